@@ -1,0 +1,76 @@
+//! YAML to [`Config`]: the only room that knows YAML. What it hands on is checked and never checked again.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+/// What an operator has configured.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub sentry: Sentry,
+    /// The most runs at once.
+    pub in_flight: usize,
+    /// Every probe of every group, in the file's order.
+    pub probes: Vec<Probe>,
+    /// Where relative paths in the file start from.
+    pub directory: PathBuf,
+}
+
+/// Where runs are sent, and what is said about ourselves.
+#[derive(Debug, Clone)]
+pub struct Sentry {
+    pub dsn: Option<sentry::types::Dsn>,
+    pub environment: String,
+    pub release: String,
+    pub server_name: String,
+}
+
+/// One probe, as configured.
+#[derive(Debug, Clone)]
+pub struct Probe {
+    /// The name that its runs carry: a built-in's in full (`probes.http`), a file's stem.
+    pub name: String,
+    pub module: Module,
+    /// None leaves it to the component.
+    pub title: Option<String>,
+    /// Sentry's, the group's and its own, the most specific winning.
+    pub tags: BTreeMap<String, String>,
+    pub every: Duration,
+    /// Runs in a row, each time.
+    pub burst: u32,
+    pub limits: Limits,
+    pub trace_headers: TraceHeaders,
+    /// What is left for the component: every key that is not the host's.
+    pub settings: Map<String, Value>,
+    /// JSON pointer to it in the file (`/groups/0/probes/1`), to say where a problem is.
+    pub pointer: String,
+}
+
+/// Where a probe's component comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Module {
+    BuiltIn(&'static str),
+    File(PathBuf),
+}
+
+/// What one run may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Wall-clock time.
+    pub deadline: Duration,
+    /// Bytes of linear memory.
+    pub memory: usize,
+}
+
+/// Whether the target is told which trace a request belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TraceHeaders {
+    Off,
+    /// Told, and asked not to record a trace of its own for it.
+    #[default]
+    Linked,
+    /// Told, and asked to record.
+    Sampled,
+}

@@ -1,0 +1,145 @@
+//! What a run of a probe comes to: plain data that every sink reads. Knows the trace, and nothing else.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::trace::Trace;
+
+/// One finished run.
+#[derive(Debug, Clone)]
+pub struct Run {
+    pub probe: Arc<Identity>,
+    pub outcome: Outcome,
+    pub trace: Trace,
+    /// How long after its time it started.
+    pub lateness: Duration,
+    /// Tags that the guest set, beside the configuration's.
+    pub tags: BTreeMap<String, String>,
+    pub log: Vec<LogLine>,
+}
+
+/// Who ran, as the configuration has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The component's name in the configuration, a built-in's in full: `probes.http`.
+    pub probe: String,
+    pub title: String,
+    /// Sentry's, the group's and the probe's own, the most specific winning.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// How a run ended. The three are never mixed: they have exit codes and fingerprints of their own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    Passed,
+    /// The target is wrong.
+    Failed(Failure),
+    /// Our side is: the probe trapped, ran out of a limit, or could not do its work.
+    Broken(Fault),
+}
+
+/// Why the target is considered down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Short, stable, low in cardinality (`dns`, `status`, `assertion`): outages are grouped by it.
+    pub reason: String,
+    /// One sentence for a person, lower case, no full stop.
+    pub message: String,
+    /// What was compared and differed, in the order in which it was checked; may be empty.
+    pub mismatches: Vec<Mismatch>,
+}
+
+/// A check that did not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mismatch {
+    /// What was checked: `status`, `$.version`.
+    pub subject: String,
+    pub expected: String,
+    pub actual: String,
+}
+
+/// Why a probe could not do its work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    pub kind: FaultKind,
+    /// One sentence for a person, lower case, no full stop.
+    pub message: String,
+    /// The guest's stack where it was stopped, innermost frame first; empty where there is none.
+    pub backtrace: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaultKind {
+    /// The guest trapped.
+    Trap,
+    /// It did not end within its deadline.
+    Deadline,
+    /// It asked for more memory than it may have.
+    Memory,
+    /// It said itself that it could not do its work.
+    Gave,
+    /// The host could not run it.
+    Host,
+}
+
+/// A line that the guest wrote while it ran.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// Since the start of the run.
+    pub at: Duration,
+    pub level: Level,
+    pub message: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+impl Level {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+}
+
+impl Outcome {
+    /// `passed`, `failed` or `broken`.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Failed(_) => "failed",
+            Self::Broken(_) => "broken",
+        }
+    }
+
+    /// The reason of a failure or fault, and its sentence.
+    pub fn why(&self) -> Option<(&str, &str)> {
+        match self {
+            Self::Passed => None,
+            Self::Failed(failure) => Some((&failure.reason, &failure.message)),
+            Self::Broken(fault) => Some((fault.kind.as_str(), &fault.message)),
+        }
+    }
+}
+
+impl FaultKind {
+    /// A reason as short and stable as a failure's.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Trap => "trap",
+            Self::Deadline => "deadline",
+            Self::Memory => "memory",
+            Self::Gave => "gave-up",
+            Self::Host => "host",
+        }
+    }
+}
