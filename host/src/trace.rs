@@ -70,7 +70,7 @@ impl Status {
             404 => Self::NotFound,
             409 => Self::AlreadyExists,
             429 => Self::ResourceExhausted,
-            400..500 => Self::InvalidArgument,
+            400..=499 => Self::InvalidArgument,
             501 => Self::Unimplemented,
             503 => Self::Unavailable,
             504 => Self::DeadlineExceeded,
