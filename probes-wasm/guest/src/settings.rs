@@ -1,0 +1,140 @@
+//! Settings from JSON to a type, and all that is wrong with them.
+
+use std::fmt::Display;
+
+use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
+use serde_json::{Map, Value};
+use serde_path_to_error::{Path, Segment};
+
+use crate::bindings::exports::sentrynet::probe::prober::Problem;
+
+/// Collects what is wrong with settings.
+#[derive(Default)]
+pub struct Check {
+    pub(crate) problems: Vec<Problem>,
+}
+
+impl Check {
+    /// Notes a problem at a JSON pointer into the settings: `/url`, `/headers/accept`. The message says what is wrong
+    /// and what would be right, lower case, no full stop.
+    pub fn problem(&mut self, pointer: impl Into<String>, message: impl Into<String>) {
+        self.problems.push(Problem { pointer: pointer.into(), message: message.into() });
+    }
+
+    /// Hands on what is right, and notes what is not.
+    pub fn at<T, E: Display>(&mut self, pointer: impl Into<String>, result: Result<T, E>) -> Option<T> {
+        result.map_err(|error| self.problem(pointer, error.to_string())).ok()
+    }
+}
+
+/// Reads settings as `T`, and notes every unknown key and every wrong value, not just the first.
+pub(crate) fn read<T: DeserializeOwned>(json: &str, check: &mut Check) -> Option<T> {
+    let mut settings: Map<String, Value> = check.at("", serde_json::from_str(json))?;
+    if let Some(known) = fields::<T>() {
+        settings.retain(|key, _| {
+            let right = known.contains(&key.as_str());
+            if !right {
+                check.problem(pointer_to(key), unknown_key(key, known));
+            }
+            right
+        });
+    }
+    // serde stops at the first mistake: take the wrong value out, and see whether there is another.
+    loop {
+        let error = match serde_path_to_error::deserialize::<_, T>(Value::Object(settings.clone())) {
+            Ok(read) => return Some(read),
+            Err(error) => error,
+        };
+        let message = plain(&error.inner().to_string());
+        let pointer = pointer(error.path());
+        let first = error.path().iter().find_map(|segment| match segment {
+            Segment::Map { key } => Some(key.clone()),
+            _ => None,
+        });
+        match first.and_then(|key| settings.remove(&key)) {
+            Some(_) => check.problem(pointer, message),
+            // A missing key is news only when it is missing from what was written.
+            None if check.problems.iter().all(|problem| problem.pointer.is_empty() || !missing(&message, problem)) => {
+                check.problem(pointer, message);
+                return None;
+            }
+            None => return None,
+        }
+    }
+}
+
+fn missing(message: &str, problem: &Problem) -> bool {
+    let key = problem.pointer.trim_start_matches('/').split('/').next().unwrap_or_default();
+    message.contains(&format!("`{key}`"))
+}
+
+/// JSON pointer to a key of the settings.
+fn pointer_to(key: &str) -> String {
+    format!("/{}", key.replace('~', "~0").replace('/', "~1"))
+}
+
+fn pointer(path: &Path) -> String {
+    path.iter()
+        .map(|segment| match segment {
+            Segment::Seq { index } => format!("/{index}"),
+            Segment::Map { key } => pointer_to(key),
+            Segment::Enum { .. } | Segment::Unknown => String::new(),
+        })
+        .collect()
+}
+
+/// serde's sentences in the words of who writes a configuration.
+fn plain(message: &str) -> String {
+    message
+        .replace("missing field", "missing key")
+        .replace("unknown field", "unknown key")
+        .replace("a map", "a map of keys and values")
+        .replace("a sequence", "a list")
+        .replace("f64", "a number")
+        .replace("u32", "a whole number of at least 0")
+}
+
+fn unknown_key(key: &str, known: &[&str]) -> String {
+    let closest = known
+        .iter()
+        .map(|candidate| (strsim::damerau_levenshtein(&key.to_lowercase(), candidate), candidate))
+        .filter(|(distance, candidate)| *distance * 3 <= candidate.len().max(3))
+        .min();
+    match closest {
+        Some((_, candidate)) => format!("unknown key `{key}`, did you mean `{candidate}`?"),
+        None => format!("unknown key `{key}`, expected one of `{}`", known.join("`, `")),
+    }
+}
+
+/// The names of a struct's fields, as serde's derive hands them to a deserializer.
+fn fields<T: DeserializeOwned>() -> Option<&'static [&'static str]> {
+    struct Ask<'a>(&'a mut Option<&'static [&'static str]>);
+
+    impl<'de> Deserializer<'de> for Ask<'_> {
+        type Error = de::value::Error;
+
+        fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
+            Err(de::Error::custom("only the names are asked for"))
+        }
+
+        fn deserialize_struct<V: Visitor<'de>>(
+            self,
+            _: &'static str,
+            fields: &'static [&'static str],
+            visitor: V,
+        ) -> Result<V::Value, Self::Error> {
+            *self.0 = Some(fields);
+            self.deserialize_any(visitor)
+        }
+
+        serde::forward_to_deserialize_any! {
+            bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
+            unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+        }
+    }
+
+    let mut fields = None;
+    // The answer is always an error; what matters is what was asked for on the way.
+    let _ = T::deserialize(Ask(&mut fields));
+    fields
+}

@@ -1,0 +1,91 @@
+//! Why a run did not pass.
+
+use crate::bindings::exports::sentrynet::probe::prober::Trouble as Exported;
+use crate::bindings::sentrynet::probe::types;
+use crate::http;
+
+/// Why a run did not pass.
+#[derive(Debug, Clone)]
+pub enum Trouble {
+    /// The target is not as it should be.
+    Failed(Failure),
+    /// The probe could not do its work, though the target may be well.
+    Broken(String),
+}
+
+/// What is wrong with the target.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    reason: &'static str,
+    message: String,
+    mismatches: Vec<Mismatch>,
+}
+
+/// A check that did not hold.
+#[derive(Debug, Clone)]
+pub struct Mismatch {
+    /// What was checked: `status`, `header x-version`, `$.items[0].id`.
+    pub subject: String,
+    pub expected: String,
+    pub actual: String,
+}
+
+impl Failure {
+    /// `reason` is short, stable, and one of few: outages are grouped by it. `message` is one sentence for a person,
+    /// lower case, no full stop.
+    pub fn new(reason: &'static str, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into(), mismatches: Vec::new() }
+    }
+
+    /// Adds what was checked and did not hold.
+    #[must_use]
+    pub fn mismatches(mut self, mismatches: Vec<Mismatch>) -> Self {
+        self.mismatches.extend(mismatches);
+        self
+    }
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<http::Invalid> for Trouble {
+    fn from(invalid: http::Invalid) -> Self {
+        Self::Broken(invalid.0)
+    }
+}
+
+impl From<http::Error> for Trouble {
+    fn from(error: http::Error) -> Self {
+        use http::Error as E;
+        let (reason, message) = match error {
+            E::Denied(message) => return Self::Broken(message),
+            E::Dns(message) => ("dns", message),
+            E::Connect(message) => ("connect", message),
+            E::Tls(message) => ("tls", message),
+            E::Timeout(message) => ("timeout", message),
+            E::Redirect(message) => ("redirect", message),
+            E::Protocol(message) => ("protocol", message),
+            E::Other(message) => ("other", message),
+        };
+        Failure::new(reason, message).into()
+    }
+}
+
+impl From<Trouble> for Exported {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Broken(why) => Self::Broken(why),
+            Trouble::Failed(Failure { reason, message, mismatches }) => Self::Failed(types::Failure {
+                reason: reason.to_owned(),
+                message,
+                mismatches: mismatches
+                    .into_iter()
+                    .map(|Mismatch { subject, expected, actual }| types::Mismatch { subject, expected, actual })
+                    .collect(),
+            }),
+        }
+    }
+}
