@@ -55,6 +55,9 @@ pub enum Module {
     File(PathBuf),
 }
 
+/// The most linear memory that a run may use.
+pub const MOST_MEMORY: usize = 64 << 20;
+
 /// What one run may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {

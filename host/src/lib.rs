@@ -1,8 +1,12 @@
 //! SentryNet: a host for synthetic probes. Each probe is a WebAssembly component, each run a trace.
 //!
-//! Dependencies run downward, in the order of the rooms below.
+//! Dependencies run downward, from the first of these rooms to the last.
 
+pub mod schedule;
+pub mod sandbox;
+pub mod sink;
+pub mod capability;
+pub mod propagation;
 pub mod config;
 pub mod run;
-pub mod sink;
 pub mod trace;

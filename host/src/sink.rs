@@ -1,5 +1,6 @@
 //! Where runs are reported: the seam between running probes and telling of it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,12 @@ use async_trait::async_trait;
 use crate::run::Run;
 
 pub mod console;
+pub mod json;
 pub mod sentry;
+
+mod rfc3339;
+#[cfg(test)]
+mod sample;
 
 /// A place to which every run is reported.
 #[async_trait]
@@ -18,4 +24,9 @@ pub trait Sink: Send + Sync {
 
     /// Sees everything reported so far on its way, for at most `grace`.
     async fn flush(&self, grace: Duration);
+}
+
+/// A run's tags: the guest's, and over them the operator's, who can rely on what the configuration says.
+fn tags(run: &Run) -> BTreeMap<&str, &str> {
+    run.tags.iter().chain(&run.probe.tags).map(|(key, value)| (key.as_str(), value.as_str())).collect()
 }

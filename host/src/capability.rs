@@ -1,0 +1,136 @@
+//! What a guest can call: one room for each WIT interface, under the same name, and what they share of one run.
+//! Knows nothing of schedules, of sinks, or of where a component came from.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use wasmtime::component::{HasSelf, Linker, ResourceTable};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+
+use crate::config::{Limits, TraceHeaders};
+use crate::propagation::Origin;
+use crate::run::{Identity, Level};
+use crate::trace::Recorder;
+
+mod grant;
+pub mod http;
+mod log;
+mod span;
+
+/// The contract's types, generated from `wit/`.
+pub mod bindings {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        world: "probe",
+        imports: {
+            default: trappable,
+            "sentrynet:probe/http.[method]request.send": async | trappable,
+        },
+        exports: { default: async },
+        with: {
+            "sentrynet:probe/http.request": crate::capability::http::Request,
+            "sentrynet:probe/http.response": crate::capability::http::Response,
+            "sentrynet:probe/span.span": crate::capability::span::Span,
+        },
+    });
+}
+
+/// Makes every capability known to `linker`. A component gets those that it imports.
+///
+/// # Errors
+/// When one is known already, which would be a mistake of ours.
+pub fn link(linker: &mut Linker<Context>) -> wasmtime::Result<()> {
+    bindings::Probe::add_to_linker::<_, HasSelf<Context>>(linker, |context| context)?;
+    // What an ordinary toolchain's standard library imports. It gets a clock, random numbers and a place to write
+    // lines to; no files, no environment, no network.
+    wasmtime_wasi::p2::add_to_linker_async(linker)
+}
+
+/// What a guest's calls share during one run. Made for it, and dropped with it.
+pub struct Context {
+    pub recorder: Recorder,
+    pub tags: BTreeMap<String, String>,
+    pub log: log::Journal,
+    pub limits: Limits,
+    deadline: Instant,
+    probe: Arc<Scope>,
+    http: http::Session,
+    table: ResourceTable,
+    /// Bytes that the host holds on the guest's behalf.
+    held: usize,
+    /// Bytes of text that the guest may still put on spans.
+    span_text: usize,
+    wasi: Option<WasiCtx>,
+}
+
+/// What the configuration says of a probe, as far as its guest's calls need it: the same for all its runs.
+pub struct Scope {
+    pub identity: Arc<Identity>,
+    pub settings: serde_json::Map<String, serde_json::Value>,
+    /// Where relative paths of the configuration start from.
+    pub directory: std::path::PathBuf,
+    pub trace_headers: TraceHeaders,
+    pub origin: Arc<Origin>,
+    pub http: Arc<http::Stack>,
+    /// False while settings are checked, when nothing may be sent.
+    pub may_send: bool,
+}
+
+/// A guest held more than it may, on our side of the wall.
+#[derive(Debug, thiserror::Error)]
+#[error("the host would hold more than {} MiB for the guest", self.0 >> 20)]
+pub struct TooMuchHeld(pub usize);
+
+impl Context {
+    pub fn new(probe: Arc<Scope>, recorder: Recorder, limits: Limits, deadline: Instant) -> Self {
+        /// More handles than any honest probe has open at once.
+        const MOST_HANDLES: usize = 2000;
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MOST_HANDLES);
+        Self {
+            tags: BTreeMap::new(),
+            log: log::Journal::new(recorder.epoch()),
+            recorder,
+            limits,
+            deadline,
+            http: http::Session::new(Arc::clone(&probe.http)),
+            probe,
+            table,
+            held: 0,
+            span_text: span::MOST_TEXT,
+            wasi: None,
+        }
+    }
+
+    /// Counts bytes that the host is about to hold for the guest: as many as it may have itself.
+    fn hold(&mut self, bytes: usize) -> Result<(), TooMuchHeld> {
+        self.held = self.held.saturating_add(bytes);
+        if self.held > self.limits.memory { Err(TooMuchHeld(self.limits.memory)) } else { Ok(()) }
+    }
+
+    fn release(&mut self, bytes: usize) {
+        self.held = self.held.saturating_sub(bytes);
+    }
+}
+
+impl bindings::sentrynet::probe::types::Host for Context {}
+
+impl WasiView for Context {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let Self { wasi, log, table, .. } = self;
+        let ctx = wasi.get_or_insert_with(|| {
+            let stream = |level| log::Stream { journal: log.clone(), level };
+            WasiCtxBuilder::new().stdout(stream(Level::Info)).stderr(stream(Level::Warn)).build()
+        });
+        WasiCtxView { ctx, table }
+    }
+}
+
+/// Cuts text to at most `longest` bytes, between characters.
+fn cut(mut text: String, longest: usize) -> String {
+    if text.len() > longest {
+        text.truncate(text.floor_char_boundary(longest));
+    }
+    text
+}

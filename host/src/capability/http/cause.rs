@@ -1,0 +1,234 @@
+//! Why there is no answer, in words for a person.
+
+use std::error::Error as StdError;
+use std::io::ErrorKind;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, SystemTime};
+
+use rustls::pki_types::UnixTime;
+use rustls::{AlertDescription, CertificateError};
+
+use crate::capability::bindings::sentrynet::probe::http::Error;
+use crate::capability::http::certificate;
+use crate::capability::http::wire::Times;
+
+/// How far an exchange got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    Dns,
+    Connect,
+    Tls,
+    Send,
+    Wait,
+    Receive,
+}
+
+/// The phase that an exchange without an answer is in.
+pub fn phase(times: &Times) -> Phase {
+    match times {
+        Times { started: None, sent: None, .. } => Phase::Send,
+        Times { connected: None, tls_started: Some(_), .. } => Phase::Tls,
+        Times { connected: None, started: Some(_), dns_started: Some(_), dns_ended: None, .. } => Phase::Dns,
+        Times { connected: None, started: Some(_), .. } => Phase::Connect,
+        Times { sent: None, .. } => Phase::Send,
+        _ => Phase::Wait,
+    }
+}
+
+/// What reqwest says, told by how far the exchange got. `peer` is the URL's host and port.
+pub fn explain(error: &reqwest::Error, times: &Times, peer: &Peer<'_>) -> Error {
+    let causes = || causes(error);
+    let root = causes().last().map_or_else(|| error.to_string(), ToString::to_string);
+    match phase(times) {
+        Phase::Dns => Error::Dns(root),
+        Phase::Connect => {
+            let kind = causes().find_map(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
+            Error::Connect(connect(kind, &root, &peer.addresses(times)))
+        }
+        Phase::Tls => Error::Tls(match causes().find_map(rustls_error) {
+            Some(error) => tls(error, times, peer),
+            None => broken_off(causes()).unwrap_or(root),
+        }),
+        // A certificate of our own that is refused comes only after the handshake, in TLS 1.3.
+        _ => match causes().find_map(rustls_error) {
+            Some(error) => Error::Tls(tls(error, times, peer)),
+            None => Error::Protocol(broken_off(causes()).unwrap_or_else(|| protocol(&root))),
+        },
+    }
+}
+
+fn causes(error: &dyn StdError) -> impl Iterator<Item = &(dyn StdError + 'static)> {
+    let mut next = error.source();
+    std::iter::from_fn(move || {
+        let cause = next?;
+        next = cause.source();
+        Some(cause)
+    })
+}
+
+/// What a timeout says: `limit` is the time that was given, `received` the bytes of a body that came.
+pub fn timed_out(limit: Duration, phase: Phase, times: &Times, peer: &Peer<'_>, received: u64) -> Error {
+    let doing = match phase {
+        Phase::Dns => format!("resolving `{}`", peer.host),
+        Phase::Connect => format!("connecting to {}", peer.addresses(times)),
+        Phase::Tls => "in the TLS handshake".to_owned(),
+        Phase::Send => "sending the request".to_owned(),
+        Phase::Wait => "waiting for the answer".to_owned(),
+        Phase::Receive => format!("receiving the answer, {received} bytes so far"),
+    };
+    Error::Timeout(format!("timed out after {}, {doing}", seconds(limit)))
+}
+
+/// Where a request goes.
+pub struct Peer<'a> {
+    pub host: &'a str,
+    pub port: u16,
+}
+
+impl Peer<'_> {
+    /// The addresses that were tried, or would have been.
+    fn addresses(&self, times: &Times) -> String {
+        const MOST_NAMED: usize = 3;
+        let literal = self.host.trim_matches(['[', ']']).parse::<IpAddr>().ok();
+        let addresses: Vec<_> = literal.iter().chain(&times.addresses).collect();
+        let named: Vec<_> =
+            addresses.iter().take(MOST_NAMED).map(|ip| SocketAddr::new(**ip, self.port).to_string()).collect();
+        match addresses.len() {
+            0 => format!("{}:{}", self.host, self.port),
+            more if more > MOST_NAMED => format!("{} and {} more", named.join(", "), more - MOST_NAMED),
+            _ => named.join(" and "),
+        }
+    }
+}
+
+fn connect(kind: Option<ErrorKind>, root: &str, addresses: &str) -> String {
+    match kind {
+        Some(ErrorKind::ConnectionRefused) => format!("connection refused by {addresses}: nothing listens there"),
+        Some(ErrorKind::TimedOut) => format!("no answer from {addresses}"),
+        Some(ErrorKind::HostUnreachable) => format!("no route to {addresses}"),
+        Some(ErrorKind::NetworkUnreachable) => format!("no network that reaches {addresses}"),
+        Some(ErrorKind::ConnectionReset) => format!("connection reset by {addresses}"),
+        Some(ErrorKind::PermissionDenied) => format!("not allowed to connect to {addresses}"),
+        _ => format!("cannot connect to {addresses}: {root}"),
+    }
+}
+
+/// The peer ended the connection in the middle.
+fn broken_off<'a>(mut causes: impl Iterator<Item = &'a (dyn StdError + 'static)>) -> Option<String> {
+    let kind = causes.find_map(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind)?;
+    match kind {
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => Some("the server reset the connection".to_owned()),
+        ErrorKind::UnexpectedEof => Some("the server closed the connection in the middle".to_owned()),
+        _ => None,
+    }
+}
+
+/// hyper's words, where they are not those of a person.
+fn protocol(root: &str) -> String {
+    match root {
+        "connection closed before message completed" => "the server closed the connection without a whole answer",
+        "invalid HTTP version parsed" => "the answer is not HTTP",
+        "message head is too large" => "the answer's headers are too large",
+        "channel closed" | "connection closed" => "the server closed the connection",
+        other => return format!("the answer is not HTTP as it should be: {other}"),
+    }
+    .to_owned()
+}
+
+fn rustls_error<'a>(cause: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
+    let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    cause.downcast_ref().or_else(|| inner.and_then(|inner| inner.downcast_ref()))
+}
+
+fn tls(error: &rustls::Error, times: &Times, peer: &Peer<'_>) -> String {
+    use rustls::Error as E;
+    match error {
+        E::InvalidCertificate(error) => certificate_error(error, times, peer),
+        E::InvalidMessage(_) | E::InappropriateMessage { .. } | E::PeerMisbehaved(_) => {
+            format!("what listens on port {} does not speak TLS as it should ({error})", peer.port)
+        }
+        E::PeerIncompatible(_) => "the server offers no TLS version or cipher that we accept".to_owned(),
+        E::AlertReceived(AlertDescription::UnrecognisedName) => {
+            format!("the server knows no site named `{}`", peer.host)
+        }
+        E::AlertReceived(AlertDescription::CertificateRequired) => "the server requires a client certificate".to_owned(),
+        E::AlertReceived(AlertDescription::ProtocolVersion) => "the server offers no TLS version that we accept".to_owned(),
+        E::AlertReceived(alert) => format!("the server refused the TLS handshake ({alert:?})"),
+        other => format!("the TLS handshake failed: {other}"),
+    }
+}
+
+fn certificate_error(error: &CertificateError, times: &Times, peer: &Peer<'_>) -> String {
+    use CertificateError as C;
+    match error {
+        C::ExpiredContext { time, not_after } => format!("certificate expired {} ago", span(*not_after, *time)),
+        C::Expired => "certificate expired".to_owned(),
+        C::NotValidYetContext { time, not_before } => {
+            format!("certificate becomes valid only in {}", span(*time, *not_before))
+        }
+        C::NotValidYet => "certificate is not valid yet".to_owned(),
+        C::Revoked => "certificate was revoked by its issuer".to_owned(),
+        C::UnknownIssuer => unknown_issuer(times),
+        C::NotValidForName => format!("certificate is not for `{}`", peer.host),
+        C::NotValidForNameContext { presented, .. } if presented.is_empty() => {
+            format!("certificate is not for `{}`: it names no host at all", peer.host)
+        }
+        C::NotValidForNameContext { presented, .. } => {
+            let names: Vec<_> = presented.iter().map(|name| plain_name(name)).collect();
+            format!("certificate is not for `{}`, but for {}", peer.host, names.join(", "))
+        }
+        C::BadSignature => "certificate is forged or damaged: its signature does not hold".to_owned(),
+        C::InvalidPurpose | C::InvalidPurposeContext { .. } => {
+            "certificate is not one for servers (extended key usage)".to_owned()
+        }
+        C::BadEncoding => "certificate cannot be read".to_owned(),
+        C::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
+            "certificate is that of an authority, used as a server's (self-signed)".to_owned()
+        }
+        other => format!("certificate does not hold: {other}"),
+    }
+}
+
+fn unknown_issuer(times: &Times) -> String {
+    let leaf = times.chain.first().and_then(certificate::read);
+    let last = times.chain.last().and_then(certificate::read);
+    match (leaf, last) {
+        (Some(leaf), _) if leaf.subject == leaf.issuer => {
+            format!("certificate is self-signed ({}) and not among the trusted ones", leaf.subject)
+        }
+        (_, Some(last)) => format!("certificate is issued by `{}`, which is not trusted", last.issuer),
+        _ => "certificate is issued by nobody who is trusted".to_owned(),
+    }
+}
+
+/// `DnsName("example.org")` as rustls shows names, without the shell.
+fn plain_name(name: &str) -> String {
+    let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(name);
+    format!("`{}`", inner.trim_matches('"'))
+}
+
+/// From one time to a later one, in its largest unit.
+fn span(from: UnixTime, to: UnixTime) -> String {
+    let seconds = to.as_secs().saturating_sub(from.as_secs());
+    let (count, unit) = match seconds {
+        0..60 => (seconds, "second"),
+        60..3600 => (seconds / 60, "minute"),
+        3600..86_400 => (seconds / 3600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+}
+
+fn seconds(duration: Duration) -> String {
+    match duration.as_millis() {
+        millis @ 0..1000 => format!("{millis} ms"),
+        millis if millis % 1000 == 0 => format!("{} s", millis / 1000),
+        _ => format!("{:.2} s", duration.as_secs_f64()),
+    }
+}
+
+/// Whole days from now until a certificate's end; negative after it.
+pub fn days_left(not_after: i64, now: SystemTime) -> i64 {
+    let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    (not_after - i64::try_from(now).unwrap_or(i64::MAX)).div_euclid(86_400)
+}

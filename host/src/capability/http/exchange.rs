@@ -1,0 +1,424 @@
+//! One exchange: a request and all that it takes to have its answer, redirects included, recorded hop by hop.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use reqwest::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue,
+    LOCATION, PROXY_AUTHORIZATION,
+};
+use reqwest::{Body, Client, Method, Version};
+use url::Url;
+
+use crate::capability::bindings::sentrynet::probe::http::{Connection, Error, Timing, Tls};
+use crate::capability::http::cause::{self, Peer, Phase};
+use crate::capability::http::wire::{Marks, Times, TimedBody};
+use crate::capability::http::{Response, certificate};
+use crate::capability::Scope;
+use crate::config::TraceHeaders;
+use crate::propagation;
+use crate::trace::{Handle, Recorder, Status};
+
+const SENTRY_TRACE: HeaderName = HeaderName::from_static("sentry-trace");
+const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
+
+/// All that an exchange needs, so that it can go on in a task of its own.
+pub struct Exchange {
+    pub client: Client,
+    pub method: Method,
+    pub url: Url,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+    pub timeout: Duration,
+    pub redirects: u32,
+    pub max_body: u64,
+    pub recorder: Recorder,
+    /// The span that the hops go under.
+    pub parent: Handle,
+    pub probe: Arc<Scope>,
+    /// What hops are told of the trace.
+    pub trace_headers: TraceHeaders,
+}
+
+impl Exchange {
+    /// Makes the exchange.
+    ///
+    /// # Errors
+    /// Why there is no whole answer.
+    pub async fn run(mut self) -> Result<Response, Error> {
+        let started = Instant::now();
+        let mut hops = 0;
+        loop {
+            let mut hop = Hop::open(&self, hops);
+            let left = self.timeout.saturating_sub(started.elapsed());
+            let answer = tokio::time::timeout(left, hop.exchange(&self)).await;
+            let answer = answer.unwrap_or_else(|_| Err(hop.timed_out(self.timeout)));
+            let answer = answer.and_then(|mut response| match self.target(&response, hops)? {
+                Some(target) => Ok(Next::Hop(target, response.status)),
+                None => {
+                    response.timing.total = milliseconds(started, Instant::now());
+                    Ok(Next::Done(response))
+                }
+            });
+            hop.close(&self.recorder, answer.as_ref().err());
+            match answer? {
+                Next::Done(response) => return Ok(response),
+                Next::Hop(target, status) => self.follow(target, status),
+            }
+            hops += 1;
+            // The connection's own task puts it back where the next request finds it.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Where a redirect that is to be followed leads; none for any other answer.
+    fn target(&self, response: &Response, hops: u32) -> Result<Option<Url>, Error> {
+        let redirects = [301, 302, 303, 307, 308].contains(&response.status);
+        let location = response.headers.iter().find(|(name, _)| name == LOCATION.as_str());
+        let (true, Some((_, location)), true) = (redirects, location, self.redirects > 0) else { return Ok(None) };
+        if hops == self.redirects {
+            let times = if hops == 1 { "1 redirect".to_owned() } else { format!("{hops} redirects") };
+            return Err(Error::Redirect(format!("still redirected after {times}, to {}", shown(&self.url, location))));
+        }
+        let mut target = self.url.join(location).map_err(|_| {
+            Error::Redirect(format!("redirected with {} to what is no URL: `{location}`", response.status))
+        })?;
+        if !matches!(target.scheme(), "http" | "https") || target.host_str().is_none() {
+            return Err(Error::Redirect(format!(
+                "redirected with {} to `{}`, which is neither http nor https",
+                response.status,
+                without_secrets(&target)
+            )));
+        }
+        if target.fragment().is_none() {
+            target.set_fragment(self.url.fragment());
+        }
+        Ok(Some(target))
+    }
+
+    /// Makes this the request for the next hop.
+    fn follow(&mut self, target: Url, status: u16) {
+        if self.url.origin() != target.origin() {
+            // What is meant for one host is not another's to see.
+            for header in [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, HOST] {
+                self.headers.remove(header);
+            }
+            self.trace_headers = TraceHeaders::Off;
+        }
+        let to_get = match status {
+            303 => self.method != Method::HEAD,
+            301 | 302 => self.method == Method::POST,
+            _ => false,
+        };
+        if to_get {
+            self.method = Method::GET;
+            self.body = Bytes::new();
+            for header in [CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING] {
+                self.headers.remove(header);
+            }
+        }
+        self.url = target;
+    }
+}
+
+enum Next {
+    Done(Response),
+    Hop(Url, u16),
+}
+
+/// One request of an exchange, and its span.
+struct Hop {
+    span: Handle,
+    started: Instant,
+    marks: Marks,
+    host: String,
+    port: u16,
+    /// When the answer's head had come.
+    head: Option<Instant>,
+    end: Option<Instant>,
+    received: u64,
+}
+
+impl Hop {
+    fn open(exchange: &Exchange, hops: u32) -> Self {
+        let Exchange { recorder, url, method, .. } = exchange;
+        let shown = without_secrets(url);
+        let started = Instant::now();
+        let span = recorder.open_at(exchange.parent, "http.client", format!("{method} {shown}"), started);
+        let host = url.host_str().unwrap_or_default().to_owned();
+        let port = url.port_or_known_default().unwrap_or_default();
+        recorder.set(span, "http.request.method", method.as_str());
+        recorder.set(span, "url.full", shown);
+        recorder.set(span, "server.address", host.as_str());
+        recorder.set(span, "server.port", i64::from(port));
+        if hops > 0 {
+            recorder.set(span, "http.request.resend_count", i64::from(hops));
+        }
+        Self { span, started, marks: Marks::default(), host, port, head: None, end: None, received: 0 }
+    }
+
+    async fn exchange(&mut self, exchange: &Exchange) -> Result<Response, Error> {
+        let body = Body::wrap(TimedBody::new(exchange.body.clone(), self.marks.clone()));
+        let headers = self.headers(exchange);
+        // `request` takes credentials out of the URL, into a header; one that was given goes before them.
+        let request = exchange.client.request(exchange.method.clone(), exchange.url.clone()).headers(headers).body(body);
+        let answer = self.marks.around(request.send()).await;
+        let head = Instant::now();
+        self.head = Some(head);
+        let times = self.marks.read();
+        let mut answer = answer.map_err(|error| {
+            self.head = None;
+            cause::explain(&error, &times, &self.peer())
+        })?;
+
+        let (status, version) = (answer.status(), answer.version());
+        let remote = answer.remote_addr();
+        let recorder = &exchange.recorder;
+        recorder.set(self.span, "http.response.status_code", i64::from(status.as_u16()));
+        recorder.set_status(self.span, Status::from_http(status.as_u16()));
+        recorder.set(self.span, "network.protocol.name", "http");
+        recorder.set(self.span, "network.protocol.version", version_name(version));
+        if let Some(remote) = remote {
+            recorder.set(self.span, "network.peer.address", remote.ip().to_string());
+            recorder.set(self.span, "network.peer.port", i64::from(remote.port()));
+        }
+        let url = answer.url().clone();
+        let headers = lines(answer.headers());
+        let body = self.receive(&mut answer, exchange.max_body).await?;
+        let end = Instant::now();
+        self.end = Some(end);
+        recorder.set(self.span, "http.response.body.size", i64::try_from(self.received).unwrap_or(i64::MAX));
+        Ok(Response {
+            status: status.as_u16(),
+            url: url.into(),
+            headers,
+            body,
+            body_size: self.received,
+            timing: timing(self.started, &times, head, end),
+            connection: Connection {
+                reused: times.started.is_none(),
+                remote_address: remote.map(|address| address.to_string()),
+                http_version: version_name(version).to_owned(),
+                tls: times.tls_version.map(|version| Tls {
+                    version: version.to_owned(),
+                    chain: times.chain.iter().filter_map(certificate::read).collect(),
+                }),
+            },
+            held: 0,
+        })
+    }
+
+    /// The guest's headers and, unless it brings its own, those that tell the target of the trace.
+    fn headers(&self, exchange: &Exchange) -> HeaderMap {
+        let Exchange { recorder, probe, trace_headers, .. } = exchange;
+        let (trace, span) = (recorder.trace_id(), recorder.span_id(self.span));
+        let mut headers = exchange.headers.clone();
+        let told = [
+            (SENTRY_TRACE, propagation::sentry_trace(trace, span, *trace_headers)),
+            (BAGGAGE, probe.origin.baggage(trace, &probe.identity.title, *trace_headers)),
+        ];
+        for (name, value) in told {
+            if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
+                headers.entry(name).or_insert(value);
+            }
+        }
+        headers
+    }
+
+    async fn receive(&mut self, answer: &mut reqwest::Response, most: u64) -> Result<Vec<u8>, Error> {
+        let mut kept = Vec::new();
+        loop {
+            match answer.chunk().await {
+                Ok(Some(chunk)) => {
+                    self.received += chunk.len() as u64;
+                    let room = usize::try_from(most).unwrap_or(usize::MAX) - kept.len();
+                    kept.extend_from_slice(&chunk[..chunk.len().min(room)]);
+                }
+                Ok(None) => return Ok(kept),
+                Err(error) => return Err(cause::explain(&error, &self.marks.read(), &self.peer())),
+            }
+        }
+    }
+
+    fn peer(&self) -> Peer<'_> {
+        Peer { host: &self.host, port: self.port }
+    }
+
+    fn timed_out(&self, limit: Duration) -> Error {
+        let times = self.marks.read();
+        let phase = if self.head.is_some() { Phase::Receive } else { cause::phase(&times) };
+        cause::timed_out(limit, phase, &times, &self.peer(), self.received)
+    }
+
+    /// Ends the hop's span, with a child for each phase that was reached.
+    fn close(self, recorder: &Recorder, error: Option<&Error>) {
+        let times = self.marks.read();
+        let end = self.end.unwrap_or_else(Instant::now);
+        let phases = phases(self.started, &times, self.head, end);
+        // A redirect that is not followed is no phase's fault: the hop itself was well.
+        let at_fault = if self.end.is_some() { None } else { phases.last().map(|phase| phase.op) };
+        for Span { op, description, start, end } in phases {
+            let span = recorder.open_at(self.span, op, description, start);
+            if let (Some(error), true) = (error, at_fault == Some(op)) {
+                recorder.set_status(span, status_of(error));
+                recorder.set(span, "error.type", type_of(error));
+            }
+            recorder.close_at(span, end);
+        }
+        self.attributes(recorder, &times, end);
+        if let Some(error) = error {
+            recorder.set_status(self.span, status_of(error));
+            recorder.set(self.span, "error.type", type_of(error));
+        }
+        recorder.close_at(self.span, end);
+    }
+
+    fn attributes(&self, recorder: &Recorder, times: &Times, end: Instant) {
+        let (connected, sent) = (times.connected, times.sent);
+        let tcp_from = times.started.map(|started| times.dns_ended.unwrap_or(started));
+        let tcp = tcp_from.filter(|_| times.dns_started.is_none() || times.dns_ended.is_some());
+        let marks = [
+            ("http.request.domain_lookup_start", times.dns_started),
+            ("http.request.domain_lookup_end", times.dns_ended),
+            ("http.request.connect_start", tcp),
+            ("http.request.secure_connection_start", times.tls_started),
+            ("http.request.connection_end", connected),
+            ("http.request.request_start", sent.map(|_| connected.unwrap_or(self.started))),
+            ("http.request.response_start", self.head),
+            ("http.request.response_end", self.head.map(|_| end)),
+        ];
+        for (key, at) in marks {
+            if let Some(at) = at {
+                recorder.set(self.span, key, recorder.unix_seconds(at));
+            }
+        }
+        if let Some(head) = self.head {
+            recorder.set(self.span, "http.request.time_to_first_byte", (head - self.started).as_secs_f64());
+            recorder.set(self.span, "http.connection.reused", times.started.is_none());
+        }
+        if let Some(version) = times.tls_version {
+            recorder.set(self.span, "tls.protocol.name", "tls");
+            recorder.set(self.span, "tls.protocol.version", version);
+        }
+        if let Some(leaf) = times.chain.first().and_then(certificate::read) {
+            recorder.set(self.span, "tls.server.subject", leaf.subject);
+            recorder.set(self.span, "tls.server.issuer", leaf.issuer);
+            recorder.set(self.span, "tls.server.not_after", certificate::date(leaf.not_after));
+            recorder.set(self.span, "tls.server.days_left", cause::days_left(leaf.not_after, SystemTime::now()));
+        }
+    }
+}
+
+/// A phase of a hop.
+struct Span {
+    op: &'static str,
+    description: &'static str,
+    start: Instant,
+    end: Instant,
+}
+
+/// The phases that were reached, one after the other. The last of them lasts until the end.
+fn phases(started: Instant, times: &Times, head: Option<Instant>, end: Instant) -> Vec<Span> {
+    let mut phases = Vec::with_capacity(6);
+    let mut phase = |op, description, start: Instant, stop: Option<Instant>| {
+        phases.push(Span { op, description, start, end: stop.unwrap_or(end).max(start) });
+        stop.is_some()
+    };
+    let Times { dns_started, dns_ended, tls_started, connected, sent, .. } = *times;
+    if let Some(attempt) = times.started {
+        if let Some(dns) = dns_started
+            && !phase("http.client.dns", "Resolve the name", dns, dns_ended)
+        {
+            return phases;
+        }
+        if !phase("http.client.connect", "Connect", dns_ended.unwrap_or(attempt), tls_started.or(connected)) {
+            return phases;
+        }
+        if let Some(tls) = tls_started
+            && !phase("http.client.tls", "TLS handshake", tls, connected)
+        {
+            return phases;
+        }
+    }
+    let sent = sent.or(head);
+    if phase("http.client.send", "Send the request", connected.unwrap_or(started), sent)
+        && let Some(sent) = sent
+        && phase("http.client.wait", "Wait for the answer", sent, head)
+        && let Some(head) = head
+    {
+        phase("http.client.receive", "Receive the answer", head, Some(end));
+    }
+    phases
+}
+
+fn timing(started: Instant, times: &Times, head: Instant, end: Instant) -> Timing {
+    let mut timing =
+        Timing { dns: None, connect: None, tls: None, send: 0.0, wait: 0.0, receive: 0.0, total: 0.0 };
+    for Span { op, start, end, .. } in phases(started, times, Some(head), end) {
+        let lasted = milliseconds(start, end);
+        match op {
+            "http.client.dns" => timing.dns = Some(lasted),
+            "http.client.connect" => timing.connect = Some(lasted),
+            "http.client.tls" => timing.tls = Some(lasted),
+            "http.client.send" => timing.send = lasted,
+            "http.client.wait" => timing.wait = lasted,
+            _ => timing.receive = lasted,
+        }
+    }
+    timing
+}
+
+fn milliseconds(start: Instant, end: Instant) -> f64 {
+    (end - start).as_secs_f64() * 1000.0
+}
+
+fn lines(headers: &HeaderMap<HeaderValue>) -> Vec<(String, String)> {
+    let line = |(name, value): (&HeaderName, &HeaderValue)| {
+        (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+    };
+    headers.iter().map(line).collect()
+}
+
+fn version_name(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_09 => "0.9",
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2",
+        Version::HTTP_3 => "3",
+        _ => "1.1",
+    }
+}
+
+/// A URL as far as it may be shown: neither credentials nor a query, which can hold them.
+fn without_secrets(url: &Url) -> String {
+    let origin = url.origin().ascii_serialization();
+    format!("{origin}{}", url.path())
+}
+
+fn shown(base: &Url, location: &str) -> String {
+    base.join(location).map_or_else(|_| location.to_owned(), |target| without_secrets(&target))
+}
+
+fn type_of(error: &Error) -> &'static str {
+    match error {
+        Error::Denied(_) => "denied",
+        Error::Dns(_) => "dns",
+        Error::Connect(_) => "connect",
+        Error::Tls(_) => "tls",
+        Error::Timeout(_) => "timeout",
+        Error::Redirect(_) => "redirect",
+        Error::Protocol(_) => "protocol",
+        Error::Other(_) => "other",
+    }
+}
+
+fn status_of(error: &Error) -> Status {
+    match error {
+        Error::Denied(_) => Status::PermissionDenied,
+        Error::Timeout(_) => Status::DeadlineExceeded,
+        Error::Redirect(_) => Status::FailedPrecondition,
+        Error::Dns(_) | Error::Connect(_) | Error::Tls(_) => Status::Unavailable,
+        Error::Protocol(_) | Error::Other(_) => Status::InternalError,
+    }
+}

@@ -1,0 +1,184 @@
+//! What happens on the wire, noted as it happens: hooks that stock reqwest lets us hang in.
+//!
+//! The hooks are shared by all runs. Which exchange they work for, they know from the task that they run in.
+
+use std::error::Error;
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use rustls::pki_types::CertificateDer;
+use tower_layer::Layer;
+use tower_service::Service;
+
+tokio::task_local! {
+    static MARKS: Marks;
+}
+
+/// When what happened in one exchange.
+#[derive(Clone, Default)]
+pub struct Marks(Arc<Mutex<Times>>);
+
+/// A mark that is none has not been reached. Of several attempts to connect, the last counts.
+#[derive(Clone, Default)]
+pub struct Times {
+    /// The attempt to connect began.
+    pub started: Option<Instant>,
+    pub dns_started: Option<Instant>,
+    pub dns_ended: Option<Instant>,
+    pub addresses: Vec<IpAddr>,
+    /// TCP stands, and the TLS handshake begins.
+    pub tls_started: Option<Instant>,
+    pub connected: Option<Instant>,
+    /// The last of the request was handed over to be written.
+    pub sent: Option<Instant>,
+    /// The server's certificates as it sent them, leaf first.
+    pub chain: Vec<CertificateDer<'static>>,
+    pub tls_version: Option<&'static str>,
+}
+
+impl Marks {
+    /// Notes for the exchange that the current task is about; nothing where it is about none.
+    pub fn note(write: impl FnOnce(&mut Times)) {
+        let _ = MARKS.try_with(|marks| marks.write(write));
+    }
+
+    /// Runs `work` as part of this exchange.
+    pub async fn around<F: Future>(&self, work: F) -> F::Output {
+        MARKS.scope(self.clone(), work).await
+    }
+
+    pub fn read(&self) -> Times {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn write(&self, write: impl FnOnce(&mut Times)) {
+        write(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// Times the making of a connection.
+#[derive(Clone, Copy)]
+pub struct TimedConnect;
+
+impl<S> Layer<S> for TimedConnect {
+    type Service = TimedConnector<S>;
+
+    fn layer(&self, connector: S) -> Self::Service {
+        TimedConnector(connector)
+    }
+}
+
+#[derive(Clone)]
+pub struct TimedConnector<S>(S);
+
+type Connecting<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
+
+impl<S, Target> Service<Target> for TimedConnector<S>
+where
+    S: Service<Target>,
+    S::Future: Send + 'static,
+    S::Response: Send + 'static,
+    S::Error: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Connecting<S::Response, S::Error>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, target: Target) -> Self::Future {
+        let marks = MARKS.try_with(Clone::clone).unwrap_or_default();
+        marks.write(|times| *times = Times { started: Some(Instant::now()), ..Times::default() });
+        let connecting = self.0.call(target);
+        // A connection may be finished by another task than the one that asked for it: take the marks along.
+        Box::pin(MARKS.scope(marks, async move {
+            let connection = connecting.await?;
+            Marks::note(|times| times.connected = Some(Instant::now()));
+            Ok(connection)
+        }))
+    }
+}
+
+/// The system's resolver, timed.
+pub struct TimedResolver;
+
+/// A name that did not resolve, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Unresolved(String);
+
+impl Resolve for TimedResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        Marks::note(|times| times.dns_started = Some(Instant::now()));
+        Box::pin(async move {
+            let name = name.as_str();
+            let found = tokio::net::lookup_host((name, 0)).await.map_err(|error| {
+                let text = error.to_string();
+                let why = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
+                Unresolved(format!("`{name}` does not resolve: {}", lower_first(why)))
+            })?;
+            let addresses: Vec<_> = found.collect();
+            Marks::note(|times| {
+                times.dns_ended = Some(Instant::now());
+                times.addresses = addresses.iter().map(std::net::SocketAddr::ip).collect();
+            });
+            if addresses.is_empty() {
+                return Err(Unresolved(format!("`{name}` has no address")).into());
+            }
+            Ok(Box::new(addresses.into_iter()) as Addrs)
+        })
+    }
+}
+
+fn lower_first(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
+}
+
+/// A request's body, which notes when the last of it is taken. It holds its marks, since the connection's own task
+/// takes it.
+pub struct TimedBody {
+    bytes: Option<Bytes>,
+    marks: Marks,
+}
+
+impl TimedBody {
+    pub fn new(bytes: Bytes, marks: Marks) -> Self {
+        Self { bytes: Some(bytes).filter(|bytes| !bytes.is_empty()), marks }
+    }
+
+    fn taken(&self) {
+        self.marks.write(|times| times.sent = Some(Instant::now()));
+    }
+}
+
+impl http_body::Body for TimedBody {
+    type Data = Bytes;
+    type Error = Box<dyn Error + Send + Sync>;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        self.taken();
+        Poll::Ready(self.bytes.take().map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    /// An empty body is never polled: it is asked whether it has ended as the head is written.
+    fn is_end_stream(&self) -> bool {
+        if self.bytes.is_none() {
+            self.taken();
+        }
+        self.bytes.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.bytes.as_ref().map_or(0, Bytes::len) as u64)
+    }
+}

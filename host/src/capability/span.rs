@@ -1,0 +1,123 @@
+//! The interface `span`: the guest's own steps in the waterfall.
+
+use wasmtime::component::Resource;
+
+use crate::capability::bindings::sentrynet::probe::span::{Host, HostSpan, Status as Guest};
+use crate::capability::bindings::sentrynet::probe::types::Value as GuestValue;
+use crate::capability::{Context, cut};
+use crate::trace::{Handle, Status, Value};
+
+/// A guest's open span.
+pub struct Span(Handle);
+
+/// Bytes of text on all spans of a run together: Sentry takes no transaction of more.
+pub const MOST_TEXT: usize = 1 << 20;
+/// Sentry's longest op, tag key and tag value.
+const LONGEST_OP: usize = 128;
+const LONGEST_TAG: usize = 200;
+/// Tags of a run beside the configuration's.
+const MOST_TAGS: usize = 50;
+/// Bytes of one description or value.
+const LONGEST_TEXT: usize = 4096;
+
+impl HostSpan for Context {
+    fn new(&mut self, op: String, description: String) -> wasmtime::Result<Resource<Span>> {
+        let (op, description) = (cut(op, LONGEST_OP), cut(description, LONGEST_TEXT));
+        let description = if self.afford(op.len() + description.len()) { description } else { String::new() };
+        let handle = self.recorder.push(op, description);
+        match self.table.push(Span(handle)) {
+            Ok(span) => Ok(span),
+            Err(full) => {
+                self.recorder.pop(handle);
+                Err(full.into())
+            }
+        }
+    }
+
+    fn set_data(&mut self, span: Resource<Span>, key: String, value: GuestValue) -> wasmtime::Result<()> {
+        let handle = self.table.get(&span)?.0;
+        self.set(handle, key, value);
+        Ok(())
+    }
+
+    fn set_status(&mut self, span: Resource<Span>, status: Guest) -> wasmtime::Result<()> {
+        let handle = self.table.get(&span)?.0;
+        self.recorder.set_status(handle, status.into());
+        Ok(())
+    }
+
+    fn drop(&mut self, span: Resource<Span>) -> wasmtime::Result<()> {
+        let span = self.table.delete(span)?;
+        self.recorder.pop(span.0);
+        Ok(())
+    }
+}
+
+impl Host for Context {
+    fn set_data(&mut self, key: String, value: GuestValue) -> wasmtime::Result<()> {
+        let root = self.recorder.root();
+        self.set(root, key, value);
+        Ok(())
+    }
+
+    fn set_tag(&mut self, key: String, value: String) -> wasmtime::Result<()> {
+        if self.tags.len() < MOST_TAGS || self.tags.contains_key(&key) {
+            self.tags.insert(cut(key, LONGEST_TAG), cut(value, LONGEST_TAG));
+        }
+        Ok(())
+    }
+}
+
+impl Context {
+    fn set(&mut self, span: Handle, key: String, value: GuestValue) {
+        let (key, value) = (cut(key, LONGEST_TAG), Value::from(value));
+        let text = if let Value::Text(text) = &value { text.len() } else { size_of::<f64>() };
+        if self.afford(key.len() + text) {
+            self.recorder.set(span, key, value);
+        }
+    }
+
+    /// Takes from the run's allowance of text; a guest that has used it up goes on without.
+    fn afford(&mut self, bytes: usize) -> bool {
+        let left = self.span_text.checked_sub(bytes);
+        self.span_text = left.unwrap_or(self.span_text);
+        left.is_some()
+    }
+}
+
+impl From<GuestValue> for Value {
+    fn from(value: GuestValue) -> Self {
+        match value {
+            GuestValue::Text(text) => Self::Text(cut(text, LONGEST_TEXT)),
+            GuestValue::Integer(number) => Self::Integer(number),
+            // JSON has neither infinities nor NaN.
+            GuestValue::Number(number) if !number.is_finite() => Self::Text(number.to_string()),
+            GuestValue::Number(number) => Self::Number(number),
+            GuestValue::Boolean(yes) => Self::Boolean(yes),
+        }
+    }
+}
+
+impl From<Guest> for Status {
+    fn from(status: Guest) -> Self {
+        match status {
+            Guest::Ok => Self::Ok,
+            Guest::Cancelled => Self::Cancelled,
+            Guest::Unknown => Self::Unknown,
+            Guest::InvalidArgument => Self::InvalidArgument,
+            Guest::DeadlineExceeded => Self::DeadlineExceeded,
+            Guest::NotFound => Self::NotFound,
+            Guest::AlreadyExists => Self::AlreadyExists,
+            Guest::PermissionDenied => Self::PermissionDenied,
+            Guest::ResourceExhausted => Self::ResourceExhausted,
+            Guest::FailedPrecondition => Self::FailedPrecondition,
+            Guest::Aborted => Self::Aborted,
+            Guest::OutOfRange => Self::OutOfRange,
+            Guest::Unimplemented => Self::Unimplemented,
+            Guest::InternalError => Self::InternalError,
+            Guest::Unavailable => Self::Unavailable,
+            Guest::DataLoss => Self::DataLoss,
+            Guest::Unauthenticated => Self::Unauthenticated,
+        }
+    }
+}

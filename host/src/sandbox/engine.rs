@@ -1,0 +1,105 @@
+//! The engine that all components share: how code is compiled, where its memory comes from, who keeps its time.
+
+use std::time::Duration;
+
+use directories::BaseDirs;
+use wasmtime::{
+    Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
+    WasmBacktraceDetails,
+};
+
+use crate::config::MOST_MEMORY;
+
+/// How often a guest that computes is looked at: it may overrun its deadline by as much.
+const TICK: Duration = Duration::from_millis(10);
+
+/// How many of the wanted runs this machine can have at once: each takes memory mappings, which the kernel bounds.
+pub fn most_in_flight(wanted: usize) -> usize {
+    /// Measured: mappings of one run, and what the process needs beside.
+    const MAPPINGS_OF_A_RUN: usize = 5;
+    const MAPPINGS_OF_US: usize = 8000;
+    let limit = std::fs::read_to_string("/proc/sys/vm/max_map_count").ok().and_then(|text| text.trim().parse().ok());
+    let Some(limit) = limit else { return wanted };
+    let most = usize::saturating_sub(limit, MAPPINGS_OF_US) / MAPPINGS_OF_A_RUN;
+    if wanted > most {
+        tracing::warn!("at most {most} runs at once instead of {wanted}: raise vm.max_map_count, now {limit}, for more");
+    }
+    wanted.min(most.max(1))
+}
+
+/// Makes an engine for so many runs at once.
+pub fn new(in_flight: usize) -> wasmtime::Result<Engine> {
+    let mut config = Config::new();
+    config.epoch_interruption(true);
+    // Guests are synchronous; component-model async is not ready to be relied on.
+    config.concurrency_support(false);
+    config.memory_reservation(MOST_MEMORY as u64);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(in_flight)));
+    config.wasm_backtrace_details(WasmBacktraceDetails::Enable);
+    config.cache(cache());
+    let engine = Engine::new(&config)?;
+    keep_time(&engine)?;
+    Ok(engine)
+}
+
+fn pool(in_flight: usize) -> PoolingAllocationConfig {
+    /// What one component may be made of: an interpreter is made of a dozen modules, and has one memory.
+    const CORE_INSTANCES: u32 = 32;
+    const TABLES: u32 = 4;
+    const MEMORIES: u32 = 2;
+    /// Kept between runs rather than given back: this makes a run's start five times cheaper, but a large pool would
+    /// hold it all after a peak.
+    const KEEP_RESIDENT: usize = 128 << 10;
+    const LARGE: u32 = 2000;
+    /// Entries of a table; each takes a pointer's room in the pool.
+    const TABLE_ELEMENTS: usize = 100_000;
+    const LARGEST_INSTANCE: usize = 4 << 20;
+
+    // Beside the runs, one component at a time is asked who it is.
+    let count = u32::try_from(in_flight).unwrap_or(u32::MAX).saturating_add(1);
+    let mut pool = PoolingAllocationConfig::default();
+    pool.total_component_instances(count)
+        .total_core_instances(count.saturating_mul(CORE_INSTANCES))
+        .total_memories(count.saturating_mul(MEMORIES))
+        .total_tables(count.saturating_mul(TABLES))
+        .total_stacks(count)
+        .max_memory_size(MOST_MEMORY)
+        .max_component_instance_size(LARGEST_INSTANCE)
+        .max_core_instance_size(LARGEST_INSTANCE)
+        .max_tables_per_module(TABLES)
+        .max_memories_per_module(MEMORIES)
+        .table_elements(TABLE_ELEMENTS)
+        .pagemap_scan(Enabled::Auto);
+    if count <= LARGE {
+        pool.linear_memory_keep_resident(KEEP_RESIDENT).table_keep_resident(KEEP_RESIDENT);
+    }
+    pool
+}
+
+/// Compiled code on disk, so that the next start need not compile. Without a place for it, each start compiles.
+fn cache() -> Option<Cache> {
+    let directories = BaseDirs::new()?;
+    let directory = directories.cache_dir().join("sentrynet");
+    let mut config = CacheConfig::new();
+    config.with_directory(&directory);
+    match Cache::new(config) {
+        Ok(cache) => Some(cache),
+        Err(error) => {
+            tracing::info!("no cache of compiled probes in {}: {error:#}", directory.display());
+            None
+        }
+    }
+}
+
+/// Ticks for as long as the engine lives, in a thread of its own: guests that compute can occupy all others.
+fn keep_time(engine: &Engine) -> wasmtime::Result<()> {
+    let engine = engine.weak();
+    std::thread::Builder::new().name("clock".to_owned()).spawn(move || {
+        while let Some(engine) = engine.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            std::thread::sleep(TICK);
+        }
+    })?;
+    Ok(())
+}

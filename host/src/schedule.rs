@@ -1,0 +1,173 @@
+//! When a probe runs: `every` without drift, `burst` in a row, first runs spread, never more than may be in flight.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use crate::run::Run;
+use crate::sandbox::Probe;
+use crate::sink::Sink;
+
+/// A probe, and when it runs.
+pub struct Job {
+    pub probe: Probe,
+    pub every: Duration,
+    pub burst: u32,
+}
+
+/// How long runs that have begun may go on after the stop.
+pub const GRACE: Duration = Duration::from_secs(10);
+
+/// So many probes a second start at most at first: a handful starts at once, a thousand within a quarter of a minute,
+/// but none later than its own period.
+const FIRST_STARTS_A_SECOND: f64 = 64.0;
+/// The first of them start together.
+const AT_ONCE: usize = 8;
+
+/// Runs every job on its schedule and reports each run, until `stop` is ready. Then nothing starts any more, and
+/// runs that have begun have [`GRACE`] to end; they are reported too.
+pub async fn run(jobs: Vec<Job>, in_flight: usize, sinks: Arc<[Box<dyn Sink>]>, stop: impl Future<Output = ()>) {
+    let (stopping, stopped) = watch::channel(false);
+    let places = Arc::new(Semaphore::new(in_flight));
+    let started = Instant::now();
+    let mut running = JoinSet::new();
+    for (index, job) in jobs.into_iter().enumerate() {
+        let first = started + first_start(index, job.every);
+        running.spawn(repeat(job, first, Arc::clone(&places), Arc::clone(&sinks), stopped.clone()));
+    }
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            () = &mut stop => break,
+            Some(ended) = running.join_next() => note(ended),
+        }
+    }
+    stopping.send_replace(true);
+    let ended = async { while let Some(ended) = running.join_next().await {
+            note(ended);
+        }
+    };
+    if tokio::time::timeout(GRACE, ended).await.is_err() {
+        tracing::warn!("{} runs did not end within {} s, and are lost", running.len(), GRACE.as_secs());
+    }
+}
+
+/// One job, over and over.
+async fn repeat(
+    job: Job,
+    first: Instant,
+    places: Arc<Semaphore>,
+    sinks: Arc<[Box<dyn Sink>]>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let mut due = first;
+    let mut missed = false;
+    loop {
+        tokio::select! {
+            biased;
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+            () = sleep_until(due) => {}
+        }
+        let mut burst_due = due;
+        for _ in 0..job.burst {
+            let place = tokio::select! {
+                biased;
+                _ = stopped.wait_for(|stopped| *stopped) => return,
+                place = places.acquire() => place,
+            };
+            let run = Arc::new(job.probe.run(burst_due.into_std()).await);
+            drop(place);
+            report(&sinks, &run);
+            // The next of a burst is due when this one has ended.
+            burst_due = Instant::now();
+        }
+        let following = next(first, job.every, due, Instant::now());
+        if following > due + job.every && !missed {
+            missed = true;
+            let title = &job.probe.identity().title;
+            tracing::warn!("`{title}` misses runs: one takes longer than its `every` of {:?}", job.every);
+        }
+        due = following;
+    }
+}
+
+/// A schedule ends by itself only when we are wrong.
+fn note(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!("a probe's schedule came to an end: {error}; this is a bug, please report it");
+    }
+}
+
+/// Tells every sink of a run.
+pub fn report(sinks: &[Box<dyn Sink>], run: &Arc<Run>) {
+    for sink in sinks {
+        sink.report(run);
+    }
+}
+
+/// How long after the start a job's first run is due.
+fn first_start(index: usize, every: Duration) -> Duration {
+    let late = Duration::from_secs_f64(index.saturating_sub(AT_ONCE - 1) as f64 / FIRST_STARTS_A_SECOND);
+    // A job that would wait longer than its period goes where it would be in that period.
+    if late < every { late } else { Duration::from_secs_f64(late.as_secs_f64() % every.as_secs_f64()) }
+}
+
+/// The next of `first + k * every` that is not past. Times that went by during a run are left out: runs of one probe
+/// never overlap, and none is made up for.
+fn next(first: Instant, every: Duration, due: Instant, now: Instant) -> Instant {
+    let following = due + every;
+    if following >= now {
+        return following;
+    }
+    let passed = (now - first).as_nanos().div_ceil(every.as_nanos());
+    let k = u32::try_from(passed).unwrap_or(u32::MAX);
+    every.checked_mul(k).map_or(following, |offset| first + offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_handful_starts_at_once() {
+        assert!((0..AT_ONCE).all(|index| first_start(index, 300 * SECOND) == Duration::ZERO));
+    }
+
+    #[test]
+    fn a_thousand_are_spread_within_their_period() {
+        let starts: Vec<_> = (0..1000).map(|index| first_start(index, 300 * SECOND)).collect();
+        assert!(starts.iter().all(|start| *start < 16 * SECOND));
+        let busiest = (0..16).map(|second| starts.iter().filter(|start| start.as_secs() == second).count()).max();
+        assert!(busiest <= Some(72), "{busiest:?} start within one second");
+    }
+
+    #[test]
+    fn none_starts_later_than_its_period() {
+        assert!((0..10_000).all(|index| first_start(index, SECOND / 10) < SECOND / 10));
+    }
+
+    #[test]
+    fn the_period_does_not_drift() {
+        let first = Instant::now();
+        let every = 10 * SECOND;
+        let mut due = first;
+        for k in 1..100 {
+            due = next(first, every, due, due + Duration::from_millis(1234));
+            assert_eq!(due, first + every * k);
+        }
+    }
+
+    #[test]
+    fn what_was_missed_is_left_out() {
+        let first = Instant::now();
+        let every = 10 * SECOND;
+        assert_eq!(next(first, every, first, first + 31 * SECOND), first + 40 * SECOND);
+        assert_eq!(next(first, every, first, first + 30 * SECOND), first + 30 * SECOND);
+    }
+}

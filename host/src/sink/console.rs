@@ -1,0 +1,191 @@
+//! Runs as lines of text, for a person at a terminal or a log file. Knows how to keep out of the way: what is written
+//! to may be slow, stopped or gone, and the probes go on.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
+
+use anstream::{AutoStream, ColorChoice};
+use async_trait::async_trait;
+use tokio::sync::oneshot;
+
+use super::Sink;
+use crate::run::Run;
+
+mod lines;
+mod text;
+mod waterfall;
+
+/// Prints a line for each run, and below one that did not pass where its time went.
+pub struct Console {
+    orders: SyncSender<Order>,
+    skipped: Arc<AtomicU64>,
+}
+
+/// What is shown, and in which width.
+#[derive(Debug, Clone, Copy)]
+pub struct Look {
+    /// The waterfall of every run, not only of those that did not pass.
+    pub trace: bool,
+    /// The time of day before each line: for a host that runs on and on.
+    pub stamp: bool,
+    /// In characters; what is drawn does not go beyond.
+    pub width: usize,
+}
+
+impl Look {
+    /// As wide as `COLUMNS` says, or else as most terminals have room for.
+    pub fn new(trace: bool, stamp: bool) -> Self {
+        let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+        Self { trace, stamp, width: columns.unwrap_or(100) }
+    }
+}
+
+enum Order {
+    Show(Arc<Run>),
+    Flush(oneshot::Sender<()>),
+}
+
+/// Runs that may wait for the terminal. `once` with a whole configuration fits while its reader scrolls.
+const BACKLOG: usize = 10_000;
+
+impl Console {
+    /// Writes to standard output, in colour if that is a terminal that has it and `color` does not say otherwise.
+    pub fn new(color: ColorChoice, look: Look) -> Self {
+        Self::to(AutoStream::new(std::io::stdout(), color), look)
+    }
+
+    /// Writes elsewhere; an [`AutoStream`] takes the colour out where it does not belong.
+    pub fn to(out: impl Write + Send + 'static, look: Look) -> Self {
+        let (orders, inbox) = sync_channel(BACKLOG);
+        let skipped = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&skipped);
+        let writer = std::thread::Builder::new().name("console".to_owned());
+        // A thread of its own, for a stopped terminal stops whoever writes to it.
+        if let Err(error) = writer.spawn(move || write_all(inbox, out, look, &counter)) {
+            tracing::warn!(%error, "runs are not shown, no thread could be started: raise the limit on processes");
+        }
+        Self { orders, skipped }
+    }
+}
+
+#[async_trait]
+impl Sink for Console {
+    fn report(&self, run: &Arc<Run>) {
+        if self.orders.try_send(Order::Show(Arc::clone(run))).is_err() {
+            self.skipped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    async fn flush(&self, grace: Duration) {
+        let (done, flushed) = oneshot::channel();
+        if self.orders.try_send(Order::Flush(done)).is_ok() {
+            _ = tokio::time::timeout(grace, flushed).await;
+        }
+    }
+}
+
+fn write_all(inbox: Receiver<Order>, mut out: impl Write, look: Look, skipped: &AtomicU64) {
+    for order in inbox {
+        let run = match order {
+            Order::Show(run) => run,
+            Order::Flush(done) => {
+                // Whoever asked may have given up waiting.
+                _ = done.send(());
+                continue;
+            }
+        };
+        let mut text = lines::render(&run, &look);
+        let missed = skipped.swap(0, Ordering::Relaxed);
+        if missed > 0 {
+            text.insert_str(0, &format!("… {missed} runs not shown: what reads this is too slow\n"));
+        }
+        // One write for each run, so that what others write does not come between its lines.
+        if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            tracing::warn!(%error, "runs are no longer shown, standard output is gone; probes go on");
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::sink::sample;
+
+    const LOOK: Look = Look { trace: false, stamp: false, width: 100 };
+
+    #[derive(Clone, Default)]
+    struct Shared(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn flush_waits_for_what_was_reported() {
+        let out = Shared::default();
+        let console = Console::to(out.clone(), LOOK);
+        for _ in 0..3 {
+            console.report(&Arc::new(sample::passed()));
+        }
+        console.flush(Duration::from_secs(10)).await;
+        assert_eq!(String::from_utf8(out.0.lock().unwrap().clone()).unwrap().lines().count(), 3);
+    }
+
+    struct Closed;
+
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_closed_pipe_ends_nothing() {
+        let console = Console::to(Closed, LOOK);
+        for _ in 0..3 {
+            console.report(&Arc::new(sample::failed()));
+            console.flush(Duration::from_secs(10)).await;
+        }
+    }
+
+    struct Stopped;
+
+    impl Write for Stopped {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            std::thread::sleep(Duration::from_secs(3600));
+            Ok(0)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stopped_terminal_holds_up_nothing() {
+        let console = Console::to(Stopped, LOOK);
+        let run = Arc::new(sample::passed());
+        for _ in 0..BACKLOG + 10 {
+            console.report(&run);
+        }
+        assert!(console.skipped.load(Ordering::Relaxed) >= 9);
+        console.flush(Duration::from_millis(20)).await;
+    }
+}

@@ -1,0 +1,127 @@
+//! Text that is fit for a terminal: nothing in it drives the terminal, and it is as wide as it says.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// Makes visible what would act on a terminal or on the direction of reading. Titles, messages and log lines come from
+/// guests and their targets, and none of them is to move the cursor, recolour the screen or reorder what is read.
+pub fn escape(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char {
+            '\n' => shown.push_str("\\n"),
+            '\r' => shown.push_str("\\r"),
+            '\t' => shown.push_str("\\t"),
+            _ if acts(char) => _ = write!(shown, "\\u{{{:x}}}", u32::from(char)),
+            _ => shown.push(char),
+        }
+    }
+    shown
+}
+
+fn acts(char: char) -> bool {
+    char.is_control()
+        || matches!(char,
+            // Marks, embeddings, overrides and isolates of direction.
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+            // Separators of lines and paragraphs.
+            | '\u{2028}' | '\u{2029}'
+            // Without width, thus a way to hide text, or to say one thing and show another.
+            | '\u{ad}' | '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// The beginning of `text`, of at most `width` characters; says so when there was more.
+pub fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    text.chars().take(width.saturating_sub(1)).chain((width > 0).then_some('…')).collect()
+}
+
+/// `text` in lines of at most `width` characters, broken between words where there are any; cut after `most` lines.
+pub fn wrap(text: &str, width: usize, most: usize) -> Vec<String> {
+    let width = width.max(1);
+    let mut lines = Vec::new();
+    let mut rest = text.trim();
+    while !rest.is_empty() {
+        if lines.len() + 1 == most {
+            lines.push(cut(rest, width));
+            break;
+        }
+        let end = rest.char_indices().nth(width).map_or(rest.len(), |(end, _)| end);
+        let whole = end == rest.len() || rest[end..].starts_with(' ');
+        let end = if whole { end } else { rest[..end].rfind(' ').unwrap_or(end) };
+        lines.push(rest[..end].trim_end().to_owned());
+        rest = rest[end..].trim_start();
+    }
+    lines
+}
+
+/// A duration in the three digits that a person reads.
+pub fn human(duration: Duration) -> String {
+    let ms = duration.as_secs_f64() * 1e3;
+    match ms {
+        ..0.9995 => format!("{:.0} µs", ms * 1e3),
+        ..99.95 => format!("{ms:.1} ms"),
+        ..999.5 => format!("{ms:.0} ms"),
+        ..59_995.0 => format!("{:.2} s", ms / 1e3),
+        _ => {
+            let seconds = (ms / 1e3).round() as u64;
+            match seconds / 60 {
+                minutes @ ..60 => format!("{minutes} m {:02} s", seconds % 60),
+                minutes => format!("{} h {:02} m", minutes / 60, minutes % 60),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_drives_the_terminal() {
+        let hostile = "a\x1b[2J\x1b]0;title\x07b\r\n\tc\u{9b}31m\u{202e}gpj.exe\u{2066}\u{7f}\u{2028}\u{e0041}\u{200b}";
+        assert_eq!(
+            escape(hostile),
+            "a\\u{1b}[2J\\u{1b}]0;title\\u{7}b\\r\\n\\tc\\u{9b}31m\\u{202e}gpj.exe\\u{2066}\\u{7f}\\u{2028}\\u{e0041}\\u{200b}"
+        );
+        assert_eq!(escape("grün, 緑, 🟢 and \\"), "grün, 緑, 🟢 and \\");
+    }
+
+    #[test]
+    fn cut_counts_characters() {
+        assert_eq!(cut("straße", 6), "straße");
+        assert_eq!(cut("straße", 5), "stra…");
+        assert_eq!(cut("straße", 1), "…");
+        assert_eq!(cut("straße", 0), "");
+    }
+
+    #[test]
+    fn wrap_breaks_between_words_where_it_can() {
+        assert_eq!(wrap("one two three", 7, 9), ["one two", "three"]);
+        assert_eq!(wrap("one two three", 6, 9), ["one", "two", "three"]);
+        assert_eq!(wrap("incomprehensibilities", 8, 9), ["incompre", "hensibil", "ities"]);
+        assert_eq!(wrap("größer als größer", 6, 9), ["größer", "als", "größer"]);
+        assert_eq!(wrap("a b c d e f", 1, 3), ["a", "b", "…"]);
+        assert_eq!(wrap("", 10, 9), Vec::<String>::new());
+        assert_eq!(wrap("  x", 0, 9), ["x"]);
+    }
+
+    #[test]
+    fn durations_have_three_digits() {
+        let check = |micros: u64, expected: &str| assert_eq!(human(Duration::from_micros(micros)), expected);
+        check(0, "0 µs");
+        check(85, "85 µs");
+        check(999, "999 µs");
+        check(1_000, "1.0 ms");
+        check(12_340, "12.3 ms");
+        check(99_960, "100 ms");
+        check(482_250, "482 ms");
+        check(999_700, "1.00 s");
+        check(1_240_000, "1.24 s");
+        check(59_999_000, "1 m 00 s");
+        check(3_599_000_000, "59 m 59 s");
+        check(3_725_000_000, "1 h 02 m");
+    }
+}

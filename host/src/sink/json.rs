@@ -1,0 +1,117 @@
+//! A run as JSON, for programs to read: what `once --format json` prints. Knows `run` and `trace` alone.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::rfc3339::rfc3339;
+use crate::run::{Outcome, Run};
+use crate::trace::{Span, Trace};
+
+/// The whole run, its keys in a fixed order.
+pub fn run_to_json(run: &Run) -> Value {
+    json!({
+        "probe": run.probe.probe,
+        "title": run.probe.title,
+        "tags": super::tags(run),
+        "started": rfc3339(run.trace.started),
+        "duration_ms": milliseconds(run.trace.duration()),
+        "outcome": run.outcome.as_str(),
+        "failure": failure(&run.outcome),
+        "lateness_ms": milliseconds(run.lateness),
+        "trace_id": run.trace.id.to_string(),
+        "spans": run.trace.spans.iter().map(|each| span(&run.trace, each)).collect::<Vec<_>>(),
+        "log": run.log.iter().map(|line| json!({
+            "at_ms": milliseconds(line.at),
+            "level": line.level.as_str(),
+            "message": line.message,
+        })).collect::<Vec<_>>(),
+    })
+}
+
+fn failure(outcome: &Outcome) -> Value {
+    let Some((reason, message)) = outcome.why() else { return Value::Null };
+    let (mismatches, backtrace) = match outcome {
+        Outcome::Passed => (&[][..], &[][..]),
+        Outcome::Failed(failure) => (&failure.mismatches[..], &[][..]),
+        Outcome::Broken(fault) => (&[][..], &fault.backtrace[..]),
+    };
+    let first = mismatches.first();
+    json!({
+        "reason": reason,
+        "message": message,
+        "expected": first.map(|mismatch| &mismatch.expected),
+        "actual": first.map(|mismatch| &mismatch.actual),
+        "mismatches": mismatches.iter().map(|mismatch| json!({
+            "subject": mismatch.subject,
+            "expected": mismatch.expected,
+            "actual": mismatch.actual,
+        })).collect::<Vec<_>>(),
+        "backtrace": backtrace,
+    })
+}
+
+fn span(trace: &Trace, span: &Span) -> Value {
+    json!({
+        "span_id": span.id.to_string(),
+        "parent_span_id": span.parent.map(|parent| trace.spans[parent].id.to_string()),
+        "op": span.op,
+        "description": span.description,
+        "start_ms": milliseconds(span.start),
+        "duration_ms": milliseconds(span.duration),
+        "status": span.status,
+        "data": span.data.iter().map(|(key, value)| (key.to_string(), json!(value))).collect::<Map<_, _>>(),
+    })
+}
+
+/// To the microsecond: more digits than that are noise of the conversion.
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink::sample;
+
+    #[test]
+    fn keys_stand_in_the_documented_order() {
+        let json = run_to_json(&sample::failed());
+        let keys: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(
+            keys.join(" "),
+            "probe title tags started duration_ms outcome failure lateness_ms trace_id spans log"
+        );
+        let keys: Vec<_> = json["spans"][1].as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(keys.join(" "), "span_id parent_span_id op description start_ms duration_ms status data");
+    }
+
+    #[test]
+    fn a_failed_run_says_why() {
+        let json = run_to_json(&sample::failed());
+        assert_eq!(json["outcome"], "failed");
+        assert_eq!(json["started"], "2026-11-23T22:45:01.250000Z");
+        assert_eq!(json["duration_ms"], 482.25);
+        assert_eq!(json["tags"], json!({ "region": "eu", "team": "web", "tls": "1.3" }));
+        assert_eq!(json["failure"]["reason"], "status");
+        assert_eq!(json["failure"]["expected"], "2xx");
+        assert_eq!(json["failure"]["actual"], "503");
+        assert_eq!(json["failure"]["mismatches"][1]["subject"], "$.version");
+        assert_eq!(json["failure"]["backtrace"], json!([]));
+        assert_eq!(json["spans"][0]["parent_span_id"], Value::Null);
+        assert_eq!(json["spans"][1]["parent_span_id"], json["spans"][0]["span_id"]);
+        assert_eq!(json["spans"][1]["data"]["http.response.status_code"], 503);
+        assert_eq!(json["spans"][0]["status"], "unavailable");
+        assert_eq!(json["log"][0], json!({ "at_ms": 480.1, "level": "warn", "message": "answer was short" }));
+    }
+
+    #[test]
+    fn a_passed_run_has_no_failure_and_a_broken_one_names_its_fault() {
+        assert_eq!(run_to_json(&sample::passed())["failure"], Value::Null);
+        let json = run_to_json(&sample::broken());
+        assert_eq!(json["outcome"], "broken");
+        assert_eq!(json["failure"]["reason"], "trap");
+        assert_eq!(json["failure"]["expected"], Value::Null);
+        assert_eq!(json["failure"]["backtrace"][0], "probe::run::divide");
+    }
+}

@@ -1,0 +1,88 @@
+//! Runs for the tests of the sinks: one of each outcome.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::run::{Failure, Fault, FaultKind, Identity, Level, LogLine, Mismatch, Outcome, Run};
+use crate::trace::{Span, SpanId, Status, Trace, TraceId};
+
+pub fn passed() -> Run {
+    run("example.org", Outcome::Passed, Status::Ok)
+}
+
+pub fn failed() -> Run {
+    let mismatch = |subject: &str, expected: &str, actual: &str| Mismatch {
+        subject: subject.to_owned(),
+        expected: expected.to_owned(),
+        actual: actual.to_owned(),
+    };
+    let failure = Failure {
+        reason: "status".to_owned(),
+        message: "answered 503 instead of 2xx".to_owned(),
+        mismatches: vec![mismatch("status", "2xx", "503"), mismatch("$.version", "\"1.2\"", "nothing")],
+    };
+    let mut run = run("api health", Outcome::Failed(failure), Status::Unavailable);
+    run.trace.spans[1].status = Status::Unavailable;
+    run.lateness = Duration::from_millis(340);
+    run
+}
+
+pub fn broken() -> Run {
+    let fault = Fault {
+        kind: FaultKind::Trap,
+        message: "the probe trapped: integer divide by zero".to_owned(),
+        backtrace: vec!["probe::run::divide".to_owned(), "probe::run".to_owned()],
+    };
+    run("checkout", Outcome::Broken(fault), Status::InternalError)
+}
+
+fn run(title: &str, outcome: Outcome, status: Status) -> Run {
+    let span = |id: u8, parent, op: &'static str, description: &str, start: f64, duration: f64| Span {
+        id: SpanId([id; 8]),
+        parent,
+        op: op.into(),
+        description: description.to_owned(),
+        start: Duration::from_secs_f64(start / 1e3),
+        duration: Duration::from_secs_f64(duration / 1e3),
+        status: Status::Ok,
+        data: Vec::new(),
+    };
+    let mut spans = vec![
+        span(1, None, "probes.http", title, 0.0, 482.25),
+        span(2, Some(0), "http.client", "GET https://example.org/health", 0.5, 479.1),
+        span(3, Some(1), "http.client.dns", "example.org", 0.6, 12.3),
+        span(4, Some(1), "http.client.connect", "93.184.216.34:443", 12.9, 90.0),
+        span(5, Some(1), "http.client.tls", "TLS 1.3", 102.9, 97.0),
+        span(6, Some(1), "http.client.send", "", 199.9, 0.085),
+        span(7, Some(1), "http.client.wait", "", 200.0, 262.0),
+        span(8, Some(1), "http.client.receive", "17 bytes", 462.0, 17.6),
+    ];
+    spans[0].status = status;
+    spans[1].data = vec![
+        ("http.request.method".into(), "GET".into()),
+        ("http.response.status_code".into(), 503_i64.into()),
+        ("server.address".into(), "example.org".into()),
+    ];
+    let tags = |tags: &[(&str, &str)]| tags.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+    Run {
+        probe: Arc::new(Identity {
+            probe: "probes.http".to_owned(),
+            title: title.to_owned(),
+            tags: tags(&[("team", "web"), ("region", "eu")]),
+        }),
+        outcome,
+        trace: Trace {
+            id: TraceId([0xab; 16]),
+            started: SystemTime::UNIX_EPOCH + Duration::from_micros(1_795_473_901_250_000),
+            spans,
+            dropped: 0,
+        },
+        lateness: Duration::ZERO,
+        tags: tags(&[("team", "guest"), ("tls", "1.3")]),
+        log: vec![LogLine {
+            at: Duration::from_micros(480_100),
+            level: Level::Warn,
+            message: "answer was short".to_owned(),
+        }],
+    }
+}
