@@ -1,10 +1,31 @@
 //! YAML to [`Config`]: the only room that knows YAML. What it hands on is checked and never checked again.
+//!
+//! Everything that is wrong is collected, each problem with its place, so that one look at the answer mends the file.
+
+mod decode;
+mod document;
+mod field;
+mod locate;
+mod problem;
+mod render;
+mod source;
+mod syntax;
+mod tags;
+mod title;
+mod value;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use problem::Problems;
 use serde_json::{Map, Value};
+
+pub use decode::MOST_MEMORY;
+pub use problem::{Place, Problem, Spot};
+pub use render::{Level, render};
+pub use source::{Source, Unreadable};
+pub use title::check_titles;
 
 /// What an operator has configured.
 #[derive(Debug, Clone)]
@@ -55,9 +76,6 @@ pub enum Module {
     File(PathBuf),
 }
 
-/// The most linear memory that a run may use.
-pub const MOST_MEMORY: usize = 64 << 20;
-
 /// What one run may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -77,3 +95,23 @@ pub enum TraceHeaders {
     /// Told, and asked to record.
     Sampled,
 }
+
+/// A configuration, and what is wrong with it: while there are problems, `config` holds only what is right, so that
+/// the rest can be checked and reported with them.
+#[derive(Debug)]
+pub struct Draft {
+    pub config: Config,
+    pub problems: Vec<Problem>,
+    pub warnings: Vec<Problem>,
+}
+
+/// Reads a configuration. `environment` looks up `SENTRY_DSN` and `SENTRY_ENVIRONMENT`, for what the file leaves out.
+pub fn parse(source: &Source, environment: &dyn Fn(&str) -> Option<String>) -> Draft {
+    let mut problems = Problems::default();
+    let document = document::Document::read(&source.text).map_err(|problem| problems.push(problem)).ok();
+    let value = document.as_ref().map(|document| value::value(document, &mut problems));
+    decode::decode(value, document.as_ref(), problems, &source.directory, environment)
+}
+
+#[cfg(test)]
+mod tests;

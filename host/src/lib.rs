@@ -2,11 +2,11 @@
 //!
 //! Dependencies run downward, from the first of these rooms to the last.
 
-pub mod schedule;
-pub mod sandbox;
-pub mod sink;
 pub mod capability;
-pub mod propagation;
 pub mod config;
+pub mod propagation;
 pub mod run;
+pub mod sandbox;
+pub mod schedule;
+pub mod sink;
 pub mod trace;

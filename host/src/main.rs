@@ -1,1 +1,269 @@
-fn main() {}
+//! The command line: arguments, signals, exit codes.
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anstream::ColorChoice;
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand, ValueEnum};
+use sentrynet::config::{self, Config, Draft, Level, Source};
+use sentrynet::propagation::Origin;
+use sentrynet::run::{Outcome, Run};
+use sentrynet::sandbox::{Probe, Sandbox};
+use sentrynet::schedule::{self, Job};
+use sentrynet::sink::Sink;
+use sentrynet::sink::console::{Console, Look};
+use sentrynet::sink::json::run_to_json;
+use sentrynet::sink::sentry::Sentry;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tracing_subscriber::EnvFilter;
+
+/// Runs probes against services on a schedule, each in a WebAssembly sandbox, and reports every run to Sentry.
+#[derive(Parser)]
+#[command(version, about, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run all probes on their schedules, until SIGINT or SIGTERM
+    Run {
+        /// The configuration, a YAML file; `-` reads standard input
+        config: PathBuf,
+        /// Show the waterfall of every run, not only of those that fail
+        #[arg(long)]
+        trace: bool,
+    },
+    /// Run each probe once; exit with 0 if all passed, 1 if a target failed, 3 if a probe broke
+    Once {
+        /// The configuration, a YAML file; `-` reads standard input
+        config: PathBuf,
+        /// How to write the results
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+        /// Run only the probe with this title; may be given more than once
+        #[arg(long, value_name = "TITLE")]
+        only: Vec<String>,
+        /// Show the waterfall of every run, not only of those that fail
+        #[arg(long)]
+        trace: bool,
+    },
+    /// Check the configuration and its probes without touching the network; exit with 0 or 2
+    Check {
+        /// The configuration, a YAML file; `-` reads standard input
+        config: PathBuf,
+    },
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    #[default]
+    Text,
+    Json,
+}
+
+/// A configuration, a usage or a probe that cannot be.
+const WRONG: u8 = 2;
+/// A target failed.
+const FAILED: u8 = 1;
+/// Our side broke.
+const BROKEN: u8 = 3;
+
+/// How long sinks have to see the last runs on their way.
+const FLUSH: Duration = Duration::from_secs(10);
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = EnvFilter::try_from_env("SENTRYNET_LOG").unwrap_or_else(|_| EnvFilter::new("sentrynet=info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+        .with_target(false)
+        .init();
+    match act(arguments.command) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            anstream::eprintln!("{}: {error:#}", red("error"));
+            ExitCode::from(BROKEN)
+        }
+    }
+}
+
+fn act(command: Command) -> Result<u8> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
+    runtime.block_on(async {
+        match command {
+            Command::Run { config, trace } => run(&config, trace).await,
+            Command::Once { config, format, only, trace } => once(&config, format, &only, trace).await,
+            Command::Check { config } => check(&config).await,
+        }
+    })
+}
+
+async fn run(path: &Path, trace: bool) -> Result<u8> {
+    // Before anything that takes time: a signal that comes early must not end us rudely.
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let stop = async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::info!("stopping: runs that have begun may end; a second signal ends them");
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            std::process::exit(130);
+        });
+    };
+
+    let Some(loaded) = load(path).await? else { return Ok(WRONG) };
+    let sinks = sinks(&loaded.config, Some(Console::new(ColorChoice::Auto, Look::new(trace, true))))?;
+    let jobs = loaded.probes.into_iter().zip(&loaded.config.probes);
+    let jobs: Vec<_> =
+        jobs.map(|(probe, configured)| Job { probe, every: configured.every, burst: configured.burst }).collect();
+    tracing::info!("{} probes on schedule", jobs.len());
+    schedule::run(jobs, loaded.in_flight, Arc::clone(&sinks), stop).await;
+    flush(&sinks).await;
+    Ok(0)
+}
+
+async fn once(path: &Path, format: Format, only: &[String], trace: bool) -> Result<u8> {
+    /// Few enough that runs do not stand in each other's way.
+    const AT_ONCE: usize = 16;
+    let Some(mut loaded) = load(path).await? else { return Ok(WRONG) };
+    for title in only {
+        if !loaded.probes.iter().any(|probe| probe.identity().title == *title) {
+            let titles: Vec<_> = loaded.probes.iter().map(|probe| format!("`{}`", probe.identity().title)).collect();
+            anstream::eprintln!("{}: no probe is titled `{title}`; there are {}", red("error"), titles.join(", "));
+            return Ok(WRONG);
+        }
+    }
+    loaded.probes.retain(|probe| only.is_empty() || only.contains(&probe.identity().title));
+
+    let sinks = sinks(
+        &loaded.config,
+        (format == Format::Text).then(|| Console::new(ColorChoice::Auto, Look::new(trace, false))),
+    )?;
+    let mut waiting = loaded.probes.into_iter().enumerate();
+    let mut running = JoinSet::new();
+    let mut ended: Vec<Option<Arc<Run>>> = Vec::new();
+    let mut reported = 0;
+    loop {
+        while running.len() < AT_ONCE.min(loaded.in_flight)
+            && let Some((index, probe)) = waiting.next()
+        {
+            ended.push(None);
+            running.spawn(async move { (index, probe.run(Instant::now()).await) });
+        }
+        let Some(one) = running.join_next().await else { break };
+        let (index, run) = one.context("a run panicked: this is a bug, please report it")?;
+        ended[index] = Some(Arc::new(run));
+        // In the file's order, whichever ends first.
+        while let Some(Some(run)) = ended.get(reported) {
+            schedule::report(&sinks, run);
+            reported += 1;
+        }
+    }
+    let runs: Vec<_> = ended.into_iter().flatten().collect();
+    if format == Format::Json {
+        let runs: Vec<_> = runs.iter().map(|run| run_to_json(run)).collect();
+        let mut out = std::io::stdout().lock();
+        // Who closed the pipe has read enough.
+        let _ =
+            serde_json::to_writer_pretty(&mut out, &runs).map_err(std::io::Error::from).and_then(|()| writeln!(out));
+    }
+    flush(&sinks).await;
+    Ok(runs.iter().map(|run| code(&run.outcome)).max().unwrap_or(0))
+}
+
+async fn check(path: &Path) -> Result<u8> {
+    let Some(loaded) = load(path).await? else { return Ok(WRONG) };
+    let (probes, name) = (loaded.probes.len(), path.display());
+    let noun = if probes == 1 { "probe" } else { "probes" };
+    anstream::println!("{}: {probes} {noun}, nothing wrong", name);
+    Ok(0)
+}
+
+fn code(outcome: &Outcome) -> u8 {
+    match outcome {
+        Outcome::Passed => 0,
+        Outcome::Failed(_) => FAILED,
+        Outcome::Broken(_) => BROKEN,
+    }
+}
+
+/// A configuration with its probes ready to run.
+struct Loaded {
+    config: Config,
+    probes: Vec<Probe>,
+    in_flight: usize,
+}
+
+/// Reads, checks and loads everything. None if something is wrong, and has been said.
+async fn load(path: &Path) -> Result<Option<Loaded>> {
+    let source = match Source::read(path) {
+        Ok(source) => source,
+        Err(error) => {
+            anstream::eprintln!("{}: {error}", red("error"));
+            return Ok(None);
+        }
+    };
+    let environment = |name: &str| std::env::var(name).ok();
+    let Draft { config, mut problems, mut warnings } = config::parse(&source, &environment);
+    let wanted = config.in_flight.min(config.probes.len().max(1));
+    let mut sandbox = Sandbox::new(wanted, Origin::new(&config.sentry))?;
+    let mut probes = Vec::with_capacity(config.probes.len());
+    for probe in &config.probes {
+        match sandbox.load(probe, &config.directory).await {
+            Ok(loaded) => probes.push(loaded),
+            Err(wrong) => problems.extend(wrong.iter().map(|wrong| probe.problem(&wrong.pointer, &wrong.message))),
+        }
+    }
+    if problems.is_empty() {
+        let titles = probes.iter().map(|probe| probe.identity().title.as_str());
+        warnings.extend(config::check_titles(config.probes.iter().zip(titles)));
+    }
+    for (level, found) in [(Level::Warning, &warnings), (Level::Error, &problems)] {
+        // Colour is taken out again where it does not belong.
+        anstream::eprint!("{}", config::render(&source, level, found, true));
+    }
+    if !problems.is_empty() {
+        let noun = if problems.len() == 1 { "error" } else { "errors" };
+        anstream::eprintln!("\n{}: {} {noun}", path.display(), problems.len());
+        return Ok(None);
+    }
+    Ok(Some(Loaded { in_flight: sandbox.in_flight(), config, probes }))
+}
+
+fn sinks(config: &Config, console: Option<Console>) -> Result<Arc<[Box<dyn Sink>]>> {
+    let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
+    if let Some(console) = console {
+        sinks.push(Box::new(console));
+    }
+    match Sentry::start(&config.sentry)? {
+        Some(sentry) => sinks.push(Box::new(sentry)),
+        None => tracing::info!("nothing is sent to Sentry: neither `sentry.dsn` nor SENTRY_DSN is set"),
+    }
+    Ok(sinks.into())
+}
+
+async fn flush(sinks: &[Box<dyn Sink>]) {
+    for sink in sinks {
+        sink.flush(FLUSH).await;
+    }
+}
+
+fn red(text: &str) -> String {
+    let style = anstyle::AnsiColor::Red.on_default().bold();
+    format!("{style}{text}{style:#}")
+}

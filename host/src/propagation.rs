@@ -8,13 +8,14 @@ use serde::Serialize;
 use crate::config::{Sentry, TraceHeaders};
 use crate::trace::{SpanId, TraceId};
 
-/// What all of our traces have in common. Made once.
+/// What all that we send has in common. Made once.
 #[derive(Debug, Clone)]
 pub struct Origin {
     public_key: Option<String>,
     org_id: Option<String>,
     environment: String,
     release: String,
+    server_name: String,
 }
 
 /// Sentry's dynamic sampling context: what others must know of a trace to decide alike whether to keep their part.
@@ -27,6 +28,7 @@ pub struct Dsc<'a> {
     org_id: Option<&'a str>,
     environment: &'a str,
     release: &'a str,
+    #[serde(skip_serializing_if = "String::is_empty")]
     transaction: String,
     sample_rate: &'static str,
     sample_rand: String,
@@ -50,6 +52,7 @@ impl Origin {
             org_id: dsn.and_then(|dsn| dsn.org_id()).map(|id| id.to_string()),
             environment: sentry.environment.clone(),
             release: sentry.release.clone(),
+            server_name: sentry.server_name.clone(),
         }
     }
 
@@ -59,6 +62,10 @@ impl Origin {
 
     pub fn release(&self) -> &str {
         &self.release
+    }
+
+    pub fn server_name(&self) -> &str {
+        &self.server_name
     }
 
     /// The `baggage` header that goes with [`sentry_trace`].

@@ -54,6 +54,14 @@ pub struct Problem {
     pub message: String,
 }
 
+/// The machine cannot give what so many runs at once take.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot make room for {in_flight} runs at once: {why}; a lower `limits.in_flight` takes less")]
+pub struct NoRoom {
+    in_flight: usize,
+    why: String,
+}
+
 /// What a component may use while it says who it is and checks settings.
 const LIMITS_OF_CHECK: Limits = Limits { deadline: Duration::from_secs(5), memory: config::MOST_MEMORY };
 /// How long past its deadline a guest in a call of the host's is waited for: the host ends its calls earlier.
@@ -64,11 +72,12 @@ impl Sandbox {
     ///
     /// # Errors
     /// When the machine cannot give what that takes.
-    pub fn new(in_flight: usize, origin: Origin) -> wasmtime::Result<Self> {
+    pub fn new(in_flight: usize, origin: Origin) -> Result<Self, NoRoom> {
         let in_flight = engine::most_in_flight(in_flight);
-        let engine = engine::new(in_flight)?;
+        let no_room = |error: wasmtime::Error| NoRoom { in_flight, why: format!("{error:#}") };
+        let engine = engine::new(in_flight).map_err(no_room)?;
         let mut linker = Linker::new(&engine);
-        capability::link(&mut linker)?;
+        capability::link(&mut linker).map_err(no_room)?;
         let (http, origin) = (Arc::new(http::Stack::new()), Arc::new(origin));
         Ok(Self { engine, linker, loaded: HashMap::new(), http, origin, in_flight })
     }
@@ -176,7 +185,6 @@ impl Probe {
         let tags = std::mem::take(&mut store.data_mut().tags);
         Run { probe: Arc::clone(identity), outcome, trace, lateness, tags, log: log.take() }
     }
-
 }
 
 /// A store for one stay in a guest, which ends when `limits` are reached.

@@ -47,7 +47,8 @@ pub async fn run(jobs: Vec<Job>, in_flight: usize, sinks: Arc<[Box<dyn Sink>]>, 
         }
     }
     stopping.send_replace(true);
-    let ended = async { while let Some(ended) = running.join_next().await {
+    let ended = async {
+        while let Some(ended) = running.join_next().await {
             note(ended);
         }
     };
@@ -113,7 +114,8 @@ pub fn report(sinks: &[Box<dyn Sink>], run: &Arc<Run>) {
 fn first_start(index: usize, every: Duration) -> Duration {
     let late = Duration::from_secs_f64(index.saturating_sub(AT_ONCE - 1) as f64 / FIRST_STARTS_A_SECOND);
     // A job that would wait longer than its period goes where it would be in that period.
-    if late < every { late } else { Duration::from_secs_f64(late.as_secs_f64() % every.as_secs_f64()) }
+    let periods = late.as_nanos() / every.as_nanos().max(1);
+    late.saturating_sub(every.saturating_mul(u32::try_from(periods).unwrap_or(u32::MAX)))
 }
 
 /// The next of `first + k * every` that is not past. Times that went by during a run are left out: runs of one probe

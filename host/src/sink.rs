@@ -30,3 +30,8 @@ pub trait Sink: Send + Sync {
 fn tags(run: &Run) -> BTreeMap<&str, &str> {
     run.tags.iter().chain(&run.probe.tags).map(|(key, value)| (key.as_str(), value.as_str())).collect()
 }
+
+/// To the microsecond: more digits than that are noise of the conversion.
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}

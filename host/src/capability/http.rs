@@ -9,9 +9,7 @@ use rustls::ClientConfig;
 use url::Url;
 use wasmtime::component::Resource;
 
-use crate::capability::bindings::sentrynet::probe::http::{
-    Connection, Error, Host, HostRequest, HostResponse, Timing,
-};
+use crate::capability::bindings::sentrynet::probe::http::{Connection, Error, Host, HostRequest, HostResponse, Timing};
 use crate::capability::http::exchange::Exchange;
 use crate::capability::http::tls::{Configurations, Trust};
 use crate::capability::http::wire::{TimedConnect, TimedResolver};

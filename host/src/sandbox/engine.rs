@@ -22,7 +22,9 @@ pub fn most_in_flight(wanted: usize) -> usize {
     let Some(limit) = limit else { return wanted };
     let most = usize::saturating_sub(limit, MAPPINGS_OF_US) / MAPPINGS_OF_A_RUN;
     if wanted > most {
-        tracing::warn!("at most {most} runs at once instead of {wanted}: raise vm.max_map_count, now {limit}, for more");
+        tracing::warn!(
+            "at most {most} runs at once instead of {wanted}: raise vm.max_map_count, now {limit}, for more"
+        );
     }
     wanted.min(most.max(1))
 }

@@ -85,7 +85,8 @@ fn backtrace(error: &wasmtime::Error) -> Vec<String> {
             continue;
         }
         for symbol in frame.symbols() {
-            let name = symbol.name().map_or_else(|| name.clone(), |name| format!("{:#}", rustc_demangle::demangle(name)));
+            let name =
+                symbol.name().map_or_else(|| name.clone(), |name| format!("{:#}", rustc_demangle::demangle(name)));
             match (symbol.file(), symbol.line()) {
                 (Some(file), Some(line)) => shown.push(format!("{name} at {file}:{line}")),
                 _ => shown.push(name),

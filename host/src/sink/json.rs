@@ -1,9 +1,8 @@
 //! A run as JSON, for programs to read: what `once --format json` prints. Knows `run` and `trace` alone.
 
-use std::time::Duration;
-
 use serde_json::{Map, Value, json};
 
+use super::milliseconds;
 use super::rfc3339::rfc3339;
 use crate::run::{Outcome, Run};
 use crate::trace::{Span, Trace};
@@ -62,11 +61,6 @@ fn span(trace: &Trace, span: &Span) -> Value {
         "status": span.status,
         "data": span.data.iter().map(|(key, value)| (key.to_string(), json!(value))).collect::<Map<_, _>>(),
     })
-}
-
-/// To the microsecond: more digits than that are noise of the conversion.
-fn milliseconds(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
 #[cfg(test)]

@@ -136,8 +136,11 @@ fn protocol(root: &str) -> String {
 }
 
 fn rustls_error<'a>(cause: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
-    let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-    cause.downcast_ref().or_else(|| inner.and_then(|inner| inner.downcast_ref()))
+    match cause.downcast_ref::<std::io::Error>() {
+        // An I/O error hands on the source of what it wraps, not what it wraps, and may wrap another of its kind.
+        Some(error) => rustls_error(error.get_ref()?),
+        None => cause.downcast_ref(),
+    }
 }
 
 fn tls(error: &rustls::Error, times: &Times, peer: &Peer<'_>) -> String {
@@ -145,14 +148,18 @@ fn tls(error: &rustls::Error, times: &Times, peer: &Peer<'_>) -> String {
     match error {
         E::InvalidCertificate(error) => certificate_error(error, times, peer),
         E::InvalidMessage(_) | E::InappropriateMessage { .. } | E::PeerMisbehaved(_) => {
-            format!("what listens on port {} does not speak TLS as it should ({error})", peer.port)
+            format!("what listens on port {} does not speak TLS ({error})", peer.port)
         }
         E::PeerIncompatible(_) => "the server offers no TLS version or cipher that we accept".to_owned(),
         E::AlertReceived(AlertDescription::UnrecognisedName) => {
             format!("the server knows no site named `{}`", peer.host)
         }
-        E::AlertReceived(AlertDescription::CertificateRequired) => "the server requires a client certificate".to_owned(),
-        E::AlertReceived(AlertDescription::ProtocolVersion) => "the server offers no TLS version that we accept".to_owned(),
+        E::AlertReceived(AlertDescription::CertificateRequired) => {
+            "the server requires a client certificate".to_owned()
+        }
+        E::AlertReceived(AlertDescription::ProtocolVersion) => {
+            "the server offers no TLS version that we accept".to_owned()
+        }
         E::AlertReceived(alert) => format!("the server refused the TLS handshake ({alert:?})"),
         other => format!("the TLS handshake failed: {other}"),
     }

@@ -11,11 +11,11 @@ use reqwest::header::{
 use reqwest::{Body, Client, Method, Version};
 use url::Url;
 
+use crate::capability::Scope;
 use crate::capability::bindings::sentrynet::probe::http::{Connection, Error, Timing, Tls};
 use crate::capability::http::cause::{self, Peer, Phase};
-use crate::capability::http::wire::{Marks, Times, TimedBody};
+use crate::capability::http::wire::{Marks, TimedBody, Times};
 use crate::capability::http::{Response, certificate};
-use crate::capability::Scope;
 use crate::config::TraceHeaders;
 use crate::propagation;
 use crate::trace::{Handle, Recorder, Status};
@@ -162,7 +162,8 @@ impl Hop {
         let body = Body::wrap(TimedBody::new(exchange.body.clone(), self.marks.clone()));
         let headers = self.headers(exchange);
         // `request` takes credentials out of the URL, into a header; one that was given goes before them.
-        let request = exchange.client.request(exchange.method.clone(), exchange.url.clone()).headers(headers).body(body);
+        let request =
+            exchange.client.request(exchange.method.clone(), exchange.url.clone()).headers(headers).body(body);
         let answer = self.marks.around(request.send()).await;
         let head = Instant::now();
         self.head = Some(head);
@@ -353,8 +354,7 @@ fn phases(started: Instant, times: &Times, head: Option<Instant>, end: Instant) 
 }
 
 fn timing(started: Instant, times: &Times, head: Instant, end: Instant) -> Timing {
-    let mut timing =
-        Timing { dns: None, connect: None, tls: None, send: 0.0, wait: 0.0, receive: 0.0, total: 0.0 };
+    let mut timing = Timing { dns: None, connect: None, tls: None, send: 0.0, wait: 0.0, receive: 0.0, total: 0.0 };
     for Span { op, start, end, .. } in phases(started, times, Some(head), end) {
         let lasted = milliseconds(start, end);
         match op {

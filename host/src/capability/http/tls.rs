@@ -13,9 +13,7 @@ use rustls::client::{
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, NamedGroup, RootCertStore, SignatureScheme,
-};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, NamedGroup, RootCertStore, SignatureScheme};
 
 use crate::capability::http::wire::Marks;
 
@@ -100,15 +98,11 @@ fn verifier(provider: &Arc<CryptoProvider>, roots: RootCertStore) -> Option<Arc<
 }
 
 /// `verifier` none trusts anyone.
-fn configuration(
-    provider: &Arc<CryptoProvider>,
-    verifier: Option<Arc<dyn ServerCertVerifier>>,
-) -> Arc<ClientConfig> {
+fn configuration(provider: &Arc<CryptoProvider>, verifier: Option<Arc<dyn ServerCertVerifier>>) -> Arc<ClientConfig> {
     let witness = Witness { provider: Arc::clone(provider), verifier };
     let builder = ClientConfig::builder_with_provider(Arc::clone(provider));
     let versions = builder.with_safe_default_protocol_versions().expect("ring has ciphers for the default versions");
-    let mut config =
-        versions.dangerous().with_custom_certificate_verifier(Arc::new(witness)).with_no_client_auth();
+    let mut config = versions.dangerous().with_custom_certificate_verifier(Arc::new(witness)).with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.resumption = Resumption::store(Arc::new(NoResumption)).tls12_resumption(Tls12Resumption::Disabled);
     Arc::new(config)

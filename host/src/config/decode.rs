@@ -1,0 +1,328 @@
+//! JSON to a [`Config`]: what each key of the host's means. Knows no YAML, and of a probe's own settings only that
+//! they are not the host's.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::document::Document;
+use super::field::{Field, Report, Table, bounded, closest, kind};
+use super::problem::{Problem, Problems, below, quote};
+use super::tags::tags;
+use super::{Config, Draft, Limits, Module, Probe, Sentry, TraceHeaders};
+
+pub const ROOT: &[&str] = &["sentry", "groups", "limits"];
+pub const SENTRY: &[&str] = &["dsn", "tags", "environment", "release", "server_name", "trace_headers"];
+pub const LIMITS: &[&str] = &["deadline", "memory", "in_flight"];
+pub const GROUP: &[&str] = &["tags", "probes"];
+pub const PROBE: &[&str] = &["probe", "title", "every", "burst", "tags", "limits", "trace_headers"];
+
+const MIB: usize = 1 << 20;
+/// What the pool of linear memories is laid out for; see `sandbox`.
+pub const MOST_MEMORY: usize = 64 * MIB;
+const IN_FLIGHT: u32 = 1000;
+const DEFAULT_LIMITS: Limits = Limits { deadline: Duration::from_secs(60), memory: MOST_MEMORY };
+const EVERY: Duration = Duration::from_secs(300);
+const YEAR: f64 = 31_536_000.0;
+const DAY: f64 = 86_400.0;
+
+/// What a probe has unless it says otherwise.
+#[derive(Clone)]
+struct Inherited {
+    tags: BTreeMap<String, String>,
+    limits: Limits,
+    trace_headers: TraceHeaders,
+}
+
+struct Decoder<'a> {
+    report: Report<'a>,
+    directory: &'a Path,
+    environment: &'a dyn Fn(&str) -> Option<String>,
+}
+
+/// Reads what there is, `value`, and fills in what there is not.
+pub fn decode(
+    value: Option<Value>,
+    document: Option<&Document>,
+    problems: Problems,
+    directory: &Path,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Draft {
+    let mut decoder = Decoder { report: Report::new(document, problems), directory, environment };
+    let config = decoder.config(value);
+    Draft { config, problems: decoder.report.problems.into_vec(), warnings: decoder.report.warnings.into_vec() }
+}
+
+impl Decoder<'_> {
+    fn config(&mut self, value: Option<Value>) -> Config {
+        let field = value.map(|value| Field { pointer: String::new(), key: "a configuration".into(), value });
+        let root = field.and_then(|field| Table::new(field, &mut self.report));
+        // A file that cannot be read says nothing of what is missing from it.
+        let readable = root.is_some();
+        let mut root = root.unwrap_or(Table { pointer: String::new(), rest: serde_json::Map::new() });
+        let (sentry, tags, trace_headers) = self.sentry(root.take("sentry"));
+        let limits = root.take("limits").and_then(|field| Table::new(field, &mut self.report));
+        let (limits, in_flight) = self.top_limits(limits);
+        let inherited = Inherited { tags, limits, trace_headers };
+
+        if readable && nothing(&root, "groups", ROOT) {
+            self.idle("/groups".into(), "no probes: `groups` is empty, so that nothing would run");
+        }
+        let groups = root.list("groups", &mut self.report).unwrap_or_default();
+        let probes = groups.into_iter().flat_map(|group| self.group(group, &inherited)).collect();
+        root.finish(ROOT, &mut self.report);
+        Config { sentry, in_flight, probes, directory: self.directory.to_path_buf() }
+    }
+
+    fn idle(&mut self, pointer: String, message: &str) {
+        self.report.warnings.push(Problem::key(pointer, message));
+    }
+
+    fn sentry(&mut self, field: Option<Field>) -> (Sentry, BTreeMap<String, String>, TraceHeaders) {
+        let table = field.and_then(|field| Table::new(field, &mut self.report));
+        let mut table = table.unwrap_or(Table { pointer: String::new(), rest: serde_json::Map::new() });
+        let dsn = table.take("dsn").filter(|field| field.value != "");
+        let environment = table.take("environment");
+        let release = self.text(table.take("release"), release);
+        let server_name = self.text(table.take("server_name"), |text| bounded("`server_name`", text, 200));
+        let tags = table.take("tags").map(|field| tags(field, &mut self.report)).unwrap_or_default();
+        let trace_headers = self.trace_headers(&mut table).unwrap_or_default();
+        table.finish(SENTRY, &mut self.report);
+        let sentry = Sentry {
+            dsn: self.dsn(dsn),
+            environment: self.sentry_environment(environment).unwrap_or_else(|| "production".into()),
+            release: release.unwrap_or_else(|| concat!("sentrynet@", env!("CARGO_PKG_VERSION")).into()),
+            server_name: server_name.unwrap_or_else(|| host_name(self.environment)),
+        };
+        (sentry, tags, trace_headers)
+    }
+
+    fn dsn(&mut self, field: Option<Field>) -> Option<sentry::types::Dsn> {
+        // Neither the text nor the parser's words for it: a DSN is a secret.
+        const SHAPE: &str = "is no DSN: it looks like `https://KEY@HOST/PROJECT`, where PROJECT is a number";
+        match field {
+            Some(field) => {
+                let text = field.text(&self.report);
+                let dsn = text.and_then(|text| text.trim().parse().map_err(|_| format!("`dsn` {SHAPE}")));
+                self.report.at(&field, dsn)
+            }
+            None => {
+                let text = (self.environment)("SENTRY_DSN").filter(|text| !text.trim().is_empty())?;
+                let dsn = text.trim().parse();
+                dsn.map_err(|_| self.elsewhere(format!("the environment's `SENTRY_DSN` {SHAPE}"))).ok()
+            }
+        }
+    }
+
+    fn sentry_environment(&mut self, field: Option<Field>) -> Option<String> {
+        if field.is_some() {
+            return self.text(field, |text| environment("`environment`", text));
+        }
+        let text = (self.environment)("SENTRY_ENVIRONMENT").filter(|text| !text.is_empty())?;
+        let right = environment("the environment's `SENTRY_ENVIRONMENT`", &text);
+        right.map_err(|message| self.elsewhere(message)).ok().map(|()| text)
+    }
+
+    fn elsewhere(&mut self, message: String) {
+        self.report.problems.push(Problem::elsewhere(message));
+    }
+
+    fn top_limits(&mut self, table: Option<Table>) -> (Limits, usize) {
+        let Some(mut table) = table else { return (DEFAULT_LIMITS, IN_FLIGHT as usize) };
+        let in_flight = table.take("in_flight");
+        let in_flight = in_flight.and_then(|field| self.report.at(&field, field.whole(1..=10_000)));
+        (self.limits(table, DEFAULT_LIMITS, LIMITS), in_flight.unwrap_or(IN_FLIGHT) as usize)
+    }
+
+    fn limits(&mut self, mut table: Table, inherited: Limits, known: &[&str]) -> Limits {
+        let deadline = self.seconds(table.take("deadline"), DAY, "from 0.05 seconds to a day");
+        let memory = table.take("memory");
+        let memory = memory.and_then(|field| self.report.at(&field, memory_size(&field)));
+        table.finish(known, &mut self.report);
+        Limits { deadline: deadline.unwrap_or(inherited.deadline), memory: memory.unwrap_or(inherited.memory) }
+    }
+
+    fn group(&mut self, field: Field, inherited: &Inherited) -> Vec<Probe> {
+        let Some(mut table) = Table::new(field, &mut self.report) else { return Vec::new() };
+        let mut inherited = inherited.clone();
+        inherited.tags.extend(table.take("tags").map(|field| tags(field, &mut self.report)).unwrap_or_default());
+        if nothing(&table, "probes", GROUP) {
+            self.idle(below(&table.pointer, "probes"), "no probes in this group");
+        }
+        let probes = table.list("probes", &mut self.report).unwrap_or_default();
+        table.finish(GROUP, &mut self.report);
+        probes.into_iter().filter_map(|probe| self.probe(probe, &inherited)).collect()
+    }
+
+    fn probe(&mut self, field: Field, inherited: &Inherited) -> Option<Probe> {
+        let mut table = Table::new(field, &mut self.report)?;
+        let component = self.component(&mut table);
+        let title = self.text(table.take("title"), |text| bounded("`title`", text.trim(), 200));
+        let every = self.seconds(table.take("every"), YEAR, "from 0.05 seconds to a year (31536000)");
+        let burst = table.take("burst").and_then(|field| self.report.at(&field, field.whole(1..=1000)));
+        let mut tagged = inherited.tags.clone();
+        tagged.extend(table.take("tags").map(|field| tags(field, &mut self.report)).unwrap_or_default());
+        let limits = table.take("limits").and_then(|field| Table::new(field, &mut self.report));
+        let limits = limits.map(|table| self.limits(table, inherited.limits, &["deadline", "memory"]));
+        let trace_headers = self.trace_headers(&mut table);
+        let (name, module) = component?;
+        Some(Probe {
+            name,
+            module,
+            title: title.map(|title| title.trim().to_string()),
+            tags: tagged,
+            every: every.unwrap_or(EVERY),
+            burst: burst.unwrap_or(1),
+            limits: limits.unwrap_or(inherited.limits),
+            trace_headers: trace_headers.unwrap_or(inherited.trace_headers),
+            settings: table.rest,
+            pointer: table.pointer,
+        })
+    }
+
+    /// What `probe` names, and the name that its runs carry.
+    fn component(&mut self, table: &mut Table) -> Option<(String, Module)> {
+        let Some(field) = table.take("probe") else {
+            let near = table.rest.keys().find(|key| closest(key, &["probe"]).is_some());
+            self.report.problems.push(match near {
+                Some(near) => {
+                    let message = format!("the key `probe` is missing, did you mean it by {}?", quote(near));
+                    Problem::key(below(&table.pointer, near), message)
+                }
+                None => {
+                    let message = "the key `probe` is missing: `http`, or the path of a `.wasm` file";
+                    Problem::value(&table.pointer, message)
+                }
+            });
+            return None;
+        };
+        let name = match &field.value {
+            Value::String(name) => component(name.trim(), self.directory),
+            value => Err(format!("`probe` must be `http`, or the path of a `.wasm` file, not {}", kind(value))),
+        };
+        self.report.at(&field, name)
+    }
+
+    fn text(&mut self, field: Option<Field>, right: impl Fn(&str) -> Result<(), String>) -> Option<String> {
+        let field = field?;
+        let text = field.text(&self.report).and_then(|text| right(&text).map(|()| text));
+        self.report.at(&field, text)
+    }
+
+    fn seconds(&mut self, field: Option<Field>, most: f64, bounds: &str) -> Option<Duration> {
+        let field = field?;
+        let seconds = field.number(0.05..=most, "a number of seconds", bounds);
+        self.report.at(&field, seconds).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+    }
+
+    fn trace_headers(&mut self, table: &mut Table) -> Option<TraceHeaders> {
+        let field = table.take("trace_headers")?;
+        let headers = match &field.value {
+            // YAML 1.1's `off` is false, and some editors write it so.
+            Value::Bool(false) => Ok(TraceHeaders::Off),
+            Value::String(text) if text == "off" => Ok(TraceHeaders::Off),
+            Value::String(text) if text == "linked" => Ok(TraceHeaders::Linked),
+            Value::String(text) if text == "sampled" => Ok(TraceHeaders::Sampled),
+            _ => Err(field.wrong("must be `off`, `linked` or `sampled`")),
+        };
+        self.report.at(&field, headers)
+    }
+}
+
+/// No list, or one without items; a list under a mistyped name is something.
+fn nothing(table: &Table, key: &str, known: &[&str]) -> bool {
+    match table.rest.get(key) {
+        None => !table.rest.keys().any(|other| closest(other, known) == Some(key)),
+        Some(Value::Null) => true,
+        Some(list) => list.as_array().is_some_and(Vec::is_empty),
+    }
+}
+
+fn component(name: &str, directory: &Path) -> Result<(String, Module), String> {
+    const ADVICE: &str = "available: `http`, or the path of a `.wasm` file";
+    match name {
+        "http" | "probes.http" => return Ok(("probes.http".into(), Module::BuiltIn("http"))),
+        "script" | "chain" | "ssh" | "probes.script" | "probes.chain" | "probes.ssh" => {
+            return Err(format!("the probe `{name}` is not available in this version; {ADVICE}"));
+        }
+        _ => {}
+    }
+    if !name.contains('/') && !name.ends_with(".wasm") {
+        return Err(match closest(name, &["http", "probes.http"]) {
+            Some(meant) => format!("unknown probe {}, did you mean `{meant}`?", quote(name)),
+            None => format!("unknown probe {}; {ADVICE}", quote(name)),
+        });
+    }
+    // Absolute, so that the same file by two names from two places is still one component.
+    let path = directory.join(name);
+    let path = std::path::absolute(&path).unwrap_or(path);
+    match std::fs::metadata(&path) {
+        Ok(found) if found.is_file() => {}
+        Ok(_) => return Err(format!("{} is not a file: name a `.wasm` file in it", quote(name))),
+        Err(_) if name.contains("://") => return Err("a probe is a file here, not a URL: download it".into()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(format!("no file {}, as seen from the configuration's directory", quote(name)));
+        }
+        Err(error) => return Err(format!("cannot read {}: {error}", quote(name))),
+    }
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    Ok((stem, Module::File(path)))
+}
+
+/// Bytes, as a number or as `64 MiB`.
+fn memory_size(field: &Field) -> Result<usize, String> {
+    const SHAPE: &str = "must be a number of bytes, or text like `64 MiB`";
+    let size = match &field.value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => {
+            let text = text.trim();
+            let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
+            let unit = match text[digits..].trim().to_ascii_lowercase().as_str() {
+                "" | "b" => Some(1.0),
+                "kib" | "k" => Some(1024.0),
+                "mib" | "m" => Some(1024.0 * 1024.0),
+                "gib" | "g" => Some(1024.0 * 1024.0 * 1024.0),
+                "kb" => Some(1e3),
+                "mb" => Some(1e6),
+                "gb" => Some(1e9),
+                _ => None,
+            };
+            text[..digits].parse::<f64>().ok().zip(unit).map(|(number, unit)| number * unit)
+        }
+        _ => None,
+    };
+    let size = size.ok_or_else(|| field.wrong(SHAPE))?;
+    match (MIB as f64..=MOST_MEMORY as f64).contains(&size) {
+        true => Ok(size as usize),
+        false => Err(field.wrong("must be from 1 MiB to 64 MiB")),
+    }
+}
+
+/// What Sentry takes for the name of an environment.
+fn environment(what: &str, text: &str) -> Result<(), String> {
+    bounded(what, text, 64)?;
+    match text {
+        "None" => Err(format!("{what} cannot be `None`, which Sentry keeps for itself")),
+        _ if text.contains(char::is_whitespace) => Err(format!("{what} holds a space: write `-` instead")),
+        _ if text.contains('/') => Err(format!("{what} holds a `/`, which Sentry does not take: write `-` instead")),
+        _ => Ok(()),
+    }
+}
+
+/// What Sentry takes for a release.
+fn release(text: &str) -> Result<(), String> {
+    bounded("`release`", text, 200)?;
+    match text.contains(['/', '\\']) || matches!(text, "." | ".." | "latest") || text.trim() != text {
+        true => Err("`release` has a form that Sentry does not take: write `name@1.2.3`, without slashes".into()),
+        false => Ok(()),
+    }
+}
+
+fn host_name(environment: &dyn Fn(&str) -> Option<String>) -> String {
+    let file = |path| std::fs::read_to_string(path).ok();
+    let names = [file("/proc/sys/kernel/hostname"), file("/etc/hostname"), environment("HOSTNAME")];
+    let mut names = names.into_iter().flatten().map(|name| name.trim().to_string());
+    names.find(|name| !name.is_empty()).unwrap_or_else(|| "unknown".into())
+}

@@ -1,0 +1,202 @@
+//! One map of the file, read key by key: what a key's value must be, and what is said when it is not. Knows no key's
+//! meaning.
+
+use std::cell::OnceCell;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
+use serde_json::{Map, Value};
+
+use super::document::Document;
+use super::locate::Locator;
+use super::problem::{Problem, Problems, below, quote};
+
+/// Where problems and warnings go while a file is read.
+pub struct Report<'a> {
+    pub problems: Problems,
+    pub warnings: Problems,
+    document: Option<&'a Document>,
+    locator: OnceCell<Option<Locator<'a>>>,
+}
+
+/// A map that is being read: what is known is taken out, what is left is unknown, or somebody else's.
+pub struct Table {
+    pub pointer: String,
+    pub rest: Map<String, Value>,
+}
+
+/// A value, and where it is.
+pub struct Field {
+    pub pointer: String,
+    pub key: String,
+    pub value: Value,
+}
+
+impl<'a> Report<'a> {
+    pub fn new(document: Option<&'a Document>, problems: Problems) -> Self {
+        Self { problems, warnings: Problems::default(), document, locator: OnceCell::new() }
+    }
+
+    /// Hands on what is right, and notes what is not.
+    pub fn at<T>(&mut self, field: &Field, result: Result<T, String>) -> Option<T> {
+        result.map_err(|message| self.problems.push(Problem::value(&field.pointer, message))).ok()
+    }
+
+    /// A number or boolean as it is written: the version `1.10` is not `1.1`.
+    fn written(&self, pointer: &str) -> Option<String> {
+        let locator = self.locator.get_or_init(|| self.document.map(Locator::new)).as_ref()?;
+        locator.text(pointer).map(str::to_string)
+    }
+}
+
+impl Table {
+    pub fn new(field: Field, report: &mut Report) -> Option<Self> {
+        match field.value {
+            Value::Object(rest) => Some(Self { pointer: field.pointer, rest }),
+            value => {
+                let message = format!("{} must be a map of keys and values, not {}", field.key, kind(&value));
+                report.problems.push(Problem::value(field.pointer, message));
+                None
+            }
+        }
+    }
+
+    /// The value of a key; null is as good as no key.
+    pub fn take(&mut self, key: &str) -> Option<Field> {
+        let value = self.rest.shift_remove(key)?;
+        (!value.is_null()).then(|| Field { pointer: below(&self.pointer, key), key: format!("`{key}`"), value })
+    }
+
+    /// The items of a list.
+    pub fn list(&mut self, key: &str, report: &mut Report) -> Option<Vec<Field>> {
+        let field = self.take(key)?;
+        match field.value {
+            Value::Array(items) => {
+                let item = |(index, value)| Field {
+                    pointer: format!("{}/{index}", field.pointer),
+                    key: format!("an item of `{key}`"),
+                    value,
+                };
+                Some(items.into_iter().enumerate().map(item).collect())
+            }
+            value => {
+                let message = format!("`{key}` must be a list, each item with a `- ` before it, not {}", kind(&value));
+                report.problems.push(Problem::value(field.pointer, message));
+                None
+            }
+        }
+    }
+
+    /// Whatever is left is a mistake.
+    pub fn finish(self, known: &[&str], report: &mut Report) {
+        for key in self.rest.keys() {
+            let message = match (closest(key, known), home(key)) {
+                (Some(meant), _) => format!("unknown key {}, did you mean `{meant}`?", quote(key)),
+                (None, Some(home)) => format!("`{key}` has no meaning here: it belongs {home}"),
+                (None, None) => format!("unknown key {}, expected one of `{}`", quote(key), known.join("`, `")),
+            };
+            report.problems.push(Problem::key(below(&self.pointer, key), message));
+        }
+    }
+}
+
+impl Field {
+    pub fn text(&self, report: &Report) -> Result<String, String> {
+        match &self.value {
+            Value::String(text) => Ok(text.clone()),
+            Value::Number(_) | Value::Bool(_) => {
+                Ok(report.written(&self.pointer).unwrap_or_else(|| self.value.to_string()))
+            }
+            value => Err(format!("{} must be text, not {}", self.key, kind(value))),
+        }
+    }
+
+    pub fn number(&self, range: RangeInclusive<f64>, unit: &str, bounds: &str) -> Result<f64, String> {
+        let number = match &self.value {
+            Value::Number(number) => number.as_f64().unwrap_or(f64::INFINITY),
+            // `1e999`, which is text for want of a number that large.
+            Value::String(text) if text.parse().is_ok_and(|number: f64| number.is_infinite()) => f64::INFINITY,
+            _ => return Err(self.wrong(&format!("must be {unit}"))),
+        };
+        match range.contains(&number) {
+            true => Ok(number),
+            false => Err(self.wrong(&format!("must be {bounds}"))),
+        }
+    }
+
+    pub fn whole(&self, range: RangeInclusive<u32>) -> Result<u32, String> {
+        let (least, most) = range.into_inner();
+        let bounds = format!("from {least} to {most}");
+        let number = self.number(least.into()..=most.into(), "a whole number", &bounds)?;
+        match number.fract() == 0.0 {
+            // In range, as was just seen.
+            true => Ok(number as u32),
+            false => Err(self.wrong("must be a whole number")),
+        }
+    }
+
+    /// What is wrong, with what is there. Only for values that are no secret: the host's own.
+    pub fn wrong(&self, must: &str) -> String {
+        match &self.value {
+            Value::String(text) if text.trim().parse::<f64>().is_ok_and(f64::is_finite) => {
+                format!("{} {must}, not text: leave out the quotes", self.key)
+            }
+            Value::String(text) => format!("{} {must}, not {}", self.key, quote(text)),
+            // A float without a fraction has none to show.
+            Value::Number(number) if number.is_f64() => {
+                format!("{} {must}, not `{}`", self.key, number.as_f64().unwrap_or_default())
+            }
+            Value::Number(_) | Value::Bool(_) => format!("{} {must}, not `{}`", self.key, self.value),
+            value => format!("{} {must}, not {}", self.key, kind(value)),
+        }
+    }
+}
+
+pub fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nothing",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a map",
+    }
+}
+
+/// The known word that a mistyped one comes nearest to.
+pub fn closest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+    // The comparison takes the product of both lengths.
+    if word.len() > 40 {
+        return None;
+    }
+    let word = word.to_lowercase().replace('-', "_");
+    let distance = |known: &&'k str| (strsim::damerau_levenshtein(&word, known), *known);
+    let (distance, meant) = known.iter().map(distance).min()?;
+    (distance * 3 <= meant.len().max(3)).then_some(meant)
+}
+
+/// Where a key would be right.
+fn home(key: &str) -> Option<&'static str> {
+    let homes: [(&[&str], &str); 5] = [
+        (super::decode::ROOT, "at the top of the file"),
+        (super::decode::SENTRY, "under `sentry`"),
+        (super::decode::LIMITS, "under `limits`"),
+        (super::decode::GROUP, "in a group, an item of `groups`"),
+        (super::decode::PROBE, "in a probe, an item of a group's `probes`"),
+    ];
+    homes.iter().find(|(keys, _)| keys.contains(&key)).map(|(_, home)| *home)
+}
+
+/// A text within bounds.
+pub fn bounded(what: impl Display, text: &str, most: usize) -> Result<(), String> {
+    if text.trim().is_empty() {
+        return Err(format!("{what} is empty: leave it out, or fill it in"));
+    }
+    match text.chars().count() {
+        length if length > most => Err(format!("{what} is {length} characters long: {most} at most")),
+        _ if text.chars().any(char::is_control) => {
+            Err(format!("{what} holds a line break or another control character: write it on one line"))
+        }
+        _ => Ok(()),
+    }
+}

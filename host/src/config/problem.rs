@@ -1,0 +1,135 @@
+//! What is wrong with a configuration, and where. Plain data; knows no YAML.
+
+use super::Probe;
+
+/// Something wrong. The message says what, and what would be right: lower case, no full stop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    pub place: Place,
+    pub message: String,
+}
+
+/// Where a problem is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// The key that a JSON pointer (RFC 6901) into the file ends in.
+    Key(String),
+    /// The value that a JSON pointer leads to, or what would hold it where it is missing.
+    Value(String),
+    /// A key that no pointer leads to, as it is the second of its name or no text. The pointer is the nearest one.
+    Odd(String, Spot),
+    /// A place in a text that is no YAML, or is not read as such.
+    Text(Spot),
+    /// Not in the file.
+    Elsewhere,
+}
+
+/// Characters of one line; line and column count from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Spot {
+    pub line: usize,
+    pub column: usize,
+    pub length: usize,
+}
+
+impl Problem {
+    pub fn key(pointer: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { place: Place::Key(pointer.into()), message: message.into() }
+    }
+
+    pub fn value(pointer: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { place: Place::Value(pointer.into()), message: message.into() }
+    }
+
+    pub fn elsewhere(message: impl Into<String>) -> Self {
+        Self { place: Place::Elsewhere, message: message.into() }
+    }
+
+    pub fn pointer(&self) -> Option<&str> {
+        match &self.place {
+            Place::Key(pointer) | Place::Value(pointer) | Place::Odd(pointer, _) => Some(pointer),
+            Place::Text(_) | Place::Elsewhere => None,
+        }
+    }
+}
+
+impl Probe {
+    /// A problem that its component has with its settings, at a JSON pointer into them.
+    ///
+    /// A component knows its own keys alone: what it does not know may be one of the host's, mistyped.
+    pub fn problem(&self, pointer: &str, message: &str) -> Problem {
+        let place = format!("{}{pointer}", self.pointer);
+        if !message.starts_with("unknown key") {
+            return Problem::value(place, message);
+        }
+        let key = pointer.strip_prefix('/').filter(|key| !key.contains('/')).map(unescape);
+        let meant = key.as_deref().and_then(|key| Some((key, super::field::closest(key, super::decode::PROBE)?)));
+        match meant {
+            Some((key, meant)) if !message.contains("did you mean") => {
+                Problem::key(place, format!("unknown key {}, did you mean `{meant}`?", quote(key)))
+            }
+            _ => Problem::key(place, message),
+        }
+    }
+}
+
+/// Nobody reads on after so many, and a file has room for a million.
+const MOST: usize = 1000;
+
+/// Problems as they are found, up to a bound.
+#[derive(Debug, Default)]
+pub struct Problems(Vec<Problem>);
+
+impl Problems {
+    pub fn push(&mut self, problem: Problem) {
+        if !self.full() {
+            self.0.push(problem);
+        } else if self.0.len() == MOST {
+            self.0.push(Problem::elsewhere(format!("more than {MOST} problems: mend these first")));
+        }
+    }
+
+    pub fn full(&self) -> bool {
+        self.0.len() >= MOST
+    }
+
+    pub fn into_vec(self) -> Vec<Problem> {
+        self.0
+    }
+}
+
+/// A pointer to a member of what `pointer` leads to.
+pub fn below(pointer: &str, key: &str) -> String {
+    format!("{pointer}/{}", escape(key))
+}
+
+pub fn escape(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
+pub fn unescape(segment: &str) -> String {
+    segment.replace("~1", "/").replace("~0", "~")
+}
+
+/// A text of the configuration in backquotes, fit for one line of a terminal.
+pub fn quote(text: &str) -> String {
+    format!("`{}`", shorten(text, 60))
+}
+
+/// The beginning of a text, without what would upset a terminal or tell a secret: a URL may hold a password, and a
+/// DSN is one.
+pub fn shorten(text: &str, most: usize) -> String {
+    if text.contains("://") {
+        return "…".into();
+    }
+    let mut short: String = text.chars().take(most).map(|c| if harmless(c) { c } else { '\u{fffd}' }).collect();
+    if text.chars().nth(most).is_some() {
+        short.push('…');
+    }
+    short
+}
+
+/// Neither moves a terminal's cursor nor turns its direction of writing.
+pub fn harmless(c: char) -> bool {
+    !c.is_control() && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}

@@ -1,0 +1,78 @@
+//! Tags: what Sentry would change, cut or drop is said before it is sent.
+
+use std::collections::BTreeMap;
+
+use super::field::{Field, Report, Table, bounded, kind};
+use super::problem::{Problem, below, quote};
+
+/// More than anybody slices by; a bound, as each probe carries its own copy.
+const MOST: usize = 100;
+/// Sentry's own bound, for keys and for values.
+const LENGTH: usize = 200;
+
+pub fn tags(field: Field, report: &mut Report) -> BTreeMap<String, String> {
+    let pointer = field.pointer.clone();
+    let Some(table) = Table::new(field, report) else { return BTreeMap::new() };
+    if table.rest.len() > MOST {
+        let message = format!("{} tags: {MOST} at most", table.rest.len());
+        report.problems.push(Problem::key(pointer, message));
+        return BTreeMap::new();
+    }
+    let mut tags = BTreeMap::new();
+    for (key, value) in table.rest {
+        let place = below(&pointer, &key);
+        let named = format!("the tag {}", quote(&key));
+        if let Err(message) = name(&key) {
+            report.problems.push(Problem::key(&place, message));
+            continue;
+        }
+        if let Some(other) = taken(&key) {
+            report.warnings.push(Problem::key(&place, format!("{named} is left out: {other}")));
+            continue;
+        }
+        if value.is_array() || value.is_object() {
+            let message = format!("{named} must be text, not {}", kind(&value));
+            report.problems.push(Problem::value(&place, message));
+            continue;
+        }
+        if value.is_null() {
+            continue;
+        }
+        let field = Field { pointer: place, key: named, value };
+        let text = field.text(report).and_then(|text| bounded(&field.key, &text, LENGTH).map(|()| text));
+        if let Some(text) = report.at(&field, text) {
+            tags.insert(key, text);
+        }
+    }
+    tags
+}
+
+fn name(key: &str) -> Result<(), String> {
+    let right = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | ':' | '-');
+    if key.is_empty() {
+        return Err("a tag without a name".into());
+    }
+    if key.len() > LENGTH {
+        return Err(format!("a tag's name of {} characters: {LENGTH} at most", key.chars().count()));
+    }
+    if key.chars().all(right) {
+        return Ok(());
+    }
+    let better: String = key.chars().map(|c| if right(c) { c } else { '-' }).collect();
+    let better = better.trim_matches('-');
+    let advice = match better.is_empty() {
+        true => String::new(),
+        false => format!(", such as {}", quote(better)),
+    };
+    Err(format!("the tag {}: Sentry takes letters, digits and `_.:-`{advice}", quote(key)))
+}
+
+/// Names that are not a configuration's to give.
+fn taken(key: &str) -> Option<&'static str> {
+    match key {
+        "probe" => Some("it is set for every run, to the probe's name"),
+        "release" => Some("Sentry drops a tag of this name, `sentry.release` sets it"),
+        "environment" => Some("Sentry has its own of this name, `sentry.environment` sets it"),
+        _ => None,
+    }
+}

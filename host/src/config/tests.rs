@@ -1,0 +1,285 @@
+//! Pairs of files in `tests/config`, named by the fault, and what the right ones come to. `UPDATE=1` writes the
+//! expected renderings anew.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::*;
+
+fn files(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/config")).join(folder);
+    let files = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> =
+        files.filter(|path| path.extension().is_some_and(|extension| extension == "yaml")).collect();
+    files.sort();
+    assert!(!files.is_empty(), "{}", folder.display());
+    files
+}
+
+fn read(path: &Path) -> (Source, Draft) {
+    let mut source = Source::read(path).unwrap();
+    source.name = path.file_name().unwrap().to_string_lossy().into_owned();
+    let draft = parse(&source, &|_| None);
+    (source, draft)
+}
+
+fn ok(name: &str) -> Config {
+    let (source, draft) = read(&files("ok").into_iter().find(|path| path.file_stem().unwrap() == name).unwrap());
+    assert!(draft.problems.is_empty(), "{}", render(&source, Level::Error, &draft.problems, false));
+    draft.config
+}
+
+fn source(text: &str) -> Source {
+    Source { name: "test.yaml".into(), text: text.into(), directory: ".".into() }
+}
+
+/// Compares with the file beside it, and returns what was expected.
+fn compare(path: &Path, actual: &str) {
+    let beside = path.with_extension("err");
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&beside, actual).unwrap();
+    }
+    let expected = std::fs::read_to_string(&beside).unwrap_or_default();
+    assert_eq!(expected, actual, "{}", path.display());
+}
+
+#[test]
+fn faults() {
+    for path in files("bad") {
+        let (source, draft) = read(&path);
+        assert!(!draft.problems.is_empty(), "{}", path.display());
+        let actual = render(&source, Level::Error, &draft.problems, false);
+        assert!(!actual.contains("hunter2"), "{}: {actual}", path.display());
+        assert!(actual.chars().all(|c| c == '\n' || !c.is_control()), "{}", path.display());
+        compare(&path, &actual);
+    }
+}
+
+#[test]
+fn warnings() {
+    for path in files("warn") {
+        let (source, draft) = read(&path);
+        assert!(draft.problems.is_empty(), "{}", path.display());
+        let titled = draft.config.probes.iter().filter_map(|probe| Some((probe, probe.title.as_deref()?)));
+        let warnings: Vec<_> = draft.warnings.iter().cloned().chain(check_titles(titled)).collect();
+        assert!(!warnings.is_empty(), "{}", path.display());
+        compare(&path, &render(&source, Level::Warning, &warnings, false));
+    }
+}
+
+#[test]
+fn right_ones_have_neither_problems_nor_warnings() {
+    for path in files("ok") {
+        let (source, draft) = read(&path);
+        assert!(draft.problems.is_empty(), "{}", render(&source, Level::Error, &draft.problems, false));
+        let idle = draft.config.probes.is_empty();
+        assert!(idle || draft.warnings.is_empty(), "{}", render(&source, Level::Warning, &draft.warnings, false));
+    }
+}
+
+#[test]
+fn readme() {
+    for name in ["readme-groups", "readme-whole", "byte-order-mark", "crlf", "document-marks"] {
+        let config = ok(name);
+        let every: Vec<u64> = config.probes.iter().map(|probe| probe.every.as_secs()).collect();
+        assert_eq!(every, [30, 60, 300, 300], "{name}");
+        let burst: Vec<u32> = config.probes.iter().map(|probe| probe.burst).collect();
+        assert_eq!(burst, [1, 4, 1, 1], "{name}");
+        for probe in &config.probes {
+            assert_eq!((probe.name.as_str(), &probe.module), ("probes.http", &Module::BuiltIn("http")));
+            assert_eq!(probe.tags["target"], "demo");
+            assert_eq!(probe.settings.keys().collect::<Vec<_>>(), ["url"]);
+        }
+    }
+    let whole = ok("readme-whole");
+    assert_eq!(whole.probes[0].tags["another.tag"], "value");
+    assert_eq!(whole.sentry.dsn.unwrap().project_id().value(), "238947");
+    assert_eq!(whole.sentry.environment, "production");
+    let settings = json!({"url": "https://api.example/status", "body": {"check": ["status"]}, "expected": 200,
+        "set_keys": {"status": "$.status"}, "assertions": {"status": "ok"}});
+    assert_eq!(serde_json::Value::Object(ok("readme-assertions").probes[0].settings.clone()), settings);
+}
+
+#[test]
+fn everything() {
+    let config = ok("everything");
+    assert_eq!(config.in_flight, 50);
+    assert_eq!(config.sentry.dsn.as_ref().unwrap().path(), "/prefix/");
+    assert_eq!((&*config.sentry.environment, &*config.sentry.release), ("staging", "probes@1.2.3"));
+    let [http, custom] = &config.probes[..] else { panic!("two probes") };
+    let tags = [("flag", "True"), ("number", "5"), ("team", "core"), ("version", "2"), ("zip", "01234")];
+    assert_eq!(http.tags, tags.map(|(key, value)| (key.to_string(), value.to_string())).into());
+    assert_eq!(http.every, Duration::from_millis(500));
+    assert_eq!(http.limits, Limits { deadline: Duration::from_secs(5), memory: 4 << 20 });
+    assert_eq!(http.trace_headers, TraceHeaders::Off);
+    let settings = r#"{"url":"https://example.org/","headers":{"x-count":5,"200":"yes","true":"no"},"#.to_string()
+        + r#""body":{"a":[1,2.5,null,true,"x"]}}"#;
+    assert_eq!(serde_json::to_string(&http.settings).unwrap(), settings, "in the file's order");
+    assert_eq!((custom.name.as_str(), custom.title.as_deref()), ("custom", Some("404")));
+    assert_eq!(custom.limits, Limits { deadline: Duration::from_secs(30), memory: 32 << 20 });
+    assert_eq!(custom.trace_headers, TraceHeaders::Sampled);
+    assert!(matches!(&custom.module, Module::File(path) if path.ends_with("custom.wasm")));
+    assert_eq!(custom.pointer, "/groups/0/probes/1");
+}
+
+#[test]
+fn numbers_in_tags_stay_as_they_are_written() {
+    let draft = parse(
+        &source("sentry: {tags: &t {a: 1.10, b: 1e3, c: 0x1F}}\ngroups: [{tags: *t, probes: [{probe: http}]}]"),
+        &|_| None,
+    );
+    assert_eq!(draft.config.probes[0].tags.values().collect::<Vec<_>>(), ["1.10", "1e3", "0x1F"]);
+}
+
+#[test]
+fn merge_keys() {
+    let probes = ok("merge-keys").probes;
+    let every: Vec<u64> = probes.iter().map(|probe| probe.every.as_secs()).collect();
+    assert_eq!(every, [600, 600, 5], "its own first, then the first of a list");
+    assert!(probes.iter().all(|probe| probe.name == "probes.http" && probe.settings.len() == 1));
+}
+
+#[test]
+fn scalars_are_those_of_yaml_1_2() {
+    let text = "groups: [{probes: [{probe: http, v: [~, no, yes, 0o17, 0x1f, -5, +5, 1_000, 007, 12:30, 2026-01-02, .5, 1.2.3, 1e999, inf, !!str 5]}]}]";
+    let draft = parse(&source(text), &|_| None);
+    assert!(draft.problems.is_empty(), "{:?}", draft.problems);
+    let expected = json!([
+        null,
+        "no",
+        "yes",
+        15,
+        31,
+        -5,
+        5,
+        "1_000",
+        "007",
+        "12:30",
+        "2026-01-02",
+        0.5,
+        "1.2.3",
+        "1e999",
+        "inf",
+        "5"
+    ]);
+    assert_eq!(draft.config.probes[0].settings["v"], expected);
+}
+
+#[test]
+fn the_environment_fills_what_the_file_leaves_out() {
+    let environment = |name: &str| match name {
+        "SENTRY_DSN" => Some("https://key@example.org/1".to_string()),
+        "SENTRY_ENVIRONMENT" => Some("test".to_string()),
+        _ => None,
+    };
+    let sentry = |text| parse(&source(text), &environment).config.sentry;
+    let left_out = sentry("sentry: {dsn: ''}");
+    assert_eq!((left_out.dsn.unwrap().public_key(), &*left_out.environment), ("key", "test"));
+    let given = sentry("sentry: {dsn: https://mine@example.org/1, environment: live}");
+    assert_eq!((given.dsn.unwrap().public_key(), &*given.environment), ("mine", "live"));
+}
+
+#[test]
+fn a_wrong_environment_is_no_fault_of_the_file() {
+    let source = source("groups: []");
+    let draft = parse(&source, &|_| Some("https://hunter2.example.org/a b".into()));
+    let text = render(&source, Level::Error, &draft.problems, false);
+    assert!(!text.contains("hunter2") && !text.contains("-->"), "{text}");
+    assert!(text.contains("`SENTRY_DSN` is no DSN") && text.contains("`SENTRY_ENVIRONMENT` holds a space"), "{text}");
+}
+
+#[test]
+fn a_component_s_problem_is_shown_in_the_file() {
+    let source =
+        source("groups:\n  - probes:\n      - probe: http\n        evry: 60\n        headers:\n          a: hunter2\n");
+    let probe = &parse(&source, &|_| None).config.probes[0];
+    let problems = [
+        probe.problem("/evry", "unknown key `evry`, expected one of `url`, `method`"),
+        probe.problem("/headers/a", "a header must be text"),
+        probe.problem("/headers/b/c", "missing"),
+        probe.problem("", "missing key `url`"),
+    ];
+    let expected = "\
+error: missing key `url`
+  --> test.yaml:3:9
+   |
+ 3 |       - probe: …
+   |         ^^^^^
+   = at groups[0].probes[0]
+
+error: unknown key `evry`, did you mean `every`?
+  --> test.yaml:4:9
+   |
+ 4 |         evry: …
+   |         ^^^^
+   = at groups[0].probes[0].evry
+
+error: missing
+  --> test.yaml:5:9
+   |
+ 5 |         headers:
+   |         ^^^^^^^
+   = at groups[0].probes[0].headers.b.c
+
+error: a header must be text
+  --> test.yaml:6:14
+   |
+ 6 |           a: …
+   |              ^
+   = at groups[0].probes[0].headers.a
+";
+    assert_eq!(render(&source, Level::Error, &problems, false), expected);
+}
+
+#[test]
+fn thousands_of_probes_and_of_problems_take_no_time() {
+    let probe =
+        |index| format!("      - {{probe: http, url: 'https://{index}.example/', every: soon, tags: {{v: 1.10}}}}\n");
+    let text = "groups:\n  - probes:\n".to_string() + &(0..10_000).map(probe).collect::<String>();
+    let source = source(&text);
+    let begun = std::time::Instant::now();
+    let draft = parse(&source, &|_| None);
+    assert_eq!((draft.config.probes.len(), draft.problems.len()), (10_000, 1001));
+    let text = render(&source, Level::Error, &draft.problems, false);
+    assert!(text.contains("more than 1000 problems"));
+    // Far from tight: what is quadratic takes minutes.
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn hostile_files_are_refused_at_once() {
+    let list = format!("[{}]", "a,".repeat(2_000_000));
+    let big = format!("x-a: &a {}\nb: [{}]\n", "x".repeat(1 << 20), "*a,".repeat(1000));
+    let keys = (0..5000).map(|index| format!("k{index}: {{<<: *a}}\n")).collect::<String>();
+    let wide = format!("x-a: &a {{{}}}\n{keys}", (0..5000).map(|index| format!("k{index}: 1,")).collect::<String>());
+    for text in
+        ["[".repeat(400_000), "{a: ".repeat(100_000), "- ".repeat(400_000), "? ".repeat(400_000), list, big, wide]
+    {
+        let begun = std::time::Instant::now();
+        let source = source(&text);
+        let draft = parse(&source, &|_| None);
+        assert!(!draft.problems.is_empty());
+        assert!(render(&source, Level::Error, &draft.problems, true).len() < 1 << 20);
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    }
+}
+
+#[test]
+fn unreadable_files() {
+    let folder = std::env::temp_dir().join(format!("sentrynet-config-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let case = |name: &str, bytes: &[u8]| {
+        std::fs::write(folder.join(name), bytes).unwrap();
+        Source::read(&folder.join(name)).map(|_| ()).map_err(|error| error.to_string())
+    };
+    assert!(case("latin1", b"a: 1\nb: \xe9\n").unwrap_err().contains("is not UTF-8 text, line 2, byte 8"));
+    assert!(case("utf16", b"\xff\xfea\0").unwrap_err().contains("line 1, byte 0"));
+    assert!(case("large", &vec![b' '; (16 << 20) + 1]).unwrap_err().contains("larger than 16 MiB"));
+    assert_eq!(case("fits", &vec![b' '; 16 << 20]), Ok(()));
+    let error = |path: &Path| Source::read(path).unwrap_err().to_string();
+    assert!(error(&folder).contains("is a directory"));
+    assert!(error(&folder.join("none")).starts_with("no file"));
+    std::fs::remove_dir_all(&folder).unwrap();
+}

@@ -1,0 +1,242 @@
+//! A YAML tree to JSON: aliases followed, merge keys taken in, and whatever JSON has no word for noted as a problem.
+//! Knows no key's meaning.
+
+use serde_json::{Map, Number, Value};
+
+use super::document::{DEPTH, Document, Kind, Node, NodeId, Tag, VALUES, too_large};
+use super::problem::{Place, Problem, Problems, below, escape, quote};
+
+/// Characters of text, aliases followed, in a whole file.
+const CHARACTERS: usize = 64 << 20;
+/// YAML's own bound for a key without `?`.
+const KEY: usize = 1024;
+
+pub fn value(document: &Document, problems: &mut Problems) -> Value {
+    Reader { document, problems, pointer: String::new(), depth: 0, values: VALUES, text: CHARACTERS }
+        .value(document.root())
+}
+
+struct Reader<'a> {
+    document: &'a Document,
+    problems: &'a mut Problems,
+    /// Where we are.
+    pointer: String,
+    depth: usize,
+    /// What may still come: a few lines of aliases can ask for more than any memory holds.
+    values: usize,
+    text: usize,
+}
+
+impl Reader<'_> {
+    fn value(&mut self, id: NodeId) -> Value {
+        let document = self.document;
+        let node = document.node(id);
+        if !self.afford(node) {
+            return Value::Null;
+        }
+        if self.depth >= DEPTH {
+            self.problem(format!("nested too deeply: {DEPTH} levels at most"));
+            return Value::Null;
+        }
+        self.depth += 1;
+        let value = match &node.kind {
+            Kind::Scalar { text, plain } => self.scalar(node, text, *plain),
+            Kind::List(items) => {
+                self.collection_tag(node, "seq");
+                let items = items.iter().enumerate();
+                Value::Array(items.map(|(index, item)| self.within(&index.to_string(), |r| r.value(*item))).collect())
+            }
+            Kind::Map(entries) => {
+                self.collection_tag(node, "map");
+                Value::Object(self.map(entries))
+            }
+        };
+        self.depth -= 1;
+        value
+    }
+
+    fn map(&mut self, entries: &[(NodeId, NodeId)]) -> Map<String, Value> {
+        let document = self.document;
+        let mut map = Map::new();
+        let mut merged = Vec::new();
+        for (key, value) in entries {
+            let node = document.node(*key);
+            // `x-…` at the top is there for its anchors: what is wrong with them shows where they are used.
+            if self.depth == 1 && node.text().is_some_and(|text| text.starts_with("x-")) {
+                continue;
+            }
+            if node.is_merge() {
+                merged.push((node, *value));
+            } else if let Some(text) = self.key(node) {
+                if !map.contains_key(text) {
+                    let value = self.within(text, |reader| reader.value(*value));
+                    map.insert(text.to_string(), value);
+                } else if !self.problems.full() {
+                    let first = entries.iter().map(|(key, _)| document.node(*key)).find(|key| key.text() == Some(text));
+                    let first = first.map_or(0, |key| key.spot.line);
+                    let message =
+                        format!("the key {} is given twice, first on line {first}: leave one out", quote(text));
+                    let pointer = below(&self.pointer, text);
+                    self.odd(node, pointer, message);
+                }
+            }
+        }
+        // What a map says itself wins over what it takes in, and the first that it takes in over the next.
+        for (key, value) in merged {
+            let taken = match &document.node(value).kind {
+                Kind::List(maps) => maps.as_slice(),
+                _ => &[value],
+            };
+            for taken in taken {
+                let node = document.node(*taken);
+                let Kind::Map(entries) = &node.kind else {
+                    self.odd(key, self.pointer.clone(), "`<<` takes in the keys of a map, or of a list of maps".into());
+                    continue;
+                };
+                if self.depth >= DEPTH || !self.afford(node) {
+                    continue;
+                }
+                self.depth += 1;
+                for (key, value) in self.map(entries) {
+                    map.entry(key).or_insert(value);
+                }
+                self.depth -= 1;
+            }
+        }
+        map
+    }
+
+    /// A key as it is written: `200` and `true` are text here.
+    fn key<'n>(&mut self, node: &'n Node) -> Option<&'n str> {
+        let problem = match &node.kind {
+            _ if node.tag.is_some() => "a key has no tag: leave it out",
+            Kind::Scalar { text, plain: true } if is_null(text) => "a key is missing: a map's keys are text, not null",
+            Kind::Scalar { text, .. } if text.len() > KEY => "a key of more than 1,024 bytes",
+            Kind::Scalar { text, .. } => return self.afford(node).then_some(text),
+            Kind::List(_) => "a key must be text, not a list: put quotes around a text that starts with `[`",
+            Kind::Map(_) => "a key must be text, not a map: put quotes around a text that starts with `{`",
+        };
+        self.odd(node, self.pointer.clone(), problem.into());
+        None
+    }
+
+    fn scalar(&mut self, node: &Node, text: &str, plain: bool) -> Value {
+        let quoted = || Value::String(text.to_string());
+        let Some(tag) = &node.tag else {
+            return if plain { self.plain(text) } else { quoted() };
+        };
+        let value = match tag {
+            Tag::Core(name) if name == "str" => return quoted(),
+            Tag::Core(name) if matches!(name.as_str(), "null" | "bool" | "int" | "float") => self.plain(text),
+            // `! text` is plain text.
+            Tag::Other(name) if name == "!" => return quoted(),
+            _ => {
+                self.tag_problem(tag);
+                return quoted();
+            }
+        };
+        let fits = match tag {
+            Tag::Core(name) if name == "null" => value.is_null(),
+            Tag::Core(name) if name == "bool" => value.is_boolean(),
+            Tag::Core(name) if name == "int" => value.is_i64() || value.is_u64(),
+            _ => value.is_number(),
+        };
+        if !fits {
+            self.tag_problem(tag);
+        }
+        value
+    }
+
+    /// YAML 1.2's core schema: `yes`, `off` and `12:30` are text.
+    fn plain(&mut self, text: &str) -> Value {
+        match text {
+            _ if is_null(text) => return Value::Null,
+            "true" | "True" | "TRUE" => return Value::Bool(true),
+            "false" | "False" | "FALSE" => return Value::Bool(false),
+            _ => {}
+        }
+        let (sign, magnitude) = match text.strip_prefix('-') {
+            Some(rest) => ("-", rest),
+            None => ("", text.strip_prefix('+').unwrap_or(text)),
+        };
+        if matches!(magnitude, ".inf" | ".Inf" | ".INF") || matches!(text, ".nan" | ".NaN" | ".NAN") {
+            self.problem(format!("{} is no number to work with: put quotes around it if it is text", quote(text)));
+            return Value::Null;
+        }
+        if !magnitude.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
+            return Value::String(text.to_string());
+        }
+        let based = |prefix, base| magnitude.strip_prefix(prefix).map(|digits| (digits, base));
+        let (digits, base) = based("0x", 16).or_else(|| based("0o", 8)).unwrap_or((magnitude, 10));
+        let whole = !digits.is_empty() && digits.chars().all(|digit| digit.is_digit(base));
+        // A number does not start with a zero: `007` and telephone numbers are text.
+        if whole && base == 10 && digits.len() > 1 && digits.starts_with('0') {
+            return Value::String(text.to_string());
+        }
+        if whole {
+            let number = i128::from_str_radix(&format!("{sign}{digits}"), base).ok();
+            if let Some(number) = number.and_then(Number::from_i128) {
+                return Value::Number(number);
+            }
+            self.problem("a whole number of more than 64 bits: put quotes around it if it is text".into());
+            return Value::Null;
+        }
+        // Rust's own `parse` would take `1_0` for no number, as it should, and `1e999` for infinity.
+        let decimal = magnitude.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'));
+        let float = if decimal { text.parse::<f64>().ok().and_then(Number::from_f64) } else { None };
+        float.map_or_else(|| Value::String(text.to_string()), Value::Number)
+    }
+
+    fn collection_tag(&mut self, node: &Node, own: &str) {
+        match &node.tag {
+            None => {}
+            Some(Tag::Core(name)) if name == own => {}
+            Some(tag) => self.tag_problem(tag),
+        }
+    }
+
+    fn tag_problem(&mut self, tag: &Tag) {
+        let tag = match tag {
+            Tag::Core(name) => quote(&format!("!!{name}")),
+            Tag::Other(name) => quote(name),
+        };
+        self.problem(format!("the tag {tag} has no meaning here: leave it out, or quote a text that starts with `!`"));
+    }
+
+    /// Whether there is room for one more.
+    fn afford(&mut self, node: &Node) -> bool {
+        let text = node.text().map_or(0, str::len);
+        if self.values == 0 {
+            return false;
+        }
+        if self.values == 1 || self.text < text {
+            self.values = 0;
+            self.problems.push(too_large(node.spot));
+            return false;
+        }
+        self.values -= 1;
+        self.text -= text;
+        true
+    }
+
+    fn within<T>(&mut self, segment: &str, read: impl FnOnce(&mut Self) -> T) -> T {
+        let outside = self.pointer.len();
+        self.pointer.push('/');
+        self.pointer.push_str(&escape(segment));
+        let read = read(self);
+        self.pointer.truncate(outside);
+        read
+    }
+
+    fn problem(&mut self, message: String) {
+        self.problems.push(Problem::value(self.pointer.clone(), message));
+    }
+
+    fn odd(&mut self, node: &Node, pointer: String, message: String) {
+        self.problems.push(Problem { place: Place::Odd(pointer, node.spot), message });
+    }
+}
+
+fn is_null(text: &str) -> bool {
+    matches!(text, "" | "~" | "null" | "Null" | "NULL")
+}

@@ -1,0 +1,378 @@
+//! Envelopes to Sentry over the network: in parallel, over kept connections, again until they are taken. Knows HTTP and
+//! Sentry's answers, and nothing of runs. What waits does so in memory; a spool would take the queue's place.
+
+use std::collections::HashSet;
+use std::io::Write as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use reqwest::header::RETRY_AFTER;
+use reqwest::{Client, Response, StatusCode, Url};
+use sentry::types::Dsn;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use super::client::{StartError, client};
+use super::envelope::{Envelope, sent_at};
+use super::limits::Headers;
+use super::queue::{Answer, Counts, Next, Queue, Turn};
+
+/// Sends what is pushed, until it is dropped.
+pub struct Delivery {
+    post: Arc<Post>,
+    _workers: JoinSet<()>,
+}
+
+struct Post {
+    client: Client,
+    url: Url,
+    queue: Mutex<Queue>,
+    /// Something may be sent.
+    work: Notify,
+    /// Something was settled.
+    settled: Notify,
+    /// What Sentry said in refusing, and the log has said.
+    reasons: Mutex<HashSet<String>>,
+}
+
+/// Requests at once. A few hide the way there and back; more would only press on a server in trouble.
+const WORKERS: usize = 4;
+/// Bytes of envelopes that wait: some twenty thousand ordinary runs.
+const ROOM: usize = 64 << 20;
+/// Of an answer's body, which is read so that the connection can be kept.
+const MAX_ANSWER: usize = 64 << 10;
+/// Characters of what Sentry says in refusing.
+const MAX_REASON: usize = 300;
+/// Different reasons that are logged, each once: there are few, unless the server puts the time into them.
+const MAX_REASONS: usize = 20;
+
+impl Delivery {
+    /// Starts sending to `dsn`. Wants to be called within a tokio runtime.
+    pub fn start(dsn: &Dsn) -> Result<Self, StartError> {
+        let post = Arc::new(Post {
+            client: client(dsn)?,
+            url: dsn.envelope_api_url(),
+            queue: Mutex::new(Queue::new(ROOM)),
+            work: Notify::new(),
+            settled: Notify::new(),
+            reasons: Mutex::default(),
+        });
+        let mut workers = JoinSet::new();
+        for _ in 0..WORKERS {
+            workers.spawn(Arc::clone(&post).work());
+        }
+        Ok(Self { post, _workers: workers })
+    }
+
+    /// Takes an envelope to be sent. Returns at once.
+    pub fn push(&self, envelope: Envelope) {
+        let (dropped, before) = {
+            let mut queue = self.post.lock();
+            let before = queue.counts().overflowed;
+            (queue.push(envelope), before)
+        };
+        if dropped > 0 && before == 0 {
+            tracing::warn!("more waits for Sentry than there is room for: the oldest passing runs are being dropped");
+        }
+        self.post.work.notify_one();
+    }
+
+    pub fn counts(&self) -> Counts {
+        self.post.lock().counts()
+    }
+
+    /// Waits until everything is sent, for at most `grace`, and not for what cannot be sent by then; says what is left.
+    pub async fn flush(&self, grace: Duration) -> Counts {
+        let now = Instant::now();
+        // So long that it does not fit is as good as a day.
+        let deadline = now.checked_add(grace).unwrap_or(now + Duration::from_secs(24 * 3600));
+        self.post.lock().hurry();
+        self.post.work.notify_one();
+        loop {
+            let mut settled = std::pin::pin!(self.post.settled.notified());
+            // Listen before looking, or what happens between the two is missed.
+            settled.as_mut().enable();
+            if self.post.lock().is_stuck(Instant::now(), deadline) {
+                break;
+            }
+            if tokio::time::timeout_at(deadline.into(), settled).await.is_err() {
+                break;
+            }
+        }
+        self.counts()
+    }
+}
+
+impl Post {
+    async fn work(self: Arc<Self>) {
+        loop {
+            let next = self.lock().next(Instant::now());
+            match next {
+                Next::Send(parcel) => {
+                    // There may be more: each worker that finds something wakes the next.
+                    self.work.notify_one();
+                    let (answer, said) = self.send(&parcel.envelope).await;
+                    let turn = self.lock().settle(parcel, answer, Instant::now());
+                    if let Some(turn) = turn {
+                        self.tell(turn, &said);
+                    }
+                    self.settled.notify_waiters();
+                }
+                Next::Wait(None) => self.work.notified().await,
+                Next::Wait(Some(until)) => {
+                    tokio::select! {
+                        () = self.work.notified() => {}
+                        () = tokio::time::sleep_until(until.into()) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends one envelope; besides the answer, what to tell of it if it is not the wanted one.
+    async fn send(&self, envelope: &Envelope) -> (Answer, String) {
+        let request = self.client.post(self.url.clone()).body(packed(envelope));
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => return (Answer::Failed, causes(&error.without_url())),
+        };
+        let status = response.status();
+        let header = |name: &str| {
+            // Proxies may make several headers of one list.
+            let values = response.headers().get_all(name).iter().filter_map(|value| value.to_str().ok());
+            values.map(str::to_owned).reduce(|all, more| format!("{all},{more}"))
+        };
+        let headers =
+            Headers { rate_limits: header("x-sentry-rate-limits"), retry_after: header(RETRY_AFTER.as_str()) };
+        let reason = header("x-sentry-error");
+        // Once the status is there the matter is settled, though the connection were cut in the middle of the rest.
+        let body = read(response).await;
+        let answer = match status {
+            StatusCode::TOO_MANY_REQUESTS => Answer::Limited(headers),
+            // Proxies say 408 of an upstream that is slow.
+            StatusCode::REQUEST_TIMEOUT => Answer::Failed,
+            _ if status.is_success() => Answer::Taken(headers),
+            _ if status.is_server_error() => Answer::Failed,
+            _ => Answer::Refused(headers),
+        };
+        (answer, excerpt(&format!("{status} {}", reason.unwrap_or(body))))
+    }
+
+    fn tell(&self, turn: Turn, said: &str) {
+        let host = self.url.host_str().unwrap_or_default();
+        match turn {
+            Turn::Lost => tracing::warn!("cannot reach Sentry at {host} ({said}): runs wait, and are sent again"),
+            Turn::Back => tracing::info!("Sentry at {host} is back: what waited is being sent"),
+            Turn::Refused => {
+                let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
+                if reasons.len() >= MAX_REASONS || !reasons.insert(said.to_owned()) {
+                    return;
+                }
+                tracing::warn!("Sentry at {host} refuses what it is sent ({said}): dropped; check the DSN and quotas");
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The envelope as it is sent now, compressed.
+fn packed(envelope: &Envelope) -> Vec<u8> {
+    let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+    let head = sent_at(SystemTime::now());
+    let rest = envelope.bytes.get(1..).unwrap_or_default();
+    // Writing to memory does not fail.
+    _ = packed.write_all(head.as_bytes()).and_then(|()| packed.write_all(rest));
+    packed.finish().unwrap_or_default()
+}
+
+/// An answer's body, as much of it as came.
+async fn read(mut response: Response) -> String {
+    let mut body = Vec::new();
+    while body.len() < MAX_ANSWER
+        && let Ok(Some(chunk)) = response.chunk().await
+    {
+        body.extend_from_slice(&chunk);
+    }
+    String::from_utf8_lossy(&body).into_owned()
+}
+
+/// What the server says, fit for a line of a log.
+fn excerpt(said: &str) -> String {
+    said.trim().chars().take(MAX_REASON).map(|char| if char.is_control() { ' ' } else { char }).collect()
+}
+
+/// What caused an error: the outermost says only that a request could not be sent.
+fn causes(error: &dyn std::error::Error) -> String {
+    let chain: Vec<_> =
+        std::iter::successors(error.source(), |error| error.source()).map(ToString::to_string).collect();
+    if chain.is_empty() { error.to_string() } else { chain.join(": ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Read};
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::mpsc::{Receiver, channel};
+
+    use super::super::envelope::Kind;
+    use super::*;
+
+    const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+    const DOWN: &str = "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n";
+    const GRACE: Duration = Duration::from_secs(20);
+
+    /// A server that says of each request, in its own thread, what it was: its first line, and its envelope unpacked.
+    /// `answer` gets the number of the request and the envelope; one that is not whole closes the connection.
+    fn serve(answer: impl Fn(usize, &str) -> String + Send + Sync + 'static) -> (Dsn, Receiver<(String, String)>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let dsn = format!("http://key@{}/a/prefix/7", listener.local_addr().unwrap()).parse().unwrap();
+        let (seen, requests) = channel();
+        let state = Arc::new((Mutex::new(0), answer));
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (state, seen) = (Arc::clone(&state), seen.clone());
+                std::thread::spawn(move || {
+                    let mut stream = BufReader::new(stream.unwrap());
+                    while let Some((line, envelope)) = request(&mut stream) {
+                        let number = {
+                            let mut count = state.0.lock().unwrap();
+                            *count += 1;
+                            *count - 1
+                        };
+                        let answer = (state.1)(number, &envelope);
+                        _ = seen.send((line, envelope));
+                        let cut = answer.is_empty() || answer.ends_with("\r\n\r\n{");
+                        if stream.get_mut().write_all(answer.as_bytes()).is_err() || cut {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        (dsn, requests)
+    }
+
+    fn request(stream: &mut BufReader<TcpStream>) -> Option<(String, String)> {
+        let mut head = Vec::new();
+        loop {
+            let mut line = String::new();
+            if stream.read_line(&mut line).ok()? == 0 {
+                return None;
+            }
+            if line == "\r\n" {
+                break;
+            }
+            head.push(line.trim().to_owned());
+        }
+        assert!(head.iter().any(|line| line.ends_with("sentry_key=key")), "{head:?}");
+        let length = head.iter().find_map(|line| line.strip_prefix("content-length: ")).unwrap().parse().unwrap();
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body).ok()?;
+        let mut envelope = String::new();
+        flate2::read::GzDecoder::new(body.as_slice()).read_to_string(&mut envelope).unwrap();
+        Some((head.swap_remove(0), envelope))
+    }
+
+    fn envelope(kind: Kind, id: &str) -> Envelope {
+        Envelope { kind, bytes: format!("{{\"event_id\":\"{id}\"}}\n{{}}\n").into_bytes() }
+    }
+
+    fn counts(sent: u64, refused: u64, left: usize) -> Counts {
+        Counts { sent, overflowed: 0, refused, left }
+    }
+
+    #[tokio::test]
+    async fn a_failing_server_gets_it_again() {
+        let (dsn, requests) = serve(|number, _| if number == 0 { DOWN } else { OK }.to_owned());
+        let delivery = Delivery::start(&dsn).unwrap();
+        delivery.push(envelope(Kind::Passed, "one"));
+        assert_eq!(delivery.flush(GRACE).await, counts(1, 0, 0));
+        let requests: Vec<_> = requests.try_iter().collect();
+        assert_eq!(requests.len(), 2);
+        for (line, envelope) in requests {
+            assert_eq!(line, "POST /a/prefix/api/7/envelope/ HTTP/1.1");
+            let header: serde_json::Value = serde_json::from_str(envelope.lines().next().unwrap()).unwrap();
+            assert_eq!(header["event_id"], "one");
+            assert!(header["sent_at"].as_str().unwrap().ends_with('Z'));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_cut_before_the_answer_is_no_loss_and_after_it_no_matter() {
+        let (dsn, requests) = serve(|number, _| match number {
+            0 => String::new(),
+            _ => "HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{".to_owned(),
+        });
+        let delivery = Delivery::start(&dsn).unwrap();
+        delivery.push(envelope(Kind::Passed, "one"));
+        assert_eq!(delivery.flush(GRACE).await, counts(1, 0, 0));
+        assert_eq!(requests.try_iter().count(), 2);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn errors_go_while_transactions_are_limited() {
+        let (dsn, requests) = serve(|_, envelope| {
+            let limited = envelope.contains("transaction");
+            let answer = "HTTP/1.1 429 Too Many Requests\r\nx-sentry-rate-limits: 86400:transaction:key\r\n\
+                          content-length: 0\r\n\r\n";
+            if limited { answer } else { OK }.to_owned()
+        });
+        let delivery = Delivery::start(&dsn).unwrap();
+        delivery.push(envelope(Kind::Passed, "transaction-1"));
+        // Until the answer is there, and taken in.
+        requests.recv_timeout(GRACE).unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        for number in 0..5 {
+            delivery.push(envelope(Kind::Passed, &format!("transaction-{number}")));
+            delivery.push(envelope(Kind::Error, &format!("error-{number}")));
+        }
+        let began = Instant::now();
+        assert_eq!(delivery.flush(GRACE).await, counts(5, 0, 6));
+        assert!(began.elapsed() < Duration::from_secs(5), "what is limited for a day is not waited for");
+        let seen: Vec<_> = requests.try_iter().collect();
+        assert!(seen.iter().all(|(_, envelope)| envelope.contains("error")), "{seen:?}");
+    }
+
+    #[tokio::test]
+    async fn what_is_refused_is_dropped_and_counted() {
+        let (dsn, requests) = serve(|number, _| match number {
+            0 => "HTTP/1.1 403 Forbidden\r\nx-sentry-error: no such key\r\ncontent-length: 0\r\n\r\n".to_owned(),
+            1 => "HTTP/1.1 301 Moved\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n".to_owned(),
+            _ => OK.to_owned(),
+        });
+        let delivery = Delivery::start(&dsn).unwrap();
+        for id in ["one", "two", "three"] {
+            delivery.push(envelope(Kind::Passed, id));
+        }
+        assert_eq!(delivery.flush(GRACE).await, counts(1, 2, 0));
+        assert_eq!(requests.try_iter().count(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_burst_arrives_whole() {
+        let (dsn, requests) = serve(|_, _| OK.to_owned());
+        let delivery = Delivery::start(&dsn).unwrap();
+        for number in 0..500 {
+            delivery.push(envelope(Kind::Passed, &number.to_string()));
+        }
+        assert_eq!(delivery.flush(GRACE).await, counts(500, 0, 0));
+        let ids: HashSet<_> = requests
+            .try_iter()
+            .map(|(_, envelope)| envelope[envelope.find("event_id").unwrap()..].to_owned())
+            .collect();
+        assert_eq!(ids.len(), 500);
+    }
+
+    #[tokio::test]
+    async fn without_a_server_nothing_is_lost_and_no_one_is_held_up() {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let delivery = Delivery::start(&format!("http://key@127.0.0.1:{port}/7").parse().unwrap()).unwrap();
+        delivery.push(envelope(Kind::Passed, "one"));
+        assert_eq!(delivery.flush(Duration::from_millis(200)).await, counts(0, 0, 1));
+    }
+}

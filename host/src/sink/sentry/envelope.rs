@@ -1,0 +1,255 @@
+//! A run as Sentry's envelopes: a pure function, so that what is sent can be built once, kept, and sent again. Knows
+//! Sentry's format and limits, and nothing of sending.
+
+use std::io::{self, Write};
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use super::payload::{Event, MEASURES, Measure, Transaction};
+use crate::propagation::{Dsc, Origin};
+use crate::run::{Outcome, Run};
+
+/// One serialised envelope. It lacks `sent_at`, which is written when it is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Envelope {
+    pub kind: Kind,
+    /// Begins with the header, a JSON object on a line of its own.
+    pub bytes: Vec<u8>,
+}
+
+/// What an envelope holds, dearest first: the order in which it is sent, and the reverse of that in which it goes when
+/// there is no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Error,
+    /// Of a run that did not pass.
+    Trouble,
+    /// Of a run that did.
+    Passed,
+}
+
+/// What Sentry counts and limits apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Category {
+    Error,
+    Transaction,
+}
+
+impl Kind {
+    pub const ALL: [Self; 3] = [Self::Error, Self::Trouble, Self::Passed];
+
+    pub fn category(self) -> Category {
+        match self {
+            Self::Error => Category::Error,
+            Self::Trouble | Self::Passed => Category::Transaction,
+        }
+    }
+}
+
+/// A transaction for every run, and on the same trace an error for one that did not pass.
+pub fn envelopes(run: &Run, origin: &Origin) -> Vec<Envelope> {
+    // As random as the trace's id, of which they are made: building twice gives the same, and Sentry keeps one.
+    let id = u128::from_be_bytes(run.trace.id.0).rotate_left(64);
+    // The target may have been asked not to sample: what we send ourselves is sampled, at a rate of one.
+    let trace = origin.dsc(run.trace.id, &run.probe.title, true);
+    let passed = run.outcome == Outcome::Passed;
+    let kind = if passed { Kind::Passed } else { Kind::Trouble };
+    let event_id = format!("{id:032x}");
+    let body = fit(|measure| Transaction::new(&event_id, run, origin, measure));
+    let mut envelopes = vec![envelope(kind, "transaction", &event_id, &trace, &body)];
+    if !passed {
+        let event_id = format!("{:032x}", !id);
+        let body = fit(|measure| Event::new(&event_id, run, origin, measure));
+        envelopes.push(envelope(Kind::Error, "event", &event_id, &trace, &body));
+    }
+    envelopes
+}
+
+/// Sentry trims a transaction's spans at 819,200 bytes, and refuses what is over 1 MiB.
+const MAX_BODY: usize = 800_000;
+
+/// The payload, told as fully as there is room for.
+fn fit<T: Serialize>(build: impl Fn(Measure) -> T) -> Vec<u8> {
+    let fitting = MEASURES.into_iter().find_map(|measure| {
+        let mut body = Bounded(Vec::new());
+        serde_json::to_writer(&mut body, &build(measure)).ok().map(|()| body.0)
+    });
+    fitting.unwrap_or_default()
+}
+
+/// Stops taking what is written when there is too much, so that no guest can have us write out gigabytes.
+struct Bounded(Vec<u8>);
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > MAX_BODY {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn envelope(kind: Kind, item: &'static str, event_id: &str, trace: &Dsc, body: &[u8]) -> Envelope {
+    #[derive(Serialize)]
+    struct Header<'a> {
+        event_id: &'a str,
+        trace: &'a Dsc<'a>,
+    }
+    #[derive(Serialize)]
+    struct ItemHeader {
+        r#type: &'static str,
+        length: usize,
+    }
+    // Structs of text and numbers: there is nothing in them that cannot be written.
+    let header = serde_json::to_vec(&Header { event_id, trace }).unwrap_or_default();
+    let item = serde_json::to_vec(&ItemHeader { r#type: item, length: body.len() }).unwrap_or_default();
+    Envelope { kind, bytes: [header.as_slice(), b"\n", &item, b"\n", body, b"\n"].concat() }
+}
+
+/// What an envelope's header begins with when it is sent at `now`, in place of its opening brace.
+pub fn sent_at(now: SystemTime) -> String {
+    format!("{{\"sent_at\":\"{}\",", crate::sink::rfc3339::rfc3339(now))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::config::Sentry;
+    use crate::sink::sample;
+    use crate::trace::{SpanId, Status};
+
+    fn origin() -> Origin {
+        Origin::new(&Sentry {
+            dsn: Some("https://key@sentry.example/7".parse().unwrap()),
+            environment: "test".to_owned(),
+            release: "sentrynet@0.1.0".to_owned(),
+            server_name: "here".to_owned(),
+        })
+    }
+
+    /// Header, item header and payload of each envelope of a run.
+    fn parse(run: &Run) -> Vec<[Value; 3]> {
+        let parsed = envelopes(run, &origin()).into_iter().map(|envelope| {
+            let mut lines = envelope.bytes.splitn(3, |byte| *byte == b'\n');
+            let mut line = || lines.next().unwrap();
+            let [header, item, rest] = [line(), line(), line()];
+            let item: Value = serde_json::from_slice(item).unwrap();
+            let length = item["length"].as_u64().unwrap() as usize;
+            assert_eq!(&rest[length..], b"\n");
+            let payload = serde_json::from_slice(&rest[..length]).unwrap();
+            [serde_json::from_slice(header).unwrap(), item, payload]
+        });
+        parsed.collect()
+    }
+
+    #[test]
+    fn a_passed_run_is_one_transaction() {
+        let [[header, item, payload]] = parse(&sample::passed()).try_into().unwrap();
+        assert_eq!(item["type"], "transaction");
+        assert_eq!(header["event_id"], payload["event_id"]);
+        assert_eq!(header["trace"]["trace_id"], payload["contexts"]["trace"]["trace_id"]);
+        assert_eq!(header["trace"]["sampled"], "true");
+        assert_eq!(header["trace"]["sample_rate"], "1");
+        assert_eq!(header.get("sent_at"), None);
+        assert_eq!(payload["transaction"], "example.org");
+        assert_eq!(payload["transaction_info"]["source"], "custom");
+        assert_eq!(payload["contexts"]["trace"]["op"], "probes.http");
+        assert_eq!(payload["contexts"]["trace"]["status"], "ok");
+        assert_eq!(payload["tags"]["probe"], "probes.http");
+        assert_eq!(payload["tags"]["team"], "web");
+        assert_eq!(payload["tags"]["tls"], "1.3");
+        assert_eq!(payload["tags"]["outcome"], "passed");
+        assert_eq!(payload["server_name"], "here");
+        assert_eq!(payload["start_timestamp"], 1_795_473_901.25);
+        assert_eq!(payload["spans"].as_array().unwrap().len(), 7);
+        assert_eq!(payload["spans"][0]["parent_span_id"], payload["contexts"]["trace"]["span_id"]);
+        assert_eq!(payload["spans"][0]["data"]["http.response.status_code"], 503);
+        assert_eq!(payload["spans"][0]["start_timestamp"], 1_795_473_901.250_5);
+    }
+
+    #[test]
+    fn a_failed_run_is_an_error_on_the_same_trace_too() {
+        let [[_, _, transaction], [header, item, event]] = parse(&sample::failed()).try_into().unwrap();
+        assert_eq!(item["type"], "event");
+        assert_eq!(header["event_id"], event["event_id"]);
+        assert_ne!(event["event_id"], transaction["event_id"]);
+        assert_eq!(event["contexts"]["trace"]["trace_id"], transaction["contexts"]["trace"]["trace_id"]);
+        assert_eq!(event["contexts"]["trace"]["span_id"], transaction["spans"][0]["span_id"]);
+        assert_eq!(event["fingerprint"], serde_json::json!(["probe-failed", "probes.http", "api health", "status"]));
+        assert_eq!(event["exception"]["values"][0]["type"], "status");
+        assert_eq!(event["exception"]["values"][0]["value"], "answered 503 instead of 2xx");
+        assert_eq!(event["contexts"]["check"]["mismatches"][1]["actual"], "nothing");
+        assert_eq!(event["tags"], transaction["tags"]);
+        assert_eq!(event["tags"]["reason"], "status");
+        let crumbs = event["breadcrumbs"]["values"].as_array().unwrap();
+        assert_eq!(crumbs.len(), 8);
+        assert_eq!(crumbs.last().unwrap()["message"], "answer was short");
+    }
+
+    #[test]
+    fn a_broken_run_has_the_guests_stack_outermost_first() {
+        let [_, [_, _, event]] = parse(&sample::broken()).try_into().unwrap();
+        let exception = &event["exception"]["values"][0];
+        assert_eq!(exception["type"], "Broken: trap");
+        assert_eq!(exception["stacktrace"]["frames"][0]["function"], "probe::run");
+        assert_eq!(exception["stacktrace"]["frames"][1]["function"], "probe::run::divide");
+        assert_eq!(event["fingerprint"][0], "probe-broken");
+        assert_eq!(event["contexts"]["trace"]["span_id"], "0101010101010101");
+    }
+
+    #[test]
+    fn building_twice_gives_the_same() {
+        let build = || envelopes(&sample::failed(), &origin());
+        assert_eq!(build(), build());
+    }
+
+    #[test]
+    fn what_is_too_long_is_cut() {
+        let mut run = sample::failed();
+        run.tags.insert("a key".to_owned(), "line\nline\r".repeat(100));
+        run.tags.insert("release".to_owned(), "x".to_owned());
+        run.tags.insert("empty".to_owned(), String::new());
+        run.trace.spans[1].op = "o".repeat(500).into();
+        run.trace.spans[1].description = "d".repeat(5000);
+        run.trace.spans[1].data.push(("body".into(), "é".repeat(9000).into()));
+        let [[_, _, payload], _] = parse(&run).try_into().unwrap();
+        let chars = |value: &Value| value.as_str().unwrap().chars().count();
+        let tag = payload["tags"]["a-key"].as_str().unwrap();
+        assert!(tag.len() <= 200 && tag.starts_with("line line"), "{tag}");
+        assert_eq!(payload["tags"].get("empty"), None);
+        assert_eq!(chars(&payload["spans"][0]["op"]), 128);
+        assert_eq!(chars(&payload["spans"][0]["description"]), 1024);
+        assert_eq!(chars(&payload["spans"][0]["data"]["body"]), 4096);
+    }
+
+    #[test]
+    fn a_thousand_fat_spans_still_fit() {
+        let mut run = sample::failed();
+        let mut fat = run.trace.spans[1].clone();
+        fat.op = "\u{1}".repeat(300).into();
+        fat.description = "\u{1}".repeat(2000);
+        fat.data = (0..20).map(|key| (format!("key{key}").into(), "v".repeat(5000).into())).collect();
+        run.trace.spans.extend((8..1000_u64).map(|id| {
+            let mut span = fat.clone();
+            span.id = SpanId(id.to_be_bytes());
+            span
+        }));
+        run.trace.spans[900].status = Status::Aborted;
+        for envelope in envelopes(&run, &origin()) {
+            assert!(envelope.bytes.len() < 819_200, "{}", envelope.bytes.len());
+        }
+        for span in &mut run.trace.spans {
+            (span.op, span.description) = ("http.client".into(), "GET https://example.org/".to_owned());
+        }
+        let [[_, _, payload], _] = parse(&run).try_into().unwrap();
+        assert_eq!(payload["spans"].as_array().unwrap().len(), 999, "none of a thousand ordinary spans is lost");
+    }
+}

@@ -1,0 +1,142 @@
+//! Sentry's rate limits: until when it wants nothing of a category. Pure; knows the grammar of the headers.
+
+use std::time::{Duration, Instant};
+
+use super::envelope::Category;
+
+/// Until when each category is limited.
+#[derive(Debug, Default)]
+pub struct Limits {
+    error: Option<Instant>,
+    transaction: Option<Instant>,
+}
+
+/// What an answer says of limits: its headers, as they came.
+#[derive(Debug, Default)]
+pub struct Headers {
+    /// `X-Sentry-Rate-Limits`
+    pub rate_limits: Option<String>,
+    /// `Retry-After`
+    pub retry_after: Option<String>,
+}
+
+/// The wait where a 429 does not name one.
+const UNNAMED: Duration = Duration::from_secs(60);
+/// After the longest wait we ask again, whatever was said: a slip on the other side is not to silence us for years.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+impl Limits {
+    /// Takes in an answer to an envelope of `category`; `limited` if the answer was a 429.
+    pub fn note(&mut self, headers: &Headers, category: Category, limited: bool, now: Instant) {
+        if let Some(header) = &headers.rate_limits {
+            for (wait, categories) in header.split(',').filter_map(parse) {
+                for category in categories {
+                    self.extend(category, now + wait);
+                }
+            }
+        } else if limited {
+            let wait = headers.retry_after.as_deref().and_then(wait).unwrap_or(UNNAMED);
+            self.extend(Category::Error, now + wait);
+            self.extend(Category::Transaction, now + wait);
+        }
+        // Whatever the headers say, what was refused just now is not sent again at once.
+        if limited && self.until(category, now).is_none() {
+            self.extend(category, now + UNNAMED);
+        }
+    }
+
+    /// When `category` may be sent again, if it may not now.
+    pub fn until(&self, category: Category, now: Instant) -> Option<Instant> {
+        let until = match category {
+            Category::Error => self.error,
+            Category::Transaction => self.transaction,
+        };
+        until.filter(|until| *until > now)
+    }
+
+    /// The longer limit stays.
+    fn extend(&mut self, category: Category, until: Instant) {
+        let known = match category {
+            Category::Error => &mut self.error,
+            Category::Transaction => &mut self.transaction,
+        };
+        *known = (*known).max(Some(until));
+    }
+}
+
+/// One limit, `retry_after:categories:scope:reason:namespaces`, of which all but the first may be missing. Categories
+/// that we do not send are passed over.
+fn parse(limit: &str) -> Option<(Duration, Vec<Category>)> {
+    let mut parts = limit.trim().split(':');
+    let wait = wait(parts.next()?)?;
+    let names = parts.next().unwrap_or_default().trim();
+    if names.is_empty() {
+        return Some((wait, vec![Category::Error, Category::Transaction]));
+    }
+    let category = |name: &str| match name.trim() {
+        "error" => Some(Category::Error),
+        "transaction" => Some(Category::Transaction),
+        _ => None,
+    };
+    Some((wait, names.split(';').filter_map(category).collect()))
+}
+
+/// Seconds, whole or with a fraction. A date, which `Retry-After` may also be, reads as none.
+fn wait(seconds: &str) -> Option<Duration> {
+    let seconds: f64 = seconds.trim().parse().ok().filter(|seconds: &f64| !seconds.is_nan())?;
+    Some(Duration::from_secs_f64(seconds.clamp(0.0, LONGEST.as_secs_f64())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The seconds for which errors and transactions are limited after an answer to a transaction.
+    #[track_caller]
+    fn check(limited: bool, rate_limits: Option<&str>, retry_after: Option<&str>, expected: [f64; 2]) {
+        let now = Instant::now();
+        let headers =
+            Headers { rate_limits: rate_limits.map(str::to_owned), retry_after: retry_after.map(str::to_owned) };
+        let mut limits = Limits::default();
+        limits.note(&headers, Category::Transaction, limited, now);
+        let left = |category| limits.until(category, now).map_or(0.0, |until| (until - now).as_secs_f64());
+        assert_eq!([left(Category::Error), left(Category::Transaction)], expected);
+    }
+
+    #[test]
+    fn the_documented_grammar() {
+        let header = |header, expected| check(false, Some(header), None, expected);
+        header("60:transaction:key", [0.0, 60.0]);
+        header("60:error;transaction:organization:quota:", [60.0, 60.0]);
+        header("60::organization", [60.0, 60.0]);
+        header("60", [60.0, 60.0]);
+        header("2.5:error", [2.5, 0.0]);
+        header("60:transaction:key, 2700:default;error;security:organization", [2700.0, 60.0]);
+        header("10:error,5:error", [10.0, 0.0]);
+        header("60:metric_bucket:organization:quota_exceeded:custom", [0.0, 0.0]);
+        header("60:unheard_of", [0.0, 0.0]);
+        header("60:unheard_of;error", [60.0, 0.0]);
+        header(" 60 : error ; transaction : key ", [60.0, 60.0]);
+    }
+
+    #[test]
+    fn nonsense_limits_nothing_and_nothing_is_limited_for_ever() {
+        let header = |header, expected| check(false, Some(header), None, expected);
+        header("", [0.0, 0.0]);
+        header("soon:error", [0.0, 0.0]);
+        header("NaN:error,,:,::::", [0.0, 0.0]);
+        header("-5:error", [0.0, 0.0]);
+        header("1e300:error,inf:transaction", [86_400.0, 86_400.0]);
+    }
+
+    #[test]
+    fn a_429_always_limits_what_it_answered() {
+        check(true, None, Some("7"), [7.0, 7.0]);
+        check(true, None, None, [60.0, 60.0]);
+        check(true, None, Some("Wed, 21 Oct 2026 07:28:00 GMT"), [60.0, 60.0]);
+        check(true, None, Some("0"), [0.0, 60.0]);
+        check(true, Some("5:transaction"), Some("900"), [0.0, 5.0]);
+        check(true, Some("5:error"), None, [5.0, 60.0]);
+        check(true, Some(""), None, [0.0, 60.0]);
+    }
+}

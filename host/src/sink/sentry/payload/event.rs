@@ -1,0 +1,205 @@
+//! The payload of an error event: why a run did not pass, and the way there.
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+
+use super::{About, Data, MAX_OP, MAX_TAG, Measure, SpanFacts, cut, seconds};
+use crate::propagation::Origin;
+use crate::run::{Level, Outcome, Run};
+use crate::sink::milliseconds;
+use crate::trace::{Status, Trace};
+
+/// Why a run did not pass, as an error event.
+#[derive(Serialize)]
+pub struct Event<'a> {
+    #[serde(flatten)]
+    about: About<'a>,
+    level: &'static str,
+    fingerprint: [Cow<'a, str>; 4],
+    exception: Values<Exception<'a>>,
+    contexts: Contexts<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    breadcrumbs: Option<Values<Breadcrumb<'a>>>,
+}
+
+#[derive(Serialize)]
+struct Contexts<'a> {
+    trace: SpanFacts<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    check: Option<Check<'a>>,
+}
+
+/// What was compared and differed.
+#[derive(Serialize)]
+struct Check<'a> {
+    mismatches: Vec<Mismatched<'a>>,
+}
+
+#[derive(Serialize)]
+struct Mismatched<'a> {
+    subject: Cow<'a, str>,
+    expected: Cow<'a, str>,
+    actual: Cow<'a, str>,
+}
+
+#[derive(Serialize)]
+struct Values<T> {
+    values: Vec<T>,
+}
+
+#[derive(Serialize)]
+struct Exception<'a> {
+    r#type: Cow<'a, str>,
+    value: Cow<'a, str>,
+    mechanism: Mechanism,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stacktrace: Option<Stacktrace<'a>>,
+}
+
+#[derive(Serialize)]
+struct Mechanism {
+    r#type: &'static str,
+    handled: bool,
+}
+
+#[derive(Serialize)]
+struct Stacktrace<'a> {
+    frames: Vec<Frame<'a>>,
+}
+
+#[derive(Serialize)]
+struct Frame<'a> {
+    function: Cow<'a, str>,
+    in_app: bool,
+}
+
+#[derive(Serialize)]
+struct Breadcrumb<'a> {
+    timestamp: f64,
+    category: Cow<'a, str>,
+    level: &'static str,
+    message: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Step>,
+}
+
+#[derive(Serialize)]
+struct Step {
+    duration_ms: f64,
+    status: Status,
+}
+
+impl<'a> Event<'a> {
+    pub fn new(event_id: &'a str, run: &'a Run, origin: &'a Origin, measure: Measure) -> Self {
+        let (reason, message) = run.outcome.why().unwrap_or_default();
+        let (class, r#type) = match &run.outcome {
+            Outcome::Broken(_) => ("probe-broken", format!("Broken: {reason}").into()),
+            // An exception must be called something.
+            _ if reason.is_empty() => ("probe-failed", "failed".into()),
+            _ => ("probe-failed", cut(reason, MAX_TAG)),
+        };
+        let exception = Exception {
+            r#type,
+            value: cut(message, measure.text),
+            mechanism: Mechanism { r#type: "sentrynet", handled: true },
+            stacktrace: stacktrace(&run.outcome, measure),
+        };
+        Self {
+            about: About::new(event_id, run, origin),
+            level: "error",
+            // Nothing that differs from run to run: one outage is one issue.
+            fingerprint: [class, &run.probe.probe, &run.probe.title, reason].map(|part| cut(part, MAX_TAG)),
+            exception: Values { values: vec![exception] },
+            contexts: Contexts { trace: culprit(&run.trace), check: check(&run.outcome, measure) },
+            breadcrumbs: Some(breadcrumbs(run, measure))
+                .filter(|values| !values.is_empty())
+                .map(|values| Values { values }),
+        }
+    }
+}
+
+/// The span in which it went wrong: the deepest that is not ok, of those the last; else the root.
+fn culprit(trace: &Trace) -> SpanFacts<'_> {
+    let mut depths: Vec<usize> = Vec::with_capacity(trace.spans.len());
+    for span in &trace.spans {
+        depths.push(span.parent.map_or(0, |parent| depths[parent] + 1));
+    }
+    let wrong = trace.spans.iter().zip(depths).filter(|(span, _)| span.status != Status::Ok);
+    let culprit = wrong.max_by_key(|(_, depth)| *depth).map_or(&trace.spans[0], |(span, _)| span);
+    SpanFacts::new(trace, culprit, Data::new())
+}
+
+/// As many mismatches as Sentry keeps of a context.
+fn check(outcome: &Outcome, measure: Measure) -> Option<Check<'_>> {
+    let Outcome::Failed(failure) = outcome else { return None };
+    let text = measure.text.min(MAX_COMPARED);
+    let all = failure.mismatches.iter().map(|mismatch| Mismatched {
+        subject: cut(&mismatch.subject, MAX_TAG),
+        expected: cut(&mismatch.expected, text),
+        actual: cut(&mismatch.actual, text),
+    });
+    let mut room = MAX_CHECK;
+    let mismatches: Vec<_> = all
+        .take_while(|Mismatched { subject, expected, actual }| {
+            let size = PER_MISMATCH + subject.len() + expected.len() + actual.len();
+            room.checked_sub(size).map(|left| room = left).is_some()
+        })
+        .collect();
+    (!mismatches.is_empty()).then_some(Check { mismatches })
+}
+
+/// Characters of an expected or actual value.
+const MAX_COMPARED: usize = 500;
+/// Sentry trims a context at 8192 bytes.
+const MAX_CHECK: usize = 7_800;
+/// The keys, quotes and commas of one.
+const PER_MISMATCH: usize = 50;
+
+fn stacktrace(outcome: &Outcome, measure: Measure) -> Option<Stacktrace<'_>> {
+    let Outcome::Broken(fault) = outcome else { return None };
+    // Sentry wants the innermost last.
+    let frames: Vec<_> = fault
+        .backtrace
+        .iter()
+        .take(MAX_FRAMES)
+        .rev()
+        .map(|frame| Frame { function: cut(frame, measure.text.min(MAX_FUNCTION)), in_app: true })
+        .collect();
+    (!frames.is_empty()).then_some(Stacktrace { frames })
+}
+
+const MAX_FRAMES: usize = 100;
+/// Sentry's limit for the characters of a function's name.
+const MAX_FUNCTION: usize = 512;
+
+/// The run's steps and log lines in the order of their ends, the last of them if there are too many.
+fn breadcrumbs(run: &Run, measure: Measure) -> Vec<Breadcrumb<'_>> {
+    let steps = run.trace.spans.iter().skip(1).map(|span| {
+        let crumb = Breadcrumb {
+            timestamp: 0.0,
+            category: cut(&span.op, MAX_OP),
+            level: if span.status == Status::Ok { "info" } else { "error" },
+            message: cut(&span.description, measure.text),
+            data: Some(Step { duration_ms: milliseconds(span.duration), status: span.status }),
+        };
+        (span.start + span.duration, crumb)
+    });
+    let lines = run.log.iter().map(|line| {
+        let crumb = Breadcrumb {
+            timestamp: 0.0,
+            category: "log".into(),
+            level: if line.level == Level::Warn { "warning" } else { line.level.as_str() },
+            message: cut(&line.message, measure.text),
+            data: None,
+        };
+        (line.at, crumb)
+    });
+    let mut crumbs: Vec<_> = steps.chain(lines).collect();
+    crumbs.sort_by_key(|(at, _)| *at);
+    let crumbs = crumbs.into_iter().rev().take(MAX_BREADCRUMBS).rev();
+    crumbs.map(|(at, crumb)| Breadcrumb { timestamp: seconds(&run.trace, at), ..crumb }).collect()
+}
+
+/// What the SDKs keep; more is not shown.
+const MAX_BREADCRUMBS: usize = 100;

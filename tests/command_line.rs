@@ -1,0 +1,118 @@
+//! Arguments, exit codes and what is written where.
+
+use serde_json::{Value, json};
+
+use crate::guests::{Guest, PASSES};
+use crate::support::nginx::Nginx;
+use crate::support::{finish, http, once, sentrynet};
+
+#[test]
+fn exit_codes_keep_targets_configurations_and_ourselves_apart() {
+    let (_nginx, port) = Nginx::plain("exit", "location = /up { return 200; } location / { return 500; }");
+    let http = |path: &str| format!("      - {{probe: http, title: '{path}', url: 'http://127.0.0.1:{port}{path}'}}\n");
+    let broken = Guest { run: "unreachable", ..PASSES }.write("exit-broken");
+    let broken = format!("      - {{probe: '{}', title: broken}}\n", broken.display());
+    let code = |probes: &[&str]| once(&format!("groups:\n  - probes:\n{}", probes.concat())).0;
+    assert_eq!(code(&[&http("/up")]), 0);
+    assert_eq!(code(&[&http("/up"), &http("/down")]), 1);
+    assert_eq!(code(&[&http("/down"), &broken]), 3);
+
+    let both = format!("groups:\n  - probes:\n{}{}", http("/up"), http("/down"));
+    let only = |title: &str| finish(sentrynet().args(["once", "-", "--only", title]), &both);
+    assert_eq!(only("/up").code, 0);
+    assert_eq!(only("/down").code, 1);
+    let unknown = only("/ups");
+    assert_eq!(unknown.code, 2);
+    assert!(
+        unknown.stderr.contains("no probe is titled `/ups`") && unknown.stderr.contains("`/up`"),
+        "{}",
+        unknown.stderr
+    );
+}
+
+#[test]
+fn wrong_usage_and_absent_files() {
+    for arguments in [&["once"][..], &["wrong"], &["once", "-", "--format", "xml"], &[]] {
+        assert_eq!(finish(sentrynet().args(arguments), "").code, 2, "{arguments:?}");
+    }
+    let absent = finish(sentrynet().args(["check", "/nonexistent/probes.yaml"]), "");
+    assert_eq!(absent.code, 2);
+    assert!(absent.stderr.contains("/nonexistent/probes.yaml"), "{}", absent.stderr);
+}
+
+#[test]
+fn all_errors_at_once_each_with_its_place() {
+    let file = crate::support::folder("errors").join("probes.yaml");
+    let text = "groups:\n  - probes:\n      - probe: http\n        url: ftp://x/\n        evry: 60\n        timeot: 3\n      - probe: htpp\n";
+    std::fs::write(&file, text).expect("the folder is writable");
+    let ended = finish(sentrynet().arg("check").arg(&file), "");
+    assert_eq!((ended.code, ended.stdout.as_str()), (2, ""));
+    for (message, place) in [
+        ("the URL's scheme is `ftp`: expected http or https", "probes.yaml:4:"),
+        ("unknown key `evry`, did you mean `every`?", "probes.yaml:5:"),
+        ("unknown key `timeot`, did you mean `timeout`?", "probes.yaml:6:"),
+        ("did you mean `http`?", "probes.yaml:7:"),
+    ] {
+        assert!(ended.stderr.contains(message), "{message} in {}", ended.stderr);
+        assert!(ended.stderr.contains(place), "{place} in {}", ended.stderr);
+    }
+}
+
+#[test]
+fn check_touches_no_network() {
+    let port = crate::support::slow::listen(|_| panic!("somebody connected"));
+    let ended = finish(sentrynet().args(["check", "-"]), &http(&format!("url: http://127.0.0.1:{port}/")));
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
+}
+
+#[test]
+fn the_json_has_its_shape() {
+    let (_nginx, port) = Nginx::plain("json", "location / { return 404; }");
+    let keys = http(&format!("url: http://127.0.0.1:{port}/\ntitle: Shop\ntags: {{team: shop}}"));
+    let (code, runs) = once(&keys);
+    assert_eq!(code, 1);
+    let run = runs[0].as_object().expect("a run is a map");
+    for key in ["probe", "title", "tags", "started", "duration_ms", "outcome", "failure", "trace_id", "spans"] {
+        assert!(run.contains_key(key), "{key}");
+    }
+    assert_eq!(
+        (&run["probe"], &run["title"], &run["outcome"]),
+        (&json!("probes.http"), &json!("Shop"), &json!("failed"))
+    );
+    assert_eq!(run["tags"]["team"], "shop");
+    let failure = &run["failure"];
+    assert_eq!(failure["reason"], "status");
+    assert_eq!((&failure["expected"], &failure["actual"]), (&json!("200"), &json!("404")));
+    assert_eq!(run["trace_id"].as_str().map(str::len), Some(32));
+    let spans = run["spans"].as_array().expect("a run has spans");
+    assert_eq!(spans[0]["parent_span_id"], Value::Null);
+    for span in spans {
+        for key in ["span_id", "parent_span_id", "op", "description", "start_ms", "duration_ms", "status", "data"] {
+            assert!(span.get(key).is_some(), "{key} in {span}");
+        }
+        assert_eq!(span["span_id"].as_str().map(str::len), Some(16));
+    }
+}
+
+#[test]
+fn the_waterfall_is_shown_for_what_fails() {
+    let (_nginx, port) = Nginx::plain("text", "location = /up { return 200; } location / { return 500; }");
+    let keys = |path: &str| http(&format!("url: http://127.0.0.1:{port}{path}\ntitle: Shop"));
+    let shown = |path: &str, more: &[&str]| finish(sentrynet().args(["once", "-"]).args(more), &keys(path)).stdout;
+    let passed = shown("/up", &[]);
+    assert_eq!(passed.lines().count(), 1, "{passed}");
+    assert!(passed.contains("Shop") && passed.contains("passed") && passed.contains("s  Shop"), "{passed}");
+    assert!(shown("/up", &["--trace"]).contains("http.client.wait"));
+    let failed = shown("/down", &[]);
+    for part in ["Shop", "failed", "expected status 200, got 500", "http.client.wait"] {
+        assert!(failed.contains(part), "{part} in {failed}");
+    }
+    assert!(!failed.contains('\u{1b}'), "no colour where there is no terminal");
+}
+
+#[test]
+fn without_a_dsn_it_says_so_once() {
+    let (_nginx, port) = Nginx::plain("no-dsn", "location / { return 200; }");
+    let ended = finish(sentrynet().args(["once", "-"]), &http(&format!("url: http://127.0.0.1:{port}/")));
+    assert_eq!(ended.stderr.matches("SENTRY_DSN").count(), 1, "{}", ended.stderr);
+}

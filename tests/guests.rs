@@ -1,0 +1,97 @@
+//! Third parties' probes, written by hand: what the host must bear.
+//!
+//! Each is a core module in WAT, made a component with the contract in `wit/`. This is the whole of what a probe must
+//! have: memory, an allocator for what the host hands in, and three functions.
+
+use std::path::{Path, PathBuf};
+
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+use crate::support::folder;
+
+/// A probe: what it defines beside, and the bodies of its functions. Each returns the address of its result.
+#[derive(Clone, Copy)]
+pub struct Guest {
+    pub imports: &'static str,
+    pub define: &'static str,
+    pub describe: &'static str,
+    pub check: &'static str,
+    pub run: &'static str,
+}
+
+/// It does nothing, and passes. At 0 lies a result that is ok and empty; at 64 a description; at 128 a failure, at 192
+/// a run that is broken.
+pub const PASSES: Guest =
+    Guest { imports: "", define: "", describe: "i32.const 64", check: "i32.const 0", run: "i32.const 0" };
+
+const TEXTS: &str = r#"
+  (data (i32.const 256) "third1.0.0a third party's probe{}")
+  (data (i32.const 512) "teapotit is a teapotcolourgreenbrown")
+  (data (i32.const 768) "the kettle is missing")
+  ;; describe: name, version, summary and schema, each an address and a length
+  (data (i32.const 64) "\00\01\00\00\05\00\00\00" "\05\01\00\00\05\00\00\00" "\0a\01\00\00\15\00\00\00" "\1f\01\00\00\02\00\00\00")
+  ;; run: an error, which is a failure, with its reason, its message and one mismatch
+  (data (i32.const 128) "\01\00\00\00" "\00\00\00\00" "\00\02\00\00\06\00\00\00" "\06\02\00\00\0e\00\00\00" "\00\04\00\00\01\00\00\00")
+  (data (i32.const 1024) "\14\02\00\00\06\00\00\00" "\1a\02\00\00\05\00\00\00" "\1f\02\00\00\05\00\00\00")
+  ;; run: an error, which is that it is broken, and why
+  (data (i32.const 192) "\01\00\00\00" "\01\00\00\00" "\00\03\00\00\15\00\00\00")
+"#;
+
+impl Guest {
+    /// The guest as a component, for the contract in a folder.
+    fn component(&self, wit: &Path) -> Vec<u8> {
+        let mut resolve = Resolve::default();
+        let (package, _) = resolve.push_dir(wit).expect("the contract can be read");
+        let version = resolve.packages[package].name.version.clone().expect("the contract has a version");
+        let world = resolve.select_world(&[package], Some("probe")).expect("the contract has a world");
+        let Self { imports, define, describe, check, run } = self;
+        let text = format!(
+            r#"(module $third
+              {imports}
+              (memory (export "memory") 1)
+              (global $free (mut i32) (i32.const 2048))
+              {TEXTS}
+              {define}
+              (func $allocate (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+                (local $at i32)
+                global.get $free i32.const 7 i32.add i32.const -8 i32.and local.tee $at
+                local.get 3 i32.add global.set $free
+                local.get $at)
+              (func $describe (export "sentrynet:probe/prober@VERSION#describe") (result i32) {describe})
+              (func $check (export "sentrynet:probe/prober@VERSION#check") (param i32 i32) (result i32) {check})
+              (func $run (export "sentrynet:probe/prober@VERSION#run") (param i32 i32) (result i32) {run}))"#
+        );
+        let mut module = wat::parse_str(text.replace("VERSION", &version.to_string())).expect("the guest is WAT");
+        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false)
+            .expect("the world can be embedded");
+        let mut encoder = ComponentEncoder::default();
+        let encoder = encoder.validate(true).module(&module).expect("the guest is a module");
+        encoder.encode().expect("the guest fits the contract")
+    }
+
+    /// Writes the guest as `NAME.wasm`, into a folder of its own.
+    pub fn write(&self, name: &str) -> PathBuf {
+        let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
+        write(name, &self.component(&wit))
+    }
+
+    /// The same for another version of the contract.
+    pub fn write_for_version(&self, name: &str, version: &str) -> PathBuf {
+        let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
+        let theirs = folder(&format!("wit-{version}"));
+        for file in std::fs::read_dir(ours).expect("the contract can be read").flatten() {
+            let text = std::fs::read_to_string(file.path()).expect("the contract is text");
+            let text = text.replace("@0.1.0", &format!("@{version}"));
+            std::fs::write(theirs.join(file.file_name()), text).expect("the folder is writable");
+        }
+        write(name, &self.component(&theirs))
+    }
+}
+
+/// Writes bytes as `NAME.wasm`, into a folder of its own.
+pub fn write(name: &str, bytes: &[u8]) -> PathBuf {
+    let path = folder(&format!("guest-{name}")).join(format!("{name}.wasm"));
+    std::fs::write(&path, bytes).expect("the folder is writable");
+    path
+}

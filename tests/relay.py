@@ -1,0 +1,168 @@
+#!/usr/bin/env python3
+"""Say what Sentry would make of our envelopes, asking the normaliser that Sentry itself runs on what it receives.
+
+    relay.py [FILE...]      one envelope in each, plain or gzipped; without a file, one on standard input
+
+Every event and transaction is checked: that it is taken at all, that Relay has nothing to say of it (`errors`, `_meta`),
+that nothing in it was changed or lost on the way in, and that its spans hang together. Prints a line for each finding.
+Exits 0 without findings, 1 with some, 2 if it could not check.
+
+Needs PyPI's sentry-relay 0.10.1.
+"""
+
+import gzip
+import json
+import sys
+
+try:
+    from sentry_relay.exceptions import RelayError
+    from sentry_relay.processing import StoreNormalizer
+except ImportError:
+    print("relay.py: no module sentry_relay: run it in a venv with `pip install sentry-relay==0.10.1`", file=sys.stderr)
+    sys.exit(2)
+
+DAY = 86_400
+
+# Relay moves server_name into a tag and keeps the type apart; neither is a loss.
+MOVED = {"server_name", "type"}
+
+
+class Malformed(Exception):
+    """The envelope cannot be taken apart."""
+
+
+def main(paths):
+    found = False
+    for path in paths or ["-"]:
+        try:
+            findings = list(examine(read(path)))
+        except (OSError, EOFError, ValueError, Malformed) as error:
+            findings = [f"not an envelope: {error}"]
+        for finding in findings:
+            print(f"{path}: {finding}")
+        found = found or bool(findings)
+    return 1 if found else 0
+
+
+def read(path):
+    raw = sys.stdin.buffer.read() if path == "-" else open(path, "rb").read()
+    return gzip.decompress(raw) if raw.startswith(b"\x1f\x8b") else raw
+
+
+def examine(raw):
+    """Every finding about one envelope."""
+    header, items = take_apart(raw)
+    payloads = [(item["type"], json.loads(body)) for item, body in items if item["type"] in ("event", "transaction")]
+    if len(payloads) > 1:
+        yield "more than one event or transaction: Sentry takes one for each envelope"
+    for kind, payload in payloads:
+        for finding in *heard(header, payload), *normalised(payload), *connected(payload):
+            yield f"{kind} {payload.get('event_id')}: {finding}"
+
+
+def take_apart(raw):
+    """The header, and each item with its header; strict, since we write lengths and a final line break."""
+    first, _, rest = raw.partition(b"\n")
+    header, items = json.loads(first), []
+    while rest:
+        first, _, rest = rest.partition(b"\n")
+        item = json.loads(first)
+        if "type" not in item or "length" not in item:
+            raise Malformed(f"item header {item} lacks type or length")
+        body, end, rest = rest[: item["length"]], rest[item["length"] :][:1], rest[item["length"] + 1 :]
+        if len(body) != item["length"] or end not in (b"\n", b""):
+            raise Malformed(f"{item['type']} is not as long as its length, {item['length']}, says")
+        items.append((item, body))
+    return header, items
+
+
+def heard(header, payload):
+    """Whether the envelope's header speaks of the same as its payload."""
+    if header.get("event_id") != payload.get("event_id"):
+        yield f"the header has event_id {header.get('event_id')}"
+    sampling = header.get("trace", {})
+    if sampling.get("trace_id") != payload.get("contexts", {}).get("trace", {}).get("trace_id"):
+        yield f"the header has trace_id {sampling.get('trace_id')}"
+    for key, value in sampling.items():
+        if not isinstance(value, str) or not value:
+            yield f"trace.{key} in the header is {value!r}: only text with something in it is read"
+    for key in {"public_key", "sample_rate", "sampled"} - sampling.keys():
+        yield f"the header lacks trace.{key}"
+
+
+def normalised(payload):
+    """What Relay says of the payload, and what it changes without saying."""
+    relay = StoreNormalizer(
+        project_id=1,
+        protocol_version="7",
+        remove_other=True,
+        enable_trimming=True,
+        normalize_user_agent=False,
+        is_renormalize=False,
+        max_secs_in_future=60,
+        max_secs_in_past=30 * DAY,
+    )
+    try:
+        taken = relay.normalize_event(json.loads(json.dumps(payload)))
+    except RelayError as error:
+        yield f"refused: {str(error).splitlines()[0]}"
+        return
+    for error in taken.get("errors") or []:
+        yield f"error: {json.dumps(error)}"
+    yield from remarks(taken.get("_meta") or {})
+    yield from changes({key: value for key, value in payload.items() if key not in MOVED}, taken)
+
+
+def remarks(meta, path="payload"):
+    """`_meta` mirrors the payload; under an empty key stands what there is to say of a place in it."""
+    for key, below in meta.items():
+        if key == "":
+            yield f"{path}: {json.dumps(below)}"
+        elif isinstance(below, dict):
+            yield from remarks(below, f"{path}.{key}")
+
+
+def changes(sent, taken, path="payload"):
+    """Where what was sent is no longer what there is. What Relay adds is its own affair."""
+    if isinstance(sent, dict) and isinstance(taken, list):
+        taken = dict(pair for pair in taken if pair)  # tags come back as pairs
+    if isinstance(sent, dict) and isinstance(taken, dict):
+        for key, value in sent.items():
+            if key in taken:
+                yield from changes(value, taken[key], f"{path}.{key}")
+            else:
+                yield f"{path}.{key}: lost {shown(value)}"
+    elif isinstance(sent, list) and isinstance(taken, list) and len(sent) == len(taken):
+        for index, pair in enumerate(zip(sent, taken)):
+            yield from changes(*pair, f"{path}.{index}")
+    elif isinstance(sent, float) and isinstance(taken, (int, float)):
+        if abs(sent - taken) > 1e-5:  # times are kept to the microsecond
+            yield f"{path}: {sent} became {taken}"
+    elif sent != taken:
+        yield f"{path}: {shown(sent)} became {shown(taken)}"
+
+
+def connected(payload):
+    """What Relay lets pass, but makes a waterfall that cannot be drawn."""
+    trace = payload.get("contexts", {}).get("trace", {})
+    begin, end, known = payload.get("start_timestamp", 0), payload.get("timestamp", 0), {trace.get("span_id")}
+    for index, span in enumerate(payload.get("spans", [])):
+        place = f"spans.{index}"
+        if span.get("trace_id") != trace.get("trace_id"):
+            yield f"{place}: of another trace, {span.get('trace_id')}"
+        if span.get("parent_span_id") not in known:
+            yield f"{place}: its parent {span.get('parent_span_id')} does not stand before it"
+        if span.get("span_id") in known:
+            yield f"{place}: its id {span.get('span_id')} is taken"
+        if not begin <= span.get("start_timestamp", 0) <= span.get("timestamp", 0) <= end:
+            yield f"{place}: not within the time of the transaction"
+        known.add(span.get("span_id"))
+
+
+def shown(value):
+    text = json.dumps(value)
+    return text if len(text) <= 100 else f"{text[:99]}…"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,161 @@
+//! Third parties' probes that pass, fail and misbehave: never the host's end.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::guests::{Guest, PASSES, write};
+use crate::support::{finish, once, sentrynet};
+
+/// A configuration of one probe from a file, and its neighbour that passes.
+fn beside(probe: &Path, more: &str) -> String {
+    let good =
+        PASSES.write(&format!("beside-{}", probe.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default()));
+    format!(
+        "groups:\n  - probes:\n      - {{probe: '{}', title: third{more}}}\n      - {{probe: '{}', title: good}}\n",
+        probe.display(),
+        good.display()
+    )
+}
+
+/// The run of a guest. The probe beside it passes, whatever it does.
+#[track_caller]
+fn run_with(name: &str, guest: Guest, more: &str) -> (i32, Value) {
+    let (code, mut runs) = once(&beside(&guest.write(name), more));
+    assert_eq!(runs[1]["outcome"], "passed", "{:#}", runs[1]);
+    (code, runs.swap_remove(0))
+}
+
+#[track_caller]
+fn run(name: &str, guest: Guest) -> (i32, Value) {
+    run_with(name, guest, "")
+}
+
+/// The guest's run broke for this reason; the message, and the whole run.
+#[track_caller]
+fn breaks(name: &str, guest: Guest, more: &str, reason: &str) -> (String, Value) {
+    let (code, run) = run_with(name, guest, more);
+    assert_eq!(run["outcome"], "broken", "{run:#}");
+    assert_eq!(run["failure"]["reason"], reason, "{run:#}");
+    assert_eq!(code, 3);
+    (run["failure"]["message"].as_str().expect("a fault has a message").to_owned(), run)
+}
+
+#[test]
+fn outcomes() {
+    let (code, passed) = run("passes", PASSES);
+    assert_eq!((code, &passed["outcome"], &passed["failure"]), (0, &json!("passed"), &Value::Null));
+    assert_eq!(passed["probe"], "passes");
+
+    let (code, failed) = run("fails", Guest { run: "i32.const 128", ..PASSES });
+    assert_eq!((code, &failed["outcome"]), (1, &json!("failed")));
+    assert_eq!(failed["failure"]["reason"], "teapot");
+    assert_eq!(failed["failure"]["message"], "it is a teapot");
+    assert_eq!(
+        failed["failure"]["mismatches"],
+        json!([{ "subject": "colour", "expected": "green", "actual": "brown" }])
+    );
+
+    let (message, _) = breaks("gives-up", Guest { run: "i32.const 192", ..PASSES }, "", "gave-up");
+    assert_eq!(message, "the kettle is missing");
+}
+
+#[test]
+fn a_trap_is_told_with_its_stack() {
+    let guest = Guest { define: "(func $brew unreachable)", run: "call $brew i32.const 0", ..PASSES };
+    let (message, run) = breaks("traps", guest, "", "trap");
+    assert_eq!(message, "the probe trapped: wasm `unreachable` instruction executed");
+    assert_eq!(run["failure"]["backtrace"], json!(["brew", "run"]));
+}
+
+#[test]
+fn a_loop_ends_at_the_deadline() {
+    let guest = Guest { define: "(func $spin (loop br 0))", run: "call $spin i32.const 0", ..PASSES };
+    let (message, run) = breaks("loops", guest, ", limits: {deadline: 0.3}", "deadline");
+    assert_eq!(message, "the probe was not done within its deadline of 0.3 s");
+    assert_eq!(run["failure"]["backtrace"], json!(["spin", "run"]));
+    assert!(run["duration_ms"].as_f64().is_some_and(|lasted| lasted >= 300.0), "{run:#}");
+}
+
+#[test]
+fn a_hog_ends_at_its_memory() {
+    let hog = "(func $hog (loop i32.const 1 memory.grow drop br 0))";
+    let guest = Guest { define: hog, run: "call $hog i32.const 0", ..PASSES };
+    let (message, _) = breaks("hogs", guest, "", "memory");
+    assert_eq!(message, "the probe asked for more memory than its 64 MiB");
+    let (message, _) = breaks("hogs-less", guest, ", limits: {memory: 1 MiB}", "memory");
+    assert_eq!(message, "the probe asked for more memory than its 1 MiB");
+}
+
+#[test]
+fn a_recursion_ends_at_the_stack() {
+    let guest = Guest { define: "(func $down call $down)", run: "call $down i32.const 0", ..PASSES };
+    let (message, run) = breaks("recurses", guest, "", "trap");
+    assert_eq!(message, "the probe trapped: call stack exhausted");
+    let frames = run["failure"]["backtrace"].as_array().expect("there is a stack");
+    assert!(frames.len() <= 31 && frames[0] == "down", "{frames:#?}");
+}
+
+#[test]
+fn floods_are_bounded() {
+    const LOG: &str = r#"(import "sentrynet:probe/log@0.1.0" "write" (func $write (param i32 i32 i32)))"#;
+    let run_lines = "(local $n i32) (loop (call $write (i32.const 1) (i32.const 0) (i32.const 60000))
+        (br_if 0 (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 5000)))) i32.const 0";
+    let (_, run) = run("logs", Guest { imports: LOG, run: run_lines, ..PASSES });
+    let lines = run["log"].as_array().expect("a run has a log");
+    assert_eq!(lines.len(), 100);
+    assert!(lines.iter().all(|line| line["message"].as_str().is_some_and(|message| message.len() <= 4096)));
+
+    const SPAN: &str = r#"(import "sentrynet:probe/span@0.1.0" "[constructor]span" (func $span (param i32 i32 i32 i32) (result i32)))
+        (import "sentrynet:probe/span@0.1.0" "[resource-drop]span" (func $drop (param i32)))"#;
+    let many = "(local $n i32) (loop
+        (call $drop (call $span (i32.const 256) (i32.const 5) (i32.const 512) (i32.const 6)))
+        (br_if 0 (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 5000)))) i32.const 0";
+    let (code, spans) = super::sandbox::run("spans", Guest { imports: SPAN, run: many, ..PASSES });
+    assert_eq!((code, spans["spans"].as_array().map(Vec::len)), (0, Some(1000)));
+
+    let leak = "(local $n i32) (loop
+        (drop (call $span (i32.const 256) (i32.const 5) (i32.const 512) (i32.const 6)))
+        (br_if 0 (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 5000)))) i32.const 0";
+    breaks("leaks", Guest { imports: SPAN, run: leak, ..PASSES }, "", "trap");
+}
+
+#[test]
+fn handles_are_not_forged() {
+    const SPAN: &str = r#"(import "sentrynet:probe/span@0.1.0" "[resource-drop]span" (func $drop (param i32)))"#;
+    breaks("forges", Guest { imports: SPAN, run: "(call $drop (i32.const 77)) i32.const 0", ..PASSES }, "", "trap");
+}
+
+/// What cannot be loaded is a configuration error at its place; nothing runs.
+#[track_caller]
+fn refused(probe: &Path, expected: &str) {
+    for command in ["check", "once"] {
+        let ended = finish(sentrynet().args([command, "-"]), &beside(probe, ""));
+        assert_eq!(ended.code, 2, "{}", ended.stderr);
+        assert!(ended.stderr.contains(expected), "{expected} in {}", ended.stderr);
+        assert!(ended.stderr.contains("<stdin>:3:"), "{}", ended.stderr);
+        assert_eq!(ended.stdout, "");
+    }
+}
+
+#[test]
+fn what_is_no_probe_is_refused() {
+    refused(&write("text", b"#!/bin/sh\n"), "is not WebAssembly");
+    refused(&write("core", &wat::parse_str("(module)").unwrap()), "is a core module, not a component");
+    refused(&write("torn", &std::fs::read(PASSES.write("whole")).unwrap()[..400]), "is not a valid component");
+    refused(&write("empty", &wat::parse_str("(component)").unwrap()), "it does not export `sentrynet:probe/prober`");
+    let foreign = r#"(component (import "acme:door/open@1.0.0" (instance (export "open" (func)))))"#;
+    refused(&write("foreign", &wat::parse_str(foreign).unwrap()), "it does not export");
+    refused(
+        &PASSES.write_for_version("later", "0.2.0"),
+        "is built for version 0.2.0 of the contract, this host speaks 0.1.0",
+    );
+}
+
+#[test]
+fn what_cannot_speak_for_itself_is_refused() {
+    refused(&Guest { describe: "unreachable", ..PASSES }.write("mute"), "cannot say who it is: the probe trapped");
+    refused(&Guest { check: "unreachable", ..PASSES }.write("blind"), "cannot check its settings: the probe trapped");
+    let loops = Guest { check: "(loop br 0) i32.const 0", ..PASSES };
+    refused(&loops.write("ponders"), "cannot check its settings: the probe was not done within its deadline of 5 s");
+}

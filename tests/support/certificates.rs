@@ -1,0 +1,44 @@
+//! An authority of the tests' own, and what it certifies.
+
+use std::path::{Path, PathBuf};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd,
+};
+
+/// PEM files in one folder: `ca.pem`, and for each certificate `NAME.pem` and `NAME.key`.
+pub struct Certificates {
+    pub folder: PathBuf,
+    authority: CertifiedIssuer<'static, KeyPair>,
+}
+
+impl Certificates {
+    pub fn new(folder: &Path) -> Self {
+        let key = KeyPair::generate().expect("ring makes keys");
+        let mut params = CertificateParams::new(Vec::new()).expect("no names are valid names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        params.distinguished_name.push(DnType::CommonName, "The tests' authority");
+        let authority = CertifiedIssuer::self_signed(params, key).expect("an authority signs itself");
+        std::fs::write(folder.join("ca.pem"), authority.pem()).expect("the folder is writable");
+        Self { folder: folder.to_owned(), authority }
+    }
+
+    pub fn ca(&self) -> String {
+        self.folder.join("ca.pem").display().to_string()
+    }
+
+    /// Certifies hosts from the start of 2020 until the start of a year.
+    pub fn certify(&self, name: &str, hosts: &[&str], until: i32) {
+        let hosts: Vec<_> = hosts.iter().map(|host| (*host).to_owned()).collect();
+        let mut params = CertificateParams::new(hosts).expect("hosts are valid names");
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(until, 1, 1);
+        let key = KeyPair::generate().expect("ring makes keys");
+        let certificate = params.signed_by(&key, &self.authority).expect("the authority signs");
+        let chain = certificate.pem() + &self.authority.pem();
+        std::fs::write(self.folder.join(format!("{name}.pem")), chain).expect("the folder is writable");
+        std::fs::write(self.folder.join(format!("{name}.key")), key.serialize_pem()).expect("the folder is writable");
+    }
+}

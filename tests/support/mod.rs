@@ -1,0 +1,127 @@
+//! What the tests share: the program, and the servers that it is pointed at.
+
+pub mod certificates;
+pub mod nginx;
+pub mod receiver;
+pub mod slow;
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// The program with an environment of its own: nothing of this machine's reaches it.
+pub fn sentrynet() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sentrynet"));
+    let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
+    command.env_clear().env("HOME", "/nonexistent").env("XDG_CACHE_HOME", cache);
+    command
+}
+
+/// What the program wrote, and how it ended.
+pub struct Ended {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Runs a command to its end, with `stdin` to read.
+pub fn finish(command: &mut Command, stdin: &str) -> Ended {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+    let mut pipe = child.stdin.take().expect("stdin is piped");
+    let stdin = stdin.to_owned();
+    // Who does not read its input to the end is no error here.
+    let writer = std::thread::spawn(move || drop(pipe.write_all(stdin.as_bytes())));
+    let Output { status, stdout, stderr } = child.wait_with_output().expect("the program can be waited for");
+    writer.join().expect("writing does not panic");
+    Ended {
+        code: status.code().unwrap_or(-1),
+        stdout: String::from_utf8(stdout).expect("output is UTF-8"),
+        stderr: String::from_utf8(stderr).expect("messages are UTF-8"),
+    }
+}
+
+/// `once` with a configuration: its exit code, and the runs from its JSON.
+#[track_caller]
+pub fn once(configuration: &str) -> (i32, Vec<Value>) {
+    once_with(&mut sentrynet(), configuration)
+}
+
+#[track_caller]
+pub fn once_with(program: &mut Command, configuration: &str) -> (i32, Vec<Value>) {
+    let ended = finish(program.args(["once", "-", "--format", "json"]), configuration);
+    match serde_json::from_str(&ended.stdout) {
+        Ok(runs) => (ended.code, runs),
+        Err(error) => panic!("no JSON ({error}), exit code {}:\n{}\n{}", ended.code, ended.stdout, ended.stderr),
+    }
+}
+
+/// A configuration of one http probe with these keys.
+pub fn http(keys: &str) -> String {
+    let keys: String = keys.lines().map(|line| format!("        {}\n", line)).collect();
+    format!("groups:\n  - probes:\n      - probe: http\n{keys}")
+}
+
+/// The one run of the one http probe with these keys.
+#[track_caller]
+pub fn probe(keys: &str) -> Value {
+    let (_, mut runs) = once(&http(keys));
+    assert_eq!(runs.len(), 1);
+    runs.remove(0)
+}
+
+/// The spans of a run with this op, in order.
+pub fn spans<'a>(run: &'a Value, op: &str) -> Vec<&'a Value> {
+    run["spans"].as_array().expect("a run has spans").iter().filter(|span| span["op"] == op).collect()
+}
+
+/// How long the one span with this op took, in milliseconds.
+#[track_caller]
+pub fn lasted(run: &Value, op: &str) -> f64 {
+    let found = spans(run, op);
+    assert_eq!(found.len(), 1, "one span `{op}` in {run:#}");
+    found[0]["duration_ms"].as_f64().expect("a duration is a number")
+}
+
+/// A port that nothing listens on.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("loopback has a free port")
+        .port()
+}
+
+/// Waits until something is so.
+#[track_caller]
+pub fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = probe() {
+            return found;
+        }
+        assert!(start.elapsed() < Duration::from_secs(30), "{what} did not happen within 30 s");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A program that `tests/run` has fetched, or that the machine has.
+pub fn tool(path_in_tools: &str) -> Option<PathBuf> {
+    let fetched = PathBuf::from(std::env::var_os("SENTRYNET_TEST_TOOLS")?).join(path_in_tools);
+    fetched.exists().then_some(fetched)
+}
+
+/// A folder for one test, empty at first.
+pub fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).expect("the target folder is writable");
+    folder
+}

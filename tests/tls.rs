@@ -1,0 +1,135 @@
+//! TLS: nginx with certificates that hold and some that do not.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::certificates::Certificates;
+use crate::support::nginx::Nginx;
+use crate::support::{finish, folder, free_port, http, lasted, once_with, probe, sentrynet, slow, spans};
+
+struct Targets {
+    _nginx: Nginx,
+    ca: String,
+    good: u16,
+    expired: u16,
+    wrong_name: u16,
+    old: u16,
+}
+
+fn targets(name: &str) -> Targets {
+    let certificates = Certificates::new(&folder(&format!("tls-{name}")));
+    certificates.certify("good", &["localhost", "127.0.0.1"], 2100);
+    certificates.certify("expired", &["localhost"], 2022);
+    certificates.certify("wrong", &["www.example.org", "example.org"], 2100);
+    let ports = [free_port(), free_port(), free_port(), free_port()];
+    let server = |port: u16, name: &str, more: &str| {
+        let file = |kind| certificates.folder.join(format!("{name}.{kind}")).display().to_string();
+        format!(
+            "server {{ listen 127.0.0.1:{port} ssl http2; ssl_certificate {}; ssl_certificate_key {}; {more}
+             location / {{ return 200 ok; }} }}",
+            file("pem"),
+            file("key")
+        )
+    };
+    let servers = [
+        server(ports[0], "good", "ssl_protocols TLSv1.2 TLSv1.3;"),
+        server(ports[1], "expired", ""),
+        server(ports[2], "wrong", ""),
+        server(ports[3], "good", "ssl_protocols TLSv1.2;"),
+    ];
+    let _nginx = Nginx::start(&format!("tls-{name}"), &ports, &servers.join("\n"));
+    let [good, expired, wrong_name, old] = ports;
+    Targets { _nginx, ca: certificates.ca(), good, expired, wrong_name, old }
+}
+
+#[track_caller]
+fn tls_failure(run: &Value) -> String {
+    assert_eq!(run["failure"]["reason"], "tls", "{run:#}");
+    assert_eq!(spans(run, "http.client.tls")[0]["status"], "unavailable");
+    run["failure"]["message"].as_str().expect("a failure has a message").to_owned()
+}
+
+#[test]
+fn certificates() {
+    let Targets { _nginx, ca, good, expired, wrong_name, old } = targets("certificates");
+    let probe = |port: u16, keys: &str| probe(&format!("url: https://localhost:{port}/\n{keys}"));
+    let trusting = format!("ca: {ca}");
+
+    let run = probe(good, &trusting);
+    assert_eq!(run["outcome"], "passed", "{run:#}");
+    lasted(&run, "http.client.tls");
+    let data = &spans(&run, "http.client")[0]["data"];
+    assert_eq!(data["network.protocol.version"], "2");
+    assert_eq!(data["tls.protocol.version"], "1.3");
+    assert_eq!(data["tls.server.not_after"], "2100-01-01T00:00:00Z");
+    assert_eq!(data["tls.server.subject"], "CN=good");
+    assert!(data["tls.server.days_left"].as_i64().is_some_and(|days| days > 20_000), "{data:#}");
+
+    let run = probe(old, &trusting);
+    assert_eq!(spans(&run, "http.client")[0]["data"]["tls.protocol.version"], "1.2");
+
+    let message = tls_failure(&probe(expired, &trusting));
+    assert!(message.starts_with("certificate expired ") && message.ends_with(" days ago"), "{message}");
+    let message = tls_failure(&probe(wrong_name, &trusting));
+    assert_eq!(message, "certificate is not for `localhost`, but for `www.example.org`, `example.org`");
+    let message = tls_failure(&probe(good, ""));
+    assert_eq!(message, "certificate is issued by `CN=The tests' authority`, which is not trusted");
+
+    for port in [good, expired, wrong_name] {
+        let run = probe(port, "verify_tls: false");
+        assert_eq!(run["outcome"], "passed", "{run:#}");
+    }
+}
+
+#[test]
+fn the_systems_trust_is_that_of_ssl_cert_file() {
+    let Targets { _nginx, ca, good, .. } = targets("system");
+    let keys = http(&format!("url: https://localhost:{good}/"));
+    let (code, _) = once_with(sentrynet().env("SSL_CERT_FILE", &ca), &keys);
+    assert_eq!(code, 0);
+    let (code, runs) = once_with(sentrynet().env("SSL_CERT_FILE", "/nonexistent.pem"), &keys);
+    assert_eq!(code, 1);
+    tls_failure(&runs[0]);
+}
+
+#[test]
+fn a_slow_handshake_shows_in_the_handshake() {
+    let Targets { _nginx, ca, good, .. } = targets("slow");
+    let delay = Duration::from_millis(250);
+    let port = slow::forward(good, delay);
+    let run = probe(&format!("url: https://localhost:{port}/\nca: {ca}"));
+    assert_eq!(run["outcome"], "passed", "{run:#}");
+    for phase in ["dns", "connect", "tls", "send", "wait", "receive"] {
+        let lasted = lasted(&run, &format!("http.client.{phase}"));
+        assert_eq!(lasted >= delay.as_secs_f64() * 1000.0, phase == "tls", "{phase} lasted {lasted} ms");
+    }
+}
+
+#[test]
+fn what_does_not_speak_tls() {
+    let port = slow::answer(Duration::ZERO, Duration::ZERO);
+    let message = tls_failure(&probe(&format!("url: https://127.0.0.1:{port}/\ntimeout: 5")));
+    assert!(message.starts_with(&format!("what listens on port {port} does not speak TLS")), "{message}");
+}
+
+#[test]
+fn files_of_authorities_are_checked() {
+    let home = folder("ca-files");
+    let write = |name: &str, text: &str| {
+        let path: PathBuf = home.join(name);
+        std::fs::write(&path, text).expect("the folder is writable");
+    };
+    write("empty.pem", "nothing here\n");
+    write("torn.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    let check = |file: &str, expected: &str| {
+        let keys = http(&format!("url: https://localhost/\nca: {}", home.join(file).display()));
+        let ended = finish(sentrynet().args(["check", "-"]), &keys);
+        assert_eq!(ended.code, 2);
+        assert!(ended.stderr.contains(expected), "{}", ended.stderr);
+    };
+    check("absent.pem", "absent.pem: No such file or directory");
+    check("empty.pem", "empty.pem holds no certificate");
+    check("torn.pem", "torn.pem holds a certificate that is none");
+}
