@@ -7,6 +7,10 @@ use serde_json::{Value, json};
 use crate::guests::{Guest, PASSES, write};
 use crate::support::{finish, once, sentrynet};
 
+const LOG: &str = r#"(import "sentrynet:probe/log@0.1.0" "write" (func $write (param i32 i32 i32)))"#;
+const SPAN: &str = r#"(import "sentrynet:probe/span@0.1.0" "[constructor]span" (func $span (param i32 i32 i32 i32) (result i32)))
+    (import "sentrynet:probe/span@0.1.0" "[resource-drop]span" (func $drop (param i32)))"#;
+
 /// A configuration of one probe from a file, and its neighbour that passes.
 fn beside(probe: &Path, more: &str) -> String {
     let good =
@@ -98,20 +102,17 @@ fn a_recursion_ends_at_the_stack() {
 
 #[test]
 fn floods_are_bounded() {
-    const LOG: &str = r#"(import "sentrynet:probe/log@0.1.0" "write" (func $write (param i32 i32 i32)))"#;
     let run_lines = "(local $n i32) (loop (call $write (i32.const 1) (i32.const 0) (i32.const 60000))
         (br_if 0 (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 5000)))) i32.const 0";
-    let (_, run) = run("logs", Guest { imports: LOG, run: run_lines, ..PASSES });
-    let lines = run["log"].as_array().expect("a run has a log");
+    let (_, logged) = run("logs", Guest { imports: LOG, run: run_lines, ..PASSES });
+    let lines = logged["log"].as_array().expect("a run has a log");
     assert_eq!(lines.len(), 100);
     assert!(lines.iter().all(|line| line["message"].as_str().is_some_and(|message| message.len() <= 4096)));
 
-    const SPAN: &str = r#"(import "sentrynet:probe/span@0.1.0" "[constructor]span" (func $span (param i32 i32 i32 i32) (result i32)))
-        (import "sentrynet:probe/span@0.1.0" "[resource-drop]span" (func $drop (param i32)))"#;
     let many = "(local $n i32) (loop
         (call $drop (call $span (i32.const 256) (i32.const 5) (i32.const 512) (i32.const 6)))
         (br_if 0 (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 5000)))) i32.const 0";
-    let (code, spans) = super::sandbox::run("spans", Guest { imports: SPAN, run: many, ..PASSES });
+    let (code, spans) = run("spans", Guest { imports: SPAN, run: many, ..PASSES });
     assert_eq!((code, spans["spans"].as_array().map(Vec::len)), (0, Some(1000)));
 
     let leak = "(local $n i32) (loop
@@ -122,7 +123,6 @@ fn floods_are_bounded() {
 
 #[test]
 fn handles_are_not_forged() {
-    const SPAN: &str = r#"(import "sentrynet:probe/span@0.1.0" "[resource-drop]span" (func $drop (param i32)))"#;
     breaks("forges", Guest { imports: SPAN, run: "(call $drop (i32.const 77)) i32.const 0", ..PASSES }, "", "trap");
 }
 

@@ -10,7 +10,7 @@ use crate::support::nginx::Nginx;
 use crate::support::{finish, folder, free_port, http, lasted, once_with, probe, sentrynet, slow, spans};
 
 struct Targets {
-    _nginx: Nginx,
+    nginx: Nginx,
     ca: String,
     good: u16,
     expired: u16,
@@ -39,9 +39,9 @@ fn targets(name: &str) -> Targets {
         server(ports[2], "wrong", ""),
         server(ports[3], "good", "ssl_protocols TLSv1.2;"),
     ];
-    let _nginx = Nginx::start(&format!("tls-{name}"), &ports, &servers.join("\n"));
+    let nginx = Nginx::start(&format!("tls-{name}"), &ports, &servers.join("\n"));
     let [good, expired, wrong_name, old] = ports;
-    Targets { _nginx, ca: certificates.ca(), good, expired, wrong_name, old }
+    Targets { nginx, ca: certificates.ca(), good, expired, wrong_name, old }
 }
 
 #[track_caller]
@@ -53,7 +53,7 @@ fn tls_failure(run: &Value) -> String {
 
 #[test]
 fn certificates() {
-    let Targets { _nginx, ca, good, expired, wrong_name, old } = targets("certificates");
+    let Targets { nginx: _nginx, ca, good, expired, wrong_name, old } = targets("certificates");
     let probe = |port: u16, keys: &str| probe(&format!("url: https://localhost:{port}/\n{keys}"));
     let trusting = format!("ca: {ca}");
 
@@ -85,7 +85,7 @@ fn certificates() {
 
 #[test]
 fn the_systems_trust_is_that_of_ssl_cert_file() {
-    let Targets { _nginx, ca, good, .. } = targets("system");
+    let Targets { nginx: _nginx, ca, good, .. } = targets("system");
     let keys = http(&format!("url: https://localhost:{good}/"));
     let (code, _) = once_with(sentrynet().env("SSL_CERT_FILE", &ca), &keys);
     assert_eq!(code, 0);
@@ -96,7 +96,7 @@ fn the_systems_trust_is_that_of_ssl_cert_file() {
 
 #[test]
 fn a_slow_handshake_shows_in_the_handshake() {
-    let Targets { _nginx, ca, good, .. } = targets("slow");
+    let Targets { nginx: _nginx, ca, good, .. } = targets("slow");
     let delay = Duration::from_millis(250);
     let port = slow::forward(good, delay);
     let run = probe(&format!("url: https://localhost:{port}/\nca: {ca}"));

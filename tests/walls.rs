@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// A crate or a room, and the rooms that may name it.
 const WALLS: &[(&str, &[&str])] = &[
     ("serde_yaml", &["config"]),
-    ("saphyr_parser", &["config"]),
+    ("granit_parser", &["config"]),
     ("wasmtime", &["sandbox", "capability"]),
     ("wasmtime_wasi", &["capability"]),
     ("reqwest", &["capability/http", "sink/sentry"]),
@@ -19,6 +19,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("crate::config", &["sandbox", "capability", "sink/sentry", "propagation", "config"]),
     ("crate::propagation", &["sandbox", "capability", "sink/sentry"]),
     ("crate::run", &["schedule", "sandbox", "capability", "sink"]),
+    ("crate::date", &["capability", "sink"]),
     ("crate::trace", &["sandbox", "capability", "sink", "propagation", "run"]),
 ];
 

@@ -2,11 +2,12 @@
 //!
 //! Dependencies run downward, from the first of these rooms to the last.
 
-pub mod capability;
-pub mod config;
-pub mod propagation;
-pub mod run;
-pub mod sandbox;
 pub mod schedule;
+pub mod sandbox;
 pub mod sink;
+pub mod capability;
+pub mod propagation;
+pub mod config;
+pub mod run;
 pub mod trace;
+mod date;

@@ -49,7 +49,7 @@ impl Origin {
         let dsn = sentry.dsn.as_ref();
         Self {
             public_key: dsn.map(|dsn| dsn.public_key().to_owned()),
-            org_id: dsn.and_then(|dsn| dsn.org_id()).map(|id| id.to_string()),
+            org_id: dsn.and_then(sentry::types::Dsn::org_id).map(|id| id.to_string()),
             environment: sentry.environment.clone(),
             release: sentry.release.clone(),
             server_name: sentry.server_name.clone(),

@@ -12,7 +12,6 @@ pub mod console;
 pub mod json;
 pub mod sentry;
 
-mod rfc3339;
 #[cfg(test)]
 mod sample;
 

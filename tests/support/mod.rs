@@ -66,7 +66,7 @@ pub fn once_with(program: &mut Command, configuration: &str) -> (i32, Vec<Value>
 
 /// A configuration of one http probe with these keys.
 pub fn http(keys: &str) -> String {
-    let keys: String = keys.lines().map(|line| format!("        {}\n", line)).collect();
+    let keys: String = keys.lines().map(|line| format!("        {line}\n")).collect();
     format!("groups:\n  - probes:\n      - probe: http\n{keys}")
 }
 

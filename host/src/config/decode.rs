@@ -249,7 +249,7 @@ fn component(name: &str, directory: &Path) -> Result<(String, Module), String> {
         }
         _ => {}
     }
-    if !name.contains('/') && !name.ends_with(".wasm") {
+    if !name.contains('/') && Path::new(name).extension().is_none_or(|extension| extension != "wasm") {
         return Err(match closest(name, &["http", "probes.http"]) {
             Some(meant) => format!("unknown probe {}, did you mean `{meant}`?", quote(name)),
             None => format!("unknown probe {}; {ADVICE}", quote(name)),

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use saphyr_parser::{Event, Parser, ScalarStyle, Span};
+use granit_parser::{Event, Parser, ScalarStyle, Span};
 
 use super::problem::{Place, Problem, Spot};
 use super::syntax;
@@ -61,29 +61,32 @@ struct Open {
 impl Document {
     pub fn read(text: &str) -> Result<Self, Problem> {
         syntax::precheck(text)?;
-        let mut parser = Parser::new_from_str(text);
+        // The parser's own bounds keep it from looking further ahead than is of use.
+        let limits =
+            granit_parser::options! { flow_nesting_limit: DEPTH, block_nesting_limit: DEPTH, emit_comments: false };
+        let mut parser = Parser::new_from_str_with_options(text, limits);
         let mut nodes = Vec::new();
         let mut anchors = HashMap::new();
         let mut open: Vec<Open> = Vec::new();
         let mut root = None;
         while let Some(event) = parser.next_event() {
             let (event, span) = event.map_err(|error| {
-                let bracket = open.last().filter(|open| open.spot.length > 0).map(|open| (open.map, open.spot));
+                let bracket = open.last().filter(|open| open.spot.length > 0).map(|open| (open.map, open.spot.line));
                 syntax::explain(text, &error, bracket)
             })?;
             let spot = spot(span);
             let (kind, anchor, tag, spot) = match event {
-                Event::DocumentStart(_) if root.is_some() => {
+                Event::DocumentStart(..) if root.is_some() => {
                     return Err(problem(spot, "a second document starts here: a configuration is one document"));
                 }
                 Event::SequenceStart(..) | Event::MappingStart(..) if open.len() >= DEPTH => {
                     return Err(problem(spot, format!("nested too deeply: {DEPTH} levels at most")));
                 }
-                Event::SequenceStart(anchor, tag) => {
+                Event::SequenceStart(_, anchor, tag) => {
                     open.push(Open { map: false, anchor, tag: owned(tag), spot, children: Vec::new() });
                     continue;
                 }
-                Event::MappingStart(anchor, tag) => {
+                Event::MappingStart(_, anchor, tag) => {
                     open.push(Open { map: true, anchor, tag: owned(tag), spot, children: Vec::new() });
                     continue;
                 }
@@ -166,10 +169,10 @@ fn place(id: NodeId, open: &mut [Open], root: &mut Option<NodeId>) {
     }
 }
 
-fn owned(tag: Option<std::borrow::Cow<'_, saphyr_parser::Tag>>) -> Option<Tag> {
+fn owned(tag: Option<std::borrow::Cow<'_, granit_parser::Tag>>) -> Option<Tag> {
     tag.map(|tag| match tag.is_yaml_core_schema() {
-        true => Tag::Core(tag.suffix.to_string()),
-        false => Tag::Other(format!("{}{}", tag.handle, tag.suffix)),
+        true => Tag::Core(tag.suffix().to_string()),
+        false => Tag::Other(format!("{}{}", tag.handle(), tag.suffix())),
     })
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::document::Document;
 use super::locate::Locator;
-use super::problem::{Problem, Problems, below, quote};
+use super::problem::{Problem, Problems, below, quote, quote_key};
 
 /// Where problems and warnings go while a file is read.
 pub struct Report<'a> {
@@ -90,10 +90,14 @@ impl Table {
     /// Whatever is left is a mistake.
     pub fn finish(self, known: &[&str], report: &mut Report) {
         for key in self.rest.keys() {
+            let word = key.split(|c: char| c.is_whitespace() || c == ':').next().unwrap_or_default();
             let message = match (closest(key, known), home(key)) {
-                (Some(meant), _) => format!("unknown key {}, did you mean `{meant}`?", quote(key)),
+                _ if word != key && known.contains(&word) => {
+                    format!("no key and value: write `{word}: …`, with a colon and a space")
+                }
+                (Some(meant), _) => format!("unknown key {}, did you mean `{meant}`?", quote_key(key)),
                 (None, Some(home)) => format!("`{key}` has no meaning here: it belongs {home}"),
-                (None, None) => format!("unknown key {}, expected one of `{}`", quote(key), known.join("`, `")),
+                (None, None) => format!("unknown key {}, expected one of `{}`", quote_key(key), known.join("`, `")),
             };
             report.problems.push(Problem::key(below(&self.pointer, key), message));
         }

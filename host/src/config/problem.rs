@@ -66,7 +66,7 @@ impl Probe {
         let meant = key.as_deref().and_then(|key| Some((key, super::field::closest(key, super::decode::PROBE)?)));
         match meant {
             Some((key, meant)) if !message.contains("did you mean") => {
-                Problem::key(place, format!("unknown key {}, did you mean `{meant}`?", quote(key)))
+                Problem::key(place, format!("unknown key {}, did you mean `{meant}`?", quote_key(key)))
             }
             _ => Problem::key(place, message),
         }
@@ -116,10 +116,23 @@ pub fn quote(text: &str) -> String {
     format!("`{}`", shorten(text, 60))
 }
 
+/// A key, in backquotes. Of several words the first: in `{authorization hunter2}` it is a colon that is missing, in
+/// `{authorization:hunter2}` a space, and the rest was to be a value.
+pub fn quote_key(key: &str) -> String {
+    quote(&first_word(key))
+}
+
+pub fn first_word(key: &str) -> String {
+    match key.split_once(|c: char| c.is_whitespace() || c == ':') {
+        Some((word, _)) => format!("{word}…"),
+        None => key.to_string(),
+    }
+}
+
 /// The beginning of a text, without what would upset a terminal or tell a secret: a URL may hold a password, and a
 /// DSN is one.
 pub fn shorten(text: &str, most: usize) -> String {
-    if text.contains("://") {
+    if text.contains("//") || text.contains(':') && text.contains('@') {
         return "…".into();
     }
     let mut short: String = text.chars().take(most).map(|c| if harmless(c) { c } else { '\u{fffd}' }).collect();

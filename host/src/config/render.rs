@@ -3,9 +3,10 @@
 
 use std::fmt::Write;
 
+use super::decode;
 use super::document::{Document, Kind, Node};
 use super::locate::{Found, Locator};
-use super::problem::{Place, Problem, Spot, harmless, shorten, unescape};
+use super::problem::{Place, Problem, Spot, first_word, harmless, shorten, unescape};
 use super::source::{Source, lines};
 
 /// Characters of a line that are drawn.
@@ -68,10 +69,9 @@ fn note<'a>(problem: &'a Problem, locator: Option<&Locator>) -> Note<'a> {
     let pointer = problem.pointer().unwrap_or_default();
     let found = locator.map(|locator| locator.find(pointer));
     let (spot, shown) = match (&problem.place, found) {
-        (Place::Elsewhere, _) => (None, Shown::Unknown),
         (Place::Text(spot), _) => (Some(*spot), Shown::Unknown),
         (Place::Odd(_, spot), _) => (Some(*spot), Shown::Key),
-        (_, None) => (None, Shown::Unknown),
+        (Place::Elsewhere, _) | (_, None) => (None, Shown::Unknown),
         (Place::Key(_), Some(found)) => mark(&found, true, pointer),
         (Place::Value(_), Some(found)) => mark(&found, false, pointer),
     };
@@ -99,12 +99,16 @@ fn mark(found: &Found, on_key: bool, pointer: &str) -> (Option<Spot>, Shown) {
 fn open(pointer: &str) -> bool {
     let path: Vec<&str> = pointer.split('/').skip(1).collect();
     match path.as_slice() {
-        ["sentry", key] => *key != "dsn",
-        ["sentry", "tags", _] | ["limits", _] | ["groups", _, "tags", _] => true,
-        ["groups", _, "probes", _, key] => super::decode::PROBE.contains(key),
-        ["groups", _, "probes", _, "tags" | "limits", _] => true,
-        _ => false,
+        ["sentry", key] => *key != "dsn" && decode::SENTRY.contains(key),
+        ["limits", key] | ["groups", _, "probes", _, "limits", key] => decode::LIMITS.contains(key),
+        ["groups", _, "probes", _, key] => decode::PROBE.contains(key),
+        _ => is_tag(pointer),
     }
+}
+
+fn is_tag(pointer: &str) -> bool {
+    let path: Vec<&str> = pointer.split('/').skip(1).collect();
+    matches!(*path, ["sentry", "tags", _] | ["groups", _, "tags", _] | ["groups", _, "probes", _, "tags", _])
 }
 
 impl Note<'_> {
@@ -117,7 +121,7 @@ impl Note<'_> {
         let gutter = spot.line.to_string().len() + 1;
         writeln!(text, "{:gutter$}{} {name}:{}:{}", "", paint.frame("-->"), spot.line, spot.column)?;
         let line = lines.get(spot.line - 1).copied().unwrap_or_default();
-        let (drawn, before, length) = draw(line, spot, &self.shown);
+        let (drawn, before, length) = draw(line, spot, &self.shown, is_tag(self.pointer));
         let bar = paint.frame("|");
         writeln!(text, "{:gutter$} {bar}", "")?;
         writeln!(text, " {} {bar} {drawn}", paint.frame(&spot.line.to_string()))?;
@@ -130,7 +134,7 @@ impl Note<'_> {
 }
 
 /// A line as far as it may be seen, the columns before the carets, and their number.
-fn draw(line: &str, spot: Spot, shown: &Shown) -> (String, usize, usize) {
+fn draw(line: &str, spot: Spot, shown: &Shown, whole: bool) -> (String, usize, usize) {
     let line: Vec<char> = line.chars().collect();
     let start = (spot.column - 1).min(line.len());
     let end = start.saturating_add(spot.length.max(1)).min(line.len());
@@ -145,7 +149,7 @@ fn draw(line: &str, spot: Spot, shown: &Shown) -> (String, usize, usize) {
     let mut drawn = prefix(&line[..from]);
     if let Some(key) = key {
         // What stands between key and value is `: `, and perhaps an anchor or a tag.
-        drawn += &visible(&line[from..(from + key.length).min(start)]);
+        drawn += &visible(&line[from..(from + key.length).min(start)].iter().collect::<String>());
         drawn += ": ";
     }
     if matches!(shown, Shown::Masked(_)) && key.is_none() && drawn.ends_with("… ") {
@@ -154,7 +158,9 @@ fn draw(line: &str, spot: Spot, shown: &Shown) -> (String, usize, usize) {
     let before = drawn.chars().count();
     let marked = match shown {
         Shown::Masked(_) => "…".to_string(),
-        _ => visible(&line[start..end]),
+        // The name of a tag may be mistaken for one of several words; any other key is mistyped then.
+        Shown::Key if !whole => visible(&first_word(&line[start..end].iter().collect::<String>())),
+        _ => visible(&line[start..end].iter().collect::<String>()),
     };
     let length = marked.chars().count().max(1);
     drawn += &marked;
@@ -208,15 +214,17 @@ fn prefix(line: &[char]) -> String {
     drawn
 }
 
-fn visible(text: &[char]) -> String {
-    shorten(&text.iter().collect::<String>(), WIDTH)
+fn visible(text: &str) -> String {
+    shorten(text, WIDTH)
 }
 
 /// A pointer as one would say it: `groups[0].probes[1].every`.
 fn path(pointer: &str) -> Option<String> {
+    let whole = is_tag(pointer);
     let mut path = String::new();
     for segment in pointer.split('/').skip(1) {
         let key = unescape(segment);
+        let key = if whole { key } else { first_word(&key) };
         if path.len() > WIDTH {
             path += "…";
             break;

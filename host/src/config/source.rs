@@ -33,6 +33,9 @@ pub enum Unreadable {
 
 impl Source {
     /// Reads a file, or standard input for `-`.
+    ///
+    /// # Errors
+    /// When there is no such file, or no text of a reasonable size in it.
     pub fn read(path: &Path) -> Result<Self, Unreadable> {
         if path.as_os_str() == "-" {
             let name = "<stdin>".to_string();

@@ -1,10 +1,10 @@
 //! A YAML tree to JSON: aliases followed, merge keys taken in, and whatever JSON has no word for noted as a problem.
 //! Knows no key's meaning.
 
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Value};
 
 use super::document::{DEPTH, Document, Kind, Node, NodeId, Tag, VALUES, too_large};
-use super::problem::{Place, Problem, Problems, below, escape, quote};
+use super::problem::{Place, Problem, Problems, below, escape, quote, quote_key};
 
 /// Characters of text, aliases followed, in a whole file.
 const CHARACTERS: usize = 64 << 20;
@@ -75,7 +75,7 @@ impl Reader<'_> {
                     let first = entries.iter().map(|(key, _)| document.node(*key)).find(|key| key.text() == Some(text));
                     let first = first.map_or(0, |key| key.spot.line);
                     let message =
-                        format!("the key {} is given twice, first on line {first}: leave one out", quote(text));
+                        format!("the key {} is given twice, first on line {first}: leave one out", quote_key(text));
                     let pointer = below(&self.pointer, text);
                     self.odd(node, pointer, message);
                 }
@@ -147,44 +147,32 @@ impl Reader<'_> {
         value
     }
 
-    /// YAML 1.2's core schema: `yes`, `off` and `12:30` are text.
+    /// What a text without quotes stands for is `serde_yaml`'s to say: null, true, false, a number or itself.
     fn plain(&mut self, text: &str) -> Value {
-        match text {
-            _ if is_null(text) => return Value::Null,
-            "true" | "True" | "TRUE" => return Value::Bool(true),
-            "false" | "False" | "FALSE" => return Value::Bool(false),
-            _ => {}
+        /// Longer ones are neither numbers nor words of YAML's.
+        const LONGEST: usize = 1024;
+        if text.len() > LONGEST {
+            return Value::String(text.to_string());
         }
-        let (sign, magnitude) = match text.strip_prefix('-') {
-            Some(rest) => ("-", rest),
-            None => ("", text.strip_prefix('+').unwrap_or(text)),
+        let number = match serde_yaml::from_str(text) {
+            Ok(serde_yaml::Value::Null) => return Value::Null,
+            Ok(serde_yaml::Value::Bool(yes)) => return Value::Bool(yes),
+            Ok(serde_yaml::Value::Number(number)) => Some(number),
+            // One between 64 and 128 bits is none that it has room for.
+            Err(_) if text.trim_start_matches(['-', '+']).starts_with(|first: char| first.is_ascii_digit()) => None,
+            Ok(_) | Err(_) => return Value::String(text.to_string()),
         };
-        if matches!(magnitude, ".inf" | ".Inf" | ".INF") || matches!(text, ".nan" | ".NaN" | ".NAN") {
+        let whole = !text.contains(['.', 'e', 'E']);
+        let Some(number) = number.filter(|number| !whole || !number.is_f64()) else {
+            self.problem("a whole number of more than 64 bits: put quotes around it if it is text".into());
+            return Value::Null;
+        };
+        if number.is_infinite() || number.is_nan() {
             self.problem(format!("{} is no number to work with: put quotes around it if it is text", quote(text)));
             return Value::Null;
         }
-        if !magnitude.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
-            return Value::String(text.to_string());
-        }
-        let based = |prefix, base| magnitude.strip_prefix(prefix).map(|digits| (digits, base));
-        let (digits, base) = based("0x", 16).or_else(|| based("0o", 8)).unwrap_or((magnitude, 10));
-        let whole = !digits.is_empty() && digits.chars().all(|digit| digit.is_digit(base));
-        // A number does not start with a zero: `007` and telephone numbers are text.
-        if whole && base == 10 && digits.len() > 1 && digits.starts_with('0') {
-            return Value::String(text.to_string());
-        }
-        if whole {
-            let number = i128::from_str_radix(&format!("{sign}{digits}"), base).ok();
-            if let Some(number) = number.and_then(Number::from_i128) {
-                return Value::Number(number);
-            }
-            self.problem("a whole number of more than 64 bits: put quotes around it if it is text".into());
-            return Value::Null;
-        }
-        // Rust's own `parse` would take `1_0` for no number, as it should, and `1e999` for infinity.
-        let decimal = magnitude.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'));
-        let float = if decimal { text.parse::<f64>().ok().and_then(Number::from_f64) } else { None };
-        float.map_or_else(|| Value::String(text.to_string()), Value::Number)
+        // Both are of serde's making, and hold the same numbers.
+        serde_json::to_value(number).unwrap_or_default()
     }
 
     fn collection_tag(&mut self, node: &Node, own: &str) {

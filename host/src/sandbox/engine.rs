@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use directories::BaseDirs;
+use etcetera::BaseStrategy;
 use wasmtime::{
     Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
     WasmBacktraceDetails,
@@ -80,8 +80,7 @@ fn pool(in_flight: usize) -> PoolingAllocationConfig {
 
 /// Compiled code on disk, so that the next start need not compile. Without a place for it, each start compiles.
 fn cache() -> Option<Cache> {
-    let directories = BaseDirs::new()?;
-    let directory = directories.cache_dir().join("sentrynet");
+    let directory = etcetera::choose_base_strategy().ok()?.cache_dir().join("sentrynet");
     let mut config = CacheConfig::new();
     config.with_directory(&directory);
     match Cache::new(config) {

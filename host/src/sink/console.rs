@@ -36,10 +36,11 @@ pub struct Look {
 }
 
 impl Look {
-    /// As wide as `COLUMNS` says, or else as most terminals have room for.
+    /// As wide as `COLUMNS` says, or the terminal is, or else most terminals are.
     pub fn new(trace: bool, stamp: bool) -> Self {
         let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-        Self { trace, stamp, width: columns.unwrap_or(100) }
+        let terminal = || terminal_size::terminal_size().map(|(terminal_size::Width(width), _)| width.into());
+        Self { trace, stamp, width: columns.or_else(terminal).unwrap_or(100) }
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::milliseconds;
-use super::rfc3339::rfc3339;
+use crate::date::rfc3339;
 use crate::run::{Outcome, Run};
 use crate::trace::{Span, Trace};
 

@@ -29,6 +29,9 @@ pub struct Sentry {
 
 impl Sentry {
     /// None where no DSN is configured. Wants to be called within a tokio runtime, in which it sends.
+    ///
+    /// # Errors
+    /// When there can be no HTTP client.
     pub fn start(settings: &config::Sentry) -> Result<Option<Self>, StartError> {
         let Some(dsn) = &settings.dsn else { return Ok(None) };
         Ok(Some(Self { origin: Origin::new(settings), delivery: Delivery::start(dsn)? }))

@@ -22,8 +22,8 @@ pub fn describe<P: Probe>() -> Description {
 pub fn check<P: Probe>(settings: &str) -> Result<Option<String>, Vec<Problem>> {
     tell_of_panics();
     let mut check = Check::default();
-    let title = settings::read::<P::Settings>(settings, &mut check)
-        .and_then(|settings| P::check(&settings, &mut check));
+    let title =
+        settings::read::<P::Settings>(settings, &mut check).and_then(|settings| P::check(&settings, &mut check));
     if check.problems.is_empty() { Ok(title) } else { Err(check.problems) }
 }
 

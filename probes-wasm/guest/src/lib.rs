@@ -3,7 +3,7 @@
 //! A probe is a type that implements [`Probe`], exported with [`export!`]. Its settings are a struct of its own, read
 //! with serde; a run passes with `Ok`, and `?` turns what went wrong into a failure with a reason:
 //!
-//! ```ignore
+//! ```no_run
 //! use sentrynet_guest::{Check, Failure, Probe, Trouble, http::Request};
 //!
 //! #[derive(serde::Deserialize, schemars::JsonSchema)]
@@ -41,7 +41,7 @@
 #[doc(hidden)]
 pub mod adapter;
 #[doc(hidden)]
-#[allow(missing_docs, unsafe_code, clippy::all, reason = "generated")]
+#[allow(missing_docs, unsafe_code, clippy::all, clippy::pedantic, reason = "generated")]
 pub mod bindings {
     wit_bindgen::generate!({
         path: "../../wit",
@@ -106,7 +106,7 @@ macro_rules! export {
                 }
             }
 
-            $crate::bindings::export_component!(Component with_types_in $crate::bindings);
+    $crate::bindings::export_component!(Component with_types_in $crate::bindings);
         };
     };
 }

@@ -83,15 +83,31 @@ fn pointer(path: &Path) -> String {
         .collect()
 }
 
-/// serde's sentences in the words of who writes a configuration.
+/// serde's sentences in the words of who writes a configuration. Text is not repeated: it may be a secret.
 fn plain(message: &str) -> String {
-    message
-        .replace("missing field", "missing key")
-        .replace("unknown field", "unknown key")
-        .replace("a map", "a map of keys and values")
-        .replace("a sequence", "a list")
-        .replace("f64", "a number")
-        .replace("u32", "a whole number of at least 0")
+    let message = message.replace("missing field", "missing key").replace("unknown field", "unknown key");
+    let mistaken = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
+    let Some((got, expected)) = mistaken.and_then(|mistaken| mistaken.rsplit_once(", expected ")) else {
+        return message;
+    };
+    let got = match got {
+        "sequence" => "a list",
+        "map" => "a map",
+        "null" | "unit value" => "nothing",
+        text if text.starts_with("string") => "text",
+        // integer `5`, floating point `0.5`, boolean `true`
+        other => other.split('`').nth(1).unwrap_or(other),
+    };
+    let expected = match expected {
+        "a string" => "text",
+        "a boolean" => "true or false",
+        "a sequence" => "a list",
+        "f64" | "f32" => "a number",
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number of at least 0",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        other => other,
+    };
+    format!("expected {expected}, got {got}")
 }
 
 fn unknown_key(key: &str, known: &[&str]) -> String {
@@ -137,4 +153,60 @@ fn fields<T: DeserializeOwned>() -> Option<&'static [&'static str]> {
     // The answer is always an error; what matters is what was asked for on the way.
     let _ = T::deserialize(Ask(&mut fields));
     fields
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only read")]
+    struct Settings {
+        url: String,
+        timeout: Option<f64>,
+        redirects: Option<u32>,
+    }
+
+    #[track_caller]
+    fn check(json: &str, expected: &[(&str, &str)]) {
+        let mut check = Check::default();
+        read::<Settings>(json, &mut check);
+        let found: Vec<_> =
+            check.problems.iter().map(|problem| (problem.pointer.as_str(), problem.message.as_str())).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn what_is_right_has_no_problems() {
+        check(r#"{"url": "x", "timeout": 3}"#, &[]);
+    }
+
+    #[test]
+    fn a_missing_key_is_missed() {
+        check("{}", &[("", "missing key `url`")]);
+    }
+
+    #[test]
+    fn an_unknown_key_is_compared_with_the_known() {
+        check(r#"{"url": "x", "timeot": 3}"#, &[("/timeot", "unknown key `timeot`, did you mean `timeout`?")]);
+        check(
+            r#"{"url": "x", "a/b": 3}"#,
+            &[("/a~1b", "unknown key `a/b`, expected one of `url`, `timeout`, `redirects`")],
+        );
+    }
+
+    #[test]
+    fn every_wrong_value_is_found() {
+        check(
+            r#"{"url": [], "redirects": -1, "timeout": "soon"}"#,
+            &[
+                ("/url", "expected text, got a list"),
+                ("/timeout", "expected a number, got text"),
+                ("/redirects", "expected a whole number of at least 0, got -1"),
+            ],
+        );
+    }
 }

@@ -118,11 +118,74 @@ fn shown(value: &Value) -> String {
 /// Equal as JSON, numbers as numbers: 1 is 1.0.
 fn same(expected: &Value, actual: &Value) -> bool {
     match (expected, actual) {
-        (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
+        // Whole numbers are compared exactly: as f64, neighbours beyond 2^53 would be the same.
+        (Value::Number(a), Value::Number(b)) => a == b || (a.is_f64() || b.is_f64()) && a.as_f64() == b.as_f64(),
         (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
         (Value::Object(a), Value::Object(b)) => {
             a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| same(a, b)))
         }
         _ => expected == actual,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(assertion: Value, actual: Option<&Value>, expected: Option<(&str, &str)>) {
+        let assertion = Assertion::try_from(assertion).expect("a right assertion");
+        let mismatch = assertion.mismatch("key".to_owned(), actual);
+        let mismatch = mismatch.as_ref().map(|mismatch| (mismatch.expected.as_str(), mismatch.actual.as_str()));
+        assert_eq!(mismatch, expected);
+    }
+
+    #[test]
+    fn a_value_alone_must_be_the_same() {
+        check(json!("ok"), Some(&json!("ok")), None);
+        check(json!("ok"), Some(&json!("down")), Some(("\"ok\"", "\"down\"")));
+        check(json!("ok"), None, Some(("\"ok\"", "no match")));
+        check(json!(null), Some(&json!(null)), None);
+        check(json!("1"), Some(&json!(1)), Some(("\"1\"", "1")));
+    }
+
+    #[test]
+    fn values_that_count_as_nothing_are_checked() {
+        for value in [json!(false), json!(0), json!(""), json!([])] {
+            check(json!({ "value": value }), Some(&value), None);
+            check(json!({ "value": value }), Some(&json!("x")), Some((&value.to_string(), "\"x\"")));
+        }
+    }
+
+    #[test]
+    fn numbers_are_compared_as_numbers() {
+        check(json!(1), Some(&json!(1.0)), None);
+        check(json!({ "value": [1, { "a": 2.0 }] }), Some(&json!([1.0, { "a": 2 }])), None);
+        let (a, b) = (9_007_199_254_740_993_u64, 9_007_199_254_740_992_u64);
+        check(json!(a), Some(&json!(b)), Some((&a.to_string(), &b.to_string())));
+    }
+
+    #[test]
+    fn existence() {
+        check(json!({}), Some(&json!(null)), None);
+        check(json!({ "exists": true }), None, Some(("to exist", "no match")));
+        check(json!({ "exists": false }), None, None);
+        check(json!({ "exists": false }), Some(&json!(1)), Some(("not to exist", "1")));
+    }
+
+    #[test]
+    fn what_is_no_assertion() {
+        for wrong in [json!({ "exist": true }), json!({ "exists": "yes" }), json!({ "exists": false, "value": 1 })] {
+            assert!(Assertion::try_from(wrong.clone()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn long_values_are_cut() {
+        let long = json!("ü".repeat(300));
+        let mismatch = Assertion::try_from(json!("")).expect("right").mismatch(String::new(), Some(&long));
+        assert_eq!(mismatch.expect("it differs").actual.chars().count(), 201);
     }
 }

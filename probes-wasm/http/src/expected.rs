@@ -64,7 +64,9 @@ fn range(value: &Value) -> Result<Range, String> {
     match (text.parse(), class.map(str::parse)) {
         (Ok(status @ 100..=599), _) => Ok(Range::Status(status)),
         (_, Some(Ok(class @ 1..=5))) => Ok(Range::Class(class)),
-        _ => Err(format!("{value} is not a status: expected a number such as 200, a class such as `2xx`, or a list of them")),
+        _ => Err(format!(
+            "{value} is not a status: expected a number such as 200, a class such as `2xx`, or a list of them"
+        )),
     }
 }
 
@@ -81,5 +83,34 @@ impl schemars::JsonSchema for Expected {
         schemars::json_schema!({
             "anyOf": [one[0], one[1], { "type": "array", "minItems": 1, "items": { "anyOf": one } }]
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(settings: Value, shown: &str, allowed: &[u16], denied: &[u16]) {
+        let expected = Expected::deserialize(settings).expect("right statuses");
+        assert_eq!(expected.to_string(), shown);
+        assert!(allowed.iter().all(|status| expected.allows(*status)), "{allowed:?}");
+        assert!(!denied.iter().any(|status| expected.allows(*status)), "{denied:?}");
+    }
+
+    #[test]
+    fn statuses_classes_and_lists() {
+        check(json!(200), "200", &[200], &[201, 404]);
+        check(json!("204"), "204", &[204], &[200]);
+        check(json!("2xx"), "2xx", &[200, 204, 299], &[199, 300]);
+        check(json!([200, "3XX", "404"]), "200 or 3xx or 404", &[200, 301, 404], &[201, 400]);
+    }
+
+    #[test]
+    fn what_is_no_status() {
+        for wrong in [json!(99), json!(600), json!("6xx"), json!("ok"), json!([]), json!({}), json!(200.5), json!(null)]
+        {
+            assert!(Expected::deserialize(wrong.clone()).is_err(), "{wrong}");
+        }
     }
 }

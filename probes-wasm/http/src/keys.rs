@@ -49,7 +49,8 @@ fn parse(path: &Value) -> Result<JpQuery, String> {
     let Value::String(path) = path else {
         return Err(format!("{path} is not a JSONPath: expected text such as `$.status`"));
     };
-    parse_json_path(path).map_err(|error| format!("`{path}` is not a JSONPath such as `$.status`: {}", first_line(&error.to_string())))
+    parse_json_path(path)
+        .map_err(|error| format!("`{path}` is not a JSONPath such as `$.status`: {}", first_line(&error.to_string())))
 }
 
 /// The parser draws the place over several lines; the sentence stands in its last.

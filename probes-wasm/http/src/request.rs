@@ -155,3 +155,43 @@ fn is_token(method: &str) -> bool {
 pub fn escape(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[track_caller]
+    fn settings(value: Value) -> Settings {
+        serde_json::from_value(value).expect("right settings")
+    }
+
+    #[test]
+    fn titles_name_the_origin_and_nothing_secret() {
+        let title = |value| title(&settings(value));
+        assert_eq!(title(json!({ "url": "https://example.org/a?b=c#d" })), "GET https://example.org");
+        assert_eq!(title(json!({ "url": " http://u:p@host:8080?x", "body": "x" })), "POST http://host:8080");
+        assert_eq!(title(json!({ "url": "http://[::1]:80/", "method": "HEAD" })), "HEAD http://[::1]:80");
+    }
+
+    #[test]
+    fn a_query_is_appended_to_the_urls_own() {
+        let check = |url: &str, query: Value, expected: &str| {
+            let settings = settings(json!({ "url": url, "query": query }));
+            assert_eq!(with_query(url, &settings.query, &mut Check::default()), expected);
+        };
+        check("http://h/", json!({}), "http://h/");
+        check("http://h/", json!({ "a": 1, "b": [true, "x y"] }), "http://h/?a=1&b=true&b=x+y");
+        check("http://h/?z=1", json!({ "a": "&" }), "http://h/?z=1&a=%26");
+        check("http://h/?", json!({ "a": 1 }), "http://h/?a=1");
+        check("http://h/#f?g", json!({ "a": 1 }), "http://h/?a=1#f?g");
+    }
+
+    #[test]
+    fn the_method_follows_from_the_body() {
+        assert_eq!(method(&settings(json!({ "url": "x" }))), "GET");
+        assert_eq!(method(&settings(json!({ "url": "x", "body": {} }))), "POST");
+        assert_eq!(method(&settings(json!({ "url": "x", "body": {}, "method": "PUT" }))), "PUT");
+    }
+}

@@ -87,7 +87,7 @@ pub struct Peer<'a> {
 
 impl Peer<'_> {
     /// The addresses that were tried, or would have been.
-    fn addresses(&self, times: &Times) -> String {
+    pub fn addresses(&self, times: &Times) -> String {
         const MOST_NAMED: usize = 3;
         let literal = self.host.trim_matches(['[', ']']).parse::<IpAddr>().ok();
         let addresses: Vec<_> = literal.iter().chain(&times.addresses).collect();

@@ -16,11 +16,3 @@ pub fn read(der: &CertificateDer<'_>) -> Option<Certificate> {
         not_after: validity.not_after.timestamp(),
     })
 }
-
-/// UNIX seconds as RFC 3339.
-pub fn date(seconds: i64) -> String {
-    ::time::OffsetDateTime::from_unix_timestamp(seconds)
-        .ok()
-        .and_then(|date| date.format(&::time::format_description::well_known::Rfc3339).ok())
-        .unwrap_or_default()
-}

@@ -17,6 +17,7 @@ use crate::capability::http::cause::{self, Peer, Phase};
 use crate::capability::http::wire::{Marks, TimedBody, Times};
 use crate::capability::http::{Response, certificate};
 use crate::config::TraceHeaders;
+use crate::date;
 use crate::propagation;
 use crate::trace::{Handle, Recorder, Status};
 
@@ -259,8 +260,8 @@ impl Hop {
         let phases = phases(self.started, &times, self.head, end);
         // A redirect that is not followed is no phase's fault: the hop itself was well.
         let at_fault = if self.end.is_some() { None } else { phases.last().map(|phase| phase.op) };
-        for Span { op, description, start, end } in phases {
-            let span = recorder.open_at(self.span, op, description, start);
+        for Span { op, start, end } in phases {
+            let span = recorder.open_at(self.span, op, self.describe(op, &times), start);
             if let (Some(error), true) = (error, at_fault == Some(op)) {
                 recorder.set_status(span, status_of(error));
                 recorder.set(span, "error.type", type_of(error));
@@ -273,6 +274,20 @@ impl Hop {
             recorder.set(self.span, "error.type", type_of(error));
         }
         recorder.close_at(self.span, end);
+    }
+
+    /// What a phase was about, for a person.
+    fn describe(&self, op: &str, times: &Times) -> String {
+        match op {
+            "http.client.dns" => format!("Resolve {}", self.host),
+            "http.client.connect" => format!("Connect to {}", self.peer().addresses(times)),
+            "http.client.tls" => {
+                times.tls_version.map_or_else(|| "TLS handshake".into(), |v| format!("TLS {v} handshake"))
+            }
+            "http.client.send" => "Send the request".to_owned(),
+            "http.client.wait" => "Wait for the answer".to_owned(),
+            _ => format!("Receive {} bytes", self.received),
+        }
     }
 
     fn attributes(&self, recorder: &Recorder, times: &Times, end: Instant) {
@@ -305,7 +320,7 @@ impl Hop {
         if let Some(leaf) = times.chain.first().and_then(certificate::read) {
             recorder.set(self.span, "tls.server.subject", leaf.subject);
             recorder.set(self.span, "tls.server.issuer", leaf.issuer);
-            recorder.set(self.span, "tls.server.not_after", certificate::date(leaf.not_after));
+            recorder.set(self.span, "tls.server.not_after", date::rfc3339_seconds(leaf.not_after));
             recorder.set(self.span, "tls.server.days_left", cause::days_left(leaf.not_after, SystemTime::now()));
         }
     }
@@ -314,7 +329,6 @@ impl Hop {
 /// A phase of a hop.
 struct Span {
     op: &'static str,
-    description: &'static str,
     start: Instant,
     end: Instant,
 }
@@ -322,33 +336,33 @@ struct Span {
 /// The phases that were reached, one after the other. The last of them lasts until the end.
 fn phases(started: Instant, times: &Times, head: Option<Instant>, end: Instant) -> Vec<Span> {
     let mut phases = Vec::with_capacity(6);
-    let mut phase = |op, description, start: Instant, stop: Option<Instant>| {
-        phases.push(Span { op, description, start, end: stop.unwrap_or(end).max(start) });
+    let mut phase = |op, start: Instant, stop: Option<Instant>| {
+        phases.push(Span { op, start, end: stop.unwrap_or(end).max(start) });
         stop.is_some()
     };
     let Times { dns_started, dns_ended, tls_started, connected, sent, .. } = *times;
     if let Some(attempt) = times.started {
         if let Some(dns) = dns_started
-            && !phase("http.client.dns", "Resolve the name", dns, dns_ended)
+            && !phase("http.client.dns", dns, dns_ended)
         {
             return phases;
         }
-        if !phase("http.client.connect", "Connect", dns_ended.unwrap_or(attempt), tls_started.or(connected)) {
+        if !phase("http.client.connect", dns_ended.unwrap_or(attempt), tls_started.or(connected)) {
             return phases;
         }
         if let Some(tls) = tls_started
-            && !phase("http.client.tls", "TLS handshake", tls, connected)
+            && !phase("http.client.tls", tls, connected)
         {
             return phases;
         }
     }
     let sent = sent.or(head);
-    if phase("http.client.send", "Send the request", connected.unwrap_or(started), sent)
+    if phase("http.client.send", connected.unwrap_or(started), sent)
         && let Some(sent) = sent
-        && phase("http.client.wait", "Wait for the answer", sent, head)
+        && phase("http.client.wait", sent, head)
         && let Some(head) = head
     {
-        phase("http.client.receive", "Receive the answer", head, Some(end));
+        phase("http.client.receive", head, Some(end));
     }
     phases
 }

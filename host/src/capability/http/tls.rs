@@ -50,7 +50,7 @@ impl Configurations {
                 "no trusted certificate authorities found{why}: https will fail; install ca-certificates, or set SSL_CERT_FILE"
             );
         }
-        let system = configuration(&provider, verifier(&provider, roots));
+        let system = configuration(&provider, Some(verifier(&provider, roots)));
         let anyone = configuration(&provider, None);
         Self { provider, system, anyone, files: Mutex::default() }
     }
@@ -67,7 +67,7 @@ impl Configurations {
         if let Some(known) = files.get(path) {
             return Ok(Arc::clone(known));
         }
-        let made = configuration(&self.provider, verifier(&self.provider, authorities(path)?));
+        let made = configuration(&self.provider, Some(verifier(&self.provider, authorities(path)?)));
         files.insert(path.clone(), Arc::clone(&made));
         Ok(made)
     }
@@ -89,11 +89,11 @@ fn authorities(path: &Path) -> Result<RootCertStore, String> {
     Ok(roots)
 }
 
-fn verifier(provider: &Arc<CryptoProvider>, roots: RootCertStore) -> Option<Arc<dyn ServerCertVerifier>> {
+fn verifier(provider: &Arc<CryptoProvider>, roots: RootCertStore) -> Arc<dyn ServerCertVerifier> {
     // The builder refuses an empty store: then nobody is trusted.
     match WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build() {
-        Ok(verifier) => Some(verifier),
-        Err(_) => Some(Arc::new(Nobody)),
+        Ok(verifier) => verifier,
+        Err(_) => Arc::new(Nobody),
     }
 }
 

@@ -8,8 +8,8 @@ use anstyle::{AnsiColor, Style};
 use super::Look;
 use super::text::{cut, escape, human, wrap};
 use super::waterfall::waterfall;
+use crate::date::time_of_day;
 use crate::run::{Level, Outcome, Run};
-use crate::sink::rfc3339::time_of_day;
 
 /// Every line of a run, each ending in a line break. Coloured: whoever writes it takes that out where it does not belong.
 pub fn render(run: &Run, look: &Look) -> String {

@@ -114,7 +114,7 @@ fn envelope(kind: Kind, item: &'static str, event_id: &str, trace: &Dsc, body: &
 
 /// What an envelope's header begins with when it is sent at `now`, in place of its opening brace.
 pub fn sent_at(now: SystemTime) -> String {
-    format!("{{\"sent_at\":\"{}\",", crate::sink::rfc3339::rfc3339(now))
+    format!("{{\"sent_at\":\"{}\",", crate::date::rfc3339(now))
 }
 
 #[cfg(test)]

@@ -99,8 +99,8 @@ mod tests {
             Headers { rate_limits: rate_limits.map(str::to_owned), retry_after: retry_after.map(str::to_owned) };
         let mut limits = Limits::default();
         limits.note(&headers, Category::Transaction, limited, now);
-        let left = |category| limits.until(category, now).map_or(0.0, |until| (until - now).as_secs_f64());
-        assert_eq!([left(Category::Error), left(Category::Transaction)], expected);
+        let left = |category| limits.until(category, now).map_or(Duration::ZERO, |until| until - now);
+        assert_eq!([left(Category::Error), left(Category::Transaction)], expected.map(Duration::from_secs_f64));
     }
 
     #[test]

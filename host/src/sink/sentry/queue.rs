@@ -66,7 +66,7 @@ pub enum Answer {
 }
 
 /// Something that an operator wants to know, once.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
     Lost,
     Back,

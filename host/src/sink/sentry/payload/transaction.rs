@@ -18,7 +18,8 @@ pub struct Transaction<'a> {
     #[serde(flatten)]
     about: About<'a>,
     start_timestamp: f64,
-    transaction_info: Info,
+    #[serde(rename = "transaction_info")]
+    info: Info,
     contexts: Contexts<'a>,
     spans: Vec<ChildSpan<'a>>,
 }
@@ -49,7 +50,7 @@ impl<'a> Transaction<'a> {
             r#type: "transaction",
             about: About::new(event_id, run, origin),
             start_timestamp: seconds(trace, Duration::ZERO),
-            transaction_info: Info { source: "custom" },
+            info: Info { source: "custom" },
             contexts: Contexts { trace: root(run, measure) },
             spans: trace.spans.iter().skip(1).take(measure.spans).map(|span| child(trace, span, measure)).collect(),
         }
