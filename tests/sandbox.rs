@@ -156,6 +156,8 @@ fn what_is_no_probe_is_refused() {
 fn what_cannot_speak_for_itself_is_refused() {
     refused(&Guest { describe: "unreachable", ..PASSES }.write("mute"), "cannot say who it is: the probe trapped");
     refused(&Guest { check: "unreachable", ..PASSES }.write("blind"), "cannot check its settings: the probe trapped");
+    let silent = Guest { check: "(i32.store8 (i32.const 0) (i32.const 1)) i32.const 0", ..PASSES };
+    refused(&silent.write("silent"), "refuses these settings, and does not say why");
     let loops = Guest { check: "(loop br 0) i32.const 0", ..PASSES };
     refused(&loops.write("ponders"), "cannot check its settings: the probe was not done within its deadline of 5 s");
 }

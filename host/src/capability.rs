@@ -128,7 +128,7 @@ impl WasiView for Context {
 }
 
 /// Cuts text to at most `longest` bytes, between characters.
-fn cut(mut text: String, longest: usize) -> String {
+pub fn cut(mut text: String, longest: usize) -> String {
     if text.len() > longest {
         text.truncate(text.floor_char_boundary(longest));
     }

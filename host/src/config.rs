@@ -15,6 +15,7 @@ mod title;
 mod value;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -74,6 +75,15 @@ pub struct Probe {
 pub enum Module {
     BuiltIn(&'static str),
     File(PathBuf),
+}
+
+impl fmt::Display for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BuiltIn(name) => write!(f, "the built-in probe `{name}`"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
 }
 
 /// What one run may use.

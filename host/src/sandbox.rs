@@ -10,7 +10,7 @@ use wasmtime::{Engine, Store, UpdateDeadline};
 use crate::capability::bindings::exports::sentrynet::probe::prober::Trouble;
 use crate::capability::bindings::sentrynet::probe::types::Failure as GuestFailure;
 use crate::capability::bindings::{Probe as Bindings, ProbePre};
-use crate::capability::{self, Context, Scope, http};
+use crate::capability::{self, Context, Scope, cut, http};
 use crate::config::{self, Limits, Module};
 use crate::propagation::Origin;
 use crate::run::{Failure, Fault, FaultKind, Identity, Mismatch, Outcome, Run};
@@ -92,6 +92,8 @@ impl Sandbox {
     /// # Errors
     /// All that is wrong with the component or the settings.
     pub async fn load(&mut self, probe: &config::Probe, directory: &std::path::Path) -> Result<Probe, Vec<Problem>> {
+        const MOST_PROBLEMS: usize = 100;
+        const LONGEST_TITLE: usize = 200;
         let scope = |title: &str, may_send| Scope {
             identity: Arc::new(Identity {
                 probe: probe.name.clone(),
@@ -127,10 +129,15 @@ impl Sandbox {
         .await;
         let title = match checked {
             Ok(Ok(title)) => title,
+            Ok(Err(problems)) if problems.is_empty() => {
+                let message = "the probe refuses these settings, and does not say why".to_owned();
+                return Err(vec![Problem { pointer: String::new(), message }]);
+            }
             Ok(Err(problems)) => {
                 return Err(problems
                     .into_iter()
-                    .map(|problem| Problem { pointer: problem.pointer, message: problem.message })
+                    .take(MOST_PROBLEMS)
+                    .map(|said| Problem { pointer: said.pointer, message: cut(said.message, LONGEST_TEXT) })
                     .collect());
             }
             Err(fault) => {
@@ -138,13 +145,14 @@ impl Sandbox {
                 return Err(vec![Problem { pointer: "/probe".to_owned(), message }]);
             }
         };
+        let title = title.map(|title| cut(title, LONGEST_TITLE)).filter(|title| !title.trim().is_empty());
         let title = probe.title.clone().or(title).unwrap_or_else(|| probe.name.clone());
         let scope = Arc::new(scope(&title, true));
         Ok(Probe { engine: self.engine.clone(), component, scope, settings, limits: probe.limits })
     }
 
     async fn compile(&self, module: &Module, scope: &Arc<Scope>) -> Result<Loaded, LoadError> {
-        let component = component::load(&self.engine, module)?;
+        let component = self.load_patiently(module).await?;
         let component = component::link(&self.linker, &component)?;
         // A component that cannot even say who it is would fail each run.
         let description = ask(&self.engine, &component, scope, async |guest, store| {
@@ -153,6 +161,23 @@ impl Sandbox {
         let description = description.await.map_err(|fault| LoadError::Describe(fault.message))?;
         tracing::debug!(name = description.name, version = description.version, "component loaded");
         Ok(Loaded(component))
+    }
+}
+
+impl Sandbox {
+    /// Loads a component; where that takes long, says why.
+    async fn load_patiently(&self, module: &Module) -> Result<component::Compiled, LoadError> {
+        const LONG: Duration = Duration::from_secs(2);
+        let (engine, wanted) = (self.engine.clone(), module.clone());
+        let mut loading = tokio::task::spawn_blocking(move || component::load(&engine, &wanted));
+        let loaded = match tokio::time::timeout(LONG, &mut loading).await {
+            Ok(loaded) => loaded,
+            Err(_) => {
+                tracing::info!("compiling {module}: a large one can take a minute, the first time");
+                loading.await
+            }
+        };
+        loaded.unwrap_or_else(|error| Err(LoadError::Panicked(error.to_string())))
     }
 }
 
@@ -175,10 +200,12 @@ impl Probe {
         .await;
         let outcome = match ended {
             Ok(Ok(())) => Outcome::Passed,
-            Ok(Err(Trouble::Failed(failure))) => Outcome::Failed(failure.into()),
-            Ok(Err(Trouble::Broken(message))) => {
-                Outcome::Broken(Fault { kind: FaultKind::Gave, message, backtrace: Vec::new() })
-            }
+            Ok(Err(Trouble::Failed(said))) => Outcome::Failed(failure(said)),
+            Ok(Err(Trouble::Broken(message))) => Outcome::Broken(Fault {
+                kind: FaultKind::Gave,
+                message: cut(message, LONGEST_TEXT),
+                backtrace: Vec::new(),
+            }),
             Err(fault) => Outcome::Broken(fault),
         };
         let trace = recorder.finish(status(&outcome), Status::Cancelled);
@@ -243,13 +270,21 @@ fn status(outcome: &Outcome) -> Status {
     }
 }
 
-impl From<GuestFailure> for Failure {
-    fn from(failure: GuestFailure) -> Self {
-        let mismatches = failure.mismatches.into_iter().map(|mismatch| Mismatch {
-            subject: mismatch.subject,
-            expected: mismatch.expected,
-            actual: mismatch.actual,
-        });
-        Self { reason: failure.reason, message: failure.message, mismatches: mismatches.collect() }
+/// What a guest says of a run, no longer than anybody reads.
+fn failure(failure: GuestFailure) -> Failure {
+    const MOST_MISMATCHES: usize = 100;
+    const LONGEST_REASON: usize = 64;
+    let mismatches = failure.mismatches.into_iter().take(MOST_MISMATCHES).map(|mismatch| Mismatch {
+        subject: cut(mismatch.subject, LONGEST_TEXT),
+        expected: cut(mismatch.expected, LONGEST_TEXT),
+        actual: cut(mismatch.actual, LONGEST_TEXT),
+    });
+    Failure {
+        reason: cut(failure.reason, LONGEST_REASON),
+        message: cut(failure.message, LONGEST_TEXT),
+        mismatches: mismatches.collect(),
     }
 }
+
+/// Bytes of one text of a guest's.
+const LONGEST_TEXT: usize = 4096;

@@ -43,6 +43,8 @@ pub enum LoadError {
     Unlinkable { name: String, why: String },
     #[error("the probe cannot say who it is: {0}")]
     Describe(String),
+    #[error("the compiler gave up ({0}): this is a bug, please report it")]
+    Panicked(String),
 }
 
 /// A compiled component, and what to call it in messages.
@@ -56,12 +58,12 @@ pub fn load(engine: &Engine, module: &Module) -> Result<Compiled, LoadError> {
     match module {
         Module::BuiltIn(name) => {
             let known = BUILT_IN.iter().find(|(known, _)| known == name);
-            let (name, bytes) = known.ok_or_else(|| LoadError::Unknown((*name).to_owned()))?;
-            compile(engine, bytes, format!("the built-in probe `{name}`"))
+            let (_, bytes) = known.ok_or_else(|| LoadError::Unknown((*name).to_owned()))?;
+            compile(engine, bytes, module.to_string())
         }
         Module::File(path) => {
             let bytes = read(path)?;
-            compile(engine, &bytes, path.display().to_string())
+            compile(engine, &bytes, module.to_string())
         }
     }
 }
