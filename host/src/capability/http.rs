@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use reqwest::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use reqwest::{Client, Method};
 use rustls::ClientConfig;
+use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 use wasmtime::component::Resource;
 
@@ -34,6 +35,8 @@ const USER_AGENT: &str = concat!("sentrynet/", env!("CARGO_PKG_VERSION"));
 pub struct Stack {
     configurations: Configurations,
     resolver: Arc<TimedResolver>,
+    /// Where exchanges go on.
+    threads: tokio::runtime::Handle,
 }
 
 /// What the requests of one run share: its connections.
@@ -77,15 +80,10 @@ pub struct Response {
 }
 
 impl Stack {
-    /// Reads the system's certificate authorities.
-    pub fn new() -> Self {
-        Self { configurations: Configurations::new(), resolver: Arc::new(TimedResolver) }
-    }
-}
-
-impl Default for Stack {
-    fn default() -> Self {
-        Self::new()
+    /// Reads the system's certificate authorities. Exchanges go on where this is called, in a tokio runtime.
+    pub fn start() -> Self {
+        let threads = tokio::runtime::Handle::current();
+        Self { configurations: Configurations::new(), resolver: Arc::new(TimedResolver), threads }
     }
 }
 
@@ -234,8 +232,10 @@ impl HostRequest for Context {
             probe: Arc::clone(&self.probe),
             trace_headers: self.probe.trace_headers,
         };
-        // In a task of its own: what is awaited here is polled on the guest's small stack.
-        let mut response = match OnDrop(tokio::spawn(exchange.run())).join().await? {
+        // In a task of its own: what is awaited here is polled on the guest's small stack, on a thread where other
+        // guests compute.
+        let exchange = AbortOnDropHandle::new(self.probe.http.threads.spawn(exchange.run()));
+        let mut response = match exchange.await? {
             Ok(response) => response,
             Err(error) => return Ok(Err(error)),
         };
@@ -285,21 +285,6 @@ impl HostResponse for Context {
         let response = self.table.delete(response)?;
         self.release(response.held);
         Ok(())
-    }
-}
-
-/// A task that ends with whoever waits for it.
-struct OnDrop<T>(tokio::task::JoinHandle<T>);
-
-impl<T> OnDrop<T> {
-    async fn join(mut self) -> Result<T, tokio::task::JoinError> {
-        (&mut self.0).await
-    }
-}
-
-impl<T> Drop for OnDrop<T> {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 

@@ -1,0 +1,125 @@
+//! A probe, and one run of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use wasmtime::Engine;
+
+use crate::capability::bindings::ProbePre;
+use crate::capability::bindings::exports::sentrynet::probe::prober::Trouble;
+use crate::capability::bindings::sentrynet::probe::types::Failure as GuestFailure;
+use crate::capability::{Context, Scope, cut};
+use crate::config::Limits;
+use crate::run::{Failure, Fault, FaultKind, Identity, Mismatch, Outcome, Run};
+use crate::sandbox::stay::{guard, store};
+use crate::sandbox::threads::Threads;
+use crate::trace::{Recorder, Status};
+
+/// A probe that is ready to run: its component loaded, its settings checked by it.
+pub struct Probe {
+    threads: Arc<Threads>,
+    ready: Arc<Ready>,
+}
+
+/// What the runs of a probe share.
+pub struct Ready {
+    pub engine: Engine,
+    pub component: ProbePre<Context>,
+    pub scope: Arc<Scope>,
+    pub settings: String,
+    pub limits: Limits,
+}
+
+impl Probe {
+    pub fn new(threads: Arc<Threads>, ready: Ready) -> Self {
+        Self { threads, ready: Arc::new(ready) }
+    }
+
+    pub fn identity(&self) -> &Arc<Identity> {
+        &self.ready.scope.identity
+    }
+
+    /// Runs once. `due` is when it was to start.
+    pub async fn run(&self, due: Instant) -> Run {
+        let ready = Arc::clone(&self.ready);
+        match self.threads.spawn(async move { ready.run(due).await }).await {
+            Ok(run) => run,
+            Err(error) => self.ready.broken(due, format!("the host failed: {error}; this is a bug, please report it")),
+        }
+    }
+}
+
+impl Ready {
+    async fn run(&self, due: Instant) -> Run {
+        let identity = &self.scope.identity;
+        let lateness = due.elapsed();
+        let recorder = Recorder::start(identity.probe.clone(), identity.title.clone());
+        let (mut store, deadline) = store(&self.engine, &self.scope, recorder.clone(), self.limits);
+        let log = store.data().log.clone();
+        let ended = guard(deadline, self.limits, async {
+            let guest = self.component.instantiate_async(&mut store).await?;
+            guest.sentrynet_probe_prober().call_run(&mut store, &self.settings).await
+        })
+        .await;
+        let outcome = match ended {
+            Ok(Ok(())) => Outcome::Passed,
+            Ok(Err(Trouble::Failed(said))) => Outcome::Failed(failure(said)),
+            Ok(Err(Trouble::Broken(message))) => Outcome::Broken(Fault {
+                kind: FaultKind::Gave,
+                message: cut(message, LONGEST_TEXT),
+                backtrace: Vec::new(),
+            }),
+            Err(fault) => Outcome::Broken(fault),
+        };
+        let trace = recorder.finish(status(&outcome), Status::Cancelled);
+        let tags = std::mem::take(&mut store.data_mut().tags);
+        Run { probe: Arc::clone(identity), outcome, trace, lateness, tags, log: log.take() }
+    }
+
+    /// A run that did not come about.
+    fn broken(&self, due: Instant, message: String) -> Run {
+        let identity = &self.scope.identity;
+        let recorder = Recorder::start(identity.probe.clone(), identity.title.clone());
+        let outcome = Outcome::Broken(Fault { kind: FaultKind::Host, message, backtrace: Vec::new() });
+        let trace = recorder.finish(status(&outcome), Status::Cancelled);
+        let lateness = due.elapsed();
+        Run { probe: Arc::clone(identity), outcome, trace, lateness, tags: BTreeMap::new(), log: Vec::new() }
+    }
+}
+
+/// The root's status. A target that cannot be reached is told from one that answers wrongly.
+fn status(outcome: &Outcome) -> Status {
+    match outcome {
+        Outcome::Passed => Status::Ok,
+        Outcome::Failed(failure) => match failure.reason.as_str() {
+            "timeout" => Status::DeadlineExceeded,
+            "dns" | "connect" | "tls" => Status::Unavailable,
+            _ => Status::InternalError,
+        },
+        Outcome::Broken(fault) => match fault.kind {
+            FaultKind::Deadline => Status::DeadlineExceeded,
+            FaultKind::Memory => Status::ResourceExhausted,
+            FaultKind::Trap | FaultKind::Gave | FaultKind::Host => Status::Aborted,
+        },
+    }
+}
+
+/// What a guest says of a run, no longer than anybody reads.
+fn failure(failure: GuestFailure) -> Failure {
+    const MOST_MISMATCHES: usize = 100;
+    const LONGEST_REASON: usize = 64;
+    let mismatches = failure.mismatches.into_iter().take(MOST_MISMATCHES).map(|mismatch| Mismatch {
+        subject: cut(mismatch.subject, LONGEST_TEXT),
+        expected: cut(mismatch.expected, LONGEST_TEXT),
+        actual: cut(mismatch.actual, LONGEST_TEXT),
+    });
+    Failure {
+        reason: cut(failure.reason, LONGEST_REASON),
+        message: cut(failure.message, LONGEST_TEXT),
+        mismatches: mismatches.collect(),
+    }
+}
+
+/// Bytes of one text of a guest's.
+const LONGEST_TEXT: usize = 4096;
