@@ -5,6 +5,7 @@
 mod decode;
 mod document;
 mod field;
+mod keys;
 mod locate;
 mod problem;
 mod render;

@@ -8,16 +8,11 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::document::Document;
-use super::field::{Field, Report, Table, bounded, closest, kind};
+use super::field::{Field, Report, Table, bounded, kind};
+use super::keys::{GROUP, LIMITS, ROOT, SENTRY, closest};
 use super::problem::{Problem, Problems, below, quote};
 use super::tags::tags;
 use super::{Config, Draft, Limits, Module, Probe, Sentry, TraceHeaders};
-
-pub const ROOT: &[&str] = &["sentry", "groups", "limits"];
-pub const SENTRY: &[&str] = &["dsn", "tags", "environment", "release", "server_name", "trace_headers"];
-pub const LIMITS: &[&str] = &["deadline", "memory", "in_flight"];
-pub const GROUP: &[&str] = &["tags", "probes"];
-pub const PROBE: &[&str] = &["probe", "title", "every", "burst", "tags", "limits", "trace_headers"];
 
 const MIB: usize = 1 << 20;
 /// What the pool of linear memories is laid out for; see `sandbox`.

@@ -5,10 +5,8 @@ use std::collections::HashMap;
 use granit_parser::{Event, Parser, ScalarStyle, Span};
 
 use super::problem::{Place, Problem, Spot};
-use super::syntax;
+use super::syntax::{self, DEPTH};
 
-/// Far deeper than any configuration, and shallow enough for recursion.
-pub const DEPTH: usize = 64;
 /// More than 10,000 probes need, less than hurts.
 pub const VALUES: usize = 1_000_000;
 

@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 use serde_json::{Map, Value};
 
 use super::document::Document;
+use super::keys::{closest, home};
 use super::locate::Locator;
 use super::problem::{Problem, Problems, below, quote, quote_key};
 
@@ -165,30 +166,6 @@ pub fn kind(value: &Value) -> &'static str {
         Value::Array(_) => "a list",
         Value::Object(_) => "a map",
     }
-}
-
-/// The known word that a mistyped one comes nearest to.
-pub fn closest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
-    // The comparison takes the product of both lengths.
-    if word.len() > 40 {
-        return None;
-    }
-    let word = word.to_lowercase().replace('-', "_");
-    let distance = |known: &&'k str| (strsim::damerau_levenshtein(&word, known), *known);
-    let (distance, meant) = known.iter().map(distance).min()?;
-    (distance * 3 <= meant.len().max(3)).then_some(meant)
-}
-
-/// Where a key would be right.
-fn home(key: &str) -> Option<&'static str> {
-    let homes: [(&[&str], &str); 5] = [
-        (super::decode::ROOT, "at the top of the file"),
-        (super::decode::SENTRY, "under `sentry`"),
-        (super::decode::LIMITS, "under `limits`"),
-        (super::decode::GROUP, "in a group, an item of `groups`"),
-        (super::decode::PROBE, "in a probe, an item of a group's `probes`"),
-    ];
-    homes.iter().find(|(keys, _)| keys.contains(&key)).map(|(_, home)| *home)
 }
 
 /// A text within bounds.

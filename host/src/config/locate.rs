@@ -4,8 +4,9 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use super::document::{DEPTH, Document, Kind, Node, NodeId};
+use super::document::{Document, Kind, Node, NodeId};
 use super::problem::unescape;
+use super::syntax::DEPTH;
 
 /// Looks up pointers; remembers each map that it has been through, as thousands of problems may share one.
 pub struct Locator<'a> {

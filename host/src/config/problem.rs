@@ -1,6 +1,6 @@
 //! What is wrong with a configuration, and where. Plain data; knows no YAML.
 
-use super::Probe;
+use super::{Probe, keys};
 
 /// Something wrong. The message says what, and what would be right: lower case, no full stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl Probe {
             return Problem::value(place, message);
         }
         let key = pointer.strip_prefix('/').filter(|key| !key.contains('/')).map(unescape);
-        let meant = key.as_deref().and_then(|key| Some((key, super::field::closest(key, super::decode::PROBE)?)));
+        let meant = key.as_deref().and_then(|key| Some((key, keys::closest(key, keys::PROBE)?)));
         match meant {
             Some((key, meant)) if !message.contains("did you mean") => {
                 Problem::key(place, format!("unknown key {}, did you mean `{meant}`?", quote_key(key)))

@@ -3,8 +3,8 @@
 
 use std::fmt::Write;
 
-use super::decode;
 use super::document::{Document, Kind, Node};
+use super::keys;
 use super::locate::{Found, Locator};
 use super::problem::{Place, Problem, Spot, first_word, harmless, shorten, unescape};
 use super::source::{Source, lines};
@@ -99,9 +99,9 @@ fn mark(found: &Found, on_key: bool, pointer: &str) -> (Option<Spot>, Shown) {
 fn open(pointer: &str) -> bool {
     let path: Vec<&str> = pointer.split('/').skip(1).collect();
     match path.as_slice() {
-        ["sentry", key] => *key != "dsn" && decode::SENTRY.contains(key),
-        ["limits", key] | ["groups", _, "probes", _, "limits", key] => decode::LIMITS.contains(key),
-        ["groups", _, "probes", _, key] => decode::PROBE.contains(key),
+        ["sentry", key] => *key != "dsn" && keys::SENTRY.contains(key),
+        ["limits", key] | ["groups", _, "probes", _, "limits", key] => keys::LIMITS.contains(key),
+        ["groups", _, "probes", _, key] => keys::PROBE.contains(key),
         _ => is_tag(pointer),
     }
 }

@@ -2,9 +2,11 @@
 
 use granit_parser::{ErrorKind, ScanError};
 
-use super::document::DEPTH;
 use super::problem::{Place, Problem, Spot};
 use super::source::lines;
+
+/// Levels of nesting: far more than any configuration has, and few enough for recursion.
+pub const DEPTH: usize = 64;
 
 /// What the parser would pass over.
 pub fn precheck(text: &str) -> Result<(), Problem> {

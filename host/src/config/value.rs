@@ -3,8 +3,9 @@
 
 use serde_json::{Map, Value};
 
-use super::document::{DEPTH, Document, Kind, Node, NodeId, Tag, VALUES, too_large};
+use super::document::{Document, Kind, Node, NodeId, Tag, VALUES, too_large};
 use super::problem::{Place, Problem, Problems, below, escape, quote, quote_key};
+use super::syntax::DEPTH;
 
 /// Characters of text, aliases followed, in a whole file.
 const CHARACTERS: usize = 64 << 20;

@@ -50,8 +50,8 @@ impl Configurations {
                 "no trusted certificate authorities found{why}: https will fail; install ca-certificates, or set SSL_CERT_FILE"
             );
         }
-        let system = configuration(&provider, Some(verifier(&provider, roots)));
-        let anyone = configuration(&provider, None);
+        let system = configuration(&provider, Verdict::by(roots, &provider));
+        let anyone = configuration(&provider, Verdict::AlwaysGood);
         Self { provider, system, anyone, files: Mutex::default() }
     }
 
@@ -67,7 +67,7 @@ impl Configurations {
         if let Some(known) = files.get(path) {
             return Ok(Arc::clone(known));
         }
-        let made = configuration(&self.provider, Some(verifier(&self.provider, authorities(path)?)));
+        let made = configuration(&self.provider, Verdict::by(authorities(path)?, &self.provider));
         files.insert(path.clone(), Arc::clone(&made));
         Ok(made)
     }
@@ -89,17 +89,8 @@ fn authorities(path: &Path) -> Result<RootCertStore, String> {
     Ok(roots)
 }
 
-fn verifier(provider: &Arc<CryptoProvider>, roots: RootCertStore) -> Arc<dyn ServerCertVerifier> {
-    // The builder refuses an empty store: then nobody is trusted.
-    match WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build() {
-        Ok(verifier) => verifier,
-        Err(_) => Arc::new(Nobody),
-    }
-}
-
-/// `verifier` none trusts anyone.
-fn configuration(provider: &Arc<CryptoProvider>, verifier: Option<Arc<dyn ServerCertVerifier>>) -> Arc<ClientConfig> {
-    let witness = Witness { provider: Arc::clone(provider), verifier };
+fn configuration(provider: &Arc<CryptoProvider>, verdict: Verdict) -> Arc<ClientConfig> {
+    let witness = Witness { provider: Arc::clone(provider), verdict };
     let builder = ClientConfig::builder_with_provider(Arc::clone(provider));
     let versions = builder.with_safe_default_protocol_versions().expect("ring has ciphers for the default versions");
     let mut config = versions.dangerous().with_custom_certificate_verifier(Arc::new(witness)).with_no_client_auth();
@@ -108,11 +99,27 @@ fn configuration(provider: &Arc<CryptoProvider>, verifier: Option<Arc<dyn Server
     Arc::new(config)
 }
 
-/// Verifies as it is told, and notes what the server showed, so that a failed handshake can be explained.
+/// Has certificates judged, and notes what the server showed, so that a failed handshake can be explained.
 #[derive(Debug)]
 struct Witness {
     provider: Arc<CryptoProvider>,
-    verifier: Option<Arc<dyn ServerCertVerifier>>,
+    verdict: Verdict,
+}
+
+#[derive(Debug)]
+enum Verdict {
+    Of(Arc<WebPkiServerVerifier>),
+    AlwaysGood,
+    /// There are no authorities.
+    AlwaysBad,
+}
+
+impl Verdict {
+    fn by(roots: RootCertStore, provider: &Arc<CryptoProvider>) -> Self {
+        // The builder refuses an empty store.
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build();
+        verifier.map_or(Self::AlwaysBad, Self::Of)
+    }
 }
 
 impl ServerCertVerifier for Witness {
@@ -127,9 +134,10 @@ impl ServerCertVerifier for Witness {
         Marks::note(|times| {
             times.chain = std::iter::once(leaf).chain(intermediates).map(|each| each.clone().into_owned()).collect();
         });
-        match &self.verifier {
-            Some(verifier) => verifier.verify_server_cert(leaf, intermediates, name, ocsp, now),
-            None => Ok(ServerCertVerified::assertion()),
+        match &self.verdict {
+            Verdict::Of(verifier) => verifier.verify_server_cert(leaf, intermediates, name, ocsp, now),
+            Verdict::AlwaysGood => Ok(ServerCertVerified::assertion()),
+            Verdict::AlwaysBad => Err(CertificateError::UnknownIssuer.into()),
         }
     }
 
@@ -157,45 +165,6 @@ impl ServerCertVerifier for Witness {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// Trusts nobody: there are no authorities. Its signatures are never asked for.
-#[derive(Debug)]
-struct Nobody;
-
-impl ServerCertVerifier for Nobody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Err(CertificateError::UnknownIssuer.into())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(CertificateError::UnknownIssuer.into())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(CertificateError::UnknownIssuer.into())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        Vec::new()
     }
 }
 

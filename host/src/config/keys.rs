@@ -1,0 +1,31 @@
+//! The host's own keys, and what is near to them. Knows nothing of what they mean.
+
+pub const ROOT: &[&str] = &["sentry", "groups", "limits"];
+pub const SENTRY: &[&str] = &["dsn", "tags", "environment", "release", "server_name", "trace_headers"];
+pub const LIMITS: &[&str] = &["deadline", "memory", "in_flight"];
+pub const GROUP: &[&str] = &["tags", "probes"];
+pub const PROBE: &[&str] = &["probe", "title", "every", "burst", "tags", "limits", "trace_headers"];
+
+/// The known word that a mistyped one comes nearest to.
+pub fn closest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+    // The comparison takes the product of both lengths.
+    if word.len() > 40 {
+        return None;
+    }
+    let word = word.to_lowercase().replace('-', "_");
+    let distance = |known: &&'k str| (strsim::damerau_levenshtein(&word, known), *known);
+    let (distance, meant) = known.iter().map(distance).min()?;
+    (distance * 3 <= meant.len().max(3)).then_some(meant)
+}
+
+/// Where a key would be right.
+pub fn home(key: &str) -> Option<&'static str> {
+    let homes: [(&[&str], &str); 5] = [
+        (ROOT, "at the top of the file"),
+        (SENTRY, "under `sentry`"),
+        (LIMITS, "under `limits`"),
+        (GROUP, "in a group, an item of `groups`"),
+        (PROBE, "in a probe, an item of a group's `probes`"),
+    ];
+    homes.iter().find(|(keys, _)| keys.contains(&key)).map(|(_, home)| *home)
+}
