@@ -124,6 +124,15 @@ fn a_timeout_says_in_which_phase() {
 }
 
 #[test]
+fn a_target_that_outlasts_the_run_has_timed_out() {
+    let port = slow::answer(Duration::from_secs(60), Duration::ZERO);
+    let run = probe(&format!("url: http://127.0.0.1:{port}/\nlimits: {{deadline: 0.5}}"));
+    let message = failed(&run, "timeout");
+    assert!(message.starts_with("timed out at the run's deadline after 4"), "{message}");
+    assert!(message.ends_with(" ms, waiting for the answer"), "{message}");
+}
+
+#[test]
 fn what_is_not_http() {
     let says = |bytes: &'static [u8]| {
         slow::listen(move |mut connection| {

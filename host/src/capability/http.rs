@@ -11,6 +11,7 @@ use url::Url;
 use wasmtime::component::Resource;
 
 use crate::capability::bindings::sentrynet::probe::http::{Connection, Error, Host, HostRequest, HostResponse, Timing};
+use crate::capability::http::cause::Limit;
 use crate::capability::http::exchange::Exchange;
 use crate::capability::http::tls::{Configurations, Trust};
 use crate::capability::http::wire::{TimedConnect, TimedResolver};
@@ -224,7 +225,7 @@ impl HostRequest for Context {
             url: request.url,
             headers: request.headers,
             body: request.body,
-            timeout: request.timeout.min(left),
+            limit: if request.timeout <= left { Limit::Timeout(request.timeout) } else { Limit::Deadline(left) },
             redirects: request.redirects,
             max_body: request.max_body,
             recorder: self.recorder.clone(),

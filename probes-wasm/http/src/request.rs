@@ -64,10 +64,9 @@ pub fn build(settings: &Settings, check: &mut Check) -> Option<Request> {
         check.problem("/url", "expected a URL such as https://example.org/, got an empty one");
         return None;
     }
-    let method = method(settings);
-    // The host says which of the two it does not like by what it says.
-    let pointer = if is_token(method) { "/url" } else { "/method" };
-    let request = check.at(pointer, Request::new(method, &url))?;
+    // Apart, so that what is wrong with either is found.
+    let method = check.at("/method", Request::new(method(settings), "http://localhost/").map(|_| method(settings)));
+    let request = check.at("/url", Request::new(method.unwrap_or("GET"), &url))?;
     headers(settings, &request, check);
     match &settings.body {
         Some(Body::Text(text)) => request.body(text.as_bytes()),
@@ -145,10 +144,6 @@ fn scalar(value: &Value) -> Result<String, String> {
 
 fn kind(value: &Value) -> &'static str {
     if value.is_array() { "a list" } else { "a map" }
-}
-
-fn is_token(method: &str) -> bool {
-    !method.is_empty() && method.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
 /// A key as a segment of a JSON pointer.

@@ -66,8 +66,25 @@ fn causes(error: &dyn StdError) -> impl Iterator<Item = &(dyn StdError + 'static
     })
 }
 
-/// What a timeout says: `limit` is the time that was given, `received` the bytes of a body that came.
-pub fn timed_out(limit: Duration, phase: Phase, times: &Times, peer: &Peer<'_>, received: u64) -> Error {
+/// How long an exchange may take.
+#[derive(Debug, Clone, Copy)]
+pub enum Limit {
+    /// As long as the guest said.
+    Timeout(Duration),
+    /// As long as the run still has, which is less.
+    Deadline(Duration),
+}
+
+impl Limit {
+    pub fn time(self) -> Duration {
+        match self {
+            Self::Timeout(time) | Self::Deadline(time) => time,
+        }
+    }
+}
+
+/// What a timeout says; `received` is the bytes of a body that came.
+pub fn timed_out(limit: Limit, phase: Phase, times: &Times, peer: &Peer<'_>, received: u64) -> Error {
     let doing = match phase {
         Phase::Dns => format!("resolving `{}`", peer.host),
         Phase::Connect => format!("connecting to {}", peer.addresses(times)),
@@ -76,7 +93,10 @@ pub fn timed_out(limit: Duration, phase: Phase, times: &Times, peer: &Peer<'_>, 
         Phase::Wait => "waiting for the answer".to_owned(),
         Phase::Receive => format!("receiving the answer, {received} bytes so far"),
     };
-    Error::Timeout(format!("timed out after {}, {doing}", seconds(limit)))
+    Error::Timeout(match limit {
+        Limit::Timeout(time) => format!("timed out after {}, {doing}", seconds(time)),
+        Limit::Deadline(time) => format!("timed out at the run's deadline after {}, {doing}", seconds(time)),
+    })
 }
 
 /// Where a request goes.

@@ -1,7 +1,7 @@
 //! One exchange: a request and all that it takes to have its answer, redirects included, recorded hop by hop.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use reqwest::header::{
@@ -13,7 +13,7 @@ use url::Url;
 
 use crate::capability::Scope;
 use crate::capability::bindings::sentrynet::probe::http::{Connection, Error, Timing, Tls};
-use crate::capability::http::cause::{self, Peer, Phase};
+use crate::capability::http::cause::{self, Limit, Peer, Phase};
 use crate::capability::http::wire::{Marks, TimedBody, Times};
 use crate::capability::http::{Response, certificate};
 use crate::config::TraceHeaders;
@@ -31,7 +31,7 @@ pub struct Exchange {
     pub url: Url,
     pub headers: HeaderMap,
     pub body: Bytes,
-    pub timeout: Duration,
+    pub limit: Limit,
     pub redirects: u32,
     pub max_body: u64,
     pub recorder: Recorder,
@@ -52,9 +52,9 @@ impl Exchange {
         let mut hops = 0;
         loop {
             let mut hop = Hop::open(&self, hops);
-            let left = self.timeout.saturating_sub(started.elapsed());
+            let left = self.limit.time().saturating_sub(started.elapsed());
             let answer = tokio::time::timeout(left, hop.exchange(&self)).await;
-            let answer = answer.unwrap_or_else(|_| Err(hop.timed_out(self.timeout)));
+            let answer = answer.unwrap_or_else(|_| Err(hop.timed_out(self.limit)));
             let answer = answer.and_then(|mut response| match self.target(&response, hops)? {
                 Some(target) => Ok(Next::Hop(target, response.status)),
                 None => {
@@ -247,7 +247,7 @@ impl Hop {
         Peer { host: &self.host, port: self.port }
     }
 
-    fn timed_out(&self, limit: Duration) -> Error {
+    fn timed_out(&self, limit: Limit) -> Error {
         let times = self.marks.read();
         let phase = if self.head.is_some() { Phase::Receive } else { cause::phase(&times) };
         cause::timed_out(limit, phase, &times, &self.peer(), self.received)
