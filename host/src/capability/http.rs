@@ -20,6 +20,7 @@ use crate::capability::{Context, grant};
 mod cause;
 mod certificate;
 mod exchange;
+mod phase;
 mod tls;
 mod wire;
 

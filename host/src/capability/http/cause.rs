@@ -10,36 +10,14 @@ use rustls::{AlertDescription, CertificateError};
 
 use crate::capability::bindings::sentrynet::probe::http::Error;
 use crate::capability::http::certificate;
+use crate::capability::http::phase::Phase;
 use crate::capability::http::wire::Times;
-
-/// How far an exchange got.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    Dns,
-    Connect,
-    Tls,
-    Send,
-    Wait,
-    Receive,
-}
-
-/// The phase that an exchange without an answer is in.
-pub fn phase(times: &Times) -> Phase {
-    match times {
-        Times { started: None, sent: None, .. } => Phase::Send,
-        Times { connected: None, tls_started: Some(_), .. } => Phase::Tls,
-        Times { connected: None, started: Some(_), dns_started: Some(_), dns_ended: None, .. } => Phase::Dns,
-        Times { connected: None, started: Some(_), .. } => Phase::Connect,
-        Times { sent: None, .. } => Phase::Send,
-        _ => Phase::Wait,
-    }
-}
 
 /// What reqwest says, told by how far the exchange got. `peer` is the URL's host and port.
 pub fn explain(error: &reqwest::Error, times: &Times, peer: &Peer<'_>) -> Error {
     let causes = || causes(error);
     let root = causes().last().map_or_else(|| error.to_string(), ToString::to_string);
-    match phase(times) {
+    match Phase::of(times) {
         Phase::Dns => Error::Dns(root),
         Phase::Connect => {
             let kind = causes().find_map(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);

@@ -12,8 +12,9 @@ use reqwest::{Body, Client, Method, Version};
 use url::Url;
 
 use crate::capability::Scope;
-use crate::capability::bindings::sentrynet::probe::http::{Connection, Error, Timing, Tls};
-use crate::capability::http::cause::{self, Limit, Peer, Phase};
+use crate::capability::bindings::sentrynet::probe::http::{Connection, Error, Tls};
+use crate::capability::http::cause::{self, Limit, Peer};
+use crate::capability::http::phase::{Marked, Phase, Reached, milliseconds};
 use crate::capability::http::wire::{Marks, TimedBody, Times};
 use crate::capability::http::{Response, certificate};
 use crate::config::TraceHeaders;
@@ -197,7 +198,7 @@ impl Hop {
             headers,
             body,
             body_size: self.received,
-            timing: timing(self.started, &times, head, end),
+            timing: Marked { started: self.started, times: &times, head: Some(head), end }.timing(),
             connection: Connection {
                 reused: times.started.is_none(),
                 remote_address: remote.map(|address| address.to_string()),
@@ -249,7 +250,7 @@ impl Hop {
 
     fn timed_out(&self, limit: Limit) -> Error {
         let times = self.marks.read();
-        let phase = if self.head.is_some() { Phase::Receive } else { cause::phase(&times) };
+        let phase = if self.head.is_some() { Phase::Receive } else { Phase::of(&times) };
         cause::timed_out(limit, phase, &times, &self.peer(), self.received)
     }
 
@@ -257,12 +258,12 @@ impl Hop {
     fn close(self, recorder: &Recorder, error: Option<&Error>) {
         let times = self.marks.read();
         let end = self.end.unwrap_or_else(Instant::now);
-        let phases = phases(self.started, &times, self.head, end);
-        // A redirect that is not followed is no phase's fault: the hop itself was well.
-        let at_fault = if self.end.is_some() { None } else { phases.last().map(|phase| phase.op) };
-        for Span { op, start, end } in phases {
-            let span = recorder.open_at(self.span, op, self.describe(op, &times), start);
-            if let (Some(error), true) = (error, at_fault == Some(op)) {
+        let phases = Marked { started: self.started, times: &times, head: self.head, end }.phases();
+        // A redirect that cannot be followed is no phase's fault: the hop itself was well.
+        let at_fault = phases.last().map(|last| last.phase).filter(|_| self.end.is_none());
+        for Reached { phase, start, end } in phases {
+            let span = recorder.open_at(self.span, phase.op(), self.describe(phase, &times), start);
+            if let (Some(error), true) = (error, at_fault == Some(phase)) {
                 recorder.set_status(span, status_of(error));
                 recorder.set(span, "error.type", type_of(error));
             }
@@ -277,16 +278,14 @@ impl Hop {
     }
 
     /// What a phase was about, for a person.
-    fn describe(&self, op: &str, times: &Times) -> String {
-        match op {
-            "http.client.dns" => format!("Resolve {}", self.host),
-            "http.client.connect" => format!("Connect to {}", self.peer().addresses(times)),
-            "http.client.tls" => {
-                times.tls_version.map_or_else(|| "TLS handshake".into(), |v| format!("TLS {v} handshake"))
-            }
-            "http.client.send" => "Send the request".to_owned(),
-            "http.client.wait" => "Wait for the answer".to_owned(),
-            _ => format!("Receive {} bytes", self.received),
+    fn describe(&self, phase: Phase, times: &Times) -> String {
+        match phase {
+            Phase::Dns => format!("Resolve {}", self.host),
+            Phase::Connect => format!("Connect to {}", self.peer().addresses(times)),
+            Phase::Tls => format!("TLS {}handshake", times.tls_version.map(|it| format!("{it} ")).unwrap_or_default()),
+            Phase::Send => "Send the request".to_owned(),
+            Phase::Wait => "Wait for the answer".to_owned(),
+            Phase::Receive => format!("Receive {} bytes", self.received),
         }
     }
 
@@ -324,67 +323,6 @@ impl Hop {
             recorder.set(self.span, "tls.server.days_left", cause::days_left(leaf.not_after, SystemTime::now()));
         }
     }
-}
-
-/// A phase of a hop.
-struct Span {
-    op: &'static str,
-    start: Instant,
-    end: Instant,
-}
-
-/// The phases that were reached, one after the other. The last of them lasts until the end.
-fn phases(started: Instant, times: &Times, head: Option<Instant>, end: Instant) -> Vec<Span> {
-    let mut phases = Vec::with_capacity(6);
-    let mut phase = |op, start: Instant, stop: Option<Instant>| {
-        phases.push(Span { op, start, end: stop.unwrap_or(end).max(start) });
-        stop.is_some()
-    };
-    let Times { dns_started, dns_ended, tls_started, connected, sent, .. } = *times;
-    if let Some(attempt) = times.started {
-        if let Some(dns) = dns_started
-            && !phase("http.client.dns", dns, dns_ended)
-        {
-            return phases;
-        }
-        if !phase("http.client.connect", dns_ended.unwrap_or(attempt), tls_started.or(connected)) {
-            return phases;
-        }
-        if let Some(tls) = tls_started
-            && !phase("http.client.tls", tls, connected)
-        {
-            return phases;
-        }
-    }
-    let sent = sent.or(head);
-    if phase("http.client.send", connected.unwrap_or(started), sent)
-        && let Some(sent) = sent
-        && phase("http.client.wait", sent, head)
-        && let Some(head) = head
-    {
-        phase("http.client.receive", head, Some(end));
-    }
-    phases
-}
-
-fn timing(started: Instant, times: &Times, head: Instant, end: Instant) -> Timing {
-    let mut timing = Timing { dns: None, connect: None, tls: None, send: 0.0, wait: 0.0, receive: 0.0, total: 0.0 };
-    for Span { op, start, end, .. } in phases(started, times, Some(head), end) {
-        let lasted = milliseconds(start, end);
-        match op {
-            "http.client.dns" => timing.dns = Some(lasted),
-            "http.client.connect" => timing.connect = Some(lasted),
-            "http.client.tls" => timing.tls = Some(lasted),
-            "http.client.send" => timing.send = lasted,
-            "http.client.wait" => timing.wait = lasted,
-            _ => timing.receive = lasted,
-        }
-    }
-    timing
-}
-
-fn milliseconds(start: Instant, end: Instant) -> f64 {
-    (end - start).as_secs_f64() * 1000.0
 }
 
 fn lines(headers: &HeaderMap<HeaderValue>) -> Vec<(String, String)> {
