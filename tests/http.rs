@@ -119,7 +119,7 @@ fn a_timeout_says_in_which_phase() {
 
     let port = slow::answer(Duration::ZERO, Duration::from_secs(60));
     let run = probe(&format!("url: http://127.0.0.1:{port}/\ntimeout: 0.2"));
-    assert_eq!(failed(&run, "timeout"), "timed out after 200 ms, receiving the answer, 0 bytes so far");
+    assert_eq!(failed(&run, "timeout"), "timed out after 200 ms, receiving the answer, 1 byte so far");
     assert_eq!(spans(&run, "http.client.receive")[0]["status"], "deadline_exceeded");
 }
 

@@ -85,7 +85,8 @@ fn a_loop_ends_at_the_deadline() {
 fn a_hog_ends_at_its_memory() {
     let hog = "(func $hog (loop i32.const 1 memory.grow drop br 0))";
     let guest = Guest { define: hog, run: "call $hog i32.const 0", ..PASSES };
-    let (message, _) = breaks("hogs", guest, "", "memory");
+    let (message, run) = breaks("hogs", guest, "", "memory");
+    assert_eq!(run["failure"]["backtrace"], json!(["hog", "run"]));
     assert_eq!(message, "the probe asked for more memory than its 64 MiB");
     let (message, _) = breaks("hogs-less", guest, ", limits: {memory: 1 MiB}", "memory");
     assert_eq!(message, "the probe asked for more memory than its 1 MiB");

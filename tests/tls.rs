@@ -108,6 +108,34 @@ fn a_slow_handshake_shows_in_the_handshake() {
 }
 
 #[test]
+fn a_delay_shows_in_its_phase_over_http_2_too() {
+    let certificates = Certificates::new(&folder("tls-http2"));
+    certificates.certify("good", &["localhost"], 2100);
+    let delay = Duration::from_millis(250);
+    let (thinks, trickles) = (slow::answer(delay, Duration::ZERO), slow::answer(Duration::ZERO, delay));
+    let (port, home) = (free_port(), certificates.folder.display());
+    let server = format!(
+        "server {{ listen 127.0.0.1:{port} ssl http2; ssl_certificate {home}/good.pem; ssl_certificate_key {home}/good.key;
+           proxy_buffering off;
+           location /thinks {{ proxy_pass http://127.0.0.1:{thinks}; }}
+           location /trickles {{ proxy_pass http://127.0.0.1:{trickles}; }} }}"
+    );
+    let _nginx = Nginx::start("http2", &[port], &server);
+    for (path, slow) in [("thinks", "wait"), ("trickles", "receive")] {
+        let run = probe(&format!(
+            "url: https://localhost:{port}/{path}\nca: {}\nbody: {{some: text}}\nexpected: 200",
+            certificates.ca()
+        ));
+        assert_eq!(run["outcome"], "passed", "{run:#}");
+        assert_eq!(spans(&run, "http.client")[0]["data"]["network.protocol.version"], "2");
+        for phase in ["dns", "connect", "tls", "send", "wait", "receive"] {
+            let lasted = lasted(&run, &format!("http.client.{phase}"));
+            assert_eq!(lasted >= delay.as_secs_f64() * 1000.0, phase == slow, "{phase} lasted {lasted} ms");
+        }
+    }
+}
+
+#[test]
 fn what_does_not_speak_tls() {
     let port = slow::answer(Duration::ZERO, Duration::ZERO);
     let message = tls_failure(&probe(&format!("url: https://127.0.0.1:{port}/\ntimeout: 5")));

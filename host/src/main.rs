@@ -1,5 +1,6 @@
 //! The command line: arguments, signals, exit codes.
 
+use std::fmt::Arguments;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -25,7 +26,7 @@ use tracing_subscriber::EnvFilter;
 /// Runs probes against services on a schedule, each in a WebAssembly sandbox, and reports every run to Sentry.
 #[derive(Parser)]
 #[command(version, about, arg_required_else_help = true)]
-struct Arguments {
+struct CommandLine {
     #[command(subcommand)]
     command: Command,
 }
@@ -75,22 +76,24 @@ const FAILED: u8 = 1;
 /// Our side broke.
 const BROKEN: u8 = 3;
 
-/// How long sinks have to see the last runs on their way.
-const FLUSH: Duration = Duration::from_secs(10);
+/// How long sinks have to see the last runs on their way when we are told to stop, and when we are done.
+const FLUSH_AT_STOP: Duration = Duration::from_secs(4);
+const FLUSH_AT_END: Duration = Duration::from_secs(15);
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = CommandLine::parse();
     let filter = EnvFilter::try_from_env("SENTRYNET_LOG").unwrap_or_else(|_| EnvFilter::new("sentrynet=info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
         .with_target(false)
+        .log_internal_errors(false)
         .init();
     match act(arguments.command) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            anstream::eprintln!("{}: {error:#}", red("error"));
+            complain(format_args!("{}: {error:#}\n", red("error")));
             ExitCode::from(BROKEN)
         }
     }
@@ -133,7 +136,7 @@ async fn run(path: &Path, trace: bool) -> Result<u8> {
         jobs.map(|(probe, configured)| Job { probe, every: configured.every, burst: configured.burst }).collect();
     tracing::info!("{} probes on schedule", jobs.len());
     schedule::run(jobs, loaded.in_flight, Arc::clone(&sinks), stop).await;
-    flush(&sinks).await;
+    flush(&sinks, FLUSH_AT_STOP).await;
     Ok(0)
 }
 
@@ -144,7 +147,7 @@ async fn once(path: &Path, format: Format, only: &[String], trace: bool) -> Resu
     for title in only {
         if !loaded.probes.iter().any(|probe| probe.identity().title == *title) {
             let titles: Vec<_> = loaded.probes.iter().map(|probe| format!("`{}`", probe.identity().title)).collect();
-            anstream::eprintln!("{}: no probe is titled `{title}`; there are {}", red("error"), titles.join(", "));
+            complain(format_args!("{}: no probe is titled `{title}`; there are {}\n", red("error"), titles.join(", ")));
             return Ok(WRONG);
         }
     }
@@ -182,7 +185,7 @@ async fn once(path: &Path, format: Format, only: &[String], trace: bool) -> Resu
         let _ =
             serde_json::to_writer_pretty(&mut out, &runs).map_err(std::io::Error::from).and_then(|()| writeln!(out));
     }
-    flush(&sinks).await;
+    flush(&sinks, FLUSH_AT_END).await;
     Ok(runs.iter().map(|run| code(&run.outcome)).max().unwrap_or(0))
 }
 
@@ -190,7 +193,8 @@ async fn check(path: &Path) -> Result<u8> {
     let Some(loaded) = load(path).await? else { return Ok(WRONG) };
     let (probes, name) = (loaded.probes.len(), path.display());
     let noun = if probes == 1 { "probe" } else { "probes" };
-    anstream::println!("{}: {probes} {noun}, nothing wrong", name);
+    // Who closed the pipe looks at the exit code.
+    let _ = writeln!(std::io::stdout(), "{name}: {probes} {noun}, nothing wrong");
     Ok(0)
 }
 
@@ -214,7 +218,7 @@ async fn load(path: &Path) -> Result<Option<Loaded>> {
     let source = match Source::read(path) {
         Ok(source) => source,
         Err(error) => {
-            anstream::eprintln!("{}: {error}", red("error"));
+            complain(format_args!("{}: {error}\n", red("error")));
             return Ok(None);
         }
     };
@@ -234,12 +238,11 @@ async fn load(path: &Path) -> Result<Option<Loaded>> {
         warnings.extend(config::check_titles(config.probes.iter().zip(titles)));
     }
     for (level, found) in [(Level::Warning, &warnings), (Level::Error, &problems)] {
-        // Colour is taken out again where it does not belong.
-        anstream::eprint!("{}", config::render(&source, level, found, true));
+        complain(format_args!("{}", config::render(&source, level, found, true)));
     }
     if !problems.is_empty() {
         let noun = if problems.len() == 1 { "error" } else { "errors" };
-        anstream::eprintln!("\n{}: {} {noun}", path.display(), problems.len());
+        complain(format_args!("\n{}: {} {noun}\n", path.display(), problems.len()));
         return Ok(None);
     }
     Ok(Some(Loaded { in_flight: sandbox.in_flight(), config, probes }))
@@ -257,10 +260,15 @@ fn sinks(config: &Config, console: Option<Console>) -> Result<Arc<[Box<dyn Sink>
     Ok(sinks.into())
 }
 
-async fn flush(sinks: &[Box<dyn Sink>]) {
+async fn flush(sinks: &[Box<dyn Sink>], grace: Duration) {
     for sink in sinks {
-        sink.flush(FLUSH).await;
+        sink.flush(grace).await;
     }
+}
+
+/// Writes to standard error, in colour where that belongs. There is nobody to tell if that fails.
+fn complain(text: Arguments<'_>) {
+    let _ = anstream::stderr().write_fmt(text);
 }
 
 fn red(text: &str) -> String {

@@ -19,8 +19,9 @@ pub struct Job {
     pub burst: u32,
 }
 
-/// How long runs that have begun may go on after the stop.
-pub const GRACE: Duration = Duration::from_secs(10);
+/// How long runs that have begun may go on after the stop. With what sinks then take to flush, it is less than the
+/// ten seconds that a container is given to stop.
+pub const GRACE: Duration = Duration::from_secs(5);
 
 /// So many probes a second start at most at first: a handful starts at once, a thousand within a quarter of a minute,
 /// but none later than its own period.

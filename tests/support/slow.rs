@@ -32,14 +32,14 @@ pub fn head(connection: &TcpStream) -> Vec<String> {
     }
 }
 
-/// Waits before the answer, and between its head and its body.
+/// Waits before the answer, and before the last byte of its body.
 pub fn answer(before: Duration, between: Duration) -> u16 {
     listen(move |mut connection| {
         head(&connection);
         thread::sleep(before);
-        let _ = connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n");
+        let _ = connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\no");
         thread::sleep(between);
-        let _ = connection.write_all(b"ok");
+        let _ = connection.write_all(b"k");
     })
 }
 

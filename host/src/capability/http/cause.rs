@@ -69,7 +69,7 @@ pub fn timed_out(limit: Limit, phase: Phase, times: &Times, peer: &Peer<'_>, rec
         Phase::Tls => "in the TLS handshake".to_owned(),
         Phase::Send => "sending the request".to_owned(),
         Phase::Wait => "waiting for the answer".to_owned(),
-        Phase::Receive => format!("receiving the answer, {received} bytes so far"),
+        Phase::Receive => format!("receiving the answer, {} so far", bytes(received)),
     };
     Error::Timeout(match limit {
         Limit::Timeout(time) => format!("timed out after {}, {doing}", seconds(time)),
@@ -222,6 +222,11 @@ fn span(from: UnixTime, to: UnixTime) -> String {
         _ => (seconds / 86_400, "day"),
     };
     format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+}
+
+/// `1 byte`, `2 bytes`.
+pub fn bytes(count: u64) -> String {
+    format!("{count} byte{}", if count == 1 { "" } else { "s" })
 }
 
 fn seconds(duration: Duration) -> String {

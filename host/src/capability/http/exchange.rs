@@ -285,7 +285,7 @@ impl Hop {
             Phase::Tls => format!("TLS {}handshake", times.tls_version.map(|it| format!("{it} ")).unwrap_or_default()),
             Phase::Send => "Send the request".to_owned(),
             Phase::Wait => "Wait for the answer".to_owned(),
-            Phase::Receive => format!("Receive {} bytes", self.received),
+            Phase::Receive => format!("Receive {}", cause::bytes(self.received)),
         }
     }
 
