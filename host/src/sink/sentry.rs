@@ -54,7 +54,10 @@ impl Sink for Sentry {
     async fn flush(&self, grace: Duration) {
         let Counts { sent, overflowed, refused, left } = self.delivery.flush(grace).await;
         if overflowed + refused > 0 || left > 0 {
-            tracing::warn!(sent, overflowed, refused, left, "not everything has reached Sentry");
+            tracing::warn!(
+                "not everything has reached Sentry: {sent} envelopes did, {left} could not be sent in time, \
+                 {refused} were refused, {overflowed} found no room"
+            );
         }
     }
 }
