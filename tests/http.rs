@@ -266,6 +266,26 @@ fn redirects() {
 }
 
 #[test]
+fn redirects_keep_the_body_or_become_a_get() {
+    let (requests, port) = echo();
+    let code = |code: u16| format!("location = /{code} {{ return {code} http://127.0.0.1:{port}/; }}");
+    let (_nginx, from) = Nginx::plain("methods", &[301, 302, 303, 307, 308].map(code).join(" "));
+    for code in [301, 302, 303, 307, 308] {
+        passed(&probe(&format!("url: http://127.0.0.1:{from}/{code}\nbody: {{a: 1}}\nexpected: 200")));
+    }
+    passed(&probe(&format!("url: http://127.0.0.1:{from}/303\nmethod: HEAD")));
+    let requests = requests.lock().unwrap();
+    let kept = |request: &Vec<String>| {
+        let head = request.join("\n").to_lowercase();
+        (head.split(' ').next().unwrap_or_default().to_owned(), head.contains("content-length: 7"))
+    };
+    let kept: Vec<_> = requests.iter().map(kept).collect();
+    let (got, posted) = (("get".to_owned(), false), ("post".to_owned(), true));
+    assert_eq!(kept[..5], [got.clone(), got.clone(), got, posted.clone(), posted]);
+    assert_eq!(kept[5].0, "head");
+}
+
+#[test]
 fn what_is_meant_for_one_host_stays_there() {
     let (requests, other) = echo();
     let locations = format!(

@@ -242,3 +242,70 @@ pub fn days_left(not_after: i64, now: SystemTime) -> i64 {
     let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     (not_after - i64::try_from(now).unwrap_or(i64::MAX)).div_euclid(86_400)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> UnixTime {
+        UnixTime::since_unix_epoch(Duration::from_secs(seconds))
+    }
+
+    #[track_caller]
+    fn check(error: &CertificateError, expected: &str) {
+        let peer = Peer { host: "shop.example", port: 443 };
+        assert_eq!(certificate_error(error, &Times::default(), &peer), expected);
+    }
+
+    #[test]
+    fn certificates_in_words() {
+        let expired =
+            |ago: u64| CertificateError::ExpiredContext { time: at(1_000_000), not_after: at(1_000_000 - ago) };
+        check(&expired(3 * 86_400 + 7), "certificate expired 3 days ago");
+        check(&expired(86_400), "certificate expired 1 day ago");
+        check(&expired(7200), "certificate expired 2 hours ago");
+        check(&expired(1), "certificate expired 1 second ago");
+        let early = CertificateError::NotValidYetContext { time: at(0), not_before: at(600) };
+        check(&early, "certificate becomes valid only in 10 minutes");
+        let named = |presented: &[&str]| CertificateError::NotValidForNameContext {
+            expected: "shop.example".try_into().expect("a name"),
+            presented: presented.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        check(
+            &named(&["DnsName(\"a.example\")", "IpAddress(127.0.0.1)"]),
+            "certificate is not for `shop.example`, but for `a.example`, `127.0.0.1`",
+        );
+        check(&named(&[]), "certificate is not for `shop.example`: it names no host at all");
+        check(&CertificateError::UnknownIssuer, "certificate is issued by nobody who is trusted");
+    }
+
+    #[test]
+    fn addresses_that_were_tried() {
+        let tried = |host, addresses: &[&str]| {
+            let addresses = addresses.iter().map(|address| address.parse().expect("an address")).collect();
+            Peer { host, port: 80 }.addresses(&Times { addresses, ..Times::default() })
+        };
+        assert_eq!(tried("h", &["192.0.2.1", "2001:db8::1"]), "192.0.2.1:80 and [2001:db8::1]:80");
+        assert_eq!(
+            tried("h", &["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4", "192.0.2.5"]),
+            "192.0.2.1:80, 192.0.2.2:80, 192.0.2.3:80 and 2 more"
+        );
+        assert_eq!(tried("[::1]", &[]), "[::1]:80");
+        assert_eq!(tried("h", &[]), "h:80");
+    }
+
+    #[test]
+    fn days_are_whole() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(100 * 86_400);
+        assert_eq!(days_left(101 * 86_400 + 1, now), 1);
+        assert_eq!(days_left(100 * 86_400, now), 0);
+        assert_eq!(days_left(100 * 86_400 - 1, now), -1);
+    }
+
+    #[test]
+    fn times_as_they_are_given() {
+        assert_eq!(seconds(Duration::from_millis(250)), "250 ms");
+        assert_eq!(seconds(Duration::from_secs(2)), "2 s");
+        assert_eq!(seconds(Duration::from_millis(2500)), "2.50 s");
+    }
+}
