@@ -32,15 +32,12 @@ pub struct Sandbox {
     engine: Engine,
     threads: Arc<Threads>,
     linker: Linker<Context>,
-    loaded: HashMap<Module, Result<Loaded, LoadError>>,
+    /// Compiled, linked, and having said who they are.
+    loaded: HashMap<Module, Result<ProbePre<Context>, LoadError>>,
     http: Arc<http::Stack>,
     origin: Arc<Origin>,
     in_flight: usize,
 }
-
-/// A component that is compiled and linked, and has said who it is.
-#[derive(Clone)]
-struct Loaded(ProbePre<Context>);
 
 /// What is wrong with a probe.
 #[derive(Debug)]
@@ -112,7 +109,7 @@ impl Sandbox {
             }
         };
         let component = match loaded {
-            Ok(Loaded(component)) => component,
+            Ok(component) => component,
             Err(error) => {
                 return Err(vec![Problem { pointer: "/probe".to_owned(), message: error.to_string() }]);
             }
@@ -148,7 +145,7 @@ impl Sandbox {
         Ok(Probe::new(Arc::clone(&self.threads), Ready { engine, component, scope, settings, limits: probe.limits }))
     }
 
-    async fn compile(&self, module: &Module, scope: &Arc<Scope>) -> Result<Loaded, LoadError> {
+    async fn compile(&self, module: &Module, scope: &Arc<Scope>) -> Result<ProbePre<Context>, LoadError> {
         let component = self.load_patiently(module).await?;
         let component = component::link(&self.linker, &component)?;
         // A component that cannot even say who it is would fail each run.
@@ -157,7 +154,7 @@ impl Sandbox {
         });
         let description = description.await.map_err(|fault| LoadError::Describe(fault.message))?;
         tracing::debug!(name = description.name, version = description.version, "component loaded");
-        Ok(Loaded(component))
+        Ok(component)
     }
 
     /// Loads a component; where that takes long, says why.
