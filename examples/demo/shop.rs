@@ -48,6 +48,8 @@ async fn listen(authority: &Authority, until: i32) -> Result<u16, Box<dyn Error>
     tokio::spawn(async move {
         while let Ok((connection, _)) = listener.accept().await {
             let acceptor = acceptor.clone();
+            // Else what is written waits until what went before is acknowledged, which can take 40 ms.
+            let _ = connection.set_nodelay(true);
             tokio::spawn(async move {
                 // A client that does not like the certificate goes away.
                 let Ok(connection) = acceptor.accept(connection).await else { return };
