@@ -266,6 +266,21 @@ fn redirects() {
 }
 
 #[test]
+fn a_kept_connection_that_closes_is_no_failure() {
+    let port = slow::listen(|mut connection| {
+        let head = slow::head(&connection);
+        let location = if head[0].contains(" /a ") { "location: /b\r\n" } else { "" };
+        let status = if location.is_empty() { "200 OK" } else { "302 Found" };
+        // It says nothing of closing, and closes.
+        let _ = connection.write_all(format!("HTTP/1.1 {status}\r\n{location}content-length: 0\r\n\r\n").as_bytes());
+        std::thread::sleep(Duration::from_millis(1));
+    });
+    for _ in 0..20 {
+        passed(&probe(&format!("url: http://127.0.0.1:{port}/a")));
+    }
+}
+
+#[test]
 fn redirects_keep_the_body_or_become_a_get() {
     let (requests, port) = echo();
     let code = |code: u16| format!("location = /{code} {{ return {code} http://127.0.0.1:{port}/; }}");

@@ -108,6 +108,35 @@ fn a_slow_handshake_shows_in_the_handshake() {
 }
 
 #[test]
+fn a_certificate_may_be_its_own_authority() {
+    let certificates = Certificates::new(&folder("tls-self-signed"));
+    certificates.self_sign("own", &["localhost"], 2100);
+    certificates.self_sign("stale", &["localhost"], 2022);
+    certificates.self_sign("astray", &["example.org"], 2100);
+    let home = certificates.folder.display().to_string();
+    let ports = [free_port(), free_port(), free_port()];
+    let server = |port: u16, name: &str| {
+        format!(
+            "server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {home}/{name}.pem;
+               ssl_certificate_key {home}/{name}.key; location / {{ return 200; }} }}"
+        )
+    };
+    let servers = [server(ports[0], "own"), server(ports[1], "stale"), server(ports[2], "astray")];
+    let _nginx = Nginx::start("self-signed", &ports, &servers.concat());
+    let [own, stale, astray] = ports;
+    let probe = |port: u16, keys: &str| probe(&format!("url: https://localhost:{port}/\n{keys}"));
+    assert_eq!(probe(own, &format!("ca: {home}/own.pem"))["outcome"], "passed");
+    let message = tls_failure(&probe(own, ""));
+    assert_eq!(message, "certificate is self-signed (CN=own) and not itself trusted");
+    let message = tls_failure(&probe(own, &format!("ca: {home}/astray.pem")));
+    assert_eq!(message, "certificate is self-signed (CN=own) and not itself trusted");
+    let message = tls_failure(&probe(stale, &format!("ca: {home}/stale.pem")));
+    assert!(message.starts_with("certificate expired "), "{message}");
+    let message = tls_failure(&probe(astray, &format!("ca: {home}/astray.pem")));
+    assert_eq!(message, "certificate is not for `localhost`, but for `example.org`");
+}
+
+#[test]
 fn a_delay_shows_in_its_phase_over_http_2_too() {
     let certificates = Certificates::new(&folder("tls-http2"));
     certificates.certify("good", &["localhost"], 2100);

@@ -28,16 +28,33 @@ impl Certificates {
         self.folder.join("ca.pem").display().to_string()
     }
 
+    /// A certificate that is its own authority, as one made in haste is.
+    pub fn self_sign(&self, name: &str, hosts: &[&str], until: i32) {
+        let key = KeyPair::generate().expect("ring makes keys");
+        let mut params = Self::params(name, hosts, until);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key).expect("a certificate signs itself");
+        self.write(name, &certificate.pem(), &key);
+    }
+
     /// Certifies hosts from the start of 2020 until the start of a year.
     pub fn certify(&self, name: &str, hosts: &[&str], until: i32) {
+        let params = Self::params(name, hosts, until);
+        let key = KeyPair::generate().expect("ring makes keys");
+        let certificate = params.signed_by(&key, &self.authority).expect("the authority signs");
+        self.write(name, &(certificate.pem() + &self.authority.pem()), &key);
+    }
+
+    fn params(name: &str, hosts: &[&str], until: i32) -> CertificateParams {
         let hosts: Vec<_> = hosts.iter().map(|host| (*host).to_owned()).collect();
         let mut params = CertificateParams::new(hosts).expect("hosts are valid names");
         params.distinguished_name.push(DnType::CommonName, name);
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(until, 1, 1);
-        let key = KeyPair::generate().expect("ring makes keys");
-        let certificate = params.signed_by(&key, &self.authority).expect("the authority signs");
-        let chain = certificate.pem() + &self.authority.pem();
+        params
+    }
+
+    fn write(&self, name: &str, chain: &str, key: &KeyPair) {
         std::fs::write(self.folder.join(format!("{name}.pem")), chain).expect("the folder is writable");
         std::fs::write(self.folder.join(format!("{name}.key")), key.serialize_pem()).expect("the folder is writable");
     }

@@ -23,6 +23,7 @@ mod exchange;
 mod phase;
 mod tls;
 mod wire;
+mod witness;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const REDIRECTS: u32 = 10;

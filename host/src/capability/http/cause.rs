@@ -187,9 +187,7 @@ fn certificate_error(error: &CertificateError, times: &Times, peer: &Peer<'_>) -
             "certificate is not one for servers (extended key usage)".to_owned()
         }
         C::BadEncoding => "certificate cannot be read".to_owned(),
-        C::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
-            "certificate is that of an authority, used as a server's (self-signed)".to_owned()
-        }
+        C::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => unknown_issuer(times),
         other => format!("certificate does not hold: {other}"),
     }
 }
@@ -199,7 +197,7 @@ fn unknown_issuer(times: &Times) -> String {
     let last = times.chain.last().and_then(certificate::read);
     match (leaf, last) {
         (Some(leaf), _) if leaf.subject == leaf.issuer => {
-            format!("certificate is self-signed ({}) and not among the trusted ones", leaf.subject)
+            format!("certificate is self-signed ({}) and not itself trusted", leaf.subject)
         }
         (_, Some(last)) => format!("certificate is issued by `{}`, which is not trusted", last.issuer),
         _ => "certificate is issued by nobody who is trusted".to_owned(),

@@ -161,12 +161,13 @@ impl Hop {
     }
 
     async fn exchange(&mut self, exchange: &Exchange) -> Result<Response, Error> {
-        let body = Body::wrap(TimedBody::new(exchange.body.clone(), self.marks.clone()));
-        let headers = self.headers(exchange);
-        // `request` takes credentials out of the URL, into a header; one that was given goes before them.
-        let request =
-            exchange.client.request(exchange.method.clone(), exchange.url.clone()).headers(headers).body(body);
-        let answer = self.marks.around(request.send()).await;
+        let mut answer = self.send(exchange).await;
+        // A server may close a kept connection just as it is used again, which says nothing of its health.
+        let kept = self.marks.read().started.is_none();
+        if kept && exchange.method.is_idempotent() && answer.as_ref().is_err_and(|error| !error.is_timeout()) {
+            self.marks = Marks::default();
+            answer = self.send(exchange).await;
+        }
         let head = Instant::now();
         self.head = Some(head);
         let times = self.marks.read();
@@ -210,6 +211,15 @@ impl Hop {
             },
             held: 0,
         })
+    }
+
+    async fn send(&self, exchange: &Exchange) -> reqwest::Result<reqwest::Response> {
+        let body = Body::wrap(TimedBody::new(exchange.body.clone(), self.marks.clone()));
+        let headers = self.headers(exchange);
+        // `request` takes credentials out of the URL, into a header; one that was given goes before them.
+        let request =
+            exchange.client.request(exchange.method.clone(), exchange.url.clone()).headers(headers).body(body);
+        self.marks.around(request.send()).await
     }
 
     /// The guest's headers and, unless it brings its own, those that tell the target of the trace.

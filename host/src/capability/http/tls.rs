@@ -1,21 +1,20 @@
-//! Whom a probe trusts, and what the server showed: rustls configurations, made once for each kind of trust.
+//! Whom a probe trusts: rustls configurations, made once for each kind of trust.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{
     ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls12Resumption, Tls13ClientSessionValue,
-    WebPkiServerVerifier,
 };
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, NamedGroup, RootCertStore, SignatureScheme};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, NamedGroup, RootCertStore};
 
 use crate::capability::http::wire::Marks;
+use crate::capability::http::witness::{Verdict, Witness};
 
 /// Whom a request trusts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -42,15 +41,13 @@ impl Configurations {
     pub fn new() -> Self {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let found = rustls_native_certs::load_native_certs();
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(found.certs);
-        if roots.is_empty() {
+        if found.certs.is_empty() {
             let why = found.errors.first().map_or_else(String::new, |error| format!(" ({error})"));
             tracing::warn!(
                 "no trusted certificate authorities found{why}: https will fail; install ca-certificates, or set SSL_CERT_FILE"
             );
         }
-        let system = configuration(&provider, Verdict::by(roots, &provider));
+        let system = configuration(&provider, Verdict::by(found.certs, &provider));
         let anyone = configuration(&provider, Verdict::AlwaysGood);
         Self { provider, system, anyone, files: Mutex::default() }
     }
@@ -73,20 +70,24 @@ impl Configurations {
     }
 }
 
-fn authorities(path: &Path) -> Result<RootCertStore, String> {
+fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let shown = path.display();
     let cannot = |error: rustls::pki_types::pem::Error| match error {
         rustls::pki_types::pem::Error::Io(error) => format!("cannot read {shown}: {error}"),
         _ => format!("{shown} is not a PEM file of certificates"),
     };
-    let mut roots = RootCertStore::empty();
+    let mut authorities = Vec::new();
     for certificate in CertificateDer::pem_file_iter(path).map_err(cannot)? {
-        roots.add(certificate.map_err(cannot)?).map_err(|_| format!("{shown} holds a certificate that is none"))?;
+        let certificate = certificate.map_err(cannot)?;
+        if RootCertStore::empty().add(certificate.clone()).is_err() {
+            return Err(format!("{shown} holds a certificate that is none"));
+        }
+        authorities.push(certificate);
     }
-    if roots.is_empty() {
+    if authorities.is_empty() {
         return Err(format!("{shown} holds no certificate: expected PEM, `-----BEGIN CERTIFICATE-----`"));
     }
-    Ok(roots)
+    Ok(authorities)
 }
 
 fn configuration(provider: &Arc<CryptoProvider>, verdict: Verdict) -> Arc<ClientConfig> {
@@ -97,75 +98,6 @@ fn configuration(provider: &Arc<CryptoProvider>, verdict: Verdict) -> Arc<Client
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.resumption = Resumption::store(Arc::new(NoResumption)).tls12_resumption(Tls12Resumption::Disabled);
     Arc::new(config)
-}
-
-/// Has certificates judged, and notes what the server showed, so that a failed handshake can be explained.
-#[derive(Debug)]
-struct Witness {
-    provider: Arc<CryptoProvider>,
-    verdict: Verdict,
-}
-
-#[derive(Debug)]
-enum Verdict {
-    Of(Arc<WebPkiServerVerifier>),
-    AlwaysGood,
-    /// There are no authorities.
-    AlwaysBad,
-}
-
-impl Verdict {
-    fn by(roots: RootCertStore, provider: &Arc<CryptoProvider>) -> Self {
-        // The builder refuses an empty store.
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build();
-        verifier.map_or(Self::AlwaysBad, Self::Of)
-    }
-}
-
-impl ServerCertVerifier for Witness {
-    fn verify_server_cert(
-        &self,
-        leaf: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Marks::note(|times| {
-            times.chain = std::iter::once(leaf).chain(intermediates).map(|each| each.clone().into_owned()).collect();
-        });
-        match &self.verdict {
-            Verdict::Of(verifier) => verifier.verify_server_cert(leaf, intermediates, name, ocsp, now),
-            Verdict::AlwaysGood => Ok(ServerCertVerified::assertion()),
-            Verdict::AlwaysBad => Err(CertificateError::UnknownIssuer.into()),
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Marks::note(|times| times.tls_version = Some("1.2"));
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Marks::note(|times| times.tls_version = Some("1.3"));
-        let algorithms = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
 }
 
 /// Remembers no session: every connection of a probe shows a full handshake. It is asked just before the handshake
