@@ -74,7 +74,9 @@ fn the_json_has_its_shape() {
     let (code, runs) = once(&keys);
     assert_eq!(code, 1);
     let run = runs[0].as_object().expect("a run is a map");
-    for key in ["probe", "title", "tags", "started", "duration_ms", "outcome", "failure", "trace_id", "spans"] {
+    let keys =
+        ["probe", "title", "tags", "started", "duration_ms", "outcome", "failure", "lateness_ms", "trace_id", "spans"];
+    for key in keys {
         assert!(run.contains_key(key), "{key}");
     }
     assert_eq!(
@@ -110,6 +112,38 @@ fn the_waterfall_is_shown_for_what_fails() {
         assert!(failed.contains(part), "{part} in {failed}");
     }
     assert!(!failed.contains('\u{1b}'), "no colour where there is no terminal");
+}
+
+#[test]
+fn a_log_filter_that_is_none_is_refused() {
+    let ended = finish(sentrynet().env("SENTRYNET_LOG", "sentrynet=loud").args(["check", "-"]), "");
+    assert_eq!(ended.code, 2);
+    assert!(ended.stderr.contains("SENTRYNET_LOG is no filter"), "{}", ended.stderr);
+}
+
+#[test]
+fn compiled_probes_are_kept_on_disk() {
+    let cache = crate::support::folder("cache-of-its-own");
+    let check =
+        || finish(sentrynet().env("XDG_CACHE_HOME", &cache).args(["check", "-"]), &http("url: http://127.0.0.1/"));
+    let kept = || files(&cache).into_iter().filter(|(_, size)| *size > 100_000).collect::<Vec<_>>();
+    assert_eq!(check().code, 0);
+    let first = kept();
+    assert_eq!(first.len(), 1, "{:?}", files(&cache));
+    assert_eq!(check().code, 0);
+    assert_eq!(kept(), first, "the second start takes what the first has left");
+}
+
+/// Every file below a folder, with its size.
+fn files(folder: &std::path::Path) -> Vec<(std::path::PathBuf, u64)> {
+    let entries = std::fs::read_dir(folder).expect("the folder can be read").flatten();
+    entries
+        .flat_map(|entry| match entry.metadata() {
+            Ok(found) if found.is_dir() => files(&entry.path()),
+            Ok(found) => vec![(entry.path(), found.len())],
+            Err(_) => Vec::new(),
+        })
+        .collect()
 }
 
 #[test]

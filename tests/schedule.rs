@@ -95,6 +95,19 @@ fn runs_in_flight_are_bounded() {
 }
 
 #[test]
+fn what_waits_for_its_place_is_late_and_says_so() {
+    let (count, _, port) = counting(Duration::from_millis(300));
+    let probe = |title| format!("      - {{probe: http, title: {title}, url: 'http://127.0.0.1:{port}/'}}\n");
+    let probes = [probe("first"), probe("second")].concat();
+    let running = Running::start("late", &format!("limits: {{in_flight: 1}}\ngroups:\n  - probes:\n{probes}"));
+    eventually("two runs", || (count.load(Ordering::SeqCst) >= 2).then_some(()));
+    running.signal("TERM");
+    let (_, stdout) = running.end();
+    let late: Vec<_> = stdout.lines().map(|line| line.contains(" late)")).collect();
+    assert_eq!(late, [false, true], "{stdout}");
+}
+
+#[test]
 fn what_has_begun_may_end_and_is_reported() {
     let receiver = Receiver::start();
     let (count, _, port) = counting(Duration::from_millis(700));

@@ -82,7 +82,18 @@ const FLUSH_AT_END: Duration = Duration::from_secs(15);
 
 fn main() -> ExitCode {
     let arguments = CommandLine::parse();
-    let filter = EnvFilter::try_from_env("SENTRYNET_LOG").unwrap_or_else(|_| EnvFilter::new("sentrynet=info"));
+    let filter = match std::env::var("SENTRYNET_LOG").unwrap_or_default().as_str() {
+        "" => Ok(EnvFilter::new("sentrynet=info")),
+        given => EnvFilter::try_new(given),
+    };
+    let filter = match filter {
+        Ok(filter) => filter,
+        Err(error) => {
+            let advice = "give it a level such as `debug`";
+            complain(format_args!("{}: SENTRYNET_LOG is no filter ({error}): {advice}\n", red("error")));
+            return ExitCode::from(WRONG);
+        }
+    };
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -194,7 +205,7 @@ async fn check(path: &Path) -> Result<u8> {
     let (probes, name) = (loaded.probes.len(), path.display());
     let noun = if probes == 1 { "probe" } else { "probes" };
     // Who closed the pipe looks at the exit code.
-    let _ = writeln!(std::io::stdout(), "{name}: {probes} {noun}, nothing wrong");
+    let _ = writeln!(std::io::stdout(), "{name}: {probes} {noun}, no errors");
     Ok(0)
 }
 

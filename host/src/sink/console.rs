@@ -134,6 +134,17 @@ mod tests {
         }
     }
 
+    #[test]
+    fn colour_goes_where_it_belongs() {
+        for (color, expected) in [(ColorChoice::AlwaysAnsi, true), (ColorChoice::Never, false)] {
+            let out = Shared::default();
+            let text = lines::render(&sample::failed(), &LOOK);
+            AutoStream::new(Box::new(out.clone()) as Box<dyn Write>, color).write_all(text.as_bytes()).unwrap();
+            let shown = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
+            assert_eq!(shown.contains('\u{1b}'), expected, "{shown}");
+        }
+    }
+
     #[tokio::test]
     async fn flush_waits_for_what_was_reported() {
         let out = Shared::default();
