@@ -3,6 +3,8 @@
 
 use std::fmt::Write;
 
+use anstyle::{AnsiColor, Style};
+
 use super::document::{Document, Kind, Node};
 use super::keys;
 use super::locate::{Found, Locator};
@@ -252,26 +254,27 @@ struct Paint {
 impl Paint {
     fn level(&self) -> String {
         match self.level {
-            Level::Error => self.paint("1;31", "error"),
-            Level::Warning => self.paint("1;33", "warning"),
+            Level::Error => self.paint(AnsiColor::Red.on_default().bold(), "error"),
+            Level::Warning => self.paint(AnsiColor::Yellow.on_default().bold(), "warning"),
         }
     }
 
     fn caret(&self, text: &str) -> String {
-        self.paint(if self.level == Level::Error { "1;31" } else { "1;33" }, text)
+        let color = if self.level == Level::Error { AnsiColor::Red } else { AnsiColor::Yellow };
+        self.paint(color.on_default().bold(), text)
     }
 
     fn bold(&self, text: &str) -> String {
-        self.paint("1", text)
+        self.paint(Style::new().bold(), text)
     }
 
     fn frame(&self, text: &str) -> String {
-        self.paint("1;34", text)
+        self.paint(AnsiColor::Blue.on_default().bold(), text)
     }
 
-    fn paint(&self, style: &str, text: &str) -> String {
+    fn paint(&self, style: Style, text: &str) -> String {
         match self.color {
-            true => format!("\x1b[{style}m{text}\x1b[0m"),
+            true => format!("{style}{text}{style:#}"),
             false => text.to_string(),
         }
     }
