@@ -3,6 +3,7 @@
 mod command_line;
 mod guests;
 mod http;
+mod readme;
 mod sandbox;
 mod schedule;
 mod sentry;

@@ -10,6 +10,8 @@ const WALLS: &[(&str, &[&str])] = &[
     ("wasmtime", &["sandbox", "capability"]),
     ("wasmtime_wasi", &["capability"]),
     ("reqwest", &["capability/http", "sink/sentry"]),
+    ("russh", &["capability/ssh"]),
+    ("ring", &["capability/ssh"]),
     // The DSN is parsed once, with the rest of the configuration.
     ("sentry", &["sink/sentry", "config", "propagation"]),
     ("crate::schedule", &[]),
@@ -18,9 +20,10 @@ const WALLS: &[(&str, &[&str])] = &[
     ("crate::capability", &["sandbox", "capability"]),
     ("crate::config", &["sandbox", "capability", "sink/sentry", "propagation", "config"]),
     ("crate::propagation", &["sandbox", "capability", "sink/sentry"]),
-    ("crate::run", &["schedule", "sandbox", "capability", "sink"]),
+    ("crate::secret", &["sandbox", "config", "secret"]),
+    ("crate::run", &["schedule", "sandbox", "capability", "sink", "secret"]),
     ("crate::date", &["capability", "sink"]),
-    ("crate::trace", &["sandbox", "capability", "sink", "propagation", "run"]),
+    ("crate::trace", &["sandbox", "capability", "sink", "propagation", "secret", "run"]),
 ];
 
 #[test]

@@ -32,14 +32,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 async fn look_after(text: String, folder: &Path) -> Result<(), Box<dyn Error>> {
-    let source = Source { name: "probes.yaml".to_owned(), text, directory: folder.to_owned() };
+    let source = Source { name: "probes.yaml".to_owned(), text, path: None, directory: folder.to_owned() };
     let draft = config::parse(&source, &|_| None);
     let mut problems = draft.problems;
-    let mut sandbox = Sandbox::new(draft.config.probes.len(), Origin::new(&draft.config.sentry))?;
+    let mut sandbox =
+        Sandbox::new(draft.config.probes.len(), Origin::new(&draft.config.sentry), draft.config.secrets.clone())?;
     let mut probes = Vec::new();
     for probe in &draft.config.probes {
         match sandbox.load(probe, folder).await {
-            Ok(loaded) => probes.push(loaded),
+            Ok((loaded, _)) => probes.push(loaded),
             Err(wrong) => problems.extend(wrong.iter().map(|wrong| probe.problem(&wrong.pointer, &wrong.message))),
         }
     }

@@ -2,21 +2,23 @@
 //! Knows nothing of schedules, of sinks, or of where a component came from.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use wasmtime::component::{HasSelf, Linker, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
-use crate::config::{Limits, TraceHeaders};
+use crate::config::{Limits, TraceHeaders, exposed};
 use crate::propagation::Origin;
 use crate::run::{Identity, Level};
 use crate::trace::Recorder;
 
 mod grant;
 pub mod http;
-mod log;
+pub mod log;
 mod span;
+pub mod ssh;
 
 /// The contract's types, generated from `wit/`.
 pub mod bindings {
@@ -26,12 +28,17 @@ pub mod bindings {
         imports: {
             default: trappable,
             "sentrynet:probe/http.[method]request.send": async | trappable,
+            "sentrynet:probe/ssh.[method]client.connect": async | trappable,
+            "sentrynet:probe/ssh.[method]session.authenticate": async | trappable,
+            "sentrynet:probe/ssh.[method]session.exec": async | trappable,
         },
         exports: { default: async },
         with: {
             "sentrynet:probe/http.request": crate::capability::http::Request,
             "sentrynet:probe/http.response": crate::capability::http::Response,
             "sentrynet:probe/span.span": crate::capability::span::Span,
+            "sentrynet:probe/ssh.client": crate::capability::ssh::Client,
+            "sentrynet:probe/ssh.session": crate::capability::ssh::Session,
         },
     });
 }
@@ -53,6 +60,8 @@ pub struct Context {
     pub tags: BTreeMap<String, String>,
     pub log: log::Journal,
     pub limits: Limits,
+    /// What to tell the operator of the settings, each with a JSON pointer into them.
+    pub warnings: Vec<(String, String)>,
     deadline: Instant,
     probe: Arc<Scope>,
     http: http::Session,
@@ -73,9 +82,15 @@ pub struct Scope {
     pub trace_headers: TraceHeaders,
     pub origin: Arc<Origin>,
     pub http: Arc<http::Stack>,
+    pub ssh: Arc<ssh::Stack>,
+    /// Where exchanges go on.
+    pub threads: tokio::runtime::Handle,
     /// False while settings are checked, when nothing may be sent.
     pub may_send: bool,
 }
+
+/// Of the run's time, what stays with the guest to say why an exchange timed out.
+const LAST_WORDS: Duration = Duration::from_millis(20);
 
 /// A guest held more than it may, on our side of the wall.
 #[derive(Debug, thiserror::Error)]
@@ -83,16 +98,17 @@ pub struct Scope {
 pub struct TooMuchHeld(pub usize);
 
 impl Context {
-    pub fn new(probe: Arc<Scope>, recorder: Recorder, limits: Limits, deadline: Instant) -> Self {
+    pub fn new(probe: Arc<Scope>, recorder: Recorder, log: log::Journal, limits: Limits, deadline: Instant) -> Self {
         /// More handles than any honest probe has open at once.
         const MOST_HANDLES: usize = 2000;
         let mut table = ResourceTable::new();
         table.set_max_capacity(MOST_HANDLES);
         Self {
             tags: BTreeMap::new(),
-            log: log::Journal::new(recorder.epoch()),
+            log,
             recorder,
             limits,
+            warnings: Vec::new(),
             deadline,
             http: http::Session::new(Arc::clone(&probe.http)),
             probe,
@@ -101,6 +117,34 @@ impl Context {
             span_text: span::MOST_TEXT,
             wasi: None,
         }
+    }
+
+    /// A file that the probe's own settings name, as seen from the configuration's folder.
+    fn file(&self, path: &str) -> Result<PathBuf, String> {
+        match grant::named_at(&self.probe.settings, path) {
+            Some(_) => Ok(self.probe.directory.join(path)),
+            None => Err("the probe's configuration names no such file".to_owned()),
+        }
+    }
+
+    /// Such a file that holds a private key: while settings are checked, it is seen who else can read it.
+    fn key_file(&mut self, path: &str) -> Result<PathBuf, String> {
+        let file = self.file(path)?;
+        if let (false, Some(pointer)) = (self.probe.may_send, grant::named_at(&self.probe.settings, path)) {
+            self.warnings.extend(exposed(&file).map(|warning| (pointer, warning)));
+        }
+        Ok(file)
+    }
+
+    /// A setting that the host keeps.
+    fn setting(&self, pointer: &str) -> Result<&serde_json::Value, String> {
+        let mut segments = pointer.split('/').skip(1).map(|segment| segment.replace("~1", "/").replace("~0", "~"));
+        let first = segments.next().and_then(|key| self.probe.settings.get(&key));
+        let found = first.and_then(|value| match pointer.match_indices('/').nth(1) {
+            Some((at, _)) => value.pointer(&pointer[at..]),
+            None => Some(value),
+        });
+        found.ok_or_else(|| format!("there is no setting at `{}`", pointer.escape_debug()))
     }
 
     /// Counts bytes that the host is about to hold for the guest: as many as it may have itself.

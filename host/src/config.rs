@@ -8,6 +8,7 @@ mod field;
 mod keys;
 mod locate;
 mod problem;
+mod reference;
 mod render;
 mod source;
 mod syntax;
@@ -15,16 +16,21 @@ mod tags;
 mod title;
 mod value;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use field::Report;
 use problem::Problems;
+use reference::Surroundings;
 use serde_json::{Map, Value};
+
+use crate::secret::Secrets;
 
 pub use decode::MOST_MEMORY;
 pub use problem::{Place, Problem, Spot};
+pub use reference::exposed;
 pub use render::{Level, render};
 pub use source::{Source, Unreadable};
 pub use title::check_titles;
@@ -39,6 +45,8 @@ pub struct Config {
     pub probes: Vec<Probe>,
     /// Where relative paths in the file start from.
     pub directory: PathBuf,
+    /// What is to be struck out of all that leaves.
+    pub secrets: Secrets,
 }
 
 /// Where runs are sent, and what is said about ourselves.
@@ -63,12 +71,25 @@ pub struct Probe {
     pub every: Duration,
     /// Runs in a row, each time.
     pub burst: u32,
+    pub retries: Retries,
+    /// So many runs in a row must fail before an error is sent.
+    pub failures_before_error: u32,
     pub limits: Limits,
     pub trace_headers: TraceHeaders,
     /// What is left for the component: every key that is not the host's.
     pub settings: Map<String, Value>,
+    pub referred: Referred,
     /// JSON pointer to it in the file (`/groups/0/probes/1`), to say where a problem is.
     pub pointer: String,
+}
+
+/// What references among a probe's settings came to, by JSON pointers into them.
+#[derive(Debug, Clone, Default)]
+pub struct Referred {
+    /// Settings that were one reference and nothing else: text that may stand for a number.
+    pub whole: HashSet<String>,
+    /// Settings with braces in what was put in, and how they are where they are templates: with these doubled.
+    pub braced: BTreeMap<String, String>,
 }
 
 /// Where a probe's component comes from.
@@ -87,10 +108,19 @@ impl fmt::Display for Module {
     }
 }
 
+/// What happens before a run counts as failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retries {
+    /// How often it is tried again.
+    pub times: u32,
+    /// From one attempt's end to the next one's start.
+    pub delay: Duration,
+}
+
 /// What one run may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Wall-clock time.
+    /// Wall-clock time, of each attempt.
     pub deadline: Duration,
     /// Bytes of linear memory.
     pub memory: usize,
@@ -114,14 +144,30 @@ pub struct Draft {
     pub config: Config,
     pub problems: Vec<Problem>,
     pub warnings: Vec<Problem>,
+    /// Pointers of values that refer to what is not there, which is among the problems already.
+    unresolved: HashSet<String>,
 }
 
-/// Reads a configuration. `environment` looks up `SENTRY_DSN` and `SENTRY_ENVIRONMENT`, for what the file leaves out.
+impl Draft {
+    /// Adds a problem, unless it is one with what is not there.
+    pub fn add(&mut self, problem: Problem) {
+        if !problem.pointer().is_some_and(|pointer| self.unresolved.contains(pointer)) {
+            self.problems.push(problem);
+        }
+    }
+}
+
+/// Reads a configuration. `environment` looks up what `${env:NAME}` stands for, and `SENTRY_DSN` and
+/// `SENTRY_ENVIRONMENT` for what the file leaves out.
 pub fn parse(source: &Source, environment: &dyn Fn(&str) -> Option<String>) -> Draft {
-    let mut problems = Problems::default();
+    let (mut problems, mut warnings) = (Problems::default(), Problems::default());
     let document = document::Document::read(&source.text).map_err(|problem| problems.push(problem)).ok();
-    let value = document.as_ref().map(|document| value::value(document, &mut problems));
-    decode::decode(value, document.as_ref(), problems, &source.directory, environment)
+    let mut value = document.as_ref().map(|document| value::value(document, &mut problems));
+    let around = Surroundings { directory: &source.directory, environment, file: source.path.as_deref() };
+    let resolve = |value| reference::resolve(value, &around, &mut problems, &mut warnings);
+    let found = value.as_mut().map(resolve).unwrap_or_default();
+    let report = Report::new(document.as_ref(), problems, warnings, found);
+    decode::decode(value, report, &source.directory, environment)
 }
 
 #[cfg(test)]

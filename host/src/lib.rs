@@ -8,6 +8,7 @@ pub mod sink;
 pub mod capability;
 pub mod propagation;
 pub mod config;
+pub mod secret;
 pub mod run;
 pub mod trace;
 mod date;

@@ -4,7 +4,7 @@ use std::fmt::Arguments;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use anstream::ColorChoice;
@@ -15,6 +15,7 @@ use sentrynet::propagation::Origin;
 use sentrynet::run::{Outcome, Run};
 use sentrynet::sandbox::{Probe, Sandbox};
 use sentrynet::schedule::{self, Job};
+use sentrynet::secret::Redactor;
 use sentrynet::sink::Sink;
 use sentrynet::sink::console::{Console, Look};
 use sentrynet::sink::json::run_to_json;
@@ -76,12 +77,16 @@ const FAILED: u8 = 1;
 /// Our side broke.
 const BROKEN: u8 = 3;
 
+/// Keeps secrets out of what goes to standard error, from the moment that they are known.
+static REDACTOR: LazyLock<Redactor> = LazyLock::new(Redactor::default);
+
 /// How long sinks have to see the last runs on their way when we are told to stop, and when we are done.
 const FLUSH_AT_STOP: Duration = Duration::from_secs(4);
 const FLUSH_AT_END: Duration = Duration::from_secs(15);
 
 fn main() -> ExitCode {
     let arguments = CommandLine::parse();
+    REDACTOR.hook_panics();
     let filter = match std::env::var("SENTRYNET_LOG").unwrap_or_default().as_str() {
         "" => Ok(EnvFilter::new("sentrynet=info")),
         given => EnvFilter::try_new(given),
@@ -96,7 +101,7 @@ fn main() -> ExitCode {
     };
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(REDACTOR.clone())
         .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
         .with_target(false)
         .log_internal_errors(false)
@@ -155,7 +160,9 @@ async fn once(path: &Path, format: Format, only: &[String], trace: bool) -> Resu
     /// Few enough that runs do not stand in each other's way.
     const AT_ONCE: usize = 16;
     let Some(mut loaded) = load(path).await? else { return Ok(WRONG) };
-    for title in only {
+    // Titles are without secrets already.
+    let only: Vec<_> = only.iter().map(|title| REDACTOR.strike(title).into_owned()).collect();
+    for title in &only {
         if !loaded.probes.iter().any(|probe| probe.identity().title == *title) {
             let titles: Vec<_> = loaded.probes.iter().map(|probe| format!("`{}`", probe.identity().title)).collect();
             complain(format_args!("{}: no probe is titled `{title}`; there are {}\n", red("error"), titles.join(", ")));
@@ -211,7 +218,7 @@ async fn check(path: &Path) -> Result<u8> {
 
 fn code(outcome: &Outcome) -> u8 {
     match outcome {
-        Outcome::Passed => 0,
+        Outcome::Passed | Outcome::PassedAfterRetry(_) => 0,
         Outcome::Failed(_) => FAILED,
         Outcome::Broken(_) => BROKEN,
     }
@@ -234,16 +241,26 @@ async fn load(path: &Path) -> Result<Option<Loaded>> {
         }
     };
     let environment = |name: &str| std::env::var(name).ok();
-    let Draft { config, mut problems, mut warnings } = config::parse(&source, &environment);
+    let mut draft = config::parse(&source, &environment);
+    let config = draft.config.clone();
+    REDACTOR.install(config.secrets.clone());
     let wanted = config.in_flight.min(config.probes.len().max(1));
-    let mut sandbox = Sandbox::new(wanted, Origin::new(&config.sentry))?;
+    let mut sandbox = Sandbox::new(wanted, Origin::new(&config.sentry), config.secrets.clone())?;
     let mut probes = Vec::with_capacity(config.probes.len());
     for probe in &config.probes {
         match sandbox.load(probe, &config.directory).await {
-            Ok(loaded) => probes.push(loaded),
-            Err(wrong) => problems.extend(wrong.iter().map(|wrong| probe.problem(&wrong.pointer, &wrong.message))),
+            Ok((loaded, noted)) => {
+                probes.push(loaded);
+                draft.warnings.extend(noted.iter().map(|noted| probe.problem(&noted.pointer, &noted.message)));
+            }
+            Err(wrong) => {
+                for wrong in wrong {
+                    draft.add(probe.problem(&wrong.pointer, &wrong.message));
+                }
+            }
         }
     }
+    let Draft { problems, mut warnings, .. } = draft;
     if problems.is_empty() {
         let titles = probes.iter().map(|probe| probe.identity().title.as_str());
         warnings.extend(config::check_titles(config.probes.iter().zip(titles)));
@@ -279,7 +296,7 @@ async fn flush(sinks: &[Box<dyn Sink>], grace: Duration) {
 
 /// Writes to standard error, in colour where that belongs. There is nobody to tell if that fails.
 fn complain(text: Arguments<'_>) {
-    let _ = anstream::stderr().write_fmt(text);
+    let _ = anstream::stderr().write_all(REDACTOR.strike(&text.to_string()).as_bytes());
 }
 
 fn red(text: &str) -> String {

@@ -14,6 +14,10 @@ pub struct Run {
     pub trace: Trace,
     /// How long after its time it started.
     pub lateness: Duration,
+    /// How often it was tried: more than once where it failed and was to be retried.
+    pub attempts: u32,
+    /// Runs of this probe in a row that have failed, this one included.
+    pub failures: u32,
     /// Tags that the guest set, beside the configuration's.
     pub tags: BTreeMap<String, String>,
     pub log: Vec<LogLine>,
@@ -27,12 +31,17 @@ pub struct Identity {
     pub title: String,
     /// Sentry's, the group's and the probe's own, the most specific winning.
     pub tags: BTreeMap<String, String>,
+    /// So many runs in a row must fail before an error is told of.
+    pub failures_before_error: u32,
 }
 
-/// How a run ended. The three are never mixed: they have exit codes and fingerprints of their own.
+/// How a run ended. The target's failures and our own are never mixed: they have exit codes and fingerprints of their
+/// own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     Passed,
+    /// The last attempt passed; why the first did not.
+    PassedAfterRetry(Failure),
     /// The target is wrong.
     Failed(Failure),
     /// Our side is: the probe trapped, ran out of a limit, or could not do its work.
@@ -111,21 +120,38 @@ impl Level {
     }
 }
 
+impl Run {
+    /// Whether it is an error: our side's always is, a target's once enough runs in a row have failed.
+    pub fn is_error(&self) -> bool {
+        match self.outcome {
+            Outcome::Passed | Outcome::PassedAfterRetry(_) => false,
+            Outcome::Failed(_) => self.failures >= self.probe.failures_before_error,
+            Outcome::Broken(_) => true,
+        }
+    }
+}
+
 impl Outcome {
-    /// `passed`, `failed` or `broken`.
+    /// `passed`, `passed-after-retry`, `failed` or `broken`.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Passed => "passed",
+            Self::PassedAfterRetry(_) => "passed-after-retry",
             Self::Failed(_) => "failed",
             Self::Broken(_) => "broken",
         }
+    }
+
+    /// Whether the target is well in the end.
+    pub fn passed(&self) -> bool {
+        matches!(self, Self::Passed | Self::PassedAfterRetry(_))
     }
 
     /// The reason of a failure or fault, and its sentence.
     pub fn why(&self) -> Option<(&str, &str)> {
         match self {
             Self::Passed => None,
-            Self::Failed(failure) => Some((&failure.reason, &failure.message)),
+            Self::PassedAfterRetry(failure) | Self::Failed(failure) => Some((&failure.reason, &failure.message)),
             Self::Broken(fault) => Some((fault.kind.as_str(), &fault.message)),
         }
     }

@@ -3,21 +3,24 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
 use crate::capability::bindings::ProbePre;
-use crate::capability::{self, Context, Scope, cut, http};
+use crate::capability::{self, Context, Scope, cut, http, ssh};
 use crate::config::{self, Module};
 use crate::propagation::Origin;
 use crate::run::Identity;
+use crate::secret::Secrets;
 
 mod component;
 mod engine;
 mod fault;
 mod probe;
+mod settings;
 mod stay;
 mod threads;
 
@@ -32,11 +35,32 @@ pub struct Sandbox {
     engine: Engine,
     threads: Arc<Threads>,
     linker: Linker<Context>,
-    /// Compiled, linked, and having said who they are.
-    loaded: HashMap<Module, Result<ProbePre<Context>, LoadError>>,
+    loaded: HashMap<Module, Result<Loaded, LoadError>>,
     http: Arc<http::Stack>,
+    ssh: Arc<ssh::Stack>,
+    /// Where targets are waited for.
+    exchanges: tokio::runtime::Handle,
     origin: Arc<Origin>,
+    secrets: Secrets,
     in_flight: usize,
+}
+
+/// A component that is compiled, linked, and has said who it is.
+#[derive(Clone)]
+struct Loaded {
+    component: ProbePre<Context>,
+    description: Arc<Description>,
+}
+
+/// Who a component says that it is.
+#[derive(Debug)]
+pub struct Description {
+    pub name: String,
+    pub version: String,
+    /// One sentence for a person.
+    pub summary: String,
+    /// JSON Schema (2020-12) of its settings.
+    pub schema: serde_json::Value,
 }
 
 /// What is wrong with a probe.
@@ -57,21 +81,32 @@ pub struct NoRoom {
 }
 
 impl Sandbox {
-    /// `in_flight` is how many runs are wanted at once; [`Sandbox::in_flight`] says how many there can be.
+    /// `in_flight` is how many runs are wanted at once; [`Sandbox::in_flight`] says how many there can be. `secrets` are
+    /// struck out of all that comes out of a probe.
     ///
     /// Wants to be called within a tokio runtime, in which targets are waited for.
     ///
     /// # Errors
     /// When the machine cannot give what that takes.
-    pub fn new(in_flight: usize, origin: Origin) -> Result<Self, NoRoom> {
+    pub fn new(in_flight: usize, origin: Origin, secrets: Secrets) -> Result<Self, NoRoom> {
         let in_flight = engine::most_in_flight(in_flight);
         let no_room = |error: wasmtime::Error| NoRoom { in_flight, why: format!("{error:#}") };
         let engine = engine::new(in_flight).map_err(no_room)?;
         let threads = Threads::start().map_err(|error| no_room(error.into()))?;
         let mut linker = Linker::new(&engine);
         capability::link(&mut linker).map_err(no_room)?;
-        let (http, origin) = (Arc::new(http::Stack::start()), Arc::new(origin));
-        Ok(Self { engine, threads: Arc::new(threads), linker, loaded: HashMap::new(), http, origin, in_flight })
+        Ok(Self {
+            engine,
+            threads: Arc::new(threads),
+            linker,
+            loaded: HashMap::new(),
+            http: Arc::new(http::Stack::start()),
+            ssh: Arc::default(),
+            exchanges: tokio::runtime::Handle::current(),
+            origin: Arc::new(origin),
+            secrets,
+            in_flight,
+        })
     }
 
     /// How many runs there can be at once.
@@ -79,73 +114,122 @@ impl Sandbox {
         self.in_flight
     }
 
-    /// Loads a probe's component, unless another probe has, and has it check the settings.
+    /// Loads a probe's component, unless another probe has, and has it check the settings. With the probe comes what
+    /// to warn of.
     ///
     /// # Errors
     /// All that is wrong with the component or the settings.
-    pub async fn load(&mut self, probe: &config::Probe, directory: &Path) -> Result<Probe, Vec<Problem>> {
+    pub async fn load(
+        &mut self,
+        probe: &config::Probe,
+        directory: &Path,
+    ) -> Result<(Probe, Vec<Problem>), Vec<Problem>> {
         const MOST_PROBLEMS: usize = 100;
         const LONGEST_TITLE: usize = 200;
         const LONGEST_MESSAGE: usize = 1024;
-        let scope = |title: &str, may_send| Scope {
-            identity: Arc::new(Identity {
-                probe: probe.name.clone(),
-                title: title.to_owned(),
-                tags: probe.tags.clone(),
-            }),
-            settings: probe.settings.clone(),
-            directory: directory.to_owned(),
-            trace_headers: probe.trace_headers,
-            origin: Arc::clone(&self.origin),
-            http: Arc::clone(&self.http),
-            may_send,
-        };
-        let checking = Arc::new(scope(&probe.name, false));
-        let loaded = match self.loaded.get(&probe.module) {
-            Some(known) => known.clone(),
-            None => {
-                let loaded = self.compile(&probe.module, &checking).await;
-                self.loaded.entry(probe.module.clone()).or_insert(loaded).clone()
-            }
-        };
-        let component = match loaded {
-            Ok(component) => component,
+        let checking = Arc::new(self.scope(probe, &probe.name, directory, false));
+        let loaded = self.loaded(&probe.module, &checking).await;
+        let Loaded { component, description } = match loaded {
+            Ok(loaded) => loaded,
             Err(error) => {
                 return Err(vec![Problem { pointer: "/probe".to_owned(), message: error.to_string() }]);
             }
         };
 
-        let settings = serde_json::Value::Object(probe.settings.clone()).to_string();
+        let untitled = probe.title.is_none() && settings::wants_title(&description.schema);
+        let untitled = untitled.then(|| Problem {
+            pointer: String::new(),
+            message: "the key `title` is missing: this probe has none of its own".to_owned(),
+        });
+        let settings = settings::for_guest(&description.schema, &probe.settings, &probe.referred).to_string();
         let checked = ask(&self.engine, &component, &checking, async |guest, store| {
-            guest.sentrynet_probe_prober().call_check(store, &settings).await
+            let checked = guest.sentrynet_probe_prober().call_check(&mut *store, &settings).await?;
+            Ok((checked, std::mem::take(&mut store.data_mut().warnings)))
         })
         .await;
+        let (checked, warnings) = match checked {
+            Ok((checked, warnings)) => (Ok(checked), warnings),
+            Err(fault) => (Err(fault), Vec::new()),
+        };
         let title = match checked {
+            Ok(Ok(_)) if untitled.is_some() => return Err(untitled.into_iter().collect()),
             Ok(Ok(title)) => title,
             Ok(Err(problems)) if problems.is_empty() => {
                 let message = "the probe refuses these settings, and does not say why".to_owned();
                 return Err(vec![Problem { pointer: String::new(), message }]);
             }
             Ok(Err(problems)) => {
-                return Err(problems
-                    .into_iter()
-                    .take(MOST_PROBLEMS)
-                    .map(|said| Problem { pointer: said.pointer, message: cut(said.message, LONGEST_MESSAGE) })
-                    .collect());
+                let problems = problems.into_iter().take(MOST_PROBLEMS);
+                let problems = problems.map(|said| self.problem(said.pointer, cut(said.message, LONGEST_MESSAGE)));
+                return Err(untitled.into_iter().chain(problems).collect());
             }
             Err(fault) => {
                 let message = format!("the probe cannot check its settings: {}", fault.message);
-                return Err(vec![Problem { pointer: "/probe".to_owned(), message }]);
+                return Err(vec![self.problem("/probe".to_owned(), message)]);
             }
         };
         let title = title.map(|title| cut(title, LONGEST_TITLE)).filter(|title| !title.trim().is_empty());
         let title = probe.title.clone().or(title).unwrap_or_else(|| probe.name.clone());
-        let scope = Arc::new(scope(&title, true));
-        let engine = self.engine.clone();
-        Ok(Probe::new(Arc::clone(&self.threads), Ready { engine, component, scope, settings, limits: probe.limits }))
+        let scope = Arc::new(self.scope(probe, &title, directory, true));
+        let ready = Ready {
+            engine: self.engine.clone(),
+            component,
+            scope,
+            settings,
+            limits: probe.limits,
+            retries: probe.retries,
+            failures: AtomicU32::new(0),
+            secrets: self.secrets.clone(),
+        };
+        let warnings = warnings.into_iter().map(|(pointer, message)| self.problem(pointer, message)).collect();
+        Ok((Probe::new(Arc::clone(&self.threads), ready), warnings))
     }
 
-    async fn compile(&self, module: &Module, scope: &Arc<Scope>) -> Result<ProbePre<Context>, LoadError> {
+    /// What a probe's component says of itself.
+    ///
+    /// # Errors
+    /// When the component cannot be a probe.
+    pub async fn describe(&mut self, probe: &config::Probe) -> Result<Arc<Description>, LoadError> {
+        let scope = Arc::new(self.scope(probe, &probe.name, Path::new("."), false));
+        Ok(self.loaded(&probe.module, &scope).await?.description)
+    }
+
+    async fn loaded(&mut self, module: &Module, scope: &Arc<Scope>) -> Result<Loaded, LoadError> {
+        if let Some(known) = self.loaded.get(module) {
+            return known.clone();
+        }
+        let loaded = self.compile(module, scope).await;
+        self.loaded.entry(module.clone()).or_insert(loaded).clone()
+    }
+
+    /// What the calls of a probe's guest need to know of it.
+    fn scope(&self, probe: &config::Probe, title: &str, directory: &Path, may_send: bool) -> Scope {
+        let mut identity = Identity {
+            probe: probe.name.clone(),
+            title: title.to_owned(),
+            tags: probe.tags.clone(),
+            failures_before_error: probe.failures_before_error,
+        };
+        self.secrets.strike_identity(&mut identity);
+        Scope {
+            identity: Arc::new(identity),
+            settings: probe.settings.clone(),
+            directory: directory.to_owned(),
+            trace_headers: probe.trace_headers,
+            origin: Arc::clone(&self.origin),
+            http: Arc::clone(&self.http),
+            ssh: Arc::clone(&self.ssh),
+            threads: self.exchanges.clone(),
+            may_send,
+        }
+    }
+
+    fn problem(&self, pointer: String, mut message: String) -> Problem {
+        self.secrets.strike_in(&mut message);
+        Problem { pointer, message }
+    }
+
+    async fn compile(&self, module: &Module, scope: &Arc<Scope>) -> Result<Loaded, LoadError> {
         let component = self.load_patiently(module).await?;
         let component = component::link(&self.linker, &component)?;
         // A component that cannot even say who it is would fail each run.
@@ -154,7 +238,13 @@ impl Sandbox {
         });
         let description = description.await.map_err(|fault| LoadError::Describe(fault.message))?;
         tracing::debug!(name = description.name, version = description.version, "component loaded");
-        Ok(component)
+        match serde_json::from_str(&description.settings_schema) {
+            Ok(schema @ serde_json::Value::Object(_)) => {
+                let (name, version, summary) = (description.name, description.version, description.summary);
+                Ok(Loaded { component, description: Arc::new(Description { name, version, summary, schema }) })
+            }
+            _ => Err(LoadError::Describe("the schema of its settings is no JSON object".to_owned())),
+        }
     }
 
     /// Loads a component; where that takes long, says why.

@@ -266,6 +266,31 @@ impl Recorder {
         }
     }
 
+    /// Ends a span of the guest's own, and all that is open in it with the status `unfinished`.
+    pub fn unwind(&self, span: Handle, unfinished: Status) {
+        let mut recording = self.lock();
+        let Some(outermost) = span.0 else { return };
+        if recording.finished {
+            return;
+        }
+        let end = recording.epoch.elapsed();
+        let Recording { trace, open, stack, .. } = &mut *recording;
+        let still_open: Vec<_> = (outermost..trace.spans.len()).filter(|index| open[*index]).collect();
+        for index in still_open {
+            // A parent always stands before its children.
+            let ancestors = std::iter::successors(Some(index), |index| trace.spans[*index].parent);
+            if ancestors.take_while(|index| *index >= outermost).any(|index| index == outermost) {
+                open[index] = false;
+                let inner = &mut trace.spans[index];
+                inner.duration = end.saturating_sub(inner.start);
+                if index != outermost {
+                    inner.status = unfinished;
+                }
+            }
+        }
+        stack.retain(|index| open[*index]);
+    }
+
     pub fn close(&self, span: Handle) {
         self.close_at(span, Instant::now());
     }
@@ -377,6 +402,22 @@ mod tests {
         assert_eq!(recorder.current(), inner);
         recorder.pop(inner);
         assert_eq!(recorder.current(), recorder.root());
+    }
+
+    #[test]
+    fn a_span_takes_those_in_it_along() {
+        let recorder = Recorder::start("run".into(), String::new());
+        let attempt = recorder.push("attempt".into(), String::new());
+        recorder.push("step".into(), String::new());
+        let host = recorder.open(recorder.current(), "host", "");
+        recorder.unwind(attempt, Status::Aborted);
+        assert_eq!(recorder.current(), recorder.root());
+        recorder.set_status(host, Status::Ok);
+        recorder.push("attempt".into(), String::new());
+        let trace = recorder.finish(Status::Ok, Status::Cancelled);
+        let statuses: Vec<_> = trace.spans.iter().map(|span| span.status).collect();
+        assert_eq!(statuses, [Status::Ok, Status::Ok, Status::Aborted, Status::Ok, Status::Cancelled]);
+        assert_eq!(trace.spans[4].parent, Some(0));
     }
 
     #[test]

@@ -2,18 +2,24 @@
 
 use serde_json::{Map, Value};
 
-/// A probe may have the host read a file if its settings name it, letter by letter.
-pub fn may_read(settings: &Map<String, Value>, path: &str) -> bool {
-    settings.values().any(|value| names(value, path))
+/// Where a probe's settings name a file, letter by letter, as a JSON pointer: it may have the host read that.
+pub fn named_at(settings: &Map<String, Value>, path: &str) -> Option<String> {
+    settings.iter().find_map(|(key, value)| Some(format!("/{}{}", escape(key), named_in(value, path)?)))
 }
 
-fn names(value: &Value, path: &str) -> bool {
+fn named_in(value: &Value, path: &str) -> Option<String> {
     match value {
-        Value::String(text) => text == path,
-        Value::Array(list) => list.iter().any(|value| names(value, path)),
-        Value::Object(map) => map.values().any(|value| names(value, path)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        Value::String(text) => (text == path).then(String::new),
+        Value::Array(list) => {
+            list.iter().enumerate().find_map(|(index, value)| Some(format!("/{index}{}", named_in(value, path)?)))
+        }
+        Value::Object(map) => named_at(map, path),
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
     }
+}
+
+fn escape(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
 }
 
 #[cfg(test)]
@@ -23,18 +29,18 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(settings: Value, path: &str, expected: bool) {
+    fn check(settings: Value, path: &str, expected: Option<&str>) {
         let Value::Object(settings) = settings else { panic!("settings are a map") };
-        assert_eq!(may_read(&settings, path), expected);
+        assert_eq!(named_at(&settings, path).as_deref(), expected);
     }
 
     #[test]
     fn named_files_only() {
-        check(json!({ "ca": "ca.pem" }), "ca.pem", true);
-        check(json!({ "tls": { "authorities": ["a.pem", "b.pem"] } }), "b.pem", true);
-        check(json!({ "ca": "ca.pem" }), "./ca.pem", false);
-        check(json!({ "ca": "ca.pem" }), "/etc/passwd", false);
-        check(json!({ "ca.pem": true }), "ca.pem", false);
-        check(json!({}), "", false);
+        check(json!({ "ca": "ca.pem" }), "ca.pem", Some("/ca"));
+        check(json!({ "tls": { "authorities": ["a.pem", "b.pem"] } }), "b.pem", Some("/tls/authorities/1"));
+        check(json!({ "ca": "ca.pem" }), "./ca.pem", None);
+        check(json!({ "ca": "ca.pem" }), "/etc/passwd", None);
+        check(json!({ "ca.pem": true }), "ca.pem", None);
+        check(json!({}), "", None);
     }
 }

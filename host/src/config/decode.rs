@@ -2,23 +2,25 @@
 //! they are not the host's.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::document::Document;
 use super::field::{Field, Report, Table, bounded, kind};
 use super::keys::{GROUP, LIMITS, ROOT, SENTRY, closest};
-use super::problem::{Problem, Problems, below, quote};
+use super::problem::{Problem, below, quote};
 use super::tags::tags;
-use super::{Config, Draft, Limits, Module, Probe, Sentry, TraceHeaders};
+use super::{Config, Draft, Limits, Module, Probe, Retries, Sentry, TraceHeaders};
+use crate::secret::Secrets;
 
 const MIB: usize = 1 << 20;
 /// What the pool of linear memories is laid out for; see `sandbox`.
 pub const MOST_MEMORY: usize = 64 * MIB;
 const IN_FLIGHT: u32 = 1000;
 const DEFAULT_LIMITS: Limits = Limits { deadline: Duration::from_secs(60), memory: MOST_MEMORY };
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 const EVERY: Duration = Duration::from_secs(300);
 const YEAR: f64 = 31_536_000.0;
 const DAY: f64 = 86_400.0;
@@ -38,16 +40,16 @@ struct Decoder<'a> {
 }
 
 /// Reads what there is, `value`, and fills in what there is not.
-pub fn decode(
+pub fn decode<'a>(
     value: Option<Value>,
-    document: Option<&Document>,
-    problems: Problems,
-    directory: &Path,
-    environment: &dyn Fn(&str) -> Option<String>,
+    report: Report<'a>,
+    directory: &'a Path,
+    environment: &'a dyn Fn(&str) -> Option<String>,
 ) -> Draft {
-    let mut decoder = Decoder { report: Report::new(document, problems), directory, environment };
+    let mut decoder = Decoder { report, directory, environment };
     let config = decoder.config(value);
-    Draft { config, problems: decoder.report.problems.into_vec(), warnings: decoder.report.warnings.into_vec() }
+    let Report { problems, warnings, found, .. } = decoder.report;
+    Draft { config, problems: problems.into_vec(), warnings: warnings.into_vec(), unresolved: found.failed }
 }
 
 impl Decoder<'_> {
@@ -68,7 +70,8 @@ impl Decoder<'_> {
         let groups = root.list("groups", &mut self.report).unwrap_or_default();
         let probes = groups.into_iter().flat_map(|group| self.group(group, &inherited)).collect();
         root.finish(ROOT, &mut self.report);
-        Config { sentry, in_flight, probes, directory: self.directory.to_path_buf() }
+        let secrets = Secrets::new(&self.report.found.secrets);
+        Config { sentry, in_flight, probes, directory: self.directory.to_path_buf(), secrets }
     }
 
     fn idle(&mut self, pointer: String, message: &str) {
@@ -132,7 +135,7 @@ impl Decoder<'_> {
     }
 
     fn limits(&mut self, mut table: Table, inherited: Limits, known: &[&str]) -> Limits {
-        let deadline = self.seconds(table.take("deadline"), DAY, "from 0.05 seconds to a day");
+        let deadline = self.seconds(table.take("deadline"), 0.05..=DAY, "from 0.05 seconds to a day");
         let memory = table.take("memory");
         let memory = memory.and_then(|field| self.report.at(&field, memory_size(&field)));
         table.finish(known, &mut self.report);
@@ -155,8 +158,12 @@ impl Decoder<'_> {
         let mut table = Table::new(field, &mut self.report)?;
         let component = self.component(&mut table);
         let title = self.text(table.take("title"), |text| bounded("`title`", text.trim(), 200));
-        let every = self.seconds(table.take("every"), YEAR, "from 0.05 seconds to a year (31536000)");
+        let every = self.seconds(table.take("every"), 0.05..=YEAR, "from 0.05 seconds to a year (31536000)");
         let burst = table.take("burst").and_then(|field| self.report.at(&field, field.whole(1..=1000)));
+        let retries = table.take("retries").and_then(|field| self.report.at(&field, field.whole(0..=10)));
+        let delay = self.seconds(table.take("retry_delay"), 0.0..=3600.0, "from 0 seconds to an hour (3600)");
+        let before = table.take("failures_before_error");
+        let before = before.and_then(|field| self.report.at(&field, field.whole(1..=1000)));
         let mut tagged = inherited.tags.clone();
         tagged.extend(table.take("tags").map(|field| tags(field, &mut self.report)).unwrap_or_default());
         let limits = table.take("limits").and_then(|field| Table::new(field, &mut self.report));
@@ -170,8 +177,11 @@ impl Decoder<'_> {
             tags: tagged,
             every: every.unwrap_or(EVERY),
             burst: burst.unwrap_or(1),
+            retries: Retries { times: retries.unwrap_or(0), delay: delay.unwrap_or(RETRY_DELAY) },
+            failures_before_error: before.unwrap_or(1),
             limits: limits.unwrap_or(inherited.limits),
             trace_headers: trace_headers.unwrap_or(inherited.trace_headers),
+            referred: self.report.referred(&table.pointer),
             settings: table.rest,
             pointer: table.pointer,
         })
@@ -187,7 +197,7 @@ impl Decoder<'_> {
                     Problem::key(below(&table.pointer, near), message)
                 }
                 None => {
-                    let message = "the key `probe` is missing: `http`, or the path of a `.wasm` file";
+                    let message = "the key `probe` is missing: `http`, `chain`, `ssh`, or the path of a `.wasm` file";
                     Problem::value(&table.pointer, message)
                 }
             });
@@ -195,7 +205,10 @@ impl Decoder<'_> {
         };
         let name = match &field.value {
             Value::String(name) => component(name.trim(), self.directory),
-            value => Err(format!("`probe` must be `http`, or the path of a `.wasm` file, not {}", kind(value))),
+            value => Err(format!(
+                "`probe` must be `http`, `chain`, `ssh`, or the path of a `.wasm` file, not {}",
+                kind(value)
+            )),
         };
         self.report.at(&field, name)
     }
@@ -206,9 +219,9 @@ impl Decoder<'_> {
         self.report.at(&field, text)
     }
 
-    fn seconds(&mut self, field: Option<Field>, most: f64, bounds: &str) -> Option<Duration> {
+    fn seconds(&mut self, field: Option<Field>, range: RangeInclusive<f64>, bounds: &str) -> Option<Duration> {
         let field = field?;
-        let seconds = field.number(0.05..=most, "a number of seconds", bounds);
+        let seconds = field.number(range, "a number of seconds", bounds);
         self.report.at(&field, seconds).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
     }
 
@@ -236,19 +249,23 @@ fn nothing(table: &Table, key: &str, known: &[&str]) -> bool {
 }
 
 fn component(name: &str, directory: &Path) -> Result<(String, Module), String> {
-    const ADVICE: &str = "available: `http`, or the path of a `.wasm` file";
-    match name {
-        "http" | "probes.http" => return Ok(("probes.http".into(), Module::BuiltIn("http"))),
-        "script" | "chain" | "ssh" | "probes.script" | "probes.chain" | "probes.ssh" => {
-            return Err(format!("the probe `{name}` is not available in this version; {ADVICE}"));
-        }
-        _ => {}
+    const ADVICE: &str = "available: `http`, `chain`, `ssh`, or the path of a `.wasm` file";
+    let built_in = match name {
+        "http" | "probes.http" => Some(("probes.http", "http")),
+        "chain" | "script" | "probes.chain" | "probes.script" => Some(("probes.script", "chain")),
+        "ssh" | "probes.ssh" => Some(("probes.ssh", "ssh")),
+        _ => None,
+    };
+    if let Some((name, module)) = built_in {
+        return Ok((name.into(), Module::BuiltIn(module)));
     }
     if !name.contains('/') && Path::new(name).extension().is_none_or(|extension| extension != "wasm") {
-        return Err(match closest(name, &["http", "probes.http"]) {
-            Some(meant) => format!("unknown probe {}, did you mean `{meant}`?", quote(name)),
-            None => format!("unknown probe {}; {ADVICE}", quote(name)),
-        });
+        return Err(
+            match closest(name, &["http", "chain", "script", "ssh", "probes.http", "probes.script", "probes.ssh"]) {
+                Some(meant) => format!("unknown probe {}, did you mean `{meant}`?", quote(name)),
+                None => format!("unknown probe {}; {ADVICE}", quote(name)),
+            },
+        );
     }
     // Absolute, so that the same file by two names from two places is still one component.
     let path = directory.join(name);

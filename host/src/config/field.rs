@@ -7,15 +7,18 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
+use super::Referred;
 use super::document::Document;
 use super::keys::{closest, home};
 use super::locate::Locator;
 use super::problem::{Problem, Problems, below, quote, quote_key};
+use super::reference::Found;
 
 /// Where problems and warnings go while a file is read.
 pub struct Report<'a> {
     pub problems: Problems,
     pub warnings: Problems,
+    pub found: Found,
     document: Option<&'a Document>,
     locator: OnceCell<Option<Locator<'a>>>,
 }
@@ -34,13 +37,31 @@ pub struct Field {
 }
 
 impl<'a> Report<'a> {
-    pub fn new(document: Option<&'a Document>, problems: Problems) -> Self {
-        Self { problems, warnings: Problems::default(), document, locator: OnceCell::new() }
+    pub fn new(document: Option<&'a Document>, problems: Problems, warnings: Problems, found: Found) -> Self {
+        Self { problems, warnings, found, document, locator: OnceCell::new() }
+    }
+
+    /// What references below `pointer` came to, with pointers from there on.
+    pub fn referred(&self, pointer: &str) -> Referred {
+        let start = format!("{pointer}/");
+        let from = |found: &str| found[pointer.len()..].to_owned();
+        let whole = self.found.whole.range(start.clone()..).take_while(|whole| whole.starts_with(&start));
+        let braced = self.found.braced.range(start.clone()..).take_while(|(place, _)| place.starts_with(&start));
+        Referred {
+            whole: whole.map(|whole| from(whole)).collect(),
+            braced: braced.map(|(place, text)| (from(place), text.clone())).collect(),
+        }
     }
 
     /// Hands on what is right, and notes what is not.
     pub fn at<T>(&mut self, field: &Field, result: Result<T, String>) -> Option<T> {
-        result.map_err(|message| self.problems.push(Problem::value(&field.pointer, message))).ok()
+        let note = |message| {
+            // Of a reference that leads nowhere it has been said.
+            if !self.found.failed.contains(&field.pointer) {
+                self.problems.push(Problem::value(&field.pointer, message));
+            }
+        };
+        result.map_err(note).ok()
     }
 
     /// A number or boolean as it is written: the version `1.10` is not `1.1`.

@@ -4,7 +4,22 @@ pub const ROOT: &[&str] = &["sentry", "groups", "limits"];
 pub const SENTRY: &[&str] = &["dsn", "tags", "environment", "release", "server_name", "trace_headers"];
 pub const LIMITS: &[&str] = &["deadline", "memory", "in_flight"];
 pub const GROUP: &[&str] = &["tags", "probes"];
-pub const PROBE: &[&str] = &["probe", "title", "every", "burst", "tags", "limits", "trace_headers"];
+pub const PROBE: &[&str] = &[
+    "probe",
+    "title",
+    "every",
+    "burst",
+    "retries",
+    "retry_delay",
+    "failures_before_error",
+    "tags",
+    "limits",
+    "trace_headers",
+];
+
+/// Those of them that are numbers.
+pub const NUMBERS: &[&str] =
+    &["every", "burst", "retries", "retry_delay", "failures_before_error", "deadline", "memory", "in_flight"];
 
 /// The known word that a mistyped one comes nearest to.
 pub fn closest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {

@@ -12,6 +12,8 @@ pub struct Source {
     /// The path as given, or `<stdin>`.
     pub name: String,
     pub text: String,
+    /// The file that it is in; none for standard input.
+    pub path: Option<PathBuf>,
     /// Where relative paths in it start from.
     pub directory: PathBuf,
 }
@@ -40,7 +42,7 @@ impl Source {
         if path.as_os_str() == "-" {
             let name = "<stdin>".to_string();
             let bytes = read(io::stdin().lock(), &name)?;
-            return Self::decode(name, bytes, PathBuf::from("."));
+            return Self::decode(name, bytes, None, PathBuf::from("."));
         }
         let name = path.display().to_string();
         let failed = |error: io::Error| match error.kind() {
@@ -58,10 +60,10 @@ impl Source {
             None => Path::new("."),
         };
         let directory = directory.to_path_buf();
-        Self::decode(name, bytes, directory)
+        Self::decode(name, bytes, Some(path.to_path_buf()), directory)
     }
 
-    fn decode(name: String, bytes: Vec<u8>, directory: PathBuf) -> Result<Self, Unreadable> {
+    fn decode(name: String, bytes: Vec<u8>, path: Option<PathBuf>, directory: PathBuf) -> Result<Self, Unreadable> {
         let mut text = String::from_utf8(bytes).map_err(|error| {
             let byte = error.utf8_error().valid_up_to();
             let line = 1 + error.as_bytes()[..byte].iter().filter(|byte| **byte == b'\n').count();
@@ -70,7 +72,7 @@ impl Source {
         if text.starts_with('\u{feff}') {
             text.remove(0);
         }
-        Ok(Self { name, text, directory })
+        Ok(Self { name, text, path, directory })
     }
 }
 

@@ -72,7 +72,7 @@ fn taken(key: &str) -> Option<&'static str> {
     match key {
         "probe" => Some("it is set for every run, to the probe's name"),
         "release" => Some("Sentry drops a tag of this name, `sentry.release` sets it"),
-        "outcome" | "reason" => Some("it is set for every run, to how it ended"),
+        "outcome" | "reason" | "attempts" => Some("it is set for every run, to how it ended"),
         "server_name" => Some("Sentry has its own of this name, `sentry.server_name` sets it"),
         "dist" | "filename" | "function" | "user" => Some("Sentry has its own of this name: choose another"),
         "environment" => Some("Sentry has its own of this name, `sentry.environment` sets it"),

@@ -32,7 +32,7 @@ fn ok(name: &str) -> Config {
 }
 
 fn source(text: &str) -> Source {
-    Source { name: "test.yaml".into(), text: text.into(), directory: ".".into() }
+    Source { name: "test.yaml".into(), text: text.into(), path: None, directory: ".".into() }
 }
 
 /// Compares with the file beside it, and returns what was expected.

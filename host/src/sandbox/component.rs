@@ -10,7 +10,11 @@ use crate::capability::bindings::ProbePre;
 use crate::config::Module;
 
 /// The built-in probes, by their short names.
-const BUILT_IN: &[(&str, &[u8])] = &[("http", include_bytes!("../../../probes-wasm/built/http.wasm"))];
+const BUILT_IN: &[(&str, &[u8])] = &[
+    ("http", include_bytes!("../../../probes-wasm/built/http.wasm")),
+    ("chain", include_bytes!("../../../probes-wasm/built/chain.wasm")),
+    ("ssh", include_bytes!("../../../probes-wasm/built/ssh.wasm")),
+];
 /// The interface that a probe exports, without its version.
 const PROBER: &str = "sentrynet:probe/prober";
 /// The version of the contract that this host speaks.

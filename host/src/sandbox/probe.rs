@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use wasmtime::Engine;
@@ -9,11 +10,13 @@ use wasmtime::Engine;
 use crate::capability::bindings::ProbePre;
 use crate::capability::bindings::exports::sentrynet::probe::prober::Trouble;
 use crate::capability::bindings::sentrynet::probe::types::Failure as GuestFailure;
+use crate::capability::log::Journal;
 use crate::capability::{Context, Scope, cut};
-use crate::config::Limits;
+use crate::config::{Limits, Retries};
 use crate::run::{Failure, Fault, FaultKind, Identity, Mismatch, Outcome, Run};
 use crate::sandbox::stay::{guard, store};
 use crate::sandbox::threads::Threads;
+use crate::secret::Secrets;
 use crate::trace::{Recorder, Status};
 
 /// A probe that is ready to run: its component loaded, its settings checked by it.
@@ -29,6 +32,10 @@ pub struct Ready {
     pub scope: Arc<Scope>,
     pub settings: String,
     pub limits: Limits,
+    pub retries: Retries,
+    /// Runs in a row that have failed.
+    pub failures: AtomicU32,
+    pub secrets: Secrets,
 }
 
 impl Probe {
@@ -55,8 +62,43 @@ impl Ready {
         let identity = &self.scope.identity;
         let lateness = due.elapsed();
         let recorder = Recorder::start(identity.probe.clone(), identity.title.clone());
-        let (mut store, deadline) = store(&self.engine, &self.scope, recorder.clone(), self.limits);
-        let log = store.data().log.clone();
+        let log = Journal::new(recorder.epoch());
+        let mut attempts = 1;
+        let (mut outcome, mut tags) = self.attempt(attempts, &recorder, &log).await;
+        let mut first = None;
+        while let (true, Outcome::Failed(_)) = (attempts <= self.retries.times, &outcome) {
+            tokio::time::sleep(self.retries.delay).await;
+            attempts += 1;
+            let (next, its_tags) = self.attempt(attempts, &recorder, &log).await;
+            let before = std::mem::replace(&mut outcome, next);
+            first.get_or_insert(before);
+            tags = its_tags;
+        }
+        if let (Outcome::Passed, Some(Outcome::Failed(failure))) = (&outcome, first) {
+            outcome = Outcome::PassedAfterRetry(failure);
+        }
+        let failures = match outcome {
+            Outcome::Passed | Outcome::PassedAfterRetry(_) => {
+                self.failures.store(0, Ordering::Relaxed);
+                0
+            }
+            Outcome::Failed(_) => self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1),
+            // Ours says nothing of the target.
+            Outcome::Broken(_) => self.failures.load(Ordering::Relaxed),
+        };
+        let trace = recorder.finish(status(&outcome), Status::Cancelled);
+        let probe = Arc::clone(identity);
+        let mut run = Run { probe, outcome, trace, lateness, attempts, failures, tags, log: log.take() };
+        self.secrets.strike_run(&mut run);
+        run
+    }
+
+    /// One stay in the guest, in a sandbox of its own, and the tags that it set.
+    async fn attempt(&self, number: u32, recorder: &Recorder, log: &Journal) -> (Outcome, BTreeMap<String, String>) {
+        // Where it is tried but once, the run itself is the attempt.
+        let most = self.retries.times + 1;
+        let span = (most > 1).then(|| recorder.push("probe.attempt".into(), format!("Attempt {number} of {most}")));
+        let (mut store, deadline) = store(&self.engine, &self.scope, recorder.clone(), log.clone(), self.limits);
         let ended = guard(deadline, self.limits, async {
             let guest = self.component.instantiate_async(&mut store).await?;
             guest.sentrynet_probe_prober().call_run(&mut store, &self.settings).await
@@ -72,9 +114,11 @@ impl Ready {
             }),
             Err(fault) => Outcome::Broken(fault),
         };
-        let trace = recorder.finish(status(&outcome), Status::Cancelled);
-        let tags = std::mem::take(&mut store.data_mut().tags);
-        Run { probe: Arc::clone(identity), outcome, trace, lateness, tags, log: log.take() }
+        if let Some(span) = span {
+            recorder.set_status(span, status(&outcome));
+            recorder.unwind(span, Status::Cancelled);
+        }
+        (outcome, std::mem::take(&mut store.data_mut().tags))
     }
 
     /// A run that did not come about.
@@ -83,15 +127,18 @@ impl Ready {
         let recorder = Recorder::start(identity.probe.clone(), identity.title.clone());
         let outcome = Outcome::Broken(Fault { kind: FaultKind::Host, message, backtrace: Vec::new() });
         let trace = recorder.finish(status(&outcome), Status::Cancelled);
-        let lateness = due.elapsed();
-        Run { probe: Arc::clone(identity), outcome, trace, lateness, tags: BTreeMap::new(), log: Vec::new() }
+        let (lateness, failures) = (due.elapsed(), self.failures.load(Ordering::Relaxed));
+        let (probe, tags, log) = (Arc::clone(identity), BTreeMap::new(), Vec::new());
+        let mut run = Run { probe, outcome, trace, lateness, attempts: 1, failures, tags, log };
+        self.secrets.strike_run(&mut run);
+        run
     }
 }
 
 /// The root's status. A target that cannot be reached is told from one that answers wrongly.
 fn status(outcome: &Outcome) -> Status {
     match outcome {
-        Outcome::Passed => Status::Ok,
+        Outcome::Passed | Outcome::PassedAfterRetry(_) => Status::Ok,
         Outcome::Failed(failure) => match failure.reason.as_str() {
             "timeout" => Status::DeadlineExceeded,
             "dns" | "connect" | "tls" => Status::Unavailable,

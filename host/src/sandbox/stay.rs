@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use wasmtime::{Engine, Store, UpdateDeadline};
 
 use crate::capability::bindings::{Probe as Bindings, ProbePre};
+use crate::capability::log::Journal;
 use crate::capability::{Context, Scope};
 use crate::config::{Limits, MOST_MEMORY};
 use crate::run::Fault;
@@ -19,9 +20,15 @@ const LIMITS_OF_CHECK: Limits = Limits { deadline: Duration::from_secs(5), memor
 const GRACE: Duration = Duration::from_millis(50);
 
 /// A store for one stay in a guest, which ends when `limits` are reached.
-pub fn store(engine: &Engine, scope: &Arc<Scope>, recorder: Recorder, limits: Limits) -> (Store<Context>, Instant) {
-    let deadline = recorder.epoch() + limits.deadline;
-    let mut store = Store::new(engine, Context::new(Arc::clone(scope), recorder, limits, deadline));
+pub fn store(
+    engine: &Engine,
+    scope: &Arc<Scope>,
+    recorder: Recorder,
+    log: Journal,
+    limits: Limits,
+) -> (Store<Context>, Instant) {
+    let deadline = Instant::now() + limits.deadline;
+    let mut store = Store::new(engine, Context::new(Arc::clone(scope), recorder, log, limits, deadline));
     store.limiter(|context| context);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(move |_| fault::look(deadline).map(|()| UpdateDeadline::Yield(1)));
@@ -49,7 +56,8 @@ pub async fn ask<T>(
     question: impl AsyncFnOnce(Bindings, &mut Store<Context>) -> wasmtime::Result<T>,
 ) -> Result<T, Fault> {
     let recorder = Recorder::start(String::new(), String::new());
-    let (mut store, deadline) = store(engine, scope, recorder, LIMITS_OF_CHECK);
+    let log = Journal::new(recorder.epoch());
+    let (mut store, deadline) = store(engine, scope, recorder, log, LIMITS_OF_CHECK);
     guard(deadline, LIMITS_OF_CHECK, async {
         let guest = component.instantiate_async(&mut store).await?;
         question(guest, &mut store).await

@@ -16,6 +16,7 @@ pub fn run_to_json(run: &Run) -> Value {
         "started": rfc3339(run.trace.started),
         "duration_ms": milliseconds(run.trace.duration()),
         "outcome": run.outcome.as_str(),
+        "attempts": run.attempts,
         "failure": failure(&run.outcome),
         "lateness_ms": milliseconds(run.lateness),
         "trace_id": run.trace.id.to_string(),
@@ -32,7 +33,7 @@ fn failure(outcome: &Outcome) -> Value {
     let Some((reason, message)) = outcome.why() else { return Value::Null };
     let (mismatches, backtrace) = match outcome {
         Outcome::Passed => (&[][..], &[][..]),
-        Outcome::Failed(failure) => (&failure.mismatches[..], &[][..]),
+        Outcome::PassedAfterRetry(failure) | Outcome::Failed(failure) => (&failure.mismatches[..], &[][..]),
         Outcome::Broken(fault) => (&[][..], &fault.backtrace[..]),
     };
     let first = mismatches.first();
@@ -74,7 +75,7 @@ mod tests {
         let keys: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(
             keys.join(" "),
-            "probe title tags started duration_ms outcome failure lateness_ms trace_id spans log"
+            "probe title tags started duration_ms outcome attempts failure lateness_ms trace_id spans log"
         );
         let keys: Vec<_> = json["spans"][1].as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(keys.join(" "), "span_id parent_span_id op description start_ms duration_ms status data");

@@ -27,6 +27,17 @@ pub fn failed() -> Run {
     run
 }
 
+/// The second of two attempts passed.
+pub fn passed_after_retry() -> Run {
+    let mut run = failed();
+    if let Outcome::Failed(failure) = run.outcome {
+        run.outcome = Outcome::PassedAfterRetry(failure);
+    }
+    run.attempts = 2;
+    run.failures = 0;
+    run
+}
+
 pub fn broken() -> Run {
     let fault = Fault {
         kind: FaultKind::Trap,
@@ -69,6 +80,7 @@ fn run(title: &str, outcome: Outcome, status: Status) -> Run {
             probe: "probes.http".to_owned(),
             title: title.to_owned(),
             tags: tags(&[("team", "web"), ("region", "eu")]),
+            failures_before_error: 1,
         }),
         outcome,
         trace: Trace {
@@ -78,6 +90,8 @@ fn run(title: &str, outcome: Outcome, status: Status) -> Run {
             dropped: 0,
         },
         lateness: Duration::ZERO,
+        attempts: 1,
+        failures: 1,
         tags: tags(&[("team", "guest"), ("tls", "1.3")]),
         log: vec![LogLine {
             at: Duration::from_micros(480_100),

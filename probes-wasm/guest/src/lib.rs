@@ -55,9 +55,10 @@ pub mod http;
 pub mod log;
 mod settings;
 pub mod span;
+pub mod ssh;
 mod trouble;
 
-pub use settings::Check;
+pub use settings::{Check, Kept};
 pub use trouble::{Failure, Mismatch, Trouble};
 
 /// What a probe is. See the [crate's example](crate).

@@ -2,10 +2,12 @@
 
 use std::fmt::Display;
 
+use serde::Deserialize;
 use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
 use serde_json::{Map, Value};
 use serde_path_to_error::{Path, Segment};
 
+use crate::Trouble;
 use crate::bindings::exports::sentrynet::probe::prober::Problem;
 
 /// Collects what is wrong with settings.
@@ -21,50 +23,120 @@ impl Check {
         self.problems.push(Problem { pointer: pointer.into(), message: message.into() });
     }
 
+    /// The first that is wrong: its pointer, and what it is.
+    pub fn first(&self) -> Option<(&str, &str)> {
+        self.problems.first().map(|problem| (problem.pointer.as_str(), problem.message.as_str()))
+    }
+
+    /// Whether nothing was wrong, where a run has come so far.
+    ///
+    /// # Errors
+    /// Broken, with the first that was.
+    pub fn done(self) -> Result<(), Trouble> {
+        match self.problems.into_iter().next() {
+            None => Ok(()),
+            Some(Problem { pointer, message }) => {
+                Err(Trouble::Broken(format!("{}: {message}", pointer.trim_start_matches('/').replace('/', "."))))
+            }
+        }
+    }
+
     /// Hands on what is right, and notes what is not.
     pub fn at<T, E: Display>(&mut self, pointer: impl Into<String>, result: Result<T, E>) -> Option<T> {
         result.map_err(|error| self.problem(pointer, error.to_string())).ok()
     }
 }
 
+/// A setting that the schema marks `writeOnly`: the host keeps its value, and lets the guest say what it is for.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Kept(String);
+
+impl Kept {
+    /// Where it stands, as a JSON pointer into the settings.
+    pub fn pointer(&self) -> &str {
+        &self.0
+    }
+}
+
+/// As text, unless a field's `schemars(schema_with = …)` says more.
+impl schemars::JsonSchema for Kept {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Kept".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "writeOnly": true })
+    }
+}
+
 /// Reads settings as `T`, and notes every unknown key and every wrong value, not just the first.
 pub(crate) fn read<T: DeserializeOwned>(json: &str, check: &mut Check) -> Option<T> {
-    let mut settings: Map<String, Value> = check.at("", serde_json::from_str(json))?;
-    if let Some(known) = fields::<T>() {
-        settings.retain(|key, _| {
-            let right = known.contains(&key.as_str());
-            if !right {
-                check.problem(pointer_to(key), unknown_key(key, known));
+    let settings = check.at("", serde_json::from_str(json))?;
+    check.read("", settings, &[])
+}
+
+impl Check {
+    /// Reads a part of the settings as `T`, and notes every unknown key and every wrong value, not just the first.
+    /// `taken` are keys that stood there beside those of `T`.
+    pub fn read<T: DeserializeOwned>(
+        &mut self,
+        at: &str,
+        mut settings: Map<String, Value>,
+        taken: &[&str],
+    ) -> Option<T> {
+        let before = self.problems.len();
+        if let Some(known) = fields::<T>() {
+            let known = [taken, known].concat();
+            settings.retain(|key, _| {
+                let right = known.contains(&key.as_str());
+                if !right {
+                    self.problem(format!("{at}{}", pointer_to(key)), unknown_key(key, &known));
+                }
+                right
+            });
+        }
+        // serde stops at the first mistake: take the wrong value out, and see whether there is another.
+        loop {
+            let error = match serde_path_to_error::deserialize::<_, T>(Value::Object(settings.clone())) {
+                Ok(read) => return Some(read),
+                Err(error) => error,
+            };
+            let mut message = plain(&error.inner().to_string());
+            let below = pointer(error.path());
+            // With numbers of any precision, serde_json does not say which it was.
+            if let (Some(Value::Number(number)), false) =
+                (Value::Object(settings.clone()).pointer(&below), message.contains(", got "))
+            {
+                message = format!("{message}, got {number}");
             }
-            right
-        });
-    }
-    // serde stops at the first mistake: take the wrong value out, and see whether there is another.
-    loop {
-        let error = match serde_path_to_error::deserialize::<_, T>(Value::Object(settings.clone())) {
-            Ok(read) => return Some(read),
-            Err(error) => error,
-        };
-        let message = plain(&error.inner().to_string());
-        let pointer = pointer(error.path());
-        let first = error.path().iter().find_map(|segment| match segment {
-            Segment::Map { key } => Some(key.clone()),
-            _ => None,
-        });
-        match first.and_then(|key| settings.remove(&key)) {
-            Some(_) => check.problem(pointer, message),
+            let pointer = format!("{at}{below}");
+            let first = error.path().iter().find_map(|segment| match segment {
+                Segment::Map { key } => Some(key.clone()),
+                _ => None,
+            });
+            if first.and_then(|key| settings.remove(&key)).is_some() {
+                self.problem(pointer, message);
+                continue;
+            }
             // A missing key is news only when it is missing from what was written.
-            None if check.problems.iter().all(|problem| problem.pointer.is_empty() || !missing(&message, problem)) => {
-                check.problem(pointer, message);
-                return None;
+            let news = self.problems[before..].iter().all(|problem| {
+                let below = problem.pointer.strip_prefix(at).unwrap_or_default();
+                below.is_empty() || !missing(&message, below)
+            });
+            if news {
+                self.problem(pointer, message);
             }
-            None => return None,
+            return None;
         }
     }
 }
 
-fn missing(message: &str, problem: &Problem) -> bool {
-    let key = problem.pointer.trim_start_matches('/').split('/').next().unwrap_or_default();
+fn missing(message: &str, pointer: &str) -> bool {
+    let key = pointer.trim_start_matches('/').split('/').next().unwrap_or_default();
     message.contains(&format!("`{key}`"))
 }
 
@@ -87,6 +159,10 @@ fn pointer(path: &Path) -> String {
 fn plain(message: &str) -> String {
     let message = message.replace("missing field", "missing key").replace("unknown field", "unknown key");
     let mistaken = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
+    // All that serde_json says of a number that a whole one cannot be.
+    if message == "invalid number" {
+        return "expected a whole number of at least 0".to_owned();
+    }
     let Some((got, expected)) = mistaken.and_then(|mistaken| mistaken.rsplit_once(", expected ")) else {
         return message;
     };
@@ -94,6 +170,7 @@ fn plain(message: &str) -> String {
         "sequence" => "a list",
         "map" => "a map",
         "null" | "unit value" => "nothing",
+        "number" => "a number",
         text if text.starts_with("string") => "text",
         // integer `5`, floating point `0.5`, boolean `true`
         other => other.split('`').nth(1).unwrap_or(other),

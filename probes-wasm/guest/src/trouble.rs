@@ -2,7 +2,7 @@
 
 use crate::bindings::exports::sentrynet::probe::prober::Trouble as Exported;
 use crate::bindings::sentrynet::probe::types;
-use crate::http;
+use crate::{http, ssh};
 
 /// Why a run did not pass.
 #[derive(Debug, Clone)]
@@ -45,6 +45,30 @@ impl Failure {
     }
 }
 
+impl Trouble {
+    /// Puts in front where it happened: `step 2 (Log in)`.
+    #[must_use]
+    pub fn at(self, place: &str) -> Self {
+        match self {
+            Self::Broken(why) => Self::Broken(format!("{place}: {why}")),
+            Self::Failed(mut failure) => {
+                failure.message = format!("{place}: {}", failure.message);
+                for mismatch in &mut failure.mismatches {
+                    mismatch.subject = format!("{place}: {}", mismatch.subject);
+                }
+                Self::Failed(failure)
+            }
+        }
+    }
+
+    /// What happened, in a sentence.
+    pub fn message(&self) -> &str {
+        match self {
+            Self::Broken(message) | Self::Failed(Failure { message, .. }) => message,
+        }
+    }
+}
+
 impl From<Failure> for Trouble {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
@@ -67,6 +91,24 @@ impl From<http::Error> for Trouble {
             E::Tls(message) => ("tls", message),
             E::Timeout(message) => ("timeout", message),
             E::Redirect(message) => ("redirect", message),
+            E::Auth(message) => ("auth", message),
+            E::Protocol(message) => ("protocol", message),
+            E::Other(message) => ("other", message),
+        };
+        Failure::new(reason, message).into()
+    }
+}
+
+impl From<ssh::Error> for Trouble {
+    fn from(error: ssh::Error) -> Self {
+        use ssh::Error as E;
+        let (reason, message) = match error {
+            E::Denied(message) => return Self::Broken(message),
+            E::Dns(message) => ("dns", message),
+            E::Connect(message) => ("connect", message),
+            E::HostKey(message) => ("host-key", message),
+            E::Auth(message) => ("auth", message),
+            E::Timeout(message) => ("timeout", message),
             E::Protocol(message) => ("protocol", message),
             E::Other(message) => ("other", message),
         };

@@ -14,14 +14,16 @@ use crate::capability::http::phase::Phase;
 use crate::capability::http::wire::Times;
 
 /// What reqwest says, told by how far the exchange got. `peer` is the URL's host and port.
-pub fn explain(error: &reqwest::Error, times: &Times, peer: &Peer<'_>) -> Error {
+pub fn explain(error: &reqwest::Error, times: &Times, peer: &Peer) -> Error {
     let causes = || causes(error);
     let root = causes().last().map_or_else(|| error.to_string(), ToString::to_string);
     match Phase::of(times) {
         Phase::Dns => Error::Dns(root),
         Phase::Connect => {
-            let kind = causes().find_map(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
-            Error::Connect(connect(kind, &root, &peer.addresses(times)))
+            let kind = causes().find_map(io_kind);
+            let kind = kind.or_else(|| causes().last().and_then(hidden));
+            let refused = peer.refused_by_proxy(&root, times).filter(|_| kind.is_none());
+            Error::Connect(refused.unwrap_or_else(|| connect(kind, &root, &peer.addresses(times))))
         }
         Phase::Tls => Error::Tls(match causes().find_map(rustls_error) {
             Some(error) => tls(error, times, peer),
@@ -59,12 +61,20 @@ impl Limit {
             Self::Timeout(time) | Self::Deadline(time) => time,
         }
     }
+
+    /// What is left of it when some has gone by.
+    pub fn less(self, gone: Duration) -> Self {
+        match self {
+            Self::Timeout(time) => Self::Timeout(time.saturating_sub(gone)),
+            Self::Deadline(time) => Self::Deadline(time.saturating_sub(gone)),
+        }
+    }
 }
 
 /// What a timeout says; `received` is the bytes of a body that came.
-pub fn timed_out(limit: Limit, phase: Phase, times: &Times, peer: &Peer<'_>, received: u64) -> Error {
+pub fn timed_out(limit: Limit, phase: Phase, times: &Times, peer: &Peer, received: u64) -> Error {
     let doing = match phase {
-        Phase::Dns => format!("resolving `{}`", peer.host),
+        Phase::Dns => format!("resolving `{}`", peer.names(times)),
         Phase::Connect => format!("connecting to {}", peer.addresses(times)),
         Phase::Tls => "in the TLS handshake".to_owned(),
         Phase::Send => "sending the request".to_owned(),
@@ -78,25 +88,69 @@ pub fn timed_out(limit: Limit, phase: Phase, times: &Times, peer: &Peer<'_>, rec
 }
 
 /// Where a request goes.
-pub struct Peer<'a> {
-    pub host: &'a str,
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// The URL's host, whom TLS asks for.
+    pub host: String,
+    /// The name or address that is connected to, and its port: the URL's, unless something else was asked for.
+    pub via: String,
     pub port: u16,
+    /// The URL's port, where what is connected to is a proxy.
+    pub behind_proxy: Option<u16>,
 }
 
-impl Peer<'_> {
+impl Peer {
+    /// Whose addresses were looked for, or would have been.
+    pub fn names(&self, times: &Times) -> String {
+        if times.names.is_empty() { self.via.clone() } else { times.names.join(" and ") }
+    }
+
+    /// What a proxy says that could be connected to; none if it is no proxy's word.
+    fn refused_by_proxy(&self, root: &str, times: &Times) -> Option<String> {
+        let (proxy, port) = (self.addresses(times), self.behind_proxy?);
+        let why = root.strip_prefix("tunnel error: ").or_else(|| root.strip_prefix("SOCKS error: "))?;
+        Some(match why {
+            "proxy authorization required" => format!("{proxy} wants other credentials: authorization required"),
+            "credentials not accepted" => format!("{proxy} wants other credentials: authorization failed"),
+            // What it says when it accepts none of the ways to log in that it was offered.
+            "server does not support user/pass authentication" => format!("{proxy} does not let us log in so"),
+            "unsuccessful" => format!("{proxy} did not connect to {}:{port}", self.host),
+            why => format!("{proxy} did not connect to {}:{port}: {why}", self.host),
+        })
+    }
+
     /// The addresses that were tried, or would have been.
     pub fn addresses(&self, times: &Times) -> String {
         const MOST_NAMED: usize = 3;
-        let literal = self.host.trim_matches(['[', ']']).parse::<IpAddr>().ok();
-        let addresses: Vec<_> = literal.iter().chain(&times.addresses).collect();
+        let literal = self.via.trim_matches(['[', ']']).parse::<IpAddr>().ok();
+        // By SOCKS, what was resolved last may be the target.
+        let ours = times.names.last().is_none_or(|name| *name == self.via);
+        let resolved = times.addresses.iter().filter(|_| ours);
+        let addresses: Vec<_> = literal.iter().chain(resolved).collect();
         let named: Vec<_> =
             addresses.iter().take(MOST_NAMED).map(|ip| SocketAddr::new(**ip, self.port).to_string()).collect();
-        match addresses.len() {
-            0 => format!("{}:{}", self.host, self.port),
+        let named = match addresses.len() {
+            0 => format!("{}:{}", self.via, self.port),
             more if more > MOST_NAMED => format!("{} and {} more", named.join(", "), more - MOST_NAMED),
             _ => named.join(" and "),
-        }
+        };
+        if self.behind_proxy.is_some() { format!("the proxy {named}") } else { named }
     }
+}
+
+/// The kind of an I/O error, which may be wrapped in others of no kind.
+fn io_kind(cause: &(dyn StdError + 'static)) -> Option<ErrorKind> {
+    let error = cause.downcast_ref::<std::io::Error>()?;
+    let within = error.get_ref().and_then(|within| io_kind(within));
+    Some(within.unwrap_or_else(|| error.kind()))
+}
+
+/// What SOCKS makes of an error to connect gives no source; only its shape for programmers shows what it was.
+fn hidden(cause: &(dyn StdError + 'static)) -> Option<ErrorKind> {
+    use ErrorKind as K;
+    let shape = format!("{cause:?}");
+    let kinds = [K::ConnectionRefused, K::TimedOut, K::HostUnreachable, K::NetworkUnreachable, K::PermissionDenied];
+    kinds.into_iter().find(|kind| shape.contains(&format!("kind: {kind:?}")))
 }
 
 fn connect(kind: Option<ErrorKind>, root: &str, addresses: &str) -> String {
@@ -113,8 +167,7 @@ fn connect(kind: Option<ErrorKind>, root: &str, addresses: &str) -> String {
 
 /// The peer ended the connection in the middle.
 fn broken_off<'a>(mut causes: impl Iterator<Item = &'a (dyn StdError + 'static)>) -> Option<String> {
-    let kind = causes.find_map(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind)?;
-    match kind {
+    match causes.find_map(io_kind)? {
         ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => Some("the server reset the connection".to_owned()),
         ErrorKind::UnexpectedEof => Some("the server closed the connection in the middle".to_owned()),
         _ => None,
@@ -128,6 +181,8 @@ fn protocol(root: &str) -> String {
         "invalid HTTP version parsed" => "the answer is not HTTP",
         "message head is too large" => "the answer's headers are too large",
         "channel closed" | "connection closed" => "the server closed the connection",
+        // What HTTP/1.1 says reads like that.
+        "connection error detected: frame with invalid size" => "the answer is in another version of HTTP",
         other => return format!("the answer is not HTTP as it should be: {other}"),
     }
     .to_owned()
@@ -141,12 +196,13 @@ fn rustls_error<'a>(cause: &'a (dyn StdError + 'static)) -> Option<&'a rustls::E
     }
 }
 
-fn tls(error: &rustls::Error, times: &Times, peer: &Peer<'_>) -> String {
+fn tls(error: &rustls::Error, times: &Times, peer: &Peer) -> String {
     use rustls::Error as E;
     match error {
         E::InvalidCertificate(error) => certificate_error(error, times, peer),
         E::InvalidMessage(_) | E::InappropriateMessage { .. } | E::PeerMisbehaved(_) => {
-            format!("what listens on port {} does not speak TLS ({error})", peer.port)
+            let port = peer.behind_proxy.unwrap_or(peer.port);
+            format!("what listens on port {port} does not speak TLS ({error})")
         }
         E::PeerIncompatible(_) => "the server offers no TLS version or cipher that we accept".to_owned(),
         E::AlertReceived(AlertDescription::UnrecognisedName) => {
@@ -154,6 +210,9 @@ fn tls(error: &rustls::Error, times: &Times, peer: &Peer<'_>) -> String {
         }
         E::AlertReceived(AlertDescription::CertificateRequired) => {
             "the server requires a client certificate".to_owned()
+        }
+        E::AlertReceived(AlertDescription::NoApplicationProtocol) => {
+            "the server does not speak the version of HTTP that is asked for".to_owned()
         }
         E::AlertReceived(AlertDescription::ProtocolVersion) => {
             "the server offers no TLS version that we accept".to_owned()
@@ -163,7 +222,7 @@ fn tls(error: &rustls::Error, times: &Times, peer: &Peer<'_>) -> String {
     }
 }
 
-fn certificate_error(error: &CertificateError, times: &Times, peer: &Peer<'_>) -> String {
+fn certificate_error(error: &CertificateError, times: &Times, peer: &Peer) -> String {
     use CertificateError as C;
     match error {
         C::ExpiredContext { time, not_after } => format!("certificate expired {} ago", span(*not_after, *time)),
@@ -175,12 +234,13 @@ fn certificate_error(error: &CertificateError, times: &Times, peer: &Peer<'_>) -
         C::Revoked => "certificate was revoked by its issuer".to_owned(),
         C::UnknownIssuer => unknown_issuer(times),
         C::NotValidForName => format!("certificate is not for `{}`", peer.host),
-        C::NotValidForNameContext { presented, .. } if presented.is_empty() => {
-            format!("certificate is not for `{}`: it names no host at all", peer.host)
+        // A proxy over TLS has a certificate too: the name is that of either.
+        C::NotValidForNameContext { expected, presented } if presented.is_empty() => {
+            format!("certificate is not for `{}`: it names no host at all", expected.to_str())
         }
-        C::NotValidForNameContext { presented, .. } => {
+        C::NotValidForNameContext { expected, presented } => {
             let names: Vec<_> = presented.iter().map(|name| plain_name(name)).collect();
-            format!("certificate is not for `{}`, but for {}", peer.host, names.join(", "))
+            format!("certificate is not for `{}`, but for {}", expected.to_str(), names.join(", "))
         }
         C::BadSignature => "certificate is forged or damaged: its signature does not hold".to_owned(),
         C::InvalidPurpose | C::InvalidPurposeContext { .. } => {
@@ -251,7 +311,7 @@ mod tests {
 
     #[track_caller]
     fn check(error: &CertificateError, expected: &str) {
-        let peer = Peer { host: "shop.example", port: 443 };
+        let peer = Peer { host: "shop.example".into(), via: "shop.example".into(), port: 443, behind_proxy: None };
         assert_eq!(certificate_error(error, &Times::default(), &peer), expected);
     }
 
@@ -279,9 +339,10 @@ mod tests {
 
     #[test]
     fn addresses_that_were_tried() {
-        let tried = |host, addresses: &[&str]| {
+        let tried = |host: &str, addresses: &[&str]| {
             let addresses = addresses.iter().map(|address| address.parse().expect("an address")).collect();
-            Peer { host, port: 80 }.addresses(&Times { addresses, ..Times::default() })
+            let peer = Peer { host: host.to_owned(), via: host.to_owned(), port: 80, behind_proxy: None };
+            peer.addresses(&Times { addresses, ..Times::default() })
         };
         assert_eq!(tried("h", &["192.0.2.1", "2001:db8::1"]), "192.0.2.1:80 and [2001:db8::1]:80");
         assert_eq!(

@@ -15,6 +15,7 @@ use crate::capability::Scope;
 use crate::capability::bindings::sentrynet::probe::http::{Connection, Error, Tls};
 use crate::capability::http::cause::{self, Limit, Peer};
 use crate::capability::http::phase::{Marked, Phase, Reached, milliseconds};
+use crate::capability::http::transport::{self, Transport};
 use crate::capability::http::wire::{Marks, TimedBody, Times};
 use crate::capability::http::{Response, certificate};
 use crate::config::TraceHeaders;
@@ -26,8 +27,10 @@ const SENTRY_TRACE: HeaderName = HeaderName::from_static("sentry-trace");
 const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 
 /// All that an exchange needs, so that it can go on in a task of its own.
+#[derive(Clone)]
 pub struct Exchange {
     pub client: Client,
+    pub transport: Transport,
     pub method: Method,
     pub url: Url,
     pub headers: HeaderMap,
@@ -60,12 +63,12 @@ impl Exchange {
                 Some(target) => Ok(Next::Hop(target, response.status)),
                 None => {
                     response.timing.total = milliseconds(started, Instant::now());
-                    Ok(Next::Done(response))
+                    Ok(Next::Done(Box::new(response)))
                 }
             });
             hop.close(&self.recorder, answer.as_ref().err());
             match answer? {
-                Next::Done(response) => return Ok(response),
+                Next::Done(response) => return Ok(*response),
                 Next::Hop(target, status) => self.follow(target, status),
             }
             hops += 1;
@@ -76,9 +79,9 @@ impl Exchange {
 
     /// Where a redirect that is to be followed leads; none for any other answer.
     fn target(&self, response: &Response, hops: u32) -> Result<Option<Url>, Error> {
-        let redirects = [301, 302, 303, 307, 308].contains(&response.status);
-        let location = response.headers.iter().find(|(name, _)| name == LOCATION.as_str());
-        let (true, Some((_, location)), true) = (redirects, location, self.redirects > 0) else { return Ok(None) };
+        let (Some(location), true) = (redirect(response.status, &response.headers), self.redirects > 0) else {
+            return Ok(None);
+        };
         if hops == self.redirects {
             let times = if hops == 1 { "1 redirect".to_owned() } else { format!("{hops} redirects") };
             return Err(Error::Redirect(format!("still redirected after {times}, to {}", shown(&self.url, location))));
@@ -97,6 +100,12 @@ impl Exchange {
             target.set_fragment(self.url.fragment());
         }
         Ok(Some(target))
+    }
+
+    /// Where an answer leads, as an absolute URL where it is one.
+    fn location(&self, status: u16, headers: &[(String, String)]) -> Option<String> {
+        let location = redirect(status, headers)?;
+        Some(self.url.join(location).map_or_else(|_| location.to_owned(), String::from))
     }
 
     /// Makes this the request for the next hop.
@@ -125,7 +134,7 @@ impl Exchange {
 }
 
 enum Next {
-    Done(Response),
+    Done(Box<Response>),
     Hop(Url, u16),
 }
 
@@ -134,8 +143,7 @@ struct Hop {
     span: Handle,
     started: Instant,
     marks: Marks,
-    host: String,
-    port: u16,
+    peer: Peer,
     /// When the answer's head had come.
     head: Option<Instant>,
     end: Option<Instant>,
@@ -148,16 +156,16 @@ impl Hop {
         let shown = without_secrets(url);
         let started = Instant::now();
         let span = recorder.open_at(exchange.parent, "http.client", format!("{method} {shown}"), started);
-        let host = url.host_str().unwrap_or_default().to_owned();
         let port = url.port_or_known_default().unwrap_or_default();
         recorder.set(span, "http.request.method", method.as_str());
         recorder.set(span, "url.full", shown);
-        recorder.set(span, "server.address", host.as_str());
+        recorder.set(span, "server.address", url.host_str().unwrap_or_default());
         recorder.set(span, "server.port", i64::from(port));
         if hops > 0 {
             recorder.set(span, "http.request.resend_count", i64::from(hops));
         }
-        Self { span, started, marks: Marks::default(), host, port, head: None, end: None, received: 0 }
+        let peer = exchange.transport.peer(url);
+        Self { span, started, marks: Marks::default(), peer, head: None, end: None, received: 0 }
     }
 
     async fn exchange(&mut self, exchange: &Exchange) -> Result<Response, Error> {
@@ -173,7 +181,13 @@ impl Hop {
         let times = self.marks.read();
         let mut answer = answer.map_err(|error| {
             self.head = None;
-            cause::explain(&error, &times, &self.peer())
+            match cause::explain(&error, &times, &self.peer) {
+                // Many a server that does not speak it says nothing at all.
+                Error::Protocol(why) if exchange.transport.version == Some(transport::Version::Two) => {
+                    Error::Protocol(format!("{why} (it was spoken to in HTTP/2, as asked for)"))
+                }
+                error => error,
+            }
         })?;
 
         let (status, version) = (answer.status(), answer.version());
@@ -187,7 +201,6 @@ impl Hop {
             recorder.set(self.span, "network.peer.address", remote.ip().to_string());
             recorder.set(self.span, "network.peer.port", i64::from(remote.port()));
         }
-        let url = answer.url().clone();
         let headers = lines(answer.headers());
         let body = self.receive(&mut answer, exchange.max_body).await?;
         let end = Instant::now();
@@ -195,7 +208,8 @@ impl Hop {
         recorder.set(self.span, "http.response.body.size", i64::try_from(self.received).unwrap_or(i64::MAX));
         Ok(Response {
             status: status.as_u16(),
-            url: url.into(),
+            url: without_credentials(&exchange.url).into(),
+            location: exchange.location(status.as_u16(), &headers),
             headers,
             body,
             body_size: self.received,
@@ -209,16 +223,22 @@ impl Hop {
                     chain: times.chain.iter().filter_map(certificate::read).collect(),
                 }),
             },
-            held: 0,
         })
     }
 
     async fn send(&self, exchange: &Exchange) -> reqwest::Result<reqwest::Response> {
         let body = Body::wrap(TimedBody::new(exchange.body.clone(), self.marks.clone()));
-        let headers = self.headers(exchange);
+        let mut headers = self.headers(exchange);
+        let mut url = exchange.url.clone();
+        if exchange.transport.moves_port(&url) {
+            // The resolver chooses the port only where the URL does not.
+            let named = format!("{}:{}", url.host_str().unwrap_or_default(), url.port().unwrap_or_default());
+            if let (Ok(named), Ok(())) = (HeaderValue::try_from(named), url.set_port(None)) {
+                headers.entry(HOST).or_insert(named);
+            }
+        }
         // `request` takes credentials out of the URL, into a header; one that was given goes before them.
-        let request =
-            exchange.client.request(exchange.method.clone(), exchange.url.clone()).headers(headers).body(body);
+        let request = exchange.client.request(exchange.method.clone(), url).headers(headers).body(body);
         self.marks.around(request.send()).await
     }
 
@@ -249,19 +269,15 @@ impl Hop {
                     kept.extend_from_slice(&chunk[..chunk.len().min(room)]);
                 }
                 Ok(None) => return Ok(kept),
-                Err(error) => return Err(cause::explain(&error, &self.marks.read(), &self.peer())),
+                Err(error) => return Err(cause::explain(&error, &self.marks.read(), &self.peer)),
             }
         }
-    }
-
-    fn peer(&self) -> Peer<'_> {
-        Peer { host: &self.host, port: self.port }
     }
 
     fn timed_out(&self, limit: Limit) -> Error {
         let times = self.marks.read();
         let phase = if self.head.is_some() { Phase::Receive } else { Phase::of(&times) };
-        cause::timed_out(limit, phase, &times, &self.peer(), self.received)
+        cause::timed_out(limit, phase, &times, &self.peer, self.received)
     }
 
     /// Ends the hop's span, with a child for each phase that was reached.
@@ -290,8 +306,8 @@ impl Hop {
     /// What a phase was about, for a person.
     fn describe(&self, phase: Phase, times: &Times) -> String {
         match phase {
-            Phase::Dns => format!("Resolve {}", self.host),
-            Phase::Connect => format!("Connect to {}", self.peer().addresses(times)),
+            Phase::Dns => format!("Resolve {}", self.peer.names(times)),
+            Phase::Connect => format!("Connect to {}", self.peer.addresses(times)),
             Phase::Tls => format!("TLS {}handshake", times.tls_version.map(|it| format!("{it} ")).unwrap_or_default()),
             Phase::Send => "Send the request".to_owned(),
             Phase::Wait => "Wait for the answer".to_owned(),
@@ -335,6 +351,11 @@ impl Hop {
     }
 }
 
+fn redirect(status: u16, headers: &[(String, String)]) -> Option<&str> {
+    let location = headers.iter().find(|(name, _)| name == LOCATION.as_str());
+    location.filter(|_| [301, 302, 303, 307, 308].contains(&status)).map(|(_, location)| location.as_str())
+}
+
 fn lines(headers: &HeaderMap<HeaderValue>) -> Vec<(String, String)> {
     let line = |(name, value): (&HeaderName, &HeaderValue)| {
         (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
@@ -352,8 +373,15 @@ fn version_name(version: Version) -> &'static str {
     }
 }
 
+fn without_credentials(url: &Url) -> Url {
+    let mut url = url.clone();
+    // Only a URL without a host has no place for them.
+    let _ = (url.set_username(""), url.set_password(None));
+    url
+}
+
 /// A URL as far as it may be shown: neither credentials nor a query, which can hold them.
-fn without_secrets(url: &Url) -> String {
+pub fn without_secrets(url: &Url) -> String {
     let origin = url.origin().ascii_serialization();
     format!("{origin}{}", url.path())
 }
@@ -371,6 +399,7 @@ fn type_of(error: &Error) -> &'static str {
         Error::Timeout(_) => "timeout",
         Error::Redirect(_) => "redirect",
         Error::Protocol(_) => "protocol",
+        Error::Auth(_) => "auth",
         Error::Other(_) => "other",
     }
 }
@@ -380,6 +409,7 @@ fn status_of(error: &Error) -> Status {
         Error::Denied(_) => Status::PermissionDenied,
         Error::Timeout(_) => Status::DeadlineExceeded,
         Error::Redirect(_) => Status::FailedPrecondition,
+        Error::Auth(_) => Status::Unauthenticated,
         Error::Dns(_) | Error::Connect(_) | Error::Tls(_) => Status::Unavailable,
         Error::Protocol(_) | Error::Other(_) => Status::InternalError,
     }

@@ -12,7 +12,6 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use rustls::pki_types::CertificateDer;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -32,6 +31,9 @@ pub struct Times {
     pub started: Option<Instant>,
     pub dns_started: Option<Instant>,
     pub dns_ended: Option<Instant>,
+    /// The names that were resolved: by SOCKS two can be, the target's and then the proxy's.
+    pub names: Vec<String>,
+    /// Those of the last of them.
     pub addresses: Vec<IpAddr>,
     /// TCP stands, and the TLS handshake begins.
     pub tls_started: Option<Instant>,
@@ -106,42 +108,6 @@ where
             Ok(connection)
         }))
     }
-}
-
-/// The system's resolver, timed.
-pub struct TimedResolver;
-
-/// A name that did not resolve, and why.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Unresolved(String);
-
-impl Resolve for TimedResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        Marks::note(|times| times.dns_started = Some(Instant::now()));
-        Box::pin(async move {
-            let name = name.as_str();
-            let found = tokio::net::lookup_host((name, 0)).await.map_err(|error| {
-                let text = error.to_string();
-                let why = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
-                Unresolved(format!("`{name}` does not resolve: {}", lower_first(why)))
-            })?;
-            let addresses: Vec<_> = found.collect();
-            Marks::note(|times| {
-                times.dns_ended = Some(Instant::now());
-                times.addresses = addresses.iter().map(std::net::SocketAddr::ip).collect();
-            });
-            if addresses.is_empty() {
-                return Err(Unresolved(format!("`{name}` has no address")).into());
-            }
-            Ok(Box::new(addresses.into_iter()) as Addrs)
-        })
-    }
-}
-
-fn lower_first(text: &str) -> String {
-    let mut characters = text.chars();
-    characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
 }
 
 /// A request's body, which notes when the last of it is taken. It holds its marks, since the connection's own task

@@ -19,7 +19,7 @@ pub fn render(run: &Run, look: &Look) -> String {
     head(run, look.stamp, width, &mut text);
     match &run.outcome {
         Outcome::Passed => {}
-        Outcome::Failed(failure) => {
+        Outcome::PassedAfterRetry(failure) | Outcome::Failed(failure) => {
             for mismatch in failure.mismatches.iter().take(MAX_ITEMS) {
                 let [subject, expected, actual] =
                     [&mismatch.subject, &mismatch.expected, &mismatch.actual].map(|part| escape(part));
@@ -32,7 +32,7 @@ pub fn render(run: &Run, look: &Look) -> String {
             }
         }
     }
-    if look.trace || run.outcome != Outcome::Passed {
+    if look.trace || !run.outcome.passed() {
         text.push_str(&waterfall(&run.trace, width));
         for line in &run.log {
             let line_text = format!("{} {}: {}", human(line.at), line.level.as_str(), escape(&line.message));
@@ -54,6 +54,7 @@ const LATE: Duration = Duration::from_millis(100);
 fn head(run: &Run, stamp: bool, width: usize, into: &mut String) {
     let (mark, color) = match run.outcome {
         Outcome::Passed => ('✓', AnsiColor::Green),
+        Outcome::PassedAfterRetry(_) => ('✓', AnsiColor::Yellow),
         Outcome::Failed(_) => ('✗', AnsiColor::Red),
         Outcome::Broken(_) => ('!', AnsiColor::Yellow),
     };
@@ -71,7 +72,12 @@ fn head(run: &Run, stamp: bool, width: usize, into: &mut String) {
         into.push('\n');
         return;
     };
-    let why = format!("{}: {}", escape(reason), escape(message));
+    let why = match run.outcome {
+        Outcome::PassedAfterRetry(_) => {
+            format!("attempt {} passed, the first failed, {}: {}", run.attempts, escape(reason), escape(message))
+        }
+        _ => format!("{}: {}", escape(reason), escape(message)),
+    };
     if before + chars(&title) + 2 + chars(&why) <= width {
         _ = writeln!(into, "  {color}{why}{color:#}");
     } else {
@@ -133,6 +139,10 @@ mod tests {
         let broken = plain(&sample::broken(), LOOK);
         assert!(broken.starts_with("! broken     482 ms  checkout  trap: the probe trapped: integer divide by zero\n"));
         assert!(broken.contains("\n    at probe::run::divide\n    at probe::run\n"), "{broken}");
+        let retried = plain(&sample::passed_after_retry(), Look { width: 160, ..LOOK });
+        let expected = "✓ passed-after-retry     482 ms  api health  (340 ms late)  \
+                        attempt 2 passed, the first failed, status: answered 503 instead of 2xx\n";
+        assert!(retried.starts_with(expected), "{retried}");
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub fn envelopes(run: &Run, origin: &Origin) -> Vec<Envelope> {
     let event_id = format!("{id:032x}");
     let body = fit(|measure| Transaction::new(&event_id, run, origin, measure));
     let mut envelopes = vec![envelope(kind, "transaction", &event_id, &trace, &body)];
-    if !passed {
+    if run.is_error() {
         let event_id = format!("{:032x}", !id);
         let body = fit(|measure| Event::new(&event_id, run, origin, measure));
         envelopes.push(envelope(Kind::Error, "event", &event_id, &trace, &body));

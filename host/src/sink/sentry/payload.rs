@@ -139,9 +139,11 @@ fn data(span: &Span, measure: Measure) -> Data<'_> {
 
 /// The run's tags and ours, which no other may stand in for.
 fn tags(run: &Run) -> BTreeMap<String, String> {
+    let attempts = run.attempts.to_string();
     let ours = [("probe", run.probe.probe.as_str()), ("outcome", run.outcome.as_str())];
     let reason = run.outcome.why().map(|(reason, _)| ("reason", reason));
-    let tags = crate::sink::tags(run).into_iter().take(MAX_TAGS).chain(ours).chain(reason);
+    let attempts = (run.attempts > 1).then_some(("attempts", attempts.as_str()));
+    let tags = crate::sink::tags(run).into_iter().take(MAX_TAGS).chain(ours).chain(reason).chain(attempts);
     let tags = tags.map(|(key, value)| (tag_key(key), tag_value(value)));
     tags.filter(|(key, value)| !key.is_empty() && !value.is_empty() && !RESERVED.contains(&key.as_str())).collect()
 }

@@ -1,0 +1,78 @@
+//! Which keys hold a secret by their name, and which never do. A guess, for what no reference tells.
+
+use super::super::keys;
+
+/// Names that people give to secrets, in lower case and with `_`.
+const SECRET: &[&str] = &[
+    "access_token",
+    "api_key",
+    "auth_token",
+    "authorization",
+    "bearer",
+    "client_secret",
+    "passphrase",
+    "password",
+    "proxy_authorization",
+    "refresh_token",
+    "secret",
+    "token",
+    "x_api_key",
+];
+/// Keys below which names are anybody's own: an answer's `token` has its path here, and no secret.
+const NAMED: &[&str] = &["assertions", "set_keys", "tags"];
+
+/// What is known of a value by the keys that lead to it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Key {
+    secret: bool,
+    named: bool,
+}
+
+impl Key {
+    /// What is known of the value of `name` below this.
+    pub fn below(self, name: &str) -> Self {
+        let word = name.to_ascii_lowercase().replace('-', "_");
+        Self { secret: !self.named && SECRET.contains(&word.as_str()), named: NAMED.contains(&name) }
+    }
+
+    pub fn is_secret(self) -> bool {
+        self.secret
+    }
+}
+
+/// Whether a text is itself but a word for a secret: a chain's `password: password` is filled in from a key.
+pub fn is_word(text: &str) -> bool {
+    SECRET.contains(&text.to_ascii_lowercase().replace('-', "_").as_str())
+}
+
+/// The password in a URL that a text is or holds, unless a reference stands there.
+pub fn password(text: &str) -> Option<&str> {
+    let (before, rest) = text.split_once("://")?;
+    before.ends_with(|last: char| last.is_ascii_alphanumeric()).then_some(())?;
+    let authority = rest.split(|c: char| matches!(c, '/' | '?' | '#') || c.is_whitespace()).next()?;
+    let (user, _) = authority.rsplit_once('@')?;
+    let (_, password) = user.split_once(':')?;
+    (!password.is_empty() && !user.contains("${")).then_some(password)
+}
+
+/// Whether a text names a key to be filled in from, as a chain's does.
+pub fn is_template(text: &str) -> bool {
+    text.split('{').skip(1).any(|rest| rest.starts_with(|c: char| c.is_alphabetic() || c == '_') && rest.contains('}'))
+}
+
+/// Whether a pointer leads to a value of the host's that is no secret whatever it is from: a number, one of a few
+/// words, or a name that is there to be told.
+pub fn is_plain(pointer: &str) -> bool {
+    let path: Vec<&str> = pointer.split('/').skip(1).collect();
+    match *path.as_slice() {
+        ["sentry", key] => keys::SENTRY.contains(&key) && !matches!(key, "dsn" | "tags"),
+        ["groups", _, "probes", _, key] => keys::PROBE.contains(&key) && !matches!(key, "probe" | "title" | "tags"),
+        ["limits", _] | ["groups", _, "probes", _, "limits", _] => true,
+        _ => false,
+    }
+}
+
+/// Whether a pointer leads to a number of the host's.
+pub fn is_number(pointer: &str) -> bool {
+    is_plain(pointer) && pointer.rsplit('/').next().is_some_and(|key| keys::NUMBERS.contains(&key))
+}

@@ -1,0 +1,105 @@
+//! Base64 and hexadecimal digits, decoded wherever a text may hold them. Knows no text from any other bytes.
+
+use super::view::{BREAK, View};
+
+/// All that `view` holds where its letters and digits are an encoding: of at least `shortest` bytes, or of fewer where
+/// `cut` says of a place in the source that the text may have gone on.
+///
+/// Where in a run of letters an encoding begins nobody says: it may have a path before it, or what it encodes may have
+/// a user's name before the secret. So each run is read from each of its first characters.
+pub fn views(view: &View, shortest: usize, cut: impl Fn(usize) -> bool) -> Vec<View> {
+    let mut views = unpack(view, &BASE64, shortest, &cut);
+    views.extend(unpack(view, &HEXADECIMAL, shortest, &cut));
+    views
+}
+
+struct Code {
+    /// Of each character.
+    bits: usize,
+    /// Characters after which it begins anew.
+    group: usize,
+    value: fn(u8) -> Option<u8>,
+    /// Whether it goes on after the end of a line.
+    wraps: bool,
+}
+
+const BASE64: Code = Code { bits: 6, group: 4, value: base64, wraps: true };
+const HEXADECIMAL: Code = Code { bits: 4, group: 2, value: hexadecimal, wraps: false };
+/// Bytes of a secret's beginning that are worth finding where a text was cut.
+const LEAST: usize = 4;
+
+fn base64(character: u8) -> Option<u8> {
+    match character {
+        b'A'..=b'Z' => Some(character - b'A'),
+        b'a'..=b'z' => Some(character - b'a' + 26),
+        b'0'..=b'9' => Some(character - b'0' + 52),
+        b'+' | b'-' => Some(62),
+        b'/' | b'_' => Some(63),
+        _ => None,
+    }
+}
+
+fn hexadecimal(character: u8) -> Option<u8> {
+    char::from(character).to_digit(16).map(|digit| digit as u8)
+}
+
+fn unpack(view: &View, code: &Code, shortest: usize, cut: &impl Fn(usize) -> bool) -> Vec<View> {
+    let characters = |bytes: usize| (bytes * 8).div_ceil(code.bits);
+    let mut views: Vec<View> = (0..code.group).map(|_| View::default()).collect();
+    let mut run = Vec::new();
+    let mut at = 0;
+    while at < view.bytes().len() {
+        let end = read(view.bytes(), at, code, &mut run);
+        let long = run.len() >= characters(shortest);
+        if long || run.len() >= characters(LEAST) && cut(view.source(end - 1..end).end) {
+            for (phase, decoded) in views.iter_mut().enumerate() {
+                decode(view, code, run.get(phase..).unwrap_or_default(), end, decoded);
+            }
+        }
+        at = end.max(at + 1);
+    }
+    views.retain(|view| !view.bytes().is_empty());
+    views
+}
+
+/// Where the characters of a run stand and what they are worth, and where the run ends, padding included.
+fn read(text: &[u8], start: usize, code: &Code, run: &mut Vec<(usize, u8)>) -> usize {
+    run.clear();
+    let mut at = start;
+    loop {
+        let worth = |at: usize| text.get(at).and_then(|character| (code.value)(*character));
+        if let Some(value) = worth(at) {
+            run.push((at, value));
+            at += 1;
+            continue;
+        }
+        let line_end = match text.get(at..) {
+            Some([b'\r', b'\n', ..]) => 2,
+            Some([b'\n', ..]) => 1,
+            _ => 0,
+        };
+        if !code.wraps || line_end == 0 || run.is_empty() || worth(at + line_end).is_none() {
+            break;
+        }
+        at += line_end;
+    }
+    if code.wraps && !run.is_empty() {
+        at += text[at..].iter().take(2).take_while(|character| **character == b'=').count();
+    }
+    at
+}
+
+fn decode(view: &View, code: &Code, run: &[(usize, u8)], end: usize, decoded: &mut View) {
+    let bytes = run.len() * code.bits / 8;
+    for byte in 0..bytes {
+        let (first, last) = (byte * 8 / code.bits, (byte * 8 + 7) / code.bits);
+        let all = run[first..=last].iter().fold(0, |all: u32, (_, value)| all << code.bits | u32::from(*value));
+        let after = (last + 1) * code.bits - (byte + 1) * 8;
+        // What is left at the end is of the last byte's, or of one that was cut.
+        let until = if byte + 1 == bytes { end } else { run[last].0 + 1 };
+        decoded.push((all >> after) as u8, view, run[first].0..until);
+    }
+    if bytes > 0 {
+        decoded.push(BREAK, view, end - 1..end);
+    }
+}

@@ -1,0 +1,88 @@
+//! A run without secrets. Knows each text of a run, and none of what they are about.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use super::{MARK, Secrets};
+use crate::run::{Identity, Outcome, Run};
+use crate::trace::{Span, Value};
+
+impl Secrets {
+    /// Strikes out of all that a run says. Its probe's identity, which all its runs share, has
+    /// [`Secrets::strike_identity`].
+    pub fn strike_run(&self, run: &mut Run) {
+        if self.is_empty() {
+            return;
+        }
+        match &mut run.outcome {
+            Outcome::Passed => {}
+            Outcome::PassedAfterRetry(failure) | Outcome::Failed(failure) => {
+                self.strike_in(&mut failure.reason);
+                self.strike_in(&mut failure.message);
+                for mismatch in &mut failure.mismatches {
+                    self.strike_in(&mut mismatch.subject);
+                    self.strike_in(&mut mismatch.expected);
+                    self.strike_in(&mut mismatch.actual);
+                }
+            }
+            Outcome::Broken(fault) => {
+                self.strike_in(&mut fault.message);
+                fault.backtrace.iter_mut().for_each(|frame| self.strike_in(frame));
+            }
+        }
+        run.trace.spans.iter_mut().for_each(|span| self.strike_span(span));
+        self.strike_tags(&mut run.tags);
+        run.log.iter_mut().for_each(|line| self.strike_in(&mut line.message));
+    }
+
+    pub fn strike_identity(&self, identity: &mut Identity) {
+        if self.is_empty() {
+            return;
+        }
+        self.strike_in(&mut identity.probe);
+        self.strike_in(&mut identity.title);
+        self.strike_tags(&mut identity.tags);
+    }
+
+    /// Strikes out in place.
+    pub fn strike_in(&self, text: &mut String) {
+        if let Cow::Owned(struck) = self.strike(text) {
+            *text = struck;
+        }
+    }
+
+    fn strike_span(&self, span: &mut Span) {
+        self.strike_word(&mut span.op);
+        self.strike_in(&mut span.description);
+        for (key, value) in &mut span.data {
+            self.strike_word(key);
+            match value {
+                Value::Text(text) => self.strike_in(text),
+                Value::Integer(number) if self.is_number(*number as f64) => *value = MARK.into(),
+                Value::Number(number) if self.is_number(*number) => *value = MARK.into(),
+                Value::Integer(_) | Value::Number(_) | Value::Boolean(_) => {}
+            }
+        }
+    }
+
+    /// A borrowed one is in our own source: it tells nothing.
+    fn strike_word(&self, word: &mut Cow<'static, str>) {
+        if let Cow::Owned(word) = word {
+            self.strike_in(word);
+        }
+    }
+
+    fn strike_tags(&self, tags: &mut BTreeMap<String, String>) {
+        for value in tags.values_mut() {
+            self.strike_in(value);
+        }
+        if tags.keys().any(|key| matches!(self.strike(key), Cow::Owned(_))) {
+            *tags =
+                std::mem::take(tags).into_iter().map(|(key, value)| (self.strike(&key).into_owned(), value)).collect();
+        }
+    }
+
+    fn is_number(&self, number: f64) -> bool {
+        self.0.as_ref().is_some_and(|patterns| patterns.is_number(number))
+    }
+}

@@ -1,0 +1,176 @@
+//! Encoded by others, decoded by nobody: random secrets in the forms in which they come back.
+
+mod cases;
+
+use std::borrow::Cow;
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+use url::{Url, form_urlencoded};
+
+use super::{MARK, Secrets};
+
+/// JavaScript's `encodeURIComponent`.
+const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'!')
+    .remove(b'~')
+    .remove(b'*')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')');
+
+fn random(random: &mut StdRng) -> String {
+    const KINDS: [&str; 4] = [
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789",
+        "abcXYZ019-_/+=",
+        "abcXYZ019\"'\\/%+&=?#<>;:~!$@{}[]() \t\n",
+        "abcäßéñ日本語🦀\u{1f600} \"/\\",
+    ];
+    let kind: Vec<char> = KINDS.choose(random).unwrap().chars().collect();
+    let length = random.random_range(8..40);
+    let secret: String = (0..length).map(|_| *kind.choose(random).unwrap()).collect();
+    format!("k{secret}z")
+}
+
+fn escaped(text: &str, unit: impl Fn(u16) -> String) -> String {
+    let one = |c: char| match c {
+        '"' | '\\' => format!("\\{c}"),
+        ' '..='~' => c.to_string(),
+        _ => c.encode_utf16(&mut [0; 2]).iter().map(|code| unit(*code)).collect(),
+    };
+    text.chars().map(one).collect()
+}
+
+fn hexadecimal(text: &str) -> String {
+    text.bytes().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What others make of a secret, all of it.
+fn encodings(secret: &str) -> Vec<String> {
+    let mut url = Url::parse("https://u@h.example").unwrap();
+    url.path_segments_mut().unwrap().push(secret);
+    url.query_pairs_mut().append_pair("k", secret);
+    url.set_password(Some(secret)).unwrap();
+    url.set_fragment(Some(secret));
+    let json = serde_json::to_string(secret).unwrap();
+    let json = &json[1..json.len() - 1];
+    let debug = format!("{secret:?}");
+    let percent = utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string();
+    let form: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+    let html = secret.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
+    let mut all = vec![
+        secret.to_owned(),
+        url.path()[1..].to_owned(),
+        url.query().unwrap()[2..].to_owned(),
+        url.password().unwrap().to_owned(),
+        percent.clone(),
+        utf8_percent_encode(secret, COMPONENT).to_string(),
+        utf8_percent_encode(&percent, NON_ALPHANUMERIC).to_string(),
+        json.to_owned(),
+        json.replace('/', "\\/"),
+        escaped(secret, |code| format!("\\u{code:04x}")),
+        escaped(secret, |code| format!("\\u{code:04X}")),
+        escaped(json, |code| format!("\\u{code:04x}")),
+        debug[1..debug.len() - 1].to_owned(),
+        secret.escape_default().to_string(),
+        secret.as_bytes().escape_ascii().to_string(),
+        html.replace('\'', "&#39;"),
+        html.replace('\'', "&#x27;"),
+        hexadecimal(secret),
+        hexadecimal(secret).to_uppercase(),
+        hexadecimal(secret)
+            .as_bytes()
+            .chunks(2)
+            .map(|byte| format!("%{}", std::str::from_utf8(byte).unwrap()))
+            .collect(),
+        STANDARD.encode(STANDARD.encode(secret)),
+        STANDARD.encode(&form),
+        STANDARD.encode(json),
+        utf8_percent_encode(&STANDARD.encode(secret), NON_ALPHANUMERIC).to_string(),
+        STANDARD.encode(secret).replace('/', "\\/"),
+        form,
+    ];
+    if !secret.ends_with(' ') && !secret.contains("  ") {
+        all.push(url.fragment().unwrap().to_owned());
+    }
+    for engine in [&STANDARD, &URL_SAFE, &STANDARD_NO_PAD, &URL_SAFE_NO_PAD] {
+        all.push(engine.encode(secret));
+    }
+    all
+}
+
+#[test]
+fn whatever_the_encoding() {
+    let mut rng = StdRng::seed_from_u64(1);
+    for _ in 0..8 {
+        let secret = random(&mut rng);
+        let secrets = Secrets::new([&secret, "another-secret"]);
+        for encoded in encodings(&secret) {
+            for (before, after) in
+                [("", ""), ("GET /a b/", "?c"), ("{\"x\":\"", "\",\"y\":\"ünd\"}"), ("Basic ", " 12"), ("x", "")]
+            {
+                let struck = secrets.strike(&format!("{before}{encoded}{after}")).into_owned();
+                assert_eq!(struck, format!("{before}{MARK}{after}"), "{secret:?} as {encoded:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn within_longer_base64() {
+    let mut rng = StdRng::seed_from_u64(2);
+    for round in 0..70 {
+        let secret = random(&mut rng);
+        let (before, after) = ("user:pass".get(..round % 7).unwrap(), "more".get(..round % 5).unwrap());
+        let engine = [&STANDARD, &URL_SAFE, &STANDARD_NO_PAD, &URL_SAFE_NO_PAD][round % 4];
+        let encoded = engine.encode(format!("{before}{secret}{after}"));
+        let wrapped = encoded.as_bytes().chunks(12).map(|line| std::str::from_utf8(line).unwrap()).collect::<Vec<_>>();
+        for encoded in [encoded.clone(), wrapped.join("\n"), wrapped.join("\r\n")] {
+            let struck = Secrets::new([&secret]).strike(&format!("h/{encoded} x")).into_owned();
+            let (kept_before, kept_after) = (before.len() * 8 / 6, (after.len() * 8).div_ceil(6) + 4);
+            assert!(struck.len() <= 4 + kept_before + MARK.len() + kept_after, "{secret:?}: {struck}");
+            assert!(struck.contains(MARK), "{secret:?}: {struck}");
+        }
+    }
+}
+
+#[test]
+fn cut_anywhere() {
+    let mut rng = StdRng::seed_from_u64(3);
+    let filler = "lorem ipsum dolor sit amet, ".repeat(4);
+    for _ in 0..2 {
+        let secret = random(&mut rng);
+        let secrets = Secrets::new([&secret]);
+        for encoded in encodings(&secret).into_iter().step_by(4) {
+            let text = format!("{filler}{encoded}");
+            for end in (filler.len()..text.len()).filter(|end| text.is_char_boundary(*end)) {
+                // Four bytes of a secret take up to 12 when each is escaped, 24 when that is encoded in turn.
+                let most = filler.len() + MARK.len().max(36);
+                for said in ["", "…", "\"…", "...", "\u{fffd}"] {
+                    let struck = secrets.strike(&format!("{}{said}", &text[..end])).into_owned();
+                    assert!(struck.len() <= most, "{secret:?}: {struck}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_holds_none_stays_as_it_is() {
+    let mut rng = StdRng::seed_from_u64(4);
+    let secrets = Secrets::new((0..200).map(|_| random(&mut rng)));
+    for _ in 0..5 {
+        for text in encodings(&random(&mut rng)) {
+            assert!(matches!(secrets.strike(&text), Cow::Borrowed(same) if same == text), "{text}");
+        }
+    }
+    assert!(Secrets::new(["", " ", "      ", "\n"]).is_empty());
+    assert_eq!(Secrets::default().strike("anything"), "anything");
+}

@@ -1,0 +1,201 @@
+//! Floats: the shortest digits that mean the same float, or a number of digits, exactly rounded.
+
+use serde_json::Number;
+
+use super::layout::{Figure, zeros};
+use super::spec::Spec;
+
+/// Beyond the largest it is infinite, as to Python.
+pub fn read(number: &Number) -> f64 {
+    number.to_string().parse().unwrap_or(f64::NAN)
+}
+
+pub fn repr(value: f64) -> String {
+    let spec = Spec::default();
+    figure(value, &spec).lay_out(&spec)
+}
+
+pub fn figure(value: f64, spec: &Spec) -> Figure {
+    let letter = spec.letter.unwrap_or('\0');
+    let value = if letter == '%' { value * 100.0 } else { value };
+    let absolute = value.abs();
+    let (whole, mut rest) = match (letter.to_ascii_lowercase(), spec.precision) {
+        _ if value.is_nan() => (String::new(), "nan".to_owned()),
+        _ if value.is_infinite() => (String::new(), "inf".to_owned()),
+        ('f' | '%', precision) => fixed(absolute, precision.unwrap_or(6), spec.alternate),
+        ('e', precision) => {
+            let digits = precision.unwrap_or(6) + 1;
+            Decimal::rounded(absolute, digits).scientific(digits, spec.alternate)
+        }
+        ('g' | 'n', precision) => {
+            let digits = precision.unwrap_or(6).max(1);
+            Decimal::rounded(absolute, digits).general(digits, digits, 0, spec.alternate)
+        }
+        // Without a type there is at least one decimal, so that it shows that this is a float.
+        (_, Some(precision)) => {
+            let digits = precision.max(1);
+            Decimal::rounded(absolute, digits).general(digits, digits - 1, 1, spec.alternate)
+        }
+        (_, None) => {
+            let decimal = Decimal::shortest(absolute);
+            decimal.general(decimal.digits.len(), 16, 1, spec.alternate)
+        }
+    };
+    if letter == '%' {
+        rest.push('%');
+    }
+    if letter.is_ascii_uppercase() {
+        rest.make_ascii_uppercase();
+    }
+    let zero = value.is_finite() && !whole.chars().chain(rest.chars()).any(|digit| matches!(digit, '1'..='9'));
+    let negative = value.is_sign_negative() && !value.is_nan() && !(spec.unsigned_zero && zero);
+    Figure { negative, whole, rest, ..Figure::default() }
+}
+
+/// No float has more digits, on either side of the point; and the standard library counts to 65,535 only.
+const EXACT: usize = 1100;
+
+fn fixed(value: f64, decimals: usize, alternate: bool) -> (String, String) {
+    let text = format!("{value:.*}", decimals.min(EXACT));
+    let (whole, digits) = text.split_once('.').unwrap_or((&text, ""));
+    (whole.to_owned(), after_point(digits, decimals, alternate))
+}
+
+/// The point and its digits, with zeros up to as many as wanted. `alternate` keeps a point without digits.
+fn after_point(digits: &str, wanted: usize, alternate: bool) -> String {
+    let point = if wanted > 0 || !digits.is_empty() || alternate { "." } else { "" };
+    format!("{point}{digits}{}", zeros(wanted, digits.len()))
+}
+
+/// 0.0123 is the digits 123 with the point at -1.
+struct Decimal {
+    /// Without trailing zeros, but for zero itself.
+    digits: String,
+    point: isize,
+}
+
+impl Decimal {
+    /// Between two equally short and equally close, Python takes the even one, and the standard library the larger.
+    fn shortest(value: f64) -> Self {
+        let shortest = format!("{value:e}");
+        let decimal = Self::read(&shortest);
+        let rounded = format!("{value:.*e}", decimal.digits.len() - 1);
+        if rounded != shortest && rounded.parse() == Ok(value) { Self::read(&rounded) } else { decimal }
+    }
+
+    fn rounded(value: f64, digits: usize) -> Self {
+        Self::read(&format!("{value:.*e}", digits.min(EXACT) - 1))
+    }
+
+    fn read(scientific: &str) -> Self {
+        let (mantissa, exponent) = scientific.split_once('e').unwrap_or((scientific, "0"));
+        let digits = mantissa.replace('.', "");
+        let significant = digits.trim_end_matches('0').len().max(1);
+        Self { digits: digits[..significant].to_owned(), point: exponent.parse::<isize>().unwrap_or(0) + 1 }
+    }
+
+    /// Scientific where the point is far from the first digit: more than three in front, or `far` behind.
+    fn general(&self, digits: usize, far: usize, least_decimals: usize, alternate: bool) -> (String, String) {
+        let digits = if alternate { digits } else { self.digits.len() };
+        if !(-3..=far.cast_signed()).contains(&self.point) {
+            return self.scientific(digits, alternate);
+        }
+        // At least one digit stands in front of the point.
+        let leading = (1 - self.point).max(0).unsigned_abs();
+        let whole = self.point.max(1).unsigned_abs();
+        let wanted = (leading + digits).max(whole + least_decimals);
+        let text = format!("{}{}{}", zeros(leading, 0), self.digits, zeros(wanted, leading + self.digits.len()));
+        let (whole, decimals) = text.split_at(whole);
+        (whole.to_owned(), after_point(decimals, 0, alternate))
+    }
+
+    fn scientific(&self, digits: usize, alternate: bool) -> (String, String) {
+        let (whole, decimals) = self.digits.split_at(1);
+        let exponent = self.point - 1;
+        let sign = if exponent < 0 { '-' } else { '+' };
+        let decimals = after_point(decimals, digits - 1, alternate);
+        (whole.to_owned(), format!("{decimals}e{sign}{:02}", exponent.abs()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(spec: &str, value: f64, expected: &str) {
+        let spec = Spec::parse(spec).expect("a spec");
+        assert_eq!(figure(value, &spec).lay_out(&spec), expected);
+    }
+
+    #[test]
+    fn as_repr_prints_them() {
+        for (value, expected) in [
+            (0.0, "0.0"),
+            (-0.0, "-0.0"),
+            (0.1, "0.1"),
+            (100.0, "100.0"),
+            (1e15, "1000000000000000.0"),
+            (9_999_999_999_999_998.0, "9999999999999998.0"),
+            (1e16, "1e+16"),
+            (1.5e300, "1.5e+300"),
+            (0.0001, "0.0001"),
+            (0.000_01, "1e-05"),
+            (5e-324, "5e-324"),
+            (1.797_693_134_862_315_7e308, "1.7976931348623157e+308"),
+            (2f64.powi(-44), "5.684341886080802e-14"),
+            (2.204_780_578_613_281_2, "2.2047805786132812"),
+            (f64::INFINITY, "inf"),
+            (f64::NEG_INFINITY, "-inf"),
+        ] {
+            assert_eq!(repr(value), expected);
+        }
+    }
+
+    #[test]
+    fn types() {
+        check(".2f", 2.675, "2.67");
+        check(".0f", 0.5, "0");
+        check(".0f", 1.5, "2");
+        check("#.0f", 1.0, "1.");
+        check("f", 1e22, "10000000000000000000000.000000");
+        check("e", 12345.678, "1.234568e+04");
+        check(".0E", 25.0, "2E+01");
+        check("g", 1e6, "1e+06");
+        check("g", 123_456.0, "123456");
+        check("#g", 1.0, "1.00000");
+        check("n", 0.0001, "0.0001");
+        check(".1%", 0.1234, "12.3%");
+        check("G", f64::INFINITY, "INF");
+        check("%", 1e308, "inf%");
+    }
+
+    #[test]
+    fn without_a_type() {
+        check(".3", 1234.5, "1.23e+03");
+        check(".4", 1234.0, "1.234e+03");
+        check(".5", 1234.0, "1234.0");
+        check(".0", 1.5, "2e+00");
+        check("#", 1e20, "1.e+20");
+        check("\0", 1.5, "1.5");
+    }
+
+    #[test]
+    fn signs_fill_and_grouping() {
+        check("+", 1.0, "+1.0");
+        check("z.1f", -0.01, "0.0");
+        check("z", f64::NEG_INFINITY, "-inf");
+        check("010", f64::NEG_INFINITY, "-000000inf");
+        check("012,.2f", 1234.5, "0,001,234.50");
+        check("x=10", -1.5, "-xxxxxx1.5");
+        check("_", 1_234_567.0, "1_234_567.0");
+        check(",.3%", 1234.0, "123,400.000%");
+    }
+
+    #[test]
+    fn more_digits_than_there_are() {
+        let spec = Spec::parse(".100000f").expect("a spec");
+        assert_eq!(figure(0.1, &spec).lay_out(&spec).len(), 100_002);
+        check(".60f", 0.1, "0.100000000000000005551115123125782702118158340454101562500000");
+    }
+}

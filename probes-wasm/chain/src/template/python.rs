@@ -1,0 +1,69 @@
+//! The same templates and keys to Python and to this crate: `TEMPLATE_CASES` of them, by the seed `TEMPLATE_SEED`.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::{Template, unicode};
+
+/// Python errors that show without the keys' values: they must be found before any run.
+const KNOWN_BEFORE: [&str; 13] = [
+    "Single '{'",
+    "Single '}'",
+    "expected '}'",
+    "unmatched '{'",
+    "unexpected '{'",
+    "end of string while",
+    "expected ':'",
+    "Unknown conversion",
+    "Empty attribute",
+    "Missing ']'",
+    "Only '.' or '['",
+    "Format string contains positional",
+    "Max string recursion",
+];
+
+#[test]
+fn as_python_does() {
+    let setting = |name: &str, default: &str| std::env::var(name).unwrap_or(default.to_owned());
+    let (seed, count) = (setting("TEMPLATE_SEED", "1"), setting("TEMPLATE_CASES", "6000"));
+    let output = Command::new(setting("PYTHON", "python3"))
+        .args(["-c", include_str!("python.py"), &seed, &count])
+        .env("PYTHONUTF8", "1")
+        .output()
+        .unwrap_or_else(|error| panic!("this test needs Python 3.11 as `python3`, or named by PYTHON: {error}"));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = String::from_utf8(output.stdout).expect("UTF-8");
+    let mut lines = output.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    check_characters(&lines.next().expect("a line of characters"));
+    let different: Vec<String> = lines.filter_map(|case| difference(&case)).collect();
+    assert!(different.is_empty(), "{} differ:\n{}", different.len(), different[..different.len().min(20)].join("\n"));
+}
+
+fn check_characters(python: &Value) {
+    let printable = python["printable"].as_str().expect("text").as_bytes();
+    for character in '\0'..=char::MAX {
+        let code = u32::from(character) as usize;
+        assert_eq!(unicode::printable(character), printable[code] == b'1', "{code:#x}");
+        let decimal = unicode::decimal(character).map(Value::from);
+        assert_eq!(decimal.as_ref(), python["decimal"].get(character.to_string()), "{code:#x}");
+    }
+}
+
+fn difference(case: &Value) -> Option<String> {
+    let template = case["template"].as_str().expect("text");
+    let keys = serde_json::from_str(case["keys"].as_str().expect("text")).expect("JSON");
+    let parsed = Template::parse(template);
+    let before = parsed.is_err();
+    let ours = parsed.and_then(|template| template.render(&keys));
+    let same = match (&ours, case["ok"].as_str()) {
+        (Ok(ours), theirs) => Some(ours.as_str()) == theirs,
+        (Err(_), Some(_)) => false,
+        // Python raises; or it does not, and this is one of the deviations: see `case` in the script.
+        (Err(error), None) => {
+            let early = KNOWN_BEFORE.iter().any(|known| case["error"].as_str().is_some_and(|it| it.starts_with(known)));
+            (before || !early) && (!error.contains("s3cret") || template.contains("s3cret"))
+        }
+    };
+    (!same).then(|| format!("{case}\n  here: {ours:?}"))
+}

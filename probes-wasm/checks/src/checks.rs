@@ -1,0 +1,229 @@
+//! Checks of one answer.
+
+use serde_json::{Map, Value};
+
+use crate::words::{below, problem};
+use crate::{Kind, Mismatch, Predicate, Problem, Subject};
+
+/// What is checked.
+pub trait Answer {
+    /// What a subject is; none when the answer has no such thing. [`Subject`] says what is meant by each.
+    fn observe(&self, subject: &Subject) -> Option<Value>;
+
+    /// The body, or what the command wrote, as JSON.
+    ///
+    /// # Errors
+    /// It is none; a sentence says why.
+    fn json(&self) -> Result<&Value, String>;
+}
+
+/// What an answer must be: subjects and their predicates.
+#[derive(Debug, Clone, Default)]
+pub struct Checks(Vec<Check>);
+
+#[derive(Debug, Clone)]
+struct Check {
+    /// As the configuration has it.
+    name: String,
+    subject: Subject,
+    predicate: Predicate,
+}
+
+impl Checks {
+    /// Reads the form at a JSON pointer, and notes all that is wrong with it.
+    pub fn read(form: &Map<String, Value>, kind: Kind, pointer: &str, problems: &mut Vec<Problem>) -> Self {
+        let check = |(name, form): (&String, &Value)| {
+            let pointer = below(pointer, name);
+            match Subject::parse(name, kind) {
+                Ok(subject) => {
+                    let predicate = Predicate::read_for(subject.nature(), form, &pointer, problems)?;
+                    Some(Check { name: name.trim().to_owned(), subject, predicate })
+                }
+                Err(message) => {
+                    problem(problems, &pointer, message);
+                    None
+                }
+            }
+        };
+        Self(form.iter().filter_map(check).collect())
+    }
+
+    /// Whether anything is said of a subject: what a probe takes for granted gives way to it.
+    pub fn asks(&self, subject: &Subject) -> bool {
+        self.0.iter().any(|check| check.subject == *subject)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// All that does not hold, in the order of the form.
+    ///
+    /// # Errors
+    /// JSON is asked for, there is none, and that is all that is wrong: the sentence of [`Answer::json`]. Beside other
+    /// mismatches it is one of them, since a page that says "502" explains why it is not JSON.
+    pub fn hold(&self, answer: &dyn Answer) -> Result<Vec<Mismatch>, String> {
+        let asked = self.0.iter().any(|check| matches!(check.subject, Subject::Json(_)));
+        let json = asked.then(|| answer.json());
+        let mut not_json = None;
+        let mut mismatches = Vec::new();
+        for Check { name, subject, predicate } in &self.0 {
+            let actual = match (subject, &json) {
+                (Subject::Json(path), Some(Ok(json))) => path.find(json),
+                (Subject::Json(_), Some(Err(why))) => {
+                    // Once, however many paths there are, in the place of the first.
+                    not_json.get_or_insert((mismatches.len(), name, why));
+                    continue;
+                }
+                (subject, _) => answer.observe(subject),
+            };
+            mismatches.extend(predicate.mismatches(name, actual.as_ref(), subject.missing()));
+        }
+        if let Some((place, name, why)) = not_json {
+            if mismatches.is_empty() {
+                return Err(why.clone());
+            }
+            let mismatch = Mismatch { subject: name.clone(), expected: "JSON".to_owned(), actual: why.clone() };
+            mismatches.insert(place, mismatch);
+        }
+        Ok(mismatches)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::Phase;
+
+    /// A page that took 1.25 seconds.
+    struct Page(Result<Value, String>);
+
+    impl Answer for Page {
+        fn observe(&self, subject: &Subject) -> Option<Value> {
+            match subject {
+                Subject::Status => Some(json!(502)),
+                Subject::Header(name) => (name == "x-count").then(|| json!("17")),
+                Subject::Body => Some(json!("Bad Gateway ".repeat(100))),
+                Subject::Size => Some(json!(1_000_001)),
+                Subject::Time => Some(json!(1.250_000_4)),
+                Subject::TimeOf(Phase::Wait) => Some(json!(0)),
+                Subject::CertificateDays => Some(json!(13)),
+                Subject::ChainDays => Some(json!(-1)),
+                Subject::HttpVersion => Some(json!("1.1")),
+                _ => None,
+            }
+        }
+
+        fn json(&self) -> Result<&Value, String> {
+            self.0.as_ref().map_err(Clone::clone)
+        }
+    }
+
+    fn read(form: &Value) -> Checks {
+        let mut problems = Vec::new();
+        let checks = Checks::read(form.as_object().expect("a map"), Kind::Http, "", &mut problems);
+        assert_eq!(problems, [], "{form}");
+        checks
+    }
+
+    fn said(mismatches: &[Mismatch]) -> Vec<String> {
+        mismatches.iter().map(|m| format!("{}: expected {}, got {}", m.subject, m.expected, m.actual)).collect()
+    }
+
+    #[track_caller]
+    #[allow(clippy::needless_pass_by_value, reason = "one-line cases")]
+    fn check(form: Value, expected: &[&str]) {
+        let page = Page(Ok(json!({ "state": "up", "items": [{ "price": 13 }, { "price": 9.5 }] })));
+        let mismatches = read(&form).hold(&page).expect("JSON");
+        assert_eq!(said(&mismatches), expected, "{form}");
+    }
+
+    #[test]
+    fn what_holds_is_not_reported() {
+        check(json!({}), &[]);
+        check(json!({ "status": ["2xx", 502], "$.state": "up", "header X-Count": 17, "http version": 1.1 }), &[]);
+        check(json!({ "$.items[*].price": { "contains": 13 }, "$.items[1].price": 9.5, "$.none": { "not": 1 } }), &[]);
+        check(json!({ "time": { "less": 2 }, "time wait": { "less": 0.5 } }), &[]);
+    }
+
+    #[test]
+    fn mismatches_say_where_and_what() {
+        check(
+            json!({ "status": { "less": 500, "not": 502 } }),
+            &["status: expected less than 500, got 502", "status: expected not 502, got 502"],
+        );
+        check(json!({ "header X-Count": { "less": 5 } }), &["header X-Count: expected less than 5, got \"17\""]);
+        check(
+            json!({ "$.items[*].price": { "is_empty": true } }),
+            &["$.items[*].price: expected to be empty, got [13,9.5]"],
+        );
+    }
+
+    #[test]
+    fn what_is_missing_is_called_by_its_name() {
+        check(json!({ "header x-none": "a" }), &["header x-none: expected \"a\", got no such header"]);
+        check(json!({ "$.none": { "less": 1 } }), &["$.none: expected less than 1, got no match"]);
+        check(json!({ "tls version": 1.3 }), &["tls version: expected 1.3, got no TLS"]);
+        check(json!({ "redirect": { "exists": true } }), &["redirect: expected to exist, got no redirect"]);
+        check(json!({ "remote address": { "exists": true } }), &["remote address: expected to exist, got nothing"]);
+    }
+
+    #[test]
+    fn numbers_have_units() {
+        check(json!({ "time": { "less": 0.8 } }), &["time: expected less than 0.8 s, got 1.25 s"]);
+        check(json!({ "size": { "at_most": 1 } }), &["size: expected at most 1 byte, got 1000001 bytes"]);
+        check(
+            json!({ "certificate days": { "at_least": 14 } }),
+            &["certificate days: expected at least 14 days, got 13 days"],
+        );
+        check(
+            json!({ "certificate chain days": { "greater": 1 } }),
+            &["certificate chain days: expected greater than 1 day, got -1 days"],
+        );
+    }
+
+    #[test]
+    fn a_long_body_is_cut() {
+        let page = Page(Ok(json!(null)));
+        let mismatches = read(&json!({ "body": { "contains": "Welcome" } })).hold(&page).expect("JSON");
+        assert_eq!(mismatches[0].expected, "to contain \"Welcome\"");
+        assert_eq!(mismatches[0].actual, format!("\"{}Bad Gate…\" (1200 bytes)", "Bad Gateway ".repeat(16)));
+    }
+
+    #[test]
+    fn a_body_that_is_not_json_is_said_once() {
+        let page = Page(Err("the body is not JSON".to_owned()));
+        let form = json!({ "$.a": 1, "status": 200, "$.b": { "exists": false } });
+        let mismatches = read(&form).hold(&page).expect("another mismatch");
+        assert_eq!(
+            said(&mismatches),
+            ["$.a: expected JSON, got the body is not JSON", "status: expected 200, got 502",]
+        );
+        let alone = read(&json!({ "$.a": 1, "status": "5xx" })).hold(&page);
+        assert_eq!(alone, Err("the body is not JSON".to_owned()));
+        assert_eq!(read(&json!({ "status": 502 })).hold(&page), Ok(vec![]));
+    }
+
+    #[test]
+    fn all_problems_are_found() {
+        let form = json!({ "stauts": 200, "$.a/b[": 1, "body": { "contain": "x" }, "status": 700, "size": 5 });
+        let mut problems = Vec::new();
+        let checks = Checks::read(form.as_object().expect("a map"), Kind::Http, "/checks", &mut problems);
+        let found: Vec<_> = problems.iter().map(|problem| (&*problem.pointer, &*problem.message)).collect();
+        assert_eq!(
+            found,
+            [
+                ("/checks/stauts", "unknown subject `stauts`, did you mean `status`?"),
+                ("/checks/$.a~1b[", "`$.a/b[` is not a JSONPath such as `$.status`: it makes no sense from `/b[` on"),
+                ("/checks/body/contain", "unknown operator `contain`, did you mean `contains`?"),
+                (
+                    "/checks/status",
+                    "700 is not a status: expected a number such as 200, a class such as `2xx`, or a list of them",
+                ),
+            ]
+        );
+        assert!(checks.asks(&Subject::Size) && !checks.asks(&Subject::Status) && !checks.is_empty());
+    }
+}

@@ -1,0 +1,103 @@
+//! JSONPath.
+
+use jsonpath_rust::parser::model::JpQuery;
+use jsonpath_rust::parser::parse_json_path;
+use jsonpath_rust::query::{QueryRef, js_path_process};
+use serde_json::Value;
+
+use crate::words::cut;
+
+/// A JSONPath (RFC 9535): `$.items[0].id`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JsonPath(JpQuery);
+
+impl JsonPath {
+    /// # Errors
+    /// The text is not a JSONPath; a sentence says why.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let wrong = |why: &str| Err(format!("`{}` is not a JSONPath such as `$.status`: {why}", cut(text.to_owned())));
+        if nesting(text) > DEEPEST {
+            return wrong(&format!("it nests deeper than {DEEPEST}"));
+        }
+        match parse_json_path(text) {
+            Ok(query) => Ok(Self(query)),
+            Err(error) => wrong(&why(&error.to_string(), text)),
+        }
+    }
+
+    /// One match is the value, several are a list, none is none.
+    pub fn find(&self, json: &Value) -> Option<Value> {
+        // A query finds places in the JSON. The error is for what is none, a function's result, and that cannot stand
+        // at the top of a path.
+        let mut found: Vec<_> = js_path_process(&self.0, json).ok()?.into_iter().map(QueryRef::val).collect();
+        match found.len() {
+            0 | 1 => found.pop().cloned(),
+            _ => Some(found.into_iter().cloned().collect()),
+        }
+    }
+}
+
+/// The parser tries each way to read what is in brackets in full: its time doubles with some levels.
+const DEEPEST: usize = 16;
+
+fn nesting(text: &str) -> usize {
+    let mut open = 0_usize;
+    let mut deepest = 0;
+    for char in text.chars() {
+        match char {
+            '(' | '[' => open += 1,
+            ')' | ']' => open = open.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(open);
+    }
+    deepest
+}
+
+/// The parser says where it stopped, `--> 1:6`, and which of its own rules it missed there: the place says more.
+fn why(error: &str, text: &str) -> String {
+    let column = error.split_once("--> 1:").and_then(|(_, rest)| rest.lines().next()?.trim().parse::<usize>().ok());
+    match column.map(|column| text.chars().skip(column.saturating_sub(1)).collect::<String>()) {
+        Some(rest) if rest.is_empty() => "it ends too early".to_owned(),
+        Some(rest) => format!("it makes no sense from `{}` on", cut(rest)),
+        None => error.lines().last().unwrap_or_default().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_found() {
+        let json = json!({ "a": { "b c": [1, 2, null] }, "one": [{ "x": 5 }] });
+        let check = |path: &str, found: Option<Value>| {
+            assert_eq!(JsonPath::parse(path).expect("a path").find(&json), found, "{path}");
+        };
+        check("$", Some(json.clone()));
+        check("$.a['b c'][0]", Some(json!(1)));
+        check("$.a['b c'][-1]", Some(json!(null)));
+        check("$.a['b c'][*]", Some(json!([1, 2, null])));
+        check("$.one[*].x", Some(json!(5)));
+        check("$.one[?@.x > 4.5].x", Some(json!(5)));
+        check("$.none", None);
+        check("$.a['b c'][9]", None);
+        check("$..x", Some(json!(5)));
+    }
+
+    #[test]
+    fn what_is_no_path() {
+        let check = |path: &str, message: &str| {
+            assert_eq!(JsonPath::parse(path).expect_err(path), format!("`{path}` is not a JSONPath such as {message}"));
+        };
+        check("$[", "`$.status`: it ends too early");
+        check("$.a.", "`$.status`: it ends too early");
+        check("$.ä/b", "`$.status`: it makes no sense from `/b` on");
+        check("$.a[?@.x = 1]", "`$.status`: it makes no sense from `= 1]` on");
+        check("$a", "`$.status`: it makes no sense from `a` on");
+        check(&format!("${}{}", "[?@".repeat(17), "]".repeat(17)), "`$.status`: it nests deeper than 16");
+        JsonPath::parse(&"$[?(".repeat(100_000)).expect_err("too deep");
+    }
+}

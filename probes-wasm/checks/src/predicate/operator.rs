@@ -1,0 +1,244 @@
+//! Operators: whether they hold, and what they expect in words.
+
+use std::cmp::Ordering;
+
+use regex::Regex;
+use serde_json::{Number, Value};
+
+use super::seen::Seen;
+use super::types::Type;
+use crate::Statuses;
+use crate::number::{compare, equal};
+use crate::subject::Unit;
+use crate::words::{cut, quoted, shown};
+
+#[derive(Debug, Clone)]
+pub enum Operator {
+    OneOf(Vec<Value>),
+    Status(Statuses),
+    Bound(Bound, Number),
+    Contains(Value),
+    StartsWith(String),
+    EndsWith(String),
+    Matches(Regex),
+    Exists,
+    Empty,
+    Is(Type),
+    /// There is a value, and it is another: `not` alone would hold for none.
+    Other(Box<Operator>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bound {
+    Less,
+    Greater,
+    AtMost,
+    AtLeast,
+}
+
+impl Operator {
+    pub fn holds(&self, seen: Option<&Seen>) -> bool {
+        let Some(seen) = seen else { return false };
+        match self {
+            Self::OneOf(expected) => expected.iter().any(|expected| seen.values().any(|value| equal(expected, value))),
+            Self::Status(expected) => {
+                seen.value.as_u64().and_then(|status| status.try_into().ok()).is_some_and(|it| expected.allows(it))
+            }
+            Self::Bound(bound, limit) => {
+                seen.number().and_then(|number| compare(number, limit)).is_some_and(|order| bound.holds(order))
+            }
+            Self::Contains(part) => contains(seen.value, part),
+            Self::StartsWith(start) => seen.value.as_str().is_some_and(|text| text.starts_with(start)),
+            Self::EndsWith(end) => seen.value.as_str().is_some_and(|text| text.ends_with(end)),
+            Self::Matches(regex) => seen.value.as_str().is_some_and(|text| regex.is_match(text)),
+            Self::Exists => true,
+            Self::Empty => is_empty(seen.value),
+            Self::Is(expected) => seen.values().any(|value| expected.holds(value)),
+            Self::Other(operator) => !operator.holds(Some(seen)),
+        }
+    }
+
+    pub fn expected(&self, unit: Unit, negated: bool) -> String {
+        let not = if negated { "not " } else { "" };
+        match self {
+            Self::OneOf(expected) => match expected.as_slice() {
+                [one] => format!("{not}{}", unit.value(one)),
+                several => {
+                    let several: Vec<String> = several.iter().map(|one| unit.value(one)).collect();
+                    format!("{} of {}", if negated { "none" } else { "one" }, cut(several.join(", ")))
+                }
+            },
+            Self::Status(expected) => match expected.to_string() {
+                several if negated && several.contains(" or ") => format!("none of {}", several.replace(" or ", ", ")),
+                expected => format!("{not}{expected}"),
+            },
+            Self::Bound(bound, limit) => format!("{not}{} {}", bound.word(), unit.number(&limit.to_string())),
+            Self::Contains(part) => format!("{not}to contain {}", shown(part)),
+            Self::StartsWith(start) => format!("{not}to start with {}", cut(quoted(start))),
+            Self::EndsWith(end) => format!("{not}to end with {}", cut(quoted(end))),
+            Self::Matches(regex) => format!("{not}to match `{}`", cut(regex.to_string())),
+            Self::Exists => format!("{not}to exist"),
+            Self::Empty => format!("{not}to be empty"),
+            Self::Is(expected) => format!("{not}{}", expected.word()),
+            Self::Other(operator) => operator.expected(unit, !negated),
+        }
+    }
+}
+
+impl Bound {
+    fn holds(self, order: Ordering) -> bool {
+        match self {
+            Self::Less => order.is_lt(),
+            Self::Greater => order.is_gt(),
+            Self::AtMost => order.is_le(),
+            Self::AtLeast => order.is_ge(),
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Less => "less than",
+            Self::Greater => "greater than",
+            Self::AtMost => "at most",
+            Self::AtLeast => "at least",
+        }
+    }
+}
+
+fn contains(value: &Value, part: &Value) -> bool {
+    match (value, part) {
+        (Value::String(text), Value::String(part)) => text.contains(part),
+        (Value::Array(list), part) => list.iter().any(|element| equal(element, part)),
+        (Value::Object(map), Value::String(key)) => map.contains_key(key),
+        _ => false,
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::Predicate;
+    use crate::subject::Nature;
+
+    use super::*;
+
+    /// What is expected in words, and what is as expected and what is not.
+    #[track_caller]
+    #[allow(clippy::needless_pass_by_value, reason = "one-line cases")]
+    fn check(form: Value, expected: &str, right: Value, wrong: Value) {
+        check_for(Nature::Json, form, expected, right, wrong);
+    }
+
+    #[track_caller]
+    #[allow(clippy::needless_pass_by_value, reason = "one-line cases")]
+    fn check_for(nature: Nature, form: Value, expected: &str, right: Value, wrong: Value) {
+        let mut problems = Vec::new();
+        let predicate = Predicate::read_for(nature, &form, "", &mut problems).expect("a right form");
+        for value in right.as_array().expect("a list") {
+            assert_eq!(predicate.mismatches("", Some(value), ""), [], "{form} {value}");
+        }
+        for value in wrong.as_array().expect("a list") {
+            let mismatches = predicate.mismatches("", Some(value), "");
+            assert_eq!(mismatches.first().map(|found| &*found.expected), Some(expected), "{form} {value}");
+        }
+    }
+
+    #[test]
+    fn equality() {
+        check(json!("ok"), "\"ok\"", json!(["ok"]), json!(["OK", "", null, ["ok"], { "ok": "ok" }]));
+        check(json!(1), "1", json!([1, 1.0]), json!(["1", 2, true, null, [1]]));
+        check(json!("1"), "\"1\"", json!(["1"]), json!([1, "1.0"]));
+        check(json!(null), "null", json!([null]), json!([0, false, "", [], {}]));
+        check(json!(false), "false", json!([false]), json!([true, null, 0, "false"]));
+        check(json!([1, "a"]), "[1,\"a\"]", json!([[1.0, "a"]]), json!([["a", 1], [1], 1]));
+        check(json!({ "equals": { "a": 1 } }), "{\"a\":1}", json!([{ "a": 1 }]), json!([{}, { "a": 1, "b": 2 }]));
+        check(json!({ "not_equal": "a" }), "not \"a\"", json!(["b", null, 1]), json!(["a"]));
+        check(json!({ "in": [1, "a", null] }), "one of 1, \"a\", null", json!([1.0, "a", null]), json!(["1", [1]]));
+        let big = 9_007_199_254_740_993_u64;
+        check(json!(big), &big.to_string(), json!([big]), json!([big - 1, big + 1]));
+    }
+
+    #[test]
+    fn bounds() {
+        let none = json!(["3", null, true, [3], {}]);
+        let check = |form, expected, right, wrong| {
+            check(form, expected, right, wrong);
+        };
+        check(json!({ "less": 5 }), "less than 5", json!([4, 4.99, -1e9]), json!([5, 5.0, 6]));
+        check(json!({ "greater": 5 }), "greater than 5", json!([5.01, 6]), json!([5, 4]));
+        check(json!({ "at_most": 12.5 }), "at most 12.5", json!([12.5, 12]), json!([12.51, 13]));
+        check(json!({ "at_least": -1 }), "at least -1", json!([-1, -1.0, 0]), json!([-2]));
+        check(json!({ "less": 5 }), "less than 5", json!([]), none.clone());
+        check(json!({ "at_least": 0 }), "at least 0", json!([]), none);
+        let big = 9_007_199_254_740_993_u64;
+        check(json!({ "less": big }), "less than 9007199254740993", json!([big - 1]), json!([big, big + 1]));
+    }
+
+    #[test]
+    fn texts() {
+        let none = json!([null, 5, true, ["äb"], { "äb": 1 }]);
+        check(json!({ "contains": "äb" }), "to contain \"äb\"", json!(["xäby", "äb"]), json!(["a b", "", 5, null]));
+        check(json!({ "starts_with": "äb" }), "to start with \"äb\"", json!(["äbc"]), json!(["xäb", ""]));
+        check(json!({ "ends_with": "b\n" }), "to end with \"b\\n\"", json!(["äb\n"]), json!(["b", ""]));
+        check(json!({ "matches": "^ä+b" }), "to match `^ä+b`", json!(["äääbc"]), json!(["b", "xäb"]));
+        check(json!({ "matches": "b" }), "to match `b`", json!(["abc"]), json!(["B"]));
+        check(json!({ "starts_with": "" }), "to start with \"\"", json!(["", "a"]), none.clone());
+        check(json!({ "matches": "" }), "to match ``", json!(["", "a"]), none);
+    }
+
+    #[test]
+    fn lists_and_maps() {
+        check(json!({ "contains": 1 }), "to contain 1", json!([[1.0], [2, 1]]), json!([["1"], [], "1", 1, null]));
+        check(json!({ "contains": { "a": 1 } }), "to contain {\"a\":1}", json!([[{ "a": 1 }]]), json!([{ "a": 1 }]));
+        check(json!({ "contains": "a" }), "to contain \"a\"", json!([["a"], { "a": null }]), json!([{ "b": "a" }]));
+        check(json!({ "is_empty": true }), "to be empty", json!(["", [], {}]), json!([" ", [null], null, 0, false]));
+        check(json!({ "is_empty": false }), "not to be empty", json!(["a", [1], { "a": 1 }]), json!(["", [], {}]));
+    }
+
+    #[test]
+    fn types() {
+        let all = || vec![json!("1"), json!(1.5), json!(true), json!([]), json!({}), json!(null)];
+        let words = ["text", "a number", "true or false", "a list", "a map", "null"];
+        for (index, (name, word)) in ["text", "number", "boolean", "list", "map", "null"].iter().zip(words).enumerate()
+        {
+            let mut others = all();
+            let right = others.remove(index);
+            check(json!({ "type": name }), word, json!([right]), others.into());
+        }
+        check(json!({ "type": "integer" }), "an integer", json!([1, -1, 1.0, u64::MAX]), json!([1.5, "1", null]));
+    }
+
+    #[test]
+    fn text_from_the_wire_is_read_as_what_it_is_held_against() {
+        let check = |form, expected, right, wrong| check_for(Nature::Wire, form, expected, right, wrong);
+        check(json!(2), "2", json!(["2", "2.0", " 2 "]), json!(["1.1", "", "02", "2 x", "[2]"]));
+        check(json!("2"), "\"2\"", json!(["2"]), json!(["2.0"]));
+        check(json!(true), "true", json!(["true"]), json!(["TRUE", "1"]));
+        check(json!({ "at_least": 1.2 }), "at least 1.2", json!(["1.2", "1.3"]), json!(["1.1", "x", "NaN", "inf"]));
+        check(json!({ "in": [1, "b"] }), "one of 1, \"b\"", json!(["1", "b"]), json!(["2"]));
+        check(json!({ "type": "integer" }), "an integer", json!(["17"]), json!(["1.5", "x"]));
+        check(json!({ "type": "text" }), "text", json!(["17", "x"]), json!([]));
+        check(json!({ "starts_with": "1" }), "to start with \"1\"", json!(["1.1"]), json!(["2"]));
+    }
+
+    #[test]
+    fn statuses() {
+        let check = |form, expected, right, wrong| check_for(Nature::Status, form, expected, right, wrong);
+        check(json!("2xx"), "2xx", json!([200, 299]), json!([199, 300, 404]));
+        check(json!([200, "3xx"]), "200 or 3xx", json!([200, 301]), json!([201, 400]));
+        check(json!({ "in": ["204"] }), "204", json!([204]), json!([200]));
+        check(json!({ "not_equal": "5xx" }), "not 5xx", json!([200]), json!([500, 503]));
+        check(json!({ "not": [400, 401] }), "none of 400, 401", json!([200]), json!([400]));
+        check(json!({ "less": 300 }), "less than 300", json!([200]), json!([300]));
+    }
+}

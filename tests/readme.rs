@@ -1,0 +1,53 @@
+//! The README's tables of keys are what the components say of their settings. `UPDATE=1` writes them anew.
+
+use std::path::Path;
+
+use sentrynet::config::{self, Source};
+use sentrynet::propagation::Origin;
+use sentrynet::sandbox::Sandbox;
+use serde_json::Value;
+
+#[tokio::test]
+async fn tables_of_keys() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let readme = std::fs::read_to_string(&file).expect("there is a README");
+    let mut expected = readme.clone();
+    for name in ["http", "chain", "ssh"] {
+        let table = table(&schema(name).await);
+        let (begin, end) = (format!("<!-- keys of {name} -->\n"), format!("<!-- end of {name} -->"));
+        let start = expected.find(&begin).expect("the README has a table of each probe") + begin.len();
+        let length = expected[start..].find(&end).expect("a table ends");
+        expected.replace_range(start..start + length, &table);
+    }
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&file, &expected).expect("the README is writable");
+    }
+    assert!(readme == expected, "the tables are not what the probes say: run this with UPDATE=1, and look at them");
+}
+
+/// The JSON Schema of a built-in probe's settings.
+async fn schema(name: &str) -> Value {
+    let text = format!("groups: [{{probes: [{{probe: {name}, title: t}}]}}]");
+    let source = Source { name: "test".to_owned(), text, path: None, directory: ".".into() };
+    let draft = config::parse(&source, &|_| None);
+    let config = draft.config;
+    let mut sandbox = Sandbox::new(1, Origin::new(&config.sentry), config.secrets.clone()).expect("one run has room");
+    let description = sandbox.describe(&config.probes[0]).await.expect("it is built in");
+    description.schema.clone()
+}
+
+/// A row for each key; those of a chain's step that are not those of a request too.
+fn table(schema: &Value) -> String {
+    let mut table = "| key | |\n| --- | --- |\n".to_owned();
+    let required: Vec<_> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let own = schema["properties"].as_object().expect("settings have keys");
+    for key in required.iter().filter(|key| !own.contains_key(**key)) {
+        table += &format!("| `{key}` | **needed.** As every probe's. |\n");
+    }
+    for (key, about) in own {
+        let about = about["description"].as_str().expect("every key says what it is for").replace('\n', " ");
+        let needed = if required.contains(&key.as_str()) { "**needed.** " } else { "" };
+        table += &format!("| `{key}` | {needed}{about} |\n");
+    }
+    table
+}
