@@ -1,12 +1,19 @@
 //! The whole program through its public face, against real servers. `tests/run` fetches what these need.
 
+mod chain;
+mod checks;
 mod command_line;
+mod examples;
 mod guests;
 mod http;
+mod network;
 mod readme;
+mod retries;
 mod sandbox;
 mod schedule;
+mod secrets;
 mod sentry;
+mod ssh;
 mod support;
 mod tls;
 mod walls;

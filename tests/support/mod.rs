@@ -1,9 +1,13 @@
 //! What the tests share: the program, and the servers that it is pointed at.
 
 pub mod certificates;
+pub mod dns;
+pub mod lenient;
 pub mod nginx;
+pub mod proxy;
 pub mod receiver;
 pub mod slow;
+pub mod sshd;
 
 use std::io::Write;
 use std::net::TcpListener;

@@ -1,0 +1,253 @@
+//! The examples: each is run against servers on this machine, and every probe in it passes.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::certificates::Certificates;
+use crate::support::dns::Dns;
+use crate::support::lenient::{self, Wants};
+use crate::support::nginx::Nginx;
+use crate::support::proxy::Proxy;
+use crate::support::sshd::{Agent, Sshd, keygen};
+use crate::support::{finish, folder, free_port, sentrynet};
+
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples");
+
+/// An example that has been rewritten to what there is here; its runs, all of which have passed.
+#[track_caller]
+fn run(name: &str, replace: &[(&str, &str)], environment: &[(&str, &str)]) -> Vec<Value> {
+    let mut text = fs::read_to_string(format!("{FOLDER}/{name}.yaml")).expect("the example is there");
+    for (from, to) in replace {
+        assert!(text.contains(from), "{from} is no longer in examples/{name}.yaml");
+        text = text.replace(from, to);
+    }
+    let file = folder(&format!("examples-{name}")).join("probes.yaml");
+    fs::write(&file, text).expect("the folder is writable");
+    let program = |program: &mut Command| {
+        program.envs(environment.iter().copied());
+        finish(program.env("SENTRYNET_LOG", "warn").arg("check").arg(&file), "")
+    };
+    let checked = program(&mut sentrynet());
+    assert_eq!((checked.code, checked.stderr.as_str()), (0, ""), "{name}.yaml");
+    let mut program = sentrynet();
+    program.envs(environment.iter().copied()).args(["once", "--format", "json"]).arg(&file);
+    let ended = finish(&mut program, "");
+    let runs: Vec<Value> =
+        serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {}", ended.stderr));
+    for run in &runs {
+        assert_eq!(run["outcome"], "passed", "{name}.yaml, {}: {:#}", run["title"], run["failure"]);
+    }
+    assert_eq!(ended.code, 0);
+    runs
+}
+
+/// A server block on a port, in the clear or with the certificate `good`.
+fn server(port: u16, certificates: Option<&Certificates>, more: &str) -> String {
+    let tls = certificates.map(|certificates| {
+        let home = certificates.folder.display();
+        format!(" ssl http2; ssl_certificate {home}/good.pem; ssl_certificate_key {home}/good.key")
+    });
+    format!("server {{ listen 127.0.0.1:{port}{}; {more} }}\n", tls.unwrap_or_default())
+}
+
+/// A folder with an authority, and a certificate of it for these hosts.
+fn certificates(name: &str, hosts: &[&str]) -> Certificates {
+    let certificates = Certificates::new(&folder(&format!("examples-{name}-certificates")));
+    certificates.certify("good", hosts, 2100);
+    certificates
+}
+
+#[test]
+fn no_example_is_forgotten() {
+    let files = fs::read_dir(FOLDER).expect("there are examples").flatten();
+    let names = files.filter_map(|file| file.file_name().to_str()?.strip_suffix(".yaml").map(str::to_owned));
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    assert_eq!(names, ["chain", "checks", "http", "network", "secrets", "ssh"]);
+}
+
+#[test]
+fn http() {
+    let certificates = certificates("http", &["localhost"]);
+    let (shop, stock) = (free_port(), free_port());
+    let order = r#"{"total": 12.5, "items": [{"sku": "teapot"}, {"sku": "cup"}]}"#;
+    let locations = format!(
+        "location = /orders {{
+           if ($args != dry_run=true) {{ return 400; }}
+           if ($http_x_request_source != synthetic) {{ return 400; }}
+           return 200 '{order}';
+         }}
+         location = / {{ return 200; }}"
+    );
+    let servers = server(shop, Some(&certificates), &locations)
+        + &server(stock, Some(&certificates), "location = /status { return 200; }");
+    let _nginx = Nginx::start("examples-http", &[shop, stock], &servers);
+    let replace = [
+        ("https://shop.example", format!("https://localhost:{shop}")),
+        ("https://stock.internal:8443", format!("https://localhost:{stock}")),
+    ];
+    let replace = replace.each_ref().map(|(from, to)| (*from, to.as_str()));
+    let runs = run("http", &replace, &[("SSL_CERT_FILE", &certificates.ca())]);
+    assert_eq!(runs.len(), 3);
+}
+
+#[test]
+fn chain() {
+    let certificates = certificates("chain", &["localhost"]);
+    let port = free_port();
+    let log = certificates.folder.join("access.log").display().to_string();
+    let member = "if ($http_authorization != 'Bearer t0k3n') { return 401; }
+        if ($cookie_session != 's1') { return 403; }";
+    let locations = format!(
+        "location = /login {{
+           add_header set-cookie 'session=s1; Path=/' always;
+           return 201 '{{\"token\": \"t0k3n\", \"account\": {{\"id\": 7}}}}';
+         }}
+         location = /accounts/7/basket {{ {member} return 200 '{{\"items\": [1], \"total\": 12.5}}'; }}
+         location = /pay {{ {member} if ($args != 'amount=12.50&dry_run=true') {{ return 400; }} return 201; }}
+         location = /session {{ if ($cookie_session != 's1') {{ return 403; }} access_log {log} asked; return 204; }}"
+    );
+    let servers =
+        "log_format asked '$request_method $uri';\n".to_owned() + &server(port, Some(&certificates), &locations);
+    let _nginx = Nginx::start("examples-chain", &[port], &servers);
+    let shop = format!("https://localhost:{port}");
+    run("chain", &[("https://shop.example", &shop)], &[("SSL_CERT_FILE", &certificates.ca())]);
+    assert_eq!(fs::read_to_string(log).expect("nginx writes it"), "DELETE /session\n");
+}
+
+#[test]
+fn checks() {
+    let certificates = certificates("checks", &["localhost"]);
+    let (tls, plain) = (free_port(), free_port());
+    let catalogue = r#"{"state": "up", "items": [{"sku": "teapot", "price": 12.5}, {"sku": "cup", "price": 3.5}],
+        "currency": "EUR", "owner": {"id": 7, "name": "Ada"}, "updated": "2026-01-02", "version": 3}"#;
+    let shop = format!("https://localhost:{tls}");
+    let servers = server(tls, Some(&certificates), &{
+        format!("location = /catalogue {{ add_header x-items 2; return 200 '{catalogue}'; }}")
+    }) + &server(plain, None, &format!("location / {{ return 301 {shop}/; }}"));
+    let _nginx = Nginx::start("examples-checks", &[tls, plain], &servers);
+    let clear = format!("http://localhost:{plain}");
+    let replace = [("https://shop.example", shop.as_str()), ("http://shop.example", &clear)];
+    let runs = run("checks", &replace, &[("SSL_CERT_FILE", &certificates.ca())]);
+    assert!(runs.iter().all(|run| run["attempts"] == 1), "{runs:#?}");
+}
+
+#[test]
+fn network() {
+    let names = ["shop.example", "www.shop.example", "partners.shop.example"];
+    let certificates = certificates("network", &names);
+    certificates.certify("partner", &["partner"], 2100);
+    let file = |name: &str| certificates.folder.join(name).display().to_string();
+    owners_alone(&file("partner.key"));
+    let ports = [free_port(), free_port(), free_port()];
+    let [tls, partners, plain] = ports;
+    let welcome = "Welcome to the shop. ".repeat(100);
+    let form =
+        "grant_type=client_credentials&scope=status&audience=shop&client_id=sentrynet&client_secret=not-a-real-secret";
+    let locations = format!(
+        "gzip on; gzip_types text/plain application/json;
+         location = /page {{
+           if ($http_user_agent !~ ^Mozilla/5.0) {{ return 403; }}
+           if ($http_accept_encoding !~ gzip) {{ return 406; }}
+           return 200 '{welcome}';
+         }}
+         location = /basic {{ if ($http_authorization != 'Basic YWRhOm9wZW4gc2VzYW1l') {{ return 401; }} return 200; }}
+         location = /bearer {{ if ($http_authorization != 'Bearer not-a-real-token') {{ return 401; }} return 200; }}
+         location = /oauth2 {{ if ($http_authorization != 'Bearer fetched') {{ return 401; }} return 200; }}
+         # The body is there to look at only once it has been passed on.
+         location = /token {{ proxy_pass http://127.0.0.1:{plain}/issue; proxy_set_header x-form $request_body; }}
+         location = /issue {{
+           if ($http_x_form != '{form}') {{ return 400; }}
+           return 200 '{{\"access_token\": \"fetched\", \"token_type\": \"Bearer\", \"expires_in\": 60}}';
+         }}"
+    );
+    let status = "location = /status { return 200; }";
+    let verify = format!("ssl_client_certificate {}; ssl_verify_client on; {status}", certificates.ca());
+    let servers = server(tls, Some(&certificates), status)
+        + &server(partners, Some(&certificates), &verify)
+        + &server(plain, None, &locations);
+    let _nginx = Nginx::start("examples-network", &ports, &servers);
+    let dns = Dns::knowing("www.shop.example", &["127.0.0.1"]);
+    let proxy = Proxy::http(None);
+    let replace = [
+        ("https://shop.example", format!("https://shop.example:{tls}")),
+        ("https://www.shop.example", format!("https://www.shop.example:{tls}")),
+        ("https://partners.shop.example", format!("https://partners.shop.example:{partners}")),
+        ("http://localhost:8080", format!("http://localhost:{plain}")),
+        ("backend-1.shop.example", "127.0.0.1".to_owned()),
+        ("backend-2.shop.example", format!("127.0.0.1:{partners}")),
+        ("9.9.9.9", format!("127.0.0.1:{}", dns.port)),
+        ("proxy.example:3128", format!("127.0.0.1:{}", proxy.port)),
+        ("./shop-ca.pem", certificates.ca()),
+        ("./partner.pem", file("partner.pem")),
+        ("./partner.key", file("partner.key")),
+    ];
+    let replace = replace.each_ref().map(|(from, to)| (*from, to.as_str()));
+    let runs = run("network", &replace, &[]);
+    assert_eq!(runs.len(), 8);
+    assert!(dns.asked().iter().any(|asked| asked.name == "www.shop.example"), "{:?}", dns.asked());
+    let asked = proxy.asked();
+    assert!(asked.len() == 1 && asked[0].starts_with(&format!("CONNECT shop.example:{tls} ")), "{asked:?}");
+}
+
+#[test]
+fn ssh() {
+    let sshd = Sshd::openssh("examples", "");
+    let known_hosts = sshd.known_hosts(&[&sshd.host_key("ed25519")]);
+    let identity = keygen(&sshd.home, "encrypted", &["-t", "ed25519"], "open sesame");
+    let mut authorized = fs::read_to_string(sshd.file("id_ed25519.pub")).expect("the key is there");
+    authorized += &fs::read_to_string(format!("{identity}.pub")).expect("the key is there");
+    fs::write(sshd.home.join(".ssh/authorized_keys"), authorized).expect("the folder is writable");
+    let agent = Agent::start("examples", &[&sshd.file("id_ed25519")]);
+    let (console, fingerprint) = lenient::start(Wants::Password);
+    let accepted = folder("examples-ssh-accepted").join("known_hosts");
+    let replace = [
+        ("host: gate.example\n        port: 22 ", format!("host: 127.0.0.1\n        port: {} ", sshd.port)),
+        ("host: gate.example", format!("host: 127.0.0.1\n        port: {}", sshd.port)),
+        ("host: console.example", format!("host: 127.0.0.1\n        port: {console}")),
+        ("username: backup", format!("username: {}", sshd.user)),
+        ("./known_hosts_of_its_own", accepted.display().to_string()),
+        ("./known_hosts", known_hosts),
+        ("./id_ed25519", identity),
+        ("SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", sshd.fingerprint("ed25519")),
+        ("SHA256:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE", fingerprint),
+    ];
+    let replace = replace.each_ref().map(|(from, to)| (*from, to.as_str()));
+    let runs = run("ssh", &replace, &[("SSH_AUTH_SOCK", &agent.socket.display().to_string())]);
+    assert_eq!(runs.len(), 4);
+    assert!(!format!("{runs:?}").contains("open sesame"));
+    let accepted = fs::read_to_string(accepted).expect("the host is remembered");
+    assert_eq!(accepted, format!("[127.0.0.1]:{} {}\n", sshd.port, sshd.host_key("ed25519")));
+}
+
+#[test]
+fn secrets() {
+    let certificates = certificates("secrets", &["localhost"]);
+    let port = free_port();
+    // nginx has no way to write a dollar.
+    let locations = "location = /eu/orders {
+        if ($http_authorization != 'Bearer t0p-s3cret') { return 401; }
+        if ($http_x_api_key != 'an-api-key') { return 403; }
+        if ($http_x_tenant != 'the first') { return 404; }
+        if ($args != 'template=%24%7BHOME%7D') { return 400; }
+        return 200;
+    }";
+    let _nginx = Nginx::start("examples-secrets", &[port], &server(port, Some(&certificates), locations));
+    let key = certificates.folder.join("api-key").display().to_string();
+    fs::write(&key, "an-api-key\n").expect("the folder is writable");
+    owners_alone(&key);
+    let shop = format!("https://localhost:{port}");
+    let replace = [("https://shop.example", shop.as_str()), ("/run/secrets/shop-api-key", &key)];
+    let runs = run("secrets", &replace, &[("SSL_CERT_FILE", &certificates.ca()), ("SHOP_TOKEN", "t0p-s3cret")]);
+    let shown = format!("{runs:?}");
+    assert!(!shown.contains("t0p-s3cret") && !shown.contains("an-api-key"), "{shown}");
+}
+
+/// What others can read is no secret, and the program says so.
+fn owners_alone(file: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(Path::new(file), fs::Permissions::from_mode(0o600)).expect("the file is ours");
+}

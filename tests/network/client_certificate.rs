@@ -1,0 +1,162 @@
+//! `client_certificate`: who we are, shown to servers that ask.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection};
+
+use crate::network::{Running, failed, passed, refused};
+use crate::support::certificates::Certificates;
+use crate::support::nginx::Nginx;
+use crate::support::{eventually, folder, free_port, http, probe};
+
+/// A server that asks for a certificate of the same authority that its own is of, and says whose it got.
+struct Server {
+    _nginx: Nginx,
+    port: u16,
+    home: String,
+}
+
+fn server(name: &str) -> Server {
+    let certificates = Certificates::new(&folder(&format!("network-{name}")));
+    certificates.certify("server", &["localhost"], 2100);
+    certificates.certify("us", &["us.test"], 2100);
+    certificates.certify("them", &["them.test"], 2100);
+    certificates.self_sign("stranger", &["stranger.test"], 2100);
+    let (port, home) = (free_port(), certificates.folder.display().to_string());
+    let server = format!(
+        "server {{ listen 127.0.0.1:{port} ssl http2; ssl_certificate {home}/server.pem;
+           ssl_certificate_key {home}/server.key; ssl_client_certificate {home}/ca.pem; ssl_verify_client on;
+           location / {{ return 200 '{{\"who\": \"$ssl_client_s_dn\"}}'; }} }}"
+    );
+    Server { _nginx: Nginx::start(&format!("network-{name}"), &[port], &server), port, home }
+}
+
+#[test]
+fn a_certificate_of_our_own_is_shown() {
+    let Server { _nginx, port, home } = server("client-certificate");
+    let read = |name: &str| fs::read_to_string(format!("{home}/{name}")).expect("the file is there");
+    fs::write(format!("{home}/both.pem"), read("us.key") + &read("us.pem")).expect("the folder is writable");
+    let url = format!("url: https://localhost:{port}/\nset_keys: {{who: $.who}}\nassertions: {{who: CN=us}}");
+    for files in [format!("{{certificate: {home}/us.pem, key: {home}/us.key}}"), format!("{home}/both.pem")] {
+        for trust in [format!("ca: {home}/ca.pem"), "verify_tls: false".to_owned()] {
+            passed(&probe(&format!("{url}\nclient_certificate: {files}\n{trust}")));
+        }
+        // With a certificate of our own, the server's still has to hold.
+        let message = failed(&probe(&format!("{url}\nclient_certificate: {files}")), "tls");
+        assert!(message.starts_with("certificate is issued by"), "{message}");
+    }
+    // nginx says in HTTP what it misses.
+    for keys in ["", &format!("client_certificate: {{certificate: {home}/stranger.pem, key: {home}/stranger.key}}")] {
+        let run = probe(&format!("url: https://localhost:{port}/\nca: {home}/ca.pem\n{keys}"));
+        failed(&run, "status");
+        assert_eq!(run["failure"]["actual"], "400");
+    }
+}
+
+#[test]
+fn a_server_that_ends_the_handshake_without_one() {
+    let Server { _nginx, home, .. } = server("strict");
+    let message = |versions: &[&'static rustls::SupportedProtocolVersion], keys: &str| {
+        let port = strict(&home, versions);
+        failed(&probe(&format!("url: https://localhost:{port}/\nca: {home}/ca.pem\n{keys}")), "tls")
+    };
+    assert_eq!(message(&[&rustls::version::TLS13], ""), "the server requires a client certificate");
+    // TLS 1.2 has no word of its own for that.
+    let older = message(&[&rustls::version::TLS12], "");
+    assert!(older.starts_with("the server re"), "{older}");
+    let stranger = format!("client_certificate: {{certificate: {home}/stranger.pem, key: {home}/stranger.key}}");
+    for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+        let unknown = message(&[version], &stranger);
+        assert!(unknown.to_lowercase().contains("certificate"), "{unknown}");
+    }
+}
+
+/// A server that goes no further than the handshake, without a certificate of its authority; its port.
+fn strict(home: &str, versions: &[&'static rustls::SupportedProtocolVersion]) -> u16 {
+    let pem = |name: &str| Path::new(home).join(name);
+    let chain = CertificateDer::pem_file_iter(pem("server.pem")).and_then(Iterator::collect).expect("certificates");
+    let key = PrivateKeyDer::from_pem_file(pem("server.key")).expect("a key");
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(pem("ca.pem")).expect("a certificate")).expect("an authority");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .expect("ring has ciphers for them")
+        .with_client_cert_verifier(verifier.build().expect("there is an authority"))
+        .with_single_cert(chain, key)
+        .expect("the key is that of the certificate");
+    let config = Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let port = listener.local_addr().expect("a listener has an address").port();
+    std::thread::spawn(move || {
+        for mut connection in listener.incoming().map_while(Result::ok) {
+            let mut session = ServerConnection::new(Arc::clone(&config)).expect("the configuration is whole");
+            while session.is_handshaking() && session.complete_io(&mut connection).is_ok() {}
+            session.send_close_notify();
+            let _ = session.complete_io(&mut connection);
+            // Closed with something unread, a connection is reset, and what was said last is lost.
+            let _ = connection.shutdown(std::net::Shutdown::Write);
+            let _ = std::io::copy(&mut connection, &mut std::io::sink());
+        }
+    });
+    port
+}
+
+#[test]
+fn a_renewed_certificate_is_shown_without_a_new_start() {
+    let Server { _nginx, port, home } = server("renewed");
+    let read = |name: &str| fs::read_to_string(format!("{home}/{name}")).expect("the file is there");
+    // Put in place whole, as those do who renew certificates.
+    let install = |name: &str| {
+        fs::write(format!("{home}/new.pem"), read(&format!("{name}.pem")) + &read(&format!("{name}.key")))
+            .and_then(|()| fs::rename(format!("{home}/new.pem"), format!("{home}/current.pem")))
+            .expect("the folder is writable");
+    };
+    install("us");
+    let file = format!("{home}/probes.yaml");
+    let keys = format!(
+        "url: https://localhost:{port}/\nca: ca.pem\nclient_certificate: current.pem\nevery: 0.1\n\
+         set_keys: {{who: $.who}}\nassertions: {{who: CN=us}}"
+    );
+    fs::write(&file, http(&keys)).expect("the folder is writable");
+    let log = fs::File::create(format!("{home}/log")).expect("the folder is writable");
+    let _running = Running::start(Path::new(&file), log);
+    eventually("a run as us", || read("log").contains("passed").then_some(()));
+    install("them");
+    eventually("a run as them", || read("log").contains("CN=them").then_some(()));
+}
+
+#[test]
+fn files_that_are_no_certificate_and_key() {
+    let certificates = Certificates::new(&folder("network-client-files"));
+    certificates.certify("us", &["us.test"], 2100);
+    certificates.certify("them", &["them.test"], 2100);
+    let home = certificates.folder.display().to_string();
+    fs::write(format!("{home}/locked.key"), encrypted()).expect("the folder is writable");
+    let check = |value: &str, message: &str| {
+        let value = value.replace("HOME", &home);
+        refused(&format!("url: https://h/\nclient_certificate: {value}"), "client_certificate", message);
+    };
+    check("HOME/absent.pem", "absent.pem: No such file or directory");
+    check("{certificate: HOME/us.pem, key: HOME/absent.key}", "absent.key: No such file or directory");
+    check("HOME/us.pem", "us.pem holds no private key: expected PEM");
+    check("HOME/us.key", "us.key holds no certificate");
+    check("{certificate: HOME/us.pem, key: HOME/them.key}", "them.key is not that of the certificate in");
+    check("{certificate: HOME/us.pem, key: HOME/locked.key}", "locked.key holds no private key: it is encrypted");
+    for shape in ["{certificate: HOME/us.pem}", "[HOME/us.pem]", "{certificate: a, key: b, password: c}", "7"] {
+        check(shape, "expected a PEM file of certificate and key, or `{certificate: FILE, key: FILE}`");
+    }
+}
+
+/// Nothing that could be decrypted: what it is shows in its first line. In pieces, lest somebody take it for a key.
+fn encrypted() -> String {
+    let label = ["ENCRYPTED", "PRIVATE", "KEY"].join(" ");
+    format!("-----BEGIN {label}-----\nMAA=\n-----END {label}-----\n")
+}

@@ -1,0 +1,146 @@
+//! Secrets: put in where a configuration refers to them, and in nothing that leaves.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::support::nginx::Nginx;
+use crate::support::receiver::Receiver;
+use crate::support::{finish, folder, sentrynet};
+
+/// Braces, quotes, spaces and what URLs and JSON escape.
+const SECRET: &str = r#"pa{ss "w/ö%rd} \x"#;
+
+/// A target that sends back what it was asked, in several encodings.
+fn mirror(name: &str) -> (Nginx, u16) {
+    Nginx::plain(
+        name,
+        r#"location / {
+             add_header x-url "$request_uri"; add_header x-authorization "$http_authorization";
+             add_header x-key "$http_x_key" always;
+             return 418 '{"url": "$request_uri", "authorization": "$http_authorization", "key": "$http_x_key"}';
+           }"#,
+    )
+}
+
+fn configuration(name: &str, port: u16, receiver: u16) -> std::path::PathBuf {
+    let home = folder(&format!("secrets-{name}"));
+    std::fs::write(home.join("key"), "file-secret-4711\n").expect("the folder is writable");
+    let text = format!(
+        r#"
+sentry: {{dsn: "http://key@127.0.0.1:{receiver}/1", tags: {{tenant: "t-${{env:SECRET}}"}}}}
+groups:
+  - probes:
+      - probe: http
+        title: "Title of ${{env:SECRET}}"
+        url: http://127.0.0.1:{port}/
+        query: {{q: "${{env:SECRET}}", plain: "$${{env:SECRET}}"}}
+        headers: {{x-key: "before ${{file:key}} after"}}
+        auth: {{basic: {{username: ada, password: "${{env:SECRET}}"}}}}
+        expected: 418
+        checks:
+          body: {{equals: "${{env:SECRET}}"}}
+          header x-authorization: {{equals: nothing}}
+          header x-url: {{equals: "${{file:key}}"}}
+          header x-key: {{equals: nothing}}
+          $.key: {{equals: nothing}}
+          $.url: {{equals: nothing}}
+      - probe: chain
+        title: A chain
+        init_keys: {{secret: "${{env:SECRET}}"}}
+        steps:
+          - url: http://127.0.0.1:{port}/{{secret}}
+            headers: {{x-key: "${{env:SECRET}}"}}
+            body: {{password: "${{env:SECRET}}", again: secret}}
+            expected: 418
+            checks: {{$.key: {{equals: nothing}}}}
+      - probe: ssh
+        title: Nobody there
+        host: 127.0.0.1
+        port: ${{env:PORT:-1}}
+        username: "${{file:key}}"
+        password: "${{env:SECRET}}"
+"#
+    );
+    let file = home.join("probes.yaml");
+    std::fs::write(&file, text).expect("the folder is writable");
+    for file in [&file, &home.join("key")] {
+        std::fs::set_permissions(file, Permissions::from_mode(0o600)).expect("the file is ours");
+    }
+    file
+}
+
+/// No form of the secrets is in a text: the words that all of their encodings have in common.
+#[track_caller]
+fn clean(what: &str, text: &str) {
+    for part in ["pa{ss", "w/ö", "w/\\u00f6", "%7Bss", "{ss", "w%2F", "rd}", "rd%7D", "file-secret", "4711"] {
+        assert!(!text.contains(part), "{what} has {part}: {text}");
+    }
+    for line in text.split(|c: char| !c.is_ascii_alphanumeric() && !"+/=".contains(c)) {
+        assert!(!line.contains("cGF7c3Mg") && !line.contains("YWRhOnBh"), "{what}: {line}");
+    }
+}
+
+#[test]
+fn nothing_that_leaves_has_a_secret() {
+    let (_nginx, port) = mirror("secrets");
+    let receiver = Receiver::start();
+    let file = configuration("out", port, receiver.port);
+    for format in ["text", "json"] {
+        let mut program = sentrynet();
+        program.env("SECRET", SECRET).env("SENTRYNET_LOG", "debug").args(["once", "--trace", "--format", format]);
+        let ended = finish(program.arg(&file), "");
+        assert_eq!(ended.code, 1, "{}\n{}", ended.stdout, ended.stderr);
+        assert_eq!(ended.stdout.matches("[Filtered]").count().min(10), 10, "{}", ended.stdout);
+        clean("standard output", &ended.stdout);
+        clean("standard error", &ended.stderr);
+    }
+    // A transaction and an error for each run.
+    for received in receiver.wait(12) {
+        clean("an envelope", &String::from_utf8_lossy(&received.envelope));
+    }
+}
+
+#[test]
+fn what_is_sent_has_them() {
+    let (_nginx, port) = Nginx::plain(
+        "secrets-sent",
+        r#"location / {
+             if ($http_x_key != "before file-secret-4711 after") { return 400; }
+             if ($arg_plain != "%24%7Benv%3ASECRET%7D") { return 401; }
+             return 200;
+           }"#,
+    );
+    let home = folder("secrets-sent");
+    std::fs::write(home.join("key"), "file-secret-4711\n").expect("the folder is writable");
+    std::fs::set_permissions(home.join("key"), Permissions::from_mode(0o600)).expect("the file is ours");
+    let file = home.join("probes.yaml");
+    let text = format!(
+        "groups: [{{probes: [{{probe: http, url: 'http://127.0.0.1:{port}/', timeout: '${{env:NOT_SET:-5}}', \
+         query: {{plain: '$${{env:SECRET}}'}}, headers: {{x-key: 'before ${{file:key}} after'}}}}]}}]"
+    );
+    std::fs::write(&file, text).expect("the folder is writable");
+    let ended = finish(sentrynet().arg("once").arg(&file), "");
+    assert_eq!(ended.code, 0, "{}\n{}", ended.stdout, ended.stderr);
+}
+
+#[test]
+fn what_everyone_can_read_is_warned_of() {
+    let home = folder("secrets-modes");
+    let write = |name: &str, text: &str| {
+        let file = home.join(name);
+        std::fs::write(&file, text).expect("the folder is writable");
+        std::fs::set_permissions(&file, Permissions::from_mode(0o644)).expect("the file is ours");
+        file
+    };
+    write("token", "a token");
+    let literal = write(
+        "probes.yaml",
+        "groups: [{probes: [{probe: http, url: 'http://127.0.0.1:1/', headers: {authorization: Bearer x, \
+         x-key: '${file:token}'}}]}]",
+    );
+    let ended = finish(sentrynet().arg("check").arg(&literal), "");
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(ended.stderr.contains("a secret in a file that is readable by everyone (mode 644)"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("token` is readable by everyone (mode 644)"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("Bearer x"), "{}", ended.stderr);
+}
