@@ -79,6 +79,16 @@ fn mismatches(run: &Value) -> Vec<String> {
 }
 
 #[test]
+fn a_page_that_is_not_json_fails_for_what_else_is_wrong_with_it() {
+    let (_nginx, port) = Nginx::plain("checks-502", "location / { return 502 '<html>'; }");
+    let keys = format!("url: http://127.0.0.1:{port}/\nset_keys: {{a: $.a}}\nassertions: {{a: 1}}\n");
+    let run = probe(&format!("{keys}checks: {{status: 2xx}}"));
+    assert_eq!(run["failure"]["mismatches"][0]["actual"], "502", "{run:#}");
+    let run = probe(&format!("{keys}expected: 502\nchecks: {{size: 6}}"));
+    assert_eq!(run["failure"]["reason"], "json", "{run:#}");
+}
+
+#[test]
 fn statuses_are_numbers_classes_lists_and_ranges() {
     Shop::open("statuses").check(&[
         ("", "checks: {status: 200}", &[]),

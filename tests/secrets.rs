@@ -3,6 +3,7 @@
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 
+use crate::support::certificates::Certificates;
 use crate::support::nginx::Nginx;
 use crate::support::receiver::Receiver;
 use crate::support::{finish, folder, sentrynet};
@@ -143,4 +144,19 @@ fn what_everyone_can_read_is_warned_of() {
     assert!(ended.stderr.contains("a secret in a file that is readable by everyone (mode 644)"), "{}", ended.stderr);
     assert!(ended.stderr.contains("token` is readable by everyone (mode 644)"), "{}", ended.stderr);
     assert!(!ended.stderr.contains("Bearer x"), "{}", ended.stderr);
+
+    let certificates = Certificates::new(&home);
+    certificates.certify("ours", &["localhost"], 2100);
+    let keys = write(
+        "keys.yaml",
+        "groups: [{probes: [{probe: http, url: 'https://127.0.0.1:1/', \
+         client_certificate: {certificate: ours.pem, key: ours.key}}]}]",
+    );
+    for (mode, warned) in [(0o644, true), (0o600, false)] {
+        std::fs::set_permissions(home.join("ours.key"), Permissions::from_mode(mode)).expect("the file is ours");
+        let ended = finish(sentrynet().arg("check").arg(&keys), "");
+        let warning = "ours.key` is readable by everyone (mode 644): `chmod o-r` it\n";
+        assert_eq!((ended.code, ended.stderr.contains(warning)), (0, warned), "{}", ended.stderr);
+        assert_eq!(ended.stderr.contains("client_certificate.key"), warned, "{}", ended.stderr);
+    }
 }

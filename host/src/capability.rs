@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use wasmtime::component::{HasSelf, Linker, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -16,9 +16,11 @@ use crate::trace::Recorder;
 
 mod grant;
 pub mod http;
+mod limit;
 pub mod log;
 mod span;
 pub mod ssh;
+mod words;
 
 /// The contract's types, generated from `wit/`.
 pub mod bindings {
@@ -88,9 +90,6 @@ pub struct Scope {
     /// False while settings are checked, when nothing may be sent.
     pub may_send: bool,
 }
-
-/// Of the run's time, what stays with the guest to say why an exchange timed out.
-const LAST_WORDS: Duration = Duration::from_millis(20);
 
 /// A guest held more than it may, on our side of the wall.
 #[derive(Debug, thiserror::Error)]

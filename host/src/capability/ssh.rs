@@ -9,14 +9,15 @@ use tokio::sync::Mutex;
 use tokio_util::task::AbortOnDropHandle;
 use wasmtime::component::Resource;
 
+use crate::capability::Context;
 use crate::capability::bindings::sentrynet::probe::ssh::{
     Error as GuestError, Host, HostClient, HostSession, Output as GuestOutput, Server as GuestServer,
 };
-use crate::capability::ssh::cause::{Error, Limit};
+use crate::capability::limit::Limit;
+use crate::capability::ssh::cause::Error;
 use crate::capability::ssh::credential::Credential;
 use crate::capability::ssh::session::Target;
 use crate::capability::ssh::trust::{Acquaintances, Pin, Trust};
-use crate::capability::{Context, LAST_WORDS};
 
 mod cause;
 mod credential;
@@ -160,7 +161,6 @@ impl HostClient for Context {
         if !self.probe.may_send {
             return Ok(Err(GuestError::Denied("nothing is connected to while settings are checked".to_owned())));
         }
-        let left = self.deadline.saturating_duration_since(Instant::now()).saturating_sub(LAST_WORDS);
         let trust = match client.pins.is_empty() {
             true => Trust::KnownHosts {
                 files: client.known_hosts.map_or_else(Trust::default_files, |file| vec![file]),
@@ -174,7 +174,7 @@ impl HostClient for Context {
             username: client.username,
             credentials: client.credentials,
             trust,
-            limit: if client.timeout <= left { Limit::Timeout(client.timeout) } else { Limit::Deadline(left) },
+            limit: Limit::new(client.timeout, self.deadline),
         };
         let started = Instant::now();
         let connecting = session::connect(target, self.recorder.clone(), self.recorder.current());

@@ -282,7 +282,8 @@ impl TryFrom<Value> for HttpVersion {
     fn try_from(value: Value) -> Result<Self, String> {
         match value {
             Value::String(text) => Ok(Self(text)),
-            Value::Number(number) => Ok(Self(number.to_string().replace("2.0", "2"))),
+            Value::Number(number) if number.as_f64() == Some(2.0) => Ok(Self("2".to_owned())),
+            Value::Number(number) => Ok(Self(number.to_string())),
             _ => Err("expected 1.1 or 2".to_owned()),
         }
     }

@@ -58,11 +58,9 @@ impl Step {
         if checks.asks(&Subject::Body) {
             answer.body().map_err(|why| Failure::new("body", why))?;
         }
-        let found = self.found(&answer)?;
-        let mut keys = carried.clone();
-        keys.extend(found.clone());
+        let found = self.found(&answer);
         if self.checks.is_empty() && self.assertions.is_empty() {
-            return Ok(keys);
+            return Ok(carried.clone().into_iter().chain(found?).collect());
         }
         // Parsed here, so that its span is none of those of the checks.
         if self.checks.keys().any(|subject| subject.trim_start().starts_with('$')) {
@@ -70,6 +68,8 @@ impl Step {
         }
         span::scope("json.assert", "Checking assertions", |_| {
             let mut wrong = checks.hold(&answer).map_err(|why| Failure::new("json", why))?;
+            // A page that says 502 explains why it is not JSON: what is wrong with it otherwise goes first.
+            let Ok(found) = &found else { return verdict(wrong) };
             for (key, predicate) in self.predicates("", &mut Vec::new()) {
                 // Of a key that this step is to set, what an earlier one has found says nothing of this answer.
                 let (subject, value) = match self.set_keys.get(key).and_then(Value::as_str) {
@@ -80,7 +80,7 @@ impl Step {
             }
             verdict(wrong)
         })?;
-        Ok(keys)
+        Ok(carried.clone().into_iter().chain(found?).collect())
     }
 
     fn predicates(&self, at: &str, problems: &mut Vec<Problem>) -> Vec<(&String, Predicate)> {

@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError};
@@ -12,6 +12,8 @@ use crate::capability::bindings::sentrynet::probe::http::Error;
 use crate::capability::http::certificate;
 use crate::capability::http::phase::Phase;
 use crate::capability::http::wire::Times;
+use crate::capability::limit::Limit;
+use crate::capability::words::{bytes, unconnected};
 
 /// What reqwest says, told by how far the exchange got. `peer` is the URL's host and port.
 pub fn explain(error: &reqwest::Error, times: &Times, peer: &Peer) -> Error {
@@ -23,7 +25,7 @@ pub fn explain(error: &reqwest::Error, times: &Times, peer: &Peer) -> Error {
             let kind = causes().find_map(io_kind);
             let kind = kind.or_else(|| causes().last().and_then(hidden));
             let refused = peer.refused_by_proxy(&root, times).filter(|_| kind.is_none());
-            Error::Connect(refused.unwrap_or_else(|| connect(kind, &root, &peer.addresses(times))))
+            Error::Connect(refused.unwrap_or_else(|| unconnected(kind, &peer.addresses(times), &root)))
         }
         Phase::Tls => Error::Tls(match causes().find_map(rustls_error) {
             Some(error) => tls(error, times, peer),
@@ -46,31 +48,6 @@ fn causes(error: &dyn StdError) -> impl Iterator<Item = &(dyn StdError + 'static
     })
 }
 
-/// How long an exchange may take.
-#[derive(Debug, Clone, Copy)]
-pub enum Limit {
-    /// As long as the guest said.
-    Timeout(Duration),
-    /// As long as the run still has, which is less.
-    Deadline(Duration),
-}
-
-impl Limit {
-    pub fn time(self) -> Duration {
-        match self {
-            Self::Timeout(time) | Self::Deadline(time) => time,
-        }
-    }
-
-    /// What is left of it when some has gone by.
-    pub fn less(self, gone: Duration) -> Self {
-        match self {
-            Self::Timeout(time) => Self::Timeout(time.saturating_sub(gone)),
-            Self::Deadline(time) => Self::Deadline(time.saturating_sub(gone)),
-        }
-    }
-}
-
 /// What a timeout says; `received` is the bytes of a body that came.
 pub fn timed_out(limit: Limit, phase: Phase, times: &Times, peer: &Peer, received: u64) -> Error {
     let doing = match phase {
@@ -81,10 +58,7 @@ pub fn timed_out(limit: Limit, phase: Phase, times: &Times, peer: &Peer, receive
         Phase::Wait => "waiting for the answer".to_owned(),
         Phase::Receive => format!("receiving the answer, {} so far", bytes(received)),
     };
-    Error::Timeout(match limit {
-        Limit::Timeout(time) => format!("timed out after {}, {doing}", seconds(time)),
-        Limit::Deadline(time) => format!("timed out at the run's deadline after {}, {doing}", seconds(time)),
-    })
+    Error::Timeout(limit.timed_out(&doing))
 }
 
 /// Where a request goes.
@@ -151,18 +125,6 @@ fn hidden(cause: &(dyn StdError + 'static)) -> Option<ErrorKind> {
     let shape = format!("{cause:?}");
     let kinds = [K::ConnectionRefused, K::TimedOut, K::HostUnreachable, K::NetworkUnreachable, K::PermissionDenied];
     kinds.into_iter().find(|kind| shape.contains(&format!("kind: {kind:?}")))
-}
-
-fn connect(kind: Option<ErrorKind>, root: &str, addresses: &str) -> String {
-    match kind {
-        Some(ErrorKind::ConnectionRefused) => format!("connection refused by {addresses}: nothing listens there"),
-        Some(ErrorKind::TimedOut) => format!("no answer from {addresses}"),
-        Some(ErrorKind::HostUnreachable) => format!("no route to {addresses}"),
-        Some(ErrorKind::NetworkUnreachable) => format!("no network that reaches {addresses}"),
-        Some(ErrorKind::ConnectionReset) => format!("connection reset by {addresses}"),
-        Some(ErrorKind::PermissionDenied) => format!("not allowed to connect to {addresses}"),
-        _ => format!("cannot connect to {addresses}: {root}"),
-    }
 }
 
 /// The peer ended the connection in the middle.
@@ -282,19 +244,6 @@ fn span(from: UnixTime, to: UnixTime) -> String {
     format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
 
-/// `1 byte`, `2 bytes`.
-pub fn bytes(count: u64) -> String {
-    format!("{count} byte{}", if count == 1 { "" } else { "s" })
-}
-
-fn seconds(duration: Duration) -> String {
-    match duration.as_millis() {
-        millis @ 0..1000 => format!("{millis} ms"),
-        millis if millis % 1000 == 0 => format!("{} s", millis / 1000),
-        _ => format!("{:.2} s", duration.as_secs_f64()),
-    }
-}
-
 /// Whole days from now until a certificate's end; negative after it.
 pub fn days_left(not_after: i64, now: SystemTime) -> i64 {
     let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -303,6 +252,8 @@ pub fn days_left(not_after: i64, now: SystemTime) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn at(seconds: u64) -> UnixTime {
@@ -359,12 +310,5 @@ mod tests {
         assert_eq!(days_left(101 * 86_400 + 1, now), 1);
         assert_eq!(days_left(100 * 86_400, now), 0);
         assert_eq!(days_left(100 * 86_400 - 1, now), -1);
-    }
-
-    #[test]
-    fn times_as_they_are_given() {
-        assert_eq!(seconds(Duration::from_millis(250)), "250 ms");
-        assert_eq!(seconds(Duration::from_secs(2)), "2 s");
-        assert_eq!(seconds(Duration::from_millis(2500)), "2.50 s");
     }
 }

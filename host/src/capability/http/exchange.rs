@@ -13,11 +13,13 @@ use url::Url;
 
 use crate::capability::Scope;
 use crate::capability::bindings::sentrynet::probe::http::{Connection, Error, Tls};
-use crate::capability::http::cause::{self, Limit, Peer};
+use crate::capability::http::cause::{self, Peer};
 use crate::capability::http::phase::{Marked, Phase, Reached, milliseconds};
 use crate::capability::http::transport::{self, Transport};
 use crate::capability::http::wire::{Marks, TimedBody, Times};
 use crate::capability::http::{Response, certificate};
+use crate::capability::limit::Limit;
+use crate::capability::words::bytes;
 use crate::config::TraceHeaders;
 use crate::date;
 use crate::propagation;
@@ -311,7 +313,7 @@ impl Hop {
             Phase::Tls => format!("TLS {}handshake", times.tls_version.map(|it| format!("{it} ")).unwrap_or_default()),
             Phase::Send => "Send the request".to_owned(),
             Phase::Wait => "Wait for the answer".to_owned(),
-            Phase::Receive => format!("Receive {}", cause::bytes(self.received)),
+            Phase::Receive => format!("Receive {}", bytes(self.received)),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reqwest::Method;
 use reqwest::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE};
@@ -11,15 +11,15 @@ use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 use wasmtime::component::Resource;
 
+use crate::capability::Context;
 use crate::capability::bindings::sentrynet::probe::http::{Error, HostRequest};
 use crate::capability::http::Response;
 use crate::capability::http::authorize::Authorization;
-use crate::capability::http::cause::Limit;
 use crate::capability::http::exchange::Exchange;
 use crate::capability::http::resolve::{ConnectTo, Family};
 use crate::capability::http::tls::Trust;
 use crate::capability::http::transport::{Transport, Version};
-use crate::capability::{Context, LAST_WORDS};
+use crate::capability::limit::Limit;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const REDIRECTS: u32 = 10;
@@ -247,8 +247,7 @@ impl HostRequest for Context {
         if !self.probe.may_send {
             return Ok(Err(Error::Denied("nothing is sent while settings are checked".to_owned())));
         }
-        let left = self.deadline.saturating_duration_since(Instant::now()).saturating_sub(LAST_WORDS);
-        let limit = if request.timeout <= left { Limit::Timeout(request.timeout) } else { Limit::Deadline(left) };
+        let limit = Limit::new(request.timeout, self.deadline);
         let transport = match request.transport() {
             Ok(transport) => transport,
             Err(why) => return Ok(Err(Error::Other(why))),

@@ -11,6 +11,7 @@ use hickory_resolver::net::{DnsError, NetError};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use crate::capability::http::wire::Marks;
+use crate::capability::words::{lower_first, unresolved};
 
 /// A version of IP to insist on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,11 +119,8 @@ impl Resolver {
                 found.map_err(|error| refused(name, *server, self.family, &error))?.iter().collect()
             }
             (None, None) => {
-                let found = tokio::net::lookup_host((name, 0)).await.map_err(|error| {
-                    let text = error.to_string();
-                    let why = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
-                    Unresolved(format!("`{name}` does not resolve: {}", lower_first(why)))
-                })?;
+                let found = tokio::net::lookup_host((name, 0)).await;
+                let found = found.map_err(|error| Unresolved(unresolved(name, &error)))?;
                 found.map(|address| address.ip()).collect()
             }
         };
@@ -203,11 +201,6 @@ fn refused(name: &str, server: SocketAddr, family: Option<Family>, error: &NetEr
 /// An address, in brackets or not.
 fn literal(host: &str) -> Option<IpAddr> {
     host.trim_start_matches('[').trim_end_matches(']').parse().ok()
-}
-
-fn lower_first(text: &str) -> String {
-    let mut characters = text.chars();
-    characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
 }
 
 #[cfg(test)]

@@ -5,7 +5,9 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use crate::capability::limit::Limit;
 use crate::capability::ssh::wire::Seen;
+use crate::capability::words::{lower_first, unconnected};
 use crate::trace::Status;
 
 /// Why something did not come about.
@@ -58,15 +60,6 @@ impl Error {
     }
 }
 
-/// How long all that happens on a connection may take, from its first step on.
-#[derive(Debug, Clone, Copy)]
-pub enum Limit {
-    /// As long as the guest said.
-    Timeout(Duration),
-    /// As long as the run still has, which is less.
-    Deadline(Duration),
-}
-
 /// A limit that has begun to run.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
@@ -80,8 +73,7 @@ impl Clock {
     }
 
     pub fn left(&self) -> Duration {
-        let (Limit::Timeout(time) | Limit::Deadline(time)) = self.limit;
-        time.saturating_sub(self.started.elapsed())
+        self.limit.time().saturating_sub(self.started.elapsed())
     }
 
     /// Waits for `work` as long as the limit lets it; `doing` says at what, should it not be done.
@@ -93,24 +85,13 @@ impl Clock {
     }
 
     pub fn timed_out(&self, doing: &str) -> Error {
-        Error::Timeout(match self.limit {
-            Limit::Timeout(time) => format!("timed out after {}, {doing}", seconds(time)),
-            Limit::Deadline(time) => format!("timed out at the run's deadline after {}, {doing}", seconds(time)),
-        })
+        Error::Timeout(self.limit.timed_out(doing))
     }
 }
 
 /// Why there is no TCP connection to any of these addresses.
 pub fn connect(error: &std::io::Error, addresses: &str) -> Error {
-    Error::Connect(match error.kind() {
-        ErrorKind::ConnectionRefused => format!("connection refused by {addresses}: nothing listens there"),
-        ErrorKind::TimedOut => format!("no answer from {addresses}"),
-        ErrorKind::HostUnreachable => format!("no route to {addresses}"),
-        ErrorKind::NetworkUnreachable => format!("no network that reaches {addresses}"),
-        ErrorKind::ConnectionReset => format!("connection reset by {addresses}"),
-        ErrorKind::PermissionDenied => format!("not allowed to connect to {addresses}"),
-        _ => format!("cannot connect to {addresses}: {}", io(error)),
-    })
+    Error::Connect(unconnected(Some(error.kind()), addresses, &io(error)))
 }
 
 /// What the protocol's side says, told by how far it got.
@@ -207,30 +188,12 @@ pub fn io(error: &std::io::Error) -> String {
     lower_first(text.split(" (os error").next().unwrap_or(&text))
 }
 
-pub fn lower_first(text: &str) -> String {
-    let mut characters = text.chars();
-    characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
-}
-
-/// `1 byte`, `2 bytes`.
-pub fn bytes(count: u64) -> String {
-    format!("{count} byte{}", if count == 1 { "" } else { "s" })
-}
-
 /// `a`, `a and b`, `a, b and c`.
 pub fn list(items: &[String]) -> String {
     match items {
         [] => String::new(),
         [one] => one.clone(),
         [most @ .., last] => format!("{} and {last}", most.join(", ")),
-    }
-}
-
-fn seconds(duration: Duration) -> String {
-    match duration.as_millis() {
-        millis @ 0..1000 => format!("{millis} ms"),
-        millis if millis % 1000 == 0 => format!("{} s", millis / 1000),
-        _ => format!("{:.2} s", duration.as_secs_f64()),
     }
 }
 

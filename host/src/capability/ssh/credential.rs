@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use russh::keys::{HashAlg, PrivateKey, PublicKey, decode_secret_key};
 
 use crate::capability::ssh::cause;
+use crate::capability::words::lower_first;
 
 /// One way to log in.
 #[derive(Clone)]
@@ -132,7 +133,7 @@ fn decode(text: &str, passphrase: Option<&str>) -> Result<PrivateKey, Wrong> {
         Ok(key) if key.algorithm().as_str().starts_with("sk-") => Err(Wrong::HardwareKey),
         Ok(key) => Ok(key),
         Err(_) if encrypted => Err(Wrong::Passphrase),
-        Err(error) => Err(Wrong::Unusable(cause::lower_first(&error.to_string()))),
+        Err(error) => Err(Wrong::Unusable(lower_first(&error.to_string()))),
     }
 }
 

@@ -7,6 +7,7 @@ use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
 
 use crate::capability::ssh::cause::{self, Error};
 use crate::capability::ssh::session::Session;
+use crate::capability::words::bytes;
 use crate::trace::Handle;
 
 /// What a command left.
@@ -167,7 +168,7 @@ fn reason(why: russh::ChannelOpenFailure) -> String {
 }
 
 fn came(output: &Output) -> String {
-    format!("{} of output", cause::bytes(output.stdout_size.saturating_add(output.stderr_size)))
+    format!("{} of output", bytes(output.stdout_size.saturating_add(output.stderr_size)))
 }
 
 #[cfg(test)]

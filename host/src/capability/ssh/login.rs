@@ -14,6 +14,7 @@ use crate::capability::ssh::cause::{self, Error};
 use crate::capability::ssh::credential::{self, Credential};
 use crate::capability::ssh::session::{Live, Session, names};
 use crate::capability::ssh::wire::Seen;
+use crate::capability::words::lower_first;
 
 impl Session {
     /// Logs in with the target's credentials.
@@ -133,7 +134,7 @@ impl Attempt<'_> {
         let identities = match agent.request_identities().await {
             Ok(identities) => identities,
             Err(error) => {
-                let why = cause::lower_first(&error.to_string());
+                let why = lower_first(&error.to_string());
                 return Ok(self.cannot_show(format!("the agent at {shown} shows no keys: {why}")));
             }
         };

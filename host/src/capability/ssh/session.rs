@@ -11,12 +11,14 @@ use russh::{Disconnect, MethodSet, Preferred, SshId};
 use tokio::net::TcpStream;
 use tokio_util::sync::DropGuard;
 
-use crate::capability::ssh::cause::{self, Clock, Error, Limit};
+use crate::capability::limit::Limit;
+use crate::capability::ssh::cause::{self, Clock, Error};
 use crate::capability::ssh::credential::Credential;
 use crate::capability::ssh::peer::{Peer, Stop};
 use crate::capability::ssh::session::record::Record;
 use crate::capability::ssh::trust::Trust;
 use crate::capability::ssh::wire::{Marks, Seen, Wire};
+use crate::capability::words::unresolved;
 use crate::trace::{Handle, Recorder};
 
 mod record;
@@ -151,11 +153,7 @@ async fn resolve(host: &str, port: u16, clock: &Clock, record: &Record) -> Resul
             let addresses: Vec<_> = found.collect();
             if addresses.is_empty() { Err(Error::Dns(format!("`{host}` has no address"))) } else { Ok(addresses) }
         }
-        Err(error) => {
-            let text = error.to_string();
-            let why = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
-            Err(Error::Dns(format!("`{host}` does not resolve: {}", cause::lower_first(why))))
-        }
+        Err(error) => Err(Error::Dns(unresolved(host, &error))),
     });
     record.end(span, found.as_ref().err());
     found

@@ -62,6 +62,9 @@ fn root(run: &Run, measure: Measure) -> SpanFacts<'_> {
     let root = &run.trace.spans[0];
     let mut data = data(root, measure);
     data.insert("sentrynet.lateness_ms".into(), Datum::Ours(milliseconds(run.lateness).into()));
+    if run.failures > 0 {
+        data.insert("sentrynet.failures_in_a_row".into(), Datum::Ours(i64::from(run.failures).into()));
+    }
     let dropped = run.trace.dropped + run.trace.spans.len().saturating_sub(1 + measure.spans);
     if dropped > 0 {
         let dropped = i64::try_from(dropped).unwrap_or(i64::MAX);
