@@ -42,10 +42,10 @@ fn credentials_known_beforehand() {
     let run = probe(&format!("{url}\nauth: {{bearer: abc-token}}"));
     passed(&run);
     assert!(!run.to_string().contains("abc-token"), "{run:#}");
-    // Those of the URL give way.
-    passed(&probe(&format!("{}\nauth: {{bearer: abc-token}}", url.replace("//", "//user:password@"))));
+    passed(&probe(&url.replace("//", "//Aladdin:open%20sesame@")));
     let sent: Vec<_> = target.asked().iter().map(|asked| asked.header("authorization").map(str::to_owned)).collect();
-    let expected = ["Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==", "Bearer abc-token", "Bearer abc-token"];
+    let basic = "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==";
+    let expected = [basic, "Bearer abc-token", basic];
     assert_eq!(sent, expected.map(|header| Some(header.to_owned())));
 }
 
@@ -281,6 +281,9 @@ fn credentials_that_are_none() {
     check(&oauth2("https://user:sesame@h:99999/token", ""), "`oauth2`: ");
     check(&oauth2("http://h/", ", send_in: sesame"), "`oauth2`: expected `header` or `body`");
     check(&oauth2("http://h/", ", scope: [hunter2]"), "`oauth2`: expected text");
+    let twice = "url: http://u:hunter2@h/\nauth: {bearer: sesame}";
+    let written = refused(twice, "auth", "the URL has credentials too: leave one of them out");
+    assert!(!written.contains("hunter2") && !written.contains("sesame"), "{written}");
     let header = "url: http://h/\nauth: {bearer: hunter2}\nheaders: {Authorization: Basic hunter2}";
     let written = refused(header, "auth", "the header `authorization` is given too: leave one of them out");
     assert!(!written.contains("hunter2"), "{written}");

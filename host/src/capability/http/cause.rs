@@ -179,6 +179,15 @@ fn tls(error: &rustls::Error, times: &Times, peer: &Peer) -> String {
         E::AlertReceived(AlertDescription::ProtocolVersion) => {
             "the server offers no TLS version that we accept".to_owned()
         }
+        // A server speaks of certificates only where it has asked for one.
+        E::AlertReceived(
+            alert @ (AlertDescription::BadCertificate
+            | AlertDescription::UnsupportedCertificate
+            | AlertDescription::CertificateRevoked
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown
+            | AlertDescription::UnknownCA),
+        ) => format!("the server does not accept our certificate ({alert:?})"),
         E::AlertReceived(alert) => format!("the server refused the TLS handshake ({alert:?})"),
         other => format!("the TLS handshake failed: {other}"),
     }

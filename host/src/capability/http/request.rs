@@ -142,7 +142,11 @@ impl HostRequest for Context {
             Ok(authorization) => authorization,
             Err(why) => return Ok(Err(why)),
         };
-        self.table.get_mut(&request)?.authorization = Some(authorization);
+        let request = self.table.get_mut(&request)?;
+        if !request.url.username().is_empty() || request.url.password().is_some() {
+            return Ok(Err("the URL has credentials too: leave one of them out".to_owned()));
+        }
+        request.authorization = Some(authorization);
         Ok(Ok(()))
     }
 
