@@ -13,10 +13,9 @@ pub struct Link {
     /// Whether it runs even after a step has failed.
     pub always: bool,
     step: Step,
-    /// None of these is there when it is no template, which has been noted.
-    url: Option<Shape>,
-    query: Option<Shape>,
-    headers: Option<Shape>,
+    url: Shape,
+    query: Shape,
+    headers: Shape,
     body: Option<Shape>,
 }
 
@@ -42,23 +41,19 @@ impl Link {
         };
         let step: Step = check.read(&at, step, &["name", "always"])?;
         let mut shape = |key: &str, value: &Value| {
-            let parsed = Shape::parse(value, &|name| known.iter().any(|known| known == name));
-            let problems = match parsed {
-                Ok(shape) => return Some(shape),
-                Err(problems) => problems,
-            };
+            let (shape, problems) = Shape::parse(value, &|name| known.iter().any(|known| known == name));
             for (pointer, message) in problems {
                 check.problem(format!("{at}/{key}{pointer}"), message);
             }
-            None
+            shape
         };
         let url = shape("url", &Value::String(step.url.clone()));
         let query = shape("query", &Value::Object(step.query.clone()));
         let headers = shape("headers", &Value::Object(step.headers.clone()));
         let body = match &step.body {
             None => None,
-            Some(Body::Text(text)) => shape("body", &Value::String(text.clone())),
-            Some(Body::Json(value)) => shape("body", value),
+            Some(Body::Text(text)) => Some(shape("body", &Value::String(text.clone()))),
+            Some(Body::Json(value)) => Some(shape("body", value)),
         };
         Some(Self { index, name, always, step, url, query, headers, body })
     }
@@ -72,9 +67,9 @@ impl Link {
     pub fn check(&self, known: &[String], check: &mut Check) {
         let at = format!("/steps/{}", self.index);
         let known = |key: &str| known.iter().any(|known| known == key);
-        let parts = [("url", &self.url), ("query", &self.query), ("headers", &self.headers), ("body", &self.body)];
-        for (part, shape) in parts {
-            for (pointer, key) in shape.iter().flat_map(Shape::keys).filter(|(_, key)| !known(key)) {
+        let parts = [("url", &self.url), ("query", &self.query), ("headers", &self.headers)];
+        for (part, shape) in parts.into_iter().chain(self.body.iter().map(|body| ("body", body))) {
+            for (pointer, key) in shape.keys().into_iter().filter(|(_, key)| !known(key)) {
                 check.problem(
                     format!("{at}/{part}{pointer}"),
                     format!("no key `{key}` is set before this step: give it under `init_keys`, or an earlier step's `set_keys`"),
@@ -84,13 +79,13 @@ impl Link {
         // What is yet to be filled in stands for what it may become; what is constant is as it will be.
         let constant = |shape: &Shape| shape.constant(&known);
         let mut parts = self.step.parts();
-        parts.url = match self.url.as_ref().and_then(constant) {
+        parts.url = match constant(&self.url) {
             Some(Value::String(url)) => url,
             _ => "http://localhost/".to_owned(),
         };
         for (map, shape) in [(&mut parts.headers, &self.headers), (&mut parts.query, &self.query)] {
             for (name, value) in map.iter_mut().filter(|(_, value)| value.is_string()) {
-                let filled = shape.as_ref().and_then(|shape| shape.entry(name)).and_then(constant);
+                let filled = shape.entry(name).and_then(constant);
                 *value = filled.unwrap_or_else(|| Value::String("x".to_owned()));
             }
         }
@@ -112,8 +107,8 @@ impl Link {
                 Failure::new("key", format!("{place} cannot be filled in: {why}"))
             })
         };
-        let lines = |part: &str, shape: &Option<Shape>, given: &Map<String, Value>| {
-            let filled = shape.as_ref().map(|shape| fill(part, shape)).transpose()?.unwrap_or_default();
+        let lines = |part: &str, shape: &Shape, given: &Map<String, Value>| {
+            let filled = fill(part, shape)?;
             Ok::<_, Failure>(given.iter().map(|(name, given)| (name.clone(), line(given, &filled[name]))).collect())
         };
         let body = match &self.body {
@@ -124,12 +119,7 @@ impl Link {
             }),
         };
         Ok(Parts {
-            url: self
-                .url
-                .as_ref()
-                .map(|url| Ok::<_, Failure>(text(&fill("url", url)?)))
-                .transpose()?
-                .unwrap_or_default(),
+            url: text(&fill("url", &self.url)?),
             query: lines("query", &self.query, &self.step.query)?,
             headers: lines("headers", &self.headers, &self.step.headers)?,
             body,

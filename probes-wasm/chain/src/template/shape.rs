@@ -21,15 +21,11 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// Text that is no template is right nevertheless when it is a `known` key's name.
-    ///
-    /// # Errors
-    ///
-    /// All texts that are no templates: JSON pointers, and what is wrong.
-    pub fn parse(value: &Value, known: &dyn Fn(&str) -> bool) -> Result<Self, Vec<(String, String)>> {
+    /// The shape, and all texts that are no templates: JSON pointers, and what is wrong. Such a text is right
+    /// nevertheless when it is a `known` key's name.
+    pub fn parse(value: &Value, known: &dyn Fn(&str) -> bool) -> (Self, Vec<(String, String)>) {
         let mut errors = Vec::new();
-        let shape = Self::read(value, known, "", &mut errors);
-        if errors.is_empty() { Ok(shape) } else { Err(errors) }
+        (Self::read(value, known, "", &mut errors), errors)
     }
 
     /// The keys that its templates use, each after the JSON pointer to the template.
@@ -155,8 +151,15 @@ mod tests {
     }
 
     #[track_caller]
+    fn parse(value: &Value, known: &dyn Fn(&str) -> bool) -> Shape {
+        let (shape, errors) = Shape::parse(value, known);
+        assert_eq!(errors, []);
+        shape
+    }
+
+    #[track_caller]
     fn check(value: &Value, expected: &Value) {
-        let shape = Shape::parse(value, &|text| text == "a{").expect("a shape");
+        let shape = parse(value, &|text| text == "a{");
         assert_eq!(shape.render(&keys()).as_ref(), Ok(expected));
     }
 
@@ -180,19 +183,20 @@ mod tests {
 
     #[test]
     fn errors_have_their_place() {
-        let errors =
-            Shape::parse(&json!({ "a/b": ["{x}", "{"], "c~": "}", "d": "a{" }), &|_| false).expect_err("wrong");
+        let wrong = json!({ "a/b": ["{x}", "{"], "c~": "}", "d": "a{" });
+        let (shape, errors) = Shape::parse(&wrong, &|_| false);
         let places: Vec<&str> = errors.iter().map(|(pointer, _)| pointer.as_str()).collect();
         assert_eq!(places, ["/a~1b/1", "/c~0", "/d"]);
-        let shape = Shape::parse(&json!({ "a": [0, "{nope}"] }), &|_| false).expect("a shape");
+        assert_eq!(shape.keys(), [("/a~1b/0".to_owned(), "x")], "the rest is looked at all the same");
+        let shape = parse(&json!({ "a": [0, "{nope}"] }), &|_| false);
         assert_eq!(shape.render(&keys()), Err(("/a/1".to_owned(), "key `nope` is not set".to_owned())));
-        let shape = Shape::parse(&json!("b{"), &|_| true).expect("a shape");
+        let shape = parse(&json!("b{"), &|_| true);
         assert_eq!(shape.render(&keys()), Err((String::new(), "key `b{` is not set".to_owned())));
     }
 
     #[test]
     fn the_keys_that_it_uses() {
-        let shape = Shape::parse(&json!({ "a": ["{x}{y:{w}}"], "b": "{z}" }), &|_| false).expect("a shape");
+        let shape = parse(&json!({ "a": ["{x}{y:{w}}"], "b": "{z}" }), &|_| false);
         let expected = [("/a/0", "x"), ("/a/0", "y"), ("/a/0", "w"), ("/b", "z")];
         assert_eq!(shape.keys(), expected.map(|(pointer, key)| (pointer.to_owned(), key)));
     }
