@@ -96,6 +96,7 @@ mod words;
 pub use checks::{Answer, Checks};
 pub use path::JsonPath;
 pub use predicate::Predicate;
+pub use sentrynet_guest::Mismatch;
 pub use statuses::Statuses;
 pub use subject::{Kind, Phase, Subject};
 
@@ -104,14 +105,4 @@ pub use subject::{Kind, Phase, Subject};
 pub struct Problem {
     pub pointer: String,
     pub message: String,
-}
-
-/// A check that does not hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mismatch {
-    /// As it is written in the configuration: `status`, `header x-version`, `$.items[0].id`.
-    pub subject: String,
-    /// `2xx`, `at most 12.5`, `to contain "Welcome"`, `not to exist`.
-    pub expected: String,
-    pub actual: String,
 }

@@ -22,10 +22,11 @@ pub struct Failure {
 }
 
 /// A check that did not hold.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mismatch {
     /// What was checked: `status`, `header x-version`, `$.items[0].id`.
     pub subject: String,
+    /// `2xx`, `at most 12.5`, `to contain "Welcome"`.
     pub expected: String,
     pub actual: String,
 }
@@ -35,6 +36,19 @@ impl Failure {
     /// lower case, no full stop.
     pub fn new(reason: &'static str, message: impl Into<String>) -> Self {
         Self { reason, message: message.into(), mismatches: Vec::new() }
+    }
+
+    /// What checks come to: the failure of those that did not hold, if there are any.
+    ///
+    /// # Errors
+    /// With the reason `assertion`, when there is a mismatch.
+    pub fn of(mismatches: Vec<Mismatch>) -> Result<(), Self> {
+        let message = match mismatches.as_slice() {
+            [] => return Ok(()),
+            [Mismatch { subject, expected, actual }] => format!("{subject}: expected {expected}, got {actual}"),
+            several => format!("{} assertions do not hold", several.len()),
+        };
+        Err(Self::new("assertion", message).mismatches(mismatches))
     }
 
     /// Adds what was checked and did not hold.

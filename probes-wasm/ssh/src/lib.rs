@@ -3,7 +3,7 @@
 mod answer;
 mod settings;
 
-use sentrynet_checks::{Checks, Kind, Mismatch as Found, Subject};
+use sentrynet_checks::{Checks, Kind, Subject};
 use sentrynet_guest::ssh::{Output, Session};
 use sentrynet_guest::{Check, Failure, Mismatch, Probe, Trouble, span};
 
@@ -67,15 +67,8 @@ fn hold(checks: &Checks, session: Session, output: Option<Output>) -> Result<(),
     }
     let answer = Answered::new(session, output);
     span::scope("ssh.assert", "Checking assertions", |_| {
-        let found = checks.hold(&answer).map_err(|why| Failure::new("json", why))?;
-        let Some(first) = found.first() else { return Ok(()) };
-        let message = match found.len() {
-            1 => format!("{}: expected {}, got {}", first.subject, first.expected, first.actual),
-            several => format!("{several} assertions do not hold"),
-        };
-        let mismatches =
-            found.into_iter().map(|Found { subject, expected, actual }| Mismatch { subject, expected, actual });
-        Err(Failure::new("assertion", message).mismatches(mismatches.collect()).into())
+        let wrong = checks.hold(&answer).map_err(|why| Failure::new("json", why))?;
+        Ok(Failure::of(wrong)?)
     })
 }
 

@@ -1,6 +1,6 @@
 //! Whether a step's answer is what it must be, and what it leaves to later steps.
 
-use sentrynet_checks::{Answer, Checks, JsonPath, Kind, Mismatch as Found, Predicate, Problem, Subject};
+use sentrynet_checks::{Answer, Checks, JsonPath, Kind, Predicate, Problem, Subject};
 use sentrynet_guest::{Check, Failure, Mismatch, Trouble, span};
 use serde_json::{Map, Value};
 
@@ -69,7 +69,7 @@ impl Step {
         span::scope("json.assert", "Checking assertions", |_| {
             let mut wrong = checks.hold(&answer).map_err(|why| Failure::new("json", why))?;
             // A page that says 502 explains why it is not JSON: what is wrong with it otherwise goes first.
-            let Ok(found) = &found else { return verdict(wrong) };
+            let Ok(found) = &found else { return Ok(Failure::of(wrong)?) };
             for (key, predicate) in self.predicates("", &mut Vec::new()) {
                 // Of a key that this step is to set, what an earlier one has found says nothing of this answer.
                 let (subject, value) = match self.set_keys.get(key).and_then(Value::as_str) {
@@ -78,7 +78,7 @@ impl Step {
                 };
                 wrong.extend(predicate.mismatches(&subject, value, "no match"));
             }
-            verdict(wrong)
+            Ok(Failure::of(wrong)?)
         })?;
         Ok(carried.clone().into_iter().chain(found?).collect())
     }
@@ -127,16 +127,4 @@ fn parse(path: &Value) -> Result<JsonPath, String> {
         Value::String(path) => JsonPath::parse(path),
         other => Err(format!("{other} is not a JSONPath: expected text such as `$.status`")),
     }
-}
-
-/// A failure with everything that does not hold.
-fn verdict(found: Vec<Found>) -> Result<(), Trouble> {
-    let Some(first) = found.first() else { return Ok(()) };
-    let message = match found.len() {
-        1 => format!("{}: expected {}, got {}", first.subject, first.expected, first.actual),
-        several => format!("{several} assertions do not hold"),
-    };
-    let mismatches =
-        found.into_iter().map(|Found { subject, expected, actual }| Mismatch { subject, expected, actual });
-    Err(Failure::new("assertion", message).mismatches(mismatches.collect()).into())
 }
