@@ -2,10 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::chain::problems;
 use crate::support::certificates::Certificates;
 use crate::support::nginx::Nginx;
-use crate::support::{folder, free_port, once, probe, slow, spans};
+use crate::support::{folder, free_port, once, probe, problems, slow, spans};
 
 const SHOP: &str = r#"{"state": "up", "items": [{"id": 1, "price": 9.5}, {"id": 2, "price": 13}], "none": [], "n": 5,
     "big": 9007199254740993, "nothing": null, "text": "10", "no": false, "name": ""}"#;

@@ -7,22 +7,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::nginx::Nginx;
-use crate::support::{free_port, http, lasted, once, probe, slow, spans};
+use crate::support::{failed, free_port, http, lasted, once, passed, probe, slow, spans};
 
 const DELAY: Duration = Duration::from_millis(250);
-
-/// A run that failed with this reason; its message.
-#[track_caller]
-fn failed(run: &Value, reason: &str) -> String {
-    assert_eq!(run["outcome"], "failed", "{run:#}");
-    assert_eq!(run["failure"]["reason"], reason, "{run:#}");
-    run["failure"]["message"].as_str().expect("a failure has a message").to_owned()
-}
-
-#[track_caller]
-fn passed(run: &Value) {
-    assert_eq!(run["outcome"], "passed", "{run:#}");
-}
 
 #[test]
 fn a_passing_run_has_all_its_phases() {

@@ -5,8 +5,9 @@ use std::sync::Barrier;
 
 use serde_json::{Value, json};
 
-use crate::network::{Asked, Running, Target, failed, passed, redirect, refuse, refused, yes};
-use crate::support::{eventually, folder, free_port, http, once, probe, spans};
+use crate::network::{Running, redirect, refuse, refused, yes};
+use crate::support::target::{Asked, Target};
+use crate::support::{eventually, failed, folder, free_port, http, once, passed, probe, spans};
 
 /// `client:s&cret` in a header, once encoded as RFC 6749 has it: `client:s%26cret`.
 const CLIENT: &str = "Basic Y2xpZW50OnMlMjZjcmV0";

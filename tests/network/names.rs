@@ -3,9 +3,10 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::network::{Target, failed, passed, refused, yes};
+use crate::network::{refused, yes};
 use crate::support::dns::{Dns, Says, ips};
-use crate::support::{lasted, probe, spans};
+use crate::support::target::Target;
+use crate::support::{failed, lasted, passed, probe, spans};
 
 /// A name that no resolver but ours knows.
 const NAME: &str = "shop.test";

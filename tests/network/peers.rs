@@ -1,10 +1,11 @@
 //! `connect_to` and `source_address`: from where to where, while the request stays the same.
 
-use crate::network::{Target, failed, passed, redirect, refused, yes};
+use crate::network::{redirect, refused, yes};
 use crate::support::certificates::Certificates;
 use crate::support::dns::Dns;
 use crate::support::nginx::Nginx;
-use crate::support::{folder, free_port, probe, spans};
+use crate::support::target::Target;
+use crate::support::{failed, folder, free_port, passed, probe, spans};
 
 #[test]
 fn the_request_stays_that_of_the_url() {

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::network::{Target, failed, passed, refused, yes};
+use crate::network::{refused, yes};
 use crate::support::certificates::Certificates;
 use crate::support::dns::Dns;
 use crate::support::nginx::Nginx;
 use crate::support::proxy::Proxy;
-use crate::support::{folder, free_port, probe, slow, spans};
+use crate::support::target::Target;
+use crate::support::{failed, folder, free_port, passed, probe, slow, spans};
 
 /// `user:open sesame`, as a URL has it and as a header does.
 const LOGIN: &str = "user:open%20sesame";

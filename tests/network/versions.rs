@@ -1,9 +1,10 @@
 //! `http_version`, `compression` and `user_agent`: how the request is spoken.
 
-use crate::network::{Target, failed, passed, redirect, refused, yes};
+use crate::network::{redirect, refused, yes};
 use crate::support::certificates::Certificates;
 use crate::support::nginx::Nginx;
-use crate::support::{folder, free_port, probe, spans};
+use crate::support::target::Target;
+use crate::support::{failed, folder, free_port, passed, probe, spans};
 
 struct Targets {
     _nginx: Nginx,

@@ -8,6 +8,7 @@ pub mod proxy;
 pub mod receiver;
 pub mod slow;
 pub mod sshd;
+pub mod target;
 
 use std::io::Write;
 use std::net::TcpListener;
@@ -80,6 +81,36 @@ pub fn probe(keys: &str) -> Value {
     let (_, mut runs) = once(&http(keys));
     assert_eq!(runs.len(), 1);
     runs.remove(0)
+}
+
+#[track_caller]
+pub fn passed(run: &Value) {
+    assert_eq!(run["outcome"], "passed", "{run:#}");
+}
+
+/// A run that failed with this reason; its message.
+#[track_caller]
+pub fn failed(run: &Value, reason: &str) -> String {
+    assert_eq!(run["outcome"], "failed", "{run:#}");
+    assert_eq!(run["failure"]["reason"], reason, "{run:#}");
+    run["failure"]["message"].as_str().expect("a failure has a message").to_owned()
+}
+
+/// What `check` finds in a configuration: `LINE:COLUMN MESSAGE`, in its order.
+#[track_caller]
+pub fn problems(configuration: &str) -> Vec<String> {
+    let ended = finish(sentrynet().env("SENTRYNET_LOG", "error").args(["check", "-"]), configuration);
+    let mut found = Vec::new();
+    let mut message = "";
+    for line in ended.stderr.lines() {
+        if let Some(error) = line.strip_prefix("error: ") {
+            message = error;
+        } else if let Some(place) = line.trim_start().strip_prefix("--> <stdin>:") {
+            found.push(format!("{place} {message}"));
+        }
+    }
+    assert_eq!(ended.code, if found.is_empty() { 0 } else { 2 }, "{}", ended.stderr);
+    found
 }
 
 /// The spans of a run with this op, in order.

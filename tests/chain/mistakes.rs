@@ -1,0 +1,87 @@
+//! What `check` finds in a chain.
+
+use crate::chain::chain;
+use crate::support::problems;
+
+#[test]
+fn mistakes_have_their_place() {
+    let found = problems(
+        "groups:
+  - probes:
+      - probe: chain
+        steps:
+          - url: http://h/{token}
+          - name: Log in
+            url: http://h/{nobody}
+            body: {user: ada, id: ['{{}}', '{']}
+            set_keys: {token: '$.a['}
+          - url: http://h/
+            always: please
+            name: [a]
+            timeot: 5
+            headers: {x-token: '{token} {later}', bad name: x}
+            query: {a: {b: 1}}
+            assertions: {nothing: 1}
+            checks: {stauts: 200, $.a: {eqals: 1}}
+            set_keys: {later: 5}
+",
+    );
+    let unset = |key: &str| {
+        format!("no key `{key}` is set before this step: give it under `init_keys`, or an earlier step's `set_keys`")
+    };
+    let expected = [
+        "3:9 the key `title` is missing: this probe has none of its own",
+        &format!("5:18 {}", unset("token")),
+        &format!("7:18 {}", unset("nobody")),
+        "8:44 a single `{`: write `{{` for a brace",
+        "9:31 `$.a[` is not a JSONPath such as `$.status`: it ends too early",
+        "11:21 expected true or false",
+        "12:13 expected text",
+        "13:13 unknown key `timeot`, did you mean `timeout`?",
+        &format!("14:32 {}", unset("later")),
+        "14:61 `bad name` is not a header's name",
+        "15:21 expected text or a number, got a map",
+        "16:35 no key `nothing` is set: give it a JSONPath under `set_keys`",
+        "17:30 unknown subject `stauts`, did you mean `status`?",
+        "17:48 unknown operator `eqals`, did you mean `equals`?",
+        "18:31 5 is not a JSONPath: expected text such as `$.status`",
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_chain_has_steps_and_steps_are_maps() {
+    let one = |keys: &str| {
+        let found = problems(&chain(keys));
+        assert_eq!(found.len(), 1, "{keys}: {found:#?}");
+        found[0].clone()
+    };
+    assert_eq!(one("steps: []"), "5:9 a chain has at least one step");
+    assert_eq!(one("cokies: false\nsteps: [{url: http://h/}]"), "5:9 unknown key `cokies`, did you mean `cookies`?");
+    assert_eq!(one("steps: [{name: A}]"), "5:17 missing key `url`");
+    assert_eq!(one("cookies: maybe\nsteps: [{url: http://h/}]"), "5:18 expected true or false, got text");
+    assert_eq!(one("steps: [{url: ftp://h/}]"), "5:23 the URL's scheme is `ftp`: expected http or https");
+    assert_eq!(
+        one("steps: [{url: http://h/, headers: {x-a: \"a\\nb\"}}]"),
+        "5:49 the value of `x-a` holds characters that a header cannot"
+    );
+    assert!(one("steps: {url: http://h/}").ends_with("expected a list, got a map"));
+    assert!(one("steps: [text]").ends_with("expected a map, got text"));
+}
+
+#[test]
+fn a_mistake_in_one_step_is_none_of_the_next() {
+    let steps = |first: &str| {
+        problems(&chain(&format!(
+            "steps:
+  - {{{first}, set_keys: {{token: $.token}}}}
+  - {{url: 'http://h/{{token}}', assertions: {{token: {{exists: true}}}}}}"
+        )))
+    };
+    assert_eq!(steps("url: http://h/").len(), 0);
+    for first in ["url: 'http://h/{'", "url: http://h/, body: 5", "url: http://h/, always: 5", "name: A"] {
+        let found = steps(first);
+        assert_eq!(found.len(), 1, "{first}: {found:#?}");
+        assert!(found[0].starts_with("6:"), "{first}: {found:#?}");
+    }
+}
