@@ -8,9 +8,6 @@ mod peers;
 mod proxies;
 mod versions;
 
-use std::path::Path;
-use std::process::{Child, Stdio};
-
 use crate::support::{finish, http, sentrynet};
 
 fn yes() -> String {
@@ -23,27 +20,6 @@ fn refuse(status: &str) -> String {
 
 fn redirect(to: &str) -> String {
     format!("302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
-}
-
-/// The program on its schedule; it ends with this value.
-struct Running(Child);
-
-impl Running {
-    #[track_caller]
-    fn start(configuration: &Path, stdout: impl Into<Stdio>) -> Self {
-        // Before anybody waits for it: the first time that it compiles a probe takes a while.
-        let checked = finish(sentrynet().arg("check").arg(configuration), "");
-        assert_eq!(checked.code, 0, "{}", checked.stderr);
-        let child = sentrynet().arg("run").arg(configuration).stdout(stdout).stderr(Stdio::null()).spawn();
-        Self(child.expect("the program starts"))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// That these keys of an http probe are refused, with this message at this key; what was written.

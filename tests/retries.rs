@@ -1,6 +1,6 @@
 //! Runs that are tried again, and errors that are told of only when they last.
 
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use crate::guests::{Guest, PASSES};
 use crate::support::receiver::Receiver;
-use crate::support::{eventually, finish, folder, http, once, sentrynet, slow, spans};
+use crate::support::running::Running;
+use crate::support::{eventually, finish, http, once, sentrynet, slow, spans};
 
 /// A target that answers its requests with these statuses, and with the last of them from then on; how many it got.
 fn target(statuses: &'static [u16]) -> (Arc<AtomicUsize>, u16) {
@@ -143,26 +144,6 @@ fn a_person_is_told_of_a_retry() {
     assert!(words.contains(sentence), "{}", ended.stdout);
 }
 
-/// The program on its schedule; it ends with this value.
-struct Running(Child);
-
-impl Running {
-    fn start(name: &str, configuration: &str) -> Self {
-        let file = folder(&format!("retries-{name}")).join("probes.yaml");
-        std::fs::write(&file, configuration).expect("the folder is writable");
-        let mut command = sentrynet();
-        command.arg("run").arg(&file).stdout(Stdio::null()).stderr(Stdio::null());
-        Self(command.spawn().expect("the program starts"))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn an_error_is_told_of_once_it_lasts() {
     let receiver = Receiver::start();
@@ -170,7 +151,7 @@ fn an_error_is_told_of_once_it_lasts() {
     let (count, port) = target(&[500, 500, 200, 500]);
     let keys = format!("url: http://127.0.0.1:{port}/\nevery: 0.1\nfailures_before_error: 3");
     let dsn = format!("sentry: {{dsn: 'http://key@127.0.0.1:{}/1'}}\n", receiver.port);
-    let _running = Running::start("lasting", &(dsn + &http(&keys)));
+    let _running = Running::with("retries-lasting", &(dsn + &http(&keys)), Stdio::null());
     // Six runs, and an error each from the sixth on.
     let envelopes = eventually("three errors", || {
         let envelopes = receiver.wait(1);

@@ -1,44 +1,17 @@
 //! The program on its schedule, and how it stops.
 
-use std::io::Read;
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::support::receiver::Receiver;
-use crate::support::{eventually, http, sentrynet, slow};
+use crate::support::running::Running;
+use crate::support::{eventually, http, slow};
 
-/// The program, running; it ends with this value at the latest.
-struct Running(Child);
-
-impl Running {
-    fn start(name: &str, configuration: &str) -> Self {
-        let file = crate::support::folder(&format!("schedule-{name}")).join("probes.yaml");
-        std::fs::write(&file, configuration).expect("the folder is writable");
-        let mut command = sentrynet();
-        command.arg("run").arg(&file).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Self(command.spawn().expect("the program starts"))
-    }
-
-    fn signal(&self, signal: &str) {
-        let status = Command::new("kill").args([format!("-{signal}"), self.0.id().to_string()]).status();
-        assert!(status.expect("kill is there").success());
-    }
-
-    /// Its exit code, and what it wrote to standard output.
-    fn end(mut self) -> (Option<i32>, String) {
-        let mut stdout = String::new();
-        self.0.stdout.take().expect("stdout is piped").read_to_string(&mut stdout).expect("output is UTF-8");
-        (self.0.wait().expect("the program can be waited for").code(), stdout)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// The program, whose standard output is read at its end.
+fn start(name: &str, configuration: &str) -> Running {
+    Running::with(&format!("schedule-{name}"), configuration, Stdio::piped())
 }
 
 /// A target that counts its requests, and how many it had at once.
@@ -61,7 +34,7 @@ fn counting(lasting: Duration) -> (Arc<AtomicUsize>, Arc<AtomicUsize>, u16) {
 fn a_probe_runs_again_and_again_and_stops_when_told() {
     for signal in ["INT", "TERM"] {
         let (count, _, port) = counting(Duration::ZERO);
-        let running = Running::start(signal, &http(&format!("url: http://127.0.0.1:{port}/\nevery: 0.1")));
+        let running = start(signal, &http(&format!("url: http://127.0.0.1:{port}/\nevery: 0.1")));
         eventually("three runs", || (count.load(Ordering::SeqCst) >= 3).then_some(()));
         running.signal(signal);
         let (code, stdout) = running.end();
@@ -74,7 +47,7 @@ fn a_probe_runs_again_and_again_and_stops_when_told() {
 fn runs_of_one_probe_never_overlap() {
     let (count, most, port) = counting(Duration::from_millis(150));
     let keys = format!("url: http://127.0.0.1:{port}/\nevery: 0.05\nburst: 3");
-    let running = Running::start("overlap", &http(&keys));
+    let running = start("overlap", &http(&keys));
     eventually("six runs", || (count.load(Ordering::SeqCst) >= 6).then_some(()));
     running.signal("TERM");
     assert_eq!(running.end().0, Some(0));
@@ -87,7 +60,7 @@ fn runs_in_flight_are_bounded() {
     let probe = format!("{{probe: http, url: 'http://127.0.0.1:{port}/', every: 0.1}}");
     let probes: String =
         (0..8).map(|n| format!("      - {}\n", probe.replace("every", &format!("title: t{n}, every")))).collect();
-    let running = Running::start("bound", &format!("limits: {{in_flight: 2}}\ngroups:\n  - probes:\n{probes}"));
+    let running = start("bound", &format!("limits: {{in_flight: 2}}\ngroups:\n  - probes:\n{probes}"));
     eventually("sixteen runs", || (count.load(Ordering::SeqCst) >= 16).then_some(()));
     running.signal("TERM");
     assert_eq!(running.end().0, Some(0));
@@ -99,7 +72,7 @@ fn what_waits_for_its_place_is_late_and_says_so() {
     let (count, _, port) = counting(Duration::from_millis(300));
     let probe = |title| format!("      - {{probe: http, title: {title}, url: 'http://127.0.0.1:{port}/'}}\n");
     let probes = [probe("first"), probe("second")].concat();
-    let running = Running::start("late", &format!("limits: {{in_flight: 1}}\ngroups:\n  - probes:\n{probes}"));
+    let running = start("late", &format!("limits: {{in_flight: 1}}\ngroups:\n  - probes:\n{probes}"));
     eventually("two runs", || (count.load(Ordering::SeqCst) >= 2).then_some(()));
     running.signal("TERM");
     let (_, stdout) = running.end();
@@ -112,8 +85,7 @@ fn what_has_begun_may_end_and_is_reported() {
     let receiver = Receiver::start();
     let (count, _, port) = counting(Duration::from_millis(700));
     let keys = http(&format!("url: http://127.0.0.1:{port}/\nevery: 60"));
-    let running =
-        Running::start("grace", &format!("sentry: {{dsn: 'http://key@127.0.0.1:{}/1'}}\n{keys}", receiver.port));
+    let running = start("grace", &format!("sentry: {{dsn: 'http://key@127.0.0.1:{}/1'}}\n{keys}", receiver.port));
     std::thread::sleep(Duration::from_millis(400));
     assert_eq!(count.load(Ordering::SeqCst), 0, "the run is still going on");
     running.signal("TERM");

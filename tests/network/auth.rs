@@ -5,7 +5,8 @@ use std::sync::Barrier;
 
 use serde_json::{Value, json};
 
-use crate::network::{Running, redirect, refuse, refused, yes};
+use crate::network::{redirect, refuse, refused, yes};
+use crate::support::running::Running;
 use crate::support::target::{Asked, Target};
 use crate::support::{eventually, failed, folder, free_port, http, once, passed, probe, spans};
 

@@ -10,9 +10,10 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection};
 
-use crate::network::{Running, refused};
+use crate::network::refused;
 use crate::support::certificates::Certificates;
 use crate::support::nginx::Nginx;
+use crate::support::running::Running;
 use crate::support::{eventually, failed, folder, free_port, http, passed, probe};
 
 /// A server that asks for a certificate of the same authority that its own is of, and says whose it got.
