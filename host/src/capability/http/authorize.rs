@@ -108,48 +108,6 @@ impl Authorization {
             other => Err(format!("unknown kind `{}`: {SHAPE}", other.escape_debug())),
         }
     }
-
-    /// Makes the exchange with these credentials.
-    ///
-    /// # Errors
-    /// Those of the exchange, or that there is no token.
-    pub async fn run(self, mut exchange: Exchange, way: Option<Way>) -> Result<Response, Error> {
-        let client = match self {
-            Self::Header(header) => {
-                exchange.headers.entry(AUTHORIZATION).or_insert(header);
-                return exchange.run().await;
-            }
-            Self::OAuth2(client) => client,
-        };
-        let started = Instant::now();
-        let slot = exchange.probe.http.tokens.slot(&client);
-        let way = way.expect("whoever sends knows the way to the token");
-        let (token, kept) = token(&slot, &client, &exchange, &way).await?;
-        exchange.limit = exchange.limit.less(started.elapsed());
-        let mut first = exchange.clone();
-        let used = token.header;
-        first.headers.insert(AUTHORIZATION, used.clone());
-        let response = first.run().await?;
-        // Whoever was redirected to has not seen the token.
-        let ours = Url::parse(&response.url).is_ok_and(|last| last.origin() == exchange.url.origin());
-        if response.status != 401 || !ours {
-            return Ok(response);
-        }
-        // A token may be withdrawn before its time. Another run may have a new one already.
-        {
-            let mut slot = slot.lock().await;
-            if slot.as_ref().is_some_and(|held| held.header == used) {
-                *slot = None;
-            }
-        }
-        if !kept {
-            return Ok(response);
-        }
-        let (token, _) = self::token(&slot, &client, &exchange, &way).await?;
-        exchange.limit = exchange.limit.less(started.elapsed());
-        exchange.headers.insert(AUTHORIZATION, token.header);
-        exchange.run().await
-    }
 }
 
 impl Tokens {
@@ -205,6 +163,40 @@ async fn fetch(client: &Credentials, wanted: &Exchange, way: &Way) -> Result<Tok
 }
 
 impl Credentials {
+    /// Makes the exchange with a token that is to be had with these credentials; `way` leads there.
+    ///
+    /// # Errors
+    /// Those of the exchange, or that there is no token.
+    pub async fn run(self: Arc<Self>, mut exchange: Exchange, way: Way) -> Result<Response, Error> {
+        let started = Instant::now();
+        let slot = exchange.probe.http.tokens.slot(&self);
+        let (token, kept) = token(&slot, &self, &exchange, &way).await?;
+        exchange.limit = exchange.limit.less(started.elapsed());
+        let mut first = exchange.clone();
+        let used = token.header;
+        first.headers.insert(AUTHORIZATION, used.clone());
+        let response = first.run().await?;
+        // Whoever was redirected to has not seen the token.
+        let ours = Url::parse(&response.url).is_ok_and(|last| last.origin() == exchange.url.origin());
+        if response.status != 401 || !ours {
+            return Ok(response);
+        }
+        // A token may be withdrawn before its time. Another run may have a new one already.
+        {
+            let mut slot = slot.lock().await;
+            if slot.as_ref().is_some_and(|held| held.header == used) {
+                *slot = None;
+            }
+        }
+        if !kept {
+            return Ok(response);
+        }
+        let (token, _) = self::token(&slot, &self, &exchange, &way).await?;
+        exchange.limit = exchange.limit.less(started.elapsed());
+        exchange.headers.insert(AUTHORIZATION, token.header);
+        exchange.run().await
+    }
+
     pub fn token_url(&self) -> &Url {
         &self.token_url
     }

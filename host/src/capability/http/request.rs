@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Method;
-use reqwest::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE};
+use reqwest::header::{
+    AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE,
+};
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 use wasmtime::component::Resource;
@@ -260,22 +262,27 @@ impl HostRequest for Context {
             Ok(client) => client,
             Err(why) => return Ok(Err(Error::Other(why))),
         };
-        let way = match &request.authorization {
-            Some(Authorization::OAuth2(client)) => {
-                let transport = transport.to(client.token_url());
+        let mut headers = request.headers;
+        let token = match request.authorization {
+            None => None,
+            Some(Authorization::Header(header)) => {
+                headers.entry(AUTHORIZATION).or_insert(header);
+                None
+            }
+            Some(Authorization::OAuth2(credentials)) => {
+                let transport = transport.to(credentials.token_url());
                 match self.http.client(&transport) {
-                    Ok(client) => Some((transport, client)),
+                    Ok(client) => Some((credentials, (transport, client))),
                     Err(why) => return Ok(Err(Error::Other(why))),
                 }
             }
-            _ => None,
         };
         let exchange = Exchange {
             client,
             transport,
             method: request.method,
             url: request.url,
-            headers: request.headers,
+            headers,
             body: request.body,
             limit,
             redirects: request.redirects,
@@ -285,13 +292,12 @@ impl HostRequest for Context {
             probe: Arc::clone(&self.probe),
             trace_headers: self.probe.trace_headers,
         };
-        let authorization = request.authorization;
         // In a task of its own: what is awaited here is polled on the guest's small stack, on a thread where other
         // guests compute.
         let threads = &self.probe.threads;
         let exchange = AbortOnDropHandle::new(threads.spawn(async move {
-            match authorization {
-                Some(authorization) => authorization.run(exchange, way).await,
+            match token {
+                Some((credentials, way)) => credentials.run(exchange, way).await,
                 None => exchange.run().await,
             }
         }));
