@@ -59,7 +59,7 @@ impl Decoder<'_> {
         // A file that cannot be read says nothing of what is missing from it.
         let readable = root.is_some();
         let mut root = root.unwrap_or(Table { pointer: String::new(), rest: serde_json::Map::new() });
-        let (sentry, tags, trace_headers) = self.sentry(root.take("sentry"));
+        let (mut sentry, tags, trace_headers) = self.sentry(root.take("sentry"));
         let limits = root.take("limits").and_then(|field| Table::new(field, &mut self.report));
         let (limits, in_flight) = self.top_limits(limits);
         let inherited = Inherited { tags, limits, trace_headers };
@@ -71,6 +71,10 @@ impl Decoder<'_> {
         let probes = groups.into_iter().flat_map(|group| self.group(group, &inherited)).collect();
         root.finish(ROOT, &mut self.report);
         let secrets = Secrets::new(&self.report.found.secrets);
+        // They are there to be told, but not what is a secret elsewhere.
+        for told in [&mut sentry.environment, &mut sentry.release, &mut sentry.server_name] {
+            secrets.strike_in(told);
+        }
         Config { sentry, in_flight, probes, directory: self.directory.to_path_buf(), secrets }
     }
 

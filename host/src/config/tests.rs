@@ -279,3 +279,16 @@ fn unreadable_files() {
     assert!(error(&folder.join("none")).starts_with("no file"));
     std::fs::remove_dir_all(&folder).unwrap();
 }
+
+#[test]
+fn what_is_told_of_us_has_no_secret() {
+    let about = |title: &str| {
+        let probe = format!("{{probe: http, url: 'http://h/', title: '{title}'}}");
+        let text = format!("sentry: {{server_name: 'at ${{env:WHO}}'}}\ngroups: [{{probes: [{probe}]}}]");
+        let draft = parse(&source(&text), &|name| (name == "WHO").then(|| "somebody".to_owned()));
+        assert_eq!(draft.problems, []);
+        draft.config.sentry.server_name
+    };
+    assert_eq!(about("A title"), "at somebody");
+    assert_eq!(about("A title of ${env:WHO}"), "at [Filtered]");
+}
