@@ -25,7 +25,7 @@ fn mirror(name: &str) -> (Nginx, u16) {
 
 fn configuration(name: &str, port: u16, receiver: u16) -> std::path::PathBuf {
     let home = folder(&format!("secrets-{name}"));
-    std::fs::write(home.join("key"), "file-secret-4711\n").expect("the folder is writable");
+    std::fs::write(home.join("key"), "file-secret-word\n").expect("the folder is writable");
     let text = format!(
         r#"
 sentry: {{dsn: "http://key@127.0.0.1:{receiver}/1", tags: {{tenant: "t-${{env:SECRET}}"}}}}
@@ -49,7 +49,7 @@ groups:
         title: A chain
         init_keys: {{secret: "${{env:SECRET}}"}}
         steps:
-          - url: http://127.0.0.1:{port}/{{secret}}
+          - url: http://127.0.0.1:{port}/?q={{secret}}
             headers: {{x-key: "${{env:SECRET}}"}}
             body: {{password: "${{env:SECRET}}", again: secret}}
             expected: 418
@@ -73,7 +73,7 @@ groups:
 /// No form of the secrets is in a text: the words that all of their encodings have in common.
 #[track_caller]
 fn clean(what: &str, text: &str) {
-    for part in ["pa{ss", "w/ö", "w/\\u00f6", "%7Bss", "{ss", "w%2F", "rd}", "rd%7D", "file-secret", "4711"] {
+    for part in ["pa{ss", "w/ö", "w/\\u00f6", "%7Bss", "{ss", "w%2F", "rd}", "rd%7D", "file-secret", "secret-word"] {
         assert!(!text.contains(part), "{what} has {part}: {text}");
     }
     for line in text.split(|c: char| !c.is_ascii_alphanumeric() && !"+/=".contains(c)) {
@@ -106,13 +106,13 @@ fn what_is_sent_has_them() {
     let (_nginx, port) = Nginx::plain(
         "secrets-sent",
         r#"location / {
-             if ($http_x_key != "before file-secret-4711 after") { return 400; }
+             if ($http_x_key != "before file-secret-word after") { return 400; }
              if ($arg_plain != "%24%7Benv%3ASECRET%7D") { return 401; }
              return 200;
            }"#,
     );
     let home = folder("secrets-sent");
-    std::fs::write(home.join("key"), "file-secret-4711\n").expect("the folder is writable");
+    std::fs::write(home.join("key"), "file-secret-word\n").expect("the folder is writable");
     std::fs::set_permissions(home.join("key"), Permissions::from_mode(0o600)).expect("the file is ours");
     let file = home.join("probes.yaml");
     let text = format!(

@@ -258,7 +258,7 @@ fn tokens_come_over_whatever_version_their_server_speaks() {
 fn credentials_that_are_none() {
     let check = |auth: &str, message: &str| {
         let written = refused(&format!("url: http://h/\nauth: {auth}"), "auth", message);
-        for secret in ["hunter2", "4711", "sesame"] {
+        for secret in ["hunter2", "471147114711", "sesame"] {
             assert!(!written.contains(secret), "{written}");
         }
     };
@@ -267,10 +267,10 @@ fn credentials_that_are_none() {
         check(wrong, kinds);
     }
     check("{digest: hunter2}", &format!("unknown kind `digest`: {kinds}"));
-    check("{bearer: 4711}", "`bearer`: expected a token, which is text");
+    check("{bearer: 471147114711}", "`bearer`: expected a token, which is text");
     check("{bearer: \"hunter2\\nx\"}", "`bearer`: the token holds what a header cannot");
     check("{basic: {username: hunter2}}", "`basic`: missing key `password`");
-    check("{basic: {username: u, password: 4711}}", "`basic`: expected text");
+    check("{basic: {username: u, password: 471147114711}}", "`basic`: expected text");
     check("{basic: {username: u, password: hunter2, realm: r}}", "`basic`: unknown key `realm`");
     check("{basic: {username: 'u:v', password: hunter2}}", "`basic`: a username cannot hold a colon");
     check("{basic: hunter2}", "`basic`: expected");
