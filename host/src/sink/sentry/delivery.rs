@@ -279,7 +279,7 @@ mod tests {
     }
 
     fn envelope(kind: Kind, id: &str) -> Envelope {
-        Envelope { kind, bytes: format!("{{\"event_id\":\"{id}\"}}\n{{}}\n").into_bytes() }
+        Envelope { kind, spans: 0, bytes: format!("{{\"event_id\":\"{id}\"}}\n{{}}\n").into_bytes() }
     }
 
     fn counts(sent: u64, refused: u64, left: usize) -> Counts {

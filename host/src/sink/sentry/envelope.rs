@@ -14,35 +14,58 @@ use crate::run::{Outcome, Run};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {
     pub kind: Kind,
+    /// Spans of a transaction, its root included; of anything else none.
+    pub spans: u32,
     /// Begins with the header, a JSON object on a line of its own.
     pub bytes: Vec<u8>,
 }
 
 /// What an envelope holds, dearest first: the order in which it is sent, and the reverse of that in which it goes when
 /// there is no room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     Error,
+    /// How a monitor is. It has no time of its own, so that it is of use only while it is fresh.
+    CheckIn,
     /// Of a run that did not pass.
     Trouble,
-    /// Of a run that did.
+    /// A client report: what was discarded.
+    Report,
+    /// Of a run that passed.
     Passed,
 }
 
 /// What Sentry counts and limits apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Category {
     Error,
     Transaction,
+    Monitor,
 }
 
 impl Kind {
-    pub const ALL: [Self; 3] = [Self::Error, Self::Trouble, Self::Passed];
+    pub const ALL: [Self; 5] = [Self::Error, Self::CheckIn, Self::Trouble, Self::Report, Self::Passed];
 
-    pub fn category(self) -> Category {
+    /// None of what Sentry always takes.
+    pub fn category(self) -> Option<Category> {
         match self {
-            Self::Error => Category::Error,
-            Self::Trouble | Self::Passed => Category::Transaction,
+            Self::Error => Some(Category::Error),
+            Self::CheckIn => Some(Category::Monitor),
+            Self::Trouble | Self::Passed => Some(Category::Transaction),
+            Self::Report => None,
+        }
+    }
+}
+
+impl Category {
+    pub const ALL: [Self; 3] = [Self::Error, Self::Transaction, Self::Monitor];
+
+    /// Sentry's name of it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Transaction => "transaction",
+            Self::Monitor => "monitor",
         }
     }
 }
@@ -57,7 +80,8 @@ pub fn envelopes(run: &Run, origin: &Origin) -> Vec<Envelope> {
     let kind = if passed { Kind::Passed } else { Kind::Trouble };
     let event_id = format!("{id:032x}");
     let body = fit(|measure| Transaction::new(&event_id, run, origin, measure));
-    let mut envelopes = vec![envelope(kind, "transaction", &event_id, &trace, &body)];
+    let spans = u32::try_from(run.trace.spans.len()).unwrap_or(u32::MAX);
+    let mut envelopes = vec![Envelope { spans, ..envelope(kind, "transaction", &event_id, &trace, &body) }];
     if run.is_error() {
         let event_id = format!("{:032x}", !id);
         let body = fit(|measure| Event::new(&event_id, run, origin, measure));
@@ -109,7 +133,7 @@ fn envelope(kind: Kind, item: &'static str, event_id: &str, trace: &Dsc, body: &
     // Structs of text and numbers: there is nothing in them that cannot be written.
     let header = serde_json::to_vec(&Header { event_id, trace }).unwrap_or_default();
     let item = serde_json::to_vec(&ItemHeader { r#type: item, length: body.len() }).unwrap_or_default();
-    Envelope { kind, bytes: [header.as_slice(), b"\n", &item, b"\n", body, b"\n"].concat() }
+    Envelope { kind, spans: 0, bytes: [header.as_slice(), b"\n", &item, b"\n", body, b"\n"].concat() }
 }
 
 /// What an envelope's header begins with when it is sent at `now`, in place of its opening brace.

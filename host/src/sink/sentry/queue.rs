@@ -135,7 +135,10 @@ impl Queue {
             }
             Answer::Limited(headers) => {
                 self.limits.note(&headers, category, true, now);
-                self.put(parcel);
+                match category {
+                    Some(_) => self.put(parcel),
+                    None => self.counts.refused += 1,
+                }
             }
             Answer::Refused(headers) => {
                 self.limits.note(&headers, category, false, now);
@@ -206,7 +209,7 @@ mod tests {
     use super::*;
 
     fn envelope(kind: Kind, name: &str) -> Envelope {
-        Envelope { kind, bytes: format!("{name:10}").into_bytes() }
+        Envelope { kind, spans: 0, bytes: format!("{name:10}").into_bytes() }
     }
 
     fn name(parcel: &Parcel) -> &str {
