@@ -11,6 +11,7 @@ mod problem;
 mod reference;
 mod render;
 mod source;
+mod spool;
 mod syntax;
 mod tags;
 mod title;
@@ -33,6 +34,7 @@ pub use problem::{Place, Problem, Spot};
 pub use reference::exposed;
 pub use render::{Level, render};
 pub use source::{Source, Unreadable};
+pub use spool::{Place as SpoolPlace, Spool};
 pub use title::check_titles;
 
 /// What an operator has configured.
@@ -56,6 +58,7 @@ pub struct Sentry {
     pub environment: String,
     pub release: String,
     pub server_name: String,
+    pub spool: Spool,
 }
 
 /// One probe, as configured.

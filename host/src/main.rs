@@ -18,7 +18,7 @@ use sentrynet::schedule::{self, Job};
 use sentrynet::secret::Redactor;
 use sentrynet::sink::Sink;
 use sentrynet::sink::console::{Console, Look};
-use sentrynet::sink::json::run_to_json;
+use sentrynet::sink::json::{Lines, run_to_json};
 use sentrynet::sink::sentry::Sentry;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
@@ -38,6 +38,9 @@ enum Command {
     Run {
         /// The configuration, a YAML file; `-` reads standard input
         config: PathBuf,
+        /// How to write the results: a line of text for each run, or one of JSON
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
         /// Show the waterfall of every run, not only of those that fail
         #[arg(long)]
         trace: bool,
@@ -119,14 +122,14 @@ fn act(command: Command) -> Result<u8> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
     runtime.block_on(async {
         match command {
-            Command::Run { config, trace } => run(&config, trace).await,
+            Command::Run { config, format, trace } => run(&config, format, trace).await,
             Command::Once { config, format, only, trace } => once(&config, format, &only, trace).await,
             Command::Check { config } => check(&config).await,
         }
     })
 }
 
-async fn run(path: &Path, trace: bool) -> Result<u8> {
+async fn run(path: &Path, format: Format, trace: bool) -> Result<u8> {
     // Before anything that takes time: a signal that comes early must not end us rudely.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -146,7 +149,12 @@ async fn run(path: &Path, trace: bool) -> Result<u8> {
     };
 
     let Some(loaded) = load(path).await? else { return Ok(WRONG) };
-    let sinks = sinks(&loaded.config, Some(Console::new(ColorChoice::Auto, Look::new(trace, true))))?;
+    let shown: Box<dyn Sink> = match format {
+        Format::Text => Box::new(Console::new(ColorChoice::Auto, Look::new(trace, true))),
+        Format::Json => Box::new(Lines),
+    };
+    // Sentry first: a run that is shown is one that cannot be lost any more.
+    let sinks: Arc<[_]> = sentry(&loaded.config)?.into_iter().chain([shown]).collect();
     let jobs = loaded.probes.into_iter().zip(&loaded.config.probes);
     let jobs: Vec<_> =
         jobs.map(|(probe, configured)| Job { probe, every: configured.every, burst: configured.burst }).collect();
@@ -171,10 +179,8 @@ async fn once(path: &Path, format: Format, only: &[String], trace: bool) -> Resu
     }
     loaded.probes.retain(|probe| only.is_empty() || only.contains(&probe.identity().title));
 
-    let sinks = sinks(
-        &loaded.config,
-        (format == Format::Text).then(|| Console::new(ColorChoice::Auto, Look::new(trace, false))),
-    )?;
+    let sentry: Vec<_> = sentry(&loaded.config)?.into_iter().collect();
+    let console = (format == Format::Text).then(|| Console::new(ColorChoice::Auto, Look::new(trace, false)));
     let mut waiting = loaded.probes.into_iter().enumerate();
     let mut running = JoinSet::new();
     let mut ended: Vec<Option<Arc<Run>>> = Vec::new();
@@ -188,10 +194,14 @@ async fn once(path: &Path, format: Format, only: &[String], trace: bool) -> Resu
         }
         let Some(one) = running.join_next().await else { break };
         let (index, run) = one.context("a run panicked: this is a bug, please report it")?;
-        ended[index] = Some(Arc::new(run));
+        let run = Arc::new(run);
+        schedule::report(&sentry, &run);
+        ended[index] = Some(run);
         // In the file's order, whichever ends first.
         while let Some(Some(run)) = ended.get(reported) {
-            schedule::report(&sinks, run);
+            if let Some(console) = &console {
+                console.report(run);
+            }
             reported += 1;
         }
     }
@@ -203,7 +213,10 @@ async fn once(path: &Path, format: Format, only: &[String], trace: bool) -> Resu
         let _ =
             serde_json::to_writer_pretty(&mut out, &runs).map_err(std::io::Error::from).and_then(|()| writeln!(out));
     }
-    flush(&sinks, FLUSH_AT_END).await;
+    if let Some(console) = &console {
+        console.flush(FLUSH_AT_END).await;
+    }
+    flush(&sentry, FLUSH_AT_END).await;
     Ok(runs.iter().map(|run| code(&run.outcome)).max().unwrap_or(0))
 }
 
@@ -276,16 +289,12 @@ async fn load(path: &Path) -> Result<Option<Loaded>> {
     Ok(Some(Loaded { in_flight: sandbox.in_flight(), config, probes }))
 }
 
-fn sinks(config: &Config, console: Option<Console>) -> Result<Arc<[Box<dyn Sink>]>> {
-    let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
-    if let Some(console) = console {
-        sinks.push(Box::new(console));
+fn sentry(config: &Config) -> Result<Option<Box<dyn Sink>>> {
+    let sentry = Sentry::start(&config.sentry)?;
+    if sentry.is_none() {
+        tracing::info!("nothing is sent to Sentry: neither `sentry.dsn` nor SENTRY_DSN is set");
     }
-    match Sentry::start(&config.sentry)? {
-        Some(sentry) => sinks.push(Box::new(sentry)),
-        None => tracing::info!("nothing is sent to Sentry: neither `sentry.dsn` nor SENTRY_DSN is set"),
-    }
-    Ok(sinks.into())
+    Ok(sentry.map(|sentry| Box::new(sentry) as _))
 }
 
 async fn flush(sinks: &[Box<dyn Sink>], grace: Duration) {

@@ -154,6 +154,7 @@ mod tests {
             environment: "pröd, eu".to_owned(),
             release: "sentrynet@0.1.0".to_owned(),
             server_name: "here".to_owned(),
+            spool: crate::config::Spool::default(),
         })
     }
 

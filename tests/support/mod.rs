@@ -15,6 +15,8 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -23,8 +25,15 @@ use serde_json::Value;
 pub fn sentrynet() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sentrynet"));
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
-    command.env_clear().env("HOME", "/nonexistent").env("XDG_CACHE_HOME", cache);
+    command.env_clear().env("HOME", "/nonexistent").env("XDG_CACHE_HOME", cache).env("XDG_STATE_HOME", state());
     command
+}
+
+/// A place for spools that nobody else has: what one test leaves is not to be sent by another.
+fn state() -> PathBuf {
+    static STATES: LazyLock<PathBuf> = LazyLock::new(|| folder("state"));
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    STATES.join(COUNT.fetch_add(1, Ordering::Relaxed).to_string())
 }
 
 /// What the program wrote, and how it ended.

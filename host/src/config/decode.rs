@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::field::{Field, Report, Table, bounded, kind};
 use super::keys::{GROUP, LIMITS, ROOT, SENTRY, closest};
 use super::problem::{Problem, below, quote};
+use super::spool::spool;
 use super::tags::tags;
 use super::{Config, Draft, Limits, Module, Probe, Retries, Sentry, TraceHeaders};
 use crate::secret::Secrets;
@@ -91,12 +92,14 @@ impl Decoder<'_> {
         let server_name = self.text(table.take("server_name"), |text| bounded("`server_name`", text, 200));
         let tags = table.take("tags").map(|field| tags(field, &mut self.report)).unwrap_or_default();
         let trace_headers = self.trace_headers(&mut table).unwrap_or_default();
+        let spool = table.take("spool").and_then(|field| spool(field, self.directory, &mut self.report));
         table.finish(SENTRY, &mut self.report);
         let sentry = Sentry {
             dsn: self.dsn(dsn),
             environment: self.sentry_environment(environment).unwrap_or_else(|| "production".into()),
             release: release.unwrap_or_else(|| concat!("sentrynet@", env!("CARGO_PKG_VERSION")).into()),
             server_name: server_name.unwrap_or_else(|| host_name(self.environment)),
+            spool: spool.unwrap_or_default(),
         };
         (sentry, tags, trace_headers)
     }
@@ -141,9 +144,12 @@ impl Decoder<'_> {
     fn limits(&mut self, mut table: Table, inherited: Limits, known: &[&str]) -> Limits {
         let deadline = self.seconds(table.take("deadline"), 0.05..=DAY, "from 0.05 seconds to a day");
         let memory = table.take("memory");
-        let memory = memory.and_then(|field| self.report.at(&field, memory_size(&field)));
+        let memory = memory.and_then(|field| self.report.at(&field, field.size(MIB as u64..=MOST_MEMORY as u64)));
         table.finish(known, &mut self.report);
-        Limits { deadline: deadline.unwrap_or(inherited.deadline), memory: memory.unwrap_or(inherited.memory) }
+        Limits {
+            deadline: deadline.unwrap_or(inherited.deadline),
+            memory: memory.map_or(inherited.memory, |bytes| bytes as usize),
+        }
     }
 
     fn group(&mut self, field: Field, inherited: &Inherited) -> Vec<Probe> {
@@ -285,35 +291,6 @@ fn component(name: &str, directory: &Path) -> Result<(String, Module), String> {
     }
     let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     Ok((stem, Module::File(path)))
-}
-
-/// Bytes, as a number or as `64 MiB`.
-fn memory_size(field: &Field) -> Result<usize, String> {
-    const SHAPE: &str = "must be a number of bytes, or text like `64 MiB`";
-    let size = match &field.value {
-        Value::Number(number) => number.as_f64(),
-        Value::String(text) => {
-            let text = text.trim();
-            let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
-            let unit = match text[digits..].trim().to_ascii_lowercase().as_str() {
-                "" | "b" => Some(1.0),
-                "kib" | "k" => Some(1024.0),
-                "mib" | "m" => Some(1024.0 * 1024.0),
-                "gib" | "g" => Some(1024.0 * 1024.0 * 1024.0),
-                "kb" => Some(1e3),
-                "mb" => Some(1e6),
-                "gb" => Some(1e9),
-                _ => None,
-            };
-            text[..digits].parse::<f64>().ok().zip(unit).map(|(number, unit)| number * unit)
-        }
-        _ => None,
-    };
-    let size = size.ok_or_else(|| field.wrong(SHAPE))?;
-    match (MIB as f64..=MOST_MEMORY as f64).contains(&size) {
-        true => Ok(size as usize),
-        false => Err(field.wrong("must be from 1 MiB to 64 MiB")),
-    }
 }
 
 /// What Sentry takes for the name of an environment.

@@ -161,6 +161,21 @@ impl Field {
         }
     }
 
+    /// Bytes, as a number or as `64 MiB`; the bounds are told in MiB.
+    pub fn size(&self, range: RangeInclusive<u64>) -> Result<u64, String> {
+        let size = match &self.value {
+            Value::Number(number) => number.as_f64(),
+            Value::String(text) => size(text.trim()),
+            _ => None,
+        };
+        let size = size.ok_or_else(|| self.wrong("must be a number of bytes, or text like `64 MiB`"))?;
+        let (least, most) = range.into_inner();
+        match (least as f64..=most as f64).contains(&size) {
+            true => Ok(size as u64),
+            false => Err(self.wrong(&format!("must be from {} MiB to {} MiB", least >> 20, most >> 20))),
+        }
+    }
+
     /// What is wrong, with what is there. Only for values that are no secret: the host's own.
     pub fn wrong(&self, must: &str) -> String {
         match &self.value {
@@ -176,6 +191,21 @@ impl Field {
             value => format!("{} {must}, not {}", self.key, kind(value)),
         }
     }
+}
+
+fn size(text: &str) -> Option<f64> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
+    let unit = match text[digits..].trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "kib" | "k" => 1024.0,
+        "mib" | "m" => 1024.0 * 1024.0,
+        "gib" | "g" => 1024.0 * 1024.0 * 1024.0,
+        "kb" => 1e3,
+        "mb" => 1e6,
+        "gb" => 1e9,
+        _ => return None,
+    };
+    text[..digits].parse::<f64>().ok().map(|number| number * unit)
 }
 
 pub fn kind(value: &Value) -> &'static str {

@@ -1,7 +1,7 @@
 //! The host's own keys, and what is near to them. Knows nothing of what they mean.
 
 pub const ROOT: &[&str] = &["sentry", "groups", "limits"];
-pub const SENTRY: &[&str] = &["dsn", "tags", "environment", "release", "server_name", "trace_headers"];
+pub const SENTRY: &[&str] = &["dsn", "tags", "environment", "release", "server_name", "trace_headers", "spool"];
 pub const LIMITS: &[&str] = &["deadline", "memory", "in_flight"];
 pub const GROUP: &[&str] = &["tags", "probes"];
 pub const PROBE: &[&str] = &[

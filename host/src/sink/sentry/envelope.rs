@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use super::payload::{Event, MEASURES, Measure, Transaction};
+use super::tally::Discarded;
 use crate::propagation::{Dsc, Origin};
 use crate::run::{Outcome, Run};
 
@@ -90,6 +91,19 @@ pub fn envelopes(run: &Run, origin: &Origin) -> Vec<Envelope> {
     envelopes
 }
 
+/// What Sentry did not get, as a client report.
+pub fn report(discarded: &[Discarded], now: SystemTime) -> Envelope {
+    #[derive(Serialize)]
+    struct Report<'a> {
+        timestamp: f64,
+        discarded_events: &'a [Discarded],
+    }
+    let timestamp = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+    // Text and numbers alone, as is all that follows.
+    let body = serde_json::to_vec(&Report { timestamp, discarded_events: discarded }).unwrap_or_default();
+    Envelope { kind: Kind::Report, spans: 0, bytes: item(b"{}", "client_report", &body) }
+}
+
 /// Sentry trims a transaction's spans at 819,200 bytes, and refuses what is over 1 MiB.
 const MAX_BODY: usize = 800_000;
 
@@ -119,26 +133,32 @@ impl Write for Bounded {
     }
 }
 
-fn envelope(kind: Kind, item: &'static str, event_id: &str, trace: &Dsc, body: &[u8]) -> Envelope {
+fn envelope(kind: Kind, r#type: &'static str, event_id: &str, trace: &Dsc, body: &[u8]) -> Envelope {
     #[derive(Serialize)]
     struct Header<'a> {
         event_id: &'a str,
         trace: &'a Dsc<'a>,
     }
+    let header = serde_json::to_vec(&Header { event_id, trace }).unwrap_or_default();
+    Envelope { kind, spans: 0, bytes: item(&header, r#type, body) }
+}
+
+/// An envelope of one item.
+fn item(header: &[u8], r#type: &'static str, body: &[u8]) -> Vec<u8> {
     #[derive(Serialize)]
     struct ItemHeader {
         r#type: &'static str,
         length: usize,
     }
-    // Structs of text and numbers: there is nothing in them that cannot be written.
-    let header = serde_json::to_vec(&Header { event_id, trace }).unwrap_or_default();
-    let item = serde_json::to_vec(&ItemHeader { r#type: item, length: body.len() }).unwrap_or_default();
-    Envelope { kind, spans: 0, bytes: [header.as_slice(), b"\n", &item, b"\n", body, b"\n"].concat() }
+    let item = serde_json::to_vec(&ItemHeader { r#type, length: body.len() }).unwrap_or_default();
+    [header, b"\n", &item, b"\n", body, b"\n"].concat()
 }
 
 /// What an envelope's header begins with when it is sent at `now`, in place of its opening brace.
-pub fn sent_at(now: SystemTime) -> String {
-    format!("{{\"sent_at\":\"{}\",", crate::date::rfc3339(now))
+pub fn sent_at(now: SystemTime, header: &[u8]) -> String {
+    // Of a header without anything, the closing brace comes next.
+    let comma = if header.starts_with(b"{}") { "" } else { "," };
+    format!("{{\"sent_at\":\"{}\"{comma}", crate::date::rfc3339(now))
 }
 
 #[cfg(test)]
@@ -156,6 +176,7 @@ mod tests {
             environment: "test".to_owned(),
             release: "sentrynet@0.1.0".to_owned(),
             server_name: "here".to_owned(),
+            spool: crate::config::Spool::default(),
         })
     }
 

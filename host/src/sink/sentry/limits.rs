@@ -27,11 +27,15 @@ impl Limits {
     pub fn note(&mut self, headers: &Headers, category: Option<Category>, limited: bool, now: Instant) {
         if let Some(header) = &headers.rate_limits {
             for (wait, categories) in header.split(',').filter_map(parse) {
-                categories.into_iter().for_each(|category| self.extend(category, now + wait));
+                for category in categories {
+                    self.extend(category, now + wait);
+                }
             }
         } else if limited {
             let wait = headers.retry_after.as_deref().and_then(retry_after).unwrap_or(UNNAMED);
-            Category::ALL.into_iter().for_each(|category| self.extend(category, now + wait));
+            for category in Category::ALL {
+                self.extend(category, now + wait);
+            }
         }
         // Whatever the headers say, what was refused just now is not sent again at once.
         if let (Some(category), true) = (category, limited && self.until(category, now).is_none()) {

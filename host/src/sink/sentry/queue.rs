@@ -1,54 +1,47 @@
-//! What waits to be sent: how much, in which order, and from when on. Pure; knows envelopes and answers, not the network.
-//! This is what a spool on disk would stand in for.
+//! What waits to be sent: in which order, from when on, and what goes when there is too much. Pure but for the spool,
+//! which it owns; knows kinds and answers, not the network.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::envelope::{Envelope, Kind};
 use super::limits::{Headers, Limits};
+use super::spool::{Kept, Spool, Store};
+use super::tally::{Counts, Reason, Tally};
 
-/// Envelopes in memory, up to a bound.
+/// The envelopes in a spool, in their order.
 #[derive(Debug)]
 pub struct Queue {
-    /// One for each kind, oldest first.
-    waiting: [VecDeque<Parcel>; Kind::ALL.len()],
-    bytes: usize,
-    room: usize,
+    pub spool: Spool,
+    pub tally: Tally,
+    /// Those on disk, and those in memory: one line for each kind, oldest first.
+    waiting: [[VecDeque<Parcel>; Kind::ALL.len()]; 2],
+    /// Not to be sent until it is known whether they are worth it.
+    held: Vec<Parcel>,
     in_flight: usize,
+    /// How many may be.
+    width: usize,
     limits: Limits,
     /// Failures in a row to reach the server, and when to try again.
     failures: u32,
     pause: Option<Instant>,
-    counts: Counts,
 }
 
 /// An envelope on its way.
 #[derive(Debug)]
 pub struct Parcel {
-    pub envelope: Envelope,
+    pub kept: Kept,
     /// How often the server failed at this one while it took others.
     suspicions: u32,
     /// [`Queue::failures`] when it was handed out.
     seen: u32,
 }
 
-/// What became of envelopes so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Taken by Sentry.
-    pub sent: u64,
-    /// Dropped for want of room.
-    pub overflowed: u64,
-    /// Refused by Sentry, never to be taken.
-    pub refused: u64,
-    /// Waiting or in flight now.
-    pub left: usize,
-}
-
 /// What a worker is to do.
 #[derive(Debug)]
 pub enum Next {
-    Send(Parcel),
+    /// Send it; there may be work for another worker too.
+    Send(Parcel, bool),
     /// Wait for something to come, or until then.
     Wait(Option<Instant>),
 }
@@ -63,6 +56,8 @@ pub enum Answer {
     Refused(Headers),
     /// No answer, or the server's own failure.
     Failed,
+    /// There was nothing that could be sent.
+    Damaged,
 }
 
 /// Something that an operator wants to know, once.
@@ -71,78 +66,124 @@ pub enum Turn {
     Lost,
     Back,
     Refused,
+    Damaged,
 }
 
+/// Requests at once. A few hide the way there and back; as long as more waits and the server takes what it gets, there
+/// are more of them, to the most.
+const FEW: usize = 4;
+pub const MOST: usize = 32;
 /// The server failing this often at one envelope, and at no other, is refusing it.
 const MAX_SUSPICIONS: u32 = 10;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Sentry refuses transactions that are older.
+const MAX_AGE: Duration = Duration::from_secs(5 * 86_400);
+/// A check-in says how it is now. There is one each minute at most, so that the next one is due by then.
+const MAX_AGE_OF_CHECK_IN: Duration = Duration::from_secs(90);
 
 impl Queue {
-    /// With room for so many bytes.
-    pub fn new(room: usize) -> Self {
-        Self {
+    /// What is in `left` is in the spool already.
+    pub fn new(spool: Spool, left: Vec<Kept>) -> Self {
+        let mut queue = Self {
+            spool,
+            tally: Tally::default(),
             waiting: Default::default(),
-            bytes: 0,
-            room,
+            held: Vec::new(),
             in_flight: 0,
+            width: FEW,
             limits: Limits::default(),
             failures: 0,
             pause: None,
-            counts: Counts::default(),
+        };
+        for kept in left {
+            queue.tally.spooled(kept.kind);
+            queue.put(Parcel::new(kept));
+        }
+        queue
+    }
+
+    /// Takes envelopes in that belong together. Where there is no room the least dear goes, of those the oldest.
+    pub fn push(&mut self, envelopes: Vec<Envelope>, now: SystemTime) {
+        for kept in self.keep(envelopes, now) {
+            self.put(Parcel::new(kept));
+        }
+        self.make_room();
+    }
+
+    /// Takes envelopes in that are not sent yet. After a restart they are like all others.
+    pub fn hold(&mut self, envelopes: Vec<Envelope>, now: SystemTime) {
+        let kept = self.keep(envelopes, now);
+        self.held.extend(kept.into_iter().map(Parcel::new));
+        self.make_room();
+    }
+
+    /// Sends what was held.
+    pub fn release_held(&mut self) {
+        for parcel in std::mem::take(&mut self.held) {
+            self.put(parcel);
         }
     }
 
-    /// Takes an envelope in. Where there is no room the least dear goes, of those the oldest; says how many went.
-    pub fn push(&mut self, envelope: Envelope) -> usize {
-        self.put(Parcel { envelope, suspicions: 0, seen: 0 });
-        let mut dropped = 0;
-        while self.bytes > self.room
-            && let Some(parcel) = self.waiting.iter_mut().rev().find_map(VecDeque::pop_front)
-        {
-            self.bytes -= parcel.envelope.bytes.len();
-            dropped += 1;
+    /// Gives up what was held; how many there were.
+    pub fn drop_held(&mut self) -> usize {
+        let held = std::mem::take(&mut self.held);
+        let count = held.len();
+        for parcel in held {
+            self.discard(parcel, Reason::Suppressed);
         }
-        self.counts.overflowed += dropped as u64;
-        dropped
+        count
     }
 
     /// The dearest envelope that may be sent now.
     pub fn next(&mut self, now: Instant) -> Next {
-        match self.due(now) {
-            Some((None, index)) => match self.waiting[index].pop_front() {
-                Some(parcel) => {
-                    self.bytes -= parcel.envelope.bytes.len();
-                    self.in_flight += 1;
-                    Next::Send(Parcel { seen: self.failures, ..parcel })
-                }
-                None => Next::Wait(None),
-            },
-            Some((until, _)) => Next::Wait(until),
-            None => Next::Wait(None),
+        loop {
+            let Some(Due { until, line: (store, kind) }) = self.due(now) else { return Next::Wait(None) };
+            if until.is_some() {
+                return Next::Wait(until);
+            }
+            // Whoever sends wakes the next one when it is done.
+            if self.in_flight >= self.width() {
+                return Next::Wait(None);
+            }
+            let Some(parcel) = self.waiting[store][kind].pop_front() else { return Next::Wait(None) };
+            if is_too_old(&parcel.kept, SystemTime::now()) {
+                self.discard(parcel, Reason::TooOld);
+                continue;
+            }
+            self.in_flight += 1;
+            let more = self.in_flight < self.width() && self.due(now).is_some_and(|due| due.until.is_none());
+            return Next::Send(Parcel { seen: self.failures, ..parcel }, more);
         }
     }
 
     /// Takes back what [`Queue::next`] gave, with what came of it.
     pub fn settle(&mut self, parcel: Parcel, answer: Answer, now: Instant) -> Option<Turn> {
         self.in_flight -= 1;
-        let category = parcel.envelope.kind.category();
+        let category = parcel.kept.kind.category();
         match answer {
             Answer::Failed => return self.failed(parcel, now),
+            Answer::Damaged => {
+                self.discard(parcel, Reason::Damaged);
+                return Some(Turn::Damaged);
+            }
             Answer::Taken(headers) => {
                 self.limits.note(&headers, category, false, now);
-                self.counts.sent += 1;
+                self.tally.sent(parcel.kept.kind);
+                self.spool.forget(parcel.kept);
+                self.width = (self.width + 1).min(MOST);
             }
             Answer::Limited(headers) => {
                 self.limits.note(&headers, category, true, now);
                 match category {
                     Some(_) => self.put(parcel),
-                    None => self.counts.refused += 1,
+                    // What is never limited by name would come back at once.
+                    None => self.discard(parcel, Reason::Refused),
                 }
             }
             Answer::Refused(headers) => {
                 self.limits.note(&headers, category, false, now);
-                self.counts.refused += 1;
+                self.discard(parcel, Reason::Refused);
                 self.answered();
                 return Some(Turn::Refused);
             }
@@ -150,31 +191,80 @@ impl Queue {
         self.answered().then_some(Turn::Back)
     }
 
+    /// Gives up what has become too old while nothing could be sent.
+    pub fn expire(&mut self, now: SystemTime) {
+        for (store, kind) in lines() {
+            while let Some(parcel) = self.waiting[store][kind].pop_front_if(|parcel| is_too_old(&parcel.kept, now)) {
+                self.discard(parcel, Reason::TooOld);
+            }
+        }
+    }
+
     pub fn counts(&self) -> Counts {
-        Counts { left: self.in_flight + self.waiting.iter().map(VecDeque::len).sum::<usize>(), ..self.counts }
+        let lines = lines().filter(|(_, kind)| *kind != Kind::Report as usize);
+        let waiting = lines.map(|(store, kind)| self.waiting[store][kind].len()).sum::<usize>();
+        let waiting = (waiting + self.held.len() + self.in_flight) as u64;
+        Counts { waiting, bytes: self.spool.size(), ..self.tally.counts.clone() }
     }
 
-    /// Whether nothing more can leave before `deadline`.
-    pub fn is_stuck(&self, now: Instant, deadline: Instant) -> bool {
-        self.in_flight == 0 && self.due(now).is_none_or(|(until, _)| until.is_some_and(|until| until > deadline))
+    /// Whether nothing more can leave before `deadline`; from so many failures in a row on, nothing can.
+    pub fn is_stuck(&self, now: Instant, deadline: Instant, failures: u32) -> bool {
+        let later = |due: Due| due.until.is_some_and(|until| until > deadline || self.failures >= failures);
+        self.in_flight == 0 && self.due(now).is_none_or(later)
     }
 
-    /// Makes the next attempt come at once.
-    pub fn hurry(&mut self) {
+    /// Makes the next attempt come at once; says how many failures in a row there are so far.
+    pub fn hurry(&mut self) -> u32 {
         self.pause = None;
+        self.failures
     }
 
-    /// From when on the next envelope may go, if not now, and where it waits; none where nothing waits.
-    fn due(&self, now: Instant) -> Option<(Option<Instant>, usize)> {
+    /// Where the next envelope waits, and from when on it may go if not now; none where nothing waits.
+    fn due(&self, now: Instant) -> Option<Due> {
         let pause = self.pause.filter(|until| *until > now);
-        let waiting = Kind::ALL.into_iter().zip(&self.waiting).enumerate().filter(|(_, (_, queue))| !queue.is_empty());
-        waiting.map(|(index, (kind, _))| (self.limits.until(kind.category(), now).max(pause), index)).min()
+        let waiting = lines().filter(|(store, kind)| !self.waiting[*store][*kind].is_empty());
+        let due = waiting.map(|(store, kind)| {
+            let limit = self.limits.until(Kind::ALL[kind].category(), now);
+            Due { until: limit.max(pause), line: (store, kind) }
+        });
+        due.min_by_key(|due| (due.until, due.line.1, due.line.0))
+    }
+
+    /// While the server does not answer, it is asked by one alone.
+    fn width(&self) -> usize {
+        if self.failures > 0 { 1 } else { self.width }
+    }
+
+    fn keep(&mut self, envelopes: Vec<Envelope>, now: SystemTime) -> Vec<Kept> {
+        for envelope in &envelopes {
+            self.tally.spooled(envelope.kind);
+        }
+        self.spool.keep(envelopes, now)
+    }
+
+    fn make_room(&mut self) {
+        while let Some(store) = self.spool.full() {
+            let lines = &mut self.waiting[store as usize];
+            let Some(parcel) = lines.iter_mut().rev().find_map(VecDeque::pop_front) else { return };
+            let reason = match store {
+                Store::Disk => Reason::NoRoomOnDisk,
+                Store::Memory => Reason::NoRoomInMemory,
+            };
+            if !self.tally.counts.dropped.contains_key(&reason) {
+                tracing::warn!("more waits for Sentry than there may be ({reason}): the oldest passing runs go first");
+            }
+            self.discard(parcel, reason);
+        }
+    }
+
+    fn discard(&mut self, parcel: Parcel, reason: Reason) {
+        self.tally.dropped(parcel.kept.kind, parcel.kept.spans, reason);
+        self.spool.forget(parcel.kept);
     }
 
     /// Behind the others of its kind, for their order is of no matter and none is to be in the way of all.
     fn put(&mut self, parcel: Parcel) {
-        self.bytes += parcel.envelope.bytes.len();
-        self.waiting[parcel.envelope.kind as usize].push_back(parcel);
+        self.waiting[parcel.kept.store() as usize][parcel.kept.kind as usize].push_back(parcel);
     }
 
     fn failed(&mut self, mut parcel: Parcel, now: Instant) -> Option<Turn> {
@@ -189,8 +279,9 @@ impl Queue {
             // Not all hosts are to come back in the same moment.
             self.pause = Some(now + pause.mul_f64(rand::random_range(0.5..=1.0)));
         }
+        self.width = 1;
         if parcel.suspicions >= MAX_SUSPICIONS {
-            self.counts.refused += 1;
+            self.discard(parcel, Reason::Refused);
             return Some(Turn::Refused);
         }
         self.put(parcel);
@@ -204,6 +295,28 @@ impl Queue {
     }
 }
 
+impl Parcel {
+    fn new(kept: Kept) -> Self {
+        Self { kept, suspicions: 0, seen: 0 }
+    }
+}
+
+/// What is next in which line, and from when on.
+struct Due {
+    until: Option<Instant>,
+    line: (usize, usize),
+}
+
+/// Each store's line of each kind.
+fn lines() -> impl Iterator<Item = (usize, usize)> {
+    (0..2).flat_map(|store| (0..Kind::ALL.len()).map(move |kind| (store, kind)))
+}
+
+fn is_too_old(kept: &Kept, now: SystemTime) -> bool {
+    let most = if kept.kind == Kind::CheckIn { MAX_AGE_OF_CHECK_IN } else { MAX_AGE };
+    now.duration_since(kept.since).is_ok_and(|age| age > most)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -212,14 +325,27 @@ mod tests {
         Envelope { kind, spans: 0, bytes: format!("{name:10}").into_bytes() }
     }
 
-    fn name(parcel: &Parcel) -> &str {
-        std::str::from_utf8(&parcel.envelope.bytes).unwrap().trim()
+    /// A queue in memory, of so many bytes.
+    fn queue(room: u64) -> Queue {
+        Queue::new(Spool::with_memory(room), Vec::new())
+    }
+
+    fn push(queue: &mut Queue, kind: Kind, name: &str) {
+        queue.push(vec![envelope(kind, name)], SystemTime::now());
+    }
+
+    fn name(parcel: &Parcel) -> String {
+        String::from_utf8(parcel.kept.read().unwrap().to_vec()).unwrap().trim().to_owned()
+    }
+
+    fn dropped(queue: &Queue, reason: Reason) -> u64 {
+        queue.counts().dropped.get(&reason).copied().unwrap_or_default()
     }
 
     #[track_caller]
     fn send(queue: &mut Queue, now: Instant) -> Parcel {
         match queue.next(now) {
-            Next::Send(parcel) => parcel,
+            Next::Send(parcel, _) => parcel,
             Next::Wait(until) => panic!("nothing may go until {until:?}"),
         }
     }
@@ -239,30 +365,125 @@ mod tests {
     #[test]
     fn the_dearest_go_first_and_the_oldest_passing_are_dropped_first() {
         let now = Instant::now();
-        let mut queue = Queue::new(40);
-        queue.push(envelope(Kind::Passed, "passed 1"));
-        queue.push(envelope(Kind::Passed, "passed 2"));
-        queue.push(envelope(Kind::Trouble, "trouble"));
-        assert_eq!(queue.push(envelope(Kind::Error, "error 1")), 0);
-        assert_eq!(queue.push(envelope(Kind::Error, "error 2")), 1);
-        assert_eq!(queue.push(envelope(Kind::Error, "error 3")), 1);
-        let order: Vec<_> = (0..4).map(|_| name(&send(&mut queue, now)).to_owned()).collect();
+        let mut queue = queue(40);
+        for (kind, name, gone) in [
+            (Kind::Passed, "passed 1", 0),
+            (Kind::Passed, "passed 2", 0),
+            (Kind::Trouble, "trouble", 0),
+            (Kind::Error, "error 1", 0),
+            (Kind::Error, "error 2", 1),
+            (Kind::Error, "error 3", 2),
+        ] {
+            push(&mut queue, kind, name);
+            assert_eq!(dropped(&queue, Reason::NoRoomInMemory), gone, "{name}");
+        }
+        let order: Vec<_> = (0..4).map(|_| name(&send(&mut queue, now))).collect();
         assert_eq!(order, ["error 1", "error 2", "error 3", "trouble"]);
-        assert_eq!(queue.counts(), Counts { overflowed: 2, left: 4, ..Counts::default() });
+        let counts = queue.counts();
+        assert_eq!((counts.spooled, counts.waiting, counts.all_dropped()), (6, 4, 2));
     }
 
     #[test]
     fn what_is_larger_than_all_room_is_dropped() {
-        let mut queue = Queue::new(5);
-        assert_eq!(queue.push(envelope(Kind::Error, "error")), 1);
+        let mut queue = queue(5);
+        push(&mut queue, Kind::Error, "error");
+        assert_eq!(dropped(&queue, Reason::NoRoomInMemory), 1);
         assert!(matches!(queue.next(Instant::now()), Next::Wait(None)));
+    }
+
+    #[test]
+    fn what_is_held_waits_until_it_is_released() {
+        let now = Instant::now();
+        let mut queue = queue(1000);
+        queue.hold(vec![envelope(Kind::Error, "held")], SystemTime::now());
+        assert!(matches!(queue.next(now), Next::Wait(None)));
+        assert!(queue.is_stuck(now, now, u32::MAX));
+        assert_eq!(queue.counts().waiting, 1);
+        queue.release_held();
+        assert_eq!(name(&send(&mut queue, now)), "held");
+        queue.hold(vec![envelope(Kind::Error, "held")], SystemTime::now());
+        assert_eq!(queue.drop_held(), 1);
+        assert_eq!(dropped(&queue, Reason::Suppressed), 1);
+        assert!(matches!(queue.next(now), Next::Wait(None)));
+    }
+
+    #[test]
+    fn what_is_too_old_is_not_sent() {
+        let now = SystemTime::now();
+        let ago = |seconds| now - Duration::from_secs(seconds);
+        let mut queue = queue(1000);
+        queue.push(vec![envelope(Kind::CheckIn, "stale")], ago(91));
+        queue.push(vec![envelope(Kind::CheckIn, "fresh")], ago(60));
+        queue.push(vec![envelope(Kind::Passed, "old")], ago(5 * 86_400 + 1));
+        queue.push(vec![envelope(Kind::Passed, "young")], ago(4 * 86_400));
+        let found = [(); 2].map(|()| name(&send(&mut queue, Instant::now())));
+        assert_eq!(found, ["fresh", "young"]);
+        assert_eq!(dropped(&queue, Reason::TooOld), 2);
+        queue.push(vec![envelope(Kind::Error, "old")], ago(6 * 86_400));
+        queue.push(vec![envelope(Kind::Error, "young")], now);
+        queue.expire(now);
+        assert_eq!(dropped(&queue, Reason::TooOld), 3);
+        assert_eq!(name(&send(&mut queue, Instant::now())), "young");
+    }
+
+    #[test]
+    fn there_are_more_at_once_while_the_server_takes_them_and_one_alone_when_it_does_not() {
+        let mut now = Instant::now();
+        let mut queue = queue(10_000);
+        for _ in 0..200 {
+            push(&mut queue, Kind::Passed, "one");
+        }
+        let all = |queue: &mut Queue, now| -> Vec<Parcel> {
+            let next = std::iter::from_fn(|| match queue.next(now) {
+                Next::Send(parcel, _) => Some(parcel),
+                Next::Wait(_) => None,
+            });
+            next.collect()
+        };
+        let mut found = Vec::new();
+        for _ in 0..6 {
+            let parcels = all(&mut queue, now);
+            found.push(parcels.len());
+            for parcel in parcels {
+                queue.settle(parcel, taken(), now);
+            }
+        }
+        assert_eq!(found, [4, 8, 16, 32, 32, 32]);
+        let parcels = all(&mut queue, now);
+        for parcel in parcels {
+            queue.settle(parcel, Answer::Failed, now);
+        }
+        now += FIRST_PAUSE;
+        let [parcel] = all(&mut queue, now).try_into().unwrap();
+        queue.settle(parcel, taken(), now);
+        assert_eq!(all(&mut queue, now).len(), 2);
+    }
+
+    #[test]
+    fn what_is_damaged_is_dropped() {
+        let mut queue = queue(1000);
+        push(&mut queue, Kind::Passed, "one");
+        let parcel = send(&mut queue, Instant::now());
+        assert_eq!(queue.settle(parcel, Answer::Damaged, Instant::now()), Some(Turn::Damaged));
+        assert_eq!(dropped(&queue, Reason::Damaged), 1);
+        assert_eq!(queue.counts().waiting, 0);
+    }
+
+    #[test]
+    fn a_report_that_is_limited_is_no_endless_loop() {
+        let mut queue = queue(1000);
+        push(&mut queue, Kind::Report, "report");
+        let parcel = send(&mut queue, Instant::now());
+        queue.settle(parcel, Answer::Limited(Headers::default()), Instant::now());
+        assert!(matches!(queue.next(Instant::now()), Next::Wait(None)));
+        assert_eq!(queue.counts().all_dropped(), 0, "a report reports nothing of itself");
     }
 
     #[test]
     fn failures_are_followed_by_ever_longer_pauses() {
         let mut now = Instant::now();
-        let mut queue = Queue::new(1000);
-        queue.push(envelope(Kind::Passed, "one"));
+        let mut queue = queue(1000);
+        push(&mut queue, Kind::Passed, "one");
         for expected in [1, 2, 4, 8, 16, 32, 60, 60] {
             let parcel = send(&mut queue, now);
             let turn = queue.settle(parcel, Answer::Failed, now);
@@ -270,19 +491,22 @@ mod tests {
             let pause = wait(&mut queue, now).as_secs_f64();
             let longest = f64::from(expected);
             assert!((longest / 2.0..=longest).contains(&pause), "{pause} of {longest}");
+            let (long, failures) = (now + LONGEST_PAUSE, queue.failures);
+            assert!(!queue.is_stuck(now, long, failures + 1));
+            assert!(queue.is_stuck(now, long, failures), "so many failures are enough");
             now += Duration::from_secs(60);
         }
         let parcel = send(&mut queue, now);
         assert_eq!(queue.settle(parcel, taken(), now), Some(Turn::Back));
-        assert_eq!(queue.counts(), Counts { sent: 1, ..Counts::default() });
+        assert_eq!(queue.counts(), Counts { spooled: 1, sent: 1, ..Counts::default() });
     }
 
     #[test]
     fn several_that_fail_together_are_one_failure() {
         let now = Instant::now();
-        let mut queue = Queue::new(1000);
+        let mut queue = queue(1000);
         for _ in 0..4 {
-            queue.push(envelope(Kind::Passed, "one"));
+            push(&mut queue, Kind::Passed, "one");
         }
         let parcels: Vec<_> = (0..4).map(|_| send(&mut queue, now)).collect();
         let turns: Vec<_> =
@@ -294,14 +518,14 @@ mod tests {
     #[test]
     fn an_envelope_at_which_the_server_alone_fails_is_given_up() {
         let mut now = Instant::now();
-        let mut queue = Queue::new(1000);
-        queue.push(envelope(Kind::Error, "poison"));
+        let mut queue = queue(1000);
+        push(&mut queue, Kind::Error, "poison");
         for _ in 0..MAX_SUSPICIONS {
             let parcel = send(&mut queue, now);
             queue.settle(parcel, Answer::Failed, now);
             now += LONGEST_PAUSE;
-            queue.push(envelope(Kind::Error, "good"));
-            while let Next::Send(parcel) = queue.next(now) {
+            push(&mut queue, Kind::Error, "good");
+            while let Next::Send(parcel, _) = queue.next(now) {
                 if name(&parcel) == "good" {
                     queue.settle(parcel, taken(), now);
                     break;
@@ -310,22 +534,22 @@ mod tests {
                 now += LONGEST_PAUSE;
             }
         }
-        assert_eq!(queue.counts().refused, 1);
+        assert_eq!(dropped(&queue, Reason::Refused), 1);
     }
 
     #[test]
     fn a_limit_holds_its_category_and_keeps_what_it_answered() {
         let now = Instant::now();
-        let mut queue = Queue::new(1000);
-        queue.push(envelope(Kind::Passed, "passed"));
+        let mut queue = queue(1000);
+        push(&mut queue, Kind::Passed, "passed");
         let parcel = send(&mut queue, now);
         let headers = Headers { rate_limits: Some("100:transaction".to_owned()), retry_after: None };
         assert_eq!(queue.settle(parcel, Answer::Limited(headers), now), None);
         assert_eq!(wait(&mut queue, now), Duration::from_secs(100));
-        assert!(queue.is_stuck(now, now + Duration::from_secs(99)));
-        assert!(!queue.is_stuck(now, now + Duration::from_secs(101)));
-        queue.push(envelope(Kind::Error, "error"));
-        assert!(!queue.is_stuck(now, now));
+        assert!(queue.is_stuck(now, now + Duration::from_secs(99), u32::MAX));
+        assert!(!queue.is_stuck(now, now + Duration::from_secs(101), u32::MAX));
+        push(&mut queue, Kind::Error, "error");
+        assert!(!queue.is_stuck(now, now, u32::MAX));
         assert_eq!(name(&send(&mut queue, now)), "error");
         assert_eq!(name(&send(&mut queue, now + Duration::from_secs(101))), "passed");
     }

@@ -1,0 +1,243 @@
+//! Envelopes, kept until Sentry has answered: on disk, so that neither a crash nor an outage costs one, or in memory
+//! where there is no disk to be had. Knows files and sizes, and nothing of sending.
+//!
+//! What [`Spool::keep`] has put on disk is in the kernel's hands: this process may be killed. Against a crash of the
+//! machine, whoever owns the spool has [`Spool::unsynced`] brought to the disk from time to time.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+
+use self::folder::Folder;
+pub use self::folder::default_folder;
+pub use self::segment::Segment;
+use self::segment::{Loaded, Record};
+use super::envelope::{Envelope, Kind};
+
+mod folder;
+mod segment;
+
+/// Envelopes, up to a bound.
+#[derive(Debug)]
+pub struct Spool {
+    disk: Option<Disk>,
+    /// Bytes of envelopes in memory, and how many there may be.
+    memory: u64,
+    memory_room: u64,
+}
+
+/// One envelope in the spool.
+#[derive(Debug)]
+pub struct Kept {
+    pub kind: Kind,
+    pub spans: u32,
+    /// When it came in.
+    pub since: SystemTime,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    Memory(Bytes),
+    Disk(Record),
+}
+
+/// Which part of the spool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Store {
+    Disk,
+    Memory,
+}
+
+/// For what waits in memory: some twenty thousand ordinary runs.
+const MEMORY_ROOM: u64 = 64 << 20;
+
+impl Spool {
+    /// In memory alone.
+    pub fn in_memory() -> Self {
+        Self::with_memory(MEMORY_ROOM)
+    }
+
+    /// In memory alone, up to so many bytes.
+    pub fn with_memory(memory_room: u64) -> Self {
+        Self { disk: None, memory: 0, memory_room }
+    }
+
+    /// In a folder, which is made if need be, up to so many bytes; with what earlier processes have left there, oldest
+    /// first. Other processes may have spools in the same folder: each gets a part of its own, and what it leaves there
+    /// is the next one's.
+    ///
+    /// # Errors
+    /// When nothing can be kept there.
+    pub fn open(folder: &Path, room: u64) -> io::Result<(Self, Vec<Kept>)> {
+        let (folder, loaded) = Folder::open(folder)?;
+        let mut disk = Disk { folder, open: [None, None], bytes: 0, room, failing: false };
+        let mut left = Vec::new();
+        for Loaded { segment, kept } in loaded {
+            disk.bytes += segment.size();
+            left.extend(kept);
+        }
+        // A folder that lists and locks may still not be written to.
+        disk.segment(true)?;
+        left.sort_by_key(|kept| kept.since);
+        Ok((Self { disk: Some(disk), ..Self::in_memory() }, left))
+    }
+
+    /// Where it is on disk.
+    pub fn folder(&self) -> Option<&Path> {
+        self.disk.as_ref().map(|disk| disk.folder.path())
+    }
+
+    /// Keeps envelopes that belong together: on disk there are all of them or none.
+    pub fn keep(&mut self, envelopes: Vec<Envelope>, now: SystemTime) -> Vec<Kept> {
+        if let Some(disk) = &mut self.disk {
+            let written = disk.append(&envelopes, now);
+            disk.tell(written.as_ref().err());
+            if let Ok(kept) = written {
+                return kept;
+            }
+        }
+        let kept = envelopes.into_iter().map(|Envelope { kind, spans, bytes }| {
+            self.memory += bytes.len() as u64;
+            Kept { kind, spans, since: now, place: Place::Memory(bytes.into()) }
+        });
+        kept.collect()
+    }
+
+    /// Gives up what was kept.
+    pub fn forget(&mut self, kept: Kept) {
+        match kept.place {
+            Place::Memory(bytes) => self.memory -= bytes.len() as u64,
+            Place::Disk(record) => {
+                if let Some(disk) = &mut self.disk {
+                    disk.forget(&record);
+                }
+            }
+        }
+    }
+
+    /// Where there is more than there may be.
+    pub fn full(&self) -> Option<Store> {
+        if self.memory > self.memory_room {
+            return Some(Store::Memory);
+        }
+        self.disk.as_ref().filter(|disk| disk.bytes > disk.room).map(|_| Store::Disk)
+    }
+
+    /// Bytes that it takes up, on disk and in memory.
+    pub fn size(&self) -> u64 {
+        self.memory + self.disk.as_ref().map_or(0, |disk| disk.bytes)
+    }
+
+    /// Files with something in them that waits and may not have reached the disk itself.
+    pub fn unsynced(&self) -> Vec<Arc<Segment>> {
+        let open = self.disk.iter().flat_map(|disk| &disk.open).flatten();
+        open.filter(|segment| segment.is_unsynced()).cloned().collect()
+    }
+}
+
+impl Kept {
+    pub fn store(&self) -> Store {
+        match self.place {
+            Place::Memory(_) => Store::Memory,
+            Place::Disk(_) => Store::Disk,
+        }
+    }
+
+    /// The envelope's bytes.
+    ///
+    /// # Errors
+    /// When the disk does not give them back as they were.
+    pub fn read(&self) -> io::Result<Bytes> {
+        match &self.place {
+            Place::Memory(bytes) => Ok(bytes.clone()),
+            Place::Disk(record) => record.read().map(Bytes::from),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Disk {
+    folder: Folder,
+    /// Where the dear and the others are written now: apart, so that the others can go without the dear.
+    open: [Option<Arc<Segment>>; 2],
+    /// Bytes of all segments, and how many there may be.
+    bytes: u64,
+    room: u64,
+    /// Whether the last write failed.
+    failing: bool,
+}
+
+impl Disk {
+    fn append(&mut self, envelopes: &[Envelope], now: SystemTime) -> io::Result<Vec<Kept>> {
+        let dear = envelopes.iter().any(|envelope| envelope.kind != Kind::Passed);
+        let segment = self.segment(dear)?;
+        let before = segment.size();
+        let kept = segment.append(envelopes, now)?;
+        self.bytes += segment.size() - before;
+        Ok(kept)
+    }
+
+    /// Where to write now.
+    fn segment(&mut self, dear: bool) -> io::Result<Arc<Segment>> {
+        // What goes for want of room goes by segments, and one that is empty again goes at once.
+        let most = (self.room / 64).clamp(1 << 14, 4 << 20);
+        let open = &mut self.open[usize::from(dear)];
+        if let Some(segment) = open {
+            if segment.is_idle() && segment.size() > most / 4 {
+                self.bytes -= segment.size();
+                segment.clear()?;
+                self.bytes += segment.size();
+            }
+            if segment.size() < most {
+                return Ok(Arc::clone(segment));
+            }
+        }
+        let segment = self.folder.segment()?;
+        self.bytes += segment.size();
+        if let Some(full) = open.replace(Arc::clone(&segment))
+            && full.is_idle()
+        {
+            self.bytes -= full.size();
+            full.remove();
+        }
+        Ok(segment)
+    }
+
+    fn forget(&mut self, record: &Record) {
+        record.discard();
+        let segment = record.segment();
+        let is_open = self.open.iter().flatten().any(|open| Arc::ptr_eq(open, segment));
+        if segment.is_idle() && !is_open {
+            self.bytes -= segment.size();
+            segment.remove();
+        }
+    }
+
+    /// Says that the disk fails, or does no longer, once.
+    fn tell(&mut self, error: Option<&io::Error>) {
+        let folder = self.folder.path().display();
+        match error {
+            Some(error) if !self.failing => tracing::warn!(
+                "cannot write to the spool in {folder} ({error}): until that works again, runs wait for Sentry in \
+                 memory; make room there, or choose another folder with `sentry.spool`"
+            ),
+            None if self.failing => tracing::info!("the spool in {folder} can be written to again"),
+            _ => {}
+        }
+        self.failing = error.is_some();
+    }
+}
+
+impl Drop for Disk {
+    /// Leaves files only where something waits.
+    fn drop(&mut self) {
+        self.open.iter().flatten().filter(|segment| segment.is_idle()).for_each(|segment| segment.remove());
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,247 @@
+//! A file of the spool: envelopes one after the other, each under a header of its own. The header's first byte says
+//! whether the envelope still counts, so that giving one up is a write of one byte. Knows bytes alone.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufReader, Read};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use super::{Kept, Place};
+use crate::sink::sentry::envelope::{Envelope, Kind};
+
+/// A file with envelopes. All writes are made by whoever holds the spool, one after the other.
+#[derive(Debug)]
+pub struct Segment {
+    path: PathBuf,
+    file: File,
+    size: AtomicU64,
+    /// How many of its envelopes still count.
+    live: AtomicU32,
+    /// How much of it is sure to be on the disk.
+    synced: AtomicU64,
+}
+
+/// Where an envelope is.
+#[derive(Debug)]
+pub struct Record {
+    segment: Arc<Segment>,
+    at: u64,
+    length: u32,
+    checksum: u32,
+}
+
+/// What a file of an earlier process holds.
+pub struct Loaded {
+    pub segment: Arc<Segment>,
+    pub kept: Vec<Kept>,
+}
+
+/// What a file begins with: its format, and the version of that.
+const MAGIC: &[u8; 8] = b"sntspl\0\x01";
+/// Whether it counts, 1 byte; kind, 1; spans, 2; length of the envelope, 4; milliseconds since 1970, 8; checksum of the
+/// envelope, 4; checksum of all of these but the first, 4. Numbers are little-endian.
+const HEADER: usize = 24;
+const COUNTS: u8 = b'+';
+const GIVEN_UP: u8 = b'-';
+
+impl Segment {
+    /// A new file.
+    ///
+    /// # Errors
+    /// When there can be none, or there is one.
+    pub fn create(path: PathBuf) -> io::Result<Arc<Self>> {
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+        let made = file.write_all_at(MAGIC, 0);
+        if made.is_err() {
+            _ = std::fs::remove_file(&path);
+        }
+        made.map(|()| Arc::new(Self::new(path, file, MAGIC.len() as u64, 0)))
+    }
+
+    /// A file as an earlier process has left it, cut off behind the last envelope that is whole. None where it is not
+    /// ours to read.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn load(path: PathBuf) -> io::Result<Option<Loaded>> {
+        let file = OpenOptions::new().read(true).write(true).open(&path)?;
+        let size = file.metadata()?.len();
+        let mut reader = BufReader::with_capacity(1 << 16, &file);
+        let mut magic = [0; MAGIC.len()];
+        match reader.read_exact(&mut magic) {
+            Ok(()) if magic == *MAGIC => {}
+            // Whoever made it did not get so far as to write anything.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                _ = std::fs::remove_file(&path);
+                return Ok(None);
+            }
+            Ok(()) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        let mut found = Vec::new();
+        let mut at = MAGIC.len() as u64;
+        let mut header = [0; HEADER];
+        while reader.read_exact(&mut header).is_ok()
+            && let Some((counts, entry)) = parse(header)
+            && at + HEADER as u64 + u64::from(entry.length) <= size
+        {
+            reader.seek_relative(entry.length.into())?;
+            let next = at + HEADER as u64 + u64::from(entry.length);
+            if counts {
+                found.push((at, entry));
+            }
+            at = next;
+        }
+        if at < size {
+            tracing::info!("{}: {} bytes at its end are no whole envelope, and left out", path.display(), size - at);
+        }
+        drop(reader);
+        let live = u32::try_from(found.len()).unwrap_or(u32::MAX);
+        let segment = Arc::new(Self::new(path, file, size, live));
+        let kept = found.into_iter().map(|(at, entry)| entry.kept(&segment, at)).collect();
+        Ok(Some(Loaded { segment, kept }))
+    }
+
+    fn new(path: PathBuf, file: File, size: u64, live: u32) -> Self {
+        Self { path, file, size: size.into(), live: live.into(), synced: size.into() }
+    }
+
+    /// Adds envelopes, all of them or none.
+    pub fn append(self: &Arc<Self>, envelopes: &[Envelope], now: SystemTime) -> io::Result<Vec<Kept>> {
+        let size = self.size();
+        let length = envelopes.iter().map(|envelope| HEADER + envelope.bytes.len()).sum();
+        let mut bytes = Vec::with_capacity(length);
+        let mut kept = Vec::with_capacity(envelopes.len());
+        for envelope in envelopes {
+            let entry = Entry {
+                kind: envelope.kind,
+                spans: envelope.spans,
+                length: u32::try_from(envelope.bytes.len()).map_err(io::Error::other)?,
+                since: now,
+                checksum: crc32fast::hash(&envelope.bytes),
+            };
+            let at = size + bytes.len() as u64;
+            bytes.extend(entry.header());
+            bytes.extend(&envelope.bytes);
+            kept.push(entry.kept(self, at));
+        }
+        if let Err(error) = self.file.write_all_at(&bytes, size) {
+            // Some of it may be there: on a full disk, as much as found room.
+            _ = self.file.set_len(size);
+            return Err(error);
+        }
+        self.size.store(size + bytes.len() as u64, Ordering::Relaxed);
+        self.live.fetch_add(kept.len() as u32, Ordering::Relaxed);
+        Ok(kept)
+    }
+
+    pub fn size(&self) -> u64 {
+        self.size.load(Ordering::Relaxed)
+    }
+
+    /// Whether nothing in it counts any more.
+    pub fn is_idle(&self) -> bool {
+        self.live.load(Ordering::Relaxed) == 0
+    }
+
+    pub fn is_unsynced(&self) -> bool {
+        !self.is_idle() && self.synced.load(Ordering::Relaxed) < self.size()
+    }
+
+    /// Brings what was written so far to the disk. Takes as long as the disk does.
+    pub fn sync(&self) -> io::Result<()> {
+        let size = self.size();
+        self.file.sync_data()?;
+        self.synced.store(size, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Begins anew, once nothing in it counts.
+    pub fn clear(&self) -> io::Result<()> {
+        self.file.set_len(MAGIC.len() as u64)?;
+        self.size.store(MAGIC.len() as u64, Ordering::Relaxed);
+        self.synced.store(MAGIC.len() as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    pub fn remove(&self) {
+        // A file that stays holds nothing that counts: it is taken away at the next start.
+        _ = std::fs::remove_file(&self.path);
+    }
+}
+
+impl Record {
+    pub fn segment(&self) -> &Arc<Segment> {
+        &self.segment
+    }
+
+    /// The envelope's bytes.
+    ///
+    /// # Errors
+    /// When they cannot be read, or are no longer what they were.
+    pub fn read(&self) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; self.length as usize];
+        self.segment.file.read_exact_at(&mut bytes, self.at + HEADER as u64)?;
+        match crc32fast::hash(&bytes) == self.checksum {
+            true => Ok(bytes),
+            false => Err(io::Error::new(io::ErrorKind::InvalidData, "its checksum does not hold")),
+        }
+    }
+
+    /// Gives the envelope up.
+    pub fn discard(&self) {
+        // Where this fails, it is sent once more after the next start, and Sentry knows it by its id.
+        _ = self.segment.file.write_all_at(&[GIVEN_UP], self.at);
+        self.segment.live.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What a header says.
+struct Entry {
+    kind: Kind,
+    spans: u32,
+    length: u32,
+    since: SystemTime,
+    checksum: u32,
+}
+
+impl Entry {
+    fn header(&self) -> [u8; HEADER] {
+        let since = self.since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let mut header = [0; HEADER];
+        header[0] = COUNTS;
+        header[1] = self.kind as u8;
+        header[2..4].copy_from_slice(&u16::try_from(self.spans).unwrap_or(u16::MAX).to_le_bytes());
+        header[4..8].copy_from_slice(&self.length.to_le_bytes());
+        header[8..16].copy_from_slice(&(since.as_millis() as u64).to_le_bytes());
+        header[16..20].copy_from_slice(&self.checksum.to_le_bytes());
+        let checksum = crc32fast::hash(&header[1..20]);
+        header[20..].copy_from_slice(&checksum.to_le_bytes());
+        header
+    }
+
+    fn kept(&self, segment: &Arc<Segment>, at: u64) -> Kept {
+        let record = Record { segment: Arc::clone(segment), at, length: self.length, checksum: self.checksum };
+        Kept { kind: self.kind, spans: self.spans, since: self.since, place: Place::Disk(record) }
+    }
+}
+
+/// What a header says, and whether its envelope counts. None if it is no header.
+fn parse(header: [u8; HEADER]) -> Option<(bool, Entry)> {
+    let number = |at: usize| u32::from_le_bytes(std::array::from_fn(|byte| header[at + byte]));
+    if number(20) != crc32fast::hash(&header[1..20]) {
+        return None;
+    }
+    let since = u64::from(number(12)) << 32 | u64::from(number(8));
+    let entry = Entry {
+        kind: Kind::ALL.into_iter().find(|kind| *kind as u8 == header[1])?,
+        spans: number(2) & 0xffff,
+        length: number(4),
+        since: SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(since))?,
+        checksum: number(16),
+    };
+    Some((header[0] == COUNTS, entry))
+}
