@@ -13,6 +13,7 @@ mod sandbox;
 mod schedule;
 mod secrets;
 mod sentry;
+mod spool;
 mod ssh;
 mod support;
 mod tls;

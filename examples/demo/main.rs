@@ -48,7 +48,7 @@ async fn look_after(text: String, folder: &Path) -> Result<(), Box<dyn Error>> {
         return Err(config::render(&source, Level::Error, &problems, false).into());
     }
 
-    let console = Console::new(ColorChoice::Auto, Look::new(true, false));
+    let console = Console::new(ColorChoice::Auto, Look::text(true, false));
     for probe in probes {
         console.report(&Arc::new(probe.run(Instant::now()).await));
     }

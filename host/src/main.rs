@@ -18,7 +18,7 @@ use sentrynet::schedule::{self, Job};
 use sentrynet::secret::Redactor;
 use sentrynet::sink::Sink;
 use sentrynet::sink::console::{Console, Look};
-use sentrynet::sink::json::{Lines, run_to_json};
+use sentrynet::sink::json::run_to_json;
 use sentrynet::sink::sentry::Sentry;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
@@ -149,10 +149,8 @@ async fn run(path: &Path, format: Format, trace: bool) -> Result<u8> {
     };
 
     let Some(loaded) = load(path).await? else { return Ok(WRONG) };
-    let shown: Box<dyn Sink> = match format {
-        Format::Text => Box::new(Console::new(ColorChoice::Auto, Look::new(trace, true))),
-        Format::Json => Box::new(Lines),
-    };
+    let look = if format == Format::Json { Look::json() } else { Look::text(trace, true) };
+    let shown: Box<dyn Sink> = Box::new(Console::new(ColorChoice::Auto, look));
     // Sentry first: a run that is shown is one that cannot be lost any more.
     let sinks: Arc<[_]> = sentry(&loaded.config)?.into_iter().chain([shown]).collect();
     let jobs = loaded.probes.into_iter().zip(&loaded.config.probes);
@@ -180,7 +178,7 @@ async fn once(path: &Path, format: Format, only: &[String], trace: bool) -> Resu
     loaded.probes.retain(|probe| only.is_empty() || only.contains(&probe.identity().title));
 
     let sentry: Vec<_> = sentry(&loaded.config)?.into_iter().collect();
-    let console = (format == Format::Text).then(|| Console::new(ColorChoice::Auto, Look::new(trace, false)));
+    let console = (format == Format::Text).then(|| Console::new(ColorChoice::Auto, Look::text(trace, false)));
     let mut waiting = loaded.probes.into_iter().enumerate();
     let mut running = JoinSet::new();
     let mut ended: Vec<Option<Arc<Run>>> = Vec::new();

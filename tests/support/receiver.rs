@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use flate2::read::GzDecoder;
 use serde_json::Value;
 
-use crate::support::{eventually, slow};
+use crate::support::{eventually, free_port, slow};
 
 /// What one request brought.
 #[derive(Clone)]
 pub struct Received {
+    pub at: Instant,
     pub path: String,
     pub headers: BTreeMap<String, String>,
     pub envelope: Vec<u8>,
@@ -24,25 +26,62 @@ pub struct Receiver {
     received: Arc<Mutex<Vec<Received>>>,
 }
 
+/// What is said to the request of this number, from 0 on: an answer from its status line on. After one that is not whole
+/// the connection is cut.
+type Says = dyn Fn(usize, &Received) -> String + Send + Sync;
+
+/// The answer of one that takes what it gets.
+pub const TAKEN: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+
 impl Receiver {
     pub fn start() -> Self {
-        let received = Arc::new(Mutex::new(Vec::new()));
+        Self::saying(|_, _| TAKEN.to_owned())
+    }
+
+    /// Keeps what it got all the same; to be slow, it may sleep.
+    pub fn saying(says: impl Fn(usize, &Received) -> String + Send + Sync + 'static) -> Self {
+        Self::at(free_port(), says)
+    }
+
+    pub fn at(port: u16, says: impl Fn(usize, &Received) -> String + Send + Sync + 'static) -> Self {
+        let (received, says): (_, Arc<Says>) = (Arc::default(), Arc::new(says));
         let inbox = Arc::clone(&received);
-        let port = slow::listen(move |connection| serve(connection, &inbox));
+        slow::listen_at(port, move |connection| serve(connection, &inbox, &*says));
         Self { port, received }
+    }
+
+    pub fn dsn(&self) -> String {
+        format!("http://key@127.0.0.1:{}/1", self.port)
+    }
+
+    /// What has come so far.
+    pub fn received(&self) -> Vec<Received> {
+        self.received.lock().expect("no test panics here").clone()
     }
 
     /// Waits for so many envelopes.
     #[track_caller]
     pub fn wait(&self, count: usize) -> Vec<Received> {
         eventually(&format!("{count} envelopes"), || {
-            let received = self.received.lock().expect("no test panics here");
-            (received.len() >= count).then(|| received.clone())
+            let there = self.received.lock().expect("no test panics here").len();
+            (there >= count).then(|| self.received())
         })
     }
 }
 
 impl Received {
+    /// The id of the event that it brought; none of a client report.
+    pub fn event_id(&self) -> Option<String> {
+        Some(self.open().0["event_id"].as_str()?.to_owned())
+    }
+
+    /// The type of its one item.
+    pub fn kind(&self) -> String {
+        let (_, items) = self.open();
+        assert_eq!(items.len(), 1);
+        items[0].0["type"].as_str().expect("an item has a type").to_owned()
+    }
+
     /// The envelope's header, and its items with theirs.
     pub fn open(&self) -> (Value, Vec<(Value, Value)>) {
         let mut rest = self.envelope.as_slice();
@@ -66,7 +105,7 @@ fn line(rest: &mut &[u8]) -> Value {
     value
 }
 
-fn serve(connection: TcpStream, inbox: &Mutex<Vec<Received>>) {
+fn serve(connection: TcpStream, inbox: &Mutex<Vec<Received>>, says: &Says) {
     let Ok(mut writer) = connection.try_clone() else { return };
     let mut reader = BufReader::new(connection);
     loop {
@@ -95,7 +134,16 @@ fn serve(connection: TcpStream, inbox: &Mutex<Vec<Received>>) {
         } else {
             envelope = body;
         }
-        inbox.lock().expect("no test panics here").push(Received { path, headers, envelope });
-        let _ = writer.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}");
+        let received = Received { at: Instant::now(), path, headers, envelope };
+        let number = {
+            let mut inbox = inbox.lock().expect("no test panics here");
+            inbox.push(received.clone());
+            inbox.len() - 1
+        };
+        let answer = says(number, &received);
+        let whole = answer.ends_with("\r\n\r\n") || answer.ends_with("{}");
+        if writer.write_all(answer.as_bytes()).is_err() || !whole {
+            return;
+        }
     }
 }

@@ -15,8 +15,12 @@ impl Running {
         // Before anybody waits for it: the first time that it compiles a probe takes a while.
         let checked = finish(sentrynet().arg("check").arg(configuration), "");
         assert_eq!(checked.code, 0, "{}", checked.stderr);
-        let child = sentrynet().arg("run").arg(configuration).stdout(stdout).stderr(Stdio::null()).spawn();
-        Self(child.expect("the program starts"))
+        Self::spawn(sentrynet().arg("run").arg(configuration).stdout(stdout).stderr(Stdio::null()))
+    }
+
+    #[track_caller]
+    pub fn spawn(program: &mut Command) -> Self {
+        Self(program.spawn().expect("the program starts"))
     }
 
     /// With this text for its configuration, in a folder of this name.
@@ -30,6 +34,11 @@ impl Running {
     pub fn signal(&self, signal: &str) {
         let status = Command::new("kill").args([format!("-{signal}"), self.0.id().to_string()]).status();
         assert!(status.expect("kill is there").success());
+    }
+
+    /// Its exit code, once it has ended; none if a signal ended it.
+    pub fn code(mut self) -> Option<i32> {
+        self.0.wait().expect("the program can be waited for").code()
     }
 
     /// Its exit code, and what it wrote to standard output.

@@ -1,4 +1,4 @@
-//! Runs as lines of text, for a person at a terminal or a log file. Knows how to keep out of the way: what is written
+//! Runs as lines, for a person at a terminal, a log file or a program. Knows how to keep out of the way: what is written
 //! to may be slow, stopped or gone, and the probes go on.
 
 use std::io::Write;
@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use tokio::sync::oneshot;
 
 use super::Sink;
+use super::json::run_to_json;
 use crate::run::Run;
 
 mod lines;
@@ -27,6 +28,8 @@ pub struct Console {
 /// What is shown, and in which width.
 #[derive(Debug, Clone, Copy)]
 pub struct Look {
+    /// JSON, a line for each run, instead of text: the rest is then of no matter.
+    pub json: bool,
     /// The waterfall of every run, not only of those that did not pass.
     pub trace: bool,
     /// The time of day before each line: for a host that runs on and on.
@@ -37,10 +40,14 @@ pub struct Look {
 
 impl Look {
     /// As wide as `COLUMNS` says, or the terminal is, or else most terminals are.
-    pub fn new(trace: bool, stamp: bool) -> Self {
+    pub fn text(trace: bool, stamp: bool) -> Self {
         let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
         let terminal = || terminal_size::terminal_size().map(|(terminal_size::Width(width), _)| width.into());
-        Self { trace, stamp, width: columns.or_else(terminal).unwrap_or(100) }
+        Self { json: false, trace, stamp, width: columns.or_else(terminal).unwrap_or(100) }
+    }
+
+    pub fn json() -> Self {
+        Self { json: true, trace: true, stamp: true, width: usize::MAX }
     }
 }
 
@@ -98,10 +105,16 @@ fn write_all(inbox: Receiver<Order>, mut out: impl Write, look: Look, skipped: &
                 continue;
             }
         };
-        let mut text = lines::render(&run, &look);
+        let mut text = if look.json { format!("{}\n", run_to_json(&run)) } else { lines::render(&run, &look) };
         let missed = skipped.swap(0, Ordering::Relaxed);
         if missed > 0 {
-            text.insert_str(0, &format!("… {missed} runs not shown: what reads this is too slow\n"));
+            text.insert_str(
+                0,
+                &match look.json {
+                    true => format!("{{\"not_shown\":{missed}}}\n"),
+                    false => format!("… {missed} runs not shown: what reads this is too slow\n"),
+                },
+            );
         }
         // One write for each run, so that what others write does not come between its lines.
         if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -119,7 +132,7 @@ mod tests {
     use super::*;
     use crate::sink::sample;
 
-    const LOOK: Look = Look { trace: false, stamp: false, width: 100 };
+    const LOOK: Look = Look { json: false, trace: false, stamp: false, width: 100 };
 
     #[derive(Clone, Default)]
     struct Shared(Arc<Mutex<Vec<u8>>>);

@@ -1,30 +1,11 @@
 //! A run as JSON, for programs to read: what `--format json` prints. Knows `run` and `trace` alone.
 
-use std::io::Write;
-use std::sync::Arc;
-use std::time::Duration;
-
-use async_trait::async_trait;
 use serde_json::{Map, Value, json};
 
-use super::{Sink, milliseconds};
+use super::milliseconds;
 use crate::date::rfc3339;
 use crate::run::{Outcome, Run};
 use crate::trace::{Span, Trace};
-
-/// Writes each run to standard output as it ends, as JSON on a line of its own.
-pub struct Lines;
-
-#[async_trait]
-impl Sink for Lines {
-    fn report(&self, run: &Arc<Run>) {
-        let line = format!("{}\n", run_to_json(run));
-        // Who closed the pipe has read enough.
-        _ = std::io::stdout().lock().write_all(line.as_bytes());
-    }
-
-    async fn flush(&self, _: Duration) {}
-}
 
 /// The whole run, its keys in a fixed order.
 pub fn run_to_json(run: &Run) -> Value {

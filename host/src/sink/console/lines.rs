@@ -116,7 +116,7 @@ mod tests {
         anstream::adapter::strip_str(&render(run, &look)).to_string()
     }
 
-    const LOOK: Look = Look { trace: false, stamp: false, width: 100 };
+    const LOOK: Look = Look { json: false, trace: false, stamp: false, width: 100 };
 
     #[test]
     fn a_passed_run_is_one_line() {
@@ -125,7 +125,7 @@ mod tests {
         late.lateness = Duration::from_millis(340);
         let stamped = plain(&late, Look { stamp: true, ..LOOK });
         assert_eq!(stamped, "22:45:01 ✓ passed     482 ms  example.org  (340 ms late)\n");
-        assert_eq!(plain(&late, Look { trace: true, ..LOOK }).lines().count(), 1 + 8 + 1);
+        assert_eq!(plain(&late, Look { json: false, trace: true, ..LOOK }).lines().count(), 1 + 8 + 1);
     }
 
     #[test]

@@ -76,7 +76,7 @@ pub const MOST: usize = 32;
 /// The server failing this often at one envelope, and at no other, is refusing it.
 const MAX_SUSPICIONS: u32 = 10;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Sentry refuses transactions that are older.
 const MAX_AGE: Duration = Duration::from_secs(5 * 86_400);
 /// A check-in says how it is now. There is one each minute at most, so that the next one is due by then.
@@ -484,7 +484,7 @@ mod tests {
         let mut now = Instant::now();
         let mut queue = queue(1000);
         push(&mut queue, Kind::Passed, "one");
-        for expected in [1, 2, 4, 8, 16, 32, 60, 60] {
+        for expected in [1, 2, 4, 8, 16, 30, 30] {
             let parcel = send(&mut queue, now);
             let turn = queue.settle(parcel, Answer::Failed, now);
             assert_eq!(turn, (expected == 1).then_some(Turn::Lost));
