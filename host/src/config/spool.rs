@@ -50,13 +50,15 @@ pub fn spool(field: Field, around: &Path, report: &mut Report) -> Option<Spool> 
             return report.at(&field, Err(wrong));
         }
     };
-    let mut spool = Spool::default();
+    let mut right = Some(Spool::default());
     if let Some(field) = directory {
         let text = field.text(report).and_then(|text| bounded(&field.key, &text, 4096).map(|()| text));
-        spool.place = Place::Folder(around.join(report.at(&field, text)?));
+        let place = report.at(&field, text).map(|text| Place::Folder(around.join(text)));
+        right = right.zip(place).map(|(spool, place)| Spool { place, ..spool });
     }
     if let Some(field) = size {
-        spool.room = report.at(&field, field.size(16 * MIB..=MIB * MIB))?;
+        let room = report.at(&field, field.size(16 * MIB..=MIB * MIB));
+        right = right.zip(room).map(|(spool, room)| Spool { room, ..spool });
     }
-    Some(spool)
+    right
 }

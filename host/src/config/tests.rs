@@ -292,3 +292,22 @@ fn what_is_told_of_us_has_no_secret() {
     assert_eq!(about("A title"), "at somebody");
     assert_eq!(about("A title of ${env:WHO}"), "at [Filtered]");
 }
+
+#[test]
+fn a_spool_is_a_directory_a_size_or_none() {
+    let spool = |text: &str| {
+        let source =
+            source(&format!("sentry: {{spool: {text}}}\ngroups: [{{probes: [{{probe: http, url: 'http://h/'}}]}}]"));
+        let draft = parse(&source, &|_| None);
+        assert!(draft.problems.is_empty(), "{:?}", draft.problems);
+        draft.config.sentry.spool
+    };
+    let default = Spool::default();
+    assert_eq!(spool("null"), default);
+    assert_eq!(spool("false"), Spool { place: SpoolPlace::Memory, ..default.clone() });
+    let folder = |path: &str| SpoolPlace::Folder(path.into());
+    assert_eq!(spool("/var/spool"), Spool { place: folder("/var/spool"), ..default.clone() });
+    assert_eq!(spool("waiting"), Spool { place: folder("./waiting"), ..default.clone() });
+    assert_eq!(spool("{size: 2 GiB}"), Spool { room: 2 << 30, ..default });
+    assert_eq!(spool("{directory: /d, size: 16 MiB}"), Spool { place: folder("/d"), room: 16 << 20 });
+}
