@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -209,6 +210,8 @@ fn a_limit_of_a_day_keeps_transactions_and_lets_errors_through() {
     assert!(began.elapsed() < Duration::from_secs(10), "a day is not waited for");
     assert_eq!(receiver.received().iter().filter(|received| received.kind() == "event").count(), 5);
     assert!(ended.stderr.contains("5 sent, 5 waiting"), "{}", ended.stderr);
+    let said = ended.stderr.matches("86400 s, a rate limit: transaction").count();
+    assert_eq!(said, 1, "it is said once: {}", ended.stderr);
 }
 
 #[test]
@@ -227,7 +230,7 @@ fn a_connection_that_is_cut_costs_nothing() {
     let port = free_port();
     let behind = receiver.port;
     crate::support::slow::listen_at(port, {
-        let times = std::sync::Arc::new(times);
+        let times = Arc::new(times);
         move |mut connection| {
             if times.fetch_add(1, Ordering::SeqCst) < 2 {
                 let mut some = [0; 300];
@@ -298,6 +301,34 @@ fn no_kill_loses_a_run_that_has_finished() {
         finished.len(),
         times.len()
     );
+}
+
+#[test]
+fn the_stop_waits_for_its_time_and_leaves_the_rest() {
+    let home = folder("spool-stop");
+    let target = Target::new();
+    let hangs = Arc::new(AtomicBool::new(true));
+    let receiver = Receiver::saying({
+        let hangs = Arc::clone(&hangs);
+        move |_, _| {
+            if hangs.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_secs(30));
+                return String::new();
+            }
+            TAKEN.to_owned()
+        }
+    });
+    let configuration = probes(&receiver.dsn(), &target, 5, "every: 0.2");
+    let running = start(&home, &write(&home, &configuration), "shown");
+    receiver.wait(4);
+    let began = Instant::now();
+    running.signal("TERM");
+    assert_eq!(running.code(), Some(0));
+    assert!(began.elapsed() < Duration::from_secs(10), "a container is killed then");
+    hangs.store(false, Ordering::SeqCst);
+    assert!(once(&home, &configuration).stderr.contains("0 waiting"));
+    let ids = ids(&receiver.received());
+    assert_eq!(ids.len(), shown(&home, "shown").len() + 5);
 }
 
 #[test]

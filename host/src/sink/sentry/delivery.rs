@@ -13,7 +13,7 @@ use reqwest::{Client, Response, StatusCode, Url};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use super::envelope::{Envelope, report, sent_at};
+use super::envelope::{Category, Envelope, report, sent_at};
 use super::limits::Headers;
 use super::queue::{Answer, MOST, Next, Queue, Turn};
 use super::spool::{Kept, Spool};
@@ -250,6 +250,11 @@ impl Post {
         match turn {
             Turn::Lost => tracing::warn!("cannot reach {name} ({said}): runs wait, and are sent again"),
             Turn::Back => tracing::info!("{name} is back: what waited is being sent"),
+            Turn::Limited(categories, wait) => {
+                let names: Vec<_> = categories.into_iter().map(Category::as_str).collect();
+                let (names, seconds) = (names.join(", "), wait.as_secs_f64().ceil());
+                tracing::warn!("{name} wants nothing of these for {seconds} s, a rate limit: {names}; they wait");
+            }
             Turn::Damaged => tracing::error!("the spool does not give back what was put there ({said}): dropped"),
             Turn::Refused => {
                 let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);

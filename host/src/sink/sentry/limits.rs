@@ -23,8 +23,16 @@ const UNNAMED: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 impl Limits {
-    /// Takes in an answer to an envelope of `category`; `limited` if the answer was a 429.
-    pub fn note(&mut self, headers: &Headers, category: Option<Category>, limited: bool, now: Instant) {
+    /// Takes in an answer to an envelope of `category`; `limited` if the answer was a 429. Gives the categories that
+    /// were free until now.
+    pub fn note(
+        &mut self,
+        headers: &Headers,
+        category: Option<Category>,
+        limited: bool,
+        now: Instant,
+    ) -> Vec<Category> {
+        let before = Category::ALL.map(|category| self.until(Some(category), now));
         if let Some(header) = &headers.rate_limits {
             for (wait, categories) in header.split(',').filter_map(parse) {
                 for category in categories {
@@ -41,6 +49,8 @@ impl Limits {
         if let (Some(category), true) = (category, limited && self.until(category, now).is_none()) {
             self.extend(category, now + UNNAMED);
         }
+        let free = Category::ALL.into_iter().zip(before).filter(|(_, before)| before.is_none());
+        free.map(|(category, _)| category).filter(|category| self.until(Some(*category), now).is_some()).collect()
     }
 
     /// When `category` may be sent again, if it may not now.

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant, SystemTime};
 
-use super::envelope::{Envelope, Kind};
+use super::envelope::{Category, Envelope, Kind};
 use super::limits::{Headers, Limits};
 use super::spool::{Kept, Spool, Store};
 use super::tally::{Counts, Reason, Tally};
@@ -61,10 +61,12 @@ pub enum Answer {
 }
 
 /// Something that an operator wants to know, once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Turn {
     Lost,
     Back,
+    /// These are not to be sent for so long.
+    Limited(Vec<Category>, Duration),
     Refused,
     Damaged,
 }
@@ -162,33 +164,34 @@ impl Queue {
         self.in_flight -= 1;
         let category = parcel.kept.kind.category();
         match answer {
-            Answer::Failed => return self.failed(parcel, now),
-            Answer::Damaged => {
-                self.discard(parcel, Reason::Damaged);
-                return Some(Turn::Damaged);
-            }
             Answer::Taken(headers) => {
-                self.limits.note(&headers, category, false, now);
+                let limited = self.limits.note(&headers, category, false, now);
                 self.tally.sent(parcel.kept.kind);
                 self.spool.forget(parcel.kept);
                 self.width = (self.width + 1).min(MOST);
+                self.answered(limited, now)
             }
             Answer::Limited(headers) => {
-                self.limits.note(&headers, category, true, now);
+                let limited = self.limits.note(&headers, category, true, now);
                 match category {
                     Some(_) => self.put(parcel),
                     // What is never limited by name would come back at once.
                     None => self.discard(parcel, Reason::Refused),
                 }
+                self.answered(limited, now)
             }
             Answer::Refused(headers) => {
-                self.limits.note(&headers, category, false, now);
+                let limited = self.limits.note(&headers, category, false, now);
                 self.discard(parcel, Reason::Refused);
-                self.answered();
-                return Some(Turn::Refused);
+                self.answered(limited, now);
+                Some(Turn::Refused)
+            }
+            Answer::Failed => self.failed(parcel, now),
+            Answer::Damaged => {
+                self.discard(parcel, Reason::Damaged);
+                Some(Turn::Damaged)
             }
         }
-        self.answered().then_some(Turn::Back)
     }
 
     /// Gives up what has become too old while nothing could be sent.
@@ -288,10 +291,17 @@ impl Queue {
         was_fine.then_some(Turn::Lost)
     }
 
-    /// The server speaks; true if it did not before.
-    fn answered(&mut self) -> bool {
+    /// The server speaks.
+    fn answered(&mut self, limited: Vec<Category>, now: Instant) -> Option<Turn> {
         self.pause = None;
-        std::mem::take(&mut self.failures) > 0
+        let was_lost = std::mem::take(&mut self.failures) > 0;
+        match limited.first() {
+            Some(first) => {
+                let until = self.limits.until(Some(*first), now).unwrap_or(now);
+                Some(Turn::Limited(limited, until - now))
+            }
+            None => was_lost.then_some(Turn::Back),
+        }
     }
 }
 
@@ -544,7 +554,8 @@ mod tests {
         push(&mut queue, Kind::Passed, "passed");
         let parcel = send(&mut queue, now);
         let headers = Headers { rate_limits: Some("100:transaction".to_owned()), retry_after: None };
-        assert_eq!(queue.settle(parcel, Answer::Limited(headers), now), None);
+        let limited = Turn::Limited(vec![Category::Transaction], Duration::from_secs(100));
+        assert_eq!(queue.settle(parcel, Answer::Limited(headers), now), Some(limited));
         assert_eq!(wait(&mut queue, now), Duration::from_secs(100));
         assert!(queue.is_stuck(now, now + Duration::from_secs(99), u32::MAX));
         assert!(!queue.is_stuck(now, now + Duration::from_secs(101), u32::MAX));
