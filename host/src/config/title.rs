@@ -5,13 +5,17 @@ use std::collections::HashSet;
 use super::Probe;
 use super::problem::{Problem, below, quote};
 
-/// Ends of the names that Sentry's filter for health checks takes out, where a project has it on.
-const FILTERED: &[&str] = &[
+/// What Sentry's filter for health checks takes out, where a project has it on: names that hold one of these,
+const HELD: &[&str] = &["healthcheck", "health-check", "heartbeat"];
+/// and those that end with one of these, or with one and a slash. Sentry's `HEALTH_CHECK_GLOBS`, of which its dynamic
+/// sampling keeps fewer too.
+const ENDS: &[&str] = &[
     "/health",
     "/healthy",
     "/healthz",
     "/health_check",
     "/_health",
+    "/[_health]",
     "/live",
     "/livez",
     "/ready",
@@ -44,5 +48,51 @@ pub fn check_titles<'a>(titles: impl IntoIterator<Item = (&'a Probe, &'a str)>) 
 fn filtered(title: &str) -> bool {
     let title = title.to_lowercase();
     let path = title.strip_suffix('/').unwrap_or(&title);
-    title.contains("healthcheck") || title.contains("heartbeat") || FILTERED.iter().any(|end| path.ends_with(end))
+    HELD.iter().any(|held| title.contains(held)) || ENDS.iter().any(|end| path.ends_with(end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn health_checks_are_filtered() {
+        let ends = ENDS.iter().flat_map(|end| [format!("GET https://shop.example{end}"), format!("{end}/")]);
+        let held = HELD.iter().flat_map(|held| [(*held).to_owned(), format!("a/{held}/b")]);
+        for title in ends.chain(held) {
+            assert!(filtered(&title), "{title}");
+            assert!(filtered(&title.to_uppercase()), "{title} in capitals");
+        }
+    }
+
+    #[test]
+    fn what_is_only_like_one_is_not() {
+        let near = [
+            "Shop",
+            "health",
+            "Health of the shop",
+            "/health//",
+            "/healthx",
+            "/health/status",
+            "/health?full",
+            "GET https://health.example",
+            "/health_checks",
+            "health check",
+            "/health check",
+            "/[_health",
+            "/h",
+            "heart beat",
+            "/pings",
+            "up",
+            "/startup",
+            "/sign-up",
+            "live",
+            "/delivery/live-stream",
+            "/already",
+            "",
+        ];
+        for title in near {
+            assert!(!filtered(title), "{title}");
+        }
+    }
 }
