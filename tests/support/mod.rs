@@ -6,6 +6,7 @@ pub mod lenient;
 pub mod nginx;
 pub mod proxy;
 pub mod receiver;
+pub mod relay;
 pub mod running;
 pub mod slow;
 pub mod sshd;
