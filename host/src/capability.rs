@@ -9,12 +9,12 @@ use std::time::Instant;
 use wasmtime::component::{HasSelf, Linker, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
-use crate::config::{Limits, TraceHeaders, exposed};
+use crate::config::{Host, Limits, TraceHeaders, exposed};
 use crate::propagation::Origin;
 use crate::run::{Identity, Level};
 use crate::trace::Recorder;
 
-mod grant;
+pub mod grant;
 pub mod http;
 mod limit;
 pub mod log;
@@ -82,6 +82,8 @@ pub struct Scope {
     /// Where relative paths of the configuration start from.
     pub directory: std::path::PathBuf,
     pub trace_headers: TraceHeaders,
+    /// Who may be told of a run's trace.
+    pub told: Arc<[Host]>,
     pub origin: Arc<Origin>,
     pub http: Arc<http::Stack>,
     pub ssh: Arc<ssh::Stack>,

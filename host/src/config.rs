@@ -5,9 +5,11 @@
 mod decode;
 mod document;
 mod field;
+mod host;
 mod keys;
 mod locate;
 mod problem;
+mod rate;
 mod reference;
 mod render;
 mod source;
@@ -20,6 +22,7 @@ mod value;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use field::Report;
@@ -30,7 +33,9 @@ use serde_json::{Map, Value};
 use crate::secret::Secrets;
 
 pub use decode::MOST_MEMORY;
+pub use host::Host;
 pub use problem::{Place, Problem, Spot};
+pub use rate::Rate;
 pub use reference::exposed;
 pub use render::{Level, render};
 pub use source::{Source, Unreadable};
@@ -59,6 +64,15 @@ pub struct Sentry {
     pub release: String,
     pub server_name: String,
     pub spool: Spool,
+    pub sample: Sample,
+}
+
+/// Which runs are sent, of those that need not be: they passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sample {
+    pub rate: Rate,
+    /// What took longer is sent, whatever the rate.
+    pub slower_than: Option<Duration>,
 }
 
 /// One probe, as configured.
@@ -129,14 +143,24 @@ pub struct Limits {
     pub memory: usize,
 }
 
-/// Whether the target is told which trace a request belongs to.
+/// What targets are told of the trace that a request belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TraceHeaders {
+    pub mode: TraceMode,
+    /// In W3C's header too, for targets that do not know Sentry's.
+    pub traceparent: bool,
+    /// Who may be told, beside the hosts that the probe's settings name.
+    pub hosts: Arc<[Host]>,
+}
+
+/// Whether the target is told of the trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum TraceHeaders {
+pub enum TraceMode {
     Off,
     /// Told, and asked not to record a trace of its own for it.
     #[default]
     Linked,
-    /// Told, and asked to record.
+    /// Told, and asked to record where the run itself is sampled.
     Sampled,
 }
 

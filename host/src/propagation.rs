@@ -1,11 +1,11 @@
-//! What is told of a trace across a connection: the `sentry-trace` and `baggage` headers that a target gets, and the
-//! same facts at the head of an envelope. Pure; knows Sentry's words, and nothing of requests or of sending.
+//! What is told of a trace across a connection: the headers that a target gets, and the same facts at the head of an
+//! envelope. Pure; knows Sentry's words and W3C's, and nothing of requests or of sending.
 
 use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::config::{Sentry, TraceHeaders};
+use crate::config::{Rate, Sentry, TraceHeaders, TraceMode};
 use crate::trace::{SpanId, TraceId};
 
 /// What all that we send has in common. Made once.
@@ -16,6 +16,7 @@ pub struct Origin {
     environment: String,
     release: String,
     server_name: String,
+    rate: Rate,
 }
 
 /// Sentry's dynamic sampling context: what others must know of a trace to decide alike whether to keep their part.
@@ -30,18 +31,15 @@ pub struct Dsc<'a> {
     release: &'a str,
     #[serde(skip_serializing_if = "String::is_empty")]
     transaction: String,
-    sample_rate: &'static str,
+    sample_rate: String,
     sample_rand: String,
     sampled: &'static str,
 }
 
-/// The `sentry-trace` header of a request made in `span`; none where the target is to be told nothing.
-///
-/// Our own transaction is sent in any case: it is the measurement. Whether the target records one of its own is
-/// another question, which its owner pays for: a probe every few seconds would eat the target's quota. So a target is
-/// asked not to sample unless the configuration says otherwise, and the run still links to the errors that it reports.
-pub fn sentry_trace(trace: TraceId, span: SpanId, headers: TraceHeaders) -> Option<String> {
-    sampled(headers).map(|sampled| format!("{trace}-{span}-{}", u8::from(sampled)))
+/// Whether a trace is sampled at a rate. It is decided by the trace's id, which is random, so that everybody who is told
+/// of the trace decides alike.
+pub fn is_sampled(trace: TraceId, rate: Rate) -> bool {
+    sample_rand(trace) < rate.millionths()
 }
 
 impl Origin {
@@ -53,6 +51,7 @@ impl Origin {
             environment: sentry.environment.clone(),
             release: sentry.release.clone(),
             server_name: sentry.server_name.clone(),
+            rate: sentry.sample.rate,
         }
     }
 
@@ -68,13 +67,35 @@ impl Origin {
         &self.server_name
     }
 
-    /// The `baggage` header that goes with [`sentry_trace`].
-    pub fn baggage(&self, trace: TraceId, title: &str, headers: TraceHeaders) -> Option<String> {
-        sampled(headers).map(|sampled| self.dsc(trace, title, sampled).to_baggage())
+    /// The headers of a request made in `span`; none where the target is to be told nothing.
+    ///
+    /// Whether we send our own transaction is known only when the run has ended. Whether the target records one of its
+    /// own is another question, which its owner pays for: a probe every few seconds would eat the target's quota. So a
+    /// target is asked not to, unless the configuration says otherwise, and the run still links to the errors that it
+    /// reports. One that is asked to record is asked at the rate at which we send what passes.
+    pub fn headers(
+        &self,
+        trace: TraceId,
+        span: SpanId,
+        title: &str,
+        headers: &TraceHeaders,
+    ) -> Vec<(&'static str, String)> {
+        let rate = match headers.mode {
+            TraceMode::Off => return Vec::new(),
+            TraceMode::Linked => Rate::NONE,
+            TraceMode::Sampled => self.rate,
+        };
+        let flag = u8::from(is_sampled(trace, rate));
+        let baggage = self.dsc(trace, title, rate).to_baggage();
+        let mut told = vec![("sentry-trace", format!("{trace}-{span}-{flag}")), ("baggage", baggage)];
+        if headers.traceparent {
+            told.push(("traceparent", format!("00-{trace}-{span}-{flag:02}")));
+        }
+        told
     }
 
-    /// The context of a trace that is, or is not, to be sampled.
-    pub fn dsc(&self, trace: TraceId, title: &str, sampled: bool) -> Dsc<'_> {
+    /// The context of a trace at a rate.
+    pub fn dsc(&self, trace: TraceId, title: &str, rate: Rate) -> Dsc<'_> {
         Dsc {
             trace_id: trace.to_string(),
             public_key: self.public_key.as_deref(),
@@ -82,10 +103,9 @@ impl Origin {
             environment: &self.environment,
             release: &self.release,
             transaction: title.chars().take(MAX_TITLE).collect(),
-            // Sampled exactly when rand < rate: all or nothing, whatever the rand.
-            sample_rate: if sampled { "1" } else { "0" },
-            sample_rand: sample_rand(trace),
-            sampled: if sampled { "true" } else { "false" },
+            sample_rate: rate.to_string(),
+            sample_rand: format!("0.{:06}", sample_rand(trace)),
+            sampled: if is_sampled(trace, rate) { "true" } else { "false" },
         }
     }
 }
@@ -102,7 +122,7 @@ impl Dsc<'_> {
             ("environment", Some(self.environment)),
             ("release", Some(self.release)),
             ("transaction", Some(&self.transaction)),
-            ("sample_rate", Some(self.sample_rate)),
+            ("sample_rate", Some(&self.sample_rate)),
             ("sample_rand", Some(&self.sample_rand)),
             ("sampled", Some(self.sampled)),
         ];
@@ -117,19 +137,9 @@ impl Dsc<'_> {
     }
 }
 
-/// What the target is asked to do, if it is told of the trace at all.
-fn sampled(headers: TraceHeaders) -> Option<bool> {
-    match headers {
-        TraceHeaders::Off => None,
-        TraceHeaders::Linked => Some(false),
-        TraceHeaders::Sampled => Some(true),
-    }
-}
-
-/// A number in [0, 1), of six digits as Sentry's SDKs write it. Taken from the trace's id, which is as random, so that
-/// every header of a trace says the same.
-fn sample_rand(trace: TraceId) -> String {
-    format!("0.{:06}", u128::from_be_bytes(trace.0) % 1_000_000)
+/// A number in [0, 1), in millionths: Sentry's SDKs write six digits.
+fn sample_rand(trace: TraceId) -> u32 {
+    (u128::from_be_bytes(trace.0) % 1_000_000) as u32
 }
 
 fn percent_encode(text: &str, into: &mut String) {
@@ -143,63 +153,112 @@ fn percent_encode(text: &str, into: &mut String) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
+    use crate::config::Sample;
 
     const TRACE: TraceId = TraceId([0xab; 16]);
     const SPAN: SpanId = SpanId([0x0c; 8]);
+    const IDS: &str = "abababababababababababababababab-0c0c0c0c0c0c0c0c";
 
-    fn origin(dsn: Option<&str>) -> Origin {
+    fn origin(dsn: Option<&str>, rate: Rate) -> Origin {
         Origin::new(&Sentry {
             dsn: dsn.map(|dsn| dsn.parse().unwrap()),
             environment: "pröd, eu".to_owned(),
             release: "sentrynet@0.1.0".to_owned(),
             server_name: "here".to_owned(),
+            sample: Sample { rate, slower_than: None },
             spool: crate::config::Spool::default(),
         })
     }
 
-    fn fields(header: &str) -> Vec<(&str, &str)> {
+    fn told(origin: &Origin, trace: TraceId, title: &str, mode: TraceMode) -> HashMap<&'static str, String> {
+        let headers = TraceHeaders { mode, traceparent: true, ..TraceHeaders::default() };
+        origin.headers(trace, SPAN, title, &headers).into_iter().collect()
+    }
+
+    fn baggage(title: &str, mode: TraceMode) -> String {
+        told(&origin(None, Rate::ALL), TRACE, title, mode).remove("baggage").unwrap()
+    }
+
+    fn fields(header: &str) -> HashMap<&str, &str> {
         header.split(',').map(|member| member.split_once('=').unwrap()).collect()
     }
 
     #[test]
     fn a_target_is_asked_not_to_sample_unless_told_otherwise() {
-        let ids = "abababababababababababababababab-0c0c0c0c0c0c0c0c";
-        assert_eq!(sentry_trace(TRACE, SPAN, TraceHeaders::default()), Some(format!("{ids}-0")));
-        assert_eq!(sentry_trace(TRACE, SPAN, TraceHeaders::Sampled), Some(format!("{ids}-1")));
-        assert_eq!(sentry_trace(TRACE, SPAN, TraceHeaders::Off), None);
-        assert_eq!(origin(None).baggage(TRACE, "t", TraceHeaders::Off), None);
+        let told = |mode| told(&origin(None, Rate::ALL), TRACE, "t", mode);
+        assert_eq!(told(TraceMode::default())["sentry-trace"], format!("{IDS}-0"));
+        assert_eq!(told(TraceMode::default())["traceparent"], format!("00-{IDS}-00"));
+        assert_eq!(told(TraceMode::Sampled)["sentry-trace"], format!("{IDS}-1"));
+        assert_eq!(told(TraceMode::Sampled)["traceparent"], format!("00-{IDS}-01"));
+        assert_eq!(told(TraceMode::Off), HashMap::new());
+        let default = origin(None, Rate::ALL).headers(TRACE, SPAN, "t", &TraceHeaders::default());
+        assert_eq!(default.into_iter().map(|(name, _)| name).collect::<Vec<_>>(), ["sentry-trace", "baggage"]);
+    }
+
+    #[test]
+    fn all_that_is_told_of_a_sampled_trace_agrees() {
+        let origin = origin(Some("https://key@sentry.example/7"), rate(0.25));
+        let mut sampled = 0;
+        for number in 0..1000_u128 {
+            let trace = TraceId((number * 618_033).to_be_bytes());
+            let told = told(&origin, trace, "t", TraceMode::Sampled);
+            let is_sampled = is_sampled(trace, rate(0.25));
+            let fields = fields(&told["baggage"]);
+            assert_eq!(fields["sentry-sample_rate"], "0.25");
+            assert_eq!(fields["sentry-sampled"], is_sampled.to_string());
+            assert_eq!(fields["sentry-sample_rand"].parse::<f64>().unwrap() < 0.25, is_sampled);
+            assert_eq!(told["sentry-trace"].ends_with("-1"), is_sampled);
+            assert_eq!(told["traceparent"].ends_with("-01"), is_sampled);
+            sampled += u32::from(is_sampled);
+        }
+        assert!((245..=255).contains(&sampled), "a quarter, since the traces are evenly spread: {sampled}");
+    }
+
+    #[test]
+    fn a_rate_is_kept_to_the_millionth() {
+        let trace = |number: u128| TraceId(number.to_be_bytes());
+        assert!(is_sampled(trace(249_999), rate(0.25)));
+        assert!(!is_sampled(trace(250_000), rate(0.25)));
+        assert!(is_sampled(trace(5_000_000), rate(0.000_001)), "a rand of none is below every rate but none");
+        assert!(!is_sampled(trace(0), Rate::NONE));
+        assert!(is_sampled(trace(999_999), Rate::ALL));
+    }
+
+    fn rate(share: f64) -> Rate {
+        Rate::of(share).unwrap()
     }
 
     #[test]
     fn baggage_is_encoded_and_coherent() {
-        let origin = origin(Some("https://key@o42.ingest.sentry.io/prefix/7"));
-        let header = origin.baggage(TRACE, "a=b;c,d\r\nx: \"é\"", TraceHeaders::Linked).unwrap();
+        let origin = origin(Some("https://key@o42.ingest.sentry.io/prefix/7"), Rate::ALL);
+        let header = &told(&origin, TRACE, "a=b;c,d\r\nx: \"é\"", TraceMode::Linked)["baggage"];
         assert!(header.bytes().all(|byte| byte.is_ascii_graphic()), "{header}");
-        let fields = fields(&header);
-        let value = |key| fields.iter().find(|(known, _)| *known == key).map(|(_, value)| *value);
-        assert_eq!(value("sentry-trace_id"), Some("abababababababababababababababab"));
-        assert_eq!(value("sentry-public_key"), Some("key"));
-        assert_eq!(value("sentry-org_id"), Some("42"));
-        assert_eq!(value("sentry-environment"), Some("pr%C3%B6d%2C%20eu"));
-        assert_eq!(value("sentry-release"), Some("sentrynet%400.1.0"));
-        assert_eq!(value("sentry-transaction"), Some("a%3Db%3Bc%2Cd%0D%0Ax%3A%20%22%C3%A9%22"));
-        assert_eq!(value("sentry-sampled"), Some("false"));
-        assert_eq!(value("sentry-sample_rate"), Some("0"));
-        let rand: f64 = value("sentry-sample_rand").unwrap().parse().unwrap();
+        let fields = fields(header);
+        assert_eq!(fields["sentry-trace_id"], "abababababababababababababababab");
+        assert_eq!(fields["sentry-public_key"], "key");
+        assert_eq!(fields["sentry-org_id"], "42");
+        assert_eq!(fields["sentry-environment"], "pr%C3%B6d%2C%20eu");
+        assert_eq!(fields["sentry-release"], "sentrynet%400.1.0");
+        assert_eq!(fields["sentry-transaction"], "a%3Db%3Bc%2Cd%0D%0Ax%3A%20%22%C3%A9%22");
+        assert_eq!(fields["sentry-sampled"], "false");
+        assert_eq!(fields["sentry-sample_rate"], "0");
+        let rand: f64 = fields["sentry-sample_rand"].parse().unwrap();
         assert!((0.0..1.0).contains(&rand));
     }
 
     #[test]
     fn without_a_dsn_there_is_no_key_to_tell() {
-        let header = origin(None).baggage(TRACE, "t", TraceHeaders::Sampled).unwrap();
+        let header = baggage("t", TraceMode::Sampled);
         assert!(!header.contains("public_key") && !header.contains("org_id"), "{header}");
         assert!(header.ends_with("sentry-sampled=true"), "{header}");
     }
 
     #[test]
     fn a_long_title_does_not_burst_the_header() {
-        let header = origin(None).baggage(TRACE, &"🦀".repeat(9000), TraceHeaders::Linked).unwrap();
+        let header = baggage(&"🦀".repeat(9000), TraceMode::Linked);
         assert!(header.len() < 8192, "{}", header.len());
     }
 }

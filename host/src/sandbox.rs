@@ -10,7 +10,7 @@ use wasmtime::Engine;
 use wasmtime::component::Linker;
 
 use crate::capability::bindings::ProbePre;
-use crate::capability::{self, Context, Scope, cut, http, ssh};
+use crate::capability::{self, Context, Scope, cut, grant, http, ssh};
 use crate::config::{self, Module};
 use crate::propagation::Origin;
 use crate::run::Identity;
@@ -215,7 +215,8 @@ impl Sandbox {
             identity: Arc::new(identity),
             settings: probe.settings.clone(),
             directory: directory.to_owned(),
-            trace_headers: probe.trace_headers,
+            trace_headers: probe.trace_headers.clone(),
+            told: grant::told(&probe.settings, &probe.trace_headers),
             origin: Arc::clone(&self.origin),
             http: Arc::clone(&self.http),
             ssh: Arc::clone(&self.ssh),

@@ -16,6 +16,8 @@ use super::tags::tags;
 use super::{Config, Draft, Limits, Module, Probe, Retries, Sentry, TraceHeaders};
 use crate::secret::Secrets;
 
+mod tracing;
+
 const MIB: usize = 1 << 20;
 /// What the pool of linear memories is laid out for; see `sandbox`.
 pub const MOST_MEMORY: usize = 64 * MIB;
@@ -91,7 +93,8 @@ impl Decoder<'_> {
         let release = self.text(table.take("release"), release);
         let server_name = self.text(table.take("server_name"), |text| bounded("`server_name`", text, 200));
         let tags = table.take("tags").map(|field| tags(field, &mut self.report)).unwrap_or_default();
-        let trace_headers = self.trace_headers(&mut table).unwrap_or_default();
+        let sample = self.sample(table.take("sample"));
+        let trace_headers = self.trace_headers(table.take("trace_headers"), &TraceHeaders::default());
         let spool = table.take("spool").and_then(|field| spool(field, self.directory, &mut self.report));
         table.finish(SENTRY, &mut self.report);
         let sentry = Sentry {
@@ -99,6 +102,7 @@ impl Decoder<'_> {
             environment: self.sentry_environment(environment).unwrap_or_else(|| "production".into()),
             release: release.unwrap_or_else(|| concat!("sentrynet@", env!("CARGO_PKG_VERSION")).into()),
             server_name: server_name.unwrap_or_else(|| host_name(self.environment)),
+            sample,
             spool: spool.unwrap_or_default(),
         };
         (sentry, tags, trace_headers)
@@ -156,6 +160,7 @@ impl Decoder<'_> {
         let Some(mut table) = Table::new(field, &mut self.report) else { return Vec::new() };
         let mut inherited = inherited.clone();
         inherited.tags.extend(table.take("tags").map(|field| tags(field, &mut self.report)).unwrap_or_default());
+        inherited.trace_headers = self.trace_headers(table.take("trace_headers"), &inherited.trace_headers);
         if nothing(&table, "probes", GROUP) {
             self.idle(below(&table.pointer, "probes"), "no probes in this group");
         }
@@ -178,7 +183,7 @@ impl Decoder<'_> {
         tagged.extend(table.take("tags").map(|field| tags(field, &mut self.report)).unwrap_or_default());
         let limits = table.take("limits").and_then(|field| Table::new(field, &mut self.report));
         let limits = limits.map(|table| self.limits(table, inherited.limits, &["deadline", "memory"]));
-        let trace_headers = self.trace_headers(&mut table);
+        let trace_headers = self.trace_headers(table.take("trace_headers"), &inherited.trace_headers);
         let (name, module) = component?;
         Some(Probe {
             name,
@@ -190,7 +195,7 @@ impl Decoder<'_> {
             retries: Retries { times: retries.unwrap_or(0), delay: delay.unwrap_or(RETRY_DELAY) },
             failures_before_error: before.unwrap_or(1),
             limits: limits.unwrap_or(inherited.limits),
-            trace_headers: trace_headers.unwrap_or(inherited.trace_headers),
+            trace_headers,
             referred: self.report.referred(&table.pointer),
             settings: table.rest,
             pointer: table.pointer,
@@ -233,19 +238,6 @@ impl Decoder<'_> {
         let field = field?;
         let seconds = field.number(range, "a number of seconds", bounds);
         self.report.at(&field, seconds).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-    }
-
-    fn trace_headers(&mut self, table: &mut Table) -> Option<TraceHeaders> {
-        let field = table.take("trace_headers")?;
-        let headers = match &field.value {
-            // YAML 1.1's `off` is false, and some editors write it so.
-            Value::Bool(false) => Ok(TraceHeaders::Off),
-            Value::String(text) if text == "off" => Ok(TraceHeaders::Off),
-            Value::String(text) if text == "linked" => Ok(TraceHeaders::Linked),
-            Value::String(text) if text == "sampled" => Ok(TraceHeaders::Sampled),
-            _ => Err(field.wrong("must be `off`, `linked` or `sampled`")),
-        };
-        self.report.at(&field, headers)
     }
 }
 

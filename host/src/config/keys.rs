@@ -1,9 +1,12 @@
 //! The host's own keys, and what is near to them. Knows nothing of what they mean.
 
 pub const ROOT: &[&str] = &["sentry", "groups", "limits"];
-pub const SENTRY: &[&str] = &["dsn", "tags", "environment", "release", "server_name", "trace_headers", "spool"];
+pub const SENTRY: &[&str] =
+    &["dsn", "tags", "environment", "release", "server_name", "sample", "trace_headers", "spool"];
+pub const SAMPLE: &[&str] = &["rate", "slower_than"];
+pub const TRACE_HEADERS: &[&str] = &["mode", "traceparent", "hosts"];
 pub const LIMITS: &[&str] = &["deadline", "memory", "in_flight"];
-pub const GROUP: &[&str] = &["tags", "probes"];
+pub const GROUP: &[&str] = &["tags", "trace_headers", "probes"];
 pub const PROBE: &[&str] = &[
     "probe",
     "title",
@@ -18,8 +21,32 @@ pub const PROBE: &[&str] = &[
 ];
 
 /// Those of them that are numbers.
-pub const NUMBERS: &[&str] =
-    &["every", "burst", "retries", "retry_delay", "failures_before_error", "deadline", "memory", "in_flight"];
+pub const NUMBERS: &[&str] = &[
+    "sample",
+    "rate",
+    "slower_than",
+    "every",
+    "burst",
+    "retries",
+    "retry_delay",
+    "failures_before_error",
+    "deadline",
+    "memory",
+    "in_flight",
+];
+
+/// Whether a pointer leads to somebody's `trace_headers`, or to a key of it.
+pub fn is_of_trace_headers(pointer: &str) -> bool {
+    let path: Vec<&str> = pointer.split('/').skip(1).collect();
+    match path.as_slice() {
+        ["sentry", "trace_headers", below @ ..]
+        | ["groups", _, "trace_headers", below @ ..]
+        | ["groups", _, "probes", _, "trace_headers", below @ ..] => {
+            below.first().is_none_or(|key| TRACE_HEADERS.contains(key))
+        }
+        _ => false,
+    }
+}
 
 /// The known word that a mistyped one comes nearest to.
 pub fn closest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {

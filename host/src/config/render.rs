@@ -102,9 +102,10 @@ fn open(pointer: &str) -> bool {
     let path: Vec<&str> = pointer.split('/').skip(1).collect();
     match path.as_slice() {
         ["sentry", key] => *key != "dsn" && keys::SENTRY.contains(key),
+        ["sentry", "sample", key] => keys::SAMPLE.contains(key),
         ["limits", key] | ["groups", _, "probes", _, "limits", key] => keys::LIMITS.contains(key),
         ["groups", _, "probes", _, key] => keys::PROBE.contains(key),
-        _ => is_tag(pointer),
+        _ => keys::is_of_trace_headers(pointer) || is_tag(pointer),
     }
 }
 

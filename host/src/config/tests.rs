@@ -108,18 +108,22 @@ fn everything() {
     assert_eq!(config.in_flight, 50);
     assert_eq!(config.sentry.dsn.as_ref().unwrap().path(), "/prefix/");
     assert_eq!((&*config.sentry.environment, &*config.sentry.release), ("staging", "probes@1.2.3"));
+    let sample = Sample { rate: Rate::of(0.1).unwrap(), slower_than: Some(Duration::from_millis(1500)) };
+    assert_eq!(config.sentry.sample, sample);
     let [http, custom] = &config.probes[..] else { panic!("two probes") };
     let tags = [("flag", "True"), ("number", "5"), ("team", "core"), ("version", "2"), ("zip", "01234")];
     assert_eq!(http.tags, tags.map(|(key, value)| (key.to_string(), value.to_string())).into());
     assert_eq!(http.every, Duration::from_millis(500));
     assert_eq!(http.limits, Limits { deadline: Duration::from_secs(5), memory: 4 << 20 });
-    assert_eq!(http.trace_headers, TraceHeaders::Off);
+    let hosts = ["api.example.org", "*.shop.example"].map(|host| Host::read(host).unwrap());
+    let headers = TraceHeaders { mode: TraceMode::Sampled, traceparent: true, hosts: hosts.into() };
+    assert_eq!(http.trace_headers, TraceHeaders { mode: TraceMode::Off, ..headers.clone() });
     let settings = r#"{"url":"https://example.org/","headers":{"x-count":5,"200":"yes","true":"no"},"#.to_string()
         + r#""body":{"a":[1,2.5,null,true,"x"]}}"#;
     assert_eq!(serde_json::to_string(&http.settings).unwrap(), settings, "in the file's order");
     assert_eq!((custom.name.as_str(), custom.title.as_deref()), ("custom", Some("404")));
     assert_eq!(custom.limits, Limits { deadline: Duration::from_secs(30), memory: 32 << 20 });
-    assert_eq!(custom.trace_headers, TraceHeaders::Sampled);
+    assert_eq!(custom.trace_headers, TraceHeaders { traceparent: false, ..headers });
     assert!(matches!(&custom.module, Module::File(path) if path.ends_with("custom.wasm")));
     assert_eq!(custom.pointer, "/groups/0/probes/1");
 }

@@ -13,7 +13,7 @@ use self::delivery::{Delivery, Destination};
 use self::spool::{Kept, Spool};
 pub use self::tally::{Counts, Reason};
 use super::Sink;
-use crate::config::{self, SpoolPlace};
+use crate::config::{self, Sample, SpoolPlace};
 use crate::propagation::Origin;
 use crate::run::Run;
 
@@ -23,13 +23,15 @@ mod envelope;
 mod limits;
 mod payload;
 mod queue;
+mod sampling;
 mod spool;
 mod tally;
 
-/// Sends every run to Sentry. A run that was reported here is in the spool: it may take a while until Sentry has it, but
-/// neither an outage nor the end of this process costs it.
+/// Sends runs to Sentry: every one, unless the configuration has those that pass sampled. A run that was reported here is
+/// in the spool: it may take a while until Sentry has it, but neither an outage nor the end of this process costs it.
 pub struct Sentry {
     origin: Origin,
+    sample: Sample,
     delivery: Delivery,
     /// What waits when the process ends is sent by the next one.
     survives: bool,
@@ -56,10 +58,11 @@ impl Sentry {
             patience: if survives { PATIENCE } else { u32::MAX },
         };
         let delivery = Delivery::start(destination, spool, left);
-        Ok(Some(Self { origin: Origin::new(settings), delivery, survives }))
+        Ok(Some(Self { origin: Origin::new(settings), sample: settings.sample, delivery, survives }))
     }
 
-    /// What has become of the envelopes so far: one for each run, and one more for each error.
+    /// What has become of the envelopes so far: one for each run that is sent, and one more for each
+    /// error.
     pub fn counts(&self) -> Counts {
         self.delivery.counts()
     }
@@ -68,7 +71,11 @@ impl Sentry {
 #[async_trait]
 impl Sink for Sentry {
     fn report(&self, run: &Arc<Run>) {
-        self.delivery.push(envelope::envelopes(run, &self.origin));
+        // Before anything is built: what is left out costs nothing.
+        match sampling::sampled(run, &self.sample) {
+            Some(rate) => self.delivery.push(envelope::envelopes(run, &self.origin, rate)),
+            None => self.delivery.sampled_out(u32::try_from(run.trace.spans.len()).unwrap_or(u32::MAX)),
+        }
     }
 
     async fn flush(&self, grace: Duration) {

@@ -17,7 +17,6 @@ use crate::capability::bindings::sentrynet::probe::http::Error;
 use crate::capability::http::Response;
 use crate::capability::http::exchange::{Exchange, without_secrets};
 use crate::capability::http::transport::Transport;
-use crate::config::TraceHeaders;
 use crate::trace::Status;
 
 /// What goes into a request's `authorization` header.
@@ -149,7 +148,8 @@ async fn fetch(client: &Credentials, wanted: &Exchange, way: &Way) -> Result<Tok
     exchange.redirects = 0;
     exchange.max_body = 1 << 20;
     exchange.parent = span;
-    exchange.trace_headers = TraceHeaders::Off;
+    // The settings name it as the server of tokens: that it may be told of the trace has to be said.
+    exchange.told = Arc::clone(&wanted.probe.trace_headers.hosts);
     let token = exchange
         .run()
         .await

@@ -11,7 +11,6 @@ use reqwest::header::{
 use reqwest::{Body, Client, Method, Version};
 use url::Url;
 
-use crate::capability::Scope;
 use crate::capability::bindings::sentrynet::probe::http::{Connection, Error, Tls};
 use crate::capability::http::cause::{self, Peer};
 use crate::capability::http::phase::{Marked, Phase, Reached, milliseconds};
@@ -20,13 +19,10 @@ use crate::capability::http::wire::{Marks, TimedBody, Times};
 use crate::capability::http::{Response, certificate};
 use crate::capability::limit::Limit;
 use crate::capability::words::bytes;
-use crate::config::TraceHeaders;
+use crate::capability::{Scope, grant};
+use crate::config::Host;
 use crate::date;
-use crate::propagation;
 use crate::trace::{Handle, Recorder, Status};
-
-const SENTRY_TRACE: HeaderName = HeaderName::from_static("sentry-trace");
-const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 
 /// All that an exchange needs, so that it can go on in a task of its own.
 #[derive(Clone)]
@@ -44,8 +40,8 @@ pub struct Exchange {
     /// The span that the hops go under.
     pub parent: Handle,
     pub probe: Arc<Scope>,
-    /// What hops are told of the trace.
-    pub trace_headers: TraceHeaders,
+    /// Who is told of the trace.
+    pub told: Arc<[Host]>,
 }
 
 impl Exchange {
@@ -117,7 +113,11 @@ impl Exchange {
             for header in [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, HOST] {
                 self.headers.remove(header);
             }
-            self.trace_headers = TraceHeaders::Off;
+            if !grant::may_tell(&self.told, &target) {
+                for header in ["sentry-trace", "baggage", "traceparent", "tracestate"] {
+                    self.headers.remove(header);
+                }
+            }
         }
         let to_get = match status {
             303 => self.method != Method::HEAD,
@@ -244,18 +244,20 @@ impl Hop {
         self.marks.around(request.send()).await
     }
 
-    /// The guest's headers and, unless it brings its own, those that tell the target of the trace.
+    /// The guest's headers and, unless it is on a trace of its own, those that tell the target of ours.
     fn headers(&self, exchange: &Exchange) -> HeaderMap {
-        let Exchange { recorder, probe, trace_headers, .. } = exchange;
-        let (trace, span) = (recorder.trace_id(), recorder.span_id(self.span));
+        let Exchange { recorder, probe, .. } = exchange;
         let mut headers = exchange.headers.clone();
-        let told = [
-            (SENTRY_TRACE, propagation::sentry_trace(trace, span, *trace_headers)),
-            (BAGGAGE, probe.origin.baggage(trace, &probe.identity.title, *trace_headers)),
-        ];
-        for (name, value) in told {
-            if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
-                headers.entry(name).or_insert(value);
+        if !grant::may_tell(&exchange.told, &exchange.url) || headers.contains_key("sentry-trace") {
+            return headers;
+        }
+        let (trace, span) = (recorder.trace_id(), recorder.span_id(self.span));
+        for (name, value) in probe.origin.headers(trace, span, &probe.identity.title, &probe.trace_headers) {
+            let Ok(value) = HeaderValue::try_from(value) else { continue };
+            match name {
+                // A list, which may go on over several lines.
+                "baggage" => _ = headers.append(name, value),
+                _ => _ = headers.entry(name).or_insert(value),
             }
         }
         headers

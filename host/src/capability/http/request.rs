@@ -290,7 +290,7 @@ impl HostRequest for Context {
             recorder: self.recorder.clone(),
             parent: self.recorder.current(),
             probe: Arc::clone(&self.probe),
-            trace_headers: self.probe.trace_headers,
+            told: Arc::clone(&self.probe.told),
         };
         // In a task of its own: what is awaited here is polled on the guest's small stack, on a thread where other
         // guests compute.

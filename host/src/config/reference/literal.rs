@@ -67,8 +67,8 @@ pub fn is_plain(pointer: &str) -> bool {
     match *path.as_slice() {
         ["sentry", key] => keys::SENTRY.contains(&key) && !matches!(key, "dsn" | "tags"),
         ["groups", _, "probes", _, key] => keys::PROBE.contains(&key) && !matches!(key, "probe" | "title" | "tags"),
-        ["limits", _] | ["groups", _, "probes", _, "limits", _] => true,
-        _ => false,
+        ["sentry", "sample", _] | ["limits", _] | ["groups", _, "probes", _, "limits", _] => true,
+        _ => keys::is_of_trace_headers(pointer),
     }
 }
 

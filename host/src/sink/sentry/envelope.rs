@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::payload::{Event, MEASURES, Measure, Transaction};
 use super::tally::Discarded;
+use crate::config::Rate;
 use crate::propagation::{Dsc, Origin};
 use crate::run::{Outcome, Run};
 
@@ -71,12 +72,13 @@ impl Category {
     }
 }
 
-/// A transaction for every run, and on the same trace an error for one that did not pass.
-pub fn envelopes(run: &Run, origin: &Origin) -> Vec<Envelope> {
+/// A transaction for every run, and on the same trace an error for one that did not pass; `rate` is that at which runs
+/// like this one are sent.
+pub fn envelopes(run: &Run, origin: &Origin, rate: Rate) -> Vec<Envelope> {
     // As random as the trace's id, of which they are made: building twice gives the same, and Sentry keeps one.
     let id = u128::from_be_bytes(run.trace.id.0).rotate_left(64);
-    // The target may have been asked not to sample: what we send ourselves is sampled, at a rate of one.
-    let trace = origin.dsc(run.trace.id, &run.probe.title, true);
+    // The target may have been told otherwise: what we send ourselves is sampled.
+    let trace = origin.dsc(run.trace.id, &run.probe.title, rate);
     let passed = run.outcome == Outcome::Passed;
     let kind = if passed { Kind::Passed } else { Kind::Trouble };
     let event_id = format!("{id:032x}");
@@ -166,9 +168,9 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::config::Sentry;
+    use crate::config::{Sample, Sentry};
     use crate::sink::sample;
-    use crate::trace::{SpanId, Status};
+    use crate::trace::{SpanId, Status, TraceId};
 
     fn origin() -> Origin {
         Origin::new(&Sentry {
@@ -176,13 +178,14 @@ mod tests {
             environment: "test".to_owned(),
             release: "sentrynet@0.1.0".to_owned(),
             server_name: "here".to_owned(),
+            sample: Sample::default(),
             spool: crate::config::Spool::default(),
         })
     }
 
     /// Header, item header and payload of each envelope of a run.
     fn parse(run: &Run) -> Vec<[Value; 3]> {
-        let parsed = envelopes(run, &origin()).into_iter().map(|envelope| {
+        let parsed = envelopes(run, &origin(), Rate::ALL).into_iter().map(|envelope| {
             let mut lines = envelope.bytes.splitn(3, |byte| *byte == b'\n');
             let mut line = || lines.next().unwrap();
             let [header, item, rest] = [line(), line(), line()];
@@ -221,6 +224,18 @@ mod tests {
     }
 
     #[test]
+    fn what_a_run_speaks_for_stands_at_the_head() {
+        let mut run = sample::passed();
+        run.trace.id = TraceId(249_999_u128.to_be_bytes());
+        let [envelope] = envelopes(&run, &origin(), Rate::of(0.25).unwrap()).try_into().unwrap();
+        let header: Value =
+            serde_json::from_slice(envelope.bytes.split(|byte| *byte == b'\n').next().unwrap()).unwrap();
+        assert_eq!(header["trace"]["sample_rate"], "0.25");
+        assert_eq!(header["trace"]["sample_rand"], "0.249999");
+        assert_eq!(header["trace"]["sampled"], "true");
+    }
+
+    #[test]
     fn a_failed_run_is_an_error_on_the_same_trace_too() {
         let [[_, _, transaction], [header, item, event]] = parse(&sample::failed()).try_into().unwrap();
         assert_eq!(item["type"], "event");
@@ -252,7 +267,7 @@ mod tests {
 
     #[test]
     fn building_twice_gives_the_same() {
-        let build = || envelopes(&sample::failed(), &origin());
+        let build = || envelopes(&sample::failed(), &origin(), Rate::ALL);
         assert_eq!(build(), build());
     }
 
@@ -288,7 +303,7 @@ mod tests {
             span
         }));
         run.trace.spans[900].status = Status::Aborted;
-        for envelope in envelopes(&run, &origin()) {
+        for envelope in envelopes(&run, &origin(), Rate::ALL) {
             assert!(envelope.bytes.len() < 819_200, "{}", envelope.bytes.len());
         }
         for span in &mut run.trace.spans {

@@ -1,0 +1,188 @@
+//! Hosts, as a configuration names them, and the URLs that lead to them. Pure; knows no key.
+
+use std::net::Ipv6Addr;
+
+use url::Url;
+
+/// A host, or all below a domain.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Host {
+    name: Name,
+    /// None is any.
+    port: Option<u16>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Name {
+    Is(url::Host),
+    Below(String),
+}
+
+impl Host {
+    /// Reads `shop.example`, `shop.example:8443`, `[::1]`, or `*.shop.example` for all below it.
+    ///
+    /// # Errors
+    /// When it is none of them; how a sentence about it goes on.
+    pub fn read(text: &str) -> Result<Self, String> {
+        let (below, rest) = match text.strip_prefix("*.") {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        let shape = "is no host: write a name such as `shop.example`, with `:PORT` for that port alone";
+        let (name, port) = bare(rest).ok_or(shape)?;
+        let name = match name {
+            url::Host::Domain(name) if name.contains('*') => {
+                return Err(format!("{shape}; `*.` comes first or not at all"));
+            }
+            url::Host::Domain(name) if below => Name::Below(format!(".{name}")),
+            _ if below => return Err("has nothing below it: an address is a host by itself".to_owned()),
+            name => Name::Is(name),
+        };
+        Ok(Self { name, port })
+    }
+
+    /// The hosts that a text names: by a URL, as `host:port`, or as a bare host.
+    pub fn named_by(text: &str) -> Vec<Self> {
+        let whole = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        match whole.as_ref().and_then(|url| Some((name(url)?, url.port()))) {
+            Some((name, Some(port))) => vec![Self { name: Name::Is(name), port: Some(port) }],
+            // Where no port is given, the ports of both schemes are: a site that moves from one to the other is the same.
+            Some((name, None)) => [80, 443].map(|port| Self { name: Name::Is(name.clone()), port: Some(port) }).into(),
+            None => {
+                // `http://shop.example:{port}/`, whose port a chain fills in; before an `@` that would be a password.
+                let cut = text.split_once(":{").filter(|_| !text.contains('@')).map(|(before, _)| before);
+                let bare = match cut.map(Url::parse) {
+                    Some(Ok(url)) if matches!(url.scheme(), "http" | "https") => name(&url).map(|name| (name, None)),
+                    _ => bare(text),
+                };
+                bare.into_iter().map(|(name, port)| Self { name: Name::Is(name), port }).collect()
+            }
+        }
+    }
+
+    /// Whether a URL leads there.
+    pub fn has(&self, url: &Url) -> bool {
+        let Some(name) = name(url) else { return false };
+        let named = match (&self.name, &name) {
+            (Name::Is(known), name) => known == name,
+            (Name::Below(domain), url::Host::Domain(name)) => name.len() > domain.len() && name.ends_with(domain),
+            (Name::Below(_), _) => false,
+        };
+        named && self.port.is_none_or(|port| Some(port) == url.port_or_known_default())
+    }
+}
+
+/// A URL's host, as there is one way to write it: names in lower case and in the letters of DNS, without its final dot.
+fn name(url: &Url) -> Option<url::Host> {
+    match url.host()?.to_owned() {
+        url::Host::Domain(name) => match name.strip_suffix('.').unwrap_or(&name) {
+            "" => None,
+            name => Some(url::Host::Domain(name.to_owned())),
+        },
+        address => Some(address),
+    }
+}
+
+/// A host by itself, and its port if it is given.
+fn bare(text: &str) -> Option<(url::Host, Option<u16>)> {
+    /// Longer than any name in DNS and a port.
+    const LONGEST: usize = 300;
+    // What has a meaning in a URL beside a host and a port, or is passed over there.
+    if text.len() > LONGEST || text.contains(|c: char| c.is_whitespace() || c.is_control() || "/\\@?#".contains(c)) {
+        return None;
+    }
+    let address = text.parse::<Ipv6Addr>().map(|address| format!("[{address}]"));
+    let text = address.as_deref().unwrap_or(text);
+    let [http, https] = ["http", "https"].map(|scheme| Url::parse(&format!("{scheme}://{text}/")).ok());
+    let (http, https) = (http?, https?);
+    // A scheme's own port is told of only by the other.
+    Some((name(&http)?, http.port().or(https.port())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(host: &str, url: &str, expected: bool) {
+        let host = Host::read(host).unwrap();
+        assert_eq!(host.has(&url.parse().unwrap()), expected, "{url} is one of {host:?}");
+    }
+
+    #[test]
+    fn one_host_has_many_spellings() {
+        check("Shop.Example", "https://shop.example/", true);
+        check("shop.example.", "https://shop.example/", true);
+        check("shop.example", "https://shop.example./", true);
+        check("shop.example", "https://user:password@shop.example:8443/", true);
+        check("bücher.example", "https://xn--bcher-kva.example/", true);
+        check("xn--bcher-kva.example", "https://B\u{dc}CHER.example/", true);
+        check("shop.example", "https://shop%2Eexample/", true);
+        check("127.0.0.1", "http://2130706433/", true);
+        check("::1", "http://[0::1]/", true);
+        check("[::1]:80", "http://[::1]/", true);
+        check("::ffff:127.0.0.1", "http://127.0.0.1/", false);
+    }
+
+    #[test]
+    fn a_port_is_that_port_alone() {
+        check("shop.example:443", "https://shop.example/", true);
+        check("shop.example:443", "http://shop.example/", false);
+        check("shop.example:80", "http://shop.example/", true);
+        check("shop.example:80", "http://shop.example:81/", false);
+        check("*.shop.example:8443", "https://a.shop.example:8443/", true);
+        check("*.shop.example:8443", "https://a.shop.example/", false);
+    }
+
+    #[test]
+    fn below_a_domain() {
+        check("*.shop.example", "https://a.shop.example/", true);
+        check("*.shop.example", "https://a.b.shop.example./", true);
+        check("*.shop.example", "https://shop.example/", false);
+        check("*.shop.example", "https://.shop.example/", false);
+        check("*.shop.example", "https://ashop.example/", false);
+        check("*.SHOP.example.", "https://A.shop.example/", true);
+        check("*.bücher.example", "https://a.xn--bcher-kva.example/", true);
+    }
+
+    #[test]
+    fn what_is_no_host() {
+        let wrong = ["", "*", "*.", "a*.example", "*.*.example", "https://shop.example", "shop.example/", "a@b", "a b"];
+        for text in wrong.into_iter().chain(["shop.example:0x50", "shop.example:65536", "[::1", "a?b", "a#b", "a\\b"]) {
+            let error = Host::read(text).unwrap_err();
+            assert!(error.starts_with("is no host: write a name such as `shop.example`"), "{text}: {error}");
+        }
+        assert!(Host::read("*.127.0.0.1").unwrap_err().starts_with("has nothing below it"));
+    }
+
+    #[track_caller]
+    fn names(text: &str, url: &str, expected: bool) {
+        let url = url.parse().unwrap();
+        assert_eq!(Host::named_by(text).iter().any(|host| host.has(&url)), expected, "{text} names {url}");
+    }
+
+    #[test]
+    fn what_a_text_names() {
+        names("https://shop.example/a?b#c", "https://shop.example/", true);
+        names("HTTP://shop.example", "https://shop.example/", true);
+        names("https://shop.example/{path}", "https://shop.example/", true);
+        names("https://user:{password}@shop.example/", "https://shop.example/", true);
+        names("https://user:{password}@{host}/", "https://user/", false);
+        names("https://shop.example:{port}/", "https://shop.example:8443/", true);
+        names("shop.example:{port}", "https://shop.example:8443/", false);
+        names("https://{host}/", "https://host/", false);
+        names("https://{shop}.example/", "https://eu.example/", false);
+        names("ftp://shop.example/", "https://shop.example/", false);
+        names("https://shop.example@evil.example/", "https://shop.example/", false);
+        names("shop.example", "https://shop.example:8443/", true);
+        names("shop.example:8443", "https://shop.example:8443/", true);
+        names("shop.example:8443", "https://shop.example/", false);
+        names("localhost", "http://localhost:8080/", true);
+        names("::1", "http://[::1]:8080/", true);
+        names("see shop.example", "https://shop.example/", false);
+        names("shop.example/", "https://shop.example/", false);
+        names("me@shop.example", "https://shop.example/", false);
+        names("shop.\nexample", "https://shop.example/", false);
+        names("", "https://shop.example/", false);
+    }
+}
