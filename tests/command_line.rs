@@ -68,6 +68,17 @@ fn check_touches_no_network() {
 }
 
 #[test]
+fn a_title_that_sentry_filters_is_warned_of_though_it_is_the_probe_s_own() {
+    // The http probe's is the method and the URL's origin.
+    for (keys, filtered) in [("url: http://up/", true), ("url: http://up.example/up", false)] {
+        let checked = finish(sentrynet().args(["check", "-"]), &http(keys));
+        assert_eq!(checked.code, 0, "{}", checked.stderr);
+        let warning = "warning: Sentry's filter for health checks takes out transactions";
+        assert_eq!(checked.stderr.contains(warning), filtered, "{keys}: {}", checked.stderr);
+    }
+}
+
+#[test]
 fn the_json_has_its_shape() {
     let (_nginx, port) = Nginx::plain("json", "location / { return 404; }");
     let keys = http(&format!("url: http://127.0.0.1:{port}/\ntitle: Shop\ntags: {{team: shop}}"));

@@ -86,8 +86,13 @@ def heard(header, payload):
     for key, value in sampling.items():
         if not isinstance(value, str) or not value:
             yield f"trace.{key} in the header is {value!r}: only text with something in it is read"
-    for key in {"public_key", "sample_rate", "sampled"} - sampling.keys():
+    missing = {"public_key", "sample_rate", "sample_rand", "sampled"} - sampling.keys()
+    for key in missing:
         yield f"the header lacks trace.{key}"
+    if not missing:
+        rate, rand = float(sampling["sample_rate"]), float(sampling["sample_rand"])
+        if not 0 <= rand < rate <= 1 or sampling["sampled"] != "true":
+            yield f"sampled {sampling['sampled']} at the rate {rate}, with {rand}: what is sent is sampled, its rand below"
 
 
 def normalised(payload):
