@@ -33,8 +33,6 @@ pub struct Sentry {
     origin: Origin,
     sample: Sample,
     delivery: Delivery,
-    /// What waits when the process ends is sent by the next one.
-    survives: bool,
 }
 
 /// So many failures in a row, and what is in the spool is left to the next start.
@@ -48,17 +46,16 @@ impl Sentry {
     pub fn start(settings: &config::Sentry) -> Result<Option<Self>, StartError> {
         let Some(dsn) = &settings.dsn else { return Ok(None) };
         let (spool, left) = open(&settings.spool, dsn);
-        let survives = spool.folder().is_some();
         let destination = Destination {
             name: format!("Sentry at {}", dsn.host()),
             client: client::client(dsn)?,
             url: dsn.envelope_api_url(),
             reports: true,
             // What is in memory alone has no other chance.
-            patience: if survives { PATIENCE } else { u32::MAX },
+            patience: if spool.folder().is_some() { PATIENCE } else { u32::MAX },
         };
         let delivery = Delivery::start(destination, spool, left);
-        Ok(Some(Self { origin: Origin::new(settings), sample: settings.sample, delivery, survives }))
+        Ok(Some(Self { origin: Origin::new(settings), sample: settings.sample, delivery }))
     }
 
     /// What has become of the envelopes so far: one for each run that is sent, and one more for each
@@ -80,16 +77,16 @@ impl Sink for Sentry {
 
     async fn flush(&self, grace: Duration) {
         let counts = self.delivery.flush(grace).await;
-        let rest = match (counts.waiting, self.survives) {
-            (0, _) if counts.all_dropped() == 0 => {
-                tracing::info!("to Sentry: {counts}");
-                return;
-            }
-            (0, _) => "",
-            (_, true) => "; what waits is in the spool, and goes with the next start",
-            (_, false) => "; what waits was in memory alone, and is lost",
-        };
-        tracing::warn!("to Sentry: {counts}{rest}");
+        if counts.waiting == 0 && counts.all_dropped() == 0 {
+            tracing::info!("to Sentry: {counts}");
+            return;
+        }
+        let waits = counts.waiting > counts.in_memory;
+        let waits = if waits { "; what waits in the spool goes with the next start" } else { "" };
+        let lost = counts.in_memory;
+        let lost =
+            if lost > 0 { format!("; {lost} in memory alone, and lost if this ends now") } else { String::new() };
+        tracing::warn!("to Sentry: {counts}{waits}{lost}");
     }
 }
 

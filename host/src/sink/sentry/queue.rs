@@ -18,8 +18,9 @@ pub struct Queue {
     waiting: [[VecDeque<Parcel>; Kind::ALL.len()]; 2],
     /// Not to be sent until it is known whether they are worth it.
     held: Vec<Parcel>,
-    in_flight: usize,
-    /// How many may be.
+    /// From either store.
+    in_flight: [usize; 2],
+    /// How many may be in flight.
     width: usize,
     limits: Limits,
     /// Failures in a row to reach the server, and when to try again.
@@ -92,7 +93,7 @@ impl Queue {
             tally: Tally::default(),
             waiting: Default::default(),
             held: Vec::new(),
-            in_flight: 0,
+            in_flight: [0; 2],
             width: FEW,
             limits: Limits::default(),
             failures: 0,
@@ -145,7 +146,7 @@ impl Queue {
                 return Next::Wait(until);
             }
             // Whoever sends wakes the next one when it is done.
-            if self.in_flight >= self.width() {
+            if self.in_flight() >= self.width() {
                 return Next::Wait(None);
             }
             let Some(parcel) = self.waiting[store][kind].pop_front() else { return Next::Wait(None) };
@@ -153,15 +154,15 @@ impl Queue {
                 self.discard(parcel, Reason::TooOld);
                 continue;
             }
-            self.in_flight += 1;
-            let more = self.in_flight < self.width() && self.due(now).is_some_and(|due| due.until.is_none());
+            self.in_flight[store] += 1;
+            let more = self.in_flight() < self.width() && self.due(now).is_some_and(|due| due.until.is_none());
             return Next::Send(Parcel { seen: self.failures, ..parcel }, more);
         }
     }
 
     /// Takes back what [`Queue::next`] gave, with what came of it.
     pub fn settle(&mut self, parcel: Parcel, answer: Answer, now: Instant) -> Option<Turn> {
-        self.in_flight -= 1;
+        self.in_flight[parcel.kept.store() as usize] -= 1;
         let category = parcel.kept.kind.category();
         match answer {
             Answer::Taken(headers) => {
@@ -205,15 +206,21 @@ impl Queue {
 
     pub fn counts(&self) -> Counts {
         let lines = lines().filter(|(_, kind)| *kind != Kind::Report as usize);
-        let waiting = lines.map(|(store, kind)| self.waiting[store][kind].len()).sum::<usize>();
-        let waiting = (waiting + self.held.len() + self.in_flight) as u64;
-        Counts { waiting, bytes: self.spool.size(), ..self.tally.counts.clone() }
+        let waiting = |store: usize| -> u64 {
+            let held = self.held.iter().filter(|parcel| parcel.kept.store() as usize == store).count();
+            let lines = lines.clone().filter(|line| line.0 == store);
+            (held + lines.map(|(store, kind)| self.waiting[store][kind].len()).sum::<usize>()) as u64
+        };
+        let [on_disk, in_memory] =
+            [Store::Disk, Store::Memory].map(|store| waiting(store as usize) + self.in_flight[store as usize] as u64);
+        let bytes = self.spool.size();
+        Counts { waiting: on_disk + in_memory, in_memory, bytes, ..self.tally.counts.clone() }
     }
 
     /// Whether nothing more can leave before `deadline`; from so many failures in a row on, nothing can.
     pub fn is_stuck(&self, now: Instant, deadline: Instant, failures: u32) -> bool {
         let later = |due: Due| due.until.is_some_and(|until| until > deadline || self.failures >= failures);
-        self.in_flight == 0 && self.due(now).is_none_or(later)
+        self.in_flight() == 0 && self.due(now).is_none_or(later)
     }
 
     /// Makes the next attempt come at once; says how many failures in a row there are so far.
@@ -231,6 +238,10 @@ impl Queue {
             Due { until: limit.max(pause), line: (store, kind) }
         });
         due.min_by_key(|due| (due.until, due.line.1, due.line.0))
+    }
+
+    fn in_flight(&self) -> usize {
+        self.in_flight.iter().sum()
     }
 
     /// While the server does not answer, it is asked by one alone.
@@ -318,7 +329,7 @@ struct Due {
 }
 
 /// Each store's line of each kind.
-fn lines() -> impl Iterator<Item = (usize, usize)> {
+fn lines() -> impl Iterator<Item = (usize, usize)> + Clone {
     (0..2).flat_map(|store| (0..Kind::ALL.len()).map(move |kind| (store, kind)))
 }
 

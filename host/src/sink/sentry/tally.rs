@@ -17,6 +17,8 @@ pub struct Counts {
     pub sent: u64,
     /// Waiting or in flight now.
     pub waiting: u64,
+    /// Those of them that are in memory alone, and end with the process.
+    pub in_memory: u64,
     /// Bytes that the spool takes up now.
     pub bytes: u64,
     /// Never to be sent; none of it is among the other counts' `sent` or `waiting`.
