@@ -411,6 +411,49 @@ fn a_full_disk_costs_nothing_while_there_is_memory() {
 }
 
 #[test]
+fn where_there_is_no_room_the_oldest_that_passed_go_first_and_sentry_is_told() {
+    let home = folder("spool-room");
+    let port = free_port();
+    // One in ten fails.
+    let target = Target::answering(|asked| match asked.len() % 10 {
+        0 => "500 Down\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_owned(),
+        _ => "200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_owned(),
+    });
+    let dsn = format!("http://key@127.0.0.1:{port}/1");
+    let configuration = probes(&dsn, &target, 20, "every: 100000, burst: 50");
+    let configuration = configuration.replace("sentry: {", "sentry: {spool: {size: 1 MiB}, ");
+    let file = write(&home, &configuration);
+    let running = start(&home, &file, "shown");
+    eventually("a thousand runs", || (shown(&home, "shown").len() >= 1000).then_some(()));
+    let size: u64 = spooled(&home).iter().map(|file| std::fs::metadata(file).map_or(0, |file| file.len())).sum();
+    assert!(size <= 1 << 20, "{size} bytes");
+    let receiver = Receiver::at(port, |_, _| TAKEN.to_owned());
+    receiver.wait(200);
+    running.signal("TERM");
+    assert_eq!(running.code(), Some(0));
+    let told = receiver.received().into_iter().find(|received| received.kind() == "client_report");
+    let told = told.expect("a client report");
+    let (mut passed, mut failed, mut errors) = (0, 0, 0);
+    for received in receiver.received() {
+        let (_, items) = received.open();
+        match (received.kind().as_str(), items[0].1["tags"]["outcome"].as_str()) {
+            ("transaction", Some("passed")) => passed += 1,
+            ("transaction", _) => failed += 1,
+            ("event", _) => errors += 1,
+            _ => {}
+        }
+    }
+    assert_eq!((failed, errors), (100, 100), "of those that failed none is lost");
+    assert!((50..850).contains(&passed), "{passed} that passed");
+    let (_, items) = told.open();
+    let discarded = items[0].1["discarded_events"].as_array().expect("it is a list");
+    let transactions = discarded.iter().find(|discarded| discarded["category"] == "transaction");
+    let transactions = transactions.expect("transactions were dropped");
+    assert_eq!(transactions["reason"], "cache_overflow");
+    assert_eq!(transactions["quantity"], 900 - passed);
+}
+
+#[test]
 fn what_sentry_refuses_is_counted_and_reported() {
     let home = folder("spool-refused");
     let target = Target::new();

@@ -57,7 +57,7 @@ pub fn spool(field: Field, around: &Path, report: &mut Report) -> Option<Spool> 
         right = right.zip(place).map(|(spool, place)| Spool { place, ..spool });
     }
     if let Some(field) = size {
-        let room = report.at(&field, field.size(16 * MIB..=MIB * MIB));
+        let room = report.at(&field, field.size(MIB..=MIB * MIB));
         right = right.zip(room).map(|(spool, room)| Spool { room, ..spool });
     }
     right

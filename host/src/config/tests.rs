@@ -313,5 +313,5 @@ fn a_spool_is_a_directory_a_size_or_none() {
     assert_eq!(spool("/var/spool"), Spool { place: folder("/var/spool"), ..default.clone() });
     assert_eq!(spool("waiting"), Spool { place: folder("./waiting"), ..default.clone() });
     assert_eq!(spool("{size: 2 GiB}"), Spool { room: 2 << 30, ..default });
-    assert_eq!(spool("{directory: /d, size: 16 MiB}"), Spool { place: folder("/d"), room: 16 << 20 });
+    assert_eq!(spool("{directory: /d, size: 1 MiB}"), Spool { place: folder("/d"), room: 1 << 20 });
 }

@@ -51,9 +51,9 @@ struct Post {
 /// How often what waits is brought to the disk itself: as much can be lost when the machine stops.
 const SYNC: Duration = Duration::from_secs(1);
 /// How often the receiver is told of what was discarded, and what is too old is given up.
-const REPORT: u32 = 60;
+const REPORT: u32 = 30;
 /// How often the log says how things stand, if anything has changed.
-const SAY: u32 = 300;
+const SAY: u32 = 60;
 /// Of an answer's body, which is read so that the connection can be kept.
 const MAX_ANSWER: usize = 64 << 10;
 /// Characters of what is said in refusing.
