@@ -14,6 +14,7 @@ use crate::propagation::Origin;
 use crate::run::{Identity, Level};
 use crate::trace::Recorder;
 
+pub mod evidence;
 pub mod grant;
 pub mod http;
 mod limit;
@@ -61,6 +62,7 @@ pub struct Context {
     pub recorder: Recorder,
     pub tags: BTreeMap<String, String>,
     pub log: log::Journal,
+    pub evidence: evidence::Evidence,
     pub limits: Limits,
     /// What to tell the operator of the settings, each with a JSON pointer into them.
     pub warnings: Vec<(String, String)>,
@@ -107,6 +109,7 @@ impl Context {
         Self {
             tags: BTreeMap::new(),
             log,
+            evidence: evidence::Evidence::default(),
             recorder,
             limits,
             warnings: Vec::new(),

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use crate::trace::Trace;
 
+pub mod evidence;
+
 /// One finished run.
 #[derive(Debug, Clone)]
 pub struct Run {
@@ -16,6 +18,10 @@ pub struct Run {
     pub lateness: Duration,
     /// How often it was tried: more than once where it failed and was to be retried.
     pub attempts: u32,
+    /// Why the attempts before the last did not pass.
+    pub earlier: Vec<Failure>,
+    /// The exchange that the last attempt did not pass for; none where it passed, or made none.
+    pub evidence: Option<evidence::Exchange>,
     /// Runs of this probe in a row that have failed, this one included.
     pub failures: u32,
     /// Tags that the guest set, beside the configuration's.
@@ -145,6 +151,14 @@ impl Outcome {
     /// Whether the target is well in the end.
     pub fn passed(&self) -> bool {
         matches!(self, Self::Passed | Self::PassedAfterRetry(_))
+    }
+
+    /// Why the target was not well, in the end or at first.
+    pub fn failure_mut(&mut self) -> Option<&mut Failure> {
+        match self {
+            Self::PassedAfterRetry(failure) | Self::Failed(failure) => Some(failure),
+            Self::Passed | Self::Broken(_) => None,
+        }
     }
 
     /// The reason of a failure or fault, and its sentence.

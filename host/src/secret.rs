@@ -1,7 +1,10 @@
 //! What must not leave: values that the configuration has from the environment or from a file, struck out of text
-//! however they come back. Knows texts and the run that holds them; not where a value is from, nor where a text goes.
+//! however they come back; and out of what is told of a failure, credentials that are nobody's but the target's. Knows
+//! texts and the run that holds them; not where a value is from, nor where a text goes.
 
 mod binary;
+mod credential;
+mod evidence;
 mod forms;
 mod redactor;
 mod run;

@@ -325,6 +325,15 @@ impl Recorder {
         }
     }
 
+    /// The outermost span above `span`, and below `within`, that is not ok.
+    pub fn trouble_above(&self, span: Handle, within: Handle) -> Option<Handle> {
+        let recording = self.lock();
+        let spans = &recording.trace.spans;
+        let above = std::iter::successors(spans[span.0?].parent, |index| spans[*index].parent);
+        let below = above.take_while(|index| Some(*index) != within.0);
+        below.filter(|index| spans[*index].status != Status::Ok).last().map(|index| Handle(Some(index)))
+    }
+
     /// The root, which holds the data of the run as a whole.
     pub fn root(&self) -> Handle {
         Handle(Some(0))

@@ -9,15 +9,18 @@ mod authorize;
 mod cause;
 mod certificate;
 mod exchange;
+mod kept;
 mod phase;
 mod request;
 mod resolve;
 mod response;
+mod text;
 mod tls;
 mod transport;
 mod wire;
 mod witness;
 
+pub use kept::Kept;
 pub use request::Request;
 pub use response::Response;
 pub use transport::Session;

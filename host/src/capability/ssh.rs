@@ -22,12 +22,15 @@ use crate::capability::ssh::trust::{Acquaintances, Pin, Trust};
 mod cause;
 mod credential;
 mod exec;
+mod kept;
 mod known_hosts;
 mod login;
 mod peer;
 mod session;
 mod trust;
 mod wire;
+
+pub use kept::Kept;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// The most that a guest may have us keep of each stream of a command's output.
@@ -177,7 +180,8 @@ impl HostClient for Context {
             limit: Limit::new(client.timeout, self.deadline),
         };
         let started = Instant::now();
-        let connecting = session::connect(target, self.recorder.clone(), self.recorder.current());
+        let connecting =
+            session::connect(target, self.recorder.clone(), self.recorder.current(), self.evidence.clone());
         // In a task of its own, as every exchange: see `http`.
         let session = match AbortOnDropHandle::new(self.probe.threads.spawn(connecting)).await? {
             Ok(session) => session,

@@ -13,6 +13,7 @@ use crate::capability::bindings::sentrynet::probe::types::Failure as GuestFailur
 use crate::capability::log::Journal;
 use crate::capability::{Context, Scope, cut};
 use crate::config::{Limits, Retries};
+use crate::run::evidence::Exchange;
 use crate::run::{Failure, Fault, FaultKind, Identity, Mismatch, Outcome, Run};
 use crate::sandbox::stay::{guard, store};
 use crate::sandbox::threads::Threads;
@@ -36,6 +37,13 @@ pub struct Ready {
     /// Runs in a row that have failed.
     pub failures: AtomicU32,
     pub secrets: Secrets,
+}
+
+/// How one stay in the guest ended, and what it left.
+struct Attempt {
+    outcome: Outcome,
+    tags: BTreeMap<String, String>,
+    evidence: Option<Exchange>,
 }
 
 impl Probe {
@@ -64,18 +72,18 @@ impl Ready {
         let recorder = Recorder::start(identity.probe.clone(), identity.title.clone());
         let log = Journal::new(recorder.epoch());
         let mut attempts = 1;
-        let (mut outcome, mut tags) = self.attempt(attempts, &recorder, &log).await;
-        let mut first = None;
-        while let (true, Outcome::Failed(_)) = (attempts <= self.retries.times, &outcome) {
+        let mut last = self.attempt(attempts, &recorder, &log).await;
+        let mut earlier = Vec::new();
+        while attempts <= self.retries.times {
+            let Outcome::Failed(failure) = last.outcome else { break };
+            earlier.push(failure);
             tokio::time::sleep(self.retries.delay).await;
             attempts += 1;
-            let (next, its_tags) = self.attempt(attempts, &recorder, &log).await;
-            let before = std::mem::replace(&mut outcome, next);
-            first.get_or_insert(before);
-            tags = its_tags;
+            last = self.attempt(attempts, &recorder, &log).await;
         }
-        if let (Outcome::Passed, Some(Outcome::Failed(failure))) = (&outcome, first) {
-            outcome = Outcome::PassedAfterRetry(failure);
+        let Attempt { mut outcome, tags, evidence } = last;
+        if let (Outcome::Passed, Some(first)) = (&outcome, earlier.first()) {
+            outcome = Outcome::PassedAfterRetry(first.clone());
         }
         let failures = match outcome {
             Outcome::Passed | Outcome::PassedAfterRetry(_) => {
@@ -88,13 +96,14 @@ impl Ready {
         };
         let trace = recorder.finish(status(&outcome), Status::Cancelled);
         let probe = Arc::clone(identity);
-        let mut run = Run { probe, outcome, trace, lateness, attempts, failures, tags, log: log.take() };
+        let log = log.take();
+        let mut run = Run { probe, outcome, trace, lateness, attempts, earlier, evidence, failures, tags, log };
         self.secrets.strike_run(&mut run);
         run
     }
 
-    /// One stay in the guest, in a sandbox of its own, and the tags that it set.
-    async fn attempt(&self, number: u32, recorder: &Recorder, log: &Journal) -> (Outcome, BTreeMap<String, String>) {
+    /// One stay in the guest, in a sandbox of its own.
+    async fn attempt(&self, number: u32, recorder: &Recorder, log: &Journal) -> Attempt {
         // Where it is tried but once, the run itself is the attempt.
         let most = self.retries.times + 1;
         let span = (most > 1).then(|| recorder.push("probe.attempt".into(), format!("Attempt {number} of {most}")));
@@ -114,11 +123,14 @@ impl Ready {
             }),
             Err(fault) => Outcome::Broken(fault),
         };
+        let within = span.unwrap_or(recorder.root());
+        let context = store.data_mut();
+        let evidence = if outcome.passed() { None } else { context.evidence.of_failure(recorder, within) };
         if let Some(span) = span {
             recorder.set_status(span, status(&outcome));
             recorder.unwind(span, Status::Cancelled);
         }
-        (outcome, std::mem::take(&mut store.data_mut().tags))
+        Attempt { outcome, tags: std::mem::take(&mut context.tags), evidence }
     }
 
     /// A run that did not come about.
@@ -128,8 +140,18 @@ impl Ready {
         let outcome = Outcome::Broken(Fault { kind: FaultKind::Host, message, backtrace: Vec::new() });
         let trace = recorder.finish(status(&outcome), Status::Cancelled);
         let (lateness, failures) = (due.elapsed(), self.failures.load(Ordering::Relaxed));
-        let (probe, tags, log) = (Arc::clone(identity), BTreeMap::new(), Vec::new());
-        let mut run = Run { probe, outcome, trace, lateness, attempts: 1, failures, tags, log };
+        let mut run = Run {
+            probe: Arc::clone(identity),
+            outcome,
+            trace,
+            lateness,
+            attempts: 1,
+            earlier: Vec::new(),
+            evidence: None,
+            failures,
+            tags: BTreeMap::new(),
+            log: Vec::new(),
+        };
         self.secrets.strike_run(&mut run);
         run
     }

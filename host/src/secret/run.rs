@@ -3,36 +3,58 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::{MARK, Secrets};
-use crate::run::{Identity, Outcome, Run};
+use super::{MARK, Secrets, evidence};
+use crate::run::{Failure, Identity, Outcome, Run};
 use crate::trace::{Span, Value};
 
 impl Secrets {
-    /// Strikes out of all that a run says. Its probe's identity, which all its runs share, has
-    /// [`Secrets::strike_identity`].
+    /// Strikes out of all that a run says, and out of what it says of a failure all that is a credential. Its probe's
+    /// identity, which all its runs share, has [`Secrets::strike_identity`].
     pub fn strike_run(&self, run: &mut Run) {
+        self.strike_texts(run);
+        // The operator's own words, in which a password may stand.
+        for command in run.trace.spans.iter_mut().filter(|span| span.op == "ssh.exec") {
+            evidence::scrub_sentence(&mut command.description);
+        }
+        if run.outcome == Outcome::Passed {
+            return;
+        }
+        if let Some(exchange) = &mut run.evidence {
+            evidence::carried(exchange).strike_texts(run);
+        }
+        // Whole values first: of one that a name stands before, not all need look like its value.
+        evidence::scrub(run);
+    }
+
+    fn strike_texts(&self, run: &mut Run) {
         if self.is_empty() {
             return;
         }
         match &mut run.outcome {
             Outcome::Passed => {}
-            Outcome::PassedAfterRetry(failure) | Outcome::Failed(failure) => {
-                self.strike_in(&mut failure.reason);
-                self.strike_in(&mut failure.message);
-                for mismatch in &mut failure.mismatches {
-                    self.strike_in(&mut mismatch.subject);
-                    self.strike_in(&mut mismatch.expected);
-                    self.strike_in(&mut mismatch.actual);
-                }
-            }
+            Outcome::PassedAfterRetry(failure) | Outcome::Failed(failure) => self.strike_failure(failure),
             Outcome::Broken(fault) => {
                 self.strike_in(&mut fault.message);
                 fault.backtrace.iter_mut().for_each(|frame| self.strike_in(frame));
             }
         }
+        run.earlier.iter_mut().for_each(|failure| self.strike_failure(failure));
+        if let Some(exchange) = &mut run.evidence {
+            evidence::each_text(exchange, |text| self.strike_in(text));
+        }
         run.trace.spans.iter_mut().for_each(|span| self.strike_span(span));
         self.strike_tags(&mut run.tags);
         run.log.iter_mut().for_each(|line| self.strike_in(&mut line.message));
+    }
+
+    fn strike_failure(&self, failure: &mut Failure) {
+        self.strike_in(&mut failure.reason);
+        self.strike_in(&mut failure.message);
+        for mismatch in &mut failure.mismatches {
+            self.strike_in(&mut mismatch.subject);
+            self.strike_in(&mut mismatch.expected);
+            self.strike_in(&mut mismatch.actual);
+        }
     }
 
     pub fn strike_identity(&self, identity: &mut Identity) {

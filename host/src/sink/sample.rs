@@ -91,6 +91,8 @@ fn run(title: &str, outcome: Outcome, status: Status) -> Run {
         },
         lateness: Duration::ZERO,
         attempts: 1,
+        earlier: Vec::new(),
+        evidence: None,
         failures: 1,
         tags: tags(&[("team", "guest"), ("tls", "1.3")]),
         log: vec![LogLine {

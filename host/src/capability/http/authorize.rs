@@ -15,7 +15,8 @@ use url::form_urlencoded;
 
 use crate::capability::bindings::sentrynet::probe::http::Error;
 use crate::capability::http::Response;
-use crate::capability::http::exchange::{Exchange, without_secrets};
+use crate::capability::http::exchange::Exchange;
+use crate::capability::http::text::without_secrets;
 use crate::capability::http::transport::Transport;
 use crate::trace::Status;
 

@@ -14,6 +14,7 @@ use crate::capability::http::phase::Phase;
 use crate::capability::http::wire::Times;
 use crate::capability::limit::Limit;
 use crate::capability::words::{bytes, unconnected};
+use crate::trace::Status;
 
 /// What reqwest says, told by how far the exchange got. `peer` is the URL's host and port.
 pub fn explain(error: &reqwest::Error, times: &Times, peer: &Peer) -> Error {
@@ -257,6 +258,32 @@ fn span(from: UnixTime, to: UnixTime) -> String {
 pub fn days_left(not_after: i64, now: SystemTime) -> i64 {
     let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     (not_after - i64::try_from(now).unwrap_or(i64::MAX)).div_euclid(86_400)
+}
+
+/// What its spans are marked with.
+pub fn type_of(error: &Error) -> &'static str {
+    match error {
+        Error::Denied(_) => "denied",
+        Error::Dns(_) => "dns",
+        Error::Connect(_) => "connect",
+        Error::Tls(_) => "tls",
+        Error::Timeout(_) => "timeout",
+        Error::Redirect(_) => "redirect",
+        Error::Protocol(_) => "protocol",
+        Error::Auth(_) => "auth",
+        Error::Other(_) => "other",
+    }
+}
+
+pub fn status_of(error: &Error) -> Status {
+    match error {
+        Error::Denied(_) => Status::PermissionDenied,
+        Error::Timeout(_) => Status::DeadlineExceeded,
+        Error::Redirect(_) => Status::FailedPrecondition,
+        Error::Auth(_) => Status::Unauthenticated,
+        Error::Dns(_) | Error::Connect(_) | Error::Tls(_) => Status::Unavailable,
+        Error::Protocol(_) | Error::Other(_) => Status::InternalError,
+    }
 }
 
 #[cfg(test)]

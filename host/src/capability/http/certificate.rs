@@ -1,9 +1,15 @@
 //! What a certificate says.
 
+use std::net::IpAddr;
+use std::time::SystemTime;
+
 use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::*;
 
 use crate::capability::bindings::sentrynet::probe::http::Certificate;
+use crate::capability::http::cause::days_left;
+use crate::date;
+use crate::run::evidence;
 
 /// Reads a certificate; none where it is not one.
 pub fn read(der: &CertificateDer<'_>) -> Option<Certificate> {
@@ -15,4 +21,34 @@ pub fn read(der: &CertificateDer<'_>) -> Option<Certificate> {
         not_before: validity.not_before.timestamp(),
         not_after: validity.not_after.timestamp(),
     })
+}
+
+/// The same for a person, with whom it is for.
+pub fn tell(der: &CertificateDer<'_>, now: SystemTime) -> Option<evidence::Certificate> {
+    let Certificate { subject, issuer, not_before, not_after } = read(der)?;
+    Some(evidence::Certificate {
+        subject,
+        issuer,
+        names: names(der),
+        not_before: date::rfc3339_seconds(not_before),
+        not_after: date::rfc3339_seconds(not_after),
+        days_left: days_left(not_after, now),
+    })
+}
+
+/// The hosts that a certificate names.
+fn names(der: &CertificateDer<'_>) -> Vec<String> {
+    /// Some stand for a thousand sites.
+    const MOST: usize = 20;
+    let Ok((_, certificate)) = X509Certificate::from_der(der) else { return Vec::new() };
+    let Ok(Some(names)) = certificate.subject_alternative_name() else { return Vec::new() };
+    let name = |name: &GeneralName| match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => match bytes.len() {
+            4 => <[u8; 4]>::try_from(*bytes).ok().map(|bytes| IpAddr::from(bytes).to_string()),
+            _ => <[u8; 16]>::try_from(*bytes).ok().map(|bytes| IpAddr::from(bytes).to_string()),
+        },
+        _ => None,
+    };
+    names.value.general_names.iter().filter_map(name).take(MOST).collect()
 }

@@ -5,15 +5,18 @@ use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use reqwest::header::{
-    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue,
-    LOCATION, PROXY_AUTHORIZATION,
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderValue,
+    PROXY_AUTHORIZATION,
 };
-use reqwest::{Body, Client, Method, Version};
+use reqwest::{Body, Client, Method};
 use url::Url;
 
 use crate::capability::bindings::sentrynet::probe::http::{Connection, Error, Tls};
-use crate::capability::http::cause::{self, Peer};
+use crate::capability::evidence::{self, Evidence};
+use crate::capability::http::cause;
+use crate::capability::http::kept::{Head, Kept, bounded};
 use crate::capability::http::phase::{Marked, Phase, Reached, milliseconds};
+use crate::capability::http::text::{lines, redirect, shown, version_name, without_credentials, without_secrets};
 use crate::capability::http::transport::{self, Transport};
 use crate::capability::http::wire::{Marks, TimedBody, Times};
 use crate::capability::http::{Response, certificate};
@@ -22,6 +25,7 @@ use crate::capability::words::bytes;
 use crate::capability::{Scope, grant};
 use crate::config::Host;
 use crate::date;
+use crate::run::evidence::{Excerpt, Redirect};
 use crate::trace::{Handle, Recorder, Status};
 
 /// All that an exchange needs, so that it can go on in a task of its own.
@@ -35,8 +39,11 @@ pub struct Exchange {
     pub body: Bytes,
     pub limit: Limit,
     pub redirects: u32,
+    /// Those that were followed.
+    pub followed: Vec<Redirect>,
     pub max_body: u64,
     pub recorder: Recorder,
+    pub evidence: Evidence,
     /// The span that the hops go under.
     pub parent: Handle,
     pub probe: Arc<Scope>,
@@ -64,7 +71,7 @@ impl Exchange {
                     Ok(Next::Done(Box::new(response)))
                 }
             });
-            hop.close(&self.recorder, answer.as_ref().err());
+            hop.close(&self, answer.as_ref().err());
             match answer? {
                 Next::Done(response) => return Ok(*response),
                 Next::Hop(target, status) => self.follow(target, status),
@@ -108,6 +115,12 @@ impl Exchange {
 
     /// Makes this the request for the next hop.
     fn follow(&mut self, target: Url, status: u16) {
+        /// Nobody reads the way that a loop took.
+        const MOST_TOLD: usize = 10;
+        if self.followed.len() == MOST_TOLD {
+            self.followed.remove(0);
+        }
+        self.followed.push(Redirect { status, from: without_secrets(&self.url) });
         if self.url.origin() != target.origin() {
             // What is meant for one host is not another's to see.
             for header in [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, HOST] {
@@ -145,11 +158,10 @@ struct Hop {
     span: Handle,
     started: Instant,
     marks: Marks,
-    peer: Peer,
     /// When the answer's head had come.
     head: Option<Instant>,
     end: Option<Instant>,
-    received: u64,
+    kept: Box<Kept>,
 }
 
 impl Hop {
@@ -166,8 +178,7 @@ impl Hop {
         if hops > 0 {
             recorder.set(span, "http.request.resend_count", i64::from(hops));
         }
-        let peer = exchange.transport.peer(url);
-        Self { span, started, marks: Marks::default(), peer, head: None, end: None, received: 0 }
+        Self { span, started, marks: Marks::default(), head: None, end: None, kept: Box::new(Kept::new(exchange)) }
     }
 
     async fn exchange(&mut self, exchange: &Exchange) -> Result<Response, Error> {
@@ -183,7 +194,7 @@ impl Hop {
         let times = self.marks.read();
         let mut answer = answer.map_err(|error| {
             self.head = None;
-            match cause::explain(&error, &times, &self.peer) {
+            match cause::explain(&error, &times, &self.kept.peer) {
                 // Many a server that does not speak it says nothing at all.
                 Error::Protocol(why) if exchange.transport.version == Some(transport::Version::Two) => {
                     Error::Protocol(format!("{why} (it was spoken to in HTTP/2, as asked for)"))
@@ -204,17 +215,19 @@ impl Hop {
             recorder.set(self.span, "network.peer.port", i64::from(remote.port()));
         }
         let headers = lines(answer.headers());
+        self.kept.answer =
+            Some(Head { status, version: version_name(version), remote, headers: bounded(answer.headers()) });
         let body = self.receive(&mut answer, exchange.max_body).await?;
         let end = Instant::now();
         self.end = Some(end);
-        recorder.set(self.span, "http.response.body.size", i64::try_from(self.received).unwrap_or(i64::MAX));
+        recorder.set(self.span, "http.response.body.size", i64::try_from(self.kept.received).unwrap_or(i64::MAX));
         Ok(Response {
             status: status.as_u16(),
             url: without_credentials(&exchange.url).into(),
             location: exchange.location(status.as_u16(), &headers),
             headers,
             body,
-            body_size: self.received,
+            body_size: self.kept.received,
             timing: Marked { started: self.started, times: &times, head: Some(head), end }.timing(),
             connection: Connection {
                 reused: times.started.is_none(),
@@ -228,7 +241,7 @@ impl Hop {
         })
     }
 
-    async fn send(&self, exchange: &Exchange) -> reqwest::Result<reqwest::Response> {
+    async fn send(&mut self, exchange: &Exchange) -> reqwest::Result<reqwest::Response> {
         let body = Body::wrap(TimedBody::new(exchange.body.clone(), self.marks.clone()));
         let mut headers = self.headers(exchange);
         let mut url = exchange.url.clone();
@@ -239,6 +252,7 @@ impl Hop {
                 headers.entry(HOST).or_insert(named);
             }
         }
+        self.kept.sent = bounded(&headers);
         // `request` takes credentials out of the URL, into a header; one that was given goes before them.
         let request = exchange.client.request(exchange.method.clone(), url).headers(headers).body(body);
         self.marks.around(request.send()).await
@@ -268,12 +282,14 @@ impl Hop {
         loop {
             match answer.chunk().await {
                 Ok(Some(chunk)) => {
-                    self.received += chunk.len() as u64;
+                    self.kept.received += chunk.len() as u64;
+                    let untold = Excerpt::MOST - self.kept.excerpt.len();
+                    self.kept.excerpt.extend_from_slice(&chunk[..chunk.len().min(untold)]);
                     let room = usize::try_from(most).unwrap_or(usize::MAX) - kept.len();
                     kept.extend_from_slice(&chunk[..chunk.len().min(room)]);
                 }
                 Ok(None) => return Ok(kept),
-                Err(error) => return Err(cause::explain(&error, &self.marks.read(), &self.peer)),
+                Err(error) => return Err(cause::explain(&error, &self.marks.read(), &self.kept.peer)),
             }
         }
     }
@@ -281,41 +297,46 @@ impl Hop {
     fn timed_out(&self, limit: Limit) -> Error {
         let times = self.marks.read();
         let phase = if self.head.is_some() { Phase::Receive } else { Phase::of(&times) };
-        cause::timed_out(limit, phase, &times, &self.peer, self.received)
+        cause::timed_out(limit, phase, &times, &self.kept.peer, self.kept.received)
     }
 
-    /// Ends the hop's span, with a child for each phase that was reached.
-    fn close(self, recorder: &Recorder, error: Option<&Error>) {
+    /// Ends the hop's span, with a child for each phase that was reached, and keeps what there is to tell of it.
+    fn close(self, exchange: &Exchange, error: Option<&Error>) {
+        let recorder = &exchange.recorder;
         let times = self.marks.read();
         let end = self.end.unwrap_or_else(Instant::now);
         let phases = Marked { started: self.started, times: &times, head: self.head, end }.phases();
         // A redirect that cannot be followed is no phase's fault: the hop itself was well.
-        let at_fault = phases.last().map(|last| last.phase).filter(|_| self.end.is_none());
+        let last = phases.last().map_or(Phase::Send, |last| last.phase);
+        let at_fault = Some(last).filter(|_| self.end.is_none());
         for Reached { phase, start, end } in phases {
             let span = recorder.open_at(self.span, phase.op(), self.describe(phase, &times), start);
             if let (Some(error), true) = (error, at_fault == Some(phase)) {
-                recorder.set_status(span, status_of(error));
-                recorder.set(span, "error.type", type_of(error));
+                recorder.set_status(span, cause::status_of(error));
+                recorder.set(span, "error.type", cause::type_of(error));
             }
             recorder.close_at(span, end);
         }
         self.attributes(recorder, &times, end);
         if let Some(error) = error {
-            recorder.set_status(self.span, status_of(error));
-            recorder.set(self.span, "error.type", type_of(error));
+            recorder.set_status(self.span, cause::status_of(error));
+            recorder.set(self.span, "error.type", cause::type_of(error));
         }
         recorder.close_at(self.span, end);
+        let mut kept = self.kept;
+        (kept.phase, kept.error, kept.times) = (last, error.map(cause::type_of), times);
+        exchange.evidence.keep(self.span, evidence::Kept::Http(kept));
     }
 
     /// What a phase was about, for a person.
     fn describe(&self, phase: Phase, times: &Times) -> String {
         match phase {
-            Phase::Dns => format!("Resolve {}", self.peer.names(times)),
-            Phase::Connect => format!("Connect to {}", self.peer.addresses(times)),
+            Phase::Dns => format!("Resolve {}", self.kept.peer.names(times)),
+            Phase::Connect => format!("Connect to {}", self.kept.peer.addresses(times)),
             Phase::Tls => format!("TLS {}handshake", times.tls_version.map(|it| format!("{it} ")).unwrap_or_default()),
             Phase::Send => "Send the request".to_owned(),
             Phase::Wait => "Wait for the answer".to_owned(),
-            Phase::Receive => format!("Receive {}", bytes(self.received)),
+            Phase::Receive => format!("Receive {}", bytes(self.kept.received)),
         }
     }
 
@@ -352,69 +373,5 @@ impl Hop {
             recorder.set(self.span, "tls.server.not_after", date::rfc3339_seconds(leaf.not_after));
             recorder.set(self.span, "tls.server.days_left", cause::days_left(leaf.not_after, SystemTime::now()));
         }
-    }
-}
-
-fn redirect(status: u16, headers: &[(String, String)]) -> Option<&str> {
-    let location = headers.iter().find(|(name, _)| name == LOCATION.as_str());
-    location.filter(|_| [301, 302, 303, 307, 308].contains(&status)).map(|(_, location)| location.as_str())
-}
-
-fn lines(headers: &HeaderMap<HeaderValue>) -> Vec<(String, String)> {
-    let line = |(name, value): (&HeaderName, &HeaderValue)| {
-        (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
-    };
-    headers.iter().map(line).collect()
-}
-
-fn version_name(version: Version) -> &'static str {
-    match version {
-        Version::HTTP_09 => "0.9",
-        Version::HTTP_10 => "1.0",
-        Version::HTTP_2 => "2",
-        Version::HTTP_3 => "3",
-        _ => "1.1",
-    }
-}
-
-fn without_credentials(url: &Url) -> Url {
-    let mut url = url.clone();
-    // Only a URL without a host has no place for them.
-    let _ = (url.set_username(""), url.set_password(None));
-    url
-}
-
-/// A URL as far as it may be shown: neither credentials nor a query, which can hold them.
-pub fn without_secrets(url: &Url) -> String {
-    let origin = url.origin().ascii_serialization();
-    format!("{origin}{}", url.path())
-}
-
-fn shown(base: &Url, location: &str) -> String {
-    base.join(location).map_or_else(|_| location.to_owned(), |target| without_secrets(&target))
-}
-
-fn type_of(error: &Error) -> &'static str {
-    match error {
-        Error::Denied(_) => "denied",
-        Error::Dns(_) => "dns",
-        Error::Connect(_) => "connect",
-        Error::Tls(_) => "tls",
-        Error::Timeout(_) => "timeout",
-        Error::Redirect(_) => "redirect",
-        Error::Protocol(_) => "protocol",
-        Error::Auth(_) => "auth",
-        Error::Other(_) => "other",
-    }
-}
-
-fn status_of(error: &Error) -> Status {
-    match error {
-        Error::Denied(_) => Status::PermissionDenied,
-        Error::Timeout(_) => Status::DeadlineExceeded,
-        Error::Redirect(_) => Status::FailedPrecondition,
-        Error::Auth(_) => Status::Unauthenticated,
-        Error::Dns(_) | Error::Connect(_) | Error::Tls(_) => Status::Unavailable,
-        Error::Protocol(_) | Error::Other(_) => Status::InternalError,
     }
 }

@@ -43,6 +43,11 @@ impl Phase {
         }
     }
 
+    /// Its name alone.
+    pub fn name(self) -> &'static str {
+        self.op().trim_start_matches("http.client.")
+    }
+
     /// The phase that a hop without an answer is in.
     pub fn of(times: &Times) -> Self {
         match times {
@@ -124,9 +129,7 @@ mod tests {
         let phases = marked.phases();
         let found: Vec<_> = phases
             .iter()
-            .map(|Reached { phase, start, end }| {
-                (phase.op().trim_start_matches("http.client."), (*end - *start).as_millis() as u64)
-            })
+            .map(|Reached { phase, start, end }| (phase.name(), (*end - *start).as_millis() as u64))
             .collect();
         assert_eq!(found, expected);
         if head.is_none() {

@@ -15,7 +15,8 @@ use crate::capability::http::resolve::{ConnectTo, Family, Resolver};
 use crate::capability::http::tls::Trust;
 use crate::capability::http::wire::TimedConnect;
 
-const USER_AGENT: &str = concat!("sentrynet/", env!("CARGO_PKG_VERSION"));
+/// What requests say that we are, unless they say it themselves.
+pub const USER_AGENT: &str = concat!("sentrynet/", env!("CARGO_PKG_VERSION"));
 
 /// What two requests must have in common to share connections.
 #[derive(Clone, Default, PartialEq, Eq)]

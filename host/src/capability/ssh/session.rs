@@ -11,6 +11,7 @@ use russh::{Disconnect, MethodSet, Preferred, SshId};
 use tokio::net::TcpStream;
 use tokio_util::sync::DropGuard;
 
+use crate::capability::evidence::Evidence;
 use crate::capability::limit::Limit;
 use crate::capability::ssh::cause::{self, Clock, Error};
 use crate::capability::ssh::credential::Credential;
@@ -76,8 +77,8 @@ pub(super) struct Live {
 ///
 /// # Errors
 /// Why there is no connection, or none that is trusted.
-pub async fn connect(target: Target, recorder: Recorder, parent: Handle) -> Result<Session, Error> {
-    let record = Record::open(recorder, parent, &target);
+pub async fn connect(target: Target, recorder: Recorder, parent: Handle, evidence: Evidence) -> Result<Session, Error> {
+    let record = Record::open(recorder, parent, &target, &evidence);
     let made = establish(&target, &record).await;
     let (live, marks, server, clock) = made.inspect_err(|error| record.fail(record.span, error))?;
     let mut session = Session {
@@ -108,10 +109,12 @@ async fn establish(target: &Target, record: &Record) -> Result<(Live, Marks, Ser
     let known = known.map_err(|error| Error::Other(format!("cannot read the known hosts: {error}")))?;
 
     let addresses = resolve(&host, port, &clock, record).await?;
+    record.note(|kept| kept.addresses.clone_from(&addresses));
     let stream = dial(&addresses, &clock, record).await?;
     let remote = stream.peer_addr().map_err(|error| cause::connect(&error, &shown(&addresses)))?;
     record.set("network.peer.address", remote.ip().to_string());
     record.set("network.peer.port", i64::from(remote.port()));
+    record.note(|kept| kept.remote = Some(remote));
 
     let config = Config {
         client_id: SshId::Standard(concat!("SSH-2.0-sentrynet_", env!("CARGO_PKG_VERSION")).into()),
@@ -121,7 +124,7 @@ async fn establish(target: &Target, record: &Record) -> Result<(Live, Marks, Ser
         channel_buffer_size: 8,
         ..Config::default()
     };
-    let marks = Marks::default();
+    let marks = record.marks();
     let (wire, guard) = Wire::new(stream, marks.clone());
     let peer = Peer { marks: marks.clone(), trust, known: Arc::new(known) };
     let started = Instant::now();
@@ -242,6 +245,7 @@ impl Session {
                     self.logged_in();
                     self.record.data(span, "ssh.auth.method", "none".to_owned());
                 }
+                self.record.note(|kept| kept.methods.clone_from(&methods));
                 self.methods = methods;
                 self.auth = Some((span, Instant::now()));
                 if self.target.credentials.is_empty() || authenticated {

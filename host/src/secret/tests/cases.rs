@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
+use crate::run::evidence::{Certificate, Command, Connection, Excerpt, Exchange, Http, Redirect, Response, Ssh, Tls};
 use crate::run::{Failure, Fault, FaultKind, Identity, Level, LogLine, Mismatch, Outcome, Run};
 use crate::secret::{MARK, Redactor, Secrets};
 use crate::trace::{Recorder, Status};
@@ -69,16 +70,59 @@ fn each_text_of_a_run() {
     let mismatch = Mismatch { subject: text(), expected: text(), actual: text() };
     let failure = Failure { reason: text(), message: text(), mismatches: vec![mismatch] };
     let fault = Fault { kind: FaultKind::Gave, message: text(), backtrace: vec![text()] };
-    for outcome in [Outcome::PassedAfterRetry(failure.clone()), Outcome::Failed(failure), Outcome::Broken(fault)] {
+    let outcomes =
+        [Outcome::PassedAfterRetry(failure.clone()), Outcome::Failed(failure.clone()), Outcome::Broken(fault)];
+    for (outcome, evidence) in outcomes.into_iter().zip([None, Some(http(text)), Some(ssh(text))]) {
         let log = vec![LogLine { at: Duration::ZERO, level: Level::Info, message: text() }];
         let (probe, trace) = (Arc::new(identity.clone()), trace.clone());
-        let lateness = Duration::ZERO;
-        let mut run = Run { probe, outcome, trace, lateness, attempts: 1, failures: 0, tags: tags(), log };
+        let (lateness, earlier) = (Duration::ZERO, vec![failure.clone()]);
+        let mut run =
+            Run { probe, outcome, trace, lateness, attempts: 1, earlier, evidence, failures: 0, tags: tags(), log };
         secrets.strike_run(&mut run);
         let shown = format!("{run:?}");
         assert!(!shown.contains("hunter2") && !shown.contains("86400"), "{shown}");
         assert_eq!(run.trace.spans[1].op, "is [Filtered]!");
     }
+}
+
+/// An exchange each of whose texts is this one.
+fn http(text: fn() -> String) -> Exchange {
+    let lines = || vec![(text(), text())];
+    let certificate = Certificate { subject: text(), issuer: text(), names: vec![text()], ..Certificate::default() };
+    Exchange::Http(Box::new(Http {
+        method: text(),
+        url: text(),
+        query: lines(),
+        headers: lines(),
+        body: text(),
+        redirects: vec![Redirect { status: 301, from: text() }],
+        connection: connection(text),
+        tls: Some(Tls { version: None, certificates: vec![certificate] }),
+        response: Some(Response { status: 200, headers: lines(), body: Excerpt::new(text().as_bytes(), 11) }),
+    }))
+}
+
+fn ssh(text: fn() -> String) -> Exchange {
+    let excerpt = || Excerpt::new(text().as_bytes(), 11);
+    Exchange::Ssh(Box::new(Ssh {
+        host: text(),
+        username: Some(text()),
+        connection: connection(text),
+        banner: Some(text()),
+        host_key: Some(text()),
+        methods: vec![text()],
+        command: Some(Command {
+            command: text(),
+            exit_status: None,
+            signal: Some(text()),
+            stdout: excerpt(),
+            stderr: excerpt(),
+        }),
+    }))
+}
+
+fn connection(text: fn() -> String) -> Connection {
+    Connection { names: vec![text()], resolved: vec![text()], peer: text(), ..Connection::default() }
 }
 
 #[derive(Clone, Default)]

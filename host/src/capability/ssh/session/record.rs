@@ -1,29 +1,47 @@
 //! A connection's span, and those of its phases.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use crate::capability::evidence::{self, Evidence};
 use crate::capability::ssh::cause::Error;
+use crate::capability::ssh::kept::Kept;
 use crate::capability::ssh::session::Target;
-use crate::capability::ssh::wire::Seen;
+use crate::capability::ssh::wire::{Marks, Seen};
 use crate::trace::{Handle, Recorder, Value};
 
 /// The connection's span, which ends with this value, and those below it.
 pub struct Record {
     pub recorder: Recorder,
     pub span: Handle,
+    kept: Arc<Mutex<Kept>>,
 }
 
 impl Record {
-    pub fn open(recorder: Recorder, parent: Handle, target: &Target) -> Self {
+    pub fn open(recorder: Recorder, parent: Handle, target: &Target, evidence: &Evidence) -> Self {
         let Target { host, port, username, .. } = target;
         let user = username.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
         let span = recorder.open(parent, "ssh", format!("SSH {user}{host}:{port}"));
         recorder.set(span, "server.address", host.as_str());
         recorder.set(span, "server.port", i64::from(*port));
-        Self { recorder, span }
+        let kept = Kept { host: host.clone(), port: *port, username: username.clone(), ..Kept::default() };
+        let kept = Arc::new(Mutex::new(kept));
+        evidence.keep(span, evidence::Kept::Ssh(Arc::clone(&kept)));
+        Self { recorder, span, kept }
+    }
+
+    /// Notes what is told of the connection should the run not pass.
+    pub fn note(&self, write: impl FnOnce(&mut Kept)) {
+        write(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Where the wire and the protocol note what they see.
+    pub fn marks(&self) -> Marks {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).marks.clone()
     }
 
     pub fn begin(&self, op: &'static str, description: impl Into<String>) -> Handle {
+        self.reached(op);
         self.recorder.open(self.span, op, description)
     }
 
@@ -34,7 +52,12 @@ impl Record {
         self.recorder.close(span);
     }
 
+    fn reached(&self, op: &'static str) {
+        self.note(|kept| kept.phase = op.trim_start_matches("ssh."));
+    }
+
     pub fn fail(&self, span: Handle, error: &Error) {
+        self.note(|kept| kept.error = Some(error.kind()));
         self.recorder.set_status(span, error.status());
         self.recorder.set(span, "error.type", error.kind());
     }
@@ -53,6 +76,7 @@ impl Record {
     pub fn handshake(&self, started: Instant, seen: &Seen, error: Option<&Error>) {
         let end = Instant::now();
         let banner = self.recorder.open_at(self.span, "ssh.banner", "Exchange banners", started);
+        self.reached("ssh.banner");
         let Some((version, at)) = &seen.banner else {
             self.end(banner, error);
             return;
@@ -60,6 +84,7 @@ impl Record {
         self.data(banner, "ssh.server.version", version.clone());
         self.recorder.close_at(banner, *at);
         let kex = self.recorder.open_at(self.span, "ssh.kex", "Exchange keys", *at);
+        self.reached("ssh.kex");
         if let Some(key) = &seen.host_key {
             self.data(kex, "ssh.host_key.type", key.kind.clone());
             self.data(kex, "ssh.host_key.fingerprint", key.fingerprint.clone());

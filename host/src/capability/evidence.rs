@@ -1,0 +1,116 @@
+//! What the exchanges of a run leave behind, kept as it came: it is put in words only where the run did not pass.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::capability::{http, ssh};
+use crate::run::evidence::Exchange;
+use crate::trace::{Handle, Recorder};
+
+/// The last exchanges of one attempt, shared by all that make them.
+#[derive(Clone, Default)]
+pub struct Evidence(Arc<Mutex<VecDeque<(Handle, Kept)>>>);
+
+/// An exchange, or what has become of it so far.
+pub enum Kept {
+    Http(Box<http::Kept>),
+    Ssh(Arc<Mutex<ssh::Kept>>),
+}
+
+impl Evidence {
+    /// Of a guest that makes a thousand, the last are kept: whatever failed is followed by few that clean up.
+    const MOST: usize = 50;
+
+    /// Keeps what an exchange left; `span` is its own.
+    pub fn keep(&self, span: Handle, kept: Kept) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() == Self::MOST {
+            all.pop_front();
+        }
+        all.push_back((span, kept));
+    }
+
+    /// The exchange that a failure is about. The guest's own steps, `within` the attempt, say which went wrong first, and
+    /// its last exchange is the one. Where they do not say, it is the last that came to no end, or the last of all.
+    pub fn of_failure(&self, recorder: &Recorder, within: Handle) -> Option<Exchange> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let steps: Vec<_> = all.iter().map(|(span, _)| recorder.trouble_above(*span, within)).collect();
+        let step = steps.iter().find(|step| step.is_some());
+        let last_of = |step| steps.iter().rposition(|other| other == step);
+        let unfinished = || all.iter().rposition(|(_, kept)| kept.error().is_some());
+        let index = step.and_then(last_of).or_else(unfinished).or(all.len().checked_sub(1))?;
+        Some(all[index].1.tell())
+    }
+}
+
+impl Kept {
+    fn error(&self) -> Option<&'static str> {
+        match self {
+            Self::Http(kept) => kept.error,
+            Self::Ssh(kept) => kept.lock().unwrap_or_else(PoisonError::into_inner).error,
+        }
+    }
+
+    fn tell(&self) -> Exchange {
+        match self {
+            Self::Http(kept) => Exchange::Http(Box::new(kept.tell())),
+            Self::Ssh(kept) => Exchange::Ssh(Box::new(kept.lock().unwrap_or_else(PoisonError::into_inner).tell())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trace::Status;
+
+    /// Exchanges in steps, as `step!` or `step`, the first of which went wrong, with an error of their own or none: the
+    /// number of the one that tells.
+    #[track_caller]
+    fn check(exchanges: &[(&str, Option<&'static str>)], expected: Option<usize>) {
+        let recorder = Recorder::start("run".into(), String::new());
+        let attempt = recorder.push("probe.attempt".into(), String::new());
+        let evidence = Evidence::default();
+        let mut open = None;
+        for (number, (step, error)) in exchanges.iter().enumerate() {
+            if open.as_ref().is_none_or(|(name, _)| name != step) {
+                if let Some((_, span)) = open {
+                    recorder.pop(span);
+                }
+                let span = recorder.push((*step).to_owned(), String::new());
+                if step.ends_with('!') {
+                    recorder.set_status(span, Status::InternalError);
+                }
+                open = Some((*step, span));
+            }
+            let span = recorder.open(recorder.current(), "ssh", "");
+            let kept = ssh::Kept { host: number.to_string(), error: *error, ..ssh::Kept::default() };
+            evidence.keep(span, Kept::Ssh(Arc::new(Mutex::new(kept))));
+        }
+        let found = evidence.of_failure(&recorder, attempt).map(|exchange| match exchange {
+            Exchange::Ssh(ssh) => ssh.host,
+            Exchange::Http(_) => unreachable!("there is none"),
+        });
+        assert_eq!(found, expected.map(|number| number.to_string()));
+    }
+
+    #[test]
+    fn the_exchange_that_a_failure_is_about() {
+        check(&[], None);
+        check(&[("one", None)], Some(0));
+        check(&[("one", None), ("two", None)], Some(1));
+        check(&[("one", Some("dns")), ("two", None)], Some(0));
+        // A step that cleans up goes on after the one that failed, and may fail for its sake.
+        check(&[("one", None), ("two!", None), ("three", None)], Some(1));
+        check(&[("one", None), ("two!", None), ("two!", None), ("three!", Some("tls"))], Some(2));
+    }
+
+    #[test]
+    fn there_is_a_bound() {
+        let (recorder, evidence) = (Recorder::start("run".into(), String::new()), Evidence::default());
+        for _ in 0..200 {
+            evidence.keep(recorder.root(), Kept::Ssh(Arc::default()));
+        }
+        assert_eq!(evidence.0.lock().expect("no test panics here").len(), Evidence::MOST);
+    }
+}

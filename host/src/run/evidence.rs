@@ -1,0 +1,185 @@
+//! What the host saw of an exchange with a target: plain data that says why a run did not pass, and that no guest can
+//! forge.
+
+use serde::Serialize;
+
+/// One exchange, as far as it went.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Exchange {
+    Http(Box<Http>),
+    Ssh(Box<Ssh>),
+}
+
+/// A request and what came of it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Http {
+    pub method: String,
+    /// With neither credentials nor query.
+    pub url: String,
+    pub query: Lines,
+    pub headers: Lines,
+    /// The beginning of what was sent. It is not shown: it says what must not be.
+    #[serde(skip)]
+    pub body: String,
+    /// The hops before this one.
+    pub redirects: Vec<Redirect>,
+    pub connection: Connection,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response: Option<Response>,
+}
+
+/// Names and values in the order in which they came; a name may stand more than once.
+pub type Lines = Vec<(String, String)>;
+
+/// A hop that led to another.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Redirect {
+    pub status: u16,
+    pub from: String,
+}
+
+/// The way to a target.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Connection {
+    /// The last that was reached, as its span is called: `dns`, `tls`, `wait`, `auth`.
+    pub phase: &'static str,
+    /// Why it went no further: the error's type. None where it came to its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<&'static str>,
+    /// The names that were resolved.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
+    /// What they resolved to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub resolved: Vec<String>,
+    /// Who answered, or would have: address and port, or a name where there is no address.
+    pub peer: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub proxy: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub reused: bool,
+    /// `HTTP/2`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<String>,
+}
+
+/// What a TLS handshake showed, whether or not it succeeded.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Tls {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<&'static str>,
+    /// As the server sent it, leaf first.
+    pub certificates: Vec<Certificate>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Certificate {
+    pub subject: String,
+    pub issuer: String,
+    /// Whom it is for.
+    pub names: Vec<String>,
+    pub not_before: String,
+    pub not_after: String,
+    /// Negative once it has expired.
+    pub days_left: i64,
+}
+
+/// An answer, whole or as far as it came.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Response {
+    pub status: u16,
+    pub headers: Lines,
+    pub body: Excerpt,
+}
+
+/// The beginning of what a target sent.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Excerpt {
+    /// Bytes that came in all.
+    pub size: u64,
+    /// None where it is not text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
+/// An SSH connection and what came of it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Ssh {
+    pub host: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    pub connection: Connection,
+    /// The server's banner; where there is none, what came in its place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub banner: Option<String>,
+    /// Type and fingerprint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host_key: Option<String>,
+    /// The ways to log in that the server offered.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub methods: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<Command>,
+}
+
+/// A command that was run, and what it left.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Command {
+    pub command: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit_status: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal: Option<String>,
+    pub stdout: Excerpt,
+    pub stderr: Excerpt,
+}
+
+impl Excerpt {
+    /// Bytes of what came that are kept.
+    pub const MOST: usize = 2048;
+
+    /// The beginning of what came, of which there were `size` bytes.
+    pub fn new(beginning: &[u8], size: u64) -> Self {
+        let beginning = &beginning[..beginning.len().min(Self::MOST)];
+        Self { size, text: text(beginning, size > beginning.len() as u64) }
+    }
+}
+
+/// The text that some bytes are; none if they are something else.
+fn text(bytes: &[u8], cut: bool) -> Option<String> {
+    let bytes = match std::str::from_utf8(bytes) {
+        // A character that was cut in two.
+        Err(error) if cut && error.error_len().is_none() => &bytes[..error.valid_up_to()],
+        _ => bytes,
+    };
+    let text = String::from_utf8_lossy(bytes);
+    let strange = text.chars().filter(|c| *c == '\u{fffd}' || c.is_control() && !c.is_whitespace() && *c != '\u{1b}');
+    // Text in an old encoding is read well enough; what is compressed or an image is not.
+    (strange.count() * 10 <= text.chars().count() && !text.contains('\0')).then(|| text.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_is_text_or_nothing() {
+        let check = |bytes: &[u8], size: u64, expected: Option<&str>| {
+            assert_eq!(Excerpt::new(bytes, size), Excerpt { size, text: expected.map(str::to_owned) });
+        };
+        check(b"", 0, Some(""));
+        check(b"{\"a\": 1}\n", 9, Some("{\"a\": 1}\n"));
+        check("caf\u{e9}".as_bytes(), 5, Some("café"));
+        check(&"café".as_bytes()[..4], 5, Some("caf"));
+        check(b"caf\xe9 au lait", 12, Some("caf\u{fffd} au lait"));
+        check(b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03", 10, None);
+        check(b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", 500, None);
+        check(&[0xff; 40], 40, None);
+        check(&[b'a'; 5000], 5000, Some(&"a".repeat(2048)));
+        // Two bytes each: the bound falls between them.
+        check(("x".to_owned() + &"é".repeat(3000)).as_bytes(), 6001, Some(&("x".to_owned() + &"é".repeat(1023))));
+    }
+}

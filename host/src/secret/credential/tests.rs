@@ -1,0 +1,166 @@
+use super::*;
+
+#[track_caller]
+fn check(text: &str, expected: &str) {
+    assert_eq!(scrub(text), expected);
+    // What has been taken out stays out, and nothing more goes.
+    assert_eq!(scrub(expected), expected, "again");
+}
+
+#[test]
+fn names_of_credentials() {
+    for name in [
+        "authorization",
+        "Proxy-Authorization",
+        "cookie",
+        "Set-Cookie",
+        "x-api-key",
+        "X-Auth",
+        "X-CSRF-Token",
+        "password",
+        "accessToken",
+        "client_secret",
+        "PHPSESSID",
+        "connect.sid",
+        "refresh_token",
+        "apiKey",
+        "X-Amz-Signature",
+        "pwd",
+        "user[password]",
+        "db.mysql_pwd",
+        "ocp-apim-subscription-key",
+        "AUTH",
+        "otp",
+        "x-sso",
+    ] {
+        assert!(is_name(name), "{name}");
+    }
+    for name in [
+        "content-type",
+        "www-authenticate",
+        "author",
+        "authority",
+        "keyboard",
+        "keep-alive",
+        "status",
+        "monkey",
+        "opinion",
+        "x-request-id",
+        "compass",
+        "design",
+        "insider",
+        "",
+    ] {
+        assert!(!is_name(name), "{name}");
+    }
+}
+
+#[test]
+fn json() {
+    check(r#"{"token": "abc", "status": "down"}"#, r#"{"token": "[Filtered]", "status": "down"}"#);
+    check(r#"{"pin":1234,"a":1}"#, r#"{"pin":"[Filtered]","a":1}"#);
+    check(r#"{"pin":1234}"#, r#"{"pin":"[Filtered]"}"#);
+    check(r#"{"tokens":["a","b]"],"a":1}"#, r#"{"tokens":"[Filtered]","a":1}"#);
+    check(r#"{"credentials":{"user":"u","x":{"y":"}"}},"a":1}"#, r#"{"credentials":"[Filtered]","a":1}"#);
+    check(r#"{"password":"a\"b","a":1}"#, r#"{"password":"[Filtered]","a":1}"#);
+    check(r#"{"token":null,"session":false,"secret":""}"#, r#"{"token":null,"session":false,"secret":""}"#);
+    check(r#"{"a":{"b":[{"api_key":"x"}]}}"#, r#"{"a":{"b":[{"api_key":"[Filtered]"}]}}"#);
+    // A value that is JSON itself.
+    check(r#"{"raw":"{\"token\":\"abc\",\"n\":1}"}"#, r#"{"raw":"{\"token\":\"[Filtered]\",\"n\":1}"}"#);
+    check(r#"{"raw":"{\"pin\":12,\"n\":1}"}"#, r#"{"raw":"{\"pin\":\"[Filtered]\",\"n\":1}"}"#);
+    check(
+        r#"[{"name": "Authorization", "value": "hunter2"}, {"name": "a", "value": "b"}]"#,
+        r#"[{"name": "Authorization", "value": "[Filtered]"}, {"name": "a", "value": "b"}]"#,
+    );
+    // It was cut.
+    check(r#"{"a":1,"token":"abc de"#, r#"{"a":1,"token":"[Filtered]"#);
+    check(r#"{"a":1,"token":{"x":"#, r#"{"a":1,"token":"[Filtered]""#);
+    check(r#"{"a":1,"token""#, r#"{"a":1,"token""#);
+}
+
+#[test]
+fn forms_queries_and_headers() {
+    check("user=ada&password=open+sesame&x=1", "user=ada&password=[Filtered]&x=1");
+    check("/login?next=%2Fa&access_token=abc#top", "/login?next=%2Fa&access_token=[Filtered]");
+    check("/go?to=https%3A%2F%2Fa%2F%3Ftoken%3Dabc%26x%3D1", "/go?to=https%3A%2F%2Fa%2F%3Ftoken%3D[Filtered]%26x%3D1");
+    check("Authorization: Basic YWRhOm9wZW4=\r\nHost: a\r\n", "Authorization: [Filtered]\r\nHost: a\r\n");
+    check("Cookie: a=b; c=d\nX: y", "Cookie: [Filtered]\nX: y");
+    check("{'Authorization': 'Digest username=\"a\"', 'b': 1}", "{'Authorization': '[Filtered]', 'b': 1}");
+    check("auth=Bearer abc, x=1", "auth=[Filtered], x=1");
+    check("password: my long phrase\nuser: ada", "password: [Filtered]\nuser: ada");
+    check("$config['password'] = 'hunter2';", "$config['password'] = '[Filtered]';");
+    check("'secret' => 'hunter2'", "'secret' => '[Filtered]'");
+}
+
+#[test]
+fn markup() {
+    check(
+        r#"<form><input type="hidden" name="csrf_token" value="abc"><input name="q" value="text"></form>"#,
+        r#"<form><input type="hidden" name="csrf_token" value="[Filtered]"><input name="q" value="text"></form>"#,
+    );
+    check(r"<input value='abc' name='authenticity_token'/>", r"<input value='[Filtered]' name='authenticity_token'/>");
+    check(r#"<meta name="csrf-token" content="abc" />"#, r#"<meta name="csrf-token" content="[Filtered]" />"#);
+    check(r#"<input name="csrf" value="abc"#, r#"<input name="csrf" value="[Filtered]"#);
+    check("<a:Password t='x'>hunter2</a:Password><b>c</b>", "<a:Password t='x'>[Filtered]</a:Password><b>c</b>");
+    check("<title>502 Bad Gateway</title>", "<title>502 Bad Gateway</title>");
+}
+
+#[test]
+fn looks_of_credentials() {
+    let jwt = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P";
+    check(&format!("got {jwt}!"), "got [Filtered]!");
+    check(&format!("got {}", &jwt[..30]), "got [Filtered]");
+    check("sent Bearer hunter2 to it", "sent Bearer [Filtered] to it");
+    check("you said Basic YWRhOm9wZW4gc2VzYW1l", "you said Basic [Filtered]");
+    check("key ghp_0123456789abcdef0123 and AKIAIOSFODNN7EXAMPLE", "key [Filtered] and [Filtered]");
+    check("see https://ada:open@shop.example/a@b", "see https://[Filtered]@shop.example/a@b");
+    check(r"see https:\/\/ada:open@shop.example", r"see https:\/\/[Filtered]@shop.example");
+    check("x -----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY----- y", "x [Filtered] y");
+    check("x -----BEGIN OPENSSH PRIVATE KEY-----\nb3Bl", "x [Filtered]");
+    // What tells why something was refused tells no secret.
+    for harmless in [
+        r#"Basic realm="Restricted""#,
+        r#"Bearer error="invalid_token", error_description="The token expired""#,
+        "Basic authentication is required",
+        "the token expired 3 minutes ago",
+        r#"{"error":"invalid_token","code":401}"#,
+        "https://example.org/@user",
+        "https://auth.example.org:8443/login",
+        "502 Bad Gateway: upstream key=",
+    ] {
+        check(harmless, harmless);
+    }
+}
+
+#[test]
+fn sentences_keep_their_words() {
+    assert_eq!(scrub_sentence("token: expected text, got nothing"), "token: expected text, got nothing");
+    assert_eq!(
+        scrub_sentence("token: expected text, got \"Bearer x1y2z3\""),
+        "token: expected text, got \"Bearer [Filtered]\""
+    );
+}
+
+#[test]
+fn cookies_keep_their_names() {
+    assert_eq!(scrub_cookies("sid=abc; theme=dark; junk", false), "sid=[Filtered]; theme=[Filtered];[Filtered]");
+    assert_eq!(scrub_cookies("sid=a=b; Path=/; HttpOnly", true), "sid=[Filtered]; Path=/; HttpOnly");
+    assert_eq!(scrub_cookies("abc", true), "[Filtered]");
+}
+
+#[test]
+fn what_was_found_can_be_looked_for() {
+    let text = r#"{"user":"ada","password":"open sesame","token":"abc"}"#;
+    assert_eq!(values(text).collect::<Vec<_>>(), ["open sesame", "abc"]);
+}
+
+#[test]
+fn hostile_texts_take_no_time() {
+    let begun = std::time::Instant::now();
+    for text in
+        ["token=".repeat(400), "\"token\":{".repeat(250), "<input ".repeat(300), "\\".repeat(2048), "eyJ".repeat(700)]
+    {
+        scrub(&text);
+    }
+    assert!(begun.elapsed().as_secs() < 2, "{:?}", begun.elapsed());
+}
