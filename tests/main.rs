@@ -3,6 +3,7 @@
 mod chain;
 mod checks;
 mod command_line;
+mod evidence;
 mod examples;
 mod guests;
 mod http;

@@ -17,7 +17,7 @@ pub fn run_to_json(run: &Run) -> Value {
         "duration_ms": milliseconds(run.trace.duration()),
         "outcome": run.outcome.as_str(),
         "attempts": run.attempts,
-        "failure": failure(&run.outcome),
+        "failure": failure(run),
         "lateness_ms": milliseconds(run.lateness),
         "trace_id": run.trace.id.to_string(),
         "spans": run.trace.spans.iter().map(|each| span(&run.trace, each)).collect::<Vec<_>>(),
@@ -29,9 +29,9 @@ pub fn run_to_json(run: &Run) -> Value {
     })
 }
 
-fn failure(outcome: &Outcome) -> Value {
-    let Some((reason, message)) = outcome.why() else { return Value::Null };
-    let (mismatches, backtrace) = match outcome {
+fn failure(run: &Run) -> Value {
+    let Some((reason, message)) = run.outcome.why() else { return Value::Null };
+    let (mismatches, backtrace) = match &run.outcome {
         Outcome::Passed => (&[][..], &[][..]),
         Outcome::PassedAfterRetry(failure) | Outcome::Failed(failure) => (&failure.mismatches[..], &[][..]),
         Outcome::Broken(fault) => (&[][..], &fault.backtrace[..]),
@@ -48,6 +48,7 @@ fn failure(outcome: &Outcome) -> Value {
             "actual": mismatch.actual,
         })).collect::<Vec<_>>(),
         "backtrace": backtrace,
+        "evidence": run.evidence,
     })
 }
 

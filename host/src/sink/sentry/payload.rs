@@ -14,6 +14,7 @@ use crate::run::Run;
 use crate::trace::{Span, Status, Trace, Value};
 
 mod event;
+mod evidence;
 mod transaction;
 
 /// How much is told: as much as fits into one payload.

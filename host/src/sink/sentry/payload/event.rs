@@ -4,11 +4,12 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
+use super::evidence::{self, Request};
 use super::{About, Data, MAX_OP, MAX_TAG, Measure, SpanFacts, cut, seconds};
 use crate::propagation::Origin;
 use crate::run::{Level, Outcome, Run};
 use crate::sink::milliseconds;
-use crate::trace::{Status, Trace};
+use crate::trace::{Span, Status, Trace, Value};
 
 /// Why a run did not pass, as an error event.
 #[derive(Serialize)]
@@ -18,6 +19,8 @@ pub struct Event<'a> {
     level: &'static str,
     fingerprint: [Cow<'a, str>; 4],
     exception: Values<Exception<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<Request>,
     contexts: Contexts<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     breadcrumbs: Option<Values<Breadcrumb<'a>>>,
@@ -28,6 +31,8 @@ struct Contexts<'a> {
     trace: SpanFacts<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     check: Option<Check<'a>>,
+    #[serde(flatten)]
+    evidence: evidence::Contexts,
 }
 
 /// What was compared and differed.
@@ -88,6 +93,9 @@ struct Breadcrumb<'a> {
 struct Step {
     duration_ms: f64,
     status: Status,
+    /// That of an answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status_code: Option<i64>,
 }
 
 impl<'a> Event<'a> {
@@ -111,7 +119,12 @@ impl<'a> Event<'a> {
             // Nothing that differs from run to run: one outage is one issue.
             fingerprint: [class, &run.probe.probe, &run.probe.title, reason].map(|part| cut(part, MAX_TAG)),
             exception: Values { values: vec![exception] },
-            contexts: Contexts { trace: culprit(&run.trace), check: check(&run.outcome, measure) },
+            request: Request::new(run),
+            contexts: Contexts {
+                trace: culprit(&run.trace),
+                check: check(&run.outcome, measure),
+                evidence: evidence::contexts(run, measure),
+            },
             breadcrumbs: Some(breadcrumbs(run, measure))
                 .filter(|values| !values.is_empty())
                 .map(|values| Values { values }),
@@ -181,7 +194,11 @@ fn breadcrumbs(run: &Run, measure: Measure) -> Vec<Breadcrumb<'_>> {
             category: cut(&span.op, MAX_OP),
             level: if span.status == Status::Ok { "info" } else { "error" },
             message: cut(&span.description, measure.text),
-            data: Some(Step { duration_ms: milliseconds(span.duration), status: span.status }),
+            data: Some(Step {
+                duration_ms: milliseconds(span.duration),
+                status: span.status,
+                status_code: status_code(span),
+            }),
         };
         (span.start + span.duration, crumb)
     });
@@ -199,6 +216,11 @@ fn breadcrumbs(run: &Run, measure: Measure) -> Vec<Breadcrumb<'_>> {
     crumbs.sort_by_key(|(at, _)| *at);
     let crumbs = crumbs.into_iter().rev().take(MAX_BREADCRUMBS).rev();
     crumbs.map(|(at, crumb)| Breadcrumb { timestamp: seconds(&run.trace, at), ..crumb }).collect()
+}
+
+fn status_code(span: &Span) -> Option<i64> {
+    let (_, value) = span.data.iter().find(|(key, _)| key == "http.response.status_code")?;
+    if let Value::Integer(status) = value { Some(*status) } else { None }
 }
 
 /// What the SDKs keep; more is not shown.
