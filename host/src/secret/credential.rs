@@ -148,8 +148,8 @@ macro_rules! pattern {
     };
 }
 
-// `"token": `, `token=`, `token%3D`, `Authorization: `, `'token' => `, `\"token\":`.
-pattern!(NAMED, r#"([A-Za-z0-9_.$\[\]-]+)([\\"'\]]*)\s*(:|=>?|%3[AaDd])\s*"#);
+// `"token": `, `token=`, `token%3D`, `Authorization: `, `'token' => `, `\"token\":`, `["token"]=> string(3) `.
+pattern!(NAMED, r#"([A-Za-z0-9_.$\[\]-]+)([\\"'\]]*)\s*(:|=>?|%3[AaDd])\s*(?:string\(\d+\)\s*)?"#);
 // `{"name": "token", "value": "..."}`.
 pattern!(
     APART,
@@ -187,6 +187,8 @@ pattern!(TAG, r"(?i)<(?:input|meta|param|add)\b[^<>]*");
 pattern!(ATTRIBUTE, r#"(?i)\b(name|id|property|key|value|content)\s*=\s*(?:"([^"]*)|'([^']*)|([^\s"'<>]+))"#);
 // `<token>...</token>`.
 pattern!(ELEMENT, r"<(?:[A-Za-z0-9_.-]+:)?([A-Za-z0-9_.-]+)(?:\s[^<>]*)?>([^<]*)");
+// `<th>TOKEN</th><td>...`.
+pattern!(CELL, r">\s*([A-Za-z0-9_. -]+?)\s*</(?:th|td|dt|b|strong|code|span)>\s*(?:<[^<>/][^<>]*>\s*)+([^<]*)");
 
 /// What elements of HTML and XML hold.
 fn elements(text: &str, all: &mut Vec<Found>) {
@@ -201,7 +203,7 @@ fn elements(text: &str, all: &mut Vec<Found>) {
         let ranges = held.filter_map(part).filter(|range| !range.is_empty());
         all.extend(ranges.map(|range| found(tag.start() + range.start..tag.start() + range.end)));
     }
-    for captures in ELEMENT.captures_iter(text) {
+    for captures in ELEMENT.captures_iter(text).chain(CELL.captures_iter(text)) {
         let content = captures.get(2).filter(|content| !content.as_str().trim().is_empty());
         if let (true, Some(content)) = (is_name(&captures[1]), content) {
             all.push(found(content.range()));

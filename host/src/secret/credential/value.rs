@@ -7,6 +7,9 @@ use super::MARK;
 /// The value that begins at `at`, and whether it is bare: neither within quotes nor the rest of a `line`. None where it
 /// tells nothing, or has been taken out already.
 pub fn value(text: &str, at: usize, line: bool) -> Option<(Range<usize>, bool)> {
+    // `b"..."`, as Python writes bytes.
+    let letters = text[at..].bytes().take_while(u8::is_ascii_alphabetic).count();
+    let at = if letters <= 2 && text[at + letters..].starts_with(['"', '\'']) { at + letters } else { at };
     let rest = &text[at..];
     let escapes = rest.len() - rest.trim_start_matches('\\').len();
     let (start, length, bare) = match rest[escapes..].chars().next()? {
