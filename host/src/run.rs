@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::trace::Trace;
 
@@ -22,8 +22,8 @@ pub struct Run {
     pub earlier: Vec<Failure>,
     /// The exchange that the last attempt did not pass for; none where it passed, or made none.
     pub evidence: Option<evidence::Exchange>,
-    /// Runs of this probe in a row that have failed, this one included.
-    pub failures: u32,
+    /// The outage that it is part of, or that it ended.
+    pub outage: Option<Outage>,
     /// Tags that the guest set, beside the configuration's.
     pub tags: BTreeMap<String, String>,
     pub log: Vec<LogLine>,
@@ -39,6 +39,17 @@ pub struct Identity {
     pub tags: BTreeMap<String, String>,
     /// So many runs in a row must fail before an error is told of.
     pub failures_before_error: u32,
+}
+
+/// Runs of one probe in a row that have failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outage {
+    /// When the first of them started.
+    pub began: SystemTime,
+    /// How many there are so far; a run that ended them is none of them.
+    pub runs: u32,
+    /// From the start of the first to the end of the run that says so, by a clock that nobody sets.
+    pub lasted: Duration,
 }
 
 /// How a run ended. The target's failures and our own are never mixed: they have exit codes and fingerprints of their
@@ -131,9 +142,18 @@ impl Run {
     pub fn is_error(&self) -> bool {
         match self.outcome {
             Outcome::Passed | Outcome::PassedAfterRetry(_) => false,
-            Outcome::Failed(_) => self.failures >= self.probe.failures_before_error,
+            Outcome::Failed(_) => self.outage.is_some_and(|outage| self.is_told(outage)),
             Outcome::Broken(_) => true,
         }
+    }
+
+    /// The outage that it ended: failures too few for an error were none.
+    pub fn recovery(&self) -> Option<Outage> {
+        self.outage.filter(|outage| self.outcome.passed() && self.is_told(*outage))
+    }
+
+    fn is_told(&self, outage: Outage) -> bool {
+        outage.runs >= self.probe.failures_before_error
     }
 }
 

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use wasmtime::Engine;
@@ -19,12 +18,14 @@ use crate::secret::Secrets;
 mod component;
 mod engine;
 mod fault;
+mod outages;
 mod probe;
 mod settings;
 mod stay;
 mod threads;
 
 pub use component::LoadError;
+use outages::Outages;
 pub use probe::Probe;
 use probe::Ready;
 use stay::ask;
@@ -178,7 +179,7 @@ impl Sandbox {
             settings,
             limits: probe.limits,
             retries: probe.retries,
-            failures: AtomicU32::new(0),
+            outages: Outages::default(),
             secrets: self.secrets.clone(),
         };
         let warnings = warnings.into_iter().map(|(pointer, message)| self.problem(pointer, message)).collect();

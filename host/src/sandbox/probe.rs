@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use wasmtime::Engine;
@@ -15,6 +14,7 @@ use crate::capability::{Context, Scope, cut};
 use crate::config::{Limits, Retries};
 use crate::run::evidence::Exchange;
 use crate::run::{Failure, Fault, FaultKind, Identity, Mismatch, Outcome, Run};
+use crate::sandbox::outages::{Outages, Start};
 use crate::sandbox::stay::{guard, store};
 use crate::sandbox::threads::Threads;
 use crate::secret::Secrets;
@@ -34,8 +34,7 @@ pub struct Ready {
     pub settings: String,
     pub limits: Limits,
     pub retries: Retries,
-    /// Runs in a row that have failed.
-    pub failures: AtomicU32,
+    pub outages: Outages,
     pub secrets: Secrets,
 }
 
@@ -85,19 +84,12 @@ impl Ready {
         if let (Outcome::Passed, Some(first)) = (&outcome, earlier.first()) {
             outcome = Outcome::PassedAfterRetry(first.clone());
         }
-        let failures = match outcome {
-            Outcome::Passed | Outcome::PassedAfterRetry(_) => {
-                self.failures.store(0, Ordering::Relaxed);
-                0
-            }
-            Outcome::Failed(_) => self.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1),
-            // Ours says nothing of the target.
-            Outcome::Broken(_) => self.failures.load(Ordering::Relaxed),
-        };
         let trace = recorder.finish(status(&outcome), Status::Cancelled);
+        let start = Start { at: trace.started, instant: recorder.epoch() };
+        let outage = self.outages.note(&outcome, start, Instant::now());
         let probe = Arc::clone(identity);
         let log = log.take();
-        let mut run = Run { probe, outcome, trace, lateness, attempts, earlier, evidence, failures, tags, log };
+        let mut run = Run { probe, outcome, trace, lateness, attempts, earlier, evidence, outage, tags, log };
         self.secrets.strike_run(&mut run);
         run
     }
@@ -139,16 +131,15 @@ impl Ready {
         let recorder = Recorder::start(identity.probe.clone(), identity.title.clone());
         let outcome = Outcome::Broken(Fault { kind: FaultKind::Host, message, backtrace: Vec::new() });
         let trace = recorder.finish(status(&outcome), Status::Cancelled);
-        let (lateness, failures) = (due.elapsed(), self.failures.load(Ordering::Relaxed));
         let mut run = Run {
             probe: Arc::clone(identity),
             outcome,
             trace,
-            lateness,
+            lateness: due.elapsed(),
             attempts: 1,
             earlier: Vec::new(),
             evidence: None,
-            failures,
+            outage: None,
             tags: BTreeMap::new(),
             log: Vec::new(),
         };

@@ -17,6 +17,11 @@ pub fn run_to_json(run: &Run) -> Value {
         "duration_ms": milliseconds(run.trace.duration()),
         "outcome": run.outcome.as_str(),
         "attempts": run.attempts,
+        "outage": run.outage.map(|outage| json!({
+            "began": rfc3339(outage.began),
+            "runs": outage.runs,
+            "duration_ms": milliseconds(outage.lasted),
+        })),
         "failure": failure(run),
         "lateness_ms": milliseconds(run.lateness),
         "trace_id": run.trace.id.to_string(),
@@ -76,7 +81,7 @@ mod tests {
         let keys: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(
             keys.join(" "),
-            "probe title tags started duration_ms outcome attempts failure lateness_ms trace_id spans log"
+            "probe title tags started duration_ms outcome attempts outage failure lateness_ms trace_id spans log"
         );
         let keys: Vec<_> = json["spans"][1].as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(keys.join(" "), "span_id parent_span_id op description start_ms duration_ms status data");
@@ -89,6 +94,7 @@ mod tests {
         assert_eq!(json["started"], "2026-11-23T22:45:01.250000Z");
         assert_eq!(json["duration_ms"], 482.25);
         assert_eq!(json["tags"], json!({ "region": "eu", "team": "web", "tls": "1.3" }));
+        assert_eq!(json["outage"], json!({ "began": json["started"], "runs": 1, "duration_ms": 482.25 }));
         assert_eq!(json["failure"]["reason"], "status");
         assert_eq!(json["failure"]["expected"], "2xx");
         assert_eq!(json["failure"]["actual"], "503");
@@ -103,7 +109,9 @@ mod tests {
 
     #[test]
     fn a_passed_run_has_no_failure_and_a_broken_one_names_its_fault() {
-        assert_eq!(run_to_json(&sample::passed())["failure"], Value::Null);
+        let json = run_to_json(&sample::passed());
+        assert_eq!((&json["failure"], &json["outage"]), (&Value::Null, &Value::Null));
+        assert_eq!(run_to_json(&sample::recovered())["outage"]["duration_ms"], 125_400.0);
         let json = run_to_json(&sample::broken());
         assert_eq!(json["outcome"], "broken");
         assert_eq!(json["failure"]["reason"], "trap");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::run::{Failure, Fault, FaultKind, Identity, Level, LogLine, Mismatch, Outcome, Run};
+use crate::run::{Failure, Fault, FaultKind, Identity, Level, LogLine, Mismatch, Outage, Outcome, Run};
 use crate::trace::{Span, SpanId, Status, Trace, TraceId};
 
 pub fn passed() -> Run {
@@ -24,6 +24,15 @@ pub fn failed() -> Run {
     let mut run = run("api health", Outcome::Failed(failure), Status::Unavailable);
     run.trace.spans[1].status = Status::Unavailable;
     run.lateness = Duration::from_millis(340);
+    run.outage = Some(Outage { began: run.trace.started, runs: 1, lasted: run.trace.duration() });
+    run
+}
+
+/// The first that passed after three that had failed.
+pub fn recovered() -> Run {
+    let mut run = passed();
+    let lasted = Duration::from_millis(125_400);
+    run.outage = Some(Outage { began: run.trace.started + run.trace.duration() - lasted, runs: 3, lasted });
     run
 }
 
@@ -34,7 +43,7 @@ pub fn passed_after_retry() -> Run {
         run.outcome = Outcome::PassedAfterRetry(failure);
     }
     run.attempts = 2;
-    run.failures = 0;
+    run.outage = None;
     run
 }
 
@@ -93,7 +102,7 @@ fn run(title: &str, outcome: Outcome, status: Status) -> Run {
         attempts: 1,
         earlier: Vec::new(),
         evidence: None,
-        failures: 1,
+        outage: None,
         tags: tags(&[("team", "guest"), ("tls", "1.3")]),
         log: vec![LogLine {
             at: Duration::from_micros(480_100),

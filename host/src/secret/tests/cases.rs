@@ -77,7 +77,7 @@ fn each_text_of_a_run() {
         let (probe, trace) = (Arc::new(identity.clone()), trace.clone());
         let (lateness, earlier) = (Duration::ZERO, vec![failure.clone()]);
         let mut run =
-            Run { probe, outcome, trace, lateness, attempts: 1, earlier, evidence, failures: 0, tags: tags(), log };
+            Run { probe, outcome, trace, lateness, attempts: 1, earlier, evidence, outage: None, tags: tags(), log };
         secrets.strike_run(&mut run);
         let shown = format!("{run:?}");
         assert!(!shown.contains("hunter2") && !shown.contains("86400"), "{shown}");

@@ -64,10 +64,12 @@ fn head(run: &Run, stamp: bool, width: usize, into: &mut String) {
     }
     let outcome = run.outcome.as_str();
     let late = if run.lateness > LATE { format!("  ({} late)", human(run.lateness)) } else { String::new() };
+    let recovery = run.recovery().map(|outage| format!("  (down for {})", human(outage.lasted))).unwrap_or_default();
     let duration = human(run.trace.duration());
-    let before = if stamp { 9 } else { 0 } + 2 + outcome.len() + 2 + 9 + 2 + chars(&late);
+    let before = if stamp { 9 } else { 0 } + 2 + outcome.len() + 2 + 9 + 2 + chars(&late) + chars(&recovery);
     let title = cut(&escape(&run.probe.title), width.saturating_sub(before));
     _ = write!(into, "{color}{mark} {outcome}{color:#}  {duration:>9}  {bold}{title}{bold:#}{DIM}{late}{DIM:#}");
+    _ = write!(into, "{color}{recovery}{color:#}");
     let Some((reason, message)) = run.outcome.why() else {
         into.push('\n');
         return;
@@ -109,6 +111,8 @@ fn chars(text: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::sink::sample;
 
@@ -126,6 +130,15 @@ mod tests {
         let stamped = plain(&late, Look { stamp: true, ..LOOK });
         assert_eq!(stamped, "22:45:01 ✓ passed     482 ms  example.org  (340 ms late)\n");
         assert_eq!(plain(&late, Look { json: false, trace: true, ..LOOK }).lines().count(), 1 + 8 + 1);
+    }
+
+    #[test]
+    fn the_end_of_an_outage_is_told_with_its_length() {
+        let mut run = sample::recovered();
+        assert_eq!(plain(&run, LOOK), "✓ passed     482 ms  example.org  (down for 2 m 05 s)\n");
+        // Failures too few for an error were no outage.
+        Arc::make_mut(&mut run.probe).failures_before_error = 4;
+        assert_eq!(plain(&run, LOOK), "✓ passed     482 ms  example.org\n");
     }
 
     #[test]

@@ -165,6 +165,11 @@ fn seconds(trace: &Trace, at: Duration) -> f64 {
     (trace.started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default() + at).as_secs_f64()
 }
 
+/// To the tenth of a second: how long something was so is known no better.
+fn rounded(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 10.0).round() / 10.0
+}
+
 /// The beginning of `text`, of at most `most` characters.
 fn cut(text: &str, most: usize) -> Cow<'_, str> {
     text.char_indices().nth(most).map_or(text.into(), |(end, _)| text[..end].into())

@@ -11,9 +11,12 @@ pub fn sampled(run: &Run, sample: &Sample) -> Option<Rate> {
     is_sampled(run.trace.id, rate).then_some(rate)
 }
 
-/// What is sent whatever the rate, and so speaks for itself alone: all but a run that passed at once and in time.
+/// What is sent whatever the rate, and so speaks for itself alone: all but a run that passed at once and in time, and
+/// ended no outage.
 fn matters(run: &Run, sample: &Sample) -> bool {
-    run.outcome != Outcome::Passed || sample.slower_than.is_some_and(|limit| run.trace.duration() > limit)
+    run.outcome != Outcome::Passed
+        || run.recovery().is_some()
+        || sample.slower_than.is_some_and(|limit| run.trace.duration() > limit)
 }
 
 #[cfg(test)]
@@ -47,7 +50,7 @@ mod tests {
 
     #[test]
     fn what_did_not_simply_pass_is_sent_at_no_rate() {
-        for run in [sample::failed(), sample::broken(), sample::passed_after_retry()] {
+        for run in [sample::failed(), sample::broken(), sample::passed_after_retry(), sample::recovered()] {
             assert_eq!(sampled(&on(run, 999_999), &at(0.0)), Some(Rate::ALL));
         }
     }

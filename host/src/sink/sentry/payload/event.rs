@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use super::evidence::{self, Request};
-use super::{About, Data, MAX_OP, MAX_TAG, Measure, SpanFacts, cut, seconds};
+use super::{About, Data, MAX_OP, MAX_TAG, Measure, SpanFacts, cut, rounded, seconds};
+use crate::date::rfc3339;
 use crate::propagation::Origin;
-use crate::run::{Level, Outcome, Run};
+use crate::run::{self, Level, Outcome, Run};
 use crate::sink::milliseconds;
 use crate::trace::{Span, Status, Trace, Value};
 
@@ -31,8 +32,19 @@ struct Contexts<'a> {
     trace: SpanFacts<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     check: Option<Check<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outage: Option<Outage>,
     #[serde(flatten)]
     evidence: evidence::Contexts,
+}
+
+/// What the run is the latest of.
+#[derive(Serialize)]
+struct Outage {
+    began: String,
+    runs: u32,
+    /// Since then, in seconds.
+    lasted: f64,
 }
 
 /// What was compared and differed.
@@ -123,6 +135,7 @@ impl<'a> Event<'a> {
             contexts: Contexts {
                 trace: culprit(&run.trace),
                 check: check(&run.outcome, measure),
+                outage: outage(run),
                 evidence: evidence::contexts(run, measure),
             },
             breadcrumbs: Some(breadcrumbs(run, measure))
@@ -141,6 +154,11 @@ fn culprit(trace: &Trace) -> SpanFacts<'_> {
     let wrong = trace.spans.iter().zip(depths).filter(|(span, _)| span.status != Status::Ok);
     let culprit = wrong.max_by_key(|(_, depth)| *depth).map_or(&trace.spans[0], |(span, _)| span);
     SpanFacts::new(trace, culprit, Data::new())
+}
+
+fn outage(run: &Run) -> Option<Outage> {
+    let run::Outage { began, runs, lasted } = run.outage?;
+    Some(Outage { began: rfc3339(began), runs, lasted: rounded(lasted) })
 }
 
 /// As many mismatches as Sentry keeps of a context.

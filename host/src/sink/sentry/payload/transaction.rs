@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{About, Datum, Measure, SpanFacts, cut, data, seconds};
+use super::{About, Datum, Measure, SpanFacts, cut, data, rounded, seconds};
 use crate::propagation::Origin;
 use crate::run::Run;
 use crate::sink::milliseconds;
@@ -46,9 +46,11 @@ struct ChildSpan<'a> {
 impl<'a> Transaction<'a> {
     pub fn new(event_id: &'a str, run: &'a Run, origin: &'a Origin, measure: Measure) -> Self {
         let trace = &run.trace;
+        let mut about = About::new(event_id, run, origin);
+        about.tags.extend(recovery(run));
         Self {
             r#type: "transaction",
-            about: About::new(event_id, run, origin),
+            about,
             start_timestamp: seconds(trace, Duration::ZERO),
             info: Info { source: "custom" },
             contexts: Contexts { trace: root(run, measure) },
@@ -57,13 +59,19 @@ impl<'a> Transaction<'a> {
     }
 }
 
+/// That it ended an outage, as a tag.
+fn recovery(run: &Run) -> Option<(String, String)> {
+    run.recovery().map(|outage| ("recovered_after".to_owned(), format!("{} s", rounded(outage.lasted))))
+}
+
 /// The root stands in the trace's context, with what there is to say of the run as a whole.
 fn root(run: &Run, measure: Measure) -> SpanFacts<'_> {
     let root = &run.trace.spans[0];
     let mut data = data(root, measure);
     data.insert("sentrynet.lateness_ms".into(), Datum::Ours(milliseconds(run.lateness).into()));
-    if run.failures > 0 {
-        data.insert("sentrynet.failures_in_a_row".into(), Datum::Ours(i64::from(run.failures).into()));
+    if let Some(outage) = run.outage.filter(|_| !run.outcome.passed() || run.recovery().is_some()) {
+        data.insert("sentrynet.outage.runs".into(), Datum::Ours(i64::from(outage.runs).into()));
+        data.insert("sentrynet.outage.seconds".into(), Datum::Ours(rounded(outage.lasted).into()));
     }
     let dropped = run.trace.dropped + run.trace.spans.len().saturating_sub(1 + measure.spans);
     if dropped > 0 {
