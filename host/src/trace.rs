@@ -7,6 +7,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
 
+pub use self::contact::Contact;
+
+mod contact;
+
 /// A finished trace. `spans[0]` is the root, and a parent always stands before its children.
 #[derive(Debug, Clone)]
 pub struct Trace {
@@ -16,6 +20,8 @@ pub struct Trace {
     pub spans: Vec<Span>,
     /// Spans that were asked for beyond [`MAX_SPANS`] and left out.
     pub dropped: usize,
+    /// The hosts that it tried to reach, each once. Not among the spans, in which a guest may write what it likes.
+    pub contacts: Vec<Contact>,
 }
 
 /// One span. Times are offsets from [`Trace::started`].
@@ -35,6 +41,9 @@ pub struct Span {
 
 /// The most spans a trace keeps: Sentry takes no more of a transaction.
 pub const MAX_SPANS: usize = 1000;
+
+/// The most hosts that a trace keeps: a redirect may lead anywhere.
+const MAX_CONTACTS: usize = 100;
 
 /// Sentry's words for how a span ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -184,7 +193,13 @@ impl Recorder {
             status: Status::Ok,
             data: Vec::new(),
         };
-        let trace = Trace { id: TraceId(rand::random()), started: SystemTime::now(), spans: vec![root], dropped: 0 };
+        let trace = Trace {
+            id: TraceId(rand::random()),
+            started: SystemTime::now(),
+            spans: vec![root],
+            dropped: 0,
+            contacts: Vec::new(),
+        };
         Self(Arc::new(Mutex::new(Recording {
             trace,
             epoch: Instant::now(),
@@ -334,6 +349,21 @@ impl Recorder {
         below.filter(|index| spans[*index].status != Status::Ok).last().map(|index| Handle(Some(index)))
     }
 
+    /// Notes a contact. Of one host, that it answered is not undone by a silence.
+    pub fn contact(&self, contact: Contact) {
+        let mut recording = self.lock();
+        if recording.finished {
+            return;
+        }
+        let contacts = &mut recording.trace.contacts;
+        match contacts.iter().position(|known| known.host == contact.host) {
+            Some(known) if contacts[known].answered && !contact.answered => {}
+            Some(known) => contacts[known] = contact,
+            None if contacts.len() < MAX_CONTACTS => contacts.push(contact),
+            None => {}
+        }
+    }
+
     /// The root, which holds the data of the run as a whole.
     pub fn root(&self) -> Handle {
         Handle(Some(0))
@@ -375,6 +405,23 @@ impl Trace {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_that_answered_once_has_answered() {
+        let recorder = Recorder::start("run".into(), String::new());
+        let at = Instant::now();
+        for (host, answered) in [("a", false), ("a", true), ("a", false), ("b", true), ("c", false)] {
+            recorder.contact(Contact { host: host.to_owned(), loopback: false, answered, from: at, to: at });
+        }
+        for number in 0..200 {
+            let host = number.to_string();
+            recorder.contact(Contact { host, loopback: false, answered: true, from: at, to: at });
+        }
+        let contacts = recorder.finish(Status::Ok, Status::Cancelled).contacts;
+        let said: Vec<_> = contacts.iter().take(3).map(|contact| (contact.host.as_str(), contact.answered)).collect();
+        assert_eq!(said, [("a", true), ("b", true), ("c", false)]);
+        assert_eq!(contacts.len(), MAX_CONTACTS);
+    }
 
     fn ops(trace: &Trace) -> Vec<(&str, Option<usize>)> {
         trace.spans.iter().map(|span| (&*span.op, span.parent)).collect()

@@ -15,6 +15,11 @@ pub fn unconnected(kind: Option<ErrorKind>, addresses: &str, other: &str) -> Str
     }
 }
 
+/// Whether a host that was not connected to has answered all the same: a refusal comes from somewhere.
+pub fn refused(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset)
+}
+
 /// What the system's resolver says of a name.
 pub fn unresolved(name: &str, error: &Error) -> String {
     let text = error.to_string();

@@ -43,6 +43,7 @@ impl Secrets {
             evidence::each_text(exchange, |text| self.strike_in(text));
         }
         run.trace.spans.iter_mut().for_each(|span| self.strike_span(span));
+        run.trace.contacts.iter_mut().for_each(|contact| self.strike_in(&mut contact.host));
         self.strike_tags(&mut run.tags);
         run.log.iter_mut().for_each(|line| self.strike_in(&mut line.message));
     }

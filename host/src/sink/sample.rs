@@ -97,6 +97,7 @@ fn run(title: &str, outcome: Outcome, status: Status) -> Run {
             started: SystemTime::UNIX_EPOCH + Duration::from_micros(1_795_473_901_250_000),
             spans,
             dropped: 0,
+            contacts: Vec::new(),
         },
         lateness: Duration::ZERO,
         attempts: 1,

@@ -13,8 +13,8 @@ use crate::capability::http::certificate;
 use crate::capability::http::phase::Phase;
 use crate::capability::http::wire::Times;
 use crate::capability::limit::Limit;
-use crate::capability::words::{bytes, unconnected};
-use crate::trace::Status;
+use crate::capability::words::{self, bytes, unconnected};
+use crate::trace::{Contact, Status};
 
 /// What reqwest says, told by how far the exchange got. `peer` is the URL's host and port.
 pub fn explain(error: &reqwest::Error, times: &Times, peer: &Peer) -> Error {
@@ -23,8 +23,7 @@ pub fn explain(error: &reqwest::Error, times: &Times, peer: &Peer) -> Error {
     match Phase::of(times) {
         Phase::Dns => Error::Dns(root),
         Phase::Connect => {
-            let kind = causes().find_map(io_kind);
-            let kind = kind.or_else(|| causes().last().and_then(hidden));
+            let kind = kind(error);
             let refused = peer.refused_by_proxy(&root, times).filter(|_| kind.is_none());
             Error::Connect(refused.unwrap_or_else(|| unconnected(kind, &peer.addresses(times), &root)))
         }
@@ -38,6 +37,19 @@ pub fn explain(error: &reqwest::Error, times: &Times, peer: &Peer) -> Error {
             None => Error::Protocol(broken_off(causes()).unwrap_or_else(|| protocol(&root))),
         },
     }
+}
+
+/// Whether somebody has answered an attempt to connect, if only to refuse: the peer, or a proxy on its behalf.
+pub fn refused(error: &reqwest::Error, times: &Times, peer: &Peer) -> bool {
+    match kind(error) {
+        Some(kind) => words::refused(kind),
+        None => causes(error).last().is_some_and(|root| peer.refused_by_proxy(&root.to_string(), times).is_some()),
+    }
+}
+
+/// What the system calls it.
+fn kind(error: &reqwest::Error) -> Option<ErrorKind> {
+    causes(error).find_map(io_kind).or_else(|| causes(error).last().and_then(hidden))
 }
 
 fn causes(error: &dyn StdError) -> impl Iterator<Item = &(dyn StdError + 'static)> {
@@ -94,16 +106,25 @@ impl Peer {
         })
     }
 
-    /// The addresses that were tried, or would have been.
-    pub fn addresses(&self, times: &Times) -> String {
-        const MOST_NAMED: usize = 3;
+    /// Whether what is connected to is of this machine's own.
+    pub fn is_loopback(&self, times: &Times) -> bool {
+        Contact::is_loopback(&self.via, self.ips(times))
+    }
+
+    fn ips(&self, times: &Times) -> Vec<IpAddr> {
         let literal = self.via.trim_matches(['[', ']']).parse::<IpAddr>().ok();
         // By SOCKS, what was resolved last may be the target.
         let ours = times.names.last().is_none_or(|name| *name == self.via);
         let resolved = times.addresses.iter().filter(|_| ours);
-        let addresses: Vec<_> = literal.iter().chain(resolved).collect();
+        literal.iter().chain(resolved).copied().collect()
+    }
+
+    /// The addresses that were tried, or would have been.
+    pub fn addresses(&self, times: &Times) -> String {
+        const MOST_NAMED: usize = 3;
+        let addresses = self.ips(times);
         let named: Vec<_> =
-            addresses.iter().take(MOST_NAMED).map(|ip| SocketAddr::new(**ip, self.port).to_string()).collect();
+            addresses.iter().take(MOST_NAMED).map(|ip| SocketAddr::new(*ip, self.port).to_string()).collect();
         let named = match addresses.len() {
             0 => format!("{}:{}", self.via, self.port),
             more if more > MOST_NAMED => format!("{} and {} more", named.join(", "), more - MOST_NAMED),

@@ -26,7 +26,7 @@ use crate::capability::{Scope, grant};
 use crate::config::Host;
 use crate::date;
 use crate::run::evidence::{Excerpt, Redirect};
-use crate::trace::{Handle, Recorder, Status};
+use crate::trace::{Contact, Handle, Recorder, Status};
 
 /// All that an exchange needs, so that it can go on in a task of its own.
 #[derive(Clone)]
@@ -162,6 +162,8 @@ struct Hop {
     head: Option<Instant>,
     end: Option<Instant>,
     kept: Box<Kept>,
+    /// There is no connection, because somebody refused it.
+    refused: bool,
 }
 
 impl Hop {
@@ -178,7 +180,8 @@ impl Hop {
         if hops > 0 {
             recorder.set(span, "http.request.resend_count", i64::from(hops));
         }
-        Self { span, started, marks: Marks::default(), head: None, end: None, kept: Box::new(Kept::new(exchange)) }
+        let kept = Box::new(Kept::new(exchange));
+        Self { span, started, marks: Marks::default(), head: None, end: None, kept, refused: false }
     }
 
     async fn exchange(&mut self, exchange: &Exchange) -> Result<Response, Error> {
@@ -194,6 +197,7 @@ impl Hop {
         let times = self.marks.read();
         let mut answer = answer.map_err(|error| {
             self.head = None;
+            self.refused = cause::refused(&error, &times, &self.kept.peer);
             match cause::explain(&error, &times, &self.kept.peer) {
                 // Many a server that does not speak it says nothing at all.
                 Error::Protocol(why) if exchange.transport.version == Some(transport::Version::Two) => {
@@ -318,6 +322,9 @@ impl Hop {
             recorder.close_at(span, end);
         }
         self.attributes(recorder, &times, end);
+        if let Some(contact) = self.contact(&times, end) {
+            recorder.contact(contact);
+        }
         if let Some(error) = error {
             recorder.set_status(self.span, cause::status_of(error));
             recorder.set(self.span, "error.type", cause::type_of(error));
@@ -326,6 +333,20 @@ impl Hop {
         let mut kept = self.kept;
         (kept.phase, kept.error, kept.times) = (last, error.map(cause::type_of), times);
         exchange.evidence.keep(self.span, evidence::Kept::Http(kept));
+    }
+
+    /// What the network brought back. Of a kept connection, and of a request that never left, silence says nothing.
+    fn contact(&self, times: &Times, end: Instant) -> Option<Contact> {
+        let refused = self.refused.then_some(end);
+        let answered = self.end.or(self.head).or(times.connected).or(times.tls_started).or(refused);
+        let silent = times.started.map(|_| end);
+        Some(Contact {
+            host: self.kept.peer.host.trim_matches(['[', ']']).to_owned(),
+            loopback: self.kept.peer.is_loopback(times),
+            answered: answered.is_some(),
+            from: self.started,
+            to: answered.or(silent)?,
+        })
     }
 
     /// What a phase was about, for a person.

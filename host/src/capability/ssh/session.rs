@@ -19,7 +19,7 @@ use crate::capability::ssh::peer::{Peer, Stop};
 use crate::capability::ssh::session::record::Record;
 use crate::capability::ssh::trust::Trust;
 use crate::capability::ssh::wire::{Marks, Seen, Wire};
-use crate::capability::words::unresolved;
+use crate::capability::words::{refused, unresolved};
 use crate::trace::{Handle, Recorder};
 
 mod record;
@@ -108,9 +108,13 @@ async fn establish(target: &Target, record: &Record) -> Result<(Live, Marks, Ser
     };
     let known = known.map_err(|error| Error::Other(format!("cannot read the known hosts: {error}")))?;
 
-    let addresses = resolve(&host, port, &clock, record).await?;
+    let began = Instant::now();
+    let found = resolve(&host, port, &clock, record).await;
+    let addresses = found.inspect_err(|_| record.contact(&host, &[], false, began))?;
     record.note(|kept| kept.addresses.clone_from(&addresses));
-    let stream = dial(&addresses, &clock, record).await?;
+    let (stream, answered) = dial(&addresses, &clock, record).await;
+    record.contact(&host, &addresses, answered, began);
+    let stream = stream?;
     let remote = stream.peer_addr().map_err(|error| cause::connect(&error, &shown(&addresses)))?;
     record.set("network.peer.address", remote.ip().to_string());
     record.set("network.peer.port", i64::from(remote.port()));
@@ -162,17 +166,21 @@ async fn resolve(host: &str, port: u16, clock: &Clock, record: &Record) -> Resul
     found
 }
 
-/// Connects to the first address that answers.
-async fn dial(addresses: &[SocketAddr], clock: &Clock, record: &Record) -> Result<TcpStream, Error> {
+/// Connects to the first address that lets us; says too whether any has answered, be it with a refusal.
+async fn dial(addresses: &[SocketAddr], clock: &Clock, record: &Record) -> (Result<TcpStream, Error>, bool) {
     let shown = shown(addresses);
     let span = record.begin("ssh.connect", format!("Connect to {shown}"));
     let mut made = Err(Error::Connect(format!("cannot connect to {shown}")));
+    let mut answered = false;
     for (index, address) in addresses.iter().enumerate() {
         // One that does not answer leaves time for those after it.
         let share = clock.left() / u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
         made = match tokio::time::timeout(share, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => Ok(stream),
-            Ok(Err(error)) => Err(cause::connect(&error, &shown)),
+            Ok(Err(error)) => {
+                answered |= refused(error.kind());
+                Err(cause::connect(&error, &shown))
+            }
             Err(_) => Err(clock.timed_out(&format!("connecting to {shown}"))),
         };
         if made.is_ok() {
@@ -182,7 +190,8 @@ async fn dial(addresses: &[SocketAddr], clock: &Clock, record: &Record) -> Resul
     // Packets are whole: there is nothing to wait for before they are sent.
     let made = made.inspect(|stream| drop(stream.set_nodelay(true)));
     record.end(span, made.as_ref().err());
-    made
+    answered |= made.is_ok();
+    (made, answered)
 }
 
 fn shown(addresses: &[SocketAddr]) -> String {

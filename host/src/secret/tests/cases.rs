@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::run::evidence::{Certificate, Command, Connection, Excerpt, Exchange, Http, Redirect, Response, Ssh, Tls};
 use crate::run::{Failure, Fault, FaultKind, Identity, Level, LogLine, Mismatch, Outcome, Run};
 use crate::secret::{MARK, Redactor, Secrets};
-use crate::trace::{Recorder, Status};
+use crate::trace::{Contact, Recorder, Status};
 
 #[track_caller]
 fn check(secrets: &[&str], text: &str, expected: &str) {
@@ -66,6 +66,8 @@ fn each_text_of_a_run() {
     recorder.set(span, text(), text());
     recorder.set(span, "integer", 86_400);
     recorder.set(span, "number", 86_400.0);
+    let (from, to) = (recorder.epoch(), recorder.epoch());
+    recorder.contact(Contact { host: text(), loopback: false, answered: true, from, to });
     let trace = recorder.finish(Status::Ok, Status::Ok);
     let mismatch = Mismatch { subject: text(), expected: text(), actual: text() };
     let failure = Failure { reason: text(), message: text(), mismatches: vec![mismatch] };

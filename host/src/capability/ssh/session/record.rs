@@ -1,5 +1,6 @@
 //! A connection's span, and those of its phases.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -8,7 +9,7 @@ use crate::capability::ssh::cause::Error;
 use crate::capability::ssh::kept::Kept;
 use crate::capability::ssh::session::Target;
 use crate::capability::ssh::wire::{Marks, Seen};
-use crate::trace::{Handle, Recorder, Value};
+use crate::trace::{Contact, Handle, Recorder, Value};
 
 /// The connection's span, which ends with this value, and those below it.
 pub struct Record {
@@ -60,6 +61,17 @@ impl Record {
         self.note(|kept| kept.error = Some(error.kind()));
         self.recorder.set_status(span, error.status());
         self.recorder.set(span, "error.type", error.kind());
+    }
+
+    /// Notes whether the network has brought anything back from the host, which has these addresses.
+    pub fn contact(&self, host: &str, addresses: &[SocketAddr], answered: bool, from: Instant) {
+        self.recorder.contact(Contact {
+            host: host.to_owned(),
+            loopback: Contact::is_loopback(host, addresses.iter().map(SocketAddr::ip)),
+            answered,
+            from,
+            to: Instant::now(),
+        });
     }
 
     pub fn set(&self, key: &'static str, value: impl Into<Value>) {
