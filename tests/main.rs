@@ -8,6 +8,7 @@ mod examples;
 mod guests;
 mod http;
 mod network;
+mod outages;
 mod readme;
 mod retries;
 mod sampling;

@@ -21,9 +21,10 @@ const WALLS: &[(&str, &[&str])] = &[
     ("crate::config", &["sandbox", "capability", "sink/sentry", "propagation", "config"]),
     ("crate::propagation", &["sandbox", "capability", "sink/sentry"]),
     ("crate::secret", &["sandbox", "config", "secret"]),
-    ("crate::run", &["schedule", "sandbox", "capability", "sink", "secret"]),
+    ("crate::vantage", &["sink/sentry", "vantage"]),
+    ("crate::run", &["schedule", "sandbox", "capability", "sink", "vantage", "secret"]),
     ("crate::date", &["capability", "sink"]),
-    ("crate::trace", &["sandbox", "capability", "sink", "propagation", "secret", "run"]),
+    ("crate::trace", &["sandbox", "capability", "sink", "vantage", "propagation", "secret", "run"]),
 ];
 
 #[test]

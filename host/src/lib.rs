@@ -5,6 +5,7 @@
 pub mod schedule;
 pub mod sandbox;
 pub mod sink;
+mod vantage;
 pub mod capability;
 pub mod propagation;
 pub mod config;

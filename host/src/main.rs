@@ -152,7 +152,7 @@ async fn run(path: &Path, format: Format, trace: bool) -> Result<u8> {
     let look = if format == Format::Json { Look::json() } else { Look::text(trace, true) };
     let shown: Box<dyn Sink> = Box::new(Console::new(ColorChoice::Auto, look));
     // Sentry first: a run that is shown is one that cannot be lost any more.
-    let sinks: Arc<[_]> = sentry(&loaded.config)?.into_iter().chain([shown]).collect();
+    let sinks: Arc<[_]> = sentry(&loaded.config, loaded.probes.len())?.into_iter().chain([shown]).collect();
     let jobs = loaded.probes.into_iter().zip(&loaded.config.probes);
     let jobs: Vec<_> =
         jobs.map(|(probe, configured)| Job { probe, every: configured.every, burst: configured.burst }).collect();
@@ -177,7 +177,7 @@ async fn once(path: &Path, format: Format, only: &[String], trace: bool) -> Resu
     }
     loaded.probes.retain(|probe| only.is_empty() || only.contains(&probe.identity().title));
 
-    let sentry: Vec<_> = sentry(&loaded.config)?.into_iter().collect();
+    let sentry: Vec<_> = sentry(&loaded.config, loaded.probes.len())?.into_iter().collect();
     let console = (format == Format::Text).then(|| Console::new(ColorChoice::Auto, Look::text(trace, false)));
     let mut waiting = loaded.probes.into_iter().enumerate();
     let mut running = JoinSet::new();
@@ -287,8 +287,8 @@ async fn load(path: &Path) -> Result<Option<Loaded>> {
     Ok(Some(Loaded { in_flight: sandbox.in_flight(), config, probes }))
 }
 
-fn sentry(config: &Config) -> Result<Option<Box<dyn Sink>>> {
-    let sentry = Sentry::start(&config.sentry)?;
+fn sentry(config: &Config, probes: usize) -> Result<Option<Box<dyn Sink>>> {
+    let sentry = Sentry::start(&config.sentry, probes)?;
     if sentry.is_none() {
         tracing::info!("nothing is sent to Sentry: neither `sentry.dsn` nor SENTRY_DSN is set");
     }

@@ -2,25 +2,29 @@
 //! runs; what it makes of them is built in `envelope`, kept in `spool`, and brought there by `delivery`.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use sentry::types::Dsn;
+use tokio_util::task::AbortOnDropHandle;
 
 pub use self::client::StartError;
 use self::delivery::{Delivery, Destination};
+use self::envelope::Envelope;
 use self::spool::{Kept, Spool};
 pub use self::tally::{Counts, Reason};
 use super::Sink;
 use crate::config::{self, Sample, SpoolPlace};
 use crate::propagation::Origin;
 use crate::run::Run;
+use crate::vantage::{Decision, Fate, Freed, Judgement, Turn, Vantage};
 
 mod client;
 mod delivery;
 mod envelope;
 mod limits;
+mod offline;
 mod payload;
 mod queue;
 mod sampling;
@@ -30,20 +34,28 @@ mod tally;
 /// Sends runs to Sentry: every one, unless the configuration has those that pass sampled. A run that was reported here is
 /// in the spool: it may take a while until Sentry has it, but neither an outage nor the end of this process costs it.
 pub struct Sentry {
+    desk: Arc<Desk>,
+    _clock: AbortOnDropHandle<()>,
+}
+
+/// Where it is decided what is sent.
+struct Desk {
     origin: Origin,
     sample: Sample,
     delivery: Delivery,
+    vantage: Mutex<Vantage>,
 }
 
 /// So many failures in a row, and what is in the spool is left to the next start.
 const PATIENCE: u32 = 3;
 
 impl Sentry {
-    /// None where no DSN is configured. Wants to be called within a tokio runtime, in which it sends.
+    /// None where no DSN is configured. `probes` is how many report here. Wants to be called within a tokio runtime,
+    /// in which it sends.
     ///
     /// # Errors
     /// When there can be no HTTP client.
-    pub fn start(settings: &config::Sentry) -> Result<Option<Self>, StartError> {
+    pub fn start(settings: &config::Sentry, probes: usize) -> Result<Option<Self>, StartError> {
         let Some(dsn) = &settings.dsn else { return Ok(None) };
         let (spool, left) = open(&settings.spool, dsn);
         let destination = Destination {
@@ -55,28 +67,37 @@ impl Sentry {
             patience: if spool.folder().is_some() { PATIENCE } else { u32::MAX },
         };
         let delivery = Delivery::start(destination, spool, left);
-        Ok(Some(Self { origin: Origin::new(settings), sample: settings.sample, delivery }))
+        let vantage = Mutex::new(Vantage::new(probes));
+        let desk = Arc::new(Desk { origin: Origin::new(settings), sample: settings.sample, delivery, vantage });
+        let clock = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&desk).watch()));
+        Ok(Some(Self { desk, _clock: clock }))
     }
 
     /// What has become of the envelopes so far: one for each run that is sent, and one more for each
     /// error.
     pub fn counts(&self) -> Counts {
-        self.delivery.counts()
+        self.desk.delivery.counts()
     }
 }
 
 #[async_trait]
 impl Sink for Sentry {
     fn report(&self, run: &Arc<Run>) {
-        // Before anything is built: what is left out costs nothing.
-        match sampling::sampled(run, &self.sample) {
-            Some(rate) => self.delivery.push(envelope::envelopes(run, &self.origin, rate)),
-            None => self.delivery.sampled_out(u32::try_from(run.trace.spans.len()).unwrap_or(u32::MAX)),
-        }
+        let Desk { origin, sample, delivery, .. } = &*self.desk;
+        let error = envelope::error(run, origin);
+        let (judgement, error) = self.desk.judge(run, error);
+        // What is left out was not built either.
+        let Some(rate) = sampling::sampled(run, sample) else {
+            delivery.sampled_out(u32::try_from(run.trace.spans.len()).unwrap_or(u32::MAX));
+            return;
+        };
+        let transaction = envelope::transaction(run, rate, judgement, origin);
+        delivery.push(std::iter::once(transaction).chain(error).collect());
     }
 
     async fn flush(&self, grace: Duration) {
-        let counts = self.delivery.flush(grace).await;
+        self.desk.decide(Vantage::settle);
+        let counts = self.desk.delivery.flush(grace).await;
         if counts.waiting == 0 && counts.all_dropped() == 0 {
             tracing::info!("to Sentry: {counts}");
             return;
@@ -87,6 +108,69 @@ impl Sink for Sentry {
         let lost =
             if lost > 0 { format!("; {lost} in memory alone, and lost if this ends now") } else { String::new() };
         tracing::warn!("to Sentry: {counts}{waits}{lost}");
+    }
+}
+
+impl Desk {
+    /// Decides what time alone decides.
+    async fn watch(self: Arc<Self>) {
+        let mut clock = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            clock.tick().await;
+            self.decide(Vantage::tick);
+        }
+    }
+
+    fn decide(&self, by: fn(&mut Vantage, Instant) -> Decision) {
+        let (mut vantage, now) = (self.lock(), Instant::now());
+        self.act(by(&mut vantage, now), now);
+    }
+
+    /// Judges a run, and gives its error back if that is to be sent now.
+    fn judge(&self, run: &Run, error: Option<Envelope>) -> (Judgement, Option<Envelope>) {
+        let (mut vantage, now) = (self.lock(), Instant::now());
+        let (judgement, decision) = vantage.judge(run, now);
+        self.act(decision, now);
+        let error = match (judgement.error, error) {
+            // Still under the lock, so that it is there when it is released.
+            (Fate::Hold, Some(error)) => {
+                self.delivery.hold(vec![error]);
+                None
+            }
+            (Fate::Drop, Some(_)) => {
+                self.delivery.suppressed();
+                None
+            }
+            (_, error) => error,
+        };
+        (judgement, error)
+    }
+
+    fn act(&self, decision: Decision, now: Instant) {
+        let Decision { held, turn, tell } = decision;
+        match held {
+            Some(Freed::Release) => self.delivery.release_held(),
+            Some(Freed::Drop) => _ = self.delivery.drop_held(),
+            None => {}
+        }
+        match turn {
+            Some(Turn::Offline(finding)) => {
+                tracing::warn!("{}: errors of targets are not sent until one answers", offline::said(&finding));
+            }
+            Some(Turn::Online { lasted, suppressed }) => tracing::info!(
+                "the network of this host is back after {} s: {suppressed} errors of targets were not sent",
+                lasted.as_secs()
+            ),
+            None => {}
+        }
+        if let Some(finding) = tell {
+            let incident = offline::incident(&finding, self.origin.server_name(), now);
+            self.delivery.push(vec![envelope::incident(&incident, &self.origin)]);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vantage> {
+        self.vantage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -13,11 +13,11 @@ use reqwest::{Client, Response, StatusCode, Url};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use super::envelope::{Category, Envelope, report, sent_at};
+use super::envelope::{Category, Envelope, Kind, report, sent_at};
 use super::limits::Headers;
 use super::queue::{Answer, MOST, Next, Queue, Turn};
 use super::spool::{Kept, Spool};
-use super::tally::Counts;
+use super::tally::{Counts, Reason};
 
 /// Sends what is pushed, until it is dropped. What is not sent by then stays in the spool.
 pub struct Delivery {
@@ -86,22 +86,24 @@ impl Delivery {
     }
 
     /// Takes envelopes that are not to be sent yet. Returns once they are in the spool; after a restart they are sent.
-    #[expect(dead_code, reason = "whoever judges runs comes next")]
     pub fn hold(&self, envelopes: Vec<Envelope>) {
         self.post.lock().hold(envelopes, SystemTime::now());
     }
 
     /// Sends what was held.
-    #[expect(dead_code, reason = "whoever judges runs comes next")]
     pub fn release_held(&self) {
         self.post.lock().release_held();
         self.post.work.notify_one();
     }
 
     /// Gives up what was held; how many there were.
-    #[expect(dead_code, reason = "whoever judges runs comes next")]
     pub fn drop_held(&self) -> usize {
         self.post.lock().drop_held()
+    }
+
+    /// Counts an error that is not to be sent, since one event about this host says it for all.
+    pub fn suppressed(&self) {
+        self.post.lock().tally.dropped(Kind::Error, 0, Reason::Suppressed);
     }
 
     /// Counts a run, of so many spans, that is not to be sent.

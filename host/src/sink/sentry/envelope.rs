@@ -6,11 +6,13 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use super::payload::{Event, MEASURES, Measure, Transaction};
+use super::payload::{Event, HostEvent, Incident, MEASURES, Measure, Transaction};
 use super::tally::Discarded;
 use crate::config::Rate;
 use crate::propagation::{Dsc, Origin};
 use crate::run::{Outcome, Run};
+use crate::trace::TraceId;
+use crate::vantage::Judgement;
 
 /// One serialised envelope. It lacks `sent_at`, which is written when it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,25 +74,39 @@ impl Category {
     }
 }
 
-/// A transaction for every run, and on the same trace an error for one that did not pass; `rate` is that at which runs
-/// like this one are sent.
-pub fn envelopes(run: &Run, origin: &Origin, rate: Rate) -> Vec<Envelope> {
-    // As random as the trace's id, of which they are made: building twice gives the same, and Sentry keeps one.
-    let id = u128::from_be_bytes(run.trace.id.0).rotate_left(64);
-    // The target may have been told otherwise: what we send ourselves is sampled.
-    let trace = origin.dsc(run.trace.id, &run.probe.title, rate);
-    let passed = run.outcome == Outcome::Passed;
-    let kind = if passed { Kind::Passed } else { Kind::Trouble };
-    let event_id = format!("{id:032x}");
-    let body = fit(|measure| Transaction::new(&event_id, run, origin, measure));
+/// The transaction of a run; `rate` is that at which runs like this one are sent.
+pub fn transaction(run: &Run, rate: Rate, judgement: Judgement, origin: &Origin) -> Envelope {
+    let event_id = format!("{:032x}", id(run.trace.id));
+    let body = fit(|measure| Transaction::new(&event_id, run, judgement, origin, measure));
+    let kind = if run.outcome == Outcome::Passed { Kind::Passed } else { Kind::Trouble };
     let spans = u32::try_from(run.trace.spans.len()).unwrap_or(u32::MAX);
-    let mut envelopes = vec![Envelope { spans, ..envelope(kind, "transaction", &event_id, &trace, &body) }];
-    if run.is_error() {
-        let event_id = format!("{:032x}", !id);
+    Envelope { spans, ..envelope(kind, "transaction", &event_id, &trace(run, rate, origin), &body) }
+}
+
+/// The error of a run that is one, on the same trace; such a run speaks for itself alone.
+pub fn error(run: &Run, origin: &Origin) -> Option<Envelope> {
+    let event_id = format!("{:032x}", !id(run.trace.id));
+    run.is_error().then(|| {
         let body = fit(|measure| Event::new(&event_id, run, origin, measure));
-        envelopes.push(envelope(Kind::Error, "event", &event_id, &trace, &body));
-    }
-    envelopes
+        envelope(Kind::Error, "event", &event_id, &trace(run, Rate::ALL, origin), &body)
+    })
+}
+
+/// What has befallen the host itself.
+pub fn incident(incident: &Incident, origin: &Origin) -> Envelope {
+    let event_id = format!("{:032x}", id(incident.trace));
+    let body = fit(|measure| HostEvent::new(&event_id, incident, origin, measure));
+    envelope(Kind::Error, "event", &event_id, &origin.dsc(incident.trace, "", Rate::ALL), &body)
+}
+
+/// As random as the trace's id, of which it is made: building twice gives the same, and Sentry keeps one.
+fn id(trace: TraceId) -> u128 {
+    u128::from_be_bytes(trace.0).rotate_left(64)
+}
+
+fn trace<'a>(run: &Run, rate: Rate, origin: &'a Origin) -> Dsc<'a> {
+    // The target may have been told otherwise: what we send ourselves is sampled.
+    origin.dsc(run.trace.id, &run.probe.title, rate)
 }
 
 /// What Sentry did not get, as a client report.
@@ -165,12 +181,16 @@ pub fn sent_at(now: SystemTime, header: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::config::{Sample, Sentry};
     use crate::sink::sample;
     use crate::trace::{SpanId, Status, TraceId};
+    use crate::vantage::Fate;
 
     fn origin() -> Origin {
         Origin::new(&Sentry {
@@ -183,19 +203,26 @@ mod tests {
         })
     }
 
+    const SENT: Judgement = Judgement { error: Fate::Send, offline: false, told: true };
+
+    fn envelopes(run: &Run) -> Vec<Envelope> {
+        std::iter::once(transaction(run, Rate::ALL, SENT, &origin())).chain(error(run, &origin())).collect()
+    }
+
     /// Header, item header and payload of each envelope of a run.
     fn parse(run: &Run) -> Vec<[Value; 3]> {
-        let parsed = envelopes(run, &origin(), Rate::ALL).into_iter().map(|envelope| {
-            let mut lines = envelope.bytes.splitn(3, |byte| *byte == b'\n');
-            let mut line = || lines.next().unwrap();
-            let [header, item, rest] = [line(), line(), line()];
-            let item: Value = serde_json::from_slice(item).unwrap();
-            let length = item["length"].as_u64().unwrap() as usize;
-            assert_eq!(&rest[length..], b"\n");
-            let payload = serde_json::from_slice(&rest[..length]).unwrap();
-            [serde_json::from_slice(header).unwrap(), item, payload]
-        });
-        parsed.collect()
+        envelopes(run).iter().map(open).collect()
+    }
+
+    fn open(envelope: &Envelope) -> [Value; 3] {
+        let mut lines = envelope.bytes.splitn(3, |byte| *byte == b'\n');
+        let mut line = || lines.next().unwrap();
+        let [header, item, rest] = [line(), line(), line()];
+        let item: Value = serde_json::from_slice(item).unwrap();
+        let length = item["length"].as_u64().unwrap() as usize;
+        assert_eq!(&rest[length..], b"\n");
+        let payload = serde_json::from_slice(&rest[..length]).unwrap();
+        [serde_json::from_slice(header).unwrap(), item, payload]
     }
 
     #[test]
@@ -227,7 +254,7 @@ mod tests {
     fn what_a_run_speaks_for_stands_at_the_head() {
         let mut run = sample::passed();
         run.trace.id = TraceId(249_999_u128.to_be_bytes());
-        let [envelope] = envelopes(&run, &origin(), Rate::of(0.25).unwrap()).try_into().unwrap();
+        let envelope = transaction(&run, Rate::of(0.25).unwrap(), SENT, &origin());
         let header: Value =
             serde_json::from_slice(envelope.bytes.split(|byte| *byte == b'\n').next().unwrap()).unwrap();
         assert_eq!(header["trace"]["sample_rate"], "0.25");
@@ -266,8 +293,45 @@ mod tests {
     }
 
     #[test]
+    fn an_error_says_how_long_the_outage_has_lasted() {
+        let mut run = sample::failed();
+        let outage = run.outage.as_mut().unwrap();
+        (outage.runs, outage.lasted) = (4, Duration::from_millis(90_060));
+        let [[_, _, transaction], [_, _, event]] = parse(&run).try_into().unwrap();
+        let began = "2026-11-23T22:45:01.250000Z";
+        assert_eq!(event["contexts"]["outage"], json!({ "began": began, "runs": 4, "lasted": 90.1 }));
+        let data = &transaction["contexts"]["trace"]["data"];
+        assert_eq!((&data["sentrynet.outage.runs"], &data["sentrynet.outage.seconds"]), (&json!(4), &json!(90.1)));
+        assert_eq!(transaction["tags"].get("recovered_after"), None);
+    }
+
+    #[test]
+    fn the_run_that_ends_an_outage_says_how_long_it_was() {
+        let mut run = sample::recovered();
+        let said = |run: &Run, judgement: Judgement| {
+            let [_, _, payload] = open(&transaction(run, Rate::ALL, judgement, &origin()));
+            let data = payload["contexts"]["trace"]["data"]["sentrynet.outage.seconds"].clone();
+            (payload["tags"]["recovered_after"].clone(), data)
+        };
+        assert_eq!(said(&run, SENT), (json!("125.4 s"), json!(125.4)));
+        // Nobody was told, and yet it was measured.
+        assert_eq!(said(&run, Judgement { told: false, ..SENT }), (Value::Null, json!(125.4)));
+        // Failures too few for an error were no outage.
+        Arc::make_mut(&mut run.probe).failures_before_error = 4;
+        assert_eq!(said(&run, SENT), (Value::Null, Value::Null));
+    }
+
+    #[test]
+    fn a_run_without_a_network_is_marked() {
+        let offline = Judgement { error: Fate::Drop, offline: true, told: true };
+        let [_, _, payload] = open(&transaction(&sample::failed(), Rate::ALL, offline, &origin()));
+        assert_eq!(payload["tags"]["vantage"], "offline");
+        assert_eq!(parse(&sample::failed())[0][2]["tags"].get("vantage"), None);
+    }
+
+    #[test]
     fn building_twice_gives_the_same() {
-        let build = || envelopes(&sample::failed(), &origin(), Rate::ALL);
+        let build = || envelopes(&sample::failed());
         assert_eq!(build(), build());
     }
 
@@ -303,7 +367,7 @@ mod tests {
             span
         }));
         run.trace.spans[900].status = Status::Aborted;
-        for envelope in envelopes(&run, &origin(), Rate::ALL) {
+        for envelope in envelopes(&run) {
             assert!(envelope.bytes.len() < 819_200, "{}", envelope.bytes.len());
         }
         for span in &mut run.trace.spans {

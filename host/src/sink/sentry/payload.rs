@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use serde::Serialize;
 
 pub use self::event::Event;
+pub use self::host_event::{HostEvent, Incident};
 pub use self::transaction::Transaction;
 use crate::propagation::Origin;
 use crate::run::Run;
@@ -15,6 +16,7 @@ use crate::trace::{Span, Status, Trace, Value};
 
 mod event;
 mod evidence;
+mod host_event;
 mod transaction;
 
 /// How much is told: as much as fits into one payload.
@@ -35,17 +37,20 @@ pub const MEASURES: [Measure; 4] = [
     Measure { text: 64, value: 0, spans: 300 },
 ];
 
-/// What every payload says of the run and of us.
+/// What every payload says of what it is about, and of us.
 #[derive(Serialize)]
 struct About<'a> {
     event_id: &'a str,
     timestamp: f64,
     platform: &'static str,
-    transaction: Cow<'a, str>,
+    /// None where it is about no run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transaction: Option<Cow<'a, str>>,
     environment: &'a str,
     release: &'a str,
     server_name: Cow<'a, str>,
     sdk: Sdk,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     tags: BTreeMap<String, String>,
 }
 
@@ -95,15 +100,24 @@ const RESERVED: [&str; 7] = ["dist", "environment", "filename", "function", "rel
 impl<'a> About<'a> {
     fn new(event_id: &'a str, run: &'a Run, origin: &'a Origin) -> Self {
         Self {
+            transaction: Some(cut(&run.probe.title, MAX_TAG)),
+            tags: tags(run),
+            ..Self::us(event_id, run.trace.started + run.trace.duration(), origin)
+        }
+    }
+
+    /// Nothing but who we are.
+    fn us(event_id: &'a str, at: SystemTime, origin: &'a Origin) -> Self {
+        Self {
             event_id,
-            timestamp: seconds(&run.trace, run.trace.duration()),
+            timestamp: unix_seconds(at),
             platform: "other",
-            transaction: cut(&run.probe.title, MAX_TAG),
+            transaction: None,
             environment: origin.environment(),
             release: origin.release(),
             server_name: cut(origin.server_name(), MAX_TAG),
             sdk: Sdk { name: "sentrynet", version: env!("CARGO_PKG_VERSION") },
-            tags: tags(run),
+            tags: BTreeMap::new(),
         }
     }
 }
@@ -162,7 +176,11 @@ fn tag_value(value: &str) -> String {
 
 /// UNIX seconds of a moment of the run.
 fn seconds(trace: &Trace, at: Duration) -> f64 {
-    (trace.started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default() + at).as_secs_f64()
+    unix_seconds(trace.started + at)
+}
+
+fn unix_seconds(at: SystemTime) -> f64 {
+    at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
 /// To the tenth of a second: how long something was so is known no better.

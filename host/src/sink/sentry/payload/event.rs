@@ -61,12 +61,12 @@ struct Mismatched<'a> {
 }
 
 #[derive(Serialize)]
-struct Values<T> {
+pub struct Values<T> {
     values: Vec<T>,
 }
 
 #[derive(Serialize)]
-struct Exception<'a> {
+pub struct Exception<'a> {
     r#type: Cow<'a, str>,
     value: Cow<'a, str>,
     mechanism: Mechanism,
@@ -119,18 +119,16 @@ impl<'a> Event<'a> {
             _ if reason.is_empty() => ("probe-failed", "failed".into()),
             _ => ("probe-failed", cut(reason, MAX_TAG)),
         };
-        let exception = Exception {
-            r#type,
-            value: cut(message, measure.text),
-            mechanism: Mechanism { r#type: "sentrynet", handled: true },
-            stacktrace: stacktrace(&run.outcome, measure),
+        let backtrace = match &run.outcome {
+            Outcome::Broken(fault) => &fault.backtrace[..],
+            _ => &[],
         };
         Self {
             about: About::new(event_id, run, origin),
             level: "error",
             // Nothing that differs from run to run: one outage is one issue.
             fingerprint: [class, &run.probe.probe, &run.probe.title, reason].map(|part| cut(part, MAX_TAG)),
-            exception: Values { values: vec![exception] },
+            exception: exception(r#type, message, backtrace, measure),
             request: Request::new(run),
             contexts: Contexts {
                 trace: culprit(&run.trace),
@@ -187,11 +185,25 @@ const MAX_CHECK: usize = 7_800;
 /// The keys, quotes and commas of one.
 const PER_MISMATCH: usize = 50;
 
-fn stacktrace(outcome: &Outcome, measure: Measure) -> Option<Stacktrace<'_>> {
-    let Outcome::Broken(fault) = outcome else { return None };
+/// What went wrong, with the stack that it went wrong in, innermost first, where there is one.
+pub fn exception<'a>(
+    r#type: Cow<'a, str>,
+    message: &'a str,
+    backtrace: &'a [String],
+    measure: Measure,
+) -> Values<Exception<'a>> {
+    let exception = Exception {
+        r#type,
+        value: cut(message, measure.text),
+        mechanism: Mechanism { r#type: "sentrynet", handled: true },
+        stacktrace: stacktrace(backtrace, measure),
+    };
+    Values { values: vec![exception] }
+}
+
+fn stacktrace(backtrace: &[String], measure: Measure) -> Option<Stacktrace<'_>> {
     // Sentry wants the innermost last.
-    let frames: Vec<_> = fault
-        .backtrace
+    let frames: Vec<_> = backtrace
         .iter()
         .take(MAX_FRAMES)
         .rev()

@@ -10,6 +10,7 @@ use crate::propagation::Origin;
 use crate::run::Run;
 use crate::sink::milliseconds;
 use crate::trace::{Span, Trace};
+use crate::vantage::Judgement;
 
 /// One run as a transaction.
 #[derive(Serialize)]
@@ -44,10 +45,10 @@ struct ChildSpan<'a> {
 }
 
 impl<'a> Transaction<'a> {
-    pub fn new(event_id: &'a str, run: &'a Run, origin: &'a Origin, measure: Measure) -> Self {
+    pub fn new(event_id: &'a str, run: &'a Run, judgement: Judgement, origin: &'a Origin, measure: Measure) -> Self {
         let trace = &run.trace;
         let mut about = About::new(event_id, run, origin);
-        about.tags.extend(recovery(run));
+        about.tags.extend(verdicts(run, judgement));
         Self {
             r#type: "transaction",
             about,
@@ -59,9 +60,12 @@ impl<'a> Transaction<'a> {
     }
 }
 
-/// That it ended an outage, as a tag.
-fn recovery(run: &Run) -> Option<(String, String)> {
-    run.recovery().map(|outage| ("recovered_after".to_owned(), format!("{} s", rounded(outage.lasted))))
+/// What shows only beside other runs, as tags: that it failed for want of a network, and that it ended an outage.
+fn verdicts(run: &Run, judgement: Judgement) -> impl Iterator<Item = (String, String)> {
+    let offline = judgement.offline.then(|| ("vantage".to_owned(), "offline".to_owned()));
+    let recovery = run.recovery().filter(|_| judgement.told);
+    let recovery = recovery.map(|outage| ("recovered_after".to_owned(), format!("{} s", rounded(outage.lasted))));
+    offline.into_iter().chain(recovery)
 }
 
 /// The root stands in the trace's context, with what there is to say of the run as a whole.

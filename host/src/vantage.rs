@@ -1,0 +1,355 @@
+//! Whether it is a target that is silent or the network at our end, the vantage point that all targets are seen from.
+//! Pure: knows runs and what the network brought back in them; not what an error is, nor whom it is sent to.
+//!
+//! A host is down by itself when others are heard while it is not. When there is nobody to compare it with, its error
+//! is held for a while; and when too many hosts have fallen silent together, it is ours that is down.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::run::{Outcome, Run};
+use crate::trace::Contact;
+
+/// Is told of each run as it ends, and says what is to become of the run's error.
+pub struct Vantage {
+    /// How many there are.
+    probes: usize,
+    ran: HashSet<ProbeId>,
+    /// Each host that was tried, and the first moment of its silence where it is silent.
+    hosts: HashMap<String, Option<Instant>>,
+    /// The last sign of life, from whichever host.
+    heard: Option<Instant>,
+    silence: Option<Silence>,
+    /// From when to when we were offline the last time.
+    last_offline: Option<(Instant, Instant)>,
+    held: Option<Holding>,
+    /// Probes in whose outages no error was sent so far, and whether one is held.
+    untold: HashMap<ProbeId, bool>,
+}
+
+/// What a run's error, and what the run itself, is to be taken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Judgement {
+    pub error: Fate,
+    /// It failed for want of a network.
+    pub offline: bool,
+    /// Errors were sent in the outage that it ended, if it ended one.
+    pub told: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    Send,
+    /// Until it is decided what becomes of all that are held.
+    Hold,
+    Drop,
+}
+
+/// What is to be done beside.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Decision {
+    /// What becomes of the errors that were held before; nothing yet where it is none.
+    pub held: Option<Freed>,
+    pub turn: Option<Turn>,
+    /// The first error is about to be suppressed: this is to be told instead.
+    pub tell: Option<Finding>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freed {
+    Release,
+    Drop,
+}
+
+/// Something that an operator wants to know, once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Turn {
+    Offline(Finding),
+    Online { lasted: Duration, suppressed: usize },
+}
+
+/// That we are offline, and what shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    pub since: Instant,
+    /// How many have fallen silent since, and how many were tried since the start.
+    pub silent: usize,
+    pub known: usize,
+    /// The first of them.
+    pub examples: Vec<Example>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Example {
+    pub host: String,
+    pub reason: String,
+    pub message: String,
+}
+
+/// Nobody has been heard since it began.
+struct Silence {
+    began: Instant,
+    /// When it was first known.
+    noticed: Instant,
+    /// A sign of life that is older does not end it.
+    latest: Instant,
+    /// How many fell silent in it.
+    hosts: usize,
+    examples: Vec<Example>,
+    /// It is ours.
+    offline: bool,
+    told: bool,
+    suppressed: usize,
+}
+
+struct Holding {
+    until: Instant,
+    errors: usize,
+}
+
+/// Whose silence it is, in the order in which the silences of one run weigh.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Blame {
+    Ours,
+    Open,
+    Target,
+}
+
+/// Where its identity lies, which is as long there as there are runs of it.
+type ProbeId = usize;
+
+/// Hosts that must fall silent together: half of those that there are, within these bounds.
+const FEWEST: usize = 3;
+const MOST: usize = 20;
+/// How long a silence must last before it is ours: those that are well have time to show it.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long an error is held: with the second until somebody looks, half a minute at most.
+const HOLD: Duration = Duration::from_secs(29);
+/// A host that has not answered by then would not have. A sign of life after it shows that the network is not why.
+const SOON: Duration = Duration::from_secs(1);
+/// Hosts that are remembered: redirects may lead to ever new ones.
+const MAX_HOSTS: usize = 10_000;
+const MAX_EXAMPLES: usize = 5;
+
+impl Vantage {
+    /// Of so many probes.
+    pub fn new(probes: usize) -> Self {
+        Self {
+            probes,
+            ran: HashSet::new(),
+            hosts: HashMap::new(),
+            heard: None,
+            silence: None,
+            last_offline: None,
+            held: None,
+            untold: HashMap::new(),
+        }
+    }
+
+    /// Judges a run that has just ended.
+    pub fn judge(&mut self, run: &Run, now: Instant) -> (Judgement, Decision) {
+        let mut decision = Decision::default();
+        let probe = Arc::as_ptr(&run.probe).addr();
+        if self.ran.len() < self.probes {
+            self.ran.insert(probe);
+        }
+        // What goes over no network says nothing of it.
+        let abroad = || run.trace.contacts.iter().filter(|contact| !contact.loopback);
+        for contact in abroad().filter(|contact| contact.answered) {
+            self.hear(contact, &mut decision);
+        }
+        let silent = abroad().filter(|contact| !contact.answered);
+        let blame = silent.map(|contact| self.miss(contact, run, now)).max();
+        // Who was reached and is not as it should be is no matter of the network.
+        let reached = run.trace.contacts.iter().any(|contact| contact.answered);
+        let failed = matches!(run.outcome, Outcome::Failed(_));
+        let mut blame = blame.filter(|_| failed && !reached).unwrap_or(Blame::Target);
+        self.conclude(PATIENCE, now, &mut decision);
+        if blame == Blame::Open && self.is_offline() {
+            blame = Blame::Ours;
+        }
+        if self.held.is_some() && !self.can_conclude() {
+            self.release(&mut decision);
+        }
+        let error = match blame {
+            Blame::Ours => Fate::Drop,
+            Blame::Open if self.can_conclude() => Fate::Hold,
+            Blame::Open | Blame::Target => Fate::Send,
+        };
+        if failed && run.is_error() {
+            self.count(error, now, &mut decision);
+        }
+        let told = self.note_told(run, probe, error);
+        (Judgement { error, offline: blame == Blame::Ours, told }, decision)
+    }
+
+    /// What time alone decides.
+    pub fn tick(&mut self, now: Instant) -> Decision {
+        let mut decision = Decision::default();
+        self.conclude(PATIENCE, now, &mut decision);
+        if self.held.as_ref().is_some_and(|held| held.until <= now) {
+            self.release(&mut decision);
+        }
+        decision
+    }
+
+    /// Decides with what is known, since nothing may be held any longer.
+    pub fn settle(&mut self, now: Instant) -> Decision {
+        let mut decision = Decision::default();
+        self.conclude(Duration::ZERO, now, &mut decision);
+        self.release(&mut decision);
+        decision
+    }
+
+    fn is_offline(&self) -> bool {
+        self.silence.as_ref().is_some_and(|silence| silence.offline)
+    }
+
+    /// Whether there are, or may yet be, hosts enough to compare.
+    fn can_conclude(&self) -> bool {
+        self.ran.len() < self.probes || self.hosts.len() >= FEWEST
+    }
+
+    /// Takes in a sign of life.
+    fn hear(&mut self, contact: &Contact, decision: &mut Decision) {
+        if let Some(silent) = self.host(&contact.host)
+            && silent.is_none_or(|since| since <= contact.to)
+        {
+            *silent = None;
+        }
+        self.heard = self.heard.max(Some(contact.to));
+        if let Some(ended) = self.silence.take_if(|silence| silence.latest <= contact.to) {
+            if ended.offline {
+                self.last_offline = Some((ended.began, contact.to));
+                let lasted = contact.to.saturating_duration_since(ended.began);
+                decision.turn = Some(Turn::Online { lasted, suppressed: ended.suppressed });
+            }
+            self.release(decision);
+        }
+    }
+
+    /// Takes in a host's silence, and says whose it is.
+    fn miss(&mut self, contact: &Contact, run: &Run, now: Instant) -> Blame {
+        // Whoever set out while we were offline may find nobody for that reason still.
+        let (from, to) = (contact.from, contact.to);
+        if self.last_offline.is_some_and(|(began, ended)| from < ended && began < to) {
+            return Blame::Ours;
+        }
+        let point = to.min(from + SOON);
+        let (heard, offline) = (self.heard, self.is_offline());
+        let Some(silent) = self.host(&contact.host) else {
+            return if offline { Blame::Ours } else { Blame::Target };
+        };
+        let is_new = silent.is_none();
+        // If others have been heard since it fell silent, it is down by itself, and stays so until it is heard.
+        let by_itself = heard >= Some(*silent.get_or_insert(point));
+        if by_itself && !offline {
+            return Blame::Target;
+        }
+        let silence = self.silence.get_or_insert_with(|| Silence::new(from, now));
+        silence.began = silence.began.min(from);
+        silence.latest = silence.latest.max(point);
+        if is_new {
+            silence.hosts += 1;
+            if let (Some((reason, message)), true) = (run.outcome.why(), silence.examples.len() < MAX_EXAMPLES) {
+                let [host, reason, message] = [&*contact.host, reason, message].map(str::to_owned);
+                silence.examples.push(Example { host, reason, message });
+            }
+        }
+        if offline { Blame::Ours } else { Blame::Open }
+    }
+
+    /// Since when a host is silent; none where there is no room for one more.
+    fn host(&mut self, name: &str) -> Option<&mut Option<Instant>> {
+        if !self.hosts.contains_key(name) {
+            if self.hosts.len() >= MAX_HOSTS {
+                return None;
+            }
+            self.hosts.insert(name.to_owned(), None);
+        }
+        self.hosts.get_mut(name)
+    }
+
+    /// Finds that we are offline, if a silence is wide enough and has lasted for `patience`.
+    fn conclude(&mut self, patience: Duration, now: Instant, decision: &mut Decision) {
+        let known = self.hosts.len();
+        let enough = (known / 2).clamp(FEWEST, MOST);
+        let Some(silence) = self.silence.as_mut().filter(|silence| !silence.offline) else { return };
+        if silence.hosts < enough || now.saturating_duration_since(silence.noticed) < patience {
+            return;
+        }
+        silence.offline = true;
+        decision.turn = Some(Turn::Offline(silence.finding(known)));
+        if let Some(held) = self.held.take() {
+            decision.held = Some(Freed::Drop);
+            silence.suppress(held.errors, known, decision);
+            self.untold.values_mut().for_each(|held| *held = false);
+        }
+    }
+
+    fn release(&mut self, decision: &mut Decision) {
+        if self.held.take().is_some() {
+            decision.held = Some(Freed::Release);
+            self.untold.retain(|_, held| !*held);
+        }
+    }
+
+    /// Counts an error that is not sent, or not yet.
+    fn count(&mut self, error: Fate, now: Instant, decision: &mut Decision) {
+        match error {
+            Fate::Send => {}
+            Fate::Hold => self.held.get_or_insert(Holding { until: now + HOLD, errors: 0 }).errors += 1,
+            Fate::Drop => {
+                let known = self.hosts.len();
+                if let Some(silence) = self.silence.as_mut().filter(|silence| silence.offline) {
+                    silence.suppress(1, known, decision);
+                }
+            }
+        }
+    }
+
+    /// Keeps account of which outages errors were sent in; says so of the one that a run has ended.
+    fn note_told(&mut self, run: &Run, probe: ProbeId, error: Fate) -> bool {
+        let first = run.outage.is_some_and(|outage| outage.runs == run.probe.failures_before_error);
+        match (&run.outcome, error) {
+            (Outcome::Passed | Outcome::PassedAfterRetry(_), _) => return self.untold.remove(&probe).is_none(),
+            (Outcome::Failed(_), Fate::Send) if run.is_error() => _ = self.untold.remove(&probe),
+            (Outcome::Failed(_), _) if run.is_error() && (first || self.untold.contains_key(&probe)) => {
+                self.untold.insert(probe, error == Fate::Hold);
+            }
+            (Outcome::Failed(_) | Outcome::Broken(_), _) => {}
+        }
+        true
+    }
+}
+
+impl Silence {
+    fn new(began: Instant, now: Instant) -> Self {
+        Self {
+            began,
+            noticed: now,
+            latest: began,
+            hosts: 0,
+            examples: Vec::new(),
+            offline: false,
+            told: false,
+            suppressed: 0,
+        }
+    }
+
+    fn finding(&self, known: usize) -> Finding {
+        Finding { since: self.began, silent: self.hosts, known, examples: self.examples.clone() }
+    }
+
+    /// Counts errors that nobody will see. With the first of them it is time to say why.
+    fn suppress(&mut self, errors: usize, known: usize, decision: &mut Decision) {
+        self.suppressed += errors;
+        if !std::mem::replace(&mut self.told, true) {
+            decision.tell = Some(self.finding(known));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
