@@ -1,6 +1,7 @@
 //! The whole program through its public face, against real servers. `tests/run` fetches what these need.
 
 mod chain;
+mod check_ins;
 mod checks;
 mod command_line;
 mod evidence;

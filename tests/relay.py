@@ -4,7 +4,8 @@
     relay.py [FILE...]      one envelope in each, plain or gzipped; without a file, one on standard input
 
 Every event and transaction is checked: that it is taken at all, that Relay has nothing to say of it (`errors`, `_meta`),
-that nothing in it was changed or lost on the way in, and that its spans hang together. Prints a line for each finding.
+that nothing in it was changed or lost on the way in, and that its spans hang together. The normaliser knows no
+check-ins: those are held against what Relay reads of them, and what Sentry takes. Prints a line for each finding.
 Exits 0 without findings, 1 with some, 2 if it could not check.
 
 Needs PyPI's sentry-relay 0.10.1.
@@ -12,6 +13,7 @@ Needs PyPI's sentry-relay 0.10.1.
 
 import gzip
 import json
+import re
 import sys
 
 try:
@@ -25,6 +27,27 @@ DAY = 86_400
 
 # Relay moves server_name into a tag and keeps the type apart; neither is a loss.
 MOVED = {"server_name", "type"}
+
+
+KINDS = ("event", "transaction", "check_in")
+
+# What relay-monitors reads of a check-in, and Sentry's bounds (sentry/monitors). Each is a pattern of the value as JSON.
+CHECK_IN = {
+    "check_in_id": r'"[0-9a-f]{32}"',
+    # As Sentry's own slugs are: any other is changed on the way in, and two may become one.
+    "monitor_slug": r'"(?!.{52})(?=.*[a-z])(?!.*--)[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?"',
+    "status": r'"(in_progress|ok|error)"',
+    "duration?": r"[0-9.e-]+",
+    "environment": r'"[^\s/]{1,64}"',
+    "contexts?": {"trace": {"trace_id": r'"(?!0{32})[0-9a-f]{32}"'}},
+    "monitor_config": {
+        "schedule": {"type": r'"interval"', "value": r"[1-9][0-9]*", "unit": r'"(minute|hour|day|week|month|year)"'},
+        "checkin_margin": (1, 40_320),
+        "failure_issue_threshold?": (1, 720),
+        "recovery_threshold?": (1, 720),
+        "owner?": r'"(user|team):[^"]+"',
+    },
+}
 
 
 class Malformed(Exception):
@@ -52,10 +75,14 @@ def read(path):
 def examine(raw):
     """Every finding about one envelope."""
     header, items = take_apart(raw)
-    payloads = [(item["type"], json.loads(body)) for item, body in items if item["type"] in ("event", "transaction")]
+    payloads = [(item["type"], json.loads(body)) for item, body in items if item["type"] in KINDS]
     if len(payloads) > 1:
-        yield "more than one event or transaction: Sentry takes one for each envelope"
+        yield "more than one event, transaction or check-in: Sentry takes one for each envelope"
     for kind, payload in payloads:
+        if kind == "check_in":
+            for finding in checked_in(payload):
+                yield f"{kind} {payload.get('check_in_id')}: {finding}"
+            continue
         for finding in *heard(header, payload), *normalised(payload), *connected(payload):
             yield f"{kind} {payload.get('event_id')}: {finding}"
 
@@ -74,6 +101,28 @@ def take_apart(raw):
             raise Malformed(f"{item['type']} is not as long as its length, {item['length']}, says")
         items.append((item, body))
     return header, items
+
+
+def checked_in(payload, shape=CHECK_IN, path="payload"):
+    """Where a check-in is not what Relay and Sentry know, or lacks what they need."""
+    if not isinstance(payload, dict):
+        yield f"{path}: {shown(payload)} is no map"
+        return
+    known = {key.rstrip("?") for key in shape}
+    for key in payload.keys() - known:
+        yield f"{path}.{key}: lost {shown(payload[key])}"
+    for key, wanted in shape.items():
+        place, value = f"{path}.{key.rstrip('?')}", payload.get(key.rstrip("?"))
+        if value is None:
+            if not key.endswith("?"):
+                yield f"{place}: missing"
+        elif isinstance(wanted, dict):
+            yield from checked_in(value, wanted, place)
+        elif isinstance(wanted, tuple):
+            if type(value) is not int or not wanted[0] <= value <= wanted[1]:
+                yield f"{place}: {shown(value)} is not from {wanted[0]} to {wanted[1]}"
+        elif not re.fullmatch(wanted, json.dumps(value)):
+            yield f"{place}: {shown(value)} is not taken"
 
 
 def heard(header, payload):

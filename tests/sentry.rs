@@ -65,9 +65,10 @@ fn all_outcomes(dsn: &str, target: u16) -> String {
         "sentry: {{dsn: '{dsn}', environment: staging, release: shop@1.2.3, server_name: here, tags: {{a: s, b: s, c: s}}}}
 groups:
   - tags: {{b: g, c: g}}
+    check_in: {{slug: all-3, failure_issue_threshold: 2, recovery_threshold: 2}}
     probes:
-      - {{probe: http, title: Up, url: 'http://localhost:{target}/up', tags: {{c: p}}, set_keys: {{s: $.s}}, assertions: {{s: ok}}}}
-      - {{probe: http, title: Down, url: 'http://localhost:{target}/down', tags: {{c: p}}}}
+      - {{probe: http, title: Up, check_in: true, url: 'http://localhost:{target}/up', tags: {{c: p}}, set_keys: {{s: $.s}}, assertions: {{s: ok}}}}
+      - {{probe: http, title: Down, check_in: {{slug: shop_down, margin: 5, owner: 'user:ops@example.org'}}, url: 'http://localhost:{target}/down', tags: {{c: p}}}}
       - {{probe: '{}', title: Broken}}
 ",
         broken.display()
@@ -136,15 +137,16 @@ fn relay_has_no_complaint() {
     // A receiver behind a path, as self-hosted ones are.
     let dsn = format!("http://public@127.0.0.1:{}/behind/a/path/42", receiver.port);
     once(&all_outcomes(&dsn, port));
-    let envelopes = receiver.wait(5);
+    let envelopes = receiver.wait(8);
     for received in &envelopes {
         assert_eq!(received.path, "/behind/a/path/api/42/envelope/");
         let auth = &received.headers["x-sentry-auth"];
         assert!(auth.contains("sentry_key=public") && auth.contains("sentry_version=7"), "{auth}");
         let (header, items) = received.open();
         assert!(header["sent_at"].is_string());
-        assert_eq!(header["trace"]["public_key"], "public");
         assert_eq!(items.len(), 1);
+        let checks_in = items[0].0["type"] == "check_in";
+        assert!(checks_in || header["trace"]["public_key"] == "public");
     }
     relay::has_no_complaint("relay", &envelopes);
 }

@@ -2,6 +2,7 @@
 //!
 //! Everything that is wrong is collected, each problem with its place, so that one look at the answer mends the file.
 
+mod check_in;
 mod decode;
 mod document;
 mod field;
@@ -32,6 +33,7 @@ use serde_json::{Map, Value};
 
 use crate::secret::Secrets;
 
+pub use check_in::{CheckIn, Monitor, Of, monitors, places};
 pub use decode::MOST_MEMORY;
 pub use host::Host;
 pub use problem::{Place, Problem, Spot};
@@ -50,6 +52,8 @@ pub struct Config {
     pub in_flight: usize,
     /// Every probe of every group, in the file's order.
     pub probes: Vec<Probe>,
+    /// What [`monitors`] makes monitors of.
+    pub check_ins: Vec<CheckIn>,
     /// Where relative paths in the file start from.
     pub directory: PathBuf,
     /// What is to be struck out of all that leaves.
@@ -65,6 +69,8 @@ pub struct Sentry {
     pub server_name: String,
     pub spool: Spool,
     pub sample: Sample,
+    /// None until [`monitors`] has made them of `check_ins`.
+    pub monitors: Vec<Monitor>,
 }
 
 /// Which runs are sent, of those that need not be: they passed.

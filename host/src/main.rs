@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anstream::ColorChoice;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
-use sentrynet::config::{self, Config, Draft, Level, Source};
+use sentrynet::config::{self, Config, Draft, Level, Of, Source};
 use sentrynet::propagation::Origin;
 use sentrynet::run::{Outcome, Run};
 use sentrynet::sandbox::{Probe, Sandbox};
@@ -176,6 +176,8 @@ async fn once(path: &Path, format: Format, only: &[String], trace: bool) -> Resu
         }
     }
     loaded.probes.retain(|probe| only.is_empty() || only.contains(&probe.identity().title));
+    // We are not here to stay: nobody is to wait for our next minute.
+    loaded.config.sentry.monitors.retain(|monitor| monitor.of != Of::Host);
 
     let sentry: Vec<_> = sentry(&loaded.config, loaded.probes.len())?.into_iter().collect();
     let console = (format == Format::Text).then(|| Console::new(ColorChoice::Auto, Look::text(trace, false)));
@@ -253,7 +255,7 @@ async fn load(path: &Path) -> Result<Option<Loaded>> {
     };
     let environment = |name: &str| std::env::var(name).ok();
     let mut draft = config::parse(&source, &environment);
-    let config = draft.config.clone();
+    let mut config = draft.config.clone();
     REDACTOR.install(config.secrets.clone());
     let wanted = config.in_flight.min(config.probes.len().max(1));
     let mut sandbox = Sandbox::new(wanted, Origin::new(&config.sentry), config.secrets.clone())?;
@@ -271,10 +273,14 @@ async fn load(path: &Path) -> Result<Option<Loaded>> {
             }
         }
     }
-    let Draft { problems, mut warnings, .. } = draft;
+    let Draft { mut problems, mut warnings, .. } = draft;
     if problems.is_empty() {
-        let titles = probes.iter().map(|probe| probe.identity().title.as_str());
-        warnings.extend(config::check_titles(config.probes.iter().zip(titles)));
+        let titles: Vec<_> = probes.iter().map(|probe| probe.identity().title.as_str()).collect();
+        warnings.extend(config::check_titles(config.probes.iter().zip(titles.iter().copied())));
+        match config::monitors(&config, &titles) {
+            Ok(monitors) => config.sentry.monitors = monitors,
+            Err(wrong) => problems.extend(wrong),
+        }
     }
     for (level, found) in [(Level::Warning, &warnings), (Level::Error, &problems)] {
         complain(format_args!("{}", config::render(&source, level, found, true)));

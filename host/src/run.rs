@@ -39,6 +39,8 @@ pub struct Identity {
     pub tags: BTreeMap<String, String>,
     /// So many runs in a row must fail before an error is told of.
     pub failures_before_error: u32,
+    /// Where the configuration has it, as a JSON pointer: no other probe's, as a title can be.
+    pub pointer: String,
 }
 
 /// Runs of one probe in a row that have failed.

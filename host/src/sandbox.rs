@@ -210,6 +210,7 @@ impl Sandbox {
             title: title.to_owned(),
             tags: probe.tags.clone(),
             failures_before_error: probe.failures_before_error,
+            pointer: probe.pointer.clone(),
         };
         self.secrets.strike_identity(&mut identity);
         Scope {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::check_in::{CheckIn, check_in};
 use super::field::{Field, Report, Table, bounded, kind};
 use super::keys::{GROUP, LIMITS, ROOT, SENTRY, closest};
 use super::problem::{Problem, below, quote};
@@ -40,6 +41,7 @@ struct Decoder<'a> {
     report: Report<'a>,
     directory: &'a Path,
     environment: &'a dyn Fn(&str) -> Option<String>,
+    check_ins: Vec<CheckIn>,
 }
 
 /// Reads what there is, `value`, and fills in what there is not.
@@ -49,7 +51,7 @@ pub fn decode<'a>(
     directory: &'a Path,
     environment: &'a dyn Fn(&str) -> Option<String>,
 ) -> Draft {
-    let mut decoder = Decoder { report, directory, environment };
+    let mut decoder = Decoder { report, directory, environment, check_ins: Vec::new() };
     let config = decoder.config(value);
     let Report { problems, warnings, found, .. } = decoder.report;
     Draft { config, problems: problems.into_vec(), warnings: warnings.into_vec(), unresolved: found.failed }
@@ -78,7 +80,11 @@ impl Decoder<'_> {
         for told in [&mut sentry.environment, &mut sentry.release, &mut sentry.server_name] {
             secrets.strike_in(told);
         }
-        Config { sentry, in_flight, probes, directory: self.directory.to_path_buf(), secrets }
+        let mut check_ins = std::mem::take(&mut self.check_ins);
+        for check_in in &mut check_ins {
+            check_in.strike(&secrets);
+        }
+        Config { sentry, in_flight, probes, check_ins, directory: self.directory.to_path_buf(), secrets }
     }
 
     fn idle(&mut self, pointer: String, message: &str) {
@@ -96,6 +102,7 @@ impl Decoder<'_> {
         let sample = self.sample(table.take("sample"));
         let trace_headers = self.trace_headers(table.take("trace_headers"), &TraceHeaders::default());
         let spool = table.take("spool").and_then(|field| spool(field, self.directory, &mut self.report));
+        self.check_in(&mut table, true);
         table.finish(SENTRY, &mut self.report);
         let sentry = Sentry {
             dsn: self.dsn(dsn),
@@ -104,6 +111,7 @@ impl Decoder<'_> {
             server_name: server_name.unwrap_or_else(|| host_name(self.environment)),
             sample,
             spool: spool.unwrap_or_default(),
+            monitors: Vec::new(),
         };
         (sentry, tags, trace_headers)
     }
@@ -165,6 +173,7 @@ impl Decoder<'_> {
             self.idle(below(&table.pointer, "probes"), "no probes in this group");
         }
         let probes = table.list("probes", &mut self.report).unwrap_or_default();
+        self.check_in(&mut table, false);
         table.finish(GROUP, &mut self.report);
         probes.into_iter().filter_map(|probe| self.probe(probe, &inherited)).collect()
     }
@@ -184,6 +193,7 @@ impl Decoder<'_> {
         let limits = table.take("limits").and_then(|field| Table::new(field, &mut self.report));
         let limits = limits.map(|table| self.limits(table, inherited.limits, &["deadline", "memory"]));
         let trace_headers = self.trace_headers(table.take("trace_headers"), &inherited.trace_headers);
+        self.check_in(&mut table, true);
         let (name, module) = component?;
         Some(Probe {
             name,
@@ -226,6 +236,11 @@ impl Decoder<'_> {
             )),
         };
         self.report.at(&field, name)
+    }
+
+    fn check_in(&mut self, table: &mut Table, named: bool) {
+        let field = table.take("check_in");
+        self.check_ins.extend(field.and_then(|field| check_in(&table.pointer, named, field, &mut self.report)));
     }
 
     fn text(&mut self, field: Option<Field>, right: impl Fn(&str) -> Result<(), String>) -> Option<String> {

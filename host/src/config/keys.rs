@@ -2,11 +2,12 @@
 
 pub const ROOT: &[&str] = &["sentry", "groups", "limits"];
 pub const SENTRY: &[&str] =
-    &["dsn", "tags", "environment", "release", "server_name", "sample", "trace_headers", "spool"];
+    &["dsn", "tags", "environment", "release", "server_name", "sample", "trace_headers", "spool", "check_in"];
 pub const SAMPLE: &[&str] = &["rate", "slower_than"];
 pub const TRACE_HEADERS: &[&str] = &["mode", "traceparent", "hosts"];
+pub const CHECK_IN: &[&str] = &["slug", "margin", "failure_issue_threshold", "recovery_threshold", "owner"];
 pub const LIMITS: &[&str] = &["deadline", "memory", "in_flight"];
-pub const GROUP: &[&str] = &["tags", "trace_headers", "probes"];
+pub const GROUP: &[&str] = &["tags", "trace_headers", "check_in", "probes"];
 pub const PROBE: &[&str] = &[
     "probe",
     "title",
@@ -18,6 +19,7 @@ pub const PROBE: &[&str] = &[
     "tags",
     "limits",
     "trace_headers",
+    "check_in",
 ];
 
 /// Those of them that are numbers.
@@ -33,19 +35,26 @@ pub const NUMBERS: &[&str] = &[
     "deadline",
     "memory",
     "in_flight",
+    "margin",
+    "failure_issue_threshold",
+    "recovery_threshold",
 ];
 
-/// Whether a pointer leads to somebody's `trace_headers`, or to a key of it.
-pub fn is_of_trace_headers(pointer: &str) -> bool {
+/// Whether a pointer leads to a key that the host, groups and probes have alike, or to a key of it.
+pub fn is_shared(pointer: &str) -> bool {
     let path: Vec<&str> = pointer.split('/').skip(1).collect();
-    match path.as_slice() {
-        ["sentry", "trace_headers", below @ ..]
-        | ["groups", _, "trace_headers", below @ ..]
-        | ["groups", _, "probes", _, "trace_headers", below @ ..] => {
-            below.first().is_none_or(|key| TRACE_HEADERS.contains(key))
-        }
-        _ => false,
-    }
+    let (name, below) = match path.as_slice() {
+        ["groups", _, "probes", _, name, below @ ..]
+        | ["groups", _, name, below @ ..]
+        | ["sentry", name, below @ ..] => (*name, below),
+        _ => return false,
+    };
+    let known = match name {
+        "trace_headers" => TRACE_HEADERS,
+        "check_in" => CHECK_IN,
+        _ => return false,
+    };
+    below.first().is_none_or(|key| known.contains(key))
 }
 
 /// The known word that a mistyped one comes nearest to.
@@ -62,10 +71,11 @@ pub fn closest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
 
 /// Where a key would be right.
 pub fn home(key: &str) -> Option<&'static str> {
-    let homes: [(&[&str], &str); 5] = [
+    let homes: [(&[&str], &str); 6] = [
         (ROOT, "at the top of the file"),
         (SENTRY, "under `sentry`"),
         (LIMITS, "under `limits`"),
+        (CHECK_IN, "under `check_in`"),
         (GROUP, "in a group, an item of `groups`"),
         (PROBE, "in a probe, an item of a group's `probes`"),
     ];

@@ -105,7 +105,7 @@ fn open(pointer: &str) -> bool {
         ["sentry", "sample", key] => keys::SAMPLE.contains(key),
         ["limits", key] | ["groups", _, "probes", _, "limits", key] => keys::LIMITS.contains(key),
         ["groups", _, "probes", _, key] => keys::PROBE.contains(key),
-        _ => keys::is_of_trace_headers(pointer) || is_tag(pointer),
+        _ => keys::is_shared(pointer) || is_tag(pointer),
     }
 }
 

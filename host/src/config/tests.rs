@@ -31,6 +31,12 @@ fn ok(name: &str) -> Config {
     draft.config
 }
 
+/// The monitors of a configuration, as far as titles are in it.
+fn watch(config: &Config) -> Result<Vec<Monitor>, Vec<Problem>> {
+    let titles: Vec<_> = config.probes.iter().map(|probe| probe.title.as_deref().unwrap_or(&probe.name)).collect();
+    monitors(config, &titles)
+}
+
 fn source(text: &str) -> Source {
     Source { name: "test.yaml".into(), text: text.into(), path: None, directory: ".".into() }
 }
@@ -49,8 +55,8 @@ fn compare(path: &Path, actual: &str) {
 fn faults() {
     for path in files("bad") {
         let (source, draft) = read(&path);
-        assert!(!draft.problems.is_empty(), "{}", path.display());
-        let actual = render(&source, Level::Error, &draft.problems, false);
+        let problems = if draft.problems.is_empty() { watch(&draft.config).unwrap_err() } else { draft.problems };
+        let actual = render(&source, Level::Error, &problems, false);
         assert!(!actual.contains("hunter2"), "{}: {actual}", path.display());
         assert!(actual.chars().all(|c| c == '\n' || !c.is_control()), "{}", path.display());
         compare(&path, &actual);
@@ -74,6 +80,7 @@ fn right_ones_have_neither_problems_nor_warnings() {
     for path in files("ok") {
         let (source, draft) = read(&path);
         assert!(draft.problems.is_empty(), "{}", render(&source, Level::Error, &draft.problems, false));
+        assert_eq!(watch(&draft.config).err(), None, "{}", path.display());
         let idle = draft.config.probes.is_empty();
         assert!(idle || draft.warnings.is_empty(), "{}", render(&source, Level::Warning, &draft.warnings, false));
     }
@@ -126,6 +133,23 @@ fn everything() {
     assert_eq!(custom.trace_headers, TraceHeaders { traceparent: false, ..headers });
     assert!(matches!(&custom.module, Module::File(path) if path.ends_with("custom.wasm")));
     assert_eq!(custom.pointer, "/groups/0/probes/1");
+}
+
+#[test]
+fn check_ins() {
+    let config = ok("check-in");
+    let monitors = watch(&config).unwrap();
+    let slugs: Vec<_> = monitors.iter().map(|monitor| monitor.slug.as_str()).collect();
+    assert_eq!(slugs, ["prober", "shop", "front-page", "shop_basket"]);
+    let [host, shop, front, basket] = &monitors[..] else { panic!("four monitors") };
+    assert_eq!((&host.of, host.recovery_threshold), (&Of::Host, Some(2)));
+    assert_eq!((front.every, front.margin), (2, 3));
+    assert_eq!((basket.every, basket.margin), (5, 20));
+    assert_eq!((basket.failure_issue_threshold, basket.recovery_threshold), (Some(3), Some(2)));
+    assert_eq!(basket.owner.as_deref(), Some("user:ops@example.org"));
+    assert_eq!((shop.every, shop.owner.as_deref()), (2, Some("team:shop")));
+    let of = |pointer: &str, often| Of::Probes { pointer: pointer.to_owned(), often };
+    assert_eq!((&shop.of, &basket.of), (&of("/groups/0", true), &of("/groups/0/probes/1", false)));
 }
 
 #[test]

@@ -90,6 +90,7 @@ fn run(title: &str, outcome: Outcome, status: Status) -> Run {
             title: title.to_owned(),
             tags: tags(&[("team", "web"), ("region", "eu")]),
             failures_before_error: 1,
+            pointer: "/groups/0/probes/0".to_owned(),
         }),
         outcome,
         trace: Trace {

@@ -1,5 +1,5 @@
-//! Runs as transactions and errors in Sentry: the only room that knows Sentry's format and its servers. It is told of
-//! runs; what it makes of them is built in `envelope`, kept in `spool`, and brought there by `delivery`.
+//! Runs as transactions, errors and check-ins in Sentry: the only room that knows Sentry's format and its servers. It is
+//! told of runs; what it makes of them is built in `envelope`, kept in `spool`, and brought there by `delivery`.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,9 @@ use async_trait::async_trait;
 use sentry::types::Dsn;
 use tokio_util::task::AbortOnDropHandle;
 
+use self::check_in::CheckIn;
 pub use self::client::StartError;
+use self::clock::Clock;
 use self::delivery::{Delivery, Destination};
 use self::envelope::Envelope;
 use self::spool::{Kept, Spool};
@@ -20,7 +22,9 @@ use crate::propagation::Origin;
 use crate::run::Run;
 use crate::vantage::{Decision, Fate, Freed, Judgement, Turn, Vantage};
 
+mod check_in;
 mod client;
+mod clock;
 mod delivery;
 mod envelope;
 mod limits;
@@ -31,11 +35,13 @@ mod sampling;
 mod spool;
 mod tally;
 
-/// Sends runs to Sentry: every one, unless the configuration has those that pass sampled. A run that was reported here is
-/// in the spool: it may take a while until Sentry has it, but neither an outage nor the end of this process costs it.
+/// Sends runs to Sentry: every one, unless the configuration has those that pass sampled; and checks in to its monitors.
+/// A run that was reported here is in the spool: it may take a while until Sentry has it, but neither an outage nor the
+/// end of this process costs it.
 pub struct Sentry {
     desk: Arc<Desk>,
-    _clock: AbortOnDropHandle<()>,
+    clock: Clock,
+    _watch: AbortOnDropHandle<()>,
 }
 
 /// Where it is decided what is sent.
@@ -69,8 +75,13 @@ impl Sentry {
         let delivery = Delivery::start(destination, spool, left);
         let vantage = Mutex::new(Vantage::new(probes));
         let desk = Arc::new(Desk { origin: Origin::new(settings), sample: settings.sample, delivery, vantage });
-        let clock = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&desk).watch()));
-        Ok(Some(Self { desk, _clock: clock }))
+        let to = Arc::clone(&desk);
+        let check_in = move |told: CheckIn<'_>| {
+            to.delivery.push(vec![envelope::check_in(told, rand::random(), &to.origin)]);
+        };
+        let clock = Clock::start(&settings.monitors, check_in);
+        let watch = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&desk).watch()));
+        Ok(Some(Self { desk, clock, _watch: watch }))
     }
 
     /// What has become of the envelopes so far: one for each run that is sent, and one more for each
@@ -86,17 +97,23 @@ impl Sink for Sentry {
         let Desk { origin, sample, delivery, .. } = &*self.desk;
         let error = envelope::error(run, origin);
         let (judgement, error) = self.desk.judge(run, error);
-        // What is left out was not built either.
-        let Some(rate) = sampling::sampled(run, sample) else {
-            delivery.sampled_out(u32::try_from(run.trace.spans.len()).unwrap_or(u32::MAX));
-            return;
-        };
-        let transaction = envelope::transaction(run, rate, judgement, origin);
-        delivery.push(std::iter::once(transaction).chain(error).collect());
+        match sampling::sampled(run, sample) {
+            Some(rate) => {
+                let transaction = envelope::transaction(run, rate, judgement, origin);
+                delivery.push(std::iter::once(transaction).chain(error).collect());
+            }
+            // It was not built either.
+            None => delivery.sampled_out(u32::try_from(run.trace.spans.len()).unwrap_or(u32::MAX)),
+        }
+        // Of a target that we cannot see there is nothing to say.
+        if !judgement.offline {
+            self.clock.note(run);
+        }
     }
 
     async fn flush(&self, grace: Duration) {
         self.desk.decide(Vantage::settle);
+        self.clock.flush();
         let counts = self.desk.delivery.flush(grace).await;
         if counts.waiting == 0 && counts.all_dropped() == 0 {
             tracing::info!("to Sentry: {counts}");

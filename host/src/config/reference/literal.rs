@@ -68,7 +68,7 @@ pub fn is_plain(pointer: &str) -> bool {
         ["sentry", key] => keys::SENTRY.contains(&key) && !matches!(key, "dsn" | "tags"),
         ["groups", _, "probes", _, key] => keys::PROBE.contains(&key) && !matches!(key, "probe" | "title" | "tags"),
         ["sentry", "sample", _] | ["limits", _] | ["groups", _, "probes", _, "limits", _] => true,
-        _ => keys::is_of_trace_headers(pointer),
+        _ => keys::is_shared(pointer),
     }
 }
 

@@ -59,7 +59,8 @@ fn each_text_of_a_run() {
     let text = || "is hunter2!".to_owned();
     let secrets = Secrets::new(["hunter2", "86400"]);
     let tags = || BTreeMap::from([(text(), text())]);
-    let mut identity = Identity { probe: text(), title: text(), tags: tags(), failures_before_error: 1 };
+    let pointer = String::new();
+    let mut identity = Identity { probe: text(), title: text(), tags: tags(), failures_before_error: 1, pointer };
     secrets.strike_identity(&mut identity);
     let recorder = Recorder::start("probes.http".into(), String::new());
     let span = recorder.push(text(), text());

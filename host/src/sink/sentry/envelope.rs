@@ -1,12 +1,13 @@
-//! A run as Sentry's envelopes: a pure function, so that what is sent can be built once, kept, and sent again. Knows
-//! Sentry's format and limits, and nothing of sending.
+//! Runs and check-ins as Sentry's envelopes: pure functions, so that what is sent can be built once, kept, and sent
+//! again. Knows Sentry's format and limits, and nothing of sending.
 
 use std::io::{self, Write};
 use std::time::SystemTime;
 
 use serde::Serialize;
 
-use super::payload::{Event, HostEvent, Incident, MEASURES, Measure, Transaction};
+use super::check_in::CheckIn;
+use super::payload::{self, Event, HostEvent, Incident, MEASURES, Measure, Transaction};
 use super::tally::Discarded;
 use crate::config::Rate;
 use crate::propagation::{Dsc, Origin};
@@ -122,6 +123,12 @@ pub fn report(discarded: &[Discarded], now: SystemTime) -> Envelope {
     Envelope { kind: Kind::Report, spans: 0, bytes: item(b"{}", "client_report", &body) }
 }
 
+/// A check-in, under an id of its own.
+pub fn check_in(told: CheckIn, id: u128, origin: &Origin) -> Envelope {
+    let body = serde_json::to_vec(&payload::CheckIn::new(format!("{id:032x}"), told, origin)).unwrap_or_default();
+    Envelope { kind: Kind::CheckIn, spans: 0, bytes: item(b"{}", "check_in", &body) }
+}
+
 /// Sentry trims a transaction's spans at 819,200 bytes, and refuses what is over 1 MiB.
 const MAX_BODY: usize = 800_000;
 
@@ -187,7 +194,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::config::{Sample, Sentry};
+    use crate::config::{Monitor, Of, Sample, Sentry};
     use crate::sink::sample;
     use crate::trace::{SpanId, Status, TraceId};
     use crate::vantage::Fate;
@@ -200,6 +207,7 @@ mod tests {
             server_name: "here".to_owned(),
             sample: Sample::default(),
             spool: crate::config::Spool::default(),
+            monitors: Vec::new(),
         })
     }
 
@@ -327,6 +335,45 @@ mod tests {
         let [_, _, payload] = open(&transaction(&sample::failed(), Rate::ALL, offline, &origin()));
         assert_eq!(payload["tags"]["vantage"], "offline");
         assert_eq!(parse(&sample::failed())[0][2]["tags"].get("vantage"), None);
+    }
+
+    #[test]
+    fn a_check_in_creates_its_monitor() {
+        let monitor = Monitor {
+            slug: "shop".to_owned(),
+            of: Of::Host,
+            every: 5,
+            margin: 3,
+            failure_issue_threshold: Some(2),
+            recovery_threshold: None,
+            owner: Some("team:shop".to_owned()),
+        };
+        let told = CheckIn {
+            monitor: &monitor,
+            well: false,
+            duration: Some(Duration::from_millis(1500)),
+            trace: Some(TraceId([0xab; 16])),
+        };
+        let envelope = check_in(told, 0xf, &origin());
+        assert_eq!(envelope.kind, Kind::CheckIn);
+        let [header, item, payload] = open(&envelope);
+        assert_eq!(header, json!({}));
+        assert_eq!(item["type"], "check_in");
+        let expected = json!({
+            "check_in_id": "0000000000000000000000000000000f",
+            "monitor_slug": "shop",
+            "status": "error",
+            "duration": 1.5,
+            "environment": "test",
+            "contexts": {"trace": {"trace_id": "abababababababababababababababab"}},
+            "monitor_config": {
+                "schedule": {"type": "interval", "value": 5, "unit": "minute"},
+                "checkin_margin": 3,
+                "failure_issue_threshold": 2,
+                "owner": "team:shop",
+            },
+        });
+        assert_eq!(payload, expected);
     }
 
     #[test]

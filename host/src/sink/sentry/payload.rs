@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
+pub use self::check_in::CheckIn;
 pub use self::event::Event;
 pub use self::host_event::{HostEvent, Incident};
 pub use self::transaction::Transaction;
@@ -14,6 +15,7 @@ use crate::propagation::Origin;
 use crate::run::Run;
 use crate::trace::{Span, Status, Trace, Value};
 
+mod check_in;
 mod event;
 mod evidence;
 mod host_event;

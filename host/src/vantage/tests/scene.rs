@@ -51,7 +51,7 @@ impl Scene {
         let before = self.before_error;
         let (identity, failures) = self.probes.entry(title.to_owned()).or_insert_with(|| {
             let (probe, title, tags) = (String::new(), title.to_owned(), BTreeMap::new());
-            (Arc::new(Identity { probe, title, tags, failures_before_error: before }), 0)
+            (Arc::new(Identity { probe, title, tags, failures_before_error: before, pointer: String::new() }), 0)
         });
         let runs = *failures + u32::from(matches!(outcome, Outcome::Failed(_)));
         *failures = if outcome.passed() { 0 } else { runs };
