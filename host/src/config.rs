@@ -15,6 +15,7 @@ mod reference;
 mod render;
 mod source;
 mod spool;
+mod spotlight;
 mod syntax;
 mod tags;
 mod title;
@@ -30,6 +31,7 @@ use field::Report;
 use problem::Problems;
 use reference::Surroundings;
 use serde_json::{Map, Value};
+use url::Url;
 
 use crate::secret::Secrets;
 
@@ -69,6 +71,8 @@ pub struct Sentry {
     pub server_name: String,
     pub spool: Spool,
     pub sample: Sample,
+    /// Where envelopes go too: a Spotlight on this machine.
+    pub spotlight: Option<Url>,
     /// None until [`monitors`] has made them of `check_ins`.
     pub monitors: Vec<Monitor>,
 }

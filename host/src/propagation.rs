@@ -170,6 +170,7 @@ mod tests {
             server_name: "here".to_owned(),
             sample: Sample { rate, slower_than: None },
             spool: crate::config::Spool::default(),
+            spotlight: None,
             monitors: Vec::new(),
         })
     }

@@ -13,6 +13,7 @@ use super::field::{Field, Report, Table, bounded, kind};
 use super::keys::{GROUP, LIMITS, ROOT, SENTRY, closest};
 use super::problem::{Problem, below, quote};
 use super::spool::spool;
+use super::spotlight::spotlight;
 use super::tags::tags;
 use super::{Config, Draft, Limits, Module, Probe, Retries, Sentry, TraceHeaders};
 use crate::secret::Secrets;
@@ -103,6 +104,7 @@ impl Decoder<'_> {
         let trace_headers = self.trace_headers(table.take("trace_headers"), &TraceHeaders::default());
         let spool = table.take("spool").and_then(|field| spool(field, self.directory, &mut self.report));
         self.check_in(&mut table, true);
+        let spotlight = spotlight(table.take("spotlight"), (self.environment)("SENTRY_SPOTLIGHT"), &mut self.report);
         table.finish(SENTRY, &mut self.report);
         let sentry = Sentry {
             dsn: self.dsn(dsn),
@@ -111,6 +113,7 @@ impl Decoder<'_> {
             server_name: server_name.unwrap_or_else(|| host_name(self.environment)),
             sample,
             spool: spool.unwrap_or_default(),
+            spotlight,
             monitors: Vec::new(),
         };
         (sentry, tags, trace_headers)

@@ -1,8 +1,18 @@
 //! The host's own keys, and what is near to them. Knows nothing of what they mean.
 
 pub const ROOT: &[&str] = &["sentry", "groups", "limits"];
-pub const SENTRY: &[&str] =
-    &["dsn", "tags", "environment", "release", "server_name", "sample", "trace_headers", "spool", "check_in"];
+pub const SENTRY: &[&str] = &[
+    "dsn",
+    "tags",
+    "environment",
+    "release",
+    "server_name",
+    "sample",
+    "trace_headers",
+    "spool",
+    "check_in",
+    "spotlight",
+];
 pub const SAMPLE: &[&str] = &["rate", "slower_than"];
 pub const TRACE_HEADERS: &[&str] = &["mode", "traceparent", "hosts"];
 pub const CHECK_IN: &[&str] = &["slug", "margin", "failure_issue_threshold", "recovery_threshold", "owner"];

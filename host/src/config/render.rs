@@ -97,11 +97,11 @@ fn mark(found: &Found, on_key: bool, pointer: &str) -> (Option<Spot>, Shown) {
     }
 }
 
-/// Whether a value may be seen: the host's own, but for the DSN. Everything else is the target's and may be a secret.
+/// Whether a value may be seen: the host's own, but for URLs. Everything else is the target's and may be a secret.
 fn open(pointer: &str) -> bool {
     let path: Vec<&str> = pointer.split('/').skip(1).collect();
     match path.as_slice() {
-        ["sentry", key] => *key != "dsn" && keys::SENTRY.contains(key),
+        ["sentry", key] => !matches!(*key, "dsn" | "spotlight") && keys::SENTRY.contains(key),
         ["sentry", "sample", key] => keys::SAMPLE.contains(key),
         ["limits", key] | ["groups", _, "probes", _, "limits", key] => keys::LIMITS.contains(key),
         ["groups", _, "probes", _, key] => keys::PROBE.contains(key),

@@ -207,6 +207,7 @@ mod tests {
             server_name: "here".to_owned(),
             sample: Sample::default(),
             spool: crate::config::Spool::default(),
+            spotlight: None,
             monitors: Vec::new(),
         })
     }
