@@ -18,6 +18,7 @@ mod schedule;
 mod secrets;
 mod sentry;
 mod spool;
+mod spotlight;
 mod ssh;
 mod support;
 mod tls;

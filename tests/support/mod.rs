@@ -9,6 +9,7 @@ pub mod receiver;
 pub mod relay;
 pub mod running;
 pub mod slow;
+pub mod spotlight;
 pub mod sshd;
 pub mod target;
 
