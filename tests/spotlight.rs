@@ -27,7 +27,6 @@ fn it_shows_the_waterfall_that_sentry_gets() {
 }
 
 #[test]
-#[ignore = "until envelopes are sent there"]
 fn it_gets_what_sentry_gets_and_needs_no_sentry() {
     let (spotlight, receiver) = (Spotlight::start(), Receiver::start());
     let target = Target::answering(|_| "500 No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_owned());
@@ -46,7 +45,6 @@ fn it_gets_what_sentry_gets_and_needs_no_sentry() {
 }
 
 #[test]
-#[ignore = "until envelopes are sent there"]
 fn one_that_is_not_there_holds_nothing_up() {
     let (receiver, target) = (Receiver::start(), Target::new());
     let keys = http(&format!("url: http://127.0.0.1:{}/", target.port));

@@ -53,7 +53,7 @@ async fn look_after(text: String, folder: &Path) -> Result<(), Box<dyn Error>> {
     }
 
     let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(Console::new(ColorChoice::Auto, Look::text(true, false)))];
-    if let Some(sentry) = Sentry::start(&draft.config.sentry)? {
+    if let Some(sentry) = Sentry::start(&draft.config.sentry, probes.len())? {
         sinks.push(Box::new(sentry));
     }
     for probe in probes {

@@ -19,20 +19,23 @@ pub enum StartError {
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// So long that a receiver which takes one request after the other gets through all that we have open at once.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A client whose requests are authorised for `dsn`, and whose bodies are gzipped envelopes.
-pub fn client(dsn: &Dsn) -> Result<Client, StartError> {
+/// A client whose requests are authorised for a DSN, if there is one, and whose bodies are gzipped envelopes.
+pub fn client(dsn: Option<&Dsn>) -> Result<Client, StartError> {
     let agent = concat!("sentrynet/", env!("CARGO_PKG_VERSION"));
-    let secret = dsn.secret_key().map(|secret| format!(", sentry_secret={secret}")).unwrap_or_default();
-    let auth = format!("Sentry sentry_version=7, sentry_client={agent}, sentry_key={}{secret}", dsn.public_key());
-    let mut auth = HeaderValue::from_str(&auth).map_err(|_| StartError::Key)?;
-    auth.set_sensitive(true);
-    let headers = HeaderMap::from_iter([
-        (HeaderName::from_static("x-sentry-auth"), auth),
+    let mut headers = HeaderMap::from_iter([
         (CONTENT_TYPE, HeaderValue::from_static("application/x-sentry-envelope")),
         (CONTENT_ENCODING, HeaderValue::from_static("gzip")),
     ]);
+    if let Some(dsn) = dsn {
+        let secret = dsn.secret_key().map(|secret| format!(", sentry_secret={secret}")).unwrap_or_default();
+        let auth = format!("Sentry sentry_version=7, sentry_client={agent}, sentry_key={}{secret}", dsn.public_key());
+        let mut auth = HeaderValue::from_str(&auth).map_err(|_| StartError::Key)?;
+        auth.set_sensitive(true);
+        headers.insert(HeaderName::from_static("x-sentry-auth"), auth);
+    }
     let client = Client::builder()
         .tls_backend_preconfigured(tls()?)
         .user_agent(agent)

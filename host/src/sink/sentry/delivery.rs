@@ -96,9 +96,9 @@ impl Delivery {
         self.post.work.notify_one();
     }
 
-    /// Gives up what was held; how many there were.
-    pub fn drop_held(&self) -> usize {
-        self.post.lock().drop_held()
+    /// Gives up what was held.
+    pub fn drop_held(&self) {
+        self.post.lock().drop_held();
     }
 
     /// Counts an error that is not to be sent, since one event about this host says it for all.
@@ -378,7 +378,7 @@ mod tests {
     }
 
     fn start(dsn: &Dsn) -> Delivery {
-        let (client, url) = (client(dsn).unwrap(), dsn.envelope_api_url());
+        let (client, url) = (client(Some(dsn)).unwrap(), dsn.envelope_api_url());
         let destination = Destination { name: "Sentry".to_owned(), client, url, reports: false, patience: u32::MAX };
         Delivery::start(destination, Spool::in_memory(), Vec::new())
     }

@@ -128,14 +128,11 @@ impl Queue {
         }
     }
 
-    /// Gives up what was held; how many there were.
-    pub fn drop_held(&mut self) -> usize {
-        let held = std::mem::take(&mut self.held);
-        let count = held.len();
-        for parcel in held {
+    /// Gives up what was held.
+    pub fn drop_held(&mut self) {
+        for parcel in std::mem::take(&mut self.held) {
             self.discard(parcel, Reason::Suppressed);
         }
-        count
     }
 
     /// The dearest envelope that may be sent now.
@@ -423,7 +420,7 @@ mod tests {
         queue.release_held();
         assert_eq!(name(&send(&mut queue, now)), "held");
         queue.hold(vec![envelope(Kind::Error, "held")], SystemTime::now());
-        assert_eq!(queue.drop_held(), 1);
+        queue.drop_held();
         assert_eq!(dropped(&queue, Reason::Suppressed), 1);
         assert!(matches!(queue.next(now), Next::Wait(None)));
     }
