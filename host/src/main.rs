@@ -295,7 +295,10 @@ async fn load(path: &Path) -> Result<Option<Loaded>> {
 
 fn sentry(config: &Config, probes: usize) -> Result<Option<Box<dyn Sink>>> {
     let sentry = Sentry::start(&config.sentry, probes)?;
-    if sentry.is_none() {
+    if let Some(sentry) = &sentry {
+        sentry.report_panics(|text| REDACTOR.strike(text).into_owned());
+    }
+    if config.sentry.dsn.is_none() {
         tracing::info!("nothing is sent to Sentry: neither `sentry.dsn` nor SENTRY_DSN is set");
     }
     Ok(sentry.map(|sentry| Box::new(sentry) as _))

@@ -20,6 +20,7 @@ use crate::run::Run;
 mod desk;
 mod sampling;
 mod offline;
+mod panic;
 mod clock;
 mod check_in;
 mod envelope;
@@ -54,6 +55,11 @@ impl Sentry {
         let clock = Clock::start(&settings.monitors, move |told| teller.check_in(told));
         let watch = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&desk).watch()));
         Ok(Some(Self { desk, clock, _watch: watch }))
+    }
+
+    /// Tells of panics of our own too, from now on. `strike` takes secrets out of what they say.
+    pub fn report_panics(&self, strike: impl Fn(&str) -> String + Send + Sync + 'static) {
+        panic::hook(&self.desk, strike);
     }
 
     /// What has become of the envelopes so far: one for each run that is sent, one for each error and one for each

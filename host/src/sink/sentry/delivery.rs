@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::io::Write as _;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant, SystemTime};
 
 use flate2::Compression;
@@ -83,6 +83,25 @@ impl Delivery {
     pub fn push(&self, envelopes: Vec<Envelope>) {
         self.post.lock().push(envelopes, SystemTime::now());
         self.post.work.notify_one();
+    }
+
+    /// The same for a thread that may have the queue itself, and then is not heard.
+    pub fn push_at_once(&self, envelope: &Envelope) {
+        const TRIES: u32 = 100;
+        for _ in 0..TRIES {
+            let mut queue = match self.post.queue.try_lock() {
+                Ok(queue) => queue,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => {
+                    std::thread::sleep(Duration::from_millis(1));
+                    continue;
+                }
+            };
+            queue.push(vec![envelope.clone()], SystemTime::now());
+            drop(queue);
+            self.post.work.notify_one();
+            return;
+        }
     }
 
     /// Takes envelopes that are not to be sent yet. Returns once they are in the spool; after a restart they are sent.

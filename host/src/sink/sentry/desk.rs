@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::check_in::CheckIn;
 use super::envelope::{self, Envelope};
 use super::outbox::Outbox;
+use super::payload::Incident;
 use super::{offline, sampling};
 use crate::config::{self, Sample};
 use crate::propagation::Origin;
@@ -46,6 +47,11 @@ impl Desk {
 
     pub fn check_in(&self, told: CheckIn<'_>) {
         self.outbox.push(vec![envelope::check_in(told, rand::random(), &self.origin)]);
+    }
+
+    /// Takes what a thread says that is about to unwind.
+    pub fn panicked(&self, incident: &Incident) {
+        self.outbox.push_at_once(&envelope::incident(incident, &self.origin));
     }
 
     /// Decides now what would be decided later.

@@ -31,6 +31,7 @@ pub fn incident(finding: &Finding, server_name: &str, now: Instant) -> Incident 
         level: "error",
         r#type: "Offline".to_owned(),
         message: format!("{}: {}", said(finding), shown.join("; ")),
+        handled: true,
         backtrace: Vec::new(),
         fingerprint: ["sentrynet-host", "network", server_name].map(str::to_owned).to_vec(),
         contexts: BTreeMap::from([("network", network)]),

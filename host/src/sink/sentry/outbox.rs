@@ -41,6 +41,11 @@ impl Outbox {
         self.each(envelopes, Delivery::push);
     }
 
+    /// The same from where nobody may wait for long.
+    pub fn push_at_once(&self, envelope: &Envelope) {
+        self.all().for_each(|delivery| delivery.push_at_once(envelope));
+    }
+
     /// Takes envelopes that are not to be sent yet. Returns once they are in the spool; after a restart they are sent.
     pub fn hold(&self, envelopes: Vec<Envelope>) {
         self.each(envelopes, Delivery::hold);

@@ -128,7 +128,7 @@ impl<'a> Event<'a> {
             level: "error",
             // Nothing that differs from run to run: one outage is one issue.
             fingerprint: [class, &run.probe.probe, &run.probe.title, reason].map(|part| cut(part, MAX_TAG)),
-            exception: exception(r#type, message, backtrace, measure),
+            exception: exception(r#type, message, true, backtrace, measure),
             request: Request::new(run),
             contexts: Contexts {
                 trace: culprit(&run.trace),
@@ -189,13 +189,14 @@ const PER_MISMATCH: usize = 50;
 pub fn exception<'a>(
     r#type: Cow<'a, str>,
     message: &'a str,
+    handled: bool,
     backtrace: &'a [String],
     measure: Measure,
 ) -> Values<Exception<'a>> {
     let exception = Exception {
         r#type,
         value: cut(message, measure.text),
-        mechanism: Mechanism { r#type: "sentrynet", handled: true },
+        mechanism: Mechanism { r#type: "sentrynet", handled },
         stacktrace: stacktrace(backtrace, measure),
     };
     Values { values: vec![exception] }

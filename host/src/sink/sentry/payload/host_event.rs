@@ -24,6 +24,8 @@ pub struct Incident {
     pub r#type: String,
     /// One sentence for a person, lower case, no full stop.
     pub message: String,
+    /// Whether we went on as if nothing had been.
+    pub handled: bool,
     /// Our own stack, innermost first; may be empty.
     pub backtrace: Vec<String>,
     /// Nothing in it differs from one time to the next.
@@ -52,14 +54,14 @@ struct Contexts<'a> {
 
 impl<'a> HostEvent<'a> {
     pub fn new(event_id: &'a str, incident: &'a Incident, origin: &'a Origin, measure: Measure) -> Self {
-        let Incident { at, trace, level, r#type, message, backtrace, fingerprint, contexts } = incident;
+        let Incident { at, trace, level, r#type, message, handled, backtrace, fingerprint, contexts } = incident;
         let mut span = [0; 8];
         span.copy_from_slice(&trace.0[..8]);
         Self {
             about: About::us(event_id, *at, origin),
             level,
             fingerprint: fingerprint.iter().map(|part| cut(part, MAX_TAG)).collect(),
-            exception: exception(cut(r#type, MAX_TAG), message, backtrace, measure),
+            exception: exception(cut(r#type, MAX_TAG), message, *handled, backtrace, measure),
             contexts: Contexts {
                 trace: SpanFacts {
                     trace_id: trace.to_string(),
@@ -94,6 +96,7 @@ mod tests {
             level: "fatal",
             r#type: "Panic".to_owned(),
             message: "index out of bounds".to_owned(),
+            handled: false,
             backtrace: vec!["inner".to_owned(), "outer".to_owned()],
             fingerprint: vec!["sentrynet-host".to_owned(), "panic".to_owned()],
             contexts: BTreeMap::from([("network", json!({ "silent": 3 }))]),
