@@ -340,3 +340,11 @@ fn a_spool_is_a_directory_a_size_or_none() {
     assert_eq!(spool("{size: 2 GiB}"), Spool { room: 2 << 30, ..default });
     assert_eq!(spool("{directory: /d, size: 1 MiB}"), Spool { place: folder("/d"), room: 1 << 20 });
 }
+
+#[test]
+fn the_readme_has_the_keys_of_ours_that_have_a_table() {
+    let readme = include_str!("../../../README.md");
+    for key in keys::SENTRY.iter().chain(keys::CHECK_IN) {
+        assert!(readme.contains(&format!("\n| `{key}` |")), "{key}");
+    }
+}

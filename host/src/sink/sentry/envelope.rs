@@ -281,7 +281,9 @@ mod tests {
         assert_eq!(event["contexts"]["trace"]["span_id"], transaction["spans"][0]["span_id"]);
         assert_eq!(event["fingerprint"], serde_json::json!(["probe-failed", "probes.http", "api health", "status"]));
         assert_eq!(event["exception"]["values"][0]["type"], "status");
-        assert_eq!(event["exception"]["values"][0]["value"], "answered 503 instead of 2xx");
+        let value =
+            r#"answered 503 instead of 2xx: status: expected 2xx, got 503; $.version: expected "1.2", got nothing"#;
+        assert_eq!(event["exception"]["values"][0]["value"], value);
         assert_eq!(event["contexts"]["check"]["mismatches"][1]["actual"], "nothing");
         assert_eq!(event["tags"], transaction["tags"]);
         assert_eq!(event["tags"]["reason"], "status");

@@ -128,7 +128,7 @@ impl<'a> Event<'a> {
             level: "error",
             // Nothing that differs from run to run: one outage is one issue.
             fingerprint: [class, &run.probe.probe, &run.probe.title, reason].map(|part| cut(part, MAX_TAG)),
-            exception: exception(r#type, message, true, backtrace, measure),
+            exception: exception(r#type, &sentence(&run.outcome, message), true, backtrace, measure),
             request: Request::new(run),
             contexts: Contexts {
                 trace: culprit(&run.trace),
@@ -157,6 +157,29 @@ fn culprit(trace: &Trace) -> SpanFacts<'_> {
 fn outage(run: &Run) -> Option<Outage> {
     let run::Outage { began, runs, lasted } = run.outage?;
     Some(Outage { began: rfc3339(began), runs, lasted: rounded(lasted) })
+}
+
+/// What an issue is headed by: where several checks did not hold, which they are.
+fn sentence<'a>(outcome: &'a Outcome, message: &'a str) -> Cow<'a, str> {
+    /// Further ones are in the context `check`.
+    const MOST: usize = 5;
+    const LONGEST: usize = 100;
+    let mismatches = match outcome {
+        Outcome::Failed(failure) if failure.mismatches.len() > 1 => &failure.mismatches,
+        // Of one the message says it all.
+        _ => return message.into(),
+    };
+    let told: Vec<_> = mismatches
+        .iter()
+        .take(MOST)
+        .map(|run::Mismatch { subject, expected, actual }| {
+            let [subject, expected, actual] = [subject, expected, actual].map(|text| cut(text, LONGEST));
+            format!("{subject}: expected {expected}, got {actual}")
+        })
+        .collect();
+    let more = mismatches.len().saturating_sub(MOST);
+    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+    format!("{message}: {}{more}", told.join("; ")).into()
 }
 
 /// As many mismatches as Sentry keeps of a context.
@@ -188,14 +211,14 @@ const PER_MISMATCH: usize = 50;
 /// What went wrong, with the stack that it went wrong in, innermost first, where there is one.
 pub fn exception<'a>(
     r#type: Cow<'a, str>,
-    message: &'a str,
+    message: &str,
     handled: bool,
     backtrace: &'a [String],
     measure: Measure,
 ) -> Values<Exception<'a>> {
     let exception = Exception {
         r#type,
-        value: cut(message, measure.text),
+        value: cut(message, measure.text).into_owned().into(),
         mechanism: Mechanism { r#type: "sentrynet", handled },
         stacktrace: stacktrace(backtrace, measure),
     };
