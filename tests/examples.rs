@@ -11,6 +11,7 @@ use crate::support::dns::Dns;
 use crate::support::lenient::{self, Wants};
 use crate::support::nginx::Nginx;
 use crate::support::proxy::Proxy;
+use crate::support::receiver::Receiver;
 use crate::support::sshd::{Agent, Sshd, keygen};
 use crate::support::{finish, folder, free_port, sentrynet};
 
@@ -66,7 +67,7 @@ fn no_example_is_forgotten() {
     let names = files.filter_map(|file| file.file_name().to_str()?.strip_suffix(".yaml").map(str::to_owned));
     let mut names: Vec<_> = names.collect();
     names.sort();
-    assert_eq!(names, ["chain", "checks", "http", "network", "secrets", "ssh"]);
+    assert_eq!(names, ["chain", "checks", "http", "network", "secrets", "sentry", "ssh"]);
 }
 
 #[test]
@@ -244,6 +245,29 @@ fn secrets() {
     let runs = run("secrets", &replace, &[("SSL_CERT_FILE", &certificates.ca()), ("SHOP_TOKEN", "t0p-s3cret")]);
     let shown = format!("{runs:?}");
     assert!(!shown.contains("t0p-s3cret") && !shown.contains("an-api-key"), "{shown}");
+}
+
+#[test]
+fn sentry() {
+    let certificates = certificates("sentry", &["localhost"]);
+    let port = free_port();
+    let locations = "location / { if ($http_traceparent = '') { return 400; } return 200; }";
+    let _nginx = Nginx::start("examples-sentry", &[port], &server(port, Some(&certificates), locations));
+    let receiver = Receiver::start();
+    let spool = folder("examples-sentry-spool");
+    let shop = format!("https://localhost:{port}");
+    let replace = [
+        ("https://shop.example", shop.as_str()),
+        ("https://0123456789abcdef0123456789abcdef@o1.ingest.sentry.io/42", &receiver.dsn()),
+        ("./spool", &spool.display().to_string()),
+    ];
+    run("sentry", &replace, &[("SSL_CERT_FILE", &certificates.ca())]);
+    let all = receiver.received();
+    let check_ins = all.iter().filter(|received| received.kind() == "check_in");
+    let mut slugs: Vec<_> = check_ins.map(|check_in| check_in.open().1[0].1["monitor_slug"].to_string()).collect();
+    slugs.sort();
+    assert_eq!(slugs, ["\"front-page\"", "\"shop\""]);
+    assert!(fs::read_dir(spool).expect("it is there").count() > 0, "the spool is where it was to be");
 }
 
 /// What others can read is no secret, and the program says so.
