@@ -74,7 +74,7 @@ impl Spool {
     /// When nothing can be kept there.
     pub fn open(folder: &Path, room: u64) -> io::Result<(Self, Vec<Kept>)> {
         let (folder, loaded) = Folder::open(folder)?;
-        let mut disk = Disk { folder, open: [None, None], bytes: 0, room, failing: false };
+        let mut disk = Disk { folder, open: [None, None], full: Vec::new(), bytes: 0, room, failing: false };
         let mut left = Vec::new();
         for Loaded { segment, kept } in loaded {
             disk.bytes += segment.size();
@@ -133,9 +133,11 @@ impl Spool {
     }
 
     /// Files with something in them that waits and may not have reached the disk itself.
-    pub fn unsynced(&self) -> Vec<Arc<Segment>> {
-        let open = self.disk.iter().flat_map(|disk| &disk.open).flatten();
-        open.filter(|segment| segment.is_unsynced()).cloned().collect()
+    pub fn unsynced(&mut self) -> Vec<Arc<Segment>> {
+        let Some(disk) = &mut self.disk else { return Vec::new() };
+        disk.full.retain(|segment| segment.is_unsynced());
+        let open = disk.open.iter().flatten().filter(|segment| segment.is_unsynced());
+        open.chain(&disk.full).cloned().collect()
     }
 }
 
@@ -164,6 +166,8 @@ struct Disk {
     folder: Folder,
     /// Where the dear and the others are written now: apart, so that the others can go without the dear.
     open: [Option<Arc<Segment>>; 2],
+    /// Those that are full, and may not have reached the disk itself.
+    full: Vec<Arc<Segment>>,
     /// Bytes of all segments, and how many there may be.
     bytes: u64,
     room: u64,
@@ -188,9 +192,9 @@ impl Disk {
         let open = &mut self.open[usize::from(dear)];
         if let Some(segment) = open {
             if segment.is_idle() && segment.size() > most / 4 {
-                self.bytes -= segment.size();
+                let before = segment.size();
                 segment.clear()?;
-                self.bytes += segment.size();
+                self.bytes -= before - segment.size();
             }
             if segment.size() < most {
                 return Ok(Arc::clone(segment));
@@ -198,11 +202,14 @@ impl Disk {
         }
         let segment = self.folder.segment()?;
         self.bytes += segment.size();
-        if let Some(full) = open.replace(Arc::clone(&segment))
-            && full.is_idle()
-        {
-            self.bytes -= full.size();
-            full.remove();
+        if let Some(full) = open.replace(Arc::clone(&segment)) {
+            match full.is_idle() {
+                true => {
+                    self.bytes -= full.size();
+                    full.remove();
+                }
+                false => self.full.push(full),
+            }
         }
         Ok(segment)
     }

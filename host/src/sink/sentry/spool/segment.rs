@@ -58,7 +58,10 @@ impl Segment {
         if made.is_err() {
             _ = std::fs::remove_file(&path);
         }
-        made.map(|()| Arc::new(Self::new(path, file, MAGIC.len() as u64, 0)))
+        made.map(|()| {
+            let synced = AtomicU64::new(0);
+            Arc::new(Self { synced, ..Self::new(path, file, MAGIC.len() as u64, 0) })
+        })
     }
 
     /// A file as an earlier process has left it, cut off behind the last envelope that is whole. None where it is not
@@ -155,6 +158,10 @@ impl Segment {
     pub fn sync(&self) -> io::Result<()> {
         let size = self.size();
         self.file.sync_data()?;
+        // Without its name, a file is as good as none.
+        if self.synced.load(Ordering::Relaxed) == 0 {
+            self.path.parent().map(File::open).transpose()?.map(|folder| folder.sync_all()).transpose()?;
+        }
         self.synced.store(size, Ordering::Relaxed);
         Ok(())
     }
@@ -163,7 +170,7 @@ impl Segment {
     pub fn clear(&self) -> io::Result<()> {
         self.file.set_len(MAGIC.len() as u64)?;
         self.size.store(MAGIC.len() as u64, Ordering::Relaxed);
-        self.synced.store(MAGIC.len() as u64, Ordering::Relaxed);
+        self.synced.fetch_min(MAGIC.len() as u64, Ordering::Relaxed);
         Ok(())
     }
 

@@ -170,6 +170,27 @@ fn what_goes_for_want_of_room_makes_room() {
 }
 
 #[test]
+fn what_waits_is_brought_to_the_disk_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut spool, _) = Spool::open(folder.path(), 1 << 20).unwrap();
+    assert_eq!(spool.unsynced().len(), 0, "nothing waits");
+    let sent = keep(&mut spool, Kind::Passed, "sent");
+    spool.forget(sent);
+    assert_eq!(spool.unsynced().len(), 0, "nothing waits any more");
+    let kept: Vec<_> = (0..10).map(|_| keep(&mut spool, Kind::Passed, &"x".repeat(4000))).collect();
+    let unsynced = spool.unsynced();
+    assert_eq!(unsynced.len(), files(folder.path()).len() - 1, "all but the one that nothing was written to");
+    assert!(unsynced.len() > 1, "those that are full too");
+    for segment in unsynced {
+        segment.sync().unwrap();
+    }
+    assert_eq!(spool.unsynced().len(), 0);
+    let _more = keep(&mut spool, Kind::Error, "more");
+    assert_eq!(spool.unsynced().len(), 1);
+    drop(kept);
+}
+
+#[test]
 fn what_cannot_be_written_waits_in_memory() {
     let folder = tempfile::tempdir().unwrap();
     let (mut spool, _) = Spool::open(folder.path(), ROOM).unwrap();
