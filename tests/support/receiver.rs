@@ -54,6 +54,10 @@ impl Receiver {
         format!("http://key@127.0.0.1:{}/1", self.port)
     }
 
+    pub fn count(&self) -> usize {
+        self.received.lock().expect("no test panics here").len()
+    }
+
     /// What has come so far.
     pub fn received(&self) -> Vec<Received> {
         self.received.lock().expect("no test panics here").clone()
@@ -62,10 +66,7 @@ impl Receiver {
     /// Waits for so many envelopes.
     #[track_caller]
     pub fn wait(&self, count: usize) -> Vec<Received> {
-        eventually(&format!("{count} envelopes"), || {
-            let there = self.received.lock().expect("no test panics here").len();
-            (there >= count).then(|| self.received())
-        })
+        eventually(&format!("{count} envelopes"), || (self.count() >= count).then(|| self.received()))
     }
 }
 
