@@ -2,7 +2,8 @@
 //! Pure: knows runs and what the network brought back in them; not what an error is, nor whom it is sent to.
 //!
 //! A host is down by itself when others are heard while it is not. When there is nobody to compare it with, its error
-//! is held for a while; and when too many hosts have fallen silent together, it is ours that is down.
+//! is held for a while; and when most hosts have fallen silent together, it is ours that is down. In doubt it is theirs:
+//! an error too many is better than one that nobody sees.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -96,6 +97,10 @@ struct Silence {
     latest: Instant,
     /// How many fell silent in it.
     hosts: usize,
+    /// Those of them that were tried after the last sign of life; who was tried beside it may as well be down by himself.
+    tried: HashSet<String>,
+    /// When the last of these was tried for the first time.
+    spread: Instant,
     examples: Vec<Example>,
     /// It is ours.
     offline: bool,
@@ -119,9 +124,11 @@ enum Blame {
 /// Where its identity lies, which is as long there as there are runs of it.
 type ProbeId = usize;
 
-/// Hosts that must fall silent together: half of those that there are, within these bounds.
+/// Hosts that must fall silent together: more than half of those that there are, and no fewer than these.
 const FEWEST: usize = 3;
-const MOST: usize = 20;
+/// Hosts that are enough where they were tried one after the other for as long as our patience lasts. A data centre's
+/// fail in one go: those beside them may not be due for minutes.
+const MANY: usize = 20;
 /// How long a silence must last before it is ours: those that are well have time to show it.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long an error is held: with the second until somebody looks, half a minute at most.
@@ -257,6 +264,9 @@ impl Vantage {
                 silence.examples.push(Example { host, reason, message });
             }
         }
+        if heard < Some(from) && silence.tried.insert(contact.host.clone()) {
+            silence.spread = silence.spread.max(from);
+        }
         if offline { Blame::Ours } else { Blame::Open }
     }
 
@@ -273,12 +283,17 @@ impl Vantage {
 
     /// Finds that we are offline, if a silence is wide enough and has lasted for `patience`.
     fn conclude(&mut self, patience: Duration, now: Instant, decision: &mut Decision) {
-        let known = self.hosts.len();
-        let enough = (known / 2).clamp(FEWEST, MOST);
         let Some(silence) = self.silence.as_mut().filter(|silence| !silence.offline) else { return };
-        if silence.hosts < enough || now.saturating_duration_since(silence.noticed) < patience {
+        // Who has been down by himself for long says nothing more.
+        let heard = self.heard;
+        let live = self.hosts.values().filter(|silent| silent.is_none_or(|since| heard < Some(since))).count();
+        let tried = silence.tried.len();
+        let most = tried >= FEWEST && tried > live / 2;
+        let many = tried >= MANY && silence.spread.saturating_duration_since(silence.began) >= PATIENCE;
+        if !(most || many) || now.saturating_duration_since(silence.noticed) < patience {
             return;
         }
+        let known = self.hosts.len();
         silence.offline = true;
         decision.turn = Some(Turn::Offline(silence.finding(known)));
         if let Some(held) = self.held.take() {
@@ -331,6 +346,8 @@ impl Silence {
             noticed: now,
             latest: began,
             hosts: 0,
+            tried: HashSet::new(),
+            spread: began,
             examples: Vec::new(),
             offline: false,
             told: false,
