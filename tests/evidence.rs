@@ -235,6 +235,40 @@ checks: {{$.said: {{equals: nothing}}, $.access_token: {{equals: literal-expecte
 }
 
 #[test]
+fn no_credential_of_an_earlier_attempt_comes_back() {
+    // Each attempt logs in anew, is known by its own token, and is told which.
+    let target = Target::answering(|asked| {
+        let last = asked.last().expect("it answers a request");
+        let token = last.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
+        let body = match token {
+            Some(token) => json!({ "status": format!("nobody knows {token}") }),
+            None => json!({ "token": format!("opaque-of-attempt-{}", asked.len()) }),
+        };
+        let body = body.to_string();
+        format!("200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+    });
+    let port = target.port;
+    let chain = format!(
+        "groups:
+  - probes:
+      - probe: chain
+        title: A chain
+        retries: 2
+        retry_delay: 0
+        steps:
+          - {{url: 'http://127.0.0.1:{port}/login', set_keys: {{token: $.token}}}}
+          - {{url: 'http://127.0.0.1:{port}/me', headers: {{authorization: 'Bearer {{token}}'}}, checks: {{$.status: ok}}}}
+"
+    );
+    let (event, all) = told("echo-of-attempts", &chain);
+    let said = "step 2: $.status: expected \"ok\", got \"nobody knows [Filtered]\"";
+    for number in ["1", "2", "3"] {
+        assert_eq!(event["contexts"]["attempts"][number]["message"], said);
+    }
+    assert!(!all.contains("opaque-of-attempt"), "{all}");
+}
+
+#[test]
 fn whatever_a_server_sends_relay_takes() {
     let deep = r#"{"a":"#.repeat(40) + "1" + &"}".repeat(40);
     let wide = format!("{{{}}}", (0..200).map(|key| format!("\"k{key}\":null")).collect::<Vec<_>>().join(","));

@@ -72,10 +72,11 @@ impl Ready {
         let log = Journal::new(recorder.epoch());
         let mut attempts = 1;
         let mut last = self.attempt(attempts, &recorder, &log).await;
-        let mut earlier = Vec::new();
+        let (mut earlier, mut exchanges) = (Vec::new(), Vec::new());
         while attempts <= self.retries.times {
             let Outcome::Failed(failure) = last.outcome else { break };
             earlier.push(failure);
+            exchanges.extend(last.evidence);
             tokio::time::sleep(self.retries.delay).await;
             attempts += 1;
             last = self.attempt(attempts, &recorder, &log).await;
@@ -90,7 +91,7 @@ impl Ready {
         let probe = Arc::clone(identity);
         let log = log.take();
         let mut run = Run { probe, outcome, trace, lateness, attempts, earlier, evidence, outage, tags, log };
-        self.secrets.strike_run(&mut run);
+        self.secrets.strike_run(&mut run, exchanges);
         run
     }
 
@@ -143,7 +144,7 @@ impl Ready {
             tags: BTreeMap::new(),
             log: Vec::new(),
         };
-        self.secrets.strike_run(&mut run);
+        self.secrets.strike_run(&mut run, Vec::new());
         run
     }
 }

@@ -4,13 +4,15 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::{MARK, Secrets, evidence};
+use crate::run::evidence::Exchange;
 use crate::run::{Failure, Identity, Outcome, Run};
 use crate::trace::{Span, Value};
 
 impl Secrets {
     /// Strikes out of all that a run says, and out of what it says of a failure all that is a credential. Its probe's
-    /// identity, which all its runs share, has [`Secrets::strike_identity`].
-    pub fn strike_run(&self, run: &mut Run) {
+    /// identity, which all its runs share, has [`Secrets::strike_identity`]. `earlier` are the exchanges that attempts
+    /// before the last have failed over.
+    pub fn strike_run(&self, run: &mut Run, mut earlier: Vec<Exchange>) {
         self.strike_texts(run);
         // The operator's own words, in which a password may stand.
         for command in run.trace.spans.iter_mut().filter(|span| span.op == "ssh.exec") {
@@ -19,8 +21,11 @@ impl Secrets {
         if run.outcome == Outcome::Passed {
             return;
         }
-        if let Some(exchange) = &mut run.evidence {
-            evidence::carried(exchange).strike_texts(run);
+        // Each attempt may have been given credentials of its own, and the run tells of all attempts.
+        let exchanges = earlier.iter_mut().chain(&mut run.evidence);
+        let carried: Vec<_> = exchanges.map(evidence::carried).collect();
+        for carried in carried {
+            carried.strike_texts(run);
         }
         // Whole values first: of one that a name stands before, not all need look like its value.
         evidence::scrub(run);

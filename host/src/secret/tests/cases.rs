@@ -81,7 +81,7 @@ fn each_text_of_a_run() {
         let (lateness, earlier) = (Duration::ZERO, vec![failure.clone()]);
         let mut run =
             Run { probe, outcome, trace, lateness, attempts: 1, earlier, evidence, outage: None, tags: tags(), log };
-        secrets.strike_run(&mut run);
+        secrets.strike_run(&mut run, Vec::new());
         let shown = format!("{run:?}");
         assert!(!shown.contains("hunter2") && !shown.contains("86400"), "{shown}");
         assert_eq!(run.trace.spans[1].op, "is [Filtered]!");
