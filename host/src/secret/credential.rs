@@ -222,6 +222,13 @@ pattern!(
 );
 pattern!(USERINFO, r#"(?::|%3[Aa])(?://|%2[Ff]%2[Ff]|\\/\\/)([^/\s?\#"'<>@\\]+)(?:@|%40)"#);
 
+// What commands are given in the place of a name: `curl -u ada:...`, `sshpass -p ...`, `mysql -u root -p...`.
+pattern!(
+    OPTION,
+    r#"(?x) (?: \s(?:-u|--user|--proxy-user)(?:\s+|=) (?: ["'][^\s:"']+:([^"']+) | [^\s:"']+:([^\s"';]+) )
+        | (?: \bsshpass\s+-p\s* | \bmysql[a-z]*\s(?:[^|;&\n]*\s)?-p ) (?: ["']([^"']+) | ([^\s"';]+) ) )"#
+);
+
 /// What is a credential whatever its name.
 fn looks(text: &str, all: &mut Vec<Found>) {
     for pattern in [&PRIVATE_KEY, &JWT, &PREFIXED] {
@@ -229,7 +236,8 @@ fn looks(text: &str, all: &mut Vec<Found>) {
     }
     let ranges = SCHEME.captures_iter(text).filter_map(|captures| captures.get(1));
     all.extend(ranges.filter(|it| is_random(it.as_str())).map(|it| found(it.range())));
-    let ranges = USERINFO.captures_iter(text).filter_map(|captures| captures.get(1));
+    let ranges = [&USERINFO, &OPTION].into_iter().flat_map(|pattern| pattern.captures_iter(text));
+    let ranges = ranges.filter_map(|captures| captures.iter().skip(1).flatten().next());
     all.extend(ranges.map(|it| found(it.range())));
 }
 

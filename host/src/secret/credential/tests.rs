@@ -121,6 +121,12 @@ fn looks_of_credentials() {
     check(r"see https:\/\/ada:open@shop.example", r"see https:\/\/[Filtered]@shop.example");
     check("x -----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY----- y", "x [Filtered] y");
     check("x -----BEGIN OPENSSH PRIVATE KEY-----\nb3Bl", "x [Filtered]");
+    check("curl -s -u ada:hunter2 https://a/", "curl -s -u ada:[Filtered] https://a/");
+    check("curl --user='ada:open sesame' b", "curl --user='ada:[Filtered]' b");
+    check(
+        "sshpass -p hunter2 ssh a; mysql -u root -phunter2 b",
+        "sshpass -p [Filtered] ssh a; mysql -u root -p[Filtered] b",
+    );
     // What tells why something was refused tells no secret.
     for harmless in [
         r#"Basic realm="Restricted""#,
@@ -131,6 +137,7 @@ fn looks_of_credentials() {
         "https://example.org/@user",
         "https://auth.example.org:8443/login",
         "502 Bad Gateway: upstream key=",
+        "date -u; mkdir -p a; mysql -u root -p shop; ssh -p 22 a",
     ] {
         check(harmless, harmless);
     }
