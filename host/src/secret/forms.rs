@@ -20,7 +20,8 @@ pub fn forms(value: &str) -> BTreeSet<Vec<u8>> {
     forms.extend(parts);
     forms.retain(|form| form.trim().chars().nth(SHORT - 1).is_some());
     let decoded: Vec<_> = forms.iter().filter_map(|form| decoded(form)).collect();
-    forms.into_iter().map(String::into_bytes).chain(decoded).collect()
+    let misread: Vec<_> = forms.iter().flat_map(|form| misread(form)).collect();
+    forms.into_iter().map(String::into_bytes).chain(decoded).chain(misread).collect()
 }
 
 /// What libraries make of a value in passing.
@@ -43,6 +44,22 @@ fn altered(value: &str) -> Vec<String> {
 fn decoded(value: &str) -> Option<Vec<u8>> {
     let view = view::texts(&View::of(value).filter(|_| value.contains('%'))?).next()?;
     Some(view.bytes().to_vec()).filter(|bytes| bytes.len() >= SHORT)
+}
+
+/// What becomes of letters beyond ASCII between servers of which one means Latin-1: the bytes that it sends, how they are
+/// read here, and how ours are repeated by one that has read each of them as a letter.
+fn misread(value: &str) -> Vec<Vec<u8>> {
+    if value.is_ascii() {
+        return Vec::new();
+    }
+    let mut forms = vec![value.bytes().map(char::from).collect::<String>().into_bytes()];
+    if let Some(bytes) = value.chars().map(|c| u8::try_from(c).ok()).collect::<Option<Vec<u8>>>() {
+        // With nothing else left in it, it would be any other too.
+        let telling = bytes.iter().filter(|byte| byte.is_ascii_alphanumeric()).count() >= SHORT;
+        forms.extend(telling.then(|| String::from_utf8_lossy(&bytes).into_owned().into_bytes()));
+        forms.push(bytes);
+    }
+    forms
 }
 
 /// The lines of a key or a certificate, which a log takes one by one.

@@ -107,6 +107,25 @@ fn encodings(secret: &str) -> Vec<String> {
 }
 
 #[test]
+fn letters_that_a_server_misreads_are_the_same_secret() {
+    let secret = "pässwört-gehéim";
+    let latin: Vec<u8> = secret.chars().map(|c| u8::try_from(c).unwrap()).collect();
+    let misread: String = secret.bytes().map(char::from).collect();
+    let percent: String = latin.iter().map(|byte| format!("%{byte:02X}")).collect();
+    let secrets = Secrets::new([secret]);
+    for form in [
+        misread,
+        String::from_utf8_lossy(&latin).into_owned(),
+        percent,
+        STANDARD.encode(&latin),
+        r"p\xe4ssw\xf6rt-geh\xe9im".to_owned(),
+    ] {
+        assert_eq!(secrets.strike(&format!("it is {form}.")), format!("it is {MARK}."));
+    }
+    assert_eq!(Secrets::new(["ääää"]).strike("\u{fffd}\u{fffd}\u{fffd}\u{fffd}"), "\u{fffd}\u{fffd}\u{fffd}\u{fffd}");
+}
+
+#[test]
 fn whatever_the_encoding() {
     let mut rng = StdRng::seed_from_u64(1);
     for _ in 0..8 {
