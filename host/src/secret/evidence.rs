@@ -107,9 +107,23 @@ fn scrub_http(http: &mut Http) {
             MARK.clone_into(value);
         } else {
             scrub_text(value);
+            if name == "location" {
+                *value = scrub_query(value);
+            }
         }
     }
     http.response.iter_mut().for_each(|response| scrub_excerpt(&mut response.body));
+}
+
+/// A URL without the values of its query's parameters that are credentials there alone.
+fn scrub_query(url: &str) -> String {
+    let scrub = |part: &str| match part.split_once('=') {
+        Some((name, _)) if is_parameter(name.trim_start_matches(['?', '#'])) => format!("{name}={MARK}"),
+        _ => part.to_owned(),
+    };
+    let Some(query) = url.find(['?', '#']) else { return url.to_owned() };
+    let parts: Vec<_> = url[query..].split('&').map(scrub).collect();
+    format!("{}{}", &url[..query], parts.join("&"))
 }
 
 fn scrub_excerpt(excerpt: &mut Excerpt) {

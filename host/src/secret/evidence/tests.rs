@@ -80,3 +80,16 @@ fn checks_of_credentials() {
         r#"body: expected to contain "x", got "{\"token\":\"[Filtered]\"}""#,
     );
 }
+
+#[test]
+fn the_code_of_a_login_is_in_the_query_that_a_redirect_leads_to() {
+    for (location, left) in [
+        ("/cb?code=opaque&state=1#top", "/cb?code=[Filtered]&state=1#top"),
+        ("https://a/cb?state=1&code=opaque", "https://a/cb?state=1&code=[Filtered]"),
+        ("/cb#code=opaque", "/cb#code=[Filtered]"),
+        ("/code=1?page=2", "/code=1?page=2"),
+        ("/plain", "/plain"),
+    ] {
+        assert_eq!(scrub_query(location), left);
+    }
+}
