@@ -2,21 +2,32 @@
 
 use super::super::keys;
 
-/// Names that people give to secrets, in lower case and with `_`.
+/// Names that people give to secrets, in lower case and without what stands between words: `api_key`, `X-Api-Key`,
+/// `apiKey`.
 const SECRET: &[&str] = &[
-    "access_token",
-    "api_key",
-    "auth_token",
+    "accesskey",
+    "accesstoken",
+    "apikey",
     "authorization",
+    "authtoken",
     "bearer",
-    "client_secret",
+    "clientsecret",
+    "idtoken",
+    "jwt",
     "passphrase",
+    "passwd",
     "password",
-    "proxy_authorization",
-    "refresh_token",
+    "pin",
+    "privatekey",
+    "proxyauthorization",
+    "pwd",
+    "refreshtoken",
     "secret",
+    "secretaccesskey",
+    "secretkey",
     "token",
-    "x_api_key",
+    "xapikey",
+    "xauthtoken",
 ];
 /// Keys below which names are anybody's own: an answer's `token` has its path here, and no secret.
 const NAMED: &[&str] = &["assertions", "set_keys", "tags"];
@@ -31,8 +42,7 @@ pub struct Key {
 impl Key {
     /// What is known of the value of `name` below this.
     pub fn below(self, name: &str) -> Self {
-        let word = name.to_ascii_lowercase().replace('-', "_");
-        Self { secret: !self.named && SECRET.contains(&word.as_str()), named: NAMED.contains(&name) }
+        Self { secret: !self.named && is_word(name), named: NAMED.contains(&name) }
     }
 
     pub fn is_secret(self) -> bool {
@@ -42,7 +52,8 @@ impl Key {
 
 /// Whether a text is itself but a word for a secret: a chain's `password: password` is filled in from a key.
 pub fn is_word(text: &str) -> bool {
-    SECRET.contains(&text.to_ascii_lowercase().replace('-', "_").as_str())
+    let plain: String = text.chars().filter(|c| !matches!(c, '-' | '_')).map(|c| c.to_ascii_lowercase()).collect();
+    SECRET.contains(&plain.as_str())
 }
 
 /// The password in a URL that a text is or holds, unless a reference stands there.

@@ -161,6 +161,19 @@ fn secrets_by_their_keys() {
 }
 
 #[test]
+fn names_of_secrets_however_they_are_written() {
+    let literal = json!({
+        "body": { "apiKey": "camel", "passwd": "short-for-it", "Client-Secret": "kebab", "keyboard": "qwerty" },
+        "init_keys": { "pin": 98_761_234, "pinned": 7_654_321 },
+        "headers": { "X-Auth-Token": "header" },
+    });
+    let resolved = resolved(literal);
+    let mut secrets = resolved.secrets();
+    secrets.sort_unstable();
+    assert_eq!(secrets, ["98761234", "camel", "header", "kebab", "short-for-it"]);
+}
+
+#[test]
 fn files() {
     let directory = tempfile::tempdir().unwrap();
     let write = |name: &str, bytes: &[u8], mode: u32| {
