@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::support::receiver::{Received, Receiver, TAKEN};
 use crate::support::running::Running;
+use crate::support::slow::answer;
 use crate::support::target::Target;
 use crate::support::{Ended, eventually, finish, folder, free_port, sentrynet};
 
@@ -23,11 +24,10 @@ fn number(name: &str, small: usize) -> usize {
     std::env::var(name).map_or(small, |text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
 }
 
-/// Probes of a target that answers at once; `more` are further keys of each.
-fn probes(dsn: &str, target: &Target, count: usize, more: &str) -> String {
-    let probe = |index| {
-        format!("      - {{probe: http, title: probe {index}, url: 'http://127.0.0.1:{}/', {more}}}\n", target.port)
-    };
+/// Probes of a target at a port; `more` are further keys of each.
+fn probes(dsn: &str, target: u16, count: usize, more: &str) -> String {
+    let probe =
+        |index| format!("      - {{probe: http, title: probe {index}, url: 'http://127.0.0.1:{target}/', {more}}}\n");
     let probes: String = (0..count).map(probe).collect();
     format!("sentry: {{dsn: '{dsn}'}}\ngroups:\n  - probes:\n{probes}")
 }
@@ -94,13 +94,13 @@ fn spooled(home: &Path) -> Vec<PathBuf> {
 fn a_burst_into_a_slow_receiver_arrives_whole() {
     let burst = number("BURST", 1000);
     let home = folder("spool-burst");
-    let target = Target::new();
+    let target = answer(Duration::ZERO, Duration::ZERO);
     let receiver = Receiver::saying(|_, _| {
         std::thread::sleep(Duration::from_millis(20));
         TAKEN.to_owned()
     });
     let each = burst.div_ceil(100);
-    let configuration = probes(&receiver.dsn(), &target, 100, &format!("burst: {each}, every: 100000"));
+    let configuration = probes(&receiver.dsn(), target, 100, &format!("burst: {each}, every: 100000"));
     let running = start(&home, &write(&home, &configuration), "shown");
     let wanted = each * 100;
     let began = Instant::now();
@@ -121,7 +121,7 @@ fn a_receiver_that_was_down_gets_everything() {
     let home = folder("spool-down");
     let (target, port) = (Target::new(), free_port());
     let dsn = format!("http://key@127.0.0.1:{port}/1");
-    let running = start(&home, &write(&home, &probes(&dsn, &target, 10, "every: 0.25")), "shown");
+    let running = start(&home, &write(&home, &probes(&dsn, target.port, 10, "every: 0.25")), "shown");
     std::thread::sleep(Duration::from_secs(down as u64));
     let receiver = Receiver::at(port, |_, _| TAKEN.to_owned());
     // Until what it pauses for is over.
@@ -140,7 +140,7 @@ fn a_receiver_that_was_down_gets_everything() {
 fn what_one_start_could_not_send_the_next_one_does() {
     let home = folder("spool-next");
     let (target, port) = (Target::new(), free_port());
-    let configuration = probes(&format!("http://key@127.0.0.1:{port}/1"), &target, 3, "every: 300");
+    let configuration = probes(&format!("http://key@127.0.0.1:{port}/1"), target.port, 3, "every: 300");
     let ended = once(&home, &configuration);
     assert_eq!(ended.code, 0);
     assert!(ended.stderr.contains("3 waiting") && ended.stderr.contains("in the spool"), "{}", ended.stderr);
@@ -150,7 +150,7 @@ fn what_one_start_could_not_send_the_next_one_does() {
     assert_eq!(ids(&receiver.received()).len(), 6);
     // Another DSN has a spool of its own.
     let other = Receiver::start();
-    assert_eq!(once(&home, &probes(&other.dsn(), &target, 1, "every: 300")).code, 0);
+    assert_eq!(once(&home, &probes(&other.dsn(), target.port, 1, "every: 300")).code, 0);
     assert_eq!(other.received().len(), 1);
 }
 
@@ -181,7 +181,7 @@ fn a_limit_is_waited_for_and_holds_nothing_else_up() {
         let home = folder(&format!("spool-limit-{index}"));
         let target = Target::answering(|_| "500 Down\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_owned());
         let began = Instant::now();
-        let ended = once(&home, &probes(&receiver.dsn(), &target, 3, "every: 300"));
+        let ended = once(&home, &probes(&receiver.dsn(), target.port, 3, "every: 300"));
         assert_eq!(ended.code, 1);
         let all = receiver.received();
         let ids = ids(&all);
@@ -206,7 +206,7 @@ fn a_limit_of_a_day_keeps_transactions_and_lets_errors_through() {
     let home = folder("spool-day");
     let target = Target::answering(|_| "500 Down\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_owned());
     let began = Instant::now();
-    let ended = once(&home, &probes(&receiver.dsn(), &target, 5, "every: 300"));
+    let ended = once(&home, &probes(&receiver.dsn(), target.port, 5, "every: 300"));
     assert!(began.elapsed() < Duration::from_secs(10), "a day is not waited for");
     assert_eq!(receiver.received().iter().filter(|received| received.kind() == "event").count(), 5);
     assert!(ended.stderr.contains("5 sent, 5 waiting"), "{}", ended.stderr);
@@ -246,7 +246,7 @@ fn a_connection_that_is_cut_costs_nothing() {
             _ = std::io::copy(&mut connection, &mut to);
         }
     });
-    let configuration = probes(&format!("http://key@127.0.0.1:{port}/1"), &target, 6, "every: 300");
+    let configuration = probes(&format!("http://key@127.0.0.1:{port}/1"), target.port, 6, "every: 300");
     // As often as it takes: what is left is in the spool.
     eventually("all arrive", || {
         once(&home, &configuration);
@@ -268,7 +268,7 @@ fn no_kill_loses_a_run_that_has_finished() {
         std::thread::sleep(Duration::from_millis(15));
         TAKEN.to_owned()
     });
-    let file = write(&home, &probes(&receiver.dsn(), &target, 20, "every: 0.05"));
+    let file = write(&home, &probes(&receiver.dsn(), target.port, 20, "every: 0.05"));
     let mut finished = HashSet::new();
     for kill in 0..kills {
         let running = start(&home, &file, "shown");
@@ -318,7 +318,7 @@ fn the_stop_waits_for_its_time_and_leaves_the_rest() {
             TAKEN.to_owned()
         }
     });
-    let configuration = probes(&receiver.dsn(), &target, 5, "every: 0.2");
+    let configuration = probes(&receiver.dsn(), target.port, 5, "every: 0.2");
     let running = start(&home, &write(&home, &configuration), "shown");
     receiver.wait(4);
     let began = Instant::now();
@@ -336,7 +336,7 @@ fn two_at_once_have_a_part_each_and_the_next_takes_what_both_left() {
     let home = folder("spool-two");
     let (target, port) = (Target::new(), free_port());
     let dsn = format!("http://key@127.0.0.1:{port}/1");
-    let file = write(&home, &probes(&dsn, &target, 2, "every: 0.1"));
+    let file = write(&home, &probes(&dsn, target.port, 2, "every: 0.1"));
     let both = ["one", "other"].map(|name| (name, start(&home, &file, name)));
     std::thread::sleep(Duration::from_millis(1500));
     let shown: usize = both
@@ -348,7 +348,7 @@ fn two_at_once_have_a_part_each_and_the_next_takes_what_both_left() {
         })
         .sum();
     let receiver = Receiver::at(port, |_, _| TAKEN.to_owned());
-    let ended = once(&home, &probes(&dsn, &target, 2, "every: 300"));
+    let ended = once(&home, &probes(&dsn, target.port, 2, "every: 300"));
     assert!(ended.stderr.contains("0 waiting"), "{}", ended.stderr);
     let sent = ids(&receiver.received()).len();
     assert!((shown + 2..=shown + 6).contains(&sent), "{sent} arrived, {shown} were shown");
@@ -358,7 +358,7 @@ fn two_at_once_have_a_part_each_and_the_next_takes_what_both_left() {
 fn without_a_place_for_it_runs_wait_in_memory_and_it_is_said() {
     let target = Target::new();
     let receiver = Receiver::start();
-    let configuration = probes(&receiver.dsn(), &target, 2, "every: 300");
+    let configuration = probes(&receiver.dsn(), target.port, 2, "every: 300");
     let configured = configuration.replace("sentry: {", "sentry: {spool: /proc/none, ");
     let home = folder("spool-nowhere");
     for (program, configuration) in [
@@ -388,7 +388,7 @@ fn a_full_disk_costs_nothing_while_there_is_memory() {
     }
     let (target, port) = (Target::new(), free_port());
     let dsn = format!("http://key@127.0.0.1:{port}/1");
-    let configuration = probes(&dsn, &target, 100, "every: 100000, burst: 3");
+    let configuration = probes(&dsn, target.port, 100, "every: 100000, burst: 3");
     let configuration = configuration.replace("sentry: {", &format!("sentry: {{spool: '{}', ", disk.display()));
     let file = write(&home, &configuration);
     let said = home.join("said");
@@ -420,7 +420,7 @@ fn where_there_is_no_room_the_oldest_that_passed_go_first_and_sentry_is_told() {
         _ => "200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_owned(),
     });
     let dsn = format!("http://key@127.0.0.1:{port}/1");
-    let configuration = probes(&dsn, &target, 20, "every: 100000, burst: 50");
+    let configuration = probes(&dsn, target.port, 20, "every: 100000, burst: 50");
     let configuration = configuration.replace("sentry: {", "sentry: {spool: {size: 1 MiB}, ");
     let file = write(&home, &configuration);
     let running = start(&home, &file, "shown");
@@ -461,7 +461,7 @@ fn what_sentry_refuses_is_counted_and_reported() {
         "client_report" => TAKEN.to_owned(),
         _ => "HTTP/1.1 403 Forbidden\r\nx-sentry-error: no such project\r\ncontent-length: 0\r\n\r\n".to_owned(),
     });
-    let configuration = probes(&receiver.dsn(), &target, 3, "every: 0.2");
+    let configuration = probes(&receiver.dsn(), target.port, 3, "every: 0.2");
     let running = start(&home, &write(&home, &configuration), "shown");
     receiver.wait(3);
     running.signal("TERM");
