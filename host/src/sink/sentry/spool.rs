@@ -52,6 +52,7 @@ pub enum Store {
     Memory,
 }
 
+const WORTHS: usize = 3;
 /// For what waits in memory: some twenty thousand ordinary runs.
 const MEMORY_ROOM: u64 = 64 << 20;
 
@@ -74,14 +75,18 @@ impl Spool {
     /// When nothing can be kept there.
     pub fn open(folder: &Path, room: u64) -> io::Result<(Self, Vec<Kept>)> {
         let (folder, loaded) = Folder::open(folder)?;
-        let mut disk = Disk { folder, open: [None, None], full: Vec::new(), bytes: 0, room, failing: false };
+        let mut disk = Disk { folder, open: Default::default(), full: Vec::new(), bytes: 0, room, failing: false };
         let mut left = Vec::new();
         for Loaded { segment, kept } in loaded {
             disk.bytes += segment.size();
             left.extend(kept);
         }
-        // A folder that lists and locks may still not be written to.
-        disk.segment(true)?;
+        // A folder that lists and locks may still not be written to. But a full disk has what is left there, which may be
+        // sent, and may have room again.
+        match disk.segment(Kind::Error) {
+            Err(error) if !is_full(&error) => return Err(error),
+            tried => disk.tell(tried.as_ref().err()),
+        }
         left.sort_by_key(|kept| kept.since);
         Ok((Self { disk: Some(disk), ..Self::in_memory() }, left))
     }
@@ -91,20 +96,33 @@ impl Spool {
         self.disk.as_ref().map(|disk| disk.folder.path())
     }
 
-    /// Keeps envelopes that belong together: on disk there are all of them or none.
-    pub fn keep(&mut self, envelopes: Vec<Envelope>, now: SystemTime) -> Vec<Kept> {
-        if let Some(disk) = &mut self.disk {
-            let written = disk.append(&envelopes, now);
-            disk.tell(written.as_ref().err());
-            if let Ok(kept) = written {
-                return kept;
-            }
-        }
+    /// Keeps envelopes: on disk if that works. The dearest of them is there first.
+    pub fn keep(&mut self, mut envelopes: Vec<Envelope>, now: SystemTime) -> Vec<Kept> {
+        envelopes.sort_by_key(|envelope| envelope.kind);
         let kept = envelopes.into_iter().map(|Envelope { kind, spans, bytes }| {
             self.memory += bytes.len() as u64;
-            Kept { kind, spans, since: now, place: Place::Memory(bytes.into()) }
+            self.save(Kept { kind, spans, since: now, place: Place::Memory(bytes.into()) })
         });
         kept.collect()
+    }
+
+    /// Brings to disk what was kept in memory, if that works.
+    pub fn save(&mut self, kept: Kept) -> Kept {
+        let (Place::Memory(bytes), Some(disk)) = (&kept.place, &mut self.disk) else { return kept };
+        match disk.append(kept.kind, kept.spans, bytes, kept.since) {
+            Ok(written) => {
+                self.memory -= bytes.len() as u64;
+                // Something small may find room where the next large thing does not.
+                if self.memory == 0 {
+                    disk.tell(None);
+                }
+                written
+            }
+            Err(error) => {
+                disk.tell(Some(&error));
+                kept
+            }
+        }
     }
 
     /// Gives up what was kept.
@@ -164,8 +182,8 @@ impl Kept {
 #[derive(Debug)]
 struct Disk {
     folder: Folder,
-    /// Where the dear and the others are written now: apart, so that the others can go without the dear.
-    open: [Option<Arc<Segment>>; 2],
+    /// Where each worth is written now: apart, so that the less dear can go without the dear.
+    open: [Option<Arc<Segment>>; WORTHS],
     /// Those that are full, and may not have reached the disk itself.
     full: Vec<Arc<Segment>>,
     /// Bytes of all segments, and how many there may be.
@@ -176,20 +194,19 @@ struct Disk {
 }
 
 impl Disk {
-    fn append(&mut self, envelopes: &[Envelope], now: SystemTime) -> io::Result<Vec<Kept>> {
-        let dear = envelopes.iter().any(|envelope| envelope.kind != Kind::Passed);
-        let segment = self.segment(dear)?;
+    fn append(&mut self, kind: Kind, spans: u32, envelope: &[u8], since: SystemTime) -> io::Result<Kept> {
+        let segment = self.segment(kind)?;
         let before = segment.size();
-        let kept = segment.append(envelopes, now)?;
+        let kept = segment.append(kind, spans, envelope, since)?;
         self.bytes += segment.size() - before;
         Ok(kept)
     }
 
     /// Where to write now.
-    fn segment(&mut self, dear: bool) -> io::Result<Arc<Segment>> {
+    fn segment(&mut self, kind: Kind) -> io::Result<Arc<Segment>> {
         // What goes for want of room goes by segments, and one that is empty again goes at once.
         let most = (self.room / 64).clamp(1 << 14, 4 << 20);
-        let open = &mut self.open[usize::from(dear)];
+        let open = &mut self.open[worth(kind)];
         if let Some(segment) = open {
             if segment.is_idle() && segment.size() > most / 4 {
                 let before = segment.size();
@@ -203,6 +220,7 @@ impl Disk {
         let segment = self.folder.segment()?;
         self.bytes += segment.size();
         if let Some(full) = open.replace(Arc::clone(&segment)) {
+            full.close();
             match full.is_idle() {
                 true => {
                     self.bytes -= full.size();
@@ -244,6 +262,20 @@ impl Drop for Disk {
     fn drop(&mut self) {
         self.open.iter().flatten().filter(|segment| segment.is_idle()).for_each(|segment| segment.remove());
     }
+}
+
+/// Which of [`Disk::open`] an envelope is written to: there are as many as [`WORTHS`].
+fn worth(kind: Kind) -> usize {
+    match kind {
+        Kind::Error | Kind::CheckIn | Kind::Report => 0,
+        Kind::Trouble => 1,
+        Kind::Passed => 2,
+    }
+}
+
+/// Whether it is for want of room, which may pass.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 #[cfg(test)]

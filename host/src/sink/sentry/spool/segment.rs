@@ -4,19 +4,20 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use super::{Kept, Place};
-use crate::sink::sentry::envelope::{Envelope, Kind};
+use crate::sink::sentry::envelope::Kind;
 
 /// A file with envelopes. All writes are made by whoever holds the spool, one after the other.
 #[derive(Debug)]
 pub struct Segment {
     path: PathBuf,
-    file: File,
+    /// Open as long as it is written to: of those that wait there may be thousands, more than a process may have open.
+    file: Mutex<Option<Arc<File>>>,
     size: AtomicU64,
     /// How many of its envelopes still count.
     live: AtomicU32,
@@ -60,7 +61,7 @@ impl Segment {
         }
         made.map(|()| {
             let synced = AtomicU64::new(0);
-            Arc::new(Self { synced, ..Self::new(path, file, MAGIC.len() as u64, 0) })
+            Arc::new(Self { synced, ..Self::new(path, Some(file.into()), MAGIC.len() as u64, 0) })
         })
     }
 
@@ -70,7 +71,7 @@ impl Segment {
     /// # Errors
     /// When it cannot be read.
     pub fn load(path: PathBuf) -> io::Result<Option<Loaded>> {
-        let file = OpenOptions::new().read(true).write(true).open(&path)?;
+        let file = open(&path)?;
         let size = file.metadata()?.len();
         let mut reader = BufReader::with_capacity(1 << 16, &file);
         let mut magic = [0; MAGIC.len()];
@@ -103,42 +104,40 @@ impl Segment {
         }
         drop(reader);
         let live = u32::try_from(found.len()).unwrap_or(u32::MAX);
-        let segment = Arc::new(Self::new(path, file, size, live));
+        let segment = Arc::new(Self::new(path, None, size, live));
         let kept = found.into_iter().map(|(at, entry)| entry.kept(&segment, at)).collect();
         Ok(Some(Loaded { segment, kept }))
     }
 
-    fn new(path: PathBuf, file: File, size: u64, live: u32) -> Self {
-        Self { path, file, size: size.into(), live: live.into(), synced: size.into() }
+    fn new(path: PathBuf, file: Option<Arc<File>>, size: u64, live: u32) -> Self {
+        Self { path, file: file.into(), size: size.into(), live: live.into(), synced: size.into() }
     }
 
-    /// Adds envelopes, all of them or none.
-    pub fn append(self: &Arc<Self>, envelopes: &[Envelope], now: SystemTime) -> io::Result<Vec<Kept>> {
-        let size = self.size();
-        let length = envelopes.iter().map(|envelope| HEADER + envelope.bytes.len()).sum();
-        let mut bytes = Vec::with_capacity(length);
-        let mut kept = Vec::with_capacity(envelopes.len());
-        for envelope in envelopes {
-            let entry = Entry {
-                kind: envelope.kind,
-                spans: envelope.spans,
-                length: u32::try_from(envelope.bytes.len()).map_err(io::Error::other)?,
-                since: now,
-                checksum: crc32fast::hash(&envelope.bytes),
-            };
-            let at = size + bytes.len() as u64;
-            bytes.extend(entry.header());
-            bytes.extend(&envelope.bytes);
-            kept.push(entry.kept(self, at));
-        }
-        if let Err(error) = self.file.write_all_at(&bytes, size) {
+    /// Adds an envelope that came in then: all of it or nothing.
+    pub fn append(self: &Arc<Self>, kind: Kind, spans: u32, envelope: &[u8], since: SystemTime) -> io::Result<Kept> {
+        let at = self.size();
+        let length = u32::try_from(envelope.len()).map_err(io::Error::other)?;
+        let entry = Entry { kind, spans, length, since, checksum: crc32fast::hash(envelope) };
+        let bytes = [&entry.header(), envelope].concat();
+        let file = self.file()?;
+        if let Err(error) = file.write_all_at(&bytes, at) {
             // Some of it may be there: on a full disk, as much as found room.
-            _ = self.file.set_len(size);
+            _ = file.set_len(at);
             return Err(error);
         }
-        self.size.store(size + bytes.len() as u64, Ordering::Relaxed);
-        self.live.fetch_add(kept.len() as u32, Ordering::Relaxed);
-        Ok(kept)
+        self.size.store(at + bytes.len() as u64, Ordering::Relaxed);
+        self.live.fetch_add(1, Ordering::Relaxed);
+        Ok(entry.kept(self, at))
+    }
+
+    /// Nothing more is written to it.
+    pub fn close(&self) {
+        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn file(&self) -> io::Result<Arc<File>> {
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        file.map_or_else(|| open(&self.path).map(Arc::new), Ok)
     }
 
     pub fn size(&self) -> u64 {
@@ -157,7 +156,7 @@ impl Segment {
     /// Brings what was written so far to the disk. Takes as long as the disk does.
     pub fn sync(&self) -> io::Result<()> {
         let size = self.size();
-        self.file.sync_data()?;
+        self.file()?.sync_data()?;
         // Without its name, a file is as good as none.
         if self.synced.load(Ordering::Relaxed) == 0 {
             self.path.parent().map(File::open).transpose()?.map(|folder| folder.sync_all()).transpose()?;
@@ -168,7 +167,7 @@ impl Segment {
 
     /// Begins anew, once nothing in it counts.
     pub fn clear(&self) -> io::Result<()> {
-        self.file.set_len(MAGIC.len() as u64)?;
+        self.file()?.set_len(MAGIC.len() as u64)?;
         self.size.store(MAGIC.len() as u64, Ordering::Relaxed);
         self.synced.fetch_min(MAGIC.len() as u64, Ordering::Relaxed);
         Ok(())
@@ -191,7 +190,7 @@ impl Record {
     /// When they cannot be read, or are no longer what they were.
     pub fn read(&self) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; self.length as usize];
-        self.segment.file.read_exact_at(&mut bytes, self.at + HEADER as u64)?;
+        self.segment.file()?.read_exact_at(&mut bytes, self.at + HEADER as u64)?;
         match crc32fast::hash(&bytes) == self.checksum {
             true => Ok(bytes),
             false => Err(io::Error::new(io::ErrorKind::InvalidData, "its checksum does not hold")),
@@ -201,9 +200,13 @@ impl Record {
     /// Gives the envelope up.
     pub fn discard(&self) {
         // Where this fails, it is sent once more after the next start, and Sentry knows it by its id.
-        _ = self.segment.file.write_all_at(&[GIVEN_UP], self.at);
+        _ = self.segment.file().and_then(|file| file.write_all_at(&[GIVEN_UP], self.at));
         self.segment.live.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).open(path)
 }
 
 /// What a header says.

@@ -200,11 +200,68 @@ fn what_cannot_be_written_waits_in_memory() {
     for number in 1..20 {
         _ = fs::create_dir(part.join(format!("{number:010}.spool")));
     }
-    let run = vec![envelope(Kind::Trouble, &"x".repeat(2 << 20)), envelope(Kind::Error, "why")];
-    let _large = spool.keep(run, SystemTime::now());
+    let _large = keep(&mut spool, Kind::Error, &"x".repeat(2 << 20));
     let in_memory = keep(&mut spool, Kind::Error, "in memory");
     assert_eq!((on_disk.store(), in_memory.store()), (Store::Disk, Store::Memory));
     assert_eq!(texts(&[on_disk, in_memory]), ["in memory", "on disk"]);
+}
+
+#[test]
+fn what_waited_in_memory_is_brought_to_disk_once_that_works() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut spool, _) = Spool::open(folder.path(), ROOM).unwrap();
+    let part = spool.folder().unwrap().to_owned();
+    for number in 2..20 {
+        fs::create_dir(part.join(format!("{number:010}.spool"))).unwrap();
+    }
+    let since = SystemTime::now() - Duration::from_secs(1000);
+    let kept = spool.keep(vec![envelope(Kind::Passed, "run")], since).remove(0);
+    let kept = spool.save(kept);
+    assert_eq!((kept.store(), spool.full()), (Store::Memory, None));
+    for number in 2..20 {
+        fs::remove_dir(part.join(format!("{number:010}.spool"))).unwrap();
+    }
+    let kept = spool.save(kept);
+    assert_eq!((kept.store(), kept.kind, kept.spans, kept.since), (Store::Disk, Kind::Passed, 7, since));
+    let folder = killed(&folder);
+    let (_, left) = Spool::open(folder.path(), ROOM).unwrap();
+    assert_eq!(texts(&left), ["run"]);
+}
+
+#[test]
+fn each_worth_makes_room_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut spool, _) = Spool::open(folder.path(), 1 << 20).unwrap();
+    let (mut errors, mut runs) = (Vec::new(), std::collections::VecDeque::new());
+    for _ in 0..200 {
+        let run = [envelope(Kind::Trouble, &"x".repeat(8000)), envelope(Kind::Error, &"x".repeat(2000))];
+        for kept in spool.keep(run.into(), SystemTime::now()) {
+            if kept.kind == Kind::Error { errors.push(kept) } else { runs.push_back(kept) }
+        }
+        while spool.full().is_some() {
+            spool.forget(runs.pop_front().unwrap());
+        }
+    }
+    assert!(runs.len() > 70, "{} of 80 for which there is room beside the errors", runs.len());
+}
+
+#[test]
+fn what_waits_in_many_files_needs_few_open_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut spool, _) = Spool::open(folder.path(), 1 << 20).unwrap();
+    let open = || {
+        let files = fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+        let files = files.filter_map(|file| fs::read_link(file.path()).ok());
+        files.filter(|file| file.starts_with(folder.path())).count()
+    };
+    let mut kept: Vec<_> = (0..100).map(|_| keep(&mut spool, Kind::Passed, &"x".repeat(8000))).collect();
+    assert!(files(folder.path()).len() > 20 && open() <= 4, "{} open", open());
+    assert_eq!(texts(&kept).len(), 100);
+    spool.forget(kept.remove(0));
+    drop(spool);
+    let (_spool, left) = Spool::open(folder.path(), 1 << 20).unwrap();
+    assert_eq!(texts(&left).len(), 99);
+    assert!(open() <= 4, "{} open", open());
 }
 
 #[test]
