@@ -28,6 +28,7 @@ mod payload;
 mod outbox;
 mod delivery;
 mod client;
+mod backoff;
 mod queue;
 mod limits;
 mod spool;

@@ -140,14 +140,15 @@ impl Delivery {
         let now = Instant::now();
         // So long that it does not fit is as good as a day.
         let deadline = now.checked_add(grace).unwrap_or(now + Duration::from_secs(24 * 3600));
-        self.post.report();
-        let patience = self.post.lock().hurry().saturating_add(self.post.destination.patience);
+        self.post.lock().save();
+        self.post.report(true);
+        self.post.lock().hurry();
         self.post.work.notify_one();
         loop {
             let mut settled = std::pin::pin!(self.post.settled.notified());
             // Listen before looking, or what happens between the two is missed.
             settled.as_mut().enable();
-            if self.post.lock().is_stuck(Instant::now(), deadline, patience) {
+            if self.post.lock().is_stuck(Instant::now(), deadline, self.post.destination.patience) {
                 break;
             }
             if tokio::time::timeout_at(deadline.into(), settled).await.is_err() {
@@ -195,10 +196,11 @@ impl Post {
         loop {
             tokio::time::sleep(SYNC).await;
             ticks = ticks.wrapping_add(1);
+            self.lock().save();
             self.sync().await;
             if ticks.is_multiple_of(REPORT) {
                 self.lock().expire(SystemTime::now());
-                self.report();
+                self.report(false);
             }
             if ticks.is_multiple_of(SAY) {
                 let counts = self.lock().counts();
@@ -220,12 +222,16 @@ impl Post {
         }
     }
 
-    /// Has the receiver told of what it did not get.
-    fn report(&self) {
+    /// Has the receiver told of what it did not get; `last` if what is not told now would never be.
+    fn report(&self, last: bool) {
         if !self.destination.reports {
             return;
         }
         let mut queue = self.lock();
+        // One that waits already is joined by what comes then, or many would wait for the end of an outage.
+        if !last && queue.has_report() {
+            return;
+        }
         let discarded = queue.tally.take_untold();
         if !discarded.is_empty() {
             let now = SystemTime::now();
@@ -240,7 +246,7 @@ impl Post {
         let request = self.destination.client.post(self.destination.url.clone()).body(packed(envelope));
         let response = match request.send().await {
             Ok(response) => response,
-            Err(error) => return (Answer::Failed, causes(&error.without_url())),
+            Err(error) => return (Answer::Failed(Headers::default()), causes(&error.without_url())),
         };
         let status = response.status();
         let header = |name: &str| {
@@ -256,11 +262,13 @@ impl Post {
         let answer = match status {
             StatusCode::TOO_MANY_REQUESTS => Answer::Limited(headers),
             // What a proxy says of an upstream that is slow, or of itself.
-            StatusCode::REQUEST_TIMEOUT | StatusCode::PROXY_AUTHENTICATION_REQUIRED => Answer::Failed,
+            StatusCode::REQUEST_TIMEOUT | StatusCode::PROXY_AUTHENTICATION_REQUIRED | StatusCode::TOO_EARLY => {
+                Answer::Failed(headers)
+            }
             _ if status.is_success() => Answer::Taken(headers),
             _ if status.is_client_error() => Answer::Refused(headers),
             // Sentry never redirects: something between us and it does, and may stop doing so.
-            _ => Answer::Failed,
+            _ => Answer::Failed(headers),
         };
         (answer, excerpt(&format!("{status} {}", reason.unwrap_or(body))))
     }

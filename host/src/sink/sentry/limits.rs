@@ -6,7 +6,11 @@ use super::envelope::Category;
 
 /// Until when each category is limited.
 #[derive(Debug, Default)]
-pub struct Limits([Option<Instant>; Category::ALL.len()]);
+pub struct Limits {
+    by_name: [Option<Instant>; Category::ALL.len()],
+    /// Of what has no name there, and is limited only if it was itself answered so.
+    nameless: Option<Instant>,
+}
 
 /// What an answer says of limits: its headers, as they came.
 #[derive(Debug, Default)]
@@ -23,7 +27,7 @@ const UNNAMED: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 impl Limits {
-    /// Takes in an answer to an envelope of `category`; `limited` if the answer was a 429. Gives the categories that
+    /// Takes in an answer to an envelope of `category`; `limited` if the answer was a 429, or as good as one. Gives the categories that
     /// were free until now.
     pub fn note(
         &mut self,
@@ -33,21 +37,21 @@ impl Limits {
         now: Instant,
     ) -> Vec<Category> {
         let before = Category::ALL.map(|category| self.until(Some(category), now));
+        let asked = headers.retry_after.as_deref().and_then(retry_after);
         if let Some(header) = &headers.rate_limits {
             for (wait, categories) in header.split(',').filter_map(parse) {
                 for category in categories {
-                    self.extend(category, now + wait);
+                    self.extend(Some(category), now + wait);
                 }
             }
         } else if limited {
-            let wait = headers.retry_after.as_deref().and_then(retry_after).unwrap_or(UNNAMED);
             for category in Category::ALL {
-                self.extend(category, now + wait);
+                self.extend(Some(category), now + asked.unwrap_or(UNNAMED));
             }
         }
         // Whatever the headers say, what was refused just now is not sent again at once.
-        if let (Some(category), true) = (category, limited && self.until(category, now).is_none()) {
-            self.extend(category, now + UNNAMED);
+        if limited && self.until(category, now).is_none() {
+            self.extend(category, now + asked.filter(|wait| !wait.is_zero()).unwrap_or(UNNAMED));
         }
         let free = Category::ALL.into_iter().zip(before).filter(|(_, before)| before.is_none());
         free.map(|(category, _)| category).filter(|category| self.until(Some(*category), now).is_some()).collect()
@@ -55,12 +59,12 @@ impl Limits {
 
     /// When `category` may be sent again, if it may not now.
     pub fn until(&self, category: Option<Category>, now: Instant) -> Option<Instant> {
-        self.0[category? as usize].filter(|until| *until > now)
+        category.map_or(self.nameless, |category| self.by_name[category as usize]).filter(|until| *until > now)
     }
 
     /// The longer limit stays.
-    fn extend(&mut self, category: Category, until: Instant) {
-        let known = &mut self.0[category as usize];
+    fn extend(&mut self, category: Option<Category>, until: Instant) {
+        let known = category.map_or(&mut self.nameless, |category| &mut self.by_name[category as usize]);
         *known = (*known).max(Some(until));
     }
 }
@@ -144,6 +148,8 @@ mod tests {
         check(true, Some("50:transaction"), Some("900"), [0.0, 50.0, 0.0]);
         check(true, Some("50:error"), None, [50.0, 60.0, 0.0]);
         check(true, Some(""), None, [0.0, 60.0, 0.0]);
+        check(true, Some(""), Some("20"), [0.0, 20.0, 0.0]);
+        check(true, Some("900:unheard_of"), Some("20"), [0.0, 20.0, 0.0]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::backoff::Backoff;
 use super::envelope::{Category, Envelope, Kind};
 use super::limits::{Headers, Limits};
 use super::spool::{Kept, Spool, Store};
@@ -23,18 +24,17 @@ pub struct Queue {
     /// How many may be in flight.
     width: usize,
     limits: Limits,
-    /// Failures in a row to reach the server, and when to try again.
-    failures: u32,
-    pause: Option<Instant>,
+    backoff: Backoff,
 }
 
 /// An envelope on its way.
 #[derive(Debug)]
 pub struct Parcel {
     pub kept: Kept,
-    /// How often the server failed at this one while it took others.
+    /// How often the server failed at this one while it took others, and when it first did.
     suspicions: u32,
-    /// [`Queue::failures`] when it was handed out.
+    suspected: Option<Instant>,
+    /// What [`Backoff::sent`] gave when it was handed out.
     seen: u32,
 }
 
@@ -56,7 +56,7 @@ pub enum Answer {
     /// Never.
     Refused(Headers),
     /// No answer, or the server's own failure.
-    Failed,
+    Failed(Headers),
     /// There was nothing that could be sent.
     Damaged,
 }
@@ -76,14 +76,16 @@ pub enum Turn {
 /// are more of them, to the most.
 const FEW: usize = 4;
 pub const MOST: usize = 32;
-/// The server failing this often at one envelope, and at no other, is refusing it.
+/// The server failing this often at one envelope, and at no other, for so long, is refusing it; until then it may be that
+/// a part of the server is down.
 const MAX_SUSPICIONS: u32 = 10;
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const MAX_SUSPENSE: Duration = Duration::from_secs(86_400);
 /// Sentry refuses transactions that are older.
 const MAX_AGE: Duration = Duration::from_secs(5 * 86_400);
 /// A check-in says how it is now. There is one each minute at most, so that the next one is due by then.
 const MAX_AGE_OF_CHECK_IN: Duration = Duration::from_secs(90);
+/// What goes first where there is no room. A report is small, and without it nobody knows what has gone.
+const CHEAPEST: [Kind; Kind::ALL.len()] = [Kind::Passed, Kind::Trouble, Kind::CheckIn, Kind::Error, Kind::Report];
 
 impl Queue {
     /// What is in `left` is in the spool already.
@@ -96,8 +98,7 @@ impl Queue {
             in_flight: [0; 2],
             width: FEW,
             limits: Limits::default(),
-            failures: 0,
-            pause: None,
+            backoff: Backoff::default(),
         };
         for kept in left {
             queue.tally.spooled(kept.kind);
@@ -143,7 +144,7 @@ impl Queue {
                 return Next::Wait(until);
             }
             // Whoever sends wakes the next one when it is done.
-            if self.in_flight() >= self.width() {
+            if self.in_flight() >= self.width {
                 return Next::Wait(None);
             }
             let Some(parcel) = self.waiting[store][kind].pop_front() else { return Next::Wait(None) };
@@ -152,8 +153,9 @@ impl Queue {
                 continue;
             }
             self.in_flight[store] += 1;
-            let more = self.in_flight() < self.width() && self.due(now).is_some_and(|due| due.until.is_none());
-            return Next::Send(Parcel { seen: self.failures, ..parcel }, more);
+            let seen = self.backoff.sent(parcel.kept.kind.category());
+            let more = self.in_flight() < self.width && self.due(now).is_some_and(|due| due.until.is_none());
+            return Next::Send(Parcel { seen, ..parcel }, more);
         }
     }
 
@@ -161,30 +163,31 @@ impl Queue {
     pub fn settle(&mut self, parcel: Parcel, answer: Answer, now: Instant) -> Option<Turn> {
         self.in_flight[parcel.kept.store() as usize] -= 1;
         let category = parcel.kept.kind.category();
+        self.backoff.settled(category);
         match answer {
             Answer::Taken(headers) => {
                 let limited = self.limits.note(&headers, category, false, now);
                 self.tally.sent(parcel.kept.kind);
                 self.spool.forget(parcel.kept);
                 self.width = (self.width + 1).min(MOST);
-                self.answered(limited, now)
+                self.answered(category, limited, now)
             }
             Answer::Limited(headers) => {
                 let limited = self.limits.note(&headers, category, true, now);
-                match category {
-                    Some(_) => self.put(parcel),
-                    // What is never limited by name would come back at once.
-                    None => self.discard(parcel, Reason::Refused),
-                }
-                self.answered(limited, now)
+                self.put(parcel);
+                self.answered(category, limited, now)
             }
             Answer::Refused(headers) => {
                 let limited = self.limits.note(&headers, category, false, now);
                 self.discard(parcel, Reason::Refused);
-                self.answered(limited, now);
+                self.answered(category, limited, now);
                 Some(Turn::Refused)
             }
-            Answer::Failed => self.failed(parcel, now),
+            Answer::Failed(headers) => {
+                // One that names its time is as good as a limit.
+                self.limits.note(&headers, category, headers.retry_after.is_some(), now);
+                self.failed(parcel, now)
+            }
             Answer::Damaged => {
                 self.discard(parcel, Reason::Damaged);
                 Some(Turn::Damaged)
@@ -201,6 +204,27 @@ impl Queue {
         }
     }
 
+    /// Brings to disk what is in memory alone, once that works again.
+    pub fn save(&mut self) {
+        let memory = Store::Memory as usize;
+        for kind in 0..Kind::ALL.len() {
+            while let Some(parcel) = self.waiting[memory][kind].pop_front() {
+                let parcel = Parcel { kept: self.spool.save(parcel.kept), ..parcel };
+                if parcel.kept.store() == Store::Memory {
+                    self.waiting[memory][kind].push_front(parcel);
+                    return;
+                }
+                self.put(parcel);
+            }
+        }
+        self.make_room();
+    }
+
+    /// Whether a report of what was discarded waits to be sent.
+    pub fn has_report(&self) -> bool {
+        self.waiting.iter().any(|lines| !lines[Kind::Report as usize].is_empty())
+    }
+
     pub fn counts(&self) -> Counts {
         let lines = lines().filter(|(_, kind)| *kind != Kind::Report as usize);
         let waiting = |store: usize| -> u64 {
@@ -214,36 +238,38 @@ impl Queue {
         Counts { waiting: on_disk + in_memory, in_memory, bytes, ..self.tally.counts.clone() }
     }
 
-    /// Whether nothing more can leave before `deadline`; from so many failures in a row on, nothing can.
-    pub fn is_stuck(&self, now: Instant, deadline: Instant, failures: u32) -> bool {
-        let later = |due: Due| due.until.is_some_and(|until| until > deadline || self.failures >= failures);
-        self.in_flight() == 0 && self.due(now).is_none_or(later)
+    /// Whether nothing more can leave before `deadline`; what has failed so often since [`Queue::hurry`] cannot.
+    pub fn is_stuck(&self, now: Instant, deadline: Instant, patience: u32) -> bool {
+        let later = |due: Due| {
+            let failing = || self.backoff.tries(Kind::ALL[due.line.1].category()) >= patience;
+            due.until.is_some_and(|until| until > deadline || failing())
+        };
+        self.in_flight() == 0 && self.dues(now).all(later)
     }
 
-    /// Makes the next attempt come at once; says how many failures in a row there are so far.
-    pub fn hurry(&mut self) -> u32 {
-        self.pause = None;
-        self.failures
+    /// Makes the next attempt come at once.
+    pub fn hurry(&mut self) {
+        self.backoff.hurry();
     }
 
     /// Where the next envelope waits, and from when on it may go if not now; none where nothing waits.
     fn due(&self, now: Instant) -> Option<Due> {
-        let pause = self.pause.filter(|until| *until > now);
+        self.dues(now).min_by_key(|due| (due.until, due.line.1, due.line.0))
+    }
+
+    /// The lines in which something waits, but for those that wait for one of theirs that is in flight.
+    fn dues(&self, now: Instant) -> impl Iterator<Item = Due> {
         let waiting = lines().filter(|(store, kind)| !self.waiting[*store][*kind].is_empty());
-        let due = waiting.map(|(store, kind)| {
-            let limit = self.limits.until(Kind::ALL[kind].category(), now);
-            Due { until: limit.max(pause), line: (store, kind) }
-        });
-        due.min_by_key(|due| (due.until, due.line.1, due.line.0))
+        let waiting = waiting.map(|(store, kind)| (Kind::ALL[kind].category(), (store, kind)));
+        let free = waiting.filter(|(category, _)| !self.backoff.is_asking(*category));
+        free.map(move |(category, line)| {
+            let until = self.limits.until(category, now).max(self.backoff.until(category, now));
+            Due { until, line }
+        })
     }
 
     fn in_flight(&self) -> usize {
         self.in_flight.iter().sum()
-    }
-
-    /// While the server does not answer, it is asked by one alone.
-    fn width(&self) -> usize {
-        if self.failures > 0 { 1 } else { self.width }
     }
 
     fn keep(&mut self, envelopes: Vec<Envelope>, now: SystemTime) -> Vec<Kept> {
@@ -256,7 +282,8 @@ impl Queue {
     fn make_room(&mut self) {
         while let Some(store) = self.spool.full() {
             let lines = &mut self.waiting[store as usize];
-            let Some(parcel) = lines.iter_mut().rev().find_map(VecDeque::pop_front) else { return };
+            let cheapest = CHEAPEST.into_iter().find_map(|kind| lines[kind as usize].pop_front());
+            let Some(parcel) = cheapest else { return };
             let reason = match store {
                 Store::Disk => Reason::NoRoomOnDisk,
                 Store::Memory => Reason::NoRoomInMemory,
@@ -279,43 +306,39 @@ impl Queue {
     }
 
     fn failed(&mut self, mut parcel: Parcel, now: Instant) -> Option<Turn> {
-        let was_fine = self.failures == 0;
-        if was_fine {
+        let all_fine = self.backoff.is_fine();
+        if self.backoff.failed(parcel.kept.kind.category(), parcel.seen, now) {
             parcel.suspicions += 1;
-        }
-        // Several in flight fail together: that is one failure.
-        if parcel.seen == self.failures {
-            self.failures = self.failures.saturating_add(1);
-            let pause = (FIRST_PAUSE * 2_u32.pow((self.failures - 1).min(10))).min(LONGEST_PAUSE);
-            // Not all hosts are to come back in the same moment.
-            self.pause = Some(now + pause.mul_f64(rand::random_range(0.5..=1.0)));
+            parcel.suspected.get_or_insert(now);
         }
         self.width = 1;
-        if parcel.suspicions >= MAX_SUSPICIONS {
+        let suspense = parcel.suspected.map(|since| now.saturating_duration_since(since));
+        if parcel.suspicions >= MAX_SUSPICIONS && suspense >= Some(MAX_SUSPENSE) {
             self.discard(parcel, Reason::Refused);
             return Some(Turn::Refused);
         }
         self.put(parcel);
-        was_fine.then_some(Turn::Lost)
+        all_fine.then_some(Turn::Lost)
     }
 
-    /// The server speaks.
-    fn answered(&mut self, limited: Vec<Category>, now: Instant) -> Option<Turn> {
-        self.pause = None;
-        let was_lost = std::mem::take(&mut self.failures) > 0;
+    /// The server speaks to one of `category`.
+    fn answered(&mut self, category: Option<Category>, limited: Vec<Category>, now: Instant) -> Option<Turn> {
+        let was_fine = self.backoff.is_fine();
+        self.backoff.answered(category);
+        let is_back = !was_fine && self.backoff.is_fine();
         match limited.first() {
             Some(first) => {
                 let until = self.limits.until(Some(*first), now).unwrap_or(now);
                 Some(Turn::Limited(limited, until - now))
             }
-            None => was_lost.then_some(Turn::Back),
+            None => is_back.then_some(Turn::Back),
         }
     }
 }
 
 impl Parcel {
     fn new(kept: Kept) -> Self {
-        Self { kept, suspicions: 0, seen: 0 }
+        Self { kept, suspicions: 0, suspected: None, seen: 0 }
     }
 }
 
@@ -337,7 +360,10 @@ fn is_too_old(kept: &Kept, now: SystemTime) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::backoff::LONGEST_PAUSE;
     use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
 
     fn envelope(kind: Kind, name: &str) -> Envelope {
         Envelope { kind, spans: 0, bytes: format!("{name:10}").into_bytes() }
@@ -469,9 +495,9 @@ mod tests {
         assert_eq!(found, [4, 8, 16, 32, 32, 32]);
         let parcels = all(&mut queue, now);
         for parcel in parcels {
-            queue.settle(parcel, Answer::Failed, now);
+            queue.settle(parcel, Answer::Failed(Headers::default()), now);
         }
-        now += FIRST_PAUSE;
+        now += SECOND;
         let [parcel] = all(&mut queue, now).try_into().unwrap();
         queue.settle(parcel, taken(), now);
         assert_eq!(all(&mut queue, now).len(), 2);
@@ -488,13 +514,51 @@ mod tests {
     }
 
     #[test]
-    fn a_report_that_is_limited_is_no_endless_loop() {
+    fn a_report_that_is_limited_waits_by_itself() {
+        let now = Instant::now();
         let mut queue = queue(1000);
         push(&mut queue, Kind::Report, "report");
-        let parcel = send(&mut queue, Instant::now());
-        queue.settle(parcel, Answer::Limited(Headers::default()), Instant::now());
-        assert!(matches!(queue.next(Instant::now()), Next::Wait(None)));
-        assert_eq!(queue.counts().all_dropped(), 0, "a report reports nothing of itself");
+        let parcel = send(&mut queue, now);
+        queue.settle(parcel, Answer::Limited(Headers::default()), now);
+        assert_eq!(wait(&mut queue, now), Duration::from_secs(60));
+        let mut queue = self::queue(1000);
+        push(&mut queue, Kind::Passed, "passed");
+        let parcel = send(&mut queue, now);
+        queue.settle(parcel, Answer::Limited(Headers::default()), now);
+        push(&mut queue, Kind::Report, "report");
+        assert_eq!(name(&send(&mut queue, now)), "report", "Sentry takes reports whatever else it limits");
+    }
+
+    #[test]
+    fn a_report_stays_where_there_is_no_room() {
+        let mut queue = queue(20);
+        push(&mut queue, Kind::Report, "report");
+        for number in 0..3 {
+            push(&mut queue, Kind::Error, &format!("error {number}"));
+        }
+        let left = [(); 2].map(|()| name(&send(&mut queue, Instant::now())));
+        assert_eq!(left, ["error 2", "report"]);
+        assert_eq!(dropped(&queue, Reason::NoRoomInMemory), 2);
+    }
+
+    #[test]
+    fn a_server_that_fails_for_a_time_is_left_alone_for_that_time() {
+        let now = Instant::now();
+        let mut queue = queue(1000);
+        push(&mut queue, Kind::Passed, "one");
+        push(&mut queue, Kind::Error, "error");
+        let headers = |rate_limits: Option<&str>, retry_after: Option<&str>| {
+            let [rate_limits, retry_after] = [rate_limits, retry_after].map(|text| text.map(str::to_owned));
+            Answer::Failed(Headers { rate_limits, retry_after })
+        };
+        let parcel = send(&mut queue, now);
+        queue.settle(parcel, headers(None, Some("40")), now);
+        assert_eq!(wait(&mut queue, now), Duration::from_secs(40));
+        let now = now + Duration::from_secs(40);
+        let parcel = send(&mut queue, now);
+        queue.settle(parcel, headers(Some("50:error:key"), None), now);
+        let now = now + LONGEST_PAUSE;
+        assert_eq!(name(&send(&mut queue, now)), "one", "errors alone are limited");
     }
 
     #[test]
@@ -502,14 +566,16 @@ mod tests {
         let mut now = Instant::now();
         let mut queue = queue(1000);
         push(&mut queue, Kind::Passed, "one");
+        let mut failures = 0;
         for expected in [1, 2, 4, 8, 16, 30, 30] {
             let parcel = send(&mut queue, now);
-            let turn = queue.settle(parcel, Answer::Failed, now);
+            let turn = queue.settle(parcel, Answer::Failed(Headers::default()), now);
             assert_eq!(turn, (expected == 1).then_some(Turn::Lost));
             let pause = wait(&mut queue, now).as_secs_f64();
             let longest = f64::from(expected);
             assert!((longest / 2.0..=longest).contains(&pause), "{pause} of {longest}");
-            let (long, failures) = (now + LONGEST_PAUSE, queue.failures);
+            failures += 1;
+            let long = now + LONGEST_PAUSE;
             assert!(!queue.is_stuck(now, long, failures + 1));
             assert!(queue.is_stuck(now, long, failures), "so many failures are enough");
             now += Duration::from_secs(60);
@@ -527,32 +593,79 @@ mod tests {
             push(&mut queue, Kind::Passed, "one");
         }
         let parcels: Vec<_> = (0..4).map(|_| send(&mut queue, now)).collect();
-        let turns: Vec<_> =
-            parcels.into_iter().filter_map(|parcel| queue.settle(parcel, Answer::Failed, now)).collect();
+        let turns: Vec<_> = parcels
+            .into_iter()
+            .filter_map(|parcel| queue.settle(parcel, Answer::Failed(Headers::default()), now))
+            .collect();
         assert_eq!(turns, [Turn::Lost]);
-        assert!(wait(&mut queue, now) <= FIRST_PAUSE);
+        assert!(wait(&mut queue, now) <= SECOND);
     }
 
     #[test]
-    fn an_envelope_at_which_the_server_alone_fails_is_given_up() {
+    fn what_the_server_fails_at_holds_nothing_else_up() {
+        let now = Instant::now();
+        let mut queue = queue(1000);
+        push(&mut queue, Kind::Error, "poison");
+        let parcel = send(&mut queue, now);
+        assert_eq!(queue.settle(parcel, Answer::Failed(Headers::default()), now), Some(Turn::Lost));
+        for number in 0..20 {
+            push(&mut queue, Kind::Passed, &number.to_string());
+            let parcel = send(&mut queue, now);
+            assert_eq!(name(&parcel), number.to_string());
+            assert_eq!(queue.settle(parcel, taken(), now), None);
+        }
+        let now = now + SECOND;
+        let parcel = send(&mut queue, now);
+        assert_eq!(name(&parcel), "poison");
+        assert_eq!(queue.settle(parcel, taken(), now), Some(Turn::Back));
+    }
+
+    #[test]
+    fn where_the_server_is_back_for_one_it_is_tried_for_all() {
+        let now = Instant::now();
+        let mut queue = queue(1000);
+        for kind in [Kind::Error, Kind::Passed] {
+            push(&mut queue, kind, "one");
+        }
+        for _ in 0..2 {
+            let parcel = send(&mut queue, now);
+            queue.settle(parcel, Answer::Failed(Headers::default()), now);
+        }
+        let now = now + wait(&mut queue, now);
+        let parcel = send(&mut queue, now);
+        assert_eq!(queue.settle(parcel, taken(), now), Some(Turn::Back));
+        let parcel = send(&mut queue, now);
+        assert_eq!(queue.settle(parcel, taken(), now), None);
+    }
+
+    /// What is left of an envelope at which the server alone fails, as often as it is tried in so long.
+    fn after_suspense(tries: u32, lasted: Duration) -> u64 {
         let mut now = Instant::now();
         let mut queue = queue(1000);
         push(&mut queue, Kind::Error, "poison");
-        for _ in 0..MAX_SUSPICIONS {
+        for _ in 0..tries {
             let parcel = send(&mut queue, now);
-            queue.settle(parcel, Answer::Failed, now);
-            now += LONGEST_PAUSE;
+            assert_eq!(name(&parcel), "poison");
+            queue.settle(parcel, Answer::Failed(Headers::default()), now);
+            now += lasted / (tries - 1);
             push(&mut queue, Kind::Error, "good");
             while let Next::Send(parcel, _) = queue.next(now) {
                 if name(&parcel) == "good" {
                     queue.settle(parcel, taken(), now);
                     break;
                 }
-                queue.settle(parcel, Answer::Failed, now);
+                queue.settle(parcel, Answer::Failed(Headers::default()), now);
                 now += LONGEST_PAUSE;
             }
         }
-        assert_eq!(dropped(&queue, Reason::Refused), 1);
+        queue.counts().waiting
+    }
+
+    #[test]
+    fn an_envelope_at_which_the_server_alone_fails_is_given_up_after_a_day() {
+        assert_eq!(after_suspense(MAX_SUSPICIONS, MAX_SUSPENSE), 0);
+        assert_eq!(after_suspense(200, MAX_SUSPENSE / 4), 1, "it may be that it alone is down");
+        assert_eq!(after_suspense(MAX_SUSPICIONS / 2, MAX_SUSPENSE * 2), 1);
     }
 
     #[test]
