@@ -2,7 +2,7 @@
 //! whether the envelope still counts, so that giving one up is a write of one byte. Knows bytes alone.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufReader, Read};
+use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -65,44 +65,43 @@ impl Segment {
         })
     }
 
-    /// A file as an earlier process has left it, cut off behind the last envelope that is whole. None where it is not
+    /// A file as an earlier process has left it, with those of its envelopes that are whole. None where it is not
     /// ours to read.
     ///
     /// # Errors
     /// When it cannot be read.
     pub fn load(path: PathBuf) -> io::Result<Option<Loaded>> {
-        let file = open(&path)?;
-        let size = file.metadata()?.len();
-        let mut reader = BufReader::with_capacity(1 << 16, &file);
-        let mut magic = [0; MAGIC.len()];
-        match reader.read_exact(&mut magic) {
-            Ok(()) if magic == *MAGIC => {}
+        let mut bytes = Vec::new();
+        open(&path)?.read_to_end(&mut bytes)?;
+        if bytes.len() < MAGIC.len() {
             // Whoever made it did not get so far as to write anything.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                _ = std::fs::remove_file(&path);
-                return Ok(None);
-            }
-            Ok(()) => return Ok(None),
-            Err(error) => return Err(error),
+            _ = std::fs::remove_file(&path);
+            return Ok(None);
         }
+        if !bytes.starts_with(MAGIC) {
+            return Ok(None);
+        }
+        let size = bytes.len() as u64;
         let mut found = Vec::new();
-        let mut at = MAGIC.len() as u64;
-        let mut header = [0; HEADER];
-        while reader.read_exact(&mut header).is_ok()
-            && let Some((counts, entry)) = parse(header)
-            && at + HEADER as u64 + u64::from(entry.length) <= size
-        {
-            reader.seek_relative(entry.length.into())?;
-            let next = at + HEADER as u64 + u64::from(entry.length);
-            if counts {
-                found.push((at, entry));
+        let mut at = MAGIC.len();
+        let mut lost = 0;
+        while at < bytes.len() {
+            let header = bytes[at..].first_chunk::<HEADER>().and_then(|header| parse(*header));
+            let entry = header.map(|(counts, entry)| (counts, at + HEADER + entry.length as usize, entry));
+            match entry.filter(|(_, next, _)| *next <= bytes.len()) {
+                Some((counts, next, entry)) => {
+                    if counts {
+                        found.push((at as u64, entry));
+                    }
+                    at = next;
+                }
+                // The next header, if there is one, cannot be mistaken: no text of ours has a byte such as its second.
+                None => (at, lost) = (at + 1, lost + 1),
             }
-            at = next;
         }
-        if at < size {
-            tracing::info!("{}: {} bytes at its end are no whole envelope, and left out", path.display(), size - at);
+        if lost > 0 {
+            tracing::warn!("{}: {lost} bytes in it are no whole envelope, and left out", path.display());
         }
-        drop(reader);
         let live = u32::try_from(found.len()).unwrap_or(u32::MAX);
         let segment = Arc::new(Self::new(path, None, size, live));
         let kept = found.into_iter().map(|(at, entry)| entry.kept(&segment, at)).collect();

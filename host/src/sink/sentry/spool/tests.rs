@@ -116,6 +116,24 @@ fn a_torn_end_costs_what_was_torn() {
 }
 
 #[test]
+fn what_is_damaged_costs_itself_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut spool, _) = Spool::open(folder.path(), ROOM).unwrap();
+    let _kept = ["first", "second", "third"].map(|text| keep(&mut spool, Kind::Passed, text));
+    let whole = killed(&folder);
+    let file = files(whole.path()).into_iter().max_by_key(|file| fs::metadata(file).unwrap().len()).unwrap();
+    let bytes = fs::read(&file).unwrap();
+    let second = 8 + 24 + "first".len();
+    for at in second + 1..second + 24 + "second".len() {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 0xff;
+        fs::write(&file, damaged).unwrap();
+        let (_, left) = Spool::open(whole.path(), ROOM).unwrap();
+        assert_eq!(texts(&left), ["first", "third"], "byte {at}");
+    }
+}
+
+#[test]
 fn no_flipped_bit_is_sent() {
     let folder = tempfile::tempdir().unwrap();
     let (mut spool, _) = Spool::open(folder.path(), ROOM).unwrap();
