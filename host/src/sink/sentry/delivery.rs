@@ -56,6 +56,8 @@ const REPORT: u32 = 30;
 const SAY: u32 = 60;
 /// Of an answer's body, which is read so that the connection can be kept.
 const MAX_ANSWER: usize = 64 << 10;
+/// How long an answer's body is waited for: one that drips in is not to hold up what comes next.
+const ANSWER_TIME: Duration = Duration::from_secs(2);
 /// Characters of what is said in refusing.
 const MAX_REASON: usize = 300;
 /// Different reasons that are logged, each once: there are few, unless the server puts the time into them.
@@ -312,11 +314,14 @@ fn packed(envelope: &[u8]) -> Vec<u8> {
 /// An answer's body, as much of it as came.
 async fn read(mut response: Response) -> String {
     let mut body = Vec::new();
-    while body.len() < MAX_ANSWER
-        && let Ok(Some(chunk)) = response.chunk().await
-    {
-        body.extend_from_slice(&chunk);
-    }
+    let all = async {
+        while body.len() < MAX_ANSWER
+            && let Ok(Some(chunk)) = response.chunk().await
+        {
+            body.extend_from_slice(&chunk);
+        }
+    };
+    _ = tokio::time::timeout(ANSWER_TIME, all).await;
     String::from_utf8_lossy(&body).into_owned()
 }
 
@@ -443,6 +448,15 @@ mod tests {
         delivery.push(vec![envelope(Kind::Passed, "one")]);
         check(&delivery.flush(GRACE).await, [1, 0, 0]);
         assert_eq!(requests.try_iter().count(), 2);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_drips_in_holds_nothing_up() {
+        let (dsn, requests) = serve(|_, _| "HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n".to_owned());
+        let delivery = start(&dsn);
+        delivery.push(vec![envelope(Kind::Passed, "one")]);
+        check(&delivery.flush(ANSWER_TIME * 3).await, [1, 0, 0]);
+        assert_eq!(requests.try_iter().count(), 1);
     }
 
     #[tokio::test(flavor = "multi_thread")]
