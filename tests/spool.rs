@@ -377,15 +377,58 @@ fn without_a_place_for_it_runs_wait_in_memory_and_it_is_said() {
 }
 
 #[test]
-fn a_full_disk_costs_nothing_while_there_is_memory() {
-    let home = folder("spool-full");
+fn a_server_that_fails_at_errors_gets_all_else_at_once() {
+    let home = folder("spool-part");
+    let target = Target::answering(|_| "500 Down\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_owned());
+    let receiver = Receiver::saying(|_, received| match received.kind().as_str() {
+        "event" => "HTTP/1.1 500 Down\r\ncontent-length: 0\r\n\r\n".to_owned(),
+        _ => TAKEN.to_owned(),
+    });
+    let running = start(&home, &write(&home, &probes(&receiver.dsn(), &target, 4, "every: 0.1")), "shown");
+    std::thread::sleep(Duration::from_secs(3));
+    let came = receiver.received();
+    let runs = shown(&home, "shown").len();
+    running.signal("TERM");
+    assert_eq!(running.code(), Some(0));
+    let (errors, transactions): (Vec<_>, Vec<_>) = came.iter().partition(|received| received.kind() == "event");
+    assert!(transactions.len() + 20 > runs, "{} of {runs}", transactions.len());
+    assert!(errors.len() < 10, "{} times it was asked", errors.len());
+}
+
+/// A disk of 128 KiB, below a folder. None where there can be none.
+fn small_disk(home: &Path) -> Option<PathBuf> {
     let disk = home.join("disk");
     std::fs::create_dir_all(&disk).expect("the folder is writable");
     let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=128k", "tmpfs"]).arg(&disk).output();
-    if !mounted.is_ok_and(|mounted| mounted.status.success()) {
-        println!("not shown here: only root may mount a small disk");
-        return;
+    if mounted.is_ok_and(|mounted| mounted.status.success()) {
+        return Some(disk);
     }
+    println!("not shown here: only root may mount a small disk");
+    None
+}
+
+#[test]
+fn what_waits_on_a_full_disk_is_sent_all_the_same() {
+    let home = folder("spool-full-start");
+    let Some(disk) = small_disk(&home) else { return };
+    let (target, port) = (Target::new(), free_port());
+    let configuration = probes(&format!("http://key@127.0.0.1:{port}/1"), &target, 3, "every: 300");
+    let configuration = configuration.replace("sentry: {", &format!("sentry: {{spool: '{}', ", disk.display()));
+    let first = once(&home, &configuration);
+    let filled = std::fs::write(disk.join("fill"), vec![b'x'; 1 << 20]);
+    let receiver = Receiver::at(port, |_, _| TAKEN.to_owned());
+    let second = once(&home, &configuration);
+    let unmounted = Command::new("umount").arg(&disk).status();
+    assert!(unmounted.is_ok_and(|status| status.success()));
+    assert!(first.stderr.contains("3 waiting") && filled.is_err(), "{}", first.stderr);
+    assert!(second.stderr.contains("cannot write to the spool"), "{}", second.stderr);
+    assert_eq!(ids(&receiver.received()).len(), 6, "{}", second.stderr);
+}
+
+#[test]
+fn a_full_disk_costs_nothing_while_there_is_memory() {
+    let home = folder("spool-full");
+    let Some(disk) = small_disk(&home) else { return };
     let (target, port) = (Target::new(), free_port());
     let dsn = format!("http://key@127.0.0.1:{port}/1");
     let configuration = probes(&dsn, target.port, 100, "every: 100000, burst: 3");
