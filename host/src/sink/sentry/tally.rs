@@ -130,8 +130,8 @@ impl fmt::Display for Reason {
 /// One line, for the log.
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sent, waiting, bytes, .. } = self;
-        write!(f, "{sent} sent, {waiting} waiting")?;
+        let Self { spooled, sent, waiting, bytes, .. } = self;
+        write!(f, "{spooled} spooled, {sent} sent, {waiting} waiting")?;
         if *waiting > 0 {
             write!(f, " ({:.1} MiB)", *bytes as f64 / f64::from(1 << 20))?;
         }
@@ -177,15 +177,15 @@ mod tests {
     #[test]
     fn in_one_line() {
         let mut counts = Counts { spooled: 5, sent: 2, ..Counts::default() };
-        assert_eq!(counts.to_string(), "2 sent, 0 waiting, 0 dropped");
+        assert_eq!(counts.to_string(), "5 spooled, 2 sent, 0 waiting, 0 dropped");
         counts.waiting = 1;
         counts.bytes = 3 << 20;
         counts.dropped = [(Reason::Refused, 2), (Reason::NoRoomOnDisk, 40)].into();
         counts.sampled_out = 9;
         assert_eq!(
             counts.to_string(),
-            "2 sent, 1 waiting (3.0 MiB), 42 dropped (40 no room on disk, 2 refused by Sentry), 9 left out by \
-             `sentry.sample`"
+            "5 spooled, 2 sent, 1 waiting (3.0 MiB), 42 dropped (40 no room on disk, 2 refused by Sentry), 9 left out \
+             by `sentry.sample`"
         );
     }
 }
