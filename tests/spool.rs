@@ -384,7 +384,7 @@ fn a_server_that_fails_at_errors_gets_all_else_at_once() {
         "event" => "HTTP/1.1 500 Down\r\ncontent-length: 0\r\n\r\n".to_owned(),
         _ => TAKEN.to_owned(),
     });
-    let running = start(&home, &write(&home, &probes(&receiver.dsn(), &target, 4, "every: 0.1")), "shown");
+    let running = start(&home, &write(&home, &probes(&receiver.dsn(), target.port, 4, "every: 0.1")), "shown");
     std::thread::sleep(Duration::from_secs(3));
     let came = receiver.received();
     let runs = shown(&home, "shown").len();
@@ -412,7 +412,7 @@ fn what_waits_on_a_full_disk_is_sent_all_the_same() {
     let home = folder("spool-full-start");
     let Some(disk) = small_disk(&home) else { return };
     let (target, port) = (Target::new(), free_port());
-    let configuration = probes(&format!("http://key@127.0.0.1:{port}/1"), &target, 3, "every: 300");
+    let configuration = probes(&format!("http://key@127.0.0.1:{port}/1"), target.port, 3, "every: 300");
     let configuration = configuration.replace("sentry: {", &format!("sentry: {{spool: '{}', ", disk.display()));
     let first = once(&home, &configuration);
     let filled = std::fs::write(disk.join("fill"), vec![b'x'; 1 << 20]);

@@ -27,8 +27,8 @@ const UNNAMED: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 impl Limits {
-    /// Takes in an answer to an envelope of `category`; `limited` if the answer was a 429, or as good as one. Gives the categories that
-    /// were free until now.
+    /// Takes in an answer to an envelope of `category`; `limited` if the answer was a 429, or as good as one. Gives the
+    /// categories that were free until now.
     pub fn note(
         &mut self,
         headers: &Headers,
