@@ -272,13 +272,16 @@ fn no_kill_loses_a_run_that_has_finished() {
     let mut finished = HashSet::new();
     for kill in 0..kills {
         let running = start(&home, &file, "shown");
-        std::thread::sleep(Duration::from_millis(400 + rand::random_range(0..800)));
+        // Now and then while it starts, and sends what others have left.
+        if kill % 4 > 0 {
+            eventually("the first run", || (!shown(&home, "shown").is_empty()).then_some(()));
+        }
+        std::thread::sleep(Duration::from_millis(rand::random_range(0..800)));
         running.signal("KILL");
         running.code();
-        let before = finished.len();
         finished.extend(shown(&home, "shown"));
-        assert!(finished.len() > before, "kill {kill} came before any run had finished");
     }
+    assert!(finished.len() > kills, "{} runs are too few to tell", finished.len());
     let waiting = spooled(&home).len();
     // The last start sends what waits, and its own.
     let last = once(&home, &std::fs::read_to_string(&file).expect("it is there"));
@@ -293,11 +296,10 @@ fn no_kill_loses_a_run_that_has_finished() {
     // What is beyond was on the point of being shown, or is the last start's.
     let beyond = times.len() - finished.len();
     assert!(beyond <= 20 + kills * 40, "{beyond} runs that were never shown");
-    let twice = times.values().filter(|times| **times > 1).count();
-    assert!(times.values().all(|times| *times <= 2), "none comes a third time");
-    assert!(twice <= kills * 32, "{twice} came twice: no more than were in flight at a kill");
+    let again: usize = times.values().map(|times| times - 1).sum();
+    assert!(again <= kills * 32, "{again} came again: more than were in flight at a kill");
     println!(
-        "{kills} kills: {} runs finished, {} arrived, {twice} twice, {waiting} files at the last start",
+        "{kills} kills: {} runs finished, {} arrived, {again} again, {waiting} files at the last start",
         finished.len(),
         times.len()
     );
