@@ -106,8 +106,10 @@ fn where_all_fail_alike_the_host_tells_of_itself() {
     let receiver = Receiver::start();
     let dns = Dns::start(|_| Says::NoSuchName);
     let urls = ["http://a.test/", "http://b.test/", "http://c.test/", "http://d.test/"];
-    let configuration = dsn(&receiver) + &probes(urls, &format!("dns_server: '127.0.0.1:{}'", dns.port));
+    let configuration =
+        dsn(&receiver) + &probes(urls, &format!("dns_server: '127.0.0.1:{}', check_in: true", dns.port));
     let ended = finish(sentrynet().args(["once", "-"]), &configuration);
+    assert_eq!(payloads(&receiver, "check_in").len(), 0, "nobody knows how the targets are");
     assert_eq!(ended.code, 1, "the exit code knows of every failure");
     assert_eq!(ended.stderr.matches("this host seems to have no network").count(), 1, "{}", ended.stderr);
     let envelopes = receiver.wait(5);

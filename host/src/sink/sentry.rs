@@ -9,7 +9,6 @@ use async_trait::async_trait;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use self::client::StartError;
-use self::clock::Clock;
 use self::desk::Desk;
 use self::outbox::Outbox;
 pub use self::tally::{Counts, Reason};
@@ -39,7 +38,6 @@ mod tally;
 /// but neither an outage nor the end of this process costs it.
 pub struct Sentry {
     desk: Arc<Desk>,
-    clock: Clock,
     _watch: AbortOnDropHandle<()>,
 }
 
@@ -52,10 +50,8 @@ impl Sentry {
     pub fn start(settings: &config::Sentry, probes: usize) -> Result<Option<Self>, StartError> {
         let Some(outbox) = Outbox::start(settings)? else { return Ok(None) };
         let desk = Arc::new(Desk::new(settings, outbox, probes));
-        let teller = Arc::clone(&desk);
-        let clock = Clock::start(&settings.monitors, move |told| teller.check_in(told));
         let watch = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&desk).watch()));
-        Ok(Some(Self { desk, clock, _watch: watch }))
+        Ok(Some(Self { desk, _watch: watch }))
     }
 
     /// Tells of panics of our own too, from now on. `strike` takes secrets out of what they say.
@@ -73,15 +69,11 @@ impl Sentry {
 #[async_trait]
 impl Sink for Sentry {
     fn report(&self, run: &Arc<Run>) {
-        // Of a target that we cannot see there is nothing to say.
-        if self.desk.take(run) {
-            self.clock.note(run);
-        }
+        self.desk.take(run);
     }
 
     async fn flush(&self, grace: Duration) {
         self.desk.settle();
-        self.clock.flush();
         let Some(counts) = self.desk.outbox.flush(grace).await else { return };
         if counts.waiting == 0 && counts.all_dropped() == 0 {
             tracing::info!("to Sentry: {counts}");
