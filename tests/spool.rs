@@ -341,6 +341,8 @@ fn two_at_once_have_a_part_each_and_the_next_takes_what_both_left() {
     let file = write(&home, &probes(&dsn, target.port, 2, "every: 0.1"));
     let both = ["one", "other"].map(|name| (name, start(&home, &file, name)));
     std::thread::sleep(Duration::from_millis(1500));
+    let third = once(&home, &probes(&dsn, target.port, 1, "every: 300"));
+    assert!(third.stderr.contains("another process has") && third.stderr.contains("/3"), "{}", third.stderr);
     let shown: usize = both
         .into_iter()
         .map(|(name, running)| {
@@ -353,7 +355,7 @@ fn two_at_once_have_a_part_each_and_the_next_takes_what_both_left() {
     let ended = once(&home, &probes(&dsn, target.port, 2, "every: 300"));
     assert!(ended.stderr.contains("0 waiting"), "{}", ended.stderr);
     let sent = ids(&receiver.received()).len();
-    assert!((shown + 2..=shown + 6).contains(&sent), "{sent} arrived, {shown} were shown");
+    assert!((shown + 3..=shown + 7).contains(&sent), "{sent} arrived, {shown} were shown");
 }
 
 #[test]

@@ -142,6 +142,9 @@ fn open(settings: &config::Spool, dsn: &Dsn) -> (Spool, Vec<Kept>) {
     };
     match Spool::open(&folder, settings.room) {
         Ok((spool, left)) => {
+            if let Some(part) = spool.folder().filter(|part| !part.ends_with("1")) {
+                tracing::info!("another process has {}: this one has {}", folder.display(), part.display());
+            }
             if !left.is_empty() {
                 tracing::info!("{} envelopes wait in the spool from earlier: they are sent now", left.len());
             }
