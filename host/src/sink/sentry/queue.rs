@@ -25,6 +25,9 @@ pub struct Queue {
     width: usize,
     limits: Limits,
     backoff: Backoff,
+    /// Whether the server has ever answered, and whether it was said that it does not.
+    spoke: bool,
+    lost: bool,
 }
 
 /// An envelope on its way.
@@ -99,6 +102,8 @@ impl Queue {
             width: FEW,
             limits: Limits::default(),
             backoff: Backoff::default(),
+            spoke: false,
+            lost: false,
         };
         for kept in left {
             queue.tally.spooled(kept.kind);
@@ -306,8 +311,8 @@ impl Queue {
     }
 
     fn failed(&mut self, mut parcel: Parcel, now: Instant) -> Option<Turn> {
-        let all_fine = self.backoff.is_fine();
-        if self.backoff.failed(parcel.kept.kind.category(), parcel.seen, now) {
+        let was_fine = self.backoff.failed(parcel.kept.kind.category(), parcel.seen, now);
+        if was_fine {
             parcel.suspicions += 1;
             parcel.suspected.get_or_insert(now);
         }
@@ -318,14 +323,18 @@ impl Queue {
             return Some(Turn::Refused);
         }
         self.put(parcel);
-        all_fine.then_some(Turn::Lost)
+        // One that fails now and then is not worth a word each time.
+        let told = self.lost || (self.spoke && was_fine);
+        self.lost |= !told;
+        (!told).then_some(Turn::Lost)
     }
 
     /// The server speaks to one of `category`.
     fn answered(&mut self, category: Option<Category>, limited: Vec<Category>, now: Instant) -> Option<Turn> {
-        let was_fine = self.backoff.is_fine();
+        self.spoke = true;
         self.backoff.answered(category);
-        let is_back = !was_fine && self.backoff.is_fine();
+        let is_back = self.lost && self.backoff.is_fine();
+        self.lost &= !is_back;
         match limited.first() {
             Some(first) => {
                 let until = self.limits.until(Some(*first), now).unwrap_or(now);

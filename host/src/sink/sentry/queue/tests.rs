@@ -323,3 +323,25 @@ fn a_limit_holds_its_category_and_keeps_what_it_answered() {
     assert_eq!(name(&send(&mut queue, now)), "error");
     assert_eq!(name(&send(&mut queue, now + Duration::from_secs(101))), "passed");
 }
+
+#[test]
+fn one_that_fails_now_and_then_is_not_said_to_be_lost() {
+    let mut now = Instant::now();
+    let mut queue = queue(10_000);
+    let mut answer = |queue: &mut Queue, answer| {
+        push(queue, Kind::Passed, "one");
+        let parcel = send(queue, now);
+        let turn = queue.settle(parcel, answer, now);
+        now += LONGEST_PAUSE;
+        turn
+    };
+    assert_eq!(answer(&mut queue, taken()), None);
+    for _ in 0..3 {
+        assert_eq!(answer(&mut queue, Answer::Failed(Headers::default())), None);
+        assert_eq!(answer(&mut queue, taken()), None);
+    }
+    assert_eq!(answer(&mut queue, Answer::Failed(Headers::default())), None);
+    assert_eq!(answer(&mut queue, Answer::Failed(Headers::default())), Some(Turn::Lost));
+    assert_eq!(answer(&mut queue, Answer::Failed(Headers::default())), None);
+    assert_eq!(answer(&mut queue, taken()), Some(Turn::Back));
+}
