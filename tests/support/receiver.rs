@@ -9,7 +9,7 @@ use std::time::Instant;
 use flate2::read::GzDecoder;
 use serde_json::Value;
 
-use crate::support::{eventually, free_port, slow};
+use crate::support::{eventually, slow};
 
 /// What one request brought.
 #[derive(Clone)]
@@ -40,13 +40,14 @@ impl Receiver {
 
     /// Keeps what it got all the same; to be slow, it may sleep.
     pub fn saying(says: impl Fn(usize, &Received) -> String + Send + Sync + 'static) -> Self {
-        Self::at(free_port(), says)
+        Self::at(0, says)
     }
 
+    /// At a port that is free, or at any if that is 0.
     pub fn at(port: u16, says: impl Fn(usize, &Received) -> String + Send + Sync + 'static) -> Self {
         let (received, says): (_, Arc<Says>) = (Arc::default(), Arc::new(says));
         let inbox = Arc::clone(&received);
-        slow::listen_at(port, move |connection| serve(connection, &inbox, &*says));
+        let port = slow::listen_at(port, move |connection| serve(connection, &inbox, &*says));
         Self { port, received }
     }
 

@@ -5,24 +5,23 @@ use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use crate::support::free_port;
-
 /// Answers each connection in a thread of its own with `serve`; gives the port. Ends with the process.
 pub fn listen(serve: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> u16 {
-    let port = free_port();
-    listen_at(port, serve);
-    port
+    // Bound at once: a port that is free now may be another test's in a moment.
+    listen_at(0, serve)
 }
 
 /// The same on a port that is free.
-pub fn listen_at(port: u16, serve: impl Fn(TcpStream) + Send + Sync + Clone + 'static) {
+pub fn listen_at(port: u16, serve: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", port)).expect("the port is free");
+    let port = listener.local_addr().expect("a listener has an address").port();
     thread::spawn(move || {
         for connection in listener.incoming().map_while(Result::ok) {
             let serve = serve.clone();
             thread::spawn(move || serve(connection));
         }
     });
+    port
 }
 
 /// Reads a request's head: its lines, the request line first.
