@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::nginx::Nginx;
-use crate::support::{failed, free_port, http, lasted, once, passed, probe, slow, spans};
+use crate::support::{delayed, failed, free_port, http, lasted, once, passed, probe, slow, spans};
 
 const DELAY: Duration = Duration::from_millis(250);
 
@@ -67,14 +67,9 @@ fn a_delay_shows_in_its_phase() {
     only(&run, "receive");
 }
 
-/// The delay is in one phase and in no other.
 #[track_caller]
 fn only(run: &Value, slow: &str) {
-    let delay = DELAY.as_secs_f64() * 1000.0;
-    for phase in ["connect", "send", "wait", "receive"] {
-        let lasted = lasted(run, &format!("http.client.{phase}"));
-        assert_eq!(lasted >= delay, phase == slow, "{phase} lasted {lasted} ms");
-    }
+    delayed(run, "http.client", &["connect", "send", "wait", "receive"], slow, DELAY);
 }
 
 #[test]

@@ -138,6 +138,17 @@ pub fn lasted(run: &Value, op: &str) -> f64 {
     found[0]["duration_ms"].as_f64().expect("a duration is a number")
 }
 
+/// Whether the delay is in the phase that it was to be in, and in no other.
+#[track_caller]
+pub fn delayed(run: &Value, op: &str, phases: &[&str], slow: &str, delay: Duration) {
+    // The other end may begin to wait a moment before we do.
+    let least = delay.as_secs_f64() * 800.0;
+    for phase in phases {
+        let lasted = lasted(run, &format!("{op}.{phase}"));
+        assert_eq!(lasted >= least, *phase == slow, "{phase} lasted {lasted} ms");
+    }
+}
+
 /// A port that nothing listens on, and that nobody is given who leaves the choice to the system.
 pub fn free_port() -> u16 {
     const FIRST: u16 = 10_000;
