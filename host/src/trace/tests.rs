@@ -1,0 +1,128 @@
+use super::*;
+
+#[test]
+fn a_host_that_answered_once_has_answered() {
+    let recorder = Recorder::start("run".into(), String::new());
+    let at = Instant::now();
+    for (host, answered) in [("a", false), ("a", true), ("a", false), ("b", true), ("c", false)] {
+        recorder.contact(Contact { host: host.to_owned(), loopback: false, answered, from: at, to: at });
+    }
+    for number in 0..200 {
+        let host = number.to_string();
+        recorder.contact(Contact { host, loopback: false, answered: true, from: at, to: at });
+    }
+    let contacts = recorder.finish(Status::Ok, Status::Cancelled).contacts;
+    let said: Vec<_> = contacts.iter().take(3).map(|contact| (contact.host.as_str(), contact.answered)).collect();
+    assert_eq!(said, [("a", true), ("b", true), ("c", false)]);
+    assert_eq!(contacts.len(), MAX_CONTACTS);
+}
+
+fn ops(trace: &Trace) -> Vec<(&str, Option<usize>)> {
+    trace.spans.iter().map(|span| (&*span.op, span.parent)).collect()
+}
+
+#[test]
+fn spans_go_under_the_innermost_that_is_open() {
+    let recorder = Recorder::start("run".into(), String::new());
+    let outer = recorder.push("outer".into(), String::new());
+    let inner = recorder.push("inner".into(), String::new());
+    recorder.close(recorder.open(recorder.current(), "host", ""));
+    recorder.pop(inner);
+    recorder.close(recorder.open(recorder.current(), "host", ""));
+    recorder.pop(outer);
+    recorder.push("next".into(), String::new());
+    let trace = recorder.finish(Status::Ok, Status::Cancelled);
+    let expected = [
+        ("run", None),
+        ("outer", Some(0)),
+        ("inner", Some(1)),
+        ("host", Some(2)),
+        ("host", Some(1)),
+        ("next", Some(0)),
+    ];
+    assert_eq!(ops(&trace), expected);
+}
+
+#[test]
+fn a_span_may_end_before_those_in_it() {
+    let recorder = Recorder::start("run".into(), String::new());
+    let outer = recorder.push("outer".into(), String::new());
+    let inner = recorder.push("inner".into(), String::new());
+    recorder.pop(outer);
+    assert_eq!(recorder.current(), inner);
+    recorder.pop(inner);
+    assert_eq!(recorder.current(), recorder.root());
+}
+
+#[test]
+fn a_span_takes_those_in_it_along() {
+    let recorder = Recorder::start("run".into(), String::new());
+    let attempt = recorder.push("attempt".into(), String::new());
+    recorder.push("step".into(), String::new());
+    let host = recorder.open(recorder.current(), "host", "");
+    recorder.unwind(attempt, Status::Aborted);
+    assert_eq!(recorder.current(), recorder.root());
+    recorder.set_status(host, Status::Ok);
+    recorder.push("attempt".into(), String::new());
+    let trace = recorder.finish(Status::Ok, Status::Cancelled);
+    let statuses: Vec<_> = trace.spans.iter().map(|span| span.status).collect();
+    assert_eq!(statuses, [Status::Ok, Status::Ok, Status::Aborted, Status::Ok, Status::Cancelled]);
+    assert_eq!(trace.spans[4].parent, Some(0));
+}
+
+#[test]
+fn what_is_open_at_the_end_ends_there() {
+    let recorder = Recorder::start("run".into(), String::new());
+    let ended = recorder.open(recorder.root(), "ended", "");
+    recorder.close(ended);
+    recorder.close_at(ended, Instant::now() + Duration::from_secs(60));
+    let left = recorder.open(recorder.root(), "left", "");
+    let trace = recorder.finish(Status::DeadlineExceeded, Status::Cancelled);
+    let statuses: Vec<_> = trace.spans.iter().map(|span| span.status).collect();
+    assert_eq!(statuses, [Status::DeadlineExceeded, Status::Ok, Status::Cancelled]);
+    assert!(trace.spans.iter().all(|span| span.start + span.duration <= trace.duration()));
+    recorder.set(left, "late", 1);
+    recorder.set_status(left, Status::Ok);
+    recorder.open(left, "late", "");
+    assert_eq!(recorder.finish(Status::Ok, Status::Ok).spans[2].status, Status::Cancelled);
+}
+
+#[test]
+fn there_is_a_bound() {
+    let recorder = Recorder::start("run".into(), String::new());
+    for _ in 0..MAX_SPANS + 4 {
+        let span = recorder.push("step".into(), String::new());
+        recorder.set(span, "key", true);
+        recorder.pop(span);
+    }
+    let trace = recorder.finish(Status::Ok, Status::Ok);
+    assert_eq!((trace.spans.len(), trace.dropped), (MAX_SPANS, 5));
+}
+
+#[test]
+fn a_key_stands_once() {
+    let recorder = Recorder::start("run".into(), String::new());
+    recorder.set(recorder.root(), "a", 1);
+    recorder.set(recorder.root(), "b", 2.5);
+    recorder.set(recorder.root(), "a", "text");
+    let trace = recorder.finish(Status::Ok, Status::Ok);
+    let data: Vec<_> = trace.spans[0].data.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    assert_eq!(data, ["a=text", "b=2.5"]);
+}
+
+#[test]
+fn statuses_of_http_are_sentrys() {
+    for (http, expected) in [
+        (200, Status::Ok),
+        (302, Status::Ok),
+        (400, Status::InvalidArgument),
+        (401, Status::Unauthenticated),
+        (404, Status::NotFound),
+        (429, Status::ResourceExhausted),
+        (500, Status::InternalError),
+        (503, Status::Unavailable),
+        (504, Status::DeadlineExceeded),
+    ] {
+        assert_eq!(Status::from_http(http), expected, "{http}");
+    }
+}
