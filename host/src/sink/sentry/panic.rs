@@ -64,6 +64,7 @@ fn frames(backtrace: &str) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+    use std::process::Command;
 
     use super::super::Sentry;
     use super::super::spool::Spool;
@@ -96,6 +97,17 @@ mod tests {
         texts.map(|bytes| String::from_utf8(bytes.to_vec()).unwrap()).collect()
     }
 
+    /// That Relay's normaliser has nothing to say of it, where `tests/run` has fetched that.
+    fn judge(envelope: &str) {
+        let Some(tools) = std::env::var_os("SENTRYNET_TEST_TOOLS") else { return };
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), envelope).unwrap();
+        let mut python = Command::new(Path::new(&tools).join("python/bin/python"));
+        let relay = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/relay.py");
+        let judged = python.arg(relay).arg(file.path()).output().unwrap();
+        assert!(judged.status.success(), "{}", String::from_utf8_lossy(&judged.stdout));
+    }
+
     #[tokio::test]
     async fn a_panic_is_in_the_spool_before_the_thread_ends() {
         let folder = tempfile::tempdir().unwrap();
@@ -115,6 +127,7 @@ mod tests {
             left = self::left(folder.path());
         }
         let [envelope] = &left[..] else { panic!("{left:?}") };
+        judge(envelope);
         let event: serde_json::Value = serde_json::from_str(envelope.lines().nth(2).unwrap()).unwrap();
         let exception = &event["exception"]["values"][0];
         let said = exception["value"].as_str().unwrap();
