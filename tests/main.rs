@@ -6,6 +6,7 @@ mod checks;
 mod command_line;
 mod evidence;
 mod examples;
+mod grants;
 mod guests;
 mod http;
 mod network;

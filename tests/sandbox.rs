@@ -16,7 +16,7 @@ fn beside(probe: &Path, more: &str) -> String {
     let good =
         PASSES.write(&format!("beside-{}", probe.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default()));
     format!(
-        "groups:\n  - probes:\n      - {{probe: '{}', title: third{more}}}\n      - {{probe: '{}', title: good}}\n",
+        "groups:\n  - probes:\n      - {{probe: '{}', title: third, allow: {{log: true}}{more}}}\n      - {{probe: '{}', title: good}}\n",
         probe.display(),
         good.display()
     )

@@ -195,7 +195,7 @@ fn a_third_party_s_own_host_is_told_nothing() {
     };
     let file = guest.write("tracing-own-host");
     let run = |more: &str| {
-        let probe = format!("{{probe: '{}', {ALL}, {more}}}", file.display());
+        let probe = format!("{{probe: '{}', {ALL}, allow: {{hosts: [127.0.0.1]}}, {more}}}", file.display());
         passed(&once(&format!("groups: [{{probes: [{probe}]}}]")).1[0]);
         is_told(target.asked().last().expect("it was asked"))
     };

@@ -11,7 +11,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("wasmtime_wasi", &["capability"]),
     ("reqwest", &["capability/http", "sink/sentry"]),
     ("russh", &["capability/ssh"]),
-    ("ring", &["capability/ssh"]),
+    ("ring", &["capability/ssh", "sandbox/component"]),
     // The DSN is parsed once, with the rest of the configuration.
     ("sentry", &["sink/sentry", "config", "propagation"]),
     ("crate::schedule", &[]),

@@ -1,14 +1,15 @@
 //! What a guest can call: one room for each WIT interface, under the same name, and what they share of one run.
 //! Knows nothing of schedules, of sinks, or of where a component came from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use wasmtime::component::{HasSelf, Linker, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
+use crate::capability::grant::{Grants, List, Refusal};
 use crate::config::{Host, Limits, TraceHeaders, exposed};
 use crate::propagation::Origin;
 use crate::run::{Identity, Level};
@@ -17,6 +18,7 @@ use crate::trace::Recorder;
 pub mod evidence;
 pub mod grant;
 pub mod http;
+mod judge;
 mod limit;
 pub mod log;
 mod span;
@@ -83,6 +85,10 @@ pub struct Scope {
     pub settings: serde_json::Map<String, serde_json::Value>,
     /// Where relative paths of the configuration start from.
     pub directory: std::path::PathBuf,
+    pub grants: Grants,
+    /// Values of our environment that it may see, by their names.
+    pub environment: BTreeMap<String, String>,
+    pub refusals: Refusals,
     pub trace_headers: TraceHeaders,
     /// Who may be told of a run's trace.
     pub told: Arc<[Host]>,
@@ -93,6 +99,31 @@ pub struct Scope {
     pub threads: tokio::runtime::Handle,
     /// False while settings are checked, when nothing may be sent.
     pub may_send: bool,
+}
+
+/// Refusals that the operator has been told of.
+#[derive(Default)]
+pub struct Refusals(Mutex<HashSet<Refusal>>);
+
+impl Scope {
+    /// Tells the operator of a refusal: in the run's log, and the first time in ours too.
+    pub fn refused(&self, log: &log::Journal, refusal: &Refusal) {
+        /// A guest can think of names without end.
+        const MOST: usize = 20;
+        log.write_once(Level::Warn, refusal.to_string());
+        let mut known = self.refusals.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() < MOST && known.insert(refusal.clone()) {
+            tracing::warn!("{}: {refusal}", self.identity.title);
+        }
+    }
+
+    /// Writes a line of the guest's own.
+    pub fn say(&self, log: &log::Journal, level: Level, message: String) {
+        match self.grants.log() {
+            Ok(()) => log.write(level, message),
+            Err(refusal) => self.refused(log, &refusal),
+        }
+    }
 }
 
 /// A guest held more than it may, on our side of the wall.
@@ -140,6 +171,21 @@ impl Context {
         Ok(file)
     }
 
+    /// While settings are checked, says what a run will be refused.
+    fn warn_of(&mut self, list: List, host: &str, port: Option<u16>) {
+        if !self.probe.may_send
+            && let Err(refusal) = self.probe.grants.name(list, host, port)
+        {
+            self.warnings.push(("/probe".to_owned(), refusal.to_string()));
+        }
+    }
+
+    /// Tells the operator of a refusal, and hands on its words for the guest.
+    fn refuse(&self, refusal: &Refusal) -> String {
+        self.probe.refused(&self.log, refusal);
+        refusal.to_string()
+    }
+
     /// A setting that the host keeps.
     fn setting(&self, pointer: &str) -> Result<&serde_json::Value, String> {
         let mut segments = pointer.split('/').skip(1).map(|segment| segment.replace("~1", "/").replace("~0", "~"));
@@ -166,10 +212,11 @@ impl bindings::sentrynet::probe::types::Host for Context {}
 
 impl WasiView for Context {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let Self { wasi, log, table, .. } = self;
+        let Self { wasi, log, table, probe, .. } = self;
         let ctx = wasi.get_or_insert_with(|| {
-            let stream = |level| log::Stream { journal: log.clone(), level };
-            WasiCtxBuilder::new().stdout(stream(Level::Info)).stderr(stream(Level::Warn)).build()
+            let stream = |level| log::Stream { journal: log.clone(), level, probe: Arc::clone(probe) };
+            let environment: Vec<_> = probe.environment.iter().collect();
+            WasiCtxBuilder::new().stdout(stream(Level::Info)).stderr(stream(Level::Warn)).envs(&environment).build()
         });
         WasiCtxView { ctx, table }
     }

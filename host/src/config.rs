@@ -11,6 +11,7 @@ mod keys;
 mod locate;
 mod problem;
 mod rate;
+mod reach;
 mod reference;
 mod render;
 mod source;
@@ -40,6 +41,7 @@ pub use decode::MOST_MEMORY;
 pub use host::Host;
 pub use problem::{Place, Problem, Spot};
 pub use rate::Rate;
+pub use reach::Reach;
 pub use reference::exposed;
 pub use render::{Level, render};
 pub use source::{Source, Unreadable};
@@ -102,12 +104,25 @@ pub struct Probe {
     /// So many runs in a row must fail before an error is sent.
     pub failures_before_error: u32,
     pub limits: Limits,
+    /// Each narrows those before it; without any, everything is allowed.
+    pub allow: Vec<Allow>,
+    /// Values of our environment that it may see, by their names.
+    pub environment: BTreeMap<String, String>,
     pub trace_headers: TraceHeaders,
     /// What is left for the component: every key that is not the host's.
     pub settings: Map<String, Value>,
     pub referred: Referred,
     /// JSON pointer to it in the file (`/groups/0/probes/1`), to say where a problem is.
     pub pointer: String,
+    pub shared: Shared,
+}
+
+/// Settings that a probe has from its module.
+#[derive(Debug, Clone, Default)]
+pub struct Shared {
+    /// JSON pointer to what holds them in the file.
+    pub pointer: String,
+    pub keys: HashSet<String>,
 }
 
 /// What references among a probe's settings came to, by JSON pointers into them.
@@ -119,20 +134,55 @@ pub struct Referred {
     pub braced: BTreeMap<String, String>,
 }
 
+impl Referred {
+    /// Takes in those of other settings, as far as these keys go.
+    fn extend(&mut self, other: Self, keys: &HashSet<String>) {
+        let within =
+            |pointer: &str| pointer.split('/').nth(1).is_some_and(|key| keys.contains(&problem::unescape(key)));
+        self.whole.extend(other.whole.into_iter().filter(|pointer| within(pointer)));
+        self.braced.extend(other.braced.into_iter().filter(|(pointer, _)| within(pointer)));
+    }
+}
+
 /// Where a probe's component comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Module {
     BuiltIn(&'static str),
-    File(PathBuf),
+    File {
+        path: PathBuf,
+        /// What the file's digest must be, in lower-case hexadecimal digits.
+        sha256: Option<String>,
+    },
 }
 
 impl fmt::Display for Module {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BuiltIn(name) => write!(f, "the built-in probe `{name}`"),
-            Self::File(path) => path.display().fmt(f),
+            Self::File { path, .. } => path.display().fmt(f),
         }
     }
+}
+
+/// What a component may do: one word of the operator's on it. What that does not speak of stays as it was.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Allow {
+    /// Whose word it is, for a sentence: `this probe`.
+    pub of: String,
+    /// Whom it may connect to, by HTTP or a socket.
+    pub hosts: Option<Vec<Reach>>,
+    pub ssh: AllowSsh,
+    /// Whether it may write to the run's log.
+    pub log: Option<bool>,
+}
+
+/// The same of SSH, as the host speaks it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AllowSsh {
+    pub hosts: Option<Vec<Reach>>,
+    pub commands: Option<bool>,
+    /// Whether it may log in with the keys that the SSH agent holds.
+    pub agent: Option<bool>,
 }
 
 /// What happens before a run counts as failed.

@@ -9,7 +9,8 @@ use wasmtime::Engine;
 use wasmtime::component::Linker;
 
 use crate::capability::bindings::ProbePre;
-use crate::capability::{self, Context, Scope, cut, grant, http, ssh};
+use crate::capability::grant::Grants;
+use crate::capability::{self, Context, Refusals, Scope, cut, grant, http, ssh};
 use crate::config::{self, Module};
 use crate::propagation::Origin;
 use crate::run::Identity;
@@ -217,6 +218,9 @@ impl Sandbox {
             identity: Arc::new(identity),
             settings: probe.settings.clone(),
             directory: directory.to_owned(),
+            grants: Grants::new(probe.allow.clone()),
+            environment: probe.environment.clone(),
+            refusals: Refusals::default(),
             trace_headers: probe.trace_headers.clone(),
             told: grant::told(&probe.settings, &probe.trace_headers),
             origin: Arc::clone(&self.origin),

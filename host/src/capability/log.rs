@@ -11,7 +11,7 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 
 use crate::capability::bindings::sentrynet::probe::log::{Host, Level as Guest};
-use crate::capability::{Context, cut};
+use crate::capability::{Context, Scope, cut};
 use crate::run::{Level, LogLine};
 
 /// A run keeps its last lines.
@@ -40,6 +40,16 @@ impl Journal {
         lines.push_back(line);
     }
 
+    /// Writes a line, unless it stands there.
+    pub fn write_once(&self, level: Level, message: String) {
+        let message = cut(message, LONGEST_LINE);
+        let known =
+            self.lines.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|line| line.message == message);
+        if !known {
+            self.write(level, message);
+        }
+    }
+
     pub fn take(&self) -> Vec<LogLine> {
         std::mem::take(&mut *self.lines.lock().unwrap_or_else(PoisonError::into_inner)).into()
     }
@@ -53,7 +63,7 @@ impl Host for Context {
             Guest::Warn => Level::Warn,
             Guest::Error => Level::Error,
         };
-        self.log.write(level, message);
+        self.probe.say(&self.log, level, message);
         Ok(())
     }
 }
@@ -62,11 +72,13 @@ impl Host for Context {
 pub struct Stream {
     pub journal: Journal,
     pub level: Level,
+    pub probe: Arc<Scope>,
 }
 
 impl StdoutStream for Stream {
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        Box::new(Lines { journal: self.journal.clone(), level: self.level, unfinished: Vec::new() })
+        let (journal, probe) = (self.journal.clone(), Arc::clone(&self.probe));
+        Box::new(Lines { journal, level: self.level, probe, unfinished: Vec::new() })
     }
 }
 
@@ -79,6 +91,7 @@ impl IsTerminal for Stream {
 struct Lines {
     journal: Journal,
     level: Level,
+    probe: Arc<Scope>,
     unfinished: Vec<u8>,
 }
 
@@ -86,7 +99,7 @@ impl Lines {
     fn end_line(&mut self) {
         if !self.unfinished.is_empty() {
             let line = std::mem::take(&mut self.unfinished);
-            self.journal.write(self.level, String::from_utf8_lossy(&line).into_owned());
+            self.probe.say(&self.journal, self.level, String::from_utf8_lossy(&line).into_owned());
         }
     }
 }

@@ -13,6 +13,8 @@ use crate::capability::Context;
 use crate::capability::bindings::sentrynet::probe::ssh::{
     Error as GuestError, Host, HostClient, HostSession, Output as GuestOutput, Server as GuestServer,
 };
+use crate::capability::grant::List;
+use crate::capability::judge::Judge;
 use crate::capability::limit::Limit;
 use crate::capability::ssh::cause::Error;
 use crate::capability::ssh::credential::Credential;
@@ -87,6 +89,7 @@ impl HostClient for Context {
             accept_new: false,
             timeout: TIMEOUT,
         };
+        self.warn_of(List::Ssh, &client.host, Some(port));
         Ok(Ok(self.table.push(client)?))
     }
 
@@ -149,6 +152,9 @@ impl HostClient for Context {
     }
 
     fn agent(&mut self, client: Resource<Client>) -> wasmtime::Result<Result<(), String>> {
+        if let Err(refusal) = self.probe.grants.agent() {
+            return Ok(Err(self.refuse(&refusal)));
+        }
         self.credential(&client, Credential::Agent { socket: None })
     }
 
@@ -163,6 +169,9 @@ impl HostClient for Context {
         let client = self.table.get(&client)?.clone();
         if !self.probe.may_send {
             return Ok(Err(GuestError::Denied("nothing is connected to while settings are checked".to_owned())));
+        }
+        if let Err(refusal) = self.probe.grants.name(List::Ssh, &client.host, Some(client.port)) {
+            return Ok(Err(GuestError::Denied(self.refuse(&refusal))));
         }
         let trust = match client.pins.is_empty() {
             true => Trust::KnownHosts {
@@ -180,8 +189,9 @@ impl HostClient for Context {
             limit: Limit::new(client.timeout, self.deadline),
         };
         let started = Instant::now();
-        let connecting =
-            session::connect(target, self.recorder.clone(), self.recorder.current(), self.evidence.clone());
+        let judge = Judge { list: List::Ssh, probe: Arc::clone(&self.probe), log: self.log.clone() };
+        let (recorder, parent, evidence) = (self.recorder.clone(), self.recorder.current(), self.evidence.clone());
+        let connecting = async move { session::connect(target, &judge, recorder, parent, evidence).await };
         // In a task of its own, as every exchange: see `http`.
         let session = match AbortOnDropHandle::new(self.probe.threads.spawn(connecting)).await? {
             Ok(session) => session,
@@ -228,6 +238,9 @@ impl HostSession for Context {
         command: String,
         max_output: u64,
     ) -> wasmtime::Result<Result<GuestOutput, GuestError>> {
+        if let Err(refusal) = self.probe.grants.commands() {
+            return Ok(Err(GuestError::Denied(self.refuse(&refusal))));
+        }
         let (started, inner) = (Instant::now(), Arc::clone(&self.table.get(&session)?.connection));
         let most = max_output.min(MOST_OUTPUT) as usize;
         let work = self.probe.threads.spawn(async move { inner.lock().await.exec(&command, most).await });
@@ -274,6 +287,7 @@ impl Context {
 impl From<Error> for GuestError {
     fn from(error: Error) -> Self {
         match error {
+            Error::Denied(why) => Self::Denied(why),
             Error::Dns(why) => Self::Dns(why),
             Error::Connect(why) => Self::Connect(why),
             Error::HostKey(why) => Self::HostKey(why),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use self::module::{Component, Modules, THIS_PROBE};
 use super::check_in::{CheckIn, check_in};
 use super::field::{Field, Report, Table, bounded, kind};
 use super::keys::{GROUP, LIMITS, ROOT, SENTRY, closest};
@@ -15,9 +16,11 @@ use super::problem::{Problem, below, quote};
 use super::spool::spool;
 use super::spotlight::spotlight;
 use super::tags::tags;
-use super::{Config, Draft, Limits, Module, Probe, Retries, Sentry, TraceHeaders};
+use super::{Config, Draft, Limits, Probe, Retries, Sentry, TraceHeaders};
 use crate::secret::Secrets;
 
+mod allow;
+mod module;
 mod tracing;
 
 const MIB: usize = 1 << 20;
@@ -43,6 +46,7 @@ struct Decoder<'a> {
     directory: &'a Path,
     environment: &'a dyn Fn(&str) -> Option<String>,
     check_ins: Vec<CheckIn>,
+    modules: Modules,
 }
 
 /// Reads what there is, `value`, and fills in what there is not.
@@ -52,7 +56,7 @@ pub fn decode<'a>(
     directory: &'a Path,
     environment: &'a dyn Fn(&str) -> Option<String>,
 ) -> Draft {
-    let mut decoder = Decoder { report, directory, environment, check_ins: Vec::new() };
+    let mut decoder = Decoder { report, directory, environment, check_ins: Vec::new(), modules: Modules::new() };
     let config = decoder.config(value);
     let Report { problems, warnings, found, .. } = decoder.report;
     Draft { config, problems: problems.into_vec(), warnings: warnings.into_vec(), unresolved: found.failed }
@@ -68,6 +72,7 @@ impl Decoder<'_> {
         let (mut sentry, tags, trace_headers) = self.sentry(root.take("sentry"));
         let limits = root.take("limits").and_then(|field| Table::new(field, &mut self.report));
         let (limits, in_flight) = self.top_limits(limits);
+        self.modules = self.modules(root.take("modules"), limits);
         let inherited = Inherited { tags, limits, trace_headers };
 
         if readable && nothing(&root, "groups", ROOT) {
@@ -75,6 +80,7 @@ impl Decoder<'_> {
         }
         let groups = root.list("groups", &mut self.report).unwrap_or_default();
         let probes = groups.into_iter().flat_map(|group| self.group(group, &inherited)).collect();
+        self.warn_of_unused();
         root.finish(ROOT, &mut self.report);
         let secrets = Secrets::new(&self.report.found.secrets);
         // They are there to be told, but not what is a secret elsewhere.
@@ -193,30 +199,41 @@ impl Decoder<'_> {
         let before = before.and_then(|field| self.report.at(&field, field.whole(1..=1000)));
         let mut tagged = inherited.tags.clone();
         tagged.extend(table.take("tags").map(|field| tags(field, &mut self.report)).unwrap_or_default());
+        let above = component.as_ref().and_then(|component| component.limits).unwrap_or(inherited.limits);
         let limits = table.take("limits").and_then(|field| Table::new(field, &mut self.report));
-        let limits = limits.map(|table| self.limits(table, inherited.limits, &["deadline", "memory"]));
+        let limits = limits.map(|table| self.limits(table, above, &["deadline", "memory"]));
         let trace_headers = self.trace_headers(table.take("trace_headers"), &inherited.trace_headers);
+        let allow = table.take("allow").and_then(|field| self.allow(field, THIS_PROBE.to_owned()));
         self.check_in(&mut table, true);
-        let (name, module) = component?;
+        let mut component = component?;
+        component.narrow(allow);
+        let shared = component.share(&mut table.rest);
+        let mut referred = self.report.referred(&table.pointer);
+        if !shared.keys.is_empty() {
+            referred.extend(self.report.referred(&shared.pointer), &shared.keys);
+        }
         Some(Probe {
-            name,
-            module,
+            name: component.name,
+            module: component.module,
             title: title.map(|title| title.trim().to_string()),
             tags: tagged,
             every: every.unwrap_or(EVERY),
             burst: burst.unwrap_or(1),
             retries: Retries { times: retries.unwrap_or(0), delay: delay.unwrap_or(RETRY_DELAY) },
             failures_before_error: before.unwrap_or(1),
-            limits: limits.unwrap_or(inherited.limits),
+            limits: limits.unwrap_or(above),
+            allow: component.allow,
+            environment: component.environment,
             trace_headers,
-            referred: self.report.referred(&table.pointer),
+            referred,
             settings: table.rest,
             pointer: table.pointer,
+            shared,
         })
     }
 
-    /// What `probe` names, and the name that its runs carry.
-    fn component(&mut self, table: &mut Table) -> Option<(String, Module)> {
+    /// What `probe` names.
+    fn component(&mut self, table: &mut Table) -> Option<Component> {
         let Some(field) = table.take("probe") else {
             let near = table.rest.keys().find(|key| closest(key, &["probe"]).is_some());
             self.report.problems.push(match near {
@@ -225,20 +242,17 @@ impl Decoder<'_> {
                     Problem::key(below(&table.pointer, near), message)
                 }
                 None => {
-                    let message = "the key `probe` is missing: `http`, `chain`, `ssh`, or the path of a `.wasm` file";
+                    let message = format!("the key `probe` is missing: {}", self.available());
                     Problem::value(&table.pointer, message)
                 }
             });
             return None;
         };
-        let name = match &field.value {
-            Value::String(name) => component(name.trim(), self.directory),
-            value => Err(format!(
-                "`probe` must be `http`, `chain`, `ssh`, or the path of a `.wasm` file, not {}",
-                kind(value)
-            )),
+        let component = match &field.value {
+            Value::String(name) => self.named(name.trim()),
+            value => Err(format!("`probe` must be {}, not {}", self.available(), kind(value))),
         };
-        self.report.at(&field, name)
+        self.report.at(&field, component).flatten()
     }
 
     fn check_in(&mut self, table: &mut Table, named: bool) {
@@ -266,41 +280,6 @@ fn nothing(table: &Table, key: &str, known: &[&str]) -> bool {
         Some(Value::Null) => true,
         Some(list) => list.as_array().is_some_and(Vec::is_empty),
     }
-}
-
-fn component(name: &str, directory: &Path) -> Result<(String, Module), String> {
-    const ADVICE: &str = "available: `http`, `chain`, `ssh`, or the path of a `.wasm` file";
-    let built_in = match name {
-        "http" | "probes.http" => Some(("probes.http", "http")),
-        "chain" | "script" | "probes.chain" | "probes.script" => Some(("probes.script", "chain")),
-        "ssh" | "probes.ssh" => Some(("probes.ssh", "ssh")),
-        _ => None,
-    };
-    if let Some((name, module)) = built_in {
-        return Ok((name.into(), Module::BuiltIn(module)));
-    }
-    if !name.contains('/') && Path::new(name).extension().is_none_or(|extension| extension != "wasm") {
-        return Err(
-            match closest(name, &["http", "chain", "script", "ssh", "probes.http", "probes.script", "probes.ssh"]) {
-                Some(meant) => format!("unknown probe {}, did you mean `{meant}`?", quote(name)),
-                None => format!("unknown probe {}; {ADVICE}", quote(name)),
-            },
-        );
-    }
-    // Absolute, so that the same file by two names from two places is still one component.
-    let path = directory.join(name);
-    let path = std::path::absolute(&path).unwrap_or(path);
-    match std::fs::metadata(&path) {
-        Ok(found) if found.is_file() => {}
-        Ok(_) => return Err(format!("{} is not a file: name a `.wasm` file in it", quote(name))),
-        Err(_) if name.contains("://") => return Err("a probe is a file here, not a URL: download it".into()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(format!("no file {}, as seen from the configuration's directory", quote(name)));
-        }
-        Err(error) => return Err(format!("cannot read {}: {error}", quote(name))),
-    }
-    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    Ok((stem, Module::File(path)))
 }
 
 /// What Sentry takes for the name of an environment.

@@ -84,7 +84,7 @@ fn name(url: &Url) -> Option<url::Host> {
 }
 
 /// A host by itself, and its port if it is given.
-fn bare(text: &str) -> Option<(url::Host, Option<u16>)> {
+pub fn bare(text: &str) -> Option<(url::Host, Option<u16>)> {
     /// Longer than any name in DNS and a port.
     const LONGEST: usize = 300;
     // What has a meaning in a URL beside a host and a port, or is passed over there.

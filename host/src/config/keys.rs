@@ -1,6 +1,6 @@
 //! The host's own keys, and what is near to them. Knows nothing of what they mean.
 
-pub const ROOT: &[&str] = &["sentry", "groups", "limits"];
+pub const ROOT: &[&str] = &["sentry", "modules", "groups", "limits"];
 pub const SENTRY: &[&str] = &[
     "dsn",
     "tags",
@@ -16,6 +16,9 @@ pub const SENTRY: &[&str] = &[
 pub const SAMPLE: &[&str] = &["rate", "slower_than"];
 pub const TRACE_HEADERS: &[&str] = &["mode", "traceparent", "hosts"];
 pub const CHECK_IN: &[&str] = &["slug", "margin", "failure_issue_threshold", "recovery_threshold", "owner"];
+pub const MODULE: &[&str] = &["component", "sha256", "allow", "limits", "settings"];
+pub const ALLOW: &[&str] = &["hosts", "ssh", "env", "log"];
+pub const ALLOW_SSH: &[&str] = &["hosts", "commands", "agent"];
 pub const LIMITS: &[&str] = &["deadline", "memory", "in_flight"];
 pub const GROUP: &[&str] = &["tags", "trace_headers", "check_in", "probes"];
 pub const PROBE: &[&str] = &[
@@ -28,6 +31,7 @@ pub const PROBE: &[&str] = &[
     "failures_before_error",
     "tags",
     "limits",
+    "allow",
     "trace_headers",
     "check_in",
 ];
@@ -50,18 +54,22 @@ pub const NUMBERS: &[&str] = &[
     "recovery_threshold",
 ];
 
-/// Whether a pointer leads to a key that the host, groups and probes have alike, or to a key of it.
+/// Whether a pointer leads to a key that several of the host, modules, groups and probes have alike, or to a key of it.
 pub fn is_shared(pointer: &str) -> bool {
     let path: Vec<&str> = pointer.split('/').skip(1).collect();
     let (name, below) = match path.as_slice() {
+        ["modules", _, name @ ("component" | "sha256"), ..] => return MODULE.contains(name),
+        ["modules", _, "settings", ..] => return false,
         ["groups", _, "probes", _, name, below @ ..]
-        | ["groups", _, name, below @ ..]
+        | ["groups" | "modules", _, name, below @ ..]
         | ["sentry", name, below @ ..] => (*name, below),
         _ => return false,
     };
     let known = match name {
         "trace_headers" => TRACE_HEADERS,
         "check_in" => CHECK_IN,
+        "allow" => ALLOW,
+        "limits" => LIMITS,
         _ => return false,
     };
     below.first().is_none_or(|key| known.contains(key))
@@ -81,13 +89,15 @@ pub fn closest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
 
 /// Where a key would be right.
 pub fn home(key: &str) -> Option<&'static str> {
-    let homes: [(&[&str], &str); 6] = [
+    let homes: [(&[&str], &str); 8] = [
         (ROOT, "at the top of the file"),
         (SENTRY, "under `sentry`"),
         (LIMITS, "under `limits`"),
         (CHECK_IN, "under `check_in`"),
         (GROUP, "in a group, an item of `groups`"),
         (PROBE, "in a probe, an item of a group's `probes`"),
+        (ALLOW, "under `allow`"),
+        (MODULE, "in a module, under a name in `modules`"),
     ];
     homes.iter().find(|(keys, _)| keys.contains(&key)).map(|(_, home)| *home)
 }

@@ -58,7 +58,9 @@ impl Probe {
     ///
     /// A component knows its own keys alone: what it does not know may be one of the host's, mistyped.
     pub fn problem(&self, pointer: &str, message: &str) -> Problem {
-        let place = format!("{}{pointer}", self.pointer);
+        let first = pointer.split('/').nth(1).map(unescape);
+        let shared = first.is_some_and(|key| self.shared.keys.contains(&key));
+        let place = format!("{}{pointer}", if shared { &self.shared.pointer } else { &self.pointer });
         if !message.starts_with("unknown key") {
             return Problem::value(place, message);
         }

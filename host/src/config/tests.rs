@@ -131,7 +131,7 @@ fn everything() {
     assert_eq!((custom.name.as_str(), custom.title.as_deref()), ("custom", Some("404")));
     assert_eq!(custom.limits, Limits { deadline: Duration::from_secs(30), memory: 32 << 20 });
     assert_eq!(custom.trace_headers, TraceHeaders { traceparent: false, ..headers });
-    assert!(matches!(&custom.module, Module::File(path) if path.ends_with("custom.wasm")));
+    assert!(matches!(&custom.module, Module::File { path, .. } if path.ends_with("custom.wasm")));
     assert_eq!(custom.pointer, "/groups/0/probes/1");
 }
 
@@ -344,7 +344,70 @@ fn a_spool_is_a_directory_a_size_or_none() {
 #[test]
 fn the_readme_has_the_keys_of_ours_that_have_a_table() {
     let readme = include_str!("../../../README.md");
-    for key in keys::SENTRY.iter().chain(keys::CHECK_IN) {
+    for key in [keys::SENTRY, keys::CHECK_IN, keys::MODULE, keys::ALLOW].concat() {
         assert!(readme.contains(&format!("\n| `{key}` |")), "{key}");
     }
+}
+
+#[test]
+fn modules() {
+    let config = ok("modules");
+    let [redis, http, file, ssh, alone] = &config.probes[..] else { panic!("five probes") };
+    let sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    let pinned = |module: &Module| matches!(module, Module::File { sha256: Some(pin), .. } if pin == sha256);
+    assert!(pinned(&redis.module) && !pinned(&file.module));
+    assert_eq!((redis.name.as_str(), http.name.as_str(), file.name.as_str()), ("redis", "probes.http", "custom"));
+    // Its own settings go before its module's, and one word on what it may do narrows the other.
+    let settings = json!({"host": "a", "tries": 3, "port": 6379, "word": "mine"});
+    assert_eq!(serde_json::Value::Object(redis.settings.clone()), settings);
+    assert_eq!(redis.limits, Limits { deadline: Duration::from_secs(5), memory: 8 << 20 });
+    let words = |probe: &Probe| probe.allow.iter().map(|word| word.of.clone()).collect::<Vec<_>>();
+    assert_eq!(words(redis), ["the module `redis`", "this probe"]);
+    assert_eq!((redis.allow[0].hosts.as_ref().map(Vec::len), redis.allow[0].log), (Some(6), Some(true)));
+    assert_eq!((redis.allow[1].log, redis.allow[1].ssh.commands), (Some(false), None));
+    // Nothing is allowed that nobody speaks of, unless it is built in.
+    let nothing = |of: &str| {
+        let ssh = AllowSsh { hosts: Some(Vec::new()), commands: Some(false), agent: Some(false) };
+        Allow { of: of.to_owned(), hosts: Some(Vec::new()), ssh, log: Some(false) }
+    };
+    assert_eq!(http.allow, [nothing("the module `http`")]);
+    assert_eq!(alone.allow, [nothing("this probe")]);
+    assert_eq!((file.allow[0].ssh.hosts.as_ref().map(Vec::len), file.allow[0].ssh.commands), (Some(1), Some(false)));
+    assert_eq!((ssh.allow[0].ssh.commands, &ssh.allow[0].hosts), (Some(false), &None));
+}
+
+#[test]
+fn a_problem_with_a_shared_setting_is_shown_where_it_stands() {
+    let file = std::env::temp_dir().join(format!("sentrynet-shared-{}.wasm", std::process::id()));
+    std::fs::write(&file, "").unwrap();
+    let text = format!(
+        "modules: {{m: {{component: '{}', settings: {{port: x, list: [1]}}}}}}\ngroups: [{{probes: [{{probe: m, a: 1}}]}}]",
+        file.display()
+    );
+    let draft = parse(&source(&text), &|_| None);
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(draft.problems, []);
+    let at = |pointer| draft.config.probes[0].problem(pointer, "wrong").pointer().unwrap().to_owned();
+    assert_eq!(at("/list/0"), "/modules/m/settings/list/0");
+    assert_eq!(at("/a"), "/groups/0/probes/0/a");
+    assert_eq!(at(""), "/groups/0/probes/0");
+}
+
+#[test]
+fn the_environment_that_a_component_may_see_is_secret_and_narrows() {
+    let file = std::env::temp_dir().join(format!("sentrynet-env-{}.wasm", std::process::id()));
+    std::fs::write(&file, "").unwrap();
+    let text = format!(
+        "modules: {{m: {{component: '{}', allow: {{env: [A, B]}}}}}}\n\
+         groups: [{{probes: [{{probe: m}}, {{probe: m, allow: {{env: [B]}}}}, {{probe: http, url: x}}]}}]",
+        file.display()
+    );
+    let draft = parse(&source(&text), &|name| (name.len() == 1).then(|| format!("value of {name}")));
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(draft.problems, []);
+    let names = |index: usize| draft.config.probes[index].environment.keys().cloned().collect::<String>();
+    assert_eq!((names(0).as_str(), names(1).as_str(), names(2).as_str()), ("AB", "B", ""));
+    let mut text = "it was value of A".to_owned();
+    draft.config.secrets.strike_in(&mut text);
+    assert_eq!(text, "it was [Filtered]");
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use ring::digest::{SHA256, digest};
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
@@ -25,6 +26,10 @@ const SPOKEN: &str = "0.1.0";
 pub enum LoadError {
     #[error("cannot read {}: {why}", path.display())]
     Unreadable { path: PathBuf, why: String },
+    #[error(
+        "{} is another file than was pinned: its sha256 is {digest}, and `sha256` of its module says {pinned}", path.display()
+    )]
+    OtherBytes { path: PathBuf, digest: String, pinned: String },
     #[error("no probe `{0}` is built in")]
     Unknown(String),
     #[error("{0} is not WebAssembly: expected a component, `.wasm`")]
@@ -65,8 +70,13 @@ pub fn load(engine: &Engine, module: &Module) -> Result<Compiled, LoadError> {
             let (_, bytes) = known.ok_or_else(|| LoadError::Unknown((*name).to_owned()))?;
             compile(engine, bytes, module.to_string())
         }
-        Module::File(path) => {
+        Module::File { path, sha256 } => {
             let bytes = read(path)?;
+            let digest = hex(digest(&SHA256, &bytes).as_ref());
+            if let Some(pinned) = sha256.as_ref().filter(|pinned| **pinned != digest) {
+                let (path, pinned) = (path.clone(), pinned.clone());
+                return Err(LoadError::OtherBytes { path, digest, pinned });
+            }
             compile(engine, &bytes, module.to_string())
         }
     }
@@ -84,6 +94,10 @@ fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
         return Err(unreadable(format!("it is larger than {} MiB", LARGEST >> 20)));
     }
     std::fs::read(path).map_err(|error| unreadable(error.to_string()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn compile(engine: &Engine, bytes: &[u8], name: String) -> Result<Compiled, LoadError> {

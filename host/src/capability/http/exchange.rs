@@ -13,14 +13,18 @@ use url::Url;
 
 use crate::capability::bindings::sentrynet::probe::http::{Connection, Error, Tls};
 use crate::capability::evidence::{self, Evidence};
+use crate::capability::grant::{List, Refusal};
 use crate::capability::http::cause;
 use crate::capability::http::kept::{Head, Kept, bounded};
 use crate::capability::http::phase::{Marked, Phase, Reached, milliseconds};
+use crate::capability::http::resolve::Bounds;
 use crate::capability::http::text::{lines, redirect, shown, version_name, without_credentials, without_secrets};
 use crate::capability::http::transport::{self, Transport};
 use crate::capability::http::wire::{Marks, TimedBody, Times};
 use crate::capability::http::{Response, certificate};
+use crate::capability::judge::Judge;
 use crate::capability::limit::Limit;
+use crate::capability::log::Journal;
 use crate::capability::words::bytes;
 use crate::capability::{Scope, grant};
 use crate::config::Host;
@@ -44,6 +48,8 @@ pub struct Exchange {
     pub max_body: u64,
     pub recorder: Recorder,
     pub evidence: Evidence,
+    /// Where refusals are told.
+    pub log: Journal,
     /// The span that the hops go under.
     pub parent: Handle,
     pub probe: Arc<Scope>,
@@ -60,6 +66,7 @@ impl Exchange {
         let started = Instant::now();
         let mut hops = 0;
         loop {
+            self.judge().map_err(|refusal| self.denied(&refusal))?;
             let mut hop = Hop::open(&self, hops);
             let left = self.limit.time().saturating_sub(started.elapsed());
             let answer = tokio::time::timeout(left, hop.exchange(&self)).await;
@@ -80,6 +87,37 @@ impl Exchange {
             // The connection's own task puts it back where the next request finds it.
             tokio::task::yield_now().await;
         }
+    }
+
+    /// Whether all may be asked that the next hop asks; what their names lead to is judged as it is found.
+    fn judge(&self) -> Result<(), Refusal> {
+        let grants = &self.probe.grants;
+        if grants.is_open(List::Hosts) {
+            return Ok(());
+        }
+        grants.name(List::Hosts, self.url.host_str().unwrap_or_default(), self.url.port_or_known_default())?;
+        let peer = self.transport.peer(&self.url);
+        grants.name(List::Hosts, &peer.via, Some(peer.port))?;
+        match self.transport.dns_server {
+            Some(server) => grants.address(List::Hosts, None, server.ip(), server.port()),
+            None => Ok(()),
+        }
+    }
+
+    /// Whom the next hop may connect to; none where that is anybody.
+    fn bounds(&self) -> Option<Arc<Bounds>> {
+        (!self.probe.grants.is_open(List::Hosts)).then(|| {
+            let peer = self.transport.peer(&self.url);
+            let behind = peer.behind_proxy.map(|port| (peer.host, port));
+            let ends = [(peer.via, peer.port)].into_iter().chain(behind).collect();
+            let judge = Judge { list: List::Hosts, probe: Arc::clone(&self.probe), log: self.log.clone() };
+            Arc::new(Bounds { judge, ends })
+        })
+    }
+
+    fn denied(&self, refusal: &Refusal) -> Error {
+        self.probe.refused(&self.log, refusal);
+        Error::Denied(refusal.to_string())
     }
 
     /// Where a redirect that is to be followed leads; none for any other answer.
@@ -181,7 +219,7 @@ impl Hop {
             recorder.set(span, "http.request.resend_count", i64::from(hops));
         }
         let kept = Box::new(Kept::new(exchange));
-        Self { span, started, marks: Marks::default(), head: None, end: None, kept, refused: false }
+        Self { span, started, marks: Marks::within(exchange.bounds()), head: None, end: None, kept, refused: false }
     }
 
     async fn exchange(&mut self, exchange: &Exchange) -> Result<Response, Error> {
@@ -189,7 +227,7 @@ impl Hop {
         // A server may close a kept connection just as it is used again, which says nothing of its health.
         let kept = self.marks.read().started.is_none();
         if kept && exchange.method.is_idempotent() && answer.as_ref().is_err_and(|error| !error.is_timeout()) {
-            self.marks = Marks::default();
+            self.marks = self.marks.anew();
             answer = self.send(exchange).await;
         }
         let head = Instant::now();
@@ -198,6 +236,9 @@ impl Hop {
         let mut answer = answer.map_err(|error| {
             self.head = None;
             self.refused = cause::refused(&error, &times, &self.kept.peer);
+            if let Some(refusal) = &times.refusal {
+                return Error::Denied(refusal.to_string());
+            }
             match cause::explain(&error, &times, &self.kept.peer) {
                 // Many a server that does not speak it says nothing at all.
                 Error::Protocol(why) if exchange.transport.version == Some(transport::Version::Two) => {

@@ -15,6 +15,7 @@ use wasmtime::component::Resource;
 
 use crate::capability::Context;
 use crate::capability::bindings::sentrynet::probe::http::{Error, HostRequest};
+use crate::capability::grant::List;
 use crate::capability::http::Response;
 use crate::capability::http::authorize::Authorization;
 use crate::capability::http::exchange::Exchange;
@@ -53,6 +54,7 @@ impl HostRequest for Context {
         };
         let held = url.as_str().len();
         self.hold(held)?;
+        self.warn_of(List::Hosts, url.host_str().unwrap_or_default(), url.port_or_known_default());
         let request = Request {
             method,
             url,
@@ -290,6 +292,7 @@ impl HostRequest for Context {
             followed: Vec::new(),
             recorder: self.recorder.clone(),
             evidence: self.evidence.clone(),
+            log: self.log.clone(),
             parent: self.recorder.current(),
             probe: Arc::clone(&self.probe),
             told: Arc::clone(&self.probe.told),

@@ -10,7 +10,9 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
+use crate::capability::grant::Refusal;
 use crate::capability::http::wire::Marks;
+use crate::capability::judge::Judge;
 use crate::capability::words::{lower_first, unresolved};
 
 /// A version of IP to insist on.
@@ -37,6 +39,24 @@ pub struct Resolver {
     connect_to: Option<ConnectTo>,
     /// None for the system's.
     server: Option<(SocketAddr, TokioResolver)>,
+}
+
+/// Whom one hop may connect to.
+pub struct Bounds {
+    pub judge: Judge,
+    /// The names that it connects to, and the port of each: the host's, and a proxy's.
+    pub ends: Vec<(String, u16)>,
+}
+
+impl Bounds {
+    fn divide(&self, name: &str, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Refusal> {
+        // Here a port is none unless it is another than the URL's; a name that is not ours has none that is allowed.
+        let given = found.first().map_or(0, SocketAddr::port);
+        let port = self.ends.iter().find(|(end, _)| end == name).map_or(0, |(_, port)| *port);
+        let at = |port| move |address: SocketAddr| SocketAddr::new(address.ip(), port);
+        let allowed = self.judge.divide(name, found.into_iter().map(at(port)).collect())?;
+        Ok(allowed.into_iter().map(at(given)).collect())
+    }
 }
 
 /// A name that did not resolve, and why.
@@ -147,15 +167,22 @@ impl Resolve for Resolver {
             times.dns_ended = None;
             times.names.push(target.to_owned());
         });
+        let target = target.to_owned();
         Box::pin(async move {
             let found = resolver.resolve(name.as_str()).await;
-            Marks::note(|times| {
-                if let Ok(found) = &found {
-                    times.dns_ended = Some(Instant::now());
-                    times.addresses = found.iter().map(SocketAddr::ip).collect();
+            let ended = Instant::now();
+            let judged = match (found?, Marks::bounds()) {
+                (found, None) => Ok(found),
+                (found, Some(bounds)) => bounds.divide(&target, found),
+            };
+            Marks::note(|times| match &judged {
+                Ok(allowed) => {
+                    times.dns_ended = Some(ended);
+                    times.addresses = allowed.iter().map(SocketAddr::ip).collect();
                 }
+                Err(refusal) => times.refusal = Some(refusal.clone()),
             });
-            Ok(Box::new(found?.into_iter()) as Addrs)
+            Ok(Box::new(judged?.into_iter()) as Addrs)
         })
     }
 }

@@ -16,13 +16,20 @@ use rustls::pki_types::CertificateDer;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use crate::capability::grant::Refusal;
+use crate::capability::http::resolve::Bounds;
+
 tokio::task_local! {
     static MARKS: Marks;
 }
 
-/// When what happened in one exchange.
+/// When what happened in one hop, and whom it may connect to.
 #[derive(Clone, Default)]
-pub struct Marks(Arc<Mutex<Times>>);
+pub struct Marks {
+    times: Arc<Mutex<Times>>,
+    /// None is anybody.
+    bounds: Option<Arc<Bounds>>,
+}
 
 /// A mark that is none has not been reached. Of several attempts to connect, the last counts.
 #[derive(Clone, Default)]
@@ -35,6 +42,8 @@ pub struct Times {
     pub names: Vec<String>,
     /// Those of the last of them.
     pub addresses: Vec<IpAddr>,
+    /// Why none of its addresses may be connected to.
+    pub refusal: Option<Refusal>,
     /// TCP stands, and the TLS handshake begins.
     pub tls_started: Option<Instant>,
     pub connected: Option<Instant>,
@@ -46,6 +55,20 @@ pub struct Times {
 }
 
 impl Marks {
+    pub fn within(bounds: Option<Arc<Bounds>>) -> Self {
+        Self { times: Arc::default(), bounds }
+    }
+
+    /// Those of a second try.
+    pub fn anew(&self) -> Self {
+        Self::within(self.bounds.clone())
+    }
+
+    /// What the hop that the current task is about may connect to.
+    pub fn bounds() -> Option<Arc<Bounds>> {
+        MARKS.try_with(|marks| marks.bounds.clone()).ok().flatten()
+    }
+
     /// Notes for the exchange that the current task is about; nothing where it is about none.
     pub fn note(write: impl FnOnce(&mut Times)) {
         let _ = MARKS.try_with(|marks| marks.write(write));
@@ -57,11 +80,11 @@ impl Marks {
     }
 
     pub fn read(&self) -> Times {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.times.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn write(&self, write: impl FnOnce(&mut Times)) {
-        write(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        write(&mut self.times.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 

@@ -13,6 +13,9 @@ use crate::trace::Status;
 /// Why something did not come about.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
+    /// The configuration does not allow it.
+    #[error("{0}")]
+    Denied(String),
     /// The name did not resolve.
     #[error("{0}")]
     Dns(String),
@@ -39,6 +42,7 @@ pub enum Error {
 impl Error {
     pub fn kind(&self) -> &'static str {
         match self {
+            Self::Denied(_) => "denied",
             Self::Dns(_) => "dns",
             Self::Connect(_) => "connect",
             Self::HostKey(_) => "host-key",
@@ -51,6 +55,7 @@ impl Error {
 
     pub fn status(&self) -> Status {
         match self {
+            Self::Denied(_) => Status::PermissionDenied,
             Self::Dns(_) | Self::Connect(_) => Status::Unavailable,
             Self::HostKey(_) => Status::FailedPrecondition,
             Self::Auth(_) => Status::Unauthenticated,

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::DropGuard;
 
 use crate::capability::evidence::Evidence;
+use crate::capability::judge::Judge;
 use crate::capability::limit::Limit;
 use crate::capability::ssh::cause::{self, Clock, Error};
 use crate::capability::ssh::credential::Credential;
@@ -77,9 +78,15 @@ pub(super) struct Live {
 ///
 /// # Errors
 /// Why there is no connection, or none that is trusted.
-pub async fn connect(target: Target, recorder: Recorder, parent: Handle, evidence: Evidence) -> Result<Session, Error> {
+pub async fn connect(
+    target: Target,
+    judge: &Judge,
+    recorder: Recorder,
+    parent: Handle,
+    evidence: Evidence,
+) -> Result<Session, Error> {
     let record = Record::open(recorder, parent, &target, &evidence);
-    let made = establish(&target, &record).await;
+    let made = establish(&target, judge, &record).await;
     let (live, marks, server, clock) = made.inspect_err(|error| record.fail(record.span, error))?;
     let mut session = Session {
         target,
@@ -97,7 +104,7 @@ pub async fn connect(target: Target, recorder: Recorder, parent: Handle, evidenc
     Ok(session)
 }
 
-async fn establish(target: &Target, record: &Record) -> Result<(Live, Marks, Server, Clock), Error> {
+async fn establish(target: &Target, judge: &Judge, record: &Record) -> Result<(Live, Marks, Server, Clock), Error> {
     let clock = Clock::start(target.limit);
     let host = target.host.trim_matches(['[', ']']).to_owned();
     let (trust, port) = (Arc::new(target.trust.clone()), target.port);
@@ -110,7 +117,12 @@ async fn establish(target: &Target, record: &Record) -> Result<(Live, Marks, Ser
 
     let began = Instant::now();
     let found = resolve(&host, port, &clock, record).await;
-    let addresses = found.inspect_err(|_| record.contact(&host, &[], false, began))?;
+    let found = found.inspect_err(|_| record.contact(&host, &[], false, began))?;
+    let addresses = match host.parse::<IpAddr>() {
+        // It was judged before anything began.
+        Ok(_) => found,
+        Err(_) => judge.divide(&host, found).map_err(|refusal| Error::Denied(refusal.to_string()))?,
+    };
     record.note(|kept| kept.addresses.clone_from(&addresses));
     let (stream, answered) = dial(&addresses, &clock, record).await;
     record.contact(&host, &addresses, answered, began);
