@@ -25,6 +25,18 @@ pub struct Guest {
 pub const PASSES: Guest =
     Guest { imports: "", define: "", describe: "i32.const 64", check: "i32.const 0", run: "i32.const 0" };
 
+/// What guests import of the contract.
+pub const LOG: &str = r#"(import "sentrynet:probe/log@0.1.0" "write" (func $write (param i32 i32 i32)))"#;
+pub const SPAN: &str = r#"(import "sentrynet:probe/span@0.1.0" "[constructor]span" (func $span (param i32 i32 i32 i32) (result i32)))
+    (import "sentrynet:probe/span@0.1.0" "[resource-drop]span" (func $drop (param i32)))"#;
+pub const HTTP: &str = r#"(import "sentrynet:probe/http@0.1.0" "[static]request.new" (func $request (param i32 i32 i32 i32 i32)))
+    (import "sentrynet:probe/http@0.1.0" "[method]request.send" (func $send (param i32 i32)))
+    (import "sentrynet:probe/http@0.1.0" "[method]request.body" (func $body (param i32 i32 i32)))
+    (import "sentrynet:probe/http@0.1.0" "[resource-drop]request" (func $drop (param i32)))"#;
+pub const SSH: &str = r#"(import "sentrynet:probe/ssh@0.1.0" "[static]client.new" (func $client (param i32 i32 i32 i32)))
+    (import "sentrynet:probe/ssh@0.1.0" "[method]client.host-key" (func $trust (param i32 i32 i32 i32)))
+    (import "sentrynet:probe/ssh@0.1.0" "[method]client.connect" (func $connect (param i32 i32)))"#;
+
 const TEXTS: &str = r#"
   (data (i32.const 256) "third1.0.0a third party's probe{}")
   (data (i32.const 512) "teapotit is a teapotcolourgreenbrown")

@@ -1,5 +1,6 @@
 //! The whole program through its public face, against real servers. `tests/run` fetches what these need.
 
+mod ceilings;
 mod chain;
 mod check_ins;
 mod checks;

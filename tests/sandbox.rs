@@ -4,12 +4,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::guests::{Guest, PASSES, write};
+use crate::guests::{Guest, LOG, PASSES, SPAN, write};
 use crate::support::{finish, once, sentrynet};
-
-const LOG: &str = r#"(import "sentrynet:probe/log@0.1.0" "write" (func $write (param i32 i32 i32)))"#;
-const SPAN: &str = r#"(import "sentrynet:probe/span@0.1.0" "[constructor]span" (func $span (param i32 i32 i32 i32) (result i32)))
-    (import "sentrynet:probe/span@0.1.0" "[resource-drop]span" (func $drop (param i32)))"#;
 
 /// A configuration of one probe from a file, and its neighbour that passes.
 fn beside(probe: &Path, more: &str) -> String {
@@ -76,7 +72,8 @@ fn a_trap_is_told_with_its_stack() {
 fn a_loop_ends_at_the_deadline() {
     let guest = Guest { define: "(func $spin (loop br 0))", run: "call $spin i32.const 0", ..PASSES };
     let (message, run) = breaks("loops", guest, ", limits: {deadline: 0.3}", "deadline");
-    assert_eq!(message, "the probe was not done within its deadline of 0.3 s");
+    let advice = "; raise `limits.deadline` if it may have more";
+    assert_eq!(message, format!("the probe was not done within its deadline of 0.3 s{advice}"));
     assert_eq!(run["failure"]["backtrace"], json!(["spin", "run"]));
     assert!(run["duration_ms"].as_f64().is_some_and(|lasted| lasted >= 300.0), "{run:#}");
 }
@@ -89,7 +86,8 @@ fn a_hog_ends_at_its_memory() {
     assert_eq!(run["failure"]["backtrace"], json!(["hog", "run"]));
     assert_eq!(message, "the probe asked for more memory than its 64 MiB");
     let (message, _) = breaks("hogs-less", guest, ", limits: {memory: 1 MiB}", "memory");
-    assert_eq!(message, "the probe asked for more memory than its 1 MiB");
+    let advice = "; raise `limits.memory` if it may have more";
+    assert_eq!(message, format!("the probe asked for more memory than its 1 MiB{advice}"));
 }
 
 #[test]
@@ -119,7 +117,7 @@ fn floods_are_bounded() {
     let leak = "(local $n i32) (loop
         (drop (call $span (i32.const 256) (i32.const 5) (i32.const 512) (i32.const 6)))
         (br_if 0 (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 5000)))) i32.const 0";
-    breaks("leaks", Guest { imports: SPAN, run: leak, ..PASSES }, "", "trap");
+    breaks("leaks", Guest { imports: SPAN, run: leak, ..PASSES }, "", "handles");
 }
 
 #[test]

@@ -12,6 +12,8 @@ const WALLS: &[(&str, &[&str])] = &[
     ("reqwest", &["capability/http", "sink/sentry"]),
     ("russh", &["capability/ssh"]),
     ("ring", &["capability/ssh", "sandbox/component"]),
+    // The clock of a thread, which the standard library does not show.
+    ("rustix", &["sandbox/computing"]),
     // The DSN is parsed once, with the rest of the configuration.
     ("sentry", &["sink/sentry", "config", "propagation"]),
     ("crate::schedule", &[]),

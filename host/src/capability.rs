@@ -10,6 +10,7 @@ use wasmtime::component::{HasSelf, Linker, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use crate::capability::grant::{Grants, List, Refusal};
+use crate::capability::meter::{Exceeded, Meter, Open};
 use crate::config::{Host, Limits, TraceHeaders, exposed};
 use crate::propagation::Origin;
 use crate::run::{Identity, Level};
@@ -21,6 +22,7 @@ pub mod http;
 mod judge;
 mod limit;
 pub mod log;
+pub mod meter;
 mod span;
 pub mod ssh;
 mod words;
@@ -66,6 +68,10 @@ pub struct Context {
     pub log: log::Journal,
     pub evidence: evidence::Evidence,
     pub limits: Limits,
+    pub meter: Meter,
+    /// Bytes of its linear memories, and elements of its tables.
+    pub memory: Grown,
+    pub elements: Grown,
     /// What to tell the operator of the settings, each with a JSON pointer into them.
     pub warnings: Vec<(String, String)>,
     deadline: Instant,
@@ -126,6 +132,14 @@ impl Scope {
     }
 }
 
+/// What has grown in the guest, all of a kind together.
+#[derive(Default)]
+pub struct Grown {
+    pub all: usize,
+    /// The last of it, which may yet come to nothing.
+    pub last: usize,
+}
+
 /// A guest held more than it may, on our side of the wall.
 #[derive(Debug, thiserror::Error)]
 #[error("the host would hold more than {} MiB for the guest", self.0 >> 20)]
@@ -133,19 +147,21 @@ pub struct TooMuchHeld(pub usize);
 
 impl Context {
     pub fn new(probe: Arc<Scope>, recorder: Recorder, log: log::Journal, limits: Limits, deadline: Instant) -> Self {
-        /// More handles than any honest probe has open at once.
-        const MOST_HANDLES: usize = 2000;
         let mut table = ResourceTable::new();
-        table.set_max_capacity(MOST_HANDLES);
+        table.set_max_capacity(limits.handles);
+        let meter = Meter::new(limits);
         Self {
             tags: BTreeMap::new(),
             log,
             evidence: evidence::Evidence::default(),
             recorder,
             limits,
+            meter: meter.clone(),
+            memory: Grown::default(),
+            elements: Grown::default(),
             warnings: Vec::new(),
             deadline,
-            http: http::Session::new(Arc::clone(&probe.http)),
+            http: http::Session::new(Arc::clone(&probe.http), meter),
             probe,
             table,
             held: 0,
@@ -201,6 +217,12 @@ impl Context {
     fn hold(&mut self, bytes: usize) -> Result<(), TooMuchHeld> {
         self.held = self.held.saturating_add(bytes);
         if self.held > self.limits.memory { Err(TooMuchHeld(self.limits.memory)) } else { Ok(()) }
+    }
+
+    /// Makes room for a connection, and counts it.
+    fn connection(&self) -> Result<Open, Exceeded> {
+        self.http.make_room();
+        self.meter.connect()
     }
 
     fn release(&mut self, bytes: usize) {

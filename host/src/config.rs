@@ -8,6 +8,7 @@ mod document;
 mod field;
 mod host;
 mod keys;
+mod limits;
 mod locate;
 mod problem;
 mod rate;
@@ -37,8 +38,8 @@ use url::Url;
 use crate::secret::Secrets;
 
 pub use check_in::{CheckIn, Monitor, Of, monitors, places};
-pub use decode::MOST_MEMORY;
 pub use host::Host;
+pub use limits::{Limits, MOST_MEMORY, MOST_TABLE};
 pub use problem::{Place, Problem, Spot};
 pub use rate::Rate;
 pub use reach::Reach;
@@ -192,15 +193,6 @@ pub struct Retries {
     pub times: u32,
     /// From one attempt's end to the next one's start.
     pub delay: Duration,
-}
-
-/// What one run may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Wall-clock time, of each attempt.
-    pub deadline: Duration,
-    /// Bytes of linear memory.
-    pub memory: usize,
 }
 
 /// What targets are told of the trace that a request belongs to.

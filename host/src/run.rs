@@ -101,14 +101,26 @@ pub struct Fault {
 pub enum FaultKind {
     /// The guest trapped.
     Trap,
-    /// It did not end within its deadline.
-    Deadline,
-    /// It asked for more memory than it may have.
-    Memory,
+    /// It reached one of its limits.
+    Ceiling(Ceiling),
     /// It said itself that it could not do its work.
     Gave,
     /// The host could not run it.
     Host,
+}
+
+/// What a run may use no more of, under the names that these have below `limits`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ceiling {
+    Deadline,
+    Cpu,
+    Memory,
+    Table,
+    Handles,
+    Requests,
+    Connections,
+    Received,
+    Sent,
 }
 
 /// A line that the guest wrote while it ran.
@@ -198,10 +210,26 @@ impl FaultKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Trap => "trap",
-            Self::Deadline => "deadline",
-            Self::Memory => "memory",
+            Self::Ceiling(ceiling) => ceiling.key(),
             Self::Gave => "gave-up",
             Self::Host => "host",
+        }
+    }
+}
+
+impl Ceiling {
+    /// Its key under `limits`.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Deadline => "deadline",
+            Self::Cpu => "cpu",
+            Self::Memory => "memory",
+            Self::Table => "table",
+            Self::Handles => "handles",
+            Self::Requests => "requests",
+            Self::Connections => "connections",
+            Self::Received => "received",
+            Self::Sent => "sent",
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use wasmtime::Engine;
@@ -17,6 +18,7 @@ use crate::run::Identity;
 use crate::secret::Secrets;
 
 mod component;
+mod computing;
 mod engine;
 mod fault;
 mod outages;
@@ -24,6 +26,7 @@ mod probe;
 mod settings;
 mod stay;
 mod threads;
+mod turns;
 
 pub use component::LoadError;
 use outages::Outages;
@@ -144,7 +147,7 @@ impl Sandbox {
             message: "the key `title` is missing: this probe has none of its own".to_owned(),
         });
         let settings = settings::for_guest(&description.schema, &probe.settings, &probe.referred).to_string();
-        let checked = ask(&self.engine, &component, &checking, async |guest, store| {
+        let checked = ask(&self.engine, self.threads.turns(), &component, &checking, async |guest, store| {
             let checked = guest.sentrynet_probe_prober().call_check(&mut *store, &settings).await?;
             Ok((checked, std::mem::take(&mut store.data_mut().warnings)))
         })
@@ -181,6 +184,8 @@ impl Sandbox {
             limits: probe.limits,
             retries: probe.retries,
             outages: Outages::default(),
+            turns: Arc::clone(self.threads.turns()),
+            long: AtomicBool::default(),
             secrets: self.secrets.clone(),
         };
         let warnings = warnings.into_iter().map(|(pointer, message)| self.problem(pointer, message)).collect();
@@ -240,7 +245,7 @@ impl Sandbox {
         let component = self.load_patiently(module).await?;
         let component = component::link(&self.linker, &component)?;
         // A component that cannot even say who it is would fail each run.
-        let description = ask(&self.engine, &component, scope, async |guest, store| {
+        let description = ask(&self.engine, self.threads.turns(), &component, scope, async |guest, store| {
             guest.sentrynet_probe_prober().call_describe(store).await
         });
         let description = description.await.map_err(|fault| LoadError::Describe(fault.message))?;

@@ -18,7 +18,7 @@ pub struct Trace {
     /// When the root started, by the wall clock; all other times count from here, on the monotonic clock.
     pub started: SystemTime,
     pub spans: Vec<Span>,
-    /// Spans that were asked for beyond [`MAX_SPANS`] and left out.
+    /// Spans that were asked for beyond those that are kept, and left out; the root says so too.
     pub dropped: usize,
     /// The hosts that it tried to reach, each once. Not among the spans, in which a guest may write what it likes.
     pub contacts: Vec<Contact>,
@@ -168,6 +168,8 @@ pub struct Recorder(Arc<Mutex<Recording>>);
 
 struct Recording {
     trace: Trace,
+    /// How many spans it keeps.
+    most: usize,
     epoch: Instant,
     /// Which spans have not ended.
     open: Vec<bool>,
@@ -183,6 +185,11 @@ pub struct Handle(Option<usize>);
 impl Recorder {
     /// Starts a trace, its root open.
     pub fn start(op: String, description: String) -> Self {
+        Self::keeping(MAX_SPANS, op, description)
+    }
+
+    /// Starts a trace that keeps so many spans, its root open.
+    pub fn keeping(most: usize, op: String, description: String) -> Self {
         let root = Span {
             id: SpanId(rand::random()),
             parent: None,
@@ -202,6 +209,7 @@ impl Recorder {
         };
         Self(Arc::new(Mutex::new(Recording {
             trace,
+            most: most.min(MAX_SPANS),
             epoch: Instant::now(),
             open: vec![true],
             stack: vec![0],
@@ -244,7 +252,7 @@ impl Recorder {
         start: Instant,
     ) -> Handle {
         let mut recording = self.lock();
-        if recording.finished || recording.trace.spans.len() >= MAX_SPANS {
+        if recording.finished || recording.trace.spans.len() >= recording.most {
             recording.trace.dropped += 1;
             return Handle(None);
         }
@@ -385,6 +393,12 @@ impl Recorder {
                 span.duration = end.saturating_sub(span.start);
                 span.status = if index == 0 { status } else { unfinished };
             }
+        }
+        if trace.dropped > 0 {
+            let left_out = i64::try_from(trace.dropped).unwrap_or(i64::MAX);
+            let data = &mut trace.spans[0].data;
+            data.retain(|(key, _)| key != "spans.left_out");
+            data.push(("spans.left_out".into(), Value::Integer(left_out)));
         }
         trace.clone()
     }

@@ -31,6 +31,10 @@ impl Running {
         Self::start(&file, stdout)
     }
 
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     pub fn signal(&self, signal: &str) {
         let status = Command::new("kill").args([format!("-{signal}"), self.0.id().to_string()]).status();
         assert!(status.expect("kill is there").success());

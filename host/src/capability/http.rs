@@ -1,9 +1,10 @@
 //! The interface `http`: requests over stock reqwest, each phase of them in the run's trace.
 
 use crate::capability::Context;
-use crate::capability::bindings::sentrynet::probe::http::Host;
+use crate::capability::bindings::sentrynet::probe::http::{Error, Host};
 use crate::capability::http::authorize::Tokens;
 use crate::capability::http::tls::Configurations;
+use crate::capability::meter::Exceeded;
 
 mod authorize;
 mod cause;
@@ -39,3 +40,10 @@ impl Stack {
 }
 
 impl Host for Context {}
+
+/// Only for the trace: no guest hears of it, its run being over.
+impl From<Exceeded> for Error {
+    fn from(exceeded: Exceeded) -> Self {
+        Self::Other(exceeded.to_string())
+    }
+}

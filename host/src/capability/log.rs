@@ -12,46 +12,81 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 
 use crate::capability::bindings::sentrynet::probe::log::{Host, Level as Guest};
 use crate::capability::{Context, Scope, cut};
+use crate::config::Limits;
 use crate::run::{Level, LogLine};
 
-/// A run keeps its last lines.
-const MOST_LINES: usize = 100;
 /// Bytes of one line.
 const LONGEST_LINE: usize = 4096;
 
-/// The lines of one run, shared by all that write them.
+/// The last lines of one run, shared by all that write them.
 #[derive(Clone)]
 pub struct Journal {
     started: Instant,
-    lines: Arc<Mutex<VecDeque<LogLine>>>,
+    limits: Limits,
+    kept: Arc<Mutex<Kept>>,
+}
+
+#[derive(Default)]
+struct Kept {
+    lines: VecDeque<LogLine>,
+    /// Bytes of them.
+    size: usize,
+    left_out: usize,
 }
 
 impl Journal {
-    pub fn new(started: Instant) -> Self {
-        Self { started, lines: Arc::default() }
+    pub fn new(started: Instant, limits: Limits) -> Self {
+        Self { started, limits, kept: Arc::default() }
     }
 
     pub fn write(&self, level: Level, message: String) {
-        let line = LogLine { at: self.started.elapsed(), level, message: cut(message, LONGEST_LINE) };
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        if lines.len() == MOST_LINES {
-            lines.pop_front();
+        let Limits { log_lines, log_size, .. } = self.limits;
+        let message = cut(message, LONGEST_LINE.min(log_size));
+        let line = LogLine { at: self.started.elapsed(), level, message };
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.size += line.message.len();
+        kept.lines.push_back(line);
+        while kept.lines.len() > log_lines || kept.size > log_size {
+            kept.leave_out_first();
         }
-        lines.push_back(line);
     }
 
     /// Writes a line, unless it stands there.
     pub fn write_once(&self, level: Level, message: String) {
         let message = cut(message, LONGEST_LINE);
-        let known =
-            self.lines.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|line| line.message == message);
+        let known = {
+            let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.lines.iter().any(|line| line.message == message)
+        };
         if !known {
             self.write(level, message);
         }
     }
 
+    /// The lines; where there were more, the first of them says so.
     pub fn take(&self) -> Vec<LogLine> {
-        std::mem::take(&mut *self.lines.lock().unwrap_or_else(PoisonError::into_inner)).into()
+        let mut kept = std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner));
+        if kept.left_out > 0 {
+            if kept.lines.len() == self.limits.log_lines {
+                kept.leave_out_first();
+            }
+            let message = format!(
+                "{} earlier lines are left out: `limits.log_lines` and `limits.log_size` say how many are kept",
+                kept.left_out
+            );
+            let at = kept.lines.front().map_or(self.started.elapsed(), |line| line.at);
+            kept.lines.push_front(LogLine { at, level: Level::Warn, message });
+        }
+        kept.lines.into()
+    }
+}
+
+impl Kept {
+    fn leave_out_first(&mut self) {
+        if let Some(line) = self.lines.pop_front() {
+            self.size -= line.message.len();
+            self.left_out += 1;
+        }
     }
 }
 
@@ -130,5 +165,35 @@ impl AsyncWrite for Lines {
 impl Drop for Lines {
     fn drop(&mut self) {
         self.end_line();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The lines that are left of `written`, each of which is its number and as many bytes long as it may be.
+    #[track_caller]
+    fn check(limits: Limits, written: usize, expected: &[&str]) {
+        let journal = Journal::new(Instant::now(), limits);
+        for number in 0..written {
+            journal.write(Level::Info, format!("{number:04}{}", "x".repeat(5000)));
+        }
+        let lines = journal.take();
+        let shown: Vec<_> = lines.iter().map(|line| line.message.split(' ').next().unwrap_or_default()).collect();
+        let shown: Vec<_> = shown.iter().map(|word| word.trim_end_matches('x')).collect();
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn the_last_lines_are_kept_and_what_is_left_out_is_counted() {
+        let limits = Limits { log_lines: 3, ..Limits::default() };
+        check(limits, 0, &[]);
+        check(limits, 3, &["0000", "0001", "0002"]);
+        check(limits, 10, &["8", "0008", "0009"]);
+        check(Limits { log_lines: 1, ..limits }, 2, &["2"]);
+        let limits = Limits { log_size: 2 * LONGEST_LINE + 1, ..Limits::default() };
+        check(limits, 10, &["8", "0008", "0009"]);
+        check(Limits { log_size: 1024, ..limits }, 2, &["1", "0001"]);
     }
 }

@@ -188,12 +188,15 @@ impl HostClient for Context {
             trust,
             limit: Limit::new(client.timeout, self.deadline),
         };
-        let started = Instant::now();
+        self.meter.request()?;
+        let (open, started) = (self.connection()?, Instant::now());
         let judge = Judge { list: List::Ssh, probe: Arc::clone(&self.probe), log: self.log.clone() };
         let (recorder, parent, evidence) = (self.recorder.clone(), self.recorder.current(), self.evidence.clone());
-        let connecting = async move { session::connect(target, &judge, recorder, parent, evidence).await };
+        let connecting = async move { session::connect(target, open, &judge, recorder, parent, evidence).await };
         // In a task of its own, as every exchange: see `http`.
-        let session = match AbortOnDropHandle::new(self.probe.threads.spawn(connecting)).await? {
+        let session = AbortOnDropHandle::new(self.probe.threads.spawn(connecting)).await?;
+        self.meter.check()?;
+        let session = match session {
             Ok(session) => session,
             Err(error) => return Ok(Err(error.into())),
         };
@@ -228,6 +231,7 @@ impl HostSession for Context {
         let (started, inner) = (Instant::now(), Arc::clone(&self.table.get(&session)?.connection));
         let work = self.probe.threads.spawn(async move { inner.lock().await.authenticate().await });
         let logged_in = AbortOnDropHandle::new(work).await?;
+        self.meter.check()?;
         self.table.get_mut(&session)?.time += started.elapsed();
         Ok(logged_in.map_err(GuestError::from))
     }
@@ -238,6 +242,7 @@ impl HostSession for Context {
         command: String,
         max_output: u64,
     ) -> wasmtime::Result<Result<GuestOutput, GuestError>> {
+        self.meter.request()?;
         if let Err(refusal) = self.probe.grants.commands() {
             return Ok(Err(GuestError::Denied(self.refuse(&refusal))));
         }
@@ -245,6 +250,7 @@ impl HostSession for Context {
         let most = max_output.min(MOST_OUTPUT) as usize;
         let work = self.probe.threads.spawn(async move { inner.lock().await.exec(&command, most).await });
         let ran = AbortOnDropHandle::new(work).await?;
+        self.meter.check()?;
         self.table.get_mut(&session)?.time += started.elapsed();
         let output = match ran {
             Ok(output) => output,

@@ -11,7 +11,8 @@ use serde_json::Value;
 use self::module::{Component, Modules, THIS_PROBE};
 use super::check_in::{CheckIn, check_in};
 use super::field::{Field, Report, Table, bounded, kind};
-use super::keys::{GROUP, LIMITS, ROOT, SENTRY, closest};
+use super::keys::{GROUP, LIMITS, LIMITS_OF_A_RUN, ROOT, SENTRY, closest};
+use super::limits::limits;
 use super::problem::{Problem, below, quote};
 use super::spool::spool;
 use super::spotlight::spotlight;
@@ -23,11 +24,7 @@ mod allow;
 mod module;
 mod tracing;
 
-const MIB: usize = 1 << 20;
-/// What the pool of linear memories is laid out for; see `sandbox`.
-pub const MOST_MEMORY: usize = 64 * MIB;
 const IN_FLIGHT: u32 = 1000;
-const DEFAULT_LIMITS: Limits = Limits { deadline: Duration::from_secs(60), memory: MOST_MEMORY };
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 const EVERY: Duration = Duration::from_secs(300);
 const YEAR: f64 = 31_536_000.0;
@@ -156,21 +153,16 @@ impl Decoder<'_> {
     }
 
     fn top_limits(&mut self, table: Option<Table>) -> (Limits, usize) {
-        let Some(mut table) = table else { return (DEFAULT_LIMITS, IN_FLIGHT as usize) };
+        let Some(mut table) = table else { return (Limits::default(), IN_FLIGHT as usize) };
         let in_flight = table.take("in_flight");
         let in_flight = in_flight.and_then(|field| self.report.at(&field, field.whole(1..=10_000)));
-        (self.limits(table, DEFAULT_LIMITS, LIMITS), in_flight.unwrap_or(IN_FLIGHT) as usize)
+        (self.limits(table, Limits::default(), LIMITS), in_flight.unwrap_or(IN_FLIGHT) as usize)
     }
 
     fn limits(&mut self, mut table: Table, inherited: Limits, known: &[&str]) -> Limits {
-        let deadline = self.seconds(table.take("deadline"), 0.05..=DAY, "from 0.05 seconds to a day");
-        let memory = table.take("memory");
-        let memory = memory.and_then(|field| self.report.at(&field, field.size(MIB as u64..=MOST_MEMORY as u64)));
+        let limits = limits(&mut table, inherited, &mut self.report);
         table.finish(known, &mut self.report);
-        Limits {
-            deadline: deadline.unwrap_or(inherited.deadline),
-            memory: memory.map_or(inherited.memory, |bytes| bytes as usize),
-        }
+        limits
     }
 
     fn group(&mut self, field: Field, inherited: &Inherited) -> Vec<Probe> {
@@ -201,7 +193,7 @@ impl Decoder<'_> {
         tagged.extend(table.take("tags").map(|field| tags(field, &mut self.report)).unwrap_or_default());
         let above = component.as_ref().and_then(|component| component.limits).unwrap_or(inherited.limits);
         let limits = table.take("limits").and_then(|field| Table::new(field, &mut self.report));
-        let limits = limits.map(|table| self.limits(table, above, &["deadline", "memory"]));
+        let limits = limits.map(|table| self.limits(table, above, LIMITS_OF_A_RUN));
         let trace_headers = self.trace_headers(table.take("trace_headers"), &inherited.trace_headers);
         let allow = table.take("allow").and_then(|field| self.allow(field, THIS_PROBE.to_owned()));
         self.check_in(&mut table, true);
@@ -268,8 +260,8 @@ impl Decoder<'_> {
 
     fn seconds(&mut self, field: Option<Field>, range: RangeInclusive<f64>, bounds: &str) -> Option<Duration> {
         let field = field?;
-        let seconds = field.number(range, "a number of seconds", bounds);
-        self.report.at(&field, seconds).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        let seconds = field.seconds(range, bounds);
+        self.report.at(&field, seconds)
     }
 }
 

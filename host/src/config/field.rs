@@ -2,8 +2,9 @@
 //! meaning.
 
 use std::cell::OnceCell;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
@@ -150,6 +151,11 @@ impl Field {
         }
     }
 
+    pub fn seconds(&self, range: RangeInclusive<f64>, bounds: &str) -> Result<Duration, String> {
+        let seconds = self.number(range, "a number of seconds", bounds)?;
+        Duration::try_from_secs_f64(seconds).map_err(|_| self.wrong(&format!("must be {bounds}")))
+    }
+
     pub fn whole(&self, range: RangeInclusive<u32>) -> Result<u32, String> {
         let (least, most) = range.into_inner();
         let bounds = format!("from {least} to {most}");
@@ -161,7 +167,7 @@ impl Field {
         }
     }
 
-    /// Bytes, as a number or as `64 MiB`; the bounds are told in MiB.
+    /// Bytes, as a number or as `64 MiB`.
     pub fn size(&self, range: RangeInclusive<u64>) -> Result<u64, String> {
         let size = match &self.value {
             Value::Number(number) => number.as_f64(),
@@ -172,7 +178,7 @@ impl Field {
         let (least, most) = range.into_inner();
         match (least as f64..=most as f64).contains(&size) {
             true => Ok(size as u64),
-            false => Err(self.wrong(&format!("must be from {} MiB to {} MiB", least >> 20, most >> 20))),
+            false => Err(self.wrong(&format!("must be from {} to {}", Bytes(least), Bytes(most)))),
         }
     }
 
@@ -193,6 +199,20 @@ impl Field {
     }
 }
 
+/// A bound as one writes it.
+struct Bytes(u64);
+
+impl Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [(40, "TiB"), (20, "MiB"), (10, "KiB")];
+        let unit = units.iter().find(|(shift, _)| self.0 >= 1 << shift && self.0.trailing_zeros() >= *shift);
+        match unit {
+            Some((shift, unit)) => write!(f, "{} {unit}", self.0 >> shift),
+            None => write!(f, "{} bytes", self.0),
+        }
+    }
+}
+
 fn size(text: &str) -> Option<f64> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
     let unit = match text[digits..].trim().to_ascii_lowercase().as_str() {
@@ -200,9 +220,11 @@ fn size(text: &str) -> Option<f64> {
         "kib" | "k" => 1024.0,
         "mib" | "m" => 1024.0 * 1024.0,
         "gib" | "g" => 1024.0 * 1024.0 * 1024.0,
+        "tib" | "t" => 1024.0 * 1024.0 * 1024.0 * 1024.0,
         "kb" => 1e3,
         "mb" => 1e6,
         "gb" => 1e9,
+        "tb" => 1e12,
         _ => return None,
     };
     text[..digits].parse::<f64>().ok().map(|number| number * unit)

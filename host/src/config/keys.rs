@@ -19,7 +19,23 @@ pub const CHECK_IN: &[&str] = &["slug", "margin", "failure_issue_threshold", "re
 pub const MODULE: &[&str] = &["component", "sha256", "allow", "limits", "settings"];
 pub const ALLOW: &[&str] = &["hosts", "ssh", "env", "log"];
 pub const ALLOW_SSH: &[&str] = &["hosts", "commands", "agent"];
-pub const LIMITS: &[&str] = &["deadline", "memory", "in_flight"];
+pub const LIMITS: &[&str] = &[
+    "deadline",
+    "cpu",
+    "memory",
+    "table",
+    "handles",
+    "requests",
+    "connections",
+    "received",
+    "sent",
+    "spans",
+    "log_lines",
+    "log_size",
+    "in_flight",
+];
+/// All but the last, which is the host's.
+pub const LIMITS_OF_A_RUN: &[&str] = LIMITS.split_at(LIMITS.len() - 1).0;
 pub const GROUP: &[&str] = &["tags", "trace_headers", "check_in", "probes"];
 pub const PROBE: &[&str] = &[
     "probe",
@@ -47,7 +63,17 @@ pub const NUMBERS: &[&str] = &[
     "retry_delay",
     "failures_before_error",
     "deadline",
+    "cpu",
     "memory",
+    "table",
+    "handles",
+    "requests",
+    "connections",
+    "received",
+    "sent",
+    "spans",
+    "log_lines",
+    "log_size",
     "in_flight",
     "margin",
     "failure_issue_threshold",

@@ -118,10 +118,24 @@ fn everything() {
     let sample = Sample { rate: Rate::of(0.1).unwrap(), slower_than: Some(Duration::from_millis(1500)) };
     assert_eq!(config.sentry.sample, sample);
     let [http, custom] = &config.probes[..] else { panic!("two probes") };
+    let inherited = Limits {
+        deadline: Duration::from_secs(30),
+        cpu: Duration::from_millis(2500),
+        memory: 32 << 20,
+        table: 20_000,
+        handles: 100,
+        requests: 20,
+        connections: 5,
+        received: 2 << 30,
+        sent: 10_000_000,
+        spans: 300,
+        log_lines: 50,
+        log_size: 64 << 10,
+    };
     let tags = [("flag", "True"), ("number", "5"), ("team", "core"), ("version", "2"), ("zip", "01234")];
     assert_eq!(http.tags, tags.map(|(key, value)| (key.to_string(), value.to_string())).into());
     assert_eq!(http.every, Duration::from_millis(500));
-    assert_eq!(http.limits, Limits { deadline: Duration::from_secs(5), memory: 4 << 20 });
+    assert_eq!(http.limits, Limits { deadline: Duration::from_secs(5), memory: 4 << 20, ..inherited });
     let hosts = ["api.example.org", "*.shop.example"].map(|host| Host::read(host).unwrap());
     let headers = TraceHeaders { mode: TraceMode::Sampled, traceparent: true, hosts: hosts.into() };
     assert_eq!(http.trace_headers, TraceHeaders { mode: TraceMode::Off, ..headers.clone() });
@@ -129,7 +143,7 @@ fn everything() {
         + r#""body":{"a":[1,2.5,null,true,"x"]}}"#;
     assert_eq!(serde_json::to_string(&http.settings).unwrap(), settings, "in the file's order");
     assert_eq!((custom.name.as_str(), custom.title.as_deref()), ("custom", Some("404")));
-    assert_eq!(custom.limits, Limits { deadline: Duration::from_secs(30), memory: 32 << 20 });
+    assert_eq!(custom.limits, inherited);
     assert_eq!(custom.trace_headers, TraceHeaders { traceparent: false, ..headers });
     assert!(matches!(&custom.module, Module::File { path, .. } if path.ends_with("custom.wasm")));
     assert_eq!(custom.pointer, "/groups/0/probes/1");
@@ -344,8 +358,11 @@ fn a_spool_is_a_directory_a_size_or_none() {
 #[test]
 fn the_readme_has_the_keys_of_ours_that_have_a_table() {
     let readme = include_str!("../../../README.md");
-    for key in [keys::SENTRY, keys::CHECK_IN, keys::MODULE, keys::ALLOW].concat() {
-        assert!(readme.contains(&format!("\n| `{key}` |")), "{key}");
+    let keys = [keys::SENTRY, keys::CHECK_IN, keys::MODULE, keys::ALLOW, keys::LIMITS].concat();
+    for key in keys {
+        let cells = readme.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+        let mut named = cells.flat_map(|cell| cell.split(", "));
+        assert!(named.any(|name| name == format!("`{key}`")), "{key}");
     }
 }
 
@@ -360,7 +377,7 @@ fn modules() {
     // Its own settings go before its module's, and one word on what it may do narrows the other.
     let settings = json!({"host": "a", "tries": 3, "port": 6379, "word": "mine"});
     assert_eq!(serde_json::Value::Object(redis.settings.clone()), settings);
-    assert_eq!(redis.limits, Limits { deadline: Duration::from_secs(5), memory: 8 << 20 });
+    assert_eq!(redis.limits, Limits { deadline: Duration::from_secs(5), memory: 8 << 20, ..Limits::default() });
     let words = |probe: &Probe| probe.allow.iter().map(|word| word.of.clone()).collect::<Vec<_>>();
     assert_eq!(words(redis), ["the module `redis`", "this probe"]);
     assert_eq!((redis.allow[0].hosts.as_ref().map(Vec::len), redis.allow[0].log), (Some(6), Some(true)));

@@ -8,7 +8,7 @@ use wasmtime::{
     WasmBacktraceDetails,
 };
 
-use crate::config::MOST_MEMORY;
+use crate::config::{MOST_MEMORY, MOST_TABLE};
 
 /// How often a guest that computes is looked at: it may overrun its deadline by as much.
 const TICK: Duration = Duration::from_millis(10);
@@ -53,8 +53,6 @@ fn pool(in_flight: usize) -> PoolingAllocationConfig {
     /// hold it all after a peak.
     const KEEP_RESIDENT: usize = 128 << 10;
     const LARGE: u32 = 2000;
-    /// Entries of a table; each takes a pointer's room in the pool.
-    const TABLE_ELEMENTS: usize = 100_000;
     const LARGEST_INSTANCE: usize = 4 << 20;
 
     // Beside the runs, one component at a time is asked who it is.
@@ -70,7 +68,11 @@ fn pool(in_flight: usize) -> PoolingAllocationConfig {
         .max_core_instance_size(LARGEST_INSTANCE)
         .max_tables_per_module(TABLES)
         .max_memories_per_module(MEMORIES)
-        .table_elements(TABLE_ELEMENTS)
+        // No component has more than the share of one, so that none can use up those of the others.
+        .max_core_instances_per_component(CORE_INSTANCES)
+        .max_tables_per_component(TABLES)
+        .max_memories_per_component(MEMORIES)
+        .table_elements(MOST_TABLE)
         .pagemap_scan(Enabled::Auto);
     if count <= LARGE {
         pool.linear_memory_keep_resident(KEEP_RESIDENT).table_keep_resident(KEEP_RESIDENT);

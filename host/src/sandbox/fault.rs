@@ -2,47 +2,56 @@
 
 use std::time::{Duration, Instant};
 
+use wasmtime::component::ResourceTableError;
 use wasmtime::{ResourceLimiter, Trap, WasmBacktrace};
 
-use crate::capability::{Context, TooMuchHeld};
-use crate::config::Limits;
-use crate::run::{Fault, FaultKind};
-
-/// The run's deadline passed while the guest computed.
-#[derive(Debug, thiserror::Error)]
-#[error("deadline")]
-pub struct Overdue;
-
-/// The guest asked for more memory than it may have.
-#[derive(Debug, thiserror::Error)]
-#[error("memory")]
-struct OutOfMemory;
+use crate::capability::meter::Exceeded;
+use crate::capability::{Context, Grown, TooMuchHeld};
+use crate::config::{Limits, MOST_MEMORY, MOST_TABLE};
+use crate::run::{Ceiling, Fault, FaultKind};
 
 impl ResourceLimiter for Context {
-    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        // An error ends the guest here. A refusal would have it end itself, with less to say.
-        if desired > self.limits.memory { Err(OutOfMemory.into()) } else { Ok(true) }
+    // An error ends the guest here. A refusal would have it end itself, with less to say.
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        grow(&mut self.memory, current, desired, self.limits.memory, Ceiling::Memory)
     }
 
-    fn table_growing(&mut self, _: usize, _: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        // The pool bounds tables.
-        Ok(true)
+    fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
+        shrink(&mut self.memory);
+        Ok(())
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        grow(&mut self.elements, current, desired, self.limits.table, Ceiling::Table)
+    }
+
+    fn table_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
+        shrink(&mut self.elements);
+        Ok(())
     }
 }
 
+fn grow(grown: &mut Grown, current: usize, desired: usize, most: usize, ceiling: Ceiling) -> wasmtime::Result<bool> {
+    grown.last = desired.saturating_sub(current);
+    grown.all = grown.all.saturating_add(grown.last);
+    if grown.all > most { Err(Exceeded(ceiling).into()) } else { Ok(true) }
+}
+
+fn shrink(grown: &mut Grown) {
+    grown.all = grown.all.saturating_sub(std::mem::take(&mut grown.last));
+}
+
 /// Why a call into the guest came back with an error.
-pub fn explain(error: &wasmtime::Error, limits: Limits) -> Fault {
-    let (kind, message) = if error.is::<Overdue>() {
-        (FaultKind::Deadline, not_done(limits.deadline))
-    } else if error.is::<OutOfMemory>() {
-        (FaultKind::Memory, format!("the probe asked for more memory than its {}", mebibytes(limits.memory)))
+pub fn explain(error: &wasmtime::Error, limits: &Limits) -> Fault {
+    let (kind, message) = if let Some(ceiling) = ceiling(error) {
+        (FaultKind::Ceiling(ceiling), sentence(ceiling, limits))
     } else if let Some(held) = error.downcast_ref::<TooMuchHeld>() {
-        (FaultKind::Memory, held.to_string())
+        (FaultKind::Ceiling(Ceiling::Memory), held.to_string())
     } else if let Some(trap) = error.downcast_ref::<Trap>() {
         let text = trap.to_string();
         (FaultKind::Trap, format!("the probe trapped: {}", text.trim_start_matches("wasm trap: ")))
     } else if error.is::<WasmBacktrace>() {
-        // A host call ended it: a handle that is none, a full table.
+        // A host call ended it: a handle that is none.
         (FaultKind::Trap, format!("the probe was stopped: {}", error.root_cause()))
     } else {
         (FaultKind::Host, format!("the probe could not be run: {error:#}"))
@@ -51,21 +60,74 @@ pub fn explain(error: &wasmtime::Error, limits: Limits) -> Fault {
 }
 
 /// The guest was parked in a call of the host's when its deadline passed.
-pub fn overdue(limits: Limits) -> Fault {
-    Fault { kind: FaultKind::Deadline, message: not_done(limits.deadline), backtrace: Vec::new() }
+pub fn overdue(limits: &Limits) -> Fault {
+    let kind = FaultKind::Ceiling(Ceiling::Deadline);
+    Fault { kind, message: sentence(Ceiling::Deadline, limits), backtrace: Vec::new() }
 }
 
-/// Whether a guest that computes is to be stopped.
-pub fn look(deadline: Instant) -> wasmtime::Result<()> {
-    if Instant::now() >= deadline { Err(Overdue.into()) } else { Ok(()) }
+/// Whether a guest that computes is to be stopped, when it has computed for so long.
+pub fn look(deadline: Instant, computed: Duration, limits: Limits) -> Result<(), Exceeded> {
+    if Instant::now() >= deadline {
+        Err(Exceeded(Ceiling::Deadline))
+    } else if computed > limits.cpu {
+        Err(Exceeded(Ceiling::Cpu))
+    } else {
+        Ok(())
+    }
 }
 
-fn not_done(deadline: Duration) -> String {
-    format!("the probe was not done within its deadline of {} s", deadline.as_secs_f64())
+/// Says which key lets a probe have more, where that can be.
+pub fn advise(mut fault: Fault, limits: &Limits) -> Fault {
+    let FaultKind::Ceiling(ceiling) = fault.kind else { return fault };
+    let at_its_most = match ceiling {
+        Ceiling::Memory => limits.memory == MOST_MEMORY,
+        Ceiling::Table => limits.table == MOST_TABLE,
+        _ => false,
+    };
+    if !at_its_most {
+        fault.message.push_str(&format!("; raise `limits.{}` if it may have more", ceiling.key()));
+    }
+    fault
 }
 
-fn mebibytes(bytes: usize) -> String {
-    format!("{} MiB", bytes as f64 / f64::from(1 << 20))
+/// The ceiling that an error is about.
+fn ceiling(error: &wasmtime::Error) -> Option<Ceiling> {
+    if let Some(Exceeded(ceiling)) = error.downcast_ref() {
+        return Some(*ceiling);
+    }
+    if let Some(ResourceTableError::Full) = error.downcast_ref() {
+        return Some(Ceiling::Handles);
+    }
+    // wasmtime has no types for these.
+    match error.root_cause().to_string() {
+        text if text.contains("store handle limit exceeded") => Some(Ceiling::Handles),
+        text if text.contains("fuel allocated for hostcalls has been exhausted") => Some(Ceiling::Memory),
+        _ => None,
+    }
+}
+
+fn sentence(ceiling: Ceiling, limits: &Limits) -> String {
+    match ceiling {
+        Ceiling::Deadline => {
+            format!("the probe was not done within its deadline of {} s", limits.deadline.as_secs_f64())
+        }
+        Ceiling::Cpu => format!("the probe computed for more than its {} s", limits.cpu.as_secs_f64()),
+        Ceiling::Memory => format!("the probe asked for more memory than its {}", size(limits.memory as u64)),
+        Ceiling::Table => format!("the probe asked for more than its {} elements of tables", limits.table),
+        Ceiling::Handles => format!("the probe held more than its {} handles at once", limits.handles),
+        Ceiling::Requests => format!("the probe made more than its {} requests", limits.requests),
+        Ceiling::Connections => format!("the probe had more than its {} connections at once", limits.connections),
+        Ceiling::Received => format!("the probe received more than its {}", size(limits.received)),
+        Ceiling::Sent => format!("the probe sent more than its {}", size(limits.sent)),
+    }
+}
+
+/// As one writes it in a configuration.
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..0x10_0000 => format!("{} KiB", bytes as f64 / f64::from(1 << 10)),
+        _ => format!("{} MiB", bytes as f64 / f64::from(1 << 20)),
+    }
 }
 
 /// The guest's frames, innermost first, with their places in the source where the component carries them.
@@ -98,4 +160,50 @@ fn backtrace(error: &wasmtime::Error) -> Vec<String> {
         shown.push(format!("… and {left_out} more"));
     }
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmtime::component::{Component, Linker};
+    use wasmtime::{Engine, Store};
+
+    use super::*;
+
+    #[test]
+    fn handles_of_the_guests_own_are_counted_too() {
+        let guest = r#"(component
+            (type $own (resource (rep i32)))
+            (core func $new (canon resource.new $own))
+            (core module $guest
+                (import "" "new" (func $new (param i32) (result i32)))
+                (func $leak (loop (drop (call $new (i32.const 1))) br 0))
+                (start $leak))
+            (core instance (instantiate $guest (with "" (instance (export "new" (func $new)))))))"#;
+        let engine = Engine::default();
+        let component = Component::new(&engine, wat::parse_str(guest).expect("it is WAT")).expect("it is a component");
+        let limits = Limits { handles: 10, ..Limits::default() };
+        let mut store = Store::new(&engine, ());
+        store.set_max_component_handles(limits.handles);
+        let error = Linker::new(&engine).instantiate(&mut store, &component).expect_err("it leaks");
+        let fault = advise(explain(&error, &limits), &limits);
+        assert_eq!(fault.kind, FaultKind::Ceiling(Ceiling::Handles), "{error:?}");
+        let message = "the probe held more than its 10 handles at once; raise `limits.handles` if it may have more";
+        assert_eq!((fault.message.as_str(), fault.backtrace.is_empty()), (message, false));
+    }
+
+    #[test]
+    fn what_is_at_its_most_cannot_be_raised() {
+        let advised = |ceiling, limits: &Limits| {
+            let fault = explain(&Exceeded(ceiling).into(), limits);
+            advise(fault, limits).message
+        };
+        let limits = Limits::default();
+        assert_eq!(advised(Ceiling::Memory, &limits), "the probe asked for more memory than its 64 MiB");
+        assert_eq!(advised(Ceiling::Table, &limits), "the probe asked for more than its 100000 elements of tables");
+        let less = Limits { memory: 1 << 20, sent: 1536, ..limits };
+        let advice = "the probe asked for more memory than its 1 MiB; raise `limits.memory` if it may have more";
+        assert_eq!(advised(Ceiling::Memory, &less), advice);
+        let advice = "the probe sent more than its 1.5 KiB; raise `limits.sent` if it may have more";
+        assert_eq!(advised(Ceiling::Sent, &less), advice);
+    }
 }

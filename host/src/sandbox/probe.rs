@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
 
 use wasmtime::Engine;
@@ -13,10 +14,13 @@ use crate::capability::log::Journal;
 use crate::capability::{Context, Scope, cut};
 use crate::config::{Limits, Retries};
 use crate::run::evidence::Exchange;
-use crate::run::{Failure, Fault, FaultKind, Identity, Mismatch, Outcome, Run};
+use crate::run::{Ceiling, Failure, Fault, FaultKind, Identity, Mismatch, Outcome, Run};
+use crate::sandbox::computing::Computing;
+use crate::sandbox::fault::advise;
 use crate::sandbox::outages::{Outages, Start};
-use crate::sandbox::stay::{guard, store};
+use crate::sandbox::stay::store;
 use crate::sandbox::threads::Threads;
+use crate::sandbox::turns::Turns;
 use crate::secret::Secrets;
 use crate::trace::{Recorder, Status};
 
@@ -36,6 +40,9 @@ pub struct Ready {
     pub retries: Retries,
     pub outages: Outages,
     pub secrets: Secrets,
+    pub turns: Arc<Turns>,
+    /// The last run computed for long.
+    pub long: AtomicBool,
 }
 
 /// How one stay in the guest ended, and what it left.
@@ -68,8 +75,8 @@ impl Ready {
     async fn run(&self, due: Instant) -> Run {
         let identity = &self.scope.identity;
         let lateness = due.elapsed();
-        let recorder = Recorder::start(identity.probe.clone(), identity.title.clone());
-        let log = Journal::new(recorder.epoch());
+        let recorder = Recorder::keeping(self.limits.spans, identity.probe.clone(), identity.title.clone());
+        let log = Journal::new(recorder.epoch(), self.limits);
         let mut attempts = 1;
         let mut last = self.attempt(attempts, &recorder, &log).await;
         let (mut earlier, mut exchanges) = (Vec::new(), Vec::new());
@@ -100,12 +107,15 @@ impl Ready {
         // Where it is tried but once, the run itself is the attempt.
         let most = self.retries.times + 1;
         let span = (most > 1).then(|| recorder.push("probe.attempt".into(), format!("Attempt {number} of {most}")));
-        let (mut store, deadline) = store(&self.engine, &self.scope, recorder.clone(), log.clone(), self.limits);
-        let ended = guard(deadline, self.limits, async {
+        let computing = Computing::new(Arc::clone(&self.turns), self.long.load(Relaxed));
+        let measured = Arc::clone(&computing);
+        let (mut store, watch) = store(&self.engine, &self.scope, recorder.clone(), log.clone(), self.limits, measured);
+        let work = async {
             let guest = self.component.instantiate_async(&mut store).await?;
             guest.sentrynet_probe_prober().call_run(&mut store, &self.settings).await
-        })
-        .await;
+        };
+        let ended = watch.guard(work).await;
+        self.long.store(computing.is_long(), Relaxed);
         let outcome = match ended {
             Ok(Ok(())) => Outcome::Passed,
             Ok(Err(Trouble::Failed(said))) => Outcome::Failed(failure(said)),
@@ -114,7 +124,7 @@ impl Ready {
                 message: cut(message, LONGEST_TEXT),
                 backtrace: Vec::new(),
             }),
-            Err(fault) => Outcome::Broken(fault),
+            Err(fault) => Outcome::Broken(advise(fault, &self.limits)),
         };
         let within = span.unwrap_or(recorder.root());
         let context = store.data_mut();
@@ -159,8 +169,8 @@ fn status(outcome: &Outcome) -> Status {
             _ => Status::InternalError,
         },
         Outcome::Broken(fault) => match fault.kind {
-            FaultKind::Deadline => Status::DeadlineExceeded,
-            FaultKind::Memory => Status::ResourceExhausted,
+            FaultKind::Ceiling(Ceiling::Deadline) => Status::DeadlineExceeded,
+            FaultKind::Ceiling(_) => Status::ResourceExhausted,
             FaultKind::Trap | FaultKind::Gave | FaultKind::Host => Status::Aborted,
         },
     }

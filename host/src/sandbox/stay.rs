@@ -4,20 +4,29 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use wasmtime::{Engine, Store, UpdateDeadline};
+use wasmtime::{Engine, Store};
 
 use crate::capability::bindings::{Probe as Bindings, ProbePre};
 use crate::capability::log::Journal;
+use crate::capability::meter::Meter;
 use crate::capability::{Context, Scope};
-use crate::config::{Limits, MOST_MEMORY};
+use crate::config::Limits;
 use crate::run::Fault;
+use crate::sandbox::computing::Computing;
 use crate::sandbox::fault;
+use crate::sandbox::turns::Turns;
 use crate::trace::Recorder;
 
-/// What a component may use while it says who it is and checks settings.
-const LIMITS_OF_CHECK: Limits = Limits { deadline: Duration::from_secs(5), memory: MOST_MEMORY };
 /// How long past its deadline a guest in a call of the host's is waited for: the host ends its calls earlier.
 const GRACE: Duration = Duration::from_millis(50);
+
+/// Who watches over a stay.
+pub struct Watch {
+    deadline: Instant,
+    limits: Limits,
+    meter: Meter,
+    computing: Arc<Computing>,
+}
 
 /// A store for one stay in a guest, which ends when `limits` are reached.
 pub fn store(
@@ -26,41 +35,66 @@ pub fn store(
     recorder: Recorder,
     log: Journal,
     limits: Limits,
-) -> (Store<Context>, Instant) {
+    computing: Arc<Computing>,
+) -> (Store<Context>, Watch) {
     let deadline = Instant::now() + limits.deadline;
     let mut store = Store::new(engine, Context::new(Arc::clone(scope), recorder, log, limits, deadline));
     store.limiter(|context| context);
-    store.set_epoch_deadline(1);
-    store.epoch_deadline_callback(move |_| fault::look(deadline).map(|()| UpdateDeadline::Yield(1)));
-    (store, deadline)
+    store.set_max_component_handles(limits.handles);
+    store.set_hostcall_fuel(limits.memory);
+    store.set_epoch_deadline(computing.first_look());
+    let (meter, looked_at) = (store.data().meter.clone(), Arc::clone(&computing));
+    store.epoch_deadline_callback(move |context| {
+        context.data().meter.check()?;
+        fault::look(deadline, looked_at.used(), limits)?;
+        Ok(looked_at.go_on(deadline))
+    });
+    (store, Watch { deadline, limits, meter, computing })
 }
 
-/// Sees to it that a guest that waits for the host is not waited for past its deadline.
-pub async fn guard<T>(
-    deadline: Instant,
-    limits: Limits,
-    work: impl Future<Output = wasmtime::Result<T>>,
-) -> Result<T, Fault> {
-    match tokio::time::timeout_at((deadline + GRACE).into(), work).await {
-        Ok(Ok(done)) => Ok(done),
-        Ok(Err(error)) => Err(fault::explain(&error, limits)),
-        Err(_) => Err(fault::overdue(limits)),
+impl Watch {
+    /// Sees to it that a guest that waits for the host is not waited for past its deadline, nor when something that
+    /// goes on for it reaches a limit.
+    pub async fn guard<T>(&self, work: impl Future<Output = wasmtime::Result<T>>) -> Result<T, Fault> {
+        let exceeded = async {
+            let exceeded = self.meter.exceeded().await;
+            // The call that it waits in knows where the guest stands.
+            tokio::time::sleep(GRACE).await;
+            exceeded
+        };
+        let ended = async {
+            tokio::select! {
+                biased;
+                ended = self.computing.around(work) => ended,
+                exceeded = exceeded => Err(exceeded.into()),
+            }
+        };
+        match tokio::time::timeout_at((self.deadline + GRACE).into(), ended).await {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(error)) => Err(fault::explain(&error, &self.limits)),
+            Err(_) => Err(fault::overdue(&self.limits)),
+        }
     }
 }
 
 /// One call that is no run: nothing is sent, and its trace is thrown away.
 pub async fn ask<T>(
     engine: &Engine,
+    turns: &Arc<Turns>,
     component: &ProbePre<Context>,
     scope: &Arc<Scope>,
     question: impl AsyncFnOnce(Bindings, &mut Store<Context>) -> wasmtime::Result<T>,
 ) -> Result<T, Fault> {
+    // What a component may use while it says who it is and checks settings.
+    let limits = Limits { deadline: Duration::from_secs(5), ..Limits::default() };
     let recorder = Recorder::start(String::new(), String::new());
-    let log = Journal::new(recorder.epoch());
-    let (mut store, deadline) = store(engine, scope, recorder, log, LIMITS_OF_CHECK);
-    guard(deadline, LIMITS_OF_CHECK, async {
-        let guest = component.instantiate_async(&mut store).await?;
-        question(guest, &mut store).await
-    })
-    .await
+    let log = Journal::new(recorder.epoch(), limits);
+    let computing = Computing::new(Arc::clone(turns), false);
+    let (mut store, watch) = store(engine, scope, recorder, log, limits, computing);
+    watch
+        .guard(async {
+            let guest = component.instantiate_async(&mut store).await?;
+            question(guest, &mut store).await
+        })
+        .await
 }

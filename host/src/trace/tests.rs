@@ -97,6 +97,16 @@ fn there_is_a_bound() {
     }
     let trace = recorder.finish(Status::Ok, Status::Ok);
     assert_eq!((trace.spans.len(), trace.dropped), (MAX_SPANS, 5));
+    assert_eq!(trace.spans[0].data, [("spans.left_out".into(), Value::Integer(5))]);
+
+    let recorder = Recorder::keeping(2, "run".into(), String::new());
+    let [kept, left_out] = ["kept", "left out"].map(|op| recorder.open(recorder.root(), op, ""));
+    recorder.set(recorder.root(), "spans.left_out", "a lie");
+    recorder.close(left_out);
+    recorder.close(kept);
+    let trace = recorder.finish(Status::Ok, Status::Ok);
+    assert_eq!((trace.spans.len(), trace.spans[1].op.as_ref(), trace.dropped), (2, "kept", 1));
+    assert_eq!(trace.spans[0].data, [("spans.left_out".into(), Value::Integer(1))]);
 }
 
 #[test]

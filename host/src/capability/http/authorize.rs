@@ -58,9 +58,6 @@ enum SendIn {
 #[derive(Default)]
 pub struct Tokens(Mutex<HashMap<Arc<Credentials>, Slot>>);
 
-/// How to get to the server of tokens.
-pub type Way = (Transport, reqwest::Client);
-
 type Slot = Arc<tokio::sync::Mutex<Option<Token>>>;
 
 #[derive(Clone)]
@@ -118,7 +115,12 @@ impl Tokens {
 }
 
 /// A token that holds, and whether it was kept from before.
-async fn token(slot: &Slot, client: &Credentials, exchange: &Exchange, way: &Way) -> Result<(Token, bool), Error> {
+async fn token(
+    slot: &Slot,
+    client: &Credentials,
+    exchange: &Exchange,
+    way: &Transport,
+) -> Result<(Token, bool), Error> {
     let timed_out = || Error::Timeout("timed out, waiting for an OAuth2 token".to_owned());
     let mut slot = tokio::time::timeout(exchange.limit.time(), slot.lock()).await.map_err(|_| timed_out())?;
     if let Some(token) = slot.as_ref().filter(|token| token.until > Instant::now()) {
@@ -130,12 +132,12 @@ async fn token(slot: &Slot, client: &Credentials, exchange: &Exchange, way: &Way
 }
 
 /// Fetches a token, as a step of the run that needs it.
-async fn fetch(client: &Credentials, wanted: &Exchange, way: &Way) -> Result<Token, Error> {
+async fn fetch(client: &Credentials, wanted: &Exchange, way: &Transport) -> Result<Token, Error> {
     let recorder = wanted.recorder.clone();
     let server = client.token_url.host_str().unwrap_or_default();
     let span = recorder.open(wanted.parent, "oauth2.token", format!("Fetch a token from {server}"));
     let mut exchange = wanted.clone();
-    (exchange.transport, exchange.client) = way.clone();
+    exchange.transport = way.clone();
     exchange.method = Method::POST;
     exchange.url = client.token_url.clone();
     exchange.headers = HeaderMap::new();
@@ -168,7 +170,7 @@ impl Credentials {
     ///
     /// # Errors
     /// Those of the exchange, or that there is no token.
-    pub async fn run(self: Arc<Self>, mut exchange: Exchange, way: Way) -> Result<Response, Error> {
+    pub async fn run(self: Arc<Self>, mut exchange: Exchange, way: Transport) -> Result<Response, Error> {
         let started = Instant::now();
         let slot = exchange.probe.http.tokens.slot(&self);
         let (token, kept) = token(&slot, &self, &exchange, &way).await?;

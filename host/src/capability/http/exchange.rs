@@ -8,7 +8,7 @@ use reqwest::header::{
     AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, HeaderMap, HeaderValue,
     PROXY_AUTHORIZATION,
 };
-use reqwest::{Body, Client, Method};
+use reqwest::{Body, Method};
 use url::Url;
 
 use crate::capability::bindings::sentrynet::probe::http::{Connection, Error, Tls};
@@ -18,8 +18,8 @@ use crate::capability::http::cause;
 use crate::capability::http::kept::{Head, Kept, bounded};
 use crate::capability::http::phase::{Marked, Phase, Reached, milliseconds};
 use crate::capability::http::resolve::Bounds;
-use crate::capability::http::text::{lines, redirect, shown, version_name, without_credentials, without_secrets};
-use crate::capability::http::transport::{self, Transport};
+use crate::capability::http::text::{lines, redirect, shown, size, version_name, without_credentials, without_secrets};
+use crate::capability::http::transport::{self, Session, Transport};
 use crate::capability::http::wire::{Marks, TimedBody, Times};
 use crate::capability::http::{Response, certificate};
 use crate::capability::judge::Judge;
@@ -35,7 +35,7 @@ use crate::trace::{Contact, Handle, Recorder, Status};
 /// All that an exchange needs, so that it can go on in a task of its own.
 #[derive(Clone)]
 pub struct Exchange {
-    pub client: Client,
+    pub session: Session,
     pub transport: Transport,
     pub method: Method,
     pub url: Url,
@@ -66,6 +66,8 @@ impl Exchange {
         let started = Instant::now();
         let mut hops = 0;
         loop {
+            // One that is refused counts too.
+            self.session.meter.request()?;
             self.judge().map_err(|refusal| self.denied(&refusal))?;
             let mut hop = Hop::open(&self, hops);
             let left = self.limit.time().saturating_sub(started.elapsed());
@@ -223,12 +225,13 @@ impl Hop {
     }
 
     async fn exchange(&mut self, exchange: &Exchange) -> Result<Response, Error> {
-        let mut answer = self.send(exchange).await;
+        let mut answer = self.send(exchange).await?;
         // A server may close a kept connection just as it is used again, which says nothing of its health.
         let kept = self.marks.read().started.is_none();
         if kept && exchange.method.is_idempotent() && answer.as_ref().is_err_and(|error| !error.is_timeout()) {
             self.marks = self.marks.anew();
-            answer = self.send(exchange).await;
+            exchange.session.meter.request()?;
+            answer = self.send(exchange).await?;
         }
         let head = Instant::now();
         self.head = Some(head);
@@ -262,7 +265,8 @@ impl Hop {
         let headers = lines(answer.headers());
         self.kept.answer =
             Some(Head { status, version: version_name(version), remote, headers: bounded(answer.headers()) });
-        let body = self.receive(&mut answer, exchange.max_body).await?;
+        exchange.session.meter.received(size(answer.headers()))?;
+        let body = self.receive(&mut answer, exchange).await?;
         let end = Instant::now();
         self.end = Some(end);
         recorder.set(self.span, "http.response.body.size", i64::try_from(self.kept.received).unwrap_or(i64::MAX));
@@ -286,7 +290,8 @@ impl Hop {
         })
     }
 
-    async fn send(&mut self, exchange: &Exchange) -> reqwest::Result<reqwest::Response> {
+    async fn send(&mut self, exchange: &Exchange) -> Result<reqwest::Result<reqwest::Response>, Error> {
+        let client = exchange.session.client(&exchange.transport).map_err(Error::Other)?;
         let body = Body::wrap(TimedBody::new(exchange.body.clone(), self.marks.clone()));
         let mut headers = self.headers(exchange);
         let mut url = exchange.url.clone();
@@ -299,8 +304,9 @@ impl Hop {
         }
         self.kept.sent = bounded(&headers);
         // `request` takes credentials out of the URL, into a header; one that was given goes before them.
-        let request = exchange.client.request(exchange.method.clone(), url).headers(headers).body(body);
-        self.marks.around(request.send()).await
+        exchange.session.meter.sent(url.as_str().len() + size(&headers) + exchange.body.len())?;
+        let request = client.request(exchange.method.clone(), url).headers(headers).body(body);
+        Ok(self.marks.around(request.send()).await)
     }
 
     /// The guest's headers and, unless it is on a trace of its own, those that tell the target of ours.
@@ -322,15 +328,16 @@ impl Hop {
         headers
     }
 
-    async fn receive(&mut self, answer: &mut reqwest::Response, most: u64) -> Result<Vec<u8>, Error> {
+    async fn receive(&mut self, answer: &mut reqwest::Response, exchange: &Exchange) -> Result<Vec<u8>, Error> {
         let mut kept = Vec::new();
         loop {
             match answer.chunk().await {
                 Ok(Some(chunk)) => {
                     self.kept.received += chunk.len() as u64;
+                    exchange.session.meter.received(chunk.len())?;
                     let untold = Excerpt::MOST - self.kept.excerpt.len();
                     self.kept.excerpt.extend_from_slice(&chunk[..chunk.len().min(untold)]);
-                    let room = usize::try_from(most).unwrap_or(usize::MAX) - kept.len();
+                    let room = usize::try_from(exchange.max_body).unwrap_or(usize::MAX) - kept.len();
                     kept.extend_from_slice(&chunk[..chunk.len().min(room)]);
                 }
                 Ok(None) => return Ok(kept),

@@ -260,10 +260,9 @@ impl HostRequest for Context {
             Ok(transport) => transport,
             Err(why) => return Ok(Err(Error::Other(why))),
         };
-        let client = match self.http.client(&transport) {
-            Ok(client) => client,
-            Err(why) => return Ok(Err(Error::Other(why))),
-        };
+        if let Err(why) = self.http.client(&transport) {
+            return Ok(Err(Error::Other(why)));
+        }
         let mut headers = request.headers;
         let token = match request.authorization {
             None => None,
@@ -272,15 +271,12 @@ impl HostRequest for Context {
                 None
             }
             Some(Authorization::OAuth2(credentials)) => {
-                let transport = transport.to(credentials.token_url());
-                match self.http.client(&transport) {
-                    Ok(client) => Some((credentials, (transport, client))),
-                    Err(why) => return Ok(Err(Error::Other(why))),
-                }
+                let way = transport.to(credentials.token_url());
+                Some((credentials, way))
             }
         };
         let exchange = Exchange {
-            client,
+            session: self.http.clone(),
             transport,
             method: request.method,
             url: request.url,
@@ -306,7 +302,9 @@ impl HostRequest for Context {
                 None => exchange.run().await,
             }
         }));
-        let response = match exchange.await? {
+        let response = exchange.await?;
+        self.meter.check()?;
+        let response = match response {
             Ok(response) => response,
             Err(error) => return Ok(Err(error)),
         };

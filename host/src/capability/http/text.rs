@@ -47,3 +47,8 @@ pub fn without_secrets(url: &Url) -> String {
 pub fn shown(base: &Url, location: &str) -> String {
     base.join(location).map_or_else(|_| location.to_owned(), |target| without_secrets(&target))
 }
+
+/// Bytes of a head, as HTTP/1.1 has it on the wire but for its first line.
+pub fn size(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum()
+}

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use reqwest::cookie::Jar;
 use reqwest::{Client, Proxy};
@@ -14,6 +14,7 @@ use crate::capability::http::cause::Peer;
 use crate::capability::http::resolve::{ConnectTo, Family, Resolver};
 use crate::capability::http::tls::Trust;
 use crate::capability::http::wire::TimedConnect;
+use crate::capability::meter::Meter;
 
 /// What requests say that we are, unless they say it themselves.
 pub const USER_AGENT: &str = concat!("sentrynet/", env!("CARGO_PKG_VERSION"));
@@ -42,26 +43,43 @@ pub enum Version {
 }
 
 /// What the requests of one run share: connections and cookies.
+#[derive(Clone)]
 pub struct Session {
+    pub meter: Meter,
     stack: Arc<Stack>,
-    clients: Vec<(Transport, Client)>,
+    clients: Arc<Mutex<Vec<(Transport, Client)>>>,
     cookies: Arc<Jar>,
 }
 
 impl Session {
-    pub fn new(stack: Arc<Stack>) -> Self {
-        Self { stack, clients: Vec::new(), cookies: Arc::default() }
+    pub fn new(stack: Arc<Stack>, meter: Meter) -> Self {
+        Self { stack, meter, clients: Arc::default(), cookies: Arc::default() }
     }
 
     /// # Errors
     /// When there can be no such client; a sentence for a person.
-    pub fn client(&mut self, transport: &Transport) -> Result<Client, String> {
-        if let Some((_, client)) = self.clients.iter().find(|(known, _)| known == transport) {
+    pub fn client(&self, transport: &Transport) -> Result<Client, String> {
+        /// More ways than any honest probe goes.
+        const MOST: usize = 100;
+        self.make_room();
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, client)) = clients.iter().find(|(known, _)| known == transport) {
             return Ok(client.clone());
         }
         let client = self.build(transport)?;
-        self.clients.push((transport.clone(), client.clone()));
+        if clients.len() == MOST {
+            clients.clear();
+        }
+        clients.push((transport.clone(), client.clone()));
         Ok(client)
+    }
+
+    /// Closes the connections that are idle where there may be no other beside them. Which of them a server has closed
+    /// already is not known here, so that they may be fewer than are counted.
+    pub fn make_room(&self) {
+        if !self.meter.may_connect() {
+            self.clients.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        }
     }
 
     fn build(&self, transport: &Transport) -> Result<Client, String> {
@@ -76,7 +94,7 @@ impl Session {
         let mut builder = Client::builder()
             .tls_backend_preconfigured(tls)
             .dns_resolver(Arc::new(resolver))
-            .connector_layer(TimedConnect)
+            .connector_layer(TimedConnect::new(self.meter.clone()))
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .no_proxy()

@@ -18,6 +18,7 @@ use tower_service::Service;
 
 use crate::capability::grant::Refusal;
 use crate::capability::http::resolve::Bounds;
+use crate::capability::meter::{Meter, Open};
 
 tokio::task_local! {
     static MARKS: Marks;
@@ -88,45 +89,59 @@ impl Marks {
     }
 }
 
-/// Times the making of a connection.
-#[derive(Clone, Copy)]
-pub struct TimedConnect;
+/// Times the making of a client's connections, and counts them: as open for as long as the client keeps this.
+#[derive(Clone)]
+pub struct TimedConnect {
+    meter: Meter,
+    open: Arc<Mutex<Vec<Open>>>,
+}
+
+impl TimedConnect {
+    pub fn new(meter: Meter) -> Self {
+        Self { meter, open: Arc::default() }
+    }
+}
 
 impl<S> Layer<S> for TimedConnect {
     type Service = TimedConnector<S>;
 
     fn layer(&self, connector: S) -> Self::Service {
-        TimedConnector(connector)
+        TimedConnector { connector, connections: self.clone() }
     }
 }
 
 #[derive(Clone)]
-pub struct TimedConnector<S>(S);
+pub struct TimedConnector<S> {
+    connector: S,
+    connections: TimedConnect,
+}
 
-type Connecting<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
+type BoxError = Box<dyn Error + Send + Sync>;
+type Connecting<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
 
 impl<S, Target> Service<Target> for TimedConnector<S>
 where
-    S: Service<Target>,
+    S: Service<Target, Error = BoxError>,
     S::Future: Send + 'static,
     S::Response: Send + 'static,
-    S::Error: Send + 'static,
 {
     type Response = S::Response;
-    type Error = S::Error;
-    type Future = Connecting<S::Response, S::Error>;
+    type Error = BoxError;
+    type Future = Connecting<S::Response>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.0.poll_ready(cx)
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.connector.poll_ready(cx)
     }
 
     fn call(&mut self, target: Target) -> Self::Future {
         let marks = MARKS.try_with(Clone::clone).unwrap_or_default();
         marks.write(|times| *times = Times { started: Some(Instant::now()), ..Times::default() });
-        let connecting = self.0.call(target);
+        let (connecting, connections) = (self.connector.call(target), self.connections.clone());
         // A connection may be finished by another task than the one that asked for it: take the marks along.
         Box::pin(MARKS.scope(marks, async move {
+            let open = connections.meter.connect()?;
             let connection = connecting.await?;
+            connections.open.lock().unwrap_or_else(PoisonError::into_inner).push(open);
             Marks::note(|times| times.connected = Some(Instant::now()));
             Ok(connection)
         }))
@@ -152,7 +167,7 @@ impl TimedBody {
 
 impl http_body::Body for TimedBody {
     type Data = Bytes;
-    type Error = Box<dyn Error + Send + Sync>;
+    type Error = BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         self.taken();

@@ -14,6 +14,7 @@ use tokio_util::sync::DropGuard;
 use crate::capability::evidence::Evidence;
 use crate::capability::judge::Judge;
 use crate::capability::limit::Limit;
+use crate::capability::meter::Open;
 use crate::capability::ssh::cause::{self, Clock, Error};
 use crate::capability::ssh::credential::Credential;
 use crate::capability::ssh::peer::{Peer, Stop};
@@ -74,19 +75,20 @@ pub(super) struct Live {
     _guard: DropGuard,
 }
 
-/// Connects, and asks which methods of authentication there are.
+/// Connects, and asks which methods of authentication there are; the connection is `open` until its end.
 ///
 /// # Errors
 /// Why there is no connection, or none that is trusted.
 pub async fn connect(
     target: Target,
+    open: Open,
     judge: &Judge,
     recorder: Recorder,
     parent: Handle,
     evidence: Evidence,
 ) -> Result<Session, Error> {
     let record = Record::open(recorder, parent, &target, &evidence);
-    let made = establish(&target, judge, &record).await;
+    let made = establish(&target, open, judge, &record).await;
     let (live, marks, server, clock) = made.inspect_err(|error| record.fail(record.span, error))?;
     let mut session = Session {
         target,
@@ -104,7 +106,12 @@ pub async fn connect(
     Ok(session)
 }
 
-async fn establish(target: &Target, judge: &Judge, record: &Record) -> Result<(Live, Marks, Server, Clock), Error> {
+async fn establish(
+    target: &Target,
+    open: Open,
+    judge: &Judge,
+    record: &Record,
+) -> Result<(Live, Marks, Server, Clock), Error> {
     let clock = Clock::start(target.limit);
     let host = target.host.trim_matches(['[', ']']).to_owned();
     let (trust, port) = (Arc::new(target.trust.clone()), target.port);
@@ -141,7 +148,7 @@ async fn establish(target: &Target, judge: &Judge, record: &Record) -> Result<(L
         ..Config::default()
     };
     let marks = record.marks();
-    let (wire, guard) = Wire::new(stream, marks.clone());
+    let (wire, guard) = Wire::new(stream, open, marks.clone());
     let peer = Peer { marks: marks.clone(), trust, known: Arc::new(known) };
     let started = Instant::now();
     let made = tokio::time::timeout(clock.left(), connect_stream(Arc::new(config), wire, peer)).await;

@@ -11,6 +11,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
 
+use crate::capability::meter::Open;
+
 /// What has been seen of one server, shared by the wire, the protocol's handler and whoever waits for them.
 #[derive(Clone, Default)]
 pub struct Marks(Arc<Mutex<Seen>>);
@@ -61,6 +63,7 @@ impl Marks {
 /// outlive whoever gave up on it: so the wire is cut when its guard is dropped.
 pub struct Wire {
     stream: TcpStream,
+    open: Open,
     marks: Marks,
     banner: Watch,
     received: usize,
@@ -70,10 +73,10 @@ pub struct Wire {
 }
 
 impl Wire {
-    pub fn new(stream: TcpStream, marks: Marks) -> (Self, DropGuard) {
+    pub fn new(stream: TcpStream, open: Open, marks: Marks) -> (Self, DropGuard) {
         let token = CancellationToken::new();
         let cut = Box::pin(token.clone().cancelled_owned());
-        (Self { stream, marks, banner: Watch::default(), received: 0, welcome: false, cut }, token.drop_guard())
+        (Self { stream, open, marks, banner: Watch::default(), received: 0, welcome: false, cut }, token.drop_guard())
     }
 
     /// Before anybody has logged in there is little to say, and what is said is kept in memory.
@@ -149,7 +152,9 @@ impl AsyncRead for Wire {
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
         let this = &mut *self;
         this.banner.see(&buffer.filled()[before..], &this.marks);
-        this.bounded(buffer.filled().len() - before)?;
+        let more = buffer.filled().len() - before;
+        this.open.meter().received(more).map_err(Error::other)?;
+        this.bounded(more)?;
         read
     }
 }
@@ -157,7 +162,11 @@ impl AsyncRead for Wire {
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
         self.check(cx)?;
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        if let Poll::Ready(Ok(count)) = written {
+            self.open.meter().sent(count).map_err(Error::other)?;
+        }
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {

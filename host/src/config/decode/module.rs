@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::Decoder;
 use super::allow::Environment;
 use crate::config::field::{Field, Table, bounded, kind};
-use crate::config::keys::{MODULE, PROBE, closest};
+use crate::config::keys::{LIMITS_OF_A_RUN, MODULE, PROBE, closest};
 use crate::config::problem::{Problem, below, quote};
 use crate::config::{Allow, Limits, Module, Shared};
 
@@ -69,7 +69,7 @@ impl Decoder<'_> {
         let allow = table.take("allow").and_then(|field| self.allow(field, of.clone()));
         let (allow, environment) = allow.unwrap_or((Allow { of, ..Allow::default() }, None));
         let own = table.take("limits").and_then(|field| Table::new(field, &mut self.report));
-        let limits = own.map(|table| self.limits(table, limits, &["deadline", "memory"]));
+        let limits = own.map(|table| self.limits(table, limits, LIMITS_OF_A_RUN));
         let pointer = below(&table.pointer, "settings");
         let settings = table.take("settings").and_then(|field| Table::new(field, &mut self.report));
         let settings = settings.map(|settings| settings.rest).unwrap_or_default();

@@ -1,0 +1,181 @@
+//! The time that one stay in a guest computes: how much it is so far, and whether it has to wait for a turn.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+use wasmtime::UpdateDeadline;
+
+use crate::sandbox::turns::{Turn, Turns};
+
+/// Who computes no longer than this need not wait for a turn: nearly all honest guests.
+const BRIEF: Duration = Duration::from_millis(10);
+
+/// One stay's time, shared by whoever polls it and whoever looks at it on the way.
+pub struct Computing {
+    turns: Arc<Turns>,
+    /// It computed for long the last time, so that it need not be given the time to show it again.
+    long: bool,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Up to the last wait.
+    before: Duration,
+    /// The thread's own clock when it went on, while it does.
+    since: Option<Duration>,
+    turn: Option<Turn>,
+    /// It has waited just now, and may go on until the next tick.
+    waited: bool,
+}
+
+impl Computing {
+    pub fn new(turns: Arc<Turns>, long: bool) -> Arc<Self> {
+        Arc::new(Self { turns, long, state: Mutex::default() })
+    }
+
+    /// Does `work`, and measures how long it computes: waiting is not computing, and neither is what others do on the
+    /// same thread.
+    pub async fn around<F: Future>(&self, work: F) -> F::Output {
+        let mut work = pin!(work);
+        poll_fn(|task| {
+            self.lock().since = Some(thread_time());
+            let polled = work.as_mut().poll(task);
+            let turn = {
+                let mut state = self.lock();
+                state.before = state.used();
+                state.since = None;
+                state.turn.take()
+            };
+            // Whatever it waits for now, somebody else can compute meanwhile.
+            drop(turn);
+            polled
+        })
+        .await
+    }
+
+    /// How long it has computed so far. Wants to be asked on the thread that it computes on, or while it waits.
+    pub fn used(&self) -> Duration {
+        self.lock().used()
+    }
+
+    /// Whether it computes for long.
+    pub fn is_long(&self) -> bool {
+        self.used() >= BRIEF
+    }
+
+    /// How a guest that computes goes on, at a tick of the clock.
+    pub fn go_on(self: &Arc<Self>, deadline: Instant) -> UpdateDeadline {
+        if std::mem::take(&mut self.lock().waited) {
+            return UpdateDeadline::Continue(1);
+        }
+        if !self.long && !self.is_long() {
+            return UpdateDeadline::Yield(1);
+        }
+        // It is looked at again as soon as it has waited: the deadline may have come.
+        UpdateDeadline::YieldCustom(0, self.wait(deadline))
+    }
+
+    /// Whether a guest is to be looked at as soon as it begins to compute, and not only at the next tick.
+    pub fn first_look(&self) -> u64 {
+        u64::from(!self.long)
+    }
+
+    fn wait(self: &Arc<Self>, deadline: Instant) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let this = Arc::clone(self);
+        Box::pin(async move {
+            // This gives back a turn that it has.
+            tokio::task::yield_now().await;
+            let computed = this.used();
+            // One whose deadline comes meanwhile goes on, to be stopped where it stands.
+            let turn = tokio::time::timeout_at(deadline.into(), this.turns.wait(computed)).await;
+            let mut state = this.lock();
+            state.turn = turn.ok();
+            state.waited = true;
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn used(&self) -> Duration {
+        self.before + self.since.map_or(Duration::ZERO, |since| thread_time().saturating_sub(since))
+    }
+}
+
+/// How long the current thread has computed.
+fn thread_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compute(time: Duration) {
+        let end = thread_time() + time;
+        while thread_time() < end {
+            std::hint::spin_loop();
+        }
+    }
+
+    #[tokio::test]
+    async fn waiting_is_not_computing() {
+        let computing = Computing::new(Turns::new(1), false);
+        let work = async {
+            compute(Duration::from_millis(3));
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            compute(Duration::from_millis(3));
+            assert!(computing.used() >= Duration::from_millis(6), "it is known while it computes too");
+        };
+        computing.around(work).await;
+        // Others compute on this thread meanwhile, which is not its time.
+        compute(Duration::from_millis(200));
+        let used = computing.used();
+        assert!(used >= Duration::from_millis(6) && used < Duration::from_millis(100), "{used:?}");
+    }
+
+    #[tokio::test]
+    async fn who_computes_for_long_waits_for_a_turn() {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let turns = Turns::new(1);
+        let brief = Computing::new(Arc::clone(&turns), false);
+        assert!(matches!(brief.go_on(deadline), UpdateDeadline::Yield(1)));
+        assert!(matches!(Computing::new(Arc::clone(&turns), true).go_on(deadline), UpdateDeadline::YieldCustom(0, _)));
+
+        let taken = turns.wait(Duration::ZERO).await;
+        let long = Computing::new(Arc::clone(&turns), false);
+        let going_on = long.around(async {
+            compute(BRIEF);
+            let UpdateDeadline::YieldCustom(0, wait) = long.go_on(deadline) else { panic!("it need not wait") };
+            wait.await;
+            assert!(matches!(long.go_on(deadline), UpdateDeadline::Continue(1)));
+            assert!(long.lock().turn.is_some());
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            assert!(long.lock().turn.is_none(), "it gave its turn back while it waited");
+        });
+        let mut going_on = pin!(going_on);
+        let waited = tokio::time::timeout(Duration::from_millis(50), going_on.as_mut()).await;
+        assert!(waited.is_err(), "it went on without a turn");
+        drop(taken);
+        going_on.await;
+    }
+
+    #[tokio::test]
+    async fn a_deadline_ends_the_wait() {
+        let turns = Turns::new(1);
+        let _taken = turns.wait(Duration::ZERO).await;
+        let long = Computing::new(Arc::clone(&turns), true);
+        let deadline = Instant::now() + Duration::from_millis(20);
+        let UpdateDeadline::YieldCustom(0, wait) = long.go_on(deadline) else { panic!("it need not wait") };
+        long.around(wait).await;
+        assert!(Instant::now() >= deadline);
+        assert!(matches!(long.go_on(deadline), UpdateDeadline::Continue(1)));
+    }
+}
