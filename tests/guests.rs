@@ -88,6 +88,11 @@ impl Guest {
         write(name, &self.component(&wit))
     }
 
+    /// The same with imports beside the contract's: of each package a name, the interface, and its text.
+    pub fn write_importing(&self, name: &str, packages: &[(&str, &str, &str)]) -> PathBuf {
+        write(name, &self.component(&contract_with(name, packages)))
+    }
+
     /// The same for another version of the contract.
     pub fn write_for_version(&self, name: &str, version: &str) -> PathBuf {
         let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
@@ -99,6 +104,25 @@ impl Guest {
         }
         write(name, &self.component(&theirs))
     }
+}
+
+/// The contract in a folder of its own, in a world that imports more: `interface` of a package, which is `text`.
+fn contract_with(name: &str, packages: &[(&str, &str, &str)]) -> PathBuf {
+    let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
+    let theirs = folder(&format!("wit-{name}"));
+    for file in std::fs::read_dir(ours).expect("the contract can be read").flatten() {
+        std::fs::copy(file.path(), theirs.join(file.file_name())).expect("the folder is writable");
+    }
+    let imports: String = packages.iter().map(|(_, interface, _)| format!("  import {interface};\n")).collect();
+    let world = std::fs::read_to_string(theirs.join("world.wit")).expect("the contract has a world");
+    let world = world.replace("  export prober;", &format!("{imports}  export prober;"));
+    std::fs::write(theirs.join("world.wit"), world).expect("the folder is writable");
+    for (package, _, text) in packages {
+        let folder = theirs.join("deps").join(package);
+        std::fs::create_dir_all(&folder).expect("the folder is writable");
+        std::fs::write(folder.join("package.wit"), text).expect("the folder is writable");
+    }
+    theirs
 }
 
 /// Writes bytes as `NAME.wasm`, into a folder of its own.

@@ -13,6 +13,7 @@ mod http;
 mod network;
 mod outages;
 mod readme;
+mod recording;
 mod retries;
 mod sampling;
 mod sandbox;

@@ -28,7 +28,7 @@ async fn tables_of_keys() {
 /// The JSON Schema of a built-in probe's settings.
 async fn schema(name: &str) -> Value {
     let text = format!("groups: [{{probes: [{{probe: {name}, title: t}}]}}]");
-    let source = Source { name: "test".to_owned(), text, path: None, directory: ".".into() };
+    let source = Source { name: "test".to_owned(), text, path: None, directory: ".".into(), probe: None };
     let draft = config::parse(&source, &|_| None);
     let config = draft.config;
     let mut sandbox = Sandbox::new(1, Origin::new(&config.sentry), config.secrets.clone()).expect("one run has room");

@@ -22,11 +22,13 @@ const WALLS: &[(&str, &[&str])] = &[
     ("crate::capability", &["sandbox", "capability"]),
     ("crate::config", &["sandbox", "capability", "sink/sentry", "propagation", "config"]),
     ("crate::propagation", &["sandbox", "capability", "sink/sentry"]),
-    ("crate::secret", &["sandbox", "config", "secret"]),
+    // The tape knows a secret's mark.
+    ("crate::secret", &["sandbox", "config", "secret", "capability/tape"]),
+    ("crate::recording", &["sandbox", "capability/tape", "secret"]),
     ("crate::vantage", &["sink/sentry", "vantage"]),
-    ("crate::run", &["schedule", "sandbox", "capability", "sink", "vantage", "secret"]),
+    ("crate::run", &["schedule", "sandbox", "capability", "sink", "vantage", "secret", "recording"]),
     ("crate::date", &["capability", "sink"]),
-    ("crate::trace", &["sandbox", "capability", "sink", "vantage", "propagation", "secret", "run"]),
+    ("crate::trace", &["sandbox", "capability", "sink", "vantage", "propagation", "secret", "run", "recording"]),
 ];
 
 #[test]

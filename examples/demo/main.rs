@@ -34,7 +34,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 async fn look_after(text: String, folder: &Path) -> Result<(), Box<dyn Error>> {
-    let source = Source { name: "probes.yaml".to_owned(), text, path: None, directory: folder.to_owned() };
+    let source = Source { name: "probes.yaml".to_owned(), text, path: None, directory: folder.to_owned(), probe: None };
     // Of the environment this alone: somebody's DSN is for their own runs.
     let environment = |name: &str| std::env::var(name).ok().filter(|_| name == "SENTRY_SPOTLIGHT");
     let draft = config::parse(&source, &environment);

@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use wasmtime::component::{HasSelf, Linker, ResourceTable};
+use wasmtime::component::{HasData, Linker, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use crate::capability::grant::{Grants, List, Refusal};
 use crate::capability::meter::{Exceeded, Meter, Open};
+use crate::capability::tape::{Tape, Taped};
 use crate::config::{Host, Limits, TraceHeaders, exposed};
 use crate::propagation::Origin;
 use crate::run::{Identity, Level};
@@ -25,6 +26,7 @@ pub mod log;
 pub mod meter;
 mod span;
 pub mod ssh;
+pub mod tape;
 mod words;
 
 /// The contract's types, generated from `wit/`.
@@ -40,6 +42,7 @@ pub mod bindings {
             "sentrynet:probe/ssh.[method]session.exec": async | trappable,
         },
         exports: { default: async },
+        additional_derives: [serde::Serialize, serde::Deserialize],
         with: {
             "sentrynet:probe/http.request": crate::capability::http::Request,
             "sentrynet:probe/http.response": crate::capability::http::Response,
@@ -55,10 +58,18 @@ pub mod bindings {
 /// # Errors
 /// When one is known already, which would be a mistake of ours.
 pub fn link(linker: &mut Linker<Context>) -> wasmtime::Result<()> {
-    bindings::Probe::add_to_linker::<_, HasSelf<Context>>(linker, |context| context)?;
+    bindings::Probe::add_to_linker::<_, Calls>(linker, |context| Taped(context))?;
     // What an ordinary toolchain's standard library imports. It gets a clock, random numbers and a place to write
     // lines to; no files, no environment, no network.
-    wasmtime_wasi::p2::add_to_linker_async(linker)
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    tape::link::<Calls>(linker)
+}
+
+/// A guest's calls come by way of the tape of its run.
+struct Calls;
+
+impl HasData for Calls {
+    type Data<'a> = Taped<'a>;
 }
 
 /// What a guest's calls share during one run. Made for it, and dropped with it.
@@ -67,6 +78,7 @@ pub struct Context {
     pub tags: BTreeMap<String, String>,
     pub log: log::Journal,
     pub evidence: evidence::Evidence,
+    pub tape: Tape,
     pub limits: Limits,
     pub meter: Meter,
     /// Bytes of its linear memories, and elements of its tables.
@@ -146,7 +158,14 @@ pub struct Grown {
 pub struct TooMuchHeld(pub usize);
 
 impl Context {
-    pub fn new(probe: Arc<Scope>, recorder: Recorder, log: log::Journal, limits: Limits, deadline: Instant) -> Self {
+    pub fn new(
+        probe: Arc<Scope>,
+        recorder: Recorder,
+        tape: Tape,
+        log: log::Journal,
+        limits: Limits,
+        deadline: Instant,
+    ) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handles);
         let meter = Meter::new(limits);
@@ -154,6 +173,7 @@ impl Context {
             tags: BTreeMap::new(),
             log,
             evidence: evidence::Evidence::default(),
+            tape,
             recorder,
             limits,
             meter: meter.clone(),
@@ -234,9 +254,10 @@ impl bindings::sentrynet::probe::types::Host for Context {}
 
 impl WasiView for Context {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let Self { wasi, log, table, probe, .. } = self;
+        let Self { wasi, log, tape, table, probe, .. } = self;
         let ctx = wasi.get_or_insert_with(|| {
-            let stream = |level| log::Stream { journal: log.clone(), level, probe: Arc::clone(probe) };
+            let stream =
+                |level| log::Stream { journal: log.clone(), tape: tape.clone(), level, probe: Arc::clone(probe) };
             let environment: Vec<_> = probe.environment.iter().collect();
             WasiCtxBuilder::new().stdout(stream(Level::Info)).stderr(stream(Level::Warn)).envs(&environment).build()
         });

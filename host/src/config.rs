@@ -240,7 +240,7 @@ impl Draft {
 /// `SENTRY_ENVIRONMENT` for what the file leaves out.
 pub fn parse(source: &Source, environment: &dyn Fn(&str) -> Option<String>) -> Draft {
     let (mut problems, mut warnings) = (Problems::default(), Problems::default());
-    let document = document::Document::read(&source.text).map_err(|problem| problems.push(problem)).ok();
+    let document = document::Document::of(source).map_err(|problem| problems.push(problem)).ok();
     let mut value = document.as_ref().map(|document| value::value(document, &mut problems));
     let around = Surroundings { directory: &source.directory, environment, file: source.path.as_deref() };
     let resolve = |value| reference::resolve(value, &around, &mut problems, &mut warnings);

@@ -10,6 +10,7 @@ pub mod capability;
 pub mod propagation;
 pub mod config;
 pub mod secret;
+pub mod recording;
 pub mod run;
 pub mod trace;
 mod date;

@@ -1,5 +1,7 @@
 //! The command line: arguments, signals, exit codes.
 
+mod command;
+
 use std::fmt::Arguments;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -10,6 +12,7 @@ use std::time::{Duration, Instant};
 use anstream::ColorChoice;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
+use command::test::Keep;
 use sentrynet::config::{self, Config, Draft, Level, Of, Source};
 use sentrynet::propagation::Origin;
 use sentrynet::run::{Outcome, Run};
@@ -58,7 +61,12 @@ enum Command {
         /// Show the waterfall of every run, not only of those that fail
         #[arg(long)]
         trace: bool,
+        /// Keep every call of the run in this file, without secrets, to replay it with `test --replay`
+        #[arg(long, value_name = "FILE")]
+        record: Option<PathBuf>,
     },
+    /// Run one component once, with its waterfall; sends nothing to Sentry; exits as `once` does
+    Test(command::test::Arguments),
     /// Check the configuration and its probes without touching the network; exit with 0 or 2
     Check {
         /// The configuration, a YAML file; `-` reads standard input
@@ -123,7 +131,10 @@ fn act(command: Command) -> Result<u8> {
     runtime.block_on(async {
         match command {
             Command::Run { config, format, trace } => run(&config, format, trace).await,
-            Command::Once { config, format, only, trace } => once(&config, format, &only, trace).await,
+            Command::Once { config, format, only, trace, record } => {
+                once(&config, format, &only, trace, record.as_deref()).await
+            }
+            Command::Test(arguments) => command::test::test(&arguments).await,
             Command::Check { config } => check(&config).await,
         }
     })
@@ -148,7 +159,7 @@ async fn run(path: &Path, format: Format, trace: bool) -> Result<u8> {
         });
     };
 
-    let Some(loaded) = load(path).await? else { return Ok(WRONG) };
+    let Some(loaded) = read(path).await? else { return Ok(WRONG) };
     let look = if format == Format::Json { Look::json() } else { Look::text(trace, true) };
     let shown: Box<dyn Sink> = Box::new(Console::new(ColorChoice::Auto, look));
     // Sentry first: a run that is shown is one that cannot be lost any more.
@@ -162,10 +173,10 @@ async fn run(path: &Path, format: Format, trace: bool) -> Result<u8> {
     Ok(0)
 }
 
-async fn once(path: &Path, format: Format, only: &[String], trace: bool) -> Result<u8> {
+async fn once(path: &Path, format: Format, only: &[String], trace: bool, record: Option<&Path>) -> Result<u8> {
     /// Few enough that runs do not stand in each other's way.
     const AT_ONCE: usize = 16;
-    let Some(mut loaded) = load(path).await? else { return Ok(WRONG) };
+    let Some(mut loaded) = read(path).await? else { return Ok(WRONG) };
     // Titles are without secrets already.
     let only: Vec<_> = only.iter().map(|title| REDACTOR.strike(title).into_owned()).collect();
     for title in &only {
@@ -176,6 +187,18 @@ async fn once(path: &Path, format: Format, only: &[String], trace: bool) -> Resu
         }
     }
     loaded.probes.retain(|probe| only.is_empty() || only.contains(&probe.identity().title));
+    let mut keep = match record.map(|record| (record, loaded.probes.len())) {
+        None => None,
+        Some((record, 1)) => match Keep::new(record) {
+            Some(keep) => Some(keep),
+            None => return Ok(WRONG),
+        },
+        Some((_, count)) => {
+            let advice = "a recording holds one: name it with `--only`, by a title that no other has";
+            complain(format_args!("{}: {count} probes would run: {advice}\n", red("error")));
+            return Ok(WRONG);
+        }
+    };
     // We are not here to stay: nobody is to wait for our next minute.
     loaded.config.sentry.monitors.retain(|monitor| monitor.of != Of::Host);
 
@@ -190,11 +213,18 @@ async fn once(path: &Path, format: Format, only: &[String], trace: bool) -> Resu
             && let Some((index, probe)) = waiting.next()
         {
             ended.push(None);
-            running.spawn(async move { (index, probe.run(Instant::now()).await) });
+            let keep = keep.take();
+            running.spawn(async move {
+                let run = match keep {
+                    Some(keep) => keep.run(&probe).await,
+                    None => Ok(probe.run(Instant::now()).await),
+                };
+                (index, run)
+            });
         }
         let Some(one) = running.join_next().await else { break };
         let (index, run) = one.context("a run panicked: this is a bug, please report it")?;
-        let run = Arc::new(run);
+        let run = Arc::new(run?);
         schedule::report(&sentry, &run);
         ended[index] = Some(run);
         // In the file's order, whichever ends first.
@@ -207,11 +237,7 @@ async fn once(path: &Path, format: Format, only: &[String], trace: bool) -> Resu
     }
     let runs: Vec<_> = ended.into_iter().flatten().collect();
     if format == Format::Json {
-        let runs: Vec<_> = runs.iter().map(|run| run_to_json(run)).collect();
-        let mut out = std::io::stdout().lock();
-        // Who closed the pipe has read enough.
-        let _ =
-            serde_json::to_writer_pretty(&mut out, &runs).map_err(std::io::Error::from).and_then(|()| writeln!(out));
+        print(&runs);
     }
     if let Some(console) = &console {
         console.flush(FLUSH_AT_END).await;
@@ -220,8 +246,16 @@ async fn once(path: &Path, format: Format, only: &[String], trace: bool) -> Resu
     Ok(runs.iter().map(|run| code(&run.outcome)).max().unwrap_or(0))
 }
 
+/// Writes runs as one text of JSON.
+fn print(runs: &[Arc<Run>]) {
+    let runs: Vec<_> = runs.iter().map(|run| run_to_json(run)).collect();
+    let mut out = std::io::stdout().lock();
+    // Who closed the pipe has read enough.
+    let _ = serde_json::to_writer_pretty(&mut out, &runs).map_err(std::io::Error::from).and_then(|()| writeln!(out));
+}
+
 async fn check(path: &Path) -> Result<u8> {
-    let Some(loaded) = load(path).await? else { return Ok(WRONG) };
+    let Some(loaded) = read(path).await? else { return Ok(WRONG) };
     let (probes, name) = (loaded.probes.len(), path.display());
     let noun = if probes == 1 { "probe" } else { "probes" };
     // Who closed the pipe looks at the exit code.
@@ -245,16 +279,19 @@ struct Loaded {
 }
 
 /// Reads, checks and loads everything. None if something is wrong, and has been said.
-async fn load(path: &Path) -> Result<Option<Loaded>> {
-    let source = match Source::read(path) {
-        Ok(source) => source,
+async fn read(path: &Path) -> Result<Option<Loaded>> {
+    match Source::read(path) {
+        Ok(source) => load(source, &|name| std::env::var(name).ok()).await,
         Err(error) => {
             complain(format_args!("{}: {error}\n", red("error")));
-            return Ok(None);
+            Ok(None)
         }
-    };
-    let environment = |name: &str| std::env::var(name).ok();
-    let mut draft = config::parse(&source, &environment);
+    }
+}
+
+/// Checks and loads what has been read.
+async fn load(source: Source, environment: &dyn Fn(&str) -> Option<String>) -> Result<Option<Loaded>> {
+    let mut draft = config::parse(&source, environment);
     let mut config = draft.config.clone();
     REDACTOR.install(config.secrets.clone());
     let wanted = config.in_flight.min(config.probes.len().max(1));
@@ -287,7 +324,7 @@ async fn load(path: &Path) -> Result<Option<Loaded>> {
     }
     if !problems.is_empty() {
         let noun = if problems.len() == 1 { "error" } else { "errors" };
-        complain(format_args!("\n{}: {} {noun}\n", path.display(), problems.len()));
+        complain(format_args!("\n{}: {} {noun}\n", source.name, problems.len()));
         return Ok(None);
     }
     Ok(Some(Loaded { in_flight: sandbox.in_flight(), config, probes }))

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use serde::{Deserialize, Serialize};
+
 use crate::trace::Trace;
 
 pub mod evidence;
@@ -88,7 +90,7 @@ pub struct Mismatch {
 }
 
 /// Why a probe could not do its work.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
     pub kind: FaultKind,
     /// One sentence for a person, lower case, no full stop.
@@ -97,7 +99,8 @@ pub struct Fault {
     pub backtrace: Vec<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
     /// The guest trapped.
     Trap,
@@ -107,10 +110,13 @@ pub enum FaultKind {
     Gave,
     /// The host could not run it.
     Host,
+    /// It did otherwise than on the recording that it was to replay.
+    Departed,
 }
 
 /// What a run may use no more of, under the names that these have below `limits`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Ceiling {
     Deadline,
     Cpu,
@@ -124,7 +130,7 @@ pub enum Ceiling {
 }
 
 /// A line that the guest wrote while it ran.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {
     /// Since the start of the run.
     pub at: Duration,
@@ -132,7 +138,8 @@ pub struct LogLine {
     pub message: String,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Level {
     Debug,
     Info,
@@ -213,6 +220,7 @@ impl FaultKind {
             Self::Ceiling(ceiling) => ceiling.key(),
             Self::Gave => "gave-up",
             Self::Host => "host",
+            Self::Departed => "departed",
         }
     }
 }

@@ -12,8 +12,9 @@ use wasmtime::component::Linker;
 use crate::capability::bindings::ProbePre;
 use crate::capability::grant::Grants;
 use crate::capability::{self, Context, Refusals, Scope, cut, grant, http, ssh};
-use crate::config::{self, Module};
+use crate::config::{self, Allow, Limits, Module, Retries, TraceHeaders};
 use crate::propagation::Origin;
+use crate::recording::{Header, Recording};
 use crate::run::Identity;
 use crate::secret::Secrets;
 
@@ -29,6 +30,7 @@ mod threads;
 mod turns;
 
 pub use component::LoadError;
+use component::SPOKEN;
 use outages::Outages;
 pub use probe::Probe;
 use probe::Ready;
@@ -55,6 +57,7 @@ pub struct Sandbox {
 struct Loaded {
     component: ProbePre<Context>,
     description: Arc<Description>,
+    sha256: Arc<str>,
 }
 
 /// Who a component says that it is.
@@ -75,6 +78,20 @@ pub struct Problem {
     pub pointer: String,
     /// Lower case, no full stop.
     pub message: String,
+}
+
+/// Why a recording cannot be replayed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    #[error(
+        "the recording was made for version {recorded} of the contract, this host speaks {SPOKEN}: \
+         replay it with the host that wrote it, or record it anew"
+    )]
+    OtherContract { recorded: String },
+    #[error("the recording is damaged in line 1 (its limits: {0}): record it anew")]
+    Limits(serde_json::Error),
+    #[error(transparent)]
+    Component(#[from] LoadError),
 }
 
 /// The machine cannot give what so many runs at once take.
@@ -134,7 +151,7 @@ impl Sandbox {
         const LONGEST_MESSAGE: usize = 1024;
         let checking = Arc::new(self.scope(probe, &probe.name, directory, false));
         let loaded = self.loaded(&probe.module, &checking).await;
-        let Loaded { component, description } = match loaded {
+        let Loaded { component, description, sha256 } = match loaded {
             Ok(loaded) => loaded,
             Err(error) => {
                 return Err(vec![Problem { pointer: "/probe".to_owned(), message: error.to_string() }]);
@@ -187,9 +204,66 @@ impl Sandbox {
             turns: Arc::clone(self.threads.turns()),
             long: AtomicBool::default(),
             secrets: self.secrets.clone(),
+            sha256,
         };
         let warnings = warnings.into_iter().map(|(pointer, message)| self.problem(pointer, message)).collect();
         Ok((Probe::new(Arc::clone(&self.threads), ready), warnings))
+    }
+
+    /// Makes a probe of a recording, to replay it with a component.
+    ///
+    /// # Errors
+    /// Why it cannot be replayed.
+    pub async fn load_recorded(&mut self, module: &Module, recording: &Recording) -> Result<Probe, ReplayError> {
+        let Header { component, contract, title, tags, failures_before_error, pointer, settings, environment, .. } =
+            &recording.header;
+        let refused = recording.header.log_refused.clone();
+        let refused = refused.map(|of| Allow { of, log: Some(false), ..Allow::default() });
+        if contract != SPOKEN {
+            return Err(ReplayError::OtherContract { recorded: contract.clone() });
+        }
+        let limits: Limits = serde_json::from_value(recording.header.limits.clone()).map_err(ReplayError::Limits)?;
+        let identity = Identity {
+            probe: component.name.clone(),
+            title: title.clone(),
+            tags: tags.clone(),
+            failures_before_error: *failures_before_error,
+            pointer: pointer.clone(),
+        };
+        let scope = Arc::new(Scope {
+            identity: Arc::new(identity),
+            settings: settings.as_object().cloned().unwrap_or_default(),
+            directory: std::path::PathBuf::new(),
+            // Who may be reached stands on the tape.
+            grants: Grants::new(refused.into_iter().collect()),
+            environment: environment.clone(),
+            refusals: Refusals::default(),
+            trace_headers: TraceHeaders::default(),
+            told: Arc::new([]),
+            origin: Arc::clone(&self.origin),
+            http: Arc::clone(&self.http),
+            ssh: Arc::clone(&self.ssh),
+            threads: self.exchanges.clone(),
+            may_send: false,
+        });
+        let Loaded { component, sha256, .. } = self.loaded(module, &scope).await?;
+        if *sha256 != *recording.header.component.sha256 {
+            tracing::warn!("{module} is not the component that was recorded: what it does otherwise is told");
+        }
+        let ready = Ready {
+            engine: self.engine.clone(),
+            component,
+            scope,
+            settings: settings.to_string(),
+            limits,
+            retries: Retries { times: recording.header.retries, delay: Duration::ZERO },
+            outages: Outages::default(),
+            secrets: self.secrets.clone(),
+            turns: Arc::clone(self.threads.turns()),
+            long: AtomicBool::default(),
+            sha256,
+        };
+        Ok(Probe::new(Arc::clone(&self.threads), ready))
     }
 
     /// What a probe's component says of itself.
@@ -242,8 +316,8 @@ impl Sandbox {
     }
 
     async fn compile(&self, module: &Module, scope: &Arc<Scope>) -> Result<Loaded, LoadError> {
-        let component = self.load_patiently(module).await?;
-        let component = component::link(&self.linker, &component)?;
+        let compiled = self.load_patiently(module).await?;
+        let component = component::link(&self.linker, &compiled)?;
         // A component that cannot even say who it is would fail each run.
         let description = ask(&self.engine, self.threads.turns(), &component, scope, async |guest, store| {
             guest.sentrynet_probe_prober().call_describe(store).await
@@ -253,7 +327,8 @@ impl Sandbox {
         match serde_json::from_str(&description.settings_schema) {
             Ok(schema @ serde_json::Value::Object(_)) => {
                 let (name, version, summary) = (description.name, description.version, description.summary);
-                Ok(Loaded { component, description: Arc::new(Description { name, version, summary, schema }) })
+                let description = Arc::new(Description { name, version, summary, schema });
+                Ok(Loaded { component, description, sha256: compiled.sha256.into() })
             }
             _ => Err(LoadError::Describe("the schema of its settings is no JSON object".to_owned())),
         }

@@ -6,6 +6,7 @@ mod binary;
 mod credential;
 mod evidence;
 mod forms;
+mod recording;
 mod redactor;
 mod run;
 mod search;

@@ -5,11 +5,13 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use self::contact::Contact;
 
 mod contact;
+mod id;
+mod tape;
 
 /// A finished trace. `spans[0]` is the root, and a parent always stands before its children.
 #[derive(Debug, Clone)]
@@ -46,7 +48,7 @@ pub const MAX_SPANS: usize = 1000;
 const MAX_CONTACTS: usize = 100;
 
 /// Sentry's words for how a span ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     #[default]
@@ -89,7 +91,7 @@ impl Status {
 }
 
 /// Data on a span, or on the run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Value {
     Text(String),
@@ -140,11 +142,13 @@ impl fmt::Display for Value {
 }
 
 /// 16 random bytes, written as 32 lower-case hexadecimal digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct TraceId(pub [u8; 16]);
 
 /// 8 random bytes, written as 16 lower-case hexadecimal digits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct SpanId(pub [u8; 8]);
 
 impl fmt::Display for TraceId {
@@ -171,6 +175,8 @@ struct Recording {
     /// How many spans it keeps.
     most: usize,
     epoch: Instant,
+    /// The time, while somebody holds it.
+    held: Option<Instant>,
     /// Which spans have not ended.
     open: Vec<bool>,
     /// The guest's open spans, innermost last.
@@ -190,8 +196,20 @@ impl Recorder {
 
     /// Starts a trace that keeps so many spans, its root open.
     pub fn keeping(most: usize, op: String, description: String) -> Self {
+        Self::start_as(most, TraceId(rand::random()), SpanId(rand::random()), SystemTime::now(), op, description)
+    }
+
+    /// Starts a trace that is known already.
+    pub fn start_as(
+        most: usize,
+        id: TraceId,
+        root: SpanId,
+        started: SystemTime,
+        op: String,
+        description: String,
+    ) -> Self {
         let root = Span {
-            id: SpanId(rand::random()),
+            id: root,
             parent: None,
             op: op.into(),
             description,
@@ -200,17 +218,12 @@ impl Recorder {
             status: Status::Ok,
             data: Vec::new(),
         };
-        let trace = Trace {
-            id: TraceId(rand::random()),
-            started: SystemTime::now(),
-            spans: vec![root],
-            dropped: 0,
-            contacts: Vec::new(),
-        };
+        let trace = Trace { id, started, spans: vec![root], dropped: 0, contacts: Vec::new() };
         Self(Arc::new(Mutex::new(Recording {
             trace,
             most: most.min(MAX_SPANS),
             epoch: Instant::now(),
+            held: None,
             open: vec![true],
             stack: vec![0],
             finished: false,
@@ -240,7 +253,7 @@ impl Recorder {
 
     /// Opens a span under `parent`.
     pub fn open(&self, parent: Handle, op: impl Into<Cow<'static, str>>, description: impl Into<String>) -> Handle {
-        self.open_at(parent, op, description, Instant::now())
+        self.open_at(parent, op, description, self.now())
     }
 
     /// Opens a span that began at `start`.
@@ -296,7 +309,7 @@ impl Recorder {
         if recording.finished {
             return;
         }
-        let end = recording.epoch.elapsed();
+        let end = recording.elapsed();
         let Recording { trace, open, stack, .. } = &mut *recording;
         let still_open: Vec<_> = (outermost..trace.spans.len()).filter(|index| open[*index]).collect();
         for index in still_open {
@@ -315,7 +328,7 @@ impl Recorder {
     }
 
     pub fn close(&self, span: Handle) {
-        self.close_at(span, Instant::now());
+        self.close_at(span, self.now());
     }
 
     /// Ends a span at `end`. A span that has ended stays as it is.
@@ -385,7 +398,7 @@ impl Recorder {
     /// Ends the trace: the root gets `status`, spans still open end now with `unfinished`. Later writes are ignored.
     pub fn finish(&self, status: Status, unfinished: Status) -> Trace {
         let mut recording = self.lock();
-        let end = recording.epoch.elapsed();
+        let end = recording.elapsed();
         let Recording { trace, open, finished, .. } = &mut *recording;
         *finished = true;
         for (index, span) in trace.spans.iter_mut().enumerate() {

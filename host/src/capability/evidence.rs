@@ -15,6 +15,8 @@ pub struct Evidence(Arc<Mutex<VecDeque<(Handle, Kept)>>>);
 pub enum Kept {
     Http(Box<http::Kept>),
     Ssh(Arc<Mutex<ssh::Kept>>),
+    /// Of a run that is replayed.
+    Told(Exchange),
 }
 
 impl Evidence {
@@ -30,6 +32,21 @@ impl Evidence {
         all.push_back((span, kept));
     }
 
+    /// What there is to tell of all of them, and the span of each.
+    pub fn told(&self) -> Vec<(Handle, Exchange)> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().map(|(span, kept)| (*span, kept.tell())).collect()
+    }
+
+    /// Keeps what there once was to tell of an exchange; the last that is told of it counts.
+    pub fn put(&self, span: Handle, told: Exchange) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match all.iter_mut().find(|(known, _)| *known == span) {
+            Some((_, kept)) => *kept = Kept::Told(told),
+            None => all.push_back((span, Kept::Told(told))),
+        }
+    }
+
     /// The exchange that a failure is about. The guest's own steps, `within` the attempt, say which went wrong first, and
     /// its last exchange is the one. Where they do not say, it is the last that came to no end, or the last of all.
     pub fn of_failure(&self, recorder: &Recorder, within: Handle) -> Option<Exchange> {
@@ -37,17 +54,19 @@ impl Evidence {
         let steps: Vec<_> = all.iter().map(|(span, _)| recorder.trouble_above(*span, within)).collect();
         let step = steps.iter().find(|step| step.is_some());
         let last_of = |step| steps.iter().rposition(|other| other == step);
-        let unfinished = || all.iter().rposition(|(_, kept)| kept.error().is_some());
+        let unfinished = || all.iter().rposition(|(_, kept)| kept.is_error());
         let index = step.and_then(last_of).or_else(unfinished).or(all.len().checked_sub(1))?;
         Some(all[index].1.tell())
     }
 }
 
 impl Kept {
-    fn error(&self) -> Option<&'static str> {
+    fn is_error(&self) -> bool {
         match self {
-            Self::Http(kept) => kept.error,
-            Self::Ssh(kept) => kept.lock().unwrap_or_else(PoisonError::into_inner).error,
+            Self::Http(kept) => kept.error.is_some(),
+            Self::Ssh(kept) => kept.lock().unwrap_or_else(PoisonError::into_inner).error.is_some(),
+            Self::Told(Exchange::Http(http)) => http.connection.error.is_some(),
+            Self::Told(Exchange::Ssh(ssh)) => ssh.connection.error.is_some(),
         }
     }
 
@@ -55,6 +74,7 @@ impl Kept {
         match self {
             Self::Http(kept) => Exchange::Http(Box::new(kept.tell())),
             Self::Ssh(kept) => Exchange::Ssh(Box::new(kept.lock().unwrap_or_else(PoisonError::into_inner).tell())),
+            Self::Told(told) => told.clone(),
         }
     }
 }

@@ -3,17 +3,18 @@
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as Task, Poll};
-use std::time::Instant;
 
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 
 use crate::capability::bindings::sentrynet::probe::log::{Host, Level as Guest};
+use crate::capability::tape::{Said, Tape};
 use crate::capability::{Context, Scope, cut};
 use crate::config::Limits;
 use crate::run::{Level, LogLine};
+use crate::trace::Recorder;
 
 /// Bytes of one line.
 const LONGEST_LINE: usize = 4096;
@@ -21,7 +22,7 @@ const LONGEST_LINE: usize = 4096;
 /// The last lines of one run, shared by all that write them.
 #[derive(Clone)]
 pub struct Journal {
-    started: Instant,
+    recorder: Recorder,
     limits: Limits,
     kept: Arc<Mutex<Kept>>,
 }
@@ -35,15 +36,19 @@ struct Kept {
 }
 
 impl Journal {
-    pub fn new(started: Instant, limits: Limits) -> Self {
-        Self { started, limits, kept: Arc::default() }
+    pub fn new(recorder: Recorder, limits: Limits) -> Self {
+        Self { recorder, limits, kept: Arc::default() }
     }
 
     pub fn write(&self, level: Level, message: String) {
+        let message = cut(message, LONGEST_LINE.min(self.limits.log_size));
+        self.put(LogLine { at: self.recorder.elapsed(), level, message });
+    }
+
+    /// Adds a line as it is.
+    pub fn put(&self, line: LogLine) {
         let Limits { log_lines, log_size, .. } = self.limits;
-        let message = cut(message, LONGEST_LINE.min(log_size));
-        let line = LogLine { at: self.started.elapsed(), level, message };
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.lock();
         kept.size += line.message.len();
         kept.lines.push_back(line);
         while kept.lines.len() > log_lines || kept.size > log_size {
@@ -51,13 +56,22 @@ impl Journal {
         }
     }
 
+    /// How many lines there have been.
+    pub fn count(&self) -> usize {
+        let kept = self.lock();
+        kept.left_out + kept.lines.len()
+    }
+
+    /// The lines after so many, as far as they are kept.
+    pub fn since(&self, count: usize) -> Vec<LogLine> {
+        let kept = self.lock();
+        kept.lines.iter().skip(count.saturating_sub(kept.left_out)).cloned().collect()
+    }
+
     /// Writes a line, unless it stands there.
     pub fn write_once(&self, level: Level, message: String) {
         let message = cut(message, LONGEST_LINE);
-        let known = {
-            let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-            kept.lines.iter().any(|line| line.message == message)
-        };
+        let known = self.lock().lines.iter().any(|line| line.message == message);
         if !known {
             self.write(level, message);
         }
@@ -65,7 +79,7 @@ impl Journal {
 
     /// The lines; where there were more, the first of them says so.
     pub fn take(&self) -> Vec<LogLine> {
-        let mut kept = std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut kept = std::mem::take(&mut *self.lock());
         if kept.left_out > 0 {
             if kept.lines.len() == self.limits.log_lines {
                 kept.leave_out_first();
@@ -74,10 +88,14 @@ impl Journal {
                 "{} earlier lines are left out: `limits.log_lines` and `limits.log_size` say how many are kept",
                 kept.left_out
             );
-            let at = kept.lines.front().map_or(self.started.elapsed(), |line| line.at);
+            let at = kept.lines.front().map_or(self.recorder.elapsed(), |line| line.at);
             kept.lines.push_front(LogLine { at, level: Level::Warn, message });
         }
         kept.lines.into()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -106,14 +124,15 @@ impl Host for Context {
 /// A guest's standard output or error: its lines go to the run's log.
 pub struct Stream {
     pub journal: Journal,
+    pub tape: Tape,
     pub level: Level,
     pub probe: Arc<Scope>,
 }
 
 impl StdoutStream for Stream {
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        let (journal, probe) = (self.journal.clone(), Arc::clone(&self.probe));
-        Box::new(Lines { journal, level: self.level, probe, unfinished: Vec::new() })
+        let (journal, tape, probe) = (self.journal.clone(), self.tape.clone(), Arc::clone(&self.probe));
+        Box::new(Writer { journal, tape, level: self.level, probe, unfinished: Vec::new() })
     }
 }
 
@@ -123,23 +142,29 @@ impl IsTerminal for Stream {
     }
 }
 
-struct Lines {
+struct Writer {
     journal: Journal,
+    tape: Tape,
     level: Level,
     probe: Arc<Scope>,
     unfinished: Vec<u8>,
 }
 
-impl Lines {
+impl Writer {
     fn end_line(&mut self) {
         if !self.unfinished.is_empty() {
             let line = std::mem::take(&mut self.unfinished);
-            self.probe.say(&self.journal, self.level, String::from_utf8_lossy(&line).into_owned());
+            let line = String::from_utf8_lossy(&line).into_owned();
+            if !self.tape.is_none() {
+                let stream = if self.level == Level::Info { "stdout" } else { "stderr" };
+                self.tape.says(Said::new("wasi:cli", stream).with("line", &line));
+            }
+            self.probe.say(&self.journal, self.level, line);
         }
     }
 }
 
-impl AsyncWrite for Lines {
+impl AsyncWrite for Writer {
     fn poll_write(mut self: Pin<&mut Self>, _: &mut Task<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         for byte in bytes {
             match byte {
@@ -162,7 +187,7 @@ impl AsyncWrite for Lines {
     }
 }
 
-impl Drop for Lines {
+impl Drop for Writer {
     fn drop(&mut self) {
         self.end_line();
     }
@@ -175,7 +200,7 @@ mod tests {
     /// The lines that are left of `written`, each of which is its number and as many bytes long as it may be.
     #[track_caller]
     fn check(limits: Limits, written: usize, expected: &[&str]) {
-        let journal = Journal::new(Instant::now(), limits);
+        let journal = Journal::new(Recorder::start(String::new(), String::new()), limits);
         for number in 0..written {
             journal.write(Level::Info, format!("{number:04}{}", "x".repeat(5000)));
         }

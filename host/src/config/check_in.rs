@@ -228,7 +228,7 @@ mod tests {
     use super::*;
 
     fn config(text: &str) -> Config {
-        let source = Source { name: "test".into(), text: text.into(), path: None, directory: ".".into() };
+        let source = Source { name: "test".into(), text: text.into(), path: None, directory: ".".into(), probe: None };
         let draft = parse(&source, &|name| (name == "PLACE").then(|| "mars".to_owned()));
         assert_eq!(draft.problems, []);
         draft.config

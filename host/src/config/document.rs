@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use granit_parser::{Event, Parser, ScalarStyle, Span};
 
 use super::problem::{Place, Problem, Spot};
+use super::source::{Source, lines};
 use super::syntax::{self, DEPTH};
 
 /// More than 10,000 probes need, less than hurts.
@@ -57,7 +58,15 @@ struct Open {
 }
 
 impl Document {
-    pub fn read(text: &str) -> Result<Self, Problem> {
+    /// The document of a file: of settings alone, the configuration that has one probe with them.
+    pub fn of(source: &Source) -> Result<Self, Problem> {
+        let Some(probe) = &source.probe else { return Self::read(&source.text) };
+        let blank = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
+        let text = if lines(&source.text).into_iter().all(blank) { "{}" } else { &source.text };
+        Self::read(text)?.around(probe)
+    }
+
+    fn read(text: &str) -> Result<Self, Problem> {
         syntax::precheck(text)?;
         // The parser's own bounds keep it from looking further ahead than is of use.
         let limits =
@@ -129,6 +138,34 @@ impl Document {
                 Err(problem(Spot { line: 1, column: 1, length: 0 }, "the file is empty: it needs at least `groups`"))
             }
         }
+    }
+
+    /// What is put around it stands nowhere in the file.
+    fn around(mut self, probe: &str) -> Result<Self, Problem> {
+        let root = self.node(self.root);
+        let Kind::Map(entries) = &root.kind else {
+            return Err(problem(root.spot, "settings are a map of keys and values"));
+        };
+        let keys = entries.iter().map(|(key, _)| self.node(*key));
+        if let Some(key) = keys.into_iter().find(|key| key.text() == Some("probe")) {
+            return Err(problem(key.spot, "`probe` is the component that is tested already: leave it out here"));
+        }
+        let scalar = |text: &str| Kind::Scalar { text: text.to_owned(), plain: false };
+        let entry = (self.add(scalar("probe")), self.add(scalar(probe)));
+        if let Kind::Map(entries) = &mut self.nodes[self.root.0].kind {
+            entries.push(entry);
+        }
+        let (groups, probes) = (self.add(scalar("groups")), self.add(scalar("probes")));
+        let list = self.add(Kind::List(vec![self.root]));
+        let group = self.add(Kind::Map(vec![(probes, list)]));
+        let list = self.add(Kind::List(vec![group]));
+        self.root = self.add(Kind::Map(vec![(groups, list)]));
+        Ok(self)
+    }
+
+    fn add(&mut self, kind: Kind) -> NodeId {
+        self.nodes.push(Node { kind, tag: None, spot: Spot::NOWHERE });
+        NodeId(self.nodes.len() - 1)
     }
 
     pub fn root(&self) -> NodeId {

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::field::{Report, Table};
 
 const KIB: u64 = 1 << 10;
@@ -16,7 +18,7 @@ pub const MOST_TABLE: usize = 100_000;
 const MOST_SPANS: u32 = 1000;
 
 /// What one run may use; where it is retried, each attempt anew, but for spans and log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Wall-clock time.
     pub deadline: Duration,

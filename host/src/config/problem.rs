@@ -32,6 +32,11 @@ pub struct Spot {
     pub length: usize,
 }
 
+impl Spot {
+    /// Of what is not in the file.
+    pub const NOWHERE: Self = Self { line: 0, column: 0, length: 0 };
+}
+
 impl Problem {
     pub fn key(pointer: impl Into<String>, message: impl Into<String>) -> Self {
         Self { place: Place::Key(pointer.into()), message: message.into() }

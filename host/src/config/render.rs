@@ -27,7 +27,7 @@ pub fn render(source: &Source, level: Level, problems: &[Problem], color: bool) 
     if problems.is_empty() {
         return String::new();
     }
-    let document = Document::read(&source.text).ok();
+    let document = Document::of(source).ok();
     let locator = document.as_ref().map(Locator::new);
     let mut notes: Vec<Note> = problems.iter().map(|problem| note(problem, locator.as_ref())).collect();
     // By place, and by order of finding within one.
@@ -77,7 +77,7 @@ fn note<'a>(problem: &'a Problem, locator: Option<&Locator>) -> Note<'a> {
         (Place::Key(_), Some(found)) => mark(&found, true, pointer),
         (Place::Value(_), Some(found)) => mark(&found, false, pointer),
     };
-    Note { message: &problem.message, pointer, spot, shown }
+    Note { message: &problem.message, pointer, spot: spot.filter(|spot| *spot != Spot::NOWHERE), shown }
 }
 
 fn mark(found: &Found, on_key: bool, pointer: &str) -> (Option<Spot>, Shown) {
@@ -129,7 +129,8 @@ impl Note<'_> {
         writeln!(text, "{:gutter$} {bar}", "")?;
         writeln!(text, " {} {bar} {drawn}", paint.frame(&spot.line.to_string()))?;
         writeln!(text, "{:gutter$} {bar} {:before$}{}", "", "", paint.caret(&"^".repeat(length)))?;
-        if let Some(path) = path(self.pointer) {
+        let around = if source.probe.is_some() { "/groups/0/probes/0" } else { "" };
+        if let Some(path) = path(self.pointer.strip_prefix(around).unwrap_or(self.pointer)) {
             writeln!(text, "{:gutter$} {} at {path}", "", paint.frame("="))?;
         }
         Ok(())

@@ -16,6 +16,8 @@ pub struct Source {
     pub path: Option<PathBuf>,
     /// Where relative paths in it start from.
     pub directory: PathBuf,
+    /// The component that it has the settings of: it is an item of `probes`, and no whole configuration.
+    pub probe: Option<String>,
 }
 
 /// Why a file could not be read.
@@ -63,6 +65,12 @@ impl Source {
         Self::decode(name, bytes, Some(path.to_path_buf()), directory)
     }
 
+    /// Settings of a component that has the default of each.
+    pub fn without_settings(probe: String) -> Self {
+        let directory = PathBuf::from(".");
+        Self { name: "the settings".to_owned(), text: "{}".to_owned(), path: None, directory, probe: Some(probe) }
+    }
+
     fn decode(name: String, bytes: Vec<u8>, path: Option<PathBuf>, directory: PathBuf) -> Result<Self, Unreadable> {
         let mut text = String::from_utf8(bytes).map_err(|error| {
             let byte = error.utf8_error().valid_up_to();
@@ -72,7 +80,7 @@ impl Source {
         if text.starts_with('\u{feff}') {
             text.remove(0);
         }
-        Ok(Self { name, text, path, directory })
+        Ok(Self { name, text, path, directory, probe: None })
     }
 }
 

@@ -83,7 +83,7 @@ mod tests {
     /// Where Spotlight is for a key and a variable; and what is said about them.
     fn check(key: &str, variable: Option<&str>) -> (Option<String>, String) {
         let text = format!("sentry:\n  {key}\n");
-        let source = Source { name: "test.yaml".into(), text, path: None, directory: ".".into() };
+        let source = Source { name: "test.yaml".into(), text, path: None, directory: ".".into(), probe: None };
         let draft = parse(&source, &|name| variable.filter(|_| name == "SENTRY_SPOTLIGHT").map(ToOwned::to_owned));
         let warnings: Vec<_> =
             draft.warnings.iter().filter(|warning| warning.message.contains("spotlight")).cloned().collect();

@@ -38,7 +38,7 @@ fn watch(config: &Config) -> Result<Vec<Monitor>, Vec<Problem>> {
 }
 
 fn source(text: &str) -> Source {
-    Source { name: "test.yaml".into(), text: text.into(), path: None, directory: ".".into() }
+    Source { name: "test.yaml".into(), text: text.into(), path: None, directory: ".".into(), probe: None }
 }
 
 /// Compares with the file beside it, and returns what was expected.

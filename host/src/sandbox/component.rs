@@ -19,7 +19,7 @@ const BUILT_IN: &[(&str, &[u8])] = &[
 /// The interface that a probe exports, without its version.
 const PROBER: &str = "sentrynet:probe/prober";
 /// The version of the contract that this host speaks.
-const SPOKEN: &str = "0.1.0";
+pub const SPOKEN: &str = "0.1.0";
 
 /// Why a component cannot be a probe.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -60,6 +60,8 @@ pub enum LoadError {
 pub struct Compiled {
     component: Component,
     name: String,
+    /// Of the file, in hexadecimal digits.
+    pub sha256: String,
 }
 
 /// Compiles a component, or takes it from the cache.
@@ -111,15 +113,20 @@ fn compile(engine: &Engine, bytes: &[u8], name: String) -> Result<Compiled, Load
     match Component::from_binary(engine, bytes) {
         Ok(component) => {
             tracing::debug!("{name} compiled or taken from the cache in {:.0?}", started.elapsed());
-            Ok(Compiled { component, name })
+            Ok(Compiled { component, name, sha256: sha256(bytes) })
         }
         Err(error) => Err(LoadError::Invalid { name, why: one_line(&error) }),
     }
 }
 
+fn sha256(bytes: &[u8]) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Links a component with the capabilities that it imports.
 pub fn link(linker: &Linker<Context>, compiled: &Compiled) -> Result<ProbePre<Context>, LoadError> {
-    let Compiled { component, name } = compiled;
+    let Compiled { component, name, .. } = compiled;
     let name = || name.clone();
     let (engine, ty) = (component.engine(), component.component_type());
     let versions = ty.exports(engine).filter_map(|(export, _)| Some(export.strip_prefix(PROBER)?.to_owned()));

@@ -37,6 +37,9 @@ pub fn new(in_flight: usize) -> wasmtime::Result<Engine> {
     config.concurrency_support(false);
     config.memory_reservation(MOST_MEMORY as u64);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(in_flight)));
+    // The same on every machine, so that a recorded run can be replayed on another.
+    config.relaxed_simd_deterministic(true);
+    config.cranelift_nan_canonicalization(true);
     config.wasm_backtrace_details(WasmBacktraceDetails::Enable);
     config.cache(cache());
     let engine = Engine::new(&config)?;

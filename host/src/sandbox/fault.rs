@@ -6,6 +6,7 @@ use wasmtime::component::ResourceTableError;
 use wasmtime::{ResourceLimiter, Trap, WasmBacktrace};
 
 use crate::capability::meter::Exceeded;
+use crate::capability::tape::Off;
 use crate::capability::{Context, Grown, TooMuchHeld};
 use crate::config::{Limits, MOST_MEMORY, MOST_TABLE};
 use crate::run::{Ceiling, Fault, FaultKind};
@@ -43,7 +44,12 @@ fn shrink(grown: &mut Grown) {
 
 /// Why a call into the guest came back with an error.
 pub fn explain(error: &wasmtime::Error, limits: &Limits) -> Fault {
-    let (kind, message) = if let Some(ceiling) = ceiling(error) {
+    let (kind, message) = if let Some(off) = error.downcast_ref::<Off>() {
+        match off {
+            Off::Stopped(fault) => return fault.clone(),
+            Off::Departed(why) => (FaultKind::Departed, why.clone()),
+        }
+    } else if let Some(ceiling) = ceiling(error) {
         (FaultKind::Ceiling(ceiling), sentence(ceiling, limits))
     } else if let Some(held) = error.downcast_ref::<TooMuchHeld>() {
         (FaultKind::Ceiling(Ceiling::Memory), held.to_string())

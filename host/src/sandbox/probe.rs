@@ -3,18 +3,23 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
+use serde_json::json;
+use tokio::task::JoinError;
 use wasmtime::Engine;
 
 use crate::capability::bindings::ProbePre;
 use crate::capability::bindings::exports::sentrynet::probe::prober::Trouble;
 use crate::capability::bindings::sentrynet::probe::types::Failure as GuestFailure;
 use crate::capability::log::Journal;
+use crate::capability::tape::Tape;
 use crate::capability::{Context, Scope, cut};
 use crate::config::{Limits, Retries};
+use crate::recording::{Component, Header, Recording};
 use crate::run::evidence::Exchange;
 use crate::run::{Ceiling, Failure, Fault, FaultKind, Identity, Mismatch, Outcome, Run};
+use crate::sandbox::component::SPOKEN;
 use crate::sandbox::computing::Computing;
 use crate::sandbox::fault::advise;
 use crate::sandbox::outages::{Outages, Start};
@@ -43,6 +48,8 @@ pub struct Ready {
     pub turns: Arc<Turns>,
     /// The last run computed for long.
     pub long: AtomicBool,
+    /// Of the component, in hexadecimal digits.
+    pub sha256: Arc<str>,
 }
 
 /// How one stay in the guest ended, and what it left.
@@ -69,53 +76,148 @@ impl Probe {
             Err(error) => self.ready.broken(due, format!("the host failed: {error}; this is a bug, please report it")),
         }
     }
+
+    /// Runs once, and keeps all that the guest did and was told.
+    ///
+    /// # Errors
+    /// When the host failed.
+    pub async fn record(&self) -> Result<(Run, Recording), JoinError> {
+        let (ready, due) = (Arc::clone(&self.ready), Instant::now());
+        self.threads.spawn(async move { ready.record(due).await }).await
+    }
+
+    /// Runs once more what was recorded, in a world that is the recording alone.
+    ///
+    /// # Errors
+    /// When the host failed.
+    pub async fn replay(&self, recording: Recording) -> Result<Run, JoinError> {
+        let ready = Arc::clone(&self.ready);
+        self.threads.spawn(async move { ready.replay(recording).await }).await
+    }
 }
 
 impl Ready {
     async fn run(&self, due: Instant) -> Run {
-        let identity = &self.scope.identity;
         let lateness = due.elapsed();
-        let recorder = Recorder::keeping(self.limits.spans, identity.probe.clone(), identity.title.clone());
-        let log = Journal::new(recorder.epoch(), self.limits);
+        let recorder = self.recorder();
+        let (mut run, exchanges) =
+            self.attempts(lateness, &recorder, &Journal::new(recorder.clone(), self.limits), &Tape::default()).await;
+        self.secrets.strike_run(&mut run, exchanges);
+        run
+    }
+
+    async fn record(&self, due: Instant) -> (Run, Recording) {
+        let lateness = due.elapsed();
+        let recorder = self.recorder();
+        let log = Journal::new(recorder.clone(), self.limits);
+        let tape = Tape::write(&recorder, &log);
+        let (mut run, exchanges) = self.attempts(lateness, &recorder, &log, &tape).await;
+        let mut recording = Recording { header: self.header(&run), entries: tape.take() };
+        self.secrets.strike_recording(&mut recording, &mut run, exchanges);
+        (run, recording)
+    }
+
+    async fn replay(&self, recording: Recording) -> Run {
+        let Recording { header, entries } = recording;
+        let Identity { probe, title, .. } = &*self.scope.identity;
+        let started = SystemTime::UNIX_EPOCH + header.started;
+        let recorder = Recorder::start_as(
+            self.limits.spans,
+            header.trace_id,
+            header.span_id,
+            started,
+            probe.clone(),
+            title.clone(),
+        );
+        let log = Journal::new(recorder.clone(), self.limits);
+        let tape = Tape::read(&recorder, &log, entries, *header.component.sha256 == *self.sha256);
+        let (mut run, exchanges) = self.attempts(header.lateness, &recorder, &log, &tape).await;
+        self.secrets.strike_run(&mut run, exchanges);
+        run
+    }
+
+    fn recorder(&self) -> Recorder {
+        let Identity { probe, title, .. } = &*self.scope.identity;
+        Recorder::keeping(self.limits.spans, probe.clone(), title.clone())
+    }
+
+    /// All attempts, until one is the last; and the exchanges that those before it failed over. Secrets are in there
+    /// still.
+    async fn attempts(
+        &self,
+        lateness: Duration,
+        recorder: &Recorder,
+        log: &Journal,
+        tape: &Tape,
+    ) -> (Run, Vec<Exchange>) {
         let mut attempts = 1;
-        let mut last = self.attempt(attempts, &recorder, &log).await;
+        let mut last = self.attempt(attempts, recorder, tape, log).await;
         let (mut earlier, mut exchanges) = (Vec::new(), Vec::new());
         while attempts <= self.retries.times {
             let Outcome::Failed(failure) = last.outcome else { break };
             earlier.push(failure);
             exchanges.extend(last.evidence);
-            tokio::time::sleep(self.retries.delay).await;
+            if !tape.is_read() {
+                tokio::time::sleep(self.retries.delay).await;
+            }
             attempts += 1;
-            last = self.attempt(attempts, &recorder, &log).await;
+            last = self.attempt(attempts, recorder, tape, log).await;
         }
         let Attempt { mut outcome, tags, evidence } = last;
         if let (Outcome::Passed, Some(first)) = (&outcome, earlier.first()) {
             outcome = Outcome::PassedAfterRetry(first.clone());
         }
-        let trace = recorder.finish(status(&outcome), Status::Cancelled);
+        let mut trace = recorder.finish(status(&outcome), Status::Cancelled);
+        tape.finish(&mut trace);
         let start = Start { at: trace.started, instant: recorder.epoch() };
-        let outage = self.outages.note(&outcome, start, Instant::now());
-        let probe = Arc::clone(identity);
+        let outage = self.outages.note(&outcome, start, recorder.now());
+        let probe = Arc::clone(&self.scope.identity);
         let log = log.take();
-        let mut run = Run { probe, outcome, trace, lateness, attempts, earlier, evidence, outage, tags, log };
-        self.secrets.strike_run(&mut run, exchanges);
-        run
+        (Run { probe, outcome, trace, lateness, attempts, earlier, evidence, outage, tags, log }, exchanges)
+    }
+
+    /// What ran, for its recording.
+    fn header(&self, run: &Run) -> Header {
+        let Identity { probe, title, tags, failures_before_error, pointer } = &*self.scope.identity;
+        Header {
+            host: env!("CARGO_PKG_VERSION").to_owned(),
+            contract: SPOKEN.to_owned(),
+            component: Component { name: probe.clone(), sha256: self.sha256.to_string() },
+            title: title.clone(),
+            tags: tags.clone(),
+            failures_before_error: *failures_before_error,
+            pointer: pointer.clone(),
+            // It was text of ours.
+            settings: serde_json::from_str(&self.settings).unwrap_or_default(),
+            environment: self.scope.environment.clone(),
+            log_refused: self.scope.grants.log_refused_by().map(str::to_owned),
+            limits: json!(self.limits),
+            retries: self.retries.times,
+            trace_id: run.trace.id,
+            span_id: run.trace.spans[0].id,
+            started: run.trace.started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default(),
+            lateness: run.lateness,
+        }
     }
 
     /// One stay in the guest, in a sandbox of its own.
-    async fn attempt(&self, number: u32, recorder: &Recorder, log: &Journal) -> Attempt {
+    async fn attempt(&self, number: u32, recorder: &Recorder, tape: &Tape, log: &Journal) -> Attempt {
+        tape.attempt();
         // Where it is tried but once, the run itself is the attempt.
         let most = self.retries.times + 1;
         let span = (most > 1).then(|| recorder.push("probe.attempt".into(), format!("Attempt {number} of {most}")));
+        tape.opened();
         let computing = Computing::new(Arc::clone(&self.turns), self.long.load(Relaxed));
         let measured = Arc::clone(&computing);
-        let (mut store, watch) = store(&self.engine, &self.scope, recorder.clone(), log.clone(), self.limits, measured);
+        let (mut store, watch) =
+            store(&self.engine, &self.scope, recorder.clone(), tape.clone(), log.clone(), self.limits, measured);
         let work = async {
             let guest = self.component.instantiate_async(&mut store).await?;
             guest.sentrynet_probe_prober().call_run(&mut store, &self.settings).await
         };
         let ended = watch.guard(work).await;
         self.long.store(computing.is_long(), Relaxed);
+        let fault = ended.as_ref().err().cloned();
         let outcome = match ended {
             Ok(Ok(())) => Outcome::Passed,
             Ok(Err(Trouble::Failed(said))) => Outcome::Failed(failure(said)),
@@ -128,6 +230,7 @@ impl Ready {
         };
         let within = span.unwrap_or(recorder.root());
         let context = store.data_mut();
+        tape.end(outcome.as_str(), fault.as_ref(), &context.evidence);
         let evidence = if outcome.passed() { None } else { context.evidence.of_failure(recorder, within) };
         if let Some(span) = span {
             recorder.set_status(span, status(&outcome));
@@ -171,7 +274,7 @@ fn status(outcome: &Outcome) -> Status {
         Outcome::Broken(fault) => match fault.kind {
             FaultKind::Ceiling(Ceiling::Deadline) => Status::DeadlineExceeded,
             FaultKind::Ceiling(_) => Status::ResourceExhausted,
-            FaultKind::Trap | FaultKind::Gave | FaultKind::Host => Status::Aborted,
+            FaultKind::Trap | FaultKind::Gave | FaultKind::Host | FaultKind::Departed => Status::Aborted,
         },
     }
 }

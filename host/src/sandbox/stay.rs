@@ -9,6 +9,7 @@ use wasmtime::{Engine, Store};
 use crate::capability::bindings::{Probe as Bindings, ProbePre};
 use crate::capability::log::Journal;
 use crate::capability::meter::Meter;
+use crate::capability::tape::Tape;
 use crate::capability::{Context, Scope};
 use crate::config::Limits;
 use crate::run::Fault;
@@ -33,18 +34,20 @@ pub fn store(
     engine: &Engine,
     scope: &Arc<Scope>,
     recorder: Recorder,
+    tape: Tape,
     log: Journal,
     limits: Limits,
     computing: Arc<Computing>,
 ) -> (Store<Context>, Watch) {
     let deadline = Instant::now() + limits.deadline;
-    let mut store = Store::new(engine, Context::new(Arc::clone(scope), recorder, log, limits, deadline));
+    let mut store = Store::new(engine, Context::new(Arc::clone(scope), recorder, tape.clone(), log, limits, deadline));
     store.limiter(|context| context);
     store.set_max_component_handles(limits.handles);
     store.set_hostcall_fuel(limits.memory);
     store.set_epoch_deadline(computing.first_look());
     let (meter, looked_at) = (store.data().meter.clone(), Arc::clone(&computing));
     store.epoch_deadline_callback(move |context| {
+        tape.look()?;
         context.data().meter.check()?;
         fault::look(deadline, looked_at.used(), limits)?;
         Ok(looked_at.go_on(deadline))
@@ -88,9 +91,9 @@ pub async fn ask<T>(
     // What a component may use while it says who it is and checks settings.
     let limits = Limits { deadline: Duration::from_secs(5), ..Limits::default() };
     let recorder = Recorder::start(String::new(), String::new());
-    let log = Journal::new(recorder.epoch(), limits);
+    let log = Journal::new(recorder.clone(), limits);
     let computing = Computing::new(Arc::clone(turns), false);
-    let (mut store, watch) = store(engine, scope, recorder, log, limits, computing);
+    let (mut store, watch) = store(engine, scope, recorder, Tape::default(), log, limits, computing);
     watch
         .guard(async {
             let guest = component.instantiate_async(&mut store).await?;

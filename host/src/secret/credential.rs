@@ -242,7 +242,7 @@ fn looks(text: &str, all: &mut Vec<Found>) {
 }
 
 /// Whether it is no word: `Basic authentication` tells of no password.
-fn is_random(text: &str) -> bool {
+pub fn is_random(text: &str) -> bool {
     let mixed = text.chars().skip(1).any(|c| c.is_ascii_uppercase()) && text.chars().any(|c| c.is_ascii_lowercase());
     let parameter = text.ends_with('=') && text.trim_end_matches('=').chars().all(|c| c.is_ascii_lowercase());
     (mixed || text.chars().any(|c| c.is_ascii_digit()) || text.ends_with('=') || text.len() >= 20) && !parameter

@@ -31,7 +31,7 @@ impl Secrets {
         evidence::scrub(run);
     }
 
-    fn strike_texts(&self, run: &mut Run) {
+    pub(super) fn strike_texts(&self, run: &mut Run) {
         if self.is_empty() {
             return;
         }
@@ -110,7 +110,7 @@ impl Secrets {
         }
     }
 
-    fn is_number(&self, number: f64) -> bool {
+    pub(super) fn is_number(&self, number: f64) -> bool {
         self.0.as_ref().is_some_and(|patterns| patterns.is_number(number))
     }
 }

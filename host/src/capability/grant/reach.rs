@@ -133,6 +133,11 @@ impl Grants {
         self.flag("writing to the log", "`log: true`", |word| word.log)
     }
 
+    /// Who says that they may not.
+    pub fn log_refused_by(&self) -> Option<&str> {
+        self.0.iter().find(|word| word.log == Some(false)).map(|word| word.of.as_str())
+    }
+
     fn flag(&self, what: &str, wanted: &str, of: impl Fn(&Allow) -> Option<bool>) -> Result<(), Refusal> {
         match self.0.iter().find(|word| of(word) == Some(false)) {
             None => Ok(()),

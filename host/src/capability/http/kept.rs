@@ -105,7 +105,7 @@ impl Kept {
             redirects: self.redirects.clone(),
             connection: self.connection(),
             tls: (times.tls_started.is_some() || !times.chain.is_empty())
-                .then(|| Tls { version: times.tls_version, certificates: certificates(times) }),
+                .then(|| Tls { version: times.tls_version.map(Into::into), certificates: certificates(times) }),
             response: self.answer.as_ref().map(|Head { status, headers, .. }| Response {
                 status: status.as_u16(),
                 headers: lines(headers).into_iter().take(MOST_LINES).collect(),
@@ -133,8 +133,8 @@ impl Kept {
         let Self { peer, times, answer, .. } = self;
         let remote = answer.as_ref().and_then(|head| head.remote);
         Connection {
-            phase: self.phase.name(),
-            error: self.error,
+            phase: self.phase.name().into(),
+            error: self.error.map(Into::into),
             names: times.names.clone(),
             resolved: times.addresses.iter().take(MOST_LINES).map(ToString::to_string).collect(),
             peer: remote.map_or_else(|| format!("{}:{}", peer.via, peer.port), |address| address.to_string()),
@@ -185,7 +185,7 @@ mod tests {
         // What the URL has of credentials went out as a header.
         let user_agent = concat!("sentrynet/", env!("CARGO_PKG_VERSION"));
         assert_eq!(told.headers, [pair("user-agent", user_agent), pair("authorization", "Basic YWRhOnBAc3M=")]);
-        assert_eq!((told.connection.phase, told.connection.error), ("dns", Some("dns")));
+        assert_eq!((&*told.connection.phase, told.connection.error.as_deref()), ("dns", Some("dns")));
         assert_eq!(told.connection.peer, "shop.example:443");
         assert_eq!((told.tls, told.response), (None, None));
     }

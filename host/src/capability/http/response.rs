@@ -1,7 +1,6 @@
 //! A whole answer, as the guest reads it.
 
-use std::time::SystemTime;
-
+use serde::{Deserialize, Serialize};
 use wasmtime::component::Resource;
 
 use crate::capability::Context;
@@ -9,12 +8,14 @@ use crate::capability::bindings::sentrynet::probe::http::{Connection, HostRespon
 use crate::capability::http::cause::days_left;
 
 /// A whole answer.
+#[derive(Serialize, Deserialize)]
 pub struct Response {
     pub status: u16,
     pub url: String,
     /// Where it leads, if it redirects.
     pub location: Option<String>,
     pub headers: Vec<(String, String)>,
+    #[serde(with = "crate::capability::tape::body")]
     pub body: Vec<u8>,
     pub body_size: u64,
     pub timing: Timing,
@@ -62,8 +63,9 @@ impl HostResponse for Context {
     }
 
     fn days_left(&mut self, response: Resource<Response>) -> wasmtime::Result<Vec<i64>> {
+        let now = self.recorder.wall();
         let chain = self.table.get(&response)?.connection.tls.iter().flat_map(|tls| &tls.chain);
-        Ok(chain.map(|certificate| days_left(certificate.not_after, SystemTime::now())).collect())
+        Ok(chain.map(|certificate| days_left(certificate.not_after, now)).collect())
     }
 
     fn drop(&mut self, response: Resource<Response>) -> wasmtime::Result<()> {

@@ -45,8 +45,8 @@ impl Kept {
             host: self.host.clone(),
             username: self.username.clone(),
             connection: Connection {
-                phase: self.phase,
-                error: self.error,
+                phase: self.phase.into(),
+                error: self.error.map(Into::into),
                 names: if literal { Vec::new() } else { vec![self.host.clone()] },
                 resolved: match literal {
                     true => Vec::new(),

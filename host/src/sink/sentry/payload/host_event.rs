@@ -101,7 +101,8 @@ mod tests {
             fingerprint: vec!["sentrynet-host".to_owned(), "panic".to_owned()],
             contexts: BTreeMap::from([("network", json!({ "silent": 3 }))]),
         };
-        let source = Source { name: "test".to_owned(), text: String::new(), path: None, directory: ".".into() };
+        let source =
+            Source { name: "test".to_owned(), text: String::new(), path: None, directory: ".".into(), probe: None };
         let origin = Origin::new(&config::parse(&source, &|_| None).config.sentry);
         let said = |measure| serde_json::to_value(HostEvent::new("id", &incident, &origin, measure)).unwrap();
         let event = said(MEASURES[0]);

@@ -1,0 +1,196 @@
+//! A tape that is written.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::capability::evidence::Evidence;
+use crate::capability::log::Journal;
+use crate::capability::tape::Off;
+use crate::capability::tape::said::{Said, weight};
+use crate::recording::{self, Answer, End, Entry, Left, Span};
+use crate::run::evidence::Exchange;
+use crate::run::{Fault, FaultKind};
+use crate::trace::{Recorder, SpanId, Trace};
+
+pub struct Writing {
+    recorder: Recorder,
+    log: Journal,
+    entries: Vec<Entry>,
+    /// The attempt's or the guest's own, which a replay opens again.
+    own: HashSet<SpanId>,
+    /// How all others stood when they were last written down, and what there was to tell of their exchanges.
+    known: HashMap<SpanId, Span>,
+    told: HashMap<SpanId, Exchange>,
+    /// Spans of the trace, and such as found no room, when the guest made its last call.
+    before: (usize, usize),
+    /// Lines of the log that the tape accounts for.
+    lines: usize,
+    /// Bytes that may still be written, about.
+    room: usize,
+    /// The guest waits for an answer to its last call.
+    waits: bool,
+    /// The guest runs.
+    runs: bool,
+}
+
+/// Bytes of a tape, about: more than any honest run brings in, and as many as the host can spare for one.
+const MOST: usize = 256 << 20;
+/// What an entry takes beside what it holds.
+const ENTRY: usize = 256;
+
+impl Writing {
+    pub fn new(recorder: Recorder, log: Journal) -> Self {
+        let root = recorder.span_id(recorder.root());
+        Self {
+            recorder,
+            log,
+            lines: 0,
+            room: MOST,
+            entries: Vec::new(),
+            own: [root].into(),
+            known: HashMap::new(),
+            told: HashMap::new(),
+            before: (1, 0),
+            waits: false,
+            runs: false,
+        }
+    }
+
+    pub fn attempt(&mut self) {
+        let at = self.stop();
+        self.runs = true;
+        self.entries.push(Entry::Attempt { at, span: None });
+    }
+
+    pub fn says(&mut self, said: Said) {
+        // What is still written down when the guest is taken apart comes after its end.
+        if self.runs && self.look().is_ok() {
+            self.take_room(ENTRY + said.weight());
+            let at = self.stop();
+            self.entries.push(Entry::Call(recording::Call { at, ..said.into_call() }));
+        }
+    }
+
+    pub fn opened(&mut self) {
+        let opened = self.recorder.read(|trace, _| trace.spans.get(self.before.0).map(|span| span.id));
+        if let (Some(id), Some(Entry::Attempt { span, .. } | Entry::Call(recording::Call { span, .. }))) =
+            (opened, self.entries.last_mut())
+        {
+            self.own.insert(id);
+            *span = Some(id);
+        }
+    }
+
+    pub fn asks(&mut self, said: Said) -> Result<(), Off> {
+        let full = self.look();
+        self.take_room(ENTRY + said.weight());
+        let at = self.stop();
+        let answer = Some(Answer::default());
+        self.entries.push(Entry::Call(recording::Call { at, answer, ..said.into_call() }));
+        self.lines = self.log.count();
+        self.waits = true;
+        full?;
+        self.recorder.release();
+        Ok(())
+    }
+
+    /// Whether there is room for more.
+    pub fn look(&self) -> Result<(), Off> {
+        match self.room {
+            0 => Err(Off::Stopped(Fault {
+                kind: FaultKind::Host,
+                message: format!("the recording would take more than {} MiB: let the probe ask for less", MOST >> 20),
+                backtrace: Vec::new(),
+            })),
+            _ => Ok(()),
+        }
+    }
+
+    fn take_room(&mut self, bytes: usize) {
+        self.room = self.room.saturating_sub(bytes);
+    }
+
+    pub fn answered(&mut self, result: Option<Value>, evidence: &Evidence) {
+        let (until, left) = (self.stop_as_it_is(), self.left(evidence));
+        self.waits = false;
+        self.take_room(result.as_ref().map_or(0, weight) + ENTRY * (left.spans.len() + left.evidence.len()));
+        if let Some(answer) = self.last_answer() {
+            *answer = Answer { until, result, left };
+        }
+    }
+
+    pub fn end(&mut self, outcome: &str, fault: Option<&Fault>, evidence: &Evidence) {
+        if !self.waits {
+            // The guest's own.
+            self.lines = self.log.count();
+        }
+        let (at, mut left) = (self.stop_as_it_is(), self.left(evidence));
+        self.runs = false;
+        if std::mem::take(&mut self.waits)
+            && let Some(answer) = self.last_answer()
+        {
+            *answer = Answer { until: at, result: None, left: std::mem::take(&mut left) };
+        }
+        self.entries.push(Entry::End(End { at, outcome: outcome.to_owned(), fault: fault.cloned(), left }));
+    }
+
+    pub fn finish(&mut self, trace: &Trace) {
+        let spans = trace.spans.iter().filter(|span| !self.own.contains(&span.id));
+        let spans = spans.map(|span| Span::of(span, &trace.spans, false));
+        let spans = spans.filter(|span| self.known.get(&span.id) != Some(span)).collect();
+        self.entries.push(Entry::Finish { spans });
+    }
+
+    pub fn take(&mut self) -> Vec<Entry> {
+        std::mem::take(&mut self.entries)
+    }
+
+    /// Has the clock stand still from now on, when a call begins.
+    fn stop(&mut self) -> Duration {
+        self.before = self.recorder.read(|trace, _| (trace.spans.len(), trace.dropped));
+        self.stop_as_it_is()
+    }
+
+    fn stop_as_it_is(&self) -> Duration {
+        self.recorder.release();
+        let at = self.recorder.elapsed();
+        self.recorder.hold(at);
+        at
+    }
+
+    fn last_answer(&mut self) -> Option<&mut Answer> {
+        match self.entries.last_mut() {
+            Some(Entry::Call(call)) => call.answer.as_mut(),
+            _ => None,
+        }
+    }
+
+    /// What the host wrote since it was last asked.
+    fn left(&mut self, evidence: &Evidence) -> Left {
+        let (own, known) = (&self.own, &self.known);
+        let (spans, dropped) = self.recorder.read(|trace, open| {
+            let more = trace.spans.len() > self.before.0 || known.values().any(|span| span.open);
+            let changed = trace.spans.iter().zip(open).filter(|(span, _)| more && !own.contains(&span.id));
+            let changed = changed.map(|(span, open)| Span::of(span, &trace.spans, *open));
+            let changed: Vec<_> = changed.filter(|span| known.get(&span.id) != Some(span)).collect();
+            (changed, trace.dropped - self.before.1)
+        });
+        self.before.1 += dropped;
+        let log = self.log.since(self.lines);
+        self.lines = self.log.count();
+        self.known.extend(spans.iter().map(|span| (span.id, span.clone())));
+        let mut left = Left { spans, dropped, evidence: Vec::new(), log };
+        if !left.spans.is_empty() {
+            for (span, exchange) in evidence.told() {
+                let span = self.recorder.span_id(span);
+                if self.told.get(&span) != Some(&exchange) {
+                    self.told.insert(span, exchange.clone());
+                    left.evidence.push(recording::Evidence { span, exchange });
+                }
+            }
+        }
+        left
+    }
+}

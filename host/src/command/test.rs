@@ -1,0 +1,144 @@
+//! `sentrynet test`: one component once, against its target or against what was recorded. Nothing is sent to Sentry.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anstream::ColorChoice;
+use anyhow::{Context, Result};
+use sentrynet::config::{self, Draft, Level, Source};
+use sentrynet::propagation::Origin;
+use sentrynet::recording::Recording;
+use sentrynet::run::Run;
+use sentrynet::sandbox::{Probe, Sandbox};
+use sentrynet::sink::Sink;
+use sentrynet::sink::console::{Console, Look};
+
+use crate::{FLUSH_AT_END, Format, WRONG, code, complain, load, print, red};
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// The component, a `.wasm` file; or a built-in probe: `http`, `chain`, `ssh`
+    #[arg(value_name = "FILE")]
+    probe: String,
+    /// What an item of `probes` has beside `probe`, in YAML or JSON; `-` reads standard input
+    #[arg(long, value_name = "FILE")]
+    settings: Option<PathBuf>,
+    /// How to write the result
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+    /// Keep every call of the run in this file, without secrets
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+    /// Run against what was recorded in this file, and nothing else
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["record", "settings"])]
+    replay: Option<PathBuf>,
+}
+
+pub async fn test(arguments: &Arguments) -> Result<u8> {
+    let Arguments { probe, settings, format, record, replay } = arguments;
+    let run = match replay {
+        Some(recording) => replayed(probe, recording).await?,
+        None => ran(probe, settings.as_deref(), record.as_deref()).await?,
+    };
+    let Some(run) = run.map(std::sync::Arc::new) else { return Ok(WRONG) };
+    match format {
+        Format::Json => print(std::slice::from_ref(&run)),
+        Format::Text => {
+            let console = Console::new(ColorChoice::Auto, Look::text(true, false));
+            console.report(&run);
+            console.flush(FLUSH_AT_END).await;
+        }
+    }
+    Ok(code(&run.outcome))
+}
+
+/// Where a run is kept: found writable before it begins.
+pub struct Keep(File, PathBuf);
+
+impl Keep {
+    /// None if there is no such place, which has been said.
+    pub fn new(path: &Path) -> Option<Self> {
+        match File::create(path) {
+            Ok(file) => Some(Self(file, path.to_owned())),
+            Err(error) => {
+                complain(format_args!("{}: cannot write {}: {error}\n", red("error"), path.display()));
+                None
+            }
+        }
+    }
+
+    /// Runs a probe, and keeps what it did.
+    pub async fn run(mut self, probe: &Probe) -> Result<Run> {
+        let (run, recording) = probe.record().await.context("the host failed: this is a bug, please report it")?;
+        let written = self.0.write_all(recording.to_text().as_bytes());
+        written.with_context(|| format!("cannot write {}", self.1.display()))?;
+        Ok(run)
+    }
+}
+
+/// None if something is wrong, and has been said.
+async fn ran(probe: &str, settings: Option<&Path>, record: Option<&Path>) -> Result<Option<Run>> {
+    let Some(source) = source(probe, settings) else { return Ok(None) };
+    let Some(loaded) = load(source, &environment).await? else { return Ok(None) };
+    let [probe] = &loaded.probes[..] else { return Ok(None) };
+    let keep = match record {
+        None => return Ok(Some(probe.run(Instant::now()).await)),
+        Some(path) => Keep::new(path),
+    };
+    match keep {
+        Some(keep) => keep.run(probe).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn replayed(probe: &str, path: &Path) -> Result<Option<Run>> {
+    let wrong = |error: &dyn std::fmt::Display| {
+        complain(format_args!("{}: {error}\n", red("error")));
+        Ok(None)
+    };
+    let Some(source) = source(probe, None) else { return Ok(None) };
+    let recording = match Recording::read(path) {
+        Ok(recording) => recording,
+        Err(error) => return wrong(&error),
+    };
+    let Draft { config, problems, .. } = config::parse(&source, &environment);
+    let Some(configured) = config.probes.first() else {
+        complain(format_args!("{}", config::render(&source, Level::Error, &problems, true)));
+        return Ok(None);
+    };
+    let mut sandbox = Sandbox::new(1, Origin::new(&config.sentry), config.secrets.clone())?;
+    let probe = match sandbox.load_recorded(&configured.module, &recording).await {
+        Ok(probe) => probe,
+        Err(error) => return wrong(&error),
+    };
+    probe.replay(recording).await.map(Some).context("the host failed: this is a bug, please report it")
+}
+
+/// A component's settings, or none of them. None if something is wrong, and has been said.
+fn source(probe: &str, settings: Option<&Path>) -> Option<Source> {
+    // A path counts from here, whatever file the settings are in.
+    let found = std::path::absolute(probe).ok().filter(|path| path.exists());
+    let probe = match found {
+        Some(path) => path.display().to_string(),
+        None if probe.contains(['/', '.']) => {
+            complain(format_args!("{}: no file `{probe}`: name a component, or a built-in probe\n", red("error")));
+            return None;
+        }
+        None => probe.to_owned(),
+    };
+    let Some(settings) = settings else { return Some(Source::without_settings(probe)) };
+    match Source::read(settings) {
+        Ok(source) => Some(Source { probe: Some(probe), ..source }),
+        Err(error) => {
+            complain(format_args!("{}: {error}\n", red("error")));
+            None
+        }
+    }
+}
+
+/// Nothing is sent, wherever it were to go.
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|_| !["SENTRY_DSN", "SENTRY_ENVIRONMENT", "SENTRY_SPOTLIGHT"].contains(&name))
+}

@@ -1,0 +1,76 @@
+//! Recordings that are no longer what they were, and runs that are not.
+
+use std::path::PathBuf;
+
+use super::{Recorded, replay, shop};
+use crate::support::folder;
+use crate::support::target::Target;
+
+struct Edited {
+    name: &'static str,
+    text: String,
+}
+
+/// A recorded run of the http probe.
+fn recorded(name: &'static str) -> Edited {
+    let target = Target::answering(shop);
+    let recorded = Recorded::new(name, "http", &format!("url: http://127.0.0.1:{}/\nheaders: {{a: b}}", target.port));
+    recorded.same(0);
+    Edited { name, text: recorded.read() }
+}
+
+impl Edited {
+    fn write(&self, text: &str) -> PathBuf {
+        let file = folder(&format!("edited-{}", self.name)).join("run.jsonl");
+        std::fs::write(&file, text).expect("the folder is writable");
+        file
+    }
+
+    /// What is said of this text in its place, and with which code it ends.
+    #[track_caller]
+    fn ends(&self, text: &str, code: i32, said: &str) {
+        let ended = replay("http", &self.write(text), &["--format", "json"]);
+        assert_eq!(ended.code, code, "{}{}", ended.stdout, ended.stderr);
+        let all = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(all.contains(said), "{said} in {all}");
+    }
+
+    fn without(&self, call: &str) -> String {
+        let lines = self.text.lines().filter(|line| !line.contains(&format!(r#""call":"{call}""#)));
+        lines.map(|line| format!("{line}\n")).collect()
+    }
+}
+
+#[test]
+fn a_run_that_does_otherwise_departs() {
+    let run = recorded("departs");
+    let text = run.text.replace(r#"{"method":"GET","url":"http://127"#, r#"{"method":"PUT","url":"http://127"#);
+    run.ends(&text, 3, "departs from the recording at call 3: recorded `http.request.new PUT http://127.0.0.1:");
+    run.ends(&text, 3, ", now `http.request.new GET http://127.0.0.1:");
+    let text = run.text.replace(r#"{"name":"a","value":"b"}"#, r#"{"name":"a","value":"c"}"#);
+    run.ends(&text, 3, "recorded `http.request.header a c`, now `http.request.header a b`");
+    run.ends(&run.without("http.request.send"), 3, "recorded the end of the run, now `http.request.send`");
+}
+
+#[test]
+fn what_is_no_whole_recording_says_so() {
+    let run = recorded("damaged");
+    let half = run.text.lines().count() / 2;
+    let lines: Vec<_> = run.text.lines().collect();
+    run.ends("", 2, "is no recording");
+    run.ends("groups: []\n", 2, "is no recording");
+    run.ends(&run.text[..run.text.len() - 30], 2, "is cut off after line");
+    run.ends(&(lines[..half].join("\n") + "\n"), 2, &format!("is cut off after line {half}"));
+    run.ends(&run.text.replacen(r#""entry":"call""#, r#""entry":"cull""#, 1), 2, "is damaged in line 3");
+    run.ends(&run.text.replacen(r#""at_ns":"#, r#""at_ns":-"#, 1), 2, "is damaged in line 2");
+    run.ends(&(run.text.clone() + &run.text), 2, "goes on after the run's end");
+    run.ends(&run.text.replace(r#"{"recording":1"#, r#"{"recording":2"#), 2, "is of version 2 of its format");
+    run.ends(
+        &run.text.replace(r#""contract":"0.1.0""#, r#""contract":"0.9.0""#),
+        2,
+        "for version 0.9.0 of the contract",
+    );
+    run.ends(&run.text.replace(r#""result":{"ok":{"status""#, r#""result":{"ok":{"stutus""#), 3, "is damaged");
+    let nothing = replay("http", std::path::Path::new("/dev/null/run.jsonl"), &[]);
+    assert!(nothing.stderr.contains("cannot read the recording /dev/null/run.jsonl"), "{}", nothing.stderr);
+}
