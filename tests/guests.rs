@@ -51,8 +51,8 @@ const TEXTS: &str = r#"
 "#;
 
 impl Guest {
-    /// The guest as a component, for the contract in a folder.
-    fn component(&self, wit: &Path) -> Vec<u8> {
+    /// The guest as a core module that carries the contract's types, for the contract in a folder.
+    fn module(&self, wit: &Path) -> Vec<u8> {
         let mut resolve = Resolve::default();
         let (package, _) = resolve.push_dir(wit).expect("the contract can be read");
         let version = resolve.packages[package].name.version.clone().expect("the contract has a version");
@@ -61,7 +61,7 @@ impl Guest {
         let text = format!(
             r#"(module $third
               {imports}
-              (memory (export "memory") 1)
+              (memory (export "memory") 4)
               (global $free (mut i32) (i32.const 2048))
               {TEXTS}
               {define}
@@ -75,17 +75,25 @@ impl Guest {
               (func $run (export "sentrynet:probe/prober@VERSION#run") (param i32 i32) (result i32) {run}))"#
         );
         let mut module = wat::parse_str(text.replace("VERSION", &version.to_string())).expect("the guest is WAT");
-        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false)
+        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
             .expect("the world can be embedded");
-        let mut encoder = ComponentEncoder::default();
-        let encoder = encoder.validate(true).module(&module).expect("the guest is a module");
+        module
+    }
+
+    fn component(&self, wit: &Path) -> Vec<u8> {
+        let encoder = ComponentEncoder::default().validate(true);
+        let mut encoder = encoder.module(&self.module(wit)).expect("the guest is a module");
         encoder.encode().expect("the guest fits the contract")
     }
 
     /// Writes the guest as `NAME.wasm`, into a folder of its own.
     pub fn write(&self, name: &str) -> PathBuf {
-        let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
-        write(name, &self.component(&wit))
+        write(name, &self.component(&contract()))
+    }
+
+    /// The same as a compiler leaves it, which knows nothing of components.
+    pub fn write_module(&self, name: &str) -> PathBuf {
+        write(name, &self.module(&contract()))
     }
 
     /// The same with imports beside the contract's: of each package a name, the interface, and its text.
@@ -95,12 +103,15 @@ impl Guest {
 
     /// The same for another version of the contract.
     pub fn write_for_version(&self, name: &str, version: &str) -> PathBuf {
-        let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
-        let theirs = folder(&format!("wit-{version}"));
-        for file in std::fs::read_dir(ours).expect("the contract can be read").flatten() {
+        self.write_for(name, &|text| text.replace("@0.1.0", &format!("@{version}")))
+    }
+
+    /// The same for a contract that is made of ours.
+    pub fn write_for(&self, name: &str, other: &dyn Fn(String) -> String) -> PathBuf {
+        let theirs = folder(&format!("wit-{name}"));
+        for file in std::fs::read_dir(contract()).expect("the contract can be read").flatten() {
             let text = std::fs::read_to_string(file.path()).expect("the contract is text");
-            let text = text.replace("@0.1.0", &format!("@{version}"));
-            std::fs::write(theirs.join(file.file_name()), text).expect("the folder is writable");
+            std::fs::write(theirs.join(file.file_name()), other(text)).expect("the folder is writable");
         }
         write(name, &self.component(&theirs))
     }
@@ -108,9 +119,8 @@ impl Guest {
 
 /// The contract in a folder of its own, in a world that imports more: `interface` of a package, which is `text`.
 fn contract_with(name: &str, packages: &[(&str, &str, &str)]) -> PathBuf {
-    let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
     let theirs = folder(&format!("wit-{name}"));
-    for file in std::fs::read_dir(ours).expect("the contract can be read").flatten() {
+    for file in std::fs::read_dir(contract()).expect("the contract can be read").flatten() {
         std::fs::copy(file.path(), theirs.join(file.file_name())).expect("the folder is writable");
     }
     let imports: String = packages.iter().map(|(_, interface, _)| format!("  import {interface};\n")).collect();
@@ -123,6 +133,10 @@ fn contract_with(name: &str, packages: &[(&str, &str, &str)]) -> PathBuf {
         std::fs::write(folder.join("package.wit"), text).expect("the folder is writable");
     }
     theirs
+}
+
+fn contract() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit")
 }
 
 /// Writes bytes as `NAME.wasm`, into a folder of its own.

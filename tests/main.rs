@@ -10,6 +10,8 @@ mod examples;
 mod grants;
 mod guests;
 mod http;
+mod inspect;
+mod loading;
 mod network;
 mod outages;
 mod readme;

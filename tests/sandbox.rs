@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::guests::{Guest, LOG, PASSES, SPAN, write};
-use crate::support::{finish, once, sentrynet};
+use crate::guests::{Guest, LOG, PASSES, SPAN};
+use crate::support::once;
 
 /// A configuration of one probe from a file, and its neighbour that passes.
 fn beside(probe: &Path, more: &str) -> String {
@@ -123,40 +123,4 @@ fn floods_are_bounded() {
 #[test]
 fn handles_are_not_forged() {
     breaks("forges", Guest { imports: SPAN, run: "(call $drop (i32.const 77)) i32.const 0", ..PASSES }, "", "trap");
-}
-
-/// What cannot be loaded is a configuration error at its place; nothing runs.
-#[track_caller]
-fn refused(probe: &Path, expected: &str) {
-    for command in ["check", "once"] {
-        let ended = finish(sentrynet().args([command, "-"]), &beside(probe, ""));
-        assert_eq!(ended.code, 2, "{}", ended.stderr);
-        assert!(ended.stderr.contains(expected), "{expected} in {}", ended.stderr);
-        assert!(ended.stderr.contains("<stdin>:3:"), "{}", ended.stderr);
-        assert_eq!(ended.stdout, "");
-    }
-}
-
-#[test]
-fn what_is_no_probe_is_refused() {
-    refused(&write("text", b"#!/bin/sh\n"), "is not WebAssembly");
-    refused(&write("core", &wat::parse_str("(module)").unwrap()), "is a core module, not a component");
-    refused(&write("torn", &std::fs::read(PASSES.write("whole")).unwrap()[..400]), "is not a valid component");
-    refused(&write("empty", &wat::parse_str("(component)").unwrap()), "it does not export `sentrynet:probe/prober`");
-    let foreign = r#"(component (import "acme:door/open@1.0.0" (instance (export "open" (func)))))"#;
-    refused(&write("foreign", &wat::parse_str(foreign).unwrap()), "it does not export");
-    refused(
-        &PASSES.write_for_version("later", "0.2.0"),
-        "is built for version 0.2.0 of the contract, this host speaks 0.1.0",
-    );
-}
-
-#[test]
-fn what_cannot_speak_for_itself_is_refused() {
-    refused(&Guest { describe: "unreachable", ..PASSES }.write("mute"), "cannot say who it is: the probe trapped");
-    refused(&Guest { check: "unreachable", ..PASSES }.write("blind"), "cannot check its settings: the probe trapped");
-    let silent = Guest { check: "(i32.store8 (i32.const 0) (i32.const 1)) i32.const 0", ..PASSES };
-    refused(&silent.write("silent"), "refuses these settings, and does not say why");
-    let loops = Guest { check: "(loop br 0) i32.const 0", ..PASSES };
-    refused(&loops.write("ponders"), "cannot check its settings: the probe was not done within its deadline of 5 s");
 }

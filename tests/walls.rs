@@ -8,6 +8,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("serde_yaml", &["config"]),
     ("granit_parser", &["config"]),
     ("wasmtime", &["sandbox", "capability"]),
+    ("wit_component", &["sandbox/component"]),
     ("wasmtime_wasi", &["capability"]),
     ("reqwest", &["capability/http", "sink/sentry"]),
     ("russh", &["capability/ssh"]),

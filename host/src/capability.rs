@@ -265,6 +265,11 @@ impl WasiView for Context {
     }
 }
 
+/// The status with which a guest ended itself, where it did: as C's `exit` does.
+pub fn exit_status(error: &wasmtime::Error) -> Option<i32> {
+    error.downcast_ref::<wasmtime_wasi::I32Exit>().map(|exit| exit.0)
+}
+
 /// Cuts text to at most `longest` bytes, between characters.
 pub fn cut(mut text: String, longest: usize) -> String {
     if text.len() > longest {

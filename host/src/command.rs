@@ -1,3 +1,4 @@
 //! Commands with a file of their own.
 
+pub mod inspect;
 pub mod test;

@@ -38,6 +38,7 @@ use url::Url;
 use crate::secret::Secrets;
 
 pub use check_in::{CheckIn, Monitor, Of, monitors, places};
+pub use decode::built_in;
 pub use host::Host;
 pub use limits::{Limits, MOST_MEMORY, MOST_TABLE};
 pub use problem::{Place, Problem, Spot};

@@ -72,6 +72,8 @@ enum Command {
         /// The configuration, a YAML file; `-` reads standard input
         config: PathBuf,
     },
+    /// Say what a component is, what it could do and what it would need allowed; nothing of it runs but what says that
+    Inspect(command::inspect::Arguments),
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -136,6 +138,7 @@ fn act(command: Command) -> Result<u8> {
             }
             Command::Test(arguments) => command::test::test(&arguments).await,
             Command::Check { config } => check(&config).await,
+            Command::Inspect(arguments) => command::inspect::inspect(&arguments).await,
         }
     })
 }

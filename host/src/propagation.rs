@@ -8,8 +8,8 @@ use serde::Serialize;
 use crate::config::{Rate, Sentry, TraceHeaders, TraceMode};
 use crate::trace::{SpanId, TraceId};
 
-/// What all that we send has in common. Made once.
-#[derive(Debug, Clone)]
+/// What all that we send has in common. Made once; by default it says nothing of us, for where nothing is sent.
+#[derive(Debug, Clone, Default)]
 pub struct Origin {
     public_key: Option<String>,
     org_id: Option<String>,

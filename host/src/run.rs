@@ -1,6 +1,7 @@
 //! What a run of a probe comes to: plain data that every sink reads. Knows the trace, and nothing else.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -32,7 +33,7 @@ pub struct Run {
 }
 
 /// Who ran, as the configuration has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Identity {
     /// The component's name in the configuration, a built-in's in full: `probes.http`.
     pub probe: String,
@@ -96,7 +97,19 @@ pub struct Fault {
     /// One sentence for a person, lower case, no full stop.
     pub message: String,
     /// The guest's stack where it was stopped, innermost frame first; empty where there is none.
-    pub backtrace: Vec<String>,
+    pub backtrace: Vec<Frame>,
+}
+
+/// A function of the guest's, and how far it had come.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Frame {
+    /// As its author named it, or by its number.
+    pub function: String,
+    /// The part of the component that it is in, where that has a name.
+    pub module: Option<String>,
+    /// Its place in the source, where the component carries that.
+    pub file: Option<String>,
+    pub line: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -154,6 +167,17 @@ impl Level {
             Self::Info => "info",
             Self::Warn => "warn",
             Self::Error => "error",
+        }
+    }
+}
+
+impl fmt::Display for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { function, file, line, .. } = self;
+        match (file, line) {
+            (Some(file), Some(line)) => write!(f, "{function} ({file}:{line})"),
+            (Some(file), None) => write!(f, "{function} ({file})"),
+            (None, _) => f.write_str(function),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The sandbox: components loaded once, and each run in a fresh store with limits of its own.
 
-use std::collections::HashMap;
-use std::path::Path;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -12,26 +12,33 @@ use wasmtime::component::Linker;
 use crate::capability::bindings::ProbePre;
 use crate::capability::grant::Grants;
 use crate::capability::{self, Context, Refusals, Scope, cut, grant, http, ssh};
-use crate::config::{self, Allow, Limits, Module, Retries, TraceHeaders};
+use crate::config::{self, Allow, AllowSsh, Limits, Module, Retries, TraceHeaders};
 use crate::propagation::Origin;
 use crate::recording::{Header, Recording};
 use crate::run::Identity;
 use crate::secret::Secrets;
 
+mod backtrace;
 mod component;
 mod computing;
 mod engine;
 mod fault;
+mod inspect;
 mod outages;
+mod power;
 mod probe;
 mod settings;
 mod stay;
 mod threads;
 mod turns;
 
+use backtrace::in_one_line;
 pub use component::LoadError;
 use component::SPOKEN;
+pub use inspect::{Import, Inspection};
 use outages::Outages;
+use power::idle;
+pub use power::{Grant, Power};
 pub use probe::Probe;
 use probe::Ready;
 use stay::ask;
@@ -154,7 +161,7 @@ impl Sandbox {
         let Loaded { component, description, sha256 } = match loaded {
             Ok(loaded) => loaded,
             Err(error) => {
-                return Err(vec![Problem { pointer: "/probe".to_owned(), message: error.to_string() }]);
+                return Err(vec![self.problem("/probe".to_owned(), error.to_string())]);
             }
         };
 
@@ -186,13 +193,15 @@ impl Sandbox {
                 return Err(untitled.into_iter().chain(problems).collect());
             }
             Err(fault) => {
-                let message = format!("the probe cannot check its settings: {}", fault.message);
+                let message = format!("the probe cannot check its settings: {}", in_one_line(fault));
                 return Err(vec![self.problem("/probe".to_owned(), message)]);
             }
         };
         let title = title.map(|title| cut(title, LONGEST_TITLE)).filter(|title| !title.trim().is_empty());
         let title = probe.title.clone().or(title).unwrap_or_else(|| probe.name.clone());
         let scope = Arc::new(self.scope(probe, &title, directory, true));
+        let imports = component::imports(component.instance_pre().component());
+        let idle = idle(&imports, &probe.allow).into_iter().map(|message| ("/probe".to_owned(), message));
         let ready = Ready {
             engine: self.engine.clone(),
             component,
@@ -206,7 +215,8 @@ impl Sandbox {
             secrets: self.secrets.clone(),
             sha256,
         };
-        let warnings = warnings.into_iter().map(|(pointer, message)| self.problem(pointer, message)).collect();
+        let warnings = warnings.into_iter().chain(idle);
+        let warnings = warnings.map(|(pointer, message)| self.problem(pointer, message)).collect();
         Ok((Probe::new(Arc::clone(&self.threads), ready), warnings))
     }
 
@@ -275,6 +285,23 @@ impl Sandbox {
         Ok(self.loaded(&probe.module, &scope).await?.description)
     }
 
+    /// What there is to know of a component before it is trusted. Nothing of it runs but what says who it is.
+    ///
+    /// # Errors
+    /// When the component cannot be a probe.
+    pub async fn inspect(&mut self, module: &Module) -> Result<Inspection, LoadError> {
+        let bytes = component::bytes(module)?;
+        // What is told of are the same bytes that say who they are.
+        let sha256 = component::sha256(&bytes);
+        let module = match module {
+            Module::File { path, .. } => Module::File { path: path.clone(), sha256: Some(sha256.clone()) },
+            Module::BuiltIn(name) => Module::BuiltIn(name),
+        };
+        let loaded = self.loaded(&module, &Arc::new(self.scope_of_none())).await?;
+        let component = loaded.component.instance_pre().component();
+        Ok(Inspection::new(loaded.description, component, &bytes, sha256))
+    }
+
     async fn loaded(&mut self, module: &Module, scope: &Arc<Scope>) -> Result<Loaded, LoadError> {
         if let Some(known) = self.loaded.get(module) {
             return known.clone();
@@ -302,11 +329,30 @@ impl Sandbox {
             refusals: Refusals::default(),
             trace_headers: probe.trace_headers.clone(),
             told: grant::told(&probe.settings, &probe.trace_headers),
+            may_send,
+            ..self.scope_of_none()
+        }
+    }
+
+    /// That of a component of which no probe is configured: it may do nothing but say why it cannot say who it is.
+    fn scope_of_none(&self) -> Scope {
+        let no = Some(false);
+        let ssh = AllowSsh { hosts: Some(Vec::new()), commands: no, agent: no };
+        let nothing = Allow { of: "this component".to_owned(), hosts: Some(Vec::new()), ssh, log: Some(true) };
+        Scope {
+            identity: Arc::default(),
+            settings: serde_json::Map::new(),
+            directory: PathBuf::new(),
+            grants: Grants::new(vec![nothing]),
+            environment: BTreeMap::new(),
+            refusals: Refusals::default(),
+            trace_headers: TraceHeaders::default(),
+            told: Arc::default(),
             origin: Arc::clone(&self.origin),
             http: Arc::clone(&self.http),
             ssh: Arc::clone(&self.ssh),
             threads: self.exchanges.clone(),
-            may_send,
+            may_send: false,
         }
     }
 
@@ -322,7 +368,7 @@ impl Sandbox {
         let description = ask(&self.engine, self.threads.turns(), &component, scope, async |guest, store| {
             guest.sentrynet_probe_prober().call_describe(store).await
         });
-        let description = description.await.map_err(|fault| LoadError::Describe(fault.message))?;
+        let description = description.await.map_err(|fault| LoadError::Describe(in_one_line(fault)))?;
         tracing::debug!(name = description.name, version = description.version, "component loaded");
         match serde_json::from_str(&description.settings_schema) {
             Ok(schema @ serde_json::Value::Object(_)) => {

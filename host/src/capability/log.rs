@@ -77,6 +77,20 @@ impl Journal {
         }
     }
 
+    /// What a guest said last of what went wrong: as a rule why it then trapped. In the log itself it stays too.
+    pub fn last_words(&self) -> Option<String> {
+        const MOST: usize = 4;
+        const LONGEST: usize = 500;
+        // Rust's advice to whoever runs a program by hand.
+        const ADVICE: &str = "note: run with `RUST_BACKTRACE";
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let said = kept.lines.iter().rev().filter(|line| matches!(line.level, Level::Warn | Level::Error));
+        let said = said.map(|line| line.message.trim()).filter(|line| !line.is_empty() && !line.starts_with(ADVICE));
+        let mut last: Vec<_> = said.take(MOST).collect();
+        last.reverse();
+        (!last.is_empty()).then(|| cut(last.join(" / "), LONGEST))
+    }
+
     /// The lines; where there were more, the first of them says so.
     pub fn take(&self) -> Vec<LogLine> {
         let mut kept = std::mem::take(&mut *self.lock());

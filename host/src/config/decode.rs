@@ -22,6 +22,7 @@ use crate::secret::Secrets;
 
 mod allow;
 mod module;
+pub use module::built_in;
 mod tracing;
 
 const IN_FLIGHT: u32 = 1000;

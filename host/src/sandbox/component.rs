@@ -1,14 +1,20 @@
-//! Components: found, compiled, and linked with what they import.
+//! Components: found, made of core modules where they are none yet, compiled, and linked with what they import.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use ring::digest::{SHA256, digest};
 use wasmtime::Engine;
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::Component;
 
-use crate::capability::Context;
-use crate::capability::bindings::ProbePre;
+use crate::capability::cut;
 use crate::config::Module;
+
+mod core;
+mod link;
+
+pub use core::is_core;
+pub use link::{contract, imports, link};
 
 /// The built-in probes, by their short names.
 const BUILT_IN: &[(&str, &[u8])] = &[
@@ -16,6 +22,8 @@ const BUILT_IN: &[(&str, &[u8])] = &[
     ("chain", include_bytes!("../../../probes-wasm/built/chain.wasm")),
     ("ssh", include_bytes!("../../../probes-wasm/built/ssh.wasm")),
 ];
+/// The package that the contract is.
+pub const CONTRACT: &str = "sentrynet:probe/";
 /// The interface that a probe exports, without its version.
 const PROBER: &str = "sentrynet:probe/prober";
 /// The version of the contract that this host speaks.
@@ -35,20 +43,32 @@ pub enum LoadError {
     #[error("{0} is not WebAssembly: expected a component, `.wasm`")]
     NotWasm(String),
     #[error(
-        "{0} is a core module, not a component: make one of it with the tools of its language, \
-         or with `wasm-tools component new`"
+        "{0} is a core module that does not say for which interfaces it is built: build it with wit-bindgen for the \
+         world `probe` in the folder `wit`, and keep its custom sections"
     )]
-    CoreModule(String),
+    Untyped(String),
+    #[error("{name} cannot be made a component: {why}; build it for the world `probe` in the folder `wit`")]
+    Unfit { name: String, why: String },
     #[error("{name} is not a valid component: {why}")]
     Invalid { name: String, why: String },
-    #[error("{name} is no probe: it does not export `{PROBER}`, see the folder `wit`")]
-    NoProbe { name: String },
+    #[error(
+        "{name} is no probe: it does not export `{PROBER}`, but {exports}; \
+         build it for the world `probe` in the folder `wit`"
+    )]
+    NoProbe { name: String, exports: String },
     #[error(
         "{name} is built for version {version} of the contract, this host speaks {SPOKEN}: \
          build the probe with this version's `wit`, or use another version of the host"
     )]
     OtherVersion { name: String, version: String },
-    #[error("{name} cannot be linked: {why}")]
+    #[error(
+        "{name} is built for another version of the contract: it imports {imports}, which is not in {SPOKEN}, \
+         which this host speaks; build the probe with this version's `wit`, or use a newer host"
+    )]
+    OtherImports { name: String, imports: String },
+    #[error("{name} imports {imports}, which this host does not have: {advice}")]
+    Foreign { name: String, imports: String, advice: &'static str },
+    #[error("{name} does not fit the contract: {why}; build it with this version's `wit`")]
     Unlinkable { name: String, why: String },
     #[error("the probe cannot say who it is: {0}")]
     Describe(String),
@@ -66,20 +86,24 @@ pub struct Compiled {
 
 /// Compiles a component, or takes it from the cache.
 pub fn load(engine: &Engine, module: &Module) -> Result<Compiled, LoadError> {
+    compile(engine, &bytes(module)?, module.to_string())
+}
+
+/// What is loaded, as it is in the file.
+pub fn bytes(module: &Module) -> Result<Cow<'static, [u8]>, LoadError> {
     match module {
         Module::BuiltIn(name) => {
             let known = BUILT_IN.iter().find(|(known, _)| known == name);
-            let (_, bytes) = known.ok_or_else(|| LoadError::Unknown((*name).to_owned()))?;
-            compile(engine, bytes, module.to_string())
+            known.map(|(_, bytes)| Cow::Borrowed(*bytes)).ok_or_else(|| LoadError::Unknown((*name).to_owned()))
         }
-        Module::File { path, sha256 } => {
+        Module::File { path, sha256: None } => read(path).map(Cow::Owned),
+        Module::File { path, sha256: Some(pinned) } => {
             let bytes = read(path)?;
-            let digest = hex(digest(&SHA256, &bytes).as_ref());
-            if let Some(pinned) = sha256.as_ref().filter(|pinned| **pinned != digest) {
-                let (path, pinned) = (path.clone(), pinned.clone());
-                return Err(LoadError::OtherBytes { path, digest, pinned });
+            let digest = sha256(&bytes);
+            if *pinned == digest {
+                return Ok(Cow::Owned(bytes));
             }
-            compile(engine, &bytes, module.to_string())
+            Err(LoadError::OtherBytes { path: path.clone(), digest, pinned: pinned.clone() })
         }
     }
 }
@@ -98,19 +122,25 @@ fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     std::fs::read(path).map_err(|error| unreadable(error.to_string()))
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// As `sha256sum` writes it.
+pub fn sha256(bytes: &[u8]) -> String {
+    digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn compile(engine: &Engine, bytes: &[u8], name: String) -> Result<Compiled, LoadError> {
     if !bytes.starts_with(b"\0asm") {
         return Err(LoadError::NotWasm(name));
     }
-    if bytes.get(4..8) == Some(&[1, 0, 0, 0]) {
-        return Err(LoadError::CoreModule(name));
-    }
+    let component = match is_core(bytes) {
+        false => Cow::Borrowed(bytes),
+        true => match core::to_component(bytes) {
+            Ok(component) => Cow::Owned(component),
+            Err(core::Unfit::Untyped) => return Err(LoadError::Untyped(name)),
+            Err(core::Unfit::Invalid(why)) => return Err(LoadError::Unfit { name, why: words(&why) }),
+        },
+    };
     let started = std::time::Instant::now();
-    match Component::from_binary(engine, bytes) {
+    match Component::from_binary(engine, &component) {
         Ok(component) => {
             tracing::debug!("{name} compiled or taken from the cache in {:.0?}", started.elapsed());
             Ok(Compiled { component, name, sha256: sha256(bytes) })
@@ -119,30 +149,13 @@ fn compile(engine: &Engine, bytes: &[u8], name: String) -> Result<Compiled, Load
     }
 }
 
-fn sha256(bytes: &[u8]) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Links a component with the capabilities that it imports.
-pub fn link(linker: &Linker<Context>, compiled: &Compiled) -> Result<ProbePre<Context>, LoadError> {
-    let Compiled { component, name, .. } = compiled;
-    let name = || name.clone();
-    let (engine, ty) = (component.engine(), component.component_type());
-    let versions = ty.exports(engine).filter_map(|(export, _)| Some(export.strip_prefix(PROBER)?.to_owned()));
-    match versions.map(|version| version.trim_start_matches('@').to_owned()).next() {
-        None => return Err(LoadError::NoProbe { name: name() }),
-        Some(version) if version != SPOKEN => return Err(LoadError::OtherVersion { name: name(), version }),
-        Some(_) => {}
-    }
-    linker
-        .instantiate_pre(component)
-        .and_then(ProbePre::new)
-        .map_err(|error| LoadError::Unlinkable { name: name(), why: one_line(&error) })
-}
-
 /// An error and its causes in one line.
 fn one_line(error: &wasmtime::Error) -> String {
-    let text = format!("{error:#}");
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    words(&format!("{error:#}"))
+}
+
+/// As many words as anybody reads: what a component is made of can be named at any length.
+fn words(text: &str) -> String {
+    const LONGEST: usize = 500;
+    cut(text.split_whitespace().collect::<Vec<_>>().join(" "), LONGEST)
 }

@@ -7,9 +7,10 @@ use wasmtime::{ResourceLimiter, Trap, WasmBacktrace};
 
 use crate::capability::meter::Exceeded;
 use crate::capability::tape::Off;
-use crate::capability::{Context, Grown, TooMuchHeld};
+use crate::capability::{Context, Grown, TooMuchHeld, exit_status};
 use crate::config::{Limits, MOST_MEMORY, MOST_TABLE};
 use crate::run::{Ceiling, Fault, FaultKind};
+use crate::sandbox::backtrace::backtrace;
 
 impl ResourceLimiter for Context {
     // An error ends the guest here. A refusal would have it end itself, with less to say.
@@ -53,6 +54,8 @@ pub fn explain(error: &wasmtime::Error, limits: &Limits) -> Fault {
         (FaultKind::Ceiling(ceiling), sentence(ceiling, limits))
     } else if let Some(held) = error.downcast_ref::<TooMuchHeld>() {
         (FaultKind::Ceiling(Ceiling::Memory), held.to_string())
+    } else if let Some(status) = exit_status(error) {
+        (FaultKind::Trap, format!("the probe ended itself with exit status {status}, where it was to return"))
     } else if let Some(trap) = error.downcast_ref::<Trap>() {
         let text = trap.to_string();
         (FaultKind::Trap, format!("the probe trapped: {}", text.trim_start_matches("wasm trap: ")))
@@ -133,83 +136,5 @@ fn size(bytes: u64) -> String {
     match bytes {
         0..0x10_0000 => format!("{} KiB", bytes as f64 / f64::from(1 << 10)),
         _ => format!("{} MiB", bytes as f64 / f64::from(1 << 20)),
-    }
-}
-
-/// The guest's frames, innermost first, with their places in the source where the component carries them.
-fn backtrace(error: &wasmtime::Error) -> Vec<String> {
-    /// A recursion without end would fill a page.
-    const MOST_FRAMES: usize = 30;
-    let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
-    let mut shown = Vec::new();
-    for frame in backtrace.frames().iter().take(MOST_FRAMES) {
-        let module = frame.module().name().unwrap_or("wasm");
-        let name = frame.func_name().map_or_else(
-            || format!("{module}[{}]", frame.func_index()),
-            |name| format!("{:#}", rustc_demangle::demangle(name)),
-        );
-        if frame.symbols().is_empty() {
-            shown.push(name);
-            continue;
-        }
-        for symbol in frame.symbols() {
-            let name =
-                symbol.name().map_or_else(|| name.clone(), |name| format!("{:#}", rustc_demangle::demangle(name)));
-            match (symbol.file(), symbol.line()) {
-                (Some(file), Some(line)) => shown.push(format!("{name} at {file}:{line}")),
-                _ => shown.push(name),
-            }
-        }
-    }
-    let left_out = backtrace.frames().len().saturating_sub(MOST_FRAMES);
-    if left_out > 0 {
-        shown.push(format!("… and {left_out} more"));
-    }
-    shown
-}
-
-#[cfg(test)]
-mod tests {
-    use wasmtime::component::{Component, Linker};
-    use wasmtime::{Engine, Store};
-
-    use super::*;
-
-    #[test]
-    fn handles_of_the_guests_own_are_counted_too() {
-        let guest = r#"(component
-            (type $own (resource (rep i32)))
-            (core func $new (canon resource.new $own))
-            (core module $guest
-                (import "" "new" (func $new (param i32) (result i32)))
-                (func $leak (loop (drop (call $new (i32.const 1))) br 0))
-                (start $leak))
-            (core instance (instantiate $guest (with "" (instance (export "new" (func $new)))))))"#;
-        let engine = Engine::default();
-        let component = Component::new(&engine, wat::parse_str(guest).expect("it is WAT")).expect("it is a component");
-        let limits = Limits { handles: 10, ..Limits::default() };
-        let mut store = Store::new(&engine, ());
-        store.set_max_component_handles(limits.handles);
-        let error = Linker::new(&engine).instantiate(&mut store, &component).expect_err("it leaks");
-        let fault = advise(explain(&error, &limits), &limits);
-        assert_eq!(fault.kind, FaultKind::Ceiling(Ceiling::Handles), "{error:?}");
-        let message = "the probe held more than its 10 handles at once; raise `limits.handles` if it may have more";
-        assert_eq!((fault.message.as_str(), fault.backtrace.is_empty()), (message, false));
-    }
-
-    #[test]
-    fn what_is_at_its_most_cannot_be_raised() {
-        let advised = |ceiling, limits: &Limits| {
-            let fault = explain(&Exceeded(ceiling).into(), limits);
-            advise(fault, limits).message
-        };
-        let limits = Limits::default();
-        assert_eq!(advised(Ceiling::Memory, &limits), "the probe asked for more memory than its 64 MiB");
-        assert_eq!(advised(Ceiling::Table, &limits), "the probe asked for more than its 100000 elements of tables");
-        let less = Limits { memory: 1 << 20, sent: 1536, ..limits };
-        let advice = "the probe asked for more memory than its 1 MiB; raise `limits.memory` if it may have more";
-        assert_eq!(advised(Ceiling::Memory, &less), advice);
-        let advice = "the probe sent more than its 1.5 KiB; raise `limits.sent` if it may have more";
-        assert_eq!(advised(Ceiling::Sent, &less), advice);
     }
 }

@@ -19,6 +19,7 @@ use crate::config::{Limits, Retries};
 use crate::recording::{Component, Header, Recording};
 use crate::run::evidence::Exchange;
 use crate::run::{Ceiling, Failure, Fault, FaultKind, Identity, Mismatch, Outcome, Run};
+use crate::sandbox::backtrace::with_last_words;
 use crate::sandbox::component::SPOKEN;
 use crate::sandbox::computing::Computing;
 use crate::sandbox::fault::advise;
@@ -226,7 +227,7 @@ impl Ready {
                 message: cut(message, LONGEST_TEXT),
                 backtrace: Vec::new(),
             }),
-            Err(fault) => Outcome::Broken(advise(fault, &self.limits)),
+            Err(fault) => Outcome::Broken(with_last_words(advise(fault, &self.limits), log)),
         };
         let within = span.unwrap_or(recorder.root());
         let context = store.data_mut();

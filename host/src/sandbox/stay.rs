@@ -13,6 +13,7 @@ use crate::capability::tape::Tape;
 use crate::capability::{Context, Scope};
 use crate::config::Limits;
 use crate::run::Fault;
+use crate::sandbox::backtrace::with_last_words;
 use crate::sandbox::computing::Computing;
 use crate::sandbox::fault;
 use crate::sandbox::turns::Turns;
@@ -93,11 +94,12 @@ pub async fn ask<T>(
     let recorder = Recorder::start(String::new(), String::new());
     let log = Journal::new(recorder.clone(), limits);
     let computing = Computing::new(Arc::clone(turns), false);
-    let (mut store, watch) = store(engine, scope, recorder, Tape::default(), log, limits, computing);
-    watch
+    let (mut store, watch) = store(engine, scope, recorder, Tape::default(), log.clone(), limits, computing);
+    let ended = watch
         .guard(async {
             let guest = component.instantiate_async(&mut store).await?;
             question(guest, &mut store).await
         })
-        .await
+        .await;
+    ended.map_err(|fault| with_last_words(fault, &log))
 }

@@ -45,7 +45,7 @@ impl Secrets {
                 Entry::End(end) => {
                     if let Some(fault) = &mut end.fault {
                         self.strike_in(&mut fault.message);
-                        fault.backtrace.iter_mut().for_each(|frame| self.strike_in(frame));
+                        fault.backtrace.iter_mut().for_each(|frame| self.strike_frame(frame));
                     }
                     self.strike_left(&mut end.left);
                 }

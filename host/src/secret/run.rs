@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{MARK, Secrets, evidence};
 use crate::run::evidence::Exchange;
-use crate::run::{Failure, Identity, Outcome, Run};
+use crate::run::{Failure, Frame, Identity, Outcome, Run};
 use crate::trace::{Span, Value};
 
 impl Secrets {
@@ -40,7 +40,7 @@ impl Secrets {
             Outcome::PassedAfterRetry(failure) | Outcome::Failed(failure) => self.strike_failure(failure),
             Outcome::Broken(fault) => {
                 self.strike_in(&mut fault.message);
-                fault.backtrace.iter_mut().for_each(|frame| self.strike_in(frame));
+                fault.backtrace.iter_mut().for_each(|frame| self.strike_frame(frame));
             }
         }
         run.earlier.iter_mut().for_each(|failure| self.strike_failure(failure));
@@ -51,6 +51,11 @@ impl Secrets {
         run.trace.contacts.iter_mut().for_each(|contact| self.strike_in(&mut contact.host));
         self.strike_tags(&mut run.tags);
         run.log.iter_mut().for_each(|line| self.strike_in(&mut line.message));
+    }
+
+    pub(super) fn strike_frame(&self, Frame { function, module, file, line: _ }: &mut Frame) {
+        let texts = [Some(function), module.as_mut(), file.as_mut()];
+        texts.into_iter().flatten().for_each(|text| self.strike_in(text));
     }
 
     fn strike_failure(&self, failure: &mut Failure) {

@@ -19,6 +19,8 @@ mod lines;
 mod text;
 mod waterfall;
 
+pub use text::{escape, wrap};
+
 /// Prints a line for each run, and below one that did not pass where its time went.
 pub struct Console {
     orders: SyncSender<Order>,

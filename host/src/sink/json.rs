@@ -52,7 +52,7 @@ fn failure(run: &Run) -> Value {
             "expected": mismatch.expected,
             "actual": mismatch.actual,
         })).collect::<Vec<_>>(),
-        "backtrace": backtrace,
+        "backtrace": backtrace.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "evidence": run.evidence,
     })
 }
@@ -116,6 +116,6 @@ mod tests {
         assert_eq!(json["outcome"], "broken");
         assert_eq!(json["failure"]["reason"], "trap");
         assert_eq!(json["failure"]["expected"], Value::Null);
-        assert_eq!(json["failure"]["backtrace"][0], "probe::run::divide");
+        assert_eq!(json["failure"]["backtrace"], json!(["probe::run::divide (src/lib.rs:12)", "probe::run"]));
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::run::{Failure, Fault, FaultKind, Identity, Level, LogLine, Mismatch, Outage, Outcome, Run};
+use crate::run::{Failure, Fault, FaultKind, Frame, Identity, Level, LogLine, Mismatch, Outage, Outcome, Run};
 use crate::trace::{Span, SpanId, Status, Trace, TraceId};
 
 pub fn passed() -> Run {
@@ -51,7 +51,15 @@ pub fn broken() -> Run {
     let fault = Fault {
         kind: FaultKind::Trap,
         message: "the probe trapped: integer divide by zero".to_owned(),
-        backtrace: vec!["probe::run::divide".to_owned(), "probe::run".to_owned()],
+        backtrace: vec![
+            Frame {
+                function: "probe::run::divide".to_owned(),
+                module: Some("probe".to_owned()),
+                file: Some("src/lib.rs".to_owned()),
+                line: Some(12),
+            },
+            Frame { function: "probe::run".to_owned(), ..Frame::default() },
+        ],
     };
     run("checkout", Outcome::Broken(fault), Status::InternalError)
 }

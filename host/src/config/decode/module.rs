@@ -46,6 +46,11 @@ const BUILT_IN: &[(&[&str], &str, &str)] = &[
     (&["ssh", "probes.ssh"], "probes.ssh", "ssh"),
 ];
 
+/// The built-in probe that goes by a name: what its runs are called, and its component.
+pub fn built_in(name: &str) -> Option<(&'static str, &'static str)> {
+    BUILT_IN.iter().find(|(names, ..)| names.contains(&name)).map(|(_, full, component)| (*full, *component))
+}
+
 impl Decoder<'_> {
     pub fn modules(&mut self, field: Option<Field>, limits: Limits) -> Modules {
         let table = field.and_then(|field| Table::new(field, &mut self.report));
@@ -78,9 +83,8 @@ impl Decoder<'_> {
             self.report.problems.push(Problem::key(below(&pointer, key), message));
         }
         table.finish(MODULE, &mut self.report);
-        let built_in = BUILT_IN.iter().find(|(names, ..)| names.contains(&name));
         Some(Component {
-            name: built_in.map_or(name, |(_, full, _)| full).to_owned(),
+            name: built_in(name).map_or(name, |(full, _)| full).to_owned(),
             module: module?,
             allow: vec![allow.first()],
             environment: environment.unwrap_or_default(),

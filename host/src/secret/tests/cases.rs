@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use crate::run::evidence::{Certificate, Command, Connection, Excerpt, Exchange, Http, Redirect, Response, Ssh, Tls};
-use crate::run::{Failure, Fault, FaultKind, Identity, Level, LogLine, Mismatch, Outcome, Run};
+use crate::run::{Failure, Fault, FaultKind, Frame, Identity, Level, LogLine, Mismatch, Outcome, Run};
 use crate::secret::{MARK, Redactor, Secrets};
 use crate::trace::{Contact, Recorder, Status};
 
@@ -72,7 +72,11 @@ fn each_text_of_a_run() {
     let trace = recorder.finish(Status::Ok, Status::Ok);
     let mismatch = Mismatch { subject: text(), expected: text(), actual: text() };
     let failure = Failure { reason: text(), message: text(), mismatches: vec![mismatch] };
-    let fault = Fault { kind: FaultKind::Gave, message: text(), backtrace: vec![text()] };
+    let fault = Fault {
+        kind: FaultKind::Gave,
+        message: text(),
+        backtrace: vec![Frame { function: text(), module: Some(text()), file: Some(text()), line: None }],
+    };
     let outcomes =
         [Outcome::PassedAfterRetry(failure.clone()), Outcome::Failed(failure.clone()), Outcome::Broken(fault)];
     for (outcome, evidence) in outcomes.into_iter().zip([None, Some(http(text)), Some(ssh(text))]) {

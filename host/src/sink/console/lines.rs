@@ -27,8 +27,10 @@ pub fn render(run: &Run, look: &Look) -> String {
             }
         }
         Outcome::Broken(fault) => {
-            for frame in fault.backtrace.iter().take(MAX_ITEMS) {
-                note(&format!("at {}", escape(frame)), DIM, width, &mut text);
+            // A recursion is the same frame again and again.
+            for same in fault.backtrace.chunk_by(|one, next| one == next).take(MAX_ITEMS) {
+                let times = if same.len() > 1 { format!(", {} times", same.len()) } else { String::new() };
+                note(&format!("at {}{times}", escape(&same[0].to_string())), DIM, width, &mut text);
             }
         }
     }
@@ -151,7 +153,7 @@ mod tests {
         assert_eq!(lines.last(), Some(&"    480 ms warn: answer was short"));
         let broken = plain(&sample::broken(), LOOK);
         assert!(broken.starts_with("! broken     482 ms  checkout  trap: the probe trapped: integer divide by zero\n"));
-        assert!(broken.contains("\n    at probe::run::divide\n    at probe::run\n"), "{broken}");
+        assert!(broken.contains("\n    at probe::run::divide (src/lib.rs:12)\n    at probe::run\n"), "{broken}");
         let retried = plain(&sample::passed_after_retry(), Look { width: 160, ..LOOK });
         let expected = "✓ passed-after-retry     482 ms  api health  (340 ms late)  \
                         attempt 2 passed, the first failed, status: answered 503 instead of 2xx\n";

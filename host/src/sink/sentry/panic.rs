@@ -9,6 +9,7 @@ use std::time::SystemTime;
 
 use super::desk::Desk;
 use super::payload::Incident;
+use crate::run::Frame;
 use crate::trace::TraceId;
 
 /// Has panics told from now on, as long as the desk is there, after whatever is done with them already. `strike` takes
@@ -36,7 +37,10 @@ fn incident(panic: &PanicHookInfo<'_>, backtrace: &str, strike: impl Fn(&str) ->
         r#type: "Panic".to_owned(),
         message: strike(&format!("{said} ({at}, thread {thread}): this is a bug, please report it")),
         handled: false,
-        backtrace: frames(backtrace).into_iter().map(strike).collect(),
+        backtrace: frames(backtrace)
+            .into_iter()
+            .map(|function| Frame { function: strike(function), ..Frame::default() })
+            .collect(),
         fingerprint: vec!["sentrynet-host".to_owned(), "panic".to_owned(), at],
         contexts: BTreeMap::new(),
     }

@@ -88,6 +88,12 @@ struct Stacktrace<'a> {
 #[derive(Serialize)]
 struct Frame<'a> {
     function: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    module: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filename: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lineno: Option<u32>,
     in_app: bool,
 }
 
@@ -213,7 +219,7 @@ pub fn exception<'a>(
     r#type: Cow<'a, str>,
     message: &str,
     handled: bool,
-    backtrace: &'a [String],
+    backtrace: &'a [run::Frame],
     measure: Measure,
 ) -> Values<Exception<'a>> {
     let exception = Exception {
@@ -225,13 +231,19 @@ pub fn exception<'a>(
     Values { values: vec![exception] }
 }
 
-fn stacktrace(backtrace: &[String], measure: Measure) -> Option<Stacktrace<'_>> {
+fn stacktrace(backtrace: &[run::Frame], measure: Measure) -> Option<Stacktrace<'_>> {
     // Sentry wants the innermost last.
     let frames: Vec<_> = backtrace
         .iter()
         .take(MAX_FRAMES)
         .rev()
-        .map(|frame| Frame { function: cut(frame, measure.text.min(MAX_FUNCTION)), in_app: true })
+        .map(|run::Frame { function, module, file, line }| Frame {
+            function: cut(function, measure.text.min(MAX_FUNCTION)),
+            module: module.as_deref().map(|module| cut(module, measure.text.min(MAX_PLACE))),
+            filename: file.as_deref().map(|file| cut(file, measure.text.min(MAX_PLACE))),
+            lineno: *line,
+            in_app: true,
+        })
         .collect();
     (!frames.is_empty()).then_some(Stacktrace { frames })
 }
@@ -239,6 +251,8 @@ fn stacktrace(backtrace: &[String], measure: Measure) -> Option<Stacktrace<'_>> 
 const MAX_FRAMES: usize = 100;
 /// Sentry's limit for the characters of a function's name.
 const MAX_FUNCTION: usize = 512;
+/// And for those of a file or a module.
+const MAX_PLACE: usize = 256;
 
 /// The run's steps and log lines in the order of their ends, the last of them if there are too many.
 fn breadcrumbs(run: &Run, measure: Measure) -> Vec<Breadcrumb<'_>> {

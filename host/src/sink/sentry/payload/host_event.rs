@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::event::{Exception, Values, exception};
 use super::{About, Data, MAX_TAG, Measure, ORIGIN, SpanFacts, cut};
 use crate::propagation::Origin;
+use crate::run::Frame;
 use crate::trace::{SpanId, Status, TraceId};
 
 /// What has befallen the host.
@@ -27,7 +28,7 @@ pub struct Incident {
     /// Whether we went on as if nothing had been.
     pub handled: bool,
     /// Our own stack, innermost first; may be empty.
-    pub backtrace: Vec<String>,
+    pub backtrace: Vec<Frame>,
     /// Nothing in it differs from one time to the next.
     pub fingerprint: Vec<String>,
     /// By their names; what Sentry trims at 8192 bytes.
@@ -97,7 +98,9 @@ mod tests {
             r#type: "Panic".to_owned(),
             message: "index out of bounds".to_owned(),
             handled: false,
-            backtrace: vec!["inner".to_owned(), "outer".to_owned()],
+            backtrace: ["inner", "outer"]
+                .map(|function| Frame { function: function.to_owned(), ..Frame::default() })
+                .into(),
             fingerprint: vec!["sentrynet-host".to_owned(), "panic".to_owned()],
             contexts: BTreeMap::from([("network", json!({ "silent": 3 }))]),
         };

@@ -1,0 +1,124 @@
+//! A component for a person to read. All that it says of itself is a guest's text.
+
+use std::collections::BTreeMap;
+
+use sentrynet::sandbox::Import;
+use sentrynet::sink::console::{escape, wrap};
+
+use super::{Inspected, grants};
+
+mod settings;
+
+const WIDTH: usize = 80;
+const INDENT: &str = "  ";
+/// Lines of one text of the component's.
+const MOST_LINES: usize = 12;
+
+pub fn text(inspected: &Inspected) -> String {
+    let found = &inspected.found;
+    let description = &found.description;
+    let mut text = format!("{} {}\n", line(&description.name), line(&description.version));
+    text += &paragraph("", &line(&description.summary));
+    text.push('\n');
+    let made = |fields: &[&str]| {
+        let of = found.producers.iter().filter(|[field, ..]| fields.contains(&field.as_str()));
+        let named: Vec<_> = of.map(|[_, name, version]| line(format!("{name} {version}").trim())).collect();
+        named.join(", ")
+    };
+    let core = if found.core { ", a core module" } else { "" };
+    let file = if inspected.built_in { "built in".to_owned() } else { line(inspected.asked) };
+    let facts = [
+        ("component", format!("{file}, {}{core}", size(found.size))),
+        ("sha256", found.sha256.clone()),
+        ("contract", format!("sentrynet:probe {}", found.contract)),
+        ("language", made(&["language"])),
+        ("made with", made(&["processed-by", "sdk"])),
+    ];
+    for (name, fact) in facts.iter().filter(|(_, fact)| !fact.is_empty()) {
+        text += &columns(&[(name, 9), (fact, WIDTH - 2 - 9 - 2)]);
+    }
+    text += "\nIt can do this, and nothing else:\n";
+    text += &powers(&found.imports);
+    text += "\nIts settings:\n";
+    text += &settings::table(&description.schema);
+    if !inspected.built_in {
+        let allow = grants::needed(&found.imports);
+        text += match allow.is_empty() {
+            true => "\nTo use it, declare it; it needs nothing allowed:\n\n",
+            false => "\nTo use it, declare it with as little of this as it is to have:\n\n",
+        };
+        text += &grants::yaml(&inspected.module(), inspected.asked, &found.sha256, &allow);
+    }
+    text
+}
+
+/// What its imports let it do, each with the interfaces that it is for; those that reach nothing come last.
+fn powers(imports: &[Import]) -> String {
+    let mut powers: Vec<(&str, Vec<&str>)> = Vec::new();
+    let mut others = BTreeMap::<&str, Vec<&str>>::new();
+    // One without functions has types alone.
+    for Import { interface, power, .. } in imports.iter().filter(|import| !import.functions.is_empty()) {
+        let name = interface.split('@').next().unwrap_or_default();
+        match power.words {
+            "" => {
+                let (package, name) = name.split_once('/').unwrap_or((name, ""));
+                others.entry(package).or_default().push(name);
+            }
+            words => match powers.iter_mut().find(|(known, _)| *known == words) {
+                Some((_, interfaces)) => interfaces.push(name),
+                None => powers.push((words, vec![name])),
+            },
+        }
+    }
+    // What works only if it is allowed is what matters.
+    powers.sort_by_key(|(words, _)| {
+        !imports.iter().any(|import| import.power.words == *words && import.power.needs.is_some())
+    });
+    let longest = powers.iter().map(|(words, _)| words.len()).max().unwrap_or_default();
+    let mut text = String::new();
+    for (words, interfaces) in &powers {
+        text += &columns(&[(words, longest), (&interfaces.join(", "), WIDTH - 2 - longest - 2)]);
+    }
+    if powers.is_empty() {
+        text += "  compute\n";
+    }
+    if !others.is_empty() {
+        let named: Vec<_> = others.iter().map(|(package, names)| format!("{package} ({})", names.join(", "))).collect();
+        text += &paragraph(INDENT, &line(&format!("Its other imports reach nothing: {}", named.join(", "))));
+    }
+    text
+}
+
+/// One row: each cell in as many lines as its width takes.
+fn columns(cells: &[(&str, usize)]) -> String {
+    let cells: Vec<_> = cells.iter().map(|(text, width)| (wrap(text, *width, MOST_LINES), *width)).collect();
+    let height = cells.iter().map(|(lines, _)| lines.len()).max().unwrap_or_default();
+    let mut text = String::new();
+    for row in 0..height {
+        let mut drawn = String::new();
+        for (lines, width) in &cells {
+            let cell = lines.get(row).map(String::as_str).unwrap_or_default();
+            drawn += &format!("{INDENT}{cell:width$}");
+        }
+        text += drawn.trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+fn paragraph(indent: &str, text: &str) -> String {
+    wrap(text, WIDTH - indent.len(), MOST_LINES).iter().map(|line| format!("{indent}{line}\n")).collect()
+}
+
+/// A guest's text in one line, in which nothing drives the terminal.
+fn line(text: &str) -> String {
+    escape(&text.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+fn size(bytes: usize) -> String {
+    match bytes {
+        ..1024 => format!("{bytes} bytes"),
+        1024..0x10_0000 => format!("{:.1} KiB", bytes as f64 / 1024.0),
+        _ => format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20)),
+    }
+}
