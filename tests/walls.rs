@@ -23,6 +23,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("crate::capability", &["sandbox", "capability"]),
     ("crate::config", &["sandbox", "capability", "sink/sentry", "propagation", "config"]),
     ("crate::propagation", &["sandbox", "capability", "sink/sentry"]),
+    ("crate::schema", &["sandbox", "config"]),
     // The tape knows a secret's mark.
     ("crate::secret", &["sandbox", "config", "secret", "capability/tape"]),
     ("crate::recording", &["sandbox", "capability/tape", "secret"]),

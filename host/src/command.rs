@@ -1,4 +1,5 @@
 //! Commands with a file of their own.
 
 pub mod inspect;
+pub mod schema;
 pub mod test;

@@ -15,6 +15,7 @@ mod rate;
 mod reach;
 mod reference;
 mod render;
+mod schema;
 mod source;
 mod spool;
 mod spotlight;
@@ -29,6 +30,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use decode::BUILT_IN;
 use field::Report;
 use problem::Problems;
 use reference::Surroundings;
@@ -46,6 +48,7 @@ pub use rate::Rate;
 pub use reach::Reach;
 pub use reference::exposed;
 pub use render::{Level, render};
+pub use schema::{Component, aliases, built_in, schema, written};
 pub use source::{Source, Unreadable};
 pub use spool::{Place as SpoolPlace, Spool};
 pub use title::check_titles;
@@ -248,6 +251,22 @@ pub fn parse(source: &Source, environment: &dyn Fn(&str) -> Option<String>) -> D
     let found = value.as_mut().map(resolve).unwrap_or_default();
     let report = Report::new(document.as_ref(), problems, warnings, found);
     decode::decode(value, report, &source.directory, environment)
+}
+
+/// A probe of each module that a configuration declares, without settings of its own.
+pub fn declared(source: &Source, environment: &dyn Fn(&str) -> Option<String>) -> Vec<Probe> {
+    let mut value = document::Document::read(&source.text)
+        .ok()
+        .map(|document| value::value(&document, &mut Problems::default()))
+        .unwrap_or_default();
+    let names = value["modules"].as_object().into_iter().flat_map(Map::keys);
+    let probes: Vec<_> = names.map(|name| serde_json::json!({ "probe": name })).collect();
+    if probes.is_empty() {
+        return Vec::new();
+    }
+    value["groups"] = serde_json::json!([{ "probes": probes }]);
+    let source = Source { text: value.to_string(), ..source.clone() };
+    parse(&source, environment).config.probes
 }
 
 #[cfg(test)]

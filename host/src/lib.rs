@@ -9,6 +9,7 @@ mod vantage;
 pub mod capability;
 pub mod propagation;
 pub mod config;
+pub mod schema;
 pub mod secret;
 pub mod recording;
 pub mod run;

@@ -74,6 +74,11 @@ enum Command {
     },
     /// Say what a component is, what it could do and what it would need allowed; nothing of it runs but what says that
     Inspect(command::inspect::Arguments),
+    /// Print a JSON Schema of the configuration, with which editors complete and check it
+    Schema {
+        /// The configuration whose components are to be known too; `-` reads standard input
+        config: Option<PathBuf>,
+    },
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -139,6 +144,7 @@ fn act(command: Command) -> Result<u8> {
             Command::Test(arguments) => command::test::test(&arguments).await,
             Command::Check { config } => check(&config).await,
             Command::Inspect(arguments) => command::inspect::inspect(&arguments).await,
+            Command::Schema { config } => command::schema::schema(config.as_deref()).await,
         }
     })
 }

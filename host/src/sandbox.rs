@@ -16,6 +16,7 @@ use crate::config::{self, Allow, AllowSsh, Limits, Module, Retries, TraceHeaders
 use crate::propagation::Origin;
 use crate::recording::{Header, Recording};
 use crate::run::Identity;
+use crate::schema::Schema;
 use crate::secret::Secrets;
 
 mod backtrace;
@@ -31,6 +32,7 @@ mod settings;
 mod stay;
 mod threads;
 mod turns;
+mod verdict;
 
 use backtrace::in_one_line;
 pub use component::LoadError;
@@ -43,6 +45,7 @@ pub use probe::Probe;
 use probe::Ready;
 use stay::ask;
 use threads::Threads;
+use verdict::agree;
 
 /// Loads components, and makes probes of them.
 pub struct Sandbox {
@@ -65,6 +68,8 @@ struct Loaded {
     component: ProbePre<Context>,
     description: Arc<Description>,
     sha256: Arc<str>,
+    /// As `description` has it, read.
+    schema: Arc<Schema>,
 }
 
 /// Who a component says that it is.
@@ -158,7 +163,7 @@ impl Sandbox {
         const LONGEST_MESSAGE: usize = 1024;
         let checking = Arc::new(self.scope(probe, &probe.name, directory, false));
         let loaded = self.loaded(&probe.module, &checking).await;
-        let Loaded { component, description, sha256 } = match loaded {
+        let Loaded { component, description, sha256, schema } = match loaded {
             Ok(loaded) => loaded,
             Err(error) => {
                 return Err(vec![self.problem("/probe".to_owned(), error.to_string())]);
@@ -170,33 +175,36 @@ impl Sandbox {
             pointer: String::new(),
             message: "the key `title` is missing: this probe has none of its own".to_owned(),
         });
-        let settings = settings::for_guest(&description.schema, &probe.settings, &probe.referred).to_string();
+        let typed = settings::typed(&schema, &probe.settings, &probe.referred).map_err(of_probe)?;
+        let mut violations = schema.check(&typed).map_err(of_probe)?;
+        // That one is the host's.
+        violations.retain(|found| !found.pointer.is_empty() || found.missing.as_deref() != Some("title"));
+        let settings = settings::for_guest(&schema, typed, &probe.referred).map_err(of_probe)?.to_string();
         let checked = ask(&self.engine, self.threads.turns(), &component, &checking, async |guest, store| {
             let checked = guest.sentrynet_probe_prober().call_check(&mut *store, &settings).await?;
             Ok((checked, std::mem::take(&mut store.data_mut().warnings)))
         })
         .await;
-        let (checked, warnings) = match checked {
-            Ok((checked, warnings)) => (Ok(checked), warnings),
-            Err(fault) => (Err(fault), Vec::new()),
-        };
-        let title = match checked {
-            Ok(Ok(_)) if untitled.is_some() => return Err(untitled.into_iter().collect()),
-            Ok(Ok(title)) => title,
-            Ok(Err(problems)) if problems.is_empty() => {
+        let (title, said, warnings) = match checked {
+            Ok((Ok(title), warnings)) => (title, Vec::new(), warnings),
+            Ok((Err(said), _)) if said.is_empty() && violations.is_empty() => {
                 let message = "the probe refuses these settings, and does not say why".to_owned();
                 return Err(vec![Problem { pointer: String::new(), message }]);
             }
-            Ok(Err(problems)) => {
-                let problems = problems.into_iter().take(MOST_PROBLEMS);
-                let problems = problems.map(|said| self.problem(said.pointer, cut(said.message, LONGEST_MESSAGE)));
-                return Err(untitled.into_iter().chain(problems).collect());
-            }
+            Ok((Err(said), warnings)) => (None, said, warnings),
+            // It need not bear what its schema does not allow.
+            Err(_) if !violations.is_empty() => (None, Vec::new(), Vec::new()),
             Err(fault) => {
                 let message = format!("the probe cannot check its settings: {}", in_one_line(fault));
                 return Err(vec![self.problem("/probe".to_owned(), message)]);
             }
         };
+        let said = said.into_iter().take(MOST_PROBLEMS);
+        let said = said.map(|said| Problem { pointer: said.pointer, message: cut(said.message, LONGEST_MESSAGE) });
+        let found: Vec<_> = untitled.into_iter().chain(agree(violations, said.collect())).collect();
+        if !found.is_empty() {
+            return Err(found.into_iter().map(|found| self.problem(found.pointer, found.message)).collect());
+        }
         let title = title.map(|title| cut(title, LONGEST_TITLE)).filter(|title| !title.trim().is_empty());
         let title = probe.title.clone().or(title).unwrap_or_else(|| probe.name.clone());
         let scope = Arc::new(self.scope(probe, &title, directory, true));
@@ -370,14 +378,10 @@ impl Sandbox {
         });
         let description = description.await.map_err(|fault| LoadError::Describe(in_one_line(fault)))?;
         tracing::debug!(name = description.name, version = description.version, "component loaded");
-        match serde_json::from_str(&description.settings_schema) {
-            Ok(schema @ serde_json::Value::Object(_)) => {
-                let (name, version, summary) = (description.name, description.version, description.summary);
-                let description = Arc::new(Description { name, version, summary, schema });
-                Ok(Loaded { component, description, sha256: compiled.sha256.into() })
-            }
-            _ => Err(LoadError::Describe("the schema of its settings is no JSON object".to_owned())),
-        }
+        let (value, schema) = read_schema(&description.settings_schema)?;
+        let (name, version, summary) = (description.name, description.version, description.summary);
+        let description = Arc::new(Description { name, version, summary, schema: value });
+        Ok(Loaded { component, description, sha256: compiled.sha256.into(), schema: Arc::new(schema) })
     }
 
     /// Loads a component; where that takes long, says why.
@@ -394,4 +398,26 @@ impl Sandbox {
         };
         loaded.unwrap_or_else(|error| Err(LoadError::Panicked(error.to_string())))
     }
+}
+
+/// The schema of a component's settings, as it is and as it is read.
+fn read_schema(text: &str) -> Result<(serde_json::Value, Schema), LoadError> {
+    /// More than any that somebody has written.
+    const LARGEST: usize = 1 << 20;
+    if text.len() > LARGEST {
+        return Err(LoadError::Describe(format!("the schema of its settings is larger than {} MiB", LARGEST >> 20)));
+    }
+    match serde_json::from_str(text) {
+        Ok(value @ serde_json::Value::Object(_)) => {
+            let schema = Schema::read(&value)?;
+            Ok((value, schema))
+        }
+        Ok(_) => Err(LoadError::Describe("the schema of its settings is no JSON object".to_owned())),
+        Err(error) => Err(LoadError::Describe(format!("the schema of its settings is no JSON: {error}"))),
+    }
+}
+
+/// What is wrong with the component itself.
+fn of_probe(error: impl std::fmt::Display) -> Vec<Problem> {
+    vec![Problem { pointer: "/probe".to_owned(), message: error.to_string() }]
 }

@@ -25,6 +25,8 @@ mod module;
 pub use module::built_in;
 mod tracing;
 
+pub use module::BUILT_IN;
+
 const IN_FLIGHT: u32 = 1000;
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 const EVERY: Duration = Duration::from_secs(300);

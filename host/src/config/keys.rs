@@ -1,5 +1,7 @@
 //! The host's own keys, and what is near to them. Knows nothing of what they mean.
 
+pub use crate::schema::closest;
+
 pub const ROOT: &[&str] = &["sentry", "modules", "groups", "limits"];
 pub const SENTRY: &[&str] = &[
     "dsn",
@@ -99,18 +101,6 @@ pub fn is_shared(pointer: &str) -> bool {
         _ => return false,
     };
     below.first().is_none_or(|key| known.contains(key))
-}
-
-/// The known word that a mistyped one comes nearest to.
-pub fn closest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
-    // The comparison takes the product of both lengths.
-    if word.len() > 40 {
-        return None;
-    }
-    let word = word.to_lowercase().replace('-', "_");
-    let distance = |known: &&'k str| (strsim::damerau_levenshtein(&word, known), *known);
-    let (distance, meant) = known.iter().map(distance).min()?;
-    (distance * 3 <= meant.len().max(3)).then_some(meant)
 }
 
 /// Where a key would be right.

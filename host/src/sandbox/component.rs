@@ -9,6 +9,7 @@ use wasmtime::component::Component;
 
 use crate::capability::cut;
 use crate::config::Module;
+use crate::schema::Invalid;
 
 mod core;
 mod link;
@@ -72,6 +73,8 @@ pub enum LoadError {
     Unlinkable { name: String, why: String },
     #[error("the probe cannot say who it is: {0}")]
     Describe(String),
+    #[error("the schema of its settings is no JSON Schema, {0}: it is for the probe's author to mend")]
+    Schema(#[from] Invalid),
     #[error("the compiler gave up ({0}): this is a bug, please report it")]
     Panicked(String),
 }

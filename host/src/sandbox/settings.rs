@@ -1,16 +1,40 @@
-//! What a guest gets of its settings, by its own schema. What that marks `writeOnly` the host keeps: the guest gets its
-//! JSON pointer instead. Text that was put in for a reference becomes a number where that is wanted, and is taken
-//! letter by letter where a template stands. Pure.
+//! What a guest gets of its settings, by its own schema. Text that was put in for a reference becomes a number where
+//! that is wanted, and is taken letter by letter where a template stands. What the schema marks `writeOnly` the host
+//! keeps: the guest gets its JSON pointer instead. Pure.
 
 use serde_json::{Map, Value};
 
 use crate::config::Referred;
+use crate::schema::{Asked, Endless, Schema, Type};
 
-/// The settings as the guest gets them.
-pub fn for_guest(schema: &Value, settings: &Map<String, Value>, referred: &Referred) -> Value {
+/// The settings as they are meant: what was put in for a reference is of the type that is wanted.
+pub fn typed(schema: &Schema, settings: &Map<String, Value>, referred: &Referred) -> Result<Value, Endless> {
     let mut settings = Value::Object(settings.clone());
-    Walk { root: schema, referred }.walk(schema, &mut settings, &mut String::new(), 0);
-    settings
+    if referred.whole.is_empty() {
+        return Ok(settings);
+    }
+    schema.walk(&mut settings, &mut |asked, value, pointer| {
+        let Value::String(text) = &*value else { return false };
+        let read = referred.whole.contains(pointer).then(|| read(asked, text)).flatten();
+        read.map(|read| *value = read).is_some()
+    })?;
+    Ok(settings)
+}
+
+/// The settings as the guest gets them, of those that are typed.
+pub fn for_guest(schema: &Schema, mut typed: Value, referred: &Referred) -> Result<Value, Endless> {
+    schema.walk(&mut typed, &mut |asked, value, pointer| {
+        if asked.write_only {
+            *value = Value::String(pointer.to_owned());
+            return true;
+        }
+        let template = asked.formats.contains(TEMPLATE);
+        if template {
+            brace(value, pointer, referred);
+        }
+        template
+    })?;
+    Ok(typed)
 }
 
 /// Whether the probe has no title of its own, and the configuration must give it one.
@@ -18,104 +42,39 @@ pub fn wants_title(schema: &Value) -> bool {
     schema["required"].as_array().is_some_and(|required| required.iter().any(|key| key == "title"))
 }
 
-struct Walk<'a> {
-    root: &'a Value,
-    referred: &'a Referred,
-}
-
-impl Walk<'_> {
-    /// `hops` counts steps in the schema that lead no deeper into the value: a schema may refer to itself.
-    fn walk(&self, schema: &Value, value: &mut Value, pointer: &mut String, hops: usize) {
-        const MOST_HOPS: usize = 16;
-        if hops > MOST_HOPS || value.is_null() {
-            return;
-        }
-        if schema["writeOnly"] == true {
-            *value = Value::String(pointer.clone());
-            return;
-        }
-        if let Value::String(text) = value
-            && self.referred.whole.contains(pointer.as_str())
-            && let Some(typed) = typed(schema, text)
-        {
-            *value = typed;
-            return;
-        }
-        if schema["format"] == TEMPLATE {
-            self.brace(value, pointer);
-            return;
-        }
-        let referred = schema["$ref"].as_str().and_then(|reference| self.root.pointer(reference.strip_prefix('#')?));
-        let alternatives = ["anyOf", "oneOf", "allOf"].iter().filter_map(|key| schema[key].as_array()).flatten();
-        for schema in referred.into_iter().chain(alternatives) {
-            self.walk(schema, value, pointer, hops + 1);
-        }
-        let length = pointer.len();
-        match value {
-            Value::Object(map) => {
-                for (key, value) in map {
-                    let below = match &schema["properties"][key.as_str()] {
-                        Value::Null => &schema["additionalProperties"],
-                        known => known,
-                    };
-                    pointer.push('/');
-                    pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
-                    self.walk(below, value, pointer, 0);
-                    pointer.truncate(length);
-                }
-            }
-            Value::Array(list) => {
-                for (index, value) in list.iter_mut().enumerate() {
-                    pointer.push_str(&format!("/{index}"));
-                    self.walk(&schema["items"], value, pointer, 0);
-                    pointer.truncate(length);
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
 /// The `format` of settings whose texts are templates as Python's `str.format_map` has them, however deep they lie.
 const TEMPLATE: &str = "str.format_map";
 
-impl Walk<'_> {
-    fn brace(&self, value: &mut Value, pointer: &str) {
-        match value {
-            Value::String(text) => {
-                if let Some(braced) = self.referred.braced.get(pointer) {
-                    text.clone_from(braced);
-                }
+fn brace(value: &mut Value, pointer: &str, referred: &Referred) {
+    match value {
+        Value::String(text) => {
+            if let Some(braced) = referred.braced.get(pointer) {
+                text.clone_from(braced);
             }
-            Value::Object(map) => {
-                for (key, value) in map {
-                    self.brace(value, &format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1")));
-                }
-            }
-            Value::Array(list) => {
-                for (index, value) in list.iter_mut().enumerate() {
-                    self.brace(value, &format!("{pointer}/{index}"));
-                }
-            }
-            _ => {}
         }
+        Value::Object(map) => {
+            for (key, value) in map {
+                brace(value, &format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1")), referred);
+            }
+        }
+        Value::Array(list) => {
+            for (index, value) in list.iter_mut().enumerate() {
+                brace(value, &format!("{pointer}/{index}"), referred);
+            }
+        }
+        _ => {}
     }
 }
 
 /// A text as a number or a boolean, where the schema takes one and no text.
-fn typed(schema: &Value, text: &str) -> Option<Value> {
-    let types = match &schema["type"] {
-        Value::Array(several) => several.as_slice(),
-        one => std::slice::from_ref(one),
-    };
-    let takes = |kind: &str| types.iter().any(|known| known == kind);
+fn read(asked: &Asked, text: &str) -> Option<Value> {
     let read: Value = serde_json::from_str(text.trim()).ok()?;
     let fits = match read {
-        Value::Number(_) => takes("number") || takes("integer"),
-        Value::Bool(_) => takes("boolean"),
+        Value::Number(_) => asked.takes(Type::Number) || asked.takes(Type::Integer),
+        Value::Bool(_) => asked.takes(Type::Boolean),
         _ => false,
     };
-    (fits && !takes("string")).then_some(read)
+    (fits && !asked.takes(Type::Text)).then_some(read)
 }
 
 #[cfg(test)]
@@ -130,7 +89,9 @@ mod tests {
         let whole = ["/port", "/name", "/on"].map(str::to_owned).into();
         let braced = [("/body/a/0", "{{x"), ("/name", "{{y")].map(|(place, text)| (place.to_owned(), text.to_owned()));
         let referred = Referred { whole, braced: braced.into() };
-        assert_eq!(&for_guest(schema, &settings, &referred), expected);
+        let schema = Schema::read(schema).unwrap();
+        let typed = typed(&schema, &settings, &referred).unwrap();
+        assert_eq!(&for_guest(&schema, typed, &referred).unwrap(), expected);
     }
 
     #[test]

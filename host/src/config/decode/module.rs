@@ -40,7 +40,7 @@ pub struct Component {
 pub type Modules = BTreeMap<String, Declared>;
 
 /// The built-in probes: all that `probe` may call one, the name that its runs carry, and its component.
-const BUILT_IN: &[(&[&str], &str, &str)] = &[
+pub const BUILT_IN: &[(&[&str], &str, &str)] = &[
     (&["http", "probes.http"], "probes.http", "http"),
     (&["chain", "script", "probes.chain", "probes.script"], "probes.script", "chain"),
     (&["ssh", "probes.ssh"], "probes.ssh", "ssh"),
