@@ -20,6 +20,7 @@ mod retries;
 mod sampling;
 mod sandbox;
 mod schedule;
+mod schema;
 mod secrets;
 mod sentry;
 mod spool;

@@ -35,16 +35,16 @@ fn mistakes_have_their_place() {
         &format!("7:18 {}", unset("nobody")),
         "8:44 a single `{`: write `{{` for a brace",
         "9:31 `$.a[` is not a JSONPath such as `$.status`: it ends too early",
-        "11:21 expected true or false",
-        "12:13 expected text",
+        "11:21 expected true or false, got text",
+        "12:13 expected text, got a list",
         "13:13 unknown key `timeot`, did you mean `timeout`?",
         &format!("14:32 {}", unset("later")),
         "14:61 `bad name` is not a header's name",
-        "15:21 expected text or a number, got a map",
+        "15:21 expected text, a number, true, false or a list, got a map",
         "16:35 no key `nothing` is set: give it a JSONPath under `set_keys`",
         "17:30 unknown subject `stauts`, did you mean `status`?",
         "17:48 unknown operator `eqals`, did you mean `equals`?",
-        "18:31 5 is not a JSONPath: expected text such as `$.status`",
+        "18:31 expected text, got 5",
     ];
     assert_eq!(found, expected);
 }
@@ -66,7 +66,7 @@ fn a_chain_has_steps_and_steps_are_maps() {
         "5:49 the value of `x-a` holds characters that a header cannot"
     );
     assert!(one("steps: {url: http://h/}").ends_with("expected a list, got a map"));
-    assert!(one("steps: [text]").ends_with("expected a map, got text"));
+    assert!(one("steps: [text]").ends_with("expected a map of keys such as `name`, `always` and `url`, got text"));
 }
 
 #[test]

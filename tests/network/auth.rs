@@ -256,33 +256,38 @@ fn tokens_come_over_whatever_version_their_server_speaks() {
 
 #[test]
 fn credentials_that_are_none() {
-    let check = |auth: &str, message: &str| {
-        let written = refused(&format!("url: http://h/\nauth: {auth}"), "auth", message);
+    let check_at = |key: &str, auth: &str, message: &str| {
+        let written = refused(&format!("url: http://h/\nauth: {auth}"), key, message);
         for secret in ["hunter2", "471147114711", "sesame"] {
             assert!(!written.contains(secret), "{written}");
         }
     };
-    let kinds = "expected one of `basic`, `bearer` or `oauth2`";
-    for wrong in ["hunter2", "[hunter2]", "{}", "{basic: {username: u, password: hunter2}, bearer: hunter2}"] {
-        check(wrong, kinds);
+    let check = |auth: &str, message: &str| check_at("auth", auth, message);
+    for wrong in ["hunter2", "[hunter2]"] {
+        check(wrong, "expected a map of keys such as `basic`, `bearer` and `oauth2`, got ");
     }
-    check("{digest: hunter2}", &format!("unknown kind `digest`: {kinds}"));
-    check("{bearer: 471147114711}", "`bearer`: expected a token, which is text");
+    for wrong in ["{}", "{basic: {username: u, password: hunter2}, bearer: hunter2}"] {
+        check(wrong, "expected one of `basic`, `bearer` or `oauth2`");
+    }
+    check_at("auth.digest", "{digest: hunter2}", "unknown key `digest`, expected one of `basic`, `bearer`, `oauth2`");
+    check_at("auth.bearer", "{bearer: 471147114711}", "expected text, got a number: put it in quotes");
     check("{bearer: \"hunter2\\nx\"}", "`bearer`: the token holds what a header cannot");
-    check("{basic: {username: hunter2}}", "`basic`: missing key `password`");
-    check("{basic: {username: u, password: 471147114711}}", "`basic`: expected text");
-    check("{basic: {username: u, password: hunter2, realm: r}}", "`basic`: unknown key `realm`");
+    check_at("auth.basic", "{basic: {username: hunter2}}", "missing key `password`");
+    check_at("auth.basic.password", "{basic: {username: u, password: 471147114711}}", "expected text, got a number");
+    let realm = "{basic: {username: u, password: hunter2, realm: r}}";
+    check_at("auth.basic.realm", realm, "unknown key `realm`, expected one of `username`, `password`");
     check("{basic: {username: 'u:v', password: hunter2}}", "`basic`: a username cannot hold a colon");
-    check("{basic: hunter2}", "`basic`: expected");
+    check_at("auth.basic", "{basic: hunter2}", "expected a map of keys such as `username` and `password`, got text");
     let oauth2 = |url: &str, more: &str| {
         format!("{{oauth2: {{token_url: '{url}', client_id: id, client_secret: hunter2{more}}}}}")
     };
-    check("{oauth2: {token_url: 'http://h/', client_id: hunter2}}", "`oauth2`: missing key `client_secret`");
+    let without = "{oauth2: {token_url: 'http://h/', client_id: hunter2}}";
+    check_at("auth.oauth2", without, "missing key `client_secret`");
     check(&oauth2("ftp://h/", ""), "`oauth2`: a `token_url` of the scheme `ftp`: expected http or https");
     check(&oauth2("//user:sesame@h/token", ""), "`oauth2`: ");
     check(&oauth2("https://user:sesame@h:99999/token", ""), "`oauth2`: ");
-    check(&oauth2("http://h/", ", send_in: sesame"), "`oauth2`: expected `header` or `body`");
-    check(&oauth2("http://h/", ", scope: [hunter2]"), "`oauth2`: expected text");
+    check_at("auth.oauth2.send_in", &oauth2("http://h/", ", send_in: sesame"), "expected `header` or `body`");
+    check_at("auth.oauth2.scope", &oauth2("http://h/", ", scope: [hunter2]"), "expected text, got a list");
     let twice = "url: http://u:hunter2@h/\nauth: {bearer: sesame}";
     let written = refused(twice, "auth", "the URL has credentials too: leave one of them out");
     assert!(!written.contains("hunter2") && !written.contains("sesame"), "{written}");

@@ -151,9 +151,12 @@ fn files_that_are_no_certificate_and_key() {
     check("HOME/us.key", "us.key holds no certificate");
     check("{certificate: HOME/us.pem, key: HOME/them.key}", "them.key is not that of the certificate in");
     check("{certificate: HOME/us.pem, key: HOME/locked.key}", "locked.key holds no private key: it is encrypted");
-    for shape in ["{certificate: HOME/us.pem}", "[HOME/us.pem]", "{certificate: a, key: b, password: c}", "7"] {
-        check(shape, "expected a PEM file of certificate and key, or `{certificate: FILE, key: FILE}`");
+    check("{certificate: HOME/us.pem}", "missing key `key`");
+    for shape in ["[HOME/us.pem]", "7"] {
+        check(shape, "expected text or a map of keys such as `certificate` and `key`, got ");
     }
+    let more = "url: https://h/\nclient_certificate: {certificate: a, key: b, password: c}";
+    refused(more, "client_certificate.password", "unknown key `password`, expected one of `certificate`, `key`");
 }
 
 /// Nothing that could be decrypted: what it is shows in its first line. In pieces, lest somebody take it for a key.

@@ -128,7 +128,7 @@ fn a_name_without_an_address_of_that_version() {
 fn versions_of_ip_and_dns_servers_that_are_none() {
     refused("url: http://127.0.0.1/\nip_version: 6", "ip_version", "the URL's 127.0.0.1 is not an IPv6 address");
     refused("url: http://[::1]/\nip_version: 4", "ip_version", "the URL's ::1 is not an IPv4 address");
-    refused("url: http://h/\nip_version: 5", "ip_version", "no version 5 of IP: expected 4 or 6");
+    refused("url: http://h/\nip_version: 5", "ip_version", "expected 4 or 6, got 5");
     for wrong in ["dns.example", "127.0.0.1:99999", "'::1:53:'"] {
         refused(&format!("url: http://h/\ndns_server: {wrong}"), "dns_server", "expected one such as 192.0.2.53");
     }

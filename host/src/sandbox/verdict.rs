@@ -49,10 +49,9 @@ mod tests {
             missing: message.strip_prefix("missing ").map(str::to_owned),
             vague: message.starts_with("vague"),
         });
-        let said = said.iter().map(|(pointer, message)| Problem {
-            pointer: (*pointer).to_owned(),
-            message: (*message).to_owned(),
-        });
+        let said = said
+            .iter()
+            .map(|(pointer, message)| Problem { pointer: (*pointer).to_owned(), message: (*message).to_owned() });
         let agreed = agree(found.collect(), said.collect());
         assert_eq!(agreed.iter().map(|problem| problem.message.as_str()).collect::<Vec<_>>(), expected);
     }

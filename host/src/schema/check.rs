@@ -23,8 +23,7 @@ const DEEPEST: usize = 400;
 
 pub fn check(schema: &Schema, value: &Value) -> Result<Vec<Violation>, Endless> {
     let steps = STEPS + STEPS_FOR_EACH * weight(value, usize::MAX);
-    let mut run =
-        Run { schema, steps, depth: 0, pointer: String::new(), scope: Vec::new(), secrets: HashSet::new() };
+    let mut run = Run { schema, steps, depth: 0, pointer: String::new(), scope: Vec::new(), secrets: HashSet::new() };
     let found = run.node(0, value)?.found;
     let mut violations = Vec::new();
     for found in found.into_iter().take(MOST) {

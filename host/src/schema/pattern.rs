@@ -44,8 +44,7 @@ impl Patterns {
         let translated = translate(text);
         let mut why = "too big a regular expression, or too many of them".to_owned();
         for size in SIZES.into_iter().take_while(|size| *size <= self.room) {
-            let regex =
-                RegexBuilder::new(&translated).size_limit(size).dfa_size_limit(1 << 20).nest_limit(50).build();
+            let regex = RegexBuilder::new(&translated).size_limit(size).dfa_size_limit(1 << 20).nest_limit(50).build();
             let regex = match regex {
                 Ok(regex) => Some(regex),
                 Err(regex::Error::CompiledTooBig(_)) => continue,

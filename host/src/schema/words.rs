@@ -110,7 +110,11 @@ fn message(what: &What, secret: bool) -> String {
         What::Pattern(pattern) => format!("expected text that matches `{}`", cut(pattern, 200)),
         What::Items { count, got } => format!("expected {}, got {}", bounds(*count, "item"), none(*got)),
         What::Contains { count, got } => {
-            format!("expected a list with {} of the kind that the probe asks for, got {}", bounds(*count, "item"), none(*got))
+            format!(
+                "expected a list with {} of the kind that the probe asks for, got {}",
+                bounds(*count, "item"),
+                none(*got)
+            )
         }
         What::Twice => "expected a list of which no two items are the same".to_owned(),
         What::Keys { count, got } => format!("expected {}, got {}", bounds(*count, "key"), none(*got)),
@@ -159,16 +163,11 @@ fn wanted(expected: &Expected) -> String {
 
 /// Some of its keys tell what it is.
 fn map(keys: &[String]) -> String {
-    match keys {
+    let keys: Vec<_> = keys.iter().take(3).map(|key| quoted(key)).collect();
+    match keys.as_slice() {
         [] => "a map".to_owned(),
-        [one] => format!("a map with the key {}", quoted(one)),
-        [rest @ .., last] if rest.len() < 3 => {
-            let rest: Vec<_> = rest.iter().map(|key| quoted(key)).collect();
-            format!("a map of keys such as {} and {}", rest.join(", "), quoted(last))
-        }
-        [first, second, third, ..] => {
-            format!("a map of keys such as {}, {} and {}", quoted(first), quoted(second), quoted(third))
-        }
+        [one] => format!("a map with the key {one}"),
+        [rest @ .., last] => format!("a map of keys such as {} and {last}", rest.join(", ")),
     }
 }
 

@@ -90,9 +90,10 @@ fn steps(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
             // So that the host puts in what references stand for as it is, braces and all.
             properties[filled_in]["format"] = "str.format_map".into();
         }
-        let name = serde_json::json!({ "type": "string", "description": "What the step is about, for a person." });
+        let name =
+            serde_json::json!({ "type": ["string", "null"], "description": "What the step is about, for a person." });
         let about = "Whether to run even after a step has failed: to clean up.";
-        let always = serde_json::json!({ "type": "boolean", "default": false, "description": about });
+        let always = serde_json::json!({ "type": ["boolean", "null"], "default": false, "description": about });
         properties.shift_insert(0, "name".to_owned(), name);
         properties.shift_insert(1, "always".to_owned(), always);
     }

@@ -40,9 +40,9 @@ fn checks(kind: Kind, generator: &mut SchemaGenerator) -> Schema {
         properties.insert((*name).to_owned(), with_description(schema, about));
     }
     let mut patterns = Map::new();
-    patterns.insert("^\\$".to_owned(), with_description(json!(predicate), "What is at a JSONPath"));
+    patterns.insert("^\\s*\\$".to_owned(), with_description(json!(predicate), "What is at a JSONPath"));
     if kind == Kind::Http {
-        patterns.insert("^header ".to_owned(), with_description(json!(predicate), "A header's value"));
+        patterns.insert("^\\s*header\\s".to_owned(), with_description(json!(predicate), "A header's value"));
     }
     json_schema!({
         "type": "object",
@@ -107,7 +107,7 @@ mod tests {
         let checks = http(&mut generator).to_value();
         assert_eq!(checks["properties"]["body"]["$ref"], "#/$defs/Predicate");
         assert_eq!(checks["properties"]["status"]["anyOf"][0]["$ref"], "#/$defs/Statuses");
-        assert_eq!(checks["patternProperties"]["^\\$"]["$ref"], "#/$defs/Predicate");
+        assert_eq!(checks["patternProperties"]["^\\s*\\$"]["$ref"], "#/$defs/Predicate");
         let predicate = &generator.definitions()["Predicate"];
         let operators = predicate["anyOf"][1]["properties"].as_object().expect("a map");
         assert_eq!(operators.len(), OPERATORS.len());

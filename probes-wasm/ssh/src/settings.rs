@@ -37,7 +37,7 @@ pub struct Settings {
     #[schemars(schema_with = "sentrynet_checks::schema::ssh")]
     pub checks: Map<String, Value>,
     /// Seconds for everything; 30 unless given.
-    #[schemars(extend("exclusiveMinimum" = 0))]
+    #[schemars(extend("minimum" = 0.001, "maximum" = 3600))]
     timeout: Option<f64>,
     /// A file of host keys to trust, in OpenSSH's format; the user's and the system's unless given.
     known_hosts: Option<String>,

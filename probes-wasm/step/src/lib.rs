@@ -21,9 +21,11 @@ pub struct Step {
     method: Option<String>,
     /// Appended to the URL's query; a list repeats its key.
     #[serde(default)]
+    #[schemars(schema_with = "query")]
     pub query: Map<String, Value>,
     /// Headers to send.
     #[serde(default)]
+    #[schemars(schema_with = "headers")]
     pub headers: Map<String, Value>,
     /// The body to send: text as it is, a map or list as JSON.
     pub body: Option<Body>,
@@ -48,6 +50,7 @@ pub struct Step {
     /// Keys to set from the answer's JSON: a name and a JSONPath (RFC 9535). One match is the value, several are a
     /// list, none leaves the key unset.
     #[serde(default)]
+    #[schemars(schema_with = "set_keys")]
     pub set_keys: Map<String, Value>,
     /// What the keys must be: a value, or operators as in `checks`; `{exists: false}`.
     #[serde(default)]
@@ -55,9 +58,10 @@ pub struct Step {
     assertions: Map<String, Value>,
 
     /// Seconds for the whole exchange, redirects and body included; 30 unless given.
-    #[schemars(extend("exclusiveMinimum" = 0))]
+    #[schemars(extend("minimum" = 0.001, "maximum" = 3600))]
     timeout: Option<f64>,
     /// How many redirects to follow; 10 unless given, 0 takes a redirect as the answer.
+    #[schemars(range(max = 100))]
     redirects: Option<u32>,
     /// Whether the server's certificate must hold; true unless given.
     verify_tls: Option<bool>,
@@ -68,7 +72,7 @@ pub struct Step {
     /// The one version of HTTP to speak: 1.1 or 2.
     http_version: Option<request::HttpVersion>,
     /// The one version of IP to connect over: 4 or 6.
-    #[schemars(extend("enum" = [4, 6]))]
+    #[schemars(extend("enum" = [4, 6, null]))]
     ip_version: Option<u32>,
     /// Connect to this `host`, `host:port` or `:port` instead of the URL's; the request and its TLS name stay the same.
     connect_to: Option<String>,
@@ -97,10 +101,28 @@ impl Step {
     }
 }
 
+fn query(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let several = serde_json::json!({ "type": "array", "items": { "type": SCALAR } });
+    let value = serde_json::json!({ "anyOf": [{ "type": SCALAR }, several] });
+    schemars::json_schema!({ "type": "object", "additionalProperties": value })
+}
+
+fn headers(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "type": "object", "additionalProperties": { "type": SCALAR } })
+}
+
+fn set_keys(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let path = serde_json::json!({ "type": "string", "pattern": "^\\s*\\$" });
+    schemars::json_schema!({ "type": "object", "additionalProperties": path })
+}
+
+/// What is written as text as it is.
+const SCALAR: [&str; 3] = ["string", "number", "boolean"];
+
 fn authorization(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     let text = || serde_json::json!({ "type": "string" });
     schemars::json_schema!({
-        "type": "object",
+        "type": ["object", "null"],
         "writeOnly": true,
         "minProperties": 1,
         "maxProperties": 1,

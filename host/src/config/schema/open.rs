@@ -47,8 +47,11 @@ fn opened(schema: &mut Value, fixed: &dyn Fn(&str) -> bool, pointer: &str) {
         }
     }
     if let Some(reference) = stands_in(part) {
-        let asked: Map<_, _> =
-            part.iter().filter(|(key, _)| !is_annotation(key)).map(|(key, value)| (key.clone(), value.clone())).collect();
+        let asked: Map<_, _> = part
+            .iter()
+            .filter(|(key, _)| !is_annotation(key))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
         part.retain(|key, _| is_annotation(key));
         part.insert("anyOf".to_owned(), json!([asked, { "$ref": format!("#/$defs/{reference}") }]));
     }
@@ -107,8 +110,11 @@ fn or_null(schema: &mut Value) {
     } else if let Some(Value::Array(branches)) = part.get_mut("anyOf") {
         branches.push(json!({ "type": "null" }));
     } else {
-        let asked: Map<_, _> =
-            part.iter().filter(|(key, _)| !is_annotation(key)).map(|(key, value)| (key.clone(), value.clone())).collect();
+        let asked: Map<_, _> = part
+            .iter()
+            .filter(|(key, _)| !is_annotation(key))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
         part.retain(|key, _| is_annotation(key));
         part.insert("anyOf".to_owned(), json!([asked, { "type": "null" }]));
     }

@@ -1,0 +1,182 @@
+//! Settings held against what a probe says of them, and the schema of a whole configuration.
+
+use std::path::Path;
+
+use sentrynet::schema::Schema;
+use serde_json::{Value, json};
+
+use crate::guests::{Guest, PASSES};
+use crate::support::{finish, folder, problems, sentrynet};
+
+/// A guest that says this of its settings, and `check` of them what its body does.
+fn guest(schema: &Value, define: &str, check: &'static str) -> Guest {
+    let text = schema.to_string();
+    let (escaped, length) = (text.replace('\\', "\\5c").replace('"', "\\22"), text.len());
+    let bytes =
+        |number: usize| number.to_le_bytes()[..4].iter().map(|byte| format!("\\{byte:02x}")).collect::<String>();
+    // Name, version and summary as they are in `guests`.
+    let description = format!(
+        "(data (i32.const 3072) \"\\00\\01\\00\\00\\05\\00\\00\\00\\05\\01\\00\\00\\05\\00\\00\\00\\0a\\01\\00\\00\\15\\00\\00\\00{}{}\")
+         (data (i32.const 8192) \"{escaped}\") {define}",
+        bytes(8192),
+        bytes(length)
+    );
+    Guest { define: Box::leak(description.into_boxed_str()), describe: "i32.const 3072", check, ..PASSES }
+}
+
+/// What `check` finds in one probe of this guest.
+#[track_caller]
+fn found(name: &str, guest: Guest, keys: &str) -> Vec<String> {
+    let path = guest.write(name);
+    problems(&format!("groups:\n  - probes:\n      - probe: '{}'\n        {keys}\n", path.display()))
+}
+
+#[test]
+fn a_third_partys_schema_is_kept_to() {
+    let schema = json!({
+        "properties": {
+            "url": { "type": "string" },
+            "level": { "type": "integer", "minimum": 1, "maximum": 3 },
+            "pin": { "type": "string", "writeOnly": true },
+        },
+        "required": ["url"],
+        "additionalProperties": false,
+    });
+    let keys = |name: &str, keys: &str| found(name, guest(&schema, "", "i32.const 0"), keys);
+    assert_eq!(keys("schema-right", "url: x"), [""; 0]);
+    assert_eq!(keys("schema-missing", "level: 1"), ["3:9 missing key `url`"]);
+    assert_eq!(
+        keys(
+            "schema-wrong",
+            "{url: 5, level: 4, pin: 4711, levl: 1}".trim_matches(['{', '}']).replace(", ", "\n        ").as_str()
+        ),
+        [
+            "4:14 expected text, got 5: put it in quotes",
+            "5:16 expected a whole number from 1 to 3, got 4",
+            "6:14 expected text, got a number: put it in quotes",
+            "7:9 unknown key `levl`, did you mean `level`?",
+        ]
+    );
+}
+
+#[test]
+fn what_the_probe_says_of_the_same_is_not_said_again() {
+    let schema = json!({ "properties": { "url": { "type": "string" }, "n": {} }, "required": ["title"] });
+    // An error: a list of two problems, at `/url` and at `/n`.
+    let define = r#"(data (i32.const 3200) "\01\00\00\00\c0\0c\00\00\02\00\00\00")
+        (data (i32.const 3264) "\00\0d\00\00\04\00\00\00\04\0d\00\00\05\00\00\00" "\09\0d\00\00\02\00\00\00\0b\0d\00\00\05\00\00\00")
+        (data (i32.const 3328) "/urlwrong/nworse")"#;
+    let twice = guest(&schema, define, "i32.const 3200");
+    let keys = "title: t\n        url: 5\n        n: 1";
+    assert_eq!(found("schema-twice", twice, keys), ["5:14 expected text, got 5: put it in quotes", "6:12 worse"]);
+    let traps = guest(&schema, "", "unreachable");
+    assert_eq!(found("schema-traps", traps, keys), ["5:14 expected text, got 5: put it in quotes"]);
+}
+
+#[test]
+fn a_schema_that_is_none_is_told_at_the_probe() {
+    let wrong = |name: &str, schema: &Value| {
+        let mut found = found(name, guest(schema, "", "i32.const 0"), "title: t");
+        assert_eq!(found.len(), 1, "{found:#?}");
+        found.remove(0)
+    };
+    let none = wrong("schema-none", &json!({ "properties": { "a": { "type": "text" } } }));
+    assert!(
+        none.starts_with("3:16 the schema of its settings is no JSON Schema, at `/properties/a/type`: no type"),
+        "{none}"
+    );
+    let remote = wrong("schema-remote", &json!({ "$ref": "http://127.0.0.1:1/schema" }));
+    assert!(remote.contains("at `/$ref`: it leads out of the schema, and nothing is fetched"), "{remote}");
+    let endless = wrong("schema-endless", &json!({ "$ref": "#" }));
+    assert!(endless.starts_with("3:16 the schema of its settings never comes to an end"), "{endless}");
+    assert!(wrong("schema-text", &json!("text")).contains("the schema of its settings is no JSON object"));
+}
+
+/// The schema that is printed, read.
+#[track_caller]
+fn printed(config: Option<&Path>) -> Schema {
+    let ended = finish(sentrynet().arg("schema").args(config), "");
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
+    let schema: Value = serde_json::from_str(&ended.stdout).expect("a schema is JSON");
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    Schema::read(&schema).expect("what is printed is a schema")
+}
+
+/// What it finds in a configuration.
+fn wrong(schema: &Schema, text: &str) -> Vec<(String, String)> {
+    let values: Value = serde_yaml::from_str(text).expect("it is YAML");
+    let found = schema.check(&values).expect("it ends");
+    found.into_iter().map(|found| (found.pointer, found.message)).collect()
+}
+
+#[test]
+fn examples_fit() {
+    let schema = printed(None);
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let files = std::fs::read_dir(examples).expect("there are examples").flatten().map(|file| file.path());
+    let files: Vec<_> = files.filter(|path| path.extension().is_some_and(|extension| extension == "yaml")).collect();
+    assert!(files.len() > 5);
+    for file in files {
+        let text = std::fs::read_to_string(&file).expect("it can be read");
+        assert_eq!(wrong(&schema, &text), [], "{}", file.display());
+    }
+}
+
+#[test]
+fn each_probe_has_its_own_keys() {
+    let schema = printed(None);
+    let probe = |keys: &str| wrong(&schema, &format!("groups: [{{probes: [{{{keys}}}]}}]"));
+    let at = |key: &str, message: &str| (format!("/groups/0/probes/0{key}"), message.to_owned());
+    assert_eq!(probe("probe: http, url: x, timeout: '${env:T}', every: 5"), []);
+    assert_eq!(probe("probe: probes.http, title: t"), [at("", "missing key `url`")]);
+    assert_eq!(
+        probe("probe: http, url: x, timeot: 5"),
+        [at("/timeot", "unknown key `timeot`, did you mean `timeout`?")]
+    );
+    assert_eq!(probe("probe: script, steps: [{url: x}]"), [at("", "missing key `title`")]);
+    assert_eq!(probe("probe: ssh, host: h, port: 70000").len(), 1);
+    assert_eq!(probe("probe: http, url: x, auth: , ip_version: , expected: [2xx, 404]"), []);
+}
+
+#[test]
+fn a_configurations_components_are_known() {
+    let folder = folder("schema-config");
+    let component = guest(
+        &json!({ "properties": { "level": { "type": "integer" } }, "required": ["level"], "additionalProperties": false }),
+        "",
+        "i32.const 0",
+    );
+    std::fs::copy(component.write("schema-mine"), folder.join("mine.wasm")).expect("the folder is writable");
+    let text = "modules:
+  ours: {component: mine.wasm, settings: {level: 1}}
+  ssh: {component: mine.wasm}
+groups:
+  - probes:
+      - {probe: ./mine.wasm, level: 1}
+      - {probe: ours}
+      - {probe: probes.ssh, level: 2}
+";
+    let file = folder.join("config.yaml");
+    std::fs::write(&file, text).expect("the folder is writable");
+    let schema = printed(Some(&file));
+    assert_eq!(wrong(&schema, text), []);
+    let text = text
+        .replace("level: 1}\n      -", "level: x}\n      -")
+        .replace("ours}", "ours, levl: 1}")
+        .replace("level: 2", "host: h");
+    let places: Vec<_> = wrong(&schema, &text).into_iter().map(|(pointer, _)| pointer).collect();
+    let [first, second, third] = [0, 1, 2].map(|index| format!("/groups/0/probes/{index}"));
+    assert_eq!(places, [format!("{first}/level"), format!("{second}/levl"), third.clone(), format!("{third}/host")]);
+}
+
+#[test]
+fn what_can_be_printed_is() {
+    let text = "groups: [{probes: [{probe: ./none.wasm}, {probe: http, every: soon}]}]";
+    let ended = finish(sentrynet().args(["schema", "-"]), text);
+    assert_eq!(ended.code, 0);
+    assert!(ended.stderr.starts_with("<stdin> has errors, which `sentrynet check` tells"), "{}", ended.stderr);
+    assert!(serde_json::from_str::<Value>(&ended.stdout).is_ok_and(|schema| schema["$defs"]["probe:http"].is_object()));
+    let ended = finish(sentrynet().args(["schema", "/nonexistent.yaml"]), "");
+    assert_eq!((ended.code, ended.stdout.as_str()), (2, ""));
+    assert!(ended.stderr.contains("no file `/nonexistent.yaml`"), "{}", ended.stderr);
+}
