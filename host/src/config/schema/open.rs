@@ -81,15 +81,16 @@ fn stands_in(part: &Map<String, Value>) -> Option<&'static str> {
     takes(&["number", "integer", "boolean"]).then_some(WHOLE)
 }
 
-/// Lets the value of each key be left empty, which is as good as no key.
+/// Lets the value of each key be left empty that need not be there: that is as good as no key.
 pub fn nullable(schema: &mut Value) {
     let Some(part) = map(schema) else { return };
+    let needed = part.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
     for (keyword, value) in part.iter_mut() {
         match (holds(keyword), value) {
             (Some(Holds::Map), Value::Object(parts)) => {
-                for part in parts.values_mut() {
+                for (name, part) in parts {
                     nullable(part);
-                    if keyword == "properties" {
+                    if keyword == "properties" && !needed.iter().any(|needed| needed == name) {
                         or_null(part);
                     }
                 }
