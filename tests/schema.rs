@@ -95,7 +95,7 @@ fn a_schema_that_is_none_is_told_at_the_probe() {
 /// The schema that is printed, read.
 #[track_caller]
 fn printed(config: Option<&Path>) -> Schema {
-    let ended = finish(sentrynet().arg("schema").args(config), "");
+    let ended = finish(sentrynet().env("SENTRYNET_LOG", "error").arg("schema").args(config), "");
     assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
     let schema: Value = serde_json::from_str(&ended.stdout).expect("a schema is JSON");
     assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
@@ -172,7 +172,7 @@ groups:
 #[test]
 fn what_can_be_printed_is() {
     let text = "groups: [{probes: [{probe: ./none.wasm}, {probe: http, every: soon}]}]";
-    let ended = finish(sentrynet().args(["schema", "-"]), text);
+    let ended = finish(sentrynet().env("SENTRYNET_LOG", "error").args(["schema", "-"]), text);
     assert_eq!(ended.code, 0);
     assert!(ended.stderr.starts_with("<stdin> has errors, which `sentrynet check` tells"), "{}", ended.stderr);
     assert!(serde_json::from_str::<Value>(&ended.stdout).is_ok_and(|schema| schema["$defs"]["probe:http"].is_object()));

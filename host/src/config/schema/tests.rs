@@ -106,7 +106,8 @@ fn the_schema_takes_what_the_decoder_does() {
     ];
     let limits = LIMITS.iter().map(|key| format!("limits: {{{key}: HERE}}"));
     let places: Vec<_> = places.into_iter().chain(limits).collect();
-    let bounds = [1.0, 10.0, 720.0, 1000.0, 3600.0, 1024.0, 10_000.0, 40_320.0, 86_400.0, 100_000.0, 1_000_000.0, 31_536_000.0];
+    let bounds =
+        [1.0, 10.0, 720.0, 1000.0, 3600.0, 1024.0, 10_000.0, 40_320.0, 86_400.0, 100_000.0, 1_000_000.0, 31_536_000.0];
     let sizes = [1_048_576.0, 4_194_304.0, 67_108_864.0, 1_099_511_627_776.0];
     let numbers = bounds.into_iter().chain(sizes).flat_map(|bound| [bound - 1.0, bound, bound + 1.0]);
     let numbers = numbers.chain([-1.0, 0.009, 0.01, 0.04, 0.05, 0.5, 1.5]).map(|number| number.to_string());
@@ -163,12 +164,8 @@ fn right_files_fit() {
 #[test]
 fn wrong_files_do_not() {
     /// What a schema cannot know: what is in the environment and on disk, and what one key has to do with another.
-    const BEYOND: &[&str] = &[
-        "allow-network-with-bits-beyond",
-        "check-in-slug-twice",
-        "check-in-without-letters",
-        "probe-file-missing",
-    ];
+    const BEYOND: &[&str] =
+        &["allow-network-with-bits-beyond", "check-in-slug-twice", "check-in-without-letters", "probe-file-missing"];
     let read = Schema::read(&whole()).unwrap();
     let (mut checked, mut missed) = (0, Vec::new());
     for path in files("bad") {
