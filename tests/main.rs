@@ -27,6 +27,7 @@ mod spool;
 mod spotlight;
 mod ssh;
 mod support;
+mod templates;
 mod tls;
 mod tracing;
 mod walls;

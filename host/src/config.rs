@@ -48,7 +48,7 @@ pub use rate::Rate;
 pub use reach::Reach;
 pub use reference::exposed;
 pub use render::{Level, render};
-pub use schema::{Component, aliases, built_in, schema, written};
+pub use schema::{Component, aliases, built_ins, schema, written};
 pub use source::{Source, Unreadable};
 pub use spool::{Place as SpoolPlace, Spool};
 pub use title::check_titles;
@@ -255,7 +255,7 @@ pub fn parse(source: &Source, environment: &dyn Fn(&str) -> Option<String>) -> D
 
 /// A probe of each module that a configuration declares, without settings of its own.
 pub fn declared(source: &Source, environment: &dyn Fn(&str) -> Option<String>) -> Vec<Probe> {
-    let mut value = document::Document::read(&source.text)
+    let mut value = document::Document::of(source)
         .ok()
         .map(|document| value::value(&document, &mut Problems::default()))
         .unwrap_or_default();

@@ -79,6 +79,8 @@ enum Command {
         /// The configuration whose components are to be known too; `-` reads standard input
         config: Option<PathBuf>,
     },
+    /// Begin a probe: write a project that builds, with all that it takes, into a folder of its name
+    New(command::new::Arguments),
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -145,6 +147,7 @@ fn act(command: Command) -> Result<u8> {
             Command::Check { config } => check(&config).await,
             Command::Inspect(arguments) => command::inspect::inspect(&arguments).await,
             Command::Schema { config } => command::schema::schema(config.as_deref()).await,
+            Command::New(arguments) => Ok(command::new::new(&arguments)),
         }
     })
 }

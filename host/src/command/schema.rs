@@ -37,7 +37,7 @@ pub async fn schema(path: Option<&Path>) -> Result<u8> {
 
 /// The built-in probes, of which a configuration with one of each is asked.
 async fn built_in() -> Result<Vec<Component>> {
-    let built_in: Vec<_> = config::built_in().collect();
+    let built_in: Vec<_> = config::built_ins().collect();
     let probes: Vec<_> = built_in.iter().map(|(module, _)| format!("{{probe: {module}}}")).collect();
     let text = format!("groups: [{{probes: [{}]}}]", probes.join(", "));
     let source = Source { name: "built in".to_owned(), text, path: None, directory: ".".into() };

@@ -71,7 +71,7 @@ fn host() -> Value {
 }
 
 /// The built-in probes by their modules, with all their names.
-pub fn built_in() -> impl Iterator<Item = (&'static str, Vec<String>)> {
+pub fn built_ins() -> impl Iterator<Item = (&'static str, Vec<String>)> {
     BUILT_IN.iter().map(|(names, _, module)| (*module, names.iter().map(|name| (*name).to_owned()).collect()))
 }
 
@@ -83,7 +83,7 @@ pub fn aliases(name: &str) -> Vec<String> {
 
 /// The texts of a file that JSON pointers lead to, as they are written: an editor sees no more.
 pub fn written(source: &Source, pointers: &[String]) -> Vec<Option<String>> {
-    let document = Document::read(&source.text).ok();
+    let document = Document::of(source).ok();
     let locator = document.as_ref().map(Locator::new);
     pointers.iter().map(|pointer| locator.as_ref()?.text(pointer).map(str::to_owned)).collect()
 }

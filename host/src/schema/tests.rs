@@ -301,7 +301,8 @@ fn what_is_asked_of_each_value() {
     let mut seen = Vec::new();
     let visit = &mut |asked: &Asked, _: &mut Value, pointer: &str| {
         let formats: Vec<_> = asked.formats.iter().map(|format| (*format).to_owned()).collect();
-        seen.push((pointer.to_owned(), asked.write_only, asked.takes_number, asked.takes_text, formats));
+        let number = asked.takes(Type::Number) || asked.takes(Type::Integer);
+        seen.push((pointer.to_owned(), asked.write_only, number, asked.takes(Type::Text), formats));
         asked.write_only
     };
     schema.walk(&mut value, visit).unwrap();

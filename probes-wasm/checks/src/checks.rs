@@ -83,7 +83,7 @@ impl Checks {
             if mismatches.is_empty() {
                 return Err(why.clone());
             }
-            let mismatch = Mismatch { subject: name.clone(), expected: "JSON".to_owned(), actual: why.clone() };
+            let mismatch = Mismatch::new(name, "JSON", why);
             mismatches.insert(place, mismatch);
         }
         Ok(mismatches)

@@ -31,6 +31,12 @@ pub struct Mismatch {
     pub actual: String,
 }
 
+impl Mismatch {
+    pub fn new(subject: impl Into<String>, expected: impl ToString, actual: impl ToString) -> Self {
+        Self { subject: subject.into(), expected: expected.to_string(), actual: actual.to_string() }
+    }
+}
+
 impl Failure {
     /// `reason` is short, stable, and one of few: outages are grouped by it. `message` is one sentence for a person,
     /// lower case, no full stop.

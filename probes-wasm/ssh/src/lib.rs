@@ -49,8 +49,7 @@ fn ended(output: &Output, asked: bool) -> Result<(), Failure> {
         (Some(0), _) => Ok(()),
         (Some(_), _) if asked => Ok(()),
         (Some(status), _) => {
-            let mismatch =
-                Mismatch { subject: "exit status".to_owned(), expected: "0".to_owned(), actual: status.to_string() };
+            let mismatch = Mismatch::new("exit status", 0, status);
             let message = format!("the command ended with status {status}{said}");
             Err(Failure::new("exit-status", message).mismatches(vec![mismatch]))
         }

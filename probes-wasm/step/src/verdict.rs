@@ -97,8 +97,7 @@ impl Step {
         if expected.allows(status) {
             return Ok(());
         }
-        let mismatch =
-            Mismatch { subject: "status".to_owned(), expected: expected.to_string(), actual: status.to_string() };
+        let mismatch = Mismatch::new("status", &expected, status);
         Err(Failure::new("status", format!("expected status {expected}, got {status}")).mismatches(vec![mismatch]))
     }
 

@@ -19,7 +19,7 @@ fn whole() -> Value {
         schema: json!({}),
         given: Vec::new(),
     };
-    schema(&built_in().map(component).collect::<Vec<_>>()).unwrap()
+    schema(&built_ins().map(component).collect::<Vec<_>>()).unwrap()
 }
 
 fn source(text: &str) -> Source {

@@ -1,0 +1,116 @@
+"""Asks a service how it is: expects JSON in which `status` is `ok`, and `queue` no longer than the settings allow.
+
+The contract is in wit/: what a probe exports, and all that the host does for it. There are no files when it runs:
+all modules are imported here, at the top, where the build still finds them.
+"""
+
+import json
+
+from componentize_py_types import Err
+from wit_world import exports
+from wit_world.imports import http, log, span
+from wit_world.imports.types import (
+    Description, Failure, Mismatch, Problem, Trouble_Broken, Trouble_Failed, Value_Number)
+
+# The host holds settings against this, and shows it to who writes them.
+SETTINGS = {
+    "type": "object",
+    "properties": {
+        "url": {"type": "string", "description": "Where the service says how it is."},
+        "max_queue": {
+            "type": "integer",
+            "minimum": 0,
+            "default": 100,
+            "description": "The longest queue that is still well; 100 unless given.",
+        },
+    },
+    "required": ["url"],
+    "additionalProperties": False,
+}
+
+
+class Prober(exports.Prober):
+    def describe(self):
+        return Description("json-health", "0.1.0", "Whether a service says that it is well", json.dumps(SETTINGS))
+
+    def check(self, settings):
+        """What a schema cannot say. Answers with the title of a probe that is given none."""
+        url = json.loads(settings)["url"]
+        try:
+            http.Request.new("GET", url)
+        except Err as error:
+            raise Err([Problem("/url", error.value)])
+        return f"Health of {url}"
+
+    def run(self, settings):
+        settings = json.loads(settings)
+        response = get(settings["url"])
+        if response.status() != 200:
+            message = f"expected status 200, got {response.status()}"
+            raise failed("status", message, [Mismatch("status", "200", str(response.status()))])
+        health = step("json.parse", "Parse the answer", lambda: parse(response.body()))
+        log.write(log.Level.INFO, f"status {health.get('status')}, queue {health.get('queue')}")
+        step("health.check", "Check status and queue", lambda: hold(health, settings.get("max_queue", 100)))
+
+
+def get(url):
+    try:
+        request = http.Request.new("GET", url)
+        request.header("accept", "application/json")
+    except Err as error:
+        raise broken(error.value)
+    try:
+        return request.send()
+    except Err as error:
+        # What the host refuses is not the target's fault; all else is, by the name of the phase.
+        if isinstance(error.value, http.Error_Denied):
+            raise broken(error.value.value)
+        reason = type(error.value).__name__.removeprefix("Error_").lower()
+        raise failed(reason, error.value.value)
+
+
+def parse(body):
+    try:
+        health = json.loads(body)
+    except ValueError as error:
+        raise failed("json", f"the answer is not JSON: {error}")
+    return health if isinstance(health, dict) else {}
+
+
+def hold(health, max_queue):
+    wrong = []
+    status, queue = health.get("status"), health.get("queue")
+    if status != "ok":
+        wrong.append(Mismatch("$.status", '"ok"', shown(status)))
+    if not isinstance(queue, (int, float)):
+        wrong.append(Mismatch("$.queue", f"at most {max_queue}", shown(queue)))
+    else:
+        span.set_data("queue", Value_Number(float(queue)))
+        if queue > max_queue:
+            wrong.append(Mismatch("$.queue", f"at most {max_queue}", shown(queue)))
+    if wrong:
+        raise failed("health", "the service is not well", wrong)
+
+
+def shown(value):
+    return "nothing" if value is None else json.dumps(value)
+
+
+def step(op, description, work):
+    """Does a part of the run as a span of its own."""
+    with span.Span(op, description) as opened:
+        try:
+            return work()
+        except Err:
+            opened.set_status(span.Status.INTERNAL_ERROR)
+            raise
+
+
+def failed(reason, message, mismatches=()):
+    """The target is wrong. `reason` is one of few: outages are grouped by it."""
+    return Err(Trouble_Failed(Failure(reason, message, list(mismatches))))
+
+
+def broken(why):
+    """The probe could not do its work, though the target may be well."""
+    return Err(Trouble_Broken(why))

@@ -1,0 +1,178 @@
+//! Projects built and run with their language's own tools, by the commands of their README. `tests/build-templates`
+//! fetches what these need.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::{REPOSITORY, commands, project};
+use crate::support::nginx::Nginx;
+use crate::support::{Ended, failed, finish, passed, sentrynet, spans};
+
+#[test]
+#[ignore = "tests/build-templates runs it"]
+fn rust() {
+    works("rust");
+}
+
+#[test]
+#[ignore = "tests/build-templates runs it"]
+fn c() {
+    works("c");
+}
+
+#[test]
+#[ignore = "tests/build-templates runs it"]
+fn js() {
+    works("js");
+}
+
+#[test]
+#[ignore = "tests/build-templates runs it"]
+fn python() {
+    works("python");
+}
+
+#[test]
+#[ignore = "tests/build-templates runs it"]
+fn zig() {
+    works("zig");
+}
+
+const SERVICE: &str = r#"
+    location = /health.json { return 200 '{"status": "ok", "queue": 3}'; }
+    location = /sick.json { return 200 '{"status": "degraded", "queue": 30}'; }
+    location = /silent.json { return 200 '{}'; }
+    location = /list.json { return 200 '["ok"]'; }
+    location = /text.json { return 200 'ok'; }
+    location / { return 404; }
+"#;
+
+/// What a project in this language makes of services that are well, and of those that are not.
+#[track_caller]
+fn works(language: &str) {
+    let (_nginx, port) = Nginx::plain(&format!("template-{language}"), SERVICE);
+    let project = project("built", language);
+    let settings = project.join("settings.yaml");
+    let text = fs::read_to_string(&settings).expect("a project has settings");
+    assert!(text.contains("127.0.0.1:8000"), "{text}");
+    let text = text.replace("127.0.0.1:8000", &format!("127.0.0.1:{port}"));
+    fs::write(&settings, &text).expect("the project is writable");
+
+    let (command, shown) = follow(&project);
+    assert!(shown.contains("✓ passed") && shown.contains("json.parse"), "{shown}");
+    let [record, replay] = recorded(&command).map(|command| shell(&project, &command));
+    assert_eq!((record.code, replay.code), (0, 0), "{}{}", record.stderr, replay.stderr);
+    assert!(record.stdout == replay.stdout, "{}{}", record.stdout, replay.stdout);
+
+    let run = |from: &str, to: &str| {
+        assert!(text.contains(from), "{from} in {text}");
+        let ended = with(&project, &command, &text.replace(from, to));
+        let runs: Vec<Value> =
+            serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {}", ended.stderr));
+        assert_eq!(runs.len(), 1);
+        runs.into_iter().next().expect("it is one")
+    };
+    let well = run("Shop", "Well");
+    passed(&well);
+    for op in ["http.client", "http.client.wait", "json.parse", "health.check"] {
+        assert_eq!(spans(&well, op).len(), 1, "{op} in {well:#}");
+    }
+    assert_eq!(well["spans"][0]["data"]["queue"].as_f64(), Some(3.0), "{well:#}");
+
+    let sick = run("health.json", "sick.json");
+    assert_eq!(failed(&sick, "health"), "the service is not well");
+    assert_eq!(
+        mismatches(&sick),
+        [["$.status", r#""ok""#, r#""degraded""#], ["$.queue", "at most 20", "30"]],
+        "{sick:#}"
+    );
+    assert_eq!(spans(&sick, "health.check")[0]["status"], "internal_error");
+    assert_eq!(spans(&sick, "json.parse")[0]["status"], "ok");
+    let log = sick["log"].as_array().expect("a run that fails has its log");
+    assert!(log.iter().any(|line| line["message"].as_str().is_some_and(|said| said.contains("queue 30"))), "{log:?}");
+    let crowded = run("max_queue: 20", "max_queue: 2");
+    assert_eq!(
+        (failed(&crowded, "health").as_str(), mismatches(&crowded).len()),
+        ("the service is not well", 1),
+        "{crowded:#}"
+    );
+
+    let silent = run("health.json", "silent.json");
+    failed(&silent, "health");
+    assert_eq!(mismatches(&silent).len(), 2, "{silent:#}");
+    assert_eq!(run("health.json", "list.json")["outcome"], "failed", "what is no map is not well either");
+    failed(&run("health.json", "text.json"), "json");
+    let absent = run("health.json", "absent.json");
+    assert_eq!(failed(&absent, "status"), "expected status 200, got 404");
+    assert_eq!(mismatches(&absent), [["status", "200", "404"]]);
+    failed(&run(&format!("127.0.0.1:{port}"), "127.0.0.1:1"), "connect");
+    failed(&run(&format!("127.0.0.1:{port}"), "nowhere.invalid"), "dns");
+
+    let refused = run(&format!("hosts: [\"127.0.0.1:{port}\"], "), "");
+    assert_eq!(refused["outcome"], "broken", "{refused:#}");
+    let why = refused["failure"]["message"].as_str().expect("a fault has a message");
+    assert!(why.contains(&format!("add `127.0.0.1:{port}` to `allow.hosts`")), "{why}");
+
+    let mistaken = with(&project, &command, &text.replace("http://", "ftp://"));
+    assert_eq!(mistaken.code, 2);
+    assert!(mistaken.stderr.contains("the URL's scheme is `ftp`: expected http or https"), "{}", mistaken.stderr);
+}
+
+/// A project's command to test its probe, as it is to record a run and to replay it.
+pub fn recorded(test: &str) -> [String; 2] {
+    let recording = "run.jsonl";
+    [format!("{test} --record {recording}"), test.replace("--settings settings.yaml", &format!("--replay {recording}"))]
+}
+
+/// Runs the commands of a project's README, one after the other; the last, and what it has shown.
+#[track_caller]
+fn follow(project: &Path) -> (String, String) {
+    let readme = fs::read_to_string(project.join("README.md")).expect("a project has a README");
+    let mut last = Default::default();
+    for command in commands(&readme) {
+        let ended = shell(project, command);
+        assert_eq!(ended.code, 0, "`{command}` in {}:\n{}{}", project.display(), ended.stdout, ended.stderr);
+        last = (command.to_owned(), ended.stdout);
+    }
+    last
+}
+
+/// Runs a command in a project, as its author would.
+fn shell(project: &Path, command: &str) -> Ended {
+    // Where rustup cannot fetch a target, the standard library is built as that of the built-in probes is.
+    let source = format!("{REPOSITORY}/probes-wasm/build");
+    let command = match std::env::var_os("SENTRYNET_TEST_RUST") {
+        Some(_) if command.starts_with("rustup target add") => return finish(&mut Command::new("true"), ""),
+        Some(_) if command.starts_with("cargo build") => format!("{source} --with {command}"),
+        _ => command.to_owned(),
+    };
+    let program = Path::new(env!("CARGO_BIN_EXE_sentrynet")).parent().expect("a program lies in a folder").to_owned();
+    let path = std::env::var("PATH").expect("there is a PATH");
+    let mut bash = Command::new("bash");
+    bash.args(["-euc", &command]).current_dir(project).env("PATH", format!("{}:{path}", program.display()));
+    // What cargo says of these tests is not for a project of its own.
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO_") && name != "CARGO_HOME") {
+        bash.env_remove(name);
+    }
+    let of_ours = sentrynet();
+    bash.envs(of_ours.get_envs().filter_map(|(name, value)| Some((name, value?)).filter(|(name, _)| *name != "HOME")));
+    finish(&mut bash, "")
+}
+
+/// Tests a project's probe with these settings.
+fn with(project: &Path, test: &str, settings: &str) -> Ended {
+    fs::write(project.join("other.yaml"), settings).expect("the project is writable");
+    shell(project, &(test.replace("settings.yaml", "other.yaml") + " --format json"))
+}
+
+/// What did not hold: what was looked at, what it should have been, and what it was.
+fn mismatches(run: &Value) -> Vec<[&str; 3]> {
+    let mismatches = run["failure"]["mismatches"].as_array().expect("a failure has mismatches");
+    let mismatches = mismatches.iter().map(|mismatch| {
+        ["subject", "expected", "actual"].map(|key| mismatch[key].as_str().expect("it says what did not hold"))
+    });
+    mismatches.collect()
+}
