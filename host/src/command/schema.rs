@@ -24,7 +24,9 @@ pub async fn schema(path: Option<&Path>) -> Result<u8> {
     if let Some(source) = &source {
         let named = named(source).await?;
         let replaced: Vec<_> = named.iter().flat_map(|component| &component.names).cloned().collect();
-        components.iter_mut().for_each(|built_in| built_in.names.retain(|name| !replaced.contains(name)));
+        for built_in in &mut components {
+            built_in.names.retain(|name| !replaced.contains(name));
+        }
         components.retain(|built_in| !built_in.names.is_empty());
         components.extend(named);
     }
@@ -40,7 +42,7 @@ async fn built_in() -> Result<Vec<Component>> {
     let built_in: Vec<_> = config::built_ins().collect();
     let probes: Vec<_> = built_in.iter().map(|(module, _)| format!("{{probe: {module}}}")).collect();
     let text = format!("groups: [{{probes: [{}]}}]", probes.join(", "));
-    let source = Source { name: "built in".to_owned(), text, path: None, directory: ".".into() };
+    let source = Source { name: "built in".to_owned(), text, path: None, directory: ".".into(), probe: None };
     let config = config::parse(&source, &|_| None).config;
     let mut sandbox = Sandbox::new(1, Origin::new(&config.sentry), config.secrets.clone())?;
     let mut components = Vec::new();

@@ -301,7 +301,7 @@ fn what_is_asked_of_each_value() {
     let mut seen = Vec::new();
     let visit = &mut |asked: &Asked, _: &mut Value, pointer: &str| {
         let formats: Vec<_> = asked.formats.iter().map(|format| (*format).to_owned()).collect();
-        let number = asked.takes(Type::Number) || asked.takes(Type::Integer);
+        let number = asked.takes(Type::Integer) || asked.takes(Type::Number);
         seen.push((pointer.to_owned(), asked.write_only, number, asked.takes(Type::Text), formats));
         asked.write_only
     };

@@ -23,13 +23,13 @@ fn whole() -> Value {
 }
 
 fn source(text: &str) -> Source {
-    Source { name: "test".into(), text: text.into(), path: None, directory: ".".into() }
+    Source { name: "test".into(), text: text.into(), path: None, directory: ".".into(), probe: None }
 }
 
 /// A file's values as they are written, references and all.
 fn values(text: &str) -> Option<Value> {
     let mut problems = Problems::default();
-    let value = value::value(&Document::read(text).ok()?, &mut problems);
+    let value = value::value(&Document::of(&source(text)).ok()?, &mut problems);
     problems.into_vec().is_empty().then_some(value)
 }
 
