@@ -51,12 +51,17 @@ const TEXTS: &str = r#"
 "#;
 
 impl Guest {
-    /// The guest as a core module that carries the contract's types, for the contract in a folder.
-    fn module(&self, wit: &Path) -> Vec<u8> {
+    /// The guest as a core module that carries the contract's types, for the contract in a folder and what WIT there is
+    /// besides, with the world `guest`.
+    fn module(&self, wit: &Path, besides: Option<&str>) -> Vec<u8> {
         let mut resolve = Resolve::default();
         let (package, _) = resolve.push_dir(wit).expect("the contract can be read");
         let version = resolve.packages[package].name.version.clone().expect("the contract has a version");
-        let world = resolve.select_world(&[package], Some("probe")).expect("the contract has a world");
+        let (package, world) = match besides {
+            None => (package, "probe"),
+            Some(text) => (resolve.push_str("besides.wit", text).expect("the WIT can be read"), "guest"),
+        };
+        let world = resolve.select_world(&[package], Some(world)).expect("there is such a world");
         let Self { imports, define, describe, check, run } = self;
         let text = format!(
             r#"(module $third
@@ -80,25 +85,33 @@ impl Guest {
         module
     }
 
-    fn component(&self, wit: &Path) -> Vec<u8> {
+    fn component(&self, wit: &Path, besides: Option<&str>) -> Vec<u8> {
         let encoder = ComponentEncoder::default().validate(true);
-        let mut encoder = encoder.module(&self.module(wit)).expect("the guest is a module");
+        let mut encoder = encoder.module(&self.module(wit, besides)).expect("the guest is a module");
         encoder.encode().expect("the guest fits the contract")
     }
 
     /// Writes the guest as `NAME.wasm`, into a folder of its own.
     pub fn write(&self, name: &str) -> PathBuf {
-        write(name, &self.component(&contract()))
+        write(name, &self.component(&contract(), None))
     }
 
     /// The same as a compiler leaves it, which knows nothing of components.
     pub fn write_module(&self, name: &str) -> PathBuf {
-        write(name, &self.module(&contract()))
+        write(name, &self.module(&contract(), None))
+    }
+
+    /// The same for a guest that imports WASI, as toolchains of this version of it have it do.
+    pub fn write_with_wasi(&self, name: &str, version: &str) -> PathBuf {
+        const OURS: &str = "0.2.0";
+        let besides = include_str!("guests/wasi.wit").replace(OURS, version);
+        let guest = Guest { imports: self.imports.replace(OURS, version).leak(), ..*self };
+        write(name, &guest.component(&contract(), Some(&besides)))
     }
 
     /// The same with imports beside the contract's: of each package a name, the interface, and its text.
     pub fn write_importing(&self, name: &str, packages: &[(&str, &str, &str)]) -> PathBuf {
-        write(name, &self.component(&contract_with(name, packages)))
+        write(name, &self.component(&contract_with(name, packages), None))
     }
 
     /// The same for another version of the contract.
@@ -113,7 +126,7 @@ impl Guest {
             let text = std::fs::read_to_string(file.path()).expect("the contract is text");
             std::fs::write(theirs.join(file.file_name()), other(text)).expect("the folder is writable");
         }
-        write(name, &self.component(&theirs))
+        write(name, &self.component(&theirs, None))
     }
 }
 

@@ -31,3 +31,4 @@ mod templates;
 mod tls;
 mod tracing;
 mod walls;
+mod wasi;

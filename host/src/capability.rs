@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use wasmtime::component::{HasData, Linker, ResourceTable};
-use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use crate::capability::grant::{Grants, List, Refusal};
 use crate::capability::meter::{Exceeded, Meter, Open};
@@ -27,6 +26,7 @@ pub mod meter;
 mod span;
 pub mod ssh;
 pub mod tape;
+pub mod wasi;
 mod words;
 
 /// The contract's types, generated from `wit/`.
@@ -59,9 +59,7 @@ pub mod bindings {
 /// When one is known already, which would be a mistake of ours.
 pub fn link(linker: &mut Linker<Context>) -> wasmtime::Result<()> {
     bindings::Probe::add_to_linker::<_, Calls>(linker, |context| Taped(context))?;
-    // What an ordinary toolchain's standard library imports. It gets a clock, random numbers and a place to write
-    // lines to; no files, no environment, no network.
-    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    wasi::link(linker)?;
     tape::link::<Calls>(linker)
 }
 
@@ -94,7 +92,7 @@ pub struct Context {
     held: usize,
     /// Bytes of text that the guest may still put on spans.
     span_text: usize,
-    wasi: Option<WasiCtx>,
+    wasi: Option<wasi::Wasi>,
 }
 
 /// What the configuration says of a probe, as far as its guest's calls need it: the same for all its runs.
@@ -251,24 +249,6 @@ impl Context {
 }
 
 impl bindings::sentrynet::probe::types::Host for Context {}
-
-impl WasiView for Context {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        let Self { wasi, log, tape, table, probe, .. } = self;
-        let ctx = wasi.get_or_insert_with(|| {
-            let stream =
-                |level| log::Stream { journal: log.clone(), tape: tape.clone(), level, probe: Arc::clone(probe) };
-            let environment: Vec<_> = probe.environment.iter().collect();
-            WasiCtxBuilder::new().stdout(stream(Level::Info)).stderr(stream(Level::Warn)).envs(&environment).build()
-        });
-        WasiCtxView { ctx, table }
-    }
-}
-
-/// The status with which a guest ended itself, where it did: as C's `exit` does.
-pub fn exit_status(error: &wasmtime::Error) -> Option<i32> {
-    error.downcast_ref::<wasmtime_wasi::I32Exit>().map(|exit| exit.0)
-}
 
 /// Cuts text to at most `longest` bytes, between characters.
 pub fn cut(mut text: String, longest: usize) -> String {

@@ -343,6 +343,15 @@ impl Recorder {
         span.duration = end.saturating_sub(span.start);
     }
 
+    /// Ends a span that nobody waits for any longer. A span that has ended stays as it is.
+    pub fn cancel(&self, span: Handle) {
+        let is_open = span.0.is_some_and(|index| self.lock().open[index]);
+        if is_open {
+            self.set_status(span, Status::Cancelled);
+            self.close(span);
+        }
+    }
+
     pub fn set_status(&self, span: Handle, status: Status) {
         let mut recording = self.lock();
         if let (Some(index), false) = (span.0, recording.finished) {

@@ -1,7 +1,7 @@
 //! A probe's grants where connections are made: which of the addresses that a name has are tried, and who is told of the
 //! others.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::capability::Scope;
@@ -22,10 +22,22 @@ impl Judge {
     /// # Errors
     /// When none may.
     pub fn divide(&self, name: &str, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Refusal> {
+        let grants = &self.probe.grants;
+        self.sort(found, |address| grants.address(self.list, Some(name), address.ip(), address.port()))
+    }
+
+    /// The same where it is not known yet at which port.
+    ///
+    /// # Errors
+    /// When none may.
+    pub fn divide_unported(&self, name: &str, found: Vec<IpAddr>) -> Result<Vec<IpAddr>, Refusal> {
+        self.sort(found, |address| self.probe.grants.leads(self.list, name, *address))
+    }
+
+    fn sort<T>(&self, found: Vec<T>, judge: impl Fn(&T) -> Result<(), Refusal>) -> Result<Vec<T>, Refusal> {
         let mut refused = None;
-        let mut judge = |address: &SocketAddr| {
-            let judged = self.probe.grants.address(self.list, Some(name), address.ip(), address.port());
-            judged.map_err(|refusal| {
+        let mut judge = |address: &T| {
+            judge(address).map_err(|refusal| {
                 self.probe.refused(&self.log, &refusal);
                 refused.get_or_insert(refusal);
             })

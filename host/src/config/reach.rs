@@ -62,6 +62,11 @@ impl Reach {
         matches!(&self.whom, Whom::Network(network) if network.contains(&address)) && self.at(port)
     }
 
+    /// The one port that it names.
+    pub fn port(&self) -> Option<u16> {
+        self.port
+    }
+
     /// Whether it names everyone.
     pub fn is_anyone(&self, port: u16) -> bool {
         self.whom == Whom::Any && self.at(port)

@@ -7,7 +7,8 @@ use wasmtime::{ResourceLimiter, Trap, WasmBacktrace};
 
 use crate::capability::meter::Exceeded;
 use crate::capability::tape::Off;
-use crate::capability::{Context, Grown, TooMuchHeld, exit_status};
+use crate::capability::wasi::exit_status;
+use crate::capability::{Context, Grown, TooMuchHeld};
 use crate::config::{Limits, MOST_MEMORY, MOST_TABLE};
 use crate::run::{Ceiling, Fault, FaultKind};
 use crate::sandbox::backtrace::backtrace;

@@ -79,8 +79,9 @@ fn ours(name: &str, functions: &[String]) -> Option<Told> {
 
 fn wasi(package: &str, name: &str) -> Option<Told> {
     Some(match (package, name) {
+        ("wasi:http", "outgoing-handler") => ("make HTTP requests", Some(Grant::Hosts)),
         ("wasi:sockets", "tcp") => ("open TCP connections", Some(Grant::Hosts)),
-        ("wasi:sockets", "udp") => ("send and receive UDP datagrams", Some(Grant::Hosts)),
+        ("wasi:sockets", "udp") => ("use UDP, which no probe may", None),
         ("wasi:sockets", "ip-name-lookup") => ("look up the addresses of names", Some(Grant::Hosts)),
         ("wasi:cli", "stdout" | "stderr") => LOG,
         ("wasi:cli", "environment") => ("read the environment that it is given", Some(Grant::Env)),
@@ -93,6 +94,7 @@ fn wasi(package: &str, name: &str) -> Option<Told> {
             "exit" | "stdin" | "terminal-input" | "terminal-output" | "terminal-stdin" | "terminal-stdout"
             | "terminal-stderr",
         )
+        | ("wasi:http", "types")
         | ("wasi:io", "error" | "poll" | "streams") => NOTHING,
         _ => return None,
     })
@@ -186,6 +188,7 @@ mod tests {
             ("wasi:random", "0.2.12", "random insecure insecure-seed"),
             ("wasi:clocks", "0.2.12", "monotonic-clock wall-clock"),
             ("wasi:io", "0.2.12", "error poll streams"),
+            ("wasi:http", "0.2.12", "types outgoing-handler"),
         ];
         for (package, version, names) in listed {
             for name in names.split(' ') {

@@ -74,7 +74,11 @@ impl Watch {
             }
         };
         match tokio::time::timeout_at((self.deadline + GRACE).into(), ended).await {
-            Ok(Ok(done)) => Ok(done),
+            // A task that goes on for it may have reached a limit that no call has told it of.
+            Ok(Ok(done)) => match self.meter.check() {
+                Ok(()) => Ok(done),
+                Err(exceeded) => Err(fault::explain(&exceeded.into(), &self.limits)),
+            },
             Ok(Err(error)) => Err(fault::explain(&error, &self.limits)),
             Err(_) => Err(fault::overdue(&self.limits)),
         }

@@ -109,6 +109,50 @@ impl Grants {
         Ok(())
     }
 
+    /// Whether a name may be looked up: it may be asked at some port.
+    ///
+    /// # Errors
+    /// When it may not.
+    pub fn lookup(&self, list: List, name: &str) -> Result<(), Refusal> {
+        self.at_some_port(list, |port| self.host(list, &Host::Domain(name), port))
+    }
+
+    /// Whether an address that a name has may be told: it may be connected to at some port.
+    ///
+    /// # Errors
+    /// When it may not.
+    pub fn leads(&self, list: List, name: &str, address: IpAddr) -> Result<(), Refusal> {
+        self.at_some_port(list, |port| self.address(list, Some(name), address, port))
+    }
+
+    /// Whether an address may be connected to, where it is all that is known: by itself, or as one that these names have
+    /// led to.
+    ///
+    /// # Errors
+    /// When it may not.
+    pub fn socket(&self, list: List, names: &[String], address: IpAddr, port: u16) -> Result<(), Refusal> {
+        let by_name = |name: &String| {
+            self.host(list, &Host::Domain(name), port).and_then(|()| self.address(list, Some(name), address, port))
+        };
+        let by_itself = self.address(list, None, address, port);
+        let judged = std::iter::once_with(|| by_itself).chain(names.iter().map(by_name));
+        // Who looked a name up is told of the name.
+        let mut refused = Ok(());
+        for judged in judged {
+            match judged {
+                Ok(()) => return Ok(()),
+                refusal => refused = refusal,
+            }
+        }
+        refused
+    }
+
+    fn at_some_port(&self, list: List, judge: impl Fn(u16) -> Result<(), Refusal>) -> Result<(), Refusal> {
+        let mut named = self.lists(list).flat_map(|(.., hosts)| hosts).filter_map(Reach::port);
+        let others = judge(OTHERS);
+        if others.is_err() && named.any(|port| judge(port).is_ok()) { Ok(()) } else { others }
+    }
+
     /// Whether commands may be run over SSH.
     ///
     /// # Errors
@@ -166,8 +210,11 @@ fn refuse(what: &str, wanted: &str, list: List, word: &Allow) -> Refusal {
     Refusal(format!("{what} is not allowed: add `{wanted}` to `{key}` of {}", word.of))
 }
 
+/// Stands for all ports that are not named; nobody listens on it.
+const OTHERS: u16 = 0;
+
 fn at(host: &str, port: u16) -> String {
-    format!("{host}:{port}")
+    if port == OTHERS { host.to_owned() } else { format!("{host}:{port}") }
 }
 
 fn shown(address: IpAddr) -> String {

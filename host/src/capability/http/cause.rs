@@ -47,6 +47,11 @@ pub fn refused(error: &reqwest::Error, times: &Times, peer: &Peer) -> bool {
     }
 }
 
+/// Whether it is the server's certificate that does not hold.
+pub fn untrusted(error: &reqwest::Error) -> bool {
+    matches!(causes(error).find_map(rustls_error), Some(rustls::Error::InvalidCertificate(_)))
+}
+
 /// What the system calls it.
 fn kind(error: &reqwest::Error) -> Option<ErrorKind> {
     causes(error).find_map(io_kind).or_else(|| causes(error).last().and_then(hidden))

@@ -18,7 +18,7 @@ use crate::capability::bindings::sentrynet::probe::http::{Error, HostRequest};
 use crate::capability::grant::List;
 use crate::capability::http::Response;
 use crate::capability::http::authorize::Authorization;
-use crate::capability::http::exchange::Exchange;
+use crate::capability::http::exchange::{Exchange, Patience};
 use crate::capability::http::resolve::{ConnectTo, Family};
 use crate::capability::http::tls::Trust;
 use crate::capability::http::transport::{Transport, Version};
@@ -292,6 +292,8 @@ impl HostRequest for Context {
             parent: self.recorder.current(),
             probe: Arc::clone(&self.probe),
             told: Arc::clone(&self.probe.told),
+            patience: Patience::default(),
+            flow: None,
         };
         // In a task of its own: what is awaited here is polled on the guest's small stack, on a thread where other
         // guests compute.

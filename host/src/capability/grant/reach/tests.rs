@@ -264,3 +264,51 @@ fn yes_and_no() {
         "running a command over SSH is not allowed: add `ssh: {commands: true}` to `allow` of this probe"
     );
 }
+
+/// Whether a component with these hosts may connect to an address and port, having looked up these names.
+fn connects(hosts: &[&str], names: &[&str], to: &str) -> Result<(), Refusal> {
+    let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+    let to: std::net::SocketAddr = to.parse().expect("an address and a port");
+    grants(&[hosts]).socket(List::Hosts, &names, to.ip(), to.port())
+}
+
+#[test]
+fn a_socket_goes_where_a_name_led_that_is_allowed_at_its_port() {
+    assert_eq!(connects(&["shop.example:6379"], &["shop.example"], "1.1.1.1:6379"), Ok(()));
+    assert_eq!(connects(&["1.1.1.0/24:53"], &[], "1.1.1.1:53"), Ok(()));
+    assert_eq!(connects(&["*"], &[], "1.1.1.1:53"), Ok(()));
+    assert_eq!(connects(&["*.example"], &["other.test", "shop.example"], "1.1.1.1:1"), Ok(()));
+    let refused = |hosts, names, to| connects(hosts, names, to).expect_err("it is refused").to_string();
+    // The name alone opens nothing, and none but its own port.
+    assert!(refused(&["shop.example"], &[], "1.1.1.1:80").contains("add `1.1.1.1:80` to"));
+    let other_port = refused(&["shop.example:6379"], &["shop.example"], "1.1.1.1:80");
+    assert!(other_port.contains("add `shop.example:80` to"), "{other_port}");
+    // Wherever it is pointed.
+    for led in ["127.0.0.1:80", "10.0.0.1:80", "169.254.169.254:80", "[::1]:80", "[64:ff9b::a9fe:a9fe]:80"] {
+        let led_to = refused(&["*", "shop.example"], &["shop.example"], led);
+        assert!(led_to.starts_with("`shop.example` leads to"), "{led_to}");
+    }
+    assert!(refused(&["*"], &["localhost"], "127.0.0.1:80").starts_with("`localhost` leads to"));
+    assert_eq!(connects(&["localhost"], &["localhost"], "127.0.0.1:80"), Ok(()));
+}
+
+#[test]
+fn a_name_is_looked_up_that_may_be_asked_at_some_port() {
+    let lookup = |hosts: &[&str], name: &str| grants(&[hosts]).lookup(List::Hosts, name);
+    let leads = |hosts: &[&str], name: &str, to: &str| {
+        grants(&[hosts]).leads(List::Hosts, name, to.parse().expect("an address"))
+    };
+    for hosts in [&["shop.example"], &["shop.example:6379"], &["*.example:1"], &["*"], &["*:2"]] {
+        assert_eq!(lookup(hosts, "shop.example"), Ok(()));
+        assert_eq!(leads(hosts, "shop.example", "1.1.1.1"), Ok(()));
+        assert!(leads(hosts, "shop.example", "10.0.0.1").is_err());
+    }
+    let refusal = lookup(&["other.example:80", "10.0.0.0/8"], "shop.example").expect_err("it is refused").to_string();
+    assert_eq!(refusal, "`shop.example` is not allowed: add `shop.example` to `allow.hosts` of this probe");
+    assert_eq!(leads(&["shop.example", "10.0.0.0/8:5432"], "shop.example", "10.0.0.1"), Ok(()));
+    let refusal = leads(&["shop.example:1"], "shop.example", "::ffff:127.0.0.1").expect_err("it is refused");
+    assert!(refusal.to_string().contains("add `127.0.0.1` to"), "{refusal}");
+    // What a probe narrows is shut to lookups too.
+    let narrowed = grants(&[&["*:80"], &["shop.example:443"]]);
+    assert!(narrowed.lookup(List::Hosts, "shop.example").is_err());
+}

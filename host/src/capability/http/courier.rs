@@ -1,0 +1,124 @@
+//! Exchanges for an interface that is not ours: the same in everything, but that the answer is handed on as it comes.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use reqwest::Method;
+use reqwest::header::{CONTENT_LENGTH, HeaderMap};
+use tokio_util::task::AbortOnDropHandle;
+use url::Url;
+
+use crate::capability::bindings::sentrynet::probe::http::Error;
+use crate::capability::evidence::Evidence;
+use crate::capability::http::exchange::{Exchange, Failed, Patience};
+use crate::capability::http::flow::{Answer, Flow};
+use crate::capability::http::transport::{Session, Transport};
+use crate::capability::limit::Limit;
+use crate::capability::log::Journal;
+use crate::capability::{Context, Scope};
+use crate::trace::Recorder;
+
+/// Makes exchanges on behalf of one run, several at once.
+#[derive(Clone)]
+pub struct Courier {
+    session: Session,
+    recorder: Recorder,
+    evidence: Evidence,
+    log: Journal,
+    deadline: Instant,
+    probe: Arc<Scope>,
+}
+
+/// What is wanted of whom.
+pub struct Wanted {
+    pub method: Method,
+    pub url: Url,
+    pub headers: HeaderMap,
+    pub patience: Patience,
+}
+
+impl Context {
+    pub(in crate::capability) fn courier(&self) -> Courier {
+        Courier {
+            session: self.http.clone(),
+            recorder: self.recorder.clone(),
+            evidence: self.evidence.clone(),
+            log: self.log.clone(),
+            deadline: self.deadline,
+            probe: Arc::clone(&self.probe),
+        }
+    }
+}
+
+impl Courier {
+    /// False while settings are checked.
+    pub fn may_send(&self) -> bool {
+        self.probe.may_send
+    }
+
+    /// Begins an exchange under the span that is open now. Its body is waited for first; whoever drops what comes back
+    /// ends it.
+    ///
+    /// # Errors
+    /// Why there is no head of an answer.
+    pub fn send<B>(&self, wanted: Wanted, body: B) -> impl Future<Output = Result<Answer, Failed>> + Send + use<B>
+    where
+        B: Future<Output = Result<Bytes, Failed>> + Send + 'static,
+    {
+        let Wanted { method, url, mut headers, patience } = wanted;
+        // What the body's size is, it has by itself.
+        headers.remove(CONTENT_LENGTH);
+        let (flow, answer) = Flow::new();
+        let flow = Arc::new(flow);
+        let mut exchange = Exchange {
+            session: self.session.clone(),
+            transport: Transport::default(),
+            method,
+            url,
+            headers,
+            body: Bytes::new(),
+            limit: Limit::Deadline(Duration::ZERO),
+            redirects: 0,
+            followed: Vec::new(),
+            max_body: 0,
+            recorder: self.recorder.clone(),
+            evidence: self.evidence.clone(),
+            log: self.log.clone(),
+            parent: self.recorder.current(),
+            probe: Arc::clone(&self.probe),
+            told: Arc::clone(&self.probe.told),
+            patience,
+            flow: Some(Arc::clone(&flow)),
+        };
+        let deadline = self.deadline;
+        let going = self.probe.threads.spawn(async move {
+            exchange.body = body.await?;
+            exchange.limit = Limit::new(Duration::MAX, deadline);
+            match exchange.make().await {
+                Ok(_) => Ok(()),
+                Err(failed) if flow.has_begun() => {
+                    flow.fail(failed).await;
+                    Ok(())
+                }
+                Err(failed) => Err(failed),
+            }
+        });
+        let going = AbortOnDropHandle::new(going);
+        async move {
+            // Without a head it failed: why, the exchange itself says.
+            match answer.await {
+                Ok(answer) => {
+                    drop(going.detach());
+                    Ok(answer)
+                }
+                Err(_) => match going.await {
+                    Ok(Err(failed)) => Err(failed),
+                    Ok(Ok(())) => Err(Failed::before(Error::Other("the exchange came to nothing".to_owned()))),
+                    Err(error) => Err(Failed::before(Error::Other(format!("the host failed: {error}")))),
+                },
+            }
+        }
+    }
+}

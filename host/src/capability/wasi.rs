@@ -1,0 +1,88 @@
+//! WASI: what an ordinary toolchain's standard library imports. Clocks and random numbers are this machine's, standard
+//! output and error go to the run's log, the environment is what the operator allows, and there are no files. Each
+//! interface that leads to the network has a room here; all that goes on in them is in the run's trace.
+
+use std::sync::Arc;
+
+use wasmtime::component::{HasSelf, Linker, ResourceTable};
+use wasmtime_wasi::p2::bindings::sockets;
+use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use crate::capability::wasi::http::Outgoing;
+use crate::capability::wasi::lookup::Names;
+use crate::capability::{Context, log};
+use crate::run::Level;
+
+mod connection;
+mod http;
+mod lookup;
+mod network;
+mod options;
+mod record;
+mod socket;
+mod stream;
+
+/// Makes WASI known to `linker`.
+///
+/// # Errors
+/// When some of it is known already, which would be a mistake of ours.
+pub fn link(linker: &mut Linker<Context>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
+    // Its own sockets, which lead nowhere, give way to ours.
+    linker.allow_shadowing(true);
+    sockets::ip_name_lookup::add_to_linker::<_, HasSelf<Context>>(linker, |context| context)?;
+    sockets::tcp_create_socket::add_to_linker::<_, HasSelf<Context>>(linker, |context| context)?;
+    sockets::tcp::add_to_linker::<_, HasSelf<Context>>(linker, |context| context)?;
+    sockets::udp_create_socket::add_to_linker::<_, HasSelf<Context>>(linker, |context| context)?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// The status that a guest has ended itself with.
+pub fn exit_status(error: &wasmtime::Error) -> Option<i32> {
+    error.downcast_ref::<I32Exit>().map(|exit| exit.0)
+}
+
+/// What is kept for WASI during one run, from when the guest asks for it.
+pub struct Wasi {
+    ctx: WasiCtx,
+    http: WasiHttpCtx,
+    outgoing: Outgoing,
+    names: Names,
+}
+
+impl Context {
+    fn wasi(&mut self) -> (&mut Wasi, &mut ResourceTable) {
+        if self.wasi.is_none() {
+            let (journal, tape, probe) = (&self.log, &self.tape, &self.probe);
+            let stream =
+                |level| log::Stream { journal: journal.clone(), tape: tape.clone(), level, probe: Arc::clone(probe) };
+            let environment: Vec<_> = self.probe.environment.iter().collect();
+            let mut builder = WasiCtxBuilder::new();
+            builder.stdout(stream(Level::Info)).stderr(stream(Level::Warn)).envs(&environment);
+            self.wasi = Some(Wasi {
+                ctx: builder.build(),
+                http: WasiHttpCtx::new(),
+                outgoing: Outgoing::new(self.courier(), self.tape.is_read()),
+                names: Names::default(),
+            });
+        }
+        (self.wasi.as_mut().expect("it has just been made"), &mut self.table)
+    }
+}
+
+impl WasiView for Context {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let (Wasi { ctx, .. }, table) = self.wasi();
+        WasiCtxView { ctx, table }
+    }
+}
+
+impl WasiHttpView for Context {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        let (Wasi { http, outgoing, .. }, table) = self.wasi();
+        WasiHttpCtxView { hooks: outgoing, table, ctx: http }
+    }
+}

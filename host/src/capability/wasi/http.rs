@@ -1,0 +1,143 @@
+//! The interface `wasi:http/outgoing-handler`: requests, several at once, each made as those of our own `http` are but
+//! that no redirect is followed.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context as Task, Poll};
+
+use bytes::{Bytes, BytesMut};
+use http::{Method, Request, Response};
+use http_body::{Body, Frame};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use url::Url;
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+
+use crate::capability::bindings::sentrynet::probe::http::Error as Why;
+use crate::capability::http::{Answer, Courier, Failed, Incoming, Patience, Phase, Wanted};
+use crate::capability::wasi::network::NOT_ON_TAPE;
+
+/// Sends what a guest asks for by this interface.
+pub struct Outgoing {
+    courier: Courier,
+    /// Bytes of requests' bodies that are held at once.
+    room: Arc<Semaphore>,
+    replayed: bool,
+}
+
+impl Outgoing {
+    pub fn new(courier: Courier, replayed: bool) -> Self {
+        /// As much as of one answer's body.
+        const MOST_HELD: usize = 16 << 20;
+        Self { courier, room: Arc::new(Semaphore::new(MOST_HELD)), replayed }
+    }
+
+    fn wanted(&self, parts: http::request::Parts, options: Option<RequestOptions>) -> Result<Wanted, Error> {
+        if self.replayed {
+            return Err(Error::InternalError(Some(NOT_ON_TAPE.to_owned())));
+        }
+        if !self.courier.may_send() {
+            return Err(Error::HttpRequestDenied);
+        }
+        if parts.method == Method::CONNECT {
+            return Err(Error::HttpRequestMethodInvalid);
+        }
+        // Whom it is for is read once, and by what connects.
+        let url = Url::parse(&parts.uri.to_string()).map_err(|_| Error::HttpRequestUriInvalid)?;
+        if url.host_str().is_none_or(str::is_empty) || url.port() == Some(0) {
+            return Err(Error::HttpRequestUriInvalid);
+        }
+        let RequestOptions { connect_timeout, first_byte_timeout, between_bytes_timeout } = options.unwrap_or_default();
+        let patience =
+            Patience { connect: connect_timeout, first_byte: first_byte_timeout, between_bytes: between_bytes_timeout };
+        Ok(Wanted { method: parts.method, url, headers: parts.headers, patience })
+    }
+}
+
+type Sending = Box<dyn Future<Output = Result<(), Error>> + Send>;
+type Answering = Box<dyn Future<Output = Result<(Response<WasiBody>, Sending), Error>> + Send>;
+
+impl WasiHttpHooks for Outgoing {
+    /// The client sets it, from the URL.
+    fn set_host_header(&mut self) -> bool {
+        false
+    }
+
+    fn send_request(&mut self, request: Request<WasiBody>, options: Option<RequestOptions>, _: Sending) -> Answering {
+        let (parts, body) = request.into_parts();
+        let room = Arc::clone(&self.room);
+        let wanted = self.wanted(parts, options);
+        let answer = wanted.map(|wanted| self.courier.send(wanted, collect(body, room)));
+        Box::new(async move {
+            let Answer { status, headers, body } = answer?.await.map_err(code)?;
+            let mut response = Response::new(WasiBody::new(Handed(body)));
+            (*response.status_mut(), *response.headers_mut()) = (status, headers);
+            Ok((response, Box::new(async { Ok(()) }) as Sending))
+        })
+    }
+}
+
+/// Waits for all that the guest writes of a body.
+async fn collect(body: WasiBody, room: Arc<Semaphore>) -> Result<Bytes, Failed> {
+    let (mut body, mut bytes) = (pin!(body), BytesMut::new());
+    let mut held: Option<OwnedSemaphorePermit> = None;
+    let wrong = |why: &str| Failed::before(Why::Other(why.to_owned()));
+    while let Some(frame) = std::future::poll_fn(|task| body.as_mut().poll_frame(task)).await {
+        // Trailers are nothing that anybody reads of a request.
+        let Ok(more) = frame.map_err(|_| wrong("the probe gave its request up"))?.into_data() else { continue };
+        let size = u32::try_from(more.len()).unwrap_or(u32::MAX);
+        let taken = Arc::clone(&room).try_acquire_many_owned(size);
+        let taken = taken.map_err(|_| wrong("the bodies of the probe's requests are larger than 16 MiB together"))?;
+        match &mut held {
+            Some(held) => held.merge(taken),
+            None => held = Some(taken),
+        }
+        bytes.extend_from_slice(&more);
+    }
+    Ok(match held {
+        // Held for as long as they are.
+        Some(held) => Bytes::from_owner(Held(bytes.freeze(), held)),
+        None => Bytes::new(),
+    })
+}
+
+struct Held(Bytes, #[expect(dead_code, reason = "it is given back when this is dropped")] OwnedSemaphorePermit);
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// An answer's body on its way to the guest.
+struct Handed(Incoming);
+
+impl Body for Handed {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        self.0.poll_next(task).map(|next| next.map(|piece| piece.map(Frame::data).map_err(code)))
+    }
+}
+
+/// Why there is no whole answer, in the words of WASI.
+fn code(failed: Failed) -> Error {
+    let Failed { error, phase, refused, untrusted } = failed;
+    match (error, phase) {
+        (Why::Denied(_), _) => Error::HttpRequestDenied,
+        (Why::Dns(_), _) => Error::DnsError { rcode: None, info_code: None },
+        (Why::Connect(_), _) if refused => Error::ConnectionRefused,
+        (Why::Connect(_), _) => Error::DestinationUnavailable,
+        (Why::Tls(_), _) if untrusted => Error::TlsCertificateError,
+        (Why::Tls(_), _) => Error::TlsProtocolError,
+        (Why::Timeout(_), Phase::Dns) => Error::DnsTimeout,
+        (Why::Timeout(_), Phase::Connect | Phase::Tls) => Error::ConnectionTimeout,
+        (Why::Timeout(_), Phase::Send) => Error::ConnectionWriteTimeout,
+        (Why::Timeout(_), Phase::Wait) => Error::HttpResponseTimeout,
+        (Why::Timeout(_), Phase::Receive) => Error::ConnectionReadTimeout,
+        (Why::Protocol(_), Phase::Receive) => Error::HttpResponseIncomplete,
+        (Why::Protocol(_) | Why::Redirect(_) | Why::Auth(_), _) => Error::HttpProtocolError,
+        (Why::Other(why), _) => Error::InternalError(Some(why)),
+    }
+}

@@ -1,0 +1,53 @@
+//! What the interfaces of `wasi:sockets` share: how they refuse, and how they fail.
+
+use wasmtime::component::Resource;
+use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, Host, HostNetwork};
+use wasmtime_wasi::p2::{Network, SocketError, SocketResult};
+use wasmtime_wasi::sockets::WasiSocketsView;
+
+use crate::capability::Context;
+use crate::capability::grant::Refusal;
+use crate::capability::tape::Off;
+use crate::run::Level;
+
+/// Why a run cannot be replayed that goes by WASI's network.
+pub(super) const NOT_ON_TAPE: &str = "the run goes over WASI's sockets or requests, of which a recording has nothing: \
+                                      only what goes over the interfaces of the contract can be replayed";
+
+impl Host for Context {
+    fn convert_error_code(&mut self, error: SocketError) -> wasmtime::Result<ErrorCode> {
+        error.downcast()
+    }
+
+    fn network_error_code(&mut self, error: Resource<wasmtime::Error>) -> wasmtime::Result<Option<ErrorCode>> {
+        self.sockets().network_error_code(error)
+    }
+}
+
+impl HostNetwork for Context {
+    fn drop(&mut self, network: Resource<Network>) -> wasmtime::Result<()> {
+        self.sockets().drop(network)
+    }
+}
+
+impl Context {
+    /// While settings are checked, nothing is sent; nor while a run is replayed, whose tape has nothing of sockets.
+    pub(super) fn may_send(&self) -> SocketResult<()> {
+        if self.tape.is_read() {
+            return Err(SocketError::trap(Off::Departed(NOT_ON_TAPE.to_owned())));
+        }
+        if self.probe.may_send { Ok(()) } else { Err(ErrorCode::AccessDenied.into()) }
+    }
+
+    /// Refuses what the operator has not allowed.
+    pub(super) fn denied<T>(&self, refusal: &Refusal) -> SocketResult<T> {
+        self.probe.refused(&self.log, refusal);
+        Err(ErrorCode::AccessDenied.into())
+    }
+
+    /// Refuses what no word of the operator's allows.
+    pub(super) fn shut<T>(&self, why: &str) -> SocketResult<T> {
+        self.log.write_once(Level::Warn, why.to_owned());
+        Err(ErrorCode::AccessDenied.into())
+    }
+}

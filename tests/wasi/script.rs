@@ -1,0 +1,189 @@
+//! What guests here are made of: WASI's functions under short names, and steps of a few of them each.
+
+/// Under the names that the steps use.
+pub const IMPORTS: &str = r#"
+  (import "sentrynet:probe/log@0.1.0" "write" (func $log (param i32 i32 i32)))
+  (import "sentrynet:probe/span@0.1.0" "[constructor]span" (func $span (param i32 i32 i32 i32) (result i32)))
+  (import "wasi:cli/environment@0.2.0" "get-environment" (func $environment (param i32)))
+  (import "wasi:cli/exit@0.2.0" "exit" (func $exit (param i32)))
+  (import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-duration" (func $timer (param i64) (result i32)))
+  (import "wasi:io/poll@0.2.0" "[method]pollable.block" (func $block (param i32)))
+  (import "wasi:io/poll@0.2.0" "[resource-drop]pollable" (func $drop-pollable (param i32)))
+  (import "wasi:io/streams@0.2.0" "[method]input-stream.blocking-read" (func $read (param i32 i64 i32)))
+  (import "wasi:io/streams@0.2.0" "[method]output-stream.blocking-write-and-flush" (func $write (param i32 i32 i32 i32)))
+  (import "wasi:io/streams@0.2.0" "[method]output-stream.check-write" (func $check-write (param i32 i32)))
+  (import "wasi:io/streams@0.2.0" "[method]output-stream.write" (func $write-some (param i32 i32 i32 i32)))
+  (import "wasi:io/streams@0.2.0" "[resource-drop]input-stream" (func $drop-input (param i32)))
+  (import "wasi:io/streams@0.2.0" "[resource-drop]output-stream" (func $drop-output (param i32)))
+  (import "wasi:sockets/instance-network@0.2.0" "instance-network" (func $network (result i32)))
+  (import "wasi:sockets/ip-name-lookup@0.2.0" "resolve-addresses" (func $resolve (param i32 i32 i32 i32)))
+  (import "wasi:sockets/ip-name-lookup@0.2.0" "[method]resolve-address-stream.subscribe" (func $resolving (param i32) (result i32)))
+  (import "wasi:sockets/ip-name-lookup@0.2.0" "[method]resolve-address-stream.resolve-next-address" (func $resolved (param i32 i32)))
+  (import "wasi:sockets/tcp-create-socket@0.2.0" "create-tcp-socket" (func $tcp (param i32 i32)))
+  (import "wasi:sockets/udp-create-socket@0.2.0" "create-udp-socket" (func $udp (param i32 i32)))
+  (import "wasi:sockets/tcp@0.2.0" "[method]tcp-socket.start-bind"
+    (func $start-bind (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))
+  (import "wasi:sockets/tcp@0.2.0" "[method]tcp-socket.start-connect"
+    (func $start-connect (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))
+  (import "wasi:sockets/tcp@0.2.0" "[method]tcp-socket.finish-connect" (func $finish-connect (param i32 i32)))
+  (import "wasi:sockets/tcp@0.2.0" "[method]tcp-socket.start-listen" (func $start-listen (param i32 i32)))
+  (import "wasi:sockets/tcp@0.2.0" "[method]tcp-socket.hop-limit" (func $hop-limit (param i32 i32)))
+  (import "wasi:sockets/tcp@0.2.0" "[method]tcp-socket.set-hop-limit" (func $set-hop-limit (param i32 i32 i32)))
+  (import "wasi:sockets/tcp@0.2.0" "[method]tcp-socket.subscribe" (func $connecting (param i32) (result i32)))
+  (import "wasi:sockets/tcp@0.2.0" "[resource-drop]tcp-socket" (func $drop-socket (param i32)))
+  (import "wasi:http/types@0.2.0" "[constructor]fields" (func $fields (result i32)))
+  (import "wasi:http/types@0.2.0" "[constructor]outgoing-request" (func $new-request (param i32) (result i32)))
+  (import "wasi:http/types@0.2.0" "[method]outgoing-request.body" (func $request-body (param i32 i32)))
+  (import "wasi:http/types@0.2.0" "[method]outgoing-request.set-method" (func $set-method (param i32 i32 i32 i32) (result i32)))
+  (import "wasi:http/types@0.2.0" "[method]outgoing-request.set-path-with-query" (func $set-path (param i32 i32 i32 i32) (result i32)))
+  (import "wasi:http/types@0.2.0" "[method]outgoing-request.set-scheme" (func $set-scheme (param i32 i32 i32 i32 i32) (result i32)))
+  (import "wasi:http/types@0.2.0" "[method]outgoing-request.set-authority" (func $set-authority (param i32 i32 i32 i32) (result i32)))
+  (import "wasi:http/types@0.2.0" "[constructor]request-options" (func $options (result i32)))
+  (import "wasi:http/types@0.2.0" "[method]request-options.set-first-byte-timeout"
+    (func $set-first-byte (param i32 i32 i64) (result i32)))
+  (import "wasi:http/types@0.2.0" "[method]outgoing-body.write" (func $body-stream (param i32 i32)))
+  (import "wasi:http/types@0.2.0" "[static]outgoing-body.finish" (func $finish-body (param i32 i32 i32 i32)))
+  (import "wasi:http/types@0.2.0" "[method]future-incoming-response.subscribe" (func $answering (param i32) (result i32)))
+  (import "wasi:http/types@0.2.0" "[method]future-incoming-response.get" (func $answer (param i32 i32)))
+  (import "wasi:http/types@0.2.0" "[resource-drop]future-incoming-response" (func $drop-answer (param i32)))
+  (import "wasi:http/types@0.2.0" "[method]incoming-response.status" (func $status (param i32) (result i32)))
+  (import "wasi:http/types@0.2.0" "[method]incoming-response.consume" (func $consume (param i32 i32)))
+  (import "wasi:http/types@0.2.0" "[method]incoming-body.stream" (func $incoming-stream (param i32 i32)))
+  (import "wasi:http/outgoing-handler@0.2.0" "handle" (func $handle (param i32 i32 i32 i32)))
+"#;
+
+/// Steps. Results of WASI's functions lie at 1200, what is written at 512 (`teapot`), what a test has to say from 1600 on.
+pub const DEFINE: &str = r#"
+  (global $socket (mut i32) (i32.const 0))
+  (global $input (mut i32) (i32.const 0))
+  (global $output (mut i32) (i32.const 0))
+  (data (i32.const 1310) "okdone")
+
+  (func $say (param $at i32) (param $length i32)
+    (call $log (i32.const 1) (local.get $at) (local.get $length)))
+
+  ;; the last two digits
+  (func $number (param $number i32)
+    (i32.store8 (i32.const 1300) (i32.add (i32.const 48) (i32.rem_u (i32.div_u (local.get $number) (i32.const 10)) (i32.const 10))))
+    (i32.store8 (i32.const 1301) (i32.add (i32.const 48) (i32.rem_u (local.get $number) (i32.const 10))))
+    (call $say (i32.const 1300) (i32.const 2)))
+
+  ;; a result whose error is an enum: says `ok` or the error's number; whether it is ok
+  (func $outcome (result i32)
+    (if (i32.load8_u (i32.const 1200))
+      (then (call $number (i32.load8_u offset=4 (i32.const 1200))))
+      (else (call $say (i32.const 1310) (i32.const 2))))
+    (i32.eqz (i32.load8_u (i32.const 1200))))
+
+  ;; a result that is an error or nothing, of bytes alone
+  (func $outcome-of-bytes
+    (i32.store8 (i32.const 1204) (i32.load8_u offset=1 (i32.const 1200)))
+    (drop (call $outcome)))
+
+  (func $wait (param $pollable i32)
+    (call $block (local.get $pollable))
+    (call $drop-pollable (local.get $pollable)))
+
+  (func $pause (param $nanoseconds i64)
+    (call $wait (call $timer (local.get $nanoseconds))))
+
+  (func $new-socket
+    (call $tcp (i32.const 0) (i32.const 1200))
+    (global.set $socket (i32.load offset=4 (i32.const 1200))))
+
+  (func $dial (param $a i32) (param $b i32) (param $c i32) (param $d i32) (param $port i32) (result i32)
+    (call $new-socket)
+    (call $start-connect (global.get $socket) (call $network) (i32.const 0) (local.get $port)
+      (local.get $a) (local.get $b) (local.get $c) (local.get $d)
+      (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 1200))
+    (i32.eqz (i32.load8_u (i32.const 1200))))
+
+  ;; to 1 when it stands; otherwise why not has been said
+  (func $connect (param $a i32) (param $b i32) (param $c i32) (param $d i32) (param $port i32) (result i32)
+    (if (call $dial (local.get $a) (local.get $b) (local.get $c) (local.get $d) (local.get $port))
+      (then
+        (call $wait (call $connecting (global.get $socket)))
+        (call $finish-connect (global.get $socket) (i32.const 1200))
+        (global.set $input (i32.load offset=4 (i32.const 1200)))
+        (global.set $output (i32.load offset=8 (i32.const 1200)))
+        (if (i32.load8_u (i32.const 1200))
+          (then (call $number (i32.load8_u offset=4 (i32.const 1200))) (return (i32.const 0))))
+        (return (i32.const 1)))
+      (else (call $outcome-of-bytes)))
+    (i32.const 0))
+
+  (func $hang-up
+    (call $drop-input (global.get $input))
+    (call $drop-output (global.get $output))
+    (call $drop-socket (global.get $socket)))
+
+  ;; says what comes
+  (func $hear
+    (call $read (global.get $input) (i64.const 1000) (i32.const 1200))
+    (if (i32.load8_u (i32.const 1200))
+      (then (call $number (i32.load8_u offset=4 (i32.const 1200))))
+      (else (call $say (i32.load offset=4 (i32.const 1200)) (i32.load offset=8 (i32.const 1200))))))
+
+  ;; writes `teapot` and says what comes back
+  (func $talk
+    (call $write (global.get $output) (i32.const 512) (i32.const 6) (i32.const 1200))
+    (call $hear))
+
+  ;; looks a name at 1600 up; says why not, or connects to its first address and talks
+  (func $call-by-name (param $length i32) (param $port i32)
+    (local $lookup i32)
+    (call $resolve (call $network) (i32.const 1600) (local.get $length) (i32.const 1200))
+    (if (i32.eqz (call $outcome)) (then (return)))
+    (local.set $lookup (i32.load offset=4 (i32.const 1200)))
+    (call $wait (call $resolving (local.get $lookup)))
+    (call $resolved (local.get $lookup) (i32.const 1200))
+    (if (i32.load8_u (i32.const 1200))
+      (then (call $number (i32.load8_u offset=2 (i32.const 1200))) (return)))
+    ;; those of IPv6 are not for this test
+    (if (i32.load8_u offset=4 (i32.const 1200)) (then
+      (call $resolved (local.get $lookup) (i32.const 1200))))
+    (if (call $connect
+          (i32.load8_u offset=6 (i32.const 1200)) (i32.load8_u offset=7 (i32.const 1200))
+          (i32.load8_u offset=8 (i32.const 1200)) (i32.load8_u offset=9 (i32.const 1200)) (local.get $port))
+      (then (call $talk) (call $hang-up))))
+
+  ;; a request for `/tea` of whom is named at 1600
+  (func $request (param $length i32) (result i32)
+    (local $request i32)
+    (local.set $request (call $new-request (call $fields)))
+    (i32.store (i32.const 1400) (i32.const 0x6165742f))
+    (drop (call $set-path (local.get $request) (i32.const 1) (i32.const 1400) (i32.const 4)))
+    (drop (call $set-scheme (local.get $request) (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 0)))
+    (drop (call $set-authority (local.get $request) (i32.const 1) (i32.const 1600) (local.get $length)))
+    (local.get $request))
+
+  ;; sends it; the answer to come
+  (func $send (param $request i32) (result i32)
+    (call $handle (local.get $request) (i32.const 0) (i32.const 0) (i32.const 1200))
+    (i32.load offset=8 (i32.const 1200)))
+
+  ;; says the status and the body, or why there is none
+  (func $receive (param $future i32)
+    (local $body i32)
+    (call $wait (call $answering (local.get $future)))
+    (call $answer (local.get $future) (i32.const 1200))
+    (if (i32.load8_u offset=16 (i32.const 1200))
+      (then (call $number (i32.load8_u offset=24 (i32.const 1200))) (return)))
+    (local.set $body (i32.load offset=24 (i32.const 1200)))
+    (call $number (call $status (local.get $body)))
+    (call $consume (local.get $body) (i32.const 1200))
+    (local.set $body (i32.load offset=4 (i32.const 1200)))
+    (call $incoming-stream (local.get $body) (i32.const 1200))
+    (global.set $input (i32.load offset=4 (i32.const 1200)))
+    (call $hear)
+    (call $hear))
+"#;
+
+/// Has something at 1600, and does something.
+pub fn with(text: &str, script: &str) -> String {
+    let stores = text.bytes().enumerate().map(|(index, byte)| {
+        let at = 1600 + index;
+        format!("(i32.store8 (i32.const {at}) (i32.const {byte}))")
+    });
+    format!("{}{}", stores.collect::<String>(), script.replace("LENGTH", &format!("(i32.const {})", text.len())))
+}
