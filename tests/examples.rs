@@ -15,6 +15,8 @@ use crate::support::receiver::Receiver;
 use crate::support::sshd::{Agent, Sshd, keygen};
 use crate::support::{finish, folder, free_port, sentrynet};
 
+mod built;
+
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples");
 
 /// An example that has been rewritten to what there is here; its runs, all of which have passed.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::support::project::commands;
 use crate::support::{Ended, finish, folder, sentrynet};
 
 mod built;
@@ -82,7 +83,7 @@ fn a_name_that_tools_do_not_take_is_refused() {
     assert!(unwritable.stderr.contains("cannot write /proc/nowhere/shop/"), "{}", unwritable.stderr);
 }
 
-/// Which are run by `tests/build-templates`.
+/// Which are run by `tests/build-probes`.
 #[test]
 fn the_guide_has_the_commands_of_a_project() {
     let read = |file: PathBuf| fs::read_to_string(file).expect("the page is there");
@@ -94,11 +95,6 @@ fn the_guide_has_the_commands_of_a_project() {
     let recorded = built::recorded(test);
     expected.extend(recorded.iter().map(String::as_str));
     assert_eq!(commands(&guide).collect::<Vec<_>>(), expected);
-}
-
-/// The lines of a page's blocks of shell.
-fn commands(page: &str) -> impl Iterator<Item = &str> {
-    page.split("```sh\n").skip(1).flat_map(|block| block.split("```").next().unwrap_or_default().lines())
 }
 
 /// Every file below a folder.

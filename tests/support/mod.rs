@@ -4,6 +4,7 @@ pub mod certificates;
 pub mod dns;
 pub mod lenient;
 pub mod nginx;
+pub mod project;
 pub mod proxy;
 pub mod receiver;
 pub mod relay;

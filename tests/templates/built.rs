@@ -1,42 +1,42 @@
-//! Projects built and run with their language's own tools, by the commands of their README. `tests/build-templates`
+//! Projects built and run with their language's own tools, by the commands of their README. `tests/build-probes`
 //! fetches what these need.
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::Value;
 
-use super::{REPOSITORY, commands, project};
+use super::project;
 use crate::support::nginx::Nginx;
-use crate::support::{Ended, failed, finish, passed, sentrynet, spans};
+use crate::support::project::{commands, shell};
+use crate::support::{Ended, failed, passed, spans};
 
 #[test]
-#[ignore = "tests/build-templates runs it"]
+#[ignore = "tests/build-probes runs it"]
 fn rust() {
     works("rust");
 }
 
 #[test]
-#[ignore = "tests/build-templates runs it"]
+#[ignore = "tests/build-probes runs it"]
 fn c() {
     works("c");
 }
 
 #[test]
-#[ignore = "tests/build-templates runs it"]
+#[ignore = "tests/build-probes runs it"]
 fn js() {
     works("js");
 }
 
 #[test]
-#[ignore = "tests/build-templates runs it"]
+#[ignore = "tests/build-probes runs it"]
 fn python() {
     works("python");
 }
 
 #[test]
-#[ignore = "tests/build-templates runs it"]
+#[ignore = "tests/build-probes runs it"]
 fn zig() {
     works("zig");
 }
@@ -138,28 +138,6 @@ fn follow(project: &Path) -> (String, String) {
         last = (command.to_owned(), ended.stdout);
     }
     last
-}
-
-/// Runs a command in a project, as its author would.
-fn shell(project: &Path, command: &str) -> Ended {
-    // Where rustup cannot fetch a target, the standard library is built as that of the built-in probes is.
-    let source = format!("{REPOSITORY}/probes-wasm/build");
-    let command = match std::env::var_os("SENTRYNET_TEST_RUST") {
-        Some(_) if command.starts_with("rustup target add") => return finish(&mut Command::new("true"), ""),
-        Some(_) if command.starts_with("cargo build") => format!("{source} --with {command}"),
-        _ => command.to_owned(),
-    };
-    let program = Path::new(env!("CARGO_BIN_EXE_sentrynet")).parent().expect("a program lies in a folder").to_owned();
-    let path = std::env::var("PATH").expect("there is a PATH");
-    let mut bash = Command::new("bash");
-    bash.args(["-euc", &command]).current_dir(project).env("PATH", format!("{}:{path}", program.display()));
-    // What cargo says of these tests is not for a project of its own.
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO_") && name != "CARGO_HOME") {
-        bash.env_remove(name);
-    }
-    let of_ours = sentrynet();
-    bash.envs(of_ours.get_envs().filter_map(|(name, value)| Some((name, value?)).filter(|(name, _)| *name != "HOME")));
-    finish(&mut bash, "")
 }
 
 /// Tests a project's probe with these settings.

@@ -1,0 +1,173 @@
+// Whether a name has the records that it should, as a DNS server of one's choice has them.
+// The contract is in ../wit: what a probe exports, and all that it can import.
+
+import { Span, setData } from 'sentrynet:probe/span@0.1.0';
+import { Connection, Lost } from './connection.js';
+import { Malformed, RCODES, TYPES, answer, canonical, labels, question } from './message.js';
+
+// Over TCP, nobody but the server can answer: a number that cannot be guessed is of no use.
+const ID = 1;
+
+const seconds = (description) => ({ type: 'integer', minimum: 0, maximum: 0x7fffffff, description });
+
+// The host holds settings against this, and shows it to who writes them.
+const SETTINGS = {
+  type: 'object',
+  properties: {
+    server: { type: 'string', minLength: 1, description: 'The DNS server to ask: a name or an address.' },
+    port: { type: 'integer', minimum: 1, maximum: 65535, default: 53, description: '53 unless given.' },
+    name: { type: 'string', minLength: 1, description: 'The name to ask for; one beyond ASCII in its form `xn--…`.' },
+    type: { enum: Object.keys(TYPES).sort(), default: 'A', description: 'The type of its records; A unless given.' },
+    values: {
+      type: 'array',
+      items: { type: 'string' },
+      description: 'All records that there must be, in any order, as zone files have them: `10 mail.shop.example`; '
+        + 'a text without quotes. None: `[]`. Any will do unless given.',
+    },
+    contains: {
+      type: 'array',
+      items: { type: 'string' },
+      minItems: 1,
+      description: 'Records that there must be, among others.',
+    },
+    min_ttl: seconds('Seconds that the records may be kept, at least.'),
+    max_ttl: seconds('Seconds that the records may be kept, at most.'),
+    rcode: { enum: RCODES, default: 'NOERROR', description: 'The code of the answer; NOERROR unless given.' },
+    authoritative: { type: 'boolean', description: 'Whether the server must speak for the zone, or must not.' },
+    timeout: {
+      type: 'number',
+      exclusiveMinimum: 0,
+      maximum: 3600,
+      default: 5,
+      description: 'Seconds for all of it; 5 unless given.',
+    },
+  },
+  required: ['server', 'name'],
+  additionalProperties: false,
+};
+
+export const prober = {
+  describe() {
+    return {
+      name: 'dns',
+      version: '0.1.0',
+      summary: 'Whether a name has the records that it should',
+      settingsSchema: JSON.stringify(SETTINGS),
+    };
+  },
+
+  // What a schema cannot say. Answers with the title of a probe that is given none.
+  check(settings) {
+    const { name, type = 'A', server, min_ttl, max_ttl, ...all } = JSON.parse(settings);
+    const problems = [];
+    if (!labels(name)) problems.push({ pointer: '/name', message: `\`${name}\` is no name that DNS has` });
+    for (const key of ['values', 'contains']) {
+      (all[key] ?? []).forEach((value, index) => {
+        const message = `\`${value}\` is no record of type ${type}: expected one such as \`${EXAMPLES[type]}\``;
+        if (canonical(type, value) === undefined) problems.push({ pointer: `/${key}/${index}`, message });
+      });
+    }
+    if (min_ttl > max_ttl) problems.push({ pointer: '/min_ttl', message: 'it is more than `max_ttl`' });
+    if (problems.length > 0) throw problems;
+    return `${type} of ${name} at ${server}`;
+  },
+
+  run(settings) {
+    const { server, port = 53, name, type = 'A', timeout = 5, ...expected } = JSON.parse(settings);
+    const received = step('dns.query', `${type} ${name}`, () => ask(server, port, question(ID, name, type), timeout));
+    const found = step('dns.parse', `Read ${received.length} bytes`, () => answer(received, ID, name, type));
+    step('dns.check', 'Check the answer', () => hold(found, name, type, expected));
+  },
+};
+
+const EXAMPLES = {
+  A: '192.0.2.7',
+  AAAA: '2001:db8::7',
+  CAA: '0 issue "letsencrypt.org"',
+  CNAME: 'shop.example',
+  MX: '10 mail.shop.example',
+  NS: 'ns1.shop.example',
+  SOA: 'ns1.shop.example hostmaster.shop.example 2026010200 3600 600 604800 300',
+  TXT: 'v=spf1 -all',
+};
+
+// Over TCP, each message comes after its length.
+function ask(server, port, message, timeout) {
+  const connection = new Connection(server, port, timeout);
+  connection.write(Uint8Array.from([message.length >> 8, message.length & 255, ...message]));
+  const [high, low] = connection.read(2);
+  return connection.read(high * 256 + low);
+}
+
+function hold({ rcode, authoritative, records }, name, type, expected) {
+  const wrong = [];
+  const check = (holds, subject, expected, actual) => {
+    if (!holds) wrong.push({ subject, expected: String(expected), actual: String(actual) });
+  };
+  setData('dns.rcode', { tag: 'text', val: rcode });
+  setData('dns.authoritative', { tag: 'boolean', val: authoritative });
+  check(rcode === (expected.rcode ?? 'NOERROR'), 'rcode', expected.rcode ?? 'NOERROR', rcode);
+  // What an error leaves out is not missing besides.
+  if (wrong.length === 0) {
+    const found = of(records, name, type);
+    const values = found.map((record) => record.value).sort();
+    setData('dns.answers', { tag: 'text', val: listed(values) });
+    const wanted = (key) => expected[key]?.map((value) => canonical(type, value)).sort();
+    const [exactly, among] = [wanted('values'), wanted('contains')];
+    if (exactly) check(exactly.join('\n') === values.join('\n'), type, listed(exactly), listed(values));
+    if (among) check(among.every((value) => values.includes(value)), type, `with ${listed(among)}`, listed(values));
+    if (!exactly && !among && rcode === 'NOERROR') check(values.length > 0, type, 'any', listed(values));
+    const ttls = found.map((record) => record.ttl);
+    if (ttls.length > 0) {
+      const [least, most] = [Math.min(...ttls), Math.max(...ttls)];
+      setData('dns.ttl', { tag: 'integer', val: least });
+      check(!(least < expected.min_ttl), 'ttl', `at least ${expected.min_ttl}`, least);
+      check(!(most > expected.max_ttl), 'ttl', `at most ${expected.max_ttl}`, most);
+    }
+  }
+  const speaks = expected.authoritative ?? authoritative;
+  check(speaks === authoritative, 'authoritative', speaks, authoritative);
+  if (wrong.length > 0) throw failed('answer', 'the answer is not what it should be', wrong);
+}
+
+// The records of a type that a name has, or the name that it is another word for.
+function of(records, name, type) {
+  let owner = labels(name).join('.');
+  // As many steps as there are records lead along any chain, and out of any circle.
+  for (const _ of records) {
+    const alias = type !== 'CNAME' && records.find((record) => record.owner === owner && record.type === 'CNAME');
+    owner = alias ? alias.value : owner;
+  }
+  return records.filter((record) => record.owner === owner && record.type === type);
+}
+
+function listed(values) {
+  return values.join(', ') || 'none';
+}
+
+// Does a part of the run as a span of its own.
+function step(op, description, work) {
+  const span = new Span(op, description);
+  try {
+    return work();
+  } catch (error) {
+    span.setStatus(error.reason === 'timeout' ? 'deadline-exceeded' : 'internal-error');
+    throw trouble(error);
+  } finally {
+    span[Symbol.dispose]();
+  }
+}
+
+function trouble(error) {
+  if (error instanceof Malformed) return failed('protocol', `the answer makes no sense: ${error.message}`);
+  if (!(error instanceof Error)) return error;
+  // What the host refuses is not the target's fault, nor is what is wrong here.
+  if (!(error instanceof Lost)) return { tag: 'broken', val: `${error} ${error.stack}` };
+  if (error.reason === 'denied') return { tag: 'broken', val: error.message };
+  return failed(error.reason, error.message);
+}
+
+// The target is wrong. `reason` is one of few: outages are grouped by it.
+function failed(reason, message, mismatches = []) {
+  return { tag: 'failed', val: { reason, message, mismatches } };
+}

@@ -1,0 +1,122 @@
+#include "settings.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+  const uint8_t *at, *end;
+} cursor;
+
+static bool more(const cursor *c) { return c->at < c->end; }
+
+static void space(cursor *c) {
+  while (more(c) && (*c->at == ' ' || *c->at == '\t' || *c->at == '\r' || *c->at == '\n')) c->at++;
+}
+
+// A text as it stands in JSON, without its quotes.
+static string quoted(cursor *c) {
+  const uint8_t *start = ++c->at;
+  while (more(c) && *c->at != '"') c->at += *c->at == '\\' && c->end - c->at > 1 ? 2 : 1;
+  string raw = {(uint8_t *)start, (size_t)(c->at - start)};
+  if (more(c)) c->at++;
+  return raw;
+}
+
+// A value as it stands in JSON.
+static string value(cursor *c) {
+  const uint8_t *start = c->at;
+  int depth = 0;
+  while (more(c)) {
+    if (*c->at == '"') {
+      quoted(c);
+      continue;
+    }
+    if ((*c->at == ',' || *c->at == '}') && depth == 0) break;
+    if (*c->at == '{' || *c->at == '[') depth++;
+    if (*c->at == '}' || *c->at == ']') depth--;
+    c->at++;
+  }
+  return (string){(uint8_t *)start, (size_t)(c->at - start)};
+}
+
+static bool find(string settings, const char *key, string *found) {
+  cursor c = {settings.ptr, settings.ptr + settings.len};
+  space(&c);
+  if (more(&c)) c.at++;
+  for (;;) {
+    space(&c);
+    if (!more(&c) || *c.at != '"') return false;
+    string name = quoted(&c);
+    space(&c);
+    if (more(&c)) c.at++;
+    space(&c);
+    *found = value(&c);
+    if (same(name, text(key))) return true;
+    if (more(&c)) c.at++;
+  }
+}
+
+static uint32_t hexadecimal(const uint8_t *digits) {
+  uint32_t number = 0;
+  for (int i = 0; i < 4; i++) {
+    uint8_t c = digits[i];
+    number = number * 16 + (c <= '9' ? c - '0' : (c | 32) - 'a' + 10);
+  }
+  return number;
+}
+
+static uint8_t *utf8(uint8_t *to, uint32_t point) {
+  if (point < 0x80) {
+    *to++ = (uint8_t)point;
+    return to;
+  }
+  int more = point < 0x800 ? 1 : point < 0x10000 ? 2 : 3;
+  *to++ = (uint8_t)((0xf00 >> more) | (point >> (6 * more)));
+  while (more--) *to++ = (uint8_t)(0x80 | ((point >> (6 * more)) & 0x3f));
+  return to;
+}
+
+// What an escaped text stands for, which is never longer.
+static string unescape(string raw) {
+  string plain = {malloc(raw.len + 1), 0};
+  if (!plain.ptr) abort();
+  uint8_t *to = plain.ptr;
+  for (const uint8_t *at = raw.ptr, *end = raw.ptr + raw.len; at < end;) {
+    if (*at != '\\' || end - at < 2) {
+      *to++ = *at++;
+      continue;
+    }
+    static const char LETTERS[] = "bfnrt", MEANT[] = "\b\f\n\r\t";
+    const char *letter = strchr(LETTERS, at[1]);
+    if (at[1] == 'u' && end - at >= 6) {
+      uint32_t point = hexadecimal(at + 2);
+      at += 6;
+      if (point >= 0xd800 && point < 0xdc00 && end - at >= 6) {
+        point = 0x10000 + ((point - 0xd800) << 10) + (hexadecimal(at + 2) - 0xdc00);
+        at += 6;
+      }
+      to = utf8(to, point);
+    } else {
+      *to++ = letter ? (uint8_t)MEANT[letter - LETTERS] : at[1];
+      at += 2;
+    }
+  }
+  plain.len = (size_t)(to - plain.ptr);
+  return plain;
+}
+
+bool setting(string settings, const char *key, string *value) {
+  string raw;
+  if (!find(settings, key, &raw) || raw.len < 2 || *raw.ptr != '"') return false;
+  *value = unescape((string){raw.ptr + 1, raw.len - 2});
+  return true;
+}
+
+bool setting_number(string settings, const char *key, double *value) {
+  string raw;
+  if (!find(settings, key, &raw) || raw.len == 0 || *raw.ptr == '"') return false;
+  string ended = JOIN(raw, {(uint8_t *)"", 1});
+  char *end;
+  *value = strtod((char *)ended.ptr, &end);
+  return end > (char *)ended.ptr;
+}
