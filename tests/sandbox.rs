@@ -66,6 +66,16 @@ fn a_trap_is_told_with_its_stack() {
     let (message, run) = breaks("traps", guest, "", "trap");
     assert_eq!(message, "the probe trapped: wasm `unreachable` instruction executed");
     assert_eq!(run["failure"]["backtrace"], json!(["brew", "run"]));
+
+    let nameless = Guest { define: "(func unreachable)", run: "call 0 i32.const 0", ..PASSES };
+    let (_, run) = breaks("traps-without-a-name", nameless, "", "trap");
+    assert_eq!(run["failure"]["backtrace"], json!(["wasm function 0 of module third", "run"]));
+
+    let named = "(func $_ZN5probe3runERKSt6vectorIiSaIiEE unreachable)";
+    let cpp = Guest { define: named, run: "call $_ZN5probe3runERKSt6vectorIiSaIiEE i32.const 0", ..PASSES };
+    let (_, run) = breaks("traps-in-cpp", cpp, "", "trap");
+    let frame = "probe::run(std::vector<int, std::allocator<int> > const&)";
+    assert_eq!(run["failure"]["backtrace"], json!([frame, "run"]));
 }
 
 #[test]

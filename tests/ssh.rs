@@ -369,7 +369,8 @@ fn check_endless(sshd: &Sshd) {
     // OpenSSH ends no command of root's.
     eventually("the command ending", || ended().then_some(()));
 
-    let message = failed(&format!("{login}timeout: 1\ncommand: yes"), "timeout", "ssh.exec");
+    let message =
+        failed(&format!("{login}timeout: 1\ncommand: yes\nlimits: {{received: 1 TiB}}"), "timeout", "ssh.exec");
     let bytes = message.strip_prefix("timed out after 1 s, running the command, ").expect("it says when");
     let bytes: u64 = bytes.split(' ').next().and_then(|it| it.parse().ok()).expect("it says how much");
     assert!(bytes > 1 << 20, "{message}");
