@@ -48,8 +48,8 @@ pub fn new(in_flight: usize) -> wasmtime::Result<Engine> {
 }
 
 fn pool(in_flight: usize) -> PoolingAllocationConfig {
-    /// What one component may be made of: an interpreter is made of a dozen modules, and has one memory.
-    const CORE_INSTANCES: u32 = 32;
+    /// What one component may be made of: Python with its extensions is made of 38 modules, and has one memory.
+    const CORE_INSTANCES: u32 = 64;
     const TABLES: u32 = 4;
     const MEMORIES: u32 = 2;
     /// Kept between runs rather than given back: this makes a run's start five times cheaper, but a large pool would
