@@ -32,6 +32,7 @@ pub struct Mismatch {
 }
 
 impl Mismatch {
+    #[expect(clippy::needless_pass_by_value, reason = "numbers and literals read better by themselves")]
     pub fn new(subject: impl Into<String>, expected: impl ToString, actual: impl ToString) -> Self {
         Self { subject: subject.into(), expected: expected.to_string(), actual: actual.to_string() }
     }
