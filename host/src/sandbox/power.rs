@@ -34,21 +34,24 @@ pub fn power(interface: &str, functions: &[String]) -> Option<Power> {
     Some(Power { words, needs })
 }
 
-/// What a probe is built to do by the contract and can never do as it is configured: nothing allows it any host. What a
+/// What a probe is built to do by the contract and can never do as it is configured: nothing allows it any host. Where
+/// one of several is allowed, the others are not meant: tools of JavaScript and Python import all that there is. What a
 /// standard library imports of WASI says nothing of what the probe is for.
 pub fn idle(imports: &[(String, Vec<String>)], allow: &[Allow]) -> Vec<String> {
-    let ours = imports.iter().filter(|(interface, _)| interface.starts_with(CONTRACT));
-    let powers = ours.filter_map(|(interface, functions)| power(interface, functions));
-    let idle = powers.filter_map(|Power { words, needs }| {
-        let none = |hosts: &Option<Vec<Reach>>| hosts.as_ref().is_some_and(Vec::is_empty);
-        let (key, word) = match needs? {
-            Grant::Hosts => ("hosts: [host.example]", allow.iter().find(|word| none(&word.hosts))?),
-            Grant::Ssh { .. } => ("ssh: {hosts: [host.example]}", allow.iter().find(|word| none(&word.ssh.hosts))?),
-            Grant::Env | Grant::Log => return None,
+    let none = |hosts: &Option<Vec<Reach>>| hosts.as_ref().is_some_and(Vec::is_empty);
+    let mut idle = Vec::new();
+    for (interface, functions) in imports.iter().filter(|(interface, _)| interface.starts_with(CONTRACT)) {
+        let Some(Power { words, needs: Some(needs) }) = power(interface, functions) else { continue };
+        let (key, shut) = match needs {
+            Grant::Hosts => ("hosts: [host.example]", allow.iter().find(|word| none(&word.hosts))),
+            Grant::Ssh { .. } => ("ssh: {hosts: [host.example]}", allow.iter().find(|word| none(&word.ssh.hosts))),
+            Grant::Env | Grant::Log => continue,
         };
-        Some(format!("this component is to {words}, and {} allows it no host: add `allow: {{{key}}}` there", word.of))
-    });
-    idle.collect()
+        let Some(word) = shut else { return Vec::new() };
+        let of = &word.of;
+        idle.push(format!("this component is to {words}, and {of} allows it no host: add `allow: {{{key}}}` there"));
+    }
+    idle
 }
 
 /// The versions of WASI that the host has.
@@ -163,6 +166,9 @@ mod tests {
         let expected = "this component is to make HTTP requests, and this probe allows it no host: \
                         add `allow: {hosts: [host.example]}` there";
         assert_eq!(idle(&imports, &[word(None), word(Some(Vec::new()))]), [expected]);
+        let all = [imports, vec![("sentrynet:probe/ssh@0.1.0".to_owned(), Vec::new())]].concat();
+        assert_eq!(idle(&all, &[word(Some(Vec::new())).first()]).len(), 2);
+        assert_eq!(idle(&all, &[word(Some(vec![Reach::read("shop.example").unwrap()])).first()]), [""; 0]);
     }
 
     #[test]

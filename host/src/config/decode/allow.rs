@@ -65,7 +65,8 @@ impl Decoder<'_> {
 
 impl Allow {
     /// As the first word on a component that is not built in: what it does not speak of is not allowed.
-    pub(super) fn first(self) -> Self {
+    #[must_use]
+    pub fn first(self) -> Self {
         let ssh = AllowSsh {
             hosts: Some(self.ssh.hosts.unwrap_or_default()),
             commands: Some(self.ssh.commands.unwrap_or_default()),
