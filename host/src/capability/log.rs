@@ -171,7 +171,10 @@ impl Writer {
             let line = String::from_utf8_lossy(&line).into_owned();
             if !self.tape.is_none() {
                 let stream = if self.level == Level::Info { "stdout" } else { "stderr" };
-                self.tape.says(Said::new("wasi:cli", stream).with("line", &line));
+                // Past the end of what was recorded, where the guest is about to be stopped.
+                if self.tape.says(Said::new("wasi:cli", stream).with("line", &line)).is_err() {
+                    return;
+                }
             }
             self.probe.say(&self.journal, self.level, line);
         }

@@ -79,11 +79,24 @@ impl Tape {
     }
 
     /// A call that follows from those before it.
-    pub fn says(&self, said: Said) {
+    ///
+    /// # Errors
+    /// When the run that was recorded was stopped before it.
+    pub fn says(&self, said: Said) -> Result<(), Off> {
         match self.reel().as_deref_mut() {
             Some(Reel::Write(writing)) => writing.says(said),
-            Some(Reel::Read(reading)) => reading.says(&said),
+            Some(Reel::Read(reading)) => return reading.says(&said),
             None => {}
+        }
+        Ok(())
+    }
+
+    /// What stopped the run that was recorded, where a replay of it has come as far and was not: a guest that computes
+    /// may be done sooner.
+    pub fn overrun(&self) -> Option<Fault> {
+        match self.reel().as_deref() {
+            Some(Reel::Read(reading)) => reading.overrun(),
+            _ => None,
         }
     }
 

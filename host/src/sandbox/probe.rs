@@ -217,6 +217,7 @@ impl Ready {
             guest.sentrynet_probe_prober().call_run(&mut store, &self.settings).await
         };
         let ended = watch.guard(work).await;
+        let ended = tape.overrun().map_or(ended, Err);
         self.long.store(computing.is_long(), Relaxed);
         let fault = ended.as_ref().err().cloned();
         let outcome = match ended {

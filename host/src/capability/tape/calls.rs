@@ -27,7 +27,7 @@ macro_rules! taped {
             if context.tape.is_none() {
                 return <Context as $host>::$function(context, $($given),*);
             }
-            context.tape.says(taped!(@said $name, $function, $($given),*));
+            context.tape.says(taped!(@said $name, $function, $($given),*))?;
             let done = <Context as $host>::$function(context, $($given),*);
             context.tape.opened();
             done
@@ -67,7 +67,7 @@ macro_rules! taped {
         fn $function(&mut self, $given: $type) -> wasmtime::Result<$done> {
             let Self(context) = self;
             if !context.tape.is_none() {
-                context.tape.says(taped!(@said $name, $function, $given));
+                context.tape.says(taped!(@said $name, $function, $given))?;
             }
             match context.tape.is_read() {
                 true => forget(&$given, &mut context.table),

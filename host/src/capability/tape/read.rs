@@ -75,9 +75,9 @@ impl Reading {
     }
 
     /// What a guest says may differ: it is debugged so. Where it says what it said, it says so when it did.
-    pub fn says(&mut self, said: &Said) {
+    pub fn says(&mut self, said: &Said) -> Result<(), Off> {
         if self.state != State::Runs {
-            return;
+            return Ok(());
         }
         self.begin();
         let mut index = self.next;
@@ -89,11 +89,21 @@ impl Reading {
                 }
                 self.come(index, at);
                 self.opens = span;
-                return;
+                return Ok(());
             }
             index += 1;
         }
+        if let Some(fault) = self.overrun() {
+            return Err(Off::Stopped(fault));
+        }
         self.differs(self.next, said);
+        Ok(())
+    }
+
+    /// What stopped the attempt that was recorded, where the same guest has done all that it did until then.
+    pub fn overrun(&self) -> Option<Fault> {
+        let done = matches!(self.entries.get(self.next), Some(Entry::End(_)));
+        self.stopped().filter(|_| self.same && done)
     }
 
     pub fn opened(&mut self) {
