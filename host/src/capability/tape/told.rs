@@ -133,7 +133,7 @@ macro_rules! plain {
 
 plain!((), String, Vec<String>, u64, f64, (u64, u64), http::Error, ssh::Error, ssh::Server);
 
-/// A body, as [`of_bytes`] has it.
+/// A body, as `of_bytes` has it.
 pub mod body {
     use serde::de::Error;
     use serde::{Deserializer, Serializer};
