@@ -54,8 +54,8 @@ pub const PROBE: &[&str] = &[
     "check_in",
 ];
 
-/// Those of them that are numbers.
-pub const NUMBERS: &[&str] = &[
+/// Those of them that are numbers, beside the limits.
+const NUMBERS: &[&str] = &[
     "sample",
     "rate",
     "slower_than",
@@ -64,23 +64,15 @@ pub const NUMBERS: &[&str] = &[
     "retries",
     "retry_delay",
     "failures_before_error",
-    "deadline",
-    "cpu",
-    "memory",
-    "table",
-    "handles",
-    "requests",
-    "connections",
-    "received",
-    "sent",
-    "spans",
-    "log_lines",
-    "log_size",
-    "in_flight",
     "margin",
     "failure_issue_threshold",
     "recovery_threshold",
 ];
+
+/// Whether a key of the host's is a number.
+pub fn is_number(key: &str) -> bool {
+    NUMBERS.contains(&key) || LIMITS.contains(&key)
+}
 
 /// Whether a pointer leads to a key that several of the host, modules, groups and probes have alike, or to a key of it.
 pub fn is_shared(pointer: &str) -> bool {

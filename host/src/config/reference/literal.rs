@@ -85,5 +85,5 @@ pub fn is_plain(pointer: &str) -> bool {
 
 /// Whether a pointer leads to a number of the host's.
 pub fn is_number(pointer: &str) -> bool {
-    is_plain(pointer) && pointer.rsplit('/').next().is_some_and(|key| keys::NUMBERS.contains(&key))
+    is_plain(pointer) && pointer.rsplit('/').next().is_some_and(keys::is_number)
 }

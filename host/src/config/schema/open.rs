@@ -47,13 +47,7 @@ fn opened(schema: &mut Value, fixed: &dyn Fn(&str) -> bool, pointer: &str) {
         }
     }
     if let Some(reference) = stands_in(part) {
-        let asked: Map<_, _> = part
-            .iter()
-            .filter(|(key, _)| !is_annotation(key))
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect();
-        part.retain(|key, _| is_annotation(key));
-        part.insert("anyOf".to_owned(), json!([asked, { "$ref": format!("#/$defs/{reference}") }]));
+        or(part, &json!({ "$ref": format!("#/$defs/{reference}") }));
     }
 }
 
@@ -106,19 +100,21 @@ fn or_null(schema: &mut Value) {
     let Some(part) = map(schema) else { return };
     if let (Some(Value::String(kind)), false) = (part.get("type").cloned(), part.contains_key("anyOf")) {
         part.insert("type".to_owned(), json!([kind, "null"]));
-    } else if let (Some(Value::Array(kinds)), false) = (part.get_mut("type"), false) {
+    } else if let Some(Value::Array(kinds)) = part.get_mut("type") {
         kinds.push("null".into());
     } else if let Some(Value::Array(branches)) = part.get_mut("anyOf") {
         branches.push(json!({ "type": "null" }));
     } else {
-        let asked: Map<_, _> = part
-            .iter()
-            .filter(|(key, _)| !is_annotation(key))
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect();
-        part.retain(|key, _| is_annotation(key));
-        part.insert("anyOf".to_owned(), json!([asked, { "type": "null" }]));
+        or(part, &json!({ "type": "null" }));
     }
+}
+
+/// Takes what is asked, or something else; what is told of it stays where it stands.
+fn or(part: &mut Map<String, Value>, other: &Value) {
+    let asked: Map<_, _> =
+        part.iter().filter(|(key, _)| !is_annotation(key)).map(|(key, value)| (key.clone(), value.clone())).collect();
+    part.retain(|key, _| is_annotation(key));
+    part.insert("anyOf".to_owned(), json!([asked, other]));
 }
 
 fn is_annotation(key: &str) -> bool {
