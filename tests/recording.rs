@@ -14,6 +14,7 @@ use crate::support::{Ended, finish, folder, http, sentrynet};
 
 mod damaged;
 mod settings;
+mod wasi;
 
 const LOG: &str = r#"(import "sentrynet:probe/log@0.1.0" "write" (func $write (param i32 i32 i32)))
     (import "sentrynet:probe/span@0.1.0" "[constructor]span" (func $span (param i32 i32 i32 i32) (result i32)))

@@ -10,7 +10,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("wasmtime", &["sandbox", "capability"]),
     ("wit_component", &["sandbox/component"]),
     ("wasmtime_wasi", &["capability/wasi", "capability/log", "capability/tape"]),
-    ("wasmtime_wasi_http", &["capability/wasi"]),
+    ("wasmtime_wasi_http", &["capability/wasi", "capability/tape"]),
     ("reqwest", &["capability/http", "sink/sentry"]),
     ("russh", &["capability/ssh"]),
     ("ring", &["capability/ssh", "sandbox/component"]),

@@ -10,8 +10,8 @@ use crate::support::target::Target;
 use crate::support::{finish, once_with, sentrynet};
 
 mod http;
-mod script;
-mod sockets;
+pub mod script;
+pub mod sockets;
 
 /// The run of a guest that does this, with these keys.
 #[track_caller]

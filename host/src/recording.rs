@@ -1,7 +1,7 @@
 //! A recorded run as a file: JSON lines, of which the first says what ran and on what, and each other one is a call of
 //! the guest's, or where an attempt begins and ends. Plain data; knows neither how a run is recorded nor replayed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -12,8 +12,10 @@ use crate::run::{Fault, LogLine};
 use crate::trace::{self, SpanId, Status, TraceId};
 
 mod file;
+mod stream;
 
 pub use file::Unreadable;
+pub use stream::{Stream, of_bytes, streams, to_bytes};
 
 /// A recorded run.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,6 +44,10 @@ pub struct Header {
     /// Whose word it was that it might not write to the log, if it might not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_refused: Option<String>,
+    /// How many bytes each secret had that was struck out of these and of what came from outside: what stands in its
+    /// place has as many, if it has enough.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub struck: BTreeSet<usize>,
     pub limits: Value,
     pub retries: u32,
     pub trace_id: TraceId,
@@ -75,11 +81,8 @@ pub enum Entry {
     Call(Call),
     /// The end of an attempt.
     End(End),
-    Finish {
-        /// What happened to spans behind the guest's back, after its end.
-        #[serde(default, skip_serializing_if = "Vec::is_empty")]
-        spans: Vec<Span>,
-    },
+    /// What happened behind the guest's back, after its end.
+    Finish(Left),
 }
 
 /// A call of the guest's.
@@ -89,9 +92,9 @@ pub struct Call {
     pub call: String,
     #[serde(rename = "at_ns", with = "nanoseconds")]
     pub at: Duration,
-    /// The handle that it is a method of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub handle: Option<u32>,
+    /// The handles that it is given, the one that it is a method of first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub handles: Vec<u32>,
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub with: Map<String, Value>,
     /// The span that it opened for the guest.
@@ -100,6 +103,9 @@ pub struct Call {
     /// What came of it from outside. A call without one follows from those before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<Answer>,
+    /// Of a call without one, what the host wrote before it: something may go on while the guest computes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Box<Left>>,
 }
 
 /// What came from outside.
@@ -114,7 +120,7 @@ pub struct Answer {
     pub left: Left,
 }
 
-/// What the host wrote meanwhile.
+/// What the host wrote since a call or an answer last told of it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Left {
     /// Spans as they stood then, those that it opened and those that it changed.

@@ -228,13 +228,23 @@ impl Sandbox {
         Ok((Probe::new(Arc::clone(&self.threads), ready), warnings))
     }
 
-    /// Makes a probe of a recording, to replay it with a component.
+    /// Makes a probe of a recording, to replay it with a component. Where the probe is `given`, it is given what that one
+    /// is: of what was recorded, secrets are struck out.
     ///
     /// # Errors
     /// Why it cannot be replayed.
-    pub async fn load_recorded(&mut self, module: &Module, recording: &Recording) -> Result<Probe, ReplayError> {
-        let Header { component, contract, title, tags, failures_before_error, pointer, settings, environment, .. } =
-            &recording.header;
+    pub async fn load_recorded(
+        &mut self,
+        module: &Module,
+        recording: &Recording,
+        given: Option<&Probe>,
+    ) -> Result<Probe, ReplayError> {
+        let Header { component, contract, title, tags, failures_before_error, pointer, .. } = &recording.header;
+        let Header { settings: recorded, environment, .. } = &recording.header;
+        let (settings, text, environment) = match given.map(Probe::given) {
+            Some((scope, text)) => (scope.settings.clone(), text.to_owned(), &scope.environment),
+            None => (recorded.as_object().cloned().unwrap_or_default(), recorded.to_string(), environment),
+        };
         let refused = recording.header.log_refused.clone();
         let refused = refused.map(|of| Allow { of, log: Some(false), ..Allow::default() });
         if contract != SPOKEN {
@@ -250,7 +260,7 @@ impl Sandbox {
         };
         let scope = Arc::new(Scope {
             identity: Arc::new(identity),
-            settings: settings.as_object().cloned().unwrap_or_default(),
+            settings,
             directory: std::path::PathBuf::new(),
             // Who may be reached stands on the tape.
             grants: Grants::new(refused.into_iter().collect()),
@@ -272,7 +282,7 @@ impl Sandbox {
             engine: self.engine.clone(),
             component,
             scope,
-            settings: settings.to_string(),
+            settings: text,
             limits,
             retries: Retries { times: recording.header.retries, delay: Duration::ZERO },
             outages: Outages::default(),

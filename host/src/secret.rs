@@ -43,23 +43,32 @@ impl Secrets {
     /// or escaped as in JSON, source code or HTML, nor in one of these within another; nor the beginning of one, where
     /// the text was cut.
     pub fn strike<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        let Some(patterns) = &self.0 else { return Cow::Borrowed(text) };
+        replace(text, &self.find(text), |_| Cow::Borrowed(MARK))
+    }
+
+    /// Where they stand in a text, in order and apart from each other.
+    fn find(&self, text: &str) -> Vec<Range<usize>> {
+        let Some(patterns) = &self.0 else { return Vec::new() };
         let mut search = Search { patterns, text, found: Vec::new(), budget: BUDGET + text.len() * BUDGET_PER_BYTE };
         search.all();
-        let found = search.into_ranges();
-        if found.is_empty() {
-            return Cow::Borrowed(text);
-        }
-        let mut struck = String::with_capacity(text.len());
-        let mut kept = 0;
-        for range in found {
-            struck.push_str(&text[kept..range.start]);
-            struck.push_str(MARK);
-            kept = range.end;
-        }
-        struck.push_str(&text[kept..]);
-        Cow::Owned(struck)
+        search.into_ranges()
     }
+}
+
+/// The text with a mark in the place of each of what was found.
+fn replace<'t>(text: &'t str, found: &[Range<usize>], mark: impl Fn(usize) -> Cow<'static, str>) -> Cow<'t, str> {
+    if found.is_empty() {
+        return Cow::Borrowed(text);
+    }
+    let mut replaced = String::with_capacity(text.len());
+    let mut kept = 0;
+    for range in found {
+        replaced.push_str(&text[kept..range.start]);
+        replaced.push_str(&mark(range.len()));
+        kept = range.end;
+    }
+    replaced.push_str(&text[kept..]);
+    Cow::Owned(replaced)
 }
 
 /// How many there are, and nothing of what they are.

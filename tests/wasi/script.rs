@@ -8,7 +8,11 @@ pub const IMPORTS: &str = r#"
   (import "wasi:cli/exit@0.2.0" "exit" (func $exit (param i32)))
   (import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-duration" (func $timer (param i64) (result i32)))
   (import "wasi:io/poll@0.2.0" "[method]pollable.block" (func $block (param i32)))
+  (import "wasi:io/poll@0.2.0" "[method]pollable.ready" (func $ready (param i32) (result i32)))
+  (import "wasi:io/poll@0.2.0" "poll" (func $poll (param i32 i32 i32)))
   (import "wasi:io/poll@0.2.0" "[resource-drop]pollable" (func $drop-pollable (param i32)))
+  (import "wasi:io/streams@0.2.0" "[method]input-stream.read" (func $read-some (param i32 i64 i32)))
+  (import "wasi:io/streams@0.2.0" "[method]input-stream.subscribe" (func $hearing (param i32) (result i32)))
   (import "wasi:io/streams@0.2.0" "[method]input-stream.blocking-read" (func $read (param i32 i64 i32)))
   (import "wasi:io/streams@0.2.0" "[method]output-stream.blocking-write-and-flush" (func $write (param i32 i32 i32 i32)))
   (import "wasi:io/streams@0.2.0" "[method]output-stream.check-write" (func $check-write (param i32 i32)))
@@ -49,6 +53,9 @@ pub const IMPORTS: &str = r#"
   (import "wasi:http/types@0.2.0" "[method]incoming-response.status" (func $status (param i32) (result i32)))
   (import "wasi:http/types@0.2.0" "[method]incoming-response.consume" (func $consume (param i32 i32)))
   (import "wasi:http/types@0.2.0" "[method]incoming-body.stream" (func $incoming-stream (param i32 i32)))
+  (import "wasi:http/types@0.2.0" "[static]incoming-body.finish" (func $finish-incoming (param i32) (result i32)))
+  (import "wasi:http/types@0.2.0" "[method]future-trailers.subscribe" (func $trailing (param i32) (result i32)))
+  (import "wasi:http/types@0.2.0" "[method]future-trailers.get" (func $trailers (param i32 i32)))
   (import "wasi:http/outgoing-handler@0.2.0" "handle" (func $handle (param i32 i32 i32 i32)))
 "#;
 

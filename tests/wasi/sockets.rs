@@ -11,7 +11,7 @@ use crate::wasi::script::with;
 use crate::wasi::{run, said, told};
 
 /// A server that says back what it hears; its port.
-fn echo() -> u16 {
+pub fn echo() -> u16 {
     listen(|mut connection| {
         let mut heard = [0; 1000];
         while let Ok(count @ 1..) = connection.read(&mut heard) {
@@ -20,7 +20,7 @@ fn echo() -> u16 {
     })
 }
 
-fn connect(port: u16, then: &str) -> String {
+pub fn connect(port: u16, then: &str) -> String {
     let address = "(i32.const 127) (i32.const 0) (i32.const 0) (i32.const 1)";
     format!("(if (call $connect {address} (i32.const {port})) (then {then} (call $hang-up)))")
 }

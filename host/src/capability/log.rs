@@ -1,16 +1,15 @@
 //! The interface `log`: lines that belong to the run.
 
 use std::collections::VecDeque;
-use std::io;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context as Task, Poll};
 
+use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError};
 
 use crate::capability::bindings::sentrynet::probe::log::{Host, Level as Guest};
-use crate::capability::tape::{Said, Tape};
+use crate::capability::tape::{Off, Said, Tape};
 use crate::capability::{Context, Scope, cut};
 use crate::config::Limits;
 use crate::run::{Level, LogLine};
@@ -18,6 +17,8 @@ use crate::trace::Recorder;
 
 /// Bytes of one line.
 const LONGEST_LINE: usize = 4096;
+/// Bytes that are written to a standard stream at once.
+const MOST_AT_ONCE: usize = 64 << 10;
 
 /// The last lines of one run, shared by all that write them.
 #[derive(Clone)]
@@ -144,7 +145,12 @@ pub struct Stream {
 }
 
 impl StdoutStream for Stream {
+    /// As WASI 0.3 has it, which the host does not.
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(tokio::io::sink())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
         let (journal, tape, probe) = (self.journal.clone(), self.tape.clone(), Arc::clone(&self.probe));
         Box::new(Writer { journal, tape, level: self.level, probe, unfinished: Vec::new() })
     }
@@ -156,6 +162,7 @@ impl IsTerminal for Stream {
     }
 }
 
+/// Lines are written when the guest writes them, and not a little later.
 struct Writer {
     journal: Journal,
     tape: Tape,
@@ -165,48 +172,56 @@ struct Writer {
 }
 
 impl Writer {
-    fn end_line(&mut self) {
+    fn end_line(&mut self) -> Result<(), Off> {
         if !self.unfinished.is_empty() {
             let line = std::mem::take(&mut self.unfinished);
             let line = String::from_utf8_lossy(&line).into_owned();
             if !self.tape.is_none() {
                 let stream = if self.level == Level::Info { "stdout" } else { "stderr" };
-                // Past the end of what was recorded, where the guest is about to be stopped.
-                if self.tape.says(Said::new("wasi:cli", stream).with("line", &line)).is_err() {
-                    return;
-                }
+                self.tape.says(Said::new("wasi:cli", stream).with("line", &line))?;
             }
             self.probe.say(&self.journal, self.level, line);
+            self.tape.opened();
         }
+        Ok(())
     }
 }
 
-impl AsyncWrite for Writer {
-    fn poll_write(mut self: Pin<&mut Self>, _: &mut Task<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+#[async_trait::async_trait]
+impl OutputStream for Writer {
+    fn write(&mut self, bytes: Bytes) -> Result<(), StreamError> {
+        if bytes.len() > MOST_AT_ONCE {
+            return Err(StreamError::trap("the guest wrote more than `check-write` allows"));
+        }
         for byte in bytes {
             match byte {
-                b'\n' => self.end_line(),
+                b'\n' => self.end_line().map_err(|off| StreamError::Trap(off.into()))?,
                 // The rest of a line that is too long is left out.
-                _ if self.unfinished.len() < LONGEST_LINE => self.unfinished.push(*byte),
+                _ if self.unfinished.len() < LONGEST_LINE => self.unfinished.push(byte),
                 _ => {}
             }
         }
-        Poll::Ready(Ok(bytes.len()))
+        Ok(())
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Task<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn flush(&mut self) -> Result<(), StreamError> {
+        Ok(())
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Task<'_>) -> Poll<io::Result<()>> {
-        self.end_line();
-        Poll::Ready(Ok(()))
+    fn check_write(&mut self) -> Result<usize, StreamError> {
+        Ok(MOST_AT_ONCE)
     }
+}
+
+#[async_trait::async_trait]
+impl Pollable for Writer {
+    async fn ready(&mut self) {}
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.end_line();
+        // Where that stops the guest, it is stopped already.
+        let _ = self.end_line();
     }
 }
 

@@ -2,10 +2,10 @@
 //! output and error go to the run's log, the environment is what the operator allows, and there are no files. Each
 //! interface that leads to the network has a room here; all that goes on in them is in the run's trace.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use wasmtime::component::{HasSelf, Linker, ResourceTable};
-use wasmtime_wasi::p2::bindings::sockets;
+use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
@@ -23,21 +23,13 @@ mod record;
 mod socket;
 mod stream;
 
-/// Makes WASI known to `linker`.
+/// Makes WASI known to `linker`: its own sockets, which lead nowhere, give way to ours on the tape.
 ///
 /// # Errors
 /// When some of it is known already, which would be a mistake of ours.
 pub fn link(linker: &mut Linker<Context>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
-    // Its own sockets, which lead nowhere, give way to ours.
-    linker.allow_shadowing(true);
-    sockets::ip_name_lookup::add_to_linker::<_, HasSelf<Context>>(linker, |context| context)?;
-    sockets::tcp_create_socket::add_to_linker::<_, HasSelf<Context>>(linker, |context| context)?;
-    sockets::tcp::add_to_linker::<_, HasSelf<Context>>(linker, |context| context)?;
-    sockets::udp_create_socket::add_to_linker::<_, HasSelf<Context>>(linker, |context| context)?;
-    linker.allow_shadowing(false);
-    Ok(())
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
 }
 
 /// The status that a guest has ended itself with.
@@ -51,10 +43,12 @@ pub struct Wasi {
     http: WasiHttpCtx,
     outgoing: Outgoing,
     names: Names,
+    /// Handles of the guest's own, which the tape leaves alone.
+    pub own: HashSet<u32>,
 }
 
 impl Context {
-    fn wasi(&mut self) -> (&mut Wasi, &mut ResourceTable) {
+    pub(in crate::capability) fn wasi(&mut self) -> (&mut Wasi, &mut ResourceTable) {
         if self.wasi.is_none() {
             let (journal, tape, probe) = (&self.log, &self.tape, &self.probe);
             let stream =
@@ -65,8 +59,9 @@ impl Context {
             self.wasi = Some(Wasi {
                 ctx: builder.build(),
                 http: WasiHttpCtx::new(),
-                outgoing: Outgoing::new(self.courier(), self.tape.is_read()),
+                outgoing: Outgoing::new(self.courier()),
                 names: Names::default(),
+                own: HashSet::new(),
             });
         }
         (self.wasi.as_mut().expect("it has just been made"), &mut self.table)

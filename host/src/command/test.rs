@@ -31,15 +31,16 @@ pub struct Arguments {
     /// Keep every call of the run in this file, without secrets
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
-    /// Run against what was recorded in this file, and nothing else
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["record", "settings"])]
+    /// Run against what was recorded in this file, and nothing else; `--settings` gives it the secrets back that were
+    /// struck out of it
+    #[arg(long, value_name = "FILE", conflicts_with = "record")]
     replay: Option<PathBuf>,
 }
 
 pub async fn test(arguments: &Arguments) -> Result<u8> {
     let Arguments { probe, settings, format, record, replay } = arguments;
     let run = match replay {
-        Some(recording) => replayed(probe, recording).await?,
+        Some(recording) => replayed(probe, settings.as_deref(), recording).await?,
         None => ran(probe, settings.as_deref(), record.as_deref()).await?,
     };
     let Some(run) = run.map(std::sync::Arc::new) else { return Ok(WRONG) };
@@ -93,12 +94,12 @@ async fn ran(probe: &str, settings: Option<&Path>, record: Option<&Path>) -> Res
     }
 }
 
-async fn replayed(probe: &str, path: &Path) -> Result<Option<Run>> {
+async fn replayed(probe: &str, settings: Option<&Path>, path: &Path) -> Result<Option<Run>> {
     let wrong = |error: &dyn std::fmt::Display| {
         complain(format_args!("{}: {error}\n", red("error")));
         Ok(None)
     };
-    let Some(source) = source(probe, None) else { return Ok(None) };
+    let Some(source) = source(probe, settings) else { return Ok(None) };
     let recording = match Recording::read(path) {
         Ok(recording) => recording,
         Err(error) => return wrong(&error),
@@ -108,8 +109,16 @@ async fn replayed(probe: &str, path: &Path) -> Result<Option<Run>> {
         complain(format_args!("{}", config::render(&source, Level::Error, &problems, true)));
         return Ok(None);
     };
+    let loaded = match settings {
+        Some(_) => load(source, &environment).await?,
+        None => None,
+    };
+    let given = loaded.as_ref().and_then(|loaded| loaded.probes.first());
+    if given.is_none() && settings.is_some() {
+        return Ok(None);
+    }
     let mut sandbox = Sandbox::new(1, Origin::new(&config.sentry), config.secrets.clone())?;
-    let probe = match sandbox.load_recorded(&configured.module, &recording).await {
+    let probe = match sandbox.load_recorded(&configured.module, &recording, given).await {
         Ok(probe) => probe,
         Err(error) => return wrong(&error),
     };

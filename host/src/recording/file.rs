@@ -78,7 +78,7 @@ impl Recording {
         let mut entries = Vec::new();
         for (line, text) in lines.by_ref() {
             match serde_json::from_str(text) {
-                Ok(finish @ Entry::Finish { .. }) => {
+                Ok(finish @ Entry::Finish(_)) => {
                     entries.push(finish);
                     break;
                 }
@@ -88,7 +88,7 @@ impl Recording {
                 Err(error) => return Err(damaged(line, &error)),
             }
         }
-        if !matches!(entries.last(), Some(Entry::Finish { .. })) {
+        if !matches!(entries.last(), Some(Entry::Finish(_))) {
             return Err(Unreadable::CutOff { name, lines: entries.len() + 1 });
         }
         match lines.find(|(_, line)| !line.trim().is_empty()) {

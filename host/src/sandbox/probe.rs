@@ -1,6 +1,6 @@
 //! A probe, and one run of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime};
@@ -69,6 +69,11 @@ impl Probe {
         &self.ready.scope.identity
     }
 
+    /// What its guest's calls know of it, and the settings that it gets.
+    pub(super) fn given(&self) -> (&Scope, &str) {
+        (&self.ready.scope, &self.ready.settings)
+    }
+
     /// Runs once. `due` is when it was to start.
     pub async fn run(&self, due: Instant) -> Run {
         let ready = Arc::clone(&self.ready);
@@ -133,7 +138,7 @@ impl Ready {
         let log = Journal::new(recorder.clone(), self.limits);
         let tape = Tape::read(&recorder, &log, entries, *header.component.sha256 == *self.sha256);
         let (mut run, exchanges) = self.attempts(header.lateness, &recorder, &log, &tape).await;
-        self.secrets.strike_run(&mut run, exchanges);
+        self.secrets.strike_replayed(&header.struck, &mut run, exchanges);
         run
     }
 
@@ -191,6 +196,7 @@ impl Ready {
             // It was text of ours.
             settings: serde_json::from_str(&self.settings).unwrap_or_default(),
             environment: self.scope.environment.clone(),
+            struck: BTreeSet::new(),
             log_refused: self.scope.grants.log_refused_by().map(str::to_owned),
             limits: json!(self.limits),
             retries: self.retries.times,

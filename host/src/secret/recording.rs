@@ -1,13 +1,15 @@
 //! A recording without secrets. Besides what the configuration has from elsewhere, these are the credentials that
 //! requests carried and that targets gave: somebody may keep the file among a project's. Each is struck out wherever it
-//! stands, so that what was equal still is.
+//! stands, so that what was equal still is; and where the guest reads it, so that what was counted still is as long.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::ops::Range;
+
 use serde_json::Value;
 
-use super::{MARK, Secrets, credential, evidence};
-use crate::recording::{Entry, Left, Recording};
+use super::{MARK, SHORT, Secrets, credential, evidence, replace};
+use crate::recording::{Entry, Left, Recording, Stream, of_bytes, streams};
 use crate::run::Run;
 use crate::run::evidence::Exchange;
 use crate::trace;
@@ -16,7 +18,9 @@ impl Secrets {
     /// Strikes out of a recording and of its run, as [`Secrets::strike_run`] does, which has `earlier`.
     pub fn strike_recording(&self, recording: &mut Recording, run: &mut Run, earlier: Vec<Exchange>) {
         let carried: Vec<_> = exchanges(recording).map(|exchange| evidence::carried(&mut exchange.clone())).collect();
-        let given = Secrets::new(recording.entries.iter().flat_map(given));
+        let mut given: Vec<_> = recording.entries.iter().flat_map(given).collect();
+        given.extend(streams(&mut recording.entries).iter().flat_map(streamed));
+        let given = Secrets::new(given);
         for secrets in std::iter::once(self).chain(&carried).chain([&given]) {
             secrets.strike_entries(recording);
             secrets.strike_texts(run);
@@ -25,20 +29,33 @@ impl Secrets {
         self.strike_run(run, earlier);
     }
 
+    /// Strikes out of a run that was replayed, as [`Secrets::strike_run`] does, what stands for secrets in the recording
+    /// too, which has `struck` such.
+    pub fn strike_replayed(&self, struck: &BTreeSet<usize>, run: &mut Run, earlier: Vec<Exchange>) {
+        Secrets::new(struck.iter().map(|length| mark(*length))).strike_texts(run);
+        self.strike_run(run, earlier);
+    }
+
     fn strike_entries(&self, recording: &mut Recording) {
         if self.is_empty() {
             return;
         }
         let header = &mut recording.header;
-        self.strike_value(&mut header.settings);
-        header.environment.values_mut().for_each(|value| self.strike_in(value));
+        let mut struck = std::mem::take(&mut header.struck);
+        let mut keep = Some(&mut struck);
+        self.strike_value(&mut header.settings, &mut keep);
+        header.environment.values_mut().for_each(|value| self.strike_text(value, &mut keep));
+        for mut stream in streams(&mut recording.entries) {
+            self.strike_stream(&mut stream, keep.as_deref_mut());
+        }
         for entry in &mut recording.entries {
             match entry {
                 Entry::Attempt { .. } => {}
                 Entry::Call(call) => {
-                    call.with.values_mut().for_each(|value| self.strike_value(value));
+                    call.with.values_mut().for_each(|value| self.strike_value(value, &mut None));
+                    call.before.iter_mut().for_each(|left| self.strike_left(left));
                     if let Some(answer) = &mut call.answer {
-                        answer.result.iter_mut().for_each(|result| self.strike_value(result));
+                        answer.result.iter_mut().for_each(|result| self.strike_value(result, &mut keep));
                         self.strike_left(&mut answer.left);
                     }
                 }
@@ -49,9 +66,10 @@ impl Secrets {
                     }
                     self.strike_left(&mut end.left);
                 }
-                Entry::Finish { spans } => spans.iter_mut().for_each(|span| self.strike_recorded(span)),
+                Entry::Finish(left) => self.strike_left(left),
             }
         }
+        header.struck = struck;
     }
 
     fn strike_left(&self, left: &mut Left) {
@@ -75,14 +93,15 @@ impl Secrets {
         }
     }
 
-    fn strike_value(&self, value: &mut Value) {
+    fn strike_value(&self, value: &mut Value, keep: &mut Keep<'_>) {
         match value {
-            Value::String(text) => self.strike_in(text),
-            Value::Array(list) => list.iter_mut().for_each(|value| self.strike_value(value)),
-            Value::Object(map) => match map.get_mut("base64") {
-                Some(Value::String(text)) => *text = self.strike_bytes(text),
-                _ => map.values_mut().for_each(|value| self.strike_value(value)),
-            },
+            Value::String(text) => self.strike_text(text, keep),
+            Value::Array(list) => list.iter_mut().for_each(|value| self.strike_value(value, keep)),
+            Value::Object(map) if map.contains_key("base64") => {
+                let mut stream = Stream { read: keep.is_some(), pieces: vec![value] };
+                self.strike_stream(&mut stream, keep.as_deref_mut());
+            }
+            Value::Object(map) => map.values_mut().for_each(|value| self.strike_value(value, keep)),
             Value::Number(number) if number.as_f64().is_some_and(|number| self.is_number(number)) => {
                 *value = MARK.into();
             }
@@ -90,32 +109,113 @@ impl Secrets {
         }
     }
 
-    /// Bytes in base64 that are no text: as much of them as is.
-    fn strike_bytes(&self, base64: &str) -> String {
-        let bytes = STANDARD.decode(base64).unwrap_or_default();
-        let chunks = bytes.utf8_chunks();
-        let chunks =
-            chunks.flat_map(|chunk| [self.strike(chunk.valid()).as_bytes().to_vec(), chunk.invalid().to_vec()]);
-        STANDARD.encode(chunks.collect::<Vec<_>>().concat())
+    fn strike_text(&self, text: &mut String, keep: &mut Keep<'_>) {
+        let found = self.find(text);
+        let struck = match keep {
+            Some(struck) => {
+                struck.extend(found.iter().map(Range::len));
+                replace(text, &found, |length| mark(length).into())
+            }
+            None => replace(text, &found, |_| Cow::Borrowed(MARK)),
+        };
+        if let Cow::Owned(struck) = struck {
+            *text = struck;
+        }
     }
+
+    /// Out of the pieces of a stream, across which a secret may lie. Bytes that are no text are looked at as far as
+    /// they are.
+    fn strike_stream(&self, stream: &mut Stream<'_>, keep: Keep<'_>) {
+        let pieces = stream.bytes();
+        let all = pieces.concat();
+        let mut found = Vec::new();
+        let mut at = 0;
+        for chunk in all.utf8_chunks() {
+            found.extend(self.find(chunk.valid()).into_iter().map(|range| at + range.start..at + range.end));
+            at += chunk.valid().len() + chunk.invalid().len();
+        }
+        if found.is_empty() {
+            return;
+        }
+        let mut start = 0;
+        for (bytes, value) in pieces.iter().zip(&mut stream.pieces) {
+            let piece = start..start + bytes.len();
+            start = piece.end;
+            if let Some(struck) = without(&all, piece, &found, stream.read) {
+                **value = of_bytes(&struck);
+            }
+        }
+        if let (true, Some(struck)) = (stream.read, keep) {
+            struck.extend(found.iter().map(Range::len));
+        }
+    }
+}
+
+/// The lengths of what was struck out, where a mark is to be as long.
+type Keep<'a> = Option<&'a mut BTreeSet<usize>>;
+
+/// What stands for so many bytes where the guest reads it: as many of a mark's, unless they are too few to be told from
+/// anything else.
+fn mark(length: usize) -> String {
+    /// Longer than any secret; a file may say what it likes.
+    const LONGEST: usize = 1 << 20;
+    match length {
+        ..SHORT => MARK.to_owned(),
+        _ if length < MARK.len() => format!("{}]", &MARK[..length - 1]),
+        _ => format!("{MARK}{}", "_".repeat(length.min(LONGEST) - MARK.len())),
+    }
+}
+
+/// A piece of all bytes without what was found in them. What is read has what stands for it, piece by piece; what is
+/// written has a mark in each, which stands for anything.
+fn without(all: &[u8], piece: Range<usize>, found: &[Range<usize>], read: bool) -> Option<Vec<u8>> {
+    let mut struck = Vec::new();
+    let mut at = piece.start;
+    for range in found.iter().filter(|range| range.start < piece.end && piece.start < range.end) {
+        let here = range.start.max(piece.start)..range.end.min(piece.end);
+        struck.extend_from_slice(&all[at..here.start]);
+        at = here.end;
+        let mark = mark(range.len());
+        let here = here.start - range.start..here.end - range.start;
+        if !read || (mark.len() != range.len() && here.start == 0) {
+            struck.extend_from_slice(MARK.as_bytes());
+        } else if mark.len() == range.len() {
+            struck.extend_from_slice(&mark.as_bytes()[here]);
+        }
+    }
+    if at == piece.start {
+        return None;
+    }
+    struck.extend_from_slice(&all[at..piece.end]);
+    Some(struck)
 }
 
 fn exchanges(recording: &Recording) -> impl Iterator<Item = &Exchange> {
     let left = recording.entries.iter().filter_map(|entry| match entry {
         Entry::Call(call) => call.answer.as_ref().map(|answer| &answer.left),
         Entry::End(end) => Some(&end.left),
-        Entry::Attempt { .. } | Entry::Finish { .. } => None,
+        Entry::Attempt { .. } | Entry::Finish(_) => None,
     });
     left.flat_map(|left| &left.evidence).map(|told| &told.exchange)
 }
 
 /// The credentials in the body of an answer.
 fn given(entry: &Entry) -> Vec<String> {
-    /// With shorter ones struck out, nothing would be left to read.
-    const SHORTEST: usize = 6;
     let Entry::Call(call) = entry else { return Vec::new() };
     let result = call.answer.as_ref().and_then(|answer| answer.result.as_ref());
-    let Some(text) = result.and_then(|result| result.pointer("/ok/body/text")?.as_str()) else { return Vec::new() };
+    let text = result.and_then(|result| result.pointer("/ok/body/text")?.as_str());
+    text.map(credentials).unwrap_or_default()
+}
+
+/// Those in what was read or written of a stream.
+fn streamed(stream: &Stream<'_>) -> Vec<String> {
+    let all = stream.bytes().concat();
+    all.utf8_chunks().flat_map(|chunk| credentials(chunk.valid())).collect()
+}
+
+fn credentials(text: &str) -> Vec<String> {
+    /// With shorter ones struck out, nothing would be left to read.
+    const SHORTEST: usize = 6;
     let mut values = Vec::new();
     match serde_json::from_str::<Value>(text) {
         // A list or map is not struck out as a whole: JSON is to stay JSON.
@@ -153,5 +253,42 @@ fn scrub(recording: &mut Recording) {
         }
         let spans = call.answer.iter_mut().flat_map(|answer| &mut answer.left.spans);
         spans.filter(|span| span.op == "ssh.exec").for_each(|span| evidence::scrub_sentence(&mut span.description));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// The pieces of a stream without `hunter2-hunter2`.
+    #[track_caller]
+    fn check(read: bool, pieces: &[&[u8]], expected: &[&str]) {
+        let mut values: Vec<_> = pieces.iter().map(|piece| of_bytes(piece)).collect();
+        let mut stream = Stream { read, pieces: values.iter_mut().collect() };
+        Secrets::new(["hunter2-hunter2", "p4ssw"]).strike_stream(&mut stream, None);
+        let struck: Vec<_> = stream.bytes().iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect();
+        assert_eq!(struck, expected);
+    }
+
+    #[test]
+    fn a_secret_is_struck_out_of_pieces() {
+        check(true, &[b"a hunter2-hunter2 b"], &["a [Filtered]_____ b"]);
+        check(true, &[b"a hunt", b"er2-hun", b"ter2 b", b"c"], &["a [Fil", "tered]_", "____ b", "c"]);
+        check(true, &[b"p4", b"ssw\xff"], &["[F", "il]\u{fffd}"]);
+        check(false, &[b"a hunter2-hunter2 b"], &["a [Filtered] b"]);
+        check(false, &[b"a hunt", b"er2-hun", b"ter2 b", b"c"], &["a [Filtered]", "[Filtered]", "[Filtered] b", "c"]);
+        check(true, &[b"hunter", b"", b"3"], &["hunter", "", "3"]);
+    }
+
+    #[test]
+    fn what_stands_for_a_secret_is_as_long() {
+        let marks = [1, 4, 9, 10, 12].map(mark);
+        assert_eq!(marks, ["[Filtered]", "[Fi]", "[Filtere]", "[Filtered]", "[Filtered]__"]);
+        assert!(mark(usize::MAX).len() < 2 << 20, "whatever a file says");
+        let (mut value, mut struck) = (json!({ "body": { "text": "hunter2-hunter2" } }), BTreeSet::new());
+        Secrets::new(["hunter2-hunter2"]).strike_value(&mut value, &mut Some(&mut struck));
+        assert_eq!((value, struck), (json!({ "body": { "text": "[Filtered]_____" } }), [15].into()));
     }
 }

@@ -8,84 +8,145 @@ use crate::capability::bindings::sentrynet::probe::{http, log, span, ssh, types}
 use crate::capability::http::{Request, Response};
 use crate::capability::span::Span;
 use crate::capability::ssh::{Client, Session};
-use crate::capability::tape::Said;
-use crate::capability::tape::told::{Told, forget};
+use crate::capability::tape::told::{Reply, forget, recorded};
+use crate::capability::tape::{Off, Said};
 
 /// A guest's calls, by way of the tape of its run, if that has one.
 pub struct Taped<'a>(pub &'a mut Context);
 
-/// An interface: its functions with what they are given and what they come to, all of which trap as the host's do.
+/// An interface: its functions with what they are given and what they come to, each of which is made on a view of the
+/// context.
 macro_rules! taped {
     ($host:path as $name:literal { $($kind:ident $function:ident($($given:ident: $type:ty),*) -> $done:ty;)* }) => {
+        taped! { $host as $name of itself {
+            $($kind $function($($given: $type),*) -> wasmtime::Result<$done>;)*
+        } }
+    };
+    ($host:path as $name:literal of $view:ident {
+        $($kind:ident $function:ident($($given:ident: $type:ty),*) -> $done:ty;)*
+    }) => {
         impl $host for Taped<'_> {
-            $(taped! { @$kind $host as $name, $function($($given: $type),*) -> $done })*
+            $(taped! { @$kind $host as $name of $view, $function($($given: $type),*) -> $done })*
         }
     };
-    (@says $host:path as $name:literal, $function:ident($($given:ident: $type:ty),*) -> $done:ty) => {
-        fn $function(&mut self, $($given: $type),*) -> wasmtime::Result<$done> {
+    // Has nothing to do with the outside, nor with the trace and the log: it is made again, whatever it is.
+    (@makes $host:path as $name:literal of $view:ident, $function:ident($($given:ident: $type:ty),*) -> $done:ty) => {
+        fn $function(&mut self, $($given: $type),*) -> $done {
+            <_ as $host>::$function(&mut $view(self.0), $($given),*)
+        }
+    };
+    (@says $host:path as $name:literal of $view:ident, $function:ident($($given:ident: $type:ty),*) -> $done:ty) => {
+        fn $function(&mut self, $($given: $type),*) -> $done {
             let Self(context) = self;
-            if context.tape.is_none() {
-                return <Context as $host>::$function(context, $($given),*);
+            let said = context.taped(|| taped!(@said $name, $function, $($given),*));
+            let is_taped = said.is_some();
+            if let Some(Err(off)) = said.map(|said| context.tape.says(said)) {
+                return Err(off.into());
             }
-            context.tape.says(taped!(@said $name, $function, $($given),*))?;
-            let done = <Context as $host>::$function(context, $($given),*);
-            context.tape.opened();
+            let done = <_ as $host>::$function(&mut $view(context), $($given),*);
+            if is_taped {
+                context.tape.opened();
+            }
             done
         }
     };
-    (@asks $host:path as $name:literal, $function:ident($($given:ident: $type:ty),*) -> $done:ty) => {
-        fn $function(&mut self, $($given: $type),*) -> wasmtime::Result<$done> {
+    (@asks $host:path as $name:literal of $view:ident, $function:ident($($given:ident: $type:ty),*) -> $done:ty) => {
+        fn $function(&mut self, $($given: $type),*) -> $done {
             let Self(context) = self;
-            if context.tape.is_none() {
-                return <Context as $host>::$function(context, $($given),*);
+            let Some(said) = context.taped(|| taped!(@said $name, $function, $($given),*)) else {
+                return <_ as $host>::$function(&mut $view(context), $($given),*);
+            };
+            if let Some(told) = context.ask(said) {
+                return told;
             }
-            if let Some(told) = context.ask(taped!(@said $name, $function, $($given),*))? {
-                return Ok(told);
-            }
-            let done = <Context as $host>::$function(context, $($given),*);
+            let done = <_ as $host>::$function(&mut $view(context), $($given),*);
             context.answered(&done);
             done
         }
     };
     // Waited for.
-    (@waits $host:path as $name:literal, $function:ident($($given:ident: $type:ty),*) -> $done:ty) => {
-        async fn $function(&mut self, $($given: $type),*) -> wasmtime::Result<$done> {
+    (@waits $host:path as $name:literal of $view:ident, $function:ident($($given:ident: $type:ty),*) -> $done:ty) => {
+        async fn $function(&mut self, $($given: $type),*) -> $done {
             let Self(context) = self;
-            if context.tape.is_none() {
-                return <Context as $host>::$function(context, $($given),*).await;
+            let Some(said) = context.taped(|| taped!(@said $name, $function, $($given),*)) else {
+                return <_ as $host>::$function(&mut $view(context), $($given),*).await;
+            };
+            if let Some(told) = context.ask(said) {
+                return told;
             }
-            if let Some(told) = context.ask(taped!(@said $name, $function, $($given),*))? {
-                return Ok(told);
-            }
-            let done = <Context as $host>::$function(context, $($given),*).await;
+            let done = <_ as $host>::$function(&mut $view(context), $($given),*).await;
             context.answered(&done);
             done
         }
     };
     // The end of what was had by asking, which is nobody's business outside.
-    (@forgets $host:path as $name:literal, $function:ident($given:ident: $type:ty) -> $done:ty) => {
-        fn $function(&mut self, $given: $type) -> wasmtime::Result<$done> {
+    (@forgets $host:path as $name:literal of $view:ident, $function:ident($given:ident: $type:ty) -> $done:ty) => {
+        fn $function(&mut self, $given: $type) -> $done {
             let Self(context) = self;
-            if !context.tape.is_none() {
-                context.tape.says(taped!(@said $name, $function, $given))?;
+            let said = context.taped(|| taped!(@said $name, $function, $given));
+            if let Some(Err(off)) = said.map(|said| context.tape.says(said)) {
+                return Err(off.into());
             }
             match context.tape.is_read() {
                 true => forget(&$given, &mut context.table),
-                false => <Context as $host>::$function(context, $given),
+                false => <_ as $host>::$function(&mut $view(context), $given),
             }
         }
     };
     // And such as tells the other side.
-    (@drops $host:path as $name:literal, $function:ident($given:ident: $type:ty) -> $done:ty) => {
-        fn $function(&mut self, $given: $type) -> wasmtime::Result<$done> {
+    (@drops $host:path as $name:literal of $view:ident, $function:ident($given:ident: $type:ty) -> $done:ty) => {
+        fn $function(&mut self, $given: $type) -> $done {
             let Self(context) = self;
-            if context.tape.is_none() {
-                return <Context as $host>::$function(context, $given);
+            let Some(said) = context.taped(|| taped!(@said $name, $function, $given)) else {
+                context.disown(&$given);
+                return <_ as $host>::$function(&mut $view(context), $given);
+            };
+            if let Some(told) = context.ask::<$done>(said) {
+                return told.and_then(|()| forget(&$given, &mut context.table));
             }
-            if context.ask::<()>(taped!(@said $name, $function, $given))?.is_some() {
-                return forget(&$given, &mut context.table);
+            let done = <_ as $host>::$function(&mut $view(context), $given);
+            context.answered(&done);
+            done
+        }
+    };
+    // The same, waited for.
+    (@leaves $host:path as $name:literal of $view:ident, $function:ident($given:ident: $type:ty) -> $done:ty) => {
+        async fn $function(&mut self, $given: $type) -> $done {
+            let Self(context) = self;
+            let Some(said) = context.taped(|| taped!(@said $name, $function, $given)) else {
+                context.disown(&$given);
+                return <_ as $host>::$function(&mut $view(context), $given).await;
+            };
+            if let Some(told) = context.ask::<$done>(said) {
+                return told.and_then(|()| forget(&$given, &mut context.table));
             }
-            let done = <Context as $host>::$function(context, $given);
+            let done = <_ as $host>::$function(&mut $view(context), $given).await;
+            context.answered(&done);
+            done
+        }
+    };
+    // What comes of it is the guest's own.
+    (@gives $host:path as $name:literal of $view:ident, $function:ident() -> $done:ty) => {
+        fn $function(&mut self) -> $done {
+            let Self(context) = self;
+            let done = <_ as $host>::$function(&mut $view(context));
+            context.own(&done);
+            done
+        }
+    };
+    // So it is where the handle is.
+    (@lends $host:path as $name:literal of $view:ident, $function:ident($($given:ident: $type:ty),*) -> $done:ty) => {
+        fn $function(&mut self, $($given: $type),*) -> $done {
+            let Self(context) = self;
+            let Some(said) = context.taped(|| taped!(@said $name, $function, $($given),*)) else {
+                let done = <_ as $host>::$function(&mut $view(context), $($given),*);
+                context.own(&done);
+                return done;
+            };
+            if let Some(told) = context.ask(said) {
+                return told;
+            }
+            let done = <_ as $host>::$function(&mut $view(context), $($given),*);
             context.answered(&done);
             done
         }
@@ -175,19 +236,36 @@ impl http::Host for Taped<'_> {}
 impl ssh::Host for Taped<'_> {}
 impl types::Host for Taped<'_> {}
 
+pub(super) fn itself(context: &mut Context) -> &mut Context {
+    context
+}
+
 impl Context {
+    /// A call that is for the tape, if there is one: what has to do with the guest's own streams alone is not.
+    pub(super) fn taped(&self, said: impl FnOnce() -> Said) -> Option<Said> {
+        if self.tape.is_none() {
+            return None;
+        }
+        let mut said = Some(said()).filter(|said| !self.owns(said.handles()))?;
+        if self.tape.is_read() {
+            said.put_back(|handle| recorded(handle, &self.table));
+        }
+        Some(said)
+    }
+
     /// What the tape has a call come to; none where it is to be made.
-    pub(super) fn ask<T: Told>(&mut self, said: Said) -> wasmtime::Result<Option<T>> {
+    pub(super) fn ask<R: Reply>(&mut self, said: Said) -> Option<R> {
         let name = said.name().to_owned();
-        let Some(told) = self.tape.asks(said)? else { return Ok(None) };
-        let damaged =
-            || super::Off::Departed(format!("the recording is damaged: `{name}` cannot come to what it says"));
-        Ok(Some(T::read(&told, &mut self.table).ok_or_else(damaged)?))
+        let told = match self.tape.asks(said) {
+            Ok(told) => told?,
+            Err(off) => return Some(R::stop(off)),
+        };
+        let damaged = || Off::Departed(format!("the recording is damaged: `{name}` cannot come to what it says"));
+        Some(R::read(&told, &mut self.table).unwrap_or_else(|| R::stop(damaged())))
     }
 
     /// What a call that was made came to.
-    pub(super) fn answered<T: Told>(&self, done: &wasmtime::Result<T>) {
-        let told = done.as_ref().ok().map(|done| done.tell(&self.table));
-        self.tape.answered(told, &self.evidence);
+    pub(super) fn answered<R: Reply>(&self, done: &R) {
+        self.tape.answered(done.tell(&self.table), &self.evidence);
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::capability::tape::said::to_bytes;
+use crate::recording::to_bytes;
 use crate::secret::MARK;
 
 /// Whether all that a call is given is what was recorded.

@@ -88,6 +88,7 @@ impl Reading {
                     self.differs(self.next, said);
                 }
                 self.come(index, at);
+                self.begin();
                 self.opens = span;
                 return Ok(());
             }
@@ -123,12 +124,14 @@ impl Reading {
         if let (None, true, Some(fault)) = (&call, self.same, self.stopped()) {
             return Err(Off::Stopped(fault));
         }
+        let of_other = call.as_ref().is_some_and(|call| call.call == said.name() && !of_same(call, said));
         let call = call.filter(|call| is(call, said));
         let Some(Call { answer: Some(answer), .. }) = call else {
             self.state = State::Departed;
             return Err(Off::Departed(format!(
-                "departs from the recording at call {number}: recorded {recorded}, now {}; record anew what is to be so",
-                said.shown()
+                "departs from the recording at call {number}: recorded {recorded}, now {}{}; record anew what is to be so",
+                said.shown(),
+                if of_other { " of another handle" } else { "" }
             )));
         };
         if index > self.next {
@@ -168,8 +171,9 @@ impl Reading {
     }
 
     pub fn finish(&self, trace: &mut Trace) {
-        if let (Some(Entry::Finish { spans }), false) = (self.entries.last(), self.state == State::Departed) {
-            for span in spans {
+        if let (Some(Entry::Finish(left)), false) = (self.entries.last(), self.state == State::Departed) {
+            left.log.iter().for_each(|line| self.log.put(line.clone()));
+            for span in &left.spans {
                 if self.same || trace.spans.iter().any(|known| known.id == span.id) {
                     trace.put(span.to_trace(), span.parent);
                 }
@@ -195,8 +199,13 @@ impl Reading {
         self.opens = None;
     }
 
-    /// An entry has come to pass.
+    /// An entry has come to pass, and what the host wrote before it.
     fn come(&mut self, index: usize, at: Duration) {
+        for entry in &self.entries[self.next..=index] {
+            if let Entry::Call(Call { before: Some(left), .. }) = entry {
+                self.put(left);
+            }
+        }
         self.next = index + 1;
         self.came = (Instant::now(), at);
         self.recorder.hold(at);
@@ -254,15 +263,21 @@ impl Reading {
     }
 }
 
-/// Handles are left out: they may have other numbers when a guest opens one span more.
 fn is(call: &Call, said: &Said) -> bool {
-    call.call == said.name() && all_fit(&call.with, said.given())
+    call.call == said.name() && all_fit(&call.with, said.given()) && of_same(call, said)
+}
+
+/// Whether a call is about the handles that it was about. Those that follow from calls are left out: they have other
+/// numbers when a guest opens one span more.
+fn of_same(call: &Call, said: &Said) -> bool {
+    let mut pairs = call.handles.iter().zip(said.handles());
+    pairs.all(|(recorded, now)| now.is_none_or(|now| now == *recorded))
 }
 
 fn left(entry: &Entry) -> Option<&Left> {
     match entry {
         Entry::Call(call) => call.answer.as_ref().map(|answer| &answer.left),
         Entry::End(end) => Some(&end.left),
-        Entry::Attempt { .. } | Entry::Finish { .. } => None,
+        Entry::Attempt { .. } | Entry::Finish(_) => None,
     }
 }

@@ -1,18 +1,16 @@
 //! A call as it stands on the tape: its name, and what it was given.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 use wasmtime::component::Resource;
 
 use crate::capability::cut;
-use crate::recording::Call;
+use crate::recording::{Call, of_bytes};
 
 /// A call that is being made.
 #[derive(Debug, Default)]
 pub struct Said {
     call: String,
-    handle: Option<u32>,
+    handles: Vec<Option<u32>>,
     with: Map<String, Value>,
 }
 
@@ -33,8 +31,22 @@ impl Said {
         self
     }
 
+    pub fn put(&mut self, name: &str, given: Value) {
+        self.with.insert(name.to_owned(), given);
+    }
+
     pub fn name(&self) -> &str {
         &self.call
+    }
+
+    /// None for one that the recording does not know by a number.
+    pub fn handles(&self) -> &[Option<u32>] {
+        &self.handles
+    }
+
+    /// Has its handles be those that they were when the run was recorded.
+    pub fn put_back(&mut self, recorded: impl Fn(u32) -> Option<u32>) {
+        self.handles.iter_mut().for_each(|handle| *handle = handle.and_then(&recorded));
     }
 
     pub fn given(&self) -> &Map<String, Value> {
@@ -47,8 +59,8 @@ impl Said {
     }
 
     pub fn into_call(self) -> Call {
-        let Self { call, handle, with } = self;
-        Call { call, handle, with, ..Call::default() }
+        let Self { call, handles, with } = self;
+        Call { call, handles: handles.into_iter().flatten().collect(), with, ..Call::default() }
     }
 
     /// For a person.
@@ -84,31 +96,33 @@ pub fn shown(call: &str, with: &Map<String, Value>) -> String {
     format!("`{shown}`")
 }
 
-/// Text as it is, and what is none in base64.
-pub fn of_bytes(bytes: &[u8]) -> Value {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => json!({ "text": text }),
-        Err(_) => json!({ "base64": STANDARD.encode(bytes) }),
-    }
-}
-
-pub fn to_bytes(value: &Value) -> Option<Vec<u8>> {
-    match (value["text"].as_str(), value["base64"].as_str()) {
-        (Some(text), _) => Some(text.as_bytes().to_vec()),
-        (None, Some(text)) => STANDARD.decode(text).ok(),
-        (None, None) => None,
-    }
-}
-
-impl<T> Given for Resource<T> {
+impl<T: 'static> Given for Resource<T> {
     fn put(&self, _: &str, said: &mut Said) {
-        said.handle = Some(self.rep());
+        said.handles.push(Some(self.rep()));
+    }
+}
+
+impl<T: 'static> Given for Vec<Resource<T>> {
+    fn put(&self, name: &str, said: &mut Said) {
+        said.put(name, json!(self.len()));
+        for handle in self {
+            handle.put(name, said);
+        }
+    }
+}
+
+impl<T: 'static> Given for Option<Resource<T>> {
+    fn put(&self, name: &str, said: &mut Said) {
+        said.put(name, json!(self.is_some()));
+        if let Some(handle) = self {
+            handle.put(name, said);
+        }
     }
 }
 
 impl Given for Vec<u8> {
     fn put(&self, name: &str, said: &mut Said) {
-        said.with.insert(name.to_owned(), of_bytes(self));
+        said.put(name, of_bytes(self));
     }
 }
 
@@ -116,7 +130,7 @@ macro_rules! plain {
     ($($type:ty),*) => {
         $(impl Given for $type {
             fn put(&self, name: &str, said: &mut Said) {
-                said.with.insert(name.to_owned(), json!(self));
+                said.put(name, json!(self));
             }
         })*
     };

@@ -8,7 +8,8 @@ use wasmtime_wasi::p2::bindings::clocks::wall_clock::Datetime;
 
 use crate::capability::bindings::sentrynet::probe::{http, ssh};
 use crate::capability::http::Response;
-use crate::capability::tape::said::{of_bytes, to_bytes};
+use crate::capability::tape::Off;
+use crate::recording::{of_bytes, to_bytes};
 
 /// What a call comes to.
 pub trait Told: Sized {
@@ -17,8 +18,58 @@ pub trait Told: Sized {
     fn read(told: &Value, table: &mut ResourceTable) -> Option<Self>;
 }
 
-/// Stands for what has a handle, and is never looked at.
-struct Shade;
+/// All that a function answers with.
+pub trait Reply: Sized {
+    /// None where it stops the guest.
+    fn tell(&self, table: &ResourceTable) -> Option<Value>;
+    fn read(told: &Value, table: &mut ResourceTable) -> Option<Self>;
+    fn stop(off: Off) -> Self;
+}
+
+impl<T: Told> Reply for wasmtime::Result<T> {
+    fn tell(&self, table: &ResourceTable) -> Option<Value> {
+        self.as_ref().ok().map(|done| done.tell(table))
+    }
+
+    fn read(told: &Value, table: &mut ResourceTable) -> Option<Self> {
+        T::read(told, table).map(Ok)
+    }
+
+    fn stop(off: Off) -> Self {
+        Err(off.into())
+    }
+}
+
+/// An error of a function's that is a value for the guest, or stops it.
+pub trait Trouble: Sized {
+    fn tell(&self) -> Option<Value>;
+    fn read(told: &Value) -> Option<Self>;
+    fn stop(off: Off) -> Self;
+}
+
+impl<T: Told, E: Trouble> Reply for Result<T, E> {
+    fn tell(&self, table: &ResourceTable) -> Option<Value> {
+        match self {
+            Ok(done) => Some(json!({ "ok": done.tell(table) })),
+            Err(error) => error.tell().map(|error| json!({ "err": error })),
+        }
+    }
+
+    fn read(told: &Value, table: &mut ResourceTable) -> Option<Self> {
+        match (told.get("ok"), told.get("err")) {
+            (Some(done), None) => T::read(done, table).map(Ok),
+            (None, Some(error)) => E::read(error).map(Err),
+            _ => None,
+        }
+    }
+
+    fn stop(off: Off) -> Self {
+        Err(E::stop(off))
+    }
+}
+
+/// Stands for what has a handle, which had this one when the run was recorded; it is never looked at.
+struct Shade(u32);
 
 /// A handle that means nothing but itself while a run is replayed.
 pub trait Empty: 'static {}
@@ -26,10 +77,18 @@ impl Empty for crate::capability::http::Request {}
 impl Empty for crate::capability::ssh::Client {}
 impl Empty for crate::capability::ssh::Session {}
 
-/// Drops such a handle.
-pub fn forget<T: Empty>(handle: &Resource<T>, table: &mut ResourceTable) -> wasmtime::Result<()> {
-    table.delete(Resource::<Shade>::new_own(handle.rep()))?;
+/// Drops what a handle stands for.
+pub fn forget<T: 'static>(handle: &Resource<T>, table: &mut ResourceTable) -> wasmtime::Result<()> {
+    match recorded(handle.rep(), table) {
+        Some(_) => table.delete(Resource::<Shade>::new_own(handle.rep())).map(drop)?,
+        None => table.delete(Resource::<T>::new_own(handle.rep())).map(drop)?,
+    }
     Ok(())
+}
+
+/// The handle that one stands for.
+pub fn recorded(handle: u32, table: &ResourceTable) -> Option<u32> {
+    table.get(&Resource::<Shade>::new_borrow(handle)).ok().map(|shade| shade.0)
 }
 
 impl<T: Empty> Told for Resource<T> {
@@ -37,8 +96,9 @@ impl<T: Empty> Told for Resource<T> {
         json!(self.rep())
     }
 
-    fn read(_: &Value, table: &mut ResourceTable) -> Option<Self> {
-        Some(Self::new_own(table.push(Shade).ok()?.rep()))
+    fn read(told: &Value, table: &mut ResourceTable) -> Option<Self> {
+        let shade = Shade(u32::deserialize(told).ok()?);
+        Some(Self::new_own(table.push(shade).ok()?.rep()))
     }
 }
 
@@ -104,6 +164,32 @@ impl Told for ssh::Output {
     }
 }
 
+impl<T: Told> Told for Option<T> {
+    fn tell(&self, table: &ResourceTable) -> Value {
+        // Not null, which may be something itself.
+        json!(self.iter().map(|done| done.tell(table)).collect::<Vec<_>>())
+    }
+
+    fn read(told: &Value, table: &mut ResourceTable) -> Option<Self> {
+        match told.as_array()?.as_slice() {
+            [] => Some(None),
+            [done] => T::read(done, table).map(Some),
+            _ => None,
+        }
+    }
+}
+
+impl<A: Told, B: Told> Told for (A, B) {
+    fn tell(&self, table: &ResourceTable) -> Value {
+        json!([self.0.tell(table), self.1.tell(table)])
+    }
+
+    fn read(told: &Value, table: &mut ResourceTable) -> Option<Self> {
+        let [a, b] = told.as_array()?.as_slice() else { return None };
+        Some((A::read(a, table)?, B::read(b, table)?))
+    }
+}
+
 impl Told for Datetime {
     fn tell(&self, table: &ResourceTable) -> Value {
         (self.seconds, u64::from(self.nanoseconds)).tell(table)
@@ -131,7 +217,7 @@ macro_rules! plain {
     };
 }
 
-plain!((), String, Vec<String>, u64, f64, (u64, u64), http::Error, ssh::Error, ssh::Server);
+plain!((), String, Vec<String>, Vec<u32>, bool, u8, u32, u64, f64, http::Error, ssh::Error, ssh::Server);
 
 /// A body, as `of_bytes` has it.
 pub mod body {

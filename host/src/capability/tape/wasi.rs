@@ -1,16 +1,24 @@
-//! What an ordinary standard library asks for that is never twice the same: clocks and random numbers.
+//! What an ordinary standard library asks for that is never twice the same, by way of the tape: clocks and random numbers
+//! here, streams and waiting for them, sockets, and requests in rooms of their own. The guest's standard streams lead
+//! nowhere outside, and what has to do with them alone is not on the tape: what it says there is.
 
 use wasmtime::component::{HasData, Linker, Resource};
 use wasmtime_wasi::WasiView;
+use wasmtime_wasi::cli::{WasiCliCtxView, WasiCliView};
 use wasmtime_wasi::clocks::{WasiClocksCtxView, WasiClocksView};
-use wasmtime_wasi::p2::DynPollable;
+use wasmtime_wasi::p2::bindings::cli::{stderr, stdin, stdout};
 use wasmtime_wasi::p2::bindings::clocks::{monotonic_clock, wall_clock};
 use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random as secure};
+use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable};
 use wasmtime_wasi::random::WasiRandomCtx;
 
 use crate::capability::Context;
 use crate::capability::tape::Said;
 use crate::capability::tape::calls::{Taped, taped};
+
+mod http;
+mod io;
+mod sockets;
 
 /// Has the linker take them by way of the tape.
 ///
@@ -18,16 +26,26 @@ use crate::capability::tape::calls::{Taped, taped};
 /// When the linker cannot, which would be a mistake of ours.
 pub fn link<D>(linker: &mut Linker<Context>) -> wasmtime::Result<()>
 where
-    D: for<'a> HasData<Data<'a> = Taped<'a>>,
+    D: for<'a> HasData<Data<'a> = Taped<'a>> + Send,
 {
     linker.allow_shadowing(true);
+    stdin::add_to_linker::<_, D>(linker, |context| Taped(context))?;
+    stdout::add_to_linker::<_, D>(linker, |context| Taped(context))?;
+    stderr::add_to_linker::<_, D>(linker, |context| Taped(context))?;
     wall_clock::add_to_linker::<_, D>(linker, |context| Taped(context))?;
     monotonic_clock::add_to_linker::<_, D>(linker, |context| Taped(context))?;
     secure::add_to_linker::<_, D>(linker, |context| Taped(context))?;
     insecure::add_to_linker::<_, D>(linker, |context| Taped(context))?;
     insecure_seed::add_to_linker::<_, D>(linker, |context| Taped(context))?;
+    io::link::<D>(linker)?;
+    sockets::link::<D>(linker)?;
+    http::link::<D>(linker)?;
     linker.allow_shadowing(false);
     Ok(())
+}
+
+fn cli(context: &mut Context) -> WasiCliCtxView<'_> {
+    context.cli()
 }
 
 fn clocks(context: &mut Context) -> WasiClocksCtxView<'_> {
@@ -38,42 +56,60 @@ fn random(context: &mut Context) -> &mut WasiRandomCtx {
     context.ctx().ctx.random()
 }
 
-/// An interface of WASI's: its functions, each of which WASI has a view for.
-macro_rules! wasi {
-    ($host:path as $name:literal in $view:ident => {
-        $($kind:ident $function:ident($($given:ident: $type:ty),*) -> $done:ty;)*
-    }) => {
-        impl $host for Context {
-            $(fn $function(&mut self, $($given: $type),*) -> wasmtime::Result<$done> {
-                <_ as $host>::$function(&mut $view(self), $($given),*)
-            })*
+taped! { stdin::Host as "wasi:cli/stdin" of cli {
+    gives get_stdin() -> wasmtime::Result<Resource<DynInputStream>>;
+} }
+
+taped! { stdout::Host as "wasi:cli/stdout" of cli {
+    gives get_stdout() -> wasmtime::Result<Resource<DynOutputStream>>;
+} }
+
+taped! { stderr::Host as "wasi:cli/stderr" of cli {
+    gives get_stderr() -> wasmtime::Result<Resource<DynOutputStream>>;
+} }
+
+taped! { wall_clock::Host as "wasi:clocks/wall-clock" of clocks {
+    asks now() -> wasmtime::Result<wall_clock::Datetime>;
+    asks resolution() -> wasmtime::Result<wall_clock::Datetime>;
+} }
+
+taped! { monotonic_clock::Host as "wasi:clocks/monotonic-clock" of clocks {
+    asks now() -> wasmtime::Result<u64>;
+    asks resolution() -> wasmtime::Result<u64>;
+    asks subscribe_instant(when: u64) -> wasmtime::Result<Resource<DynPollable>>;
+    asks subscribe_duration(when: u64) -> wasmtime::Result<Resource<DynPollable>>;
+} }
+
+taped! { secure::Host as "wasi:random/random" of random {
+    asks get_random_bytes(len: u64) -> wasmtime::Result<Vec<u8>>;
+    asks get_random_u64() -> wasmtime::Result<u64>;
+} }
+
+taped! { insecure::Host as "wasi:random/insecure" of random {
+    asks get_insecure_random_bytes(len: u64) -> wasmtime::Result<Vec<u8>>;
+    asks get_insecure_random_u64() -> wasmtime::Result<u64>;
+} }
+
+taped! { insecure_seed::Host as "wasi:random/insecure-seed" of random {
+    asks insecure_seed() -> wasmtime::Result<(u64, u64)>;
+} }
+
+impl Context {
+    /// Whether all of these are the guest's own: its standard streams, and what it waits for them with.
+    pub(super) fn owns(&self, handles: &[Option<u32>]) -> bool {
+        let Some(wasi) = &self.wasi else { return false };
+        !handles.is_empty() && handles.iter().all(|handle| handle.is_some_and(|handle| wasi.own.contains(&handle)))
+    }
+
+    pub(super) fn own<T: 'static>(&mut self, done: &wasmtime::Result<Resource<T>>) {
+        if let (false, Ok(handle)) = (self.tape.is_none(), done) {
+            self.wasi().0.own.insert(handle.rep());
         }
-        taped! { $host as $name { $($kind $function($($given: $type),*) -> $done;)* } }
-    };
+    }
+
+    pub(super) fn disown<T: 'static>(&mut self, handle: &Resource<T>) {
+        if let Some(wasi) = &mut self.wasi {
+            wasi.own.remove(&handle.rep());
+        }
+    }
 }
-
-wasi! { wall_clock::Host as "wasi:clocks/wall-clock" in clocks => {
-    asks now() -> wall_clock::Datetime;
-    asks resolution() -> wall_clock::Datetime;
-} }
-
-wasi! { monotonic_clock::Host as "wasi:clocks/monotonic-clock" in clocks => {
-    asks now() -> u64;
-    asks resolution() -> u64;
-    says subscribe_instant(when: u64) -> Resource<DynPollable>;
-    says subscribe_duration(when: u64) -> Resource<DynPollable>;
-} }
-
-wasi! { secure::Host as "wasi:random/random" in random => {
-    asks get_random_bytes(len: u64) -> Vec<u8>;
-    asks get_random_u64() -> u64;
-} }
-
-wasi! { insecure::Host as "wasi:random/insecure" in random => {
-    asks get_insecure_random_bytes(len: u64) -> Vec<u8>;
-    asks get_insecure_random_u64() -> u64;
-} }
-
-wasi! { insecure_seed::Host as "wasi:random/insecure-seed" in random => {
-    asks insecure_seed() -> (u64, u64);
-} }

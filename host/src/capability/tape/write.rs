@@ -23,9 +23,11 @@ pub struct Writing {
     /// How all others stood when they were last written down, and what there was to tell of their exchanges.
     known: HashMap<SpanId, Span>,
     told: HashMap<SpanId, Exchange>,
-    /// Spans of the trace, and such as found no room, when the guest made its last call.
-    before: (usize, usize),
-    /// Lines of the log that the tape accounts for.
+    /// Spans have changed since, and with them there may be more to tell.
+    untold: bool,
+    /// How much the tape accounts for: spans of the trace, such as found no room, and lines of the log.
+    spans: usize,
+    dropped: usize,
     lines: usize,
     /// Bytes that may still be written, about.
     room: usize,
@@ -46,13 +48,15 @@ impl Writing {
         Self {
             recorder,
             log,
+            spans: 1,
+            dropped: 0,
             lines: 0,
             room: MOST,
             entries: Vec::new(),
             own: [root].into(),
             known: HashMap::new(),
             told: HashMap::new(),
-            before: (1, 0),
+            untold: false,
             waits: false,
             runs: false,
         }
@@ -67,14 +71,24 @@ impl Writing {
     pub fn says(&mut self, said: Said) {
         // What is still written down when the guest is taken apart comes after its end.
         if self.runs && self.look().is_ok() {
-            self.take_room(ENTRY + said.weight());
-            let at = self.stop();
-            self.entries.push(Entry::Call(recording::Call { at, ..said.into_call() }));
+            let (at, left) = (self.stop(), self.left(None));
+            self.take_room(ENTRY * (1 + left.spans.len()) + said.weight());
+            let before = (left != Left::default()).then(|| Box::new(left));
+            self.entries.push(Entry::Call(recording::Call { at, before, ..said.into_call() }));
         }
     }
 
     pub fn opened(&mut self) {
-        let opened = self.recorder.read(|trace, _| trace.spans.get(self.before.0).map(|span| span.id));
+        if !self.runs {
+            return;
+        }
+        let current = self.recorder.span_id(self.recorder.current());
+        let (opened, dropped) = self.recorder.read(|trace, _| {
+            let opened = trace.spans[self.spans..].iter().any(|span| span.id == current);
+            (opened.then_some(current), trace.dropped)
+        });
+        // The guest's own, which a replay comes to by itself.
+        (self.dropped, self.lines) = (dropped, self.log.count());
         if let (Some(id), Some(Entry::Attempt { span, .. } | Entry::Call(recording::Call { span, .. }))) =
             (opened, self.entries.last_mut())
         {
@@ -89,7 +103,6 @@ impl Writing {
         let at = self.stop();
         let answer = Some(Answer::default());
         self.entries.push(Entry::Call(recording::Call { at, answer, ..said.into_call() }));
-        self.lines = self.log.count();
         self.waits = true;
         full?;
         self.recorder.release();
@@ -113,7 +126,7 @@ impl Writing {
     }
 
     pub fn answered(&mut self, result: Option<Value>, evidence: &Evidence) {
-        let (until, left) = (self.stop_as_it_is(), self.left(evidence));
+        let (until, left) = (self.stop(), self.left(Some(evidence)));
         self.waits = false;
         self.take_room(result.as_ref().map_or(0, weight) + ENTRY * (left.spans.len() + left.evidence.len()));
         if let Some(answer) = self.last_answer() {
@@ -122,11 +135,7 @@ impl Writing {
     }
 
     pub fn end(&mut self, outcome: &str, fault: Option<&Fault>, evidence: &Evidence) {
-        if !self.waits {
-            // The guest's own.
-            self.lines = self.log.count();
-        }
-        let (at, mut left) = (self.stop_as_it_is(), self.left(evidence));
+        let (at, mut left) = (self.stop(), self.left(Some(evidence)));
         self.runs = false;
         if std::mem::take(&mut self.waits)
             && let Some(answer) = self.last_answer()
@@ -140,20 +149,16 @@ impl Writing {
         let spans = trace.spans.iter().filter(|span| !self.own.contains(&span.id));
         let spans = spans.map(|span| Span::of(span, &trace.spans, false));
         let spans = spans.filter(|span| self.known.get(&span.id) != Some(span)).collect();
-        self.entries.push(Entry::Finish { spans });
+        let log = self.log.since(self.lines);
+        self.entries.push(Entry::Finish(Left { spans, log, ..Left::default() }));
     }
 
     pub fn take(&mut self) -> Vec<Entry> {
         std::mem::take(&mut self.entries)
     }
 
-    /// Has the clock stand still from now on, when a call begins.
-    fn stop(&mut self) -> Duration {
-        self.before = self.recorder.read(|trace, _| (trace.spans.len(), trace.dropped));
-        self.stop_as_it_is()
-    }
-
-    fn stop_as_it_is(&self) -> Duration {
+    /// Has the clock stand still from now on.
+    fn stop(&self) -> Duration {
         self.recorder.release();
         let at = self.recorder.elapsed();
         self.recorder.hold(at);
@@ -167,22 +172,23 @@ impl Writing {
         }
     }
 
-    /// What the host wrote since it was last asked.
-    fn left(&mut self, evidence: &Evidence) -> Left {
+    /// What the host wrote since it was last asked; of exchanges too, where there is their evidence.
+    fn left(&mut self, evidence: Option<&Evidence>) -> Left {
         let (own, known) = (&self.own, &self.known);
-        let (spans, dropped) = self.recorder.read(|trace, open| {
-            let more = trace.spans.len() > self.before.0 || known.values().any(|span| span.open);
+        let (spans, seen, dropped) = self.recorder.read(|trace, open| {
+            let more = trace.spans.len() > self.spans || known.values().any(|span| span.open);
             let changed = trace.spans.iter().zip(open).filter(|(span, _)| more && !own.contains(&span.id));
             let changed = changed.map(|(span, open)| Span::of(span, &trace.spans, *open));
             let changed: Vec<_> = changed.filter(|span| known.get(&span.id) != Some(span)).collect();
-            (changed, trace.dropped - self.before.1)
+            (changed, trace.spans.len(), trace.dropped)
         });
-        self.before.1 += dropped;
-        let log = self.log.since(self.lines);
-        self.lines = self.log.count();
-        self.known.extend(spans.iter().map(|span| (span.id, span.clone())));
-        let mut left = Left { spans, dropped, evidence: Vec::new(), log };
-        if !left.spans.is_empty() {
+        let (log, lines) = (self.log.since(self.lines), self.log.count());
+        let mut left = Left { spans, dropped: dropped - self.dropped, evidence: Vec::new(), log };
+        (self.spans, self.dropped, self.lines) = (seen, dropped, lines);
+        self.known.extend(left.spans.iter().map(|span| (span.id, span.clone())));
+        self.untold |= !left.spans.is_empty();
+        if let (true, Some(evidence)) = (self.untold, evidence) {
+            self.untold = false;
             for (span, exchange) in evidence.told() {
                 let span = self.recorder.span_id(span);
                 if self.told.get(&span) != Some(&exchange) {

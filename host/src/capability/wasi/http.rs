@@ -15,27 +15,22 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::capability::bindings::sentrynet::probe::http::Error as Why;
 use crate::capability::http::{Answer, Courier, Failed, Incoming, Patience, Phase, Wanted};
-use crate::capability::wasi::network::NOT_ON_TAPE;
 
 /// Sends what a guest asks for by this interface.
 pub struct Outgoing {
     courier: Courier,
     /// Bytes of requests' bodies that are held at once.
     room: Arc<Semaphore>,
-    replayed: bool,
 }
 
 impl Outgoing {
-    pub fn new(courier: Courier, replayed: bool) -> Self {
+    pub fn new(courier: Courier) -> Self {
         /// As much as of one answer's body.
         const MOST_HELD: usize = 16 << 20;
-        Self { courier, room: Arc::new(Semaphore::new(MOST_HELD)), replayed }
+        Self { courier, room: Arc::new(Semaphore::new(MOST_HELD)) }
     }
 
     fn wanted(&self, parts: http::request::Parts, options: Option<RequestOptions>) -> Result<Wanted, Error> {
-        if self.replayed {
-            return Err(Error::InternalError(Some(NOT_ON_TAPE.to_owned())));
-        }
         if !self.courier.may_send() {
             return Err(Error::HttpRequestDenied);
         }
