@@ -15,6 +15,7 @@ use crate::support::{finish, folder, sentrynet};
 mod dns;
 mod peers;
 mod postgres;
+mod recorded;
 mod redis;
 mod servers;
 

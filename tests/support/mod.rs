@@ -40,6 +40,7 @@ fn state() -> PathBuf {
 }
 
 /// What the program wrote, and how it ended.
+#[derive(Default)]
 pub struct Ended {
     pub code: i32,
     pub stdout: String,

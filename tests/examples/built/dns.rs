@@ -6,9 +6,9 @@ use super::servers::Server;
 use super::{Built, mismatches, peers, reason, refused, steps};
 use crate::support::{free_port, passed, problems, spans};
 
-static DNS: LazyLock<Built> = LazyLock::new(|| Built::new("dns"));
+pub static DNS: LazyLock<Built> = LazyLock::new(|| Built::new("dns"));
 
-const ZONE: &str = r#"$TTL 300
+pub const ZONE: &str = r#"$TTL 300
 @ SOA ns1 hostmaster 2026010200 3600 600 604800 300
 @ NS ns1
 @ NS ns2

@@ -9,7 +9,7 @@ use super::{Built, mismatches, peers, reason, refused, steps};
 use crate::support::certificates::Certificates;
 use crate::support::{eventually, folder, free_port, passed, problems, spans};
 
-static POSTGRES: LazyLock<Built> = LazyLock::new(|| Built::new("postgres"));
+pub static POSTGRES: LazyLock<Built> = LazyLock::new(|| Built::new("postgres"));
 const PASS: &str = "password: '${env:PASSWORD}'";
 
 /// Who is let in how, in place of all that there is.

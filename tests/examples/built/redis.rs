@@ -9,10 +9,10 @@ use super::servers::Server;
 use super::{Built, PASSWORD, mismatches, peers, reason, refused, steps};
 use crate::support::{eventually, folder, free_port, passed, problems, spans};
 
-static REDIS: LazyLock<Built> = LazyLock::new(|| Built::new("redis"));
+pub static REDIS: LazyLock<Built> = LazyLock::new(|| Built::new("redis"));
 const PASS: &str = "password: '${env:PASSWORD}'";
 
-fn home(name: &str) -> PathBuf {
+pub fn home(name: &str) -> PathBuf {
     folder(&format!("examples-redis-{name}"))
 }
 
