@@ -31,7 +31,8 @@ async fn schema(name: &str) -> Value {
     let source = Source { name: "test".to_owned(), text, path: None, directory: ".".into(), probe: None };
     let draft = config::parse(&source, &|_| None);
     let config = draft.config;
-    let mut sandbox = Sandbox::new(1, Origin::new(&config.sentry), config.secrets.clone()).expect("one run has room");
+    let mut sandbox =
+        Sandbox::new(1, None, Origin::new(&config.sentry), config.secrets.clone()).expect("one run has room");
     let description = sandbox.describe(&config.probes[0]).await.expect("it is built in");
     description.schema.clone()
 }

@@ -40,7 +40,7 @@ async fn look_after(text: String, folder: &Path) -> Result<(), Box<dyn Error>> {
     let draft = config::parse(&source, &environment);
     let mut problems = draft.problems;
     let mut sandbox =
-        Sandbox::new(draft.config.probes.len(), Origin::new(&draft.config.sentry), draft.config.secrets.clone())?;
+        Sandbox::new(draft.config.probes.len(), None, Origin::new(&draft.config.sentry), draft.config.secrets.clone())?;
     let mut probes = Vec::new();
     for probe in &draft.config.probes {
         match sandbox.load(probe, folder).await {

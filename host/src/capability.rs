@@ -9,6 +9,7 @@ use std::time::Instant;
 use wasmtime::component::{HasData, Linker, ResourceTable};
 
 use crate::capability::grant::{Grants, List, Refusal};
+use crate::capability::memory::{Memory, Part};
 use crate::capability::meter::{Exceeded, Meter, Open};
 use crate::capability::tape::{Tape, Taped};
 use crate::config::{Host, Limits, TraceHeaders, exposed};
@@ -22,6 +23,7 @@ pub mod http;
 mod judge;
 mod limit;
 pub mod log;
+pub mod memory;
 pub mod meter;
 mod span;
 pub mod ssh;
@@ -82,6 +84,8 @@ pub struct Context {
     /// Bytes of its linear memories, and elements of its tables.
     pub memory: Grown,
     pub elements: Grown,
+    /// What it has of the memory of all runs.
+    pub part: Part,
     /// What to tell the operator of the settings, each with a JSON pointer into them.
     pub warnings: Vec<(String, String)>,
     deadline: Instant,
@@ -111,6 +115,7 @@ pub struct Scope {
     pub origin: Arc<Origin>,
     pub http: Arc<http::Stack>,
     pub ssh: Arc<ssh::Stack>,
+    pub memory: Arc<Memory>,
     /// Where exchanges go on.
     pub threads: tokio::runtime::Handle,
     /// False while settings are checked, when nothing may be sent.
@@ -177,6 +182,7 @@ impl Context {
             meter: meter.clone(),
             memory: Grown::default(),
             elements: Grown::default(),
+            part: probe.memory.part(),
             warnings: Vec::new(),
             deadline,
             http: http::Session::new(Arc::clone(&probe.http), meter),
@@ -232,9 +238,12 @@ impl Context {
     }
 
     /// Counts bytes that the host is about to hold for the guest: as many as it may have itself.
-    fn hold(&mut self, bytes: usize) -> Result<(), TooMuchHeld> {
+    fn hold(&mut self, bytes: usize) -> wasmtime::Result<()> {
         self.held = self.held.saturating_add(bytes);
-        if self.held > self.limits.memory { Err(TooMuchHeld(self.limits.memory)) } else { Ok(()) }
+        if self.held > self.limits.memory {
+            return Err(TooMuchHeld(self.limits.memory).into());
+        }
+        Ok(self.part.take(bytes)?)
     }
 
     /// Makes room for a connection, and counts it.
@@ -245,6 +254,7 @@ impl Context {
 
     fn release(&mut self, bytes: usize) {
         self.held = self.held.saturating_sub(bytes);
+        self.part.give_back(bytes);
     }
 }
 

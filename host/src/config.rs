@@ -59,6 +59,8 @@ pub struct Config {
     pub sentry: Sentry,
     /// The most runs at once.
     pub in_flight: usize,
+    /// Bytes of memory of all runs together; none where the file does not say.
+    pub total_memory: Option<usize>,
     /// Every probe of every group, in the file's order.
     pub probes: Vec<Probe>,
     /// What [`monitors`] makes monitors of.

@@ -307,7 +307,7 @@ async fn load(source: Source, environment: &dyn Fn(&str) -> Option<String>) -> R
     let mut config = draft.config.clone();
     REDACTOR.install(config.secrets.clone());
     let wanted = config.in_flight.min(config.probes.len().max(1));
-    let mut sandbox = Sandbox::new(wanted, Origin::new(&config.sentry), config.secrets.clone())?;
+    let mut sandbox = Sandbox::new(wanted, config.total_memory, Origin::new(&config.sentry), config.secrets.clone())?;
     let mut probes = Vec::with_capacity(config.probes.len());
     for probe in &config.probes {
         match sandbox.load(probe, &config.directory).await {

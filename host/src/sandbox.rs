@@ -11,8 +11,9 @@ use wasmtime::component::Linker;
 
 use crate::capability::bindings::ProbePre;
 use crate::capability::grant::Grants;
+use crate::capability::memory::Memory;
 use crate::capability::{self, Context, Refusals, Scope, cut, grant, http, ssh};
-use crate::config::{self, Allow, AllowSsh, Limits, Module, Retries, TraceHeaders};
+use crate::config::{self, Allow, AllowSsh, Limits, MOST_MEMORY, Module, Retries, TraceHeaders};
 use crate::propagation::Origin;
 use crate::recording::{Header, Recording};
 use crate::run::Identity;
@@ -25,6 +26,7 @@ mod computing;
 mod engine;
 mod fault;
 mod inspect;
+mod machine;
 mod outages;
 mod power;
 mod probe;
@@ -55,6 +57,7 @@ pub struct Sandbox {
     loaded: HashMap<Module, Result<Loaded, LoadError>>,
     http: Arc<http::Stack>,
     ssh: Arc<ssh::Stack>,
+    memory: Arc<Memory>,
     /// Where targets are waited for.
     exchanges: tokio::runtime::Handle,
     origin: Arc<Origin>,
@@ -115,17 +118,27 @@ pub struct NoRoom {
 }
 
 impl Sandbox {
-    /// `in_flight` is how many runs are wanted at once; [`Sandbox::in_flight`] says how many there can be. `secrets` are
-    /// struck out of all that comes out of a probe.
+    /// `in_flight` is how many runs are wanted at once; [`Sandbox::in_flight`] says how many there can be. All of them
+    /// together have no more than `total_memory`, or half of the machine's. `secrets` are struck out of all that comes
+    /// out of a probe.
     ///
     /// Wants to be called within a tokio runtime, in which targets are waited for.
     ///
     /// # Errors
     /// When the machine cannot give what that takes.
-    pub fn new(in_flight: usize, origin: Origin, secrets: Secrets) -> Result<Self, NoRoom> {
+    pub fn new(
+        in_flight: usize,
+        total_memory: Option<usize>,
+        origin: Origin,
+        secrets: Secrets,
+    ) -> Result<Self, NoRoom> {
         let in_flight = engine::most_in_flight(in_flight);
         let no_room = |error: wasmtime::Error| NoRoom { in_flight, why: format!("{error:#}") };
-        let engine = engine::new(in_flight).map_err(no_room)?;
+        let total_memory = total_memory.unwrap_or_else(half_of_the_machine);
+        tracing::debug!("{} MiB of memory for all runs together", total_memory >> 20);
+        // Beside the runs, one component at a time is asked who it is.
+        let memory = Memory::new(total_memory, in_flight + 1);
+        let engine = engine::new(in_flight, memory.share()).map_err(no_room)?;
         let threads = Threads::start().map_err(|error| no_room(error.into()))?;
         let mut linker = Linker::new(&engine);
         capability::link(&mut linker).map_err(no_room)?;
@@ -136,6 +149,7 @@ impl Sandbox {
             loaded: HashMap::new(),
             http: Arc::new(http::Stack::start()),
             ssh: Arc::default(),
+            memory: Arc::new(memory),
             exchanges: tokio::runtime::Handle::current(),
             origin: Arc::new(origin),
             secrets,
@@ -271,6 +285,7 @@ impl Sandbox {
             origin: Arc::clone(&self.origin),
             http: Arc::clone(&self.http),
             ssh: Arc::clone(&self.ssh),
+            memory: Arc::clone(&self.memory),
             threads: self.exchanges.clone(),
             may_send: false,
         });
@@ -369,6 +384,7 @@ impl Sandbox {
             origin: Arc::clone(&self.origin),
             http: Arc::clone(&self.http),
             ssh: Arc::clone(&self.ssh),
+            memory: Arc::clone(&self.memory),
             threads: self.exchanges.clone(),
             may_send: false,
         }
@@ -408,6 +424,15 @@ impl Sandbox {
         };
         loaded.unwrap_or_else(|error| Err(LoadError::Panicked(error.to_string())))
     }
+}
+
+/// What all runs together may have unless the configuration says it.
+fn half_of_the_machine() -> usize {
+    /// Where the kernel does not say what there is.
+    const UNKNOWN: u64 = 4 << 30;
+    let half = machine::memory().unwrap_or(UNKNOWN) / 2;
+    // One run may ask for all of the half that is beyond the shares.
+    usize::try_from(half).unwrap_or(usize::MAX).max(2 * MOST_MEMORY)
 }
 
 /// The schema of a component's settings, as it is and as it is read.

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::guests::{Guest, LOG, PASSES, SPAN};
 use crate::support::running::Running;
-use crate::support::{eventually, folder, sentrynet};
+use crate::support::{eventually, folder, once, sentrynet};
 
 /// What each of them does, and what it breaks at.
 const HOSTILE: &[(&str, Guest, &str)] = &[
@@ -92,14 +92,15 @@ fn beside(limits: &str) -> String {
     text
 }
 
-#[test]
-fn a_good_guest_beside_a_hundred_hostile_ones() {
-    const LIMITS: &str = "memory: 2 MiB, table: 5000, handles: 200, cpu: 0.05, deadline: 300";
-    /// Far from what they take together within their limits, and less than they would take without.
-    const MOST_MIB: u64 = 700;
-    let folder = folder("hostile");
+fn is_hostile(run: &Value) -> bool {
+    run["title"] != "good"
+}
+
+/// All runs until so many hostile ones are over, and the KiB that the host had at most.
+fn until_hostile_end(name: &str, text: &str, count: usize) -> (Vec<Value>, u64) {
+    let folder = folder(name);
     let (file, out) = (folder.join("probes.yaml"), folder.join("runs"));
-    std::fs::write(&file, beside(LIMITS)).expect("the folder is writable");
+    std::fs::write(&file, text).expect("the folder is writable");
     let stdout = std::fs::File::create(&out).expect("the folder is writable");
     let mut program = sentrynet();
     program.arg("run").arg(&file).args(["--format", "json"]).stdout(stdout).stderr(Stdio::null());
@@ -109,18 +110,24 @@ fn a_good_guest_beside_a_hundred_hostile_ones() {
         let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
         whole.lines().map(|line| serde_json::from_str(line).expect("each line is a run")).collect()
     };
-    let hostile = |run: &&Value| run["title"] != "good";
     let all = eventually("an end of all hostile ones", || {
         let runs = runs();
-        (runs.iter().filter(hostile).count() == COUNT).then_some(runs)
+        (runs.iter().filter(|run| is_hostile(run)).count() == count).then_some(runs)
     });
     let status = std::fs::read_to_string(format!("/proc/{}/status", running.id())).expect("it runs still");
     drop(running);
-
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux says what it had at most");
-    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().expect("it is a number");
+    (all, peak.trim().trim_end_matches(" kB").parse().expect("it is a number"))
+}
+
+#[test]
+fn a_good_guest_beside_a_hundred_hostile_ones() {
+    const LIMITS: &str = "memory: 2 MiB, table: 5000, handles: 200, cpu: 0.05, deadline: 300";
+    /// Far from what they take together within their limits, and less than they would take without.
+    const MOST_MIB: u64 = 700;
+    let (all, peak) = until_hostile_end("hostile", &beside(LIMITS), COUNT);
     assert!(peak < MOST_MIB << 10, "{} MiB", peak >> 10);
-    for run in all.iter().filter(hostile) {
+    for run in all.iter().filter(|run| is_hostile(run)) {
         let title = run["title"].as_str().expect("a title is text");
         let (_, _, expected) = HOSTILE.iter().find(|(what, ..)| title.starts_with(&format!("{what} "))).expect(title);
         assert_eq!(run["outcome"], "broken", "{run:#}");
@@ -129,4 +136,48 @@ fn a_good_guest_beside_a_hundred_hostile_ones() {
     let good: Vec<_> = all.iter().filter(|run| run["title"] == "good").collect();
     assert!(good.len() > 1, "it ran {} times", good.len());
     assert!(good.iter().all(|run| run["outcome"] == "passed"), "{good:#?}");
+}
+
+/// Each is within its own limits, and all of them together want four times what there is.
+const TOGETHER: usize = 8;
+const HOLDS_AND_SPINS: Guest = Guest {
+    define: "(func $on (drop (memory.grow (i32.const 956)))
+      (loop (memory.fill (i32.const 2048) (i32.const 1) (i32.const 62000000)) br 0))",
+    run: "call $on i32.const 0",
+    ..PASSES
+};
+
+#[test]
+fn what_all_have_together() {
+    /// What they may have and what we need: with all that each of them may have it would be twice as much.
+    const MOST_MIB: u64 = 350;
+    let (hogs, good) = (HOLDS_AND_SPINS.write("together-hogs"), PASSES.write("together-good"));
+    let hogs = format!("      - {{probe: '{}', every: 3600}}\n", hogs.display()).repeat(TOGETHER);
+    let limits = "limits: {total_memory: 128 MiB, cpu: 0.5, deadline: 300}";
+    let text = format!(
+        "{limits}\ngroups:\n  - probes:\n{hogs}      - {{probe: '{}', title: good, every: 0.05}}\n",
+        good.display()
+    );
+    let (all, peak) = until_hostile_end("together", &text, TOGETHER);
+    assert!(peak < MOST_MIB << 10, "{} MiB", peak >> 10);
+    let (good, hogs): (Vec<_>, Vec<_>) = all.iter().partition(|run| run["title"] == "good");
+    let reasons: Vec<_> = hogs.iter().map(|run| run["failure"]["reason"].as_str().expect("it broke")).collect();
+    let refused = hogs.iter().find(|run| run["failure"]["reason"] == "total_memory").expect("not all had memory");
+    let message = "the probe asked for more memory than other runs leave of what all may have together; raise \
+                   `limits.total_memory` if they may have more";
+    assert_eq!(refused["failure"]["message"], message, "{refused:#}");
+    assert!(reasons.contains(&"cpu"), "nobody had memory: {reasons:?}");
+    assert!(reasons.iter().all(|reason| ["cpu", "total_memory"].contains(reason)), "{reasons:?}");
+    assert!(good.len() > 1 && good.iter().all(|run| run["outcome"] == "passed"), "{good:#?}");
+}
+
+#[test]
+fn what_a_run_had_is_there_for_the_next() {
+    let guest =
+        Guest { define: "(func $grow (drop (memory.grow (i32.const 956))))", run: "call $grow i32.const 0", ..PASSES };
+    let path = guest.write("one-after-the-other");
+    let probes = format!("      - {{probe: '{}'}}\n", path.display()).repeat(TOGETHER);
+    let (code, runs) =
+        once(&format!("limits: {{total_memory: 128 MiB, in_flight: 1}}\ngroups:\n  - probes:\n{probes}"));
+    assert_eq!((code, runs.len()), (0, TOGETHER), "{runs:#?}");
 }

@@ -31,7 +31,7 @@ pub async fn inspect(Arguments { component, format }: &Arguments) -> Result<u8> 
         // The name as it was given: it is what the answer speaks of.
         None => Module::File { path: Path::new(component).to_owned(), sha256: None },
     };
-    let mut sandbox = Sandbox::new(1, Origin::default(), Secrets::default())?;
+    let mut sandbox = Sandbox::new(1, None, Origin::default(), Secrets::default())?;
     let found = match sandbox.inspect(&module).await {
         Ok(found) => found,
         Err(error) => {

@@ -117,7 +117,7 @@ async fn replayed(probe: &str, settings: Option<&Path>, path: &Path) -> Result<O
     if given.is_none() && settings.is_some() {
         return Ok(None);
     }
-    let mut sandbox = Sandbox::new(1, Origin::new(&config.sentry), config.secrets.clone())?;
+    let mut sandbox = Sandbox::new(1, None, Origin::new(&config.sentry), config.secrets.clone())?;
     let probe = match sandbox.load_recorded(&configured.module, &recording, given).await {
         Ok(probe) => probe,
         Err(error) => return wrong(&error),

@@ -12,7 +12,7 @@ use self::module::{Component, Modules, THIS_PROBE};
 use super::check_in::{CheckIn, check_in};
 use super::field::{Field, Report, Table, bounded, kind};
 use super::keys::{GROUP, LIMITS, LIMITS_OF_A_RUN, ROOT, SENTRY, closest};
-use super::limits::limits;
+use super::limits::{MIB, TIB, limits};
 use super::problem::{Problem, below, quote};
 use super::spool::spool;
 use super::spotlight::spotlight;
@@ -71,7 +71,7 @@ impl Decoder<'_> {
         let mut root = root.unwrap_or(Table { pointer: String::new(), rest: serde_json::Map::new() });
         let (mut sentry, tags, trace_headers) = self.sentry(root.take("sentry"));
         let limits = root.take("limits").and_then(|field| Table::new(field, &mut self.report));
-        let (limits, in_flight) = self.top_limits(limits);
+        let (limits, in_flight, total_memory) = self.top_limits(limits);
         self.modules = self.modules(root.take("modules"), limits);
         let inherited = Inherited { tags, limits, trace_headers };
 
@@ -91,7 +91,8 @@ impl Decoder<'_> {
         for check_in in &mut check_ins {
             check_in.strike(&secrets);
         }
-        Config { sentry, in_flight, probes, check_ins, directory: self.directory.to_path_buf(), secrets }
+        let directory = self.directory.to_path_buf();
+        Config { sentry, in_flight, total_memory, probes, check_ins, directory, secrets }
     }
 
     fn idle(&mut self, pointer: String, message: &str) {
@@ -155,11 +156,14 @@ impl Decoder<'_> {
         self.report.problems.push(Problem::elsewhere(message));
     }
 
-    fn top_limits(&mut self, table: Option<Table>) -> (Limits, usize) {
-        let Some(mut table) = table else { return (Limits::default(), IN_FLIGHT as usize) };
+    fn top_limits(&mut self, table: Option<Table>) -> (Limits, usize, Option<usize>) {
+        let Some(mut table) = table else { return (Limits::default(), IN_FLIGHT as usize, None) };
+        let total = table.take("total_memory");
+        let total = total.and_then(|field| self.report.at(&field, field.size(MIB..=TIB)));
         let in_flight = table.take("in_flight");
         let in_flight = in_flight.and_then(|field| self.report.at(&field, field.whole(1..=10_000)));
-        (self.limits(table, Limits::default(), LIMITS), in_flight.unwrap_or(IN_FLIGHT) as usize)
+        let limits = self.limits(table, Limits::default(), LIMITS);
+        (limits, in_flight.unwrap_or(IN_FLIGHT) as usize, total.map(|bytes| bytes as usize))
     }
 
     fn limits(&mut self, mut table: Table, inherited: Limits, known: &[&str]) -> Limits {

@@ -35,9 +35,10 @@ pub const LIMITS: &[&str] = &[
     "log_lines",
     "log_size",
     "in_flight",
+    "total_memory",
 ];
-/// All but the last, which is the host's.
-pub const LIMITS_OF_A_RUN: &[&str] = LIMITS.split_at(LIMITS.len() - 1).0;
+/// All but the last two, which are the host's.
+pub const LIMITS_OF_A_RUN: &[&str] = LIMITS.split_at(LIMITS.len() - 2).0;
 pub const GROUP: &[&str] = &["tags", "trace_headers", "check_in", "probes"];
 pub const PROBE: &[&str] = &[
     "probe",

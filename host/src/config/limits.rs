@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::field::{Report, Table};
 
 const KIB: u64 = 1 << 10;
-const MIB: u64 = 1 << 20;
-const TIB: u64 = 1 << 40;
+pub const MIB: u64 = 1 << 20;
+pub const TIB: u64 = 1 << 40;
 const DAY: f64 = 86_400.0;
 /// What the pool of memories and tables is laid out for; see `sandbox`.
 pub const MOST_MEMORY: usize = 64 << 20;

@@ -112,7 +112,7 @@ fn readme() {
 #[test]
 fn everything() {
     let config = ok("everything");
-    assert_eq!(config.in_flight, 50);
+    assert_eq!((config.in_flight, config.total_memory), (50, Some(2 << 30)));
     assert_eq!(config.sentry.dsn.as_ref().unwrap().path(), "/prefix/");
     assert_eq!((&*config.sentry.environment, &*config.sentry.release), ("staging", "probes@1.2.3"));
     let sample = Sample { rate: Rate::of(0.1).unwrap(), slower_than: Some(Duration::from_millis(1500)) };

@@ -29,14 +29,14 @@ pub fn most_in_flight(wanted: usize) -> usize {
     wanted.min(most.max(1))
 }
 
-/// Makes an engine for so many runs at once.
-pub fn new(in_flight: usize) -> wasmtime::Result<Engine> {
+/// Makes an engine for so many runs at once, each of which is sure of so many bytes of memory.
+pub fn new(in_flight: usize, share: usize) -> wasmtime::Result<Engine> {
     let mut config = Config::new();
     config.epoch_interruption(true);
     // Guests are synchronous; component-model async is not ready to be relied on.
     config.concurrency_support(false);
     config.memory_reservation(MOST_MEMORY as u64);
-    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(in_flight)));
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(in_flight, share)));
     // The same on every machine, so that a recorded run can be replayed on another.
     config.relaxed_simd_deterministic(true);
     config.cranelift_nan_canonicalization(true);
@@ -47,7 +47,7 @@ pub fn new(in_flight: usize) -> wasmtime::Result<Engine> {
     Ok(engine)
 }
 
-fn pool(in_flight: usize) -> PoolingAllocationConfig {
+fn pool(in_flight: usize, share: usize) -> PoolingAllocationConfig {
     /// What one component may be made of: Python with its extensions is made of 38 modules, and has one memory.
     const CORE_INSTANCES: u32 = 64;
     const TABLES: u32 = 4;
@@ -77,7 +77,8 @@ fn pool(in_flight: usize) -> PoolingAllocationConfig {
         .max_memories_per_component(MEMORIES)
         .table_elements(MOST_TABLE)
         .pagemap_scan(Enabled::Auto);
-    if count <= LARGE {
+    // What a place keeps that no run is in counts as that run's share.
+    if count <= LARGE && share >= KEEP_RESIDENT * (MEMORIES + TABLES) as usize {
         pool.linear_memory_keep_resident(KEEP_RESIDENT).table_keep_resident(KEEP_RESIDENT);
     }
     pool

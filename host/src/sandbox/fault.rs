@@ -16,32 +16,39 @@ use crate::sandbox::backtrace::backtrace;
 impl ResourceLimiter for Context {
     // An error ends the guest here. A refusal would have it end itself, with less to say.
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        grow(&mut self.memory, current, desired, self.limits.memory, Ceiling::Memory)
+        grow(&mut self.memory, current, desired, self.limits.memory, Ceiling::Memory)?;
+        self.part.take(self.memory.last)?;
+        Ok(true)
     }
 
     fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
-        shrink(&mut self.memory);
+        self.part.give_back(shrink(&mut self.memory));
         Ok(())
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        grow(&mut self.elements, current, desired, self.limits.table, Ceiling::Table)
+        grow(&mut self.elements, current, desired, self.limits.table, Ceiling::Table)?;
+        self.part.take(self.elements.last * size_of::<usize>())?;
+        Ok(true)
     }
 
     fn table_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
-        shrink(&mut self.elements);
+        self.part.give_back(shrink(&mut self.elements) * size_of::<usize>());
         Ok(())
     }
 }
 
-fn grow(grown: &mut Grown, current: usize, desired: usize, most: usize, ceiling: Ceiling) -> wasmtime::Result<bool> {
+fn grow(grown: &mut Grown, current: usize, desired: usize, most: usize, ceiling: Ceiling) -> Result<(), Exceeded> {
     grown.last = desired.saturating_sub(current);
     grown.all = grown.all.saturating_add(grown.last);
-    if grown.all > most { Err(Exceeded(ceiling).into()) } else { Ok(true) }
+    if grown.all > most { Err(Exceeded(ceiling)) } else { Ok(()) }
 }
 
-fn shrink(grown: &mut Grown) {
-    grown.all = grown.all.saturating_sub(std::mem::take(&mut grown.last));
+/// How much came to nothing.
+fn shrink(grown: &mut Grown) -> usize {
+    let last = std::mem::take(&mut grown.last);
+    grown.all = grown.all.saturating_sub(last);
+    last
 }
 
 /// Why a call into the guest came back with an error.
@@ -95,7 +102,8 @@ pub fn advise(mut fault: Fault, limits: &Limits) -> Fault {
         _ => false,
     };
     if !at_its_most {
-        fault.message.push_str(&format!("; raise `limits.{}` if it may have more", ceiling.key()));
+        let who = if ceiling == Ceiling::TotalMemory { "they" } else { "it" };
+        fault.message.push_str(&format!("; raise `limits.{}` if {who} may have more", ceiling.key()));
     }
     fault
 }
@@ -123,6 +131,9 @@ fn sentence(ceiling: Ceiling, limits: &Limits) -> String {
         }
         Ceiling::Cpu => format!("the probe computed for more than its {} s", limits.cpu.as_secs_f64()),
         Ceiling::Memory => format!("the probe asked for more memory than its {}", size(limits.memory as u64)),
+        Ceiling::TotalMemory => {
+            "the probe asked for more memory than other runs leave of what all may have together".into()
+        }
         Ceiling::Table => format!("the probe asked for more than its {} elements of tables", limits.table),
         Ceiling::Handles => format!("the probe held more than its {} handles at once", limits.handles),
         Ceiling::Requests => format!("the probe made more than its {} requests", limits.requests),
