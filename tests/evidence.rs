@@ -14,14 +14,14 @@ use crate::support::{finish, folder, free_port, http, relay, sentrynet, slow};
 
 /// The error event of the one run of a configuration, which Relay has nothing to say of.
 #[track_caller]
-fn event(name: &str, probes: &str) -> Value {
+pub fn event(name: &str, probes: &str) -> Value {
     let (event, _) = told(name, probes);
     event
 }
 
 /// The same with all that was sent, and all that was printed.
 #[track_caller]
-fn told(name: &str, probes: &str) -> (Value, String) {
+pub fn told(name: &str, probes: &str) -> (Value, String) {
     let receiver = Receiver::start();
     let configuration = format!("sentry: {{dsn: '{}'}}\n{probes}", receiver.dsn());
     let mut program = sentrynet();

@@ -9,6 +9,7 @@ use crate::guests::{Guest, PASSES};
 use crate::support::target::Target;
 use crate::support::{finish, once_with, sentrynet};
 
+mod evidence;
 mod http;
 pub mod script;
 pub mod sockets;

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::capability::{http, ssh};
-use crate::run::evidence::Exchange;
+use crate::capability::{http, ssh, wasi};
+use crate::run::evidence::{Connection, Exchange, Tcp};
 use crate::trace::{Handle, Recorder};
 
 /// The last exchanges of one attempt, shared by all that make them.
@@ -15,6 +15,8 @@ pub struct Evidence(Arc<Mutex<VecDeque<(Handle, Kept)>>>);
 pub enum Kept {
     Http(Box<http::Kept>),
     Ssh(Arc<Mutex<ssh::Kept>>),
+    Tcp(Arc<wasi::Kept>),
+    Dns(Arc<Mutex<Connection>>),
     /// Of a run that is replayed.
     Told(Exchange),
 }
@@ -48,13 +50,16 @@ impl Evidence {
     }
 
     /// The exchange that a failure is about. The guest's own steps, `within` the attempt, say which went wrong first, and
-    /// its last exchange is the one. Where they do not say, it is the last that came to no end, or the last of all.
+    /// its last exchange is the one. Where they do not say, it is the last that came to no end, or the last of all. A
+    /// host that has not answered at one address may have at the next.
     pub fn of_failure(&self, recorder: &Recorder, within: Handle) -> Option<Exchange> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let steps: Vec<_> = all.iter().map(|(span, _)| recorder.trouble_above(*span, within)).collect();
         let step = steps.iter().find(|step| step.is_some());
         let last_of = |step| steps.iter().rposition(|other| other == step);
-        let unfinished = || all.iter().rposition(|(_, kept)| kept.is_error());
+        let mended = |index: usize, kept: &Kept| all.range(index + 1..).any(|(_, later)| later.replaces(kept));
+        let unfinished =
+            || all.iter().enumerate().rposition(|(index, (_, kept))| kept.is_error() && !mended(index, kept));
         let index = step.and_then(last_of).or_else(unfinished).or(all.len().checked_sub(1))?;
         Some(all[index].1.tell())
     }
@@ -65,8 +70,25 @@ impl Kept {
         match self {
             Self::Http(kept) => kept.error.is_some(),
             Self::Ssh(kept) => kept.lock().unwrap_or_else(PoisonError::into_inner).error.is_some(),
+            Self::Tcp(kept) => kept.is_error(),
+            Self::Dns(kept) => kept.lock().unwrap_or_else(PoisonError::into_inner).error.is_some(),
             Self::Told(Exchange::Http(http)) => http.connection.error.is_some(),
             Self::Told(Exchange::Ssh(ssh)) => ssh.connection.error.is_some(),
+            Self::Told(Exchange::Tcp(tcp)) => tcp.connection.error.is_some(),
+            Self::Told(Exchange::Dns(dns)) => dns.error.is_some(),
+        }
+    }
+
+    /// Whether it goes on where another came to no end.
+    fn replaces(&self, other: &Self) -> bool {
+        other.tcp().zip(self.tcp()).is_some_and(|(other, later)| later.connection.is_like(&other.connection))
+    }
+
+    fn tcp(&self) -> Option<Tcp> {
+        match self {
+            Self::Tcp(kept) => Some(kept.tell()),
+            Self::Told(Exchange::Tcp(told)) => Some((**told).clone()),
+            _ => None,
         }
     }
 
@@ -74,6 +96,8 @@ impl Kept {
         match self {
             Self::Http(kept) => Exchange::Http(Box::new(kept.tell())),
             Self::Ssh(kept) => Exchange::Ssh(Box::new(kept.lock().unwrap_or_else(PoisonError::into_inner).tell())),
+            Self::Tcp(kept) => Exchange::Tcp(Box::new(kept.tell())),
+            Self::Dns(kept) => Exchange::Dns(Box::new(kept.lock().unwrap_or_else(PoisonError::into_inner).clone())),
             Self::Told(told) => told.clone(),
         }
     }
@@ -109,7 +133,7 @@ mod tests {
         }
         let found = evidence.of_failure(&recorder, attempt).map(|exchange| match exchange {
             Exchange::Ssh(ssh) => ssh.host,
-            Exchange::Http(_) => unreachable!("there is none"),
+            _ => unreachable!("there is none"),
         });
         assert_eq!(found, expected.map(|number| number.to_string()));
     }
@@ -123,6 +147,28 @@ mod tests {
         // A step that cleans up goes on after the one that failed, and may fail for its sake.
         check(&[("one", None), ("two!", None), ("three", None)], Some(1));
         check(&[("one", None), ("two!", None), ("two!", None), ("three!", Some("tls"))], Some(2));
+    }
+
+    #[test]
+    fn a_host_that_answered_at_another_address() {
+        let check = |last: (&str, &str), expected: &str| {
+            let (recorder, evidence) = (Recorder::start("run".into(), String::new()), Evidence::default());
+            for ((name, to), error) in [(("shop.example", "[2001:db8::1]:80"), Some("connect")), (last, None)] {
+                let to = to.parse().expect("an address and a port");
+                let kept = wasi::Kept::new(Some((name.to_owned(), Vec::new())), to);
+                if let Some(error) = error {
+                    kept.failed(error);
+                }
+                evidence.keep(recorder.open(recorder.current(), "tcp", ""), Kept::Tcp(Arc::new(kept)));
+            }
+            let Some(Exchange::Tcp(found)) = evidence.of_failure(&recorder, recorder.root()) else {
+                panic!("there is a connection")
+            };
+            assert_eq!(found.connection.peer, expected);
+        };
+        check(("shop.example", "192.0.2.1:80"), "192.0.2.1:80");
+        check(("shop.example", "192.0.2.1:443"), "[2001:db8::1]:80");
+        check(("other.example", "192.0.2.1:80"), "[2001:db8::1]:80");
     }
 
     #[test]

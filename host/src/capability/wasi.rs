@@ -10,12 +10,14 @@ use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::capability::wasi::http::Outgoing;
+pub use crate::capability::wasi::kept::Kept;
 use crate::capability::wasi::lookup::Names;
 use crate::capability::{Context, log};
 use crate::run::Level;
 
 mod connection;
 mod http;
+mod kept;
 mod lookup;
 mod network;
 mod options;

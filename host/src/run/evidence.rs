@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 pub enum Exchange {
     Http(Box<Http>),
     Ssh(Box<Ssh>),
+    Tcp(Box<Tcp>),
+    /// A name that was looked up.
+    Dns(Box<Connection>),
 }
 
 /// A request and what came of it.
@@ -46,7 +49,8 @@ pub struct Redirect {
 /// The way to a target.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Connection {
-    /// The last that was reached, as its span is called: `dns`, `tls`, `wait`, `auth`.
+    /// The last that was reached, as its span is called (`dns`, `tls`, `wait`, `auth`); of TCP by what went over it: `connect`, `send`,
+    /// `receive`.
     pub phase: Cow<'static, str>,
     /// Why it went no further: the error's type. None where it came to its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -139,6 +143,29 @@ pub struct Command {
     pub stderr: Excerpt,
 }
 
+/// A connection over which a guest spoke a protocol of its own.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tcp {
+    pub connection: Connection,
+    /// Bytes that went out.
+    pub sent: u64,
+    pub received: Excerpt,
+    /// The target had sent all that it would.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub closed: bool,
+}
+
+impl Connection {
+    /// Whether both led to the same target: a name's port, or an address's.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let port = |connection: &Self| connection.peer.rsplit(':').next().map(str::to_owned);
+        match self.names.is_empty() {
+            true => other.names.is_empty() && self.peer == other.peer,
+            false => self.names == other.names && port(self) == port(other),
+        }
+    }
+}
+
 impl Excerpt {
     /// Bytes of what came that are kept.
     pub const MOST: usize = 2048;
@@ -166,6 +193,24 @@ fn text(bytes: &[u8], cut: bool) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn connections_to_the_same() {
+        let check = |one: (Option<&str>, &str), other: (Option<&str>, &str), expected| {
+            let connection = |(name, peer): (Option<&str>, &str)| Connection {
+                names: name.into_iter().map(str::to_owned).collect(),
+                peer: peer.to_owned(),
+                ..Connection::default()
+            };
+            assert_eq!(connection(one).is_like(&connection(other)), expected, "{one:?} {other:?}");
+        };
+        check((Some("a"), "[::1]:80"), (Some("a"), "127.0.0.1:80"), true);
+        check((Some("a"), "[::1]:80"), (Some("a"), "127.0.0.1:81"), false);
+        check((Some("a"), "[::1]:80"), (Some("b"), "[::1]:80"), false);
+        check((None, "[::1]:80"), (None, "127.0.0.1:80"), false);
+        check((None, "[::1]:80"), (None, "[::1]:80"), true);
+        check((None, "[::1]:80"), (Some("a"), "[::1]:80"), false);
+    }
 
     #[test]
     fn an_excerpt_is_text_or_nothing() {

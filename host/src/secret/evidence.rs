@@ -42,7 +42,8 @@ pub fn scrub(run: &mut Run) {
                 [stdout, stderr].into_iter().for_each(scrub_excerpt);
             }
         }
-        None => {}
+        Some(Exchange::Tcp(tcp)) => scrub_excerpt(&mut tcp.received),
+        Some(Exchange::Dns(_)) | None => {}
     }
     run.outcome.failure_mut().into_iter().chain(&mut run.earlier).for_each(scrub_failure);
     run.log.iter_mut().for_each(|line| scrub_sentence(&mut line.message));
@@ -74,6 +75,11 @@ pub fn each_text(exchange: &mut Exchange, strike: impl Fn(&mut String)) {
                 [signal, &mut stdout.text, &mut stderr.text].into_iter().flatten().for_each(&strike);
             }
         }
+        Exchange::Tcp(tcp) => {
+            strike_connection(&mut tcp.connection, &strike);
+            tcp.received.text.as_mut().into_iter().for_each(&strike);
+        }
+        Exchange::Dns(connection) => strike_connection(connection, &strike),
     }
 }
 

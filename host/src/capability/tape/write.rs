@@ -135,6 +135,8 @@ impl Writing {
     }
 
     pub fn end(&mut self, outcome: &str, fault: Option<&Fault>, evidence: &Evidence) {
+        // What goes over a connection changes no span of it before that is closed.
+        self.untold = true;
         let (at, mut left) = (self.stop(), self.left(Some(evidence)));
         self.runs = false;
         if std::mem::take(&mut self.waits)

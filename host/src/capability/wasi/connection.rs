@@ -57,11 +57,12 @@ impl Connection {
         match self.stream.try_read(&mut bytes) {
             Ok(0) => {
                 self.deaf.store(true, Relaxed);
+                self.record.closed();
                 Err(StreamError::Closed)
             }
             Ok(count) => {
-                self.record.received(count).map_err(trap)?;
                 bytes.truncate(count);
+                self.record.received(&bytes).map_err(trap)?;
                 Ok(bytes.freeze())
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(Bytes::new()),

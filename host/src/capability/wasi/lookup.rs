@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as Task, Poll, Waker};
 use std::time::{Duration, Instant};
 use std::vec;
@@ -16,9 +16,12 @@ use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddress};
 use wasmtime_wasi::p2::{DynPollable, Network, Pollable, SocketError, SocketResult, subscribe};
 
 use crate::capability::Context;
+use crate::capability::evidence::{Evidence, Kept};
 use crate::capability::grant::List;
 use crate::capability::judge::Judge;
 use crate::capability::limit::Limit;
+use crate::capability::wasi::kept::MOST_ADDRESSES;
+use crate::run::evidence::Connection;
 use crate::trace::{Contact, Handle, Recorder, Status};
 
 /// The names that a run has looked up, and where each led: a connection may be made there in its name.
@@ -45,6 +48,12 @@ impl Names {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let leading = known.iter().rev().filter(|(_, addresses)| addresses.contains(&address.to_canonical()));
         leading.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Where one of them led.
+    pub fn addresses(&self, name: &str) -> Vec<IpAddr> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().find(|(known, _)| known == name).map(|(_, addresses)| addresses.clone()).unwrap_or_default()
     }
 }
 
@@ -75,7 +84,7 @@ impl Host for Context {
                     judge: Judge { list: List::Hosts, probe: Arc::clone(&self.probe), log: self.log.clone() },
                     names: self.wasi().0.names.clone(),
                     patience: Limit::new(Duration::MAX, self.deadline).time(),
-                    span: Span::open(self.recorder.clone(), &name),
+                    span: Span::open(self.recorder.clone(), &self.evidence, &name),
                     name,
                 };
                 // As every exchange: see `http`.
@@ -185,20 +194,29 @@ struct Span {
     recorder: Recorder,
     handle: Handle,
     started: Instant,
+    kept: Arc<Mutex<Connection>>,
 }
 
 impl Span {
-    fn open(recorder: Recorder, name: &str) -> Self {
+    fn open(recorder: Recorder, evidence: &Evidence, name: &str) -> Self {
         let started = Instant::now();
         let handle = recorder.open_at(recorder.current(), "dns", format!("Resolve {name}"), started);
         recorder.set(handle, "dns.question.name", name);
-        Self { recorder, handle, started }
+        let kept = Connection {
+            phase: "dns".into(),
+            names: vec![name.to_owned()],
+            peer: name.to_owned(),
+            ..Connection::default()
+        };
+        let kept = Arc::new(Mutex::new(kept));
+        evidence.keep(handle, Kept::Dns(Arc::clone(&kept)));
+        Self { recorder, handle, started, kept }
     }
 
     fn answered(&self, addresses: &[IpAddr]) {
-        const MOST: usize = 20;
-        let shown: Vec<_> = addresses.iter().take(MOST).map(ToString::to_string).collect();
+        let shown: Vec<_> = addresses.iter().take(MOST_ADDRESSES).map(ToString::to_string).collect();
         self.recorder.set(self.handle, "dns.answers", shown.join(","));
+        self.kept().resolved = shown;
         self.end(Status::Ok, None);
     }
 
@@ -218,14 +236,23 @@ impl Span {
         self.recorder.set_status(self.handle, status);
         if let Some(error) = error {
             self.recorder.set(self.handle, "error.type", error);
+            self.kept().error = Some(error.into());
         }
         self.recorder.close(self.handle);
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Connection> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Span {
     fn drop(&mut self) {
         self.recorder.cancel(self.handle);
+        let mut kept = self.kept();
+        if kept.resolved.is_empty() {
+            kept.error.get_or_insert("cancelled".into());
+        }
     }
 }
 

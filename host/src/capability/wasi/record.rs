@@ -1,11 +1,14 @@
 //! A connection's span: from the attempt to make it until the last of it is dropped, with what went over it.
 
 use std::io::{Error, ErrorKind};
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
 
+use crate::capability::evidence::{self, Evidence};
 use crate::capability::meter::{Exceeded, Open};
+use crate::capability::wasi::kept::Kept;
 use crate::capability::words::refused;
 use crate::trace::{Contact, Handle, Recorder, Status};
 
@@ -21,13 +24,19 @@ pub struct Record {
     started: Instant,
     dialled: AtomicBool,
     open: Open,
-    sent: AtomicU64,
-    received: AtomicU64,
+    kept: Arc<Kept>,
 }
 
 impl Record {
-    pub fn open(recorder: Recorder, open: Open, host: Option<String>, to: SocketAddr) -> Self {
-        let host = host.unwrap_or_else(|| to.ip().to_string());
+    /// `name` is the one that led there, with all its addresses.
+    pub fn open(
+        recorder: Recorder,
+        evidence: &Evidence,
+        open: Open,
+        name: Option<(String, Vec<IpAddr>)>,
+        to: SocketAddr,
+    ) -> Self {
+        let host = name.as_ref().map_or_else(|| to.ip().to_string(), |(name, _)| name.clone());
         let at = if host.contains(':') { to.to_string() } else { format!("{host}:{}", to.port()) };
         let started = Instant::now();
         let span = recorder.open_at(recorder.current(), "tcp", at, started);
@@ -38,8 +47,9 @@ impl Record {
         recorder.set(span, "network.peer.port", i64::from(to.port()));
         let connect = recorder.open_at(span, "tcp.connect", format!("Connect to {to}"), started);
         let dialled = AtomicBool::new(false);
-        let (sent, received) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { recorder, span, connect, host, to, started, dialled, open, sent, received }
+        let kept = Arc::new(Kept::new(name, to));
+        evidence.keep(span, evidence::Kept::Tcp(Arc::clone(&kept)));
+        Self { recorder, span, connect, host, to, started, dialled, open, kept }
     }
 
     /// The attempt to connect has come to its end.
@@ -61,6 +71,9 @@ impl Record {
         if self.dialled.swap(true, Relaxed) {
             return;
         }
+        if status != Status::Ok {
+            self.kept.failed(kind.unwrap_or("cancelled"));
+        }
         for span in [self.connect, self.span] {
             self.recorder.set_status(span, status);
             if let Some(kind) = kind {
@@ -77,27 +90,34 @@ impl Record {
     pub fn broken(&self) {
         self.recorder.set_status(self.span, Status::Unavailable);
         self.recorder.set(self.span, "error.type", "protocol");
+        self.kept.failed("protocol");
+    }
+
+    /// The peer will send no more.
+    pub fn closed(&self) {
+        self.kept.closed();
     }
 
     /// # Errors
     /// When the run has sent more than it may.
     pub fn sent(&self, bytes: usize) -> Result<(), Exceeded> {
-        self.sent.fetch_add(bytes as u64, Relaxed);
+        self.kept.sent(bytes);
         self.open.meter().sent(bytes)
     }
 
     /// # Errors
     /// When the run has received more than it may.
-    pub fn received(&self, bytes: usize) -> Result<(), Exceeded> {
-        self.received.fetch_add(bytes as u64, Relaxed);
-        self.open.meter().received(bytes)
+    pub fn received(&self, bytes: &[u8]) -> Result<(), Exceeded> {
+        self.kept.received(bytes);
+        self.open.meter().received(bytes.len())
     }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
-        for (key, bytes) in [("tcp.sent.size", &self.sent), ("tcp.received.size", &self.received)] {
-            self.recorder.set(self.span, key, i64::try_from(bytes.load(Relaxed)).unwrap_or(i64::MAX));
+        let (sent, received) = self.kept.sizes();
+        for (key, bytes) in [("tcp.sent.size", sent), ("tcp.received.size", received)] {
+            self.recorder.set(self.span, key, i64::try_from(bytes).unwrap_or(i64::MAX));
         }
         self.recorder.close(self.span);
     }
@@ -114,7 +134,8 @@ mod tests {
         let recorder = Recorder::start("run".into(), String::new());
         let open = Meter::new(Limits::default()).connect().expect("there is room");
         let to = "192.0.2.1:80".parse().expect("an address and a port");
-        then(Record::open(recorder.clone(), open, host.map(str::to_owned), to));
+        let name = host.map(|host| (host.to_owned(), Vec::new()));
+        then(Record::open(recorder.clone(), &Evidence::default(), open, name, to));
         recorder.finish(Status::Ok, Status::Unknown)
     }
 

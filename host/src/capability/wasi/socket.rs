@@ -113,13 +113,18 @@ impl HostTcpSocket for Context {
             return Err(ErrorCode::InvalidArgument.into());
         }
         self.may_send()?;
-        let names = self.wasi().0.names.of(to.ip());
+        let known = self.wasi().0.names.clone();
+        let names = known.of(to.ip());
         if let Err(refusal) = self.probe.grants.socket(List::Hosts, &names, to.ip(), to.port()) {
             return self.denied(&refusal);
         }
         self.meter.request().map_err(SocketError::trap)?;
         let open = self.connection().map_err(SocketError::trap)?;
-        let record = Arc::new(Record::open(self.recorder.clone(), open, names.into_iter().next(), to));
+        let name = names.into_iter().next().map(|name| {
+            let led = known.addresses(&name);
+            (name, led)
+        });
+        let record = Arc::new(Record::open(self.recorder.clone(), &self.evidence, open, name, to));
         let patience = Limit::new(Duration::MAX, self.deadline).time();
         // As every exchange: see `http`.
         let dialling = self.probe.threads.spawn(dial(options, to, patience, Arc::clone(&record)));

@@ -58,16 +58,22 @@ pub fn contexts(run: &Run, measure: Measure) -> Contexts {
             contexts.extend(http.tls.as_ref().map(|tls| ("tls", json!(tls))));
             contexts.extend(http.response.as_ref().map(|answer| ("response", response(answer))));
         }
-        Some(Exchange::Ssh(ssh)) => {
-            let mut told = json!(ssh);
-            contexts.extend(told.as_object_mut().and_then(|ssh| ssh.remove("connection")).map(|it| ("connection", it)));
-            contexts.insert("ssh", told);
+        Some(Exchange::Ssh(ssh)) => apart(&mut contexts, "ssh", json!(ssh)),
+        Some(Exchange::Tcp(tcp)) => apart(&mut contexts, "tcp", json!(tcp)),
+        Some(Exchange::Dns(connection)) => {
+            contexts.insert("connection", json!(connection));
         }
         None => {}
     }
     contexts.extend(attempts(run).map(|attempts| ("attempts", attempts)));
     contexts.extend(log(run).map(|log| ("log", log)));
     contexts.into_iter().map(|(name, context)| (name, fit(&context, measure))).collect()
+}
+
+/// The connection has a context of its own.
+fn apart(contexts: &mut Contexts, name: &'static str, mut told: Value) {
+    contexts.extend(told.as_object_mut().and_then(|told| told.remove("connection")).map(|it| ("connection", it)));
+    contexts.insert(name, told);
 }
 
 fn connection(http: &Http) -> Value {
