@@ -1,13 +1,20 @@
 //! Requests by `wasi:http`.
 
+use std::io::{BufRead, BufReader, Read, Write};
 use std::time::Duration;
 
 use crate::support::target::Target;
-use crate::support::{free_port, slow, spans};
+use crate::support::{free_port, lasted, slow, spans};
 use crate::wasi::script::with;
 use crate::wasi::{run, said, told};
 
 const REQUEST: &str = "(call $receive (call $send (call $request LENGTH)))";
+
+/// The same for a script whose first line has its locals.
+fn local(port: u16, script: &str) -> String {
+    let (locals, script) = script.split_once('\n').expect("it has lines");
+    format!("{locals} {}", to(port, script))
+}
 
 fn to(port: u16, script: &str) -> String {
     with(&format!("127.0.0.1:{port}"), script)
@@ -37,25 +44,98 @@ fn a_request_is_in_the_waterfall_as_ours_are() {
 #[test]
 fn what_the_guest_writes_is_sent() {
     let target = Target::new();
-    let post = "(local $request i32)
-        (local.set $request (call $request LENGTH))
-        (drop (call $set-method (local.get $request) (i32.const 2) (i32.const 0) (i32.const 0)))
-        (call $request-body (local.get $request) (i32.const 1200))
-        (global.set $socket (i32.load offset=4 (i32.const 1200)))
-        (local.set $request (call $send (local.get $request)))
-        (call $body-stream (global.get $socket) (i32.const 1200))
-        (global.set $output (i32.load offset=4 (i32.const 1200)))
-        (call $write (global.get $output) (i32.const 512) (i32.const 6) (i32.const 1200))
-        (call $write (global.get $output) (i32.const 512) (i32.const 3) (i32.const 1200))
-        (call $drop-output (global.get $output))
-        (call $finish-body (global.get $socket) (i32.const 0) (i32.const 0) (i32.const 1200))
-        (call $receive (local.get $request))";
-    let (local, post) = post.split_once('\n').expect("it has lines");
-    let run = run("posts", &format!("{local} {}", to(target.port, post)), ALLOW);
+    let post = "(local $answer i32)
+        (local.set $answer (call $send-body (call $request LENGTH)))
+        (call $write-body (i32.const 512) (i32.const 6))
+        (call $write-body (i32.const 512) (i32.const 3))
+        (call $end-body)
+        (call $receive (local.get $answer))";
+    let run = run("posts", &local(target.port, post), ALLOW);
     assert_eq!(said(&run)[0], "00");
     let asked = target.once();
     assert_eq!((asked.line.as_str(), asked.body.as_str()), ("POST /tea HTTP/1.1", "teapottea"));
     assert_eq!(asked.header("content-length"), Some("9"));
+}
+
+/// A body of 20 MiB, which the guest has no room for at once.
+const LONG: &str = "(local $answer i32) (local $n i32)
+    (local.set $answer (call $send-body (call $request LENGTH)))
+    (loop (call $write-body (i32.const 0) (i32.const 4096))
+      (br_if 0 (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 5120))))
+    (call $end-body)
+    (call $receive (local.get $answer))";
+
+/// A server that counts what it is sent in chunks, and says how much it was.
+fn counting() -> u16 {
+    slow::listen(|connection| {
+        let mut reader = BufReader::new(&connection);
+        let mut line = || {
+            let mut line = String::new();
+            reader.read_line(&mut line).ok().filter(|count| *count > 0).map(|_| line.trim().to_owned())
+        };
+        let mut chunked = false;
+        while let Some(header) = line().filter(|header| !header.is_empty()) {
+            chunked |= header.eq_ignore_ascii_case("transfer-encoding: chunked");
+        }
+        assert!(chunked, "nobody knows how long it is");
+        let mut all = 0;
+        while let Some(size) = chunk(&mut reader) {
+            all += std::io::copy(&mut (&mut reader).take(size), &mut std::io::sink()).expect("the chunk comes");
+            let _ = reader.read_line(&mut String::new());
+        }
+        let text = format!("{} MiB", all >> 20);
+        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}", text.len());
+        let _ = (&connection).write_all(answer.as_bytes());
+    })
+}
+
+/// The size of the next chunk; none of the last.
+fn chunk(reader: &mut impl BufRead) -> Option<u64> {
+    let mut line = String::new();
+    reader.read_line(&mut line).ok()?;
+    u64::from_str_radix(line.trim(), 16).ok().filter(|size| *size > 0)
+}
+
+#[test]
+fn a_long_body_goes_out_as_it_is_written() {
+    let run_of = |name, limits| run(name, &local(counting(), LONG), &format!("{ALLOW}, limits: {{{limits}}}"));
+    assert_eq!(said(&run_of("posts-long", "memory: 4 MiB")), ["00", "20 MiB", "01"]);
+    let broken = run_of("posts-too-long", "sent: 1 MiB");
+    let message = broken["failure"]["message"].as_str().unwrap_or_default();
+    assert!(message.starts_with("the probe sent more than its 1 MiB"), "{broken:#}");
+}
+
+#[test]
+fn a_body_whose_length_is_said_goes_out_piece_by_piece() {
+    let target = Target::new();
+    let post = "(local $answer i32) (local $fields i32)
+        (local.set $fields (call $fields))
+        (i32.store8 (i32.const 1340) (i32.const 57))
+        (call $add-field (local.get $fields) (i32.const 1320) (i32.const 14) (i32.const 1340) (i32.const 1) (i32.const 1200))
+        (local.set $answer (call $send-body (call $request-with (local.get $fields) LENGTH)))
+        (call $write-body (i32.const 512) (i32.const 6))
+        (call $pause (i64.const 300000000))
+        (call $write-body (i32.const 512) (i32.const 3))
+        (call $end-body)
+        (call $receive (local.get $answer))";
+    let run = run("posts-slowly", &local(target.port, post), ALLOW);
+    assert_eq!(said(&run)[0], "00");
+    let asked = target.once();
+    assert_eq!((asked.body.as_str(), asked.header("content-length")), ("teapottea", Some("9")));
+    // The request is not sent before the last of it is.
+    let lasted = |phase| lasted(&run, phase);
+    assert!(lasted("http.client.send") >= 290.0 && lasted("http.client.wait") < 200.0, "{run:#}");
+}
+
+#[test]
+fn what_comes_after_an_answer_is_handed_on() {
+    let answer = "200 OK\r\ntransfer-encoding: chunked\r\ntrailer: done\r\nconnection: close\r\n\r\n3\r\ntea\r\n0\r\n";
+    let run_of = |name, trailers: &'static str| {
+        let target = Target::answering(move |_| format!("{answer}{trailers}\r\n"));
+        run(name, &to(target.port, "(call $receive-all (call $send (call $request LENGTH)))"), ALLOW)
+    };
+    assert_eq!(said(&run_of("trailers", "done: all of it\r\n")), ["00", "tea", "01", "all of it"]);
+    assert_eq!(said(&run_of("trailers-none", "")), ["00", "tea", "01", "ok"]);
 }
 
 #[test]

@@ -36,6 +36,8 @@ pub const IMPORTS: &str = r#"
   (import "wasi:sockets/tcp@0.2.0" "[method]tcp-socket.subscribe" (func $connecting (param i32) (result i32)))
   (import "wasi:sockets/tcp@0.2.0" "[resource-drop]tcp-socket" (func $drop-socket (param i32)))
   (import "wasi:http/types@0.2.0" "[constructor]fields" (func $fields (result i32)))
+  (import "wasi:http/types@0.2.0" "[method]fields.get" (func $field (param i32 i32 i32 i32)))
+  (import "wasi:http/types@0.2.0" "[method]fields.append" (func $add-field (param i32 i32 i32 i32 i32 i32)))
   (import "wasi:http/types@0.2.0" "[constructor]outgoing-request" (func $new-request (param i32) (result i32)))
   (import "wasi:http/types@0.2.0" "[method]outgoing-request.body" (func $request-body (param i32 i32)))
   (import "wasi:http/types@0.2.0" "[method]outgoing-request.set-method" (func $set-method (param i32 i32 i32 i32) (result i32)))
@@ -65,6 +67,7 @@ pub const DEFINE: &str = r#"
   (global $input (mut i32) (i32.const 0))
   (global $output (mut i32) (i32.const 0))
   (data (i32.const 1310) "okdone")
+  (data (i32.const 1320) "content-length")
 
   (func $say (param $at i32) (param $length i32)
     (call $log (i32.const 1) (local.get $at) (local.get $length)))
@@ -156,8 +159,11 @@ pub const DEFINE: &str = r#"
 
   ;; a request for `/tea` of whom is named at 1600
   (func $request (param $length i32) (result i32)
+    (call $request-with (call $fields) (local.get $length)))
+
+  (func $request-with (param $fields i32) (param $length i32) (result i32)
     (local $request i32)
-    (local.set $request (call $new-request (call $fields)))
+    (local.set $request (call $new-request (local.get $fields)))
     (i32.store (i32.const 1400) (i32.const 0x6165742f))
     (drop (call $set-path (local.get $request) (i32.const 1) (i32.const 1400) (i32.const 4)))
     (drop (call $set-scheme (local.get $request) (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 0)))
@@ -169,13 +175,46 @@ pub const DEFINE: &str = r#"
     (call $handle (local.get $request) (i32.const 0) (i32.const 0) (i32.const 1200))
     (i32.load offset=8 (i32.const 1200)))
 
+  ;; sends it with a body that is yet to be written, by POST; the answer to come
+  (func $send-body (param $request i32) (result i32)
+    (drop (call $set-method (local.get $request) (i32.const 2) (i32.const 0) (i32.const 0)))
+    (call $request-body (local.get $request) (i32.const 1200))
+    (global.set $socket (i32.load offset=4 (i32.const 1200)))
+    (local.set $request (call $send (local.get $request)))
+    (call $body-stream (global.get $socket) (i32.const 1200))
+    (global.set $output (i32.load offset=4 (i32.const 1200)))
+    (local.get $request))
+
+  (func $write-body (param $at i32) (param $length i32)
+    (call $write (global.get $output) (local.get $at) (local.get $length) (i32.const 1200)))
+
+  (func $end-body
+    (call $drop-output (global.get $output))
+    (call $finish-body (global.get $socket) (i32.const 0) (i32.const 0) (i32.const 1200)))
+
   ;; says the status and the body, or why there is none
   (func $receive (param $future i32)
+    (drop (call $receive-body (local.get $future))))
+
+  ;; says the trailer `done` besides
+  (func $receive-all (param $future i32)
+    (local.set $future (call $receive-body (local.get $future)))
+    (call $drop-input (global.get $input))
+    (local.set $future (call $finish-incoming (local.get $future)))
+    (call $wait (call $trailing (local.get $future)))
+    (call $trailers (local.get $future) (i32.const 1200))
+    (if (i32.eqz (i32.load8_u offset=24 (i32.const 1200)))
+      (then (call $say (i32.const 1310) (i32.const 2)) (return)))
+    (call $field (i32.load offset=28 (i32.const 1200)) (i32.const 1312) (i32.const 4) (i32.const 1200))
+    (local.set $future (i32.load (i32.const 1200)))
+    (call $say (i32.load (local.get $future)) (i32.load offset=4 (local.get $future))))
+
+  (func $receive-body (param $future i32) (result i32)
     (local $body i32)
     (call $wait (call $answering (local.get $future)))
     (call $answer (local.get $future) (i32.const 1200))
     (if (i32.load8_u offset=16 (i32.const 1200))
-      (then (call $number (i32.load8_u offset=24 (i32.const 1200))) (return)))
+      (then (call $number (i32.load8_u offset=24 (i32.const 1200))) (return (i32.const 0))))
     (local.set $body (i32.load offset=24 (i32.const 1200)))
     (call $number (call $status (local.get $body)))
     (call $consume (local.get $body) (i32.const 1200))
@@ -183,7 +222,8 @@ pub const DEFINE: &str = r#"
     (call $incoming-stream (local.get $body) (i32.const 1200))
     (global.set $input (i32.load offset=4 (i32.const 1200)))
     (call $hear)
-    (call $hear))
+    (call $hear)
+    (local.get $body))
 "#;
 
 /// Has something at 1600, and does something.

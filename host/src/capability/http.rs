@@ -17,6 +17,7 @@ mod phase;
 mod request;
 mod resolve;
 mod response;
+mod stream;
 mod text;
 mod tls;
 mod transport;
@@ -30,6 +31,7 @@ pub use kept::Kept;
 pub use phase::Phase;
 pub use request::Request;
 pub use response::Response;
+pub use stream::{Outgoing, Stream};
 pub use transport::Session;
 
 /// What all runs share.

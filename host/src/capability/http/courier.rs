@@ -14,6 +14,7 @@ use crate::capability::bindings::sentrynet::probe::http::Error;
 use crate::capability::evidence::Evidence;
 use crate::capability::http::exchange::{Exchange, Failed, Patience};
 use crate::capability::http::flow::{Answer, Flow};
+use crate::capability::http::stream::Outgoing;
 use crate::capability::http::transport::{Session, Transport};
 use crate::capability::limit::Limit;
 use crate::capability::log::Journal;
@@ -58,14 +59,14 @@ impl Courier {
         self.probe.may_send
     }
 
-    /// Begins an exchange under the span that is open now. Its body is waited for first; whoever drops what comes back
-    /// ends it.
+    /// Begins an exchange under the span that is open now, once it is known what its body is; whoever drops what comes
+    /// back ends it.
     ///
     /// # Errors
     /// Why there is no head of an answer.
     pub fn send<B>(&self, wanted: Wanted, body: B) -> impl Future<Output = Result<Answer, Failed>> + Send + use<B>
     where
-        B: Future<Output = Result<Bytes, Failed>> + Send + 'static,
+        B: Future<Output = Result<Outgoing, Failed>> + Send + 'static,
     {
         let Wanted { method, url, mut headers, patience } = wanted;
         // What the body's size is, it has by itself.
@@ -79,6 +80,7 @@ impl Courier {
             url,
             headers,
             body: Bytes::new(),
+            stream: None,
             limit: Limit::Deadline(Duration::ZERO),
             redirects: 0,
             followed: Vec::new(),
@@ -94,7 +96,10 @@ impl Courier {
         };
         let deadline = self.deadline;
         let going = self.probe.threads.spawn(async move {
-            exchange.body = body.await?;
+            match body.await? {
+                Outgoing::Whole(body) => exchange.body = body,
+                Outgoing::Stream(stream) => exchange.stream = Some(stream),
+            }
             exchange.limit = Limit::new(Duration::MAX, deadline);
             match exchange.make().await {
                 Ok(_) => Ok(()),

@@ -18,6 +18,7 @@ use crate::capability::http::exchange::hop::Hop;
 use crate::capability::http::flow::Flow;
 use crate::capability::http::phase::{Phase, milliseconds};
 use crate::capability::http::resolve::Bounds;
+use crate::capability::http::stream::Stream;
 use crate::capability::http::text::{redirect, shown, without_secrets};
 use crate::capability::http::transport::{Session, Transport};
 use crate::capability::judge::Judge;
@@ -39,6 +40,8 @@ pub struct Exchange {
     pub url: Url,
     pub headers: HeaderMap,
     pub body: Bytes,
+    /// What goes out in its place, as it is written.
+    pub stream: Option<Arc<Stream>>,
     pub limit: Limit,
     pub redirects: u32,
     /// Those that were followed.

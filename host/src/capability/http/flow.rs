@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http_body::Frame;
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use tokio::sync::{mpsc, oneshot};
@@ -13,12 +14,12 @@ use crate::capability::http::exchange::Failed;
 
 /// Pieces of a body that wait to be read, and bytes of one: what is held of a body beside what the connection holds.
 const MOST_WAITING: usize = 16;
-const PIECE: usize = 16 << 10;
+const MOST_OF_PIECE: usize = 16 << 10;
 
 /// Where the exchange puts its answer. Once it is dropped, the answer is whole.
 pub struct Flow {
     head: Mutex<Option<(oneshot::Sender<Answer>, Incoming)>>,
-    body: mpsc::Sender<Result<Bytes, Failed>>,
+    body: mpsc::Sender<Piece>,
 }
 
 /// The head of an answer, and the way to its body.
@@ -29,7 +30,9 @@ pub struct Answer {
 }
 
 /// A body as it comes.
-pub struct Incoming(mpsc::Receiver<Result<Bytes, Failed>>);
+pub struct Incoming(mpsc::Receiver<Piece>);
+
+type Piece = Result<Frame<Bytes>, Failed>;
 
 impl Flow {
     pub fn new() -> (Self, oneshot::Receiver<Answer>) {
@@ -55,11 +58,16 @@ impl Flow {
     /// Waits until there is room for more of the body.
     pub async fn pass(&self, mut bytes: Bytes) {
         while !bytes.is_empty() {
-            let piece = bytes.split_to(bytes.len().min(PIECE));
-            if self.body.send(Ok(piece)).await.is_err() {
+            let piece = bytes.split_to(bytes.len().min(MOST_OF_PIECE));
+            if self.body.send(Ok(Frame::data(piece))).await.is_err() {
                 return;
             }
         }
+    }
+
+    /// What came after the body.
+    pub async fn end(&self, trailers: HeaderMap) {
+        let _ = self.body.send(Ok(Frame::trailers(trailers))).await;
     }
 
     /// What has begun comes to no end.
@@ -75,7 +83,7 @@ impl Flow {
 
 impl Incoming {
     /// The next piece; none at the body's end.
-    pub fn poll_next(&mut self, task: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failed>>> {
+    pub fn poll_next(&mut self, task: &mut Context<'_>) -> Poll<Option<Piece>> {
         Pin::new(&mut self.0).poll_recv(task)
     }
 }
@@ -90,14 +98,15 @@ mod tests {
         flow.begin(StatusCode::OK, HeaderMap::new());
         let mut body = answer.await.expect("the head has come").body;
         let passing =
-            tokio::spawn(async move { flow.pass(Bytes::from(vec![7; PIECE * (MOST_WAITING + 1) + 1])).await });
+            tokio::spawn(async move { flow.pass(Bytes::from(vec![7; MOST_OF_PIECE * (MOST_WAITING + 1) + 1])).await });
         tokio::task::yield_now().await;
         assert!(!passing.is_finished());
         let mut sizes = Vec::new();
         while let Some(piece) = std::future::poll_fn(|task| body.poll_next(task)).await {
-            sizes.push(piece.expect("no test breaks it off").len());
+            let piece = piece.expect("no test breaks it off");
+            sizes.push(piece.data_ref().map_or(0, Bytes::len));
         }
-        assert_eq!(sizes, [vec![PIECE; MOST_WAITING + 1], vec![1]].concat());
+        assert_eq!(sizes, [vec![MOST_OF_PIECE; MOST_WAITING + 1], vec![1]].concat());
         assert!(passing.is_finished() || passing.await.is_ok());
     }
 
@@ -107,6 +116,6 @@ mod tests {
         flow.begin(StatusCode::OK, HeaderMap::new());
         drop(answer.await);
         flow.closed().await;
-        flow.pass(Bytes::from(vec![7; PIECE * 100])).await;
+        flow.pass(Bytes::from(vec![7; MOST_OF_PIECE * 100])).await;
     }
 }

@@ -70,9 +70,10 @@ pub fn bounded(headers: &HeaderMap) -> HeaderMap {
 
 /// As much of a request's body as may hold what must not be told: of a long one a copy, so that the rest can go.
 fn beginning(body: &Bytes) -> Bytes {
-    const MOST: usize = 8 << 10;
-    if body.len() <= MOST { body.clone() } else { Bytes::copy_from_slice(&body[..MOST]) }
+    if body.len() <= MOST_OF_BODY { body.clone() } else { Bytes::copy_from_slice(&body[..MOST_OF_BODY]) }
 }
+
+pub const MOST_OF_BODY: usize = 8 << 10;
 
 impl Kept {
     /// That of a hop which begins.

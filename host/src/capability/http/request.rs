@@ -282,6 +282,7 @@ impl HostRequest for Context {
             url: request.url,
             headers,
             body: request.body,
+            stream: None,
             limit,
             redirects: request.redirects,
             max_body: request.max_body,

@@ -80,6 +80,11 @@ impl Marks {
         MARKS.scope(self.clone(), work).await
     }
 
+    /// The last of the request was taken.
+    pub fn sent(&self) {
+        self.write(|times| times.sent = Some(Instant::now()));
+    }
+
     pub fn read(&self) -> Times {
         self.times.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -159,10 +164,6 @@ impl TimedBody {
     pub fn new(bytes: Bytes, marks: Marks) -> Self {
         Self { bytes: Some(bytes).filter(|bytes| !bytes.is_empty()), marks }
     }
-
-    fn taken(&self) {
-        self.marks.write(|times| times.sent = Some(Instant::now()));
-    }
 }
 
 impl http_body::Body for TimedBody {
@@ -170,14 +171,14 @@ impl http_body::Body for TimedBody {
     type Error = BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        self.taken();
+        self.marks.sent();
         Poll::Ready(self.bytes.take().map(|bytes| Ok(Frame::data(bytes))))
     }
 
     /// An empty body is never polled: it is asked whether it has ended as the head is written.
     fn is_end_stream(&self) -> bool {
         if self.bytes.is_none() {
-            self.taken();
+            self.marks.sent();
         }
         self.bytes.is_none()
     }

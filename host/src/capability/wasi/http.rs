@@ -2,11 +2,12 @@
 //! that no redirect is followed.
 
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as Task, Poll};
 
 use bytes::{Bytes, BytesMut};
+use http::header::CONTENT_LENGTH;
 use http::{Method, Request, Response};
 use http_body::{Body, Frame};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -14,7 +15,7 @@ use url::Url;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::capability::bindings::sentrynet::probe::http::Error as Why;
-use crate::capability::http::{Answer, Courier, Failed, Incoming, Patience, Phase, Wanted};
+use crate::capability::http::{Answer, Courier, Failed, Incoming, Outgoing as Sent, Patience, Phase, Stream, Wanted};
 
 /// Sends what a guest asks for by this interface.
 pub struct Outgoing {
@@ -58,11 +59,17 @@ impl WasiHttpHooks for Outgoing {
         false
     }
 
+    /// As little as nobody reads yet: a guest may begin many bodies, and send none.
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        8 << 10
+    }
+
     fn send_request(&mut self, request: Request<WasiBody>, options: Option<RequestOptions>, _: Sending) -> Answering {
         let (parts, body) = request.into_parts();
         let room = Arc::clone(&self.room);
+        let length = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let wanted = self.wanted(parts, options);
-        let answer = wanted.map(|wanted| self.courier.send(wanted, collect(body, room)));
+        let answer = wanted.map(|wanted| self.courier.send(wanted, outgoing(body, length, room)));
         Box::new(async move {
             let Answer { status, headers, body } = answer?.await.map_err(code)?;
             let mut response = Response::new(WasiBody::new(Handed(body)));
@@ -72,14 +79,19 @@ impl WasiHttpHooks for Outgoing {
     }
 }
 
-/// Waits for all that the guest writes of a body.
-async fn collect(body: WasiBody, room: Arc<Semaphore>) -> Result<Bytes, Failed> {
-    let (mut body, mut bytes) = (pin!(body), BytesMut::new());
-    let mut held: Option<OwnedSemaphorePermit> = None;
+/// What the guest writes of a body. A short one is waited for, and goes out with its length, which not every server can
+/// do without; of a long one, or one whose length the guest has said, each piece goes out as it is written.
+async fn outgoing(mut body: WasiBody, length: Option<u64>, room: Arc<Semaphore>) -> Result<Sent, Failed> {
+    const SHORT: usize = 64 << 10;
+    if length.is_some_and(|length| length > 0) {
+        return Ok(stream(body, Bytes::new(), length));
+    }
+    let (mut bytes, mut held) = (BytesMut::new(), None::<OwnedSemaphorePermit>);
     let wrong = |why: &str| Failed::before(Why::Other(why.to_owned()));
-    while let Some(frame) = std::future::poll_fn(|task| body.as_mut().poll_frame(task)).await {
-        // Trailers are nothing that anybody reads of a request.
-        let Ok(more) = frame.map_err(|_| wrong("the probe gave its request up"))?.into_data() else { continue };
+    while let Some(frame) = std::future::poll_fn(|task| Pin::new(&mut body).poll_frame(task)).await {
+        let frame = frame.map_err(|_| wrong("the probe gave its request up"))?;
+        // Trailers of what has its length have no place.
+        let Ok(more) = frame.into_data() else { continue };
         let size = u32::try_from(more.len()).unwrap_or(u32::MAX);
         let taken = Arc::clone(&room).try_acquire_many_owned(size);
         let taken = taken.map_err(|_| wrong("the bodies of the probe's requests are larger than 16 MiB together"))?;
@@ -88,12 +100,40 @@ async fn collect(body: WasiBody, room: Arc<Semaphore>) -> Result<Bytes, Failed> 
             None => held = Some(taken),
         }
         bytes.extend_from_slice(&more);
+        if bytes.len() > SHORT {
+            break;
+        }
     }
-    Ok(match held {
+    let is_short = bytes.len() <= SHORT;
+    let bytes = match held {
         // Held for as long as they are.
         Some(held) => Bytes::from_owner(Held(bytes.freeze(), held)),
         None => Bytes::new(),
-    })
+    };
+    Ok(if is_short { Sent::Whole(bytes) } else { stream(body, bytes, None) })
+}
+
+fn stream(rest: WasiBody, beginning: Bytes, length: Option<u64>) -> Sent {
+    let beginning = Some(beginning).filter(|bytes| !bytes.is_empty());
+    Sent::Stream(Arc::new(Stream::new(Written { beginning, rest }, length)))
+}
+
+/// A body as the guest writes it.
+struct Written {
+    beginning: Option<Bytes>,
+    rest: WasiBody,
+}
+
+impl Body for Written {
+    type Data = Bytes;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+
+    fn poll_frame(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        match self.beginning.take() {
+            Some(beginning) => Poll::Ready(Some(Ok(Frame::data(beginning)))),
+            None => Pin::new(&mut self.rest).poll_frame(task).map_err(|_| "the probe gave its request up".into()),
+        }
+    }
 }
 
 struct Held(Bytes, #[expect(dead_code, reason = "it is given back when this is dropped")] OwnedSemaphorePermit);
@@ -112,7 +152,7 @@ impl Body for Handed {
     type Error = Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        self.0.poll_next(task).map(|next| next.map(|piece| piece.map(Frame::data).map_err(code)))
+        self.0.poll_next(task).map(|next| next.map(|piece| piece.map_err(code)))
     }
 }
 

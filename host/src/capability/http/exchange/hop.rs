@@ -1,7 +1,11 @@
 //! One hop of an exchange: a request, its answer, and what they leave in the trace.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::time::{Duration, Instant, SystemTime};
 
+use bytes::Bytes;
+use http_body::{Body as _, Frame};
 use reqwest::Body;
 use reqwest::header::{HOST, HeaderMap, HeaderValue};
 
@@ -70,7 +74,8 @@ impl Hop {
         let mut answer = self.send(exchange).await?;
         // A server may close a kept connection just as it is used again, which says nothing of its health.
         let kept = self.marks.read().started.is_none();
-        if kept && exchange.method.is_idempotent() && answer.as_ref().is_err_and(|error| !error.is_timeout()) {
+        let again = exchange.stream.is_none() && exchange.method.is_idempotent();
+        if kept && again && answer.as_ref().is_err_and(|error| !error.is_timeout()) {
             self.marks = self.marks.anew();
             exchange.session.meter.request()?;
             answer = self.send(exchange).await?;
@@ -109,10 +114,14 @@ impl Hop {
         self.kept.answer =
             Some(Head { status, version: version_name(version), remote, headers: bounded(answer.headers()) });
         exchange.session.meter.received(size(answer.headers()))?;
-        if let Some(flow) = &exchange.flow {
-            flow.begin(status, answer.headers().clone());
-        }
-        let body = self.receive(&mut answer, exchange).await?;
+        let body = match &exchange.flow {
+            Some(flow) => {
+                flow.begin(status, answer.headers().clone());
+                self.hand_on(answer, flow, exchange).await?;
+                Vec::new()
+            }
+            None => self.receive(&mut answer, exchange).await?,
+        };
         let end = Instant::now();
         self.end = Some(end);
         recorder.set(self.span, "http.response.body.size", i64::try_from(self.kept.received).unwrap_or(i64::MAX));
@@ -138,7 +147,10 @@ impl Hop {
 
     async fn send(&mut self, exchange: &Exchange) -> Result<reqwest::Result<reqwest::Response>, Error> {
         let client = exchange.session.client(&exchange.transport).map_err(Error::Other)?;
-        let body = Body::wrap(TimedBody::new(exchange.body.clone(), self.marks.clone()));
+        let body = match &exchange.stream {
+            Some(stream) => Body::wrap(stream.send(self.marks.clone(), exchange.session.meter.clone())),
+            None => Body::wrap(TimedBody::new(exchange.body.clone(), self.marks.clone())),
+        };
         let mut headers = self.headers(exchange);
         let mut url = exchange.url.clone();
         if exchange.transport.moves_port(&url) {
@@ -193,32 +205,59 @@ impl Hop {
 
     async fn receive(&mut self, answer: &mut reqwest::Response, exchange: &Exchange) -> Result<Vec<u8>, Error> {
         let mut kept = Vec::new();
-        let flow = exchange.flow.as_deref();
         loop {
-            let chunk = tokio::select! {
-                biased;
-                chunk = answer.chunk() => chunk,
-                // Who reads it has read enough.
-                () = closed(flow) => return Ok(kept),
-                limit = passed(exchange.patience.between_bytes) => return Err(self.timed_out(limit)),
-            };
-            match chunk {
+            match answer.chunk().await {
                 Ok(Some(chunk)) => {
-                    self.kept.received += chunk.len() as u64;
-                    exchange.session.meter.received(chunk.len())?;
-                    let untold = Excerpt::MOST - self.kept.excerpt.len();
-                    self.kept.excerpt.extend_from_slice(&chunk[..chunk.len().min(untold)]);
-                    if let Some(flow) = flow {
-                        flow.pass(chunk).await;
-                        continue;
-                    }
+                    self.take(&chunk, exchange)?;
                     let room = usize::try_from(exchange.max_body).unwrap_or(usize::MAX) - kept.len();
                     kept.extend_from_slice(&chunk[..chunk.len().min(room)]);
                 }
                 Ok(None) => return Ok(kept),
-                Err(error) => return Err(cause::explain(&error, &self.marks.read(), &self.kept.peer)),
+                Err(error) => return Err(self.broken_off(&error)),
             }
         }
+    }
+
+    /// Hands the answer on as it comes, with its trailers.
+    async fn hand_on(&mut self, answer: reqwest::Response, flow: &Flow, exchange: &Exchange) -> Result<(), Error> {
+        let mut body = http::Response::<Body>::from(answer).into_body();
+        loop {
+            let frame = tokio::select! {
+                biased;
+                frame = next(&mut body) => frame,
+                // Who reads it has read enough.
+                () = flow.closed() => return Ok(()),
+                limit = passed(exchange.patience.between_bytes) => return Err(self.timed_out(limit)),
+            };
+            match frame {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(chunk) => {
+                        self.take(&chunk, exchange)?;
+                        flow.pass(chunk).await;
+                    }
+                    Err(other) => {
+                        if let Ok(trailers) = other.into_trailers() {
+                            exchange.session.meter.received(size(&trailers))?;
+                            flow.end(trailers).await;
+                        }
+                    }
+                },
+                None => return Ok(()),
+                Some(Err(error)) => return Err(self.broken_off(&error)),
+            }
+        }
+    }
+
+    fn take(&mut self, chunk: &[u8], exchange: &Exchange) -> Result<(), Error> {
+        self.kept.received += chunk.len() as u64;
+        exchange.session.meter.received(chunk.len())?;
+        let untold = Excerpt::MOST - self.kept.excerpt.len();
+        self.kept.excerpt.extend_from_slice(&chunk[..chunk.len().min(untold)]);
+        Ok(())
+    }
+
+    fn broken_off(&self, error: &reqwest::Error) -> Error {
+        cause::explain(error, &self.marks.read(), &self.kept.peer)
     }
 
     pub fn timed_out(&self, limit: Limit) -> Error {
@@ -255,6 +294,9 @@ impl Hop {
         }
         recorder.close_at(self.span, end);
         let mut kept = self.kept;
+        if let Some(stream) = &exchange.stream {
+            kept.body = stream.beginning();
+        }
         (kept.phase, kept.error, kept.times) = (last, error.map(cause::type_of), times);
         exchange.evidence.keep(self.span, evidence::Kept::Http(kept));
         last
@@ -322,6 +364,10 @@ impl Hop {
     }
 }
 
+async fn next(body: &mut Body) -> Option<reqwest::Result<Frame<Bytes>>> {
+    poll_fn(|task| Pin::new(&mut *body).poll_frame(task)).await
+}
+
 /// Waits for a time that was set; for ever where none was.
 async fn passed(time: Option<Duration>) -> Limit {
     match time {
@@ -329,12 +375,4 @@ async fn passed(time: Option<Duration>) -> Limit {
         None => std::future::pending().await,
     }
     Limit::Timeout(time.unwrap_or_default())
-}
-
-/// Waits until nobody reads the answer any longer.
-async fn closed(flow: Option<&Flow>) {
-    match flow {
-        Some(flow) => flow.closed().await,
-        None => std::future::pending().await,
-    }
 }
