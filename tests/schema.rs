@@ -170,6 +170,40 @@ groups:
 }
 
 #[test]
+fn a_modules_settings_are_held_against_what_its_component_takes() {
+    let folder = folder("schema-module");
+    let schema = json!({
+        "properties": { "level": { "type": "integer" }, "pin": { "type": "string" } },
+        "required": ["level", "pin"],
+        "if": { "required": ["pin"] },
+        "then": { "properties": { "level": { "minimum": 5 } } },
+        "additionalProperties": false,
+    });
+    std::fs::copy(guest(&schema, "", "i32.const 0").write("schema-shared"), folder.join("mine.wasm"))
+        .expect("the folder is writable");
+    let file = folder.join("config.yaml");
+    let text = |settings: &str| {
+        format!(
+            "modules:\n  ours: {{component: mine.wasm, settings: {settings}}}\n  other: {{component: none.wasm, settings: {{a: 1}}}}\n"
+        )
+    };
+    std::fs::write(&file, text("{level: 1}") + "groups: [{probes: [{probe: ours, pin: x}]}]\n")
+        .expect("it is writable");
+    let ended = finish(sentrynet().env("SENTRYNET_LOG", "error").arg("schema").arg(&file), "");
+    let schema = Schema::read(&serde_json::from_str(&ended.stdout).expect("a schema is JSON")).expect("it is one");
+    // Probes have the rest, and of what hangs on that nobody can say.
+    for settings in ["{level: 1}", "{pin: x}", "{level: '${env:LEVEL}'}", "{}", "~"] {
+        assert_eq!(wrong(&schema, &text(settings)), [], "{settings}");
+    }
+    let at =
+        |settings: &str| wrong(&schema, &text(settings)).into_iter().map(|(pointer, _)| pointer).collect::<Vec<_>>();
+    assert_eq!(at("{level: x}"), ["/modules/ours/settings/level"]);
+    assert_eq!(at("{levl: 1}"), ["/modules/ours/settings/levl"]);
+    assert_eq!(at("{level: 1, every: 5}"), ["/modules/ours/settings/every"]);
+    assert_eq!(wrong(&schema, &text("{level: 1}").replace("component: mine.wasm, ", "")).len(), 1);
+}
+
+#[test]
 fn what_can_be_printed_is() {
     let text = "groups: [{probes: [{probe: ./none.wasm}, {probe: http, every: soon}]}]";
     let ended = finish(sentrynet().env("SENTRYNET_LOG", "error").args(["schema", "-"]), text);

@@ -66,7 +66,8 @@ async fn named(source: &Source) -> Result<Vec<Component>> {
         match sandbox.describe(&probe).await {
             Ok(described) => {
                 let given = probe.shared.keys.iter().cloned().collect();
-                components.push(Component { given, ..component(name, config::aliases(name), &described) });
+                let module = Some(name.to_owned());
+                components.push(Component { module, given, ..component(name, config::aliases(name), &described) });
             }
             Err(error) => warnings.push(config::Problem::key(format!("/modules/{name}"), error.to_string())),
         }
@@ -97,5 +98,5 @@ async fn named(source: &Source) -> Result<Vec<Component>> {
 
 fn component(key: &str, names: Vec<String>, described: &Description) -> Component {
     let (summary, schema) = (described.summary.clone(), described.schema.clone());
-    Component { names, key: key.to_owned(), summary, schema, given: Vec::new() }
+    Component { names, key: key.to_owned(), summary, schema, module: None, given: Vec::new() }
 }

@@ -22,7 +22,9 @@ pub struct Component {
     pub summary: String,
     /// JSON Schema of its settings.
     pub schema: Value,
-    /// Settings that its probes have from their module, and need not have of their own.
+    /// The name of the module that declares it.
+    pub module: Option<String>,
+    /// Settings that its probes have from that, and need not have of their own.
     pub given: Vec<String>,
 }
 
@@ -39,7 +41,7 @@ pub fn schema(components: &[Component]) -> Result<Value, Invalid> {
     let mut choices = Vec::new();
     let mut taken: Vec<String> = Vec::new();
     for component in components {
-        let key = free(&component.key, &taken);
+        let key = free("probe", &component.key, &taken);
         let names = &component.names;
         choices.push(json!({
             "if": { "properties": { "probe": { "enum": names } }, "required": ["probe"] },
@@ -52,6 +54,14 @@ pub fn schema(components: &[Component]) -> Result<Value, Invalid> {
         }
         whole["$defs"][key.as_str()] = settings;
         taken.push(key);
+        if let Some(module) = &component.module {
+            let key = free("module", module, &taken);
+            whole["$defs"][key.as_str()] = embed::embed_shared(component, &key)?;
+            let settings = json!({ "anyOf": [{ "$ref": format!("#/$defs/{key}") }, { "type": "null" }] });
+            whole["properties"]["modules"]["properties"][module.as_str()] =
+                json!({ "allOf": [{ "$ref": "#/$defs/module" }, { "properties": { "settings": settings } }] });
+            taken.push(key);
+        }
     }
     let names = components.iter().flat_map(|component| &component.names);
     whole["$defs"]["probe"]["properties"]["probe"]["anyOf"][0]["enum"] = names.cloned().collect();
@@ -89,9 +99,9 @@ pub fn written(source: &Source, pointers: &[String]) -> Vec<Option<String>> {
 }
 
 /// A key of `$defs` that none of the others has, and that a reference can spell out.
-fn free(name: &str, taken: &[String]) -> String {
+fn free(kind: &str, name: &str, taken: &[String]) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
-    let first = format!("probe:{}", name.chars().map(plain).collect::<String>());
+    let first = format!("{kind}:{}", name.chars().map(plain).collect::<String>());
     let others = (2..).map(|number| format!("{first}-{number}"));
     std::iter::once(first.clone()).chain(others).find(|key| !taken.contains(key)).unwrap_or(first)
 }

@@ -16,6 +16,21 @@ const FRAGMENT: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').ad
 
 /// The schema of a component's probes as it stands at `#/$defs/KEY`, with the host's keys let in.
 pub fn embed(component: &Component, key: &str) -> Result<Value, Invalid> {
+    embedded(component, key, &|part| let_in(part, &component.given))
+}
+
+/// The schema of settings that a module has for its probes, which have the rest.
+pub fn embed_shared(component: &Component, key: &str) -> Result<Value, Invalid> {
+    let mut schema = embedded(component, key, &ask_for_nothing)?;
+    if let Some(part) = map(&mut schema)
+        && let Some(properties) = part.entry("properties").or_insert_with(|| json!({})).as_object_mut()
+    {
+        properties.extend(PROBE.iter().map(|key| ((*key).to_owned(), false.into())));
+    }
+    Ok(schema)
+}
+
+fn embedded(component: &Component, key: &str, change: &dyn Fn(&mut Value)) -> Result<Value, Invalid> {
     let mut schema = component.schema.clone();
     let read = Schema::read(&schema)?;
     let targets: BTreeSet<&str> = read.references().iter().map(|reference| reference.to.as_str()).collect();
@@ -29,7 +44,7 @@ pub fn embed(component: &Component, key: &str) -> Result<Value, Invalid> {
     unname(&mut schema);
     for place in at_the_top(&schema, key) {
         if let Some(part) = schema.pointer_mut(&place) {
-            let_in(part, &component.given);
+            change(part);
         }
     }
     // What something within it is referred to by its place stays in it.
@@ -80,6 +95,14 @@ fn at_the_top(schema: &Value, key: &str) -> BTreeSet<String> {
         waiting.extend(dependent.map(|(name, _)| format!("{pointer}/dependentSchemas/{}", escape(name))));
     }
     all
+}
+
+/// Lets any key be missing, with all that hangs on which are there.
+fn ask_for_nothing(part: &mut Value) {
+    let Some(part) = map(part) else { return };
+    for keyword in ["required", "minProperties", "dependentRequired", "dependentSchemas", "if", "then", "else", "not"] {
+        part.shift_remove(keyword);
+    }
 }
 
 /// Lets keys stand there that are not the part's own.

@@ -17,6 +17,7 @@ fn whole() -> Value {
         key: module.to_owned(),
         summary: "s".to_owned(),
         schema: json!({}),
+        module: None,
         given: Vec::new(),
     };
     schema(&built_ins().map(component).collect::<Vec<_>>()).unwrap()
@@ -198,6 +199,7 @@ fn components_do_not_collide() {
         key: "mine".to_owned(),
         summary: "s".to_owned(),
         schema: settings(kind),
+        module: None,
         given: given.iter().map(|key| (*key).to_owned()).collect(),
     };
     let components = [component("./a.wasm", "integer", &[]), component("b", "string", &["level"])];
