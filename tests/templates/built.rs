@@ -31,6 +31,33 @@ fn js() {
 
 #[test]
 #[ignore = "tests/build-probes runs it"]
+fn js_whose_author_was_mistaken() {
+    let project = project("mistaken", "js");
+    let source = fs::read_to_string(project.join("probe.js")).expect("a project has its source");
+    let build = |place: &str| {
+        assert!(source.contains(place), "{place}");
+        let mistaken = source.replace(place, &format!("{place}\n      undefined.queue;"));
+        fs::write(project.join("probe.js"), mistaken).expect("the project is writable");
+        let settings = "url: http://127.0.0.1:1/\nallow: {hosts: [127.0.0.1]}\n";
+        let name = project.file_name().expect("a project has a name").display().to_string();
+        let built = shell(&project, "npm install --silent && npm run --silent build");
+        assert_eq!(built.code, 0, "{}{}", built.stdout, built.stderr);
+        with(&project, &format!("sentrynet test {name}.wasm --settings settings.yaml"), settings)
+    };
+    let why = "TypeError: cannot read property 'queue' of undefined at ";
+    let checked = build("const { url } = JSON.parse(settings);");
+    assert_eq!(checked.code, 2);
+    let told = |text: &str| text.contains(why) && text.contains("(/probe.js:");
+    assert!(told(&checked.stderr), "{}", checked.stderr);
+    // The log is not allowed, and not needed.
+    let ran = build("const { url, max_queue = 100 } = JSON.parse(settings);");
+    let runs: Vec<Value> = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {}", ran.stderr));
+    assert_eq!((&runs[0]["outcome"], &runs[0]["failure"]["reason"]), (&"broken".into(), &"gave-up".into()));
+    assert!(runs[0]["failure"]["message"].as_str().is_some_and(told), "{:#}", runs[0]);
+}
+
+#[test]
+#[ignore = "tests/build-probes runs it"]
 fn python() {
     works("python");
 }

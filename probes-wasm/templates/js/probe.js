@@ -33,27 +33,42 @@ export const prober = {
 
   // What a schema cannot say. Answers with the title of a probe that is given none.
   check(settings) {
-    const { url } = JSON.parse(settings);
-    try {
-      Request.new('GET', url);
-    } catch (error) {
-      throw [{ pointer: '/url', message: error.payload }];
-    }
-    return `Health of ${url}`;
+    const problem = (pointer, message) => [{ pointer, message }];
+    return guarded((why) => problem('', why), () => {
+      const { url } = JSON.parse(settings);
+      try {
+        Request.new('GET', url);
+      } catch (error) {
+        throw problem('/url', error.payload);
+      }
+      return `Health of ${url}`;
+    });
   },
 
   run(settings) {
-    const { url, max_queue = 100 } = JSON.parse(settings);
-    const response = get(url);
-    if (response.status() !== 200) {
-      const message = `expected status 200, got ${response.status()}`;
-      throw failed('status', message, [mismatch('status', 200, response.status())]);
-    }
-    const health = step('json.parse', 'Parse the answer', () => parse(response.body()));
-    log('info', `status ${health.status}, queue ${health.queue}`);
-    step('health.check', 'Check status and queue', () => hold(health, max_queue));
+    guarded(broken, () => {
+      const { url, max_queue = 100 } = JSON.parse(settings);
+      const response = get(url);
+      if (response.status() !== 200) {
+        const message = `expected status 200, got ${response.status()}`;
+        throw failed('status', message, [mismatch('status', 200, response.status())]);
+      }
+      const health = step('json.parse', 'Parse the answer', () => parse(response.body()));
+      log('info', `status ${health.status}, queue ${health.queue}`);
+      step('health.check', 'Check status and queue', () => hold(health, max_queue));
+    });
   },
 };
+
+// An exception that nobody has thought of is a mistake in here: says which, and where.
+function guarded(told, work) {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    throw told(`${error} ${error.stack}`.trim().replace(/\s+/g, ' '));
+  }
+}
 
 function get(url) {
   let request;
@@ -74,10 +89,15 @@ function get(url) {
 
 function parse(body) {
   try {
-    return JSON.parse(new TextDecoder().decode(body)) ?? {};
+    return JSON.parse(text(body)) ?? {};
   } catch (error) {
     throw failed('json', `the answer is not JSON: ${error.message}`);
   }
+}
+
+// QuickJS has no TextDecoder.
+function text(bytes) {
+  return decodeURIComponent(Array.from(bytes, (byte) => `%${byte.toString(16).padStart(2, '0')}`).join(''));
 }
 
 function hold({ status, queue }, max_queue) {
