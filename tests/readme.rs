@@ -1,4 +1,5 @@
-//! The README's tables of keys are what the components say of their settings. `UPDATE=1` writes them anew.
+//! The README's tables of keys are what the components say of their settings, which `UPDATE=1` writes anew; and what it
+//! says to do for an editor does it.
 
 use std::path::Path;
 
@@ -6,6 +7,9 @@ use sentrynet::config::{self, Source};
 use sentrynet::propagation::Origin;
 use sentrynet::sandbox::Sandbox;
 use serde_json::Value;
+
+use crate::support::folder;
+use crate::support::project::shell;
 
 #[tokio::test]
 async fn tables_of_keys() {
@@ -51,4 +55,23 @@ fn table(schema: &Value) -> String {
         table += &format!("| `{key}` | {needed}{about} |\n");
     }
     table
+}
+
+#[test]
+fn an_editor_finds_the_schema() {
+    let (repository, clone) = (Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), folder("readme-editor"));
+    let readme = std::fs::read_to_string(repository.join("README.md")).expect("there is a README");
+    let begin = readme.find("    cp examples/http.yaml").expect("it says what to do");
+    let commands = readme[begin..].split("\n\n").next().unwrap_or_default();
+    assert_eq!(commands.lines().count(), 3, "{commands}");
+    std::os::unix::fs::symlink(repository.join("examples"), clone.join("examples")).expect("the folder is writable");
+    let done = shell(&clone, commands);
+    assert_eq!((done.code, done.stderr.as_str()), (0, ""), "{}", done.stdout);
+    let configuration = std::fs::read_to_string(clone.join("probes.yaml")).expect("it is there");
+    let schema = configuration.lines().next().and_then(|line| line.strip_prefix("# yaml-language-server: $schema="));
+    let schema = std::fs::read_to_string(clone.join(schema.expect("it says where"))).expect("it is there");
+    let schema: Value = serde_json::from_str(&schema).expect("a schema is JSON");
+    let values: Value = serde_yaml::from_str(&configuration).expect("it is YAML");
+    let schema = sentrynet::schema::Schema::read(&schema).expect("it is a schema");
+    assert_eq!(schema.check(&values).expect("it ends"), []);
 }
