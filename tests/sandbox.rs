@@ -79,6 +79,26 @@ fn a_trap_is_told_with_its_stack() {
 }
 
 #[test]
+fn debug_information_that_is_a_trap_itself() {
+    /// More than the host's stack has room for, and yet but a few hundred KiB.
+    const DEPTH: usize = 20_000;
+    // A unit, a function, and what is inlined in it, one in the other: each with its address and its length.
+    let entry = |kind: u8| [&[kind][..], &0u32.to_le_bytes(), &0xf_ffffu32.to_le_bytes()].concat();
+    let entries = [entry(1), entry(2), entry(3).repeat(DEPTH), vec![0; DEPTH + 2]].concat();
+    let length = u32::try_from(7 + entries.len()).expect("it is short");
+    let info = [&length.to_le_bytes()[..], &[4, 0, 0, 0, 0, 0, 4], &entries].concat();
+    let kinds = [0x11, 0x2e, 0x1d].into_iter().zip(1..);
+    let kinds = kinds.flat_map(|(tag, code)| [code, tag, 1, 0x11, 1, 0x12, 6, 0, 0]).chain([0]).collect::<Vec<u8>>();
+    let escaped = |bytes: &[u8]| bytes.iter().map(|byte| format!("\\{byte:02x}")).collect::<String>();
+    let sections =
+        format!("(@custom \".debug_info\" \"{}\") (@custom \".debug_abbrev\" \"{}\")", escaped(&info), escaped(&kinds));
+    let define = format!("(func $brew unreachable) {sections}");
+    let guest = Guest { define: define.leak(), run: "call $brew i32.const 0", ..PASSES };
+    let (_, run) = breaks("traps-in-its-debug-information", guest, "", "trap");
+    assert_eq!(run["failure"]["backtrace"], json!(["brew", "run"]));
+}
+
+#[test]
 fn a_loop_ends_at_the_deadline() {
     let guest = Guest { define: "(func $spin (loop br 0))", run: "call $spin i32.const 0", ..PASSES };
     let (message, run) = breaks("loops", guest, ", limits: {deadline: 0.3}", "deadline");

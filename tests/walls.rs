@@ -9,6 +9,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("granit_parser", &["config"]),
     ("wasmtime", &["sandbox", "capability"]),
     ("wit_component", &["sandbox/component"]),
+    ("addr2line", &["sandbox/component"]),
     ("wasmtime_wasi", &["capability/wasi", "capability/log", "capability/tape"]),
     ("wasmtime_wasi_http", &["capability/wasi", "capability/tape"]),
     ("reqwest", &["capability/http", "sink/sentry"]),

@@ -2,7 +2,7 @@
 //! fetches what these need.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -66,6 +66,67 @@ fn python() {
 #[ignore = "tests/build-probes runs it"]
 fn zig() {
     works("zig");
+}
+
+#[test]
+#[ignore = "tests/build-probes runs it"]
+fn c_that_traps() {
+    // Its author keeps the debug information.
+    let (traps, line) = trapping(
+        "c",
+        "probe.c",
+        "prober_run(string *settings, trouble *err) {",
+        "if (settings->len > 2) __builtin_trap();",
+    );
+    let makefile = traps.join("Makefile");
+    let text = fs::read_to_string(&makefile).expect("a project in C has one");
+    assert!(text.contains("-Os") && text.contains(" -Wl,--strip-debug"));
+    fs::write(&makefile, text.replace("-Os", "-g -Os").replace(" -Wl,--strip-debug", "")).expect("it is writable");
+    let failure = trapped(&traps);
+    let innermost = failure["backtrace"][0].as_str().expect("there is a stack");
+    assert!(innermost.starts_with("exports_sentrynet_probe_prober_run ("), "{failure:#}");
+    assert!(innermost.ends_with(&format!("probe.c:{line})")), "{failure:#}, line {line}");
+}
+
+#[test]
+#[ignore = "tests/build-probes runs it"]
+fn rust_that_panics() {
+    let panic = r#"panic!("the kettle is missing");"#;
+    let (panics, line) = trapping("rust", "src/lib.rs", "fn run(settings: Settings) -> Result<(), Trouble> {", panic);
+    let failure = trapped(&panics);
+    let message = failure["message"].as_str().expect("a fault has a message");
+    assert!(message.contains("the kettle is missing") && message.contains(&format!("src/lib.rs:{line}")), "{message}");
+    // Names are kept, and lines are not.
+    let frames = failure["backtrace"].as_array().expect("there is a stack");
+    assert!(frames.iter().any(|frame| frame.as_str().is_some_and(|frame| frame.contains("panic"))), "{failure:#}");
+}
+
+/// A project with a mistake below a line of its source, and the number of the mistake's line.
+#[track_caller]
+fn trapping(language: &str, source: &str, below: &str, mistake: &str) -> (PathBuf, usize) {
+    let project = project("traps", language);
+    let text = fs::read_to_string(project.join(source)).expect("a project has its source");
+    let line = text.lines().position(|line| line.contains(below)).expect("there is such a line") + 2;
+    let mistaken = text.replacen(below, &format!("{below}\n{mistake}"), 1);
+    fs::write(project.join(source), mistaken).expect("the project is writable");
+    (project, line)
+}
+
+/// Why the run of a project's probe broke that traps.
+#[track_caller]
+fn trapped(project: &Path) -> Value {
+    let readme = fs::read_to_string(project.join("README.md")).expect("a project has a README");
+    let mut all: Vec<_> = commands(&readme).collect();
+    let test = all.pop().expect("the last of them tests");
+    for command in all {
+        let ended = shell(project, command);
+        assert_eq!(ended.code, 0, "`{command}`:\n{}{}", ended.stdout, ended.stderr);
+    }
+    let ended = with(project, test, "url: http://127.0.0.1:1/\nallow: {hosts: [127.0.0.1], log: true}\n");
+    let runs: Vec<Value> =
+        serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {}", ended.stderr));
+    assert_eq!(runs[0]["failure"]["reason"], "trap", "{:#}", runs[0]);
+    runs[0]["failure"].clone()
 }
 
 const SERVICE: &str = r#"

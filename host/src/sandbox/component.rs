@@ -12,6 +12,7 @@ use crate::config::Module;
 use crate::schema::Invalid;
 
 mod core;
+mod debugging;
 mod link;
 
 pub use core::is_core;
@@ -142,6 +143,7 @@ fn compile(engine: &Engine, bytes: &[u8], name: String) -> Result<Compiled, Load
             Err(core::Unfit::Invalid(why)) => return Err(LoadError::Unfit { name, why: words(&why) }),
         },
     };
+    let component = debugging::tamed(component, &name);
     let started = std::time::Instant::now();
     match Component::from_binary(engine, &component) {
         Ok(component) => {
