@@ -16,7 +16,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("russh", &["capability/ssh"]),
     ("ring", &["capability/ssh", "sandbox/component"]),
     // The clock of a thread, which the standard library does not show.
-    ("rustix", &["sandbox/computing"]),
+    ("nix", &["sandbox/computing"]),
     // The DSN is parsed once, with the rest of the configuration.
     ("sentry", &["sink/sentry", "config", "propagation"]),
     ("crate::schedule", &[]),
