@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use tokio::runtime::Handle;
 use wasmtime::component::{HasData, Linker, ResourceTable};
 
 use crate::capability::grant::{Grants, List, Refusal};
@@ -90,6 +91,8 @@ pub struct Context {
     pub warnings: Vec<(String, String)>,
     deadline: Instant,
     probe: Arc<Scope>,
+    /// Where exchanges go on.
+    exchanges: Handle,
     http: http::Session,
     table: ResourceTable,
     /// Bytes that the host holds on the guest's behalf.
@@ -116,8 +119,6 @@ pub struct Scope {
     pub http: Arc<http::Stack>,
     pub ssh: Arc<ssh::Stack>,
     pub memory: Arc<Memory>,
-    /// Where exchanges go on.
-    pub threads: tokio::runtime::Handle,
     /// False while settings are checked, when nothing may be sent.
     pub may_send: bool,
 }
@@ -163,6 +164,7 @@ pub struct TooMuchHeld(pub usize);
 impl Context {
     pub fn new(
         probe: Arc<Scope>,
+        exchanges: Handle,
         recorder: Recorder,
         tape: Tape,
         log: log::Journal,
@@ -187,6 +189,7 @@ impl Context {
             deadline,
             http: http::Session::new(Arc::clone(&probe.http), meter),
             probe,
+            exchanges,
             table,
             held: 0,
             span_text: span::MOST_TEXT,

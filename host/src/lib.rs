@@ -3,6 +3,7 @@
 //! Dependencies run downward, from the first of these rooms to the last.
 
 pub mod schedule;
+pub mod lanes;
 pub mod sandbox;
 pub mod sink;
 mod vantage;

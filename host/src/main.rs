@@ -14,6 +14,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
 use command::test::Keep;
 use sentrynet::config::{self, Config, Draft, Level, Of, Source};
+use sentrynet::lanes::Lanes;
 use sentrynet::propagation::Origin;
 use sentrynet::run::{Outcome, Run};
 use sentrynet::sandbox::{Probe, Sandbox};
@@ -136,7 +137,7 @@ fn main() -> ExitCode {
 }
 
 fn act(command: Command) -> Result<u8> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
     runtime.block_on(async {
         match command {
             Command::Run { config, format, trace } => run(&config, format, trace).await,
@@ -180,7 +181,8 @@ async fn run(path: &Path, format: Format, trace: bool) -> Result<u8> {
     let jobs: Vec<_> =
         jobs.map(|(probe, configured)| Job { probe, every: configured.every, burst: configured.burst }).collect();
     tracing::info!("{} probes on schedule", jobs.len());
-    schedule::run(jobs, loaded.in_flight, Arc::clone(&sinks), stop).await;
+    let lanes = Lanes::start().context("cannot start")?;
+    schedule::run(jobs, &lanes, loaded.in_flight, Arc::clone(&sinks), stop).await;
     flush(&sinks, FLUSH_AT_STOP).await;
     Ok(0)
 }
@@ -217,6 +219,7 @@ async fn once(path: &Path, format: Format, only: &[String], trace: bool, record:
     let sentry: Vec<_> = sentry(&loaded.config, loaded.probes.len())?.into_iter().collect();
     let console = (format == Format::Text).then(|| Console::new(ColorChoice::Auto, Look::text(trace, false)));
     let mut waiting = loaded.probes.into_iter().enumerate();
+    let lanes = Lanes::start().context("cannot start")?;
     let mut running = JoinSet::new();
     let mut ended: Vec<Option<Arc<Run>>> = Vec::new();
     let mut reported = 0;
@@ -226,13 +229,14 @@ async fn once(path: &Path, format: Format, only: &[String], trace: bool, record:
         {
             ended.push(None);
             let keep = keep.take();
-            running.spawn(async move {
+            let run = async move {
                 let run = match keep {
                     Some(keep) => keep.run(&probe).await,
                     None => Ok(probe.run(Instant::now()).await),
                 };
                 (index, run)
-            });
+            };
+            running.spawn_on(run, lanes.of(index));
         }
         let Some(one) = running.join_next().await else { break };
         let (index, run) = one.context("a run panicked: this is a bug, please report it")?;

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use wasmtime::Engine;
@@ -25,6 +24,7 @@ mod component;
 mod computing;
 mod engine;
 mod fault;
+mod habit;
 mod inspect;
 mod machine;
 mod outages;
@@ -39,6 +39,7 @@ mod verdict;
 use backtrace::in_one_line;
 pub use component::LoadError;
 use component::SPOKEN;
+use habit::Habit;
 pub use inspect::{Import, Inspection};
 use outages::Outages;
 use power::idle;
@@ -58,8 +59,6 @@ pub struct Sandbox {
     http: Arc<http::Stack>,
     ssh: Arc<ssh::Stack>,
     memory: Arc<Memory>,
-    /// Where targets are waited for.
-    exchanges: tokio::runtime::Handle,
     origin: Arc<Origin>,
     secrets: Secrets,
     in_flight: usize,
@@ -122,8 +121,6 @@ impl Sandbox {
     /// together have no more than `total_memory`, or half of the machine's. `secrets` are struck out of all that comes
     /// out of a probe.
     ///
-    /// Wants to be called within a tokio runtime, in which targets are waited for.
-    ///
     /// # Errors
     /// When the machine cannot give what that takes.
     pub fn new(
@@ -150,7 +147,6 @@ impl Sandbox {
             http: Arc::new(http::Stack::start()),
             ssh: Arc::default(),
             memory: Arc::new(memory),
-            exchanges: tokio::runtime::Handle::current(),
             origin: Arc::new(origin),
             secrets,
             in_flight,
@@ -233,7 +229,7 @@ impl Sandbox {
             retries: probe.retries,
             outages: Outages::default(),
             turns: Arc::clone(self.threads.turns()),
-            long: AtomicBool::default(),
+            habit: Habit::new(matches!(probe.module, Module::BuiltIn(_))),
             secrets: self.secrets.clone(),
             sha256,
         };
@@ -286,7 +282,6 @@ impl Sandbox {
             http: Arc::clone(&self.http),
             ssh: Arc::clone(&self.ssh),
             memory: Arc::clone(&self.memory),
-            threads: self.exchanges.clone(),
             may_send: false,
         });
         let Loaded { component, sha256, .. } = self.loaded(module, &scope).await?;
@@ -303,7 +298,7 @@ impl Sandbox {
             outages: Outages::default(),
             secrets: self.secrets.clone(),
             turns: Arc::clone(self.threads.turns()),
-            long: AtomicBool::default(),
+            habit: Habit::new(matches!(module, Module::BuiltIn(_))),
             sha256,
         };
         Ok(Probe::new(Arc::clone(&self.threads), ready))
@@ -385,7 +380,6 @@ impl Sandbox {
             http: Arc::clone(&self.http),
             ssh: Arc::clone(&self.ssh),
             memory: Arc::clone(&self.memory),
-            threads: self.exchanges.clone(),
             may_send: false,
         }
     }

@@ -8,6 +8,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
+use crate::lanes::Lanes;
 use crate::run::Run;
 use crate::sandbox::Probe;
 use crate::sink::Sink;
@@ -31,14 +32,21 @@ const AT_ONCE: usize = 8;
 
 /// Runs every job on its schedule and reports each run, until `stop` is ready. Then nothing starts any more, and
 /// runs that have begun have [`GRACE`] to end; they are reported too.
-pub async fn run(jobs: Vec<Job>, in_flight: usize, sinks: Arc<[Box<dyn Sink>]>, stop: impl Future<Output = ()>) {
+pub async fn run(
+    jobs: Vec<Job>,
+    lanes: &Lanes,
+    in_flight: usize,
+    sinks: Arc<[Box<dyn Sink>]>,
+    stop: impl Future<Output = ()>,
+) {
     let (stopping, stopped) = watch::channel(false);
     let places = Arc::new(Semaphore::new(in_flight));
     let started = Instant::now();
     let mut running = JoinSet::new();
     for (index, job) in jobs.into_iter().enumerate() {
         let first = started + first_start(index, job.every);
-        running.spawn(repeat(job, first, Arc::clone(&places), Arc::clone(&sinks), stopped.clone()));
+        let job = repeat(job, first, Arc::clone(&places), Arc::clone(&sinks), stopped.clone());
+        running.spawn_on(job, lanes.of(index));
     }
     tokio::pin!(stop);
     loop {

@@ -194,7 +194,7 @@ impl HostClient for Context {
         let (recorder, parent, evidence) = (self.recorder.clone(), self.recorder.current(), self.evidence.clone());
         let connecting = async move { session::connect(target, open, &judge, recorder, parent, evidence).await };
         // In a task of its own, as every exchange: see `http`.
-        let session = AbortOnDropHandle::new(self.probe.threads.spawn(connecting)).await?;
+        let session = AbortOnDropHandle::new(self.exchanges.spawn(connecting)).await?;
         self.meter.check()?;
         let session = match session {
             Ok(session) => session,
@@ -229,7 +229,7 @@ impl HostSession for Context {
 
     async fn authenticate(&mut self, session: Resource<Session>) -> wasmtime::Result<Result<(), GuestError>> {
         let (started, inner) = (Instant::now(), Arc::clone(&self.table.get(&session)?.connection));
-        let work = self.probe.threads.spawn(async move { inner.lock().await.authenticate().await });
+        let work = self.exchanges.spawn(async move { inner.lock().await.authenticate().await });
         let logged_in = AbortOnDropHandle::new(work).await?;
         self.meter.check()?;
         self.table.get_mut(&session)?.time += started.elapsed();
@@ -248,7 +248,7 @@ impl HostSession for Context {
         }
         let (started, inner) = (Instant::now(), Arc::clone(&self.table.get(&session)?.connection));
         let most = max_output.min(MOST_OUTPUT) as usize;
-        let work = self.probe.threads.spawn(async move { inner.lock().await.exec(&command, most).await });
+        let work = self.exchanges.spawn(async move { inner.lock().await.exec(&command, most).await });
         let ran = AbortOnDropHandle::new(work).await?;
         self.meter.check()?;
         self.table.get_mut(&session)?.time += started.elapsed();

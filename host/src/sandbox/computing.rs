@@ -8,14 +8,16 @@ use std::time::{Duration, Instant};
 use nix::time::{ClockId, clock_gettime};
 use wasmtime::UpdateDeadline;
 
+use crate::sandbox::threads::Place;
 use crate::sandbox::turns::{Turn, Turns};
 
 /// Who computes no longer than this need not wait for a turn: nearly all honest guests.
-const BRIEF: Duration = Duration::from_millis(10);
+pub const BRIEF: Duration = Duration::from_millis(10);
 
 /// One stay's time, shared by whoever polls it and whoever looks at it on the way.
 pub struct Computing {
     turns: Arc<Turns>,
+    place: Place,
     /// It computed for long the last time, so that it need not be given the time to show it again.
     long: bool,
     state: Mutex<State>,
@@ -33,8 +35,8 @@ struct State {
 }
 
 impl Computing {
-    pub fn new(turns: Arc<Turns>, long: bool) -> Arc<Self> {
-        Arc::new(Self { turns, long, state: Mutex::default() })
+    pub fn new(turns: Arc<Turns>, place: Place, long: bool) -> Arc<Self> {
+        Arc::new(Self { turns, place, long, state: Mutex::default() })
     }
 
     /// Does `work`, and measures how long it computes: waiting is not computing, and neither is what others do on the
@@ -62,17 +64,13 @@ impl Computing {
         self.lock().used()
     }
 
-    /// Whether it computes for long.
-    pub fn is_long(&self) -> bool {
-        self.used() >= BRIEF
-    }
-
     /// How a guest that computes goes on, at a tick of the clock.
     pub fn go_on(self: &Arc<Self>, deadline: Instant) -> UpdateDeadline {
+        self.place.interrupt();
         if std::mem::take(&mut self.lock().waited) {
             return UpdateDeadline::Continue(1);
         }
-        if !self.long && !self.is_long() {
+        if !self.long && self.used() < BRIEF {
             return UpdateDeadline::Yield(1);
         }
         // It is looked at again as soon as it has waited: the deadline may have come.
@@ -127,7 +125,7 @@ mod tests {
 
     #[tokio::test]
     async fn waiting_is_not_computing() {
-        let computing = Computing::new(Turns::new(1), false);
+        let computing = Computing::new(Turns::new(1), Place::here(), false);
         let work = async {
             compute(Duration::from_millis(3));
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -145,12 +143,15 @@ mod tests {
     async fn who_computes_for_long_waits_for_a_turn() {
         let deadline = Instant::now() + Duration::from_secs(60);
         let turns = Turns::new(1);
-        let brief = Computing::new(Arc::clone(&turns), false);
+        let brief = Computing::new(Arc::clone(&turns), Place::here(), false);
         assert!(matches!(brief.go_on(deadline), UpdateDeadline::Yield(1)));
-        assert!(matches!(Computing::new(Arc::clone(&turns), true).go_on(deadline), UpdateDeadline::YieldCustom(0, _)));
+        assert!(matches!(
+            Computing::new(Arc::clone(&turns), Place::here(), true).go_on(deadline),
+            UpdateDeadline::YieldCustom(0, _)
+        ));
 
         let taken = turns.wait(Duration::ZERO).await;
-        let long = Computing::new(Arc::clone(&turns), false);
+        let long = Computing::new(Arc::clone(&turns), Place::here(), false);
         let going_on = long.around(async {
             compute(BRIEF);
             let UpdateDeadline::YieldCustom(0, wait) = long.go_on(deadline) else { panic!("it need not wait") };
@@ -171,7 +172,7 @@ mod tests {
     async fn a_deadline_ends_the_wait() {
         let turns = Turns::new(1);
         let _taken = turns.wait(Duration::ZERO).await;
-        let long = Computing::new(Arc::clone(&turns), true);
+        let long = Computing::new(Arc::clone(&turns), Place::here(), true);
         let deadline = Instant::now() + Duration::from_millis(20);
         let UpdateDeadline::YieldCustom(0, wait) = long.go_on(deadline) else { panic!("it need not wait") };
         long.around(wait).await;

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::json;
@@ -23,9 +22,10 @@ use crate::sandbox::backtrace::with_last_words;
 use crate::sandbox::component::SPOKEN;
 use crate::sandbox::computing::Computing;
 use crate::sandbox::fault::advise;
+use crate::sandbox::habit::Habit;
 use crate::sandbox::outages::{Outages, Start};
 use crate::sandbox::stay::store;
-use crate::sandbox::threads::Threads;
+use crate::sandbox::threads::{Place, Threads};
 use crate::sandbox::turns::Turns;
 use crate::secret::Secrets;
 use crate::trace::{Recorder, Status};
@@ -47,8 +47,7 @@ pub struct Ready {
     pub outages: Outages,
     pub secrets: Secrets,
     pub turns: Arc<Turns>,
-    /// The last run computed for long.
-    pub long: AtomicBool,
+    pub habit: Habit,
     /// Of the component, in hexadecimal digits.
     pub sha256: Arc<str>,
 }
@@ -76,8 +75,7 @@ impl Probe {
 
     /// Runs once. `due` is when it was to start.
     pub async fn run(&self, due: Instant) -> Run {
-        let ready = Arc::clone(&self.ready);
-        match self.threads.spawn(async move { ready.run(due).await }).await {
+        match self.host(|ready, place| async move { ready.run(due, &place).await }).await {
             Ok(run) => run,
             Err(error) => self.ready.broken(due, format!("the host failed: {error}; this is a bug, please report it")),
         }
@@ -88,8 +86,8 @@ impl Probe {
     /// # Errors
     /// When the host failed.
     pub async fn record(&self) -> Result<(Run, Recording), JoinError> {
-        let (ready, due) = (Arc::clone(&self.ready), Instant::now());
-        self.threads.spawn(async move { ready.record(due).await }).await
+        let due = Instant::now();
+        self.host(|ready, place| async move { ready.record(due, &place).await }).await
     }
 
     /// Runs once more what was recorded, in a world that is the recording alone.
@@ -97,33 +95,42 @@ impl Probe {
     /// # Errors
     /// When the host failed.
     pub async fn replay(&self, recording: Recording) -> Result<Run, JoinError> {
+        self.host(|ready, place| async move { ready.replay(recording, &place).await }).await
+    }
+
+    async fn host<T, F>(&self, work: impl FnOnce(Arc<Ready>, Place) -> F) -> Result<T, JoinError>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
         let ready = Arc::clone(&self.ready);
-        self.threads.spawn(async move { ready.replay(recording).await }).await
+        self.threads.host(self.ready.habit.is_long(), |place| work(ready, place)).await
     }
 }
 
 impl Ready {
-    async fn run(&self, due: Instant) -> Run {
+    async fn run(&self, due: Instant, place: &Place) -> Run {
         let lateness = due.elapsed();
         let recorder = self.recorder();
-        let (mut run, exchanges) =
-            self.attempts(lateness, &recorder, &Journal::new(recorder.clone(), self.limits), &Tape::default()).await;
+        let (mut run, exchanges) = self
+            .attempts(place, lateness, &recorder, &Journal::new(recorder.clone(), self.limits), &Tape::default())
+            .await;
         self.secrets.strike_run(&mut run, exchanges);
         run
     }
 
-    async fn record(&self, due: Instant) -> (Run, Recording) {
+    async fn record(&self, due: Instant, place: &Place) -> (Run, Recording) {
         let lateness = due.elapsed();
         let recorder = self.recorder();
         let log = Journal::new(recorder.clone(), self.limits);
         let tape = Tape::write(&recorder, &log);
-        let (mut run, exchanges) = self.attempts(lateness, &recorder, &log, &tape).await;
+        let (mut run, exchanges) = self.attempts(place, lateness, &recorder, &log, &tape).await;
         let mut recording = Recording { header: self.header(&run), entries: tape.take() };
         self.secrets.strike_recording(&mut recording, &mut run, exchanges);
         (run, recording)
     }
 
-    async fn replay(&self, recording: Recording) -> Run {
+    async fn replay(&self, recording: Recording, place: &Place) -> Run {
         let Recording { header, entries } = recording;
         let Identity { probe, title, .. } = &*self.scope.identity;
         let started = SystemTime::UNIX_EPOCH + header.started;
@@ -137,7 +144,7 @@ impl Ready {
         );
         let log = Journal::new(recorder.clone(), self.limits);
         let tape = Tape::read(&recorder, &log, entries, *header.component.sha256 == *self.sha256);
-        let (mut run, exchanges) = self.attempts(header.lateness, &recorder, &log, &tape).await;
+        let (mut run, exchanges) = self.attempts(place, header.lateness, &recorder, &log, &tape).await;
         self.secrets.strike_replayed(&header.struck, &mut run, exchanges);
         run
     }
@@ -151,13 +158,14 @@ impl Ready {
     /// still.
     async fn attempts(
         &self,
+        place: &Place,
         lateness: Duration,
         recorder: &Recorder,
         log: &Journal,
         tape: &Tape,
     ) -> (Run, Vec<Exchange>) {
         let mut attempts = 1;
-        let mut last = self.attempt(attempts, recorder, tape, log).await;
+        let mut last = self.attempt(place, attempts, recorder, tape, log).await;
         let (mut earlier, mut exchanges) = (Vec::new(), Vec::new());
         while attempts <= self.retries.times {
             let Outcome::Failed(failure) = last.outcome else { break };
@@ -167,7 +175,7 @@ impl Ready {
                 tokio::time::sleep(self.retries.delay).await;
             }
             attempts += 1;
-            last = self.attempt(attempts, recorder, tape, log).await;
+            last = self.attempt(place, attempts, recorder, tape, log).await;
         }
         let Attempt { mut outcome, tags, evidence } = last;
         if let (Outcome::Passed, Some(first)) = (&outcome, earlier.first()) {
@@ -208,23 +216,23 @@ impl Ready {
     }
 
     /// One stay in the guest, in a sandbox of its own.
-    async fn attempt(&self, number: u32, recorder: &Recorder, tape: &Tape, log: &Journal) -> Attempt {
+    async fn attempt(&self, place: &Place, number: u32, recorder: &Recorder, tape: &Tape, log: &Journal) -> Attempt {
         tape.attempt();
         // Where it is tried but once, the run itself is the attempt.
         let most = self.retries.times + 1;
         let span = (most > 1).then(|| recorder.push("probe.attempt".into(), format!("Attempt {number} of {most}")));
         tape.opened();
-        let computing = Computing::new(Arc::clone(&self.turns), self.long.load(Relaxed));
+        let computing = Computing::new(Arc::clone(&self.turns), place.clone(), self.habit.is_very_long());
         let measured = Arc::clone(&computing);
         let (mut store, watch) =
-            store(&self.engine, &self.scope, recorder.clone(), tape.clone(), log.clone(), self.limits, measured);
+            store(&self.engine, &self.scope, recorder.clone(), tape.clone(), log.clone(), self.limits, place, measured);
         let work = async {
             let guest = self.component.instantiate_async(&mut store).await?;
             guest.sentrynet_probe_prober().call_run(&mut store, &self.settings).await
         };
         let ended = watch.guard(work).await;
         let ended = tape.overrun().map_or(ended, Err);
-        self.long.store(computing.is_long(), Relaxed);
+        self.habit.note(computing.used());
         let fault = ended.as_ref().err().cloned();
         let outcome = match ended {
             Ok(Ok(())) => Outcome::Passed,

@@ -16,6 +16,7 @@ use crate::run::Fault;
 use crate::sandbox::backtrace::with_last_words;
 use crate::sandbox::computing::Computing;
 use crate::sandbox::fault;
+use crate::sandbox::threads::Place;
 use crate::sandbox::turns::Turns;
 use crate::trace::Recorder;
 
@@ -38,10 +39,14 @@ pub fn store(
     tape: Tape,
     log: Journal,
     limits: Limits,
+    place: &Place,
     computing: Arc<Computing>,
 ) -> (Store<Context>, Watch) {
     let deadline = Instant::now() + limits.deadline;
-    let mut store = Store::new(engine, Context::new(Arc::clone(scope), recorder, tape.clone(), log, limits, deadline));
+    let mut store = Store::new(
+        engine,
+        Context::new(Arc::clone(scope), place.exchanges.clone(), recorder, tape.clone(), log, limits, deadline),
+    );
     store.limiter(|context| context);
     store.set_max_component_handles(limits.handles);
     store.set_hostcall_fuel(limits.memory);
@@ -97,8 +102,9 @@ pub async fn ask<T>(
     let limits = Limits { deadline: Duration::from_secs(5), ..Limits::default() };
     let recorder = Recorder::start(String::new(), String::new());
     let log = Journal::new(recorder.clone(), limits);
-    let computing = Computing::new(Arc::clone(turns), false);
-    let (mut store, watch) = store(engine, scope, recorder, Tape::default(), log.clone(), limits, computing);
+    let place = Place::here();
+    let computing = Computing::new(Arc::clone(turns), place.clone(), false);
+    let (mut store, watch) = store(engine, scope, recorder, Tape::default(), log.clone(), limits, &place, computing);
     let ended = watch
         .guard(async {
             let guest = component.instantiate_async(&mut store).await?;

@@ -2,6 +2,7 @@
 //! to may be slow, stopped or gone, and the probes go on.
 
 use std::io::Write;
+use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -58,6 +59,11 @@ enum Order {
     Flush(oneshot::Sender<()>),
 }
 
+/// Where runs come all the time, they are gathered for so long, too short to be seen, so that none needs a wake-up and a
+/// write of its own; and so many of them.
+const GATHER: Duration = Duration::from_millis(50);
+const MOST_AT_ONCE: usize = 1000;
+
 /// Runs that may wait for the terminal. `once` with a whole configuration fits while its reader scrolls.
 const BACKLOG: usize = 10_000;
 
@@ -98,30 +104,33 @@ impl Sink for Console {
 }
 
 fn write_all(inbox: Receiver<Order>, mut out: impl Write, look: Look, skipped: &AtomicU64) {
-    for order in inbox {
-        let run = match order {
-            Order::Show(run) => run,
-            Order::Flush(done) => {
-                // Whoever asked may have given up waiting.
-                _ = done.send(());
-                continue;
+    while let Ok(first) = inbox.recv() {
+        if look.stamp {
+            std::thread::sleep(GATHER);
+        }
+        let (mut text, mut flushed) = (String::new(), Vec::new());
+        for order in iter::once(first).chain(inbox.try_iter().take(MOST_AT_ONCE)) {
+            match order {
+                Order::Show(run) if look.json => text.push_str(&format!("{}\n", run_to_json(&run))),
+                Order::Show(run) => text.push_str(&lines::render(&run, &look)),
+                Order::Flush(done) => flushed.push(done),
             }
-        };
-        let mut text = if look.json { format!("{}\n", run_to_json(&run)) } else { lines::render(&run, &look) };
+        }
         let missed = skipped.swap(0, Ordering::Relaxed);
         if missed > 0 {
-            text.insert_str(
-                0,
-                &match look.json {
-                    true => format!("{{\"not_shown\":{missed}}}\n"),
-                    false => format!("… {missed} runs not shown: what reads this is too slow\n"),
-                },
-            );
+            text.push_str(&match look.json {
+                true => format!("{{\"not_shown\":{missed}}}\n"),
+                false => format!("… {missed} runs not shown: what reads this is too slow\n"),
+            });
         }
-        // One write for each run, so that what others write does not come between its lines.
+        // One write for whole runs, so that what others write does not come between the lines of one.
         if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
             tracing::warn!(%error, "runs are no longer shown, standard output is gone; probes go on");
             return;
+        }
+        for done in flushed {
+            // Whoever asked may have given up waiting.
+            _ = done.send(());
         }
     }
 }

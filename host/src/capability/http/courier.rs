@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use reqwest::Method;
 use reqwest::header::{CONTENT_LENGTH, HeaderMap};
+use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
@@ -30,6 +31,7 @@ pub struct Courier {
     log: Journal,
     deadline: Instant,
     probe: Arc<Scope>,
+    exchanges: Handle,
 }
 
 /// What is wanted of whom.
@@ -49,6 +51,7 @@ impl Context {
             log: self.log.clone(),
             deadline: self.deadline,
             probe: Arc::clone(&self.probe),
+            exchanges: self.exchanges.clone(),
         }
     }
 }
@@ -95,7 +98,7 @@ impl Courier {
             flow: Some(Arc::clone(&flow)),
         };
         let deadline = self.deadline;
-        let going = self.probe.threads.spawn(async move {
+        let going = self.exchanges.spawn(async move {
             match body.await? {
                 Outgoing::Whole(body) => exchange.body = body,
                 Outgoing::Stream(stream) => exchange.stream = Some(stream),

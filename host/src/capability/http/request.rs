@@ -298,8 +298,7 @@ impl HostRequest for Context {
         };
         // In a task of its own: what is awaited here is polled on the guest's small stack, on a thread where other
         // guests compute.
-        let threads = &self.probe.threads;
-        let exchange = AbortOnDropHandle::new(threads.spawn(async move {
+        let exchange = AbortOnDropHandle::new(self.exchanges.spawn(async move {
             match token {
                 Some((credentials, way)) => credentials.run(exchange, way).await,
                 None => exchange.run().await,

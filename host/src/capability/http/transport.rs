@@ -99,6 +99,12 @@ impl Session {
             .retry(reqwest::retry::never())
             .no_proxy()
             .user_agent(USER_AGENT)
+            // No run lasts long enough for these to be of use: they cost system calls and a timer for each connection.
+            .tcp_keepalive(None)
+            .tcp_keepalive_interval(None)
+            .tcp_keepalive_retries(None)
+            .tcp_user_timeout(None)
+            .pool_idle_timeout(None)
             .gzip(*compression)
             .brotli(*compression)
             .zstd(*compression)

@@ -88,7 +88,7 @@ impl Host for Context {
                     name,
                 };
                 // As every exchange: see `http`.
-                Lookup::GoesOn(AbortOnDropHandle::new(self.probe.threads.spawn(lookup.ask())))
+                Lookup::GoesOn(AbortOnDropHandle::new(self.exchanges.spawn(lookup.ask())))
             }
         };
         let lookup = self.table.push(lookup)?;

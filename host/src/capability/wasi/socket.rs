@@ -127,7 +127,7 @@ impl HostTcpSocket for Context {
         let record = Arc::new(Record::open(self.recorder.clone(), &self.evidence, open, name, to));
         let patience = Limit::new(Duration::MAX, self.deadline).time();
         // As every exchange: see `http`.
-        let dialling = self.probe.threads.spawn(dial(options, to, patience, Arc::clone(&record)));
+        let dialling = self.exchanges.spawn(dial(options, to, patience, Arc::clone(&record)));
         self.table.get_mut(&socket)?.state = State::Connecting(AbortOnDropHandle::new(dialling), record);
         Ok(())
     }
@@ -150,7 +150,7 @@ impl HostTcpSocket for Context {
         let connection = Arc::new(Connection::new(dialled?, record, deadline));
         socket.state = State::Connected(Arc::clone(&connection));
         let reader: DynInputStream = Box::new(Reader(Arc::clone(&connection)));
-        let writer: DynOutputStream = Box::new(Writer::new(connection, self.probe.threads.clone()));
+        let writer: DynOutputStream = Box::new(Writer::new(connection, self.exchanges.clone()));
         Ok((self.table.push_child(reader, &id)?, self.table.push_child(writer, &id)?))
     }
 
