@@ -119,6 +119,8 @@ pub struct Scope {
     pub http: Arc<http::Stack>,
     pub ssh: Arc<ssh::Stack>,
     pub memory: Arc<Memory>,
+    /// Its component is one that comes with the host.
+    pub built_in: bool,
     /// False while settings are checked, when nothing may be sent.
     pub may_send: bool,
 }
@@ -184,7 +186,7 @@ impl Context {
             meter: meter.clone(),
             memory: Grown::default(),
             elements: Grown::default(),
-            part: probe.memory.part(),
+            part: probe.memory.part(probe.built_in),
             warnings: Vec::new(),
             deadline,
             http: http::Session::new(Arc::clone(&probe.http), meter),

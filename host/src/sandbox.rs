@@ -223,13 +223,13 @@ impl Sandbox {
         let ready = Ready {
             engine: self.engine.clone(),
             component,
-            scope,
             settings,
             limits: probe.limits,
             retries: probe.retries,
             outages: Outages::default(),
             turns: Arc::clone(self.threads.turns()),
-            habit: Habit::new(matches!(probe.module, Module::BuiltIn(_))),
+            habit: Habit::new(scope.built_in),
+            scope,
             secrets: self.secrets.clone(),
             sha256,
         };
@@ -282,6 +282,7 @@ impl Sandbox {
             http: Arc::clone(&self.http),
             ssh: Arc::clone(&self.ssh),
             memory: Arc::clone(&self.memory),
+            built_in: matches!(module, Module::BuiltIn(_)),
             may_send: false,
         });
         let Loaded { component, sha256, .. } = self.loaded(module, &scope).await?;
@@ -291,14 +292,14 @@ impl Sandbox {
         let ready = Ready {
             engine: self.engine.clone(),
             component,
-            scope,
             settings: text,
             limits,
             retries: Retries { times: recording.header.retries, delay: Duration::ZERO },
             outages: Outages::default(),
             secrets: self.secrets.clone(),
             turns: Arc::clone(self.threads.turns()),
-            habit: Habit::new(matches!(module, Module::BuiltIn(_))),
+            habit: Habit::new(scope.built_in),
+            scope,
             sha256,
         };
         Ok(Probe::new(Arc::clone(&self.threads), ready))
@@ -357,6 +358,7 @@ impl Sandbox {
             refusals: Refusals::default(),
             trace_headers: probe.trace_headers.clone(),
             told: grant::told(&probe.settings, &probe.trace_headers),
+            built_in: matches!(probe.module, Module::BuiltIn(_)),
             may_send,
             ..self.scope_of_none()
         }
@@ -380,6 +382,7 @@ impl Sandbox {
             http: Arc::clone(&self.http),
             ssh: Arc::clone(&self.ssh),
             memory: Arc::clone(&self.memory),
+            built_in: false,
             may_send: false,
         }
     }

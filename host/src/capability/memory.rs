@@ -20,6 +20,8 @@ pub struct Memory {
 /// What one run has of it, which is given back when that ends.
 pub struct Part {
     memory: Arc<Memory>,
+    /// What it need not take from the rest.
+    share: usize,
     has: usize,
 }
 
@@ -37,8 +39,11 @@ impl Memory {
         self.share
     }
 
-    pub fn part(self: &Arc<Self>) -> Part {
-        Part { memory: Arc::clone(self), has: 0 }
+    /// A run's part. Of one that is known, what it begins with is not counted: it is mapped, and hardly ever touched.
+    pub fn part(self: &Arc<Self>, known: bool) -> Part {
+        /// More than any of the built-in components begins with.
+        const UNTOUCHED: usize = 2 << 20;
+        Part { memory: Arc::clone(self), share: if known { self.share + UNTOUCHED } else { self.share }, has: 0 }
     }
 }
 
@@ -48,11 +53,10 @@ impl Part {
     /// # Errors
     /// When that is more than is left.
     pub fn take(&mut self, bytes: usize) -> Result<(), Exceeded> {
-        let Memory { share, left } = &*self.memory;
         let has = self.has.saturating_add(bytes);
-        let more = has.saturating_sub(*share) - self.has.saturating_sub(*share);
+        let more = has.saturating_sub(self.share) - self.has.saturating_sub(self.share);
         if more > 0 {
-            let taken = left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(more));
+            let taken = self.memory.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(more));
             taken.map_err(|_| Exceeded(Ceiling::TotalMemory))?;
         }
         self.has = has;
@@ -60,9 +64,9 @@ impl Part {
     }
 
     pub fn give_back(&mut self, bytes: usize) {
-        let Memory { share, left } = &*self.memory;
         let has = self.has.saturating_sub(bytes);
-        left.fetch_add(self.has.saturating_sub(*share) - has.saturating_sub(*share), Relaxed);
+        let freed = self.has.saturating_sub(self.share) - has.saturating_sub(self.share);
+        self.memory.left.fetch_add(freed, Relaxed);
         self.has = has;
     }
 }
@@ -81,7 +85,7 @@ mod tests {
     fn what_one_takes_beyond_its_share_is_not_there_for_another() {
         // Half of it is five shares.
         let memory = Arc::new(Memory::new(1000, 5));
-        let (mut first, mut second) = (memory.part(), memory.part());
+        let (mut first, mut second) = (memory.part(false), memory.part(false));
         assert_eq!(memory.share(), 100);
         first.take(500).expect("400 of 500 beyond the shares");
         second.take(100).expect("its own share");
@@ -98,7 +102,7 @@ mod tests {
     #[test]
     fn what_was_refused_is_not_kept() {
         let memory = Arc::new(Memory::new(1000, 5));
-        let mut part = memory.part();
+        let mut part = memory.part(false);
         part.take(601).expect_err("more than there is");
         part.take(600).expect("all there is");
         part.give_back(usize::MAX);

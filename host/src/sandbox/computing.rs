@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
+use tokio::runtime::Handle;
 use wasmtime::UpdateDeadline;
 
 use crate::sandbox::threads::Place;
@@ -57,6 +58,11 @@ impl Computing {
             polled
         })
         .await
+    }
+
+    /// Where the targets of its run are waited for.
+    pub fn exchanges(&self) -> &Handle {
+        &self.place.exchanges
     }
 
     /// How long it has computed so far. Wants to be asked on the thread that it computes on, or while it waits.

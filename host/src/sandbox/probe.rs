@@ -225,7 +225,7 @@ impl Ready {
         let computing = Computing::new(Arc::clone(&self.turns), place.clone(), self.habit.is_very_long());
         let measured = Arc::clone(&computing);
         let (mut store, watch) =
-            store(&self.engine, &self.scope, recorder.clone(), tape.clone(), log.clone(), self.limits, place, measured);
+            store(&self.engine, &self.scope, recorder.clone(), tape.clone(), log.clone(), self.limits, measured);
         let work = async {
             let guest = self.component.instantiate_async(&mut store).await?;
             guest.sentrynet_probe_prober().call_run(&mut store, &self.settings).await

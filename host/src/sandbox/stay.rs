@@ -39,13 +39,12 @@ pub fn store(
     tape: Tape,
     log: Journal,
     limits: Limits,
-    place: &Place,
     computing: Arc<Computing>,
 ) -> (Store<Context>, Watch) {
     let deadline = Instant::now() + limits.deadline;
     let mut store = Store::new(
         engine,
-        Context::new(Arc::clone(scope), place.exchanges.clone(), recorder, tape.clone(), log, limits, deadline),
+        Context::new(Arc::clone(scope), computing.exchanges().clone(), recorder, tape.clone(), log, limits, deadline),
     );
     store.limiter(|context| context);
     store.set_max_component_handles(limits.handles);
@@ -102,9 +101,8 @@ pub async fn ask<T>(
     let limits = Limits { deadline: Duration::from_secs(5), ..Limits::default() };
     let recorder = Recorder::start(String::new(), String::new());
     let log = Journal::new(recorder.clone(), limits);
-    let place = Place::here();
-    let computing = Computing::new(Arc::clone(turns), place.clone(), false);
-    let (mut store, watch) = store(engine, scope, recorder, Tape::default(), log.clone(), limits, &place, computing);
+    let computing = Computing::new(Arc::clone(turns), Place::here(), false);
+    let (mut store, watch) = store(engine, scope, recorder, Tape::default(), log.clone(), limits, computing);
     let ended = watch
         .guard(async {
             let guest = component.instantiate_async(&mut store).await?;

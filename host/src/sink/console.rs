@@ -80,7 +80,7 @@ impl Console {
         let counter = Arc::clone(&skipped);
         let writer = std::thread::Builder::new().name("console".to_owned());
         // A thread of its own, for a stopped terminal stops whoever writes to it.
-        if let Err(error) = writer.spawn(move || write_all(inbox, out, look, &counter)) {
+        if let Err(error) = writer.spawn(move || write_all(&inbox, out, look, &counter)) {
             tracing::warn!(%error, "runs are not shown, no thread could be started: raise the limit on processes");
         }
         Self { orders, skipped }
@@ -103,7 +103,7 @@ impl Sink for Console {
     }
 }
 
-fn write_all(inbox: Receiver<Order>, mut out: impl Write, look: Look, skipped: &AtomicU64) {
+fn write_all(inbox: &Receiver<Order>, mut out: impl Write, look: Look, skipped: &AtomicU64) {
     while let Ok(first) = inbox.recv() {
         if look.stamp {
             std::thread::sleep(GATHER);

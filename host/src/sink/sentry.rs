@@ -25,6 +25,7 @@ mod check_in;
 mod envelope;
 mod payload;
 mod outbox;
+mod packing;
 mod delivery;
 mod client;
 mod backoff;

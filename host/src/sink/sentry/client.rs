@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Client;
-use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use sentry::types::Dsn;
 
 /// Sending could not be set up.
@@ -22,13 +22,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// So long that a receiver which takes one request after the other gets through all that we have open at once.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A client whose requests are authorised for a DSN, if there is one, and whose bodies are gzipped envelopes.
+/// A client whose requests are authorised for a DSN, if there is one, and whose bodies are envelopes.
 pub fn client(dsn: Option<&Dsn>) -> Result<Client, StartError> {
     let agent = concat!("sentrynet/", env!("CARGO_PKG_VERSION"));
-    let mut headers = HeaderMap::from_iter([
-        (CONTENT_TYPE, HeaderValue::from_static("application/x-sentry-envelope")),
-        (CONTENT_ENCODING, HeaderValue::from_static("gzip")),
-    ]);
+    let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/x-sentry-envelope"))]);
     if let Some(dsn) = dsn {
         let secret = dsn.secret_key().map(|secret| format!(", sentry_secret={secret}")).unwrap_or_default();
         let auth = format!("Sentry sentry_version=7, sentry_client={agent}, sentry_key={}{secret}", dsn.public_key());

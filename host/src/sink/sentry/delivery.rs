@@ -2,20 +2,18 @@
 //! and Sentry's answers, and nothing of runs.
 
 use std::collections::HashSet;
-use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant, SystemTime};
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use reqwest::header::RETRY_AFTER;
+use reqwest::header::{CONTENT_ENCODING, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, Url};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::envelope::{Category, Envelope, Kind, report, sent_at};
 use super::limits::Headers;
+use super::packing::Packing;
 use super::queue::{Answer, MOST, Next, Queue, Turn};
 use super::spool::{Kept, Spool};
 use super::tally::{Counts, Reason};
@@ -32,6 +30,7 @@ pub struct Destination {
     pub name: String,
     pub client: Client,
     pub url: Url,
+    pub packing: Packing,
     /// Whether it wants to know what it did not get.
     pub reports: bool,
     /// So many failures in a row to reach it, and a flush waits for it no longer.
@@ -270,7 +269,11 @@ impl Post {
 
     /// Sends one envelope; besides the answer, what to tell of it if it is not the wanted one.
     async fn send(&self, envelope: &[u8]) -> (Answer, String) {
-        let request = self.destination.client.post(self.destination.url.clone()).body(packed(envelope));
+        let Destination { client, url, packing, .. } = &self.destination;
+        let mut request = client.post(url.clone()).body(packing.pack(dated(envelope)));
+        if let Some(encoding) = packing.encoding() {
+            request = request.header(CONTENT_ENCODING, encoding);
+        }
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) => return (Answer::Failed(Headers::default()), causes(&error.without_url())),
@@ -326,14 +329,10 @@ impl Post {
     }
 }
 
-/// The envelope as it is sent now, compressed.
-fn packed(envelope: &[u8]) -> Vec<u8> {
-    let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+/// The envelope as it is sent now.
+fn dated(envelope: &[u8]) -> Vec<u8> {
     let head = sent_at(SystemTime::now(), envelope);
-    let rest = envelope.get(1..).unwrap_or_default();
-    // Writing to memory does not fail.
-    _ = packed.write_all(head.as_bytes()).and_then(|()| packed.write_all(rest));
-    packed.finish().unwrap_or_default()
+    [head.as_bytes(), envelope.get(1..).unwrap_or_default()].concat()
 }
 
 /// An answer's body, as much of it as came.

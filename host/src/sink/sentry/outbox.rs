@@ -10,6 +10,7 @@ use url::Url;
 use super::client::{StartError, client};
 use super::delivery::{Delivery, Destination};
 use super::envelope::Envelope;
+use super::packing::Packing;
 use super::spool::{self, Kept, Spool};
 use super::tally::Counts;
 use crate::config::{self, SpoolPlace};
@@ -105,10 +106,12 @@ impl Outbox {
 fn to_sentry(dsn: &Dsn, settings: &config::Spool) -> Result<Delivery, StartError> {
     let client = client(Some(dsn))?;
     let (spool, left) = open(settings, dsn);
+    let url = dsn.envelope_api_url();
     let destination = Destination {
         name: format!("Sentry at {}", dsn.host()),
         client,
-        url: dsn.envelope_api_url(),
+        packing: Packing::to(&url),
+        url,
         reports: true,
         // What is in memory alone has no other chance.
         patience: if spool.folder().is_some() { PATIENCE } else { u32::MAX },
@@ -120,6 +123,7 @@ fn to_spotlight(url: &Url) -> Result<Delivery, StartError> {
     let destination = Destination {
         name: format!("Spotlight at {}", url.host_str().unwrap_or_default()),
         client: client(None)?,
+        packing: Packing::to(url),
         url: url.clone(),
         reports: false,
         patience: 1,

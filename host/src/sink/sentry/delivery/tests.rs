@@ -1,4 +1,4 @@
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 
@@ -56,6 +56,7 @@ fn request(stream: &mut BufReader<TcpStream>) -> Option<(String, String)> {
         head.push(line.trim().to_owned());
     }
     assert!(head.iter().any(|line| line.ends_with("sentry_key=key")), "{head:?}");
+    assert!(head.iter().any(|line| line == "content-encoding: gzip"), "{head:?}");
     let length = head.iter().find_map(|line| line.strip_prefix("content-length: ")).unwrap().parse().unwrap();
     let mut body = vec![0; length];
     stream.read_exact(&mut body).ok()?;
@@ -69,8 +70,11 @@ fn envelope(kind: Kind, id: &str) -> Envelope {
 }
 
 fn start(dsn: &Dsn) -> Delivery {
+    // As one that is elsewhere.
+    let packing = Packing::to(&"https://sentry.example/".parse().unwrap());
     let (client, url) = (client(Some(dsn)).unwrap(), dsn.envelope_api_url());
-    let destination = Destination { name: "Sentry".to_owned(), client, url, reports: false, patience: u32::MAX };
+    let destination =
+        Destination { name: "Sentry".to_owned(), client, packing, url, reports: false, patience: u32::MAX };
     Delivery::start(destination, Spool::in_memory(), Vec::new())
 }
 
