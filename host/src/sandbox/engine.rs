@@ -13,6 +13,9 @@ use crate::config::{MOST_MEMORY, MOST_TABLE};
 /// How often a guest that computes is looked at: it may overrun its deadline by as much.
 const TICK: Duration = Duration::from_millis(10);
 
+/// A pool of so many runs at once is seldom full.
+const LARGE: usize = 2000;
+
 /// How many of the wanted runs this machine can have at once: each takes memory mappings, which the kernel bounds.
 pub fn most_in_flight(wanted: usize) -> usize {
     /// Measured: mappings of one run, and what the process needs beside.
@@ -36,6 +39,8 @@ pub fn new(in_flight: usize, share: usize) -> wasmtime::Result<Engine> {
     // Guests are synchronous; component-model async is not ready to be relied on.
     config.concurrency_support(false);
     config.memory_reservation(MOST_MEMORY as u64);
+    // After a peak its stacks are given back too.
+    config.async_stack_zeroing(in_flight > LARGE);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(in_flight, share)));
     // The same on every machine, so that a recorded run can be replayed on another.
     config.relaxed_simd_deterministic(true);
@@ -55,7 +60,6 @@ fn pool(in_flight: usize, share: usize) -> PoolingAllocationConfig {
     /// Kept between runs rather than given back: this makes a run's start five times cheaper, but a large pool would
     /// hold it all after a peak.
     const KEEP_RESIDENT: usize = 128 << 10;
-    const LARGE: u32 = 2000;
     const LARGEST_INSTANCE: usize = 4 << 20;
 
     // Beside the runs, one component at a time is asked who it is.
@@ -78,7 +82,7 @@ fn pool(in_flight: usize, share: usize) -> PoolingAllocationConfig {
         .table_elements(MOST_TABLE)
         .pagemap_scan(Enabled::Auto);
     // What a place keeps that no run is in counts as that run's share.
-    if count <= LARGE && share >= KEEP_RESIDENT * (MEMORIES + TABLES) as usize {
+    if in_flight <= LARGE && share >= KEEP_RESIDENT * (MEMORIES + TABLES) as usize {
         pool.linear_memory_keep_resident(KEEP_RESIDENT).table_keep_resident(KEEP_RESIDENT);
     }
     pool
