@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::support::receiver::Receiver;
 use crate::support::running::Running;
-use crate::support::{eventually, http, slow};
+use crate::support::{eventually, finish, http, sentrynet, slow};
 
 /// The program, whose standard output is read at its end.
 fn start(name: &str, configuration: &str) -> Running {
@@ -65,6 +65,28 @@ fn runs_in_flight_are_bounded() {
     running.signal("TERM");
     assert_eq!(running.end().0, Some(0));
     assert_eq!(most.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn open_files_bound_runs_and_are_asked_for() {
+    let probe = "      - {probe: http, title: TITLE, url: 'http://127.0.0.1:9/'}\n";
+    let probes: String = (0..30).map(|n| probe.replace("TITLE", &format!("t{n}"))).collect();
+    let configuration = format!("groups:\n  - probes:\n{probes}");
+    let check = |limit: &str| {
+        let program = sentrynet();
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &format!("ulimit {limit}; exec \"$0\" check -"), env!("CARGO_BIN_EXE_sentrynet")]);
+        shell.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let ended = finish(&mut shell, &configuration);
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        ended.stderr
+    };
+    let told = check("-n 630");
+    let expected =
+        "at most 20 runs at once instead of 30: raise the limit on open files (`ulimit -n`), now 630, for more";
+    assert!(told.contains(expected), "{told}");
+    let told = check("-Sn 64");
+    assert!(!told.contains("at most"), "{told}");
 }
 
 #[test]

@@ -129,7 +129,7 @@ impl Sandbox {
         origin: Origin,
         secrets: Secrets,
     ) -> Result<Self, NoRoom> {
-        let in_flight = engine::most_in_flight(in_flight);
+        let in_flight = machine::most_in_flight(in_flight);
         let no_room = |error: wasmtime::Error| NoRoom { in_flight, why: format!("{error:#}") };
         let total_memory = total_memory.unwrap_or_else(half_of_the_machine);
         tracing::debug!("{} MiB of memory for all runs together", total_memory >> 20);

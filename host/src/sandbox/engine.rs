@@ -16,22 +16,6 @@ const TICK: Duration = Duration::from_millis(10);
 /// A pool of so many runs at once is seldom full.
 const LARGE: usize = 2000;
 
-/// How many of the wanted runs this machine can have at once: each takes memory mappings, which the kernel bounds.
-pub fn most_in_flight(wanted: usize) -> usize {
-    /// Measured: mappings of one run, and what the process needs beside.
-    const MAPPINGS_OF_A_RUN: usize = 5;
-    const MAPPINGS_OF_US: usize = 8000;
-    let limit = std::fs::read_to_string("/proc/sys/vm/max_map_count").ok().and_then(|text| text.trim().parse().ok());
-    let Some(limit) = limit else { return wanted };
-    let most = usize::saturating_sub(limit, MAPPINGS_OF_US) / MAPPINGS_OF_A_RUN;
-    if wanted > most {
-        tracing::warn!(
-            "at most {most} runs at once instead of {wanted}: raise vm.max_map_count, now {limit}, for more"
-        );
-    }
-    wanted.min(most.max(1))
-}
-
 /// Makes an engine for so many runs at once, each of which is sure of so many bytes of memory.
 pub fn new(in_flight: usize, share: usize) -> wasmtime::Result<Engine> {
     let mut config = Config::new();

@@ -1,7 +1,49 @@
-//! What memory there is, as the kernel says it: this machine's, or that of a control group that the host runs in.
+//! What there is, as the kernel says it: memory, this machine's or that of a control group that the host runs in, and
+//! how many runs at once its limits allow.
 
 use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+/// How many of the wanted runs there can be at once: each takes memory mappings and open files, which the kernel bounds.
+/// The second bound is raised as far as this process may.
+pub fn most_in_flight(wanted: usize) -> usize {
+    let mappings = read_to_string("/proc/sys/vm/max_map_count").ok().and_then(|text| text.trim().parse().ok());
+    let mappings = mappings.map(|limit| ("vm.max_map_count", limit, of_mappings(limit)));
+    let files = open_files(wanted).map(|limit| ("the limit on open files (`ulimit -n`)", limit, of_files(limit)));
+    let bounds = mappings.into_iter().chain(files);
+    bounds.fold(wanted, |wanted, (name, limit, most)| {
+        if wanted > most {
+            tracing::warn!("at most {most} runs at once instead of {wanted}: raise {name}, now {limit}, for more");
+        }
+        wanted.min(most)
+    })
+}
+
+fn of_mappings(limit: usize) -> usize {
+    /// Measured: mappings of one run, and what the process needs beside.
+    const OF_A_RUN: usize = 5;
+    const OF_US: usize = 8000;
+    (limit.saturating_sub(OF_US) / OF_A_RUN).max(1)
+}
+
+/// What the process itself opens: files of the spool, connections to Sentry, name lookups.
+const FILES_OF_US: usize = 600;
+
+/// A run mostly has one connection, and some have several.
+fn of_files(limit: usize) -> usize {
+    (limit.saturating_sub(FILES_OF_US) * 2 / 3).max(1)
+}
+
+/// How many files this process may have open, after it has asked for what so many runs take.
+fn open_files(runs: usize) -> Option<usize> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+    let needed = (runs * 3 / 2 + FILES_OF_US + 1) as u64;
+    let raised = needed.min(hard);
+    let now = if soft < raised && setrlimit(Resource::RLIMIT_NOFILE, raised, hard).is_ok() { raised } else { soft };
+    Some(usize::try_from(now).unwrap_or(usize::MAX))
+}
 
 /// Bytes, the least of what bounds us; none where the kernel does not say.
 pub fn memory() -> Option<u64> {
@@ -35,6 +77,22 @@ fn bounds(line: &str) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn runs_that_the_kernels_defaults_allow() {
+        assert_eq!(of_mappings(65_530), 11_506);
+        assert_eq!(of_files(1024), 282);
+        assert!(of_files(20_000) > 10_000);
+        assert_eq!((of_mappings(0), of_files(0)), (1, 1));
+    }
+
+    #[test]
+    fn open_files_are_asked_for() {
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
+        let now = open_files(1000).expect("a limit");
+        assert!(of_files(now) >= 1000 || now as u64 == hard, "{now}");
+        assert_eq!(open_files(1), Some(now), "it is never lowered");
+    }
 
     #[test]
     fn the_machines() {
