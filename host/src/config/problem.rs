@@ -142,6 +142,15 @@ pub fn shorten(text: &str, most: usize) -> String {
     if text.contains("//") || text.contains(':') && text.contains('@') {
         return "…".into();
     }
+    beginning(text, most)
+}
+
+/// A title, in backquotes: it is shown wherever its runs are, and has no secret left.
+pub fn quote_title(title: &str) -> String {
+    format!("`{}`", beginning(title, 60))
+}
+
+fn beginning(text: &str, most: usize) -> String {
     let mut short: String = text.chars().take(most).map(|c| if harmless(c) { c } else { '\u{fffd}' }).collect();
     if text.chars().nth(most).is_some() {
         short.push('…');

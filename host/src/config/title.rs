@@ -1,9 +1,9 @@
 //! Titles, once all of them are known: what makes a run hard to find in Sentry. Knows no YAML.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use super::Probe;
-use super::problem::{Problem, below, quote};
+use super::problem::{Problem, below, quote_title};
 
 /// What Sentry's filter for health checks takes out, where a project has it on: names that hold one of these,
 const HELD: &[&str] = &["healthcheck", "health-check", "heartbeat"];
@@ -26,19 +26,23 @@ const ENDS: &[&str] = &[
 
 /// Warnings about the titles that probes run under, a component's default as well as a configured one.
 pub fn check_titles<'a>(titles: impl IntoIterator<Item = (&'a Probe, &'a str)>) -> Vec<Problem> {
-    let mut seen = HashSet::new();
+    let mut seen: HashMap<_, usize> = HashMap::new();
     let mut warnings = Vec::new();
     for (probe, title) in titles {
         let place = below(&probe.pointer, "title");
         if filtered(title) {
             let message = format!(
                 "Sentry's filter for health checks takes out transactions that are called {}: choose another `title`",
-                quote(title)
+                quote_title(title)
             );
             warnings.push(Problem::value(&place, message));
         }
-        if !seen.insert(title) {
-            let message = format!("another probe has the title {} too: Sentry will show both as one", quote(title));
+        let count = seen.entry(title).or_default();
+        *count += 1;
+        // Said once of each title, not once of each of a thousand probes.
+        if *count == 2 {
+            let message =
+                format!("another probe has the title {} too: Sentry will show both as one", quote_title(title));
             warnings.push(Problem::value(&place, message));
         }
     }
