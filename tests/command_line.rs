@@ -85,8 +85,19 @@ fn the_json_has_its_shape() {
     let (code, runs) = once(&keys);
     assert_eq!(code, 1);
     let run = runs[0].as_object().expect("a run is a map");
-    let keys =
-        ["probe", "title", "tags", "started", "duration_ms", "outcome", "failure", "lateness_ms", "trace_id", "spans"];
+    let keys = [
+        "probe",
+        "title",
+        "tags",
+        "started",
+        "duration_ms",
+        "outcome",
+        "failure",
+        "lateness_ms",
+        "skipped",
+        "trace_id",
+        "spans",
+    ];
     for key in keys {
         assert!(run.contains_key(key), "{key}");
     }

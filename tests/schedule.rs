@@ -1,5 +1,6 @@
 //! The program on its schedule, and how it stops.
 
+use std::fs::File;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use crate::support::receiver::Receiver;
 use crate::support::running::Running;
-use crate::support::{eventually, finish, http, sentrynet, slow};
+use crate::support::{eventually, finish, folder, http, relay, sentrynet, slow};
 
 /// The program, whose standard output is read at its end.
 fn start(name: &str, configuration: &str) -> Running {
@@ -115,4 +116,103 @@ fn what_has_begun_may_end_and_is_reported() {
     assert_eq!((code, count.load(Ordering::SeqCst)), (Some(0), 1));
     assert!(stdout.contains("passed"), "{stdout}");
     assert_eq!(receiver.wait(1).len(), 1);
+}
+
+/// What the log says was skipped, and what it says after that.
+fn told_as_skipped(log: &str) -> (u64, &str) {
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("skipped within a minute")).collect();
+    let [line] = lines[..] else { panic!("one line, whatever the number of probes: {log}") };
+    let told = line.split_once("WARN ").expect("it is a warning").1.trim_start();
+    let (number, rest) = told.split_once(' ').expect("it begins with a number");
+    (number.parse().expect("it begins with a number"), rest)
+}
+
+#[test]
+fn what_is_skipped_is_counted_and_no_wait_of_ours_is_the_target_s() {
+    let lasting = Duration::from_millis(300);
+    let (receiver, (_, _, port)) = (Receiver::start(), counting(lasting));
+    let probe =
+        |title| format!("      - {{probe: http, title: {title}, url: 'http://127.0.0.1:{port}/', every: 0.2}}\n");
+    let probes = ["a", "b", "c"].map(probe).concat();
+    let sentry = format!("sentry: {{dsn: '{}'}}\n", receiver.dsn());
+    let home = folder("schedule-skipped");
+    let (file, log) = (home.join("probes.yaml"), home.join("log"));
+    std::fs::write(&file, format!("{sentry}limits: {{in_flight: 1}}\ngroups:\n  - probes:\n{probes}"))
+        .expect("writable");
+    let stderr = File::create(&log).expect("the folder is writable");
+    let running = Running::spawn(sentrynet().arg("run").arg(&file).stdout(Stdio::piped()).stderr(stderr));
+    receiver.wait(12);
+    running.signal("TERM");
+    let (code, stdout) = running.end();
+    assert_eq!(code, Some(0));
+
+    let envelopes = receiver.received();
+    relay::has_no_complaint("schedule-skipped-relay", &envelopes);
+    let runs: Vec<_> = envelopes.iter().flat_map(|received| received.open().1).map(|(_, payload)| payload).collect();
+    let mut all = 0;
+    for title in ["a", "b", "c"] {
+        let (mut before, mut count) = (None::<f64>, 0);
+        for run in runs.iter().filter(|run| run["transaction"] == title) {
+            let data = &run["contexts"]["trace"]["data"];
+            let number = |value: &serde_json::Value| value.as_f64().expect("it is a number");
+            let (start, end) = (number(&run["start_timestamp"]), number(&run["timestamp"]));
+            let late = number(&data["sentrynet.lateness_ms"]) / 1e3;
+            let skipped = data.get("sentrynet.skipped").map_or(0, |skipped| skipped.as_u64().expect("it is a number"));
+            let tag = run["tags"].get("skipped").and_then(|tag| tag.as_str()).unwrap_or("0");
+            assert_eq!(tag, skipped.to_string());
+            // Two others went before it, each of which took the target's time.
+            assert!(end - start < 2.0 * lasting.as_secs_f64(), "its own time alone: {run}");
+            for span in run["spans"].as_array().expect("spans are a list") {
+                assert!(number(&span["start_timestamp"]) >= start && number(&span["timestamp"]) <= end, "{span}");
+            }
+            let due = start - late;
+            if let Some(before) = before {
+                assert!(late > lasting.as_secs_f64(), "it waited for the others: {run}");
+                assert!(skipped >= 1, "all its time is not enough for three: {run}");
+                let passed = Duration::from_secs_f64(due - before + 0.1).as_millis() / 200;
+                assert_eq!(passed, u128::from(skipped) + 1, "each time is run or skipped: {run}");
+            }
+            before = Some(due);
+            count += 1;
+            all += skipped;
+        }
+        assert!(count >= 3, "each has its turn: {runs:?}");
+    }
+    assert!(stdout.lines().any(|line| line.contains(" late, ") && line.contains(" skipped)")), "{stdout}");
+
+    let log = std::fs::read_to_string(&log).expect("the log is UTF-8");
+    let (told, rest) = told_as_skipped(&log);
+    // The last of them have no run after them to say so.
+    assert!(told >= all, "{all} of {log}");
+    assert!(rest.starts_with("runs of 3 probes, `"), "{log}");
+    assert!(rest.contains("(raise `limits.in_flight`)"), "{log}");
+}
+
+#[test]
+fn a_run_that_is_longer_than_its_period_is_why_others_are_skipped() {
+    let (count, _, port) = counting(Duration::from_millis(250));
+    let home = folder("schedule-long");
+    let (file, log) = (home.join("probes.yaml"), home.join("log"));
+    let keys = format!("url: http://127.0.0.1:{port}/\nevery: 0.1\ntitle: Slow\nburst: 2");
+    std::fs::write(&file, http(&keys)).expect("the folder is writable");
+    let stderr = File::create(&log).expect("the folder is writable");
+    let mut program = sentrynet();
+    let program = program.args(["run", "--format", "json"]).arg(&file).stdout(Stdio::piped()).stderr(stderr);
+    let running = Running::spawn(program);
+    eventually("six runs", || (count.load(Ordering::SeqCst) >= 6).then_some(()));
+    running.signal("TERM");
+    let (code, stdout) = running.end();
+    assert_eq!(code, Some(0));
+    let runs = stdout.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("a run is JSON"));
+    let skipped: Vec<_> = runs.map(|run| run["skipped"].as_u64().expect("it is a number")).collect();
+    // Two runs of a quarter of a second let five times pass, or four to be skipped, each of two runs.
+    for (index, skipped) in skipped.iter().enumerate() {
+        let first_of_burst = index > 0 && index % 2 == 0;
+        assert!(if first_of_burst { *skipped >= 8 && *skipped % 2 == 0 } else { *skipped == 0 }, "{stdout}");
+    }
+    let log = std::fs::read_to_string(&log).expect("the log is UTF-8");
+    let (told, rest) = told_as_skipped(&log);
+    assert!(told >= skipped.iter().sum(), "{log}");
+    assert!(rest.starts_with("runs of `Slow` were skipped within a minute: "), "{log}");
+    assert!(rest.contains("(raise its `every`)"), "{log}");
 }

@@ -19,6 +19,8 @@ pub struct Run {
     pub trace: Trace,
     /// How long after its time it started.
     pub lateness: Duration,
+    /// How many runs before it were skipped, since their time passed before they could start.
+    pub skipped: u32,
     /// How often it was tried: more than once where it failed and was to be retried.
     pub attempts: u32,
     /// Why the attempts before the last did not pass.

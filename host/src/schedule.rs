@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
+use self::skipped::{Cause, Skipped};
 use crate::lanes::Lanes;
 use crate::run::Run;
 use crate::sandbox::Probe;
 use crate::sink::Sink;
+
+mod skipped;
 
 /// A probe, and when it runs.
 pub struct Job {
@@ -30,6 +33,9 @@ const FIRST_STARTS_A_SECOND: f64 = 64.0;
 /// The first of them start together.
 const AT_ONCE: usize = 8;
 
+/// How often the log has what was skipped: one line for all probes together.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+
 /// Runs every job on its schedule and reports each run, until `stop` is ready. Then nothing starts any more, and
 /// runs that have begun have [`GRACE`] to end; they are reported too.
 pub async fn run(
@@ -42,17 +48,22 @@ pub async fn run(
     let (stopping, stopped) = watch::channel(false);
     let places = Arc::new(Semaphore::new(in_flight));
     let started = Instant::now();
+    let skipped = Arc::<Skipped>::default();
+    let mut tell = interval_at(started + TELL_EVERY, TELL_EVERY);
+    tell.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut running = JoinSet::new();
     for (index, job) in jobs.into_iter().enumerate() {
         let first = started + first_start(index, job.every);
-        let job = repeat(job, first, Arc::clone(&places), Arc::clone(&sinks), stopped.clone());
-        running.spawn_on(job, lanes.of(index));
+        let (places, sinks, skipped) = (Arc::clone(&places), Arc::clone(&sinks), Arc::clone(&skipped));
+        let count = move |title: &str, runs, cause| skipped.note(index, title, runs, cause);
+        running.spawn_on(repeat(job, first, places, sinks, stopped.clone(), count), lanes.of(index));
     }
     tokio::pin!(stop);
     loop {
         tokio::select! {
             () = &mut stop => break,
             Some(ended) = running.join_next() => note(ended),
+            _ = tell.tick() => warn(&skipped),
         }
     }
     stopping.send_replace(true);
@@ -64,44 +75,57 @@ pub async fn run(
     if tokio::time::timeout(GRACE, ended).await.is_err() {
         tracing::warn!("{} runs did not end within {} s, and are lost", running.len(), GRACE.as_secs());
     }
+    warn(&skipped);
 }
 
-/// One job, over and over.
+/// One job, over and over. `skipped` is told how many runs were, and why.
 async fn repeat(
     job: Job,
     first: Instant,
     places: Arc<Semaphore>,
     sinks: Arc<[Box<dyn Sink>]>,
     mut stopped: watch::Receiver<bool>,
+    skipped: impl Fn(&str, u32, Cause),
 ) {
     let mut due = first;
-    let mut missed = false;
+    let mut skipped_before = 0;
     loop {
         tokio::select! {
             biased;
             _ = stopped.wait_for(|stopped| *stopped) => return,
             () = sleep_until(due) => {}
         }
+        let (mut waited, mut ran) = (Duration::ZERO, Duration::ZERO);
         let mut burst_due = due;
         for _ in 0..job.burst {
+            let asked = Instant::now();
             let place = tokio::select! {
                 biased;
                 _ = stopped.wait_for(|stopped| *stopped) => return,
                 place = places.acquire() => place,
             };
-            let run = Arc::new(job.probe.run(burst_due.into_std()).await);
+            waited += asked.elapsed();
+            let mut run = job.probe.run(burst_due.into_std()).await;
             drop(place);
-            report(&sinks, &run);
+            ran += run.trace.duration();
+            run.skipped = std::mem::take(&mut skipped_before);
+            report(&sinks, &Arc::new(run));
             // The next of a burst is due when this one has ended.
             burst_due = Instant::now();
         }
-        let following = next(first, job.every, due, Instant::now());
-        if following > due + job.every && !missed {
-            missed = true;
-            let title = &job.probe.identity().title;
-            tracing::warn!("`{title}` misses runs: one takes longer than its `every` of {:?}", job.every);
+        let (following, passed) = next(first, job.every, due, burst_due);
+        if passed > 0 {
+            skipped_before = passed.saturating_mul(job.burst);
+            let cause = Cause::of(burst_due - due, ran, waited);
+            skipped(&job.probe.identity().title, skipped_before, cause);
         }
         due = following;
+    }
+}
+
+fn warn(skipped: &Skipped) {
+    if let Some(told) = skipped.take() {
+        tracing::warn!("{told}");
     }
 }
 
@@ -127,16 +151,18 @@ fn first_start(index: usize, every: Duration) -> Duration {
     late.saturating_sub(every.saturating_mul(u32::try_from(periods).unwrap_or(u32::MAX)))
 }
 
-/// The next of `first + k * every` that is not past. Times that went by during a run are left out: runs of one probe
-/// never overlap, and none is made up for.
-fn next(first: Instant, every: Duration, due: Instant, now: Instant) -> Instant {
+/// The next of `first + k * every` that is not past, and how many have passed before it. These are skipped: runs of one
+/// probe never overlap, and none is made up for.
+fn next(first: Instant, every: Duration, due: Instant, now: Instant) -> (Instant, u32) {
     let following = due + every;
     if following >= now {
-        return following;
+        return (following, 0);
     }
-    let passed = (now - first).as_nanos().div_ceil(every.as_nanos());
-    let k = u32::try_from(passed).unwrap_or(u32::MAX);
-    every.checked_mul(k).map_or(following, |offset| first + offset)
+    let k = (now - first).as_nanos().div_ceil(every.as_nanos());
+    let offset = every.checked_mul(u32::try_from(k).unwrap_or(u32::MAX));
+    let next = offset.map_or(following, |offset| first + offset);
+    let passed = (next - following).as_nanos() / every.as_nanos();
+    (next, u32::try_from(passed).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]
@@ -169,16 +195,31 @@ mod tests {
         let every = 10 * SECOND;
         let mut due = first;
         for k in 1..100 {
-            due = next(first, every, due, due + Duration::from_millis(1234));
-            assert_eq!(due, first + every * k);
+            let (following, skipped) = next(first, every, due, due + Duration::from_millis(1234));
+            assert_eq!((following, skipped), (first + every * k, 0));
+            due = following;
         }
     }
 
     #[test]
-    fn what_was_missed_is_left_out() {
+    fn what_has_passed_is_skipped_and_counted() {
         let first = Instant::now();
         let every = 10 * SECOND;
-        assert_eq!(next(first, every, first, first + 31 * SECOND), first + 40 * SECOND);
-        assert_eq!(next(first, every, first, first + 30 * SECOND), first + 30 * SECOND);
+        assert_eq!(next(first, every, first, first + 10 * SECOND), (first + 10 * SECOND, 0));
+        assert_eq!(next(first, every, first, first + 11 * SECOND), (first + 20 * SECOND, 1));
+        assert_eq!(next(first, every, first, first + 30 * SECOND), (first + 30 * SECOND, 2));
+        assert_eq!(next(first, every, first, first + 31 * SECOND), (first + 40 * SECOND, 3));
+    }
+
+    #[test]
+    fn each_time_is_either_due_or_skipped() {
+        let first = Instant::now();
+        let every = Duration::from_millis(70);
+        let (mut due, mut counted) = (first, 0);
+        for run in 0..1000_u32 {
+            let (following, skipped) = next(first, every, due, due + Duration::from_millis(u64::from(run * 37 % 500)));
+            (due, counted) = (following, counted + 1 + skipped);
+            assert_eq!(due, first + every * counted);
+        }
     }
 }

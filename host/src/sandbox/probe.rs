@@ -187,7 +187,7 @@ impl Ready {
         let outage = self.outages.note(&outcome, start, recorder.now());
         let probe = Arc::clone(&self.scope.identity);
         let log = log.take();
-        (Run { probe, outcome, trace, lateness, attempts, earlier, evidence, outage, tags, log }, exchanges)
+        (Run { probe, outcome, trace, lateness, skipped: 0, attempts, earlier, evidence, outage, tags, log }, exchanges)
     }
 
     /// What ran, for its recording.
@@ -266,6 +266,7 @@ impl Ready {
             outcome,
             trace,
             lateness: due.elapsed(),
+            skipped: 0,
             attempts: 1,
             earlier: Vec::new(),
             evidence: None,

@@ -24,6 +24,7 @@ pub fn run_to_json(run: &Run) -> Value {
         })),
         "failure": failure(run),
         "lateness_ms": milliseconds(run.lateness),
+        "skipped": run.skipped,
         "trace_id": run.trace.id.to_string(),
         "spans": run.trace.spans.iter().map(|each| span(&run.trace, each)).collect::<Vec<_>>(),
         "log": run.log.iter().map(|line| json!({
@@ -81,7 +82,7 @@ mod tests {
         let keys: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(
             keys.join(" "),
-            "probe title tags started duration_ms outcome attempts outage failure lateness_ms trace_id spans log"
+            "probe title tags started duration_ms outcome attempts outage failure lateness_ms skipped trace_id spans log"
         );
         let keys: Vec<_> = json["spans"][1].as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(keys.join(" "), "span_id parent_span_id op description start_ms duration_ms status data");

@@ -109,6 +109,7 @@ fn run(title: &str, outcome: Outcome, status: Status) -> Run {
             contacts: Vec::new(),
         },
         lateness: Duration::ZERO,
+        skipped: 0,
         attempts: 1,
         earlier: Vec::new(),
         evidence: None,

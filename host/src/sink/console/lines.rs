@@ -65,7 +65,10 @@ fn head(run: &Run, stamp: bool, width: usize, into: &mut String) {
         _ = write!(into, "{DIM}{}{DIM:#} ", time_of_day(run.trace.started));
     }
     let outcome = run.outcome.as_str();
-    let late = if run.lateness > LATE { format!("  ({} late)", human(run.lateness)) } else { String::new() };
+    let late = (run.lateness > LATE).then(|| format!("{} late", human(run.lateness)));
+    let skipped = (run.skipped > 0).then(|| format!("{} skipped", run.skipped));
+    let late = late.into_iter().chain(skipped).reduce(|late, skipped| format!("{late}, {skipped}"));
+    let late = late.map(|late| format!("  ({late})")).unwrap_or_default();
     let recovery = run.recovery().map(|outage| format!("  (down for {})", human(outage.lasted))).unwrap_or_default();
     let duration = human(run.trace.duration());
     let before = if stamp { 9 } else { 0 } + 2 + outcome.len() + 2 + 9 + 2 + chars(&late) + chars(&recovery);
@@ -131,6 +134,10 @@ mod tests {
         late.lateness = Duration::from_millis(340);
         let stamped = plain(&late, Look { stamp: true, ..LOOK });
         assert_eq!(stamped, "22:45:01 ✓ passed     482 ms  example.org  (340 ms late)\n");
+        late.skipped = 3;
+        assert_eq!(plain(&late, LOOK), "✓ passed     482 ms  example.org  (340 ms late, 3 skipped)\n");
+        late.lateness = LATE;
+        assert_eq!(plain(&late, LOOK), "✓ passed     482 ms  example.org  (3 skipped)\n");
         assert_eq!(plain(&late, Look { json: false, trace: true, ..LOOK }).lines().count(), 1 + 8 + 1);
     }
 

@@ -341,6 +341,18 @@ mod tests {
     }
 
     #[test]
+    fn what_was_skipped_before_a_run_is_a_number_and_a_tag_to_search_for() {
+        let mut run = sample::passed();
+        let said = |run: &Run| {
+            let [_, _, payload] = open(&transaction(run, Rate::ALL, SENT, &origin()));
+            (payload["tags"]["skipped"].clone(), payload["contexts"]["trace"]["data"]["sentrynet.skipped"].clone())
+        };
+        assert_eq!(said(&run), (Value::Null, Value::Null));
+        run.skipped = 12;
+        assert_eq!(said(&run), (json!("12"), json!(12)));
+    }
+
+    #[test]
     fn a_check_in_creates_its_monitor() {
         let monitor = Monitor {
             slug: "shop".to_owned(),

@@ -62,6 +62,7 @@ impl Scene {
             outcome,
             trace: trace(contacts),
             lateness: Duration::ZERO,
+            skipped: 0,
             attempts: 1,
             earlier: Vec::new(),
             evidence: None,

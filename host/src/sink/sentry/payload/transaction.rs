@@ -60,12 +60,14 @@ impl<'a> Transaction<'a> {
     }
 }
 
-/// What shows only beside other runs, as tags: that it failed for want of a network, and that it ended an outage.
+/// What shows only beside other runs, as tags: that it failed for want of a network, that it ended an outage, and that
+/// others were skipped before it.
 fn verdicts(run: &Run, judgement: Judgement) -> impl Iterator<Item = (String, String)> {
     let offline = judgement.offline.then(|| ("vantage".to_owned(), "offline".to_owned()));
     let recovery = run.recovery().filter(|_| judgement.told);
     let recovery = recovery.map(|outage| ("recovered_after".to_owned(), format!("{} s", rounded(outage.lasted))));
-    offline.into_iter().chain(recovery)
+    let skipped = (run.skipped > 0).then(|| ("skipped".to_owned(), run.skipped.to_string()));
+    offline.into_iter().chain(recovery).chain(skipped)
 }
 
 /// The root stands in the trace's context, with what there is to say of the run as a whole.
@@ -73,6 +75,9 @@ fn root(run: &Run, measure: Measure) -> SpanFacts<'_> {
     let root = &run.trace.spans[0];
     let mut data = data(root, measure);
     data.insert("sentrynet.lateness_ms".into(), Datum::Ours(milliseconds(run.lateness).into()));
+    if run.skipped > 0 {
+        data.insert("sentrynet.skipped".into(), Datum::Ours(i64::from(run.skipped).into()));
+    }
     if let Some(outage) = run.outage.filter(|_| !run.outcome.passed() || run.recovery().is_some()) {
         data.insert("sentrynet.outage.runs".into(), Datum::Ours(i64::from(outage.runs).into()));
         data.insert("sentrynet.outage.seconds".into(), Datum::Ours(rounded(outage.lasted).into()));
