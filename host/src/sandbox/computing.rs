@@ -19,7 +19,7 @@ pub const BRIEF: Duration = Duration::from_millis(10);
 pub struct Computing {
     turns: Arc<Turns>,
     place: Place,
-    /// It computed for long the last time, so that it need not be given the time to show it again.
+    /// It is known to compute for long, so that it need not be given the time to show it again.
     long: bool,
     state: Mutex<State>,
 }
