@@ -17,7 +17,7 @@ use sentrynet::config::{self, Config, Draft, Level, Of, Source};
 use sentrynet::lanes::Lanes;
 use sentrynet::propagation::Origin;
 use sentrynet::run::{Outcome, Run};
-use sentrynet::sandbox::{Probe, Sandbox};
+use sentrynet::sandbox::{self, Probe, Sandbox};
 use sentrynet::schedule::{self, Job};
 use sentrynet::secret::Redactor;
 use sentrynet::sink::Sink;
@@ -172,17 +172,17 @@ async fn run(path: &Path, format: Format, trace: bool) -> Result<u8> {
         });
     };
 
-    let Some(loaded) = read(path).await? else { return Ok(WRONG) };
+    let Some(Loaded { config, probes, in_flight }) = read(path).await? else { return Ok(WRONG) };
     let look = if format == Format::Json { Look::json() } else { Look::text(trace, true) };
     let shown: Box<dyn Sink> = Box::new(Console::new(ColorChoice::Auto, look));
     // Sentry first: a run that is shown is one that cannot be lost any more.
-    let sinks: Arc<[_]> = sentry(&loaded.config, loaded.probes.len())?.into_iter().chain([shown]).collect();
-    let jobs = loaded.probes.into_iter().zip(&loaded.config.probes);
+    let sinks: Arc<[_]> = sentry(&config, probes.len())?.into_iter().chain([shown]).collect();
+    let jobs = probes.into_iter().zip(config.probes);
     let jobs: Vec<_> =
         jobs.map(|(probe, configured)| Job { probe, every: configured.every, burst: configured.burst }).collect();
     tracing::info!("{} probes on schedule", jobs.len());
     let lanes = Lanes::start().context("cannot start")?;
-    schedule::run(jobs, &lanes, loaded.in_flight, Arc::clone(&sinks), stop).await;
+    schedule::run(jobs, &lanes, in_flight, Arc::clone(&sinks), stop).await;
     flush(&sinks, FLUSH_AT_STOP).await;
     Ok(0)
 }
@@ -308,25 +308,28 @@ async fn read(path: &Path) -> Result<Option<Loaded>> {
 /// Checks and loads what has been read.
 async fn load(source: Source, environment: &dyn Fn(&str) -> Option<String>) -> Result<Option<Loaded>> {
     let mut draft = config::parse(&source, environment);
-    let mut config = draft.config.clone();
+    let config = &draft.config;
     REDACTOR.install(config.secrets.clone());
     let wanted = config.in_flight.min(config.probes.len().max(1));
-    let mut sandbox = Sandbox::new(wanted, config.total_memory, Origin::new(&config.sentry), config.secrets.clone())?;
+    let origin = Origin::new(&config.sentry);
+    let mut sandbox = Sandbox::new(wanted, config.total_memory, origin, config.secrets.clone())?;
     let mut probes = Vec::with_capacity(config.probes.len());
+    let (mut wrong, mut noted) = (Vec::new(), Vec::new());
     for probe in &config.probes {
+        let told = |problem: &sandbox::Problem| probe.problem(&problem.pointer, &problem.message);
         match sandbox.load(probe, &config.directory).await {
-            Ok((loaded, noted)) => {
+            Ok((loaded, warnings)) => {
                 probes.push(loaded);
-                draft.warnings.extend(noted.iter().map(|noted| probe.problem(&noted.pointer, &noted.message)));
+                noted.extend(warnings.iter().map(told));
             }
-            Err(wrong) => {
-                for wrong in wrong {
-                    draft.add(probe.problem(&wrong.pointer, &wrong.message));
-                }
-            }
+            Err(problems) => wrong.extend(problems.iter().map(told)),
         }
     }
-    let Draft { mut problems, mut warnings, .. } = draft;
+    draft.warnings.extend(noted);
+    for problem in wrong {
+        draft.add(problem);
+    }
+    let Draft { mut config, mut problems, mut warnings, .. } = draft;
     if problems.is_empty() {
         let titles: Vec<_> = probes.iter().map(|probe| probe.identity().title.as_str()).collect();
         warnings.extend(config::check_titles(config.probes.iter().zip(titles.iter().copied())));
