@@ -34,10 +34,7 @@ pub fn plain(bench: &mut Bench) -> Result<()> {
 pub fn delivered(bench: &mut Bench) -> Result<()> {
     let server = &mut Server::start(&bench.folder)?;
     let url = format!("http://localhost:{}/t", server.ports.plain);
-    let floor = floor(bench, server, Client::Hyper, &url, Pace::Even(RATE));
-    let plan = Plan::of(RATE as usize, &format!("probe: http, url: '{url}/{{n}}', every: 1")).sent_to(server);
-    let name = "hyper + envelope";
-    contest(bench, server, Contest { row: "delivered", what: "spread", plan, floor, name, goal: 1.25 })
+    spread(bench, server, "delivered", &url, 1.25)
 }
 
 /// In a row, as the floor has them; and from eight probes side by side, which is as many as start together.
@@ -58,10 +55,14 @@ pub fn bursts(bench: &mut Bench) -> Result<()> {
 pub fn tls(bench: &mut Bench) -> Result<()> {
     let server = &mut Server::start(&bench.folder)?;
     let url = format!("https://localhost:{}/t", server.ports.tls);
-    let floor = floor(bench, server, Client::Hyper, &url, Pace::Even(RATE));
+    spread(bench, server, "tls", &url, 1.15)
+}
+
+/// Delivered checks, spread evenly.
+fn spread(bench: &mut Bench, server: &mut Server, row: &'static str, url: &str, goal: f64) -> Result<()> {
+    let floor = floor(bench, server, Client::Hyper, url, Pace::Even(RATE));
     let plan = Plan::of(RATE as usize, &format!("probe: http, url: '{url}/{{n}}', every: 1")).sent_to(server);
-    let name = "hyper + envelope";
-    contest(bench, server, Contest { row: "tls", what: "spread", plan, floor, name, goal: 1.15 })
+    contest(bench, server, Contest { row, what: "spread", plan, floor, name: "hyper + envelope", goal })
 }
 
 pub fn floor(bench: &Bench, server: &Server, client: Client, url: &str, pace: Pace) -> Floor {

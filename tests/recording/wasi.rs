@@ -80,17 +80,10 @@ fn requests_with_a_body_and_several_at_once() {
     let post = "(local $first i32) (local $request i32)
         (local.set $first (call $send (call $request LENGTH)))
         (drop (call $span (i32.const 256) (i32.const 5) (i32.const 512) (i32.const 6)))
-        (local.set $request (call $request LENGTH))
-        (drop (call $set-method (local.get $request) (i32.const 2) (i32.const 0) (i32.const 0)))
-        (call $request-body (local.get $request) (i32.const 1200))
-        (global.set $socket (i32.load offset=4 (i32.const 1200)))
-        (local.set $request (call $send (local.get $request)))
-        (call $body-stream (global.get $socket) (i32.const 1200))
-        (global.set $output (i32.load offset=4 (i32.const 1200)))
-        (call $write (global.get $output) (i32.const 512) (i32.const 6) (i32.const 1200))
-        (call $write (global.get $output) (i32.const 512) (i32.const 3) (i32.const 1200))
-        (call $drop-output (global.get $output))
-        (call $finish-body (global.get $socket) (i32.const 0) (i32.const 0) (i32.const 1200))
+        (local.set $request (call $send-body (call $request LENGTH)))
+        (call $write-body (i32.const 512) (i32.const 6))
+        (call $write-body (i32.const 512) (i32.const 3))
+        (call $end-body)
         (call $receive (local.get $request)) (call $receive (local.get $first))";
     let (locals, post) = post.split_once('\n').expect("it has lines");
     let script = format!("{locals} {}", with(&format!("127.0.0.1:{}", target.port), post));
