@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
 use crate::config::{Rate, Sentry, TraceHeaders, TraceMode};
@@ -130,8 +131,7 @@ impl Dsc<'_> {
         for (key, value) in fields {
             let Some(value) = value.filter(|value| !value.is_empty()) else { continue };
             let comma = if header.is_empty() { "" } else { "," };
-            _ = write!(header, "{comma}sentry-{key}=");
-            percent_encode(value, &mut header);
+            _ = write!(header, "{comma}sentry-{key}={}", utf8_percent_encode(value, ESCAPED));
         }
         header
     }
@@ -142,14 +142,8 @@ fn sample_rand(trace: TraceId) -> u32 {
     (u128::from_be_bytes(trace.0) % 1_000_000) as u32
 }
 
-fn percent_encode(text: &str, into: &mut String) {
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => into.push(char::from(byte)),
-            _ => _ = write!(into, "%{byte:02X}"),
-        }
-    }
-}
+/// All but what RFC 3986 calls unreserved.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 #[cfg(test)]
 mod tests {

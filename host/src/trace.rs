@@ -374,7 +374,7 @@ impl Recorder {
     pub fn trouble_above(&self, span: Handle, within: Handle) -> Option<Handle> {
         let recording = self.lock();
         let spans = &recording.trace.spans;
-        let above = std::iter::successors(spans[span.0?].parent, |index| spans[*index].parent);
+        let above = std::iter::successors(spans.get(span.0?)?.parent, |index| spans[*index].parent);
         let below = above.take_while(|index| Some(*index) != within.0);
         below.filter(|index| spans[*index].status != Status::Ok).last().map(|index| Handle(Some(index)))
     }
@@ -399,12 +399,14 @@ impl Recorder {
         Handle(Some(0))
     }
 
+    /// A span's id; that of none once the trace has been handed over.
     pub fn span_id(&self, span: Handle) -> SpanId {
         let recording = self.lock();
-        recording.trace.spans[span.0.unwrap_or(0)].id
+        recording.trace.spans.get(span.0.unwrap_or(0)).map_or(SpanId([0; 8]), |span| span.id)
     }
 
-    /// Ends the trace: the root gets `status`, spans still open end now with `unfinished`. Later writes are ignored.
+    /// Ends the trace and hands it over: the root gets `status`, spans still open end now with `unfinished`. Later writes
+    /// are ignored.
     pub fn finish(&self, status: Status, unfinished: Status) -> Trace {
         let mut recording = self.lock();
         let end = recording.elapsed();
@@ -422,7 +424,7 @@ impl Recorder {
             data.retain(|(key, _)| key != "spans.left_out");
             data.push(("spans.left_out".into(), Value::Integer(left_out)));
         }
-        trace.clone()
+        Trace { spans: std::mem::take(&mut trace.spans), contacts: std::mem::take(&mut trace.contacts), ..*trace }
     }
 
     fn lock(&self) -> MutexGuard<'_, Recording> {

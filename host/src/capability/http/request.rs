@@ -297,13 +297,13 @@ impl HostRequest for Context {
             flow: None,
         };
         // In a task of its own: what is awaited here is polled on the guest's small stack, on a thread where other
-        // guests compute.
-        let exchange = AbortOnDropHandle::new(self.exchanges.spawn(async move {
+        // guests compute. On the heap, since a task moves what it holds more than once.
+        let exchange = AbortOnDropHandle::new(self.exchanges.spawn(Box::pin(async move {
             match token {
                 Some((credentials, way)) => credentials.run(exchange, way).await,
                 None => exchange.run().await,
             }
-        }));
+        })));
         let response = exchange.await?;
         self.meter.check()?;
         let response = match response {
