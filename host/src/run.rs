@@ -41,7 +41,8 @@ pub struct Identity {
     pub probe: String,
     pub title: String,
     /// Sentry's, the group's and the probe's own, the most specific winning.
-    pub tags: BTreeMap<String, String>,
+    /// Probes of one group have them in common.
+    pub tags: Arc<BTreeMap<String, String>>,
     /// So many runs in a row must fail before an error is told of.
     pub failures_before_error: u32,
     /// Where the configuration has it, as a JSON pointer: no other probe's, as a title can be.

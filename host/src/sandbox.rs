@@ -61,6 +61,8 @@ pub struct Sandbox {
     memory: Arc<Memory>,
     origin: Arc<Origin>,
     secrets: Secrets,
+    /// Those of the last probe: the next has the same, as often as not.
+    tags: Arc<BTreeMap<String, String>>,
     in_flight: usize,
 }
 
@@ -149,6 +151,7 @@ impl Sandbox {
             memory: Arc::new(memory),
             origin: Arc::new(origin),
             secrets,
+            tags: Arc::default(),
             in_flight,
         })
     }
@@ -264,7 +267,7 @@ impl Sandbox {
         let identity = Identity {
             probe: component.name.clone(),
             title: title.clone(),
-            tags: tags.clone(),
+            tags: Arc::new(tags.clone()),
             failures_before_error: *failures_before_error,
             pointer: pointer.clone(),
         };
@@ -340,18 +343,24 @@ impl Sandbox {
     }
 
     /// What the calls of a probe's guest need to know of it.
-    fn scope(&self, probe: &config::Probe, title: &str, directory: &Path, may_send: bool) -> Scope {
+    fn scope(&mut self, probe: &config::Probe, title: &str, directory: &Path, may_send: bool) -> Scope {
         let mut identity = Identity {
             probe: probe.name.clone(),
             title: title.to_owned(),
-            tags: probe.tags.clone(),
+            tags: Arc::new(probe.tags.clone()),
             failures_before_error: probe.failures_before_error,
             pointer: probe.pointer.clone(),
         };
         self.secrets.strike_identity(&mut identity);
+        if identity.tags == self.tags {
+            identity.tags = Arc::clone(&self.tags);
+        } else {
+            self.tags = Arc::clone(&identity.tags);
+        }
         Scope {
             identity: Arc::new(identity),
-            settings: probe.settings.clone(),
+            // A map that is cloned has room for more.
+            settings: probe.settings.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
             directory: directory.to_owned(),
             grants: Grants::new(probe.allow.clone()),
             environment: probe.environment.clone(),

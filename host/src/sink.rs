@@ -27,7 +27,7 @@ pub trait Sink: Send + Sync {
 
 /// A run's tags: the guest's, and over them the operator's, who can rely on what the configuration says.
 fn tags(run: &Run) -> BTreeMap<&str, &str> {
-    run.tags.iter().chain(&run.probe.tags).map(|(key, value)| (key.as_str(), value.as_str())).collect()
+    run.tags.iter().chain(&*run.probe.tags).map(|(key, value)| (key.as_str(), value.as_str())).collect()
 }
 
 /// To the microsecond: more digits than that are noise of the conversion.

@@ -198,7 +198,7 @@ impl Ready {
             contract: SPOKEN.to_owned(),
             component: Component { name: probe.clone(), sha256: self.sha256.to_string() },
             title: title.clone(),
-            tags: tags.clone(),
+            tags: BTreeMap::clone(tags),
             failures_before_error: *failures_before_error,
             pointer: pointer.clone(),
             // It was text of ours.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::{MARK, Secrets, evidence};
 use crate::run::evidence::Exchange;
@@ -74,7 +75,7 @@ impl Secrets {
         }
         self.strike_in(&mut identity.probe);
         self.strike_in(&mut identity.title);
-        self.strike_tags(&mut identity.tags);
+        self.strike_tags(Arc::make_mut(&mut identity.tags));
     }
 
     /// Strikes out in place.

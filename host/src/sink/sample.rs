@@ -96,7 +96,7 @@ fn run(title: &str, outcome: Outcome, status: Status) -> Run {
         probe: Arc::new(Identity {
             probe: "probes.http".to_owned(),
             title: title.to_owned(),
-            tags: tags(&[("team", "web"), ("region", "eu")]),
+            tags: Arc::new(tags(&[("team", "web"), ("region", "eu")])),
             failures_before_error: 1,
             pointer: "/groups/0/probes/0".to_owned(),
         }),

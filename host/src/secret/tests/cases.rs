@@ -60,7 +60,8 @@ fn each_text_of_a_run() {
     let secrets = Secrets::new(["hunter2", "86400"]);
     let tags = || BTreeMap::from([(text(), text())]);
     let pointer = String::new();
-    let mut identity = Identity { probe: text(), title: text(), tags: tags(), failures_before_error: 1, pointer };
+    let mut identity =
+        Identity { probe: text(), title: text(), tags: tags().into(), failures_before_error: 1, pointer };
     secrets.strike_identity(&mut identity);
     let recorder = Recorder::start("probes.http".into(), String::new());
     let span = recorder.push(text(), text());

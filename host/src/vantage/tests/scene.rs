@@ -50,7 +50,7 @@ impl Scene {
     pub fn run(&mut self, title: &str, outcome: Outcome, contacts: Vec<Contact>, end: f64) -> Judgement {
         let before = self.before_error;
         let (identity, failures) = self.probes.entry(title.to_owned()).or_insert_with(|| {
-            let (probe, title, tags) = (String::new(), title.to_owned(), BTreeMap::new());
+            let (probe, title, tags) = (String::new(), title.to_owned(), Arc::default());
             (Arc::new(Identity { probe, title, tags, failures_before_error: before, pointer: String::new() }), 0)
         });
         let runs = *failures + u32::from(matches!(outcome, Outcome::Failed(_)));
