@@ -33,9 +33,9 @@ const FIRST_STARTS_A_SECOND: f64 = 64.0;
 /// The first of them start together.
 const AT_ONCE: usize = 8;
 
-/// The event loop's clock ticks once a millisecond, and rounds up twice: with half a tick taken off, a start is at most
-/// so much early, and half as late as else.
-const HALF_A_TICK: Duration = Duration::from_micros(500);
+/// The event loop's clock ticks once a millisecond, and rounds up twice, which comes to one tick on average: with most of
+/// it taken off, a start is at most so much early, and half of them are half a tick late.
+const AHEAD: Duration = Duration::from_micros(750);
 
 /// How often the log has what was skipped: one line for all probes together.
 const TELL_EVERY: Duration = Duration::from_secs(60);
@@ -97,7 +97,7 @@ async fn repeat(
         tokio::select! {
             biased;
             _ = stopped.wait_for(|stopped| *stopped) => return,
-            () = sleep_until(due.checked_sub(HALF_A_TICK).unwrap_or(due)) => {}
+            () = sleep_until(due.checked_sub(AHEAD).unwrap_or(due)) => {}
         }
         let (mut waited, mut ran) = (Duration::ZERO, Duration::ZERO);
         let mut burst_due = due;
