@@ -121,9 +121,12 @@ pub fn cpu_of_the_ended() -> Result<Duration> {
 /// What a process holds.
 #[derive(Debug, Clone, Copy)]
 pub struct Held {
-    /// Bytes of memory that are resident now, and were at most.
+    /// Bytes of memory that are resident now, and were at most: pages that are mapped more than once, as the beginnings
+    /// of all guests' memories are, count as often.
     pub resident: f64,
     pub peak: f64,
+    /// Bytes that are resident now, each page counted once.
+    pub pages: f64,
     pub threads: u64,
     pub files: usize,
 }
@@ -133,14 +136,17 @@ impl Held {
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
         let bytes = |name| number(&status, name) as f64 * 1024.0;
         let files = fs::read_dir(format!("/proc/{pid}/fd"))?.count();
-        Ok(Self { resident: bytes("VmRSS"), peak: bytes("VmHWM"), threads: number(&status, "Threads"), files })
+        let pages = number(&fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?, "Pss") as f64 * 1024.0;
+        let threads = number(&status, "Threads");
+        Ok(Self { resident: bytes("VmRSS"), peak: bytes("VmHWM"), pages, threads, files })
     }
 }
 
 impl fmt::Display for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (resident, peak) = (self.resident / 1e6, self.peak / 1e6);
-        write!(f, "{resident:.1} MB, at most {peak:.1} MB, {} threads, {} files", self.threads, self.files)
+        let [resident, peak, pages] = [self.resident, self.peak, self.pages].map(|bytes| bytes / 1e6);
+        write!(f, "{resident:.1} MB ({pages:.1} in pages), at most {peak:.1} MB, ")?;
+        write!(f, "{} threads, {} files", self.threads, self.files)
     }
 }
 

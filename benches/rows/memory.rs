@@ -66,15 +66,17 @@ pub fn in_flight(bench: &mut Bench) -> Result<()> {
     let after = Held::by(child.pid())?;
     let counts = server.counts()?;
 
-    let each = (peak.resident - before.resident) / held.max(1) as f64 / 1024.0;
+    let each = |of: fn(&Held) -> f64| (of(&peak) - of(&before)) / held.max(1) as f64 / 1024.0;
     let files = file_limit(child.pid()).unwrap_or_default();
     let failed = (counts.receiver.failed > 0).then(|| format!("{} runs failed", counts.receiver.failed));
     let short = all.err().map(|_| format!("only {held} were held at once"));
     let wrong: Vec<_> = [short, gone, failed].into_iter().flatten().collect();
     let wrong = (!wrong.is_empty()).then(|| wrong.join(", "));
-    let line = Line::new("in-flight", "each of 10,000 runs at once", each, "KB").goal(Goal::AtMost(150.0));
+    let line = Line::new("in-flight", "each of 10,000 runs at once, in pages", each(|held| held.pages), "KB");
     bench.say(
-        line.wrong(wrong)
+        line.goal(Goal::AtMost(150.0))
+            .wrong(wrong)
+            .note(format!("{:.0} KB where shared pages count each time", each(|held| held.resident)))
             .note(format!("before: {before}"))
             .note(format!("with {held} in flight: {peak} of {files} that it may have open")),
     );
