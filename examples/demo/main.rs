@@ -8,7 +8,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anstream::ColorChoice;
 use sentrynet::config::{self, Level, Source};
 use sentrynet::propagation::Origin;
 use sentrynet::sandbox::Sandbox;
@@ -52,7 +51,7 @@ async fn look_after(text: String, folder: &Path) -> Result<(), Box<dyn Error>> {
         return Err(config::render(&source, Level::Error, &problems, false).into());
     }
 
-    let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(Console::new(ColorChoice::Auto, Look::text(true, false)))];
+    let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(Console::new(Look::text(true, false)))];
     if let Some(sentry) = Sentry::start(&draft.config.sentry, probes.len())? {
         sinks.push(Box::new(sentry));
     }

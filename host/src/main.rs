@@ -9,7 +9,6 @@ use std::process::ExitCode;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use anstream::ColorChoice;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
 use command::test::Keep;
@@ -91,6 +90,10 @@ enum Format {
     Json,
 }
 
+/// The C library's keeps what a peak has taken.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A configuration, a usage or a probe that cannot be.
 const WRONG: u8 = 2;
 /// A target failed.
@@ -106,6 +109,8 @@ const FLUSH_AT_STOP: Duration = Duration::from_secs(4);
 const FLUSH_AT_END: Duration = Duration::from_secs(15);
 
 fn main() -> ExitCode {
+    // Pages of 2 MiB for what is small and lives briefly: memory that nobody uses.
+    _ = nix::sys::prctl::set_thp_disable(true);
     let arguments = CommandLine::parse();
     REDACTOR.hook_panics();
     let filter = match std::env::var("SENTRYNET_LOG").unwrap_or_default().as_str() {
@@ -174,7 +179,7 @@ async fn run(path: &Path, format: Format, trace: bool) -> Result<u8> {
 
     let Some(Loaded { config, probes, in_flight }) = read(path).await? else { return Ok(WRONG) };
     let look = if format == Format::Json { Look::json() } else { Look::text(trace, true) };
-    let shown: Box<dyn Sink> = Box::new(Console::new(ColorChoice::Auto, look));
+    let shown: Box<dyn Sink> = Box::new(Console::new(look));
     // Sentry first: a run that is shown is one that cannot be lost any more.
     let sinks: Arc<[_]> = sentry(&config, probes.len())?.into_iter().chain([shown]).collect();
     let jobs = probes.into_iter().zip(config.probes);
@@ -217,7 +222,7 @@ async fn once(path: &Path, format: Format, only: &[String], trace: bool, record:
     loaded.config.sentry.monitors.retain(|monitor| monitor.of != Of::Host);
 
     let sentry: Vec<_> = sentry(&loaded.config, loaded.probes.len())?.into_iter().collect();
-    let console = (format == Format::Text).then(|| Console::new(ColorChoice::Auto, Look::text(trace, false)));
+    let console = (format == Format::Text).then(|| Console::new(Look::text(trace, false)));
     let mut waiting = loaded.probes.into_iter().enumerate();
     let lanes = Lanes::start().context("cannot start")?;
     let mut running = JoinSet::new();

@@ -5,7 +5,6 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anstream::ColorChoice;
 use anyhow::{Context, Result};
 use sentrynet::config::{self, Draft, Level, Source};
 use sentrynet::propagation::Origin;
@@ -47,7 +46,7 @@ pub async fn test(arguments: &Arguments) -> Result<u8> {
     match format {
         Format::Json => print(std::slice::from_ref(&run)),
         Format::Text => {
-            let console = Console::new(ColorChoice::Auto, Look::text(true, false));
+            let console = Console::new(Look::text(true, false));
             console.report(&run);
             console.flush(FLUSH_AT_END).await;
         }

@@ -1,6 +1,7 @@
 //! Components: found, made of core modules where they are none yet, compiled, and linked with what they import.
 
 use std::borrow::Cow;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use ring::digest::{SHA256, digest};
@@ -18,12 +19,9 @@ mod link;
 pub use core::is_core;
 pub use link::{contract, imports, link};
 
-/// The built-in probes, by their short names.
-const BUILT_IN: &[(&str, &[u8])] = &[
-    ("http", include_bytes!("../../../probes-wasm/built/http.wasm")),
-    ("chain", include_bytes!("../../../probes-wasm/built/chain.wasm")),
-    ("ssh", include_bytes!("../../../probes-wasm/built/ssh.wasm")),
-];
+/// The built-in probes, by their short names; and one after the other, each after its length, compressed.
+const BUILT_IN: [&str; 3] = ["http", "chain", "ssh"];
+const PACKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/built-in.zst"));
 /// The package that the contract is.
 pub const CONTRACT: &str = "sentrynet:probe/";
 /// The interface that a probe exports, without its version.
@@ -94,22 +92,37 @@ pub fn load(engine: &Engine, module: &Module) -> Result<Compiled, LoadError> {
 }
 
 /// What is loaded, as it is in the file.
-pub fn bytes(module: &Module) -> Result<Cow<'static, [u8]>, LoadError> {
+pub fn bytes(module: &Module) -> Result<Vec<u8>, LoadError> {
     match module {
-        Module::BuiltIn(name) => {
-            let known = BUILT_IN.iter().find(|(known, _)| known == name);
-            known.map(|(_, bytes)| Cow::Borrowed(*bytes)).ok_or_else(|| LoadError::Unknown((*name).to_owned()))
-        }
-        Module::File { path, sha256: None } => read(path).map(Cow::Owned),
+        Module::BuiltIn(name) => built_in(name),
+        Module::File { path, sha256: None } => read(path),
         Module::File { path, sha256: Some(pinned) } => {
             let bytes = read(path)?;
             let digest = sha256(&bytes);
             if *pinned == digest {
-                return Ok(Cow::Owned(bytes));
+                return Ok(bytes);
             }
             Err(LoadError::OtherBytes { path: path.clone(), digest, pinned: pinned.clone() })
         }
     }
+}
+
+fn built_in(name: &str) -> Result<Vec<u8>, LoadError> {
+    let index = BUILT_IN.iter().position(|known| *known == name);
+    let index = index.ok_or_else(|| LoadError::Unknown(name.to_owned()))?;
+    Ok(unpack(index).expect("it was packed as the program was built"))
+}
+
+fn unpack(index: usize) -> io::Result<Vec<u8>> {
+    let mut stream = zstd::Decoder::new(PACKED)?;
+    let mut bytes = Vec::new();
+    for _ in 0..=index {
+        let mut length = [0; 4];
+        stream.read_exact(&mut length)?;
+        bytes.resize(u32::from_le_bytes(length) as usize, 0);
+        stream.read_exact(&mut bytes)?;
+    }
+    Ok(bytes)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, LoadError> {

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
+use anstream::adapter::strip_str;
 use anstream::{AutoStream, ColorChoice};
 use async_trait::async_trait;
 use tokio::sync::oneshot;
@@ -68,19 +69,21 @@ const MOST_AT_ONCE: usize = 1000;
 const BACKLOG: usize = 10_000;
 
 impl Console {
-    /// Writes to standard output, in colour if that is a terminal that has it and `color` does not say otherwise.
-    pub fn new(color: ColorChoice, look: Look) -> Self {
-        Self::to(AutoStream::new(std::io::stdout(), color), look)
+    /// Writes to standard output, in colour if that is a terminal that has it.
+    pub fn new(look: Look) -> Self {
+        let out = std::io::stdout();
+        let color = AutoStream::choice(&out) != ColorChoice::Never;
+        Self::to(out, color, look)
     }
 
-    /// Writes elsewhere; an [`AutoStream`] takes the colour out where it does not belong.
-    pub fn to(out: impl Write + Send + 'static, look: Look) -> Self {
+    /// Writes elsewhere.
+    pub fn to(out: impl Write + Send + 'static, color: bool, look: Look) -> Self {
         let (orders, inbox) = sync_channel(BACKLOG);
         let skipped = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&skipped);
         let writer = std::thread::Builder::new().name("console".to_owned());
         // A thread of its own, for a stopped terminal stops whoever writes to it.
-        if let Err(error) = writer.spawn(move || write_all(&inbox, out, look, &counter)) {
+        if let Err(error) = writer.spawn(move || write_all(&inbox, out, color, look, &counter)) {
             tracing::warn!(%error, "runs are not shown, no thread could be started: raise the limit on processes");
         }
         Self { orders, skipped }
@@ -103,7 +106,7 @@ impl Sink for Console {
     }
 }
 
-fn write_all(inbox: &Receiver<Order>, mut out: impl Write, look: Look, skipped: &AtomicU64) {
+fn write_all(inbox: &Receiver<Order>, mut out: impl Write, color: bool, look: Look, skipped: &AtomicU64) {
     while let Ok(first) = inbox.recv() {
         if look.stamp {
             std::thread::sleep(GATHER);
@@ -122,6 +125,9 @@ fn write_all(inbox: &Receiver<Order>, mut out: impl Write, look: Look, skipped: 
                 true => format!("{{\"not_shown\":{missed}}}\n"),
                 false => format!("… {missed} runs not shown: what reads this is too slow\n"),
             });
+        }
+        if !color {
+            text = strip_str(&text).to_string();
         }
         // One write for whole runs, so that what others write does not come between the lines of one.
         if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -158,21 +164,22 @@ mod tests {
         }
     }
 
-    #[test]
-    fn colour_goes_where_it_belongs() {
-        for (color, expected) in [(ColorChoice::AlwaysAnsi, true), (ColorChoice::Never, false)] {
+    #[tokio::test]
+    async fn colour_goes_where_it_belongs() {
+        for color in [true, false] {
             let out = Shared::default();
-            let text = lines::render(&sample::failed(), &LOOK);
-            AutoStream::new(Box::new(out.clone()) as Box<dyn Write>, color).write_all(text.as_bytes()).unwrap();
+            let console = Console::to(out.clone(), color, LOOK);
+            console.report(&Arc::new(sample::failed()));
+            console.flush(Duration::from_secs(10)).await;
             let shown = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
-            assert_eq!(shown.contains('\u{1b}'), expected, "{shown}");
+            assert_eq!(shown.contains('\u{1b}'), color, "{shown}");
         }
     }
 
     #[tokio::test]
     async fn flush_waits_for_what_was_reported() {
         let out = Shared::default();
-        let console = Console::to(out.clone(), LOOK);
+        let console = Console::to(out.clone(), false, LOOK);
         for _ in 0..3 {
             console.report(&Arc::new(sample::passed()));
         }
@@ -194,7 +201,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_closed_pipe_ends_nothing() {
-        let console = Console::to(Closed, LOOK);
+        let console = Console::to(Closed, false, LOOK);
         for _ in 0..3 {
             console.report(&Arc::new(sample::failed()));
             console.flush(Duration::from_secs(10)).await;
@@ -216,7 +223,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_stopped_terminal_holds_up_nothing() {
-        let console = Console::to(Stopped, LOOK);
+        let console = Console::to(Stopped, false, LOOK);
         let run = Arc::new(sample::passed());
         for _ in 0..BACKLOG + 10 {
             console.report(&run);
