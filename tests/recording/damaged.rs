@@ -45,7 +45,7 @@ impl Edited {
 fn a_run_that_does_otherwise_departs() {
     let run = recorded("departs");
     let text = run.text.replace(r#"{"method":"GET","url":"http://127"#, r#"{"method":"PUT","url":"http://127"#);
-    run.ends(&text, 3, "departs from the recording at call 3: recorded `http.request.new PUT http://127.0.0.1:");
+    run.ends(&text, 3, "departs from the recording at call 1: recorded `http.request.new PUT http://127.0.0.1:");
     run.ends(&text, 3, ", now `http.request.new GET http://127.0.0.1:");
     let text = run.text.replace(r#"{"name":"a","value":"b"}"#, r#"{"name":"a","value":"c"}"#);
     run.ends(&text, 3, "recorded `http.request.header a c`, now `http.request.header a b`");

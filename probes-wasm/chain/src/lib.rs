@@ -60,7 +60,7 @@ impl Probe for Chain {
             let mut check = Check::default();
             let link = Link::read(index, step, &known, &mut check);
             check.done()?;
-            let Some(link) = link else { continue };
+            let Some(mut link) = link else { continue };
             known.extend(link.sets().cloned());
             if trouble.is_some() && !link.always {
                 continue;

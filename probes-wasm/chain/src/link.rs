@@ -1,7 +1,7 @@
 //! One step of a chain: a request that is filled in from the keys.
 
 use sentrynet_guest::{Check, Failure, Trouble};
-use sentrynet_step::{Body, Parts, Step};
+use sentrynet_step::{Body, Step};
 use serde_json::{Map, Value};
 
 use crate::template::{Shape, text};
@@ -64,7 +64,7 @@ impl Link {
     }
 
     /// Notes what is wrong with it, as far as that can be known before it runs.
-    pub fn check(&self, known: &[String], check: &mut Check) {
+    pub fn check(mut self, known: &[String], check: &mut Check) {
         let at = format!("/steps/{}", self.index);
         let known = |key: &str| known.iter().any(|known| known == key);
         let parts = [("url", &self.url), ("query", &self.query), ("headers", &self.headers)];
@@ -78,29 +78,29 @@ impl Link {
         }
         // What is yet to be filled in stands for what it may become; what is constant is as it will be.
         let constant = |shape: &Shape| shape.constant(&known);
-        let mut parts = self.step.parts();
-        parts.url = match constant(&self.url) {
+        self.step.url = match constant(&self.url) {
             Some(Value::String(url)) => url,
             _ => "http://localhost/".to_owned(),
         };
-        for (map, shape) in [(&mut parts.headers, &self.headers), (&mut parts.query, &self.query)] {
+        for (map, shape) in [(&mut self.step.headers, &self.headers), (&mut self.step.query, &self.query)] {
             for (name, value) in map.iter_mut().filter(|(_, value)| value.is_string()) {
                 let filled = shape.entry(name).and_then(constant);
                 *value = filled.unwrap_or_else(|| Value::String("x".to_owned()));
             }
         }
-        self.step.build(&parts, &at, check);
+        self.step.build(&at, check);
         self.step.check(&at, &known, check);
     }
 
     /// # Errors
     /// What is wrong with the answer, or that there is none.
-    pub fn run(&self, keys: &Map<String, Value>, cookies: bool) -> Result<Map<String, Value>, Trouble> {
-        self.step.run(&self.parts(keys)?, keys, cookies)
+    pub fn run(&mut self, keys: &Map<String, Value>, cookies: bool) -> Result<Map<String, Value>, Trouble> {
+        self.fill_in(keys)?;
+        self.step.run(keys, cookies)
     }
 
-    /// The request with the keys filled in.
-    fn parts(&self, keys: &Map<String, Value>) -> Result<Parts, Failure> {
+    /// Makes the request what it becomes with the keys.
+    fn fill_in(&mut self, keys: &Map<String, Value>) -> Result<(), Failure> {
         let fill = |part: &str, shape: &Shape| {
             shape.render(keys).map_err(|(pointer, why)| {
                 let place = format!("{part}{}", pointer.replace('/', "."));
@@ -111,19 +111,16 @@ impl Link {
             let filled = fill(part, shape)?;
             Ok::<_, Failure>(given.iter().map(|(name, given)| (name.clone(), line(given, &filled[name]))).collect())
         };
-        let body = match &self.body {
-            None => None,
-            Some(shape) => Some(match fill("body", shape)? {
+        if let Some(shape) = &self.body {
+            self.step.body = Some(match fill("body", shape)? {
                 value @ (Value::Object(_) | Value::Array(_)) => Body::Json(value),
                 value => Body::Text(text(&value)),
-            }),
-        };
-        Ok(Parts {
-            url: text(&fill("url", &self.url)?),
-            query: lines("query", &self.query, &self.step.query)?,
-            headers: lines("headers", &self.headers, &self.step.headers)?,
-            body,
-        })
+            });
+        }
+        self.step.url = text(&fill("url", &self.url)?);
+        self.step.query = lines("query", &self.query, &self.step.query)?;
+        self.step.headers = lines("headers", &self.headers, &self.step.headers)?;
+        Ok(())
     }
 
     /// Which one it is: `step 2`, `step 2 (Log in)`.

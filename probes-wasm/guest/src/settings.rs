@@ -41,9 +41,9 @@ impl Check {
         }
     }
 
-    /// Hands on what is right, and notes what is not.
-    pub fn at<T, E: Display>(&mut self, pointer: impl Into<String>, result: Result<T, E>) -> Option<T> {
-        result.map_err(|error| self.problem(pointer, error.to_string())).ok()
+    /// Hands on what is right, and notes what is not. The pointer is written only then: `format_args!` will do.
+    pub fn at<T, E: Display>(&mut self, pointer: impl Display, result: Result<T, E>) -> Option<T> {
+        result.map_err(|error| self.problem(pointer.to_string(), error.to_string())).ok()
     }
 }
 

@@ -13,13 +13,13 @@ impl Probe for Http {
     type Settings = Step;
 
     fn check(step: &Step, check: &mut Check) -> Option<String> {
-        step.build(&step.parts(), "", check);
+        step.build("", check);
         step.check("", &|_| false, check);
         Some(format!("{} {}", step.method(), origin(&step.url)))
     }
 
     fn run(step: Step) -> Result<(), Trouble> {
-        step.run(&step.parts(), &Map::new(), false).map(drop)
+        step.run(&Map::new(), false).map(drop)
     }
 }
 

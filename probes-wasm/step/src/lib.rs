@@ -9,7 +9,7 @@ use sentrynet_guest::Kept;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-pub use request::{Body, Parts, escape, origin};
+pub use request::{Body, escape, origin};
 
 /// One HTTP request, and what its answer must be.
 #[derive(Deserialize, schemars::JsonSchema)]

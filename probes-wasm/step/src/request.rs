@@ -9,14 +9,6 @@ use serde_json::{Map, Value};
 
 use crate::Step;
 
-/// What of a request may be filled in before it is made.
-pub struct Parts {
-    pub url: String,
-    pub query: Map<String, Value>,
-    pub headers: Map<String, Value>,
-    pub body: Option<Body>,
-}
-
 /// What to send: text as it is, a map or list as JSON.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(try_from = "Value")]
@@ -39,30 +31,23 @@ pub struct ClientCertificate {
 pub struct HttpVersion(String);
 
 impl Step {
-    /// The request as it stands in the configuration.
-    pub fn parts(&self) -> Parts {
-        Parts {
-            url: self.url.clone(),
-            query: self.query.clone(),
-            headers: self.headers.clone(),
-            body: self.body.clone(),
-        }
-    }
-
     /// Builds the request, noting what the host refuses of it. None when there is none to send. `at` is the JSON
     /// pointer to the step.
-    pub fn build(&self, parts: &Parts, at: &str, check: &mut Check) -> Option<Request> {
-        let url = with_query(parts.url.trim(), &parts.query, at, check);
+    pub fn build(&self, at: &str, check: &mut Check) -> Option<Request> {
+        let url = with_query(self.url.trim(), &self.query, at, check);
         if url.is_empty() {
             check.problem(format!("{at}/url"), "expected a URL such as https://example.org/, got an empty one");
             return None;
         }
-        // Apart, so that what is wrong with either is found.
-        let method = Request::new(self.method(), "http://localhost/").map(|_| self.method());
-        let method = check.at(format!("{at}/method"), method);
-        let request = check.at(format!("{at}/url"), Request::new(method.unwrap_or("GET"), &url))?;
-        self.headers(parts, &request, at, check);
-        match &parts.body {
+        let request = if let Ok(request) = Request::new(self.method(), &url) {
+            request
+        } else {
+            // Apart, so that what is wrong with either is found.
+            check.at(format_args!("{at}/method"), Request::new(self.method(), "http://localhost/"));
+            check.at(format_args!("{at}/url"), Request::new("GET", &url))?
+        };
+        self.headers(&request, at, check);
+        match &self.body {
             Some(Body::Text(text)) => request.body(text.as_bytes()),
             Some(Body::Json(value)) => request.body(value.to_string().as_bytes()),
             None => {}
@@ -72,16 +57,16 @@ impl Step {
         Some(request)
     }
 
-    fn headers(&self, parts: &Parts, request: &Request, at: &str, check: &mut Check) {
-        for (name, value) in &parts.headers {
+    fn headers(&self, request: &Request, at: &str, check: &mut Check) {
+        for (name, value) in &self.headers {
             let pointer = format!("{at}/headers/{}", escape(name));
             if let Some(value) = check.at(&pointer, scalar(value)) {
                 check.at(pointer, request.header(name, &value));
             }
         }
-        let named = |wanted: &str| parts.headers.keys().any(|name| name.eq_ignore_ascii_case(wanted));
-        if matches!(parts.body, Some(Body::Json(_))) && !named("content-type") {
-            check.at(format!("{at}/body"), request.header("content-type", "application/json"));
+        let named = |wanted: &str| self.headers.keys().any(|name| name.eq_ignore_ascii_case(wanted));
+        if matches!(self.body, Some(Body::Json(_))) && !named("content-type") {
+            check.at(format_args!("{at}/body"), request.header("content-type", "application/json"));
         }
         if let Some(agent) = &self.user_agent {
             let pointer = format!("{at}/user_agent");
@@ -119,24 +104,28 @@ impl Step {
     }
 
     fn network(&self, request: &Request, at: &str, check: &mut Check) {
-        request.verify_tls(self.verify_tls.unwrap_or(true));
-        request.compression(self.compression);
+        if let Some(verify) = self.verify_tls {
+            request.verify_tls(verify);
+        }
+        if self.compression {
+            request.compression(true);
+        }
         if let Some(files) = &self.client_certificate {
             let set = request.client_certificate(&files.certificate, &files.key);
-            check.at(format!("{at}/client_certificate"), set);
+            check.at(format_args!("{at}/client_certificate"), set);
         }
         if let Some(version) = &self.http_version {
-            check.at(format!("{at}/http_version"), request.http_version(&version.0));
+            check.at(format_args!("{at}/http_version"), request.http_version(&version.0));
         }
         if let Some(version) = self.ip_version {
-            check.at(format!("{at}/ip_version"), request.ip_version(u8::try_from(version).unwrap_or_default()));
+            check.at(format_args!("{at}/ip_version"), request.ip_version(u8::try_from(version).unwrap_or_default()));
         }
         if self.connect_to.is_some() && self.proxy.is_some() {
             check.problem(format!("{at}/connect_to"), "a proxy connects by itself: leave out `connect_to` or `proxy`");
         }
         let mut set = |key: &str, value: &Option<String>, set: &dyn Fn(&str) -> Result<(), _>| {
             if let Some(value) = value {
-                check.at::<(), sentrynet_guest::http::Invalid>(format!("{at}/{key}"), set(value));
+                check.at::<(), sentrynet_guest::http::Invalid>(format_args!("{at}/{key}"), set(value));
             }
         };
         set("ca", &self.ca, &|file| request.ca(file));

@@ -6,14 +6,14 @@ use serde_json::{Map, Value};
 
 use crate::Step;
 use crate::answer::{Answered, MOST_BODY};
-use crate::request::{Parts, escape};
+use crate::request::escape;
 
 impl Step {
     /// Notes what is wrong with what is said of the answer. `at` is the JSON pointer to the step, `carried` knows the
     /// keys that it finds set.
     pub fn check(&self, at: &str, carried: &dyn Fn(&str) -> bool, check: &mut Check) {
         for (key, path) in &self.set_keys {
-            check.at(format!("{at}/set_keys/{}", escape(key)), parse(path));
+            check.at(format_args!("{at}/set_keys/{}", escape(key)), parse(path));
         }
         for key in self.assertions.keys().filter(|key| !self.set_keys.contains_key(*key) && !carried(key)) {
             check.problem(
@@ -33,14 +33,9 @@ impl Step {
     ///
     /// # Errors
     /// What is wrong with the answer, or that there is none.
-    pub fn run(
-        &self,
-        parts: &Parts,
-        carried: &Map<String, Value>,
-        cookies: bool,
-    ) -> Result<Map<String, Value>, Trouble> {
+    pub fn run(&self, carried: &Map<String, Value>, cookies: bool) -> Result<Map<String, Value>, Trouble> {
         let mut check = Check::default();
-        let request = self.build(parts, "", &mut check);
+        let request = self.build("", &mut check);
         // What stands in the configuration has been checked: what is wrong now was filled in.
         if let Some((pointer, message)) = check.first().filter(|(pointer, _)| filled(pointer)) {
             let place = pointer.trim_start_matches('/').replace('/', ".");
@@ -49,7 +44,9 @@ impl Step {
         check.done()?;
         let request = request.ok_or_else(|| Trouble::Broken("there is no request to make".to_owned()))?;
         request.max_body(MOST_BODY);
-        request.cookies(cookies);
+        if cookies {
+            request.cookies(true);
+        }
         let answer = Answered::new(request.send()?);
         let checks = Checks::read(&self.checks, Kind::Http, "", &mut Vec::new());
         if self.expected.is_some() || !checks.asks(&Subject::Status) {
