@@ -114,7 +114,7 @@ macro_rules! export {
 
 /// Where memory comes from: Rust's own allocator takes all of it from the host, and growing costs a new instance more
 /// than a short run computes.
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", feature = "allocator"))]
 mod memory {
     use core::alloc::Layout;
     use core::arch::wasm32::memory_grow;
