@@ -2,7 +2,7 @@
 //! Knows nothing of schedules, of sinks, or of where a component came from.
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -105,9 +105,10 @@ pub struct Context {
 /// What the configuration says of a probe, as far as its guest's calls need it: the same for all its runs.
 pub struct Scope {
     pub identity: Arc<Identity>,
-    pub settings: serde_json::Map<String, serde_json::Value>,
+    /// By their keys; a map would have room for more.
+    pub settings: Box<[(String, serde_json::Value)]>,
     /// Where relative paths of the configuration start from.
-    pub directory: std::path::PathBuf,
+    pub directory: Box<Path>,
     pub grants: Grants,
     /// Values of our environment that it may see, by their names.
     pub environment: BTreeMap<String, String>,
@@ -139,6 +140,11 @@ impl Scope {
         if known.len() < MOST && known.insert(refusal.clone()) {
             tracing::warn!("{}: {refusal}", self.identity.title);
         }
+    }
+
+    /// Where its settings name a file, as a JSON pointer.
+    fn named_at(&self, path: &str) -> Option<String> {
+        grant::named_at(self.settings.iter().map(|(key, value)| (key, value)), path)
     }
 
     /// Writes a line of the guest's own.
@@ -201,7 +207,7 @@ impl Context {
 
     /// A file that the probe's own settings name, as seen from the configuration's folder.
     fn file(&self, path: &str) -> Result<PathBuf, String> {
-        match grant::named_at(&self.probe.settings, path) {
+        match self.probe.named_at(path) {
             Some(_) => Ok(self.probe.directory.join(path)),
             None => Err("the probe's configuration names no such file".to_owned()),
         }
@@ -210,7 +216,7 @@ impl Context {
     /// Such a file that holds a private key: while settings are checked, it is seen who else can read it.
     fn key_file(&mut self, path: &str) -> Result<PathBuf, String> {
         let file = self.file(path)?;
-        if let (false, Some(pointer)) = (self.probe.may_send, grant::named_at(&self.probe.settings, path)) {
+        if let (false, Some(pointer)) = (self.probe.may_send, self.probe.named_at(path)) {
             self.warnings.extend(exposed(&file).map(|warning| (pointer, warning)));
         }
         Ok(file)
@@ -234,8 +240,9 @@ impl Context {
     /// A setting that the host keeps.
     fn setting(&self, pointer: &str) -> Result<&serde_json::Value, String> {
         let mut segments = pointer.split('/').skip(1).map(|segment| segment.replace("~1", "/").replace("~0", "~"));
-        let first = segments.next().and_then(|key| self.probe.settings.get(&key));
-        let found = first.and_then(|value| match pointer.match_indices('/').nth(1) {
+        let first = segments.next();
+        let first = self.probe.settings.iter().find(|(key, _)| Some(key) == first.as_ref());
+        let found = first.and_then(|(_, value)| match pointer.match_indices('/').nth(1) {
             Some((at, _)) => value.pointer(&pointer[at..]),
             None => Some(value),
         });

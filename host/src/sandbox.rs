@@ -1,7 +1,7 @@
 //! The sandbox: components loaded once, and each run in a fresh store with limits of its own.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::capability::bindings::ProbePre;
 use crate::capability::grant::Grants;
 use crate::capability::memory::Memory;
 use crate::capability::{self, Context, Refusals, Scope, cut, grant, http, ssh};
-use crate::config::{self, Allow, AllowSsh, Limits, MOST_MEMORY, Module, Retries, TraceHeaders};
+use crate::config::{self, Allow, AllowSsh, Host, Limits, MOST_MEMORY, Module, Retries, TraceHeaders};
 use crate::propagation::Origin;
 use crate::recording::{Header, Recording};
 use crate::run::Identity;
@@ -63,6 +63,7 @@ pub struct Sandbox {
     secrets: Secrets,
     /// Those of the last probe: the next has the same, as often as not.
     tags: Arc<BTreeMap<String, String>>,
+    told: Arc<[Host]>,
     in_flight: usize,
 }
 
@@ -152,6 +153,7 @@ impl Sandbox {
             origin: Arc::new(origin),
             secrets,
             tags: Arc::default(),
+            told: Arc::default(),
             in_flight,
         })
     }
@@ -256,7 +258,10 @@ impl Sandbox {
         let Header { settings: recorded, environment, .. } = &recording.header;
         let (settings, text, environment) = match given.map(Probe::given) {
             Some((scope, text)) => (scope.settings.clone(), text.to_owned(), &scope.environment),
-            None => (recorded.as_object().cloned().unwrap_or_default(), recorded.to_string(), environment),
+            None => {
+                let settings = recorded.as_object().cloned().unwrap_or_default();
+                (settings.into_iter().collect(), recorded.to_string(), environment)
+            }
         };
         let refused = recording.header.log_refused.clone();
         let refused = refused.map(|of| Allow { of, log: Some(false), ..Allow::default() });
@@ -274,7 +279,7 @@ impl Sandbox {
         let scope = Arc::new(Scope {
             identity: Arc::new(identity),
             settings,
-            directory: std::path::PathBuf::new(),
+            directory: Path::new("").into(),
             // Who may be reached stands on the tape.
             grants: Grants::new(refused.into_iter().collect()),
             environment: environment.clone(),
@@ -352,21 +357,17 @@ impl Sandbox {
             pointer: probe.pointer.clone(),
         };
         self.secrets.strike_identity(&mut identity);
-        if identity.tags == self.tags {
-            identity.tags = Arc::clone(&self.tags);
-        } else {
-            self.tags = Arc::clone(&identity.tags);
-        }
+        identity.tags = shared(identity.tags, &mut self.tags);
+        let told = shared(grant::told(&probe.settings, &probe.trace_headers), &mut self.told);
         Scope {
             identity: Arc::new(identity),
-            // A map that is cloned has room for more.
-            settings: probe.settings.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
-            directory: directory.to_owned(),
+            settings: probe.settings.clone().into_iter().collect(),
+            directory: directory.into(),
             grants: Grants::new(probe.allow.clone()),
             environment: probe.environment.clone(),
             refusals: Refusals::default(),
             trace_headers: probe.trace_headers.clone(),
-            told: grant::told(&probe.settings, &probe.trace_headers),
+            told,
             built_in: matches!(probe.module, Module::BuiltIn(_)),
             may_send,
             ..self.scope_of_none()
@@ -380,8 +381,8 @@ impl Sandbox {
         let nothing = Allow { of: "this component".to_owned(), hosts: Some(Vec::new()), ssh, log: Some(true) };
         Scope {
             identity: Arc::default(),
-            settings: serde_json::Map::new(),
-            directory: PathBuf::new(),
+            settings: Box::default(),
+            directory: Path::new("").into(),
             grants: Grants::new(vec![nothing]),
             environment: BTreeMap::new(),
             refusals: Refusals::default(),
@@ -430,6 +431,14 @@ impl Sandbox {
         };
         loaded.unwrap_or_else(|error| Err(LoadError::Panicked(error.to_string())))
     }
+}
+
+/// The last one, if this is the same.
+fn shared<T: PartialEq + ?Sized>(this: Arc<T>, last: &mut Arc<T>) -> Arc<T> {
+    if this != *last {
+        *last = this;
+    }
+    Arc::clone(last)
 }
 
 /// What all runs together may have unless the configuration says it.

@@ -9,8 +9,8 @@ use url::Url;
 use crate::config::{Host, TraceHeaders};
 
 /// Where a probe's settings name a file, letter by letter, as a JSON pointer: it may have the host read that.
-pub fn named_at(settings: &Map<String, Value>, path: &str) -> Option<String> {
-    settings.iter().find_map(|(key, value)| Some(format!("/{}{}", escape(key), named_in(value, path)?)))
+pub fn named_at<'a>(settings: impl IntoIterator<Item = (&'a String, &'a Value)>, path: &str) -> Option<String> {
+    settings.into_iter().find_map(|(key, value)| Some(format!("/{}{}", escape(key), named_in(value, path)?)))
 }
 
 /// The hosts that may be told of a run's trace: those that the operator names, in the probe's settings or beside them.

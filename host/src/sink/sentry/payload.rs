@@ -192,5 +192,9 @@ fn rounded(duration: Duration) -> f64 {
 
 /// The beginning of `text`, of at most `most` characters.
 fn cut(text: &str, most: usize) -> Cow<'_, str> {
+    // Most are short, and need not be counted.
+    if text.len() <= most {
+        return text.into();
+    }
     text.char_indices().nth(most).map_or(text.into(), |(end, _)| text[..end].into())
 }
