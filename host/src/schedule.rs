@@ -33,8 +33,8 @@ const FIRST_STARTS_A_SECOND: f64 = 64.0;
 /// The first of them start together.
 const AT_ONCE: usize = 8;
 
-/// The event loop's clock ticks once a millisecond, and rounds up twice, which comes to one tick on average: with most of
-/// it taken off, a start is at most so much early, and half of them are half a tick late.
+/// The event loop's clock ticks once a millisecond, and rounds up twice, which comes to one tick on average: with so much
+/// of it taken off, a start is no earlier than that, and seldom a whole one late.
 const AHEAD: Duration = Duration::from_micros(750);
 
 /// How often the log has what was skipped: one line for all probes together.

@@ -177,3 +177,18 @@ fn words(text: &str) -> String {
     const LONGEST: usize = 500;
     cut(text.split_whitespace().collect::<Vec<_>>().join(" "), LONGEST)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_built_in_probe_is_what_was_built() {
+        for (index, name) in BUILT_IN.iter().enumerate() {
+            let path = format!("{}/../probes-wasm/built/{name}.wasm", env!("CARGO_MANIFEST_DIR"));
+            let built = std::fs::read(path).expect("it is committed");
+            assert_eq!(sha256(&unpack(index).expect("a stream")), sha256(&built), "{name}");
+        }
+        assert!(matches!(built_in("smtp"), Err(LoadError::Unknown(_))));
+    }
+}
