@@ -26,6 +26,7 @@ mod limit;
 pub mod log;
 pub mod memory;
 pub mod meter;
+mod names;
 mod span;
 pub mod ssh;
 pub mod tape;

@@ -13,6 +13,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use crate::capability::grant::Refusal;
 use crate::capability::http::wire::Marks;
 use crate::capability::judge::Judge;
+use crate::capability::names;
 use crate::capability::words::{lower_first, unresolved};
 
 /// A version of IP to insist on.
@@ -138,11 +139,7 @@ impl Resolver {
                 let found = resolver.lookup_ip(name).await;
                 found.map_err(|error| refused(name, *server, self.family, &error))?.iter().collect()
             }
-            (None, None) => {
-                let found = tokio::net::lookup_host((name, 0)).await;
-                let found = found.map_err(|error| Unresolved(unresolved(name, &error)))?;
-                found.map(|address| address.ip()).collect()
-            }
+            (None, None) => names::lookup(name).await.map_err(|error| Unresolved(unresolved(name, &error)))?,
         };
         let wanted = found.iter().filter(|address| self.family.is_none_or(|family| family.holds(**address)));
         let wanted: Vec<_> = wanted.map(|address| SocketAddr::new(*address, port)).collect();

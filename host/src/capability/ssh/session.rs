@@ -15,6 +15,7 @@ use crate::capability::evidence::Evidence;
 use crate::capability::judge::Judge;
 use crate::capability::limit::Limit;
 use crate::capability::meter::Open;
+use crate::capability::names::lookup;
 use crate::capability::ssh::cause::{self, Clock, Error};
 use crate::capability::ssh::credential::Credential;
 use crate::capability::ssh::peer::{Peer, Stop};
@@ -173,10 +174,10 @@ async fn resolve(host: &str, port: u16, clock: &Clock, record: &Record) -> Resul
         return Ok(vec![SocketAddr::new(ip, port)]);
     }
     let span = record.begin("ssh.dns", format!("Resolve {host}"));
-    let found = clock.within(tokio::net::lookup_host((host, port)), || format!("resolving `{host}`")).await;
+    let found = clock.within(lookup(host), || format!("resolving `{host}`")).await;
     let found = found.and_then(|found| match found {
         Ok(found) => {
-            let addresses: Vec<_> = found.collect();
+            let addresses: Vec<_> = found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
             if addresses.is_empty() { Err(Error::Dns(format!("`{host}` has no address"))) } else { Ok(addresses) }
         }
         Err(error) => Err(Error::Dns(unresolved(host, &error))),

@@ -20,6 +20,7 @@ use crate::capability::evidence::{Evidence, Kept};
 use crate::capability::grant::List;
 use crate::capability::judge::Judge;
 use crate::capability::limit::Limit;
+use crate::capability::names::lookup;
 use crate::capability::wasi::kept::MOST_ADDRESSES;
 use crate::run::evidence::Connection;
 use crate::trace::{Contact, Handle, Recorder, Status};
@@ -162,9 +163,9 @@ struct Asking {
 impl Asking {
     async fn ask(self) -> Result<Vec<IpAddr>, ErrorCode> {
         let Self { name, judge, names, patience, span } = self;
-        let found = tokio::time::timeout(patience, tokio::net::lookup_host((name.as_str(), 0))).await;
+        let found = tokio::time::timeout(patience, lookup(&name)).await;
         let found = match found {
-            Ok(Ok(found)) => found.map(|address| address.ip().to_canonical()).collect::<Vec<_>>(),
+            Ok(Ok(found)) => found.iter().map(IpAddr::to_canonical).collect::<Vec<_>>(),
             Ok(Err(_)) => Vec::new(),
             Err(_) => {
                 span.unanswered(&name, Status::DeadlineExceeded, "timeout");
