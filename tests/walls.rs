@@ -14,7 +14,7 @@ const WALLS: &[(&str, &[&str])] = &[
     ("wasmtime_wasi_http", &["capability/wasi", "capability/tape"]),
     ("reqwest", &["capability/http", "sink/sentry"]),
     ("russh", &["capability/ssh"]),
-    ("ring", &["capability/ssh", "sandbox/component"]),
+    ("ring", &["capability/ssh", "capability/http/signatures", "sandbox/component"]),
     // The clock of a thread and the limit on open files, which the standard library does not show.
     ("nix", &["sandbox/computing", "sandbox/machine"]),
     // The DSN is parsed once, with the rest of the configuration.

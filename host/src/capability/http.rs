@@ -17,6 +17,7 @@ mod phase;
 mod request;
 mod resolve;
 mod response;
+mod signatures;
 mod stream;
 mod text;
 mod tls;

@@ -12,7 +12,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{ClientConfig, NamedGroup, RootCertStore};
+use rustls::{CipherSuite, ClientConfig, NamedGroup, RootCertStore};
 
 use crate::capability::http::wire::Marks;
 use crate::capability::http::witness::{Verdict, Witness};
@@ -45,7 +45,7 @@ type Written = Vec<Option<SystemTime>>;
 impl Configurations {
     /// Reads the system's authorities. Without any, requests over TLS fail, and the log says so.
     pub fn new() -> Self {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(provider());
         let found = rustls_native_certs::load_native_certs();
         if found.certs.is_empty() {
             let why = found.errors.first().map_or_else(String::new, |error| format!(" ({error})"));
@@ -90,6 +90,20 @@ impl Configurations {
         others.insert(kind, (written, Arc::clone(&made)));
         Ok(made)
     }
+}
+
+/// Cryptography, with the ciphers in the order of browsers, which is that of what they cost.
+fn provider() -> CryptoProvider {
+    let mut provider = rustls::crypto::ring::default_provider();
+    provider.cipher_suites.sort_by_key(|suite| {
+        !matches!(
+            suite.suite(),
+            CipherSuite::TLS13_AES_128_GCM_SHA256
+                | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+                | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+        )
+    });
+    provider
 }
 
 /// A certificate of our own, for servers that ask for one.

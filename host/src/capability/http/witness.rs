@@ -12,6 +12,7 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use crate::capability::http::certificate;
+use crate::capability::http::signatures::remembered;
 use crate::capability::http::wire::Marks;
 
 /// Has certificates judged, and notes what the server showed, so that a failed handshake can be explained.
@@ -35,11 +36,11 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    pub fn by(trusted: Vec<CertificateDer<'static>>, provider: &Arc<CryptoProvider>) -> Self {
+    pub fn by(trusted: Vec<CertificateDer<'static>>, provider: &CryptoProvider) -> Self {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(trusted.iter().cloned());
         // The builder refuses an empty store.
-        match WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build() {
+        match WebPkiServerVerifier::builder_with_provider(Arc::new(roots), remembered(provider)).build() {
             Ok(verifier) => Self::By { verifier, trusted: trusted.into_iter().collect() },
             Err(_) => Self::AlwaysBad,
         }
