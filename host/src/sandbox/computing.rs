@@ -15,6 +15,9 @@ use crate::sandbox::turns::{Turn, Turns};
 /// Who computes no longer than this need not wait for a turn: nearly all honest guests.
 pub const BRIEF: Duration = Duration::from_millis(10);
 
+/// Who computes no longer than this stays where its run is: a tick that comes just then is no reason to move it.
+const MOMENT: Duration = Duration::from_millis(1);
+
 /// One stay's time, shared by whoever polls it and whoever looks at it on the way.
 pub struct Computing {
     turns: Arc<Turns>,
@@ -72,11 +75,15 @@ impl Computing {
 
     /// How a guest that computes goes on, at a tick of the clock.
     pub fn go_on(self: &Arc<Self>, deadline: Instant) -> UpdateDeadline {
+        let used = self.used();
+        if !self.long && used < MOMENT {
+            return UpdateDeadline::Continue(1);
+        }
         self.place.interrupt();
         if std::mem::take(&mut self.lock().waited) {
             return UpdateDeadline::Continue(1);
         }
-        if !self.long && self.used() < BRIEF {
+        if !self.long && used < BRIEF {
             return UpdateDeadline::Yield(1);
         }
         // It is looked at again as soon as it has waited: the deadline may have come.
@@ -150,7 +157,13 @@ mod tests {
         let deadline = Instant::now() + Duration::from_secs(60);
         let turns = Turns::new(1);
         let brief = Computing::new(Arc::clone(&turns), Place::here(), false);
-        assert!(matches!(brief.go_on(deadline), UpdateDeadline::Yield(1)));
+        brief
+            .around(async {
+                assert!(matches!(brief.go_on(deadline), UpdateDeadline::Continue(1)));
+                compute(MOMENT);
+                assert!(matches!(brief.go_on(deadline), UpdateDeadline::Yield(1)));
+            })
+            .await;
         assert!(matches!(
             Computing::new(Arc::clone(&turns), Place::here(), true).go_on(deadline),
             UpdateDeadline::YieldCustom(0, _)
