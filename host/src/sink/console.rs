@@ -60,9 +60,9 @@ enum Order {
     Flush(oneshot::Sender<()>),
 }
 
-/// Where runs come all the time, they are gathered for so long, too short to be seen, so that none needs a wake-up and a
-/// write of its own; and so many of them.
-const GATHER: Duration = Duration::from_millis(50);
+/// Where runs come all the time, those of so long are shown together, too short to be seen, so that none needs a wake-up
+/// and a write of its own; and so many of them.
+const GATHER: Duration = Duration::from_millis(100);
 const MOST_AT_ONCE: usize = 1000;
 
 /// Runs that may wait for the terminal. `once` with a whole configuration fits while its reader scrolls.
@@ -108,9 +108,6 @@ impl Sink for Console {
 
 fn write_all(inbox: &Receiver<Order>, mut out: impl Write, color: bool, look: Look, skipped: &AtomicU64) {
     while let Ok(first) = inbox.recv() {
-        if look.stamp {
-            std::thread::sleep(GATHER);
-        }
         let (mut text, mut flushed) = (String::new(), Vec::new());
         for order in iter::once(first).chain(inbox.try_iter().take(MOST_AT_ONCE)) {
             match order {
@@ -137,6 +134,9 @@ fn write_all(inbox: &Receiver<Order>, mut out: impl Write, color: bool, look: Lo
         for done in flushed {
             // Whoever asked may have given up waiting.
             _ = done.send(());
+        }
+        if look.stamp {
+            std::thread::sleep(GATHER);
         }
     }
 }
@@ -225,10 +225,11 @@ mod tests {
     async fn a_stopped_terminal_holds_up_nothing() {
         let console = Console::to(Stopped, false, LOOK);
         let run = Arc::new(sample::passed());
-        for _ in 0..BACKLOG + 10 {
+        // What it may have taken before it came to a stop, what waits, and ten.
+        for _ in 0..1 + MOST_AT_ONCE + BACKLOG + 10 {
             console.report(&run);
         }
-        assert!(console.skipped.load(Ordering::Relaxed) >= 9);
+        assert!(console.skipped.load(Ordering::Relaxed) >= 10);
         console.flush(Duration::from_millis(20)).await;
     }
 }

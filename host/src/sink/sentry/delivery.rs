@@ -42,7 +42,7 @@ struct Post {
     queue: Mutex<Queue>,
     /// Something may be sent.
     work: Notify,
-    /// Something may be sent soon, and whether that is known already.
+    /// Something may be sent soon, and whether that has been said already.
     soon: Notify,
     gathering: AtomicBool,
     /// Something was settled.
@@ -51,7 +51,7 @@ struct Post {
     reasons: Mutex<HashSet<String>>,
 }
 
-/// How long runs that passed are gathered, so that none of them has to wake us for itself.
+/// Runs that passed within so long are sent together, so that none of them has to wake us for itself.
 const GATHER: Duration = Duration::from_millis(100);
 /// How often what waits is brought to the disk itself: as much can be lost when the machine stops. Measured at 200 runs a
 /// second, it is a third of a millisecond each time during an outage, and seldom needed while Sentry keeps up.
@@ -209,9 +209,9 @@ impl Post {
     async fn gather(self: Arc<Self>) {
         loop {
             self.soon.notified().await;
-            tokio::time::sleep(GATHER).await;
             self.gathering.store(false, Ordering::Relaxed);
             self.work.notify_one();
+            tokio::time::sleep(GATHER).await;
         }
     }
 
