@@ -1,7 +1,7 @@
 //! What a guest can call: one room for each WIT interface, under the same name, and what they share of one run.
 //! Knows nothing of schedules, of sinks, or of where a component came from.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -108,13 +108,8 @@ pub struct Scope {
     pub identity: Arc<Identity>,
     /// By their keys; a map would have room for more.
     pub settings: Box<[(String, serde_json::Value)]>,
-    /// Where relative paths of the configuration start from.
-    pub directory: Box<Path>,
-    pub grants: Grants,
-    /// Values of our environment that it may see, by their names.
-    pub environment: BTreeMap<String, String>,
+    pub terms: Arc<Terms>,
     pub refusals: Refusals,
-    pub trace_headers: TraceHeaders,
     /// Who may be told of a run's trace.
     pub told: Arc<[Host]>,
     pub origin: Arc<Origin>,
@@ -127,9 +122,20 @@ pub struct Scope {
     pub may_send: bool,
 }
 
-/// Refusals that the operator has been told of.
+/// The part of it that is the same for a group's probes, as often as not.
+#[derive(PartialEq)]
+pub struct Terms {
+    /// Where relative paths of the configuration start from.
+    pub directory: Box<Path>,
+    pub grants: Grants,
+    /// Values of our environment that it may see, by their names.
+    pub environment: BTreeMap<String, String>,
+    pub trace_headers: TraceHeaders,
+}
+
+/// Refusals that the operator has been told of: for most probes there are none.
 #[derive(Default)]
-pub struct Refusals(Mutex<HashSet<Refusal>>);
+pub struct Refusals(Mutex<Vec<Refusal>>);
 
 impl Scope {
     /// Tells the operator of a refusal: in the run's log, and the first time in ours too.
@@ -138,7 +144,8 @@ impl Scope {
         const MOST: usize = 20;
         log.write_once(Level::Warn, refusal.to_string());
         let mut known = self.refusals.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() < MOST && known.insert(refusal.clone()) {
+        if known.len() < MOST && !known.contains(refusal) {
+            known.push(refusal.clone());
             tracing::warn!("{}: {refusal}", self.identity.title);
         }
     }
@@ -150,7 +157,7 @@ impl Scope {
 
     /// Writes a line of the guest's own.
     pub fn say(&self, log: &log::Journal, level: Level, message: String) {
-        match self.grants.log() {
+        match self.terms.grants.log() {
             Ok(()) => log.write(level, message),
             Err(refusal) => self.refused(log, &refusal),
         }
@@ -209,7 +216,7 @@ impl Context {
     /// A file that the probe's own settings name, as seen from the configuration's folder.
     fn file(&self, path: &str) -> Result<PathBuf, String> {
         match self.probe.named_at(path) {
-            Some(_) => Ok(self.probe.directory.join(path)),
+            Some(_) => Ok(self.probe.terms.directory.join(path)),
             None => Err("the probe's configuration names no such file".to_owned()),
         }
     }
@@ -226,7 +233,7 @@ impl Context {
     /// While settings are checked, says what a run will be refused.
     fn warn_of(&mut self, list: List, host: &str, port: Option<u16>) {
         if !self.probe.may_send
-            && let Err(refusal) = self.probe.grants.name(list, host, port)
+            && let Err(refusal) = self.probe.terms.grants.name(list, host, port)
         {
             self.warnings.push(("/probe".to_owned(), refusal.to_string()));
         }

@@ -103,7 +103,7 @@ pub struct Probe {
     /// None leaves it to the component.
     pub title: Option<String>,
     /// Sentry's, the group's and its own, the most specific winning.
-    pub tags: BTreeMap<String, String>,
+    pub tags: Arc<BTreeMap<String, String>>,
     pub every: Duration,
     /// Runs in a row, each time.
     pub burst: u32,

@@ -30,6 +30,14 @@ impl Lanes {
     pub fn of(&self, index: usize) -> &Handle {
         &self.0[index % self.0.len()].handle
     }
+
+    /// For each lane, its own of what there is one of for each probe, in their order.
+    pub fn share<T>(&self, all: impl Iterator<Item = T>) -> impl Iterator<Item = (&Handle, Vec<T>)> {
+        let mut shares: Vec<_> = self.0.iter().map(|lane| (&lane.handle, Vec::new())).collect();
+        let count = shares.len();
+        all.enumerate().for_each(|(index, one)| shares[index % count].1.push(one));
+        shares.into_iter()
+    }
 }
 
 impl Lane {

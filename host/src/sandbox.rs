@@ -8,10 +8,9 @@ use std::time::Duration;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
-use crate::capability::bindings::ProbePre;
 use crate::capability::grant::Grants;
 use crate::capability::memory::Memory;
-use crate::capability::{self, Context, Refusals, Scope, cut, grant, http, ssh};
+use crate::capability::{self, Context, Refusals, Scope, Terms, cut, grant, http, ssh};
 use crate::config::{self, Allow, AllowSsh, Host, Limits, MOST_MEMORY, Module, Retries, TraceHeaders};
 use crate::propagation::Origin;
 use crate::recording::{Header, Recording};
@@ -45,7 +44,7 @@ use outages::Outages;
 use power::idle;
 pub use power::{Grant, Power};
 pub use probe::Probe;
-use probe::Ready;
+use probe::{Program, Ready};
 use stay::ask;
 use threads::Threads;
 use verdict::agree;
@@ -61,18 +60,23 @@ pub struct Sandbox {
     memory: Arc<Memory>,
     origin: Arc<Origin>,
     secrets: Secrets,
-    /// Those of the last probe: the next has the same, as often as not.
+    /// What the last probe had: the next has the same, as often as not.
+    last: Last,
+    in_flight: usize,
+}
+
+struct Last {
     tags: Arc<BTreeMap<String, String>>,
     told: Arc<[Host]>,
-    in_flight: usize,
+    terms: Arc<Terms>,
+    limits: Arc<Limits>,
 }
 
 /// A component that is compiled, linked, and has said who it is.
 #[derive(Clone)]
 struct Loaded {
-    component: ProbePre<Context>,
+    program: Arc<Program>,
     description: Arc<Description>,
-    sha256: Arc<str>,
     /// As `description` has it, read.
     schema: Arc<Schema>,
 }
@@ -152,8 +156,12 @@ impl Sandbox {
             memory: Arc::new(memory),
             origin: Arc::new(origin),
             secrets,
-            tags: Arc::default(),
-            told: Arc::default(),
+            last: Last {
+                tags: Arc::default(),
+                told: Arc::default(),
+                terms: Arc::new(nothing()),
+                limits: Arc::default(),
+            },
             in_flight,
         })
     }
@@ -178,7 +186,7 @@ impl Sandbox {
         const LONGEST_MESSAGE: usize = 1024;
         let checking = Arc::new(self.scope(probe, &probe.name, directory, false));
         let loaded = self.loaded(&probe.module, &checking).await;
-        let Loaded { component, description, sha256, schema } = match loaded {
+        let Loaded { program, description, schema } = match loaded {
             Ok(loaded) => loaded,
             Err(error) => {
                 return Err(vec![self.problem("/probe".to_owned(), error.to_string())]);
@@ -195,7 +203,7 @@ impl Sandbox {
         // That one is the host's.
         violations.retain(|found| !found.pointer.is_empty() || found.missing.as_deref() != Some("title"));
         let settings = settings::for_guest(&schema, typed, &probe.referred).map_err(of_probe)?.to_string();
-        let checked = ask(&self.engine, self.threads.turns(), &component, &checking, async |guest, store| {
+        let checked = ask(&self.engine, self.threads.turns(), &program.component, &checking, async |guest, store| {
             let checked = guest.sentrynet_probe_prober().call_check(&mut *store, &settings).await?;
             Ok((checked, std::mem::take(&mut store.data_mut().warnings)))
         })
@@ -223,24 +231,20 @@ impl Sandbox {
         let title = title.map(|title| cut(title, LONGEST_TITLE)).filter(|title| !title.trim().is_empty());
         let title = probe.title.clone().or(title).unwrap_or_else(|| probe.name.clone());
         let scope = Arc::new(self.scope(probe, &title, directory, true));
-        let imports = component::imports(component.instance_pre().component());
+        let imports = component::imports(program.component.instance_pre().component());
         let idle = idle(&imports, &probe.allow).into_iter().map(|message| ("/probe".to_owned(), message));
         let ready = Ready {
-            engine: self.engine.clone(),
-            component,
-            settings,
-            limits: probe.limits,
+            program,
+            settings: settings.into(),
+            limits: shared(Arc::new(probe.limits), &mut self.last.limits),
             retries: probe.retries,
             outages: Outages::default(),
-            turns: Arc::clone(self.threads.turns()),
             habit: Habit::new(scope.built_in),
             scope,
-            secrets: self.secrets.clone(),
-            sha256,
         };
         let warnings = warnings.into_iter().chain(idle);
         let warnings = warnings.map(|(pointer, message)| self.problem(pointer, message)).collect();
-        Ok((Probe::new(Arc::clone(&self.threads), ready), warnings))
+        Ok((Probe::new(ready), warnings))
     }
 
     /// Makes a probe of a recording, to replay it with a component. Where the probe is `given`, it is given what that one
@@ -257,7 +261,7 @@ impl Sandbox {
         let Header { component, contract, title, tags, failures_before_error, pointer, .. } = &recording.header;
         let Header { settings: recorded, environment, .. } = &recording.header;
         let (settings, text, environment) = match given.map(Probe::given) {
-            Some((scope, text)) => (scope.settings.clone(), text.to_owned(), &scope.environment),
+            Some((scope, text)) => (scope.settings.clone(), text.to_owned(), &scope.terms.environment),
             None => {
                 let settings = recorded.as_object().cloned().unwrap_or_default();
                 (settings.into_iter().collect(), recorded.to_string(), environment)
@@ -276,41 +280,28 @@ impl Sandbox {
             failures_before_error: *failures_before_error,
             pointer: pointer.clone(),
         };
+        // Who may be reached stands on the tape.
+        let grants = Grants::new(refused.into_iter().collect());
         let scope = Arc::new(Scope {
             identity: Arc::new(identity),
             settings,
-            directory: Path::new("").into(),
-            // Who may be reached stands on the tape.
-            grants: Grants::new(refused.into_iter().collect()),
-            environment: environment.clone(),
-            refusals: Refusals::default(),
-            trace_headers: TraceHeaders::default(),
-            told: Arc::new([]),
-            origin: Arc::clone(&self.origin),
-            http: Arc::clone(&self.http),
-            ssh: Arc::clone(&self.ssh),
-            memory: Arc::clone(&self.memory),
+            terms: Arc::new(Terms { grants, environment: environment.clone(), ..nothing() }),
             built_in: matches!(module, Module::BuiltIn(_)),
-            may_send: false,
+            ..self.scope_of_none()
         });
-        let Loaded { component, sha256, .. } = self.loaded(module, &scope).await?;
-        if *sha256 != *recording.header.component.sha256 {
+        let Loaded { program, .. } = self.loaded(module, &scope).await?;
+        if *program.sha256 != *recording.header.component.sha256 {
             tracing::warn!("{module} is not the component that was recorded: what it does otherwise is told");
         }
-        let ready = Ready {
-            engine: self.engine.clone(),
-            component,
-            settings: text,
-            limits,
+        Ok(Probe::new(Ready {
+            program,
+            settings: text.into(),
+            limits: Arc::new(limits),
             retries: Retries { times: recording.header.retries, delay: Duration::ZERO },
             outages: Outages::default(),
-            secrets: self.secrets.clone(),
-            turns: Arc::clone(self.threads.turns()),
             habit: Habit::new(scope.built_in),
             scope,
-            sha256,
-        };
-        Ok(Probe::new(Arc::clone(&self.threads), ready))
+        }))
     }
 
     /// What a probe's component says of itself.
@@ -335,7 +326,7 @@ impl Sandbox {
             Module::BuiltIn(name) => Module::BuiltIn(name),
         };
         let loaded = self.loaded(&module, &Arc::new(self.scope_of_none())).await?;
-        let component = loaded.component.instance_pre().component();
+        let component = loaded.program.component.instance_pre().component();
         Ok(Inspection::new(loaded.description, component, &bytes, sha256))
     }
 
@@ -352,21 +343,24 @@ impl Sandbox {
         let mut identity = Identity {
             probe: probe.name.clone(),
             title: title.to_owned(),
-            tags: Arc::new(probe.tags.clone()),
+            tags: Arc::clone(&probe.tags),
             failures_before_error: probe.failures_before_error,
             pointer: probe.pointer.clone(),
         };
         self.secrets.strike_identity(&mut identity);
-        identity.tags = shared(identity.tags, &mut self.tags);
-        let told = shared(grant::told(&probe.settings, &probe.trace_headers), &mut self.told);
-        Scope {
-            identity: Arc::new(identity),
-            settings: probe.settings.clone().into_iter().collect(),
+        identity.tags = shared(identity.tags, &mut self.last.tags);
+        let told = shared(grant::told(&probe.settings, &probe.trace_headers), &mut self.last.told);
+        let terms = Terms {
             directory: directory.into(),
             grants: Grants::new(probe.allow.clone()),
             environment: probe.environment.clone(),
-            refusals: Refusals::default(),
             trace_headers: probe.trace_headers.clone(),
+        };
+        let terms = shared(Arc::new(terms), &mut self.last.terms);
+        Scope {
+            identity: Arc::new(identity),
+            settings: probe.settings.clone().into_iter().collect(),
+            terms,
             told,
             built_in: matches!(probe.module, Module::BuiltIn(_)),
             may_send,
@@ -376,17 +370,11 @@ impl Sandbox {
 
     /// That of a component of which no probe is configured: it may do nothing but say why it cannot say who it is.
     fn scope_of_none(&self) -> Scope {
-        let no = Some(false);
-        let ssh = AllowSsh { hosts: Some(Vec::new()), commands: no, agent: no };
-        let nothing = Allow { of: "this component".to_owned(), hosts: Some(Vec::new()), ssh, log: Some(true) };
         Scope {
             identity: Arc::default(),
             settings: Box::default(),
-            directory: Path::new("").into(),
-            grants: Grants::new(vec![nothing]),
-            environment: BTreeMap::new(),
+            terms: Arc::new(nothing()),
             refusals: Refusals::default(),
-            trace_headers: TraceHeaders::default(),
             told: Arc::default(),
             origin: Arc::clone(&self.origin),
             http: Arc::clone(&self.http),
@@ -414,7 +402,9 @@ impl Sandbox {
         let (value, schema) = read_schema(&description.settings_schema)?;
         let (name, version, summary) = (description.name, description.version, description.summary);
         let description = Arc::new(Description { name, version, summary, schema: value });
-        Ok(Loaded { component, description, sha256: compiled.sha256.into(), schema: Arc::new(schema) })
+        let (threads, secrets) = (Arc::clone(&self.threads), self.secrets.clone());
+        let program = Arc::new(Program { component, sha256: compiled.sha256.into(), threads, secrets });
+        Ok(Loaded { program, description, schema: Arc::new(schema) })
     }
 
     /// Loads a component; where that takes long, says why.
@@ -430,6 +420,19 @@ impl Sandbox {
             }
         };
         loaded.unwrap_or_else(|error| Err(LoadError::Panicked(error.to_string())))
+    }
+}
+
+/// The terms of a component of which no probe is configured.
+fn nothing() -> Terms {
+    let no = Some(false);
+    let ssh = AllowSsh { hosts: Some(Vec::new()), commands: no, agent: no };
+    let word = Allow { of: "this component".to_owned(), hosts: Some(Vec::new()), ssh, log: Some(true) };
+    Terms {
+        directory: Path::new("").into(),
+        grants: Grants::new(vec![word]),
+        environment: BTreeMap::new(),
+        trace_headers: TraceHeaders::default(),
     }
 }
 

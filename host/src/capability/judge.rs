@@ -22,7 +22,7 @@ impl Judge {
     /// # Errors
     /// When none may.
     pub fn divide(&self, name: &str, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Refusal> {
-        let grants = &self.probe.grants;
+        let grants = &self.probe.terms.grants;
         self.sort(found, |address| grants.address(self.list, Some(name), address.ip(), address.port()))
     }
 
@@ -31,7 +31,7 @@ impl Judge {
     /// # Errors
     /// When none may.
     pub fn divide_unported(&self, name: &str, found: Vec<IpAddr>) -> Result<Vec<IpAddr>, Refusal> {
-        self.sort(found, |address| self.probe.grants.leads(self.list, name, *address))
+        self.sort(found, |address| self.probe.terms.grants.leads(self.list, name, *address))
     }
 
     fn sort<T>(&self, found: Vec<T>, judge: impl Fn(&T) -> Result<(), Refusal>) -> Result<Vec<T>, Refusal> {

@@ -152,7 +152,7 @@ impl HostClient for Context {
     }
 
     fn agent(&mut self, client: Resource<Client>) -> wasmtime::Result<Result<(), String>> {
-        if let Err(refusal) = self.probe.grants.agent() {
+        if let Err(refusal) = self.probe.terms.grants.agent() {
             return Ok(Err(self.refuse(&refusal)));
         }
         self.credential(&client, Credential::Agent { socket: None })
@@ -170,7 +170,7 @@ impl HostClient for Context {
         if !self.probe.may_send {
             return Ok(Err(GuestError::Denied("nothing is connected to while settings are checked".to_owned())));
         }
-        if let Err(refusal) = self.probe.grants.name(List::Ssh, &client.host, Some(client.port)) {
+        if let Err(refusal) = self.probe.terms.grants.name(List::Ssh, &client.host, Some(client.port)) {
             return Ok(Err(GuestError::Denied(self.refuse(&refusal))));
         }
         let trust = match client.pins.is_empty() {
@@ -243,7 +243,7 @@ impl HostSession for Context {
         max_output: u64,
     ) -> wasmtime::Result<Result<GuestOutput, GuestError>> {
         self.meter.request()?;
-        if let Err(refusal) = self.probe.grants.commands() {
+        if let Err(refusal) = self.probe.terms.grants.commands() {
             return Ok(Err(GuestError::Denied(self.refuse(&refusal))));
         }
         let (started, inner) = (Instant::now(), Arc::clone(&self.table.get(&session)?.connection));

@@ -55,7 +55,7 @@ impl Context {
             let (journal, tape, probe) = (&self.log, &self.tape, &self.probe);
             let stream =
                 |level| log::Stream { journal: journal.clone(), tape: tape.clone(), level, probe: Arc::clone(probe) };
-            let environment: Vec<_> = self.probe.environment.iter().collect();
+            let environment: Vec<_> = self.probe.terms.environment.iter().collect();
             let mut builder = WasiCtxBuilder::new();
             builder.stdout(stream(Level::Info)).stderr(stream(Level::Warn)).envs(&environment);
             self.wasi = Some(Wasi {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -36,7 +37,7 @@ const DAY: f64 = 86_400.0;
 /// What a probe has unless it says otherwise.
 #[derive(Clone)]
 struct Inherited {
-    tags: BTreeMap<String, String>,
+    tags: Arc<BTreeMap<String, String>>,
     limits: Limits,
     trace_headers: TraceHeaders,
 }
@@ -73,7 +74,7 @@ impl Decoder<'_> {
         let limits = root.take("limits").and_then(|field| Table::new(field, &mut self.report));
         let (limits, in_flight, total_memory) = self.top_limits(limits);
         self.modules = self.modules(root.take("modules"), limits);
-        let inherited = Inherited { tags, limits, trace_headers };
+        let inherited = Inherited { tags: tags.into(), limits, trace_headers };
 
         if readable && nothing(&root, "groups", ROOT) {
             self.idle("/groups".into(), "no probes: `groups` is empty, so that nothing would run");
@@ -175,7 +176,7 @@ impl Decoder<'_> {
     fn group(&mut self, field: Field, inherited: &Inherited) -> Vec<Probe> {
         let Some(mut table) = Table::new(field, &mut self.report) else { return Vec::new() };
         let mut inherited = inherited.clone();
-        inherited.tags.extend(table.take("tags").map(|field| tags(field, &mut self.report)).unwrap_or_default());
+        inherited.tags = self.tags(&mut table, &inherited.tags);
         inherited.trace_headers = self.trace_headers(table.take("trace_headers"), &inherited.trace_headers);
         if nothing(&table, "probes", GROUP) {
             self.idle(below(&table.pointer, "probes"), "no probes in this group");
@@ -196,8 +197,7 @@ impl Decoder<'_> {
         let delay = self.seconds(table.take("retry_delay"), 0.0..=3600.0, "from 0 seconds to an hour (3600)");
         let before = table.take("failures_before_error");
         let before = before.and_then(|field| self.report.at(&field, field.whole(1..=1000)));
-        let mut tagged = inherited.tags.clone();
-        tagged.extend(table.take("tags").map(|field| tags(field, &mut self.report)).unwrap_or_default());
+        let tags = self.tags(&mut table, &inherited.tags);
         let above = component.as_ref().and_then(|component| component.limits).unwrap_or(inherited.limits);
         let limits = table.take("limits").and_then(|field| Table::new(field, &mut self.report));
         let limits = limits.map(|table| self.limits(table, above, LIMITS_OF_A_RUN));
@@ -215,7 +215,7 @@ impl Decoder<'_> {
             name: component.name,
             module: component.module,
             title: title.map(|title| title.trim().to_string()),
-            tags: tagged,
+            tags,
             every: every.unwrap_or(EVERY),
             burst: burst.unwrap_or(1),
             retries: Retries { times: retries.unwrap_or(0), delay: delay.unwrap_or(RETRY_DELAY) },
@@ -252,6 +252,15 @@ impl Decoder<'_> {
             value => Err(format!("`probe` must be {}, not {}", self.available(), kind(value))),
         };
         self.report.at(&field, component).flatten()
+    }
+
+    /// Those that it has from above and its own; without any of its own, the same.
+    fn tags(&mut self, table: &mut Table, above: &Arc<BTreeMap<String, String>>) -> Arc<BTreeMap<String, String>> {
+        let mut all = Arc::clone(above);
+        if let Some(field) = table.take("tags") {
+            Arc::make_mut(&mut all).extend(tags(field, &mut self.report));
+        }
+        all
     }
 
     fn check_in(&mut self, table: &mut Table, named: bool) {

@@ -24,7 +24,8 @@ pub struct NodeId(usize);
 #[derive(Debug)]
 pub struct Node {
     pub kind: Kind,
-    pub tag: Option<Tag>,
+    /// Boxed, since it is seldom there and there are many nodes.
+    pub tag: Option<Box<Tag>>,
     /// A list's or a map's is where it begins.
     pub spot: Spot,
 }
@@ -52,7 +53,7 @@ pub enum Tag {
 struct Open {
     map: bool,
     anchor: usize,
-    tag: Option<Tag>,
+    tag: Option<Box<Tag>>,
     spot: Spot,
     children: Vec<NodeId>,
 }
@@ -204,11 +205,12 @@ fn place(id: NodeId, open: &mut [Open], root: &mut Option<NodeId>) {
     }
 }
 
-fn owned(tag: Option<std::borrow::Cow<'_, granit_parser::Tag>>) -> Option<Tag> {
-    tag.map(|tag| match tag.is_yaml_core_schema() {
+fn owned(tag: Option<std::borrow::Cow<'_, granit_parser::Tag>>) -> Option<Box<Tag>> {
+    let owned = |tag: std::borrow::Cow<'_, granit_parser::Tag>| match tag.is_yaml_core_schema() {
         true => Tag::Core(tag.suffix().to_string()),
         false => Tag::Other(format!("{}{}", tag.handle(), tag.suffix())),
-    })
+    };
+    tag.map(|tag| Box::new(owned(tag)))
 }
 
 fn problem(spot: Spot, message: impl Into<String>) -> Problem {

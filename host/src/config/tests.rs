@@ -133,7 +133,7 @@ fn everything() {
         log_size: 64 << 10,
     };
     let tags = [("flag", "True"), ("number", "5"), ("team", "core"), ("version", "2"), ("zip", "01234")];
-    assert_eq!(http.tags, tags.map(|(key, value)| (key.to_string(), value.to_string())).into());
+    assert_eq!(*http.tags, tags.map(|(key, value)| (key.to_string(), value.to_string())).into());
     assert_eq!(http.every, Duration::from_millis(500));
     assert_eq!(http.limits, Limits { deadline: Duration::from_secs(5), memory: 4 << 20, ..inherited });
     let hosts = ["api.example.org", "*.shop.example"].map(|host| Host::read(host).unwrap());

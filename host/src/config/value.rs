@@ -123,7 +123,7 @@ impl Reader<'_> {
 
     fn scalar(&mut self, node: &Node, text: &str, plain: bool) -> Value {
         let quoted = || Value::String(text.to_string());
-        let Some(tag) = &node.tag else {
+        let Some(tag) = node.tag.as_deref() else {
             return if plain { self.plain(text) } else { quoted() };
         };
         let value = match tag {
@@ -177,7 +177,7 @@ impl Reader<'_> {
     }
 
     fn collection_tag(&mut self, node: &Node, own: &str) {
-        match &node.tag {
+        match node.tag.as_deref() {
             None => {}
             Some(Tag::Core(name)) if name == own => {}
             Some(tag) => self.tag_problem(tag),

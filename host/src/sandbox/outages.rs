@@ -5,9 +5,9 @@ use std::time::{Instant, SystemTime};
 
 use crate::run::{Outage, Outcome};
 
-/// The outage that a probe's runs are in, if they are in one.
+/// The outage that a probe's runs are in, if they are in one: most are not.
 #[derive(Default)]
-pub struct Outages(Mutex<Option<Current>>);
+pub struct Outages(Mutex<Option<Box<Current>>>);
 
 struct Current {
     began: SystemTime,
@@ -30,7 +30,8 @@ impl Outages {
         match outcome {
             Outcome::Passed | Outcome::PassedAfterRetry(_) => current.take().map(|ended| ended.told(now)),
             Outcome::Failed(_) => {
-                let current = current.get_or_insert(Current { began: start.at, since: start.instant, runs: 0 });
+                let new = || Box::new(Current { began: start.at, since: start.instant, runs: 0 });
+                let current = current.get_or_insert_with(new);
                 current.runs = current.runs.saturating_add(1);
                 Some(current.told(now))
             }

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::json;
 use tokio::task::JoinError;
-use wasmtime::Engine;
 
 use crate::capability::bindings::ProbePre;
 use crate::capability::bindings::exports::sentrynet::probe::prober::Trouble;
@@ -26,30 +25,31 @@ use crate::sandbox::habit::Habit;
 use crate::sandbox::outages::{Outages, Start};
 use crate::sandbox::stay::store;
 use crate::sandbox::threads::{Place, Threads};
-use crate::sandbox::turns::Turns;
 use crate::secret::Secrets;
 use crate::trace::{Recorder, Status};
 
-/// A probe that is ready to run: its component loaded, its settings checked by it.
-pub struct Probe {
-    threads: Arc<Threads>,
-    ready: Arc<Ready>,
-}
+/// A probe that is ready to run: its component loaded, its settings checked by it. Cheap to clone.
+#[derive(Clone)]
+pub struct Probe(Arc<Ready>);
 
 /// What the runs of a probe share.
 pub struct Ready {
-    pub engine: Engine,
-    pub component: ProbePre<Context>,
+    pub program: Arc<Program>,
     pub scope: Arc<Scope>,
-    pub settings: String,
-    pub limits: Limits,
+    pub settings: Box<str>,
+    pub limits: Arc<Limits>,
     pub retries: Retries,
     pub outages: Outages,
-    pub secrets: Secrets,
-    pub turns: Arc<Turns>,
     pub habit: Habit,
-    /// Of the component, in hexadecimal digits.
-    pub sha256: Arc<str>,
+}
+
+/// What the probes of a component share.
+pub struct Program {
+    pub component: ProbePre<Context>,
+    /// In hexadecimal digits.
+    pub sha256: Box<str>,
+    pub threads: Arc<Threads>,
+    pub secrets: Secrets,
 }
 
 /// How one stay in the guest ended, and what it left.
@@ -60,24 +60,24 @@ struct Attempt {
 }
 
 impl Probe {
-    pub fn new(threads: Arc<Threads>, ready: Ready) -> Self {
-        Self { threads, ready: Arc::new(ready) }
+    pub fn new(ready: Ready) -> Self {
+        Self(Arc::new(ready))
     }
 
     pub fn identity(&self) -> &Arc<Identity> {
-        &self.ready.scope.identity
+        &self.0.scope.identity
     }
 
     /// What its guest's calls know of it, and the settings that it gets.
     pub(super) fn given(&self) -> (&Scope, &str) {
-        (&self.ready.scope, &self.ready.settings)
+        (&self.0.scope, &self.0.settings)
     }
 
     /// Runs once. `due` is when it was to start.
     pub async fn run(&self, due: Instant) -> Run {
         match self.host(|ready, place| async move { ready.run(due, &place).await }).await {
             Ok(run) => run,
-            Err(error) => self.ready.broken(due, format!("the host failed: {error}; this is a bug, please report it")),
+            Err(error) => self.0.broken(due, format!("the host failed: {error}; this is a bug, please report it")),
         }
     }
 
@@ -103,8 +103,8 @@ impl Probe {
         T: Send + 'static,
         F: Future<Output = T> + Send + 'static,
     {
-        let ready = Arc::clone(&self.ready);
-        self.threads.host(self.ready.habit.is_long(), |place| work(ready, place)).await
+        let ready = Arc::clone(&self.0);
+        self.0.program.threads.host(self.0.habit.is_long(), |place| work(ready, place)).await
     }
 }
 
@@ -113,20 +113,20 @@ impl Ready {
         let lateness = due.elapsed();
         let recorder = self.recorder();
         let (mut run, exchanges) = self
-            .attempts(place, lateness, &recorder, &Journal::new(recorder.clone(), self.limits), &Tape::default())
+            .attempts(place, lateness, &recorder, &Journal::new(recorder.clone(), *self.limits), &Tape::default())
             .await;
-        self.secrets.strike_run(&mut run, exchanges);
+        self.program.secrets.strike_run(&mut run, exchanges);
         run
     }
 
     async fn record(&self, due: Instant, place: &Place) -> (Run, Recording) {
         let lateness = due.elapsed();
         let recorder = self.recorder();
-        let log = Journal::new(recorder.clone(), self.limits);
+        let log = Journal::new(recorder.clone(), *self.limits);
         let tape = Tape::write(&recorder, &log);
         let (mut run, exchanges) = self.attempts(place, lateness, &recorder, &log, &tape).await;
         let mut recording = Recording { header: self.header(&run), entries: tape.take() };
-        self.secrets.strike_recording(&mut recording, &mut run, exchanges);
+        self.program.secrets.strike_recording(&mut recording, &mut run, exchanges);
         (run, recording)
     }
 
@@ -142,10 +142,10 @@ impl Ready {
             probe.clone(),
             title.clone(),
         );
-        let log = Journal::new(recorder.clone(), self.limits);
-        let tape = Tape::read(&recorder, &log, entries, *header.component.sha256 == *self.sha256);
+        let log = Journal::new(recorder.clone(), *self.limits);
+        let tape = Tape::read(&recorder, &log, entries, *header.component.sha256 == *self.program.sha256);
         let (mut run, exchanges) = self.attempts(place, header.lateness, &recorder, &log, &tape).await;
-        self.secrets.strike_replayed(&header.struck, &mut run, exchanges);
+        self.program.secrets.strike_replayed(&header.struck, &mut run, exchanges);
         run
     }
 
@@ -196,17 +196,17 @@ impl Ready {
         Header {
             host: env!("CARGO_PKG_VERSION").to_owned(),
             contract: SPOKEN.to_owned(),
-            component: Component { name: probe.clone(), sha256: self.sha256.to_string() },
+            component: Component { name: probe.clone(), sha256: self.program.sha256.to_string() },
             title: title.clone(),
             tags: BTreeMap::clone(tags),
             failures_before_error: *failures_before_error,
             pointer: pointer.clone(),
             // It was text of ours.
             settings: serde_json::from_str(&self.settings).unwrap_or_default(),
-            environment: self.scope.environment.clone(),
+            environment: self.scope.terms.environment.clone(),
             struck: BTreeSet::new(),
-            log_refused: self.scope.grants.log_refused_by().map(str::to_owned),
-            limits: json!(self.limits),
+            log_refused: self.scope.terms.grants.log_refused_by().map(str::to_owned),
+            limits: json!(*self.limits),
             retries: self.retries.times,
             trace_id: run.trace.id,
             span_id: run.trace.spans[0].id,
@@ -222,12 +222,20 @@ impl Ready {
         let most = self.retries.times + 1;
         let span = (most > 1).then(|| recorder.push("probe.attempt".into(), format!("Attempt {number} of {most}")));
         tape.opened();
-        let computing = Computing::new(Arc::clone(&self.turns), place.clone(), self.habit.is_very_long());
+        let computing =
+            Computing::new(Arc::clone(self.program.threads.turns()), place.clone(), self.habit.is_very_long());
         let measured = Arc::clone(&computing);
-        let (mut store, watch) =
-            store(&self.engine, &self.scope, recorder.clone(), tape.clone(), log.clone(), self.limits, measured);
+        let (mut store, watch) = store(
+            self.program.component.engine(),
+            &self.scope,
+            recorder.clone(),
+            tape.clone(),
+            log.clone(),
+            *self.limits,
+            measured,
+        );
         let work = async {
-            let guest = self.component.instantiate_async(&mut store).await?;
+            let guest = self.program.component.instantiate_async(&mut store).await?;
             guest.sentrynet_probe_prober().call_run(&mut store, &self.settings).await
         };
         let ended = watch.guard(work).await;
@@ -274,7 +282,7 @@ impl Ready {
             tags: BTreeMap::new(),
             log: Vec::new(),
         };
-        self.secrets.strike_run(&mut run, Vec::new());
+        self.program.secrets.strike_run(&mut run, Vec::new());
         run
     }
 }

@@ -13,7 +13,7 @@ use crate::config::{Allow, Reach};
 
 /// Words of the operator's, of which each narrows those before it. Without any, everything is allowed: so are the
 /// built-in probes.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Grants(Vec<Allow>);
 
 /// The hosts that are asked of: those for connections of any kind, or those for SSH as the host speaks it.

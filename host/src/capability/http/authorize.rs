@@ -152,7 +152,7 @@ async fn fetch(client: &Credentials, wanted: &Exchange, way: &Transport) -> Resu
     exchange.max_body = 1 << 20;
     exchange.parent = span;
     // The settings name it as the server of tokens: that it may be told of the trace has to be said.
-    exchange.told = Arc::clone(&wanted.probe.trace_headers.hosts);
+    exchange.told = Arc::clone(&wanted.probe.terms.trace_headers.hosts);
     let token = exchange
         .run()
         .await

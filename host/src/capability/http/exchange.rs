@@ -133,7 +133,7 @@ impl Exchange {
 
     /// Whether all may be asked that the next hop asks; what their names lead to is judged as it is found.
     fn judge(&self) -> Result<(), Refusal> {
-        let grants = &self.probe.grants;
+        let grants = &self.probe.terms.grants;
         if grants.is_open(List::Hosts) {
             return Ok(());
         }
@@ -148,7 +148,7 @@ impl Exchange {
 
     /// Whom the next hop may connect to; none where that is anybody.
     fn bounds(&self) -> Option<Arc<Bounds>> {
-        (!self.probe.grants.is_open(List::Hosts)).then(|| {
+        (!self.probe.terms.grants.is_open(List::Hosts)).then(|| {
             let peer = self.transport.peer(&self.url);
             let behind = peer.behind_proxy.map(|port| (peer.host, port));
             let ends = [(peer.via, peer.port)].into_iter().chain(behind).collect();

@@ -77,7 +77,7 @@ impl Host for Context {
             UrlHost::Ipv6(address) => Lookup::Found(vec![address.into()].into_iter()),
             UrlHost::Domain(name) => {
                 self.may_send()?;
-                if let Err(refusal) = self.probe.grants.lookup(List::Hosts, &name) {
+                if let Err(refusal) = self.probe.terms.grants.lookup(List::Hosts, &name) {
                     return self.denied(&refusal);
                 }
                 self.meter.request().map_err(SocketError::trap)?;

@@ -115,7 +115,7 @@ impl HostTcpSocket for Context {
         self.may_send()?;
         let known = self.wasi().0.names.clone();
         let names = known.of(to.ip());
-        if let Err(refusal) = self.probe.grants.socket(List::Hosts, &names, to.ip(), to.port()) {
+        if let Err(refusal) = self.probe.terms.grants.socket(List::Hosts, &names, to.ip(), to.port()) {
             return self.denied(&refusal);
         }
         self.meter.request().map_err(SocketError::trap)?;

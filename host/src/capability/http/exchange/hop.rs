@@ -192,7 +192,7 @@ impl Hop {
             return headers;
         }
         let (trace, span) = (recorder.trace_id(), recorder.span_id(self.span));
-        for (name, value) in probe.origin.headers(trace, span, &probe.identity.title, &probe.trace_headers) {
+        for (name, value) in probe.origin.headers(trace, span, &probe.identity.title, &probe.terms.trace_headers) {
             let Ok(value) = HeaderValue::try_from(value) else { continue };
             match name {
                 // A list, which may go on over several lines.
