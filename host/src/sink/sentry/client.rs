@@ -39,6 +39,11 @@ pub fn client(dsn: Option<&Dsn>) -> Result<Client, StartError> {
         .default_headers(headers)
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(TIMEOUT)
+        // What it answers is a few bytes.
+        .no_brotli()
+        .no_deflate()
+        .no_gzip()
+        .no_zstd()
         // A redirected POST would arrive as a GET: better to be told.
         .redirect(reqwest::redirect::Policy::none())
         .build()?;

@@ -1,12 +1,13 @@
 //! Envelopes to a receiver over the network: in parallel, over kept connections, again until they are taken. Knows HTTP
 //! and Sentry's answers, and nothing of runs.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant, SystemTime};
 
-use reqwest::header::{CONTENT_ENCODING, RETRY_AFTER};
+use reqwest::header::{CONTENT_ENCODING, HeaderName, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, Url};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -60,6 +61,9 @@ const SYNC: Duration = Duration::from_secs(1);
 const REPORT: u32 = 30;
 /// How often the log says how things stand, if anything has changed.
 const SAY: u32 = 60;
+const RATE_LIMITS: HeaderName = HeaderName::from_static("x-sentry-rate-limits");
+/// Why something was refused.
+const REASON: HeaderName = HeaderName::from_static("x-sentry-error");
 /// Of an answer's body, which is read so that the connection can be kept.
 const MAX_ANSWER: usize = 64 << 10;
 /// How long an answer's body is waited for: one that drips in is not to hold up what comes next.
@@ -267,7 +271,7 @@ impl Post {
         }
     }
 
-    /// Sends one envelope; besides the answer, what to tell of it if it is not the wanted one.
+    /// Sends one envelope; besides the answer, what was said with it if it is not the wanted one.
     async fn send(&self, envelope: &[u8]) -> (Answer, String) {
         let Destination { client, url, packing, .. } = &self.destination;
         let mut request = client.post(url.clone()).body(packing.pack(dated(envelope)));
@@ -279,14 +283,13 @@ impl Post {
             Err(error) => return (Answer::Failed(Headers::default()), causes(&error.without_url())),
         };
         let status = response.status();
-        let header = |name: &str| {
+        let header = |name: HeaderName| {
             // Proxies may make several headers of one list.
             let values = response.headers().get_all(name).iter().filter_map(|value| value.to_str().ok());
             values.map(str::to_owned).reduce(|all, more| format!("{all},{more}"))
         };
-        let headers =
-            Headers { rate_limits: header("x-sentry-rate-limits"), retry_after: header(RETRY_AFTER.as_str()) };
-        let reason = header("x-sentry-error");
+        let headers = Headers { rate_limits: header(RATE_LIMITS), retry_after: header(RETRY_AFTER) };
+        let reason = header(REASON);
         // Once the status is there the matter is settled, though the connection were cut in the middle of the rest.
         let body = read(response).await;
         let answer = match status {
@@ -300,7 +303,14 @@ impl Post {
             // Sentry never redirects: something between us and it does, and may stop doing so.
             _ => Answer::Failed(headers),
         };
-        (answer, excerpt(&format!("{status} {}", reason.unwrap_or(body))))
+        let said = match answer {
+            Answer::Taken(_) => String::new(),
+            _ => {
+                let reason = reason.map_or_else(|| String::from_utf8_lossy(&body), Cow::from);
+                excerpt(&format!("{status} {reason}"))
+            }
+        };
+        (answer, said)
     }
 
     fn tell(&self, turn: Turn, said: &str) {
@@ -336,7 +346,7 @@ fn dated(envelope: &[u8]) -> Vec<u8> {
 }
 
 /// An answer's body, as much of it as came.
-async fn read(mut response: Response) -> String {
+async fn read(mut response: Response) -> Vec<u8> {
     let mut body = Vec::new();
     let all = async {
         while body.len() < MAX_ANSWER
@@ -346,7 +356,7 @@ async fn read(mut response: Response) -> String {
         }
     };
     _ = tokio::time::timeout(ANSWER_TIME, all).await;
-    String::from_utf8_lossy(&body).into_owned()
+    body
 }
 
 /// What the server says, fit for a line of a log.
