@@ -4,10 +4,9 @@
 use std::fmt::Write as _;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Serialize;
 
 use crate::config::{Rate, Sentry, TraceHeaders, TraceMode};
-use crate::trace::{SpanId, TraceId};
+use crate::trace::{Digits, SpanId, TraceId};
 
 /// What all that we send has in common. Made once; by default it says nothing of us, for where nothing is sent.
 #[derive(Debug, Clone, Default)]
@@ -21,17 +20,13 @@ pub struct Origin {
 }
 
 /// Sentry's dynamic sampling context: what others must know of a trace to decide alike whether to keep their part.
-#[derive(Debug, Clone, Serialize)]
 pub struct Dsc<'a> {
-    trace_id: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Digits<32>,
     public_key: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     org_id: Option<&'a str>,
     environment: &'a str,
     release: &'a str,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    transaction: String,
+    transaction: &'a str,
     sample_rate: String,
     sample_rand: String,
     sampled: &'static str,
@@ -96,14 +91,14 @@ impl Origin {
     }
 
     /// The context of a trace at a rate.
-    pub fn dsc(&self, trace: TraceId, title: &str, rate: Rate) -> Dsc<'_> {
+    pub fn dsc<'a>(&'a self, trace: TraceId, title: &'a str, rate: Rate) -> Dsc<'a> {
         Dsc {
-            trace_id: trace.to_string(),
+            trace_id: trace.digits(),
             public_key: self.public_key.as_deref(),
             org_id: self.org_id.as_deref(),
             environment: &self.environment,
             release: &self.release,
-            transaction: title.chars().take(MAX_TITLE).collect(),
+            transaction: title.char_indices().nth(MAX_TITLE).map_or(title, |(end, _)| &title[..end]),
             sample_rate: rate.to_string(),
             sample_rand: format!("0.{:06}", sample_rand(trace)),
             sampled: if is_sampled(trace, rate) { "true" } else { "false" },
@@ -115,21 +110,25 @@ impl Origin {
 const MAX_TITLE: usize = 200;
 
 impl Dsc<'_> {
-    fn to_baggage(&self) -> String {
+    /// What there is to tell, under Sentry's names.
+    pub fn fields(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let fields = [
-            ("trace_id", Some(self.trace_id.as_str())),
+            ("trace_id", Some(&*self.trace_id)),
             ("public_key", self.public_key),
             ("org_id", self.org_id),
             ("environment", Some(self.environment)),
             ("release", Some(self.release)),
-            ("transaction", Some(&self.transaction)),
+            ("transaction", Some(self.transaction)),
             ("sample_rate", Some(&self.sample_rate)),
             ("sample_rand", Some(&self.sample_rand)),
             ("sampled", Some(self.sampled)),
         ];
+        fields.into_iter().filter_map(|(key, value)| Some((key, value.filter(|value| !value.is_empty())?)))
+    }
+
+    fn to_baggage(&self) -> String {
         let mut header = String::new();
-        for (key, value) in fields {
-            let Some(value) = value.filter(|value| !value.is_empty()) else { continue };
+        for (key, value) in self.fields() {
             let comma = if header.is_empty() { "" } else { "," };
             _ = write!(header, "{comma}sentry-{key}={}", utf8_percent_encode(value, ESCAPED));
         }

@@ -24,6 +24,7 @@ mod clock;
 mod check_in;
 mod envelope;
 mod payload;
+mod json;
 mod outbox;
 mod packing;
 mod delivery;

@@ -1,10 +1,69 @@
 //! Ids as text, as they are written everywhere.
 
+use std::fmt;
+use std::ops::Deref;
+
+use serde::{Serialize, Serializer};
+
 use super::{SpanId, TraceId};
 
-impl From<TraceId> for String {
-    fn from(id: TraceId) -> Self {
-        id.to_string()
+/// An id's digits. Not on the heap: a run that is told of has two or three for each span.
+pub struct Digits<const MANY: usize>([u8; MANY]);
+
+impl TraceId {
+    pub fn digits(self) -> Digits<32> {
+        Digits::of(self.0)
+    }
+}
+
+impl SpanId {
+    pub fn digits(self) -> Digits<16> {
+        Digits::of(self.0)
+    }
+}
+
+impl<const MANY: usize> Digits<MANY> {
+    /// Two for each byte.
+    fn of<const BYTES: usize>(id: [u8; BYTES]) -> Self {
+        const { assert!(MANY == 2 * BYTES) };
+        let digit = |value: u8| b"0123456789abcdef"[usize::from(value)];
+        let mut digits = [0; MANY];
+        for (pair, byte) in digits.as_chunks_mut().0.iter_mut().zip(id) {
+            *pair = [digit(byte >> 4), digit(byte & 15)];
+        }
+        Self(digits)
+    }
+}
+
+impl<const MANY: usize> Deref for Digits<MANY> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        str::from_utf8(&self.0).expect("digits are ASCII")
+    }
+}
+
+impl fmt::Display for TraceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.digits())
+    }
+}
+
+impl fmt::Display for SpanId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.digits())
+    }
+}
+
+impl Serialize for TraceId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.digits())
+    }
+}
+
+impl Serialize for SpanId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.digits())
     }
 }
 
@@ -14,12 +73,6 @@ impl TryFrom<String> for TraceId {
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let id = (text.len() == 32).then(|| u128::from_str_radix(&text, 16).ok()).flatten();
         id.map(|id| Self(id.to_be_bytes())).ok_or("the id of a trace is 32 hexadecimal digits")
-    }
-}
-
-impl From<SpanId> for String {
-    fn from(id: SpanId) -> Self {
-        id.to_string()
     }
 }
 

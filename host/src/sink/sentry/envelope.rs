@@ -1,18 +1,18 @@
 //! Runs and check-ins as Sentry's envelopes: pure functions, so that what is sent can be built once, kept, and sent
 //! again. Knows Sentry's format and limits, and nothing of sending.
 
-use std::io::{self, Write};
 use std::time::SystemTime;
 
 use serde::Serialize;
 
 use super::check_in::CheckIn;
-use super::payload::{self, Event, HostEvent, Incident, MEASURES, Measure, Transaction};
+use super::json::{self, Object};
+use super::payload::{self, Incident, MEASURES, Measure};
 use super::tally::Discarded;
 use crate::config::Rate;
 use crate::propagation::{Dsc, Origin};
 use crate::run::{Outcome, Run};
-use crate::trace::TraceId;
+use crate::trace::{Digits, TraceId};
 use crate::vantage::Judgement;
 
 /// One serialised envelope. It lacks `sent_at`, which is written when it is sent.
@@ -77,8 +77,8 @@ impl Category {
 
 /// The transaction of a run; `rate` is that at which runs like this one are sent.
 pub fn transaction(run: &Run, rate: Rate, judgement: Judgement, origin: &Origin) -> Envelope {
-    let event_id = format!("{:032x}", id(run.trace.id));
-    let body = fit(|measure| Transaction::new(&event_id, run, judgement, origin, measure));
+    let event_id = event_id(id(run.trace.id));
+    let body = fit(|payload, measure| payload::transaction(payload, &event_id, run, judgement, origin, measure));
     let kind = if run.outcome == Outcome::Passed { Kind::Passed } else { Kind::Trouble };
     let spans = u32::try_from(run.trace.spans.len()).unwrap_or(u32::MAX);
     Envelope { spans, ..envelope(kind, "transaction", &event_id, &trace(run, rate, origin), &body) }
@@ -86,17 +86,17 @@ pub fn transaction(run: &Run, rate: Rate, judgement: Judgement, origin: &Origin)
 
 /// The error of a run that is one, on the same trace; such a run speaks for itself alone.
 pub fn error(run: &Run, origin: &Origin) -> Option<Envelope> {
-    let event_id = format!("{:032x}", !id(run.trace.id));
     run.is_error().then(|| {
-        let body = fit(|measure| Event::new(&event_id, run, origin, measure));
+        let event_id = event_id(!id(run.trace.id));
+        let body = fit(|payload, measure| payload::event(payload, &event_id, run, origin, measure));
         envelope(Kind::Error, "event", &event_id, &trace(run, Rate::ALL, origin), &body)
     })
 }
 
 /// What has befallen the host itself.
 pub fn incident(incident: &Incident, origin: &Origin) -> Envelope {
-    let event_id = format!("{:032x}", id(incident.trace));
-    let body = fit(|measure| HostEvent::new(&event_id, incident, origin, measure));
+    let event_id = event_id(id(incident.trace));
+    let body = fit(|payload, measure| payload::host_event(payload, &event_id, incident, origin, measure));
     envelope(Kind::Error, "event", &event_id, &origin.dsc(incident.trace, "", Rate::ALL), &body)
 }
 
@@ -105,7 +105,12 @@ fn id(trace: TraceId) -> u128 {
     u128::from_be_bytes(trace.0).rotate_left(64)
 }
 
-fn trace<'a>(run: &Run, rate: Rate, origin: &'a Origin) -> Dsc<'a> {
+/// Of the same form as a trace's id.
+fn event_id(id: u128) -> Digits<32> {
+    TraceId(id.to_be_bytes()).digits()
+}
+
+fn trace<'a>(run: &'a Run, rate: Rate, origin: &'a Origin) -> Dsc<'a> {
     // The target may have been told otherwise: what we send ourselves is sampled.
     origin.dsc(run.trace.id, &run.probe.title, rate)
 }
@@ -133,39 +138,21 @@ pub fn check_in(told: CheckIn, id: u128, origin: &Origin) -> Envelope {
 const MAX_BODY: usize = 800_000;
 
 /// The payload, told as fully as there is room for.
-fn fit<T: Serialize>(build: impl Fn(Measure) -> T) -> Vec<u8> {
-    let fitting = MEASURES.into_iter().find_map(|measure| {
-        let mut body = Bounded(Vec::new());
-        serde_json::to_writer(&mut body, &build(measure)).ok().map(|()| body.0)
-    });
+fn fit(write: impl Fn(&mut Object, Measure)) -> Vec<u8> {
+    let fitting = MEASURES.into_iter().find_map(|measure| json::object(MAX_BODY, |payload| write(payload, measure)));
     fitting.unwrap_or_default()
 }
 
-/// Stops taking what is written when there is too much, so that no guest can have us write out gigabytes.
-struct Bounded(Vec<u8>);
-
-impl Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() + bytes.len() > MAX_BODY {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 fn envelope(kind: Kind, r#type: &'static str, event_id: &str, trace: &Dsc, body: &[u8]) -> Envelope {
-    #[derive(Serialize)]
-    struct Header<'a> {
-        event_id: &'a str,
-        trace: &'a Dsc<'a>,
-    }
-    let header = serde_json::to_vec(&Header { event_id, trace }).unwrap_or_default();
-    Envelope { kind, spans: 0, bytes: item(&header, r#type, body) }
+    let header = json::object(MAX_BODY, |header| {
+        header.text("event_id", event_id);
+        header.object("trace", |context| {
+            for (key, value) in trace.fields() {
+                context.text(key, value);
+            }
+        });
+    });
+    Envelope { kind, spans: 0, bytes: item(&header.unwrap_or_default(), r#type, body) }
 }
 
 /// An envelope of one item.

@@ -1,19 +1,18 @@
-//! Sentry's words for a run, cut to the lengths that Sentry takes. Our own structs, since those of the `sentry` crate
+//! Sentry's words for a run, cut to the lengths that Sentry takes. Our own words, since the structs of the `sentry` crate
 //! have no `transaction_info` and no `origin`. Pure; here is what the payloads of all kinds share.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use serde::Serialize;
-
 pub use self::check_in::CheckIn;
-pub use self::event::Event;
-pub use self::host_event::{HostEvent, Incident};
-pub use self::transaction::Transaction;
+pub use self::event::event;
+pub use self::host_event::{Incident, host_event};
+pub use self::transaction::transaction;
+use super::json::Object;
 use crate::propagation::Origin;
 use crate::run::Run;
-use crate::trace::{Span, Status, Trace, Value};
+use crate::trace::{Span, SpanId, Status, Trace, TraceId, Value};
 
 mod check_in;
 mod event;
@@ -39,53 +38,26 @@ pub const MEASURES: [Measure; 4] = [
     Measure { text: 64, value: 0, spans: 300 },
 ];
 
-/// What every payload says of what it is about, and of us.
-#[derive(Serialize)]
-struct About<'a> {
-    event_id: &'a str,
-    timestamp: f64,
-    platform: &'static str,
-    /// None where it is about no run.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    transaction: Option<Cow<'a, str>>,
-    environment: &'a str,
-    release: &'a str,
-    server_name: Cow<'a, str>,
-    sdk: Sdk,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    tags: BTreeMap<String, String>,
-}
-
-#[derive(Serialize)]
-struct Sdk {
-    name: &'static str,
-    version: &'static str,
-}
-
 /// What a span is, wherever it stands.
-#[derive(Serialize)]
 struct SpanFacts<'a> {
-    trace_id: String,
-    span_id: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    parent_span_id: Option<String>,
-    op: Cow<'a, str>,
+    trace_id: TraceId,
+    span_id: SpanId,
+    parent_span_id: Option<SpanId>,
+    op: &'a str,
     status: Status,
-    origin: &'static str,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     data: Data<'a>,
 }
 
-type Data<'a> = BTreeMap<Cow<'a, str>, Datum<'a>>;
-
-/// Borrowed even where it is cut: a guest's thousand long values are not copied to find out that they are too many.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Datum<'a> {
-    Text(Cow<'a, str>),
-    Other(&'a Value),
-    Ours(Value),
+/// A span's data, and what we say of the run beside it, which no other may stand in for.
+#[derive(Default)]
+struct Data<'a> {
+    recorded: &'a [(Cow<'static, str>, Value)],
+    /// Characters of a value.
+    most: usize,
+    ours: Vec<(&'static str, Value)>,
 }
+
+type Tags<'a> = BTreeMap<Cow<'a, str>, Cow<'a, str>>;
 
 /// Who wrote our spans, in the form `auto.CATEGORY.INTEGRATION`.
 const ORIGIN: &str = "auto.uptime.sentrynet";
@@ -99,81 +71,107 @@ const MAX_TAGS: usize = 100;
 /// Tags that Sentry drops or overwrites: it has fields of these names.
 const RESERVED: [&str; 7] = ["dist", "environment", "filename", "function", "release", "server_name", "user"];
 
-impl<'a> About<'a> {
-    fn new(event_id: &'a str, run: &'a Run, origin: &'a Origin) -> Self {
-        Self {
-            transaction: Some(cut(&run.probe.title, MAX_TAG)),
-            tags: tags(run),
-            ..Self::us(event_id, run.trace.started + run.trace.duration(), origin)
-        }
-    }
+/// What every payload says of what it is about, and of us.
+fn about(payload: &mut Object, event_id: &str, at: SystemTime, origin: &Origin) {
+    payload.text("event_id", event_id);
+    payload.value("timestamp", &unix_seconds(at));
+    payload.text("platform", "other");
+    payload.text("environment", origin.environment());
+    payload.text("release", origin.release());
+    payload.text("server_name", cut(origin.server_name(), MAX_TAG));
+    payload.object("sdk", |sdk| {
+        sdk.text("name", "sentrynet");
+        sdk.text("version", env!("CARGO_PKG_VERSION"));
+    });
+}
 
-    /// Nothing but who we are.
-    fn us(event_id: &'a str, at: SystemTime, origin: &'a Origin) -> Self {
-        Self {
-            event_id,
-            timestamp: unix_seconds(at),
-            platform: "other",
-            transaction: None,
-            environment: origin.environment(),
-            release: origin.release(),
-            server_name: cut(origin.server_name(), MAX_TAG),
-            sdk: Sdk { name: "sentrynet", version: env!("CARGO_PKG_VERSION") },
-            tags: BTreeMap::new(),
+/// The same of what is about a run.
+fn about_run(payload: &mut Object, event_id: &str, run: &Run, tags: &Tags, origin: &Origin) {
+    about(payload, event_id, run.trace.started + run.trace.duration(), origin);
+    payload.text("transaction", cut(&run.probe.title, MAX_TAG));
+    payload.object("tags", |object| {
+        for (key, value) in tags {
+            object.entry(key, value);
         }
-    }
+    });
 }
 
 impl<'a> SpanFacts<'a> {
     fn new(trace: &Trace, span: &'a Span, data: Data<'a>) -> Self {
         Self {
-            trace_id: trace.id.to_string(),
-            span_id: span.id.to_string(),
-            parent_span_id: span.parent.map(|parent| trace.spans[parent].id.to_string()),
+            trace_id: trace.id,
+            span_id: span.id,
+            parent_span_id: span.parent.map(|parent| trace.spans[parent].id),
             op: cut(&span.op, MAX_OP),
             status: span.status,
-            origin: ORIGIN,
             data,
+        }
+    }
+
+    fn write(&self, span: &mut Object) {
+        span.text("trace_id", &self.trace_id.digits());
+        span.text("span_id", &self.span_id.digits());
+        if let Some(parent) = self.parent_span_id {
+            span.text("parent_span_id", &parent.digits());
+        }
+        span.text("op", self.op);
+        span.value("status", &self.status);
+        span.text("origin", ORIGIN);
+        if !self.data.is_empty() {
+            span.object("data", |data| self.data.write(data));
         }
     }
 }
 
-fn data(span: &Span, measure: Measure) -> Data<'_> {
-    if measure.value == 0 {
-        return Data::new();
+impl<'a> Data<'a> {
+    fn of(span: &'a Span, measure: Measure) -> Self {
+        let recorded = if measure.value == 0 { &[] } else { &span.data[..] };
+        Self { recorded, most: measure.value, ours: Vec::new() }
     }
-    let entries = span.data.iter().take(MAX_DATA).filter_map(|(key, value)| {
-        let value = match value {
-            Value::Text(text) => Datum::Text(cut(text, measure.value)),
-            // JSON has no word for it.
-            Value::Number(number) if !number.is_finite() => return None,
-            other => Datum::Other(other),
-        };
-        Some((cut(key, MAX_TAG), value))
-    });
-    entries.collect()
+
+    fn is_empty(&self) -> bool {
+        self.recorded.is_empty() && self.ours.is_empty()
+    }
+
+    fn write(&self, data: &mut Object) {
+        let is_ours = |key: &str| self.ours.iter().any(|(ours, _)| key == *ours);
+        for (key, value) in self.recorded.iter().take(MAX_DATA).filter(|(key, _)| !is_ours(key)) {
+            let key = cut(key, MAX_TAG);
+            match value {
+                Value::Text(text) => data.entry(key, cut(text, self.most)),
+                // JSON has no word for it.
+                Value::Number(number) if !number.is_finite() => {}
+                other => data.entry_of(key, other),
+            }
+        }
+        for (key, value) in &self.ours {
+            data.value(key, value);
+        }
+    }
 }
 
 /// The run's tags and ours, which no other may stand in for.
-fn tags(run: &Run) -> BTreeMap<String, String> {
-    let attempts = run.attempts.to_string();
+fn tags(run: &Run) -> Tags<'_> {
     let ours = [("probe", run.probe.probe.as_str()), ("outcome", run.outcome.as_str())];
     let reason = run.outcome.why().map(|(reason, _)| ("reason", reason));
-    let attempts = (run.attempts > 1).then_some(("attempts", attempts.as_str()));
-    let tags = crate::sink::tags(run).into_iter().take(MAX_TAGS).chain(ours).chain(reason).chain(attempts);
+    let tags = crate::sink::tags(run).into_iter().take(MAX_TAGS).chain(ours).chain(reason);
     let tags = tags.map(|(key, value)| (tag_key(key), tag_value(value)));
-    tags.filter(|(key, value)| !key.is_empty() && !value.is_empty() && !RESERVED.contains(&key.as_str())).collect()
+    let attempts = (run.attempts > 1).then(|| ("attempts".into(), run.attempts.to_string().into()));
+    let tags = tags.chain(attempts);
+    tags.filter(|(key, value)| !key.is_empty() && !value.is_empty() && !RESERVED.contains(&&**key)).collect()
 }
 
-fn tag_key(key: &str) -> String {
-    let allowed = |char: char| char.is_ascii_alphanumeric() || "_.:-".contains(char);
-    key.chars().take(MAX_TAG).map(|char| if allowed(char) { char } else { '-' }).collect()
+fn tag_key(key: &str) -> Cow<'_, str> {
+    let allowed = |char: char| char.is_ascii_alphanumeric() || matches!(char, '_' | '.' | ':' | '-');
+    let key = cut(key, MAX_TAG);
+    if key.chars().all(allowed) { key.into() } else { key.replace(|char| !allowed(char), "-").into() }
 }
 
-fn tag_value(value: &str) -> String {
-    let line: String =
-        value.trim().chars().take(MAX_TAG).map(|char| if char.is_control() { ' ' } else { char }).collect();
-    line.trim_end().to_owned()
+fn tag_value(value: &str) -> Cow<'_, str> {
+    // A control character becomes a space, and at the end nothing.
+    let blank = |char: char| char.is_whitespace() || char.is_control();
+    let line = cut(value.trim(), MAX_TAG).trim_end_matches(blank);
+    if line.contains(char::is_control) { line.replace(char::is_control, " ").into() } else { line.into() }
 }
 
 /// UNIX seconds of a moment of the run.
@@ -191,10 +189,10 @@ fn rounded(duration: Duration) -> f64 {
 }
 
 /// The beginning of `text`, of at most `most` characters.
-fn cut(text: &str, most: usize) -> Cow<'_, str> {
+fn cut(text: &str, most: usize) -> &str {
     // Most are short, and need not be counted.
     if text.len() <= most {
-        return text.into();
+        return text;
     }
-    text.char_indices().nth(most).map_or(text.into(), |(end, _)| text[..end].into())
+    text.char_indices().nth(most).map_or(text, |(end, _)| &text[..end])
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::config::Monitor;
 use crate::propagation::Origin;
 use crate::sink::sentry::check_in;
+use crate::trace::TraceId;
 
 /// A check-in, which creates its monitor, or brings it up to date.
 #[derive(Serialize)]
@@ -29,7 +30,7 @@ struct Contexts {
 
 #[derive(Serialize)]
 struct Trace {
-    trace_id: String,
+    trace_id: TraceId,
 }
 
 /// Without `max_runtime`, which is about runs that are in progress: we tell of those that have ended.
@@ -61,7 +62,7 @@ impl<'a> CheckIn<'a> {
             status: if told.well { "ok" } else { "error" },
             duration: told.duration.map(|duration| duration.as_secs_f64()),
             environment: origin.environment(),
-            contexts: told.trace.map(|id| Contexts { trace: Trace { trace_id: id.to_string() } }),
+            contexts: told.trace.map(|id| Contexts { trace: Trace { trace_id: id } }),
             monitor_config: Config {
                 schedule: Schedule { r#type: "interval", value: monitor.every, unit: "minute" },
                 checkin_margin: monitor.margin,

@@ -5,37 +5,44 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use super::evidence::{self, Request};
-use super::{About, Data, MAX_OP, MAX_TAG, Measure, SpanFacts, cut, rounded, seconds};
+use super::{Data, MAX_OP, MAX_TAG, Measure, SpanFacts, about_run, cut, rounded, seconds, tags};
 use crate::date::rfc3339;
 use crate::propagation::Origin;
 use crate::run::{self, Level, Outcome, Run};
 use crate::sink::milliseconds;
+use crate::sink::sentry::json::Object;
 use crate::trace::{Span, Status, Trace, Value};
 
 /// Why a run did not pass, as an error event.
-#[derive(Serialize)]
-pub struct Event<'a> {
-    #[serde(flatten)]
-    about: About<'a>,
-    level: &'static str,
-    fingerprint: [Cow<'a, str>; 4],
-    exception: Values<Exception<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    request: Option<Request>,
-    contexts: Contexts<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    breadcrumbs: Option<Values<Breadcrumb<'a>>>,
-}
-
-#[derive(Serialize)]
-struct Contexts<'a> {
-    trace: SpanFacts<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    check: Option<Check<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    outage: Option<Outage>,
-    #[serde(flatten)]
-    evidence: evidence::Contexts,
+pub fn event(payload: &mut Object, event_id: &str, run: &Run, origin: &Origin, measure: Measure) {
+    let (reason, message) = run.outcome.why().unwrap_or_default();
+    let (class, r#type) = match &run.outcome {
+        Outcome::Broken(_) => ("probe-broken", format!("Broken: {reason}").into()),
+        // An exception must be called something.
+        _ if reason.is_empty() => ("probe-failed", "failed".into()),
+        _ => ("probe-failed", cut(reason, MAX_TAG).into()),
+    };
+    let backtrace = match &run.outcome {
+        Outcome::Broken(fault) => &fault.backtrace[..],
+        _ => &[],
+    };
+    about_run(payload, event_id, run, &tags(run), origin);
+    payload.text("level", "error");
+    // Nothing that differs from run to run: one outage is one issue.
+    let fingerprint = [class, &run.probe.probe, &run.probe.title, reason];
+    payload.value("fingerprint", &fingerprint.map(|part| cut(part, MAX_TAG)));
+    payload.value("exception", &exception(r#type, &sentence(&run.outcome, message), true, backtrace, measure));
+    payload.option("request", Request::new(run).as_ref());
+    payload.object("contexts", |contexts| {
+        contexts.object("trace", |it| culprit(&run.trace).write(it));
+        contexts.option("check", check(&run.outcome, measure).as_ref());
+        contexts.option("outage", outage(run).as_ref());
+        for (name, context) in evidence::contexts(run, measure) {
+            contexts.value(name, &context);
+        }
+    });
+    let breadcrumbs = Values { values: breadcrumbs(run, measure) };
+    payload.option("breadcrumbs", Some(&breadcrumbs).filter(|crumbs| !crumbs.values.is_empty()));
 }
 
 /// What the run is the latest of.
@@ -55,9 +62,9 @@ struct Check<'a> {
 
 #[derive(Serialize)]
 struct Mismatched<'a> {
-    subject: Cow<'a, str>,
-    expected: Cow<'a, str>,
-    actual: Cow<'a, str>,
+    subject: &'a str,
+    expected: &'a str,
+    actual: &'a str,
 }
 
 #[derive(Serialize)]
@@ -68,7 +75,7 @@ pub struct Values<T> {
 #[derive(Serialize)]
 pub struct Exception<'a> {
     r#type: Cow<'a, str>,
-    value: Cow<'a, str>,
+    value: String,
     mechanism: Mechanism,
     #[serde(skip_serializing_if = "Option::is_none")]
     stacktrace: Option<Stacktrace<'a>>,
@@ -87,11 +94,11 @@ struct Stacktrace<'a> {
 
 #[derive(Serialize)]
 struct Frame<'a> {
-    function: Cow<'a, str>,
+    function: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    module: Option<Cow<'a, str>>,
+    module: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    filename: Option<Cow<'a, str>>,
+    filename: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     lineno: Option<u32>,
     in_app: bool,
@@ -100,9 +107,9 @@ struct Frame<'a> {
 #[derive(Serialize)]
 struct Breadcrumb<'a> {
     timestamp: f64,
-    category: Cow<'a, str>,
+    category: &'a str,
     level: &'static str,
-    message: Cow<'a, str>,
+    message: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<Step>,
 }
@@ -116,39 +123,6 @@ struct Step {
     status_code: Option<i64>,
 }
 
-impl<'a> Event<'a> {
-    pub fn new(event_id: &'a str, run: &'a Run, origin: &'a Origin, measure: Measure) -> Self {
-        let (reason, message) = run.outcome.why().unwrap_or_default();
-        let (class, r#type) = match &run.outcome {
-            Outcome::Broken(_) => ("probe-broken", format!("Broken: {reason}").into()),
-            // An exception must be called something.
-            _ if reason.is_empty() => ("probe-failed", "failed".into()),
-            _ => ("probe-failed", cut(reason, MAX_TAG)),
-        };
-        let backtrace = match &run.outcome {
-            Outcome::Broken(fault) => &fault.backtrace[..],
-            _ => &[],
-        };
-        Self {
-            about: About::new(event_id, run, origin),
-            level: "error",
-            // Nothing that differs from run to run: one outage is one issue.
-            fingerprint: [class, &run.probe.probe, &run.probe.title, reason].map(|part| cut(part, MAX_TAG)),
-            exception: exception(r#type, &sentence(&run.outcome, message), true, backtrace, measure),
-            request: Request::new(run),
-            contexts: Contexts {
-                trace: culprit(&run.trace),
-                check: check(&run.outcome, measure),
-                outage: outage(run),
-                evidence: evidence::contexts(run, measure),
-            },
-            breadcrumbs: Some(breadcrumbs(run, measure))
-                .filter(|values| !values.is_empty())
-                .map(|values| Values { values }),
-        }
-    }
-}
-
 /// The span in which it went wrong: the deepest that is not ok, of those the last; else the root.
 fn culprit(trace: &Trace) -> SpanFacts<'_> {
     let mut depths: Vec<usize> = Vec::with_capacity(trace.spans.len());
@@ -157,7 +131,7 @@ fn culprit(trace: &Trace) -> SpanFacts<'_> {
     }
     let wrong = trace.spans.iter().zip(depths).filter(|(span, _)| span.status != Status::Ok);
     let culprit = wrong.max_by_key(|(_, depth)| *depth).map_or(&trace.spans[0], |(span, _)| span);
-    SpanFacts::new(trace, culprit, Data::new())
+    SpanFacts::new(trace, culprit, Data::default())
 }
 
 fn outage(run: &Run) -> Option<Outage> {
@@ -224,7 +198,7 @@ pub fn exception<'a>(
 ) -> Values<Exception<'a>> {
     let exception = Exception {
         r#type,
-        value: cut(message, measure.text).into_owned().into(),
+        value: cut(message, measure.text).to_owned(),
         mechanism: Mechanism { r#type: "sentrynet", handled },
         stacktrace: stacktrace(backtrace, measure),
     };
@@ -273,7 +247,7 @@ fn breadcrumbs(run: &Run, measure: Measure) -> Vec<Breadcrumb<'_>> {
     let lines = run.log.iter().map(|line| {
         let crumb = Breadcrumb {
             timestamp: 0.0,
-            category: "log".into(),
+            category: "log",
             level: if line.level == Level::Warn { "warning" } else { line.level.as_str() },
             message: cut(&line.message, measure.text),
             data: None,

@@ -37,7 +37,7 @@ impl Request {
         let known =
             (3..=32).contains(&method.len()) && method.chars().all(|c| c.is_ascii_uppercase() || "-_".contains(c));
         Some(Self {
-            url: cut(&http.url, MAX_URL).into_owned(),
+            url: cut(&http.url, MAX_URL).to_owned(),
             method: known.then_some(method),
             query_string: within(http.query.iter().cloned(), MAX_QUERY),
             headers: headers(&http.headers, "cookie", |name| VISITORS.contains(&name)),
@@ -149,7 +149,7 @@ fn headers(lines: &Lines, cookie: &str, left_out: impl Fn(&str) -> bool) -> Line
     const MAX: usize = 3000;
     const MAX_VALUE: usize = 1000;
     let told = lines.iter().filter(|(name, _)| name != cookie && !left_out(name));
-    within(told.map(|(name, value)| (capitalized(name), cut(value, MAX_VALUE).into_owned())), MAX)
+    within(told.map(|(name, value)| (capitalized(name), cut(value, MAX_VALUE).to_owned())), MAX)
 }
 
 /// Names of cookies, and what is said of them.
@@ -161,7 +161,7 @@ fn cookies(lines: &Lines, header: &str) -> Lines {
     within(
         parts.map(|part| {
             let (name, value) = part.split_once('=').unwrap_or(("", part));
-            (cut(name.trim(), MAX_TAG).into_owned(), cut(value.trim(), MAX_TAG).into_owned())
+            (cut(name.trim(), MAX_TAG).to_owned(), cut(value.trim(), MAX_TAG).to_owned())
         }),
         MAX,
     )
@@ -202,8 +202,7 @@ fn shorten(value: &Value, text: usize, entries: usize, depth: usize) -> Value {
         Value::Array(_) | Value::Object(_) if depth == MAX_DEPTH => shown(&value.to_string(), text).into(),
         Value::Array(values) => values.iter().take(entries).map(within).collect(),
         Value::Object(values) => {
-            let values =
-                values.iter().take(entries).map(|(key, value)| (cut(key, MAX_TAG).into_owned(), within(value)));
+            let values = values.iter().take(entries).map(|(key, value)| (cut(key, MAX_TAG).to_owned(), within(value)));
             Value::Object(values.collect::<Map<_, _>>())
         }
         other => other.clone(),

@@ -1,16 +1,15 @@
 //! The payload of an event about the host itself: that it has no network, or that it panicked. It is about no run.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use serde::Serialize;
 use serde_json::Value;
 
-use super::event::{Exception, Values, exception};
-use super::{About, Data, MAX_TAG, Measure, ORIGIN, SpanFacts, cut};
+use super::event::exception;
+use super::{Data, MAX_TAG, Measure, SpanFacts, about, cut};
 use crate::propagation::Origin;
 use crate::run::Frame;
+use crate::sink::sentry::json::Object;
 use crate::trace::{SpanId, Status, TraceId};
 
 /// What has befallen the host.
@@ -36,47 +35,28 @@ pub struct Incident {
 }
 
 /// An incident as an event.
-#[derive(Serialize)]
-pub struct HostEvent<'a> {
-    #[serde(flatten)]
-    about: About<'a>,
-    level: &'static str,
-    fingerprint: Vec<Cow<'a, str>>,
-    exception: Values<Exception<'a>>,
-    contexts: Contexts<'a>,
-}
-
-#[derive(Serialize)]
-struct Contexts<'a> {
-    trace: SpanFacts<'a>,
-    #[serde(flatten)]
-    others: Option<&'a BTreeMap<&'static str, Value>>,
-}
-
-impl<'a> HostEvent<'a> {
-    pub fn new(event_id: &'a str, incident: &'a Incident, origin: &'a Origin, measure: Measure) -> Self {
-        let Incident { at, trace, level, r#type, message, handled, backtrace, fingerprint, contexts } = incident;
-        let mut span = [0; 8];
-        span.copy_from_slice(&trace.0[..8]);
-        Self {
-            about: About::us(event_id, *at, origin),
-            level,
-            fingerprint: fingerprint.iter().map(|part| cut(part, MAX_TAG)).collect(),
-            exception: exception(cut(r#type, MAX_TAG), message, *handled, backtrace, measure),
-            contexts: Contexts {
-                trace: SpanFacts {
-                    trace_id: trace.to_string(),
-                    span_id: SpanId(span).to_string(),
-                    parent_span_id: None,
-                    op: "sentrynet.host".into(),
-                    status: Status::InternalError,
-                    origin: ORIGIN,
-                    data: Data::new(),
-                },
-                others: (measure.value > 0).then_some(contexts),
-            },
+pub fn host_event(payload: &mut Object, event_id: &str, incident: &Incident, origin: &Origin, measure: Measure) {
+    let Incident { at, trace, level, r#type, message, handled, backtrace, fingerprint, contexts } = incident;
+    let mut span = [0; 8];
+    span.copy_from_slice(&trace.0[..8]);
+    let facts = SpanFacts {
+        trace_id: *trace,
+        span_id: SpanId(span),
+        parent_span_id: None,
+        op: "sentrynet.host",
+        status: Status::InternalError,
+        data: Data::default(),
+    };
+    about(payload, event_id, *at, origin);
+    payload.text("level", level);
+    payload.value("fingerprint", &fingerprint.iter().map(|part| cut(part, MAX_TAG)).collect::<Vec<_>>());
+    payload.value("exception", &exception(cut(r#type, MAX_TAG).into(), message, *handled, backtrace, measure));
+    payload.object("contexts", |object| {
+        object.object("trace", |it| facts.write(it));
+        for (name, context) in contexts.iter().filter(|_| measure.value > 0) {
+            object.value(name, context);
         }
-    }
+    });
 }
 
 #[cfg(test)]
@@ -88,6 +68,7 @@ mod tests {
     use super::super::MEASURES;
     use super::*;
     use crate::config::{self, Source};
+    use crate::sink::sentry::json;
 
     #[test]
     fn an_incident_is_about_no_run() {
@@ -107,7 +88,10 @@ mod tests {
         let source =
             Source { name: "test".to_owned(), text: String::new(), path: None, directory: ".".into(), probe: None };
         let origin = Origin::new(&config::parse(&source, &|_| None).config.sentry);
-        let said = |measure| serde_json::to_value(HostEvent::new("id", &incident, &origin, measure)).unwrap();
+        let said = |measure| -> Value {
+            let payload = json::object(10_000, |payload| host_event(payload, "id", &incident, &origin, measure));
+            serde_json::from_slice(&payload.unwrap()).unwrap()
+        };
         let event = said(MEASURES[0]);
         assert_eq!((&event["level"], &event["timestamp"]), (&json!("fatal"), &json!(1_795_473_901.0)));
         assert_eq!(event["contexts"]["trace"]["trace_id"], "07070707070707070707070707070707");
