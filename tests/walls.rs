@@ -15,8 +15,8 @@ const WALLS: &[(&str, &[&str])] = &[
     ("reqwest", &["capability/http", "sink/sentry"]),
     ("russh", &["capability/ssh"]),
     ("ring", &["capability/ssh", "capability/http/signatures", "sandbox/component"]),
-    // The clock of a thread and the limit on open files, which the standard library does not show.
-    ("nix", &["sandbox/computing", "sandbox/machine"]),
+    // The clocks of threads and the limit on open files, which the standard library does not show.
+    ("nix", &["sandbox/clock", "sandbox/computing", "sandbox/machine"]),
     // The DSN is parsed once, with the rest of the configuration.
     ("sentry", &["sink/sentry", "config", "propagation"]),
     ("crate::schedule", &[]),

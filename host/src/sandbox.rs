@@ -19,6 +19,7 @@ use crate::schema::Schema;
 use crate::secret::Secrets;
 
 mod backtrace;
+mod clock;
 mod component;
 mod computing;
 mod engine;

@@ -1,6 +1,4 @@
-//! The engine that all components share: how code is compiled, where its memory comes from, who keeps its time.
-
-use std::time::Duration;
+//! The engine that all components share: how code is compiled, where its memory comes from.
 
 use etcetera::BaseStrategy;
 use wasmtime::{
@@ -9,9 +7,7 @@ use wasmtime::{
 };
 
 use crate::config::{MOST_MEMORY, MOST_TABLE};
-
-/// How often a guest that computes is looked at: it may overrun its deadline by as much.
-const TICK: Duration = Duration::from_millis(10);
+use crate::sandbox::clock;
 
 /// A pool of so many runs at once is seldom full.
 const LARGE: usize = 2000;
@@ -32,7 +28,7 @@ pub fn new(in_flight: usize, share: usize) -> wasmtime::Result<Engine> {
     config.wasm_backtrace_details(WasmBacktraceDetails::Enable);
     config.cache(cache());
     let engine = Engine::new(&config)?;
-    keep_time(&engine)?;
+    clock::keep(&engine)?;
     Ok(engine)
 }
 
@@ -84,17 +80,4 @@ fn cache() -> Option<Cache> {
             None
         }
     }
-}
-
-/// Ticks for as long as the engine lives, in a thread of its own: guests that compute can occupy all others.
-fn keep_time(engine: &Engine) -> wasmtime::Result<()> {
-    let engine = engine.weak();
-    std::thread::Builder::new().name("clock".to_owned()).spawn(move || {
-        while let Some(engine) = engine.upgrade() {
-            engine.increment_epoch();
-            drop(engine);
-            std::thread::sleep(TICK);
-        }
-    })?;
-    Ok(())
 }

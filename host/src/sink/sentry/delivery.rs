@@ -53,7 +53,7 @@ struct Post {
 }
 
 /// Runs that passed within so long are sent together, so that none of them has to wake us for itself.
-const GATHER: Duration = Duration::from_millis(100);
+const GATHER: Duration = Duration::from_millis(250);
 /// How often what waits is brought to the disk itself: as much can be lost when the machine stops. Measured at 200 runs a
 /// second, it is a third of a millisecond each time during an outage, and seldom needed while Sentry keeps up.
 const SYNC: Duration = Duration::from_secs(1);
