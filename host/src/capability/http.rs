@@ -9,6 +9,7 @@ use crate::capability::meter::Exceeded;
 mod authorize;
 mod cause;
 mod certificate;
+mod cookies;
 mod courier;
 mod exchange;
 mod flow;

@@ -4,13 +4,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use reqwest::cookie::Jar;
 use reqwest::{Client, Proxy};
 use rustls::ClientConfig;
 use url::Url;
 
 use crate::capability::http::Stack;
 use crate::capability::http::cause::Peer;
+use crate::capability::http::cookies::Cookies;
 use crate::capability::http::resolve::{ConnectTo, Family, Resolver};
 use crate::capability::http::tls::Trust;
 use crate::capability::http::wire::TimedConnect;
@@ -48,7 +48,7 @@ pub struct Session {
     pub meter: Meter,
     stack: Arc<Stack>,
     clients: Arc<Mutex<Vec<(Transport, Client)>>>,
-    cookies: Arc<Jar>,
+    pub cookies: Arc<Cookies>,
 }
 
 impl Session {
@@ -116,9 +116,6 @@ impl Session {
         };
         if let Some(proxy) = &transport.proxy {
             builder = builder.proxy(Proxy::all(proxy.clone()).map_err(|error| format!("no such proxy: {error}"))?);
-        }
-        if transport.cookies {
-            builder = builder.cookie_provider(Arc::clone(&self.cookies));
         }
         builder.local_address(transport.source).build().map_err(|error| format!("cannot make an HTTP client: {error}"))
     }

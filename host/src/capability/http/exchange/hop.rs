@@ -111,6 +111,9 @@ impl Hop {
             recorder.set(self.span, "network.peer.port", i64::from(remote.port()));
         }
         let headers = lines(answer.headers());
+        if exchange.transport.cookies {
+            exchange.session.cookies.keep(&exchange.url, answer.headers());
+        }
         self.kept.answer =
             Some(Head { status, version: version_name(version), remote, headers: bounded(answer.headers()) });
         exchange.session.meter.received(size(answer.headers()))?;
@@ -159,6 +162,9 @@ impl Hop {
             if let (Ok(named), Ok(())) = (HeaderValue::try_from(named), url.set_port(None)) {
                 headers.entry(HOST).or_insert(named);
             }
+        }
+        if exchange.transport.cookies {
+            exchange.session.cookies.add(&exchange.url, &mut headers);
         }
         self.kept.sent = bounded(&headers);
         // `request` takes credentials out of the URL, into a header; one that was given goes before them.
