@@ -14,7 +14,7 @@ use crate::rows::cost::floor;
 use crate::serve::{Arrival, Server};
 use crate::table::{Goal, Line};
 
-const RATES: [usize; 8] = [1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000];
+const RATES: [usize; 10] = [1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000, 9000, 10_000];
 /// Milliseconds: later than that, and it is no schedule.
 const LATE: f64 = 100.0;
 

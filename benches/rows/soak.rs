@@ -14,7 +14,7 @@ use crate::serve::{Server, receiver, target};
 use crate::table::{Goal, Line};
 
 /// Checks a second: half of what two cores are known to do.
-const RATE: usize = 3500;
+const RATE: usize = 5000;
 /// Minutes from which on thirds are alike in what ails them.
 const LONG: u32 = 15;
 /// Until all that waited is delivered.

@@ -186,7 +186,7 @@ async fn run(path: &Path, format: Format, trace: bool) -> Result<u8> {
     let jobs: Vec<_> =
         jobs.map(|(probe, configured)| Job { probe, every: configured.every, burst: configured.burst }).collect();
     tracing::info!("{} probes on schedule", jobs.len());
-    let lanes = Lanes::start().context("cannot start")?;
+    let lanes = Lanes::start(schedule::rate(&jobs)).context("cannot start")?;
     schedule::run(jobs, &lanes, in_flight, Arc::clone(&sinks), stop).await;
     flush(&sinks, FLUSH_AT_STOP).await;
     Ok(0)
@@ -224,7 +224,8 @@ async fn once(path: &Path, format: Format, only: &[String], trace: bool, record:
     let sentry: Vec<_> = sentry(&loaded.config, loaded.probes.len())?.into_iter().collect();
     let console = (format == Format::Text).then(|| Console::new(Look::text(trace, false)));
     let mut waiting = loaded.probes.into_iter().enumerate();
-    let lanes = Lanes::start().context("cannot start")?;
+    // As fast as they go.
+    let lanes = Lanes::start(f64::INFINITY).context("cannot start")?;
     let mut running = JoinSet::new();
     let mut ended: Vec<Option<Arc<Run>>> = Vec::new();
     let mut reported = 0;

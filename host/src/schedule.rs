@@ -38,6 +38,11 @@ const AT_ONCE: usize = 8;
 /// How often the log has what was skipped: one line for all probes together.
 const TELL_EVERY: Duration = Duration::from_secs(60);
 
+/// Runs a second, of all of them together.
+pub fn rate(jobs: &[Job]) -> f64 {
+    jobs.iter().map(|job| f64::from(job.burst) / job.every.as_secs_f64()).sum()
+}
+
 /// What all runs have in common.
 struct Common {
     /// Closed at the stop.
