@@ -115,7 +115,7 @@ mod tests {
         let hosts = fs::read_to_string("/etc/hosts").expect("this machine's names");
         let names = parse(&hosts);
         assert!(names.contains_key("localhost"), "{names:?}");
-        for name in names.keys() {
+        for (name, _) in names.iter().filter(|(_, address)| address.is_some()) {
             let says = tokio::net::lookup_host((name.as_str(), 0)).await.expect("a name of the file");
             let says: Vec<_> = says.map(|address| address.ip()).collect();
             assert_eq!(lookup(name).await.expect("a name of the file"), says, "{name}");
