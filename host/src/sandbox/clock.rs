@@ -68,8 +68,10 @@ impl Alarm {
 
     fn wait(&self) {
         let ringing = PollFd::new(self.signals.as_fd(), PollFlags::POLLIN);
-        // Whatever comes of it, it is time to look.
-        _ = poll(&mut [ringing], PollTimeout::from(AT_LEAST));
+        // Whatever comes of it, it is time to look; but not without a pause.
+        if poll(&mut [ringing], PollTimeout::from(AT_LEAST)).is_err() {
+            thread::sleep(TICK);
+        }
         while let Ok(Some(_)) = self.signals.read_signal() {}
     }
 }
