@@ -8,9 +8,9 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
 /// They end with this value.
-pub struct Lanes(Vec<Lane>);
+pub struct Workers(Vec<Worker>);
 
-struct Lane {
+struct Worker {
     handle: Handle,
     /// Its loop ends when this is dropped.
     _open: oneshot::Sender<()>,
@@ -18,25 +18,25 @@ struct Lane {
 
 /// Runs a second that one lane has, before there is another: it is busy for a tenth of its time then. Measured with 200 a
 /// second, each costs an eighth more in bursts on two lanes, which stand in each other's way and find cold caches.
-const FOR_ONE: f64 = 250.0;
+const RUNS_PER_WORKER: f64 = 250.0;
 
-impl Lanes {
+impl Workers {
     /// As many as so many runs a second need, and one for each processor at most.
     ///
     /// # Errors
     /// When the machine cannot give the threads.
     pub fn start(runs_a_second: f64) -> io::Result<Self> {
         let processors = thread::available_parallelism().map_or(1, usize::from);
-        (0..needed(runs_a_second, processors)).map(|_| Lane::start()).collect::<io::Result<_>>().map(Self)
+        (0..workers_needed(runs_a_second, processors)).map(|_| Worker::start()).collect::<io::Result<_>>().map(Self)
     }
 
     /// The lane of the probe with this number, by which they are spread evenly.
-    pub fn of(&self, index: usize) -> &Handle {
+    pub fn handle(&self, index: usize) -> &Handle {
         &self.0[index % self.0.len()].handle
     }
 
     /// For each lane, its own of what there is one of for each probe, in their order.
-    pub fn share<T>(&self, all: impl Iterator<Item = T>) -> impl Iterator<Item = (&Handle, Vec<T>)> {
+    pub fn distribute<T>(&self, all: impl Iterator<Item = T>) -> impl Iterator<Item = (&Handle, Vec<T>)> {
         let mut shares: Vec<_> = self.0.iter().map(|lane| (&lane.handle, Vec::new())).collect();
         let count = shares.len();
         all.enumerate().for_each(|(index, one)| shares[index % count].1.push(one));
@@ -44,11 +44,11 @@ impl Lanes {
     }
 }
 
-fn needed(runs_a_second: f64, processors: usize) -> usize {
-    ((runs_a_second / FOR_ONE).ceil() as usize).clamp(1, processors)
+fn workers_needed(runs_a_second: f64, processors: usize) -> usize {
+    ((runs_a_second / RUNS_PER_WORKER).ceil() as usize).clamp(1, processors)
 }
 
-impl Lane {
+impl Worker {
     fn start() -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn no_more_than_are_needed() {
         for (runs, lanes) in [(0.0, 1), (0.1, 1), (250.0, 1), (251.0, 2), (999.0, 4), (5000.0, 4), (f64::INFINITY, 4)] {
-            assert_eq!(needed(runs, 4), lanes, "{runs}");
+            assert_eq!(workers_needed(runs, 4), lanes, "{runs}");
         }
     }
 }

@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
 use command::test::Keep;
 use sentrynet::config::{self, Config, Draft, Level, Of, Source};
-use sentrynet::lanes::Lanes;
+use sentrynet::lanes::Workers;
 use sentrynet::propagation::Origin;
 use sentrynet::run::{Outcome, Run};
 use sentrynet::sandbox::{self, Probe, Sandbox};
@@ -186,7 +186,7 @@ async fn run(path: &Path, format: Format, trace: bool) -> Result<u8> {
     let jobs: Vec<_> =
         jobs.map(|(probe, configured)| Job { probe, every: configured.every, burst: configured.burst }).collect();
     tracing::info!("{} probes on schedule", jobs.len());
-    let lanes = Lanes::start(schedule::rate(&jobs)).context("cannot start")?;
+    let lanes = Workers::start(schedule::rate(&jobs)).context("cannot start")?;
     schedule::run(jobs, &lanes, in_flight, Arc::clone(&sinks), stop).await;
     flush(&sinks, FLUSH_AT_STOP).await;
     Ok(0)
@@ -225,7 +225,7 @@ async fn once(path: &Path, format: Format, only: &[String], trace: bool, record:
     let console = (format == Format::Text).then(|| Console::new(Look::text(trace, false)));
     let mut waiting = loaded.probes.into_iter().enumerate();
     // As fast as they go.
-    let lanes = Lanes::start(f64::INFINITY).context("cannot start")?;
+    let lanes = Workers::start(f64::INFINITY).context("cannot start")?;
     let mut running = JoinSet::new();
     let mut ended: Vec<Option<Arc<Run>>> = Vec::new();
     let mut reported = 0;
@@ -242,7 +242,7 @@ async fn once(path: &Path, format: Format, only: &[String], trace: bool, record:
                 };
                 (index, run)
             };
-            running.spawn_on(run, lanes.of(index));
+            running.spawn_on(run, lanes.handle(index));
         }
         let Some(one) = running.join_next().await else { break };
         let (index, run) = one.context("a run panicked: this is a bug, please report it")?;

@@ -10,7 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use self::lane::{Ended, Lane, Start};
 use self::skipped::Skipped;
-use crate::lanes::Lanes;
+use crate::lanes::Workers;
 use crate::run::Run;
 use crate::sandbox::Probe;
 use crate::sink::Sink;
@@ -55,7 +55,7 @@ struct Common {
 /// runs that have begun have [`GRACE`] to end; they are reported too.
 pub async fn run(
     jobs: Vec<Job>,
-    lanes: &Lanes,
+    lanes: &Workers,
     in_flight: usize,
     sinks: Arc<[Box<dyn Sink>]>,
     stop: impl Future<Output = ()>,
@@ -70,7 +70,7 @@ pub async fn run(
         (Bursts { probe, runs: burst, number: index }, first, every)
     });
     let mut keeping = JoinSet::new();
-    for (handle, share) in lanes.share(jobs) {
+    for (handle, share) in lanes.distribute(jobs) {
         keeping.spawn_on(keep(Lane::new(share), Arc::clone(&common), stopped.clone()), handle);
     }
     tokio::pin!(stop);
