@@ -13,7 +13,7 @@ use sentrynet::propagation::Origin;
 use sentrynet::sandbox::Sandbox;
 use sentrynet::schedule;
 use sentrynet::sink::Sink;
-use sentrynet::sink::console::{Console, Look};
+use sentrynet::sink::console::{Console, ConsoleOptions};
 use sentrynet::sink::sentry::Sentry;
 
 mod shop;
@@ -51,12 +51,12 @@ async fn look_after(text: String, folder: &Path) -> Result<(), Box<dyn Error>> {
         return Err(config::render(&source, Level::Error, &problems, false).into());
     }
 
-    let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(Console::new(Look::text(true, false)))];
+    let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(Console::new(ConsoleOptions::text(true, false)))];
     if let Some(sentry) = Sentry::start(&draft.config.sentry, probes.len())? {
         sinks.push(Box::new(sentry));
     }
     for probe in probes {
-        schedule::report(&sinks, &Arc::new(probe.run(Instant::now()).await));
+        schedule::report_to_all(&sinks, &Arc::new(probe.run(Instant::now()).await));
     }
     for sink in &sinks {
         sink.flush(Duration::from_secs(1)).await;

@@ -10,10 +10,10 @@ use tokio::runtime::Handle;
 use wasmtime::component::{HasData, Linker, ResourceTable};
 
 use crate::capability::grant::{Grants, List, Refusal};
-use crate::capability::memory::{Memory, Part};
-use crate::capability::meter::{Exceeded, Meter, Open};
-use crate::capability::tape::{Tape, Taped};
-use crate::config::{Host, Limits, TraceHeaders, exposed};
+use crate::capability::memory::{MemoryPool, Reservation};
+use crate::capability::meter::{ConnectionPermit, Exceeded, Quota};
+use crate::capability::tape::{Intercepted, RecordReplay};
+use crate::config::{Limits, TraceHeaders, TraceHost, exposed};
 use crate::propagation::Origin;
 use crate::run::{Identity, Level};
 use crate::trace::Recorder;
@@ -62,16 +62,16 @@ pub mod bindings {
 /// # Errors
 /// When one is known already, which would be a mistake of ours.
 pub fn link(linker: &mut Linker<Context>) -> wasmtime::Result<()> {
-    bindings::Probe::add_to_linker::<_, Calls>(linker, |context| Taped(context))?;
+    bindings::Probe::add_to_linker::<_, GuestCalls>(linker, |context| Intercepted(context))?;
     wasi::link(linker)?;
-    tape::link::<Calls>(linker)
+    tape::link::<GuestCalls>(linker)
 }
 
 /// A guest's calls come by way of the tape of its run.
-struct Calls;
+struct GuestCalls;
 
-impl HasData for Calls {
-    type Data<'a> = Taped<'a>;
+impl HasData for GuestCalls {
+    type Data<'a> = Intercepted<'a>;
 }
 
 /// What a guest's calls share during one run. Made for it, and dropped with it.
@@ -80,18 +80,18 @@ pub struct Context {
     pub tags: BTreeMap<String, String>,
     pub log: log::Journal,
     pub evidence: evidence::Evidence,
-    pub tape: Tape,
+    pub record_replay: RecordReplay,
     pub limits: Limits,
-    pub meter: Meter,
+    pub quota: Quota,
     /// Bytes of its linear memories, and elements of its tables.
-    pub memory: Grown,
-    pub elements: Grown,
+    pub memory: Growth,
+    pub elements: Growth,
     /// What it has of the memory of all runs.
-    pub part: Part,
+    pub reservation: Reservation,
     /// What to tell the operator of the settings, each with a JSON pointer into them.
     pub warnings: Vec<(String, String)>,
     deadline: Instant,
-    probe: Arc<Scope>,
+    probe: Arc<ProbeContext>,
     /// Where exchanges go on.
     exchanges: Handle,
     http: http::Session,
@@ -104,18 +104,18 @@ pub struct Context {
 }
 
 /// What the configuration says of a probe, as far as its guest's calls need it: the same for all its runs.
-pub struct Scope {
+pub struct ProbeContext {
     pub identity: Arc<Identity>,
     /// By their keys; a map would have room for more.
     pub settings: Box<[(String, serde_json::Value)]>,
-    pub terms: Arc<Terms>,
+    pub policy: Arc<Policy>,
     pub refusals: Refusals,
     /// Who may be told of a run's trace.
-    pub told: Arc<[Host]>,
+    pub trace_hosts: Arc<[TraceHost]>,
     pub origin: Arc<Origin>,
     pub http: Arc<http::Stack>,
     pub ssh: Arc<ssh::Stack>,
-    pub memory: Arc<Memory>,
+    pub memory: Arc<MemoryPool>,
     /// Its component is one that comes with the host.
     pub built_in: bool,
     /// False while settings are checked, when nothing may be sent.
@@ -124,7 +124,7 @@ pub struct Scope {
 
 /// The part of it that is the same for a group's probes, as often as not.
 #[derive(PartialEq)]
-pub struct Terms {
+pub struct Policy {
     /// Where relative paths of the configuration start from.
     pub directory: Box<Path>,
     pub grants: Grants,
@@ -137,9 +137,9 @@ pub struct Terms {
 #[derive(Default)]
 pub struct Refusals(Mutex<Vec<Refusal>>);
 
-impl Scope {
+impl ProbeContext {
     /// Tells the operator of a refusal: in the run's log, and the first time in ours too.
-    pub fn refused(&self, log: &log::Journal, refusal: &Refusal) {
+    pub fn report_refusal(&self, log: &log::Journal, refusal: &Refusal) {
         /// A guest can think of names without end.
         const MOST: usize = 20;
         log.write_once(Level::Warn, refusal.to_string());
@@ -156,17 +156,17 @@ impl Scope {
     }
 
     /// Writes a line of the guest's own.
-    pub fn say(&self, log: &log::Journal, level: Level, message: String) {
-        match self.terms.grants.log() {
+    pub fn write_log(&self, log: &log::Journal, level: Level, message: String) {
+        match self.policy.grants.log() {
             Ok(()) => log.write(level, message),
-            Err(refusal) => self.refused(log, &refusal),
+            Err(refusal) => self.report_refusal(log, &refusal),
         }
     }
 }
 
 /// What has grown in the guest, all of a kind together.
 #[derive(Default)]
-pub struct Grown {
+pub struct Growth {
     pub all: usize,
     /// The last of it, which may yet come to nothing.
     pub last: usize,
@@ -175,32 +175,32 @@ pub struct Grown {
 /// A guest held more than it may, on our side of the wall.
 #[derive(Debug, thiserror::Error)]
 #[error("the host would hold more than {} MiB for the guest", self.0 >> 20)]
-pub struct TooMuchHeld(pub usize);
+pub struct HostMemoryExceeded(pub usize);
 
 impl Context {
     pub fn new(
-        probe: Arc<Scope>,
+        probe: Arc<ProbeContext>,
         exchanges: Handle,
         recorder: Recorder,
-        tape: Tape,
+        record_replay: RecordReplay,
         log: log::Journal,
         limits: Limits,
         deadline: Instant,
     ) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handles);
-        let meter = Meter::new(limits);
+        let meter = Quota::new(limits);
         Self {
             tags: BTreeMap::new(),
             log,
             evidence: evidence::Evidence::default(),
-            tape,
+            record_replay,
             recorder,
             limits,
-            meter: meter.clone(),
-            memory: Grown::default(),
-            elements: Grown::default(),
-            part: probe.memory.part(probe.built_in),
+            quota: meter.clone(),
+            memory: Growth::default(),
+            elements: Growth::default(),
+            reservation: probe.memory.reservation(probe.built_in),
             warnings: Vec::new(),
             deadline,
             http: http::Session::new(Arc::clone(&probe.http), meter),
@@ -208,7 +208,7 @@ impl Context {
             exchanges,
             table,
             held: 0,
-            span_text: span::MOST_TEXT,
+            span_text: span::MAX_TEXT_BYTES,
             wasi: None,
         }
     }
@@ -216,7 +216,7 @@ impl Context {
     /// A file that the probe's own settings name, as seen from the configuration's folder.
     fn file(&self, path: &str) -> Result<PathBuf, String> {
         match self.probe.named_at(path) {
-            Some(_) => Ok(self.probe.terms.directory.join(path)),
+            Some(_) => Ok(self.probe.policy.directory.join(path)),
             None => Err("the probe's configuration names no such file".to_owned()),
         }
     }
@@ -231,9 +231,9 @@ impl Context {
     }
 
     /// While settings are checked, says what a run will be refused.
-    fn warn_of(&mut self, list: List, host: &str, port: Option<u16>) {
+    fn warn_if_refused(&mut self, list: List, host: &str, port: Option<u16>) {
         if !self.probe.may_send
-            && let Err(refusal) = self.probe.terms.grants.name(list, host, port)
+            && let Err(refusal) = self.probe.policy.grants.name(list, host, port)
         {
             self.warnings.push(("/probe".to_owned(), refusal.to_string()));
         }
@@ -241,7 +241,7 @@ impl Context {
 
     /// Tells the operator of a refusal, and hands on its words for the guest.
     fn refuse(&self, refusal: &Refusal) -> String {
-        self.probe.refused(&self.log, refusal);
+        self.probe.report_refusal(&self.log, refusal);
         refusal.to_string()
     }
 
@@ -258,30 +258,30 @@ impl Context {
     }
 
     /// Counts bytes that the host is about to hold for the guest: as many as it may have itself.
-    fn hold(&mut self, bytes: usize) -> wasmtime::Result<()> {
+    fn charge(&mut self, bytes: usize) -> wasmtime::Result<()> {
         self.held = self.held.saturating_add(bytes);
         if self.held > self.limits.memory {
-            return Err(TooMuchHeld(self.limits.memory).into());
+            return Err(HostMemoryExceeded(self.limits.memory).into());
         }
-        Ok(self.part.take(bytes)?)
+        Ok(self.reservation.reserve(bytes)?)
     }
 
     /// Makes room for a connection, and counts it.
-    fn connection(&self) -> Result<Open, Exceeded> {
+    fn acquire_connection(&self) -> Result<ConnectionPermit, Exceeded> {
         self.http.make_room();
-        self.meter.connect()
+        self.quota.acquire_connection()
     }
 
-    fn release(&mut self, bytes: usize) {
+    fn discharge(&mut self, bytes: usize) {
         self.held = self.held.saturating_sub(bytes);
-        self.part.give_back(bytes);
+        self.reservation.release(bytes);
     }
 }
 
 impl bindings::sentrynet::probe::types::Host for Context {}
 
 /// Cuts text to at most `longest` bytes, between characters.
-pub fn cut(mut text: String, longest: usize) -> String {
+pub fn truncate(mut text: String, longest: usize) -> String {
     if text.len() > longest {
         text.truncate(text.floor_char_boundary(longest));
     }

@@ -32,20 +32,20 @@ use std::time::Duration;
 
 use decode::BUILT_IN;
 use field::Report;
-use problem::Problems;
-use reference::Surroundings;
+use problem::Diagnostics;
+use reference::InterpolationEnv;
 use serde_json::{Map, Value};
 use url::Url;
 
 use crate::secret::Secrets;
 
-pub use check_in::{CheckIn, Monitor, Of, monitors, places};
+pub use check_in::{CheckIn, Monitor, MonitorSubject, monitors, places};
 pub use decode::built_in;
-pub use host::Host;
+pub use host::TraceHost;
 pub use limits::{Limits, MOST_MEMORY, MOST_TABLE};
-pub use problem::{Place, Problem, Spot};
-pub use rate::Rate;
-pub use reach::Reach;
+pub use problem::{Diagnostic, Location, Spot};
+pub use rate::SampleRate;
+pub use reach::AllowedHost;
 pub use reference::exposed;
 pub use render::{Level, render};
 pub use schema::{Component, aliases, built_ins, schema, written};
@@ -89,7 +89,7 @@ pub struct Sentry {
 /// Which runs are sent, of those that need not be: they passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Sample {
-    pub rate: Rate,
+    pub rate: SampleRate,
     /// What took longer is sent, whatever the rate.
     pub slower_than: Option<Duration>,
 }
@@ -177,7 +177,7 @@ pub struct Allow {
     /// Whose word it is, for a sentence: `this probe`.
     pub of: String,
     /// Whom it may connect to, by HTTP or a socket.
-    pub hosts: Option<Vec<Reach>>,
+    pub hosts: Option<Vec<AllowedHost>>,
     pub ssh: AllowSsh,
     /// Whether it may write to the run's log.
     pub log: Option<bool>,
@@ -186,7 +186,7 @@ pub struct Allow {
 /// The same of SSH, as the host speaks it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AllowSsh {
-    pub hosts: Option<Vec<Reach>>,
+    pub hosts: Option<Vec<AllowedHost>>,
     pub commands: Option<bool>,
     /// Whether it may log in with the keys that the SSH agent holds.
     pub agent: Option<bool>,
@@ -208,7 +208,7 @@ pub struct TraceHeaders {
     /// In W3C's header too, for targets that do not know Sentry's.
     pub traceparent: bool,
     /// Who may be told, beside the hosts that the probe's settings name.
-    pub hosts: Arc<[Host]>,
+    pub hosts: Arc<[TraceHost]>,
 }
 
 /// Whether the target is told of the trace.
@@ -227,15 +227,15 @@ pub enum TraceMode {
 #[derive(Debug)]
 pub struct Draft {
     pub config: Config,
-    pub problems: Vec<Problem>,
-    pub warnings: Vec<Problem>,
+    pub problems: Vec<Diagnostic>,
+    pub warnings: Vec<Diagnostic>,
     /// Pointers of values that refer to what is not there, which is among the problems already.
     unresolved: HashSet<String>,
 }
 
 impl Draft {
     /// Adds a problem, unless it is one with what is not there.
-    pub fn add(&mut self, problem: Problem) {
+    pub fn add(&mut self, problem: Diagnostic) {
         if !problem.pointer().is_some_and(|pointer| self.unresolved.contains(pointer)) {
             self.problems.push(problem);
         }
@@ -245,10 +245,10 @@ impl Draft {
 /// Reads a configuration. `environment` looks up what `${env:NAME}` stands for, and `SENTRY_DSN` and
 /// `SENTRY_ENVIRONMENT` for what the file leaves out.
 pub fn parse(source: &Source, environment: &dyn Fn(&str) -> Option<String>) -> Draft {
-    let (mut problems, mut warnings) = (Problems::default(), Problems::default());
+    let (mut problems, mut warnings) = (Diagnostics::default(), Diagnostics::default());
     let document = document::Document::of(source).map_err(|problem| problems.push(problem)).ok();
     let mut value = document.as_ref().map(|document| value::value(document, &mut problems));
-    let around = Surroundings { directory: &source.directory, environment, file: source.path.as_deref() };
+    let around = InterpolationEnv { directory: &source.directory, environment, file: source.path.as_deref() };
     let resolve = |value| reference::resolve(value, &around, &mut problems, &mut warnings);
     let found = value.as_mut().map(resolve).unwrap_or_default();
     let report = Report::new(document.as_ref(), problems, warnings, found);
@@ -259,7 +259,7 @@ pub fn parse(source: &Source, environment: &dyn Fn(&str) -> Option<String>) -> D
 pub fn declared(source: &Source, environment: &dyn Fn(&str) -> Option<String>) -> Vec<Probe> {
     let mut value = document::Document::of(source)
         .ok()
-        .map(|document| value::value(&document, &mut Problems::default()))
+        .map(|document| value::value(&document, &mut Diagnostics::default()))
         .unwrap_or_default();
     let names = value["modules"].as_object().into_iter().flat_map(Map::keys);
     let probes: Vec<_> = names.map(|name| serde_json::json!({ "probe": name })).collect();

@@ -12,15 +12,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
 use command::test::Keep;
-use sentrynet::config::{self, Config, Draft, Level, Of, Source};
+use sentrynet::config::{self, Config, Draft, Level, MonitorSubject, Source};
 use sentrynet::lanes::Workers;
 use sentrynet::propagation::Origin;
 use sentrynet::run::{Outcome, Run};
 use sentrynet::sandbox::{self, Probe, Sandbox};
 use sentrynet::schedule::{self, Job};
-use sentrynet::secret::Redactor;
+use sentrynet::secret::LateRedactor;
 use sentrynet::sink::Sink;
-use sentrynet::sink::console::{Console, Look};
+use sentrynet::sink::console::{Console, ConsoleOptions};
 use sentrynet::sink::json::run_to_json;
 use sentrynet::sink::sentry::Sentry;
 use tokio::signal::unix::{SignalKind, signal};
@@ -95,14 +95,14 @@ enum Format {
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// A configuration, a usage or a probe that cannot be.
-const WRONG: u8 = 2;
+const INVALID_INPUT: u8 = 2;
 /// A target failed.
 const FAILED: u8 = 1;
 /// Our side broke.
 const BROKEN: u8 = 3;
 
 /// Keeps secrets out of what goes to standard error, from the moment that they are known.
-static REDACTOR: LazyLock<Redactor> = LazyLock::new(Redactor::default);
+static REDACTOR: LazyLock<LateRedactor> = LazyLock::new(LateRedactor::default);
 
 /// How long sinks have to see the last runs on their way when we are told to stop, and when we are done.
 const FLUSH_AT_STOP: Duration = Duration::from_secs(4);
@@ -121,8 +121,8 @@ fn main() -> ExitCode {
         Ok(filter) => filter,
         Err(error) => {
             let advice = "give it a level such as `debug`";
-            complain(format_args!("{}: SENTRYNET_LOG is no filter ({error}): {advice}\n", red("error")));
-            return ExitCode::from(WRONG);
+            print_error(format_args!("{}: SENTRYNET_LOG is no filter ({error}): {advice}\n", red("error")));
+            return ExitCode::from(INVALID_INPUT);
         }
     };
     tracing_subscriber::fmt()
@@ -132,16 +132,16 @@ fn main() -> ExitCode {
         .with_target(false)
         .log_internal_errors(false)
         .init();
-    match act(arguments.command) {
+    match execute(arguments.command) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            complain(format_args!("{}: {error:#}\n", red("error")));
+            print_error(format_args!("{}: {error:#}\n", red("error")));
             ExitCode::from(BROKEN)
         }
     }
 }
 
-fn act(command: Command) -> Result<u8> {
+fn execute(command: Command) -> Result<u8> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")?;
     runtime.block_on(async {
         match command {
@@ -177,8 +177,8 @@ async fn run(path: &Path, format: Format, trace: bool) -> Result<u8> {
         });
     };
 
-    let Some(Loaded { config, probes, in_flight }) = read(path).await? else { return Ok(WRONG) };
-    let look = if format == Format::Json { Look::json() } else { Look::text(trace, true) };
+    let Some(Loaded { config, probes, in_flight }) = read(path).await? else { return Ok(INVALID_INPUT) };
+    let look = if format == Format::Json { ConsoleOptions::json() } else { ConsoleOptions::text(trace, true) };
     let shown: Box<dyn Sink> = Box::new(Console::new(look));
     // Sentry first: a run that is shown is one that cannot be lost any more.
     let sinks: Arc<[_]> = sentry(&config, probes.len())?.into_iter().chain([shown]).collect();
@@ -186,7 +186,7 @@ async fn run(path: &Path, format: Format, trace: bool) -> Result<u8> {
     let jobs: Vec<_> =
         jobs.map(|(probe, configured)| Job { probe, every: configured.every, burst: configured.burst }).collect();
     tracing::info!("{} probes on schedule", jobs.len());
-    let lanes = Workers::start(schedule::rate(&jobs)).context("cannot start")?;
+    let lanes = Workers::start(schedule::runs_per_second(&jobs)).context("cannot start")?;
     schedule::run(jobs, &lanes, in_flight, Arc::clone(&sinks), stop).await;
     flush(&sinks, FLUSH_AT_STOP).await;
     Ok(0)
@@ -195,14 +195,18 @@ async fn run(path: &Path, format: Format, trace: bool) -> Result<u8> {
 async fn once(path: &Path, format: Format, only: &[String], trace: bool, record: Option<&Path>) -> Result<u8> {
     /// Few enough that runs do not stand in each other's way.
     const AT_ONCE: usize = 16;
-    let Some(mut loaded) = read(path).await? else { return Ok(WRONG) };
+    let Some(mut loaded) = read(path).await? else { return Ok(INVALID_INPUT) };
     // Titles are without secrets already.
-    let only: Vec<_> = only.iter().map(|title| REDACTOR.strike(title).into_owned()).collect();
+    let only: Vec<_> = only.iter().map(|title| REDACTOR.redact(title).into_owned()).collect();
     for title in &only {
         if !loaded.probes.iter().any(|probe| probe.identity().title == *title) {
             let titles: Vec<_> = loaded.probes.iter().map(|probe| format!("`{}`", probe.identity().title)).collect();
-            complain(format_args!("{}: no probe is titled `{title}`; there are {}\n", red("error"), titles.join(", ")));
-            return Ok(WRONG);
+            print_error(format_args!(
+                "{}: no probe is titled `{title}`; there are {}\n",
+                red("error"),
+                titles.join(", ")
+            ));
+            return Ok(INVALID_INPUT);
         }
     }
     loaded.probes.retain(|probe| only.is_empty() || only.contains(&probe.identity().title));
@@ -210,19 +214,19 @@ async fn once(path: &Path, format: Format, only: &[String], trace: bool, record:
         None => None,
         Some((record, 1)) => match Keep::new(record) {
             Some(keep) => Some(keep),
-            None => return Ok(WRONG),
+            None => return Ok(INVALID_INPUT),
         },
         Some((_, count)) => {
             let advice = "a recording holds one: name it with `--only`, by a title that no other has";
-            complain(format_args!("{}: {count} probes would run: {advice}\n", red("error")));
-            return Ok(WRONG);
+            print_error(format_args!("{}: {count} probes would run: {advice}\n", red("error")));
+            return Ok(INVALID_INPUT);
         }
     };
     // We are not here to stay: nobody is to wait for our next minute.
-    loaded.config.sentry.monitors.retain(|monitor| monitor.of != Of::Host);
+    loaded.config.sentry.monitors.retain(|monitor| monitor.of != MonitorSubject::Host);
 
     let sentry: Vec<_> = sentry(&loaded.config, loaded.probes.len())?.into_iter().collect();
-    let console = (format == Format::Text).then(|| Console::new(Look::text(trace, false)));
+    let console = (format == Format::Text).then(|| Console::new(ConsoleOptions::text(trace, false)));
     let mut waiting = loaded.probes.into_iter().enumerate();
     // As fast as they go.
     let lanes = Workers::start(f64::INFINITY).context("cannot start")?;
@@ -247,7 +251,7 @@ async fn once(path: &Path, format: Format, only: &[String], trace: bool, record:
         let Some(one) = running.join_next().await else { break };
         let (index, run) = one.context("a run panicked: this is a bug, please report it")?;
         let run = Arc::new(run?);
-        schedule::report(&sentry, &run);
+        schedule::report_to_all(&sentry, &run);
         ended[index] = Some(run);
         // In the file's order, whichever ends first.
         while let Some(Some(run)) = ended.get(reported) {
@@ -265,7 +269,7 @@ async fn once(path: &Path, format: Format, only: &[String], trace: bool, record:
         console.flush(FLUSH_AT_END).await;
     }
     flush(&sentry, FLUSH_AT_END).await;
-    Ok(runs.iter().map(|run| code(&run.outcome)).max().unwrap_or(0))
+    Ok(runs.iter().map(|run| exit_code(&run.outcome)).max().unwrap_or(0))
 }
 
 /// Writes runs as one text of JSON.
@@ -277,7 +281,7 @@ fn print(runs: &[Arc<Run>]) {
 }
 
 async fn check(path: &Path) -> Result<u8> {
-    let Some(loaded) = read(path).await? else { return Ok(WRONG) };
+    let Some(loaded) = read(path).await? else { return Ok(INVALID_INPUT) };
     let (probes, name) = (loaded.probes.len(), path.display());
     let noun = if probes == 1 { "probe" } else { "probes" };
     // Who closed the pipe looks at the exit code.
@@ -285,7 +289,7 @@ async fn check(path: &Path) -> Result<u8> {
     Ok(0)
 }
 
-fn code(outcome: &Outcome) -> u8 {
+fn exit_code(outcome: &Outcome) -> u8 {
     match outcome {
         Outcome::Passed | Outcome::PassedAfterRetry(_) => 0,
         Outcome::Failed(_) => FAILED,
@@ -305,7 +309,7 @@ async fn read(path: &Path) -> Result<Option<Loaded>> {
     match Source::read(path) {
         Ok(source) => load(source, &|name| std::env::var(name).ok()).await,
         Err(error) => {
-            complain(format_args!("{}: {error}\n", red("error")));
+            print_error(format_args!("{}: {error}\n", red("error")));
             Ok(None)
         }
     }
@@ -345,11 +349,11 @@ async fn load(source: Source, environment: &dyn Fn(&str) -> Option<String>) -> R
         }
     }
     for (level, found) in [(Level::Warning, &warnings), (Level::Error, &problems)] {
-        complain(format_args!("{}", config::render(&source, level, found, true)));
+        print_error(format_args!("{}", config::render(&source, level, found, true)));
     }
     if !problems.is_empty() {
         let noun = if problems.len() == 1 { "error" } else { "errors" };
-        complain(format_args!("\n{}: {} {noun}\n", source.name, problems.len()));
+        print_error(format_args!("\n{}: {} {noun}\n", source.name, problems.len()));
         return Ok(None);
     }
     Ok(Some(Loaded { in_flight: sandbox.in_flight(), config, probes }))
@@ -358,7 +362,7 @@ async fn load(source: Source, environment: &dyn Fn(&str) -> Option<String>) -> R
 fn sentry(config: &Config, probes: usize) -> Result<Option<Box<dyn Sink>>> {
     let sentry = Sentry::start(&config.sentry, probes)?;
     if let Some(sentry) = &sentry {
-        sentry.report_panics(|text| REDACTOR.strike(text).into_owned());
+        sentry.report_panics(|text| REDACTOR.redact(text).into_owned());
     }
     if config.sentry.dsn.is_none() {
         tracing::info!("nothing is sent to Sentry: neither `sentry.dsn` nor SENTRY_DSN is set");
@@ -373,8 +377,8 @@ async fn flush(sinks: &[Box<dyn Sink>], grace: Duration) {
 }
 
 /// Writes to standard error, in colour where that belongs. There is nobody to tell if that fails.
-fn complain(text: Arguments<'_>) {
-    let _ = anstream::stderr().write_all(REDACTOR.strike(&text.to_string()).as_bytes());
+fn print_error(text: Arguments<'_>) {
+    let _ = anstream::stderr().write_all(REDACTOR.redact(&text.to_string()).as_bytes());
 }
 
 fn red(text: &str) -> String {

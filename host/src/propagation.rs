@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::config::{Rate, Sentry, TraceHeaders, TraceMode};
+use crate::config::{SampleRate, Sentry, TraceHeaders, TraceMode};
 use crate::trace::{Digits, SpanId, TraceId};
 
 /// What all that we send has in common. Made once; by default it says nothing of us, for where nothing is sent.
@@ -16,7 +16,7 @@ pub struct Origin {
     environment: String,
     release: String,
     server_name: String,
-    rate: Rate,
+    rate: SampleRate,
 }
 
 /// Sentry's dynamic sampling context: what others must know of a trace to decide alike whether to keep their part.
@@ -34,7 +34,7 @@ pub struct Dsc<'a> {
 
 /// Whether a trace is sampled at a rate. It is decided by the trace's id, which is random, so that everybody who is told
 /// of the trace decides alike.
-pub fn is_sampled(trace: TraceId, rate: Rate) -> bool {
+pub fn is_sampled(trace: TraceId, rate: SampleRate) -> bool {
     sample_rand(trace) < rate.millionths()
 }
 
@@ -78,7 +78,7 @@ impl Origin {
     ) -> Vec<(&'static str, String)> {
         let rate = match headers.mode {
             TraceMode::Off => return Vec::new(),
-            TraceMode::Linked => Rate::NONE,
+            TraceMode::Linked => SampleRate::NONE,
             TraceMode::Sampled => self.rate,
         };
         let flag = u8::from(is_sampled(trace, rate));
@@ -91,7 +91,7 @@ impl Origin {
     }
 
     /// The context of a trace at a rate.
-    pub fn dsc<'a>(&'a self, trace: TraceId, title: &'a str, rate: Rate) -> Dsc<'a> {
+    pub fn dsc<'a>(&'a self, trace: TraceId, title: &'a str, rate: SampleRate) -> Dsc<'a> {
         Dsc {
             trace_id: trace.digits(),
             public_key: self.public_key.as_deref(),
@@ -155,7 +155,7 @@ mod tests {
     const SPAN: SpanId = SpanId([0x0c; 8]);
     const IDS: &str = "abababababababababababababababab-0c0c0c0c0c0c0c0c";
 
-    fn origin(dsn: Option<&str>, rate: Rate) -> Origin {
+    fn origin(dsn: Option<&str>, rate: SampleRate) -> Origin {
         Origin::new(&Sentry {
             dsn: dsn.map(|dsn| dsn.parse().unwrap()),
             environment: "pröd, eu".to_owned(),
@@ -174,7 +174,7 @@ mod tests {
     }
 
     fn baggage(title: &str, mode: TraceMode) -> String {
-        told(&origin(None, Rate::ALL), TRACE, title, mode).remove("baggage").unwrap()
+        told(&origin(None, SampleRate::ALL), TRACE, title, mode).remove("baggage").unwrap()
     }
 
     fn fields(header: &str) -> HashMap<&str, &str> {
@@ -183,13 +183,13 @@ mod tests {
 
     #[test]
     fn a_target_is_asked_not_to_sample_unless_told_otherwise() {
-        let told = |mode| told(&origin(None, Rate::ALL), TRACE, "t", mode);
+        let told = |mode| told(&origin(None, SampleRate::ALL), TRACE, "t", mode);
         assert_eq!(told(TraceMode::default())["sentry-trace"], format!("{IDS}-0"));
         assert_eq!(told(TraceMode::default())["traceparent"], format!("00-{IDS}-00"));
         assert_eq!(told(TraceMode::Sampled)["sentry-trace"], format!("{IDS}-1"));
         assert_eq!(told(TraceMode::Sampled)["traceparent"], format!("00-{IDS}-01"));
         assert_eq!(told(TraceMode::Off), HashMap::new());
-        let default = origin(None, Rate::ALL).headers(TRACE, SPAN, "t", &TraceHeaders::default());
+        let default = origin(None, SampleRate::ALL).headers(TRACE, SPAN, "t", &TraceHeaders::default());
         assert_eq!(default.into_iter().map(|(name, _)| name).collect::<Vec<_>>(), ["sentry-trace", "baggage"]);
     }
 
@@ -218,17 +218,17 @@ mod tests {
         assert!(is_sampled(trace(249_999), rate(0.25)));
         assert!(!is_sampled(trace(250_000), rate(0.25)));
         assert!(is_sampled(trace(5_000_000), rate(0.000_001)), "a rand of none is below every rate but none");
-        assert!(!is_sampled(trace(0), Rate::NONE));
-        assert!(is_sampled(trace(999_999), Rate::ALL));
+        assert!(!is_sampled(trace(0), SampleRate::NONE));
+        assert!(is_sampled(trace(999_999), SampleRate::ALL));
     }
 
-    fn rate(share: f64) -> Rate {
-        Rate::of(share).unwrap()
+    fn rate(share: f64) -> SampleRate {
+        SampleRate::of(share).unwrap()
     }
 
     #[test]
     fn baggage_is_encoded_and_coherent() {
-        let origin = origin(Some("https://key@o42.ingest.sentry.io/prefix/7"), Rate::ALL);
+        let origin = origin(Some("https://key@o42.ingest.sentry.io/prefix/7"), SampleRate::ALL);
         let header = &told(&origin, TRACE, "a=b;c,d\r\nx: \"é\"", TraceMode::Linked)["baggage"];
         assert!(header.bytes().all(|byte| byte.is_ascii_graphic()), "{header}");
         let fields = fields(header);

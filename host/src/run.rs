@@ -121,19 +121,22 @@ pub enum FaultKind {
     /// The guest trapped.
     Trap,
     /// It reached one of its limits.
-    Ceiling(Ceiling),
+    #[serde(rename = "ceiling")]
+    Limit(LimitKind),
     /// It said itself that it could not do its work.
-    Gave,
+    #[serde(rename = "gave")]
+    ReportedByProbe,
     /// The host could not run it.
     Host,
     /// It did otherwise than on the recording that it was to replay.
-    Departed,
+    #[serde(rename = "departed")]
+    ReplayDiverged,
 }
 
 /// What a run may use no more of, under the names that these have below `limits`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Ceiling {
+pub enum LimitKind {
     Deadline,
     Cpu,
     Memory,
@@ -191,17 +194,17 @@ impl Run {
     pub fn is_error(&self) -> bool {
         match self.outcome {
             Outcome::Passed | Outcome::PassedAfterRetry(_) => false,
-            Outcome::Failed(_) => self.outage.is_some_and(|outage| self.is_told(outage)),
+            Outcome::Failed(_) => self.outage.is_some_and(|outage| self.is_reported(outage)),
             Outcome::Broken(_) => true,
         }
     }
 
     /// The outage that it ended: failures too few for an error were none.
     pub fn recovery(&self) -> Option<Outage> {
-        self.outage.filter(|outage| self.outcome.passed() && self.is_told(*outage))
+        self.outage.filter(|outage| self.outcome.passed() && self.is_reported(*outage))
     }
 
-    fn is_told(&self, outage: Outage) -> bool {
+    fn is_reported(&self, outage: Outage) -> bool {
         outage.runs >= self.probe.failures_before_error
     }
 }
@@ -245,15 +248,15 @@ impl FaultKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Trap => "trap",
-            Self::Ceiling(ceiling) => ceiling.key(),
-            Self::Gave => "gave-up",
+            Self::Limit(ceiling) => ceiling.key(),
+            Self::ReportedByProbe => "gave-up",
             Self::Host => "host",
-            Self::Departed => "departed",
+            Self::ReplayDiverged => "departed",
         }
     }
 }
 
-impl Ceiling {
+impl LimitKind {
     /// Its key under `limits`.
     pub fn key(self) -> &'static str {
         match self {

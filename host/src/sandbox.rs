@@ -9,9 +9,9 @@ use wasmtime::Engine;
 use wasmtime::component::Linker;
 
 use crate::capability::grant::Grants;
-use crate::capability::memory::Memory;
-use crate::capability::{self, Context, Refusals, Scope, Terms, cut, grant, http, ssh};
-use crate::config::{self, Allow, AllowSsh, Host, Limits, MOST_MEMORY, Module, Retries, TraceHeaders};
+use crate::capability::memory::MemoryPool;
+use crate::capability::{self, Context, Policy, ProbeContext, Refusals, grant, http, ssh, truncate};
+use crate::config::{self, Allow, AllowSsh, Limits, MOST_MEMORY, Module, Retries, TraceHeaders, TraceHost};
 use crate::propagation::Origin;
 use crate::recording::{Header, Recording};
 use crate::run::Identity;
@@ -37,46 +37,46 @@ mod turns;
 mod verdict;
 
 use backtrace::in_one_line;
+use component::CONTRACT_VERSION;
 pub use component::LoadError;
-use component::SPOKEN;
-use habit::Habit;
+use habit::CpuEstimate;
 pub use inspect::{Import, Inspection};
-use outages::Outages;
-use power::idle;
-pub use power::{Grant, Power};
+use outages::OutageTracker;
+use power::unusable_imports;
+pub use power::{Grant, ImportInfo};
 pub use probe::Probe;
-use probe::{Program, Ready};
-use stay::ask;
-use threads::Threads;
-use verdict::agree;
+use probe::{LoadedComponent, ProbeShared};
+use stay::call_once;
+use threads::GuestExecutor;
+use verdict::merge;
 
 /// Loads components, and makes probes of them.
 pub struct Sandbox {
     engine: Engine,
-    threads: Arc<Threads>,
+    threads: Arc<GuestExecutor>,
     linker: Linker<Context>,
-    loaded: HashMap<Module, Result<Loaded, LoadError>>,
+    loaded: HashMap<Module, Result<DescribedComponent, LoadError>>,
     http: Arc<http::Stack>,
     ssh: Arc<ssh::Stack>,
-    memory: Arc<Memory>,
+    memory: Arc<MemoryPool>,
     origin: Arc<Origin>,
     secrets: Secrets,
     /// What the last probe had: the next has the same, as often as not.
-    last: Last,
+    last: LastShared,
     in_flight: usize,
 }
 
-struct Last {
+struct LastShared {
     tags: Arc<BTreeMap<String, String>>,
-    told: Arc<[Host]>,
-    terms: Arc<Terms>,
+    trace_hosts: Arc<[TraceHost]>,
+    terms: Arc<Policy>,
     limits: Arc<Limits>,
 }
 
 /// A component that is compiled, linked, and has said who it is.
 #[derive(Clone)]
-struct Loaded {
-    program: Arc<Program>,
+struct DescribedComponent {
+    program: Arc<LoadedComponent>,
     description: Arc<Description>,
     /// As `description` has it, read.
     schema: Arc<Schema>,
@@ -106,7 +106,7 @@ pub struct Problem {
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
     #[error(
-        "the recording was made for version {recorded} of the contract, this host speaks {SPOKEN}: \
+        "the recording was made for version {recorded} of the contract, this host speaks {CONTRACT_VERSION}: \
          replay it with the host that wrote it, or record it anew"
     )]
     OtherContract { recorded: String },
@@ -119,7 +119,7 @@ pub enum ReplayError {
 /// The machine cannot give what so many runs at once take.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot make room for {in_flight} runs at once: {why}; a lower `limits.in_flight` takes less")]
-pub struct NoRoom {
+pub struct NotEnoughResources {
     in_flight: usize,
     why: String,
 }
@@ -136,15 +136,15 @@ impl Sandbox {
         total_memory: Option<usize>,
         origin: Origin,
         secrets: Secrets,
-    ) -> Result<Self, NoRoom> {
-        let in_flight = machine::most_in_flight(in_flight);
-        let no_room = |error: wasmtime::Error| NoRoom { in_flight, why: format!("{error:#}") };
-        let total_memory = total_memory.unwrap_or_else(half_of_the_machine);
+    ) -> Result<Self, NotEnoughResources> {
+        let in_flight = machine::max_in_flight(in_flight);
+        let no_room = |error: wasmtime::Error| NotEnoughResources { in_flight, why: format!("{error:#}") };
+        let total_memory = total_memory.unwrap_or_else(default_total_memory);
         tracing::debug!("{} MiB of memory for all runs together", total_memory >> 20);
         // Beside the runs, one component at a time is asked who it is.
-        let memory = Memory::new(total_memory, in_flight + 1);
+        let memory = MemoryPool::new(total_memory, in_flight + 1);
         let engine = engine::new(in_flight, memory.share()).map_err(no_room)?;
-        let threads = Threads::start().map_err(|error| no_room(error.into()))?;
+        let threads = GuestExecutor::start().map_err(|error| no_room(error.into()))?;
         let mut linker = Linker::new(&engine);
         capability::link(&mut linker).map_err(no_room)?;
         Ok(Self {
@@ -157,10 +157,10 @@ impl Sandbox {
             memory: Arc::new(memory),
             origin: Arc::new(origin),
             secrets,
-            last: Last {
+            last: LastShared {
                 tags: Arc::default(),
-                told: Arc::default(),
-                terms: Arc::new(nothing()),
+                trace_hosts: Arc::default(),
+                terms: Arc::new(deny_all()),
                 limits: Arc::default(),
             },
             in_flight,
@@ -185,9 +185,9 @@ impl Sandbox {
         const MOST_PROBLEMS: usize = 100;
         const LONGEST_TITLE: usize = 200;
         const LONGEST_MESSAGE: usize = 1024;
-        let checking = Arc::new(self.scope(probe, &probe.name, directory, false));
-        let loaded = self.loaded(&probe.module, &checking).await;
-        let Loaded { program, description, schema } = match loaded {
+        let checking = Arc::new(self.context(probe, &probe.name, directory, false));
+        let loaded = self.describe_once(&probe.module, &checking).await;
+        let DescribedComponent { program, description, schema } = match loaded {
             Ok(loaded) => loaded,
             Err(error) => {
                 return Err(vec![self.problem("/probe".to_owned(), error.to_string())]);
@@ -199,16 +199,17 @@ impl Sandbox {
             pointer: String::new(),
             message: "the key `title` is missing: this probe has none of its own".to_owned(),
         });
-        let typed = settings::typed(&schema, &probe.settings, &probe.referred).map_err(of_probe)?;
-        let mut violations = schema.check(&typed).map_err(of_probe)?;
+        let typed = settings::typed(&schema, &probe.settings, &probe.referred).map_err(problem_of_probe)?;
+        let mut violations = schema.check(&typed).map_err(problem_of_probe)?;
         // That one is the host's.
         violations.retain(|found| !found.pointer.is_empty() || found.missing.as_deref() != Some("title"));
-        let settings = settings::for_guest(&schema, typed, &probe.referred).map_err(of_probe)?.to_string();
-        let checked = ask(&self.engine, self.threads.turns(), &program.component, &checking, async |guest, store| {
-            let checked = guest.sentrynet_probe_prober().call_check(&mut *store, &settings).await?;
-            Ok((checked, std::mem::take(&mut store.data_mut().warnings)))
-        })
-        .await;
+        let settings = settings::for_guest(&schema, typed, &probe.referred).map_err(problem_of_probe)?.to_string();
+        let checked =
+            call_once(&self.engine, self.threads.cpu_permits(), &program.component, &checking, async |guest, store| {
+                let checked = guest.sentrynet_probe_prober().call_check(&mut *store, &settings).await?;
+                Ok((checked, std::mem::take(&mut store.data_mut().warnings)))
+            })
+            .await;
         let (title, said, warnings) = match checked {
             Ok((Ok(title), warnings)) => (title, Vec::new(), warnings),
             Ok((Err(said), _)) if said.is_empty() && violations.is_empty() => {
@@ -224,23 +225,23 @@ impl Sandbox {
             }
         };
         let said = said.into_iter().take(MOST_PROBLEMS);
-        let said = said.map(|said| Problem { pointer: said.pointer, message: cut(said.message, LONGEST_MESSAGE) });
-        let found: Vec<_> = untitled.into_iter().chain(agree(violations, said.collect())).collect();
+        let said = said.map(|said| Problem { pointer: said.pointer, message: truncate(said.message, LONGEST_MESSAGE) });
+        let found: Vec<_> = untitled.into_iter().chain(merge(violations, said.collect())).collect();
         if !found.is_empty() {
             return Err(found.into_iter().map(|found| self.problem(found.pointer, found.message)).collect());
         }
-        let title = title.map(|title| cut(title, LONGEST_TITLE)).filter(|title| !title.trim().is_empty());
+        let title = title.map(|title| truncate(title, LONGEST_TITLE)).filter(|title| !title.trim().is_empty());
         let title = probe.title.clone().or(title).unwrap_or_else(|| probe.name.clone());
-        let scope = Arc::new(self.scope(probe, &title, directory, true));
+        let scope = Arc::new(self.context(probe, &title, directory, true));
         let imports = component::imports(program.component.instance_pre().component());
-        let idle = idle(&imports, &probe.allow).into_iter().map(|message| ("/probe".to_owned(), message));
-        let ready = Ready {
+        let idle = unusable_imports(&imports, &probe.allow).into_iter().map(|message| ("/probe".to_owned(), message));
+        let ready = ProbeShared {
             program,
             settings: settings.into(),
-            limits: shared(Arc::new(probe.limits), &mut self.last.limits),
+            limits: reuse_if_equal(Arc::new(probe.limits), &mut self.last.limits),
             retries: probe.retries,
-            outages: Outages::default(),
-            habit: Habit::new(scope.built_in),
+            outages: OutageTracker::default(),
+            habit: CpuEstimate::new(scope.built_in),
             scope,
         };
         let warnings = warnings.into_iter().chain(idle);
@@ -262,7 +263,7 @@ impl Sandbox {
         let Header { component, contract, title, tags, failures_before_error, pointer, .. } = &recording.header;
         let Header { settings: recorded, environment, .. } = &recording.header;
         let (settings, text, environment) = match given.map(Probe::given) {
-            Some((scope, text)) => (scope.settings.clone(), text.to_owned(), &scope.terms.environment),
+            Some((scope, text)) => (scope.settings.clone(), text.to_owned(), &scope.policy.environment),
             None => {
                 let settings = recorded.as_object().cloned().unwrap_or_default();
                 (settings.into_iter().collect(), recorded.to_string(), environment)
@@ -270,7 +271,7 @@ impl Sandbox {
         };
         let refused = recording.header.log_refused.clone();
         let refused = refused.map(|of| Allow { of, log: Some(false), ..Allow::default() });
-        if contract != SPOKEN {
+        if contract != CONTRACT_VERSION {
             return Err(ReplayError::OtherContract { recorded: contract.clone() });
         }
         let limits: Limits = serde_json::from_value(recording.header.limits.clone()).map_err(ReplayError::Limits)?;
@@ -283,24 +284,24 @@ impl Sandbox {
         };
         // Who may be reached stands on the tape.
         let grants = Grants::new(refused.into_iter().collect());
-        let scope = Arc::new(Scope {
+        let scope = Arc::new(ProbeContext {
             identity: Arc::new(identity),
             settings,
-            terms: Arc::new(Terms { grants, environment: environment.clone(), ..nothing() }),
+            policy: Arc::new(Policy { grants, environment: environment.clone(), ..deny_all() }),
             built_in: matches!(module, Module::BuiltIn(_)),
-            ..self.scope_of_none()
+            ..self.empty_context()
         });
-        let Loaded { program, .. } = self.loaded(module, &scope).await?;
+        let DescribedComponent { program, .. } = self.describe_once(module, &scope).await?;
         if *program.sha256 != *recording.header.component.sha256 {
             tracing::warn!("{module} is not the component that was recorded: what it does otherwise is told");
         }
-        Ok(Probe::new(Ready {
+        Ok(Probe::new(ProbeShared {
             program,
             settings: text.into(),
             limits: Arc::new(limits),
             retries: Retries { times: recording.header.retries, delay: Duration::ZERO },
-            outages: Outages::default(),
-            habit: Habit::new(scope.built_in),
+            outages: OutageTracker::default(),
+            habit: CpuEstimate::new(scope.built_in),
             scope,
         }))
     }
@@ -310,8 +311,8 @@ impl Sandbox {
     /// # Errors
     /// When the component cannot be a probe.
     pub async fn describe(&mut self, probe: &config::Probe) -> Result<Arc<Description>, LoadError> {
-        let scope = Arc::new(self.scope(probe, &probe.name, Path::new("."), false));
-        Ok(self.loaded(&probe.module, &scope).await?.description)
+        let scope = Arc::new(self.context(probe, &probe.name, Path::new("."), false));
+        Ok(self.describe_once(&probe.module, &scope).await?.description)
     }
 
     /// What there is to know of a component before it is trusted. Nothing of it runs but what says who it is.
@@ -326,12 +327,16 @@ impl Sandbox {
             Module::File { path, .. } => Module::File { path: path.clone(), sha256: Some(sha256.clone()) },
             Module::BuiltIn(name) => Module::BuiltIn(name),
         };
-        let loaded = self.loaded(&module, &Arc::new(self.scope_of_none())).await?;
+        let loaded = self.describe_once(&module, &Arc::new(self.empty_context())).await?;
         let component = loaded.program.component.instance_pre().component();
         Ok(Inspection::new(loaded.description, component, &bytes, sha256))
     }
 
-    async fn loaded(&mut self, module: &Module, scope: &Arc<Scope>) -> Result<Loaded, LoadError> {
+    async fn describe_once(
+        &mut self,
+        module: &Module,
+        scope: &Arc<ProbeContext>,
+    ) -> Result<DescribedComponent, LoadError> {
         if let Some(known) = self.loaded.get(module) {
             return known.clone();
         }
@@ -340,7 +345,7 @@ impl Sandbox {
     }
 
     /// What the calls of a probe's guest need to know of it.
-    fn scope(&mut self, probe: &config::Probe, title: &str, directory: &Path, may_send: bool) -> Scope {
+    fn context(&mut self, probe: &config::Probe, title: &str, directory: &Path, may_send: bool) -> ProbeContext {
         let mut identity = Identity {
             probe: probe.name.clone(),
             title: title.to_owned(),
@@ -348,35 +353,35 @@ impl Sandbox {
             failures_before_error: probe.failures_before_error,
             pointer: probe.pointer.clone(),
         };
-        self.secrets.strike_identity(&mut identity);
-        identity.tags = shared(identity.tags, &mut self.last.tags);
-        let told = shared(grant::told(&probe.settings, &probe.trace_headers), &mut self.last.told);
-        let terms = Terms {
+        self.secrets.redact_identity(&mut identity);
+        identity.tags = reuse_if_equal(identity.tags, &mut self.last.tags);
+        let told = reuse_if_equal(grant::told(&probe.settings, &probe.trace_headers), &mut self.last.trace_hosts);
+        let terms = Policy {
             directory: directory.into(),
             grants: Grants::new(probe.allow.clone()),
             environment: probe.environment.clone(),
             trace_headers: probe.trace_headers.clone(),
         };
-        let terms = shared(Arc::new(terms), &mut self.last.terms);
-        Scope {
+        let terms = reuse_if_equal(Arc::new(terms), &mut self.last.terms);
+        ProbeContext {
             identity: Arc::new(identity),
             settings: probe.settings.clone().into_iter().collect(),
-            terms,
-            told,
+            policy: terms,
+            trace_hosts: told,
             built_in: matches!(probe.module, Module::BuiltIn(_)),
             may_send,
-            ..self.scope_of_none()
+            ..self.empty_context()
         }
     }
 
     /// That of a component of which no probe is configured: it may do nothing but say why it cannot say who it is.
-    fn scope_of_none(&self) -> Scope {
-        Scope {
+    fn empty_context(&self) -> ProbeContext {
+        ProbeContext {
             identity: Arc::default(),
             settings: Box::default(),
-            terms: Arc::new(nothing()),
+            policy: Arc::new(deny_all()),
             refusals: Refusals::default(),
-            told: Arc::default(),
+            trace_hosts: Arc::default(),
             origin: Arc::clone(&self.origin),
             http: Arc::clone(&self.http),
             ssh: Arc::clone(&self.ssh),
@@ -387,29 +392,30 @@ impl Sandbox {
     }
 
     fn problem(&self, pointer: String, mut message: String) -> Problem {
-        self.secrets.strike_in(&mut message);
+        self.secrets.redact_in_place(&mut message);
         Problem { pointer, message }
     }
 
-    async fn compile(&self, module: &Module, scope: &Arc<Scope>) -> Result<Loaded, LoadError> {
-        let compiled = self.load_patiently(module).await?;
+    async fn compile(&self, module: &Module, scope: &Arc<ProbeContext>) -> Result<DescribedComponent, LoadError> {
+        let compiled = self.load_and_log_slow(module).await?;
         let component = component::link(&self.linker, &compiled)?;
         // A component that cannot even say who it is would fail each run.
-        let description = ask(&self.engine, self.threads.turns(), &component, scope, async |guest, store| {
-            guest.sentrynet_probe_prober().call_describe(store).await
-        });
+        let description =
+            call_once(&self.engine, self.threads.cpu_permits(), &component, scope, async |guest, store| {
+                guest.sentrynet_probe_prober().call_describe(store).await
+            });
         let description = description.await.map_err(|fault| LoadError::Describe(in_one_line(fault)))?;
         tracing::debug!(name = description.name, version = description.version, "component loaded");
         let (value, schema) = read_schema(&description.settings_schema)?;
         let (name, version, summary) = (description.name, description.version, description.summary);
         let description = Arc::new(Description { name, version, summary, schema: value });
         let (threads, secrets) = (Arc::clone(&self.threads), self.secrets.clone());
-        let program = Arc::new(Program { component, sha256: compiled.sha256.into(), threads, secrets });
-        Ok(Loaded { program, description, schema: Arc::new(schema) })
+        let program = Arc::new(LoadedComponent { component, sha256: compiled.sha256.into(), threads, secrets });
+        Ok(DescribedComponent { program, description, schema: Arc::new(schema) })
     }
 
     /// Loads a component; where that takes long, says why.
-    async fn load_patiently(&self, module: &Module) -> Result<component::Compiled, LoadError> {
+    async fn load_and_log_slow(&self, module: &Module) -> Result<component::Compiled, LoadError> {
         const LONG: Duration = Duration::from_secs(2);
         let (engine, wanted) = (self.engine.clone(), module.clone());
         let mut loading = tokio::task::spawn_blocking(move || component::load(&engine, &wanted));
@@ -425,11 +431,11 @@ impl Sandbox {
 }
 
 /// The terms of a component of which no probe is configured.
-fn nothing() -> Terms {
+fn deny_all() -> Policy {
     let no = Some(false);
     let ssh = AllowSsh { hosts: Some(Vec::new()), commands: no, agent: no };
     let word = Allow { of: "this component".to_owned(), hosts: Some(Vec::new()), ssh, log: Some(true) };
-    Terms {
+    Policy {
         directory: Path::new("").into(),
         grants: Grants::new(vec![word]),
         environment: BTreeMap::new(),
@@ -438,7 +444,7 @@ fn nothing() -> Terms {
 }
 
 /// The last one, if this is the same.
-fn shared<T: PartialEq + ?Sized>(this: Arc<T>, last: &mut Arc<T>) -> Arc<T> {
+fn reuse_if_equal<T: PartialEq + ?Sized>(this: Arc<T>, last: &mut Arc<T>) -> Arc<T> {
     if this != *last {
         *last = this;
     }
@@ -446,7 +452,7 @@ fn shared<T: PartialEq + ?Sized>(this: Arc<T>, last: &mut Arc<T>) -> Arc<T> {
 }
 
 /// What all runs together may have unless the configuration says it.
-fn half_of_the_machine() -> usize {
+fn default_total_memory() -> usize {
     /// Where the kernel does not say what there is.
     const UNKNOWN: u64 = 4 << 30;
     let half = machine::memory().unwrap_or(UNKNOWN) / 2;
@@ -472,6 +478,6 @@ fn read_schema(text: &str) -> Result<(serde_json::Value, Schema), LoadError> {
 }
 
 /// What is wrong with the component itself.
-fn of_probe(error: impl std::fmt::Display) -> Vec<Problem> {
+fn problem_of_probe(error: impl std::fmt::Display) -> Vec<Problem> {
     vec![Problem { pointer: "/probe".to_owned(), message: error.to_string() }]
 }

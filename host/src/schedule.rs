@@ -8,8 +8,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use self::lane::{Ended, Lane, Start};
-use self::skipped::Skipped;
+use self::lane::{Finished, Start, TimerQueue};
+use self::skipped::SkippedRuns;
 use crate::lanes::Workers;
 use crate::run::Run;
 use crate::sandbox::Probe;
@@ -31,24 +31,24 @@ pub const GRACE: Duration = Duration::from_secs(5);
 
 /// So many probes a second start at most at first: a handful starts at once, a thousand within a quarter of a minute,
 /// but none later than its own period.
-const FIRST_STARTS_A_SECOND: f64 = 64.0;
+const FIRST_STARTS_PER_SECOND: f64 = 64.0;
 /// The first of them start together.
-const AT_ONCE: usize = 8;
+const IMMEDIATE_STARTS: usize = 8;
 
 /// How often the log has what was skipped: one line for all probes together.
-const TELL_EVERY: Duration = Duration::from_secs(60);
+const SKIPPED_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Runs a second, of all of them together.
-pub fn rate(jobs: &[Job]) -> f64 {
+pub fn runs_per_second(jobs: &[Job]) -> f64 {
     jobs.iter().map(|job| f64::from(job.burst) / job.every.as_secs_f64()).sum()
 }
 
 /// What all runs have in common.
 struct Common {
     /// Closed at the stop.
-    places: Semaphore,
+    run_permits: Semaphore,
     sinks: Arc<[Box<dyn Sink>]>,
-    skipped: Skipped,
+    skipped: SkippedRuns,
 }
 
 /// Runs every job on its schedule and reports each run, until `stop` is ready. Then nothing starts any more, and
@@ -61,91 +61,92 @@ pub async fn run(
     stop: impl Future<Output = ()>,
 ) {
     let (stopping, stopped) = watch::channel(false);
-    let common = Arc::new(Common { places: Semaphore::new(in_flight), sinks, skipped: Skipped::default() });
+    let common = Arc::new(Common { run_permits: Semaphore::new(in_flight), sinks, skipped: SkippedRuns::default() });
     let started = Instant::now();
-    let mut tell = interval_at(started + TELL_EVERY, TELL_EVERY);
+    let mut tell = interval_at(started + SKIPPED_LOG_INTERVAL, SKIPPED_LOG_INTERVAL);
     tell.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let jobs = jobs.into_iter().enumerate().map(|(index, Job { probe, every, burst })| {
         let first = started + first_start(index, every);
-        (Bursts { probe, runs: burst, number: index }, first, every)
+        (ScheduledProbe { probe, runs: burst, number: index }, first, every)
     });
     let mut keeping = JoinSet::new();
     for (handle, share) in lanes.distribute(jobs) {
-        keeping.spawn_on(keep(Lane::new(share), Arc::clone(&common), stopped.clone()), handle);
+        keeping.spawn_on(run_worker(TimerQueue::new(share), Arc::clone(&common), stopped.clone()), handle);
     }
     tokio::pin!(stop);
     loop {
         tokio::select! {
             () = &mut stop => break,
-            Some(ended) = keeping.join_next() => note(ended),
-            _ = tell.tick() => warn(&common.skipped),
+            Some(ended) = keeping.join_next() => log_worker_end(ended),
+            _ = tell.tick() => log_skipped(&common.skipped),
         }
     }
-    common.places.close();
+    common.run_permits.close();
     stopping.send_replace(true);
     let ended = async {
         while let Some(ended) = keeping.join_next().await {
-            note(ended);
+            log_worker_end(ended);
         }
     };
     if tokio::time::timeout(GRACE, ended).await.is_err() {
-        let lost = in_flight - common.places.available_permits();
+        let lost = in_flight - common.run_permits.available_permits();
         tracing::warn!("{lost} runs did not end within {} s, and are lost", GRACE.as_secs());
     }
-    warn(&common.skipped);
+    log_skipped(&common.skipped);
 }
 
 /// A probe, and how often it runs each time.
-struct Bursts {
+struct ScheduledProbe {
     probe: Probe,
     runs: u32,
     number: usize,
 }
 
-async fn keep(lane: Lane<Bursts>, common: Arc<Common>, stopped: watch::Receiver<bool>) {
-    let begin = |bursts: &Bursts, start| burst(bursts.probe.clone(), bursts.runs, start, Arc::clone(&common));
-    let skipped = |bursts: &Bursts, times: u32, cause| {
-        let Bursts { probe, runs, number } = bursts;
-        common.skipped.note(*number, &probe.identity().title, times.saturating_mul(*runs), cause);
+async fn run_worker(lane: TimerQueue<ScheduledProbe>, common: Arc<Common>, stopped: watch::Receiver<bool>) {
+    let begin =
+        |bursts: &ScheduledProbe, start| run_burst(bursts.probe.clone(), bursts.runs, start, Arc::clone(&common));
+    let skipped = |bursts: &ScheduledProbe, times: u32, cause| {
+        let ScheduledProbe { probe, runs, number } = bursts;
+        common.skipped.record(*number, &probe.identity().title, times.saturating_mul(*runs), cause);
     };
-    lane.keep(begin, skipped, stopped).await;
+    lane.run(begin, skipped, stopped).await;
 }
 
 /// So many runs in a row.
-async fn burst(probe: Probe, runs: u32, start: Start, common: Arc<Common>) -> Ended {
-    let Start { mut due, passed } = start;
+async fn run_burst(probe: Probe, runs: u32, start: Start, common: Arc<Common>) -> Finished {
+    let Start { mut due, missed: passed } = start;
     let mut skipped = passed.saturating_mul(runs);
     let (mut waited, mut ran) = (Duration::ZERO, Duration::ZERO);
     for _ in 0..runs {
         let asked = Instant::now();
-        let Ok(place) = common.places.acquire().await else { break };
+        let Ok(place) = common.run_permits.acquire().await else { break };
         waited += asked.elapsed();
         let mut run = probe.run(due.into_std()).await;
         drop(place);
         ran += run.trace.duration();
         run.skipped = std::mem::take(&mut skipped);
-        report(&common.sinks, &Arc::new(run));
+        report_to_all(&common.sinks, &Arc::new(run));
         // The next of a burst is due when this one has ended.
         due = Instant::now();
     }
-    Ended { at: Instant::now(), ran, waited }
+    Finished { at: Instant::now(), ran, waited }
 }
 
-fn warn(skipped: &Skipped) {
-    if let Some(told) = skipped.take() {
+fn log_skipped(skipped: &SkippedRuns) {
+    if let Some(told) = skipped.take_summary() {
         tracing::warn!("{told}");
     }
 }
 
 /// A lane's schedule ends by itself only when we are wrong.
-fn note(ended: Result<(), JoinError>) {
+fn log_worker_end(ended: Result<(), JoinError>) {
     if let Err(error) = ended {
         tracing::error!("the schedule of many probes came to an end: {error}; this is a bug, please report it");
     }
 }
 
 /// Tells every sink of a run.
-pub fn report(sinks: &[Box<dyn Sink>], run: &Arc<Run>) {
+pub fn report_to_all(sinks: &[Box<dyn Sink>], run: &Arc<Run>) {
     for sink in sinks {
         sink.report(run);
     }
@@ -153,7 +154,7 @@ pub fn report(sinks: &[Box<dyn Sink>], run: &Arc<Run>) {
 
 /// How long after the start a job's first run is due.
 fn first_start(index: usize, every: Duration) -> Duration {
-    let late = Duration::from_secs_f64(index.saturating_sub(AT_ONCE - 1) as f64 / FIRST_STARTS_A_SECOND);
+    let late = Duration::from_secs_f64(index.saturating_sub(IMMEDIATE_STARTS - 1) as f64 / FIRST_STARTS_PER_SECOND);
     // A job that would wait longer than its period goes where it would be in that period.
     let periods = late.as_nanos() / every.as_nanos().max(1);
     late.saturating_sub(every.saturating_mul(u32::try_from(periods).unwrap_or(u32::MAX)))
@@ -167,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_handful_starts_at_once() {
-        assert!((0..AT_ONCE).all(|index| first_start(index, 300 * SECOND) == Duration::ZERO));
+        assert!((0..IMMEDIATE_STARTS).all(|index| first_start(index, 300 * SECOND) == Duration::ZERO));
     }
 
     #[test]

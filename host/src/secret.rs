@@ -17,12 +17,12 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-pub use redactor::{Redactor, Struck};
+pub use redactor::{LateRedactor, RedactingWriter};
 use search::Patterns;
-use view::View;
+use view::DecodedView;
 
 /// What stands in a secret's place: Sentry's own word for what it has taken out.
-pub const MARK: &str = "[Filtered]";
+pub const REDACTED: &str = "[Filtered]";
 /// Characters below which a value is struck out only where it stands alone.
 const SHORT: usize = 4;
 
@@ -42,8 +42,8 @@ impl Secrets {
     /// The text without any of the values: neither as they are, nor percent-encoded, in base64, in hexadecimal digits,
     /// or escaped as in JSON, source code or HTML, nor in one of these within another; nor the beginning of one, where
     /// the text was cut.
-    pub fn strike<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        replace(text, &self.find(text), |_| Cow::Borrowed(MARK))
+    pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        replace(text, &self.find(text), |_| Cow::Borrowed(REDACTED))
     }
 
     /// Where they stand in a text, in order and apart from each other.
@@ -103,7 +103,7 @@ impl Search<'_> {
         let text = self.text;
         let cut = |end: usize, length: usize| least_prefix(text, end, length);
         self.patterns.find(text.as_bytes(), cut, |range| self.found.push(range));
-        let mut views: Vec<View> = View::of(text).into_iter().collect();
+        let mut views: Vec<DecodedView> = DecodedView::of(text).into_iter().collect();
         // One level after the other, so that what is likely comes first.
         for _ in 0..DEPTH {
             let Some(decoded) = self.decode(&views) else { return };
@@ -112,7 +112,7 @@ impl Search<'_> {
     }
 
     /// Looks at all that some views may be encodings of, and returns it; none when there has been enough to look at.
-    fn decode(&mut self, views: &[View]) -> Option<Vec<View>> {
+    fn decode(&mut self, views: &[DecodedView]) -> Option<Vec<DecodedView>> {
         let text = self.text;
         let mut decoded = Vec::new();
         for view in views {
@@ -129,7 +129,7 @@ impl Search<'_> {
         Some(decoded)
     }
 
-    fn look(&mut self, view: &View) -> Option<()> {
+    fn look(&mut self, view: &DecodedView) -> Option<()> {
         self.budget = self.budget.checked_sub(view.bytes().len())?;
         let text = self.text;
         let cut = |end: usize, length: usize| least_prefix(text, view.source(end - 1..end).end, length);
@@ -143,7 +143,7 @@ impl Search<'_> {
         // A mark that is there already stays as it is, whatever its letters.
         let marks: Vec<_> = match found.is_empty() {
             true => Vec::new(),
-            false => text.match_indices(MARK).map(|(start, _)| start..start + MARK.len()).collect(),
+            false => text.match_indices(REDACTED).map(|(start, _)| start..start + REDACTED.len()).collect(),
         };
         found.retain(|range| !marks.iter().any(|mark| mark.start <= range.start && range.end <= mark.end));
         found.sort_by_key(|range| range.start);

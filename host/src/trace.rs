@@ -360,7 +360,7 @@ impl Recorder {
     }
 
     /// The outermost span above `span`, and below `within`, that is not ok.
-    pub fn trouble_above(&self, span: Handle, within: Handle) -> Option<Handle> {
+    pub fn failed_ancestor(&self, span: Handle, within: Handle) -> Option<Handle> {
         let recording = self.lock();
         let spans = &recording.trace.spans;
         let above = std::iter::successors(spans.get(span.0?)?.parent, |index| spans[*index].parent);
@@ -369,7 +369,7 @@ impl Recorder {
     }
 
     /// Notes a contact. Of one host, that it answered is not undone by a silence.
-    pub fn contact(&self, contact: Contact) {
+    pub fn record_contact(&self, contact: Contact) {
         let mut recording = self.lock();
         if recording.finished {
             return;

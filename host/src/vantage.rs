@@ -13,7 +13,7 @@ use crate::run::{Outcome, Run};
 use crate::trace::Contact;
 
 /// Is told of each run as it ends, and says what is to become of the run's error.
-pub struct Vantage {
+pub struct OfflineDetector {
     /// How many there are.
     probes: usize,
     ran: HashSet<ProbeId>,
@@ -26,21 +26,21 @@ pub struct Vantage {
     last_offline: Option<(Instant, Instant)>,
     held: Option<Holding>,
     /// Probes in whose outages no error was sent so far, and whether one is held.
-    untold: HashMap<ProbeId, bool>,
+    unreported_outages: HashMap<ProbeId, bool>,
 }
 
 /// What a run's error, and what the run itself, is to be taken for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Judgement {
-    pub error: Fate,
+pub struct Assessment {
+    pub error: ErrorAction,
     /// It failed for want of a network.
     pub offline: bool,
     /// Errors were sent in the outage that it ended, if it ended one.
-    pub told: bool,
+    pub error_was_sent: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum ErrorAction {
     Send,
     /// Until it is decided what becomes of all that are held.
     Hold,
@@ -51,28 +51,28 @@ pub enum Fate {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Decision {
     /// What becomes of the errors that were held before; nothing yet where it is none.
-    pub held: Option<Freed>,
-    pub turn: Option<Turn>,
+    pub held: Option<HeldAction>,
+    pub connectivity: Option<ConnectivityChange>,
     /// The first error is about to be suppressed: this is to be told instead.
-    pub tell: Option<Finding>,
+    pub offline_event: Option<OfflineFinding>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Freed {
+pub enum HeldAction {
     Release,
     Drop,
 }
 
 /// Something that an operator wants to know, once.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Turn {
-    Offline(Finding),
+pub enum ConnectivityChange {
+    Offline(OfflineFinding),
     Online { lasted: Duration, suppressed: usize },
 }
 
 /// That we are offline, and what shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
+pub struct OfflineFinding {
     pub since: Instant,
     /// How many have fallen silent since, and how many were tried since the start.
     pub silent: usize,
@@ -115,7 +115,7 @@ struct Holding {
 
 /// Whose silence it is, in the order in which the silences of one run weigh.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Blame {
+enum Attribution {
     Ours,
     Open,
     Target,
@@ -125,21 +125,21 @@ enum Blame {
 type ProbeId = usize;
 
 /// Hosts that must fall silent together: more than half of those that there are, and no fewer than these.
-const FEWEST: usize = 3;
+const MIN_SILENT_HOSTS: usize = 3;
 /// Hosts that are enough where they were tried one after the other for as long as our patience lasts. A data centre's
 /// fail in one go: those beside them may not be due for minutes.
-const MANY: usize = 20;
+const SUFFICIENT_SILENT_HOSTS: usize = 20;
 /// How long a silence must last before it is ours: those that are well have time to show it.
-const PATIENCE: Duration = Duration::from_secs(5);
+const MIN_SILENCE: Duration = Duration::from_secs(5);
 /// How long an error is held: with the second until somebody looks, half a minute at most.
-const HOLD: Duration = Duration::from_secs(29);
+const MAX_HOLD: Duration = Duration::from_secs(29);
 /// A host that has not answered by then would not have. A sign of life after it shows that the network is not why.
-const SOON: Duration = Duration::from_secs(1);
+const ANSWER_WINDOW: Duration = Duration::from_secs(1);
 /// Hosts that are remembered: redirects may lead to ever new ones.
 const MAX_HOSTS: usize = 10_000;
 const MAX_EXAMPLES: usize = 5;
 
-impl Vantage {
+impl OfflineDetector {
     /// Of so many probes.
     pub fn new(probes: usize) -> Self {
         Self {
@@ -150,12 +150,12 @@ impl Vantage {
             silence: None,
             last_offline: None,
             held: None,
-            untold: HashMap::new(),
+            unreported_outages: HashMap::new(),
         }
     }
 
     /// Judges a run that has just ended.
-    pub fn judge(&mut self, run: &Run, now: Instant) -> (Judgement, Decision) {
+    pub fn assess(&mut self, run: &Run, now: Instant) -> (Assessment, Decision) {
         let mut decision = Decision::default();
         let probe = Arc::as_ptr(&run.probe).addr();
         if self.ran.len() < self.probes {
@@ -164,37 +164,37 @@ impl Vantage {
         // What goes over no network says nothing of it.
         let abroad = || run.trace.contacts.iter().filter(|contact| !contact.loopback);
         for contact in abroad().filter(|contact| contact.answered) {
-            self.hear(contact, &mut decision);
+            self.on_answer(contact, &mut decision);
         }
         let silent = abroad().filter(|contact| !contact.answered);
-        let blame = silent.map(|contact| self.miss(contact, run, now)).max();
+        let blame = silent.map(|contact| self.on_silence(contact, run, now)).max();
         // Who was reached and is not as it should be is no matter of the network.
         let reached = run.trace.contacts.iter().any(|contact| contact.answered);
         let failed = matches!(run.outcome, Outcome::Failed(_));
-        let mut blame = blame.filter(|_| failed && !reached).unwrap_or(Blame::Target);
-        self.conclude(PATIENCE, now, &mut decision);
-        if blame == Blame::Open && self.is_offline() {
-            blame = Blame::Ours;
+        let mut blame = blame.filter(|_| failed && !reached).unwrap_or(Attribution::Target);
+        self.evaluate(MIN_SILENCE, now, &mut decision);
+        if blame == Attribution::Open && self.is_offline() {
+            blame = Attribution::Ours;
         }
-        if self.held.is_some() && !self.can_conclude() {
+        if self.held.is_some() && !self.can_evaluate() {
             self.release(&mut decision);
         }
         let error = match blame {
-            Blame::Ours => Fate::Drop,
-            Blame::Open if self.can_conclude() => Fate::Hold,
-            Blame::Open | Blame::Target => Fate::Send,
+            Attribution::Ours => ErrorAction::Drop,
+            Attribution::Open if self.can_evaluate() => ErrorAction::Hold,
+            Attribution::Open | Attribution::Target => ErrorAction::Send,
         };
         if failed && run.is_error() {
-            self.count(error, now, &mut decision);
+            self.count_error(error, now, &mut decision);
         }
-        let told = self.note_told(run, probe, error);
-        (Judgement { error, offline: blame == Blame::Ours, told }, decision)
+        let told = self.update_error_sent(run, probe, error);
+        (Assessment { error, offline: blame == Attribution::Ours, error_was_sent: told }, decision)
     }
 
     /// What time alone decides.
     pub fn tick(&mut self, now: Instant) -> Decision {
         let mut decision = Decision::default();
-        self.conclude(PATIENCE, now, &mut decision);
+        self.evaluate(MIN_SILENCE, now, &mut decision);
         if self.held.as_ref().is_some_and(|held| held.until <= now) {
             self.release(&mut decision);
         }
@@ -202,9 +202,9 @@ impl Vantage {
     }
 
     /// Decides with what is known, since nothing may be held any longer.
-    pub fn settle(&mut self, now: Instant) -> Decision {
+    pub fn decide_now(&mut self, now: Instant) -> Decision {
         let mut decision = Decision::default();
-        self.conclude(Duration::ZERO, now, &mut decision);
+        self.evaluate(Duration::ZERO, now, &mut decision);
         self.release(&mut decision);
         decision
     }
@@ -214,12 +214,12 @@ impl Vantage {
     }
 
     /// Whether there are, or may yet be, hosts enough to compare.
-    fn can_conclude(&self) -> bool {
-        self.ran.len() < self.probes || self.hosts.len() >= FEWEST
+    fn can_evaluate(&self) -> bool {
+        self.ran.len() < self.probes || self.hosts.len() >= MIN_SILENT_HOSTS
     }
 
     /// Takes in a sign of life.
-    fn hear(&mut self, contact: &Contact, decision: &mut Decision) {
+    fn on_answer(&mut self, contact: &Contact, decision: &mut Decision) {
         if let Some(silent) = self.host(&contact.host)
             && silent.is_none_or(|since| since <= contact.to)
         {
@@ -230,29 +230,29 @@ impl Vantage {
             if ended.offline {
                 self.last_offline = Some((ended.began, contact.to));
                 let lasted = contact.to.saturating_duration_since(ended.began);
-                decision.turn = Some(Turn::Online { lasted, suppressed: ended.suppressed });
+                decision.connectivity = Some(ConnectivityChange::Online { lasted, suppressed: ended.suppressed });
             }
             self.release(decision);
         }
     }
 
     /// Takes in a host's silence, and says whose it is.
-    fn miss(&mut self, contact: &Contact, run: &Run, now: Instant) -> Blame {
+    fn on_silence(&mut self, contact: &Contact, run: &Run, now: Instant) -> Attribution {
         // Whoever set out while we were offline may find nobody for that reason still.
         let (from, to) = (contact.from, contact.to);
         if self.last_offline.is_some_and(|(began, ended)| from < ended && began < to) {
-            return Blame::Ours;
+            return Attribution::Ours;
         }
-        let point = to.min(from + SOON);
+        let point = to.min(from + ANSWER_WINDOW);
         let (heard, offline) = (self.heard, self.is_offline());
         let Some(silent) = self.host(&contact.host) else {
-            return if offline { Blame::Ours } else { Blame::Target };
+            return if offline { Attribution::Ours } else { Attribution::Target };
         };
         let is_new = silent.is_none();
         // If others have been heard since it fell silent, it is down by itself, and stays so until it is heard.
         let by_itself = heard >= Some(*silent.get_or_insert(point));
         if by_itself && !offline {
-            return Blame::Target;
+            return Attribution::Target;
         }
         let silence = self.silence.get_or_insert_with(|| Silence::new(from, now));
         silence.began = silence.began.min(from);
@@ -267,7 +267,7 @@ impl Vantage {
         if heard < Some(from) && silence.tried.insert(contact.host.clone()) {
             silence.spread = silence.spread.max(from);
         }
-        if offline { Blame::Ours } else { Blame::Open }
+        if offline { Attribution::Ours } else { Attribution::Open }
     }
 
     /// Since when a host is silent; none where there is no room for one more.
@@ -282,40 +282,41 @@ impl Vantage {
     }
 
     /// Finds that we are offline, if a silence is wide enough and has lasted for `patience`.
-    fn conclude(&mut self, patience: Duration, now: Instant, decision: &mut Decision) {
+    fn evaluate(&mut self, patience: Duration, now: Instant, decision: &mut Decision) {
         let Some(silence) = self.silence.as_mut().filter(|silence| !silence.offline) else { return };
         // Who has been down by himself for long says nothing more.
         let heard = self.heard;
         let live = self.hosts.values().filter(|silent| silent.is_none_or(|since| heard < Some(since))).count();
         let tried = silence.tried.len();
-        let most = tried >= FEWEST && tried > live / 2;
-        let many = tried >= MANY && silence.spread.saturating_duration_since(silence.began) >= PATIENCE;
+        let most = tried >= MIN_SILENT_HOSTS && tried > live / 2;
+        let many =
+            tried >= SUFFICIENT_SILENT_HOSTS && silence.spread.saturating_duration_since(silence.began) >= MIN_SILENCE;
         if !(most || many) || now.saturating_duration_since(silence.noticed) < patience {
             return;
         }
         let known = self.hosts.len();
         silence.offline = true;
-        decision.turn = Some(Turn::Offline(silence.finding(known)));
+        decision.connectivity = Some(ConnectivityChange::Offline(silence.finding(known)));
         if let Some(held) = self.held.take() {
-            decision.held = Some(Freed::Drop);
+            decision.held = Some(HeldAction::Drop);
             silence.suppress(held.errors, known, decision);
-            self.untold.values_mut().for_each(|held| *held = false);
+            self.unreported_outages.values_mut().for_each(|held| *held = false);
         }
     }
 
     fn release(&mut self, decision: &mut Decision) {
         if self.held.take().is_some() {
-            decision.held = Some(Freed::Release);
-            self.untold.retain(|_, held| !*held);
+            decision.held = Some(HeldAction::Release);
+            self.unreported_outages.retain(|_, held| !*held);
         }
     }
 
     /// Counts an error that is not sent, or not yet.
-    fn count(&mut self, error: Fate, now: Instant, decision: &mut Decision) {
+    fn count_error(&mut self, error: ErrorAction, now: Instant, decision: &mut Decision) {
         match error {
-            Fate::Send => {}
-            Fate::Hold => self.held.get_or_insert(Holding { until: now + HOLD, errors: 0 }).errors += 1,
-            Fate::Drop => {
+            ErrorAction::Send => {}
+            ErrorAction::Hold => self.held.get_or_insert(Holding { until: now + MAX_HOLD, errors: 0 }).errors += 1,
+            ErrorAction::Drop => {
                 let known = self.hosts.len();
                 if let Some(silence) = self.silence.as_mut().filter(|silence| silence.offline) {
                     silence.suppress(1, known, decision);
@@ -325,13 +326,15 @@ impl Vantage {
     }
 
     /// Keeps account of which outages errors were sent in; says so of the one that a run has ended.
-    fn note_told(&mut self, run: &Run, probe: ProbeId, error: Fate) -> bool {
+    fn update_error_sent(&mut self, run: &Run, probe: ProbeId, error: ErrorAction) -> bool {
         let first = run.outage.is_some_and(|outage| outage.runs == run.probe.failures_before_error);
         match (&run.outcome, error) {
-            (Outcome::Passed | Outcome::PassedAfterRetry(_), _) => return self.untold.remove(&probe).is_none(),
-            (Outcome::Failed(_), Fate::Send) if run.is_error() => _ = self.untold.remove(&probe),
-            (Outcome::Failed(_), _) if run.is_error() && (first || self.untold.contains_key(&probe)) => {
-                self.untold.insert(probe, error == Fate::Hold);
+            (Outcome::Passed | Outcome::PassedAfterRetry(_), _) => {
+                return self.unreported_outages.remove(&probe).is_none();
+            }
+            (Outcome::Failed(_), ErrorAction::Send) if run.is_error() => _ = self.unreported_outages.remove(&probe),
+            (Outcome::Failed(_), _) if run.is_error() && (first || self.unreported_outages.contains_key(&probe)) => {
+                self.unreported_outages.insert(probe, error == ErrorAction::Hold);
             }
             (Outcome::Failed(_) | Outcome::Broken(_), _) => {}
         }
@@ -355,15 +358,15 @@ impl Silence {
         }
     }
 
-    fn finding(&self, known: usize) -> Finding {
-        Finding { since: self.began, silent: self.hosts, known, examples: self.examples.clone() }
+    fn finding(&self, known: usize) -> OfflineFinding {
+        OfflineFinding { since: self.began, silent: self.hosts, known, examples: self.examples.clone() }
     }
 
     /// Counts errors that nobody will see. With the first of them it is time to say why.
     fn suppress(&mut self, errors: usize, known: usize, decision: &mut Decision) {
         self.suppressed += errors;
         if !std::mem::replace(&mut self.told, true) {
-            decision.tell = Some(self.finding(known));
+            decision.offline_event = Some(self.finding(known));
         }
     }
 }

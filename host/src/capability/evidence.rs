@@ -13,9 +13,9 @@ pub struct Evidence(Arc<Mutex<VecDeque<(Handle, Kept)>>>);
 
 /// An exchange, or what has become of it so far.
 pub enum Kept {
-    Http(Box<http::Kept>),
-    Ssh(Arc<Mutex<ssh::Kept>>),
-    Tcp(Arc<wasi::Kept>),
+    Http(Box<http::HttpEvidence>),
+    Ssh(Arc<Mutex<ssh::SshEvidence>>),
+    Tcp(Arc<wasi::TcpEvidence>),
     Dns(Arc<Mutex<Connection>>),
     /// Of a run that is replayed.
     Told(Exchange),
@@ -54,7 +54,7 @@ impl Evidence {
     /// host that has not answered at one address may have at the next.
     pub fn of_failure(&self, recorder: &Recorder, within: Handle) -> Option<Exchange> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let steps: Vec<_> = all.iter().map(|(span, _)| recorder.trouble_above(*span, within)).collect();
+        let steps: Vec<_> = all.iter().map(|(span, _)| recorder.failed_ancestor(*span, within)).collect();
         let step = steps.iter().find(|step| step.is_some());
         let last_of = |step| steps.iter().rposition(|other| other == step);
         let mended = |index: usize, kept: &Kept| all.range(index + 1..).any(|(_, later)| later.replaces(kept));
@@ -86,7 +86,7 @@ impl Kept {
 
     fn tcp(&self) -> Option<Tcp> {
         match self {
-            Self::Tcp(kept) => Some(kept.tell()),
+            Self::Tcp(kept) => Some(kept.to_evidence()),
             Self::Told(Exchange::Tcp(told)) => Some((**told).clone()),
             _ => None,
         }
@@ -94,9 +94,11 @@ impl Kept {
 
     fn tell(&self) -> Exchange {
         match self {
-            Self::Http(kept) => Exchange::Http(Box::new(kept.tell())),
-            Self::Ssh(kept) => Exchange::Ssh(Box::new(kept.lock().unwrap_or_else(PoisonError::into_inner).tell())),
-            Self::Tcp(kept) => Exchange::Tcp(Box::new(kept.tell())),
+            Self::Http(kept) => Exchange::Http(Box::new(kept.to_evidence())),
+            Self::Ssh(kept) => {
+                Exchange::Ssh(Box::new(kept.lock().unwrap_or_else(PoisonError::into_inner).to_evidence()))
+            }
+            Self::Tcp(kept) => Exchange::Tcp(Box::new(kept.to_evidence())),
             Self::Dns(kept) => Exchange::Dns(Box::new(kept.lock().unwrap_or_else(PoisonError::into_inner).clone())),
             Self::Told(told) => told.clone(),
         }
@@ -128,7 +130,7 @@ mod tests {
                 open = Some((*step, span));
             }
             let span = recorder.open(recorder.current(), "ssh", "");
-            let kept = ssh::Kept { host: number.to_string(), error: *error, ..ssh::Kept::default() };
+            let kept = ssh::SshEvidence { host: number.to_string(), error: *error, ..ssh::SshEvidence::default() };
             evidence.keep(span, Kept::Ssh(Arc::new(Mutex::new(kept))));
         }
         let found = evidence.of_failure(&recorder, attempt).map(|exchange| match exchange {
@@ -155,7 +157,7 @@ mod tests {
             let (recorder, evidence) = (Recorder::start("run".into(), String::new()), Evidence::default());
             for ((name, to), error) in [(("shop.example", "[2001:db8::1]:80"), Some("connect")), (last, None)] {
                 let to = to.parse().expect("an address and a port");
-                let kept = wasi::Kept::new(Some((name.to_owned(), Vec::new())), to);
+                let kept = wasi::TcpEvidence::new(Some((name.to_owned(), Vec::new())), to);
                 if let Some(error) = error {
                     kept.failed(error);
                 }

@@ -26,10 +26,10 @@ mod transport;
 mod wire;
 mod witness;
 
-pub use courier::{Courier, Wanted};
-pub use exchange::{Failed, Patience};
-pub use flow::{Answer, Incoming};
-pub use kept::Kept;
+pub use courier::{OutgoingRequest, StreamingClient};
+pub use exchange::{FailedExchange, PhaseTimeouts};
+pub use flow::{Incoming, StreamedResponse};
+pub use kept::HttpEvidence;
 pub use phase::Phase;
 pub use request::Request;
 pub use response::Response;

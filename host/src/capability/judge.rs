@@ -4,41 +4,41 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use crate::capability::Scope;
+use crate::capability::ProbeContext;
 use crate::capability::grant::{List, Refusal};
 use crate::capability::log::Journal;
 
 /// Judges on behalf of one run.
 #[derive(Clone)]
-pub struct Judge {
+pub struct AddressFilter {
     pub list: List,
-    pub probe: Arc<Scope>,
+    pub probe: Arc<ProbeContext>,
     pub log: Journal,
 }
 
-impl Judge {
+impl AddressFilter {
     /// The addresses of a name that may be connected to. The operator is told of those that may not.
     ///
     /// # Errors
     /// When none may.
-    pub fn divide(&self, name: &str, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Refusal> {
-        let grants = &self.probe.terms.grants;
-        self.sort(found, |address| grants.address(self.list, Some(name), address.ip(), address.port()))
+    pub fn allowed(&self, name: &str, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Refusal> {
+        let grants = &self.probe.policy.grants;
+        self.filter(found, |address| grants.address(self.list, Some(name), address.ip(), address.port()))
     }
 
     /// The same where it is not known yet at which port.
     ///
     /// # Errors
     /// When none may.
-    pub fn divide_unported(&self, name: &str, found: Vec<IpAddr>) -> Result<Vec<IpAddr>, Refusal> {
-        self.sort(found, |address| self.probe.terms.grants.leads(self.list, name, *address))
+    pub fn allowed_on_any_port(&self, name: &str, found: Vec<IpAddr>) -> Result<Vec<IpAddr>, Refusal> {
+        self.filter(found, |address| self.probe.policy.grants.leads(self.list, name, *address))
     }
 
-    fn sort<T>(&self, found: Vec<T>, judge: impl Fn(&T) -> Result<(), Refusal>) -> Result<Vec<T>, Refusal> {
+    fn filter<T>(&self, found: Vec<T>, judge: impl Fn(&T) -> Result<(), Refusal>) -> Result<Vec<T>, Refusal> {
         let mut refused = None;
         let mut judge = |address: &T| {
             judge(address).map_err(|refusal| {
-                self.probe.refused(&self.log, &refusal);
+                self.probe.report_refusal(&self.log, &refusal);
                 refused.get_or_insert(refusal);
             })
         };

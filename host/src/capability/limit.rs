@@ -3,20 +3,20 @@
 use std::time::{Duration, Instant};
 
 /// Of the run's time, what stays with the guest to say why something timed out.
-const LAST_WORDS: Duration = Duration::from_millis(20);
+const REPORTING_TIME: Duration = Duration::from_millis(20);
 
 /// A time, and whose it is.
 #[derive(Debug, Clone, Copy)]
-pub enum Limit {
+pub enum Timeout {
     /// As long as the guest said.
     Timeout(Duration),
     /// As long as the run still has, which is less.
     Deadline(Duration),
 }
 
-impl Limit {
+impl Timeout {
     pub fn new(timeout: Duration, deadline: Instant) -> Self {
-        let left = deadline.saturating_duration_since(Instant::now()).saturating_sub(LAST_WORDS);
+        let left = deadline.saturating_duration_since(Instant::now()).saturating_sub(REPORTING_TIME);
         if timeout <= left { Self::Timeout(timeout) } else { Self::Deadline(left) }
     }
 
@@ -27,7 +27,7 @@ impl Limit {
     }
 
     /// What is left of it when some has gone by.
-    pub fn less(self, gone: Duration) -> Self {
+    pub fn after(self, gone: Duration) -> Self {
         match self {
             Self::Timeout(time) => Self::Timeout(time.saturating_sub(gone)),
             Self::Deadline(time) => Self::Deadline(time.saturating_sub(gone)),
@@ -65,7 +65,7 @@ mod tests {
     #[test]
     fn the_runs_deadline_comes_first_where_it_is_near() {
         let timed_out = |timeout, left| {
-            let limit = Limit::new(Duration::from_secs(timeout), Instant::now() + Duration::from_secs(left));
+            let limit = Timeout::new(Duration::from_secs(timeout), Instant::now() + Duration::from_secs(left));
             limit.timed_out("waiting").replace(char::is_numeric, "")
         };
         assert_eq!(timed_out(1, 60), "timed out after  s, waiting");

@@ -9,27 +9,27 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError};
 
 use crate::capability::bindings::sentrynet::probe::log::{Host, Level as Guest};
-use crate::capability::tape::{Off, Said, Tape};
-use crate::capability::{Context, Scope, cut};
+use crate::capability::tape::{CallRecord, Halt, RecordReplay};
+use crate::capability::{Context, ProbeContext, truncate};
 use crate::config::Limits;
 use crate::run::{Level, LogLine};
 use crate::trace::Recorder;
 
 /// Bytes of one line.
-const LONGEST_LINE: usize = 4096;
+const MAX_LINE_BYTES: usize = 4096;
 /// Bytes that are written to a standard stream at once.
-const MOST_AT_ONCE: usize = 64 << 10;
+const MAX_WRITE_BYTES: usize = 64 << 10;
 
 /// The last lines of one run, shared by all that write them.
 #[derive(Clone)]
 pub struct Journal {
     recorder: Recorder,
     limits: Limits,
-    kept: Arc<Mutex<Kept>>,
+    kept: Arc<Mutex<Lines>>,
 }
 
 #[derive(Default)]
-struct Kept {
+struct Lines {
     lines: VecDeque<LogLine>,
     /// Bytes of them.
     size: usize,
@@ -42,12 +42,12 @@ impl Journal {
     }
 
     pub fn write(&self, level: Level, message: String) {
-        let message = cut(message, LONGEST_LINE.min(self.limits.log_size));
-        self.put(LogLine { at: self.recorder.elapsed(), level, message });
+        let message = truncate(message, MAX_LINE_BYTES.min(self.limits.log_size));
+        self.insert(LogLine { at: self.recorder.elapsed(), level, message });
     }
 
     /// Adds a line as it is.
-    pub fn put(&self, line: LogLine) {
+    pub fn insert(&self, line: LogLine) {
         let Limits { log_lines, log_size, .. } = self.limits;
         let mut kept = self.lock();
         kept.size += line.message.len();
@@ -71,7 +71,7 @@ impl Journal {
 
     /// Writes a line, unless it stands there.
     pub fn write_once(&self, level: Level, message: String) {
-        let message = cut(message, LONGEST_LINE);
+        let message = truncate(message, MAX_LINE_BYTES);
         let known = self.lock().lines.iter().any(|line| line.message == message);
         if !known {
             self.write(level, message);
@@ -89,7 +89,7 @@ impl Journal {
         let said = said.map(|line| line.message.trim()).filter(|line| !line.is_empty() && !line.starts_with(ADVICE));
         let mut last: Vec<_> = said.take(MOST).collect();
         last.reverse();
-        (!last.is_empty()).then(|| cut(last.join(" / "), LONGEST))
+        (!last.is_empty()).then(|| truncate(last.join(" / "), LONGEST))
     }
 
     /// The lines; where there were more, the first of them says so.
@@ -109,12 +109,12 @@ impl Journal {
         kept.lines.into()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Kept> {
+    fn lock(&self) -> MutexGuard<'_, Lines> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Kept {
+impl Lines {
     fn leave_out_first(&mut self) {
         if let Some(line) = self.lines.pop_front() {
             self.size -= line.message.len();
@@ -131,7 +131,7 @@ impl Host for Context {
             Guest::Warn => Level::Warn,
             Guest::Error => Level::Error,
         };
-        self.probe.say(&self.log, level, message);
+        self.probe.write_log(&self.log, level, message);
         Ok(())
     }
 }
@@ -139,9 +139,9 @@ impl Host for Context {
 /// A guest's standard output or error: its lines go to the run's log.
 pub struct Stream {
     pub journal: Journal,
-    pub tape: Tape,
+    pub tape: RecordReplay,
     pub level: Level,
-    pub probe: Arc<Scope>,
+    pub probe: Arc<ProbeContext>,
 }
 
 impl StdoutStream for Stream {
@@ -165,22 +165,22 @@ impl IsTerminal for Stream {
 /// Lines are written when the guest writes them, and not a little later.
 struct Writer {
     journal: Journal,
-    tape: Tape,
+    tape: RecordReplay,
     level: Level,
-    probe: Arc<Scope>,
+    probe: Arc<ProbeContext>,
     unfinished: Vec<u8>,
 }
 
 impl Writer {
-    fn end_line(&mut self) -> Result<(), Off> {
+    fn end_line(&mut self) -> Result<(), Halt> {
         if !self.unfinished.is_empty() {
             let line = std::mem::take(&mut self.unfinished);
             let line = String::from_utf8_lossy(&line).into_owned();
-            if !self.tape.is_none() {
+            if !self.tape.is_off() {
                 let stream = if self.level == Level::Info { "stdout" } else { "stderr" };
-                self.tape.says(Said::new("wasi:cli", stream).with("line", &line))?;
+                self.tape.local(CallRecord::new("wasi:cli", stream).with("line", &line))?;
             }
-            self.probe.say(&self.journal, self.level, line);
+            self.probe.write_log(&self.journal, self.level, line);
             self.tape.opened();
         }
         Ok(())
@@ -190,14 +190,14 @@ impl Writer {
 #[async_trait::async_trait]
 impl OutputStream for Writer {
     fn write(&mut self, bytes: Bytes) -> Result<(), StreamError> {
-        if bytes.len() > MOST_AT_ONCE {
+        if bytes.len() > MAX_WRITE_BYTES {
             return Err(StreamError::trap("the guest wrote more than `check-write` allows"));
         }
         for byte in bytes {
             match byte {
                 b'\n' => self.end_line().map_err(|off| StreamError::Trap(off.into()))?,
                 // The rest of a line that is too long is left out.
-                _ if self.unfinished.len() < LONGEST_LINE => self.unfinished.push(byte),
+                _ if self.unfinished.len() < MAX_LINE_BYTES => self.unfinished.push(byte),
                 _ => {}
             }
         }
@@ -209,7 +209,7 @@ impl OutputStream for Writer {
     }
 
     fn check_write(&mut self) -> Result<usize, StreamError> {
-        Ok(MOST_AT_ONCE)
+        Ok(MAX_WRITE_BYTES)
     }
 }
 
@@ -249,7 +249,7 @@ mod tests {
         check(limits, 3, &["0000", "0001", "0002"]);
         check(limits, 10, &["8", "0008", "0009"]);
         check(Limits { log_lines: 1, ..limits }, 2, &["2"]);
-        let limits = Limits { log_size: 2 * LONGEST_LINE + 1, ..Limits::default() };
+        let limits = Limits { log_size: 2 * MAX_LINE_BYTES + 1, ..Limits::default() };
         check(limits, 10, &["8", "0008", "0009"]);
         check(Limits { log_size: 1024, ..limits }, 2, &["1", "0001"]);
     }

@@ -10,13 +10,13 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tokio::sync::SetOnce;
 
 use crate::config::Limits;
-use crate::run::Ceiling;
+use crate::run::LimitKind;
 
 /// What one stay has used so far.
 #[derive(Clone)]
-pub struct Meter(Arc<Used>);
+pub struct Quota(Arc<Usage>);
 
-struct Used {
+struct Usage {
     limits: Limits,
     requests: AtomicU64,
     connections: AtomicU64,
@@ -28,14 +28,14 @@ struct Used {
 /// A ceiling was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the limit `{}` is reached", self.0.key())]
-pub struct Exceeded(pub Ceiling);
+pub struct Exceeded(pub LimitKind);
 
 /// A connection that is open, for as long as it is kept; what goes over it is counted on its meter.
-pub struct Open(Meter);
+pub struct ConnectionPermit(Quota);
 
-impl Meter {
+impl Quota {
     pub fn new(limits: Limits) -> Self {
-        Self(Arc::new(Used {
+        Self(Arc::new(Usage {
             limits,
             requests: AtomicU64::new(0),
             connections: AtomicU64::new(0),
@@ -50,7 +50,7 @@ impl Meter {
     /// # Errors
     /// When nothing more may be.
     pub fn request(&self) -> Result<(), Exceeded> {
-        self.add(&self.0.requests, 1, self.0.limits.requests, Ceiling::Requests)
+        self.add(&self.0.requests, 1, self.0.limits.requests, LimitKind::Requests)
     }
 
     /// So many bytes are about to go out.
@@ -58,7 +58,7 @@ impl Meter {
     /// # Errors
     /// When they may not.
     pub fn sent(&self, bytes: usize) -> Result<(), Exceeded> {
-        self.add(&self.0.sent, bytes as u64, self.0.limits.sent, Ceiling::Sent)
+        self.add(&self.0.sent, bytes as u64, self.0.limits.sent, LimitKind::Sent)
     }
 
     /// So many bytes have come in.
@@ -66,16 +66,16 @@ impl Meter {
     /// # Errors
     /// When they are too many, and no more are to be waited for.
     pub fn received(&self, bytes: usize) -> Result<(), Exceeded> {
-        self.add(&self.0.received, bytes as u64, self.0.limits.received, Ceiling::Received)
+        self.add(&self.0.received, bytes as u64, self.0.limits.received, LimitKind::Received)
     }
 
     /// A connection is about to be made.
     ///
     /// # Errors
     /// When there are as many as there may be.
-    pub fn connect(&self) -> Result<Open, Exceeded> {
-        let open = Open(self.clone());
-        self.add(&self.0.connections, 1, self.0.limits.connections, Ceiling::Connections)?;
+    pub fn acquire_connection(&self) -> Result<ConnectionPermit, Exceeded> {
+        let open = ConnectionPermit(self.clone());
+        self.add(&self.0.connections, 1, self.0.limits.connections, LimitKind::Connections)?;
         Ok(open)
     }
 
@@ -85,7 +85,7 @@ impl Meter {
     }
 
     /// Notes a ceiling that somebody else watches over.
-    pub fn exceed(&self, ceiling: Ceiling) -> Exceeded {
+    pub fn set_exceeded(&self, ceiling: LimitKind) -> Exceeded {
         // The first is the one that counts: what comes after may come of it.
         let _ = self.0.exceeded.set(Exceeded(ceiling));
         self.0.exceeded.get().copied().unwrap_or(Exceeded(ceiling))
@@ -104,21 +104,21 @@ impl Meter {
         *self.0.exceeded.wait().await
     }
 
-    fn add(&self, used: &AtomicU64, more: u64, most: u64, ceiling: Ceiling) -> Result<(), Exceeded> {
+    fn add(&self, used: &AtomicU64, more: u64, most: u64, ceiling: LimitKind) -> Result<(), Exceeded> {
         self.check()?;
         // Counted whether it may be or not: once it may not, nothing more is.
         let before = used.fetch_add(more, Relaxed);
-        if before.saturating_add(more) > most { Err(self.exceed(ceiling)) } else { Ok(()) }
+        if before.saturating_add(more) > most { Err(self.set_exceeded(ceiling)) } else { Ok(()) }
     }
 }
 
-impl Open {
-    pub fn meter(&self) -> &Meter {
+impl ConnectionPermit {
+    pub fn quota(&self) -> &Quota {
         &self.0
     }
 }
 
-impl Drop for Open {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.0.0.connections.fetch_sub(1, Relaxed);
     }
@@ -128,42 +128,42 @@ impl Drop for Open {
 mod tests {
     use super::*;
 
-    fn meter() -> Meter {
-        Meter::new(Limits { requests: 2, connections: 1, received: 1000, sent: 10, ..Limits::default() })
+    fn meter() -> Quota {
+        Quota::new(Limits { requests: 2, connections: 1, received: 1000, sent: 10, ..Limits::default() })
     }
 
     #[test]
     fn as_much_as_there_may_be_and_no_more() {
         let meter = meter();
         assert_eq!((meter.request(), meter.request()), (Ok(()), Ok(())));
-        assert_eq!(meter.request(), Err(Exceeded(Ceiling::Requests)));
+        assert_eq!(meter.request(), Err(Exceeded(LimitKind::Requests)));
         let meter = self::meter();
         assert_eq!((meter.sent(4), meter.sent(6), meter.sent(0)), (Ok(()), Ok(()), Ok(())));
-        assert_eq!(meter.sent(1), Err(Exceeded(Ceiling::Sent)));
+        assert_eq!(meter.sent(1), Err(Exceeded(LimitKind::Sent)));
         let meter = self::meter();
-        assert_eq!(meter.received(usize::MAX), Err(Exceeded(Ceiling::Received)));
+        assert_eq!(meter.received(usize::MAX), Err(Exceeded(LimitKind::Received)));
     }
 
     #[test]
     fn nothing_goes_on_once_a_ceiling_is_reached() {
         let meter = meter();
         assert_eq!(meter.check(), Ok(()));
-        assert_eq!(meter.received(1001), Err(Exceeded(Ceiling::Received)));
+        assert_eq!(meter.received(1001), Err(Exceeded(LimitKind::Received)));
         let also = meter.clone();
-        assert_eq!(also.check(), Err(Exceeded(Ceiling::Received)));
-        assert_eq!(also.request(), Err(Exceeded(Ceiling::Received)), "the first ceiling is the one that counts");
-        assert_eq!(also.exceed(Ceiling::Cpu), Exceeded(Ceiling::Received));
+        assert_eq!(also.check(), Err(Exceeded(LimitKind::Received)));
+        assert_eq!(also.request(), Err(Exceeded(LimitKind::Received)), "the first ceiling is the one that counts");
+        assert_eq!(also.set_exceeded(LimitKind::Cpu), Exceeded(LimitKind::Received));
     }
 
     #[test]
     fn connections_that_are_closed_make_room() {
         let meter = meter();
-        let open = meter.connect().expect("there is room");
+        let open = meter.acquire_connection().expect("there is room");
         assert!(!meter.may_connect());
         drop(open);
         assert!(meter.may_connect());
-        let _open = meter.connect().expect("there is room again");
-        assert_eq!(meter.connect().err(), Some(Exceeded(Ceiling::Connections)));
+        let _open = meter.acquire_connection().expect("there is room again");
+        assert_eq!(meter.acquire_connection().err(), Some(Exceeded(LimitKind::Connections)));
     }
 
     #[tokio::test]
@@ -173,7 +173,7 @@ mod tests {
             let meter = meter.clone();
             async move { meter.exceeded().await }
         });
-        assert_eq!(meter.sent(11), Err(Exceeded(Ceiling::Sent)));
-        assert_eq!(waiting.await.expect("it does not panic"), Exceeded(Ceiling::Sent));
+        assert_eq!(meter.sent(11), Err(Exceeded(LimitKind::Sent)));
+        assert_eq!(waiting.await.expect("it does not panic"), Exceeded(LimitKind::Sent));
     }
 }

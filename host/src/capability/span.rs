@@ -4,26 +4,26 @@ use wasmtime::component::Resource;
 
 use crate::capability::bindings::sentrynet::probe::span::{Host, HostSpan, Status as Guest};
 use crate::capability::bindings::sentrynet::probe::types::Value as GuestValue;
-use crate::capability::{Context, cut};
+use crate::capability::{Context, truncate};
 use crate::trace::{Handle, Status, Value};
 
 /// A guest's open span.
 pub struct Span(Handle);
 
 /// Bytes of text on all spans of a run together: Sentry takes no transaction of more.
-pub const MOST_TEXT: usize = 1 << 20;
+pub const MAX_TEXT_BYTES: usize = 1 << 20;
 /// Sentry's longest op, tag key and tag value.
-const LONGEST_OP: usize = 128;
-const LONGEST_TAG: usize = 200;
+const MAX_OP_BYTES: usize = 128;
+const MAX_TAG_BYTES: usize = 200;
 /// Tags of a run beside the configuration's.
-const MOST_TAGS: usize = 50;
+const MAX_TAGS: usize = 50;
 /// Bytes of one description or value.
-const LONGEST_TEXT: usize = 4096;
+const MAX_VALUE_BYTES: usize = 4096;
 
 impl HostSpan for Context {
     fn new(&mut self, op: String, description: String) -> wasmtime::Result<Resource<Span>> {
-        let (op, description) = (cut(op, LONGEST_OP), cut(description, LONGEST_TEXT));
-        let description = if self.afford(op.len() + description.len()) { description } else { String::new() };
+        let (op, description) = (truncate(op, MAX_OP_BYTES), truncate(description, MAX_VALUE_BYTES));
+        let description = if self.charge_text(op.len() + description.len()) { description } else { String::new() };
         let handle = self.recorder.push(op, description);
         match self.table.push(Span(handle)) {
             Ok(span) => Ok(span),
@@ -61,8 +61,8 @@ impl Host for Context {
     }
 
     fn set_tag(&mut self, key: String, value: String) -> wasmtime::Result<()> {
-        if self.tags.len() < MOST_TAGS || self.tags.contains_key(&key) {
-            self.tags.insert(cut(key, LONGEST_TAG), cut(value, LONGEST_TAG));
+        if self.tags.len() < MAX_TAGS || self.tags.contains_key(&key) {
+            self.tags.insert(truncate(key, MAX_TAG_BYTES), truncate(value, MAX_TAG_BYTES));
         }
         Ok(())
     }
@@ -70,15 +70,15 @@ impl Host for Context {
 
 impl Context {
     fn set(&mut self, span: Handle, key: String, value: GuestValue) {
-        let (key, value) = (cut(key, LONGEST_TAG), Value::from(value));
+        let (key, value) = (truncate(key, MAX_TAG_BYTES), Value::from(value));
         let text = if let Value::Text(text) = &value { text.len() } else { size_of::<f64>() };
-        if self.afford(key.len() + text) {
+        if self.charge_text(key.len() + text) {
             self.recorder.set(span, key, value);
         }
     }
 
     /// Takes from the run's allowance of text; a guest that has used it up goes on without.
-    fn afford(&mut self, bytes: usize) -> bool {
+    fn charge_text(&mut self, bytes: usize) -> bool {
         let left = self.span_text.checked_sub(bytes);
         self.span_text = left.unwrap_or(self.span_text);
         left.is_some()
@@ -88,7 +88,7 @@ impl Context {
 impl From<GuestValue> for Value {
     fn from(value: GuestValue) -> Self {
         match value {
-            GuestValue::Text(text) => Self::Text(cut(text, LONGEST_TEXT)),
+            GuestValue::Text(text) => Self::Text(truncate(text, MAX_VALUE_BYTES)),
             GuestValue::Integer(number) => Self::Integer(number),
             // JSON has neither infinities nor NaN.
             GuestValue::Number(number) if !number.is_finite() => Self::Text(number.to_string()),

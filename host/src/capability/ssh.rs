@@ -14,12 +14,12 @@ use crate::capability::bindings::sentrynet::probe::ssh::{
     Error as GuestError, Host, HostClient, HostSession, Output as GuestOutput, Server as GuestServer,
 };
 use crate::capability::grant::List;
-use crate::capability::judge::Judge;
-use crate::capability::limit::Limit;
+use crate::capability::judge::AddressFilter;
+use crate::capability::limit::Timeout;
 use crate::capability::ssh::cause::Error;
 use crate::capability::ssh::credential::Credential;
 use crate::capability::ssh::session::Target;
-use crate::capability::ssh::trust::{Acquaintances, Pin, Trust};
+use crate::capability::ssh::trust::{AcceptedHosts, Pin, Trust};
 
 mod cause;
 mod credential;
@@ -32,7 +32,7 @@ mod session;
 mod trust;
 mod wire;
 
-pub use kept::Kept;
+pub use kept::SshEvidence;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// The most that a guest may have us keep of each stream of a command's output.
@@ -41,7 +41,7 @@ const MOST_OUTPUT: u64 = 16 << 20;
 /// What all runs share: the hosts that were met.
 #[derive(Default)]
 pub struct Stack {
-    acquaintances: Arc<Acquaintances>,
+    acquaintances: Arc<AcceptedHosts>,
 }
 
 /// A connection being described.
@@ -89,7 +89,7 @@ impl HostClient for Context {
             accept_new: false,
             timeout: TIMEOUT,
         };
-        self.warn_of(List::Ssh, &client.host, Some(port));
+        self.warn_if_refused(List::Ssh, &client.host, Some(port));
         Ok(Ok(self.table.push(client)?))
     }
 
@@ -152,7 +152,7 @@ impl HostClient for Context {
     }
 
     fn agent(&mut self, client: Resource<Client>) -> wasmtime::Result<Result<(), String>> {
-        if let Err(refusal) = self.probe.terms.grants.agent() {
+        if let Err(refusal) = self.probe.policy.grants.agent() {
             return Ok(Err(self.refuse(&refusal)));
         }
         self.credential(&client, Credential::Agent { socket: None })
@@ -170,7 +170,7 @@ impl HostClient for Context {
         if !self.probe.may_send {
             return Ok(Err(GuestError::Denied("nothing is connected to while settings are checked".to_owned())));
         }
-        if let Err(refusal) = self.probe.terms.grants.name(List::Ssh, &client.host, Some(client.port)) {
+        if let Err(refusal) = self.probe.policy.grants.name(List::Ssh, &client.host, Some(client.port)) {
             return Ok(Err(GuestError::Denied(self.refuse(&refusal))));
         }
         let trust = match client.pins.is_empty() {
@@ -186,16 +186,16 @@ impl HostClient for Context {
             username: client.username,
             credentials: client.credentials,
             trust,
-            limit: Limit::new(client.timeout, self.deadline),
+            limit: Timeout::new(client.timeout, self.deadline),
         };
-        self.meter.request()?;
-        let (open, started) = (self.connection()?, Instant::now());
-        let judge = Judge { list: List::Ssh, probe: Arc::clone(&self.probe), log: self.log.clone() };
+        self.quota.request()?;
+        let (open, started) = (self.acquire_connection()?, Instant::now());
+        let judge = AddressFilter { list: List::Ssh, probe: Arc::clone(&self.probe), log: self.log.clone() };
         let (recorder, parent, evidence) = (self.recorder.clone(), self.recorder.current(), self.evidence.clone());
         let connecting = async move { session::connect(target, open, &judge, recorder, parent, evidence).await };
         // In a task of its own, as every exchange: see `http`.
         let session = AbortOnDropHandle::new(self.exchanges.spawn(connecting)).await?;
-        self.meter.check()?;
+        self.quota.check()?;
         let session = match session {
             Ok(session) => session,
             Err(error) => return Ok(Err(error.into())),
@@ -231,7 +231,7 @@ impl HostSession for Context {
         let (started, inner) = (Instant::now(), Arc::clone(&self.table.get(&session)?.connection));
         let work = self.exchanges.spawn(async move { inner.lock().await.authenticate().await });
         let logged_in = AbortOnDropHandle::new(work).await?;
-        self.meter.check()?;
+        self.quota.check()?;
         self.table.get_mut(&session)?.time += started.elapsed();
         Ok(logged_in.map_err(GuestError::from))
     }
@@ -242,15 +242,15 @@ impl HostSession for Context {
         command: String,
         max_output: u64,
     ) -> wasmtime::Result<Result<GuestOutput, GuestError>> {
-        self.meter.request()?;
-        if let Err(refusal) = self.probe.terms.grants.commands() {
+        self.quota.request()?;
+        if let Err(refusal) = self.probe.policy.grants.commands() {
             return Ok(Err(GuestError::Denied(self.refuse(&refusal))));
         }
         let (started, inner) = (Instant::now(), Arc::clone(&self.table.get(&session)?.connection));
         let most = max_output.min(MOST_OUTPUT) as usize;
         let work = self.exchanges.spawn(async move { inner.lock().await.exec(&command, most).await });
         let ran = AbortOnDropHandle::new(work).await?;
-        self.meter.check()?;
+        self.quota.check()?;
         self.table.get_mut(&session)?.time += started.elapsed();
         let output = match ran {
             Ok(output) => output,

@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use crate::capability::evidence::Evidence;
 use crate::capability::log::Journal;
-use crate::capability::tape::read::Reading;
-use crate::capability::tape::write::Writing;
+use crate::capability::tape::read::Replayer;
+use crate::capability::tape::write::CallRecorder;
 use crate::recording::Entry;
 use crate::run::Fault;
 use crate::trace::{Recorder, Trace};
@@ -25,23 +25,23 @@ mod told;
 mod wasi;
 mod write;
 
-pub use calls::Taped;
-pub use said::Said;
+pub use calls::Intercepted;
+pub use said::CallRecord;
 pub use told::body;
 pub use wasi::link;
 
 /// A run's tape, or none. Cheap to clone; all clones are one.
 #[derive(Clone, Default)]
-pub struct Tape(Option<Arc<Mutex<Reel>>>);
+pub struct RecordReplay(Option<Arc<Mutex<Mode>>>);
 
-enum Reel {
-    Write(Writing),
-    Read(Reading),
+enum Mode {
+    Write(CallRecorder),
+    Read(Replayer),
 }
 
 /// Why the guest cannot go on.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum Off {
+pub enum Halt {
     /// The run that was recorded was stopped here; or is, while it is recorded.
     #[error("{}", .0.message)]
     Stopped(Fault),
@@ -49,31 +49,31 @@ pub enum Off {
     Departed(String),
 }
 
-impl Tape {
+impl RecordReplay {
     /// An empty one, for a run that has this recorder and this log.
-    pub fn write(recorder: &Recorder, log: &Journal) -> Self {
-        Self(Some(Arc::new(Mutex::new(Reel::Write(Writing::new(recorder.clone(), log.clone()))))))
+    pub fn record(recorder: &Recorder, log: &Journal) -> Self {
+        Self(Some(Arc::new(Mutex::new(Mode::Write(CallRecorder::new(recorder.clone(), log.clone()))))))
     }
 
     /// A written one. `same` says whether the component is the one that was recorded.
-    pub fn read(recorder: &Recorder, log: &Journal, entries: Vec<Entry>, same: bool) -> Self {
-        Self(Some(Arc::new(Mutex::new(Reel::Read(Reading::new(recorder.clone(), log.clone(), entries, same))))))
+    pub fn replay(recorder: &Recorder, log: &Journal, entries: Vec<Entry>, same: bool) -> Self {
+        Self(Some(Arc::new(Mutex::new(Mode::Read(Replayer::new(recorder.clone(), log.clone(), entries, same))))))
     }
 
-    pub fn is_none(&self) -> bool {
+    pub fn is_off(&self) -> bool {
         self.0.is_none()
     }
 
     /// Whether the run is replayed.
-    pub fn is_read(&self) -> bool {
-        matches!(self.reel().as_deref(), Some(Reel::Read(_)))
+    pub fn is_replay(&self) -> bool {
+        matches!(self.mode().as_deref(), Some(Mode::Read(_)))
     }
 
     /// An attempt begins.
     pub fn attempt(&self) {
-        match self.reel().as_deref_mut() {
-            Some(Reel::Write(writing)) => writing.attempt(),
-            Some(Reel::Read(reading)) => reading.attempt(),
+        match self.mode().as_deref_mut() {
+            Some(Mode::Write(writing)) => writing.attempt(),
+            Some(Mode::Read(reading)) => reading.attempt(),
             None => {}
         }
     }
@@ -82,10 +82,10 @@ impl Tape {
     ///
     /// # Errors
     /// When the run that was recorded was stopped before it.
-    pub fn says(&self, said: Said) -> Result<(), Off> {
-        match self.reel().as_deref_mut() {
-            Some(Reel::Write(writing)) => writing.says(said),
-            Some(Reel::Read(reading)) => return reading.says(&said),
+    pub fn local(&self, said: CallRecord) -> Result<(), Halt> {
+        match self.mode().as_deref_mut() {
+            Some(Mode::Write(writing)) => writing.local(said),
+            Some(Mode::Read(reading)) => return reading.local(&said),
             None => {}
         }
         Ok(())
@@ -93,18 +93,18 @@ impl Tape {
 
     /// What stopped the run that was recorded, where a replay of it has come as far and was not: a guest that computes
     /// may be done sooner.
-    pub fn overrun(&self) -> Option<Fault> {
-        match self.reel().as_deref() {
-            Some(Reel::Read(reading)) => reading.overrun(),
+    pub fn limit_fault(&self) -> Option<Fault> {
+        match self.mode().as_deref() {
+            Some(Mode::Read(reading)) => reading.limit_fault(),
             _ => None,
         }
     }
 
     /// Such a call, or an attempt's beginning, is done: a span that it opened is one of the guest's.
     pub fn opened(&self) {
-        match self.reel().as_deref_mut() {
-            Some(Reel::Write(writing)) => writing.opened(),
-            Some(Reel::Read(reading)) => reading.opened(),
+        match self.mode().as_deref_mut() {
+            Some(Mode::Write(writing)) => writing.opened(),
+            Some(Mode::Read(reading)) => reading.opened(),
             None => {}
         }
     }
@@ -114,10 +114,10 @@ impl Tape {
     ///
     /// # Errors
     /// When the guest cannot go on: while its run is replayed, or for want of room.
-    pub fn asks(&self, said: Said) -> Result<Option<Value>, Off> {
-        match self.reel().as_deref_mut() {
-            Some(Reel::Write(writing)) => writing.asks(said)?,
-            Some(Reel::Read(reading)) => return reading.asks(&said).map(Some),
+    pub fn external(&self, said: CallRecord) -> Result<Option<Value>, Halt> {
+        match self.mode().as_deref_mut() {
+            Some(Mode::Write(writing)) => writing.external(said)?,
+            Some(Mode::Read(reading)) => return reading.external(&said).map(Some),
             None => {}
         }
         Ok(None)
@@ -125,25 +125,25 @@ impl Tape {
 
     /// What came of a call that has to do with the outside; nothing where it stopped the guest.
     pub fn answered(&self, result: Option<Value>, evidence: &Evidence) {
-        if let Some(Reel::Write(writing)) = self.reel().as_deref_mut() {
+        if let Some(Mode::Write(writing)) = self.mode().as_deref_mut() {
             writing.answered(result, evidence);
         }
     }
 
     /// The guest has ended, or was stopped by a fault.
     pub fn end(&self, outcome: &str, fault: Option<&Fault>, evidence: &Evidence) {
-        match self.reel().as_deref_mut() {
-            Some(Reel::Write(writing)) => writing.end(outcome, fault, evidence),
-            Some(Reel::Read(reading)) => reading.end(evidence),
+        match self.mode().as_deref_mut() {
+            Some(Mode::Write(writing)) => writing.end(outcome, fault, evidence),
+            Some(Mode::Read(reading)) => reading.end(evidence),
             None => {}
         }
     }
 
     /// The trace is finished: what happened to it behind the guest's back happens again.
     pub fn finish(&self, trace: &mut Trace) {
-        match self.reel().as_deref_mut() {
-            Some(Reel::Write(writing)) => writing.finish(trace),
-            Some(Reel::Read(reading)) => reading.finish(trace),
+        match self.mode().as_deref_mut() {
+            Some(Mode::Write(writing)) => writing.finish(trace),
+            Some(Mode::Read(reading)) => reading.finish(trace),
             None => {}
         }
     }
@@ -152,23 +152,23 @@ impl Tape {
     ///
     /// # Errors
     /// When the run that was recorded was stopped here, in its own time; or when one that is takes too much room.
-    pub fn look(&self) -> Result<(), Off> {
-        match self.reel().as_deref_mut() {
-            Some(Reel::Read(reading)) => reading.look(),
-            Some(Reel::Write(writing)) => writing.look(),
+    pub fn check(&self) -> Result<(), Halt> {
+        match self.mode().as_deref_mut() {
+            Some(Mode::Read(reading)) => reading.check(),
+            Some(Mode::Write(writing)) => writing.check(),
             None => Ok(()),
         }
     }
 
     /// What was written.
     pub fn take(&self) -> Vec<Entry> {
-        match self.reel().as_deref_mut() {
-            Some(Reel::Write(writing)) => writing.take(),
+        match self.mode().as_deref_mut() {
+            Some(Mode::Write(writing)) => writing.take(),
             _ => Vec::new(),
         }
     }
 
-    fn reel(&self) -> Option<MutexGuard<'_, Reel>> {
+    fn mode(&self) -> Option<MutexGuard<'_, Mode>> {
         Some(self.0.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -10,7 +10,7 @@ use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::capability::wasi::http::Outgoing;
-pub use crate::capability::wasi::kept::Kept;
+pub use crate::capability::wasi::kept::TcpEvidence;
 use crate::capability::wasi::lookup::Names;
 use crate::capability::{Context, log};
 use crate::run::Level;
@@ -52,10 +52,10 @@ pub struct Wasi {
 impl Context {
     pub(in crate::capability) fn wasi(&mut self) -> (&mut Wasi, &mut ResourceTable) {
         if self.wasi.is_none() {
-            let (journal, tape, probe) = (&self.log, &self.tape, &self.probe);
+            let (journal, tape, probe) = (&self.log, &self.record_replay, &self.probe);
             let stream =
                 |level| log::Stream { journal: journal.clone(), tape: tape.clone(), level, probe: Arc::clone(probe) };
-            let environment: Vec<_> = self.probe.terms.environment.iter().collect();
+            let environment: Vec<_> = self.probe.policy.environment.iter().collect();
             let mut builder = WasiCtxBuilder::new();
             builder.stdout(stream(Level::Info)).stderr(stream(Level::Warn)).envs(&environment);
             self.wasi = Some(Wasi {

@@ -3,7 +3,7 @@
 use std::io::{Error, ErrorKind};
 
 /// Why there is no TCP connection to any of these addresses; `other` says it where the system's kind does not.
-pub fn unconnected(kind: Option<ErrorKind>, addresses: &str, other: &str) -> String {
+pub fn connect_error(kind: Option<ErrorKind>, addresses: &str, other: &str) -> String {
     match kind {
         Some(ErrorKind::ConnectionRefused) => format!("connection refused by {addresses}: nothing listens there"),
         Some(ErrorKind::TimedOut) => format!("no answer from {addresses}"),
@@ -16,12 +16,12 @@ pub fn unconnected(kind: Option<ErrorKind>, addresses: &str, other: &str) -> Str
 }
 
 /// Whether a host that was not connected to has answered all the same: a refusal comes from somewhere.
-pub fn refused(kind: ErrorKind) -> bool {
+pub fn is_refusal(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset)
 }
 
 /// What the system's resolver says of a name.
-pub fn unresolved(name: &str, error: &Error) -> String {
+pub fn lookup_error(name: &str, error: &Error) -> String {
     let text = error.to_string();
     let why = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
     format!("`{name}` does not resolve: {}", lower_first(why))

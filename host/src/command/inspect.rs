@@ -10,7 +10,7 @@ use sentrynet::sandbox::{Inspection, LoadError, Sandbox};
 use sentrynet::secret::Secrets;
 use serde_json::{Value, json};
 
-use crate::{Format, WRONG, complain, red};
+use crate::{Format, INVALID_INPUT, print_error, red};
 
 mod grants;
 mod text;
@@ -39,8 +39,8 @@ pub async fn inspect(Arguments { component, format }: &Arguments) -> Result<u8> 
                 LoadError::Unreadable { .. } => "; name a `.wasm` file, or `http`, `chain` or `ssh`",
                 _ => "",
             };
-            complain(format_args!("{}: {error}{advice}\n", red("error")));
-            return Ok(WRONG);
+            print_error(format_args!("{}: {error}{advice}\n", red("error")));
+            return Ok(INVALID_INPUT);
         }
     };
     let inspected = Inspected { asked: component, built_in: built_in.is_some(), found };

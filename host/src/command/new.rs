@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
-use crate::{WRONG, complain, red};
+use crate::{INVALID_INPUT, print_error, red};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -30,8 +30,8 @@ pub fn new(arguments: &Arguments) -> u8 {
             0
         }
         Err(refusal) => {
-            complain(format_args!("{}: {refusal}\n", red("error")));
-            WRONG
+            print_error(format_args!("{}: {refusal}\n", red("error")));
+            INVALID_INPUT
         }
     }
 }

@@ -9,15 +9,15 @@ use sentrynet::config::{self, Component, Level, Module, Probe, Source};
 use sentrynet::propagation::Origin;
 use sentrynet::sandbox::{Description, Sandbox};
 
-use crate::{REDACTOR, WRONG, complain, red};
+use crate::{INVALID_INPUT, REDACTOR, print_error, red};
 
 /// Prints the schema, with the components that a configuration names, as far as they can be loaded.
 pub async fn schema(path: Option<&Path>) -> Result<u8> {
     let source = match path.map(Source::read).transpose() {
         Ok(source) => source,
         Err(error) => {
-            complain(format_args!("{}: {error}\n", red("error")));
-            return Ok(WRONG);
+            print_error(format_args!("{}: {error}\n", red("error")));
+            return Ok(INVALID_INPUT);
         }
     };
     let mut components = built_in().await?;
@@ -69,7 +69,7 @@ async fn named(source: &Source) -> Result<Vec<Component>> {
                 let module = Some(name.to_owned());
                 components.push(Component { module, given, ..component(name, config::aliases(name), &described) });
             }
-            Err(error) => warnings.push(config::Problem::key(format!("/modules/{name}"), error.to_string())),
+            Err(error) => warnings.push(config::Diagnostic::key(format!("/modules/{name}"), error.to_string())),
         }
     }
     let places: Vec<_> = config.probes.iter().map(|probe| format!("{}/probe", probe.pointer)).collect();
@@ -88,10 +88,10 @@ async fn named(source: &Source) -> Result<Vec<Component>> {
             Err(error) => warnings.push(probe.problem("/probe", &error.to_string())),
         }
     }
-    complain(format_args!("{}", config::render(source, Level::Warning, &warnings, true)));
+    print_error(format_args!("{}", config::render(source, Level::Warning, &warnings, true)));
     if !draft.problems.is_empty() {
         let advice = "whatever they hide is not in the schema";
-        complain(format_args!("{} has errors, which `sentrynet check` tells: {advice}\n", source.name));
+        print_error(format_args!("{} has errors, which `sentrynet check` tells: {advice}\n", source.name));
     }
     Ok(components)
 }

@@ -12,9 +12,9 @@ use sentrynet::recording::Recording;
 use sentrynet::run::Run;
 use sentrynet::sandbox::{Probe, Sandbox};
 use sentrynet::sink::Sink;
-use sentrynet::sink::console::{Console, Look};
+use sentrynet::sink::console::{Console, ConsoleOptions};
 
-use crate::{FLUSH_AT_END, Format, WRONG, code, complain, load, print, red};
+use crate::{FLUSH_AT_END, Format, INVALID_INPUT, exit_code, load, print, print_error, red};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -42,16 +42,16 @@ pub async fn test(arguments: &Arguments) -> Result<u8> {
         Some(recording) => replayed(probe, settings.as_deref(), recording).await?,
         None => ran(probe, settings.as_deref(), record.as_deref()).await?,
     };
-    let Some(run) = run.map(std::sync::Arc::new) else { return Ok(WRONG) };
+    let Some(run) = run.map(std::sync::Arc::new) else { return Ok(INVALID_INPUT) };
     match format {
         Format::Json => print(std::slice::from_ref(&run)),
         Format::Text => {
-            let console = Console::new(Look::text(true, false));
+            let console = Console::new(ConsoleOptions::text(true, false));
             console.report(&run);
             console.flush(FLUSH_AT_END).await;
         }
     }
-    Ok(code(&run.outcome))
+    Ok(exit_code(&run.outcome))
 }
 
 /// Where a run is kept: found writable before it begins.
@@ -63,7 +63,7 @@ impl Keep {
         match File::create(path) {
             Ok(file) => Some(Self(file, path.to_owned())),
             Err(error) => {
-                complain(format_args!("{}: cannot write {}: {error}\n", red("error"), path.display()));
+                print_error(format_args!("{}: cannot write {}: {error}\n", red("error"), path.display()));
                 None
             }
         }
@@ -95,7 +95,7 @@ async fn ran(probe: &str, settings: Option<&Path>, record: Option<&Path>) -> Res
 
 async fn replayed(probe: &str, settings: Option<&Path>, path: &Path) -> Result<Option<Run>> {
     let wrong = |error: &dyn std::fmt::Display| {
-        complain(format_args!("{}: {error}\n", red("error")));
+        print_error(format_args!("{}: {error}\n", red("error")));
         Ok(None)
     };
     let Some(source) = source(probe, settings) else { return Ok(None) };
@@ -105,7 +105,7 @@ async fn replayed(probe: &str, settings: Option<&Path>, path: &Path) -> Result<O
     };
     let Draft { config, problems, .. } = config::parse(&source, &environment);
     let Some(configured) = config.probes.first() else {
-        complain(format_args!("{}", config::render(&source, Level::Error, &problems, true)));
+        print_error(format_args!("{}", config::render(&source, Level::Error, &problems, true)));
         return Ok(None);
     };
     let loaded = match settings {
@@ -131,7 +131,7 @@ fn source(probe: &str, settings: Option<&Path>) -> Option<Source> {
     let probe = match found {
         Some(path) => path.display().to_string(),
         None if probe.contains(['/', '.']) => {
-            complain(format_args!("{}: no file `{probe}`: name a component, or a built-in probe\n", red("error")));
+            print_error(format_args!("{}: no file `{probe}`: name a component, or a built-in probe\n", red("error")));
             return None;
         }
         None => probe.to_owned(),
@@ -140,7 +140,7 @@ fn source(probe: &str, settings: Option<&Path>) -> Option<Source> {
     match Source::read(settings) {
         Ok(source) => Some(Source { probe: Some(probe), ..source }),
         Err(error) => {
-            complain(format_args!("{}: {error}\n", red("error")));
+            print_error(format_args!("{}: {error}\n", red("error")));
             None
         }
     }

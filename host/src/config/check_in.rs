@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::field::{Field, Report, Table, bounded};
 use super::keys::CHECK_IN;
-use super::problem::{Problem, below, quote};
+use super::problem::{Diagnostic, below, quote};
 use super::{Config, Probe};
 use crate::secret::Secrets;
 
@@ -30,7 +30,7 @@ pub struct CheckIn {
 pub struct Monitor {
     /// No other's in this configuration.
     pub slug: String,
-    pub of: Of,
+    pub of: MonitorSubject,
     /// Minutes from one check-in to the next.
     pub every: u32,
     /// Minutes that one may be late before it is missed.
@@ -45,7 +45,7 @@ pub struct Monitor {
 
 /// Who checks in to a monitor.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Of {
+pub enum MonitorSubject {
     /// The host itself, for as long as it runs.
     Host,
     /// A probe, or those of a group, by JSON pointer. `often`: there may be several runs within a minute.
@@ -78,7 +78,7 @@ pub fn check_in(of: &str, named: bool, field: Field, report: &mut Report) -> Opt
     };
     if !named && table.rest.get("slug").is_none_or(Value::is_null) {
         let message = "a group has no title to make a slug of: write `check_in: {slug: …}`";
-        report.problems.push(Problem::value(&table.pointer, message));
+        report.problems.push(Diagnostic::value(&table.pointer, message));
     }
     let mut whole = |key, most| {
         let field = table.take(key)?;
@@ -101,7 +101,7 @@ pub fn check_in(of: &str, named: bool, field: Field, report: &mut Report) -> Opt
 ///
 /// # Errors
 /// Slugs that cannot be made, or that two monitors would share.
-pub fn monitors(config: &Config, titles: &[&str]) -> Result<Vec<Monitor>, Vec<Problem>> {
+pub fn monitors(config: &Config, titles: &[&str]) -> Result<Vec<Monitor>, Vec<Diagnostic>> {
     let mut problems = Vec::new();
     let mut monitors = Vec::new();
     let mut taken: BTreeMap<String, Vec<&CheckIn>> = BTreeMap::new();
@@ -136,12 +136,12 @@ pub fn monitors(config: &Config, titles: &[&str]) -> Result<Vec<Monitor>, Vec<Pr
 
 impl CheckIn {
     /// It is there to be told, but not what is a secret elsewhere.
-    pub fn strike(&mut self, secrets: &Secrets) {
-        self.slug = self.slug.take().and_then(|slug| match secrets.strike(&slug).into_owned() {
+    pub fn redact(&mut self, secrets: &Secrets) {
+        self.slug = self.slug.take().and_then(|slug| match secrets.redact(&slug).into_owned() {
             struck if struck == slug => Some(slug),
             struck => slugify(&struck),
         });
-        self.owner.iter_mut().for_each(|owner| secrets.strike_in(owner));
+        self.owner.iter_mut().for_each(|owner| secrets.redact_in_place(owner));
     }
 
     fn monitor(&self, slug: String, members: &[(&Probe, &str)]) -> Monitor {
@@ -149,9 +149,11 @@ impl CheckIn {
         let first = members.iter().map(|(probe, _)| probe).min_by_key(|probe| probe.every);
         let every = first.map_or(MINUTE, |probe| probe.every);
         let of = match members {
-            [] => Of::Host,
-            [(probe, _)] => Of::Probes { pointer: self.of.clone(), often: every < MINUTE || probe.burst > 1 },
-            _ => Of::Probes { pointer: self.of.clone(), often: true },
+            [] => MonitorSubject::Host,
+            [(probe, _)] => {
+                MonitorSubject::Probes { pointer: self.of.clone(), often: every < MINUTE || probe.burst > 1 }
+            }
+            _ => MonitorSubject::Probes { pointer: self.of.clone(), often: true },
         };
         let late = first.map_or(0, |probe| minutes(probe.longest()));
         let patient = first.map(|probe| probe.failures_before_error).filter(|failures| *failures > 1);
@@ -167,11 +169,11 @@ impl CheckIn {
     }
 
     /// A problem with its slug, given or made.
-    fn problem(&self, message: String) -> Problem {
+    fn problem(&self, message: String) -> Diagnostic {
         let key = below(&self.of, "check_in");
         match self.slug {
-            Some(_) => Problem::value(below(&key, "slug"), message),
-            None => Problem::key(key, message),
+            Some(_) => Diagnostic::value(below(&key, "slug"), message),
+            None => Diagnostic::key(key, message),
         }
     }
 }
@@ -235,7 +237,7 @@ mod tests {
     }
 
     /// The monitors of a configuration whose probes are titled, if at all, by their configuration.
-    fn made(text: &str) -> Result<Vec<Monitor>, Vec<Problem>> {
+    fn made(text: &str) -> Result<Vec<Monitor>, Vec<Diagnostic>> {
         let config = config(text);
         let titles: Vec<_> = config.probes.iter().map(|probe| probe.title.as_deref().unwrap_or_default()).collect();
         monitors(&config, &titles)
@@ -287,7 +289,7 @@ mod tests {
 
     #[test]
     fn what_is_gathered() {
-        let of = |pointer: &str, often| Of::Probes { pointer: pointer.to_owned(), often };
+        let of = |pointer: &str, often| MonitorSubject::Probes { pointer: pointer.to_owned(), often };
         for (keys, often) in [("every: 60", false), ("every: 59", true), ("burst: 2", true)] {
             assert_eq!(of_probe(keys).of, of("/groups/0/probes/0", often), "{keys}");
         }
@@ -302,7 +304,7 @@ mod tests {
     #[test]
     fn the_host_has_a_monitor_too() {
         let [monitor] = made("sentry: {server_name: Web-1.example, check_in: true}").unwrap().try_into().unwrap();
-        assert_eq!((monitor.slug.as_str(), &monitor.of), ("web-1-example", &Of::Host));
+        assert_eq!((monitor.slug.as_str(), &monitor.of), ("web-1-example", &MonitorSubject::Host));
         assert_eq!((monitor.every, monitor.margin), (1, 2));
         assert_eq!(made("sentry: {check_in: false}").unwrap(), []);
     }
@@ -330,7 +332,7 @@ mod tests {
 groups: [{probes: [{probe: http, title: Shop, check_in: true}, {probe: http, title: 404, check_in: true}]}]",
         );
         let wrong = wrong.unwrap_err();
-        let places: Vec<_> = wrong.iter().filter_map(Problem::pointer).collect();
+        let places: Vec<_> = wrong.iter().filter_map(Diagnostic::pointer).collect();
         assert_eq!(places, ["/groups/0/probes/1/check_in", "/sentry/check_in/slug", "/groups/0/probes/0/check_in"]);
     }
 

@@ -14,7 +14,7 @@ use super::check_in::{CheckIn, check_in};
 use super::field::{Field, Report, Table, bounded, kind};
 use super::keys::{GROUP, LIMITS, LIMITS_OF_A_RUN, ROOT, SENTRY, closest};
 use super::limits::{MIB, TIB, limits};
-use super::problem::{Problem, below, quote};
+use super::problem::{Diagnostic, below, quote};
 use super::spool::spool;
 use super::spotlight::spotlight;
 use super::tags::tags;
@@ -86,18 +86,18 @@ impl Decoder<'_> {
         let secrets = Secrets::new(&self.report.found.secrets);
         // They are there to be told, but not what is a secret elsewhere.
         for told in [&mut sentry.environment, &mut sentry.release, &mut sentry.server_name] {
-            secrets.strike_in(told);
+            secrets.redact_in_place(told);
         }
         let mut check_ins = std::mem::take(&mut self.check_ins);
         for check_in in &mut check_ins {
-            check_in.strike(&secrets);
+            check_in.redact(&secrets);
         }
         let directory = self.directory.to_path_buf();
         Config { sentry, in_flight, total_memory, probes, check_ins, directory, secrets }
     }
 
     fn idle(&mut self, pointer: String, message: &str) {
-        self.report.warnings.push(Problem::key(pointer, message));
+        self.report.warnings.push(Diagnostic::key(pointer, message));
     }
 
     fn sentry(&mut self, field: Option<Field>) -> (Sentry, BTreeMap<String, String>, TraceHeaders) {
@@ -154,7 +154,7 @@ impl Decoder<'_> {
     }
 
     fn elsewhere(&mut self, message: String) {
-        self.report.problems.push(Problem::elsewhere(message));
+        self.report.problems.push(Diagnostic::elsewhere(message));
     }
 
     fn top_limits(&mut self, table: Option<Table>) -> (Limits, usize, Option<usize>) {
@@ -238,11 +238,11 @@ impl Decoder<'_> {
             self.report.problems.push(match near {
                 Some(near) => {
                     let message = format!("the key `probe` is missing, did you mean it by {}?", quote(near));
-                    Problem::key(below(&table.pointer, near), message)
+                    Diagnostic::key(below(&table.pointer, near), message)
                 }
                 None => {
                     let message = format!("the key `probe` is missing: {}", self.available());
-                    Problem::value(&table.pointer, message)
+                    Diagnostic::value(&table.pointer, message)
                 }
             });
             return None;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span};
 
-use super::problem::{Place, Problem, Spot};
+use super::problem::{Diagnostic, Location, Spot};
 use super::source::{Source, lines};
 use super::syntax::{self, DEPTH};
 
@@ -60,14 +60,14 @@ struct Open {
 
 impl Document {
     /// The document of a file: of settings alone, the configuration that has one probe with them.
-    pub fn of(source: &Source) -> Result<Self, Problem> {
+    pub fn of(source: &Source) -> Result<Self, Diagnostic> {
         let Some(probe) = &source.probe else { return Self::read(&source.text) };
         let blank = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
         let text = if lines(&source.text).into_iter().all(blank) { "{}" } else { &source.text };
         Self::read(text)?.around(probe)
     }
 
-    fn read(text: &str) -> Result<Self, Problem> {
+    fn read(text: &str) -> Result<Self, Diagnostic> {
         syntax::precheck(text)?;
         // The parser's own bounds keep it from looking further ahead than is of use.
         let limits =
@@ -142,7 +142,7 @@ impl Document {
     }
 
     /// What is put around it stands nowhere in the file.
-    fn around(mut self, probe: &str) -> Result<Self, Problem> {
+    fn around(mut self, probe: &str) -> Result<Self, Diagnostic> {
         let root = self.node(self.root);
         let Kind::Map(entries) = &root.kind else {
             return Err(problem(root.spot, "settings are a map of keys and values"));
@@ -194,7 +194,7 @@ impl Node {
 }
 
 /// Said of a file, and of what its aliases make of it.
-pub fn too_large(spot: Spot) -> Problem {
+pub fn too_large(spot: Spot) -> Diagnostic {
     problem(spot, format!("too large: with its aliases followed, the file comes to more than {VALUES} values"))
 }
 
@@ -213,8 +213,8 @@ fn owned(tag: Option<std::borrow::Cow<'_, granit_parser::Tag>>) -> Option<Box<Ta
     tag.map(|tag| Box::new(owned(tag)))
 }
 
-fn problem(spot: Spot, message: impl Into<String>) -> Problem {
-    Problem { place: Place::Text(spot), message: message.into() }
+fn problem(spot: Spot, message: impl Into<String>) -> Diagnostic {
+    Diagnostic { place: Location::Text(spot), message: message.into() }
 }
 
 fn spot(span: Span) -> Spot {

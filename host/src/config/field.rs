@@ -11,17 +11,17 @@ use serde_json::{Map, Value};
 use super::Referred;
 use super::document::Document;
 use super::keys::{closest, home};
-use super::locate::Locator;
-use super::problem::{Problem, Problems, below, quote, quote_key};
+use super::locate::SourceMap;
+use super::problem::{Diagnostic, Diagnostics, below, quote, quote_key};
 use super::reference::Found;
 
 /// Where problems and warnings go while a file is read.
 pub struct Report<'a> {
-    pub problems: Problems,
-    pub warnings: Problems,
+    pub problems: Diagnostics,
+    pub warnings: Diagnostics,
     pub found: Found,
     document: Option<&'a Document>,
-    locator: OnceCell<Option<Locator<'a>>>,
+    locator: OnceCell<Option<SourceMap<'a>>>,
 }
 
 /// A map that is being read: what is known is taken out, what is left is unknown, or somebody else's.
@@ -38,7 +38,7 @@ pub struct Field {
 }
 
 impl<'a> Report<'a> {
-    pub fn new(document: Option<&'a Document>, problems: Problems, warnings: Problems, found: Found) -> Self {
+    pub fn new(document: Option<&'a Document>, problems: Diagnostics, warnings: Diagnostics, found: Found) -> Self {
         Self { problems, warnings, found, document, locator: OnceCell::new() }
     }
 
@@ -59,7 +59,7 @@ impl<'a> Report<'a> {
         let note = |message| {
             // Of a reference that leads nowhere it has been said.
             if !self.found.failed.contains(&field.pointer) {
-                self.problems.push(Problem::value(&field.pointer, message));
+                self.problems.push(Diagnostic::value(&field.pointer, message));
             }
         };
         result.map_err(note).ok()
@@ -67,7 +67,7 @@ impl<'a> Report<'a> {
 
     /// A number or boolean as it is written: the version `1.10` is not `1.1`.
     fn written(&self, pointer: &str) -> Option<String> {
-        let locator = self.locator.get_or_init(|| self.document.map(Locator::new)).as_ref()?;
+        let locator = self.locator.get_or_init(|| self.document.map(SourceMap::new)).as_ref()?;
         locator.text(pointer).map(str::to_string)
     }
 }
@@ -78,7 +78,7 @@ impl Table {
             Value::Object(rest) => Some(Self { pointer: field.pointer, rest }),
             value => {
                 let message = format!("{} must be a map of keys and values, not {}", field.key, kind(&value));
-                report.problems.push(Problem::value(field.pointer, message));
+                report.problems.push(Diagnostic::value(field.pointer, message));
                 None
             }
         }
@@ -104,7 +104,7 @@ impl Table {
             }
             value => {
                 let message = format!("`{key}` must be a list, each item with a `- ` before it, not {}", kind(&value));
-                report.problems.push(Problem::value(field.pointer, message));
+                report.problems.push(Diagnostic::value(field.pointer, message));
                 None
             }
         }
@@ -122,7 +122,7 @@ impl Table {
                 (None, Some(home)) => format!("`{key}` has no meaning here: it belongs {home}"),
                 (None, None) => format!("unknown key {}, expected one of `{}`", quote_key(key), known.join("`, `")),
             };
-            report.problems.push(Problem::key(below(&self.pointer, key), message));
+            report.problems.push(Diagnostic::key(below(&self.pointer, key), message));
         }
     }
 }

@@ -6,7 +6,7 @@ use url::Url;
 
 /// A host, or all below a domain.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Host {
+pub struct TraceHost {
     name: Name,
     /// None is any.
     port: Option<u16>,
@@ -18,7 +18,7 @@ enum Name {
     Below(String),
 }
 
-impl Host {
+impl TraceHost {
     /// Reads `shop.example`, `shop.example:8443`, `[::1]`, or `*.shop.example` for all below it.
     ///
     /// # Errors
@@ -61,7 +61,7 @@ impl Host {
     }
 
     /// Whether a URL leads there.
-    pub fn has(&self, url: &Url) -> bool {
+    pub fn matches(&self, url: &Url) -> bool {
         let Some(name) = name(url) else { return false };
         let named = match (&self.name, &name) {
             (Name::Is(known), name) => known == name,
@@ -105,8 +105,8 @@ mod tests {
 
     #[track_caller]
     fn check(host: &str, url: &str, expected: bool) {
-        let host = Host::read(host).unwrap();
-        assert_eq!(host.has(&url.parse().unwrap()), expected, "{url} is one of {host:?}");
+        let host = TraceHost::read(host).unwrap();
+        assert_eq!(host.matches(&url.parse().unwrap()), expected, "{url} is one of {host:?}");
     }
 
     #[test]
@@ -149,16 +149,16 @@ mod tests {
     fn what_is_no_host() {
         let wrong = ["", "*", "*.", "a*.example", "*.*.example", "https://shop.example", "shop.example/", "a@b", "a b"];
         for text in wrong.into_iter().chain(["shop.example:0x50", "shop.example:65536", "[::1", "a?b", "a#b", "a\\b"]) {
-            let error = Host::read(text).unwrap_err();
+            let error = TraceHost::read(text).unwrap_err();
             assert!(error.starts_with("is no host: write a name such as `shop.example`"), "{text}: {error}");
         }
-        assert!(Host::read("*.127.0.0.1").unwrap_err().starts_with("has nothing below it"));
+        assert!(TraceHost::read("*.127.0.0.1").unwrap_err().starts_with("has nothing below it"));
     }
 
     #[track_caller]
     fn names(text: &str, url: &str, expected: bool) {
         let url = url.parse().unwrap();
-        assert_eq!(Host::named_by(text).iter().any(|host| host.has(&url)), expected, "{text} names {url}");
+        assert_eq!(TraceHost::named_by(text).iter().any(|host| host.matches(&url)), expected, "{text} names {url}");
     }
 
     #[test]

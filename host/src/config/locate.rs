@@ -9,7 +9,7 @@ use super::problem::unescape;
 use super::syntax::DEPTH;
 
 /// Looks up pointers; remembers each map that it has been through, as thousands of problems may share one.
-pub struct Locator<'a> {
+pub struct SourceMap<'a> {
     document: &'a Document,
     maps: RefCell<HashMap<NodeId, Rc<Entries<'a>>>>,
 }
@@ -32,7 +32,7 @@ pub struct Found<'a> {
     pub exact: bool,
 }
 
-impl<'a> Locator<'a> {
+impl<'a> SourceMap<'a> {
     pub fn new(document: &'a Document) -> Self {
         Self { document, maps: RefCell::default() }
     }

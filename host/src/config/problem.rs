@@ -4,14 +4,14 @@ use super::{Probe, keys};
 
 /// Something wrong. The message says what, and what would be right: lower case, no full stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    pub place: Place,
+pub struct Diagnostic {
+    pub place: Location,
     pub message: String,
 }
 
 /// Where a problem is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum Location {
     /// The key that a JSON pointer (RFC 6901) into the file ends in.
     Key(String),
     /// The value that a JSON pointer leads to, or what would hold it where it is missing.
@@ -37,23 +37,23 @@ impl Spot {
     pub const NOWHERE: Self = Self { line: 0, column: 0, length: 0 };
 }
 
-impl Problem {
+impl Diagnostic {
     pub fn key(pointer: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { place: Place::Key(pointer.into()), message: message.into() }
+        Self { place: Location::Key(pointer.into()), message: message.into() }
     }
 
     pub fn value(pointer: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { place: Place::Value(pointer.into()), message: message.into() }
+        Self { place: Location::Value(pointer.into()), message: message.into() }
     }
 
     pub fn elsewhere(message: impl Into<String>) -> Self {
-        Self { place: Place::Elsewhere, message: message.into() }
+        Self { place: Location::Elsewhere, message: message.into() }
     }
 
     pub fn pointer(&self) -> Option<&str> {
         match &self.place {
-            Place::Key(pointer) | Place::Value(pointer) | Place::Odd(pointer, _) => Some(pointer),
-            Place::Text(_) | Place::Elsewhere => None,
+            Location::Key(pointer) | Location::Value(pointer) | Location::Odd(pointer, _) => Some(pointer),
+            Location::Text(_) | Location::Elsewhere => None,
         }
     }
 }
@@ -62,20 +62,20 @@ impl Probe {
     /// A problem that its component has with its settings, at a JSON pointer into them.
     ///
     /// A component knows its own keys alone: what it does not know may be one of the host's, mistyped.
-    pub fn problem(&self, pointer: &str, message: &str) -> Problem {
+    pub fn problem(&self, pointer: &str, message: &str) -> Diagnostic {
         let first = pointer.split('/').nth(1).map(unescape);
         let shared = first.is_some_and(|key| self.shared.keys.contains(&key));
         let place = format!("{}{pointer}", if shared { &self.shared.pointer } else { &self.pointer });
         if !message.starts_with("unknown key") {
-            return Problem::value(place, message);
+            return Diagnostic::value(place, message);
         }
         let key = pointer.strip_prefix('/').filter(|key| !key.contains('/')).map(unescape);
         let meant = key.as_deref().and_then(|key| Some((key, keys::closest(key, keys::PROBE)?)));
         match meant {
             Some((key, meant)) if !message.contains("did you mean") => {
-                Problem::key(place, format!("unknown key {}, did you mean `{meant}`?", quote_key(key)))
+                Diagnostic::key(place, format!("unknown key {}, did you mean `{meant}`?", quote_key(key)))
             }
-            _ => Problem::key(place, message),
+            _ => Diagnostic::key(place, message),
         }
     }
 }
@@ -85,14 +85,14 @@ const MOST: usize = 1000;
 
 /// Problems as they are found, up to a bound.
 #[derive(Debug, Default)]
-pub struct Problems(Vec<Problem>);
+pub struct Diagnostics(Vec<Diagnostic>);
 
-impl Problems {
-    pub fn push(&mut self, problem: Problem) {
+impl Diagnostics {
+    pub fn push(&mut self, problem: Diagnostic) {
         if !self.full() {
             self.0.push(problem);
         } else if self.0.len() == MOST {
-            self.0.push(Problem::elsewhere(format!("more than {MOST} problems: mend these first")));
+            self.0.push(Diagnostic::elsewhere(format!("more than {MOST} problems: mend these first")));
         }
     }
 
@@ -100,7 +100,7 @@ impl Problems {
         self.0.len() >= MOST
     }
 
-    pub fn into_vec(self) -> Vec<Problem> {
+    pub fn into_vec(self) -> Vec<Diagnostic> {
         self.0
     }
 }

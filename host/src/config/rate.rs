@@ -9,11 +9,11 @@ use super::field::Field;
 /// A share in millionths. Sentry's `sample_rand` has six digits: of a finer rate more or fewer would be kept than it
 /// says, and whatever Sentry multiplies by it would be wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rate(u32);
+pub struct SampleRate(u32);
 
 const WHOLE: u32 = 1_000_000;
 
-impl Rate {
+impl SampleRate {
     pub const ALL: Self = Self(WHOLE);
     pub const NONE: Self = Self(0);
 
@@ -40,14 +40,14 @@ impl Rate {
     }
 }
 
-impl Default for Rate {
+impl Default for SampleRate {
     fn default() -> Self {
         Self::ALL
     }
 }
 
 /// As Sentry reads it: `1`, `0.25`.
-impl fmt::Display for Rate {
+impl fmt::Display for SampleRate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (f64::from(self.0) / f64::from(WHOLE)).fmt(f)
     }
@@ -70,7 +70,7 @@ mod tests {
     #[track_caller]
     fn check(value: Value, expected: Result<&str, &str>) {
         let field = Field { pointer: String::new(), key: "`sample`".to_owned(), value };
-        let rate = Rate::read(&field).map(|rate| rate.to_string());
+        let rate = SampleRate::read(&field).map(|rate| rate.to_string());
         assert_eq!(rate.as_deref().map_err(String::as_str), expected);
     }
 

@@ -9,14 +9,14 @@ use super::host::bare;
 
 /// One entry of a list of hosts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Reach {
-    whom: Whom,
+pub struct AllowedHost {
+    whom: HostPattern,
     /// None is any.
     port: Option<u16>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Whom {
+enum HostPattern {
     /// Everyone in public.
     Any,
     /// In lower case and in the letters of DNS, without a final dot.
@@ -27,7 +27,7 @@ enum Whom {
     Network(IpNet),
 }
 
-impl Reach {
+impl AllowedHost {
     /// Reads `shop.example`, `*.shop.example` for all below it, `192.0.2.7`, `10.0.0.0/8`, `2001:db8::/32`, or `*` for
     /// everyone in public; each with `:PORT` for that port alone, IPv6 then in brackets.
     ///
@@ -35,8 +35,8 @@ impl Reach {
     /// When it is none of them; how a sentence about it goes on.
     pub fn read(text: &str) -> Result<Self, String> {
         let (whom, port) = match text.strip_prefix('*') {
-            Some("") => (Whom::Any, None),
-            Some(rest) if rest.starts_with(':') => (Whom::Any, Some(digits(&rest[1..]).ok_or(SHAPE)?)),
+            Some("") => (HostPattern::Any, None),
+            Some(rest) if rest.starts_with(':') => (HostPattern::Any, Some(digits(&rest[1..]).ok_or(SHAPE)?)),
             _ if text.contains('/') => network(text)?,
             _ => host(text)?,
         };
@@ -47,19 +47,19 @@ impl Reach {
     }
 
     /// Whether it names this name, with whatever address: by itself, by a domain above it, or with everyone.
-    pub fn names(&self, name: &str, port: u16) -> bool {
+    pub fn matches_name(&self, name: &str, port: u16) -> bool {
         let named = match &self.whom {
-            Whom::Any => true,
-            Whom::Name(known) => known == name,
-            Whom::Below(domain) => name.len() > domain.len() && name.ends_with(domain),
-            Whom::Network(_) => false,
+            HostPattern::Any => true,
+            HostPattern::Name(known) => known == name,
+            HostPattern::Below(domain) => name.len() > domain.len() && name.ends_with(domain),
+            HostPattern::Network(_) => false,
         };
         named && self.at(port)
     }
 
     /// Whether it names this address: by itself or by a network around it.
-    pub fn holds(&self, address: IpAddr, port: u16) -> bool {
-        matches!(&self.whom, Whom::Network(network) if network.contains(&address)) && self.at(port)
+    pub fn matches_addr(&self, address: IpAddr, port: u16) -> bool {
+        matches!(&self.whom, HostPattern::Network(network) if network.contains(&address)) && self.at(port)
     }
 
     /// The one port that it names.
@@ -68,18 +68,20 @@ impl Reach {
     }
 
     /// Whether it names everyone.
-    pub fn is_anyone(&self, port: u16) -> bool {
-        self.whom == Whom::Any && self.at(port)
+    pub fn is_wildcard(&self, port: u16) -> bool {
+        self.whom == HostPattern::Any && self.at(port)
     }
 
     /// Whether it names addresses.
     pub fn is_network(&self, port: u16) -> bool {
-        matches!(self.whom, Whom::Network(_)) && self.at(port)
+        matches!(self.whom, HostPattern::Network(_)) && self.at(port)
     }
 
     /// Whether it names addresses of this machine's own.
     pub fn is_loopback(&self, port: u16) -> bool {
-        [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()].iter().any(|address| self.holds(*address, port))
+        [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()]
+            .iter()
+            .any(|address| self.matches_addr(*address, port))
     }
 
     fn at(&self, port: u16) -> bool {
@@ -90,24 +92,24 @@ impl Reach {
 const SHAPE: &str = "is no host: write a name such as `shop.example` or `*.shop.example`, an address or a network such \
                      as `10.0.0.0/8`, or `*`; with `:PORT` for that port alone";
 
-fn host(text: &str) -> Result<(Whom, Option<u16>), String> {
+fn host(text: &str) -> Result<(HostPattern, Option<u16>), String> {
     let (below, rest) = text.strip_prefix("*.").map_or((false, text), |rest| (true, rest));
     let (host, port) = bare(rest).ok_or(SHAPE)?;
     let whom = match host {
         url::Host::Domain(name) if name.contains('*') => {
             return Err(format!("{SHAPE}; `*.` comes first or not at all"));
         }
-        url::Host::Domain(name) if below => Whom::Below(format!(".{name}")),
+        url::Host::Domain(name) if below => HostPattern::Below(format!(".{name}")),
         _ if below => return Err("has nothing below it: an address is a host by itself".to_owned()),
-        url::Host::Domain(name) => Whom::Name(name),
-        url::Host::Ipv4(address) => Whom::Network(IpAddr::from(address).into()),
-        url::Host::Ipv6(address) => Whom::Network(IpAddr::from(address).to_canonical().into()),
+        url::Host::Domain(name) => HostPattern::Name(name),
+        url::Host::Ipv4(address) => HostPattern::Network(IpAddr::from(address).into()),
+        url::Host::Ipv6(address) => HostPattern::Network(IpAddr::from(address).to_canonical().into()),
     };
     Ok((whom, port))
 }
 
 /// `10.0.0.0/8`, `10.0.0.0/8:5432`, `fd00::/8`, `[fd00::/8]:5432`.
-fn network(text: &str) -> Result<(Whom, Option<u16>), String> {
+fn network(text: &str) -> Result<(HostPattern, Option<u16>), String> {
     let (text, port) = match text.rsplit_once(':') {
         // The last colon of an IPv6 network by itself stands before its slash.
         Some((network, port)) if !port.contains('/') => (network, Some(digits(port).ok_or(SHAPE)?)),
@@ -118,7 +120,7 @@ fn network(text: &str) -> Result<(Whom, Option<u16>), String> {
     if network.trunc() != network {
         return Err(format!("has bits beyond its prefix: write `{}`, or the address by itself", network.trunc()));
     }
-    Ok((Whom::Network(canonical(network)), port))
+    Ok((HostPattern::Network(canonical(network)), port))
 }
 
 /// A network of IPv4 in the form of IPv6, as the one that it is.
@@ -142,13 +144,17 @@ mod tests {
 
     #[track_caller]
     fn names(reach: &str, name: &str, port: u16, expected: bool) {
-        assert_eq!(Reach::read(reach).unwrap().names(name, port), expected, "{reach} names {name}:{port}");
+        assert_eq!(AllowedHost::read(reach).unwrap().matches_name(name, port), expected, "{reach} names {name}:{port}");
     }
 
     #[track_caller]
     fn holds(reach: &str, address: &str, port: u16, expected: bool) {
         let address = address.parse().unwrap();
-        assert_eq!(Reach::read(reach).unwrap().holds(address, port), expected, "{reach} holds {address}:{port}");
+        assert_eq!(
+            AllowedHost::read(reach).unwrap().matches_addr(address, port),
+            expected,
+            "{reach} holds {address}:{port}"
+        );
     }
 
     #[test]
@@ -204,10 +210,10 @@ mod tests {
         let ports =
             ["10.0.0.0/8:", "10.0.0.0/8:x", "[fd00::]/8:53", "shop.example:65536", "fe80::1%eth0", "a/8", "a?b"];
         for text in wrong.into_iter().chain(numbers).chain(ports) {
-            let error = Reach::read(text).unwrap_err();
+            let error = AllowedHost::read(text).unwrap_err();
             assert!(error.starts_with("is no host: write a name such as `shop.example`"), "{text}: {error}");
         }
-        let refused = |text| Reach::read(text).unwrap_err();
+        let refused = |text| AllowedHost::read(text).unwrap_err();
         assert_eq!(refused("10.1.2.3/8"), "has bits beyond its prefix: write `10.0.0.0/8`, or the address by itself");
         assert_eq!(refused("shop.example:0"), "names the port 0, which nobody listens on");
         assert!(refused("*.127.0.0.1").starts_with("has nothing below it"));

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
-use super::problem::{Problem, Problems, escape};
+use super::problem::{Diagnostic, Diagnostics, escape};
 use crate::secret::is_short;
 pub use file::exposed;
 use grammar::{Kind, Piece, Reference};
@@ -21,7 +21,7 @@ use literal::Key;
 const MOST_TEXT: usize = 64 << 20;
 
 /// Where references lead.
-pub struct Surroundings<'a> {
+pub struct InterpolationEnv<'a> {
     /// Where relative paths start from.
     pub directory: &'a Path,
     pub environment: &'a dyn Fn(&str) -> Option<String>,
@@ -44,7 +44,12 @@ pub struct Found {
 }
 
 /// Puts in what references stand for. A text stays a text, and what was put in is not read again.
-pub fn resolve(value: &mut Value, around: &Surroundings, problems: &mut Problems, warnings: &mut Problems) -> Found {
+pub fn resolve(
+    value: &mut Value,
+    around: &InterpolationEnv,
+    problems: &mut Diagnostics,
+    warnings: &mut Diagnostics,
+) -> Found {
     let mut resolver = Resolver {
         around,
         problems,
@@ -61,9 +66,9 @@ pub fn resolve(value: &mut Value, around: &Surroundings, problems: &mut Problems
 }
 
 struct Resolver<'a> {
-    around: &'a Surroundings<'a>,
-    problems: &'a mut Problems,
-    warnings: &'a mut Problems,
+    around: &'a InterpolationEnv<'a>,
+    problems: &'a mut Diagnostics,
+    warnings: &'a mut Diagnostics,
     found: Found,
     /// Where we are.
     pointer: String,
@@ -141,7 +146,7 @@ impl Resolver<'_> {
             Ok(resolved) => *text = resolved,
             Err(message) => {
                 self.found.failed.insert(self.pointer.clone());
-                self.problems.push(Problem::value(self.pointer.clone(), message));
+                self.problems.push(Diagnostic::value(self.pointer.clone(), message));
             }
         }
     }
@@ -197,7 +202,7 @@ impl Resolver<'_> {
             };
             if let (None, Ok(Some(""))) = (default, text.as_ref().map(Option::as_deref)) {
                 let message = format!("{reference} stands for nothing: what it leads to is empty");
-                self.warnings.push(Problem::value(self.pointer.clone(), message));
+                self.warnings.push(Diagnostic::value(self.pointer.clone(), message));
             }
             Known { text, noted: false }
         });
@@ -221,14 +226,14 @@ impl Resolver<'_> {
             self.note(text);
             if let (Kind::File, Some(message)) = (reference.kind, exposed(&self.around.directory.join(reference.name)))
             {
-                self.warnings.push(Problem::value(self.pointer.clone(), message));
+                self.warnings.push(Diagnostic::value(self.pointer.clone(), message));
             }
             if is_short(text) {
                 let message = format!(
                     "{reference} stands for less than 4 characters: too short a text to be struck out of others, \
                      unless it stands alone"
                 );
-                self.warnings.push(Problem::value(self.pointer.clone(), message));
+                self.warnings.push(Diagnostic::value(self.pointer.clone(), message));
             }
         }
         is_short(text)
@@ -259,7 +264,7 @@ impl Resolver<'_> {
             "a secret in a file that is readable by everyone (mode {mode:o}){others}: `chmod o-r` it, or write \
              `${{env:NAME}}` or `${{file:PATH}}`"
         );
-        self.warnings.push(Problem::value(first.clone(), message));
+        self.warnings.push(Diagnostic::value(first.clone(), message));
     }
 }
 

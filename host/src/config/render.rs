@@ -7,8 +7,8 @@ use anstyle::{AnsiColor, Style};
 
 use super::document::{Document, Kind, Node};
 use super::keys;
-use super::locate::{Found, Locator};
-use super::problem::{Place, Problem, Spot, first_word, harmless, shorten, unescape};
+use super::locate::{Found, SourceMap};
+use super::problem::{Diagnostic, Location, Spot, first_word, harmless, shorten, unescape};
 use super::source::{Source, lines};
 
 /// Characters of a line that are drawn.
@@ -23,12 +23,12 @@ pub enum Level {
 }
 
 /// Everything that is wrong, in the file's order.
-pub fn render(source: &Source, level: Level, problems: &[Problem], color: bool) -> String {
+pub fn render(source: &Source, level: Level, problems: &[Diagnostic], color: bool) -> String {
     if problems.is_empty() {
         return String::new();
     }
     let document = Document::of(source).ok();
-    let locator = document.as_ref().map(Locator::new);
+    let locator = document.as_ref().map(SourceMap::new);
     let mut notes: Vec<Note> = problems.iter().map(|problem| note(problem, locator.as_ref())).collect();
     // By place, and by order of finding within one.
     notes.sort_by_key(|note| note.spot.map(|spot| (spot.line, spot.column)));
@@ -67,15 +67,15 @@ enum Shown {
     Unknown,
 }
 
-fn note<'a>(problem: &'a Problem, locator: Option<&Locator>) -> Note<'a> {
+fn note<'a>(problem: &'a Diagnostic, locator: Option<&SourceMap>) -> Note<'a> {
     let pointer = problem.pointer().unwrap_or_default();
     let found = locator.map(|locator| locator.find(pointer));
     let (spot, shown) = match (&problem.place, found) {
-        (Place::Text(spot), _) => (Some(*spot), Shown::Unknown),
-        (Place::Odd(_, spot), _) => (Some(*spot), Shown::Key),
-        (Place::Elsewhere, _) | (_, None) => (None, Shown::Unknown),
-        (Place::Key(_), Some(found)) => mark(&found, true, pointer),
-        (Place::Value(_), Some(found)) => mark(&found, false, pointer),
+        (Location::Text(spot), _) => (Some(*spot), Shown::Unknown),
+        (Location::Odd(_, spot), _) => (Some(*spot), Shown::Key),
+        (Location::Elsewhere, _) | (_, None) => (None, Shown::Unknown),
+        (Location::Key(_), Some(found)) => mark(&found, true, pointer),
+        (Location::Value(_), Some(found)) => mark(&found, false, pointer),
     };
     Note { message: &problem.message, pointer, spot: spot.filter(|spot| *spot != Spot::NOWHERE), shown }
 }

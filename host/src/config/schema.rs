@@ -7,7 +7,7 @@ mod open;
 use serde_json::{Map, Value, json};
 
 use super::document::Document;
-use super::locate::Locator;
+use super::locate::SourceMap;
 use super::{BUILT_IN, Source};
 use crate::schema::Invalid;
 
@@ -94,7 +94,7 @@ pub fn aliases(name: &str) -> Vec<String> {
 /// The texts of a file that JSON pointers lead to, as they are written: an editor sees no more.
 pub fn written(source: &Source, pointers: &[String]) -> Vec<Option<String>> {
     let document = Document::of(source).ok();
-    let locator = document.as_ref().map(Locator::new);
+    let locator = document.as_ref().map(SourceMap::new);
     pointers.iter().map(|pointer| locator.as_ref()?.text(pointer).map(str::to_owned)).collect()
 }
 

@@ -5,7 +5,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::field::{Field, Report};
-use super::problem::Problem;
+use super::problem::Diagnostic;
 
 const DEFAULT: &str = "http://localhost:8969/stream";
 const ADVICE: &str = "must be true, false, or a URL such as `http://localhost:8969/stream`";
@@ -36,12 +36,12 @@ pub fn spotlight(field: Option<Field>, variable: Option<String>, report: &mut Re
         (Some((key @ (Said::No | Said::At(_)), pointer)), variable) => {
             if variable.is_some_and(|variable| variable.as_ref() != Ok(&key)) {
                 let message = "`spotlight` comes before the environment's `SENTRY_SPOTLIGHT`: leave one of them out";
-                report.warnings.push(Problem::value(pointer, message));
+                report.warnings.push(Diagnostic::value(pointer, message));
             }
             key.url()
         }
         (_, Some(Err(message))) => {
-            report.problems.push(Problem::elsewhere(message));
+            report.problems.push(Diagnostic::elsewhere(message));
             None
         }
         (Some((Said::Yes, _)), Some(Ok(Said::No)) | None) => Said::Yes.url(),

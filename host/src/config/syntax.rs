@@ -2,14 +2,14 @@
 
 use granit_parser::{ErrorKind, ScanError};
 
-use super::problem::{Place, Problem, Spot};
+use super::problem::{Diagnostic, Location, Spot};
 use super::source::lines;
 
 /// Levels of nesting: far more than any configuration has, and few enough for recursion.
 pub const DEPTH: usize = 64;
 
 /// What the parser would pass over.
-pub fn precheck(text: &str) -> Result<(), Problem> {
+pub fn precheck(text: &str) -> Result<(), Diagnostic> {
     let unprintable = |c: char| {
         matches!(c, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{7f}'..='\u{84}')
             || matches!(c, '\u{86}'..='\u{9f}' | '\u{fffe}' | '\u{ffff}')
@@ -27,7 +27,7 @@ pub fn precheck(text: &str) -> Result<(), Problem> {
 }
 
 /// `bracket` is the innermost `{` (true) or `[` that is still open, and its line.
-pub fn explain(text: &str, error: &ScanError, bracket: Option<(bool, usize)>) -> Problem {
+pub fn explain(text: &str, error: &ScanError, bracket: Option<(bool, usize)>) -> Diagnostic {
     use ErrorKind as Kind;
 
     let lines = lines(text);
@@ -131,6 +131,6 @@ pub fn explain(text: &str, error: &ScanError, bracket: Option<(bool, usize)>) ->
     problem(line, column, message)
 }
 
-fn problem(line: usize, column: usize, message: impl Into<String>) -> Problem {
-    Problem { place: Place::Text(Spot { line, column, length: 1 }), message: message.into() }
+fn problem(line: usize, column: usize, message: impl Into<String>) -> Diagnostic {
+    Diagnostic { place: Location::Text(Spot { line, column, length: 1 }), message: message.into() }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::field::{Field, Report, Table, bounded, kind};
-use super::problem::{Problem, below, quote};
+use super::problem::{Diagnostic, below, quote};
 
 /// More than anybody slices by; a bound, as each probe carries its own copy.
 const MOST: usize = 100;
@@ -15,7 +15,7 @@ pub fn tags(field: Field, report: &mut Report) -> BTreeMap<String, String> {
     let Some(table) = Table::new(field, report) else { return BTreeMap::new() };
     if table.rest.len() > MOST {
         let message = format!("{} tags: {MOST} at most", table.rest.len());
-        report.problems.push(Problem::key(pointer, message));
+        report.problems.push(Diagnostic::key(pointer, message));
         return BTreeMap::new();
     }
     let mut tags = BTreeMap::new();
@@ -23,16 +23,16 @@ pub fn tags(field: Field, report: &mut Report) -> BTreeMap<String, String> {
         let place = below(&pointer, &key);
         let named = format!("the tag {}", quote(&key));
         if let Err(message) = name(&key) {
-            report.problems.push(Problem::key(&place, message));
+            report.problems.push(Diagnostic::key(&place, message));
             continue;
         }
         if let Some(other) = taken(&key) {
-            report.warnings.push(Problem::key(&place, format!("{named} is left out: {other}")));
+            report.warnings.push(Diagnostic::key(&place, format!("{named} is left out: {other}")));
             continue;
         }
         if value.is_array() || value.is_object() {
             let message = format!("{named} must be text, not {}", kind(&value));
-            report.problems.push(Problem::value(&place, message));
+            report.problems.push(Diagnostic::value(&place, message));
             continue;
         }
         if value.is_null() {

@@ -32,7 +32,7 @@ fn ok(name: &str) -> Config {
 }
 
 /// The monitors of a configuration, as far as titles are in it.
-fn watch(config: &Config) -> Result<Vec<Monitor>, Vec<Problem>> {
+fn watch(config: &Config) -> Result<Vec<Monitor>, Vec<Diagnostic>> {
     let titles: Vec<_> = config.probes.iter().map(|probe| probe.title.as_deref().unwrap_or(&probe.name)).collect();
     monitors(config, &titles)
 }
@@ -115,7 +115,7 @@ fn everything() {
     assert_eq!((config.in_flight, config.total_memory), (50, Some(2 << 30)));
     assert_eq!(config.sentry.dsn.as_ref().unwrap().path(), "/prefix/");
     assert_eq!((&*config.sentry.environment, &*config.sentry.release), ("staging", "probes@1.2.3"));
-    let sample = Sample { rate: Rate::of(0.1).unwrap(), slower_than: Some(Duration::from_millis(1500)) };
+    let sample = Sample { rate: SampleRate::of(0.1).unwrap(), slower_than: Some(Duration::from_millis(1500)) };
     assert_eq!(config.sentry.sample, sample);
     let [http, custom] = &config.probes[..] else { panic!("two probes") };
     let inherited = Limits {
@@ -136,7 +136,7 @@ fn everything() {
     assert_eq!(*http.tags, tags.map(|(key, value)| (key.to_string(), value.to_string())).into());
     assert_eq!(http.every, Duration::from_millis(500));
     assert_eq!(http.limits, Limits { deadline: Duration::from_secs(5), memory: 4 << 20, ..inherited });
-    let hosts = ["api.example.org", "*.shop.example"].map(|host| Host::read(host).unwrap());
+    let hosts = ["api.example.org", "*.shop.example"].map(|host| TraceHost::read(host).unwrap());
     let headers = TraceHeaders { mode: TraceMode::Sampled, traceparent: true, hosts: hosts.into() };
     assert_eq!(http.trace_headers, TraceHeaders { mode: TraceMode::Off, ..headers.clone() });
     let settings = r#"{"url":"https://example.org/","headers":{"x-count":5,"200":"yes","true":"no"},"#.to_string()
@@ -157,13 +157,13 @@ fn check_ins() {
     let slugs: Vec<_> = monitors.iter().map(|monitor| monitor.slug.as_str()).collect();
     assert_eq!(slugs, ["prober", "shop", "front-page", "shop_basket"]);
     let [host, shop, front, basket] = &monitors[..] else { panic!("four monitors") };
-    assert_eq!((&host.of, host.recovery_threshold), (&Of::Host, Some(2)));
+    assert_eq!((&host.of, host.recovery_threshold), (&MonitorSubject::Host, Some(2)));
     assert_eq!((front.every, front.margin), (2, 3));
     assert_eq!((basket.every, basket.margin), (5, 20));
     assert_eq!((basket.failure_issue_threshold, basket.recovery_threshold), (Some(3), Some(2)));
     assert_eq!(basket.owner.as_deref(), Some("user:ops@example.org"));
     assert_eq!((shop.every, shop.owner.as_deref()), (2, Some("team:shop")));
-    let of = |pointer: &str, often| Of::Probes { pointer: pointer.to_owned(), often };
+    let of = |pointer: &str, often| MonitorSubject::Probes { pointer: pointer.to_owned(), often };
     assert_eq!((&shop.of, &basket.of), (&of("/groups/0", true), &of("/groups/0/probes/1", false)));
 }
 
@@ -425,6 +425,6 @@ fn the_environment_that_a_component_may_see_is_secret_and_narrows() {
     let names = |index: usize| draft.config.probes[index].environment.keys().cloned().collect::<String>();
     assert_eq!((names(0).as_str(), names(1).as_str(), names(2).as_str()), ("AB", "B", ""));
     let mut text = "it was value of A".to_owned();
-    draft.config.secrets.strike_in(&mut text);
+    draft.config.secrets.redact_in_place(&mut text);
     assert_eq!(text, "it was [Filtered]");
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::Probe;
-use super::problem::{Problem, below, quote_title};
+use super::problem::{Diagnostic, below, quote_title};
 
 /// What Sentry's filter for health checks takes out, where a project has it on: names that hold one of these,
 const HELD: &[&str] = &["healthcheck", "health-check", "heartbeat"];
@@ -25,7 +25,7 @@ const ENDS: &[&str] = &[
 ];
 
 /// Warnings about the titles that probes run under, a component's default as well as a configured one.
-pub fn check_titles<'a>(titles: impl IntoIterator<Item = (&'a Probe, &'a str)>) -> Vec<Problem> {
+pub fn check_titles<'a>(titles: impl IntoIterator<Item = (&'a Probe, &'a str)>) -> Vec<Diagnostic> {
     let mut seen: HashMap<_, usize> = HashMap::new();
     let mut warnings = Vec::new();
     for (probe, title) in titles {
@@ -35,7 +35,7 @@ pub fn check_titles<'a>(titles: impl IntoIterator<Item = (&'a Probe, &'a str)>) 
                 "Sentry's filter for health checks takes out transactions that are called {}: choose another `title`",
                 quote_title(title)
             );
-            warnings.push(Problem::value(&place, message));
+            warnings.push(Diagnostic::value(&place, message));
         }
         let count = seen.entry(title).or_default();
         *count += 1;
@@ -43,7 +43,7 @@ pub fn check_titles<'a>(titles: impl IntoIterator<Item = (&'a Probe, &'a str)>) 
         if *count == 2 {
             let message =
                 format!("another probe has the title {} too: Sentry will show both as one", quote_title(title));
-            warnings.push(Problem::value(&place, message));
+            warnings.push(Diagnostic::value(&place, message));
         }
     }
     warnings

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::document::{Document, Kind, Node, NodeId, Tag, VALUES, too_large};
-use super::problem::{Place, Problem, Problems, below, escape, quote, quote_key};
+use super::problem::{Diagnostic, Diagnostics, Location, below, escape, quote, quote_key};
 use super::syntax::DEPTH;
 
 /// Characters of text, aliases followed, in a whole file.
@@ -12,14 +12,14 @@ const CHARACTERS: usize = 64 << 20;
 /// YAML's own bound for a key without `?`.
 const KEY: usize = 1024;
 
-pub fn value(document: &Document, problems: &mut Problems) -> Value {
+pub fn value(document: &Document, problems: &mut Diagnostics) -> Value {
     Reader { document, problems, pointer: String::new(), depth: 0, values: VALUES, text: CHARACTERS }
         .value(document.root())
 }
 
 struct Reader<'a> {
     document: &'a Document,
-    problems: &'a mut Problems,
+    problems: &'a mut Diagnostics,
     /// Where we are.
     pointer: String,
     depth: usize,
@@ -218,11 +218,11 @@ impl Reader<'_> {
     }
 
     fn problem(&mut self, message: String) {
-        self.problems.push(Problem::value(self.pointer.clone(), message));
+        self.problems.push(Diagnostic::value(self.pointer.clone(), message));
     }
 
     fn odd(&mut self, node: &Node, pointer: String, message: String) {
-        self.problems.push(Problem { place: Place::Odd(pointer, node.spot), message });
+        self.problems.push(Diagnostic { place: Location::Odd(pointer, node.spot), message });
     }
 }
 

@@ -15,13 +15,13 @@ use nix::unistd::gettid;
 use wasmtime::Engine;
 
 /// So often, in the time of all our threads together; the kernel counts it by its own ticks, some milliseconds each.
-const TICK: Duration = Duration::from_millis(5);
+const TICK_CPU_TIME: Duration = Duration::from_millis(5);
 
 /// And so often by the clock on the wall, should the other not go: a guest may overrun its deadline by as much.
-const AT_LEAST: u16 = 100;
+const MAX_TICK_WALL_MS: u16 = 100;
 
 /// Ticks for as long as the engine lives, in a thread of its own: guests that compute can occupy all others.
-pub fn keep(engine: &Engine) -> io::Result<()> {
+pub fn spawn_epoch_ticker(engine: &Engine) -> io::Result<()> {
     let engine = engine.weak();
     thread::Builder::new().name("clock".to_owned()).spawn(move || {
         let alarm = Alarm::set();
@@ -33,7 +33,7 @@ pub fn keep(engine: &Engine) -> io::Result<()> {
             drop(engine);
             match &alarm {
                 Ok(alarm) => alarm.wait(),
-                Err(_) => thread::sleep(TICK),
+                Err(_) => thread::sleep(TICK_CPU_TIME),
             }
         }
     })?;
@@ -56,7 +56,7 @@ impl Alarm {
         let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
         let to_us = SigevNotify::SigevThreadId { signal: SIGNAL, thread_id: gettid().as_raw(), si_value: 0 };
         let mut timer = Timer::new(ClockId::CLOCK_PROCESS_CPUTIME_ID, SigEvent::new(to_us))?;
-        timer.set(Expiration::Interval(TICK.into()), TimerSetTimeFlags::empty())?;
+        timer.set(Expiration::Interval(TICK_CPU_TIME.into()), TimerSetTimeFlags::empty())?;
         Ok(Self { signals, _timer: timer })
     }
 
@@ -69,8 +69,8 @@ impl Alarm {
     fn wait(&self) {
         let ringing = PollFd::new(self.signals.as_fd(), PollFlags::POLLIN);
         // Whatever comes of it, it is time to look; but not without a pause.
-        if poll(&mut [ringing], PollTimeout::from(AT_LEAST)).is_err() {
-            thread::sleep(TICK);
+        if poll(&mut [ringing], PollTimeout::from(MAX_TICK_WALL_MS)).is_err() {
+            thread::sleep(TICK_CPU_TIME);
         }
         while let Ok(Some(_)) = self.signals.read_signal() {}
     }
@@ -86,7 +86,7 @@ mod tests {
         let rung = thread::spawn(|| {
             let alarm = Alarm::set().expect("the kernel has such a timer");
             let now = || Duration::from(ClockId::CLOCK_PROCESS_CPUTIME_ID.now().expect("a clock"));
-            let end = now() + 20 * TICK;
+            let end = now() + 20 * TICK_CPU_TIME;
             while now() < end {
                 std::hint::spin_loop();
             }

@@ -8,7 +8,7 @@ use ring::digest::{SHA256, digest};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use crate::capability::cut;
+use crate::capability::truncate;
 use crate::config::Module;
 use crate::schema::Invalid;
 
@@ -27,7 +27,7 @@ pub const CONTRACT: &str = "sentrynet:probe/";
 /// The interface that a probe exports, without its version.
 const PROBER: &str = "sentrynet:probe/prober";
 /// The version of the contract that this host speaks.
-pub const SPOKEN: &str = "0.1.0";
+pub const CONTRACT_VERSION: &str = "0.1.0";
 
 /// Why a component cannot be a probe.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -57,12 +57,12 @@ pub enum LoadError {
     )]
     NoProbe { name: String, exports: String },
     #[error(
-        "{name} is built for version {version} of the contract, this host speaks {SPOKEN}: \
+        "{name} is built for version {version} of the contract, this host speaks {CONTRACT_VERSION}: \
          build the probe with this version's `wit`, or use another version of the host"
     )]
     OtherVersion { name: String, version: String },
     #[error(
-        "{name} is built for another version of the contract: it imports {imports}, which is not in {SPOKEN}, \
+        "{name} is built for another version of the contract: it imports {imports}, which is not in {CONTRACT_VERSION}, \
          which this host speaks; build the probe with this version's `wit`, or use a newer host"
     )]
     OtherImports { name: String, imports: String },
@@ -156,7 +156,7 @@ fn compile(engine: &Engine, bytes: &[u8], name: String) -> Result<Compiled, Load
             Err(core::Unfit::Invalid(why)) => return Err(LoadError::Unfit { name, why: words(&why) }),
         },
     };
-    let component = debugging::tamed(component, &name);
+    let component = debugging::without_unsafe_dwarf(component, &name);
     let started = std::time::Instant::now();
     match Component::from_binary(engine, &component) {
         Ok(component) => {
@@ -175,7 +175,7 @@ fn one_line(error: &wasmtime::Error) -> String {
 /// As many words as anybody reads: what a component is made of can be named at any length.
 fn words(text: &str) -> String {
     const LONGEST: usize = 500;
-    cut(text.split_whitespace().collect::<Vec<_>>().join(" "), LONGEST)
+    truncate(text.split_whitespace().collect::<Vec<_>>().join(" "), LONGEST)
 }
 
 #[cfg(test)]

@@ -9,19 +9,19 @@ use nix::time::{ClockId, clock_gettime};
 use tokio::runtime::Handle;
 use wasmtime::UpdateDeadline;
 
-use crate::sandbox::threads::Place;
-use crate::sandbox::turns::{Turn, Turns};
+use crate::sandbox::threads::HomeRuntime;
+use crate::sandbox::turns::{CpuPermit, CpuPermits};
 
 /// Who computes no longer than this need not wait for a turn: nearly all honest guests.
-pub const BRIEF: Duration = Duration::from_millis(10);
+pub const PERMIT_AFTER: Duration = Duration::from_millis(10);
 
 /// Who computes no longer than this stays where its run is: a tick that comes just then is no reason to move it.
-const MOMENT: Duration = Duration::from_millis(1);
+const MIGRATE_AFTER: Duration = Duration::from_millis(1);
 
 /// One stay's time, shared by whoever polls it and whoever looks at it on the way.
-pub struct Computing {
-    turns: Arc<Turns>,
-    place: Place,
+pub struct CpuTimer {
+    turns: Arc<CpuPermits>,
+    place: HomeRuntime,
     /// It is known to compute for long, so that it need not be given the time to show it again.
     long: bool,
     state: Mutex<State>,
@@ -33,19 +33,19 @@ struct State {
     before: Duration,
     /// The thread's own clock when it went on, while it does.
     since: Option<Duration>,
-    turn: Option<Turn>,
+    turn: Option<CpuPermit>,
     /// It has waited just now, and may go on until the next tick.
     waited: bool,
 }
 
-impl Computing {
-    pub fn new(turns: Arc<Turns>, place: Place, long: bool) -> Arc<Self> {
+impl CpuTimer {
+    pub fn new(turns: Arc<CpuPermits>, place: HomeRuntime, long: bool) -> Arc<Self> {
         Arc::new(Self { turns, place, long, state: Mutex::default() })
     }
 
     /// Does `work`, and measures how long it computes: waiting is not computing, and neither is what others do on the
     /// same thread.
-    pub async fn around<F: Future>(&self, work: F) -> F::Output {
+    pub async fn measure<F: Future>(&self, work: F) -> F::Output {
         let mut work = pin!(work);
         poll_fn(|task| {
             self.lock().since = Some(thread_time());
@@ -74,35 +74,35 @@ impl Computing {
     }
 
     /// How a guest that computes goes on, at a tick of the clock.
-    pub fn go_on(self: &Arc<Self>, deadline: Instant) -> UpdateDeadline {
+    pub fn on_epoch(self: &Arc<Self>, deadline: Instant) -> UpdateDeadline {
         let used = self.used();
-        if !self.long && used < MOMENT {
+        if !self.long && used < MIGRATE_AFTER {
             return UpdateDeadline::Continue(1);
         }
         self.place.interrupt();
         if std::mem::take(&mut self.lock().waited) {
             return UpdateDeadline::Continue(1);
         }
-        if !self.long && used < BRIEF {
+        if !self.long && used < PERMIT_AFTER {
             return UpdateDeadline::Yield(1);
         }
         // It is looked at again as soon as it has waited: the deadline may have come.
-        UpdateDeadline::YieldCustom(0, self.wait(deadline))
+        UpdateDeadline::YieldCustom(0, self.wait_for_permit(deadline))
     }
 
     /// Whether a guest is to be looked at as soon as it begins to compute, and not only at the next tick.
-    pub fn first_look(&self) -> u64 {
+    pub fn initial_epoch_deadline(&self) -> u64 {
         u64::from(!self.long)
     }
 
-    fn wait(self: &Arc<Self>, deadline: Instant) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    fn wait_for_permit(self: &Arc<Self>, deadline: Instant) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         let this = Arc::clone(self);
         Box::pin(async move {
             // This gives back a turn that it has.
             tokio::task::yield_now().await;
             let computed = this.used();
             // One whose deadline comes meanwhile goes on, to be stopped where it stands.
-            let turn = tokio::time::timeout_at(deadline.into(), this.turns.wait(computed)).await;
+            let turn = tokio::time::timeout_at(deadline.into(), this.turns.acquire(computed)).await;
             let mut state = this.lock();
             state.turn = turn.ok();
             state.waited = true;
@@ -138,14 +138,14 @@ mod tests {
 
     #[tokio::test]
     async fn waiting_is_not_computing() {
-        let computing = Computing::new(Turns::new(1), Place::here(), false);
+        let computing = CpuTimer::new(CpuPermits::new(1), HomeRuntime::current(), false);
         let work = async {
             compute(Duration::from_millis(3));
             tokio::time::sleep(Duration::from_millis(200)).await;
             compute(Duration::from_millis(3));
             assert!(computing.used() >= Duration::from_millis(6), "it is known while it computes too");
         };
-        computing.around(work).await;
+        computing.measure(work).await;
         // Others compute on this thread meanwhile, which is not its time.
         compute(Duration::from_millis(200));
         let used = computing.used();
@@ -155,27 +155,27 @@ mod tests {
     #[tokio::test]
     async fn who_computes_for_long_waits_for_a_turn() {
         let deadline = Instant::now() + Duration::from_secs(60);
-        let turns = Turns::new(1);
-        let brief = Computing::new(Arc::clone(&turns), Place::here(), false);
+        let turns = CpuPermits::new(1);
+        let brief = CpuTimer::new(Arc::clone(&turns), HomeRuntime::current(), false);
         brief
-            .around(async {
-                assert!(matches!(brief.go_on(deadline), UpdateDeadline::Continue(1)));
-                compute(MOMENT);
-                assert!(matches!(brief.go_on(deadline), UpdateDeadline::Yield(1)));
+            .measure(async {
+                assert!(matches!(brief.on_epoch(deadline), UpdateDeadline::Continue(1)));
+                compute(MIGRATE_AFTER);
+                assert!(matches!(brief.on_epoch(deadline), UpdateDeadline::Yield(1)));
             })
             .await;
         assert!(matches!(
-            Computing::new(Arc::clone(&turns), Place::here(), true).go_on(deadline),
+            CpuTimer::new(Arc::clone(&turns), HomeRuntime::current(), true).on_epoch(deadline),
             UpdateDeadline::YieldCustom(0, _)
         ));
 
-        let taken = turns.wait(Duration::ZERO).await;
-        let long = Computing::new(Arc::clone(&turns), Place::here(), false);
-        let going_on = long.around(async {
-            compute(BRIEF);
-            let UpdateDeadline::YieldCustom(0, wait) = long.go_on(deadline) else { panic!("it need not wait") };
+        let taken = turns.acquire(Duration::ZERO).await;
+        let long = CpuTimer::new(Arc::clone(&turns), HomeRuntime::current(), false);
+        let going_on = long.measure(async {
+            compute(PERMIT_AFTER);
+            let UpdateDeadline::YieldCustom(0, wait) = long.on_epoch(deadline) else { panic!("it need not wait") };
             wait.await;
-            assert!(matches!(long.go_on(deadline), UpdateDeadline::Continue(1)));
+            assert!(matches!(long.on_epoch(deadline), UpdateDeadline::Continue(1)));
             assert!(long.lock().turn.is_some());
             tokio::time::sleep(Duration::from_millis(1)).await;
             assert!(long.lock().turn.is_none(), "it gave its turn back while it waited");
@@ -189,13 +189,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_deadline_ends_the_wait() {
-        let turns = Turns::new(1);
-        let _taken = turns.wait(Duration::ZERO).await;
-        let long = Computing::new(Arc::clone(&turns), Place::here(), true);
+        let turns = CpuPermits::new(1);
+        let _taken = turns.acquire(Duration::ZERO).await;
+        let long = CpuTimer::new(Arc::clone(&turns), HomeRuntime::current(), true);
         let deadline = Instant::now() + Duration::from_millis(20);
-        let UpdateDeadline::YieldCustom(0, wait) = long.go_on(deadline) else { panic!("it need not wait") };
-        long.around(wait).await;
+        let UpdateDeadline::YieldCustom(0, wait) = long.on_epoch(deadline) else { panic!("it need not wait") };
+        long.measure(wait).await;
         assert!(Instant::now() >= deadline);
-        assert!(matches!(long.go_on(deadline), UpdateDeadline::Continue(1)));
+        assert!(matches!(long.on_epoch(deadline), UpdateDeadline::Continue(1)));
     }
 }

@@ -28,7 +28,7 @@ pub fn new(in_flight: usize, share: usize) -> wasmtime::Result<Engine> {
     config.wasm_backtrace_details(WasmBacktraceDetails::Enable);
     config.cache(cache());
     let engine = Engine::new(&config)?;
-    clock::keep(&engine)?;
+    clock::spawn_epoch_ticker(&engine)?;
     Ok(engine)
 }
 

@@ -6,46 +6,46 @@ use wasmtime::component::ResourceTableError;
 use wasmtime::{ResourceLimiter, Trap, WasmBacktrace};
 
 use crate::capability::meter::Exceeded;
-use crate::capability::tape::Off;
+use crate::capability::tape::Halt;
 use crate::capability::wasi::exit_status;
-use crate::capability::{Context, Grown, TooMuchHeld};
+use crate::capability::{Context, Growth, HostMemoryExceeded};
 use crate::config::{Limits, MOST_MEMORY, MOST_TABLE};
-use crate::run::{Ceiling, Fault, FaultKind};
+use crate::run::{Fault, FaultKind, LimitKind};
 use crate::sandbox::backtrace::backtrace;
 
 impl ResourceLimiter for Context {
     // An error ends the guest here. A refusal would have it end itself, with less to say.
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        grow(&mut self.memory, current, desired, self.limits.memory, Ceiling::Memory)?;
-        self.part.take(self.memory.last)?;
+        grow(&mut self.memory, current, desired, self.limits.memory, LimitKind::Memory)?;
+        self.reservation.reserve(self.memory.last)?;
         Ok(true)
     }
 
     fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
-        self.part.give_back(shrink(&mut self.memory));
+        self.reservation.release(shrink(&mut self.memory));
         Ok(())
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        grow(&mut self.elements, current, desired, self.limits.table, Ceiling::Table)?;
-        self.part.take(self.elements.last * size_of::<usize>())?;
+        grow(&mut self.elements, current, desired, self.limits.table, LimitKind::Table)?;
+        self.reservation.reserve(self.elements.last * size_of::<usize>())?;
         Ok(true)
     }
 
     fn table_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
-        self.part.give_back(shrink(&mut self.elements) * size_of::<usize>());
+        self.reservation.release(shrink(&mut self.elements) * size_of::<usize>());
         Ok(())
     }
 }
 
-fn grow(grown: &mut Grown, current: usize, desired: usize, most: usize, ceiling: Ceiling) -> Result<(), Exceeded> {
+fn grow(grown: &mut Growth, current: usize, desired: usize, most: usize, ceiling: LimitKind) -> Result<(), Exceeded> {
     grown.last = desired.saturating_sub(current);
     grown.all = grown.all.saturating_add(grown.last);
     if grown.all > most { Err(Exceeded(ceiling)) } else { Ok(()) }
 }
 
 /// How much came to nothing.
-fn shrink(grown: &mut Grown) -> usize {
+fn shrink(grown: &mut Growth) -> usize {
     let last = std::mem::take(&mut grown.last);
     grown.all = grown.all.saturating_sub(last);
     last
@@ -53,15 +53,15 @@ fn shrink(grown: &mut Grown) -> usize {
 
 /// Why a call into the guest came back with an error.
 pub fn explain(error: &wasmtime::Error, limits: &Limits) -> Fault {
-    let (kind, message) = if let Some(off) = error.downcast_ref::<Off>() {
+    let (kind, message) = if let Some(off) = error.downcast_ref::<Halt>() {
         match off {
-            Off::Stopped(fault) => return fault.clone(),
-            Off::Departed(why) => (FaultKind::Departed, why.clone()),
+            Halt::Stopped(fault) => return fault.clone(),
+            Halt::Departed(why) => (FaultKind::ReplayDiverged, why.clone()),
         }
-    } else if let Some(ceiling) = ceiling(error) {
-        (FaultKind::Ceiling(ceiling), sentence(ceiling, limits))
-    } else if let Some(held) = error.downcast_ref::<TooMuchHeld>() {
-        (FaultKind::Ceiling(Ceiling::Memory), held.to_string())
+    } else if let Some(ceiling) = limit_reached(error) {
+        (FaultKind::Limit(ceiling), limit_message(ceiling, limits))
+    } else if let Some(held) = error.downcast_ref::<HostMemoryExceeded>() {
+        (FaultKind::Limit(LimitKind::Memory), held.to_string())
     } else if let Some(status) = exit_status(error) {
         (FaultKind::Trap, format!("the probe ended itself with exit status {status}, where it was to return"))
     } else if let Some(trap) = error.downcast_ref::<Trap>() {
@@ -77,69 +77,69 @@ pub fn explain(error: &wasmtime::Error, limits: &Limits) -> Fault {
 }
 
 /// The guest was parked in a call of the host's when its deadline passed.
-pub fn overdue(limits: &Limits) -> Fault {
-    let kind = FaultKind::Ceiling(Ceiling::Deadline);
-    Fault { kind, message: sentence(Ceiling::Deadline, limits), backtrace: Vec::new() }
+pub fn deadline_fault(limits: &Limits) -> Fault {
+    let kind = FaultKind::Limit(LimitKind::Deadline);
+    Fault { kind, message: limit_message(LimitKind::Deadline, limits), backtrace: Vec::new() }
 }
 
 /// Whether a guest that computes is to be stopped, when it has computed for so long.
-pub fn look(deadline: Instant, computed: Duration, limits: Limits) -> Result<(), Exceeded> {
+pub fn check_limits(deadline: Instant, computed: Duration, limits: Limits) -> Result<(), Exceeded> {
     if Instant::now() >= deadline {
-        Err(Exceeded(Ceiling::Deadline))
+        Err(Exceeded(LimitKind::Deadline))
     } else if computed > limits.cpu {
-        Err(Exceeded(Ceiling::Cpu))
+        Err(Exceeded(LimitKind::Cpu))
     } else {
         Ok(())
     }
 }
 
 /// Says which key lets a probe have more, where that can be.
-pub fn advise(mut fault: Fault, limits: &Limits) -> Fault {
-    let FaultKind::Ceiling(ceiling) = fault.kind else { return fault };
+pub fn with_advice(mut fault: Fault, limits: &Limits) -> Fault {
+    let FaultKind::Limit(ceiling) = fault.kind else { return fault };
     let at_its_most = match ceiling {
-        Ceiling::Memory => limits.memory == MOST_MEMORY,
-        Ceiling::Table => limits.table == MOST_TABLE,
+        LimitKind::Memory => limits.memory == MOST_MEMORY,
+        LimitKind::Table => limits.table == MOST_TABLE,
         _ => false,
     };
     if !at_its_most {
-        let who = if ceiling == Ceiling::TotalMemory { "they" } else { "it" };
+        let who = if ceiling == LimitKind::TotalMemory { "they" } else { "it" };
         fault.message.push_str(&format!("; raise `limits.{}` if {who} may have more", ceiling.key()));
     }
     fault
 }
 
 /// The ceiling that an error is about.
-fn ceiling(error: &wasmtime::Error) -> Option<Ceiling> {
+fn limit_reached(error: &wasmtime::Error) -> Option<LimitKind> {
     if let Some(Exceeded(ceiling)) = error.downcast_ref() {
         return Some(*ceiling);
     }
     if let Some(ResourceTableError::Full) = error.downcast_ref() {
-        return Some(Ceiling::Handles);
+        return Some(LimitKind::Handles);
     }
     // wasmtime has no types for these.
     match error.root_cause().to_string() {
-        text if text.contains("store handle limit exceeded") => Some(Ceiling::Handles),
-        text if text.contains("fuel allocated for hostcalls has been exhausted") => Some(Ceiling::Memory),
+        text if text.contains("store handle limit exceeded") => Some(LimitKind::Handles),
+        text if text.contains("fuel allocated for hostcalls has been exhausted") => Some(LimitKind::Memory),
         _ => None,
     }
 }
 
-fn sentence(ceiling: Ceiling, limits: &Limits) -> String {
+fn limit_message(ceiling: LimitKind, limits: &Limits) -> String {
     match ceiling {
-        Ceiling::Deadline => {
+        LimitKind::Deadline => {
             format!("the probe was not done within its deadline of {} s", limits.deadline.as_secs_f64())
         }
-        Ceiling::Cpu => format!("the probe computed for more than its {} s", limits.cpu.as_secs_f64()),
-        Ceiling::Memory => format!("the probe asked for more memory than its {}", size(limits.memory as u64)),
-        Ceiling::TotalMemory => {
+        LimitKind::Cpu => format!("the probe computed for more than its {} s", limits.cpu.as_secs_f64()),
+        LimitKind::Memory => format!("the probe asked for more memory than its {}", size(limits.memory as u64)),
+        LimitKind::TotalMemory => {
             "the probe asked for more memory than other runs leave of what all may have together".into()
         }
-        Ceiling::Table => format!("the probe asked for more than its {} elements of tables", limits.table),
-        Ceiling::Handles => format!("the probe held more than its {} handles at once", limits.handles),
-        Ceiling::Requests => format!("the probe made more than its {} requests", limits.requests),
-        Ceiling::Connections => format!("the probe had more than its {} connections at once", limits.connections),
-        Ceiling::Received => format!("the probe received more than its {}", size(limits.received)),
-        Ceiling::Sent => format!("the probe sent more than its {}", size(limits.sent)),
+        LimitKind::Table => format!("the probe asked for more than its {} elements of tables", limits.table),
+        LimitKind::Handles => format!("the probe held more than its {} handles at once", limits.handles),
+        LimitKind::Requests => format!("the probe made more than its {} requests", limits.requests),
+        LimitKind::Connections => format!("the probe had more than its {} connections at once", limits.connections),
+        LimitKind::Received => format!("the probe received more than its {}", size(limits.received)),
+        LimitKind::Sent => format!("the probe sent more than its {}", size(limits.sent)),
     }
 }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use wasmparser::{KnownCustom, Parser, Payload};
 use wasmtime::component::Component;
 
-use crate::capability::cut;
-use crate::sandbox::power::{Power, power};
+use crate::capability::truncate;
+use crate::sandbox::power::{ImportInfo, import_info};
 use crate::sandbox::{Description, component};
 
 /// A component as whoever is to trust it wants to know it.
@@ -35,7 +35,7 @@ pub struct Import {
     pub interface: String,
     /// Those of its functions that the component can call.
     pub functions: Vec<String>,
-    pub power: Power,
+    pub power: ImportInfo,
 }
 
 impl Inspection {
@@ -43,7 +43,7 @@ impl Inspection {
     pub fn new(description: Arc<Description>, component: &Component, bytes: &[u8], sha256: String) -> Self {
         // It is linked: the host has them all.
         let imports = component::imports(component).into_iter().filter_map(|(interface, functions)| {
-            power(&interface, &functions).map(|power| Import { interface, functions, power })
+            import_info(&interface, &functions).map(|power| Import { interface, functions, power })
         });
         Self {
             description,
@@ -71,7 +71,7 @@ fn producers(bytes: &[u8]) -> Vec<[String; 3]> {
     let mut found = BTreeSet::new();
     for field in sections.flatten().flatten() {
         for value in field.values.into_iter().flatten() {
-            found.insert([field.name, value.name, value.version].map(|text| cut(text.to_owned(), LONGEST)));
+            found.insert([field.name, value.name, value.version].map(|text| truncate(text.to_owned(), LONGEST)));
             if found.len() == MOST {
                 return found.into_iter().collect();
             }

@@ -8,10 +8,10 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// How many of the wanted runs there can be at once: each takes memory mappings and open files, which the kernel bounds.
 /// The second bound is raised as far as this process may.
-pub fn most_in_flight(wanted: usize) -> usize {
+pub fn max_in_flight(wanted: usize) -> usize {
     let mappings = read_to_string("/proc/sys/vm/max_map_count").ok().and_then(|text| text.trim().parse().ok());
-    let mappings = mappings.map(|limit| ("vm.max_map_count", limit, of_mappings(limit)));
-    let files = open_files(wanted).map(|limit| ("the limit on open files (`ulimit -n`)", limit, of_files(limit)));
+    let mappings = mappings.map(|limit| ("vm.max_map_count", limit, runs_by_mappings(limit)));
+    let files = open_files(wanted).map(|limit| ("the limit on open files (`ulimit -n`)", limit, runs_by_files(limit)));
     let bounds = mappings.into_iter().chain(files);
     bounds.fold(wanted, |wanted, (name, limit, most)| {
         if wanted > most {
@@ -21,7 +21,7 @@ pub fn most_in_flight(wanted: usize) -> usize {
     })
 }
 
-fn of_mappings(limit: usize) -> usize {
+fn runs_by_mappings(limit: usize) -> usize {
     /// Measured: mappings of one run, and what the process needs beside.
     const OF_A_RUN: usize = 5;
     const OF_US: usize = 8000;
@@ -32,7 +32,7 @@ fn of_mappings(limit: usize) -> usize {
 const FILES_OF_US: usize = 600;
 
 /// A run mostly has one connection, and some have several.
-fn of_files(limit: usize) -> usize {
+fn runs_by_files(limit: usize) -> usize {
     (limit.saturating_sub(FILES_OF_US) * 2 / 3).max(1)
 }
 
@@ -80,17 +80,17 @@ mod tests {
 
     #[test]
     fn runs_that_the_kernels_defaults_allow() {
-        assert_eq!(of_mappings(65_530), 11_506);
-        assert_eq!(of_files(1024), 282);
-        assert!(of_files(20_000) > 10_000);
-        assert_eq!((of_mappings(0), of_files(0)), (1, 1));
+        assert_eq!(runs_by_mappings(65_530), 11_506);
+        assert_eq!(runs_by_files(1024), 282);
+        assert!(runs_by_files(20_000) > 10_000);
+        assert_eq!((runs_by_mappings(0), runs_by_files(0)), (1, 1));
     }
 
     #[test]
     fn open_files_are_asked_for() {
         let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
         let now = open_files(1000).expect("a limit");
-        assert!(of_files(now) >= 1000 || now as u64 == hard, "{now}");
+        assert!(runs_by_files(now) >= 1000 || now as u64 == hard, "{now}");
         assert_eq!(open_files(1), Some(now), "it is never lowered");
     }
 

@@ -7,9 +7,9 @@ use crate::run::{Outage, Outcome};
 
 /// The outage that a probe's runs are in, if they are in one: most are not.
 #[derive(Default)]
-pub struct Outages(Mutex<Option<Box<Current>>>);
+pub struct OutageTracker(Mutex<Option<Box<OngoingOutage>>>);
 
-struct Current {
+struct OngoingOutage {
     began: SystemTime,
     /// The same, by a clock that nobody sets.
     since: Instant,
@@ -23,17 +23,17 @@ pub struct Start {
     pub instant: Instant,
 }
 
-impl Outages {
+impl OutageTracker {
     /// The outage that a run is part of or has ended, as it stands at the run's end, `now`.
-    pub fn note(&self, outcome: &Outcome, start: Start, now: Instant) -> Option<Outage> {
+    pub fn record(&self, outcome: &Outcome, start: Start, now: Instant) -> Option<Outage> {
         let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match outcome {
-            Outcome::Passed | Outcome::PassedAfterRetry(_) => current.take().map(|ended| ended.told(now)),
+            Outcome::Passed | Outcome::PassedAfterRetry(_) => current.take().map(|ended| ended.summary(now)),
             Outcome::Failed(_) => {
-                let new = || Box::new(Current { began: start.at, since: start.instant, runs: 0 });
+                let new = || Box::new(OngoingOutage { began: start.at, since: start.instant, runs: 0 });
                 let current = current.get_or_insert_with(new);
                 current.runs = current.runs.saturating_add(1);
-                Some(current.told(now))
+                Some(current.summary(now))
             }
             // Ours says nothing of the target.
             Outcome::Broken(_) => None,
@@ -41,8 +41,8 @@ impl Outages {
     }
 }
 
-impl Current {
-    fn told(&self, now: Instant) -> Outage {
+impl OngoingOutage {
+    fn summary(&self, now: Instant) -> Outage {
         Outage { began: self.began, runs: self.runs, lasted: now.saturating_duration_since(self.since) }
     }
 }
@@ -66,11 +66,11 @@ mod tests {
     /// and its seconds.
     #[track_caller]
     fn check(outcomes: &[Outcome], expected: &[Option<(u64, u32, u64)>]) {
-        let (outages, instant, at) = (Outages::default(), Instant::now(), SystemTime::now());
+        let (outages, instant, at) = (OutageTracker::default(), Instant::now(), SystemTime::now());
         let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
         let said = (0..).zip(outcomes).map(|(minute, outcome)| {
             let start = Start { at: at + minutes(minute), instant: instant + minutes(minute) };
-            let outage = outages.note(outcome, start, start.instant + Duration::from_secs(1))?;
+            let outage = outages.record(outcome, start, start.instant + Duration::from_secs(1))?;
             let began = outage.began.duration_since(at).expect("it began after the first run");
             Some((began.as_secs() / 60, outage.runs, outage.lasted.as_secs()))
         });

@@ -1,12 +1,12 @@
 //! What an import lets a component do, in words, and what the operator must allow for it to work: of every interface
 //! that the host has. Pure.
 
-use crate::config::{Allow, Reach};
-use crate::sandbox::component::{CONTRACT, SPOKEN};
+use crate::config::{Allow, AllowedHost};
+use crate::sandbox::component::{CONTRACT, CONTRACT_VERSION};
 
 /// What comes with an import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Power {
+pub struct ImportInfo {
     /// For a person, as `it can …` goes on; empty where it reaches nothing by itself.
     pub words: &'static str,
     /// What it works only with; none where nobody need be asked.
@@ -23,25 +23,25 @@ pub enum Grant {
 }
 
 /// By an interface's name and those of its functions that can be called; none where the host does not have it.
-pub fn power(interface: &str, functions: &[String]) -> Option<Power> {
+pub fn import_info(interface: &str, functions: &[String]) -> Option<ImportInfo> {
     let (name, version) = interface.split_once('@')?;
     let (package, name) = name.split_once('/')?;
     let (words, needs) = match package {
-        "sentrynet:probe" if track(version) == track(SPOKEN) => ours(name, functions)?,
-        _ if track(version) == WASI => wasi(package, name)?,
+        "sentrynet:probe" if compat_version(version) == compat_version(CONTRACT_VERSION) => ours(name, functions)?,
+        _ if compat_version(version) == WASI => wasi(package, name)?,
         _ => return None,
     };
-    Some(Power { words, needs })
+    Some(ImportInfo { words, needs })
 }
 
 /// What a probe is built to do by the contract and can never do as it is configured: nothing allows it any host. Where
 /// one of several is allowed, the others are not meant: tools of JavaScript and Python import all that there is. What a
 /// standard library imports of WASI says nothing of what the probe is for.
-pub fn idle(imports: &[(String, Vec<String>)], allow: &[Allow]) -> Vec<String> {
-    let none = |hosts: &Option<Vec<Reach>>| hosts.as_ref().is_some_and(Vec::is_empty);
+pub fn unusable_imports(imports: &[(String, Vec<String>)], allow: &[Allow]) -> Vec<String> {
+    let none = |hosts: &Option<Vec<AllowedHost>>| hosts.as_ref().is_some_and(Vec::is_empty);
     let mut idle = Vec::new();
     for (interface, functions) in imports.iter().filter(|(interface, _)| interface.starts_with(CONTRACT)) {
-        let Some(Power { words, needs: Some(needs) }) = power(interface, functions) else { continue };
+        let Some(ImportInfo { words, needs: Some(needs) }) = import_info(interface, functions) else { continue };
         let (key, shut) = match needs {
             Grant::Hosts => ("hosts: [host.example]", allow.iter().find(|word| none(&word.hosts))),
             Grant::Ssh { .. } => ("ssh: {hosts: [host.example]}", allow.iter().find(|word| none(&word.ssh.hosts))),
@@ -57,9 +57,9 @@ pub fn idle(imports: &[(String, Vec<String>)], allow: &[Allow]) -> Vec<String> {
 /// The versions of WASI that the host has.
 const WASI: &str = "0.2";
 
-type Told = (&'static str, Option<Grant>);
+type Meaning = (&'static str, Option<Grant>);
 
-fn ours(name: &str, functions: &[String]) -> Option<Told> {
+fn ours(name: &str, functions: &[String]) -> Option<Meaning> {
     Some(match name {
         "http" => ("make HTTP requests", Some(Grant::Hosts)),
         "ssh" => {
@@ -80,7 +80,7 @@ fn ours(name: &str, functions: &[String]) -> Option<Told> {
     })
 }
 
-fn wasi(package: &str, name: &str) -> Option<Told> {
+fn wasi(package: &str, name: &str) -> Option<Meaning> {
     Some(match (package, name) {
         ("wasi:http", "outgoing-handler") => ("make HTTP requests", Some(Grant::Hosts)),
         ("wasi:sockets", "tcp") => ("open TCP connections", Some(Grant::Hosts)),
@@ -103,11 +103,11 @@ fn wasi(package: &str, name: &str) -> Option<Told> {
     })
 }
 
-const LOG: Told = ("write lines to its runs' logs", Some(Grant::Log));
-const NOTHING: Told = ("", None);
+const LOG: Meaning = ("write lines to its runs' logs", Some(Grant::Log));
+const NOTHING: Meaning = ("", None);
 
 /// Of a version the part that those share which go together: a major one, or before the first of these a minor one.
-fn track(version: &str) -> &str {
+fn compat_version(version: &str) -> &str {
     if version.contains('-') {
         return version;
     }
@@ -130,7 +130,7 @@ mod tests {
     fn imports_are_told_in_words() {
         let needs = |interface: &str, functions: &[&str]| {
             let functions: Vec<_> = functions.iter().map(|name| (*name).to_owned()).collect();
-            power(interface, &functions).expect("the host has it").needs
+            import_info(interface, &functions).expect("the host has it").needs
         };
         assert_eq!(needs("sentrynet:probe/http@0.1.0", &[]), Some(Grant::Hosts));
         assert_eq!(needs("wasi:sockets/tcp@0.2.6", &[]), Some(Grant::Hosts));
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn what_the_host_does_not_have() {
-        let check = |interface: &str| assert_eq!(power(interface, &[]), None, "{interface}");
+        let check = |interface: &str| assert_eq!(import_info(interface, &[]), None, "{interface}");
         check("acme:door/open@1.0.0");
         check("sentrynet:probe/http@0.2.0");
         check("sentrynet:probe/http@0.1.0-rc.1");
@@ -160,21 +160,27 @@ mod tests {
             .map(|name| (name.to_owned(), Vec::new()))
             .into();
         let word = |hosts| Allow { of: "this probe".to_owned(), hosts, ..Allow::default() };
-        assert_eq!(idle(&imports, &[]), [""; 0]);
-        assert_eq!(idle(&imports, &[word(None)]), [""; 0]);
-        assert_eq!(idle(&imports, &[word(Some(vec![Reach::read("shop.example").unwrap()]))]), [""; 0]);
+        assert_eq!(unusable_imports(&imports, &[]), [""; 0]);
+        assert_eq!(unusable_imports(&imports, &[word(None)]), [""; 0]);
+        assert_eq!(
+            unusable_imports(&imports, &[word(Some(vec![AllowedHost::read("shop.example").unwrap()]))]),
+            [""; 0]
+        );
         let expected = "this component is to make HTTP requests, and this probe allows it no host: \
                         add `allow: {hosts: [host.example]}` there";
-        assert_eq!(idle(&imports, &[word(None), word(Some(Vec::new()))]), [expected]);
+        assert_eq!(unusable_imports(&imports, &[word(None), word(Some(Vec::new()))]), [expected]);
         let all = [imports, vec![("sentrynet:probe/ssh@0.1.0".to_owned(), Vec::new())]].concat();
-        assert_eq!(idle(&all, &[word(Some(Vec::new())).first()]).len(), 2);
-        assert_eq!(idle(&all, &[word(Some(vec![Reach::read("shop.example").unwrap()])).first()]), [""; 0]);
+        assert_eq!(unusable_imports(&all, &[word(Some(Vec::new())).first()]).len(), 2);
+        assert_eq!(
+            unusable_imports(&all, &[word(Some(vec![AllowedHost::read("shop.example").unwrap()])).first()]),
+            [""; 0]
+        );
     }
 
     #[test]
     fn versions_that_go_together() {
         assert_eq!(
-            ["0.1.0", "0.2.12", "1.2.3", "0.0.3", "2.0.0+abc", "1.0.0-rc.1", ""].map(track),
+            ["0.1.0", "0.2.12", "1.2.3", "0.0.3", "2.0.0+abc", "1.0.0-rc.1", ""].map(compat_version),
             ["0.1", "0.2", "1", "0.0.3", "2", "1.0.0-rc.1", ""]
         );
     }
@@ -185,7 +191,7 @@ mod tests {
         let mut linker = wasmtime::component::Linker::<crate::capability::Context>::new(&wasmtime::Engine::default());
         crate::capability::link(&mut linker).unwrap();
         let listed = [
-            ("sentrynet:probe", SPOKEN, "http ssh span log types"),
+            ("sentrynet:probe", CONTRACT_VERSION, "http ssh span log types"),
             ("wasi:sockets", "0.2.12", "tcp udp ip-name-lookup tcp-create-socket udp-create-socket network"),
             ("wasi:sockets", "0.2.12", "instance-network"),
             ("wasi:cli", "0.2.12", "stdout stderr environment exit stdin terminal-input terminal-output"),
@@ -199,7 +205,7 @@ mod tests {
         for (package, version, names) in listed {
             for name in names.split(' ') {
                 let interface = format!("{package}/{name}@{version}");
-                assert!(power(&interface, &[]).is_some(), "{interface} is listed");
+                assert!(import_info(&interface, &[]).is_some(), "{interface} is listed");
                 assert!(linker.root().func_wrap(&interface, |_, (): ()| Ok(())).is_err(), "{interface} is linked");
             }
         }

@@ -11,44 +11,44 @@ use crate::capability::bindings::ProbePre;
 use crate::capability::bindings::exports::sentrynet::probe::prober::Trouble;
 use crate::capability::bindings::sentrynet::probe::types::Failure as GuestFailure;
 use crate::capability::log::Journal;
-use crate::capability::tape::Tape;
-use crate::capability::{Context, Scope, cut};
+use crate::capability::tape::RecordReplay;
+use crate::capability::{Context, ProbeContext, truncate};
 use crate::config::{Limits, Retries};
 use crate::recording::{Component, Header, Recording};
 use crate::run::evidence::Exchange;
-use crate::run::{Ceiling, Failure, Fault, FaultKind, Identity, Mismatch, Outcome, Run};
+use crate::run::{Failure, Fault, FaultKind, Identity, LimitKind, Mismatch, Outcome, Run};
 use crate::sandbox::backtrace::with_last_words;
-use crate::sandbox::component::SPOKEN;
-use crate::sandbox::computing::Computing;
-use crate::sandbox::fault::advise;
-use crate::sandbox::habit::Habit;
-use crate::sandbox::outages::{Outages, Start};
+use crate::sandbox::component::CONTRACT_VERSION;
+use crate::sandbox::computing::CpuTimer;
+use crate::sandbox::fault::with_advice;
+use crate::sandbox::habit::CpuEstimate;
+use crate::sandbox::outages::{OutageTracker, Start};
 use crate::sandbox::stay::store;
-use crate::sandbox::threads::{Place, Threads};
+use crate::sandbox::threads::{GuestExecutor, HomeRuntime};
 use crate::secret::Secrets;
 use crate::trace::{Recorder, Status};
 
 /// A probe that is ready to run: its component loaded, its settings checked by it. Cheap to clone.
 #[derive(Clone)]
-pub struct Probe(Arc<Ready>);
+pub struct Probe(Arc<ProbeShared>);
 
 /// What the runs of a probe share.
-pub struct Ready {
-    pub program: Arc<Program>,
-    pub scope: Arc<Scope>,
+pub struct ProbeShared {
+    pub program: Arc<LoadedComponent>,
+    pub scope: Arc<ProbeContext>,
     pub settings: Box<str>,
     pub limits: Arc<Limits>,
     pub retries: Retries,
-    pub outages: Outages,
-    pub habit: Habit,
+    pub outages: OutageTracker,
+    pub habit: CpuEstimate,
 }
 
 /// What the probes of a component share.
-pub struct Program {
+pub struct LoadedComponent {
     pub component: ProbePre<Context>,
     /// In hexadecimal digits.
     pub sha256: Box<str>,
-    pub threads: Arc<Threads>,
+    pub threads: Arc<GuestExecutor>,
     pub secrets: Secrets,
 }
 
@@ -60,7 +60,7 @@ struct Attempt {
 }
 
 impl Probe {
-    pub fn new(ready: Ready) -> Self {
+    pub fn new(ready: ProbeShared) -> Self {
         Self(Arc::new(ready))
     }
 
@@ -69,13 +69,13 @@ impl Probe {
     }
 
     /// What its guest's calls know of it, and the settings that it gets.
-    pub(super) fn given(&self) -> (&Scope, &str) {
+    pub(super) fn given(&self) -> (&ProbeContext, &str) {
         (&self.0.scope, &self.0.settings)
     }
 
     /// Runs once. `due` is when it was to start.
     pub async fn run(&self, due: Instant) -> Run {
-        match self.host(|ready, place| async move { ready.run(due, &place).await }).await {
+        match self.on_executor(|ready, place| async move { ready.run(due, &place).await }).await {
             Ok(run) => run,
             Err(error) => self.0.broken(due, format!("the host failed: {error}; this is a bug, please report it")),
         }
@@ -87,7 +87,7 @@ impl Probe {
     /// When the host failed.
     pub async fn record(&self) -> Result<(Run, Recording), JoinError> {
         let due = Instant::now();
-        self.host(|ready, place| async move { ready.record(due, &place).await }).await
+        self.on_executor(|ready, place| async move { ready.record(due, &place).await }).await
     }
 
     /// Runs once more what was recorded, in a world that is the recording alone.
@@ -95,42 +95,48 @@ impl Probe {
     /// # Errors
     /// When the host failed.
     pub async fn replay(&self, recording: Recording) -> Result<Run, JoinError> {
-        self.host(|ready, place| async move { ready.replay(recording, &place).await }).await
+        self.on_executor(|ready, place| async move { ready.replay(recording, &place).await }).await
     }
 
-    async fn host<T, F>(&self, work: impl FnOnce(Arc<Ready>, Place) -> F) -> Result<T, JoinError>
+    async fn on_executor<T, F>(&self, work: impl FnOnce(Arc<ProbeShared>, HomeRuntime) -> F) -> Result<T, JoinError>
     where
         T: Send + 'static,
         F: Future<Output = T> + Send + 'static,
     {
         let ready = Arc::clone(&self.0);
-        self.0.program.threads.host(self.0.habit.is_long(), |place| work(ready, place)).await
+        self.0.program.threads.run(self.0.habit.is_long(), |place| work(ready, place)).await
     }
 }
 
-impl Ready {
-    async fn run(&self, due: Instant, place: &Place) -> Run {
+impl ProbeShared {
+    async fn run(&self, due: Instant, place: &HomeRuntime) -> Run {
         let lateness = due.elapsed();
         let recorder = self.recorder();
         let (mut run, exchanges) = self
-            .attempts(place, lateness, &recorder, &Journal::new(recorder.clone(), *self.limits), &Tape::default())
+            .attempts(
+                place,
+                lateness,
+                &recorder,
+                &Journal::new(recorder.clone(), *self.limits),
+                &RecordReplay::default(),
+            )
             .await;
-        self.program.secrets.strike_run(&mut run, exchanges);
+        self.program.secrets.redact_run(&mut run, exchanges);
         run
     }
 
-    async fn record(&self, due: Instant, place: &Place) -> (Run, Recording) {
+    async fn record(&self, due: Instant, place: &HomeRuntime) -> (Run, Recording) {
         let lateness = due.elapsed();
         let recorder = self.recorder();
         let log = Journal::new(recorder.clone(), *self.limits);
-        let tape = Tape::write(&recorder, &log);
+        let tape = RecordReplay::record(&recorder, &log);
         let (mut run, exchanges) = self.attempts(place, lateness, &recorder, &log, &tape).await;
         let mut recording = Recording { header: self.header(&run), entries: tape.take() };
         self.program.secrets.strike_recording(&mut recording, &mut run, exchanges);
         (run, recording)
     }
 
-    async fn replay(&self, recording: Recording, place: &Place) -> Run {
+    async fn replay(&self, recording: Recording, place: &HomeRuntime) -> Run {
         let Recording { header, entries } = recording;
         let Identity { probe, title, .. } = &*self.scope.identity;
         let started = SystemTime::UNIX_EPOCH + header.started;
@@ -143,7 +149,7 @@ impl Ready {
             title.clone(),
         );
         let log = Journal::new(recorder.clone(), *self.limits);
-        let tape = Tape::read(&recorder, &log, entries, *header.component.sha256 == *self.program.sha256);
+        let tape = RecordReplay::replay(&recorder, &log, entries, *header.component.sha256 == *self.program.sha256);
         let (mut run, exchanges) = self.attempts(place, header.lateness, &recorder, &log, &tape).await;
         self.program.secrets.strike_replayed(&header.struck, &mut run, exchanges);
         run
@@ -158,11 +164,11 @@ impl Ready {
     /// still.
     async fn attempts(
         &self,
-        place: &Place,
+        place: &HomeRuntime,
         lateness: Duration,
         recorder: &Recorder,
         log: &Journal,
-        tape: &Tape,
+        tape: &RecordReplay,
     ) -> (Run, Vec<Exchange>) {
         let mut attempts = 1;
         let mut last = self.attempt(place, attempts, recorder, tape, log).await;
@@ -171,7 +177,7 @@ impl Ready {
             let Outcome::Failed(failure) = last.outcome else { break };
             earlier.push(failure);
             exchanges.extend(last.evidence);
-            if !tape.is_read() {
+            if !tape.is_replay() {
                 tokio::time::sleep(self.retries.delay).await;
             }
             attempts += 1;
@@ -184,7 +190,7 @@ impl Ready {
         let mut trace = recorder.finish(status(&outcome), Status::Cancelled);
         tape.finish(&mut trace);
         let start = Start { at: trace.started, instant: recorder.epoch() };
-        let outage = self.outages.note(&outcome, start, recorder.now());
+        let outage = self.outages.record(&outcome, start, recorder.now());
         let probe = Arc::clone(&self.scope.identity);
         let log = log.take();
         (Run { probe, outcome, trace, lateness, skipped: 0, attempts, earlier, evidence, outage, tags, log }, exchanges)
@@ -195,7 +201,7 @@ impl Ready {
         let Identity { probe, title, tags, failures_before_error, pointer } = &*self.scope.identity;
         Header {
             host: env!("CARGO_PKG_VERSION").to_owned(),
-            contract: SPOKEN.to_owned(),
+            contract: CONTRACT_VERSION.to_owned(),
             component: Component { name: probe.clone(), sha256: self.program.sha256.to_string() },
             title: title.clone(),
             tags: BTreeMap::clone(tags),
@@ -203,9 +209,9 @@ impl Ready {
             pointer: pointer.clone(),
             // It was text of ours.
             settings: serde_json::from_str(&self.settings).unwrap_or_default(),
-            environment: self.scope.terms.environment.clone(),
+            environment: self.scope.policy.environment.clone(),
             struck: BTreeSet::new(),
-            log_refused: self.scope.terms.grants.log_refused_by().map(str::to_owned),
+            log_refused: self.scope.policy.grants.log_refused_by().map(str::to_owned),
             limits: json!(*self.limits),
             retries: self.retries.times,
             trace_id: run.trace.id,
@@ -216,14 +222,21 @@ impl Ready {
     }
 
     /// One stay in the guest, in a sandbox of its own.
-    async fn attempt(&self, place: &Place, number: u32, recorder: &Recorder, tape: &Tape, log: &Journal) -> Attempt {
+    async fn attempt(
+        &self,
+        place: &HomeRuntime,
+        number: u32,
+        recorder: &Recorder,
+        tape: &RecordReplay,
+        log: &Journal,
+    ) -> Attempt {
         tape.attempt();
         // Where it is tried but once, the run itself is the attempt.
         let most = self.retries.times + 1;
         let span = (most > 1).then(|| recorder.push("probe.attempt".into(), format!("Attempt {number} of {most}")));
         tape.opened();
         let computing =
-            Computing::new(Arc::clone(self.program.threads.turns()), place.clone(), self.habit.is_very_long());
+            CpuTimer::new(Arc::clone(self.program.threads.cpu_permits()), place.clone(), self.habit.is_very_long());
         let measured = Arc::clone(&computing);
         let (mut store, watch) = store(
             self.program.component.engine(),
@@ -239,18 +252,18 @@ impl Ready {
             guest.sentrynet_probe_prober().call_run(&mut store, &self.settings).await
         };
         let ended = watch.guard(work).await;
-        let ended = tape.overrun().map_or(ended, Err);
-        self.habit.note(computing.used());
+        let ended = tape.limit_fault().map_or(ended, Err);
+        self.habit.record(computing.used());
         let fault = ended.as_ref().err().cloned();
         let outcome = match ended {
             Ok(Ok(())) => Outcome::Passed,
             Ok(Err(Trouble::Failed(said))) => Outcome::Failed(failure(said)),
             Ok(Err(Trouble::Broken(message))) => Outcome::Broken(Fault {
-                kind: FaultKind::Gave,
-                message: cut(message, LONGEST_TEXT),
+                kind: FaultKind::ReportedByProbe,
+                message: truncate(message, LONGEST_TEXT),
                 backtrace: Vec::new(),
             }),
-            Err(fault) => Outcome::Broken(with_last_words(advise(fault, &self.limits), log)),
+            Err(fault) => Outcome::Broken(with_last_words(with_advice(fault, &self.limits), log)),
         };
         let within = span.unwrap_or(recorder.root());
         let context = store.data_mut();
@@ -282,7 +295,7 @@ impl Ready {
             tags: BTreeMap::new(),
             log: Vec::new(),
         };
-        self.program.secrets.strike_run(&mut run, Vec::new());
+        self.program.secrets.redact_run(&mut run, Vec::new());
         run
     }
 }
@@ -297,9 +310,11 @@ fn status(outcome: &Outcome) -> Status {
             _ => Status::InternalError,
         },
         Outcome::Broken(fault) => match fault.kind {
-            FaultKind::Ceiling(Ceiling::Deadline) => Status::DeadlineExceeded,
-            FaultKind::Ceiling(_) => Status::ResourceExhausted,
-            FaultKind::Trap | FaultKind::Gave | FaultKind::Host | FaultKind::Departed => Status::Aborted,
+            FaultKind::Limit(LimitKind::Deadline) => Status::DeadlineExceeded,
+            FaultKind::Limit(_) => Status::ResourceExhausted,
+            FaultKind::Trap | FaultKind::ReportedByProbe | FaultKind::Host | FaultKind::ReplayDiverged => {
+                Status::Aborted
+            }
         },
     }
 }
@@ -309,13 +324,13 @@ fn failure(failure: GuestFailure) -> Failure {
     const MOST_MISMATCHES: usize = 100;
     const LONGEST_REASON: usize = 64;
     let mismatches = failure.mismatches.into_iter().take(MOST_MISMATCHES).map(|mismatch| Mismatch {
-        subject: cut(mismatch.subject, LONGEST_TEXT),
-        expected: cut(mismatch.expected, LONGEST_TEXT),
-        actual: cut(mismatch.actual, LONGEST_TEXT),
+        subject: truncate(mismatch.subject, LONGEST_TEXT),
+        expected: truncate(mismatch.expected, LONGEST_TEXT),
+        actual: truncate(mismatch.actual, LONGEST_TEXT),
     });
     Failure {
-        reason: cut(failure.reason, LONGEST_REASON),
-        message: cut(failure.message, LONGEST_TEXT),
+        reason: truncate(failure.reason, LONGEST_REASON),
+        message: truncate(failure.message, LONGEST_TEXT),
         mismatches: mismatches.collect(),
     }
 }

@@ -8,39 +8,39 @@ use wasmtime::{Engine, Store};
 
 use crate::capability::bindings::{Probe as Bindings, ProbePre};
 use crate::capability::log::Journal;
-use crate::capability::meter::Meter;
-use crate::capability::tape::Tape;
-use crate::capability::{Context, Scope};
+use crate::capability::meter::Quota;
+use crate::capability::tape::RecordReplay;
+use crate::capability::{Context, ProbeContext};
 use crate::config::Limits;
 use crate::run::Fault;
 use crate::sandbox::backtrace::with_last_words;
-use crate::sandbox::computing::Computing;
+use crate::sandbox::computing::CpuTimer;
 use crate::sandbox::fault;
-use crate::sandbox::threads::Place;
-use crate::sandbox::turns::Turns;
+use crate::sandbox::threads::HomeRuntime;
+use crate::sandbox::turns::CpuPermits;
 use crate::trace::Recorder;
 
 /// How long past its deadline a guest in a call of the host's is waited for: the host ends its calls earlier.
 const GRACE: Duration = Duration::from_millis(50);
 
 /// Who watches over a stay.
-pub struct Watch {
+pub struct DeadlineGuard {
     deadline: Instant,
     limits: Limits,
-    meter: Meter,
-    computing: Arc<Computing>,
+    meter: Quota,
+    computing: Arc<CpuTimer>,
 }
 
 /// A store for one stay in a guest, which ends when `limits` are reached.
 pub fn store(
     engine: &Engine,
-    scope: &Arc<Scope>,
+    scope: &Arc<ProbeContext>,
     recorder: Recorder,
-    tape: Tape,
+    tape: RecordReplay,
     log: Journal,
     limits: Limits,
-    computing: Arc<Computing>,
-) -> (Store<Context>, Watch) {
+    computing: Arc<CpuTimer>,
+) -> (Store<Context>, DeadlineGuard) {
     let deadline = Instant::now() + limits.deadline;
     let mut store = Store::new(
         engine,
@@ -49,18 +49,18 @@ pub fn store(
     store.limiter(|context| context);
     store.set_max_component_handles(limits.handles);
     store.set_hostcall_fuel(limits.memory);
-    store.set_epoch_deadline(computing.first_look());
-    let (meter, looked_at) = (store.data().meter.clone(), Arc::clone(&computing));
+    store.set_epoch_deadline(computing.initial_epoch_deadline());
+    let (meter, looked_at) = (store.data().quota.clone(), Arc::clone(&computing));
     store.epoch_deadline_callback(move |context| {
-        tape.look()?;
-        context.data().meter.check()?;
-        fault::look(deadline, looked_at.used(), limits)?;
-        Ok(looked_at.go_on(deadline))
+        tape.check()?;
+        context.data().quota.check()?;
+        fault::check_limits(deadline, looked_at.used(), limits)?;
+        Ok(looked_at.on_epoch(deadline))
     });
-    (store, Watch { deadline, limits, meter, computing })
+    (store, DeadlineGuard { deadline, limits, meter, computing })
 }
 
-impl Watch {
+impl DeadlineGuard {
     /// Sees to it that a guest that waits for the host is not waited for past its deadline, nor when something that
     /// goes on for it reaches a limit.
     pub async fn guard<T>(&self, work: impl Future<Output = wasmtime::Result<T>>) -> Result<T, Fault> {
@@ -73,7 +73,7 @@ impl Watch {
         let ended = async {
             tokio::select! {
                 biased;
-                ended = self.computing.around(work) => ended,
+                ended = self.computing.measure(work) => ended,
                 exceeded = exceeded => Err(exceeded.into()),
             }
         };
@@ -84,25 +84,25 @@ impl Watch {
                 Err(exceeded) => Err(fault::explain(&exceeded.into(), &self.limits)),
             },
             Ok(Err(error)) => Err(fault::explain(&error, &self.limits)),
-            Err(_) => Err(fault::overdue(&self.limits)),
+            Err(_) => Err(fault::deadline_fault(&self.limits)),
         }
     }
 }
 
 /// One call that is no run: nothing is sent, and its trace is thrown away.
-pub async fn ask<T>(
+pub async fn call_once<T>(
     engine: &Engine,
-    turns: &Arc<Turns>,
+    turns: &Arc<CpuPermits>,
     component: &ProbePre<Context>,
-    scope: &Arc<Scope>,
+    scope: &Arc<ProbeContext>,
     question: impl AsyncFnOnce(Bindings, &mut Store<Context>) -> wasmtime::Result<T>,
 ) -> Result<T, Fault> {
     // What a component may use while it says who it is and checks settings.
     let limits = Limits { deadline: Duration::from_secs(5), ..Limits::default() };
     let recorder = Recorder::start(String::new(), String::new());
     let log = Journal::new(recorder.clone(), limits);
-    let computing = Computing::new(Arc::clone(turns), Place::here(), false);
-    let (mut store, watch) = store(engine, scope, recorder, Tape::default(), log.clone(), limits, computing);
+    let computing = CpuTimer::new(Arc::clone(turns), HomeRuntime::current(), false);
+    let (mut store, watch) = store(engine, scope, recorder, RecordReplay::default(), log.clone(), limits, computing);
     let ended = watch
         .guard(async {
             let guest = component.instantiate_async(&mut store).await?;

@@ -12,34 +12,34 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::sandbox::turns::Turns;
+use crate::sandbox::turns::CpuPermits;
 
 /// Threads for guests that compute for long: as many as there are processors, and two at least; they end with this
 /// value.
-pub struct Threads {
+pub struct GuestExecutor {
     runtime: Option<Runtime>,
     /// All but one, for those that compute for very long.
-    turns: Arc<Turns>,
+    turns: Arc<CpuPermits>,
 }
 
 /// Where a run has begun.
 #[derive(Clone)]
-pub struct Place {
+pub struct HomeRuntime {
     /// Where its targets are waited for.
     pub exchanges: Handle,
     /// Its guest has computed until somebody else wanted to go on there.
     interrupted: Arc<AtomicBool>,
 }
 
-impl Threads {
+impl GuestExecutor {
     pub fn start() -> io::Result<Self> {
         let threads = std::thread::available_parallelism().map_or(2, usize::from).max(2);
         let mut builder = Builder::new_multi_thread();
         let runtime = builder.worker_threads(threads).thread_name("guest").enable_time().enable_io().build()?;
-        Ok(Self { runtime: Some(runtime), turns: Turns::new(threads - 1) })
+        Ok(Self { runtime: Some(runtime), turns: CpuPermits::new(threads - 1) })
     }
 
-    pub fn turns(&self) -> &Arc<Turns> {
+    pub fn cpu_permits(&self) -> &Arc<CpuPermits> {
         &self.turns
     }
 
@@ -48,11 +48,11 @@ impl Threads {
     ///
     /// # Errors
     /// When it panics.
-    pub async fn host<F>(&self, long: bool, work: impl FnOnce(Place) -> F) -> Result<F::Output, JoinError>
+    pub async fn run<F>(&self, long: bool, work: impl FnOnce(HomeRuntime) -> F) -> Result<F::Output, JoinError>
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        let place = Place::here();
+        let place = HomeRuntime::current();
         let mut work = Box::pin(work(place.clone()));
         if !long {
             let begun = async move {
@@ -77,9 +77,9 @@ impl Threads {
     }
 }
 
-impl Place {
+impl HomeRuntime {
     /// The runtime of the current task.
-    pub fn here() -> Self {
+    pub fn current() -> Self {
         Self { exchanges: Handle::current(), interrupted: Arc::default() }
     }
 
@@ -88,7 +88,7 @@ impl Place {
     }
 }
 
-impl Drop for Threads {
+impl Drop for GuestExecutor {
     fn drop(&mut self) {
         // A runtime that is dropped waits for its threads, which is not allowed among tasks.
         if let Some(runtime) = self.runtime.take() {
@@ -108,11 +108,11 @@ mod tests {
 
     #[tokio::test]
     async fn brief_work_stays_and_long_work_goes() {
-        let threads = Threads::start().expect("threads");
+        let threads = GuestExecutor::start().expect("threads");
         let here = thread();
-        assert_eq!(threads.host(false, |_| async { thread() }).await.expect("no panic"), here);
-        assert_eq!(threads.host(true, |_| async { thread() }).await.expect("no panic"), "guest");
-        let interrupted = threads.host(false, |place| async move {
+        assert_eq!(threads.run(false, |_| async { thread() }).await.expect("no panic"), here);
+        assert_eq!(threads.run(true, |_| async { thread() }).await.expect("no panic"), "guest");
+        let interrupted = threads.run(false, |place| async move {
             let begun = thread();
             place.interrupt();
             tokio::task::yield_now().await;
@@ -123,9 +123,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_an_error_wherever_it_happens() {
-        let threads = Threads::start().expect("threads");
+        let threads = GuestExecutor::start().expect("threads");
         for long in [false, true] {
-            let work = threads.host(long, |_| async { panic!("this is a test") });
+            let work = threads.run(long, |_| async { panic!("this is a test") });
             let ended: Result<(), _> = work.await;
             assert!(ended.is_err_and(|error| error.is_panic()));
         }

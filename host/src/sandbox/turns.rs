@@ -8,31 +8,31 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-pub struct Turns(Mutex<Waiting>);
+pub struct CpuPermits(Mutex<Waiting>);
 
 struct Waiting {
     free: usize,
     /// By how long each has computed, and then in the order in which they came.
-    next: BTreeMap<(Duration, u64), oneshot::Sender<Turn>>,
+    next: BTreeMap<(Duration, u64), oneshot::Sender<CpuPermit>>,
     came: u64,
 }
 
 /// The right to compute on, for as long as it is kept.
-pub struct Turn(Option<Arc<Turns>>);
+pub struct CpuPermit(Option<Arc<CpuPermits>>);
 
-impl Turns {
+impl CpuPermits {
     pub fn new(at_once: usize) -> Arc<Self> {
         Arc::new(Self(Mutex::new(Waiting { free: at_once, next: BTreeMap::new(), came: 0 })))
     }
 
     /// A turn for somebody who has computed for so long.
-    pub async fn wait(self: &Arc<Self>, computed: Duration) -> Turn {
+    pub async fn acquire(self: &Arc<Self>, computed: Duration) -> CpuPermit {
         loop {
             let turn = {
                 let mut waiting = self.lock();
                 if waiting.free > 0 {
                     waiting.free -= 1;
-                    return Turn(Some(Arc::clone(self)));
+                    return CpuPermit(Some(Arc::clone(self)));
                 }
                 let (given, turn) = oneshot::channel();
                 let came = waiting.came;
@@ -46,7 +46,7 @@ impl Turns {
         }
     }
 
-    fn give_back(self: &Arc<Self>) {
+    fn release(self: &Arc<Self>) {
         loop {
             let next = {
                 let mut waiting = self.lock();
@@ -56,7 +56,7 @@ impl Turns {
                 };
                 next
             };
-            match next.send(Turn(Some(Arc::clone(self)))) {
+            match next.send(CpuPermit(Some(Arc::clone(self)))) {
                 Ok(()) => return,
                 // Who has given up waiting has nothing to give back.
                 Err(mut turn) => turn.0 = None,
@@ -69,10 +69,10 @@ impl Turns {
     }
 }
 
-impl Drop for Turn {
+impl Drop for CpuPermit {
     fn drop(&mut self) {
         if let Some(turns) = self.0.take() {
-            turns.give_back();
+            turns.release();
         }
     }
 }
@@ -95,11 +95,11 @@ mod tests {
 
     #[test]
     fn whoever_has_computed_least_goes_next() {
-        let turns = Turns::new(1);
-        let turn = ready(poll(pin!(turns.wait(Duration::ZERO))));
-        let mut long = pin!(turns.wait(Duration::from_secs(5)));
-        let mut brief = pin!(turns.wait(Duration::from_secs(1)));
-        let mut second = pin!(turns.wait(Duration::from_secs(1)));
+        let turns = CpuPermits::new(1);
+        let turn = ready(poll(pin!(turns.acquire(Duration::ZERO))));
+        let mut long = pin!(turns.acquire(Duration::from_secs(5)));
+        let mut brief = pin!(turns.acquire(Duration::from_secs(1)));
+        let mut second = pin!(turns.acquire(Duration::from_secs(1)));
         assert!(poll(long.as_mut()).is_pending() && poll(brief.as_mut()).is_pending());
         assert!(poll(second.as_mut()).is_pending());
         drop(turn);
@@ -112,9 +112,9 @@ mod tests {
 
     #[test]
     fn there_are_as_many_as_there_are() {
-        let turns = Turns::new(2);
-        let [first, second] = [(), ()].map(|()| ready(poll(pin!(turns.wait(Duration::ZERO)))));
-        let mut third = pin!(turns.wait(Duration::ZERO));
+        let turns = CpuPermits::new(2);
+        let [first, second] = [(), ()].map(|()| ready(poll(pin!(turns.acquire(Duration::ZERO)))));
+        let mut third = pin!(turns.acquire(Duration::ZERO));
         assert!(poll(third.as_mut()).is_pending());
         drop(second);
         let third = ready(poll(third));
@@ -124,15 +124,15 @@ mod tests {
 
     #[test]
     fn who_gives_up_takes_no_turn_along() {
-        let turns = Turns::new(1);
-        let turn = ready(poll(pin!(turns.wait(Duration::ZERO))));
+        let turns = CpuPermits::new(1);
+        let turn = ready(poll(pin!(turns.acquire(Duration::ZERO))));
         {
             // One before it is given, the other after.
-            let mut early = pin!(turns.wait(Duration::ZERO));
+            let mut early = pin!(turns.acquire(Duration::ZERO));
             assert!(poll(early.as_mut()).is_pending());
         }
         {
-            let mut late = pin!(turns.wait(Duration::ZERO));
+            let mut late = pin!(turns.acquire(Duration::ZERO));
             assert!(poll(late.as_mut()).is_pending());
             drop(turn);
             assert_eq!(turns.lock().free, 0);

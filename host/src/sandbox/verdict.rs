@@ -6,7 +6,7 @@ use crate::schema::Violation;
 /// All that is wrong: what the schema finds, and what the probe says of other things than that.
 ///
 /// Of the same place the schema is heard, whose words are the host's, except where it can only tell of a pattern.
-pub fn agree(mut found: Vec<Violation>, said: Vec<Problem>) -> Vec<Problem> {
+pub fn merge(mut found: Vec<Violation>, said: Vec<Problem>) -> Vec<Problem> {
     found.retain(|found| !found.vague || !said.iter().any(|said| said.pointer == found.pointer));
     let news = said.into_iter().filter(|said| !found.iter().any(|found| is_of(said, found)));
     let news: Vec<_> = news.collect();
@@ -52,7 +52,7 @@ mod tests {
         let said = said
             .iter()
             .map(|(pointer, message)| Problem { pointer: (*pointer).to_owned(), message: (*message).to_owned() });
-        let agreed = agree(found.collect(), said.collect());
+        let agreed = merge(found.collect(), said.collect());
         assert_eq!(agreed.iter().map(|problem| problem.message.as_str()).collect::<Vec<_>>(), expected);
     }
 

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use super::skipped::Cause;
 
 /// What is run over and over, and when.
-pub struct Lane<J> {
+pub struct TimerQueue<J> {
     slots: Vec<Slot<J>>,
     /// Numbers of those that wait, the earliest first; of those that are due at once, the first.
     waiting: BinaryHeap<Reverse<(Instant, usize)>>,
@@ -25,7 +25,7 @@ struct Slot<J> {
     every: Duration,
     due: Instant,
     /// Times that have passed since the one before that.
-    passed: u32,
+    missed: u32,
     /// Where it runs, while it does.
     task: Option<Id>,
 }
@@ -34,11 +34,11 @@ struct Slot<J> {
 pub struct Start {
     pub due: Instant,
     /// Times before that, which have passed.
-    pub passed: u32,
+    pub missed: u32,
 }
 
 /// What has become of it.
-pub struct Ended {
+pub struct Finished {
     pub at: Instant,
     pub ran: Duration,
     /// For a place.
@@ -47,12 +47,12 @@ pub struct Ended {
 
 /// The event loop's clock ticks once a millisecond, and rounds up twice, which comes to one tick on average: with so much
 /// of it taken off, a start is no earlier than that, and seldom a whole one late.
-const AHEAD: Duration = Duration::from_micros(750);
+const TIMER_LEAD: Duration = Duration::from_micros(750);
 
-impl<J> Lane<J> {
+impl<J> TimerQueue<J> {
     /// Jobs, each with the time of its first run and how long it is from one to the next.
     pub fn new(jobs: Vec<(J, Instant, Duration)>) -> Self {
-        let slot = |(job, first, every)| Slot { job, first, every, due: first, passed: 0, task: None };
+        let slot = |(job, first, every)| Slot { job, first, every, due: first, missed: 0, task: None };
         let slots: Vec<_> = jobs.into_iter().map(slot).collect();
         let waiting = slots.iter().enumerate().map(|(number, slot)| Reverse((slot.due, number))).collect();
         Self { slots, waiting }
@@ -60,25 +60,25 @@ impl<J> Lane<J> {
 
     /// Begins each job whenever it is due, in the order in which they are, until `stopped` is true. Then nothing begins
     /// any more, and it returns when all that has begun has ended. `skipped` is told of times that have passed.
-    pub async fn keep<F>(
+    pub async fn run<F>(
         mut self,
         begin: impl Fn(&J, Start) -> F,
         skipped: impl Fn(&J, u32, Cause),
         mut stopped: watch::Receiver<bool>,
     ) where
-        F: Future<Output = Ended> + Send + 'static,
+        F: Future<Output = Finished> + Send + 'static,
     {
         let mut running = JoinSet::new();
         let mut stop = pin!(stopped.wait_for(|stopped| *stopped));
         let mut timer = pin!(sleep_until(Instant::now()));
         loop {
             let now = Instant::now();
-            while let Some(number) = self.due(now) {
+            while let Some(number) = self.pop_due(now) {
                 let slot = &mut self.slots[number];
-                let work = begin(&slot.job, Start { due: slot.due, passed: std::mem::take(&mut slot.passed) });
+                let work = begin(&slot.job, Start { due: slot.due, missed: std::mem::take(&mut slot.missed) });
                 slot.task = Some(running.spawn(async move { (number, work.await) }).id());
             }
-            let next = self.waiting.peek().map(|Reverse((due, _))| ahead_of(*due));
+            let next = self.waiting.peek().map(|Reverse((due, _))| timer_for(*due));
             if let Some(next) = next.filter(|next| *next != timer.deadline()) {
                 timer.as_mut().reset(next);
             }
@@ -86,29 +86,29 @@ impl<J> Lane<J> {
                 biased;
                 _ = &mut stop => break,
                 Some(ended) = running.join_next() => {
-                    if let Some((number, ended)) = self.ended(ended) {
-                        self.wait(number, &ended, &skipped);
+                    if let Some((number, ended)) = self.finished_slot(ended) {
+                        self.reschedule(number, &ended, &skipped);
                     }
                 }
                 () = &mut timer, if next.is_some() => {}
             }
         }
         while let Some(ended) = running.join_next().await {
-            self.ended(ended);
+            self.finished_slot(ended);
         }
     }
 
     /// The next of those that are due, which waits no more.
-    fn due(&mut self, now: Instant) -> Option<usize> {
+    fn pop_due(&mut self, now: Instant) -> Option<usize> {
         let Reverse((due, number)) = *self.waiting.peek()?;
-        (ahead_of(due) <= now).then(|| {
+        (timer_for(due) <= now).then(|| {
             self.waiting.pop();
             number
         })
     }
 
     /// Whose task it was that ended, and how. One that panicked is told of, and is no reason not to go on.
-    fn ended(&self, ended: Result<(usize, Ended), JoinError>) -> Option<(usize, Ended)> {
+    fn finished_slot(&self, ended: Result<(usize, Finished), JoinError>) -> Option<(usize, Finished)> {
         let error = match ended {
             Ok(ended) => return Some(ended),
             Err(error) => error,
@@ -116,14 +116,14 @@ impl<J> Lane<J> {
         tracing::error!("a run of a probe was lost: {error}; this is a bug, please report it");
         let number = self.slots.iter().position(|slot| slot.task == Some(error.id()))?;
         let at = Instant::now();
-        Some((number, Ended { at, ran: at - self.slots[number].due, waited: Duration::ZERO }))
+        Some((number, Finished { at, ran: at - self.slots[number].due, waited: Duration::ZERO }))
     }
 
     /// Has a job wait for its next time.
-    fn wait(&mut self, number: usize, ended: &Ended, skipped: impl Fn(&J, u32, Cause)) {
-        let Slot { job, first, every, due, passed, task } = &mut self.slots[number];
+    fn reschedule(&mut self, number: usize, ended: &Finished, skipped: impl Fn(&J, u32, Cause)) {
+        let Slot { job, first, every, due, missed: passed, task } = &mut self.slots[number];
         *task = None;
-        let (following, missed) = next(*first, *every, *due, ended.at);
+        let (following, missed) = next_due(*first, *every, *due, ended.at);
         if missed > 0 {
             skipped(job, missed, Cause::of(ended.at - *due, ended.ran, ended.waited));
         }
@@ -133,13 +133,13 @@ impl<J> Lane<J> {
 }
 
 /// When the event loop is to be told that a start is due.
-fn ahead_of(due: Instant) -> Instant {
-    due.checked_sub(AHEAD).unwrap_or(due)
+fn timer_for(due: Instant) -> Instant {
+    due.checked_sub(TIMER_LEAD).unwrap_or(due)
 }
 
 /// The next of `first + k * every` that is not past, and how many have passed before it. These are skipped: runs of one
 /// probe never overlap, and none is made up for.
-fn next(first: Instant, every: Duration, due: Instant, now: Instant) -> (Instant, u32) {
+fn next_due(first: Instant, every: Duration, due: Instant, now: Instant) -> (Instant, u32) {
     let following = due + every;
     if following >= now {
         return (following, 0);
@@ -166,7 +166,7 @@ mod tests {
         let every = 10 * SECOND;
         let mut due = first;
         for k in 1..100 {
-            let (following, skipped) = next(first, every, due, due + 1234 * MS);
+            let (following, skipped) = next_due(first, every, due, due + 1234 * MS);
             assert_eq!((following, skipped), (first + every * k, 0));
             due = following;
         }
@@ -176,10 +176,10 @@ mod tests {
     fn what_has_passed_is_skipped_and_counted() {
         let first = Instant::now();
         let every = 10 * SECOND;
-        assert_eq!(next(first, every, first, first + 10 * SECOND), (first + 10 * SECOND, 0));
-        assert_eq!(next(first, every, first, first + 11 * SECOND), (first + 20 * SECOND, 1));
-        assert_eq!(next(first, every, first, first + 30 * SECOND), (first + 30 * SECOND, 2));
-        assert_eq!(next(first, every, first, first + 31 * SECOND), (first + 40 * SECOND, 3));
+        assert_eq!(next_due(first, every, first, first + 10 * SECOND), (first + 10 * SECOND, 0));
+        assert_eq!(next_due(first, every, first, first + 11 * SECOND), (first + 20 * SECOND, 1));
+        assert_eq!(next_due(first, every, first, first + 30 * SECOND), (first + 30 * SECOND, 2));
+        assert_eq!(next_due(first, every, first, first + 31 * SECOND), (first + 40 * SECOND, 3));
     }
 
     #[test]
@@ -188,7 +188,7 @@ mod tests {
         let every = 70 * MS;
         let (mut due, mut counted) = (first, 0);
         for run in 0..1000_u32 {
-            let (following, skipped) = next(first, every, due, due + run * 37 % 500 * MS);
+            let (following, skipped) = next_due(first, every, due, due + run * 37 % 500 * MS);
             (due, counted) = (following, counted + 1 + skipped);
             assert_eq!(due, first + every * counted);
         }
@@ -199,7 +199,7 @@ mod tests {
 
     /// Keeps a lane for so long. Each job is a number; what it does comes after it has been noted.
     async fn keep<F>(
-        lane: Lane<u32>,
+        lane: TimerQueue<u32>,
         lasting: Duration,
         work: impl Fn(u32) -> F + Clone + Send + 'static,
     ) -> Vec<(u32, Start)>
@@ -215,14 +215,14 @@ mod tests {
                 all.lock().unwrap().push((job, start));
                 work(job).await;
                 let at = Instant::now();
-                Ended { at, ran: at - asked, waited: Duration::ZERO }
+                Finished { at, ran: at - asked, waited: Duration::ZERO }
             }
         };
         let stop = async {
             tokio::time::sleep(lasting).await;
             stopping.send_replace(true);
         };
-        tokio::join!(lane.keep(begin, |_, _, _| {}, stopped), stop);
+        tokio::join!(lane.run(begin, |_, _, _| {}, stopped), stop);
         std::mem::take(&mut *all.lock().unwrap())
     }
 
@@ -235,11 +235,11 @@ mod tests {
         let now = Instant::now();
         // All are late, so that one look at the clock finds all of them, and the order is the times' alone.
         let late = |job: u32| (job, now - (job * 7 % 1000) * MS, 3600 * SECOND);
-        let begun = keep(Lane::new((0..1000).map(late).collect()), 50 * MS, |_| async {}).await;
+        let begun = keep(TimerQueue::new((0..1000).map(late).collect()), 50 * MS, |_| async {}).await;
         assert_eq!(begun.len(), 1000);
         assert!(begun.is_sorted_by_key(|(_, start)| start.due));
         let same = |job: u32| (job, now, 3600 * SECOND);
-        let begun = keep(Lane::new((0..200).map(same).collect()), 50 * MS, |_| async {}).await;
+        let begun = keep(TimerQueue::new((0..200).map(same).collect()), 50 * MS, |_| async {}).await;
         assert_eq!(jobs(&begun), (0..200).collect::<Vec<_>>());
     }
 
@@ -248,7 +248,7 @@ mod tests {
         let now = Instant::now();
         let (brief, long) = ((0, now, 20 * MS), (1, now, 20 * MS));
         let now_running = Arc::new(Mutex::new(0));
-        let begun = keep(Lane::new(vec![brief, long]), 300 * MS, move |job| {
+        let begun = keep(TimerQueue::new(vec![brief, long]), 300 * MS, move |job| {
             let running = Arc::clone(&now_running);
             async move {
                 if job == 1 {
@@ -265,8 +265,8 @@ mod tests {
             for pair in starts.windows(2) {
                 let periods = ((pair[1].due - pair[0].due).as_millis() / 20) as u32;
                 assert_eq!(pair[1].due, pair[0].due + 20 * MS * periods);
-                assert_eq!(periods, 1 + pair[1].passed);
-                assert!(job == 0 || pair[1].passed >= 2, "it takes more than two periods");
+                assert_eq!(periods, 1 + pair[1].missed);
+                assert!(job == 0 || pair[1].missed >= 2, "it takes more than two periods");
             }
         }
     }
@@ -274,7 +274,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_ends_one_run_and_nothing_else() {
         let now = Instant::now();
-        let lane = Lane::new(vec![(0, now, 20 * MS), (1, now, 20 * MS)]);
+        let lane = TimerQueue::new(vec![(0, now, 20 * MS), (1, now, 20 * MS)]);
         let begun = keep(lane, 200 * MS, |job| async move { assert_ne!(job, 0, "this is a test") }).await;
         for job in [0, 1] {
             assert!(jobs(&begun).iter().filter(|of| **of == job).count() >= 3, "{job} goes on");
@@ -286,7 +286,7 @@ mod tests {
         let now = Instant::now();
         let ended = Arc::new(Mutex::new(0));
         let counted = Arc::clone(&ended);
-        let begun = keep(Lane::new(vec![(0, now, 10 * MS), (1, now + 100 * MS, 10 * MS)]), 50 * MS, move |_| {
+        let begun = keep(TimerQueue::new(vec![(0, now, 10 * MS), (1, now + 100 * MS, 10 * MS)]), 50 * MS, move |_| {
             let ended = Arc::clone(&counted);
             async move {
                 tokio::time::sleep(150 * MS).await;

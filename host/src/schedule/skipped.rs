@@ -7,10 +7,10 @@ use std::time::Duration;
 
 /// What was skipped since it was last told.
 #[derive(Default)]
-pub struct Skipped(Mutex<Untold>);
+pub struct SkippedRuns(Mutex<Unreported>);
 
 #[derive(Default)]
-struct Untold {
+struct Unreported {
     runs: BTreeMap<Cause, u64>,
     /// By their numbers, so that each counts once.
     probes: BTreeSet<usize>,
@@ -51,9 +51,9 @@ impl fmt::Display for Cause {
     }
 }
 
-impl Skipped {
+impl SkippedRuns {
     /// So many runs of the probe with this number.
-    pub fn note(&self, probe: usize, title: &str, runs: u32, cause: Cause) {
+    pub fn record(&self, probe: usize, title: &str, runs: u32, cause: Cause) {
         let mut untold = self.lock();
         *untold.runs.entry(cause).or_default() += u64::from(runs);
         untold.probes.insert(probe);
@@ -63,8 +63,8 @@ impl Skipped {
     }
 
     /// One line on all of it, which is told from now on; none where there is nothing to tell.
-    pub fn take(&self) -> Option<String> {
-        let Untold { runs, probes, title } = std::mem::take(&mut *self.lock());
+    pub fn take_summary(&self) -> Option<String> {
+        let Unreported { runs, probes, title } = std::mem::take(&mut *self.lock());
         let all: u64 = runs.values().sum();
         if all == 0 {
             return None;
@@ -78,7 +78,7 @@ impl Skipped {
         Some(format!("{all} {noun} {whose} {verb} skipped within a minute: {}", causes.join(", ")))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Untold> {
+    fn lock(&self) -> MutexGuard<'_, Unreported> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -89,20 +89,20 @@ mod tests {
 
     #[test]
     fn all_is_told_in_one_line_and_once() {
-        let skipped = Skipped::default();
-        assert_eq!(skipped.take(), None);
+        let skipped = SkippedRuns::default();
+        assert_eq!(skipped.take_summary(), None);
         for probe in 0..1000 {
-            skipped.note(probe, &format!("t{probe}"), 2, Cause::NoPlace);
-            skipped.note(probe, &format!("t{probe}"), 1, Cause::Behind);
+            skipped.record(probe, &format!("t{probe}"), 2, Cause::NoPlace);
+            skipped.record(probe, &format!("t{probe}"), 1, Cause::Behind);
         }
         let told = "3000 runs of 1000 probes, `t0` among them, were skipped within a minute: 2000 while no place was free \
                     (raise `limits.in_flight`), 1000 while the machine was behind (give it less to do)";
-        assert_eq!(skipped.take().as_deref(), Some(told));
-        assert_eq!(skipped.take(), None);
-        skipped.note(7, "Shop", 1, Cause::LongRun);
+        assert_eq!(skipped.take_summary().as_deref(), Some(told));
+        assert_eq!(skipped.take_summary(), None);
+        skipped.record(7, "Shop", 1, Cause::LongRun);
         let told =
             "1 run of `Shop` was skipped within a minute: 1 while an earlier one took too long (raise its `every`)";
-        assert_eq!(skipped.take().as_deref(), Some(told));
+        assert_eq!(skipped.take_summary().as_deref(), Some(told));
     }
 
     #[test]

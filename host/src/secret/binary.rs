@@ -1,13 +1,13 @@
 //! Base64 and hexadecimal digits, decoded wherever a text may hold them. Knows no text from any other bytes.
 
-use super::view::{BREAK, View};
+use super::view::{BREAK, DecodedView};
 
 /// All that `view` holds where its letters and digits are an encoding: of at least `shortest` bytes, or of fewer where
 /// `cut` says of a place in the source that the text may have gone on.
 ///
 /// Where in a run of letters an encoding begins nobody says: it may have a path before it, or what it encodes may have
 /// a user's name before the secret. So each run is read from each of its first characters.
-pub fn views(view: &View, shortest: usize, cut: impl Fn(usize) -> bool) -> Vec<View> {
+pub fn views(view: &DecodedView, shortest: usize, cut: impl Fn(usize) -> bool) -> Vec<DecodedView> {
     let mut views = unpack(view, &BASE64, shortest, &cut);
     views.extend(unpack(view, &HEXADECIMAL, shortest, &cut));
     views
@@ -43,9 +43,9 @@ fn hexadecimal(character: u8) -> Option<u8> {
     char::from(character).to_digit(16).map(|digit| digit as u8)
 }
 
-fn unpack(view: &View, code: &Code, shortest: usize, cut: &impl Fn(usize) -> bool) -> Vec<View> {
+fn unpack(view: &DecodedView, code: &Code, shortest: usize, cut: &impl Fn(usize) -> bool) -> Vec<DecodedView> {
     let characters = |bytes: usize| (bytes * 8).div_ceil(code.bits);
-    let mut views: Vec<View> = (0..code.group).map(|_| View::default()).collect();
+    let mut views: Vec<DecodedView> = (0..code.group).map(|_| DecodedView::default()).collect();
     let mut run = Vec::new();
     let mut at = 0;
     while at < view.bytes().len() {
@@ -89,7 +89,7 @@ fn read(text: &[u8], start: usize, code: &Code, run: &mut Vec<(usize, u8)>) -> u
     at
 }
 
-fn decode(view: &View, code: &Code, run: &[(usize, u8)], end: usize, decoded: &mut View) {
+fn decode(view: &DecodedView, code: &Code, run: &[(usize, u8)], end: usize, decoded: &mut DecodedView) {
     let bytes = run.len() * code.bits / 8;
     for byte in 0..bytes {
         let (first, last) = (byte * 8 / code.bits, (byte * 8 + 7) / code.bits);

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::MARK;
+use super::REDACTED;
 use value::value;
 
 mod value;
@@ -97,8 +97,8 @@ pub fn scrub_cookies(header: &str, set: bool) -> String {
     let scrubbed = header.split(';').enumerate().map(|(index, part)| match part.split_once('=') {
         // What stands behind the first is about it: `Path=/`.
         _ if set && index > 0 => part.to_owned(),
-        Some((name, _)) => format!("{name}={MARK}"),
-        None => MARK.to_owned(),
+        Some((name, _)) => format!("{name}={REDACTED}"),
+        None => REDACTED.to_owned(),
     });
     scrubbed.collect::<Vec<_>>().join(";")
 }
@@ -134,7 +134,7 @@ fn replace(text: &str, mut found: Vec<Found>) -> Cow<'_, str> {
         // One within another, or beside it, has gone with it.
         if range.start >= kept {
             replaced.push_str(&text[kept..range.start]);
-            replaced.extend([&quote, MARK, &quote]);
+            replaced.extend([&quote, REDACTED, &quote]);
         }
         kept = kept.max(range.end);
     }

@@ -5,13 +5,13 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::{MARK, Secrets, credential};
+use super::{REDACTED, Secrets, credential};
 use crate::run::evidence::{Command, Connection, Excerpt, Exchange, Http};
 use crate::run::{Failure, Run};
 
 /// The credentials that a request carried, and those that it was given: wherever they come back, they are no less
 /// secret.
-pub fn carried(exchange: &mut Exchange) -> Secrets {
+pub fn carried_secrets(exchange: &mut Exchange) -> Secrets {
     /// With shorter ones struck out, nothing would be left to read: a cookie's may be `dark`.
     const SHORTEST: usize = 6;
     const SHORTEST_COOKIE: usize = 8;
@@ -32,7 +32,7 @@ pub fn carried(exchange: &mut Exchange) -> Secrets {
 }
 
 /// Takes out of what is told of a run that did not pass what is a credential by its name or its looks.
-pub fn scrub(run: &mut Run) {
+pub fn redact_evidence(run: &mut Run) {
     match &mut run.evidence {
         Some(Exchange::Http(http)) => scrub_http(http),
         Some(Exchange::Ssh(ssh)) => {
@@ -103,14 +103,14 @@ fn scrub_http(http: &mut Http) {
     scrub_sentence(&mut http.url);
     http.redirects.iter_mut().for_each(|redirect| scrub_sentence(&mut redirect.from));
     for (name, value) in &mut http.query {
-        if is_parameter(name) { MARK.clone_into(value) } else { scrub_text(value) }
+        if is_parameter(name) { REDACTED.clone_into(value) } else { scrub_text(value) }
     }
     let response = http.response.iter_mut().flat_map(|response| &mut response.headers);
     for (name, value) in http.headers.iter_mut().chain(response) {
         if is_cookie(name) {
             *value = credential::scrub_cookies(value, name == SET_COOKIE);
         } else if credential::is_name(name) {
-            MARK.clone_into(value);
+            REDACTED.clone_into(value);
         } else {
             scrub_text(value);
             if name == "location" {
@@ -124,7 +124,7 @@ fn scrub_http(http: &mut Http) {
 /// A URL without the values of its query's parameters that are credentials there alone.
 fn scrub_query(url: &str) -> String {
     let scrub = |part: &str| match part.split_once('=') {
-        Some((name, _)) if is_parameter(name.trim_start_matches(['?', '#'])) => format!("{name}={MARK}"),
+        Some((name, _)) if is_parameter(name.trim_start_matches(['?', '#'])) => format!("{name}={REDACTED}"),
         _ => part.to_owned(),
     };
     let Some(query) = url.find(['?', '#']) else { return url.to_owned() };
@@ -146,7 +146,7 @@ fn scrub_failure(failure: &mut Failure) {
         let secret = credential::is_name(key(&mismatch.subject));
         for text in [&mut mismatch.expected, &mut mismatch.actual] {
             let scrubbed = match secret && tells(text) {
-                true => Cow::Borrowed(MARK),
+                true => Cow::Borrowed(REDACTED),
                 false => credential::scrub(text),
             };
             if *scrubbed != **text {

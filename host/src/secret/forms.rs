@@ -7,10 +7,10 @@ use url::Url;
 
 use super::SHORT;
 use super::binary;
-use super::view::{self, View};
+use super::view::{self, DecodedView};
 
 /// A value that is not short, in all its forms.
-pub fn forms(value: &str) -> BTreeSet<Vec<u8>> {
+pub fn variants(value: &str) -> BTreeSet<Vec<u8>> {
     let mut parts = vec![value.to_owned()];
     parts.extend(lines(value));
     parts.extend(credentials(value));
@@ -42,7 +42,7 @@ fn altered(value: &str) -> Vec<String> {
 
 /// A value that is itself encoded, as it must be in a URL, or looks so: what a server sees of it.
 fn decoded(value: &str) -> Option<Vec<u8>> {
-    let view = view::texts(&View::of(value).filter(|_| value.contains('%'))?).next()?;
+    let view = view::texts(&DecodedView::of(value).filter(|_| value.contains('%'))?).next()?;
     Some(view.bytes().to_vec()).filter(|bytes| bytes.len() >= SHORT)
 }
 
@@ -78,7 +78,7 @@ fn credentials(value: &str) -> Vec<String> {
     }
     let mut credentials = vec![rest.trim().to_owned()];
     if scheme.eq_ignore_ascii_case("basic")
-        && let Some(view) = View::of(rest.trim())
+        && let Some(view) = DecodedView::of(rest.trim())
         // The first way to read it is from its beginning.
         && let Some(pair) = binary::views(&view, 1, |_| false).first()
         && let Ok(pair) = std::str::from_utf8(pair.bytes().split_last().map_or(&[], |(_, pair)| pair))

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use serde_json::Value;
 
-use super::{MARK, SHORT, Secrets, credential, evidence, replace};
+use super::{REDACTED, SHORT, Secrets, credential, evidence, replace};
 use crate::recording::{Entry, Left, Recording, Stream, of_bytes, streams};
 use crate::run::Run;
 use crate::run::evidence::Exchange;
@@ -17,23 +17,24 @@ use crate::trace;
 impl Secrets {
     /// Strikes out of a recording and of its run, as [`Secrets::strike_run`] does, which has `earlier`.
     pub fn strike_recording(&self, recording: &mut Recording, run: &mut Run, earlier: Vec<Exchange>) {
-        let carried: Vec<_> = exchanges(recording).map(|exchange| evidence::carried(&mut exchange.clone())).collect();
+        let carried: Vec<_> =
+            exchanges(recording).map(|exchange| evidence::carried_secrets(&mut exchange.clone())).collect();
         let mut given: Vec<_> = recording.entries.iter().flat_map(given).collect();
         given.extend(streams(&mut recording.entries).iter().flat_map(streamed));
         let given = Secrets::new(given);
         for secrets in std::iter::once(self).chain(&carried).chain([&given]) {
             secrets.strike_entries(recording);
-            secrets.strike_texts(run);
+            secrets.redact_texts(run);
         }
         scrub(recording);
-        self.strike_run(run, earlier);
+        self.redact_run(run, earlier);
     }
 
     /// Strikes out of a run that was replayed, as [`Secrets::strike_run`] does, what stands for secrets in the recording
     /// too, which has `struck` such.
     pub fn strike_replayed(&self, struck: &BTreeSet<usize>, run: &mut Run, earlier: Vec<Exchange>) {
-        Secrets::new(struck.iter().map(|length| mark(*length))).strike_texts(run);
-        self.strike_run(run, earlier);
+        Secrets::new(struck.iter().map(|length| mark(*length))).redact_texts(run);
+        self.redact_run(run, earlier);
     }
 
     fn strike_entries(&self, recording: &mut Recording) {
@@ -61,8 +62,8 @@ impl Secrets {
                 }
                 Entry::End(end) => {
                     if let Some(fault) = &mut end.fault {
-                        self.strike_in(&mut fault.message);
-                        fault.backtrace.iter_mut().for_each(|frame| self.strike_frame(frame));
+                        self.redact_in_place(&mut fault.message);
+                        fault.backtrace.iter_mut().for_each(|frame| self.redact_frame(frame));
                     }
                     self.strike_left(&mut end.left);
                 }
@@ -74,20 +75,20 @@ impl Secrets {
 
     fn strike_left(&self, left: &mut Left) {
         left.spans.iter_mut().for_each(|span| self.strike_recorded(span));
-        left.log.iter_mut().for_each(|line| self.strike_in(&mut line.message));
+        left.log.iter_mut().for_each(|line| self.redact_in_place(&mut line.message));
         for told in &mut left.evidence {
-            evidence::each_text(&mut told.exchange, |text| self.strike_in(text));
+            evidence::each_text(&mut told.exchange, |text| self.redact_in_place(text));
         }
     }
 
     /// Its op and its keys are the host's own words.
     fn strike_recorded(&self, span: &mut crate::recording::Span) {
-        self.strike_in(&mut span.description);
+        self.redact_in_place(&mut span.description);
         for (_, value) in &mut span.data {
             match value {
-                trace::Value::Text(text) => self.strike_in(text),
-                trace::Value::Integer(number) if self.is_number(*number as f64) => *value = MARK.into(),
-                trace::Value::Number(number) if self.is_number(*number) => *value = MARK.into(),
+                trace::Value::Text(text) => self.redact_in_place(text),
+                trace::Value::Integer(number) if self.is_number(*number as f64) => *value = REDACTED.into(),
+                trace::Value::Number(number) if self.is_number(*number) => *value = REDACTED.into(),
                 trace::Value::Integer(_) | trace::Value::Number(_) | trace::Value::Boolean(_) => {}
             }
         }
@@ -103,7 +104,7 @@ impl Secrets {
             }
             Value::Object(map) => map.values_mut().for_each(|value| self.strike_value(value, keep)),
             Value::Number(number) if number.as_f64().is_some_and(|number| self.is_number(number)) => {
-                *value = MARK.into();
+                *value = REDACTED.into();
             }
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
@@ -116,7 +117,7 @@ impl Secrets {
                 struck.extend(found.iter().map(Range::len));
                 replace(text, &found, |length| mark(length).into())
             }
-            None => replace(text, &found, |_| Cow::Borrowed(MARK)),
+            None => replace(text, &found, |_| Cow::Borrowed(REDACTED)),
         };
         if let Cow::Owned(struck) = struck {
             *text = struck;
@@ -160,9 +161,9 @@ fn mark(length: usize) -> String {
     /// Longer than any secret; a file may say what it likes.
     const LONGEST: usize = 1 << 20;
     match length {
-        ..SHORT => MARK.to_owned(),
-        _ if length < MARK.len() => format!("{}]", &MARK[..length - 1]),
-        _ => format!("{MARK}{}", "_".repeat(length.min(LONGEST) - MARK.len())),
+        ..SHORT => REDACTED.to_owned(),
+        _ if length < REDACTED.len() => format!("{}]", &REDACTED[..length - 1]),
+        _ => format!("{REDACTED}{}", "_".repeat(length.min(LONGEST) - REDACTED.len())),
     }
 }
 
@@ -178,7 +179,7 @@ fn without(all: &[u8], piece: Range<usize>, found: &[Range<usize>], read: bool) 
         let mark = mark(range.len());
         let here = here.start - range.start..here.end - range.start;
         if !read || (mark.len() != range.len() && here.start == 0) {
-            struck.extend_from_slice(MARK.as_bytes());
+            struck.extend_from_slice(REDACTED.as_bytes());
         } else if mark.len() == range.len() {
             struck.extend_from_slice(&mark.as_bytes()[here]);
         }

@@ -12,21 +12,21 @@ use super::Secrets;
 
 /// Secrets that become known later: until then there are none. All clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct Redactor(Arc<OnceLock<Secrets>>);
+pub struct LateRedactor(Arc<OnceLock<Secrets>>);
 
-impl Redactor {
+impl LateRedactor {
     /// Once: what is called later changes nothing.
     pub fn install(&self, secrets: Secrets) {
         _ = self.0.set(secrets);
     }
 
-    pub fn strike<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        self.0.get().map_or(Cow::Borrowed(text), |secrets| secrets.strike(text))
+    pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.0.get().map_or(Cow::Borrowed(text), |secrets| secrets.redact(text))
     }
 
     /// A writer for whole texts: each write is looked at by itself.
-    pub fn writer<W: Write>(&self, out: W) -> Struck<'_, W> {
-        Struck { redactor: self, out }
+    pub fn writer<W: Write>(&self, out: W) -> RedactingWriter<'_, W> {
+        RedactingWriter { redactor: self, out }
     }
 
     /// Takes over what a panic says. It says it as before, and a test's harness hears no more of it.
@@ -46,8 +46,8 @@ impl Redactor {
 }
 
 /// The log's layer makes a writer for each event, and writes the event to it at once.
-impl<'a> MakeWriter<'a> for Redactor {
-    type Writer = Struck<'a, Stderr>;
+impl<'a> MakeWriter<'a> for LateRedactor {
+    type Writer = RedactingWriter<'a, Stderr>;
 
     fn make_writer(&'a self) -> Self::Writer {
         self.writer(io::stderr())
@@ -55,15 +55,15 @@ impl<'a> MakeWriter<'a> for Redactor {
 }
 
 /// Writes on what it is given, without secrets.
-pub struct Struck<'a, W> {
-    redactor: &'a Redactor,
+pub struct RedactingWriter<'a, W> {
+    redactor: &'a LateRedactor,
     out: W,
 }
 
-impl<W: Write> Write for Struck<'_, W> {
+impl<W: Write> Write for RedactingWriter<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(bytes);
-        self.out.write_all(self.redactor.strike(&text).as_bytes())?;
+        self.out.write_all(self.redactor.redact(&text).as_bytes())?;
         Ok(bytes.len())
     }
 

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{MARK, Secrets, evidence};
+use super::{REDACTED, Secrets, evidence};
 use crate::run::evidence::Exchange;
 use crate::run::{Failure, Frame, Identity, Outcome, Run};
 use crate::trace::{Span, Value};
@@ -13,8 +13,8 @@ impl Secrets {
     /// Strikes out of all that a run says, and out of what it says of a failure all that is a credential. Its probe's
     /// identity, which all its runs share, has [`Secrets::strike_identity`]. `earlier` are the exchanges that attempts
     /// before the last have failed over.
-    pub fn strike_run(&self, run: &mut Run, mut earlier: Vec<Exchange>) {
-        self.strike_texts(run);
+    pub fn redact_run(&self, run: &mut Run, mut earlier: Vec<Exchange>) {
+        self.redact_texts(run);
         // The operator's own words, in which a password may stand.
         for command in run.trace.spans.iter_mut().filter(|span| span.op == "ssh.exec") {
             evidence::scrub_sentence(&mut command.description);
@@ -24,95 +24,95 @@ impl Secrets {
         }
         // Each attempt may have been given credentials of its own, and the run tells of all attempts.
         let exchanges = earlier.iter_mut().chain(&mut run.evidence);
-        let carried: Vec<_> = exchanges.map(evidence::carried).collect();
+        let carried: Vec<_> = exchanges.map(evidence::carried_secrets).collect();
         for carried in carried {
-            carried.strike_texts(run);
+            carried.redact_texts(run);
         }
         // Whole values first: of one that a name stands before, not all need look like its value.
-        evidence::scrub(run);
+        evidence::redact_evidence(run);
     }
 
-    pub(super) fn strike_texts(&self, run: &mut Run) {
+    pub(super) fn redact_texts(&self, run: &mut Run) {
         if self.is_empty() {
             return;
         }
         match &mut run.outcome {
             Outcome::Passed => {}
-            Outcome::PassedAfterRetry(failure) | Outcome::Failed(failure) => self.strike_failure(failure),
+            Outcome::PassedAfterRetry(failure) | Outcome::Failed(failure) => self.redact_failure(failure),
             Outcome::Broken(fault) => {
-                self.strike_in(&mut fault.message);
-                fault.backtrace.iter_mut().for_each(|frame| self.strike_frame(frame));
+                self.redact_in_place(&mut fault.message);
+                fault.backtrace.iter_mut().for_each(|frame| self.redact_frame(frame));
             }
         }
-        run.earlier.iter_mut().for_each(|failure| self.strike_failure(failure));
+        run.earlier.iter_mut().for_each(|failure| self.redact_failure(failure));
         if let Some(exchange) = &mut run.evidence {
-            evidence::each_text(exchange, |text| self.strike_in(text));
+            evidence::each_text(exchange, |text| self.redact_in_place(text));
         }
-        run.trace.spans.iter_mut().for_each(|span| self.strike_span(span));
-        run.trace.contacts.iter_mut().for_each(|contact| self.strike_in(&mut contact.host));
-        self.strike_tags(&mut run.tags);
-        run.log.iter_mut().for_each(|line| self.strike_in(&mut line.message));
+        run.trace.spans.iter_mut().for_each(|span| self.redact_span(span));
+        run.trace.contacts.iter_mut().for_each(|contact| self.redact_in_place(&mut contact.host));
+        self.redact_tags(&mut run.tags);
+        run.log.iter_mut().for_each(|line| self.redact_in_place(&mut line.message));
     }
 
-    pub(super) fn strike_frame(&self, Frame { function, module, file, line: _ }: &mut Frame) {
+    pub(super) fn redact_frame(&self, Frame { function, module, file, line: _ }: &mut Frame) {
         let texts = [Some(function), module.as_mut(), file.as_mut()];
-        texts.into_iter().flatten().for_each(|text| self.strike_in(text));
+        texts.into_iter().flatten().for_each(|text| self.redact_in_place(text));
     }
 
-    fn strike_failure(&self, failure: &mut Failure) {
-        self.strike_in(&mut failure.reason);
-        self.strike_in(&mut failure.message);
+    fn redact_failure(&self, failure: &mut Failure) {
+        self.redact_in_place(&mut failure.reason);
+        self.redact_in_place(&mut failure.message);
         for mismatch in &mut failure.mismatches {
-            self.strike_in(&mut mismatch.subject);
-            self.strike_in(&mut mismatch.expected);
-            self.strike_in(&mut mismatch.actual);
+            self.redact_in_place(&mut mismatch.subject);
+            self.redact_in_place(&mut mismatch.expected);
+            self.redact_in_place(&mut mismatch.actual);
         }
     }
 
-    pub fn strike_identity(&self, identity: &mut Identity) {
+    pub fn redact_identity(&self, identity: &mut Identity) {
         if self.is_empty() {
             return;
         }
-        self.strike_in(&mut identity.probe);
-        self.strike_in(&mut identity.title);
-        self.strike_tags(Arc::make_mut(&mut identity.tags));
+        self.redact_in_place(&mut identity.probe);
+        self.redact_in_place(&mut identity.title);
+        self.redact_tags(Arc::make_mut(&mut identity.tags));
     }
 
     /// Strikes out in place.
-    pub fn strike_in(&self, text: &mut String) {
-        if let Cow::Owned(struck) = self.strike(text) {
+    pub fn redact_in_place(&self, text: &mut String) {
+        if let Cow::Owned(struck) = self.redact(text) {
             *text = struck;
         }
     }
 
-    fn strike_span(&self, span: &mut Span) {
-        self.strike_word(&mut span.op);
-        self.strike_in(&mut span.description);
+    fn redact_span(&self, span: &mut Span) {
+        self.redact_cow(&mut span.op);
+        self.redact_in_place(&mut span.description);
         for (key, value) in &mut span.data {
-            self.strike_word(key);
+            self.redact_cow(key);
             match value {
-                Value::Text(text) => self.strike_in(text),
-                Value::Integer(number) if self.is_number(*number as f64) => *value = MARK.into(),
-                Value::Number(number) if self.is_number(*number) => *value = MARK.into(),
+                Value::Text(text) => self.redact_in_place(text),
+                Value::Integer(number) if self.is_number(*number as f64) => *value = REDACTED.into(),
+                Value::Number(number) if self.is_number(*number) => *value = REDACTED.into(),
                 Value::Integer(_) | Value::Number(_) | Value::Boolean(_) => {}
             }
         }
     }
 
     /// A borrowed one is in our own source: it tells nothing.
-    fn strike_word(&self, word: &mut Cow<'static, str>) {
+    fn redact_cow(&self, word: &mut Cow<'static, str>) {
         if let Cow::Owned(word) = word {
-            self.strike_in(word);
+            self.redact_in_place(word);
         }
     }
 
-    fn strike_tags(&self, tags: &mut BTreeMap<String, String>) {
+    fn redact_tags(&self, tags: &mut BTreeMap<String, String>) {
         for value in tags.values_mut() {
-            self.strike_in(value);
+            self.redact_in_place(value);
         }
-        if tags.keys().any(|key| matches!(self.strike(key), Cow::Owned(_))) {
+        if tags.keys().any(|key| matches!(self.redact(key), Cow::Owned(_))) {
             *tags =
-                std::mem::take(tags).into_iter().map(|(key, value)| (self.strike(&key).into_owned(), value)).collect();
+                std::mem::take(tags).into_iter().map(|(key, value)| (self.redact(&key).into_owned(), value)).collect();
         }
     }
 

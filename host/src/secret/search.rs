@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use aho_corasick::AhoCorasick;
 
-use super::forms::forms;
+use super::forms::variants;
 use super::{SHORT, is_short};
 
 /// Bytes of a pattern that are looked for; the rest is compared where they stand. So the automaton stays small, however
@@ -41,7 +41,7 @@ impl Patterns {
             if is_short(value) {
                 found.entry(value.trim().into()).or_insert(true);
             } else {
-                found.extend(forms(value).into_iter().map(|form| (form, false)));
+                found.extend(variants(value).into_iter().map(|form| (form, false)));
             }
             numbers.extend(value.trim().parse().ok().filter(|number: &f64| number.is_finite()));
         }

@@ -12,7 +12,7 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use url::{Url, form_urlencoded};
 
-use super::{MARK, Secrets};
+use super::{REDACTED, Secrets};
 
 /// JavaScript's `encodeURIComponent`.
 const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
@@ -120,9 +120,9 @@ fn letters_that_a_server_misreads_are_the_same_secret() {
         STANDARD.encode(&latin),
         r"p\xe4ssw\xf6rt-geh\xe9im".to_owned(),
     ] {
-        assert_eq!(secrets.strike(&format!("it is {form}.")), format!("it is {MARK}."));
+        assert_eq!(secrets.redact(&format!("it is {form}.")), format!("it is {REDACTED}."));
     }
-    assert_eq!(Secrets::new(["ääää"]).strike("\u{fffd}\u{fffd}\u{fffd}\u{fffd}"), "\u{fffd}\u{fffd}\u{fffd}\u{fffd}");
+    assert_eq!(Secrets::new(["ääää"]).redact("\u{fffd}\u{fffd}\u{fffd}\u{fffd}"), "\u{fffd}\u{fffd}\u{fffd}\u{fffd}");
 }
 
 #[test]
@@ -135,8 +135,8 @@ fn whatever_the_encoding() {
             for (before, after) in
                 [("", ""), ("GET /a b/", "?c"), ("{\"x\":\"", "\",\"y\":\"ünd\"}"), ("Basic ", " 12"), ("x", "")]
             {
-                let struck = secrets.strike(&format!("{before}{encoded}{after}")).into_owned();
-                assert_eq!(struck, format!("{before}{MARK}{after}"), "{secret:?} as {encoded:?}");
+                let struck = secrets.redact(&format!("{before}{encoded}{after}")).into_owned();
+                assert_eq!(struck, format!("{before}{REDACTED}{after}"), "{secret:?} as {encoded:?}");
             }
         }
     }
@@ -152,10 +152,10 @@ fn within_longer_base64() {
         let encoded = engine.encode(format!("{before}{secret}{after}"));
         let wrapped = encoded.as_bytes().chunks(12).map(|line| std::str::from_utf8(line).unwrap()).collect::<Vec<_>>();
         for encoded in [encoded.clone(), wrapped.join("\n"), wrapped.join("\r\n")] {
-            let struck = Secrets::new([&secret]).strike(&format!("h/{encoded} x")).into_owned();
+            let struck = Secrets::new([&secret]).redact(&format!("h/{encoded} x")).into_owned();
             let (kept_before, kept_after) = (before.len() * 8 / 6, (after.len() * 8).div_ceil(6) + 4);
-            assert!(struck.len() <= 4 + kept_before + MARK.len() + kept_after, "{secret:?}: {struck}");
-            assert!(struck.contains(MARK), "{secret:?}: {struck}");
+            assert!(struck.len() <= 4 + kept_before + REDACTED.len() + kept_after, "{secret:?}: {struck}");
+            assert!(struck.contains(REDACTED), "{secret:?}: {struck}");
         }
     }
 }
@@ -171,9 +171,9 @@ fn cut_anywhere() {
             let text = format!("{filler}{encoded}");
             for end in (filler.len()..text.len()).filter(|end| text.is_char_boundary(*end)) {
                 // Four bytes of a secret take up to 12 when each is escaped, 24 when that is encoded in turn.
-                let most = filler.len() + MARK.len().max(36);
+                let most = filler.len() + REDACTED.len().max(36);
                 for said in ["", "…", "\"…", "...", "\u{fffd}"] {
-                    let struck = secrets.strike(&format!("{}{said}", &text[..end])).into_owned();
+                    let struck = secrets.redact(&format!("{}{said}", &text[..end])).into_owned();
                     assert!(struck.len() <= most, "{secret:?}: {struck}");
                 }
             }
@@ -187,9 +187,9 @@ fn what_holds_none_stays_as_it_is() {
     let secrets = Secrets::new((0..200).map(|_| random(&mut rng)));
     for _ in 0..5 {
         for text in encodings(&random(&mut rng)) {
-            assert!(matches!(secrets.strike(&text), Cow::Borrowed(same) if same == text), "{text}");
+            assert!(matches!(secrets.redact(&text), Cow::Borrowed(same) if same == text), "{text}");
         }
     }
     assert!(Secrets::new(["", " ", "      ", "\n"]).is_empty());
-    assert_eq!(Secrets::default().strike("anything"), "anything");
+    assert_eq!(Secrets::default().redact("anything"), "anything");
 }

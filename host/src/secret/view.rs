@@ -5,7 +5,7 @@ use std::ops::Range;
 
 /// Bytes that stand for a text, or for parts of it.
 #[derive(Default)]
-pub struct View {
+pub struct DecodedView {
     bytes: Vec<u8>,
     /// Where in the source each byte comes from.
     places: Vec<(u32, u32)>,
@@ -14,7 +14,7 @@ pub struct View {
 /// Between parts that do not belong together: no byte of UTF-8.
 pub const BREAK: u8 = 0xff;
 
-impl View {
+impl DecodedView {
     /// The text itself. None for one of a size that nobody sends.
     pub fn of(text: &str) -> Option<Self> {
         let length = u32::try_from(text.len()).ok()?;
@@ -81,7 +81,7 @@ impl View {
 }
 
 /// All that a text can be read as, where that is not the text itself.
-pub fn texts(view: &View) -> impl Iterator<Item = View> {
+pub fn texts(view: &DecodedView) -> impl Iterator<Item = DecodedView> {
     let with = |byte| view.bytes.contains(&byte).then_some(view);
     let url = with(b'%').and_then(|view| view.rewrite(b'%', percent));
     let form = with(b'+').and_then(|view| view.rewrite(b'%', form));

@@ -25,13 +25,13 @@ pub use text::{escape, wrap};
 
 /// Prints a line for each run, and below one that did not pass where its time went.
 pub struct Console {
-    orders: SyncSender<Order>,
+    orders: SyncSender<Message>,
     skipped: Arc<AtomicU64>,
 }
 
 /// What is shown, and in which width.
 #[derive(Debug, Clone, Copy)]
-pub struct Look {
+pub struct ConsoleOptions {
     /// JSON, a line for each run, instead of text: the rest is then of no matter.
     pub json: bool,
     /// The waterfall of every run, not only of those that did not pass.
@@ -42,7 +42,7 @@ pub struct Look {
     pub width: usize,
 }
 
-impl Look {
+impl ConsoleOptions {
     /// As wide as `COLUMNS` says, or the terminal is, or else most terminals are.
     pub fn text(trace: bool, stamp: bool) -> Self {
         let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
@@ -55,7 +55,7 @@ impl Look {
     }
 }
 
-enum Order {
+enum Message {
     Show(Arc<Run>),
     Flush(oneshot::Sender<()>),
 }
@@ -70,14 +70,14 @@ const BACKLOG: usize = 10_000;
 
 impl Console {
     /// Writes to standard output, in colour if that is a terminal that has it.
-    pub fn new(look: Look) -> Self {
+    pub fn new(look: ConsoleOptions) -> Self {
         let out = std::io::stdout();
         let color = AutoStream::choice(&out) != ColorChoice::Never;
         Self::to(out, color, look)
     }
 
     /// Writes elsewhere.
-    pub fn to(out: impl Write + Send + 'static, color: bool, look: Look) -> Self {
+    pub fn to(out: impl Write + Send + 'static, color: bool, look: ConsoleOptions) -> Self {
         let (orders, inbox) = sync_channel(BACKLOG);
         let skipped = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&skipped);
@@ -93,27 +93,27 @@ impl Console {
 #[async_trait]
 impl Sink for Console {
     fn report(&self, run: &Arc<Run>) {
-        if self.orders.try_send(Order::Show(Arc::clone(run))).is_err() {
+        if self.orders.try_send(Message::Show(Arc::clone(run))).is_err() {
             self.skipped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     async fn flush(&self, grace: Duration) {
         let (done, flushed) = oneshot::channel();
-        if self.orders.try_send(Order::Flush(done)).is_ok() {
+        if self.orders.try_send(Message::Flush(done)).is_ok() {
             _ = tokio::time::timeout(grace, flushed).await;
         }
     }
 }
 
-fn write_all(inbox: &Receiver<Order>, mut out: impl Write, color: bool, look: Look, skipped: &AtomicU64) {
+fn write_all(inbox: &Receiver<Message>, mut out: impl Write, color: bool, look: ConsoleOptions, skipped: &AtomicU64) {
     while let Ok(first) = inbox.recv() {
         let (mut text, mut flushed) = (String::new(), Vec::new());
         for order in iter::once(first).chain(inbox.try_iter().take(MOST_AT_ONCE)) {
             match order {
-                Order::Show(run) if look.json => text.push_str(&format!("{}\n", run_to_json(&run))),
-                Order::Show(run) => text.push_str(&lines::render(&run, &look)),
-                Order::Flush(done) => flushed.push(done),
+                Message::Show(run) if look.json => text.push_str(&format!("{}\n", run_to_json(&run))),
+                Message::Show(run) => text.push_str(&lines::render(&run, &look)),
+                Message::Flush(done) => flushed.push(done),
             }
         }
         let missed = skipped.swap(0, Ordering::Relaxed);
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
     use crate::sink::sample;
 
-    const LOOK: Look = Look { json: false, trace: false, stamp: false, width: 100 };
+    const LOOK: ConsoleOptions = ConsoleOptions { json: false, trace: false, stamp: false, width: 100 };
 
     #[derive(Clone, Default)]
     struct Shared(Arc<Mutex<Vec<u8>>>);

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use self::client::StartError;
-use self::desk::Desk;
-use self::outbox::Outbox;
+use self::desk::Pipeline;
+use self::outbox::Fanout;
 pub use self::tally::{Counts, Reason};
 use super::Sink;
 use crate::config;
@@ -39,7 +39,7 @@ mod tally;
 /// checks in to Sentry's monitors. A run that was reported here is in the spool: it may take a while until Sentry has it,
 /// but neither an outage nor the end of this process costs it.
 pub struct Sentry {
-    desk: Arc<Desk>,
+    pipeline: Arc<Pipeline>,
     _watch: AbortOnDropHandle<()>,
 }
 
@@ -50,33 +50,33 @@ impl Sentry {
     /// # Errors
     /// When there can be no HTTP client.
     pub fn start(settings: &config::Sentry, probes: usize) -> Result<Option<Self>, StartError> {
-        let Some(outbox) = Outbox::start(settings)? else { return Ok(None) };
-        let desk = Arc::new(Desk::new(settings, outbox, probes));
+        let Some(outbox) = Fanout::start(settings)? else { return Ok(None) };
+        let desk = Arc::new(Pipeline::new(settings, outbox, probes));
         let watch = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&desk).watch()));
-        Ok(Some(Self { desk, _watch: watch }))
+        Ok(Some(Self { pipeline: desk, _watch: watch }))
     }
 
     /// Tells of panics of our own too, from now on. `strike` takes secrets out of what they say.
     pub fn report_panics(&self, strike: impl Fn(&str) -> String + Send + Sync + 'static) {
-        panic::hook(&self.desk, strike);
+        panic::hook(&self.pipeline, strike);
     }
 
     /// What has become of the envelopes so far: one for each run that is sent, one for each error and one for each
     /// check-in. None is counted of what goes to a Spotlight.
     pub fn counts(&self) -> Counts {
-        self.desk.outbox.counts()
+        self.pipeline.outbox.counts()
     }
 }
 
 #[async_trait]
 impl Sink for Sentry {
     fn report(&self, run: &Arc<Run>) {
-        self.desk.take(run);
+        self.pipeline.report(run);
     }
 
     async fn flush(&self, grace: Duration) {
-        self.desk.settle();
-        let Some(counts) = self.desk.outbox.flush(grace).await else { return };
+        self.pipeline.decide_now();
+        let Some(counts) = self.pipeline.outbox.flush(grace).await else { return };
         if counts.waiting == 0 && counts.all_dropped() == 0 {
             tracing::info!("to Sentry: {counts}");
             return;

@@ -23,13 +23,13 @@ impl Recorder {
     }
 
     /// Has the time stand still, so long after the start of the trace.
-    pub fn hold(&self, at: Duration) {
+    pub fn hold_clock(&self, at: Duration) {
         let mut recording = self.lock();
         recording.held = recording.epoch.checked_add(at);
     }
 
     /// Has it go on as everybody else's.
-    pub fn release(&self) {
+    pub fn release_clock(&self) {
         self.lock().held = None;
     }
 
@@ -47,7 +47,7 @@ impl Recorder {
     }
 
     /// Puts a span there as it once was, under the one with the id `parent`, or in the place of itself.
-    pub fn put(&self, mut span: Span, parent: Option<SpanId>, is_open: bool) -> Handle {
+    pub fn insert(&self, mut span: Span, parent: Option<SpanId>, is_open: bool) -> Handle {
         let mut recording = self.lock();
         let Recording { trace, open, .. } = &mut *recording;
         let index = trace.place(&mut span, parent);

@@ -5,11 +5,11 @@ fn a_host_that_answered_once_has_answered() {
     let recorder = Recorder::start("run".into(), String::new());
     let at = Instant::now();
     for (host, answered) in [("a", false), ("a", true), ("a", false), ("b", true), ("c", false)] {
-        recorder.contact(Contact { host: host.to_owned(), loopback: false, answered, from: at, to: at });
+        recorder.record_contact(Contact { host: host.to_owned(), loopback: false, answered, from: at, to: at });
     }
     for number in 0..200 {
         let host = number.to_string();
-        recorder.contact(Contact { host, loopback: false, answered: true, from: at, to: at });
+        recorder.record_contact(Contact { host, loopback: false, answered: true, from: at, to: at });
     }
     let contacts = recorder.finish(Status::Ok, Status::Cancelled).contacts;
     let said: Vec<_> = contacts.iter().take(3).map(|contact| (contact.host.as_str(), contact.answered)).collect();
@@ -94,7 +94,7 @@ fn what_comes_after_the_end_is_ignored() {
     recorder.cancel(span);
     recorder.unwind(span, Status::Ok);
     recorder.push("late".into(), String::new());
-    assert_eq!(recorder.trouble_above(span, recorder.root()), None);
+    assert_eq!(recorder.failed_ancestor(span, recorder.root()), None);
     assert_eq!(recorder.span_id(span), SpanId([0; 8]));
 }
 

@@ -29,7 +29,7 @@ fn all_fall_silent_and_it_is_told_once() {
     scene.check(0, 0, 8, 1);
     assert_eq!(scene.told, [(4, 4)]);
     let passing = scene.passes("host-0", 180.0, 180.1);
-    assert_eq!(passing, Judgement { error: Fate::Send, offline: false, told: false });
+    assert_eq!(passing, Assessment { error: ErrorAction::Send, offline: false, error_was_sent: false });
     assert_eq!(scene.turns, ["offline", "online"]);
     // A target that stays down is its own outage, and one that answers wrongly always was.
     scene.is_silent("host-1", 181.0, 181.1);
@@ -46,7 +46,7 @@ fn what_was_found_says_who_and_why_and_since_when() {
     scene.tick(20.0);
     let silence = scene.vantage.silence.as_ref().expect("it goes on");
     assert!(silence.offline);
-    let Finding { since, silent, known, examples } = silence.finding(9);
+    let OfflineFinding { since, silent, known, examples } = silence.finding(9);
     assert_eq!((since, silent, known, examples.len()), (scene.began, 9, 9, MAX_EXAMPLES));
     let Example { host, reason, message } = &examples[0];
     assert_eq!([host, reason, message], ["host-0", "timeout", "timed out after 10 s"]);
@@ -350,19 +350,19 @@ fn a_recovery_is_one_from_what_was_told() {
     // Held, and then sent.
     scene.is_silent("host-0", 10.0, 10.1);
     scene.passes("host-1", 11.0, 11.1);
-    assert!(scene.passes("host-0", 20.0, 20.1).told);
+    assert!(scene.passes("host-0", 20.0, 20.1).error_was_sent);
     // Sent, and then lost from sight with all others.
     scene.answers("host-3", 29.0, 29.1);
     for (number, host) in hosts(0..4) {
         scene.is_silent(&host, 30.0 + number, 30.1 + number);
     }
     scene.tick(40.0);
-    assert!(!scene.passes("host-0", 50.0, 50.1).told);
-    assert!(scene.passes("host-3", 51.0, 51.1).told);
+    assert!(!scene.passes("host-0", 50.0, 50.1).error_was_sent);
+    assert!(scene.passes("host-3", 51.0, 51.1).error_was_sent);
     // Dropped, and then sent.
     scene.answers("host-1", 52.0, 52.1);
-    assert!(scene.passes("host-1", 60.0, 60.1).told);
-    assert!(scene.passes("host-1", 70.0, 70.1).told, "there is nothing that was not told");
+    assert!(scene.passes("host-1", 60.0, 60.1).error_was_sent);
+    assert!(scene.passes("host-1", 70.0, 70.1).error_was_sent, "there is nothing that was not told");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use url::Host;
 
 use super::address::special;
-use crate::config::{Allow, Reach};
+use crate::config::{Allow, AllowedHost};
 
 /// Words of the operator's, of which each narrows those before it. Without any, everything is allowed: so are the
 /// built-in probes.
@@ -50,7 +50,7 @@ impl Grants {
         };
         let name = bare(name);
         for (index, word, hosts) in self.lists(list) {
-            let named = hosts.iter().any(|reach| reach.names(name, port));
+            let named = hosts.iter().any(|reach| reach.matches_name(name, port));
             // Networks can narrow what a name may lead to. To open one, it has to be named: it is looked up.
             let narrowed = index > 0 && hosts.iter().any(|reach| reach.is_network(port));
             let local = is_local(name) && hosts.iter().any(|reach| reach.is_loopback(port));
@@ -86,16 +86,18 @@ impl Grants {
         for (index, word, hosts) in self.lists(list) {
             let opened = match name {
                 Some(name) => {
-                    let mut naming = hosts.iter().filter(|reach| reach.names(name, port));
+                    let mut naming = hosts.iter().filter(|reach| reach.matches_name(name, port));
                     // What is not public was opened as such by the first word; others need not repeat it.
                     match special.is_none() || index > 0 {
                         true => naming.next().is_some(),
-                        false => is_local(name) && address.is_loopback() && naming.any(|reach| !reach.is_anyone(port)),
+                        false => {
+                            is_local(name) && address.is_loopback() && naming.any(|reach| !reach.is_wildcard(port))
+                        }
                     }
                 }
-                None => special.is_none() && hosts.iter().any(|reach| reach.is_anyone(port)),
+                None => special.is_none() && hosts.iter().any(|reach| reach.is_wildcard(port)),
             };
-            if opened || hosts.iter().any(|reach| reach.holds(address, port)) {
+            if opened || hosts.iter().any(|reach| reach.matches_addr(address, port)) {
                 continue;
             }
             let wanted = at(&shown(address), port);
@@ -148,7 +150,7 @@ impl Grants {
     }
 
     fn at_some_port(&self, list: List, judge: impl Fn(u16) -> Result<(), Refusal>) -> Result<(), Refusal> {
-        let mut named = self.lists(list).flat_map(|(.., hosts)| hosts).filter_map(Reach::port);
+        let mut named = self.lists(list).flat_map(|(.., hosts)| hosts).filter_map(AllowedHost::port);
         let others = judge(OTHERS);
         if others.is_err() && named.any(|port| judge(port).is_ok()) { Ok(()) } else { others }
     }
@@ -190,7 +192,7 @@ impl Grants {
     }
 
     /// The lists that narrow one another, outermost first, and whose they are.
-    fn lists(&self, list: List) -> impl Iterator<Item = (usize, &Allow, &[Reach])> {
+    fn lists(&self, list: List) -> impl Iterator<Item = (usize, &Allow, &[AllowedHost])> {
         let lists = self.0.iter().filter_map(move |word| {
             let hosts = match list {
                 List::Hosts => &word.hosts,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use url::Url;
 
-use crate::config::{Host, TraceHeaders};
+use crate::config::{TraceHeaders, TraceHost};
 
 /// Where a probe's settings name a file, letter by letter, as a JSON pointer: it may have the host read that.
 pub fn named_at<'a>(settings: impl IntoIterator<Item = (&'a String, &'a Value)>, path: &str) -> Option<String> {
@@ -14,7 +14,7 @@ pub fn named_at<'a>(settings: impl IntoIterator<Item = (&'a String, &'a Value)>,
 }
 
 /// The hosts that may be told of a run's trace: those that the operator names, in the probe's settings or beside them.
-pub fn told(settings: &Map<String, Value>, headers: &TraceHeaders) -> Arc<[Host]> {
+pub fn told(settings: &Map<String, Value>, headers: &TraceHeaders) -> Arc<[TraceHost]> {
     let mut hosts: HashSet<_> = headers.hosts.iter().cloned().collect();
     settings.values().for_each(|value| hosts_in(value, &mut hosts));
     hosts.into_iter().collect()
@@ -25,13 +25,13 @@ pub fn told(settings: &Map<String, Value>, headers: &TraceHeaders) -> Arc<[Host]
 ///
 /// It is asked of name and port, not of origins as for credentials: a site that sends us on from http to https is still
 /// the one that was named, while another port can be anybody's.
-pub fn may_tell(told: &[Host], url: &Url) -> bool {
-    told.iter().any(|host| host.has(url))
+pub fn may_tell(told: &[TraceHost], url: &Url) -> bool {
+    told.iter().any(|host| host.matches(url))
 }
 
-fn hosts_in(value: &Value, hosts: &mut HashSet<Host>) {
+fn hosts_in(value: &Value, hosts: &mut HashSet<TraceHost>) {
     match value {
-        Value::String(text) => hosts.extend(Host::named_by(text)),
+        Value::String(text) => hosts.extend(TraceHost::named_by(text)),
         Value::Array(list) => list.iter().for_each(|value| hosts_in(value, hosts)),
         Value::Object(map) => map.values().for_each(|value| hosts_in(value, hosts)),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
@@ -79,7 +79,7 @@ mod tests {
     #[track_caller]
     fn tells(settings: Value, beside: &[&str], urls: &[(&str, bool)]) {
         let Value::Object(settings) = settings else { panic!("settings are a map") };
-        let hosts = beside.iter().map(|host| Host::read(host).unwrap()).collect();
+        let hosts = beside.iter().map(|host| TraceHost::read(host).unwrap()).collect();
         let told = told(&settings, &TraceHeaders { hosts, ..TraceHeaders::default() });
         for (url, expected) in urls {
             assert_eq!(may_tell(&told, &url.parse().unwrap()), *expected, "{url}");

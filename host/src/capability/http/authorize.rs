@@ -152,7 +152,7 @@ async fn fetch(client: &Credentials, wanted: &Exchange, way: &Transport) -> Resu
     exchange.max_body = 1 << 20;
     exchange.parent = span;
     // The settings name it as the server of tokens: that it may be told of the trace has to be said.
-    exchange.told = Arc::clone(&wanted.probe.terms.trace_headers.hosts);
+    exchange.told = Arc::clone(&wanted.probe.policy.trace_headers.hosts);
     let token = exchange
         .run()
         .await
@@ -174,7 +174,7 @@ impl Credentials {
         let started = Instant::now();
         let slot = exchange.probe.http.tokens.slot(&self);
         let (token, kept) = token(&slot, &self, &exchange, &way).await?;
-        exchange.limit = exchange.limit.less(started.elapsed());
+        exchange.limit = exchange.limit.after(started.elapsed());
         let mut first = exchange.clone();
         let used = token.header;
         first.headers.insert(AUTHORIZATION, used.clone());
@@ -195,7 +195,7 @@ impl Credentials {
             return Ok(response);
         }
         let (token, _) = self::token(&slot, &self, &exchange, &way).await?;
-        exchange.limit = exchange.limit.less(started.elapsed());
+        exchange.limit = exchange.limit.after(started.elapsed());
         exchange.headers.insert(AUTHORIZATION, token.header);
         exchange.run().await
     }

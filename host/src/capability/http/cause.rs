@@ -11,13 +11,13 @@ use rustls::{AlertDescription, CertificateError};
 use crate::capability::bindings::sentrynet::probe::http::Error;
 use crate::capability::http::certificate;
 use crate::capability::http::phase::Phase;
-use crate::capability::http::wire::Times;
-use crate::capability::limit::Limit;
-use crate::capability::words::{self, bytes, unconnected};
+use crate::capability::http::wire::Timestamps;
+use crate::capability::limit::Timeout;
+use crate::capability::words::{self, bytes, connect_error};
 use crate::trace::{Contact, Status};
 
 /// What reqwest says, told by how far the exchange got. `peer` is the URL's host and port.
-pub fn explain(error: &reqwest::Error, times: &Times, peer: &Peer) -> Error {
+pub fn explain(error: &reqwest::Error, times: &Timestamps, peer: &Peer) -> Error {
     let causes = || causes(error);
     let root = causes().last().map_or_else(|| error.to_string(), ToString::to_string);
     match Phase::of(times) {
@@ -25,7 +25,7 @@ pub fn explain(error: &reqwest::Error, times: &Times, peer: &Peer) -> Error {
         Phase::Connect => {
             let kind = kind(error);
             let refused = peer.refused_by_proxy(&root, times).filter(|_| kind.is_none());
-            Error::Connect(refused.unwrap_or_else(|| unconnected(kind, &peer.addresses(times), &root)))
+            Error::Connect(refused.unwrap_or_else(|| connect_error(kind, &peer.addresses(times), &root)))
         }
         Phase::Tls => Error::Tls(match causes().find_map(rustls_error) {
             Some(error) => tls(error, times, peer),
@@ -40,15 +40,15 @@ pub fn explain(error: &reqwest::Error, times: &Times, peer: &Peer) -> Error {
 }
 
 /// Whether somebody has answered an attempt to connect, if only to refuse: the peer, or a proxy on its behalf.
-pub fn refused(error: &reqwest::Error, times: &Times, peer: &Peer) -> bool {
+pub fn is_refusal(error: &reqwest::Error, times: &Timestamps, peer: &Peer) -> bool {
     match kind(error) {
-        Some(kind) => words::refused(kind),
+        Some(kind) => words::is_refusal(kind),
         None => causes(error).last().is_some_and(|root| peer.refused_by_proxy(&root.to_string(), times).is_some()),
     }
 }
 
 /// Whether it is the server's certificate that does not hold.
-pub fn untrusted(error: &reqwest::Error) -> bool {
+pub fn is_cert_error(error: &reqwest::Error) -> bool {
     matches!(causes(error).find_map(rustls_error), Some(rustls::Error::InvalidCertificate(_)))
 }
 
@@ -67,7 +67,7 @@ fn causes(error: &dyn StdError) -> impl Iterator<Item = &(dyn StdError + 'static
 }
 
 /// What a timeout says; `received` is the bytes of a body that came.
-pub fn timed_out(limit: Limit, phase: Phase, times: &Times, peer: &Peer, received: u64) -> Error {
+pub fn timed_out(limit: Timeout, phase: Phase, times: &Timestamps, peer: &Peer, received: u64) -> Error {
     let doing = match phase {
         Phase::Dns => format!("resolving `{}`", peer.names(times)),
         Phase::Connect => format!("connecting to {}", peer.addresses(times)),
@@ -93,12 +93,12 @@ pub struct Peer {
 
 impl Peer {
     /// Whose addresses were looked for, or would have been.
-    pub fn names(&self, times: &Times) -> String {
+    pub fn names(&self, times: &Timestamps) -> String {
         if times.names.is_empty() { self.via.clone() } else { times.names.join(" and ") }
     }
 
     /// What a proxy says that could be connected to; none if it is no proxy's word.
-    fn refused_by_proxy(&self, root: &str, times: &Times) -> Option<String> {
+    fn refused_by_proxy(&self, root: &str, times: &Timestamps) -> Option<String> {
         let (proxy, port) = (self.addresses(times), self.behind_proxy?);
         let why = root.strip_prefix("tunnel error: ").or_else(|| root.strip_prefix("SOCKS error: "))?;
         Some(match why {
@@ -112,11 +112,11 @@ impl Peer {
     }
 
     /// Whether what is connected to is of this machine's own.
-    pub fn is_loopback(&self, times: &Times) -> bool {
+    pub fn is_loopback(&self, times: &Timestamps) -> bool {
         Contact::is_loopback(&self.via, self.ips(times))
     }
 
-    fn ips(&self, times: &Times) -> Vec<IpAddr> {
+    fn ips(&self, times: &Timestamps) -> Vec<IpAddr> {
         let literal = self.via.trim_matches(['[', ']']).parse::<IpAddr>().ok();
         // By SOCKS, what was resolved last may be the target.
         let ours = times.names.last().is_none_or(|name| *name == self.via);
@@ -125,7 +125,7 @@ impl Peer {
     }
 
     /// The addresses that were tried, or would have been.
-    pub fn addresses(&self, times: &Times) -> String {
+    pub fn addresses(&self, times: &Timestamps) -> String {
         const MOST_NAMED: usize = 3;
         let addresses = self.ips(times);
         let named: Vec<_> =
@@ -185,7 +185,7 @@ fn rustls_error<'a>(cause: &'a (dyn StdError + 'static)) -> Option<&'a rustls::E
     }
 }
 
-fn tls(error: &rustls::Error, times: &Times, peer: &Peer) -> String {
+fn tls(error: &rustls::Error, times: &Timestamps, peer: &Peer) -> String {
     use rustls::Error as E;
     match error {
         E::InvalidCertificate(error) => certificate_error(error, times, peer),
@@ -220,7 +220,7 @@ fn tls(error: &rustls::Error, times: &Times, peer: &Peer) -> String {
     }
 }
 
-fn certificate_error(error: &CertificateError, times: &Times, peer: &Peer) -> String {
+fn certificate_error(error: &CertificateError, times: &Timestamps, peer: &Peer) -> String {
     use CertificateError as C;
     match error {
         C::ExpiredContext { time, not_after } => format!("certificate expired {} ago", span(*not_after, *time)),
@@ -250,7 +250,7 @@ fn certificate_error(error: &CertificateError, times: &Times, peer: &Peer) -> St
     }
 }
 
-fn unknown_issuer(times: &Times) -> String {
+fn unknown_issuer(times: &Timestamps) -> String {
     let leaf = times.chain.first().and_then(certificate::read);
     let last = times.chain.last().and_then(certificate::read);
     match (leaf, last) {
@@ -325,7 +325,7 @@ mod tests {
     #[track_caller]
     fn check(error: &CertificateError, expected: &str) {
         let peer = Peer { host: "shop.example".into(), via: "shop.example".into(), port: 443, behind_proxy: None };
-        assert_eq!(certificate_error(error, &Times::default(), &peer), expected);
+        assert_eq!(certificate_error(error, &Timestamps::default(), &peer), expected);
     }
 
     #[test]
@@ -355,7 +355,7 @@ mod tests {
         let tried = |host: &str, addresses: &[&str]| {
             let addresses = addresses.iter().map(|address| address.parse().expect("an address")).collect();
             let peer = Peer { host: host.to_owned(), via: host.to_owned(), port: 80, behind_proxy: None };
-            peer.addresses(&Times { addresses, ..Times::default() })
+            peer.addresses(&Timestamps { addresses, ..Timestamps::default() })
         };
         assert_eq!(tried("h", &["192.0.2.1", "2001:db8::1"]), "192.0.2.1:80 and [2001:db8::1]:80");
         assert_eq!(

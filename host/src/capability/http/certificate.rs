@@ -24,7 +24,7 @@ pub fn read(der: &CertificateDer<'_>) -> Option<Certificate> {
 }
 
 /// The same for a person, with whom it is for.
-pub fn tell(der: &CertificateDer<'_>, now: SystemTime) -> Option<evidence::Certificate> {
+pub fn to_evidence(der: &CertificateDer<'_>, now: SystemTime) -> Option<evidence::Certificate> {
     let Certificate { subject, issuer, not_before, not_after } = read(der)?;
     Some(evidence::Certificate {
         subject,

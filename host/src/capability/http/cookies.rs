@@ -12,7 +12,7 @@ pub struct Cookies(Mutex<CookieStore>);
 
 impl Cookies {
     /// Adds those for a URL, unless the request has its own.
-    pub fn add(&self, url: &Url, headers: &mut HeaderMap) {
+    pub fn add_to_request(&self, url: &Url, headers: &mut HeaderMap) {
         if headers.contains_key(COOKIE) {
             return;
         }
@@ -26,7 +26,7 @@ impl Cookies {
     }
 
     /// Keeps those of an answer. What is no cookie is none.
-    pub fn keep(&self, url: &Url, headers: &HeaderMap) {
+    pub fn store_from_response(&self, url: &Url, headers: &HeaderMap) {
         let mut store = self.lock();
         for value in headers.get_all(SET_COOKIE).iter().filter_map(|value| value.to_str().ok()) {
             _ = store.parse(value, url);
@@ -48,10 +48,10 @@ mod tests {
         let url = |text: &str| text.parse::<Url>().expect("a URL");
         let set = ["a=1; Path=/", "b=2; Path=/shop", "c=3; Secure; Path=/", "d=4; Domain=other.example", "no cookie"];
         let answer = set.iter().map(|value| (SET_COOKIE, HeaderValue::from_static(value))).collect();
-        cookies.keep(&url("https://shop.example/login"), &answer);
+        cookies.store_from_response(&url("https://shop.example/login"), &answer);
         let asked = |to: &str, own: Option<&'static str>| {
             let mut headers = own.map(|own| (COOKIE, HeaderValue::from_static(own))).into_iter().collect();
-            cookies.add(&url(to), &mut headers);
+            cookies.add_to_request(&url(to), &mut headers);
             let value = headers.get(COOKIE).and_then(|value| value.to_str().ok());
             let mut pairs: Vec<_> = value.unwrap_or_default().split("; ").map(str::to_owned).collect();
             pairs.sort();

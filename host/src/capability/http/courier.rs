@@ -13,38 +13,38 @@ use url::Url;
 
 use crate::capability::bindings::sentrynet::probe::http::Error;
 use crate::capability::evidence::Evidence;
-use crate::capability::http::exchange::{Exchange, Failed, Patience};
-use crate::capability::http::flow::{Answer, Flow};
+use crate::capability::http::exchange::{Exchange, FailedExchange, PhaseTimeouts};
+use crate::capability::http::flow::{ResponseSender, StreamedResponse};
 use crate::capability::http::stream::Outgoing;
 use crate::capability::http::transport::{Session, Transport};
-use crate::capability::limit::Limit;
+use crate::capability::limit::Timeout;
 use crate::capability::log::Journal;
-use crate::capability::{Context, Scope};
+use crate::capability::{Context, ProbeContext};
 use crate::trace::Recorder;
 
 /// Makes exchanges on behalf of one run, several at once.
 #[derive(Clone)]
-pub struct Courier {
+pub struct StreamingClient {
     session: Session,
     recorder: Recorder,
     evidence: Evidence,
     log: Journal,
     deadline: Instant,
-    probe: Arc<Scope>,
+    probe: Arc<ProbeContext>,
     exchanges: Handle,
 }
 
 /// What is wanted of whom.
-pub struct Wanted {
+pub struct OutgoingRequest {
     pub method: Method,
     pub url: Url,
     pub headers: HeaderMap,
-    pub patience: Patience,
+    pub patience: PhaseTimeouts,
 }
 
 impl Context {
-    pub(in crate::capability) fn courier(&self) -> Courier {
-        Courier {
+    pub(in crate::capability) fn courier(&self) -> StreamingClient {
+        StreamingClient {
             session: self.http.clone(),
             recorder: self.recorder.clone(),
             evidence: self.evidence.clone(),
@@ -56,7 +56,7 @@ impl Context {
     }
 }
 
-impl Courier {
+impl StreamingClient {
     /// False while settings are checked.
     pub fn may_send(&self) -> bool {
         self.probe.may_send
@@ -67,14 +67,18 @@ impl Courier {
     ///
     /// # Errors
     /// Why there is no head of an answer.
-    pub fn send<B>(&self, wanted: Wanted, body: B) -> impl Future<Output = Result<Answer, Failed>> + Send + use<B>
+    pub fn send<B>(
+        &self,
+        wanted: OutgoingRequest,
+        body: B,
+    ) -> impl Future<Output = Result<StreamedResponse, FailedExchange>> + Send + use<B>
     where
-        B: Future<Output = Result<Outgoing, Failed>> + Send + 'static,
+        B: Future<Output = Result<Outgoing, FailedExchange>> + Send + 'static,
     {
-        let Wanted { method, url, mut headers, patience } = wanted;
+        let OutgoingRequest { method, url, mut headers, patience } = wanted;
         // What the body's size is, it has by itself.
         headers.remove(CONTENT_LENGTH);
-        let (flow, answer) = Flow::new();
+        let (flow, answer) = ResponseSender::new();
         let flow = Arc::new(flow);
         let mut exchange = Exchange {
             session: self.session.clone(),
@@ -84,7 +88,7 @@ impl Courier {
             headers,
             body: Bytes::new(),
             stream: None,
-            limit: Limit::Deadline(Duration::ZERO),
+            limit: Timeout::Deadline(Duration::ZERO),
             redirects: 0,
             followed: Vec::new(),
             max_body: 0,
@@ -93,7 +97,7 @@ impl Courier {
             log: self.log.clone(),
             parent: self.recorder.current(),
             probe: Arc::clone(&self.probe),
-            told: Arc::clone(&self.probe.told),
+            told: Arc::clone(&self.probe.trace_hosts),
             patience,
             flow: Some(Arc::clone(&flow)),
         };
@@ -103,7 +107,7 @@ impl Courier {
                 Outgoing::Whole(body) => exchange.body = body,
                 Outgoing::Stream(stream) => exchange.stream = Some(stream),
             }
-            exchange.limit = Limit::new(Duration::MAX, deadline);
+            exchange.limit = Timeout::new(Duration::MAX, deadline);
             match exchange.make().await {
                 Ok(_) => Ok(()),
                 Err(failed) if flow.has_begun() => {
@@ -123,8 +127,8 @@ impl Courier {
                 }
                 Err(_) => match going.await {
                     Ok(Err(failed)) => Err(failed),
-                    Ok(Ok(())) => Err(Failed::before(Error::Other("the exchange came to nothing".to_owned()))),
-                    Err(error) => Err(Failed::before(Error::Other(format!("the host failed: {error}")))),
+                    Ok(Ok(())) => Err(FailedExchange::before(Error::Other("the exchange came to nothing".to_owned()))),
+                    Err(error) => Err(FailedExchange::before(Error::Other(format!("the host failed: {error}")))),
                 },
             }
         }

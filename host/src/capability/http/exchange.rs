@@ -15,17 +15,17 @@ use crate::capability::evidence::Evidence;
 use crate::capability::grant::{List, Refusal};
 use crate::capability::http::Response;
 use crate::capability::http::exchange::hop::Hop;
-use crate::capability::http::flow::Flow;
+use crate::capability::http::flow::ResponseSender;
 use crate::capability::http::phase::{Phase, milliseconds};
 use crate::capability::http::resolve::Bounds;
 use crate::capability::http::stream::Stream;
 use crate::capability::http::text::{redirect, shown, without_secrets};
 use crate::capability::http::transport::{Session, Transport};
-use crate::capability::judge::Judge;
-use crate::capability::limit::Limit;
+use crate::capability::judge::AddressFilter;
+use crate::capability::limit::Timeout;
 use crate::capability::log::Journal;
-use crate::capability::{Scope, grant};
-use crate::config::Host;
+use crate::capability::{ProbeContext, grant};
+use crate::config::TraceHost;
 use crate::run::evidence::Redirect;
 use crate::trace::{Handle, Recorder};
 
@@ -42,7 +42,7 @@ pub struct Exchange {
     pub body: Bytes,
     /// What goes out in its place, as it is written.
     pub stream: Option<Arc<Stream>>,
-    pub limit: Limit,
+    pub limit: Timeout,
     pub redirects: u32,
     /// Those that were followed.
     pub followed: Vec<Redirect>,
@@ -53,17 +53,17 @@ pub struct Exchange {
     pub log: Journal,
     /// The span that the hops go under.
     pub parent: Handle,
-    pub probe: Arc<Scope>,
+    pub probe: Arc<ProbeContext>,
     /// Who is told of the trace.
-    pub told: Arc<[Host]>,
-    pub patience: Patience,
+    pub told: Arc<[TraceHost]>,
+    pub patience: PhaseTimeouts,
     /// Where the answer goes as it comes; none where it is collected.
-    pub flow: Option<Arc<Flow>>,
+    pub flow: Option<Arc<ResponseSender>>,
 }
 
 /// How long parts of a hop may take, each unless the whole has had its time.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Patience {
+pub struct PhaseTimeouts {
     pub connect: Option<Duration>,
     /// For the answer's head, once there is a connection.
     pub first_byte: Option<Duration>,
@@ -72,7 +72,7 @@ pub struct Patience {
 
 /// Why there is no whole answer, and how far it got.
 #[derive(Debug)]
-pub struct Failed {
+pub struct FailedExchange {
     pub error: Error,
     pub phase: Phase,
     /// There is no connection, because somebody refused it.
@@ -81,7 +81,7 @@ pub struct Failed {
     pub untrusted: bool,
 }
 
-impl Failed {
+impl FailedExchange {
     /// Before anything was sent.
     pub fn before(error: Error) -> Self {
         Self { error, phase: Phase::Send, refused: false, untrusted: false }
@@ -101,12 +101,12 @@ impl Exchange {
     ///
     /// # Errors
     /// Why there is no whole answer.
-    pub async fn make(mut self) -> Result<Response, Failed> {
+    pub async fn make(mut self) -> Result<Response, FailedExchange> {
         let started = Instant::now();
         let mut hops = 0;
         loop {
             // One that is refused counts too.
-            self.session.meter.request().map_err(|exceeded| Failed::before(exceeded.into()))?;
+            self.session.meter.request().map_err(|exceeded| FailedExchange::before(exceeded.into()))?;
             self.judge().map_err(|refusal| self.denied(&refusal))?;
             let mut hop = Hop::open(&self, hops);
             let left = self.limit.time().saturating_sub(started.elapsed());
@@ -121,7 +121,7 @@ impl Exchange {
             });
             let (refused, untrusted) = (hop.refused, hop.untrusted);
             let phase = hop.close(&self, answer.as_ref().err());
-            match answer.map_err(|error| Failed { error, phase, refused, untrusted })? {
+            match answer.map_err(|error| FailedExchange { error, phase, refused, untrusted })? {
                 Next::Done(response) => return Ok(*response),
                 Next::Hop(target, status) => self.follow(target, status),
             }
@@ -133,7 +133,7 @@ impl Exchange {
 
     /// Whether all may be asked that the next hop asks; what their names lead to is judged as it is found.
     fn judge(&self) -> Result<(), Refusal> {
-        let grants = &self.probe.terms.grants;
+        let grants = &self.probe.policy.grants;
         if grants.is_open(List::Hosts) {
             return Ok(());
         }
@@ -148,18 +148,18 @@ impl Exchange {
 
     /// Whom the next hop may connect to; none where that is anybody.
     fn bounds(&self) -> Option<Arc<Bounds>> {
-        (!self.probe.terms.grants.is_open(List::Hosts)).then(|| {
+        (!self.probe.policy.grants.is_open(List::Hosts)).then(|| {
             let peer = self.transport.peer(&self.url);
             let behind = peer.behind_proxy.map(|port| (peer.host, port));
             let ends = [(peer.via, peer.port)].into_iter().chain(behind).collect();
-            let judge = Judge { list: List::Hosts, probe: Arc::clone(&self.probe), log: self.log.clone() };
+            let judge = AddressFilter { list: List::Hosts, probe: Arc::clone(&self.probe), log: self.log.clone() };
             Arc::new(Bounds { judge, ends })
         })
     }
 
-    fn denied(&self, refusal: &Refusal) -> Failed {
-        self.probe.refused(&self.log, refusal);
-        Failed::before(Error::Denied(refusal.to_string()))
+    fn denied(&self, refusal: &Refusal) -> FailedExchange {
+        self.probe.report_refusal(&self.log, refusal);
+        FailedExchange::before(Error::Denied(refusal.to_string()))
     }
 
     /// Where a redirect that is to be followed leads; none for any other answer.

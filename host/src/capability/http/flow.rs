@@ -10,20 +10,20 @@ use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::capability::http::exchange::Failed;
+use crate::capability::http::exchange::FailedExchange;
 
 /// Pieces of a body that wait to be read, and bytes of one: what is held of a body beside what the connection holds.
 const MOST_WAITING: usize = 16;
 const MOST_OF_PIECE: usize = 16 << 10;
 
 /// Where the exchange puts its answer. Once it is dropped, the answer is whole.
-pub struct Flow {
-    head: Mutex<Option<(oneshot::Sender<Answer>, Incoming)>>,
+pub struct ResponseSender {
+    head: Mutex<Option<(oneshot::Sender<StreamedResponse>, Incoming)>>,
     body: mpsc::Sender<Piece>,
 }
 
 /// The head of an answer, and the way to its body.
-pub struct Answer {
+pub struct StreamedResponse {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Incoming,
@@ -32,10 +32,10 @@ pub struct Answer {
 /// A body as it comes.
 pub struct Incoming(mpsc::Receiver<Piece>);
 
-type Piece = Result<Frame<Bytes>, Failed>;
+type Piece = Result<Frame<Bytes>, FailedExchange>;
 
-impl Flow {
-    pub fn new() -> (Self, oneshot::Receiver<Answer>) {
+impl ResponseSender {
+    pub fn new() -> (Self, oneshot::Receiver<StreamedResponse>) {
         let (head, answer) = oneshot::channel();
         let (body, incoming) = mpsc::channel(MOST_WAITING);
         (Self { head: Mutex::new(Some((head, Incoming(incoming)))), body }, answer)
@@ -46,7 +46,7 @@ impl Flow {
         let head = self.head.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some((head, body)) = head {
             // Who does not wait for it any longer has dropped the body too.
-            let _ = head.send(Answer { status, headers, body });
+            let _ = head.send(StreamedResponse { status, headers, body });
         }
     }
 
@@ -71,7 +71,7 @@ impl Flow {
     }
 
     /// What has begun comes to no end.
-    pub async fn fail(&self, failed: Failed) {
+    pub async fn fail(&self, failed: FailedExchange) {
         let _ = self.body.send(Err(failed)).await;
     }
 
@@ -94,7 +94,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_reader_who_is_slow_holds_the_body_back() {
-        let (flow, answer) = Flow::new();
+        let (flow, answer) = ResponseSender::new();
         flow.begin(StatusCode::OK, HeaderMap::new());
         let mut body = answer.await.expect("the head has come").body;
         let passing =
@@ -112,7 +112,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_reader_who_has_enough_holds_nothing_back() {
-        let (flow, answer) = Flow::new();
+        let (flow, answer) = ResponseSender::new();
         flow.begin(StatusCode::OK, HeaderMap::new());
         drop(answer.await);
         flow.closed().await;

@@ -17,11 +17,11 @@ use crate::capability::http::exchange::Exchange;
 use crate::capability::http::phase::Phase;
 use crate::capability::http::text::{lines, without_secrets};
 use crate::capability::http::transport;
-use crate::capability::http::wire::Times;
+use crate::capability::http::wire::Timestamps;
 use crate::run::evidence::{Certificate, Connection, Excerpt, Http, Lines, Redirect, Response, Tls};
 
 /// What one hop leaves behind. Nothing of it is copied that could be shared: most runs pass.
-pub struct Kept {
+pub struct HttpEvidence {
     pub method: Method,
     pub url: Url,
     pub sent: HeaderMap,
@@ -32,7 +32,7 @@ pub struct Kept {
     /// The last that was reached.
     pub phase: Phase,
     pub error: Option<&'static str>,
-    pub times: Times,
+    pub times: Timestamps,
     pub answer: Option<Head>,
     /// Bytes of the body that came, and the beginning of them.
     pub received: u64,
@@ -75,7 +75,7 @@ fn beginning(body: &Bytes) -> Bytes {
 
 pub const MOST_OF_BODY: usize = 8 << 10;
 
-impl Kept {
+impl HttpEvidence {
     /// That of a hop which begins.
     pub fn new(exchange: &Exchange) -> Self {
         let Exchange { method, url, body, followed, transport, .. } = exchange;
@@ -88,14 +88,14 @@ impl Kept {
             peer: transport.peer(url),
             phase: Phase::Send,
             error: None,
-            times: Times::default(),
+            times: Timestamps::default(),
             answer: None,
             received: 0,
             excerpt: Vec::new(),
         }
     }
 
-    pub fn tell(&self) -> Http {
+    pub fn to_evidence(&self) -> Http {
         let Self { method, url, times, .. } = self;
         Http {
             method: method.to_string(),
@@ -149,19 +149,19 @@ impl Kept {
 /// Entries of any list.
 const MOST_LINES: usize = 60;
 
-fn certificates(times: &Times) -> Vec<Certificate> {
+fn certificates(times: &Timestamps) -> Vec<Certificate> {
     /// A chain of more is a mistake, or malice.
     const MOST: usize = 6;
     let now = SystemTime::now();
-    times.chain.iter().take(MOST).filter_map(|der| certificate::tell(der, now)).collect()
+    times.chain.iter().take(MOST).filter_map(|der| certificate::to_evidence(der, now)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn kept(url: &str) -> Kept {
-        Kept {
+    fn kept(url: &str) -> HttpEvidence {
+        HttpEvidence {
             method: Method::GET,
             url: url.parse().expect("a URL"),
             sent: HeaderMap::new(),
@@ -170,7 +170,7 @@ mod tests {
             peer: Peer { host: "shop.example".into(), via: "shop.example".into(), port: 443, behind_proxy: None },
             phase: Phase::Dns,
             error: Some("dns"),
-            times: Times::default(),
+            times: Timestamps::default(),
             answer: None,
             received: 0,
             excerpt: Vec::new(),
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn what_there_is_to_tell_without_an_answer() {
-        let told = kept("https://ada:p%40ss@shop.example/path?page=2&page=3").tell();
+        let told = kept("https://ada:p%40ss@shop.example/path?page=2&page=3").to_evidence();
         assert_eq!((told.method.as_str(), told.url.as_str()), ("GET", "https://shop.example/path"));
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(told.query, [pair("page", "2"), pair("page", "3")]);

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::capability::bindings::sentrynet::probe::http::Timing;
-use crate::capability::http::wire::Times;
+use crate::capability::http::wire::Timestamps;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
@@ -25,7 +25,7 @@ pub struct Reached {
 /// What is known of a hop in time.
 pub struct Marked<'a> {
     pub started: Instant,
-    pub times: &'a Times,
+    pub times: &'a Timestamps,
     /// When the answer's head had come.
     pub head: Option<Instant>,
     pub end: Instant,
@@ -49,13 +49,13 @@ impl Phase {
     }
 
     /// The phase that a hop without an answer is in.
-    pub fn of(times: &Times) -> Self {
+    pub fn of(times: &Timestamps) -> Self {
         match times {
-            Times { started: None, sent: None, .. } => Self::Send,
-            Times { connected: None, tls_started: Some(_), .. } => Self::Tls,
-            Times { connected: None, started: Some(_), dns_started: Some(_), dns_ended: None, .. } => Self::Dns,
-            Times { connected: None, started: Some(_), .. } => Self::Connect,
-            Times { sent: None, .. } => Self::Send,
+            Timestamps { started: None, sent: None, .. } => Self::Send,
+            Timestamps { connected: None, tls_started: Some(_), .. } => Self::Tls,
+            Timestamps { connected: None, started: Some(_), dns_started: Some(_), dns_ended: None, .. } => Self::Dns,
+            Timestamps { connected: None, started: Some(_), .. } => Self::Connect,
+            Timestamps { sent: None, .. } => Self::Send,
             _ => Self::Wait,
         }
     }
@@ -64,7 +64,7 @@ impl Phase {
 impl Marked<'_> {
     /// The phases that were reached, one after the other. The last of them lasts until the end.
     pub fn phases(&self) -> Vec<Reached> {
-        let Times { started: attempt, dns_started, dns_ended, tls_started, connected, sent, .. } = *self.times;
+        let Timestamps { started: attempt, dns_started, dns_ended, tls_started, connected, sent, .. } = *self.times;
         let mut marks = Vec::with_capacity(7);
         // Nothing was made where a kept connection served.
         if let Some(attempt) = attempt {
@@ -117,7 +117,7 @@ mod tests {
     /// The phases of a hop with these marks, each as its op and milliseconds, of which `times` gets the marks.
     #[track_caller]
     fn check(
-        times: impl FnOnce(&dyn Fn(u64) -> Option<Instant>) -> Times,
+        times: impl FnOnce(&dyn Fn(u64) -> Option<Instant>) -> Timestamps,
         head: Option<u64>,
         expected: &[(&str, u64)],
     ) {
@@ -139,14 +139,14 @@ mod tests {
 
     #[test]
     fn a_whole_exchange() {
-        let times = |at: &dyn Fn(u64) -> Option<Instant>| Times {
+        let times = |at: &dyn Fn(u64) -> Option<Instant>| Timestamps {
             started: at(1),
             dns_started: at(2),
             dns_ended: at(10),
             tls_started: at(30),
             connected: at(60),
             sent: at(61),
-            ..Times::default()
+            ..Timestamps::default()
         };
         let expected = [("dns", 8), ("connect", 20), ("tls", 30), ("send", 1), ("wait", 29), ("receive", 10)];
         check(times, Some(90), &expected);
@@ -154,42 +154,57 @@ mod tests {
 
     #[test]
     fn an_address_in_the_clear() {
-        let times = |at: &dyn Fn(u64) -> Option<Instant>| Times {
+        let times = |at: &dyn Fn(u64) -> Option<Instant>| Timestamps {
             started: at(1),
             connected: at(6),
             sent: at(7),
-            ..Times::default()
+            ..Timestamps::default()
         };
         check(times, Some(90), &[("connect", 5), ("send", 1), ("wait", 83), ("receive", 10)]);
     }
 
     #[test]
     fn a_kept_connection() {
-        check(|at| Times { sent: at(2), ..Times::default() }, Some(50), &[("send", 2), ("wait", 48), ("receive", 50)]);
-        check(|_| Times::default(), None, &[("send", 100)]);
+        check(
+            |at| Timestamps { sent: at(2), ..Timestamps::default() },
+            Some(50),
+            &[("send", 2), ("wait", 48), ("receive", 50)],
+        );
+        check(|_| Timestamps::default(), None, &[("send", 100)]);
     }
 
     #[test]
     fn an_answer_before_the_request_was_taken() {
-        let times =
-            |at: &dyn Fn(u64) -> Option<Instant>| Times { started: at(0), connected: at(5), ..Times::default() };
+        let times = |at: &dyn Fn(u64) -> Option<Instant>| Timestamps {
+            started: at(0),
+            connected: at(5),
+            ..Timestamps::default()
+        };
         check(times, Some(50), &[("connect", 5), ("send", 45), ("wait", 0), ("receive", 50)]);
     }
 
     #[test]
     fn where_it_ended() {
-        check(|at| Times { started: at(1), dns_started: at(2), ..Times::default() }, None, &[("dns", 98)]);
-        let resolved = |at: &dyn Fn(u64) -> Option<Instant>| Times {
+        check(|at| Timestamps { started: at(1), dns_started: at(2), ..Timestamps::default() }, None, &[("dns", 98)]);
+        let resolved = |at: &dyn Fn(u64) -> Option<Instant>| Timestamps {
             started: at(1),
             dns_started: at(2),
             dns_ended: at(10),
-            ..Times::default()
+            ..Timestamps::default()
         };
         check(resolved, None, &[("dns", 8), ("connect", 90)]);
-        check(|at| Times { started: at(1), ..Times::default() }, None, &[("connect", 99)]);
-        check(|at| Times { tls_started: at(30), ..resolved(at) }, None, &[("dns", 8), ("connect", 20), ("tls", 70)]);
-        check(|at| Times { connected: at(30), ..resolved(at) }, None, &[("dns", 8), ("connect", 20), ("send", 70)]);
-        let sent = |at: &dyn Fn(u64) -> Option<Instant>| Times { connected: at(30), sent: at(40), ..resolved(at) };
+        check(|at| Timestamps { started: at(1), ..Timestamps::default() }, None, &[("connect", 99)]);
+        check(
+            |at| Timestamps { tls_started: at(30), ..resolved(at) },
+            None,
+            &[("dns", 8), ("connect", 20), ("tls", 70)],
+        );
+        check(
+            |at| Timestamps { connected: at(30), ..resolved(at) },
+            None,
+            &[("dns", 8), ("connect", 20), ("send", 70)],
+        );
+        let sent = |at: &dyn Fn(u64) -> Option<Instant>| Timestamps { connected: at(30), sent: at(40), ..resolved(at) };
         check(sent, None, &[("dns", 8), ("connect", 20), ("send", 10), ("wait", 60)]);
     }
 }

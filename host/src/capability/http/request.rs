@@ -18,11 +18,11 @@ use crate::capability::bindings::sentrynet::probe::http::{Error, HostRequest};
 use crate::capability::grant::List;
 use crate::capability::http::Response;
 use crate::capability::http::authorize::Authorization;
-use crate::capability::http::exchange::{Exchange, Patience};
+use crate::capability::http::exchange::{Exchange, PhaseTimeouts};
 use crate::capability::http::resolve::{ConnectTo, Family};
 use crate::capability::http::tls::Trust;
 use crate::capability::http::transport::{Transport, Version};
-use crate::capability::limit::Limit;
+use crate::capability::limit::Timeout;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const REDIRECTS: u32 = 10;
@@ -53,8 +53,8 @@ impl HostRequest for Context {
             Err(why) => return Ok(Err(why)),
         };
         let held = url.as_str().len();
-        self.hold(held)?;
-        self.warn_of(List::Hosts, url.host_str().unwrap_or_default(), url.port_or_known_default());
+        self.charge(held)?;
+        self.warn_if_refused(List::Hosts, url.host_str().unwrap_or_default(), url.port_or_known_default());
         let request = Request {
             method,
             url,
@@ -82,7 +82,7 @@ impl HostRequest for Context {
             Ok(header) => header,
             Err(why) => return Ok(Err(why)),
         };
-        self.hold(bytes)?;
+        self.charge(bytes)?;
         let request = self.table.get_mut(&request)?;
         request.held += bytes;
         let added = request.headers.try_append(name, value);
@@ -90,12 +90,12 @@ impl HostRequest for Context {
     }
 
     fn body(&mut self, request: Resource<Request>, bytes: Vec<u8>) -> wasmtime::Result<()> {
-        self.hold(bytes.len())?;
+        self.charge(bytes.len())?;
         let request = self.table.get_mut(&request)?;
         let before = request.body.len();
         request.held = request.held + bytes.len() - before;
         request.body = bytes.into();
-        self.release(before);
+        self.discharge(before);
         Ok(())
     }
 
@@ -255,7 +255,7 @@ impl HostRequest for Context {
         if !self.probe.may_send {
             return Ok(Err(Error::Denied("nothing is sent while settings are checked".to_owned())));
         }
-        let limit = Limit::new(request.timeout, self.deadline);
+        let limit = Timeout::new(request.timeout, self.deadline);
         let transport = match request.transport() {
             Ok(transport) => transport,
             Err(why) => return Ok(Err(Error::Other(why))),
@@ -292,8 +292,8 @@ impl HostRequest for Context {
             log: self.log.clone(),
             parent: self.recorder.current(),
             probe: Arc::clone(&self.probe),
-            told: Arc::clone(&self.probe.told),
-            patience: Patience::default(),
+            told: Arc::clone(&self.probe.trace_hosts),
+            patience: PhaseTimeouts::default(),
             flow: None,
         };
         // In a task of its own: what is awaited here is polled on the guest's small stack, on a thread where other
@@ -305,18 +305,18 @@ impl HostRequest for Context {
             }
         })));
         let response = exchange.await?;
-        self.meter.check()?;
+        self.quota.check()?;
         let response = match response {
             Ok(response) => response,
             Err(error) => return Ok(Err(error)),
         };
-        self.hold(response.size())?;
+        self.charge(response.size())?;
         Ok(Ok(self.table.push(response)?))
     }
 
     fn drop(&mut self, request: Resource<Request>) -> wasmtime::Result<()> {
         let request = self.table.delete(request)?;
-        self.release(request.held);
+        self.discharge(request.held);
         Ok(())
     }
 }

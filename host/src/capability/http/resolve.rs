@@ -11,10 +11,10 @@ use hickory_resolver::net::{DnsError, NetError};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use crate::capability::grant::Refusal;
-use crate::capability::http::wire::Marks;
-use crate::capability::judge::Judge;
+use crate::capability::http::wire::HopTimings;
+use crate::capability::judge::AddressFilter;
 use crate::capability::names;
-use crate::capability::words::{lower_first, unresolved};
+use crate::capability::words::{lookup_error, lower_first};
 
 /// A version of IP to insist on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub struct Resolver {
 
 /// Whom one hop may connect to.
 pub struct Bounds {
-    pub judge: Judge,
+    pub judge: AddressFilter,
     /// The names that it connects to, and the port of each: the host's, and a proxy's.
     pub ends: Vec<(String, u16)>,
 }
@@ -55,7 +55,7 @@ impl Bounds {
         let given = found.first().map_or(0, SocketAddr::port);
         let port = self.ends.iter().find(|(end, _)| end == name).map_or(0, |(_, port)| *port);
         let at = |port| move |address: SocketAddr| SocketAddr::new(address.ip(), port);
-        let allowed = self.judge.divide(name, found.into_iter().map(at(port)).collect())?;
+        let allowed = self.judge.allowed(name, found.into_iter().map(at(port)).collect())?;
         Ok(allowed.into_iter().map(at(given)).collect())
     }
 }
@@ -139,7 +139,7 @@ impl Resolver {
                 let found = resolver.lookup_ip(name).await;
                 found.map_err(|error| refused(name, *server, self.family, &error))?.iter().collect()
             }
-            (None, None) => names::lookup(name).await.map_err(|error| Unresolved(unresolved(name, &error)))?,
+            (None, None) => names::lookup(name).await.map_err(|error| Unresolved(lookup_error(name, &error)))?,
         };
         let wanted = found.iter().filter(|address| self.family.is_none_or(|family| family.holds(**address)));
         let wanted: Vec<_> = wanted.map(|address| SocketAddr::new(*address, port)).collect();
@@ -159,7 +159,7 @@ impl Resolve for Resolver {
         if literal(target).is_some() {
             return Box::pin(async move { Ok(Box::new(resolver.resolve(name.as_str()).await?.into_iter()) as Addrs) });
         }
-        Marks::note(|times| {
+        HopTimings::record(|times| {
             times.dns_started.get_or_insert_with(Instant::now);
             times.dns_ended = None;
             times.names.push(target.to_owned());
@@ -168,11 +168,11 @@ impl Resolve for Resolver {
         Box::pin(async move {
             let found = resolver.resolve(name.as_str()).await;
             let ended = Instant::now();
-            let judged = match (found?, Marks::bounds()) {
+            let judged = match (found?, HopTimings::bounds()) {
                 (found, None) => Ok(found),
                 (found, Some(bounds)) => bounds.divide(&target, found),
             };
-            Marks::note(|times| match &judged {
+            HopTimings::record(|times| match &judged {
                 Ok(allowed) => {
                     times.dns_ended = Some(ended);
                     times.addresses = allowed.iter().map(SocketAddr::ip).collect();

@@ -70,7 +70,7 @@ impl HostResponse for Context {
 
     fn drop(&mut self, response: Resource<Response>) -> wasmtime::Result<()> {
         let response = self.table.delete(response)?;
-        self.release(response.size());
+        self.discharge(response.size());
         Ok(())
     }
 }

@@ -10,12 +10,12 @@ use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm};
 
 /// The same provider for one who judges chains.
-pub fn remembered(provider: &CryptoProvider) -> Arc<CryptoProvider> {
+pub fn with_signature_cache(provider: &CryptoProvider) -> Arc<CryptoProvider> {
     // rustls wants them for as long as the process lives.
     static ALL: LazyLock<&'static [&'static dyn SignatureVerificationAlgorithm]> = LazyLock::new(|| {
         let algorithms = rustls::crypto::ring::default_provider().signature_verification_algorithms.all;
         let remembering = algorithms.iter().map(|inner| {
-            let known = Remembering { inner: *inner, good: Mutex::default() };
+            let known = CachedAlgorithm { inner: *inner, good: Mutex::default() };
             &*Box::leak(Box::new(known)) as &dyn SignatureVerificationAlgorithm
         });
         Box::leak(remembering.collect())
@@ -27,7 +27,7 @@ pub fn remembered(provider: &CryptoProvider) -> Arc<CryptoProvider> {
 
 /// An algorithm, and what it found good.
 #[derive(Debug)]
-struct Remembering {
+struct CachedAlgorithm {
     inner: &'static dyn SignatureVerificationAlgorithm,
     good: Mutex<HashSet<Digest>>,
 }
@@ -38,7 +38,7 @@ type Digest = [u8; 32];
 /// Chains of some thousand servers; 32 bytes each.
 const MOST: usize = 10_000;
 
-impl SignatureVerificationAlgorithm for Remembering {
+impl SignatureVerificationAlgorithm for CachedAlgorithm {
     fn verify_signature(&self, key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
         let digest = digest([key, message, signature]);
         let good = || self.good.lock().unwrap_or_else(PoisonError::into_inner);
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn the_good_is_remembered_and_nothing_else() {
         static INNER: Prefix = Prefix(AtomicUsize::new(0));
-        let algorithm = Remembering { inner: &INNER, good: Mutex::default() };
+        let algorithm = CachedAlgorithm { inner: &INNER, good: Mutex::default() };
         let asked = || INNER.0.load(Ordering::Relaxed);
         assert!(algorithm.verify_signature(b"k", b"m", b"km").is_ok());
         assert!(algorithm.verify_signature(b"k", b"m", b"km").is_ok());
@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn no_more_is_remembered_than_there_is_room_for() {
         static INNER: Prefix = Prefix(AtomicUsize::new(0));
-        let algorithm = Remembering { inner: &INNER, good: Mutex::default() };
+        let algorithm = CachedAlgorithm { inner: &INNER, good: Mutex::default() };
         for number in 0..=MOST as u64 {
             let key = number.to_be_bytes();
             assert!(algorithm.verify_signature(&key, b"", &key).is_ok());

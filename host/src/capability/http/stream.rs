@@ -10,8 +10,8 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::capability::http::kept::MOST_OF_BODY;
 use crate::capability::http::text::size;
-use crate::capability::http::wire::Marks;
-use crate::capability::meter::Meter;
+use crate::capability::http::wire::HopTimings;
+use crate::capability::meter::Quota;
 
 /// The body of a request.
 pub enum Outgoing {
@@ -42,7 +42,7 @@ impl Stream {
     }
 
     /// What the client takes it from.
-    pub fn send(self: &Arc<Self>, marks: Marks, meter: Meter) -> Sending {
+    pub fn send(self: &Arc<Self>, marks: HopTimings, meter: Quota) -> Sending {
         let pieces = self.pieces.lock().unwrap_or_else(PoisonError::into_inner).take();
         Sending { stream: Arc::clone(self), pieces: Mutex::new(pieces), left: self.length, marks, meter }
     }
@@ -61,8 +61,8 @@ pub struct Sending {
     pieces: Mutex<Option<Pieces>>,
     /// Bytes that are yet to come, where that is known.
     left: Option<u64>,
-    marks: Marks,
-    meter: Meter,
+    marks: HopTimings,
+    meter: Quota,
 }
 
 impl Body for Sending {

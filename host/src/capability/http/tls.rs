@@ -14,8 +14,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{CipherSuite, ClientConfig, NamedGroup, RootCertStore};
 
-use crate::capability::http::wire::Marks;
-use crate::capability::http::witness::{Verdict, Witness};
+use crate::capability::http::wire::HopTimings;
+use crate::capability::http::witness::{RecordingVerifier, Verification};
 
 /// Whom a request trusts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -53,8 +53,8 @@ impl Configurations {
                 "no trusted certificate authorities found{why}: https will fail; install ca-certificates, or set SSL_CERT_FILE"
             );
         }
-        let system = Arc::new(configuration(&provider, Verdict::by(found.certs, &provider)));
-        let anyone = Arc::new(configuration(&provider, Verdict::AlwaysGood));
+        let system = Arc::new(configuration(&provider, Verification::by(found.certs, &provider)));
+        let anyone = Arc::new(configuration(&provider, Verification::AlwaysGood));
         Self { provider, system, anyone, others: Mutex::default() }
     }
 
@@ -81,7 +81,7 @@ impl Configurations {
         let mut made = match trust {
             Trust::System => ClientConfig::clone(&self.system),
             Trust::Anyone => ClientConfig::clone(&self.anyone),
-            Trust::File(path) => configuration(&self.provider, Verdict::by(authorities(path)?, &self.provider)),
+            Trust::File(path) => configuration(&self.provider, Verification::by(authorities(path)?, &self.provider)),
         };
         if let Some((certificate, key)) = identity {
             made.client_auth_cert_resolver = Arc::new(own(&self.provider, certificate, key)?);
@@ -149,8 +149,8 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     }
 }
 
-fn configuration(provider: &Arc<CryptoProvider>, verdict: Verdict) -> ClientConfig {
-    let witness = Witness { provider: Arc::clone(provider), verdict };
+fn configuration(provider: &Arc<CryptoProvider>, verdict: Verification) -> ClientConfig {
+    let witness = RecordingVerifier { provider: Arc::clone(provider), verdict };
     let builder = ClientConfig::builder_with_provider(Arc::clone(provider));
     let versions = builder.with_safe_default_protocol_versions().expect("ring has ciphers for the default versions");
     let mut config = versions.dangerous().with_custom_certificate_verifier(Arc::new(witness)).with_no_client_auth();
@@ -168,7 +168,7 @@ impl ClientSessionStore for NoResumption {
     fn set_kx_hint(&self, _: ServerName<'static>, _: NamedGroup) {}
 
     fn kx_hint(&self, _: &ServerName<'_>) -> Option<NamedGroup> {
-        Marks::note(|times| times.tls_started = Some(Instant::now()));
+        HopTimings::record(|times| times.tls_started = Some(Instant::now()));
         None
     }
 

@@ -14,7 +14,7 @@ use crate::capability::http::cookies::Cookies;
 use crate::capability::http::resolve::{ConnectTo, Family, Resolver};
 use crate::capability::http::tls::Trust;
 use crate::capability::http::wire::TimedConnect;
-use crate::capability::meter::Meter;
+use crate::capability::meter::Quota;
 
 /// What requests say that we are, unless they say it themselves.
 pub const USER_AGENT: &str = concat!("sentrynet/", env!("CARGO_PKG_VERSION"));
@@ -45,14 +45,14 @@ pub enum Version {
 /// What the requests of one run share: connections and cookies.
 #[derive(Clone)]
 pub struct Session {
-    pub meter: Meter,
+    pub meter: Quota,
     stack: Arc<Stack>,
     clients: Arc<Mutex<Vec<(Transport, Client)>>>,
     pub cookies: Arc<Cookies>,
 }
 
 impl Session {
-    pub fn new(stack: Arc<Stack>, meter: Meter) -> Self {
+    pub fn new(stack: Arc<Stack>, meter: Quota) -> Self {
         Self { stack, meter, clients: Arc::default(), cookies: Arc::default() }
     }
 

@@ -18,23 +18,23 @@ use tower_service::Service;
 
 use crate::capability::grant::Refusal;
 use crate::capability::http::resolve::Bounds;
-use crate::capability::meter::{Meter, Open};
+use crate::capability::meter::{ConnectionPermit, Quota};
 
 tokio::task_local! {
-    static MARKS: Marks;
+    static CURRENT_HOP: HopTimings;
 }
 
 /// When what happened in one hop, and whom it may connect to.
 #[derive(Clone, Default)]
-pub struct Marks {
-    times: Arc<Mutex<Times>>,
+pub struct HopTimings {
+    times: Arc<Mutex<Timestamps>>,
     /// None is anybody.
     bounds: Option<Arc<Bounds>>,
 }
 
 /// A mark that is none has not been reached. Of several attempts to connect, the last counts.
 #[derive(Clone, Default)]
-pub struct Times {
+pub struct Timestamps {
     /// The attempt to connect began.
     pub started: Option<Instant>,
     pub dns_started: Option<Instant>,
@@ -55,7 +55,7 @@ pub struct Times {
     pub tls_version: Option<&'static str>,
 }
 
-impl Marks {
+impl HopTimings {
     pub fn within(bounds: Option<Arc<Bounds>>) -> Self {
         Self { times: Arc::default(), bounds }
     }
@@ -67,17 +67,17 @@ impl Marks {
 
     /// What the hop that the current task is about may connect to.
     pub fn bounds() -> Option<Arc<Bounds>> {
-        MARKS.try_with(|marks| marks.bounds.clone()).ok().flatten()
+        CURRENT_HOP.try_with(|marks| marks.bounds.clone()).ok().flatten()
     }
 
     /// Notes for the exchange that the current task is about; nothing where it is about none.
-    pub fn note(write: impl FnOnce(&mut Times)) {
-        let _ = MARKS.try_with(|marks| marks.write(write));
+    pub fn record(write: impl FnOnce(&mut Timestamps)) {
+        let _ = CURRENT_HOP.try_with(|marks| marks.write(write));
     }
 
     /// Runs `work` as part of this exchange.
-    pub async fn around<F: Future>(&self, work: F) -> F::Output {
-        MARKS.scope(self.clone(), work).await
+    pub async fn scope<F: Future>(&self, work: F) -> F::Output {
+        CURRENT_HOP.scope(self.clone(), work).await
     }
 
     /// The last of the request was taken.
@@ -85,11 +85,11 @@ impl Marks {
         self.write(|times| times.sent = Some(Instant::now()));
     }
 
-    pub fn read(&self) -> Times {
+    pub fn read(&self) -> Timestamps {
         self.times.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn write(&self, write: impl FnOnce(&mut Times)) {
+    fn write(&self, write: impl FnOnce(&mut Timestamps)) {
         write(&mut self.times.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
@@ -97,12 +97,12 @@ impl Marks {
 /// Times the making of a client's connections, and counts them: as open for as long as the client keeps this.
 #[derive(Clone)]
 pub struct TimedConnect {
-    meter: Meter,
-    open: Arc<Mutex<Vec<Open>>>,
+    meter: Quota,
+    open: Arc<Mutex<Vec<ConnectionPermit>>>,
 }
 
 impl TimedConnect {
-    pub fn new(meter: Meter) -> Self {
+    pub fn new(meter: Quota) -> Self {
         Self { meter, open: Arc::default() }
     }
 }
@@ -139,15 +139,15 @@ where
     }
 
     fn call(&mut self, target: Target) -> Self::Future {
-        let marks = MARKS.try_with(Clone::clone).unwrap_or_default();
-        marks.write(|times| *times = Times { started: Some(Instant::now()), ..Times::default() });
+        let marks = CURRENT_HOP.try_with(Clone::clone).unwrap_or_default();
+        marks.write(|times| *times = Timestamps { started: Some(Instant::now()), ..Timestamps::default() });
         let (connecting, connections) = (self.connector.call(target), self.connections.clone());
         // A connection may be finished by another task than the one that asked for it: take the marks along.
-        Box::pin(MARKS.scope(marks, async move {
-            let open = connections.meter.connect()?;
+        Box::pin(CURRENT_HOP.scope(marks, async move {
+            let open = connections.meter.acquire_connection()?;
             let connection = connecting.await?;
             connections.open.lock().unwrap_or_else(PoisonError::into_inner).push(open);
-            Marks::note(|times| times.connected = Some(Instant::now()));
+            HopTimings::record(|times| times.connected = Some(Instant::now()));
             Ok(connection)
         }))
     }
@@ -157,11 +157,11 @@ where
 /// takes it.
 pub struct TimedBody {
     bytes: Option<Bytes>,
-    marks: Marks,
+    marks: HopTimings,
 }
 
 impl TimedBody {
-    pub fn new(bytes: Bytes, marks: Marks) -> Self {
+    pub fn new(bytes: Bytes, marks: HopTimings) -> Self {
         Self { bytes: Some(bytes).filter(|bytes| !bytes.is_empty()), marks }
     }
 }

@@ -12,18 +12,18 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use crate::capability::http::certificate;
-use crate::capability::http::signatures::remembered;
-use crate::capability::http::wire::Marks;
+use crate::capability::http::signatures::with_signature_cache;
+use crate::capability::http::wire::HopTimings;
 
 /// Has certificates judged, and notes what the server showed, so that a failed handshake can be explained.
 #[derive(Debug)]
-pub struct Witness {
+pub struct RecordingVerifier {
     pub provider: Arc<CryptoProvider>,
-    pub verdict: Verdict,
+    pub verdict: Verification,
 }
 
 #[derive(Debug)]
-pub enum Verdict {
+pub enum Verification {
     /// By authorities.
     By {
         verifier: Arc<WebPkiServerVerifier>,
@@ -35,19 +35,19 @@ pub enum Verdict {
     AlwaysBad,
 }
 
-impl Verdict {
+impl Verification {
     pub fn by(trusted: Vec<CertificateDer<'static>>, provider: &CryptoProvider) -> Self {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(trusted.iter().cloned());
         // The builder refuses an empty store.
-        match WebPkiServerVerifier::builder_with_provider(Arc::new(roots), remembered(provider)).build() {
+        match WebPkiServerVerifier::builder_with_provider(Arc::new(roots), with_signature_cache(provider)).build() {
             Ok(verifier) => Self::By { verifier, trusted: trusted.into_iter().collect() },
             Err(_) => Self::AlwaysBad,
         }
     }
 }
 
-impl ServerCertVerifier for Witness {
+impl ServerCertVerifier for RecordingVerifier {
     fn verify_server_cert(
         &self,
         leaf: &CertificateDer<'_>,
@@ -56,17 +56,17 @@ impl ServerCertVerifier for Witness {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        Marks::note(|times| {
+        HopTimings::record(|times| {
             times.chain = std::iter::once(leaf).chain(intermediates).map(|each| each.clone().into_owned()).collect();
         });
         match &self.verdict {
-            Verdict::By { verifier, trusted } => {
+            Verification::By { verifier, trusted } => {
                 let verdict = verifier.verify_server_cert(leaf, intermediates, name, ocsp, now);
                 // webpki takes no certificate for an authority's and a server's at once.
                 if verdict.is_err() && trusted.contains(leaf) { trusted_itself(leaf, name, now) } else { verdict }
             }
-            Verdict::AlwaysGood => Ok(ServerCertVerified::assertion()),
-            Verdict::AlwaysBad => Err(CertificateError::UnknownIssuer.into()),
+            Verification::AlwaysGood => Ok(ServerCertVerified::assertion()),
+            Verification::AlwaysBad => Err(CertificateError::UnknownIssuer.into()),
         }
     }
 
@@ -76,7 +76,7 @@ impl ServerCertVerifier for Witness {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Marks::note(|times| times.tls_version = Some("1.2"));
+        HopTimings::record(|times| times.tls_version = Some("1.2"));
         let algorithms = &self.provider.signature_verification_algorithms;
         rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
     }
@@ -87,7 +87,7 @@ impl ServerCertVerifier for Witness {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Marks::note(|times| times.tls_version = Some("1.3"));
+        HopTimings::record(|times| times.tls_version = Some("1.3"));
         let algorithms = &self.provider.signature_verification_algorithms;
         rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
     }

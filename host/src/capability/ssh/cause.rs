@@ -5,9 +5,9 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::capability::limit::Limit;
-use crate::capability::ssh::wire::Seen;
-use crate::capability::words::{lower_first, unconnected};
+use crate::capability::limit::Timeout;
+use crate::capability::ssh::wire::HandshakeFacts;
+use crate::capability::words::{connect_error, lower_first};
 use crate::trace::Status;
 
 /// Why something did not come about.
@@ -67,13 +67,13 @@ impl Error {
 
 /// A limit that has begun to run.
 #[derive(Debug, Clone, Copy)]
-pub struct Clock {
+pub struct TimeBudget {
     started: Instant,
-    limit: Limit,
+    limit: Timeout,
 }
 
-impl Clock {
-    pub fn start(limit: Limit) -> Self {
+impl TimeBudget {
+    pub fn start(limit: Timeout) -> Self {
         Self { started: Instant::now(), limit }
     }
 
@@ -96,11 +96,11 @@ impl Clock {
 
 /// Why there is no TCP connection to any of these addresses.
 pub fn connect(error: &std::io::Error, addresses: &str) -> Error {
-    Error::Connect(unconnected(Some(error.kind()), addresses, &io(error)))
+    Error::Connect(connect_error(Some(error.kind()), addresses, &io(error)))
 }
 
 /// What the protocol's side says, told by how far it got.
-pub fn explain(error: &russh::Error, seen: &Seen, peer: &SocketAddr) -> Error {
+pub fn explain(error: &russh::Error, seen: &HandshakeFacts, peer: &SocketAddr) -> Error {
     Error::Protocol(match seen.banner {
         None => no_banner(error, seen, peer),
         Some(_) => protocol(error, seen),
@@ -108,7 +108,7 @@ pub fn explain(error: &russh::Error, seen: &Seen, peer: &SocketAddr) -> Error {
 }
 
 /// What it says once the banners are exchanged.
-pub fn protocol(error: &russh::Error, seen: &Seen) -> String {
+pub fn protocol(error: &russh::Error, seen: &HandshakeFacts) -> String {
     use russh::Error as E;
     match error {
         E::NoCommonAlgo { kind, ours, theirs } => no_common(kind, ours, theirs),
@@ -124,7 +124,7 @@ pub fn protocol(error: &russh::Error, seen: &Seen) -> String {
 }
 
 /// The server ended the connection.
-pub fn gone(seen: &Seen) -> String {
+pub fn gone(seen: &HandshakeFacts) -> String {
     match (&seen.farewell, &seen.broke) {
         (Some(farewell), _) => format!("the server closed the connection, saying `{farewell}`"),
         (None, Some(why)) => why.clone(),
@@ -132,7 +132,7 @@ pub fn gone(seen: &Seen) -> String {
     }
 }
 
-fn broken_off(error: &std::io::Error, seen: &Seen) -> String {
+fn broken_off(error: &std::io::Error, seen: &HandshakeFacts) -> String {
     match error.kind() {
         ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => "the server reset the connection".to_owned(),
         ErrorKind::UnexpectedEof => gone(seen),
@@ -140,7 +140,7 @@ fn broken_off(error: &std::io::Error, seen: &Seen) -> String {
     }
 }
 
-fn no_banner(error: &russh::Error, seen: &Seen, peer: &SocketAddr) -> String {
+fn no_banner(error: &russh::Error, seen: &HandshakeFacts, peer: &SocketAddr) -> String {
     let said = words(&seen.preface);
     let reset = matches!(error, russh::Error::IO(error) if error.kind() == ErrorKind::ConnectionReset);
     if said.starts_with("SSH-1.") {
@@ -154,7 +154,7 @@ fn no_banner(error: &russh::Error, seen: &Seen, peer: &SocketAddr) -> String {
 }
 
 /// While waiting for a banner: for what, and what has come.
-pub fn awaiting_banner(seen: &Seen) -> String {
+pub fn awaiting_banner(seen: &HandshakeFacts) -> String {
     let said = words(&seen.preface);
     match said.is_empty() {
         true => "waiting for the server's banner".to_owned(),
@@ -209,7 +209,7 @@ mod tests {
     #[track_caller]
     fn check(error: &russh::Error, preface: &str, banner: bool, expected: &str) {
         let banner = banner.then(|| ("SSH-2.0-x".to_owned(), Instant::now()));
-        let seen = Seen { preface: preface.into(), banner, ..Seen::default() };
+        let seen = HandshakeFacts { preface: preface.into(), banner, ..HandshakeFacts::default() };
         let peer = "192.0.2.1:22".parse().expect("an address");
         assert_eq!(explain(error, &seen, &peer), Error::Protocol(expected.to_owned()));
     }

@@ -37,7 +37,7 @@ impl Session {
         let mut output = Output::default();
         let ran = self.run(command, most, &mut output).await;
         self.describe(span, &output);
-        self.record.note(|kept| kept.ran(command, &output));
+        self.record.note(|kept| kept.record_command(command, &output));
         self.record.end(span, ran.as_ref().err());
         match ran {
             Ok(()) => Ok(output),

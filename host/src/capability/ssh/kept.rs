@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 
 use crate::capability::ssh::cause;
 use crate::capability::ssh::exec::Output;
-use crate::capability::ssh::wire::{Marks, Seen};
+use crate::capability::ssh::wire::{Handshake, HandshakeFacts};
 use crate::run::evidence::{Command, Connection, Excerpt, Ssh};
 
 /// What a connection leaves behind.
 #[derive(Default)]
-pub struct Kept {
+pub struct SshEvidence {
     pub host: String,
     pub port: u16,
     pub username: Option<String>,
@@ -18,14 +18,14 @@ pub struct Kept {
     pub error: Option<&'static str>,
     pub addresses: Vec<SocketAddr>,
     pub remote: Option<SocketAddr>,
-    pub marks: Marks,
+    pub marks: Handshake,
     pub methods: Vec<String>,
     pub command: Option<Command>,
 }
 
-impl Kept {
+impl SshEvidence {
     /// Notes what a command left.
-    pub fn ran(&mut self, command: &str, output: &Output) {
+    pub fn record_command(&mut self, command: &str, output: &Output) {
         self.command = Some(Command {
             command: cause::words(command.as_bytes()),
             exit_status: output.exit_status,
@@ -35,10 +35,10 @@ impl Kept {
         });
     }
 
-    pub fn tell(&self) -> Ssh {
+    pub fn to_evidence(&self) -> Ssh {
         /// Addresses of one host.
         const MOST: usize = 20;
-        let Seen { banner, preface, host_key, .. } = self.marks.read();
+        let HandshakeFacts { banner, preface, host_key, .. } = self.marks.read();
         let literal = self.host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok();
         let said = Some(cause::words(&preface)).filter(|said| !said.is_empty());
         Ssh {
@@ -70,9 +70,9 @@ mod tests {
 
     #[test]
     fn what_there_is_to_tell_of_a_server_that_speaks_something_else() {
-        let kept = Kept { host: "shop.example".into(), port: 22, phase: "banner", ..Kept::default() };
-        kept.marks.note(|seen| seen.preface = b"HTTP/1.1 400 Bad Request\r\n".to_vec());
-        let told = kept.tell();
+        let kept = SshEvidence { host: "shop.example".into(), port: 22, phase: "banner", ..SshEvidence::default() };
+        kept.marks.record(|seen| seen.preface = b"HTTP/1.1 400 Bad Request\r\n".to_vec());
+        let told = kept.to_evidence();
         assert_eq!(told.banner.as_deref(), Some("HTTP/1.1 400 Bad Request"));
         assert_eq!(told.connection.names, ["shop.example"]);
         assert_eq!((told.connection.peer.as_str(), told.connection.protocol), ("shop.example:22", None));

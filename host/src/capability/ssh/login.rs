@@ -13,7 +13,7 @@ use tokio::net::UnixStream;
 use crate::capability::ssh::cause::{self, Error};
 use crate::capability::ssh::credential::{self, Credential};
 use crate::capability::ssh::session::{Live, Session, names};
-use crate::capability::ssh::wire::Seen;
+use crate::capability::ssh::wire::HandshakeFacts;
 use crate::capability::words::lower_first;
 
 impl Session {
@@ -252,7 +252,7 @@ impl Attempt<'_> {
         }
     }
 
-    fn failure(&self, seen: &Seen) -> Error {
+    fn failure(&self, seen: &HandshakeFacts) -> Error {
         let unusable = self.unusable.join("; ");
         if self.refused.is_empty() {
             let nothing = "there are no credentials to log in with".to_owned();

@@ -7,13 +7,13 @@ use russh::keys::{HashAlg, PublicKeyOrCertificate};
 use russh::{Channel, Names};
 
 use crate::capability::ssh::cause;
-use crate::capability::ssh::trust::{Known, Trust};
-use crate::capability::ssh::wire::{Algorithms, HostKey, Marks};
+use crate::capability::ssh::trust::{KnownHost, Trust};
+use crate::capability::ssh::wire::{Algorithms, Handshake, HostKey};
 
-pub struct Peer {
-    pub marks: Marks,
+pub struct ClientHandler {
+    pub marks: Handshake,
     pub trust: Arc<Trust>,
-    pub known: Arc<Known>,
+    pub known: Arc<KnownHost>,
 }
 
 /// Why a connection is given up from within.
@@ -29,14 +29,14 @@ impl From<russh::Error> for Stop {
     }
 }
 
-impl Handler for Peer {
+impl Handler for ClientHandler {
     type Error = Stop;
 
     async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, Stop> {
         // We offer to read no certificates, so that none is shown.
         let PublicKeyOrCertificate::PublicKey { key, .. } = shown else { return Ok(false) };
         let key = key.clone();
-        self.marks.note(|seen| {
+        self.marks.record(|seen| {
             seen.host_key = Some(HostKey {
                 kind: key.algorithm().as_str().to_owned(),
                 fingerprint: key.fingerprint(HashAlg::Sha256).to_string(),
@@ -44,7 +44,7 @@ impl Handler for Peer {
         });
         let (trust, known) = (Arc::clone(&self.trust), Arc::clone(&self.known));
         // It may write a file, and wait for others that do.
-        match tokio::task::spawn_blocking(move || trust.judge(&known, &key)).await {
+        match tokio::task::spawn_blocking(move || trust.check(&known, &key)).await {
             Ok(verdict) => verdict.map(|()| true).map_err(Stop::HostKey),
             Err(error) => Err(Stop::Protocol(std::io::Error::from(error).into())),
         }
@@ -57,7 +57,7 @@ impl Handler for Peer {
             cipher: names.cipher.as_ref().to_owned(),
             mac: (mac != "none").then(|| mac.to_owned()),
         };
-        self.marks.note(|seen| seen.algorithms = Some(algorithms));
+        self.marks.record(|seen| seen.algorithms = Some(algorithms));
         Ok(())
     }
 
@@ -66,13 +66,13 @@ impl Handler for Peer {
             DisconnectReason::ReceivedDisconnect(info) => {
                 let said = cause::words(info.message.as_bytes());
                 let said = if said.is_empty() { format!("{:?}", info.reason_code) } else { said };
-                self.marks.note(|seen| seen.farewell = Some(said));
+                self.marks.record(|seen| seen.farewell = Some(said));
                 Ok(())
             }
             DisconnectReason::Error(error) => {
                 if let Stop::Protocol(error) = &error {
                     let why = cause::protocol(error, &self.marks.read());
-                    self.marks.note(|seen| seen.broke = Some(why));
+                    self.marks.record(|seen| seen.broke = Some(why));
                 }
                 Err(error)
             }

@@ -12,17 +12,17 @@ use tokio::net::TcpStream;
 use tokio_util::sync::DropGuard;
 
 use crate::capability::evidence::Evidence;
-use crate::capability::judge::Judge;
-use crate::capability::limit::Limit;
-use crate::capability::meter::Open;
+use crate::capability::judge::AddressFilter;
+use crate::capability::limit::Timeout;
+use crate::capability::meter::ConnectionPermit;
 use crate::capability::names::lookup;
-use crate::capability::ssh::cause::{self, Clock, Error};
+use crate::capability::ssh::cause::{self, Error, TimeBudget};
 use crate::capability::ssh::credential::Credential;
-use crate::capability::ssh::peer::{Peer, Stop};
+use crate::capability::ssh::peer::{ClientHandler, Stop};
 use crate::capability::ssh::session::record::Record;
 use crate::capability::ssh::trust::Trust;
-use crate::capability::ssh::wire::{Marks, Seen, Wire};
-use crate::capability::words::{refused, unresolved};
+use crate::capability::ssh::wire::{Handshake, HandshakeFacts, InstrumentedStream};
+use crate::capability::words::{is_refusal, lookup_error};
 use crate::trace::{Handle, Recorder};
 
 mod record;
@@ -37,7 +37,7 @@ pub struct Target {
     pub credentials: Vec<Credential>,
     pub trust: Trust,
     /// For all that happens on the connection.
-    pub limit: Limit,
+    pub limit: Timeout,
 }
 
 /// Who answered.
@@ -55,8 +55,8 @@ pub struct Server {
 /// A connection whose keys are exchanged. It takes its leave of the server when it is dropped, and its span ends.
 pub struct Session {
     pub(super) target: Target,
-    pub(super) clock: Clock,
-    pub(super) marks: Marks,
+    pub(super) clock: TimeBudget,
+    pub(super) marks: Handshake,
     pub(super) record: Record,
     /// None once it has been given up.
     pub(super) live: Option<Live>,
@@ -71,7 +71,7 @@ pub struct Session {
 
 /// The protocol's own task, as long as somebody is interested.
 pub(super) struct Live {
-    pub client: Client<Peer>,
+    pub client: Client<ClientHandler>,
     /// Cuts the wire.
     _guard: DropGuard,
 }
@@ -82,8 +82,8 @@ pub(super) struct Live {
 /// Why there is no connection, or none that is trusted.
 pub async fn connect(
     target: Target,
-    open: Open,
-    judge: &Judge,
+    open: ConnectionPermit,
+    judge: &AddressFilter,
     recorder: Recorder,
     parent: Handle,
     evidence: Evidence,
@@ -109,11 +109,11 @@ pub async fn connect(
 
 async fn establish(
     target: &Target,
-    open: Open,
-    judge: &Judge,
+    open: ConnectionPermit,
+    judge: &AddressFilter,
     record: &Record,
-) -> Result<(Live, Marks, Server, Clock), Error> {
-    let clock = Clock::start(target.limit);
+) -> Result<(Live, Handshake, Server, TimeBudget), Error> {
+    let clock = TimeBudget::start(target.limit);
     let host = target.host.trim_matches(['[', ']']).to_owned();
     let (trust, port) = (Arc::new(target.trust.clone()), target.port);
     let known = {
@@ -129,7 +129,7 @@ async fn establish(
     let addresses = match host.parse::<IpAddr>() {
         // It was judged before anything began.
         Ok(_) => found,
-        Err(_) => judge.divide(&host, found).map_err(|refusal| Error::Denied(refusal.to_string()))?,
+        Err(_) => judge.allowed(&host, found).map_err(|refusal| Error::Denied(refusal.to_string()))?,
     };
     record.note(|kept| kept.addresses.clone_from(&addresses));
     let (stream, answered) = dial(&addresses, &clock, record).await;
@@ -149,8 +149,8 @@ async fn establish(
         ..Config::default()
     };
     let marks = record.marks();
-    let (wire, guard) = Wire::new(stream, open, marks.clone());
-    let peer = Peer { marks: marks.clone(), trust, known: Arc::new(known) };
+    let (wire, guard) = InstrumentedStream::new(stream, open, marks.clone());
+    let peer = ClientHandler { marks: marks.clone(), trust, known: Arc::new(known) };
     let started = Instant::now();
     let made = tokio::time::timeout(clock.left(), connect_stream(Arc::new(config), wire, peer)).await;
     let seen = marks.read();
@@ -169,7 +169,7 @@ async fn establish(
 }
 
 /// The addresses of a host; of one that is an address already, itself.
-async fn resolve(host: &str, port: u16, clock: &Clock, record: &Record) -> Result<Vec<SocketAddr>, Error> {
+async fn resolve(host: &str, port: u16, clock: &TimeBudget, record: &Record) -> Result<Vec<SocketAddr>, Error> {
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(ip, port)]);
     }
@@ -180,14 +180,14 @@ async fn resolve(host: &str, port: u16, clock: &Clock, record: &Record) -> Resul
             let addresses: Vec<_> = found.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
             if addresses.is_empty() { Err(Error::Dns(format!("`{host}` has no address"))) } else { Ok(addresses) }
         }
-        Err(error) => Err(Error::Dns(unresolved(host, &error))),
+        Err(error) => Err(Error::Dns(lookup_error(host, &error))),
     });
     record.end(span, found.as_ref().err());
     found
 }
 
 /// Connects to the first address that lets us; says too whether any has answered, be it with a refusal.
-async fn dial(addresses: &[SocketAddr], clock: &Clock, record: &Record) -> (Result<TcpStream, Error>, bool) {
+async fn dial(addresses: &[SocketAddr], clock: &TimeBudget, record: &Record) -> (Result<TcpStream, Error>, bool) {
     let shown = shown(addresses);
     let span = record.begin("ssh.connect", format!("Connect to {shown}"));
     let mut made = Err(Error::Connect(format!("cannot connect to {shown}")));
@@ -198,7 +198,7 @@ async fn dial(addresses: &[SocketAddr], clock: &Clock, record: &Record) -> (Resu
         made = match tokio::time::timeout(share, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => Ok(stream),
             Ok(Err(error)) => {
-                answered |= refused(error.kind());
+                answered |= is_refusal(error.kind());
                 Err(cause::connect(&error, &shown))
             }
             Err(_) => Err(clock.timed_out(&format!("connecting to {shown}"))),
@@ -223,7 +223,7 @@ fn shown(addresses: &[SocketAddr]) -> String {
     }
 }
 
-fn server(seen: &Seen, remote_address: SocketAddr) -> Server {
+fn server(seen: &HandshakeFacts, remote_address: SocketAddr) -> Server {
     let (kind, fingerprint) =
         seen.host_key.as_ref().map(|key| (key.kind.clone(), key.fingerprint.clone())).unwrap_or_default();
     Server {
@@ -292,7 +292,7 @@ impl Session {
 
     pub(super) fn logged_in(&mut self) {
         self.authenticated = true;
-        self.marks.note(|seen| seen.authenticated = true);
+        self.marks.record(|seen| seen.authenticated = true);
     }
 
     /// Ends the span of authentication where it was left.

@@ -7,10 +7,10 @@ use russh::keys::ssh_key::Fingerprint;
 use russh::keys::{Algorithm, HashAlg, PublicKey};
 
 use crate::capability::ssh::cause;
-use crate::capability::ssh::trust::known::Verdict;
+use crate::capability::ssh::trust::known::KeyMatch;
 
-pub use crate::capability::ssh::trust::acquaintances::Acquaintances;
-pub use crate::capability::ssh::trust::known::Known;
+pub use crate::capability::ssh::trust::acquaintances::AcceptedHosts;
+pub use crate::capability::ssh::trust::known::KnownHost;
 
 mod acquaintances;
 mod known;
@@ -20,7 +20,7 @@ mod known;
 pub enum Trust {
     /// Files in OpenSSH's format; those that are not there know nobody. With somebody to remember new ones, an unknown
     /// host's key is accepted, and written to the first file.
-    KnownHosts { files: Vec<PathBuf>, accept_new: Option<Arc<Acquaintances>> },
+    KnownHosts { files: Vec<PathBuf>, accept_new: Option<Arc<AcceptedHosts>> },
     /// These keys alone.
     Pinned(Vec<Pin>),
 }
@@ -40,14 +40,14 @@ impl Trust {
     }
 
     /// What there is to hold this host's key against. Reads files.
-    pub fn about(&self, host: &str, port: u16) -> Known {
-        let mut known = Known::nothing(host, port);
+    pub fn about(&self, host: &str, port: u16) -> KnownHost {
+        let mut known = KnownHost::empty(host, port);
         if let Self::KnownHosts { files, accept_new } = self {
             for file in files {
                 known.read(file);
             }
             if let (Some(acquaintances), Some(file)) = (accept_new, files.first()) {
-                acquaintances.remind(&mut known, file);
+                acquaintances.merge_into(&mut known, file);
             }
         }
         known
@@ -55,7 +55,7 @@ impl Trust {
 
     /// Which types of key to ask the host for, the best first. A host has a key of each type, and shows one: without
     /// this, one that is known by another would be a stranger.
-    pub fn preferred(&self, known: &Known, all: &[Algorithm]) -> Vec<Algorithm> {
+    pub fn preferred(&self, known: &KnownHost, all: &[Algorithm]) -> Vec<Algorithm> {
         let trusted: Vec<_> = match self {
             Self::KnownHosts { .. } => known.types(),
             Self::Pinned(pins) => pins.iter().filter_map(Pin::algorithm).collect(),
@@ -70,14 +70,14 @@ impl Trust {
     ///
     /// # Errors
     /// Why it is not trusted, and what to do about it.
-    pub fn judge(&self, known: &Known, key: &PublicKey) -> Result<(), String> {
+    pub fn check(&self, known: &KnownHost, key: &PublicKey) -> Result<(), String> {
         match self {
             Self::Pinned(pins) if pins.iter().any(|pin| pin.is(key)) => Ok(()),
             Self::Pinned(pins) => Err(not_pinned(pins, known, key)),
-            Self::KnownHosts { files, accept_new } => match known.verdict(key) {
-                Verdict::Known => Ok(()),
-                Verdict::Wrong(why) => Err(why),
-                Verdict::Unknown => match (accept_new, files.first()) {
+            Self::KnownHosts { files, accept_new } => match known.look_up(key) {
+                KeyMatch::Known => Ok(()),
+                KeyMatch::Wrong(why) => Err(why),
+                KeyMatch::Unknown => match (accept_new, files.first()) {
                     (Some(acquaintances), Some(file)) => acquaintances.accept(known, key, file),
                     (_, file) => Err(known.unknown(key, file.map(PathBuf::as_path))),
                 },
@@ -121,7 +121,7 @@ impl Pin {
     }
 }
 
-fn not_pinned(pins: &[Pin], known: &Known, key: &PublicKey) -> String {
+fn not_pinned(pins: &[Pin], known: &KnownHost, key: &PublicKey) -> String {
     let pinned: Vec<_> = pins
         .iter()
         .map(|pin| match pin {

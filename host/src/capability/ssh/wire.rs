@@ -11,14 +11,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
 
-use crate::capability::meter::Open;
+use crate::capability::meter::ConnectionPermit;
 
 /// What has been seen of one server, shared by the wire, the protocol's handler and whoever waits for them.
 #[derive(Clone, Default)]
-pub struct Marks(Arc<Mutex<Seen>>);
+pub struct Handshake(Arc<Mutex<HandshakeFacts>>);
 
 #[derive(Clone, Default)]
-pub struct Seen {
+pub struct HandshakeFacts {
     /// What came before a banner: a greeting, or what is no SSH at all. Cut.
     pub preface: Vec<u8>,
     /// The server's banner, and when all of it was there.
@@ -49,22 +49,22 @@ pub struct Algorithms {
     pub mac: Option<String>,
 }
 
-impl Marks {
-    pub fn read(&self) -> Seen {
+impl Handshake {
+    pub fn read(&self) -> HandshakeFacts {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub fn note(&self, write: impl FnOnce(&mut Seen)) {
+    pub fn record(&self, write: impl FnOnce(&mut HandshakeFacts)) {
         write(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
 /// A TCP connection that watches for the server's banner. The protocol runs on it in a task of its own, which would
 /// outlive whoever gave up on it: so the wire is cut when its guard is dropped.
-pub struct Wire {
+pub struct InstrumentedStream {
     stream: TcpStream,
-    open: Open,
-    marks: Marks,
+    open: ConnectionPermit,
+    marks: Handshake,
     banner: Watch,
     received: usize,
     /// The server may send what it likes.
@@ -72,8 +72,8 @@ pub struct Wire {
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
-impl Wire {
-    pub fn new(stream: TcpStream, open: Open, marks: Marks) -> (Self, DropGuard) {
+impl InstrumentedStream {
+    pub fn new(stream: TcpStream, open: ConnectionPermit, marks: Handshake) -> (Self, DropGuard) {
         let token = CancellationToken::new();
         let cut = Box::pin(token.clone().cancelled_owned());
         (Self { stream, open, marks, banner: Watch::default(), received: 0, welcome: false, cut }, token.drop_guard())
@@ -115,7 +115,7 @@ impl Watch {
     const LONGEST_LINE: usize = 256;
     const LONGEST_PREFACE: usize = 1024;
 
-    fn see(&mut self, bytes: &[u8], marks: &Marks) {
+    fn see(&mut self, bytes: &[u8], marks: &Handshake) {
         for byte in bytes {
             if self.found {
                 return;
@@ -129,7 +129,7 @@ impl Watch {
             if self.line.starts_with(b"SSH-2.0-") || self.line.starts_with(b"SSH-1.99-") {
                 self.found = true;
                 let banner = String::from_utf8_lossy(&self.line).trim_end().to_owned();
-                marks.note(|seen| {
+                marks.record(|seen| {
                     seen.preface.clear();
                     seen.banner = Some((banner, Instant::now()));
                 });
@@ -137,7 +137,7 @@ impl Watch {
             self.line.clear();
         }
         if !self.found {
-            marks.note(|seen| {
+            marks.record(|seen| {
                 let room = Self::LONGEST_PREFACE - seen.preface.len();
                 seen.preface.extend_from_slice(&bytes[..bytes.len().min(room)]);
             });
@@ -145,7 +145,7 @@ impl Watch {
     }
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for InstrumentedStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         self.check(cx)?;
         let before = buffer.filled().len();
@@ -153,18 +153,18 @@ impl AsyncRead for Wire {
         let this = &mut *self;
         this.banner.see(&buffer.filled()[before..], &this.marks);
         let more = buffer.filled().len() - before;
-        this.open.meter().received(more).map_err(Error::other)?;
+        this.open.quota().received(more).map_err(Error::other)?;
         this.bounded(more)?;
         read
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for InstrumentedStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
         self.check(cx)?;
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         if let Poll::Ready(Ok(count)) = written {
-            self.open.meter().sent(count).map_err(Error::other)?;
+            self.open.quota().sent(count).map_err(Error::other)?;
         }
         written
     }
@@ -186,7 +186,7 @@ mod tests {
     /// What is noted of these pieces: the banner, or else what came instead.
     #[track_caller]
     fn check(pieces: &[&str], banner: Option<&str>, preface: &str) {
-        let (marks, mut watch) = (Marks::default(), Watch::default());
+        let (marks, mut watch) = (Handshake::default(), Watch::default());
         for piece in pieces {
             watch.see(piece.as_bytes(), &marks);
         }

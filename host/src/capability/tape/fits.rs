@@ -3,39 +3,39 @@
 use serde_json::{Map, Value};
 
 use crate::recording::to_bytes;
-use crate::secret::MARK;
+use crate::secret::REDACTED;
 
 /// Whether all that a call is given is what was recorded.
-pub fn all_fit(recorded: &Map<String, Value>, now: &Map<String, Value>) -> bool {
+pub fn all_match(recorded: &Map<String, Value>, now: &Map<String, Value>) -> bool {
     recorded.len() == now.len()
-        && recorded.iter().all(|(name, recorded)| now.get(name).is_some_and(|now| fits(recorded, now)))
+        && recorded.iter().all(|(name, recorded)| now.get(name).is_some_and(|now| matches(recorded, now)))
 }
 
 /// Where a secret stood, anything may stand.
-fn fits(recorded: &Value, now: &Value) -> bool {
-    if recorded == now || recorded == MARK {
+fn matches(recorded: &Value, now: &Value) -> bool {
+    if recorded == now || recorded == REDACTED {
         return true;
     }
     match (recorded, now) {
-        (Value::String(recorded), Value::String(now)) => text_fits(recorded.as_bytes(), now.as_bytes()),
+        (Value::String(recorded), Value::String(now)) => text_matches(recorded.as_bytes(), now.as_bytes()),
         (Value::Array(recorded), Value::Array(now)) => {
-            recorded.len() == now.len() && recorded.iter().zip(now).all(|(recorded, now)| fits(recorded, now))
+            recorded.len() == now.len() && recorded.iter().zip(now).all(|(recorded, now)| matches(recorded, now))
         }
         // Bytes that are text may be none without what was struck out, and the other way round.
         (Value::Object(one), Value::Object(other)) => match (to_bytes(recorded), to_bytes(now)) {
-            (Some(recorded), Some(now)) => text_fits(&recorded, &now),
-            _ => all_fit(one, other),
+            (Some(recorded), Some(now)) => text_matches(&recorded, &now),
+            _ => all_match(one, other),
         },
         _ => false,
     }
 }
 
-fn text_fits(recorded: &[u8], now: &[u8]) -> bool {
+fn text_matches(recorded: &[u8], now: &[u8]) -> bool {
     let mut pieces = Vec::new();
     let mut rest = recorded;
-    while let Some(at) = find(rest, MARK.as_bytes()) {
+    while let Some(at) = find(rest, REDACTED.as_bytes()) {
         pieces.push(&rest[..at]);
-        rest = &rest[at + MARK.len()..];
+        rest = &rest[at + REDACTED.len()..];
     }
     let Some((first, between)) = pieces.split_first() else { return recorded == now };
     let Some(mut now) = now.strip_prefix(*first) else { return false };
@@ -62,7 +62,7 @@ mod tests {
     #[test]
     fn a_mark_stands_for_anything() {
         let check = |recorded: Value, now: Value, expected: bool| {
-            assert_eq!(fits(&recorded, &now), expected, "{recorded} {now}");
+            assert_eq!(matches(&recorded, &now), expected, "{recorded} {now}");
         };
         check(json!("a"), json!("a"), true);
         check(json!("a"), json!("b"), false);

@@ -6,14 +6,14 @@ use serde_json::Value;
 
 use crate::capability::evidence::Evidence;
 use crate::capability::log::Journal;
-use crate::capability::tape::Off;
-use crate::capability::tape::fits::all_fit;
-use crate::capability::tape::said::{Said, shown};
+use crate::capability::tape::Halt;
+use crate::capability::tape::fits::all_match;
+use crate::capability::tape::said::{CallRecord, shown};
 use crate::recording::{Call, End, Entry, Left};
 use crate::run::{Fault, FaultKind};
 use crate::trace::{Recorder, SpanId, Trace};
 
-pub struct Reading {
+pub struct Replayer {
     recorder: Recorder,
     log: Journal,
     entries: Vec<Entry>,
@@ -41,7 +41,7 @@ enum State {
     Departed,
 }
 
-impl Reading {
+impl Replayer {
     pub fn new(recorder: Recorder, log: Journal, entries: Vec<Entry>, same: bool) -> Self {
         Self {
             recorder,
@@ -75,7 +75,7 @@ impl Reading {
     }
 
     /// What a guest says may differ: it is debugged so. Where it says what it said, it says so when it did.
-    pub fn says(&mut self, said: &Said) -> Result<(), Off> {
+    pub fn local(&mut self, said: &CallRecord) -> Result<(), Halt> {
         if self.state != State::Runs {
             return Ok(());
         }
@@ -94,15 +94,15 @@ impl Reading {
             }
             index += 1;
         }
-        if let Some(fault) = self.overrun() {
-            return Err(Off::Stopped(fault));
+        if let Some(fault) = self.limit_fault() {
+            return Err(Halt::Stopped(fault));
         }
         self.differs(self.next, said);
         Ok(())
     }
 
     /// What stopped the attempt that was recorded, where the same guest has done all that it did until then.
-    pub fn overrun(&self) -> Option<Fault> {
+    pub fn limit_fault(&self) -> Option<Fault> {
         let done = matches!(self.entries.get(self.next), Some(Entry::End(_)));
         self.stopped().filter(|_| self.same && done)
     }
@@ -113,7 +113,7 @@ impl Reading {
         }
     }
 
-    pub fn asks(&mut self, said: &Said) -> Result<Value, Off> {
+    pub fn external(&mut self, said: &CallRecord) -> Result<Value, Halt> {
         self.begin();
         let index = self.ahead();
         let number = self.number(index);
@@ -122,15 +122,15 @@ impl Reading {
             _ => ("the end of the run".to_owned(), None),
         };
         if let (None, true, Some(fault)) = (&call, self.same, self.stopped()) {
-            return Err(Off::Stopped(fault));
+            return Err(Halt::Stopped(fault));
         }
         let of_other = call.as_ref().is_some_and(|call| call.call == said.name() && !of_same(call, said));
         let call = call.filter(|call| is(call, said));
         let Some(Call { answer: Some(answer), .. }) = call else {
             self.state = State::Departed;
-            return Err(Off::Departed(format!(
+            return Err(Halt::Departed(format!(
                 "departs from the recording at call {number}: recorded {recorded}, now {}{}; record anew what is to be so",
-                said.shown(),
+                said.display(),
                 if of_other { " of another handle" } else { "" }
             )));
         };
@@ -141,8 +141,8 @@ impl Reading {
         self.put(&answer.left);
         match (answer.result, self.fault()) {
             (Some(result), _) => Ok(result),
-            (None, Some(fault)) => Err(Off::Stopped(fault)),
-            (None, None) => Err(Off::Departed(format!(
+            (None, Some(fault)) => Err(Halt::Stopped(fault)),
+            (None, None) => Err(Halt::Departed(format!(
                 "the recording is damaged: call {number} has no result, though nothing stopped the probe; record it anew"
             ))),
         }
@@ -172,7 +172,7 @@ impl Reading {
 
     pub fn finish(&self, trace: &mut Trace) {
         if let (Some(Entry::Finish(left)), false) = (self.entries.last(), self.state == State::Departed) {
-            left.log.iter().for_each(|line| self.log.put(line.clone()));
+            left.log.iter().for_each(|line| self.log.insert(line.clone()));
             for span in &left.spans {
                 if self.same || trace.spans.iter().any(|known| known.id == span.id) {
                     trace.put(span.to_trace(), span.parent);
@@ -181,14 +181,14 @@ impl Reading {
         }
     }
 
-    pub fn look(&self) -> Result<(), Off> {
+    pub fn check(&self) -> Result<(), Halt> {
         let end = self.entries[self.next..].iter().find_map(|entry| match entry {
             Entry::End(end) => Some(end),
             _ => None,
         });
         match (end, self.stopped()) {
             (Some(end), Some(fault)) if self.over() && self.came.0.elapsed() >= end.at.saturating_sub(self.came.1) => {
-                Err(Off::Stopped(fault))
+                Err(Halt::Stopped(fault))
             }
             _ => Ok(()),
         }
@@ -208,7 +208,7 @@ impl Reading {
         }
         self.next = index + 1;
         self.came = (Instant::now(), at);
-        self.recorder.hold(at);
+        self.recorder.hold_clock(at);
     }
 
     /// Where the next call to the outside stands, or what comes instead of one.
@@ -232,15 +232,15 @@ impl Reading {
 
     /// The same where a limit did, which the guest alone may not come to again.
     fn stopped(&self) -> Option<Fault> {
-        self.fault().filter(|fault| matches!(fault.kind, FaultKind::Ceiling(_) | FaultKind::Host))
+        self.fault().filter(|fault| matches!(fault.kind, FaultKind::Limit(_) | FaultKind::Host))
     }
 
     fn put(&self, left: &Left) {
         for span in &left.spans {
-            self.recorder.put(span.to_trace(), span.parent, span.open);
+            self.recorder.insert(span.to_trace(), span.parent, span.open);
         }
         self.recorder.drop_more(left.dropped);
-        left.log.iter().for_each(|line| self.log.put(line.clone()));
+        left.log.iter().for_each(|line| self.log.insert(line.clone()));
     }
 
     /// The number of a call among all calls, from one on.
@@ -248,7 +248,7 @@ impl Reading {
         1 + self.entries.iter().take(index).filter(|entry| matches!(entry, Entry::Call(_))).count()
     }
 
-    fn differs(&mut self, index: usize, said: &Said) {
+    fn differs(&mut self, index: usize, said: &CallRecord) {
         if !std::mem::replace(&mut self.told, true) {
             let recorded = match self.entries.get(index) {
                 Some(Entry::Call(call)) => shown(&call.call, &call.with),
@@ -257,19 +257,19 @@ impl Reading {
             tracing::warn!(
                 "the probe says otherwise than recorded, first at call {}: recorded {recorded}, now {}",
                 self.number(index),
-                said.shown()
+                said.display()
             );
         }
     }
 }
 
-fn is(call: &Call, said: &Said) -> bool {
-    call.call == said.name() && all_fit(&call.with, said.given()) && of_same(call, said)
+fn is(call: &Call, said: &CallRecord) -> bool {
+    call.call == said.name() && all_match(&call.with, said.given()) && of_same(call, said)
 }
 
 /// Whether a call is about the handles that it was about. Those that follow from calls are left out: they have other
 /// numbers when a guest opens one span more.
-fn of_same(call: &Call, said: &Said) -> bool {
+fn of_same(call: &Call, said: &CallRecord) -> bool {
     let mut pairs = call.handles.iter().zip(said.handles());
     pairs.all(|(recorded, now)| now.is_none_or(|now| now == *recorded))
 }

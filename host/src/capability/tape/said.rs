@@ -3,35 +3,35 @@
 use serde_json::{Map, Value, json};
 use wasmtime::component::Resource;
 
-use crate::capability::cut;
+use crate::capability::truncate;
 use crate::recording::{Call, of_bytes};
 
 /// A call that is being made.
 #[derive(Debug, Default)]
-pub struct Said {
+pub struct CallRecord {
     call: String,
     handles: Vec<Option<u32>>,
     with: Map<String, Value>,
 }
 
 /// What a call can be given.
-pub trait Given {
-    fn put(&self, name: &str, said: &mut Said);
+pub trait Argument {
+    fn record(&self, name: &str, said: &mut CallRecord);
 }
 
-impl Said {
+impl CallRecord {
     /// `interface` and `function` as the contract has them, but for underscores.
     pub fn new(interface: &str, function: &str) -> Self {
         Self { call: format!("{interface}.{}", function.replace('_', "-")), ..Self::default() }
     }
 
     #[must_use]
-    pub fn with(mut self, name: &str, given: &impl Given) -> Self {
-        given.put(&name.replace('_', "-"), &mut self);
+    pub fn with(mut self, name: &str, given: &impl Argument) -> Self {
+        given.record(&name.replace('_', "-"), &mut self);
         self
     }
 
-    pub fn put(&mut self, name: &str, given: Value) {
+    pub fn set_argument(&mut self, name: &str, given: Value) {
         self.with.insert(name.to_owned(), given);
     }
 
@@ -45,7 +45,7 @@ impl Said {
     }
 
     /// Has its handles be those that they were when the run was recorded.
-    pub fn put_back(&mut self, recorded: impl Fn(u32) -> Option<u32>) {
+    pub fn map_handles(&mut self, recorded: impl Fn(u32) -> Option<u32>) {
         self.handles.iter_mut().for_each(|handle| *handle = handle.and_then(&recorded));
     }
 
@@ -64,7 +64,7 @@ impl Said {
     }
 
     /// For a person.
-    pub fn shown(&self) -> String {
+    pub fn display(&self) -> String {
         shown(&self.call, &self.with)
     }
 }
@@ -89,55 +89,55 @@ pub fn shown(call: &str, with: &Map<String, Value>) -> String {
     });
     let whole = format!("{call}{}", given.collect::<String>());
     let length = whole.len();
-    let mut shown = cut(whole, LONGEST);
+    let mut shown = truncate(whole, LONGEST);
     if shown.len() < length {
         shown.push('…');
     }
     format!("`{shown}`")
 }
 
-impl<T: 'static> Given for Resource<T> {
-    fn put(&self, _: &str, said: &mut Said) {
+impl<T: 'static> Argument for Resource<T> {
+    fn record(&self, _: &str, said: &mut CallRecord) {
         said.handles.push(Some(self.rep()));
     }
 }
 
-impl<T: 'static> Given for Vec<Resource<T>> {
-    fn put(&self, name: &str, said: &mut Said) {
-        said.put(name, json!(self.len()));
+impl<T: 'static> Argument for Vec<Resource<T>> {
+    fn record(&self, name: &str, said: &mut CallRecord) {
+        said.set_argument(name, json!(self.len()));
         for handle in self {
-            handle.put(name, said);
+            handle.record(name, said);
         }
     }
 }
 
-impl<T: 'static> Given for Option<Resource<T>> {
-    fn put(&self, name: &str, said: &mut Said) {
-        said.put(name, json!(self.is_some()));
+impl<T: 'static> Argument for Option<Resource<T>> {
+    fn record(&self, name: &str, said: &mut CallRecord) {
+        said.set_argument(name, json!(self.is_some()));
         if let Some(handle) = self {
-            handle.put(name, said);
+            handle.record(name, said);
         }
     }
 }
 
-impl Given for Vec<u8> {
-    fn put(&self, name: &str, said: &mut Said) {
-        said.put(name, of_bytes(self));
+impl Argument for Vec<u8> {
+    fn record(&self, name: &str, said: &mut CallRecord) {
+        said.set_argument(name, of_bytes(self));
     }
 }
 
 macro_rules! plain {
     ($($type:ty),*) => {
-        $(impl Given for $type {
-            fn put(&self, name: &str, said: &mut Said) {
-                said.put(name, json!(self));
+        $(impl Argument for $type {
+            fn record(&self, name: &str, said: &mut CallRecord) {
+                said.set_argument(name, json!(self));
             }
         })*
     };
 }
 
 mod plain {
-    use super::{Given, Said, json};
+    use super::{Argument, CallRecord, json};
     use crate::capability::bindings::sentrynet::probe::{log, span, types};
 
     plain!(String, Option<String>, bool, u8, u16, u32, u64, types::Value, span::Status, log::Level);

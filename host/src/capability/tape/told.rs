@@ -8,79 +8,79 @@ use wasmtime_wasi::p2::bindings::clocks::wall_clock::Datetime;
 
 use crate::capability::bindings::sentrynet::probe::{http, ssh};
 use crate::capability::http::Response;
-use crate::capability::tape::Off;
+use crate::capability::tape::Halt;
 use crate::recording::{of_bytes, to_bytes};
 
 /// What a call comes to.
-pub trait Told: Sized {
-    fn tell(&self, table: &ResourceTable) -> Value;
+pub trait ReplayValue: Sized {
+    fn to_recorded(&self, table: &ResourceTable) -> Value;
     /// None when it is nothing of the kind.
-    fn read(told: &Value, table: &mut ResourceTable) -> Option<Self>;
+    fn from_recorded(told: &Value, table: &mut ResourceTable) -> Option<Self>;
 }
 
 /// All that a function answers with.
-pub trait Reply: Sized {
+pub trait ReplayResult: Sized {
     /// None where it stops the guest.
-    fn tell(&self, table: &ResourceTable) -> Option<Value>;
-    fn read(told: &Value, table: &mut ResourceTable) -> Option<Self>;
-    fn stop(off: Off) -> Self;
+    fn to_recorded(&self, table: &ResourceTable) -> Option<Value>;
+    fn from_recorded(told: &Value, table: &mut ResourceTable) -> Option<Self>;
+    fn halted(off: Halt) -> Self;
 }
 
-impl<T: Told> Reply for wasmtime::Result<T> {
-    fn tell(&self, table: &ResourceTable) -> Option<Value> {
-        self.as_ref().ok().map(|done| done.tell(table))
+impl<T: ReplayValue> ReplayResult for wasmtime::Result<T> {
+    fn to_recorded(&self, table: &ResourceTable) -> Option<Value> {
+        self.as_ref().ok().map(|done| done.to_recorded(table))
     }
 
-    fn read(told: &Value, table: &mut ResourceTable) -> Option<Self> {
-        T::read(told, table).map(Ok)
+    fn from_recorded(told: &Value, table: &mut ResourceTable) -> Option<Self> {
+        T::from_recorded(told, table).map(Ok)
     }
 
-    fn stop(off: Off) -> Self {
+    fn halted(off: Halt) -> Self {
         Err(off.into())
     }
 }
 
 /// An error of a function's that is a value for the guest, or stops it.
-pub trait Trouble: Sized {
-    fn tell(&self) -> Option<Value>;
-    fn read(told: &Value) -> Option<Self>;
-    fn stop(off: Off) -> Self;
+pub trait ReplayError: Sized {
+    fn to_recorded(&self) -> Option<Value>;
+    fn from_recorded(told: &Value) -> Option<Self>;
+    fn halted(off: Halt) -> Self;
 }
 
-impl<T: Told, E: Trouble> Reply for Result<T, E> {
-    fn tell(&self, table: &ResourceTable) -> Option<Value> {
+impl<T: ReplayValue, E: ReplayError> ReplayResult for Result<T, E> {
+    fn to_recorded(&self, table: &ResourceTable) -> Option<Value> {
         match self {
-            Ok(done) => Some(json!({ "ok": done.tell(table) })),
-            Err(error) => error.tell().map(|error| json!({ "err": error })),
+            Ok(done) => Some(json!({ "ok": done.to_recorded(table) })),
+            Err(error) => error.to_recorded().map(|error| json!({ "err": error })),
         }
     }
 
-    fn read(told: &Value, table: &mut ResourceTable) -> Option<Self> {
+    fn from_recorded(told: &Value, table: &mut ResourceTable) -> Option<Self> {
         match (told.get("ok"), told.get("err")) {
-            (Some(done), None) => T::read(done, table).map(Ok),
-            (None, Some(error)) => E::read(error).map(Err),
+            (Some(done), None) => T::from_recorded(done, table).map(Ok),
+            (None, Some(error)) => E::from_recorded(error).map(Err),
             _ => None,
         }
     }
 
-    fn stop(off: Off) -> Self {
-        Err(E::stop(off))
+    fn halted(off: Halt) -> Self {
+        Err(E::halted(off))
     }
 }
 
 /// Stands for what has a handle, which had this one when the run was recorded; it is never looked at.
-struct Shade(u32);
+struct ReplayedHandle(u32);
 
 /// A handle that means nothing but itself while a run is replayed.
-pub trait Empty: 'static {}
-impl Empty for crate::capability::http::Request {}
-impl Empty for crate::capability::ssh::Client {}
-impl Empty for crate::capability::ssh::Session {}
+pub trait OpaqueHandle: 'static {}
+impl OpaqueHandle for crate::capability::http::Request {}
+impl OpaqueHandle for crate::capability::ssh::Client {}
+impl OpaqueHandle for crate::capability::ssh::Session {}
 
 /// Drops what a handle stands for.
 pub fn forget<T: 'static>(handle: &Resource<T>, table: &mut ResourceTable) -> wasmtime::Result<()> {
     match recorded(handle.rep(), table) {
-        Some(_) => table.delete(Resource::<Shade>::new_own(handle.rep())).map(drop)?,
+        Some(_) => table.delete(Resource::<ReplayedHandle>::new_own(handle.rep())).map(drop)?,
         None => table.delete(Resource::<T>::new_own(handle.rep())).map(drop)?,
     }
     Ok(())
@@ -88,59 +88,59 @@ pub fn forget<T: 'static>(handle: &Resource<T>, table: &mut ResourceTable) -> wa
 
 /// The handle that one stands for.
 pub fn recorded(handle: u32, table: &ResourceTable) -> Option<u32> {
-    table.get(&Resource::<Shade>::new_borrow(handle)).ok().map(|shade| shade.0)
+    table.get(&Resource::<ReplayedHandle>::new_borrow(handle)).ok().map(|shade| shade.0)
 }
 
-impl<T: Empty> Told for Resource<T> {
-    fn tell(&self, _: &ResourceTable) -> Value {
+impl<T: OpaqueHandle> ReplayValue for Resource<T> {
+    fn to_recorded(&self, _: &ResourceTable) -> Value {
         json!(self.rep())
     }
 
-    fn read(told: &Value, table: &mut ResourceTable) -> Option<Self> {
-        let shade = Shade(u32::deserialize(told).ok()?);
+    fn from_recorded(told: &Value, table: &mut ResourceTable) -> Option<Self> {
+        let shade = ReplayedHandle(u32::deserialize(told).ok()?);
         Some(Self::new_own(table.push(shade).ok()?.rep()))
     }
 }
 
-impl Told for Resource<Response> {
-    fn tell(&self, table: &ResourceTable) -> Value {
+impl ReplayValue for Resource<Response> {
+    fn to_recorded(&self, table: &ResourceTable) -> Value {
         table.get(self).map(|response| json!(response)).unwrap_or_default()
     }
 
-    fn read(told: &Value, table: &mut ResourceTable) -> Option<Self> {
+    fn from_recorded(told: &Value, table: &mut ResourceTable) -> Option<Self> {
         table.push(Response::deserialize(told).ok()?).ok()
     }
 }
 
-impl<T: Told, E: Told> Told for Result<T, E> {
-    fn tell(&self, table: &ResourceTable) -> Value {
+impl<T: ReplayValue, E: ReplayValue> ReplayValue for Result<T, E> {
+    fn to_recorded(&self, table: &ResourceTable) -> Value {
         match self {
-            Ok(done) => json!({ "ok": done.tell(table) }),
-            Err(error) => json!({ "err": error.tell(table) }),
+            Ok(done) => json!({ "ok": done.to_recorded(table) }),
+            Err(error) => json!({ "err": error.to_recorded(table) }),
         }
     }
 
-    fn read(told: &Value, table: &mut ResourceTable) -> Option<Self> {
+    fn from_recorded(told: &Value, table: &mut ResourceTable) -> Option<Self> {
         match (told.get("ok"), told.get("err")) {
-            (Some(done), None) => T::read(done, table).map(Ok),
-            (None, Some(error)) => E::read(error, table).map(Err),
+            (Some(done), None) => T::from_recorded(done, table).map(Ok),
+            (None, Some(error)) => E::from_recorded(error, table).map(Err),
             _ => None,
         }
     }
 }
 
-impl Told for Vec<u8> {
-    fn tell(&self, _: &ResourceTable) -> Value {
+impl ReplayValue for Vec<u8> {
+    fn to_recorded(&self, _: &ResourceTable) -> Value {
         of_bytes(self)
     }
 
-    fn read(told: &Value, _: &mut ResourceTable) -> Option<Self> {
+    fn from_recorded(told: &Value, _: &mut ResourceTable) -> Option<Self> {
         to_bytes(told)
     }
 }
 
-impl Told for ssh::Output {
-    fn tell(&self, _: &ResourceTable) -> Value {
+impl ReplayValue for ssh::Output {
+    fn to_recorded(&self, _: &ResourceTable) -> Value {
         let Self { exit_status, signal, stdout, stderr, stdout_size, stderr_size } = self;
         json!({
             "exit_status": exit_status,
@@ -152,7 +152,7 @@ impl Told for ssh::Output {
         })
     }
 
-    fn read(told: &Value, _: &mut ResourceTable) -> Option<Self> {
+    fn from_recorded(told: &Value, _: &mut ResourceTable) -> Option<Self> {
         Some(Self {
             exit_status: Deserialize::deserialize(&told["exit_status"]).ok()?,
             signal: Deserialize::deserialize(&told["signal"]).ok()?,
@@ -164,39 +164,39 @@ impl Told for ssh::Output {
     }
 }
 
-impl<T: Told> Told for Option<T> {
-    fn tell(&self, table: &ResourceTable) -> Value {
+impl<T: ReplayValue> ReplayValue for Option<T> {
+    fn to_recorded(&self, table: &ResourceTable) -> Value {
         // Not null, which may be something itself.
-        json!(self.iter().map(|done| done.tell(table)).collect::<Vec<_>>())
+        json!(self.iter().map(|done| done.to_recorded(table)).collect::<Vec<_>>())
     }
 
-    fn read(told: &Value, table: &mut ResourceTable) -> Option<Self> {
+    fn from_recorded(told: &Value, table: &mut ResourceTable) -> Option<Self> {
         match told.as_array()?.as_slice() {
             [] => Some(None),
-            [done] => T::read(done, table).map(Some),
+            [done] => T::from_recorded(done, table).map(Some),
             _ => None,
         }
     }
 }
 
-impl<A: Told, B: Told> Told for (A, B) {
-    fn tell(&self, table: &ResourceTable) -> Value {
-        json!([self.0.tell(table), self.1.tell(table)])
+impl<A: ReplayValue, B: ReplayValue> ReplayValue for (A, B) {
+    fn to_recorded(&self, table: &ResourceTable) -> Value {
+        json!([self.0.to_recorded(table), self.1.to_recorded(table)])
     }
 
-    fn read(told: &Value, table: &mut ResourceTable) -> Option<Self> {
+    fn from_recorded(told: &Value, table: &mut ResourceTable) -> Option<Self> {
         let [a, b] = told.as_array()?.as_slice() else { return None };
-        Some((A::read(a, table)?, B::read(b, table)?))
+        Some((A::from_recorded(a, table)?, B::from_recorded(b, table)?))
     }
 }
 
-impl Told for Datetime {
-    fn tell(&self, table: &ResourceTable) -> Value {
-        (self.seconds, u64::from(self.nanoseconds)).tell(table)
+impl ReplayValue for Datetime {
+    fn to_recorded(&self, table: &ResourceTable) -> Value {
+        (self.seconds, u64::from(self.nanoseconds)).to_recorded(table)
     }
 
-    fn read(told: &Value, table: &mut ResourceTable) -> Option<Self> {
-        let (seconds, nanoseconds) = Told::read(told, table)?;
+    fn from_recorded(told: &Value, table: &mut ResourceTable) -> Option<Self> {
+        let (seconds, nanoseconds) = ReplayValue::from_recorded(told, table)?;
         let nanoseconds: u64 = nanoseconds;
         Some(Self { seconds, nanoseconds: u32::try_from(nanoseconds).ok()? })
     }
@@ -205,12 +205,12 @@ impl Told for Datetime {
 /// What serde knows how to write.
 macro_rules! plain {
     ($($type:ty),*) => {
-        $(impl Told for $type {
-            fn tell(&self, _: &ResourceTable) -> Value {
+        $(impl ReplayValue for $type {
+            fn to_recorded(&self, _: &ResourceTable) -> Value {
                 json!(self)
             }
 
-            fn read(told: &Value, _: &mut ResourceTable) -> Option<Self> {
+            fn from_recorded(told: &Value, _: &mut ResourceTable) -> Option<Self> {
                 Self::deserialize(told).ok()
             }
         })*

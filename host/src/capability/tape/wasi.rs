@@ -13,8 +13,8 @@ use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable};
 use wasmtime_wasi::random::WasiRandomCtx;
 
 use crate::capability::Context;
-use crate::capability::tape::Said;
-use crate::capability::tape::calls::{Taped, taped};
+use crate::capability::tape::CallRecord;
+use crate::capability::tape::calls::{Intercepted, intercept};
 
 mod http;
 mod io;
@@ -26,17 +26,17 @@ mod sockets;
 /// When the linker cannot, which would be a mistake of ours.
 pub fn link<D>(linker: &mut Linker<Context>) -> wasmtime::Result<()>
 where
-    D: for<'a> HasData<Data<'a> = Taped<'a>> + Send,
+    D: for<'a> HasData<Data<'a> = Intercepted<'a>> + Send,
 {
     linker.allow_shadowing(true);
-    stdin::add_to_linker::<_, D>(linker, |context| Taped(context))?;
-    stdout::add_to_linker::<_, D>(linker, |context| Taped(context))?;
-    stderr::add_to_linker::<_, D>(linker, |context| Taped(context))?;
-    wall_clock::add_to_linker::<_, D>(linker, |context| Taped(context))?;
-    monotonic_clock::add_to_linker::<_, D>(linker, |context| Taped(context))?;
-    secure::add_to_linker::<_, D>(linker, |context| Taped(context))?;
-    insecure::add_to_linker::<_, D>(linker, |context| Taped(context))?;
-    insecure_seed::add_to_linker::<_, D>(linker, |context| Taped(context))?;
+    stdin::add_to_linker::<_, D>(linker, |context| Intercepted(context))?;
+    stdout::add_to_linker::<_, D>(linker, |context| Intercepted(context))?;
+    stderr::add_to_linker::<_, D>(linker, |context| Intercepted(context))?;
+    wall_clock::add_to_linker::<_, D>(linker, |context| Intercepted(context))?;
+    monotonic_clock::add_to_linker::<_, D>(linker, |context| Intercepted(context))?;
+    secure::add_to_linker::<_, D>(linker, |context| Intercepted(context))?;
+    insecure::add_to_linker::<_, D>(linker, |context| Intercepted(context))?;
+    insecure_seed::add_to_linker::<_, D>(linker, |context| Intercepted(context))?;
     io::link::<D>(linker)?;
     sockets::link::<D>(linker)?;
     http::link::<D>(linker)?;
@@ -56,42 +56,42 @@ fn random(context: &mut Context) -> &mut WasiRandomCtx {
     context.ctx().ctx.random()
 }
 
-taped! { stdin::Host as "wasi:cli/stdin" of cli {
-    gives get_stdin() -> wasmtime::Result<Resource<DynInputStream>>;
+intercept! { stdin::Host as "wasi:cli/stdin" of cli {
+    own_handle get_stdin() -> wasmtime::Result<Resource<DynInputStream>>;
 } }
 
-taped! { stdout::Host as "wasi:cli/stdout" of cli {
-    gives get_stdout() -> wasmtime::Result<Resource<DynOutputStream>>;
+intercept! { stdout::Host as "wasi:cli/stdout" of cli {
+    own_handle get_stdout() -> wasmtime::Result<Resource<DynOutputStream>>;
 } }
 
-taped! { stderr::Host as "wasi:cli/stderr" of cli {
-    gives get_stderr() -> wasmtime::Result<Resource<DynOutputStream>>;
+intercept! { stderr::Host as "wasi:cli/stderr" of cli {
+    own_handle get_stderr() -> wasmtime::Result<Resource<DynOutputStream>>;
 } }
 
-taped! { wall_clock::Host as "wasi:clocks/wall-clock" of clocks {
-    asks now() -> wasmtime::Result<wall_clock::Datetime>;
-    asks resolution() -> wasmtime::Result<wall_clock::Datetime>;
+intercept! { wall_clock::Host as "wasi:clocks/wall-clock" of clocks {
+    external now() -> wasmtime::Result<wall_clock::Datetime>;
+    external resolution() -> wasmtime::Result<wall_clock::Datetime>;
 } }
 
-taped! { monotonic_clock::Host as "wasi:clocks/monotonic-clock" of clocks {
-    asks now() -> wasmtime::Result<u64>;
-    asks resolution() -> wasmtime::Result<u64>;
-    asks subscribe_instant(when: u64) -> wasmtime::Result<Resource<DynPollable>>;
-    asks subscribe_duration(when: u64) -> wasmtime::Result<Resource<DynPollable>>;
+intercept! { monotonic_clock::Host as "wasi:clocks/monotonic-clock" of clocks {
+    external now() -> wasmtime::Result<u64>;
+    external resolution() -> wasmtime::Result<u64>;
+    external subscribe_instant(when: u64) -> wasmtime::Result<Resource<DynPollable>>;
+    external subscribe_duration(when: u64) -> wasmtime::Result<Resource<DynPollable>>;
 } }
 
-taped! { secure::Host as "wasi:random/random" of random {
-    asks get_random_bytes(len: u64) -> wasmtime::Result<Vec<u8>>;
-    asks get_random_u64() -> wasmtime::Result<u64>;
+intercept! { secure::Host as "wasi:random/random" of random {
+    external get_random_bytes(len: u64) -> wasmtime::Result<Vec<u8>>;
+    external get_random_u64() -> wasmtime::Result<u64>;
 } }
 
-taped! { insecure::Host as "wasi:random/insecure" of random {
-    asks get_insecure_random_bytes(len: u64) -> wasmtime::Result<Vec<u8>>;
-    asks get_insecure_random_u64() -> wasmtime::Result<u64>;
+intercept! { insecure::Host as "wasi:random/insecure" of random {
+    external get_insecure_random_bytes(len: u64) -> wasmtime::Result<Vec<u8>>;
+    external get_insecure_random_u64() -> wasmtime::Result<u64>;
 } }
 
-taped! { insecure_seed::Host as "wasi:random/insecure-seed" of random {
-    asks insecure_seed() -> wasmtime::Result<(u64, u64)>;
+intercept! { insecure_seed::Host as "wasi:random/insecure-seed" of random {
+    external insecure_seed() -> wasmtime::Result<(u64, u64)>;
 } }
 
 impl Context {
@@ -102,7 +102,7 @@ impl Context {
     }
 
     pub(super) fn own<T: 'static>(&mut self, done: &wasmtime::Result<Resource<T>>) {
-        if let (false, Ok(handle)) = (self.tape.is_none(), done) {
+        if let (false, Ok(handle)) = (self.record_replay.is_off(), done) {
             self.wasi().0.own.insert(handle.rep());
         }
     }

@@ -7,14 +7,14 @@ use serde_json::Value;
 
 use crate::capability::evidence::Evidence;
 use crate::capability::log::Journal;
-use crate::capability::tape::Off;
-use crate::capability::tape::said::{Said, weight};
+use crate::capability::tape::Halt;
+use crate::capability::tape::said::{CallRecord, weight};
 use crate::recording::{self, Answer, End, Entry, Left, Span};
 use crate::run::evidence::Exchange;
 use crate::run::{Fault, FaultKind};
 use crate::trace::{Recorder, SpanId, Trace};
 
-pub struct Writing {
+pub struct CallRecorder {
     recorder: Recorder,
     log: Journal,
     entries: Vec<Entry>,
@@ -42,7 +42,7 @@ const MOST: usize = 256 << 20;
 /// What an entry takes beside what it holds.
 const ENTRY: usize = 256;
 
-impl Writing {
+impl CallRecorder {
     pub fn new(recorder: Recorder, log: Journal) -> Self {
         let root = recorder.span_id(recorder.root());
         Self {
@@ -68,9 +68,9 @@ impl Writing {
         self.entries.push(Entry::Attempt { at, span: None });
     }
 
-    pub fn says(&mut self, said: Said) {
+    pub fn local(&mut self, said: CallRecord) {
         // What is still written down when the guest is taken apart comes after its end.
-        if self.runs && self.look().is_ok() {
+        if self.runs && self.check().is_ok() {
             let (at, left) = (self.stop(), self.left(None));
             self.take_room(ENTRY * (1 + left.spans.len()) + said.weight());
             let before = (left != Left::default()).then(|| Box::new(left));
@@ -97,22 +97,22 @@ impl Writing {
         }
     }
 
-    pub fn asks(&mut self, said: Said) -> Result<(), Off> {
-        let full = self.look();
+    pub fn external(&mut self, said: CallRecord) -> Result<(), Halt> {
+        let full = self.check();
         self.take_room(ENTRY + said.weight());
         let at = self.stop();
         let answer = Some(Answer::default());
         self.entries.push(Entry::Call(recording::Call { at, answer, ..said.into_call() }));
         self.waits = true;
         full?;
-        self.recorder.release();
+        self.recorder.release_clock();
         Ok(())
     }
 
     /// Whether there is room for more.
-    pub fn look(&self) -> Result<(), Off> {
+    pub fn check(&self) -> Result<(), Halt> {
         match self.room {
-            0 => Err(Off::Stopped(Fault {
+            0 => Err(Halt::Stopped(Fault {
                 kind: FaultKind::Host,
                 message: format!("the recording would take more than {} MiB: let the probe ask for less", MOST >> 20),
                 backtrace: Vec::new(),
@@ -161,9 +161,9 @@ impl Writing {
 
     /// Has the clock stand still from now on.
     fn stop(&self) -> Duration {
-        self.recorder.release();
+        self.recorder.release_clock();
         let at = self.recorder.elapsed();
-        self.recorder.hold(at);
+        self.recorder.hold_clock(at);
         at
     }
 

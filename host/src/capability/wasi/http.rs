@@ -15,23 +15,26 @@ use url::Url;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::capability::bindings::sentrynet::probe::http::Error as Why;
-use crate::capability::http::{Answer, Courier, Failed, Incoming, Outgoing as Sent, Patience, Phase, Stream, Wanted};
+use crate::capability::http::{
+    FailedExchange, Incoming, Outgoing as Sent, OutgoingRequest, Phase, PhaseTimeouts, Stream, StreamedResponse,
+    StreamingClient,
+};
 
 /// Sends what a guest asks for by this interface.
 pub struct Outgoing {
-    courier: Courier,
+    courier: StreamingClient,
     /// Bytes of requests' bodies that are held at once.
     room: Arc<Semaphore>,
 }
 
 impl Outgoing {
-    pub fn new(courier: Courier) -> Self {
+    pub fn new(courier: StreamingClient) -> Self {
         /// As much as of one answer's body.
         const MOST_HELD: usize = 16 << 20;
         Self { courier, room: Arc::new(Semaphore::new(MOST_HELD)) }
     }
 
-    fn wanted(&self, parts: http::request::Parts, options: Option<RequestOptions>) -> Result<Wanted, Error> {
+    fn wanted(&self, parts: http::request::Parts, options: Option<RequestOptions>) -> Result<OutgoingRequest, Error> {
         if !self.courier.may_send() {
             return Err(Error::HttpRequestDenied);
         }
@@ -44,9 +47,12 @@ impl Outgoing {
             return Err(Error::HttpRequestUriInvalid);
         }
         let RequestOptions { connect_timeout, first_byte_timeout, between_bytes_timeout } = options.unwrap_or_default();
-        let patience =
-            Patience { connect: connect_timeout, first_byte: first_byte_timeout, between_bytes: between_bytes_timeout };
-        Ok(Wanted { method: parts.method, url, headers: parts.headers, patience })
+        let patience = PhaseTimeouts {
+            connect: connect_timeout,
+            first_byte: first_byte_timeout,
+            between_bytes: between_bytes_timeout,
+        };
+        Ok(OutgoingRequest { method: parts.method, url, headers: parts.headers, patience })
     }
 }
 
@@ -71,7 +77,7 @@ impl WasiHttpHooks for Outgoing {
         let wanted = self.wanted(parts, options);
         let answer = wanted.map(|wanted| self.courier.send(wanted, outgoing(body, length, room)));
         Box::new(async move {
-            let Answer { status, headers, body } = answer?.await.map_err(code)?;
+            let StreamedResponse { status, headers, body } = answer?.await.map_err(code)?;
             let mut response = Response::new(WasiBody::new(Handed(body)));
             (*response.status_mut(), *response.headers_mut()) = (status, headers);
             Ok((response, Box::new(async { Ok(()) }) as Sending))
@@ -81,13 +87,13 @@ impl WasiHttpHooks for Outgoing {
 
 /// What the guest writes of a body. A short one is waited for, and goes out with its length, which not every server can
 /// do without; of a long one, or one whose length the guest has said, each piece goes out as it is written.
-async fn outgoing(mut body: WasiBody, length: Option<u64>, room: Arc<Semaphore>) -> Result<Sent, Failed> {
+async fn outgoing(mut body: WasiBody, length: Option<u64>, room: Arc<Semaphore>) -> Result<Sent, FailedExchange> {
     const SHORT: usize = 64 << 10;
     if length.is_some_and(|length| length > 0) {
         return Ok(stream(body, Bytes::new(), length));
     }
     let (mut bytes, mut held) = (BytesMut::new(), None::<OwnedSemaphorePermit>);
-    let wrong = |why: &str| Failed::before(Why::Other(why.to_owned()));
+    let wrong = |why: &str| FailedExchange::before(Why::Other(why.to_owned()));
     while let Some(frame) = std::future::poll_fn(|task| Pin::new(&mut body).poll_frame(task)).await {
         let frame = frame.map_err(|_| wrong("the probe gave its request up"))?;
         // Trailers of what has its length have no place.
@@ -157,8 +163,8 @@ impl Body for Handed {
 }
 
 /// Why there is no whole answer, in the words of WASI.
-fn code(failed: Failed) -> Error {
-    let Failed { error, phase, refused, untrusted } = failed;
+fn code(failed: FailedExchange) -> Error {
+    let FailedExchange { error, phase, refused, untrusted } = failed;
     match (error, phase) {
         (Why::Denied(_), _) => Error::HttpRequestDenied,
         (Why::Dns(_), _) => Error::DnsError { rcode: None, info_code: None },

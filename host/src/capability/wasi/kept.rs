@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::run::evidence::{Connection, Excerpt, Tcp};
 
 /// What a connection leaves behind.
-pub struct Kept {
+pub struct TcpEvidence {
     /// The name that led to it, and where that led.
     name: Option<(String, Vec<IpAddr>)>,
     to: SocketAddr,
@@ -23,7 +23,7 @@ struct Seen {
     closed: bool,
 }
 
-impl Kept {
+impl TcpEvidence {
     pub fn new(name: Option<(String, Vec<IpAddr>)>, to: SocketAddr) -> Self {
         Self { name, to, seen: Mutex::default() }
     }
@@ -58,7 +58,7 @@ impl Kept {
         self.seen().error.is_some()
     }
 
-    pub fn tell(&self) -> Tcp {
+    pub fn to_evidence(&self) -> Tcp {
         let Seen { error, sent, received, beginning, closed } = &*self.seen();
         let phase = match (received, sent) {
             (1.., _) => "receive",
@@ -93,22 +93,22 @@ pub const MOST_ADDRESSES: usize = 20;
 mod tests {
     use super::*;
 
-    fn kept(name: Option<&str>, to: &str) -> Kept {
+    fn kept(name: Option<&str>, to: &str) -> TcpEvidence {
         let to: SocketAddr = to.parse().expect("an address and a port");
-        Kept::new(name.map(|name| (name.to_owned(), vec![to.ip()])), to)
+        TcpEvidence::new(name.map(|name| (name.to_owned(), vec![to.ip()])), to)
     }
 
     #[test]
     fn how_far_it_got() {
         let kept = kept(Some("shop.example"), "192.0.2.1:6379");
-        let phase = || kept.tell().connection.phase;
+        let phase = || kept.to_evidence().connection.phase;
         assert_eq!(phase(), "connect");
         kept.sent(4);
         assert_eq!(phase(), "send");
         kept.received(b"-ERR ");
         kept.received(b"no");
         kept.closed();
-        let told = kept.tell();
+        let told = kept.to_evidence();
         assert_eq!((told.connection.phase.as_ref(), told.sent, told.closed), ("receive", 4, true));
         assert_eq!(told.received, Excerpt { size: 7, text: Some("-ERR no".to_owned()) });
         assert_eq!(
@@ -119,7 +119,7 @@ mod tests {
         // What comes of the first failure is not why.
         kept.failed("connect");
         kept.failed("protocol");
-        assert_eq!(kept.tell().connection.error.as_deref(), Some("connect"));
+        assert_eq!(kept.to_evidence().connection.error.as_deref(), Some("connect"));
     }
 
     #[test]
@@ -127,6 +127,6 @@ mod tests {
         let kept = kept(None, "192.0.2.1:80");
         (0..1000).for_each(|_| kept.received(&[b'a'; 1000]));
         assert_eq!(kept.seen().beginning.len(), Excerpt::MOST);
-        assert_eq!(kept.tell().received.size, 1_000_000);
+        assert_eq!(kept.to_evidence().received.size, 1_000_000);
     }
 }

@@ -18,8 +18,8 @@ use wasmtime_wasi::p2::{DynPollable, Network, Pollable, SocketError, SocketResul
 use crate::capability::Context;
 use crate::capability::evidence::{Evidence, Kept};
 use crate::capability::grant::List;
-use crate::capability::judge::Judge;
-use crate::capability::limit::Limit;
+use crate::capability::judge::AddressFilter;
+use crate::capability::limit::Timeout;
 use crate::capability::names::lookup;
 use crate::capability::wasi::kept::MOST_ADDRESSES;
 use crate::run::evidence::Connection;
@@ -77,14 +77,14 @@ impl Host for Context {
             UrlHost::Ipv6(address) => Lookup::Found(vec![address.into()].into_iter()),
             UrlHost::Domain(name) => {
                 self.may_send()?;
-                if let Err(refusal) = self.probe.terms.grants.lookup(List::Hosts, &name) {
+                if let Err(refusal) = self.probe.policy.grants.lookup(List::Hosts, &name) {
                     return self.denied(&refusal);
                 }
-                self.meter.request().map_err(SocketError::trap)?;
+                self.quota.request().map_err(SocketError::trap)?;
                 let lookup = Asking {
-                    judge: Judge { list: List::Hosts, probe: Arc::clone(&self.probe), log: self.log.clone() },
+                    judge: AddressFilter { list: List::Hosts, probe: Arc::clone(&self.probe), log: self.log.clone() },
                     names: self.wasi().0.names.clone(),
-                    patience: Limit::new(Duration::MAX, self.deadline).time(),
+                    patience: Timeout::new(Duration::MAX, self.deadline).time(),
                     span: Span::open(self.recorder.clone(), &self.evidence, &name),
                     name,
                 };
@@ -154,7 +154,7 @@ fn parse(name: &str) -> Result<UrlHost<String>, SocketError> {
 /// A lookup that goes on in a task of its own.
 struct Asking {
     name: String,
-    judge: Judge,
+    judge: AddressFilter,
     names: Names,
     patience: Duration,
     span: Span,
@@ -176,7 +176,7 @@ impl Asking {
             span.unanswered(&name, Status::Unavailable, "dns");
             return Err(ErrorCode::NameUnresolvable);
         }
-        match judge.divide_unported(&name, found) {
+        match judge.allowed_on_any_port(&name, found) {
             Ok(allowed) => {
                 names.learn(&name, &allowed);
                 span.answered(&allowed);
@@ -223,7 +223,7 @@ impl Span {
 
     /// Of a name without an address nothing came back.
     fn unanswered(&self, name: &str, status: Status, error: &'static str) {
-        self.recorder.contact(Contact {
+        self.recorder.record_contact(Contact {
             host: name.to_owned(),
             loopback: Contact::is_loopback(name, []),
             answered: false,

@@ -33,7 +33,7 @@ impl Context {
 
     /// Refuses what the operator has not allowed.
     pub(super) fn denied<T>(&self, refusal: &Refusal) -> SocketResult<T> {
-        self.probe.refused(&self.log, refusal);
+        self.probe.report_refusal(&self.log, refusal);
         Err(ErrorCode::AccessDenied.into())
     }
 

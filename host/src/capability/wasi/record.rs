@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
 
 use crate::capability::evidence::{self, Evidence};
-use crate::capability::meter::{Exceeded, Open};
-use crate::capability::wasi::kept::Kept;
-use crate::capability::words::refused;
+use crate::capability::meter::{ConnectionPermit, Exceeded};
+use crate::capability::wasi::kept::TcpEvidence;
+use crate::capability::words::is_refusal;
 use crate::trace::{Contact, Handle, Recorder, Status};
 
 /// The span `tcp` of a connection, which ends with this value, and `tcp.connect` below it. Shared by all that have to do
@@ -23,8 +23,8 @@ pub struct Record {
     to: SocketAddr,
     started: Instant,
     dialled: AtomicBool,
-    open: Open,
-    kept: Arc<Kept>,
+    open: ConnectionPermit,
+    kept: Arc<TcpEvidence>,
 }
 
 impl Record {
@@ -32,7 +32,7 @@ impl Record {
     pub fn open(
         recorder: Recorder,
         evidence: &Evidence,
-        open: Open,
+        open: ConnectionPermit,
         name: Option<(String, Vec<IpAddr>)>,
         to: SocketAddr,
     ) -> Self {
@@ -47,7 +47,7 @@ impl Record {
         recorder.set(span, "network.peer.port", i64::from(to.port()));
         let connect = recorder.open_at(span, "tcp.connect", format!("Connect to {to}"), started);
         let dialled = AtomicBool::new(false);
-        let kept = Arc::new(Kept::new(name, to));
+        let kept = Arc::new(TcpEvidence::new(name, to));
         evidence.keep(span, evidence::Kept::Tcp(Arc::clone(&kept)));
         Self { recorder, span, connect, host, to, started, dialled, open, kept }
     }
@@ -57,7 +57,7 @@ impl Record {
         let (status, kind, answered) = match error.map(Error::kind) {
             None => (Status::Ok, None, true),
             Some(ErrorKind::TimedOut) => (Status::DeadlineExceeded, Some("timeout"), false),
-            Some(kind) => (Status::Unavailable, Some("connect"), refused(kind)),
+            Some(kind) => (Status::Unavailable, Some("connect"), is_refusal(kind)),
         };
         self.end_dialling(status, kind, answered);
     }
@@ -83,7 +83,7 @@ impl Record {
         let (from, to) = (self.started, Instant::now());
         self.recorder.close_at(self.connect, to);
         let loopback = Contact::is_loopback(&self.host, [self.to.ip()]);
-        self.recorder.contact(Contact { host: self.host.clone(), loopback, answered, from, to });
+        self.recorder.record_contact(Contact { host: self.host.clone(), loopback, answered, from, to });
     }
 
     /// The peer, or the way to it, broke the connection off.
@@ -102,14 +102,14 @@ impl Record {
     /// When the run has sent more than it may.
     pub fn sent(&self, bytes: usize) -> Result<(), Exceeded> {
         self.kept.sent(bytes);
-        self.open.meter().sent(bytes)
+        self.open.quota().sent(bytes)
     }
 
     /// # Errors
     /// When the run has received more than it may.
     pub fn received(&self, bytes: &[u8]) -> Result<(), Exceeded> {
         self.kept.received(bytes);
-        self.open.meter().received(bytes.len())
+        self.open.quota().received(bytes.len())
     }
 }
 
@@ -126,13 +126,13 @@ impl Drop for Record {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capability::meter::Meter;
+    use crate::capability::meter::Quota;
     use crate::config::Limits;
     use crate::trace::Trace;
 
     fn record(host: Option<&str>, then: impl FnOnce(Record)) -> Trace {
         let recorder = Recorder::start("run".into(), String::new());
-        let open = Meter::new(Limits::default()).connect().expect("there is room");
+        let open = Quota::new(Limits::default()).acquire_connection().expect("there is room");
         let to = "192.0.2.1:80".parse().expect("an address and a port");
         let name = host.map(|host| (host.to_owned(), Vec::new()));
         then(Record::open(recorder.clone(), &Evidence::default(), open, name, to));

@@ -20,7 +20,7 @@ use wasmtime_wasi::p2::{
 
 use crate::capability::Context;
 use crate::capability::grant::List;
-use crate::capability::limit::Limit;
+use crate::capability::limit::Timeout;
 use crate::capability::wasi::connection::Connection;
 use crate::capability::wasi::options::Options;
 use crate::capability::wasi::record::Record;
@@ -115,17 +115,17 @@ impl HostTcpSocket for Context {
         self.may_send()?;
         let known = self.wasi().0.names.clone();
         let names = known.of(to.ip());
-        if let Err(refusal) = self.probe.terms.grants.socket(List::Hosts, &names, to.ip(), to.port()) {
+        if let Err(refusal) = self.probe.policy.grants.socket(List::Hosts, &names, to.ip(), to.port()) {
             return self.denied(&refusal);
         }
-        self.meter.request().map_err(SocketError::trap)?;
-        let open = self.connection().map_err(SocketError::trap)?;
+        self.quota.request().map_err(SocketError::trap)?;
+        let open = self.acquire_connection().map_err(SocketError::trap)?;
         let name = names.into_iter().next().map(|name| {
             let led = known.addresses(&name);
             (name, led)
         });
         let record = Arc::new(Record::open(self.recorder.clone(), &self.evidence, open, name, to));
-        let patience = Limit::new(Duration::MAX, self.deadline).time();
+        let patience = Timeout::new(Duration::MAX, self.deadline).time();
         // As every exchange: see `http`.
         let dialling = self.exchanges.spawn(dial(options, to, patience, Arc::clone(&record)));
         self.table.get_mut(&socket)?.state = State::Connecting(AbortOnDropHandle::new(dialling), record);

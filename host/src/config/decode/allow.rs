@@ -8,7 +8,7 @@ use super::Decoder;
 use crate::config::field::{Field, Table, kind};
 use crate::config::keys::{ALLOW, ALLOW_SSH};
 use crate::config::problem::quote;
-use crate::config::{Allow, AllowSsh, Reach};
+use crate::config::{Allow, AllowSsh, AllowedHost};
 
 /// Values of the environment, by their names.
 pub type Environment = BTreeMap<String, String>;
@@ -32,7 +32,7 @@ impl Decoder<'_> {
         Some((Allow { of, hosts, ssh: ssh.unwrap_or_default(), log }, environment))
     }
 
-    fn reaches(&mut self, table: &mut Table) -> Option<Vec<Reach>> {
+    fn reaches(&mut self, table: &mut Table) -> Option<Vec<AllowedHost>> {
         let hosts = table.list("hosts", &mut self.report)?;
         Some(hosts.iter().filter_map(|field| self.report.at(field, reach(field))).collect())
     }
@@ -77,9 +77,9 @@ impl Allow {
     }
 }
 
-fn reach(field: &Field) -> Result<Reach, String> {
+fn reach(field: &Field) -> Result<AllowedHost, String> {
     match &field.value {
-        Value::String(text) => Reach::read(text.trim()).map_err(|why| format!("{} {why}", quote(text))),
+        Value::String(text) => AllowedHost::read(text.trim()).map_err(|why| format!("{} {why}", quote(text))),
         value => Err(format!("{} must be text, not {}", field.key, kind(value))),
     }
 }

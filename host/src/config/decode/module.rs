@@ -9,7 +9,7 @@ use super::Decoder;
 use super::allow::Environment;
 use crate::config::field::{Field, Table, bounded, kind};
 use crate::config::keys::{LIMITS_OF_A_RUN, MODULE, PROBE, closest};
-use crate::config::problem::{Problem, below, quote};
+use crate::config::problem::{Diagnostic, below, quote};
 use crate::config::{Allow, Limits, Module, Shared};
 
 /// What `modules` says of a component.
@@ -58,7 +58,7 @@ impl Decoder<'_> {
         let declare = |(name, value): (String, Value)| {
             let pointer = below(&pointer, &name);
             if let Err(message) = right_name(&name) {
-                self.report.problems.push(Problem::key(&pointer, message));
+                self.report.problems.push(Diagnostic::key(&pointer, message));
             }
             let field = Field { pointer: pointer.clone(), key: format!("the module {}", quote(&name)), value };
             let component = self.declared(&name, field, limits);
@@ -80,7 +80,7 @@ impl Decoder<'_> {
         let settings = settings.map(|settings| settings.rest).unwrap_or_default();
         for key in settings.keys().filter(|key| PROBE.contains(&key.as_str())) {
             let message = format!("`{key}` is each probe's own: write it there");
-            self.report.problems.push(Problem::key(below(&pointer, key), message));
+            self.report.problems.push(Diagnostic::key(below(&pointer, key), message));
         }
         table.finish(MODULE, &mut self.report);
         Some(Component {
@@ -101,7 +101,7 @@ impl Decoder<'_> {
         let Some(field) = table.take("component") else {
             if !table.rest.keys().any(|key| closest(key, &["component"]).is_some()) {
                 let message = "the key `component` is missing: the path of a `.wasm` file";
-                self.report.problems.push(Problem::value(&table.pointer, message));
+                self.report.problems.push(Diagnostic::value(&table.pointer, message));
             }
             return None;
         };
@@ -151,7 +151,7 @@ impl Decoder<'_> {
         let unused: Vec<_> = self.modules.values().filter(|module| !module.used).collect();
         for module in unused {
             let message = "no probe uses this module: name it as one's `probe`, or leave it out";
-            self.report.warnings.push(Problem::key(&module.pointer, message));
+            self.report.warnings.push(Diagnostic::key(&module.pointer, message));
         }
     }
 }

@@ -5,18 +5,18 @@ use serde_json::Value;
 use super::{DAY, Decoder};
 use crate::config::field::{Field, Table, kind};
 use crate::config::keys::{SAMPLE, TRACE_HEADERS};
-use crate::config::{Host, Rate, Sample, TraceHeaders, TraceMode};
+use crate::config::{Sample, SampleRate, TraceHeaders, TraceHost, TraceMode};
 
 impl Decoder<'_> {
     /// A rate, or a map with more.
     pub fn sample(&mut self, field: Option<Field>) -> Sample {
         let Some(field) = field else { return Sample::default() };
         if !field.value.is_object() {
-            let rate = self.report.at(&field, Rate::read(&field));
+            let rate = self.report.at(&field, SampleRate::read(&field));
             return Sample { rate: rate.unwrap_or_default(), slower_than: None };
         }
         let Some(mut table) = Table::new(field, &mut self.report) else { return Sample::default() };
-        let rate = table.take("rate").and_then(|field| self.report.at(&field, Rate::read(&field)));
+        let rate = table.take("rate").and_then(|field| self.report.at(&field, SampleRate::read(&field)));
         let slower_than = self.seconds(table.take("slower_than"), 0.0..=DAY, "from 0 seconds to a day (86400)");
         table.finish(SAMPLE, &mut self.report);
         Sample { rate: rate.unwrap_or_default(), slower_than }
@@ -59,9 +59,9 @@ fn mode(field: &Field, must: &str) -> Result<TraceMode, String> {
     }
 }
 
-fn host(field: &Field) -> Result<Host, String> {
+fn host(field: &Field) -> Result<TraceHost, String> {
     match &field.value {
-        Value::String(text) => Host::read(text.trim()).map_err(|why| format!("{} {why}", super::quote(text))),
+        Value::String(text) => TraceHost::read(text.trim()).map_err(|why| format!("{} {why}", super::quote(text))),
         value => Err(format!("{} must be text, not {}", field.key, kind(value))),
     }
 }

@@ -11,8 +11,8 @@ use super::*;
 struct Resolved {
     value: Value,
     found: Found,
-    problems: Vec<Problem>,
-    warnings: Vec<Problem>,
+    problems: Vec<Diagnostic>,
+    warnings: Vec<Diagnostic>,
 }
 
 fn environment(name: &str) -> Option<String> {
@@ -28,8 +28,8 @@ fn environment(name: &str) -> Option<String> {
 }
 
 fn resolved_in(directory: &Path, file: Option<&Path>, mut value: Value) -> Resolved {
-    let (mut problems, mut warnings) = (Problems::default(), Problems::default());
-    let around = Surroundings { directory, environment: &environment, file };
+    let (mut problems, mut warnings) = (Diagnostics::default(), Diagnostics::default());
+    let around = InterpolationEnv { directory, environment: &environment, file };
     let found = resolve(&mut value, &around, &mut problems, &mut warnings);
     Resolved { value, found, problems: problems.into_vec(), warnings: warnings.into_vec() }
 }
@@ -43,7 +43,7 @@ impl Resolved {
         self.found.secrets.iter().map(String::as_str).collect()
     }
 
-    fn said(problems: &[Problem]) -> Vec<(&str, &str)> {
+    fn said(problems: &[Diagnostic]) -> Vec<(&str, &str)> {
         problems.iter().map(|problem| (problem.pointer().unwrap_or_default(), problem.message.as_str())).collect()
     }
 }

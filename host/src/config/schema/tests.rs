@@ -7,7 +7,7 @@ use super::super::keys::{
 };
 use super::super::{Draft, parse, value};
 use super::*;
-use crate::config::problem::Problems;
+use crate::config::problem::Diagnostics;
 use crate::schema::Schema;
 
 /// The whole, with built-in probes that take any settings.
@@ -29,7 +29,7 @@ fn source(text: &str) -> Source {
 
 /// A file's values as they are written, references and all.
 fn values(text: &str) -> Option<Value> {
-    let mut problems = Problems::default();
+    let mut problems = Diagnostics::default();
     let value = value::value(&Document::of(&source(text)).ok()?, &mut problems);
     problems.into_vec().is_empty().then_some(value)
 }

@@ -3,10 +3,10 @@
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Linker};
 
-use super::{CONTRACT, Compiled, LoadError, PROBER, SPOKEN, one_line};
+use super::{CONTRACT, CONTRACT_VERSION, Compiled, LoadError, PROBER, one_line};
 use crate::capability::bindings::ProbePre;
-use crate::capability::{Context, cut};
-use crate::sandbox::power::power;
+use crate::capability::{Context, truncate};
+use crate::sandbox::power::import_info;
 
 /// Links a component with the capabilities that it imports.
 pub fn link(linker: &Linker<Context>, compiled: &Compiled) -> Result<ProbePre<Context>, LoadError> {
@@ -16,7 +16,7 @@ pub fn link(linker: &Linker<Context>, compiled: &Compiled) -> Result<ProbePre<Co
         return Err(LoadError::NoProbe { name: name(), exports: exports(component) });
     };
     // The linker's own rule says which versions go together.
-    if component.get_export_index(None, format!("{PROBER}@{SPOKEN}")).is_none() {
+    if component.get_export_index(None, format!("{PROBER}@{CONTRACT_VERSION}")).is_none() {
         return Err(LoadError::OtherVersion { name: name(), version });
     }
     linker.instantiate_pre(component).and_then(ProbePre::new).map_err(|error| {
@@ -62,7 +62,7 @@ fn exports(component: &Component) -> String {
 
 /// What a component imports and the host does not have: interfaces, or else the first function that is not in one.
 fn missing(component: &Component, error: &wasmtime::Error) -> Vec<String> {
-    let unknown = imports(component).into_iter().filter(|(name, functions)| power(name, functions).is_none());
+    let unknown = imports(component).into_iter().filter(|(name, functions)| import_info(name, functions).is_none());
     let interfaces: Vec<_> = unknown.map(|(name, _)| format!("`{name}`")).collect();
     if !interfaces.is_empty() || !error.root_cause().to_string().ends_with(" implementation is missing") {
         return interfaces;
@@ -79,7 +79,7 @@ fn missing(component: &Component, error: &wasmtime::Error) -> Vec<String> {
 fn list(names: &[String]) -> String {
     const MOST: usize = 10;
     const LONGEST: usize = 100;
-    let names: Vec<_> = names.iter().map(|name| cut(name.clone(), LONGEST)).collect();
+    let names: Vec<_> = names.iter().map(|name| truncate(name.clone(), LONGEST)).collect();
     let more = names.len().saturating_sub(MOST);
     let first = names[..names.len() - more].join(", ");
     if more > 0 { format!("{first} and {more} more") } else { first }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::MARK;
+use super::REDACTED;
 
 /// The value that begins at `at`, and whether it is bare: neither within quotes nor the rest of a `line`. None where it
 /// tells nothing, or has been taken out already.
@@ -17,12 +17,12 @@ pub fn value(text: &str, at: usize, line: bool) -> Option<(Range<usize>, bool)> 
             let opening = &rest[..=escapes];
             (opening.len(), quoted(&rest[opening.len()..], opening, quote), false)
         }
-        '[' | '{' if !rest.starts_with(MARK) => (0, nested(rest), true),
+        '[' | '{' if !rest.starts_with(REDACTED) => (0, nested(rest), true),
         _ if line => (0, rest.find(['\r', '\n', '"', '<']).unwrap_or(rest.len()), false),
         _ => (0, word(rest), true),
     };
     let found = rest[start..start + length].trim_end();
-    let told = matches!(found, "" | "null" | "true" | "false" | "nil" | "None" | "undefined") || found == MARK;
+    let told = matches!(found, "" | "null" | "true" | "false" | "nil" | "None" | "undefined") || found == REDACTED;
     (!told).then(|| (at + start..at + start + found.len(), bare))
 }
 
@@ -69,8 +69,8 @@ fn nested(rest: &str) -> usize {
 /// scheme of authentication.
 fn word(rest: &str) -> usize {
     const SCHEMES: [&str; 6] = ["basic", "bearer", "digest", "negotiate", "ntlm", "token"];
-    if rest.starts_with(MARK) {
-        return MARK.len();
+    if rest.starts_with(REDACTED) {
+        return REDACTED.len();
     }
     let end = |rest: &str| {
         let ends = |c: char| c.is_whitespace() || ",;&\"'<>)]}\\".contains(c);

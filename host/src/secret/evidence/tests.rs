@@ -22,12 +22,12 @@ fn what_a_request_carried_is_known_again() {
         }),
         ..Http::default()
     }));
-    let carried = carried(&mut exchange);
+    let carried = carried_secrets(&mut exchange);
     for value in ["query-code", "header-key", "own-cookie", "body-password", "set-cookie"] {
-        assert_eq!(carried.strike(value), MARK);
+        assert_eq!(carried.redact(value), REDACTED);
     }
     for value in ["page-number", "text/html", "dark", "ada lovelace", "1234", "/everywhere"] {
-        assert_eq!(carried.strike(value), value);
+        assert_eq!(carried.redact(value), value);
     }
     let Exchange::Http(http) = exchange else { panic!("it was one over HTTP") };
     assert_eq!(http.body, "", "it has done what it was for");
@@ -49,7 +49,7 @@ fn check([subject, expected, actual]: [&str; 3], left: [&str; 2], sentence: &str
 fn checks_of_credentials() {
     check(
         ["$.access_token", r#""abc""#, r#""def""#],
-        [MARK, MARK],
+        [REDACTED, REDACTED],
         "$.access_token: expected [Filtered], got [Filtered]",
     );
     check(
@@ -59,10 +59,10 @@ fn checks_of_credentials() {
     );
     check(
         ["header set-cookie", "nothing", r#""sid=abc""#],
-        ["nothing", MARK],
+        ["nothing", REDACTED],
         "header set-cookie: expected nothing, got [Filtered]",
     );
-    check(["$['pin']", "4321", "1234"], [MARK, MARK], "$['pin']: expected [Filtered], got [Filtered]");
+    check(["$['pin']", "4321", "1234"], [REDACTED, REDACTED], "$['pin']: expected [Filtered], got [Filtered]");
     // It is the last key that names the value.
     check(
         ["$.auth.status", r#""ok""#, r#""down""#],

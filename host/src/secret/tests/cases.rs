@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use crate::run::evidence::{Certificate, Command, Connection, Excerpt, Exchange, Http, Redirect, Response, Ssh, Tls};
 use crate::run::{Failure, Fault, FaultKind, Frame, Identity, Level, LogLine, Mismatch, Outcome, Run};
-use crate::secret::{MARK, Redactor, Secrets};
+use crate::secret::{LateRedactor, REDACTED, Secrets};
 use crate::trace::{Contact, Recorder, Status};
 
 #[track_caller]
 fn check(secrets: &[&str], text: &str, expected: &str) {
     let secrets = Secrets::new(secrets);
-    assert_eq!(secrets.strike(text), expected);
-    assert_eq!(secrets.strike(expected), expected, "struck out twice");
+    assert_eq!(secrets.redact(text), expected);
+    assert_eq!(secrets.redact(expected), expected, "struck out twice");
 }
 
 #[test]
@@ -62,19 +62,19 @@ fn each_text_of_a_run() {
     let pointer = String::new();
     let mut identity =
         Identity { probe: text(), title: text(), tags: tags().into(), failures_before_error: 1, pointer };
-    secrets.strike_identity(&mut identity);
+    secrets.redact_identity(&mut identity);
     let recorder = Recorder::start("probes.http".into(), String::new());
     let span = recorder.push(text(), text());
     recorder.set(span, text(), text());
     recorder.set(span, "integer", 86_400);
     recorder.set(span, "number", 86_400.0);
     let (from, to) = (recorder.epoch(), recorder.epoch());
-    recorder.contact(Contact { host: text(), loopback: false, answered: true, from, to });
+    recorder.record_contact(Contact { host: text(), loopback: false, answered: true, from, to });
     let trace = recorder.finish(Status::Ok, Status::Ok);
     let mismatch = Mismatch { subject: text(), expected: text(), actual: text() };
     let failure = Failure { reason: text(), message: text(), mismatches: vec![mismatch] };
     let fault = Fault {
-        kind: FaultKind::Gave,
+        kind: FaultKind::ReportedByProbe,
         message: text(),
         backtrace: vec![Frame { function: text(), module: Some(text()), file: Some(text()), line: None }],
     };
@@ -97,7 +97,7 @@ fn each_text_of_a_run() {
             tags: tags(),
             log,
         };
-        secrets.strike_run(&mut run, Vec::new());
+        secrets.redact_run(&mut run, Vec::new());
         let shown = format!("{run:?}");
         assert!(!shown.contains("hunter2") && !shown.contains("86400"), "{shown}");
         assert_eq!(run.trace.spans[1].op, "is [Filtered]!");
@@ -159,7 +159,7 @@ impl Write for Shared {
 
 #[test]
 fn the_log_as_well() {
-    static REDACTOR: LazyLock<Redactor> = LazyLock::new(Redactor::default);
+    static REDACTOR: LazyLock<LateRedactor> = LazyLock::new(LateRedactor::default);
     let out = Shared::default();
     let log = out.clone();
     let subscriber =
@@ -172,7 +172,7 @@ fn the_log_as_well() {
     let log = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
     let [before, after] = log.lines().collect::<Vec<_>>()[..] else { panic!("{log}") };
     assert!(before.contains("hunter"), "{before}");
-    assert!(!after.contains("hunter") && after.matches(MARK).count() == 2, "{after}");
+    assert!(!after.contains("hunter") && after.matches(REDACTED).count() == 2, "{after}");
 }
 
 #[test]
@@ -185,6 +185,6 @@ fn cut_where_somebody_says_so() {
         ("Bearer 012345", "[Filtered]"),
         ("sta…", "sta…"),
     ] {
-        assert_eq!(secrets.strike(text), expected);
+        assert_eq!(secrets.redact(text), expected);
     }
 }

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 
-use super::Look;
+use super::ConsoleOptions;
 use super::text::{cut, escape, human, wrap};
 use super::waterfall::waterfall;
 use crate::date::time_of_day;
 use crate::run::{Level, Outcome, Run};
 
 /// Every line of a run, each ending in a line break. Coloured: whoever writes it takes that out where it does not belong.
-pub fn render(run: &Run, look: &Look) -> String {
+pub fn render(run: &Run, look: &ConsoleOptions) -> String {
     // Narrower than this there is nothing left to align.
     let width = look.width.max(40);
     let mut text = String::new();
@@ -121,24 +121,24 @@ mod tests {
     use super::*;
     use crate::sink::sample;
 
-    fn plain(run: &Run, look: Look) -> String {
+    fn plain(run: &Run, look: ConsoleOptions) -> String {
         anstream::adapter::strip_str(&render(run, &look)).to_string()
     }
 
-    const LOOK: Look = Look { json: false, trace: false, stamp: false, width: 100 };
+    const LOOK: ConsoleOptions = ConsoleOptions { json: false, trace: false, stamp: false, width: 100 };
 
     #[test]
     fn a_passed_run_is_one_line() {
         assert_eq!(plain(&sample::passed(), LOOK), "✓ passed     482 ms  example.org\n");
         let mut late = sample::passed();
         late.lateness = Duration::from_millis(340);
-        let stamped = plain(&late, Look { stamp: true, ..LOOK });
+        let stamped = plain(&late, ConsoleOptions { stamp: true, ..LOOK });
         assert_eq!(stamped, "22:45:01 ✓ passed     482 ms  example.org  (340 ms late)\n");
         late.skipped = 3;
         assert_eq!(plain(&late, LOOK), "✓ passed     482 ms  example.org  (340 ms late, 3 skipped)\n");
         late.lateness = LATE;
         assert_eq!(plain(&late, LOOK), "✓ passed     482 ms  example.org  (3 skipped)\n");
-        assert_eq!(plain(&late, Look { json: false, trace: true, ..LOOK }).lines().count(), 1 + 8 + 1);
+        assert_eq!(plain(&late, ConsoleOptions { json: false, trace: true, ..LOOK }).lines().count(), 1 + 8 + 1);
     }
 
     #[test]
@@ -161,7 +161,7 @@ mod tests {
         let broken = plain(&sample::broken(), LOOK);
         assert!(broken.starts_with("! broken     482 ms  checkout  trap: the probe trapped: integer divide by zero\n"));
         assert!(broken.contains("\n    at probe::run::divide (src/lib.rs:12)\n    at probe::run\n"), "{broken}");
-        let retried = plain(&sample::passed_after_retry(), Look { width: 160, ..LOOK });
+        let retried = plain(&sample::passed_after_retry(), ConsoleOptions { width: 160, ..LOOK });
         let expected = "✓ passed-after-retry     482 ms  api health  (340 ms late)  \
                         attempt 2 passed, the first failed, status: answered 503 instead of 2xx\n";
         assert!(retried.starts_with(expected), "{retried}");
@@ -173,7 +173,7 @@ mod tests {
         if let Outcome::Failed(failure) = &mut run.outcome {
             failure.message = "word ".repeat(60);
         }
-        let text = plain(&run, Look { width: 60, ..LOOK });
+        let text = plain(&run, ConsoleOptions { width: 60, ..LOOK });
         assert!(text.lines().all(|line| line.chars().count() <= 60), "{text}");
         assert!(text.starts_with("✗ failed     482 ms  api health  (340 ms late)\n    status: word word"), "{text}");
     }

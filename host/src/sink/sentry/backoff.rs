@@ -6,10 +6,10 @@ use super::envelope::Category;
 
 /// How each category fares.
 #[derive(Debug, Default)]
-pub struct Backoff([Fate; Category::ALL.len() + 1]);
+pub struct Backoff([CategoryState; Category::ALL.len() + 1]);
 
 #[derive(Debug, Default)]
-struct Fate {
+struct CategoryState {
     /// Failures in a row, and when to try again.
     failures: u32,
     pause: Option<Instant>,
@@ -60,7 +60,7 @@ impl Backoff {
     }
 
     /// Makes the next attempt of each come at once.
-    pub fn hurry(&mut self) {
+    pub fn retry_now(&mut self) {
         for fate in &mut self.0 {
             (fate.pause, fate.tries) = (None, 0);
         }
@@ -87,7 +87,7 @@ impl Backoff {
         self.0.iter().all(|fate| fate.failures == 0)
     }
 
-    fn of(&mut self, category: Option<Category>) -> &mut Fate {
+    fn of(&mut self, category: Option<Category>) -> &mut CategoryState {
         &mut self.0[index(category)]
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::config::{Monitor, Of, places};
+use crate::config::{Monitor, MonitorSubject, places};
 use crate::run::Run;
 use crate::trace::TraceId;
 
@@ -52,7 +52,7 @@ impl Rollups {
     /// For those of these monitors that runs check in to.
     pub fn new(monitors: &[Monitor]) -> Self {
         let rollup = |monitor: &Monitor| {
-            let Of::Probes { pointer, often } = &monitor.of else { return None };
+            let MonitorSubject::Probes { pointer, often } = &monitor.of else { return None };
             let monitor = monitor.clone();
             Some((pointer.clone(), Rollup { monitor, often: *often, last: None, open: None, down: BTreeMap::new() }))
         };
@@ -60,11 +60,11 @@ impl Rollups {
     }
 
     /// Takes in a run that ended `now`. Whether it is to be told of.
-    pub fn note(&mut self, run: &Run, now: Instant) -> bool {
+    pub fn record(&mut self, run: &Run, now: Instant) -> bool {
         let mut noted = false;
         for place in places(&run.probe.pointer) {
             if let Some(rollup) = self.0.get_mut(place) {
-                rollup.note(run, now);
+                rollup.record(run, now);
                 noted = true;
             }
         }
@@ -83,7 +83,7 @@ impl Rollups {
 }
 
 impl Rollup {
-    fn note(&mut self, run: &Run, now: Instant) {
+    fn record(&mut self, run: &Run, now: Instant) {
         let trace = run.trace.id;
         // Sentry counts failures in a row itself, so that each is told: a number of ours before it would add to its.
         let bad = !run.outcome.passed();
@@ -136,7 +136,7 @@ mod tests {
     fn monitor(every: u32, often: bool) -> Monitor {
         Monitor {
             slug: "shop".into(),
-            of: Of::Probes { pointer: "/groups/0".into(), often },
+            of: MonitorSubject::Probes { pointer: "/groups/0".into(), often },
             every,
             margin: 2,
             failure_issue_threshold: None,
@@ -168,7 +168,7 @@ mod tests {
         for second in 0..=end {
             let now = start + SECOND * u32::try_from(second).unwrap();
             for ended in runs.iter().filter(|ended| ended.0 == second) {
-                assert!(rollups.note(&run(*ended), now));
+                assert!(rollups.record(&run(*ended), now));
             }
             rollups.take(Some(now)).for_each(|check_in| keep(second, check_in));
             assert!(rollups.due().is_none_or(|due| due > now));
@@ -219,7 +219,7 @@ mod tests {
     fn what_passes_after_a_retry_is_well_and_what_breaks_is_not() {
         let mut rollups = Rollups::new(&[monitor(1, false)]);
         for (run, well) in [(sample::passed_after_retry(), true), (sample::broken(), false)] {
-            rollups.note(&run, Instant::now());
+            rollups.record(&run, Instant::now());
             assert_eq!(rollups.take(None).map(|check_in| check_in.well).collect::<Vec<_>>(), [well]);
         }
     }
@@ -231,7 +231,7 @@ mod tests {
         let mut identity = (*run.probe).clone();
         identity.pointer = "/groups/01/probes/0".into();
         run.probe = identity.into();
-        assert!(!rollups.note(&run, Instant::now()));
+        assert!(!rollups.record(&run, Instant::now()));
         assert_eq!(rollups.due(), None);
     }
 }

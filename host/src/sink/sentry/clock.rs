@@ -9,11 +9,11 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use super::check_in::{CheckIn, MINUTE, Rollups};
-use crate::config::{Monitor, Of};
+use crate::config::{Monitor, MonitorSubject};
 use crate::run::Run;
 
 /// Checks in until it is dropped.
-pub struct Clock {
+pub struct CheckInTimer {
     hands: Arc<Hands>,
     _tasks: JoinSet<()>,
 }
@@ -25,7 +25,7 @@ struct Hands {
     tell: Box<dyn Fn(CheckIn) + Send + Sync>,
 }
 
-impl Clock {
+impl CheckInTimer {
     /// For these monitors; `tell` gets what they are to be told, and returns at once. Wants to be called within a tokio
     /// runtime.
     pub fn start(monitors: &[Monitor], tell: impl Fn(CheckIn) + Send + Sync + 'static) -> Self {
@@ -33,16 +33,16 @@ impl Clock {
         let hands = Arc::new(Hands { rollups, noted: Notify::new(), tell: Box::new(tell) });
         let mut tasks = JoinSet::new();
         tasks.spawn(Arc::clone(&hands).turn());
-        for monitor in monitors.iter().filter(|monitor| monitor.of == Of::Host) {
+        for monitor in monitors.iter().filter(|monitor| monitor.of == MonitorSubject::Host) {
             tasks.spawn(Arc::clone(&hands).beat(monitor.clone()));
         }
         Self { hands, _tasks: tasks }
     }
 
     /// Takes in a run that has ended just now.
-    pub fn note(&self, run: &Run) {
+    pub fn record(&self, run: &Run) {
         let mut rollups = self.hands.rollups.lock().unwrap_or_else(PoisonError::into_inner);
-        if rollups.note(run, Instant::now()) {
+        if rollups.record(run, Instant::now()) {
             self.hands.noted.notify_one();
         }
     }

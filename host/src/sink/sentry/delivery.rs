@@ -14,13 +14,13 @@ use tokio::task::JoinSet;
 
 use super::envelope::{Category, Envelope, Kind, report, sent_at};
 use super::limits::Headers;
-use super::packing::Packing;
-use super::queue::{Answer, MOST, Next, Queue, Turn};
-use super::spool::{Kept, Spool};
+use super::packing::Compression;
+use super::queue::{MOST, Next, Queue, QueueEvent, SendResult};
+use super::spool::{Spool, SpooledEnvelope};
 use super::tally::{Counts, Reason};
 
 /// Sends what is pushed, until it is dropped. What is not sent by then stays in the spool.
-pub struct Delivery {
+pub struct Transport {
     post: Arc<Post>,
     _tasks: JoinSet<()>,
 }
@@ -31,7 +31,7 @@ pub struct Destination {
     pub name: String,
     pub client: Client,
     pub url: Url,
-    pub packing: Packing,
+    pub packing: Compression,
     /// Whether it wants to know what it did not get.
     pub reports: bool,
     /// So many failures in a row to reach it, and a flush waits for it no longer.
@@ -73,9 +73,9 @@ const MAX_REASON: usize = 300;
 /// Different reasons that are logged, each once: there are few, unless the server puts the time into them.
 const MAX_REASONS: usize = 20;
 
-impl Delivery {
+impl Transport {
     /// Starts sending, first of all what is `left` in the spool. Wants to be called within a tokio runtime.
-    pub fn start(destination: Destination, spool: Spool, left: Vec<Kept>) -> Self {
+    pub fn start(destination: Destination, spool: Spool, left: Vec<SpooledEnvelope>) -> Self {
         let post = Arc::new(Post {
             destination,
             queue: Mutex::new(Queue::new(spool, left)),
@@ -90,13 +90,13 @@ impl Delivery {
             tasks.spawn(Arc::clone(&post).work());
         }
         tasks.spawn(Arc::clone(&post).gather());
-        tasks.spawn(Arc::clone(&post).keep_house());
+        tasks.spawn(Arc::clone(&post).run_maintenance());
         Self { post, _tasks: tasks }
     }
 
     /// Takes envelopes that belong together, to be sent. Returns once they are in the spool.
     pub fn push(&self, envelopes: Vec<Envelope>) {
-        let urgent = envelopes.iter().any(|envelope| envelope.kind != Kind::Passed);
+        let urgent = envelopes.iter().any(|envelope| envelope.kind != Kind::PassedTransaction);
         self.post.lock().push(envelopes, SystemTime::now());
         if urgent {
             self.post.work.notify_one();
@@ -162,7 +162,7 @@ impl Delivery {
         let deadline = now.checked_add(grace).unwrap_or(now + Duration::from_secs(24 * 3600));
         self.post.lock().save();
         self.post.report(true);
-        self.post.lock().hurry();
+        self.post.lock().retry_now();
         self.post.work.notify_one();
         loop {
             let mut settled = std::pin::pin!(self.post.settled.notified());
@@ -190,11 +190,11 @@ impl Post {
                     }
                     let (answer, said) = match parcel.kept.read() {
                         Ok(envelope) => self.send(&envelope).await,
-                        Err(error) => (Answer::Damaged, error.to_string()),
+                        Err(error) => (SendResult::Damaged, error.to_string()),
                     };
-                    let turn = self.lock().settle(parcel, answer, Instant::now());
+                    let turn = self.lock().on_response(parcel, answer, Instant::now());
                     if let Some(turn) = turn {
-                        self.tell(turn, &said);
+                        self.log_transition(turn, &said);
                     }
                     self.settled.notify_waiters();
                 }
@@ -220,7 +220,7 @@ impl Post {
     }
 
     /// What is to be done from time to time.
-    async fn keep_house(self: Arc<Self>) {
+    async fn run_maintenance(self: Arc<Self>) {
         let mut said = self.lock().counts();
         let mut ticks = 0_u32;
         loop {
@@ -262,7 +262,7 @@ impl Post {
         if !last && queue.has_report() {
             return;
         }
-        let discarded = queue.tally.take_untold();
+        let discarded = queue.tally.take_unreported();
         if !discarded.is_empty() {
             let now = SystemTime::now();
             queue.push(vec![report(&discarded, now)], now);
@@ -272,15 +272,15 @@ impl Post {
     }
 
     /// Sends one envelope; besides the answer, what was said with it if it is not the wanted one.
-    async fn send(&self, envelope: &[u8]) -> (Answer, String) {
+    async fn send(&self, envelope: &[u8]) -> (SendResult, String) {
         let Destination { client, url, packing, .. } = &self.destination;
-        let mut request = client.post(url.clone()).body(packing.pack(dated(envelope)));
+        let mut request = client.post(url.clone()).body(packing.compress(dated(envelope)));
         if let Some(encoding) = packing.encoding() {
             request = request.header(CONTENT_ENCODING, encoding);
         }
         let response = match request.send().await {
             Ok(response) => response,
-            Err(error) => return (Answer::Failed(Headers::default()), causes(&error.without_url())),
+            Err(error) => return (SendResult::Failed(Headers::default()), causes(&error.without_url())),
         };
         let status = response.status();
         let header = |name: HeaderName| {
@@ -293,18 +293,18 @@ impl Post {
         // Once the status is there the matter is settled, though the connection were cut in the middle of the rest.
         let body = read(response).await;
         let answer = match status {
-            StatusCode::TOO_MANY_REQUESTS => Answer::Limited(headers),
+            StatusCode::TOO_MANY_REQUESTS => SendResult::Limited(headers),
             // What a proxy says of an upstream that is slow, or of itself.
             StatusCode::REQUEST_TIMEOUT | StatusCode::PROXY_AUTHENTICATION_REQUIRED | StatusCode::TOO_EARLY => {
-                Answer::Failed(headers)
+                SendResult::Failed(headers)
             }
-            _ if status.is_success() => Answer::Taken(headers),
-            _ if status.is_client_error() => Answer::Refused(headers),
+            _ if status.is_success() => SendResult::Taken(headers),
+            _ if status.is_client_error() => SendResult::Refused(headers),
             // Sentry never redirects: something between us and it does, and may stop doing so.
-            _ => Answer::Failed(headers),
+            _ => SendResult::Failed(headers),
         };
         let said = match answer {
-            Answer::Taken(_) => String::new(),
+            SendResult::Taken(_) => String::new(),
             _ => {
                 let reason = reason.map_or_else(|| String::from_utf8_lossy(&body), Cow::from);
                 excerpt(&format!("{status} {reason}"))
@@ -313,18 +313,18 @@ impl Post {
         (answer, said)
     }
 
-    fn tell(&self, turn: Turn, said: &str) {
+    fn log_transition(&self, turn: QueueEvent, said: &str) {
         let name = &self.destination.name;
         match turn {
-            Turn::Lost => tracing::warn!("cannot reach {name} ({said}): runs wait, and are sent again"),
-            Turn::Back => tracing::info!("{name} is back: what waited is being sent"),
-            Turn::Limited(categories, wait) => {
+            QueueEvent::Lost => tracing::warn!("cannot reach {name} ({said}): runs wait, and are sent again"),
+            QueueEvent::Back => tracing::info!("{name} is back: what waited is being sent"),
+            QueueEvent::Limited(categories, wait) => {
                 let names: Vec<_> = categories.into_iter().map(Category::as_str).collect();
                 let (names, seconds) = (names.join(", "), wait.as_secs_f64().ceil());
                 tracing::warn!("{name} wants nothing of these for {seconds} s, a rate limit: {names}; they wait");
             }
-            Turn::Damaged => tracing::error!("the spool does not give back what was put there ({said}): dropped"),
-            Turn::Refused => {
+            QueueEvent::Damaged => tracing::error!("the spool does not give back what was put there ({said}): dropped"),
+            QueueEvent::Refused => {
                 let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
                 if reasons.len() >= MAX_REASONS || !reasons.insert(said.to_owned()) {
                     return;

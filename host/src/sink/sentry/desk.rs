@@ -5,48 +5,48 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::check_in::CheckIn;
-use super::clock::Clock;
+use super::clock::CheckInTimer;
 use super::envelope::{self, Envelope};
-use super::outbox::Outbox;
-use super::payload::Incident;
+use super::outbox::Fanout;
+use super::payload::HostEvent;
 use super::{offline, sampling};
 use crate::config::{self, Sample};
 use crate::propagation::Origin;
 use crate::run::Run;
-use crate::vantage::{Decision, Fate, Freed, Judgement, Turn, Vantage};
+use crate::vantage::{Assessment, ConnectivityChange, Decision, ErrorAction, HeldAction, OfflineDetector};
 
 /// Whatever goes to Sentry goes over it.
-pub struct Desk {
-    pub outbox: Arc<Outbox>,
+pub struct Pipeline {
+    pub outbox: Arc<Fanout>,
     origin: Arc<Origin>,
     sample: Sample,
-    clock: Clock,
-    bench: Mutex<Bench>,
+    clock: CheckInTimer,
+    state: Mutex<State>,
 }
 
 /// Where runs are judged, and wait for it.
-struct Bench {
-    vantage: Vantage,
+struct State {
+    vantage: OfflineDetector,
     /// Those whose errors are held: their monitors hear of them when these go.
     held: Vec<Arc<Run>>,
 }
 
-impl Desk {
+impl Pipeline {
     /// For so many probes. Wants to be called within a tokio runtime.
-    pub fn new(settings: &config::Sentry, outbox: Outbox, probes: usize) -> Self {
+    pub fn new(settings: &config::Sentry, outbox: Fanout, probes: usize) -> Self {
         let (outbox, origin) = (Arc::new(outbox), Arc::new(Origin::new(settings)));
         let (to, from) = (Arc::clone(&outbox), Arc::clone(&origin));
         let tell = move |told: CheckIn<'_>| to.push(vec![envelope::check_in(told, rand::random(), &from)]);
-        let clock = Clock::start(&settings.monitors, tell);
-        let bench = Mutex::new(Bench { vantage: Vantage::new(probes), held: Vec::new() });
-        Self { outbox, origin, sample: settings.sample, clock, bench }
+        let clock = CheckInTimer::start(&settings.monitors, tell);
+        let state = Mutex::new(State { vantage: OfflineDetector::new(probes), held: Vec::new() });
+        Self { outbox, origin, sample: settings.sample, clock, state }
     }
 
     /// Takes a run that has ended.
-    pub fn take(&self, run: &Arc<Run>) {
+    pub fn report(&self, run: &Arc<Run>) {
         let Self { outbox, origin, sample, .. } = self;
         let error = envelope::error(run, origin);
-        let (judgement, error) = self.judge(run, error);
+        let (judgement, error) = self.assess(run, error);
         match sampling::sampled(run, sample) {
             Some(rate) => {
                 let transaction = envelope::transaction(run, rate, judgement, origin);
@@ -58,42 +58,42 @@ impl Desk {
     }
 
     /// Takes what a thread says that is about to unwind.
-    pub fn panicked(&self, incident: &Incident) {
+    pub fn report_panic(&self, incident: &HostEvent) {
         self.outbox.push_at_once(&envelope::incident(incident, &self.origin));
     }
 
     /// Decides now what would be decided later.
-    pub fn settle(&self) {
-        self.decide(Vantage::settle);
+    pub fn decide_now(&self) {
+        self.decide(OfflineDetector::decide_now);
         self.clock.flush();
     }
 
     pub async fn watch(self: Arc<Self>) {
         loop {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            self.decide(Vantage::tick);
+            self.decide(OfflineDetector::tick);
         }
     }
 
-    fn decide(&self, by: fn(&mut Vantage, Instant) -> Decision) {
+    fn decide(&self, by: fn(&mut OfflineDetector, Instant) -> Decision) {
         let (mut bench, now) = (self.lock(), Instant::now());
         let decision = by(&mut bench.vantage, now);
-        self.act(decision, &mut bench, now);
+        self.apply(decision, &mut bench, now);
     }
 
     /// Judges a run, and gives its error back if that is to be sent now.
-    fn judge(&self, run: &Arc<Run>, error: Option<Envelope>) -> (Judgement, Option<Envelope>) {
+    fn assess(&self, run: &Arc<Run>, error: Option<Envelope>) -> (Assessment, Option<Envelope>) {
         let (mut bench, now) = (self.lock(), Instant::now());
-        let (judgement, decision) = bench.vantage.judge(run, now);
-        self.act(decision, &mut bench, now);
+        let (judgement, decision) = bench.vantage.assess(run, now);
+        self.apply(decision, &mut bench, now);
         let error = match (judgement.error, error) {
             // Still under the lock, so that it is there when it is released.
-            (Fate::Hold, Some(error)) => {
+            (ErrorAction::Hold, Some(error)) => {
                 self.outbox.hold(vec![error]);
                 bench.held.push(Arc::clone(run));
                 return (judgement, None);
             }
-            (Fate::Drop, Some(_)) => {
+            (ErrorAction::Drop, Some(_)) => {
                 self.outbox.suppressed();
                 None
             }
@@ -101,29 +101,29 @@ impl Desk {
         };
         // Of a target that we cannot see there is nothing to say.
         if !judgement.offline {
-            self.clock.note(run);
+            self.clock.record(run);
         }
         (judgement, error)
     }
 
-    fn act(&self, decision: Decision, bench: &mut Bench, now: Instant) {
-        let Decision { held, turn, tell } = decision;
+    fn apply(&self, decision: Decision, bench: &mut State, now: Instant) {
+        let Decision { held, connectivity: turn, offline_event: tell } = decision;
         match held {
-            Some(Freed::Release) => {
+            Some(HeldAction::Release) => {
                 self.outbox.release_held();
-                bench.held.drain(..).for_each(|run| self.clock.note(&run));
+                bench.held.drain(..).for_each(|run| self.clock.record(&run));
             }
-            Some(Freed::Drop) => {
+            Some(HeldAction::Drop) => {
                 self.outbox.drop_held();
                 bench.held.clear();
             }
             None => {}
         }
         match turn {
-            Some(Turn::Offline(finding)) => {
+            Some(ConnectivityChange::Offline(finding)) => {
                 tracing::warn!("{}: errors of targets are not sent until one answers", offline::said(&finding));
             }
-            Some(Turn::Online { lasted, suppressed }) => tracing::info!(
+            Some(ConnectivityChange::Online { lasted, suppressed }) => tracing::info!(
                 "the network of this host is back after {} s: {suppressed} errors of targets were not sent",
                 lasted.as_secs()
             ),
@@ -135,7 +135,7 @@ impl Desk {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Bench> {
-        self.bench.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

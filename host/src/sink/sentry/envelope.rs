@@ -7,13 +7,13 @@ use serde::Serialize;
 
 use super::check_in::CheckIn;
 use super::json::{self, Object};
-use super::payload::{self, Incident, MEASURES, Measure};
+use super::payload::{self, HostEvent, MEASURES, Measure};
 use super::tally::Discarded;
-use crate::config::Rate;
+use crate::config::SampleRate;
 use crate::propagation::{Dsc, Origin};
 use crate::run::{Outcome, Run};
 use crate::trace::{Digits, TraceId};
-use crate::vantage::Judgement;
+use crate::vantage::Assessment;
 
 /// One serialised envelope. It lacks `sent_at`, which is written when it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,11 +33,11 @@ pub enum Kind {
     /// How a monitor is. It has no time of its own, so that it is of use only while it is fresh.
     CheckIn,
     /// Of a run that did not pass.
-    Trouble,
+    FailedTransaction,
     /// A client report: what was discarded.
     Report,
     /// Of a run that passed.
-    Passed,
+    PassedTransaction,
 }
 
 /// What Sentry counts and limits apart.
@@ -49,14 +49,15 @@ pub enum Category {
 }
 
 impl Kind {
-    pub const ALL: [Self; 5] = [Self::Error, Self::CheckIn, Self::Trouble, Self::Report, Self::Passed];
+    pub const ALL: [Self; 5] =
+        [Self::Error, Self::CheckIn, Self::FailedTransaction, Self::Report, Self::PassedTransaction];
 
     /// None of what Sentry always takes.
     pub fn category(self) -> Option<Category> {
         match self {
             Self::Error => Some(Category::Error),
             Self::CheckIn => Some(Category::Monitor),
-            Self::Trouble | Self::Passed => Some(Category::Transaction),
+            Self::FailedTransaction | Self::PassedTransaction => Some(Category::Transaction),
             Self::Report => None,
         }
     }
@@ -76,10 +77,10 @@ impl Category {
 }
 
 /// The transaction of a run; `rate` is that at which runs like this one are sent.
-pub fn transaction(run: &Run, rate: Rate, judgement: Judgement, origin: &Origin) -> Envelope {
+pub fn transaction(run: &Run, rate: SampleRate, judgement: Assessment, origin: &Origin) -> Envelope {
     let event_id = event_id(id(run.trace.id));
     let body = fit(|payload, measure| payload::transaction(payload, &event_id, run, judgement, origin, measure));
-    let kind = if run.outcome == Outcome::Passed { Kind::Passed } else { Kind::Trouble };
+    let kind = if run.outcome == Outcome::Passed { Kind::PassedTransaction } else { Kind::FailedTransaction };
     let spans = u32::try_from(run.trace.spans.len()).unwrap_or(u32::MAX);
     Envelope { spans, ..envelope(kind, "transaction", &event_id, &trace(run, rate, origin), &body) }
 }
@@ -89,15 +90,15 @@ pub fn error(run: &Run, origin: &Origin) -> Option<Envelope> {
     run.is_error().then(|| {
         let event_id = event_id(!id(run.trace.id));
         let body = fit(|payload, measure| payload::event(payload, &event_id, run, origin, measure));
-        envelope(Kind::Error, "event", &event_id, &trace(run, Rate::ALL, origin), &body)
+        envelope(Kind::Error, "event", &event_id, &trace(run, SampleRate::ALL, origin), &body)
     })
 }
 
 /// What has befallen the host itself.
-pub fn incident(incident: &Incident, origin: &Origin) -> Envelope {
+pub fn incident(incident: &HostEvent, origin: &Origin) -> Envelope {
     let event_id = event_id(id(incident.trace));
     let body = fit(|payload, measure| payload::host_event(payload, &event_id, incident, origin, measure));
-    envelope(Kind::Error, "event", &event_id, &origin.dsc(incident.trace, "", Rate::ALL), &body)
+    envelope(Kind::Error, "event", &event_id, &origin.dsc(incident.trace, "", SampleRate::ALL), &body)
 }
 
 /// As random as the trace's id, of which it is made: building twice gives the same, and Sentry keeps one.
@@ -110,7 +111,7 @@ fn event_id(id: u128) -> Digits<32> {
     TraceId(id.to_be_bytes()).digits()
 }
 
-fn trace<'a>(run: &'a Run, rate: Rate, origin: &'a Origin) -> Dsc<'a> {
+fn trace<'a>(run: &'a Run, rate: SampleRate, origin: &'a Origin) -> Dsc<'a> {
     // The target may have been told otherwise: what we send ourselves is sampled.
     origin.dsc(run.trace.id, &run.probe.title, rate)
 }
@@ -181,10 +182,10 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::config::{Monitor, Of, Sample, Sentry};
+    use crate::config::{Monitor, MonitorSubject, Sample, Sentry};
     use crate::sink::sample;
     use crate::trace::{SpanId, Status, TraceId};
-    use crate::vantage::Fate;
+    use crate::vantage::ErrorAction;
 
     fn origin() -> Origin {
         Origin::new(&Sentry {
@@ -199,10 +200,10 @@ mod tests {
         })
     }
 
-    const SENT: Judgement = Judgement { error: Fate::Send, offline: false, told: true };
+    const SENT: Assessment = Assessment { error: ErrorAction::Send, offline: false, error_was_sent: true };
 
     fn envelopes(run: &Run) -> Vec<Envelope> {
-        std::iter::once(transaction(run, Rate::ALL, SENT, &origin())).chain(error(run, &origin())).collect()
+        std::iter::once(transaction(run, SampleRate::ALL, SENT, &origin())).chain(error(run, &origin())).collect()
     }
 
     /// Header, item header and payload of each envelope of a run.
@@ -250,7 +251,7 @@ mod tests {
     fn what_a_run_speaks_for_stands_at_the_head() {
         let mut run = sample::passed();
         run.trace.id = TraceId(249_999_u128.to_be_bytes());
-        let envelope = transaction(&run, Rate::of(0.25).unwrap(), SENT, &origin());
+        let envelope = transaction(&run, SampleRate::of(0.25).unwrap(), SENT, &origin());
         let header: Value =
             serde_json::from_slice(envelope.bytes.split(|byte| *byte == b'\n').next().unwrap()).unwrap();
         assert_eq!(header["trace"]["sample_rate"], "0.25");
@@ -306,14 +307,14 @@ mod tests {
     #[test]
     fn the_run_that_ends_an_outage_says_how_long_it_was() {
         let mut run = sample::recovered();
-        let said = |run: &Run, judgement: Judgement| {
-            let [_, _, payload] = open(&transaction(run, Rate::ALL, judgement, &origin()));
+        let said = |run: &Run, judgement: Assessment| {
+            let [_, _, payload] = open(&transaction(run, SampleRate::ALL, judgement, &origin()));
             let data = payload["contexts"]["trace"]["data"]["sentrynet.outage.seconds"].clone();
             (payload["tags"]["recovered_after"].clone(), data)
         };
         assert_eq!(said(&run, SENT), (json!("125.4 s"), json!(125.4)));
         // Nobody was told, and yet it was measured.
-        assert_eq!(said(&run, Judgement { told: false, ..SENT }), (Value::Null, json!(125.4)));
+        assert_eq!(said(&run, Assessment { error_was_sent: false, ..SENT }), (Value::Null, json!(125.4)));
         // Failures too few for an error were no outage.
         Arc::make_mut(&mut run.probe).failures_before_error = 4;
         assert_eq!(said(&run, SENT), (Value::Null, Value::Null));
@@ -321,8 +322,8 @@ mod tests {
 
     #[test]
     fn a_run_without_a_network_is_marked() {
-        let offline = Judgement { error: Fate::Drop, offline: true, told: true };
-        let [_, _, payload] = open(&transaction(&sample::failed(), Rate::ALL, offline, &origin()));
+        let offline = Assessment { error: ErrorAction::Drop, offline: true, error_was_sent: true };
+        let [_, _, payload] = open(&transaction(&sample::failed(), SampleRate::ALL, offline, &origin()));
         assert_eq!(payload["tags"]["vantage"], "offline");
         assert_eq!(parse(&sample::failed())[0][2]["tags"].get("vantage"), None);
     }
@@ -331,7 +332,7 @@ mod tests {
     fn what_was_skipped_before_a_run_is_a_number_and_a_tag_to_search_for() {
         let mut run = sample::passed();
         let said = |run: &Run| {
-            let [_, _, payload] = open(&transaction(run, Rate::ALL, SENT, &origin()));
+            let [_, _, payload] = open(&transaction(run, SampleRate::ALL, SENT, &origin()));
             (payload["tags"]["skipped"].clone(), payload["contexts"]["trace"]["data"]["sentrynet.skipped"].clone())
         };
         assert_eq!(said(&run), (Value::Null, Value::Null));
@@ -343,7 +344,7 @@ mod tests {
     fn a_check_in_creates_its_monitor() {
         let monitor = Monitor {
             slug: "shop".to_owned(),
-            of: Of::Host,
+            of: MonitorSubject::Host,
             every: 5,
             margin: 3,
             failure_issue_threshold: Some(2),

@@ -6,7 +6,7 @@ use super::envelope::Category;
 
 /// Until when each category is limited.
 #[derive(Debug, Default)]
-pub struct Limits {
+pub struct RateLimits {
     by_name: [Option<Instant>; Category::ALL.len()],
     /// Of what has no name there, and is limited only if it was itself answered so.
     nameless: Option<Instant>,
@@ -26,10 +26,10 @@ const UNNAMED: Duration = Duration::from_secs(60);
 /// After the longest wait we ask again, whatever was said: a slip on the other side is not to silence us for years.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
-impl Limits {
+impl RateLimits {
     /// Takes in an answer to an envelope of `category`; `limited` if the answer was a 429, or as good as one. Gives the
     /// categories that were free until now.
-    pub fn note(
+    pub fn update(
         &mut self,
         headers: &Headers,
         category: Option<Category>,
@@ -103,8 +103,8 @@ mod tests {
         let now = Instant::now();
         let headers =
             Headers { rate_limits: rate_limits.map(str::to_owned), retry_after: retry_after.map(str::to_owned) };
-        let mut limits = Limits::default();
-        limits.note(&headers, Some(Category::Transaction), limited, now);
+        let mut limits = RateLimits::default();
+        limits.update(&headers, Some(Category::Transaction), limited, now);
         let left = |category| limits.until(Some(category), now).map_or(Duration::ZERO, |until| until - now);
         // A date is one of the wall clock, which goes on meanwhile.
         let found = Category::ALL.map(|category| left(category).as_secs_f64());

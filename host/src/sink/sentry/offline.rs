@@ -5,13 +5,13 @@ use std::time::{Instant, SystemTime};
 
 use serde_json::json;
 
-use super::payload::Incident;
+use super::payload::HostEvent;
 use crate::date::rfc3339;
 use crate::trace::TraceId;
-use crate::vantage::{Example, Finding};
+use crate::vantage::{Example, OfflineFinding};
 
 /// One incident for all targets, and one issue for all times.
-pub fn incident(finding: &Finding, server_name: &str, now: Instant) -> Incident {
+pub fn incident(finding: &OfflineFinding, server_name: &str, now: Instant) -> HostEvent {
     let at = SystemTime::now();
     let since = rfc3339(at - now.saturating_duration_since(finding.since));
     let examples = finding.examples.iter().map(|Example { host, reason, message }| (host, reason, cut(message)));
@@ -25,7 +25,7 @@ pub fn incident(finding: &Finding, server_name: &str, now: Instant) -> Incident 
         "tried": finding.known,
         "examples": examples.collect::<Vec<_>>(),
     });
-    Incident {
+    HostEvent {
         at,
         trace: TraceId(rand::random()),
         level: "error",
@@ -39,8 +39,8 @@ pub fn incident(finding: &Finding, server_name: &str, now: Instant) -> Incident 
 }
 
 /// What was found, for a person.
-pub fn said(finding: &Finding) -> String {
-    let Finding { silent, known, .. } = finding;
+pub fn said(finding: &OfflineFinding) -> String {
+    let OfflineFinding { silent, known, .. } = finding;
     format!(
         "this host seems to have no network: {silent} of the {known} hosts that it has tried have fallen silent, and \
          nobody has been heard since"

@@ -8,17 +8,17 @@ use sentry::types::Dsn;
 use url::Url;
 
 use super::client::{StartError, client};
-use super::delivery::{Delivery, Destination};
+use super::delivery::{Destination, Transport};
 use super::envelope::Envelope;
-use super::packing::Packing;
-use super::spool::{self, Kept, Spool};
+use super::packing::Compression;
+use super::spool::{self, Spool, SpooledEnvelope};
 use super::tally::Counts;
 use crate::config::{self, SpoolPlace};
 
 /// All that envelopes are sent to.
-pub struct Outbox {
-    sentry: Option<Delivery>,
-    spotlight: Option<Delivery>,
+pub struct Fanout {
+    sentry: Option<Transport>,
+    spotlight: Option<Transport>,
 }
 
 /// So many failures in a row to reach Sentry, and what is in the spool is left to the next start.
@@ -26,7 +26,7 @@ const PATIENCE: u32 = 3;
 /// What a Spotlight that is away for a moment may be sent later.
 const SPOTLIGHT_ROOM: u64 = 4 << 20;
 
-impl Outbox {
+impl Fanout {
     /// None where there is nobody to send to. Wants to be called within a tokio runtime.
     ///
     /// # Errors
@@ -39,7 +39,7 @@ impl Outbox {
 
     /// Takes envelopes that belong together, to be sent. Returns once they are in the spool.
     pub fn push(&self, envelopes: Vec<Envelope>) {
-        self.each(envelopes, Delivery::push);
+        self.each(envelopes, Transport::push);
     }
 
     /// The same from where nobody may wait for long.
@@ -49,22 +49,22 @@ impl Outbox {
 
     /// Takes envelopes that are not to be sent yet. Returns once they are in the spool; after a restart they are sent.
     pub fn hold(&self, envelopes: Vec<Envelope>) {
-        self.each(envelopes, Delivery::hold);
+        self.each(envelopes, Transport::hold);
     }
 
     /// Sends what was held.
     pub fn release_held(&self) {
-        self.all().for_each(Delivery::release_held);
+        self.all().for_each(Transport::release_held);
     }
 
     /// Gives up what was held.
     pub fn drop_held(&self) {
-        self.all().for_each(Delivery::drop_held);
+        self.all().for_each(Transport::drop_held);
     }
 
     /// Counts an error that is not to be sent.
     pub fn suppressed(&self) {
-        self.all().for_each(Delivery::suppressed);
+        self.all().for_each(Transport::suppressed);
     }
 
     /// Counts a run, of so many spans, that is not to be sent.
@@ -74,24 +74,24 @@ impl Outbox {
 
     /// What has become of all that was to go to Sentry.
     pub fn counts(&self) -> Counts {
-        self.sentry.as_ref().map(Delivery::counts).unwrap_or_default()
+        self.sentry.as_ref().map(Transport::counts).unwrap_or_default()
     }
 
     /// Waits until everything is sent, for at most `grace`, and not for what cannot be sent by then. Gives
     /// [`Outbox::counts`], if there is a Sentry.
     pub async fn flush(&self, grace: Duration) -> Option<Counts> {
-        let flush = async |delivery: &Option<Delivery>| match delivery {
+        let flush = async |delivery: &Option<Transport>| match delivery {
             Some(delivery) => Some(delivery.flush(grace).await),
             None => None,
         };
         tokio::join!(flush(&self.sentry), flush(&self.spotlight)).0
     }
 
-    fn all(&self) -> impl Iterator<Item = &Delivery> {
+    fn all(&self) -> impl Iterator<Item = &Transport> {
         [&self.sentry, &self.spotlight].into_iter().flatten()
     }
 
-    fn each(&self, envelopes: Vec<Envelope>, give: fn(&Delivery, Vec<Envelope>)) {
+    fn each(&self, envelopes: Vec<Envelope>, give: fn(&Transport, Vec<Envelope>)) {
         match (&self.sentry, &self.spotlight) {
             (Some(sentry), Some(spotlight)) => {
                 give(sentry, envelopes.clone());
@@ -103,36 +103,36 @@ impl Outbox {
     }
 }
 
-fn to_sentry(dsn: &Dsn, settings: &config::Spool) -> Result<Delivery, StartError> {
+fn to_sentry(dsn: &Dsn, settings: &config::Spool) -> Result<Transport, StartError> {
     let client = client(Some(dsn))?;
     let (spool, left) = open(settings, dsn);
     let url = dsn.envelope_api_url();
     let destination = Destination {
         name: format!("Sentry at {}", dsn.host()),
         client,
-        packing: Packing::to(&url),
+        packing: Compression::to(&url),
         url,
         reports: true,
         // What is in memory alone has no other chance.
         patience: if spool.folder().is_some() { PATIENCE } else { u32::MAX },
     };
-    Ok(Delivery::start(destination, spool, left))
+    Ok(Transport::start(destination, spool, left))
 }
 
-fn to_spotlight(url: &Url) -> Result<Delivery, StartError> {
+fn to_spotlight(url: &Url) -> Result<Transport, StartError> {
     let destination = Destination {
         name: format!("Spotlight at {}", url.host_str().unwrap_or_default()),
         client: client(None)?,
-        packing: Packing::to(url),
+        packing: Compression::to(url),
         url: url.clone(),
         reports: false,
         patience: 1,
     };
-    Ok(Delivery::start(destination, Spool::with_memory(SPOTLIGHT_ROOM), Vec::new()))
+    Ok(Transport::start(destination, Spool::with_memory(SPOTLIGHT_ROOM), Vec::new()))
 }
 
 /// The spool for a DSN, with what is left there from earlier.
-fn open(settings: &config::Spool, dsn: &Dsn) -> (Spool, Vec<Kept>) {
+fn open(settings: &config::Spool, dsn: &Dsn) -> (Spool, Vec<SpooledEnvelope>) {
     let environment = |name: &str| std::env::var(name).ok();
     let folder = match &settings.place {
         SpoolPlace::Memory => return (Spool::in_memory(), Vec::new()),

@@ -2,20 +2,20 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use flate2::{Compress, Compression, FlushCompress, Status};
+use flate2::{Compress, FlushCompress, Status};
 use reqwest::Url;
 use reqwest::header::HeaderValue;
 use url::Host;
 
 /// How envelopes for one receiver are packed.
-pub enum Packing {
+pub enum Compression {
     /// To a receiver on this machine, bytes cost less than packing them.
     None,
     /// A compressor costs more to make than an ordinary envelope to compress.
     Gzip(Mutex<Compress>),
 }
 
-impl Packing {
+impl Compression {
     pub fn to(url: &Url) -> Self {
         let here = match url.host() {
             Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
@@ -23,7 +23,7 @@ impl Packing {
             Some(Host::Ipv6(address)) => address.is_loopback(),
             None => false,
         };
-        if here { Self::None } else { Self::Gzip(Mutex::new(Compress::new(Compression::fast(), false))) }
+        if here { Self::None } else { Self::Gzip(Mutex::new(Compress::new(flate2::Compression::fast(), false))) }
     }
 
     /// The body's `content-encoding`.
@@ -34,7 +34,7 @@ impl Packing {
         }
     }
 
-    pub fn pack(&self, envelope: Vec<u8>) -> Vec<u8> {
+    pub fn compress(&self, envelope: Vec<u8>) -> Vec<u8> {
         match self {
             Self::None => envelope,
             Self::Gzip(compressor) => gzip(&mut compressor.lock().unwrap_or_else(PoisonError::into_inner), &envelope),
@@ -70,15 +70,15 @@ mod tests {
 
     use super::*;
 
-    fn to(url: &str) -> Packing {
-        Packing::to(&url.parse().expect("a URL"))
+    fn to(url: &str) -> Compression {
+        Compression::to(&url.parse().expect("a URL"))
     }
 
     #[test]
     fn what_stays_on_the_machine_is_not_packed() {
         for url in ["http://localhost:8969/stream", "http://127.1.2.3/api/1/envelope/", "http://[::1]:9000/"] {
             assert!(to(url).encoding().is_none(), "{url}");
-            assert_eq!(to(url).pack(b"{}".to_vec()), b"{}");
+            assert_eq!(to(url).compress(b"{}".to_vec()), b"{}");
         }
         for url in ["https://o1.ingest.sentry.io/api/1/envelope/", "http://10.0.0.1/", "http://localhost.example/"] {
             assert!(to(url).encoding().is_some_and(|encoding| encoding == "gzip"), "{url}");
@@ -91,11 +91,11 @@ mod tests {
         let noise: Vec<u8> = (0..300_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
         let text = b"{\"spans\":[]}\n".repeat(10_000);
         for bytes in [text.clone(), noise, Vec::new(), b"{}".to_vec(), text.clone()] {
-            let packed = packing.pack(bytes.clone());
+            let packed = packing.compress(bytes.clone());
             let mut unpacked = Vec::new();
             GzDecoder::new(packed.as_slice()).read_to_end(&mut unpacked).expect("gzip");
             assert!(unpacked == bytes, "{} bytes", bytes.len());
         }
-        assert!(packing.pack(text.clone()).len() < text.len() / 20);
+        assert!(packing.compress(text.clone()).len() < text.len() / 20);
     }
 }

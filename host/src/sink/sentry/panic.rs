@@ -7,30 +7,30 @@ use std::panic::PanicHookInfo;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::desk::Desk;
-use super::payload::Incident;
+use super::desk::Pipeline;
+use super::payload::HostEvent;
 use crate::run::Frame;
 use crate::trace::TraceId;
 
 /// Has panics told from now on, as long as the desk is there, after whatever is done with them already. `strike` takes
 /// secrets out of what they say.
-pub fn hook(desk: &Arc<Desk>, strike: impl Fn(&str) -> String + Send + Sync + 'static) {
+pub fn hook(desk: &Arc<Pipeline>, strike: impl Fn(&str) -> String + Send + Sync + 'static) {
     let desk = Arc::downgrade(desk);
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         before(panic);
         if let Some(desk) = desk.upgrade() {
-            desk.panicked(&incident(panic, &Backtrace::force_capture().to_string(), &strike));
+            desk.report_panic(&incident(panic, &Backtrace::force_capture().to_string(), &strike));
         }
     }));
 }
 
-fn incident(panic: &PanicHookInfo<'_>, backtrace: &str, strike: impl Fn(&str) -> String) -> Incident {
+fn incident(panic: &PanicHookInfo<'_>, backtrace: &str, strike: impl Fn(&str) -> String) -> HostEvent {
     let at = panic.location().map(|at| format!("{}:{}", place(at.file()), at.line())).unwrap_or_default();
     let said = panic.payload_as_str().unwrap_or("it says nothing");
     let thread = std::thread::current();
     let thread = thread.name().unwrap_or("unnamed");
-    Incident {
+    HostEvent {
         at: SystemTime::now(),
         trace: TraceId(rand::random()),
         level: "fatal",

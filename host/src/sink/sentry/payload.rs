@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 pub use self::check_in::CheckIn;
 pub use self::event::event;
-pub use self::host_event::{Incident, host_event};
+pub use self::host_event::{HostEvent, host_event};
 pub use self::transaction::transaction;
 use super::json::Object;
 use crate::propagation::Origin;

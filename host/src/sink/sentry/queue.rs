@@ -6,24 +6,24 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::backoff::Backoff;
 use super::envelope::{Category, Envelope, Kind};
-use super::limits::{Headers, Limits};
-use super::spool::{Kept, Spool, Store};
-use super::tally::{Counts, Reason, Tally};
+use super::limits::{Headers, RateLimits};
+use super::spool::{Spool, SpooledEnvelope, Store};
+use super::tally::{Counts, Outcomes, Reason};
 
 /// The envelopes in a spool, in their order.
 #[derive(Debug)]
 pub struct Queue {
     pub spool: Spool,
-    pub tally: Tally,
+    pub tally: Outcomes,
     /// Those on disk, and those in memory: one line for each kind, oldest first.
-    waiting: [[VecDeque<Parcel>; Kind::ALL.len()]; 2],
+    waiting: [[VecDeque<InFlight>; Kind::ALL.len()]; 2],
     /// Not to be sent until it is known whether they are worth it.
-    held: Vec<Parcel>,
+    held: Vec<InFlight>,
     /// From either store.
     in_flight: [usize; 2],
     /// How many may be in flight.
     width: usize,
-    limits: Limits,
+    limits: RateLimits,
     backoff: Backoff,
     /// Whether the server has ever answered, and whether it was said that it does not.
     spoke: bool,
@@ -32,8 +32,8 @@ pub struct Queue {
 
 /// An envelope on its way.
 #[derive(Debug)]
-pub struct Parcel {
-    pub kept: Kept,
+pub struct InFlight {
+    pub kept: SpooledEnvelope,
     /// How often the server failed at this one while it took others, and when it first did.
     suspicions: u32,
     suspected: Option<Instant>,
@@ -45,14 +45,14 @@ pub struct Parcel {
 #[derive(Debug)]
 pub enum Next {
     /// Send it; there may be work for another worker too.
-    Send(Parcel, bool),
+    Send(InFlight, bool),
     /// Wait for something to come, or until then.
     Wait(Option<Instant>),
 }
 
 /// What came of sending.
 #[derive(Debug)]
-pub enum Answer {
+pub enum SendResult {
     Taken(Headers),
     /// Not now: a rate limit.
     Limited(Headers),
@@ -66,7 +66,7 @@ pub enum Answer {
 
 /// Something that an operator wants to know, once.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Turn {
+pub enum QueueEvent {
     Lost,
     Back,
     /// These are not to be sent for so long.
@@ -88,26 +88,27 @@ const MAX_AGE: Duration = Duration::from_secs(5 * 86_400);
 /// A check-in says how it is now. There is one each minute at most, so that the next one is due by then.
 const MAX_AGE_OF_CHECK_IN: Duration = Duration::from_secs(90);
 /// What goes first where there is no room. A report is small, and without it nobody knows what has gone.
-const CHEAPEST: [Kind; Kind::ALL.len()] = [Kind::Passed, Kind::Trouble, Kind::CheckIn, Kind::Error, Kind::Report];
+const CHEAPEST: [Kind; Kind::ALL.len()] =
+    [Kind::PassedTransaction, Kind::FailedTransaction, Kind::CheckIn, Kind::Error, Kind::Report];
 
 impl Queue {
     /// What is in `left` is in the spool already.
-    pub fn new(spool: Spool, left: Vec<Kept>) -> Self {
+    pub fn new(spool: Spool, left: Vec<SpooledEnvelope>) -> Self {
         let mut queue = Self {
             spool,
-            tally: Tally::default(),
+            tally: Outcomes::default(),
             waiting: Default::default(),
             held: Vec::new(),
             in_flight: [0; 2],
             width: FEW,
-            limits: Limits::default(),
+            limits: RateLimits::default(),
             backoff: Backoff::default(),
             spoke: false,
             lost: false,
         };
         for kept in left {
             queue.tally.spooled(kept.kind);
-            queue.put(Parcel::new(kept));
+            queue.put(InFlight::new(kept));
         }
         queue
     }
@@ -115,7 +116,7 @@ impl Queue {
     /// Takes envelopes in that belong together. Where there is no room the least dear goes, of those the oldest.
     pub fn push(&mut self, envelopes: Vec<Envelope>, now: SystemTime) {
         for kept in self.keep(envelopes, now) {
-            self.put(Parcel::new(kept));
+            self.put(InFlight::new(kept));
         }
         self.make_room();
     }
@@ -123,7 +124,7 @@ impl Queue {
     /// Takes envelopes in that are not sent yet. After a restart they are like all others.
     pub fn hold(&mut self, envelopes: Vec<Envelope>, now: SystemTime) {
         let kept = self.keep(envelopes, now);
-        self.held.extend(kept.into_iter().map(Parcel::new));
+        self.held.extend(kept.into_iter().map(InFlight::new));
         self.make_room();
     }
 
@@ -160,42 +161,42 @@ impl Queue {
             self.in_flight[store] += 1;
             let seen = self.backoff.sent(parcel.kept.kind.category());
             let more = self.in_flight() < self.width && self.due(now).is_some_and(|due| due.until.is_none());
-            return Next::Send(Parcel { seen, ..parcel }, more);
+            return Next::Send(InFlight { seen, ..parcel }, more);
         }
     }
 
     /// Takes back what [`Queue::next`] gave, with what came of it.
-    pub fn settle(&mut self, parcel: Parcel, answer: Answer, now: Instant) -> Option<Turn> {
+    pub fn on_response(&mut self, parcel: InFlight, answer: SendResult, now: Instant) -> Option<QueueEvent> {
         self.in_flight[parcel.kept.store() as usize] -= 1;
         let category = parcel.kept.kind.category();
         self.backoff.settled(category);
         match answer {
-            Answer::Taken(headers) => {
-                let limited = self.limits.note(&headers, category, false, now);
+            SendResult::Taken(headers) => {
+                let limited = self.limits.update(&headers, category, false, now);
                 self.tally.sent(parcel.kept.kind);
                 self.spool.forget(parcel.kept);
                 self.width = (self.width + 1).min(MOST);
                 self.answered(category, limited, now)
             }
-            Answer::Limited(headers) => {
-                let limited = self.limits.note(&headers, category, true, now);
+            SendResult::Limited(headers) => {
+                let limited = self.limits.update(&headers, category, true, now);
                 self.put(parcel);
                 self.answered(category, limited, now)
             }
-            Answer::Refused(headers) => {
-                let limited = self.limits.note(&headers, category, false, now);
+            SendResult::Refused(headers) => {
+                let limited = self.limits.update(&headers, category, false, now);
                 self.discard(parcel, Reason::Refused);
                 self.answered(category, limited, now);
-                Some(Turn::Refused)
+                Some(QueueEvent::Refused)
             }
-            Answer::Failed(headers) => {
+            SendResult::Failed(headers) => {
                 // One that names its time is as good as a limit.
-                self.limits.note(&headers, category, headers.retry_after.is_some(), now);
+                self.limits.update(&headers, category, headers.retry_after.is_some(), now);
                 self.failed(parcel, now)
             }
-            Answer::Damaged => {
+            SendResult::Damaged => {
                 self.discard(parcel, Reason::Damaged);
-                Some(Turn::Damaged)
+                Some(QueueEvent::Damaged)
             }
         }
     }
@@ -214,7 +215,7 @@ impl Queue {
         let memory = Store::Memory as usize;
         for kind in 0..Kind::ALL.len() {
             while let Some(parcel) = self.waiting[memory][kind].pop_front() {
-                let parcel = Parcel { kept: self.spool.save(parcel.kept), ..parcel };
+                let parcel = InFlight { kept: self.spool.save(parcel.kept), ..parcel };
                 if parcel.kept.store() == Store::Memory {
                     self.waiting[memory][kind].push_front(parcel);
                     return;
@@ -253,8 +254,8 @@ impl Queue {
     }
 
     /// Makes the next attempt come at once.
-    pub fn hurry(&mut self) {
-        self.backoff.hurry();
+    pub fn retry_now(&mut self) {
+        self.backoff.retry_now();
     }
 
     /// Where the next envelope waits, and from when on it may go if not now; none where nothing waits.
@@ -277,7 +278,7 @@ impl Queue {
         self.in_flight.iter().sum()
     }
 
-    fn keep(&mut self, envelopes: Vec<Envelope>, now: SystemTime) -> Vec<Kept> {
+    fn keep(&mut self, envelopes: Vec<Envelope>, now: SystemTime) -> Vec<SpooledEnvelope> {
         for envelope in &envelopes {
             self.tally.spooled(envelope.kind);
         }
@@ -300,17 +301,17 @@ impl Queue {
         }
     }
 
-    fn discard(&mut self, parcel: Parcel, reason: Reason) {
+    fn discard(&mut self, parcel: InFlight, reason: Reason) {
         self.tally.dropped(parcel.kept.kind, parcel.kept.spans, reason);
         self.spool.forget(parcel.kept);
     }
 
     /// Behind the others of its kind, for their order is of no matter and none is to be in the way of all.
-    fn put(&mut self, parcel: Parcel) {
+    fn put(&mut self, parcel: InFlight) {
         self.waiting[parcel.kept.store() as usize][parcel.kept.kind as usize].push_back(parcel);
     }
 
-    fn failed(&mut self, mut parcel: Parcel, now: Instant) -> Option<Turn> {
+    fn failed(&mut self, mut parcel: InFlight, now: Instant) -> Option<QueueEvent> {
         let was_fine = self.backoff.failed(parcel.kept.kind.category(), parcel.seen, now);
         if was_fine {
             parcel.suspicions += 1;
@@ -320,17 +321,17 @@ impl Queue {
         let suspense = parcel.suspected.map(|since| now.saturating_duration_since(since));
         if parcel.suspicions >= MAX_SUSPICIONS && suspense >= Some(MAX_SUSPENSE) {
             self.discard(parcel, Reason::Refused);
-            return Some(Turn::Refused);
+            return Some(QueueEvent::Refused);
         }
         self.put(parcel);
         // One that fails now and then is not worth a word each time.
         let told = self.lost || (self.spoke && was_fine);
         self.lost |= !told;
-        (!told).then_some(Turn::Lost)
+        (!told).then_some(QueueEvent::Lost)
     }
 
     /// The server speaks to one of `category`.
-    fn answered(&mut self, category: Option<Category>, limited: Vec<Category>, now: Instant) -> Option<Turn> {
+    fn answered(&mut self, category: Option<Category>, limited: Vec<Category>, now: Instant) -> Option<QueueEvent> {
         self.spoke = true;
         self.backoff.answered(category);
         let is_back = self.lost && self.backoff.is_fine();
@@ -338,15 +339,15 @@ impl Queue {
         match limited.first() {
             Some(first) => {
                 let until = self.limits.until(Some(*first), now).unwrap_or(now);
-                Some(Turn::Limited(limited, until - now))
+                Some(QueueEvent::Limited(limited, until - now))
             }
-            None => is_back.then_some(Turn::Back),
+            None => is_back.then_some(QueueEvent::Back),
         }
     }
 }
 
-impl Parcel {
-    fn new(kept: Kept) -> Self {
+impl InFlight {
+    fn new(kept: SpooledEnvelope) -> Self {
         Self { kept, suspicions: 0, suspected: None, seen: 0 }
     }
 }
@@ -362,7 +363,7 @@ fn lines() -> impl Iterator<Item = (usize, usize)> + Clone {
     (0..2).flat_map(|store| (0..Kind::ALL.len()).map(move |kind| (store, kind)))
 }
 
-fn is_too_old(kept: &Kept, now: SystemTime) -> bool {
+fn is_too_old(kept: &SpooledEnvelope, now: SystemTime) -> bool {
     let most = if kept.kind == Kind::CheckIn { MAX_AGE_OF_CHECK_IN } else { MAX_AGE };
     now.duration_since(kept.since).is_ok_and(|age| age > most)
 }

@@ -1,13 +1,13 @@
 //! Which runs are sent, and how many others each of them speaks for. Pure.
 
-use crate::config::{Rate, Sample};
+use crate::config::{Sample, SampleRate};
 use crate::propagation::is_sampled;
 use crate::run::{Outcome, Run};
 
 /// The rate at which runs like this one are sent, by which Sentry counts it for those that are not; none where this one
 /// is left out.
-pub fn sampled(run: &Run, sample: &Sample) -> Option<Rate> {
-    let rate = if matters(run, sample) { Rate::ALL } else { sample.rate };
+pub fn sampled(run: &Run, sample: &Sample) -> Option<SampleRate> {
+    let rate = if matters(run, sample) { SampleRate::ALL } else { sample.rate };
     is_sampled(run.trace.id, rate).then_some(rate)
 }
 
@@ -28,7 +28,7 @@ mod tests {
     use crate::trace::TraceId;
 
     fn at(share: f64) -> Sample {
-        Sample { rate: Rate::of(share).unwrap(), slower_than: None }
+        Sample { rate: SampleRate::of(share).unwrap(), slower_than: None }
     }
 
     /// The run, on another trace.
@@ -44,14 +44,14 @@ mod tests {
         let (sent, left): (Vec<_>, Vec<_>) = runs.partition(Option::is_some);
         assert_eq!((sent.len(), left.len()), (101, 903), "a tenth, since the traces are evenly spread");
         assert!(sent.iter().all(|rate| *rate == Some(sample.rate)));
-        assert_eq!(sampled(&sample::passed(), &at(1.0)), Some(Rate::ALL));
+        assert_eq!(sampled(&sample::passed(), &at(1.0)), Some(SampleRate::ALL));
         assert_eq!(sampled(&on(sample::passed(), 0), &at(0.0)), None);
     }
 
     #[test]
     fn what_did_not_simply_pass_is_sent_at_no_rate() {
         for run in [sample::failed(), sample::broken(), sample::passed_after_retry(), sample::recovered()] {
-            assert_eq!(sampled(&on(run, 999_999), &at(0.0)), Some(Rate::ALL));
+            assert_eq!(sampled(&on(run, 999_999), &at(0.0)), Some(SampleRate::ALL));
         }
     }
 
@@ -62,7 +62,7 @@ mod tests {
             let slower_than = Some(Duration::from_secs_f64(milliseconds / 1e3));
             sampled(&run, &Sample { slower_than, ..at(0.1) })
         };
-        assert_eq!(slower_than(482.2), Some(Rate::ALL));
+        assert_eq!(slower_than(482.2), Some(SampleRate::ALL));
         assert_eq!(slower_than(482.3), None);
     }
 

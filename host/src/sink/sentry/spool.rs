@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use self::folder::Folder;
+use self::folder::SpoolDirectory;
 pub use self::folder::default_folder;
 pub use self::segment::Segment;
 use self::segment::{Loaded, Record};
@@ -31,7 +31,7 @@ pub struct Spool {
 
 /// One envelope in the spool.
 #[derive(Debug)]
-pub struct Kept {
+pub struct SpooledEnvelope {
     pub kind: Kind,
     pub spans: u32,
     /// When it came in.
@@ -52,7 +52,7 @@ pub enum Store {
     Memory,
 }
 
-const WORTHS: usize = 3;
+const PRIORITIES: usize = 3;
 /// For what waits in memory: some twenty thousand ordinary runs.
 const MEMORY_ROOM: u64 = 64 << 20;
 
@@ -73,8 +73,8 @@ impl Spool {
     ///
     /// # Errors
     /// When nothing can be kept there.
-    pub fn open(folder: &Path, room: u64) -> io::Result<(Self, Vec<Kept>)> {
-        let (folder, loaded) = Folder::open(folder)?;
+    pub fn open(folder: &Path, room: u64) -> io::Result<(Self, Vec<SpooledEnvelope>)> {
+        let (folder, loaded) = SpoolDirectory::open(folder)?;
         let mut disk = Disk { folder, open: Default::default(), full: Vec::new(), bytes: 0, room, failing: false };
         let mut left = Vec::new();
         for Loaded { segment, kept } in loaded {
@@ -97,17 +97,17 @@ impl Spool {
     }
 
     /// Keeps envelopes: on disk if that works. The dearest of them is there first.
-    pub fn keep(&mut self, mut envelopes: Vec<Envelope>, now: SystemTime) -> Vec<Kept> {
+    pub fn keep(&mut self, mut envelopes: Vec<Envelope>, now: SystemTime) -> Vec<SpooledEnvelope> {
         envelopes.sort_by_key(|envelope| envelope.kind);
         let kept = envelopes.into_iter().map(|Envelope { kind, spans, bytes }| {
             self.memory += bytes.len() as u64;
-            self.save(Kept { kind, spans, since: now, place: Place::Memory(bytes.into()) })
+            self.save(SpooledEnvelope { kind, spans, since: now, place: Place::Memory(bytes.into()) })
         });
         kept.collect()
     }
 
     /// Brings to disk what was kept in memory, if that works.
-    pub fn save(&mut self, kept: Kept) -> Kept {
+    pub fn save(&mut self, kept: SpooledEnvelope) -> SpooledEnvelope {
         let (Place::Memory(bytes), Some(disk)) = (&kept.place, &mut self.disk) else { return kept };
         match disk.append(kept.kind, kept.spans, bytes, kept.since) {
             Ok(written) => {
@@ -126,7 +126,7 @@ impl Spool {
     }
 
     /// Gives up what was kept.
-    pub fn forget(&mut self, kept: Kept) {
+    pub fn forget(&mut self, kept: SpooledEnvelope) {
         match kept.place {
             Place::Memory(bytes) => self.memory -= bytes.len() as u64,
             Place::Disk(record) => {
@@ -159,7 +159,7 @@ impl Spool {
     }
 }
 
-impl Kept {
+impl SpooledEnvelope {
     pub fn store(&self) -> Store {
         match self.place {
             Place::Memory(_) => Store::Memory,
@@ -181,9 +181,9 @@ impl Kept {
 
 #[derive(Debug)]
 struct Disk {
-    folder: Folder,
+    folder: SpoolDirectory,
     /// Where each worth is written now: apart, so that the less dear can go without the dear.
-    open: [Option<Arc<Segment>>; WORTHS],
+    open: [Option<Arc<Segment>>; PRIORITIES],
     /// Those that are full, and may not have reached the disk itself.
     full: Vec<Arc<Segment>>,
     /// Bytes of all segments, and how many there may be.
@@ -194,7 +194,7 @@ struct Disk {
 }
 
 impl Disk {
-    fn append(&mut self, kind: Kind, spans: u32, envelope: &[u8], since: SystemTime) -> io::Result<Kept> {
+    fn append(&mut self, kind: Kind, spans: u32, envelope: &[u8], since: SystemTime) -> io::Result<SpooledEnvelope> {
         let segment = self.segment(kind)?;
         let before = segment.size();
         let kept = segment.append(kind, spans, envelope, since)?;
@@ -206,7 +206,7 @@ impl Disk {
     fn segment(&mut self, kind: Kind) -> io::Result<Arc<Segment>> {
         // What goes for want of room goes by segments, and one that is empty again goes at once.
         let most = (self.room / 64).clamp(1 << 14, 4 << 20);
-        let open = &mut self.open[worth(kind)];
+        let open = &mut self.open[priority(kind)];
         if let Some(segment) = open {
             if segment.is_idle() && segment.size() > most / 4 {
                 let before = segment.size();
@@ -265,11 +265,11 @@ impl Drop for Disk {
 }
 
 /// Which of [`Disk::open`] an envelope is written to: there are as many as [`WORTHS`].
-fn worth(kind: Kind) -> usize {
+fn priority(kind: Kind) -> usize {
     match kind {
         Kind::Error | Kind::CheckIn | Kind::Report => 0,
-        Kind::Trouble => 1,
-        Kind::Passed => 2,
+        Kind::FailedTransaction => 1,
+        Kind::PassedTransaction => 2,
     }
 }
 

@@ -54,12 +54,12 @@ pub struct Discarded {
 
 /// Counts, and what Sentry has not been told of yet.
 #[derive(Debug, Default)]
-pub struct Tally {
+pub struct Outcomes {
     pub counts: Counts,
     untold: BTreeMap<(&'static str, &'static str), u64>,
 }
 
-impl Tally {
+impl Outcomes {
     pub fn spooled(&mut self, kind: Kind) {
         self.counts.spooled += u64::from(kind != Kind::Report);
     }
@@ -71,7 +71,7 @@ impl Tally {
     pub fn dropped(&mut self, kind: Kind, spans: u32, reason: Reason) {
         if let Some(category) = kind.category() {
             *self.counts.dropped.entry(reason).or_default() += 1;
-            self.untold(reason.in_sentrys_words(), category, spans);
+            self.untold(reason.as_sentry_reason(), category, spans);
         }
     }
 
@@ -82,7 +82,7 @@ impl Tally {
     }
 
     /// What Sentry has not been told of; from now on it counts as told.
-    pub fn take_untold(&mut self) -> Vec<Discarded> {
+    pub fn take_unreported(&mut self) -> Vec<Discarded> {
         let untold = std::mem::take(&mut self.untold).into_iter();
         untold.map(|((reason, category), quantity)| Discarded { reason, category, quantity }).collect()
     }
@@ -103,7 +103,7 @@ impl Counts {
 }
 
 impl Reason {
-    fn in_sentrys_words(self) -> &'static str {
+    fn as_sentry_reason(self) -> &'static str {
         match self {
             Self::NoRoomOnDisk | Self::TooOld => "cache_overflow",
             Self::NoRoomInMemory => "queue_overflow",
@@ -153,15 +153,15 @@ mod tests {
 
     #[test]
     fn sentry_is_told_once_and_of_spans_too() {
-        let mut tally = Tally::default();
-        tally.dropped(Kind::Passed, 7, Reason::NoRoomOnDisk);
-        tally.dropped(Kind::Trouble, 3, Reason::TooOld);
+        let mut tally = Outcomes::default();
+        tally.dropped(Kind::PassedTransaction, 7, Reason::NoRoomOnDisk);
+        tally.dropped(Kind::FailedTransaction, 3, Reason::TooOld);
         tally.dropped(Kind::Error, 0, Reason::Refused);
         tally.dropped(Kind::Report, 0, Reason::Refused);
         tally.sampled_out(5);
         let told = |reason, category, quantity| Discarded { reason, category, quantity };
         assert_eq!(
-            tally.take_untold(),
+            tally.take_unreported(),
             [
                 told("cache_overflow", "span", 10),
                 told("cache_overflow", "transaction", 2),
@@ -170,7 +170,7 @@ mod tests {
                 told("send_error", "error", 1),
             ]
         );
-        assert_eq!(tally.take_untold(), []);
+        assert_eq!(tally.take_unreported(), []);
         assert_eq!(tally.counts.all_dropped(), 3);
     }
 

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::run::{Failure, Identity, Outage, Outcome, Run};
 use crate::trace::{Contact, Span, SpanId, Status, Trace, TraceId};
-use crate::vantage::{Decision, Fate, Freed, Judgement, Turn, Vantage};
+use crate::vantage::{Assessment, ConnectivityChange, Decision, ErrorAction, HeldAction, OfflineDetector};
 
 /// A vantage point and what has come of its errors. Times are in seconds since it began.
 pub struct Scene {
-    pub vantage: Vantage,
+    pub vantage: OfflineDetector,
     pub began: Instant,
     pub before_error: u32,
     probes: HashMap<String, (Arc<Identity>, u32)>,
@@ -25,7 +25,7 @@ pub struct Scene {
 impl Scene {
     pub fn of(probes: usize) -> Self {
         Self {
-            vantage: Vantage::new(probes),
+            vantage: OfflineDetector::new(probes),
             began: Instant::now(),
             before_error: 1,
             probes: HashMap::new(),
@@ -47,7 +47,7 @@ impl Scene {
     }
 
     /// A run of the probe of this title, which ends at `end`.
-    pub fn run(&mut self, title: &str, outcome: Outcome, contacts: Vec<Contact>, end: f64) -> Judgement {
+    pub fn run(&mut self, title: &str, outcome: Outcome, contacts: Vec<Contact>, end: f64) -> Assessment {
         let before = self.before_error;
         let (identity, failures) = self.probes.entry(title.to_owned()).or_insert_with(|| {
             let (probe, title, tags) = (String::new(), title.to_owned(), Arc::default());
@@ -69,13 +69,13 @@ impl Scene {
             tags: BTreeMap::new(),
             log: Vec::new(),
         };
-        let (judgement, decision) = self.vantage.judge(&run, self.at(end));
+        let (judgement, decision) = self.vantage.assess(&run, self.at(end));
         self.act(decision);
         if run.is_error() {
             match judgement.error {
-                Fate::Send => &mut self.sent,
-                Fate::Hold => &mut self.held,
-                Fate::Drop => &mut self.dropped,
+                ErrorAction::Send => &mut self.sent,
+                ErrorAction::Hold => &mut self.held,
+                ErrorAction::Drop => &mut self.dropped,
             }
             .push(title.to_owned());
         }
@@ -84,27 +84,27 @@ impl Scene {
 
     pub fn act(&mut self, decision: Decision) {
         match decision.held {
-            Some(Freed::Release) => self.sent.append(&mut self.held),
-            Some(Freed::Drop) => self.dropped.append(&mut self.held),
+            Some(HeldAction::Release) => self.sent.append(&mut self.held),
+            Some(HeldAction::Drop) => self.dropped.append(&mut self.held),
             None => {}
         }
-        self.turns.extend(decision.turn.map(|turn| match turn {
-            Turn::Offline(_) => "offline",
-            Turn::Online { .. } => "online",
+        self.turns.extend(decision.connectivity.map(|turn| match turn {
+            ConnectivityChange::Offline(_) => "offline",
+            ConnectivityChange::Online { .. } => "online",
         }));
-        self.told.extend(decision.tell.map(|finding| (finding.silent, finding.known)));
+        self.told.extend(decision.offline_event.map(|finding| (finding.silent, finding.known)));
     }
 
-    pub fn passes(&mut self, host: &str, from: f64, to: f64) -> Judgement {
+    pub fn passes(&mut self, host: &str, from: f64, to: f64) -> Assessment {
         self.run(host, Outcome::Passed, vec![self.contact(host, true, from, to)], to)
     }
 
     /// It is refused, or answers what it should not.
-    pub fn answers(&mut self, host: &str, from: f64, to: f64) -> Judgement {
+    pub fn answers(&mut self, host: &str, from: f64, to: f64) -> Assessment {
         self.run(host, failed(), vec![self.contact(host, true, from, to)], to)
     }
 
-    pub fn is_silent(&mut self, host: &str, from: f64, to: f64) -> Judgement {
+    pub fn is_silent(&mut self, host: &str, from: f64, to: f64) -> Assessment {
         self.run(host, failed(), vec![self.contact(host, false, from, to)], to)
     }
 
@@ -114,7 +114,7 @@ impl Scene {
     }
 
     pub fn settle(&mut self, at: f64) {
-        let decision = self.vantage.settle(self.at(at));
+        let decision = self.vantage.decide_now(self.at(at));
         self.act(decision);
     }
 

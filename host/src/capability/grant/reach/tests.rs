@@ -6,7 +6,7 @@ use super::*;
 use crate::config::AllowSsh;
 
 fn word(of: &str, hosts: &[&str]) -> Allow {
-    let hosts = hosts.iter().map(|text| Reach::read(text).expect("a host")).collect();
+    let hosts = hosts.iter().map(|text| AllowedHost::read(text).expect("a host")).collect();
     Allow { of: of.to_owned(), hosts: Some(hosts), ..Allow::default() }
 }
 
@@ -219,7 +219,7 @@ fn a_refusal_says_what_to_add_and_where() {
         "`1.1.1.1:80` is not allowed: add `1.1.1.1:80` to `allow.hosts` of this probe"
     );
     let ssh = AllowSsh { hosts: Some(Vec::new()), ..AllowSsh::default() };
-    let ssh = Allow { of: "this probe".to_owned(), hosts: Some(vec![Reach::read("*").unwrap()]), ssh, log: None };
+    let ssh = Allow { of: "this probe".to_owned(), hosts: Some(vec![AllowedHost::read("*").unwrap()]), ssh, log: None };
     assert_eq!(
         say(vec![ssh], List::Ssh, "http://shop.example:22/", None),
         "`shop.example:22` is not allowed: add `shop.example:22` to `allow.ssh.hosts` of this probe"

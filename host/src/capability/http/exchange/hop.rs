@@ -12,15 +12,15 @@ use reqwest::header::{HOST, HeaderMap, HeaderValue};
 use crate::capability::bindings::sentrynet::probe::http::{Connection, Error, Tls};
 use crate::capability::evidence;
 use crate::capability::grant;
-use crate::capability::http::exchange::{Exchange, Patience};
-use crate::capability::http::flow::Flow;
-use crate::capability::http::kept::{Head, Kept, bounded};
+use crate::capability::http::exchange::{Exchange, PhaseTimeouts};
+use crate::capability::http::flow::ResponseSender;
+use crate::capability::http::kept::{Head, HttpEvidence, bounded};
 use crate::capability::http::phase::{Marked, Phase, Reached};
 use crate::capability::http::text::{lines, size, version_name, without_credentials, without_secrets};
 use crate::capability::http::transport;
-use crate::capability::http::wire::{Marks, TimedBody, Times};
+use crate::capability::http::wire::{HopTimings, TimedBody, Timestamps};
 use crate::capability::http::{Response, cause, certificate};
-use crate::capability::limit::Limit;
+use crate::capability::limit::Timeout;
 use crate::capability::words::bytes;
 use crate::date;
 use crate::run::evidence::Excerpt;
@@ -30,11 +30,11 @@ use crate::trace::{Contact, Handle, Recorder, Status};
 pub struct Hop {
     span: Handle,
     started: Instant,
-    marks: Marks,
+    marks: HopTimings,
     /// When the answer's head had come.
     head: Option<Instant>,
     end: Option<Instant>,
-    kept: Box<Kept>,
+    kept: Box<HttpEvidence>,
     /// There is no connection, because somebody refused it.
     pub refused: bool,
     /// The server's certificate does not hold.
@@ -65,8 +65,8 @@ impl Hop {
         if hops > 0 {
             recorder.set(span, "http.request.resend_count", i64::from(hops));
         }
-        let kept = Box::new(Kept::new(exchange));
-        let (marks, guard) = (Marks::within(exchange.bounds()), Guard(recorder.clone(), span));
+        let kept = Box::new(HttpEvidence::new(exchange));
+        let (marks, guard) = (HopTimings::within(exchange.bounds()), Guard(recorder.clone(), span));
         Self { span, started, marks, head: None, end: None, kept, refused: false, untrusted: false, _guard: guard }
     }
 
@@ -85,8 +85,8 @@ impl Hop {
         let times = self.marks.read();
         let mut answer = answer.map_err(|error| {
             self.head = None;
-            self.refused = cause::refused(&error, &times, &self.kept.peer);
-            self.untrusted = cause::untrusted(&error);
+            self.refused = cause::is_refusal(&error, &times, &self.kept.peer);
+            self.untrusted = cause::is_cert_error(&error);
             if let Some(refusal) = &times.refusal {
                 return Error::Denied(refusal.to_string());
             }
@@ -112,7 +112,7 @@ impl Hop {
         }
         let headers = lines(answer.headers());
         if exchange.transport.cookies {
-            exchange.session.cookies.keep(&exchange.url, answer.headers());
+            exchange.session.cookies.store_from_response(&exchange.url, answer.headers());
         }
         self.kept.answer =
             Some(Head { status, version: version_name(version), remote, headers: bounded(answer.headers()) });
@@ -164,24 +164,24 @@ impl Hop {
             }
         }
         if exchange.transport.cookies {
-            exchange.session.cookies.add(&exchange.url, &mut headers);
+            exchange.session.cookies.add_to_request(&exchange.url, &mut headers);
         }
         self.kept.sent = bounded(&headers);
         // `request` takes credentials out of the URL, into a header; one that was given goes before them.
         exchange.session.meter.sent(url.as_str().len() + size(&headers) + exchange.body.len())?;
         let request = client.request(exchange.method.clone(), url).headers(headers).body(body);
-        let Patience { connect, first_byte, .. } = exchange.patience;
+        let PhaseTimeouts { connect, first_byte, .. } = exchange.patience;
         let head = first_byte.map(|first_byte| first_byte.saturating_add(connect.unwrap_or_default()));
         tokio::select! {
             biased;
-            answer = self.marks.around(request.send()) => Ok(answer),
+            answer = self.marks.scope(request.send()) => Ok(answer),
             limit = self.no_connection(connect) => Err(self.timed_out(limit)),
             limit = passed(head) => Err(self.timed_out(limit)),
         }
     }
 
     /// Waits for as long as a connection may take; then for ever, if it stands.
-    async fn no_connection(&self, patience: Option<Duration>) -> Limit {
+    async fn no_connection(&self, patience: Option<Duration>) -> Timeout {
         let limit = passed(patience).await;
         let times = self.marks.read();
         if times.started.is_none() || times.connected.is_some() {
@@ -198,7 +198,7 @@ impl Hop {
             return headers;
         }
         let (trace, span) = (recorder.trace_id(), recorder.span_id(self.span));
-        for (name, value) in probe.origin.headers(trace, span, &probe.identity.title, &probe.terms.trace_headers) {
+        for (name, value) in probe.origin.headers(trace, span, &probe.identity.title, &probe.policy.trace_headers) {
             let Ok(value) = HeaderValue::try_from(value) else { continue };
             match name {
                 // A list, which may go on over several lines.
@@ -225,7 +225,12 @@ impl Hop {
     }
 
     /// Hands the answer on as it comes, with its trailers.
-    async fn hand_on(&mut self, answer: reqwest::Response, flow: &Flow, exchange: &Exchange) -> Result<(), Error> {
+    async fn hand_on(
+        &mut self,
+        answer: reqwest::Response,
+        flow: &ResponseSender,
+        exchange: &Exchange,
+    ) -> Result<(), Error> {
         let mut body = http::Response::<Body>::from(answer).into_body();
         loop {
             let frame = tokio::select! {
@@ -266,7 +271,7 @@ impl Hop {
         cause::explain(error, &self.marks.read(), &self.kept.peer)
     }
 
-    pub fn timed_out(&self, limit: Limit) -> Error {
+    pub fn timed_out(&self, limit: Timeout) -> Error {
         let times = self.marks.read();
         let phase = if self.head.is_some() { Phase::Receive } else { Phase::of(&times) };
         cause::timed_out(limit, phase, &times, &self.kept.peer, self.kept.received)
@@ -292,7 +297,7 @@ impl Hop {
         }
         self.attributes(recorder, &times, end);
         if let Some(contact) = self.contact(&times, end) {
-            recorder.contact(contact);
+            recorder.record_contact(contact);
         }
         if let Some(error) = error {
             recorder.set_status(self.span, cause::status_of(error));
@@ -309,7 +314,7 @@ impl Hop {
     }
 
     /// What the network brought back. Of a kept connection, and of a request that never left, silence says nothing.
-    fn contact(&self, times: &Times, end: Instant) -> Option<Contact> {
+    fn contact(&self, times: &Timestamps, end: Instant) -> Option<Contact> {
         let refused = self.refused.then_some(end);
         let answered = self.end.or(self.head).or(times.connected).or(times.tls_started).or(refused);
         let silent = times.started.map(|_| end);
@@ -323,7 +328,7 @@ impl Hop {
     }
 
     /// What a phase was about, for a person.
-    fn describe(&self, phase: Phase, times: &Times) -> String {
+    fn describe(&self, phase: Phase, times: &Timestamps) -> String {
         match phase {
             Phase::Dns => format!("Resolve {}", self.kept.peer.names(times)),
             Phase::Connect => format!("Connect to {}", self.kept.peer.addresses(times)),
@@ -334,7 +339,7 @@ impl Hop {
         }
     }
 
-    fn attributes(&self, recorder: &Recorder, times: &Times, end: Instant) {
+    fn attributes(&self, recorder: &Recorder, times: &Timestamps, end: Instant) {
         let (connected, sent) = (times.connected, times.sent);
         let tcp_from = times.started.map(|started| times.dns_ended.unwrap_or(started));
         let tcp = tcp_from.filter(|_| times.dns_started.is_none() || times.dns_ended.is_some());
@@ -375,10 +380,10 @@ async fn next(body: &mut Body) -> Option<reqwest::Result<Frame<Bytes>>> {
 }
 
 /// Waits for a time that was set; for ever where none was.
-async fn passed(time: Option<Duration>) -> Limit {
+async fn passed(time: Option<Duration>) -> Timeout {
     match time {
         Some(time) => tokio::time::sleep(time).await,
         None => std::future::pending().await,
     }
-    Limit::Timeout(time.unwrap_or_default())
+    Timeout::Timeout(time.unwrap_or_default())
 }

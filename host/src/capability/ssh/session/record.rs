@@ -6,16 +6,16 @@ use std::time::Instant;
 
 use crate::capability::evidence::{self, Evidence};
 use crate::capability::ssh::cause::Error;
-use crate::capability::ssh::kept::Kept;
+use crate::capability::ssh::kept::SshEvidence;
 use crate::capability::ssh::session::Target;
-use crate::capability::ssh::wire::{Marks, Seen};
+use crate::capability::ssh::wire::{Handshake, HandshakeFacts};
 use crate::trace::{Contact, Handle, Recorder, Value};
 
 /// The connection's span, which ends with this value, and those below it.
 pub struct Record {
     pub recorder: Recorder,
     pub span: Handle,
-    kept: Arc<Mutex<Kept>>,
+    kept: Arc<Mutex<SshEvidence>>,
 }
 
 impl Record {
@@ -25,19 +25,20 @@ impl Record {
         let span = recorder.open(parent, "ssh", format!("SSH {user}{host}:{port}"));
         recorder.set(span, "server.address", host.as_str());
         recorder.set(span, "server.port", i64::from(*port));
-        let kept = Kept { host: host.clone(), port: *port, username: username.clone(), ..Kept::default() };
+        let kept =
+            SshEvidence { host: host.clone(), port: *port, username: username.clone(), ..SshEvidence::default() };
         let kept = Arc::new(Mutex::new(kept));
         evidence.keep(span, evidence::Kept::Ssh(Arc::clone(&kept)));
         Self { recorder, span, kept }
     }
 
     /// Notes what is told of the connection should the run not pass.
-    pub fn note(&self, write: impl FnOnce(&mut Kept)) {
+    pub fn note(&self, write: impl FnOnce(&mut SshEvidence)) {
         write(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Where the wire and the protocol note what they see.
-    pub fn marks(&self) -> Marks {
+    pub fn marks(&self) -> Handshake {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).marks.clone()
     }
 
@@ -65,7 +66,7 @@ impl Record {
 
     /// Notes whether the network has brought anything back from the host, which has these addresses.
     pub fn contact(&self, host: &str, addresses: &[SocketAddr], answered: bool, from: Instant) {
-        self.recorder.contact(Contact {
+        self.recorder.record_contact(Contact {
             host: host.to_owned(),
             loopback: Contact::is_loopback(host, addresses.iter().map(SocketAddr::ip)),
             answered,
@@ -85,7 +86,7 @@ impl Record {
     }
 
     /// The phases between TCP and authentication, read off the marks that they left.
-    pub fn handshake(&self, started: Instant, seen: &Seen, error: Option<&Error>) {
+    pub fn handshake(&self, started: Instant, seen: &HandshakeFacts, error: Option<&Error>) {
         let end = Instant::now();
         let banner = self.recorder.open_at(self.span, "ssh.banner", "Exchange banners", started);
         self.reached("ssh.banner");

@@ -10,32 +10,32 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use russh::keys::PublicKey;
 
 use crate::capability::ssh::cause;
-use crate::capability::ssh::trust::known::{Known, Verdict, lossy};
+use crate::capability::ssh::trust::known::{KeyMatch, KnownHost, lossy};
 
 /// New hosts whose keys could not be written down, for as long as the program runs. Also has those who write wait for
 /// each other.
 #[derive(Debug, Default)]
-pub struct Acquaintances(Mutex<HashMap<(PathBuf, String), Vec<PublicKey>>>);
+pub struct AcceptedHosts(Mutex<HashMap<(PathBuf, String), Vec<PublicKey>>>);
 
 type Remembered<'a> = MutexGuard<'a, HashMap<(PathBuf, String), Vec<PublicKey>>>;
 
-impl Acquaintances {
+impl AcceptedHosts {
     /// Makes a host known that was not when its files were read; another run may have been faster.
     ///
     /// # Errors
     /// That it has become known by another key meanwhile.
-    pub fn accept(&self, known: &Known, key: &PublicKey, file: &Path) -> Result<(), String> {
+    pub fn accept(&self, known: &KnownHost, key: &PublicKey, file: &Path) -> Result<(), String> {
         let mut remembered = self.lock();
-        let mut now = known.forgotten();
+        let mut now = known.empty_for_same_host();
         now.remember(file, about(&remembered, file, known));
         let written = append(file, |text| {
             now.add(file, text);
-            matches!(now.verdict(key), Verdict::Unknown).then(|| known.line(key))
+            matches!(now.look_up(key), KeyMatch::Unknown).then(|| known.line(key))
         });
-        match now.verdict(key) {
-            Verdict::Known => Ok(()),
-            Verdict::Wrong(why) => Err(why),
-            Verdict::Unknown => {
+        match now.look_up(key) {
+            KeyMatch::Known => Ok(()),
+            KeyMatch::Wrong(why) => Err(why),
+            KeyMatch::Unknown => {
                 if let Err(error) = written {
                     let why = cause::io(&error);
                     tracing::warn!(
@@ -51,7 +51,7 @@ impl Acquaintances {
     }
 
     /// Adds to what files say of a host.
-    pub fn remind(&self, known: &mut Known, file: &Path) {
+    pub fn merge_into(&self, known: &mut KnownHost, file: &Path) {
         known.remember(file, about(&self.lock(), file, &known.clone()));
     }
 
@@ -60,7 +60,7 @@ impl Acquaintances {
     }
 }
 
-fn about<'a>(remembered: &'a Remembered<'_>, file: &Path, known: &Known) -> impl Iterator<Item = &'a PublicKey> {
+fn about<'a>(remembered: &'a Remembered<'_>, file: &Path, known: &KnownHost) -> impl Iterator<Item = &'a PublicKey> {
     remembered.get(&(file.to_owned(), known.name())).into_iter().flatten()
 }
 

@@ -12,7 +12,7 @@ use crate::capability::ssh::trust::show;
 
 /// What files know of one host.
 #[derive(Debug, Clone)]
-pub struct Known {
+pub struct KnownHost {
     host: String,
     port: u16,
     entries: Vec<Entry>,
@@ -26,22 +26,22 @@ struct Entry {
     line: Line,
 }
 
-pub enum Verdict {
+pub enum KeyMatch {
     Known,
     Unknown,
     /// Known to be another.
     Wrong(String),
 }
 
-impl Known {
-    pub fn nothing(host: &str, port: u16) -> Self {
+impl KnownHost {
+    pub fn empty(host: &str, port: u16) -> Self {
         Self { host: host.to_owned(), port, entries: Vec::new(), notes: Vec::new() }
     }
 
     /// The same host, with nothing known of it.
     #[must_use]
-    pub fn forgotten(&self) -> Self {
-        Self::nothing(&self.host, self.port)
+    pub fn empty_for_same_host(&self) -> Self {
+        Self::empty(&self.host, self.port)
     }
 
     /// Reads a file. One that is not there knows nobody.
@@ -84,11 +84,11 @@ impl Known {
         self.entries.iter().filter(|entry| entry.line.marker == Marker::None && !entry.line.portless)
     }
 
-    pub fn verdict(&self, key: &PublicKey) -> Verdict {
+    pub fn look_up(&self, key: &PublicKey) -> KeyMatch {
         let same = |entry: &&Entry| entry.line.key.key_data() == key.key_data();
         if let Some(revoked) = self.entries.iter().filter(same).find(|entry| entry.line.marker == Marker::Revoked) {
             let shown = show(key);
-            return Verdict::Wrong(format!(
+            return KeyMatch::Wrong(format!(
                 "the host key of `{}`, {shown}, is revoked ({})",
                 self.name(),
                 revoked.place
@@ -96,13 +96,13 @@ impl Known {
         }
         // A line without a port may vouch for a host on any, but does not speak against one.
         if self.entries.iter().filter(same).any(|entry| entry.line.marker == Marker::None) {
-            return Verdict::Known;
+            return KeyMatch::Known;
         }
         if let Some(changed) = self.own().find(|entry| entry.line.key.algorithm() == key.algorithm()) {
-            return Verdict::Wrong(self.changed(changed, key));
+            return KeyMatch::Wrong(self.changed(changed, key));
         }
         if let Some(other) = self.own().next() {
-            return Verdict::Wrong(format!(
+            return KeyMatch::Wrong(format!(
                 "`{}` is known by another key: {} is at {}, the server showed {}; if that is right too, add this line: \
                  {}",
                 self.name(),
@@ -112,7 +112,7 @@ impl Known {
                 self.line(key)
             ));
         }
-        Verdict::Unknown
+        KeyMatch::Unknown
     }
 
     fn changed(&self, known: &Entry, key: &PublicKey) -> String {

@@ -22,7 +22,7 @@ fn files(name: &str, text: &str) -> (tempfile::TempDir, PathBuf) {
 fn judge(text: &str, host: &str, port: u16, shown: &str) -> Result<(), String> {
     let (_folder, file) = files("known_hosts", text);
     let trust = Trust::KnownHosts { files: vec![file.clone()], accept_new: None };
-    let verdict = trust.judge(&trust.about(host, port), &key(shown));
+    let verdict = trust.check(&trust.about(host, port), &key(shown));
     verdict.map_err(|why| why.replace(&file.display().to_string(), "FILE"))
 }
 
@@ -60,7 +60,7 @@ fn files_that_cannot_be_read() {
     let folder = tempfile::tempdir().expect("there is room for temporary files");
     let absent = folder.path().join("absent");
     let trust = Trust::KnownHosts { files: vec![absent, folder.path().to_owned()], accept_new: None };
-    let verdict = trust.judge(&trust.about("h", 22), &key(ED)).expect_err("nobody knows it");
+    let verdict = trust.check(&trust.about("h", 22), &key(ED)).expect_err("nobody knows it");
     assert!(verdict.contains("cannot be read: is a directory)"), "{verdict}");
 }
 
@@ -109,7 +109,7 @@ fn pinned() {
     let judge = |pins: &[&str], shown: &str| {
         let pins: Vec<_> = pins.iter().map(|pin| Pin::parse(pin).expect("a pin")).collect();
         let trust = Trust::Pinned(pins);
-        trust.judge(&trust.about("h", 22), &key(shown))
+        trust.check(&trust.about("h", 22), &key(shown))
     };
     for pin in [ED, ED_PRINT, &format!("{ED_PRINT}="), &format!("{ED} me@home"), &format!("h {ED}")] {
         assert_eq!(judge(&[pin], ED), Ok(()));
@@ -145,16 +145,16 @@ fn new_hosts_are_written_down_once() {
     let trust = accepting(&file);
     std::thread::scope(|scope| {
         for _ in 0..8 {
-            scope.spawn(|| assert_eq!(trust.judge(&trust.about("h", 2222), &key(ED)), Ok(())));
+            scope.spawn(|| assert_eq!(trust.check(&trust.about("h", 2222), &key(ED)), Ok(())));
         }
     });
     assert_eq!(std::fs::read_to_string(&file).expect("it is written"), format!("[h]:2222 {ED}\n"));
     let mode = std::os::unix::fs::MetadataExt::mode(&file.metadata().expect("it is there"));
     assert_eq!(mode & 0o777, 0o600);
     // Once known, a host may not change.
-    let verdict = trust.judge(&trust.about("h", 2222), &key(OTHER)).expect_err("a changed key");
+    let verdict = trust.check(&trust.about("h", 2222), &key(OTHER)).expect_err("a changed key");
     assert!(verdict.contains("has changed"), "{verdict}");
-    assert!(trust.judge(&trust.about("h", 2222), &key(EC)).is_err());
+    assert!(trust.check(&trust.about("h", 2222), &key(EC)).is_err());
 }
 
 #[test]
@@ -162,10 +162,10 @@ fn another_program_may_be_faster() {
     let (_folder, file) = files("known_hosts", "# no line's end");
     let trust = accepting(&file);
     let before = trust.about("h", 22);
-    assert_eq!(trust.judge(&before, &key(ED)), Ok(()));
+    assert_eq!(trust.check(&before, &key(ED)), Ok(()));
     assert_eq!(std::fs::read_to_string(&file).expect("it is there"), format!("# no line's end\nh {ED}\n"));
-    assert_eq!(trust.judge(&before, &key(ED)), Ok(()));
-    let verdict = trust.judge(&before, &key(OTHER)).expect_err("not the first to be accepted");
+    assert_eq!(trust.check(&before, &key(ED)), Ok(()));
+    let verdict = trust.check(&before, &key(OTHER)).expect_err("not the first to be accepted");
     assert!(verdict.contains("has changed"), "{verdict}");
     assert_eq!(std::fs::read_to_string(&file).expect("it is there").lines().count(), 2);
 }
@@ -175,8 +175,8 @@ fn what_cannot_be_written_is_remembered() {
     // A folder stands where the file should.
     let folder = tempfile::tempdir().expect("there is room for temporary files");
     let trust = accepting(folder.path());
-    assert_eq!(trust.judge(&trust.about("h", 22), &key(ED)), Ok(()));
-    assert_eq!(trust.judge(&trust.about("h", 22), &key(ED)), Ok(()));
-    let verdict = trust.judge(&trust.about("h", 22), &key(OTHER)).expect_err("a changed key");
+    assert_eq!(trust.check(&trust.about("h", 22), &key(ED)), Ok(()));
+    assert_eq!(trust.check(&trust.about("h", 22), &key(ED)), Ok(()));
+    let verdict = trust.check(&trust.about("h", 22), &key(OTHER)).expect_err("a changed key");
     assert!(verdict.contains("has changed: memory, for want of "), "{verdict}");
 }

@@ -16,9 +16,9 @@ use wasmtime_wasi_http::p2::{HeaderError, HeaderResult, HttpError, HttpResult};
 use wasmtime_wasi_http::{FieldMap, RequestOptions, WasiBody, WasiHttpCtxView, WasiHttpView};
 
 use crate::capability::Context;
-use crate::capability::tape::Said;
-use crate::capability::tape::calls::{Taped, taped};
-use crate::capability::tape::told::{Empty, Told, forget};
+use crate::capability::tape::CallRecord;
+use crate::capability::tape::calls::{Intercepted, intercept};
+use crate::capability::tape::told::{OpaqueHandle, ReplayValue, forget};
 use crate::recording::{of_bytes, to_bytes};
 
 mod code;
@@ -28,29 +28,29 @@ use nothing::Nothing;
 
 pub fn link<D>(linker: &mut Linker<Context>) -> wasmtime::Result<()>
 where
-    D: for<'a> HasData<Data<'a> = Taped<'a>> + Send,
+    D: for<'a> HasData<Data<'a> = Intercepted<'a>> + Send,
 {
-    outgoing_handler::add_to_linker::<_, D>(linker, |context| Taped(context))?;
-    types::add_to_linker::<_, D>(linker, &types::LinkOptions::default(), |context| Taped(context))
+    outgoing_handler::add_to_linker::<_, D>(linker, |context| Intercepted(context))?;
+    types::add_to_linker::<_, D>(linker, &types::LinkOptions::default(), |context| Intercepted(context))
 }
 
 fn http(context: &mut Context) -> WasiHttpCtxView<'_> {
     context.http()
 }
 
-impl Empty for HostFutureIncomingResponse {}
+impl OpaqueHandle for HostFutureIncomingResponse {}
 
-impl outgoing_handler::Host for Taped<'_> {
+impl outgoing_handler::Host for Intercepted<'_> {
     fn handle(
         &mut self,
         request: Resource<HostOutgoingRequest>,
         options: Option<Resource<RequestOptions>>,
     ) -> HttpResult<Resource<HostFutureIncomingResponse>> {
         let Self(context) = self;
-        if context.tape.is_none() {
+        if context.record_replay.is_off() {
             return context.http().handle(request, options);
         }
-        let mut said = Said::new("wasi:http/outgoing-handler", "handle");
+        let mut said = CallRecord::new("wasi:http/outgoing-handler", "handle");
         asked(context.table.get(&request)?, &mut said);
         if let Some(options) = &options {
             timeouts(*context.table.get(options)?, &mut said);
@@ -66,7 +66,7 @@ impl outgoing_handler::Host for Taped<'_> {
 }
 
 /// Writes a request down.
-fn asked(request: &HostOutgoingRequest, said: &mut Said) {
+fn asked(request: &HostOutgoingRequest, said: &mut CallRecord) {
     let HostOutgoingRequest { method, scheme, authority, path_with_query, headers, body } = request;
     let method = match method {
         types::Method::Other(method) => method.clone(),
@@ -77,20 +77,20 @@ fn asked(request: &HostOutgoingRequest, said: &mut Said) {
         types::Scheme::Https => "https",
         types::Scheme::Other(scheme) => scheme,
     });
-    said.put("method", json!(method));
-    said.put("scheme", json!(scheme));
-    said.put("authority", json!(authority));
-    said.put("path", json!(path_with_query));
-    said.put("headers", fields(headers));
-    said.put("body", json!(body.is_some()));
+    said.set_argument("method", json!(method));
+    said.set_argument("scheme", json!(scheme));
+    said.set_argument("authority", json!(authority));
+    said.set_argument("path", json!(path_with_query));
+    said.set_argument("headers", fields(headers));
+    said.set_argument("body", json!(body.is_some()));
 }
 
-fn timeouts(options: RequestOptions, said: &mut Said) {
+fn timeouts(options: RequestOptions, said: &mut CallRecord) {
     let RequestOptions { connect_timeout, first_byte_timeout, between_bytes_timeout } = options;
     let all =
         [("connect", connect_timeout), ("first-byte", first_byte_timeout), ("between-bytes", between_bytes_timeout)];
     let set = all.into_iter().filter_map(|(name, time)| Some((name.to_owned(), json!(time?.as_secs_f64()))));
-    said.put("timeouts", Value::Object(set.collect::<Map<_, _>>()));
+    said.set_argument("timeouts", Value::Object(set.collect::<Map<_, _>>()));
 }
 
 fn fields(fields: &HeaderMap) -> Value {
@@ -108,59 +108,59 @@ fn to_fields(told: &Value) -> Option<FieldMap> {
     Some(fields)
 }
 
-taped! { types::HostFutureIncomingResponse as "wasi:http/types.future-incoming-response" of http {
-    asks subscribe(future: Resource<HostFutureIncomingResponse>) -> wasmtime::Result<Resource<DynPollable>>;
-    asks get(
+intercept! { types::HostFutureIncomingResponse as "wasi:http/types.future-incoming-response" of http {
+    external subscribe(future: Resource<HostFutureIncomingResponse>) -> wasmtime::Result<Resource<DynPollable>>;
+    external get(
         future: Resource<HostFutureIncomingResponse>
     ) -> wasmtime::Result<Option<Result<Result<Resource<HostIncomingResponse>, ErrorCode>, ()>>>;
-    drops drop(future: Resource<HostFutureIncomingResponse>) -> wasmtime::Result<()>;
+    external_drop drop(future: Resource<HostFutureIncomingResponse>) -> wasmtime::Result<()>;
 } }
 
-taped! { types::HostFutureTrailers as "wasi:http/types.future-trailers" of http {
-    asks subscribe(future: Resource<HostFutureTrailers>) -> wasmtime::Result<Resource<DynPollable>>;
-    asks get(
+intercept! { types::HostFutureTrailers as "wasi:http/types.future-trailers" of http {
+    external subscribe(future: Resource<HostFutureTrailers>) -> wasmtime::Result<Resource<DynPollable>>;
+    external get(
         future: Resource<HostFutureTrailers>
     ) -> wasmtime::Result<Option<Result<Result<Option<Resource<FieldMap>>, ErrorCode>, ()>>>;
-    drops drop(future: Resource<HostFutureTrailers>) -> wasmtime::Result<()>;
+    external_drop drop(future: Resource<HostFutureTrailers>) -> wasmtime::Result<()>;
 } }
 
-impl Told for Resource<HostIncomingResponse> {
-    fn tell(&self, table: &ResourceTable) -> Value {
+impl ReplayValue for Resource<HostIncomingResponse> {
+    fn to_recorded(&self, table: &ResourceTable) -> Value {
         let head =
             table.get(self).map(|response| json!({ "status": response.status, "headers": fields(&response.headers) }));
         head.unwrap_or_default()
     }
 
-    fn read(told: &Value, table: &mut ResourceTable) -> Option<Self> {
+    fn from_recorded(told: &Value, table: &mut ResourceTable) -> Option<Self> {
         let status = u16::try_from(told["status"].as_u64()?).ok()?;
         let body = Some(HostIncomingBody::new(WasiBody::new(Nothing)));
         table.push(HostIncomingResponse { status, headers: to_fields(&told["headers"])?, body }).ok()
     }
 }
 
-impl Told for Resource<FieldMap> {
-    fn tell(&self, table: &ResourceTable) -> Value {
+impl ReplayValue for Resource<FieldMap> {
+    fn to_recorded(&self, table: &ResourceTable) -> Value {
         table.get(self).map(|map| fields(map)).unwrap_or_default()
     }
 
-    fn read(told: &Value, table: &mut ResourceTable) -> Option<Self> {
+    fn from_recorded(told: &Value, table: &mut ResourceTable) -> Option<Self> {
         table.push(to_fields(told)?).ok()
     }
 }
 
-impl types::HostOutgoingBody for Taped<'_> {
+impl types::HostOutgoingBody for Intercepted<'_> {
     fn write(&mut self, body: Resource<HostOutgoingBody>) -> wasmtime::Result<Result<Resource<DynOutputStream>, ()>> {
         self.0.http().write(body)
     }
 
     fn finish(&mut self, body: Resource<HostOutgoingBody>, trailers: Option<Resource<FieldMap>>) -> HttpResult<()> {
         let Self(context) = self;
-        if context.tape.is_none() {
+        if context.record_replay.is_off() {
             return context.http().finish(body, trailers);
         }
-        let mut said = Said::new("wasi:http/types.outgoing-body", "finish");
+        let mut said = CallRecord::new("wasi:http/types.outgoing-body", "finish");
         if let Some(trailers) = &trailers {
-            said.put("trailers", fields(context.table.get(trailers)?));
+            said.set_argument("trailers", fields(context.table.get(trailers)?));
         }
         if let Some(told) = context.ask(said) {
             context.table.delete(body)?;
@@ -177,103 +177,103 @@ impl types::HostOutgoingBody for Taped<'_> {
     }
 }
 
-taped! { types::Host as "wasi:http/types" of http {
-    makes convert_error_code(error: HttpError) -> wasmtime::Result<ErrorCode>;
-    makes convert_header_error(error: HeaderError) -> wasmtime::Result<types::HeaderError>;
-    asks http_error_code(error: Resource<types::IoError>) -> wasmtime::Result<Option<ErrorCode>>;
+intercept! { types::Host as "wasi:http/types" of http {
+    passthrough convert_error_code(error: HttpError) -> wasmtime::Result<ErrorCode>;
+    passthrough convert_header_error(error: HeaderError) -> wasmtime::Result<types::HeaderError>;
+    external http_error_code(error: Resource<types::IoError>) -> wasmtime::Result<Option<ErrorCode>>;
 } }
 
-taped! { types::HostFields as "wasi:http/types.fields" of http {
-    makes new() -> wasmtime::Result<Resource<FieldMap>>;
-    makes from_list(entries: Vec<(String, Vec<u8>)>) -> HeaderResult<Resource<FieldMap>>;
-    makes get(fields: Resource<FieldMap>, name: String) -> wasmtime::Result<Vec<Vec<u8>>>;
-    makes has(fields: Resource<FieldMap>, name: String) -> wasmtime::Result<bool>;
-    makes set(fields: Resource<FieldMap>, name: String, values: Vec<Vec<u8>>) -> HeaderResult<()>;
-    makes delete(fields: Resource<FieldMap>, name: String) -> HeaderResult<()>;
-    makes append(fields: Resource<FieldMap>, name: String, value: Vec<u8>) -> HeaderResult<()>;
-    makes entries(fields: Resource<FieldMap>) -> wasmtime::Result<Vec<(String, Vec<u8>)>>;
-    makes clone(fields: Resource<FieldMap>) -> wasmtime::Result<Resource<FieldMap>>;
-    makes drop(fields: Resource<FieldMap>) -> wasmtime::Result<()>;
+intercept! { types::HostFields as "wasi:http/types.fields" of http {
+    passthrough new() -> wasmtime::Result<Resource<FieldMap>>;
+    passthrough from_list(entries: Vec<(String, Vec<u8>)>) -> HeaderResult<Resource<FieldMap>>;
+    passthrough get(fields: Resource<FieldMap>, name: String) -> wasmtime::Result<Vec<Vec<u8>>>;
+    passthrough has(fields: Resource<FieldMap>, name: String) -> wasmtime::Result<bool>;
+    passthrough set(fields: Resource<FieldMap>, name: String, values: Vec<Vec<u8>>) -> HeaderResult<()>;
+    passthrough delete(fields: Resource<FieldMap>, name: String) -> HeaderResult<()>;
+    passthrough append(fields: Resource<FieldMap>, name: String, value: Vec<u8>) -> HeaderResult<()>;
+    passthrough entries(fields: Resource<FieldMap>) -> wasmtime::Result<Vec<(String, Vec<u8>)>>;
+    passthrough clone(fields: Resource<FieldMap>) -> wasmtime::Result<Resource<FieldMap>>;
+    passthrough drop(fields: Resource<FieldMap>) -> wasmtime::Result<()>;
 } }
 
-taped! { types::HostOutgoingRequest as "wasi:http/types.outgoing-request" of http {
-    makes new(headers: Resource<FieldMap>) -> wasmtime::Result<Resource<HostOutgoingRequest>>;
-    makes body(request: Resource<HostOutgoingRequest>) -> wasmtime::Result<Result<Resource<HostOutgoingBody>, ()>>;
-    makes method(request: Resource<HostOutgoingRequest>) -> wasmtime::Result<types::Method>;
-    makes set_method(request: Resource<HostOutgoingRequest>, method: types::Method) -> wasmtime::Result<Result<(), ()>>;
-    makes path_with_query(request: Resource<HostOutgoingRequest>) -> wasmtime::Result<Option<String>>;
-    makes set_path_with_query(
+intercept! { types::HostOutgoingRequest as "wasi:http/types.outgoing-request" of http {
+    passthrough new(headers: Resource<FieldMap>) -> wasmtime::Result<Resource<HostOutgoingRequest>>;
+    passthrough body(request: Resource<HostOutgoingRequest>) -> wasmtime::Result<Result<Resource<HostOutgoingBody>, ()>>;
+    passthrough method(request: Resource<HostOutgoingRequest>) -> wasmtime::Result<types::Method>;
+    passthrough set_method(request: Resource<HostOutgoingRequest>, method: types::Method) -> wasmtime::Result<Result<(), ()>>;
+    passthrough path_with_query(request: Resource<HostOutgoingRequest>) -> wasmtime::Result<Option<String>>;
+    passthrough set_path_with_query(
         request: Resource<HostOutgoingRequest>, path: Option<String>
     ) -> wasmtime::Result<Result<(), ()>>;
-    makes scheme(request: Resource<HostOutgoingRequest>) -> wasmtime::Result<Option<types::Scheme>>;
-    makes set_scheme(
+    passthrough scheme(request: Resource<HostOutgoingRequest>) -> wasmtime::Result<Option<types::Scheme>>;
+    passthrough set_scheme(
         request: Resource<HostOutgoingRequest>, scheme: Option<types::Scheme>
     ) -> wasmtime::Result<Result<(), ()>>;
-    makes authority(request: Resource<HostOutgoingRequest>) -> wasmtime::Result<Option<String>>;
-    makes set_authority(
+    passthrough authority(request: Resource<HostOutgoingRequest>) -> wasmtime::Result<Option<String>>;
+    passthrough set_authority(
         request: Resource<HostOutgoingRequest>, authority: Option<String>
     ) -> wasmtime::Result<Result<(), ()>>;
-    makes headers(request: Resource<HostOutgoingRequest>) -> wasmtime::Result<Resource<FieldMap>>;
-    makes drop(request: Resource<HostOutgoingRequest>) -> wasmtime::Result<()>;
+    passthrough headers(request: Resource<HostOutgoingRequest>) -> wasmtime::Result<Resource<FieldMap>>;
+    passthrough drop(request: Resource<HostOutgoingRequest>) -> wasmtime::Result<()>;
 } }
 
-taped! { types::HostRequestOptions as "wasi:http/types.request-options" of http {
-    makes new() -> wasmtime::Result<Resource<RequestOptions>>;
-    makes connect_timeout(options: Resource<RequestOptions>) -> wasmtime::Result<Option<u64>>;
-    makes set_connect_timeout(
+intercept! { types::HostRequestOptions as "wasi:http/types.request-options" of http {
+    passthrough new() -> wasmtime::Result<Resource<RequestOptions>>;
+    passthrough connect_timeout(options: Resource<RequestOptions>) -> wasmtime::Result<Option<u64>>;
+    passthrough set_connect_timeout(
         options: Resource<RequestOptions>, time: Option<u64>
     ) -> wasmtime::Result<Result<(), ()>>;
-    makes first_byte_timeout(options: Resource<RequestOptions>) -> wasmtime::Result<Option<u64>>;
-    makes set_first_byte_timeout(
+    passthrough first_byte_timeout(options: Resource<RequestOptions>) -> wasmtime::Result<Option<u64>>;
+    passthrough set_first_byte_timeout(
         options: Resource<RequestOptions>, time: Option<u64>
     ) -> wasmtime::Result<Result<(), ()>>;
-    makes between_bytes_timeout(options: Resource<RequestOptions>) -> wasmtime::Result<Option<u64>>;
-    makes set_between_bytes_timeout(
+    passthrough between_bytes_timeout(options: Resource<RequestOptions>) -> wasmtime::Result<Option<u64>>;
+    passthrough set_between_bytes_timeout(
         options: Resource<RequestOptions>, time: Option<u64>
     ) -> wasmtime::Result<Result<(), ()>>;
-    makes drop(options: Resource<RequestOptions>) -> wasmtime::Result<()>;
+    passthrough drop(options: Resource<RequestOptions>) -> wasmtime::Result<()>;
 } }
 
-taped! { types::HostIncomingResponse as "wasi:http/types.incoming-response" of http {
-    makes status(response: Resource<HostIncomingResponse>) -> wasmtime::Result<u16>;
-    makes headers(response: Resource<HostIncomingResponse>) -> wasmtime::Result<Resource<FieldMap>>;
-    makes consume(response: Resource<HostIncomingResponse>) -> wasmtime::Result<Result<Resource<HostIncomingBody>, ()>>;
-    makes drop(response: Resource<HostIncomingResponse>) -> wasmtime::Result<()>;
+intercept! { types::HostIncomingResponse as "wasi:http/types.incoming-response" of http {
+    passthrough status(response: Resource<HostIncomingResponse>) -> wasmtime::Result<u16>;
+    passthrough headers(response: Resource<HostIncomingResponse>) -> wasmtime::Result<Resource<FieldMap>>;
+    passthrough consume(response: Resource<HostIncomingResponse>) -> wasmtime::Result<Result<Resource<HostIncomingBody>, ()>>;
+    passthrough drop(response: Resource<HostIncomingResponse>) -> wasmtime::Result<()>;
 } }
 
-taped! { types::HostIncomingBody as "wasi:http/types.incoming-body" of http {
-    makes stream(body: Resource<HostIncomingBody>) -> wasmtime::Result<Result<Resource<DynInputStream>, ()>>;
-    makes finish(body: Resource<HostIncomingBody>) -> wasmtime::Result<Resource<HostFutureTrailers>>;
-    makes drop(body: Resource<HostIncomingBody>) -> wasmtime::Result<()>;
+intercept! { types::HostIncomingBody as "wasi:http/types.incoming-body" of http {
+    passthrough stream(body: Resource<HostIncomingBody>) -> wasmtime::Result<Result<Resource<DynInputStream>, ()>>;
+    passthrough finish(body: Resource<HostIncomingBody>) -> wasmtime::Result<Resource<HostFutureTrailers>>;
+    passthrough drop(body: Resource<HostIncomingBody>) -> wasmtime::Result<()>;
 } }
 
 // Of these a probe gets none, or can do nothing with them: nobody asks it.
 
-taped! { types::HostIncomingRequest as "wasi:http/types.incoming-request" of http {
-    makes method(request: Resource<HostIncomingRequest>) -> wasmtime::Result<types::Method>;
-    makes path_with_query(request: Resource<HostIncomingRequest>) -> wasmtime::Result<Option<String>>;
-    makes scheme(request: Resource<HostIncomingRequest>) -> wasmtime::Result<Option<types::Scheme>>;
-    makes authority(request: Resource<HostIncomingRequest>) -> wasmtime::Result<Option<String>>;
-    makes headers(request: Resource<HostIncomingRequest>) -> wasmtime::Result<Resource<FieldMap>>;
-    makes consume(request: Resource<HostIncomingRequest>) -> wasmtime::Result<Result<Resource<HostIncomingBody>, ()>>;
-    makes drop(request: Resource<HostIncomingRequest>) -> wasmtime::Result<()>;
+intercept! { types::HostIncomingRequest as "wasi:http/types.incoming-request" of http {
+    passthrough method(request: Resource<HostIncomingRequest>) -> wasmtime::Result<types::Method>;
+    passthrough path_with_query(request: Resource<HostIncomingRequest>) -> wasmtime::Result<Option<String>>;
+    passthrough scheme(request: Resource<HostIncomingRequest>) -> wasmtime::Result<Option<types::Scheme>>;
+    passthrough authority(request: Resource<HostIncomingRequest>) -> wasmtime::Result<Option<String>>;
+    passthrough headers(request: Resource<HostIncomingRequest>) -> wasmtime::Result<Resource<FieldMap>>;
+    passthrough consume(request: Resource<HostIncomingRequest>) -> wasmtime::Result<Result<Resource<HostIncomingBody>, ()>>;
+    passthrough drop(request: Resource<HostIncomingRequest>) -> wasmtime::Result<()>;
 } }
 
-taped! { types::HostOutgoingResponse as "wasi:http/types.outgoing-response" of http {
-    makes new(headers: Resource<FieldMap>) -> wasmtime::Result<Resource<HostOutgoingResponse>>;
-    makes body(response: Resource<HostOutgoingResponse>) -> wasmtime::Result<Result<Resource<HostOutgoingBody>, ()>>;
-    makes status_code(response: Resource<HostOutgoingResponse>) -> wasmtime::Result<u16>;
-    makes set_status_code(response: Resource<HostOutgoingResponse>, status: u16) -> wasmtime::Result<Result<(), ()>>;
-    makes headers(response: Resource<HostOutgoingResponse>) -> wasmtime::Result<Resource<FieldMap>>;
-    makes drop(response: Resource<HostOutgoingResponse>) -> wasmtime::Result<()>;
+intercept! { types::HostOutgoingResponse as "wasi:http/types.outgoing-response" of http {
+    passthrough new(headers: Resource<FieldMap>) -> wasmtime::Result<Resource<HostOutgoingResponse>>;
+    passthrough body(response: Resource<HostOutgoingResponse>) -> wasmtime::Result<Result<Resource<HostOutgoingBody>, ()>>;
+    passthrough status_code(response: Resource<HostOutgoingResponse>) -> wasmtime::Result<u16>;
+    passthrough set_status_code(response: Resource<HostOutgoingResponse>, status: u16) -> wasmtime::Result<Result<(), ()>>;
+    passthrough headers(response: Resource<HostOutgoingResponse>) -> wasmtime::Result<Resource<FieldMap>>;
+    passthrough drop(response: Resource<HostOutgoingResponse>) -> wasmtime::Result<()>;
 } }
 
-taped! { types::HostResponseOutparam as "wasi:http/types.response-outparam" of http {
-    makes set(
+intercept! { types::HostResponseOutparam as "wasi:http/types.response-outparam" of http {
+    passthrough set(
         out: Resource<HostResponseOutparam>, response: Result<Resource<HostOutgoingResponse>, ErrorCode>
     ) -> wasmtime::Result<()>;
-    makes send_informational(
+    passthrough send_informational(
         out: Resource<HostResponseOutparam>, status: u16, headers: Resource<FieldMap>
     ) -> HttpResult<()>;
-    makes drop(out: Resource<HostResponseOutparam>) -> wasmtime::Result<()>;
+    passthrough drop(out: Resource<HostResponseOutparam>) -> wasmtime::Result<()>;
 } }

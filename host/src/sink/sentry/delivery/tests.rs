@@ -69,13 +69,13 @@ fn envelope(kind: Kind, id: &str) -> Envelope {
     Envelope { kind, spans: 0, bytes: format!("{{\"event_id\":\"{id}\"}}\n{{}}\n").into_bytes() }
 }
 
-fn start(dsn: &Dsn) -> Delivery {
+fn start(dsn: &Dsn) -> Transport {
     // As one that is elsewhere.
-    let packing = Packing::to(&"https://sentry.example/".parse().unwrap());
+    let packing = Compression::to(&"https://sentry.example/".parse().unwrap());
     let (client, url) = (client(Some(dsn)).unwrap(), dsn.envelope_api_url());
     let destination =
         Destination { name: "Sentry".to_owned(), client, packing, url, reports: false, patience: u32::MAX };
-    Delivery::start(destination, Spool::in_memory(), Vec::new())
+    Transport::start(destination, Spool::in_memory(), Vec::new())
 }
 
 /// Envelopes sent, refused and waiting.
@@ -89,7 +89,7 @@ fn check(counts: &Counts, expected: [u64; 3]) {
 async fn a_failing_server_gets_it_again() {
     let (dsn, requests) = serve(|number, _| if number == 0 { DOWN } else { OK }.to_owned());
     let delivery = start(&dsn);
-    delivery.push(vec![envelope(Kind::Passed, "one")]);
+    delivery.push(vec![envelope(Kind::PassedTransaction, "one")]);
     check(&delivery.flush(GRACE).await, [1, 0, 0]);
     let requests: Vec<_> = requests.try_iter().collect();
     assert_eq!(requests.len(), 2);
@@ -108,7 +108,7 @@ async fn a_connection_cut_before_the_answer_is_no_loss_and_after_it_no_matter() 
         _ => "HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{".to_owned(),
     });
     let delivery = start(&dsn);
-    delivery.push(vec![envelope(Kind::Passed, "one")]);
+    delivery.push(vec![envelope(Kind::PassedTransaction, "one")]);
     check(&delivery.flush(GRACE).await, [1, 0, 0]);
     assert_eq!(requests.try_iter().count(), 2);
 }
@@ -117,7 +117,7 @@ async fn a_connection_cut_before_the_answer_is_no_loss_and_after_it_no_matter() 
 async fn an_answer_that_drips_in_holds_nothing_up() {
     let (dsn, requests) = serve(|_, _| "HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n".to_owned());
     let delivery = start(&dsn);
-    delivery.push(vec![envelope(Kind::Passed, "one")]);
+    delivery.push(vec![envelope(Kind::PassedTransaction, "one")]);
     check(&delivery.flush(ANSWER_TIME * 3).await, [1, 0, 0]);
     assert_eq!(requests.try_iter().count(), 1);
 }
@@ -131,12 +131,12 @@ async fn errors_go_while_transactions_are_limited() {
         if limited { answer } else { OK }.to_owned()
     });
     let delivery = start(&dsn);
-    delivery.push(vec![envelope(Kind::Passed, "transaction-1")]);
+    delivery.push(vec![envelope(Kind::PassedTransaction, "transaction-1")]);
     // Until the answer is there, and taken in.
     requests.recv_timeout(GRACE).unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
     for number in 0..5 {
-        delivery.push(vec![envelope(Kind::Passed, &format!("transaction-{number}"))]);
+        delivery.push(vec![envelope(Kind::PassedTransaction, &format!("transaction-{number}"))]);
         delivery.push(vec![envelope(Kind::Error, &format!("error-{number}"))]);
     }
     let began = Instant::now();
@@ -155,7 +155,7 @@ async fn what_is_refused_is_dropped_and_counted() {
     });
     let delivery = start(&dsn);
     for id in ["one", "two", "three"] {
-        delivery.push(vec![envelope(Kind::Passed, id)]);
+        delivery.push(vec![envelope(Kind::PassedTransaction, id)]);
     }
     check(&delivery.flush(GRACE).await, [1, 2, 0]);
     assert_eq!(requests.try_iter().count(), 3);
@@ -166,7 +166,7 @@ async fn a_burst_arrives_whole() {
     let (dsn, requests) = serve(|_, _| OK.to_owned());
     let delivery = start(&dsn);
     for number in 0..500 {
-        delivery.push(vec![envelope(Kind::Passed, &number.to_string())]);
+        delivery.push(vec![envelope(Kind::PassedTransaction, &number.to_string())]);
     }
     check(&delivery.flush(GRACE).await, [500, 0, 0]);
     let ids: HashSet<_> =
@@ -178,6 +178,6 @@ async fn a_burst_arrives_whole() {
 async fn without_a_server_nothing_is_lost_and_no_one_is_held_up() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let delivery = start(&format!("http://key@127.0.0.1:{port}/7").parse().unwrap());
-    delivery.push(vec![envelope(Kind::Passed, "one")]);
+    delivery.push(vec![envelope(Kind::PassedTransaction, "one")]);
     check(&delivery.flush(Duration::from_millis(200)).await, [0, 0, 1]);
 }

@@ -14,7 +14,7 @@ use crate::trace::{SpanId, Status, TraceId};
 
 /// What has befallen the host.
 #[derive(Debug)]
-pub struct Incident {
+pub struct HostEvent {
     pub at: SystemTime,
     /// A trace of its own.
     pub trace: TraceId,
@@ -35,8 +35,8 @@ pub struct Incident {
 }
 
 /// An incident as an event.
-pub fn host_event(payload: &mut Object, event_id: &str, incident: &Incident, origin: &Origin, measure: Measure) {
-    let Incident { at, trace, level, r#type, message, handled, backtrace, fingerprint, contexts } = incident;
+pub fn host_event(payload: &mut Object, event_id: &str, incident: &HostEvent, origin: &Origin, measure: Measure) {
+    let HostEvent { at, trace, level, r#type, message, handled, backtrace, fingerprint, contexts } = incident;
     let mut span = [0; 8];
     span.copy_from_slice(&trace.0[..8]);
     let facts = SpanFacts {
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn an_incident_is_about_no_run() {
-        let incident = Incident {
+        let incident = HostEvent {
             at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_473_901),
             trace: TraceId([7; 16]),
             level: "fatal",

@@ -9,14 +9,14 @@ use crate::run::Run;
 use crate::sink::milliseconds;
 use crate::sink::sentry::json::Object;
 use crate::trace::{Span, Trace};
-use crate::vantage::Judgement;
+use crate::vantage::Assessment;
 
 /// One run as a transaction.
 pub fn transaction(
     payload: &mut Object,
     event_id: &str,
     run: &Run,
-    judgement: Judgement,
+    judgement: Assessment,
     origin: &Origin,
     measure: Measure,
 ) {
@@ -34,9 +34,9 @@ pub fn transaction(
 
 /// What shows only beside other runs, as tags: that it failed for want of a network, that it ended an outage, and that
 /// others were skipped before it.
-fn verdicts<'a>(run: &Run, judgement: Judgement) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> + use<'a> {
+fn verdicts<'a>(run: &Run, judgement: Assessment) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> + use<'a> {
     let offline = judgement.offline.then(|| ("vantage".into(), "offline".into()));
-    let recovery = run.recovery().filter(|_| judgement.told);
+    let recovery = run.recovery().filter(|_| judgement.error_was_sent);
     let recovery = recovery.map(|outage| ("recovered_after".into(), format!("{} s", rounded(outage.lasted)).into()));
     let skipped = (run.skipped > 0).then(|| ("skipped".into(), run.skipped.to_string().into()));
     offline.into_iter().chain(recovery).chain(skipped)

@@ -16,7 +16,7 @@ fn push(queue: &mut Queue, kind: Kind, name: &str) {
     queue.push(vec![envelope(kind, name)], SystemTime::now());
 }
 
-fn name(parcel: &Parcel) -> String {
+fn name(parcel: &InFlight) -> String {
     String::from_utf8(parcel.kept.read().unwrap().to_vec()).unwrap().trim().to_owned()
 }
 
@@ -25,7 +25,7 @@ fn dropped(queue: &Queue, reason: Reason) -> u64 {
 }
 
 #[track_caller]
-fn send(queue: &mut Queue, now: Instant) -> Parcel {
+fn send(queue: &mut Queue, now: Instant) -> InFlight {
     match queue.next(now) {
         Next::Send(parcel, _) => parcel,
         Next::Wait(until) => panic!("nothing may go until {until:?}"),
@@ -40,8 +40,8 @@ fn wait(queue: &mut Queue, now: Instant) -> Duration {
     }
 }
 
-fn taken() -> Answer {
-    Answer::Taken(Headers::default())
+fn taken() -> SendResult {
+    SendResult::Taken(Headers::default())
 }
 
 #[test]
@@ -49,9 +49,9 @@ fn the_dearest_go_first_and_the_oldest_passing_are_dropped_first() {
     let now = Instant::now();
     let mut queue = queue(40);
     for (kind, name, gone) in [
-        (Kind::Passed, "passed 1", 0),
-        (Kind::Passed, "passed 2", 0),
-        (Kind::Trouble, "trouble", 0),
+        (Kind::PassedTransaction, "passed 1", 0),
+        (Kind::PassedTransaction, "passed 2", 0),
+        (Kind::FailedTransaction, "trouble", 0),
         (Kind::Error, "error 1", 0),
         (Kind::Error, "error 2", 1),
         (Kind::Error, "error 3", 2),
@@ -96,8 +96,8 @@ fn what_is_too_old_is_not_sent() {
     let mut queue = queue(1000);
     queue.push(vec![envelope(Kind::CheckIn, "stale")], ago(91));
     queue.push(vec![envelope(Kind::CheckIn, "fresh")], ago(60));
-    queue.push(vec![envelope(Kind::Passed, "old")], ago(5 * 86_400 + 1));
-    queue.push(vec![envelope(Kind::Passed, "young")], ago(4 * 86_400));
+    queue.push(vec![envelope(Kind::PassedTransaction, "old")], ago(5 * 86_400 + 1));
+    queue.push(vec![envelope(Kind::PassedTransaction, "young")], ago(4 * 86_400));
     let found = [(); 2].map(|()| name(&send(&mut queue, Instant::now())));
     assert_eq!(found, ["fresh", "young"]);
     assert_eq!(dropped(&queue, Reason::TooOld), 2);
@@ -113,9 +113,9 @@ fn there_are_more_at_once_while_the_server_takes_them_and_one_alone_when_it_does
     let mut now = Instant::now();
     let mut queue = queue(10_000);
     for _ in 0..200 {
-        push(&mut queue, Kind::Passed, "one");
+        push(&mut queue, Kind::PassedTransaction, "one");
     }
-    let all = |queue: &mut Queue, now| -> Vec<Parcel> {
+    let all = |queue: &mut Queue, now| -> Vec<InFlight> {
         let next = std::iter::from_fn(|| match queue.next(now) {
             Next::Send(parcel, _) => Some(parcel),
             Next::Wait(_) => None,
@@ -127,26 +127,26 @@ fn there_are_more_at_once_while_the_server_takes_them_and_one_alone_when_it_does
         let parcels = all(&mut queue, now);
         found.push(parcels.len());
         for parcel in parcels {
-            queue.settle(parcel, taken(), now);
+            queue.on_response(parcel, taken(), now);
         }
     }
     assert_eq!(found, [4, 8, 16, 32, 32, 32]);
     let parcels = all(&mut queue, now);
     for parcel in parcels {
-        queue.settle(parcel, Answer::Failed(Headers::default()), now);
+        queue.on_response(parcel, SendResult::Failed(Headers::default()), now);
     }
     now += SECOND;
     let [parcel] = all(&mut queue, now).try_into().unwrap();
-    queue.settle(parcel, taken(), now);
+    queue.on_response(parcel, taken(), now);
     assert_eq!(all(&mut queue, now).len(), 2);
 }
 
 #[test]
 fn what_is_damaged_is_dropped() {
     let mut queue = queue(1000);
-    push(&mut queue, Kind::Passed, "one");
+    push(&mut queue, Kind::PassedTransaction, "one");
     let parcel = send(&mut queue, Instant::now());
-    assert_eq!(queue.settle(parcel, Answer::Damaged, Instant::now()), Some(Turn::Damaged));
+    assert_eq!(queue.on_response(parcel, SendResult::Damaged, Instant::now()), Some(QueueEvent::Damaged));
     assert_eq!(dropped(&queue, Reason::Damaged), 1);
     assert_eq!(queue.counts().waiting, 0);
 }
@@ -157,12 +157,12 @@ fn a_report_that_is_limited_waits_by_itself() {
     let mut queue = queue(1000);
     push(&mut queue, Kind::Report, "report");
     let parcel = send(&mut queue, now);
-    queue.settle(parcel, Answer::Limited(Headers::default()), now);
+    queue.on_response(parcel, SendResult::Limited(Headers::default()), now);
     assert_eq!(wait(&mut queue, now), Duration::from_secs(60));
     let mut queue = self::queue(1000);
-    push(&mut queue, Kind::Passed, "passed");
+    push(&mut queue, Kind::PassedTransaction, "passed");
     let parcel = send(&mut queue, now);
-    queue.settle(parcel, Answer::Limited(Headers::default()), now);
+    queue.on_response(parcel, SendResult::Limited(Headers::default()), now);
     push(&mut queue, Kind::Report, "report");
     assert_eq!(name(&send(&mut queue, now)), "report", "Sentry takes reports whatever else it limits");
 }
@@ -183,18 +183,18 @@ fn a_report_stays_where_there_is_no_room() {
 fn a_server_that_fails_for_a_time_is_left_alone_for_that_time() {
     let now = Instant::now();
     let mut queue = queue(1000);
-    push(&mut queue, Kind::Passed, "one");
+    push(&mut queue, Kind::PassedTransaction, "one");
     push(&mut queue, Kind::Error, "error");
     let headers = |rate_limits: Option<&str>, retry_after: Option<&str>| {
         let [rate_limits, retry_after] = [rate_limits, retry_after].map(|text| text.map(str::to_owned));
-        Answer::Failed(Headers { rate_limits, retry_after })
+        SendResult::Failed(Headers { rate_limits, retry_after })
     };
     let parcel = send(&mut queue, now);
-    queue.settle(parcel, headers(None, Some("40")), now);
+    queue.on_response(parcel, headers(None, Some("40")), now);
     assert_eq!(wait(&mut queue, now), Duration::from_secs(40));
     let now = now + Duration::from_secs(40);
     let parcel = send(&mut queue, now);
-    queue.settle(parcel, headers(Some("50:error:key"), None), now);
+    queue.on_response(parcel, headers(Some("50:error:key"), None), now);
     let now = now + LONGEST_PAUSE;
     assert_eq!(name(&send(&mut queue, now)), "one", "errors alone are limited");
 }
@@ -203,12 +203,12 @@ fn a_server_that_fails_for_a_time_is_left_alone_for_that_time() {
 fn failures_are_followed_by_ever_longer_pauses() {
     let mut now = Instant::now();
     let mut queue = queue(1000);
-    push(&mut queue, Kind::Passed, "one");
+    push(&mut queue, Kind::PassedTransaction, "one");
     let mut failures = 0;
     for expected in [1, 2, 4, 8, 16, 30, 30] {
         let parcel = send(&mut queue, now);
-        let turn = queue.settle(parcel, Answer::Failed(Headers::default()), now);
-        assert_eq!(turn, (expected == 1).then_some(Turn::Lost));
+        let turn = queue.on_response(parcel, SendResult::Failed(Headers::default()), now);
+        assert_eq!(turn, (expected == 1).then_some(QueueEvent::Lost));
         let pause = wait(&mut queue, now).as_secs_f64();
         let longest = f64::from(expected);
         assert!((longest / 2.0..=longest).contains(&pause), "{pause} of {longest}");
@@ -219,7 +219,7 @@ fn failures_are_followed_by_ever_longer_pauses() {
         now += Duration::from_secs(60);
     }
     let parcel = send(&mut queue, now);
-    assert_eq!(queue.settle(parcel, taken(), now), Some(Turn::Back));
+    assert_eq!(queue.on_response(parcel, taken(), now), Some(QueueEvent::Back));
     assert_eq!(queue.counts(), Counts { spooled: 1, sent: 1, ..Counts::default() });
 }
 
@@ -228,14 +228,14 @@ fn several_that_fail_together_are_one_failure() {
     let now = Instant::now();
     let mut queue = queue(1000);
     for _ in 0..4 {
-        push(&mut queue, Kind::Passed, "one");
+        push(&mut queue, Kind::PassedTransaction, "one");
     }
     let parcels: Vec<_> = (0..4).map(|_| send(&mut queue, now)).collect();
     let turns: Vec<_> = parcels
         .into_iter()
-        .filter_map(|parcel| queue.settle(parcel, Answer::Failed(Headers::default()), now))
+        .filter_map(|parcel| queue.on_response(parcel, SendResult::Failed(Headers::default()), now))
         .collect();
-    assert_eq!(turns, [Turn::Lost]);
+    assert_eq!(turns, [QueueEvent::Lost]);
     assert!(wait(&mut queue, now) <= SECOND);
 }
 
@@ -245,35 +245,35 @@ fn what_the_server_fails_at_holds_nothing_else_up() {
     let mut queue = queue(1000);
     push(&mut queue, Kind::Error, "poison");
     let parcel = send(&mut queue, now);
-    assert_eq!(queue.settle(parcel, Answer::Failed(Headers::default()), now), Some(Turn::Lost));
+    assert_eq!(queue.on_response(parcel, SendResult::Failed(Headers::default()), now), Some(QueueEvent::Lost));
     for number in 0..20 {
-        push(&mut queue, Kind::Passed, &number.to_string());
+        push(&mut queue, Kind::PassedTransaction, &number.to_string());
         let parcel = send(&mut queue, now);
         assert_eq!(name(&parcel), number.to_string());
-        assert_eq!(queue.settle(parcel, taken(), now), None);
+        assert_eq!(queue.on_response(parcel, taken(), now), None);
     }
     let now = now + SECOND;
     let parcel = send(&mut queue, now);
     assert_eq!(name(&parcel), "poison");
-    assert_eq!(queue.settle(parcel, taken(), now), Some(Turn::Back));
+    assert_eq!(queue.on_response(parcel, taken(), now), Some(QueueEvent::Back));
 }
 
 #[test]
 fn where_the_server_is_back_for_one_it_is_tried_for_all() {
     let now = Instant::now();
     let mut queue = queue(1000);
-    for kind in [Kind::Error, Kind::Passed] {
+    for kind in [Kind::Error, Kind::PassedTransaction] {
         push(&mut queue, kind, "one");
     }
     for _ in 0..2 {
         let parcel = send(&mut queue, now);
-        queue.settle(parcel, Answer::Failed(Headers::default()), now);
+        queue.on_response(parcel, SendResult::Failed(Headers::default()), now);
     }
     let now = now + wait(&mut queue, now);
     let parcel = send(&mut queue, now);
-    assert_eq!(queue.settle(parcel, taken(), now), Some(Turn::Back));
+    assert_eq!(queue.on_response(parcel, taken(), now), Some(QueueEvent::Back));
     let parcel = send(&mut queue, now);
-    assert_eq!(queue.settle(parcel, taken(), now), None);
+    assert_eq!(queue.on_response(parcel, taken(), now), None);
 }
 
 /// What is left of an envelope at which the server alone fails, as often as it is tried in so long.
@@ -284,15 +284,15 @@ fn after_suspense(tries: u32, lasted: Duration) -> u64 {
     for _ in 0..tries {
         let parcel = send(&mut queue, now);
         assert_eq!(name(&parcel), "poison");
-        queue.settle(parcel, Answer::Failed(Headers::default()), now);
+        queue.on_response(parcel, SendResult::Failed(Headers::default()), now);
         now += lasted / (tries - 1);
         push(&mut queue, Kind::Error, "good");
         while let Next::Send(parcel, _) = queue.next(now) {
             if name(&parcel) == "good" {
-                queue.settle(parcel, taken(), now);
+                queue.on_response(parcel, taken(), now);
                 break;
             }
-            queue.settle(parcel, Answer::Failed(Headers::default()), now);
+            queue.on_response(parcel, SendResult::Failed(Headers::default()), now);
             now += LONGEST_PAUSE;
         }
     }
@@ -310,11 +310,11 @@ fn an_envelope_at_which_the_server_alone_fails_is_given_up_after_a_day() {
 fn a_limit_holds_its_category_and_keeps_what_it_answered() {
     let now = Instant::now();
     let mut queue = queue(1000);
-    push(&mut queue, Kind::Passed, "passed");
+    push(&mut queue, Kind::PassedTransaction, "passed");
     let parcel = send(&mut queue, now);
     let headers = Headers { rate_limits: Some("100:transaction".to_owned()), retry_after: None };
-    let limited = Turn::Limited(vec![Category::Transaction], Duration::from_secs(100));
-    assert_eq!(queue.settle(parcel, Answer::Limited(headers), now), Some(limited));
+    let limited = QueueEvent::Limited(vec![Category::Transaction], Duration::from_secs(100));
+    assert_eq!(queue.on_response(parcel, SendResult::Limited(headers), now), Some(limited));
     assert_eq!(wait(&mut queue, now), Duration::from_secs(100));
     assert!(queue.is_stuck(now, now + Duration::from_secs(99), u32::MAX));
     assert!(!queue.is_stuck(now, now + Duration::from_secs(101), u32::MAX));
@@ -329,19 +329,19 @@ fn one_that_fails_now_and_then_is_not_said_to_be_lost() {
     let mut now = Instant::now();
     let mut queue = queue(10_000);
     let mut answer = |queue: &mut Queue, answer| {
-        push(queue, Kind::Passed, "one");
+        push(queue, Kind::PassedTransaction, "one");
         let parcel = send(queue, now);
-        let turn = queue.settle(parcel, answer, now);
+        let turn = queue.on_response(parcel, answer, now);
         now += LONGEST_PAUSE;
         turn
     };
     assert_eq!(answer(&mut queue, taken()), None);
     for _ in 0..3 {
-        assert_eq!(answer(&mut queue, Answer::Failed(Headers::default())), None);
+        assert_eq!(answer(&mut queue, SendResult::Failed(Headers::default())), None);
         assert_eq!(answer(&mut queue, taken()), None);
     }
-    assert_eq!(answer(&mut queue, Answer::Failed(Headers::default())), None);
-    assert_eq!(answer(&mut queue, Answer::Failed(Headers::default())), Some(Turn::Lost));
-    assert_eq!(answer(&mut queue, Answer::Failed(Headers::default())), None);
-    assert_eq!(answer(&mut queue, taken()), Some(Turn::Back));
+    assert_eq!(answer(&mut queue, SendResult::Failed(Headers::default())), None);
+    assert_eq!(answer(&mut queue, SendResult::Failed(Headers::default())), Some(QueueEvent::Lost));
+    assert_eq!(answer(&mut queue, SendResult::Failed(Headers::default())), None);
+    assert_eq!(answer(&mut queue, taken()), Some(QueueEvent::Back));
 }

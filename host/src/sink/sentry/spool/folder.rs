@@ -13,7 +13,7 @@ use super::segment::{Loaded, Segment};
 
 /// A process's own part of a spool, locked for as long as this lives.
 #[derive(Debug)]
-pub struct Folder {
+pub struct SpoolDirectory {
     path: PathBuf,
     /// The number of the next file.
     next: u64,
@@ -35,7 +35,7 @@ pub fn default_folder(environment: &dyn Fn(&str) -> Option<String>) -> Option<Pa
     given.or_else(|| Some(etcetera::choose_base_strategy().ok()?.state_dir()?.join("sentrynet")))
 }
 
-impl Folder {
+impl SpoolDirectory {
     /// Takes the first part of `folder` that no other process has, and with it what is in all parts that nobody has.
     pub fn open(folder: &Path) -> io::Result<(Self, Vec<Loaded>)> {
         let mut parts = (1..=MOST_PARTS).filter_map(|part| lock(&folder.join(part.to_string())).transpose());

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use super::{Kept, Place};
+use super::{Place, SpooledEnvelope};
 use crate::sink::sentry::envelope::Kind;
 
 /// A file with envelopes. All writes are made by whoever holds the spool, one after the other.
@@ -37,7 +37,7 @@ pub struct Record {
 /// What a file of an earlier process holds.
 pub struct Loaded {
     pub segment: Arc<Segment>,
-    pub kept: Vec<Kept>,
+    pub kept: Vec<SpooledEnvelope>,
 }
 
 /// What a file begins with: its format, and the version of that.
@@ -113,7 +113,13 @@ impl Segment {
     }
 
     /// Adds an envelope that came in then: all of it or nothing.
-    pub fn append(self: &Arc<Self>, kind: Kind, spans: u32, envelope: &[u8], since: SystemTime) -> io::Result<Kept> {
+    pub fn append(
+        self: &Arc<Self>,
+        kind: Kind,
+        spans: u32,
+        envelope: &[u8],
+        since: SystemTime,
+    ) -> io::Result<SpooledEnvelope> {
         let at = self.size();
         let length = u32::try_from(envelope.len()).map_err(io::Error::other)?;
         let entry = Entry { kind, spans, length, since, checksum: crc32fast::hash(envelope) };
@@ -232,9 +238,9 @@ impl Entry {
         header
     }
 
-    fn kept(&self, segment: &Arc<Segment>, at: u64) -> Kept {
+    fn kept(&self, segment: &Arc<Segment>, at: u64) -> SpooledEnvelope {
         let record = Record { segment: Arc::clone(segment), at, length: self.length, checksum: self.checksum };
-        Kept { kind: self.kind, spans: self.spans, since: self.since, place: Place::Disk(record) }
+        SpooledEnvelope { kind: self.kind, spans: self.spans, since: self.since, place: Place::Disk(record) }
     }
 }
 

@@ -13,19 +13,19 @@ fn envelope(kind: Kind, text: &str) -> Envelope {
     Envelope { kind, spans: 7, bytes: text.as_bytes().to_vec() }
 }
 
-fn keep(spool: &mut Spool, kind: Kind, text: &str) -> Kept {
+fn keep(spool: &mut Spool, kind: Kind, text: &str) -> SpooledEnvelope {
     spool.keep(vec![envelope(kind, text)], SystemTime::now()).remove(0)
 }
 
 /// What can still be read of some envelopes, in order.
-fn texts(kept: &[Kept]) -> Vec<String> {
+fn texts(kept: &[SpooledEnvelope]) -> Vec<String> {
     let read = kept.iter().filter_map(|kept| kept.read().ok());
     let mut texts: Vec<_> = read.map(|bytes| String::from_utf8(bytes.to_vec()).unwrap()).collect();
     texts.sort();
     texts
 }
 
-fn forget_all(spool: &mut Spool, kept: Vec<Kept>) {
+fn forget_all(spool: &mut Spool, kept: Vec<SpooledEnvelope>) {
     for kept in kept {
         spool.forget(kept);
     }
@@ -56,9 +56,10 @@ fn what_was_kept_is_there_after_a_kill_and_what_was_forgotten_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let (mut spool, left) = Spool::open(folder.path(), ROOM).unwrap();
     assert_eq!(left.len(), 0);
-    let sent = keep(&mut spool, Kind::Passed, "sent");
-    let _passed = keep(&mut spool, Kind::Passed, "passed");
-    let failed = spool.keep(vec![envelope(Kind::Trouble, "run"), envelope(Kind::Error, "why")], SystemTime::now());
+    let sent = keep(&mut spool, Kind::PassedTransaction, "sent");
+    let _passed = keep(&mut spool, Kind::PassedTransaction, "passed");
+    let failed =
+        spool.keep(vec![envelope(Kind::FailedTransaction, "run"), envelope(Kind::Error, "why")], SystemTime::now());
     assert_eq!(texts(&failed), ["run", "why"]);
     spool.forget(sent);
 
@@ -77,11 +78,11 @@ fn what_was_kept_is_there_after_a_kill_and_what_was_forgotten_is_not() {
 fn a_spool_that_is_empty_leaves_no_files() {
     let folder = tempfile::tempdir().unwrap();
     let (mut spool, _) = Spool::open(folder.path(), ROOM).unwrap();
-    let kept: Vec<_> = (0..2000).map(|_| keep(&mut spool, Kind::Passed, &"x".repeat(4000))).collect();
+    let kept: Vec<_> = (0..2000).map(|_| keep(&mut spool, Kind::PassedTransaction, &"x".repeat(4000))).collect();
     assert!(files(folder.path()).len() > 2, "one file does not grow for ever");
     assert!(spool.size() > 8_000_000);
     forget_all(&mut spool, kept);
-    let _next = keep(&mut spool, Kind::Passed, "next");
+    let _next = keep(&mut spool, Kind::PassedTransaction, "next");
     assert!(spool.size() < 1000, "{}", spool.size());
     drop(spool);
     assert_eq!(files(folder.path()).len(), 1);
@@ -95,7 +96,10 @@ fn a_spool_that_is_empty_leaves_no_files() {
 fn a_torn_end_costs_what_was_torn() {
     let folder = tempfile::tempdir().unwrap();
     let (mut spool, _) = Spool::open(folder.path(), ROOM).unwrap();
-    let _kept = [keep(&mut spool, Kind::Passed, "first"), keep(&mut spool, Kind::Passed, "second, and last")];
+    let _kept = [
+        keep(&mut spool, Kind::PassedTransaction, "first"),
+        keep(&mut spool, Kind::PassedTransaction, "second, and last"),
+    ];
     let whole = killed(&folder);
     let file = files(whole.path()).into_iter().max_by_key(|file| fs::metadata(file).unwrap().len()).unwrap();
     let bytes = fs::read(&file).unwrap();
@@ -119,7 +123,7 @@ fn a_torn_end_costs_what_was_torn() {
 fn what_is_damaged_costs_itself_alone() {
     let folder = tempfile::tempdir().unwrap();
     let (mut spool, _) = Spool::open(folder.path(), ROOM).unwrap();
-    let _kept = ["first", "second", "third"].map(|text| keep(&mut spool, Kind::Passed, text));
+    let _kept = ["first", "second", "third"].map(|text| keep(&mut spool, Kind::PassedTransaction, text));
     let whole = killed(&folder);
     let file = files(whole.path()).into_iter().max_by_key(|file| fs::metadata(file).unwrap().len()).unwrap();
     let bytes = fs::read(&file).unwrap();
@@ -137,7 +141,8 @@ fn what_is_damaged_costs_itself_alone() {
 fn no_flipped_bit_is_sent() {
     let folder = tempfile::tempdir().unwrap();
     let (mut spool, _) = Spool::open(folder.path(), ROOM).unwrap();
-    let _kept = [keep(&mut spool, Kind::Passed, "first"), keep(&mut spool, Kind::Passed, "second")];
+    let _kept =
+        [keep(&mut spool, Kind::PassedTransaction, "first"), keep(&mut spool, Kind::PassedTransaction, "second")];
     let whole = killed(&folder);
     let file = files(whole.path()).into_iter().max_by_key(|file| fs::metadata(file).unwrap().len()).unwrap();
     let bytes = fs::read(&file).unwrap();
@@ -157,7 +162,7 @@ fn each_process_has_its_own_part_and_the_next_one_takes_what_is_left() {
     let folder = tempfile::tempdir().unwrap();
     let (mut first, _) = Spool::open(folder.path(), ROOM).unwrap();
     let (mut second, _) = Spool::open(folder.path(), ROOM).unwrap();
-    let _kept = [keep(&mut first, Kind::Passed, "first's"), keep(&mut second, Kind::Error, "second's")];
+    let _kept = [keep(&mut first, Kind::PassedTransaction, "first's"), keep(&mut second, Kind::Error, "second's")];
     assert_ne!(first.folder(), second.folder());
     let (third, left) = Spool::open(folder.path(), ROOM).unwrap();
     assert_eq!(left.len(), 0, "what others have is theirs");
@@ -175,7 +180,7 @@ fn what_goes_for_want_of_room_makes_room() {
     let (mut spool, _) = Spool::open(folder.path(), 1 << 20).unwrap();
     let mut kept = std::collections::VecDeque::new();
     for number in 0..2000 {
-        kept.push_back(keep(&mut spool, Kind::Passed, &format!("{number:0>4000}")));
+        kept.push_back(keep(&mut spool, Kind::PassedTransaction, &format!("{number:0>4000}")));
         while let Some(store) = spool.full() {
             assert_eq!(store, Store::Disk);
             spool.forget(kept.pop_front().unwrap());
@@ -192,10 +197,10 @@ fn what_waits_is_brought_to_the_disk_once() {
     let folder = tempfile::tempdir().unwrap();
     let (mut spool, _) = Spool::open(folder.path(), 1 << 20).unwrap();
     assert_eq!(spool.unsynced().len(), 0, "nothing waits");
-    let sent = keep(&mut spool, Kind::Passed, "sent");
+    let sent = keep(&mut spool, Kind::PassedTransaction, "sent");
     spool.forget(sent);
     assert_eq!(spool.unsynced().len(), 0, "nothing waits any more");
-    let kept: Vec<_> = (0..10).map(|_| keep(&mut spool, Kind::Passed, &"x".repeat(4000))).collect();
+    let kept: Vec<_> = (0..10).map(|_| keep(&mut spool, Kind::PassedTransaction, &"x".repeat(4000))).collect();
     let unsynced = spool.unsynced();
     assert_eq!(unsynced.len(), files(folder.path()).len() - 1, "all but the one that nothing was written to");
     assert!(unsynced.len() > 1, "those that are full too");
@@ -212,7 +217,7 @@ fn what_waits_is_brought_to_the_disk_once() {
 fn what_cannot_be_written_waits_in_memory() {
     let folder = tempfile::tempdir().unwrap();
     let (mut spool, _) = Spool::open(folder.path(), ROOM).unwrap();
-    let on_disk = keep(&mut spool, Kind::Passed, "on disk");
+    let on_disk = keep(&mut spool, Kind::PassedTransaction, "on disk");
     // The next file cannot be made: its name is taken.
     let part = spool.folder().unwrap().to_owned();
     for number in 1..20 {
@@ -233,14 +238,14 @@ fn what_waited_in_memory_is_brought_to_disk_once_that_works() {
         fs::create_dir(part.join(format!("{number:010}.spool"))).unwrap();
     }
     let since = SystemTime::now() - Duration::from_secs(1000);
-    let kept = spool.keep(vec![envelope(Kind::Passed, "run")], since).remove(0);
+    let kept = spool.keep(vec![envelope(Kind::PassedTransaction, "run")], since).remove(0);
     let kept = spool.save(kept);
     assert_eq!((kept.store(), spool.full()), (Store::Memory, None));
     for number in 2..20 {
         fs::remove_dir(part.join(format!("{number:010}.spool"))).unwrap();
     }
     let kept = spool.save(kept);
-    assert_eq!((kept.store(), kept.kind, kept.spans, kept.since), (Store::Disk, Kind::Passed, 7, since));
+    assert_eq!((kept.store(), kept.kind, kept.spans, kept.since), (Store::Disk, Kind::PassedTransaction, 7, since));
     let folder = killed(&folder);
     let (_, left) = Spool::open(folder.path(), ROOM).unwrap();
     assert_eq!(texts(&left), ["run"]);
@@ -252,7 +257,7 @@ fn each_worth_makes_room_by_itself() {
     let (mut spool, _) = Spool::open(folder.path(), 1 << 20).unwrap();
     let (mut errors, mut runs) = (Vec::new(), std::collections::VecDeque::new());
     for _ in 0..200 {
-        let run = [envelope(Kind::Trouble, &"x".repeat(8000)), envelope(Kind::Error, &"x".repeat(2000))];
+        let run = [envelope(Kind::FailedTransaction, &"x".repeat(8000)), envelope(Kind::Error, &"x".repeat(2000))];
         for kept in spool.keep(run.into(), SystemTime::now()) {
             if kept.kind == Kind::Error { errors.push(kept) } else { runs.push_back(kept) }
         }
@@ -272,7 +277,7 @@ fn what_waits_in_many_files_needs_few_open_ones() {
         let files = files.filter_map(|file| fs::read_link(file.path()).ok());
         files.filter(|file| file.starts_with(folder.path())).count()
     };
-    let mut kept: Vec<_> = (0..100).map(|_| keep(&mut spool, Kind::Passed, &"x".repeat(8000))).collect();
+    let mut kept: Vec<_> = (0..100).map(|_| keep(&mut spool, Kind::PassedTransaction, &"x".repeat(8000))).collect();
     assert!(files(folder.path()).len() > 20 && open() <= 4, "{} open", open());
     assert_eq!(texts(&kept).len(), 100);
     spool.forget(kept.remove(0));
@@ -302,7 +307,7 @@ fn files_of_others_are_left_alone() {
     fs::write(folder.path().join("README"), "mine").unwrap();
     let (mut spool, left) = Spool::open(folder.path(), ROOM).unwrap();
     assert_eq!(left.len(), 0);
-    let _kept = keep(&mut spool, Kind::Passed, "ours");
+    let _kept = keep(&mut spool, Kind::PassedTransaction, "ours");
     assert_eq!(files(folder.path()).len(), 4);
     assert_eq!(fs::read_to_string(part.join("notes.txt")).unwrap(), "mine");
 }
@@ -311,7 +316,7 @@ fn files_of_others_are_left_alone() {
 fn nobody_else_can_read_it() {
     let folder = tempfile::tempdir().unwrap();
     let (mut spool, _) = Spool::open(&folder.path().join("spool"), ROOM).unwrap();
-    let _kept = keep(&mut spool, Kind::Passed, "run");
+    let _kept = keep(&mut spool, Kind::PassedTransaction, "run");
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(spool.folder().unwrap()), 0o700);
     assert_eq!(mode(&files(&folder.path().join("spool"))[0]), 0o600);

@@ -9,29 +9,29 @@ use wasmtime_wasi_http::p2::bindings::http::types::{
     DnsErrorPayload, ErrorCode, FieldSizePayload, TlsAlertReceivedPayload,
 };
 
-use crate::capability::tape::Off;
-use crate::capability::tape::told::{Told, Trouble};
+use crate::capability::tape::Halt;
+use crate::capability::tape::told::{ReplayError, ReplayValue};
 
-impl Told for ErrorCode {
-    fn tell(&self, _: &ResourceTable) -> Value {
+impl ReplayValue for ErrorCode {
+    fn to_recorded(&self, _: &ResourceTable) -> Value {
         Code::serialize(self, Serializer).unwrap_or_default()
     }
 
-    fn read(told: &Value, _: &mut ResourceTable) -> Option<Self> {
+    fn from_recorded(told: &Value, _: &mut ResourceTable) -> Option<Self> {
         Code::deserialize(told).ok()
     }
 }
 
-impl Trouble for HttpError {
-    fn tell(&self) -> Option<Value> {
+impl ReplayError for HttpError {
+    fn to_recorded(&self) -> Option<Value> {
         Code::serialize(self.downcast_ref()?, Serializer).ok()
     }
 
-    fn read(told: &Value) -> Option<Self> {
+    fn from_recorded(told: &Value) -> Option<Self> {
         Code::deserialize(told).ok().map(Self::from)
     }
 
-    fn stop(off: Off) -> Self {
+    fn halted(off: Halt) -> Self {
         Self::trap(off)
     }
 }
