@@ -10,13 +10,13 @@ const WALLS: &[(&str, &[&str])] = &[
     ("wasmtime", &["sandbox", "capability"]),
     ("wit_component", &["sandbox/component"]),
     ("addr2line", &["sandbox/component"]),
-    ("wasmtime_wasi", &["capability/wasi", "capability/log", "capability/tape"]),
-    ("wasmtime_wasi_http", &["capability/wasi", "capability/tape"]),
+    ("wasmtime_wasi", &["capability/wasi", "capability/log", "capability/record_replay"]),
+    ("wasmtime_wasi_http", &["capability/wasi", "capability/record_replay"]),
     ("reqwest", &["capability/http", "sink/sentry"]),
     ("russh", &["capability/ssh"]),
-    ("ring", &["capability/ssh", "capability/http/signatures", "sandbox/component"]),
+    ("ring", &["capability/ssh", "capability/http/signature_cache", "sandbox/component"]),
     // The clocks of threads and the limit on open files, which the standard library does not show.
-    ("nix", &["sandbox/clock", "sandbox/computing", "sandbox/machine"]),
+    ("nix", &["sandbox/epoch", "sandbox/cpu_timer", "sandbox/system_limits"]),
     // The DSN is parsed once, with the rest of the configuration.
     ("sentry", &["sink/sentry", "config", "propagation"]),
     ("crate::schedule", &[]),
@@ -26,13 +26,16 @@ const WALLS: &[(&str, &[&str])] = &[
     ("crate::config", &["sandbox", "capability", "sink/sentry", "propagation", "config"]),
     ("crate::propagation", &["sandbox", "capability", "sink/sentry"]),
     ("crate::schema", &["sandbox", "config"]),
-    // The tape knows a secret's mark.
-    ("crate::secret", &["sandbox", "config", "secret", "capability/tape"]),
-    ("crate::recording", &["sandbox", "capability/tape", "secret"]),
-    ("crate::vantage", &["sink/sentry", "vantage"]),
-    ("crate::run", &["schedule", "sandbox", "capability", "sink", "vantage", "secret", "recording"]),
-    ("crate::date", &["capability", "sink"]),
-    ("crate::trace", &["sandbox", "capability", "sink", "vantage", "propagation", "secret", "run", "recording"]),
+    // The recorder knows a secret's mark.
+    ("crate::redaction", &["sandbox", "config", "redaction", "capability/record_replay"]),
+    ("crate::recording", &["sandbox", "capability/record_replay", "redaction"]),
+    ("crate::offline_detector", &["sink/sentry", "offline_detector"]),
+    ("crate::run", &["schedule", "sandbox", "capability", "sink", "offline_detector", "redaction", "recording"]),
+    ("crate::time_format", &["capability", "sink"]),
+    (
+        "crate::trace",
+        &["sandbox", "capability", "sink", "offline_detector", "propagation", "redaction", "run", "recording"],
+    ),
 ];
 
 #[test]

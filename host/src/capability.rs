@@ -3,16 +3,17 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use wasmtime::component::{HasData, Linker, ResourceTable};
 
 use crate::capability::grant::{Grants, List, Refusal};
-use crate::capability::memory::{MemoryPool, Reservation};
-use crate::capability::meter::{ConnectionPermit, Exceeded, Quota};
-use crate::capability::tape::{Intercepted, RecordReplay};
+use crate::capability::memory_budget::{MemoryPool, Reservation};
+use crate::capability::quota::{ConnectionPermit, Exceeded, Quota};
+use crate::capability::record_replay::{Intercepted, RecordReplay};
 use crate::config::{Limits, TraceHeaders, TraceHost, exposed};
 use crate::propagation::Origin;
 use crate::run::{Identity, Level};
@@ -21,17 +22,17 @@ use crate::trace::Recorder;
 pub mod evidence;
 pub mod grant;
 pub mod http;
-mod judge;
-mod limit;
+mod address_filter;
+mod timeout;
 pub mod log;
-pub mod memory;
-pub mod meter;
-mod names;
+pub mod memory_budget;
+pub mod quota;
+mod host_lookup;
 mod span;
 pub mod ssh;
-pub mod tape;
+pub mod record_replay;
 pub mod wasi;
-mod words;
+mod net_errors;
 
 /// The contract's types, generated from `wit/`.
 pub mod bindings {
@@ -64,7 +65,7 @@ pub mod bindings {
 pub fn link(linker: &mut Linker<Context>) -> wasmtime::Result<()> {
     bindings::Probe::add_to_linker::<_, GuestCalls>(linker, |context| Intercepted(context))?;
     wasi::link(linker)?;
-    tape::link::<GuestCalls>(linker)
+    record_replay::link::<GuestCalls>(linker)
 }
 
 /// A guest's calls come by way of the tape of its run.
@@ -143,7 +144,7 @@ impl ProbeContext {
         /// A guest can think of names without end.
         const MOST: usize = 20;
         log.write_once(Level::Warn, refusal.to_string());
-        let mut known = self.refusals.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.refusals.0.lock();
         if known.len() < MOST && !known.contains(refusal) {
             known.push(refusal.clone());
             tracing::warn!("{}: {refusal}", self.identity.title);

@@ -4,25 +4,25 @@
 
 mod check_in;
 mod decode;
-mod document;
-mod field;
-mod host;
-mod keys;
+mod yaml_tree;
+mod table;
+mod trace_host;
+mod known_keys;
 mod limits;
-mod locate;
-mod problem;
-mod rate;
-mod reach;
-mod reference;
-mod render;
+mod source_map;
+mod diagnostic;
+mod sample_rate;
+mod allowed_host;
+mod interpolation;
+mod diagnostic_render;
 mod schema;
 mod source;
 mod spool;
 mod spotlight;
-mod syntax;
+mod yaml_errors;
 mod tags;
-mod title;
-mod value;
+mod title_lint;
+mod yaml_to_json;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -31,27 +31,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use decode::BUILT_IN;
-use field::Report;
-use problem::Diagnostics;
-use reference::InterpolationEnv;
+use diagnostic::Diagnostics;
+use interpolation::InterpolationEnv;
 use serde_json::{Map, Value};
+use table::Report;
 use url::Url;
 
-use crate::secret::Secrets;
+use crate::redaction::Secrets;
 
+pub use allowed_host::AllowedHost;
 pub use check_in::{CheckIn, Monitor, MonitorSubject, monitors, places};
 pub use decode::built_in;
-pub use host::TraceHost;
+pub use diagnostic::{Diagnostic, Location, Spot};
+pub use diagnostic_render::{Level, render};
+pub use interpolation::exposed;
 pub use limits::{Limits, MOST_MEMORY, MOST_TABLE};
-pub use problem::{Diagnostic, Location, Spot};
-pub use rate::SampleRate;
-pub use reach::AllowedHost;
-pub use reference::exposed;
-pub use render::{Level, render};
+pub use sample_rate::SampleRate;
 pub use schema::{Component, aliases, built_ins, schema, written};
 pub use source::{Source, Unreadable};
 pub use spool::{Place as SpoolPlace, Spool};
-pub use title::check_titles;
+pub use title_lint::check_titles;
+pub use trace_host::TraceHost;
 
 /// What an operator has configured.
 #[derive(Debug, Clone)]
@@ -145,7 +145,7 @@ impl Referred {
     /// Takes in those of other settings, as far as these keys go.
     fn extend(&mut self, other: Self, keys: &HashSet<String>) {
         let within =
-            |pointer: &str| pointer.split('/').nth(1).is_some_and(|key| keys.contains(&problem::unescape(key)));
+            |pointer: &str| pointer.split('/').nth(1).is_some_and(|key| keys.contains(&diagnostic::unescape(key)));
         self.whole.extend(other.whole.into_iter().filter(|pointer| within(pointer)));
         self.braced.extend(other.braced.into_iter().filter(|(pointer, _)| within(pointer)));
     }
@@ -246,10 +246,10 @@ impl Draft {
 /// `SENTRY_ENVIRONMENT` for what the file leaves out.
 pub fn parse(source: &Source, environment: &dyn Fn(&str) -> Option<String>) -> Draft {
     let (mut problems, mut warnings) = (Diagnostics::default(), Diagnostics::default());
-    let document = document::Document::of(source).map_err(|problem| problems.push(problem)).ok();
-    let mut value = document.as_ref().map(|document| value::value(document, &mut problems));
+    let document = yaml_tree::Document::of(source).map_err(|problem| problems.push(problem)).ok();
+    let mut value = document.as_ref().map(|document| yaml_to_json::value(document, &mut problems));
     let around = InterpolationEnv { directory: &source.directory, environment, file: source.path.as_deref() };
-    let resolve = |value| reference::resolve(value, &around, &mut problems, &mut warnings);
+    let resolve = |value| interpolation::resolve(value, &around, &mut problems, &mut warnings);
     let found = value.as_mut().map(resolve).unwrap_or_default();
     let report = Report::new(document.as_ref(), problems, warnings, found);
     decode::decode(value, report, &source.directory, environment)
@@ -257,9 +257,9 @@ pub fn parse(source: &Source, environment: &dyn Fn(&str) -> Option<String>) -> D
 
 /// A probe of each module that a configuration declares, without settings of its own.
 pub fn declared(source: &Source, environment: &dyn Fn(&str) -> Option<String>) -> Vec<Probe> {
-    let mut value = document::Document::of(source)
+    let mut value = yaml_tree::Document::of(source)
         .ok()
-        .map(|document| value::value(&document, &mut Diagnostics::default()))
+        .map(|document| yaml_to_json::value(&document, &mut Diagnostics::default()))
         .unwrap_or_default();
     let names = value["modules"].as_object().into_iter().flat_map(Map::keys);
     let probes: Vec<_> = names.map(|name| serde_json::json!({ "probe": name })).collect();

@@ -3,16 +3,16 @@
 //! Dependencies run downward, from the first of these rooms to the last.
 
 pub mod schedule;
-pub mod lanes;
+pub mod workers;
 pub mod sandbox;
 pub mod sink;
-mod vantage;
+mod offline_detector;
 pub mod capability;
 pub mod propagation;
 pub mod config;
 pub mod schema;
-pub mod secret;
+pub mod redaction;
 pub mod recording;
 pub mod run;
 pub mod trace;
-mod date;
+mod time_format;

@@ -11,11 +11,11 @@ use crate::run::evidence::Exchange;
 use crate::run::{Fault, LogLine};
 use crate::trace::{self, SpanId, Status, TraceId};
 
-mod file;
-mod stream;
+mod format;
+mod byte_streams;
 
-pub use file::Unreadable;
-pub use stream::{Stream, of_bytes, streams, to_bytes};
+pub use byte_streams::{Stream, of_bytes, streams, to_bytes};
+pub use format::Unreadable;
 
 /// A recorded run.
 #[derive(Debug, Clone, PartialEq)]

@@ -9,46 +9,46 @@ use wasmtime::Engine;
 use wasmtime::component::Linker;
 
 use crate::capability::grant::Grants;
-use crate::capability::memory::MemoryPool;
+use crate::capability::memory_budget::MemoryPool;
 use crate::capability::{self, Context, Policy, ProbeContext, Refusals, grant, http, ssh, truncate};
 use crate::config::{self, Allow, AllowSsh, Limits, MOST_MEMORY, Module, Retries, TraceHeaders, TraceHost};
 use crate::propagation::Origin;
 use crate::recording::{Header, Recording};
+use crate::redaction::Secrets;
 use crate::run::Identity;
 use crate::schema::Schema;
-use crate::secret::Secrets;
 
 mod backtrace;
-mod clock;
+mod epoch;
 mod component;
-mod computing;
+mod cpu_timer;
 mod engine;
 mod fault;
-mod habit;
+mod cpu_estimate;
 mod inspect;
-mod machine;
+mod system_limits;
 mod outages;
-mod power;
+mod imports;
 mod probe;
 mod settings;
-mod stay;
-mod threads;
-mod turns;
-mod verdict;
+mod instance;
+mod executor;
+mod cpu_permits;
+mod merge_problems;
 
 use backtrace::in_one_line;
 use component::CONTRACT_VERSION;
 pub use component::LoadError;
-use habit::CpuEstimate;
+use cpu_estimate::CpuEstimate;
+use executor::GuestExecutor;
+use imports::unusable_imports;
+pub use imports::{Grant, ImportInfo};
 pub use inspect::{Import, Inspection};
+use instance::call_once;
+use merge_problems::merge;
 use outages::OutageTracker;
-use power::unusable_imports;
-pub use power::{Grant, ImportInfo};
 pub use probe::Probe;
 use probe::{LoadedComponent, ProbeShared};
-use stay::call_once;
-use threads::GuestExecutor;
-use verdict::merge;
 
 /// Loads components, and makes probes of them.
 pub struct Sandbox {
@@ -137,7 +137,7 @@ impl Sandbox {
         origin: Origin,
         secrets: Secrets,
     ) -> Result<Self, NotEnoughResources> {
-        let in_flight = machine::max_in_flight(in_flight);
+        let in_flight = system_limits::max_in_flight(in_flight);
         let no_room = |error: wasmtime::Error| NotEnoughResources { in_flight, why: format!("{error:#}") };
         let total_memory = total_memory.unwrap_or_else(default_total_memory);
         tracing::debug!("{} MiB of memory for all runs together", total_memory >> 20);
@@ -455,7 +455,7 @@ fn reuse_if_equal<T: PartialEq + ?Sized>(this: Arc<T>, last: &mut Arc<T>) -> Arc
 fn default_total_memory() -> usize {
     /// Where the kernel does not say what there is.
     const UNKNOWN: u64 = 4 << 30;
-    let half = machine::memory().unwrap_or(UNKNOWN) / 2;
+    let half = system_limits::memory().unwrap_or(UNKNOWN) / 2;
     // One run may ask for all of the half that is beyond the shares.
     usize::try_from(half).unwrap_or(usize::MAX).max(2 * MOST_MEMORY)
 }

@@ -8,14 +8,14 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use self::lane::{Finished, Start, TimerQueue};
 use self::skipped::SkippedRuns;
-use crate::lanes::Workers;
+use self::timer_queue::{Finished, Start, TimerQueue};
 use crate::run::Run;
 use crate::sandbox::Probe;
 use crate::sink::Sink;
+use crate::workers::Workers;
 
-mod lane;
+mod timer_queue;
 mod skipped;
 
 /// A probe, and when it runs.

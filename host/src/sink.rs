@@ -13,7 +13,7 @@ pub mod json;
 pub mod sentry;
 
 #[cfg(test)]
-mod sample;
+mod fixtures;
 
 /// A place to which every run is reported.
 #[async_trait]

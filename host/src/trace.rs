@@ -2,17 +2,18 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
-pub use self::contact::Contact;
 pub use self::id::Digits;
+pub use self::reachability::Contact;
 
-mod contact;
+mod reachability;
 mod id;
-mod tape;
+mod replay;
 
 /// A finished trace. `spans[0]` is the root, and a parent always stands before its children.
 #[derive(Debug, Clone)]
@@ -418,7 +419,7 @@ impl Recorder {
 
     fn lock(&self) -> MutexGuard<'_, Recording> {
         // A panic while recording leaves whole spans behind: each write is one field.
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -1,7 +1,9 @@
 //! What the exchanges of a run leave behind, kept as it came: it is put in words only where the run did not pass.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use crate::capability::{http, ssh, wasi};
 use crate::run::evidence::{Connection, Exchange, Tcp};
@@ -27,7 +29,7 @@ impl Evidence {
 
     /// Keeps what an exchange left; `span` is its own.
     pub fn keep(&self, span: Handle, kept: Kept) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock();
         if all.len() == Self::MOST {
             all.pop_front();
         }
@@ -36,13 +38,13 @@ impl Evidence {
 
     /// What there is to tell of all of them, and the span of each.
     pub fn told(&self) -> Vec<(Handle, Exchange)> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.0.lock();
         all.iter().map(|(span, kept)| (*span, kept.tell())).collect()
     }
 
     /// Keeps what there once was to tell of an exchange; the last that is told of it counts.
     pub fn put(&self, span: Handle, told: Exchange) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock();
         match all.iter_mut().find(|(known, _)| *known == span) {
             Some((_, kept)) => *kept = Kept::Told(told),
             None => all.push_back((span, Kept::Told(told))),
@@ -53,7 +55,7 @@ impl Evidence {
     /// its last exchange is the one. Where they do not say, it is the last that came to no end, or the last of all. A
     /// host that has not answered at one address may have at the next.
     pub fn of_failure(&self, recorder: &Recorder, within: Handle) -> Option<Exchange> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.0.lock();
         let steps: Vec<_> = all.iter().map(|(span, _)| recorder.failed_ancestor(*span, within)).collect();
         let step = steps.iter().find(|step| step.is_some());
         let last_of = |step| steps.iter().rposition(|other| other == step);
@@ -69,9 +71,9 @@ impl Kept {
     fn is_error(&self) -> bool {
         match self {
             Self::Http(kept) => kept.error.is_some(),
-            Self::Ssh(kept) => kept.lock().unwrap_or_else(PoisonError::into_inner).error.is_some(),
+            Self::Ssh(kept) => kept.lock().error.is_some(),
             Self::Tcp(kept) => kept.is_error(),
-            Self::Dns(kept) => kept.lock().unwrap_or_else(PoisonError::into_inner).error.is_some(),
+            Self::Dns(kept) => kept.lock().error.is_some(),
             Self::Told(Exchange::Http(http)) => http.connection.error.is_some(),
             Self::Told(Exchange::Ssh(ssh)) => ssh.connection.error.is_some(),
             Self::Told(Exchange::Tcp(tcp)) => tcp.connection.error.is_some(),
@@ -95,11 +97,9 @@ impl Kept {
     fn tell(&self) -> Exchange {
         match self {
             Self::Http(kept) => Exchange::Http(Box::new(kept.to_evidence())),
-            Self::Ssh(kept) => {
-                Exchange::Ssh(Box::new(kept.lock().unwrap_or_else(PoisonError::into_inner).to_evidence()))
-            }
+            Self::Ssh(kept) => Exchange::Ssh(Box::new(kept.lock().to_evidence())),
             Self::Tcp(kept) => Exchange::Tcp(Box::new(kept.to_evidence())),
-            Self::Dns(kept) => Exchange::Dns(Box::new(kept.lock().unwrap_or_else(PoisonError::into_inner).clone())),
+            Self::Dns(kept) => Exchange::Dns(Box::new(kept.lock().clone())),
             Self::Told(told) => told.clone(),
         }
     }
@@ -179,6 +179,6 @@ mod tests {
         for _ in 0..200 {
             evidence.keep(recorder.root(), Kept::Ssh(Arc::default()));
         }
-        assert_eq!(evidence.0.lock().expect("no test panics here").len(), Evidence::MOST);
+        assert_eq!(evidence.0.lock().len(), Evidence::MOST);
     }
 }

@@ -2,38 +2,38 @@
 
 use crate::capability::Context;
 use crate::capability::bindings::sentrynet::probe::http::{Error, Host};
-use crate::capability::http::authorize::Tokens;
+use crate::capability::http::auth::Tokens;
 use crate::capability::http::tls::Configurations;
-use crate::capability::meter::Exceeded;
+use crate::capability::quota::Exceeded;
 
-mod authorize;
-mod cause;
+mod auth;
+mod error;
 mod certificate;
 mod cookies;
-mod courier;
+mod streaming_client;
 mod exchange;
-mod flow;
-mod kept;
+mod response_stream;
+mod evidence;
 mod phase;
 mod request;
 mod resolve;
 mod response;
-mod signatures;
-mod stream;
-mod text;
+mod signature_cache;
+mod request_body;
+mod format;
 mod tls;
 mod transport;
-mod wire;
-mod witness;
+mod timing_hooks;
+mod cert_verifier;
 
-pub use courier::{OutgoingRequest, StreamingClient};
+pub use evidence::HttpEvidence;
 pub use exchange::{FailedExchange, PhaseTimeouts};
-pub use flow::{Incoming, StreamedResponse};
-pub use kept::HttpEvidence;
 pub use phase::Phase;
 pub use request::Request;
+pub use request_body::{Outgoing, Stream};
 pub use response::Response;
-pub use stream::{Outgoing, Stream};
+pub use response_stream::{Incoming, StreamedResponse};
+pub use streaming_client::{OutgoingRequest, StreamingClient};
 pub use transport::Session;
 
 /// What all runs share.

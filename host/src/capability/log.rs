@@ -1,15 +1,16 @@
 //! The interface `log`: lines that belong to the run.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError};
 
 use crate::capability::bindings::sentrynet::probe::log::{Host, Level as Guest};
-use crate::capability::tape::{CallRecord, Halt, RecordReplay};
+use crate::capability::record_replay::{CallRecord, Halt, RecordReplay};
 use crate::capability::{Context, ProbeContext, truncate};
 use crate::config::Limits;
 use crate::run::{Level, LogLine};
@@ -84,7 +85,7 @@ impl Journal {
         const LONGEST: usize = 500;
         // Rust's advice to whoever runs a program by hand.
         const ADVICE: &str = "note: run with `RUST_BACKTRACE";
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.kept.lock();
         let said = kept.lines.iter().rev().filter(|line| matches!(line.level, Level::Warn | Level::Error));
         let said = said.map(|line| line.message.trim()).filter(|line| !line.is_empty() && !line.starts_with(ADVICE));
         let mut last: Vec<_> = said.take(MOST).collect();
@@ -110,7 +111,7 @@ impl Journal {
     }
 
     fn lock(&self) -> MutexGuard<'_, Lines> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock()
     }
 }
 

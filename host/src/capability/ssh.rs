@@ -10,29 +10,29 @@ use tokio_util::task::AbortOnDropHandle;
 use wasmtime::component::Resource;
 
 use crate::capability::Context;
+use crate::capability::address_filter::AddressFilter;
 use crate::capability::bindings::sentrynet::probe::ssh::{
     Error as GuestError, Host, HostClient, HostSession, Output as GuestOutput, Server as GuestServer,
 };
 use crate::capability::grant::List;
-use crate::capability::judge::AddressFilter;
-use crate::capability::limit::Timeout;
-use crate::capability::ssh::cause::Error;
 use crate::capability::ssh::credential::Credential;
+use crate::capability::ssh::error::Error;
 use crate::capability::ssh::session::Target;
 use crate::capability::ssh::trust::{AcceptedHosts, Pin, Trust};
+use crate::capability::timeout::Timeout;
 
-mod cause;
+mod error;
 mod credential;
 mod exec;
-mod kept;
+mod evidence;
 mod known_hosts;
-mod login;
-mod peer;
+mod auth;
+mod client_handler;
 mod session;
 mod trust;
-mod wire;
+mod instrumented_stream;
 
-pub use kept::SshEvidence;
+pub use evidence::SshEvidence;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// The most that a guest may have us keep of each stream of a command's output.

@@ -9,21 +9,21 @@ use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+pub use crate::capability::wasi::evidence::TcpEvidence;
 use crate::capability::wasi::http::Outgoing;
-pub use crate::capability::wasi::kept::TcpEvidence;
-use crate::capability::wasi::lookup::Names;
+use crate::capability::wasi::ip_name_lookup::Names;
 use crate::capability::{Context, log};
 use crate::run::Level;
 
 mod connection;
 mod http;
-mod kept;
-mod lookup;
+mod evidence;
+mod ip_name_lookup;
 mod network;
-mod options;
-mod record;
-mod socket;
-mod stream;
+mod socket_options;
+mod span;
+mod tcp_socket;
+mod tcp_streams;
 
 /// Makes WASI known to `linker`: its own sockets, which lead nowhere, give way to ours on the tape.
 ///

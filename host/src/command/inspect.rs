@@ -6,8 +6,8 @@ use std::path::Path;
 use anyhow::Result;
 use sentrynet::config::{self, Module};
 use sentrynet::propagation::Origin;
+use sentrynet::redaction::Secrets;
 use sentrynet::sandbox::{Inspection, LoadError, Sandbox};
-use sentrynet::secret::Secrets;
 use serde_json::{Value, json};
 
 use crate::{Format, INVALID_INPUT, print_error, red};

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::field::{Field, Report, Table, bounded};
-use super::keys::CHECK_IN;
-use super::problem::{Diagnostic, below, quote};
+use super::diagnostic::{Diagnostic, below, quote};
+use super::known_keys::CHECK_IN;
+use super::table::{Field, Report, Table, bounded};
 use super::{Config, Probe};
-use crate::secret::Secrets;
+use crate::redaction::Secrets;
 
 /// A key `check_in`, as it is written.
 #[derive(Debug, Clone)]

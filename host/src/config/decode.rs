@@ -11,15 +11,15 @@ use serde_json::Value;
 
 use self::module::{Component, Modules, THIS_PROBE};
 use super::check_in::{CheckIn, check_in};
-use super::field::{Field, Report, Table, bounded, kind};
-use super::keys::{GROUP, LIMITS, LIMITS_OF_A_RUN, ROOT, SENTRY, closest};
+use super::diagnostic::{Diagnostic, below, quote};
+use super::known_keys::{GROUP, LIMITS, LIMITS_OF_A_RUN, ROOT, SENTRY, closest};
 use super::limits::{MIB, TIB, limits};
-use super::problem::{Diagnostic, below, quote};
 use super::spool::spool;
 use super::spotlight::spotlight;
+use super::table::{Field, Report, Table, bounded, kind};
 use super::tags::tags;
 use super::{Config, Draft, Limits, Probe, Retries, Sentry, TraceHeaders};
-use crate::secret::Secrets;
+use crate::redaction::Secrets;
 
 mod allow;
 mod module;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::field::{Report, Table};
+use super::table::{Report, Table};
 
 const KIB: u64 = 1 << 10;
 pub const MIB: u64 = 1 << 20;

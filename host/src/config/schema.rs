@@ -2,12 +2,12 @@
 //! settings. Knows how the host's part is written down, and nothing of where a probe's comes from.
 
 mod embed;
-mod open;
+mod relax;
 
 use serde_json::{Map, Value, json};
 
-use super::document::Document;
-use super::locate::SourceMap;
+use super::source_map::SourceMap;
+use super::yaml_tree::Document;
 use super::{BUILT_IN, Source};
 use crate::schema::Invalid;
 
@@ -75,8 +75,8 @@ pub fn schema(components: &[Component]) -> Result<Value, Invalid> {
 fn host() -> Value {
     // It stands in the program; a test reads it.
     let mut host: Value = serde_json::from_str(HOST).unwrap_or_default();
-    open::open(&mut host, &|pointer| matches!(pointer, "/$defs/reference" | "/$defs/referring"));
-    open::nullable(&mut host);
+    relax::open(&mut host, &|pointer| matches!(pointer, "/$defs/reference" | "/$defs/referring"));
+    relax::nullable(&mut host);
     host
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::field::{Field, Report, Table, bounded};
+use super::table::{Field, Report, Table, bounded};
 
 /// Where runs wait until Sentry has them.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,8 +4,8 @@
 use serde_json::Value;
 use url::Url;
 
-use super::field::{Field, Report};
-use super::problem::Diagnostic;
+use super::diagnostic::Diagnostic;
+use super::table::{Field, Report};
 
 const DEFAULT: &str = "http://localhost:8969/stream";
 const ADVICE: &str = "must be true, false, or a URL such as `http://localhost:8969/stream`";

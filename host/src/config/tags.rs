@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::field::{Field, Report, Table, bounded, kind};
-use super::problem::{Diagnostic, below, quote};
+use super::diagnostic::{Diagnostic, below, quote};
+use super::table::{Field, Report, Table, bounded, kind};
 
 /// More than anybody slices by; a bound, as each probe carries its own copy.
 const MOST: usize = 100;

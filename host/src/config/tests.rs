@@ -358,7 +358,8 @@ fn a_spool_is_a_directory_a_size_or_none() {
 #[test]
 fn the_readme_has_the_keys_of_ours_that_have_a_table() {
     let readme = include_str!("../../../README.md");
-    let keys = [keys::SENTRY, keys::CHECK_IN, keys::MODULE, keys::ALLOW, keys::LIMITS].concat();
+    let keys =
+        [known_keys::SENTRY, known_keys::CHECK_IN, known_keys::MODULE, known_keys::ALLOW, known_keys::LIMITS].concat();
     for key in keys {
         let cells = readme.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
         let mut named = cells.flat_map(|cell| cell.split(", "));

@@ -12,11 +12,11 @@ use crate::capability::truncate;
 use crate::config::Module;
 use crate::schema::Invalid;
 
-mod core;
-mod debugging;
+mod componentize;
+mod dwarf;
 mod link;
 
-pub use core::is_core;
+pub use componentize::is_core;
 pub use link::{contract, imports, link};
 
 /// The built-in probes, by their short names; and one after the other, each after its length, compressed.
@@ -150,13 +150,13 @@ fn compile(engine: &Engine, bytes: &[u8], name: String) -> Result<Compiled, Load
     }
     let component = match is_core(bytes) {
         false => Cow::Borrowed(bytes),
-        true => match core::to_component(bytes) {
+        true => match componentize::to_component(bytes) {
             Ok(component) => Cow::Owned(component),
-            Err(core::Unfit::Untyped) => return Err(LoadError::Untyped(name)),
-            Err(core::Unfit::Invalid(why)) => return Err(LoadError::Unfit { name, why: words(&why) }),
+            Err(componentize::Unfit::Untyped) => return Err(LoadError::Untyped(name)),
+            Err(componentize::Unfit::Invalid(why)) => return Err(LoadError::Unfit { name, why: words(&why) }),
         },
     };
-    let component = debugging::without_unsafe_dwarf(component, &name);
+    let component = dwarf::without_unsafe_dwarf(component, &name);
     let started = std::time::Instant::now();
     match Component::from_binary(engine, &component) {
         Ok(component) => {

@@ -7,7 +7,7 @@ use wasmtime::{
 };
 
 use crate::config::{MOST_MEMORY, MOST_TABLE};
-use crate::sandbox::clock;
+use crate::sandbox::epoch;
 
 /// A pool of so many runs at once is seldom full.
 const LARGE: usize = 2000;
@@ -28,7 +28,7 @@ pub fn new(in_flight: usize, share: usize) -> wasmtime::Result<Engine> {
     config.wasm_backtrace_details(WasmBacktraceDetails::Enable);
     config.cache(cache());
     let engine = Engine::new(&config)?;
-    clock::spawn_epoch_ticker(&engine)?;
+    epoch::spawn_epoch_ticker(&engine)?;
     Ok(engine)
 }
 

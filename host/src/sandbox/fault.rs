@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use wasmtime::component::ResourceTableError;
 use wasmtime::{ResourceLimiter, Trap, WasmBacktrace};
 
-use crate::capability::meter::Exceeded;
-use crate::capability::tape::Halt;
+use crate::capability::quota::Exceeded;
+use crate::capability::record_replay::Halt;
 use crate::capability::wasi::exit_status;
 use crate::capability::{Context, Growth, HostMemoryExceeded};
 use crate::config::{Limits, MOST_MEMORY, MOST_TABLE};

@@ -7,7 +7,7 @@ use wasmparser::{KnownCustom, Parser, Payload};
 use wasmtime::component::Component;
 
 use crate::capability::truncate;
-use crate::sandbox::power::{ImportInfo, import_info};
+use crate::sandbox::imports::{ImportInfo, import_info};
 use crate::sandbox::{Description, component};
 
 /// A component as whoever is to trust it wants to know it.

@@ -1,7 +1,8 @@
 //! A probe's runs in a row that have failed. Knows how runs ended, and not why.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
+
+use parking_lot::Mutex;
 
 use crate::run::{Outage, Outcome};
 
@@ -26,7 +27,7 @@ pub struct Start {
 impl OutageTracker {
     /// The outage that a run is part of or has ended, as it stands at the run's end, `now`.
     pub fn record(&self, outcome: &Outcome, start: Start, now: Instant) -> Option<Outage> {
-        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.0.lock();
         match outcome {
             Outcome::Passed | Outcome::PassedAfterRetry(_) => current.take().map(|ended| ended.summary(now)),
             Outcome::Failed(_) => {

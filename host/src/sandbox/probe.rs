@@ -11,21 +11,21 @@ use crate::capability::bindings::ProbePre;
 use crate::capability::bindings::exports::sentrynet::probe::prober::Trouble;
 use crate::capability::bindings::sentrynet::probe::types::Failure as GuestFailure;
 use crate::capability::log::Journal;
-use crate::capability::tape::RecordReplay;
+use crate::capability::record_replay::RecordReplay;
 use crate::capability::{Context, ProbeContext, truncate};
 use crate::config::{Limits, Retries};
 use crate::recording::{Component, Header, Recording};
+use crate::redaction::Secrets;
 use crate::run::evidence::Exchange;
 use crate::run::{Failure, Fault, FaultKind, Identity, LimitKind, Mismatch, Outcome, Run};
 use crate::sandbox::backtrace::with_last_words;
 use crate::sandbox::component::CONTRACT_VERSION;
-use crate::sandbox::computing::CpuTimer;
+use crate::sandbox::cpu_estimate::CpuEstimate;
+use crate::sandbox::cpu_timer::CpuTimer;
+use crate::sandbox::executor::{GuestExecutor, HomeRuntime};
 use crate::sandbox::fault::with_advice;
-use crate::sandbox::habit::CpuEstimate;
+use crate::sandbox::instance::store;
 use crate::sandbox::outages::{OutageTracker, Start};
-use crate::sandbox::stay::store;
-use crate::sandbox::threads::{GuestExecutor, HomeRuntime};
-use crate::secret::Secrets;
 use crate::trace::{Recorder, Status};
 
 /// A probe that is ready to run: its component loaded, its settings checked by it. Cheap to clone.

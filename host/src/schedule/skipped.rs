@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
 
 /// What was skipped since it was last told.
 #[derive(Default)]
@@ -79,7 +80,7 @@ impl SkippedRuns {
     }
 
     fn lock(&self) -> MutexGuard<'_, Unreported> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -17,7 +17,7 @@ use super::Sink;
 use super::json::run_to_json;
 use crate::run::Run;
 
-mod lines;
+mod format;
 mod text;
 mod waterfall;
 
@@ -112,7 +112,7 @@ fn write_all(inbox: &Receiver<Message>, mut out: impl Write, color: bool, look: 
         for order in iter::once(first).chain(inbox.try_iter().take(MOST_AT_ONCE)) {
             match order {
                 Message::Show(run) if look.json => text.push_str(&format!("{}\n", run_to_json(&run))),
-                Message::Show(run) => text.push_str(&lines::render(&run, &look)),
+                Message::Show(run) => text.push_str(&format::render(&run, &look)),
                 Message::Flush(done) => flushed.push(done),
             }
         }
@@ -147,7 +147,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::sink::sample;
+    use crate::sink::fixtures;
 
     const LOOK: ConsoleOptions = ConsoleOptions { json: false, trace: false, stamp: false, width: 100 };
 
@@ -169,7 +169,7 @@ mod tests {
         for color in [true, false] {
             let out = Shared::default();
             let console = Console::to(out.clone(), color, LOOK);
-            console.report(&Arc::new(sample::failed()));
+            console.report(&Arc::new(fixtures::failed()));
             console.flush(Duration::from_secs(10)).await;
             let shown = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
             assert_eq!(shown.contains('\u{1b}'), color, "{shown}");
@@ -181,7 +181,7 @@ mod tests {
         let out = Shared::default();
         let console = Console::to(out.clone(), false, LOOK);
         for _ in 0..3 {
-            console.report(&Arc::new(sample::passed()));
+            console.report(&Arc::new(fixtures::passed()));
         }
         console.flush(Duration::from_secs(10)).await;
         assert_eq!(String::from_utf8(out.0.lock().unwrap().clone()).unwrap().lines().count(), 3);
@@ -203,7 +203,7 @@ mod tests {
     async fn a_closed_pipe_ends_nothing() {
         let console = Console::to(Closed, false, LOOK);
         for _ in 0..3 {
-            console.report(&Arc::new(sample::failed()));
+            console.report(&Arc::new(fixtures::failed()));
             console.flush(Duration::from_secs(10)).await;
         }
     }
@@ -224,7 +224,7 @@ mod tests {
     #[tokio::test]
     async fn a_stopped_terminal_holds_up_nothing() {
         let console = Console::to(Stopped, false, LOOK);
-        let run = Arc::new(sample::passed());
+        let run = Arc::new(fixtures::passed());
         // What it may have taken before it came to a stop, what waits, and ten.
         for _ in 0..1 + MOST_AT_ONCE + BACKLOG + 10 {
             console.report(&run);

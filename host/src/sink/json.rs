@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::milliseconds;
-use crate::date::rfc3339;
 use crate::run::{Outcome, Run};
+use crate::time_format::rfc3339;
 use crate::trace::{Span, Trace};
 
 /// The whole run, its keys in a fixed order.
@@ -74,11 +74,11 @@ fn span(trace: &Trace, span: &Span) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sink::sample;
+    use crate::sink::fixtures;
 
     #[test]
     fn keys_stand_in_the_documented_order() {
-        let json = run_to_json(&sample::failed());
+        let json = run_to_json(&fixtures::failed());
         let keys: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(
             keys.join(" "),
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_failed_run_says_why() {
-        let json = run_to_json(&sample::failed());
+        let json = run_to_json(&fixtures::failed());
         assert_eq!(json["outcome"], "failed");
         assert_eq!(json["started"], "2026-11-23T22:45:01.250000Z");
         assert_eq!(json["duration_ms"], 482.25);
@@ -110,10 +110,10 @@ mod tests {
 
     #[test]
     fn a_passed_run_has_no_failure_and_a_broken_one_names_its_fault() {
-        let json = run_to_json(&sample::passed());
+        let json = run_to_json(&fixtures::passed());
         assert_eq!((&json["failure"], &json["outage"]), (&Value::Null, &Value::Null));
-        assert_eq!(run_to_json(&sample::recovered())["outage"]["duration_ms"], 125_400.0);
-        let json = run_to_json(&sample::broken());
+        assert_eq!(run_to_json(&fixtures::recovered())["outage"]["duration_ms"], 125_400.0);
+        let json = run_to_json(&fixtures::broken());
         assert_eq!(json["outcome"], "broken");
         assert_eq!(json["failure"]["reason"], "trap");
         assert_eq!(json["failure"]["expected"], Value::Null);

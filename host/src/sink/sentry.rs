@@ -9,31 +9,31 @@ use async_trait::async_trait;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use self::client::StartError;
-use self::desk::Pipeline;
-use self::outbox::Fanout;
-pub use self::tally::{Counts, Reason};
+use self::fanout::Fanout;
+pub use self::outcomes::{Counts, Reason};
+use self::pipeline::Pipeline;
 use super::Sink;
 use crate::config;
 use crate::run::Run;
 
-mod desk;
+mod pipeline;
 mod sampling;
-mod offline;
-mod panic;
-mod clock;
+mod offline_event;
+mod panic_hook;
+mod check_in_timer;
 mod check_in;
 mod envelope;
 mod payload;
-mod json;
-mod outbox;
-mod packing;
-mod delivery;
+mod json_writer;
+mod fanout;
+mod compression;
+mod transport;
 mod client;
 mod backoff;
 mod queue;
-mod limits;
+mod rate_limits;
 mod spool;
-mod tally;
+mod outcomes;
 
 /// Sends runs to Sentry, to a Spotlight, or to both: every one, unless the configuration has those that pass sampled; and
 /// checks in to Sentry's monitors. A run that was reported here is in the spool: it may take a while until Sentry has it,
@@ -58,7 +58,7 @@ impl Sentry {
 
     /// Tells of panics of our own too, from now on. `strike` takes secrets out of what they say.
     pub fn report_panics(&self, strike: impl Fn(&str) -> String + Send + Sync + 'static) {
-        panic::hook(&self.pipeline, strike);
+        panic_hook::hook(&self.pipeline, strike);
     }
 
     /// What has become of the envelopes so far: one for each run that is sent, one for each error and one for each

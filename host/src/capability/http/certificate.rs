@@ -7,9 +7,9 @@ use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::*;
 
 use crate::capability::bindings::sentrynet::probe::http::Certificate;
-use crate::capability::http::cause::days_left;
-use crate::date;
+use crate::capability::http::error::days_left;
 use crate::run::evidence;
+use crate::time_format;
 
 /// Reads a certificate; none where it is not one.
 pub fn read(der: &CertificateDer<'_>) -> Option<Certificate> {
@@ -30,8 +30,8 @@ pub fn to_evidence(der: &CertificateDer<'_>, now: SystemTime) -> Option<evidence
         subject,
         issuer,
         names: names(der),
-        not_before: date::rfc3339_seconds(not_before),
-        not_after: date::rfc3339_seconds(not_after),
+        not_before: time_format::rfc3339_seconds(not_before),
+        not_after: time_format::rfc3339_seconds(not_after),
         days_left: days_left(not_after, now),
     })
 }

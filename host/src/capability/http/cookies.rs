@@ -1,8 +1,7 @@
 //! The cookies of one run.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use cookie_store::CookieStore;
+use parking_lot::{Mutex, MutexGuard};
 use reqwest::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
 use url::Url;
 
@@ -34,7 +33,7 @@ impl Cookies {
     }
 
     fn lock(&self) -> MutexGuard<'_, CookieStore> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -10,20 +10,20 @@ use reqwest::header::{
 };
 use url::Url;
 
+use crate::capability::address_filter::AddressFilter;
 use crate::capability::bindings::sentrynet::probe::http::Error;
 use crate::capability::evidence::Evidence;
 use crate::capability::grant::{List, Refusal};
 use crate::capability::http::Response;
 use crate::capability::http::exchange::hop::Hop;
-use crate::capability::http::flow::ResponseSender;
+use crate::capability::http::format::{redirect, shown, without_secrets};
 use crate::capability::http::phase::{Phase, milliseconds};
+use crate::capability::http::request_body::Stream;
 use crate::capability::http::resolve::Bounds;
-use crate::capability::http::stream::Stream;
-use crate::capability::http::text::{redirect, shown, without_secrets};
+use crate::capability::http::response_stream::ResponseSender;
 use crate::capability::http::transport::{Session, Transport};
-use crate::capability::judge::AddressFilter;
-use crate::capability::limit::Timeout;
 use crate::capability::log::Journal;
+use crate::capability::timeout::Timeout;
 use crate::capability::{ProbeContext, grant};
 use crate::config::TraceHost;
 use crate::run::evidence::Redirect;

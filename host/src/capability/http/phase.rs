@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::capability::bindings::sentrynet::probe::http::Timing;
-use crate::capability::http::wire::Timestamps;
+use crate::capability::http::timing_hooks::Timestamps;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {

@@ -17,12 +17,12 @@ use crate::capability::Context;
 use crate::capability::bindings::sentrynet::probe::http::{Error, HostRequest};
 use crate::capability::grant::List;
 use crate::capability::http::Response;
-use crate::capability::http::authorize::Authorization;
+use crate::capability::http::auth::Authorization;
 use crate::capability::http::exchange::{Exchange, PhaseTimeouts};
 use crate::capability::http::resolve::{ConnectTo, Family};
 use crate::capability::http::tls::Trust;
 use crate::capability::http::transport::{Transport, Version};
-use crate::capability::limit::Timeout;
+use crate::capability::timeout::Timeout;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const REDIRECTS: u32 = 10;

@@ -10,11 +10,11 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
+use crate::capability::address_filter::AddressFilter;
 use crate::capability::grant::Refusal;
-use crate::capability::http::wire::HopTimings;
-use crate::capability::judge::AddressFilter;
-use crate::capability::names;
-use crate::capability::words::{lookup_error, lower_first};
+use crate::capability::host_lookup;
+use crate::capability::http::timing_hooks::HopTimings;
+use crate::capability::net_errors::{lookup_error, lower_first};
 
 /// A version of IP to insist on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,7 +139,7 @@ impl Resolver {
                 let found = resolver.lookup_ip(name).await;
                 found.map_err(|error| refused(name, *server, self.family, &error))?.iter().collect()
             }
-            (None, None) => names::lookup(name).await.map_err(|error| Unresolved(lookup_error(name, &error)))?,
+            (None, None) => host_lookup::lookup(name).await.map_err(|error| Unresolved(lookup_error(name, &error)))?,
         };
         let wanted = found.iter().filter(|address| self.family.is_none_or(|family| family.holds(**address)));
         let wanted: Vec<_> = wanted.map(|address| SocketAddr::new(*address, port)).collect();

@@ -5,7 +5,7 @@ use wasmtime::component::Resource;
 
 use crate::capability::Context;
 use crate::capability::bindings::sentrynet::probe::http::{Connection, HostResponse, Timing};
-use crate::capability::http::cause::days_left;
+use crate::capability::http::error::days_left;
 
 /// A whole answer.
 #[derive(Serialize, Deserialize)]
@@ -15,7 +15,7 @@ pub struct Response {
     /// Where it leads, if it redirects.
     pub location: Option<String>,
     pub headers: Vec<(String, String)>,
-    #[serde(with = "crate::capability::tape::body")]
+    #[serde(with = "crate::capability::record_replay::body")]
     pub body: Vec<u8>,
     pub body_size: u64,
     pub timing: Timing,

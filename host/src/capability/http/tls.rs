@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use parking_lot::Mutex;
 use rustls::client::{
     ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls12Resumption, Tls13ClientSessionValue,
 };
@@ -14,8 +15,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{CipherSuite, ClientConfig, NamedGroup, RootCertStore};
 
-use crate::capability::http::wire::HopTimings;
-use crate::capability::http::witness::{RecordingVerifier, Verification};
+use crate::capability::http::cert_verifier::{RecordingVerifier, Verification};
+use crate::capability::http::timing_hooks::HopTimings;
 
 /// Whom a request trusts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -72,7 +73,7 @@ impl Configurations {
         let written: Written =
             files.map(|path| std::fs::metadata(path).and_then(|found| found.modified()).ok()).collect();
         let kind = (trust.clone(), identity.cloned());
-        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut others = self.others.lock();
         if let Some((then, known)) = others.get(&kind)
             && *then == written
         {

@@ -2,19 +2,20 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use reqwest::{Client, Proxy};
 use rustls::ClientConfig;
 use url::Url;
 
 use crate::capability::http::Stack;
-use crate::capability::http::cause::Peer;
 use crate::capability::http::cookies::Cookies;
+use crate::capability::http::error::Peer;
 use crate::capability::http::resolve::{ConnectTo, Family, Resolver};
+use crate::capability::http::timing_hooks::TimedConnect;
 use crate::capability::http::tls::Trust;
-use crate::capability::http::wire::TimedConnect;
-use crate::capability::meter::Quota;
+use crate::capability::quota::Quota;
 
 /// What requests say that we are, unless they say it themselves.
 pub const USER_AGENT: &str = concat!("sentrynet/", env!("CARGO_PKG_VERSION"));
@@ -62,7 +63,7 @@ impl Session {
         /// More ways than any honest probe goes.
         const MOST: usize = 100;
         self.make_room();
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = self.clients.lock();
         if let Some((_, client)) = clients.iter().find(|(known, _)| known == transport) {
             return Ok(client.clone());
         }
@@ -78,7 +79,7 @@ impl Session {
     /// already is not known here, so that they may be fewer than are counted.
     pub fn make_room(&self) {
         if !self.meter.may_connect() {
-            self.clients.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            self.clients.lock().clear();
         }
     }
 

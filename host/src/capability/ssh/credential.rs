@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use russh::keys::{HashAlg, PrivateKey, PublicKey, decode_secret_key};
 
-use crate::capability::ssh::cause;
-use crate::capability::words::lower_first;
+use crate::capability::net_errors::lower_first;
+use crate::capability::ssh::error;
 
 /// One way to log in.
 #[derive(Clone)]
@@ -71,7 +71,7 @@ pub fn load(path: &Path, passphrase: Option<&str>) -> Result<PrivateKey, String>
         Ok(_) if text.len() as u64 > LONGEST => Err(format!("{shown} is too large for a key")),
         Ok(_) => decode(&text, passphrase).map_err(|why| why.in_words(path)),
         Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Err(Wrong::NoKey.in_words(path)),
-        Err(error) => Err(format!("{shown}: {}", cause::io(&error))),
+        Err(error) => Err(format!("{shown}: {}", error::io(&error))),
     }
 }
 

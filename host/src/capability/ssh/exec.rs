@@ -5,9 +5,9 @@ use std::time::Duration;
 use russh::client::Msg;
 use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
 
-use crate::capability::ssh::cause::{self, Error};
+use crate::capability::net_errors::bytes;
+use crate::capability::ssh::error::{self, Error};
 use crate::capability::ssh::session::Session;
-use crate::capability::words::bytes;
 use crate::trace::Handle;
 
 /// What a command left.
@@ -33,7 +33,7 @@ impl Session {
         if !self.authenticated {
             return Err(Error::Auth("no command runs without logging in".to_owned()));
         }
-        let span = self.record.begin("ssh.exec", format!("Run `{}`", cause::words(command.as_bytes())));
+        let span = self.record.begin("ssh.exec", format!("Run `{}`", error::words(command.as_bytes())));
         let mut output = Output::default();
         let ran = self.run(command, most, &mut output).await;
         self.describe(span, &output);
@@ -63,7 +63,7 @@ impl Session {
                 russh::Error::ChannelOpenFailure(why) => {
                     Error::Protocol(format!("the server lets no command run ({})", reason(why)))
                 }
-                error => cause::explain(&error, &marks.read(), &peer),
+                error => error::explain(&error, &marks.read(), &peer),
             })
         });
         let (mut read, write) = match channel {
@@ -83,7 +83,7 @@ impl Session {
             Ended::Refused => Err(Error::Protocol("the server would not run the command".to_owned())),
             Ended::Lost => {
                 self.live = None;
-                let gone = cause::gone(&marks.read());
+                let gone = error::gone(&marks.read());
                 Err(Error::Protocol(format!("{gone} while the command ran, {} so far", came(output))))
             }
         }
@@ -152,7 +152,7 @@ fn keep(kept: &mut Vec<u8>, size: &mut u64, data: &[u8], most: usize) {
 fn signal(signal: Sig) -> String {
     match signal {
         // Whatever the server calls it: `USR2@openssh.com` is one.
-        Sig::Custom(name) => cause::words(name.as_bytes()),
+        Sig::Custom(name) => error::words(name.as_bytes()),
         known => format!("{known:?}"),
     }
 }
@@ -164,7 +164,7 @@ fn reason(why: russh::ChannelOpenFailure) -> String {
         Why::ConnectFailed => "connect failed".to_owned(),
         Why::UnknownChannelType => "unknown channel type".to_owned(),
         Why::ResourceShortage => "resource shortage".to_owned(),
-        Why::Other { reason, .. } => cause::words(reason.as_bytes()),
+        Why::Other { reason, .. } => error::words(reason.as_bytes()),
     }
 }
 

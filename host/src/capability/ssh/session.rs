@@ -11,21 +11,21 @@ use russh::{Disconnect, MethodSet, Preferred, SshId};
 use tokio::net::TcpStream;
 use tokio_util::sync::DropGuard;
 
+use crate::capability::address_filter::AddressFilter;
 use crate::capability::evidence::Evidence;
-use crate::capability::judge::AddressFilter;
-use crate::capability::limit::Timeout;
-use crate::capability::meter::ConnectionPermit;
-use crate::capability::names::lookup;
-use crate::capability::ssh::cause::{self, Error, TimeBudget};
+use crate::capability::host_lookup::lookup;
+use crate::capability::net_errors::{is_refusal, lookup_error};
+use crate::capability::quota::ConnectionPermit;
+use crate::capability::ssh::client_handler::{ClientHandler, Stop};
 use crate::capability::ssh::credential::Credential;
-use crate::capability::ssh::peer::{ClientHandler, Stop};
-use crate::capability::ssh::session::record::Record;
+use crate::capability::ssh::error::{self, Error, TimeBudget};
+use crate::capability::ssh::instrumented_stream::{Handshake, HandshakeFacts, InstrumentedStream};
+use crate::capability::ssh::session::span::Record;
 use crate::capability::ssh::trust::Trust;
-use crate::capability::ssh::wire::{Handshake, HandshakeFacts, InstrumentedStream};
-use crate::capability::words::{is_refusal, lookup_error};
+use crate::capability::timeout::Timeout;
 use crate::trace::{Handle, Recorder};
 
-mod record;
+mod span;
 
 /// Where to connect, as whom, and what to trust.
 #[derive(Debug, Clone)]
@@ -135,7 +135,7 @@ async fn establish(
     let (stream, answered) = dial(&addresses, &clock, record).await;
     record.contact(&host, &addresses, answered, began);
     let stream = stream?;
-    let remote = stream.peer_addr().map_err(|error| cause::connect(&error, &shown(&addresses)))?;
+    let remote = stream.peer_addr().map_err(|error| error::connect(&error, &shown(&addresses)))?;
     record.set("network.peer.address", remote.ip().to_string());
     record.set("network.peer.port", i64::from(remote.port()));
     record.note(|kept| kept.remote = Some(remote));
@@ -157,9 +157,9 @@ async fn establish(
     let made = match made {
         Ok(Ok(client)) => Ok(Live { client, _guard: guard }),
         Ok(Err(Stop::HostKey(why))) => Err(Error::HostKey(why)),
-        Ok(Err(Stop::Protocol(error))) => Err(cause::explain(&error, &seen, &remote)),
+        Ok(Err(Stop::Protocol(error))) => Err(error::explain(&error, &seen, &remote)),
         Err(_) => Err(clock.timed_out(&match seen.banner {
-            None => cause::awaiting_banner(&seen),
+            None => error::awaiting_banner(&seen),
             Some(_) => "exchanging keys".to_owned(),
         })),
     };
@@ -199,7 +199,7 @@ async fn dial(addresses: &[SocketAddr], clock: &TimeBudget, record: &Record) -> 
             Ok(Ok(stream)) => Ok(stream),
             Ok(Err(error)) => {
                 answered |= is_refusal(error.kind());
-                Err(cause::connect(&error, &shown))
+                Err(error::connect(&error, &shown))
             }
             Err(_) => Err(clock.timed_out(&format!("connecting to {shown}"))),
         };
@@ -219,7 +219,7 @@ fn shown(addresses: &[SocketAddr]) -> String {
     let named: Vec<_> = addresses.iter().take(MOST).map(ToString::to_string).collect();
     match addresses.len() {
         more if more > MOST => format!("{} and {} more", named.join(", "), more - MOST),
-        _ => cause::list(&named),
+        _ => error::list(&named),
     }
 }
 
@@ -262,10 +262,10 @@ impl Session {
             Ok(AuthResult::Failure { remaining_methods, .. })
                 if remaining_methods.is_empty() && live.client.is_closed() =>
             {
-                Err(Error::Protocol(cause::gone(&seen.read())))
+                Err(Error::Protocol(error::gone(&seen.read())))
             }
             Ok(AuthResult::Failure { remaining_methods, .. }) => Ok((false, names(&remaining_methods))),
-            Err(error) => Err(cause::explain(&error, &seen.read(), &self.server.remote_address)),
+            Err(error) => Err(error::explain(&error, &seen.read(), &self.server.remote_address)),
         });
         match answer {
             Ok((authenticated, methods)) => {
@@ -310,7 +310,7 @@ impl Session {
 
     pub(super) fn given_up(&self) -> Error {
         Error::Protocol(match self.live {
-            Some(_) => cause::gone(&self.marks.read()),
+            Some(_) => error::gone(&self.marks.read()),
             None => "the connection was given up after an error".to_owned(),
         })
     }

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use russh::keys::ssh_key::Fingerprint;
 use russh::keys::{Algorithm, HashAlg, PublicKey};
 
-use crate::capability::ssh::cause;
-use crate::capability::ssh::trust::known::KeyMatch;
+use crate::capability::ssh::error;
+use crate::capability::ssh::trust::lookup::KeyMatch;
 
-pub use crate::capability::ssh::trust::acquaintances::AcceptedHosts;
-pub use crate::capability::ssh::trust::known::KnownHost;
+pub use crate::capability::ssh::trust::accept_new::AcceptedHosts;
+pub use crate::capability::ssh::trust::lookup::KnownHost;
 
-mod acquaintances;
-mod known;
+mod accept_new;
+mod lookup;
 
 /// What a host's key is held against.
 #[derive(Debug, Clone)]
@@ -138,7 +138,7 @@ fn not_pinned(pins: &[Pin], known: &KnownHost, key: &PublicKey) -> String {
         "the host key of `{}` is not the pinned one: the server showed {}, and trusted is {}{hint}",
         known.name(),
         show(key),
-        cause::list(&pinned)
+        error::list(&pinned)
     )
 }
 

@@ -3,17 +3,18 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
+use parking_lot::{Mutex, MutexGuard};
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use wasmtime_wasi::p2::StreamError;
 
-use crate::capability::meter::Exceeded;
-use crate::capability::wasi::record::Record;
+use crate::capability::quota::Exceeded;
+use crate::capability::wasi::span::Record;
 
 /// Bytes that are read, or held to be written, at once.
 pub const MOST_AT_ONCE: usize = 64 << 10;
@@ -167,7 +168,7 @@ impl Connection {
     }
 
     fn outgoing(&self) -> MutexGuard<'_, Outgoing> {
-        self.outgoing.lock().unwrap_or_else(PoisonError::into_inner)
+        self.outgoing.lock()
     }
 }
 

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::Decoder;
-use crate::config::field::{Field, Table, kind};
-use crate::config::keys::{ALLOW, ALLOW_SSH};
-use crate::config::problem::quote;
+use crate::config::diagnostic::quote;
+use crate::config::known_keys::{ALLOW, ALLOW_SSH};
+use crate::config::table::{Field, Table, kind};
 use crate::config::{Allow, AllowSsh, AllowedHost};
 
 /// Values of the environment, by their names.

@@ -7,9 +7,9 @@ use serde_json::{Map, Value};
 
 use super::Decoder;
 use super::allow::Environment;
-use crate::config::field::{Field, Table, bounded, kind};
-use crate::config::keys::{LIMITS_OF_A_RUN, MODULE, PROBE, closest};
-use crate::config::problem::{Diagnostic, below, quote};
+use crate::config::diagnostic::{Diagnostic, below, quote};
+use crate::config::known_keys::{LIMITS_OF_A_RUN, MODULE, PROBE, closest};
+use crate::config::table::{Field, Table, bounded, kind};
 use crate::config::{Allow, Limits, Module, Shared};
 
 /// What `modules` says of a component.

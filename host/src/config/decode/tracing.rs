@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::{DAY, Decoder};
-use crate::config::field::{Field, Table, kind};
-use crate::config::keys::{SAMPLE, TRACE_HEADERS};
+use crate::config::known_keys::{SAMPLE, TRACE_HEADERS};
+use crate::config::table::{Field, Table, kind};
 use crate::config::{Sample, SampleRate, TraceHeaders, TraceHost, TraceMode};
 
 impl Decoder<'_> {

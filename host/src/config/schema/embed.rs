@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use super::super::keys::PROBE;
-use super::super::problem::escape;
-use super::{Component, map, open};
+use super::super::diagnostic::escape;
+use super::super::known_keys::PROBE;
+use super::{Component, map, relax};
 use crate::schema::{Holds, Invalid, Schema, holds};
 
 /// What a URL's fragment cannot hold as it is.
@@ -48,7 +48,7 @@ fn embedded(component: &Component, key: &str, change: &dyn Fn(&mut Value)) -> Re
         }
     }
     // What something within it is referred to by its place stays in it.
-    open::open(&mut schema, &|pointer| {
+    relax::open(&mut schema, &|pointer| {
         let below = format!("{pointer}/");
         targets.range(below.as_str()..).next().is_some_and(|target| target.starts_with(&below))
     });

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::super::keys::{
+use super::super::known_keys::{
     ALLOW, ALLOW_SSH, CHECK_IN, GROUP, LIMITS, LIMITS_OF_A_RUN, MODULE, PROBE, ROOT, SAMPLE, SENTRY, TRACE_HEADERS,
 };
-use super::super::{Draft, parse, value};
+use super::super::{Draft, parse, yaml_to_json};
 use super::*;
-use crate::config::problem::Diagnostics;
+use crate::config::diagnostic::Diagnostics;
 use crate::schema::Schema;
 
 /// The whole, with built-in probes that take any settings.
@@ -30,7 +30,7 @@ fn source(text: &str) -> Source {
 /// A file's values as they are written, references and all.
 fn values(text: &str) -> Option<Value> {
     let mut problems = Diagnostics::default();
-    let value = value::value(&Document::of(&source(text)).ok()?, &mut problems);
+    let value = yaml_to_json::value(&Document::of(&source(text)).ok()?, &mut problems);
     problems.into_vec().is_empty().then_some(value)
 }
 

@@ -6,7 +6,7 @@ use wasmtime::component::{Component, Linker};
 use super::{CONTRACT, CONTRACT_VERSION, Compiled, LoadError, PROBER, one_line};
 use crate::capability::bindings::ProbePre;
 use crate::capability::{Context, truncate};
-use crate::sandbox::power::import_info;
+use crate::sandbox::imports::import_info;
 
 /// Links a component with the capabilities that it imports.
 pub fn link(linker: &Linker<Context>, compiled: &Compiled) -> Result<ProbePre<Context>, LoadError> {

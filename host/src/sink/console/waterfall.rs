@@ -134,7 +134,7 @@ fn draw_bar(span: &Span, end: Duration, width: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sink::sample;
+    use crate::sink::fixtures;
 
     fn plain(trace: &Trace, width: usize) -> String {
         anstream::adapter::strip_str(&waterfall(trace, width)).to_string()
@@ -152,12 +152,12 @@ mod tests {
         http.client.wait                                      200 ms     262 ms         ██████████▍
         http.client.receive  17 bytes                         462 ms    17.6 ms                    ▊
 ";
-        assert_eq!(plain(&sample::failed().trace, 100), expected.trim_start_matches('\n'));
+        assert_eq!(plain(&fixtures::failed().trace, 100), expected.trim_start_matches('\n'));
     }
 
     #[test]
     fn no_row_is_wider_than_asked() {
-        let mut trace = sample::failed().trace;
+        let mut trace = fixtures::failed().trace;
         trace.spans[3].op = "long.".repeat(50).into();
         trace.spans[4].description = "word ".repeat(100);
         trace.spans[5].duration = Duration::from_secs(4000);
@@ -174,7 +174,7 @@ mod tests {
         let span = |start, duration| Span {
             start: Duration::from_millis(start),
             duration: Duration::from_millis(duration),
-            ..sample::passed().trace.spans[0].clone()
+            ..fixtures::passed().trace.spans[0].clone()
         };
         let check = |start, duration, expected: &str| {
             assert_eq!(draw_bar(&span(start, duration), Duration::from_millis(1000), 10), expected);
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn children_stand_under_their_parent_however_they_were_recorded() {
-        let mut trace = sample::passed().trace;
+        let mut trace = fixtures::passed().trace;
         trace.spans[6].parent = Some(3);
         let ops: Vec<_> = in_tree_order(&trace).map(|(span, depth)| format!("{depth} {}", span.op)).collect();
         assert_eq!(ops[3..6], ["2 http.client.connect", "3 http.client.wait", "2 http.client.tls"]);
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn what_is_left_out_is_said() {
-        let mut trace = sample::passed().trace;
+        let mut trace = fixtures::passed().trace;
         let span = trace.spans[1].clone();
         trace.spans.extend(std::iter::repeat_n(span, 200));
         trace.dropped = 7;

@@ -122,7 +122,7 @@ impl Rollup {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sink::sample;
+    use crate::sink::fixtures;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -147,7 +147,7 @@ mod tests {
 
     fn run(ended: Ended) -> Run {
         let Ended(_, probe, well, lasted, trace) = ended;
-        let mut run = if well { sample::passed() } else { sample::failed() };
+        let mut run = if well { fixtures::passed() } else { fixtures::failed() };
         let mut identity = (*run.probe).clone();
         identity.pointer = format!("/groups/0/probes/{probe}");
         run.probe = identity.into();
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn what_passes_after_a_retry_is_well_and_what_breaks_is_not() {
         let mut rollups = Rollups::new(&[monitor(1, false)]);
-        for (run, well) in [(sample::passed_after_retry(), true), (sample::broken(), false)] {
+        for (run, well) in [(fixtures::passed_after_retry(), true), (fixtures::broken(), false)] {
             rollups.record(&run, Instant::now());
             assert_eq!(rollups.take(None).map(|check_in| check_in.well).collect::<Vec<_>>(), [well]);
         }
@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn other_probes_are_no_concern_of_a_monitor() {
         let mut rollups = Rollups::new(&[monitor(1, false)]);
-        let mut run = sample::passed();
+        let mut run = fixtures::passed();
         let mut identity = (*run.probe).clone();
         identity.pointer = "/groups/01/probes/0".into();
         run.probe = identity.into();

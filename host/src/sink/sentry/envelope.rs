@@ -6,14 +6,14 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use super::check_in::CheckIn;
-use super::json::{self, Object};
+use super::json_writer::{self, Object};
+use super::outcomes::Discarded;
 use super::payload::{self, HostEvent, MEASURES, Measure};
-use super::tally::Discarded;
 use crate::config::SampleRate;
+use crate::offline_detector::Assessment;
 use crate::propagation::{Dsc, Origin};
 use crate::run::{Outcome, Run};
 use crate::trace::{Digits, TraceId};
-use crate::vantage::Assessment;
 
 /// One serialised envelope. It lacks `sent_at`, which is written when it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -140,12 +140,13 @@ const MAX_BODY: usize = 800_000;
 
 /// The payload, told as fully as there is room for.
 fn fit(write: impl Fn(&mut Object, Measure)) -> Vec<u8> {
-    let fitting = MEASURES.into_iter().find_map(|measure| json::object(MAX_BODY, |payload| write(payload, measure)));
+    let fitting =
+        MEASURES.into_iter().find_map(|measure| json_writer::object(MAX_BODY, |payload| write(payload, measure)));
     fitting.unwrap_or_default()
 }
 
 fn envelope(kind: Kind, r#type: &'static str, event_id: &str, trace: &Dsc, body: &[u8]) -> Envelope {
-    let header = json::object(MAX_BODY, |header| {
+    let header = json_writer::object(MAX_BODY, |header| {
         header.text("event_id", event_id);
         header.object("trace", |context| {
             for (key, value) in trace.fields() {
@@ -171,7 +172,7 @@ fn item(header: &[u8], r#type: &'static str, body: &[u8]) -> Vec<u8> {
 pub fn sent_at(now: SystemTime, header: &[u8]) -> String {
     // Of a header without anything, the closing brace comes next.
     let comma = if header.starts_with(b"{}") { "" } else { "," };
-    format!("{{\"sent_at\":\"{}\"{comma}", crate::date::rfc3339(now))
+    format!("{{\"sent_at\":\"{}\"{comma}", crate::time_format::rfc3339(now))
 }
 
 #[cfg(test)]
@@ -183,9 +184,9 @@ mod tests {
 
     use super::*;
     use crate::config::{Monitor, MonitorSubject, Sample, Sentry};
-    use crate::sink::sample;
+    use crate::offline_detector::ErrorAction;
+    use crate::sink::fixtures;
     use crate::trace::{SpanId, Status, TraceId};
-    use crate::vantage::ErrorAction;
 
     fn origin() -> Origin {
         Origin::new(&Sentry {
@@ -224,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_passed_run_is_one_transaction() {
-        let [[header, item, payload]] = parse(&sample::passed()).try_into().unwrap();
+        let [[header, item, payload]] = parse(&fixtures::passed()).try_into().unwrap();
         assert_eq!(item["type"], "transaction");
         assert_eq!(header["event_id"], payload["event_id"]);
         assert_eq!(header["trace"]["trace_id"], payload["contexts"]["trace"]["trace_id"]);
@@ -249,7 +250,7 @@ mod tests {
 
     #[test]
     fn what_a_run_speaks_for_stands_at_the_head() {
-        let mut run = sample::passed();
+        let mut run = fixtures::passed();
         run.trace.id = TraceId(249_999_u128.to_be_bytes());
         let envelope = transaction(&run, SampleRate::of(0.25).unwrap(), SENT, &origin());
         let header: Value =
@@ -261,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_failed_run_is_an_error_on_the_same_trace_too() {
-        let [[_, _, transaction], [header, item, event]] = parse(&sample::failed()).try_into().unwrap();
+        let [[_, _, transaction], [header, item, event]] = parse(&fixtures::failed()).try_into().unwrap();
         assert_eq!(item["type"], "event");
         assert_eq!(header["event_id"], event["event_id"]);
         assert_ne!(event["event_id"], transaction["event_id"]);
@@ -282,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_broken_run_has_the_guests_stack_outermost_first() {
-        let [_, [_, _, event]] = parse(&sample::broken()).try_into().unwrap();
+        let [_, [_, _, event]] = parse(&fixtures::broken()).try_into().unwrap();
         let exception = &event["exception"]["values"][0];
         assert_eq!(exception["type"], "Broken: trap");
         assert_eq!(exception["stacktrace"]["frames"][0]["function"], "probe::run");
@@ -293,7 +294,7 @@ mod tests {
 
     #[test]
     fn an_error_says_how_long_the_outage_has_lasted() {
-        let mut run = sample::failed();
+        let mut run = fixtures::failed();
         let outage = run.outage.as_mut().unwrap();
         (outage.runs, outage.lasted) = (4, Duration::from_millis(90_060));
         let [[_, _, transaction], [_, _, event]] = parse(&run).try_into().unwrap();
@@ -306,7 +307,7 @@ mod tests {
 
     #[test]
     fn the_run_that_ends_an_outage_says_how_long_it_was() {
-        let mut run = sample::recovered();
+        let mut run = fixtures::recovered();
         let said = |run: &Run, judgement: Assessment| {
             let [_, _, payload] = open(&transaction(run, SampleRate::ALL, judgement, &origin()));
             let data = payload["contexts"]["trace"]["data"]["sentrynet.outage.seconds"].clone();
@@ -323,14 +324,14 @@ mod tests {
     #[test]
     fn a_run_without_a_network_is_marked() {
         let offline = Assessment { error: ErrorAction::Drop, offline: true, error_was_sent: true };
-        let [_, _, payload] = open(&transaction(&sample::failed(), SampleRate::ALL, offline, &origin()));
+        let [_, _, payload] = open(&transaction(&fixtures::failed(), SampleRate::ALL, offline, &origin()));
         assert_eq!(payload["tags"]["vantage"], "offline");
-        assert_eq!(parse(&sample::failed())[0][2]["tags"].get("vantage"), None);
+        assert_eq!(parse(&fixtures::failed())[0][2]["tags"].get("vantage"), None);
     }
 
     #[test]
     fn what_was_skipped_before_a_run_is_a_number_and_a_tag_to_search_for() {
-        let mut run = sample::passed();
+        let mut run = fixtures::passed();
         let said = |run: &Run| {
             let [_, _, payload] = open(&transaction(run, SampleRate::ALL, SENT, &origin()));
             (payload["tags"]["skipped"].clone(), payload["contexts"]["trace"]["data"]["sentrynet.skipped"].clone())
@@ -381,13 +382,13 @@ mod tests {
 
     #[test]
     fn building_twice_gives_the_same() {
-        let build = || envelopes(&sample::failed());
+        let build = || envelopes(&fixtures::failed());
         assert_eq!(build(), build());
     }
 
     #[test]
     fn what_is_too_long_is_cut() {
-        let mut run = sample::failed();
+        let mut run = fixtures::failed();
         run.tags.insert("a key".to_owned(), "line\nline\r".repeat(100));
         run.tags.insert("release".to_owned(), "x".to_owned());
         run.tags.insert("empty".to_owned(), String::new());
@@ -406,7 +407,7 @@ mod tests {
 
     #[test]
     fn a_thousand_fat_spans_still_fit() {
-        let mut run = sample::failed();
+        let mut run = fixtures::failed();
         let mut fat = run.trace.spans[1].clone();
         fat.op = "\u{1}".repeat(300).into();
         fat.description = "\u{1}".repeat(2000);

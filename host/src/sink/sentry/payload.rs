@@ -9,7 +9,7 @@ pub use self::check_in::CheckIn;
 pub use self::event::event;
 pub use self::host_event::{HostEvent, host_event};
 pub use self::transaction::transaction;
-use super::json::Object;
+use super::json_writer::Object;
 use crate::propagation::Origin;
 use crate::run::Run;
 use crate::trace::{Span, SpanId, Status, Trace, TraceId, Value};

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::backoff::Backoff;
 use super::envelope::{Category, Envelope, Kind};
-use super::limits::{Headers, RateLimits};
+use super::outcomes::{Counts, Outcomes, Reason};
+use super::rate_limits::{Headers, RateLimits};
 use super::spool::{Spool, SpooledEnvelope, Store};
-use super::tally::{Counts, Outcomes, Reason};
 
 /// The envelopes in a spool, in their order.
 #[derive(Debug)]

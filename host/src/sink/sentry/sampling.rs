@@ -24,7 +24,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::sink::sample;
+    use crate::sink::fixtures;
     use crate::trace::TraceId;
 
     fn at(share: f64) -> Sample {
@@ -40,24 +40,24 @@ mod tests {
     #[test]
     fn a_passing_run_is_sent_at_the_rate_and_says_so() {
         let sample = at(0.1);
-        let runs = (0..1_000_000_u128).step_by(997).map(|trace| sampled(&on(sample::passed(), trace), &sample));
+        let runs = (0..1_000_000_u128).step_by(997).map(|trace| sampled(&on(fixtures::passed(), trace), &sample));
         let (sent, left): (Vec<_>, Vec<_>) = runs.partition(Option::is_some);
         assert_eq!((sent.len(), left.len()), (101, 903), "a tenth, since the traces are evenly spread");
         assert!(sent.iter().all(|rate| *rate == Some(sample.rate)));
-        assert_eq!(sampled(&sample::passed(), &at(1.0)), Some(SampleRate::ALL));
-        assert_eq!(sampled(&on(sample::passed(), 0), &at(0.0)), None);
+        assert_eq!(sampled(&fixtures::passed(), &at(1.0)), Some(SampleRate::ALL));
+        assert_eq!(sampled(&on(fixtures::passed(), 0), &at(0.0)), None);
     }
 
     #[test]
     fn what_did_not_simply_pass_is_sent_at_no_rate() {
-        for run in [sample::failed(), sample::broken(), sample::passed_after_retry(), sample::recovered()] {
+        for run in [fixtures::failed(), fixtures::broken(), fixtures::passed_after_retry(), fixtures::recovered()] {
             assert_eq!(sampled(&on(run, 999_999), &at(0.0)), Some(SampleRate::ALL));
         }
     }
 
     #[test]
     fn slow_runs_are_sent() {
-        let run = on(sample::passed(), 999_999);
+        let run = on(fixtures::passed(), 999_999);
         let slower_than = |milliseconds| {
             let slower_than = Some(Duration::from_secs_f64(milliseconds / 1e3));
             sampled(&run, &Sample { slower_than, ..at(0.1) })
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn what_is_sent_is_sampled() {
-        for run in [sample::passed(), sample::failed(), sample::broken(), sample::passed_after_retry()] {
+        for run in [fixtures::passed(), fixtures::failed(), fixtures::broken(), fixtures::passed_after_retry()] {
             for trace in (0..1_000_000).step_by(9973) {
                 let rate = sampled(&on(run.clone(), trace), &at(0.5));
                 assert!(rate.is_none_or(|rate| is_sampled(TraceId(trace.to_be_bytes()), rate)));

@@ -11,13 +11,13 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use self::folder::SpoolDirectory;
-pub use self::folder::default_folder;
+use self::directory::SpoolDirectory;
+pub use self::directory::default_folder;
 pub use self::segment::Segment;
 use self::segment::{Loaded, Record};
 use super::envelope::{Envelope, Kind};
 
-mod folder;
+mod directory;
 mod segment;
 
 /// Envelopes, up to a bound.

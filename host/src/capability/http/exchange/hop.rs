@@ -12,18 +12,18 @@ use reqwest::header::{HOST, HeaderMap, HeaderValue};
 use crate::capability::bindings::sentrynet::probe::http::{Connection, Error, Tls};
 use crate::capability::evidence;
 use crate::capability::grant;
+use crate::capability::http::evidence::{Head, HttpEvidence, bounded};
 use crate::capability::http::exchange::{Exchange, PhaseTimeouts};
-use crate::capability::http::flow::ResponseSender;
-use crate::capability::http::kept::{Head, HttpEvidence, bounded};
+use crate::capability::http::format::{lines, size, version_name, without_credentials, without_secrets};
 use crate::capability::http::phase::{Marked, Phase, Reached};
-use crate::capability::http::text::{lines, size, version_name, without_credentials, without_secrets};
+use crate::capability::http::response_stream::ResponseSender;
+use crate::capability::http::timing_hooks::{HopTimings, TimedBody, Timestamps};
 use crate::capability::http::transport;
-use crate::capability::http::wire::{HopTimings, TimedBody, Timestamps};
-use crate::capability::http::{Response, cause, certificate};
-use crate::capability::limit::Timeout;
-use crate::capability::words::bytes;
-use crate::date;
+use crate::capability::http::{Response, certificate, error};
+use crate::capability::net_errors::bytes;
+use crate::capability::timeout::Timeout;
 use crate::run::evidence::Excerpt;
+use crate::time_format;
 use crate::trace::{Contact, Handle, Recorder, Status};
 
 /// One request of an exchange, and its span.
@@ -85,12 +85,12 @@ impl Hop {
         let times = self.marks.read();
         let mut answer = answer.map_err(|error| {
             self.head = None;
-            self.refused = cause::is_refusal(&error, &times, &self.kept.peer);
-            self.untrusted = cause::is_cert_error(&error);
+            self.refused = error::is_refusal(&error, &times, &self.kept.peer);
+            self.untrusted = error::is_cert_error(&error);
             if let Some(refusal) = &times.refusal {
                 return Error::Denied(refusal.to_string());
             }
-            match cause::explain(&error, &times, &self.kept.peer) {
+            match error::explain(&error, &times, &self.kept.peer) {
                 // Many a server that does not speak it says nothing at all.
                 Error::Protocol(why) if exchange.transport.version == Some(transport::Version::Two) => {
                     Error::Protocol(format!("{why} (it was spoken to in HTTP/2, as asked for)"))
@@ -268,13 +268,13 @@ impl Hop {
     }
 
     fn broken_off(&self, error: &reqwest::Error) -> Error {
-        cause::explain(error, &self.marks.read(), &self.kept.peer)
+        error::explain(error, &self.marks.read(), &self.kept.peer)
     }
 
     pub fn timed_out(&self, limit: Timeout) -> Error {
         let times = self.marks.read();
         let phase = if self.head.is_some() { Phase::Receive } else { Phase::of(&times) };
-        cause::timed_out(limit, phase, &times, &self.kept.peer, self.kept.received)
+        error::timed_out(limit, phase, &times, &self.kept.peer, self.kept.received)
     }
 
     /// Ends the hop's span, with a child for each phase that was reached, and keeps what there is to tell of it. The last
@@ -290,8 +290,8 @@ impl Hop {
         for Reached { phase, start, end } in phases {
             let span = recorder.open_at(self.span, phase.op(), self.describe(phase, &times), start);
             if let (Some(error), true) = (error, at_fault == Some(phase)) {
-                recorder.set_status(span, cause::status_of(error));
-                recorder.set(span, "error.type", cause::type_of(error));
+                recorder.set_status(span, error::status_of(error));
+                recorder.set(span, "error.type", error::type_of(error));
             }
             recorder.close_at(span, end);
         }
@@ -300,15 +300,15 @@ impl Hop {
             recorder.record_contact(contact);
         }
         if let Some(error) = error {
-            recorder.set_status(self.span, cause::status_of(error));
-            recorder.set(self.span, "error.type", cause::type_of(error));
+            recorder.set_status(self.span, error::status_of(error));
+            recorder.set(self.span, "error.type", error::type_of(error));
         }
         recorder.close_at(self.span, end);
         let mut kept = self.kept;
         if let Some(stream) = &exchange.stream {
             kept.body = stream.beginning();
         }
-        (kept.phase, kept.error, kept.times) = (last, error.map(cause::type_of), times);
+        (kept.phase, kept.error, kept.times) = (last, error.map(error::type_of), times);
         exchange.evidence.keep(self.span, evidence::Kept::Http(kept));
         last
     }
@@ -369,8 +369,8 @@ impl Hop {
         if let Some(leaf) = times.chain.first().and_then(certificate::read) {
             recorder.set(self.span, "tls.server.subject", leaf.subject);
             recorder.set(self.span, "tls.server.issuer", leaf.issuer);
-            recorder.set(self.span, "tls.server.not_after", date::rfc3339_seconds(leaf.not_after));
-            recorder.set(self.span, "tls.server.days_left", cause::days_left(leaf.not_after, SystemTime::now()));
+            recorder.set(self.span, "tls.server.not_after", time_format::rfc3339_seconds(leaf.not_after));
+            recorder.set(self.span, "tls.server.days_left", error::days_left(leaf.not_after, SystemTime::now()));
         }
     }
 }

@@ -6,11 +6,11 @@ use serde::Serialize;
 
 use super::evidence::{self, Request};
 use super::{Data, MAX_OP, MAX_TAG, Measure, SpanFacts, about_run, cut, rounded, seconds, tags};
-use crate::date::rfc3339;
 use crate::propagation::Origin;
 use crate::run::{self, Level, Outcome, Run};
 use crate::sink::milliseconds;
-use crate::sink::sentry::json::Object;
+use crate::sink::sentry::json_writer::Object;
+use crate::time_format::rfc3339;
 use crate::trace::{Span, Status, Trace, Value};
 
 /// Why a run did not pass, as an error event.

@@ -9,7 +9,7 @@ use super::event::exception;
 use super::{Data, MAX_TAG, Measure, SpanFacts, about, cut};
 use crate::propagation::Origin;
 use crate::run::Frame;
-use crate::sink::sentry::json::Object;
+use crate::sink::sentry::json_writer::Object;
 use crate::trace::{SpanId, Status, TraceId};
 
 /// What has befallen the host.
@@ -68,7 +68,7 @@ mod tests {
     use super::super::MEASURES;
     use super::*;
     use crate::config::{self, Source};
-    use crate::sink::sentry::json;
+    use crate::sink::sentry::json_writer;
 
     #[test]
     fn an_incident_is_about_no_run() {
@@ -89,7 +89,7 @@ mod tests {
             Source { name: "test".to_owned(), text: String::new(), path: None, directory: ".".into(), probe: None };
         let origin = Origin::new(&config::parse(&source, &|_| None).config.sentry);
         let said = |measure| -> Value {
-            let payload = json::object(10_000, |payload| host_event(payload, "id", &incident, &origin, measure));
+            let payload = json_writer::object(10_000, |payload| host_event(payload, "id", &incident, &origin, measure));
             serde_json::from_slice(&payload.unwrap()).unwrap()
         };
         let event = said(MEASURES[0]);

@@ -4,12 +4,12 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::{Data, Measure, SpanFacts, about_run, cut, rounded, seconds, tags};
+use crate::offline_detector::Assessment;
 use crate::propagation::Origin;
 use crate::run::Run;
 use crate::sink::milliseconds;
-use crate::sink::sentry::json::Object;
+use crate::sink::sentry::json_writer::Object;
 use crate::trace::{Span, Trace};
-use crate::vantage::Assessment;
 
 /// One run as a transaction.
 pub fn transaction(

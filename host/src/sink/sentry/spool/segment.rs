@@ -5,9 +5,11 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
+
+use parking_lot::Mutex;
 
 use super::{Place, SpooledEnvelope};
 use crate::sink::sentry::envelope::Kind;
@@ -137,11 +139,11 @@ impl Segment {
 
     /// Nothing more is written to it.
     pub fn close(&self) {
-        *self.file.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.file.lock() = None;
     }
 
     fn file(&self) -> io::Result<Arc<File>> {
-        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let file = self.file.lock().clone();
         file.map_or_else(|| open(&self.path).map(Arc::new), Ok)
     }
 

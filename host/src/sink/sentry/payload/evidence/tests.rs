@@ -2,7 +2,7 @@ use super::super::MEASURES;
 use super::*;
 use crate::run::LogLine;
 use crate::run::evidence::{Connection, Excerpt, Redirect, Ssh, Tls};
-use crate::sink::sample;
+use crate::sink::fixtures;
 
 fn lines(lines: &[(&str, &str)]) -> Lines {
     lines.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -10,7 +10,7 @@ fn lines(lines: &[(&str, &str)]) -> Lines {
 
 /// A run that failed over this request.
 fn over(http: Http) -> Run {
-    let mut run = sample::failed();
+    let mut run = fixtures::failed();
     run.evidence = Some(Exchange::Http(Box::new(http)));
     run
 }
@@ -43,7 +43,7 @@ fn a_request_in_sentrys_words() {
     assert_eq!(request, expected);
     // Sentry would throw away a crawler's error.
     assert_eq!(contexts(&run, MEASURES[0])["connection"]["user_agent"], "Googlebot");
-    assert!(Request::new(&sample::failed()).is_none());
+    assert!(Request::new(&fixtures::failed()).is_none());
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn an_answer_in_sentrys_words() {
 
 #[test]
 fn each_attempt_is_told_of() {
-    let mut run = sample::failed();
+    let mut run = fixtures::failed();
     assert_eq!(contexts(&run, MEASURES[0]).get("attempts"), None);
     let Outcome::Failed(failure) = &run.outcome else { panic!("it has failed") };
     run.earlier.push(failure.clone());
@@ -84,7 +84,7 @@ fn each_attempt_is_told_of() {
 
 #[test]
 fn the_guests_last_lines() {
-    let mut run = sample::failed();
+    let mut run = fixtures::failed();
     let line = run.log[0].clone();
     run.log = (0..100).map(|number| LogLine { message: number.to_string(), ..line.clone() }).collect();
     let log = contexts(&run, MEASURES[0])["log"].clone();

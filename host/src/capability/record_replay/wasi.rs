@@ -1,0 +1,115 @@
+//! What an ordinary standard library asks for that is never twice the same, by way of the tape: clocks and random numbers
+//! here, streams and waiting for them, sockets, and requests in rooms of their own. The guest's standard streams lead
+//! nowhere outside, and what has to do with them alone is not on the tape: what it says there is.
+
+use wasmtime::component::{HasData, Linker, Resource};
+use wasmtime_wasi::WasiView;
+use wasmtime_wasi::cli::{WasiCliCtxView, WasiCliView};
+use wasmtime_wasi::clocks::{WasiClocksCtxView, WasiClocksView};
+use wasmtime_wasi::p2::bindings::cli::{stderr, stdin, stdout};
+use wasmtime_wasi::p2::bindings::clocks::{monotonic_clock, wall_clock};
+use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random as secure};
+use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable};
+use wasmtime_wasi::random::WasiRandomCtx;
+
+use crate::capability::Context;
+use crate::capability::record_replay::CallRecord;
+use crate::capability::record_replay::intercept::{Intercepted, intercept};
+
+mod http;
+mod io;
+mod sockets;
+
+/// Has the linker take them by way of the tape.
+///
+/// # Errors
+/// When the linker cannot, which would be a mistake of ours.
+pub fn link<D>(linker: &mut Linker<Context>) -> wasmtime::Result<()>
+where
+    D: for<'a> HasData<Data<'a> = Intercepted<'a>> + Send,
+{
+    linker.allow_shadowing(true);
+    stdin::add_to_linker::<_, D>(linker, |context| Intercepted(context))?;
+    stdout::add_to_linker::<_, D>(linker, |context| Intercepted(context))?;
+    stderr::add_to_linker::<_, D>(linker, |context| Intercepted(context))?;
+    wall_clock::add_to_linker::<_, D>(linker, |context| Intercepted(context))?;
+    monotonic_clock::add_to_linker::<_, D>(linker, |context| Intercepted(context))?;
+    secure::add_to_linker::<_, D>(linker, |context| Intercepted(context))?;
+    insecure::add_to_linker::<_, D>(linker, |context| Intercepted(context))?;
+    insecure_seed::add_to_linker::<_, D>(linker, |context| Intercepted(context))?;
+    io::link::<D>(linker)?;
+    sockets::link::<D>(linker)?;
+    http::link::<D>(linker)?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+fn cli(context: &mut Context) -> WasiCliCtxView<'_> {
+    context.cli()
+}
+
+fn clocks(context: &mut Context) -> WasiClocksCtxView<'_> {
+    context.clocks()
+}
+
+fn random(context: &mut Context) -> &mut WasiRandomCtx {
+    context.ctx().ctx.random()
+}
+
+intercept! { stdin::Host as "wasi:cli/stdin" of cli {
+    own_handle get_stdin() -> wasmtime::Result<Resource<DynInputStream>>;
+} }
+
+intercept! { stdout::Host as "wasi:cli/stdout" of cli {
+    own_handle get_stdout() -> wasmtime::Result<Resource<DynOutputStream>>;
+} }
+
+intercept! { stderr::Host as "wasi:cli/stderr" of cli {
+    own_handle get_stderr() -> wasmtime::Result<Resource<DynOutputStream>>;
+} }
+
+intercept! { wall_clock::Host as "wasi:clocks/wall-clock" of clocks {
+    external now() -> wasmtime::Result<wall_clock::Datetime>;
+    external resolution() -> wasmtime::Result<wall_clock::Datetime>;
+} }
+
+intercept! { monotonic_clock::Host as "wasi:clocks/monotonic-clock" of clocks {
+    external now() -> wasmtime::Result<u64>;
+    external resolution() -> wasmtime::Result<u64>;
+    external subscribe_instant(when: u64) -> wasmtime::Result<Resource<DynPollable>>;
+    external subscribe_duration(when: u64) -> wasmtime::Result<Resource<DynPollable>>;
+} }
+
+intercept! { secure::Host as "wasi:random/random" of random {
+    external get_random_bytes(len: u64) -> wasmtime::Result<Vec<u8>>;
+    external get_random_u64() -> wasmtime::Result<u64>;
+} }
+
+intercept! { insecure::Host as "wasi:random/insecure" of random {
+    external get_insecure_random_bytes(len: u64) -> wasmtime::Result<Vec<u8>>;
+    external get_insecure_random_u64() -> wasmtime::Result<u64>;
+} }
+
+intercept! { insecure_seed::Host as "wasi:random/insecure-seed" of random {
+    external insecure_seed() -> wasmtime::Result<(u64, u64)>;
+} }
+
+impl Context {
+    /// Whether all of these are the guest's own: its standard streams, and what it waits for them with.
+    pub(super) fn owns(&self, handles: &[Option<u32>]) -> bool {
+        let Some(wasi) = &self.wasi else { return false };
+        !handles.is_empty() && handles.iter().all(|handle| handle.is_some_and(|handle| wasi.own.contains(&handle)))
+    }
+
+    pub(super) fn own<T: 'static>(&mut self, done: &wasmtime::Result<Resource<T>>) {
+        if let (false, Ok(handle)) = (self.record_replay.is_off(), done) {
+            self.wasi().0.own.insert(handle.rep());
+        }
+    }
+
+    pub(super) fn disown<T: 'static>(&mut self, handle: &Resource<T>) {
+        if let Some(wasi) = &mut self.wasi {
+            wasi.own.remove(&handle.rep());
+        }
+    }
+}

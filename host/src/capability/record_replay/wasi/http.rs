@@ -1,0 +1,279 @@
+//! The package `wasi:http`: requests as they were asked, and what was answered. Of an answer the tape has the head, from
+//! which the guest reads what it likes; what it writes and reads of bodies are streams.
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use serde_json::{Map, Value, json};
+use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
+use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable};
+use wasmtime_wasi_http::p2::bindings::http::outgoing_handler;
+use wasmtime_wasi_http::p2::bindings::http::types::{self, ErrorCode};
+use wasmtime_wasi_http::p2::body::{HostFutureTrailers, HostIncomingBody, HostOutgoingBody};
+use wasmtime_wasi_http::p2::types::{
+    HostFutureIncomingResponse, HostIncomingRequest, HostIncomingResponse, HostOutgoingRequest, HostOutgoingResponse,
+    HostResponseOutparam,
+};
+use wasmtime_wasi_http::p2::{HeaderError, HeaderResult, HttpError, HttpResult};
+use wasmtime_wasi_http::{FieldMap, RequestOptions, WasiBody, WasiHttpCtxView, WasiHttpView};
+
+use crate::capability::Context;
+use crate::capability::record_replay::CallRecord;
+use crate::capability::record_replay::codec::{OpaqueHandle, ReplayValue, forget};
+use crate::capability::record_replay::intercept::{Intercepted, intercept};
+use crate::recording::{of_bytes, to_bytes};
+
+mod error_code;
+mod empty_body;
+
+use empty_body::Nothing;
+
+pub fn link<D>(linker: &mut Linker<Context>) -> wasmtime::Result<()>
+where
+    D: for<'a> HasData<Data<'a> = Intercepted<'a>> + Send,
+{
+    outgoing_handler::add_to_linker::<_, D>(linker, |context| Intercepted(context))?;
+    types::add_to_linker::<_, D>(linker, &types::LinkOptions::default(), |context| Intercepted(context))
+}
+
+fn http(context: &mut Context) -> WasiHttpCtxView<'_> {
+    context.http()
+}
+
+impl OpaqueHandle for HostFutureIncomingResponse {}
+
+impl outgoing_handler::Host for Intercepted<'_> {
+    fn handle(
+        &mut self,
+        request: Resource<HostOutgoingRequest>,
+        options: Option<Resource<RequestOptions>>,
+    ) -> HttpResult<Resource<HostFutureIncomingResponse>> {
+        let Self(context) = self;
+        if context.record_replay.is_off() {
+            return context.http().handle(request, options);
+        }
+        let mut said = CallRecord::new("wasi:http/outgoing-handler", "handle");
+        asked(context.table.get(&request)?, &mut said);
+        if let Some(options) = &options {
+            timeouts(*context.table.get(options)?, &mut said);
+        }
+        if let Some(told) = context.ask(said) {
+            context.table.delete(request)?;
+            return told;
+        }
+        let done = context.http().handle(request, options);
+        context.answered(&done);
+        done
+    }
+}
+
+/// Writes a request down.
+fn asked(request: &HostOutgoingRequest, said: &mut CallRecord) {
+    let HostOutgoingRequest { method, scheme, authority, path_with_query, headers, body } = request;
+    let method = match method {
+        types::Method::Other(method) => method.clone(),
+        named => Method::to_string(&named.clone().try_into().unwrap_or_default()),
+    };
+    let scheme = scheme.as_ref().map(|scheme| match scheme {
+        types::Scheme::Http => "http",
+        types::Scheme::Https => "https",
+        types::Scheme::Other(scheme) => scheme,
+    });
+    said.set_argument("method", json!(method));
+    said.set_argument("scheme", json!(scheme));
+    said.set_argument("authority", json!(authority));
+    said.set_argument("path", json!(path_with_query));
+    said.set_argument("headers", fields(headers));
+    said.set_argument("body", json!(body.is_some()));
+}
+
+fn timeouts(options: RequestOptions, said: &mut CallRecord) {
+    let RequestOptions { connect_timeout, first_byte_timeout, between_bytes_timeout } = options;
+    let all =
+        [("connect", connect_timeout), ("first-byte", first_byte_timeout), ("between-bytes", between_bytes_timeout)];
+    let set = all.into_iter().filter_map(|(name, time)| Some((name.to_owned(), json!(time?.as_secs_f64()))));
+    said.set_argument("timeouts", Value::Object(set.collect::<Map<_, _>>()));
+}
+
+fn fields(fields: &HeaderMap) -> Value {
+    fields.iter().map(|(name, value)| json!([name.as_str(), of_bytes(value.as_bytes())])).collect()
+}
+
+fn to_fields(told: &Value) -> Option<FieldMap> {
+    let mut fields = FieldMap::new_mutable(usize::MAX);
+    for field in told.as_array()? {
+        let [name, value] = field.as_array()?.as_slice() else { return None };
+        let name = HeaderName::from_bytes(name.as_str()?.as_bytes()).ok()?;
+        fields.append_raw(name, HeaderValue::from_bytes(&to_bytes(value)?).ok()?).ok()?;
+    }
+    fields.set_immutable();
+    Some(fields)
+}
+
+intercept! { types::HostFutureIncomingResponse as "wasi:http/types.future-incoming-response" of http {
+    external subscribe(future: Resource<HostFutureIncomingResponse>) -> wasmtime::Result<Resource<DynPollable>>;
+    external get(
+        future: Resource<HostFutureIncomingResponse>
+    ) -> wasmtime::Result<Option<Result<Result<Resource<HostIncomingResponse>, ErrorCode>, ()>>>;
+    external_drop drop(future: Resource<HostFutureIncomingResponse>) -> wasmtime::Result<()>;
+} }
+
+intercept! { types::HostFutureTrailers as "wasi:http/types.future-trailers" of http {
+    external subscribe(future: Resource<HostFutureTrailers>) -> wasmtime::Result<Resource<DynPollable>>;
+    external get(
+        future: Resource<HostFutureTrailers>
+    ) -> wasmtime::Result<Option<Result<Result<Option<Resource<FieldMap>>, ErrorCode>, ()>>>;
+    external_drop drop(future: Resource<HostFutureTrailers>) -> wasmtime::Result<()>;
+} }
+
+impl ReplayValue for Resource<HostIncomingResponse> {
+    fn to_recorded(&self, table: &ResourceTable) -> Value {
+        let head =
+            table.get(self).map(|response| json!({ "status": response.status, "headers": fields(&response.headers) }));
+        head.unwrap_or_default()
+    }
+
+    fn from_recorded(told: &Value, table: &mut ResourceTable) -> Option<Self> {
+        let status = u16::try_from(told["status"].as_u64()?).ok()?;
+        let body = Some(HostIncomingBody::new(WasiBody::new(Nothing)));
+        table.push(HostIncomingResponse { status, headers: to_fields(&told["headers"])?, body }).ok()
+    }
+}
+
+impl ReplayValue for Resource<FieldMap> {
+    fn to_recorded(&self, table: &ResourceTable) -> Value {
+        table.get(self).map(|map| fields(map)).unwrap_or_default()
+    }
+
+    fn from_recorded(told: &Value, table: &mut ResourceTable) -> Option<Self> {
+        table.push(to_fields(told)?).ok()
+    }
+}
+
+impl types::HostOutgoingBody for Intercepted<'_> {
+    fn write(&mut self, body: Resource<HostOutgoingBody>) -> wasmtime::Result<Result<Resource<DynOutputStream>, ()>> {
+        self.0.http().write(body)
+    }
+
+    fn finish(&mut self, body: Resource<HostOutgoingBody>, trailers: Option<Resource<FieldMap>>) -> HttpResult<()> {
+        let Self(context) = self;
+        if context.record_replay.is_off() {
+            return context.http().finish(body, trailers);
+        }
+        let mut said = CallRecord::new("wasi:http/types.outgoing-body", "finish");
+        if let Some(trailers) = &trailers {
+            said.set_argument("trailers", fields(context.table.get(trailers)?));
+        }
+        if let Some(told) = context.ask(said) {
+            context.table.delete(body)?;
+            trailers.map(|trailers| context.table.delete(trailers)).transpose()?;
+            return told;
+        }
+        let done = types::HostOutgoingBody::finish(&mut context.http(), body, trailers);
+        context.answered(&done);
+        done
+    }
+
+    fn drop(&mut self, body: Resource<HostOutgoingBody>) -> wasmtime::Result<()> {
+        types::HostOutgoingBody::drop(&mut self.0.http(), body)
+    }
+}
+
+intercept! { types::Host as "wasi:http/types" of http {
+    passthrough convert_error_code(error: HttpError) -> wasmtime::Result<ErrorCode>;
+    passthrough convert_header_error(error: HeaderError) -> wasmtime::Result<types::HeaderError>;
+    external http_error_code(error: Resource<types::IoError>) -> wasmtime::Result<Option<ErrorCode>>;
+} }
+
+intercept! { types::HostFields as "wasi:http/types.fields" of http {
+    passthrough new() -> wasmtime::Result<Resource<FieldMap>>;
+    passthrough from_list(entries: Vec<(String, Vec<u8>)>) -> HeaderResult<Resource<FieldMap>>;
+    passthrough get(fields: Resource<FieldMap>, name: String) -> wasmtime::Result<Vec<Vec<u8>>>;
+    passthrough has(fields: Resource<FieldMap>, name: String) -> wasmtime::Result<bool>;
+    passthrough set(fields: Resource<FieldMap>, name: String, values: Vec<Vec<u8>>) -> HeaderResult<()>;
+    passthrough delete(fields: Resource<FieldMap>, name: String) -> HeaderResult<()>;
+    passthrough append(fields: Resource<FieldMap>, name: String, value: Vec<u8>) -> HeaderResult<()>;
+    passthrough entries(fields: Resource<FieldMap>) -> wasmtime::Result<Vec<(String, Vec<u8>)>>;
+    passthrough clone(fields: Resource<FieldMap>) -> wasmtime::Result<Resource<FieldMap>>;
+    passthrough drop(fields: Resource<FieldMap>) -> wasmtime::Result<()>;
+} }
+
+intercept! { types::HostOutgoingRequest as "wasi:http/types.outgoing-request" of http {
+    passthrough new(headers: Resource<FieldMap>) -> wasmtime::Result<Resource<HostOutgoingRequest>>;
+    passthrough body(request: Resource<HostOutgoingRequest>) -> wasmtime::Result<Result<Resource<HostOutgoingBody>, ()>>;
+    passthrough method(request: Resource<HostOutgoingRequest>) -> wasmtime::Result<types::Method>;
+    passthrough set_method(request: Resource<HostOutgoingRequest>, method: types::Method) -> wasmtime::Result<Result<(), ()>>;
+    passthrough path_with_query(request: Resource<HostOutgoingRequest>) -> wasmtime::Result<Option<String>>;
+    passthrough set_path_with_query(
+        request: Resource<HostOutgoingRequest>, path: Option<String>
+    ) -> wasmtime::Result<Result<(), ()>>;
+    passthrough scheme(request: Resource<HostOutgoingRequest>) -> wasmtime::Result<Option<types::Scheme>>;
+    passthrough set_scheme(
+        request: Resource<HostOutgoingRequest>, scheme: Option<types::Scheme>
+    ) -> wasmtime::Result<Result<(), ()>>;
+    passthrough authority(request: Resource<HostOutgoingRequest>) -> wasmtime::Result<Option<String>>;
+    passthrough set_authority(
+        request: Resource<HostOutgoingRequest>, authority: Option<String>
+    ) -> wasmtime::Result<Result<(), ()>>;
+    passthrough headers(request: Resource<HostOutgoingRequest>) -> wasmtime::Result<Resource<FieldMap>>;
+    passthrough drop(request: Resource<HostOutgoingRequest>) -> wasmtime::Result<()>;
+} }
+
+intercept! { types::HostRequestOptions as "wasi:http/types.request-options" of http {
+    passthrough new() -> wasmtime::Result<Resource<RequestOptions>>;
+    passthrough connect_timeout(options: Resource<RequestOptions>) -> wasmtime::Result<Option<u64>>;
+    passthrough set_connect_timeout(
+        options: Resource<RequestOptions>, time: Option<u64>
+    ) -> wasmtime::Result<Result<(), ()>>;
+    passthrough first_byte_timeout(options: Resource<RequestOptions>) -> wasmtime::Result<Option<u64>>;
+    passthrough set_first_byte_timeout(
+        options: Resource<RequestOptions>, time: Option<u64>
+    ) -> wasmtime::Result<Result<(), ()>>;
+    passthrough between_bytes_timeout(options: Resource<RequestOptions>) -> wasmtime::Result<Option<u64>>;
+    passthrough set_between_bytes_timeout(
+        options: Resource<RequestOptions>, time: Option<u64>
+    ) -> wasmtime::Result<Result<(), ()>>;
+    passthrough drop(options: Resource<RequestOptions>) -> wasmtime::Result<()>;
+} }
+
+intercept! { types::HostIncomingResponse as "wasi:http/types.incoming-response" of http {
+    passthrough status(response: Resource<HostIncomingResponse>) -> wasmtime::Result<u16>;
+    passthrough headers(response: Resource<HostIncomingResponse>) -> wasmtime::Result<Resource<FieldMap>>;
+    passthrough consume(response: Resource<HostIncomingResponse>) -> wasmtime::Result<Result<Resource<HostIncomingBody>, ()>>;
+    passthrough drop(response: Resource<HostIncomingResponse>) -> wasmtime::Result<()>;
+} }
+
+intercept! { types::HostIncomingBody as "wasi:http/types.incoming-body" of http {
+    passthrough stream(body: Resource<HostIncomingBody>) -> wasmtime::Result<Result<Resource<DynInputStream>, ()>>;
+    passthrough finish(body: Resource<HostIncomingBody>) -> wasmtime::Result<Resource<HostFutureTrailers>>;
+    passthrough drop(body: Resource<HostIncomingBody>) -> wasmtime::Result<()>;
+} }
+
+// Of these a probe gets none, or can do nothing with them: nobody asks it.
+
+intercept! { types::HostIncomingRequest as "wasi:http/types.incoming-request" of http {
+    passthrough method(request: Resource<HostIncomingRequest>) -> wasmtime::Result<types::Method>;
+    passthrough path_with_query(request: Resource<HostIncomingRequest>) -> wasmtime::Result<Option<String>>;
+    passthrough scheme(request: Resource<HostIncomingRequest>) -> wasmtime::Result<Option<types::Scheme>>;
+    passthrough authority(request: Resource<HostIncomingRequest>) -> wasmtime::Result<Option<String>>;
+    passthrough headers(request: Resource<HostIncomingRequest>) -> wasmtime::Result<Resource<FieldMap>>;
+    passthrough consume(request: Resource<HostIncomingRequest>) -> wasmtime::Result<Result<Resource<HostIncomingBody>, ()>>;
+    passthrough drop(request: Resource<HostIncomingRequest>) -> wasmtime::Result<()>;
+} }
+
+intercept! { types::HostOutgoingResponse as "wasi:http/types.outgoing-response" of http {
+    passthrough new(headers: Resource<FieldMap>) -> wasmtime::Result<Resource<HostOutgoingResponse>>;
+    passthrough body(response: Resource<HostOutgoingResponse>) -> wasmtime::Result<Result<Resource<HostOutgoingBody>, ()>>;
+    passthrough status_code(response: Resource<HostOutgoingResponse>) -> wasmtime::Result<u16>;
+    passthrough set_status_code(response: Resource<HostOutgoingResponse>, status: u16) -> wasmtime::Result<Result<(), ()>>;
+    passthrough headers(response: Resource<HostOutgoingResponse>) -> wasmtime::Result<Resource<FieldMap>>;
+    passthrough drop(response: Resource<HostOutgoingResponse>) -> wasmtime::Result<()>;
+} }
+
+intercept! { types::HostResponseOutparam as "wasi:http/types.response-outparam" of http {
+    passthrough set(
+        out: Resource<HostResponseOutparam>, response: Result<Resource<HostOutgoingResponse>, ErrorCode>
+    ) -> wasmtime::Result<()>;
+    passthrough send_informational(
+        out: Resource<HostResponseOutparam>, status: u16, headers: Resource<FieldMap>
+    ) -> HttpResult<()>;
+    passthrough drop(out: Resource<HostResponseOutparam>) -> wasmtime::Result<()>;
+} }

@@ -1,0 +1,104 @@
+//! WASI's words for why there is no whole answer, on the tape and off it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::Serializer;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi_http::p2::HttpError;
+use wasmtime_wasi_http::p2::bindings::http::types::{
+    DnsErrorPayload, ErrorCode, FieldSizePayload, TlsAlertReceivedPayload,
+};
+
+use crate::capability::record_replay::Halt;
+use crate::capability::record_replay::codec::{ReplayError, ReplayValue};
+
+impl ReplayValue for ErrorCode {
+    fn to_recorded(&self, _: &ResourceTable) -> Value {
+        Code::serialize(self, Serializer).unwrap_or_default()
+    }
+
+    fn from_recorded(told: &Value, _: &mut ResourceTable) -> Option<Self> {
+        Code::deserialize(told).ok()
+    }
+}
+
+impl ReplayError for HttpError {
+    fn to_recorded(&self) -> Option<Value> {
+        Code::serialize(self.downcast_ref()?, Serializer).ok()
+    }
+
+    fn from_recorded(told: &Value) -> Option<Self> {
+        Code::deserialize(told).ok().map(Self::from)
+    }
+
+    fn halted(off: Halt) -> Self {
+        Self::trap(off)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "ErrorCode", rename_all = "kebab-case")]
+enum Code {
+    DnsTimeout,
+    DnsError(#[serde(with = "DnsError")] DnsErrorPayload),
+    DestinationNotFound,
+    DestinationUnavailable,
+    DestinationIpProhibited,
+    DestinationIpUnroutable,
+    ConnectionRefused,
+    ConnectionTerminated,
+    ConnectionTimeout,
+    ConnectionReadTimeout,
+    ConnectionWriteTimeout,
+    ConnectionLimitReached,
+    TlsProtocolError,
+    TlsCertificateError,
+    TlsAlertReceived(#[serde(with = "TlsAlert")] TlsAlertReceivedPayload),
+    HttpRequestDenied,
+    HttpRequestLengthRequired,
+    HttpRequestBodySize(Option<u64>),
+    HttpRequestMethodInvalid,
+    HttpRequestUriInvalid,
+    HttpRequestUriTooLong,
+    HttpRequestHeaderSectionSize(Option<u32>),
+    // Nobody says so here.
+    #[serde(skip)]
+    HttpRequestHeaderSize(Option<FieldSizePayload>),
+    HttpRequestTrailerSectionSize(Option<u32>),
+    HttpRequestTrailerSize(#[serde(with = "FieldSize")] FieldSizePayload),
+    HttpResponseIncomplete,
+    HttpResponseHeaderSectionSize(Option<u32>),
+    HttpResponseHeaderSize(#[serde(with = "FieldSize")] FieldSizePayload),
+    HttpResponseBodySize(Option<u64>),
+    HttpResponseTrailerSectionSize(Option<u32>),
+    HttpResponseTrailerSize(#[serde(with = "FieldSize")] FieldSizePayload),
+    HttpResponseTransferCoding(Option<String>),
+    HttpResponseContentCoding(Option<String>),
+    HttpResponseTimeout,
+    HttpUpgradeFailed,
+    HttpProtocolError,
+    LoopDetected,
+    ConfigurationError,
+    InternalError(Option<String>),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "DnsErrorPayload")]
+struct DnsError {
+    rcode: Option<String>,
+    info_code: Option<u16>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "TlsAlertReceivedPayload")]
+struct TlsAlert {
+    alert_id: Option<u8>,
+    alert_message: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "FieldSizePayload")]
+struct FieldSize {
+    field_name: Option<String>,
+    field_size: Option<u32>,
+}

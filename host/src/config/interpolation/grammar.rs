@@ -1,0 +1,108 @@
+//! What a text with references is made of. Knows neither the environment nor files.
+
+use std::fmt;
+
+use super::super::diagnostic::quote;
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Piece<'t> {
+    Text(&'t str),
+    Reference(Reference<'t>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reference<'t> {
+    pub kind: Kind,
+    /// A variable's, or a path.
+    pub name: &'t str,
+    /// What stands in its place where there is nothing.
+    pub default: Option<&'t str>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    Environment,
+    File,
+}
+
+const ADVICE: &str = "`${env:NAME}` or `${file:PATH}`, or `$${` for a literal `${`";
+
+/// Takes a text apart. `hidden` is one of which nothing may be repeated.
+pub fn pieces(text: &str, hidden: bool) -> Result<Vec<Piece<'_>>, String> {
+    let mut pieces = Vec::new();
+    let mut rest = text;
+    while let Some(start) = rest.find("${") {
+        let before = &rest[..start];
+        if let Some(plain) = before.strip_suffix('$') {
+            pieces.extend([Piece::Text(plain), Piece::Text("${")]);
+            rest = &rest[start + 2..];
+            continue;
+        }
+        pieces.push(Piece::Text(before));
+        let inside = &rest[start + 2..];
+        let Some((inside, after)) = inside.split_once('}') else {
+            return Err(format!("a `${{` without its `}}`: write {ADVICE}"));
+        };
+        pieces.push(Piece::Reference(reference(inside, hidden)?));
+        rest = after;
+    }
+    pieces.push(Piece::Text(rest));
+    pieces.retain(|piece| *piece != Piece::Text(""));
+    Ok(pieces)
+}
+
+fn reference(inside: &str, hidden: bool) -> Result<Reference<'_>, String> {
+    let (kind, rest) = match inside.split_once(':') {
+        Some(("env", rest)) => (Kind::Environment, rest),
+        Some(("file", rest)) => (Kind::File, rest),
+        // What is no name may be somebody's password.
+        _ if hidden || !is_name(inside) || inside.len() > 40 => {
+            return Err(format!("`${{…}}` is no reference: {ADVICE}"));
+        }
+        _ => return Err(format!("`${{{inside}}}` is no reference: {ADVICE}")),
+    };
+    let (name, default) = match rest.split_once(":-") {
+        Some((name, default)) => (name, Some(default)),
+        None => (rest, None),
+    };
+    match kind {
+        Kind::Environment if !is_name(name) => {
+            Err("`${env:…}` wants a variable's name, of letters, digits and `_`; a default comes after `:-`".into())
+        }
+        Kind::File if name.trim().is_empty() => Err("`${file:…}` wants the path of a file".into()),
+        // In the name of a file too, where it would be a brace that is missing.
+        _ if rest.contains("${") => Err("a reference cannot hold another: its default is text, as it is".into()),
+        _ => Ok(Reference { kind, name, default }),
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    let letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
+    text.bytes().next().is_some_and(letter) && text.bytes().all(|byte| letter(byte) || byte.is_ascii_digit())
+}
+
+impl Reference<'_> {
+    /// What to do where there is nothing to put in.
+    pub fn missing(&self) -> String {
+        let name = quote(self.name);
+        match self.kind {
+            Kind::Environment => format!(
+                "the environment has no {name}: set it, or give a default with `${{env:{}:-…}}`",
+                name.trim_matches('`')
+            ),
+            Kind::File => format!(
+                "no file {name}, as seen from the configuration's directory: write it, or give a default with \
+                 `${{file:…:-…}}`"
+            ),
+        }
+    }
+}
+
+/// As it is written, in backquotes, without its default.
+impl fmt::Display for Reference<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = quote(self.name);
+        let kind = if self.kind == Kind::File { "file" } else { "env" };
+        write!(f, "`${{{kind}:{}}}`", name.trim_matches('`'))
+    }
+}

@@ -1,0 +1,190 @@
+//! One case each, by name: what else a value is known by, and where it may be found.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
+
+use crate::redaction::{LateRedactor, REDACTED, Secrets};
+use crate::run::evidence::{Certificate, Command, Connection, Excerpt, Exchange, Http, Redirect, Response, Ssh, Tls};
+use crate::run::{Failure, Fault, FaultKind, Frame, Identity, Level, LogLine, Mismatch, Outcome, Run};
+use crate::trace::{Contact, Recorder, Status};
+
+#[track_caller]
+fn check(secrets: &[&str], text: &str, expected: &str) {
+    let secrets = Secrets::new(secrets);
+    assert_eq!(secrets.redact(text), expected);
+    assert_eq!(secrets.redact(expected), expected, "struck out twice");
+}
+
+#[test]
+fn several_at_once() {
+    check(&["abcdef", "defghi"], "xabcdefghiy", "x[Filtered]y");
+    check(&["hunter", "hunter2"], "hunter2 hunter hunter3", "[Filtered] [Filtered] [Filtered]3");
+    check(&["hunter2", "hunter2"], "hunter2hunter2", "[Filtered]");
+    check(
+        &["a[Filtered]b", "Filtered", "[Filtered]"],
+        "a[Filtered]b Filtered [Filtered]",
+        "[Filtered] [Filtered] [Filtered]",
+    );
+}
+
+#[test]
+fn short_ones_only_alone() {
+    check(&["7", "eu"], "7 of 17 in eu, neutral=7;eu7", "[Filtered] of 17 in [Filtered], neutral=[Filtered];eu7");
+    check(&["é"], "né é", "né [Filtered]");
+    check(&["  ab\n"], "ab cab", "[Filtered] cab");
+}
+
+#[test]
+fn what_else_a_value_is_known_by() {
+    let key = "-----BEGIN KEY-----\nMIIBOgIBAAJBAKj34GkxFhD9\nshort\n-----END KEY-----\n";
+    check(&[key], "1: MIIBOgIBAAJBAKj34GkxFhD9!", "1: [Filtered]!");
+    check(&["Bearer tok-en-1"], "got tok-en-1", "got [Filtered]");
+    check(&["Basic dTpodW50ZXIy"], "got hunter2, dTpodW50ZXIy", "got [Filtered], [Filtered]");
+    check(&["MixedCase.Example"], "Resolve mixedcase.example", "Resolve [Filtered]");
+    check(&["bücher.example"], "Resolve xn--bcher-kva.example", "Resolve [Filtered]");
+    check(&["p%40ss/word"], "login p@ss/word", "login [Filtered]");
+    check(&["https://u:hunter2@Shop.example/a?key=12345678#f"], "GET https://shop.example/a", "GET [Filtered]");
+    check(&["https://u:hunter2@shop.example/a?key=12345678"], "hunter2 12345678", "[Filtered] [Filtered]");
+}
+
+#[test]
+fn nothing_is_told_of_them() {
+    assert!(!format!("{:?}", Secrets::new(["hunter2"])).contains("hunter2"));
+}
+
+#[test]
+fn each_text_of_a_run() {
+    let text = || "is hunter2!".to_owned();
+    let secrets = Secrets::new(["hunter2", "86400"]);
+    let tags = || BTreeMap::from([(text(), text())]);
+    let pointer = String::new();
+    let mut identity =
+        Identity { probe: text(), title: text(), tags: tags().into(), failures_before_error: 1, pointer };
+    secrets.redact_identity(&mut identity);
+    let recorder = Recorder::start("probes.http".into(), String::new());
+    let span = recorder.push(text(), text());
+    recorder.set(span, text(), text());
+    recorder.set(span, "integer", 86_400);
+    recorder.set(span, "number", 86_400.0);
+    let (from, to) = (recorder.epoch(), recorder.epoch());
+    recorder.record_contact(Contact { host: text(), loopback: false, answered: true, from, to });
+    let trace = recorder.finish(Status::Ok, Status::Ok);
+    let mismatch = Mismatch { subject: text(), expected: text(), actual: text() };
+    let failure = Failure { reason: text(), message: text(), mismatches: vec![mismatch] };
+    let fault = Fault {
+        kind: FaultKind::ReportedByProbe,
+        message: text(),
+        backtrace: vec![Frame { function: text(), module: Some(text()), file: Some(text()), line: None }],
+    };
+    let outcomes =
+        [Outcome::PassedAfterRetry(failure.clone()), Outcome::Failed(failure.clone()), Outcome::Broken(fault)];
+    for (outcome, evidence) in outcomes.into_iter().zip([None, Some(http(text)), Some(ssh(text))]) {
+        let log = vec![LogLine { at: Duration::ZERO, level: Level::Info, message: text() }];
+        let (probe, trace) = (Arc::new(identity.clone()), trace.clone());
+        let (lateness, earlier) = (Duration::ZERO, vec![failure.clone()]);
+        let mut run = Run {
+            probe,
+            outcome,
+            trace,
+            lateness,
+            skipped: 0,
+            attempts: 1,
+            earlier,
+            evidence,
+            outage: None,
+            tags: tags(),
+            log,
+        };
+        secrets.redact_run(&mut run, Vec::new());
+        let shown = format!("{run:?}");
+        assert!(!shown.contains("hunter2") && !shown.contains("86400"), "{shown}");
+        assert_eq!(run.trace.spans[1].op, "is [Filtered]!");
+    }
+}
+
+/// An exchange each of whose texts is this one.
+fn http(text: fn() -> String) -> Exchange {
+    let lines = || vec![(text(), text())];
+    let certificate = Certificate { subject: text(), issuer: text(), names: vec![text()], ..Certificate::default() };
+    Exchange::Http(Box::new(Http {
+        method: text(),
+        url: text(),
+        query: lines(),
+        headers: lines(),
+        body: text(),
+        redirects: vec![Redirect { status: 301, from: text() }],
+        connection: connection(text),
+        tls: Some(Tls { version: None, certificates: vec![certificate] }),
+        response: Some(Response { status: 200, headers: lines(), body: Excerpt::new(text().as_bytes(), 11) }),
+    }))
+}
+
+fn ssh(text: fn() -> String) -> Exchange {
+    let excerpt = || Excerpt::new(text().as_bytes(), 11);
+    Exchange::Ssh(Box::new(Ssh {
+        host: text(),
+        username: Some(text()),
+        connection: connection(text),
+        banner: Some(text()),
+        host_key: Some(text()),
+        methods: vec![text()],
+        command: Some(Command {
+            command: text(),
+            exit_status: None,
+            signal: Some(text()),
+            stdout: excerpt(),
+            stderr: excerpt(),
+        }),
+    }))
+}
+
+fn connection(text: fn() -> String) -> Connection {
+    Connection { names: vec![text()], resolved: vec![text()], peer: text(), ..Connection::default() }
+}
+
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn the_log_as_well() {
+    static REDACTOR: LazyLock<LateRedactor> = LazyLock::new(LateRedactor::default);
+    let out = Shared::default();
+    let log = out.clone();
+    let subscriber =
+        tracing_subscriber::fmt().with_writer(move || REDACTOR.writer(log.clone())).with_ansi(true).finish();
+    tracing::subscriber::with_default(subscriber, || {
+        tracing::info!("before: hunter\"2");
+        REDACTOR.clone().install(Secrets::new(["hunter\"2"]));
+        tracing::info!(field = "a hunter\"2", "after: hunter\"2");
+    });
+    let log = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
+    let [before, after] = log.lines().collect::<Vec<_>>()[..] else { panic!("{log}") };
+    assert!(before.contains("hunter"), "{before}");
+    assert!(!after.contains("hunter") && after.matches(REDACTED).count() == 2, "{after}");
+}
+
+#[test]
+fn cut_where_somebody_says_so() {
+    let secrets = Secrets::new(["status-page-token", "Bearer 0123456789abcdef"]);
+    for (text, expected) in [
+        ("status", "status"),
+        ("statu… it said", "[Filtered]… it said"),
+        ("got \"Bearer 0123456789…\" (200 bytes)", "got \"[Filtered]…\" (200 bytes)"),
+        ("Bearer 012345", "[Filtered]"),
+        ("sta…", "sta…"),
+    ] {
+        assert_eq!(secrets.redact(text), expected);
+    }
+}
