@@ -26,11 +26,11 @@ const MAX_WRITE_BYTES: usize = 64 << 10;
 pub struct Journal {
     recorder: Recorder,
     limits: Limits,
-    kept: Arc<Mutex<Lines>>,
+    kept: Arc<Mutex<Buffer>>,
 }
 
 #[derive(Default)]
-struct Lines {
+struct Buffer {
     lines: VecDeque<LogLine>,
     /// Bytes of them.
     size: usize,
@@ -110,12 +110,12 @@ impl Journal {
         kept.lines.into()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Lines> {
+    fn lock(&self) -> MutexGuard<'_, Buffer> {
         self.kept.lock()
     }
 }
 
-impl Lines {
+impl Buffer {
     fn leave_out_first(&mut self) {
         if let Some(line) = self.lines.pop_front() {
             self.size -= line.message.len();
@@ -163,7 +163,7 @@ impl IsTerminal for Stream {
     }
 }
 
-/// Lines are written when the guest writes them, and not a little later.
+/// Buffer are written when the guest writes them, and not a little later.
 struct Writer {
     journal: Journal,
     tape: RecordReplay,
