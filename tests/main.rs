@@ -5,6 +5,7 @@ mod chain;
 mod check_ins;
 mod checks;
 mod command_line;
+mod compatibility;
 mod evidence;
 mod examples;
 mod grants;

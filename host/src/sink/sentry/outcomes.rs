@@ -175,6 +175,20 @@ mod tests {
     }
 
     #[test]
+    fn reasons_in_client_reports() {
+        for (reason, word) in [
+            (Reason::NoRoomOnDisk, "cache_overflow"),
+            (Reason::NoRoomInMemory, "queue_overflow"),
+            (Reason::TooOld, "cache_overflow"),
+            (Reason::Refused, "send_error"),
+            (Reason::Damaged, "internal_sdk_error"),
+            (Reason::Suppressed, "event_processor"),
+        ] {
+            assert_eq!(reason.in_sentrys_words(), word);
+        }
+    }
+
+    #[test]
     fn in_one_line() {
         let mut counts = Counts { spooled: 5, sent: 2, ..Counts::default() };
         assert_eq!(counts.to_string(), "5 spooled, 2 sent, 0 waiting, 0 dropped");

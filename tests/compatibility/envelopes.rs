@@ -1,0 +1,167 @@
+//! What Sentry is sent, and what `--format json` prints, for runs that are the same each time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sentrynet::config::{self, Source};
+use sentrynet::run::Run;
+use sentrynet::sink::Sink;
+use sentrynet::sink::json::run_to_json;
+use sentrynet::sink::sentry::Sentry;
+use serde_json::{Value, json};
+
+use super::expected::compare_json;
+use super::normalize::Normalizer;
+use super::runs;
+use crate::support::receiver::{Received, Receiver};
+
+/// What a receiver gets of runs, the last of which ends when all others have been sent: the envelopes in the order of
+/// their items' types. `more` are keys of `sentry`.
+fn sent(runs: Vec<Run>, more: &str) -> Vec<Received> {
+    let receiver = Receiver::start();
+    let text = format!(
+        "sentry:
+  dsn: '{}'
+  environment: staging
+  release: probes@1.2.3
+  server_name: here
+  spool: false
+{more}
+groups:
+  - check_in: {{slug: shop, margin: 7, failure_issue_threshold: 2, recovery_threshold: 3, owner: 'team:shop'}}
+    probes:
+      - {{probe: http, title: Shop, every: 120, url: 'http://shop.example/'}}
+",
+        receiver.dsn(),
+    );
+    let source = Source { name: "test".to_owned(), text, path: None, directory: ".".into(), probe: None };
+    let parsed = config::parse(&source, &|_| None);
+    assert!(parsed.problems.is_empty(), "{:?}", parsed.problems);
+    let mut config = parsed.config;
+    config.sentry.monitors = config::monitors(&config, &["Shop"]).expect("there are monitors");
+    let runs: Vec<_> = runs.into_iter().map(Arc::new).collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime starts");
+    runtime.block_on(async {
+        let sentry = Sentry::start(&config.sentry, runs.len()).expect("there is a client").expect("there is a DSN");
+        let (last, earlier) = runs.split_last().expect("there is a run");
+        earlier.iter().for_each(|run| sentry.report(run));
+        sentry.flush(Duration::from_secs(30)).await;
+        sentry.report(last);
+        sentry.flush(Duration::from_secs(30)).await;
+    });
+    let mut received = receiver.received();
+    received.sort_by_key(Received::kind);
+    received
+}
+
+/// The one envelope among these that holds an item of this type.
+#[track_caller]
+fn one<'a>(received: &'a [Received], kind: &str) -> &'a Received {
+    let mut found = received.iter().filter(|received| received.kind() == kind);
+    let (Some(one), None) = (found.next(), found.next()) else { panic!("there is one {kind}") };
+    one
+}
+
+/// The envelope's header, and its one item with its own.
+fn opened(received: &Received) -> Value {
+    let (mut header, mut items) = received.open();
+    let (mut item_header, mut payload) = items.pop().expect("there is one item");
+    // It follows from the rest.
+    item_header.as_object_mut().expect("it is an object").remove("length").expect("an item has a length");
+    if let Some(version) = payload.pointer_mut("/sdk/version") {
+        assert_eq!(version.as_str(), Some(env!("CARGO_PKG_VERSION")));
+        *version = "VERSION".into();
+    }
+    let sent_at =
+        header.as_object_mut().and_then(|header| header.get_mut("sent_at")).expect("it says when it was sent");
+    *sent_at = "TIME".into();
+    json!({ "header": header, "item": item_header, "payload": payload })
+}
+
+/// Compares all that is told of a run: its transaction, its error if it is one, its check-in, and its JSON.
+#[track_caller]
+fn snapshot(name: &str, run: Run) {
+    compare_json(&format!("json-{name}.json"), &run_to_json(&run));
+    let is_error = run.is_error();
+    let received = sent(vec![run], "");
+    let kinds: Vec<_> = received.iter().map(Received::kind).collect();
+    let expected: &[&str] = if is_error { &["check_in", "event", "transaction"] } else { &["check_in", "transaction"] };
+    assert_eq!(kinds, expected);
+    compare_json(&format!("transaction-{name}.json"), &opened(one(&received, "transaction")));
+    if is_error {
+        compare_json(&format!("event-{name}.json"), &opened(one(&received, "event")));
+    }
+    // Its id is random.
+    let mut check_in = opened(one(&received, "check_in"));
+    let id = check_in["payload"]["check_in_id"].take();
+    assert_eq!(id.as_str().map(str::len), Some(32));
+    compare_json(&format!("check-in-{name}.json"), &check_in);
+}
+
+#[test]
+fn a_run_that_passed() {
+    snapshot("passed", runs::passed());
+}
+
+#[test]
+fn a_run_that_passed_after_a_retry() {
+    snapshot("passed-after-retry", runs::passed_after_retry());
+}
+
+#[test]
+fn a_run_that_failed_over_http() {
+    snapshot("failed-http", runs::failed_over_http());
+}
+
+#[test]
+fn a_run_that_failed_over_ssh() {
+    snapshot("failed-ssh", runs::failed_over_ssh());
+}
+
+#[test]
+fn a_run_that_failed_over_tcp() {
+    snapshot("failed-tcp", runs::failed_over_tcp());
+}
+
+#[test]
+fn a_run_that_failed_over_dns() {
+    snapshot("failed-dns", runs::failed_over_dns());
+}
+
+#[test]
+fn a_run_that_broke() {
+    snapshot("broken", runs::broken());
+}
+
+#[test]
+fn a_run_that_was_left_out() {
+    let received = sent(vec![runs::passed()], "  sample: 0");
+    let mut report = opened(one(&received, "client_report"));
+    Normalizer::default().normalize(&mut report);
+    compare_json("client-report.json", &report);
+}
+
+#[test]
+fn a_host_without_a_network() {
+    // Three hosts are silent, and then a fourth, which cannot be told from them.
+    let received = sent((1..=4).map(runs::silent).collect(), "");
+    let mut event = opened(one(&received, "event"));
+    let mut normalizer = Normalizer::default();
+    normalizer.normalize(&mut event);
+    compare_json("event-offline.json", &event);
+    let transactions: Vec<_> = received.iter().filter(|received| received.kind() == "transaction").collect();
+    assert_eq!(transactions.len(), 4);
+    let tags: Vec<_> = transactions.into_iter().map(|received| opened(received)["payload"]["tags"].take()).collect();
+    let offline: Vec<_> = tags.iter().filter_map(|tags| tags.get("vantage")).collect();
+    assert_eq!(offline, [&json!("offline")]);
+}
+
+#[test]
+fn the_request_that_brings_an_envelope() {
+    let received = sent(vec![runs::passed()], "");
+    let request = one(&received, "transaction");
+    assert_eq!(request.path, "/api/1/envelope/");
+    assert_eq!(request.headers["content-type"], "application/x-sentry-envelope");
+    let auth = request.headers["x-sentry-auth"].replace(env!("CARGO_PKG_VERSION"), "VERSION");
+    assert_eq!(auth, "Sentry sentry_version=7, sentry_client=sentrynet/VERSION, sentry_key=key");
+}

@@ -1,0 +1,79 @@
+//! What differs from run to run, replaced by what does not.
+
+use regex::{Captures, Regex};
+use serde_json::{Number, Value};
+
+/// Replaces what no two runs have alike.
+pub struct Normalizer {
+    /// Texts that others stand for, wherever they occur: `PORT` for a port.
+    texts: Vec<(String, String)>,
+    /// In the order in which they were first seen.
+    ids: Vec<String>,
+    /// Ids of traces, spans and events.
+    id: Regex,
+    /// Random numbers in `baggage`.
+    random: Regex,
+}
+
+/// Keys of moments and durations, and what such keys end in.
+const TIMES: &[&str] = &["timestamp", "start_timestamp", "started", "began", "sent_at", "duration", "lasted", "since"];
+const ENDS_OF_TIMES: &[&str] = &["_ms", ".seconds", "_start", "_end", "_first_byte"];
+
+impl Default for Normalizer {
+    fn default() -> Self {
+        let pattern = |pattern| Regex::new(pattern).expect("it is a pattern");
+        Self {
+            texts: Vec::new(),
+            ids: Vec::new(),
+            id: pattern(r"\b(?:[0-9a-f]{32}|[0-9a-f]{16})\b"),
+            random: pattern(r"sample_rand=[0-9.]+"),
+        }
+    }
+}
+
+impl Normalizer {
+    /// Has `name` stand for `text`.
+    #[must_use]
+    pub fn with(mut self, text: impl ToString, name: &str) -> Self {
+        self.texts.push((text.to_string(), name.to_owned()));
+        self
+    }
+
+    /// Replaces times by zero or `TIME`, ids by `ID-1` and so on, and all texts that were given.
+    pub fn normalize(&mut self, value: &mut Value) {
+        match value {
+            Value::Object(map) => {
+                for (key, value) in map {
+                    let is_time = TIMES.contains(&&**key) || ENDS_OF_TIMES.iter().any(|end| key.ends_with(end));
+                    match value {
+                        Value::Number(number) if is_time => *number = Number::from(0),
+                        Value::String(text) if is_time => "TIME".clone_into(text),
+                        Value::String(text) if key == "sample_rand" => "RANDOM".clone_into(text),
+                        value => self.normalize(value),
+                    }
+                }
+            }
+            Value::Array(values) => values.iter_mut().for_each(|value| self.normalize(value)),
+            Value::String(text) => *text = self.text(text),
+            Value::Number(number) => {
+                if let Some((_, name)) = self.texts.iter().find(|(text, _)| *text == number.to_string()) {
+                    *value = Value::String(name.clone());
+                }
+            }
+            Value::Null | Value::Bool(_) => {}
+        }
+    }
+
+    fn text(&mut self, text: &str) -> String {
+        let Self { texts, ids, id, random } = self;
+        let text = random.replace_all(text, "sample_rand=RANDOM");
+        let text = id.replace_all(&text, |found: &Captures| {
+            let number = ids.iter().position(|id| id == &found[0]).unwrap_or_else(|| {
+                ids.push(found[0].to_owned());
+                ids.len() - 1
+            });
+            format!("ID-{}", number + 1)
+        });
+        texts.iter().fold(text.into_owned(), |text, (from, to)| text.replace(from, to))
+    }
+}

@@ -1,0 +1,236 @@
+//! Recordings of an earlier version, replayed: what is printed is what that version printed.
+//!
+//! Each is `written/NAME.jsonl`, which `--record` wrote. The components need not be the ones that were recorded: of a
+//! component that differs the program warns, and replays it all the same.
+
+use std::path::{Path, PathBuf};
+
+use regex::Regex;
+use sentrynet::recording::Recording;
+
+use super::expected::{compare, folder};
+use crate::guests::{Guest, PASSES};
+use crate::support::{finish, sentrynet};
+use crate::wasi::script::{self, with};
+use crate::wasi::sockets::connect;
+
+/// Opens a span, and writes a line in it.
+const SAYS: Guest = Guest {
+    imports: r#"(import "sentrynet:probe/log@0.1.0" "write" (func $write (param i32 i32 i32)))
+        (import "sentrynet:probe/span@0.1.0" "[constructor]span" (func $span (param i32 i32 i32 i32) (result i32)))
+        (import "sentrynet:probe/span@0.1.0" "[resource-drop]span" (func $drop (param i32)))"#,
+    define: "(func $says
+        (drop (call $span (i32.const 512) (i32.const 6) (i32.const 518) (i32.const 14)))
+        (call $write (i32.const 1) (i32.const 532) (i32.const 6)))",
+    ..PASSES
+};
+
+/// Where the servers were when these were recorded.
+const ECHO: u16 = 7007;
+const TARGET: u16 = 7080;
+
+/// Replays a recording with a component: its exit code.
+#[track_caller]
+fn replay(name: &str, probe: &str) -> i32 {
+    let recording = folder().join(format!("written/{name}.jsonl"));
+    let mut program = sentrynet();
+    program.env("SENTRYNET_LOG", "error").args(["test", probe, "--format", "json", "--replay"]);
+    let replayed = finish(program.arg(&recording), "");
+    for line in replayed.stderr.lines() {
+        assert!(line.contains("is not the component that was recorded"), "{}", replayed.stderr);
+    }
+    compare(&format!("replay-{name}.json"), &replayed.stdout);
+    replayed.code
+}
+
+/// Reads a recording, and has it written as it was.
+#[track_caller]
+fn written_again(text: &str) {
+    let recording = Recording::parse("recording", text).expect("it is read");
+    for (was, is) in text.lines().zip(recording.to_text().lines()) {
+        assert_eq!(was, is);
+    }
+    assert_eq!(text, recording.to_text());
+}
+
+#[test]
+fn each_is_written_again_as_it_was() {
+    let files = std::fs::read_dir(folder().join("written")).expect("the folder can be read").flatten();
+    let files = files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|suffix| suffix == "jsonl"));
+    let texts: Vec<_> = files.map(|path| std::fs::read_to_string(path).expect("it is text")).collect();
+    assert!(!texts.is_empty());
+    texts.iter().for_each(|text| written_again(text));
+}
+
+/// What the host did while the component computed, which none of these has.
+#[test]
+fn what_happened_before_a_call() {
+    let text = std::fs::read_to_string(folder().join("written/guest-log.jsonl")).expect("it is there");
+    let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+    let call = lines.iter_mut().find(|line| line.contains(r#""entry":"call""#)).expect("there is a call");
+    *call = format!("{},\"before\":{{\"dropped\":1}}}}", call.strip_suffix('}').expect("it is an object"));
+    written_again(&(lines.join("\n") + "\n"));
+}
+
+/// Calls are recorded under these names, with what they are given under these.
+#[test]
+fn names_of_calls_and_of_what_they_are_given() {
+    let interface =
+        Regex::new(r#"(?s)\w+! \{ [\w:]+ as "([\w:/.-]+)"[^{"]*\{\n(.*?)\n\} \}"#).expect("it is a pattern");
+    let call = Regex::new(r"(?s)\w+ (\w+)\((.*?)\) ->").expect("it is a pattern");
+    let given = Regex::new(r"(\w+): (\w+)").expect("it is a pattern");
+    let mut calls = Vec::new();
+    for text in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
+        for interface in interface.captures_iter(&text) {
+            for call in call.captures_iter(&interface[2]) {
+                // What has a handle is recorded without a name.
+                let named = given.captures_iter(&call[2]).filter(|given| given[2] != *"Resource");
+                let given: Vec<_> = named.map(|given| given[1].replace('_', "-")).collect();
+                calls.push(format!("{}.{} {}\n", &interface[1], call[1].replace('_', "-"), given.join(" ")));
+            }
+        }
+    }
+    calls.sort();
+    compare("recorded-calls.txt", &calls.concat());
+}
+
+/// The texts of all Rust files below a folder.
+fn sources(folder: &Path) -> Vec<String> {
+    let mut texts = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("the folder can be read").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            texts.extend(sources(&path));
+        } else if path.extension().is_some_and(|suffix| suffix == "rs") {
+            texts.push(std::fs::read_to_string(path).expect("a source is text"));
+        }
+    }
+    texts
+}
+
+#[test]
+fn http_over_tls_with_a_redirect_a_cookie_and_a_password() {
+    assert_eq!(replay("http-passed", "http"), 0);
+}
+
+#[test]
+fn http_that_failed() {
+    assert_eq!(replay("http-failed", "http"), 1);
+}
+
+#[test]
+fn http_that_passed_after_a_retry() {
+    assert_eq!(replay("http-retried", "http"), 0);
+}
+
+#[test]
+fn http_that_reached_nobody() {
+    assert_eq!(replay("http-unreachable", "http"), 1);
+}
+
+#[test]
+fn http_with_too_many_spans() {
+    assert_eq!(replay("http-spans", "http"), 0);
+}
+
+#[test]
+fn a_chain_of_two_steps() {
+    assert_eq!(replay("chain", "chain"), 1);
+}
+
+#[test]
+fn a_command_over_ssh() {
+    assert_eq!(replay("ssh-passed", "ssh"), 0);
+    assert_eq!(replay("ssh-failed", "ssh"), 1);
+}
+
+#[test]
+fn components_of_third_parties() {
+    assert_eq!(replay("guest-log", &guest("guest-log")), 0);
+    assert_eq!(replay("guest-log-refused", &guest("guest-log-refused")), 0);
+    assert_eq!(replay("guest-trap", &guest("guest-trap")), 3);
+    assert_eq!(replay("guest-deadline", &guest("guest-deadline")), 3);
+    assert_eq!(replay("guest-memory", &guest("guest-memory")), 3);
+    assert_eq!(replay("guest-gave-up", &guest("guest-gave-up")), 3);
+    assert_eq!(replay("guest-random-and-clock", &guest("guest-random-and-clock")), 0);
+}
+
+#[test]
+fn sockets_of_wasi() {
+    assert_eq!(replay("wasi-tcp", &guest("wasi-tcp")), 0);
+    assert_eq!(replay("wasi-tcp-by-name", &guest("wasi-tcp-by-name")), 0);
+    assert_eq!(replay("wasi-tcp-trap", &guest("wasi-tcp-trap")), 3);
+}
+
+#[test]
+fn requests_of_wasi() {
+    assert_eq!(replay("wasi-http", &guest("wasi-http")), 0);
+    assert_eq!(replay("wasi-http-body", &guest("wasi-http-body")), 0);
+    assert_eq!(replay("wasi-http-refused", &guest("wasi-http-refused")), 0);
+    assert_eq!(replay("wasi-http-failed-twice", &guest("wasi-http-failed-twice")), 1);
+}
+
+/// The component that was recorded under this name.
+fn guest(name: &str) -> String {
+    const CLOCKS: [(&str, &str, &str); 2] = [
+        (
+            "random",
+            "wasi:random/random@0.2.6",
+            "package wasi:random@0.2.6; interface random { get-random-u64: func() -> u64;
+             get-random-bytes: func(len: u64) -> list<u8>; }",
+        ),
+        (
+            "clocks",
+            "wasi:clocks/monotonic-clock@0.2.6",
+            "package wasi:clocks@0.2.6; interface monotonic-clock { now: func() -> u64; }",
+        ),
+    ];
+    let request = |script| with(&format!("127.0.0.1:{TARGET}"), script);
+    let wasi = |script: &str, end: &str| {
+        let run = format!("{script} {end}").leak();
+        let guest = Guest { imports: script::IMPORTS, define: script::DEFINE, run, ..PASSES };
+        guest.write_with_wasi(&format!("compatibility-{name}"), "0.2.3")
+    };
+    let passes = |script: &str| wasi(script, "i32.const 0");
+    let plain = |guest: Guest| guest.write(&format!("compatibility-{name}"));
+    let path: PathBuf = match name {
+        "guest-log" | "guest-log-refused" => plain(Guest { run: "call $says i32.const 0", ..SAYS }),
+        "guest-trap" => plain(Guest { run: "call $says unreachable", ..SAYS }),
+        "guest-deadline" => plain(Guest { run: "call $says (loop br 0) i32.const 0", ..SAYS }),
+        "guest-memory" => {
+            let define = "(func $hog (loop i32.const 1 memory.grow drop br 0))";
+            plain(Guest { define, run: "call $hog i32.const 0", ..PASSES })
+        }
+        "guest-gave-up" => plain(Guest { run: "i32.const 192", ..PASSES }),
+        "guest-random-and-clock" => {
+            let imports = r#"
+                (import "wasi:random/random@0.2.6" "get-random-u64" (func $random (result i64)))
+                (import "wasi:random/random@0.2.6" "get-random-bytes" (func $bytes (param i64 i32)))
+                (import "wasi:clocks/monotonic-clock@0.2.6" "now" (func $now (result i64)))
+                (import "sentrynet:probe/span@0.1.0" "set-data" (func $data (param i32 i32 i32 i64 i32)))"#;
+            let run = "(call $data (i32.const 532) (i32.const 6) (i32.const 1) (call $random) (i32.const 0))
+                (call $data (i32.const 538) (i32.const 5) (i32.const 1) (call $now) (i32.const 0))
+                (call $bytes (i64.const 8) (i32.const 1800))
+                (call $data (i32.const 543) (i32.const 5) (i32.const 1) (i64.load (i32.load (i32.const 1800))) (i32.const 0))
+                i32.const 0";
+            Guest { imports, run, ..PASSES }.write_importing(&format!("compatibility-{name}"), &CLOCKS)
+        }
+        "wasi-tcp" => passes(&connect(ECHO, "(call $talk) (call $talk)")),
+        "wasi-tcp-by-name" => passes(&with("localhost", &format!("(call $call-by-name LENGTH (i32.const {ECHO}))"))),
+        "wasi-tcp-trap" => passes(&connect(ECHO, "(call $talk) (call $drop-socket (global.get $socket))")),
+        "wasi-http" => passes(&request("(call $receive (call $send (call $request LENGTH)))")),
+        "wasi-http-refused" => passes(&with("127.0.0.2:80", "(call $receive (call $send (call $request LENGTH)))")),
+        "wasi-http-failed-twice" => {
+            wasi(&request("(call $receive (call $send (call $request LENGTH)))"), "i32.const 128")
+        }
+        "wasi-http-body" => {
+            let post = "(local.set $request (call $send-body (call $request LENGTH)))
+                (call $write-body (i32.const 512) (i32.const 6))
+                (call $end-body)
+                (call $receive (local.get $request))";
+            passes(&format!("(local $request i32) {}", request(post)))
+        }
+        _ => panic!("there is no component of the name {name}"),
+    };
+    path.display().to_string()
+}

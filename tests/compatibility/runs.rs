@@ -1,0 +1,239 @@
+//! Runs made by hand, in which everything that a run can have occurs at least once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use sentrynet::run::evidence::Exchange;
+use sentrynet::run::{Failure, Fault, FaultKind, Frame, Identity, Level, LogLine, Mismatch, Outage, Outcome, Run};
+use sentrynet::trace::{Contact, Span, SpanId, Status, Trace, TraceId, Value};
+use serde_json::json;
+
+/// Passed at the first attempt: spans with data of every type, lines of every level, tags of the guest's.
+pub fn passed() -> Run {
+    let mut run = run(1, "Front page", Outcome::Passed, Status::Ok);
+    run.lateness = Duration::from_micros(1_250);
+    run.skipped = 2;
+    run.trace.dropped = 3;
+    run.tags = tags(&[("tls", "1.3"), ("team", "the configuration's goes before this"), ("environment", "reserved")]);
+    run.trace.spans[1].data = vec![
+        ("text".into(), Value::Text("GET".to_owned())),
+        ("integer".into(), Value::Integer(-503)),
+        ("number".into(), Value::Number(0.25)),
+        ("boolean".into(), Value::Boolean(true)),
+    ];
+    let levels = [Level::Debug, Level::Info, Level::Warn, Level::Error];
+    run.log = (1..)
+        .zip(levels)
+        .map(|(at, level)| LogLine { at: Duration::from_millis(at), level, message: level.as_str().to_owned() })
+        .collect();
+    run
+}
+
+/// Passed at the second attempt, after an outage of three runs.
+pub fn passed_after_retry() -> Run {
+    let mut run = run(2, "Basket", Outcome::PassedAfterRetry(failure()), Status::Ok);
+    run.attempts = 2;
+    run.earlier = vec![failure()];
+    run.outage = Some(outage(&run, 3));
+    attempt(&mut run);
+    run
+}
+
+/// Failed at both attempts, over an exchange of HTTP in which everything is that can be.
+pub fn failed_over_http() -> Run {
+    let mut run = failed(
+        3,
+        "http",
+        json!({ "http": {
+            "method": "POST",
+            "url": "https://shop.example/login",
+            "query": [["page", "2"]],
+            "headers": [["accept", "*/*"], ["cookie", "sid=[Filtered]"], ["user-agent", "sentrynet/1"]],
+            "redirects": [{ "status": 302, "from": "https://shop.example/" }],
+            "connection": {
+                "phase": "receive",
+                "error": "timeout",
+                "names": ["shop.example"],
+                "resolved": ["192.0.2.7", "2001:db8::7"],
+                "peer": "192.0.2.7:443",
+                "proxy": true,
+                "reused": true,
+                "protocol": "HTTP/2",
+            },
+            "tls": {
+                "version": "TLSv1.3",
+                "certificates": [{
+                    "subject": "CN=shop.example",
+                    "issuer": "CN=An authority",
+                    "names": ["shop.example"],
+                    "not_before": "2026-01-01T00:00:00Z",
+                    "not_after": "2027-01-01T00:00:00Z",
+                    "days_left": 32,
+                }],
+            },
+            "response": {
+                "status": 503,
+                "headers": [["content-type", "application/json"], ["set-cookie", "sid=[Filtered]; Path=/"]],
+                "body": { "size": 18, "text": "{\"status\": \"down\"}" },
+            },
+        }}),
+    );
+    run.attempts = 2;
+    run.earlier = vec![failure()];
+    attempt(&mut run);
+    let line = |at, level, message: &str| LogLine { at: Duration::from_millis(at), level, message: message.to_owned() };
+    run.log = vec![line(1, Level::Info, "asked"), line(2, Level::Warn, "the answer was short")];
+    run
+}
+
+/// Failed over a command by SSH.
+pub fn failed_over_ssh() -> Run {
+    failed(
+        4,
+        "ssh",
+        json!({ "ssh": {
+            "host": "shop.example",
+            "username": "probe",
+            "connection": { "phase": "exec", "error": "closed", "names": ["shop.example"], "peer": "192.0.2.7:22" },
+            "banner": "SSH-2.0-OpenSSH_9.2",
+            "host_key": "ssh-ed25519 SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU",
+            "methods": ["publickey", "password"],
+            "command": {
+                "command": "uptime",
+                "exit_status": 3,
+                "signal": "KILL",
+                "stdout": { "size": 2, "text": "up" },
+                "stderr": { "size": 5000 },
+            },
+        }}),
+    )
+}
+
+/// Failed over a connection of the guest's own.
+pub fn failed_over_tcp() -> Run {
+    failed(
+        5,
+        "tcp",
+        json!({ "tcp": {
+            "connection": { "phase": "receive", "error": "reset", "peer": "192.0.2.7:6379" },
+            "sent": 14,
+            "received": { "size": 7, "text": "-ERR no" },
+            "closed": true,
+        }}),
+    )
+}
+
+/// Failed over the lookup of a name.
+pub fn failed_over_dns() -> Run {
+    failed(6, "dns", json!({ "dns": { "phase": "dns", "error": "dns", "names": ["shop.example"], "peer": "" } }))
+}
+
+/// Failed since nothing came back from a host.
+pub fn silent(id: u8) -> Run {
+    let mut run = run(id, "Silent", Outcome::Failed(failure()), Status::Unavailable);
+    run.outage = Some(outage(&run, 2));
+    let now = Instant::now();
+    let host = format!("shop-{id}.example");
+    run.trace.contacts = vec![Contact { host, loopback: false, answered: false, from: now, to: now }];
+    run
+}
+
+/// Broken, with a stack.
+pub fn broken() -> Run {
+    let inner = Frame {
+        function: "probe::divide".to_owned(),
+        module: Some("probe".to_owned()),
+        file: Some("src/lib.rs".to_owned()),
+        line: Some(12),
+    };
+    let outer = Frame { function: "probe::run".to_owned(), ..Frame::default() };
+    let fault = Fault {
+        kind: FaultKind::Trap,
+        message: "the probe trapped: integer divide by zero".to_owned(),
+        backtrace: vec![inner, outer],
+    };
+    run(7, "Divide", Outcome::Broken(fault), Status::InternalError)
+}
+
+fn failed(id: u8, title: &str, evidence: serde_json::Value) -> Run {
+    let mut run = run(id, title, Outcome::Failed(failure()), Status::Unavailable);
+    run.trace.spans[2].status = Status::Unavailable;
+    run.trace.spans[2].data = vec![("http.response.status_code".into(), Value::Integer(503))];
+    run.evidence = Some(serde_json::from_value::<Exchange>(evidence).expect("evidence is read as it is written"));
+    run.outage = Some(outage(&run, 4));
+    run
+}
+
+fn failure() -> Failure {
+    let mismatch = |subject: &str, expected: &str, actual: &str| Mismatch {
+        subject: subject.to_owned(),
+        expected: expected.to_owned(),
+        actual: actual.to_owned(),
+    };
+    Failure {
+        reason: "status".to_owned(),
+        message: "answered 503 instead of 2xx".to_owned(),
+        mismatches: vec![mismatch("status", "2xx", "503"), mismatch("$.version", "\"1.2\"", "nothing")],
+    }
+}
+
+fn outage(run: &Run, runs: u32) -> Outage {
+    let lasted = Duration::from_millis(125_400);
+    Outage { began: run.trace.started + run.trace.duration() - lasted, runs, lasted }
+}
+
+/// Puts the last two spans into an attempt.
+fn attempt(run: &mut Run) {
+    run.trace.spans[1].op = "probe.attempt".into();
+    run.trace.spans[1].description = "Attempt 1".to_owned();
+}
+
+fn tags(tags: &[(&str, &str)]) -> BTreeMap<String, String> {
+    tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+/// A run of three spans, each in the one before it, under ids that are made of `id`.
+fn run(id: u8, title: &str, outcome: Outcome, status: Status) -> Run {
+    let span = |number: u8, op: &'static str, description: &str, start, duration| Span {
+        id: SpanId([0xa0 | number, 0, 0, 0, 0, 0, 0, id]),
+        parent: usize::from(number).checked_sub(1),
+        op: op.into(),
+        description: description.to_owned(),
+        start: Duration::from_micros(start),
+        duration: Duration::from_micros(duration),
+        status: Status::Ok,
+        data: Vec::new(),
+    };
+    let mut spans = vec![
+        span(0, "probes.http", title, 0, 482_250),
+        span(1, "http.client", "GET https://shop.example/", 500, 479_125),
+        span(2, "http.client.wait", "", 600, 250_000),
+    ];
+    spans[0].status = status;
+    Run {
+        probe: Arc::new(Identity {
+            probe: "probes.http".to_owned(),
+            title: title.to_owned(),
+            tags: Arc::new(tags(&[("team", "web"), ("region", "eu")])),
+            failures_before_error: 2,
+            pointer: "/groups/0/probes/0".to_owned(),
+        }),
+        outcome,
+        trace: Trace {
+            id: TraceId([id; 16]),
+            started: SystemTime::UNIX_EPOCH + Duration::from_micros(1_795_473_901_250_000),
+            spans,
+            dropped: 0,
+            contacts: Vec::new(),
+        },
+        lateness: Duration::ZERO,
+        skipped: 0,
+        attempts: 1,
+        earlier: Vec::new(),
+        evidence: None,
+        outage: None,
+        tags: BTreeMap::new(),
+        log: Vec::new(),
+    }
+}

@@ -1,0 +1,183 @@
+//! A spool of an earlier version: all that waits in it is delivered, as it was.
+//!
+//! A segment is `sntspl\0\x01`, and then for each envelope a header of 24 bytes and the envelope. The header is, with
+//! numbers in little-endian order: `+` or, once it has been given up, `-`, 1 byte; what it holds, 1; spans, 2; the
+//! envelope's length, 4; milliseconds since 1970, 8; CRC-32 of the envelope, 4; CRC-32 of the header from its second
+//! byte on, 4.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+use super::expected::folder;
+use crate::guests::{Guest, PASSES};
+use crate::support::receiver::Receiver;
+use crate::support::target::Target;
+use crate::support::{Ended, finish, free_port, sentrynet};
+
+const MAGIC: &[u8] = b"sntspl\0\x01";
+const HEADER: usize = 24;
+
+/// An envelope in a segment.
+struct Entry {
+    header: [u8; HEADER],
+    envelope: Vec<u8>,
+}
+
+impl Entry {
+    /// The header with the present moment in it: what has waited for days is not sent.
+    fn fresh(&self) -> [u8; HEADER] {
+        let mut header = self.header;
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is later than 1970");
+        header[8..16].copy_from_slice(&u64::try_from(now.as_millis()).expect("it fits").to_le_bytes());
+        let checksum = crc32fast::hash(&header[1..20]);
+        header[20..].copy_from_slice(&checksum.to_le_bytes());
+        header
+    }
+
+    /// The type of the envelope's one item, and whether that is about a run that passed.
+    fn kind(&self) -> String {
+        let mut lines = self.envelope.split(|byte| *byte == b'\n').skip(1);
+        let mut json = || serde_json::from_slice::<Value>(lines.next().expect("there is a line")).expect("it is JSON");
+        let (item, payload) = (json(), json());
+        let kind = item["type"].as_str().expect("an item has a type");
+        let outcome = payload["tags"]["outcome"].as_str().filter(|_| kind == "transaction");
+        outcome.map_or(kind.to_owned(), |outcome| format!("{kind} of a run that {outcome}"))
+    }
+}
+
+/// The envelopes of a segment.
+#[track_caller]
+fn entries(segment: &[u8]) -> Vec<Entry> {
+    let mut rest = segment.strip_prefix(MAGIC).expect("it is a segment");
+    let mut entries = Vec::new();
+    while let Some((header, after)) = rest.split_first_chunk::<HEADER>() {
+        let number = |at: usize| u32::from_le_bytes(header[at..at + 4].try_into().expect("there are four bytes"));
+        assert_eq!(number(20), crc32fast::hash(&header[1..20]), "the header's checksum");
+        let (envelope, after) = after.split_at(usize::try_from(number(4)).expect("it fits"));
+        assert_eq!(number(16), crc32fast::hash(envelope), "the envelope's checksum");
+        entries.push(Entry { header: *header, envelope: envelope.to_owned() });
+        rest = after;
+    }
+    assert!(rest.is_empty(), "{} bytes are left", rest.len());
+    entries
+}
+
+/// The folder that a spool has below the state's folder, for [`dsn`].
+pub fn place(port: u16) -> String {
+    // There is no secret key behind the colon.
+    let checksum = crc32fast::hash(format!("http://key:@127.0.0.1:{port}/1").as_bytes());
+    format!("127-0-0-1-1-{checksum:08x}")
+}
+
+/// The folder of the first process that has this spool.
+fn part(state: &Path, port: u16) -> PathBuf {
+    state.join("sentrynet").join(place(port)).join("1")
+}
+
+/// The names of the segments in a folder, in their order; behind each there may be more.
+fn segments(folder: &Path) -> Vec<String> {
+    let files = std::fs::read_dir(folder).expect("the folder can be read").flatten();
+    let mut names: Vec<_> = files.filter_map(|file| file.file_name().into_string().ok()).collect();
+    names.retain(|name| name.contains(".spool"));
+    names.sort();
+    names
+}
+
+fn dsn(port: u16) -> String {
+    format!("http://key@127.0.0.1:{port}/1")
+}
+
+/// Runs these probes once with a spool in a folder, with a share of runs that are sent. The receiver is at a port where there may be none.
+fn once(state: &Path, port: u16, sample: u8, probes: &str) -> Ended {
+    let text = format!("sentry: {{dsn: '{}', server_name: here, sample: {sample}}}\n{probes}", dsn(port));
+    finish(sentrynet().env("XDG_STATE_HOME", state).args(["once", "-"]), &text)
+}
+
+/// What an entry holds, by the number in its header.
+const KINDS: [(u8, &str); 5] = [
+    (0, "event"),
+    (1, "check_in"),
+    (2, "transaction of a run that failed"),
+    (3, "client_report"),
+    (4, "transaction of a run that passed"),
+];
+
+#[test]
+fn what_an_earlier_version_left_is_delivered() {
+    let receiver = Receiver::start();
+    let part = part(&crate::support::folder("compatibility-spool"), receiver.port);
+    std::fs::create_dir_all(&part).expect("the folder is writable");
+    std::fs::write(part.join("lock"), "").expect("the folder is writable");
+    let mut waiting = Vec::new();
+    let written = folder().join("written");
+    for name in segments(&written) {
+        let text = std::fs::read_to_string(written.join(&name)).expect("it is there").replace('\n', "");
+        let entries = entries(&STANDARD.decode(text).expect("it is base64"));
+        let fresh = entries.iter().flat_map(|entry| [&entry.fresh()[..], &entry.envelope].concat());
+        let segment: Vec<u8> = MAGIC.iter().copied().chain(fresh).collect();
+        std::fs::write(part.join(name.trim_end_matches(".base64")), segment).expect("the folder is writable");
+        waiting.extend(entries);
+    }
+    let kinds: BTreeSet<_> = waiting.iter().map(|entry| (entry.header[1], entry.kind())).collect();
+    assert_eq!(kinds, KINDS.map(|(number, kind)| (number, kind.to_owned())).into());
+
+    let guest = PASSES.write("compatibility-spool-read");
+    let state = part.ancestors().nth(3).expect("it lies below the state's folder");
+    let ended = once(state, receiver.port, 1, &format!("groups: [{{probes: [{{probe: '{}'}}]}}]", guest.display()));
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    let delivered: Vec<_> = receiver.received().iter().map(|received| without_sent_at(&received.envelope)).collect();
+    for Entry { envelope, .. } in &waiting {
+        assert!(delivered.contains(envelope), "{}", String::from_utf8_lossy(envelope));
+    }
+    // And the run's own.
+    assert_eq!(delivered.len(), waiting.len() + 1, "{}", ended.stderr);
+    assert!(segments(&part).is_empty(), "nothing waits any more: {}", ended.stderr);
+}
+
+/// An envelope as it was kept: when it was sent is written into it as it is sent.
+fn without_sent_at(envelope: &[u8]) -> Vec<u8> {
+    const BEGINS: &str = r#"{"sent_at":""#;
+    let text = std::str::from_utf8(envelope).expect("an envelope is text");
+    let (_, rest) = text.strip_prefix(BEGINS).and_then(|rest| rest.split_once('"')).expect("it says when it was sent");
+    format!("{{{}", rest.strip_prefix(',').unwrap_or(rest)).into_bytes()
+}
+
+#[test]
+fn what_this_version_leaves_is_what_an_earlier_one_left() {
+    let state = crate::support::folder("compatibility-spool-written");
+    let port = free_port();
+    let probes = every_kind(&Target::new());
+    // Of what sampling leaves out there is a report.
+    for sample in [1, 0] {
+        let ended = once(&state, port, sample, &probes);
+        assert_eq!(ended.code, 1, "{}", ended.stderr);
+    }
+    let part = part(&state, port);
+    let names = segments(&part);
+    assert_eq!(names[0], "0000000001.spool");
+    let segments = names.iter().map(|name| std::fs::read(part.join(name)).expect("it is there"));
+    let entries: Vec<_> = segments.flat_map(|segment| entries(&segment)).collect();
+    let found: BTreeSet<_> = entries.iter().map(|entry| (entry.header[1], entry.kind())).collect();
+    assert_eq!(found, KINDS.map(|(number, kind)| (number, kind.to_owned())).into());
+    assert!(entries.iter().all(|entry| entry.header[0] == b'+'));
+    assert!(part.join("lock").exists());
+}
+
+/// Probes whose runs leave something of every kind.
+fn every_kind(target: &Target) -> String {
+    let fails = Guest { run: "i32.const 128", ..PASSES }.write("compatibility-spool-fails");
+    format!(
+        "groups:
+  - probes:
+      - {{probe: http, title: Shop, url: 'http://127.0.0.1:{}/', check_in: true}}
+      - {{probe: '{}', title: Teapot}}
+",
+        target.port,
+        fails.display()
+    )
+}

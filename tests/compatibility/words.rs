@@ -1,0 +1,106 @@
+//! Every value of the enums that are written to files and to Sentry.
+
+use std::fmt::Debug;
+
+use sentrynet::run::{Ceiling, Failure, Fault, FaultKind, Level, Outcome};
+use sentrynet::trace::Status;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+/// Values are written as this, and read from it.
+#[track_caller]
+fn written_as<T: Serialize + DeserializeOwned + PartialEq + Debug>(words: &[(T, Value)]) {
+    for (value, word) in words {
+        assert_eq!(serde_json::to_value(value).expect("it can be written"), *word);
+        assert_eq!(serde_json::from_value::<T>(word.clone()).expect("it can be read"), *value);
+    }
+}
+
+/// Limits: their name in a recording, and their key below `limits`, which is also the reason of a run that reached it.
+const LIMITS: [(Ceiling, &str, &str); 10] = [
+    (Ceiling::Deadline, "deadline", "deadline"),
+    (Ceiling::Cpu, "cpu", "cpu"),
+    (Ceiling::Memory, "memory", "memory"),
+    (Ceiling::TotalMemory, "total-memory", "total_memory"),
+    (Ceiling::Table, "table", "table"),
+    (Ceiling::Handles, "handles", "handles"),
+    (Ceiling::Requests, "requests", "requests"),
+    (Ceiling::Connections, "connections", "connections"),
+    (Ceiling::Received, "received", "received"),
+    (Ceiling::Sent, "sent", "sent"),
+];
+
+/// Other faults: their name in a recording, and their reason.
+const FAULTS: [(FaultKind, &str, &str); 4] = [
+    (FaultKind::Trap, "trap", "trap"),
+    (FaultKind::Gave, "gave", "gave-up"),
+    (FaultKind::Host, "host", "host"),
+    (FaultKind::Departed, "departed", "departed"),
+];
+
+#[test]
+fn faults_in_a_recording() {
+    written_as(&FAULTS.map(|(kind, name, _)| (kind, json!(name))));
+    written_as(&LIMITS.map(|(limit, name, _)| (limit, json!(name))));
+    written_as(&LIMITS.map(|(limit, name, _)| (FaultKind::Ceiling(limit), json!({ "ceiling": name }))));
+}
+
+#[test]
+fn reasons_of_broken_runs() {
+    for (limit, _, key) in LIMITS {
+        assert_eq!((limit.key(), FaultKind::Ceiling(limit).as_str()), (key, key));
+    }
+    for (kind, _, reason) in FAULTS {
+        assert_eq!(kind.as_str(), reason);
+        let fault = Fault { kind, message: "why".to_owned(), backtrace: Vec::new() };
+        assert_eq!(Outcome::Broken(fault).why(), Some((reason, "why")));
+    }
+}
+
+#[test]
+fn outcomes() {
+    let failure = Failure { reason: "status".to_owned(), message: "why".to_owned(), mismatches: Vec::new() };
+    let fault = Fault { kind: FaultKind::Trap, message: String::new(), backtrace: Vec::new() };
+    for (outcome, name) in [
+        (Outcome::Passed, "passed"),
+        (Outcome::PassedAfterRetry(failure.clone()), "passed-after-retry"),
+        (Outcome::Failed(failure), "failed"),
+        (Outcome::Broken(fault), "broken"),
+    ] {
+        assert_eq!(outcome.as_str(), name);
+    }
+}
+
+#[test]
+fn levels_of_log_lines() {
+    let levels = [(Level::Debug, "debug"), (Level::Info, "info"), (Level::Warn, "warn"), (Level::Error, "error")];
+    for (level, name) in levels {
+        assert_eq!(level.as_str(), name);
+    }
+    written_as(&levels.map(|(level, name)| (level, json!(name))));
+}
+
+#[test]
+fn statuses_of_spans() {
+    let statuses = [
+        (Status::Ok, "ok"),
+        (Status::Cancelled, "cancelled"),
+        (Status::Unknown, "unknown"),
+        (Status::InvalidArgument, "invalid_argument"),
+        (Status::DeadlineExceeded, "deadline_exceeded"),
+        (Status::NotFound, "not_found"),
+        (Status::AlreadyExists, "already_exists"),
+        (Status::PermissionDenied, "permission_denied"),
+        (Status::ResourceExhausted, "resource_exhausted"),
+        (Status::FailedPrecondition, "failed_precondition"),
+        (Status::Aborted, "aborted"),
+        (Status::OutOfRange, "out_of_range"),
+        (Status::Unimplemented, "unimplemented"),
+        (Status::InternalError, "internal_error"),
+        (Status::Unavailable, "unavailable"),
+        (Status::DataLoss, "data_loss"),
+        (Status::Unauthenticated, "unauthenticated"),
+    ];
+    written_as(&statuses.map(|(status, name)| (status, json!(name))));
+}
