@@ -77,7 +77,9 @@ fn walk<'a>(root: &'a Value, schema: &'a Value, place: &str, within: &mut Vec<&'
             ("additionalProperties", value) => walk(root, value, &format!("{place}.*"), within, found),
             ("items", value) => walk(root, value, &format!("{place}[]"), within, found),
             ("allOf" | "anyOf" | "oneOf", Value::Array(schemas)) => {
-                schemas.iter().for_each(|schema| walk(root, schema, place, within, found));
+                for schema in schemas {
+                    walk(root, schema, place, within, found);
+                }
             }
             ("then" | "else", value) => walk(root, value, place, within, found),
             _ => {}

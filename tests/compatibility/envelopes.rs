@@ -44,7 +44,9 @@ groups:
     runtime.block_on(async {
         let sentry = Sentry::start(&config.sentry, runs.len()).expect("there is a client").expect("there is a DSN");
         let (last, earlier) = runs.split_last().expect("there is a run");
-        earlier.iter().for_each(|run| sentry.report(run));
+        for run in earlier {
+            sentry.report(run);
+        }
         sentry.flush(Duration::from_secs(30)).await;
         sentry.report(last);
         sentry.flush(Duration::from_secs(30)).await;

@@ -34,7 +34,7 @@ impl Default for Normalizer {
 impl Normalizer {
     /// Has `name` stand for `text`.
     #[must_use]
-    pub fn with(mut self, text: impl ToString, name: &str) -> Self {
+    pub fn with(mut self, text: &impl ToString, name: &str) -> Self {
         self.texts.push((text.to_string(), name.to_owned()));
         self
     }

@@ -29,7 +29,9 @@ fn commands_and_their_options() {
         text += &format!("{usage}\n");
         let mut found: Vec<_> = options.captures_iter(&shown).map(|found| found[1].to_owned()).collect();
         found.sort();
-        found.iter().for_each(|option| text += &format!("  {option}\n"));
+        for option in found {
+            text += &format!("  {option}\n");
+        }
         let values = shown.split('[').filter_map(|part| part.split_once(']')?.0.strip_prefix("possible values: "));
         values.for_each(|values| text += &format!("  values: {values}\n"));
     }
@@ -82,7 +84,7 @@ groups:
 }
 
 fn normalizer(target: &Target) -> Normalizer {
-    Normalizer::default().with(target.port, "PORT").with(env!("CARGO_PKG_VERSION"), "VERSION")
+    Normalizer::default().with(&target.port, "PORT").with(&env!("CARGO_PKG_VERSION"), "VERSION")
 }
 
 #[test]

@@ -59,7 +59,9 @@ fn each_is_written_again_as_it_was() {
     let files = files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|suffix| suffix == "jsonl"));
     let texts: Vec<_> = files.map(|path| std::fs::read_to_string(path).expect("it is text")).collect();
     assert!(!texts.is_empty());
-    texts.iter().for_each(|text| written_again(text));
+    for text in &texts {
+        written_again(text);
+    }
 }
 
 /// What the host did while the component computed, which none of these has.

@@ -186,7 +186,7 @@ fn outage(run: &Run, runs: u32) -> Outage {
 /// Puts the last two spans into an attempt.
 fn attempt(run: &mut Run) {
     run.trace.spans[1].op = "probe.attempt".into();
-    run.trace.spans[1].description = "Attempt 1".to_owned();
+    "Attempt 1".clone_into(&mut run.trace.spans[1].description);
 }
 
 fn tags(tags: &[(&str, &str)]) -> BTreeMap<String, String> {
