@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use sentrynet::run::{Ceiling, Failure, Fault, FaultKind, Level, Outcome};
+use sentrynet::run::{Failure, Fault, FaultKind, Level, LimitKind, Outcome};
 use sentrynet::trace::Status;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -18,38 +18,38 @@ fn written_as<T: Serialize + DeserializeOwned + PartialEq + Debug>(words: &[(T, 
 }
 
 /// Limits: their name in a recording, and their key below `limits`, which is also the reason of a run that reached it.
-const LIMITS: [(Ceiling, &str, &str); 10] = [
-    (Ceiling::Deadline, "deadline", "deadline"),
-    (Ceiling::Cpu, "cpu", "cpu"),
-    (Ceiling::Memory, "memory", "memory"),
-    (Ceiling::TotalMemory, "total-memory", "total_memory"),
-    (Ceiling::Table, "table", "table"),
-    (Ceiling::Handles, "handles", "handles"),
-    (Ceiling::Requests, "requests", "requests"),
-    (Ceiling::Connections, "connections", "connections"),
-    (Ceiling::Received, "received", "received"),
-    (Ceiling::Sent, "sent", "sent"),
+const LIMITS: [(LimitKind, &str, &str); 10] = [
+    (LimitKind::Deadline, "deadline", "deadline"),
+    (LimitKind::Cpu, "cpu", "cpu"),
+    (LimitKind::Memory, "memory", "memory"),
+    (LimitKind::TotalMemory, "total-memory", "total_memory"),
+    (LimitKind::Table, "table", "table"),
+    (LimitKind::Handles, "handles", "handles"),
+    (LimitKind::Requests, "requests", "requests"),
+    (LimitKind::Connections, "connections", "connections"),
+    (LimitKind::Received, "received", "received"),
+    (LimitKind::Sent, "sent", "sent"),
 ];
 
 /// Other faults: their name in a recording, and their reason.
 const FAULTS: [(FaultKind, &str, &str); 4] = [
     (FaultKind::Trap, "trap", "trap"),
-    (FaultKind::Gave, "gave", "gave-up"),
+    (FaultKind::ReportedByProbe, "gave", "gave-up"),
     (FaultKind::Host, "host", "host"),
-    (FaultKind::Departed, "departed", "departed"),
+    (FaultKind::ReplayDiverged, "departed", "departed"),
 ];
 
 #[test]
 fn faults_in_a_recording() {
     written_as(&FAULTS.map(|(kind, name, _)| (kind, json!(name))));
     written_as(&LIMITS.map(|(limit, name, _)| (limit, json!(name))));
-    written_as(&LIMITS.map(|(limit, name, _)| (FaultKind::Ceiling(limit), json!({ "ceiling": name }))));
+    written_as(&LIMITS.map(|(limit, name, _)| (FaultKind::Limit(limit), json!({ "ceiling": name }))));
 }
 
 #[test]
 fn reasons_of_broken_runs() {
     for (limit, _, key) in LIMITS {
-        assert_eq!((limit.key(), FaultKind::Ceiling(limit).as_str()), (key, key));
+        assert_eq!((limit.key(), FaultKind::Limit(limit).as_str()), (key, key));
     }
     for (kind, _, reason) in FAULTS {
         assert_eq!(kind.as_str(), reason);

@@ -184,7 +184,7 @@ mod tests {
             (Reason::Damaged, "internal_sdk_error"),
             (Reason::Suppressed, "event_processor"),
         ] {
-            assert_eq!(reason.in_sentrys_words(), word);
+            assert_eq!(reason.as_sentry_reason(), word);
         }
     }
 

@@ -135,7 +135,7 @@ mod tests {
         let event: serde_json::Value = serde_json::from_str(envelope.lines().nth(2).unwrap()).unwrap();
         let exception = &event["exception"]["values"][0];
         let said = exception["value"].as_str().unwrap();
-        assert!(said.starts_with("not with [Filtered] here (") && said.contains("panic.rs"), "{said}");
+        assert!(said.starts_with("not with [Filtered] here (") && said.contains("panic_hook.rs"), "{said}");
         assert_eq!((&event["level"], &exception["mechanism"]["handled"]), (&"fatal".into(), &false.into()));
         let frames = exception["stacktrace"]["frames"].as_array().unwrap();
         let innermost = frames.last().unwrap()["function"].as_str().unwrap();
