@@ -58,14 +58,13 @@ fn walk<'a>(root: &'a Value, schema: &'a Value, place: &str, within: &mut Vec<&'
     let Some(schema) = schema.as_object() else { return };
     for (keyword, value) in schema {
         match (keyword.as_str(), value) {
+            // A predicate may hold others, to any depth: once is enough.
+            ("$ref", Value::String(reference)) if within.contains(&reference.as_str()) => {}
             ("$ref", Value::String(reference)) => {
-                // A predicate may hold others, to any depth: once is enough.
-                if !within.contains(&reference.as_str()) {
-                    let target = root.pointer(reference.trim_start_matches('#')).expect("a reference leads somewhere");
-                    within.push(reference);
-                    walk(root, target, place, within, found);
-                    within.pop();
-                }
+                let target = root.pointer(reference.trim_start_matches('#')).expect("a reference leads somewhere");
+                within.push(reference);
+                walk(root, target, place, within, found);
+                within.pop();
             }
             ("properties" | "patternProperties", Value::Object(properties)) => {
                 for (key, value) in properties {

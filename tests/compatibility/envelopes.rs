@@ -51,9 +51,9 @@ groups:
         sentry.report(last);
         sentry.flush(Duration::from_secs(30)).await;
     });
-    let mut received = receiver.received();
-    received.sort_by_key(Received::kind);
-    received
+    let mut envelopes = receiver.received();
+    envelopes.sort_by_key(Received::kind);
+    envelopes
 }
 
 /// The one envelope among these that holds an item of this type.

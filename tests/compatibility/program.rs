@@ -119,10 +119,10 @@ fn envelopes_of_a_run() {
     let dsn = format!("dsn: '{}', release: probes@1.2.3", receiver.dsn());
     let ended = finish(sentrynet().args(["once", "-"]), &configuration(&target, &dsn));
     assert_eq!(ended.code, 1, "{}", ended.stderr);
-    let mut received = receiver.wait(2);
-    received.sort_by_key(crate::support::receiver::Received::kind);
-    for received in received {
-        let (header, mut items) = received.open();
+    let mut envelopes = receiver.wait(2);
+    envelopes.sort_by_key(crate::support::receiver::Received::kind);
+    for envelope in envelopes {
+        let (header, mut items) = envelope.open();
         let (item, payload) = items.remove(0);
         let mut envelope = json!({ "header": header, "item": { "type": item["type"] }, "payload": payload });
         normalizer(&target).normalize(&mut envelope);

@@ -157,10 +157,10 @@ fn what_this_version_leaves_is_what_an_earlier_one_left() {
         let ended = once(&state, port, sample, &probes);
         assert_eq!(ended.code, 1, "{}", ended.stderr);
     }
-    let part = part(&state, port);
-    let names = segments(&part);
+    let directory = part(&state, port);
+    let names = segments(&directory);
     assert_eq!(names[0], "0000000001.spool");
-    let segments = names.iter().map(|name| std::fs::read(part.join(name)).expect("it is there"));
+    let segments = names.iter().map(|name| std::fs::read(directory.join(name)).expect("it is there"));
     let entries: Vec<_> = segments.flat_map(|segment| entries(&segment)).collect();
     let found: BTreeSet<_> = entries.iter().map(|entry| (entry.header[1], entry.kind())).collect();
     assert_eq!(found, KINDS.map(|(number, kind)| (number, kind.to_owned())).into());
