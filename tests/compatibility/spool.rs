@@ -165,7 +165,7 @@ fn what_this_version_leaves_is_what_an_earlier_one_left() {
     let found: BTreeSet<_> = entries.iter().map(|entry| (entry.header[1], entry.kind())).collect();
     assert_eq!(found, KINDS.map(|(number, kind)| (number, kind.to_owned())).into());
     assert!(entries.iter().all(|entry| entry.header[0] == b'+'));
-    assert!(part.join("lock").exists());
+    assert!(directory.join("lock").exists());
 }
 
 /// Probes whose runs leave something of every kind.
