@@ -202,7 +202,7 @@ impl Sandbox {
         let typed = settings::typed(&schema, &probe.settings, &probe.referred).map_err(problem_of_probe)?;
         let mut violations = schema.check(&typed).map_err(problem_of_probe)?;
         // That one is the host's.
-        violations.retain(|found| !found.pointer.is_empty() || found.missing.as_deref() != Some("title"));
+        violations.retain(|found| !found.pointer.is_empty() || found.missing_key.as_deref() != Some("title"));
         let settings = settings::for_guest(&schema, typed, &probe.referred).map_err(problem_of_probe)?.to_string();
         let checked =
             call_once(&self.engine, self.threads.cpu_permits(), &program.component, &checking, async |guest, store| {

@@ -1,96 +1,108 @@
-//! JSON Schema (2020-12): what a probe says of its settings, and what it would not take of some. Pure: nothing is
-//! fetched. A schema comes from whoever wrote the probe, so that reading one and holding a value against it both end
-//! soon, whatever it says.
+//! JSON Schema (draft 2020-12): compiles the schema of a probe's settings, and validates settings against it.
 //!
-//! Our own, since what there is has no bound: a schema of thirty lines keeps `jsonschema` and `boon` busy for ever.
+//! Nothing is fetched. A schema comes from the author of a probe, who may be a third party, so all work is bounded:
+//! the size of a schema and of its regular expressions when it is compiled, the steps and the depth when it is applied
+//! to a value. The crates `jsonschema` and `boon` have no such bounds: a schema of thirty lines can keep them busy
+//! forever.
 
-mod check;
-mod closest;
+mod annotations;
+mod best_match;
+mod compare;
 mod compile;
 mod evaluated;
-mod nearest;
+mod failure;
+mod keywords;
+mod messages;
 mod node;
 mod pattern;
-mod place;
-mod reading;
-mod walk;
-mod words;
+mod pointer;
+mod refs;
+mod subschemas;
+mod suggest;
+mod validate;
 
 use serde_json::Value;
 
-pub use closest::closest;
+pub use annotations::{Annotations, Visit};
 use node::Node;
 pub use node::Type;
-pub use place::{Holds, holds};
-pub use walk::Asked;
+pub use subschemas::{Subschemas, subschemas_in};
+pub use suggest::closest;
 
-/// A schema that has been read: whatever it refers to is there.
+/// A compiled schema, all references of which are resolved.
 #[derive(Debug)]
 pub struct Schema {
-    /// The first is the whole.
+    /// The schema and its subschemas. The first is the root.
     nodes: Vec<Node>,
-    /// Whether what has been evaluated matters to any of them.
-    tracks: bool,
+    /// True if `unevaluatedProperties` or `unevaluatedItems` occurs, so that evaluated keys and items must be recorded.
+    tracks_evaluated: bool,
     references: Vec<Reference>,
 }
 
-/// A reference within a schema.
+/// A reference (`$ref` or `$dynamicRef`) from one part of a schema to another.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Reference {
-    /// JSON pointer to the schema that refers.
+    /// The JSON pointer to the schema that contains the reference.
     pub from: String,
-    /// JSON pointer to what it refers to.
+    /// The JSON pointer to the schema that the reference leads to.
     pub to: String,
 }
 
-/// Why a value is no schema.
+/// The reason why a schema is refused: it is invalid, too large, or uses a feature that is not supported.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}{why}", if pointer.is_empty() { String::new() } else { format!("at `{pointer}`: ") })]
-pub struct Invalid {
-    /// JSON pointer into the schema.
+#[error("{}{reason}", if pointer.is_empty() { String::new() } else { format!("at `{pointer}`: ") })]
+pub struct InvalidSchema {
+    /// The JSON pointer to the keyword or subschema in question. Long pointers are cut off.
     pub pointer: String,
-    pub why: String,
+    /// A message in lower case without a full stop.
+    pub reason: String,
 }
 
-/// What a schema does not allow of a value.
+/// A part of a value that the schema does not allow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// JSON pointer into the value.
+    /// The JSON pointer into the value.
     pub pointer: String,
-    /// Lower case, no full stop. Text is not repeated: it may be a secret.
+    /// A message in lower case without a full stop. It does not repeat strings of the value, which may be secrets.
     pub message: String,
-    /// The key that is missing there, if it is that.
-    pub missing: Option<String>,
-    /// Who knows what is meant can say it better: a pattern is no sentence.
-    pub vague: bool,
+    /// The name of the key that is missing, if the violation is a missing key.
+    pub missing_key: Option<String>,
+    /// True if the message can only cite the schema, such as a regular expression. A message of the probe itself about
+    /// the same place is then the better one.
+    pub is_vague: bool,
 }
 
-/// The schema asks for more than so many values are worth, or goes round in circles.
+/// The error for a validation that takes more steps than the value is granted, or goes too deep.
+///
+/// Schemas that refer to themselves without end run into it too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the schema of its settings never comes to an end, or not soon enough to hold them against it: it is for the \
-     probe's author to simplify"
+    "the schema of its settings takes too many steps to validate, or refers to itself without end: the author of the \
+     probe must simplify the schema"
 )]
-pub struct Endless;
+pub struct BudgetExceeded;
 
 impl Schema {
-    /// Reads a schema.
+    /// Compiles a schema.
     ///
     /// # Errors
-    /// The first place where it is none, or too much of one.
-    pub fn read(schema: &Value) -> Result<Self, Invalid> {
+    /// Returns [`InvalidSchema`] for the first place where the schema is invalid, too large or not supported.
+    pub fn read(schema: &Value) -> Result<Self, InvalidSchema> {
         compile::compile(schema)
     }
 
-    /// All that it does not allow of a value, up to a bound.
+    /// Validates a value. Returns its violations, at most 100; none if the value is valid.
+    ///
+    /// `format` is an annotation, as is the default in draft 2020-12: it is never violated.
     ///
     /// # Errors
-    /// It does not come to an end.
-    pub fn check(&self, value: &Value) -> Result<Vec<Violation>, Endless> {
-        check::check(self, value)
+    /// Returns [`BudgetExceeded`] if the validation takes too many steps or goes too deep. The budget grows with the
+    /// number of values within the value.
+    pub fn check(&self, value: &Value) -> Result<Vec<Violation>, BudgetExceeded> {
+        validate::validate(self, value)
     }
 
-    /// What it refers to, and where: for who puts it somewhere else.
+    /// Returns all references in the schema, for callers that embed it in another one.
     pub fn references(&self) -> &[Reference] {
         &self.references
     }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::source_map::SourceMap;
 use super::yaml_tree::Document;
 use super::{BUILT_IN, Source};
-use crate::schema::Invalid;
+use crate::schema::InvalidSchema;
 
 /// A component, as a configuration can name it.
 #[derive(Debug, Clone)]
@@ -36,7 +36,7 @@ const HOST: &str = include_str!("schema/host.json");
 ///
 /// # Errors
 /// A component's schema is none.
-pub fn schema(components: &[Component]) -> Result<Value, Invalid> {
+pub fn schema(components: &[Component]) -> Result<Value, InvalidSchema> {
     let mut whole = host();
     let mut choices = Vec::new();
     let mut taken: Vec<String> = Vec::new();

@@ -10,7 +10,7 @@ use wasmtime::component::Component;
 
 use crate::capability::truncate;
 use crate::config::Module;
-use crate::schema::Invalid;
+use crate::schema::InvalidSchema;
 
 mod componentize;
 mod dwarf;
@@ -72,8 +72,8 @@ pub enum LoadError {
     Unlinkable { name: String, why: String },
     #[error("the probe cannot say who it is: {0}")]
     Describe(String),
-    #[error("the schema of its settings is no JSON Schema, {0}: it is for the probe's author to mend")]
-    Schema(#[from] Invalid),
+    #[error("the schema of its settings is invalid or not supported, {0}; the author of the probe must change it")]
+    Schema(#[from] InvalidSchema),
     #[error("the compiler gave up ({0}): this is a bug, please report it")]
     Panicked(String),
 }

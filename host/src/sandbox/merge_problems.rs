@@ -7,7 +7,7 @@ use crate::schema::Violation;
 ///
 /// Of the same place the schema is heard, whose words are the host's, except where it can only tell of a pattern.
 pub fn merge(mut found: Vec<Violation>, said: Vec<Problem>) -> Vec<Problem> {
-    found.retain(|found| !found.vague || !said.iter().any(|said| said.pointer == found.pointer));
+    found.retain(|found| !found.is_vague || !said.iter().any(|said| said.pointer == found.pointer));
     let news = said.into_iter().filter(|said| !found.iter().any(|found| is_of(said, found)));
     let news: Vec<_> = news.collect();
     let found = found.into_iter().map(|Violation { pointer, message, .. }| Problem { pointer, message });
@@ -17,7 +17,7 @@ pub fn merge(mut found: Vec<Violation>, said: Vec<Problem>) -> Vec<Problem> {
 /// Whether the probe tells of what the schema has found.
 fn is_of(said: &Problem, found: &Violation) -> bool {
     // A key that is missing has the place of what it is missing from, where much else may be wrong.
-    if let Some(missing) = &found.missing {
+    if let Some(missing) = &found.missing_key {
         let place = format!("{}/{missing}", found.pointer);
         return within(&said.pointer, &place) || within(&found.pointer, &said.pointer) && names(&said.message, missing);
     }
@@ -46,8 +46,8 @@ mod tests {
         let found = found.iter().map(|(pointer, message)| Violation {
             pointer: (*pointer).to_owned(),
             message: (*message).to_owned(),
-            missing: message.strip_prefix("missing ").map(str::to_owned),
-            vague: message.starts_with("vague"),
+            missing_key: message.strip_prefix("missing ").map(str::to_owned),
+            is_vague: message.starts_with("vague"),
         });
         let said = said
             .iter()

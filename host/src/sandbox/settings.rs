@@ -5,10 +5,10 @@
 use serde_json::{Map, Value};
 
 use crate::config::Referred;
-use crate::schema::{Asked, Endless, Schema, Type};
+use crate::schema::{Annotations, BudgetExceeded, Schema, Type};
 
 /// The settings as they are meant: what was put in for a reference is of the type that is wanted.
-pub fn typed(schema: &Schema, settings: &Map<String, Value>, referred: &Referred) -> Result<Value, Endless> {
+pub fn typed(schema: &Schema, settings: &Map<String, Value>, referred: &Referred) -> Result<Value, BudgetExceeded> {
     let mut settings = Value::Object(settings.clone());
     if referred.whole.is_empty() {
         return Ok(settings);
@@ -22,7 +22,7 @@ pub fn typed(schema: &Schema, settings: &Map<String, Value>, referred: &Referred
 }
 
 /// The settings as the guest gets them, of those that are typed.
-pub fn for_guest(schema: &Schema, mut typed: Value, referred: &Referred) -> Result<Value, Endless> {
+pub fn for_guest(schema: &Schema, mut typed: Value, referred: &Referred) -> Result<Value, BudgetExceeded> {
     schema.walk(&mut typed, &mut |asked, value, pointer| {
         if asked.write_only {
             *value = Value::String(pointer.to_owned());
@@ -67,14 +67,14 @@ fn brace(value: &mut Value, pointer: &str, referred: &Referred) {
 }
 
 /// A text as a number or a boolean, where the schema takes one and no text.
-fn read(asked: &Asked, text: &str) -> Option<Value> {
+fn read(asked: &Annotations, text: &str) -> Option<Value> {
     let read: Value = serde_json::from_str(text.trim()).ok()?;
     let fits = match read {
-        Value::Number(_) => asked.takes(Type::Number) || asked.takes(Type::Integer),
-        Value::Bool(_) => asked.takes(Type::Boolean),
+        Value::Number(_) => asked.accepts(Type::Number) || asked.accepts(Type::Integer),
+        Value::Bool(_) => asked.accepts(Type::Boolean),
         _ => false,
     };
-    (fits && !asked.takes(Type::Text)).then_some(read)
+    (fits && !asked.accepts(Type::String)).then_some(read)
 }
 
 #[cfg(test)]

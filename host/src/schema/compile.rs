@@ -1,66 +1,67 @@
-//! From JSON to the parts of a schema. Without recursion: a chain of references may be as long as the schema.
+//! Compiles JSON to nodes. Not recursive: a chain of references can be as long as the schema.
 
 use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::node::{Id, Node};
-use super::pattern::Patterns;
-use super::place::{Places, invalid};
-use super::reading::Reading;
-use super::{Invalid, Reference, Schema};
+use super::keywords::NodeBuilder;
+use super::node::{Node, NodeId};
+use super::pattern::PatternCache;
+use super::refs::{Resolver, invalid};
+use super::{InvalidSchema, Reference, Schema};
 
-/// A schema that is being read.
+/// The state of a compilation.
 pub struct Compiler<'s> {
-    pub places: Places<'s>,
-    pub patterns: Patterns,
+    pub resolver: Resolver<'s>,
+    pub patterns: PatternCache,
     pub references: Vec<Reference>,
-    pub tracks: bool,
-    known: HashMap<String, Id>,
-    /// Pointers to the parts, those that are still to be read last.
+    pub tracks_evaluated: bool,
+    ids: HashMap<String, NodeId>,
+    /// JSON pointers to the subschemas, by the ids of their nodes. Those that are not yet compiled come last.
     pointers: Vec<String>,
 }
 
-pub fn compile(schema: &Value) -> Result<Schema, Invalid> {
+/// Compiles a schema with all its subschemas.
+pub fn compile(schema: &Value) -> Result<Schema, InvalidSchema> {
     let mut compiler = Compiler {
-        places: Places::read(schema)?,
-        patterns: Patterns::default(),
+        resolver: Resolver::index(schema)?,
+        patterns: PatternCache::default(),
         references: Vec::new(),
-        tracks: false,
-        known: HashMap::new(),
+        tracks_evaluated: false,
+        ids: HashMap::new(),
         pointers: Vec::new(),
     };
-    compiler.part(String::new());
+    compiler.node_id(String::new());
     let mut nodes = Vec::new();
     while let Some(pointer) = compiler.pointers.get(nodes.len()).cloned() {
-        nodes.push(compiler.node(&pointer)?);
+        nodes.push(compiler.compile_node(&pointer)?);
     }
-    Ok(Schema { nodes, tracks: compiler.tracks, references: compiler.references })
+    Ok(Schema { nodes, tracks_evaluated: compiler.tracks_evaluated, references: compiler.references })
 }
 
 impl Compiler<'_> {
-    /// The part at a pointer, which is yet to be read unless it was.
-    pub fn part(&mut self, pointer: String) -> Id {
+    /// Returns the id of the node for the subschema at a JSON pointer. A new one is compiled later.
+    pub fn node_id(&mut self, pointer: String) -> NodeId {
         let next = self.pointers.len();
-        let id = *self.known.entry(pointer.clone()).or_insert(next);
+        let id = *self.ids.entry(pointer.clone()).or_insert(next);
         if id == next {
             self.pointers.push(pointer);
         }
         id
     }
 
-    fn node(&mut self, pointer: &str) -> Result<Node, Invalid> {
-        let resource = self.places.resource(pointer);
-        match self.places.part(pointer) {
-            Some(Value::Bool(always)) => Ok(Node { never: !always, resource, ..Node::default() }),
+    fn compile_node(&mut self, pointer: &str) -> Result<Node, InvalidSchema> {
+        let resource = self.resolver.resource_at(pointer);
+        match self.resolver.subschema(pointer) {
+            Some(Value::Bool(allows)) => Ok(Node { is_false: !allows, resource, ..Node::default() }),
             Some(Value::Object(schema)) => {
-                let mut reading = Reading::new(self, pointer, Node { resource, ..Node::default() });
+                let mut builder = NodeBuilder::new(self, pointer, Node { resource, ..Node::default() });
                 for (keyword, operand) in schema {
-                    reading.keyword(keyword, operand)?;
+                    builder.add_keyword(keyword, operand)?;
                 }
-                Ok(reading.node)
+                Ok(builder.node)
             }
-            _ => Err(invalid(pointer, "a schema is a map, true or false")),
+            _ => Err(invalid(pointer, "expected a schema: an object, true or false")),
         }
     }
 }

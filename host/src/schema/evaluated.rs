@@ -1,7 +1,8 @@
-//! What of a map or a list some part of a schema has looked at, for `unevaluatedProperties` and `unevaluatedItems`.
+//! The keys and items that a schema has evaluated, for `unevaluatedProperties` and `unevaluatedItems`.
 
 use std::collections::HashSet;
 
+/// The evaluated keys of an object, or the indices of the evaluated items of an array.
 #[derive(Debug, Default)]
 pub struct Evaluated<'v> {
     keys: HashSet<&'v str>,
@@ -9,11 +10,11 @@ pub struct Evaluated<'v> {
 }
 
 impl<'v> Evaluated<'v> {
-    pub fn key(&mut self, key: &'v str) {
+    pub fn add_key(&mut self, key: &'v str) {
         self.keys.insert(key);
     }
 
-    pub fn item(&mut self, index: usize) {
+    pub fn add_item(&mut self, index: usize) {
         self.items.insert(index);
     }
 
@@ -25,7 +26,7 @@ impl<'v> Evaluated<'v> {
         self.items.contains(&index)
     }
 
-    pub fn add(&mut self, other: Self) {
+    pub fn merge(&mut self, other: Self) {
         self.keys.extend(other.keys);
         self.items.extend(other.items);
     }

@@ -1,88 +1,96 @@
-//! Regular expressions as JSON Schema has them, in time that grows with the text alone.
+//! The regular expressions of `pattern` and `patternProperties`, matched in time linear in the text.
 //!
-//! They are ECMAScript's, whose classes are those of ASCII and whose brackets do not nest.
+//! JSON Schema has the syntax of ECMAScript. It is translated to that of the crate `regex`, whose classes are those of
+//! Unicode and whose brackets nest.
 
 use std::collections::HashMap;
 
 use regex::{Regex, RegexBuilder};
 
-/// A regular expression, as it is written and as it is run.
+/// A compiled regular expression.
 #[derive(Debug, Clone)]
 pub struct Pattern {
+    /// The expression as it stands in the schema.
     pub text: String,
-    /// None where it is of the kinds that are [`LEFT`].
+    /// `None` if the expression is [`UNSUPPORTED`]: every text matches.
     regex: Option<Regex>,
-    /// What a text costs that is held against it.
-    cost: u64,
+    /// The number of steps for each 64 bytes of text.
+    steps: u64,
 }
 
-/// Regular expressions, each once, and the room that they may take together.
-pub struct Patterns {
-    known: HashMap<String, Pattern>,
-    room: usize,
+/// The regular expressions of one schema, each compiled once.
+pub struct PatternCache {
+    patterns: HashMap<String, Pattern>,
+    /// The memory that is left for further expressions.
+    free_bytes: usize,
 }
 
-/// What is left to the probe's own check, by what `regex` says of it: what looks around or back takes any time, and
-/// tables of all scripts any room.
-const LEFT: [&str; 3] = ["look-around", "backreferences", "Unicode"];
-/// Bytes that one may take up, tried in turn: most take little.
-const SIZES: [usize; 4] = [1 << 14, 1 << 17, 1 << 20, 4 << 20];
-/// Bytes for all those of one schema.
-const ROOM: usize = 16 << 20;
+/// The features of ECMAScript that are left to the probe's own check, by the words with which `regex` reports them.
+/// Look-around and backreferences can take exponential time; the tables of Unicode's properties take much memory.
+const UNSUPPORTED: [&str; 3] = ["look-around", "backreferences", "Unicode"];
+/// The limits of memory for one expression. The smallest that suffices is charged: most take little.
+const SIZE_LIMITS: [usize; 4] = [1 << 14, 1 << 17, 1 << 20, 4 << 20];
+/// The limit of memory for all expressions of a schema.
+const MAX_TOTAL_BYTES: usize = 16 << 20;
+const MAX_NESTING: u32 = 50;
 
-impl Default for Patterns {
+impl Default for PatternCache {
     fn default() -> Self {
-        Self { known: HashMap::new(), room: ROOM }
+        Self { patterns: HashMap::new(), free_bytes: MAX_TOTAL_BYTES }
     }
 }
 
-impl Patterns {
-    pub fn read(&mut self, text: &str) -> Result<Pattern, String> {
-        if let Some(known) = self.known.get(text) {
+impl PatternCache {
+    /// Compiles a regular expression.
+    ///
+    /// # Errors
+    /// Returns a message if the expression is invalid or too large, or uses a feature that is not supported.
+    pub fn compile(&mut self, text: &str) -> Result<Pattern, String> {
+        if let Some(known) = self.patterns.get(text) {
             return Ok(known.clone());
         }
         let translated = translate(text);
-        let mut why = "too big a regular expression, or too many of them".to_owned();
-        for size in SIZES.into_iter().take_while(|size| *size <= self.room) {
-            let regex = RegexBuilder::new(&translated).size_limit(size).dfa_size_limit(1 << 20).nest_limit(50).build();
-            let regex = match regex {
+        for limit in SIZE_LIMITS.into_iter().take_while(|limit| *limit <= self.free_bytes) {
+            let mut builder = RegexBuilder::new(&translated);
+            let regex = match builder.size_limit(limit).dfa_size_limit(1 << 20).nest_limit(MAX_NESTING).build() {
                 Ok(regex) => Some(regex),
                 Err(regex::Error::CompiledTooBig(_)) => continue,
-                // The error draws the place over several lines; the sentence stands in its last.
-                Err(error) => {
-                    let error = error.to_string();
-                    let said = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
-                    if !LEFT.iter().any(|left| said.contains(left)) {
-                        why = format!("no regular expression: {said}");
-                        break;
-                    }
-                    None
-                }
+                Err(error) => explain(&error).map_or(Ok(None), Err)?,
             };
-            self.room -= size;
-            let pattern = Pattern { text: text.to_owned(), regex, cost: (size / SIZES[0]) as u64 };
-            self.known.insert(text.to_owned(), pattern.clone());
+            self.free_bytes -= limit;
+            let pattern = Pattern { text: text.to_owned(), regex, steps: (limit / SIZE_LIMITS[0]) as u64 };
+            self.patterns.insert(text.to_owned(), pattern.clone());
             return Ok(pattern);
         }
-        Err(why)
+        Err("the regular expression is too large, or the schema has too many of them".to_owned())
     }
 }
 
 impl Pattern {
-    pub fn fits(&self, text: &str) -> bool {
+    /// Returns true if a text contains a match.
+    pub fn matches(&self, text: &str) -> bool {
         self.regex.as_ref().is_none_or(|regex| regex.is_match(text))
     }
 
-    /// Steps that it takes to hold a text against it, at most.
-    pub fn cost(&self, text: &str) -> u64 {
-        1 + self.cost * (text.len() as u64 / 64)
+    /// Returns the number of steps that [`Self::matches`] counts as.
+    pub fn steps(&self, text: &str) -> u64 {
+        1 + self.steps * (text.len() as u64 / 64)
     }
 }
 
-/// From ECMAScript's syntax to that of `regex`.
+/// Returns a message, or `None` if the expression is not supported.
+fn explain(error: &regex::Error) -> Option<String> {
+    // The error shows the place over several lines; the last one has the message.
+    let error = error.to_string();
+    let message = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
+    let is_unsupported = UNSUPPORTED.iter().any(|feature| message.contains(feature));
+    (!is_unsupported).then(|| format!("invalid regular expression: {message}"))
+}
+
+/// Translates a regular expression from ECMAScript's syntax to that of `regex`.
 fn translate(text: &str) -> String {
     let mut translated = String::with_capacity(text.len());
-    let mut within = false;
+    let mut in_class = false;
     let mut characters = text.chars().peekable();
     while let Some(character) = characters.next() {
         match character {
@@ -91,7 +99,7 @@ fn translate(text: &str) -> String {
                 Some('D') => translated.push_str("[^0-9]"),
                 Some('w') => translated.push_str("[0-9A-Za-z_]"),
                 Some('W') => translated.push_str("[^0-9A-Za-z_]"),
-                Some('b') if within => translated.push_str("\\x08"),
+                Some('b') if in_class => translated.push_str("\\x08"),
                 Some('b') => translated.push_str("(?-u:\\b)"),
                 Some('0') => translated.push_str("\\x00"),
                 Some('c') => match characters.next() {
@@ -108,23 +116,23 @@ fn translate(text: &str) -> String {
                     translated.extend(other);
                 }
             },
-            '[' if within => translated.push_str("\\["),
+            '[' if in_class => translated.push_str("\\["),
             '[' => {
-                let negated = characters.next_if_eq(&'^').is_some();
-                // `[]` is nothing, `[^]` anything: to `regex` that `]` would be one of the characters.
+                let is_negated = characters.next_if_eq(&'^').is_some();
+                // `[]` matches nothing and `[^]` everything. For `regex`, this `]` would be a member of the class.
                 if characters.next_if_eq(&']').is_some() {
-                    translated.push_str(if negated { "(?s:.)" } else { "[a&&b]" });
+                    translated.push_str(if is_negated { "(?s:.)" } else { "[a&&b]" });
                 } else {
-                    within = true;
-                    translated.push_str(if negated { "[^" } else { "[" });
+                    in_class = true;
+                    translated.push_str(if is_negated { "[^" } else { "[" });
                 }
             }
             ']' => {
-                within = false;
+                in_class = false;
                 translated.push(']');
             }
-            // Twice, they are set operations there.
-            '&' | '~' if within => translated.extend(['\\', character]),
+            // `&&` and `~~` are set operations in the classes of `regex`.
+            '&' | '~' if in_class => translated.extend(['\\', character]),
             other => translated.push(other),
         }
     }
@@ -136,14 +144,14 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(pattern: &str, fits: &[&str], others: &[&str]) {
-        let pattern = Patterns::default().read(pattern).unwrap();
-        assert!(fits.iter().all(|text| pattern.fits(text)), "{pattern:?}");
-        assert!(!others.iter().any(|text| pattern.fits(text)), "{pattern:?}");
+    fn check(pattern: &str, matching: &[&str], others: &[&str]) {
+        let pattern = PatternCache::default().compile(pattern).unwrap();
+        assert!(matching.iter().all(|text| pattern.matches(text)), "{pattern:?}");
+        assert!(!others.iter().any(|text| pattern.matches(text)), "{pattern:?}");
     }
 
     #[test]
-    fn as_ecmascript_has_them() {
+    fn the_syntax_is_that_of_ecmascript() {
         check("^\\d+$", &["17"], &["١٧", ""]);
         check("^[\\w.-]+$", &["a-b.c_1"], &["é", "a b"]);
         check("^[^\\d]$", &["a"], &["1"]);
@@ -158,26 +166,35 @@ mod tests {
         check("b", &["abc"], &["ac"]);
     }
 
+    #[track_caller]
+    fn refused(pattern: &str, reason: &str) {
+        let error = PatternCache::default().compile(pattern).unwrap_err();
+        assert!(error.starts_with(reason), "{error}");
+    }
+
     #[test]
-    fn what_takes_any_time_or_room_is_left_to_the_probe() {
+    fn patterns_of_unbounded_time_or_memory_match_everything() {
         check("^(?=.*[0-9]).{8,}$", &["whatever"], &[]);
         check("(a)\\1", &["b"], &[]);
         check("\\p{Lu}", &["É"], &[]);
     }
 
     #[test]
-    fn what_is_none() {
-        let why = |text: &str| Patterns::default().read(text).unwrap_err();
-        assert_eq!(why("("), "no regular expression: unclosed group");
-        assert_eq!(why("((a{999}){999}){999}"), "too big a regular expression, or too many of them");
-        assert!(why(&"(".repeat(100_000)).starts_with("no regular expression"));
+    fn large_patterns_are_refused() {
+        refused("((a{999}){999}){999}", "the regular expression is too large, or the schema has too many of them");
+        refused(&"(".repeat(100_000), "invalid regular expression");
     }
 
     #[test]
-    fn all_together_have_an_end() {
-        let mut patterns = Patterns::default();
-        let read = (0..2000).filter(|number| patterns.read(&format!("[a-z]{{5000}}{number}")).is_ok()).count();
-        assert!((1..200).contains(&read), "{read}");
-        assert!(patterns.read("[a-z]{5000}0").is_ok(), "one that is known takes no more");
+    fn invalid_patterns_are_refused() {
+        refused("(", "invalid regular expression: unclosed group");
+    }
+
+    #[test]
+    fn the_memory_of_all_patterns_is_bounded() {
+        let mut cache = PatternCache::default();
+        let compiled = (0..2000).filter(|number| cache.compile(&format!("[a-z]{{5000}}{number}")).is_ok()).count();
+        assert!((1..200).contains(&compiled), "{compiled}");
+        assert!(cache.compile("[a-z]{5000}0").is_ok(), "a known pattern takes no more memory");
     }
 }

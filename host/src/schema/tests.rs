@@ -1,4 +1,4 @@
-//! What is found, in which words, and that it ends.
+//! Tests of the violations with their messages, and of the bounds.
 
 use std::time::{Duration, Instant};
 
@@ -6,17 +6,17 @@ use serde_json::json;
 
 use super::*;
 
-/// What is found in a value: its pointer and the message.
+/// Checks the violations of a value: pointers and messages.
 #[track_caller]
 #[allow(clippy::needless_pass_by_value, reason = "one-line cases")]
 fn check(schema: &Value, value: Value, expected: &[(&str, &str)]) {
-    let found = Schema::read(schema).unwrap().check(&value).unwrap();
-    let found: Vec<_> = found.iter().map(|found| (found.pointer.as_str(), found.message.as_str())).collect();
-    assert_eq!(found, expected, "{value}");
+    let violations = Schema::read(schema).unwrap().check(&value).unwrap();
+    let violations: Vec<_> = violations.iter().map(|it| (it.pointer.as_str(), it.message.as_str())).collect();
+    assert_eq!(violations, expected, "{value}");
 }
 
 #[test]
-fn keys() {
+fn wrong_keys_are_named() {
     let schema = json!({
         "properties": { "url": { "type": "string" }, "timeout": {}, "retries": {} },
         "required": ["url"],
@@ -43,7 +43,7 @@ fn keys() {
 }
 
 #[test]
-fn types_and_bounds() {
+fn types_and_ranges_are_described() {
     let schema = json!({ "properties": {
         "text": { "type": ["string", "null"] },
         "on": { "type": "boolean" },
@@ -72,7 +72,7 @@ fn types_and_bounds() {
 }
 
 #[test]
-fn one_of_a_few() {
+fn allowed_values_are_listed() {
     let schema = json!({ "properties": {
         "auth": { "enum": ["none", "key", "agent", null] },
         "version": { "enum": [1.1, 2, "1.1", "2"] },
@@ -90,7 +90,7 @@ fn one_of_a_few() {
 }
 
 #[test]
-fn texts_lists_and_counts() {
+fn limits_of_strings_arrays_and_objects_are_described() {
     let schema = json!({ "properties": {
         "slug": { "pattern": "^[a-z]+$" },
         "name": { "minLength": 2, "maxLength": 3 },
@@ -124,7 +124,7 @@ fn texts_lists_and_counts() {
 }
 
 #[test]
-fn the_nearest_branch_is_told() {
+fn the_closest_alternative_is_reported() {
     let file =
         json!({ "type": "object", "properties": { "file": {} }, "required": ["file"], "additionalProperties": false });
     check(
@@ -147,7 +147,7 @@ fn the_nearest_branch_is_told() {
 }
 
 #[test]
-fn what_a_part_knows_is_no_stranger_to_the_whole() {
+fn keys_of_a_failing_subschema_are_not_unknown() {
     let schema = json!({
         "$ref": "#/$defs/base",
         "properties": { "own": {} },
@@ -163,7 +163,7 @@ fn what_a_part_knows_is_no_stranger_to_the_whole() {
 }
 
 #[test]
-fn no_secret_is_told() {
+fn secrets_are_not_repeated() {
     let schema = json!({ "properties": {
         "pin": { "writeOnly": true, "type": "string", "minLength": 9 },
         "auth": { "writeOnly": true, "properties": { "code": { "enum": [1234] } } },
@@ -182,7 +182,7 @@ fn no_secret_is_told() {
 }
 
 #[test]
-fn references_lead_somewhere() {
+fn references_are_resolved() {
     let schema = json!({
         "$id": "https://example.org/a",
         "properties": { "a": { "$ref": "#name" }, "b": { "$ref": "b" }, "c": { "$ref": "#/$defs/a%25~1" } },
@@ -204,32 +204,36 @@ fn references_lead_somewhere() {
 
 #[track_caller]
 #[allow(clippy::needless_pass_by_value, reason = "one-line cases")]
-fn none(schema: Value, expected: &str) {
+fn refused(schema: Value, expected: &str) {
     assert_eq!(Schema::read(&schema).unwrap_err().to_string(), expected);
 }
 
 #[test]
-fn what_is_no_schema() {
-    let types = "no type: there are `null`, `boolean`, `object`, `array`, `number`, `string`, `integer`";
-    none(json!(5), "a schema is a map, true or false");
-    none(json!({ "properties": { "a/b": { "type": "text" } } }), &format!("at `/properties/a~1b/type`: {types}"));
-    none(json!({ "$defs": { "a": { "required": "b" } } }), "at `/$defs/a/required`: no list");
-    none(json!({ "properties": [] }), "at `/properties`: no map");
-    none(json!({ "items": [{}] }), "at `/items`: a list of schemas, which 2020-12 calls `prefixItems`");
-    none(json!({ "anyOf": [] }), "at `/anyOf`: a list of no schemas");
-    none(json!({ "multipleOf": 0 }), "at `/multipleOf`: no number above 0");
-    none(json!({ "minLength": -1 }), "at `/minLength`: no whole number of at least 0");
-    none(json!({ "pattern": "(" }), "at `/pattern`: no regular expression: unclosed group");
-    none(json!({ "not": { "$ref": "#/$defs/a" } }), "at `/not/$ref`: it leads to no schema");
-    let out = "it leads out of the schema, and nothing is fetched: put what it refers to under `$defs`, with its `$id`";
+fn invalid_schemas_are_refused() {
+    let types = "unknown type, expected one of `null`, `boolean`, `object`, `array`, `number`, `string`, `integer`";
+    refused(json!(5), "expected a schema: an object, true or false");
+    refused(json!({ "properties": { "a/b": { "type": "text" } } }), &format!("at `/properties/a~1b/type`: {types}"));
+    refused(json!({ "$defs": { "a": { "required": "b" } } }), "at `/$defs/a/required`: expected an array");
+    refused(json!({ "properties": [] }), "at `/properties`: expected an object");
+    refused(
+        json!({ "items": [{}] }),
+        "at `/items`: an array of schemas is not supported here: draft 2020-12 has `prefixItems`",
+    );
+    refused(json!({ "anyOf": [] }), "at `/anyOf`: expected at least one schema");
+    refused(json!({ "multipleOf": 0 }), "at `/multipleOf`: expected a number above 0");
+    refused(json!({ "minLength": -1 }), "at `/minLength`: expected a whole number of at least 0");
+    refused(json!({ "pattern": "(" }), "at `/pattern`: invalid regular expression: unclosed group");
+    refused(json!({ "not": { "$ref": "#/$defs/a" } }), "at `/not/$ref`: the reference leads to no schema");
+    let out = "the reference leads out of the schema, and remote schemas are not fetched: put the schema that it \
+               refers to under `$defs`, with its `$id`";
     for remote in ["https://example.org/s.json", "http://127.0.0.1:1/x", "file:///etc/passwd", "other.json"] {
-        none(json!({ "$ref": remote }), &format!("at `/$ref`: {out}"));
+        refused(json!({ "$ref": remote }), &format!("at `/$ref`: {out}"));
     }
 }
 
-/// The schema and the value, which takes no time that anybody would notice: it is refused, or held against it.
+/// Checks that a value is validated and walked, or its schema refused, within a short time. Returns the violations.
 #[track_caller]
-fn ends(schema: &Value, value: &Value) -> Result<Vec<Violation>, Endless> {
+fn check_bounded(schema: &Value, value: &Value) -> Result<Vec<Violation>, BudgetExceeded> {
     let started = Instant::now();
     let found = Schema::read(schema).map_or(Ok(Vec::new()), |schema| {
         let mut walked = value.clone();
@@ -240,43 +244,46 @@ fn ends(schema: &Value, value: &Value) -> Result<Vec<Violation>, Endless> {
 }
 
 #[test]
-fn hostile_schemas_end() {
-    // Each branch twice, one level down from the other: two to the fortieth.
+fn hostile_schemas_exceed_the_budget() {
+    // Every level applies the next one three times: 3 to the power of 40.
     let mut definitions = serde_json::Map::new();
     for level in 0..40 {
         let next = json!({ "$ref": format!("#/$defs/a{}", level + 1) });
         definitions.insert(format!("a{level}"), json!({ "anyOf": [next, next], "not": next }));
     }
     definitions.insert("a40".to_owned(), json!({ "type": "string" }));
-    assert_eq!(ends(&json!({ "$ref": "#/$defs/a0", "$defs": definitions }), &json!(5)), Err(Endless));
+    assert_eq!(check_bounded(&json!({ "$ref": "#/$defs/a0", "$defs": definitions }), &json!(5)), Err(BudgetExceeded));
 
     let twice = json!({ "items": { "$ref": "#" } });
     let nested = (0..60).fold(json!([]), |value, _| json!([value]));
-    assert_eq!(ends(&json!({ "anyOf": [twice, twice], "oneOf": [twice, twice] }), &nested), Err(Endless));
+    assert_eq!(
+        check_bounded(&json!({ "anyOf": [twice, twice], "oneOf": [twice, twice] }), &nested),
+        Err(BudgetExceeded)
+    );
 
-    assert_eq!(ends(&json!({ "$ref": "#" }), &json!(5)), Err(Endless));
+    assert_eq!(check_bounded(&json!({ "$ref": "#" }), &json!(5)), Err(BudgetExceeded));
     let around =
         json!({ "$ref": "#/$defs/a", "$defs": { "a": { "$ref": "#/$defs/b" }, "b": { "$ref": "#/$defs/a" } } });
-    assert_eq!(ends(&around, &json!(5)), Err(Endless));
+    assert_eq!(check_bounded(&around, &json!(5)), Err(BudgetExceeded));
 
     let chain =
         (0..15_000).map(|link| (format!("a{link}"), json!({ "$ref": format!("#/$defs/a{}", (link + 1) % 15_000) })));
     let chain: serde_json::Map<_, _> = chain.collect();
-    assert_eq!(ends(&json!({ "$ref": "#/$defs/a0", "$defs": chain }), &json!(5)), Err(Endless));
+    assert_eq!(check_bounded(&json!({ "$ref": "#/$defs/a0", "$defs": chain }), &json!(5)), Err(BudgetExceeded));
 }
 
 #[test]
-fn large_ones_do_too() {
+fn large_schemas_and_values_take_bounded_time() {
     let many: Vec<_> = (0..5000).map(|number| json!({ "const": number })).collect();
-    assert!(ends(&json!({ "anyOf": many }), &json!("x")).is_ok_and(|found| found.len() == 1));
+    assert!(check_bounded(&json!({ "anyOf": many }), &json!("x")).is_ok_and(|found| found.len() == 1));
     let patterns: serde_json::Map<_, _> =
         (0..5000).map(|number| (format!("(a{{1,900}}){number}"), json!({}))).collect();
-    drop(ends(&json!({ "patternProperties": patterns }), &json!({ "a".repeat(10_000): 1 })));
-    drop(ends(&json!({ "pattern": "(a+)+$" }), &json!("a".repeat(1_000_000) + "b")));
+    drop(check_bounded(&json!({ "patternProperties": patterns }), &json!({ "a".repeat(10_000): 1 })));
+    drop(check_bounded(&json!({ "pattern": "(a+)+$" }), &json!("a".repeat(1_000_000) + "b")));
     let deep = (0..100).fold(json!({ "type": "string" }), |schema, _| json!({ "allOf": [schema] }));
-    assert!(ends(&deep, &json!(5)).is_ok_and(|found| found.len() == 1));
+    assert!(check_bounded(&deep, &json!(5)).is_ok_and(|found| found.len() == 1));
     let items = json!({ "uniqueItems": true, "items": { "enum": (0..900).collect::<Vec<_>>() } });
-    drop(ends(&items, &json!((0..20_000).collect::<Vec<_>>())));
+    drop(check_bounded(&items, &json!((0..20_000).collect::<Vec<_>>())));
     let long = json!({ "properties": { "k".repeat(3000): { "properties": {} } } });
     assert!(Schema::read(&long).is_err());
     let ids: serde_json::Map<_, _> =
@@ -285,7 +292,7 @@ fn large_ones_do_too() {
 }
 
 #[test]
-fn what_is_asked_of_each_value() {
+fn annotations_are_collected_for_each_value() {
     let schema = json!({
         "properties": {
             "key": { "writeOnly": true },
@@ -299,11 +306,11 @@ fn what_is_asked_of_each_value() {
     let schema = Schema::read(&schema).unwrap();
     let mut value = json!({ "key": { "a": 1 }, "port": 1, "either": 2, "version": 3, "x-a": 4 });
     let mut seen = Vec::new();
-    let visit = &mut |asked: &Asked, _: &mut Value, pointer: &str| {
-        let formats: Vec<_> = asked.formats.iter().map(|format| (*format).to_owned()).collect();
-        let number = asked.takes(Type::Integer) || asked.takes(Type::Number);
-        seen.push((pointer.to_owned(), asked.write_only, number, asked.takes(Type::Text), formats));
-        asked.write_only
+    let visit = &mut |annotations: &Annotations, _: &mut Value, pointer: &str| {
+        let formats: Vec<_> = annotations.formats.iter().map(|format| (*format).to_owned()).collect();
+        let number = annotations.accepts(Type::Integer) || annotations.accepts(Type::Number);
+        seen.push((pointer.to_owned(), annotations.write_only, number, annotations.accepts(Type::String), formats));
+        annotations.write_only
     };
     schema.walk(&mut value, visit).unwrap();
     let (none, some) = (Vec::new(), vec!["f".to_owned()]);

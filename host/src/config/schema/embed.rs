@@ -9,18 +9,18 @@ use serde_json::{Value, json};
 use super::super::diagnostic::escape;
 use super::super::known_keys::PROBE;
 use super::{Component, map, relax};
-use crate::schema::{Holds, Invalid, Schema, holds};
+use crate::schema::{Subschemas, InvalidSchema, Schema, subschemas_in};
 
 /// What a URL's fragment cannot hold as it is.
 const FRAGMENT: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'%').add(b'^').add(b'#');
 
 /// The schema of a component's probes as it stands at `#/$defs/KEY`, with the host's keys let in.
-pub fn embed(component: &Component, key: &str) -> Result<Value, Invalid> {
+pub fn embed(component: &Component, key: &str) -> Result<Value, InvalidSchema> {
     embedded(component, key, &|part| let_in(part, &component.given))
 }
 
 /// The schema of settings that a module has for its probes, which have the rest.
-pub fn embed_shared(component: &Component, key: &str) -> Result<Value, Invalid> {
+pub fn embed_shared(component: &Component, key: &str) -> Result<Value, InvalidSchema> {
     let mut schema = embedded(component, key, &ask_for_nothing)?;
     if let Some(part) = map(&mut schema)
         && let Some(properties) = part.entry("properties").or_insert_with(|| json!({})).as_object_mut()
@@ -30,7 +30,7 @@ pub fn embed_shared(component: &Component, key: &str) -> Result<Value, Invalid> 
     Ok(schema)
 }
 
-fn embedded(component: &Component, key: &str, change: &dyn Fn(&mut Value)) -> Result<Value, Invalid> {
+fn embedded(component: &Component, key: &str, change: &dyn Fn(&mut Value)) -> Result<Value, InvalidSchema> {
     let mut schema = component.schema.clone();
     let read = Schema::read(&schema)?;
     let targets: BTreeSet<&str> = read.references().iter().map(|reference| reference.to.as_str()).collect();
@@ -65,10 +65,10 @@ fn unname(schema: &mut Value) {
         part.shift_remove(name);
     }
     for (keyword, value) in part.iter_mut() {
-        match (holds(keyword), value) {
-            (Some(Holds::One), value) => unname(value),
-            (Some(Holds::List), Value::Array(parts)) => parts.iter_mut().for_each(unname),
-            (Some(Holds::Map), Value::Object(parts)) => parts.values_mut().for_each(unname),
+        match (subschemas_in(keyword), value) {
+            (Some(Subschemas::One), value) => unname(value),
+            (Some(Subschemas::List), Value::Array(parts)) => parts.iter_mut().for_each(unname),
+            (Some(Subschemas::Map), Value::Object(parts)) => parts.values_mut().for_each(unname),
             _ => {}
         }
     }

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::map;
-use crate::schema::{Holds, holds};
+use crate::schema::{Subschemas, subschemas_in};
 
 /// What says something of a value without asking for anything.
 const ANNOTATIONS: &[&str] = &["title", "description", "default", "examples", "deprecated", "writeOnly"];
@@ -23,13 +23,13 @@ fn opened(schema: &mut Value, fixed: &dyn Fn(&str) -> bool, pointer: &str) {
             continue;
         }
         let at = format!("{pointer}/{keyword}");
-        match (holds(keyword), value) {
-            (Some(Holds::One), value) => opened(value, fixed, &at),
-            (Some(Holds::List), Value::Array(parts)) => {
+        match (subschemas_in(keyword), value) {
+            (Some(Subschemas::One), value) => opened(value, fixed, &at),
+            (Some(Subschemas::List), Value::Array(parts)) => {
                 let parts = parts.iter_mut().enumerate();
                 parts.for_each(|(index, part)| opened(part, fixed, &format!("{at}/{index}")));
             }
-            (Some(Holds::Map), Value::Object(parts)) => {
+            (Some(Subschemas::Map), Value::Object(parts)) => {
                 let escaped = |name: &str| super::super::diagnostic::escape(name);
                 parts.iter_mut().for_each(|(name, part)| opened(part, fixed, &format!("{at}/{}", escaped(name))));
             }
@@ -80,8 +80,8 @@ pub fn nullable(schema: &mut Value) {
     let Some(part) = map(schema) else { return };
     let needed = part.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
     for (keyword, value) in part.iter_mut() {
-        match (holds(keyword), value) {
-            (Some(Holds::Map), Value::Object(parts)) => {
+        match (subschemas_in(keyword), value) {
+            (Some(Subschemas::Map), Value::Object(parts)) => {
                 for (name, part) in parts {
                     nullable(part);
                     if keyword == "properties" && !needed.iter().any(|needed| needed == name) {
@@ -89,8 +89,8 @@ pub fn nullable(schema: &mut Value) {
                     }
                 }
             }
-            (Some(Holds::List), Value::Array(parts)) => parts.iter_mut().for_each(nullable),
-            (Some(Holds::One), value) => nullable(value),
+            (Some(Subschemas::List), Value::Array(parts)) => parts.iter_mut().for_each(nullable),
+            (Some(Subschemas::One), value) => nullable(value),
             _ => {}
         }
     }
