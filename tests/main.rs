@@ -12,6 +12,7 @@ mod grants;
 mod guests;
 mod http;
 mod inspect;
+mod json_schema_suite;
 mod loading;
 mod network;
 mod outages;

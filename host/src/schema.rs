@@ -4,6 +4,9 @@
 //! the size of a schema and of its regular expressions when it is compiled, the steps and the depth when it is applied
 //! to a value. The crates `jsonschema` and `boon` have no such bounds: a schema of thirty lines can keep them busy
 //! forever.
+//!
+//! `tests/json_schema_suite.rs` runs the official JSON-Schema-Test-Suite against this module, and
+//! `docs/json-schema.md` lists what is refused.
 
 mod annotations;
 mod best_match;

@@ -10,6 +10,16 @@ use super::pointer::child;
 use super::refs::invalid;
 use super::{InvalidSchema, Reference};
 
+/// The values of `$schema` that are accepted, without scheme and fragment. All are read as draft 2020-12; keywords of
+/// older drafts that mean something else are refused.
+const DIALECTS: [&str; 5] = [
+    "//json-schema.org/draft/2020-12/schema",
+    "//json-schema.org/draft/2019-09/schema",
+    "//json-schema.org/draft-07/schema",
+    "//json-schema.org/draft-06/schema",
+    "//json-schema.org/draft-04/schema",
+];
+
 /// A node that is being compiled.
 pub struct NodeBuilder<'c, 's> {
     pub node: Node,
@@ -116,6 +126,11 @@ impl<'c, 's> NodeBuilder<'c, 's> {
                     object.dependent_required.push((name.clone(), required));
                 }
             }
+            "dependencies" => {
+                let reason = "`dependencies` of older drafts is not supported: draft 2020-12 has `dependentRequired` \
+                              and `dependentSchemas`";
+                return Err(invalid(at, reason));
+            }
             _ => return Ok(false),
         }
         Ok(true)
@@ -135,6 +150,11 @@ impl<'c, 's> NodeBuilder<'c, 's> {
                 let target = self.resolve(expect_string(operand, at)?, keyword == "$dynamicRef");
                 self.node.references.push(target.map_err(|reason| invalid(at, reason))?);
             }
+            "$recursiveRef" => {
+                let reason = "`$recursiveRef` of draft 2019-09 is not supported: draft 2020-12 has `$dynamicRef`";
+                return Err(invalid(at, reason));
+            }
+            "$schema" => check_dialect(expect_string(operand, at)?).map_err(|reason| invalid(at, reason))?,
             // Definitions are compiled even if nothing refers to them, so that mistakes are found.
             "$defs" | "definitions" => {
                 self.compiler.schema_map(operand, at)?;
@@ -173,6 +193,16 @@ impl Compiler<'_> {
     fn schema_map(&mut self, operand: &Value, at: &str) -> Result<Vec<(String, NodeId)>, InvalidSchema> {
         let names = expect_object(operand, at)?.keys();
         Ok(names.map(|name| (name.clone(), self.node_id(child(at, name)))).collect())
+    }
+}
+
+fn check_dialect(uri: &str) -> Result<(), &'static str> {
+    let uri = uri.trim_end_matches('#');
+    let name = uri.strip_prefix("https:").or_else(|| uri.strip_prefix("http:")).unwrap_or_default();
+    if DIALECTS.contains(&name) {
+        Ok(())
+    } else {
+        Err("the dialect is not supported: expected `https://json-schema.org/draft/2020-12/schema`")
     }
 }
 

@@ -12,8 +12,7 @@ use regex::{Regex, RegexBuilder};
 pub struct Pattern {
     /// The expression as it stands in the schema.
     pub text: String,
-    /// `None` if the expression is [`UNSUPPORTED`]: every text matches.
-    regex: Option<Regex>,
+    regex: Regex,
     /// The number of steps for each 64 bytes of text.
     steps: u64,
 }
@@ -25,14 +24,23 @@ pub struct PatternCache {
     free_bytes: usize,
 }
 
-/// The features of ECMAScript that are left to the probe's own check, by the words with which `regex` reports them.
-/// Look-around and backreferences can take exponential time; the tables of Unicode's properties take much memory.
-const UNSUPPORTED: [&str; 3] = ["look-around", "backreferences", "Unicode"];
+/// The features of ECMAScript that are refused, by the words with which `regex` reports them. Look-around and
+/// backreferences can take exponential time; the tables of Unicode's properties take much memory.
+const UNSUPPORTED: [(&str, &str); 3] = [
+    ("look-around", "look-around (`(?=`, `(?!`, `(?<=`, `(?<!`)"),
+    ("backreferences", "backreferences (`\\1`)"),
+    ("Unicode property", "Unicode properties (`\\p`)"),
+];
 /// The limits of memory for one expression. The smallest that suffices is charged: most take little.
 const SIZE_LIMITS: [usize; 4] = [1 << 14, 1 << 17, 1 << 20, 4 << 20];
 /// The limit of memory for all expressions of a schema.
 const MAX_TOTAL_BYTES: usize = 16 << 20;
 const MAX_NESTING: u32 = 50;
+
+/// `\s` in ECMAScript: white space and line terminators. Unlike that of Unicode it has U+FEFF, and not U+0085.
+const WHITE_SPACE: &str = r"\t-\r \u{a0}\u{1680}\u{2000}-\u{200a}\u{2028}\u{2029}\u{202f}\u{205f}\u{3000}\u{feff}";
+/// `.` in ECMAScript: everything but line terminators.
+const ANY: &str = r"[^\n\r\u{2028}\u{2029}]";
 
 impl Default for PatternCache {
     fn default() -> Self {
@@ -52,15 +60,16 @@ impl PatternCache {
         let translated = translate(text);
         for limit in SIZE_LIMITS.into_iter().take_while(|limit| *limit <= self.free_bytes) {
             let mut builder = RegexBuilder::new(&translated);
-            let regex = match builder.size_limit(limit).dfa_size_limit(1 << 20).nest_limit(MAX_NESTING).build() {
-                Ok(regex) => Some(regex),
-                Err(regex::Error::CompiledTooBig(_)) => continue,
-                Err(error) => explain(&error).map_or(Ok(None), Err)?,
-            };
-            self.free_bytes -= limit;
-            let pattern = Pattern { text: text.to_owned(), regex, steps: (limit / SIZE_LIMITS[0]) as u64 };
-            self.patterns.insert(text.to_owned(), pattern.clone());
-            return Ok(pattern);
+            match builder.size_limit(limit).dfa_size_limit(1 << 20).nest_limit(MAX_NESTING).build() {
+                Ok(regex) => {
+                    self.free_bytes -= limit;
+                    let pattern = Pattern { text: text.to_owned(), regex, steps: (limit / SIZE_LIMITS[0]) as u64 };
+                    self.patterns.insert(text.to_owned(), pattern.clone());
+                    return Ok(pattern);
+                }
+                Err(regex::Error::CompiledTooBig(_)) => {}
+                Err(error) => return Err(explain(&error)),
+            }
         }
         Err("the regular expression is too large, or the schema has too many of them".to_owned())
     }
@@ -69,7 +78,7 @@ impl PatternCache {
 impl Pattern {
     /// Returns true if a text contains a match.
     pub fn matches(&self, text: &str) -> bool {
-        self.regex.as_ref().is_none_or(|regex| regex.is_match(text))
+        self.regex.is_match(text)
     }
 
     /// Returns the number of steps that [`Self::matches`] counts as.
@@ -78,13 +87,16 @@ impl Pattern {
     }
 }
 
-/// Returns a message, or `None` if the expression is not supported.
-fn explain(error: &regex::Error) -> Option<String> {
+fn explain(error: &regex::Error) -> String {
     // The error shows the place over several lines; the last one has the message.
     let error = error.to_string();
     let message = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
-    let is_unsupported = UNSUPPORTED.iter().any(|feature| message.contains(feature));
-    (!is_unsupported).then(|| format!("invalid regular expression: {message}"))
+    match UNSUPPORTED.iter().find(|(word, _)| message.contains(word)) {
+        Some((_, feature)) => {
+            format!("regular expressions with {feature} are not supported: let the probe's `check` test this instead")
+        }
+        None => format!("invalid regular expression: {message}"),
+    }
 }
 
 /// Translates a regular expression from ECMAScript's syntax to that of `regex`.
@@ -99,8 +111,11 @@ fn translate(text: &str) -> String {
                 Some('D') => translated.push_str("[^0-9]"),
                 Some('w') => translated.push_str("[0-9A-Za-z_]"),
                 Some('W') => translated.push_str("[^0-9A-Za-z_]"),
+                Some('s') => translated.push_str(&format!("[{WHITE_SPACE}]")),
+                Some('S') => translated.push_str(&format!("[^{WHITE_SPACE}]")),
                 Some('b') if in_class => translated.push_str("\\x08"),
                 Some('b') => translated.push_str("(?-u:\\b)"),
+                Some('B') if !in_class => translated.push_str("(?-u:\\B)"),
                 Some('0') => translated.push_str("\\x00"),
                 Some('c') => match characters.next() {
                     Some(letter) if letter.is_ascii_alphabetic() => {
@@ -125,14 +140,24 @@ fn translate(text: &str) -> String {
                 } else {
                     in_class = true;
                     translated.push_str(if is_negated { "[^" } else { "[" });
+                    if characters.next_if_eq(&'-').is_some() {
+                        translated.push_str("\\-");
+                    }
                 }
             }
             ']' => {
                 in_class = false;
                 translated.push(']');
             }
-            // `&&` and `~~` are set operations in the classes of `regex`.
+            // `&&`, `~~` and `--` are set operations in the classes of `regex`.
             '&' | '~' if in_class => translated.extend(['\\', character]),
+            '-' if in_class => {
+                translated.push('-');
+                if characters.next_if_eq(&'-').is_some() {
+                    translated.push_str("\\-");
+                }
+            }
+            '.' if !in_class => translated.push_str(ANY),
             other => translated.push(other),
         }
     }
@@ -158,12 +183,21 @@ mod tests {
         check("^\\W\\D\\S$", &["é!a"], &["a!a"]);
         check("^[[]$", &["["], &["]"]);
         check("^[&&~~]$", &["&", "~"], &["a"]);
+        check("^[+--]$", &["+", ",", "-"], &[".", "*"]);
+        check("^[--/]$", &["-", ".", "/"], &[",", "0"]);
+        check("^[-a]$", &["-", "a"], &["b"]);
+        check("^[a-]$", &["-", "a"], &["b"]);
         check("^[^]$", &["x"], &[""]);
         check("[]", &[], &["", "x"]);
         check("^\\u00e9\\/\\-$", &["é/-"], &[]);
         check("^\\cA$", &["\u{1}"], &[]);
         check("^(?<year>[0-9]{4})$", &["2026"], &["26"]);
         check("b", &["abc"], &["ac"]);
+        check("^.$", &["x", "\u{85}"], &["\n", "\r", "\u{2028}"]);
+        check("^\\s$", &[" ", "\t", "\u{b}", "\u{feff}", "\u{2029}"], &["\u{85}", "x"]);
+        check("^[\\S]$", &["x", "\u{85}"], &["\u{feff}", "\u{3000}"]);
+        check("a\\b", &["a", "aé"], &["ab"]);
+        check("a\\B", &["ab"], &["a", "aé"]);
     }
 
     #[track_caller]
@@ -173,14 +207,11 @@ mod tests {
     }
 
     #[test]
-    fn patterns_of_unbounded_time_or_memory_match_everything() {
-        check("^(?=.*[0-9]).{8,}$", &["whatever"], &[]);
-        check("(a)\\1", &["b"], &[]);
-        check("\\p{Lu}", &["É"], &[]);
-    }
-
-    #[test]
-    fn large_patterns_are_refused() {
+    fn patterns_of_unbounded_time_or_memory_are_refused() {
+        refused("^(?=.*[0-9]).{8,}$", "regular expressions with look-around");
+        refused("(?<!a)b", "regular expressions with look-around");
+        refused("(a)\\1", "regular expressions with backreferences");
+        refused("\\p{Lu}", "regular expressions with Unicode properties");
         refused("((a{999}){999}){999}", "the regular expression is too large, or the schema has too many of them");
         refused(&"(".repeat(100_000), "invalid regular expression");
     }
@@ -188,6 +219,7 @@ mod tests {
     #[test]
     fn invalid_patterns_are_refused() {
         refused("(", "invalid regular expression: unclosed group");
+        refused("\\ud83d", "invalid regular expression: hexadecimal literal is not a Unicode scalar value");
     }
 
     #[test]

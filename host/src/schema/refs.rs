@@ -89,6 +89,9 @@ impl<'s> Resolver<'s> {
         if let Some(Value::String(id)) = schema.get("$id") {
             let at = || child(pointer, "$id");
             let id = id.trim_end_matches('#');
+            if id.contains('#') {
+                return Err(invalid(&at(), "a fragment is not supported here: draft 2020-12 has `$anchor`"));
+            }
             let uri = self.resources[parent].0.join(id).map_err(|_| invalid(&at(), "expected a URI reference"))?;
             if pointer.is_empty() {
                 self.resources[0].0 = uri;

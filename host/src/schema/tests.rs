@@ -231,6 +231,30 @@ fn invalid_schemas_are_refused() {
     }
 }
 
+#[test]
+fn other_dialects_are_refused() {
+    refused(
+        json!({ "dependencies": { "a": ["b"] } }),
+        "at `/dependencies`: `dependencies` of older drafts is not supported: draft 2020-12 has `dependentRequired` and \
+         `dependentSchemas`",
+    );
+    refused(
+        json!({ "items": { "$recursiveRef": "#" } }),
+        "at `/items/$recursiveRef`: `$recursiveRef` of draft 2019-09 is not supported: draft 2020-12 has `$dynamicRef`",
+    );
+    refused(
+        json!({ "$defs": { "a": { "$id": "#a" } } }),
+        "at `/$defs/a/$id`: a fragment is not supported here: draft 2020-12 has `$anchor`",
+    );
+    refused(
+        json!({ "$schema": "https://example.org/meta" }),
+        "at `/$schema`: the dialect is not supported: expected `https://json-schema.org/draft/2020-12/schema`",
+    );
+    for known in ["https://json-schema.org/draft/2020-12/schema", "http://json-schema.org/draft-07/schema#"] {
+        assert!(Schema::read(&json!({ "$schema": known, "properties": { "dependencies": {} } })).is_ok());
+    }
+}
+
 /// Checks that a value is validated and walked, or its schema refused, within a short time. Returns the violations.
 #[track_caller]
 fn check_bounded(schema: &Value, value: &Value) -> Result<Vec<Violation>, BudgetExceeded> {
@@ -284,6 +308,8 @@ fn large_schemas_and_values_take_bounded_time() {
     assert!(check_bounded(&deep, &json!(5)).is_ok_and(|found| found.len() == 1));
     let items = json!({ "uniqueItems": true, "items": { "enum": (0..900).collect::<Vec<_>>() } });
     drop(check_bounded(&items, &json!((0..20_000).collect::<Vec<_>>())));
+    let divisions = vec![json!({ "multipleOf": 1e-300 }); 2000];
+    drop(check_bounded(&json!({ "items": { "allOf": divisions } }), &json!(vec![1.5e300; 2000])));
     let long = json!({ "properties": { "k".repeat(3000): { "properties": {} } } });
     assert!(Schema::read(&long).is_err());
     let ids: serde_json::Map<_, _> =

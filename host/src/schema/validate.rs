@@ -22,6 +22,8 @@ const MAX_FAILURES: usize = 100;
 /// steps for each value.
 const BASE_STEPS: u64 = 20_000;
 const STEPS_PER_VALUE: u64 = 500;
+/// The steps for `multipleOf`, whose exact arithmetic takes longer than other keywords.
+const STEPS_PER_DIVISION: u64 = 8;
 /// The depth of nodes within nodes. Each takes a few frames on the stack.
 const MAX_DEPTH: usize = 400;
 /// The number of values that a comparison with one of `enum` is charged for at most.
@@ -158,10 +160,11 @@ impl<'v> Validator<'v> {
                     let types = if node.types.is_empty() { vec![Type::Number] } else { node.types.clone() };
                     let expected = Expected { types, range: Some(range), ..Expected::new(value) };
                     self.fail(outcome, FailureKind::OutOfRange(expected));
-                } else if let Some(of) = &range.multiple_of
-                    && !is_multiple(number, of)
-                {
-                    self.fail(outcome, FailureKind::NotMultiple { of, value });
+                } else if let Some(of) = &range.multiple_of {
+                    self.spend(STEPS_PER_DIVISION)?;
+                    if !is_multiple(number, of) {
+                        self.fail(outcome, FailureKind::NotMultiple { of, value });
+                    }
                 }
             }
             Value::String(text) => {
