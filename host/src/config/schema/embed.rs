@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::super::diagnostic::escape;
 use super::super::known_keys::PROBE;
 use super::{Component, map, relax};
-use crate::schema::{Subschemas, InvalidSchema, Schema, subschemas_in};
+use crate::schema::{InvalidSchema, Schema, Subschemas, subschemas_in};
 
 /// What a URL's fragment cannot hold as it is.
 const FRAGMENT: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'%').add(b'^').add(b'#');
