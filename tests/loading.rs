@@ -107,6 +107,7 @@ fn a_core_module_may_call_a_c_library() {
 
 #[test]
 fn versions_of_the_contract() {
+    taken(&PASSES.write_for_version("next", "0.1.1"));
     taken(&PASSES.write_for_version("newer", "0.1.3"));
     let log = r#"(import "sentrynet:probe/log@0.1.3" "write" (func $write (param i32 i32 i32)))"#;
     taken(&Guest { imports: log, ..PASSES }.write_for_version("newer-log", "0.1.3"));
