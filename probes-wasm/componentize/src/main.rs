@@ -1,4 +1,4 @@
-//! Makes a component of a core module: `encode MODULE.wasm COMPONENT.wasm`.
+//! Makes a component from a core module that wit-bindgen built: `componentize MODULE.wasm COMPONENT.wasm`.
 
 use std::env;
 use std::fs;
@@ -10,7 +10,7 @@ use wit_component::ComponentEncoder;
 fn main() -> Result<()> {
     let paths: Vec<PathBuf> = env::args_os().skip(1).map(PathBuf::from).collect();
     let [module, component] = paths.as_slice() else {
-        bail!("usage: encode MODULE.wasm COMPONENT.wasm");
+        bail!("usage: componentize MODULE.wasm COMPONENT.wasm");
     };
     let bytes = fs::read(module).with_context(|| format!("cannot read {}", module.display()))?;
     let encoded = ComponentEncoder::default()
