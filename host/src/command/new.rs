@@ -78,8 +78,8 @@ const NAME: &str = "json-health";
 const WIT: Files = files!("wit": "http.wit", "log.wit", "span.wit", "ssh.wit", "types.wit", "world.wit");
 
 const SDK: Files = files!("probes-wasm/guest":
-    "Cargo.toml", "src/adapter.rs", "src/http.rs", "src/lib.rs", "src/log.rs", "src/settings.rs", "src/span.rs",
-    "src/ssh.rs", "src/trouble.rs",
+    "Cargo.toml", "src/adapter.rs", "src/error.rs", "src/http.rs", "src/lib.rs", "src/log.rs", "src/settings.rs",
+    "src/span.rs", "src/ssh.rs",
 );
 
 /// What wit-bindgen made of the contract for C as this host was built, so that nobody needs it who builds a probe.

@@ -1,52 +1,53 @@
-//! The built-in probe `chain`: requests in a row, what one answers carried to the next.
+//! The built-in probe `chain`: sends HTTP requests in order. Values from a response can be used in later requests.
 
-mod link;
+mod step;
 mod template;
 
-use sentrynet_guest::{Check, Probe, Trouble, log, span};
+use sentrynet_guest::{Probe, Problems, Trouble, log, span};
 use sentrynet_step::Step;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::link::Link;
+use crate::step::ChainStep;
 
 struct Chain;
 
-/// HTTP requests in a row, each with what its answer must be. Keys that one sets can be used in the next.
+/// HTTP requests in order, each with what its response must be. Keys that one sets can be used in later ones.
 #[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-// It has no title of its own: what several requests are about, only their author knows.
+// `title` is required, since no good title follows from several requests.
 #[schemars(extend("required" = ["title", "steps"]))]
 struct Settings {
-    /// Keys and their values at the start.
+    /// Keys that are set before the first step, with their values.
     #[serde(default)]
     init_keys: Map<String, Value>,
-    /// The requests, with all keys of the probe `http`. `url`, `query`, `headers` and `body` are filled in from the keys
-    /// as Python's `str.format_map` does it: `{token}`, `{user[id]}`, `{price:.2f}`; a text that is just a key's name is
-    /// the key's value. `name` says what a step is about, `always: true` has it run after a failure too.
-    #[schemars(schema_with = "steps")]
+    /// The requests in order, each with the keys of the probe `http`. Texts in `url`, `query`, `headers` and `body` are
+    /// templates, filled in from the keys as by Python's `str.format_map`: `{token}`, `{user[id]}`, `{price:.2f}`; a
+    /// text that is exactly a key's name is replaced by the key's value. `name` is a name for the step, and `always:
+    /// true` has it run even after another has failed.
+    #[schemars(schema_with = "steps_schema")]
     steps: Vec<Map<String, Value>>,
-    /// Whether cookies are kept from step to step; true unless given.
+    /// Keeps cookies from step to step; true unless given.
     cookies: Option<bool>,
 }
 
 impl Probe for Chain {
     const NAME: &str = "chain";
     const VERSION: &str = env!("CARGO_PKG_VERSION");
-    const SUMMARY: &str = "HTTP requests in a row, what one answers carried to the next";
+    const SUMMARY: &str = "Sends HTTP requests in order, which can use values from earlier responses";
     type Settings = Settings;
 
-    fn check(settings: &Settings, check: &mut Check) -> Option<String> {
+    fn check(settings: &Settings, problems: &mut Problems) -> Option<String> {
         if settings.steps.is_empty() {
-            check.problem("/steps", "a chain has at least one step");
+            problems.add("/steps", "a chain has at least one step");
         }
-        let mut known: Vec<String> = settings.init_keys.keys().cloned().collect();
+        let mut known_keys: Vec<String> = settings.init_keys.keys().cloned().collect();
         for (index, step) in settings.steps.iter().enumerate() {
-            if let Some(link) = Link::read(index, step.clone(), &known, check) {
-                link.check(&known, check);
+            if let Some(parsed) = ChainStep::parse(index, step.clone(), &known_keys, problems) {
+                parsed.check(&known_keys, problems);
             }
-            // Whatever is wrong with a step, what it sets is known to the next.
-            known.extend(step.get("set_keys").and_then(Value::as_object).into_iter().flat_map(Map::keys).cloned());
+            // The keys of a step with a mistake are known too, so that later steps do not seem wrong.
+            known_keys.extend(step.get("set_keys").and_then(Value::as_object).into_iter().flat_map(Map::keys).cloned());
         }
         None
     }
@@ -54,45 +55,46 @@ impl Probe for Chain {
     fn run(settings: Settings) -> Result<(), Trouble> {
         let mut keys = settings.init_keys;
         let cookies = settings.cookies.unwrap_or(true);
-        let mut known: Vec<String> = keys.keys().cloned().collect();
-        let mut trouble = None;
+        let mut known_keys: Vec<String> = keys.keys().cloned().collect();
+        let mut first_trouble = None;
         for (index, step) in settings.steps.into_iter().enumerate() {
-            let mut check = Check::default();
-            let link = Link::read(index, step, &known, &mut check);
-            check.done()?;
-            let Some(mut link) = link else { continue };
-            known.extend(link.sets().cloned());
-            if trouble.is_some() && !link.always {
+            let mut problems = Problems::default();
+            let step = ChainStep::parse(index, step, &known_keys, &mut problems);
+            problems.into_result()?;
+            let Some(mut step) = step else { continue };
+            known_keys.extend(step.keys_to_set().cloned());
+            if first_trouble.is_some() && !step.always {
                 continue;
             }
-            let ran = span::scope("chain.step", &link.title(), |_| link.run(&keys, cookies));
+            let ran = span::scope("chain.step", &step.span_description(), |_| step.run(&keys, cookies));
             match ran {
-                Ok(set) => keys = set,
-                Err(next) => {
-                    let next = next.at(&link.place());
-                    match &trouble {
-                        None => trouble = Some(next),
-                        // The first failure is the one to tell of; a step that cleans up may well fail for its sake.
-                        Some(_) => log::error(&format!("after the failure, {}", next.message())),
+                Ok(keys_after) => keys = keys_after,
+                Err(trouble) => {
+                    let trouble = trouble.at(&step.label());
+                    match &first_trouble {
+                        None => first_trouble = Some(trouble),
+                        // The first failure is the run's. A step that cleans up may fail because of it, and is only
+                        // logged.
+                        Some(_) => log::error(&format!("after the failure, {}", trouble.message())),
                     }
                 }
             }
         }
-        trouble.map_or(Ok(()), Err)
+        first_trouble.map_or(Ok(()), Err)
     }
 }
 
-/// A step is a request with two keys more.
-fn steps(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+/// Returns the schema of the steps: that of a request, with two more keys.
+fn steps_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
     let mut step = <Step as schemars::JsonSchema>::json_schema(generator);
     if let Some(properties) = step.get_mut("properties").and_then(Value::as_object_mut) {
-        for filled_in in ["url", "query", "headers", "body"] {
-            // So that the host puts in what references stand for as it is, braces and all.
-            properties[filled_in]["format"] = "str.format_map".into();
+        for templated in ["url", "query", "headers", "body"] {
+            // The host doubles the braces in values from the environment or a file, so that they are no fields.
+            properties[templated]["format"] = "str.format_map".into();
         }
-        let name =
-            serde_json::json!({ "type": ["string", "null"], "description": "What the step is about, for a person." });
-        let about = "Whether to run even after a step has failed: to clean up.";
+        let about = "A name for the step, which its span and messages show.";
+        let name = serde_json::json!({ "type": ["string", "null"], "description": about });
+        let about = "Runs the step even after another has failed, such as to clean up; false unless given.";
         let always = serde_json::json!({ "type": ["boolean", "null"], "default": false, "description": about });
         properties.shift_insert(0, "name".to_owned(), name);
         properties.shift_insert(1, "always".to_owned(), always);

@@ -1,26 +1,26 @@
-//! Templates: Python's `str.format_map` over JSON, as Python 3.11 has it. What cannot be the same is an error, never
-//! another text.
+//! Templates with the syntax and results of `str.format_map` in Python 3.11, for JSON values. Where the result cannot
+//! be the same, rendering fails instead.
 
-mod parse;
 mod field;
-mod shape;
-mod format;
-mod spec;
-mod layout;
-mod integer;
 mod float;
-mod repr;
-mod unicode;
+mod format;
+mod integer;
+mod padding;
+mod parse;
 #[cfg(test)]
 mod python;
+mod repr;
+mod spec;
+mod templated_value;
+mod unicode;
 
 use serde_json::{Map, Value};
 
 use self::field::Field;
 pub use self::repr::text;
-pub use self::shape::Shape;
+pub use self::templated_value::TemplatedValue;
 
-/// Text with fields: `Bearer {token}`, `{user[name]!r:>10}`. Parsed once, so that mistakes are found before any run.
+/// A text with fields: `Bearer {token}`, `{user[name]!r:>10}`. Parsing it finds mistakes before any run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Template(Vec<Part>);
 
@@ -30,27 +30,30 @@ enum Part {
     Field(Field),
 }
 
-/// How long a text may become: a format spec can ask for any width.
-const LONGEST: usize = 16 << 20;
+/// The longest text that may be rendered, since a format spec can ask for a large width.
+const MAX_TEXT_BYTES: usize = 16 << 20;
 
 impl Template {
-    /// # Errors
+    /// Parses a template.
     ///
-    /// What is wrong, in a sentence: everything that shows without the values of the keys.
+    /// # Errors
+    /// Returns a sentence for any mistake that does not depend on the values of the keys.
     pub fn parse(text: &str) -> Result<Self, String> {
-        parse::template(text)
+        parse::parse_template(text)
     }
 
-    /// The keys that it uses, in order, and as often.
+    /// Returns the keys that the template uses, in order; a key that is used twice is returned twice.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         let mut keys = Vec::new();
         self.collect_keys(&mut keys);
         keys.into_iter()
     }
 
-    /// # Errors
+    /// Renders the template with the values of the keys.
     ///
-    /// Where Python would raise. The sentence names the field, and never has the value of a key: it may be a secret.
+    /// # Errors
+    /// Returns a sentence where Python would raise an exception, or if the text is longer than 16 MiB. The sentence
+    /// names the field, and does not contain values of keys, which may be secret.
     pub fn render(&self, keys: &Map<String, Value>) -> Result<String, String> {
         let mut out = String::new();
         for part in &self.0 {
@@ -58,8 +61,8 @@ impl Template {
                 Part::Literal(text) => out.push_str(text),
                 Part::Field(field) => out.push_str(&field.render(keys)?),
             }
-            if out.len() > LONGEST {
-                return Err(format!("the text grows longer than {} MiB", LONGEST >> 20));
+            if out.len() > MAX_TEXT_BYTES {
+                return Err(format!("the text grows longer than {} MiB", MAX_TEXT_BYTES >> 20));
             }
         }
         Ok(out)
@@ -93,7 +96,7 @@ mod tests {
         assert_eq!(Template::parse(template).and_then(|template| template.render(&keys())).as_deref(), Ok(expected));
     }
 
-    /// Wrong whatever the keys are.
+    /// Asserts that parsing fails.
     #[track_caller]
     fn check_parse(template: &str, expected: &str) {
         assert_eq!(Template::parse(template), Err(expected.to_owned()));
@@ -159,16 +162,19 @@ mod tests {
         check("{f:>{w}.{p}}", "     3.1");
         check("{name:{align}{w}}", "  Ada   ");
         check("{n!\0:>4}", "  42");
-        check_parse("{n:{{}}}", "`n`: the format spec `{{}}` is none: expected such as `>10`, `05d` or `.2f`");
+        check_parse(
+            "{n:{{}}}",
+            "`n`: the format spec `{{}}` is not valid: expected a spec such as `>10`, `05d` or `.2f`",
+        );
         check_parse("{n:{w:{p}}}", "`n`: `w`: a format spec nests no deeper: `{` cannot stand here");
         check_render(
             "{n:{token}}",
-            "`n`: the format spec that `{token}` makes is none: expected such as `>10`, `05d` or `.2f`",
+            "`n`: the format spec that `{token}` makes is not valid: expected a spec such as `>10`, `05d` or `.2f`",
         );
     }
 
     #[test]
-    fn what_is_no_template() {
+    fn texts_that_are_no_templates() {
         check_parse("}", "a single `}`: write `}}` for a brace");
         check_parse("{n}}", "a single `}`: write `}}` for a brace");
         check_parse("a {", "a single `{`: write `{{` for a brace");
@@ -176,10 +182,10 @@ mod tests {
             check_parse(open, "a `{` is not closed: expected `}` after the field, or `{{` for a brace");
         }
         check_parse("{a{b}}", "`{` in the name of a field: write `{{` for a brace");
-        check_parse("{}", "`{}` names no key: expected such as `{token}`");
-        check_parse("{[a]}", "`{[a]}` names no key: expected such as `{token}`");
-        check_parse("{0}", "`{0}` is a position: keys have names, expected such as `{token}`");
-        check_parse("{n[]}", "`n[]`: nothing stands in the brackets");
+        check_parse("{}", "`{}` names no key: expected a field such as `{token}`");
+        check_parse("{[a]}", "`{[a]}` names no key: expected a field such as `{token}`");
+        check_parse("{0}", "`{0}` is a position: keys have names, expected a field such as `{token}`");
+        check_parse("{n[]}", "`n[]`: the brackets are empty");
         check_parse("{n.}", "`n.`: no name follows the dot");
         check_parse("{n[0]x}", "`n[0]x`: only `[` or `.` can follow `]`");
         check_parse("{n!}", "`n`: unknown conversion `!}`: expected `!r`, `!s` or `!a`");
@@ -188,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_render() {
+    fn templates_that_do_not_render() {
         check_render("{nope}", "key `nope` is not set");
         check_render("{n:{nope}}", "key `nope` is not set");
         check_render("{map[nope]}", "`map[nope]`: the map has no key `nope`");
@@ -202,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn the_keys_that_it_uses() {
+    fn keys_are_collected() {
         let template = Template::parse("{a[x]}{b:{c}.{d}}{{e}}{a}").expect("a template");
         assert_eq!(template.keys().collect::<Vec<_>>(), ["a", "b", "c", "d", "a"]);
     }

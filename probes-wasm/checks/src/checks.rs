@@ -1,46 +1,47 @@
-//! Checks of one answer.
+//! Checks of one response.
 
 use serde_json::{Map, Value};
 
-use crate::words::{below, problem};
-use crate::{Kind, Mismatch, Predicate, Problem, Subject};
+use crate::messages::{add_problem, child_pointer};
+use crate::{Mismatch, Predicate, Problem, Protocol, Subject};
 
-/// What is checked.
-pub trait Answer {
-    /// What a subject is; none when the answer has no such thing. [`Subject`] says what is meant by each.
-    fn observe(&self, subject: &Subject) -> Option<Value>;
+/// The values of one response that can be checked: of an HTTP response, or of an SSH server and a command.
+pub trait Observation {
+    /// Returns the value of a subject, or `None` if the response has no such value. [`Subject`] says what each one is.
+    fn value(&self, subject: &Subject) -> Option<Value>;
 
-    /// The body, or what the command wrote, as JSON.
+    /// Returns the body, or the standard output of the command, as JSON.
     ///
     /// # Errors
-    /// It is none; a sentence says why.
+    /// Returns a sentence that says why it is not JSON.
     fn json(&self) -> Result<&Value, String>;
 }
 
-/// What an answer must be: subjects and their predicates.
+/// The parsed setting `checks`: subjects, and a predicate for each.
 #[derive(Debug, Clone, Default)]
 pub struct Checks(Vec<Check>);
 
 #[derive(Debug, Clone)]
 struct Check {
-    /// As the configuration has it.
+    /// The subject as the configuration writes it.
     name: String,
     subject: Subject,
     predicate: Predicate,
 }
 
 impl Checks {
-    /// Reads the form at a JSON pointer, and notes all that is wrong with it.
-    pub fn read(form: &Map<String, Value>, kind: Kind, pointer: &str, problems: &mut Vec<Problem>) -> Self {
+    /// Parses the setting, which is at this JSON pointer, and adds all mistakes in it. Checks with a mistake are left
+    /// out.
+    pub fn parse(form: &Map<String, Value>, protocol: Protocol, pointer: &str, problems: &mut Vec<Problem>) -> Self {
         let check = |(name, form): (&String, &Value)| {
-            let pointer = below(pointer, name);
-            match Subject::parse(name, kind) {
+            let pointer = child_pointer(pointer, name);
+            match Subject::parse(name, protocol) {
                 Ok(subject) => {
-                    let predicate = Predicate::read_for(subject.nature(), form, &pointer, problems)?;
+                    let predicate = Predicate::parse_for(subject.kind(), form, &pointer, problems)?;
                     Some(Check { name: name.trim().to_owned(), subject, predicate })
                 }
                 Err(message) => {
-                    problem(problems, &pointer, message);
+                    add_problem(problems, &pointer, message);
                     None
                 }
             }
@@ -48,43 +49,46 @@ impl Checks {
         Self(form.iter().filter_map(check).collect())
     }
 
-    /// Whether anything is said of a subject: what a probe takes for granted gives way to it.
-    pub fn asks(&self, subject: &Subject) -> bool {
+    /// Returns true if there is a check of this subject. A probe then leaves out its own check of the subject.
+    pub fn mentions(&self, subject: &Subject) -> bool {
         self.0.iter().any(|check| check.subject == *subject)
     }
 
+    /// Returns true if there are no checks.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// All that does not hold, in the order of the form.
+    /// Evaluates the checks, and returns those that do not hold, in the order of the configuration.
+    ///
+    /// If a JSONPath is checked and the response is not JSON, that is one mismatch beside others: a status of 502, for
+    /// example, explains why the body is not JSON.
     ///
     /// # Errors
-    /// JSON is asked for, there is none, and that is all that is wrong: the sentence of [`Answer::json`]. Beside other
-    /// mismatches it is one of them, since a page that says "502" explains why it is not JSON.
-    pub fn hold(&self, answer: &dyn Answer) -> Result<Vec<Mismatch>, String> {
-        let asked = self.0.iter().any(|check| matches!(check.subject, Subject::Json(_)));
-        let json = asked.then(|| answer.json());
+    /// Returns the sentence of [`Observation::json`] if there is nothing else wrong.
+    pub fn evaluate(&self, observation: &dyn Observation) -> Result<Vec<Mismatch>, String> {
+        let needs_json = self.0.iter().any(|check| matches!(check.subject, Subject::Json(_)));
+        let json = needs_json.then(|| observation.json());
         let mut not_json = None;
         let mut mismatches = Vec::new();
         for Check { name, subject, predicate } in &self.0 {
             let actual = match (subject, &json) {
                 (Subject::Json(path), Some(Ok(json))) => path.find(json),
                 (Subject::Json(_), Some(Err(why))) => {
-                    // Once, however many paths there are, in the place of the first.
+                    // Reported once, at the position of the first path.
                     not_json.get_or_insert((mismatches.len(), name, why));
                     continue;
                 }
-                (subject, _) => answer.observe(subject),
+                (subject, _) => observation.value(subject),
             };
-            mismatches.extend(predicate.mismatches(name, actual.as_ref(), subject.missing()));
+            mismatches.extend(predicate.mismatches(name, actual.as_ref(), subject.absent_text()));
         }
-        if let Some((place, name, why)) = not_json {
+        if let Some((index, name, why)) = not_json {
             if mismatches.is_empty() {
                 return Err(why.clone());
             }
             let mismatch = Mismatch::new(name, "JSON", why);
-            mismatches.insert(place, mismatch);
+            mismatches.insert(index, mismatch);
         }
         Ok(mismatches)
     }
@@ -97,11 +101,11 @@ mod tests {
     use super::*;
     use crate::Phase;
 
-    /// A page that took 1.25 seconds.
+    /// A response that took 1.25 seconds.
     struct Page(Result<Value, String>);
 
-    impl Answer for Page {
-        fn observe(&self, subject: &Subject) -> Option<Value> {
+    impl Observation for Page {
+        fn value(&self, subject: &Subject) -> Option<Value> {
             match subject {
                 Subject::Status => Some(json!(502)),
                 Subject::Header(name) => (name == "x-count").then(|| json!("17")),
@@ -121,14 +125,14 @@ mod tests {
         }
     }
 
-    fn read(form: &Value) -> Checks {
+    fn parse(form: &Value) -> Checks {
         let mut problems = Vec::new();
-        let checks = Checks::read(form.as_object().expect("a map"), Kind::Http, "", &mut problems);
+        let checks = Checks::parse(form.as_object().expect("a map"), Protocol::Http, "", &mut problems);
         assert_eq!(problems, [], "{form}");
         checks
     }
 
-    fn said(mismatches: &[Mismatch]) -> Vec<String> {
+    fn sentences(mismatches: &[Mismatch]) -> Vec<String> {
         mismatches.iter().map(|m| format!("{}: expected {}, got {}", m.subject, m.expected, m.actual)).collect()
     }
 
@@ -136,12 +140,12 @@ mod tests {
     #[allow(clippy::needless_pass_by_value, reason = "one-line cases")]
     fn check(form: Value, expected: &[&str]) {
         let page = Page(Ok(json!({ "state": "up", "items": [{ "price": 13 }, { "price": 9.5 }] })));
-        let mismatches = read(&form).hold(&page).expect("JSON");
-        assert_eq!(said(&mismatches), expected, "{form}");
+        let mismatches = parse(&form).evaluate(&page).expect("JSON");
+        assert_eq!(sentences(&mismatches), expected, "{form}");
     }
 
     #[test]
-    fn what_holds_is_not_reported() {
+    fn checks_that_hold_are_not_reported() {
         check(json!({}), &[]);
         check(json!({ "status": ["2xx", 502], "$.state": "up", "header X-Count": 17, "http version": 1.1 }), &[]);
         check(json!({ "$.items[*].price": { "contains": 13 }, "$.items[1].price": 9.5, "$.none": { "not": 1 } }), &[]);
@@ -162,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_called_by_its_name() {
+    fn missing_values_are_named() {
         check(json!({ "header x-none": "a" }), &["header x-none: expected \"a\", got no such header"]);
         check(json!({ "$.none": { "less": 1 } }), &["$.none: expected less than 1, got no match"]);
         check(json!({ "tls version": 1.3 }), &["tls version: expected 1.3, got no TLS"]);
@@ -187,36 +191,36 @@ mod tests {
     #[test]
     fn a_long_body_is_cut() {
         let page = Page(Ok(json!(null)));
-        let mismatches = read(&json!({ "body": { "contains": "Welcome" } })).hold(&page).expect("JSON");
+        let mismatches = parse(&json!({ "body": { "contains": "Welcome" } })).evaluate(&page).expect("JSON");
         assert_eq!(mismatches[0].expected, "to contain \"Welcome\"");
         assert_eq!(mismatches[0].actual, format!("\"{}Bad Gate…\" (1200 bytes)", "Bad Gateway ".repeat(16)));
     }
 
     #[test]
-    fn a_body_that_is_not_json_is_said_once() {
+    fn a_body_that_is_not_json_is_reported_once() {
         let page = Page(Err("the body is not JSON".to_owned()));
         let form = json!({ "$.a": 1, "status": 200, "$.b": { "exists": false } });
-        let mismatches = read(&form).hold(&page).expect("another mismatch");
+        let mismatches = parse(&form).evaluate(&page).expect("another mismatch");
         assert_eq!(
-            said(&mismatches),
+            sentences(&mismatches),
             ["$.a: expected JSON, got the body is not JSON", "status: expected 200, got 502",]
         );
-        let alone = read(&json!({ "$.a": 1, "status": "5xx" })).hold(&page);
+        let alone = parse(&json!({ "$.a": 1, "status": "5xx" })).evaluate(&page);
         assert_eq!(alone, Err("the body is not JSON".to_owned()));
-        assert_eq!(read(&json!({ "status": 502 })).hold(&page), Ok(vec![]));
+        assert_eq!(parse(&json!({ "status": 502 })).evaluate(&page), Ok(vec![]));
     }
 
     #[test]
     fn all_problems_are_found() {
         let form = json!({ "stauts": 200, "$.a/b[": 1, "body": { "contain": "x" }, "status": 700, "size": 5 });
         let mut problems = Vec::new();
-        let checks = Checks::read(form.as_object().expect("a map"), Kind::Http, "/checks", &mut problems);
+        let checks = Checks::parse(form.as_object().expect("a map"), Protocol::Http, "/checks", &mut problems);
         let found: Vec<_> = problems.iter().map(|problem| (&*problem.pointer, &*problem.message)).collect();
         assert_eq!(
             found,
             [
                 ("/checks/stauts", "unknown subject `stauts`, did you mean `status`?"),
-                ("/checks/$.a~1b[", "`$.a/b[` is not a JSONPath such as `$.status`: it makes no sense from `/b[` on"),
+                ("/checks/$.a~1b[", "`$.a/b[` is not a JSONPath such as `$.status`: syntax error at `/b[`"),
                 ("/checks/body/contain", "unknown operator `contain`, did you mean `contains`?"),
                 (
                     "/checks/status",
@@ -224,6 +228,6 @@ mod tests {
                 ),
             ]
         );
-        assert!(checks.asks(&Subject::Size) && !checks.asks(&Subject::Status) && !checks.is_empty());
+        assert!(checks.mentions(&Subject::Size) && !checks.mentions(&Subject::Status) && !checks.is_empty());
     }
 }

@@ -1,7 +1,7 @@
-//! What an answer must be: `checks`, shared by the built-in probes.
+//! The setting `checks` of the built-in probes: what a response must be.
 //!
-//! A map. Its keys are what is looked at, the *subjects*; its values are what they must be. A value alone must be
-//! equal, a map is a *predicate*: operators that must all hold.
+//! `checks` is a map. Its keys name parts of the response, the *subjects*. Its values say what these parts must be: a
+//! plain value must be equal, and a map is a *predicate*, a set of operators that must all hold.
 //!
 //! ```yaml
 //! checks:
@@ -18,30 +18,33 @@
 //!   tls version: {at_least: 1.2}
 //! ```
 //!
-//! Of a command over SSH:
+//! For a command over SSH:
 //!
 //! ```yaml
 //! checks:
 //!   exit status: 0
 //!   stdout: {contains: active}
-//!   $.ready: true                          # in what the command wrote
+//!   $.ready: true                          # in the standard output, as JSON
 //!   server version: {contains: OpenSSH}
 //! ```
 //!
-//! **Subjects** are of one nature each, and an operator or value that could never hold for it is a problem of the
-//! configuration:
+//! **Subjects** have one of these kinds. An operator or a value that can never hold for a subject's kind is a mistake
+//! in the configuration.
 //! - JSON, `$…`: a JSONPath (RFC 9535). One match is the value, several are a list. Nothing is converted: `"1"` is
 //!   text, and 1 is a number.
-//! - text: `body`, `stdout`, `url`, ….
-//! - text from the wire: headers, versions and addresses. Held against a number, or true or false, it is read as one:
-//!   `header content-length: {less: 1000}`, `http version: 2`.
-//! - numbers: `size`, `time`, `certificate days`, …. A time is never exactly so long: it takes bounds alone.
-//! - `status`: a number that also compares with classes. Its list means any of them, as in `in`.
+//! - Text: `body`, `stdout`, `url` and others.
+//! - Text from the wire: headers, versions and addresses. If this text is compared with a number or a boolean, it is
+//!   parsed as one: `header content-length: {less: 1000}`, `http version: 2`.
+//! - Numbers: `size`, `time`, `certificate days` and others. For a time only bounds are allowed, since it never equals
+//!   a number exactly.
+//! - `status`: a number that can also be compared with classes such as `2xx`. A list means any of its items, as for
+//!   `in`.
 //!
 //! **Operators**:
-//! - `equals`, `not_equal`, `in` (a list of values): as JSON, so that 1 is 1.0; integers are exact at any size.
-//! - `less`, `greater`, `at_most`, `at_least`: numbers only. Text has an order too, but `"10"` stands before `"9"`, and
-//!   who compares versions or dates so is told nothing when it goes wrong.
+//! - `equals`, `not_equal`, `in` (a list of values): equality of JSON values, so that 1 equals 1.0. Integers are
+//!   compared exactly at any size.
+//! - `less`, `greater`, `at_most`, `at_least`: numbers only. Text is excluded because `"10"` sorts before `"9"`, so
+//!   that a comparison of versions or dates would be wrong silently.
 //! - `contains`: a text within text, an element of a list, a key of a map.
 //! - `starts_with`, `ends_with`, `matches` (a regular expression, anywhere in the text).
 //! - `exists`: true or false. Null exists.
@@ -49,20 +52,20 @@
 //! - `type`: `text`, `number`, `integer` (1.0 is one), `boolean`, `list`, `map`, `null`.
 //! - `not` (a predicate or value), `all` and `any` (lists of them).
 //!
-//! What is missing fails every operator but `exists: false`; so `not_equal: x` and `is_empty: false` ask for a value.
-//! `not` denies whatever is in it, and so holds for what is missing: `not: {equals: x}`.
+//! For a missing value every operator fails, except `exists: false`; so `not_equal: x` and `is_empty: false` require a
+//! value. `not` negates the predicate in it, and therefore holds for a missing value: `not: {equals: x}`.
 //!
-//! A [`Predicate`] alone says what a key must be: `assertions: {total: {at_least: 1}}`. There, `value` is another word
-//! for `equals`, and `{}` asks for existence.
+//! The setting `assertions` uses a [`Predicate`] for each key: `assertions: {total: {at_least: 1}}`. There, `value` is
+//! another name for `equals`, and `{}` requires that the key exists.
 //!
 //! ```
-//! use sentrynet_checks::{Answer, Checks, Kind, Subject};
+//! use sentrynet_checks::{Checks, Observation, Protocol, Subject};
 //! use serde_json::{Value, json};
 //!
 //! struct Page(Value);
 //!
-//! impl Answer for Page {
-//!     fn observe(&self, subject: &Subject) -> Option<Value> {
+//! impl Observation for Page {
+//!     fn value(&self, subject: &Subject) -> Option<Value> {
 //!         matches!(subject, Subject::Status).then(|| json!(503))
 //!     }
 //!
@@ -73,36 +76,39 @@
 //!
 //! let form = json!({ "status": "2xx", "$.state": { "in": ["up", "starting"] }, "$.lag": { "less": 10 } });
 //! let mut problems = Vec::new();
-//! let checks = Checks::read(form.as_object().unwrap(), Kind::Http, "/checks", &mut problems);
+//! let checks = Checks::parse(form.as_object().unwrap(), Protocol::Http, "/checks", &mut problems);
 //! assert!(problems.is_empty());
 //!
-//! let mismatches = checks.hold(&Page(json!({ "state": "down", "lag": 3 }))).unwrap();
-//! let said = mismatches.iter().map(|m| format!("{}: expected {}, got {}", m.subject, m.expected, m.actual));
+//! let mismatches = checks.evaluate(&Page(json!({ "state": "down", "lag": 3 }))).unwrap();
+//! let sentences = mismatches.iter().map(|m| format!("{}: expected {}, got {}", m.subject, m.expected, m.actual));
 //! assert_eq!(
-//!     said.collect::<Vec<_>>(),
+//!     sentences.collect::<Vec<_>>(),
 //!     [r#"status: expected 2xx, got 503"#, r#"$.state: expected one of "up", "starting", got "down""#],
 //! );
 //! ```
 
 mod checks;
+mod messages;
 mod number;
 mod path;
 mod predicate;
 pub mod schema;
 mod statuses;
 mod subject;
-mod words;
+mod unit;
 
-pub use checks::{Answer, Checks};
+pub use checks::{Checks, Observation};
 pub use path::JsonPath;
 pub use predicate::Predicate;
 pub use sentrynet_guest::Mismatch;
 pub use statuses::Statuses;
-pub use subject::{Kind, Phase, Subject};
+pub use subject::{Phase, Protocol, Subject};
 
-/// What is wrong with a configuration: where, as a JSON pointer, and what would be right.
+/// A mistake in a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
+    /// The JSON pointer to the wrong value.
     pub pointer: String,
+    /// The mistake, and what would be right.
     pub message: String,
 }

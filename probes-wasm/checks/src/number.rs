@@ -1,19 +1,20 @@
-//! Numbers and values compared as JSON means them, not as machines hold them.
+//! Comparison of JSON numbers and values, exact for integers of any size.
 
 use std::cmp::Ordering;
 
 use serde_json::{Number, Value};
 
-/// Integers exactly, whatever their size: as f64, neighbours beyond 2^53 would be the same. All else as f64.
+/// Compares two numbers. Integers are compared exactly, since neighbours beyond 2^53 would be equal as `f64`; all other
+/// numbers are compared as `f64`.
 pub fn compare(a: &Number, b: &Number) -> Option<Ordering> {
     let (a, b) = (a.to_string(), b.to_string());
-    match (integer(&a), integer(&b)) {
+    match (integer_digits(&a), integer_digits(&b)) {
         (Some(a), Some(b)) => Some(compare_integers(a, b)),
         _ => a.parse::<f64>().ok()?.partial_cmp(&b.parse().ok()?),
     }
 }
 
-/// Equal as JSON, numbers as numbers: 1 is 1.0.
+/// Returns true if two JSON values are equal, where 1 equals 1.0.
 pub fn equal(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => compare(a, b) == Some(Ordering::Equal),
@@ -25,20 +26,21 @@ pub fn equal(a: &Value, b: &Value) -> bool {
     }
 }
 
-/// Whether there is nothing behind the point: 1.0 and 1e3 are whole.
-pub fn whole(number: &Number) -> bool {
+/// Returns true if a number has no fraction, as 1.0 and 1e3.
+pub fn is_whole(number: &Number) -> bool {
     let text = number.to_string();
-    integer(&text).is_some() || text.parse::<f64>().is_ok_and(|number| number.fract() == 0.0)
+    integer_digits(&text).is_some() || text.parse::<f64>().is_ok_and(|number| number.fract() == 0.0)
 }
 
-fn integer(text: &str) -> Option<&str> {
+/// Returns the digits and sign of an integer, and `None` for a number with a point or an exponent.
+fn integer_digits(text: &str) -> Option<&str> {
     match text {
         "-0" => Some("0"),
         _ => text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-').then_some(text),
     }
 }
 
-/// JSON writes no leading zeros: of two integers the one with more digits is further from zero.
+/// Compares two integers by their digits. JSON has no leading zeros, so that more digits are further from zero.
 fn compare_integers(a: &str, b: &str) -> Ordering {
     let size = |digits: &str| (digits.len(), digits.to_owned());
     match (a.strip_prefix('-'), b.strip_prefix('-')) {
@@ -90,7 +92,7 @@ mod tests {
 
     #[test]
     fn whole_numbers() {
-        assert!(["0", "-7", "1.0", "1e3", "123456789012345678901234567890"].iter().all(|text| whole(&number(text))));
-        assert!(!["0.5", "1e-3"].iter().any(|text| whole(&number(text))));
+        assert!(["0", "-7", "1.0", "1e3", "123456789012345678901234567890"].iter().all(|text| is_whole(&number(text))));
+        assert!(!["0.5", "1e-3"].iter().any(|text| is_whole(&number(text))));
     }
 }

@@ -1,37 +1,39 @@
-//! JSONPath.
+//! JSONPath queries.
 
 use jsonpath_rust::parser::model::{JpQuery, Segment, Selector};
 use jsonpath_rust::parser::parse_json_path;
 use jsonpath_rust::query::{QueryRef, js_path_process};
 use serde_json::Value;
 
-use crate::words::cut;
+use crate::messages::truncate;
 
 /// A JSONPath (RFC 9535): `$.items[0].id`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JsonPath(JpQuery);
 
 impl JsonPath {
+    /// Parses a JSONPath.
+    ///
     /// # Errors
-    /// The text is not a JSONPath; a sentence says why.
+    /// Returns a sentence that says why the text is not a JSONPath, or that its brackets nest deeper than 16.
     pub fn parse(text: &str) -> Result<Self, String> {
-        if let Some(query) = plain(text) {
+        if let Some(query) = parse_simple(text) {
             return Ok(Self(query));
         }
-        let wrong = |why: &str| Err(format!("`{}` is not a JSONPath such as `$.status`: {why}", cut(text.to_owned())));
-        if nesting(text) > DEEPEST {
-            return wrong(&format!("it nests deeper than {DEEPEST}"));
+        let wrong =
+            |why: &str| Err(format!("`{}` is not a JSONPath such as `$.status`: {why}", truncate(text.to_owned())));
+        if nesting_depth(text) > MAX_NESTING {
+            return wrong(&format!("it nests deeper than {MAX_NESTING}"));
         }
         match parse_json_path(text) {
             Ok(query) => Ok(Self(query)),
-            Err(error) => wrong(&why(&error.to_string(), text)),
+            Err(error) => wrong(&explain_error(&error.to_string(), text)),
         }
     }
 
-    /// One match is the value, several are a list, none is none.
+    /// Returns the matches: one match as its value, several as a list, and `None` if there is none.
     pub fn find(&self, json: &Value) -> Option<Value> {
-        // A query finds places in the JSON. The error is for what is none, a function's result, and that cannot stand
-        // at the top of a path.
+        // The error is for results that are no part of the JSON, those of functions. A path cannot consist of one.
         let mut found: Vec<_> = js_path_process(&self.0, json).ok()?.into_iter().map(QueryRef::val).collect();
         match found.len() {
             0 | 1 => found.pop().cloned(),
@@ -40,9 +42,10 @@ impl JsonPath {
     }
 }
 
-/// A path of names and numbers, `$.items[0].id`, as nearly all are: in a chain, the parser took a quarter of what its
-/// guest computes to read them. Whatever else it may read is left to it.
-fn plain(text: &str) -> Option<JpQuery> {
+/// Parses a path of names and indices alone, such as `$.items[0].id`, and returns `None` for any other, which the
+/// general parser then takes. Nearly all paths are simple, and parsing them by the general parser took a quarter of the
+/// CPU time of a chain's run.
+fn parse_simple(text: &str) -> Option<JpQuery> {
     let mut rest = text.strip_prefix('$')?;
     let mut segments = Vec::new();
     while !rest.is_empty() {
@@ -67,10 +70,11 @@ fn plain(text: &str) -> Option<JpQuery> {
     Some(JpQuery::new(segments))
 }
 
-/// The parser tries each way to read what is in brackets in full: its time doubles with some levels.
-const DEEPEST: usize = 16;
+/// The deepest nesting of brackets. The parser backtracks within brackets, and its time doubles with some levels.
+const MAX_NESTING: usize = 16;
 
-fn nesting(text: &str) -> usize {
+/// Returns how deep brackets and parentheses nest.
+fn nesting_depth(text: &str) -> usize {
     let mut open = 0_usize;
     let mut deepest = 0;
     for char in text.chars() {
@@ -84,12 +88,13 @@ fn nesting(text: &str) -> usize {
     deepest
 }
 
-/// The parser says where it stopped, `--> 1:6`, and which of its own rules it missed there: the place says more.
-fn why(error: &str, text: &str) -> String {
+/// Puts an error of the parser into a sentence. The parser names the column where it stopped, `--> 1:6`, and its own
+/// grammar rules; the text from that column on says more to a person.
+fn explain_error(error: &str, text: &str) -> String {
     let column = error.split_once("--> 1:").and_then(|(_, rest)| rest.lines().next()?.trim().parse::<usize>().ok());
     match column.map(|column| text.chars().skip(column.saturating_sub(1)).collect::<String>()) {
         Some(rest) if rest.is_empty() => "it ends too early".to_owned(),
-        Some(rest) => format!("it makes no sense from `{}` on", cut(rest)),
+        Some(rest) => format!("syntax error at `{}`", truncate(rest)),
         None => error.lines().last().unwrap_or_default().to_owned(),
     }
 }
@@ -101,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_found() {
+    fn matches() {
         let json = json!({ "a": { "b c": [1, 2, null] }, "one": [{ "x": 5 }] });
         let check = |path: &str, found: Option<Value>| {
             assert_eq!(JsonPath::parse(path).expect("a path").find(&json), found, "{path}");
@@ -118,9 +123,9 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_path_is_what_the_parser_makes_of_it() {
+    fn a_simple_path_is_parsed_as_by_the_general_parser() {
         for path in ["$", "$.a", "$._a1[0].B_c[12][3].d", "$.true.null", "$[0]", "$[999999999999999]"] {
-            assert_eq!(plain(path), Some(parse_json_path(path).expect(path)), "{path}");
+            assert_eq!(parse_simple(path), Some(parse_json_path(path).expect(path)), "{path}");
         }
         for other in [
             "",
@@ -151,20 +156,20 @@ mod tests {
             "$a",
             "$[9999999999999999]",
         ] {
-            assert_eq!(plain(other), None, "{other}");
+            assert_eq!(parse_simple(other), None, "{other}");
         }
     }
 
     #[test]
-    fn what_is_no_path() {
+    fn text_that_is_no_path() {
         let check = |path: &str, message: &str| {
             assert_eq!(JsonPath::parse(path).expect_err(path), format!("`{path}` is not a JSONPath such as {message}"));
         };
         check("$[", "`$.status`: it ends too early");
         check("$.a.", "`$.status`: it ends too early");
-        check("$.ä/b", "`$.status`: it makes no sense from `/b` on");
-        check("$.a[?@.x = 1]", "`$.status`: it makes no sense from `= 1]` on");
-        check("$a", "`$.status`: it makes no sense from `a` on");
+        check("$.ä/b", "`$.status`: syntax error at `/b`");
+        check("$.a[?@.x = 1]", "`$.status`: syntax error at `= 1]`");
+        check("$a", "`$.status`: syntax error at `a`");
         check(&format!("${}{}", "[?@".repeat(17), "]".repeat(17)), "`$.status`: it nests deeper than 16");
         JsonPath::parse(&"$[?(".repeat(100_000)).expect_err("too deep");
     }

@@ -1,126 +1,138 @@
-//! What a value must be.
+//! Predicates: what a value must be.
 
-mod names;
 mod operand;
 mod operator;
-mod read;
-mod seen;
+mod operator_names;
+mod parse;
 mod types;
+mod wire_value;
 
 use serde_json::Value;
 
 use self::operator::Operator;
-use self::read::Reader;
-use self::seen::Seen;
-use crate::subject::{Nature, Unit};
+use self::parse::Parser;
+use self::wire_value::WireValue;
+use crate::subject::SubjectKind;
+use crate::unit::Unit;
 use crate::{Mismatch, Problem};
 
-pub(crate) use self::names::OPERATORS;
+pub(crate) use self::operator_names::OPERATORS;
 pub(crate) use self::types::TYPES;
 
-/// What a value must be: see the [crate's documentation](crate) for its form.
+/// A condition on a value. The [crate's documentation](crate) describes how it is written.
 #[derive(Debug, Clone)]
 pub struct Predicate {
-    nature: Nature,
+    kind: SubjectKind,
     node: Node,
 }
 
-/// Negations stand at the leaves alone: "not all of" is "any of not", and so can say what it expected.
+/// A node of a predicate's tree. Only leaves are negated, by De Morgan's laws: "not all of" becomes "any of not". So
+/// each node can say what it expects.
 #[derive(Debug, Clone)]
 enum Node {
     Leaf { operator: Operator, negated: bool },
-    Many(Join, Vec<Node>),
+    Group(Combinator, Vec<Node>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Join {
+enum Combinator {
     All,
     Any,
 }
 
 impl Predicate {
-    /// Reads what a JSON value must be. None when there are problems with it, which are noted.
-    pub fn read(form: &Value, pointer: &str, problems: &mut Vec<Problem>) -> Option<Self> {
-        Self::read_for(Nature::Json, form, pointer, problems)
+    /// Parses a predicate for a JSON value; `pointer` is the JSON pointer to it. Returns `None` if there are mistakes,
+    /// which are added to `problems`.
+    pub fn parse(form: &Value, pointer: &str, problems: &mut Vec<Problem>) -> Option<Self> {
+        Self::parse_for(SubjectKind::Json, form, pointer, problems)
     }
 
-    /// Reads the form of `assertions`: as [`read`](Self::read), but `value` also stands for `equals`, and a map without
-    /// operators asks for existence.
-    pub fn read_assertion(form: &Value, pointer: &str, problems: &mut Vec<Problem>) -> Option<Self> {
-        let mut reader = Reader { nature: Nature::Json, assertion: true, problems };
-        reader.predicate(form, pointer)
+    /// Parses a predicate of `assertions`. In addition to [`parse`](Self::parse), `value` is another name for `equals`,
+    /// and a map without operators requires that there is a value.
+    pub fn parse_assertion(form: &Value, pointer: &str, problems: &mut Vec<Problem>) -> Option<Self> {
+        let mut parser = Parser { kind: SubjectKind::Json, in_assertions: true, problems };
+        parser.parse(form, pointer)
     }
 
-    pub(crate) fn read_for(nature: Nature, form: &Value, pointer: &str, problems: &mut Vec<Problem>) -> Option<Self> {
-        Reader { nature, assertion: false, problems }.predicate(form, pointer)
+    /// Parses a predicate for a subject of this kind.
+    pub(crate) fn parse_for(
+        kind: SubjectKind,
+        form: &Value,
+        pointer: &str,
+        problems: &mut Vec<Problem>,
+    ) -> Option<Self> {
+        Parser { kind, in_assertions: false, problems }.parse(form, pointer)
     }
 
-    /// All that does not hold. `missing` says in words what there is when there is no value.
-    pub fn mismatches(&self, subject: &str, actual: Option<&Value>, missing: &str) -> Vec<Mismatch> {
-        let seen = actual.map(|value| Seen::new(value, self.nature));
+    /// Returns the operators that do not hold. `absent_text` stands for the actual value if there is none.
+    pub fn mismatches(&self, subject: &str, actual: Option<&Value>, absent_text: &str) -> Vec<Mismatch> {
+        let wire_value = actual.map(|value| WireValue::new(value, self.kind));
         let mut failing = Vec::new();
-        self.node.failing(seen.as_ref(), &mut failing);
+        self.node.collect_failing(wire_value.as_ref(), &mut failing);
         let unit = self.unit();
         let mismatch = |expected, actual| Mismatch { subject: subject.to_owned(), expected, actual };
         match actual {
             Some(value) => {
-                let actual = unit.value(value);
-                failing.iter().map(|node| mismatch(node.expected(unit), actual.clone())).collect()
+                let actual = unit.display(value);
+                failing.iter().map(|node| mismatch(node.describe(unit), actual.clone())).collect()
             }
-            // One thing is wrong, however many operators it fails.
+            // A missing value is one mismatch, however many operators it fails.
             None if failing.is_empty() => Vec::new(),
-            None => vec![mismatch(all_of(&failing, unit), missing.to_owned())],
+            None => vec![mismatch(describe_all(&failing, unit), absent_text.to_owned())],
         }
     }
 
+    /// Returns the unit of the numbers that are compared.
     fn unit(&self) -> Unit {
-        match self.nature {
-            Nature::Number(unit) => unit,
+        match self.kind {
+            SubjectKind::Number(unit) => unit,
             _ => Unit::None,
         }
     }
 }
 
 impl Node {
-    fn holds(&self, seen: Option<&Seen>) -> bool {
+    fn holds(&self, actual: Option<&WireValue>) -> bool {
         match self {
-            Self::Leaf { operator, negated } => operator.holds(seen) != *negated,
-            Self::Many(Join::All, nodes) => nodes.iter().all(|node| node.holds(seen)),
-            Self::Many(Join::Any, nodes) => nodes.iter().any(|node| node.holds(seen)),
+            Self::Leaf { operator, negated } => operator.holds(actual) != *negated,
+            Self::Group(Combinator::All, nodes) => nodes.iter().all(|node| node.holds(actual)),
+            Self::Group(Combinator::Any, nodes) => nodes.iter().any(|node| node.holds(actual)),
         }
     }
 
-    /// What fails of all that must hold.
-    fn failing<'n>(&'n self, seen: Option<&Seen>, found: &mut Vec<&'n Self>) {
+    /// Collects the nodes that do not hold, of all that must hold.
+    fn collect_failing<'n>(&'n self, actual: Option<&WireValue>, found: &mut Vec<&'n Self>) {
         match self {
-            Self::Many(Join::All, nodes) => nodes.iter().for_each(|node| node.failing(seen, found)),
-            node if node.holds(seen) => {}
+            Self::Group(Combinator::All, nodes) => nodes.iter().for_each(|node| node.collect_failing(actual, found)),
+            node if node.holds(actual) => {}
             node => found.push(node),
         }
     }
 
-    fn expected(&self, unit: Unit) -> String {
+    /// Returns what is expected, in words.
+    fn describe(&self, unit: Unit) -> String {
         match self {
-            Self::Leaf { operator, negated } => operator.expected(unit, *negated),
-            Self::Many(join, nodes) => joined(*join, nodes.iter(), unit),
+            Self::Leaf { operator, negated } => operator.describe(unit, *negated),
+            Self::Group(combinator, nodes) => join_descriptions(*combinator, nodes.iter(), unit),
         }
     }
 }
 
-fn joined<'n>(join: Join, nodes: impl Iterator<Item = &'n Node>, unit: Unit) -> String {
+/// Joins what several nodes expect by `and` or `or`.
+fn join_descriptions<'n>(combinator: Combinator, nodes: impl Iterator<Item = &'n Node>, unit: Unit) -> String {
     let expected = |node: &Node| match node {
-        Node::Many(inner, _) if *inner != join => format!("({})", node.expected(unit)),
-        _ => node.expected(unit),
+        Node::Group(inner, _) if *inner != combinator => format!("({})", node.describe(unit)),
+        _ => node.describe(unit),
     };
-    let word = if join == Join::All { " and " } else { " or " };
+    let word = if combinator == Combinator::All { " and " } else { " or " };
     nodes.map(expected).collect::<Vec<_>>().join(word)
 }
 
-/// Existence is not worth a word beside what only a value can be.
-fn all_of(nodes: &[&Node], unit: Unit) -> String {
-    let existence = |node: &Node| matches!(node, Node::Leaf { operator: Operator::Exists, .. });
-    let more: Vec<&Node> = nodes.iter().copied().filter(|node| !existence(node)).collect();
-    joined(Join::All, if more.is_empty() { nodes } else { &more }.iter().copied(), unit)
+/// Joins what all nodes expect. "To exist" is left out beside operators that imply it.
+fn describe_all(nodes: &[&Node], unit: Unit) -> String {
+    let is_exists = |node: &Node| matches!(node, Node::Leaf { operator: Operator::Exists, .. });
+    let more: Vec<&Node> = nodes.iter().copied().filter(|node| !is_exists(node)).collect();
+    join_descriptions(Combinator::All, if more.is_empty() { nodes } else { &more }.iter().copied(), unit)
 }
 
 #[cfg(test)]
@@ -129,12 +141,12 @@ mod tests {
 
     use super::*;
 
-    /// What was expected of a value, by what did not hold.
+    /// Asserts what is expected by the operators that do not hold for a value.
     #[track_caller]
     #[allow(clippy::needless_pass_by_value, reason = "one-line cases")]
     fn check(form: Value, actual: Option<Value>, expected: &[&str]) {
         let mut problems = Vec::new();
-        let predicate = Predicate::read_assertion(&form, "", &mut problems).expect("a right form");
+        let predicate = Predicate::parse_assertion(&form, "", &mut problems).expect("a right form");
         let mismatches = predicate.mismatches("$", actual.as_ref(), "no match");
         let found: Vec<&str> = mismatches.iter().map(|mismatch| &*mismatch.expected).collect();
         assert_eq!(found, expected, "{form} {actual:?}");
@@ -182,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_holds_for_denials_alone() {
+    fn a_missing_value_holds_only_for_negations() {
         for form in [json!({ "exists": false }), json!({ "not": { "exists": true } }), json!({ "not": 1 })] {
             check(form, None, &[]);
         }

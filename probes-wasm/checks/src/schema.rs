@@ -1,6 +1,6 @@
-//! JSON Schema of the forms, so that editors know subjects and operators.
+//! The JSON Schemas of `checks` and `assertions`, by which editors know subjects and operators.
 //!
-//! For `#[schemars(schema_with = "sentrynet_checks::schema::http")]` on a field that is a map.
+//! They are used on fields that are maps: `#[schemars(schema_with = "sentrynet_checks::schema::http")]`.
 
 use std::borrow::Cow;
 
@@ -8,41 +8,41 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
 use crate::predicate::{OPERATORS, TYPES};
-use crate::subject::Nature;
-use crate::{Kind, Statuses};
+use crate::subject::SubjectKind;
+use crate::{Protocol, Statuses};
 
-/// `checks` of an HTTP answer.
+/// Returns the schema of `checks` for an HTTP response.
 pub fn http(generator: &mut SchemaGenerator) -> Schema {
-    checks(Kind::Http, generator)
+    checks(Protocol::Http, generator)
 }
 
-/// `checks` of what an SSH server and a command answer.
+/// Returns the schema of `checks` for an SSH server and a command.
 pub fn ssh(generator: &mut SchemaGenerator) -> Schema {
-    checks(Kind::Ssh, generator)
+    checks(Protocol::Ssh, generator)
 }
 
-/// `assertions`: what keys must be.
+/// Returns the schema of `assertions`.
 pub fn assertions(generator: &mut SchemaGenerator) -> Schema {
-    let mut operators = operators(generator);
-    operators.insert("value".to_owned(), json!({ "description": "As `equals`" }));
+    let mut operators = operator_schemas(generator);
+    operators.insert("value".to_owned(), json!({ "description": "The same as `equals`" }));
     let map = json!({ "type": "object", "properties": operators, "additionalProperties": false });
-    json_schema!({ "type": "object", "additionalProperties": { "anyOf": [alone(), map] } })
+    json_schema!({ "type": "object", "additionalProperties": { "anyOf": [bare_value(), map] } })
 }
 
-fn checks(kind: Kind, generator: &mut SchemaGenerator) -> Schema {
-    let predicate = generator.subschema_for::<Form>();
+fn checks(protocol: Protocol, generator: &mut SchemaGenerator) -> Schema {
+    let predicate = generator.subschema_for::<PredicateSchema>();
     let mut properties = Map::new();
-    for (name, subject, about) in kind.names() {
-        let schema = match subject.nature() {
-            Nature::Status => json!({ "anyOf": [generator.subschema_for::<Statuses>(), predicate] }),
+    for (name, subject, about) in protocol.names() {
+        let schema = match subject.kind() {
+            SubjectKind::Status => json!({ "anyOf": [generator.subschema_for::<Statuses>(), predicate] }),
             _ => json!(predicate),
         };
         properties.insert((*name).to_owned(), with_description(schema, about));
     }
     let mut patterns = Map::new();
-    patterns.insert("^\\s*\\$".to_owned(), with_description(json!(predicate), "What is at a JSONPath"));
-    if kind == Kind::Http {
-        patterns.insert("^\\s*header\\s".to_owned(), with_description(json!(predicate), "A header's value"));
+    patterns.insert("^\\s*\\$".to_owned(), with_description(json!(predicate), "The value at a JSONPath"));
+    if protocol == Protocol::Http {
+        patterns.insert("^\\s*header\\s".to_owned(), with_description(json!(predicate), "The value of a header"));
     }
     json_schema!({
         "type": "object",
@@ -52,10 +52,10 @@ fn checks(kind: Kind, generator: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// A value or a predicate.
-struct Form;
+/// The schema of a plain value or a predicate.
+struct PredicateSchema;
 
-impl JsonSchema for Form {
+impl JsonSchema for PredicateSchema {
     fn schema_name() -> Cow<'static, str> {
         "Predicate".into()
     }
@@ -64,19 +64,21 @@ impl JsonSchema for Form {
         let map = json!({
             "type": "object",
             "minProperties": 1,
-            "properties": operators(generator),
+            "properties": operator_schemas(generator),
             "additionalProperties": false,
         });
-        json_schema!({ "description": "A value, or operators that must all hold", "anyOf": [alone(), map] })
+        json_schema!({ "description": "A value, or operators that must all hold", "anyOf": [bare_value(), map] })
     }
 }
 
-fn alone() -> Value {
+/// Returns the schema of a plain value, which must be equal. It is no map, since a map is a predicate.
+fn bare_value() -> Value {
     json!({ "type": ["string", "number", "boolean", "null", "array"] })
 }
 
-fn operators(generator: &mut SchemaGenerator) -> Map<String, Value> {
-    let predicate = generator.subschema_for::<Form>();
+/// Returns the schema of each operator's operand.
+fn operator_schemas(generator: &mut SchemaGenerator) -> Map<String, Value> {
+    let predicate = generator.subschema_for::<PredicateSchema>();
     let types: Vec<&str> = TYPES.iter().map(|(name, _)| *name).collect();
     let operand = |name: &str| match name {
         "less" | "greater" | "at_most" | "at_least" => json!({ "type": "number" }),
@@ -116,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_have_subjects_of_their_own() {
+    fn protocols_have_subjects_of_their_own() {
         let ssh = ssh(&mut SchemaGenerator::default()).to_value();
         assert!(ssh["properties"]["exit status"].is_object());
         assert!(ssh["patternProperties"]["^header "].is_null());

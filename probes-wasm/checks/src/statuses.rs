@@ -1,4 +1,4 @@
-//! Which statuses are right.
+//! Sets of HTTP statuses, such as `200`, `2xx` or a list of both.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// Statuses and classes of them, any of which is right.
+/// A set of HTTP statuses and classes of statuses.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Value")]
 pub struct Statuses(Vec<Range>);
@@ -14,11 +14,12 @@ pub struct Statuses(Vec<Range>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Range {
     Status(u16),
-    /// `2xx` is 2.
+    /// A class by its first digit: 2 for `2xx`.
     Class(u16),
 }
 
 impl Statuses {
+    /// Returns true if the set contains the status.
     pub fn allows(&self, status: u16) -> bool {
         self.0.iter().any(|range| match range {
             Range::Status(right) => *right == status,
@@ -36,17 +37,17 @@ impl From<u16> for Statuses {
 impl TryFrom<Value> for Statuses {
     type Error = String;
 
-    /// A number, a class such as `2xx`, or a list of them.
+    /// Parses a number, a class such as `2xx`, or a list of them.
     fn try_from(value: Value) -> Result<Self, String> {
         match value {
-            Value::Array(several) if !several.is_empty() => several.iter().map(range).collect::<Result<_, _>>(),
-            one => range(&one).map(|range| vec![range]),
+            Value::Array(several) if !several.is_empty() => several.iter().map(parse_range).collect::<Result<_, _>>(),
+            one => parse_range(&one).map(|range| vec![range]),
         }
         .map(Self)
     }
 }
 
-fn range(value: &Value) -> Result<Range, String> {
+fn parse_range(value: &Value) -> Result<Range, String> {
     let text = match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),
@@ -57,7 +58,7 @@ fn range(value: &Value) -> Result<Range, String> {
         (_, Some(Ok(class @ 1..=5))) => Ok(Range::Class(class)),
         _ => Err(format!(
             "{} is not a status: expected a number such as 200, a class such as `2xx`, or a list of them",
-            crate::words::shown(value)
+            crate::messages::display_value(value)
         )),
     }
 }
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_status() {
+    fn values_that_are_no_status() {
         for wrong in [json!(99), json!(600), json!("6xx"), json!("ok"), json!([]), json!({}), json!(200.5), json!(null)]
         {
             assert!(Statuses::deserialize(wrong.clone()).is_err(), "{wrong}");

@@ -1,42 +1,56 @@
-//! What is looked at.
+//! The subjects of checks: the parts of a response that can be checked.
 
 use crate::JsonPath;
-use crate::words::{closest, cut};
+use crate::messages::{closest_name, truncate};
+use crate::unit::Unit;
 
-/// What is looked at, and what an [`Answer`](crate::Answer) is asked for.
+/// A part of a response that can be checked. An [`Observation`](crate::Observation) has its value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Subject {
+    /// The status of the HTTP response.
     Status,
-    /// Its name, in lower case. Several of that name are one value, joined by `, `.
+    /// The header of this name, in lower case. Several lines of one name are one value, joined by `, `.
     Header(String),
+    /// The body as text.
     Body,
-    /// Never asked for: it is found in [`Answer::json`](crate::Answer::json).
+    /// The matches of a JSONPath. They are searched in [`Observation::json`](crate::Observation::json); no observation
+    /// is asked for their value.
     Json(JsonPath),
-    /// Bytes of the body, those not kept included.
+    /// The size of the body in bytes, those that were not kept included.
     Size,
-    /// Seconds for the whole exchange.
+    /// The time of the whole exchange, in seconds.
     Time,
-    /// Seconds for a part of it; 0 for one that did not happen, so that a bound holds.
+    /// The time of one phase, in seconds; 0 if the phase did not take place, so that a bound holds.
     TimeOf(Phase),
-    /// Whole days until the server's own certificate ends.
+    /// The whole days until the server's own certificate expires.
     CertificateDays,
-    /// Whole days until the first of the certificates that the server sent ends.
+    /// The whole days until the first of the certificates that the server showed expires.
     ChainDays,
-    /// The absolute URL that the answer leads to.
+    /// The absolute URL that the response redirects to.
     Redirect,
-    /// The URL that the answer came from, redirects followed.
+    /// The URL that the response came from, after redirects.
     Url,
+    /// The version of HTTP: `1.0`, `1.1` or `2`.
     HttpVersion,
+    /// The version of TLS: `1.2` or `1.3`.
     TlsVersion,
+    /// The address and port of the server.
     RemoteAddress,
+    /// The exit status of the command.
     ExitStatus,
+    /// The standard output of the command as text.
     Stdout,
+    /// The size of the standard output in bytes.
     StdoutSize,
+    /// The standard error of the command as text.
     Stderr,
+    /// The size of the standard error in bytes.
     StderrSize,
+    /// The identification of the SSH server: `SSH-2.0-OpenSSH_9.2p1`.
     ServerVersion,
 }
 
+/// A phase of an HTTP exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     Dns,
@@ -47,67 +61,59 @@ pub enum Phase {
     Receive,
 }
 
-/// What the checks are of.
+/// The protocol of a response, which decides the subjects that it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum Protocol {
     Http,
     Ssh,
 }
 
-/// Which operators and values make sense of a subject, and how it is shown.
+/// The kind of a subject, which decides the operators and values that are allowed, and how it is displayed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Nature {
+pub(crate) enum SubjectKind {
     Json,
     Text,
-    /// Text that is read as a number where it is held against one.
+    /// Text that is parsed as a number or a boolean where it is compared with one.
     Wire,
     Status,
     Number(Unit),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unit {
-    None,
-    Bytes,
-    Days,
-    Seconds,
-}
-
-/// A subject's name, and what it is in words for an editor.
+/// A subject's name, the subject, and a description for editors.
 pub(crate) type Name = (&'static str, Subject, &'static str);
 
 const HTTP: &[Name] = &[
-    ("status", Subject::Status, "The answer's status"),
-    ("body", Subject::Body, "The answer's body as text"),
-    ("size", Subject::Size, "Bytes of the body"),
+    ("status", Subject::Status, "The status of the response"),
+    ("body", Subject::Body, "The body of the response as text"),
+    ("size", Subject::Size, "The size of the body in bytes"),
     ("time", Subject::Time, "Seconds for the whole exchange"),
     ("time dns", Subject::TimeOf(Phase::Dns), "Seconds to resolve the name"),
     ("time connect", Subject::TimeOf(Phase::Connect), "Seconds to connect"),
     ("time tls", Subject::TimeOf(Phase::Tls), "Seconds for the TLS handshake"),
     ("time send", Subject::TimeOf(Phase::Send), "Seconds to send the request"),
-    ("time wait", Subject::TimeOf(Phase::Wait), "Seconds until the answer began"),
-    ("time receive", Subject::TimeOf(Phase::Receive), "Seconds to receive the answer"),
-    ("certificate days", Subject::CertificateDays, "Whole days until the server's own certificate ends"),
-    ("certificate chain days", Subject::ChainDays, "Whole days until the first certificate of the chain ends"),
-    ("redirect", Subject::Redirect, "The absolute URL that the answer leads to"),
-    ("url", Subject::Url, "Where the answer came from, redirects followed"),
-    ("http version", Subject::HttpVersion, "1.0, 1.1 or 2"),
-    ("tls version", Subject::TlsVersion, "1.2 or 1.3"),
-    ("remote address", Subject::RemoteAddress, "The server's address and port"),
+    ("time wait", Subject::TimeOf(Phase::Wait), "Seconds from the sent request to the head of the response"),
+    ("time receive", Subject::TimeOf(Phase::Receive), "Seconds to receive the body"),
+    ("certificate days", Subject::CertificateDays, "Whole days until the server's own certificate expires"),
+    ("certificate chain days", Subject::ChainDays, "Whole days until the first certificate of the chain expires"),
+    ("redirect", Subject::Redirect, "The absolute URL that the response redirects to"),
+    ("url", Subject::Url, "The URL that the response came from, after redirects"),
+    ("http version", Subject::HttpVersion, "The version of HTTP: 1.0, 1.1 or 2"),
+    ("tls version", Subject::TlsVersion, "The version of TLS: 1.2 or 1.3"),
+    ("remote address", Subject::RemoteAddress, "The address and port of the server"),
 ];
 
 const SSH: &[Name] = &[
     ("exit status", Subject::ExitStatus, "The command's exit status"),
-    ("stdout", Subject::Stdout, "What the command wrote"),
-    ("stdout size", Subject::StdoutSize, "Bytes that the command wrote"),
-    ("stderr", Subject::Stderr, "What the command wrote of errors"),
-    ("stderr size", Subject::StderrSize, "Bytes that the command wrote of errors"),
-    ("time", Subject::Time, "Seconds for the whole exchange"),
-    ("server version", Subject::ServerVersion, "As the server introduces itself: `SSH-2.0-OpenSSH_9.2p1`"),
-    ("remote address", Subject::RemoteAddress, "The server's address and port"),
+    ("stdout", Subject::Stdout, "The standard output of the command as text"),
+    ("stdout size", Subject::StdoutSize, "The size of the standard output in bytes"),
+    ("stderr", Subject::Stderr, "The standard error of the command as text"),
+    ("stderr size", Subject::StderrSize, "The size of the standard error in bytes"),
+    ("time", Subject::Time, "Seconds to connect, to log in and to run the command"),
+    ("server version", Subject::ServerVersion, "The identification of the server: `SSH-2.0-OpenSSH_9.2p1`"),
+    ("remote address", Subject::RemoteAddress, "The address and port of the server"),
 ];
 
-/// As other tools call them.
+/// Names that other tools use, without separators, and the subjects that they mean.
 const SYNONYMS: &[(&str, &str)] = &[
     ("statuscode", "status"),
     ("text", "body"),
@@ -120,7 +126,8 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("exitcode", "exit status"),
 ];
 
-impl Kind {
+impl Protocol {
+    /// Returns the subjects that have a fixed name.
     pub(crate) fn names(self) -> &'static [Name] {
         match self {
             Self::Http => HTTP,
@@ -130,54 +137,55 @@ impl Kind {
 }
 
 impl Subject {
-    /// Reads a key of `checks`.
+    /// Parses a key of `checks`.
     ///
     /// # Errors
-    /// No such subject; a sentence says which there are.
-    pub fn parse(text: &str, kind: Kind) -> Result<Self, String> {
+    /// Returns a sentence that names the subject that was probably meant, or all that there are.
+    pub fn parse(text: &str, protocol: Protocol) -> Result<Self, String> {
         let text = text.trim();
         if text.starts_with('$') {
             return JsonPath::parse(text).map(Self::Json);
         }
         let (first, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
-        if kind == Kind::Http && first == "header" {
+        if protocol == Protocol::Http && first == "header" {
             return header(rest.trim_start());
         }
-        let names: Vec<&str> = kind.names().iter().map(|(name, ..)| *name).collect();
-        if let Some((_, subject, _)) = kind.names().iter().find(|(name, ..)| *name == text) {
+        let names: Vec<&str> = protocol.names().iter().map(|(name, ..)| *name).collect();
+        if let Some((_, subject, _)) = protocol.names().iter().find(|(name, ..)| *name == text) {
             return Ok(subject.clone());
         }
-        let shown = cut(text.to_owned());
-        if kind == Kind::Http && closest(first, &["header"], &[]).is_some() {
+        let shown = truncate(text.to_owned());
+        if protocol == Protocol::Http && closest_name(first, &["header"], &[]).is_some() {
             let name = if rest.is_empty() { "NAME" } else { rest.trim_start() };
-            return Err(format!("unknown subject `{shown}`, did you mean `header {}`?", cut(name.to_owned())));
+            return Err(format!("unknown subject `{shown}`, did you mean `header {}`?", truncate(name.to_owned())));
         }
-        // A synonym can stand for another kind's subject.
-        if let Some(meant) = closest(text, &names, SYNONYMS).filter(|meant| names.contains(meant)) {
+        // A synonym can stand for a subject of the other protocol.
+        if let Some(meant) = closest_name(text, &names, SYNONYMS).filter(|meant| names.contains(meant)) {
             return Err(format!("unknown subject `{shown}`, did you mean `{meant}`?"));
         }
-        let header = if kind == Kind::Http { ", `header NAME`" } else { "" };
+        let header = if protocol == Protocol::Http { ", `header NAME`" } else { "" };
         let names = names.join("`, `");
         Err(format!("unknown subject `{shown}`, expected one of `{names}`{header} or a JSONPath such as `$.status`"))
     }
 
-    pub(crate) fn nature(&self) -> Nature {
+    /// Returns the kind of the subject.
+    pub(crate) fn kind(&self) -> SubjectKind {
         match self {
-            Self::Json(_) => Nature::Json,
-            Self::Status => Nature::Status,
-            Self::Body | Self::Redirect | Self::Url | Self::Stdout | Self::Stderr => Nature::Text,
+            Self::Json(_) => SubjectKind::Json,
+            Self::Status => SubjectKind::Status,
+            Self::Body | Self::Redirect | Self::Url | Self::Stdout | Self::Stderr => SubjectKind::Text,
             Self::Header(_) | Self::HttpVersion | Self::TlsVersion | Self::RemoteAddress | Self::ServerVersion => {
-                Nature::Wire
+                SubjectKind::Wire
             }
-            Self::ExitStatus => Nature::Number(Unit::None),
-            Self::Size | Self::StdoutSize | Self::StderrSize => Nature::Number(Unit::Bytes),
-            Self::CertificateDays | Self::ChainDays => Nature::Number(Unit::Days),
-            Self::Time | Self::TimeOf(_) => Nature::Number(Unit::Seconds),
+            Self::ExitStatus => SubjectKind::Number(Unit::None),
+            Self::Size | Self::StdoutSize | Self::StderrSize => SubjectKind::Number(Unit::Bytes),
+            Self::CertificateDays | Self::ChainDays => SubjectKind::Number(Unit::Days),
+            Self::Time | Self::TimeOf(_) => SubjectKind::Number(Unit::Seconds),
         }
     }
 
-    /// What an answer has in its place when it has none.
-    pub(crate) fn missing(&self) -> &'static str {
+    /// Returns the text that stands for a missing value in a mismatch.
+    pub(crate) fn absent_text(&self) -> &'static str {
         match self {
             Self::Json(_) => "no match",
             Self::Header(_) => "no such header",
@@ -190,13 +198,13 @@ impl Subject {
     }
 }
 
-/// RFC 9110's token.
+/// Parses the name of a header, which is a token of RFC 9110.
 fn header(name: &str) -> Result<Subject, String> {
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     match name {
         "" => Err("expected a header's name, as in `header content-type`".to_owned()),
         name if name.bytes().all(token) => Ok(Subject::Header(name.to_ascii_lowercase())),
-        name => Err(format!("`{}` is not a header's name", cut(name.to_owned()))),
+        name => Err(format!("`{}` is not a header's name", truncate(name.to_owned()))),
     }
 }
 
@@ -206,35 +214,38 @@ mod tests {
 
     #[test]
     fn subjects() {
-        let check = |text, kind, subject| assert_eq!(Subject::parse(text, kind), Ok(subject), "{text}");
-        check("status", Kind::Http, Subject::Status);
-        check(" time wait ", Kind::Http, Subject::TimeOf(Phase::Wait));
-        check("header Content-Type", Kind::Http, Subject::Header("content-type".to_owned()));
-        check("header   x", Kind::Http, Subject::Header("x".to_owned()));
-        check("stdout size", Kind::Ssh, Subject::StdoutSize);
-        check("$.a", Kind::Ssh, Subject::Json(JsonPath::parse("$.a").expect("a path")));
+        let check = |text, protocol, subject| assert_eq!(Subject::parse(text, protocol), Ok(subject), "{text}");
+        check("status", Protocol::Http, Subject::Status);
+        check(" time wait ", Protocol::Http, Subject::TimeOf(Phase::Wait));
+        check("header Content-Type", Protocol::Http, Subject::Header("content-type".to_owned()));
+        check("header   x", Protocol::Http, Subject::Header("x".to_owned()));
+        check("stdout size", Protocol::Ssh, Subject::StdoutSize);
+        check("$.a", Protocol::Ssh, Subject::Json(JsonPath::parse("$.a").expect("a path")));
     }
 
     #[test]
-    fn what_is_no_subject() {
-        let check = |text, kind, message: &str| assert_eq!(Subject::parse(text, kind).expect_err(text), message);
-        check("stauts", Kind::Http, "unknown subject `stauts`, did you mean `status`?");
-        check("Status", Kind::Http, "unknown subject `Status`, did you mean `status`?");
-        check("time_wait", Kind::Http, "unknown subject `time_wait`, did you mean `time wait`?");
-        check("response time", Kind::Http, "unknown subject `response time`, did you mean `time`?");
-        check("Headers ETag", Kind::Http, "unknown subject `Headers ETag`, did you mean `header ETag`?");
-        check("headers", Kind::Http, "unknown subject `headers`, did you mean `header NAME`?");
-        check("exit-code", Kind::Ssh, "unknown subject `exit-code`, did you mean `exit status`?");
-        check("header", Kind::Http, "expected a header's name, as in `header content-type`");
-        check("header a b", Kind::Http, "`a b` is not a header's name");
-        check("header ü", Kind::Http, "`ü` is not a header's name");
+    fn unknown_subjects() {
+        let check =
+            |text, protocol, message: &str| assert_eq!(Subject::parse(text, protocol).expect_err(text), message);
+        check("stauts", Protocol::Http, "unknown subject `stauts`, did you mean `status`?");
+        check("Status", Protocol::Http, "unknown subject `Status`, did you mean `status`?");
+        check("time_wait", Protocol::Http, "unknown subject `time_wait`, did you mean `time wait`?");
+        check("response time", Protocol::Http, "unknown subject `response time`, did you mean `time`?");
+        check("Headers ETag", Protocol::Http, "unknown subject `Headers ETag`, did you mean `header ETag`?");
+        check("headers", Protocol::Http, "unknown subject `headers`, did you mean `header NAME`?");
+        check("exit-code", Protocol::Ssh, "unknown subject `exit-code`, did you mean `exit status`?");
+        check("header", Protocol::Http, "expected a header's name, as in `header content-type`");
+        check("header a b", Protocol::Http, "`a b` is not a header's name");
+        check("header ü", Protocol::Http, "`ü` is not a header's name");
         check(
             "location",
-            Kind::Ssh,
+            Protocol::Ssh,
             "unknown subject `location`, expected one of `exit status`, `stdout`, `stdout size`, `stderr`, \
              `stderr size`, `time`, `server version`, `remote address` or a JSONPath such as `$.status`",
         );
-        assert!(Subject::parse("colour", Kind::Http).expect_err("none").contains("`remote address`, `header NAME` or"));
-        assert!(Subject::parse("", Kind::Http).is_err());
+        assert!(
+            Subject::parse("colour", Protocol::Http).expect_err("none").contains("`remote address`, `header NAME` or")
+        );
+        assert!(Subject::parse("", Protocol::Http).is_err());
     }
 }

@@ -1,13 +1,14 @@
-//! Between the component's exports, which speak strings, and a [`Probe`], which speaks types.
+//! The component's exports, in terms of a [`Probe`]: JSON text on their side, types on the probe's.
 
 use std::sync::Once;
 
 use crate::bindings::exports::sentrynet::probe::prober::{Description, Problem, Trouble};
-use crate::settings::{self, Check};
+use crate::settings::{self, Problems};
 use crate::{Probe, log};
 
+/// Returns the probe's metadata, with the JSON Schema of its settings.
 pub fn describe<P: Probe>() -> Description {
-    tell_of_panics();
+    log_panics();
     let schema = schemars::schema_for!(P::Settings);
     Description {
         name: P::NAME.to_owned(),
@@ -17,28 +18,34 @@ pub fn describe<P: Probe>() -> Description {
     }
 }
 
+/// Checks the settings, and returns the title of the run, if the probe proposes one.
+///
 /// # Errors
-/// All that is wrong with the settings.
+/// Returns all mistakes in the settings.
 pub fn check<P: Probe>(settings: &str) -> Result<Option<String>, Vec<Problem>> {
-    tell_of_panics();
-    let mut check = Check::default();
+    log_panics();
+    let mut problems = Problems::default();
     let title =
-        settings::read::<P::Settings>(settings, &mut check).and_then(|settings| P::check(&settings, &mut check));
-    if check.problems.is_empty() { Ok(title) } else { Err(check.problems) }
+        settings::parse::<P::Settings>(settings, &mut problems).and_then(|parsed| P::check(&parsed, &mut problems));
+    let problems = problems.into_vec();
+    if problems.is_empty() { Ok(title) } else { Err(problems) }
 }
 
+/// Runs the probe once.
+///
 /// # Errors
-/// What the probe says, or that the settings do not pass [`check`].
+/// Returns the probe's own error, or [`Trouble::Broken`] if the settings cannot be deserialized.
 pub fn run<P: Probe>(settings: &str) -> Result<(), Trouble> {
-    tell_of_panics();
+    log_panics();
     match serde_json::from_str(settings) {
         Ok(settings) => P::run(settings).map_err(Into::into),
         Err(error) => Err(Trouble::Broken(format!("the settings do not pass the probe's own check: {error}"))),
     }
 }
 
-/// A panic becomes a trap without a word unless it is logged: there is no standard error here.
-fn tell_of_panics() {
+/// Has the message of a panic written to the run's log. There is no standard error on this target, so that a panic
+/// would be a trap without a message.
+fn log_panics() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| std::panic::set_hook(Box::new(|panic| log::error(&panic.to_string()))));
 }

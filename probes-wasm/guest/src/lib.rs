@@ -1,15 +1,15 @@
-//! Write SentryNet probes in Rust.
+//! The SDK for SentryNet probes in Rust.
 //!
-//! A probe is a type that implements [`Probe`], exported with [`export!`]. Its settings are a struct of its own, read
-//! with serde; a run passes with `Ok`, and `?` turns what went wrong into a failure with a reason:
+//! A probe is a type that implements [`Probe`] and is exported with [`export!`]. Its settings are a struct that serde
+//! deserializes. A run passes by returning `Ok`; the `?` operator makes an error of the host a failure with a reason:
 //!
 //! ```no_run
-//! use sentrynet_guest::{Check, Failure, Probe, Trouble, http::Request};
+//! use sentrynet_guest::{Failure, Probe, Problems, Trouble, http::Request};
 //!
 //! #[derive(serde::Deserialize, schemars::JsonSchema)]
 //! #[serde(deny_unknown_fields)]
 //! pub struct Settings {
-//!     /// Where the service answers.
+//!     /// The URL of the service.
 //!     url: String,
 //! }
 //!
@@ -18,11 +18,11 @@
 //! impl Probe for Up {
 //!     const NAME: &str = "up";
 //!     const VERSION: &str = env!("CARGO_PKG_VERSION");
-//!     const SUMMARY: &str = "Whether a service says that it is up";
+//!     const SUMMARY: &str = "Checks that a service says that it is up";
 //!     type Settings = Settings;
 //!
-//!     fn check(settings: &Settings, check: &mut Check) -> Option<String> {
-//!         check.at("/url", Request::new("GET", &settings.url));
+//!     fn check(settings: &Settings, problems: &mut Problems) -> Option<String> {
+//!         problems.ok_or_add("/url", Request::new("GET", &settings.url));
 //!         Some(format!("Up {}", settings.url))
 //!     }
 //!
@@ -51,40 +51,41 @@ pub mod bindings {
         default_bindings_module: "sentrynet_guest::bindings",
     });
 }
+mod error;
 pub mod http;
 pub mod log;
 mod settings;
 pub mod span;
 pub mod ssh;
-mod trouble;
 
-pub use settings::{Check, Kept};
-pub use trouble::{Failure, Mismatch, Trouble};
+pub use error::{Failure, Mismatch, Trouble};
+pub use settings::{Problems, SecretSetting};
 
-/// What a probe is. See the [crate's example](crate).
+/// A probe. See the [crate's example](crate).
 pub trait Probe {
-    /// Lower case, without spaces.
+    /// The probe's name: lower case, without spaces.
     const NAME: &str;
-    /// The probe's own version: `env!("CARGO_PKG_VERSION")`.
+    /// The probe's own version, mostly `env!("CARGO_PKG_VERSION")`.
     const VERSION: &str;
-    /// One sentence for a person.
+    /// One sentence on what the probe checks, for a person.
     const SUMMARY: &str;
-    /// What the configuration may say. Its JSON Schema is shown to operators, doc comments included;
-    /// `#[serde(deny_unknown_fields)]` makes a mistyped key an error.
+    /// The settings that an operator can give in the configuration. Their JSON Schema is shown to operators, with the
+    /// doc comments of the fields as descriptions. `#[serde(deny_unknown_fields)]` makes a mistyped key an error.
     type Settings: serde::de::DeserializeOwned + schemars::JsonSchema;
 
-    /// Finds what a type cannot say, without touching the network, and answers with the title that a run has when the
-    /// configuration gives none.
-    fn check(settings: &Self::Settings, check: &mut Check) -> Option<String>;
+    /// Finds mistakes in the settings that their type does not exclude, without touching the network. Returns the title
+    /// of the run, for a configuration that gives none.
+    fn check(settings: &Self::Settings, problems: &mut Problems) -> Option<String>;
 
-    /// One run, in an instance made for it.
+    /// Does one run, in a new instance of the component.
     ///
     /// # Errors
-    /// [`Trouble::Failed`] says that the target is wrong, [`Trouble::Broken`] that the probe could not do its work.
+    /// Returns [`Trouble::Failed`] if the target is not as it should be, and [`Trouble::Broken`] if the probe could not
+    /// do its work.
     fn run(settings: Self::Settings) -> Result<(), Trouble>;
 }
 
-/// Makes this crate a component: exports one type that implements [`Probe`].
+/// Exports a type that implements [`Probe`], which makes the crate a component. Must be called once.
 #[macro_export]
 macro_rules! export {
     ($probe:ty) => {
@@ -112,8 +113,8 @@ macro_rules! export {
     };
 }
 
-/// Where memory comes from: Rust's own allocator takes all of it from the host, and growing costs a new instance more
-/// than a short run computes.
+/// The global allocator. Rust's own takes all memory from the host, and growing the memory of a new instance costs more
+/// than the whole computation of a short run; this one begins with memory that an instance has from the start.
 #[cfg(all(target_arch = "wasm32", feature = "allocator"))]
 mod memory {
     use core::alloc::Layout;
@@ -130,16 +131,18 @@ mod memory {
     #[global_allocator]
     static ALLOCATOR: TalcSyncCell<Memory, WasmBinning> = TalcSyncCell::new_wasm(Memory { end: None });
 
+    /// Bytes of a page of WebAssembly memory.
     const PAGE: usize = 64 << 10;
 
-    /// What an instance begins with. An HTTP request takes 1 KiB, a chain of three with JSON 14 KiB; whoever looks into
-    /// more computes for so long that growing is nothing to it. What is not touched costs nothing.
+    /// The memory that an instance begins with. An HTTP request takes 1 KiB, a chain of three with JSON 14 KiB. A run
+    /// that needs more computes for so long that the time to grow does not matter. Bytes that are not touched cost
+    /// nothing.
     static mut ARENA: [MaybeUninit<u8>; PAGE] = [MaybeUninit::uninit(); PAGE];
 
-    /// The arena, and then what the host gives.
+    /// The source of the allocator's memory: first the arena, then pages of the host.
     #[derive(Debug)]
     struct Memory {
-        /// Of what the host gave last.
+        /// The end of the pages that the host gave last.
         end: Option<NonNull<u8>>,
     }
 
@@ -148,17 +151,17 @@ mod memory {
     unsafe impl Source for Memory {
         fn acquire<B: Binning>(talc: &mut Talc<Self, B>, layout: Layout) -> Result<(), ()> {
             if !talc.is_metadata_established() {
-                // SAFETY: nobody else knows the arena.
+                // SAFETY: nothing else refers to the arena.
                 return unsafe { talc.claim((&raw mut ARENA).cast(), PAGE) }.map(drop).ok_or(());
             }
-            // More than what it is to be aligned and what talc notes beside it take.
+            // Room for the alignment, and for talc's own data beside the allocation, which takes less than 64 bytes.
             let pages = layout.size().saturating_add(layout.align()).saturating_add(64).div_ceil(PAGE);
             let before = memory_grow::<0>(pages);
             if before == usize::MAX {
                 return Err(());
             }
             let (base, size) = ((before * PAGE) as *mut u8, pages * PAGE);
-            // SAFETY: the host has just made these pages for us, and what is extended ends where they begin.
+            // SAFETY: the host has just added these pages, and the region that is extended ends where they begin.
             talc.source.end = unsafe {
                 match talc.source.end.filter(|end| end.as_ptr() == base) {
                     Some(end) => Some(talc.extend(end, base.wrapping_add(size))),

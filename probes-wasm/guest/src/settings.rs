@@ -1,4 +1,4 @@
-//! Settings from JSON to a type, and all that is wrong with them.
+//! Deserializing settings, with all mistakes in them.
 
 use std::fmt::Display;
 
@@ -10,30 +10,43 @@ use serde_path_to_error::{Path, Segment};
 use crate::Trouble;
 use crate::bindings::exports::sentrynet::probe::prober::Problem;
 
-/// Collects what is wrong with settings.
+/// The mistakes found in settings.
 #[derive(Default)]
-pub struct Check {
-    pub(crate) problems: Vec<Problem>,
-}
+pub struct Problems(Vec<Problem>);
 
-impl Check {
-    /// Notes a problem at a JSON pointer into the settings: `/url`, `/headers/accept`. The message says what is wrong
-    /// and what would be right, lower case, no full stop.
-    pub fn problem(&mut self, pointer: impl Into<String>, message: impl Into<String>) {
-        self.problems.push(Problem { pointer: pointer.into(), message: message.into() });
+/// A setting that the schema marks `writeOnly`. The host keeps its value; the guest passes this reference to the
+/// functions that use the value.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct SecretSetting(String);
+
+impl Problems {
+    /// Adds a mistake.
+    ///
+    /// `pointer` is the JSON pointer to the wrong value: `/url`, `/headers/accept`. The message says what is wrong and
+    /// what would be right: lower case, no full stop.
+    pub fn add(&mut self, pointer: impl Into<String>, message: impl Into<String>) {
+        self.0.push(Problem { pointer: pointer.into(), message: message.into() });
     }
 
-    /// The first that is wrong: its pointer, and what it is.
+    /// Returns the value of a result, or adds its error as a mistake and returns `None`.
+    ///
+    /// `pointer` is written only in case of an error, so that `format_args!` costs nothing otherwise.
+    pub fn ok_or_add<T, E: Display>(&mut self, pointer: impl Display, result: Result<T, E>) -> Option<T> {
+        result.map_err(|error| self.add(pointer.to_string(), error.to_string())).ok()
+    }
+
+    /// Returns the JSON pointer and the message of the first mistake.
     pub fn first(&self) -> Option<(&str, &str)> {
-        self.problems.first().map(|problem| (problem.pointer.as_str(), problem.message.as_str()))
+        self.0.first().map(|problem| (problem.pointer.as_str(), problem.message.as_str()))
     }
 
-    /// Whether nothing was wrong, where a run has come so far.
+    /// Turns mistakes that are found during a run, which [`Probe::check`](crate::Probe::check) should have found, into
+    /// an error.
     ///
     /// # Errors
-    /// Broken, with the first that was.
-    pub fn done(self) -> Result<(), Trouble> {
-        match self.problems.into_iter().next() {
+    /// Returns [`Trouble::Broken`] with the first mistake, if there is one.
+    pub fn into_result(self) -> Result<(), Trouble> {
+        match self.0.into_iter().next() {
             None => Ok(()),
             Some(Problem { pointer, message }) => {
                 Err(Trouble::Broken(format!("{}: {message}", pointer.trim_start_matches('/').replace('/', "."))))
@@ -41,31 +54,83 @@ impl Check {
         }
     }
 
-    /// Hands on what is right, and notes what is not. The pointer is written only then: `format_args!` will do.
-    pub fn at<T, E: Display>(&mut self, pointer: impl Display, result: Result<T, E>) -> Option<T> {
-        result.map_err(|error| self.problem(pointer.to_string(), error.to_string())).ok()
+    pub(crate) fn into_vec(self) -> Vec<Problem> {
+        self.0
+    }
+
+    /// Deserializes a part of the settings, and adds all unknown keys and wrong values, not just the first.
+    ///
+    /// `at` is the JSON pointer to the part. `extra_keys` are keys of the same map that the caller has taken out of it;
+    /// they are named where an unknown key is reported. Returns `None` if a key is missing, or if the type itself
+    /// refuses the values.
+    pub fn deserialize<T: DeserializeOwned>(
+        &mut self,
+        at: &str,
+        mut settings: Map<String, Value>,
+        extra_keys: &[&str],
+    ) -> Option<T> {
+        let before = self.0.len();
+        if let Some(fields) = field_names::<T>() {
+            let known = [extra_keys, fields].concat();
+            settings.retain(|key, _| {
+                let is_known = known.contains(&key.as_str());
+                if !is_known {
+                    self.add(format!("{at}{}", pointer_to_key(key)), unknown_key(key, &known));
+                }
+                is_known
+            });
+        }
+        // serde stops at the first mistake: remove the wrong value, and try again.
+        loop {
+            let error = match serde_path_to_error::deserialize::<_, T>(Value::Object(settings.clone())) {
+                Ok(deserialized) => return Some(deserialized),
+                Err(error) => error,
+            };
+            let mut message = reword(&error.inner().to_string());
+            let below = pointer_of_path(error.path());
+            // With numbers of any precision, serde_json does not say which number it was.
+            if let (Some(Value::Number(number)), false) =
+                (Value::Object(settings.clone()).pointer(&below), message.contains(", got "))
+            {
+                message = format!("{message}, got {number}");
+            }
+            let pointer = format!("{at}{below}");
+            let first_key = error.path().iter().find_map(|segment| match segment {
+                Segment::Map { key } => Some(key.clone()),
+                _ => None,
+            });
+            if first_key.and_then(|key| settings.remove(&key)).is_some() {
+                self.add(pointer, message);
+                continue;
+            }
+            // A key that was removed above because of its wrong value is not missing.
+            let is_new = self.0[before..].iter().all(|problem| {
+                let below = problem.pointer.strip_prefix(at).unwrap_or_default();
+                below.is_empty() || !names_first_key(&message, below)
+            });
+            if is_new {
+                self.add(pointer, message);
+            }
+            return None;
+        }
     }
 }
 
-/// A setting that the schema marks `writeOnly`: the host keeps its value, and lets the guest say what it is for.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Kept(String);
-
-impl Kept {
-    /// Where it stands, as a JSON pointer into the settings.
+impl SecretSetting {
+    /// Returns the JSON pointer to the setting.
     pub fn pointer(&self) -> &str {
         &self.0
     }
 }
 
-/// As text, unless a field's `schemars(schema_with = …)` says more.
-impl schemars::JsonSchema for Kept {
+/// The schema of a text, unless a field's `schemars(schema_with = …)` says something else.
+impl schemars::JsonSchema for SecretSetting {
     fn inline_schema() -> bool {
         true
     }
 
     fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Kept".into()
+        "SecretSetting".into()
     }
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
@@ -73,93 +138,39 @@ impl schemars::JsonSchema for Kept {
     }
 }
 
-/// Reads settings as `T`, and notes every unknown key and every wrong value, not just the first.
-pub(crate) fn read<T: DeserializeOwned>(json: &str, check: &mut Check) -> Option<T> {
-    let settings = check.at("", serde_json::from_str(json))?;
-    check.read("", settings, &[])
+/// Parses settings as `T`, and adds all unknown keys and wrong values, not just the first.
+pub(crate) fn parse<T: DeserializeOwned>(json: &str, problems: &mut Problems) -> Option<T> {
+    let settings = problems.ok_or_add("", serde_json::from_str(json))?;
+    problems.deserialize("", settings, &[])
 }
 
-impl Check {
-    /// Reads a part of the settings as `T`, and notes every unknown key and every wrong value, not just the first.
-    /// `taken` are keys that stood there beside those of `T`.
-    pub fn read<T: DeserializeOwned>(
-        &mut self,
-        at: &str,
-        mut settings: Map<String, Value>,
-        taken: &[&str],
-    ) -> Option<T> {
-        let before = self.problems.len();
-        if let Some(known) = fields::<T>() {
-            let known = [taken, known].concat();
-            settings.retain(|key, _| {
-                let right = known.contains(&key.as_str());
-                if !right {
-                    self.problem(format!("{at}{}", pointer_to(key)), unknown_key(key, &known));
-                }
-                right
-            });
-        }
-        // serde stops at the first mistake: take the wrong value out, and see whether there is another.
-        loop {
-            let error = match serde_path_to_error::deserialize::<_, T>(Value::Object(settings.clone())) {
-                Ok(read) => return Some(read),
-                Err(error) => error,
-            };
-            let mut message = plain(&error.inner().to_string());
-            let below = pointer(error.path());
-            // With numbers of any precision, serde_json does not say which it was.
-            if let (Some(Value::Number(number)), false) =
-                (Value::Object(settings.clone()).pointer(&below), message.contains(", got "))
-            {
-                message = format!("{message}, got {number}");
-            }
-            let pointer = format!("{at}{below}");
-            let first = error.path().iter().find_map(|segment| match segment {
-                Segment::Map { key } => Some(key.clone()),
-                _ => None,
-            });
-            if first.and_then(|key| settings.remove(&key)).is_some() {
-                self.problem(pointer, message);
-                continue;
-            }
-            // A missing key is news only when it is missing from what was written.
-            let news = self.problems[before..].iter().all(|problem| {
-                let below = problem.pointer.strip_prefix(at).unwrap_or_default();
-                below.is_empty() || !missing(&message, below)
-            });
-            if news {
-                self.problem(pointer, message);
-            }
-            return None;
-        }
-    }
-}
-
-fn missing(message: &str, pointer: &str) -> bool {
+/// Returns true if a message names the first key of a JSON pointer.
+fn names_first_key(message: &str, pointer: &str) -> bool {
     let key = pointer.trim_start_matches('/').split('/').next().unwrap_or_default();
     message.contains(&format!("`{key}`"))
 }
 
-/// JSON pointer to a key of the settings.
-fn pointer_to(key: &str) -> String {
+/// Returns the JSON pointer to a key of the settings.
+fn pointer_to_key(key: &str) -> String {
     format!("/{}", key.replace('~', "~0").replace('/', "~1"))
 }
 
-fn pointer(path: &Path) -> String {
+fn pointer_of_path(path: &Path) -> String {
     path.iter()
         .map(|segment| match segment {
             Segment::Seq { index } => format!("/{index}"),
-            Segment::Map { key } => pointer_to(key),
+            Segment::Map { key } => pointer_to_key(key),
             Segment::Enum { .. } | Segment::Unknown => String::new(),
         })
         .collect()
 }
 
-/// serde's sentences in the words of who writes a configuration. Text is not repeated: it may be a secret.
-fn plain(message: &str) -> String {
+/// Puts serde's sentences into the words of a configuration: keys, lists and maps. Text is not repeated, since it may
+/// be a secret.
+fn reword(message: &str) -> String {
     let message = message.replace("missing field", "missing key").replace("unknown field", "unknown key");
     let mistaken = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
-    // All that serde_json says of a number that a whole one cannot be.
+    // serde_json says no more about a number that is not an integer.
     if message == "invalid number" {
         return "expected a whole number of at least 0".to_owned();
     }
@@ -199,15 +210,15 @@ fn unknown_key(key: &str, known: &[&str]) -> String {
     }
 }
 
-/// The names of a struct's fields, as serde's derive hands them to a deserializer.
-fn fields<T: DeserializeOwned>() -> Option<&'static [&'static str]> {
-    struct Ask<'a>(&'a mut Option<&'static [&'static str]>);
+/// Returns the names of a struct's fields, which serde's derive passes to the deserializer; `None` for other types.
+fn field_names<T: DeserializeOwned>() -> Option<&'static [&'static str]> {
+    struct NameCollector<'a>(&'a mut Option<&'static [&'static str]>);
 
-    impl<'de> Deserializer<'de> for Ask<'_> {
+    impl<'de> Deserializer<'de> for NameCollector<'_> {
         type Error = de::value::Error;
 
         fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
-            Err(de::Error::custom("only the names are asked for"))
+            Err(de::Error::custom("only the names are collected"))
         }
 
         fn deserialize_struct<V: Visitor<'de>>(
@@ -227,8 +238,8 @@ fn fields<T: DeserializeOwned>() -> Option<&'static [&'static str]> {
     }
 
     let mut fields = None;
-    // The answer is always an error; what matters is what was asked for on the way.
-    let _ = T::deserialize(Ask(&mut fields));
+    // The result is always an error; the collector has seen the names before.
+    let _ = T::deserialize(NameCollector(&mut fields));
     fields
 }
 
@@ -249,25 +260,25 @@ mod tests {
 
     #[track_caller]
     fn check(json: &str, expected: &[(&str, &str)]) {
-        let mut check = Check::default();
-        read::<Settings>(json, &mut check);
+        let mut problems = Problems::default();
+        parse::<Settings>(json, &mut problems);
         let found: Vec<_> =
-            check.problems.iter().map(|problem| (problem.pointer.as_str(), problem.message.as_str())).collect();
+            problems.0.iter().map(|problem| (problem.pointer.as_str(), problem.message.as_str())).collect();
         assert_eq!(found, expected);
     }
 
     #[test]
-    fn what_is_right_has_no_problems() {
+    fn valid_settings_have_no_problems() {
         check(r#"{"url": "x", "timeout": 3}"#, &[]);
     }
 
     #[test]
-    fn a_missing_key_is_missed() {
+    fn a_missing_key_is_reported() {
         check("{}", &[("", "missing key `url`")]);
     }
 
     #[test]
-    fn an_unknown_key_is_compared_with_the_known() {
+    fn an_unknown_key_is_compared_with_the_known_ones() {
         check(r#"{"url": "x", "timeot": 3}"#, &[("/timeot", "unknown key `timeot`, did you mean `timeout`?")]);
         check(
             r#"{"url": "x", "a/b": 3}"#,

@@ -1,4 +1,4 @@
-//! The waterfall: steps of the run, timed by the host.
+//! Spans of the run's trace, which the host times and shows as a waterfall.
 
 pub use crate::bindings::sentrynet::probe::span::{Status, set_data, set_tag};
 pub use crate::bindings::sentrynet::probe::types::Value;
@@ -6,10 +6,13 @@ pub use crate::bindings::sentrynet::probe::types::Value;
 use crate::Trouble;
 use crate::bindings::sentrynet::probe::span::Span;
 
-/// Does `work` as a step of its own. A step that does not succeed is marked as failed.
+/// Runs `work` in a span of its own, and passes the open span to it.
+///
+/// `op` is the category of the step: short, with dots, such as `json.parse`. `description` says what this step is
+/// about. If `work` fails, the span ends with the status [`Status::InternalError`].
 ///
 /// # Errors
-/// Those of `work`.
+/// Returns the error of `work`.
 pub fn scope<T>(op: &str, description: &str, work: impl FnOnce(&Span) -> Result<T, Trouble>) -> Result<T, Trouble> {
     let span = Span::new(op, description);
     let result = work(&span);

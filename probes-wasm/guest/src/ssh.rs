@@ -1,84 +1,87 @@
-//! SSH, spoken and timed by the host.
+//! SSH connections, which the host makes and times.
 
 use std::time::Duration;
 
-use crate::Kept;
+use crate::SecretSetting;
 use crate::bindings::sentrynet::probe::ssh;
 use crate::http::Invalid;
 pub use ssh::{Error, Output, Server, Session};
 
-/// A connection being described. The host checks each part as it is set.
+/// The description of a connection. The host checks each part when it is set.
 pub struct Client(ssh::Client);
 
 impl Client {
+    /// Creates a client for a host name or IP address, and a port.
+    ///
     /// # Errors
-    /// When there can be no such host or port.
+    /// Returns [`Invalid`] if it is neither a name nor an address, or if the port is 0.
     pub fn new(host: &str, port: u16) -> Result<Self, Invalid> {
         ssh::Client::new(host, port).map(Self).map_err(Invalid)
     }
 
-    /// Who to log in as.
+    /// Sets the name of the user to log in as.
     ///
     /// # Errors
-    /// When it is no name.
+    /// Returns [`Invalid`] if it is empty, longer than 256 bytes, or has control characters.
     pub fn username(&self, name: &str) -> Result<(), Invalid> {
         self.0.username(name).map_err(Invalid)
     }
 
-    /// For all that happens on the connection; 30 s unless set.
+    /// Sets the time for all that happens on the connection. The default is 30 s.
     pub fn timeout(&self, timeout: Duration) {
         self.0.timeout(u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX));
     }
 
-    /// A file of host keys to trust, instead of the user's and the system's.
+    /// Trusts the host keys in a file, instead of the user's and the system's known hosts.
     ///
     /// # Errors
-    /// When it cannot be read, or the configuration does not name it.
+    /// Returns [`Invalid`] if the file cannot be read, or if the probe's settings do not contain its path.
     pub fn known_hosts(&self, path: &str) -> Result<(), Invalid> {
         self.0.known_hosts(path).map_err(Invalid)
     }
 
-    /// Trusts one host key alone: its fingerprint, or the key itself. May be called for several.
+    /// Trusts one host key, and no other: its fingerprint, or the public key itself. May be called for several.
     ///
     /// # Errors
-    /// When it is neither.
+    /// Returns [`Invalid`] if it is neither.
     pub fn host_key(&self, key: &str) -> Result<(), Invalid> {
         self.0.host_key(key).map_err(Invalid)
     }
 
-    /// Trusts the key of a host that is not known yet, and remembers it.
+    /// Accepts the key of a host that is not known yet, and writes it to the file of known hosts.
     pub fn accept_new(&self) {
         self.0.accept_new();
     }
 
-    /// A private key to authenticate with.
+    /// Adds a private key to log in with, from a file.
     ///
     /// # Errors
-    /// When it cannot be used, or the configuration does not name it.
-    pub fn identity(&self, path: &str, passphrase: Option<&Kept>) -> Result<(), Invalid> {
-        self.0.identity(path, passphrase.map(Kept::pointer)).map_err(Invalid)
+    /// Returns [`Invalid`] if the key cannot be used, or if the probe's settings do not contain its path.
+    pub fn identity(&self, path: &str, passphrase: Option<&SecretSetting>) -> Result<(), Invalid> {
+        self.0.identity(path, passphrase.map(SecretSetting::pointer)).map_err(Invalid)
     }
 
-    /// Authenticates with the keys that the SSH agent holds.
+    /// Adds the keys that the SSH agent holds to log in with.
     ///
     /// # Errors
-    /// When there is no agent.
+    /// Returns [`Invalid`] if there is no agent, or if the operator does not allow it.
     pub fn agent(&self) -> Result<(), Invalid> {
         self.0.agent().map_err(Invalid)
     }
 
-    /// Authenticates with a password that the host keeps.
+    /// Adds a password to log in with.
     ///
     /// # Errors
-    /// When there is none.
-    pub fn password(&self, setting: &Kept) -> Result<(), Invalid> {
+    /// Returns [`Invalid`] if there is no such setting, or if it is no text.
+    pub fn password(&self, setting: &SecretSetting) -> Result<(), Invalid> {
         self.0.password(setting.pointer()).map_err(Invalid)
     }
 
-    /// Connects, exchanges banners and keys, and holds the host's key against what is trusted.
+    /// Opens the connection: connects, exchanges banners and keys, and verifies the host's key. It does not log in.
     ///
     /// # Errors
-    /// When there is no connection that can be trusted; `?` makes it a failure with the error's name as its reason.
+    /// Returns an [`Error`] if there is no connection that can be trusted. The `?` operator makes it a failure whose
+    /// reason is the error's name.
     pub fn connect(&self) -> Result<Session, Error> {
         self.0.connect()
     }

@@ -1,6 +1,6 @@
-//! The built-in probe `http`: one request, and what its answer must be.
+//! The built-in probe `http`: sends one HTTP request, and checks the response.
 
-use sentrynet_guest::{Check, Probe, Trouble};
+use sentrynet_guest::{Probe, Problems, Trouble};
 use sentrynet_step::{Step, origin};
 use serde_json::Map;
 
@@ -9,12 +9,12 @@ struct Http;
 impl Probe for Http {
     const NAME: &str = "http";
     const VERSION: &str = env!("CARGO_PKG_VERSION");
-    const SUMMARY: &str = "One HTTP request, and what its answer must be";
+    const SUMMARY: &str = "Sends one HTTP request, and checks the response";
     type Settings = Step;
 
-    fn check(step: &Step, check: &mut Check) -> Option<String> {
-        step.build("", check);
-        step.check("", &|_| false, check);
+    fn check(step: &Step, problems: &mut Problems) -> Option<String> {
+        step.build_request("", problems);
+        step.check_expectations("", &|_| false, problems);
         Some(format!("{} {}", step.method(), origin(&step.url)))
     }
 

@@ -1,13 +1,13 @@
-//! The built-in probe `ssh`: whether a server is up, lets one in, and does as it is told.
+//! The built-in probe `ssh`: connects to an SSH server, and optionally logs in and runs a command.
 
-mod answer;
+mod observation;
 mod settings;
 
-use sentrynet_checks::{Checks, Kind, Subject};
+use sentrynet_checks::{Checks, Protocol, Subject};
 use sentrynet_guest::ssh::{Output, Session};
-use sentrynet_guest::{Check, Failure, Mismatch, Probe, Trouble, span};
+use sentrynet_guest::{Failure, Mismatch, Probe, Problems, Trouble, span};
 
-use crate::answer::{Answered, MOST_OUTPUT};
+use crate::observation::{MAX_OUTPUT_BYTES, SshObservation};
 use crate::settings::Settings;
 
 struct Ssh;
@@ -15,68 +15,72 @@ struct Ssh;
 impl Probe for Ssh {
     const NAME: &str = "ssh";
     const VERSION: &str = env!("CARGO_PKG_VERSION");
-    const SUMMARY: &str = "Whether an SSH server is up, lets one in, and does as it is told";
+    const SUMMARY: &str = "Connects to an SSH server, and optionally logs in and runs a command";
     type Settings = Settings;
 
-    fn check(settings: &Settings, check: &mut Check) -> Option<String> {
-        settings.client(check);
-        settings.check(check);
+    fn check(settings: &Settings, problems: &mut Problems) -> Option<String> {
+        settings.build_client(problems);
+        settings.check_combinations(problems);
         Some(settings.title())
     }
 
     fn run(settings: Settings) -> Result<(), Trouble> {
-        let mut check = Check::default();
-        let client = settings.client(&mut check);
-        check.done()?;
+        let mut problems = Problems::default();
+        let client = settings.build_client(&mut problems);
+        problems.into_result()?;
         let client = client.ok_or_else(|| Trouble::Broken("there is nothing to connect to".to_owned()))?;
-        let checks = Checks::read(&settings.checks, Kind::Ssh, "", &mut Vec::new());
+        let checks = Checks::parse(&settings.checks, Protocol::Ssh, "", &mut Vec::new());
         let session = client.connect()?;
-        if settings.authenticates() {
+        if settings.logs_in() {
             session.authenticate()?;
         }
-        let output = settings.command().map(|command| session.exec(command, MOST_OUTPUT)).transpose()?;
+        let output = settings.command().map(|command| session.exec(command, MAX_OUTPUT_BYTES)).transpose()?;
         if let Some(output) = &output {
-            ended(output, checks.asks(&Subject::ExitStatus))?;
+            check_exit(output, checks.mentions(&Subject::ExitStatus))?;
         }
-        hold(&checks, session, output)
+        evaluate(&checks, session, output)
     }
 }
 
-/// The command ended, and well unless the checks have their own idea of its status.
-fn ended(output: &Output, asked: bool) -> Result<(), Failure> {
-    let said = last_line(&output.stderr).map(|line| format!(": {line}")).unwrap_or_default();
+/// Fails if the command was ended by a signal, if its exit status is not known, or if that is not 0. With
+/// `is_status_checked`, any exit status is accepted here, since a check decides on it.
+fn check_exit(output: &Output, is_status_checked: bool) -> Result<(), Failure> {
+    let last_words = last_line(&output.stderr).map(|line| format!(": {line}")).unwrap_or_default();
     match (output.exit_status, &output.signal) {
         (Some(0), _) => Ok(()),
-        (Some(_), _) if asked => Ok(()),
+        (Some(_), _) if is_status_checked => Ok(()),
         (Some(status), _) => {
             let mismatch = Mismatch::new("exit status", 0, status);
-            let message = format!("the command ended with status {status}{said}");
-            Err(Failure::new("exit-status", message).mismatches(vec![mismatch]))
+            let message = format!("the command ended with status {status}{last_words}");
+            Err(Failure::new("exit-status", message).with_mismatches(vec![mismatch]))
         }
         (None, Some(signal)) => {
-            Err(Failure::new("signal", format!("the command was ended by the signal {signal}{said}")))
+            Err(Failure::new("signal", format!("the command was ended by the signal {signal}{last_words}")))
         }
-        (None, None) => Err(Failure::new("exit-status", format!("the server did not say how the command ended{said}"))),
+        (None, None) => {
+            Err(Failure::new("exit-status", format!("the server did not say how the command ended{last_words}")))
+        }
     }
 }
 
-fn hold(checks: &Checks, session: Session, output: Option<Output>) -> Result<(), Trouble> {
+/// Evaluates the checks in a span of their own.
+fn evaluate(checks: &Checks, session: Session, output: Option<Output>) -> Result<(), Trouble> {
     if checks.is_empty() {
         return Ok(());
     }
-    let answer = Answered::new(session, output);
+    let observation = SshObservation::new(session, output);
     span::scope("ssh.assert", "Checking assertions", |_| {
-        let wrong = checks.hold(&answer).map_err(|why| Failure::new("json", why))?;
-        Ok(Failure::of(wrong)?)
+        let mismatches = checks.evaluate(&observation).map_err(|why| Failure::new("json", why))?;
+        Ok(Failure::if_any(mismatches)?)
     })
 }
 
-/// What a command said last, if that is a line for a person.
+/// Returns the last line of a command's standard error that is not blank, up to 200 characters.
 fn last_line(stderr: &[u8]) -> Option<String> {
-    const LONGEST: usize = 200;
+    const MAX_CHARS: usize = 200;
     let text = String::from_utf8_lossy(stderr);
     let line = text.lines().rev().map(str::trim).find(|line| !line.is_empty())?;
-    Some(line.chars().take(LONGEST).collect())
+    Some(line.chars().take(MAX_CHARS).collect())
 }
 
 sentrynet_guest::export!(Ssh);

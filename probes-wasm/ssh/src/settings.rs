@@ -1,48 +1,49 @@
-//! What the configuration says of an SSH server.
+//! The settings of the probe `ssh`, and the client that they describe.
 
 use std::time::Duration;
 
-use sentrynet_checks::{Checks, Kind, Problem, Subject};
+use sentrynet_checks::{Checks, Problem, Protocol, Subject};
 use sentrynet_guest::ssh::Client;
-use sentrynet_guest::{Check, Kept};
+use sentrynet_guest::{Problems, SecretSetting};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-const PORT: u32 = 22;
+const DEFAULT_PORT: u32 = 22;
 
-/// An SSH server, how to log in, and what to run there.
+/// An SSH server, how to log in, and a command to run there.
 #[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// A name or an address.
+    /// The name or IP address of the server.
     host: String,
-    /// 22 unless given.
+    /// The port; 22 unless given.
     #[schemars(range(min = 1, max = 65535))]
     port: Option<u32>,
-    /// Who to log in as; needed with any credentials.
+    /// The user to log in as; needed with any credentials.
     username: Option<String>,
-    /// A private key to log in with, an OpenSSH or PEM file.
+    /// The file of a private key to log in with, in OpenSSH's format or PEM.
     identity: Option<String>,
     /// The passphrase of an encrypted `identity`.
-    passphrase: Option<Kept>,
+    passphrase: Option<SecretSetting>,
     /// A password to log in with.
-    password: Option<Kept>,
-    /// How to log in: `key`, `password` or `agent` (the keys that the SSH agent holds), or not at all: `none`. What
-    /// `identity` and `password` say unless given; without any of them the server need only be up.
+    password: Option<SecretSetting>,
+    /// The way to log in: `key` (the file of `identity`), `password`, `agent` (the keys that the SSH agent holds), or
+    /// `none`, not at all. Unless given, by `identity` and `password`; without these, the probe connects and does not
+    /// log in.
     auth: Option<Auth>,
-    /// What to run once logged in; its exit status must be 0, unless `checks` say otherwise.
+    /// The command to run after login. Its exit status must be 0, unless there is a check of `exit status`.
     command: Option<String>,
-    /// What the answer must be: `stdout: {contains: OK}`, `exit status: {less: 3}`.
+    /// Conditions on the server and the command: `stdout: {contains: OK}`, `exit status: {less: 3}`.
     #[serde(default)]
     #[schemars(schema_with = "sentrynet_checks::schema::ssh")]
     pub checks: Map<String, Value>,
-    /// Seconds for everything; 30 unless given.
+    /// Seconds for the whole connection, the command included; 30 unless given.
     #[schemars(extend("minimum" = 0.001, "maximum" = 3600))]
     timeout: Option<f64>,
     /// A file of host keys to trust, in OpenSSH's format; the user's and the system's unless given.
     known_hosts: Option<String>,
-    /// The host's key, or a list of them: a fingerprint (`SHA256:…`) or the key itself (`ssh-ed25519 AAAA…`);
-    /// `accept-new` trusts a host that is not known yet, and remembers it.
+    /// The host's key, or a list of keys of which one must match: a fingerprint (`SHA256:…`) or the public key itself
+    /// (`ssh-ed25519 AAAA…`). `accept-new` accepts the key of a host that is not known yet, and remembers it.
     host_key: Option<HostKey>,
 }
 
@@ -61,103 +62,105 @@ enum Auth {
 struct HostKey(Vec<String>);
 
 impl Settings {
-    /// `SSH user@host:port`.
+    /// Returns the title of the run: `SSH user@host:port`.
     pub fn title(&self) -> String {
         let user = self.username.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
-        format!("SSH {user}{host}:{}", self.port.unwrap_or(PORT))
+        format!("SSH {user}{host}:{}", self.port.unwrap_or(DEFAULT_PORT))
     }
 
-    /// Whether anybody is to log in.
-    pub fn authenticates(&self) -> bool {
+    /// Returns true if the probe logs in.
+    pub fn logs_in(&self) -> bool {
         self.auth.map_or(self.identity.is_some() || self.password.is_some(), |auth| auth != Auth::None)
     }
 
-    /// What is to be run.
+    /// Returns the command to run.
     pub fn command(&self) -> Option<&str> {
         self.command.as_deref()
     }
 
-    /// Builds the client, noting what the host refuses of it. None when there is nothing to connect to.
-    pub fn client(&self, check: &mut Check) -> Option<Client> {
-        // Others in their place, so that what is wrong with the rest is found too.
-        let port = u16::try_from(self.port.unwrap_or(PORT)).ok().filter(|port| *port > 0);
+    /// Builds the client, and adds all mistakes in its settings, those that the host finds included. Returns `None`
+    /// only if no client can be built at all.
+    pub fn build_client(&self, problems: &mut Problems) -> Option<Client> {
+        // A wrong port or host is replaced, so that mistakes in the other settings are found too.
+        let port = u16::try_from(self.port.unwrap_or(DEFAULT_PORT)).ok().filter(|port| *port > 0);
         let port = port.ok_or("expected a port from 1 to 65535");
-        let port = check.at("/port", port).unwrap_or(1);
-        let client = check.at("/host", Client::new(self.host.trim(), port));
+        let port = problems.ok_or_add("/port", port).unwrap_or(1);
+        let client = problems.ok_or_add("/host", Client::new(self.host.trim(), port));
         let client = client.or_else(|| Client::new("localhost", port).ok())?;
         if let Some(username) = &self.username {
-            check.at("/username", client.username(username));
+            problems.ok_or_add("/username", client.username(username));
         }
         if let Some(seconds) = self.timeout {
             match Duration::try_from_secs_f64(seconds) {
                 Ok(timeout) if (0.001..=3600.0).contains(&seconds) => client.timeout(timeout),
-                _ => check.problem("/timeout", format!("expected seconds from 0.001 to 3600, got {seconds}")),
+                _ => problems.add("/timeout", format!("expected seconds from 0.001 to 3600, got {seconds}")),
             }
         }
         if let Some(file) = &self.known_hosts {
-            check.at("/known_hosts", client.known_hosts(file));
+            problems.ok_or_add("/known_hosts", client.known_hosts(file));
         }
         for key in self.host_key.iter().flat_map(|keys| &keys.0) {
             match key.as_str() {
                 "accept-new" => client.accept_new(),
-                key => drop(check.at("/host_key", client.host_key(key))),
+                key => drop(problems.ok_or_add("/host_key", client.host_key(key))),
             }
         }
-        if self.authenticates() {
-            self.credentials(&client, check);
+        if self.logs_in() {
+            self.add_credentials(&client, problems);
         }
         Some(client)
     }
 
-    fn credentials(&self, client: &Client, check: &mut Check) {
-        let uses = |auth| self.auth.is_none_or(|only| only == auth);
-        if let (Some(file), true) = (&self.identity, uses(Auth::Key)) {
-            check.at("/identity", client.identity(file, self.passphrase.as_ref()));
+    /// Adds the credentials that `auth` selects to the client.
+    fn add_credentials(&self, client: &Client, problems: &mut Problems) {
+        let is_selected = |auth| self.auth.is_none_or(|only| only == auth);
+        if let (Some(file), true) = (&self.identity, is_selected(Auth::Key)) {
+            problems.ok_or_add("/identity", client.identity(file, self.passphrase.as_ref()));
         }
         if self.auth == Some(Auth::Agent) {
-            check.at("/auth", client.agent());
+            problems.ok_or_add("/auth", client.agent());
         }
-        if let (Some(password), true) = (&self.password, uses(Auth::Password)) {
-            check.at("/password", client.password(password));
+        if let (Some(password), true) = (&self.password, is_selected(Auth::Password)) {
+            problems.ok_or_add("/password", client.password(password));
         }
     }
 
-    /// Notes what does not go together.
-    pub fn check(&self, check: &mut Check) {
-        if self.authenticates() && self.username.is_none() {
-            check.problem("", "the key `username` is missing: who to log in as");
+    /// Adds the mistakes of settings that do not go together.
+    pub fn check_combinations(&self, problems: &mut Problems) {
+        if self.logs_in() && self.username.is_none() {
+            problems.add("", "the key `username` is missing: the user to log in as");
         }
         match self.auth {
             Some(Auth::Key) if self.identity.is_none() => {
-                check.problem("/auth", "a key is to be used, and none is given: name its file under `identity`");
+                problems.add("/auth", "`auth: key` needs a key: name its file under `identity`");
             }
             Some(Auth::Password) if self.password.is_none() => {
-                check.problem("/auth", "a password is to be used, and none is given: `password: ${env:NAME}`");
+                problems.add("/auth", "`auth: password` needs a password: `password: ${env:NAME}`");
             }
             Some(Auth::None) if self.identity.is_some() || self.password.is_some() => {
-                check.problem("/auth", "nobody is to log in, and credentials are given: leave out one or the other");
+                problems.add("/auth", "`auth: none` does not log in, and credentials are given: leave out one of them");
             }
             _ => {}
         }
         if self.passphrase.is_some() && self.identity.is_none() {
-            check.problem("/passphrase", "a passphrase is of a key: name its file under `identity`");
+            problems.add("/passphrase", "a passphrase needs a key: name its file under `identity`");
         }
         if self.command.as_ref().is_some_and(|command| command.trim().is_empty()) {
-            check.problem("/command", "there is nothing to run: leave it out, which only logs in");
+            problems.add("/command", "the command is empty: leave it out to log in only");
         }
-        if self.command.is_some() && self.auth != Some(Auth::None) && !self.authenticates() {
+        if self.command.is_some() && self.auth != Some(Auth::None) && !self.logs_in() {
             let advice = "give `identity` or `password`, or say `auth: agent`, or `auth: none` where anyone is let in";
-            check.problem("/command", format!("a command needs somebody to log in: {advice}"));
+            problems.add("/command", format!("a command needs a login: {advice}"));
         }
-        let mut problems = Vec::new();
-        let checks = Checks::read(&self.checks, Kind::Ssh, "/checks", &mut problems);
-        for Problem { pointer, message } in problems {
-            check.problem(pointer, message);
+        let mut found = Vec::new();
+        let checks = Checks::parse(&self.checks, Protocol::Ssh, "/checks", &mut found);
+        for Problem { pointer, message } in found {
+            problems.add(pointer, message);
         }
         let output = [Subject::ExitStatus, Subject::Stdout, Subject::StdoutSize, Subject::Stderr, Subject::StderrSize];
-        if self.command().is_none() && output.iter().any(|subject| checks.asks(subject)) {
-            check.problem("/checks", "no command is run, so that it has no exit status and no output");
+        if self.command().is_none() && output.iter().any(|subject| checks.mentions(subject)) {
+            problems.add("/checks", "without `command` there is no exit status and no output to check");
         }
     }
 }
@@ -211,13 +214,13 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(value: Value, authenticates: bool, command: Option<&str>) {
+    fn check(value: Value, logs_in: bool, command: Option<&str>) {
         let settings = settings(value);
-        assert_eq!((settings.authenticates(), settings.command()), (authenticates, command));
+        assert_eq!((settings.logs_in(), settings.command()), (logs_in, command));
     }
 
     #[test]
-    fn what_is_done() {
+    fn login_and_command() {
         check(json!({ "host": "h" }), false, None);
         check(json!({ "host": "h", "username": "u" }), false, None);
         check(json!({ "host": "h", "identity": "k" }), true, None);

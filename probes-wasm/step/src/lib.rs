@@ -1,17 +1,17 @@
-//! One HTTP request and what its answer must be: what the probes `http` and `chain` are made of.
+//! A step: one HTTP request, and what its response must be. The probe `http` is one step, the probe `chain` several.
 
-mod answer;
+mod evaluate;
 mod request;
-mod verdict;
+mod response;
 
 use sentrynet_checks::Statuses;
-use sentrynet_guest::Kept;
+use sentrynet_guest::SecretSetting;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-pub use request::{Body, escape, origin};
+pub use request::{Body, escape_pointer, origin};
 
-/// One HTTP request, and what its answer must be.
+/// One HTTP request, and what its response must be.
 #[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
@@ -19,40 +19,40 @@ pub struct Step {
     pub url: String,
     /// The HTTP method; GET unless there is a body, in which case POST.
     method: Option<String>,
-    /// Appended to the URL's query; a list repeats its key.
+    /// Parameters to append to the URL's query; a list sends its key once for each item.
     #[serde(default)]
-    #[schemars(schema_with = "query")]
+    #[schemars(schema_with = "query_schema")]
     pub query: Map<String, Value>,
     /// Headers to send.
     #[serde(default)]
-    #[schemars(schema_with = "headers")]
+    #[schemars(schema_with = "headers_schema")]
     pub headers: Map<String, Value>,
-    /// The body to send: text as it is, a map or list as JSON.
+    /// The body to send: text as it is, a map or a list as JSON, with `content-type: application/json` unless given.
     pub body: Option<Body>,
     /// Credentials: `basic` (`username`, `password`), `bearer` (a token) or `oauth2` (client credentials: `token_url`,
-    /// `client_id`, `client_secret`, and if need be `scope`, `audience`, `send_in: body`).
+    /// `client_id`, `client_secret`, and optionally `scope`, `audience`, `send_in: body`).
     #[serde(default)]
-    #[schemars(schema_with = "authorization")]
-    auth: Option<Kept>,
+    #[schemars(schema_with = "auth_schema")]
+    auth: Option<SecretSetting>,
     /// The header `user-agent`; `sentrynet` and its version unless given.
     user_agent: Option<String>,
-    /// Whether to ask for a compressed body (gzip, br, zstd, deflate), which is then unpacked.
+    /// Asks for a compressed body (gzip, br, zstd, deflate), which is then decompressed; false unless given.
     #[serde(default)]
     compression: bool,
 
-    /// The status to answer with: a number, a class such as `2xx`, or a list of them; 200 unless the method is POST,
-    /// in which case 201.
+    /// The expected status: a number, a class such as `2xx`, or a list of them; 201 for POST and 200 otherwise, unless
+    /// given here or under `checks`.
     expected: Option<Statuses>,
-    /// What the answer must be: `header content-type: {starts_with: text/}`, `$.items: {is_empty: false}`.
+    /// Conditions on the response: `header content-type: {starts_with: text/}`, `$.items: {is_empty: false}`.
     #[serde(default)]
     #[schemars(schema_with = "sentrynet_checks::schema::http")]
     checks: Map<String, Value>,
-    /// Keys to set from the answer's JSON: a name and a JSONPath (RFC 9535). One match is the value, several are a
-    /// list, none leaves the key unset.
+    /// Keys to set from the JSON of the response, each with a JSONPath (RFC 9535). One match is the value, several are
+    /// a list, none leaves the key unset.
     #[serde(default)]
-    #[schemars(schema_with = "set_keys")]
+    #[schemars(schema_with = "set_keys_schema")]
     pub set_keys: Map<String, Value>,
-    /// What the keys must be: a value, or operators as in `checks`; `{exists: false}`.
+    /// Conditions on keys: for each a value, or operators as in `checks`, such as `{exists: false}`.
     #[serde(default)]
     #[schemars(schema_with = "sentrynet_checks::schema::assertions")]
     assertions: Map<String, Value>,
@@ -60,32 +60,34 @@ pub struct Step {
     /// Seconds for the whole exchange, redirects and body included; 30 unless given.
     #[schemars(extend("minimum" = 0.001, "maximum" = 3600))]
     timeout: Option<f64>,
-    /// How many redirects to follow; 10 unless given, 0 takes a redirect as the answer.
+    /// The number of redirects to follow; 10 unless given. With 0, a redirect is the response that is checked.
     #[schemars(range(max = 100))]
     redirects: Option<u32>,
-    /// Whether the server's certificate must hold; true unless given.
+    /// Verifies the server's certificate; true unless given.
     verify_tls: Option<bool>,
     /// A PEM file of certificate authorities to trust, instead of the system's.
     ca: Option<String>,
-    /// A certificate to show to the server: a PEM file of certificate and key, or `{certificate: FILE, key: FILE}`.
+    /// A client certificate: a PEM file of certificate and key, or `{certificate: FILE, key: FILE}`.
     client_certificate: Option<request::ClientCertificate>,
-    /// The one version of HTTP to speak: 1.1 or 2.
+    /// The only version of HTTP to use, 1.1 or 2; what the server prefers unless given.
     http_version: Option<request::HttpVersion>,
-    /// The one version of IP to connect over: 4 or 6.
+    /// The only version of IP to use, 4 or 6; both unless given.
     #[schemars(extend("enum" = [4, 6, null]))]
     ip_version: Option<u32>,
-    /// Connect to this `host`, `host:port` or `:port` instead of the URL's; the request and its TLS name stay the same.
+    /// The `host`, `host:port` or `:port` to connect to instead of the URL's; the request and the name that TLS
+    /// verifies stay the same.
     connect_to: Option<String>,
-    /// The DNS server to ask: an address, with a port unless that is 53.
+    /// The DNS server to ask instead of the system's resolver: an IP address, with a port unless that is 53.
     dns_server: Option<String>,
-    /// A proxy to go through: `http://`, `https://`, `socks5://` or `socks5h://`.
+    /// A proxy to connect through: `http://`, `https://`, `socks5://`, or `socks5h://`, by which the proxy resolves
+    /// names.
     proxy: Option<String>,
-    /// The address of this machine's to connect from.
+    /// The IP address of this machine to connect from.
     source_address: Option<String>,
 }
 
 impl Step {
-    /// The method as given, or by whether there is a body.
+    /// Returns the method: by default GET, and POST if there is a body.
     pub fn method(&self) -> &str {
         match (&self.method, &self.body) {
             (Some(method), _) => method,
@@ -94,32 +96,32 @@ impl Step {
         }
     }
 
-    /// Which statuses are right.
-    fn expected(&self) -> Statuses {
+    /// Returns the statuses that are expected: by default 200, and 201 for POST.
+    fn expected_statuses(&self) -> Statuses {
         let by_method = || Statuses::from(if self.method() == "POST" { 201 } else { 200 });
         self.expected.clone().unwrap_or_else(by_method)
     }
 }
 
-fn query(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    let several = serde_json::json!({ "type": "array", "items": { "type": SCALAR } });
-    let value = serde_json::json!({ "anyOf": [{ "type": SCALAR }, several] });
+fn query_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let several = serde_json::json!({ "type": "array", "items": { "type": SCALAR_TYPES } });
+    let value = serde_json::json!({ "anyOf": [{ "type": SCALAR_TYPES }, several] });
     schemars::json_schema!({ "type": "object", "additionalProperties": value })
 }
 
-fn headers(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({ "type": "object", "additionalProperties": { "type": SCALAR } })
+fn headers_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({ "type": "object", "additionalProperties": { "type": SCALAR_TYPES } })
 }
 
-fn set_keys(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+fn set_keys_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     let path = serde_json::json!({ "type": "string", "pattern": "^\\s*\\$" });
     schemars::json_schema!({ "type": "object", "additionalProperties": path })
 }
 
-/// What is written as text as it is.
-const SCALAR: [&str; 3] = ["string", "number", "boolean"];
+/// The types of values that are sent as text.
+const SCALAR_TYPES: [&str; 3] = ["string", "number", "boolean"];
 
-fn authorization(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+fn auth_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     let text = || serde_json::json!({ "type": "string" });
     schemars::json_schema!({
         "type": ["object", "null"],

@@ -1,23 +1,25 @@
-//! The request that a step describes.
+//! Building the request of a step.
 
 use std::time::Duration;
 
-use sentrynet_guest::Check;
+use sentrynet_guest::Problems;
 use sentrynet_guest::http::Request;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::Step;
 
-/// What to send: text as it is, a map or list as JSON.
+/// The body of a request.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(try_from = "Value")]
 pub enum Body {
+    /// Text, which is sent as it is.
     Text(String),
+    /// A map or a list, which is sent as JSON.
     Json(Value),
 }
 
-/// The files of a certificate and its key; they may be one.
+/// The paths of a client certificate and of its key, which may be the same.
 #[derive(Deserialize)]
 #[serde(try_from = "Value")]
 pub struct ClientCertificate {
@@ -25,85 +27,88 @@ pub struct ClientCertificate {
     key: String,
 }
 
-/// As text: YAML reads `1.1` and `2` as numbers.
+/// A version of HTTP as text. In YAML it may be a number too: `1.1`, `2`.
 #[derive(Deserialize)]
 #[serde(try_from = "Value")]
 pub struct HttpVersion(String);
 
 impl Step {
-    /// Builds the request, noting what the host refuses of it. None when there is none to send. `at` is the JSON
-    /// pointer to the step.
-    pub fn build(&self, at: &str, check: &mut Check) -> Option<Request> {
-        let url = with_query(self.url.trim(), &self.query, at, check);
+    /// Builds the request, and adds all mistakes in its settings, those that the host finds included.
+    ///
+    /// `at` is the JSON pointer to the step. Returns `None` if method and URL make no request.
+    pub fn build_request(&self, at: &str, problems: &mut Problems) -> Option<Request> {
+        let url = append_query(self.url.trim(), &self.query, at, problems);
         if url.is_empty() {
-            check.problem(format!("{at}/url"), "expected a URL such as https://example.org/, got an empty one");
+            problems.add(format!("{at}/url"), "expected a URL such as https://example.org/, got an empty one");
             return None;
         }
         let request = if let Ok(request) = Request::new(self.method(), &url) {
             request
         } else {
-            // Apart, so that what is wrong with either is found.
-            check.at(format_args!("{at}/method"), Request::new(self.method(), "http://localhost/"));
-            check.at(format_args!("{at}/url"), Request::new("GET", &url))?
+            // Tried one by one, to find whether the method or the URL is wrong, or both.
+            problems.ok_or_add(format_args!("{at}/method"), Request::new(self.method(), "http://localhost/"));
+            problems.ok_or_add(format_args!("{at}/url"), Request::new("GET", &url))?
         };
-        self.headers(&request, at, check);
+        self.set_headers(&request, at, problems);
         match &self.body {
             Some(Body::Text(text)) => request.body(text.as_bytes()),
             Some(Body::Json(value)) => request.body(value.to_string().as_bytes()),
             None => {}
         }
-        self.limits(&request, at, check);
-        self.network(&request, at, check);
+        self.set_limits(&request, at, problems);
+        self.set_network(&request, at, problems);
         Some(request)
     }
 
-    fn headers(&self, request: &Request, at: &str, check: &mut Check) {
+    fn set_headers(&self, request: &Request, at: &str, problems: &mut Problems) {
         for (name, value) in &self.headers {
-            let pointer = format!("{at}/headers/{}", escape(name));
-            if let Some(value) = check.at(&pointer, scalar(value)) {
-                check.at(pointer, request.header(name, &value));
+            let pointer = format!("{at}/headers/{}", escape_pointer(name));
+            if let Some(value) = problems.ok_or_add(&pointer, scalar_text(value)) {
+                problems.ok_or_add(pointer, request.header(name, &value));
             }
         }
         let named = |wanted: &str| self.headers.keys().any(|name| name.eq_ignore_ascii_case(wanted));
         if matches!(self.body, Some(Body::Json(_))) && !named("content-type") {
-            check.at(format_args!("{at}/body"), request.header("content-type", "application/json"));
+            problems.ok_or_add(format_args!("{at}/body"), request.header("content-type", "application/json"));
         }
         if let Some(agent) = &self.user_agent {
             let pointer = format!("{at}/user_agent");
             if named("user-agent") {
-                check.problem(pointer, "the header `user-agent` is given too: leave one of them out");
+                problems.add(pointer, "the header `user-agent` is given too: leave one of them out");
             } else {
-                check.at(pointer, request.header("user-agent", agent));
+                problems.ok_or_add(pointer, request.header("user-agent", agent));
             }
         }
         if let Some(auth) = &self.auth {
             let pointer = format!("{at}/auth");
             if named("authorization") {
-                check.problem(pointer, "the header `authorization` is given too: leave one of them out");
+                problems.add(pointer, "the header `authorization` is given too: leave one of them out");
             } else {
-                check.at(pointer, request.authenticate(auth));
+                problems.ok_or_add(pointer, request.authenticate(auth));
             }
         }
     }
 
-    fn limits(&self, request: &Request, at: &str, check: &mut Check) {
+    fn set_limits(&self, request: &Request, at: &str, problems: &mut Problems) {
         if let Some(seconds) = self.timeout {
             match Duration::try_from_secs_f64(seconds) {
                 Ok(timeout) if (0.001..=3600.0).contains(&seconds) => request.timeout(timeout),
-                _ => check
-                    .problem(format!("{at}/timeout"), format!("expected seconds from 0.001 to 3600, got {seconds}")),
+                _ => {
+                    let message = format!("expected seconds from 0.001 to 3600, got {seconds}");
+                    problems.add(format!("{at}/timeout"), message);
+                }
             }
         }
         match self.redirects {
             Some(limit @ 0..=100) => request.redirects(limit),
             Some(limit) => {
-                check.problem(format!("{at}/redirects"), format!("expected a number from 0 to 100, got {limit}"));
+                problems.add(format!("{at}/redirects"), format!("expected a number from 0 to 100, got {limit}"));
             }
             None => {}
         }
     }
 
-    fn network(&self, request: &Request, at: &str, check: &mut Check) {
+    fn set_network(&self, request: &Request, at: &str, problems: &mut Problems) {
         if let Some(verify) = self.verify_tls {
             request.verify_tls(verify);
         }
@@ -112,20 +117,23 @@ impl Step {
         }
         if let Some(files) = &self.client_certificate {
             let set = request.client_certificate(&files.certificate, &files.key);
-            check.at(format_args!("{at}/client_certificate"), set);
+            problems.ok_or_add(format_args!("{at}/client_certificate"), set);
         }
         if let Some(version) = &self.http_version {
-            check.at(format_args!("{at}/http_version"), request.http_version(&version.0));
+            problems.ok_or_add(format_args!("{at}/http_version"), request.http_version(&version.0));
         }
         if let Some(version) = self.ip_version {
-            check.at(format_args!("{at}/ip_version"), request.ip_version(u8::try_from(version).unwrap_or_default()));
+            problems.ok_or_add(
+                format_args!("{at}/ip_version"),
+                request.ip_version(u8::try_from(version).unwrap_or_default()),
+            );
         }
         if self.connect_to.is_some() && self.proxy.is_some() {
-            check.problem(format!("{at}/connect_to"), "a proxy connects by itself: leave out `connect_to` or `proxy`");
+            problems.add(format!("{at}/connect_to"), "a proxy connects by itself: leave out `connect_to` or `proxy`");
         }
         let mut set = |key: &str, value: &Option<String>, set: &dyn Fn(&str) -> Result<(), _>| {
             if let Some(value) = value {
-                check.at::<(), sentrynet_guest::http::Invalid>(format_args!("{at}/{key}"), set(value));
+                problems.ok_or_add::<(), sentrynet_guest::http::Invalid>(format_args!("{at}/{key}"), set(value));
             }
         };
         set("ca", &self.ca, &|file| request.ca(file));
@@ -136,7 +144,7 @@ impl Step {
     }
 }
 
-/// `scheme://host:port`: without credentials, path and query, which can hold secrets or vary.
+/// Returns `scheme://host:port` of a URL. Credentials, path and query are left out: they may be secret, or vary.
 pub fn origin(url: &str) -> String {
     let (scheme, rest) = url.trim().split_once("://").unwrap_or(("", url.trim()));
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -144,17 +152,17 @@ pub fn origin(url: &str) -> String {
     format!("{scheme}://{host}")
 }
 
-/// The URL with `query` appended to its own, in front of a fragment.
-fn with_query(url: &str, query: &Map<String, Value>, at: &str, check: &mut Check) -> String {
+/// Returns the URL with `query` appended to its own query, and before the fragment.
+fn append_query(url: &str, query: &Map<String, Value>, at: &str, problems: &mut Problems) -> String {
     let mut pairs = form_urlencoded::Serializer::new(String::new());
     for (key, value) in query {
-        let pointer = format!("{at}/query/{}", escape(key));
+        let pointer = format!("{at}/query/{}", escape_pointer(key));
         let values = match value {
             Value::Array(several) => several.as_slice(),
             one => std::slice::from_ref(one),
         };
         for value in values {
-            if let Some(value) = check.at(&pointer, scalar(value)) {
+            if let Some(value) = problems.ok_or_add(&pointer, scalar_text(value)) {
                 pairs.append_pair(key, &value);
             }
         }
@@ -172,22 +180,25 @@ fn with_query(url: &str, query: &Map<String, Value>, at: &str, check: &mut Check
     format!("{address}{separator}{pairs}{fragment}")
 }
 
-/// Text as it is, numbers and booleans as YAML writes them.
-fn scalar(value: &Value) -> Result<String, String> {
+/// Returns text as it is, and numbers and booleans as YAML writes them.
+///
+/// # Errors
+/// Returns a sentence if the value is null, a list or a map.
+fn scalar_text(value: &Value) -> Result<String, String> {
     match value {
         Value::String(text) => Ok(text.clone()),
         Value::Number(_) | Value::Bool(_) => Ok(value.to_string()),
         Value::Null => Err("expected text or a number, got nothing".to_owned()),
-        Value::Array(_) | Value::Object(_) => Err(format!("expected text or a number, got {}", kind(value))),
+        Value::Array(_) | Value::Object(_) => Err(format!("expected text or a number, got {}", container_name(value))),
     }
 }
 
-fn kind(value: &Value) -> &'static str {
+fn container_name(value: &Value) -> &'static str {
     if value.is_array() { "a list" } else { "a map" }
 }
 
-/// A key as a segment of a JSON pointer.
-pub fn escape(key: &str) -> String {
+/// Escapes a key for a JSON pointer.
+pub fn escape_pointer(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 
@@ -304,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn origins_hold_nothing_secret() {
+    fn origins_contain_no_secrets() {
         assert_eq!(origin("https://example.org/a?b=c#d"), "https://example.org");
         assert_eq!(origin(" http://u:p@host:8080?x"), "http://host:8080");
         assert_eq!(origin("http://[::1]:80/"), "http://[::1]:80");
@@ -314,7 +325,7 @@ mod tests {
     fn a_query_is_appended_to_the_urls_own() {
         let check = |url: &str, query: Value, expected: &str| {
             let step = step(json!({ "url": url, "query": query }));
-            assert_eq!(with_query(url, &step.query, "", &mut Check::default()), expected);
+            assert_eq!(append_query(url, &step.query, "", &mut Problems::default()), expected);
         };
         check("http://h/", json!({}), "http://h/");
         check("http://h/", json!({ "a": 1, "b": [true, "x y"] }), "http://h/?a=1&b=true&b=x+y");

@@ -1,4 +1,4 @@
-//! A field: which key, what of it, and how it is written.
+//! Fields of templates: `{key[index].attribute!conversion:spec}`.
 
 use std::borrow::Cow;
 
@@ -7,26 +7,30 @@ use serde_json::{Map, Value, json};
 use super::spec::Spec;
 use super::{Template, format, integer, repr};
 
+/// A parsed field.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Field {
-    /// Key and path as they are written, for errors.
+    /// The key and the path as they are written, for messages.
     pub name: String,
     pub key: String,
-    pub path: Vec<Step>,
+    /// The path from the key's value to the value of the field.
+    pub path: Vec<PathStep>,
     pub conversion: Option<Conversion>,
-    pub format: Format,
+    pub format: FieldFormat,
 }
 
+/// A step of a field's path.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Step {
-    /// `[0]`
+pub enum PathStep {
+    /// An index of a list or a text: `[0]`.
     Index(i64),
-    /// `[key]`
+    /// A key of a map: `[key]`.
     Key(String),
-    /// `.real`
+    /// An attribute of a number: `.real`.
     Attribute(Attribute),
 }
 
+/// The attributes of numbers in Python that are supported.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Attribute {
     Real,
@@ -35,6 +39,7 @@ pub enum Attribute {
     Denominator,
 }
 
+/// The conversions `!s`, `!r` and `!a`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Conversion {
     Str,
@@ -42,11 +47,13 @@ pub enum Conversion {
     Ascii,
 }
 
+/// The format of a field's value.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Format {
+pub enum FieldFormat {
+    /// Without a format spec, as by Python's `str`.
     Plain,
     Fixed(Spec),
-    /// The spec has fields itself; its source is for errors.
+    /// By a format spec that contains fields itself. `source` is its text, for messages.
     Nested {
         source: String,
         spec: Template,
@@ -54,30 +61,34 @@ pub enum Format {
 }
 
 impl Field {
+    /// Renders the field.
+    ///
+    /// # Errors
+    /// Returns a sentence that names the field, without values of keys.
     pub fn render(&self, keys: &Map<String, Value>) -> Result<String, String> {
         let at_name = |error: String| format!("`{}`: {error}", self.name);
         let value = keys.get(&self.key).ok_or_else(|| format!("key `{}` is not set", self.key))?;
         let spec = match &self.format {
-            Format::Plain => None,
-            Format::Fixed(spec) => Some(Cow::Borrowed(spec)),
-            Format::Nested { source, spec } => match spec.render(keys)?.as_str() {
+            FieldFormat::Plain => None,
+            FieldFormat::Fixed(spec) => Some(Cow::Borrowed(spec)),
+            FieldFormat::Nested { source, spec } => match spec.render(keys)?.as_str() {
                 "" => None,
-                // The sentence must not say what the spec is: it is made of values.
-                spec => Some(Cow::Owned(
-                    Spec::parse(spec)
-                        .map_err(|error| at_name(format!("the format spec that `{source}` makes is none: {error}")))?,
-                )),
+                // The message must not contain the spec, which is made of values.
+                spec => Some(Cow::Owned(Spec::parse(spec).map_err(|error| {
+                    at_name(format!("the format spec that `{source}` makes is not valid: {error}"))
+                })?)),
             },
         };
-        self.write(value, spec.as_deref()).map_err(at_name)
+        self.format_value(value, spec.as_deref()).map_err(at_name)
     }
 
-    fn write(&self, value: &Value, spec: Option<&Spec>) -> Result<String, String> {
+    /// Follows the path from the key's value, converts the value, and formats it.
+    fn format_value(&self, value: &Value, spec: Option<&Spec>) -> Result<String, String> {
         let mut value = Cow::Borrowed(value);
         for step in &self.path {
             value = match value {
-                Cow::Borrowed(value) => step.of(value)?,
-                Cow::Owned(value) => Cow::Owned(step.of(&value)?.into_owned()),
+                Cow::Borrowed(value) => step.apply(value)?,
+                Cow::Owned(value) => Cow::Owned(step.apply(&value)?.into_owned()),
             };
         }
         let converted = match self.conversion {
@@ -89,16 +100,18 @@ impl Field {
         format::format(&Value::String(converted), spec)
     }
 
+    /// Adds the keys that the field uses, those of its format spec included.
     pub fn collect_keys<'a>(&'a self, keys: &mut Vec<&'a str>) {
         keys.push(&self.key);
-        if let Format::Nested { spec, .. } = &self.format {
+        if let FieldFormat::Nested { spec, .. } = &self.format {
             spec.collect_keys(keys);
         }
     }
 }
 
-impl Step {
-    fn of<'a>(&self, value: &'a Value) -> Result<Cow<'a, Value>, String> {
+impl PathStep {
+    /// Returns the value that the step leads to.
+    fn apply<'a>(&self, value: &'a Value) -> Result<Cow<'a, Value>, String> {
         match (self, value) {
             (Self::Index(index), Value::Array(items)) => {
                 let item = usize::try_from(*index).ok().and_then(|index| items.get(index));
@@ -116,17 +129,17 @@ impl Step {
                 map.get(key).map(Cow::Borrowed).ok_or_else(|| format!("the map has no key `{key}`"))
             }
             (Self::Key(key), Value::Array(_) | Value::String(_)) => {
-                Err(format!("{} takes a number such as `[0]`, not `[{key}]`", type_of(value)))
+                Err(format!("{} takes a number such as `[0]`, not `[{key}]`", type_name(value)))
             }
-            (Self::Index(index), _) => Err(format!("{} has no `[{index}]`", type_of(value))),
-            (Self::Key(key), _) => Err(format!("{} has no `[{key}]`", type_of(value))),
-            (Self::Attribute(attribute), _) => attribute.of(value).map(Cow::Owned),
+            (Self::Index(index), _) => Err(format!("{} has no `[{index}]`", type_name(value))),
+            (Self::Key(key), _) => Err(format!("{} has no `[{key}]`", type_name(value))),
+            (Self::Attribute(attribute), _) => attribute.value_of(value).map(Cow::Owned),
         }
     }
 }
 
 impl Attribute {
-    pub fn named(name: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         [Self::Real, Self::Imag, Self::Numerator, Self::Denominator]
             .into_iter()
             .find(|attribute| attribute.name() == name)
@@ -141,11 +154,12 @@ impl Attribute {
         }
     }
 
-    fn of(self, value: &Value) -> Result<Value, String> {
+    /// Returns the value of the attribute.
+    fn value_of(self, value: &Value) -> Result<Value, String> {
         let float = match value {
             Value::Number(number) => integer::is_float(number),
             Value::Bool(_) => false,
-            _ => return Err(format!("{} has no `.{}`", type_of(value), self.name())),
+            _ => return Err(format!("{} has no `.{}`", type_name(value), self.name())),
         };
         match (self, value) {
             (Self::Numerator | Self::Denominator, _) if float => Err(format!("a float has no `.{}`", self.name())),
@@ -158,7 +172,8 @@ impl Attribute {
     }
 }
 
-pub fn type_of(value: &Value) -> &'static str {
+/// Returns the name of a value's type, for messages.
+pub fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",

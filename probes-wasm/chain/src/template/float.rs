@@ -1,25 +1,27 @@
-//! Floats: the shortest digits that mean the same float, or a number of digits, exactly rounded.
+//! Formatting of floats: with the shortest digits that mean the same float, or exactly rounded to a number of digits.
 
 use serde_json::Number;
 
-use super::layout::{Figure, zeros};
+use super::padding::{NumberParts, zeros};
 use super::spec::Spec;
 
-/// Beyond the largest it is infinite, as to Python.
-pub fn read(number: &Number) -> f64 {
+/// Converts a JSON number to a float. A number beyond the largest float is infinite, as in Python.
+pub fn from_number(number: &Number) -> f64 {
     number.to_string().parse().unwrap_or(f64::NAN)
 }
 
+/// Formats a float as Python's `repr`.
 pub fn repr(value: f64) -> String {
     let spec = Spec::default();
-    figure(value, &spec).lay_out(&spec)
+    parts(value, &spec).pad(&spec)
 }
 
-pub fn figure(value: f64, spec: &Spec) -> Figure {
-    let letter = spec.letter.unwrap_or('\0');
-    let value = if letter == '%' { value * 100.0 } else { value };
+/// Formats a float by a spec, before padding.
+pub fn parts(value: f64, spec: &Spec) -> NumberParts {
+    let presentation = spec.presentation.unwrap_or('\0');
+    let value = if presentation == '%' { value * 100.0 } else { value };
     let absolute = value.abs();
-    let (whole, mut rest) = match (letter.to_ascii_lowercase(), spec.precision) {
+    let (whole, mut rest) = match (presentation.to_ascii_lowercase(), spec.precision) {
         _ if value.is_nan() => (String::new(), "nan".to_owned()),
         _ if value.is_infinite() => (String::new(), "inf".to_owned()),
         ('f' | '%', precision) => fixed(absolute, precision.unwrap_or(6), spec.alternate),
@@ -31,7 +33,7 @@ pub fn figure(value: f64, spec: &Spec) -> Figure {
             let digits = precision.unwrap_or(6).max(1);
             Decimal::rounded(absolute, digits).general(digits, digits, 0, spec.alternate)
         }
-        // Without a type there is at least one decimal, so that it shows that this is a float.
+        // Without a type there is at least one decimal, which shows that this is a float.
         (_, Some(precision)) => {
             let digits = precision.max(1);
             Decimal::rounded(absolute, digits).general(digits, digits - 1, 1, spec.alternate)
@@ -41,79 +43,86 @@ pub fn figure(value: f64, spec: &Spec) -> Figure {
             decimal.general(decimal.digits.len(), 16, 1, spec.alternate)
         }
     };
-    if letter == '%' {
+    if presentation == '%' {
         rest.push('%');
     }
-    if letter.is_ascii_uppercase() {
+    if presentation.is_ascii_uppercase() {
         rest.make_ascii_uppercase();
     }
     let zero = value.is_finite() && !whole.chars().chain(rest.chars()).any(|digit| matches!(digit, '1'..='9'));
     let negative = value.is_sign_negative() && !value.is_nan() && !(spec.unsigned_zero && zero);
-    Figure { negative, whole, rest, ..Figure::default() }
+    NumberParts { negative, whole, rest, ..NumberParts::default() }
 }
 
-/// No float has more digits, on either side of the point; and the standard library counts to 65,535 only.
-const EXACT: usize = 1100;
+/// More digits than any float has on either side of the point. The standard library has a largest precision of 65,535.
+const MAX_DIGITS: usize = 1100;
 
+/// Formats with a fixed number of decimals. Returns the digits before the point, and the rest.
 fn fixed(value: f64, decimals: usize, alternate: bool) -> (String, String) {
-    let text = format!("{value:.*}", decimals.min(EXACT));
+    let text = format!("{value:.*}", decimals.min(MAX_DIGITS));
     let (whole, digits) = text.split_once('.').unwrap_or((&text, ""));
-    (whole.to_owned(), after_point(digits, decimals, alternate))
+    (whole.to_owned(), decimals_after_point(digits, decimals, alternate))
 }
 
-/// The point and its digits, with zeros up to as many as wanted. `alternate` keeps a point without digits.
-fn after_point(digits: &str, wanted: usize, alternate: bool) -> String {
+/// Returns the point and the decimals, with zeros up to `wanted` digits. With `alternate`, a point without digits is
+/// kept.
+fn decimals_after_point(digits: &str, wanted: usize, alternate: bool) -> String {
     let point = if wanted > 0 || !digits.is_empty() || alternate { "." } else { "" };
     format!("{point}{digits}{}", zeros(wanted, digits.len()))
 }
 
-/// 0.0123 is the digits 123 with the point at -1.
+/// A positive decimal number. 0.0123 has the digits 123 and the point at -1.
 struct Decimal {
-    /// Without trailing zeros, but for zero itself.
+    /// The digits without trailing zeros; `0` for zero.
     digits: String,
     point: isize,
 }
 
 impl Decimal {
-    /// Between two equally short and equally close, Python takes the even one, and the standard library the larger.
+    /// Returns the shortest digits that mean the same float. Of two that are equally short and close, Python takes the
+    /// even one, and the standard library the larger one.
     fn shortest(value: f64) -> Self {
         let shortest = format!("{value:e}");
-        let decimal = Self::read(&shortest);
+        let decimal = Self::parse(&shortest);
         let rounded = format!("{value:.*e}", decimal.digits.len() - 1);
-        if rounded != shortest && rounded.parse() == Ok(value) { Self::read(&rounded) } else { decimal }
+        if rounded != shortest && rounded.parse() == Ok(value) { Self::parse(&rounded) } else { decimal }
     }
 
+    /// Returns the float rounded to a number of digits.
     fn rounded(value: f64, digits: usize) -> Self {
-        Self::read(&format!("{value:.*e}", digits.min(EXACT) - 1))
+        Self::parse(&format!("{value:.*e}", digits.min(MAX_DIGITS) - 1))
     }
 
-    fn read(scientific: &str) -> Self {
+    /// Parses Rust's scientific notation, such as `1.23e-2`.
+    fn parse(scientific: &str) -> Self {
         let (mantissa, exponent) = scientific.split_once('e').unwrap_or((scientific, "0"));
         let digits = mantissa.replace('.', "");
         let significant = digits.trim_end_matches('0').len().max(1);
         Self { digits: digits[..significant].to_owned(), point: exponent.parse::<isize>().unwrap_or(0) + 1 }
     }
 
-    /// Scientific where the point is far from the first digit: more than three in front, or `far` behind.
-    fn general(&self, digits: usize, far: usize, least_decimals: usize, alternate: bool) -> (String, String) {
+    /// Formats as Python's `g`: in scientific notation if the point is more than 3 places before the first digit, or
+    /// more than `far` places after it.
+    fn general(&self, digits: usize, far: usize, min_decimals: usize, alternate: bool) -> (String, String) {
         let digits = if alternate { digits } else { self.digits.len() };
         if !(-3..=far.cast_signed()).contains(&self.point) {
             return self.scientific(digits, alternate);
         }
-        // At least one digit stands in front of the point.
+        // There is at least one digit before the point.
         let leading = (1 - self.point).max(0).unsigned_abs();
         let whole = self.point.max(1).unsigned_abs();
-        let wanted = (leading + digits).max(whole + least_decimals);
+        let wanted = (leading + digits).max(whole + min_decimals);
         let text = format!("{}{}{}", zeros(leading, 0), self.digits, zeros(wanted, leading + self.digits.len()));
         let (whole, decimals) = text.split_at(whole);
-        (whole.to_owned(), after_point(decimals, 0, alternate))
+        (whole.to_owned(), decimals_after_point(decimals, 0, alternate))
     }
 
+    /// Formats in scientific notation with this many digits.
     fn scientific(&self, digits: usize, alternate: bool) -> (String, String) {
         let (whole, decimals) = self.digits.split_at(1);
         let exponent = self.point - 1;
         let sign = if exponent < 0 { '-' } else { '+' };
-        let decimals = after_point(decimals, digits - 1, alternate);
+        let decimals = decimals_after_point(decimals, digits - 1, alternate);
         (whole.to_owned(), format!("{decimals}e{sign}{:02}", exponent.abs()))
     }
 }
@@ -125,7 +134,7 @@ mod tests {
     #[track_caller]
     fn check(spec: &str, value: f64, expected: &str) {
         let spec = Spec::parse(spec).expect("a spec");
-        assert_eq!(figure(value, &spec).lay_out(&spec), expected);
+        assert_eq!(parts(value, &spec).pad(&spec), expected);
     }
 
     #[test]
@@ -195,7 +204,7 @@ mod tests {
     #[test]
     fn more_digits_than_there_are() {
         let spec = Spec::parse(".100000f").expect("a spec");
-        assert_eq!(figure(0.1, &spec).lay_out(&spec).len(), 100_002);
+        assert_eq!(parts(0.1, &spec).pad(&spec).len(), 100_002);
         check(".60f", 0.1, "0.100000000000000005551115123125782702118158340454101562500000");
     }
 }

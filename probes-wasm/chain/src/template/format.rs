@@ -1,55 +1,58 @@
-//! Values as a format spec wants them.
+//! Formatting of values by a format spec.
 
 use serde_json::Value;
 
-use super::field::type_of;
+use super::field::type_name;
 use super::integer::Integer;
-use super::layout::{Figure, pad};
-use super::spec::{Kind, Spec};
+use super::padding::{NumberParts, pad};
+use super::spec::{Spec, ValueKind};
 use super::{float, integer, repr};
 
-/// Without a spec, as `str` prints the value.
+/// Formats a value; without a spec, as Python's `str`.
+///
+/// # Errors
+/// Returns a sentence if the spec is not for values of this type.
 pub fn format(value: &Value, spec: Option<&Spec>) -> Result<String, String> {
     let Some(spec) = spec else { return Ok(repr::text(value)) };
     match value {
-        Value::String(text) => string(text, spec),
-        // To Python a boolean is an integer.
-        Value::Bool(truth) => int(&Integer::from(*truth), spec),
+        Value::String(text) => format_text(text, spec),
+        // In Python a boolean is an integer.
+        Value::Bool(truth) => format_integer(&Integer::from(*truth), spec),
         Value::Number(number) if integer::is_float(number) => {
-            spec.fits(Kind::Float)?;
-            Ok(float::figure(float::read(number), spec).lay_out(spec))
+            spec.check_kind(ValueKind::Float)?;
+            Ok(float::parts(float::from_number(number), spec).pad(spec))
         }
-        Value::Number(number) => int(&Integer::read(number), spec),
+        Value::Number(number) => format_integer(&Integer::from_number(number), spec),
         Value::Null | Value::Array(_) | Value::Object(_) => {
-            Err(format!("{} takes no format spec, unless `!s` makes it text", type_of(value)))
+            Err(format!("{} takes no format spec, unless `!s` makes it text", type_name(value)))
         }
     }
 }
 
-fn string(text: &str, spec: &Spec) -> Result<String, String> {
-    spec.fits(Kind::Text)?;
-    let cut = spec.precision.and_then(|precision| text.char_indices().nth(precision));
-    Ok(pad(&text[..cut.map_or(text.len(), |(end, _)| end)], spec, Kind::Text))
+fn format_text(text: &str, spec: &Spec) -> Result<String, String> {
+    spec.check_kind(ValueKind::Text)?;
+    let end = spec.precision.and_then(|precision| text.char_indices().nth(precision));
+    Ok(pad(&text[..end.map_or(text.len(), |(end, _)| end)], spec, ValueKind::Text))
 }
 
-fn int(integer: &Integer, spec: &Spec) -> Result<String, String> {
-    spec.fits(Kind::Integer)?;
-    let figure = match spec.letter {
-        Some('e' | 'E' | 'f' | 'F' | 'g' | 'G' | '%') => float::figure(integer.to_float()?, spec),
-        Some('c') => Figure { rest: integer.to_character()?.into(), ..Figure::default() },
-        Some(letter @ ('b' | 'o' | 'x' | 'X')) => {
-            let (prefix, digits) = match letter {
+fn format_integer(integer: &Integer, spec: &Spec) -> Result<String, String> {
+    spec.check_kind(ValueKind::Integer)?;
+    let parts = match spec.presentation {
+        Some('e' | 'E' | 'f' | 'F' | 'g' | 'G' | '%') => float::parts(integer.to_float()?, spec),
+        Some('c') => NumberParts { rest: integer.to_character()?.into(), ..NumberParts::default() },
+        Some(base @ ('b' | 'o' | 'x' | 'X')) => {
+            let (prefix, digits) = match base {
                 'b' => ("0b", integer.in_base(1)?),
                 'o' => ("0o", integer.in_base(3)?),
                 'x' => ("0x", integer.in_base(4)?),
                 _ => ("0X", integer.in_base(4)?.to_uppercase()),
             };
             let prefix = if spec.alternate { prefix } else { "" };
-            Figure { negative: integer.negative, prefix, whole: digits, ..Figure::default() }
+            NumberParts { negative: integer.negative, prefix, whole: digits, ..NumberParts::default() }
         }
-        _ => Figure { negative: integer.negative, whole: integer.digits.clone(), ..Figure::default() },
+        _ => NumberParts { negative: integer.negative, whole: integer.digits.clone(), ..NumberParts::default() },
     };
-    Ok(figure.lay_out(spec))
+    Ok(parts.pad(spec))
 }
 
 #[cfg(test)]
@@ -122,7 +125,7 @@ mod tests {
         check_error("s", "[]", "a list takes no format spec, unless `!s` makes it text");
         check_error(",_", "1", "expected one of `,` and `_`, not both");
         check_error(".f", "1.5", "expected a precision such as `.2` after the dot");
-        check_error("5ab", "1", "expected such as `>10`, `05d` or `.2f`");
+        check_error("5ab", "1", "expected a spec such as `>10`, `05d` or `.2f`");
         check_error("1000001", "1", "width and precision are at most 1000000");
     }
 }

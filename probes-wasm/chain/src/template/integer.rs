@@ -1,50 +1,62 @@
-//! Integers of any size: as JSON has them, their digits are text.
+//! Integers of any size, kept as their digits.
 
 use serde_json::Number;
 
+/// An integer of any size.
 #[derive(Debug)]
 pub struct Integer {
     pub negative: bool,
-    /// Decimal, without leading zeros.
+    /// The decimal digits, without leading zeros.
     pub digits: String,
 }
 
-/// Python reads no longer ones; what takes time that grows with the square is bounded by it.
-const LONGEST: usize = 4300;
+/// The most digits that are converted to another base, which takes time that grows with the square. Python's own limit
+/// for reading integers is the same.
+const MAX_CONVERTED_DIGITS: usize = 4300;
 
-/// As Python's `json` decides it.
+/// Returns true if Python's `json` parses the number as a float: if it has a point or an exponent.
 pub fn is_float(number: &Number) -> bool {
     number.to_string().contains(['.', 'e', 'E'])
 }
 
 impl Integer {
-    pub fn read(number: &Number) -> Self {
+    pub fn from_number(number: &Number) -> Self {
         let text = number.to_string();
         let digits = text.trim_start_matches('-').trim_start_matches('0');
         let negative = text.starts_with('-') && !digits.is_empty();
         Self { negative, digits: if digits.is_empty() { "0" } else { digits }.to_owned() }
     }
 
+    /// Converts the integer to a float.
+    ///
+    /// # Errors
+    /// Returns a sentence if it is too large.
     pub fn to_float(&self) -> Result<f64, &'static str> {
         let float: f64 = self.digits.parse().unwrap_or(f64::INFINITY);
-        match float.is_finite() {
-            true if self.negative => Ok(-float),
-            true => Ok(float),
-            false => Err("the integer is too large for a float"),
+        if !float.is_finite() {
+            return Err("the integer is too large for a float");
         }
+        Ok(if self.negative { -float } else { float })
     }
 
+    /// Returns the character with this code point.
+    ///
+    /// # Errors
+    /// Returns a sentence if there is none.
     pub fn to_character(&self) -> Result<char, &'static str> {
         let code = self.digits.parse().ok().filter(|_| !self.negative);
         code.and_then(char::from_u32).ok_or("no character has that number")
     }
 
-    /// The digits in base 2, 8 or 16: of one, three or four `bits`.
-    pub fn in_base(&self, bits: u32) -> Result<String, String> {
-        if self.digits.len() > LONGEST {
-            return Err(format!("the integer has more than {LONGEST} digits"));
+    /// Returns the digits in base 2, 8 or 16, for 1, 3 or 4 `bits_per_digit`.
+    ///
+    /// # Errors
+    /// Returns a sentence if there are more than 4300 decimal digits.
+    pub fn in_base(&self, bits_per_digit: u32) -> Result<String, String> {
+        if self.digits.len() > MAX_CONVERTED_DIGITS {
+            return Err(format!("the integer has more than {MAX_CONVERTED_DIGITS} digits"));
         }
-        // 24 bits are a whole number of digits in each base.
+        // Limbs of 24 bits, which is a whole number of digits in each of the bases.
         let mut limbs: Vec<u32> = Vec::new();
         for digit in self.digits.bytes() {
             let mut carry = u32::from(digit - b'0');
@@ -57,7 +69,7 @@ impl Integer {
                 limbs.push(carry);
             }
         }
-        let digits = limbs.iter().rev().map(|limb| match bits {
+        let digits = limbs.iter().rev().map(|limb| match bits_per_digit {
             1 => format!("{limb:024b}"),
             3 => format!("{limb:08o}"),
             _ => format!("{limb:06x}"),

@@ -1,18 +1,23 @@
-//! From text to a template, by the rules of Python's parser, odd ones included.
+//! Parsing of templates, by the rules of Python's parser, unusual ones included.
 
 use std::borrow::Cow;
 
-use super::field::{Attribute, Conversion, Field, Format, Step};
-use super::spec::{Kind, Spec};
-use super::unicode::decimal;
+use super::field::{Attribute, Conversion, Field, FieldFormat, PathStep};
+use super::spec::{Spec, ValueKind};
+use super::unicode::decimal_digit;
 use super::{Part, Template};
 
-pub fn template(text: &str) -> Result<Template, String> {
-    parts(text, true).map(Template)
+/// Parses a template.
+///
+/// # Errors
+/// Returns a sentence that says what is wrong.
+pub fn parse_template(text: &str) -> Result<Template, String> {
+    parse_parts(text, true).map(Template)
 }
 
-/// A format spec may have fields of its own, `nesting`; theirs may not.
-fn parts(text: &str, nesting: bool) -> Result<Vec<Part>, String> {
+/// Parses literal texts and fields. The format spec of a field may contain fields if `nesting` is true; the format
+/// specs of those may not.
+fn parse_parts(text: &str, nesting: bool) -> Result<Vec<Part>, String> {
     let mut parts = Vec::new();
     let mut literal = String::new();
     let mut rest = text;
@@ -31,9 +36,9 @@ fn parts(text: &str, nesting: bool) -> Result<Vec<Part>, String> {
         if !literal.is_empty() {
             parts.push(Part::Literal(std::mem::take(&mut literal)));
         }
-        let source = Source::split(after)?;
+        let source = FieldSource::split(after)?;
         rest = source.after;
-        parts.push(Part::Field(field(&source, nesting)?));
+        parts.push(Part::Field(parse_field(&source, nesting)?));
     }
     literal.push_str(rest);
     if !literal.is_empty() {
@@ -42,18 +47,19 @@ fn parts(text: &str, nesting: bool) -> Result<Vec<Part>, String> {
     Ok(parts)
 }
 
-/// `{name!conversion:spec}after`, taken apart.
-struct Source<'a> {
+/// The source of a field, `{name!conversion:spec}`, and the text after it.
+struct FieldSource<'a> {
     name: &'a str,
     conversion: Option<Conversion>,
     spec: &'a str,
     after: &'a str,
 }
 
-impl<'a> Source<'a> {
-    /// What follows a `{`. Within brackets, all but `]` is part of the name; the conversion is any one character.
+impl<'a> FieldSource<'a> {
+    /// Splits the text that follows a `{`. Within brackets, everything but `]` belongs to the name. The conversion is
+    /// one character, whatever it is.
     fn split(text: &'a str) -> Result<Self, String> {
-        // Not what is there: it may be a password with a brace.
+        // The message does not contain the text, which may be a password with a brace.
         let not_closed = || "a `{` is not closed: expected `}` after the field, or `{{` for a brace".to_owned();
         let mut chars = text.char_indices();
         let (end, stop) = loop {
@@ -71,7 +77,7 @@ impl<'a> Source<'a> {
         }
         if stop == '!' {
             let (_, letter) = chars.next().ok_or_else(not_closed)?;
-            source.conversion = conversion(letter).map_err(|error| format!("`{name}`: {error}"))?;
+            source.conversion = parse_conversion(letter).map_err(|error| format!("`{name}`: {error}"))?;
             let (_, stop) = chars.next().ok_or_else(not_closed)?;
             source.after = chars.as_str();
             match stop {
@@ -95,27 +101,27 @@ impl<'a> Source<'a> {
     }
 }
 
-fn field(source: &Source, nesting: bool) -> Result<Field, String> {
+fn parse_field(source: &FieldSource, nesting: bool) -> Result<Field, String> {
     let name = source.name;
     let at_name = |error: String| format!("`{name}`: {error}");
     let key = &name[..name.find(['[', '.']).unwrap_or(name.len())];
     if key.is_empty() {
-        return Err(format!("`{{{name}}}` names no key: expected such as `{{token}}`"));
+        return Err(format!("`{{{name}}}` names no key: expected a field such as `{{token}}`"));
     }
-    if number(key).map_err(at_name)?.is_some() {
-        return Err(format!("`{{{name}}}` is a position: keys have names, expected such as `{{token}}`"));
+    if parse_digits(key).map_err(at_name)?.is_some() {
+        return Err(format!("`{{{name}}}` is a position: keys have names, expected a field such as `{{token}}`"));
     }
-    let path = path(&name[key.len()..]).map_err(at_name)?;
+    let path = parse_path(&name[key.len()..]).map_err(at_name)?;
     let kinds = match (source.conversion, path.last()) {
-        (Some(_), _) => &[Kind::Text][..],
-        (None, Some(Step::Attribute(_))) => &[Kind::Integer, Kind::Float],
-        (None, _) => &[Kind::Text, Kind::Integer, Kind::Float],
+        (Some(_), _) => &[ValueKind::Text][..],
+        (None, Some(PathStep::Attribute(_))) => &[ValueKind::Integer, ValueKind::Float],
+        (None, _) => &[ValueKind::Text, ValueKind::Integer, ValueKind::Float],
     };
-    let format = format(source.spec, kinds, nesting).map_err(at_name)?;
+    let format = parse_format(source.spec, kinds, nesting).map_err(at_name)?;
     Ok(Field { name: name.to_owned(), key: key.to_owned(), path, conversion: source.conversion, format })
 }
 
-fn path(mut rest: &str) -> Result<Vec<Step>, String> {
+fn parse_path(mut rest: &str) -> Result<Vec<PathStep>, String> {
     let mut path = Vec::new();
     while let Some(opening) = rest.chars().next() {
         let after = &rest[opening.len_utf8()..];
@@ -123,15 +129,15 @@ fn path(mut rest: &str) -> Result<Vec<Step>, String> {
             '[' => {
                 let (item, after) = after.split_once(']').ok_or("`[` is not closed: expected `]`")?;
                 rest = after;
-                if let Some(Step::Attribute(attribute)) = path.last() {
+                if let Some(PathStep::Attribute(attribute)) = path.last() {
                     return Err(format!("`.{}` is a number, which has no `[{item}]`", attribute.name()));
                 }
-                self::item(item)?
+                parse_item(item)?
             }
             '.' => {
                 let (name, after) = after.split_at(after.find(['[', '.']).unwrap_or(after.len()));
                 rest = after;
-                attribute(name)?
+                parse_attribute(name)?
             }
             _ => return Err("only `[` or `.` can follow `]`".to_owned()),
         };
@@ -140,60 +146,63 @@ fn path(mut rest: &str) -> Result<Vec<Step>, String> {
     Ok(path)
 }
 
-fn item(text: &str) -> Result<Step, String> {
+fn parse_item(text: &str) -> Result<PathStep, String> {
     if text.is_empty() {
-        return Err("nothing stands in the brackets".to_owned());
+        return Err("the brackets are empty".to_owned());
     }
-    Ok(number(text)?.map_or_else(|| Step::Key(text.to_owned()), Step::Index))
+    Ok(parse_digits(text)?.map_or_else(|| PathStep::Key(text.to_owned()), PathStep::Index))
 }
 
-/// None unless all are digits. More of them than Python counts to are an error, whatever follows.
-fn number(text: &str) -> Result<Option<i64>, String> {
+/// Parses an index. Returns `None` unless all characters are digits.
+///
+/// # Errors
+/// Returns a sentence if the leading digits are a larger number than Python takes, whatever follows them.
+fn parse_digits(text: &str) -> Result<Option<i64>, String> {
     let mut number: i64 = 0;
     for character in text.chars() {
-        let Some(digit) = decimal(character) else { return Ok(None) };
+        let Some(digit) = decimal_digit(character) else { return Ok(None) };
         let larger = number.checked_mul(10).and_then(|tens| tens.checked_add(i64::from(digit)));
         number = larger.ok_or("a name begins with too large a number")?;
     }
     Ok(Some(number))
 }
 
-fn attribute(name: &str) -> Result<Step, String> {
+fn parse_attribute(name: &str) -> Result<PathStep, String> {
     if name.is_empty() {
         return Err("no name follows the dot".to_owned());
     }
-    Attribute::named(name).map(Step::Attribute).ok_or_else(|| {
+    Attribute::from_name(name).map(PathStep::Attribute).ok_or_else(|| {
         format!("`.{name}` is not supported, only a number's `real`, `imag`, `numerator` and `denominator`")
     })
 }
 
-fn conversion(letter: char) -> Result<Option<Conversion>, String> {
+fn parse_conversion(letter: char) -> Result<Option<Conversion>, String> {
     match letter {
         'r' => Ok(Some(Conversion::Repr)),
         's' => Ok(Some(Conversion::Str)),
         'a' => Ok(Some(Conversion::Ascii)),
-        // Python's mark for none.
+        // Python takes NUL for no conversion.
         '\0' => Ok(None),
         _ => Err(format!("unknown conversion `!{letter}`: expected `!r`, `!s` or `!a`")),
     }
 }
 
-/// The spec of a value that is one of `kinds`.
-fn format(source: &str, kinds: &[Kind], nesting: bool) -> Result<Format, String> {
+/// Parses the format spec for a value of one of these kinds.
+fn parse_format(source: &str, kinds: &[ValueKind], nesting: bool) -> Result<FieldFormat, String> {
     let mut text = Cow::Borrowed(source);
     if source.contains('{') {
         if !nesting {
             return Err("a format spec nests no deeper: `{` cannot stand here".to_owned());
         }
-        text = match parts(source, false)?.as_slice() {
-            // Braces that stand for themselves.
+        text = match parse_parts(source, false)?.as_slice() {
+            // Only doubled braces, and no fields.
             [Part::Literal(literal)] => Cow::Owned(literal.clone()),
-            parts => return Ok(Format::Nested { source: source.to_owned(), spec: Template(parts.to_vec()) }),
+            parts => return Ok(FieldFormat::Nested { source: source.to_owned(), spec: Template(parts.to_vec()) }),
         };
     }
     if text.is_empty() {
-        return Ok(Format::Plain);
+        return Ok(FieldFormat::Plain);
     }
-    let spec = Spec::parse(&text).and_then(|spec| spec.fits_any(kinds).map(|()| spec));
-    spec.map(Format::Fixed).map_err(|error| format!("the format spec `{source}` is none: {error}"))
+    let spec = Spec::parse(&text).and_then(|spec| spec.check_any_kind(kinds).map(|()| spec));
+    spec.map(FieldFormat::Fixed).map_err(|error| format!("the format spec `{source}` is not valid: {error}"))
 }

@@ -1,4 +1,4 @@
-"""Templates, the keys to render them with, and what Python makes of them: one JSON object a line.
+"""Writes random templates, the keys to render them with, and the result in Python, as one JSON object a line.
 
 python.py SEED COUNT
 """
@@ -30,7 +30,7 @@ def text():
 def integer():
     if rand.random() < 0.5:
         return str(rand.randrange(-300, 1200))
-    # The last is where floats end.
+    # The last is at the limit of floats.
     large = [rand.getrandbits(99), -rand.getrandbits(64), 10**rand.randrange(320), 2**1024 - 2**970 - rand.randrange(2)]
     return choice(["-0", "0", "65", "8364", "55296", "1114111", "1114112", "-1", *map(str, large)])
 
@@ -53,7 +53,7 @@ def decimal():
 
 
 def value(depth=0):
-    """As JSON."""
+    """Returns a random value as JSON."""
     kind = rand.randrange(10 if depth < 3 else 8)
     if kind < 2:
         return integer()
@@ -75,7 +75,7 @@ NAMES = ["a", "b", "c", "d", "key", "a b", " a ", "a]", "é", "0x", "-1", "self"
 
 def keys():
     entries = {json.dumps(choice(NAMES)): value() for _ in range(rand.randrange(1, 7))}
-    # What nested specs use.
+    # Keys for nested specs.
     entries['"w"'] = choice(['"<"', '"^"', "8", "0", "12", '""', '"+"', '"s3cret"', "null", "1.5", '"é>9"', "true"])
     entries['"p"'] = choice(["2", "0", "3", "10", '"x"', "-1", '"f"'])
     entries['"t"'] = choice(['"d"', '"s"', '"f"', '"x"', '""', '"%"', '"s3cret"'])
@@ -83,7 +83,7 @@ def keys():
 
 
 def spec(of):
-    """Mostly such as the value takes."""
+    """Returns a random format spec, mostly one that fits the value."""
     odd = [",_", ".", "q", "\x00", "ü", "s", "c", "n", "d"] if rand.random() < 0.2 else []
     text = isinstance(of, str) and not odd
     whole = isinstance(of, int) and not odd and rand.random() < 0.6
@@ -109,7 +109,7 @@ def nested_spec():
 
 
 def steps(of):
-    """A way into the value; what it leads to."""
+    """Returns a random step of a path into the value, and the value that it leads to."""
     if rand.random() < 0.1:
         odd = [f"[{choice(SUBKEYS)}]", ".real", ".numerator", ".nope", "[٣]", "[]", ".", "[" + "9" * 19 + "]"]
         return choice(odd), None
@@ -151,7 +151,7 @@ def template(values):
 
 
 def matrix():
-    """Every type of value, with a spec."""
+    """Yields a template with a spec for each type of value."""
     for of in (integer, decimal, lambda: json.dumps(text()), value):
         entry = of()
         yield f"{{a:{spec(json.loads(entry))}}}", f'{{"a": {entry}}}'
@@ -162,7 +162,7 @@ def fields(made):
 
 
 def is_large(made, values):
-    """Beyond the bounds of width and precision: found first, as Python would take gigabytes."""
+    """Returns true beyond the bounds of width and precision. Checked first, as Python would take gigabytes."""
     sizes = (size for _, spec in fields(made) for size in re.findall(r"\d+", spec.format_map(values)))
     return any(int(size) > 10**6 for size in sizes)
 

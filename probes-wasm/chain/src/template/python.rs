@@ -1,4 +1,7 @@
-//! The same templates and keys to Python and to this crate: `TEMPLATE_CASES` of them, by the seed `TEMPLATE_SEED`.
+//! A differential test against Python 3.11: random templates and keys are rendered by both.
+//!
+//! The environment variables `TEMPLATE_SEED` (1) and `TEMPLATE_CASES` (6000) choose the cases, `PYTHON` the
+//! interpreter.
 
 use std::process::Command;
 
@@ -6,8 +9,8 @@ use serde_json::Value;
 
 use super::{Template, unicode};
 
-/// Python errors that show without the keys' values: they must be found before any run.
-const KNOWN_BEFORE: [&str; 13] = [
+/// The beginnings of Python's errors that do not depend on the values of the keys. Parsing must find these.
+const PARSE_ERRORS: [&str; 13] = [
     "Single '{'",
     "Single '}'",
     "expected '}'",
@@ -24,7 +27,7 @@ const KNOWN_BEFORE: [&str; 13] = [
 ];
 
 #[test]
-fn as_python_does() {
+fn templates_render_as_in_python() {
     let setting = |name: &str, default: &str| std::env::var(name).unwrap_or(default.to_owned());
     let (seed, count) = (setting("TEMPLATE_SEED", "1"), setting("TEMPLATE_CASES", "6000"));
     let output = Command::new(setting("PYTHON", "python3"))
@@ -40,16 +43,18 @@ fn as_python_does() {
     assert!(different.is_empty(), "{} differ:\n{}", different.len(), different[..different.len().min(20)].join("\n"));
 }
 
+/// Asserts the properties of all characters.
 fn check_characters(python: &Value) {
     let printable = python["printable"].as_str().expect("text").as_bytes();
     for character in '\0'..=char::MAX {
         let code = u32::from(character) as usize;
-        assert_eq!(unicode::printable(character), printable[code] == b'1', "{code:#x}");
-        let decimal = unicode::decimal(character).map(Value::from);
+        assert_eq!(unicode::is_printable(character), printable[code] == b'1', "{code:#x}");
+        let decimal = unicode::decimal_digit(character).map(Value::from);
         assert_eq!(decimal.as_ref(), python["decimal"].get(character.to_string()), "{code:#x}");
     }
 }
 
+/// Returns a description of the case if the results differ.
 fn difference(case: &Value) -> Option<String> {
     let template = case["template"].as_str().expect("text");
     let keys = serde_json::from_str(case["keys"].as_str().expect("text")).expect("JSON");
@@ -59,9 +64,9 @@ fn difference(case: &Value) -> Option<String> {
     let same = match (&ours, case["ok"].as_str()) {
         (Ok(ours), theirs) => Some(ours.as_str()) == theirs,
         (Err(_), Some(_)) => false,
-        // Python raises; or it does not, and this is one of the deviations: see `case` in the script.
+        // Python raises an exception too, or the case is a deviation: see `case` in the script.
         (Err(error), None) => {
-            let early = KNOWN_BEFORE.iter().any(|known| case["error"].as_str().is_some_and(|it| it.starts_with(known)));
+            let early = PARSE_ERRORS.iter().any(|known| case["error"].as_str().is_some_and(|it| it.starts_with(known)));
             (before || !early) && (!error.contains("s3cret") || template.contains("s3cret"))
         }
     };

@@ -1,11 +1,11 @@
-//! `str`, `repr` and `ascii`.
+//! Python's `str`, `repr` and `ascii` for JSON values.
 
 use serde_json::Value;
 
 use super::integer::{self, Integer};
 use super::{float, unicode};
 
-/// The value as Python's `str` prints it: text as it is, `True`, `None`, `{'a': [1, 2.0]}`.
+/// Returns a value as Python's `str`: text as it is, `True`, `None`, `{'a': [1, 2.0]}`.
 pub fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
@@ -13,13 +13,14 @@ pub fn text(value: &Value) -> String {
     }
 }
 
+/// Returns a value as Python's `repr`.
 pub fn repr(value: &Value) -> String {
     let mut out = String::new();
     write(&mut out, value);
     out
 }
 
-/// As `repr`, the characters that are not ASCII escaped.
+/// Returns a value as Python's `ascii`: as `repr`, with all characters escaped that are not ASCII.
 pub fn ascii(value: &Value) -> String {
     let mut out = String::new();
     for character in repr(value).chars() {
@@ -37,8 +38,8 @@ fn write(out: &mut String, value: &Value) {
         Value::Null => out.push_str("None"),
         Value::Bool(true) => out.push_str("True"),
         Value::Bool(false) => out.push_str("False"),
-        Value::Number(number) if integer::is_float(number) => out.push_str(&float::repr(float::read(number))),
-        Value::Number(number) => out.push_str(&Integer::read(number).to_string()),
+        Value::Number(number) if integer::is_float(number) => out.push_str(&float::repr(float::from_number(number))),
+        Value::Number(number) => out.push_str(&Integer::from_number(number).to_string()),
         Value::String(text) => quote(out, text),
         Value::Array(items) => {
             out.push('[');
@@ -61,7 +62,7 @@ fn write(out: &mut String, value: &Value) {
     }
 }
 
-/// In single quotes, unless the text has some, and no double ones.
+/// Writes a text in quotes: double ones if the text has single quotes and no double ones, and single ones otherwise.
 fn quote(out: &mut String, text: &str) {
     let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     out.push(quote);
@@ -72,7 +73,7 @@ fn quote(out: &mut String, text: &str) {
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
             _ if character == quote => out.extend(['\\', quote]),
-            _ if unicode::printable(character) => out.push(character),
+            _ if unicode::is_printable(character) => out.push(character),
             _ => out.push_str(&escape(character)),
         }
     }
@@ -99,7 +100,7 @@ mod tests {
         assert_eq!(ascii(&value), expected_ascii);
     }
 
-    /// All three are the same.
+    /// Asserts that all three functions return the same.
     #[track_caller]
     fn check_same(json: &str, expected: &str) {
         check(json, expected, expected, expected);

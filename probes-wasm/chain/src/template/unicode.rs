@@ -1,19 +1,20 @@
-//! What Python 3.11 knows of characters: its Unicode is 14.0, the standard library's and the crates' is later, so that
-//! they print characters that Python escapes.
+//! Properties of characters in Unicode 14.0, which Python 3.11 has. The standard library and crates have a later version,
+//! by which some characters are printable that Python escapes.
 
-/// As `str.isprintable`: no control or format character, no unassigned one, no space but the plain one.
-pub fn printable(character: char) -> bool {
+/// Returns true if Python's `str.isprintable` does: not for control and format characters, unassigned ones, and spaces
+/// other than U+0020.
+pub fn is_printable(character: char) -> bool {
     PRINTABLE.partition_point(|start| *start <= u32::from(character)) % 2 == 1
 }
 
-/// The value of a decimal digit in any script, as `int` reads it.
-pub fn decimal(character: char) -> Option<u8> {
+/// Returns the value of a decimal digit of any script, as Python's `int` reads it.
+pub fn decimal_digit(character: char) -> Option<u8> {
     let code = u32::from(character);
     let zero = ZEROS[..ZEROS.partition_point(|zero| *zero <= code)].last()?;
     u8::try_from(code - zero).ok().filter(|digit| *digit < 10)
 }
 
-/// The zeros; the nine other digits follow each.
+/// The code points of the digit zero in each script. The other nine digits follow it.
 const ZEROS: [u32; 66] = [
     0x30, 0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xde6, 0xe50, 0xed0,
     0xf20, 0x1040, 0x1090, 0x17e0, 0x1810, 0x1946, 0x19d0, 0x1a80, 0x1a90, 0x1b50, 0x1bb0, 0x1c40, 0x1c50, 0xa620,
@@ -22,7 +23,7 @@ const ZEROS: [u32; 66] = [
     0x16ac0, 0x16b50, 0x1d7ce, 0x1d7d8, 0x1d7e2, 0x1d7ec, 0x1d7f6, 0x1e140, 0x1e2f0, 0x1e950, 0x1fbf0,
 ];
 
-/// Where printable characters begin, where they end, and so on.
+/// Code points at which printable characters begin and end, alternately.
 #[rustfmt::skip]
 const PRINTABLE: [u32; 1400] = [
     0x20, 0x7f, 0xa1, 0xad, 0xae, 0x378, 0x37a, 0x380, 0x384, 0x38b, 0x38c, 0x38d, 0x38e, 0x3a2, 0x3a3, 0x530, 0x531,

@@ -1,99 +1,105 @@
-//! What stands beside an operator.
+//! Parsing the operands of operators.
 
 use regex::RegexBuilder;
 use serde_json::Value;
 
 use super::operator::{Bound, Operator};
-use super::read::{At, Reader};
+use super::parse::{Parser, Position};
 use super::types::Type;
 use crate::Statuses;
-use crate::subject::{Nature, Unit};
-use crate::words::got;
+use crate::messages::describe_found;
+use crate::subject::SubjectKind;
+use crate::unit::Unit;
 
-impl Reader<'_> {
-    pub fn equals(&mut self, operand: &Value, at: At) -> Option<Operator> {
-        match self.nature {
-            Nature::Status => self.statuses(operand, at),
-            _ => self.value(operand, at).map(|value| Operator::OneOf(vec![value])),
+impl Parser<'_> {
+    pub fn parse_equals(&mut self, operand: &Value, at: Position) -> Option<Operator> {
+        match self.kind {
+            SubjectKind::Status => self.parse_statuses(operand, at),
+            _ => self.parse_value(operand, at).map(|value| Operator::OneOf(vec![value])),
         }
     }
 
-    pub fn one_of(&mut self, operand: &Value, at: At) -> Option<Operator> {
+    pub fn parse_in(&mut self, operand: &Value, at: Position) -> Option<Operator> {
         let Some(values) = operand.as_array().filter(|values| !values.is_empty()) else {
-            return self.wrong(at, format!("expected a list of values, got {}", got(operand)));
+            return self.reject(at, format!("expected a list of values, got {}", describe_found(operand)));
         };
-        if self.nature == Nature::Status {
-            return self.statuses(operand, at);
+        if self.kind == SubjectKind::Status {
+            return self.parse_statuses(operand, at);
         }
-        Some(Operator::OneOf(values.iter().filter_map(|value| self.value(value, at)).collect()))
+        Some(Operator::OneOf(values.iter().filter_map(|value| self.parse_value(value, at)).collect()))
     }
 
-    fn statuses(&mut self, operand: &Value, at: At) -> Option<Operator> {
+    fn parse_statuses(&mut self, operand: &Value, at: Position) -> Option<Operator> {
         match Statuses::try_from(operand.clone()) {
             Ok(statuses) => Some(Operator::Status(statuses)),
-            Err(message) => self.wrong(at, message),
+            Err(message) => self.reject(at, message),
         }
     }
 
-    /// A value that the subject can have.
-    fn value(&mut self, value: &Value, at: At) -> Option<Value> {
-        let expected = match self.nature {
-            Nature::Number(Unit::Seconds) => {
-                return self.wrong(at, "a time is never exactly so long: expected a bound, such as {less: 1}");
+    /// Parses a value that the subject can be equal to.
+    fn parse_value(&mut self, value: &Value, at: Position) -> Option<Value> {
+        let expected = match self.kind {
+            SubjectKind::Number(Unit::Seconds) => {
+                return self.reject(at, "a time never equals a number exactly: expected a bound, such as {less: 1}");
             }
-            Nature::Text => return self.text(value, at).map(Value::from),
-            Nature::Number(_) if !value.is_number() => "a number",
-            Nature::Wire if matches!(value, Value::Null | Value::Array(_) | Value::Object(_)) => "text or a number",
+            SubjectKind::Text => return self.parse_text(value, at).map(Value::from),
+            SubjectKind::Number(_) if !value.is_number() => "a number",
+            SubjectKind::Wire if matches!(value, Value::Null | Value::Array(_) | Value::Object(_)) => {
+                "text or a number"
+            }
             _ => return Some(value.clone()),
         };
-        self.wrong(at, format!("expected {expected}, got {}{}", got(value), hint(value)))
+        self.reject(at, format!("expected {expected}, got {}{}", describe_found(value), hint(value)))
     }
 
-    pub fn text(&mut self, operand: &Value, at: At) -> Option<String> {
+    pub fn parse_text(&mut self, operand: &Value, at: Position) -> Option<String> {
         match operand {
             Value::String(text) => Some(text.clone()),
-            other => self.wrong(at, format!("expected text, got {}{}", got(other), hint(other))),
+            other => self.reject(at, format!("expected text, got {}{}", describe_found(other), hint(other))),
         }
     }
 
-    pub fn bound(&mut self, bound: Bound, operand: &Value, at: At) -> Option<Operator> {
+    pub fn parse_bound(&mut self, bound: Bound, operand: &Value, at: Position) -> Option<Operator> {
         match operand {
-            Value::Number(_) if self.nature == Nature::Text => {
-                self.wrong(at, "text is neither less nor greater than a number")
+            Value::Number(_) if self.kind == SubjectKind::Text => {
+                self.reject(at, "text cannot be compared with a number")
             }
             Value::Number(limit) => Some(Operator::Bound(bound, limit.clone())),
-            other => self.wrong(at, format!("expected a number, got {}", got(other))),
+            other => self.reject(at, format!("expected a number, got {}", describe_found(other))),
         }
     }
 
-    pub fn matches(&mut self, operand: &Value, at: At) -> Option<Operator> {
-        let pattern = self.text(operand, at)?;
-        // Room for `\w{1,50}`, which knows the letters of all scripts.
+    pub fn parse_regex(&mut self, operand: &Value, at: Position) -> Option<Operator> {
+        let pattern = self.parse_text(operand, at)?;
+        // 4 MiB have room for `\w{1,50}`, which knows the letters of all scripts.
         match RegexBuilder::new(&pattern).size_limit(4 << 20).dfa_size_limit(1 << 20).nest_limit(50).build() {
             Ok(regex) => Some(Operator::Matches(regex)),
-            Err(regex::Error::CompiledTooBig(_)) => self.wrong(at, "too big a regular expression"),
+            Err(regex::Error::CompiledTooBig(_)) => self.reject(at, "too big a regular expression"),
             Err(error) => {
-                // The error draws the place over several lines; the sentence stands in its last.
+                // The error shows the place in several lines. The last line is the sentence.
                 let error = error.to_string();
                 let why = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
-                self.wrong(at, format!("not a regular expression: {why}"))
+                self.reject(at, format!("not a regular expression: {why}"))
             }
         }
     }
 
-    pub fn is(&mut self, operand: &Value, at: At) -> Option<Operator> {
+    pub fn parse_type(&mut self, operand: &Value, at: Position) -> Option<Operator> {
         match operand.as_str().map(Type::parse) {
-            Some(Ok(found)) => Some(Operator::Is(found)),
-            Some(Err(message)) => self.wrong(at, message),
-            None => self.wrong(at, format!("expected a type such as `text`, got {}", got(operand))),
+            Some(Ok(found)) => Some(Operator::HasType(found)),
+            Some(Err(message)) => self.reject(at, message),
+            None => self.reject(at, format!("expected a type such as `text`, got {}", describe_found(operand))),
         }
     }
 
-    pub fn yes_or_no(&mut self, operand: &Value, at: At) -> Option<bool> {
-        operand.as_bool().or_else(|| self.wrong(at, format!("expected true or false, got {}", got(operand))))
+    pub fn parse_bool(&mut self, operand: &Value, at: Position) -> Option<bool> {
+        operand
+            .as_bool()
+            .or_else(|| self.reject(at, format!("expected true or false, got {}", describe_found(operand))))
     }
 }
 
+/// Returns advice for a value that is given where text is expected.
 fn hint(value: &Value) -> &'static str {
     match value {
         Value::Number(_) | Value::Bool(_) => ": put it in quotes",
@@ -109,19 +115,19 @@ mod tests {
     use super::*;
     use crate::Predicate;
 
-    /// The problem at the operator.
+    /// Asserts the mistake at the operator.
     #[track_caller]
     #[allow(clippy::needless_pass_by_value, reason = "one-line cases")]
-    fn check(nature: Nature, form: Value, expected: Option<&str>) {
+    fn check(kind: SubjectKind, form: Value, expected: Option<&str>) {
         let mut problems = Vec::new();
-        Predicate::read_for(nature, &form, "", &mut problems);
+        Predicate::parse_for(kind, &form, "", &mut problems);
         assert_eq!(problems.first().map(|problem| &*problem.message), expected, "{form}");
         assert!(problems.len() <= 1, "{problems:?}");
     }
 
     #[test]
     fn operands() {
-        let check = |form, expected: Option<&str>| check(Nature::Json, form, expected);
+        let check = |form, expected: Option<&str>| check(SubjectKind::Json, form, expected);
         check(json!({ "less": null }), Some("expected a number, got nothing"));
         check(json!({ "starts_with": 10.0 }), Some("expected text, got 10.0: put it in quotes"));
         check(json!({ "matches": ["a"] }), Some("expected text, got a list: `in` takes a list"));
@@ -148,7 +154,7 @@ mod tests {
 
     #[test]
     fn what_never_holds_for_text() {
-        let check = |form, expected: Option<&str>| check(Nature::Text, form, expected);
+        let check = |form, expected: Option<&str>| check(SubjectKind::Text, form, expected);
         check(json!("a"), None);
         check(json!({ "in": ["a"], "not": "b", "type": "text" }), None);
         check(json!(5), Some("expected text, got 5: put it in quotes"));
@@ -156,12 +162,12 @@ mod tests {
         check(json!(["a"]), Some("expected text, got a list: `in` takes a list"));
         check(json!({ "not_equal": {} }), Some("expected text, got a map"));
         check(json!({ "contains": true }), Some("expected text, got true: put it in quotes"));
-        check(json!({ "less": 5 }), Some("text is neither less nor greater than a number"));
+        check(json!({ "less": 5 }), Some("text cannot be compared with a number"));
     }
 
     #[test]
     fn what_never_holds_for_text_from_the_wire() {
-        let check = |form, expected: Option<&str>| check(Nature::Wire, form, expected);
+        let check = |form, expected: Option<&str>| check(SubjectKind::Wire, form, expected);
         check(json!({ "in": ["a", 1, 1.5, true], "less": 1 }), None);
         check(json!(null), Some("expected text or a number, got nothing"));
         check(json!(["a"]), Some("expected text or a number, got a list: `in` takes a list"));
@@ -170,7 +176,7 @@ mod tests {
 
     #[test]
     fn what_never_holds_for_numbers() {
-        let check = |form, expected: Option<&str>| check(Nature::Number(Unit::Bytes), form, expected);
+        let check = |form, expected: Option<&str>| check(SubjectKind::Number(Unit::Bytes), form, expected);
         check(json!(5), None);
         check(json!({ "in": [1, 2.5], "not_equal": 3, "at_most": 5 }), None);
         check(json!("5"), Some("expected a number, got text"));
@@ -181,8 +187,8 @@ mod tests {
 
     #[test]
     fn a_time_has_bounds() {
-        let check = |form, expected: Option<&str>| check(Nature::Number(Unit::Seconds), form, expected);
-        let bound = "a time is never exactly so long: expected a bound, such as {less: 1}";
+        let check = |form, expected: Option<&str>| check(SubjectKind::Number(Unit::Seconds), form, expected);
+        let bound = "a time never equals a number exactly: expected a bound, such as {less: 1}";
         check(json!({ "less": 0.8, "not": { "less": 0.1 } }), None);
         check(json!(0.8), Some(bound));
         check(json!({ "in": [1] }), Some(bound));
@@ -190,7 +196,7 @@ mod tests {
 
     #[test]
     fn statuses() {
-        let check = |form, expected: Option<&str>| check(Nature::Status, form, expected);
+        let check = |form, expected: Option<&str>| check(SubjectKind::Status, form, expected);
         check(json!("2xx"), None);
         check(json!([200, "3xx"]), None);
         check(json!({ "in": [200, "3xx"], "not_equal": "5xx", "less": 300, "not": [400, 401] }), None);

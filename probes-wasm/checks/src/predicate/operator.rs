@@ -1,17 +1,18 @@
-//! Operators: whether they hold, and what they expect in words.
+//! Operators: evaluation, and what they expect in words.
 
 use std::cmp::Ordering;
 
 use regex::Regex;
 use serde_json::{Number, Value};
 
-use super::seen::Seen;
 use super::types::Type;
+use super::wire_value::WireValue;
 use crate::Statuses;
+use crate::messages::{display_value, quoted, truncate};
 use crate::number::{compare, equal};
-use crate::subject::Unit;
-use crate::words::{cut, quoted, shown};
+use crate::unit::Unit;
 
+/// An operator with its operand.
 #[derive(Debug, Clone)]
 pub enum Operator {
     OneOf(Vec<Value>),
@@ -22,12 +23,13 @@ pub enum Operator {
     EndsWith(String),
     Matches(Regex),
     Exists,
-    Empty,
-    Is(Type),
-    /// There is a value, and it is another: `not` alone would hold for none.
-    Other(Box<Operator>),
+    IsEmpty,
+    HasType(Type),
+    /// There is a value, and the operator in it does not hold. A plain negation would also hold for a missing value.
+    ExistsAndNot(Box<Operator>),
 }
 
+/// A comparison of numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bound {
     Less,
@@ -37,50 +39,54 @@ pub enum Bound {
 }
 
 impl Operator {
-    pub fn holds(&self, seen: Option<&Seen>) -> bool {
-        let Some(seen) = seen else { return false };
+    /// Returns true if the operator holds. No operator holds for a missing value.
+    pub fn holds(&self, actual: Option<&WireValue>) -> bool {
+        let Some(actual) = actual else { return false };
         match self {
-            Self::OneOf(expected) => expected.iter().any(|expected| seen.values().any(|value| equal(expected, value))),
+            Self::OneOf(expected) => {
+                expected.iter().any(|expected| actual.values().any(|value| equal(expected, value)))
+            }
             Self::Status(expected) => {
-                seen.value.as_u64().and_then(|status| status.try_into().ok()).is_some_and(|it| expected.allows(it))
+                actual.value.as_u64().and_then(|status| status.try_into().ok()).is_some_and(|it| expected.allows(it))
             }
             Self::Bound(bound, limit) => {
-                seen.number().and_then(|number| compare(number, limit)).is_some_and(|order| bound.holds(order))
+                actual.number().and_then(|number| compare(number, limit)).is_some_and(|order| bound.holds(order))
             }
-            Self::Contains(part) => contains(seen.value, part),
-            Self::StartsWith(start) => seen.value.as_str().is_some_and(|text| text.starts_with(start)),
-            Self::EndsWith(end) => seen.value.as_str().is_some_and(|text| text.ends_with(end)),
-            Self::Matches(regex) => seen.value.as_str().is_some_and(|text| regex.is_match(text)),
+            Self::Contains(part) => contains(actual.value, part),
+            Self::StartsWith(start) => actual.value.as_str().is_some_and(|text| text.starts_with(start)),
+            Self::EndsWith(end) => actual.value.as_str().is_some_and(|text| text.ends_with(end)),
+            Self::Matches(regex) => actual.value.as_str().is_some_and(|text| regex.is_match(text)),
             Self::Exists => true,
-            Self::Empty => is_empty(seen.value),
-            Self::Is(expected) => seen.values().any(|value| expected.holds(value)),
-            Self::Other(operator) => !operator.holds(Some(seen)),
+            Self::IsEmpty => is_empty(actual.value),
+            Self::HasType(expected) => actual.values().any(|value| expected.holds(value)),
+            Self::ExistsAndNot(operator) => !operator.holds(Some(actual)),
         }
     }
 
-    pub fn expected(&self, unit: Unit, negated: bool) -> String {
+    /// Returns what is expected, in words: `less than 5`, `not to be empty`.
+    pub fn describe(&self, unit: Unit, negated: bool) -> String {
         let not = if negated { "not " } else { "" };
         match self {
             Self::OneOf(expected) => match expected.as_slice() {
-                [one] => format!("{not}{}", unit.value(one)),
+                [one] => format!("{not}{}", unit.display(one)),
                 several => {
-                    let several: Vec<String> = several.iter().map(|one| unit.value(one)).collect();
-                    format!("{} of {}", if negated { "none" } else { "one" }, cut(several.join(", ")))
+                    let several: Vec<String> = several.iter().map(|one| unit.display(one)).collect();
+                    format!("{} of {}", if negated { "none" } else { "one" }, truncate(several.join(", ")))
                 }
             },
             Self::Status(expected) => match expected.to_string() {
                 several if negated && several.contains(" or ") => format!("none of {}", several.replace(" or ", ", ")),
                 expected => format!("{not}{expected}"),
             },
-            Self::Bound(bound, limit) => format!("{not}{} {}", bound.word(), unit.number(&limit.to_string())),
-            Self::Contains(part) => format!("{not}to contain {}", shown(part)),
-            Self::StartsWith(start) => format!("{not}to start with {}", cut(quoted(start))),
-            Self::EndsWith(end) => format!("{not}to end with {}", cut(quoted(end))),
-            Self::Matches(regex) => format!("{not}to match `{}`", cut(regex.to_string())),
+            Self::Bound(bound, limit) => format!("{not}{} {}", bound.phrase(), unit.append_to(&limit.to_string())),
+            Self::Contains(part) => format!("{not}to contain {}", display_value(part)),
+            Self::StartsWith(start) => format!("{not}to start with {}", truncate(quoted(start))),
+            Self::EndsWith(end) => format!("{not}to end with {}", truncate(quoted(end))),
+            Self::Matches(regex) => format!("{not}to match `{}`", truncate(regex.to_string())),
             Self::Exists => format!("{not}to exist"),
-            Self::Empty => format!("{not}to be empty"),
-            Self::Is(expected) => format!("{not}{}", expected.word()),
-            Self::Other(operator) => operator.expected(unit, !negated),
+            Self::IsEmpty => format!("{not}to be empty"),
+            Self::HasType(expected) => format!("{not}{}", expected.phrase()),
+            Self::ExistsAndNot(operator) => operator.describe(unit, !negated),
         }
     }
 }
@@ -95,7 +101,7 @@ impl Bound {
         }
     }
 
-    fn word(self) -> &'static str {
+    fn phrase(self) -> &'static str {
         match self {
             Self::Less => "less than",
             Self::Greater => "greater than",
@@ -128,22 +134,22 @@ mod tests {
     use serde_json::json;
 
     use crate::Predicate;
-    use crate::subject::Nature;
+    use crate::subject::SubjectKind;
 
     use super::*;
 
-    /// What is expected in words, and what is as expected and what is not.
+    /// Asserts what a predicate expects in words, the values for which it holds, and those for which it does not.
     #[track_caller]
     #[allow(clippy::needless_pass_by_value, reason = "one-line cases")]
     fn check(form: Value, expected: &str, right: Value, wrong: Value) {
-        check_for(Nature::Json, form, expected, right, wrong);
+        check_for(SubjectKind::Json, form, expected, right, wrong);
     }
 
     #[track_caller]
     #[allow(clippy::needless_pass_by_value, reason = "one-line cases")]
-    fn check_for(nature: Nature, form: Value, expected: &str, right: Value, wrong: Value) {
+    fn check_for(kind: SubjectKind, form: Value, expected: &str, right: Value, wrong: Value) {
         let mut problems = Vec::new();
-        let predicate = Predicate::read_for(nature, &form, "", &mut problems).expect("a right form");
+        let predicate = Predicate::parse_for(kind, &form, "", &mut problems).expect("a right form");
         for value in right.as_array().expect("a list") {
             assert_eq!(predicate.mismatches("", Some(value), ""), [], "{form} {value}");
         }
@@ -219,8 +225,8 @@ mod tests {
     }
 
     #[test]
-    fn text_from_the_wire_is_read_as_what_it_is_held_against() {
-        let check = |form, expected, right, wrong| check_for(Nature::Wire, form, expected, right, wrong);
+    fn text_from_the_wire_is_parsed_as_the_type_it_is_compared_with() {
+        let check = |form, expected, right, wrong| check_for(SubjectKind::Wire, form, expected, right, wrong);
         check(json!(2), "2", json!(["2", "2.0", " 2 "]), json!(["1.1", "", "02", "2 x", "[2]"]));
         check(json!("2"), "\"2\"", json!(["2"]), json!(["2.0"]));
         check(json!(true), "true", json!(["true"]), json!(["TRUE", "1"]));
@@ -233,7 +239,7 @@ mod tests {
 
     #[test]
     fn statuses() {
-        let check = |form, expected, right, wrong| check_for(Nature::Status, form, expected, right, wrong);
+        let check = |form, expected, right, wrong| check_for(SubjectKind::Status, form, expected, right, wrong);
         check(json!("2xx"), "2xx", json!([200, 299]), json!([199, 300, 404]));
         check(json!([200, "3xx"]), "200 or 3xx", json!([200, 301]), json!([201, 400]));
         check(json!({ "in": ["204"] }), "204", json!([204]), json!([200]));

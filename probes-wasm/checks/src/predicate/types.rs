@@ -1,10 +1,11 @@
-//! The types that a value can be asked to have.
+//! The types of values for the operator `type`.
 
 use serde_json::Value;
 
-use crate::number::whole;
-use crate::words::unknown;
+use crate::messages::unknown_name;
+use crate::number::is_whole;
 
+/// A type of JSON values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Type {
     Text,
@@ -16,6 +17,7 @@ pub enum Type {
     Null,
 }
 
+/// The types with their names in a configuration.
 pub const TYPES: &[(&str, Type)] = &[
     ("text", Type::Text),
     ("number", Type::Number),
@@ -26,7 +28,7 @@ pub const TYPES: &[(&str, Type)] = &[
     ("null", Type::Null),
 ];
 
-/// As other tools call them.
+/// Names that other tools use, and the types that they mean.
 const SYNONYMS: &[(&str, &str)] = &[
     ("string", "text"),
     ("float", "number"),
@@ -38,19 +40,24 @@ const SYNONYMS: &[(&str, &str)] = &[
 ];
 
 impl Type {
+    /// Parses the name of a type.
+    ///
+    /// # Errors
+    /// Returns a sentence that names the type that was probably meant, or all that there are.
     pub fn parse(word: &str) -> Result<Self, String> {
         if let Some((_, found)) = TYPES.iter().find(|(name, _)| *name == word) {
             return Ok(*found);
         }
         let names: Vec<&str> = TYPES.iter().map(|(name, _)| *name).collect();
-        Err(unknown("type", word, &names, SYNONYMS))
+        Err(unknown_name("type", word, &names, SYNONYMS))
     }
 
+    /// Returns true if a value has this type. An integer is also a number, and 1.0 is an integer.
     pub fn holds(self, value: &Value) -> bool {
         match self {
             Self::Text => value.is_string(),
             Self::Number => value.is_number(),
-            Self::Integer => value.as_number().is_some_and(whole),
+            Self::Integer => value.as_number().is_some_and(is_whole),
             Self::Boolean => value.is_boolean(),
             Self::List => value.is_array(),
             Self::Map => value.is_object(),
@@ -58,7 +65,8 @@ impl Type {
         }
     }
 
-    pub fn word(self) -> &'static str {
+    /// Returns the type as it is read in a sentence.
+    pub fn phrase(self) -> &'static str {
         match self {
             Self::Text => "text",
             Self::Number => "a number",
@@ -76,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_meant() {
+    fn suggestions() {
         let check = |word, meant| {
             assert_eq!(Type::parse(word), Err(format!("unknown type `{word}`, did you mean `{meant}`?")));
         };

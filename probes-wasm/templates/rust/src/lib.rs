@@ -1,25 +1,26 @@
-//! Asks a service how it is: expects JSON in which `status` is `ok`, and `queue` no longer than the settings allow.
+//! Checks the health of a service: expects JSON in which `status` is `ok` and `queue` is at most `max_queue`.
 //!
-//! `cargo doc --open -p sentrynet-guest` shows all that a probe can do; the contract itself is in `wit/`.
+//! `cargo doc --open -p sentrynet-guest` shows all that a probe can do. The WIT files in `wit/` define it.
 
 use schemars::JsonSchema;
 use sentrynet_guest::http::Request;
-use sentrynet_guest::{Check, Failure, Mismatch, Probe, Trouble, log, span};
+use sentrynet_guest::{Problems, Failure, Mismatch, Probe, Trouble, log, span};
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The host holds settings against the schema that is made of this, and shows it to who writes them.
+/// The settings. The host validates them with the JSON Schema that is generated from this struct, and shows its
+/// descriptions to operators.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Settings {
-    /// Where the service says how it is.
+    /// The URL at which the service reports its health.
     url: String,
-    /// The longest queue that is still well; 100 unless given.
-    #[serde(default = "hundred")]
+    /// The longest queue that is still healthy; 100 unless given.
+    #[serde(default = "default_max_queue")]
     max_queue: u32,
 }
 
-fn hundred() -> u32 {
+fn default_max_queue() -> u32 {
     100
 }
 
@@ -28,12 +29,12 @@ struct Health;
 impl Probe for Health {
     const NAME: &str = env!("CARGO_PKG_NAME");
     const VERSION: &str = env!("CARGO_PKG_VERSION");
-    const SUMMARY: &str = "Whether a service says that it is well";
+    const SUMMARY: &str = "Checks that a service reports good health";
     type Settings = Settings;
 
-    /// What a schema cannot say. Answers with the title of a probe that is given none.
-    fn check(settings: &Settings, check: &mut Check) -> Option<String> {
-        check.at("/url", Request::new("GET", &settings.url));
+    /// Finds mistakes that the schema does not exclude. Returns the title of the run, if the configuration gives none.
+    fn check(settings: &Settings, problems: &mut Problems) -> Option<String> {
+        problems.ok_or_add("/url", Request::new("GET", &settings.url));
         Some(format!("Health of {}", settings.url))
     }
 
@@ -44,36 +45,36 @@ impl Probe for Health {
         let status = response.status();
         if status != 200 {
             let failure = Failure::new("status", format!("expected status 200, got {status}"));
-            return Err(failure.mismatches(vec![Mismatch::new("status", 200, status)]).into());
+            return Err(failure.with_mismatches(vec![Mismatch::new("status", 200, status)]).into());
         }
-        let health: Value = span::scope("json.parse", "Parse the answer", |_| {
+        let health: Value = span::scope("json.parse", "Parse the response", |_| {
             let parsed = serde_json::from_slice(&response.body());
-            Ok(parsed.map_err(|error| Failure::new("json", format!("the answer is not JSON: {error}")))?)
+            Ok(parsed.map_err(|error| Failure::new("json", format!("the response is not JSON: {error}")))?)
         })?;
         log::info(&format!("status {}, queue {}", health["status"], health["queue"]));
-        span::scope("health.check", "Check status and queue", |_| hold(&health, settings.max_queue))
+        span::scope("health.check", "Check status and queue", |_| check_health(&health, settings.max_queue))
     }
 }
 
-fn hold(health: &Value, max_queue: u32) -> Result<(), Trouble> {
-    let mut wrong = Vec::new();
+fn check_health(health: &Value, max_queue: u32) -> Result<(), Trouble> {
+    let mut mismatches = Vec::new();
     let (status, queue) = (&health["status"], &health["queue"]);
     if status != "ok" {
-        wrong.push(Mismatch::new("$.status", "\"ok\"", status));
+        mismatches.push(Mismatch::new("$.status", "\"ok\"", status));
     }
     match queue.as_f64() {
         Some(length) => {
             span::set_data("queue", &span::Value::Number(length));
             if length > f64::from(max_queue) {
-                wrong.push(Mismatch::new("$.queue", format!("at most {max_queue}"), queue));
+                mismatches.push(Mismatch::new("$.queue", format!("at most {max_queue}"), queue));
             }
         }
-        None => wrong.push(Mismatch::new("$.queue", format!("at most {max_queue}"), queue)),
+        None => mismatches.push(Mismatch::new("$.queue", format!("at most {max_queue}"), queue)),
     }
-    if wrong.is_empty() {
+    if mismatches.is_empty() {
         return Ok(());
     }
-    Err(Failure::new("health", "the service is not well").mismatches(wrong).into())
+    Err(Failure::new("health", "the service is not well").with_mismatches(mismatches).into())
 }
 
 sentrynet_guest::export!(Health);

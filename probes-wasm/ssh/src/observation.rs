@@ -1,36 +1,39 @@
-//! What a server and a command answered, as it is looked at.
+//! The values of an SSH server and a command that can be checked.
 
 use std::cell::OnceCell;
 
-use sentrynet_checks::{Answer, Subject};
+use sentrynet_checks::{Observation, Subject};
 use sentrynet_guest::ssh::{Output, Session};
 use serde_json::Value;
 
-/// Bytes of each stream that are looked at.
-pub const MOST_OUTPUT: u64 = 1 << 20;
+/// The largest output that is checked, in bytes of each stream.
+pub const MAX_OUTPUT_BYTES: u64 = 1 << 20;
 
-pub struct Answered {
+/// A session, and the output of its command if there was one, which is parsed as JSON at most once.
+pub struct SshObservation {
     session: Session,
     output: Option<Output>,
     json: OnceCell<Result<Value, String>>,
 }
 
-impl Answered {
+impl SshObservation {
     pub fn new(session: Session, output: Option<Output>) -> Self {
         Self { session, output, json: OnceCell::new() }
     }
 
+    /// Parses the standard output as JSON.
     fn parse(&self) -> Result<Value, String> {
         let output = self.output.as_ref().ok_or("no command was run, so that there is no output to read as JSON")?;
-        if output.stdout_size > MOST_OUTPUT {
-            return Err(format!("the output has {} bytes, too many to look into", output.stdout_size));
+        if output.stdout_size > MAX_OUTPUT_BYTES {
+            let size = output.stdout_size;
+            return Err(format!("the output has {size} bytes, more than the {MAX_OUTPUT_BYTES} that are checked"));
         }
         serde_json::from_slice(&output.stdout).map_err(|error| format!("the output is not JSON: {error}"))
     }
 }
 
-impl Answer for Answered {
-    fn observe(&self, subject: &Subject) -> Option<Value> {
+impl Observation for SshObservation {
+    fn value(&self, subject: &Subject) -> Option<Value> {
         let text = |bytes: &[u8]| Value::from(String::from_utf8_lossy(bytes).into_owned());
         let output = || self.output.as_ref();
         match subject {
@@ -42,7 +45,7 @@ impl Answer for Answered {
             Subject::Time => Some((self.session.time() / 1000.0).into()),
             Subject::ServerVersion => Some(self.session.server().version.into()),
             Subject::RemoteAddress => Some(self.session.server().remote_address.into()),
-            // Found elsewhere, or of another kind of probe.
+            // JSONPaths are searched in `json`; the others are subjects of HTTP.
             _ => None,
         }
     }

@@ -1,4 +1,4 @@
-//! A value whose text is templates: a body, a map of headers.
+//! JSON values whose texts are templates, such as a body or the headers.
 
 use std::fmt::Display;
 
@@ -6,66 +6,73 @@ use serde_json::{Map, Value};
 
 use super::Template;
 
-/// Text that is exactly a key's name is that key's value, type kept; any other text is a template. Maps and lists hold
-/// more of them; a map's keys and all other values stay as they are.
+/// A JSON value whose texts are templates. A text that is exactly the name of a key is replaced by the key's value,
+/// with its type; any other text is a template. The keys of maps, numbers, booleans and null stay as they are.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Shape {
+pub enum TemplatedValue {
+    /// A number, a boolean or null.
     Fixed(Value),
     Text {
         text: String,
-        /// None where only a key of that name can make something of it.
+        /// `None` if the text is no valid template; it can then only be the name of a key.
         template: Option<Template>,
     },
-    List(Vec<Shape>),
-    Map(Vec<(String, Shape)>),
+    List(Vec<TemplatedValue>),
+    Map(Vec<(String, TemplatedValue)>),
 }
 
-impl Shape {
-    /// The shape, and all texts that are no templates: JSON pointers, and what is wrong. Such a text is right
-    /// nevertheless when it is a `known` key's name.
-    pub fn parse(value: &Value, known: &dyn Fn(&str) -> bool) -> (Self, Vec<(String, String)>) {
+impl TemplatedValue {
+    /// Parses all texts of a value. Returns it with the mistakes: the JSON pointer to each text that is no valid
+    /// template, and a sentence. A text for which `is_known` returns true is the name of a key, and no mistake.
+    pub fn parse(value: &Value, is_known: &dyn Fn(&str) -> bool) -> (Self, Vec<(String, String)>) {
         let mut errors = Vec::new();
-        (Self::read(value, known, "", &mut errors), errors)
+        (Self::parse_at(value, is_known, "", &mut errors), errors)
     }
 
-    /// The keys that its templates use, each after the JSON pointer to the template.
+    /// Returns the keys that the templates use, each with the JSON pointer to the template.
     pub fn keys(&self) -> Vec<(String, &str)> {
         let mut keys = Vec::new();
         self.collect_keys("", &mut keys);
         keys
     }
 
-    /// What it comes to whatever the keys are: none where one is used, or is named by the whole text.
-    pub fn constant(&self, known: &dyn Fn(&str) -> bool) -> Option<Value> {
+    /// Returns the value of a text that does not depend on keys; `None` if it has fields or is the name of a key.
+    pub fn constant(&self, is_known: &dyn Fn(&str) -> bool) -> Option<Value> {
         match self {
-            Self::Text { text, template: Some(template) } if !known(text) && template.keys().next().is_none() => {
+            Self::Text { text, template: Some(template) } if !is_known(text) && template.keys().next().is_none() => {
                 template.render(&Map::new()).ok().map(Value::String)
             }
             _ => None,
         }
     }
 
-    /// What stands under a key of a map.
+    /// Returns the value of a key, if this is a map.
     pub fn entry(&self, key: &str) -> Option<&Self> {
         match self {
-            Self::Map(entries) => entries.iter().find(|(name, _)| name == key).map(|(_, shape)| shape),
+            Self::Map(entries) => entries.iter().find(|(name, _)| name == key).map(|(_, templated)| templated),
             _ => None,
         }
     }
 
-    /// # Errors
+    /// Renders all texts.
     ///
-    /// The first text that does not render: a JSON pointer, and what is wrong, as [`Template::render`] says it.
+    /// # Errors
+    /// Returns the JSON pointer to the first text that does not render, and the sentence of [`Template::render`].
     pub fn render(&self, keys: &Map<String, Value>) -> Result<Value, (String, String)> {
         self.render_at("", keys)
     }
 
-    fn read(value: &Value, known: &dyn Fn(&str) -> bool, pointer: &str, errors: &mut Vec<(String, String)>) -> Self {
+    fn parse_at(
+        value: &Value,
+        is_known: &dyn Fn(&str) -> bool,
+        pointer: &str,
+        errors: &mut Vec<(String, String)>,
+    ) -> Self {
         match value {
             Value::String(text) => {
                 let template = Template::parse(text);
                 let template = template.map_err(|error| {
-                    if !known(text) {
+                    if !is_known(text) {
                         errors.push((pointer.to_owned(), error));
                     }
                 });
@@ -74,14 +81,16 @@ impl Shape {
             Value::Array(items) => {
                 let items = items.iter().enumerate();
                 Self::List(
-                    items.map(|(index, item)| Self::read(item, known, &within(pointer, &index), errors)).collect(),
+                    items
+                        .map(|(index, item)| Self::parse_at(item, is_known, &child_pointer(pointer, &index), errors))
+                        .collect(),
                 )
             }
             Value::Object(map) => {
-                let mut read = |(key, value): (&String, &Value)| {
-                    (key.clone(), Self::read(value, known, &within(pointer, key), errors))
+                let mut parse = |(key, value): (&String, &Value)| {
+                    (key.clone(), Self::parse_at(value, is_known, &child_pointer(pointer, key), errors))
                 };
-                Self::Map(map.iter().map(&mut read).collect())
+                Self::Map(map.iter().map(&mut parse).collect())
             }
             other => Self::Fixed(other.clone()),
         }
@@ -95,12 +104,12 @@ impl Shape {
             }
             Self::List(items) => {
                 for (index, item) in items.iter().enumerate() {
-                    item.collect_keys(&within(pointer, &index), keys);
+                    item.collect_keys(&child_pointer(pointer, &index), keys);
                 }
             }
             Self::Map(entries) => {
-                for (key, shape) in entries {
-                    shape.collect_keys(&within(pointer, key), keys);
+                for (key, templated) in entries {
+                    templated.collect_keys(&child_pointer(pointer, key), keys);
                 }
             }
         }
@@ -118,12 +127,12 @@ impl Shape {
             },
             Self::List(items) => {
                 let items = items.iter().enumerate();
-                items.map(|(index, item)| item.render_at(&within(pointer, &index), keys)).collect()
+                items.map(|(index, item)| item.render_at(&child_pointer(pointer, &index), keys)).collect()
             }
             Self::Map(entries) => {
                 let entries = entries.iter();
                 entries
-                    .map(|(key, shape)| Ok((key.clone(), shape.render_at(&within(pointer, key), keys)?)))
+                    .map(|(key, templated)| Ok((key.clone(), templated.render_at(&child_pointer(pointer, key), keys)?)))
                     .collect::<Result<Map<_, _>, _>>()
                     .map(Value::Object)
             }
@@ -131,8 +140,8 @@ impl Shape {
     }
 }
 
-/// JSON pointer to a key or an index.
-fn within(pointer: &str, key: &dyn Display) -> String {
+/// Returns the JSON pointer to a key or an index below another pointer.
+fn child_pointer(pointer: &str, key: &dyn Display) -> String {
     format!("{pointer}/{}", key.to_string().replace('~', "~0").replace('/', "~1"))
 }
 
@@ -151,16 +160,16 @@ mod tests {
     }
 
     #[track_caller]
-    fn parse(value: &Value, known: &dyn Fn(&str) -> bool) -> Shape {
-        let (shape, errors) = Shape::parse(value, known);
+    fn parse(value: &Value, is_known: &dyn Fn(&str) -> bool) -> TemplatedValue {
+        let (templated, errors) = TemplatedValue::parse(value, is_known);
         assert_eq!(errors, []);
-        shape
+        templated
     }
 
     #[track_caller]
     fn check(value: &Value, expected: &Value) {
-        let shape = parse(value, &|text| text == "a{");
-        assert_eq!(shape.render(&keys()).as_ref(), Ok(expected));
+        let templated = parse(value, &|text| text == "a{");
+        assert_eq!(templated.render(&keys()).as_ref(), Ok(expected));
     }
 
     #[test]
@@ -182,22 +191,26 @@ mod tests {
     }
 
     #[test]
-    fn errors_have_their_place() {
+    fn errors_have_pointers() {
         let wrong = json!({ "a/b": ["{x}", "{"], "c~": "}", "d": "a{" });
-        let (shape, errors) = Shape::parse(&wrong, &|_| false);
+        let (templated, errors) = TemplatedValue::parse(&wrong, &|_| false);
         let places: Vec<&str> = errors.iter().map(|(pointer, _)| pointer.as_str()).collect();
         assert_eq!(places, ["/a~1b/1", "/c~0", "/d"]);
-        assert_eq!(shape.keys(), [("/a~1b/0".to_owned(), "x")], "the rest is looked at all the same");
-        let shape = parse(&json!({ "a": [0, "{nope}"] }), &|_| false);
-        assert_eq!(shape.render(&keys()), Err(("/a/1".to_owned(), "key `nope` is not set".to_owned())));
-        let shape = parse(&json!("b{"), &|_| true);
-        assert_eq!(shape.render(&keys()), Err((String::new(), "key `b{` is not set".to_owned())));
+        assert_eq!(
+            templated.keys(),
+            [("/a~1b/0".to_owned(), "x")],
+            "the keys of valid templates are collected nevertheless"
+        );
+        let templated = parse(&json!({ "a": [0, "{nope}"] }), &|_| false);
+        assert_eq!(templated.render(&keys()), Err(("/a/1".to_owned(), "key `nope` is not set".to_owned())));
+        let templated = parse(&json!("b{"), &|_| true);
+        assert_eq!(templated.render(&keys()), Err((String::new(), "key `b{` is not set".to_owned())));
     }
 
     #[test]
-    fn the_keys_that_it_uses() {
-        let shape = parse(&json!({ "a": ["{x}{y:{w}}"], "b": "{z}" }), &|_| false);
+    fn keys_are_collected() {
+        let templated = parse(&json!({ "a": ["{x}{y:{w}}"], "b": "{z}" }), &|_| false);
         let expected = [("/a/0", "x"), ("/a/0", "y"), ("/a/0", "w"), ("/b", "z")];
-        assert_eq!(shape.keys(), expected.map(|(pointer, key)| (pointer.to_owned(), key)));
+        assert_eq!(templated.keys(), expected.map(|(pointer, key)| (pointer.to_owned(), key)));
     }
 }

@@ -1,11 +1,11 @@
-//! The operators' names.
+//! The names of the operators.
 
-use crate::words::unknown;
+use crate::messages::unknown_name;
 
-/// Operators, and what they ask for in words for an editor.
+/// The operators, with descriptions for editors.
 pub const OPERATORS: &[(&str, &str)] = &[
-    ("equals", "This value, numbers as numbers: 1 is 1.0"),
-    ("not_equal", "Another value; what is missing is none"),
+    ("equals", "This value, where 1 equals 1.0"),
+    ("not_equal", "Any other value; a missing value fails"),
     ("less", "A number less than this"),
     ("greater", "A number greater than this"),
     ("at_most", "A number, this or less"),
@@ -15,15 +15,15 @@ pub const OPERATORS: &[(&str, &str)] = &[
     ("ends_with", "Text that ends with this"),
     ("matches", "Text with a match of this regular expression, anywhere unless `^` and `$` say where"),
     ("in", "One of these values"),
-    ("exists", "Whether there is a value; null is one"),
-    ("is_empty", "Whether the text, list or map has nothing in it; what is missing is neither"),
-    ("type", "What kind of value it is"),
-    ("not", "What must not hold; for a missing value it never does"),
+    ("exists", "True if there must be a value, false if there must be none; null is a value"),
+    ("is_empty", "True if the text, list or map must be empty, false if not; a missing value fails"),
+    ("type", "The type of the value"),
+    ("not", "A value or predicate that must not hold; a missing value passes, unless it is `exists: false`"),
     ("all", "Predicates that must all hold"),
     ("any", "Predicates of which one must hold"),
 ];
 
-/// As other tools call them.
+/// Names that other tools use, without separators, and the operators that they mean.
 const SYNONYMS: &[(&str, &str)] = &[
     ("=", "equals"),
     ("==", "equals"),
@@ -52,15 +52,15 @@ const SYNONYMS: &[(&str, &str)] = &[
     ("oneof", "in"),
 ];
 
-/// What to say of a name that is none.
-pub fn unknown_operator(name: &str, assertion: bool) -> String {
+/// Returns the message for an unknown operator. In `assertions`, `value` is an operator too.
+pub fn unknown_operator(name: &str, in_assertions: bool) -> String {
     let mut names: Vec<&str> = OPERATORS.iter().map(|(name, _)| *name).collect();
-    if assertion {
+    if in_assertions {
         names.push("value");
     }
     match name.strip_prefix("not_").filter(|rest| names.contains(rest)) {
         Some(rest) => format!("unknown operator `{name}`, did you mean `not: {{{rest}: …}}`?"),
-        None => unknown("operator", name, &names, SYNONYMS),
+        None => unknown_name("operator", name, &names, SYNONYMS),
     }
 }
 
@@ -72,16 +72,16 @@ mod tests {
     use crate::Predicate;
 
     #[test]
-    fn every_name_is_read() {
+    fn every_name_is_parsed() {
         for (name, _) in OPERATORS {
             let mut problems = Vec::new();
-            Predicate::read(&json!({ *name: { "eqals": 1 } }), "", &mut problems);
+            Predicate::parse(&json!({ *name: { "eqals": 1 } }), "", &mut problems);
             assert!(problems.iter().all(|problem| !problem.message.contains(&format!("`{name}`,"))), "{problems:?}");
         }
     }
 
     #[test]
-    fn what_was_meant() {
+    fn suggestions() {
         let check = |name, meant| {
             assert_eq!(unknown_operator(name, false), format!("unknown operator `{name}`, did you mean `{meant}`?"));
         };

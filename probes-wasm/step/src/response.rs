@@ -1,23 +1,23 @@
-//! A step's answer, as it is looked at.
+//! The values of an HTTP response that can be checked.
 
 use std::cell::OnceCell;
 
-use sentrynet_checks::{Answer, Phase, Subject};
+use sentrynet_checks::{Observation, Phase, Subject};
 use sentrynet_guest::http::{Response, Timing};
 use sentrynet_guest::{Failure, Trouble, span};
 use serde_json::{Value, json};
 
-/// An answer whose body is read once, and parsed once it is asked for.
-pub struct Answered {
+/// The largest body that is checked, in bytes.
+pub const MAX_BODY_BYTES: u64 = 4 << 20;
+
+/// A response whose body is fetched and parsed at most once, when it is first needed.
+pub struct HttpObservation {
     response: Response,
     body: OnceCell<Vec<u8>>,
     json: OnceCell<Result<Value, String>>,
 }
 
-/// Bytes of a body that are looked at; what is longer is not a thing to look into.
-pub const MOST_BODY: u64 = 4 << 20;
-
-impl Answered {
+impl HttpObservation {
     pub fn new(response: Response) -> Self {
         Self { response, body: OnceCell::new(), json: OnceCell::new() }
     }
@@ -26,17 +26,20 @@ impl Answered {
         self.response.status()
     }
 
-    /// The whole body.
+    /// Returns the whole body.
     ///
     /// # Errors
-    /// It is too long to look into.
+    /// Returns a sentence that says that the body is larger than [`MAX_BODY_BYTES`].
     pub fn body(&self) -> Result<&[u8], String> {
         match self.response.body_size() {
-            size if size > MOST_BODY => Err(format!("the body has {size} bytes, too many to look into")),
+            size if size > MAX_BODY_BYTES => {
+                Err(format!("the body has {size} bytes, more than the {MAX_BODY_BYTES} that are checked"))
+            }
             _ => Ok(self.body.get_or_init(|| self.response.body())),
         }
     }
 
+    /// Parses the body as JSON, in a span of its own.
     fn parse(&self) -> Result<Value, String> {
         let parsed = span::scope("json.parse", "Parse body", |_| {
             let parsed = self.body().and_then(|body| {
@@ -48,8 +51,8 @@ impl Answered {
     }
 }
 
-impl Answer for Answered {
-    fn observe(&self, subject: &Subject) -> Option<Value> {
+impl Observation for HttpObservation {
+    fn value(&self, subject: &Subject) -> Option<Value> {
         let response = &self.response;
         let tls = || response.connection().tls;
         match subject {
@@ -63,7 +66,7 @@ impl Answer for Answered {
             Subject::Body => self.body().ok().map(|body| String::from_utf8_lossy(body).into()),
             Subject::Size => Some(response.body_size().into()),
             Subject::Time => Some(json!(response.timing().total / 1000.0)),
-            Subject::TimeOf(phase) => Some(json!(lasted(response.timing(), *phase) / 1000.0)),
+            Subject::TimeOf(phase) => Some(json!(duration(response.timing(), *phase) / 1000.0)),
             Subject::CertificateDays => response.days_left().first().map(|days| (*days).into()),
             Subject::ChainDays => response.days_left().into_iter().min().map(Value::from),
             Subject::Redirect => response.location().map(Value::from),
@@ -71,7 +74,7 @@ impl Answer for Answered {
             Subject::HttpVersion => Some(response.connection().http_version.into()),
             Subject::TlsVersion => tls().map(|tls| tls.version.into()),
             Subject::RemoteAddress => response.connection().remote_address.map(Value::from),
-            // Found elsewhere, or of another kind of probe.
+            // JSONPaths are searched in `json`; the others are subjects of SSH.
             _ => None,
         }
     }
@@ -81,8 +84,8 @@ impl Answer for Answered {
     }
 }
 
-/// Milliseconds.
-fn lasted(timing: Timing, phase: Phase) -> f64 {
+/// Returns how long a phase took, in milliseconds; 0 if it did not take place.
+fn duration(timing: Timing, phase: Phase) -> f64 {
     match phase {
         Phase::Dns => timing.dns.unwrap_or(0.0),
         Phase::Connect => timing.connect.unwrap_or(0.0),

@@ -1,19 +1,19 @@
-//! Why a run did not pass.
+//! The errors of a run.
 
 use crate::bindings::exports::sentrynet::probe::prober::Trouble as Exported;
 use crate::bindings::sentrynet::probe::types;
 use crate::{http, ssh};
 
-/// Why a run did not pass.
+/// The outcome of a run that did not pass.
 #[derive(Debug, Clone)]
 pub enum Trouble {
-    /// The target is not as it should be.
+    /// The target is not as it should be. This is reported as an error of the target.
     Failed(Failure),
-    /// The probe could not do its work, though the target may be well.
+    /// The probe could not do its work, while the target may be well: a sentence that says why.
     Broken(String),
 }
 
-/// What is wrong with the target.
+/// A failure of the target: a reason, a sentence, and the checks that did not hold.
 #[derive(Debug, Clone)]
 pub struct Failure {
     reason: &'static str,
@@ -24,14 +24,16 @@ pub struct Failure {
 /// A check that did not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mismatch {
-    /// What was checked: `status`, `header x-version`, `$.items[0].id`.
+    /// The thing that was checked: `status`, `header x-version`, `$.items[0].id`.
     pub subject: String,
-    /// `2xx`, `at most 12.5`, `to contain "Welcome"`.
+    /// The expected value: `2xx`, `at most 12.5`, `to contain "Welcome"`.
     pub expected: String,
+    /// The actual value: `503`, `no match`.
     pub actual: String,
 }
 
 impl Mismatch {
+    /// Creates a mismatch.
     #[expect(clippy::needless_pass_by_value, reason = "numbers and literals read better by themselves")]
     pub fn new(subject: impl Into<String>, expected: impl ToString, actual: impl ToString) -> Self {
         Self { subject: subject.into(), expected: expected.to_string(), actual: actual.to_string() }
@@ -39,35 +41,38 @@ impl Mismatch {
 }
 
 impl Failure {
-    /// `reason` is short, stable, and one of few: outages are grouped by it. `message` is one sentence for a person,
-    /// lower case, no full stop.
+    /// Creates a failure.
+    ///
+    /// `reason` is a short word, one of few, that never varies: failures with the same reason belong to the same
+    /// outage. `message` is one sentence for a person: lower case, no full stop.
     pub fn new(reason: &'static str, message: impl Into<String>) -> Self {
         Self { reason, message: message.into(), mismatches: Vec::new() }
     }
 
-    /// What checks come to: the failure of those that did not hold, if there are any.
+    /// Fails if there is any mismatch.
     ///
     /// # Errors
-    /// With the reason `assertion`, when there is a mismatch.
-    pub fn of(mismatches: Vec<Mismatch>) -> Result<(), Self> {
+    /// Returns a failure with the reason `assertion` and all mismatches, if there is one.
+    pub fn if_any(mismatches: Vec<Mismatch>) -> Result<(), Self> {
         let message = match mismatches.as_slice() {
             [] => return Ok(()),
             [Mismatch { subject, expected, actual }] => format!("{subject}: expected {expected}, got {actual}"),
             several => format!("{} assertions do not hold", several.len()),
         };
-        Err(Self::new("assertion", message).mismatches(mismatches))
+        Err(Self::new("assertion", message).with_mismatches(mismatches))
     }
 
-    /// Adds what was checked and did not hold.
+    /// Adds checks that did not hold.
     #[must_use]
-    pub fn mismatches(mut self, mismatches: Vec<Mismatch>) -> Self {
+    pub fn with_mismatches(mut self, mismatches: Vec<Mismatch>) -> Self {
         self.mismatches.extend(mismatches);
         self
     }
 }
 
 impl Trouble {
-    /// Puts in front where it happened: `step 2 (Log in)`.
+    /// Adds the place where it happened, such as `step 2 (Log in)`, in front of the message and of each mismatch's
+    /// subject.
     #[must_use]
     pub fn at(self, place: &str) -> Self {
         match self {
@@ -82,7 +87,7 @@ impl Trouble {
         }
     }
 
-    /// What happened, in a sentence.
+    /// Returns the sentence for a person.
     pub fn message(&self) -> &str {
         match self {
             Self::Broken(message) | Self::Failed(Failure { message, .. }) => message,

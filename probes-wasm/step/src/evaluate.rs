@@ -1,0 +1,132 @@
+//! Running a step: sending its request, and evaluating the response.
+
+use sentrynet_checks::{Checks, JsonPath, Observation, Predicate, Problem, Protocol, Subject};
+use sentrynet_guest::{Failure, Mismatch, Problems, Trouble, span};
+use serde_json::{Map, Value};
+
+use crate::Step;
+use crate::request::escape_pointer;
+use crate::response::{HttpObservation, MAX_BODY_BYTES};
+
+impl Step {
+    /// Adds all mistakes in the settings about the response: `set_keys`, `assertions` and `checks`.
+    ///
+    /// `at` is the JSON pointer to the step. `is_set_before` says whether an earlier step may set a key.
+    pub fn check_expectations(&self, at: &str, is_set_before: &dyn Fn(&str) -> bool, problems: &mut Problems) {
+        for (key, path) in &self.set_keys {
+            problems.ok_or_add(format_args!("{at}/set_keys/{}", escape_pointer(key)), parse_path(path));
+        }
+        for key in self.assertions.keys().filter(|key| !self.set_keys.contains_key(*key) && !is_set_before(key)) {
+            problems.add(
+                format!("{at}/assertions/{}", escape_pointer(key)),
+                format!("no key `{key}` is set: give it a JSONPath under `set_keys`"),
+            );
+        }
+        let mut found = Vec::new();
+        Checks::parse(&self.checks, Protocol::Http, &format!("{at}/checks"), &mut found);
+        self.parse_assertions(at, &mut found);
+        for Problem { pointer, message } in found {
+            problems.add(pointer, message);
+        }
+    }
+
+    /// Sends the request, and evaluates the response. Returns all keys that are set after it.
+    ///
+    /// `keys` are those that are set before. With `cookies`, cookies are kept from step to step.
+    ///
+    /// # Errors
+    /// Returns [`Trouble::Failed`] if there is no response or a wrong one, or if a value that was filled in makes no
+    /// request, and [`Trouble::Broken`] if the settings make no request.
+    pub fn run(&self, keys: &Map<String, Value>, cookies: bool) -> Result<Map<String, Value>, Trouble> {
+        let mut problems = Problems::default();
+        let request = self.build_request("", &mut problems);
+        // The settings themselves have been checked: a mistake here comes from a value that was filled in.
+        if let Some((pointer, message)) = problems.first().filter(|(pointer, _)| can_be_filled_in(pointer)) {
+            let place = pointer.trim_start_matches('/').replace('/', ".");
+            return Err(Failure::new("key", format!("{place}: {message}")).into());
+        }
+        problems.into_result()?;
+        let request = request.ok_or_else(|| Trouble::Broken("there is no request to make".to_owned()))?;
+        request.max_body(MAX_BODY_BYTES);
+        if cookies {
+            request.cookies(true);
+        }
+        let observation = HttpObservation::new(request.send()?);
+        let checks = Checks::parse(&self.checks, Protocol::Http, "", &mut Vec::new());
+        if self.expected.is_some() || !checks.mentions(&Subject::Status) {
+            self.check_status(observation.status())?;
+        }
+        if checks.mentions(&Subject::Body) {
+            observation.body().map_err(|why| Failure::new("body", why))?;
+        }
+        let extracted = self.extract_keys(&observation);
+        if self.checks.is_empty() && self.assertions.is_empty() {
+            return Ok(keys.clone().into_iter().chain(extracted?).collect());
+        }
+        // Parsed here, so that the span of parsing is not inside the span of the checks.
+        if self.checks.keys().any(|subject| subject.trim_start().starts_with('$')) {
+            let _ = observation.json();
+        }
+        span::scope("json.assert", "Checking assertions", |_| {
+            let mut mismatches = checks.evaluate(&observation).map_err(|why| Failure::new("json", why))?;
+            // A failed check, such as a status of 502, explains why the body is not JSON. It is reported first.
+            let Ok(extracted) = &extracted else { return Ok(Failure::if_any(mismatches)?) };
+            for (key, predicate) in self.parse_assertions("", &mut Vec::new()) {
+                // If this step is to set the key, an earlier value of it must not be taken for this response's.
+                let (subject, value) = match self.set_keys.get(key).and_then(Value::as_str) {
+                    Some(path) => (format!("{key} ({path})"), extracted.get(key)),
+                    None => (key.clone(), keys.get(key)),
+                };
+                mismatches.extend(predicate.mismatches(&subject, value, "no match"));
+            }
+            Ok(Failure::if_any(mismatches)?)
+        })?;
+        Ok(keys.clone().into_iter().chain(extracted?).collect())
+    }
+
+    /// Parses the assertions that have no mistakes, and adds the mistakes of the others.
+    fn parse_assertions(&self, at: &str, problems: &mut Vec<Problem>) -> Vec<(&String, Predicate)> {
+        let mut predicates = Vec::new();
+        for (key, form) in &self.assertions {
+            let pointer = format!("{at}/assertions/{}", escape_pointer(key));
+            predicates.extend(Predicate::parse_assertion(form, &pointer, problems).map(|parsed| (key, parsed)));
+        }
+        predicates
+    }
+
+    fn check_status(&self, status: u16) -> Result<(), Failure> {
+        let expected = self.expected_statuses();
+        if expected.allows(status) {
+            return Ok(());
+        }
+        let mismatch = Mismatch::new("status", &expected, status);
+        let message = format!("expected status {expected}, got {status}");
+        Err(Failure::new("status", message).with_mismatches(vec![mismatch]))
+    }
+
+    /// Returns the keys that the JSON of the response sets. A path without a match sets nothing.
+    fn extract_keys(&self, observation: &HttpObservation) -> Result<Map<String, Value>, Trouble> {
+        let mut extracted = Map::new();
+        if self.set_keys.is_empty() {
+            return Ok(extracted);
+        }
+        let json = observation.json().map_err(|why| Failure::new("json", why))?;
+        for (key, path) in &self.set_keys {
+            let path = parse_path(path).map_err(|error| Trouble::Broken(format!("{key}: {error}")))?;
+            extracted.extend(path.find(json).map(|value| (key.clone(), value)));
+        }
+        Ok(extracted)
+    }
+}
+
+/// Returns true if the setting at a JSON pointer may have values that were filled in before the request was built.
+fn can_be_filled_in(pointer: &str) -> bool {
+    ["/url", "/query", "/headers"].iter().any(|part| pointer.starts_with(part))
+}
+
+fn parse_path(path: &Value) -> Result<JsonPath, String> {
+    match path {
+        Value::String(path) => JsonPath::parse(path),
+        other => Err(format!("{other} is not a JSONPath: expected text such as `$.status`")),
+    }
+}
