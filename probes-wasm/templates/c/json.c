@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Deeper than any answer that is meant to be read.
-enum { DEEPEST = 64 };
+// The deepest nesting of arrays and objects.
+enum { MAX_DEPTH = 64 };
 
 typedef struct {
   const char *at, *end;
@@ -63,11 +63,11 @@ static bool number(cursor *c) {
   return true;
 }
 
-// Reads one value. Of an object it finds the member `key`, where there is one to find.
+// Parses one value. If it is an object, finds its member `key`, unless `key` is NULL.
 static bool read(cursor *c, int depth, json *value, const char *key, json *member) {
   space(c);
   const char *start = c->at;
-  if (c->at == c->end || depth == DEEPEST) return false;
+  if (c->at == c->end || depth == MAX_DEPTH) return false;
   char first = *c->at;
   if (first == '"') return text(c, value);
   if (first == '{' || first == '[') {

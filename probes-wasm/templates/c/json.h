@@ -1,27 +1,27 @@
-// As much of JSON as a probe needs: whether a text is JSON, and the parts of it.
+// A small JSON parser, which validates a text and finds the members of an object.
 #ifndef JSON_H
 #define JSON_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-// A value: the part of a text that stands for it, within its quotes where it is a text itself.
+// A value: a slice of the JSON text, without the quotes if `text` is true.
 typedef struct {
   const char *at;
   size_t length;
   bool text;
 } json;
 
-// Whether the whole of a text is one value.
+// Parses a text. Returns false unless it is exactly one value.
 bool json_read(const char *text, size_t length, json *value);
 
-// A member of an object; false where the value is none, or has no such member.
+// Finds a member of an object. Returns false if the value is no object, or has no such member.
 bool json_member(json object, const char *key, json *value);
 
-// Whether a value is this text, which has no escapes.
+// Returns true if a value is this text, which must have no escapes.
 bool json_is(json value, const char *text);
 
-// Whether a value is a number; which one, as near as a double comes to it.
+// Converts a value to a double. Returns false if it is no number.
 bool json_number(json value, double *number);
 
 #endif

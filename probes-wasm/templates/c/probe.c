@@ -1,6 +1,6 @@
-// Asks a service how it is: expects JSON in which `status` is `ok`, and `queue` no longer than the settings allow.
-// The contract is in wit/: what a probe exports, and all that the host does for it; bindings/probe.h is the same in C.
-// Nothing is freed: each run is an instance of its own, whose memory goes with it.
+// Checks the health of a service: expects JSON in which `status` is `ok` and `queue` is at most `max_queue`.
+// The WIT files in wit/ define what a probe exports, and what the host does for it; bindings/probe.h is the same in C.
+// Nothing is freed: each run is an instance of its own, and its memory is discarded with it.
 
 #include <stdlib.h>
 #include <string.h>
@@ -12,18 +12,18 @@ typedef probe_string_t string;
 typedef exports_sentrynet_probe_prober_trouble_t trouble;
 typedef sentrynet_probe_types_mismatch_t mismatch;
 
-// The host holds settings against this, and shows it to who writes them.
+// The JSON Schema of the settings. The host validates them with it, and shows its descriptions to operators.
 static const char SETTINGS[] =
     "{\"type\": \"object\", \"required\": [\"url\"], \"additionalProperties\": false, \"properties\": {"
-    "\"url\": {\"type\": \"string\", \"description\": \"Where the service says how it is.\"},"
+    "\"url\": {\"type\": \"string\", \"description\": \"The URL at which the service reports its health.\"},"
     "\"max_queue\": {\"type\": \"integer\", \"minimum\": 0, \"default\": 100,"
-    " \"description\": \"The longest queue that is still well; 100 unless given.\"}}}";
+    " \"description\": \"The longest queue that is still healthy; 100 unless given.\"}}}";
 
 static string text(const char *literal) { return (string){(uint8_t *)literal, strlen(literal)}; }
 
 static string text_of(json value) { return (string){(uint8_t *)value.at, value.length}; }
 
-// As it stands in JSON: with its quotes.
+// Returns a value as it is written in JSON, a text with its quotes.
 static string shown(json value) {
   if (!value.at) return text("nothing");
   return value.text ? (string){(uint8_t *)value.at - 1, value.length + 2} : text_of(value);
@@ -37,10 +37,10 @@ static string join(string a, string b) {
   return joined;
 }
 
-// A text of the host's hands is given away: what is to be kept or shown is a copy on the heap.
+// Returns a copy on the heap. The bindings free a text after it was returned to the host.
 static string own(string borrowed) { return join(borrowed, text("")); }
 
-// The target is wrong. `reason` is one of few: outages are grouped by it. False, as a run that does not pass is.
+// Reports that something is wrong with the target. `reason` is one of few: outages are grouped by it. Returns false.
 static bool failed(trouble *err, const char *reason, string message, const mismatch *wrong, size_t count) {
   mismatch *copy = calloc(count + 1, sizeof *copy);
   if (!copy) abort();
@@ -53,19 +53,20 @@ static bool failed(trouble *err, const char *reason, string message, const misma
   return false;
 }
 
-// The probe could not do its work, though the target may be well.
+// Reports that the probe could not do its work, while the target may be well. Returns false.
 static bool broken(trouble *err, string why) {
   err->tag = SENTRYNET_PROBE_TYPES_TROUBLE_BROKEN;
   err->val.broken = own(why);
   return false;
 }
 
-// Opens a part of the run as a span of its own.
+// Opens a span for a step of the run.
 static sentrynet_probe_span_own_span_t begin(const char *op, const char *description) {
   string o = text(op), d = text(description);
   return sentrynet_probe_span_constructor_span(&o, &d);
 }
 
+// Ends a span, as failed unless `well`. Returns `well`.
 static bool end(sentrynet_probe_span_own_span_t span, bool well) {
   if (!well)
     sentrynet_probe_span_method_span_set_status(sentrynet_probe_span_borrow_span(span),
@@ -75,7 +76,7 @@ static bool end(sentrynet_probe_span_own_span_t span, bool well) {
 }
 
 static bool get(string url, sentrynet_probe_http_own_response_t *response, trouble *err) {
-  // In the order of the error's cases. What the host refuses, the first, is not the target's fault.
+  // The names of the error's cases, in their order. The first, what the host refuses, is no failure of the target.
   static const char *const REASONS[] = {"denied",   "dns",  "connect",  "tls",  "timeout",
                                         "redirect", "auth", "protocol", "other"};
   string method = text("GET"), name = text("accept"), value = text("application/json"), why;
@@ -85,17 +86,17 @@ static bool get(string url, sentrynet_probe_http_own_response_t *response, troub
   if (!sentrynet_probe_http_method_request_header(borrowed, &name, &value, &why)) return broken(err, why);
   sentrynet_probe_http_error_t error;
   if (sentrynet_probe_http_method_request_send(borrowed, response, &error)) return true;
-  // Every case holds one text.
+  // Every case has one text.
   if (error.tag == SENTRYNET_PROBE_HTTP_ERROR_DENIED) return broken(err, error.val.denied);
   return failed(err, REASONS[error.tag], error.val.other, NULL, 0);
 }
 
 static bool parse(probe_list_u8_t body, json *health, trouble *err) {
   if (json_read((const char *)body.ptr, body.len, health)) return true;
-  return failed(err, "json", text("the answer is not JSON"), NULL, 0);
+  return failed(err, "json", text("the response is not JSON"), NULL, 0);
 }
 
-static bool hold(json status, json queue, json limit, trouble *err) {
+static bool check_health(json status, json queue, json limit, trouble *err) {
   mismatch wrong[2];
   size_t count = 0;
   double length, most;
@@ -114,11 +115,11 @@ static bool hold(json status, json queue, json limit, trouble *err) {
 void exports_sentrynet_probe_prober_describe(exports_sentrynet_probe_prober_description_t *ret) {
   ret->name = own(text("json-health"));
   ret->version = own(text("0.1.0"));
-  ret->summary = own(text("Whether a service says that it is well"));
+  ret->summary = own(text("Checks that a service reports good health"));
   ret->settings_schema = own(text(SETTINGS));
 }
 
-// What a schema cannot say. Answers with the title of a probe that is given none.
+// Finds mistakes that the schema does not exclude. Returns the title of the run, if the configuration gives none.
 bool exports_sentrynet_probe_prober_check(string *settings, probe_option_string_t *ret,
                                           exports_sentrynet_probe_prober_list_problem_t *err) {
   json all = {0}, url = {0};
@@ -155,7 +156,7 @@ bool exports_sentrynet_probe_prober_run(string *settings, trouble *err) {
   probe_list_u8_t body;
   sentrynet_probe_http_method_response_body(answer, &body);
 
-  sentrynet_probe_span_own_span_t span = begin("json.parse", "Parse the answer");
+  sentrynet_probe_span_own_span_t span = begin("json.parse", "Parse the response");
   if (!end(span, parse(body, &health, err))) return false;
   json_member(health, "status", &status);
   json_member(health, "queue", &queue);
@@ -163,5 +164,5 @@ bool exports_sentrynet_probe_prober_run(string *settings, trouble *err) {
   sentrynet_probe_log_write(SENTRYNET_PROBE_LOG_LEVEL_INFO, &line);
 
   span = begin("health.check", "Check status and queue");
-  return end(span, hold(status, queue, limit, err));
+  return end(span, check_health(status, queue, limit, err));
 }

@@ -1,20 +1,20 @@
-// Asks a service how it is: expects JSON in which `status` is `ok`, and `queue` no longer than the settings allow.
-// The contract is in wit/: what a probe exports, and all that the host does for it.
+// Checks the health of a service: expects JSON in which `status` is `ok` and `queue` is at most `max_queue`.
+// The WIT files in wit/ define what a probe exports, and what the host does for it.
 
 import { Request } from 'sentrynet:probe/http@0.1.0';
 import { write as log } from 'sentrynet:probe/log@0.1.0';
 import { Span, setData } from 'sentrynet:probe/span@0.1.0';
 
-// The host holds settings against this, and shows it to who writes them.
+// The JSON Schema of the settings. The host validates them with it, and shows its descriptions to operators.
 const SETTINGS = {
   type: 'object',
   properties: {
-    url: { type: 'string', description: 'Where the service says how it is.' },
+    url: { type: 'string', description: 'The URL at which the service reports its health.' },
     max_queue: {
       type: 'integer',
       minimum: 0,
       default: 100,
-      description: 'The longest queue that is still well; 100 unless given.',
+      description: 'The longest queue that is still healthy; 100 unless given.',
     },
   },
   required: ['url'],
@@ -26,12 +26,12 @@ export const prober = {
     return {
       name: 'json-health',
       version: '0.1.0',
-      summary: 'Whether a service says that it is well',
+      summary: 'Checks that a service reports good health',
       settingsSchema: JSON.stringify(SETTINGS),
     };
   },
 
-  // What a schema cannot say. Answers with the title of a probe that is given none.
+  // Finds mistakes that the schema does not exclude. Returns the title of the run, if the configuration gives none.
   check(settings) {
     const problem = (pointer, message) => [{ pointer, message }];
     return guarded((why) => problem('', why), () => {
@@ -53,20 +53,20 @@ export const prober = {
         const message = `expected status 200, got ${response.status()}`;
         throw failed('status', message, [mismatch('status', 200, response.status())]);
       }
-      const health = step('json.parse', 'Parse the answer', () => parse(response.body()));
+      const health = step('json.parse', 'Parse the response', () => parse(response.body()));
       log('info', `status ${health.status}, queue ${health.queue}`);
-      step('health.check', 'Check status and queue', () => hold(health, max_queue));
+      step('health.check', 'Check status and queue', () => checkHealth(health, max_queue));
     });
   },
 };
 
-// An exception that nobody has thought of is a mistake in here: says which, and where.
-function guarded(told, work) {
+// Runs `work`. An unexpected exception is a bug in this file: `report` makes an error from its message and stack.
+function guarded(report, work) {
   try {
     return work();
   } catch (error) {
     if (!(error instanceof Error)) throw error;
-    throw told(`${error} ${error.stack}`.trim().replace(/\s+/g, ' '));
+    throw report(`${error} ${error.stack}`.trim().replace(/\s+/g, ' '));
   }
 }
 
@@ -81,7 +81,7 @@ function get(url) {
   try {
     return request.send();
   } catch (error) {
-    // What the host refuses is not the target's fault; all else is, by the name of the phase.
+    // An error `denied`, by which the host refuses something, is no failure of the target. The others are.
     const { tag, val } = error.payload;
     throw tag === 'denied' ? broken(val) : failed(tag, val);
   }
@@ -91,7 +91,7 @@ function parse(body) {
   try {
     return JSON.parse(text(body)) ?? {};
   } catch (error) {
-    throw failed('json', `the answer is not JSON: ${error.message}`);
+    throw failed('json', `the response is not JSON: ${error.message}`);
   }
 }
 
@@ -100,7 +100,7 @@ function text(bytes) {
   return decodeURIComponent(Array.from(bytes, (byte) => `%${byte.toString(16).padStart(2, '0')}`).join(''));
 }
 
-function hold({ status, queue }, max_queue) {
+function checkHealth({ status, queue }, max_queue) {
   const wrong = [];
   if (status !== 'ok') wrong.push(mismatch('$.status', '"ok"', JSON.stringify(status)));
   if (Number.isFinite(queue)) setData('queue', { tag: 'number', val: queue });
@@ -108,7 +108,7 @@ function hold({ status, queue }, max_queue) {
   if (wrong.length > 0) throw failed('health', 'the service is not well', wrong);
 }
 
-// Does a part of the run as a span of its own.
+// Runs `work` in a span of its own.
 function step(op, description, work) {
   const span = new Span(op, description);
   try {
@@ -121,12 +121,12 @@ function step(op, description, work) {
   }
 }
 
-// The target is wrong. `reason` is one of few: outages are grouped by it.
+// Something is wrong with the target. `reason` is one of few: outages are grouped by it.
 function failed(reason, message, mismatches = []) {
   return { tag: 'failed', val: { reason, message, mismatches } };
 }
 
-// The probe could not do its work, though the target may be well.
+// The probe could not do its work, while the target may be well.
 function broken(why) {
   return { tag: 'broken', val: why };
 }

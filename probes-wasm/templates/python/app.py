@@ -1,7 +1,7 @@
-"""Asks a service how it is: expects JSON in which `status` is `ok`, and `queue` no longer than the settings allow.
+"""Checks the health of a service: expects JSON in which `status` is `ok` and `queue` is at most `max_queue`.
 
-The contract is in wit/: what a probe exports, and all that the host does for it. There are no files when it runs:
-all modules are imported here, at the top, where the build still finds them.
+The WIT files in wit/ define what a probe exports, and what the host does for it. There are no files during a run, so
+that all modules are imported here, at the top, where the build finds them.
 """
 
 import json
@@ -12,16 +12,16 @@ from wit_world.imports import http, log, span
 from wit_world.imports.types import (
     Description, Failure, Mismatch, Problem, Trouble_Broken, Trouble_Failed, Value_Number)
 
-# The host holds settings against this, and shows it to who writes them.
+# The JSON Schema of the settings. The host validates them with it, and shows its descriptions to operators.
 SETTINGS = {
     "type": "object",
     "properties": {
-        "url": {"type": "string", "description": "Where the service says how it is."},
+        "url": {"type": "string", "description": "The URL at which the service reports its health."},
         "max_queue": {
             "type": "integer",
             "minimum": 0,
             "default": 100,
-            "description": "The longest queue that is still well; 100 unless given.",
+            "description": "The longest queue that is still healthy; 100 unless given.",
         },
     },
     "required": ["url"],
@@ -31,10 +31,10 @@ SETTINGS = {
 
 class Prober(exports.Prober):
     def describe(self):
-        return Description("json-health", "0.1.0", "Whether a service says that it is well", json.dumps(SETTINGS))
+        return Description("json-health", "0.1.0", "Checks that a service reports good health", json.dumps(SETTINGS))
 
     def check(self, settings):
-        """What a schema cannot say. Answers with the title of a probe that is given none."""
+        """Finds mistakes that the schema does not exclude. Returns the title of the run, if none is configured."""
         url = json.loads(settings)["url"]
         try:
             http.Request.new("GET", url)
@@ -48,9 +48,9 @@ class Prober(exports.Prober):
         if response.status() != 200:
             message = f"expected status 200, got {response.status()}"
             raise failed("status", message, [Mismatch("status", "200", str(response.status()))])
-        health = step("json.parse", "Parse the answer", lambda: parse(response.body()))
+        health = step("json.parse", "Parse the response", lambda: parse(response.body()))
         log.write(log.Level.INFO, f"status {health.get('status')}, queue {health.get('queue')}")
-        step("health.check", "Check status and queue", lambda: hold(health, settings.get("max_queue", 100)))
+        step("health.check", "Check status and queue", lambda: check_health(health, settings.get("max_queue", 100)))
 
 
 def get(url):
@@ -62,7 +62,7 @@ def get(url):
     try:
         return request.send()
     except Err as error:
-        # What the host refuses is not the target's fault; all else is, by the name of the phase.
+        # An error `denied`, by which the host refuses something, is no failure of the target. The others are.
         if isinstance(error.value, http.Error_Denied):
             raise broken(error.value.value)
         reason = type(error.value).__name__.removeprefix("Error_").lower()
@@ -73,11 +73,11 @@ def parse(body):
     try:
         health = json.loads(body)
     except ValueError as error:
-        raise failed("json", f"the answer is not JSON: {error}")
+        raise failed("json", f"the response is not JSON: {error}")
     return health if isinstance(health, dict) else {}
 
 
-def hold(health, max_queue):
+def check_health(health, max_queue):
     wrong = []
     status, queue = health.get("status"), health.get("queue")
     if status != "ok":
@@ -97,7 +97,7 @@ def shown(value):
 
 
 def step(op, description, work):
-    """Does a part of the run as a span of its own."""
+    """Runs `work` in a span of its own."""
     with span.Span(op, description) as opened:
         try:
             return work()
@@ -107,10 +107,10 @@ def step(op, description, work):
 
 
 def failed(reason, message, mismatches=()):
-    """The target is wrong. `reason` is one of few: outages are grouped by it."""
+    """Something is wrong with the target. `reason` is one of few: outages are grouped by it."""
     return Err(Trouble_Failed(Failure(reason, message, list(mismatches))))
 
 
 def broken(why):
-    """The probe could not do its work, though the target may be well."""
+    """The probe could not do its work, while the target may be well."""
     return Err(Trouble_Broken(why))

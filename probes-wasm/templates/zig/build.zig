@@ -18,7 +18,7 @@ pub fn build(b: *std.Build) void {
     module.addCSourceFile(.{ .file = b.path("bindings/probe.c") });
     module.addObjectFile(b.path("bindings/probe_component_type.o"));
     const probe = b.addExecutable(.{ .name = "json-health", .root_module = module });
-    // A library that its host calls, not a program with a main.
+    // A reactor: a library that its host calls, without a main function.
     probe.wasi_exec_model = .reactor;
     probe.entry = .disabled;
     b.installArtifact(probe);

@@ -1,16 +1,16 @@
-//! Asks a service how it is: expects JSON in which `status` is `ok`, and `queue` no longer than the settings allow.
-//! The contract is in wit/: what a probe exports, and all that the host does for it; bindings/probe.h is the same in C.
-//! Nothing is freed: each run is an instance of its own, whose memory goes with it.
+//! Checks the health of a service: expects JSON in which `status` is `ok` and `queue` is at most `max_queue`.
+//! The WIT files in wit/ define what a probe exports, and what the host does for it; bindings/probe.h is the same in C.
+//! Nothing is freed: each run is an instance of its own, and its memory is discarded with it.
 
 const std = @import("std");
 const c = @import("contract");
 
 const allocator = std.heap.c_allocator;
 
-/// There is no standard error to write to: the host's log takes its place.
-pub const panic = std.debug.FullPanic(tell);
+/// Writes the message of a panic to the run's log, since there is no standard error.
+pub const panic = std.debug.FullPanic(logPanic);
 
-fn tell(message: []const u8, _: ?usize) noreturn {
+fn logPanic(message: []const u8, _: ?usize) noreturn {
     var line: c.probe_string_t = .{ .ptr = @constCast(message.ptr), .len = message.len };
     c.sentrynet_probe_log_write(c.SENTRYNET_PROBE_LOG_LEVEL_ERROR, &line);
     @trap();
@@ -20,17 +20,17 @@ const Settings = struct {
     url: []const u8,
     max_queue: i64 = 100,
 
-    /// The host holds settings against this, and shows it to who writes them.
+    /// The JSON Schema of the settings. The host validates them with it, and shows its descriptions to operators.
     const schema =
         \\{
         \\  "type": "object",
         \\  "properties": {
-        \\    "url": { "type": "string", "description": "Where the service says how it is." },
+        \\    "url": { "type": "string", "description": "The URL at which the service reports its health." },
         \\    "max_queue": {
         \\      "type": "integer",
         \\      "minimum": 0,
         \\      "default": 100,
-        \\      "description": "The longest queue that is still well; 100 unless given."
+        \\      "description": "The longest queue that is still healthy; 100 unless given."
         \\    }
         \\  },
         \\  "required": ["url"],
@@ -38,36 +38,36 @@ const Settings = struct {
         \\}
     ;
 
-    fn read(json: *c.probe_string_t) Settings {
-        // They have passed the schema: what is wrong now is a bug, which a trap tells of.
+    fn parse(json: *c.probe_string_t) Settings {
+        // The host has validated them with the schema, so that an error is a bug, and a trap reports it.
         return std.json.parseFromSliceLeaky(Settings, allocator, slice(json.*), .{}) catch unreachable;
     }
 };
 
 const Health = struct { status: std.json.Value = .null, queue: std.json.Value = .null };
 
-/// Why a run does not pass, and what else a function may stop at.
+/// The outcome of a run that does not pass, and a failed allocation.
 const Trouble = error{ Failed, Broken } || std.mem.Allocator.Error;
 
-/// Filled in by who returns an error.
+/// The details of the error, set by the function that returns it.
 var trouble: c.exports_sentrynet_probe_prober_trouble_t = undefined;
 
 export fn exports_sentrynet_probe_prober_describe(ret: *c.exports_sentrynet_probe_prober_description_t) void {
     ret.* = .{
         .name = string("json-health"),
         .version = string("0.1.0"),
-        .summary = string("Whether a service says that it is well"),
+        .summary = string("Checks that a service reports good health"),
         .settings_schema = string(Settings.schema),
     };
 }
 
-/// What a schema cannot say. Answers with the title of a probe that is given none.
+/// Finds mistakes that the schema does not exclude. Returns the title of the run, if the configuration gives none.
 export fn exports_sentrynet_probe_prober_check(
     json: *c.probe_string_t,
     ret: *c.probe_option_string_t,
     err: *c.exports_sentrynet_probe_prober_list_problem_t,
 ) bool {
-    const settings = Settings.read(json);
+    const settings = Settings.parse(json);
     var method = string("GET");
     var url = string(settings.url);
     var request: c.sentrynet_probe_http_own_request_t = undefined;
@@ -85,7 +85,7 @@ export fn exports_sentrynet_probe_prober_run(
     json: *c.probe_string_t,
     err: *c.exports_sentrynet_probe_prober_trouble_t,
 ) bool {
-    run(Settings.read(json)) catch {
+    run(Settings.parse(json)) catch {
         err.* = trouble;
         return false;
     };
@@ -101,14 +101,14 @@ fn run(settings: Settings) Trouble!void {
     var body: c.probe_list_u8_t = undefined;
     c.sentrynet_probe_http_method_response_body(response, &body);
 
-    const health = try step("json.parse", "Parse the answer", parse, .{body.ptr[0..body.len]});
+    const health = try step("json.parse", "Parse the response", parse, .{body.ptr[0..body.len]});
     var line = print("status {f}, queue {f}", .{ shown(health.status), shown(health.queue) });
     c.sentrynet_probe_log_write(c.SENTRYNET_PROBE_LOG_LEVEL_INFO, &line);
-    return step("health.check", "Check status and queue", hold, .{ health, settings.max_queue });
+    return step("health.check", "Check status and queue", checkHealth, .{ health, settings.max_queue });
 }
 
 fn get(url: []const u8) Trouble!c.sentrynet_probe_http_own_response_t {
-    // In the order of the error's cases. What the host refuses, the first, is not the target's fault.
+    // The names of the error's cases, in their order. The first, what the host refuses, is no failure of the target.
     const reasons = [_][]const u8{ "denied", "dns", "connect", "tls", "timeout", "redirect", "auth", "protocol", "other" };
     var method = string("GET");
     var address = string(url);
@@ -122,7 +122,7 @@ fn get(url: []const u8) Trouble!c.sentrynet_probe_http_own_response_t {
     var response: c.sentrynet_probe_http_own_response_t = undefined;
     var problem: c.sentrynet_probe_http_error_t = undefined;
     if (c.sentrynet_probe_http_method_request_send(borrowed, &response, &problem)) return response;
-    // Every case holds one text.
+    // Every case has one text.
     if (problem.tag == c.SENTRYNET_PROBE_HTTP_ERROR_DENIED) return broken(problem.val.denied);
     return failed(reasons[problem.tag], problem.val.other, &.{});
 }
@@ -130,10 +130,10 @@ fn get(url: []const u8) Trouble!c.sentrynet_probe_http_own_response_t {
 fn parse(body: []const u8) Trouble!Health {
     const options: std.json.ParseOptions = .{ .ignore_unknown_fields = true };
     return std.json.parseFromSliceLeaky(Health, allocator, body, options) catch |problem|
-        failed("json", print("the answer is not a JSON object: {t}", .{problem}), &.{});
+        failed("json", print("the response is not a JSON object: {t}", .{problem}), &.{});
 }
 
-fn hold(health: Health, max_queue: i64) Trouble!void {
+fn checkHealth(health: Health, max_queue: i64) Trouble!void {
     var wrong: std.ArrayList(c.sentrynet_probe_types_mismatch_t) = .empty;
     const well = health.status == .string and std.mem.eql(u8, health.status.string, "ok");
     if (!well) try wrong.append(allocator, mismatch("$.status", string("\"ok\""), print("{f}", .{shown(health.status)})));
@@ -157,7 +157,7 @@ fn hold(health: Health, max_queue: i64) Trouble!void {
     if (wrong.items.len > 0) return failed("health", string("the service is not well"), wrong.items);
 }
 
-/// Does a part of the run as a span of its own.
+/// Runs `work` in a span of its own.
 fn step(op: []const u8, description: []const u8, comptime work: anytype, arguments: anytype) @TypeOf(@call(.auto, work, arguments)) {
     var o = string(op);
     var d = string(description);
@@ -170,7 +170,7 @@ fn step(op: []const u8, description: []const u8, comptime work: anytype, argumen
     return @call(.auto, work, arguments);
 }
 
-/// The target is wrong. `reason` is one of few: outages are grouped by it.
+/// Reports that something is wrong with the target. `reason` is one of few: outages are grouped by it.
 fn failed(reason: []const u8, message: c.probe_string_t, wrong: []const c.sentrynet_probe_types_mismatch_t) Trouble {
     const copy = own(c.sentrynet_probe_types_mismatch_t, wrong);
     trouble = .{
@@ -184,7 +184,7 @@ fn failed(reason: []const u8, message: c.probe_string_t, wrong: []const c.sentry
     return error.Failed;
 }
 
-/// The probe could not do its work, though the target may be well.
+/// Reports that the probe could not do its work, while the target may be well.
 fn broken(why: c.probe_string_t) Trouble {
     trouble = .{ .tag = c.SENTRYNET_PROBE_TYPES_TROUBLE_BROKEN, .val = .{ .broken = why } };
     return error.Broken;
@@ -206,7 +206,8 @@ fn print(comptime format: []const u8, arguments: anytype) c.probe_string_t {
     return string(std.fmt.allocPrint(allocator, format, arguments) catch @panic("out of memory"));
 }
 
-/// What is given to the contract is its own to free: a copy. Of nothing there is none, since Zig's would lie nowhere.
+/// Returns a copy on the heap. The bindings free values after they were returned to the host. An empty slice has no
+/// copy: the address of Zig's own is not valid for `free`.
 fn own(T: type, items: []const T) [*c]T {
     if (items.len == 0) return null;
     return (allocator.dupe(T, items) catch @panic("out of memory")).ptr;
