@@ -23,19 +23,16 @@ const WALLS: &[(&str, &[&str])] = &[
     ("crate::sandbox", &["schedule", "sandbox"]),
     ("crate::sink", &["schedule", "sink"]),
     ("crate::capability", &["sandbox", "capability"]),
-    ("crate::config", &["sandbox", "capability", "sink/sentry", "propagation", "config"]),
+    ("crate::config", &["sandbox", "capability", "sink/sentry", "sink/sinks", "propagation", "config"]),
     ("crate::propagation", &["sandbox", "capability", "sink/sentry"]),
     ("crate::schema", &["sandbox", "config"]),
     // The recorder knows a secret's mark.
     ("crate::redaction", &["sandbox", "config", "redaction", "capability/record_replay"]),
     ("crate::recording", &["sandbox", "capability/record_replay", "redaction"]),
-    ("crate::offline_detector", &["sink/sentry", "offline_detector"]),
-    ("crate::run", &["schedule", "sandbox", "capability", "sink", "offline_detector", "redaction", "recording"]),
+    ("crate::assessment", &["sink", "assessment"]),
+    ("crate::run", &["schedule", "sandbox", "capability", "sink", "assessment", "redaction", "recording"]),
     ("crate::time_format", &["capability", "sink"]),
-    (
-        "crate::trace",
-        &["sandbox", "capability", "sink", "offline_detector", "propagation", "redaction", "run", "recording"],
-    ),
+    ("crate::trace", &["sandbox", "capability", "sink", "assessment", "propagation", "redaction", "run", "recording"]),
 ];
 
 #[test]

@@ -5,16 +5,13 @@
 use std::error::Error;
 use std::io::{IsTerminal, stdout};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sentrynet::config::{self, Level, Source};
 use sentrynet::propagation::Origin;
 use sentrynet::sandbox::Sandbox;
-use sentrynet::schedule;
-use sentrynet::sink::Sink;
-use sentrynet::sink::console::{Console, ConsoleOptions};
-use sentrynet::sink::sentry::Sentry;
+use sentrynet::sink::console::ConsoleOptions;
+use sentrynet::sink::{SinkOptions, Sinks};
 
 mod shop;
 
@@ -51,15 +48,11 @@ async fn look_after(text: String, folder: &Path) -> Result<(), Box<dyn Error>> {
         return Err(config::render(&source, Level::Error, &problems, false).into());
     }
 
-    let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(Console::new(ConsoleOptions::text(true, false)))];
-    if let Some(sentry) = Sentry::start(&draft.config.sentry, probes.len())? {
-        sinks.push(Box::new(sentry));
-    }
+    let options = SinkOptions { console: Some(ConsoleOptions::text(true, false)), ..SinkOptions::default() };
+    let sinks = Sinks::start(&draft.config, probes.len(), options)?;
     for probe in probes {
-        schedule::report_to_all(&sinks, &Arc::new(probe.run(Instant::now()).await));
+        sinks.report(probe.run(Instant::now()).await);
     }
-    for sink in &sinks {
-        sink.flush(Duration::from_secs(1)).await;
-    }
+    sinks.flush(Duration::from_secs(1)).await;
     Ok(())
 }

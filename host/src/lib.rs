@@ -6,7 +6,7 @@ pub mod schedule;
 pub mod workers;
 pub mod sandbox;
 pub mod sink;
-mod offline_detector;
+pub mod assessment;
 pub mod capability;
 pub mod propagation;
 pub mod config;

@@ -12,16 +12,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
 use command::test::Keep;
+use sentrynet::assessment::AssessedRun;
 use sentrynet::config::{self, Config, Draft, Level, MonitorSubject, Source};
 use sentrynet::propagation::Origin;
 use sentrynet::redaction::LateRedactor;
-use sentrynet::run::{Outcome, Run};
+use sentrynet::run::Outcome;
 use sentrynet::sandbox::{self, Probe, Sandbox};
 use sentrynet::schedule::{self, Job};
-use sentrynet::sink::Sink;
-use sentrynet::sink::console::{Console, ConsoleOptions};
+use sentrynet::sink::console::ConsoleOptions;
 use sentrynet::sink::json::run_to_json;
-use sentrynet::sink::sentry::Sentry;
+use sentrynet::sink::{SinkOptions, Sinks};
 use sentrynet::workers::Workers;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
@@ -104,8 +104,10 @@ const BROKEN: u8 = 3;
 /// Keeps secrets out of what goes to standard error, from the moment that they are known.
 static REDACTOR: LazyLock<LateRedactor> = LazyLock::new(LateRedactor::default);
 
-/// How long sinks have to see the last runs on their way when we are told to stop, and when we are done.
-const FLUSH_AT_STOP: Duration = Duration::from_secs(4);
+/// How long all sinks together may take to deliver the last runs after a signal. With [`schedule::GRACE`] it is well within
+/// the ten seconds that a container is given to stop.
+const FLUSH_AT_STOP: Duration = Duration::from_secs(3);
+/// The same for commands that end by themselves.
 const FLUSH_AT_END: Duration = Duration::from_secs(15);
 
 fn main() -> ExitCode {
@@ -178,17 +180,17 @@ async fn run(path: &Path, format: Format, trace: bool) -> Result<u8> {
     };
 
     let Some(Loaded { config, probes, in_flight }) = read(path).await? else { return Ok(INVALID_INPUT) };
-    let look = if format == Format::Json { ConsoleOptions::json() } else { ConsoleOptions::text(trace, true) };
-    let shown: Box<dyn Sink> = Box::new(Console::new(look));
-    // Sentry first: a run that is shown is one that cannot be lost any more.
-    let sinks: Arc<[_]> = sentry(&config, probes.len())?.into_iter().chain([shown]).collect();
+    let console = if format == Format::Json { ConsoleOptions::json() } else { ConsoleOptions::text(trace, true) };
+    let options = SinkOptions { console: Some(console), order: None, report_panics: true };
+    let sinks = Arc::new(Sinks::start(&config, probes.len(), options)?);
+    log_missing_dsn(&config);
     let jobs = probes.into_iter().zip(config.probes);
     let jobs: Vec<_> =
         jobs.map(|(probe, configured)| Job { probe, every: configured.every, burst: configured.burst }).collect();
     tracing::info!("{} probes on schedule", jobs.len());
     let lanes = Workers::start(schedule::runs_per_second(&jobs)).context("cannot start")?;
     schedule::run(jobs, &lanes, in_flight, Arc::clone(&sinks), stop).await;
-    flush(&sinks, FLUSH_AT_STOP).await;
+    sinks.flush(FLUSH_AT_STOP).await;
     Ok(0)
 }
 
@@ -225,14 +227,18 @@ async fn once(path: &Path, format: Format, only: &[String], trace: bool, record:
     // We are not here to stay: nobody is to wait for our next minute.
     loaded.config.sentry.monitors.retain(|monitor| monitor.of != MonitorSubject::Host);
 
-    let sentry: Vec<_> = sentry(&loaded.config, loaded.probes.len())?.into_iter().collect();
-    let console = (format == Format::Text).then(|| Console::new(ConsoleOptions::text(trace, false)));
+    let options = SinkOptions {
+        console: (format == Format::Text).then(|| ConsoleOptions::text(trace, false)),
+        order: Some(loaded.probes.iter().map(|probe| Arc::clone(probe.identity())).collect()),
+        report_panics: true,
+    };
+    let sinks = Sinks::start(&loaded.config, loaded.probes.len(), options)?;
+    log_missing_dsn(&loaded.config);
     let mut waiting = loaded.probes.into_iter().enumerate();
     // As fast as they go.
     let lanes = Workers::start(f64::INFINITY).context("cannot start")?;
     let mut running = JoinSet::new();
-    let mut ended: Vec<Option<Arc<Run>>> = Vec::new();
-    let mut reported = 0;
+    let mut ended: Vec<Option<Arc<AssessedRun>>> = Vec::new();
     loop {
         while running.len() < AT_ONCE.min(loaded.in_flight)
             && let Some((index, probe)) = waiting.next()
@@ -250,30 +256,18 @@ async fn once(path: &Path, format: Format, only: &[String], trace: bool, record:
         }
         let Some(one) = running.join_next().await else { break };
         let (index, run) = one.context("a run panicked: this is a bug, please report it")?;
-        let run = Arc::new(run?);
-        schedule::report_to_all(&sentry, &run);
-        ended[index] = Some(run);
-        // In the file's order, whichever ends first.
-        while let Some(Some(run)) = ended.get(reported) {
-            if let Some(console) = &console {
-                console.report(run);
-            }
-            reported += 1;
-        }
+        ended[index] = Some(sinks.report(run?));
     }
     let runs: Vec<_> = ended.into_iter().flatten().collect();
     if format == Format::Json {
         print(&runs);
     }
-    if let Some(console) = &console {
-        console.flush(FLUSH_AT_END).await;
-    }
-    flush(&sentry, FLUSH_AT_END).await;
-    Ok(runs.iter().map(|run| exit_code(&run.outcome)).max().unwrap_or(0))
+    sinks.flush(FLUSH_AT_END).await;
+    Ok(runs.iter().map(|assessed| exit_code(&assessed.run.outcome)).max().unwrap_or(0))
 }
 
 /// Writes runs as one text of JSON.
-fn print(runs: &[Arc<Run>]) {
+fn print(runs: &[Arc<AssessedRun>]) {
     let runs: Vec<_> = runs.iter().map(|run| run_to_json(run)).collect();
     let mut out = std::io::stdout().lock();
     // Who closed the pipe has read enough.
@@ -359,20 +353,9 @@ async fn load(source: Source, environment: &dyn Fn(&str) -> Option<String>) -> R
     Ok(Some(Loaded { in_flight: sandbox.in_flight(), config, probes }))
 }
 
-fn sentry(config: &Config, probes: usize) -> Result<Option<Box<dyn Sink>>> {
-    let sentry = Sentry::start(&config.sentry, probes)?;
-    if let Some(sentry) = &sentry {
-        sentry.report_panics(|text| REDACTOR.redact(text).into_owned());
-    }
+fn log_missing_dsn(config: &Config) {
     if config.sentry.dsn.is_none() {
         tracing::info!("nothing is sent to Sentry: neither `sentry.dsn` nor SENTRY_DSN is set");
-    }
-    Ok(sentry.map(|sentry| Box::new(sentry) as _))
-}
-
-async fn flush(sinks: &[Box<dyn Sink>], grace: Duration) {
-    for sink in sinks {
-        sink.flush(grace).await;
     }
 }
 

@@ -27,8 +27,6 @@ pub struct Run {
     pub earlier: Vec<Failure>,
     /// The exchange that the last attempt did not pass for; none where it passed, or made none.
     pub evidence: Option<evidence::Exchange>,
-    /// The outage that it is part of, or that it ended.
-    pub outage: Option<Outage>,
     /// Tags that the guest set, beside the configuration's.
     pub tags: BTreeMap<String, String>,
     pub log: Vec<LogLine>,
@@ -186,26 +184,6 @@ impl fmt::Display for Frame {
             (Some(file), None) => write!(f, "{function} ({file})"),
             (None, _) => f.write_str(function),
         }
-    }
-}
-
-impl Run {
-    /// Whether it is an error: our side's always is, a target's once enough runs in a row have failed.
-    pub fn is_error(&self) -> bool {
-        match self.outcome {
-            Outcome::Passed | Outcome::PassedAfterRetry(_) => false,
-            Outcome::Failed(_) => self.outage.is_some_and(|outage| self.is_reported(outage)),
-            Outcome::Broken(_) => true,
-        }
-    }
-
-    /// The outage that it ended: failures too few for an error were none.
-    pub fn recovery(&self) -> Option<Outage> {
-        self.outage.filter(|outage| self.outcome.passed() && self.is_reported(*outage))
-    }
-
-    fn is_reported(&self, outage: Outage) -> bool {
-        outage.runs >= self.probe.failures_before_error
     }
 }
 

@@ -27,7 +27,6 @@ mod fault;
 mod cpu_estimate;
 mod inspect;
 mod system_limits;
-mod outages;
 mod imports;
 mod probe;
 mod settings;
@@ -46,7 +45,6 @@ pub use imports::{Grant, ImportInfo};
 pub use inspect::{Import, Inspection};
 use instance::call_once;
 use merge_problems::merge;
-use outages::OutageTracker;
 pub use probe::Probe;
 use probe::{LoadedComponent, ProbeShared};
 
@@ -240,7 +238,6 @@ impl Sandbox {
             settings: settings.into(),
             limits: reuse_if_equal(Arc::new(probe.limits), &mut self.last.limits),
             retries: probe.retries,
-            outages: OutageTracker::default(),
             habit: CpuEstimate::new(scope.built_in),
             scope,
         };
@@ -300,7 +297,6 @@ impl Sandbox {
             settings: text.into(),
             limits: Arc::new(limits),
             retries: Retries { times: recording.header.retries, delay: Duration::ZERO },
-            outages: OutageTracker::default(),
             habit: CpuEstimate::new(scope.built_in),
             scope,
         }))

@@ -10,9 +10,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use self::skipped::SkippedRuns;
 use self::timer_queue::{Finished, Start, TimerQueue};
-use crate::run::Run;
 use crate::sandbox::Probe;
-use crate::sink::Sink;
+use crate::sink::Sinks;
 use crate::workers::Workers;
 
 mod timer_queue;
@@ -47,19 +46,13 @@ pub fn runs_per_second(jobs: &[Job]) -> f64 {
 struct Common {
     /// Closed at the stop.
     run_permits: Semaphore,
-    sinks: Arc<[Box<dyn Sink>]>,
+    sinks: Arc<Sinks>,
     skipped: SkippedRuns,
 }
 
 /// Runs every job on its schedule and reports each run, until `stop` is ready. Then nothing starts any more, and
 /// runs that have begun have [`GRACE`] to end; they are reported too.
-pub async fn run(
-    jobs: Vec<Job>,
-    lanes: &Workers,
-    in_flight: usize,
-    sinks: Arc<[Box<dyn Sink>]>,
-    stop: impl Future<Output = ()>,
-) {
+pub async fn run(jobs: Vec<Job>, lanes: &Workers, in_flight: usize, sinks: Arc<Sinks>, stop: impl Future<Output = ()>) {
     let (stopping, stopped) = watch::channel(false);
     let common = Arc::new(Common { run_permits: Semaphore::new(in_flight), sinks, skipped: SkippedRuns::default() });
     let started = Instant::now();
@@ -125,7 +118,7 @@ async fn run_burst(probe: Probe, runs: u32, start: Start, common: Arc<Common>) -
         drop(place);
         ran += run.trace.duration();
         run.skipped = std::mem::take(&mut skipped);
-        report_to_all(&common.sinks, &Arc::new(run));
+        common.sinks.report(run);
         // The next of a burst is due when this one has ended.
         due = Instant::now();
     }
@@ -142,13 +135,6 @@ fn log_skipped(skipped: &SkippedRuns) {
 fn log_worker_end(ended: Result<(), JoinError>) {
     if let Err(error) = ended {
         tracing::error!("the schedule of many probes came to an end: {error}; this is a bug, please report it");
-    }
-}
-
-/// Tells every sink of a run.
-pub fn report_to_all(sinks: &[Box<dyn Sink>], run: &Arc<Run>) {
-    for sink in sinks {
-        sink.report(run);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -11,7 +12,7 @@ use sentrynet::propagation::Origin;
 use sentrynet::recording::Recording;
 use sentrynet::run::Run;
 use sentrynet::sandbox::{Probe, Sandbox};
-use sentrynet::sink::Sink;
+use sentrynet::sink::Sinks;
 use sentrynet::sink::console::{Console, ConsoleOptions};
 
 use crate::{FLUSH_AT_END, Format, INVALID_INPUT, exit_code, load, print, print_error, red};
@@ -42,16 +43,15 @@ pub async fn test(arguments: &Arguments) -> Result<u8> {
         Some(recording) => replayed(probe, settings.as_deref(), recording).await?,
         None => ran(probe, settings.as_deref(), record.as_deref()).await?,
     };
-    let Some(run) = run.map(std::sync::Arc::new) else { return Ok(INVALID_INPUT) };
-    match format {
-        Format::Json => print(std::slice::from_ref(&run)),
-        Format::Text => {
-            let console = Console::new(ConsoleOptions::text(true, false));
-            console.report(&run);
-            console.flush(FLUSH_AT_END).await;
-        }
+    let Some(run) = run else { return Ok(INVALID_INPUT) };
+    let console = (*format == Format::Text).then(|| ConsoleOptions::text(true, false));
+    let sinks = Sinks::new(1, console.map(|options| Arc::new(Console::new(options)) as _).into_iter().collect());
+    let assessed = sinks.report(run);
+    if *format == Format::Json {
+        print(std::slice::from_ref(&assessed));
     }
-    Ok(exit_code(&run.outcome))
+    sinks.flush(FLUSH_AT_END).await;
+    Ok(exit_code(&assessed.run.outcome))
 }
 
 /// Where a run is kept: found writable before it begins.

@@ -25,7 +25,6 @@ use crate::sandbox::cpu_timer::CpuTimer;
 use crate::sandbox::executor::{GuestExecutor, HomeRuntime};
 use crate::sandbox::fault::with_advice;
 use crate::sandbox::instance::store;
-use crate::sandbox::outages::{OutageTracker, Start};
 use crate::trace::{Recorder, Status};
 
 /// A probe that is ready to run: its component loaded, its settings checked by it. Cheap to clone.
@@ -39,7 +38,6 @@ pub struct ProbeShared {
     pub settings: Box<str>,
     pub limits: Arc<Limits>,
     pub retries: Retries,
-    pub outages: OutageTracker,
     pub habit: CpuEstimate,
 }
 
@@ -189,11 +187,9 @@ impl ProbeShared {
         }
         let mut trace = recorder.finish(status(&outcome), Status::Cancelled);
         tape.finish(&mut trace);
-        let start = Start { at: trace.started, instant: recorder.epoch() };
-        let outage = self.outages.record(&outcome, start, recorder.now());
         let probe = Arc::clone(&self.scope.identity);
         let log = log.take();
-        (Run { probe, outcome, trace, lateness, skipped: 0, attempts, earlier, evidence, outage, tags, log }, exchanges)
+        (Run { probe, outcome, trace, lateness, skipped: 0, attempts, earlier, evidence, tags, log }, exchanges)
     }
 
     /// What ran, for its recording.
@@ -291,7 +287,6 @@ impl ProbeShared {
             attempts: 1,
             earlier: Vec::new(),
             evidence: None,
-            outage: None,
             tags: BTreeMap::new(),
             log: Vec::new(),
         };

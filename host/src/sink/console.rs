@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::Sink;
 use super::json::run_to_json;
-use crate::run::Run;
+use crate::assessment::AssessedRun;
 
 mod format;
 mod text;
@@ -56,7 +56,7 @@ impl ConsoleOptions {
 }
 
 enum Message {
-    Show(Arc<Run>),
+    Show(Arc<AssessedRun>),
     Flush(oneshot::Sender<()>),
 }
 
@@ -92,7 +92,7 @@ impl Console {
 
 #[async_trait]
 impl Sink for Console {
-    fn report(&self, run: &Arc<Run>) {
+    fn report(&self, run: &Arc<AssessedRun>) {
         if self.orders.try_send(Message::Show(Arc::clone(run))).is_err() {
             self.skipped.fetch_add(1, Ordering::Relaxed);
         }
@@ -169,7 +169,7 @@ mod tests {
         for color in [true, false] {
             let out = Shared::default();
             let console = Console::to(out.clone(), color, LOOK);
-            console.report(&Arc::new(fixtures::failed()));
+            console.report(&Arc::new(fixtures::assessed(fixtures::failed())));
             console.flush(Duration::from_secs(10)).await;
             let shown = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
             assert_eq!(shown.contains('\u{1b}'), color, "{shown}");
@@ -181,7 +181,7 @@ mod tests {
         let out = Shared::default();
         let console = Console::to(out.clone(), false, LOOK);
         for _ in 0..3 {
-            console.report(&Arc::new(fixtures::passed()));
+            console.report(&Arc::new(fixtures::assessed(fixtures::passed())));
         }
         console.flush(Duration::from_secs(10)).await;
         assert_eq!(String::from_utf8(out.0.lock().unwrap().clone()).unwrap().lines().count(), 3);
@@ -203,7 +203,7 @@ mod tests {
     async fn a_closed_pipe_ends_nothing() {
         let console = Console::to(Closed, false, LOOK);
         for _ in 0..3 {
-            console.report(&Arc::new(fixtures::failed()));
+            console.report(&Arc::new(fixtures::assessed(fixtures::failed())));
             console.flush(Duration::from_secs(10)).await;
         }
     }
@@ -224,7 +224,7 @@ mod tests {
     #[tokio::test]
     async fn a_stopped_terminal_holds_up_nothing() {
         let console = Console::to(Stopped, false, LOOK);
-        let run = Arc::new(fixtures::passed());
+        let run = Arc::new(fixtures::assessed(fixtures::passed()));
         // What it may have taken before it came to a stop, what waits, and ten.
         for _ in 0..1 + MOST_AT_ONCE + BACKLOG + 10 {
             console.report(&run);

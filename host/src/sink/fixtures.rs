@@ -1,8 +1,9 @@
-//! Runs for the tests of the sinks: one of each outcome.
+//! Runs for the tests of the sinks, one for each outcome.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
+use crate::assessment::{AssessedRun, Assessment, Assessor, Recovery};
 use crate::run::{Failure, Fault, FaultKind, Frame, Identity, Level, LogLine, Mismatch, Outage, Outcome, Run};
 use crate::trace::{Span, SpanId, Status, Trace, TraceId};
 
@@ -24,26 +25,27 @@ pub fn failed() -> Run {
     let mut run = run("api health", Outcome::Failed(failure), Status::Unavailable);
     run.trace.spans[1].status = Status::Unavailable;
     run.lateness = Duration::from_millis(340);
-    run.outage = Some(Outage { began: run.trace.started, runs: 1, lasted: run.trace.duration() });
     run
 }
 
-/// The first that passed after three that had failed.
-pub fn recovered() -> Run {
-    let mut run = passed();
+/// The first run that passed after three that had failed.
+pub fn recovered() -> AssessedRun {
+    let mut recovered = assessed(passed());
+    let trace = &recovered.run.trace;
     let lasted = Duration::from_millis(125_400);
-    run.outage = Some(Outage { began: run.trace.started + run.trace.duration() - lasted, runs: 3, lasted });
-    run
+    let outage = Outage { began: trace.started + trace.duration() - lasted, runs: 3, lasted };
+    recovered.assessment.outage = Some(outage);
+    recovered.assessment.recovery = Some(Recovery::Reported);
+    recovered
 }
 
-/// The second of two attempts passed.
+/// A run whose second attempt passed.
 pub fn passed_after_retry() -> Run {
     let mut run = failed();
     if let Outcome::Failed(failure) = run.outcome {
         run.outcome = Outcome::PassedAfterRetry(failure);
     }
     run.attempts = 2;
-    run.outage = None;
     run
 }
 
@@ -62,6 +64,17 @@ pub fn broken() -> Run {
         ],
     };
     run("checkout", Outcome::Broken(fault), Status::InternalError)
+}
+
+/// A run that comes first, with its assessment.
+pub fn assessed(run: Run) -> AssessedRun {
+    let (assessed, _) = Assessor::new(1).assess(run, Instant::now());
+    AssessedRun::clone(&assessed)
+}
+
+/// The assessment of a run that comes first.
+pub fn assessment(run: &Run) -> Assessment {
+    assessed(run.clone()).assessment
 }
 
 fn run(title: &str, outcome: Outcome, status: Status) -> Run {
@@ -113,7 +126,6 @@ fn run(title: &str, outcome: Outcome, status: Status) -> Run {
         attempts: 1,
         earlier: Vec::new(),
         evidence: None,
-        outage: None,
         tags: tags(&[("team", "guest"), ("tls", "1.3")]),
         log: vec![LogLine {
             at: Duration::from_micros(480_100),

@@ -3,12 +3,13 @@
 use serde_json::{Map, Value, json};
 
 use super::milliseconds;
+use crate::assessment::AssessedRun;
 use crate::run::{Outcome, Run};
 use crate::time_format::rfc3339;
 use crate::trace::{Span, Trace};
 
 /// The whole run, its keys in a fixed order.
-pub fn run_to_json(run: &Run) -> Value {
+pub fn run_to_json(AssessedRun { run, assessment }: &AssessedRun) -> Value {
     json!({
         "probe": run.probe.probe,
         "title": run.probe.title,
@@ -17,7 +18,7 @@ pub fn run_to_json(run: &Run) -> Value {
         "duration_ms": milliseconds(run.trace.duration()),
         "outcome": run.outcome.as_str(),
         "attempts": run.attempts,
-        "outage": run.outage.map(|outage| json!({
+        "outage": assessment.outage.map(|outage| json!({
             "began": rfc3339(outage.began),
             "runs": outage.runs,
             "duration_ms": milliseconds(outage.lasted),
@@ -78,7 +79,7 @@ mod tests {
 
     #[test]
     fn keys_stand_in_the_documented_order() {
-        let json = run_to_json(&fixtures::failed());
+        let json = run_to_json(&fixtures::assessed(fixtures::failed()));
         let keys: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(
             keys.join(" "),
@@ -90,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_failed_run_says_why() {
-        let json = run_to_json(&fixtures::failed());
+        let json = run_to_json(&fixtures::assessed(fixtures::failed()));
         assert_eq!(json["outcome"], "failed");
         assert_eq!(json["started"], "2026-11-23T22:45:01.250000Z");
         assert_eq!(json["duration_ms"], 482.25);
@@ -110,10 +111,10 @@ mod tests {
 
     #[test]
     fn a_passed_run_has_no_failure_and_a_broken_one_names_its_fault() {
-        let json = run_to_json(&fixtures::passed());
+        let json = run_to_json(&fixtures::assessed(fixtures::passed()));
         assert_eq!((&json["failure"], &json["outage"]), (&Value::Null, &Value::Null));
         assert_eq!(run_to_json(&fixtures::recovered())["outage"]["duration_ms"], 125_400.0);
-        let json = run_to_json(&fixtures::broken());
+        let json = run_to_json(&fixtures::assessed(fixtures::broken()));
         assert_eq!(json["outcome"], "broken");
         assert_eq!(json["failure"]["reason"], "trap");
         assert_eq!(json["failure"]["expected"], Value::Null);

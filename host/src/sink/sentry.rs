@@ -1,20 +1,22 @@
-//! Runs as transactions, errors and check-ins in Sentry: the only room that knows Sentry's format and its servers. What
-//! is sent is decided at the `desk`, built in `envelope`, and goes by the `outbox`: kept in a `spool`, and brought there
-//! by `delivery`.
+//! The sink for Sentry: runs as transactions, errors and check-ins. The only module that knows Sentry's format and its
+//! servers.
+//!
+//! A run passes `pipeline`, which samples it and has its envelopes built by `envelope`; `fanout`, which pushes them to
+//! Sentry and to a Spotlight; and for each of these a `transport`, which sends them from its `queue`. The queue keeps them
+//! in a `spool` until they are taken.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio_util::task::AbortOnDropHandle;
 
 pub use self::client::StartError;
 use self::fanout::Fanout;
 pub use self::outcomes::{Counts, Reason};
 use self::pipeline::Pipeline;
 use super::Sink;
+use crate::assessment::{AssessedRun, Decision};
 use crate::config;
-use crate::run::Run;
 
 mod pipeline;
 mod sampling;
@@ -35,34 +37,34 @@ mod rate_limits;
 mod spool;
 mod outcomes;
 
-/// Sends runs to Sentry, to a Spotlight, or to both: every one, unless the configuration has those that pass sampled; and
-/// checks in to Sentry's monitors. A run that was reported here is in the spool: it may take a while until Sentry has it,
-/// but neither an outage nor the end of this process costs it.
+/// Sends runs to Sentry, to a Spotlight, or to both, and check-ins to Sentry's monitors. Every run is sent, unless the
+/// configuration samples those that pass.
+///
+/// A run that was reported is in the spool. It may take a while until Sentry has it, but neither an outage of Sentry nor
+/// the end of this process loses it.
 pub struct Sentry {
     pipeline: Arc<Pipeline>,
-    _watch: AbortOnDropHandle<()>,
 }
 
 impl Sentry {
-    /// None where neither a DSN nor a Spotlight is configured. `probes` is how many report here. Wants to be called
-    /// within a tokio runtime, in which it sends.
+    /// Starts sending, first of all what is left in the spool from earlier. Returns `None` if neither a DSN nor a Spotlight
+    /// is configured. Must be called within a tokio runtime, in which everything is sent.
     ///
     /// # Errors
-    /// When there can be no HTTP client.
-    pub fn start(settings: &config::Sentry, probes: usize) -> Result<Option<Self>, StartError> {
-        let Some(outbox) = Fanout::start(settings)? else { return Ok(None) };
-        let desk = Arc::new(Pipeline::new(settings, outbox, probes));
-        let watch = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&desk).watch()));
-        Ok(Some(Self { pipeline: desk, _watch: watch }))
+    ///
+    /// Returns a [`StartError`] if no HTTP client can be created.
+    pub fn start(settings: &config::Sentry) -> Result<Option<Self>, StartError> {
+        let Some(fanout) = Fanout::start(settings)? else { return Ok(None) };
+        Ok(Some(Self { pipeline: Arc::new(Pipeline::new(settings, fanout)) }))
     }
 
-    /// Tells of panics of our own too, from now on. `strike` takes secrets out of what they say.
-    pub fn report_panics(&self, strike: impl Fn(&str) -> String + Send + Sync + 'static) {
-        panic_hook::hook(&self.pipeline, strike);
+    /// Sends panics of this process too, from now on. `redact` removes secrets from their messages.
+    pub fn report_panics(&self, redact: impl Fn(&str) -> String + Send + Sync + 'static) {
+        panic_hook::hook(&self.pipeline, redact);
     }
 
-    /// What has become of the envelopes so far: one for each run that is sent, one for each error and one for each
-    /// check-in. None is counted of what goes to a Spotlight.
+    /// Returns what has become of the envelopes for Sentry so far: one for each run that is sent, one for each error and
+    /// one for each check-in. Envelopes for a Spotlight are not counted.
     pub fn counts(&self) -> Counts {
         self.pipeline.outbox.counts()
     }
@@ -70,13 +72,17 @@ impl Sentry {
 
 #[async_trait]
 impl Sink for Sentry {
-    fn report(&self, run: &Arc<Run>) {
+    fn report(&self, run: &Arc<AssessedRun>) {
         self.pipeline.report(run);
     }
 
-    async fn flush(&self, grace: Duration) {
-        self.pipeline.decide_now();
-        let Some(counts) = self.pipeline.outbox.flush(grace).await else { return };
+    fn on_decision(&self, decision: &Decision) {
+        self.pipeline.on_decision(decision);
+    }
+
+    async fn flush(&self, timeout: Duration) {
+        self.pipeline.flush_check_ins();
+        let Some(counts) = self.pipeline.outbox.flush(timeout).await else { return };
         if counts.waiting == 0 && counts.all_dropped() == 0 {
             tracing::info!("to Sentry: {counts}");
             return;

@@ -84,19 +84,8 @@ fn each_text_of_a_run() {
         let log = vec![LogLine { at: Duration::ZERO, level: Level::Info, message: text() }];
         let (probe, trace) = (Arc::new(identity.clone()), trace.clone());
         let (lateness, earlier) = (Duration::ZERO, vec![failure.clone()]);
-        let mut run = Run {
-            probe,
-            outcome,
-            trace,
-            lateness,
-            skipped: 0,
-            attempts: 1,
-            earlier,
-            evidence,
-            outage: None,
-            tags: tags(),
-            log,
-        };
+        let mut run =
+            Run { probe, outcome, trace, lateness, skipped: 0, attempts: 1, earlier, evidence, tags: tags(), log };
         secrets.redact_run(&mut run, Vec::new());
         let shown = format!("{run:?}");
         assert!(!shown.contains("hunter2") && !shown.contains("86400"), "{shown}");

@@ -8,15 +8,16 @@ use anstyle::{AnsiColor, Style};
 use super::ConsoleOptions;
 use super::text::{cut, escape, human, wrap};
 use super::waterfall::waterfall;
+use crate::assessment::{AssessedRun, Assessment};
 use crate::run::{Level, Outcome, Run};
 use crate::time_format::time_of_day;
 
 /// Every line of a run, each ending in a line break. Coloured: whoever writes it takes that out where it does not belong.
-pub fn render(run: &Run, look: &ConsoleOptions) -> String {
+pub fn render(AssessedRun { run, assessment }: &AssessedRun, look: &ConsoleOptions) -> String {
     // Narrower than this there is nothing left to align.
     let width = look.width.max(40);
     let mut text = String::new();
-    head(run, look.stamp, width, &mut text);
+    head(run, assessment, look.stamp, width, &mut text);
     match &run.outcome {
         Outcome::Passed => {}
         Outcome::PassedAfterRetry(failure) | Outcome::Failed(failure) => {
@@ -53,7 +54,7 @@ const MAX_LINES: usize = 8;
 const LATE: Duration = Duration::from_millis(100);
 
 /// `✗ failed     482 ms  api health  status: answered 503 instead of 2xx`; why it failed goes below if it is too long.
-fn head(run: &Run, stamp: bool, width: usize, into: &mut String) {
+fn head(run: &Run, assessment: &Assessment, stamp: bool, width: usize, into: &mut String) {
     let (mark, color) = match run.outcome {
         Outcome::Passed => ('✓', AnsiColor::Green),
         Outcome::PassedAfterRetry(_) => ('✓', AnsiColor::Yellow),
@@ -69,7 +70,8 @@ fn head(run: &Run, stamp: bool, width: usize, into: &mut String) {
     let skipped = (run.skipped > 0).then(|| format!("{} skipped", run.skipped));
     let late = late.into_iter().chain(skipped).reduce(|late, skipped| format!("{late}, {skipped}"));
     let late = late.map(|late| format!("  ({late})")).unwrap_or_default();
-    let recovery = run.recovery().map(|outage| format!("  (down for {})", human(outage.lasted))).unwrap_or_default();
+    let ended = assessment.outage.filter(|_| assessment.recovery.is_some());
+    let recovery = ended.map(|outage| format!("  (down for {})", human(outage.lasted))).unwrap_or_default();
     let duration = human(run.trace.duration());
     let before = if stamp { 9 } else { 0 } + 2 + outcome.len() + 2 + 9 + 2 + chars(&late) + chars(&recovery);
     let title = cut(&escape(&run.probe.title), width.saturating_sub(before));
@@ -116,12 +118,14 @@ fn chars(text: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::sink::fixtures;
 
     fn plain(run: &Run, look: ConsoleOptions) -> String {
+        rendered(&fixtures::assessed(run.clone()), look)
+    }
+
+    fn rendered(run: &AssessedRun, look: ConsoleOptions) -> String {
         anstream::adapter::strip_str(&render(run, &look)).to_string()
     }
 
@@ -144,10 +148,10 @@ mod tests {
     #[test]
     fn the_end_of_an_outage_is_told_with_its_length() {
         let mut run = fixtures::recovered();
-        assert_eq!(plain(&run, LOOK), "✓ passed     482 ms  example.org  (down for 2 m 05 s)\n");
-        // Failures too few for an error were no outage.
-        Arc::make_mut(&mut run.probe).failures_before_error = 4;
-        assert_eq!(plain(&run, LOOK), "✓ passed     482 ms  example.org\n");
+        assert_eq!(rendered(&run, LOOK), "✓ passed     482 ms  example.org  (down for 2 m 05 s)\n");
+        // Too few failures for an error are no outage.
+        run.assessment.recovery = None;
+        assert_eq!(rendered(&run, LOOK), "✓ passed     482 ms  example.org\n");
     }
 
     #[test]

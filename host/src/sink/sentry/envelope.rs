@@ -9,8 +9,8 @@ use super::check_in::CheckIn;
 use super::json_writer::{self, Object};
 use super::outcomes::Discarded;
 use super::payload::{self, HostEvent, MEASURES, Measure};
+use crate::assessment::Assessment;
 use crate::config::SampleRate;
-use crate::offline_detector::Assessment;
 use crate::propagation::{Dsc, Origin};
 use crate::run::{Outcome, Run};
 use crate::trace::{Digits, TraceId};
@@ -77,21 +77,19 @@ impl Category {
 }
 
 /// The transaction of a run; `rate` is that at which runs like this one are sent.
-pub fn transaction(run: &Run, rate: SampleRate, judgement: Assessment, origin: &Origin) -> Envelope {
+pub fn transaction(run: &Run, assessment: &Assessment, rate: SampleRate, origin: &Origin) -> Envelope {
     let event_id = event_id(id(run.trace.id));
-    let body = fit(|payload, measure| payload::transaction(payload, &event_id, run, judgement, origin, measure));
+    let body = fit(|payload, measure| payload::transaction(payload, &event_id, run, assessment, origin, measure));
     let kind = if run.outcome == Outcome::Passed { Kind::PassedTransaction } else { Kind::FailedTransaction };
     let spans = u32::try_from(run.trace.spans.len()).unwrap_or(u32::MAX);
     Envelope { spans, ..envelope(kind, "transaction", &event_id, &trace(run, rate, origin), &body) }
 }
 
-/// The error of a run that is one, on the same trace; such a run speaks for itself alone.
-pub fn error(run: &Run, origin: &Origin) -> Option<Envelope> {
-    run.is_error().then(|| {
-        let event_id = event_id(!id(run.trace.id));
-        let body = fit(|payload, measure| payload::event(payload, &event_id, run, origin, measure));
-        envelope(Kind::Error, "event", &event_id, &trace(run, SampleRate::ALL, origin), &body)
-    })
+/// Returns the error event of a run that is an error, on the trace of its transaction. Runs with an error are never sampled.
+pub fn error(run: &Run, assessment: &Assessment, origin: &Origin) -> Envelope {
+    let event_id = event_id(!id(run.trace.id));
+    let body = fit(|payload, measure| payload::event(payload, &event_id, run, assessment, origin, measure));
+    envelope(Kind::Error, "event", &event_id, &trace(run, SampleRate::ALL, origin), &body)
 }
 
 /// What has befallen the host itself.
@@ -177,14 +175,13 @@ pub fn sent_at(now: SystemTime, header: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::assessment::Recovery;
     use crate::config::{Monitor, MonitorSubject, Sample, Sentry};
-    use crate::offline_detector::ErrorAction;
     use crate::sink::fixtures;
     use crate::trace::{SpanId, Status, TraceId};
 
@@ -201,10 +198,14 @@ mod tests {
         })
     }
 
-    const SENT: Assessment = Assessment { error: ErrorAction::Send, offline: false, error_was_sent: true };
-
+    /// The envelopes of a run that comes first.
     fn envelopes(run: &Run) -> Vec<Envelope> {
-        std::iter::once(transaction(run, SampleRate::ALL, SENT, &origin())).chain(error(run, &origin())).collect()
+        assessed(run, &fixtures::assessment(run))
+    }
+
+    fn assessed(run: &Run, assessment: &Assessment) -> Vec<Envelope> {
+        let error = assessment.is_error().then(|| error(run, assessment, &origin()));
+        std::iter::once(transaction(run, assessment, SampleRate::ALL, &origin())).chain(error).collect()
     }
 
     /// Header, item header and payload of each envelope of a run.
@@ -252,7 +253,7 @@ mod tests {
     fn what_a_run_speaks_for_stands_at_the_head() {
         let mut run = fixtures::passed();
         run.trace.id = TraceId(249_999_u128.to_be_bytes());
-        let envelope = transaction(&run, SampleRate::of(0.25).unwrap(), SENT, &origin());
+        let envelope = transaction(&run, &fixtures::assessment(&run), SampleRate::of(0.25).unwrap(), &origin());
         let header: Value =
             serde_json::from_slice(envelope.bytes.split(|byte| *byte == b'\n').next().unwrap()).unwrap();
         assert_eq!(header["trace"]["sample_rate"], "0.25");
@@ -294,10 +295,12 @@ mod tests {
 
     #[test]
     fn an_error_says_how_long_the_outage_has_lasted() {
-        let mut run = fixtures::failed();
-        let outage = run.outage.as_mut().unwrap();
+        let run = fixtures::failed();
+        let mut assessment = fixtures::assessment(&run);
+        let outage = assessment.outage.as_mut().unwrap();
         (outage.runs, outage.lasted) = (4, Duration::from_millis(90_060));
-        let [[_, _, transaction], [_, _, event]] = parse(&run).try_into().unwrap();
+        let envelopes: Vec<_> = assessed(&run, &assessment).iter().map(open).collect();
+        let [[_, _, transaction], [_, _, event]] = envelopes.try_into().unwrap();
         let began = "2026-11-23T22:45:01.250000Z";
         assert_eq!(event["contexts"]["outage"], json!({ "began": began, "runs": 4, "lasted": 90.1 }));
         let data = &transaction["contexts"]["trace"]["data"];
@@ -307,24 +310,25 @@ mod tests {
 
     #[test]
     fn the_run_that_ends_an_outage_says_how_long_it_was() {
-        let mut run = fixtures::recovered();
-        let said = |run: &Run, judgement: Assessment| {
-            let [_, _, payload] = open(&transaction(run, SampleRate::ALL, judgement, &origin()));
+        let recovered = fixtures::recovered();
+        let said = |recovery: Option<Recovery>| {
+            let assessment = Assessment { recovery, ..recovered.assessment };
+            let [_, _, payload] = open(&assessed(&recovered.run, &assessment)[0]);
             let data = payload["contexts"]["trace"]["data"]["sentrynet.outage.seconds"].clone();
             (payload["tags"]["recovered_after"].clone(), data)
         };
-        assert_eq!(said(&run, SENT), (json!("125.4 s"), json!(125.4)));
-        // Nobody was told, and yet it was measured.
-        assert_eq!(said(&run, Assessment { error_was_sent: false, ..SENT }), (Value::Null, json!(125.4)));
-        // Failures too few for an error were no outage.
-        Arc::make_mut(&mut run.probe).failures_before_error = 4;
-        assert_eq!(said(&run, SENT), (Value::Null, Value::Null));
+        assert_eq!(said(Some(Recovery::Reported)), (json!("125.4 s"), json!(125.4)));
+        // No error was reported, but the outage was measured.
+        assert_eq!(said(Some(Recovery::Unreported)), (Value::Null, json!(125.4)));
+        // Too few failures for an error are no outage.
+        assert_eq!(said(None), (Value::Null, Value::Null));
     }
 
     #[test]
     fn a_run_without_a_network_is_marked() {
-        let offline = Assessment { error: ErrorAction::Drop, offline: true, error_was_sent: true };
-        let [_, _, payload] = open(&transaction(&fixtures::failed(), SampleRate::ALL, offline, &origin()));
+        let run = fixtures::failed();
+        let offline = Assessment { is_offline: true, ..fixtures::assessment(&run) };
+        let [_, _, payload] = open(&assessed(&run, &offline)[0]);
         assert_eq!(payload["tags"]["vantage"], "offline");
         assert_eq!(parse(&fixtures::failed())[0][2]["tags"].get("vantage"), None);
     }
@@ -333,7 +337,7 @@ mod tests {
     fn what_was_skipped_before_a_run_is_a_number_and_a_tag_to_search_for() {
         let mut run = fixtures::passed();
         let said = |run: &Run| {
-            let [_, _, payload] = open(&transaction(run, SampleRate::ALL, SENT, &origin()));
+            let [_, _, payload] = open(&envelopes(run)[0]);
             (payload["tags"]["skipped"].clone(), payload["contexts"]["trace"]["data"]["sentrynet.skipped"].clone())
         };
         assert_eq!(said(&run), (Value::Null, Value::Null));

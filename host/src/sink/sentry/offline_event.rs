@@ -1,21 +1,21 @@
-//! That the host itself has no network, in Sentry's words.
+//! The event for Sentry that this host has no network.
 
 use std::collections::BTreeMap;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use serde_json::json;
 
 use super::payload::HostEvent;
-use crate::offline_detector::{Example, OfflineFinding};
+use crate::assessment::{OfflineFinding, SilentHost};
 use crate::time_format::rfc3339;
 use crate::trace::TraceId;
 
-/// One incident for all targets, and one issue for all times.
-pub fn incident(finding: &OfflineFinding, server_name: &str, now: Instant) -> HostEvent {
+/// Returns the event in place of the errors of all targets. Its fingerprint makes it the same issue each time.
+pub fn incident(finding: &OfflineFinding, server_name: &str) -> HostEvent {
     let at = SystemTime::now();
-    let since = rfc3339(at - now.saturating_duration_since(finding.since));
-    let examples = finding.examples.iter().map(|Example { host, reason, message }| (host, reason, cut(message)));
-    let shown: Vec<_> =
+    let since = rfc3339(at - finding.since.elapsed());
+    let examples = finding.examples.iter().map(|SilentHost { host, reason, message }| (host, reason, cut(message)));
+    let listed: Vec<_> =
         examples.clone().map(|(host, reason, message)| format!("{host} ({reason}: {message})")).collect();
     let examples =
         examples.map(|(host, reason, message)| json!({ "host": host, "reason": reason, "message": message }));
@@ -30,7 +30,7 @@ pub fn incident(finding: &OfflineFinding, server_name: &str, now: Instant) -> Ho
         trace: TraceId(rand::random()),
         level: "error",
         r#type: "Offline".to_owned(),
-        message: format!("{}: {}", said(finding), shown.join("; ")),
+        message: format!("{finding}: {}", listed.join("; ")),
         handled: true,
         backtrace: Vec::new(),
         fingerprint: ["sentrynet-host", "network", server_name].map(str::to_owned).to_vec(),
@@ -38,17 +38,8 @@ pub fn incident(finding: &OfflineFinding, server_name: &str, now: Instant) -> Ho
     }
 }
 
-/// What was found, for a person.
-pub fn said(finding: &OfflineFinding) -> String {
-    let OfflineFinding { silent, known, .. } = finding;
-    format!(
-        "this host seems to have no network: {silent} of the {known} hosts that it has tried have fallen silent, and \
-         nobody has been heard since"
-    )
-}
-
-/// As much of a message as shows what it is about.
+/// Returns the beginning of a message, long enough to show what it is about.
 fn cut(message: &str) -> String {
-    const MOST: usize = 200;
-    message.chars().take(MOST).collect()
+    const MAX_CHARACTERS: usize = 200;
+    message.chars().take(MAX_CHARACTERS).collect()
 }

@@ -119,7 +119,7 @@ mod tests {
         let text = format!("sentry: {{dsn: 'http://key@127.0.0.1:{port}/1', spool: '{}'}}", folder.path().display());
         let source = Source { name: "test".to_owned(), text, path: None, directory: ".".into(), probe: None };
         let settings = config::parse(&source, &|_| None).config.sentry;
-        let sentry = Sentry::start(&settings, 1).unwrap().unwrap();
+        let sentry = Sentry::start(&settings).unwrap().unwrap();
         sentry.report_panics(|text| text.replace("hunter2", "[Filtered]"));
         std::thread::spawn(|| panic!("not with hunter2 here")).join().unwrap_err();
         assert_eq!(sentry.counts().waiting, 1);

@@ -1,21 +1,22 @@
 //! Which runs are sent, and how many others each of them speaks for. Pure.
 
+use crate::assessment::Assessment;
 use crate::config::{Sample, SampleRate};
 use crate::propagation::is_sampled;
 use crate::run::{Outcome, Run};
 
 /// The rate at which runs like this one are sent, by which Sentry counts it for those that are not; none where this one
 /// is left out.
-pub fn sampled(run: &Run, sample: &Sample) -> Option<SampleRate> {
-    let rate = if matters(run, sample) { SampleRate::ALL } else { sample.rate };
+pub fn sampled(run: &Run, assessment: &Assessment, sample: &Sample) -> Option<SampleRate> {
+    let rate = if matters(run, assessment, sample) { SampleRate::ALL } else { sample.rate };
     is_sampled(run.trace.id, rate).then_some(rate)
 }
 
 /// What is sent whatever the rate, and so speaks for itself alone: all but a run that passed at once and in time, and
 /// ended no outage.
-fn matters(run: &Run, sample: &Sample) -> bool {
+fn matters(run: &Run, assessment: &Assessment, sample: &Sample) -> bool {
     run.outcome != Outcome::Passed
-        || run.recovery().is_some()
+        || assessment.recovery.is_some()
         || sample.slower_than.is_some_and(|limit| run.trace.duration() > limit)
 }
 
@@ -24,11 +25,17 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::assessment::AssessedRun;
     use crate::sink::fixtures;
     use crate::trace::TraceId;
 
     fn at(share: f64) -> Sample {
         Sample { rate: SampleRate::of(share).unwrap(), slower_than: None }
+    }
+
+    /// The rate of a run that comes first.
+    fn sampled(run: &Run, sample: &Sample) -> Option<SampleRate> {
+        super::sampled(run, &fixtures::assessment(run), sample)
     }
 
     /// The run, on another trace.
@@ -50,9 +57,11 @@ mod tests {
 
     #[test]
     fn what_did_not_simply_pass_is_sent_at_no_rate() {
-        for run in [fixtures::failed(), fixtures::broken(), fixtures::passed_after_retry(), fixtures::recovered()] {
+        for run in [fixtures::failed(), fixtures::broken(), fixtures::passed_after_retry()] {
             assert_eq!(sampled(&on(run, 999_999), &at(0.0)), Some(SampleRate::ALL));
         }
+        let AssessedRun { run, assessment } = fixtures::recovered();
+        assert_eq!(super::sampled(&on(run, 999_999), &assessment, &at(0.0)), Some(SampleRate::ALL));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::evidence::{self, Request};
 use super::{Data, MAX_OP, MAX_TAG, Measure, SpanFacts, about_run, cut, rounded, seconds, tags};
+use crate::assessment::Assessment;
 use crate::propagation::Origin;
 use crate::run::{self, Level, Outcome, Run};
 use crate::sink::milliseconds;
@@ -14,7 +15,14 @@ use crate::time_format::rfc3339;
 use crate::trace::{Span, Status, Trace, Value};
 
 /// Why a run did not pass, as an error event.
-pub fn event(payload: &mut Object, event_id: &str, run: &Run, origin: &Origin, measure: Measure) {
+pub fn event(
+    payload: &mut Object,
+    event_id: &str,
+    run: &Run,
+    assessment: &Assessment,
+    origin: &Origin,
+    measure: Measure,
+) {
     let (reason, message) = run.outcome.why().unwrap_or_default();
     let (class, r#type) = match &run.outcome {
         Outcome::Broken(_) => ("probe-broken", format!("Broken: {reason}").into()),
@@ -36,7 +44,7 @@ pub fn event(payload: &mut Object, event_id: &str, run: &Run, origin: &Origin, m
     payload.object("contexts", |contexts| {
         contexts.object("trace", |it| culprit(&run.trace).write(it));
         contexts.option("check", check(&run.outcome, measure).as_ref());
-        contexts.option("outage", outage(run).as_ref());
+        contexts.option("outage", outage(assessment).as_ref());
         for (name, context) in evidence::contexts(run, measure) {
             contexts.value(name, &context);
         }
@@ -134,8 +142,8 @@ fn culprit(trace: &Trace) -> SpanFacts<'_> {
     SpanFacts::new(trace, culprit, Data::default())
 }
 
-fn outage(run: &Run) -> Option<Outage> {
-    let run::Outage { began, runs, lasted } = run.outage?;
+fn outage(assessment: &Assessment) -> Option<Outage> {
+    let run::Outage { began, runs, lasted } = assessment.outage?;
     Some(Outage { began: rfc3339(began), runs, lasted: rounded(lasted) })
 }
 

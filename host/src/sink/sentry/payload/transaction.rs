@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use super::{Data, Measure, SpanFacts, about_run, cut, rounded, seconds, tags};
-use crate::offline_detector::Assessment;
+use crate::assessment::{Assessment, Recovery};
 use crate::propagation::Origin;
 use crate::run::Run;
 use crate::sink::milliseconds;
@@ -16,41 +16,41 @@ pub fn transaction(
     payload: &mut Object,
     event_id: &str,
     run: &Run,
-    judgement: Assessment,
+    assessment: &Assessment,
     origin: &Origin,
     measure: Measure,
 ) {
     let trace = &run.trace;
     let mut tags = tags(run);
-    tags.extend(verdicts(run, judgement));
+    tags.extend(verdicts(run, assessment));
     payload.text("type", "transaction");
     about_run(payload, event_id, run, &tags, origin);
     payload.value("start_timestamp", &seconds(trace, Duration::ZERO));
     payload.object("transaction_info", |info| info.text("source", "custom"));
-    payload.object("contexts", |contexts| contexts.object("trace", |it| root(run, measure).write(it)));
+    payload.object("contexts", |contexts| contexts.object("trace", |it| root(run, assessment, measure).write(it)));
     let children = trace.spans.iter().skip(1).take(measure.spans);
     payload.objects("spans", children, |object, span| child(object, trace, span, measure));
 }
 
 /// What shows only beside other runs, as tags: that it failed for want of a network, that it ended an outage, and that
 /// others were skipped before it.
-fn verdicts<'a>(run: &Run, judgement: Assessment) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> + use<'a> {
-    let offline = judgement.offline.then(|| ("vantage".into(), "offline".into()));
-    let recovery = run.recovery().filter(|_| judgement.error_was_sent);
+fn verdicts<'a>(run: &Run, assessment: &Assessment) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> + use<'a> {
+    let offline = assessment.is_offline.then(|| ("vantage".into(), "offline".into()));
+    let recovery = assessment.outage.filter(|_| assessment.recovery == Some(Recovery::Reported));
     let recovery = recovery.map(|outage| ("recovered_after".into(), format!("{} s", rounded(outage.lasted)).into()));
     let skipped = (run.skipped > 0).then(|| ("skipped".into(), run.skipped.to_string().into()));
     offline.into_iter().chain(recovery).chain(skipped)
 }
 
 /// The root stands in the trace's context, with what there is to say of the run as a whole.
-fn root(run: &Run, measure: Measure) -> SpanFacts<'_> {
+fn root<'a>(run: &'a Run, assessment: &Assessment, measure: Measure) -> SpanFacts<'a> {
     let root = &run.trace.spans[0];
     let mut data = Data::of(root, measure);
     data.ours.push(("sentrynet.lateness_ms", milliseconds(run.lateness).into()));
     if run.skipped > 0 {
         data.ours.push(("sentrynet.skipped", i64::from(run.skipped).into()));
     }
-    if let Some(outage) = run.outage.filter(|_| !run.outcome.passed() || run.recovery().is_some()) {
+    if let Some(outage) = assessment.outage.filter(|_| !run.outcome.passed() || assessment.recovery.is_some()) {
         data.ours.push(("sentrynet.outage.runs", i64::from(outage.runs).into()));
         data.ours.push(("sentrynet.outage.seconds", rounded(outage.lasted).into()));
     }

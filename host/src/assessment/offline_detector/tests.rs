@@ -1,73 +1,72 @@
-//! Sequences of runs, and what becomes of their errors.
+//! Sequences of runs of many probes, and what becomes of their errors.
 
 use super::*;
-use crate::run::{Fault, FaultKind};
-use scene::{Scene, failed};
-
-mod scene;
+use crate::assessment::Recovery;
+use crate::assessment::tests::scene::{Scene, broken, failed};
 
 fn hosts(range: std::ops::Range<usize>) -> impl Iterator<Item = (f64, String)> {
     range.map(|number| (number as f64, format!("host-{number}")))
 }
 
 #[test]
-fn all_fall_silent_and_it_is_told_once() {
-    let mut scene = Scene::of(4);
+fn a_network_that_is_down_is_reported_once() {
+    let mut scene = Scene::with_probes(4);
     for (number, host) in hosts(0..4) {
         scene.passes(&host, number, number + 0.1);
     }
     for (number, host) in hosts(0..4) {
-        assert!(!scene.is_silent(&host, 60.0 + number, 60.1 + number).offline, "nobody knows yet");
+        assert!(!scene.is_silent(&host, 60.0 + number, 60.1 + number).is_offline, "it is not known yet");
     }
     scene.tick(64.0);
     scene.check(0, 4, 0, 0);
     scene.tick(66.0);
     scene.check(0, 0, 4, 1);
     for (number, host) in hosts(0..4) {
-        assert!(scene.is_silent(&host, 120.0 + number, 120.1 + number).offline);
+        assert!(scene.is_silent(&host, 120.0 + number, 120.1 + number).is_offline);
     }
     scene.check(0, 0, 8, 1);
-    assert_eq!(scene.told, [(4, 4)]);
+    assert_eq!(scene.offline_events, [(4, 4)]);
     let passing = scene.passes("host-0", 180.0, 180.1);
-    assert_eq!(passing, Assessment { error: ErrorAction::Send, offline: false, error_was_sent: false });
-    assert_eq!(scene.turns, ["offline", "online"]);
-    // A target that stays down is its own outage, and one that answers wrongly always was.
+    assert_eq!((passing.error, passing.is_offline), (None, false));
+    assert_eq!(passing.recovery, Some(Recovery::Unreported));
+    assert_eq!(scene.connectivity, ["offline", "online"]);
+    // A target that stays down is an outage of its own, and so is one that answers wrongly.
     scene.is_silent("host-1", 181.0, 181.1);
-    scene.answers("host-2", 182.0, 182.1);
+    scene.answers_wrongly("host-2", 182.0, 182.1);
     scene.check(2, 0, 8, 1);
 }
 
 #[test]
-fn what_was_found_says_who_and_why_and_since_when() {
-    let mut scene = Scene::of(9);
+fn a_finding_names_hosts_reasons_and_the_time() {
+    let mut scene = Scene::with_probes(9);
     for (number, host) in hosts(0..9) {
         scene.is_silent(&host, number / 10.0, 1.0 + number);
     }
     scene.tick(20.0);
-    let silence = scene.vantage.silence.as_ref().expect("it goes on");
-    assert!(silence.offline);
+    let silence = scene.assessor.detector.silence.as_ref().expect("no host has answered");
+    assert!(silence.is_offline);
     let OfflineFinding { since, silent, known, examples } = silence.finding(9);
     assert_eq!((since, silent, known, examples.len()), (scene.began, 9, 9, MAX_EXAMPLES));
-    let Example { host, reason, message } = &examples[0];
+    let SilentHost { host, reason, message } = &examples[0];
     assert_eq!([host, reason, message], ["host-0", "timeout", "timed out after 10 s"]);
 }
 
 #[test]
 fn a_refusal_is_an_answer() {
-    let mut scene = Scene::of(3);
+    let mut scene = Scene::with_probes(3);
     for (number, host) in hosts(0..3) {
-        scene.answers(&host, number, number + 0.1);
+        scene.answers_wrongly(&host, number, number + 0.1);
         scene.check(number as usize + 1, 0, 0, 0);
     }
 }
 
 #[test]
-fn too_few_to_compare_with_are_told_of_at_once() {
-    let mut scene = Scene::of(1);
+fn errors_of_too_few_hosts_to_compare_are_reported_at_once() {
+    let mut scene = Scene::with_probes(1);
     scene.is_silent("only", 0.0, 0.1);
     scene.check(1, 0, 0, 0);
-    // The second might be one of many, until all have run.
-    let mut scene = Scene::of(3);
+    // Until all probes have run, more hosts may come.
+    let mut scene = Scene::with_probes(3);
     scene.is_silent("first", 0.0, 0.1);
     scene.is_silent("second", 0.0, 0.1);
     scene.check(0, 2, 0, 0);
@@ -78,14 +77,14 @@ fn too_few_to_compare_with_are_told_of_at_once() {
 }
 
 #[test]
-fn loopback_proves_nothing_either_way() {
-    let mut scene = Scene::of(5);
+fn loopback_shows_nothing_of_the_network() {
+    let mut scene = Scene::with_probes(5);
     for number in 0..5 {
         let contact = scene.contact("localhost", false, 0.0, 0.1);
         scene.run(&format!("probe-{number}"), failed(), vec![contact], 0.1);
         scene.check(number + 1, 0, 0, 0);
     }
-    let mut scene = Scene::of(4);
+    let mut scene = Scene::with_probes(4);
     for (number, host) in hosts(0..3) {
         scene.is_silent(&host, number, number + 0.1);
         scene.passes("localhost", number, number + 0.5);
@@ -95,8 +94,8 @@ fn loopback_proves_nothing_either_way() {
 }
 
 #[test]
-fn one_that_falls_silent_among_others_is_told_of_with_their_next_sign_of_life() {
-    let mut scene = Scene::of(10);
+fn a_single_silent_host_is_reported_with_the_next_answer_of_another() {
+    let mut scene = Scene::with_probes(10);
     for (number, host) in hosts(0..10) {
         scene.passes(&host, number, number + 0.1);
     }
@@ -104,27 +103,27 @@ fn one_that_falls_silent_among_others_is_told_of_with_their_next_sign_of_life() 
     scene.check(0, 1, 0, 0);
     scene.passes("host-5", 12.0, 12.1);
     scene.check(1, 0, 0, 0);
-    // And from then on at once.
+    // From then on its errors are reported at once.
     scene.is_silent("host-4", 21.0, 21.1);
     scene.check(2, 0, 0, 0);
-    // Once it was heard, it may fall silent together with others again.
+    // Once it has answered, it may stop answering together with others again.
     scene.passes("host-4", 31.0, 31.1);
     scene.is_silent("host-4", 41.0, 41.1);
     scene.check(2, 1, 0, 0);
 }
 
 #[test]
-fn a_slow_timeout_is_told_of_at_once_where_others_were_heard_meanwhile() {
-    let mut scene = Scene::of(4);
+fn a_slow_timeout_is_reported_at_once_if_others_answered_meanwhile() {
+    let mut scene = Scene::with_probes(4);
     for second in 0..10 {
         scene.passes("host-0", f64::from(second), f64::from(second) + 0.05);
     }
     scene.is_silent("host-1", 0.0, 10.0);
     scene.check(1, 0, 0, 0);
-    // Who was heard only as it set out says nothing of the seconds after.
+    // An answer at the very beginning of an attempt says nothing of the seconds after.
     scene.is_silent("host-2", 8.8, 18.8);
     scene.check(1, 1, 0, 0);
-    // Nor does it end a silence that somebody is late to say that he was heard before.
+    // An earlier answer that becomes known late does not end the silence.
     scene.passes("host-2", 9.1, 9.2);
     scene.check(1, 1, 0, 0);
     scene.passes("host-3", 19.0, 19.1);
@@ -135,7 +134,7 @@ fn a_slow_timeout_is_told_of_at_once_where_others_were_heard_meanwhile() {
 
 #[test]
 fn an_error_is_held_for_half_a_minute_at_most() {
-    let mut scene = Scene::of(4);
+    let mut scene = Scene::with_probes(4);
     for (number, host) in hosts(0..4) {
         scene.passes(&host, number, number + 0.1);
     }
@@ -145,15 +144,15 @@ fn an_error_is_held_for_half_a_minute_at_most() {
     scene.check(0, 2, 0, 0);
     scene.tick(89.2);
     scene.check(2, 0, 0, 0);
-    // The silence goes on all the same: with the third host it is wide enough.
+    // The silence goes on: with the third host it covers enough hosts.
     scene.is_silent("host-2", 91.0, 91.1);
     scene.check(2, 0, 1, 1);
 }
 
 #[test]
-fn neighbours_in_one_data_centre_are_not_us() {
-    // They fail at once and one after the other, while those around them pass.
-    let mut scene = Scene::of(100);
+fn hosts_of_one_data_centre_are_not_our_own_network() {
+    // They fail one after the other, while the hosts around them answer.
+    let mut scene = Scene::with_probes(100);
     for round in 0..3 {
         for (number, host) in hosts(0..100) {
             let at = f64::from(round) * 300.0 + number / 64.0;
@@ -169,9 +168,9 @@ fn neighbours_in_one_data_centre_are_not_us() {
 }
 
 #[test]
-fn hosts_that_stay_down_are_told_of_though_nobody_is_heard_next_to_them() {
-    // The last in the file, before a long pause.
-    let mut scene = Scene::of(6);
+fn hosts_that_stay_down_are_reported_though_no_other_answers_next_to_them() {
+    // The last probes of the file, before a long pause.
+    let mut scene = Scene::with_probes(6);
     for round in 0..3 {
         let start = f64::from(round) * 300.0;
         for (number, host) in hosts(0..6) {
@@ -188,9 +187,9 @@ fn hosts_that_stay_down_are_told_of_though_nobody_is_heard_next_to_them() {
 }
 
 #[test]
-fn most_hosts_are_not_us_where_others_were_heard_beside_them() {
-    // A handful starts at once: those that are well have answered when the others have not even timed out.
-    let mut scene = Scene::of(6);
+fn most_hosts_are_not_our_own_network_if_others_answered_beside_them() {
+    // The first probes start at once: the healthy hosts have answered before the others time out.
+    let mut scene = Scene::with_probes(6);
     for (number, host) in hosts(0..6).filter(|(number, _)| *number < 2.0) {
         scene.passes(&host, number / 1000.0, 0.04);
     }
@@ -199,13 +198,13 @@ fn most_hosts_are_not_us_where_others_were_heard_beside_them() {
     }
     scene.tick(20.0);
     scene.check(0, 4, 0, 0);
-    scene.settle(21.0);
+    scene.decide_now(21.0);
     scene.check(4, 0, 0, 0);
 }
 
 #[test]
-fn a_network_that_goes_in_the_middle_of_all_is_known_with_their_next_runs() {
-    let mut scene = Scene::of(4);
+fn a_network_that_fails_in_the_middle_of_runs_is_found_with_the_next_runs() {
+    let mut scene = Scene::with_probes(4);
     scene.passes("host-0", 0.0, 0.05);
     for (_, host) in hosts(1..4) {
         scene.is_silent(&host, 0.0, 1.0);
@@ -218,9 +217,9 @@ fn a_network_that_goes_in_the_middle_of_all_is_known_with_their_next_runs() {
 }
 
 #[test]
-fn a_data_centre_at_the_end_of_a_round_is_not_us() {
-    // The first seventy are not due again for minutes.
-    let mut scene = Scene::of(100);
+fn a_data_centre_at_the_end_of_a_round_is_not_our_own_network() {
+    // The first seventy probes are not due again for minutes.
+    let mut scene = Scene::with_probes(100);
     for (number, host) in hosts(0..100) {
         let at = number / 64.0;
         if number < 70.0 {
@@ -237,7 +236,7 @@ fn a_data_centre_at_the_end_of_a_round_is_not_us() {
 
 #[test]
 fn hosts_that_are_down_anyway_do_not_hide_that_we_are_offline() {
-    let mut scene = Scene::of(8);
+    let mut scene = Scene::with_probes(8);
     for (number, host) in hosts(0..8) {
         if number < 5.0 {
             scene.is_silent(&host, number, number + 0.1);
@@ -250,18 +249,18 @@ fn hosts_that_are_down_anyway_do_not_hide_that_we_are_offline() {
         scene.is_silent(&host, 60.0 + number, 60.1 + number);
     }
     scene.tick(73.0);
-    assert_eq!(scene.told.len(), 1);
+    assert_eq!(scene.offline_events.len(), 1);
 }
 
 #[test]
-fn who_set_out_while_we_were_offline_is_not_told_of_after_it() {
-    let mut scene = Scene::of(5);
+fn a_run_that_began_while_we_were_offline_is_suppressed_after_it_too() {
+    let mut scene = Scene::with_probes(5);
     for (number, host) in hosts(0..4) {
         scene.is_silent(&host, number, number + 0.1);
     }
     scene.tick(10.0);
     scene.passes("host-0", 40.0, 40.1);
-    assert!(scene.is_silent("host-4", 20.0, 50.0).offline);
+    assert!(scene.is_silent("host-4", 20.0, 50.0).is_offline);
     scene.check(0, 0, 5, 1);
     scene.is_silent("host-4", 80.0, 110.0);
     scene.passes("host-0", 111.0, 111.1);
@@ -269,8 +268,8 @@ fn who_set_out_while_we_were_offline_is_not_told_of_after_it() {
 }
 
 #[test]
-fn each_time_that_the_network_is_gone_is_told_once() {
-    let mut scene = Scene::of(5);
+fn each_loss_of_the_network_is_reported_once() {
+    let mut scene = Scene::with_probes(5);
     for round in 0..3 {
         let start = f64::from(round) * 100.0;
         for (number, host) in hosts(0..5) {
@@ -282,12 +281,12 @@ fn each_time_that_the_network_is_gone_is_told_once() {
         scene.tick(start + 56.0);
         scene.check(0, 0, 5 * (round as usize + 1), round as usize + 1);
     }
-    assert_eq!(scene.turns, ["offline", "online", "offline", "online", "offline"]);
+    assert_eq!(scene.connectivity, ["offline", "online", "offline", "online", "offline"]);
 }
 
 #[test]
-fn what_reached_anybody_is_neither_held_nor_dropped() {
-    let mut scene = Scene::of(6);
+fn a_run_that_reached_a_host_is_neither_held_nor_suppressed() {
+    let mut scene = Scene::with_probes(6);
     let first = scene.contact("first", true, 0.0, 0.1);
     let second = scene.contact("second", false, 0.1, 5.0);
     scene.run("chain", failed(), vec![first, second], 5.0);
@@ -300,78 +299,78 @@ fn what_reached_anybody_is_neither_held_nor_dropped() {
     let contacts = vec![scene.contact("localhost", true, 21.0, 21.1), scene.contact("host-0", false, 21.2, 21.3)];
     scene.run("local", failed(), contacts, 21.3);
     scene.run("nowhere", failed(), Vec::new(), 21.3);
-    let fault = Fault { kind: FaultKind::Trap, message: String::new(), backtrace: Vec::new() };
     let contact = scene.contact("host-1", false, 22.0, 22.1);
-    scene.run("host-1", Outcome::Broken(fault), vec![contact], 22.1);
+    scene.run("host-1", broken(), vec![contact], 22.1);
     scene.check(4, 0, 4, 1);
-    assert_eq!(scene.turns, ["offline"], "none of it was a sign of life");
+    assert_eq!(scene.connectivity, ["offline"], "none of these was an answer over the network");
 }
 
 #[test]
-fn at_the_end_it_is_decided_with_what_is_known() {
-    let mut scene = Scene::of(4);
+fn deciding_now_uses_what_is_known() {
+    let mut scene = Scene::with_probes(4);
     for (_, host) in hosts(0..2) {
         scene.is_silent(&host, 0.0, 0.1);
     }
-    scene.settle(0.2);
+    scene.decide_now(0.2);
     scene.check(2, 0, 0, 0);
-    let mut scene = Scene::of(4);
+    let mut scene = Scene::with_probes(4);
     for (_, host) in hosts(0..4) {
         scene.is_silent(&host, 0.0, 0.1);
     }
-    scene.settle(0.2);
+    scene.decide_now(0.2);
     scene.check(0, 0, 4, 1);
-    scene.settle(0.3);
+    scene.decide_now(0.3);
     scene.check(0, 0, 4, 1);
 }
 
 #[test]
-fn it_is_told_in_place_of_errors_and_not_before_there_is_one() {
-    let mut scene = Scene::of(4);
-    scene.before_error = 3;
+fn the_offline_event_comes_with_the_first_suppressed_error() {
+    let mut scene = Scene::with_probes(4);
+    scene.failures_before_error = 3;
     for round in 0..4 {
         let start = f64::from(round) * 60.0;
         for (number, host) in hosts(0..4) {
-            let offline = scene.is_silent(&host, start + number, start + number + 0.1).offline;
-            assert_eq!(offline, round > 0, "its measurements are marked as soon as it is known");
+            let offline = scene.is_silent(&host, start + number, start + number + 0.1).is_offline;
+            assert_eq!(offline, round > 0, "runs are marked as soon as it is known");
         }
         scene.tick(start + 10.0);
-        assert_eq!(scene.told.len(), usize::from(round >= 2), "round {round}");
+        assert_eq!(scene.offline_events.len(), usize::from(round >= 2), "round {round}");
     }
     scene.check(0, 0, 8, 1);
 }
 
 #[test]
-fn a_recovery_is_one_from_what_was_told() {
-    let mut scene = Scene::of(4);
+fn a_recovery_is_reported_if_an_error_of_the_outage_was() {
+    const REPORTED: Option<Recovery> = Some(Recovery::Reported);
+    let mut scene = Scene::with_probes(4);
     for (number, host) in hosts(0..4) {
         scene.passes(&host, number, number + 0.1);
     }
-    // Held, and then sent.
+    // Held, then reported.
     scene.is_silent("host-0", 10.0, 10.1);
     scene.passes("host-1", 11.0, 11.1);
-    assert!(scene.passes("host-0", 20.0, 20.1).error_was_sent);
-    // Sent, and then lost from sight with all others.
-    scene.answers("host-3", 29.0, 29.1);
+    assert_eq!(scene.passes("host-0", 20.0, 20.1).recovery, REPORTED);
+    // Reported, then suppressed together with those of all other hosts.
+    scene.answers_wrongly("host-3", 29.0, 29.1);
     for (number, host) in hosts(0..4) {
         scene.is_silent(&host, 30.0 + number, 30.1 + number);
     }
     scene.tick(40.0);
-    assert!(!scene.passes("host-0", 50.0, 50.1).error_was_sent);
-    assert!(scene.passes("host-3", 51.0, 51.1).error_was_sent);
-    // Dropped, and then sent.
-    scene.answers("host-1", 52.0, 52.1);
-    assert!(scene.passes("host-1", 60.0, 60.1).error_was_sent);
-    assert!(scene.passes("host-1", 70.0, 70.1).error_was_sent, "there is nothing that was not told");
+    assert_eq!(scene.passes("host-0", 50.0, 50.1).recovery, Some(Recovery::Unreported));
+    assert_eq!(scene.passes("host-3", 51.0, 51.1).recovery, REPORTED);
+    // Suppressed, then reported.
+    scene.answers_wrongly("host-1", 52.0, 52.1);
+    assert_eq!(scene.passes("host-1", 60.0, 60.1).recovery, REPORTED);
+    assert_eq!(scene.passes("host-1", 70.0, 70.1).recovery, None);
 }
 
 #[test]
-fn a_thousand_targets_are_one_incident() {
-    let mut scene = Scene::of(1000);
+fn a_thousand_targets_are_one_offline_event() {
+    let mut scene = Scene::with_probes(1000);
     for (number, host) in hosts(0..1000) {
         scene.passes(&host, number / 64.0, number / 64.0 + 0.2);
     }
-    // The network is gone from the middle of the next round on; who was under way finds nobody any more.
+    // The network fails in the middle of the next round, for attempts that are under way too.
     let gone = 300.0 + 500.0 / 64.0;
     for (number, host) in hosts(0..1000) {
         let start = 300.0 + number / 64.0;
@@ -382,20 +381,20 @@ fn a_thousand_targets_are_one_incident() {
         }
         scene.tick(start + 3.0);
     }
-    assert_eq!(scene.told.len(), 1);
-    assert!(scene.told[0].0 < 400, "it takes not half of them to know it: {:?}", scene.told);
-    assert!(scene.sent.is_empty(), "{:?}", scene.sent);
-    assert!(scene.held.is_empty() && scene.dropped.len() > 500, "{}", scene.dropped.len());
+    assert_eq!(scene.offline_events.len(), 1);
+    assert!(scene.offline_events[0].0 < 400, "less than half of them suffice: {:?}", scene.offline_events);
+    assert!(scene.reported.is_empty(), "{:?}", scene.reported);
+    assert!(scene.held.is_empty() && scene.suppressed.len() > 500, "{}", scene.suppressed.len());
 }
 
 #[test]
-fn hosts_that_are_remembered_are_bounded() {
-    let mut scene = Scene::of(1);
+fn the_number_of_remembered_hosts_is_bounded() {
+    let mut scene = Scene::with_probes(1);
     for (number, host) in hosts(0..MAX_HOSTS + 10) {
         scene.run("redirected", Outcome::Passed, vec![scene.contact(&host, true, number, number)], number);
     }
-    assert_eq!(scene.vantage.hosts.len(), MAX_HOSTS);
-    // One that is not remembered is judged by itself.
+    assert_eq!(scene.assessor.detector.hosts.len(), MAX_HOSTS);
+    // A host that is not remembered is considered by itself.
     let last = MAX_HOSTS as f64;
     scene.is_silent("another", last + 20.0, last + 20.1);
     scene.check(1, 0, 0, 0);

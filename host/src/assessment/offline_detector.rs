@@ -1,0 +1,300 @@
+//! Decides whether a target does not answer or the network of this host is down.
+//!
+//! A host is down by itself if others have answered since it stopped answering. While there is nothing to compare it with,
+//! its error is held. If most hosts stop answering together, the network of this host is down. In doubt the target is
+//! considered down: an error too many is better than an outage that goes unnoticed.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::outage_tracker::ProbeKey;
+use super::{AssessedRun, ConnectivityChange, Decision, ErrorAction, HeldErrors, OfflineFinding, SilentHost};
+use crate::run::{Outcome, Run};
+use crate::trace::Contact;
+
+/// Remembers which hosts have answered, and the runs whose errors are held.
+pub struct OfflineDetector {
+    /// The number of probes.
+    probes: usize,
+    /// The probes that have run at least once.
+    ran: HashSet<ProbeKey>,
+    /// The hosts that were tried, each with the moment since when it does not answer.
+    hosts: HashMap<String, Option<Instant>>,
+    /// When a host answered last, whichever it was.
+    last_answer: Option<Instant>,
+    silence: Option<Silence>,
+    /// The beginning and the end of the last time without a network.
+    last_offline: Option<(Instant, Instant)>,
+    held: Option<Held>,
+}
+
+/// The cause for which a run did not reach its target. Of the causes of several attempts the greatest counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// This host has no network.
+    OwnNetwork,
+    /// It is not known yet.
+    Unclear,
+    /// The target is down or answers wrongly, or the run did not fail at all.
+    Target,
+}
+
+/// A time in which no host has answered.
+struct Silence {
+    /// When the first attempt without an answer began.
+    began: Instant,
+    /// When the end of that attempt became known.
+    noticed: Instant,
+    /// An answer before this moment does not end the silence.
+    latest: Instant,
+    /// The number of hosts that stopped answering.
+    hosts: usize,
+    /// The hosts among them that were tried after the last answer. A host that was tried while another answered may be down
+    /// by itself.
+    tried: HashSet<String>,
+    /// The latest first attempt at one of `tried`.
+    last_first_attempt: Instant,
+    examples: Vec<SilentHost>,
+    /// True once this host was found to have no network.
+    is_offline: bool,
+    /// True once an error was suppressed, with which the offline event was handed out.
+    is_event_given: bool,
+    /// The number of suppressed errors.
+    suppressed: usize,
+}
+
+/// The runs whose errors are held, and for how long.
+struct Held {
+    until: Instant,
+    runs: Vec<Arc<AssessedRun>>,
+}
+
+/// The least number of hosts that must stop answering together before this host is found offline; they must also be more
+/// than half of all hosts.
+const MIN_SILENT_HOSTS: usize = 3;
+/// The number of hosts that suffices although it is less than half of all, if their first attempts are spread over at least
+/// [`MIN_SILENCE`]. The hosts of a data centre fail at once, and the other hosts may not be due for minutes.
+const SUFFICIENT_SILENT_HOSTS: usize = 20;
+/// The least duration of a silence before this host is found offline: hosts that are well have the time to answer.
+const MIN_SILENCE: Duration = Duration::from_secs(5);
+/// How long errors are held. With the second between two calls of [`OfflineDetector::tick`] it is at most half a minute.
+const MAX_HOLD: Duration = Duration::from_secs(29);
+/// A host that has not answered within this time would not have answered later. Hence an answer of another host after this
+/// time shows that the network was not the cause.
+const ANSWER_WINDOW: Duration = Duration::from_secs(1);
+/// The number of hosts that are remembered: redirects may lead to ever new ones.
+const MAX_HOSTS: usize = 10_000;
+const MAX_EXAMPLES: usize = 5;
+
+impl OfflineDetector {
+    /// Creates a detector for this number of probes.
+    pub fn new(probes: usize) -> Self {
+        Self {
+            probes,
+            ran: HashSet::new(),
+            hosts: HashMap::new(),
+            last_answer: None,
+            silence: None,
+            last_offline: None,
+            held: None,
+        }
+    }
+
+    /// Takes in a run that ended at `now`. Returns the cause of its failure, and adds to the decision what follows for the
+    /// runs before it.
+    pub fn attribute(&mut self, run: &Run, now: Instant, decision: &mut Decision) -> Cause {
+        if self.ran.len() < self.probes {
+            self.ran.insert(ProbeKey::of(&run.probe));
+        }
+        // A loopback address is reached without a network, and shows nothing about the network.
+        let over_network = || run.trace.contacts.iter().filter(|contact| !contact.loopback);
+        for contact in over_network().filter(|contact| contact.answered) {
+            self.on_answer(contact, decision);
+        }
+        let silent = over_network().filter(|contact| !contact.answered);
+        let cause = silent.map(|contact| self.on_silence(contact, run, now)).max();
+        // A run that has reached a host did not fail for want of a network.
+        let has_reached = run.trace.contacts.iter().any(|contact| contact.answered);
+        let has_failed = matches!(run.outcome, Outcome::Failed(_));
+        let cause = cause.filter(|_| has_failed && !has_reached).unwrap_or(Cause::Target);
+        self.evaluate(MIN_SILENCE, now, decision);
+        if self.held.is_some() && !self.can_compare() {
+            self.release(decision);
+        }
+        if cause == Cause::Unclear && self.is_offline() { Cause::OwnNetwork } else { cause }
+    }
+
+    /// Returns what is to be done with the error of a run with this cause.
+    pub fn action(&self, cause: Cause) -> ErrorAction {
+        match cause {
+            Cause::OwnNetwork => ErrorAction::Suppress,
+            Cause::Unclear if self.can_compare() => ErrorAction::Hold,
+            Cause::Unclear | Cause::Target => ErrorAction::Report,
+        }
+    }
+
+    /// Holds the error of a run that ended at `now`.
+    pub fn hold(&mut self, run: &Arc<AssessedRun>, now: Instant) {
+        let held = self.held.get_or_insert_with(|| Held { until: now + MAX_HOLD, runs: Vec::new() });
+        held.runs.push(Arc::clone(run));
+    }
+
+    /// Counts an error that is suppressed.
+    pub fn count_suppressed(&mut self, decision: &mut Decision) {
+        let known = self.hosts.len();
+        if let Some(silence) = self.silence.as_mut().filter(|silence| silence.is_offline) {
+            silence.suppress(1, known, decision);
+        }
+    }
+
+    /// Decides what follows from the time alone.
+    pub fn tick(&mut self, now: Instant) -> Decision {
+        let mut decision = Decision::default();
+        self.evaluate(MIN_SILENCE, now, &mut decision);
+        if self.held.as_ref().is_some_and(|held| held.until <= now) {
+            self.release(&mut decision);
+        }
+        decision
+    }
+
+    /// Decides about all errors that are held, with what is known by `now`.
+    pub fn decide_now(&mut self, now: Instant) -> Decision {
+        let mut decision = Decision::default();
+        self.evaluate(Duration::ZERO, now, &mut decision);
+        self.release(&mut decision);
+        decision
+    }
+
+    fn is_offline(&self) -> bool {
+        self.silence.as_ref().is_some_and(|silence| silence.is_offline)
+    }
+
+    /// Returns true if there are enough hosts to compare, or if there may be once all probes have run.
+    fn can_compare(&self) -> bool {
+        self.ran.len() < self.probes || self.hosts.len() >= MIN_SILENT_HOSTS
+    }
+
+    /// Takes in a host's answer.
+    fn on_answer(&mut self, contact: &Contact, decision: &mut Decision) {
+        if let Some(silent_since) = self.host(&contact.host)
+            && silent_since.is_none_or(|since| since <= contact.to)
+        {
+            *silent_since = None;
+        }
+        self.last_answer = self.last_answer.max(Some(contact.to));
+        if let Some(ended) = self.silence.take_if(|silence| silence.latest <= contact.to) {
+            if ended.is_offline {
+                self.last_offline = Some((ended.began, contact.to));
+                let lasted = contact.to.saturating_duration_since(ended.began);
+                decision.connectivity = Some(ConnectivityChange::Online { lasted, suppressed: ended.suppressed });
+            }
+            self.release(decision);
+        }
+    }
+
+    /// Takes in an attempt that a host did not answer. Returns its cause.
+    fn on_silence(&mut self, contact: &Contact, run: &Run, now: Instant) -> Cause {
+        // An attempt that began while there was no network may have failed for that reason, however late it ends.
+        let (from, to) = (contact.from, contact.to);
+        if self.last_offline.is_some_and(|(began, ended)| from < ended && began < to) {
+            return Cause::OwnNetwork;
+        }
+        let point = to.min(from + ANSWER_WINDOW);
+        let (last_answer, is_offline) = (self.last_answer, self.is_offline());
+        let Some(silent_since) = self.host(&contact.host) else {
+            return if is_offline { Cause::OwnNetwork } else { Cause::Target };
+        };
+        let is_new = silent_since.is_none();
+        // If another host has answered since, this one is down by itself, and stays so until it answers.
+        let is_down_by_itself = last_answer >= Some(*silent_since.get_or_insert(point));
+        if is_down_by_itself && !is_offline {
+            return Cause::Target;
+        }
+        let silence = self.silence.get_or_insert_with(|| Silence::new(from, now));
+        silence.began = silence.began.min(from);
+        silence.latest = silence.latest.max(point);
+        if is_new {
+            silence.hosts += 1;
+            if let (Some((reason, message)), true) = (run.outcome.why(), silence.examples.len() < MAX_EXAMPLES) {
+                let [host, reason, message] = [&*contact.host, reason, message].map(str::to_owned);
+                silence.examples.push(SilentHost { host, reason, message });
+            }
+        }
+        if last_answer < Some(from) && silence.tried.insert(contact.host.clone()) {
+            silence.last_first_attempt = silence.last_first_attempt.max(from);
+        }
+        if is_offline { Cause::OwnNetwork } else { Cause::Unclear }
+    }
+
+    /// Returns since when a host does not answer, or `None` if there is no room for one more host.
+    fn host(&mut self, name: &str) -> Option<&mut Option<Instant>> {
+        if !self.hosts.contains_key(name) {
+            if self.hosts.len() >= MAX_HOSTS {
+                return None;
+            }
+            self.hosts.insert(name.to_owned(), None);
+        }
+        self.hosts.get_mut(name)
+    }
+
+    /// Finds this host offline if the silence covers enough hosts and has lasted for `min_silence`.
+    fn evaluate(&mut self, min_silence: Duration, now: Instant, decision: &mut Decision) {
+        let Some(silence) = self.silence.as_mut().filter(|silence| !silence.is_offline) else { return };
+        // A host that was down by itself before says nothing about the network.
+        let last_answer = self.last_answer;
+        let live = self.hosts.values().filter(|silent| silent.is_none_or(|since| last_answer < Some(since))).count();
+        let tried = silence.tried.len();
+        let are_most = tried >= MIN_SILENT_HOSTS && tried > live / 2;
+        let spread = silence.last_first_attempt.saturating_duration_since(silence.began);
+        let are_many = tried >= SUFFICIENT_SILENT_HOSTS && spread >= MIN_SILENCE;
+        if !(are_most || are_many) || now.saturating_duration_since(silence.noticed) < min_silence {
+            return;
+        }
+        let known = self.hosts.len();
+        silence.is_offline = true;
+        decision.connectivity = Some(ConnectivityChange::Offline(silence.finding(known)));
+        if let Some(held) = self.held.take() {
+            silence.suppress(held.runs.len(), known, decision);
+            decision.held_errors = Some(HeldErrors::Suppress(held.runs));
+        }
+    }
+
+    fn release(&mut self, decision: &mut Decision) {
+        if let Some(held) = self.held.take() {
+            decision.held_errors = Some(HeldErrors::Report(held.runs));
+        }
+    }
+}
+
+impl Silence {
+    fn new(began: Instant, now: Instant) -> Self {
+        Self {
+            began,
+            noticed: now,
+            latest: began,
+            hosts: 0,
+            tried: HashSet::new(),
+            last_first_attempt: began,
+            examples: Vec::new(),
+            is_offline: false,
+            is_event_given: false,
+            suppressed: 0,
+        }
+    }
+
+    fn finding(&self, known: usize) -> OfflineFinding {
+        OfflineFinding { since: self.began, silent: self.hosts, known, examples: self.examples.clone() }
+    }
+
+    /// Counts suppressed errors. With the first of them the offline event is handed out.
+    fn suppress(&mut self, errors: usize, known: usize, decision: &mut Decision) {
+        self.suppressed += errors;
+        if !std::mem::replace(&mut self.is_event_given, true) {
+            decision.offline_event = Some(self.finding(known));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+//! The outages that are going on: for each probe, its failed runs in a row.
+
+use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use super::{AssessedRun, Decision, HeldErrors};
+use crate::run::{Identity, Outage, Outcome, Run};
+
+/// The outages that are going on. Most probes have none.
+#[derive(Default)]
+pub struct OutageTracker(HashMap<ProbeKey, OngoingOutage>);
+
+/// An outage as it stands after a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordedOutage {
+    /// The outage, including the run if it failed.
+    pub outage: Outage,
+    /// True if an error of the outage was reported.
+    pub is_reported: bool,
+}
+
+/// A probe as a key: the address of its identity, which the key keeps alive.
+#[derive(Clone)]
+pub struct ProbeKey(Arc<Identity>);
+
+struct OngoingOutage {
+    began: SystemTime,
+    /// The same moment on the monotonic clock.
+    since: Instant,
+    runs: u32,
+    is_reported: bool,
+}
+
+impl OutageTracker {
+    /// Takes in a run that ended at `now`. Returns the outage that the run is part of or has ended.
+    pub fn record(&mut self, run: &Run, now: Instant) -> Option<RecordedOutage> {
+        let key = ProbeKey::of(&run.probe);
+        match run.outcome {
+            Outcome::Passed | Outcome::PassedAfterRetry(_) => self.0.remove(&key).map(|ended| ended.recorded(now)),
+            Outcome::Failed(_) => {
+                let outage = self.0.entry(key).or_insert_with(|| OngoingOutage {
+                    began: run.trace.started,
+                    since: now.checked_sub(run.trace.duration()).unwrap_or(now),
+                    runs: 0,
+                    is_reported: false,
+                });
+                outage.runs = outage.runs.saturating_add(1);
+                Some(outage.recorded(now))
+            }
+            // A fault of our own says nothing of the target.
+            Outcome::Broken(_) => None,
+        }
+    }
+
+    /// Remembers that the error of a run is reported.
+    pub fn mark_reported(&mut self, assessed: &AssessedRun) {
+        let Some(Outage { began, .. }) = assessed.assessment.outage else { return };
+        // The outage may have ended since, and another may have begun.
+        let ongoing = self.0.get_mut(&ProbeKey::of(&assessed.run.probe)).filter(|ongoing| ongoing.began == began);
+        if let Some(ongoing) = ongoing {
+            ongoing.is_reported = true;
+        }
+    }
+
+    /// Remembers the held errors that are reported by a decision.
+    pub fn mark_reported_by(&mut self, decision: &Decision) {
+        if let Some(HeldErrors::Report(runs)) = &decision.held_errors {
+            runs.iter().for_each(|run| self.mark_reported(run));
+        }
+    }
+}
+
+impl OngoingOutage {
+    fn recorded(&self, now: Instant) -> RecordedOutage {
+        let lasted = now.saturating_duration_since(self.since);
+        let outage = Outage { began: self.began, runs: self.runs, lasted };
+        RecordedOutage { outage, is_reported: self.is_reported }
+    }
+}
+
+impl ProbeKey {
+    /// Returns the key of the probe with this identity.
+    pub fn of(identity: &Arc<Identity>) -> Self {
+        Self(Arc::clone(identity))
+    }
+}
+
+impl PartialEq for ProbeKey {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for ProbeKey {}
+
+impl Hash for ProbeKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.0).hash(state);
+    }
+}

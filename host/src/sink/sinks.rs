@@ -1,0 +1,164 @@
+//! All sinks of a process, and the assessor before them.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::task::JoinSet;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::Sink;
+use super::console::{Console, ConsoleOptions};
+use super::in_order::InOrder;
+use super::sentry::{Sentry, StartError};
+use crate::assessment::{AssessedRun, Assessor, ConnectivityChange, Decision, ErrorAction};
+use crate::config::Config;
+use crate::run::{Identity, Run};
+
+/// Assesses runs and reports them to every sink.
+///
+/// Each run passes these steps: it is assessed under a lock, as are all other runs, which takes about a microsecond; the
+/// decision that follows, if one does, goes to all sinks under the same lock; then the run itself is reported, without the
+/// lock unless its error is held.
+pub struct Sinks {
+    shared: Arc<Shared>,
+    _ticker: AbortOnDropHandle<()>,
+}
+
+/// The sinks that [`Sinks::start`] creates beside those for Sentry.
+#[derive(Default)]
+pub struct SinkOptions {
+    /// Shows runs on standard output; `None` shows none.
+    pub console: Option<ConsoleOptions>,
+    /// Shows the runs in the order of these probes, each of which runs once; `None` shows them as they end.
+    pub order: Option<Vec<Arc<Identity>>>,
+    /// Reports panics of this process to Sentry too. It replaces the process's panic hook by one that calls the hook
+    /// before it.
+    pub report_panics: bool,
+}
+
+struct Shared {
+    assessor: Mutex<Assessor>,
+    sinks: Vec<Arc<dyn Sink>>,
+}
+
+/// How often decisions are made that follow from the time alone.
+const TICK_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a sink's flush may exceed its timeout before it is cancelled.
+const FLUSH_TOLERANCE: Duration = Duration::from_millis(250);
+
+impl Sinks {
+    /// Starts the sinks that a configuration and the options ask for: Sentry or a Spotlight or both, and the console.
+    /// `probes` is the number of probes whose runs will be reported. Must be called within a tokio runtime, in which the
+    /// sinks do their work.
+    ///
+    /// # Errors
+    ///
+    /// Returns a [`StartError`] if no HTTP client can be created for Sentry.
+    pub fn start(config: &Config, probes: usize, options: SinkOptions) -> Result<Self, StartError> {
+        let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
+        // Sentry comes first: a run that is shown is in the spool already.
+        if let Some(sentry) = Sentry::start(&config.sentry)? {
+            if options.report_panics {
+                let secrets = config.secrets.clone();
+                sentry.report_panics(move |text| secrets.redact(text).into_owned());
+            }
+            sinks.push(Arc::new(sentry));
+        }
+        if let Some(console) = options.console.map(Console::new) {
+            sinks.push(match options.order {
+                Some(order) => Arc::new(InOrder::new(order, console)),
+                None => Arc::new(console),
+            });
+        }
+        Ok(Self::new(probes, sinks))
+    }
+
+    /// Puts sinks together. They get each run in this order. `probes` is the number of probes whose runs will be reported.
+    /// Must be called within a tokio runtime.
+    pub fn new(probes: usize, sinks: Vec<Arc<dyn Sink>>) -> Self {
+        let shared = Arc::new(Shared { assessor: Mutex::new(Assessor::new(probes)), sinks });
+        let ticker = tokio::spawn(tick(Arc::clone(&shared)));
+        Self { shared, _ticker: AbortOnDropHandle::new(ticker) }
+    }
+
+    /// Assesses a run that has just ended, and reports it to every sink.
+    pub fn report(&self, run: Run) -> Arc<AssessedRun> {
+        let mut assessor = self.shared.assessor.lock();
+        let (assessed, decision) = assessor.assess(run, Instant::now());
+        self.shared.hand_out(decision);
+        if assessed.assessment.error == Some(ErrorAction::Hold) {
+            // Under the lock: no decision about the error may come before it.
+            self.shared.report(&assessed);
+        } else {
+            drop(assessor);
+            self.shared.report(&assessed);
+        }
+        assessed
+    }
+
+    /// Decides about all errors that are held, and flushes all sinks side by side. Returns as soon as all are done, and
+    /// within a quarter of a second after `timeout` in any case.
+    pub async fn flush(&self, timeout: Duration) {
+        {
+            let mut assessor = self.shared.assessor.lock();
+            let decision = assessor.decide_now(Instant::now());
+            self.shared.hand_out(decision);
+        }
+        let mut flushing = JoinSet::new();
+        for sink in self.shared.sinks.iter().cloned() {
+            flushing.spawn(async move { sink.flush(timeout).await });
+        }
+        // The panic hook has logged a panic.
+        let all = async { while flushing.join_next().await.is_some() {} };
+        if tokio::time::timeout(timeout + FLUSH_TOLERANCE, all).await.is_err() {
+            tracing::warn!(timeout = %timeout.as_secs_f64(), "not all sinks were flushed in time");
+        }
+    }
+}
+
+async fn tick(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(TICK_INTERVAL).await;
+        let mut assessor = shared.assessor.lock();
+        let decision = assessor.tick(Instant::now());
+        shared.hand_out(decision);
+    }
+}
+
+impl Shared {
+    /// Logs a decision and gives it to every sink. The caller holds the assessor's lock, so that decisions keep their order.
+    fn hand_out(&self, decision: Option<Decision>) {
+        let Some(decision) = decision else { return };
+        match &decision.connectivity {
+            Some(ConnectivityChange::Offline(finding)) => tracing::warn!(
+                silent_hosts = finding.silent,
+                known_hosts = finding.known,
+                "{finding}: errors of targets are not sent until one answers"
+            ),
+            Some(ConnectivityChange::Online { lasted, suppressed }) => tracing::info!(
+                seconds = lasted.as_secs(),
+                suppressed_errors = suppressed,
+                "the network of this host is back after {} s: {suppressed} errors of targets were not sent",
+                lasted.as_secs()
+            ),
+            None => {}
+        }
+        self.each(|sink| sink.on_decision(&decision));
+    }
+
+    fn report(&self, assessed: &Arc<AssessedRun>) {
+        self.each(|sink| sink.report(assessed));
+    }
+
+    fn each(&self, call: impl Fn(&dyn Sink)) {
+        for sink in &self.sinks {
+            // The panic hook has logged the panic, and locks of parking_lot are not poisoned.
+            _ = catch_unwind(AssertUnwindSafe(|| call(&**sink)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

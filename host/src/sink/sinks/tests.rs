@@ -1,0 +1,165 @@
+//! What another sink than Sentry's gets.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+
+use super::Sinks;
+use crate::assessment::{AssessedRun, Decision, ErrorAction, HeldErrors};
+use crate::run::{Failure, Identity, Outcome, Run};
+use crate::sink::{Sink, fixtures};
+use crate::trace::Contact;
+
+/// A sink that raises an alarm for each error, as short as one can be.
+#[derive(Default)]
+struct Alarms(Mutex<Vec<String>>);
+
+impl Alarms {
+    fn raise(&self, assessed: &AssessedRun) {
+        self.0.lock().push(assessed.run.probe.title.clone());
+    }
+
+    fn raised(&self) -> Vec<String> {
+        self.0.lock().clone()
+    }
+}
+
+#[async_trait]
+impl Sink for Alarms {
+    fn report(&self, run: &Arc<AssessedRun>) {
+        if run.assessment.error == Some(ErrorAction::Report) {
+            self.raise(run);
+        }
+    }
+
+    fn on_decision(&self, decision: &Decision) {
+        if let Some(HeldErrors::Report(runs)) = &decision.held_errors {
+            runs.iter().for_each(|run| self.raise(run));
+        }
+        if decision.offline_event.is_some() {
+            self.0.lock().push("offline".to_owned());
+        }
+    }
+
+    async fn flush(&self, _: Duration) {}
+}
+
+/// Alarms of this number of probes.
+fn alarms(probes: usize) -> (Arc<Alarms>, Sinks) {
+    let alarms = Arc::<Alarms>::default();
+    (Arc::clone(&alarms), Sinks::new(probes, vec![alarms]))
+}
+
+fn identity(title: &str, failures_before_error: u32) -> Arc<Identity> {
+    Arc::new(Identity { title: title.to_owned(), failures_before_error, ..Identity::default() })
+}
+
+/// A run that has just ended. If `answered` is given, it has tried a host of the probe's title.
+fn run(probe: &Arc<Identity>, is_passed: bool, answered: Option<bool>) -> Run {
+    let failure = Failure { reason: "timeout".to_owned(), message: String::new(), mismatches: Vec::new() };
+    let outcome = if is_passed { Outcome::Passed } else { Outcome::Failed(failure) };
+    let mut run = Run { probe: Arc::clone(probe), outcome, ..fixtures::passed() };
+    let now = Instant::now();
+    let contact = |answered| Contact { host: probe.title.clone(), loopback: false, answered, from: now, to: now };
+    run.trace.contacts = answered.map(contact).into_iter().collect();
+    run
+}
+
+#[tokio::test]
+async fn failures_before_error_hold_for_every_sink() {
+    let (alarms, sinks) = alarms(1);
+    let probe = identity("shop", 3);
+    for is_passed in [false, false, true, false, false] {
+        assert!(!sinks.report(run(&probe, is_passed, None)).assessment.is_error());
+    }
+    assert!(alarms.raised().is_empty());
+    sinks.report(run(&probe, false, None));
+    assert_eq!(alarms.raised(), ["shop"]);
+}
+
+#[tokio::test]
+async fn a_host_without_a_network_raises_one_alarm_and_not_one_for_each_target() {
+    let (alarms, sinks) = alarms(4);
+    for title in ["a", "b", "c", "d"] {
+        let assessed = sinks.report(run(&identity(title, 1), false, Some(false)));
+        assert_eq!(assessed.assessment.error, Some(ErrorAction::Hold));
+    }
+    assert!(alarms.raised().is_empty());
+    sinks.flush(Duration::from_secs(1)).await;
+    assert_eq!(alarms.raised(), ["offline"]);
+}
+
+#[tokio::test]
+async fn an_error_that_was_held_arrives_with_another_hosts_answer() {
+    let (alarms, sinks) = alarms(4);
+    sinks.report(run(&identity("a", 1), false, Some(false)));
+    assert!(alarms.raised().is_empty());
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    sinks.report(run(&identity("b", 1), true, Some(true)));
+    assert_eq!(alarms.raised(), ["a"]);
+}
+
+#[tokio::test]
+async fn a_flush_waits_for_no_error_that_is_held() {
+    let (alarms, sinks) = alarms(4);
+    sinks.report(run(&identity("a", 1), false, Some(false)));
+    sinks.flush(Duration::from_secs(1)).await;
+    assert_eq!(alarms.raised(), ["a"]);
+}
+
+/// A sink that panics, or never ends its flush.
+struct Faulty;
+
+#[async_trait]
+impl Sink for Faulty {
+    fn report(&self, _: &Arc<AssessedRun>) {
+        panic!("this is a test's");
+    }
+
+    async fn flush(&self, _: Duration) {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn a_faulty_sink_costs_no_other_sink_a_run() {
+    let alarms = Arc::<Alarms>::default();
+    let sinks = Sinks::new(1, vec![Arc::new(Faulty), Arc::clone(&alarms) as _]);
+    let probe = identity("shop", 1);
+    for _ in 0..2 {
+        sinks.report(run(&probe, false, None));
+    }
+    assert_eq!(alarms.raised().len(), 2);
+}
+
+/// A sink that takes its whole time to flush.
+struct Slow;
+
+#[async_trait]
+impl Sink for Slow {
+    fn report(&self, _: &Arc<AssessedRun>) {}
+
+    async fn flush(&self, timeout: Duration) {
+        tokio::time::sleep(timeout).await;
+    }
+}
+
+#[tokio::test]
+async fn sinks_are_flushed_side_by_side_and_within_the_timeout() {
+    let (timeout, tolerance) = (Duration::from_millis(200), super::FLUSH_TOLERANCE);
+    for (sinks, longest) in [
+        (vec![Arc::new(Slow) as Arc<dyn Sink>, Arc::new(Slow), Arc::new(Slow)], timeout),
+        (vec![Arc::new(Slow), Arc::new(Faulty)], timeout + tolerance),
+    ] {
+        let sinks = Sinks::new(1, sinks);
+        let started = Instant::now();
+        sinks.flush(timeout).await;
+        assert!(
+            (timeout..=longest + Duration::from_millis(150)).contains(&started.elapsed()),
+            "{:?}",
+            started.elapsed()
+        );
+    }
+}
