@@ -1,5 +1,5 @@
-//! The host as it is measured: the release program, with a configuration in a folder of its own and nothing of our
-//! environment. What it prints for each run goes nowhere.
+//! The host under measurement: the release program, with a configuration in a folder of its own and without this
+//! process's environment. Its output for each run is discarded.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -8,67 +8,67 @@ use std::process::Command;
 use anyhow::Result;
 use tempfile::TempDir;
 
-use crate::process::{Child, leashed};
-use crate::serve::{Server, certificate};
+use crate::process::{Child, command_with_death_signal};
+use crate::servers::{Servers, certificate};
 
-/// The program; cargo builds it before us.
+/// The program, which cargo builds before the benchmark.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_sentrynet");
 
-/// A configuration, and all that the host writes.
+/// A folder with a configuration file, and everything that the host writes.
 pub struct Setup {
     pub folder: TempDir,
     authority: PathBuf,
     cache: PathBuf,
 }
 
-/// What is configured.
+/// The contents of a configuration file.
 #[derive(Default)]
-pub struct Plan {
+pub struct Config {
     pub dsn: Option<String>,
-    /// Keys at the top, as YAML.
-    pub top: String,
+    /// Top-level keys, as YAML.
+    pub top_level_keys: String,
     /// The items of `probes`, each a mapping on one line.
     pub probes: Vec<String>,
 }
 
-impl Plan {
-    /// So many http probes, the n-th of them of this mapping, which has `{n}` for n.
-    pub fn of(count: usize, probe: &str) -> Self {
+impl Config {
+    /// Returns a configuration of `count` probes from one mapping, in which `{n}` stands for the probe's index.
+    pub fn with_probes(count: usize, probe: &str) -> Self {
         let probes = (0..count).map(|n| probe.replace("{n}", &n.to_string())).collect();
         Self { probes, ..Self::default() }
     }
 
-    /// The same, each run of it sent to a receiver.
-    pub fn sent_to(self, server: &Server) -> Self {
-        Self { dsn: Some(server.dsn()), ..self }
+    /// Sends a transaction for each run to the benchmark's receiver.
+    pub fn reporting_to(self, servers: &Servers) -> Self {
+        Self { dsn: Some(servers.dsn()), ..self }
     }
 }
 
 impl Setup {
-    /// `cache` is where compiled probes are.
-    pub fn new(plan: &Plan, shared: &Path, cache: &Path) -> Result<Self> {
+    /// Writes the configuration to a new folder below `shared`. `cache` is the folder of compiled probes.
+    pub fn new(config: &Config, shared: &Path, cache: &Path) -> Result<Self> {
         let folder = tempfile::tempdir_in(shared)?;
-        let setup = Self { authority: shared.join(certificate::NAME), cache: cache.to_owned(), folder };
-        std::fs::write(setup.config(), setup.yaml(plan))?;
+        let setup = Self { authority: shared.join(certificate::AUTHORITY_FILE), cache: cache.to_owned(), folder };
+        std::fs::write(setup.config_file(), setup.yaml(config))?;
         Ok(setup)
     }
 
-    /// A command of the program, on this configuration.
-    pub fn command(&self, words: &[&str]) -> Command {
-        self.dress(Command::new(PROGRAM), words)
+    /// Returns a command that runs the program with this configuration.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        self.add_arguments(Command::new(PROGRAM), arguments)
     }
 
-    /// Has the program run on schedule, until the value is dropped.
-    pub fn run(&self) -> Result<Child> {
-        let command = self.dress(leashed(Path::new(PROGRAM)), &["run"]);
+    /// Starts the program on its schedule. It is killed when the returned value is dropped.
+    pub fn start(&self) -> Result<Child> {
+        let command = self.add_arguments(command_with_death_signal(Path::new(PROGRAM)), &["run"]);
         Child::start(command, self.folder.path().join("host.log"))
     }
 
-    /// Gives a command that ends in the program its arguments and its environment.
-    pub fn dress(&self, mut command: Command, words: &[&str]) -> Command {
+    /// Adds the program's arguments and environment to a command whose last argument so far is the program.
+    pub fn add_arguments(&self, mut command: Command, arguments: &[&str]) -> Command {
         command
-            .args(words)
-            .arg(self.config())
+            .args(arguments)
+            .arg(self.config_file())
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.folder.path())
@@ -77,18 +77,18 @@ impl Setup {
         command
     }
 
-    fn config(&self) -> PathBuf {
+    fn config_file(&self) -> PathBuf {
         self.folder.path().join("probes.yaml")
     }
 
-    fn yaml(&self, plan: &Plan) -> String {
+    fn yaml(&self, config: &Config) -> String {
         let mut text = "sentry:\n  tags: {location: bench}\n".to_owned();
-        if let Some(dsn) = &plan.dsn {
+        if let Some(dsn) = &config.dsn {
             let spool = self.folder.path().join("spool");
             let _ = writeln!(text, "  dsn: {dsn}\n  spool: {{directory: {}}}", spool.display());
         }
-        let _ = writeln!(text, "{}\ngroups:\n  - tags: {{target: bench}}\n    probes:", plan.top);
-        for probe in &plan.probes {
+        let _ = writeln!(text, "{}\ngroups:\n  - tags: {{target: bench}}\n    probes:", config.top_level_keys);
+        for probe in &config.probes {
             let _ = writeln!(text, "      - {{{probe}}}");
         }
         text

@@ -1,11 +1,10 @@
-//! What a check costs, on the clock: the whole program against loopback, beside the floors that the same work has with
-//! nothing around it. `cargo bench` measures all rows, `cargo bench -- plain tls` some, `cargo bench -- --help` says
-//! more.
+//! Benchmarks of the whole program against servers on loopback, each beside a baseline that does the same work in a
+//! bare client. `cargo bench` measures all cases, `cargo bench -- plain tls` some; see `cargo bench -- --help`.
 //!
-//! Costs are CPU time, user and system, of the whole process, divided by the checks that the target saw meanwhile. Ours
-//! and the floor's repetitions take turns, so that whatever else the machine does meets both; how much that was is told,
-//! and above 5 % the figures are worth little. Absolute figures are this machine's; ratios carry further, and
-//! instruction counts are the same tomorrow.
+//! A cost is the CPU time, user and system, of the whole process, divided by the number of checks that the target saw
+//! in that time. The repetitions of host and baseline alternate, so that other load on the machine affects both. The
+//! share of the machine that other processes took is printed as noise; above 5 % the figures are unreliable. Absolute
+//! figures hold for this machine only, ratios are more portable, and instruction counts are reproducible.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -14,48 +13,48 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Parser;
 
-mod floor;
+mod baseline;
 mod host;
 mod machine;
 mod measure;
 mod process;
-mod rows;
-mod serve;
+mod cases;
+mod servers;
 mod table;
 
+use cases::CASES;
 use measure::Bench;
-use rows::ROWS;
 
-/// Measures what probes cost, and prints a table: each goal with its figure, beside its floor in the same run.
+/// Measures what probes cost, and prints a table of figures, baselines and goals
 #[derive(Parser)]
 struct Arguments {
-    /// Measure these rows alone; `--list` has them
-    rows: Vec<String>,
-    /// Say which rows there are
+    /// Cases to measure (default: all; see `--list`)
+    cases: Vec<String>,
+    /// List the cases
     #[arg(long)]
     list: bool,
-    /// Seconds of each repetition
+    /// Duration of each repetition, in seconds
     #[arg(long, default_value_t = 10.0)]
     secs: f64,
-    /// Repetitions, of which the median counts
+    /// Number of repetitions; the median is reported
     #[arg(long, default_value_t = 3)]
     reps: usize,
-    /// One repetition of 4 s: to see that all works, not to compare
+    /// One repetition of 4 s: shows that everything works, too short for a comparison
     #[arg(long)]
     quick: bool,
-    /// Minutes of the row `soak`
+    /// Duration of the case `soak`, in minutes
     #[arg(long, default_value_t = 1)]
     soak: u32,
-    /// Write the table as JSON too
+    /// Also write the table to this file, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// What `cargo bench` says; `cargo test --benches` does not
+    /// Passed by `cargo bench`, and not by `cargo test --benches`
     #[arg(long, hide = true)]
     bench: bool,
 }
 
 fn main() -> ExitCode {
-    match act() {
+    match run_subcommand() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -64,59 +63,61 @@ fn main() -> ExitCode {
     }
 }
 
-fn act() -> Result<()> {
-    let mut words = std::env::args().skip(1);
-    match words.next().as_deref() {
-        Some(process::LEASH) => process::leash(words),
-        Some(serve::PART) => serve::serve(words.next().context("where to?")?.as_ref()),
-        Some(floor::PART) => floor::run(&words.next().context("which floor?")?),
-        Some(rows::sandbox::PART) => rows::sandbox::run(),
-        _ => bench(Arguments::parse()),
+fn run_subcommand() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    match arguments.next().as_deref() {
+        Some(process::WITH_DEATH_SIGNAL) => process::exec_with_death_signal(arguments),
+        Some(servers::SUBCOMMAND) => servers::serve(arguments.next().context("`serve` needs a folder")?.as_ref()),
+        Some(baseline::SUBCOMMAND) => {
+            baseline::run_baseline(&arguments.next().context("`baseline` needs its settings as JSON")?)
+        }
+        Some(cases::sandbox::SUBCOMMAND) => cases::sandbox::measure_in_this_process(),
+        _ => run_cases(Arguments::parse()),
     }
 }
 
-fn bench(arguments: Arguments) -> Result<()> {
+fn run_cases(arguments: Arguments) -> Result<()> {
     if !arguments.bench {
-        println!("nothing is measured: it takes `cargo bench`");
+        println!("nothing is measured: run `cargo bench`");
         return Ok(());
     }
     if arguments.list {
-        for row in ROWS {
-            println!("{:14}{}", row.name, row.summary);
+        for case in CASES {
+            println!("{:14}{}", case.name, case.summary);
         }
         return Ok(());
     }
-    for given in &arguments.rows {
-        let known = ROWS.iter().any(|row| row.name == *given);
-        anyhow::ensure!(known, "there is no row `{given}`: `--list` has them");
+    for given in &arguments.cases {
+        let known = CASES.iter().any(|case| case.name == *given);
+        anyhow::ensure!(known, "there is no case `{given}`: see `--list`");
     }
     let (secs, reps) = if arguments.quick { (4.0, 1) } else { (arguments.secs, arguments.reps.max(1)) };
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-    end_when_told(folder.path().to_owned())?;
+    exit_on_sigint(folder.path().to_owned())?;
     println!("{}", machine::describe());
-    println!("{reps} x {secs} s each; the table comes at the end\n");
+    println!("{reps} x {secs} s for each case; the table is printed at the end\n");
     let mut bench = Bench::new(folder.path(), secs, reps, arguments.soak)?;
     let mut failed = Vec::new();
     let wanted =
-        ROWS.iter().filter(|row| arguments.rows.is_empty() || arguments.rows.iter().any(|name| name == row.name));
-    for row in wanted {
-        println!("{}: {}", row.name, row.summary);
-        if let Err(error) = (row.measure)(&mut bench) {
-            println!("  cannot be measured: {error:#}");
-            failed.push(row.name);
+        CASES.iter().filter(|case| arguments.cases.is_empty() || arguments.cases.iter().any(|name| name == case.name));
+    for case in wanted {
+        println!("{}: {}", case.name, case.summary);
+        if let Err(error) = (case.measure)(&mut bench) {
+            println!("  measurement failed: {error:#}");
+            failed.push(case.name);
         }
     }
-    println!("\n{}", table::render(&bench.lines));
+    println!("\n{}", table::render(&bench.figures));
     if let Some(file) = arguments.json {
-        let json = serde_json::json!({ "machine": machine::describe(), "lines": bench.lines });
+        let json = serde_json::json!({ "machine": machine::describe(), "lines": bench.figures });
         std::fs::write(&file, json.to_string()).with_context(|| format!("cannot write {}", file.display()))?;
     }
-    anyhow::ensure!(failed.is_empty(), "not measured: {}", failed.join(", "));
+    anyhow::ensure!(failed.is_empty(), "measurements failed: {}", failed.join(", "));
     Ok(())
 }
 
-/// Leaves nothing behind on SIGINT: children end with us, and the folder is removed.
-fn end_when_told(folder: PathBuf) -> Result<()> {
+/// Removes the folder and exits with code 130 on SIGINT. Child processes die with this one.
+fn exit_on_sigint(folder: PathBuf) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::spawn(move || {
         if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {

@@ -1,175 +1,183 @@
-//! How anything is measured: a process runs against the servers, gets warm, and is looked at over a time. The host and a
-//! floor alike.
+//! The measurement that all cases share: a process runs against the servers, warms up, and is observed over a fixed
+//! time. Hosts and baselines are measured in the same way.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::floor::{self, Floor};
-use crate::host::{Plan, Setup};
-use crate::process::{Child, Held, Look, Took, now, ourselves};
-use crate::serve::{Counts, Server, Tale};
-use crate::table::Line;
+use crate::baseline::{self, Baseline};
+use crate::host::{Config, Setup};
+use crate::process::{Child, Resources, Snapshot, Usage, benchmark_command, monotonic_ns};
+use crate::servers::{Counts, Events, Servers};
+use crate::table::Figure;
 
-/// What all rows share.
+/// The state that all cases share.
 pub struct Bench {
     pub folder: PathBuf,
-    /// Where probes are compiled already.
+    /// The folder of probes that are compiled already.
     pub cache: PathBuf,
     pub secs: f64,
     pub reps: usize,
     pub soak: u32,
-    pub lines: Vec<Line>,
+    pub figures: Vec<Figure>,
 }
 
-/// One repetition.
-pub struct Measured {
-    pub took: Took,
-    /// Checks that the target saw meanwhile.
+/// The result of one repetition.
+pub struct Measurement {
+    pub usage: Usage,
+    /// The number of checks that the target saw in the measured time.
     pub checks: u64,
-    pub held: Held,
-    /// When it was, by [`now`].
+    pub resources: Resources,
+    /// The start and the end of the measured time, by [`monotonic_ns`].
     pub from: u64,
     pub until: u64,
 }
 
-/// One repetition of the host, and what came of all its runs until it was stopped.
-pub struct Lived {
-    pub measured: Measured,
-    pub all: Counts,
-    pub tale: Tale,
+/// The result of one repetition of the host, and what the servers saw of all its runs until it was stopped.
+pub struct HostRun {
+    pub measurement: Measurement,
+    pub counts: Counts,
+    pub events: Events,
 }
 
-/// Until the first check, and from there to when caches, pools and the schedule are as they stay.
-const PATIENCE: Duration = Duration::from_secs(60);
-const WARM: Duration = Duration::from_secs(3);
-/// What the host is given to end: longer than it takes itself.
-pub const TO_STOP: Duration = Duration::from_secs(15);
+/// The time limit for the first check.
+const FIRST_CHECK_TIMEOUT: Duration = Duration::from_secs(60);
+/// The time from the first check until caches, pools and the schedule are in their steady state.
+const WARM_UP: Duration = Duration::from_secs(3);
+/// The time limit for the host to end after SIGTERM, which is longer than its own.
+pub const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 
 impl Bench {
     pub fn new(folder: &Path, secs: f64, reps: usize, soak: u32) -> Result<Self> {
         let (folder, cache) = (folder.to_owned(), folder.join("cache"));
-        let bench = Self { folder, cache, secs, reps, soak, lines: Vec::new() };
-        // Compiles the probes.
+        let bench = Self { folder, cache, secs, reps, soak, figures: Vec::new() };
+        // Compile the built-in probes into the cache.
         let probe = "probe: http, url: 'http://localhost:1/'";
         let chain = "probe: chain, title: '{n}', steps: [{url: 'http://localhost:1/'}]";
         for probe in [probe, chain] {
-            let output = bench.setup(&Plan::of(1, probe))?.command(&["check"]).output()?;
+            let output = bench.setup(&Config::with_probes(1, probe))?.command(&["check"]).output()?;
             if !output.status.success() {
-                bail!("the host says: {}", String::from_utf8_lossy(&output.stderr));
+                bail!("`check` failed: {}", String::from_utf8_lossy(&output.stderr));
             }
         }
         Ok(bench)
     }
 
-    pub fn setup(&self, plan: &Plan) -> Result<Setup> {
-        Setup::new(plan, &self.folder, &self.cache)
+    pub fn setup(&self, config: &Config) -> Result<Setup> {
+        Setup::new(config, &self.folder, &self.cache)
     }
 
-    pub fn say(&mut self, line: Line) {
-        println!("{}", line.in_words());
-        self.lines.push(line);
+    pub fn report(&mut self, figure: Figure) {
+        println!("{}", figure.describe());
+        self.figures.push(figure);
     }
 
-    /// The host on a plan, from its start to its end.
-    pub fn host(&self, server: &mut Server, plan: &Plan) -> Result<Lived> {
-        server.forget()?;
-        let setup = self.setup(plan)?;
-        let mut child = setup.run()?;
-        let measured = self.over(server, &mut child)?;
-        child.stop(TO_STOP)?;
-        Ok(Lived { measured, all: server.counts()?, tale: server.tale()? })
+    /// Runs the host with a configuration, measures it, and stops it.
+    pub fn measure_host(&self, servers: &mut Servers, config: &Config) -> Result<HostRun> {
+        servers.reset_counts()?;
+        let setup = self.setup(config)?;
+        let mut child = setup.start()?;
+        let measurement = self.measure_process(servers, &mut child)?;
+        child.stop(STOP_TIMEOUT)?;
+        Ok(HostRun { measurement, counts: servers.counts()?, events: servers.take_events()? })
     }
 
-    pub fn floor(&self, server: &mut Server, floor: &Floor) -> Result<Measured> {
-        server.forget()?;
-        let mut command = ourselves(floor::PART);
-        command.arg(serde_json::to_string(floor)?);
-        let mut child = Child::start(command, self.folder.join("floor.log"))?;
-        self.over(server, &mut child)
+    pub fn measure_baseline(&self, servers: &mut Servers, baseline: &Baseline) -> Result<Measurement> {
+        servers.reset_counts()?;
+        let mut command = benchmark_command(baseline::SUBCOMMAND);
+        command.arg(serde_json::to_string(baseline)?);
+        let mut child = Child::start(command, self.folder.join("baseline.log"))?;
+        self.measure_process(servers, &mut child)
     }
 
-    fn over(&self, server: &mut Server, child: &mut Child) -> Result<Measured> {
-        until(server, child, |counts| counts.target.requests > 0)?;
-        std::thread::sleep(WARM);
-        let (before, from) = (server.counts()?, now());
-        let begun = look(server, child)?;
+    fn measure_process(&self, servers: &mut Servers, child: &mut Child) -> Result<Measurement> {
+        wait_until(servers, child, |counts| counts.target.requests > 0)?;
+        std::thread::sleep(WARM_UP);
+        let (before, from) = (servers.counts()?, monotonic_ns());
+        let begun = take_snapshot(servers, child)?;
         std::thread::sleep(Duration::from_secs_f64(self.secs));
-        let ended = look(server, child)?;
-        let (after, until) = (server.counts()?, now());
-        child.lives()?;
+        let ended = take_snapshot(servers, child)?;
+        let (after, until) = (servers.counts()?, monotonic_ns());
+        child.ensure_running()?;
         let checks = after.target.requests - before.target.requests;
         if checks == 0 {
             bail!("the target saw no checks");
         }
-        Ok(Measured { took: begun.until(&ended), checks, held: Held::by(child.pid())?, from, until })
+        Ok(Measurement {
+            usage: begun.usage_until(&ended),
+            checks,
+            resources: Resources::of(child.pid())?,
+            from,
+            until,
+        })
     }
 }
 
-impl Measured {
-    /// Microseconds of CPU time for a check.
-    pub fn cost(&self) -> f64 {
-        self.took.cpu / self.checks as f64 * 1e6
+impl Measurement {
+    /// Returns the CPU time of one check, in microseconds.
+    pub fn cpu_micros_per_check(&self) -> f64 {
+        self.usage.cpu_secs / self.checks as f64 * 1e6
     }
 
-    pub fn rate(&self) -> f64 {
-        self.checks as f64 / self.took.wall
+    pub fn checks_per_second(&self) -> f64 {
+        self.checks as f64 / self.usage.wall_secs
     }
 }
 
-impl Lived {
-    /// Lateness of the starts, in milliseconds, of the runs that were told of meanwhile.
+impl HostRun {
+    /// Returns the lateness of each start, in milliseconds, for the runs that were reported in the measured time.
     pub fn lateness(&self) -> Vec<f64> {
-        let Measured { from, until, .. } = self.measured;
-        let seen = self.tale.seen.iter().filter(|seen| (from..until).contains(&seen.at));
-        seen.filter_map(|seen| seen.lateness).collect()
+        let Measurement { from, until, .. } = self.measurement;
+        let reported = self.events.transactions.iter().filter(|transaction| (from..until).contains(&transaction.at));
+        reported.filter_map(|transaction| transaction.lateness).collect()
     }
 
-    /// What is wrong with what the receiver got, if not each run came once.
-    pub fn lost(&self) -> Option<String> {
-        let (target, receiver) = (&self.all.target, &self.all.receiver);
-        let whole = receiver.transactions == target.requests;
-        let once = receiver.again == 0 && receiver.wrong == 0 && receiver.given_up.is_empty();
-        (!whole || !once || receiver.failed > 0).then(|| {
+    /// Returns a description of the loss or the duplicates if the receiver did not get each run exactly once, as
+    /// passed.
+    pub fn delivery_problem(&self) -> Option<String> {
+        let (target, receiver) = (&self.counts.target, &self.counts.receiver);
+        let complete = receiver.transactions == target.requests;
+        let once = receiver.duplicates == 0 && receiver.unreadable == 0 && receiver.discarded.is_empty();
+        (!complete || !once || receiver.failed > 0).then(|| {
             format!(
-                "of {} runs {} were delivered, {} of them failed, {} came again; given up: {:?}",
-                target.requests, receiver.transactions, receiver.failed, receiver.again, receiver.given_up
+                "of {} runs {} were delivered, {} of them failed, {} came twice; discarded: {:?}",
+                target.requests, receiver.transactions, receiver.failed, receiver.duplicates, receiver.discarded
             )
         })
     }
 }
 
-pub fn look(server: &Server, child: &Child) -> Result<Look> {
-    Look::at(child.pid(), &[server.pid()])
+pub fn take_snapshot(servers: &Servers, child: &Child) -> Result<Snapshot> {
+    Snapshot::take(child.pid(), &[servers.pid()])
 }
 
-/// Waits until there is something to see at the servers.
-pub fn until(server: &mut Server, child: &mut Child, done: impl Fn(&Counts) -> bool) -> Result<()> {
-    until_within(PATIENCE, server, child, done)
+/// Waits until `done` returns true for the servers' counts. Returns an error after [`FIRST_CHECK_TIMEOUT`].
+pub fn wait_until(servers: &mut Servers, child: &mut Child, done: impl Fn(&Counts) -> bool) -> Result<()> {
+    wait_until_within(FIRST_CHECK_TIMEOUT, servers, child, done)
 }
 
-pub fn until_within(
-    patience: Duration,
-    server: &mut Server,
+pub fn wait_until_within(
+    timeout: Duration,
+    servers: &mut Servers,
     child: &mut Child,
     done: impl Fn(&Counts) -> bool,
 ) -> Result<()> {
     let begun = Instant::now();
     loop {
-        let counts = server.counts()?;
+        let counts = servers.counts()?;
         if done(&counts) {
             return Ok(());
         }
-        child.lives()?;
-        if begun.elapsed() > patience {
-            bail!("not within {patience:?}; so far {counts:?}");
+        child.ensure_running()?;
+        if begun.elapsed() > timeout {
+            bail!("the servers did not see what was expected within {timeout:?}; counts so far: {counts:?}");
         }
         std::thread::sleep(Duration::from_millis(50));
     }
 }
 
-/// The value below which this share of them lies.
+/// Returns the value below which the given share of the values lies, or NaN if there are none.
 pub fn percentile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

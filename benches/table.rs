@@ -1,50 +1,57 @@
-//! The table: what was measured, its floor, the goal, and whether it is met.
+//! The table of results: each figure with its baseline, its goal, and whether the goal is met.
 
 use std::fmt::Write;
 
 use serde::Serialize;
 
-/// One figure.
+/// One result.
 #[derive(Debug, Clone, Serialize)]
-pub struct Line {
-    pub row: &'static str,
-    pub what: String,
-    pub ours: f64,
+pub struct Figure {
+    #[serde(rename = "row")]
+    pub case: &'static str,
+    #[serde(rename = "what")]
+    pub label: String,
+    #[serde(rename = "ours")]
+    pub value: f64,
     pub unit: &'static str,
-    pub floor: Option<Floor>,
+    #[serde(rename = "floor")]
+    pub reference: Option<Reference>,
     pub goal: Option<Goal>,
-    /// What is wrong with it beside the figure: then the goal is not met.
-    pub wrong: Option<String>,
-    /// The share of the machine that others took, from 0 to 1.
+    /// A problem beside the value itself, such as lost reports. With a problem the goal is not met.
+    #[serde(rename = "wrong")]
+    pub problem: Option<String>,
+    /// The share of the machine that unrelated processes took, from 0 to 1.
     pub noise: Option<f64>,
     pub notes: Vec<String>,
 }
 
 #[derive(Debug, Clone, Serialize)]
-pub struct Floor {
+/// The value that a result is compared with: a baseline's, or an earlier one.
+pub struct Reference {
     pub name: String,
-    pub figure: f64,
+    #[serde(rename = "figure")]
+    pub value: f64,
 }
 
 #[derive(Debug, Clone, Copy, Serialize)]
 pub enum Goal {
-    /// So many times the floor.
+    /// At most this multiple of the baseline.
     Times(f64),
     AtMost(f64),
     AtLeast(f64),
 }
 
-/// From here on a comparison is worth little.
-const NOISY: f64 = 0.05;
+/// The noise above which a comparison is unreliable.
+const UNRELIABLE_NOISE: f64 = 0.05;
 
-impl Line {
-    pub fn new(row: &'static str, what: impl Into<String>, ours: f64, unit: &'static str) -> Self {
-        let what = what.into();
-        Self { row, what, ours, unit, floor: None, goal: None, wrong: None, noise: None, notes: Vec::new() }
+impl Figure {
+    pub fn new(case: &'static str, label: impl Into<String>, value: f64, unit: &'static str) -> Self {
+        let label = label.into();
+        Self { case, label, value, unit, reference: None, goal: None, problem: None, noise: None, notes: Vec::new() }
     }
 
-    pub fn floor(mut self, name: impl Into<String>, figure: f64) -> Self {
-        self.floor = Some(Floor { name: name.into(), figure });
+    pub fn compared_with(mut self, name: impl Into<String>, value: f64) -> Self {
+        self.reference = Some(Reference { name: name.into(), value });
         self
     }
 
@@ -53,12 +60,12 @@ impl Line {
         self
     }
 
-    pub fn wrong(mut self, wrong: Option<String>) -> Self {
-        self.wrong = wrong;
+    pub fn problem(mut self, problem: Option<String>) -> Self {
+        self.problem = problem;
         self
     }
 
-    /// The most that there was in any repetition.
+    /// Sets the noise to the largest of the repetitions.
     pub fn noise(mut self, noise: impl IntoIterator<Item = f64>) -> Self {
         self.noise = noise.into_iter().reduce(f64::max);
         self
@@ -70,37 +77,40 @@ impl Line {
     }
 
     fn ratio(&self) -> Option<f64> {
-        Some(self.ours / self.floor.as_ref()?.figure)
+        Some(self.value / self.reference.as_ref()?.value)
     }
 
-    /// None where there is no goal, or no floor to hold it against.
-    pub fn met(&self) -> Option<bool> {
+    /// Returns true if the goal is met, and `None` if there is no goal, or a goal relative to a baseline and no
+    /// baseline.
+    pub fn is_goal_met(&self) -> Option<bool> {
         let within = match self.goal? {
             Goal::Times(most) => self.ratio()? <= most,
-            Goal::AtMost(most) => self.ours <= most,
-            Goal::AtLeast(least) => self.ours >= least,
+            Goal::AtMost(most) => self.value <= most,
+            Goal::AtLeast(least) => self.value >= least,
         };
-        Some(within && self.wrong.is_none())
+        Some(within && self.problem.is_none())
     }
 
     fn cells(&self) -> [String; 7] {
         let goal = match self.goal {
             None => String::new(),
             Some(Goal::Times(most)) => format!("<= {most} x"),
-            Some(Goal::AtMost(most)) => format!("<= {}", figure(most)),
-            Some(Goal::AtLeast(least)) => format!(">= {}", figure(least)),
+            Some(Goal::AtMost(most)) => format!("<= {}", format_number(most)),
+            Some(Goal::AtLeast(least)) => format!(">= {}", format_number(least)),
         };
-        let met = match self.met() {
+        let met = match self.is_goal_met() {
             None => "",
             Some(true) => "yes",
             Some(false) => "NO",
         };
-        let floor = self.floor.as_ref().map(|floor| figure(floor.figure)).unwrap_or_default();
-        let noise = self.noise.map(|noise| format!("{:.0} %{}", noise * 100.0, if noise > NOISY { " !" } else { "" }));
+        let reference = self.reference.as_ref().map(|reference| format_number(reference.value)).unwrap_or_default();
+        let noise = self
+            .noise
+            .map(|noise| format!("{:.0} %{}", noise * 100.0, if noise > UNRELIABLE_NOISE { " !" } else { "" }));
         [
-            format!("{}: {}", self.row, self.what),
-            format!("{} {}", figure(self.ours), self.unit),
-            floor,
+            format!("{}: {}", self.case, self.label),
+            format!("{} {}", format_number(self.value), self.unit),
+            reference,
             self.ratio().map(|ratio| format!("{ratio:.2} x")).unwrap_or_default(),
             goal,
             met.to_owned(),
@@ -108,12 +118,12 @@ impl Line {
         ]
     }
 
-    /// The line by itself, with all that there is to say of it.
-    pub fn in_words(&self) -> String {
-        let [_, ours, floor, ratio, goal, met, noise] = self.cells();
-        let mut text = format!("  {}: {ours}", self.what);
-        if let Some(of) = &self.floor {
-            let _ = write!(text, ", {}: {floor}, ratio {ratio}", of.name);
+    /// Returns the result as text with its notes, for output as soon as it is measured.
+    pub fn describe(&self) -> String {
+        let [_, value, reference, ratio, goal, met, noise] = self.cells();
+        let mut text = format!("  {}: {value}", self.label);
+        if let Some(Reference { name, .. }) = &self.reference {
+            let _ = write!(text, ", {name}: {reference}, ratio {ratio}");
         }
         if self.goal.is_some() {
             let _ = write!(text, ", goal {goal}: {}", if met.is_empty() { "not compared" } else { &met });
@@ -121,17 +131,17 @@ impl Line {
         if !noise.is_empty() {
             let _ = write!(text, ", noise {noise}");
         }
-        for note in self.wrong.iter().chain(&self.notes) {
+        for note in self.problem.iter().chain(&self.notes) {
             let _ = write!(text, "\n    {note}");
         }
         text
     }
 }
 
-/// All lines, in columns.
-pub fn render(lines: &[Line]) -> String {
-    let head = ["", "ours", "floor", "ratio", "goal", "met", "noise"].map(str::to_owned);
-    let rows: Vec<_> = std::iter::once(head).chain(lines.iter().map(Line::cells)).collect();
+/// Returns all results as a table.
+pub fn render(figures: &[Figure]) -> String {
+    let head = ["", "ours", "baseline", "ratio", "goal", "met", "noise"].map(str::to_owned);
+    let rows: Vec<_> = std::iter::once(head).chain(figures.iter().map(Figure::cells)).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
     let widths: Vec<_> = (0..7).map(width).collect();
     let mut text = String::new();
@@ -145,14 +155,14 @@ pub fn render(lines: &[Line]) -> String {
         text.truncate(text.trim_end().len());
         text.push('\n');
     }
-    if lines.iter().any(|line| line.noise.is_some_and(|noise| noise > NOISY)) {
-        text.push_str("\n! others took more than 5 % of the machine: measure again when it is calm\n");
+    if figures.iter().any(|figure| figure.noise.is_some_and(|noise| noise > UNRELIABLE_NOISE)) {
+        text.push_str("\n! other processes took more than 5 % of the machine: measure again when it is idle\n");
     }
     text
 }
 
-/// To three digits, as nobody needs more.
-fn figure(value: f64) -> String {
+/// Formats a number with three significant digits.
+fn format_number(value: f64) -> String {
     match value.abs() {
         size if size >= 100.0 || value.fract() == 0.0 => thousands(value),
         size if size >= 10.0 => format!("{value:.1}"),

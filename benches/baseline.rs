@@ -1,7 +1,8 @@
-//! The floors: what a check costs with nothing around it, in a process of its own that is measured as the host is. A
-//! check is a GET over a new connection, its name looked up, its body read; with a receiver, also an envelope of a
-//! transaction with five spans, made anew and posted over a kept connection, its answer awaited. One thread, one check
-//! after the other; no sandbox, no spans, no limits, no spool.
+//! The baselines: what a check costs in a bare client, in a process of its own that is measured as the host is. A check
+//! is a GET over a new connection, with a name lookup and a read of the body. If a receiver is given, each check also
+//! posts an envelope with a transaction of five spans, which is built anew, over a kept-alive connection, and awaits
+//! the response. Checks run one after the other on one thread. There is no sandbox, no span recording, no limit and no
+//! spool.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,75 +26,78 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 use tokio_rustls::TlsConnector;
 
-/// The argument that makes us this; after it comes the floor as JSON.
-pub const PART: &str = "floor";
+/// The subcommand that runs a baseline; its argument is a [`Baseline`] as JSON.
+pub const SUBCOMMAND: &str = "baseline";
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Floor {
+pub struct Baseline {
     pub client: Client,
     pub url: String,
-    /// Where envelopes are posted, if they are.
+    /// The URL that envelopes are posted to, if any.
     pub envelopes: Option<String>,
     pub authority: PathBuf,
-    pub pace: Pace,
+    pub pacing: Pacing,
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub enum Client {
     Hyper,
-    /// A client for each check, of one configuration of TLS.
+    /// A new client for each check, all with one TLS configuration.
     Reqwest,
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub enum Pace {
-    /// So many a second, spread evenly.
+pub enum Pacing {
+    /// This many checks a second, evenly spaced.
     Even(u32),
-    /// So many back to back, each second.
+    /// This many checks back to back, at the start of each second.
     Bursts(u32),
-    /// The next when one has ended.
-    Closed,
+    /// Each check starts when the one before it has ended.
+    ClosedLoop,
 }
 
-/// Checks until it is killed. A check that fails ends it: a floor with failures is none.
-pub fn run(floor: &str) -> Result<()> {
-    let floor: Floor = serde_json::from_str(floor)?;
+/// Runs checks until the process is killed. Returns an error at the first check that fails, since a baseline with
+/// failures is no basis for a comparison.
+pub fn run_baseline(baseline: &str) -> Result<()> {
+    let baseline: Baseline = serde_json::from_str(baseline)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(check(&floor))
+    runtime.block_on(run_checks(&baseline))
 }
 
-async fn check(floor: &Floor) -> Result<()> {
-    let uri: Uri = floor.url.parse()?;
-    let tls = configuration(floor)?;
+async fn run_checks(baseline: &Baseline) -> Result<()> {
+    let uri: Uri = baseline.url.parse()?;
+    let tls = tls_config(baseline)?;
     let connector = TlsConnector::from(Arc::new(tls.clone()));
-    let mut sender = floor.envelopes.as_ref().map(|uri| anyhow::Ok(Sender { uri: uri.parse()?, sent: 0, to: None }));
-    let mut sender = sender.take().transpose()?;
-    let (step, at_once) = match floor.pace {
-        Pace::Even(rate) => (Duration::from_secs(1) / rate, 1),
-        Pace::Bursts(size) => (Duration::from_secs(1), size),
-        Pace::Closed => (Duration::ZERO, 1),
+    let mut envelope_sender = match &baseline.envelopes {
+        Some(uri) => Some(EnvelopeSender { uri: uri.parse()?, sent: 0, connection: None }),
+        None => None,
+    };
+    let (period, checks_per_period) = match baseline.pacing {
+        Pacing::Even(rate) => (Duration::from_secs(1) / rate, 1),
+        Pacing::Bursts(size) => (Duration::from_secs(1), size),
+        Pacing::ClosedLoop => (Duration::ZERO, 1),
     };
     let mut due = Instant::now();
     loop {
-        if !step.is_zero() {
+        if !period.is_zero() {
             sleep_until(due).await;
-            due += step;
+            due += period;
         }
-        for _ in 0..at_once {
-            match floor.client {
-                Client::Hyper => hyper(&uri, &connector).await?,
-                Client::Reqwest => reqwest(&floor.url, tls.clone()).await?,
+        for _ in 0..checks_per_period {
+            match baseline.client {
+                Client::Hyper => check_with_hyper(&uri, &connector).await?,
+                Client::Reqwest => check_with_reqwest(&baseline.url, tls.clone()).await?,
             }
-            if let Some(sender) = &mut sender {
-                sender.send().await?;
+            if let Some(sender) = &mut envelope_sender {
+                sender.send_envelope().await?;
             }
         }
     }
 }
 
-fn configuration(floor: &Floor) -> Result<ClientConfig> {
+fn tls_config(baseline: &Baseline) -> Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(&floor.authority)? {
+    for certificate in CertificateDer::pem_file_iter(&baseline.authority)? {
         roots.add(certificate?)?;
     }
     let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -104,34 +108,34 @@ fn configuration(floor: &Floor) -> Result<ClientConfig> {
     Ok(config)
 }
 
-async fn reqwest(url: &str, tls: ClientConfig) -> Result<()> {
+async fn check_with_reqwest(url: &str, tls: ClientConfig) -> Result<()> {
     let client = reqwest::Client::builder().pool_max_idle_per_host(0).tls_backend_preconfigured(tls).build()?;
-    let answer = client.get(url).send().await?;
-    ensure!(answer.status() == 200, "the target answers {}", answer.status());
-    answer.bytes().await?;
+    let response = client.get(url).send().await?;
+    ensure!(response.status() == 200, "the target answered {}", response.status());
+    response.bytes().await?;
     Ok(())
 }
 
-async fn hyper(uri: &Uri, tls: &TlsConnector) -> Result<()> {
+async fn check_with_hyper(uri: &Uri, tls: &TlsConnector) -> Result<()> {
     let connection = connect(uri).await?;
     if uri.scheme_str() == Some("https") {
         let name = ServerName::try_from(host(uri)?.to_owned())?;
-        exchange(tls.connect(name, connection).await?, uri).await
+        send_request(tls.connect(name, connection).await?, uri).await
     } else {
-        exchange(connection, uri).await
+        send_request(connection, uri).await
     }
 }
 
-async fn exchange(connection: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, uri: &Uri) -> Result<()> {
-    let (mut to, driver) = handshake(TokioIo::new(connection)).await?;
+async fn send_request(connection: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, uri: &Uri) -> Result<()> {
+    let (mut request_sender, driver) = handshake(TokioIo::new(connection)).await?;
     let driver = tokio::spawn(driver);
     let path = uri.path_and_query().context("a URL has a path")?.as_str();
     let authority = uri.authority().context("a URL has an authority")?.as_str();
     let request = Request::get(path).header(header::HOST, authority).body(Empty::<Bytes>::new())?;
-    let answer = to.send_request(request).await?;
-    ensure!(answer.status() == 200, "the target answers {}", answer.status());
-    answer.into_body().collect().await?;
-    drop(to);
+    let response = request_sender.send_request(request).await?;
+    ensure!(response.status() == 200, "the target answered {}", response.status());
+    response.into_body().collect().await?;
+    drop(request_sender);
     Ok(driver.await??)
 }
 
@@ -145,33 +149,33 @@ fn host(uri: &Uri) -> Result<&str> {
     uri.host().context("a URL has a host")
 }
 
-/// Posts envelopes over a connection that it keeps.
-struct Sender {
+/// Posts envelopes over a kept-alive connection.
+struct EnvelopeSender {
     uri: Uri,
     sent: u64,
-    to: Option<SendRequest<Full<Bytes>>>,
+    connection: Option<SendRequest<Full<Bytes>>>,
 }
 
-impl Sender {
-    async fn send(&mut self) -> Result<()> {
-        if self.to.as_ref().is_none_or(SendRequest::is_closed) {
-            let (to, driver) = handshake(TokioIo::new(connect(&self.uri).await?)).await?;
+impl EnvelopeSender {
+    async fn send_envelope(&mut self) -> Result<()> {
+        if self.connection.as_ref().is_none_or(SendRequest::is_closed) {
+            let (connection, driver) = handshake(TokioIo::new(connect(&self.uri).await?)).await?;
             tokio::spawn(driver);
-            self.to = Some(to);
+            self.connection = Some(connection);
         }
-        let to = self.to.as_mut().context("it was just made")?;
-        to.ready().await?;
+        let connection = self.connection.as_mut().context("the connection was just made")?;
+        connection.ready().await?;
         self.sent += 1;
         let request = Request::post(self.uri.path())
             .header(header::HOST, "localhost")
             .header(header::CONTENT_TYPE, "application/x-sentry-envelope")
             .body(Full::new(envelope(self.sent).into()))?;
-        to.send_request(request).await?.into_body().collect().await?;
+        connection.send_request(request).await?.into_body().collect().await?;
         Ok(())
     }
 }
 
-/// A transaction as it would be of a check, in its envelope.
+/// Returns an envelope with a transaction like the host's for one check.
 fn envelope(number: u64) -> Vec<u8> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let (nanoseconds, now) = (now.as_nanos(), now.as_secs_f64());
@@ -187,7 +191,7 @@ fn envelope(number: u64) -> Vec<u8> {
     let id = format!("{:032x}", nanoseconds << 16 | u128::from(number & 0xffff));
     let transaction = json!({
         "type": "transaction", "transaction": "GET http://localhost", "event_id": id, "platform": "rust",
-        "release": "floor", "start_timestamp": now - 0.001, "timestamp": now,
+        "release": "baseline", "start_timestamp": now - 0.001, "timestamp": now,
         "tags": { "probe": "probes.http", "target": "bench" }, "spans": spans.collect::<Vec<_>>(),
         "contexts": { "trace": { "trace_id": trace, "span_id": root, "op": "probes.http", "status": "ok" } },
     });

@@ -1,4 +1,4 @@
-//! The target's certificate, and the authority that signed it, made anew each time.
+//! The target's certificate and the authority that signs it, created anew for each run.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,17 +10,18 @@ use rustls::crypto::ring;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::server::NoServerSessionStorage;
 
-/// The authority's certificate, in the folder.
-pub const NAME: &str = "ca.pem";
+/// The file name of the authority's certificate.
+pub const AUTHORITY_FILE: &str = "ca.pem";
 
-/// The configuration of a server for `localhost`: each handshake is a full one, as there is nothing to resume.
-pub fn server(folder: &Path) -> Result<Arc<ServerConfig>> {
+/// Creates an authority and a certificate for `localhost`. Writes the authority's certificate to `folder`, and returns
+/// the TLS configuration of a server without session resumption, so that each handshake is a full one.
+pub fn create_server_config(folder: &Path) -> Result<Arc<ServerConfig>> {
     let mut params = CertificateParams::new(Vec::new())?;
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     params.distinguished_name.push(DnType::CommonName, "The benchmark's authority");
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
-    std::fs::write(folder.join(NAME), authority.pem())?;
+    std::fs::write(folder.join(AUTHORITY_FILE), authority.pem())?;
     let key = KeyPair::generate()?;
     let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
     let certificate = CertificateParams::new(names)?.signed_by(&key, &authority)?;

@@ -1,5 +1,5 @@
-//! The receiver: it takes envelopes as Sentry does, and reads of them what shows that each run came once, how late it
-//! started and how long its phases were.
+//! A receiver that accepts envelopes as Sentry does. It reads from them that each run came once, how late it started,
+//! and how long its phases were.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
@@ -12,136 +12,136 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use super::target::each;
-use super::wire::{self, answer};
-use crate::process::now;
+use super::http1::{self, write_response};
+use super::target::accept_connections;
+use crate::process::monotonic_ns;
 
-/// How it answers.
+/// The way that the receiver responds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Mood {
+pub enum Mode {
     #[default]
-    Well,
-    /// With 429, and not to come again for some seconds.
-    Limit,
-    /// Not at all: every connection is reset.
+    Healthy,
+    /// Responds with 429 and `retry-after: 5`.
+    RateLimit,
+    /// Resets every connection.
     Down,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Counts {
     pub envelopes: u64,
-    /// Transactions, each counted once; and those that came again.
+    /// Transactions without duplicates, and duplicates.
     pub transactions: u64,
-    pub again: u64,
-    /// Of the transactions, those whose run did not pass.
+    pub duplicates: u64,
+    /// Transactions of runs that did not pass.
     pub failed: u64,
     pub spans: u64,
     pub bytes: u64,
-    /// Envelopes that cannot be read.
-    pub wrong: u64,
-    /// What the sender says that it has given up, by reason and category.
-    pub given_up: BTreeMap<String, u64>,
+    /// Envelopes that cannot be parsed.
+    pub unreadable: u64,
+    /// Events that the sender reports as discarded in its client reports, by reason and category.
+    pub discarded: BTreeMap<String, u64>,
 }
 
-/// One transaction.
+/// A transaction that was received.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Seen {
+pub struct ReceivedTransaction {
     pub at: u64,
     pub trace: String,
-    /// Milliseconds that the run started late, as its host says.
+    /// The lateness of the run's start that the host recorded, in milliseconds.
     pub lateness: Option<f64>,
-    /// Milliseconds of phases, as its host has recorded them.
+    /// Durations of phases that the host recorded, in milliseconds.
     pub wait: Option<f64>,
     pub receive: Option<f64>,
 }
 
 #[derive(Default)]
 pub struct Receiver {
-    mood: watch::Sender<Mood>,
-    noted: Mutex<Noted>,
+    mode: watch::Sender<Mode>,
+    state: Mutex<State>,
 }
 
 #[derive(Default)]
-struct Noted {
+struct State {
     counts: Counts,
-    /// As numbers, since there are many.
+    /// Ids of events, as numbers to save memory.
     ids: HashSet<u128>,
-    seen: Vec<Seen>,
+    transactions: Vec<ReceivedTransaction>,
 }
 
 impl Receiver {
-    pub fn be(&self, mood: Mood) {
-        self.mood.send_replace(mood);
+    pub fn set_mode(&self, mode: Mode) {
+        self.mode.send_replace(mode);
     }
 
-    pub fn forget(&self) {
-        *self.noted() = Noted::default();
+    pub fn reset(&self) {
+        *self.lock_state() = State::default();
     }
 
     pub fn counts(&self) -> Counts {
-        self.noted().counts.clone()
+        self.lock_state().counts.clone()
     }
 
-    pub fn tale(&self) -> Vec<Seen> {
-        std::mem::take(&mut self.noted().seen)
+    pub fn take_transactions(&self) -> Vec<ReceivedTransaction> {
+        std::mem::take(&mut self.lock_state().transactions)
     }
 
-    fn noted(&self) -> MutexGuard<'_, Noted> {
-        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-pub async fn receive(receiver: &Arc<Receiver>, sockets: Vec<Socket>) {
-    each(sockets, |connection| {
+pub async fn serve(receiver: &Arc<Receiver>, sockets: Vec<Socket>) {
+    accept_connections(sockets, |connection| {
         let receiver = Arc::clone(receiver);
-        tokio::spawn(async move { converse(&receiver, connection).await });
+        tokio::spawn(async move { serve_connection(&receiver, connection).await });
     })
     .await;
 }
 
-async fn converse(receiver: &Receiver, mut connection: TcpStream) {
+async fn serve_connection(receiver: &Receiver, mut connection: TcpStream) {
     let _ = connection.set_nodelay(true);
     let mut buffer = Vec::new();
-    let mut mood = receiver.mood.subscribe();
+    let mut mode = receiver.mode.subscribe();
     loop {
         let request = tokio::select! {
             biased;
-            _ = mood.wait_for(|mood| *mood == Mood::Down) => {
+            _ = mode.wait_for(|mode| *mode == Mode::Down) => {
                 let _ = connection.set_zero_linger();
                 return;
             }
-            request = wire::read(&mut connection, &mut buffer) => request,
+            request = http1::read_request(&mut connection, &mut buffer) => request,
         };
         let Ok(Some(request)) = request else { return };
-        let answered = if *mood.borrow() == Mood::Limit {
-            answer(&mut connection, "429 Too Many Requests\r\nretry-after: 5", "{}").await
+        let written = if *mode.borrow() == Mode::RateLimit {
+            write_response(&mut connection, "429 Too Many Requests\r\nretry-after: 5", "{}").await
         } else {
-            take(receiver, &request);
-            answer(&mut connection, "200 OK", "{}").await
+            record_envelope(receiver, &request);
+            write_response(&mut connection, "200 OK", "{}").await
         };
-        if answered.is_err() {
+        if written.is_err() {
             return;
         }
     }
 }
 
-fn take(receiver: &Receiver, request: &wire::Request) {
-    let at = now();
+fn record_envelope(receiver: &Receiver, request: &http1::Request) {
+    let at = monotonic_ns();
     let mut body = Vec::new();
     let unpacked = if request.gzipped {
         GzDecoder::new(&*request.body).read_to_end(&mut body).ok().map(|_| &*body)
     } else {
         Some(&*request.body)
     };
-    let mut noted = receiver.noted();
-    noted.counts.envelopes += 1;
-    noted.counts.bytes += request.body.len() as u64;
-    if unpacked.and_then(|envelope| items(envelope, at, &mut noted)).is_none() {
-        noted.counts.wrong += 1;
+    let mut state = receiver.lock_state();
+    state.counts.envelopes += 1;
+    state.counts.bytes += request.body.len() as u64;
+    if unpacked.and_then(|envelope| record_items(envelope, at, &mut state)).is_none() {
+        state.counts.unreadable += 1;
     }
 }
 
-/// What an item says of itself.
+/// The header of an item.
 #[derive(Deserialize)]
 struct Header<'a> {
     #[serde(borrow)]
@@ -202,23 +202,23 @@ struct Discarded<'a> {
     quantity: u64,
 }
 
-/// Reads an envelope's items; none when it is no envelope.
-fn items(envelope: &[u8], at: u64, noted: &mut Noted) -> Option<()> {
+/// Records an envelope's items. Returns `None` if the envelope is malformed.
+fn record_items(envelope: &[u8], at: u64, state: &mut State) -> Option<()> {
     let mut rest = envelope;
-    let _header = line(&mut rest);
+    let _header = take_line(&mut rest);
     while !rest.is_empty() {
-        let header: Header = serde_json::from_slice(line(&mut rest)).ok()?;
+        let header: Header = serde_json::from_slice(take_line(&mut rest)).ok()?;
         let payload = match header.length {
             Some(length) => rest.split_off(..length)?,
-            None => line(&mut rest),
+            None => take_line(&mut rest),
         };
         rest = rest.strip_prefix(b"\n").unwrap_or(rest);
         match &*header.r#type {
-            "transaction" => transaction(&serde_json::from_slice(payload).ok()?, at, noted)?,
+            "transaction" => record_transaction(&serde_json::from_slice(payload).ok()?, at, state)?,
             "client_report" => {
                 let report: Report = serde_json::from_slice(payload).ok()?;
                 for Discarded { reason, category, quantity } in report.discarded_events {
-                    *noted.counts.given_up.entry(format!("{reason} {category}")).or_default() += quantity;
+                    *state.counts.discarded.entry(format!("{reason} {category}")).or_default() += quantity;
                 }
             }
             _ => {}
@@ -227,21 +227,21 @@ fn items(envelope: &[u8], at: u64, noted: &mut Noted) -> Option<()> {
     Some(())
 }
 
-fn transaction(transaction: &Transaction, at: u64, noted: &mut Noted) -> Option<()> {
+fn record_transaction(transaction: &Transaction, at: u64, state: &mut State) -> Option<()> {
     let id = u128::from_str_radix(&transaction.event_id, 16).ok()?;
-    if !noted.ids.insert(id) {
-        noted.counts.again += 1;
+    if !state.ids.insert(id) {
+        state.counts.duplicates += 1;
         return Some(());
     }
     let root = &transaction.contexts.trace;
-    noted.counts.transactions += 1;
-    noted.counts.failed += u64::from(root.status.as_deref() != Some("ok"));
-    noted.counts.spans += transaction.spans.len() as u64;
+    state.counts.transactions += 1;
+    state.counts.failed += u64::from(root.status.as_deref() != Some("ok"));
+    state.counts.spans += transaction.spans.len() as u64;
     let phase = |op: &str| {
         let span = transaction.spans.iter().find(|span| span.op == op)?;
         Some((span.timestamp - span.start_timestamp) * 1e3)
     };
-    noted.seen.push(Seen {
+    state.transactions.push(ReceivedTransaction {
         at,
         trace: root.trace_id.clone(),
         lateness: root.data.lateness,
@@ -251,7 +251,7 @@ fn transaction(transaction: &Transaction, at: u64, noted: &mut Noted) -> Option<
     Some(())
 }
 
-fn line<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
+fn take_line<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
     let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
     let line = &rest[..end];
     *rest = rest.get(end + 1..).unwrap_or_default();
