@@ -1,4 +1,4 @@
-//! The probe `chain`: requests in a row, and what is carried between them.
+//! The probe `chain`: sequences of requests, and the values that are carried between them.
 
 mod carrying;
 mod failing;
@@ -7,58 +7,58 @@ mod requests;
 
 use serde_json::Value;
 
-use crate::support::target::{self, Asked};
-use crate::support::{http, once, spans};
+use crate::support::target::{self, Request};
+use crate::support::{http_config, run_once, spans};
 
-/// What a target answers: the status line's end, further header lines, and the body.
-type Answer = (&'static str, &'static str, String);
+/// A response: status code and reason, further header lines, and body.
+type Response = (&'static str, &'static str, String);
 
-/// A target that keeps its connections.
+/// A target that keeps its connections open.
 struct Target {
     url: String,
     target: target::Target,
 }
 
 impl Target {
-    fn start(answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
-        let target = target::Target::answering(move |asked| {
-            let (status, more, body) = answer(asked.last().expect("it has just come"));
+    fn start(respond: impl Fn(&Request) -> Response + Send + Sync + 'static) -> Self {
+        let target = target::Target::responding(move |requests| {
+            let (status, more, body) = respond(requests.last().expect("it has just come"));
             format!("{status}\r\ncontent-length: {}\r\n{more}\r\n{body}", body.len())
         });
         Self { url: format!("http://127.0.0.1:{}", target.port), target }
     }
 
-    /// One that answers everything with this JSON.
-    fn json(body: &'static str) -> Self {
+    /// Starts a target that responds to everything with this JSON.
+    fn responding_with_json(body: &'static str) -> Self {
         Self::start(move |_| ("200 OK", "", body.to_owned()))
     }
 
-    fn asked(&self) -> Vec<Asked> {
-        self.target.asked()
+    fn requests(&self) -> Vec<Request> {
+        self.target.requests()
     }
 
-    /// What it was asked for: `GET /`.
-    fn lines(&self) -> Vec<String> {
-        self.asked().iter().map(|asked| what(asked).to_owned()).collect()
+    /// Returns the method and path of each request, as `GET /`.
+    fn request_lines(&self) -> Vec<String> {
+        self.requests().iter().map(|request| method_and_path(request).to_owned()).collect()
     }
 
-    /// The one run of a chain with these keys, where `URL` is the target.
+    /// Runs a chain with these keys once, with `URL` replaced by the target's. Returns the run.
     #[track_caller]
-    fn run(&self, keys: &str) -> Value {
-        let (_, mut runs) = once(&chain(&keys.replace("URL", &self.url)));
+    fn run_chain(&self, keys: &str) -> Value {
+        let (_, mut runs) = run_once(&chain_config(&keys.replace("URL", &self.url)));
         assert_eq!(runs.len(), 1);
         runs.remove(0)
     }
 }
 
-/// `POST /login`.
-fn what(asked: &Asked) -> &str {
-    asked.line.trim_end_matches(" HTTP/1.1")
+/// Returns the method and path of a request, as `POST /login`.
+fn method_and_path(request: &Request) -> &str {
+    request.line.trim_end_matches(" HTTP/1.1")
 }
 
-/// A configuration of one chain with these keys.
-fn chain(keys: &str) -> String {
-    http(&format!("title: Shop\n{keys}")).replace("probe: http", "probe: chain")
+/// Returns a configuration of one chain with these keys.
+fn chain_config(keys: &str) -> String {
+    http_config(&format!("title: Shop\n{keys}")).replace("probe: http", "probe: chain")
 }
 
 fn descriptions<'a>(run: &'a Value, op: &str) -> Vec<&'a str> {

@@ -1,4 +1,4 @@
-//! Check-ins: what Sentry's monitors are told, and when.
+//! Check-ins: what is sent to Sentry's monitors, and when.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -6,21 +6,26 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::receiver::Receiver;
-use crate::support::running::Running;
-use crate::support::target::{Asked, Target};
-use crate::support::{eventually, once, problems};
+use crate::support::running::RunningProgram;
+use crate::support::target::{Request, Target};
+use crate::support::{eventually, find_problems, run_once};
 
-/// A target that fails where `wrong` says so of the requests so far.
-fn target(wrong: impl Fn(&[Asked]) -> bool + Send + Sync + 'static) -> Target {
-    Target::answering(move |asked| {
-        let status = if wrong(asked) { "500 No" } else { "200 OK" };
+/// Starts a target that responds with 500 if `fails` returns true for the requests so far.
+fn failing_target(fails: impl Fn(&[Request]) -> bool + Send + Sync + 'static) -> Target {
+    Target::responding(move |requests| {
+        let status = if fails(requests) { "500 No" } else { "200 OK" };
         format!("{status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
     })
 }
 
-/// A configuration whose runs are told to a receiver, with more keys for `sentry` and for the one group. Each probe has
-/// a title, which is also what it asks the target for, and keys.
-fn configuration(receiver: &Receiver, target: &Target, [sentry, group]: [&str; 2], probes: &[(&str, &str)]) -> String {
+/// Returns a configuration that reports to a receiver, with further keys for `sentry` and for the only group. Each
+/// probe has a title, which is also the path of its URL, and keys.
+fn check_in_config(
+    receiver: &Receiver,
+    target: &Target,
+    [sentry, group]: [&str; 2],
+    probes: &[(&str, &str)],
+) -> String {
     let probe = |(title, keys): &(&str, &str)| {
         format!("      - {{probe: http, title: {title}, url: 'http://127.0.0.1:{}/{title}', {keys}}}\n", target.port)
     };
@@ -29,35 +34,35 @@ fn configuration(receiver: &Receiver, target: &Target, [sentry, group]: [&str; 2
     format!("sentry: {{{dsn}, {sentry}}}\ngroups:\n  - {group}\n    probes:\n{probes}")
 }
 
-/// Nothing more to say of Sentry, or of the group.
-const PLAIN: [&str; 2] = ["tags: {}", "tags: {}"];
+/// Keys for `sentry` and the group that change nothing.
+const NO_KEYS: [&str; 2] = ["tags: {}", "tags: {}"];
 
-/// The payloads of a type among all that came, of which there are at least so many.
-fn payloads(receiver: &Receiver, least: usize, kind: &str) -> Vec<Value> {
-    let items = receiver.wait(least).into_iter().flat_map(|received| received.open().1);
-    items.filter(|(head, _)| head["type"] == kind).map(|(_, payload)| payload).collect()
-}
-
-/// Runs on schedule until the target was asked so often, and stops; the check-ins.
-fn stopped_after(requests: usize, name: &str, configuration: &str, receiver: &Receiver, target: &Target) -> Vec<Value> {
-    let running = Running::with(&format!("check-ins-{name}"), configuration, Stdio::piped());
-    eventually("requests", || (target.asked().len() >= requests).then_some(()));
-    running.signal("TERM");
-    assert_eq!(running.end().0, Some(0));
-    payloads(receiver, requests, "check_in")
+/// Runs on schedule until the target has got this many requests, and stops. Returns the check-ins.
+fn check_ins_after(
+    requests: usize,
+    name: &str,
+    configuration: &str,
+    receiver: &Receiver,
+    target: &Target,
+) -> Vec<Value> {
+    let running = RunningProgram::start_with_config(&format!("check-ins-{name}"), configuration, Stdio::piped());
+    eventually("requests", || (target.requests().len() >= requests).then_some(()));
+    running.send_signal("TERM");
+    assert_eq!(running.wait_for_output().0, Some(0));
+    receiver.wait_for_payloads(requests, "check_in")
 }
 
 #[test]
-fn each_run_is_a_check_in_that_brings_its_monitor_up_to_date() {
-    let (receiver, target) = (Receiver::start(), target(|asked| asked.len() > 1));
+fn each_run_is_a_check_in_with_the_configuration_of_its_monitor() {
+    let (receiver, target) = (Receiver::start(), failing_target(|requests| requests.len() > 1));
     let keys = "every: 90, retries: 1, retry_delay: 0, limits: {deadline: 10}, \
                 check_in: {failure_issue_threshold: 2, recovery_threshold: 3, owner: 'team:shop'}";
-    let configuration = configuration(&receiver, &target, PLAIN, &[("Log-In", keys)]);
-    let (code, passed) = once(&configuration);
-    assert_eq!((code, payloads(&receiver, 2, "check_in").len()), (0, 1));
-    let (code, failed) = once(&configuration);
+    let configuration = check_in_config(&receiver, &target, NO_KEYS, &[("Log-In", keys)]);
+    let (code, passed) = run_once(&configuration);
+    assert_eq!((code, receiver.wait_for_payloads(2, "check_in").len()), (0, 1));
+    let (code, failed) = run_once(&configuration);
     assert_eq!(code, 1);
-    let check_ins = payloads(&receiver, 5, "check_in");
+    let check_ins = receiver.wait_for_payloads(5, "check_in");
     assert_eq!(check_ins.len(), 2, "{check_ins:#?}");
     for (check_in, (status, run)) in check_ins.iter().zip([("ok", &passed[0]), ("error", &failed[0])]) {
         assert_eq!(check_in["status"], status);
@@ -82,82 +87,83 @@ fn each_run_is_a_check_in_that_brings_its_monitor_up_to_date() {
 }
 
 #[test]
-fn a_probe_that_runs_seldom_checks_in_at_once() {
+fn a_probe_with_a_long_period_checks_in_after_each_run() {
     let (receiver, target) = (Receiver::start(), Target::new());
     let probes = [("Shop", "every: 60, check_in: true"), ("Another", "every: 60")];
-    let configuration = configuration(&receiver, &target, PLAIN, &probes);
-    let _running = Running::with("check-ins-at-once", &configuration, Stdio::null());
-    let check_ins = payloads(&receiver, 3, "check_in");
+    let configuration = check_in_config(&receiver, &target, NO_KEYS, &probes);
+    let _running = RunningProgram::start_with_config("check-ins-at-once", &configuration, Stdio::null());
+    let check_ins = receiver.wait_for_payloads(3, "check_in");
     assert_eq!(check_ins.len(), 1, "two transactions and a check-in");
     assert_eq!(check_ins[0]["monitor_slug"], "shop");
 }
 
 #[test]
-fn many_runs_of_a_minute_are_one_check_in_as_bad_as_the_worst() {
-    let (receiver, target) = (Receiver::start(), target(|asked| asked.len() == 3));
-    // Fewer failures than make an error in its own right.
+fn runs_of_one_minute_are_one_check_in_with_the_worst_status() {
+    let (receiver, target) = (Receiver::start(), failing_target(|requests| requests.len() == 3));
+    // Too few failures for an error event.
     let keys = "every: 0.1, failures_before_error: 9, check_in: {slug: often}";
-    let configuration = configuration(&receiver, &target, PLAIN, &[("Shop", keys)]);
-    let check_ins = stopped_after(6, "often", &configuration, &receiver, &target);
+    let configuration = check_in_config(&receiver, &target, NO_KEYS, &[("Shop", keys)]);
+    let check_ins = check_ins_after(6, "often", &configuration, &receiver, &target);
     let [check_in] = &check_ins[..] else { panic!("one check-in, not {check_ins:#?}") };
     assert_eq!((&check_in["monitor_slug"], &check_in["status"]), (&json!("often"), &json!("error")));
     assert_eq!(check_in["monitor_config"]["failure_issue_threshold"], 9);
     assert_eq!(check_in["monitor_config"]["schedule"]["value"], 1);
-    let failed: Vec<_> = payloads(&receiver, 6, "transaction")
+    let failed: Vec<_> = receiver
+        .wait_for_payloads(6, "transaction")
         .into_iter()
         .filter(|transaction| transaction["tags"]["outcome"] == "failed")
         .map(|transaction| transaction["contexts"]["trace"]["trace_id"].clone())
         .collect();
-    assert_eq!(failed, [check_in["contexts"]["trace"]["trace_id"].clone()], "the trace is that of the worst");
+    assert_eq!(failed, [check_in["contexts"]["trace"]["trace_id"].clone()], "the trace is that of the failed run");
 }
 
 #[test]
 fn a_group_has_one_monitor() {
-    let down = |asked: &[Asked]| asked.last().is_some_and(|asked| asked.line.contains("/Down"));
-    let (receiver, target) = (Receiver::start(), target(down));
+    let down = |requests: &[Request]| requests.last().is_some_and(|request| request.line.contains("/Down"));
+    let (receiver, target) = (Receiver::start(), failing_target(down));
     let group = ["tags: {}", "check_in: {slug: shop, margin: 9}"];
     let probes = [("Down", "every: 60, check_in: true"), ("Up", "every: 0.1")];
-    let configuration = configuration(&receiver, &target, group, &probes);
-    let mut check_ins = stopped_after(5, "group", &configuration, &receiver, &target);
+    let configuration = check_in_config(&receiver, &target, group, &probes);
+    let mut check_ins = check_ins_after(5, "group", &configuration, &receiver, &target);
     check_ins.sort_by_key(|check_in| check_in["monitor_slug"].to_string());
-    let told: Vec<_> = check_ins.iter().map(|check_in| (&check_in["monitor_slug"], &check_in["status"])).collect();
-    assert_eq!(told, [(&json!("down"), &json!("error")), (&json!("shop"), &json!("error"))]);
+    let statuses: Vec<_> = check_ins.iter().map(|check_in| (&check_in["monitor_slug"], &check_in["status"])).collect();
+    assert_eq!(statuses, [(&json!("down"), &json!("error")), (&json!("shop"), &json!("error"))]);
     assert_eq!(check_ins[1]["monitor_config"]["checkin_margin"], 9);
     assert_eq!(check_ins[0]["contexts"], check_ins[1]["contexts"], "the trace is that of the probe that is down");
 }
 
 #[test]
-fn the_host_says_that_it_is_alive_until_it_is_not() {
+fn the_host_checks_in_while_it_runs_and_not_after_a_kill() {
     let (receiver, target) = (Receiver::start(), Target::new());
     let sentry = ["server_name: Prober-1.example, check_in: true", "tags: {}"];
-    let configuration = configuration(&receiver, &target, sentry, &[("Shop", "every: 0.1, check_in: true")]);
-    let running = Running::with("check-ins-host", &configuration, Stdio::piped());
-    let beats = eventually("a first check-in", || {
-        let beats = payloads(&receiver, 1, "check_in");
-        (!beats.is_empty()).then_some(beats)
+    let configuration = check_in_config(&receiver, &target, sentry, &[("Shop", "every: 0.1, check_in: true")]);
+    let running = RunningProgram::start_with_config("check-ins-host", &configuration, Stdio::piped());
+    let check_ins = eventually("a first check-in", || {
+        let check_ins = receiver.wait_for_payloads(1, "check_in");
+        (!check_ins.is_empty()).then_some(check_ins)
     });
-    let [beat] = &beats[..] else { panic!("one check-in, not {beats:#?}") };
-    assert_eq!((&beat["monitor_slug"], &beat["status"]), (&json!("prober-1-example"), &json!("ok")));
-    assert_eq!((beat.get("contexts"), beat.get("duration")), (None, None), "it is about no run");
+    let [check_in] = &check_ins[..] else { panic!("one check-in, not {check_ins:#?}") };
+    assert_eq!((&check_in["monitor_slug"], &check_in["status"]), (&json!("prober-1-example"), &json!("ok")));
+    assert_eq!((check_in.get("contexts"), check_in.get("duration")), (None, None), "it is about no run");
     let config = json!({"schedule": {"type": "interval", "value": 1, "unit": "minute"}, "checkin_margin": 2});
-    assert_eq!(beat["monitor_config"], config);
-    // The probe's own is still to come, at the end of its minute.
-    eventually("a few runs", || (target.asked().len() >= 3).then_some(()));
-    running.signal("KILL");
-    assert_eq!(running.end().0, None);
+    assert_eq!(check_in["monitor_config"], config);
+    // The probe's own check-in is sent only at the end of its minute.
+    eventually("a few runs", || (target.requests().len() >= 3).then_some(()));
+    running.send_signal("KILL");
+    assert_eq!(running.wait_for_output().0, None);
     std::thread::sleep(Duration::from_millis(300));
-    assert_eq!(payloads(&receiver, 1, "check_in").len(), 1, "the dead tell nothing");
+    assert_eq!(receiver.wait_for_payloads(1, "check_in").len(), 1, "a killed host sends nothing");
 
-    let (code, _) = once(&configuration);
+    let (code, _) = run_once(&configuration);
     assert_eq!(code, 0);
-    let check_ins = payloads(&receiver, 1, "check_in");
+    let check_ins = receiver.wait_for_payloads(1, "check_in");
     let slugs: Vec<_> = check_ins.iter().skip(1).map(|check_in| &check_in["monitor_slug"]).collect();
-    assert_eq!(slugs, ["shop"], "who runs once is not here to stay");
+    assert_eq!(slugs, ["shop"], "`once` sends no check-in of the host");
 }
 
 #[test]
 fn slugs_are_checked_under_the_titles_that_components_give() {
-    let found = problems(
+    let found = find_problems(
         "groups:
 - probes:
   - {probe: http, url: 'http://shop.example/', check_in: true}

@@ -1,15 +1,17 @@
-//! `checks` and `assertions`: what an answer must be, and what is said when it is not.
+//! `checks` and `assertions`: conditions on a response, and the messages when they do not hold.
+
+mod mistakes;
 
 use serde_json::{Value, json};
 
 use crate::support::certificates::Certificates;
 use crate::support::nginx::Nginx;
-use crate::support::{folder, free_port, once, probe, problems, slow, spans};
+use crate::support::{empty_folder, free_port, run_http_probe, run_once, spans, tcp_server};
 
 const SHOP: &str = r#"{"state": "up", "items": [{"id": 1, "price": 9.5}, {"id": 2, "price": 13}], "none": [], "n": 5,
     "big": 9007199254740993, "nothing": null, "text": "10", "no": false, "name": ""}"#;
 
-/// nginx that answers in the clear and over TLS, as a shop does.
+/// nginx with and without TLS, with the pages of a shop.
 struct Shop {
     _nginx: Nginx,
     plain: u16,
@@ -18,8 +20,8 @@ struct Shop {
 }
 
 impl Shop {
-    fn open(name: &str) -> Self {
-        let certificates = Certificates::new(&folder(&format!("checks-{name}")));
+    fn start(name: &str) -> Self {
+        let certificates = Certificates::new(&empty_folder(&format!("checks-{name}")));
         certificates.certify("good", &["localhost"], 2100);
         let (plain, tls, home) = (free_port(), free_port(), certificates.folder.display());
         let locations = format!(
@@ -42,9 +44,9 @@ impl Shop {
         Self { _nginx: nginx, plain, tls, ca: certificates.ca() }
     }
 
-    /// Runs a probe for each case: a path (`tls/` goes over TLS), keys, and the mismatches that are to be found.
+    /// Runs a probe for each case: a path (`tls/` goes over TLS), keys, and the expected mismatches.
     #[track_caller]
-    fn check(&self, cases: &[(&str, &str, &[&str])]) {
+    fn check_cases(&self, cases: &[(&str, &str, &[&str])]) {
         let probe = |(index, (path, keys, _)): (usize, &(&str, &str, &[&str]))| {
             let url = match path.strip_prefix("tls/") {
                 Some(path) => format!("'https://localhost:{}/{path}', ca: '{}'", self.tls, self.ca),
@@ -53,43 +55,50 @@ impl Shop {
             format!("      - {{probe: http, title: '{index}', url: {url}, {keys}}}\n")
         };
         let probes: String = cases.iter().enumerate().map(probe).collect();
-        let (_, runs) = once(&format!("groups:\n  - probes:\n{probes}"));
+        let (_, runs) = run_once(&format!("groups:\n  - probes:\n{probes}"));
         assert_eq!(runs.len(), cases.len());
-        let mut wrong = Vec::new();
+        let mut unexpected = Vec::new();
         for (run, (path, keys, expected)) in runs.iter().zip(cases) {
             let found = mismatches(run);
             let outcome = if expected.is_empty() { "passed" } else { "failed" };
             if found != *expected || run["outcome"] != outcome {
                 let failure = &run["failure"]["message"];
-                wrong.push(format!("/{path} {keys}: {} {failure}\n{found:#?}", run["outcome"]));
+                unexpected.push(format!("/{path} {keys}: {} {failure}\n{found:#?}", run["outcome"]));
             }
         }
-        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        assert!(unexpected.is_empty(), "{}", unexpected.join("\n"));
     }
 }
 
-/// `SUBJECT: expected WHAT, got WHAT`.
+/// Returns the mismatches of a run, each as `SUBJECT: expected EXPECTED, got ACTUAL`.
 fn mismatches(run: &Value) -> Vec<String> {
     let list = run["failure"]["mismatches"].as_array().map(Vec::as_slice).unwrap_or_default();
     let text = |value: &Value| value.as_str().expect("it is text").to_owned();
     list.iter()
-        .map(|it| format!("{}: expected {}, got {}", text(&it["subject"]), text(&it["expected"]), text(&it["actual"])))
+        .map(|mismatch| {
+            format!(
+                "{}: expected {}, got {}",
+                text(&mismatch["subject"]),
+                text(&mismatch["expected"]),
+                text(&mismatch["actual"])
+            )
+        })
         .collect()
 }
 
 #[test]
-fn a_page_that_is_not_json_fails_for_what_else_is_wrong_with_it() {
-    let (_nginx, port) = Nginx::plain("checks-502", "location / { return 502 '<html>'; }");
+fn a_page_that_is_not_json_fails_with_its_other_mismatches() {
+    let (_nginx, port) = Nginx::start_plain("checks-502", "location / { return 502 '<html>'; }");
     let keys = format!("url: http://127.0.0.1:{port}/\nset_keys: {{a: $.a}}\nassertions: {{a: 1}}\n");
-    let run = probe(&format!("{keys}checks: {{status: 2xx}}"));
+    let run = run_http_probe(&format!("{keys}checks: {{status: 2xx}}"));
     assert_eq!(run["failure"]["mismatches"][0]["actual"], "502", "{run:#}");
-    let run = probe(&format!("{keys}expected: 502\nchecks: {{size: 6}}"));
+    let run = run_http_probe(&format!("{keys}expected: 502\nchecks: {{size: 6}}"));
     assert_eq!(run["failure"]["reason"], "json", "{run:#}");
 }
 
 #[test]
 fn statuses_are_numbers_classes_lists_and_ranges() {
-    Shop::open("statuses").check(&[
+    Shop::start("statuses").check_cases(&[
         ("", "checks: {status: 200}", &[]),
         ("gone", "checks: {status: 410}", &[]),
         ("gone", "checks: {status: 4xx}", &[]),
@@ -100,7 +109,7 @@ fn statuses_are_numbers_classes_lists_and_ranges() {
         ("gone", "checks: {status: [200, 3xx]}", &["status: expected 200 or 3xx, got 410"]),
         ("gone", "checks: {status: {less: 400}}", &["status: expected less than 400, got 410"]),
         ("gone", "checks: {status: {not: [404, 410]}}", &["status: expected none of 404, 410, got 410"]),
-        // Where checks say nothing of it, it is as it always was; what is said twice holds twice.
+        // Without a check of the status, the default applies. With `expected` and a check, both must hold.
         ("gone", "checks: {size: {less: 100}}", &["status: expected 200, got 410"]),
         ("gone", "expected: 410, checks: {status: 2xx}", &["status: expected 2xx, got 410"]),
         ("gone", "expected: 2xx, checks: {status: 410}", &["status: expected 2xx, got 410"]),
@@ -109,8 +118,8 @@ fn statuses_are_numbers_classes_lists_and_ranges() {
 }
 
 #[test]
-fn headers_bodies_and_sizes() {
-    Shop::open("bodies").check(&[
+fn headers_bodies_and_sizes_are_checked() {
+    Shop::start("bodies").check_cases(&[
         ("", "checks: {header content-type: {starts_with: application/json}}", &[]),
         ("", "checks: {header X-Count: 17, header x-count: {less: 18}, header x-flag: true}", &[]),
         ("", "checks: {header x-many: 'a, b', header x-none: {exists: false}}", &[]),
@@ -132,8 +141,8 @@ fn headers_bodies_and_sizes() {
 }
 
 #[test]
-fn json_by_jsonpath() {
-    Shop::open("json").check(&[
+fn json_values_are_checked_by_jsonpath() {
+    Shop::start("json").check_cases(&[
         ("", "checks: {$.state: up, '$.items[0].price': 9.5, '$.items[-1].id': 2}", &[]),
         ("", "checks: {'$.items[*].id': [1, 2], '$.items[?@.price > 10].id': 2, $..price: {contains: 13}}", &[]),
         (
@@ -156,10 +165,10 @@ fn json_by_jsonpath() {
 }
 
 #[test]
-fn all_that_does_not_hold_is_listed_in_its_order() {
-    let shop = Shop::open("all");
+fn all_mismatches_are_listed_in_order() {
+    let shop = Shop::start("all");
     let url = format!("url: http://127.0.0.1:{}/\n", shop.plain);
-    let run = probe(
+    let run = run_http_probe(
         &(url.clone()
             + "set_keys: {n: $.n, x: $.x}
 assertions: {n: {less: 5, not_equal: 5, greater: 1}, x: 1}
@@ -168,7 +177,7 @@ checks: {$.state: down, status: 3xx, header x-count: 18, body: {contains: Error,
     assert_eq!(run["failure"]["reason"], "assertion", "{run:#}");
     assert_eq!(run["failure"]["message"], "8 assertions do not hold");
     let found = mismatches(&run);
-    let starts: Vec<_> = found.iter().map(|it| it.split(", got").next().unwrap_or_default()).collect();
+    let starts: Vec<_> = found.iter().map(|mismatch| mismatch.split(", got").next().unwrap_or_default()).collect();
     let expected = [
         "$.state: expected \"down\"",
         "status: expected 3xx",
@@ -183,23 +192,24 @@ checks: {$.state: down, status: 3xx, header x-count: 18, body: {contains: Error,
     assert_eq!((&run["failure"]["expected"], &run["failure"]["actual"]), (&json!("\"down\""), &json!("\"up\"")));
     assert_eq!(spans(&run, "json.assert")[0]["status"], "internal_error");
 
-    let one = probe(&(url + "checks: {$.state: down}"));
+    let one = run_http_probe(&(url + "checks: {$.state: down}"));
     assert_eq!(
         one["failure"]["message"], "$.state: expected \"down\", got \"up\"",
-        "one is told in the message itself"
+        "a single mismatch is the message itself"
     );
 }
 
 #[test]
-fn what_is_not_json() {
-    let shop = Shop::open("no-json");
-    let run =
-        |path: &str, checks: &str| probe(&format!("url: http://127.0.0.1:{}/{path}\nchecks: {checks}", shop.plain));
+fn a_body_that_is_not_json_fails_as_json_or_as_a_mismatch() {
+    let shop = Shop::start("no-json");
+    let run = |path: &str, checks: &str| {
+        run_http_probe(&format!("url: http://127.0.0.1:{}/{path}\nchecks: {checks}", shop.plain))
+    };
     let alone = run("text", "{$.a: 1, $.b: 2}");
     assert_eq!(alone["failure"]["reason"], "json", "{alone:#}");
     let message = alone["failure"]["message"].as_str().expect("a failure has a message");
     assert!(message.starts_with("the body is not JSON: "), "{message}");
-    // Beside what else is wrong it is one thing of several.
+    // Beside other mismatches, it is one of them.
     let gone = run("gone", "{status: 200, $.a: 1, $.b: {exists: false}}");
     assert_eq!(gone["failure"]["reason"], "assertion", "{gone:#}");
     let found = mismatches(&gone);
@@ -209,13 +219,13 @@ fn what_is_not_json() {
 }
 
 #[test]
-fn where_it_leads_and_how_it_came() {
-    let shop = Shop::open("ways");
+fn redirects_urls_versions_and_addresses_are_checked() {
+    let shop = Shop::start("ways");
     let (new, text) =
         (format!("http://127.0.0.1:{}/new?x=1", shop.plain), format!("http://127.0.0.1:{}/text", shop.plain));
     let address = format!("127.0.0.1:{}", shop.tls);
     let keys = |checks: &str| checks.replace("NEW", &new).replace("TEXT", &text).replace("ADDRESS", &address);
-    shop.check(&[
+    shop.check_cases(&[
         ("moved", &keys("redirects: 0, checks: {status: 3xx, redirect: 'NEW'}"), &[]),
         ("moved", &keys("redirects: 0, checks: {status: 301, redirect: {ends_with: '/new?x=1'}}"), &[]),
         (
@@ -240,14 +250,18 @@ fn where_it_leads_and_how_it_came() {
 }
 
 #[test]
-fn certificates_have_days_left() {
-    let shop = Shop::open("days");
-    shop.check(&[("tls/", "checks: {certificate days: {greater: 20000}, certificate chain days: {greater: 14}}", &[])]);
+fn remaining_days_of_certificates_are_checked() {
+    let shop = Shop::start("days");
+    shop.check_cases(&[(
+        "tls/",
+        "checks: {certificate days: {greater: 20000}, certificate chain days: {greater: 14}}",
+        &[],
+    )]);
     let keys = format!(
         "url: https://localhost:{}/\nca: {}\nchecks: {{certificate days: {{less: 30}}, certificate chain days: {{at_most: 1}}}}",
         shop.tls, shop.ca
     );
-    let found = mismatches(&probe(&keys));
+    let found = mismatches(&run_http_probe(&keys));
     assert_eq!(found.len(), 2, "{found:#?}");
     assert!(found[0].starts_with("certificate days: expected less than 30 days, got "), "{found:#?}");
     assert!(found[1].starts_with("certificate chain days: expected at most 1 day, got "), "{found:#?}");
@@ -255,9 +269,9 @@ fn certificates_have_days_left() {
 }
 
 #[test]
-fn times_are_of_the_whole_and_of_each_phase() {
-    let port = slow::answer(std::time::Duration::from_millis(250), std::time::Duration::ZERO);
-    let run = |checks: &str| probe(&format!("url: http://127.0.0.1:{port}/\nchecks: {checks}"));
+fn times_of_the_request_and_of_each_phase_are_checked() {
+    let port = tcp_server::respond_slowly(std::time::Duration::from_millis(250), std::time::Duration::ZERO);
+    let run = |checks: &str| run_http_probe(&format!("url: http://127.0.0.1:{port}/\nchecks: {checks}"));
     let quick = "time dns: {less: 0.2}, time connect: {less: 0.2}, time tls: {at_most: 0}, time send: {less: 0.2}, \
                  time receive: {less: 0.2}";
     let passed = run(&format!("{{time: {{greater: 0.25, less: 10}}, time wait: {{at_least: 0.2}}, {quick}}}"));
@@ -271,8 +285,8 @@ fn times_are_of_the_whole_and_of_each_phase() {
 }
 
 #[test]
-fn assertions_have_the_originals_forms_and_the_operators() {
-    Shop::open("forms").check(&[
+fn assertions_take_their_original_forms_and_all_operators() {
+    Shop::start("forms").check_cases(&[
         ("", "set_keys: {a: $.state, b: $.x}, assertions: {a: up, b: {exists: false}}", &[]),
         ("", "set_keys: {a: $.state}, assertions: {a: {exists: true}}", &[]),
         ("", "set_keys: {a: $.state}, assertions: {a: {exists: true, value: up}}", &[]),
@@ -289,105 +303,4 @@ fn assertions_have_the_originals_forms_and_the_operators() {
         ),
         ("", "set_keys: {n: $.n}, assertions: {n: {greater: 5}}", &["n ($.n): expected greater than 5, got 5"]),
     ]);
-}
-
-#[test]
-fn mistakes_are_found_before_any_run() {
-    let found = problems(
-        "groups:
-  - probes:
-      - probe: http
-        url: http://h/
-        set_keys: {a: $.a, b: 'a.b', c: '$.c[?@.x = 1]'}
-        assertions: {a: {vale: 1}, d: 1, b: {exists: false, value: 1}}
-        checks:
-          stauts: 200
-          status: 2x
-          header: 1
-          body: 5
-          $.a: {eqals: 1}
-          $.b: {matches: '('}
-          $.c: {less: '9'}
-          $.d[: 1
-          time: 0.8
-          size: {contains: '5'}
-          certificate days: soon
-          redirect: {less: 5}
-          $.e: {type: string}
-          $.f: {}
-          $.g: {exists: false, equals: 1}
-          stdout: x
-",
-    );
-    let expected = [
-        "5:31 `a.b` is not a JSONPath such as `$.status`: syntax error at `a.b`",
-        "5:41 `$.c[?@.x = 1]` is not a JSONPath such as `$.status`: syntax error at `= 1]`",
-        "6:32 unknown operator `vale`, did you mean `value`?",
-    ];
-    assert_eq!(found[..3], expected, "{found:#?}");
-    let rest: Vec<_> = found[3..].iter().map(String::as_str).collect();
-    let expected = [
-        "6:39 no key `d` is set: give it a JSONPath under `set_keys`",
-        "6:42 `exists: false` cannot be combined with other operators",
-        "8:19 unknown subject `stauts`, did you mean `status`?",
-        "9:19 \"2x\" is not a status: expected a number such as 200, a class such as `2xx`, or a list of them",
-        "10:19 expected a header's name, as in `header content-type`",
-        "11:17 expected text, got 5: put it in quotes",
-        "12:24 unknown operator `eqals`, did you mean `equals`?",
-        "13:26 not a regular expression: unclosed group",
-        "14:23 expected a number, got text: leave out the quotes",
-        "15:17 `$.d[` is not a JSONPath such as `$.status`: it ends too early",
-        "16:17 a time never equals a number exactly: expected a bound, such as {less: 1}",
-        "17:28 `contains` never holds for a number",
-        "18:29 expected a number, got text",
-        "19:28 text cannot be compared with a number",
-        "20:23 expected `text`, `number`, `integer`, `boolean`, `list`, `map` or `null`",
-        "21:11 expected at least one operator, such as `equals`",
-        "22:11 `exists: false` cannot be combined with other operators",
-    ];
-    assert_eq!(rest[..rest.len() - 1], expected, "{found:#?}");
-    let last = rest.last().expect("there are some");
-    assert!(last.starts_with("23:19 unknown subject `stdout`, expected one of `status`, "), "{last}");
-}
-
-#[test]
-fn mistakes_in_what_ssh_is_told() {
-    let found = problems(
-        "groups:
-  - probes:
-      - {probe: ssh, host: h, checks: {status: 200}}
-      - {probe: ssh, host: h, checks: {exit-code: 0, time: {less: 1}}}
-      - {probe: ssh, host: h, title: a, checks: {exit status: 0}}
-      - {probe: ssh, host: h, title: b, command: uptime}
-      - {probe: ssh, host: h, title: c, auth: agent, command: true}
-      - {probe: ssh, host: h, title: d, auth: password, username: u, passphrase: x}
-      - {probe: ssh, host: h, title: e, auth: none, username: u, password: x}
-      - {probe: ssh, host: h, title: f, password: x}
-      - {probe: ssh, host: h, title: g, host_key: 5, timeout: 0}
-      - {probe: ssh, host: h, title: h, port: 0, timeout: 0}
-      - {probe: ssh, host: a b, title: i, timeout: 0}
-",
-    );
-    let expected = [
-        "3:48 unknown subject `status`, expected one of `exit status`, `stdout`, `stdout size`, `stderr`, \
-         `stderr size`, `time`, `server version`, `remote address` or a JSONPath such as `$.status`",
-        "4:51 unknown subject `exit-code`, did you mean `exit status`?",
-        "5:41 without `command` there is no exit status and no output to check",
-        "6:50 a command needs a login: give `identity` or `password`, or say `auth: agent`, or `auth: none` \
-         where anyone is let in",
-        "7:9 the key `username` is missing: the user to log in as",
-        "7:47 there is no agent: SSH_AUTH_SOCK is not set",
-        "7:63 expected text, got true: put it in quotes",
-        "8:47 `auth: password` needs a password: `password: ${env:NAME}`",
-        "8:82 a passphrase needs a key: name its file under `identity`",
-        "9:47 `auth: none` does not log in, and credentials are given: leave out one of them",
-        "10:9 the key `username` is missing: the user to log in as",
-        "11:51 expected text or a list, got 5",
-        "11:63 expected a number from 0.001 to 3600, got 0",
-        "12:47 expected a whole number from 1 to 65535, got 0",
-        "12:59 expected a number from 0.001 to 3600, got 0",
-        "13:28 `a b` is no host: expected a name or an address",
-        "13:52 expected a number from 0.001 to 3600, got 0",
-    ];
-    assert_eq!(found, expected, "{found:#?}");
 }

@@ -1,24 +1,25 @@
-//! Arguments, exit codes and what is written where.
+//! Arguments, exit codes and output.
 
 use serde_json::{Value, json};
 
 use crate::guests::{Guest, PASSES};
 use crate::support::nginx::Nginx;
-use crate::support::{finish, http, once, sentrynet};
+use crate::support::{http_config, run_command, run_once, sentrynet};
 
 #[test]
-fn exit_codes_keep_targets_configurations_and_ourselves_apart() {
-    let (_nginx, port) = Nginx::plain("exit", "location = /up { return 200; } location / { return 500; }");
-    let http = |path: &str| format!("      - {{probe: http, title: '{path}', url: 'http://127.0.0.1:{port}{path}'}}\n");
+fn exit_codes_tell_failed_runs_from_bad_configurations_and_broken_probes() {
+    let (_nginx, port) = Nginx::start_plain("exit", "location = /up { return 200; } location / { return 500; }");
+    let probe =
+        |path: &str| format!("      - {{probe: http, title: '{path}', url: 'http://127.0.0.1:{port}{path}'}}\n");
     let broken = Guest { run: "unreachable", ..PASSES }.write("exit-broken");
     let broken = format!("      - {{probe: '{}', title: broken}}\n", broken.display());
-    let code = |probes: &[&str]| once(&format!("groups:\n  - probes:\n{}", probes.concat())).0;
-    assert_eq!(code(&[&http("/up")]), 0);
-    assert_eq!(code(&[&http("/up"), &http("/down")]), 1);
-    assert_eq!(code(&[&http("/down"), &broken]), 3);
+    let code = |probes: &[&str]| run_once(&format!("groups:\n  - probes:\n{}", probes.concat())).0;
+    assert_eq!(code(&[&probe("/up")]), 0);
+    assert_eq!(code(&[&probe("/up"), &probe("/down")]), 1);
+    assert_eq!(code(&[&probe("/down"), &broken]), 3);
 
-    let both = format!("groups:\n  - probes:\n{}{}", http("/up"), http("/down"));
-    let only = |title: &str| finish(sentrynet().args(["once", "-", "--only", title]), &both);
+    let both = format!("groups:\n  - probes:\n{}{}", probe("/up"), probe("/down"));
+    let only = |title: &str| run_command(sentrynet().args(["once", "-", "--only", title]), &both);
     assert_eq!(only("/up").code, 0);
     assert_eq!(only("/down").code, 1);
     let unknown = only("/ups");
@@ -31,21 +32,21 @@ fn exit_codes_keep_targets_configurations_and_ourselves_apart() {
 }
 
 #[test]
-fn wrong_usage_and_absent_files() {
+fn wrong_usage_and_missing_files_exit_with_2() {
     for arguments in [&["once"][..], &["wrong"], &["once", "-", "--format", "xml"], &[]] {
-        assert_eq!(finish(sentrynet().args(arguments), "").code, 2, "{arguments:?}");
+        assert_eq!(run_command(sentrynet().args(arguments), "").code, 2, "{arguments:?}");
     }
-    let absent = finish(sentrynet().args(["check", "/nonexistent/probes.yaml"]), "");
+    let absent = run_command(sentrynet().args(["check", "/nonexistent/probes.yaml"]), "");
     assert_eq!(absent.code, 2);
     assert!(absent.stderr.contains("/nonexistent/probes.yaml"), "{}", absent.stderr);
 }
 
 #[test]
-fn all_errors_at_once_each_with_its_place() {
-    let file = crate::support::folder("errors").join("probes.yaml");
+fn all_errors_are_reported_at_once_each_with_its_line() {
+    let file = crate::support::empty_folder("errors").join("probes.yaml");
     let text = "groups:\n  - probes:\n      - probe: http\n        url: ftp://x/\n        evry: 60\n        timeot: 3\n      - probe: htpp\n";
     std::fs::write(&file, text).expect("the folder is writable");
-    let ended = finish(sentrynet().arg("check").arg(&file), "");
+    let ended = run_command(sentrynet().arg("check").arg(&file), "");
     assert_eq!((ended.code, ended.stdout.as_str()), (2, ""));
     for (message, place) in [
         ("the URL's scheme is `ftp`: expected http or https", "probes.yaml:4:"),
@@ -60,18 +61,18 @@ fn all_errors_at_once_each_with_its_place() {
 
 #[test]
 fn check_touches_no_network() {
-    let port = crate::support::slow::listen(|_| panic!("somebody connected"));
+    let port = crate::support::tcp_server::listen(|_| panic!("somebody connected"));
     let mut program = sentrynet();
     program.env("SENTRYNET_LOG", "warn").args(["check", "-"]);
-    let ended = finish(&mut program, &http(&format!("url: http://127.0.0.1:{port}/")));
+    let ended = run_command(&mut program, &http_config(&format!("url: http://127.0.0.1:{port}/")));
     assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
 }
 
 #[test]
-fn a_title_that_sentry_filters_is_warned_of_though_it_is_the_probe_s_own() {
-    // The http probe's is the method and the URL's origin.
+fn check_warns_of_a_default_title_that_sentry_filters() {
+    // The title of the http probe is the method and the URL's origin.
     for (keys, filtered) in [("url: http://up/", true), ("url: http://up.example/up", false)] {
-        let checked = finish(sentrynet().args(["check", "-"]), &http(keys));
+        let checked = run_command(sentrynet().args(["check", "-"]), &http_config(keys));
         assert_eq!(checked.code, 0, "{}", checked.stderr);
         let warning = "warning: Sentry's filter for health checks takes out transactions";
         assert_eq!(checked.stderr.contains(warning), filtered, "{keys}: {}", checked.stderr);
@@ -79,10 +80,10 @@ fn a_title_that_sentry_filters_is_warned_of_though_it_is_the_probe_s_own() {
 }
 
 #[test]
-fn the_json_has_its_shape() {
-    let (_nginx, port) = Nginx::plain("json", "location / { return 404; }");
-    let keys = http(&format!("url: http://127.0.0.1:{port}/\ntitle: Shop\ntags: {{team: shop}}"));
-    let (code, runs) = once(&keys);
+fn json_output_has_all_its_keys() {
+    let (_nginx, port) = Nginx::start_plain("json", "location / { return 404; }");
+    let keys = http_config(&format!("url: http://127.0.0.1:{port}/\ntitle: Shop\ntags: {{team: shop}}"));
+    let (code, runs) = run_once(&keys);
     assert_eq!(code, 1);
     let run = runs[0].as_object().expect("a run is a map");
     let keys = [
@@ -121,10 +122,10 @@ fn the_json_has_its_shape() {
 }
 
 #[test]
-fn the_waterfall_is_shown_for_what_fails() {
-    let (_nginx, port) = Nginx::plain("text", "location = /up { return 200; } location / { return 500; }");
-    let keys = |path: &str| http(&format!("url: http://127.0.0.1:{port}{path}\ntitle: Shop"));
-    let shown = |path: &str, more: &[&str]| finish(sentrynet().args(["once", "-"]).args(more), &keys(path)).stdout;
+fn the_waterfall_is_shown_for_a_failed_run() {
+    let (_nginx, port) = Nginx::start_plain("text", "location = /up { return 200; } location / { return 500; }");
+    let keys = |path: &str| http_config(&format!("url: http://127.0.0.1:{port}{path}\ntitle: Shop"));
+    let shown = |path: &str, more: &[&str]| run_command(sentrynet().args(["once", "-"]).args(more), &keys(path)).stdout;
     let passed = shown("/up", &[]);
     assert_eq!(passed.lines().count(), 1, "{passed}");
     assert!(passed.contains("Shop") && passed.contains("passed") && passed.contains("s  Shop"), "{passed}");
@@ -137,31 +138,35 @@ fn the_waterfall_is_shown_for_what_fails() {
 }
 
 #[test]
-fn a_log_filter_that_is_none_is_refused() {
-    let ended = finish(sentrynet().env("SENTRYNET_LOG", "sentrynet=loud").args(["check", "-"]), "");
+fn an_invalid_log_filter_is_refused() {
+    let ended = run_command(sentrynet().env("SENTRYNET_LOG", "sentrynet=loud").args(["check", "-"]), "");
     assert_eq!(ended.code, 2);
     assert!(ended.stderr.contains("SENTRYNET_LOG is no filter"), "{}", ended.stderr);
 }
 
 #[test]
-fn compiled_probes_are_kept_on_disk() {
-    let cache = crate::support::folder("cache-of-its-own");
-    let check =
-        || finish(sentrynet().env("XDG_CACHE_HOME", &cache).args(["check", "-"]), &http("url: http://127.0.0.1/"));
-    let kept = || files(&cache).into_iter().filter(|(_, size)| *size > 100_000).collect::<Vec<_>>();
+fn compiled_probes_are_cached_on_disk() {
+    let cache = crate::support::empty_folder("cache-of-its-own");
+    let check = || {
+        run_command(
+            sentrynet().env("XDG_CACHE_HOME", &cache).args(["check", "-"]),
+            &http_config("url: http://127.0.0.1/"),
+        )
+    };
+    let cached = || files_with_sizes(&cache).into_iter().filter(|(_, size)| *size > 100_000).collect::<Vec<_>>();
     assert_eq!(check().code, 0);
-    let first = kept();
-    assert_eq!(first.len(), 1, "{:?}", files(&cache));
+    let first = cached();
+    assert_eq!(first.len(), 1, "{:?}", files_with_sizes(&cache));
     assert_eq!(check().code, 0);
-    assert_eq!(kept(), first, "the second start takes what the first has left");
+    assert_eq!(cached(), first, "the second start uses the first one's compiled probe");
 }
 
-/// Every file below a folder, with its size.
-fn files(folder: &std::path::Path) -> Vec<(std::path::PathBuf, u64)> {
+/// Returns every file below a folder, with its size.
+fn files_with_sizes(folder: &std::path::Path) -> Vec<(std::path::PathBuf, u64)> {
     let entries = std::fs::read_dir(folder).expect("the folder can be read").flatten();
     entries
         .flat_map(|entry| match entry.metadata() {
-            Ok(found) if found.is_dir() => files(&entry.path()),
+            Ok(found) if found.is_dir() => files_with_sizes(&entry.path()),
             Ok(found) => vec![(entry.path(), found.len())],
             Err(_) => Vec::new(),
         })
@@ -169,8 +174,8 @@ fn files(folder: &std::path::Path) -> Vec<(std::path::PathBuf, u64)> {
 }
 
 #[test]
-fn without_a_dsn_it_says_so_once() {
-    let (_nginx, port) = Nginx::plain("no-dsn", "location / { return 200; }");
-    let ended = finish(sentrynet().args(["once", "-"]), &http(&format!("url: http://127.0.0.1:{port}/")));
+fn a_missing_dsn_is_reported_once() {
+    let (_nginx, port) = Nginx::start_plain("no-dsn", "location / { return 200; }");
+    let ended = run_command(sentrynet().args(["once", "-"]), &http_config(&format!("url: http://127.0.0.1:{port}/")));
     assert_eq!(ended.stderr.matches("SENTRY_DSN").count(), 1, "{}", ended.stderr);
 }

@@ -1,72 +1,76 @@
-//! What an error event says of why a run did not pass, and what it does not say.
+//! Evidence in error events: what it shows of a failed or broken run, and which secrets it must not show.
+
+mod secrets;
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::support::certificates::Certificates;
-use crate::support::dns::{Dns, Says};
+use crate::support::dns::{DnsAnswer, DnsServer};
 use crate::support::nginx::Nginx;
-use crate::support::receiver::{Received, Receiver};
-use crate::support::sshd::{Sshd, keygen};
+use crate::support::receiver::{ReceivedEnvelope, Receiver};
+use crate::support::sshd::{Sshd, generate_key};
 use crate::support::target::Target;
-use crate::support::{finish, folder, free_port, http, relay, sentrynet, slow};
+use crate::support::{empty_folder, free_port, http_config, relay, run_command, sentrynet, tcp_server};
 
-/// The error event of the one run of a configuration, which Relay has nothing to say of.
+/// Runs a configuration of one probe once. Returns its error event, which Relay must accept.
 #[track_caller]
-pub fn event(name: &str, probes: &str) -> Value {
-    let (event, _) = told(name, probes);
+pub fn error_event(name: &str, probes: &str) -> Value {
+    let (event, _) = error_event_and_output(name, probes);
     event
 }
 
-/// The same with all that was sent, and all that was printed.
+/// Runs a configuration of one probe once. Returns its error event, and everything that was sent and printed as one
+/// text.
 #[track_caller]
-pub fn told(name: &str, probes: &str) -> (Value, String) {
+pub fn error_event_and_output(name: &str, probes: &str) -> (Value, String) {
     let receiver = Receiver::start();
     let configuration = format!("sentry: {{dsn: '{}'}}\n{probes}", receiver.dsn());
     let mut program = sentrynet();
-    let ended = finish(program.env("SENTRYNET_LOG", "debug").args(["once", "-", "--format", "json"]), &configuration);
+    let ended =
+        run_command(program.env("SENTRYNET_LOG", "debug").args(["once", "-", "--format", "json"]), &configuration);
     assert!(matches!(ended.code, 1 | 3), "{}\n{}", ended.stdout, ended.stderr);
-    let envelopes = receiver.wait(2);
-    relay::has_no_complaint(&format!("relay-evidence-{name}"), &envelopes);
-    let text = |received: &Received| String::from_utf8(received.envelope.clone()).expect("envelopes are text");
+    let envelopes = receiver.wait_for_envelopes(2);
+    relay::assert_accepts(&format!("relay-evidence-{name}"), &envelopes);
+    let text = |received: &ReceivedEnvelope| String::from_utf8(received.envelope.clone()).expect("envelopes are text");
     let sent: String = envelopes.iter().map(text).collect();
-    let items = envelopes.iter().flat_map(|envelope| envelope.open().1);
+    let items = envelopes.iter().flat_map(|envelope| envelope.parse_envelope().1);
     let events: Vec<_> = items.filter(|(head, _)| head["type"] == "event").map(|(_, event)| event).collect();
     let [event] = events.try_into().expect("one run, one error");
     (event, format!("{sent}\n{}\n{}", ended.stdout, ended.stderr))
 }
 
 #[track_caller]
-fn over_http(name: &str, keys: &str) -> Value {
-    event(name, &http(keys))
+fn http_error_event(name: &str, keys: &str) -> Value {
+    error_event(name, &http_config(keys))
 }
 
-/// The names of headers, which come in an order of their own.
-fn header<'a>(place: &'a Value, name: &str) -> Option<&'a str> {
+/// Returns the value of a header, whatever the order of headers.
+fn header_value<'a>(place: &'a Value, name: &str) -> Option<&'a str> {
     let lines = place["headers"].as_array().expect("there are headers");
     lines.iter().find(|line| line[0] == name).and_then(|line| line[1].as_str())
 }
 
 #[test]
-fn a_wrong_status() {
-    let (_nginx, port) = Nginx::plain(
+fn a_failed_status_has_request_response_and_connection() {
+    let (_nginx, port) = Nginx::start_plain(
         "evidence-status",
         r#"location = /from { return 302 /shop/status?page=2; }
            location / { add_header x-served-by "web 7" always; return 503 '{"status": "down", "parts": [1, 2]}'; }"#,
     );
     let keys = format!("url: http://localhost:{port}/from\nheaders: {{accept: application/json}}");
-    let event = over_http("status", &keys);
+    let event = http_error_event("status", &keys);
     let contexts = &event["contexts"];
     let request = &event["request"];
     assert_eq!(request["url"], format!("http://localhost:{port}/shop/status"));
     assert_eq!((&request["method"], &request["query_string"]), (&json!("GET"), &json!([["page", "2"]])));
-    assert_eq!(header(request, "Accept"), Some("application/json"));
+    assert_eq!(header_value(request, "Accept"), Some("application/json"));
     let response = &contexts["response"];
     assert_eq!((&response["status_code"], &response["body_size"]), (&json!(503), &json!(35)));
     assert_eq!(response["data"], json!({ "status": "down", "parts": [1, 2] }));
-    assert_eq!(header(response, "X-Served-By"), Some("web 7"));
-    assert_eq!(header(response, "Content-Type"), Some("application/json"));
+    assert_eq!(header_value(response, "X-Served-By"), Some("web 7"));
+    assert_eq!(header_value(response, "Content-Type"), Some("application/json"));
     let connection = &contexts["connection"];
     assert_eq!(connection["phase"], "receive");
     assert_eq!(
@@ -75,7 +79,7 @@ fn a_wrong_status() {
     );
     assert_eq!(connection["redirects"], json!([{ "status": 302, "from": format!("http://localhost:{port}/from") }]));
     assert_eq!(connection["user_agent"], concat!("sentrynet/", env!("CARGO_PKG_VERSION")));
-    // The second hop has its predecessor's connection.
+    // The second hop reuses the connection of the first.
     assert_eq!((&connection["reused"], connection.get("error")), (&json!(true), None));
     assert_eq!(contexts["check"]["mismatches"][0], json!({ "subject": "status", "expected": "200", "actual": "503" }));
     let crumbs = event["breadcrumbs"]["values"].as_array().expect("there are breadcrumbs");
@@ -84,20 +88,20 @@ fn a_wrong_status() {
 }
 
 #[test]
-fn an_assertion_on_what_is_no_text() {
-    let (_nginx, port) = Nginx::plain("evidence-binary", "location / { default_type image/gif; empty_gif; }");
+fn a_binary_body_is_described_and_not_shown() {
+    let (_nginx, port) = Nginx::start_plain("evidence-binary", "location / { default_type image/gif; empty_gif; }");
     let keys = format!(
         "url: http://127.0.0.1:{port}/\nchecks: {{header content-type: {{starts_with: text/}}, size: {{less: 9}}}}"
     );
-    let event = over_http("binary", &keys);
+    let event = http_error_event("binary", &keys);
     assert_eq!(event["contexts"]["response"]["data"], "43 bytes that are no text");
     assert_eq!(event["contexts"]["check"]["mismatches"][1]["actual"], "43 bytes");
 }
 
 #[test]
-fn where_no_answer_came_from() {
-    let dns = Dns::start(|_| Says::NoSuchName);
-    let event = over_http("dns", &format!("url: http://shop.test/\ndns_server: 127.0.0.1:{}", dns.port));
+fn a_run_without_a_response_has_the_phase_it_ended_in() {
+    let dns = DnsServer::start(|_| DnsAnswer::NoSuchName);
+    let event = http_error_event("dns", &format!("url: http://shop.test/\ndns_server: 127.0.0.1:{}", dns.port));
     let expected = json!({ "phase": "dns", "error": "dns", "names": ["shop.test"], "peer": "shop.test:80" });
     let connection = |event: &Value| {
         let mut connection = event["contexts"]["connection"].clone();
@@ -108,8 +112,9 @@ fn where_no_answer_came_from() {
     assert_eq!(event["request"]["url"], "http://shop.test/");
     assert_eq!(event["contexts"].get("response"), None);
 
-    let (dns, port) = (Dns::knowing("shop.test", &["127.0.0.1"]), free_port());
-    let event = over_http("refused", &format!("url: http://shop.test:{port}/\ndns_server: 127.0.0.1:{}", dns.port));
+    let (dns, port) = (DnsServer::with_name("shop.test", &["127.0.0.1"]), free_port());
+    let event =
+        http_error_event("refused", &format!("url: http://shop.test:{port}/\ndns_server: 127.0.0.1:{}", dns.port));
     let expected = json!({
         "phase": "connect",
         "error": "connect",
@@ -119,28 +124,28 @@ fn where_no_answer_came_from() {
     });
     assert_eq!(connection(&event), expected);
 
-    let port = slow::answer(Duration::from_secs(5), Duration::ZERO);
-    let event = over_http("wait", &format!("url: http://127.0.0.1:{port}/\ntimeout: 0.3"));
+    let port = tcp_server::respond_slowly(Duration::from_secs(5), Duration::ZERO);
+    let event = http_error_event("wait", &format!("url: http://127.0.0.1:{port}/\ntimeout: 0.3"));
     assert_eq!(connection(&event), json!({ "phase": "wait", "error": "timeout", "peer": format!("127.0.0.1:{port}") }));
 
-    let port = slow::answer(Duration::ZERO, Duration::from_secs(5));
-    let event = over_http("receive", &format!("url: http://127.0.0.1:{port}/\ntimeout: 0.3"));
+    let port = tcp_server::respond_slowly(Duration::ZERO, Duration::from_secs(5));
+    let event = http_error_event("receive", &format!("url: http://127.0.0.1:{port}/\ntimeout: 0.3"));
     assert_eq!(connection(&event)["phase"], "receive");
-    // What had come by then.
+    // The part of the body that arrived before the timeout.
     assert_eq!(event["contexts"]["response"]["data"], "o");
     assert_eq!(event["contexts"]["response"]["status_code"], 200);
 }
 
 #[test]
-fn the_chain_of_a_handshake_that_failed() {
-    let certificates = Certificates::new(&folder("evidence-tls"));
+fn a_failed_handshake_has_the_certificate_chain() {
+    let certificates = Certificates::new(&empty_folder("evidence-tls"));
     certificates.certify("expired", &["localhost", "127.0.0.1"], 2022);
     let (port, home) = (free_port(), certificates.folder.display());
     let server = format!(
         "server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {home}/expired.pem; ssl_certificate_key {home}/expired.key; }}"
     );
     let _nginx = Nginx::start("evidence-tls", &[port], &server);
-    let event = over_http("tls", &format!("url: https://localhost:{port}/\nca: {}", certificates.ca()));
+    let event = http_error_event("tls", &format!("url: https://localhost:{port}/\nca: {}", certificates.ca()));
     assert_eq!(event["contexts"]["connection"]["phase"], "tls");
     assert_eq!(event["contexts"]["connection"]["resolved"], json!(["127.0.0.1"]));
     let chain = event["contexts"]["tls"]["certificates"].as_array().expect("there is a chain");
@@ -156,9 +161,9 @@ fn the_chain_of_a_handshake_that_failed() {
 }
 
 #[test]
-fn an_ssh_server_that_lets_nobody_in() {
+fn a_failed_ssh_run_has_server_login_and_command() {
     let sshd = Sshd::openssh("evidence", "");
-    keygen(&sshd.home, "another", &["-t", "ed25519"], "");
+    generate_key(&sshd.home, "another", &["-t", "ed25519"], "");
     let keys = |identity: &str| {
         format!(
             "groups: [{{probes: [{{probe: ssh, host: 127.0.0.1, port: {}, username: {}, identity: {}, \
@@ -169,7 +174,7 @@ fn an_ssh_server_that_lets_nobody_in() {
             sshd.fingerprint("ed25519"),
         )
     };
-    let event = event_of_ssh("ssh-auth", &keys("another"));
+    let event = ssh_error_event("ssh-auth", &keys("another"));
     let (ssh, connection) = (&event["contexts"]["ssh"], &event["contexts"]["connection"]);
     assert!(ssh["banner"].as_str().is_some_and(|banner| banner.starts_with("SSH-2.0-")), "{ssh:#}");
     assert_eq!(ssh["host_key"], format!("ssh-ed25519 {}", sshd.fingerprint("ed25519")));
@@ -177,7 +182,7 @@ fn an_ssh_server_that_lets_nobody_in() {
     assert_eq!((&connection["phase"], &connection["error"]), (&json!("auth"), &json!("auth")));
     assert_eq!(connection["peer"], format!("127.0.0.1:{}", sshd.port));
 
-    let event = event_of_ssh("ssh-exit", &keys("id_ed25519"));
+    let event = ssh_error_event("ssh-exit", &keys("id_ed25519"));
     let command = &event["contexts"]["ssh"]["command"];
     assert_eq!((&command["exit_status"], &event["contexts"]["connection"]["phase"]), (&json!(3), &json!("exec")));
     assert_eq!(command["stdout"], json!({ "size": 7, "text": "to see\n" }));
@@ -185,91 +190,14 @@ fn an_ssh_server_that_lets_nobody_in() {
 }
 
 #[track_caller]
-fn event_of_ssh(name: &str, configuration: &str) -> Value {
-    let (event, all) = told(name, configuration);
+fn ssh_error_event(name: &str, configuration: &str) -> Value {
+    let (event, all) = error_event_and_output(name, configuration);
     assert!(!all.contains("hunter2"), "{all}");
     event
 }
 
-/// A target that says no, and repeats all that it was told.
-fn echo() -> Target {
-    Target::answering(|asked| {
-        let asked = asked.last().expect("it answers a request");
-        let told: String = asked.headers.iter().map(|(name, value)| format!("{name} is {value}; ")).collect();
-        let body = json!({ "you": told, "said": asked.body, "line": asked.line, "access_token": "literal-of-target" });
-        let body = body.to_string();
-        let length = body.len();
-        format!(
-            "401 Unauthorized\r\ncontent-length: {length}\r\ncontent-type: application/json\r\n\
-             set-cookie: sid=literal-in-cookie; HttpOnly\r\nlocation: /to?access_token=literal-in-location\r\n\
-             x-seen: {}\r\nwww-authenticate: Basic realm=\"shop\"\r\n\r\n{body}",
-            asked.line
-        )
-    })
-}
-
 #[test]
-fn no_credential_comes_back() {
-    let target = echo();
-    let keys = format!(
-        "url: http://ada:literal-in-url@127.0.0.1:{}/x?token=literal-in-query&page=7
-headers: {{x-api-key: literal-in-header, cookie: 'sid=literal-own-cookie; b=c', x-plain: seen}}
-body: {{user: ada, password: literal-in-body}}
-checks: {{$.said: {{equals: nothing}}, $.access_token: {{equals: literal-expected}}, status: 401}}",
-        target.port
-    );
-    let (event, all) = told("echo", &http(&keys));
-    assert!(!all.contains("literal-"), "{all}");
-    // `ada:literal-in-url`, as it went out.
-    assert!(!all.contains("YWRhOmxpdGVyYWwtaW4tdXJs"), "{all}");
-    let (request, response) = (&event["request"], &event["contexts"]["response"]);
-    assert_eq!(request["query_string"], json!([["token", "[Filtered]"], ["page", "7"]]));
-    assert_eq!((header(request, "Authorization"), header(request, "X-Plain")), (Some("[Filtered]"), Some("seen")));
-    assert_eq!(request["cookies"], json!([["sid", "[Filtered]"], ["b", "[Filtered]"]]));
-    assert_eq!(response["cookies"], json!([["sid", "[Filtered]; HttpOnly"]]));
-    assert_eq!(header(response, "Location"), Some("/to?access_token=[Filtered]"));
-    assert_eq!(header(response, "Www-Authenticate"), Some("Basic realm=\"shop\""));
-    assert_eq!(response["data"]["access_token"], "[Filtered]");
-    assert!(response["data"]["you"].as_str().is_some_and(|you| you.contains("x-plain is seen")), "{response:#}");
-    assert_eq!(event["contexts"]["check"]["mismatches"].as_array().map(Vec::len), Some(2));
-}
-
-#[test]
-fn no_credential_of_an_earlier_attempt_comes_back() {
-    // Each attempt logs in anew, is known by its own token, and is told which.
-    let target = Target::answering(|asked| {
-        let last = asked.last().expect("it answers a request");
-        let token = last.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
-        let body = match token {
-            Some(token) => json!({ "status": format!("nobody knows {token}") }),
-            None => json!({ "token": format!("opaque-of-attempt-{}", asked.len()) }),
-        };
-        let body = body.to_string();
-        format!("200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
-    });
-    let port = target.port;
-    let chain = format!(
-        "groups:
-  - probes:
-      - probe: chain
-        title: A chain
-        retries: 2
-        retry_delay: 0
-        steps:
-          - {{url: 'http://127.0.0.1:{port}/login', set_keys: {{token: $.token}}}}
-          - {{url: 'http://127.0.0.1:{port}/me', headers: {{authorization: 'Bearer {{token}}'}}, checks: {{$.status: ok}}}}
-"
-    );
-    let (event, all) = told("echo-of-attempts", &chain);
-    let said = "step 2: $.status: expected \"ok\", got \"nobody knows [Filtered]\"";
-    for number in ["1", "2", "3"] {
-        assert_eq!(event["contexts"]["attempts"][number]["message"], said);
-    }
-    assert!(!all.contains("opaque-of-attempt"), "{all}");
-}
-
-#[test]
-fn whatever_a_server_sends_relay_takes() {
+fn relay_accepts_evidence_of_any_response() {
     let deep = r#"{"a":"#.repeat(40) + "1" + &"}".repeat(40);
     let wide = format!("{{{}}}", (0..200).map(|key| format!("\"k{key}\":null")).collect::<Vec<_>>().join(","));
     let bodies = [
@@ -300,18 +228,18 @@ fn whatever_a_server_sends_relay_takes() {
         for (index, body) in bodies.iter().enumerate().filter(|(index, _)| headers.len() < 100 || *index > 12) {
             let (headers, body) = (headers.to_owned(), (*body).to_owned());
             let length = body.len();
-            let target = Target::answering(move |_| {
+            let target = Target::responding(move |_| {
                 format!("500 No\r\ncontent-length: {length}\r\nconnection: close\r\n{headers}\r\n{body}")
             });
-            let event = over_http("hostile", &format!("url: http://127.0.0.1:{}/a%20b'c?&=&x", target.port));
+            let event = http_error_event("hostile", &format!("url: http://127.0.0.1:{}/a%20b'c?&=&x", target.port));
             assert_eq!(event["contexts"]["response"]["body_size"], length, "{index}");
         }
     }
 }
 
 #[test]
-fn the_step_that_failed_and_what_each_attempt_came_to() {
-    let (_nginx, port) = Nginx::plain(
+fn a_failed_chain_has_its_failed_step_and_all_attempts() {
+    let (_nginx, port) = Nginx::start_plain(
         "evidence-chain",
         "location = /one { return 200 one; } location = /two { return 500 'two is broken'; } location / { return 404; }",
     );
@@ -329,7 +257,7 @@ fn the_step_that_failed_and_what_each_attempt_came_to() {
           - {{url: 'http://127.0.0.1:{port}/clean-up-too', always: true}}
 "
     );
-    let event = event("chain", &chain);
+    let event = error_event("chain", &chain);
     assert_eq!(event["request"]["url"], format!("http://127.0.0.1:{port}/two"));
     assert_eq!(event["contexts"]["response"]["data"], "two is broken");
     let attempts = &event["contexts"]["attempts"];
@@ -343,12 +271,13 @@ fn the_step_that_failed_and_what_each_attempt_came_to() {
 }
 
 #[test]
-fn what_breaks_us_is_told_of_too() {
+fn a_broken_run_has_evidence_too() {
     let body = "x".repeat(3 << 20);
-    let target = Target::answering(move |_| {
+    let target = Target::responding(move |_| {
         format!("200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
     });
-    let event = over_http("broken", &format!("url: http://127.0.0.1:{}/\nlimits: {{memory: 2 MiB}}", target.port));
+    let event =
+        http_error_event("broken", &format!("url: http://127.0.0.1:{}/\nlimits: {{memory: 2 MiB}}", target.port));
     assert_eq!(event["fingerprint"][0], "probe-broken");
     assert_eq!((&event["contexts"]["response"]["body_size"]), (&json!(3 << 20)));
     let data = event["contexts"]["response"]["data"].as_str().expect("it is text");

@@ -1,16 +1,17 @@
-//! Third parties' probes, written by hand: what the host must bear.
+//! Third-party probes written by hand, to test what the host must withstand.
 //!
-//! Each is a core module in WAT, made a component with the contract in `wit/`. This is the whole of what a probe must
-//! have: memory, an allocator for what the host hands in, and three functions.
+//! Each is a core module in WAT, made a component with the contract in `wit/`. It has the minimum of a probe: memory,
+//! an allocator for values that the host passes in, and three functions.
 
 use std::path::{Path, PathBuf};
 
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-use crate::support::folder;
+use crate::support::empty_folder;
 
-/// A probe: what it defines beside, and the bodies of its functions. Each returns the address of its result.
+/// A probe: its imports, further definitions, and the bodies of its functions, each of which returns the address of its
+/// result.
 #[derive(Clone, Copy)]
 pub struct Guest {
     pub imports: &'static str,
@@ -20,12 +21,12 @@ pub struct Guest {
     pub run: &'static str,
 }
 
-/// It does nothing, and passes. At 0 lies a result that is ok and empty; at 64 a description; at 128 a failure, at 192
-/// a run that is broken.
+/// A guest that does nothing and passes. Its memory has an empty `ok` result at 0, a description at 64, a failure at
+/// 128, and a broken run at 192.
 pub const PASSES: Guest =
     Guest { imports: "", define: "", describe: "i32.const 64", check: "i32.const 0", run: "i32.const 0" };
 
-/// What guests import of the contract.
+/// Imports from the contract.
 pub const LOG: &str = r#"(import "sentrynet:probe/log@0.1.0" "write" (func $write (param i32 i32 i32)))"#;
 pub const SPAN: &str = r#"(import "sentrynet:probe/span@0.1.0" "[constructor]span" (func $span (param i32 i32 i32 i32) (result i32)))
     (import "sentrynet:probe/span@0.1.0" "[resource-drop]span" (func $drop (param i32)))"#;
@@ -51,15 +52,15 @@ const TEXTS: &str = r#"
 "#;
 
 impl Guest {
-    /// The guest as a core module that carries the contract's types, for the contract in a folder and what WIT there is
-    /// besides, with the world `guest`.
-    fn module(&self, wit: &Path, besides: Option<&str>) -> Vec<u8> {
+    /// Compiles the guest to a core module with the types of the contract in the folder `wit`. If `extra_wit` is given,
+    /// the module is for its world `guest`.
+    fn compile_module(&self, wit: &Path, extra_wit: Option<&str>) -> Vec<u8> {
         let mut resolve = Resolve::default();
         let (package, _) = resolve.push_dir(wit).expect("the contract can be read");
         let version = resolve.packages[package].name.version.clone().expect("the contract has a version");
-        let (package, world) = match besides {
+        let (package, world) = match extra_wit {
             None => (package, "probe"),
-            Some(text) => (resolve.push_str("besides.wit", text).expect("the WIT can be read"), "guest"),
+            Some(text) => (resolve.push_str("extra.wit", text).expect("the WIT can be read"), "guest"),
         };
         let world = resolve.select_world(&[package], Some(world)).expect("there is such a world");
         let Self { imports, define, describe, check, run } = self;
@@ -85,76 +86,76 @@ impl Guest {
         module
     }
 
-    fn component(&self, wit: &Path, besides: Option<&str>) -> Vec<u8> {
+    fn compile_component(&self, wit: &Path, extra_wit: Option<&str>) -> Vec<u8> {
         let encoder = ComponentEncoder::default().validate(true);
-        let mut encoder = encoder.module(&self.module(wit, besides)).expect("the guest is a module");
+        let mut encoder = encoder.module(&self.compile_module(wit, extra_wit)).expect("the guest is a module");
         encoder.encode().expect("the guest fits the contract")
     }
 
-    /// Writes the guest as `NAME.wasm`, into a folder of its own.
+    /// Writes the guest as a component `NAME.wasm` to a folder of its own. Returns the path.
     pub fn write(&self, name: &str) -> PathBuf {
-        write(name, &self.component(&contract(), None))
+        write_wasm(name, &self.compile_component(&contract_folder(), None))
     }
 
-    /// The same as a compiler leaves it, which knows nothing of components.
+    /// Writes the guest as a core module, as a compiler without support for components does.
     pub fn write_module(&self, name: &str) -> PathBuf {
-        write(name, &self.module(&contract(), None))
+        write_wasm(name, &self.compile_module(&contract_folder(), None))
     }
 
-    /// The same for a guest that imports WASI, as toolchains of this version of it have it do.
+    /// Writes a guest that imports this version of WASI, as toolchains do.
     pub fn write_with_wasi(&self, name: &str, version: &str) -> PathBuf {
         const OURS: &str = "0.2.0";
-        let besides = include_str!("guests/wasi.wit").replace(OURS, version);
+        let extra_wit = include_str!("guests/wasi.wit").replace(OURS, version);
         let guest = Guest { imports: self.imports.replace(OURS, version).leak(), ..*self };
-        write(name, &guest.component(&contract(), Some(&besides)))
+        write_wasm(name, &guest.compile_component(&contract_folder(), Some(&extra_wit)))
     }
 
-    /// The same with imports beside the contract's: of each package a name, the interface, and its text.
+    /// Writes a guest with imports beyond the contract: for each package its name, the interface, and its WIT.
     pub fn write_importing(&self, name: &str, packages: &[(&str, &str, &str)]) -> PathBuf {
-        write(name, &self.component(&contract_with(name, packages), None))
+        write_wasm(name, &self.compile_component(&copy_contract_with(name, packages), None))
     }
 
-    /// The same for another version of the contract.
+    /// Writes the guest for another version of the contract.
     pub fn write_for_version(&self, name: &str, version: &str) -> PathBuf {
-        self.write_for(name, &|text| text.replace("@0.1.0", &format!("@{version}")))
+        self.write_for_edited_contract(name, &|text| text.replace("@0.1.0", &format!("@{version}")))
     }
 
-    /// The same for a contract that is made of ours.
-    pub fn write_for(&self, name: &str, other: &dyn Fn(String) -> String) -> PathBuf {
-        let theirs = folder(&format!("wit-{name}"));
-        for file in std::fs::read_dir(contract()).expect("the contract can be read").flatten() {
+    /// Writes the guest for a contract that `edit` derives from the current one.
+    pub fn write_for_edited_contract(&self, name: &str, edit: &dyn Fn(String) -> String) -> PathBuf {
+        let copy = empty_folder(&format!("wit-{name}"));
+        for file in std::fs::read_dir(contract_folder()).expect("the contract can be read").flatten() {
             let text = std::fs::read_to_string(file.path()).expect("the contract is text");
-            std::fs::write(theirs.join(file.file_name()), other(text)).expect("the folder is writable");
+            std::fs::write(copy.join(file.file_name()), edit(text)).expect("the folder is writable");
         }
-        write(name, &self.component(&theirs, None))
+        write_wasm(name, &self.compile_component(&copy, None))
     }
 }
 
-/// The contract in a folder of its own, in a world that imports more: `interface` of a package, which is `text`.
-fn contract_with(name: &str, packages: &[(&str, &str, &str)]) -> PathBuf {
-    let theirs = folder(&format!("wit-{name}"));
-    for file in std::fs::read_dir(contract()).expect("the contract can be read").flatten() {
-        std::fs::copy(file.path(), theirs.join(file.file_name())).expect("the folder is writable");
+/// Copies the contract to a folder of its own, with a world that imports further interfaces. Returns the folder.
+fn copy_contract_with(name: &str, packages: &[(&str, &str, &str)]) -> PathBuf {
+    let copy = empty_folder(&format!("wit-{name}"));
+    for file in std::fs::read_dir(contract_folder()).expect("the contract can be read").flatten() {
+        std::fs::copy(file.path(), copy.join(file.file_name())).expect("the folder is writable");
     }
     let imports: String = packages.iter().map(|(_, interface, _)| format!("  import {interface};\n")).collect();
-    let world = std::fs::read_to_string(theirs.join("world.wit")).expect("the contract has a world");
+    let world = std::fs::read_to_string(copy.join("world.wit")).expect("the contract has a world");
     let world = world.replace("  export prober;", &format!("{imports}  export prober;"));
-    std::fs::write(theirs.join("world.wit"), world).expect("the folder is writable");
+    std::fs::write(copy.join("world.wit"), world).expect("the folder is writable");
     for (package, _, text) in packages {
-        let folder = theirs.join("deps").join(package);
+        let folder = copy.join("deps").join(package);
         std::fs::create_dir_all(&folder).expect("the folder is writable");
         std::fs::write(folder.join("package.wit"), text).expect("the folder is writable");
     }
-    theirs
+    copy
 }
 
-fn contract() -> PathBuf {
+fn contract_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit")
 }
 
-/// Writes bytes as `NAME.wasm`, into a folder of its own.
-pub fn write(name: &str, bytes: &[u8]) -> PathBuf {
-    let path = folder(&format!("guest-{name}")).join(format!("{name}.wasm"));
+/// Writes bytes as `NAME.wasm` to a folder of its own. Returns the path.
+pub fn write_wasm(name: &str, bytes: &[u8]) -> PathBuf {
+    let path = empty_folder(&format!("guest-{name}")).join(format!("{name}.wasm"));
     std::fs::write(&path, bytes).expect("the folder is writable");
     path
 }

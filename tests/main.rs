@@ -1,6 +1,5 @@
-//! The whole program through its public face, against real servers. `tests/run` fetches what these need.
+//! Tests of the whole program through its public interface, against real servers, which `tests/run` fetches.
 
-mod ceilings;
 mod chain;
 mod check_ins;
 mod checks;
@@ -13,6 +12,7 @@ mod guests;
 mod http;
 mod inspect;
 mod json_schema_suite;
+mod limits;
 mod loading;
 mod network;
 mod outages;

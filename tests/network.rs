@@ -1,4 +1,4 @@
-//! How requests of the http probe get to their target: names, addresses, proxies, versions, certificates of our own and
+//! The way of requests to their target: names, addresses, proxies, versions of HTTP, client certificates and
 //! credentials.
 
 mod auth;
@@ -8,24 +8,12 @@ mod peers;
 mod proxies;
 mod versions;
 
-use crate::support::{finish, http, sentrynet};
+use crate::support::{http_config, run_command, sentrynet};
 
-fn yes() -> String {
-    "200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_owned()
-}
-
-fn refuse(status: &str) -> String {
-    format!("{status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
-}
-
-fn redirect(to: &str) -> String {
-    format!("302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
-}
-
-/// That these keys of an http probe are refused, with this message at this key; what was written.
+/// Asserts that these keys of an http probe are refused, with this message at this key. Returns the output.
 #[track_caller]
-fn refused(keys: &str, key: &str, message: &str) -> String {
-    let ended = finish(sentrynet().args(["check", "-"]), &http(keys));
+fn assert_refused(keys: &str, key: &str, message: &str) -> String {
+    let ended = run_command(sentrynet().args(["check", "-"]), &http_config(keys));
     assert_eq!(ended.code, 2, "{}", ended.stderr);
     assert!(ended.stderr.contains(message), "{message} in {}", ended.stderr);
     assert!(ended.stderr.contains(&format!("at groups[0].probes[0].{key}\n")), "{key} in {}", ended.stderr);

@@ -8,8 +8,8 @@ use sentrynet::propagation::Origin;
 use sentrynet::sandbox::Sandbox;
 use serde_json::Value;
 
-use crate::support::folder;
-use crate::support::project::shell;
+use crate::support::empty_folder;
+use crate::support::project::run_shell;
 
 #[tokio::test]
 async fn tables_of_keys() {
@@ -59,13 +59,13 @@ fn table(schema: &Value) -> String {
 
 #[test]
 fn an_editor_finds_the_schema() {
-    let (repository, clone) = (Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), folder("readme-editor"));
+    let (repository, clone) = (Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), empty_folder("readme-editor"));
     let readme = std::fs::read_to_string(repository.join("README.md")).expect("there is a README");
     let begin = readme.find("    cp examples/http.yaml").expect("it says what to do");
     let commands = readme[begin..].split("\n\n").next().unwrap_or_default();
     assert_eq!(commands.lines().count(), 3, "{commands}");
     std::os::unix::fs::symlink(repository.join("examples"), clone.join("examples")).expect("the folder is writable");
-    let done = shell(&clone, commands);
+    let done = run_shell(&clone, commands);
     assert_eq!((done.code, done.stderr.as_str()), (0, ""), "{}", done.stdout);
     let configuration = std::fs::read_to_string(clone.join("probes.yaml")).expect("it is there");
     let schema = configuration.lines().next().and_then(|line| line.strip_prefix("# yaml-language-server: $schema="));

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Say what Sentry would make of our envelopes, asking the normaliser that Sentry itself runs on what it receives.
+"""Check envelopes with Relay's normaliser, which Sentry itself runs on what it receives.
 
     relay.py [FILE...]      one envelope in each, plain or gzipped; without a file, one on standard input
 
-Every event and transaction is checked: that it is taken at all, that Relay has nothing to say of it (`errors`, `_meta`),
-that nothing in it was changed or lost on the way in, and that its spans hang together. The normaliser knows no
-check-ins: those are held against what Relay reads of them, and what Sentry takes. Prints a line for each finding.
-Exits 0 without findings, 1 with some, 2 if it could not check.
+Every event and transaction must be accepted without errors and remarks (`errors`, `_meta`), nothing in it may be
+changed or lost, and its spans must form a tree. The normaliser does not process check-ins; they are compared with the
+fields that Relay parses and the values that Sentry accepts. Prints a line for each finding. Exits with 0 without
+findings, 1 with findings, and 2 if it cannot check.
 
 Needs PyPI's sentry-relay 0.10.1.
 """
@@ -26,15 +26,16 @@ except ImportError:
 DAY = 86_400
 
 # Relay moves server_name into a tag and keeps the type apart; neither is a loss.
-MOVED = {"server_name", "type"}
+MOVED_KEYS = {"server_name", "type"}
 
 
 KINDS = ("event", "transaction", "check_in")
 
-# What relay-monitors reads of a check-in, and Sentry's bounds (sentry/monitors). Each is a pattern of the value as JSON.
-CHECK_IN = {
+# The fields of a check-in that relay-monitors parses, with Sentry's bounds (sentry/monitors). Each is a pattern of the
+# value as JSON, or a range. A name with `?` is optional.
+CHECK_IN_FIELDS = {
     "check_in_id": r'"[0-9a-f]{32}"',
-    # As Sentry's own slugs are: any other is changed on the way in, and two may become one.
+    # Sentry changes other slugs on the way in, so that two may become one.
     "monitor_slug": r'"(?!.{52})(?=.*[a-z])(?!.*--)[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?"',
     "status": r'"(in_progress|ok|error)"',
     "duration?": r"[0-9.e-]+",
@@ -51,14 +52,14 @@ CHECK_IN = {
 
 
 class Malformed(Exception):
-    """The envelope cannot be taken apart."""
+    """The envelope cannot be parsed."""
 
 
 def main(paths):
     found = False
     for path in paths or ["-"]:
         try:
-            findings = list(examine(read(path)))
+            findings = list(check_envelope(read(path)))
         except (OSError, EOFError, ValueError, Malformed) as error:
             findings = [f"not an envelope: {error}"]
         for finding in findings:
@@ -72,23 +73,23 @@ def read(path):
     return gzip.decompress(raw) if raw.startswith(b"\x1f\x8b") else raw
 
 
-def examine(raw):
-    """Every finding about one envelope."""
-    header, items = take_apart(raw)
+def check_envelope(raw):
+    """Yield every finding about one envelope."""
+    header, items = parse_envelope(raw)
     payloads = [(item["type"], json.loads(body)) for item, body in items if item["type"] in KINDS]
     if len(payloads) > 1:
         yield "more than one event, transaction or check-in: Sentry takes one for each envelope"
     for kind, payload in payloads:
         if kind == "check_in":
-            for finding in checked_in(payload):
+            for finding in check_check_in(payload):
                 yield f"{kind} {payload.get('check_in_id')}: {finding}"
             continue
-        for finding in *heard(header, payload), *normalised(payload), *connected(payload):
+        for finding in *check_header(header, payload), *check_with_relay(payload), *check_spans(payload):
             yield f"{kind} {payload.get('event_id')}: {finding}"
 
 
-def take_apart(raw):
-    """The header, and each item with its header; strict, since we write lengths and a final line break."""
+def parse_envelope(raw):
+    """Return the header, and each item with its header. Strict: items must have a length and end in a line break."""
     first, _, rest = raw.partition(b"\n")
     header, items = json.loads(first), []
     while rest:
@@ -103,30 +104,30 @@ def take_apart(raw):
     return header, items
 
 
-def checked_in(payload, shape=CHECK_IN, path="payload"):
-    """Where a check-in is not what Relay and Sentry know, or lacks what they need."""
+def check_check_in(payload, shape=CHECK_IN_FIELDS, path="payload"):
+    """Yield the fields of a check-in that Relay and Sentry do not accept, or that they miss."""
     if not isinstance(payload, dict):
-        yield f"{path}: {shown(payload)} is no map"
+        yield f"{path}: {format_value(payload)} is no map"
         return
     known = {key.rstrip("?") for key in shape}
     for key in payload.keys() - known:
-        yield f"{path}.{key}: lost {shown(payload[key])}"
+        yield f"{path}.{key}: lost {format_value(payload[key])}"
     for key, wanted in shape.items():
         place, value = f"{path}.{key.rstrip('?')}", payload.get(key.rstrip("?"))
         if value is None:
             if not key.endswith("?"):
                 yield f"{place}: missing"
         elif isinstance(wanted, dict):
-            yield from checked_in(value, wanted, place)
+            yield from check_check_in(value, wanted, place)
         elif isinstance(wanted, tuple):
             if type(value) is not int or not wanted[0] <= value <= wanted[1]:
-                yield f"{place}: {shown(value)} is not from {wanted[0]} to {wanted[1]}"
+                yield f"{place}: {format_value(value)} is not from {wanted[0]} to {wanted[1]}"
         elif not re.fullmatch(wanted, json.dumps(value)):
-            yield f"{place}: {shown(value)} is not taken"
+            yield f"{place}: {format_value(value)} is not taken"
 
 
-def heard(header, payload):
-    """Whether the envelope's header speaks of the same as its payload."""
+def check_header(header, payload):
+    """Yield differences between the envelope's header and its payload."""
     if header.get("event_id") != payload.get("event_id"):
         yield f"the header has event_id {header.get('event_id')}"
     sampling = header.get("trace", {})
@@ -134,18 +135,19 @@ def heard(header, payload):
         yield f"the header has trace_id {sampling.get('trace_id')}"
     for key, value in sampling.items():
         if not isinstance(value, str) or not value:
-            yield f"trace.{key} in the header is {value!r}: only text with something in it is read"
+            yield f"trace.{key} in the header is {value!r}: only a text that is not empty is read"
     missing = {"public_key", "sample_rate", "sample_rand", "sampled"} - sampling.keys()
     for key in missing:
         yield f"the header lacks trace.{key}"
     if not missing:
         rate, rand = float(sampling["sample_rate"]), float(sampling["sample_rand"])
         if not 0 <= rand < rate <= 1 or sampling["sampled"] != "true":
-            yield f"sampled {sampling['sampled']} at the rate {rate}, with {rand}: what is sent is sampled, its rand below"
+            found = f"sampled {sampling['sampled']} at the rate {rate}, with {rand}"
+            yield f"{found}: a sent run must be sampled, with its rand below the rate"
 
 
-def normalised(payload):
-    """What Relay says of the payload, and what it changes without saying."""
+def check_with_relay(payload):
+    """Yield Relay's errors and remarks about the payload, and its silent changes."""
     relay = StoreNormalizer(
         project_id=1,
         protocol_version="7",
@@ -163,41 +165,41 @@ def normalised(payload):
         return
     for error in taken.get("errors") or []:
         yield f"error: {json.dumps(error)}"
-    yield from remarks(taken.get("_meta") or {})
-    yield from changes({key: value for key, value in payload.items() if key not in MOVED}, taken)
+    yield from find_remarks(taken.get("_meta") or {})
+    yield from find_changes({key: value for key, value in payload.items() if key not in MOVED_KEYS}, taken)
 
 
-def remarks(meta, path="payload"):
-    """`_meta` mirrors the payload; under an empty key stands what there is to say of a place in it."""
+def find_remarks(meta, path="payload"):
+    """Yield the remarks in `_meta`, which mirrors the payload; an empty key has the remarks about a value."""
     for key, below in meta.items():
         if key == "":
             yield f"{path}: {json.dumps(below)}"
         elif isinstance(below, dict):
-            yield from remarks(below, f"{path}.{key}")
+            yield from find_remarks(below, f"{path}.{key}")
 
 
-def changes(sent, taken, path="payload"):
-    """Where what was sent is no longer what there is. What Relay adds is its own affair."""
+def find_changes(sent, taken, path="payload"):
+    """Yield what was changed or lost in `taken`. What Relay adds is ignored."""
     if isinstance(sent, dict) and isinstance(taken, list):
         taken = dict(pair for pair in taken if pair)  # tags come back as pairs
     if isinstance(sent, dict) and isinstance(taken, dict):
         for key, value in sent.items():
             if key in taken:
-                yield from changes(value, taken[key], f"{path}.{key}")
+                yield from find_changes(value, taken[key], f"{path}.{key}")
             else:
-                yield f"{path}.{key}: lost {shown(value)}"
+                yield f"{path}.{key}: lost {format_value(value)}"
     elif isinstance(sent, list) and isinstance(taken, list) and len(sent) == len(taken):
         for index, pair in enumerate(zip(sent, taken)):
-            yield from changes(*pair, f"{path}.{index}")
+            yield from find_changes(*pair, f"{path}.{index}")
     elif isinstance(sent, float) and isinstance(taken, (int, float)):
         if abs(sent - taken) > 1e-5:  # times are kept to the microsecond
             yield f"{path}: {sent} became {taken}"
     elif sent != taken:
-        yield f"{path}: {shown(sent)} became {shown(taken)}"
+        yield f"{path}: {format_value(sent)} became {format_value(taken)}"
 
 
-def connected(payload):
-    """What Relay lets pass, but makes a waterfall that cannot be drawn."""
+def check_spans(payload):
+    """Yield mistakes in the spans that Relay accepts, but that break the waterfall."""
     trace = payload.get("contexts", {}).get("trace", {})
     begin, end, known = payload.get("start_timestamp", 0), payload.get("timestamp", 0), {trace.get("span_id")}
     for index, span in enumerate(payload.get("spans", [])):
@@ -213,7 +215,7 @@ def connected(payload):
         known.add(span.get("span_id"))
 
 
-def shown(value):
+def format_value(value):
     text = json.dumps(value)
     return text if len(text) <= 100 else f"{text[:99]}…"
 

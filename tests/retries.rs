@@ -1,4 +1,4 @@
-//! Runs that are tried again, and errors that are told of only when they last.
+//! Retries of failed runs, and errors that are reported only after several failures.
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -9,16 +9,17 @@ use serde_json::{Value, json};
 
 use crate::guests::{Guest, PASSES};
 use crate::support::receiver::Receiver;
-use crate::support::running::Running;
-use crate::support::{eventually, finish, http, once, sentrynet, slow, spans};
+use crate::support::running::RunningProgram;
+use crate::support::{eventually, http_config, run_command, run_once, sentrynet, spans, tcp_server};
 
-/// A target that answers its requests with these statuses, and with the last of them from then on; how many it got.
-fn target(statuses: &'static [u16]) -> (Arc<AtomicUsize>, u16) {
+/// Starts a target that responds with these statuses, and then with the last one again. Returns the counter of its
+/// requests, and its port.
+fn start_target(statuses: &'static [u16]) -> (Arc<AtomicUsize>, u16) {
     let count: Arc<AtomicUsize> = Arc::default();
     let counted = Arc::clone(&count);
-    let port = slow::listen(move |mut connection| {
+    let port = tcp_server::listen(move |mut connection| {
         use std::io::Write;
-        slow::head(&connection);
+        tcp_server::read_head(&connection);
         let request = counted.fetch_add(1, Ordering::SeqCst);
         let status = statuses.get(request).or(statuses.last()).expect("there are statuses");
         let head = format!("HTTP/1.1 {status} \r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
@@ -27,25 +28,18 @@ fn target(statuses: &'static [u16]) -> (Arc<AtomicUsize>, u16) {
     (count, port)
 }
 
-/// The payloads of a type, oldest first, of all envelopes once there are so many.
-fn payloads(receiver: &Receiver, count: usize, kind: &str) -> Vec<Value> {
-    let envelopes = receiver.wait(count);
-    let items = envelopes.iter().flat_map(|envelope| envelope.open().1);
-    items.filter(|(head, _)| head["type"] == kind).map(|(_, item)| item).collect()
-}
-
 #[test]
-fn what_passes_on_a_retry_says_so() {
+fn a_run_that_passes_on_a_retry_has_an_outcome_of_its_own() {
     let receiver = Receiver::start();
-    let (count, port) = target(&[500, 503, 200]);
-    let keys = http(&format!("url: http://127.0.0.1:{port}/\ntitle: Shop\nretries: 3\nretry_delay: 0.2"));
+    let (count, port) = start_target(&[500, 503, 200]);
+    let keys = http_config(&format!("url: http://127.0.0.1:{port}/\ntitle: Shop\nretries: 3\nretry_delay: 0.2"));
     let started = Instant::now();
-    let (code, runs) = once(&format!("sentry: {{dsn: 'http://key@127.0.0.1:{}/1'}}\n{keys}", receiver.port));
+    let (code, runs) = run_once(&format!("sentry: {{dsn: 'http://key@127.0.0.1:{}/1'}}\n{keys}", receiver.port));
     assert!(started.elapsed() >= Duration::from_millis(400), "two delays");
     assert_eq!((code, count.load(Ordering::SeqCst)), (0, 3), "{runs:#?}");
     let run = &runs[0];
     assert_eq!((&run["outcome"], &run["attempts"]), (&json!("passed-after-retry"), &json!(3)), "{run:#}");
-    // Why it was tried again is not hidden: the first failure is the one to know of.
+    // The failure of the first attempt is kept in a run that has passed.
     assert_eq!(run["failure"]["reason"], "status");
     assert_eq!(run["failure"]["message"], "expected status 200, got 500");
 
@@ -64,37 +58,37 @@ fn what_passes_on_a_retry_says_so() {
     let pause = number(second, "start_ms") - number(first, "start_ms") - number(first, "duration_ms");
     assert!(pause >= 200.0, "the delay lies between attempts, not in them: {pause} ms");
 
-    let transactions = payloads(&receiver, 1, "transaction");
+    let transactions = receiver.wait_for_payloads(1, "transaction");
     assert_eq!(transactions.len(), 1);
     let tags = &transactions[0]["tags"];
     assert_eq!((&tags["outcome"], &tags["attempts"]), (&json!("passed-after-retry"), &json!("3")), "{tags:#}");
     assert_eq!(tags["reason"], "status");
     assert_eq!(transactions[0]["contexts"]["trace"]["status"], "ok");
-    assert_eq!(payloads(&receiver, 1, "event").len(), 0, "what passed is no error");
+    assert_eq!(receiver.wait_for_payloads(1, "event").len(), 0, "what passed is no error");
 }
 
 #[test]
-fn what_never_passes_has_failed() {
+fn a_run_whose_attempts_all_fail_has_failed() {
     let receiver = Receiver::start();
-    let (count, port) = target(&[500, 503]);
-    let keys = http(&format!("url: http://127.0.0.1:{port}/\nretries: 2\nretry_delay: 0"));
-    let (code, runs) = once(&format!("sentry: {{dsn: 'http://key@127.0.0.1:{}/1'}}\n{keys}", receiver.port));
+    let (count, port) = start_target(&[500, 503]);
+    let keys = http_config(&format!("url: http://127.0.0.1:{port}/\nretries: 2\nretry_delay: 0"));
+    let (code, runs) = run_once(&format!("sentry: {{dsn: 'http://key@127.0.0.1:{}/1'}}\n{keys}", receiver.port));
     assert_eq!((code, count.load(Ordering::SeqCst)), (1, 3));
     let run = &runs[0];
     assert_eq!((&run["outcome"], &run["attempts"]), (&json!("failed"), &json!(3)), "{run:#}");
     assert_eq!(run["failure"]["message"], "expected status 200, got 503", "the last attempt decides");
     assert!(spans(run, "probe.attempt").iter().all(|span| span["status"] == "internal_error"));
-    let events = payloads(&receiver, 2, "event");
+    let events = receiver.wait_for_payloads(2, "event");
     assert_eq!(events.len(), 1, "one run, one error");
     assert_eq!((&events[0]["tags"]["outcome"], &events[0]["tags"]["attempts"]), (&json!("failed"), &json!("3")));
-    assert_eq!(payloads(&receiver, 2, "transaction").len(), 1);
+    assert_eq!(receiver.wait_for_payloads(2, "transaction").len(), 1);
 }
 
 #[test]
-fn what_passes_at_once_is_tried_once() {
-    let (count, port) = target(&[200]);
+fn a_run_that_passes_at_once_has_one_attempt() {
+    let (count, port) = start_target(&[200]);
     let run = |keys: &str| {
-        let (code, mut runs) = once(&http(&format!("url: http://127.0.0.1:{port}/\n{keys}")));
+        let (code, mut runs) = run_once(&http_config(&format!("url: http://127.0.0.1:{port}/\n{keys}")));
         assert_eq!(code, 0);
         runs.remove(0)
     };
@@ -107,10 +101,10 @@ fn what_passes_at_once_is_tried_once() {
 }
 
 #[test]
-fn what_breaks_is_not_tried_again() {
+fn a_broken_run_is_not_retried() {
     let guest = Guest { run: "unreachable", ..PASSES }.write("retries-broken");
-    let keys = http("title: Broken\nretries: 3\nretry_delay: 0");
-    let (code, runs) = once(&keys.replace("probe: http", &format!("probe: {}", guest.display())));
+    let keys = http_config("title: Broken\nretries: 3\nretry_delay: 0");
+    let (code, runs) = run_once(&keys.replace("probe: http", &format!("probe: {}", guest.display())));
     assert_eq!(code, 3);
     assert_eq!((&runs[0]["outcome"], &runs[0]["attempts"]), (&json!("broken"), &json!(1)), "{:#}", runs[0]);
     assert_eq!(spans(&runs[0], "probe.attempt")[0]["status"], "aborted");
@@ -118,9 +112,9 @@ fn what_breaks_is_not_tried_again() {
 
 #[test]
 fn each_attempt_has_a_deadline_and_a_connection_of_its_own() {
-    let port = slow::answer(Duration::from_secs(60), Duration::ZERO);
+    let port = tcp_server::respond_slowly(Duration::from_secs(60), Duration::ZERO);
     let keys = format!("url: http://127.0.0.1:{port}/\nretries: 1\nretry_delay: 0\nlimits: {{deadline: 0.4}}");
-    let (code, runs) = once(&http(&keys));
+    let (code, runs) = run_once(&http_config(&keys));
     assert_eq!((code, &runs[0]["attempts"]), (1, &json!(2)));
     assert_eq!(runs[0]["failure"]["reason"], "timeout");
     for attempt in spans(&runs[0], "probe.attempt") {
@@ -132,35 +126,35 @@ fn each_attempt_has_a_deadline_and_a_connection_of_its_own() {
 }
 
 #[test]
-fn a_person_is_told_of_a_retry() {
-    let (_, port) = target(&[500, 200]);
-    let keys = http(&format!("url: http://127.0.0.1:{port}/\ntitle: Shop\nretries: 1\nretry_delay: 0"));
-    let ended = finish(sentrynet().args(["once", "-"]), &keys);
+fn text_output_mentions_a_retry() {
+    let (_, port) = start_target(&[500, 200]);
+    let keys = http_config(&format!("url: http://127.0.0.1:{port}/\ntitle: Shop\nretries: 1\nretry_delay: 0"));
+    let ended = run_command(sentrynet().args(["once", "-"]), &keys);
     assert_eq!(ended.code, 0);
     assert!(ended.stdout.contains("passed-after-retry"), "{}", ended.stdout);
-    // A narrow terminal breaks the sentence.
+    // The line may be wrapped.
     let words = ended.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
     let sentence = "attempt 2 passed, the first failed, status: expected status 200, got 500";
     assert!(words.contains(sentence), "{}", ended.stdout);
 }
 
 #[test]
-fn an_error_is_told_of_once_it_lasts() {
+fn an_error_is_sent_after_enough_failures_in_a_row() {
     let receiver = Receiver::start();
-    // Two failures, a pass, and failures from then on.
-    let (count, port) = target(&[500, 500, 200, 500]);
+    // The statuses: two failures, a pass, and then only failures.
+    let (count, port) = start_target(&[500, 500, 200, 500]);
     let keys = format!("url: http://127.0.0.1:{port}/\nevery: 0.1\nfailures_before_error: 3");
     let dsn = format!("sentry: {{dsn: 'http://key@127.0.0.1:{}/1'}}\n", receiver.port);
-    let _running = Running::with("retries-lasting", &(dsn + &http(&keys)), Stdio::null());
-    // Six runs, and an error each from the sixth on.
+    let _running = RunningProgram::start_with_config("retries-lasting", &(dsn + &http_config(&keys)), Stdio::null());
+    // The sixth run and each later one has an error.
     let envelopes = eventually("three errors", || {
-        let envelopes = receiver.wait(1);
-        let errors = envelopes.iter().filter(|envelope| envelope.open().1[0].0["type"] == "event").count();
+        let envelopes = receiver.wait_for_envelopes(1);
+        let errors = envelopes.iter().filter(|envelope| envelope.parse_envelope().1[0].0["type"] == "event").count();
         (errors >= 3).then_some(envelopes)
     });
     let mut runs: Vec<(f64, String, Value)> = Vec::new();
     let mut errors = Vec::new();
-    for (head, item) in envelopes.iter().flat_map(|envelope| envelope.open().1) {
+    for (head, item) in envelopes.iter().flat_map(|envelope| envelope.parse_envelope().1) {
         let trace = item["contexts"]["trace"]["trace_id"].clone();
         if head["type"] == "event" {
             errors.push(trace);
@@ -173,30 +167,31 @@ fn an_error_is_told_of_once_it_lasts() {
     let outcomes: Vec<_> = runs.iter().map(|(_, outcome, _)| outcome.as_str()).collect();
     assert_eq!(outcomes[..6], ["failed", "failed", "passed", "failed", "failed", "failed"]);
     assert!(count.load(Ordering::SeqCst) >= runs.len(), "every run's transaction is sent, and no other");
-    let told: Vec<_> = runs.iter().map(|(_, _, trace)| errors.contains(trace)).collect();
-    assert_eq!(told[..6], [false, false, false, false, false, true], "the pass begins the count anew");
+    let has_error: Vec<_> = runs.iter().map(|(_, _, trace)| errors.contains(trace)).collect();
+    assert_eq!(has_error[..6], [false, false, false, false, false, true], "the pass begins the count anew");
 }
 
 #[test]
-fn once_tells_of_a_failure_only_if_that_is_enough() {
+fn once_sends_an_error_only_if_one_failure_is_enough() {
     let receiver = Receiver::start();
-    let (_, port) = target(&[500]);
+    let (_, port) = start_target(&[500]);
     let keys = format!("url: http://127.0.0.1:{port}/\nfailures_before_error: 2");
-    let (code, _) = once(&format!("sentry: {{dsn: 'http://key@127.0.0.1:{}/1'}}\n{}", receiver.port, http(&keys)));
+    let (code, _) =
+        run_once(&format!("sentry: {{dsn: 'http://key@127.0.0.1:{}/1'}}\n{}", receiver.port, http_config(&keys)));
     assert_eq!(code, 1, "the exit code knows of every failure");
-    assert_eq!(payloads(&receiver, 1, "transaction").len(), 1);
-    assert_eq!(payloads(&receiver, 1, "event").len(), 0);
-    // A run that broke is ours, and told of at once.
+    assert_eq!(receiver.wait_for_payloads(1, "transaction").len(), 1);
+    assert_eq!(receiver.wait_for_payloads(1, "event").len(), 0);
+    // A broken run is reported at once, since it is not the target's failure.
     let guest = Guest { run: "unreachable", ..PASSES }.write("retries-ours");
     let receiver = Receiver::start();
     let dsn = format!("sentry: {{dsn: 'http://key@127.0.0.1:{}/1'}}\n", receiver.port);
-    let keys = http("title: Broken\nfailures_before_error: 2");
-    once(&(dsn + &keys.replace("probe: http", &format!("probe: {}", guest.display()))));
-    assert_eq!(payloads(&receiver, 2, "event").len(), 1);
+    let keys = http_config("title: Broken\nfailures_before_error: 2");
+    run_once(&(dsn + &keys.replace("probe: http", &format!("probe: {}", guest.display()))));
+    assert_eq!(receiver.wait_for_payloads(2, "event").len(), 1);
 }
 
 #[test]
-fn the_keys_have_their_bounds() {
+fn keys_of_retries_are_validated() {
     for (keys, message) in [
         ("retries: 11", "`retries` must be from 0 to 10, not `11`"),
         ("retries: some", "`retries` must be a whole number"),
@@ -204,7 +199,7 @@ fn the_keys_have_their_bounds() {
         ("failures_before_error: 0", "`failures_before_error`"),
         ("failures_before_eror: 2", "did you mean `failures_before_error`?"),
     ] {
-        let ended = finish(sentrynet().args(["check", "-"]), &http(&format!("url: http://h/\n{keys}")));
+        let ended = run_command(sentrynet().args(["check", "-"]), &http_config(&format!("url: http://h/\n{keys}")));
         assert_eq!(ended.code, 2, "{keys}");
         assert!(ended.stderr.contains(message) && ended.stderr.contains(":5:"), "{keys}: {}", ended.stderr);
     }

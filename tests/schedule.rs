@@ -1,4 +1,4 @@
-//! The program on its schedule, and how it stops.
+//! The schedule of runs, and the end of the program.
 
 use std::fs::File;
 use std::process::Stdio;
@@ -7,21 +7,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::support::receiver::Receiver;
-use crate::support::running::Running;
-use crate::support::{eventually, finish, folder, http, relay, sentrynet, slow};
+use crate::support::running::RunningProgram;
+use crate::support::{empty_folder, eventually, http_config, relay, run_command, sentrynet, tcp_server};
 
-/// The program, whose standard output is read at its end.
-fn start(name: &str, configuration: &str) -> Running {
-    Running::with(&format!("schedule-{name}"), configuration, Stdio::piped())
+/// Starts the program with its standard output piped.
+fn start_program(name: &str, configuration: &str) -> RunningProgram {
+    RunningProgram::start_with_config(&format!("schedule-{name}"), configuration, Stdio::piped())
 }
 
-/// A target that counts its requests, and how many it had at once.
-fn counting(lasting: Duration) -> (Arc<AtomicUsize>, Arc<AtomicUsize>, u16) {
+/// Starts a target that takes `lasting` for each response. Returns the counter of its requests, the largest number of
+/// requests at once, and its port.
+fn start_counting_target(lasting: Duration) -> (Arc<AtomicUsize>, Arc<AtomicUsize>, u16) {
     let (count, most, now) = <(Arc<AtomicUsize>, Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
     let (counted, peak) = (Arc::clone(&count), Arc::clone(&most));
-    let port = slow::listen(move |mut connection| {
+    let port = tcp_server::listen(move |mut connection| {
         use std::io::Write;
-        slow::head(&connection);
+        tcp_server::read_head(&connection);
         peak.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
         std::thread::sleep(lasting);
         now.fetch_sub(1, Ordering::SeqCst);
@@ -32,13 +33,13 @@ fn counting(lasting: Duration) -> (Arc<AtomicUsize>, Arc<AtomicUsize>, u16) {
 }
 
 #[test]
-fn a_probe_runs_again_and_again_and_stops_when_told() {
+fn a_probe_runs_on_schedule_until_a_signal() {
     for signal in ["INT", "TERM"] {
-        let (count, _, port) = counting(Duration::ZERO);
-        let running = start(signal, &http(&format!("url: http://127.0.0.1:{port}/\nevery: 0.1")));
+        let (count, _, port) = start_counting_target(Duration::ZERO);
+        let running = start_program(signal, &http_config(&format!("url: http://127.0.0.1:{port}/\nevery: 0.1")));
         eventually("three runs", || (count.load(Ordering::SeqCst) >= 3).then_some(()));
-        running.signal(signal);
-        let (code, stdout) = running.end();
+        running.send_signal(signal);
+        let (code, stdout) = running.wait_for_output();
         assert_eq!(code, Some(0));
         assert_eq!(stdout.lines().count(), count.load(Ordering::SeqCst), "{stdout}");
     }
@@ -46,30 +47,30 @@ fn a_probe_runs_again_and_again_and_stops_when_told() {
 
 #[test]
 fn runs_of_one_probe_never_overlap() {
-    let (count, most, port) = counting(Duration::from_millis(150));
+    let (count, most, port) = start_counting_target(Duration::from_millis(150));
     let keys = format!("url: http://127.0.0.1:{port}/\nevery: 0.05\nburst: 3");
-    let running = start("overlap", &http(&keys));
+    let running = start_program("overlap", &http_config(&keys));
     eventually("six runs", || (count.load(Ordering::SeqCst) >= 6).then_some(()));
-    running.signal("TERM");
-    assert_eq!(running.end().0, Some(0));
+    running.send_signal("TERM");
+    assert_eq!(running.wait_for_output().0, Some(0));
     assert_eq!(most.load(Ordering::SeqCst), 1);
 }
 
 #[test]
 fn runs_in_flight_are_bounded() {
-    let (count, most, port) = counting(Duration::from_millis(50));
+    let (count, most, port) = start_counting_target(Duration::from_millis(50));
     let probe = format!("{{probe: http, url: 'http://127.0.0.1:{port}/', every: 0.1}}");
     let probes: String =
         (0..8).map(|n| format!("      - {}\n", probe.replace("every", &format!("title: t{n}, every")))).collect();
-    let running = start("bound", &format!("limits: {{in_flight: 2}}\ngroups:\n  - probes:\n{probes}"));
+    let running = start_program("bound", &format!("limits: {{in_flight: 2}}\ngroups:\n  - probes:\n{probes}"));
     eventually("sixteen runs", || (count.load(Ordering::SeqCst) >= 16).then_some(()));
-    running.signal("TERM");
-    assert_eq!(running.end().0, Some(0));
+    running.send_signal("TERM");
+    assert_eq!(running.wait_for_output().0, Some(0));
     assert_eq!(most.load(Ordering::SeqCst), 2);
 }
 
 #[test]
-fn open_files_bound_runs_and_are_asked_for() {
+fn the_limit_on_open_files_bounds_runs_and_is_raised() {
     let probe = "      - {probe: http, title: TITLE, url: 'http://127.0.0.1:9/'}\n";
     let probes: String = (0..30).map(|n| probe.replace("TITLE", &format!("t{n}"))).collect();
     let configuration = format!("groups:\n  - probes:\n{probes}");
@@ -78,77 +79,79 @@ fn open_files_bound_runs_and_are_asked_for() {
         let mut shell = std::process::Command::new("sh");
         shell.args(["-c", &format!("ulimit {limit}; exec \"$0\" check -"), env!("CARGO_BIN_EXE_sentrynet")]);
         shell.env_clear().envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        let ended = finish(&mut shell, &configuration);
+        let ended = run_command(&mut shell, &configuration);
         assert_eq!(ended.code, 0, "{}", ended.stderr);
         ended.stderr
     };
-    let told = check("-n 630");
+    let warning = check("-n 630");
     let expected =
         "at most 20 runs at once instead of 30: raise the limit on open files (`ulimit -n`), now 630, for more";
-    assert!(told.contains(expected), "{told}");
-    let told = check("-Sn 64");
-    assert!(!told.contains("at most"), "{told}");
+    assert!(warning.contains(expected), "{warning}");
+    let warning = check("-Sn 64");
+    assert!(!warning.contains("at most"), "{warning}");
 }
 
 #[test]
-fn what_waits_for_its_place_is_late_and_says_so() {
-    let (count, _, port) = counting(Duration::from_millis(300));
+fn a_run_that_waits_for_another_is_shown_as_late() {
+    let (count, _, port) = start_counting_target(Duration::from_millis(300));
     let probe = |title| format!("      - {{probe: http, title: {title}, url: 'http://127.0.0.1:{port}/'}}\n");
     let probes = [probe("first"), probe("second")].concat();
-    let running = start("late", &format!("limits: {{in_flight: 1}}\ngroups:\n  - probes:\n{probes}"));
+    let running = start_program("late", &format!("limits: {{in_flight: 1}}\ngroups:\n  - probes:\n{probes}"));
     eventually("two runs", || (count.load(Ordering::SeqCst) >= 2).then_some(()));
-    running.signal("TERM");
-    let (_, stdout) = running.end();
+    running.send_signal("TERM");
+    let (_, stdout) = running.wait_for_output();
     let late: Vec<_> = stdout.lines().map(|line| line.contains(" late)")).collect();
     assert_eq!(late, [false, true], "{stdout}");
 }
 
 #[test]
-fn what_has_begun_may_end_and_is_reported() {
+fn runs_in_flight_end_and_are_reported_after_a_signal() {
     let receiver = Receiver::start();
-    let (count, _, port) = counting(Duration::from_millis(700));
-    let keys = http(&format!("url: http://127.0.0.1:{port}/\nevery: 60"));
-    let running = start("grace", &format!("sentry: {{dsn: 'http://key@127.0.0.1:{}/1'}}\n{keys}", receiver.port));
+    let (count, _, port) = start_counting_target(Duration::from_millis(700));
+    let keys = http_config(&format!("url: http://127.0.0.1:{port}/\nevery: 60"));
+    let running =
+        start_program("grace", &format!("sentry: {{dsn: 'http://key@127.0.0.1:{}/1'}}\n{keys}", receiver.port));
     std::thread::sleep(Duration::from_millis(400));
     assert_eq!(count.load(Ordering::SeqCst), 0, "the run is still going on");
-    running.signal("TERM");
-    let (code, stdout) = running.end();
+    running.send_signal("TERM");
+    let (code, stdout) = running.wait_for_output();
     assert_eq!((code, count.load(Ordering::SeqCst)), (Some(0), 1));
     assert!(stdout.contains("passed"), "{stdout}");
-    assert_eq!(receiver.wait(1).len(), 1);
+    assert_eq!(receiver.wait_for_envelopes(1).len(), 1);
 }
 
-/// What the log says was skipped, and what it says after that.
-fn told_as_skipped(log: &str) -> (u64, &str) {
+/// Returns the number of skipped runs in the log's only line about them, and the rest of the line.
+fn parse_skipped_line(log: &str) -> (u64, &str) {
     let lines: Vec<_> = log.lines().filter(|line| line.contains("skipped within a minute")).collect();
     let [line] = lines[..] else { panic!("one line, whatever the number of probes: {log}") };
-    let told = line.split_once("WARN ").expect("it is a warning").1.trim_start();
-    let (number, rest) = told.split_once(' ').expect("it begins with a number");
+    let message = line.split_once("WARN ").expect("it is a warning").1.trim_start();
+    let (number, rest) = message.split_once(' ').expect("it begins with a number");
     (number.parse().expect("it begins with a number"), rest)
 }
 
 #[test]
-fn what_is_skipped_is_counted_and_no_wait_of_ours_is_the_target_s() {
+fn skipped_runs_are_counted_and_waiting_is_not_part_of_a_run() {
     let lasting = Duration::from_millis(300);
-    let (receiver, (_, _, port)) = (Receiver::start(), counting(lasting));
+    let (receiver, (_, _, port)) = (Receiver::start(), start_counting_target(lasting));
     let probe =
         |title| format!("      - {{probe: http, title: {title}, url: 'http://127.0.0.1:{port}/', every: 0.2}}\n");
     let probes = ["a", "b", "c"].map(probe).concat();
     let sentry = format!("sentry: {{dsn: '{}'}}\n", receiver.dsn());
-    let home = folder("schedule-skipped");
+    let home = empty_folder("schedule-skipped");
     let (file, log) = (home.join("probes.yaml"), home.join("log"));
     std::fs::write(&file, format!("{sentry}limits: {{in_flight: 1}}\ngroups:\n  - probes:\n{probes}"))
         .expect("writable");
     let stderr = File::create(&log).expect("the folder is writable");
-    let running = Running::spawn(sentrynet().arg("run").arg(&file).stdout(Stdio::piped()).stderr(stderr));
-    receiver.wait(12);
-    running.signal("TERM");
-    let (code, stdout) = running.end();
+    let running = RunningProgram::spawn(sentrynet().arg("run").arg(&file).stdout(Stdio::piped()).stderr(stderr));
+    receiver.wait_for_envelopes(12);
+    running.send_signal("TERM");
+    let (code, stdout) = running.wait_for_output();
     assert_eq!(code, Some(0));
 
     let envelopes = receiver.received();
-    relay::has_no_complaint("schedule-skipped-relay", &envelopes);
-    let runs: Vec<_> = envelopes.iter().flat_map(|received| received.open().1).map(|(_, payload)| payload).collect();
+    relay::assert_accepts("schedule-skipped-relay", &envelopes);
+    let runs: Vec<_> =
+        envelopes.iter().flat_map(|received| received.parse_envelope().1).map(|(_, payload)| payload).collect();
     let mut all = 0;
     for title in ["a", "b", "c"] {
         let (mut before, mut count) = (None::<f64>, 0);
@@ -160,7 +163,7 @@ fn what_is_skipped_is_counted_and_no_wait_of_ours_is_the_target_s() {
             let skipped = data.get("sentrynet.skipped").map_or(0, |skipped| skipped.as_u64().expect("it is a number"));
             let tag = run["tags"].get("skipped").and_then(|tag| tag.as_str()).unwrap_or("0");
             assert_eq!(tag, skipped.to_string());
-            // Two others went before it, each of which took the target's time.
+            // Two other runs went before this one, each of which waited for the target.
             assert!(end - start < 2.0 * lasting.as_secs_f64(), "its own time alone: {run}");
             for span in run["spans"].as_array().expect("spans are a list") {
                 assert!(number(&span["start_timestamp"]) >= start && number(&span["timestamp"]) <= end, "{span}");
@@ -181,38 +184,38 @@ fn what_is_skipped_is_counted_and_no_wait_of_ours_is_the_target_s() {
     assert!(stdout.lines().any(|line| line.contains(" late, ") && line.contains(" skipped)")), "{stdout}");
 
     let log = std::fs::read_to_string(&log).expect("the log is UTF-8");
-    let (told, rest) = told_as_skipped(&log);
-    // The last of them have no run after them to say so.
-    assert!(told >= all, "{all} of {log}");
+    let (reported, rest) = parse_skipped_line(&log);
+    // The last skipped runs are reported by no later run.
+    assert!(reported >= all, "{all} of {log}");
     assert!(rest.starts_with("runs of 3 probes, `"), "{log}");
     assert!(rest.contains("(raise `limits.in_flight`)"), "{log}");
 }
 
 #[test]
-fn a_run_that_is_longer_than_its_period_is_why_others_are_skipped() {
-    let (count, _, port) = counting(Duration::from_millis(250));
-    let home = folder("schedule-long");
+fn runs_are_skipped_while_one_is_longer_than_its_period() {
+    let (count, _, port) = start_counting_target(Duration::from_millis(250));
+    let home = empty_folder("schedule-long");
     let (file, log) = (home.join("probes.yaml"), home.join("log"));
     let keys = format!("url: http://127.0.0.1:{port}/\nevery: 0.1\ntitle: Slow\nburst: 2");
-    std::fs::write(&file, http(&keys)).expect("the folder is writable");
+    std::fs::write(&file, http_config(&keys)).expect("the folder is writable");
     let stderr = File::create(&log).expect("the folder is writable");
     let mut program = sentrynet();
     let program = program.args(["run", "--format", "json"]).arg(&file).stdout(Stdio::piped()).stderr(stderr);
-    let running = Running::spawn(program);
+    let running = RunningProgram::spawn(program);
     eventually("six runs", || (count.load(Ordering::SeqCst) >= 6).then_some(()));
-    running.signal("TERM");
-    let (code, stdout) = running.end();
+    running.send_signal("TERM");
+    let (code, stdout) = running.wait_for_output();
     assert_eq!(code, Some(0));
     let runs = stdout.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("a run is JSON"));
     let skipped: Vec<_> = runs.map(|run| run["skipped"].as_u64().expect("it is a number")).collect();
-    // Two runs of a quarter of a second let five times pass, or four to be skipped, each of two runs.
+    // A burst of two runs takes half a second, or five periods, so that four starts of two runs each are skipped.
     for (index, skipped) in skipped.iter().enumerate() {
         let first_of_burst = index > 0 && index % 2 == 0;
         assert!(if first_of_burst { *skipped >= 8 && *skipped % 2 == 0 } else { *skipped == 0 }, "{stdout}");
     }
     let log = std::fs::read_to_string(&log).expect("the log is UTF-8");
-    let (told, rest) = told_as_skipped(&log);
-    assert!(told >= skipped.iter().sum(), "{log}");
+    let (reported, rest) = parse_skipped_line(&log);
+    assert!(reported >= skipped.iter().sum(), "{log}");
     assert!(rest.starts_with("runs of `Slow` were skipped within a minute: "), "{log}");
     assert!(rest.contains("(raise its `every`)"), "{log}");
 }

@@ -1,4 +1,4 @@
-//! Secrets: put in where a configuration refers to them, and in nothing that leaves.
+//! Secrets: inserted where a configuration refers to them, and redacted in all output.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -6,14 +6,14 @@ use std::os::unix::fs::PermissionsExt;
 use crate::support::certificates::Certificates;
 use crate::support::nginx::Nginx;
 use crate::support::receiver::Receiver;
-use crate::support::{finish, folder, sentrynet};
+use crate::support::{empty_folder, restrict_to_owner, run_command, sentrynet};
 
-/// Braces, quotes, spaces and what URLs and JSON escape.
+/// Braces, quotes, spaces, and characters that URLs and JSON escape.
 const SECRET: &str = r#"pa{ss "w/ö%rd} \x"#;
 
-/// A target that sends back what it was asked, in several encodings.
-fn mirror(name: &str) -> (Nginx, u16) {
-    Nginx::plain(
+/// Starts a target that returns the request in several encodings.
+fn start_echo_target(name: &str) -> (Nginx, u16) {
+    Nginx::start_plain(
         name,
         r#"location / {
              add_header x-url "$request_uri"; add_header x-authorization "$http_authorization";
@@ -23,8 +23,8 @@ fn mirror(name: &str) -> (Nginx, u16) {
     )
 }
 
-fn configuration(name: &str, port: u16, receiver: u16) -> std::path::PathBuf {
-    let home = folder(&format!("secrets-{name}"));
+fn write_config(name: &str, port: u16, receiver: u16) -> std::path::PathBuf {
+    let home = empty_folder(&format!("secrets-{name}"));
     std::fs::write(home.join("key"), "file-secret-word\n").expect("the folder is writable");
     let text = format!(
         r#"
@@ -65,14 +65,14 @@ groups:
     let file = home.join("probes.yaml");
     std::fs::write(&file, text).expect("the folder is writable");
     for file in [&file, &home.join("key")] {
-        std::fs::set_permissions(file, Permissions::from_mode(0o600)).expect("the file is ours");
+        restrict_to_owner(file);
     }
     file
 }
 
-/// No form of the secrets is in a text: the words that all of their encodings have in common.
+/// Asserts that a text has no encoding of a secret, by fragments that the encodings have in common.
 #[track_caller]
-fn clean(what: &str, text: &str) {
+fn assert_no_secret(what: &str, text: &str) {
     for part in ["pa{ss", "w/ö", "w/\\u00f6", "%7Bss", "{ss", "w%2F", "rd}", "rd%7D", "file-secret", "secret-word"] {
         assert!(!text.contains(part), "{what} has {part}: {text}");
     }
@@ -82,28 +82,28 @@ fn clean(what: &str, text: &str) {
 }
 
 #[test]
-fn nothing_that_leaves_has_a_secret() {
-    let (_nginx, port) = mirror("secrets");
+fn no_output_has_a_secret() {
+    let (_nginx, port) = start_echo_target("secrets");
     let receiver = Receiver::start();
-    let file = configuration("out", port, receiver.port);
+    let file = write_config("out", port, receiver.port);
     for format in ["text", "json"] {
         let mut program = sentrynet();
         program.env("SECRET", SECRET).env("SENTRYNET_LOG", "debug").args(["once", "--trace", "--format", format]);
-        let ended = finish(program.arg(&file), "");
+        let ended = run_command(program.arg(&file), "");
         assert_eq!(ended.code, 1, "{}\n{}", ended.stdout, ended.stderr);
         assert_eq!(ended.stdout.matches("[Filtered]").count().min(10), 10, "{}", ended.stdout);
-        clean("standard output", &ended.stdout);
-        clean("standard error", &ended.stderr);
+        assert_no_secret("standard output", &ended.stdout);
+        assert_no_secret("standard error", &ended.stderr);
     }
-    // A transaction and an error for each run.
-    for received in receiver.wait(12) {
-        clean("an envelope", &String::from_utf8_lossy(&received.envelope));
+    // A transaction and an error for each of six runs.
+    for received in receiver.wait_for_envelopes(12) {
+        assert_no_secret("an envelope", &String::from_utf8_lossy(&received.envelope));
     }
 }
 
 #[test]
-fn what_is_sent_has_them() {
-    let (_nginx, port) = Nginx::plain(
+fn requests_have_the_secrets() {
+    let (_nginx, port) = Nginx::start_plain(
         "secrets-sent",
         r#"location / {
              if ($http_x_key != "before file-secret-word after") { return 400; }
@@ -111,22 +111,22 @@ fn what_is_sent_has_them() {
              return 200;
            }"#,
     );
-    let home = folder("secrets-sent");
+    let home = empty_folder("secrets-sent");
     std::fs::write(home.join("key"), "file-secret-word\n").expect("the folder is writable");
-    std::fs::set_permissions(home.join("key"), Permissions::from_mode(0o600)).expect("the file is ours");
+    restrict_to_owner(&home.join("key"));
     let file = home.join("probes.yaml");
     let text = format!(
         "groups: [{{probes: [{{probe: http, url: 'http://127.0.0.1:{port}/', timeout: '${{env:NOT_SET:-5}}', \
          query: {{plain: '$${{env:SECRET}}'}}, headers: {{x-key: 'before ${{file:key}} after'}}}}]}}]"
     );
     std::fs::write(&file, text).expect("the folder is writable");
-    let ended = finish(sentrynet().arg("once").arg(&file), "");
+    let ended = run_command(sentrynet().arg("once").arg(&file), "");
     assert_eq!(ended.code, 0, "{}\n{}", ended.stdout, ended.stderr);
 }
 
 #[test]
-fn what_everyone_can_read_is_warned_of() {
-    let home = folder("secrets-modes");
+fn files_with_secrets_that_everyone_can_read_are_warned_of() {
+    let home = empty_folder("secrets-modes");
     let write = |name: &str, text: &str| {
         let file = home.join(name);
         std::fs::write(&file, text).expect("the folder is writable");
@@ -139,7 +139,7 @@ fn what_everyone_can_read_is_warned_of() {
         "groups: [{probes: [{probe: http, url: 'http://127.0.0.1:1/', headers: {authorization: Bearer x, \
          x-key: '${file:token}'}}]}]",
     );
-    let ended = finish(sentrynet().arg("check").arg(&literal), "");
+    let ended = run_command(sentrynet().arg("check").arg(&literal), "");
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     assert!(ended.stderr.contains("a secret in a file that is readable by everyone (mode 644)"), "{}", ended.stderr);
     assert!(ended.stderr.contains("token` is readable by everyone (mode 644)"), "{}", ended.stderr);
@@ -154,7 +154,7 @@ fn what_everyone_can_read_is_warned_of() {
     );
     for (mode, warned) in [(0o644, true), (0o600, false)] {
         std::fs::set_permissions(home.join("ours.key"), Permissions::from_mode(mode)).expect("the file is ours");
-        let ended = finish(sentrynet().arg("check").arg(&keys), "");
+        let ended = run_command(sentrynet().arg("check").arg(&keys), "");
         let warning = "ours.key` is readable by everyone (mode 644): `chmod o-r` it\n";
         assert_eq!((ended.code, ended.stderr.contains(warning)), (0, warned), "{}", ended.stderr);
         assert_eq!(ended.stderr.contains("client_certificate.key"), warned, "{}", ended.stderr);

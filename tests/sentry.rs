@@ -1,34 +1,37 @@
-//! What Sentry gets: kent as a receiver, Relay's normaliser as a judge.
+//! Envelopes as Sentry gets them: received by kent, and checked by Relay's normaliser.
 
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
 use crate::guests::{Guest, PASSES};
 use crate::support::nginx::Nginx;
 use crate::support::receiver::Receiver;
-use crate::support::{eventually, finish, free_port, http, once, once_with, relay, sentrynet, spans, tool};
+use crate::support::{
+    KilledOnDrop, eventually, find_tool, free_port, http_config, relay, run_command, run_once, run_once_with,
+    sentrynet, spans,
+};
 
-/// kent, a small fake Sentry; it ends with this value.
+/// kent, a small fake Sentry, which is killed when the value is dropped.
 struct Kent {
-    child: Child,
+    _child: KilledOnDrop,
     port: u16,
 }
 
 impl Kent {
     fn start() -> Self {
         let port = free_port();
-        let program = tool("python/bin/kent-server").expect("kent is there: run the tests with tests/run");
+        let program = find_tool("python/bin/kent-server").expect("kent is there: run the tests with tests/run");
         let mut command = Command::new(program);
         command.args(["run", "--host", "127.0.0.1", "--port", &port.to_string()]);
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("kent starts");
-        let kent = Self { child, port };
+        let kent = Self { _child: KilledOnDrop(child), port };
         eventually("kent listening", || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
         kent
     }
 
-    /// The payloads of a type that it has kept, oldest first.
-    fn kept(&self, kind: &str) -> Vec<Value> {
+    /// Returns the payloads of this type that kent has received, oldest first.
+    fn payloads(&self, kind: &str) -> Vec<Value> {
         let list = self.get("eventlist/");
         let ids = list["events"].as_array().expect("kent lists events").iter();
         let items = ids.map(|event| self.get(&format!("event/{}", event["event_id"].as_str().expect("an id is text"))));
@@ -50,15 +53,8 @@ impl Kent {
     }
 }
 
-impl Drop for Kent {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A configuration with a probe that passes, one that fails and one that breaks.
-fn all_outcomes(dsn: &str, target: u16) -> String {
+/// Returns a configuration with a probe that passes, one that fails and one that breaks.
+fn config_of_all_outcomes(dsn: &str, target: u16) -> String {
     let broken =
         Guest { define: "(func $brew unreachable)", run: "call $brew i32.const 0", ..PASSES }.write("sentry-broken");
     format!(
@@ -75,18 +71,18 @@ groups:
     )
 }
 
-fn target() -> (Nginx, u16) {
+fn start_target() -> (Nginx, u16) {
     let name = format!("sentry-{}", free_port());
-    Nginx::plain(&name, r#"location = /up { return 200 '{"s": "ok"}'; } location / { return 500; }"#)
+    Nginx::start_plain(&name, r#"location = /up { return 200 '{"s": "ok"}'; } location / { return 500; }"#)
 }
 
 #[test]
 fn a_real_receiver_gets_every_run() {
     let kent = Kent::start();
-    let (_nginx, port) = target();
-    let (code, runs) = once(&all_outcomes(&format!("http://public@127.0.0.1:{}/1", kent.port), port));
+    let (_nginx, port) = start_target();
+    let (code, runs) = run_once(&config_of_all_outcomes(&format!("http://public@127.0.0.1:{}/1", kent.port), port));
     assert_eq!(code, 3);
-    let transactions = kent.kept("transaction");
+    let transactions = kent.payloads("transaction");
     let of = |title: &str| {
         let mut found = transactions.iter().filter(|transaction| transaction["transaction"] == title);
         let transaction = found.next().unwrap_or_else(|| panic!("{title} in {transactions:#?}"));
@@ -112,7 +108,7 @@ fn a_real_receiver_gets_every_run() {
         assert_eq!(sent, run);
     }
 
-    let errors = kent.kept("event");
+    let errors = kent.payloads("event");
     assert_eq!(errors.len(), 2, "an error for each run that did not pass, and none for those that did");
     let of = |run: &Value| {
         let same = |error: &&Value| error["contexts"]["trace"]["trace_id"] == run["trace_id"];
@@ -131,49 +127,49 @@ fn a_real_receiver_gets_every_run() {
 }
 
 #[test]
-fn relay_has_no_complaint() {
+fn relay_accepts_all_envelopes() {
     let receiver = Receiver::start();
-    let (_nginx, port) = target();
-    // A receiver behind a path, as self-hosted ones are.
+    let (_nginx, port) = start_target();
+    // The DSN has a path, as those of self-hosted Sentry may have.
     let dsn = format!("http://public@127.0.0.1:{}/behind/a/path/42", receiver.port);
-    once(&all_outcomes(&dsn, port));
-    let envelopes = receiver.wait(8);
+    run_once(&config_of_all_outcomes(&dsn, port));
+    let envelopes = receiver.wait_for_envelopes(8);
     for received in &envelopes {
         assert_eq!(received.path, "/behind/a/path/api/42/envelope/");
         let auth = &received.headers["x-sentry-auth"];
         assert!(auth.contains("sentry_key=public") && auth.contains("sentry_version=7"), "{auth}");
-        let (header, items) = received.open();
+        let (header, items) = received.parse_envelope();
         assert!(header["sent_at"].is_string());
         assert_eq!(items.len(), 1);
         let checks_in = items[0].0["type"] == "check_in";
         assert!(checks_in || header["trace"]["public_key"] == "public");
     }
-    relay::has_no_complaint("relay", &envelopes);
+    relay::assert_accepts("relay", &envelopes);
 }
 
 #[test]
-fn the_environment_fills_what_the_file_leaves_out() {
+fn environment_variables_fill_keys_that_are_not_configured() {
     let receiver = Receiver::start();
-    let (_nginx, port) = target();
+    let (_nginx, port) = start_target();
     let dsn = format!("http://public@127.0.0.1:{}/1", receiver.port);
-    let keys = http(&format!("url: http://localhost:{port}/up"));
+    let keys = http_config(&format!("url: http://localhost:{port}/up"));
     let mut program = sentrynet();
-    let (code, runs) = once_with(program.env("SENTRY_DSN", dsn).env("SENTRY_ENVIRONMENT", "qa"), &keys);
+    let (code, runs) = run_once_with(program.env("SENTRY_DSN", dsn).env("SENTRY_ENVIRONMENT", "qa"), &keys);
     assert_eq!(code, 0);
-    let (header, items) = receiver.wait(1)[0].open();
+    let (header, items) = receiver.wait_for_envelopes(1)[0].parse_envelope();
     assert_eq!(header["trace"]["trace_id"], runs[0]["trace_id"]);
     assert_eq!(items[0].1["environment"], "qa");
     assert_eq!(spans(&runs[0], "http.client").len(), 1);
 }
 
 #[test]
-fn a_receiver_that_is_down_changes_no_result_and_shows_no_key() {
-    let (_nginx, port) = target();
+fn an_unreachable_receiver_changes_no_result_and_its_key_is_not_shown() {
+    let (_nginx, port) = start_target();
     let dsn = format!("http://secretkey@127.0.0.1:{}/1", free_port());
-    let keys = http(&format!("url: http://localhost:{port}/up"));
-    let ended = finish(sentrynet().env("SENTRY_DSN", dsn).args(["once", "-"]), &keys);
+    let keys = http_config(&format!("url: http://localhost:{port}/up"));
+    let ended = run_command(sentrynet().env("SENTRY_DSN", dsn).args(["once", "-"]), &keys);
     assert_eq!(ended.code, 0);
     assert!(ended.stdout.contains("passed"));
-    assert!(ended.stderr.contains("127.0.0.1"), "it is said: {}", ended.stderr);
+    assert!(ended.stderr.contains("127.0.0.1"), "the receiver is named: {}", ended.stderr);
     assert!(!ended.stderr.contains("secretkey"), "{}", ended.stderr);
 }

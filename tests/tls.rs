@@ -1,4 +1,4 @@
-//! TLS: nginx with certificates that hold and some that do not.
+//! TLS: nginx with valid and with invalid certificates.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,7 +7,10 @@ use serde_json::Value;
 
 use crate::support::certificates::Certificates;
 use crate::support::nginx::Nginx;
-use crate::support::{delayed, finish, folder, free_port, http, lasted, once_with, probe, sentrynet, slow, spans};
+use crate::support::{
+    assert_delay_in_phase, empty_folder, free_port, http_config, run_command, run_http_probe, run_once_with, sentrynet,
+    span_duration_ms, spans, tcp_server,
+};
 
 struct Targets {
     nginx: Nginx,
@@ -18,8 +21,8 @@ struct Targets {
     old: u16,
 }
 
-fn targets(name: &str) -> Targets {
-    let certificates = Certificates::new(&folder(&format!("tls-{name}")));
+fn start_targets(name: &str) -> Targets {
+    let certificates = Certificates::new(&empty_folder(&format!("tls-{name}")));
     certificates.certify("good", &["localhost", "127.0.0.1"], 2100);
     certificates.certify("expired", &["localhost"], 2022);
     certificates.certify("wrong", &["www.example.org", "example.org"], 2100);
@@ -45,21 +48,21 @@ fn targets(name: &str) -> Targets {
 }
 
 #[track_caller]
-fn tls_failure(run: &Value) -> String {
+fn expect_tls_failure(run: &Value) -> String {
     assert_eq!(run["failure"]["reason"], "tls", "{run:#}");
     assert_eq!(spans(run, "http.client.tls")[0]["status"], "unavailable");
     run["failure"]["message"].as_str().expect("a failure has a message").to_owned()
 }
 
 #[test]
-fn certificates() {
-    let Targets { nginx: _nginx, ca, good, expired, wrong_name, old } = targets("certificates");
-    let probe = |port: u16, keys: &str| probe(&format!("url: https://localhost:{port}/\n{keys}"));
+fn certificates_are_verified_and_described() {
+    let Targets { nginx: _nginx, ca, good, expired, wrong_name, old } = start_targets("certificates");
+    let run_at = |port: u16, keys: &str| run_http_probe(&format!("url: https://localhost:{port}/\n{keys}"));
     let trusting = format!("ca: {ca}");
 
-    let run = probe(good, &trusting);
+    let run = run_at(good, &trusting);
     assert_eq!(run["outcome"], "passed", "{run:#}");
-    lasted(&run, "http.client.tls");
+    span_duration_ms(&run, "http.client.tls");
     let data = &spans(&run, "http.client")[0]["data"];
     assert_eq!(data["network.protocol.version"], "2");
     assert_eq!(data["tls.protocol.version"], "1.3");
@@ -67,46 +70,46 @@ fn certificates() {
     assert_eq!(data["tls.server.subject"], "CN=good");
     assert!(data["tls.server.days_left"].as_i64().is_some_and(|days| days > 20_000), "{data:#}");
 
-    let run = probe(old, &trusting);
+    let run = run_at(old, &trusting);
     assert_eq!(spans(&run, "http.client")[0]["data"]["tls.protocol.version"], "1.2");
 
-    let message = tls_failure(&probe(expired, &trusting));
+    let message = expect_tls_failure(&run_at(expired, &trusting));
     assert!(message.starts_with("certificate expired ") && message.ends_with(" days ago"), "{message}");
-    let message = tls_failure(&probe(wrong_name, &trusting));
+    let message = expect_tls_failure(&run_at(wrong_name, &trusting));
     assert_eq!(message, "certificate is not for `localhost`, but for `www.example.org`, `example.org`");
-    let message = tls_failure(&probe(good, ""));
+    let message = expect_tls_failure(&run_at(good, ""));
     assert_eq!(message, "certificate is issued by `CN=The tests' authority`, which is not trusted");
 
     for port in [good, expired, wrong_name] {
-        let run = probe(port, "verify_tls: false");
+        let run = run_at(port, "verify_tls: false");
         assert_eq!(run["outcome"], "passed", "{run:#}");
     }
 }
 
 #[test]
-fn the_systems_trust_is_that_of_ssl_cert_file() {
-    let Targets { nginx: _nginx, ca, good, .. } = targets("system");
-    let keys = http(&format!("url: https://localhost:{good}/"));
-    let (code, _) = once_with(sentrynet().env("SSL_CERT_FILE", &ca), &keys);
+fn the_system_roots_come_from_ssl_cert_file() {
+    let Targets { nginx: _nginx, ca, good, .. } = start_targets("system");
+    let keys = http_config(&format!("url: https://localhost:{good}/"));
+    let (code, _) = run_once_with(sentrynet().env("SSL_CERT_FILE", &ca), &keys);
     assert_eq!(code, 0);
-    let (code, runs) = once_with(sentrynet().env("SSL_CERT_FILE", "/nonexistent.pem"), &keys);
+    let (code, runs) = run_once_with(sentrynet().env("SSL_CERT_FILE", "/nonexistent.pem"), &keys);
     assert_eq!(code, 1);
-    tls_failure(&runs[0]);
+    expect_tls_failure(&runs[0]);
 }
 
 #[test]
-fn a_slow_handshake_shows_in_the_handshake() {
-    let Targets { nginx: _nginx, ca, good, .. } = targets("slow");
+fn a_slow_handshake_shows_in_the_tls_phase() {
+    let Targets { nginx: _nginx, ca, good, .. } = start_targets("slow");
     let delay = Duration::from_millis(250);
-    let port = slow::forward(good, delay);
-    let run = probe(&format!("url: https://localhost:{port}/\nca: {ca}"));
+    let port = tcp_server::forward_slowly(good, delay);
+    let run = run_http_probe(&format!("url: https://localhost:{port}/\nca: {ca}"));
     assert_eq!(run["outcome"], "passed", "{run:#}");
-    delayed(&run, "http.client", &["dns", "connect", "tls", "send", "wait", "receive"], "tls", delay);
+    assert_delay_in_phase(&run, "http.client", &["dns", "connect", "tls", "send", "wait", "receive"], "tls", delay);
 }
 
 #[test]
-fn a_certificate_may_be_its_own_authority() {
-    let certificates = Certificates::new(&folder("tls-self-signed"));
+fn a_self_signed_certificate_can_be_trusted() {
+    let certificates = Certificates::new(&empty_folder("tls-self-signed"));
     certificates.self_sign("own", &["localhost"], 2100);
     certificates.self_sign("stale", &["localhost"], 2022);
     certificates.self_sign("astray", &["example.org"], 2100);
@@ -121,53 +124,54 @@ fn a_certificate_may_be_its_own_authority() {
     let servers = [server(ports[0], "own"), server(ports[1], "stale"), server(ports[2], "astray")];
     let _nginx = Nginx::start("self-signed", &ports, &servers.concat());
     let [own, stale, astray] = ports;
-    let probe = |port: u16, keys: &str| probe(&format!("url: https://localhost:{port}/\n{keys}"));
-    assert_eq!(probe(own, &format!("ca: {home}/own.pem"))["outcome"], "passed");
-    let message = tls_failure(&probe(own, ""));
+    let run_at = |port: u16, keys: &str| run_http_probe(&format!("url: https://localhost:{port}/\n{keys}"));
+    assert_eq!(run_at(own, &format!("ca: {home}/own.pem"))["outcome"], "passed");
+    let message = expect_tls_failure(&run_at(own, ""));
     assert_eq!(message, "certificate is self-signed (CN=own) and not itself trusted");
-    let message = tls_failure(&probe(own, &format!("ca: {home}/astray.pem")));
+    let message = expect_tls_failure(&run_at(own, &format!("ca: {home}/astray.pem")));
     assert_eq!(message, "certificate is self-signed (CN=own) and not itself trusted");
-    let message = tls_failure(&probe(stale, &format!("ca: {home}/stale.pem")));
+    let message = expect_tls_failure(&run_at(stale, &format!("ca: {home}/stale.pem")));
     assert!(message.starts_with("certificate expired "), "{message}");
-    let message = tls_failure(&probe(astray, &format!("ca: {home}/astray.pem")));
+    let message = expect_tls_failure(&run_at(astray, &format!("ca: {home}/astray.pem")));
     assert_eq!(message, "certificate is not for `localhost`, but for `example.org`");
 }
 
 #[test]
 fn a_delay_shows_in_its_phase_over_http_2_too() {
-    let certificates = Certificates::new(&folder("tls-http2"));
+    let certificates = Certificates::new(&empty_folder("tls-http2"));
     certificates.certify("good", &["localhost"], 2100);
     let delay = Duration::from_millis(250);
-    let (thinks, trickles) = (slow::answer(delay, Duration::ZERO), slow::answer(Duration::ZERO, delay));
+    let (slow_head, slow_body) =
+        (tcp_server::respond_slowly(delay, Duration::ZERO), tcp_server::respond_slowly(Duration::ZERO, delay));
     let (port, home) = (free_port(), certificates.folder.display());
     let server = format!(
         "server {{ listen 127.0.0.1:{port} ssl http2; ssl_certificate {home}/good.pem; ssl_certificate_key {home}/good.key;
            proxy_buffering off;
-           location /thinks {{ proxy_pass http://127.0.0.1:{thinks}; }}
-           location /trickles {{ proxy_pass http://127.0.0.1:{trickles}; }} }}"
+           location /slow_head {{ proxy_pass http://127.0.0.1:{slow_head}; }}
+           location /slow_body {{ proxy_pass http://127.0.0.1:{slow_body}; }} }}"
     );
     let _nginx = Nginx::start("http2", &[port], &server);
-    for (path, slow) in [("thinks", "wait"), ("trickles", "receive")] {
-        let run = probe(&format!(
+    for (path, slow) in [("slow_head", "wait"), ("slow_body", "receive")] {
+        let run = run_http_probe(&format!(
             "url: https://localhost:{port}/{path}\nca: {}\nbody: {{some: text}}\nexpected: 200",
             certificates.ca()
         ));
         assert_eq!(run["outcome"], "passed", "{run:#}");
         assert_eq!(spans(&run, "http.client")[0]["data"]["network.protocol.version"], "2");
-        delayed(&run, "http.client", &["dns", "connect", "tls", "send", "wait", "receive"], slow, delay);
+        assert_delay_in_phase(&run, "http.client", &["dns", "connect", "tls", "send", "wait", "receive"], slow, delay);
     }
 }
 
 #[test]
-fn what_does_not_speak_tls() {
-    let port = slow::answer(Duration::ZERO, Duration::ZERO);
-    let message = tls_failure(&probe(&format!("url: https://127.0.0.1:{port}/\ntimeout: 5")));
+fn a_server_without_tls_is_reported() {
+    let port = tcp_server::respond_slowly(Duration::ZERO, Duration::ZERO);
+    let message = expect_tls_failure(&run_http_probe(&format!("url: https://127.0.0.1:{port}/\ntimeout: 5")));
     assert!(message.starts_with(&format!("what listens on port {port} does not speak TLS")), "{message}");
 }
 
 #[test]
-fn files_of_authorities_are_checked() {
-    let home = folder("ca-files");
+fn invalid_files_of_authorities_are_refused() {
+    let home = empty_folder("ca-files");
     let write = |name: &str, text: &str| {
         let path: PathBuf = home.join(name);
         std::fs::write(&path, text).expect("the folder is writable");
@@ -175,8 +179,8 @@ fn files_of_authorities_are_checked() {
     write("empty.pem", "nothing here\n");
     write("torn.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     let check = |file: &str, expected: &str| {
-        let keys = http(&format!("url: https://localhost/\nca: {}", home.join(file).display()));
-        let ended = finish(sentrynet().args(["check", "-"]), &keys);
+        let keys = http_config(&format!("url: https://localhost/\nca: {}", home.join(file).display()));
+        let ended = run_command(sentrynet().args(["check", "-"]), &keys);
         assert_eq!(ended.code, 2);
         assert!(ended.stderr.contains(expected), "{}", ended.stderr);
     };

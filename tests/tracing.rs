@@ -1,71 +1,64 @@
-//! What targets are told of a run's trace, and which are told nothing.
+//! Trace headers: the hosts that get them, and the hosts that do not.
 
 use serde_json::Value;
 
 use crate::guests::{Guest, PASSES};
-use crate::support::target::{Asked, Target};
-use crate::support::{http, once, passed, probe, spans};
+use crate::support::target::{Request, Target, ok_response, redirect_response};
+use crate::support::{assert_passed, http_config, run_http_probe, run_once, spans};
 
-fn yes() -> String {
-    "200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_owned()
-}
-
-fn redirect(to: &str) -> String {
-    format!("302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
-}
-
-/// A target that redirects to this URL, but for its path `/end`.
-fn leading(to: String) -> Target {
-    Target::answering(move |asked| match asked.last() {
-        Some(asked) if asked.line.contains(" /end ") => yes(),
-        _ => redirect(&to),
+/// Starts a target that redirects to this URL, except for its path `/end`.
+fn start_redirecting_target(to: String) -> Target {
+    Target::responding(move |requests| match requests.last() {
+        Some(request) if request.line.contains(" /end ") => ok_response(),
+        _ => redirect_response(&to),
     })
 }
 
-/// Whether a request told of the trace, in all its headers or in none.
+/// Returns true if a request has all trace headers, and false if it has none. Panics if it has some of them.
 #[track_caller]
-fn is_told(asked: &Asked) -> bool {
-    let told = ["sentry-trace", "baggage", "traceparent"].map(|name| asked.header(name).is_some());
-    assert!(told == [true; 3] || told == [false; 3], "{asked:#?}");
-    told[0]
+fn has_trace_headers(request: &Request) -> bool {
+    let has_headers = ["sentry-trace", "baggage", "traceparent"].map(|name| request.header(name).is_some());
+    assert!(has_headers == [true; 3] || has_headers == [false; 3], "{request:#?}");
+    has_headers[0]
 }
 
 const ALL: &str = "trace_headers: {traceparent: true}";
 
-/// The runs of chains with these keys and steps.
+/// Runs a chain with these keys, which must pass. Returns the run.
 #[track_caller]
-fn chain(keys: &str) -> Value {
-    let (_, mut runs) = once(&http(&format!("title: Shop\n{keys}\n{ALL}")).replace("probe: http", "probe: chain"));
-    passed(&runs[0]);
+fn run_chain(keys: &str) -> Value {
+    let (_, mut runs) =
+        run_once(&http_config(&format!("title: Shop\n{keys}\n{ALL}")).replace("probe: http", "probe: chain"));
+    assert_passed(&runs[0]);
     runs.remove(0)
 }
 
 #[test]
-fn traceparent_says_what_sentrys_own_header_says() {
+fn traceparent_has_the_same_ids_and_flag_as_sentry_trace() {
     let target = Target::new();
     let url = format!("url: http://127.0.0.1:{}/", target.port);
-    let run = probe(&format!("{url}\n{ALL}"));
-    probe(&format!("{url}\ntrace_headers: {{mode: sampled, traceparent: true}}"));
-    probe(&format!("{url}\ntrace_headers: {{mode: off, traceparent: true}}"));
-    probe(&url);
+    let run = run_http_probe(&format!("{url}\n{ALL}"));
+    run_http_probe(&format!("{url}\ntrace_headers: {{mode: sampled, traceparent: true}}"));
+    run_http_probe(&format!("{url}\ntrace_headers: {{mode: off, traceparent: true}}"));
+    run_http_probe(&url);
     let ids = |run: &Value| {
         let span = &spans(run, "http.client")[0]["span_id"];
         format!("{}-{}", run["trace_id"].as_str().expect("an id is text"), span.as_str().expect("an id is text"))
     };
-    let asked = target.asked();
-    let headers = |index: usize| ["sentry-trace", "traceparent"].map(|name| asked[index].header(name));
+    let requests = target.requests();
+    let headers = |index: usize| ["sentry-trace", "traceparent"].map(|name| requests[index].header(name));
     assert_eq!(headers(0), [Some(&*format!("{}-0", ids(&run))), Some(&*format!("00-{}-00", ids(&run)))]);
-    let [Some(sentry), Some(w3c)] = headers(1) else { panic!("{:#?}", asked[1]) };
+    let [Some(sentry), Some(w3c)] = headers(1) else { panic!("{:#?}", requests[1]) };
     assert_eq!(format!("00-{}-01", sentry.strip_suffix("-1").expect("it is sampled")), w3c);
-    assert!(!is_told(&asked[2]));
-    assert!(asked[3].header("sentry-trace").is_some() && asked[3].header("traceparent").is_none());
+    assert!(!has_trace_headers(&requests[2]));
+    assert!(requests[3].header("sentry-trace").is_some() && requests[3].header("traceparent").is_none());
 }
 
 #[test]
-fn a_group_s_trace_headers_are_its_probes() {
+fn trace_headers_of_a_group_apply_to_its_probes() {
     let target = Target::new();
     let port = target.port;
-    let (code, _) = once(&format!(
+    let (code, _) = run_once(&format!(
         "sentry: {{trace_headers: sampled}}
 groups:
   - trace_headers: {{traceparent: true}}
@@ -77,10 +70,11 @@ groups:
 "
     ));
     assert_eq!(code, 0);
-    let asked = target.asked();
+    let requests = target.requests();
     let flags = |path: &str| {
-        let asked = asked.iter().find(|asked| asked.line.contains(path)).expect("each asks once");
-        ["sentry-trace", "traceparent"].map(|name| asked.header(name).map(|value| value[value.len() - 1..].to_owned()))
+        let request = requests.iter().find(|request| request.line.contains(path)).expect("each asks once");
+        ["sentry-trace", "traceparent"]
+            .map(|name| request.header(name).map(|value| value[value.len() - 1..].to_owned()))
     };
     let [yes, no] = ["1", "0"].map(|flag| Some(flag.to_owned()));
     assert_eq!(flags("/both"), [yes.clone(), yes.clone()]);
@@ -89,96 +83,105 @@ groups:
 }
 
 #[test]
-fn where_a_redirect_leads_nothing_is_told_unless_it_is_named() {
+fn a_redirect_to_an_unnamed_host_gets_no_trace_headers() {
     let other = Target::new();
     let port = other.port;
     let [name, address] = [format!("localhost:{port}"), format!("127.0.0.1:{port}")];
-    let ways = [
+    let locations = [
         format!("http://{name}/"),
         format!("http://{address}/"),
         format!("http://127.0.0.1:80@{name}/"),
         format!("//{name}/127.0.0.1"),
         format!("//LOCALHOST:{port}/"),
     ];
-    for way in ways {
-        let first = leading(way.clone());
+    for location in locations {
+        let first = start_redirecting_target(location.clone());
         let url = format!("url: http://127.0.0.1:{}/", first.port);
-        let told = |keys: &str| {
-            passed(&probe(&format!("{url}\n{keys}")));
-            assert!(is_told(first.asked().last().expect("it was asked")));
-            is_told(other.asked().last().expect("it was led to"))
+        let has_headers = |keys: &str| {
+            assert_passed(&run_http_probe(&format!("{url}\n{keys}")));
+            assert!(has_trace_headers(first.requests().last().expect("it was asked")));
+            has_trace_headers(other.requests().last().expect("it was led to"))
         };
-        assert!(!told(ALL), "{way}");
-        assert!(!told("trace_headers: {traceparent: true, hosts: ['*.localhost', localhost.evil.example]}"), "{way}");
+        assert!(!has_headers(ALL), "{location}");
+        assert!(
+            !has_headers("trace_headers: {traceparent: true, hosts: ['*.localhost', localhost.evil.example]}"),
+            "{location}"
+        );
         let hosts = format!("trace_headers: {{traceparent: true, hosts: [localhost, '{address}']}}");
-        assert!(told(&hosts), "{way}");
-        // Any setting names a host.
-        assert!(told(&format!("{ALL}\nheaders: {{x-peers: '{name}'}}")) || way.contains(&address), "{way}");
+        assert!(has_headers(&hosts), "{location}");
+        // A host in any setting counts as named.
+        assert!(
+            has_headers(&format!("{ALL}\nheaders: {{x-peers: '{name}'}}")) || location.contains(&address),
+            "{location}"
+        );
     }
 }
 
 #[test]
-fn each_hop_to_a_named_host_is_told_of_its_own_span() {
-    let between = Target::answering(|asked| {
-        let back = asked.last().and_then(|asked| asked.line.split([' ', '/']).nth(2)).unwrap_or_default().to_owned();
-        redirect(&format!("http://{back}/end"))
+fn each_hop_to_a_named_host_has_its_own_span_in_the_headers() {
+    let between = Target::responding(|requests| {
+        let back =
+            requests.last().and_then(|request| request.line.split([' ', '/']).nth(2)).unwrap_or_default().to_owned();
+        redirect_response(&format!("http://{back}/end"))
     });
     let away = between.port;
-    let first = Target::answering(move |asked| match asked.last() {
-        Some(asked) if asked.line.contains(" /end ") => yes(),
-        Some(asked) if asked.line.contains(" /on ") => {
-            redirect(&format!("http://localhost:{away}/{}", asked.header("host").unwrap_or_default()))
+    let first = Target::responding(move |requests| match requests.last() {
+        Some(request) if request.line.contains(" /end ") => ok_response(),
+        Some(request) if request.line.contains(" /on ") => {
+            redirect_response(&format!("http://localhost:{away}/{}", request.header("host").unwrap_or_default()))
         }
-        _ => redirect("/on"),
+        _ => redirect_response("/on"),
     });
-    let run = probe(&format!("url: http://127.0.0.1:{}/\n{ALL}", first.port));
-    passed(&run);
-    assert!(!is_told(&between.once()));
-    let told: Vec<_> = first.asked().iter().map(|asked| asked.header("sentry-trace").map(str::to_owned)).collect();
+    let run = run_http_probe(&format!("url: http://127.0.0.1:{}/\n{ALL}", first.port));
+    assert_passed(&run);
+    assert!(!has_trace_headers(&between.single_request()));
+    let has_headers: Vec<_> =
+        first.requests().iter().map(|request| request.header("sentry-trace").map(str::to_owned)).collect();
     let trace = run["trace_id"].as_str().expect("an id is text");
     let hops = spans(&run, "http.client").into_iter().map(|span| span["span_id"].as_str().expect("an id is text"));
     let mut expected: Vec<_> = hops.map(|span| Some(format!("{trace}-{span}-0"))).collect();
     expected.remove(2);
-    assert_eq!(told, expected);
+    assert_eq!(has_headers, expected);
 }
 
 #[test]
-fn what_a_chain_takes_from_an_answer_names_no_host() {
+fn a_host_from_a_response_gets_no_trace_headers() {
     let other = Target::new();
     let next = format!("{{\"next\": \"http://localhost:{}/next\", \"host\": \"localhost\"}}", other.port);
-    let target = Target::answering(move |_| {
+    let target = Target::responding(move |_| {
         format!("200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{next}", next.len())
     });
     let step = "set_keys: {next: $.next, host: $.host}";
     let keys = format!("init_keys: {{base: 'http://127.0.0.1:{}', port: {}}}", target.port, other.port);
-    chain(&format!("{keys}\nsteps: [{{url: '{{base}}/', {step}}}, {{url: '{{next}}'}}]"));
-    chain(&format!("{keys}\nsteps: [{{url: '{{base}}/', {step}}}, {{url: 'http://{{host}}:{{port}}/'}}]"));
-    assert_eq!(target.asked().iter().map(is_told).collect::<Vec<_>>(), [true, true]);
-    assert_eq!(other.asked().iter().map(is_told).collect::<Vec<_>>(), [false, false]);
-    // The same place, where the configuration names it.
-    chain(&format!(
+    run_chain(&format!("{keys}\nsteps: [{{url: '{{base}}/', {step}}}, {{url: '{{next}}'}}]"));
+    run_chain(&format!("{keys}\nsteps: [{{url: '{{base}}/', {step}}}, {{url: 'http://{{host}}:{{port}}/'}}]"));
+    assert_eq!(target.requests().iter().map(has_trace_headers).collect::<Vec<_>>(), [true, true]);
+    assert_eq!(other.requests().iter().map(has_trace_headers).collect::<Vec<_>>(), [false, false]);
+    // The same host, named in the configuration.
+    run_chain(&format!(
         "init_keys: {{host: localhost, port: {}}}\nsteps: [{{url: 'http://{{host}}:{{port}}/'}}]",
         other.port
     ));
-    chain(&format!("init_keys: {{port: {}}}\nsteps: [{{url: 'http://localhost:{{port}}/'}}]", other.port));
-    assert_eq!(other.asked().iter().map(is_told).collect::<Vec<_>>(), [false, false, true, true]);
+    run_chain(&format!("init_keys: {{port: {}}}\nsteps: [{{url: 'http://localhost:{{port}}/'}}]", other.port));
+    assert_eq!(other.requests().iter().map(has_trace_headers).collect::<Vec<_>>(), [false, false, true, true]);
 }
 
 #[test]
-fn every_spelling_of_a_named_host_is_told() {
+fn every_spelling_of_a_named_host_gets_trace_headers() {
     let target = Target::new();
-    let chain = |steps: &str| chain(&format!("init_keys: {{home: 'LocalHost:{}'}}\nsteps: {steps}", target.port));
+    let run_chain =
+        |steps: &str| run_chain(&format!("init_keys: {{home: 'LocalHost:{}'}}\nsteps: {steps}", target.port));
     for host in ["localhost", "LOCALHOST", "user:pass@localhost", "%6Cocalhost"] {
-        chain(&format!("[{{url: 'http://{host}:{}/'}}]", target.port));
-        assert!(is_told(target.asked().last().expect("it was asked")), "{host}");
+        run_chain(&format!("[{{url: 'http://{host}:{}/'}}]", target.port));
+        assert!(has_trace_headers(target.requests().last().expect("it was asked")), "{host}");
     }
-    let Ok(six) = Target::at("[::1]:0", |_| yes()) else { return };
-    passed(&probe(&format!("url: 'http://[0:0::1]:{}/'\n{ALL}", six.port)));
-    assert!(is_told(&six.once()));
+    let Ok(six) = Target::responding_at("[::1]:0", |_| ok_response()) else { return };
+    assert_passed(&run_http_probe(&format!("url: 'http://[0:0::1]:{}/'\n{ALL}", six.port)));
+    assert!(has_trace_headers(&six.single_request()));
 }
 
 #[test]
-fn a_third_party_s_own_host_is_told_nothing() {
+fn a_host_built_into_a_component_gets_no_trace_headers() {
     let target = Target::new();
     let url = format!("http://127.0.0.1:{}/", target.port);
     let guest = Guest {
@@ -196,8 +199,8 @@ fn a_third_party_s_own_host_is_told_nothing() {
     let file = guest.write("tracing-own-host");
     let run = |more: &str| {
         let probe = format!("{{probe: '{}', {ALL}, allow: {{hosts: [127.0.0.1]}}, {more}}}", file.display());
-        passed(&once(&format!("groups: [{{probes: [{probe}]}}]")).1[0]);
-        is_told(target.asked().last().expect("it was asked"))
+        assert_passed(&run_once(&format!("groups: [{{probes: [{probe}]}}]")).1[0]);
+        has_trace_headers(target.requests().last().expect("it was asked"))
     };
     assert!(!run("colour: green"));
     assert!(!run("home: 'http://127.0.0.1:1/'"));
@@ -206,47 +209,47 @@ fn a_third_party_s_own_host_is_told_nothing() {
 }
 
 #[test]
-fn a_server_of_tokens_is_told_only_by_name() {
+fn a_token_server_gets_trace_headers_only_if_it_is_named() {
     let answer = r#"{"access_token": "t", "token_type": "Bearer"}"#;
-    let tokens = Target::answering(move |_| {
+    let tokens = Target::responding(move |_| {
         format!("200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{answer}", answer.len())
     });
     let target = Target::new();
     let run = |more: &str| {
         let token_url = format!("http://localhost:{}/", tokens.port);
         let auth = format!("auth: {{oauth2: {{token_url: '{token_url}', client_id: a, client_secret: b}}}}");
-        passed(&probe(&format!("url: http://127.0.0.1:{}/\n{auth}\n{more}", target.port)));
-        assert!(is_told(target.asked().last().expect("it was asked")));
-        is_told(tokens.asked().last().expect("it was asked"))
+        assert_passed(&run_http_probe(&format!("url: http://127.0.0.1:{}/\n{auth}\n{more}", target.port)));
+        assert!(has_trace_headers(target.requests().last().expect("it was asked")));
+        has_trace_headers(tokens.requests().last().expect("it was asked"))
     };
     assert!(!run(ALL));
     assert!(run("trace_headers: {traceparent: true, hosts: [localhost]}"));
 }
 
 #[test]
-fn headers_of_the_probe_s_own_go_before_ours() {
+fn configured_headers_replace_trace_headers() {
     let other = Target::new();
-    let target = leading(format!("http://localhost:{}/", other.port));
+    let target = start_redirecting_target(format!("http://localhost:{}/", other.port));
     let url = format!("url: http://127.0.0.1:{}/\n{ALL}", target.port);
-    let values = |asked: &Asked, name: &str| -> Vec<String> {
-        asked.headers.iter().filter(|(known, _)| known == name).map(|(_, value)| value.clone()).collect()
+    let values = |request: &Request, name: &str| -> Vec<String> {
+        request.headers.iter().filter(|(known, _)| known == name).map(|(_, value)| value.clone()).collect()
     };
 
-    probe(&format!("{url}\nheaders: {{baggage: tenant=7}}"));
-    let asked = target.asked().remove(0);
-    let baggage = values(&asked, "baggage");
+    run_http_probe(&format!("{url}\nheaders: {{baggage: tenant=7}}"));
+    let request = target.requests().remove(0);
+    let baggage = values(&request, "baggage");
     assert_eq!((baggage.len(), baggage[0].as_str()), (2, "tenant=7"), "a list goes on: {baggage:?}");
     assert!(baggage[1].starts_with("sentry-trace_id="));
 
-    probe(&format!("{url}\nheaders: {{sentry-trace: mine, traceparent: mine, tracestate: mine}}"));
-    let asked = target.asked().remove(1);
+    run_http_probe(&format!("{url}\nheaders: {{sentry-trace: mine, traceparent: mine, tracestate: mine}}"));
+    let request = target.requests().remove(1);
     for name in ["sentry-trace", "traceparent", "tracestate"] {
-        assert_eq!(values(&asked, name), ["mine"]);
+        assert_eq!(values(&request, name), ["mine"]);
     }
-    assert_eq!(asked.header("baggage"), None, "it would tell of another trace");
-    for asked in other.asked() {
+    assert_eq!(request.header("baggage"), None, "it would tell of another trace");
+    for request in other.requests() {
         for name in ["sentry-trace", "baggage", "traceparent", "tracestate"] {
-            assert_eq!(asked.header(name), None, "{name} went to another host");
+            assert_eq!(request.header(name), None, "{name} went to another host");
         }
     }
 }

@@ -1,11 +1,11 @@
-//! What `check` finds in a chain.
+//! Errors that `check` finds in a chain.
 
-use crate::chain::chain;
-use crate::support::problems;
+use crate::chain::chain_config;
+use crate::support::find_problems;
 
 #[test]
-fn mistakes_have_their_place() {
-    let found = problems(
+fn mistakes_are_reported_with_line_and_column() {
+    let found = find_problems(
         "groups:
   - probes:
       - probe: chain
@@ -52,7 +52,7 @@ fn mistakes_have_their_place() {
 #[test]
 fn a_chain_has_steps_and_steps_are_maps() {
     let one = |keys: &str| {
-        let found = problems(&chain(keys));
+        let found = find_problems(&chain_config(keys));
         assert_eq!(found.len(), 1, "{keys}: {found:#?}");
         found[0].clone()
     };
@@ -70,9 +70,9 @@ fn a_chain_has_steps_and_steps_are_maps() {
 }
 
 #[test]
-fn a_mistake_in_one_step_is_none_of_the_next() {
+fn a_mistake_in_one_step_causes_no_error_in_the_next() {
     let steps = |first: &str| {
-        problems(&chain(&format!(
+        find_problems(&chain_config(&format!(
             "steps:
   - {{{first}, set_keys: {{token: $.token}}}}
   - {{url: 'http://h/{{token}}', assertions: {{token: {{exists: true}}}}}}"

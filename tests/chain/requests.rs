@@ -1,19 +1,19 @@
-//! A step's request: its span, its connection, its cookies, its keys.
+//! Requests of a step: span, connection, cookies and keys.
 
 use serde_json::json;
 
-use crate::chain::{Target, descriptions, what};
-use crate::support::{passed, spans};
+use crate::chain::{Target, descriptions, method_and_path};
+use crate::support::{assert_passed, spans};
 
 #[test]
 fn each_step_is_a_span_around_its_request() {
-    let target = Target::json(r#"{"a": 1}"#);
+    let target = Target::responding_with_json(r#"{"a": 1}"#);
     let keys = "steps:
   - {url: 'http://user:pass@HOST/one?secret=1', set_keys: {a: $.a}, assertions: {a: 1}}
   - {name: Second, url: 'URL/{a}/two', checks: {$.a: 1}}";
     let host = target.url.trim_start_matches("http://");
-    let run = target.run(&keys.replace("HOST", host));
-    passed(&run);
+    let run = target.run_chain(&keys.replace("HOST", host));
+    assert_passed(&run);
     assert_eq!((&run["probe"], &run["title"]), (&json!("probes.script"), &json!("Shop")));
     let all = run["spans"].as_array().expect("a run has spans");
     let ops: Vec<_> = all.iter().map(|span| span["op"].as_str().expect("an op is text")).collect();
@@ -32,12 +32,12 @@ fn each_step_is_a_span_around_its_request() {
 }
 
 #[test]
-fn a_connection_serves_all_steps_of_a_run_and_no_other() {
-    let target = Target::json("{}");
+fn all_steps_of_a_run_share_a_connection_that_no_other_run_uses() {
+    let target = Target::responding_with_json("{}");
     let keys = "steps: [{url: URL/a}, {url: URL/b}, {url: URL/c, body: {}, expected: 200}]";
     for _ in 0..2 {
-        let run = target.run(keys);
-        passed(&run);
+        let run = target.run_chain(keys);
+        assert_passed(&run);
         assert_eq!(spans(&run, "http.client.connect").len(), 1, "{run:#}");
         let reused: Vec<_> = spans(&run, "http.client")
             .iter()
@@ -49,15 +49,18 @@ fn a_connection_serves_all_steps_of_a_run_and_no_other() {
 
 #[test]
 fn cookies_are_kept_within_a_run_unless_told_otherwise() {
-    let target = Target::start(|asked| match what(asked) {
+    let target = Target::start(|request| match method_and_path(request) {
         "GET /login" => ("302 Found", "location: /home\r\nset-cookie: session=s1; Path=/\r\n", String::new()),
         "GET /theme" => ("200 OK", "set-cookie: theme=dark; Path=/only\r\n", "{}".to_owned()),
         _ => ("200 OK", "", "{}".to_owned()),
     });
     let cookies = |keys: &str| {
-        let before = target.asked().len();
-        passed(&target.run(keys));
-        target.asked()[before..].iter().map(|asked| asked.header("cookie").map(str::to_owned)).collect::<Vec<_>>()
+        let before = target.requests().len();
+        assert_passed(&target.run_chain(keys));
+        target.requests()[before..]
+            .iter()
+            .map(|request| request.header("cookie").map(str::to_owned))
+            .collect::<Vec<_>>()
     };
     let steps = "steps: [{url: URL/login}, {url: URL/theme}, {url: URL/only}, {url: URL/other}]";
     let some = |cookie: &str| Some(cookie.to_owned());
@@ -75,22 +78,22 @@ fn cookies_are_kept_within_a_run_unless_told_otherwise() {
 }
 
 #[test]
-fn a_step_has_all_keys_of_a_request() {
-    let target = Target::start(|asked| match what(asked) {
+fn a_step_takes_all_keys_of_a_request() {
+    let target = Target::start(|request| match method_and_path(request) {
         "GET /away" => ("302 Found", "location: /there\r\n", String::new()),
         _ => ("200 OK", "", "{}".to_owned()),
     });
-    passed(&target.run(
+    assert_passed(&target.run_chain(
         "steps:
   - {url: URL/1, auth: {basic: {username: ada, password: lovelace}}, user_agent: Mine/1}
   - {url: URL/2, auth: {bearer: t0k}, query: {a: 1}, compression: true}
   - {url: URL/away, redirects: 0, expected: 302, checks: {redirect: 'URL/there'}}
   - {url: URL/4, method: HEAD, http_version: 1.1, checks: {http version: 1.1, time: {less: 30}}}",
     ));
-    let asked = target.asked();
-    assert_eq!(asked[0].header("authorization"), Some("Basic YWRhOmxvdmVsYWNl"));
-    assert_eq!(asked[0].header("user-agent"), Some("Mine/1"));
-    assert_eq!(asked[1].header("authorization"), Some("Bearer t0k"));
-    assert!(asked[1].header("accept-encoding").is_some_and(|encodings| encodings.contains("gzip")));
-    assert_eq!(target.lines(), ["GET /1", "GET /2?a=1", "GET /away", "HEAD /4"]);
+    let requests = target.requests();
+    assert_eq!(requests[0].header("authorization"), Some("Basic YWRhOmxvdmVsYWNl"));
+    assert_eq!(requests[0].header("user-agent"), Some("Mine/1"));
+    assert_eq!(requests[1].header("authorization"), Some("Bearer t0k"));
+    assert!(requests[1].header("accept-encoding").is_some_and(|encodings| encodings.contains("gzip")));
+    assert_eq!(target.request_lines(), ["GET /1", "GET /2?a=1", "GET /away", "HEAD /4"]);
 }

@@ -1,4 +1,4 @@
-//! `client_certificate`: who we are, shown to servers that ask.
+//! `client_certificate`: TLS client authentication.
 
 use std::fs;
 use std::net::TcpListener;
@@ -10,21 +10,21 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection};
 
-use crate::network::refused;
+use crate::network::assert_refused;
 use crate::support::certificates::Certificates;
 use crate::support::nginx::Nginx;
-use crate::support::running::Running;
-use crate::support::{eventually, failed, folder, free_port, http, passed, probe};
+use crate::support::running::RunningProgram;
+use crate::support::{assert_passed, empty_folder, eventually, expect_failure, free_port, http_config, run_http_probe};
 
-/// A server that asks for a certificate of the same authority that its own is of, and says whose it got.
+/// nginx that requires a client certificate of its own authority, and responds with its subject.
 struct Server {
     _nginx: Nginx,
     port: u16,
     home: String,
 }
 
-fn server(name: &str) -> Server {
-    let certificates = Certificates::new(&folder(&format!("network-{name}")));
+fn start_server(name: &str) -> Server {
+    let certificates = Certificates::new(&empty_folder(&format!("network-{name}")));
     certificates.certify("server", &["localhost"], 2100);
     certificates.certify("us", &["us.test"], 2100);
     certificates.certify("them", &["them.test"], 2100);
@@ -39,36 +39,36 @@ fn server(name: &str) -> Server {
 }
 
 #[test]
-fn a_certificate_of_our_own_is_shown() {
-    let Server { _nginx, port, home } = server("client-certificate");
+fn the_client_certificate_is_sent() {
+    let Server { _nginx, port, home } = start_server("client-certificate");
     let read = |name: &str| fs::read_to_string(format!("{home}/{name}")).expect("the file is there");
     fs::write(format!("{home}/both.pem"), read("us.key") + &read("us.pem")).expect("the folder is writable");
     let url = format!("url: https://localhost:{port}/\nset_keys: {{who: $.who}}\nassertions: {{who: CN=us}}");
     for files in [format!("{{certificate: {home}/us.pem, key: {home}/us.key}}"), format!("{home}/both.pem")] {
         for trust in [format!("ca: {home}/ca.pem"), "verify_tls: false".to_owned()] {
-            passed(&probe(&format!("{url}\nclient_certificate: {files}\n{trust}")));
+            assert_passed(&run_http_probe(&format!("{url}\nclient_certificate: {files}\n{trust}")));
         }
-        // With a certificate of our own, the server's still has to hold.
-        let message = failed(&probe(&format!("{url}\nclient_certificate: {files}")), "tls");
+        // The server's certificate is verified all the same.
+        let message = expect_failure(&run_http_probe(&format!("{url}\nclient_certificate: {files}")), "tls");
         assert!(message.starts_with("certificate is issued by"), "{message}");
     }
-    // nginx says in HTTP what it misses.
+    // nginx reports a missing certificate as an HTTP status.
     for keys in ["", &format!("client_certificate: {{certificate: {home}/stranger.pem, key: {home}/stranger.key}}")] {
-        let run = probe(&format!("url: https://localhost:{port}/\nca: {home}/ca.pem\n{keys}"));
-        failed(&run, "status");
+        let run = run_http_probe(&format!("url: https://localhost:{port}/\nca: {home}/ca.pem\n{keys}"));
+        expect_failure(&run, "status");
         assert_eq!(run["failure"]["actual"], "400");
     }
 }
 
 #[test]
-fn a_server_that_ends_the_handshake_without_one() {
-    let Server { _nginx, home, .. } = server("strict");
+fn a_server_that_requires_a_client_certificate_is_reported() {
+    let Server { _nginx, home, .. } = start_server("strict");
     let message = |versions: &[&'static rustls::SupportedProtocolVersion], keys: &str| {
-        let port = strict(&home, versions);
-        failed(&probe(&format!("url: https://localhost:{port}/\nca: {home}/ca.pem\n{keys}")), "tls")
+        let port = start_strict_server(&home, versions);
+        expect_failure(&run_http_probe(&format!("url: https://localhost:{port}/\nca: {home}/ca.pem\n{keys}")), "tls")
     };
     assert_eq!(message(&[&rustls::version::TLS13], ""), "the server requires a client certificate");
-    // TLS 1.2 has no word of its own for that.
+    // TLS 1.2 has no alert for a missing certificate.
     let older = message(&[&rustls::version::TLS12], "");
     assert!(older.starts_with("the server re"), "{older}");
     let stranger = format!("client_certificate: {{certificate: {home}/stranger.pem, key: {home}/stranger.key}}");
@@ -78,8 +78,8 @@ fn a_server_that_ends_the_handshake_without_one() {
     }
 }
 
-/// A server that goes no further than the handshake, without a certificate of its authority; its port.
-fn strict(home: &str, versions: &[&'static rustls::SupportedProtocolVersion]) -> u16 {
+/// Starts a TLS server that ends the handshake without a certificate of its authority. Returns the port.
+fn start_strict_server(home: &str, versions: &[&'static rustls::SupportedProtocolVersion]) -> u16 {
     let pem = |name: &str| Path::new(home).join(name);
     let chain = CertificateDer::pem_file_iter(pem("server.pem")).and_then(Iterator::collect).expect("certificates");
     let key = PrivateKeyDer::from_pem_file(pem("server.key")).expect("a key");
@@ -102,7 +102,7 @@ fn strict(home: &str, versions: &[&'static rustls::SupportedProtocolVersion]) ->
             while session.is_handshaking() && session.complete_io(&mut connection).is_ok() {}
             session.send_close_notify();
             let _ = session.complete_io(&mut connection);
-            // Closed with something unread, a connection is reset, and what was said last is lost.
+            // Closing with unread bytes would reset the connection, and lose the alert.
             let _ = connection.shutdown(std::net::Shutdown::Write);
             let _ = std::io::copy(&mut connection, &mut std::io::sink());
         }
@@ -111,10 +111,10 @@ fn strict(home: &str, versions: &[&'static rustls::SupportedProtocolVersion]) ->
 }
 
 #[test]
-fn a_renewed_certificate_is_shown_without_a_new_start() {
-    let Server { _nginx, port, home } = server("renewed");
+fn a_renewed_certificate_is_used_without_a_restart() {
+    let Server { _nginx, port, home } = start_server("renewed");
     let read = |name: &str| fs::read_to_string(format!("{home}/{name}")).expect("the file is there");
-    // Put in place whole, as those do who renew certificates.
+    // The file is replaced atomically, as certificate managers do.
     let install = |name: &str| {
         fs::write(format!("{home}/new.pem"), read(&format!("{name}.pem")) + &read(&format!("{name}.key")))
             .and_then(|()| fs::rename(format!("{home}/new.pem"), format!("{home}/current.pem")))
@@ -126,24 +126,24 @@ fn a_renewed_certificate_is_shown_without_a_new_start() {
         "url: https://localhost:{port}/\nca: ca.pem\nclient_certificate: current.pem\nevery: 0.1\n\
          set_keys: {{who: $.who}}\nassertions: {{who: CN=us}}"
     );
-    fs::write(&file, http(&keys)).expect("the folder is writable");
+    fs::write(&file, http_config(&keys)).expect("the folder is writable");
     let log = fs::File::create(format!("{home}/log")).expect("the folder is writable");
-    let _running = Running::start(Path::new(&file), log);
+    let _running = RunningProgram::start(Path::new(&file), log);
     eventually("a run as us", || read("log").contains("passed").then_some(()));
     install("them");
     eventually("a run as them", || read("log").contains("CN=them").then_some(()));
 }
 
 #[test]
-fn files_that_are_no_certificate_and_key() {
-    let certificates = Certificates::new(&folder("network-client-files"));
+fn invalid_certificate_and_key_files_are_refused() {
+    let certificates = Certificates::new(&empty_folder("network-client-files"));
     certificates.certify("us", &["us.test"], 2100);
     certificates.certify("them", &["them.test"], 2100);
     let home = certificates.folder.display().to_string();
-    fs::write(format!("{home}/locked.key"), encrypted()).expect("the folder is writable");
+    fs::write(format!("{home}/locked.key"), encrypted_key()).expect("the folder is writable");
     let check = |value: &str, message: &str| {
         let value = value.replace("HOME", &home);
-        refused(&format!("url: https://h/\nclient_certificate: {value}"), "client_certificate", message);
+        assert_refused(&format!("url: https://h/\nclient_certificate: {value}"), "client_certificate", message);
     };
     check("HOME/absent.pem", "absent.pem: No such file or directory");
     check("{certificate: HOME/us.pem, key: HOME/absent.key}", "absent.key: No such file or directory");
@@ -156,11 +156,12 @@ fn files_that_are_no_certificate_and_key() {
         check(shape, "expected text or a map of keys such as `certificate` and `key`, got ");
     }
     let more = "url: https://h/\nclient_certificate: {certificate: a, key: b, password: c}";
-    refused(more, "client_certificate.password", "unknown key `password`, expected one of `certificate`, `key`");
+    assert_refused(more, "client_certificate.password", "unknown key `password`, expected one of `certificate`, `key`");
 }
 
-/// Nothing that could be decrypted: what it is shows in its first line. In pieces, lest somebody take it for a key.
-fn encrypted() -> String {
+/// Returns a PEM file that looks like an encrypted key by its first line. The label is in parts, so that secret
+/// scanners ignore it.
+fn encrypted_key() -> String {
     let label = ["ENCRYPTED", "PRIVATE", "KEY"].join(" ");
     format!("-----BEGIN {label}-----\nMAA=\n-----END {label}-----\n")
 }

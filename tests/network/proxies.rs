@@ -1,24 +1,24 @@
-//! `proxy`: HTTP and SOCKS, what they are asked, and whose fault it is.
+//! `proxy`: HTTP and SOCKS proxies, the requests that they get, and failures on either side of them.
 
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::network::{refused, yes};
+use crate::network::assert_refused;
 use crate::support::certificates::Certificates;
-use crate::support::dns::Dns;
+use crate::support::dns::DnsServer;
 use crate::support::nginx::Nginx;
 use crate::support::proxy::Proxy;
-use crate::support::target::Target;
-use crate::support::{failed, folder, free_port, passed, probe, slow, spans};
+use crate::support::target::{Target, ok_response};
+use crate::support::{assert_passed, empty_folder, expect_failure, free_port, run_http_probe, spans, tcp_server};
 
-/// `user:open sesame`, as a URL has it and as a header does.
+/// `user:open sesame` in a URL.
 const LOGIN: &str = "user:open%20sesame";
 const BASIC: &str = "Basic dXNlcjpvcGVuIHNlc2FtZQ==";
 
-/// nginx with a certificate for `shop.test`; its port, and the key `ca` to trust it.
-fn https(name: &str) -> (Nginx, u16, String) {
-    let certificates = Certificates::new(&folder(&format!("network-{name}")));
+/// Starts nginx with a certificate for `shop.test`. Returns it, its port, and the key `ca` that trusts it.
+fn start_https(name: &str) -> (Nginx, u16, String) {
+    let certificates = Certificates::new(&empty_folder(&format!("network-{name}")));
     certificates.certify("shop", &["shop.test", "localhost"], 2100);
     let (port, home) = (free_port(), certificates.folder.display().to_string());
     let server = format!(
@@ -28,10 +28,10 @@ fn https(name: &str) -> (Nginx, u16, String) {
     (Nginx::start(&format!("network-{name}"), &[port], &server), port, format!("ca: {}", certificates.ca()))
 }
 
-/// That the run shows the proxy as its peer, and only that.
+/// Asserts that the run has passed, and shows the proxy as its only peer.
 #[track_caller]
-fn went_to(run: &Value, proxy: u16) {
-    passed(run);
+fn assert_went_through(run: &Value, proxy: u16) {
+    assert_passed(run);
     let connect = spans(run, "http.client.connect");
     assert_eq!(connect[0]["description"], format!("Connect to the proxy 127.0.0.1:{proxy}"));
     let data = &spans(run, "http.client")[0]["data"];
@@ -40,67 +40,70 @@ fn went_to(run: &Value, proxy: u16) {
 }
 
 #[test]
-fn a_request_in_the_clear_goes_to_the_proxy_whole() {
-    let (target, proxy) = (Target::new(), Proxy::http(None));
-    let run = probe(&format!(
+fn a_request_without_tls_goes_to_the_proxy_with_its_whole_url() {
+    let (target, proxy) = (Target::new(), Proxy::start_http(None));
+    let run = run_http_probe(&format!(
         "url: http://shop.test:{}/path?x=1\nproxy: http://127.0.0.1:{}\nauth: {{bearer: token}}",
         target.port, proxy.port
     ));
-    went_to(&run, proxy.port);
+    assert_went_through(&run, proxy.port);
     assert!(spans(&run, "http.client.dns").is_empty(), "the proxy resolves the name");
-    let head = proxy.asked().concat();
+    let head = proxy.requests().concat();
     assert!(head.starts_with(&format!("GET http://shop.test:{}/path?x=1 HTTP/1.1\n", target.port)), "{head}");
-    let asked = target.once();
-    assert_eq!(asked.header("host"), Some(format!("shop.test:{}", target.port).as_str()));
-    assert_eq!(asked.header("authorization"), Some("Bearer token"));
-    assert_eq!(asked.header("proxy-authorization"), None);
+    let request = target.single_request();
+    assert_eq!(request.header("host"), Some(format!("shop.test:{}", target.port).as_str()));
+    assert_eq!(request.header("authorization"), Some("Bearer token"));
+    assert_eq!(request.header("proxy-authorization"), None);
 }
 
 #[test]
 fn a_request_over_tls_goes_through_a_tunnel() {
-    let (_nginx, port, ca) = https("tunnel");
-    let proxy = Proxy::http(None);
-    let run = probe(&format!(
+    let (_nginx, port, ca) = start_https("tunnel");
+    let proxy = Proxy::start_http(None);
+    let run = run_http_probe(&format!(
         "url: https://shop.test:{port}/\n{ca}\nproxy: http://127.0.0.1:{}\nauth: {{bearer: token}}\n\
          headers: {{x-secret: secret}}",
         proxy.port
     ));
-    went_to(&run, proxy.port);
+    assert_went_through(&run, proxy.port);
     assert!(spans(&run, "http.client.dns").is_empty(), "the proxy resolves the name");
     let data = &spans(&run, "http.client")[0]["data"];
     assert_eq!(data["tls.server.subject"], "CN=shop");
     assert_eq!(data["network.protocol.version"], "2");
-    let head = proxy.asked().concat().to_lowercase();
+    let head = proxy.requests().concat().to_lowercase();
     assert!(head.starts_with(&format!("connect shop.test:{port} http/1.1\n")), "{head}");
     for ours in ["authorization", "x-secret", "sentry-trace", "baggage"] {
-        assert!(!head.contains(ours), "the proxy is told of {ours}: {head}");
+        assert!(!head.contains(ours), "{ours} was sent to the proxy: {head}");
     }
-    let run = probe(&format!("url: https://shop.test:{port}/\nproxy: http://127.0.0.1:{}", proxy.port));
-    assert!(failed(&run, "tls").starts_with("certificate is issued by"));
+    let run = run_http_probe(&format!("url: https://shop.test:{port}/\nproxy: http://127.0.0.1:{}", proxy.port));
+    assert!(expect_failure(&run, "tls").starts_with("certificate is issued by"));
 }
 
 #[test]
-fn a_proxy_that_wants_credentials() {
-    let (_nginx, tls, ca) = https("proxy-credentials");
-    let (target, proxy) = (Target::new(), Proxy::http(Some(BASIC)));
+fn a_proxy_gets_its_credentials() {
+    let (_nginx, tls, ca) = start_https("proxy-credentials");
+    let (target, proxy) = (Target::new(), Proxy::start_http(Some(BASIC)));
     let [http, https] =
         [format!("url: http://shop.test:{}/", target.port), format!("url: https://shop.test:{tls}/\n{ca}")];
     for keys in [&http, &https] {
-        went_to(&probe(&format!("{keys}\nproxy: http://{LOGIN}@127.0.0.1:{}", proxy.port)), proxy.port);
+        assert_went_through(
+            &run_http_probe(&format!("{keys}\nproxy: http://{LOGIN}@127.0.0.1:{}", proxy.port)),
+            proxy.port,
+        );
     }
-    let asked = proxy.asked();
-    assert_eq!(asked.len(), 2);
-    for head in asked {
+    let requests = proxy.requests();
+    assert_eq!(requests.len(), 2);
+    for head in requests {
         assert!(head.to_lowercase().contains(&format!("proxy-authorization: {}", BASIC.to_lowercase())), "{head}");
     }
-    assert_eq!(target.once().header("proxy-authorization"), None);
+    assert_eq!(target.single_request().header("proxy-authorization"), None);
 
     for credentials in ["", "user:wrongpass@"] {
-        let run = probe(&format!("{http}\nproxy: http://{credentials}127.0.0.1:{}", proxy.port));
-        failed(&run, "status");
+        let run = run_http_probe(&format!("{http}\nproxy: http://{credentials}127.0.0.1:{}", proxy.port));
+        expect_failure(&run, "status");
         assert_eq!(run["failure"]["actual"], "407");
-        let run = probe(&format!("{https}\nproxy: http://{credentials}127.0.0.1:{}", proxy.port));
-        let message = failed(&run, "connect");
+        let run = run_http_probe(&format!("{https}\nproxy: http://{credentials}127.0.0.1:{}", proxy.port));
+        let message = expect_failure(&run, "connect");
         assert!(message.contains(&format!("the proxy 127.0.0.1:{}", proxy.port)), "{message}");
         assert!(message.contains("authorization required"), "{message}");
         assert!(!run.to_string().contains("wrongpass"), "{run:#}");
@@ -108,106 +111,111 @@ fn a_proxy_that_wants_credentials() {
 }
 
 #[test]
-fn a_proxy_that_is_down() {
+fn an_unreachable_proxy_is_named() {
     let port = free_port();
     for kind in ["http", "socks5", "socks5h"] {
         for url in ["http://127.0.0.1:9/", "http://localhost:9/", "https://localhost:9/"] {
-            let run = probe(&format!("url: {url}\nproxy: {kind}://user:sesame@127.0.0.1:{port}\nip_version: 4"));
-            let message = failed(&run, "connect");
+            let run =
+                run_http_probe(&format!("url: {url}\nproxy: {kind}://user:sesame@127.0.0.1:{port}\nip_version: 4"));
+            let message = expect_failure(&run, "connect");
             let expected = format!("connection refused by the proxy 127.0.0.1:{port}: nothing listens there");
             assert_eq!(message, expected, "{kind} to {url}");
             assert!(!run.to_string().contains("sesame"), "{run:#}");
         }
     }
-    let run = probe("url: http://localhost/\nproxy: http://no-such-proxy.invalid:3128");
-    assert!(failed(&run, "dns").starts_with("`no-such-proxy.invalid` does not resolve: "));
+    let run = run_http_probe("url: http://localhost/\nproxy: http://no-such-proxy.invalid:3128");
+    assert!(expect_failure(&run, "dns").starts_with("`no-such-proxy.invalid` does not resolve: "));
 }
 
 #[test]
-fn a_target_that_the_proxy_cannot_reach() {
+fn a_target_that_the_proxy_cannot_reach_is_no_failure_of_the_proxy() {
     let nobody = free_port();
-    let proxy = Proxy::http(None);
-    let run = probe(&format!("url: https://shop.test:{nobody}/\nproxy: http://127.0.0.1:{}", proxy.port));
-    let message = failed(&run, "connect");
+    let proxy = Proxy::start_http(None);
+    let run = run_http_probe(&format!("url: https://shop.test:{nobody}/\nproxy: http://127.0.0.1:{}", proxy.port));
+    let message = expect_failure(&run, "connect");
     assert!(message.contains(&format!("the proxy 127.0.0.1:{}", proxy.port)), "{message}");
     assert!(!message.starts_with("cannot connect to the proxy"), "the proxy itself is well: {message}");
-    let proxy = Proxy::socks(None);
-    let run = probe(&format!("url: http://shop.test:{nobody}/\nproxy: socks5h://127.0.0.1:{}", proxy.port));
-    let message = failed(&run, "connect");
+    let proxy = Proxy::start_socks(None);
+    let run = run_http_probe(&format!("url: http://shop.test:{nobody}/\nproxy: socks5h://127.0.0.1:{}", proxy.port));
+    let message = expect_failure(&run, "connect");
     assert!(message.contains(&format!("the proxy 127.0.0.1:{}", proxy.port)), "{message}");
     assert!(!message.starts_with("cannot connect to the proxy"), "the proxy itself is well: {message}");
     assert!(message.to_lowercase().contains("refused"), "{message}");
 
-    // What listens there may not speak TLS.
-    let (port, proxy) = (slow::answer(Duration::ZERO, Duration::ZERO), Proxy::http(None));
+    // The server behind the proxy does not speak TLS.
+    let (port, proxy) = (tcp_server::respond_slowly(Duration::ZERO, Duration::ZERO), Proxy::start_http(None));
     let keys = format!("url: https://shop.test:{port}/\nproxy: http://127.0.0.1:{}\ntimeout: 5", proxy.port);
-    let message = failed(&probe(&keys), "tls");
+    let message = expect_failure(&run_http_probe(&keys), "tls");
     assert!(message.starts_with(&format!("what listens on port {port} does not speak TLS")), "{message}");
 }
 
 #[test]
-fn who_resolves_a_name_for_socks() {
-    let (_nginx, tls, ca) = https("socks");
-    let (target, proxy) = (Target::new(), Proxy::socks(None));
-    let dns = Dns::knowing("shop.test", &["127.0.0.1"]);
+fn socks5_resolves_names_locally_and_socks5h_at_the_proxy() {
+    let (_nginx, tls, ca) = start_https("socks");
+    let (target, proxy) = (Target::new(), Proxy::start_socks(None));
+    let dns = DnsServer::with_name("shop.test", &["127.0.0.1"]);
     let (clear, dns_server) = (target.port, format!("dns_server: 127.0.0.1:{}", dns.port));
     for (url, port) in [("http", clear), ("https", tls)] {
         let keys = format!("url: {url}://shop.test:{port}/\n{ca}\n{dns_server}");
-        let there = probe(&format!("{keys}\nproxy: socks5h://127.0.0.1:{}", proxy.port));
-        went_to(&there, proxy.port);
+        let there = run_http_probe(&format!("{keys}\nproxy: socks5h://127.0.0.1:{}", proxy.port));
+        assert_went_through(&there, proxy.port);
         assert!(spans(&there, "http.client.dns").is_empty(), "the proxy resolves the name");
-        assert_eq!(proxy.asked().last(), Some(&format!("name shop.test:{port}")));
-        let here = probe(&format!("{keys}\nproxy: socks5://127.0.0.1:{}", proxy.port));
-        went_to(&here, proxy.port);
+        assert_eq!(proxy.requests().last(), Some(&format!("name shop.test:{port}")));
+        let here = run_http_probe(&format!("{keys}\nproxy: socks5://127.0.0.1:{}", proxy.port));
+        assert_went_through(&here, proxy.port);
         assert_eq!(spans(&here, "http.client.dns")[0]["description"], "Resolve shop.test");
-        assert_eq!(proxy.asked().last(), Some(&format!("address 127.0.0.1:{port}")));
+        assert_eq!(proxy.requests().last(), Some(&format!("address 127.0.0.1:{port}")));
     }
-    assert!(dns.asked().iter().all(|asked| asked.name == "shop.test"), "{:?}", dns.asked());
-    let run = probe(&format!("url: http://blog.test/\n{dns_server}\nproxy: socks5://127.0.0.1:{}", proxy.port));
-    assert!(failed(&run, "dns").starts_with("`blog.test` does not resolve"));
+    assert!(dns.queries().iter().all(|request| request.name == "shop.test"), "{:?}", dns.queries());
+    let run =
+        run_http_probe(&format!("url: http://blog.test/\n{dns_server}\nproxy: socks5://127.0.0.1:{}", proxy.port));
+    assert!(expect_failure(&run, "dns").starts_with("`blog.test` does not resolve"));
 }
 
 #[test]
-fn socks_with_a_password() {
-    let (target, proxy) = (Target::new(), Proxy::socks(Some(("user", "open sesame"))));
+fn a_socks_proxy_gets_its_credentials() {
+    let (target, proxy) = (Target::new(), Proxy::start_socks(Some(("user", "open sesame"))));
     let url = format!("url: http://shop.test:{}/", target.port);
-    went_to(&probe(&format!("{url}\nproxy: socks5h://{LOGIN}@127.0.0.1:{}", proxy.port)), proxy.port);
-    assert_eq!(proxy.asked(), ["login user open sesame".to_owned(), format!("name shop.test:{}", target.port)]);
+    assert_went_through(
+        &run_http_probe(&format!("{url}\nproxy: socks5h://{LOGIN}@127.0.0.1:{}", proxy.port)),
+        proxy.port,
+    );
+    assert_eq!(proxy.requests(), ["login user open sesame".to_owned(), format!("name shop.test:{}", target.port)]);
     for credentials in ["", "user:wrongpass@"] {
-        let run = probe(&format!("{url}\nproxy: socks5h://{credentials}127.0.0.1:{}", proxy.port));
-        let message = failed(&run, "connect");
+        let run = run_http_probe(&format!("{url}\nproxy: socks5h://{credentials}127.0.0.1:{}", proxy.port));
+        let message = expect_failure(&run, "connect");
         assert!(message.contains(&format!("the proxy 127.0.0.1:{}", proxy.port)), "{message}");
         assert!(!run.to_string().contains("wrongpass"), "{run:#}");
     }
-    target.once();
+    target.single_request();
 }
 
 #[test]
-fn an_address_of_version_6_behind_a_proxy() {
-    let Ok(target) = Target::at("[::1]:0", |_| yes()) else {
+fn ipv6_addresses_are_reached_through_a_proxy() {
+    let Ok(target) = Target::responding_at("[::1]:0", |_| ok_response()) else {
         eprintln!("no IPv6 on loopback here: such a target behind a proxy is not tested");
         return;
     };
-    let (http, socks) = (Proxy::http(None), Proxy::socks(None));
+    let (http, socks) = (Proxy::start_http(None), Proxy::start_socks(None));
     let url = format!("url: http://[::1]:{}/", target.port);
     for (kind, proxy) in [("http", &http), ("socks5h", &socks), ("socks5", &socks)] {
-        let run = probe(&format!("{url}\nproxy: {kind}://127.0.0.1:{}", proxy.port));
-        went_to(&run, proxy.port);
+        let run = run_http_probe(&format!("{url}\nproxy: {kind}://127.0.0.1:{}", proxy.port));
+        assert_went_through(&run, proxy.port);
         assert!(spans(&run, "http.client.dns").is_empty(), "an address is not resolved");
     }
     let address = format!("address [::1]:{}", target.port);
-    assert_eq!(socks.asked(), [address.clone(), address]);
-    // TLS there is beyond the client that we have.
+    assert_eq!(socks.requests(), [address.clone(), address]);
+    // The HTTP client does not support TLS to an IPv6 address through a proxy.
     let keys = "url: https://[::1]/\nproxy: http://127.0.0.1:3128";
-    refused(keys, "proxy", "an IPv6 address cannot be asked over TLS through a proxy");
+    assert_refused(keys, "proxy", "an IPv6 address cannot be asked over TLS through a proxy");
 }
 
 #[test]
-fn a_proxy_over_tls() {
-    let certificates = Certificates::new(&folder("network-tls-proxy"));
+fn a_proxy_is_reached_over_tls() {
+    let certificates = Certificates::new(&empty_folder("network-tls-proxy"));
     certificates.certify("proxy", &["localhost"], 2100);
     let (port, home, target) = (free_port(), certificates.folder.display().to_string(), Target::new());
-    // nginx takes a whole URL for its path.
+    // nginx takes the path of an absolute URL.
     let server = format!(
         "server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {home}/proxy.pem; ssl_certificate_key {home}/proxy.key;
            location / {{ proxy_pass http://127.0.0.1:{}; proxy_set_header x-proxy $request; }} }}",
@@ -215,20 +223,21 @@ fn a_proxy_over_tls() {
     );
     let _nginx = Nginx::start("network-tls-proxy", &[port], &server);
     let keys = format!("url: http://shop.test/\nproxy: https://localhost:{port}\nip_version: 4");
-    passed(&probe(&format!("{keys}\nca: {}", certificates.ca())));
-    assert_eq!(target.once().header("x-proxy"), Some("GET http://shop.test/ HTTP/1.1"));
-    let message = failed(&probe(&keys), "tls");
+    assert_passed(&run_http_probe(&format!("{keys}\nca: {}", certificates.ca())));
+    assert_eq!(target.single_request().header("x-proxy"), Some("GET http://shop.test/ HTTP/1.1"));
+    let message = expect_failure(&run_http_probe(&keys), "tls");
     assert!(message.starts_with("certificate is issued by"), "{message}");
     let misnamed = keys.replace("//localhost:", "//127.0.0.1:");
-    let message = failed(&probe(&format!("{misnamed}\nca: {}", certificates.ca())), "tls");
+    let message = expect_failure(&run_http_probe(&format!("{misnamed}\nca: {}", certificates.ca())), "tls");
     assert_eq!(message, "certificate is not for `127.0.0.1`, but for `localhost`");
 }
 
 #[test]
-fn what_is_no_proxy() {
+fn invalid_proxies_are_refused_and_not_quoted() {
     for wrong in ["ftp://user:sesame@proxy.test", "user:sesame@proxy.test:3128", "//user:sesame@proxy.test", "http://"]
     {
-        let written = refused(&format!("url: http://h/\nproxy: '{wrong}'"), "proxy", "expected one such as http://");
+        let written =
+            assert_refused(&format!("url: http://h/\nproxy: '{wrong}'"), "proxy", "expected one such as http://");
         assert!(!written.contains("sesame"), "{written}");
     }
 }

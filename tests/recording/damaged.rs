@@ -1,9 +1,9 @@
-//! Recordings that are no longer what they were, and runs that are not.
+//! Damaged recordings, and replays whose runs differ from the recording.
 
 use std::path::PathBuf;
 
-use super::{Recorded, replay, shop};
-use crate::support::folder;
+use super::{Recorded, replay, shop_response};
+use crate::support::empty_folder;
 use crate::support::target::Target;
 
 struct Edited {
@@ -11,28 +11,29 @@ struct Edited {
     text: String,
 }
 
-/// A recorded run of the http probe.
-fn recorded(name: &'static str) -> Edited {
-    let target = Target::answering(shop);
-    let recorded = Recorded::new(name, "http", &format!("url: http://127.0.0.1:{}/\nheaders: {{a: b}}", target.port));
-    recorded.same(0);
+/// Records a run of the http probe.
+fn record_http_run(name: &'static str) -> Edited {
+    let target = Target::responding(shop_response);
+    let recorded =
+        Recorded::record(name, "http", &format!("url: http://127.0.0.1:{}/\nheaders: {{a: b}}", target.port));
+    recorded.assert_replay_is_same(0);
     Edited { name, text: recorded.read() }
 }
 
 impl Edited {
     fn write(&self, text: &str) -> PathBuf {
-        let file = folder(&format!("edited-{}", self.name)).join("run.jsonl");
+        let file = empty_folder(&format!("edited-{}", self.name)).join("run.jsonl");
         std::fs::write(&file, text).expect("the folder is writable");
         file
     }
 
-    /// What is said of this text in its place, and with which code it ends.
+    /// Asserts that a replay of this text ends with this code and this message.
     #[track_caller]
-    fn ends(&self, text: &str, code: i32, said: &str) {
+    fn assert_replay_ends(&self, text: &str, code: i32, message: &str) {
         let ended = replay("http", &self.write(text), &["--format", "json"]);
         assert_eq!(ended.code, code, "{}{}", ended.stdout, ended.stderr);
         let all = format!("{}{}", ended.stdout, ended.stderr);
-        assert!(all.contains(said), "{said} in {all}");
+        assert!(all.contains(message), "{message} in {all}");
     }
 
     fn without(&self, call: &str) -> String {
@@ -42,35 +43,51 @@ impl Edited {
 }
 
 #[test]
-fn a_run_that_does_otherwise_departs() {
-    let run = recorded("departs");
+fn a_run_that_differs_from_the_recording_is_reported() {
+    let run = record_http_run("departs");
     let text = run.text.replace(r#"{"method":"GET","url":"http://127"#, r#"{"method":"PUT","url":"http://127"#);
-    run.ends(&text, 3, "departs from the recording at call 1: recorded `http.request.new PUT http://127.0.0.1:");
-    run.ends(&text, 3, ", now `http.request.new GET http://127.0.0.1:");
+    run.assert_replay_ends(
+        &text,
+        3,
+        "departs from the recording at call 1: recorded `http.request.new PUT http://127.0.0.1:",
+    );
+    run.assert_replay_ends(&text, 3, ", now `http.request.new GET http://127.0.0.1:");
     let text = run.text.replace(r#"{"name":"a","value":"b"}"#, r#"{"name":"a","value":"c"}"#);
-    run.ends(&text, 3, "recorded `http.request.header a c`, now `http.request.header a b`");
-    run.ends(&run.without("http.request.send"), 3, "recorded the end of the run, now `http.request.send`");
+    run.assert_replay_ends(&text, 3, "recorded `http.request.header a c`, now `http.request.header a b`");
+    run.assert_replay_ends(
+        &run.without("http.request.send"),
+        3,
+        "recorded the end of the run, now `http.request.send`",
+    );
 }
 
 #[test]
-fn what_is_no_whole_recording_says_so() {
-    let run = recorded("damaged");
+fn an_incomplete_or_invalid_recording_is_reported() {
+    let run = record_http_run("damaged");
     let half = run.text.lines().count() / 2;
     let lines: Vec<_> = run.text.lines().collect();
-    run.ends("", 2, "is no recording");
-    run.ends("groups: []\n", 2, "is no recording");
-    run.ends(&run.text[..run.text.len() - 30], 2, "is cut off after line");
-    run.ends(&(lines[..half].join("\n") + "\n"), 2, &format!("is cut off after line {half}"));
-    run.ends(&run.text.replacen(r#""entry":"call""#, r#""entry":"cull""#, 1), 2, "is damaged in line 3");
-    run.ends(&run.text.replacen(r#""at_ns":"#, r#""at_ns":-"#, 1), 2, "is damaged in line 2");
-    run.ends(&(run.text.clone() + &run.text), 2, "goes on after the run's end");
-    run.ends(&run.text.replace(r#"{"recording":1"#, r#"{"recording":2"#), 2, "is of version 2 of its format");
-    run.ends(
+    run.assert_replay_ends("", 2, "is no recording");
+    run.assert_replay_ends("groups: []\n", 2, "is no recording");
+    run.assert_replay_ends(&run.text[..run.text.len() - 30], 2, "is cut off after line");
+    run.assert_replay_ends(&(lines[..half].join("\n") + "\n"), 2, &format!("is cut off after line {half}"));
+    run.assert_replay_ends(&run.text.replacen(r#""entry":"call""#, r#""entry":"cull""#, 1), 2, "is damaged in line 3");
+    run.assert_replay_ends(&run.text.replacen(r#""at_ns":"#, r#""at_ns":-"#, 1), 2, "is damaged in line 2");
+    run.assert_replay_ends(&(run.text.clone() + &run.text), 2, "goes on after the run's end");
+    run.assert_replay_ends(
+        &run.text.replace(r#"{"recording":1"#, r#"{"recording":2"#),
+        2,
+        "is of version 2 of its format",
+    );
+    run.assert_replay_ends(
         &run.text.replace(r#""contract":"0.1.0""#, r#""contract":"0.9.0""#),
         2,
         "for version 0.9.0 of the contract",
     );
-    run.ends(&run.text.replace(r#""result":{"ok":{"status""#, r#""result":{"ok":{"stutus""#), 3, "is damaged");
+    run.assert_replay_ends(
+        &run.text.replace(r#""result":{"ok":{"status""#, r#""result":{"ok":{"stutus""#),
+        3,
+        "is damaged",
+    );
     let nothing = replay("http", std::path::Path::new("/dev/null/run.jsonl"), &[]);
     assert!(nothing.stderr.contains("cannot read the recording /dev/null/run.jsonl"), "{}", nothing.stderr);
 }

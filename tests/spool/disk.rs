@@ -1,53 +1,56 @@
-//! What is on disk: after kills, for several processes, where there is no room or no disk at all.
+//! Spool files after kills, with several processes, on full disks, and without a disk.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::{ids, number, once, probes, program, shown, spooled, start, write};
-use crate::support::receiver::{Receiver, TAKEN};
-use crate::support::running::Running;
+use super::{
+    event_counts, number_from_env, printed_traces, probes_config, run_once_with_spool, spool_files, spooling_program,
+    start_program, write_config,
+};
+use crate::support::receiver::{ACCEPTED_RESPONSE, Receiver};
+use crate::support::running::RunningProgram;
 use crate::support::target::Target;
-use crate::support::{eventually, finish, folder, free_port};
+use crate::support::{empty_folder, eventually, free_port, run_command};
 
-/// Kills the program at random moments. A run counts as finished once it is shown.
+/// Kills the program at random moments. A run counts as finished once it is printed.
 #[test]
-fn no_kill_loses_a_run_that_has_finished() {
-    let kills = number("KILLS", 8);
-    let home = folder("spool-kill");
+fn no_finished_run_is_lost_after_a_kill() {
+    let kills = number_from_env("KILLS", 8);
+    let home = empty_folder("spool-kill");
     let target = Target::new();
-    // Slow enough that some always waits, and fast enough that some always goes.
-    let receiver = Receiver::saying(|_, _| {
+    // Slow enough that envelopes are always queued, and fast enough that some are always sent.
+    let receiver = Receiver::responding(|_, _| {
         std::thread::sleep(Duration::from_millis(15));
-        TAKEN.to_owned()
+        ACCEPTED_RESPONSE.to_owned()
     });
-    let file = write(&home, &probes(&receiver.dsn(), target.port, 20, "every: 0.05"));
+    let file = write_config(&home, &probes_config(&receiver.dsn(), target.port, 20, "every: 0.05"));
     let mut finished = HashSet::new();
     for kill in 0..kills {
-        let running = start(&home, &file, "shown");
-        // Now and then while it starts, and sends what others have left.
+        let running = start_program(&home, &file, "shown");
+        // Every fourth kill comes while the program starts, and sends envelopes of earlier starts.
         if kill % 4 > 0 {
-            eventually("the first run", || (!shown(&home, "shown").is_empty()).then_some(()));
+            eventually("the first run", || (!printed_traces(&home, "shown").is_empty()).then_some(()));
         }
         std::thread::sleep(Duration::from_millis(rand::random_range(0..800)));
-        running.signal("KILL");
-        running.code();
-        finished.extend(shown(&home, "shown"));
+        running.send_signal("KILL");
+        running.wait_for_exit_code();
+        finished.extend(printed_traces(&home, "shown"));
     }
     assert!(finished.len() > kills, "{} runs are too few to tell", finished.len());
-    let waiting = spooled(&home).len();
-    // The last start sends what waits, and its own.
-    let last = once(&home, &std::fs::read_to_string(&file).expect("it is there"));
+    let waiting = spool_files(&home).len();
+    // The last start sends all queued envelopes, and its own.
+    let last = run_once_with_spool(&home, &std::fs::read_to_string(&file).expect("it is there"));
     assert!(last.stderr.contains("0 waiting"), "{}", last.stderr);
     let mut times = BTreeMap::<String, usize>::new();
     for received in receiver.received() {
-        let (header, _) = received.open();
+        let (header, _) = received.parse_envelope();
         *times.entry(header["trace"]["trace_id"].as_str().expect("it has one").to_owned()).or_default() += 1;
     }
     let missing: Vec<_> = finished.iter().filter(|trace| !times.contains_key(*trace)).collect();
     assert!(missing.is_empty(), "{} of {} runs are lost", missing.len(), finished.len());
-    // What is beyond was on the point of being shown, or is the last start's.
+    // Further runs were about to be printed, or are of the last start.
     let beyond = times.len() - finished.len();
     assert!(beyond <= 20 + kills * 40, "{beyond} runs that were never shown");
     let again: usize = times.values().map(|times| times - 1).sum();
@@ -60,54 +63,54 @@ fn no_kill_loses_a_run_that_has_finished() {
 }
 
 #[test]
-fn two_at_once_have_a_part_each_and_the_next_takes_what_both_left() {
-    let home = folder("spool-two");
+fn concurrent_processes_have_separate_spools_that_the_next_start_sends() {
+    let home = empty_folder("spool-two");
     let (target, port) = (Target::new(), free_port());
     let dsn = format!("http://key@127.0.0.1:{port}/1");
-    let file = write(&home, &probes(&dsn, target.port, 2, "every: 0.1"));
-    let both = ["one", "other"].map(|name| (name, start(&home, &file, name)));
+    let file = write_config(&home, &probes_config(&dsn, target.port, 2, "every: 0.1"));
+    let both = ["one", "other"].map(|name| (name, start_program(&home, &file, name)));
     std::thread::sleep(Duration::from_millis(1500));
-    let third = once(&home, &probes(&dsn, target.port, 1, "every: 300"));
+    let third = run_once_with_spool(&home, &probes_config(&dsn, target.port, 1, "every: 300"));
     assert!(third.stderr.contains("another process has") && third.stderr.contains("/3"), "{}", third.stderr);
     let shown: usize = both
         .into_iter()
         .map(|(name, running)| {
-            running.signal("KILL");
-            running.code();
-            shown(&home, name).len()
+            running.send_signal("KILL");
+            running.wait_for_exit_code();
+            printed_traces(&home, name).len()
         })
         .sum();
-    let receiver = Receiver::at(port, |_, _| TAKEN.to_owned());
-    let ended = once(&home, &probes(&dsn, target.port, 2, "every: 300"));
+    let receiver = Receiver::responding_at(port, |_, _| ACCEPTED_RESPONSE.to_owned());
+    let ended = run_once_with_spool(&home, &probes_config(&dsn, target.port, 2, "every: 300"));
     assert!(ended.stderr.contains("0 waiting"), "{}", ended.stderr);
-    let sent = ids(&receiver.received()).len();
+    let sent = event_counts(&receiver.received()).len();
     assert!((shown + 3..=shown + 7).contains(&sent), "{sent} arrived, {shown} were shown");
 }
 
 #[test]
-fn without_a_place_for_it_runs_wait_in_memory_and_it_is_said() {
+fn runs_are_queued_in_memory_without_a_writable_folder() {
     let target = Target::new();
     let receiver = Receiver::start();
-    let configuration = probes(&receiver.dsn(), target.port, 2, "every: 300");
+    let configuration = probes_config(&receiver.dsn(), target.port, 2, "every: 300");
     let configured = configuration.replace("sentry: {", "sentry: {spool: /proc/none, ");
-    let home = folder("spool-nowhere");
+    let home = empty_folder("spool-nowhere");
     for (program, configuration) in [
-        (program(&home).env_remove("XDG_STATE_HOME").env("HOME", "/proc/none"), &configuration),
-        (&mut program(&home), &configured),
+        (spooling_program(&home).env_remove("XDG_STATE_HOME").env("HOME", "/proc/none"), &configuration),
+        (&mut spooling_program(&home), &configured),
     ] {
-        let ended = finish(program.args(["once", "-"]), configuration);
+        let ended = run_command(program.args(["once", "-"]), configuration);
         assert_eq!(ended.code, 0);
         assert!(ended.stderr.contains("/proc/none") && ended.stderr.contains("in memory"), "{}", ended.stderr);
     }
-    assert_eq!(ids(&receiver.received()).len(), 4);
+    assert_eq!(event_counts(&receiver.received()).len(), 4);
     let configured = configuration.replace("sentry: {", "sentry: {spool: false, ");
-    let ended = finish(program(&home).args(["once", "-"]), &configured);
+    let ended = run_command(spooling_program(&home).args(["once", "-"]), &configured);
     assert!(!ended.stderr.contains("in memory"), "who wants it so is not warned: {}", ended.stderr);
-    assert_eq!(spooled(&home), [] as [PathBuf; 0]);
+    assert_eq!(spool_files(&home), [] as [PathBuf; 0]);
 }
 
-/// A disk of 128 KiB, below a folder. None where there can be none.
-fn small_disk(home: &Path) -> Option<PathBuf> {
+/// Mounts a disk of 128 KiB below a folder. Returns `None` if that is not permitted.
+fn mount_small_disk(home: &Path) -> Option<PathBuf> {
     let disk = home.join("disk");
     std::fs::create_dir_all(&disk).expect("the folder is writable");
     let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=128k", "tmpfs"]).arg(&disk).output();
@@ -119,78 +122,78 @@ fn small_disk(home: &Path) -> Option<PathBuf> {
 }
 
 #[test]
-fn what_waits_on_a_full_disk_is_sent_all_the_same() {
-    let home = folder("spool-full-start");
-    let Some(disk) = small_disk(&home) else { return };
+fn envelopes_on_a_full_disk_are_sent_at_the_next_start() {
+    let home = empty_folder("spool-full-start");
+    let Some(disk) = mount_small_disk(&home) else { return };
     let (target, port) = (Target::new(), free_port());
-    let configuration = probes(&format!("http://key@127.0.0.1:{port}/1"), target.port, 3, "every: 300");
+    let configuration = probes_config(&format!("http://key@127.0.0.1:{port}/1"), target.port, 3, "every: 300");
     let configuration = configuration.replace("sentry: {", &format!("sentry: {{spool: '{}', ", disk.display()));
-    let first = once(&home, &configuration);
+    let first = run_once_with_spool(&home, &configuration);
     let filled = std::fs::write(disk.join("fill"), vec![b'x'; 1 << 20]);
-    let receiver = Receiver::at(port, |_, _| TAKEN.to_owned());
-    let second = once(&home, &configuration);
+    let receiver = Receiver::responding_at(port, |_, _| ACCEPTED_RESPONSE.to_owned());
+    let second = run_once_with_spool(&home, &configuration);
     let unmounted = Command::new("umount").arg(&disk).status();
     assert!(unmounted.is_ok_and(|status| status.success()));
     assert!(first.stderr.contains("3 waiting") && filled.is_err(), "{}", first.stderr);
     assert!(second.stderr.contains("cannot write to the spool"), "{}", second.stderr);
-    assert_eq!(ids(&receiver.received()).len(), 6, "{}", second.stderr);
+    assert_eq!(event_counts(&receiver.received()).len(), 6, "{}", second.stderr);
 }
 
 #[test]
-fn a_full_disk_costs_nothing_while_there_is_memory() {
-    let home = folder("spool-full");
-    let Some(disk) = small_disk(&home) else { return };
+fn runs_are_queued_in_memory_while_the_disk_is_full() {
+    let home = empty_folder("spool-full");
+    let Some(disk) = mount_small_disk(&home) else { return };
     let (target, port) = (Target::new(), free_port());
     let dsn = format!("http://key@127.0.0.1:{port}/1");
-    let configuration = probes(&dsn, target.port, 100, "every: 100000, burst: 3");
+    let configuration = probes_config(&dsn, target.port, 100, "every: 100000, burst: 3");
     let configuration = configuration.replace("sentry: {", &format!("sentry: {{spool: '{}', ", disk.display()));
-    let file = write(&home, &configuration);
-    let said = home.join("said");
-    let log = std::fs::File::create(&said).expect("the folder is writable");
-    let mut program = program(&home);
-    let running = Running::spawn(program.arg("run").arg(&file).stdout(Stdio::piped()).stderr(log));
+    let file = write_config(&home, &configuration);
+    let log_file = home.join("log");
+    let log = std::fs::File::create(&log_file).expect("the folder is writable");
+    let mut program = spooling_program(&home);
+    let running = RunningProgram::spawn(program.arg("run").arg(&file).stdout(Stdio::piped()).stderr(log));
     std::thread::sleep(Duration::from_secs(4));
-    let receiver = Receiver::at(port, |_, _| TAKEN.to_owned());
+    let receiver = Receiver::responding_at(port, |_, _| ACCEPTED_RESPONSE.to_owned());
     let arrived = std::panic::catch_unwind(|| {
-        eventually("all arrive", || (ids(&receiver.received()).len() >= 300).then_some(()));
+        eventually("all arrive", || (event_counts(&receiver.received()).len() >= 300).then_some(()));
     });
-    running.signal("TERM");
-    let (code, shown) = running.end();
+    running.send_signal("TERM");
+    let (code, shown) = running.wait_for_output();
     let unmounted = Command::new("umount").arg(&disk).status();
     assert!(unmounted.is_ok_and(|status| status.success()));
-    let said = std::fs::read_to_string(said).expect("it has a log");
-    assert!(arrived.is_ok(), "{} arrived: {said}", ids(&receiver.received()).len());
-    assert_eq!((code, shown.lines().count(), ids(&receiver.received()).len()), (Some(0), 300, 300));
-    assert!(said.contains("cannot write to the spool") && said.contains("No space left"), "{said}");
+    let log = std::fs::read_to_string(log_file).expect("it has a log");
+    assert!(arrived.is_ok(), "{} arrived: {log}", event_counts(&receiver.received()).len());
+    assert_eq!((code, shown.lines().count(), event_counts(&receiver.received()).len()), (Some(0), 300, 300));
+    assert!(log.contains("cannot write to the spool") && log.contains("No space left"), "{log}");
 }
 
 #[test]
-fn where_there_is_no_room_the_oldest_that_passed_go_first_and_sentry_is_told() {
-    let home = folder("spool-room");
+fn a_full_spool_drops_the_oldest_passed_runs_first_and_reports_them() {
+    let home = empty_folder("spool-room");
     let port = free_port();
-    // One in ten fails.
-    let target = Target::answering(|asked| match asked.len() % 10 {
+    // Every tenth request fails.
+    let target = Target::responding(|requests| match requests.len() % 10 {
         0 => "500 Down\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_owned(),
         _ => "200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_owned(),
     });
     let dsn = format!("http://key@127.0.0.1:{port}/1");
-    let configuration = probes(&dsn, target.port, 20, "every: 100000, burst: 50");
+    let configuration = probes_config(&dsn, target.port, 20, "every: 100000, burst: 50");
     let configuration = configuration.replace("sentry: {", "sentry: {spool: {size: 1 MiB}, ");
-    let file = write(&home, &configuration);
-    let running = start(&home, &file, "shown");
-    eventually("a thousand runs", || (shown(&home, "shown").len() >= 1000).then_some(()));
-    let size: u64 = spooled(&home).iter().map(|file| std::fs::metadata(file).map_or(0, |file| file.len())).sum();
+    let file = write_config(&home, &configuration);
+    let running = start_program(&home, &file, "shown");
+    eventually("a thousand runs", || (printed_traces(&home, "shown").len() >= 1000).then_some(()));
+    let size: u64 = spool_files(&home).iter().map(|file| std::fs::metadata(file).map_or(0, |file| file.len())).sum();
     assert!(size <= 1 << 20, "{size} bytes");
-    let receiver = Receiver::at(port, |_, _| TAKEN.to_owned());
-    receiver.wait(200);
-    running.signal("TERM");
-    assert_eq!(running.code(), Some(0));
-    let told = receiver.received().into_iter().find(|received| received.kind() == "client_report");
-    let told = told.expect("a client report");
+    let receiver = Receiver::responding_at(port, |_, _| ACCEPTED_RESPONSE.to_owned());
+    receiver.wait_for_envelopes(200);
+    running.send_signal("TERM");
+    assert_eq!(running.wait_for_exit_code(), Some(0));
+    let report = receiver.received().into_iter().find(|received| received.item_type() == "client_report");
+    let report = report.expect("a client report");
     let (mut passed, mut failed, mut errors) = (0, 0, 0);
     for received in receiver.received() {
-        let (_, items) = received.open();
-        match (received.kind().as_str(), items[0].1["tags"]["outcome"].as_str()) {
+        let (_, items) = received.parse_envelope();
+        match (received.item_type().as_str(), items[0].1["tags"]["outcome"].as_str()) {
             ("transaction", Some("passed")) => passed += 1,
             ("transaction", _) => failed += 1,
             ("event", _) => errors += 1,
@@ -199,7 +202,7 @@ fn where_there_is_no_room_the_oldest_that_passed_go_first_and_sentry_is_told() {
     }
     assert_eq!((failed, errors), (100, 100), "of those that failed none is lost");
     assert!((50..850).contains(&passed), "{passed} that passed");
-    let (_, items) = told.open();
+    let (_, items) = report.parse_envelope();
     let discarded = items[0].1["discarded_events"].as_array().expect("it is a list");
     let transactions = discarded.iter().find(|discarded| discarded["category"] == "transaction");
     let transactions = transactions.expect("transactions were dropped");

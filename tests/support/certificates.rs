@@ -1,4 +1,4 @@
-//! An authority of the tests' own, and what it certifies.
+//! A certificate authority for tests, and the certificates that it signs.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,8 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd,
 };
 
-/// PEM files in one folder: `ca.pem`, and for each certificate `NAME.pem` and `NAME.key`.
+/// A certificate authority and its PEM files in one folder: `ca.pem`, and `NAME.pem` and `NAME.key` for each
+/// certificate.
 pub struct Certificates {
     pub folder: PathBuf,
     authority: CertifiedIssuer<'static, KeyPair>,
@@ -28,7 +29,7 @@ impl Certificates {
         self.folder.join("ca.pem").display().to_string()
     }
 
-    /// A certificate that is its own authority, as one made in haste is.
+    /// Creates a self-signed certificate that may act as an authority, as hastily made ones often do.
     pub fn self_sign(&self, name: &str, hosts: &[&str], until: i32) {
         let key = KeyPair::generate().expect("ring makes keys");
         let mut params = Self::params(name, hosts, until);
@@ -37,7 +38,8 @@ impl Certificates {
         self.write(name, &certificate.pem(), &key);
     }
 
-    /// Certifies hosts from the start of 2020 until the start of a year.
+    /// Creates a certificate for these hosts, signed by the authority, valid from the start of 2020 to the start of the
+    /// year `until`.
     pub fn certify(&self, name: &str, hosts: &[&str], until: i32) {
         let params = Self::params(name, hosts, until);
         let key = KeyPair::generate().expect("ring makes keys");

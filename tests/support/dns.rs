@@ -1,51 +1,53 @@
-//! A DNS server on loopback that says what it is told to, over UDP and TCP on one port.
+//! A DNS server on loopback with configurable responses, over UDP and TCP on one port.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// What the server says of a name.
-pub enum Says {
-    /// Those of the family that it is asked for; there may be none of it.
+/// The server's response to a query.
+pub enum DnsAnswer {
+    /// Responds with the addresses of the queried family; there may be none.
     Addresses(Vec<IpAddr>),
     /// NXDOMAIN.
     NoSuchName,
     /// SERVFAIL.
     Failure,
-    Nothing,
-    /// Over UDP that the answer does not fit; over TCP what it is.
-    TooLong(Vec<IpAddr>),
+    /// Sends no response.
+    NoResponse,
+    /// Responds over UDP with the TC bit set, and over TCP with the addresses.
+    Truncated(Vec<IpAddr>),
 }
 
-/// A question that came.
+/// A query that the server received.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asked {
+pub struct DnsQuery {
     pub name: String,
     /// `A`, `AAAA` or a number.
-    pub kind: String,
+    pub record_type: String,
     /// `udp` or `tcp`.
-    pub over: &'static str,
+    pub transport: &'static str,
 }
 
-/// A running server; it ends with the process.
-pub struct Dns {
+/// A running server, which stops with the process.
+pub struct DnsServer {
     pub port: u16,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    queries: Arc<Mutex<Vec<DnsQuery>>>,
 }
 
-impl Dns {
-    /// Starts a server that says what `zone` does of a name; to say it late, `zone` may wait.
-    pub fn start(zone: impl Fn(&str) -> Says + Send + Sync + 'static) -> Self {
-        let (udp, tcp) = sockets();
+impl DnsServer {
+    /// Starts a server that responds with the result of `zone` for the queried name. To delay a response, `zone` may
+    /// sleep.
+    pub fn start(zone: impl Fn(&str) -> DnsAnswer + Send + Sync + 'static) -> Self {
+        let (udp, tcp) = bind_sockets();
         let port = udp.local_addr().expect("a socket has an address").port();
-        let asked = Arc::new(Mutex::new(Vec::new()));
+        let queries = Arc::new(Mutex::new(Vec::new()));
         let serve = {
-            let asked = Arc::clone(&asked);
-            Arc::new(move |query: &[u8], over| {
-                let (question, end) = question(query, over)?;
-                asked.lock().expect("no test panics here").push(question.clone());
-                answer(query, end, &question, &zone(&question.name))
+            let queries = Arc::clone(&queries);
+            Arc::new(move |query: &[u8], transport| {
+                let (question, end) = parse_question(query, transport)?;
+                queries.lock().expect("no test panics here").push(question.clone());
+                build_response(query, end, &question, &zone(&question.name))
             })
         };
         let serve_tcp = Arc::clone(&serve);
@@ -53,7 +55,7 @@ impl Dns {
             let mut buffer = [0; 4096];
             while let Ok((length, from)) = udp.recv_from(&mut buffer) {
                 let (query, udp, serve) = (buffer[..length].to_vec(), udp.try_clone(), Arc::clone(&serve));
-                // In a thread of its own: the questions for both families come at once.
+                // Each query has a thread of its own, since the queries for A and AAAA arrive together.
                 thread::spawn(move || {
                     if let (Ok(udp), Some(answer)) = (udp, serve(&query, "udp")) {
                         let _ = udp.send_to(&answer, from);
@@ -78,28 +80,32 @@ impl Dns {
                 });
             }
         });
-        Self { port, asked }
+        Self { port, queries }
     }
 
-    /// A server that knows one name, and its addresses.
-    pub fn knowing(name: &'static str, addresses: &[&str]) -> Self {
-        let addresses = ips(addresses);
-        Self::start(move |asked| if asked == name { Says::Addresses(addresses.clone()) } else { Says::NoSuchName })
+    /// Starts a server that has the addresses of one name, and responds with NXDOMAIN for all others.
+    pub fn with_name(name: &'static str, addresses: &[&str]) -> Self {
+        let addresses = parse_ips(addresses);
+        Self::start(
+            move |queried| {
+                if queried == name { DnsAnswer::Addresses(addresses.clone()) } else { DnsAnswer::NoSuchName }
+            },
+        )
     }
 
-    /// The questions so far.
-    pub fn asked(&self) -> Vec<Asked> {
-        self.asked.lock().expect("no test panics here").clone()
+    /// Returns the queries so far.
+    pub fn queries(&self) -> Vec<DnsQuery> {
+        self.queries.lock().expect("no test panics here").clone()
     }
 }
 
-/// Addresses from text.
-pub fn ips(addresses: &[&str]) -> Vec<IpAddr> {
+/// Parses IP addresses.
+pub fn parse_ips(addresses: &[&str]) -> Vec<IpAddr> {
     addresses.iter().map(|address| address.parse().expect("an address")).collect()
 }
 
-/// Both on one port, which UDP chooses and TCP may find taken.
-fn sockets() -> (UdpSocket, TcpListener) {
+/// Binds both sockets to one port. UDP chooses it; if TCP finds it taken, both are tried again.
+fn bind_sockets() -> (UdpSocket, TcpListener) {
     loop {
         let udp = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
         let at = udp.local_addr().expect("a socket has an address");
@@ -109,12 +115,12 @@ fn sockets() -> (UdpSocket, TcpListener) {
     }
 }
 
-const HEADER: usize = 12;
+const HEADER_BYTES: usize = 12;
 
-/// The one question of a query, and where it ends.
-fn question(query: &[u8], over: &'static str) -> Option<(Asked, usize)> {
+/// Parses the question of a query. Returns it with the offset of its end.
+fn parse_question(query: &[u8], transport: &'static str) -> Option<(DnsQuery, usize)> {
     let mut labels = Vec::new();
-    let mut at = HEADER;
+    let mut at = HEADER_BYTES;
     loop {
         let length = usize::from(*query.get(at)?);
         at += 1;
@@ -124,36 +130,36 @@ fn question(query: &[u8], over: &'static str) -> Option<(Asked, usize)> {
         labels.push(String::from_utf8_lossy(query.get(at..at + length)?).to_lowercase());
         at += length;
     }
-    let kind = match u16::from_be_bytes([*query.get(at)?, *query.get(at + 1)?]) {
+    let record_type = match u16::from_be_bytes([*query.get(at)?, *query.get(at + 1)?]) {
         1 => "A".to_owned(),
         28 => "AAAA".to_owned(),
         other => other.to_string(),
     };
-    Some((Asked { name: labels.join("."), kind, over }, at + 4))
+    Some((DnsQuery { name: labels.join("."), record_type, transport }, at + 4))
 }
 
-fn answer(query: &[u8], end: usize, question: &Asked, says: &Says) -> Option<Vec<u8>> {
-    // The response to a query that wanted recursion, with recursion.
+fn build_response(query: &[u8], end: usize, question: &DnsQuery, answer: &DnsAnswer) -> Option<Vec<u8>> {
+    // A response (QR), recursion desired (RD) and available (RA).
     const FLAGS: u16 = 0x8180;
     const TRUNCATED: u16 = 0x0200;
-    let (flags, addresses) = match says {
-        Says::NoSuchName => (FLAGS | 3, &[][..]),
-        Says::Failure => (FLAGS | 2, &[][..]),
-        Says::Nothing => return None,
-        Says::TooLong(_) if question.over == "udp" => (FLAGS | TRUNCATED, &[][..]),
-        Says::Addresses(addresses) | Says::TooLong(addresses) => (FLAGS, addresses.as_slice()),
+    let (flags, addresses) = match answer {
+        DnsAnswer::NoSuchName => (FLAGS | 3, &[][..]),
+        DnsAnswer::Failure => (FLAGS | 2, &[][..]),
+        DnsAnswer::NoResponse => return None,
+        DnsAnswer::Truncated(_) if question.transport == "udp" => (FLAGS | TRUNCATED, &[][..]),
+        DnsAnswer::Addresses(addresses) | DnsAnswer::Truncated(addresses) => (FLAGS, addresses.as_slice()),
     };
     let records: Vec<_> =
-        addresses.iter().filter(|ip| question.kind == if ip.is_ipv4() { "A" } else { "AAAA" }).collect();
+        addresses.iter().filter(|ip| question.record_type == if ip.is_ipv4() { "A" } else { "AAAA" }).collect();
     let count = u16::try_from(records.len()).expect("an answer is short");
     let mut message = query[..2].to_vec();
     for number in [flags, 1, count, 0, 0] {
         message.extend(number.to_be_bytes());
     }
-    message.extend(&query[HEADER..end]);
+    message.extend(&query[HEADER_BYTES..end]);
     for ip in records {
-        // The question's name, its type and class, and for how many seconds it holds.
-        message.extend([0xc0, HEADER as u8]);
+        // A compressed pointer to the question's name, its type and class, and a TTL of 60 s.
+        message.extend([0xc0, HEADER_BYTES as u8]);
         message.extend(&query[end - 4..end]);
         message.extend(60_u32.to_be_bytes());
         let data = match ip {

@@ -1,4 +1,4 @@
-// Loaded by Node.js before a server (`--require`): it listens on loopback alone, and connects to nowhere else.
+// Loaded by Node.js before a server (`--require`): restricts listening and connecting to loopback.
 "use strict";
 const net = require("node:net");
 
@@ -12,7 +12,7 @@ net.Server.prototype.listen = function (where, ...rest) {
 };
 
 net.Socket.prototype.connect = function (...given) {
-  // Node.js itself hands on what it has made of its arguments: a list, options first.
+  // Node.js passes its own normalised arguments as one list, options first.
   const [where, host] = Array.isArray(given[0]) ? given[0] : given;
   const to = typeof where === "object" ? where.host : host;
   if (to === undefined || to === null || LOOPBACK.includes(to)) return connect.apply(this, given);

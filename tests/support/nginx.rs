@@ -1,21 +1,21 @@
-//! nginx, as a target.
+//! nginx as a target.
 
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
-use crate::support::{eventually, folder, free_port, tool};
+use crate::support::{KilledOnDrop, empty_folder, eventually, find_tool, free_port};
 
-/// A running nginx; it ends with this value.
+/// A running nginx, which is killed when the value is dropped.
 pub struct Nginx {
-    child: Child,
+    child: KilledOnDrop,
 }
 
 impl Nginx {
-    /// Starts nginx with what stands in the `http` block; `{port}` of each listener is the caller's to choose.
+    /// Starts nginx with the contents of its `http` block, which listens on `ports`.
     #[track_caller]
     pub fn start(name: &str, ports: &[u16], http: &str) -> Self {
-        let home = folder(&format!("nginx-{name}"));
+        let home = empty_folder(&format!("nginx-{name}"));
         let configuration = format!(
             "daemon off; master_process off; pid {home}/pid; error_log {home}/error.log;
              events {{}}
@@ -29,7 +29,7 @@ impl Nginx {
         );
         let file = home.join("nginx.conf");
         std::fs::write(&file, configuration).expect("the folder is writable");
-        let mut command = match tool("nginx/usr/sbin/nginx") {
+        let mut command = match find_tool("nginx/usr/sbin/nginx") {
             Some(fetched) => {
                 let mut command = Command::new(&fetched);
                 let root = fetched.ancestors().nth(3).expect("the tool lies below its root");
@@ -41,36 +41,29 @@ impl Nginx {
         command.arg("-p").arg(&home).arg("-c").arg(&file).arg("-e").arg(home.join("error.log"));
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let child = child.unwrap_or_else(|error| panic!("cannot start nginx ({error}): run the tests with tests/run"));
-        let mut nginx = Self { child };
+        let mut nginx = Self { child: KilledOnDrop(child) };
         for port in ports {
             eventually("nginx listening", || {
-                nginx.alive(&home);
+                nginx.assert_running(&home);
                 TcpStream::connect(("127.0.0.1", *port)).ok()
             });
         }
         nginx
     }
 
-    /// nginx that answers in the clear with what its locations say; and its port.
+    /// Starts nginx without TLS, with these locations. Returns it with its port.
     #[track_caller]
-    pub fn plain(name: &str, locations: &str) -> (Self, u16) {
+    pub fn start_plain(name: &str, locations: &str) -> (Self, u16) {
         let port = free_port();
         let server = format!("server {{ listen 127.0.0.1:{port}; {locations} }}");
         (Self::start(name, &[port], &server), port)
     }
 
     #[track_caller]
-    fn alive(&mut self, home: &Path) {
-        if let Ok(Some(status)) = self.child.try_wait() {
+    fn assert_running(&mut self, home: &Path) {
+        if let Ok(Some(status)) = self.child.0.try_wait() {
             let log = std::fs::read_to_string(home.join("error.log")).unwrap_or_default();
             panic!("nginx ended with {status}:\n{log}");
         }
-    }
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

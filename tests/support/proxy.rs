@@ -1,48 +1,48 @@
-//! Proxies on loopback, HTTP and SOCKS 5, that remember what they were asked. Every name leads to loopback there.
+//! HTTP and SOCKS 5 proxies on loopback that record their requests. Every host name resolves to 127.0.0.1 there.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use crate::support::slow;
+use crate::support::tcp_server;
 
-/// A running proxy; it ends with the process.
+/// A running proxy, which stops with the process.
 pub struct Proxy {
     pub port: u16,
-    asked: Arc<Mutex<Vec<String>>>,
+    requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Proxy {
-    /// A proxy for HTTP, which may insist on a `proxy-authorization`. It remembers the heads of requests.
-    pub fn http(authorization: Option<&'static str>) -> Self {
-        Self::start(move |client, asked| http(client, authorization, asked))
+    /// Starts an HTTP proxy that records the heads of its requests. It may require a value of `proxy-authorization`.
+    pub fn start_http(authorization: Option<&'static str>) -> Self {
+        Self::start(move |client, record| serve_http(client, authorization, record))
     }
 
-    /// A proxy by SOCKS 5, which may insist on a user name and a password. It remembers `login USER PASSWORD` and
+    /// Starts a SOCKS 5 proxy, which may require a user name and a password. It records `login USER PASSWORD`, and
     /// `name HOST:PORT` or `address HOST:PORT`.
-    pub fn socks(login: Option<(&'static str, &'static str)>) -> Self {
-        Self::start(move |client, asked| drop(socks(client, login, asked)))
+    pub fn start_socks(login: Option<(&'static str, &'static str)>) -> Self {
+        Self::start(move |client, record| drop(serve_socks(client, login, record)))
     }
 
     fn start(serve: impl Fn(TcpStream, &dyn Fn(String)) + Send + Sync + Clone + 'static) -> Self {
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let log = Arc::clone(&asked);
-        let port = slow::listen(move |client| {
-            serve(client, &|what| log.lock().expect("no test panics here").push(what));
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&requests);
+        let port = tcp_server::listen(move |client| {
+            serve(client, &|request| log.lock().expect("no test panics here").push(request));
         });
-        Self { port, asked }
+        Self { port, requests }
     }
 
-    /// What it was asked so far.
-    pub fn asked(&self) -> Vec<String> {
-        self.asked.lock().expect("no test panics here").clone()
+    /// Returns the requests so far.
+    pub fn requests(&self) -> Vec<String> {
+        self.requests.lock().expect("no test panics here").clone()
     }
 }
 
-fn http(mut client: TcpStream, authorization: Option<&str>, asked: &dyn Fn(String)) {
-    let head = slow::head(&client);
-    asked(head.join("\n"));
+fn serve_http(mut client: TcpStream, authorization: Option<&str>, record: &dyn Fn(String)) {
+    let head = tcp_server::read_head(&client);
+    record(head.join("\n"));
     let shown = head.iter().find_map(|line| {
         let (name, value) = line.split_once(": ")?;
         name.eq_ignore_ascii_case("proxy-authorization").then_some(value)
@@ -58,7 +58,7 @@ fn http(mut client: TcpStream, authorization: Option<&str>, asked: &dyn Fn(Strin
     if method == "CONNECT" {
         if let Some(server) = connect(target) {
             let _ = client.write_all(b"HTTP/1.1 200 Connected\r\n\r\n");
-            join(client, server);
+            copy_both_ways(client, server);
         } else {
             let _ = client.write_all(b"HTTP/1.1 502 Nobody There\r\ncontent-length: 0\r\n\r\n");
         }
@@ -68,61 +68,61 @@ fn http(mut client: TcpStream, authorization: Option<&str>, asked: &dyn Fn(Strin
     let (authority, path) = target.split_at(target.find('/').unwrap_or(target.len()));
     let authority = if authority.contains(':') { authority.to_owned() } else { format!("{authority}:80") };
     let Some(mut server) = connect(&authority) else { return };
-    let own = |line: &&String| !line.to_lowercase().starts_with("proxy-");
-    let lines: Vec<_> = head[1..].iter().filter(own).cloned().collect();
+    let is_end_to_end = |line: &&String| !line.to_lowercase().starts_with("proxy-");
+    let lines: Vec<_> = head[1..].iter().filter(is_end_to_end).cloned().collect();
     let _ = server.write_all(format!("{method} {path} HTTP/1.1\r\n{}\r\n\r\n", lines.join("\r\n")).as_bytes());
-    join(client, server);
+    copy_both_ways(client, server);
 }
 
-/// RFC 1928, and RFC 1929 for who must log in.
-fn socks(mut client: TcpStream, login: Option<(&str, &str)>, asked: &dyn Fn(String)) -> std::io::Result<()> {
-    const NONE_OF_THESE: u8 = 255;
-    let [_, count] = bytes(&mut client)?;
-    let offered = text(&mut client, count)?;
+/// Serves a connection by RFC 1928, and by RFC 1929 if a login is required.
+fn serve_socks(mut client: TcpStream, login: Option<(&str, &str)>, record: &dyn Fn(String)) -> std::io::Result<()> {
+    const NO_ACCEPTABLE_METHODS: u8 = 255;
+    let [_, count] = read_array(&mut client)?;
+    let offered = read_bytes(&mut client, count)?;
     let wanted = if login.is_some() { 2 } else { 0 };
     if !offered.contains(&wanted) {
-        return client.write_all(&[5, NONE_OF_THESE]);
+        return client.write_all(&[5, NO_ACCEPTABLE_METHODS]);
     }
     client.write_all(&[5, wanted])?;
     if let Some((user, password)) = login {
-        let [_, length] = bytes(&mut client)?;
-        let shown_user = text(&mut client, length)?;
-        let [length] = bytes(&mut client)?;
-        let shown = text(&mut client, length)?;
-        asked(format!("login {} {}", String::from_utf8_lossy(&shown_user), String::from_utf8_lossy(&shown)));
-        let right = shown_user == user.as_bytes() && shown == password.as_bytes();
-        client.write_all(&[1, u8::from(!right)])?;
-        if !right {
+        let [_, length] = read_array(&mut client)?;
+        let shown_user = read_bytes(&mut client, length)?;
+        let [length] = read_array(&mut client)?;
+        let shown = read_bytes(&mut client, length)?;
+        record(format!("login {} {}", String::from_utf8_lossy(&shown_user), String::from_utf8_lossy(&shown)));
+        let matches = shown_user == user.as_bytes() && shown == password.as_bytes();
+        client.write_all(&[1, u8::from(!matches)])?;
+        if !matches {
             return Ok(());
         }
     }
-    let [_, _, _, kind] = bytes(&mut client)?;
-    let (form, host) = match kind {
-        1 => ("address", Ipv4Addr::from(bytes::<4>(&mut client)?).to_string()),
-        4 => ("address", format!("[{}]", Ipv6Addr::from(bytes::<16>(&mut client)?))),
+    let [_, _, _, kind] = read_array(&mut client)?;
+    let (address_kind, host) = match kind {
+        1 => ("address", Ipv4Addr::from(read_array::<4>(&mut client)?).to_string()),
+        4 => ("address", format!("[{}]", Ipv6Addr::from(read_array::<16>(&mut client)?))),
         _ => {
-            let [length] = bytes(&mut client)?;
-            ("name", String::from_utf8_lossy(&text(&mut client, length)?).into_owned())
+            let [length] = read_array(&mut client)?;
+            ("name", String::from_utf8_lossy(&read_bytes(&mut client, length)?).into_owned())
         }
     };
-    let target = format!("{host}:{}", u16::from_be_bytes(bytes(&mut client)?));
-    asked(format!("{form} {target}"));
+    let target = format!("{host}:{}", u16::from_be_bytes(read_array(&mut client)?));
+    record(format!("{address_kind} {target}"));
     let server = connect(&target);
-    // Zero is well, 5 is that the connection was refused; then an address, which nobody needs.
+    // 0 means success, 5 a refused connection. An unused address follows.
     client.write_all(&[5, if server.is_some() { 0 } else { 5 }, 0, 1, 0, 0, 0, 0, 0, 0])?;
     if let Some(server) = server {
-        join(client, server);
+        copy_both_ways(client, server);
     }
     Ok(())
 }
 
-fn bytes<const COUNT: usize>(from: &mut TcpStream) -> std::io::Result<[u8; COUNT]> {
+fn read_array<const COUNT: usize>(from: &mut TcpStream) -> std::io::Result<[u8; COUNT]> {
     let mut bytes = [0; COUNT];
     from.read_exact(&mut bytes)?;
     Ok(bytes)
 }
 
-fn text(from: &mut TcpStream, length: u8) -> std::io::Result<Vec<u8>> {
+fn read_bytes(from: &mut TcpStream, length: u8) -> std::io::Result<Vec<u8>> {
     let mut text = vec![0; length.into()];
     from.read_exact(&mut text)?;
     Ok(text)
@@ -134,8 +134,8 @@ fn connect(authority: &str) -> Option<TcpStream> {
     TcpStream::connect((ip, port.parse().ok()?)).ok()
 }
 
-/// Passes on what either says, until both have ended.
-fn join(client: TcpStream, server: TcpStream) {
+/// Copies bytes in both directions until both sides have closed.
+fn copy_both_ways(client: TcpStream, server: TcpStream) {
     let (Ok(mut from), Ok(mut into)) = (server.try_clone(), client.try_clone()) else { return };
     let back = thread::spawn(move || {
         let _ = std::io::copy(&mut from, &mut into);

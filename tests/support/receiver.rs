@@ -1,4 +1,4 @@
-//! A receiver of envelopes that keeps the bytes, to look at them as they are.
+//! A receiver of envelopes, in place of Sentry, that keeps them byte for byte.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -9,45 +9,49 @@ use std::time::Instant;
 use flate2::read::GzDecoder;
 use serde_json::Value;
 
-use crate::support::{eventually, slow};
+use crate::support::{eventually, tcp_server};
 
-/// What one request brought.
+/// One request with its envelope, decompressed.
 #[derive(Clone)]
-pub struct Received {
+pub struct ReceivedEnvelope {
     pub at: Instant,
     pub path: String,
     pub headers: BTreeMap<String, String>,
     pub envelope: Vec<u8>,
 }
 
-/// A receiver on loopback. Ends with the process.
+/// A receiver on loopback, which stops with the process.
 pub struct Receiver {
     pub port: u16,
-    received: Arc<Mutex<Vec<Received>>>,
+    received: Arc<Mutex<Vec<ReceivedEnvelope>>>,
 }
 
-/// What is said to the request of this number, from 0 on: an answer from its status line on. After one that is not whole
-/// the connection is cut.
-type Says = dyn Fn(usize, &Received) -> String + Send + Sync;
+/// Returns the response to the request of this number, counted from 0, from its status line on. The connection is
+/// closed after a response that is not complete.
+type Respond = dyn Fn(usize, &ReceivedEnvelope) -> String + Send + Sync;
 
-/// The answer of one that takes what it gets.
-pub const TAKEN: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+/// The response to an envelope that is accepted.
+pub const ACCEPTED_RESPONSE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
 
 impl Receiver {
     pub fn start() -> Self {
-        Self::saying(|_, _| TAKEN.to_owned())
+        Self::responding(|_, _| ACCEPTED_RESPONSE.to_owned())
     }
 
-    /// Keeps what it got all the same; to be slow, it may sleep.
-    pub fn saying(says: impl Fn(usize, &Received) -> String + Send + Sync + 'static) -> Self {
-        Self::at(0, says)
+    /// Starts a receiver with these responses. It keeps every envelope, whatever it responds. To be slow, `respond` may
+    /// sleep.
+    pub fn responding(respond: impl Fn(usize, &ReceivedEnvelope) -> String + Send + Sync + 'static) -> Self {
+        Self::responding_at(0, respond)
     }
 
-    /// At a port that is free, or at any if that is 0.
-    pub fn at(port: u16, says: impl Fn(usize, &Received) -> String + Send + Sync + 'static) -> Self {
-        let (received, says): (_, Arc<Says>) = (Arc::default(), Arc::new(says));
+    /// Starts a receiver at this port, or at any free one if it is 0.
+    pub fn responding_at(
+        port: u16,
+        respond: impl Fn(usize, &ReceivedEnvelope) -> String + Send + Sync + 'static,
+    ) -> Self {
+        let (received, respond): (_, Arc<Respond>) = (Arc::default(), Arc::new(respond));
         let inbox = Arc::clone(&received);
-        let port = slow::listen_at(port, move |connection| serve(connection, &inbox, &*says));
+        let port = tcp_server::listen_on(port, move |connection| serve_connection(connection, &inbox, &*respond));
         Self { port, received }
     }
 
@@ -59,38 +63,45 @@ impl Receiver {
         self.received.lock().expect("no test panics here").len()
     }
 
-    /// What has come so far.
-    pub fn received(&self) -> Vec<Received> {
+    /// Returns the envelopes so far.
+    pub fn received(&self) -> Vec<ReceivedEnvelope> {
         self.received.lock().expect("no test panics here").clone()
     }
 
-    /// Waits for so many envelopes.
+    /// Waits for at least this many envelopes, and returns all that have come.
     #[track_caller]
-    pub fn wait(&self, count: usize) -> Vec<Received> {
+    pub fn wait_for_envelopes(&self, count: usize) -> Vec<ReceivedEnvelope> {
         eventually(&format!("{count} envelopes"), || (self.count() >= count).then(|| self.received()))
+    }
+
+    /// Waits for at least this many envelopes. Returns the payloads of this type among all that have come.
+    #[track_caller]
+    pub fn wait_for_payloads(&self, count: usize, item_type: &str) -> Vec<Value> {
+        let items = self.wait_for_envelopes(count).into_iter().flat_map(|received| received.parse_envelope().1);
+        items.filter(|(header, _)| header["type"] == item_type).map(|(_, payload)| payload).collect()
     }
 }
 
-impl Received {
-    /// The id of the event that it brought; none of a client report.
+impl ReceivedEnvelope {
+    /// Returns the id of the event, or `None` if the envelope has none, such as a client report.
     pub fn event_id(&self) -> Option<String> {
-        Some(self.open().0["event_id"].as_str()?.to_owned())
+        Some(self.parse_envelope().0["event_id"].as_str()?.to_owned())
     }
 
-    /// The type of its one item.
-    pub fn kind(&self) -> String {
-        let (_, items) = self.open();
+    /// Returns the type of the only item.
+    pub fn item_type(&self) -> String {
+        let (_, items) = self.parse_envelope();
         assert_eq!(items.len(), 1);
         items[0].0["type"].as_str().expect("an item has a type").to_owned()
     }
 
-    /// The envelope's header, and its items with theirs.
-    pub fn open(&self) -> (Value, Vec<(Value, Value)>) {
+    /// Parses the envelope. Returns its header, and the header and payload of each item.
+    pub fn parse_envelope(&self) -> (Value, Vec<(Value, Value)>) {
         let mut rest = self.envelope.as_slice();
-        let header = line(&mut rest);
+        let header = take_json_line(&mut rest);
         let mut items = Vec::new();
         while !rest.is_empty() {
-            let head = line(&mut rest);
+            let head = take_json_line(&mut rest);
             let length = head["length"].as_u64().expect("an item gives its length");
             let (payload, after) = rest.split_at(usize::try_from(length).expect("a length fits"));
             items.push((head, serde_json::from_slice(payload).expect("an item is JSON")));
@@ -100,14 +111,14 @@ impl Received {
     }
 }
 
-fn line(rest: &mut &[u8]) -> Value {
+fn take_json_line(rest: &mut &[u8]) -> Value {
     let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
     let value = serde_json::from_slice(&rest[..end]).expect("a header is JSON");
     *rest = rest.get(end + 1..).unwrap_or_default();
     value
 }
 
-fn serve(connection: TcpStream, inbox: &Mutex<Vec<Received>>, says: &Says) {
+fn serve_connection(connection: TcpStream, inbox: &Mutex<Vec<ReceivedEnvelope>>, respond: &Respond) {
     let Ok(mut writer) = connection.try_clone() else { return };
     let mut reader = BufReader::new(connection);
     loop {
@@ -136,15 +147,15 @@ fn serve(connection: TcpStream, inbox: &Mutex<Vec<Received>>, says: &Says) {
         } else {
             envelope = body;
         }
-        let received = Received { at: Instant::now(), path, headers, envelope };
+        let received = ReceivedEnvelope { at: Instant::now(), path, headers, envelope };
         let number = {
             let mut inbox = inbox.lock().expect("no test panics here");
             inbox.push(received.clone());
             inbox.len() - 1
         };
-        let answer = says(number, &received);
-        let whole = answer.ends_with("\r\n\r\n") || answer.ends_with("{}");
-        if writer.write_all(answer.as_bytes()).is_err() || !whole {
+        let response = respond(number, &received);
+        let is_complete = response.ends_with("\r\n\r\n") || response.ends_with("{}");
+        if writer.write_all(response.as_bytes()).is_err() || !is_complete {
             return;
         }
     }

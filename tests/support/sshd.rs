@@ -1,70 +1,75 @@
-//! OpenSSH and dropbear as targets, and an agent to log in with. All in folders of their own, on loopback.
+//! OpenSSH and dropbear as targets, and an ssh-agent. All run on loopback, each with a folder of its own.
 //!
-//! A server that checks passwords, or runs as root, reads who there is from `/etc`: it gets its own `/etc/passwd` and
-//! `/etc/shadow`, in a mount namespace, so that nothing of the machine's is touched.
+//! A server that checks passwords, or runs as root, reads its users from `/etc`. It gets an `/etc/passwd` and
+//! `/etc/shadow` of its own in a mount namespace, so that the machine's files stay untouched.
 
 use std::fs;
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use crate::support::{eventually, folder, free_port, tool};
+use crate::support::{KilledOnDrop, empty_folder, eventually, find_tool, free_port};
 
-/// Of the user that servers in a namespace know.
+/// The password of the user that servers in a namespace have.
 pub const PASSWORD: &str = "open sesame";
-const CRYPTED: &str =
+const PASSWORD_HASH: &str =
     "$6$sentrynet$fBIuqU2HtnKdbxo8V/fzkc0uZLU7h78SMxxWjnFia5oqfj/Q3P8V8GRkkIbLGQO0l6spqFN5nVw7AkOloY89o1";
 
-/// A running server; it ends with this value.
+/// A running server, which is killed when the value is dropped.
 pub struct Sshd {
-    child: Child,
+    child: KilledOnDrop,
     pub port: u16,
-    /// Who may log in.
+    /// The user that may log in.
     pub user: String,
     pub home: PathBuf,
 }
 
-/// Where a server finds its users.
+/// The source of a server's users.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Users {
-    /// On the machine: whoever runs the tests.
+    /// The machine's users; the one that runs the tests may log in.
     Machine,
-    /// In files of its own.
-    Own,
+    /// Files of its own, in a mount namespace.
+    Private,
 }
 
 impl Sshd {
-    /// OpenSSH with host keys of three types, where whoever holds `id_ed25519` may log in. `more` are further lines of
-    /// its configuration, which go before ours.
+    /// Starts OpenSSH with host keys of three types. The key `id_ed25519` may log in. `more` are lines of its
+    /// configuration that come before the defaults of these tests.
     #[track_caller]
     pub fn openssh(name: &str, more: &str) -> Self {
-        // As root it insists on a user and a folder that not every machine has.
-        let own = is_root() && namespaces();
-        if is_root() && !own {
+        // As root, sshd requires a user and a folder that not every machine has.
+        let private = is_root() && has_mount_namespaces();
+        if is_root() && !private {
             let _ = fs::create_dir_all("/run/sshd");
         }
-        Self::openssh_with(name, more, if own { Users::Own } else { Users::Machine })
+        Self::openssh_with(name, more, if private { Users::Private } else { Users::Machine })
     }
 
-    /// OpenSSH that takes [`PASSWORD`]; none where there are no namespaces.
+    /// Starts OpenSSH with password authentication by [`PASSWORD`]. Returns `None` without mount namespaces.
     #[track_caller]
     pub fn openssh_with_password(name: &str) -> Option<Self> {
-        namespaces().then(|| Self::openssh_with(name, "PasswordAuthentication yes", Users::Own))
+        has_mount_namespaces().then(|| Self::openssh_with(name, "PasswordAuthentication yes", Users::Private))
     }
 
     #[track_caller]
     fn openssh_with(name: &str, more: &str, users: Users) -> Self {
-        let home = home(&format!("sshd-{name}"));
+        let home = create_home(&format!("sshd-{name}"));
         for kind in ["ed25519", "ecdsa", "rsa"] {
-            keygen(&home, &format!("host_{kind}"), &["-t", kind, "-b", if kind == "rsa" { "2048" } else { "256" }], "");
+            generate_key(
+                &home,
+                &format!("host_{kind}"),
+                &["-t", kind, "-b", if kind == "rsa" { "2048" } else { "256" }],
+                "",
+            );
         }
         let port = free_port();
-        // Newer ones are several programs, each of which looks for the others where they would be installed.
+        // Newer versions consist of several programs, which expect each other at their installed paths.
         let parts: String = [("SshdSessionPath", "sshd-session"), ("SshdAuthPath", "sshd-auth")]
             .iter()
             .filter_map(|(key, part)| {
-                Some(format!("{key} {}\n", tool(&format!("openssh/usr/lib/openssh/{part}"))?.display()))
+                Some(format!("{key} {}\n", find_tool(&format!("openssh/usr/lib/openssh/{part}"))?.display()))
             })
             .collect();
         let configuration = format!(
@@ -86,41 +91,43 @@ impl Sshd {
             home = home.display()
         );
         fs::write(home.join("sshd_config"), configuration).expect("the folder is writable");
-        let mut server = vec![program("usr/sbin/sshd"), "-D".into(), "-e".into(), "-f".into()];
+        let mut server = vec![program_path("usr/sbin/sshd"), "-D".into(), "-e".into(), "-f".into()];
         server.push(home.join("sshd_config").display().to_string());
         Self::start(home, port, &server, users)
     }
 
-    /// dropbear, where whoever holds `id_ed25519` or knows [`PASSWORD`] may log in; none where there are no namespaces.
+    /// Starts dropbear, which accepts the key `id_ed25519` and [`PASSWORD`]. Returns `None` without mount namespaces.
     #[track_caller]
     pub fn dropbear(name: &str, arguments: &[&str]) -> Option<Self> {
-        if !namespaces() {
+        if !has_mount_namespaces() {
             return None;
         }
-        let home = home(&format!("dropbear-{name}"));
+        let home = create_home(&format!("dropbear-{name}"));
         let key = home.join("host_dropbear");
-        let made = run(command(&program("usr/bin/dropbearkey")).args(["-t", "ed25519", "-f"]).arg(&key));
+        let made = run_successfully(
+            command_with_libraries(&program_path("usr/bin/dropbearkey")).args(["-t", "ed25519", "-f"]).arg(&key),
+        );
         let public = made.lines().find(|line| line.starts_with("ssh-ed25519 ")).expect("it shows the public key");
         fs::write(home.join("host_ed25519.pub"), public).expect("the folder is writable");
         let port = free_port();
-        let mut server = vec![program("usr/sbin/dropbear"), "-F".into(), "-E".into()];
+        let mut server = vec![program_path("usr/sbin/dropbear"), "-F".into(), "-E".into()];
         server.extend(["-p".into(), format!("127.0.0.1:{port}"), "-r".into(), key.display().to_string()]);
         server.extend(arguments.iter().map(|argument| (*argument).to_owned()));
-        Some(Self::start(home, port, &server, Users::Own))
+        Some(Self::start(home, port, &server, Users::Private))
     }
 
     #[track_caller]
     fn start(home: PathBuf, port: u16, server: &[String], users: Users) -> Self {
         let log = fs::File::create(home.join("log")).expect("the folder is writable");
         let (user, mut command) = match users {
-            Users::Machine => (me("-un"), command(&server[0])),
-            Users::Own => ("probe".to_owned(), in_namespace(&home, "probe", &server[0])),
+            Users::Machine => (run_id("-un"), command_with_libraries(&server[0])),
+            Users::Private => ("probe".to_owned(), command_in_namespace(&home, "probe", &server[0])),
         };
         let child = command.args(&server[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
         let child = child.unwrap_or_else(|error| panic!("cannot start {}: {error}", server[0]));
-        let mut sshd = Self { child, port, user, home };
+        let mut sshd = Self { child: KilledOnDrop(child), port, user, home };
         eventually("the server listening", || {
-            if let Ok(Some(status)) = sshd.child.try_wait() {
+            if let Ok(Some(status)) = sshd.child.0.try_wait() {
                 panic!("{} ended with {status}:\n{}", server[0], sshd.log());
             }
             TcpStream::connect(("127.0.0.1", port)).ok()
@@ -128,29 +135,33 @@ impl Sshd {
         sshd
     }
 
-    /// What the server has to say.
+    /// Returns the server's log.
     pub fn log(&self) -> String {
         fs::read_to_string(self.home.join("log")).unwrap_or_default()
     }
 
-    /// The path of a file in its folder.
+    /// Returns the path of a file in the server's folder.
     pub fn file(&self, name: &str) -> String {
         self.home.join(name).display().to_string()
     }
 
-    /// A public host key, as `ssh-ed25519 AAAA…`.
+    /// Returns the public host key of this type, as `ssh-ed25519 AAAA…`.
     pub fn host_key(&self, kind: &str) -> String {
         let text = fs::read_to_string(self.home.join(format!("host_{kind}.pub"))).expect("the key is there");
         text.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
     }
 
-    /// Its fingerprint, as `SHA256:…`.
+    /// Returns the fingerprint of the host key of this type, as `SHA256:…`.
     pub fn fingerprint(&self, kind: &str) -> String {
-        let shown = run(command(&program("usr/bin/ssh-keygen")).arg("-lf").arg(self.file(&format!("host_{kind}.pub"))));
+        let shown = run_successfully(
+            command_with_libraries(&program_path("usr/bin/ssh-keygen"))
+                .arg("-lf")
+                .arg(self.file(&format!("host_{kind}.pub"))),
+        );
         shown.split_whitespace().nth(1).expect("the second word is the fingerprint").to_owned()
     }
 
-    /// Writes a file in which the host is known by these keys; gives its path.
+    /// Writes a `known_hosts` file with these keys for the server. Returns its path.
     pub fn known_hosts(&self, keys: &[&str]) -> String {
         let lines: String = keys.iter().map(|key| format!("[127.0.0.1]:{} {key}\n", self.port)).collect();
         fs::write(self.home.join("known_hosts"), lines).expect("the folder is writable");
@@ -158,32 +169,30 @@ impl Sshd {
     }
 }
 
-impl Drop for Sshd {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A running ssh-agent; it ends with this value.
+/// A running ssh-agent, which is killed when the value is dropped.
 pub struct Agent {
-    child: Child,
+    _child: KilledOnDrop,
     pub socket: PathBuf,
 }
 
 impl Agent {
-    /// An agent that holds these keys.
+    /// Starts an agent with these keys.
     #[track_caller]
     pub fn start(name: &str, keys: &[&str]) -> Self {
-        // A socket's path is short by law; that of the target folder may not be.
+        // The path of a Unix socket is limited to about 100 bytes; that of the target folder may be longer.
         let socket = std::env::temp_dir().join(format!("sentrynet-{}-{name}.agent", std::process::id()));
         let _ = fs::remove_file(&socket);
-        let mut agent = command(&program("usr/bin/ssh-agent"));
+        let mut agent = command_with_libraries(&program_path("usr/bin/ssh-agent"));
         let child = agent.arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let agent = Self { child: child.expect("ssh-agent starts"), socket };
+        let agent = Self { _child: KilledOnDrop(child.expect("ssh-agent starts")), socket };
         eventually("the agent listening", || agent.socket.exists().then_some(()));
         for key in keys {
-            run(command(&program("usr/bin/ssh-add")).arg("-q").arg(key).env("SSH_AUTH_SOCK", &agent.socket));
+            run_successfully(
+                command_with_libraries(&program_path("usr/bin/ssh-add"))
+                    .arg("-q")
+                    .arg(key)
+                    .env("SSH_AUTH_SOCK", &agent.socket),
+            );
         }
         agent
     }
@@ -191,34 +200,32 @@ impl Agent {
 
 impl Drop for Agent {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
         let _ = fs::remove_file(&self.socket);
     }
 }
 
-/// Makes a key pair `name` and `name.pub` in a folder.
+/// Generates a key pair `name` and `name.pub` in a folder. Returns the path of the private key.
 #[track_caller]
-pub fn keygen(folder: &Path, name: &str, arguments: &[&str], passphrase: &str) -> String {
+pub fn generate_key(folder: &Path, name: &str, arguments: &[&str], passphrase: &str) -> String {
     let file = folder.join(name);
     let _ = fs::remove_file(&file);
-    let mut keygen = command(&program("usr/bin/ssh-keygen"));
-    run(keygen.args(["-q", "-N", passphrase, "-C", name, "-f"]).arg(&file).args(arguments));
+    let mut keygen = command_with_libraries(&program_path("usr/bin/ssh-keygen"));
+    run_successfully(keygen.args(["-q", "-N", passphrase, "-C", name, "-f"]).arg(&file).args(arguments));
     file.display().to_string()
 }
 
-/// Hides the names in a file of known hosts.
+/// Hashes the host names in a `known_hosts` file.
 #[track_caller]
-pub fn hash(known_hosts: &str) {
-    run(command(&program("usr/bin/ssh-keygen")).args(["-H", "-f", known_hosts]));
+pub fn hash_known_hosts(known_hosts: &str) {
+    run_successfully(command_with_libraries(&program_path("usr/bin/ssh-keygen")).args(["-H", "-f", known_hosts]));
 }
 
-/// Whether a server can have users of its own here.
-fn namespaces() -> bool {
+/// Returns true if this machine allows mount namespaces, so that a server can have users of its own.
+fn has_mount_namespaces() -> bool {
     static CAN: OnceLock<bool> = OnceLock::new();
     *CAN.get_or_init(|| {
-        let home = folder("sshd-namespaces");
-        let tried = in_namespace(&home, "probe", "true").stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let home = empty_folder("sshd-namespaces");
+        let tried = command_in_namespace(&home, "probe", "true").stdout(Stdio::null()).stderr(Stdio::null()).status();
         let can = tried.is_ok_and(|status| status.success());
         if !can {
             eprintln!("no mount namespaces here: what needs a server with users of its own is not tested");
@@ -227,33 +234,35 @@ fn namespaces() -> bool {
     })
 }
 
-/// A server's home, where whoever holds `id_ed25519` may log in.
-fn home(name: &str) -> PathBuf {
-    let home = folder(name);
-    keygen(&home, "id_ed25519", &["-t", "ed25519"], "");
+/// Creates a server's folder, with a key `id_ed25519` that may log in.
+fn create_home(name: &str) -> PathBuf {
+    let home = empty_folder(name);
+    generate_key(&home, "id_ed25519", &["-t", "ed25519"], "");
     fs::create_dir_all(home.join(".ssh")).expect("the folder is writable");
     fs::copy(home.join("id_ed25519.pub"), home.join(".ssh/authorized_keys")).expect("the folder is writable");
     home
 }
 
-/// Runs a program where there is one user, with our own number, under this name, and whatever OpenSSH wants as root.
-fn in_namespace(home: &Path, user: &str, program: &str) -> Command {
-    let (uid, gid) = (me("-u"), me("-g"));
+/// Returns a command that runs a program in a mount namespace, where `/etc/passwd` has this user, with the current user
+/// id, and the users that OpenSSH requires as root.
+fn command_in_namespace(home: &Path, user: &str, program: &str) -> Command {
+    let (uid, gid) = (run_id("-u"), run_id("-g"));
     let root = if is_root() { "" } else { "root:x:0:0::/:/bin/sh\n" };
     let passwd = format!(
         "{user}:x:{uid}:{gid}::{home}:/bin/sh\n{root}sshd:x:65533:65534::/run/sshd:/bin/false\n",
         home = home.display()
     );
     fs::write(home.join("passwd"), passwd).expect("the folder is writable");
-    fs::write(home.join("shadow"), format!("{user}:{CRYPTED}:20000:0:99999:7:::\n")).expect("the folder is writable");
+    fs::write(home.join("shadow"), format!("{user}:{PASSWORD_HASH}:20000:0:99999:7:::\n"))
+        .expect("the folder is writable");
     let script = format!(
         "mount --bind '{home}/passwd' /etc/passwd && mount --bind '{home}/shadow' /etc/shadow && \
          mount -t tmpfs none /run && mkdir /run/sshd && exec {again} \"$@\"",
         home = home.display(),
-        // Back from being root in there to being oneself.
+        // Returns from the namespace's root to the current user.
         again = if is_root() { String::new() } else { format!("unshare --user --map-user={uid} --map-group={gid} --") }
     );
-    let mut unshare = command("unshare");
+    let mut unshare = command_with_libraries("unshare");
     if !is_root() {
         unshare.args(["--user", "--map-root-user"]);
     }
@@ -262,33 +271,35 @@ fn in_namespace(home: &Path, user: &str, program: &str) -> Command {
 }
 
 fn is_root() -> bool {
-    me("-u") == "0"
+    run_id("-u") == "0"
 }
 
-fn me(what: &str) -> String {
-    run(Command::new("id").arg(what)).trim().to_owned()
+fn run_id(option: &str) -> String {
+    run_successfully(Command::new("id").arg(option)).trim().to_owned()
 }
 
-/// The program that `tests/run` has fetched, or else the machine's. OpenSSH's must be named by its whole path.
+/// Returns the path of a program that `tests/run` has fetched, or else of the machine's. sshd must be started by its
+/// full path.
 #[track_caller]
-fn program(path: &str) -> String {
-    let fetched = tool(&format!("openssh/{path}")).or_else(|| Some(Path::new("/").join(path)).filter(|it| it.exists()));
+fn program_path(path: &str) -> String {
+    let fetched =
+        find_tool(&format!("openssh/{path}")).or_else(|| Some(Path::new("/").join(path)).filter(|path| path.exists()));
     let Some(found) = fetched else { panic!("there is no /{path}: run the tests with tests/run") };
     found.display().to_string()
 }
 
-fn command(program: &str) -> Command {
+fn command_with_libraries(program: &str) -> Command {
     let mut command = Command::new(program);
-    if let Some(root) = tool("openssh") {
+    if let Some(root) = find_tool("openssh") {
         let folders =
-            ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"].map(|it| root.join(it).display().to_string());
+            ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"].map(|path| root.join(path).display().to_string());
         command.env("LD_LIBRARY_PATH", folders.join(":"));
     }
     command
 }
 
 #[track_caller]
-fn run(command: &mut Command) -> String {
+fn run_successfully(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).output();
     let output = output.unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

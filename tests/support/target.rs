@@ -1,89 +1,108 @@
-//! A target that says what a test wants it to say, and remembers what it was asked.
+//! An HTTP target with configurable responses that records its requests.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-/// A request as it came.
+/// A request as it was received.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct Request {
     pub from: SocketAddr,
     /// `GET / HTTP/1.1`.
     pub line: String,
-    /// Names in lower case.
+    /// Names are in lower case.
     pub headers: Vec<(String, String)>,
     pub body: String,
 }
 
-impl Asked {
+impl Request {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 }
 
-/// A target in the clear that remembers what it was asked, and keeps a connection until its answer says that it closes.
-/// It ends with the process.
+/// A target without TLS that records its requests, and keeps a connection open until a response has `connection:
+/// close`. It stops with the process.
 pub struct Target {
     pub port: u16,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    requests: Arc<Mutex<Vec<Request>>>,
 }
 
 impl Target {
-    /// A target on 127.0.0.1 that says yes to everything.
+    /// Starts a target on 127.0.0.1 that responds to every request with 200 and no body.
     pub fn new() -> Self {
-        Self::answering(|_| "200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_owned())
+        Self::responding(|_| ok_response())
     }
 
-    /// A target on 127.0.0.1; `answer` is told of the requests so far, the one to answer last, and gives the answer
-    /// from its status on: `200 OK`, and whatever headers and body follow.
-    pub fn answering(answer: impl Fn(&[Asked]) -> String + Send + Sync + 'static) -> Self {
-        Self::at("127.0.0.1:0", answer).expect("loopback has a free port")
+    /// Starts a target on 127.0.0.1. `respond` gets the requests so far, the current one last, and returns the response
+    /// from its status code on: `200 OK`, headers and body.
+    pub fn responding(respond: impl Fn(&[Request]) -> String + Send + Sync + 'static) -> Self {
+        Self::responding_at("127.0.0.1:0", respond).expect("loopback has a free port")
     }
 
-    pub fn at(address: &str, answer: impl Fn(&[Asked]) -> String + Send + Sync + 'static) -> std::io::Result<Self> {
+    pub fn responding_at(
+        address: &str,
+        respond: impl Fn(&[Request]) -> String + Send + Sync + 'static,
+    ) -> std::io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         let port = listener.local_addr()?.port();
-        let asked = Arc::<Mutex<Vec<Asked>>>::default();
-        let (inbox, answer) = (Arc::clone(&asked), Arc::new(answer));
+        let requests = Arc::<Mutex<Vec<Request>>>::default();
+        let (inbox, respond) = (Arc::clone(&requests), Arc::new(respond));
         thread::spawn(move || {
             for mut connection in listener.incoming().map_while(Result::ok) {
-                let (inbox, answer) = (Arc::clone(&inbox), Arc::clone(&answer));
+                let (inbox, respond) = (Arc::clone(&inbox), Arc::clone(&respond));
                 thread::spawn(move || {
                     let from = connection.peer_addr().expect("a connection has a peer");
-                    // An answer is one write: the peer must not wait for more in between.
+                    // A response is one write, so that a client does not wait between its parts.
                     let mut reader = BufReader::new(connection.try_clone().expect("a connection has two ends"));
-                    while let Some(request) = read(&mut reader, from) {
+                    while let Some(request) = read_request(&mut reader, from) {
                         let so_far = {
                             let mut inbox = inbox.lock().expect("no test panics here");
                             inbox.push(request);
                             inbox.clone()
                         };
-                        let answer = format!("HTTP/1.1 {}", answer(&so_far));
-                        if connection.write_all(answer.as_bytes()).is_err() || answer.contains("connection: close") {
+                        let response = format!("HTTP/1.1 {}", respond(&so_far));
+                        if connection.write_all(response.as_bytes()).is_err() || response.contains("connection: close")
+                        {
                             return;
                         }
                     }
                 });
             }
         });
-        Ok(Self { port, asked })
+        Ok(Self { port, requests })
     }
 
-    pub fn asked(&self) -> Vec<Asked> {
-        self.asked.lock().expect("no test panics here").clone()
+    pub fn requests(&self) -> Vec<Request> {
+        self.requests.lock().expect("no test panics here").clone()
     }
 
-    /// The one request that came.
+    /// Returns the only request so far.
     #[track_caller]
-    pub fn once(&self) -> Asked {
-        let mut asked = self.asked();
-        assert_eq!(asked.len(), 1, "{asked:#?}");
-        asked.remove(0)
+    pub fn single_request(&self) -> Request {
+        let mut requests = self.requests();
+        assert_eq!(requests.len(), 1, "{requests:#?}");
+        requests.remove(0)
     }
 }
 
-fn read(mut reader: impl BufRead, from: SocketAddr) -> Option<Asked> {
+/// Returns a response with 200 and no body that closes the connection.
+pub fn ok_response() -> String {
+    status_response("200 OK")
+}
+
+/// Returns a response with this status and no body that closes the connection.
+pub fn status_response(status: &str) -> String {
+    format!("{status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+}
+
+/// Returns a redirect with 302 to this URL that closes the connection.
+pub fn redirect_response(to: &str) -> String {
+    format!("302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+}
+
+fn read_request(mut reader: impl BufRead, from: SocketAddr) -> Option<Request> {
     let mut line = || {
         let mut line = String::new();
         reader.read_line(&mut line).ok().filter(|count| *count > 0)?;
@@ -94,8 +113,8 @@ fn read(mut reader: impl BufRead, from: SocketAddr) -> Option<Asked> {
     while let Some((name, value)) = line()?.split_once(':') {
         headers.push((name.to_lowercase(), value.trim().to_owned()));
     }
-    let mut asked = Asked { from, line: first, headers, body: String::new() };
-    let length = asked.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
-    reader.take(length).read_to_string(&mut asked.body).ok()?;
-    Some(asked)
+    let mut request = Request { from, line: first, headers, body: String::new() };
+    let length = request.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+    reader.take(length).read_to_string(&mut request.body).ok()?;
+    Some(request)
 }

@@ -1,38 +1,38 @@
-//! Projects built and run with their language's own tools, by the commands of their README. `tests/build-probes`
-//! fetches what these need.
+//! Projects built and run with the tools of their language, by the commands of their README. `tests/build-probes`
+//! fetches what these tests need, and runs them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::project;
+use super::create_project;
 use crate::support::nginx::Nginx;
-use crate::support::project::{commands, shell};
-use crate::support::{Ended, failed, passed, spans};
+use crate::support::project::{run_shell, shell_commands};
+use crate::support::{CommandOutput, assert_passed, expect_failure, spans};
 
 #[test]
 #[ignore = "tests/build-probes runs it"]
-fn rust() {
-    works("rust");
+fn rust_template_works() {
+    assert_template_works("rust");
 }
 
 #[test]
 #[ignore = "tests/build-probes runs it"]
-fn c() {
-    works("c");
+fn c_template_works() {
+    assert_template_works("c");
 }
 
 #[test]
 #[ignore = "tests/build-probes runs it"]
-fn js() {
-    works("js");
+fn js_template_works() {
+    assert_template_works("js");
 }
 
 #[test]
 #[ignore = "tests/build-probes runs it"]
-fn js_whose_author_was_mistaken() {
-    let project = project("mistaken", "js");
+fn js_exceptions_are_reported_with_their_place() {
+    let project = create_project("mistaken", "js");
     let source = fs::read_to_string(project.join("probe.js")).expect("a project has its source");
     let build = |place: &str| {
         assert!(source.contains(place), "{place}");
@@ -40,39 +40,39 @@ fn js_whose_author_was_mistaken() {
         fs::write(project.join("probe.js"), mistaken).expect("the project is writable");
         let settings = "url: http://127.0.0.1:1/\nallow: {hosts: [127.0.0.1]}\n";
         let name = project.file_name().expect("a project has a name").display().to_string();
-        let built = shell(&project, "npm install --silent && npm run --silent build");
+        let built = run_shell(&project, "npm install --silent && npm run --silent build");
         assert_eq!(built.code, 0, "{}{}", built.stdout, built.stderr);
-        with(&project, &format!("sentrynet test {name}.wasm --settings settings.yaml"), settings)
+        test_with_settings(&project, &format!("sentrynet test {name}.wasm --settings settings.yaml"), settings)
     };
     let why = "TypeError: cannot read property 'queue' of undefined at ";
     let checked = build("const { url } = JSON.parse(settings);");
     assert_eq!(checked.code, 2);
-    let told = |text: &str| text.contains(why) && text.contains("(/probe.js:");
-    assert!(told(&checked.stderr), "{}", checked.stderr);
-    // The log is not allowed, and not needed.
+    let has_error_and_place = |text: &str| text.contains(why) && text.contains("(/probe.js:");
+    assert!(has_error_and_place(&checked.stderr), "{}", checked.stderr);
+    // The error is reported without permission to write to the log.
     let ran = build("const { url, max_queue = 100 } = JSON.parse(settings);");
     let runs: Vec<Value> = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {}", ran.stderr));
     assert_eq!((&runs[0]["outcome"], &runs[0]["failure"]["reason"]), (&"broken".into(), &"gave-up".into()));
-    assert!(runs[0]["failure"]["message"].as_str().is_some_and(told), "{:#}", runs[0]);
+    assert!(runs[0]["failure"]["message"].as_str().is_some_and(has_error_and_place), "{:#}", runs[0]);
 }
 
 #[test]
 #[ignore = "tests/build-probes runs it"]
-fn python() {
-    works("python");
+fn python_template_works() {
+    assert_template_works("python");
 }
 
 #[test]
 #[ignore = "tests/build-probes runs it"]
-fn zig() {
-    works("zig");
+fn zig_template_works() {
+    assert_template_works("zig");
 }
 
 #[test]
 #[ignore = "tests/build-probes runs it"]
-fn c_that_traps() {
-    // Its author keeps the debug information.
-    let (traps, line) = trapping(
+fn c_traps_have_function_and_line() {
+    // The project is built with debug information.
+    let (traps, line) = create_trapping_project(
         "c",
         "probe.c",
         "prober_run(string *settings, trouble *err) {",
@@ -82,7 +82,7 @@ fn c_that_traps() {
     let text = fs::read_to_string(&makefile).expect("a project in C has one");
     assert!(text.contains("-Os") && text.contains(" -Wl,--strip-debug"));
     fs::write(&makefile, text.replace("-Os", "-g -Os").replace(" -Wl,--strip-debug", "")).expect("it is writable");
-    let failure = trapped(&traps);
+    let failure = run_until_trap(&traps);
     let innermost = failure["backtrace"][0].as_str().expect("there is a stack");
     assert!(innermost.starts_with("exports_sentrynet_probe_prober_run ("), "{failure:#}");
     assert!(innermost.ends_with(&format!("probe.c:{line})")), "{failure:#}, line {line}");
@@ -90,21 +90,23 @@ fn c_that_traps() {
 
 #[test]
 #[ignore = "tests/build-probes runs it"]
-fn rust_that_panics() {
+fn rust_panics_have_message_and_line() {
     let panic = r#"panic!("the kettle is missing");"#;
-    let (panics, line) = trapping("rust", "src/lib.rs", "fn run(settings: Settings) -> Result<(), Trouble> {", panic);
-    let failure = trapped(&panics);
+    let (panics, line) =
+        create_trapping_project("rust", "src/lib.rs", "fn run(settings: Settings) -> Result<(), Trouble> {", panic);
+    let failure = run_until_trap(&panics);
     let message = failure["message"].as_str().expect("a fault has a message");
     assert!(message.contains("the kettle is missing") && message.contains(&format!("src/lib.rs:{line}")), "{message}");
-    // Names are kept, and lines are not.
+    // Release builds keep function names, and no lines.
     let frames = failure["backtrace"].as_array().expect("there is a stack");
     assert!(frames.iter().any(|frame| frame.as_str().is_some_and(|frame| frame.contains("panic"))), "{failure:#}");
 }
 
-/// A project with a mistake below a line of its source, and the number of the mistake's line.
+/// Creates a project with a mistake inserted below a line of its source. Returns it with the number of the inserted
+/// line.
 #[track_caller]
-fn trapping(language: &str, source: &str, below: &str, mistake: &str) -> (PathBuf, usize) {
-    let project = project("traps", language);
+fn create_trapping_project(language: &str, source: &str, below: &str, mistake: &str) -> (PathBuf, usize) {
+    let project = create_project("traps", language);
     let text = fs::read_to_string(project.join(source)).expect("a project has its source");
     let line = text.lines().position(|line| line.contains(below)).expect("there is such a line") + 2;
     let mistaken = text.replacen(below, &format!("{below}\n{mistake}"), 1);
@@ -112,17 +114,17 @@ fn trapping(language: &str, source: &str, below: &str, mistake: &str) -> (PathBu
     (project, line)
 }
 
-/// Why the run of a project's probe broke that traps.
+/// Builds a project, and asserts that its probe traps. Returns the failure.
 #[track_caller]
-fn trapped(project: &Path) -> Value {
+fn run_until_trap(project: &Path) -> Value {
     let readme = fs::read_to_string(project.join("README.md")).expect("a project has a README");
-    let mut all: Vec<_> = commands(&readme).collect();
+    let mut all: Vec<_> = shell_commands(&readme).collect();
     let test = all.pop().expect("the last of them tests");
     for command in all {
-        let ended = shell(project, command);
+        let ended = run_shell(project, command);
         assert_eq!(ended.code, 0, "`{command}`:\n{}{}", ended.stdout, ended.stderr);
     }
-    let ended = with(project, test, "url: http://127.0.0.1:1/\nallow: {hosts: [127.0.0.1], log: true}\n");
+    let ended = test_with_settings(project, test, "url: http://127.0.0.1:1/\nallow: {hosts: [127.0.0.1], log: true}\n");
     let runs: Vec<Value> =
         serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {}", ended.stderr));
     assert_eq!(runs[0]["failure"]["reason"], "trap", "{:#}", runs[0]);
@@ -138,103 +140,106 @@ const SERVICE: &str = r#"
     location / { return 404; }
 "#;
 
-/// What a project in this language makes of services that are well, and of those that are not.
+/// Asserts that a project in this language builds, and passes or fails as it should with several services.
 #[track_caller]
-fn works(language: &str) {
-    let (_nginx, port) = Nginx::plain(&format!("template-{language}"), SERVICE);
-    let project = project("built", language);
+fn assert_template_works(language: &str) {
+    let (_nginx, port) = Nginx::start_plain(&format!("template-{language}"), SERVICE);
+    let project = create_project("built", language);
     let settings = project.join("settings.yaml");
     let text = fs::read_to_string(&settings).expect("a project has settings");
     assert!(text.contains("127.0.0.1:8000"), "{text}");
     let text = text.replace("127.0.0.1:8000", &format!("127.0.0.1:{port}"));
     fs::write(&settings, &text).expect("the project is writable");
 
-    let (command, shown) = follow(&project);
+    let (command, shown) = run_readme_commands(&project);
     assert!(shown.contains("✓ passed") && shown.contains("json.parse"), "{shown}");
-    let [record, replay] = recorded(&command).map(|command| shell(&project, &command));
+    let [record, replay] = record_and_replay_commands(&command).map(|command| run_shell(&project, &command));
     assert_eq!((record.code, replay.code), (0, 0), "{}{}", record.stderr, replay.stderr);
     assert!(record.stdout == replay.stdout, "{}{}", record.stdout, replay.stdout);
 
     let run = |from: &str, to: &str| {
         assert!(text.contains(from), "{from} in {text}");
-        let ended = with(&project, &command, &text.replace(from, to));
+        let ended = test_with_settings(&project, &command, &text.replace(from, to));
         let runs: Vec<Value> =
             serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {}", ended.stderr));
         assert_eq!(runs.len(), 1);
         runs.into_iter().next().expect("it is one")
     };
-    let well = run("Shop", "Well");
-    passed(&well);
+    let healthy = run("Shop", "Well");
+    assert_passed(&healthy);
     for op in ["http.client", "http.client.wait", "json.parse", "health.check"] {
-        assert_eq!(spans(&well, op).len(), 1, "{op} in {well:#}");
+        assert_eq!(spans(&healthy, op).len(), 1, "{op} in {healthy:#}");
     }
-    assert_eq!(well["spans"][0]["data"]["queue"].as_f64(), Some(3.0), "{well:#}");
+    assert_eq!(healthy["spans"][0]["data"]["queue"].as_f64(), Some(3.0), "{healthy:#}");
 
-    let sick = run("health.json", "sick.json");
-    assert_eq!(failed(&sick, "health"), "the service is not well");
+    let unhealthy = run("health.json", "sick.json");
+    assert_eq!(expect_failure(&unhealthy, "health"), "the service is not well");
     assert_eq!(
-        mismatches(&sick),
+        mismatches(&unhealthy),
         [["$.status", r#""ok""#, r#""degraded""#], ["$.queue", "at most 20", "30"]],
-        "{sick:#}"
+        "{unhealthy:#}"
     );
-    assert_eq!(spans(&sick, "health.check")[0]["status"], "internal_error");
-    assert_eq!(spans(&sick, "json.parse")[0]["status"], "ok");
-    let log = sick["log"].as_array().expect("a run that fails has its log");
-    assert!(log.iter().any(|line| line["message"].as_str().is_some_and(|said| said.contains("queue 30"))), "{log:?}");
+    assert_eq!(spans(&unhealthy, "health.check")[0]["status"], "internal_error");
+    assert_eq!(spans(&unhealthy, "json.parse")[0]["status"], "ok");
+    let log = unhealthy["log"].as_array().expect("a run that fails has its log");
+    assert!(
+        log.iter().any(|line| line["message"].as_str().is_some_and(|message| message.contains("queue 30"))),
+        "{log:?}"
+    );
     let crowded = run("max_queue: 20", "max_queue: 2");
     assert_eq!(
-        (failed(&crowded, "health").as_str(), mismatches(&crowded).len()),
+        (expect_failure(&crowded, "health").as_str(), mismatches(&crowded).len()),
         ("the service is not well", 1),
         "{crowded:#}"
     );
 
     let silent = run("health.json", "silent.json");
-    failed(&silent, "health");
+    expect_failure(&silent, "health");
     assert_eq!(mismatches(&silent).len(), 2, "{silent:#}");
-    assert_eq!(run("health.json", "list.json")["outcome"], "failed", "what is no map is not well either");
-    failed(&run("health.json", "text.json"), "json");
+    assert_eq!(run("health.json", "list.json")["outcome"], "failed", "what is no map is not healthy either");
+    expect_failure(&run("health.json", "text.json"), "json");
     let absent = run("health.json", "absent.json");
-    assert_eq!(failed(&absent, "status"), "expected status 200, got 404");
+    assert_eq!(expect_failure(&absent, "status"), "expected status 200, got 404");
     assert_eq!(mismatches(&absent), [["status", "200", "404"]]);
-    failed(&run(&format!("127.0.0.1:{port}"), "127.0.0.1:1"), "connect");
-    failed(&run(&format!("127.0.0.1:{port}"), "nowhere.invalid"), "dns");
+    expect_failure(&run(&format!("127.0.0.1:{port}"), "127.0.0.1:1"), "connect");
+    expect_failure(&run(&format!("127.0.0.1:{port}"), "nowhere.invalid"), "dns");
 
     let refused = run(&format!("hosts: [\"127.0.0.1:{port}\"], "), "");
     assert_eq!(refused["outcome"], "broken", "{refused:#}");
     let why = refused["failure"]["message"].as_str().expect("a fault has a message");
     assert!(why.contains(&format!("add `127.0.0.1:{port}` to `allow.hosts`")), "{why}");
 
-    let mistaken = with(&project, &command, &text.replace("http://", "ftp://"));
+    let mistaken = test_with_settings(&project, &command, &text.replace("http://", "ftp://"));
     assert_eq!(mistaken.code, 2);
     assert!(mistaken.stderr.contains("the URL's scheme is `ftp`: expected http or https"), "{}", mistaken.stderr);
 }
 
-/// A project's command to test its probe, as it is to record a run and to replay it.
-pub fn recorded(test: &str) -> [String; 2] {
+/// Returns the commands that record and replay a run, for a project's command that tests its probe.
+pub fn record_and_replay_commands(test: &str) -> [String; 2] {
     let recording = "run.jsonl";
     [format!("{test} --record {recording}"), test.replace("--settings settings.yaml", &format!("--replay {recording}"))]
 }
 
-/// Runs the commands of a project's README, one after the other; the last, and what it has shown.
+/// Runs the commands of a project's README in order. Returns the last command and its output.
 #[track_caller]
-fn follow(project: &Path) -> (String, String) {
+fn run_readme_commands(project: &Path) -> (String, String) {
     let readme = fs::read_to_string(project.join("README.md")).expect("a project has a README");
     let mut last = Default::default();
-    for command in commands(&readme) {
-        let ended = shell(project, command);
+    for command in shell_commands(&readme) {
+        let ended = run_shell(project, command);
         assert_eq!(ended.code, 0, "`{command}` in {}:\n{}{}", project.display(), ended.stdout, ended.stderr);
         last = (command.to_owned(), ended.stdout);
     }
     last
 }
 
-/// Tests a project's probe with these settings.
-fn with(project: &Path, test: &str, settings: &str) -> Ended {
+/// Runs a project's test command with these settings, and JSON output.
+fn test_with_settings(project: &Path, test: &str, settings: &str) -> CommandOutput {
     fs::write(project.join("other.yaml"), settings).expect("the project is writable");
-    shell(project, &(test.replace("settings.yaml", "other.yaml") + " --format json"))
+    run_shell(project, &(test.replace("settings.yaml", "other.yaml") + " --format json"))
 }
 
-/// What did not hold: what was looked at, what it should have been, and what it was.
+/// Returns subject, expected and actual value of each mismatch.
 fn mismatches(run: &Value) -> Vec<[&str; 3]> {
     let mismatches = run["failure"]["mismatches"].as_array().expect("a failure has mismatches");
     let mismatches = mismatches.iter().map(|mismatch| {

@@ -1,6 +1,6 @@
-//! What guests here are made of: WASI's functions under short names, and steps of a few of them each.
+//! Building blocks of the test guests: WASI's functions under short names, and functions in WAT that combine them.
 
-/// Under the names that the steps use.
+/// WASI's functions, under the names that [`DEFINE`] uses.
 pub const IMPORTS: &str = r#"
   (import "sentrynet:probe/log@0.1.0" "write" (func $log (param i32 i32 i32)))
   (import "sentrynet:probe/span@0.1.0" "[constructor]span" (func $span (param i32 i32 i32 i32) (result i32)))
@@ -61,7 +61,8 @@ pub const IMPORTS: &str = r#"
   (import "wasi:http/outgoing-handler@0.2.0" "handle" (func $handle (param i32 i32 i32 i32)))
 "#;
 
-/// Steps. Results of WASI's functions lie at 1200, what is written at 512 (`teapot`), what a test has to say from 1600 on.
+/// Functions of the guests. Results of WASI's functions are stored at 1200, `teapot` is at 512, and a test's text is at
+/// 1600.
 pub const DEFINE: &str = r#"
   (global $socket (mut i32) (i32.const 0))
   (global $input (mut i32) (i32.const 0))
@@ -72,20 +73,20 @@ pub const DEFINE: &str = r#"
   (func $say (param $at i32) (param $length i32)
     (call $log (i32.const 1) (local.get $at) (local.get $length)))
 
-  ;; the last two digits
+  ;; logs the last two digits of a number
   (func $number (param $number i32)
     (i32.store8 (i32.const 1300) (i32.add (i32.const 48) (i32.rem_u (i32.div_u (local.get $number) (i32.const 10)) (i32.const 10))))
     (i32.store8 (i32.const 1301) (i32.add (i32.const 48) (i32.rem_u (local.get $number) (i32.const 10))))
     (call $say (i32.const 1300) (i32.const 2)))
 
-  ;; a result whose error is an enum: says `ok` or the error's number; whether it is ok
+  ;; logs a result whose error is an enum, as `ok` or the error's number; returns 1 if it is ok
   (func $outcome (result i32)
     (if (i32.load8_u (i32.const 1200))
       (then (call $number (i32.load8_u offset=4 (i32.const 1200))))
       (else (call $say (i32.const 1310) (i32.const 2))))
     (i32.eqz (i32.load8_u (i32.const 1200))))
 
-  ;; a result that is an error or nothing, of bytes alone
+  ;; logs a result of single bytes, an error or nothing
   (func $outcome-of-bytes
     (i32.store8 (i32.const 1204) (i32.load8_u offset=1 (i32.const 1200)))
     (drop (call $outcome)))
@@ -108,7 +109,7 @@ pub const DEFINE: &str = r#"
       (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 1200))
     (i32.eqz (i32.load8_u (i32.const 1200))))
 
-  ;; to 1 when it stands; otherwise why not has been said
+  ;; returns 1 when connected, and 0 after logging the error
   (func $connect (param $a i32) (param $b i32) (param $c i32) (param $d i32) (param $port i32) (result i32)
     (if (call $dial (local.get $a) (local.get $b) (local.get $c) (local.get $d) (local.get $port))
       (then
@@ -127,19 +128,19 @@ pub const DEFINE: &str = r#"
     (call $drop-output (global.get $output))
     (call $drop-socket (global.get $socket)))
 
-  ;; says what comes
+  ;; reads once, and logs the bytes or the error
   (func $hear
     (call $read (global.get $input) (i64.const 1000) (i32.const 1200))
     (if (i32.load8_u (i32.const 1200))
       (then (call $number (i32.load8_u offset=4 (i32.const 1200))))
       (else (call $say (i32.load offset=4 (i32.const 1200)) (i32.load offset=8 (i32.const 1200))))))
 
-  ;; writes `teapot` and says what comes back
+  ;; writes `teapot`, and logs the response
   (func $talk
     (call $write (global.get $output) (i32.const 512) (i32.const 6) (i32.const 1200))
     (call $hear))
 
-  ;; looks a name at 1600 up; says why not, or connects to its first address and talks
+  ;; resolves the name at 1600, and logs the error, or connects to its first IPv4 address and calls $talk
   (func $call-by-name (param $length i32) (param $port i32)
     (local $lookup i32)
     (call $resolve (call $network) (i32.const 1600) (local.get $length) (i32.const 1200))
@@ -149,7 +150,7 @@ pub const DEFINE: &str = r#"
     (call $resolved (local.get $lookup) (i32.const 1200))
     (if (i32.load8_u (i32.const 1200))
       (then (call $number (i32.load8_u offset=2 (i32.const 1200))) (return)))
-    ;; those of IPv6 are not for this test
+    ;; skips an IPv6 address
     (if (i32.load8_u offset=4 (i32.const 1200)) (then
       (call $resolved (local.get $lookup) (i32.const 1200))))
     (if (call $connect
@@ -157,7 +158,7 @@ pub const DEFINE: &str = r#"
           (i32.load8_u offset=8 (i32.const 1200)) (i32.load8_u offset=9 (i32.const 1200)) (local.get $port))
       (then (call $talk) (call $hang-up))))
 
-  ;; a request for `/tea` of whom is named at 1600
+  ;; creates a request for `/tea` with the authority at 1600
   (func $request (param $length i32) (result i32)
     (call $request-with (call $fields) (local.get $length)))
 
@@ -170,12 +171,12 @@ pub const DEFINE: &str = r#"
     (drop (call $set-authority (local.get $request) (i32.const 1) (i32.const 1600) (local.get $length)))
     (local.get $request))
 
-  ;; sends it; the answer to come
+  ;; sends a request; returns the future of the response
   (func $send (param $request i32) (result i32)
     (call $handle (local.get $request) (i32.const 0) (i32.const 0) (i32.const 1200))
     (i32.load offset=8 (i32.const 1200)))
 
-  ;; sends it with a body that is yet to be written, by POST; the answer to come
+  ;; sends a POST request whose body is written later; returns the future of the response
   (func $send-body (param $request i32) (result i32)
     (drop (call $set-method (local.get $request) (i32.const 2) (i32.const 0) (i32.const 0)))
     (call $request-body (local.get $request) (i32.const 1200))
@@ -192,11 +193,11 @@ pub const DEFINE: &str = r#"
     (call $drop-output (global.get $output))
     (call $finish-body (global.get $socket) (i32.const 0) (i32.const 0) (i32.const 1200)))
 
-  ;; says the status and the body, or why there is none
+  ;; logs the status and two reads of the body, or the error
   (func $receive (param $future i32)
     (drop (call $receive-body (local.get $future))))
 
-  ;; says the trailer `done` besides
+  ;; logs the trailer `done` after these
   (func $receive-all (param $future i32)
     (local.set $future (call $receive-body (local.get $future)))
     (call $drop-input (global.get $input))
@@ -226,8 +227,8 @@ pub const DEFINE: &str = r#"
     (local.get $body))
 "#;
 
-/// Has something at 1600, and does something.
-pub fn with(text: &str, script: &str) -> String {
+/// Returns a script that stores a text at 1600, and then runs `script`, in which `LENGTH` stands for the text's length.
+pub fn script_with_text(text: &str, script: &str) -> String {
     let stores = text.bytes().enumerate().map(|(index, byte)| {
         let at = 1600 + index;
         format!("(i32.store8 (i32.const {at}) (i32.const {byte}))")

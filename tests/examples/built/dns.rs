@@ -1,10 +1,10 @@
-//! DNS: in JavaScript.
+//! The DNS example, in JavaScript.
 
 use std::sync::LazyLock;
 
 use super::servers::Server;
-use super::{Built, mismatches, peers, reason, refused, steps};
-use crate::support::{free_port, passed, problems, spans};
+use super::{Built, assert_refused, failure_reason, mismatches, peers, probe_ops};
+use crate::support::{assert_passed, find_problems, free_port, spans};
 
 pub static DNS: LazyLock<Built> = LazyLock::new(|| Built::new("dns"));
 
@@ -26,22 +26,22 @@ alias CNAME www
 
 #[test]
 #[ignore = "tests/build-probes runs it"]
-fn a_zone() {
-    let server = Server::nsd("shop.example", ZONE);
+fn all_record_types_of_a_zone_are_queried() {
+    let server = Server::start_nsd("shop.example", ZONE);
     let all = format!("server: localhost, port: {}", server.port);
-    let example = DNS.example(&[("*.dns.example:53", "localhost"), ("server: ns1.dns.example", &all)]);
+    let example = DNS.run_example(&[("*.dns.example:53", "localhost"), ("server: ns1.dns.example", &all)]);
     assert_eq!(example.len(), 5);
-    example.iter().for_each(passed);
+    example.iter().for_each(assert_passed);
     assert_eq!(example[0]["title"], "A of www.shop.example at localhost");
-    assert_eq!(steps(&example[0]), ["dns.query", "dns.parse", "dns.check"]);
+    assert_eq!(probe_ops(&example[0]), ["dns.query", "dns.parse", "dns.check"]);
     for op in ["dns", "tcp", "tcp.connect"] {
         assert!(!spans(&example[0], op).is_empty(), "{op} in {:#}", example[0]);
     }
-    let told = &example[0]["spans"][0]["data"];
-    assert_eq!((&told["dns.answers"], &told["dns.rcode"]), (&"192.0.2.7".into(), &"NOERROR".into()));
-    assert_eq!((&told["dns.ttl"], &told["dns.authoritative"]), (&60.into(), &true.into()));
+    let data = &example[0]["spans"][0]["data"];
+    assert_eq!((&data["dns.answers"], &data["dns.rcode"]), (&"192.0.2.7".into(), &"NOERROR".into()));
+    assert_eq!((&data["dns.ttl"], &data["dns.authoritative"]), (&60.into(), &true.into()));
 
-    let all_types = DNS.runs(
+    let all_types = DNS.run_with_settings(
         &format!("{all}, name: Shop.Example."),
         [
             "type: SOA, values: [ns1.shop.example. hostmaster.shop.example. 2026010200 3600 600 604800 300]",
@@ -57,13 +57,13 @@ fn a_zone() {
             "name: other.example, rcode: REFUSED, authoritative: false",
         ],
     );
-    all_types.iter().for_each(passed);
+    all_types.iter().for_each(assert_passed);
 }
 
 #[test]
 #[ignore = "tests/build-probes runs it"]
-fn what_is_not_as_it_should_be() {
-    let server = Server::nsd("shop.example", ZONE);
+fn wrong_records_fail_with_mismatches() {
+    let server = Server::start_nsd("shop.example", ZONE);
     let expected: [(&str, &[&str]); 9] = [
         ("name: shop.example, values: [192.0.2.8]", &["A: 192.0.2.8, not 192.0.2.7"]),
         (
@@ -82,26 +82,26 @@ fn what_is_not_as_it_should_be() {
         ),
     ];
     let all = format!("server: 127.0.0.1, port: {}, name: shop.example", server.port);
-    let runs = DNS.runs(&all, expected.map(|(settings, _)| settings));
+    let runs = DNS.run_with_settings(&all, expected.map(|(settings, _)| settings));
     for (run, (settings, wrong)) in runs.iter().zip(expected) {
-        assert_eq!(reason(run), ("answer", "the answer is not what it should be"), "{settings}");
+        assert_eq!(failure_reason(run), ("answer", "the answer is not what it should be"), "{settings}");
         assert_eq!(mismatches(run), wrong, "{settings}");
     }
 }
 
-/// Answers a question with what `answer` makes of it: the question without its length, to be an answer without one.
-fn answers(answer: impl Fn(&[u8]) -> Vec<u8> + Send + Sync + Clone + 'static) -> u16 {
-    peers::answers(move |asked| {
-        let message = answer(&asked[2..]);
+/// Starts a server that responds with the result of `respond` to a query, both without the length prefix of TCP.
+fn start_responding(respond: impl Fn(&[u8]) -> Vec<u8> + Send + Sync + Clone + 'static) -> u16 {
+    peers::start_responding(move |query| {
+        let message = respond(&query[2..]);
         let length = u16::try_from(message.len()).expect("it is short").to_be_bytes();
         [&length, message.as_slice()].concat()
     })
 }
 
-/// An answer with so many records, which are these bytes; the question is repeated.
-fn records(count: u8, bytes: &'static [u8]) -> u16 {
-    answers(move |asked| {
-        let mut message = [asked, bytes].concat();
+/// Starts a server that responds with this number of records, which are these bytes, after the question.
+fn start_with_records(count: u8, bytes: &'static [u8]) -> u16 {
+    start_responding(move |query| {
+        let mut message = [query, bytes].concat();
         message[2..4].copy_from_slice(&[0x84, 0]);
         message[7] = count;
         message
@@ -110,52 +110,66 @@ fn records(count: u8, bytes: &'static [u8]) -> u16 {
 
 #[test]
 #[ignore = "tests/build-probes runs it"]
-fn peers_that_are_none() {
-    // The question for `a.test` ends at 24, where the first record is.
+fn servers_that_do_not_speak_dns_fail_the_run() {
+    // The question for `a.test` ends at offset 24, where the first record begins.
     let expected = [
         (free_port(), "connect", "connection refused"),
-        (peers::silent(), "timeout", "the time was over while waiting for the answer"),
-        (peers::hangs_up(), "closed", "the server "),
-        (peers::says(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "timeout", "waiting for the answer"),
-        (peers::says(b"\0\x03abc"), "protocol", "it is for another question"),
-        (peers::drips(b"x"), "timeout", "waiting for the answer"),
-        (peers::floods(b"x"), "protocol", "it is for another question"),
-        (peers::floods(b"\0"), "protocol", "it ends too early"),
-        (answers(<[u8]>::to_vec), "protocol", "it is a question itself"),
-        (records(1, b""), "protocol", "it ends too early"),
-        (records(1, b"\xc0\x18"), "protocol", "a name leads to itself"),
-        (records(1, b"\xff\xff"), "protocol", "a name leads to itself"),
-        (records(1, b"\x01a\xc0\x18"), "protocol", "a name leads to itself"),
-        (records(1, b"\x80"), "protocol", "a label of no known kind"),
-        (records(1, b"\xc0\x0c\0\x01\0\x01\0\0\0\x01\0\x05\x01\x02\x03\x04"), "protocol", "it ends within a record"),
-        (records(1, b"\xc0\x0c\0\x01\0\x01\0\0\0\x01\0\x05\x01\x02\x03\x04\x05"), "protocol", "not as long as it says"),
-        (records(1, b"\xc0\x0c\0\x01\0\x01\0\0\0\x01\0\x02\x01\x02"), "protocol", "it ends too early"),
-        // An alias of itself.
-        (records(1, b"\xc0\x0c\0\x05\0\x01\0\0\0\x01\0\x02\xc0\x0c"), "answer", "not what it should be"),
-        // Of another name, and of another class.
-        (records(1, b"\0\0\x01\0\x01\0\0\0\x01\0\x04\x01\x02\x03\x04"), "answer", "not what it should be"),
-        (records(1, b"\xc0\x0c\0\x01\0\x03\0\0\0\x01\0\x04\x01\x02\x03\x04"), "answer", "not what it should be"),
+        (peers::start_silent(), "timeout", "the time was over while waiting for the answer"),
+        (peers::start_closing(), "closed", "the server "),
+        (peers::start_sending(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "timeout", "waiting for the answer"),
+        (peers::start_sending(b"\0\x03abc"), "protocol", "it is for another question"),
+        (peers::start_dripping(b"x"), "timeout", "waiting for the answer"),
+        (peers::start_flooding(b"x"), "protocol", "it is for another question"),
+        (peers::start_flooding(b"\0"), "protocol", "it ends too early"),
+        (start_responding(<[u8]>::to_vec), "protocol", "it is a question itself"),
+        (start_with_records(1, b""), "protocol", "it ends too early"),
+        (start_with_records(1, b"\xc0\x18"), "protocol", "a name leads to itself"),
+        (start_with_records(1, b"\xff\xff"), "protocol", "a name leads to itself"),
+        (start_with_records(1, b"\x01a\xc0\x18"), "protocol", "a name leads to itself"),
+        (start_with_records(1, b"\x80"), "protocol", "a label of no known kind"),
+        (
+            start_with_records(1, b"\xc0\x0c\0\x01\0\x01\0\0\0\x01\0\x05\x01\x02\x03\x04"),
+            "protocol",
+            "it ends within a record",
+        ),
+        (
+            start_with_records(1, b"\xc0\x0c\0\x01\0\x01\0\0\0\x01\0\x05\x01\x02\x03\x04\x05"),
+            "protocol",
+            "not as long as it says",
+        ),
+        (start_with_records(1, b"\xc0\x0c\0\x01\0\x01\0\0\0\x01\0\x02\x01\x02"), "protocol", "it ends too early"),
+        // A CNAME that points to itself.
+        (start_with_records(1, b"\xc0\x0c\0\x05\0\x01\0\0\0\x01\0\x02\xc0\x0c"), "answer", "not what it should be"),
+        // Records of another name, and of another class.
+        (start_with_records(1, b"\0\0\x01\0\x01\0\0\0\x01\0\x04\x01\x02\x03\x04"), "answer", "not what it should be"),
+        (
+            start_with_records(1, b"\xc0\x0c\0\x01\0\x03\0\0\0\x01\0\x04\x01\x02\x03\x04"),
+            "answer",
+            "not what it should be",
+        ),
     ];
     let settings = expected.map(|(port, ..)| format!("port: {port}, timeout: 1, name: a.test"));
-    let runs = DNS.runs("server: 127.0.0.1", settings.each_ref().map(String::as_str));
+    let runs = DNS.run_with_settings("server: 127.0.0.1", settings.each_ref().map(String::as_str));
     for (run, (_, why, what)) in runs.iter().zip(expected) {
-        let (reason, message) = reason(run);
+        let (reason, message) = failure_reason(run);
         assert!(reason == why && message.contains(what), "expected {why}: {what}, got {reason}: {message}");
     }
 }
 
 #[test]
 #[ignore = "tests/build-probes runs it"]
-fn what_is_refused_and_what_is_mistaken() {
-    let [elsewhere, unknown, unresolved] =
-        DNS.runs("name: shop.example", ["server: 127.0.0.3", "server: other.invalid", "server: nowhere.invalid"]);
-    refused(&elsewhere, "127.0.0.3:53");
-    refused(&unknown, "other.invalid");
-    assert_eq!(reason(&unresolved), ("dns", "nowhere.invalid does not resolve: name unresolvable"));
+fn hosts_are_restricted_and_settings_checked() {
+    let [elsewhere, unknown, unresolved] = DNS.run_with_settings(
+        "name: shop.example",
+        ["server: 127.0.0.3", "server: other.invalid", "server: nowhere.invalid"],
+    );
+    assert_refused(&elsewhere, "127.0.0.3:53");
+    assert_refused(&unknown, "other.invalid");
+    assert_eq!(failure_reason(&unresolved), ("dns", "nowhere.invalid does not resolve: name unresolvable"));
 
     let component = DNS.component().display().to_string();
     let check = |settings: &str| {
-        problems(&format!("groups:\n- probes:\n  - probe: '{component}'\n    server: s\n    name: n\n{settings}"))
+        find_problems(&format!("groups:\n- probes:\n  - probe: '{component}'\n    server: s\n    name: n\n{settings}"))
     };
     assert_eq!(
         check("    type: MX\n    values: [10 mail, mail]"),

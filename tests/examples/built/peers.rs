@@ -1,33 +1,33 @@
-//! Peers that are none: who connects to them is to come to an end all the same.
+//! Servers that do not speak the expected protocol. A client that connects to them must come to an end all the same.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
-use crate::support::slow::listen;
+use crate::support::tcp_server::listen;
 
-/// Says nothing.
-pub fn silent() -> u16 {
-    listen(hold)
+/// Starts a server that sends nothing.
+pub fn start_silent() -> u16 {
+    listen(hold_open)
 }
 
-/// Ends each connection at once.
-pub fn hangs_up() -> u16 {
+/// Starts a server that closes each connection at once.
+pub fn start_closing() -> u16 {
     listen(drop)
 }
 
-/// Says this, whatever is asked, and nothing more.
-pub fn says(bytes: &[u8]) -> u16 {
+/// Starts a server that sends these bytes, and nothing more, whatever it receives.
+pub fn start_sending(bytes: &[u8]) -> u16 {
     let bytes = bytes.to_vec();
     listen(move |mut connection| {
         let _ = connection.write_all(&bytes);
-        hold(connection);
+        hold_open(connection);
     })
 }
 
-/// Says this byte by byte, again and again.
-pub fn drips(bytes: &[u8]) -> u16 {
+/// Starts a server that sends these bytes over and over, one byte every 5 ms.
+pub fn start_dripping(bytes: &[u8]) -> u16 {
     let bytes = bytes.to_vec();
     listen(move |mut connection| {
         for byte in bytes.iter().cycle() {
@@ -39,26 +39,26 @@ pub fn drips(bytes: &[u8]) -> u16 {
     })
 }
 
-/// Says this again and again, as fast as it is read.
-pub fn floods(bytes: &[u8]) -> u16 {
+/// Starts a server that sends these bytes over and over, as fast as they are read.
+pub fn start_flooding(bytes: &[u8]) -> u16 {
     let bytes = bytes.repeat((64 << 10) / bytes.len());
     listen(move |mut connection| while connection.write_all(&bytes).is_ok() {})
 }
 
-/// Answers each piece that comes with what `answer` makes of it.
-pub fn answers(answer: impl Fn(&[u8]) -> Vec<u8> + Send + Sync + Clone + 'static) -> u16 {
+/// Starts a server that responds to each chunk it receives with the result of `respond`.
+pub fn start_responding(respond: impl Fn(&[u8]) -> Vec<u8> + Send + Sync + Clone + 'static) -> u16 {
     listen(move |mut connection| {
-        let mut piece = [0; 4096];
-        while let Ok(count @ 1..) = connection.read(&mut piece) {
-            if connection.write_all(&answer(&piece[..count])).is_err() {
+        let mut chunk = [0; 4096];
+        while let Ok(count @ 1..) = connection.read(&mut chunk) {
+            if connection.write_all(&respond(&chunk[..count])).is_err() {
                 return;
             }
         }
     })
 }
 
-/// Keeps a connection until the other side ends it.
-fn hold(mut connection: TcpStream) {
-    let mut piece = [0; 4096];
-    while let Ok(1..) = connection.read(&mut piece) {}
+/// Keeps a connection open until the client closes it.
+fn hold_open(mut connection: TcpStream) {
+    let mut chunk = [0; 4096];
+    while let Ok(1..) = connection.read(&mut chunk) {}
 }

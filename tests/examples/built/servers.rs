@@ -1,4 +1,4 @@
-//! Redis, Postgres and NSD, from Debian's packages, on loopback. Each ends with its value.
+//! Redis, Postgres and NSD from Debian's packages, on loopback. A server is stopped when its value is dropped.
 
 use std::fs;
 use std::net::TcpStream;
@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::examples::built::PASSWORD;
-use crate::support::{eventually, finish, folder, free_port, tool};
+use crate::support::{empty_folder, eventually, find_tool, free_port, run_command};
 
 pub struct Server {
     child: Child,
@@ -19,26 +19,26 @@ pub struct Server {
 }
 
 impl Server {
-    /// Redis with these arguments; its files are in a folder that has been made.
+    /// Starts Redis with these arguments. Its files are in `home`, which must exist.
     #[track_caller]
-    pub fn redis(home: &Path, arguments: &[&str]) -> Self {
+    pub fn start_redis(home: &Path, arguments: &[&str]) -> Self {
         let port = free_port();
-        let mut command = command("usr/bin/redis-server");
+        let mut command = server_command("usr/bin/redis-server");
         command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--dir"]).arg(home);
         command.args(["--save", "", "--rdbcompression", "no", "--repl-diskless-sync-delay", "0"]).args(arguments);
         Self::start(home, port, command)
     }
 
-    /// Postgres with these settings, on a copy of a fresh database whose user `postgres` has the password. `prepare`
-    /// may change the copy.
+    /// Starts Postgres with these settings, on a copy of a fresh database whose user `postgres` has the password.
+    /// `prepare` may change the copy.
     #[track_caller]
-    pub fn postgres(name: &str, settings: &[&str], prepare: impl FnOnce(&Path)) -> Self {
-        static FRESH: LazyLock<PathBuf> = LazyLock::new(database);
-        let home = folder(&format!("examples-postgres-{name}"));
-        finish(Command::new("cp").arg("-a").arg(FRESH.join("data")).arg(&home), "");
+    pub fn start_postgres(name: &str, settings: &[&str], prepare: impl FnOnce(&Path)) -> Self {
+        static FRESH: LazyLock<PathBuf> = LazyLock::new(create_database);
+        let home = empty_folder(&format!("examples-postgres-{name}"));
+        run_command(Command::new("cp").arg("-a").arg(FRESH.join("data")).arg(&home), "");
         prepare(&home.join("data"));
         let port = free_port();
-        let mut command = unprivileged(&postgres("postgres"), &home);
+        let mut command = unprivileged_command(&postgres_program("postgres"), &home);
         command.arg("-D").arg(home.join("data")).args(["-p", &port.to_string()]);
         for setting in
             ["listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off", "jit=off"].iter().chain(settings)
@@ -48,10 +48,10 @@ impl Server {
         Self::start(&home, port, command)
     }
 
-    /// NSD with one zone.
+    /// Starts NSD with one zone.
     #[track_caller]
-    pub fn nsd(zone: &str, records: &str) -> Self {
-        let home = folder("examples-nsd");
+    pub fn start_nsd(zone: &str, records: &str) -> Self {
+        let home = empty_folder("examples-nsd");
         let port = free_port();
         let here = home.display();
         let configuration = format!(
@@ -77,7 +77,7 @@ impl Server {
         );
         fs::write(home.join("nsd.conf"), configuration).expect("the folder is writable");
         fs::write(home.join("zone"), format!("$ORIGIN {zone}.\n{records}")).expect("the folder is writable");
-        let mut command = command("usr/sbin/nsd");
+        let mut command = server_command("usr/sbin/nsd");
         command.arg("-d").arg("-c").arg(home.join("nsd.conf"));
         Self::start(&home, port, command)
     }
@@ -98,7 +98,7 @@ impl Server {
         server
     }
 
-    /// What the server has to say.
+    /// Returns the server's log.
     pub fn log(&self) -> String {
         fs::read_to_string(self.home.join("log")).unwrap_or_default()
     }
@@ -106,7 +106,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Asked first: Postgres has processes and shared memory to put away, and NSD has processes.
+        // SIGINT first: Postgres and NSD have child processes, and Postgres shared memory to release.
         let _ = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status();
         let deadline = Instant::now() + Duration::from_secs(5);
         while Instant::now() < deadline {
@@ -120,50 +120,51 @@ impl Drop for Server {
     }
 }
 
-/// A folder with a database as `initdb` makes it.
-fn database() -> PathBuf {
-    let home = folder("examples-postgres-fresh");
+/// Creates a fresh database with `initdb`. Returns its folder.
+fn create_database() -> PathBuf {
+    let home = empty_folder("examples-postgres-fresh");
     fs::write(home.join("password"), PASSWORD).expect("the folder is writable");
-    let mut command = unprivileged(&postgres("initdb"), &home);
+    let mut command = unprivileged_command(&postgres_program("initdb"), &home);
     command.arg("-D").arg(home.join("data")).arg(format!("--pwfile={}", home.join("password").display()));
     command.args(["-U", "postgres", "-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "--no-sync"]);
-    let ended = finish(&mut command, "");
+    let ended = run_command(&mut command, "");
     assert_eq!(ended.code, 0, "{}{}", ended.stdout, ended.stderr);
     home
 }
 
-/// The path of one of Postgres's programs, which Debian keeps in a folder for each version.
-fn postgres(program: &str) -> String {
-    let versions = tool("servers/usr/lib/postgresql").unwrap_or_else(|| "/usr/lib/postgresql".into());
+/// Returns the path of one of Postgres's programs, which Debian keeps in a folder for each version.
+fn postgres_program(program: &str) -> String {
+    let versions = find_tool("servers/usr/lib/postgresql").unwrap_or_else(|| "/usr/lib/postgresql".into());
     let found = fs::read_dir(&versions).ok().and_then(|mut found| found.next()?.ok());
     let version = found.unwrap_or_else(|| panic!("no Postgres in {}: use tests/build-probes", versions.display()));
     version.path().join("bin").join(program).display().to_string()
 }
 
-/// A program that has been fetched, or else the machine's.
-fn command(program: &str) -> Command {
-    match tool(&format!("servers/{program}")) {
+/// Returns a command for a program that was fetched, or else for the machine's.
+fn server_command(program: &str) -> Command {
+    match find_tool(&format!("servers/{program}")) {
         Some(fetched) => with_libraries(Command::new(fetched)),
         None => Command::new(program.rsplit('/').next().unwrap_or(program)),
     }
 }
 
 fn with_libraries(mut command: Command) -> Command {
-    if let Some(fetched) = tool("servers") {
+    if let Some(fetched) = find_tool("servers") {
         let libraries = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"].map(|path| fetched.join(path));
         command.env("LD_LIBRARY_PATH", std::env::join_paths(libraries).expect("no path has a colon"));
     }
     command
 }
 
-/// Postgres does not run as root: then it gets a namespace in which it is not, or else becomes nobody.
-fn unprivileged(program: &str, home: &Path) -> Command {
+/// Returns a command that runs a Postgres program without root's rights, which it requires: in a user namespace, or
+/// else as the user `nobody`.
+fn unprivileged_command(program: &str, home: &Path) -> Command {
     const NOBODY: u32 = 65534;
     static NAMESPACES: LazyLock<bool> = LazyLock::new(|| {
         let tried = Command::new("unshare").args(["--user", "true"]).stderr(Stdio::null()).status();
         tried.is_ok_and(|status| status.success())
     });
-    let root = finish(Command::new("id").arg("-u"), "").stdout.trim() == "0";
+    let root = run_command(Command::new("id").arg("-u"), "").stdout.trim() == "0";
     if root && *NAMESPACES {
         let mut command = Command::new("unshare");
         command.args(["--user", program]);
@@ -171,7 +172,7 @@ fn unprivileged(program: &str, home: &Path) -> Command {
     }
     let mut command = with_libraries(Command::new(program));
     if root {
-        finish(Command::new("chown").args(["-R", &NOBODY.to_string()]).arg(home), "");
+        run_command(Command::new("chown").args(["-R", &NOBODY.to_string()]).arg(home), "");
         command.uid(NOBODY).gid(NOBODY);
     }
     command

@@ -1,4 +1,4 @@
-//! A hundred guests that want all there is, and one that wants little.
+//! Memory, limits and outcomes with a hundred hostile guests beside a well-behaved one.
 
 use std::fmt::Write as _;
 use std::process::Stdio;
@@ -6,10 +6,10 @@ use std::process::Stdio;
 use serde_json::Value;
 
 use crate::guests::{Guest, LOG, PASSES, SPAN};
-use crate::support::running::Running;
-use crate::support::{eventually, folder, once, sentrynet};
+use crate::support::running::RunningProgram;
+use crate::support::{empty_folder, eventually, run_once, sentrynet};
 
-/// What each of them does, and what it breaks at.
+/// The name of each hostile guest, the guest, and the reason that its run breaks.
 const HOSTILE: &[(&str, Guest, &str)] = &[
     ("spins", Guest { define: "(func $on (loop br 0))", run: "call $on i32.const 0", ..PASSES }, "cpu"),
     (
@@ -77,14 +77,14 @@ const HOSTILE: &[(&str, Guest, &str)] = &[
 
 const COUNT: usize = 100;
 
-/// A configuration of them all beside a good one, which is last.
-fn beside(limits: &str) -> String {
-    let files: Vec<_> = HOSTILE.iter().map(|(what, guest, _)| guest.write(&format!("hostile-{what}"))).collect();
+/// Returns a configuration of [`COUNT`] hostile guests, and one that passes, which is last.
+fn hostile_config(limits: &str) -> String {
+    let files: Vec<_> = HOSTILE.iter().map(|(name, guest, _)| guest.write(&format!("hostile-{name}"))).collect();
     let mut text = format!("limits: {{{limits}}}\ngroups:\n  - probes:\n");
     for index in 0..COUNT {
         let kind = index % HOSTILE.len();
-        let (what, file) = (HOSTILE[kind].0, files[kind].display());
-        let keys = format!("probe: '{file}', title: '{what} {index}', every: 3600, allow: {{log: true}}");
+        let (name, file) = (HOSTILE[kind].0, files[kind].display());
+        let keys = format!("probe: '{file}', title: '{name} {index}', every: 3600, allow: {{log: true}}");
         let _ = writeln!(text, "      - {{{keys}}}");
     }
     let good = PASSES.write("hostile-beside");
@@ -96,15 +96,15 @@ fn is_hostile(run: &Value) -> bool {
     run["title"] != "good"
 }
 
-/// All runs until so many hostile ones are over, and the KiB that the host had at most.
-fn until_hostile_end(name: &str, text: &str, count: usize) -> (Vec<Value>, u64) {
-    let folder = folder(name);
+/// Runs the configuration until `count` hostile runs have ended. Returns all runs, and the peak resident memory in KiB.
+fn run_until_hostile_end(name: &str, text: &str, count: usize) -> (Vec<Value>, u64) {
+    let folder = empty_folder(name);
     let (file, out) = (folder.join("probes.yaml"), folder.join("runs"));
     std::fs::write(&file, text).expect("the folder is writable");
     let stdout = std::fs::File::create(&out).expect("the folder is writable");
     let mut program = sentrynet();
     program.arg("run").arg(&file).args(["--format", "json"]).stdout(stdout).stderr(Stdio::null());
-    let running = Running::spawn(&mut program);
+    let running = RunningProgram::spawn(&mut program);
     let runs = || -> Vec<Value> {
         let text = std::fs::read_to_string(&out).expect("it was created");
         let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
@@ -121,15 +121,15 @@ fn until_hostile_end(name: &str, text: &str, count: usize) -> (Vec<Value>, u64) 
 }
 
 #[test]
-fn a_good_guest_beside_a_hundred_hostile_ones() {
+fn a_good_guest_passes_beside_a_hundred_hostile_ones() {
     const LIMITS: &str = "memory: 2 MiB, table: 5000, handles: 200, cpu: 0.05, deadline: 300";
-    /// Far from what they take together within their limits, and less than they would take without.
-    const MOST_MIB: u64 = 700;
-    let (all, peak) = until_hostile_end("hostile", &beside(LIMITS), COUNT);
-    assert!(peak < MOST_MIB << 10, "{} MiB", peak >> 10);
+    /// The runs together take far less within their limits, and would take more without limits.
+    const MAX_PEAK_MIB: u64 = 700;
+    let (all, peak) = run_until_hostile_end("hostile", &hostile_config(LIMITS), COUNT);
+    assert!(peak < MAX_PEAK_MIB << 10, "{} MiB", peak >> 10);
     for run in all.iter().filter(|run| is_hostile(run)) {
         let title = run["title"].as_str().expect("a title is text");
-        let (_, _, expected) = HOSTILE.iter().find(|(what, ..)| title.starts_with(&format!("{what} "))).expect(title);
+        let (_, _, expected) = HOSTILE.iter().find(|(name, ..)| title.starts_with(&format!("{name} "))).expect(title);
         assert_eq!(run["outcome"], "broken", "{run:#}");
         assert_eq!(run["failure"]["reason"], *expected, "{run:#}");
     }
@@ -138,8 +138,8 @@ fn a_good_guest_beside_a_hundred_hostile_ones() {
     assert!(good.iter().all(|run| run["outcome"] == "passed"), "{good:#?}");
 }
 
-/// Each is within its own limits, and all of them together want four times what there is.
-const TOGETHER: usize = 8;
+/// Each run is within its own limits; all together ask for four times `total_memory`.
+const RUNS_AT_ONCE: usize = 8;
 const HOLDS_AND_SPINS: Guest = Guest {
     define: "(func $on (drop (memory.grow (i32.const 956)))
       (loop (memory.fill (i32.const 2048) (i32.const 1) (i32.const 62000000)) br 0))",
@@ -148,36 +148,36 @@ const HOLDS_AND_SPINS: Guest = Guest {
 };
 
 #[test]
-fn what_all_have_together() {
-    /// What they may have and what we need: with all that each of them may have it would be twice as much.
-    const MOST_MIB: u64 = 350;
+fn total_memory_limits_all_runs_together() {
+    /// `total_memory` and the host's own need. With the memory that each run may have it would be twice as much.
+    const MAX_PEAK_MIB: u64 = 350;
     let (hogs, good) = (HOLDS_AND_SPINS.write("together-hogs"), PASSES.write("together-good"));
-    let hogs = format!("      - {{probe: '{}', every: 3600}}\n", hogs.display()).repeat(TOGETHER);
+    let hogs = format!("      - {{probe: '{}', every: 3600}}\n", hogs.display()).repeat(RUNS_AT_ONCE);
     let limits = "limits: {total_memory: 128 MiB, cpu: 0.5, deadline: 300}";
     let text = format!(
         "{limits}\ngroups:\n  - probes:\n{hogs}      - {{probe: '{}', title: good, every: 0.05}}\n",
         good.display()
     );
-    let (all, peak) = until_hostile_end("together", &text, TOGETHER);
-    assert!(peak < MOST_MIB << 10, "{} MiB", peak >> 10);
+    let (all, peak) = run_until_hostile_end("together", &text, RUNS_AT_ONCE);
+    assert!(peak < MAX_PEAK_MIB << 10, "{} MiB", peak >> 10);
     let (good, hogs): (Vec<_>, Vec<_>) = all.iter().partition(|run| run["title"] == "good");
     let reasons: Vec<_> = hogs.iter().map(|run| run["failure"]["reason"].as_str().expect("it broke")).collect();
     let refused = hogs.iter().find(|run| run["failure"]["reason"] == "total_memory").expect("not all had memory");
     let message = "the probe asked for more memory than other runs leave of what all may have together; raise \
                    `limits.total_memory` if they may have more";
     assert_eq!(refused["failure"]["message"], message, "{refused:#}");
-    assert!(reasons.contains(&"cpu"), "nobody had memory: {reasons:?}");
+    assert!(reasons.contains(&"cpu"), "no run got memory: {reasons:?}");
     assert!(reasons.iter().all(|reason| ["cpu", "total_memory"].contains(reason)), "{reasons:?}");
     assert!(good.len() > 1 && good.iter().all(|run| run["outcome"] == "passed"), "{good:#?}");
 }
 
 #[test]
-fn what_a_run_had_is_there_for_the_next() {
+fn memory_of_an_ended_run_is_free_for_the_next() {
     let guest =
         Guest { define: "(func $grow (drop (memory.grow (i32.const 956))))", run: "call $grow i32.const 0", ..PASSES };
     let path = guest.write("one-after-the-other");
-    let probes = format!("      - {{probe: '{}'}}\n", path.display()).repeat(TOGETHER);
+    let probes = format!("      - {{probe: '{}'}}\n", path.display()).repeat(RUNS_AT_ONCE);
     let (code, runs) =
-        once(&format!("limits: {{total_memory: 128 MiB, in_flight: 1}}\ngroups:\n  - probes:\n{probes}"));
-    assert_eq!((code, runs.len()), (0, TOGETHER), "{runs:#?}");
+        run_once(&format!("limits: {{total_memory: 128 MiB, in_flight: 1}}\ngroups:\n  - probes:\n{probes}"));
+    assert_eq!((code, runs.len()), (0, RUNS_AT_ONCE), "{runs:#?}");
 }

@@ -1,5 +1,5 @@
-//! An SSH server in this process, which lets people in as it is told to: for what the real ones do only with users of
-//! the machine's, or not at all.
+//! An SSH server in this process with configurable authentication, for cases that OpenSSH and dropbear do not offer, or
+//! only with user accounts on the machine.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -10,28 +10,28 @@ use russh::{Channel, ChannelId, MethodKind, MethodSet};
 
 use crate::support::sshd::PASSWORD;
 
-/// What the server wants to see.
+/// The authentication that the server requires.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Wants {
+pub enum RequiredAuth {
     Nothing,
     Password,
-    /// The password, asked for in prompts, after a name that is shown.
-    Prompts,
-    /// The password, and a key after it.
+    /// The password by keyboard-interactive authentication, after a prompt for a name with echo.
+    KeyboardInteractive,
+    /// The password, and then a public key.
     PasswordAndKey,
-    /// What nobody can show: it offers no method.
-    TheImpossible,
+    /// Nothing that a client can fulfil: the server offers no method.
+    Unsatisfiable,
 }
 
-/// Starts the server: its port, and its host key's fingerprint. Ends with the process.
-pub fn start(wants: Wants) -> (u16, String) {
+/// Starts a server that stops with the process. Returns its port and the fingerprint of its host key.
+pub fn start(required: RequiredAuth) -> (u16, String) {
     let key = PrivateKey::random(&mut russh::keys::key::safe_rng(), Algorithm::Ed25519).expect("there is randomness");
     let fingerprint = key.public_key().fingerprint(HashAlg::Sha256).to_string();
-    let methods: &[MethodKind] = match wants {
-        Wants::Nothing => &[MethodKind::None],
-        Wants::Password | Wants::PasswordAndKey => &[MethodKind::Password],
-        Wants::TheImpossible => &[],
-        Wants::Prompts => &[MethodKind::KeyboardInteractive],
+    let methods: &[MethodKind] = match required {
+        RequiredAuth::Nothing => &[MethodKind::None],
+        RequiredAuth::Password | RequiredAuth::PasswordAndKey => &[MethodKind::Password],
+        RequiredAuth::Unsatisfiable => &[],
+        RequiredAuth::KeyboardInteractive => &[MethodKind::KeyboardInteractive],
     };
     let config = Config {
         methods: MethodSet::from(methods),
@@ -49,7 +49,8 @@ pub fn start(wants: Wants) -> (u16, String) {
             while let Ok((stream, _)) = listener.accept().await {
                 let config = Arc::clone(&config);
                 tokio::spawn(async move {
-                    if let Ok(session) = run_stream(config, stream, Lenient { wants, asked: false }).await {
+                    if let Ok(session) = run_stream(config, stream, SshHandler { required, has_prompted: false }).await
+                    {
                         let _ = session.await;
                     }
                 });
@@ -59,15 +60,15 @@ pub fn start(wants: Wants) -> (u16, String) {
     (port.recv().expect("the server starts"), fingerprint)
 }
 
-struct Lenient {
-    wants: Wants,
-    asked: bool,
+struct SshHandler {
+    required: RequiredAuth,
+    has_prompted: bool,
 }
 
-impl Lenient {
-    fn password(&self, shown: &str) -> Auth {
-        match (shown == PASSWORD, self.wants) {
-            (true, Wants::PasswordAndKey) => Auth::Reject {
+impl SshHandler {
+    fn check_password(&self, shown: &str) -> Auth {
+        match (shown == PASSWORD, self.required) {
+            (true, RequiredAuth::PasswordAndKey) => Auth::Reject {
                 proceed_with_methods: Some(MethodSet::from(&[MethodKind::PublicKey][..])),
                 partial_success: true,
             },
@@ -77,15 +78,15 @@ impl Lenient {
     }
 }
 
-impl Handler for Lenient {
+impl Handler for SshHandler {
     type Error = russh::Error;
 
     async fn auth_none(&mut self, _: &str) -> Result<Auth, Self::Error> {
-        Ok(if self.wants == Wants::Nothing { Auth::Accept } else { Auth::reject() })
+        Ok(if self.required == RequiredAuth::Nothing { Auth::Accept } else { Auth::reject() })
     }
 
     async fn auth_password(&mut self, _: &str, password: &str) -> Result<Auth, Self::Error> {
-        Ok(self.password(password))
+        Ok(self.check_password(password))
     }
 
     async fn auth_keyboard_interactive<'a>(
@@ -94,14 +95,14 @@ impl Handler for Lenient {
         _: &str,
         response: Option<Response<'a>>,
     ) -> Result<Auth, Self::Error> {
-        let Some(response) = response.filter(|_| std::mem::replace(&mut self.asked, true)) else {
-            self.asked = true;
+        let Some(response) = response.filter(|_| std::mem::replace(&mut self.has_prompted, true)) else {
+            self.has_prompted = true;
             let prompts = [(Cow::from("Name: "), true), (Cow::from("Password: "), false)];
             return Ok(Auth::Partial { name: "".into(), instructions: "".into(), prompts: prompts.to_vec().into() });
         };
         let answers: Vec<_> = response.collect();
         let password = answers.get(1).map(|answer| String::from_utf8_lossy(answer).into_owned());
-        Ok(self.password(&password.unwrap_or_default()))
+        Ok(self.check_password(&password.unwrap_or_default()))
     }
 
     async fn channel_open_session(
@@ -114,7 +115,7 @@ impl Handler for Lenient {
         Ok(())
     }
 
-    /// Runs nothing, but says what it was asked to; `refuse` it does.
+    /// Runs no command, but writes the command line to standard output. The command `refuse` is rejected.
     async fn exec_request(
         &mut self,
         channel: ChannelId,

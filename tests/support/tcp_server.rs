@@ -1,18 +1,18 @@
-//! A target that takes its time, in the phase that it is told to.
+//! TCP servers on loopback, some of which are slow in one phase.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-/// Answers each connection in a thread of its own with `serve`; gives the port. Ends with the process.
+/// Serves each connection with `serve` in a thread of its own, until the process ends. Returns the port.
 pub fn listen(serve: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> u16 {
-    // Bound at once: a port that is free now may be another test's in a moment.
-    listen_at(0, serve)
+    // The system chooses the port while binding, since a port found free earlier may be taken by another test.
+    listen_on(0, serve)
 }
 
-/// The same on a port that is free.
-pub fn listen_at(port: u16, serve: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> u16 {
+/// Serves connections as [`listen`] does, on a free port that is given.
+pub fn listen_on(port: u16, serve: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", port)).expect("the port is free");
     let port = listener.local_addr().expect("a listener has an address").port();
     thread::spawn(move || {
@@ -24,8 +24,8 @@ pub fn listen_at(port: u16, serve: impl Fn(TcpStream) + Send + Sync + Clone + 's
     port
 }
 
-/// Reads a request's head: its lines, the request line first.
-pub fn head(connection: &TcpStream) -> Vec<String> {
+/// Reads the head of an HTTP request. Returns its lines, the request line first.
+pub fn read_head(connection: &TcpStream) -> Vec<String> {
     let mut reader = BufReader::new(connection.take(64 << 10));
     let mut lines = Vec::new();
     loop {
@@ -38,25 +38,25 @@ pub fn head(connection: &TcpStream) -> Vec<String> {
     }
 }
 
-/// Waits before the answer, and before the last byte of its body.
-pub fn answer(before: Duration, between: Duration) -> u16 {
+/// Starts an HTTP server that waits before its response, and again before the last byte of the body. Returns the port.
+pub fn respond_slowly(before_head: Duration, before_last_byte: Duration) -> u16 {
     listen(move |mut connection| {
-        head(&connection);
-        thread::sleep(before);
+        read_head(&connection);
+        thread::sleep(before_head);
         let _ = connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\no");
-        thread::sleep(between);
+        thread::sleep(before_last_byte);
         let _ = connection.write_all(b"k");
     })
 }
 
-/// Waits before each piece that it passes on to another port, until `pieces` have gone.
-pub fn forward(to: u16, wait: Duration) -> u16 {
+/// Starts a forwarder to another port that waits before it passes on what the client sends. Returns the port.
+pub fn forward_slowly(to: u16, delay: Duration) -> u16 {
     listen(move |connection| {
         let target = TcpStream::connect(("127.0.0.1", to)).expect("the target listens");
         let back = (target.try_clone(), connection.try_clone());
         let (Ok(mut from), Ok(mut into)) = back else { return };
         thread::spawn(move || std::io::copy(&mut from, &mut into));
-        thread::sleep(wait);
+        thread::sleep(delay);
         let (mut from, mut into) = (connection, target);
         let _ = std::io::copy(&mut from, &mut into);
     })

@@ -1,0 +1,82 @@
+//! Verification of host keys by `known_hosts` and `host_key`.
+
+use super::{expect_failure_in, expect_passed};
+use crate::support::sshd::{Sshd, hash_known_hosts};
+use crate::support::{empty_folder, spans};
+
+#[test]
+fn host_keys_are_checked() {
+    let sshd = Sshd::openssh("trust", "");
+    let (port, name) = (sshd.port, format!("[127.0.0.1]:{}", sshd.port));
+    let (ed25519, ecdsa) = (sshd.host_key("ed25519"), sshd.host_key("ecdsa"));
+    let another = Sshd::openssh("trust-another", "");
+    let probe = |keys: &str| format!("port: {port}\n{keys}");
+    let file = sshd.file("known_hosts");
+
+    let unknown = sshd.known_hosts(&[]);
+    let message = expect_failure_in(&probe(&format!("known_hosts: {unknown}")), "host-key", "ssh.kex");
+    let shown = sshd.fingerprint("ed25519");
+    let expected = format!(
+        "the host key of `{name}` is not known: the server showed ssh-ed25519 {shown}; if that is right, add this line \
+         to {file}: {name} {ed25519}"
+    );
+    assert_eq!(message, expected);
+    let message = expect_failure_in(&probe("known_hosts: /nonexistent/known_hosts"), "host-key", "ssh.kex");
+    assert!(message.contains("add this line to /nonexistent/known_hosts: "), "{message}");
+
+    let changed = sshd.known_hosts(&[&another.host_key("ed25519")]);
+    let message = expect_failure_in(&probe(&format!("known_hosts: {changed}")), "host-key", "ssh.kex");
+    let expected = format!(
+        "the host key of `{name}` has changed: {file}:1 has ssh-ed25519 {}, the server showed ssh-ed25519 {shown}; if \
+         it was set up anew, replace that line with `{name} {ed25519}`, else somebody may be listening in between",
+        another.fingerprint("ed25519")
+    );
+    assert_eq!(message, expected);
+
+    let by_another_type = sshd.known_hosts(&[&ecdsa]);
+    let run = expect_passed(&probe(&format!("known_hosts: {by_another_type}")));
+    assert_eq!(spans(&run, "ssh")[0]["data"]["ssh.host_key.type"], "ecdsa-sha2-nistp256");
+
+    sshd.known_hosts(&[&sshd.host_key("rsa")]);
+    let run = expect_passed(&probe(&format!("known_hosts: {file}")));
+    assert_eq!(spans(&run, "ssh")[0]["data"]["ssh.host_key.type"], "ssh-rsa");
+
+    std::fs::write(&file, format!("{name} {ed25519}\n@revoked * {ed25519}\n")).expect("the folder is writable");
+    let message = expect_failure_in(&probe(&format!("known_hosts: {file}")), "host-key", "ssh.kex");
+    assert_eq!(message, format!("the host key of `{name}`, ssh-ed25519 {shown}, is revoked ({file}:2)"));
+
+    for pin in [&shown, &ed25519, &ecdsa] {
+        expect_passed(&probe(&format!("host_key: {pin}")));
+    }
+    for pin in [another.fingerprint("ed25519"), another.host_key("ecdsa")] {
+        let message = expect_failure_in(&probe(&format!("host_key: {pin}")), "host-key", "ssh.kex");
+        assert!(message.starts_with(&format!("the host key of `{name}` is not the pinned one: ")), "{message}");
+    }
+}
+
+#[test]
+fn unknown_host_keys_are_accepted_with_accept_new() {
+    let sshd = Sshd::openssh("accept", "");
+    let file = empty_folder("ssh-accept").join("new/known_hosts");
+    let keys = format!("port: {}\nknown_hosts: {}\nhost_key: accept-new", sshd.port, file.display());
+    expect_passed(&keys);
+    let line = format!("[127.0.0.1]:{} {}\n", sshd.port, sshd.host_key("ed25519"));
+    assert_eq!(std::fs::read_to_string(&file).expect("it is written"), line);
+    expect_passed(&keys);
+    expect_passed(&keys.replace("host_key", "# "));
+    assert_eq!(std::fs::read_to_string(&file).expect("it is still there"), line);
+
+    let another = Sshd::openssh("accept-another", "");
+    another.known_hosts(&[&sshd.host_key("ed25519")]);
+    let keys = format!("port: {}\nknown_hosts: {}\nhost_key: accept-new", another.port, another.file("known_hosts"));
+    assert!(expect_failure_in(&keys, "host-key", "ssh.kex").contains(" has changed: "));
+}
+
+#[test]
+fn hashed_host_names_are_found() {
+    let sshd = Sshd::openssh("hashed", "");
+    let file = sshd.known_hosts(&[&sshd.host_key("ed25519")]);
+    hash_known_hosts(&file);
+    assert!(std::fs::read_to_string(&file).expect("it is there").starts_with("|1|"));
+    expect_passed(&format!("port: {}\nknown_hosts: {file}", sshd.port));
+}

@@ -1,0 +1,148 @@
+//! Logins by keys, agents and passwords.
+
+use serde_json::Value;
+
+use super::{expect_failure_in, expect_passed, login_keys, ops, ssh_config};
+use crate::support::ssh_server::{self, RequiredAuth};
+use crate::support::sshd::{Agent, PASSWORD, Sshd, generate_key};
+use crate::support::{run_command, run_once_with, sentrynet, spans};
+
+#[test]
+fn keys_of_all_types_log_in() {
+    let sshd = Sshd::openssh("keys", "");
+    let keys = [
+        ("ecdsa", "ecdsa", "", ""),
+        ("rsa", "rsa", "", ""),
+        ("encrypted", "ed25519", "a passphrase", "passphrase: a passphrase"),
+    ];
+    let run = expect_passed(&login_keys(&sshd));
+    assert_eq!(ops(&run), ["ssh", "ssh.connect", "ssh.banner", "ssh.kex", "ssh.auth"]);
+    let span = spans(&run, "ssh")[0];
+    assert_eq!(span["description"], format!("SSH {}@127.0.0.1:{}", sshd.user, sshd.port));
+    assert_eq!(span["data"]["ssh.auth.method"], "publickey");
+    for (name, kind, passphrase, key) in keys {
+        let file = generate_key(&sshd.home, name, &["-t", kind], passphrase);
+        std::fs::copy(format!("{file}.pub"), sshd.home.join(".ssh/authorized_keys")).expect("the folder is writable");
+        let run =
+            expect_passed(&format!("{}command: echo hello\n{key}", login_keys(&sshd).replace("id_ed25519", name)));
+        assert_eq!(ops(&run).last(), Some(&"ssh.exec"));
+        assert!(!run.to_string().contains("a passphrase"), "{run:#}");
+    }
+}
+
+#[test]
+fn a_refused_or_unusable_key_is_reported() {
+    let sshd = Sshd::openssh("wrong-keys", "");
+    generate_key(&sshd.home, "another", &["-t", "ed25519"], "");
+    generate_key(&sshd.home, "locked", &["-t", "ed25519"], "a passphrase");
+    std::fs::write(sshd.home.join("notes"), "no key").expect("the folder is writable");
+    let login = |key: &str| login_keys(&sshd).replace("id_ed25519", key);
+    let message = expect_failure_in(&login("another"), "auth", "ssh.auth");
+    let (user, home) = (&sshd.user, sshd.home.display());
+    assert!(
+        message.starts_with(&format!("the server refused the key {home}/another (ssh-ed25519, SHA256:")),
+        "{message}"
+    );
+    assert!(message.ends_with(&format!(") for `{user}`; it offers publickey")), "{message}");
+    // Problems with files are found before a connection is made.
+    let check = |keys: &str, expected: &str| {
+        let ended = run_command(sentrynet().args(["check", "-"]), &ssh_config(keys));
+        assert!(ended.code == 2 && ended.stderr.contains(&format!("error: {expected}\n")), "{}", ended.stderr);
+    };
+    check(&login("locked"), &format!("{home}/locked is encrypted: give its passphrase"));
+    check(&format!("{}passphrase: not it", login("locked")), &format!("the passphrase does not open {home}/locked"));
+    check(&login("absent"), &format!("{home}/absent: no such file or directory"));
+    check(&login("notes"), &format!("{home}/notes holds no private key"));
+    let public = format!("{home}/another.pub is a public key: name the private one, without `.pub`");
+    check(&login("another.pub"), &public);
+}
+
+#[test]
+fn an_agent_logs_in() {
+    let sshd = Sshd::openssh("agent", "MaxAuthTries 3");
+    let login = login_keys(&sshd).replace("identity: ", "# ") + "auth: agent\n";
+    let run = |socket: &str, keys: &str| {
+        let (_, mut runs) =
+            run_once_with(sentrynet().env("SSH_AUTH_SOCK", socket), &ssh_config(&format!("{login}{keys}")));
+        runs.remove(0)
+    };
+    let message = |run: &Value| run["failure"]["message"].as_str().unwrap_or_default().to_owned();
+
+    let agent = Agent::start("good", &[&sshd.file("id_ed25519")]);
+    let passed = run(&agent.socket.display().to_string(), "command: echo hello");
+    assert_eq!(passed["outcome"], "passed", "{passed:#}");
+
+    let empty = Agent::start("empty", &[]);
+    let socket = empty.socket.display().to_string();
+    let failed = run(&socket, "");
+    assert_eq!(message(&failed), format!("the agent at {socket} has no keys: add one with ssh-add"));
+    drop(empty);
+    let failed = run(&socket, "");
+    assert_eq!(message(&failed), format!("no agent answers at {socket}: no such file or directory"));
+    assert_eq!(failed["failure"]["reason"], "other");
+
+    let many: Vec<_> = (0..4).map(|n| generate_key(&sshd.home, &format!("key{n}"), &["-t", "ed25519"], "")).collect();
+    let agent = Agent::start("many", &many.iter().map(String::as_str).collect::<Vec<_>>());
+    let failed = run(&agent.socket.display().to_string(), "");
+    assert_eq!(failed["failure"]["reason"], "auth", "{failed:#}");
+    let message = message(&failed);
+    assert!(message.contains("Too many authentication failures"), "{message}");
+}
+
+/// Asserts that [`PASSWORD`] logs in to this server by this method, and that a wrong password does not.
+#[track_caller]
+fn check_password(port: u16, user: &str, host_key: &str, method: &str) {
+    let keys = format!("port: {port}\nusername: {user}\nauth: password\nhost_key: {host_key}\ncommand: echo hello\n");
+    let run = expect_passed(&format!("{keys}password: {PASSWORD}"));
+    assert_eq!(spans(&run, "ssh")[0]["data"]["ssh.auth.method"], method);
+    assert!(!run.to_string().contains(PASSWORD), "{run:#}");
+    let message = expect_failure_in(&format!("{keys}password: close sesame"), "auth", "ssh.auth");
+    assert!(message.starts_with(&format!("the server refused the password for `{user}`; it offers ")), "{message}");
+    assert!(message.contains(method) && !message.contains("sesame"), "{message}");
+}
+
+#[test]
+fn passwords_log_in() {
+    let (port, fingerprint) = ssh_server::start(RequiredAuth::Password);
+    check_password(port, "me", &fingerprint, "password");
+    let (port, fingerprint) = ssh_server::start(RequiredAuth::KeyboardInteractive);
+    check_password(port, "me", &fingerprint, "keyboard-interactive");
+    if let Some(sshd) = Sshd::openssh_with_password("password") {
+        check_password(sshd.port, &sshd.user, &sshd.fingerprint("ed25519"), "password");
+    }
+    if let Some(dropbear) = Sshd::dropbear("password", &[]) {
+        check_password(dropbear.port, &dropbear.user, &dropbear.fingerprint("ed25519"), "password");
+    }
+}
+
+#[test]
+fn authentication_that_the_server_does_not_accept_is_reported() {
+    let sshd = Sshd::openssh("unasked", "");
+    let keys = login_keys(&sshd).replace("identity: ", "# ") + "auth: password\npassword: open sesame";
+    let message = expect_failure_in(&keys, "auth", "ssh.auth");
+    let user = &sshd.user;
+    let expected =
+        format!("the server refused a password (which it does not ask for) for `{user}`; it offers publickey");
+    assert_eq!(message, expected);
+
+    let (port, fingerprint) = ssh_server::start(RequiredAuth::PasswordAndKey);
+    let keys = format!("port: {port}\nusername: me\nhost_key: {fingerprint}\nauth: password\npassword: {PASSWORD}");
+    let message = expect_failure_in(&keys, "auth", "ssh.auth");
+    let expected = "the server refused the password (taken, but not enough) for `me`; it offers publickey";
+    assert_eq!(message, expected);
+}
+
+#[test]
+fn servers_without_authentication_or_without_a_method_are_supported() {
+    let (port, fingerprint) = ssh_server::start(RequiredAuth::Nothing);
+    let keys = format!("port: {port}\nusername: me\nhost_key: {fingerprint}\n");
+    let run = expect_passed(&keys);
+    assert_eq!(spans(&run, "ssh")[0]["data"]["ssh.auth.method"], "none");
+    expect_passed(&format!("{keys}auth: none\ncommand: echo hello\nchecks: {{stdout: echo hello}}"));
+    let message = expect_failure_in(&format!("{keys}auth: none\ncommand: refuse"), "protocol", "ssh.exec");
+    assert_eq!(message, "the server would not run the command");
+
+    let (port, fingerprint) = ssh_server::start(RequiredAuth::Unsatisfiable);
+    let message = expect_failure_in(&format!("port: {port}\nhost_key: {fingerprint}"), "protocol", "ssh.auth");
+    assert_eq!(message, "the server offers no way to log in");
+}
