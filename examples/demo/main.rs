@@ -1,6 +1,6 @@
-//! A demonstration: a small shop on loopback, and probes that look after it, once.
+//! A demonstration: a small shop on loopback, and one run of each of its probes.
 //!
-//! It is also how to embed the host in a program of one's own: a configuration, a sandbox, probes, runs, a sink.
+//! It also shows how to embed the host in a program: a configuration, a sandbox, probes, runs and a sink.
 
 use std::error::Error;
 use std::io::{IsTerminal, stdout};
@@ -18,7 +18,7 @@ mod shop;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
-    let shop = shop::open(folder.path()).await?;
+    let shop = shop::start(folder.path()).await?;
     let text = include_str!("probes.yaml")
         .replace("HTTPS", &shop.https.to_string())
         .replace("EXPIRED", &shop.expired.to_string());
@@ -31,7 +31,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 async fn look_after(text: String, folder: &Path) -> Result<(), Box<dyn Error>> {
     let source = Source { name: "probes.yaml".to_owned(), text, path: None, directory: folder.to_owned(), probe: None };
-    // Of the environment this alone: somebody's DSN is for their own runs.
+    // Only `SENTRY_SPOTLIGHT` is read from the environment: a user's DSN is for the user's own runs.
     let environment = |name: &str| std::env::var(name).ok().filter(|_| name == "SENTRY_SPOTLIGHT");
     let draft = config::parse(&source, &environment);
     let mut problems = draft.problems;

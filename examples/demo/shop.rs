@@ -1,4 +1,4 @@
-//! The shop: HTTPS on loopback, with pages that take their time, and a certificate that nobody has renewed.
+//! The demonstration's shop: HTTPS on loopback, with slow pages, and a second server whose certificate has expired.
 
 use std::error::Error;
 use std::path::Path;
@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
-/// The ports it listens on.
+/// The ports of the shop.
 pub struct Shop {
     pub https: u16,
     pub expired: u16,
@@ -22,8 +22,8 @@ pub struct Shop {
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
-/// Opens the shop, and writes `ca.pem`, the authority of its certificates, into `folder`.
-pub async fn open(folder: &Path) -> Result<Shop, Box<dyn Error>> {
+/// Starts the servers, and writes the certificate of their authority to `folder` as `ca.pem`.
+pub async fn start(folder: &Path) -> Result<Shop, Box<dyn Error>> {
     let mut params = CertificateParams::new(Vec::new())?;
     params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let authority = Authority::self_signed(params, KeyPair::generate()?)?;
@@ -48,10 +48,11 @@ async fn listen(authority: &Authority, until: i32) -> Result<u16, Box<dyn Error>
     tokio::spawn(async move {
         while let Ok((connection, _)) = listener.accept().await {
             let acceptor = acceptor.clone();
-            // Else what is written waits until what went before is acknowledged, which can take 40 ms.
+            // Without TCP_NODELAY, a write may wait 40 ms for the acknowledgement of the one before (Nagle's
+            // algorithm).
             let _ = connection.set_nodelay(true);
             tokio::spawn(async move {
-                // A client that does not like the certificate goes away.
+                // A client that rejects the certificate ends the handshake.
                 let Ok(connection) = acceptor.accept(connection).await else { return };
                 let _ = serve(BufReader::new(connection)).await;
             });
@@ -71,12 +72,12 @@ where
         line.clear();
     }
     let path = request.split([' ', '?']).nth(1).unwrap_or_default();
-    let (think, body) = match path {
+    let (delay_ms, body) = match path {
         "/" => (30, "<h1>Teapots</h1>"),
         "/search" => (90, r#"{"total": 1, "items": [{"name": "Teapot"}]}"#),
         _ => (45, r#"{"status": "degraded", "parts": {"stock": "ok", "payments": "down"}}"#),
     };
-    sleep(Duration::from_millis(think)).await;
+    sleep(Duration::from_millis(delay_ms)).await;
     let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
     connection.write_all(head.as_bytes()).await?;
     connection.flush().await?;

@@ -1,31 +1,31 @@
-// DNS messages as RFC 1035 has them: a question written, an answer read. Whatever bytes come, reading ends, with a
-// `Malformed` where they make no sense.
+// DNS messages by RFC 1035: encodes a query, and decodes a response. Decoding ends for any bytes, with `Malformed` if
+// they are invalid.
 
 export const TYPES = { A: 1, NS: 2, CNAME: 5, SOA: 6, MX: 15, TXT: 16, AAAA: 28, CAA: 257 };
 export const RCODES = ['NOERROR', 'FORMERR', 'SERVFAIL', 'NXDOMAIN', 'NOTIMP', 'REFUSED'];
 const INTERNET = 1;
-const LONGEST_NAME = 255;
+const MAX_NAME_BYTES = 255;
 
 export class Malformed extends Error {}
 
-// The labels of a name that a person wrote; none where it cannot be one.
+// Returns the labels of a name, or undefined if it is invalid.
 export function labels(name) {
   const parts = name.toLowerCase().replace(/\.$/, '').split('.');
   if (name === '.') return [];
   const well = parts.every((part) => /^[a-z0-9_*-]{1,63}$/.test(part));
-  return well && parts.join('.').length + 2 <= LONGEST_NAME ? parts : undefined;
+  return well && parts.join('.').length + 2 <= MAX_NAME_BYTES ? parts : undefined;
 }
 
-// A question for all records of a type that a name has, and for the server to look further if it does so.
-export function question(id, name, type) {
+// Encodes a query, with recursion desired, for all records of a type.
+export function encodeQuery(id, name, type) {
   const bytes = [id >> 8, id & 255, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
   for (const label of labels(name)) bytes.push(label.length, ...Array.from(label, (letter) => letter.charCodeAt(0)));
   bytes.push(0, TYPES[type] >> 8, TYPES[type] & 255, 0, INTERNET);
   return Uint8Array.from(bytes);
 }
 
-// What a server answers to a question: its code, whether it speaks for the zone, and the records of the answer.
-export function answer(bytes, id, name, type) {
+// Decodes a response. Returns its code, whether it is authoritative, and the records of its answer section.
+export function decodeResponse(bytes, id, name, type) {
   const reader = new Reader(bytes);
   if (reader.u16() !== id) throw new Malformed('it is for another question');
   const flags = reader.u16();
@@ -33,7 +33,7 @@ export function answer(bytes, id, name, type) {
   const [questions, answers] = [reader.u16(), reader.u16()];
   reader.skip(4);
   const rcode = RCODES[flags & 15] ?? `RCODE${flags & 15}`;
-  // Who does not understand a question need not repeat it.
+  // An error response may leave out the question.
   if (questions > 1 || (questions === 0 && rcode === 'NOERROR')) throw new Malformed('it repeats no question');
   if (questions === 1) {
     const asked = [reader.name(), reader.u16(), reader.u16()];
@@ -41,29 +41,29 @@ export function answer(bytes, id, name, type) {
     if (!same) throw new Malformed(`it is for another question: ${asked[0]}`);
   }
   const records = [];
-  for (let i = 0; i < answers; i++) records.push(record(reader));
+  for (let i = 0; i < answers; i++) records.push(readRecord(reader));
   return { rcode, authoritative: Boolean(flags & 0x0400), records };
 }
 
-function record(reader) {
+function readRecord(reader) {
   const owner = reader.name();
   const [type, inClass, ttl, length] = [reader.u16(), reader.u16(), reader.u32(), reader.u16()];
   const end = reader.at + length;
   if (end > reader.bytes.length) throw new Malformed('it ends within a record');
-  // What is of another class is of no type that is looked for.
+  // A record of another class has no type here.
   const kind = inClass === INTERNET ? Object.keys(TYPES).find((name) => TYPES[name] === type) : undefined;
-  const read = READ[kind];
-  // A TTL has 31 bits; with the highest one set it is none (RFC 2181).
-  const found = { owner, type: kind, ttl: ttl > 0x7fffffff ? 0 : ttl, value: read?.(reader, end) };
-  if (read && reader.at !== end) throw new Malformed('a record is not as long as it says');
+  const decode = DECODERS[kind];
+  // A TTL has 31 bits; one with the highest bit set counts as 0 (RFC 2181).
+  const found = { owner, type: kind, ttl: ttl > 0x7fffffff ? 0 : ttl, value: decode?.(reader, end) };
+  if (decode && reader.at !== end) throw new Malformed('a record is not as long as it says');
   reader.at = end;
   return found;
 }
 
-// How the records of a type are read, to the text that a person would write for one.
-const READ = {
+// Decoders of record data by type; each returns the text of a zone file.
+const DECODERS = {
   A: (reader) => [...reader.take(4)].join('.'),
-  AAAA: (reader) => shortest(Array.from({ length: 8 }, () => reader.u16())),
+  AAAA: (reader) => compress(Array.from({ length: 8 }, () => reader.u16())),
   NS: (reader) => reader.name(),
   CNAME: (reader) => reader.name(),
   MX: (reader) => `${reader.u16()} ${reader.name()}`,
@@ -71,16 +71,17 @@ const READ = {
   TXT: (reader, end) => {
     const parts = [];
     while (reader.at < end) parts.push(...reader.take(reader.u8()));
-    return text(parts);
+    return escapeText(parts);
   },
   CAA: (reader, end) => {
-    const [flags, tag] = [reader.u8(), text(reader.take(reader.u8()))];
-    return `${flags} ${tag} "${text(reader.take(Math.max(end - reader.at, 0)))}"`;
+    const [flags, tag] = [reader.u8(), escapeText(reader.take(reader.u8()))];
+    return `${flags} ${tag} "${escapeText(reader.take(Math.max(end - reader.at, 0)))}"`;
   },
 };
 
-// The text that stands for the value of a record in one way only: what a person wrote, as what is read.
-export function canonical(type, written) {
+// Returns the canonical text of a record value, so that configured and received values can be compared. Returns
+// undefined for an invalid value.
+export function canonicalValue(type, written) {
   const words = written.trim().split(/\s+/);
   const name = (word) => labels(word)?.join('.');
   const number = (word) => (/^\d{1,10}$/.test(word) ? String(Number(word)) : undefined);
@@ -110,11 +111,11 @@ function ipv6(written) {
   const missing = 8 - groups.length;
   const well = groups.every((group) => /^[0-9a-f]{1,4}$/.test(group)) && more === undefined;
   if (!well || (tail ? missing < 1 : missing !== 0)) return undefined;
-  return shortest([...head, ...Array(missing).fill('0'), ...(tail ?? [])].map((group) => parseInt(group, 16)));
+  return compress([...head, ...Array(missing).fill('0'), ...(tail ?? [])].map((group) => parseInt(group, 16)));
 }
 
-// As RFC 5952 has it: the first of the longest runs of zeros is left out.
-function shortest(groups) {
+// Formats an IPv6 address by RFC 5952: the first of the longest runs of zeros is compressed.
+function compress(groups) {
   const hex = groups.map((group) => group.toString(16)).join(':');
   const runs = hex.match(/\b0(:0)+\b/g) ?? [];
   const longest = runs.reduce((best, run) => (run.length > best.length ? run : best), '');
@@ -125,8 +126,8 @@ function shortest(groups) {
   return [before, after].map((part) => part.map((group) => group.toString(16)).join(':')).join('::');
 }
 
-// Printable ASCII as it is; what else a server puts into a text as `\DDD`, as in zone files.
-function text(bytes) {
+// Keeps printable ASCII, and escapes other bytes as `\DDD`, as in zone files.
+function escapeText(bytes) {
   const shown = (byte) => (byte >= 32 && byte < 127 ? String.fromCharCode(byte) : `\\${String(byte).padStart(3, '0')}`);
   return Array.from(bytes, shown).join('');
 }
@@ -160,7 +161,7 @@ class Reader {
     return this.u16() * 65536 + this.u16();
   }
 
-  // A name, in lower case; a pointer in it leads further to the front each time, so that it comes to an end.
+  // Reads a name in lower case. Each compression pointer must lead further to the front, so that reading ends.
   name() {
     const parts = [];
     let [after, size, front] = [undefined, 1, this.at];
@@ -168,10 +169,10 @@ class Reader {
       const length = this.u8();
       if (length === 0) break;
       if (length < 64) {
-        // A dot within a label is none between two.
-        parts.push(text(this.take(length)).toLowerCase().replaceAll('.', '\\.'));
+        // A dot within a label is escaped.
+        parts.push(escapeText(this.take(length)).toLowerCase().replaceAll('.', '\\.'));
         size += length + 1;
-        if (size > LONGEST_NAME) throw new Malformed('a name is longer than 255 bytes');
+        if (size > MAX_NAME_BYTES) throw new Malformed('a name is longer than 255 bytes');
       } else if (length >= 192) {
         const target = (length - 192) * 256 + this.u8();
         after ??= this.at;

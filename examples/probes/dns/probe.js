@@ -1,16 +1,16 @@
-// Whether a name has the records that it should, as a DNS server of one's choice has them.
-// The contract is in ../wit: what a probe exports, and all that it can import.
+// A probe of DNS records: checks the records of a name at one DNS server. The contract in ../wit has the exports of a
+// probe, and all interfaces that it can import.
 
 import { Span, setData } from 'sentrynet:probe/span@0.1.0';
-import { Connection, Lost } from './connection.js';
-import { Malformed, RCODES, TYPES, answer, canonical, labels, question } from './message.js';
+import { Connection, ConnectionError } from './connection.js';
+import { Malformed, RCODES, TYPES, canonicalValue, decodeResponse, encodeQuery, labels } from './message.js';
 
-// Over TCP, nobody but the server can answer: a number that cannot be guessed is of no use.
+// A constant message id: over TCP no other host can inject a response.
 const ID = 1;
 
 const seconds = (description) => ({ type: 'integer', minimum: 0, maximum: 0x7fffffff, description });
 
-// The host holds settings against this, and shows it to who writes them.
+// The JSON Schema of the settings. The host validates settings by it, and shows it to users.
 const SETTINGS = {
   type: 'object',
   properties: {
@@ -56,7 +56,7 @@ export const prober = {
     };
   },
 
-  // What a schema cannot say. Answers with the title of a probe that is given none.
+  // Checks what the schema cannot express. Returns the title of a probe without one.
   check(settings) {
     const { name, type = 'A', server, min_ttl, max_ttl, ...all } = JSON.parse(settings);
     const problems = [];
@@ -64,7 +64,7 @@ export const prober = {
     for (const key of ['values', 'contains']) {
       (all[key] ?? []).forEach((value, index) => {
         const message = `\`${value}\` is no record of type ${type}: expected one such as \`${EXAMPLES[type]}\``;
-        if (canonical(type, value) === undefined) problems.push({ pointer: `/${key}/${index}`, message });
+        if (canonicalValue(type, value) === undefined) problems.push({ pointer: `/${key}/${index}`, message });
       });
     }
     if (min_ttl > max_ttl) problems.push({ pointer: '/min_ttl', message: 'it is more than `max_ttl`' });
@@ -74,9 +74,10 @@ export const prober = {
 
   run(settings) {
     const { server, port = 53, name, type = 'A', timeout = 5, ...expected } = JSON.parse(settings);
-    const received = step('dns.query', `${type} ${name}`, () => ask(server, port, question(ID, name, type), timeout));
-    const found = step('dns.parse', `Read ${received.length} bytes`, () => answer(received, ID, name, type));
-    step('dns.check', 'Check the answer', () => hold(found, name, type, expected));
+    const query = encodeQuery(ID, name, type);
+    const received = runStep('dns.query', `${type} ${name}`, () => sendQuery(server, port, query, timeout));
+    const found = runStep('dns.parse', `Read ${received.length} bytes`, () => decodeResponse(received, ID, name, type));
+    runStep('dns.check', 'Check the answer', () => checkResponse(found, name, type, expected));
   },
 };
 
@@ -91,32 +92,34 @@ const EXAMPLES = {
   TXT: 'v=spf1 -all',
 };
 
-// Over TCP, each message comes after its length.
-function ask(server, port, message, timeout) {
+// Sends a query and returns the response. Over TCP, each message is preceded by its length.
+function sendQuery(server, port, message, timeout) {
   const connection = new Connection(server, port, timeout);
   connection.write(Uint8Array.from([message.length >> 8, message.length & 255, ...message]));
   const [high, low] = connection.read(2);
   return connection.read(high * 256 + low);
 }
 
-function hold({ rcode, authoritative, records }, name, type, expected) {
-  const wrong = [];
+function checkResponse({ rcode, authoritative, records }, name, type, expected) {
+  const mismatches = [];
   const check = (holds, subject, expected, actual) => {
-    if (!holds) wrong.push({ subject, expected: String(expected), actual: String(actual) });
+    if (!holds) mismatches.push({ subject, expected: String(expected), actual: String(actual) });
   };
   setData('dns.rcode', { tag: 'text', val: rcode });
   setData('dns.authoritative', { tag: 'boolean', val: authoritative });
   check(rcode === (expected.rcode ?? 'NOERROR'), 'rcode', expected.rcode ?? 'NOERROR', rcode);
-  // What an error leaves out is not missing besides.
-  if (wrong.length === 0) {
-    const found = of(records, name, type);
+  // With an unexpected code, missing records are no further mismatch.
+  if (mismatches.length === 0) {
+    const found = recordsOf(records, name, type);
     const values = found.map((record) => record.value).sort();
-    setData('dns.answers', { tag: 'text', val: listed(values) });
-    const wanted = (key) => expected[key]?.map((value) => canonical(type, value)).sort();
+    setData('dns.answers', { tag: 'text', val: formatList(values) });
+    const wanted = (key) => expected[key]?.map((value) => canonicalValue(type, value)).sort();
     const [exactly, among] = [wanted('values'), wanted('contains')];
-    if (exactly) check(exactly.join('\n') === values.join('\n'), type, listed(exactly), listed(values));
-    if (among) check(among.every((value) => values.includes(value)), type, `with ${listed(among)}`, listed(values));
-    if (!exactly && !among && rcode === 'NOERROR') check(values.length > 0, type, 'any', listed(values));
+    if (exactly) check(exactly.join('\n') === values.join('\n'), type, formatList(exactly), formatList(values));
+    if (among) {
+      check(among.every((value) => values.includes(value)), type, `with ${formatList(among)}`, formatList(values));
+    }
+    if (!exactly && !among && rcode === 'NOERROR') check(values.length > 0, type, 'any', formatList(values));
     const ttls = found.map((record) => record.ttl);
     if (ttls.length > 0) {
       const [least, most] = [Math.min(...ttls), Math.max(...ttls)];
@@ -125,15 +128,15 @@ function hold({ rcode, authoritative, records }, name, type, expected) {
       check(!(most > expected.max_ttl), 'ttl', `at most ${expected.max_ttl}`, most);
     }
   }
-  const speaks = expected.authoritative ?? authoritative;
-  check(speaks === authoritative, 'authoritative', speaks, authoritative);
-  if (wrong.length > 0) throw failed('answer', 'the answer is not what it should be', wrong);
+  const expectedAuthority = expected.authoritative ?? authoritative;
+  check(expectedAuthority === authoritative, 'authoritative', expectedAuthority, authoritative);
+  if (mismatches.length > 0) throw failed('answer', 'the answer is not what it should be', mismatches);
 }
 
-// The records of a type that a name has, or the name that it is another word for.
-function of(records, name, type) {
+// Returns the records of a type that a name has, directly or through CNAME records.
+function recordsOf(records, name, type) {
   let owner = labels(name).join('.');
-  // As many steps as there are records lead along any chain, and out of any circle.
+  // The number of records bounds the steps, so that a loop of aliases ends.
   for (const _ of records) {
     const alias = type !== 'CNAME' && records.find((record) => record.owner === owner && record.type === 'CNAME');
     owner = alias ? alias.value : owner;
@@ -141,33 +144,33 @@ function of(records, name, type) {
   return records.filter((record) => record.owner === owner && record.type === type);
 }
 
-function listed(values) {
+function formatList(values) {
   return values.join(', ') || 'none';
 }
 
-// Does a part of the run as a span of its own.
-function step(op, description, work) {
+// Runs a part of the probe in a span of its own.
+function runStep(op, description, work) {
   const span = new Span(op, description);
   try {
     return work();
   } catch (error) {
     span.setStatus(error.reason === 'timeout' ? 'deadline-exceeded' : 'internal-error');
-    throw trouble(error);
+    throw toTrouble(error);
   } finally {
     span[Symbol.dispose]();
   }
 }
 
-function trouble(error) {
+function toTrouble(error) {
   if (error instanceof Malformed) return failed('protocol', `the answer makes no sense: ${error.message}`);
   if (!(error instanceof Error)) return error;
-  // What the host refuses is not the target's fault, nor is what is wrong here.
-  if (!(error instanceof Lost)) return { tag: 'broken', val: `${error} ${error.stack}` };
+  // Refusals of the host and errors of this code are no failures of the target.
+  if (!(error instanceof ConnectionError)) return { tag: 'broken', val: `${error} ${error.stack}` };
   if (error.reason === 'denied') return { tag: 'broken', val: error.message };
   return failed(error.reason, error.message);
 }
 
-// The target is wrong. `reason` is one of few: outages are grouped by it.
+// Returns a failure of the target. `reason` groups outages, and should be one of a few words.
 function failed(reason, message, mismatches = []) {
   return { tag: 'failed', val: { reason, message, mismatches } };
 }

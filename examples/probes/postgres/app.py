@@ -1,7 +1,8 @@
-"""Whether a PostgreSQL server accepts connections, as pg_isready asks it, and lets its user in.
+"""A probe of PostgreSQL: checks that a server accepts connections, as pg_isready does, and that a user can log in.
 
-The contract is in ../wit: what a probe exports, and all that it can import. Sockets are Python's own. There are no
-files when it runs: all modules are imported here, at the top, where the build still finds them, and the codec of names.
+The contract in ../wit has the exports of a probe, and all interfaces that it can import. Sockets are Python's own. The
+component has no files at run time, so all modules are imported at the top, during the build, and so is the codec of
+host names.
 """
 
 import encodings.idna  # noqa: F401
@@ -14,9 +15,9 @@ from wit_world.imports import span
 from wit_world.imports.types import (
     Description, Failure, Mismatch, Problem, Trouble_Broken, Trouble_Failed, Value_Boolean, Value_Text)
 
-from server import LET_IN, Rejected, Server, Unable, Unwell
+from server import AUTHENTICATED, Rejected, Server, ServerError, Unsupported
 
-# The host holds settings against this, and shows it to who writes them.
+# The JSON Schema of the settings. The host validates settings by it, and shows it to users.
 SETTINGS = {
     "type": "object",
     "properties": {
@@ -58,8 +59,9 @@ SETTINGS = {
     "additionalProperties": False,
 }
 
-# How the codes (SQLSTATE) begin of what is wrong with who asks: their login, and there being no such database.
-OF_WHO_ASKS = ("28", "3D000")
+# Prefixes of the error codes (SQLSTATE) for a refused user and a missing database. Such errors show that the server is
+# ready.
+CLIENT_ERRORS = ("28", "3D000")
 
 
 class Prober(exports.Prober):
@@ -68,7 +70,7 @@ class Prober(exports.Prober):
         return Description("postgres", "0.1.0", about, json.dumps(SETTINGS))
 
     def check(self, settings):
-        """What a schema cannot say. Answers with the title of a probe that is given none."""
+        """Check what the schema cannot express. Return the title of a probe without one."""
         settings = json.loads(settings)
         problems = [
             Problem(f"/{key}", "it cannot have a NUL in it")
@@ -89,35 +91,36 @@ class Prober(exports.Prober):
             return Server(settings["host"], settings.get("port", 5432), deadline)
 
         if "tls" in settings:
-            # On a connection of its own: what comes after the answer would be TLS.
-            step("postgres.tls", "Ask for TLS", lambda: hold_tls(connect().offers_tls(), settings["tls"]))
-        server = step("postgres.connect", "Connect", connect)
-        wanted = step("postgres.startup", "Ask to be let in", lambda: start(server, settings))
-        # Whom the server lets in as they are, it tells about itself too.
-        if "password" in settings or wanted == LET_IN:
-            step("postgres.auth", "Log in", lambda: server.log_in(wanted, settings.get("password", "")))
-            step("postgres.check", "Check what the server says of itself", lambda: hold(server, settings))
+            # On a connection of its own, since TLS would follow the response.
+            run_step("postgres.tls", "Ask for TLS", lambda: check_tls(connect().offers_tls(), settings["tls"]))
+        server = run_step("postgres.connect", "Connect", connect)
+        required = run_step("postgres.startup", "Ask to be let in", lambda: start(server, settings))
+        # A server without a password for this user reports its parameters too.
+        if "password" in settings or required == AUTHENTICATED:
+            run_step("postgres.auth", "Log in", lambda: server.log_in(required, settings.get("password", "")))
+            about = "Check what the server says of itself"
+            run_step("postgres.check", about, lambda: check_parameters(server, settings))
 
 
 def start(server, settings):
-    """What it takes to be let in. A server that lets nobody in is not ready, and one that minds who asks is."""
+    """Ask to connect. Return the required authentication, or None if only the user or the database is refused."""
     user = settings.get("user", "postgres")
     try:
         return server.start(user, settings.get("database", user))
     except Rejected as error:
-        if "password" in settings or not error.code.startswith(OF_WHO_ASKS):
+        if "password" in settings or not error.code.startswith(CLIENT_ERRORS):
             raise
         span.set_data("postgres.answer", Value_Text(str(error)))
 
 
-def hold_tls(offered, expected):
+def check_tls(offered, expected):
     span.set_data("postgres.tls", Value_Boolean(offered))
     if offered != expected:
-        told = {True: "offered", False: "not offered"}
-        raise failed("tls", f"TLS is {told[offered]}", [Mismatch("tls", told[expected], told[offered])])
+        words = {True: "offered", False: "not offered"}
+        raise failed("tls", f"TLS is {words[offered]}", [Mismatch("tls", words[expected], words[offered])])
 
 
-def hold(server, settings):
+def check_parameters(server, settings):
     if "server_version" in server.parameters:
         span.set_data("postgres.version", Value_Text(server.parameters["server_version"]))
     standby = server.parameters.get("in_hot_standby")
@@ -128,14 +131,14 @@ def hold(server, settings):
         raise failed("role", f"the server is no {settings['role']}", wrong)
 
 
-def step(op, description, work):
-    """Does a part of the run as a span of its own."""
+def run_step(op, description, work):
+    """Run a part of the probe in a span of its own."""
     with span.Span(op, description) as opened:
         try:
             return work()
-        except Unable as error:
+        except Unsupported as error:
             trouble = Err(Trouble_Broken(str(error)))
-        except Unwell as error:
+        except ServerError as error:
             trouble = failed(error.reason, str(error))
         except Rejected as error:
             reason = "auth" if error.code.startswith("28") else "rejecting"
@@ -147,5 +150,5 @@ def step(op, description, work):
 
 
 def failed(reason, message, mismatches=()):
-    """The target is wrong. `reason` is one of few: outages are grouped by it."""
+    """Return a failure of the target. `reason` groups outages, and should be one of a few words."""
     return Err(Trouble_Failed(Failure(reason, message, list(mismatches))))

@@ -1,4 +1,4 @@
-"""SCRAM-SHA-256 (RFC 5802, RFC 7677): how client and server show each other a password without saying it."""
+"""SCRAM-SHA-256 (RFC 5802, RFC 7677): client and server prove that they know a password without sending it."""
 
 import base64
 import binascii
@@ -7,60 +7,60 @@ import hmac
 import os
 import unicodedata
 
-# Ten times as many as PostgreSQL asks for, and a second or so of computing here.
-MOST_ITERATIONS = 50_000
+# Ten times PostgreSQL's default, which takes about a second here.
+MAX_ITERATIONS = 50_000
 
 
-class Wrong(Exception):
-    """What the server says makes no sense, or is not said by who has the password."""
+class ScramError(Exception):
+    """An invalid message of the server, or a proof that it does not know the password."""
 
 
 class Scram:
     def __init__(self, password):
-        # As much of SASLprep as passwords that people type need.
+        # The part of SASLprep that matters for typed passwords.
         self.password = unicodedata.normalize("NFKC", password).encode()
         self.nonce = base64.b64encode(os.urandom(18)).decode()
-        # PostgreSQL has the user's name from elsewhere.
+        # PostgreSQL takes the user name from the startup message.
         self.first = f"n=,r={self.nonce}"
 
     def begin(self):
         return f"n,,{self.first}".encode()
 
     def prove(self, challenge):
-        """The answer to the server's challenge."""
+        """Return the response to the server's challenge."""
         fields = parse(challenge)
         try:
             salt, iterations = base64.b64decode(fields["s"], validate=True), int(fields["i"])
         except (KeyError, ValueError) as error:
-            raise Wrong("its challenge has no salt or no iterations") from error
+            raise ScramError("its challenge has no salt or no iterations") from error
         if not fields.get("r", "").startswith(self.nonce) or fields["r"] == self.nonce:
-            raise Wrong("its challenge is not for us")
-        if not 0 < iterations <= MOST_ITERATIONS:
-            raise Wrong(f"its challenge wants {iterations} iterations: at most {MOST_ITERATIONS} are done here")
+            raise ScramError("its challenge is not for us")
+        if not 0 < iterations <= MAX_ITERATIONS:
+            raise ScramError(f"its challenge wants {iterations} iterations: at most {MAX_ITERATIONS} are done here")
         salted = pbkdf2(self.password, salt, iterations)
         last = f"c=biws,r={fields['r']}"
-        said = f"{self.first},{challenge.decode()},{last}".encode()
+        auth_message = f"{self.first},{challenge.decode()},{last}".encode()
         key = digest(salted, b"Client Key")
-        signature = digest(hashlib.sha256(key).digest(), said)
+        signature = digest(hashlib.sha256(key).digest(), auth_message)
         proof = bytes(a ^ b for a, b in zip(key, signature))
-        self.expected = digest(digest(salted, b"Server Key"), said)
+        self.expected = digest(digest(salted, b"Server Key"), auth_message)
         return f"{last},p={base64.b64encode(proof).decode()}".encode()
 
     def check(self, final):
-        """Whether the server has the password too."""
+        """Check the server's proof that it knows the password."""
         try:
             shown = base64.b64decode(parse(final).get("v", ""), validate=True)
         except binascii.Error:
             shown = b""
         if not hmac.compare_digest(shown, self.expected):
-            raise Wrong("it does not know the password itself")
+            raise ScramError("it does not know the password itself")
 
 
 def parse(message):
     try:
         return dict(part.split("=", 1) for part in message.decode("ascii").split(","))
     except ValueError as error:
-        raise Wrong("its part of SCRAM cannot be read") from error
+        raise ScramError("its part of SCRAM cannot be read") from error
 
 
 def digest(key, text):
@@ -68,13 +68,13 @@ def digest(key, text):
 
 
 def pbkdf2(password, salt, iterations):
-    """There is no OpenSSL here, which hashlib has it from."""
-    begun = hmac.new(password, digestmod="sha256")
+    """Derive the key by PBKDF2-HMAC-SHA-256; hashlib's own function needs OpenSSL, which is not available here."""
+    keyed = hmac.new(password, digestmod="sha256")
 
     def prf(text):
-        more = begun.copy()
-        more.update(text)
-        return more.digest()
+        block_hmac = keyed.copy()
+        block_hmac.update(text)
+        return block_hmac.digest()
 
     block = prf(salt + b"\0\0\0\1")
     total = int.from_bytes(block, "big")

@@ -1,36 +1,36 @@
-"""A server that speaks PostgreSQL's protocol, version 3: as far as the login, until a deadline."""
+"""A client of PostgreSQL's protocol, version 3, up to the login, with a deadline."""
 
 import socket
 import struct
 import time
 
-from scram import Scram, Wrong
+from scram import Scram, ScramError
 
 PROTOCOL = 3 << 16
 SSL_REQUEST = 80877103
 
-# More than any message before the first query has, and more messages than come before it.
-LARGEST, MOST_MESSAGES = 64 << 10, 1000
+# Limits on the size and the number of messages before the first query.
+MAX_MESSAGE_BYTES, MAX_MESSAGES = 64 << 10, 1000
 
 OK, SASL, SASL_CONTINUE, SASL_FINAL = 0, 10, 11, 12
-LET_IN = (OK, b"")
-OTHERS = {2: "Kerberos", 3: "the password in clear text", 5: "the password as MD5", 7: "GSSAPI", 9: "SSPI"}
+AUTHENTICATED = (OK, b"")
+OTHER_METHODS = {2: "Kerberos", 3: "the password in clear text", 5: "the password as MD5", 7: "GSSAPI", 9: "SSPI"}
 
 
-class Unwell(Exception):
-    """What is wrong with the server; `reason` is one of few."""
+class ServerError(Exception):
+    """A failure of the server; `reason` is one of a few words."""
 
     def __init__(self, reason, message):
         super().__init__(message)
         self.reason = reason
 
 
-class Unable(Exception):
-    """What the server is not to blame for."""
+class Unsupported(Exception):
+    """A condition that is no failure of the server."""
 
 
 class Rejected(Exception):
-    """The server's own error: its code (SQLSTATE) and what it says."""
+    """An error response of the server, with its code (SQLSTATE)."""
 
     def __init__(self, fields):
         self.code = fields.get("C", "")
@@ -44,121 +44,121 @@ class Server:
         self.parameters = {}
         self.messages = 0
         try:
-            self.socket = socket.create_connection((host, port), timeout=self.left("connecting"))
+            self.socket = socket.create_connection((host, port), timeout=self.remaining_seconds("connecting"))
         except PermissionError as error:
-            raise Unable(f"{host}:{port} is not allowed: the run's log says what to add") from error
+            raise Unsupported(f"{host}:{port} is not allowed: the run's log says what to add") from error
         except socket.gaierror as error:
-            raise Unwell("dns", f"{host} does not resolve") from error
+            raise ServerError("dns", f"{host} does not resolve") from error
         except TimeoutError as error:
-            raise Unwell("timeout", f"no connection to {host}:{port} in time") from error
+            raise ServerError("timeout", f"no connection to {host}:{port} in time") from error
         except (OSError, UnicodeError) as error:
             why = getattr(error, "strerror", None) or str(error)
-            raise Unwell("connect", f"no connection to {host}:{port}: {why.lower()}") from error
+            raise ServerError("connect", f"no connection to {host}:{port}: {why.lower()}") from error
 
     def offers_tls(self):
         self.send(b"", struct.pack("!I", SSL_REQUEST))
         answer = self.receive(1)
         if answer not in (b"S", b"N"):
-            raise Unwell("protocol", f"the server does not speak PostgreSQL: asked for TLS it answered {answer!r}")
+            raise ServerError("protocol", f"the server does not speak PostgreSQL: asked for TLS it answered {answer!r}")
         return answer == b"S"
 
     def start(self, user, database):
-        """Asks to connect. What it takes to be let in, which may be nothing."""
+        """Ask to connect. Return the required authentication, which may be `AUTHENTICATED`."""
         options = {"user": user, "database": database, "application_name": "sentrynet"}
         text = "".join(f"{key}\0{value}\0" for key, value in options.items())
         self.send(b"", struct.pack("!I", PROTOCOL) + text.encode() + b"\0")
-        return self.asked()
+        return self.receive_authentication()
 
-    def log_in(self, wanted, password):
-        """Does what it takes to be let in; then the server says of itself what it likes to, in `parameters`."""
-        if wanted[0] != OK:
-            self.prove(wanted, password)
-        while (said := self.message())[0] != b"Z":
-            kind, body = said
+    def log_in(self, required, password):
+        """Authenticate, and store the parameters that the server reports in `parameters`."""
+        if required[0] != OK:
+            self.prove(required, password)
+        while (message := self.read_message())[0] != b"Z":
+            kind, body = message
             if kind == b"S":
                 key, value, *_ = body.split(b"\0") + [b"", b""]
-                self.parameters[text_of(key)] = text_of(value)[:100]
+                self.parameters[decode_text(key)] = decode_text(value)[:100]
         self.send(b"X", b"")
 
-    def prove(self, wanted, password):
-        method, offered = wanted
+    def prove(self, required, password):
+        method, offered = required
         if method != SASL or b"SCRAM-SHA-256" not in offered.split(b"\0"):
-            how = OTHERS.get(method, "a method that it does not speak")
-            raise Unable(f"the server wants {how}: this probe logs in by SCRAM-SHA-256 alone")
+            how = OTHER_METHODS.get(method, "a method that it does not speak")
+            raise Unsupported(f"the server wants {how}: this probe logs in by SCRAM-SHA-256 alone")
         scram = Scram(password)
         try:
             first = scram.begin()
             self.send(b"p", b"SCRAM-SHA-256\0" + struct.pack("!I", len(first)) + first)
             self.send(b"p", scram.prove(self.expect(SASL_CONTINUE)))
             scram.check(self.expect(SASL_FINAL))
-        except Wrong as error:
-            raise Unwell("auth", f"the server cannot be trusted: {error}") from error
+        except ScramError as error:
+            raise ServerError("auth", f"the server cannot be trusted: {error}") from error
         self.expect(OK)
 
     def expect(self, method):
-        found, body = self.asked()
+        found, body = self.receive_authentication()
         if found != method:
-            raise Unwell("protocol", f"the server went on with {found} where {method} is due in a login")
+            raise ServerError("protocol", f"the server went on with {found} where {method} is due in a login")
         return body
 
-    def asked(self):
-        kind, body = self.message()
-        # It may say first that it does not know all that there is to version 3.
+    def receive_authentication(self):
+        kind, body = self.read_message()
+        # The server may first report a minor version of protocol 3 (NegotiateProtocolVersion).
         if kind == b"v":
-            kind, body = self.message()
+            kind, body = self.read_message()
         if kind != b"R" or len(body) < 4:
-            raise Unwell("protocol", f"the server sent {kind!r} where a login is due")
+            raise ServerError("protocol", f"the server sent {kind!r} where a login is due")
         return struct.unpack("!I", body[:4])[0], body[4:]
 
-    def message(self):
-        """The next one that is no notice: its kind and its body."""
-        while self.messages < MOST_MESSAGES:
+    def read_message(self):
+        """Return type and body of the next message that is no notice."""
+        while self.messages < MAX_MESSAGES:
             self.messages += 1
             kind, length = struct.unpack("!cI", self.receive(5))
-            if kind not in b"RESKNZv" or not 4 <= length <= LARGEST:
+            if kind not in b"RESKNZv" or not 4 <= length <= MAX_MESSAGE_BYTES:
                 begun = kind + struct.pack("!I", length)
-                raise Unwell("protocol", f"the server does not speak PostgreSQL: its answer begins with {begun!r}")
+                raise ServerError("protocol", f"the server does not speak PostgreSQL: its answer begins with {begun!r}")
             body = self.receive(length - 4)
             if kind == b"E":
                 fields = [part for part in body.split(b"\0") if part]
-                raise Rejected({chr(part[0]): text_of(part[1:]) for part in fields})
+                raise Rejected({chr(part[0]): decode_text(part[1:]) for part in fields})
             if kind != b"N":
                 return kind, body
-        raise Unwell("protocol", f"the server sent {MOST_MESSAGES} messages, and was not ready then")
+        raise ServerError("protocol", f"the server sent {MAX_MESSAGES} messages, and was not ready then")
 
     def send(self, kind, body):
         message = kind + struct.pack("!I", len(body) + 4) + body
         self.guard("sending", lambda: self.socket.sendall(message))
 
     def receive(self, count):
-        """Just so many bytes."""
+        """Receive exactly this many bytes."""
         received = bytearray()
         while len(received) < count:
             some = self.guard("waiting for the answer", lambda: self.socket.recv(count - len(received)))
             if not some:
-                raise Unwell("closed", "the server closed the connection")
+                raise ServerError("closed", "the server closed the connection")
             received += some
         return bytes(received)
 
-    def guard(self, doing, work):
-        self.socket.settimeout(self.left(doing))
+    def guard(self, activity, work):
+        self.socket.settimeout(self.remaining_seconds(activity))
         try:
             return work()
         except TimeoutError as error:
-            raise late(doing) from error
+            raise timeout_error(activity) from error
         except OSError as error:
-            raise Unwell("closed", "the server broke off the connection") from error
+            raise ServerError("closed", "the server broke off the connection") from error
 
-    def left(self, doing):
-        left = self.deadline - time.monotonic()
-        if left <= 0:
-            raise late(doing)
-        return left
-
-
-def late(doing):
-    return Unwell("timeout", f"not done in time: the time was over while {doing}")
+    def remaining_seconds(self, activity):
+        remaining = self.deadline - time.monotonic()
+        if remaining <= 0:
+            raise timeout_error(activity)
+        return remaining
 
 
-def text_of(received):
+def timeout_error(activity):
+    return ServerError("timeout", f"not done in time: the time was over while {activity}")
+
+
+def decode_text(received):
     return received.decode("utf-8", "replace")

@@ -1,5 +1,5 @@
-// A TCP connection over wasi:sockets: opened, written to and read from until a deadline. The host resolves names, asks
-// what the operator allows, and writes the spans of it all.
+// A TCP connection over wasi:sockets with a deadline for all operations. The host resolves names, refuses addresses
+// that the operator has not allowed, and records the spans of lookups and connections.
 #ifndef CONNECTION_H
 #define CONNECTION_H
 
@@ -8,28 +8,28 @@
 typedef struct {
   wasi_io_streams_own_input_stream_t input;
   wasi_io_streams_own_output_stream_t output;
-  // What has come, the room for it, and how much of it has been taken.
+  // Received bytes, the size of their allocation, and the number of bytes that have been read from them.
   string buffer;
   size_t room, taken;
   uint64_t deadline;
-  // Why there is no connection, or no more of it: `denied`, `dns`, `connect`, `timeout`, `closed` or `protocol`; the
-  // same for a person.
+  // The error, if any: `denied`, `dns`, `connect`, `timeout`, `closed` or `protocol`, and a message.
   const char *reason;
   string why;
 } connection;
 
-// To the first of the host's addresses that answers within so many seconds, which are for all that follows too.
+// Connects to the first of the host's addresses that responds. `seconds` is the time limit of all operations together.
+// Returns false on an error, as all functions below do.
 bool connection_open(connection *c, string host, uint16_t port, double seconds);
 
 bool connection_write(connection *c, string bytes);
 
-// A line without its end (CR LF).
+// Reads a line, without its CR LF.
 bool connection_line(connection *c, string *line);
 
-// So many bytes, and the end of a line.
+// Reads this many bytes, and the CR LF after them.
 bool connection_bytes(connection *c, size_t count, string *bytes);
 
-// Says why there is no more of it; false.
+// Sets the error. Returns false.
 bool connection_lost(connection *c, const char *reason, string why);
 
 #endif

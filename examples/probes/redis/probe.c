@@ -1,5 +1,6 @@
-// Whether a Redis server answers, lets its client in, and is as it should be by what it says of itself.
-// The contract is in ../wit: what a probe exports, and all that it can import; bindings/probe.h is the same in C.
+// A probe of Redis: checks that a server responds, accepts the login, and has the expected role, replicas and memory.
+// The contract in ../wit has the exports of a probe, and all interfaces that it can import; bindings/probe.h has them
+// in C.
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,7 @@
 typedef exports_sentrynet_probe_prober_trouble_t trouble;
 typedef sentrynet_probe_types_mismatch_t mismatch;
 
-// The host holds settings against this, and shows it to who writes them.
+// The JSON Schema of the settings. The host validates settings by it, and shows it to users.
 static const char SETTINGS[] =
     "{\"type\": \"object\", \"required\": [\"host\"], \"additionalProperties\": false, \"properties\": {"
     "\"host\": {\"type\": \"string\", \"minLength\": 1, \"description\": \"A name or an address.\"},"
@@ -32,7 +33,8 @@ static const char SETTINGS[] =
     "\"timeout\": {\"type\": \"number\", \"exclusiveMinimum\": 0, \"maximum\": 3600, \"default\": 5,"
     " \"description\": \"Seconds for all of it; 5 unless given.\"}}}";
 
-// The target is wrong. `reason` is one of few: outages are grouped by it. False, as a run that does not pass is.
+// Reports a failure of the target. `reason` groups outages, and should be one of a few words. Returns false, like a run
+// that does not pass.
 static bool failed(trouble *err, const char *reason, string message) {
   err->tag = SENTRYNET_PROBE_TYPES_TROUBLE_FAILED;
   err->val.failed.reason = JOIN(text(reason));
@@ -41,96 +43,98 @@ static bool failed(trouble *err, const char *reason, string message) {
   return false;
 }
 
-// There is no more of the connection. What the host refuses, the server is not to blame for.
-static bool lost(trouble *err, const connection *c) {
+// Reports the error of the connection. A refusal by the host is no failure of the target. Returns false.
+static bool connection_failed(trouble *err, const connection *c) {
   if (strcmp(c->reason, "denied") != 0) return failed(err, c->reason, c->why);
   err->tag = SENTRYNET_PROBE_TYPES_TROUBLE_BROKEN;
   err->val.broken = JOIN(c->why);
   return false;
 }
 
-static bool no_redis(trouble *err, const char *asked, string answer) {
-  string it = JOIN(text("the server does not speak Redis: "), text(asked), text("it answered `"), shown(answer));
+static bool not_redis(trouble *err, const char *asked, string answer) {
+  string it = JOIN(text("the server does not speak Redis: "), text(asked), text("it answered `"), printable(answer));
   return failed(err, "protocol", JOIN(it, text("`")));
 }
 
-static sentrynet_probe_span_own_span_t begin(const char *op, const char *description) {
+static sentrynet_probe_span_own_span_t begin_span(const char *op, const char *description) {
   string o = JOIN(text(op)), d = JOIN(text(description));
   return sentrynet_probe_span_constructor_span(&o, &d);
 }
 
-static bool end(sentrynet_probe_span_own_span_t span, bool well) {
-  if (!well)
+static bool end_span(sentrynet_probe_span_own_span_t span, bool ok) {
+  if (!ok)
     sentrynet_probe_span_method_span_set_status(sentrynet_probe_span_borrow_span(span),
                                                 SENTRYNET_PROBE_SPAN_STATUS_INTERNAL_ERROR);
   sentrynet_probe_span_span_drop_own(span);
-  return well;
+  return ok;
 }
 
-static void tell_text(const char *key, string value) {
+static void set_text(const char *key, string value) {
   string k = JOIN(text(key));
   sentrynet_probe_span_value_t v = {.tag = SENTRYNET_PROBE_TYPES_VALUE_TEXT, .val.text = JOIN(value)};
   sentrynet_probe_span_set_data(&k, &v);
 }
 
-static void tell_number(const char *key, uint64_t value) {
+static void set_number(const char *key, uint64_t value) {
   string k = JOIN(text(key));
   sentrynet_probe_span_value_t v = {.tag = SENTRYNET_PROBE_TYPES_VALUE_INTEGER, .val.integer = (int64_t)value};
   sentrynet_probe_span_set_data(&k, &v);
 }
 
-// Sends a command, each part after its length, and reads the answer, which is one text.
-static bool ask(connection *c, const string *parts, string *answer, trouble *err) {
+// Sends a command, each part preceded by its length, and reads the reply, which must be one string.
+static bool send_command(connection *c, const string *parts, string *answer, trouble *err) {
   size_t count = 0;
   while (parts[count].ptr) count++;
-  string command = JOIN(text("*"), decimal(count), text("\r\n"));
+  string command = JOIN(text("*"), format_decimal(count), text("\r\n"));
   for (const string *part = parts; part->ptr; part++)
-    command = JOIN(command, text("$"), decimal(part->len), text("\r\n"), *part, text("\r\n"));
+    command = JOIN(command, text("$"), format_decimal(part->len), text("\r\n"), *part, text("\r\n"));
   string line;
   uint64_t length;
-  if (!connection_write(c, command) || !connection_line(c, &line)) return lost(err, c);
+  if (!connection_write(c, command) || !connection_line(c, &line)) return connection_failed(err, c);
   string rest = {line.ptr + 1, line.len ? line.len - 1 : 0};
-  if (starts(line, "$") && whole(rest, &length)) {
-    // What is too long for this machine to count is too long anyway.
-    return connection_bytes(c, length > UINT32_MAX / 2 ? UINT32_MAX / 2 : (size_t)length, answer) || lost(err, c);
+  if (starts_with(line, "$") && parse_whole(rest, &length)) {
+    // Lengths beyond 32 bits are too long in any case.
+    size_t bytes = length > UINT32_MAX / 2 ? UINT32_MAX / 2 : (size_t)length;
+    return connection_bytes(c, bytes, answer) || connection_failed(err, c);
   }
-  if (starts(line, "+")) {
+  if (starts_with(line, "+")) {
     *answer = rest;
     return true;
   }
-  if (!starts(line, "-")) return no_redis(err, "", line);
-  bool loading = starts(rest, "LOADING");
-  bool out = starts(rest, "NOAUTH") || starts(rest, "WRONGPASS") || starts(rest, "NOPERM") || starts(rest, "DENIED") ||
-             same(*parts, text("AUTH"));
-  return failed(err, loading ? "loading" : out ? "auth" : "error", JOIN(text("the server says: "), shown(rest)));
+  if (!starts_with(line, "-")) return not_redis(err, "", line);
+  bool loading = starts_with(rest, "LOADING");
+  bool auth_failed = starts_with(rest, "NOAUTH") || starts_with(rest, "WRONGPASS") || starts_with(rest, "NOPERM") ||
+                     starts_with(rest, "DENIED") || equals(*parts, text("AUTH"));
+  const char *reason = loading ? "loading" : auth_failed ? "auth" : "error";
+  return failed(err, reason, JOIN(text("the server says: "), printable(rest)));
 }
-#define ASK(c, answer, err, ...) ask(c, (const string[]){__VA_ARGS__, {0}}, answer, err)
+#define SEND_COMMAND(c, answer, err, ...) send_command(c, (const string[]){__VA_ARGS__, {0}}, answer, err)
 
 static bool log_in(connection *c, string settings, trouble *err) {
   string username, password, answer;
   if (!setting(settings, "password", &password)) return true;
-  sentrynet_probe_span_own_span_t span = begin("redis.auth", "Log in");
-  bool well = setting(settings, "username", &username)
-                  ? ASK(c, &answer, err, text("AUTH"), username, password)
-                  : ASK(c, &answer, err, text("AUTH"), password);
-  return end(span, well);
+  sentrynet_probe_span_own_span_t span = begin_span("redis.auth", "Log in");
+  bool ok = setting(settings, "username", &username)
+                ? SEND_COMMAND(c, &answer, err, text("AUTH"), username, password)
+                : SEND_COMMAND(c, &answer, err, text("AUTH"), password);
+  return end_span(span, ok);
 }
 
 static bool ping(connection *c, trouble *err) {
   string answer;
-  sentrynet_probe_span_own_span_t span = begin("redis.ping", "PING");
-  bool well = ASK(c, &answer, err, text("PING"));
-  if (well && !same(answer, text("PONG")))
-    well = no_redis(err, "to PING ", answer);
-  return end(span, well);
+  sentrynet_probe_span_own_span_t span = begin_span("redis.ping", "PING");
+  bool ok = SEND_COMMAND(c, &answer, err, text("PING"));
+  if (ok && !equals(answer, text("PONG")))
+    ok = not_redis(err, "to PING ", answer);
+  return end_span(span, ok);
 }
 
-static bool info(connection *c, string *said, trouble *err) {
-  sentrynet_probe_span_own_span_t span = begin("redis.info", "INFO");
-  return end(span, ASK(c, said, err, text("INFO")));
+static bool info(connection *c, string *reply, trouble *err) {
+  sentrynet_probe_span_own_span_t span = begin_span("redis.info", "INFO");
+  return end_span(span, SEND_COMMAND(c, reply, err, text("INFO")));
 }
 
-// Of lines or of fields, each a key and its value: the value of a key.
+// Finds the value of a key in lines or fields of keys and values.
 static bool field(string all, char end, char equals, const char *key, string *value) {
   string name = JOIN(text(key), {(uint8_t *)&equals, 1});
   for (size_t at = 0; at < all.len;) {
@@ -145,96 +149,97 @@ static bool field(string all, char end, char equals, const char *key, string *va
   return false;
 }
 
-static bool said(string info, const char *key, string *value) { return field(info, '\n', ':', key, value); }
+static bool info_field(string info, const char *key, string *value) { return field(info, '\n', ':', key, value); }
 
-static bool said_number(string info, const char *key, uint64_t *number) {
+static bool info_number(string info, const char *key, uint64_t *number) {
   string value;
-  return said(info, key, &value) && whole(value, number);
+  return info_field(info, key, &value) && parse_whole(value, number);
 }
 
-// What did not hold, as many as there can be: the replicas that are looked at are so many at most.
-enum { MOST_REPLICAS = 100, MOST_WRONG = MOST_REPLICAS + 4 };
+// A list of mismatches; the number of replicas that are checked bounds it.
+enum { MAX_REPLICAS = 100, MAX_MISMATCHES = MAX_REPLICAS + 4 };
 
 typedef struct {
   mismatch *at;
   size_t count;
-} wrongs;
+} mismatch_list;
 
-static void wrong(wrongs *all, string subject, string expected, string actual) {
-  if (all->count < MOST_WRONG) all->at[all->count++] = (mismatch){JOIN(subject), JOIN(expected), shown(actual)};
+static void add_mismatch(mismatch_list *all, string subject, string expected, string actual) {
+  if (all->count < MAX_MISMATCHES) all->at[all->count++] = (mismatch){JOIN(subject), JOIN(expected), printable(actual)};
 }
 
-static string seconds(uint64_t number) { return JOIN(decimal(number), text(" s")); }
+static string seconds(uint64_t number) { return JOIN(format_decimal(number), text(" s")); }
 
 static string at_most(string limit) { return JOIN(text("at most "), limit); }
 
-static bool bytes(string size, uint64_t *number) {
+static bool parse_bytes(string size, uint64_t *number) {
   string digits = size;
   digits.len = size.len > 4 ? size.len - 4 : 0;
-  if (!whole(digits, number)) return false;
+  if (!parse_whole(digits, number)) return false;
   *number <<= size.ptr[size.len - 3] == 'K' ? 10 : size.ptr[size.len - 3] == 'M' ? 20 : 30;
   return true;
 }
 
-// Of a replica: how long ago it heard of its master. Of a master: how long ago it heard of each replica.
-static void hold_lag(string info, bool replica, uint64_t most, wrongs *all) {
+// Checks the replication lag: of a replica to its master, or of each replica of a master.
+static void check_lag(string info, bool replica, uint64_t most, mismatch_list *all) {
   string value;
   uint64_t lag, worst = 0;
   if (replica) {
     string link = text("nothing");
-    said(info, "master_link_status", &link);
-    if (!same(link, text("up"))) wrong(all, text("master_link_status"), text("up"), link);
-    if (!said_number(info, "master_last_io_seconds_ago", &lag)) return;
-    if (lag > most) wrong(all, text("replication lag"), at_most(seconds(most)), seconds(lag));
-    tell_number("redis.lag", lag);
+    info_field(info, "master_link_status", &link);
+    if (!equals(link, text("up"))) add_mismatch(all, text("master_link_status"), text("up"), link);
+    if (!info_number(info, "master_last_io_seconds_ago", &lag)) return;
+    if (lag > most) add_mismatch(all, text("replication lag"), at_most(seconds(most)), seconds(lag));
+    set_number("redis.lag", lag);
     return;
   }
-  for (uint64_t i = 0; i < MOST_REPLICAS; i++) {
-    string key = JOIN(text("slave"), decimal(i), {(uint8_t *)"", 1});
+  for (uint64_t i = 0; i < MAX_REPLICAS; i++) {
+    string key = JOIN(text("slave"), format_decimal(i), {(uint8_t *)"", 1});
     string ip = text("?"), port = text("?"), state = text("nothing");
-    if (!said(info, (char *)key.ptr, &value)) break;
+    if (!info_field(info, (char *)key.ptr, &value)) break;
     field(value, ',', '=', "ip", &ip);
     field(value, ',', '=', "port", &port);
     field(value, ',', '=', "state", &state);
-    string who = shown(JOIN(ip, text(":"), port));
+    string who = printable(JOIN(ip, text(":"), port));
     string lag_text;
-    if (!same(state, text("online"))) {
-      wrong(all, JOIN(text("state of "), who), text("online"), state);
-    } else if (!field(value, ',', '=', "lag", &lag_text) || !whole(lag_text, &lag)) {
-      wrong(all, JOIN(text("replication lag of "), who), at_most(seconds(most)), text("nothing"));
+    if (!equals(state, text("online"))) {
+      add_mismatch(all, JOIN(text("state of "), who), text("online"), state);
+    } else if (!field(value, ',', '=', "lag", &lag_text) || !parse_whole(lag_text, &lag)) {
+      add_mismatch(all, JOIN(text("replication lag of "), who), at_most(seconds(most)), text("nothing"));
     } else {
-      if (lag > most) wrong(all, JOIN(text("replication lag of "), who), at_most(seconds(most)), seconds(lag));
+      if (lag > most) add_mismatch(all, JOIN(text("replication lag of "), who), at_most(seconds(most)), seconds(lag));
       if (lag > worst) worst = lag;
     }
   }
-  tell_number("redis.lag", worst);
+  set_number("redis.lag", worst);
 }
 
-static bool hold(string settings, string info, trouble *err) {
-  wrongs all = {calloc(MOST_WRONG, sizeof(mismatch)), 0};
+static bool check_info(string settings, string info, trouble *err) {
+  mismatch_list all = {calloc(MAX_MISMATCHES, sizeof(mismatch)), 0};
   if (!all.at) abort();
   string value, wanted;
   uint64_t number, limit;
   double most;
 
-  if (said(info, "redis_version", &value)) tell_text("redis.version", shown(value));
+  if (info_field(info, "redis_version", &value)) set_text("redis.version", printable(value));
   string role = text("nothing");
-  if (said(info, "role", &role) && same(role, text("slave"))) role = text("replica");
-  tell_text("redis.role", shown(role));
-  if (setting(settings, "role", &wanted) && !same(role, wanted)) wrong(&all, text("role"), wanted, role);
+  if (info_field(info, "role", &role) && equals(role, text("slave"))) role = text("replica");
+  set_text("redis.role", printable(role));
+  if (setting(settings, "role", &wanted) && !equals(role, wanted)) add_mismatch(&all, text("role"), wanted, role);
 
-  bool known = said_number(info, "used_memory", &number);
-  if (known) tell_number("redis.used_memory", number);
-  if (setting(settings, "max_used_memory", &wanted) && bytes(wanted, &limit) && !(known && number <= limit))
-    wrong(&all, text("used_memory"), at_most(wanted), known ? JOIN(decimal(number), text(" bytes")) : text("nothing"));
+  bool known = info_number(info, "used_memory", &number);
+  if (known) set_number("redis.used_memory", number);
+  if (setting(settings, "max_used_memory", &wanted) && parse_bytes(wanted, &limit) && !(known && number <= limit))
+    add_mismatch(&all, text("used_memory"), at_most(wanted),
+                 known ? JOIN(format_decimal(number), text(" bytes")) : text("nothing"));
 
-  known = said_number(info, "connected_slaves", &number);
-  if (known) tell_number("redis.replicas", number);
-  string replicas = known ? decimal(number) : text("nothing");
+  known = info_number(info, "connected_slaves", &number);
+  if (known) set_number("redis.replicas", number);
+  string replicas = known ? format_decimal(number) : text("nothing");
   if (setting_number(settings, "min_replicas", &most) && !(known && (double)number >= most))
-    wrong(&all, text("replicas"), JOIN(text("at least "), decimal((uint64_t)most)), replicas);
+    add_mismatch(&all, text("replicas"), JOIN(text("at least "), format_decimal((uint64_t)most)), replicas);
 
-  if (setting_number(settings, "max_lag", &most)) hold_lag(info, same(role, text("replica")), (uint64_t)most, &all);
+  if (setting_number(settings, "max_lag", &most)) check_lag(info, equals(role, text("replica")), (uint64_t)most, &all);
 
   if (all.count == 0) return true;
   failed(err, "check", text("the server is not as it should be"));
@@ -249,21 +254,21 @@ void exports_sentrynet_probe_prober_describe(exports_sentrynet_probe_prober_desc
   ret->settings_schema = JOIN(text(SETTINGS));
 }
 
-// Where the server is.
-static uint16_t place(string settings, string *host) {
+// Returns host and port of the server.
+static uint16_t server_address(string settings, string *host) {
   double port = 6379;
   setting(settings, "host", host);
   setting_number(settings, "port", &port);
   return (uint16_t)port;
 }
 
-// What a schema cannot say. Answers with the title of a probe that is given none.
+// Checks what the schema cannot express. Returns the title of a probe without one.
 bool exports_sentrynet_probe_prober_check(string *settings, probe_option_string_t *ret,
                                           exports_sentrynet_probe_prober_list_problem_t *err) {
   string host = text(""), value;
-  uint16_t port = place(*settings, &host);
+  uint16_t port = server_address(*settings, &host);
   if (!setting(*settings, "username", &value) || setting(*settings, "password", &value)) {
-    *ret = (probe_option_string_t){true, JOIN(text("Redis at "), host, text(":"), decimal(port))};
+    *ret = (probe_option_string_t){true, JOIN(text("Redis at "), host, text(":"), format_decimal(port))};
     return true;
   }
   exports_sentrynet_probe_prober_problem_t *problem = malloc(sizeof *problem);
@@ -278,10 +283,10 @@ bool exports_sentrynet_probe_prober_run(string *settings, trouble *err) {
   connection c;
   string host = text(""), about;
   double timeout = 5;
-  uint16_t port = place(*settings, &host);
+  uint16_t port = server_address(*settings, &host);
   setting_number(*settings, "timeout", &timeout);
-  if (!connection_open(&c, host, port, timeout)) return lost(err, &c);
+  if (!connection_open(&c, host, port, timeout)) return connection_failed(err, &c);
   if (!log_in(&c, *settings, err) || !ping(&c, err) || !info(&c, &about, err)) return false;
-  sentrynet_probe_span_own_span_t span = begin("redis.check", "Check what the server says of itself");
-  return end(span, hold(*settings, about, err));
+  sentrynet_probe_span_own_span_t span = begin_span("redis.check", "Check what the server says of itself");
+  return end_span(span, check_info(*settings, about, err));
 }

@@ -7,28 +7,28 @@ typedef struct {
   const uint8_t *at, *end;
 } cursor;
 
-static bool more(const cursor *c) { return c->at < c->end; }
+static bool has_more(const cursor *c) { return c->at < c->end; }
 
-static void space(cursor *c) {
-  while (more(c) && (*c->at == ' ' || *c->at == '\t' || *c->at == '\r' || *c->at == '\n')) c->at++;
+static void skip_space(cursor *c) {
+  while (has_more(c) && (*c->at == ' ' || *c->at == '\t' || *c->at == '\r' || *c->at == '\n')) c->at++;
 }
 
-// A text as it stands in JSON, without its quotes.
-static string quoted(cursor *c) {
+// Reads a JSON string in its escaped form, without the quotes.
+static string read_quoted(cursor *c) {
   const uint8_t *start = ++c->at;
-  while (more(c) && *c->at != '"') c->at += *c->at == '\\' && c->end - c->at > 1 ? 2 : 1;
+  while (has_more(c) && *c->at != '"') c->at += *c->at == '\\' && c->end - c->at > 1 ? 2 : 1;
   string raw = {(uint8_t *)start, (size_t)(c->at - start)};
-  if (more(c)) c->at++;
+  if (has_more(c)) c->at++;
   return raw;
 }
 
-// A value as it stands in JSON.
-static string value(cursor *c) {
+// Reads any JSON value in its source form.
+static string read_value(cursor *c) {
   const uint8_t *start = c->at;
   int depth = 0;
-  while (more(c)) {
+  while (has_more(c)) {
     if (*c->at == '"') {
-      quoted(c);
+      read_quoted(c);
       continue;
     }
     if ((*c->at == ',' || *c->at == '}') && depth == 0) break;
@@ -41,18 +41,18 @@ static string value(cursor *c) {
 
 static bool find(string settings, const char *key, string *found) {
   cursor c = {settings.ptr, settings.ptr + settings.len};
-  space(&c);
-  if (more(&c)) c.at++;
+  skip_space(&c);
+  if (has_more(&c)) c.at++;
   for (;;) {
-    space(&c);
-    if (!more(&c) || *c.at != '"') return false;
-    string name = quoted(&c);
-    space(&c);
-    if (more(&c)) c.at++;
-    space(&c);
-    *found = value(&c);
-    if (same(name, text(key))) return true;
-    if (more(&c)) c.at++;
+    skip_space(&c);
+    if (!has_more(&c) || *c.at != '"') return false;
+    string name = read_quoted(&c);
+    skip_space(&c);
+    if (has_more(&c)) c.at++;
+    skip_space(&c);
+    *found = read_value(&c);
+    if (equals(name, text(key))) return true;
+    if (has_more(&c)) c.at++;
   }
 }
 
@@ -65,7 +65,7 @@ static uint32_t hexadecimal(const uint8_t *digits) {
   return number;
 }
 
-static uint8_t *utf8(uint8_t *to, uint32_t point) {
+static uint8_t *append_utf8(uint8_t *to, uint32_t point) {
   if (point < 0x80) {
     *to++ = (uint8_t)point;
     return to;
@@ -76,7 +76,7 @@ static uint8_t *utf8(uint8_t *to, uint32_t point) {
   return to;
 }
 
-// What an escaped text stands for, which is never longer.
+// Unescapes a string; the result is never longer.
 static string unescape(string raw) {
   string plain = {malloc(raw.len + 1), 0};
   if (!plain.ptr) abort();
@@ -86,7 +86,7 @@ static string unescape(string raw) {
       *to++ = *at++;
       continue;
     }
-    static const char LETTERS[] = "bfnrt", MEANT[] = "\b\f\n\r\t";
+    static const char LETTERS[] = "bfnrt", CHARACTERS[] = "\b\f\n\r\t";
     const char *letter = strchr(LETTERS, at[1]);
     if (at[1] == 'u' && end - at >= 6) {
       uint32_t point = hexadecimal(at + 2);
@@ -95,9 +95,9 @@ static string unescape(string raw) {
         point = 0x10000 + ((point - 0xd800) << 10) + (hexadecimal(at + 2) - 0xdc00);
         at += 6;
       }
-      to = utf8(to, point);
+      to = append_utf8(to, point);
     } else {
-      *to++ = letter ? (uint8_t)MEANT[letter - LETTERS] : at[1];
+      *to++ = letter ? (uint8_t)CHARACTERS[letter - LETTERS] : at[1];
       at += 2;
     }
   }

@@ -17,31 +17,31 @@ string join(const string *parts) {
   return joined;
 }
 
-bool same(string a, string b) { return a.len == b.len && memcmp(a.ptr, b.ptr, a.len) == 0; }
+bool equals(string a, string b) { return a.len == b.len && memcmp(a.ptr, b.ptr, a.len) == 0; }
 
-bool starts(string a, const char *with) {
+bool starts_with(string a, const char *with) {
   size_t length = strlen(with);
   return a.len >= length && memcmp(a.ptr, with, length) == 0;
 }
 
-string decimal(uint64_t number) {
+string format_decimal(uint64_t number) {
   uint8_t digits[20], *at = digits + sizeof digits;
   do *--at = (uint8_t)('0' + number % 10);
   while (number /= 10);
   return JOIN({at, (size_t)(digits + sizeof digits - at)});
 }
 
-bool whole(string digits, uint64_t *number) {
+bool parse_whole(string digits, uint64_t *number) {
   *number = 0;
   for (size_t i = 0; i < digits.len; i++) {
     if (digits.ptr[i] < '0' || digits.ptr[i] > '9') return false;
     *number = *number * 10 + (digits.ptr[i] - '0');
   }
-  // With more digits than these it could be too large.
+  // More digits could overflow.
   return digits.len > 0 && digits.len < 19;
 }
 
-string shown(string said) {
+string printable(string said) {
   enum { MOST = 200 };
   bool cut = said.len > MOST;
   string copy = JOIN({said.ptr ? said.ptr : (uint8_t *)"", cut ? MOST : said.len});

@@ -1,4 +1,4 @@
-// Texts, as the bindings have them. Nothing is freed: each run is an instance of its own, whose memory goes with it.
+// Strings, as in the bindings. Nothing is freed: each run has an instance of its own, whose memory is released with it.
 #ifndef TEXT_H
 #define TEXT_H
 
@@ -9,22 +9,23 @@
 
 typedef probe_string_t string;
 
-// Of a literal, which stays where it is.
+// Returns a string that refers to a literal, without a copy.
 string text(const char *literal);
 
-// A copy on the heap of texts after one another, of which the last is followed by one without a `ptr`. What a function
-// of ours returns to the host is freed by the bindings, and has to be such a copy.
+// Returns a concatenation on the heap. A part without a `ptr` ends the list. Results for the host must be such copies,
+// since the bindings free them.
 string join(const string *parts);
 #define JOIN(...) join((const string[]){__VA_ARGS__, {0}})
 
-bool same(string a, string b);
-bool starts(string a, const char *with);
+bool equals(string a, string b);
+bool starts_with(string a, const char *with);
 
-// Whole numbers, and back: false where a text is none.
-string decimal(uint64_t number);
-bool whole(string digits, uint64_t *number);
+// Format and parse whole numbers. Parsing returns false for anything else.
+string format_decimal(uint64_t number);
+bool parse_whole(string digits, uint64_t *number);
 
-// What a server said, for a person to read: the beginning of it, in ASCII, since the host takes nothing but UTF-8.
-string shown(string said);
+// Returns the beginning of a server's text for a message, with bytes outside of printable ASCII replaced, since the
+// host takes UTF-8 alone.
+string printable(string said);
 
 #endif
