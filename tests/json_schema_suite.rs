@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use sentrynet::schema::Schema;
 use serde_json::Value;
 
-use crate::support::tool;
+use crate::support::find_tool;
 
 /// The way in which the validator deviates from the suite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +85,7 @@ struct Group {
 
 /// Reads all JSON files in a folder of the suite. Returns them with their paths in that folder.
 fn json_files(folder: &str) -> Vec<(String, Value)> {
-    let suite = tool("json-schema-test-suite").expect("the suite is there: run the tests with tests/run");
+    let suite = find_tool("json-schema-test-suite").expect("the suite is there: run the tests with tests/run");
     let root = suite.join(folder);
     let mut pending = vec![root.clone()];
     let mut files = Vec::new();

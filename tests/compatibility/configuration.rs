@@ -9,12 +9,12 @@ use serde_json::Value;
 use super::expected::{compare, folder};
 use crate::guests::PASSES;
 use crate::support::certificates::Certificates;
-use crate::support::sshd::keygen;
-use crate::support::{finish, sentrynet};
+use crate::support::sshd::generate_key;
+use crate::support::{run_command, sentrynet};
 
 /// The configuration, in a folder with the files that it names.
 fn configuration() -> PathBuf {
-    let place = crate::support::folder("compatibility-configuration");
+    let place = crate::support::empty_folder("compatibility-configuration");
     let write = |name: &str, text: &[u8]| std::fs::write(place.join(name), text).expect("the folder is writable");
     let hide = |name: &str| {
         let mode = std::fs::Permissions::from_mode(0o600);
@@ -27,7 +27,7 @@ fn configuration() -> PathBuf {
     write("known_hosts", b"");
     hide("good.key");
     hide("both.pem");
-    keygen(&place, "id_ed25519", &["-t", "ed25519"], "open sesame");
+    generate_key(&place, "id_ed25519", &["-t", "ed25519"], "open sesame");
     let guest = std::fs::read(PASSES.write("compatibility-configured")).expect("it was just written");
     write("guest.wasm", &guest);
     let digest = ring::digest::digest(&ring::digest::SHA256, &guest);
@@ -40,7 +40,7 @@ fn configuration() -> PathBuf {
 
 #[test]
 fn a_configuration_with_every_key_is_read() {
-    let ended = finish(
+    let ended = run_command(
         sentrynet().env("SHOP_REGION", "europe").env("SENTRYNET_LOG", "error").arg("check").arg(configuration()),
         "",
     );
@@ -120,7 +120,7 @@ fn used(value: &Value, place: &str, found: &mut BTreeSet<String>) {
 
 #[test]
 fn every_key_is_what_it_was_and_in_that_configuration() {
-    let ended = finish(sentrynet().arg("schema"), "");
+    let ended = run_command(sentrynet().arg("schema"), "");
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     let places = places(&serde_json::from_str(&ended.stdout).expect("a schema is JSON"));
     compare("configuration-keys.txt", &places.iter().map(|place| format!("{place}\n")).collect::<String>());

@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 use super::expected::compare_json;
 use super::normalize::Normalizer;
 use super::runs;
-use crate::support::receiver::{Received, Receiver};
+use crate::support::receiver::{ReceivedEnvelope, Receiver};
 
 /// What a receiver gets of runs, the last of which ends when all others have been sent: the envelopes in the order of
 /// their items' types. `more` are keys of `sentry`.
-fn sent(runs: Vec<Run>, more: &str) -> Vec<Received> {
+fn sent(runs: Vec<Run>, more: &str) -> Vec<ReceivedEnvelope> {
     let receiver = Receiver::start();
     let text = format!(
         "sentry:
@@ -52,21 +52,21 @@ groups:
         sentry.flush(Duration::from_secs(30)).await;
     });
     let mut envelopes = receiver.received();
-    envelopes.sort_by_key(Received::kind);
+    envelopes.sort_by_key(ReceivedEnvelope::item_type);
     envelopes
 }
 
 /// The one envelope among these that holds an item of this type.
 #[track_caller]
-fn one<'a>(received: &'a [Received], kind: &str) -> &'a Received {
-    let mut found = received.iter().filter(|received| received.kind() == kind);
+fn one<'a>(received: &'a [ReceivedEnvelope], kind: &str) -> &'a ReceivedEnvelope {
+    let mut found = received.iter().filter(|received| received.item_type() == kind);
     let (Some(one), None) = (found.next(), found.next()) else { panic!("there is one {kind}") };
     one
 }
 
 /// The envelope's header, and its one item with its own.
-fn opened(received: &Received) -> Value {
-    let (mut header, mut items) = received.open();
+fn opened(received: &ReceivedEnvelope) -> Value {
+    let (mut header, mut items) = received.parse_envelope();
     let (mut item_header, mut payload) = items.pop().expect("there is one item");
     // It follows from the rest.
     item_header.as_object_mut().expect("it is an object").remove("length").expect("an item has a length");
@@ -86,7 +86,7 @@ fn snapshot(name: &str, run: Run) {
     compare_json(&format!("json-{name}.json"), &run_to_json(&run));
     let is_error = run.is_error();
     let received = sent(vec![run], "");
-    let kinds: Vec<_> = received.iter().map(Received::kind).collect();
+    let kinds: Vec<_> = received.iter().map(ReceivedEnvelope::item_type).collect();
     let expected: &[&str] = if is_error { &["check_in", "event", "transaction"] } else { &["check_in", "transaction"] };
     assert_eq!(kinds, expected);
     compare_json(&format!("transaction-{name}.json"), &opened(one(&received, "transaction")));
@@ -151,7 +151,7 @@ fn a_host_without_a_network() {
     let mut normalizer = Normalizer::default();
     normalizer.normalize(&mut event);
     compare_json("event-offline.json", &event);
-    let transactions: Vec<_> = received.iter().filter(|received| received.kind() == "transaction").collect();
+    let transactions: Vec<_> = received.iter().filter(|received| received.item_type() == "transaction").collect();
     assert_eq!(transactions.len(), 4);
     let tags: Vec<_> = transactions.into_iter().map(|received| opened(received)["payload"]["tags"].take()).collect();
     let offline: Vec<_> = tags.iter().filter_map(|tags| tags.get("vantage")).collect();

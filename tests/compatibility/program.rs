@@ -10,14 +10,14 @@ use super::expected::{compare, compare_json};
 use super::normalize::Normalizer;
 use crate::guests::{Guest, PASSES};
 use crate::support::receiver::Receiver;
-use crate::support::running::Running;
+use crate::support::running::RunningProgram;
 use crate::support::target::Target;
-use crate::support::{eventually, finish, folder, sentrynet};
+use crate::support::{empty_folder, eventually, run_command, sentrynet};
 
 #[test]
 fn commands_and_their_options() {
     let help = |arguments: &[&str]| {
-        let ended = finish(sentrynet().args(arguments).arg("--help"), "");
+        let ended = run_command(sentrynet().args(arguments).arg("--help"), "");
         assert_eq!(ended.code, 0, "{}", ended.stderr);
         ended.stdout
     };
@@ -42,7 +42,7 @@ fn commands_and_their_options() {
 fn code(name: &str, run: &'static str) -> i32 {
     let guest = Guest { run, ..PASSES }.write(&format!("compatibility-code-{name}"));
     let configuration = format!("groups: [{{probes: [{{probe: '{}'}}]}}]", guest.display());
-    finish(sentrynet().args(["once", "-"]), &configuration).code
+    run_command(sentrynet().args(["once", "-"]), &configuration).code
 }
 
 #[test]
@@ -51,15 +51,15 @@ fn exit_codes() {
     assert_eq!(code("failed", "i32.const 128"), 1);
     assert_eq!(code("trapped", "unreachable"), 3);
     assert_eq!(code("gave-up", "i32.const 192"), 3);
-    assert_eq!(finish(sentrynet().args(["once", "-"]), "groups: 5").code, 2);
-    assert_eq!(finish(sentrynet().args(["check", "/nonexistent"]), "").code, 2);
-    assert_eq!(finish(sentrynet().args(["once"]), "").code, 2);
-    assert_eq!(finish(sentrynet().env("SENTRYNET_LOG", "a=b=c").args(["check", "-"]), "groups: []").code, 2);
+    assert_eq!(run_command(sentrynet().args(["once", "-"]), "groups: 5").code, 2);
+    assert_eq!(run_command(sentrynet().args(["check", "/nonexistent"]), "").code, 2);
+    assert_eq!(run_command(sentrynet().args(["once"]), "").code, 2);
+    assert_eq!(run_command(sentrynet().env("SENTRYNET_LOG", "a=b=c").args(["check", "-"]), "groups: []").code, 2);
 }
 
 /// A target that is down, and says so in JSON.
 fn target() -> Target {
-    Target::answering(|_| {
+    Target::responding(|_| {
         let body = r#"{"status": "down"}"#;
         let headers = "content-type: application/json\r\nset-cookie: sid=cookie-4711-abc; Path=/\r\n";
         format!("503 Down\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
@@ -91,21 +91,21 @@ fn normalizer(target: &Target) -> Normalizer {
 fn json_of_a_run() {
     let target = target();
     let configuration = configuration(&target, "tags: {}");
-    let ended = finish(sentrynet().args(["once", "-", "--format", "json"]), &configuration);
+    let ended = run_command(sentrynet().args(["once", "-", "--format", "json"]), &configuration);
     assert_eq!(ended.code, 1, "{}", ended.stderr);
     let mut once: Value = serde_json::from_str(&ended.stdout).expect("it is JSON");
     normalizer(&target).normalize(&mut once);
     compare_json("once.json", &once);
 
     // The same, a line for each run.
-    let file = folder("compatibility-run").join("probes.yaml");
+    let file = empty_folder("compatibility-run").join("probes.yaml");
     std::fs::write(&file, &configuration).expect("the folder is writable");
     let mut program = sentrynet();
     program.arg("run").arg(&file).args(["--format", "json"]).stdout(Stdio::piped()).stderr(Stdio::null());
-    let running = Running::spawn(&mut program);
-    eventually("a run", || (target.asked().len() >= 2).then_some(()));
-    running.signal("TERM");
-    let (code, stdout) = running.end();
+    let running = RunningProgram::spawn(&mut program);
+    eventually("a run", || (target.requests().len() >= 2).then_some(()));
+    running.send_signal("TERM");
+    let (code, stdout) = running.wait_for_output();
     assert_eq!(code, Some(0));
     let lines: Vec<Value> = stdout.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect();
     let mut run = json!(lines);
@@ -117,16 +117,16 @@ fn json_of_a_run() {
 fn envelopes_of_a_run() {
     let (target, receiver) = (target(), Receiver::start());
     let dsn = format!("dsn: '{}', release: probes@1.2.3", receiver.dsn());
-    let ended = finish(sentrynet().args(["once", "-"]), &configuration(&target, &dsn));
+    let ended = run_command(sentrynet().args(["once", "-"]), &configuration(&target, &dsn));
     assert_eq!(ended.code, 1, "{}", ended.stderr);
-    let mut envelopes = receiver.wait(2);
-    envelopes.sort_by_key(crate::support::receiver::Received::kind);
+    let mut envelopes = receiver.wait_for_envelopes(2);
+    envelopes.sort_by_key(crate::support::receiver::ReceivedEnvelope::item_type);
     for envelope in envelopes {
-        let (header, mut items) = envelope.open();
+        let (header, mut items) = envelope.parse_envelope();
         let (item, payload) = items.remove(0);
         let mut contents = json!({ "header": header, "item": { "type": item["type"] }, "payload": payload });
         normalizer(&target).normalize(&mut contents);
-        compare_json(&format!("once-{}.json", envelope.kind()), &contents);
+        compare_json(&format!("once-{}.json", envelope.item_type()), &contents);
     }
 }
 
@@ -135,7 +135,7 @@ fn what_inspect_prints() {
     let imports = r#"(import "sentrynet:probe/log@0.1.0" "write" (func $write (param i32 i32 i32)))
         (import "sentrynet:probe/http@0.1.0" "[static]request.new" (func $request (param i32 i32 i32 i32 i32)))"#;
     let guest = Guest { imports, run: "unreachable", ..PASSES }.write("compatibility-inspected");
-    let ended = finish(sentrynet().args(["inspect", "--format", "json"]).arg(&guest), "");
+    let ended = run_command(sentrynet().args(["inspect", "--format", "json"]).arg(&guest), "");
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     let mut inspected: Value = serde_json::from_str(&ended.stdout).expect("it is JSON");
     // They are the encoder's.
@@ -167,7 +167,7 @@ fn files(folder: &Path) -> Vec<String> {
 fn the_environment_and_the_folders_that_it_names() {
     let guest = PASSES.write("compatibility-environment");
     let configuration = format!("groups: [{{probes: [{{probe: '{}'}}]}}]", guest.display());
-    let home = folder("compatibility-environment-home");
+    let home = empty_folder("compatibility-environment-home");
     let (state, cache, service) = (home.join("state"), home.join("cache"), home.join("service"));
     let (receiver, spotlight) = (Receiver::start(), Receiver::start());
     let mut program = sentrynet();
@@ -178,11 +178,11 @@ fn the_environment_and_the_folders_that_it_names() {
         .env("SENTRYNET_LOG", "sentrynet=debug")
         .env("XDG_STATE_HOME", &state)
         .env("XDG_CACHE_HOME", &cache);
-    let ended = finish(program.args(["once", "-"]), &configuration);
+    let ended = run_command(program.args(["once", "-"]), &configuration);
     assert_eq!(ended.code, 0, "{}", ended.stderr);
-    let (_, items) = receiver.wait(1).remove(0).open();
+    let (_, items) = receiver.wait_for_envelopes(1).remove(0).parse_envelope();
     assert_eq!(items[0].1["environment"], "staging");
-    assert_eq!(spotlight.wait(1)[0].path, "/stream");
+    assert_eq!(spotlight.wait_for_envelopes(1)[0].path, "/stream");
     assert!(ended.stderr.contains("INFO"), "{}", ended.stderr);
     let part = super::spool::place(receiver.port);
     let spool = |folder: &str| [folder.to_owned(), format!("{folder}/1"), format!("{folder}/1/lock")].to_vec();
@@ -194,7 +194,7 @@ fn the_environment_and_the_folders_that_it_names() {
 
     // As systemd has it, which goes before the user's.
     program.env("STATE_DIRECTORY", &service).env("SENTRYNET_LOG", "error");
-    let ended = finish(&mut program, &configuration);
+    let ended = run_command(&mut program, &configuration);
     assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
     assert_eq!(files(&service), spool(&part));
 }

@@ -10,9 +10,9 @@ use sentrynet::recording::Recording;
 
 use super::expected::{compare, folder};
 use crate::guests::{Guest, PASSES};
-use crate::support::{finish, sentrynet};
-use crate::wasi::script::{self, with};
-use crate::wasi::sockets::connect;
+use crate::support::{run_command, sentrynet};
+use crate::wasi::script::{self, script_with_text};
+use crate::wasi::sockets::connect_script;
 
 /// Opens a span, and writes a line in it.
 const SAYS: Guest = Guest {
@@ -35,7 +35,7 @@ fn replay(name: &str, probe: &str) -> i32 {
     let recording = folder().join(format!("written/{name}.jsonl"));
     let mut program = sentrynet();
     program.env("SENTRYNET_LOG", "error").args(["test", probe, "--format", "json", "--replay"]);
-    let replayed = finish(program.arg(&recording), "");
+    let replayed = run_command(program.arg(&recording), "");
     for line in replayed.stderr.lines() {
         assert!(line.contains("is not the component that was recorded"), "{}", replayed.stderr);
     }
@@ -187,7 +187,7 @@ fn guest(name: &str) -> String {
             "package wasi:clocks@0.2.6; interface monotonic-clock { now: func() -> u64; }",
         ),
     ];
-    let request = |script| with(&format!("127.0.0.1:{TARGET}"), script);
+    let request = |script| script_with_text(&format!("127.0.0.1:{TARGET}"), script);
     let wasi = |script: &str, end: &str| {
         let run = format!("{script} {end}").leak();
         let guest = Guest { imports: script::IMPORTS, define: script::DEFINE, run, ..PASSES };
@@ -217,11 +217,15 @@ fn guest(name: &str) -> String {
                 i32.const 0";
             Guest { imports, run, ..PASSES }.write_importing(&format!("compatibility-{name}"), &CLOCKS)
         }
-        "wasi-tcp" => passes(&connect(ECHO, "(call $talk) (call $talk)")),
-        "wasi-tcp-by-name" => passes(&with("localhost", &format!("(call $call-by-name LENGTH (i32.const {ECHO}))"))),
-        "wasi-tcp-trap" => passes(&connect(ECHO, "(call $talk) (call $drop-socket (global.get $socket))")),
+        "wasi-tcp" => passes(&connect_script(ECHO, "(call $talk) (call $talk)")),
+        "wasi-tcp-by-name" => {
+            passes(&script_with_text("localhost", &format!("(call $call-by-name LENGTH (i32.const {ECHO}))")))
+        }
+        "wasi-tcp-trap" => passes(&connect_script(ECHO, "(call $talk) (call $drop-socket (global.get $socket))")),
         "wasi-http" => passes(&request("(call $receive (call $send (call $request LENGTH)))")),
-        "wasi-http-refused" => passes(&with("127.0.0.2:80", "(call $receive (call $send (call $request LENGTH)))")),
+        "wasi-http-refused" => {
+            passes(&script_with_text("127.0.0.2:80", "(call $receive (call $send (call $request LENGTH)))"))
+        }
         "wasi-http-failed-twice" => {
             wasi(&request("(call $receive (call $send (call $request LENGTH)))"), "i32.const 128")
         }

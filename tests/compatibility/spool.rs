@@ -17,7 +17,7 @@ use super::expected::folder;
 use crate::guests::{Guest, PASSES};
 use crate::support::receiver::Receiver;
 use crate::support::target::Target;
-use crate::support::{Ended, finish, free_port, sentrynet};
+use crate::support::{CommandOutput, free_port, run_command, sentrynet};
 
 const MAGIC: &[u8] = b"sntspl\0\x01";
 const HEADER: usize = 24;
@@ -93,9 +93,9 @@ fn dsn(port: u16) -> String {
 }
 
 /// Runs these probes once with a spool in a folder, with a share of runs that are sent. The receiver is at a port where there may be none.
-fn once(state: &Path, port: u16, sample: u8, probes: &str) -> Ended {
+fn once(state: &Path, port: u16, sample: u8, probes: &str) -> CommandOutput {
     let text = format!("sentry: {{dsn: '{}', server_name: here, sample: {sample}}}\n{probes}", dsn(port));
-    finish(sentrynet().env("XDG_STATE_HOME", state).args(["once", "-"]), &text)
+    run_command(sentrynet().env("XDG_STATE_HOME", state).args(["once", "-"]), &text)
 }
 
 /// What an entry holds, by the number in its header.
@@ -110,7 +110,7 @@ const KINDS: [(u8, &str); 5] = [
 #[test]
 fn what_an_earlier_version_left_is_delivered() {
     let receiver = Receiver::start();
-    let part = part(&crate::support::folder("compatibility-spool"), receiver.port);
+    let part = part(&crate::support::empty_folder("compatibility-spool"), receiver.port);
     std::fs::create_dir_all(&part).expect("the folder is writable");
     std::fs::write(part.join("lock"), "").expect("the folder is writable");
     let mut waiting = Vec::new();
@@ -149,7 +149,7 @@ fn without_sent_at(envelope: &[u8]) -> Vec<u8> {
 
 #[test]
 fn what_this_version_leaves_is_what_an_earlier_one_left() {
-    let state = crate::support::folder("compatibility-spool-written");
+    let state = crate::support::empty_folder("compatibility-spool-written");
     let port = free_port();
     let probes = every_kind(&Target::new());
     // Of what sampling leaves out there is a report.
