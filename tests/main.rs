@@ -1,5 +1,6 @@
 //! Tests of the whole program through its public interface, against real servers, which `tests/run` fetches.
 
+mod architecture;
 mod chain;
 mod check_ins;
 mod checks;
@@ -32,5 +33,4 @@ mod support;
 mod templates;
 mod tls;
 mod tracing;
-mod walls;
 mod wasi;

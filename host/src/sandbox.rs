@@ -10,7 +10,7 @@ use wasmtime::component::Linker;
 
 use crate::capability::grant::Grants;
 use crate::capability::memory_budget::MemoryPool;
-use crate::capability::{self, Context, Policy, ProbeContext, Refusals, grant, http, ssh, truncate};
+use crate::capability::{self, Context, Policy, ProbeContext, Refusals, SharedState, grant, http, truncate};
 use crate::config::{self, Allow, AllowSsh, Limits, MOST_MEMORY, Module, Retries, TraceHeaders, TraceHost};
 use crate::propagation::Origin;
 use crate::recording::{Header, Recording};
@@ -54,9 +54,7 @@ pub struct Sandbox {
     threads: Arc<GuestExecutor>,
     linker: Linker<Context>,
     loaded: HashMap<Module, Result<DescribedComponent, LoadError>>,
-    http: Arc<http::Stack>,
-    ssh: Arc<ssh::Stack>,
-    memory: Arc<MemoryPool>,
+    shared: Arc<SharedState>,
     origin: Arc<Origin>,
     secrets: Secrets,
     /// What the last probe had: the next has the same, as often as not.
@@ -150,9 +148,11 @@ impl Sandbox {
             threads: Arc::new(threads),
             linker,
             loaded: HashMap::new(),
-            http: Arc::new(http::Stack::start()),
-            ssh: Arc::default(),
-            memory: Arc::new(memory),
+            shared: Arc::new(SharedState {
+                http: Arc::new(http::Stack::start()),
+                ssh: Arc::default(),
+                memory: Arc::new(memory),
+            }),
             origin: Arc::new(origin),
             secrets,
             last: LastShared {
@@ -202,12 +202,18 @@ impl Sandbox {
         // That one is the host's.
         violations.retain(|found| !found.pointer.is_empty() || found.missing_key.as_deref() != Some("title"));
         let settings = settings::for_guest(&schema, typed, &probe.referred).map_err(problem_of_probe)?.to_string();
-        let checked =
-            call_once(&self.engine, self.threads.cpu_permits(), &program.component, &checking, async |guest, store| {
+        let checked = call_once(
+            &self.engine,
+            self.threads.cpu_permits(),
+            &program.component,
+            &checking,
+            &self.shared,
+            async |guest, store| {
                 let checked = guest.sentrynet_probe_prober().call_check(&mut *store, &settings).await?;
                 Ok((checked, std::mem::take(&mut store.data_mut().warnings)))
-            })
-            .await;
+            },
+        )
+        .await;
         let (title, said, warnings) = match checked {
             Ok((Ok(title), warnings)) => (title, Vec::new(), warnings),
             Ok((Err(said), _)) if said.is_empty() && violations.is_empty() => {
@@ -379,9 +385,6 @@ impl Sandbox {
             refusals: Refusals::default(),
             trace_hosts: Arc::default(),
             origin: Arc::clone(&self.origin),
-            http: Arc::clone(&self.http),
-            ssh: Arc::clone(&self.ssh),
-            memory: Arc::clone(&self.memory),
             built_in: false,
             may_send: false,
         }
@@ -396,17 +399,22 @@ impl Sandbox {
         let compiled = self.load_and_log_slow(module).await?;
         let component = component::link(&self.linker, &compiled)?;
         // A component that cannot even say who it is would fail each run.
-        let description =
-            call_once(&self.engine, self.threads.cpu_permits(), &component, scope, async |guest, store| {
-                guest.sentrynet_probe_prober().call_describe(store).await
-            });
+        let description = call_once(
+            &self.engine,
+            self.threads.cpu_permits(),
+            &component,
+            scope,
+            &self.shared,
+            async |guest, store| guest.sentrynet_probe_prober().call_describe(store).await,
+        );
         let description = description.await.map_err(|fault| LoadError::Describe(in_one_line(fault)))?;
         tracing::debug!(name = description.name, version = description.version, "component loaded");
         let (value, schema) = read_schema(&description.settings_schema)?;
         let (name, version, summary) = (description.name, description.version, description.summary);
         let description = Arc::new(Description { name, version, summary, schema: value });
         let (threads, secrets) = (Arc::clone(&self.threads), self.secrets.clone());
-        let program = Arc::new(LoadedComponent { component, sha256: compiled.sha256.into(), threads, secrets });
+        let shared = Arc::clone(&self.shared);
+        let program = Arc::new(LoadedComponent { component, sha256: compiled.sha256.into(), threads, secrets, shared });
         Ok(DescribedComponent { program, description, schema: Arc::new(schema) })
     }
 

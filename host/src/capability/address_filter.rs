@@ -4,16 +4,16 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use crate::capability::ProbeContext;
 use crate::capability::grant::{List, Refusal};
-use crate::capability::log::Journal;
+use crate::capability::log_buffer::LogBuffer;
+use crate::capability::probe_context::ProbeContext;
 
 /// Judges on behalf of one run.
 #[derive(Clone)]
 pub struct AddressFilter {
     pub list: List,
     pub probe: Arc<ProbeContext>,
-    pub log: Journal,
+    pub log: LogBuffer,
 }
 
 impl AddressFilter {

@@ -1,113 +1,112 @@
-//! What the exchanges of a run leave behind, kept as it came: it is put in words only where the run did not pass.
+//! Evidence of a run's exchanges, kept as the protocols wrote it: it is turned into a report only if the run fails.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::capability::{http, ssh, wasi};
-use crate::run::evidence::{Connection, Exchange, Tcp};
+use crate::run::evidence::{Connection, Exchange};
 use crate::trace::{Handle, Recorder};
 
-/// The last exchanges of one attempt, shared by all that make them.
-#[derive(Clone, Default)]
-pub struct Evidence(Arc<Mutex<VecDeque<(Handle, Kept)>>>);
+/// Evidence of one exchange, which may still be going on.
+pub trait ExchangeEvidence: Send + Sync {
+    /// Returns true if the exchange has failed.
+    fn is_error(&self) -> bool;
 
-/// An exchange, or what has become of it so far.
-pub enum Kept {
-    Http(Box<http::HttpEvidence>),
-    Ssh(Arc<Mutex<ssh::SshEvidence>>),
-    Tcp(Arc<wasi::TcpEvidence>),
-    Dns(Arc<Mutex<Connection>>),
-    /// Of a run that is replayed.
-    Told(Exchange),
+    /// Returns the evidence as it stands in a report.
+    fn to_evidence(&self) -> Exchange;
+
+    /// Returns the connection, if the exchange is a TCP connection that the guest may try again at another address.
+    fn tcp_connection(&self) -> Option<Connection> {
+        None
+    }
 }
+
+/// The last exchanges of one attempt, each with its span. Clones share them.
+#[derive(Clone, Default)]
+pub struct Evidence(Arc<Mutex<VecDeque<(Handle, Arc<dyn ExchangeEvidence>)>>>);
 
 impl Evidence {
-    /// Of a guest that makes a thousand, the last are kept: whatever failed is followed by few that clean up.
-    const MOST: usize = 50;
+    /// Exchanges that are kept: the last ones, since few follow the one that failed.
+    const MAX_EXCHANGES: usize = 50;
 
-    /// Keeps what an exchange left; `span` is its own.
-    pub fn keep(&self, span: Handle, kept: Kept) {
+    /// Adds an exchange; `span` is its own.
+    pub fn add(&self, span: Handle, exchange: Arc<dyn ExchangeEvidence>) {
         let mut all = self.0.lock();
-        if all.len() == Self::MOST {
+        if all.len() == Self::MAX_EXCHANGES {
             all.pop_front();
         }
-        all.push_back((span, kept));
+        all.push_back((span, exchange));
     }
 
-    /// What there is to tell of all of them, and the span of each.
-    pub fn told(&self) -> Vec<(Handle, Exchange)> {
+    /// Returns all exchanges as they stand in a report, each with its span.
+    pub fn exchanges(&self) -> Vec<(Handle, Exchange)> {
         let all = self.0.lock();
-        all.iter().map(|(span, kept)| (*span, kept.tell())).collect()
+        all.iter().map(|(span, exchange)| (*span, exchange.to_evidence())).collect()
     }
 
-    /// Keeps what there once was to tell of an exchange; the last that is told of it counts.
-    pub fn put(&self, span: Handle, told: Exchange) {
+    /// Sets the evidence of an exchange that is replayed, in place of what the recording had of it before.
+    pub fn set_replayed(&self, span: Handle, exchange: Exchange) {
+        let exchange = Arc::new(exchange);
         let mut all = self.0.lock();
         match all.iter_mut().find(|(known, _)| *known == span) {
-            Some((_, kept)) => *kept = Kept::Told(told),
-            None => all.push_back((span, Kept::Told(told))),
+            Some((_, known)) => *known = exchange,
+            None => all.push_back((span, exchange)),
         }
     }
 
-    /// The exchange that a failure is about. The guest's own steps, `within` the attempt, say which went wrong first, and
-    /// its last exchange is the one. Where they do not say, it is the last that came to no end, or the last of all. A
-    /// host that has not answered at one address may have at the next.
-    pub fn of_failure(&self, recorder: &Recorder, within: Handle) -> Option<Exchange> {
+    /// Returns the exchange that a failure is about, if there is any exchange.
+    ///
+    /// If the guest has marked steps below `attempt` as failed, it is the last exchange of the first of these steps.
+    /// Otherwise it is the last exchange that failed, or else the last of all. A connection that failed does not count if
+    /// a later one went to another address of the same host: that host has answered.
+    pub fn failed_exchange(&self, recorder: &Recorder, attempt: Handle) -> Option<Exchange> {
         let all = self.0.lock();
-        let steps: Vec<_> = all.iter().map(|(span, _)| recorder.failed_ancestor(*span, within)).collect();
+        let steps: Vec<_> = all.iter().map(|(span, _)| recorder.failed_ancestor(*span, attempt)).collect();
         let step = steps.iter().find(|step| step.is_some());
         let last_of = |step| steps.iter().rposition(|other| other == step);
-        let mended = |index: usize, kept: &Kept| all.range(index + 1..).any(|(_, later)| later.replaces(kept));
-        let unfinished =
-            || all.iter().enumerate().rposition(|(index, (_, kept))| kept.is_error() && !mended(index, kept));
-        let index = step.and_then(last_of).or_else(unfinished).or(all.len().checked_sub(1))?;
-        Some(all[index].1.tell())
+        let was_replaced = |index: usize, failed: &dyn ExchangeEvidence| {
+            all.range(index + 1..).any(|(_, later)| replaces(later.as_ref(), failed))
+        };
+        let last_error = || {
+            let mut indexed = all.iter().enumerate();
+            indexed.rposition(|(index, (_, exchange))| exchange.is_error() && !was_replaced(index, exchange.as_ref()))
+        };
+        let index = step.and_then(last_of).or_else(last_error).or(all.len().checked_sub(1))?;
+        Some(all[index].1.to_evidence())
     }
 }
 
-impl Kept {
+/// Returns true if `later` is a connection to the same host and port as the connection `failed`.
+fn replaces(later: &dyn ExchangeEvidence, failed: &dyn ExchangeEvidence) -> bool {
+    failed.tcp_connection().zip(later.tcp_connection()).is_some_and(|(failed, later)| later.is_like(&failed))
+}
+
+/// Evidence that was read from a recording.
+impl ExchangeEvidence for Exchange {
     fn is_error(&self) -> bool {
-        match self {
-            Self::Http(kept) => kept.error.is_some(),
-            Self::Ssh(kept) => kept.lock().error.is_some(),
-            Self::Tcp(kept) => kept.is_error(),
-            Self::Dns(kept) => kept.lock().error.is_some(),
-            Self::Told(Exchange::Http(http)) => http.connection.error.is_some(),
-            Self::Told(Exchange::Ssh(ssh)) => ssh.connection.error.is_some(),
-            Self::Told(Exchange::Tcp(tcp)) => tcp.connection.error.is_some(),
-            Self::Told(Exchange::Dns(dns)) => dns.error.is_some(),
-        }
+        let connection = match self {
+            Self::Http(http) => &http.connection,
+            Self::Ssh(ssh) => &ssh.connection,
+            Self::Tcp(tcp) => &tcp.connection,
+            Self::Dns(connection) => connection,
+        };
+        connection.error.is_some()
     }
 
-    /// Whether it goes on where another came to no end.
-    fn replaces(&self, other: &Self) -> bool {
-        other.tcp().zip(self.tcp()).is_some_and(|(other, later)| later.connection.is_like(&other.connection))
+    fn to_evidence(&self) -> Exchange {
+        self.clone()
     }
 
-    fn tcp(&self) -> Option<Tcp> {
-        match self {
-            Self::Tcp(kept) => Some(kept.to_evidence()),
-            Self::Told(Exchange::Tcp(told)) => Some((**told).clone()),
-            _ => None,
-        }
-    }
-
-    fn tell(&self) -> Exchange {
-        match self {
-            Self::Http(kept) => Exchange::Http(Box::new(kept.to_evidence())),
-            Self::Ssh(kept) => Exchange::Ssh(Box::new(kept.lock().to_evidence())),
-            Self::Tcp(kept) => Exchange::Tcp(Box::new(kept.to_evidence())),
-            Self::Dns(kept) => Exchange::Dns(Box::new(kept.lock().clone())),
-            Self::Told(told) => told.clone(),
-        }
+    fn tcp_connection(&self) -> Option<Connection> {
+        if let Self::Tcp(tcp) = self { Some(tcp.connection.clone()) } else { None }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::evidence::{Ssh, Tcp};
     use crate::trace::Status;
 
     /// Exchanges in steps, as `step!` or `step`, the first of which went wrong, with an error of their own or none: the
@@ -130,10 +129,11 @@ mod tests {
                 open = Some((*step, span));
             }
             let span = recorder.open(recorder.current(), "ssh", "");
-            let kept = ssh::SshEvidence { host: number.to_string(), error: *error, ..ssh::SshEvidence::default() };
-            evidence.keep(span, Kept::Ssh(Arc::new(Mutex::new(kept))));
+            let connection = Connection { error: error.map(Into::into), ..Connection::default() };
+            let ssh = Ssh { host: number.to_string(), connection, ..Ssh::default() };
+            evidence.add(span, Arc::new(Exchange::Ssh(Box::new(ssh))));
         }
-        let found = evidence.of_failure(&recorder, attempt).map(|exchange| match exchange {
+        let found = evidence.failed_exchange(&recorder, attempt).map(|exchange| match exchange {
             Exchange::Ssh(ssh) => ssh.host,
             _ => unreachable!("there is none"),
         });
@@ -156,14 +156,17 @@ mod tests {
         let check = |last: (&str, &str), expected: &str| {
             let (recorder, evidence) = (Recorder::start("run".into(), String::new()), Evidence::default());
             for ((name, to), error) in [(("shop.example", "[2001:db8::1]:80"), Some("connect")), (last, None)] {
-                let to = to.parse().expect("an address and a port");
-                let kept = wasi::TcpEvidence::new(Some((name.to_owned(), Vec::new())), to);
-                if let Some(error) = error {
-                    kept.failed(error);
-                }
-                evidence.keep(recorder.open(recorder.current(), "tcp", ""), Kept::Tcp(Arc::new(kept)));
+                let connection = Connection {
+                    names: vec![name.to_owned()],
+                    peer: to.to_owned(),
+                    error: error.map(Into::into),
+                    ..Connection::default()
+                };
+                let tcp = Tcp { connection, ..Tcp::default() };
+                let span = recorder.open(recorder.current(), "tcp", "");
+                evidence.add(span, Arc::new(Exchange::Tcp(Box::new(tcp))));
             }
-            let Some(Exchange::Tcp(found)) = evidence.of_failure(&recorder, recorder.root()) else {
+            let Some(Exchange::Tcp(found)) = evidence.failed_exchange(&recorder, recorder.root()) else {
                 panic!("there is a connection")
             };
             assert_eq!(found.connection.peer, expected);
@@ -174,11 +177,11 @@ mod tests {
     }
 
     #[test]
-    fn there_is_a_bound() {
+    fn the_number_of_exchanges_is_bounded() {
         let (recorder, evidence) = (Recorder::start("run".into(), String::new()), Evidence::default());
         for _ in 0..200 {
-            evidence.keep(recorder.root(), Kept::Ssh(Arc::default()));
+            evidence.add(recorder.root(), Arc::new(Exchange::Ssh(Box::default())));
         }
-        assert_eq!(evidence.0.lock().len(), Evidence::MOST);
+        assert_eq!(evidence.0.lock().len(), Evidence::MAX_EXCHANGES);
     }
 }

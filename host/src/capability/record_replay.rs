@@ -1,9 +1,14 @@
-//! The tape of a run: every call of the guest's, and what came of it from outside. A run that is recorded writes it; one
-//! that is replayed reads it, and touches nothing else.
+//! Recording and replaying a run: every call of the guest's, and the results that came from outside of the sandbox.
 //!
-//! A call either follows from those before it (the guest's spans, lines of its log, what it reads of an answer), or it
-//! has to do with the outside. The former happen again while a run is replayed; the latter are taken from the tape.
-//! Between calls the run's clock stands still, so that both runs go by the same times.
+//! A run that is recorded writes each call down; one that is replayed takes the results from the recording, and touches
+//! nothing else. There are two kinds of calls:
+//!
+//! - A *local* call follows from the calls before it: spans, lines of the log, reading a response. It is made again while
+//!   a run is replayed.
+//! - An *external* call depends on something outside of the sandbox: the network, clocks, random numbers. While a run is
+//!   replayed it is not made; its result is taken from the recording.
+//!
+//! Between calls the run's clock stands still, so that a recorded run and its replay see the same times.
 
 use std::sync::Arc;
 
@@ -11,160 +16,154 @@ use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
 
 use crate::capability::evidence::Evidence;
-use crate::capability::log::Journal;
+use crate::capability::log_buffer::LogBuffer;
 use crate::capability::record_replay::record::CallRecorder;
 use crate::capability::record_replay::replay::Replayer;
 use crate::recording::Entry;
 use crate::run::Fault;
 use crate::trace::{Recorder, Trace};
 
-mod intercept;
-mod matching;
-mod replay;
 mod call;
 mod codec;
-mod wasi;
+mod halt;
+mod intercept;
+mod matching;
 mod record;
+mod replay;
+mod wasi;
 
 pub use call::CallRecord;
-pub use codec::body;
+pub use halt::Halt;
 pub use intercept::Intercepted;
 pub use wasi::link;
 
-/// A run's tape, or none. Cheap to clone; all clones are one.
+/// Records or replays a run, or does neither. Clones share their state.
 #[derive(Clone, Default)]
 pub struct RecordReplay(Option<Arc<Mutex<Mode>>>);
 
 enum Mode {
-    Write(CallRecorder),
-    Read(Replayer),
-}
-
-/// Why the guest cannot go on.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum Halt {
-    /// The run that was recorded was stopped here; or is, while it is recorded.
-    #[error("{}", .0.message)]
-    Stopped(Fault),
-    #[error("{0}")]
-    Departed(String),
+    Record(CallRecorder),
+    Replay(Replayer),
 }
 
 impl RecordReplay {
-    /// An empty one, for a run that has this recorder and this log.
-    pub fn record(recorder: &Recorder, log: &Journal) -> Self {
-        Self(Some(Arc::new(Mutex::new(Mode::Write(CallRecorder::new(recorder.clone(), log.clone()))))))
+    /// Records a run whose spans go to `recorder` and whose lines go to `log`.
+    pub fn record(recorder: &Recorder, log: &LogBuffer) -> Self {
+        Self(Some(Arc::new(Mutex::new(Mode::Record(CallRecorder::new(recorder.clone(), log.clone()))))))
     }
 
-    /// A written one. `same` says whether the component is the one that was recorded.
-    pub fn replay(recorder: &Recorder, log: &Journal, entries: Vec<Entry>, same: bool) -> Self {
-        Self(Some(Arc::new(Mutex::new(Mode::Read(Replayer::new(recorder.clone(), log.clone(), entries, same))))))
+    /// Replays the entries of a recording. `same_component` is true if the component is the one that was recorded.
+    pub fn replay(recorder: &Recorder, log: &LogBuffer, entries: Vec<Entry>, same_component: bool) -> Self {
+        let replayer = Replayer::new(recorder.clone(), log.clone(), entries, same_component);
+        Self(Some(Arc::new(Mutex::new(Mode::Replay(replayer)))))
     }
 
+    /// Returns true if the run is neither recorded nor replayed.
     pub fn is_off(&self) -> bool {
         self.0.is_none()
     }
 
-    /// Whether the run is replayed.
+    /// Returns true if the run is replayed.
     pub fn is_replay(&self) -> bool {
-        matches!(self.mode().as_deref(), Some(Mode::Read(_)))
+        matches!(self.mode().as_deref(), Some(Mode::Replay(_)))
     }
 
-    /// An attempt begins.
-    pub fn attempt(&self) {
+    /// Begins an attempt.
+    pub fn begin_attempt(&self) {
         match self.mode().as_deref_mut() {
-            Some(Mode::Write(writing)) => writing.attempt(),
-            Some(Mode::Read(reading)) => reading.attempt(),
+            Some(Mode::Record(recording)) => recording.begin_attempt(),
+            Some(Mode::Replay(replay)) => replay.begin_attempt(),
             None => {}
         }
     }
 
-    /// A call that follows from those before it.
+    /// Begins a local call.
     ///
     /// # Errors
-    /// When the run that was recorded was stopped before it.
-    pub fn local(&self, said: CallRecord) -> Result<(), Halt> {
+    /// [`Halt::Stopped`] when the run that is replayed was stopped by a limit before this call.
+    pub fn local(&self, call: CallRecord) -> Result<(), Halt> {
         match self.mode().as_deref_mut() {
-            Some(Mode::Write(writing)) => writing.local(said),
-            Some(Mode::Read(reading)) => return reading.local(&said),
+            Some(Mode::Record(recording)) => recording.local(call),
+            Some(Mode::Replay(replay)) => return replay.local(&call),
             None => {}
         }
         Ok(())
     }
 
-    /// What stopped the run that was recorded, where a replay of it has come as far and was not: a guest that computes
-    /// may be done sooner.
+    /// Returns the limit that ended the recorded attempt, if the replay of it has made all its calls and did not reach
+    /// the limit: a replay may compute faster.
     pub fn limit_fault(&self) -> Option<Fault> {
         match self.mode().as_deref() {
-            Some(Mode::Read(reading)) => reading.limit_fault(),
+            Some(Mode::Replay(replay)) => replay.limit_fault(),
             _ => None,
         }
     }
 
-    /// Such a call, or an attempt's beginning, is done: a span that it opened is one of the guest's.
-    pub fn opened(&self) {
+    /// Ends a local call, or the beginning of an attempt. A span that was opened meanwhile is the guest's own.
+    pub fn end_local(&self) {
         match self.mode().as_deref_mut() {
-            Some(Mode::Write(writing)) => writing.opened(),
-            Some(Mode::Read(reading)) => reading.opened(),
+            Some(Mode::Record(recording)) => recording.end_local(),
+            Some(Mode::Replay(replay)) => replay.end_local(),
             None => {}
         }
     }
 
-    /// A call that has to do with the outside: what came of it, while a run is replayed. Otherwise it is to be made, and
-    /// [`Tape::answered`] to be told of its result.
+    /// Begins an external call. Returns the recorded result while a run is replayed. Otherwise returns `None`: the call is
+    /// to be made, and its result to be given to [`RecordReplay::end_external`].
     ///
     /// # Errors
-    /// When the guest cannot go on: while its run is replayed, or for want of room.
-    pub fn external(&self, said: CallRecord) -> Result<Option<Value>, Halt> {
+    /// [`Halt::Diverged`] when the recording has another call or is damaged, [`Halt::Stopped`] when the run that is
+    /// replayed was stopped here, or when the recording has become too large.
+    pub fn external(&self, call: CallRecord) -> Result<Option<Value>, Halt> {
         match self.mode().as_deref_mut() {
-            Some(Mode::Write(writing)) => writing.external(said)?,
-            Some(Mode::Read(reading)) => return reading.external(&said).map(Some),
+            Some(Mode::Record(recording)) => recording.external(call)?,
+            Some(Mode::Replay(replay)) => return replay.external(&call).map(Some),
             None => {}
         }
         Ok(None)
     }
 
-    /// What came of a call that has to do with the outside; nothing where it stopped the guest.
-    pub fn answered(&self, result: Option<Value>, evidence: &Evidence) {
-        if let Some(Mode::Write(writing)) = self.mode().as_deref_mut() {
-            writing.answered(result, evidence);
+    /// Ends an external call that was made. `result` is `None` if the call stopped the guest.
+    pub fn end_external(&self, result: Option<Value>, evidence: &Evidence) {
+        if let Some(Mode::Record(recording)) = self.mode().as_deref_mut() {
+            recording.end_external(result, evidence);
         }
     }
 
-    /// The guest has ended, or was stopped by a fault.
-    pub fn end(&self, outcome: &str, fault: Option<&Fault>, evidence: &Evidence) {
+    /// Ends an attempt. `fault` is what stopped the guest, if it did not end by itself.
+    pub fn end_attempt(&self, outcome: &str, fault: Option<&Fault>, evidence: &Evidence) {
         match self.mode().as_deref_mut() {
-            Some(Mode::Write(writing)) => writing.end(outcome, fault, evidence),
-            Some(Mode::Read(reading)) => reading.end(evidence),
+            Some(Mode::Record(recording)) => recording.end_attempt(outcome, fault, evidence),
+            Some(Mode::Replay(replay)) => replay.end_attempt(evidence),
             None => {}
         }
     }
 
-    /// The trace is finished: what happened to it behind the guest's back happens again.
+    /// Ends the run: records how the host has changed the trace since the last attempt, or changes it in the same way.
     pub fn finish(&self, trace: &mut Trace) {
         match self.mode().as_deref_mut() {
-            Some(Mode::Write(writing)) => writing.finish(trace),
-            Some(Mode::Read(reading)) => reading.finish(trace),
+            Some(Mode::Record(recording)) => recording.finish(trace),
+            Some(Mode::Replay(replay)) => replay.finish(trace),
             None => {}
         }
     }
 
-    /// Asked while the guest computes.
+    /// Checks, while the guest computes, whether it may go on.
     ///
     /// # Errors
-    /// When the run that was recorded was stopped here, in its own time; or when one that is takes too much room.
+    /// [`Halt::Stopped`] when the run that is replayed was stopped by now, or when the recording has become too large.
     pub fn check(&self) -> Result<(), Halt> {
         match self.mode().as_deref_mut() {
-            Some(Mode::Read(reading)) => reading.check(),
-            Some(Mode::Write(writing)) => writing.check(),
+            Some(Mode::Record(recording)) => recording.check(),
+            Some(Mode::Replay(replay)) => replay.check(),
             None => Ok(()),
         }
     }
 
-    /// What was written.
-    pub fn take(&self) -> Vec<Entry> {
+    /// Takes the entries that were recorded.
+    pub fn take_entries(&self) -> Vec<Entry> {
         match self.mode().as_deref_mut() {
-            Some(Mode::Write(writing)) => writing.take(),
+            Some(Mode::Record(recording)) => recording.take_entries(),
             _ => Vec::new(),
         }
     }

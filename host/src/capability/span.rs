@@ -10,8 +10,6 @@ use crate::trace::{Handle, Status, Value};
 /// A guest's open span.
 pub struct Span(Handle);
 
-/// Bytes of text on all spans of a run together: Sentry takes no transaction of more.
-pub const MAX_TEXT_BYTES: usize = 1 << 20;
 /// Sentry's longest op, tag key and tag value.
 const MAX_OP_BYTES: usize = 128;
 const MAX_TAG_BYTES: usize = 200;
@@ -23,12 +21,13 @@ const MAX_VALUE_BYTES: usize = 4096;
 impl HostSpan for Context {
     fn new(&mut self, op: String, description: String) -> wasmtime::Result<Resource<Span>> {
         let (op, description) = (truncate(op, MAX_OP_BYTES), truncate(description, MAX_VALUE_BYTES));
-        let description = if self.charge_text(op.len() + description.len()) { description } else { String::new() };
-        let handle = self.recorder.push(op, description);
+        let description =
+            if self.accounting.take_span_text(op.len() + description.len()) { description } else { String::new() };
+        let handle = self.run.recorder.push(op, description);
         match self.table.push(Span(handle)) {
             Ok(span) => Ok(span),
             Err(full) => {
-                self.recorder.pop(handle);
+                self.run.recorder.pop(handle);
                 Err(full.into())
             }
         }
@@ -42,20 +41,20 @@ impl HostSpan for Context {
 
     fn set_status(&mut self, span: Resource<Span>, status: Guest) -> wasmtime::Result<()> {
         let handle = self.table.get(&span)?.0;
-        self.recorder.set_status(handle, status.into());
+        self.run.recorder.set_status(handle, status.into());
         Ok(())
     }
 
     fn drop(&mut self, span: Resource<Span>) -> wasmtime::Result<()> {
         let span = self.table.delete(span)?;
-        self.recorder.pop(span.0);
+        self.run.recorder.pop(span.0);
         Ok(())
     }
 }
 
 impl Host for Context {
     fn set_data(&mut self, key: String, value: GuestValue) -> wasmtime::Result<()> {
-        let root = self.recorder.root();
+        let root = self.run.recorder.root();
         self.set(root, key, value);
         Ok(())
     }
@@ -72,16 +71,9 @@ impl Context {
     fn set(&mut self, span: Handle, key: String, value: GuestValue) {
         let (key, value) = (truncate(key, MAX_TAG_BYTES), Value::from(value));
         let text = if let Value::Text(text) = &value { text.len() } else { size_of::<f64>() };
-        if self.charge_text(key.len() + text) {
-            self.recorder.set(span, key, value);
+        if self.accounting.take_span_text(key.len() + text) {
+            self.run.recorder.set(span, key, value);
         }
-    }
-
-    /// Takes from the run's allowance of text; a guest that has used it up goes on without.
-    fn charge_text(&mut self, bytes: usize) -> bool {
-        let left = self.span_text.checked_sub(bytes);
-        self.span_text = left.unwrap_or(self.span_text);
-        left.is_some()
     }
 }
 

@@ -10,15 +10,14 @@ use tokio_util::task::AbortOnDropHandle;
 use wasmtime::component::Resource;
 
 use crate::capability::Context;
-use crate::capability::address_filter::AddressFilter;
 use crate::capability::bindings::sentrynet::probe::ssh::{
     Error as GuestError, Host, HostClient, HostSession, Output as GuestOutput, Server as GuestServer,
 };
 use crate::capability::grant::List;
 use crate::capability::ssh::credential::Credential;
 use crate::capability::ssh::error::Error;
-use crate::capability::ssh::session::Target;
-use crate::capability::ssh::trust::{AcceptedHosts, Pin, Trust};
+use crate::capability::ssh::target::Target;
+use crate::capability::ssh::trust::{Pin, Trust};
 use crate::capability::timeout::Timeout;
 
 mod error;
@@ -28,21 +27,17 @@ mod evidence;
 mod known_hosts;
 mod auth;
 mod client_handler;
+mod output;
 mod session;
+mod target;
 mod trust;
 mod instrumented_stream;
 
-pub use evidence::SshEvidence;
+pub use trust::AcceptedHosts;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// The most that a guest may have us keep of each stream of a command's output.
 const MOST_OUTPUT: u64 = 16 << 20;
-
-/// What all runs share: the hosts that were met.
-#[derive(Default)]
-pub struct Stack {
-    acquaintances: Arc<AcceptedHosts>,
-}
 
 /// A connection being described.
 #[derive(Clone)]
@@ -176,7 +171,7 @@ impl HostClient for Context {
         let trust = match client.pins.is_empty() {
             true => Trust::KnownHosts {
                 files: client.known_hosts.map_or_else(Trust::default_files, |file| vec![file]),
-                accept_new: client.accept_new.then(|| Arc::clone(&self.probe.ssh.acquaintances)),
+                accept_new: client.accept_new.then(|| Arc::clone(&self.shared.ssh)),
             },
             false => Trust::Pinned(client.pins),
         };
@@ -188,14 +183,13 @@ impl HostClient for Context {
             trust,
             limit: Timeout::new(client.timeout, self.deadline),
         };
-        self.quota.request()?;
+        self.accounting.quota.request()?;
         let (open, started) = (self.acquire_connection()?, Instant::now());
-        let judge = AddressFilter { list: List::Ssh, probe: Arc::clone(&self.probe), log: self.log.clone() };
-        let (recorder, parent, evidence) = (self.recorder.clone(), self.recorder.current(), self.evidence.clone());
-        let connecting = async move { session::connect(target, open, &judge, recorder, parent, evidence).await };
+        let (judge, run, parent) = (self.address_filter(List::Ssh), self.run.clone(), self.run.recorder.current());
+        let connecting = async move { session::connect(target, open, &judge, run, parent).await };
         // In a task of its own, as every exchange: see `http`.
         let session = AbortOnDropHandle::new(self.exchanges.spawn(connecting)).await?;
-        self.quota.check()?;
+        self.accounting.quota.check()?;
         let session = match session {
             Ok(session) => session,
             Err(error) => return Ok(Err(error.into())),
@@ -231,7 +225,7 @@ impl HostSession for Context {
         let (started, inner) = (Instant::now(), Arc::clone(&self.table.get(&session)?.connection));
         let work = self.exchanges.spawn(async move { inner.lock().await.authenticate().await });
         let logged_in = AbortOnDropHandle::new(work).await?;
-        self.quota.check()?;
+        self.accounting.quota.check()?;
         self.table.get_mut(&session)?.time += started.elapsed();
         Ok(logged_in.map_err(GuestError::from))
     }
@@ -242,7 +236,7 @@ impl HostSession for Context {
         command: String,
         max_output: u64,
     ) -> wasmtime::Result<Result<GuestOutput, GuestError>> {
-        self.quota.request()?;
+        self.accounting.quota.request()?;
         if let Err(refusal) = self.probe.policy.grants.commands() {
             return Ok(Err(GuestError::Denied(self.refuse(&refusal))));
         }
@@ -250,13 +244,13 @@ impl HostSession for Context {
         let most = max_output.min(MOST_OUTPUT) as usize;
         let work = self.exchanges.spawn(async move { inner.lock().await.exec(&command, most).await });
         let ran = AbortOnDropHandle::new(work).await?;
-        self.quota.check()?;
+        self.accounting.quota.check()?;
         self.table.get_mut(&session)?.time += started.elapsed();
         let output = match ran {
             Ok(output) => output,
             Err(error) => return Ok(Err(error.into())),
         };
-        let exec::Output { exit_status, signal, stdout, stderr, stdout_size, stderr_size } = output;
+        let output::Output { exit_status, signal, stdout, stderr, stdout_size, stderr_size } = output;
         Ok(Ok(GuestOutput { exit_status, signal, stdout, stderr, stdout_size, stderr_size }))
     }
 

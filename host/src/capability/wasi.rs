@@ -6,13 +6,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use wasmtime::component::{Linker, ResourceTable};
-use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi::{I32Exit, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-pub use crate::capability::wasi::evidence::TcpEvidence;
+use crate::capability::Context;
+use crate::capability::http::StreamingClient;
 use crate::capability::wasi::http::Outgoing;
-use crate::capability::wasi::ip_name_lookup::Names;
-use crate::capability::{Context, log};
+use crate::capability::wasi::resolved_names::ResolvedNames;
+use crate::capability::wasi::stdio::LogStream;
 use crate::run::Level;
 
 mod connection;
@@ -20,10 +21,15 @@ mod http;
 mod evidence;
 mod ip_name_lookup;
 mod network;
+mod resolved_names;
 mod socket_options;
 mod span;
+mod state;
+mod stdio;
 mod tcp_socket;
 mod tcp_streams;
+
+pub use state::Wasi;
 
 /// Makes WASI known to `linker`: its own sockets, which lead nowhere, give way to ours on the tape.
 ///
@@ -39,34 +45,34 @@ pub fn exit_status(error: &wasmtime::Error) -> Option<i32> {
     error.downcast_ref::<I32Exit>().map(|exit| exit.0)
 }
 
-/// What is kept for WASI during one run, from when the guest asks for it.
-pub struct Wasi {
-    ctx: WasiCtx,
-    http: WasiHttpCtx,
-    outgoing: Outgoing,
-    names: Names,
-    /// Handles of the guest's own, which the tape leaves alone.
-    pub own: HashSet<u32>,
-}
-
 impl Context {
     pub(in crate::capability) fn wasi(&mut self) -> (&mut Wasi, &mut ResourceTable) {
         if self.wasi.is_none() {
-            let (journal, tape, probe) = (&self.log, &self.record_replay, &self.probe);
-            let stream =
-                |level| log::Stream { journal: journal.clone(), tape: tape.clone(), level, probe: Arc::clone(probe) };
+            let stream = |level| LogStream { run: self.run.clone(), level, probe: Arc::clone(&self.probe) };
             let environment: Vec<_> = self.probe.policy.environment.iter().collect();
             let mut builder = WasiCtxBuilder::new();
             builder.stdout(stream(Level::Info)).stderr(stream(Level::Warn)).envs(&environment);
             self.wasi = Some(Wasi {
                 ctx: builder.build(),
                 http: WasiHttpCtx::new(),
-                outgoing: Outgoing::new(self.courier()),
-                names: Names::default(),
-                own: HashSet::new(),
+                outgoing: Outgoing::new(self.streaming_client()),
+                names: ResolvedNames::default(),
+                own_handles: HashSet::new(),
             });
         }
         (self.wasi.as_mut().expect("it has just been made"), &mut self.table)
+    }
+}
+
+impl Context {
+    fn streaming_client(&self) -> StreamingClient {
+        StreamingClient {
+            session: self.http.clone(),
+            run: self.run.clone(),
+            deadline: self.deadline,
+            probe: Arc::clone(&self.probe),
+            exchanges: self.exchanges.clone(),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::fmt::{self, Write};
 use cpp_demangle::{DemangleOptions, Symbol};
 use wasmtime::WasmBacktrace;
 
-use crate::capability::log::Journal;
+use crate::capability::log_buffer::LogBuffer;
 use crate::run::{Fault, FaultKind, Frame};
 
 /// The frames in an error, innermost first; none where it does not come from within a guest.
@@ -40,7 +40,7 @@ pub fn backtrace(error: &wasmtime::Error) -> Vec<Frame> {
 
 /// A trap with what the guest said before it: a language's runtime says why on its standard error, and then does what
 /// is sure to trap.
-pub fn with_last_words(mut fault: Fault, log: &Journal) -> Fault {
+pub fn with_last_words(mut fault: Fault, log: &LogBuffer) -> Fault {
     if let (FaultKind::Trap, Some(words)) = (fault.kind, log.last_words()) {
         fault.message += &format!("; its last words: {words}");
     }

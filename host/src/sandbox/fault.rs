@@ -8,12 +8,12 @@ use wasmtime::{ResourceLimiter, Trap, WasmBacktrace};
 use crate::capability::quota::Exceeded;
 use crate::capability::record_replay::Halt;
 use crate::capability::wasi::exit_status;
-use crate::capability::{Context, Growth, HostMemoryExceeded};
+use crate::capability::{Accounting, Growth, HostMemoryExceeded};
 use crate::config::{Limits, MOST_MEMORY, MOST_TABLE};
 use crate::run::{Fault, FaultKind, LimitKind};
 use crate::sandbox::backtrace::backtrace;
 
-impl ResourceLimiter for Context {
+impl ResourceLimiter for Accounting {
     // An error ends the guest here. A refusal would have it end itself, with less to say.
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         grow(&mut self.memory, current, desired, self.limits.memory, LimitKind::Memory)?;
@@ -27,27 +27,27 @@ impl ResourceLimiter for Context {
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        grow(&mut self.elements, current, desired, self.limits.table, LimitKind::Table)?;
-        self.reservation.reserve(self.elements.last * size_of::<usize>())?;
+        grow(&mut self.table_elements, current, desired, self.limits.table, LimitKind::Table)?;
+        self.reservation.reserve(self.table_elements.last * size_of::<usize>())?;
         Ok(true)
     }
 
     fn table_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
-        self.reservation.release(shrink(&mut self.elements) * size_of::<usize>());
+        self.reservation.release(shrink(&mut self.table_elements) * size_of::<usize>());
         Ok(())
     }
 }
 
 fn grow(grown: &mut Growth, current: usize, desired: usize, most: usize, ceiling: LimitKind) -> Result<(), Exceeded> {
     grown.last = desired.saturating_sub(current);
-    grown.all = grown.all.saturating_add(grown.last);
-    if grown.all > most { Err(Exceeded(ceiling)) } else { Ok(()) }
+    grown.total = grown.total.saturating_add(grown.last);
+    if grown.total > most { Err(Exceeded(ceiling)) } else { Ok(()) }
 }
 
 /// How much came to nothing.
 fn shrink(grown: &mut Growth) -> usize {
     let last = std::mem::take(&mut grown.last);
-    grown.all = grown.all.saturating_sub(last);
+    grown.total = grown.total.saturating_sub(last);
     last
 }
 
@@ -56,7 +56,7 @@ pub fn explain(error: &wasmtime::Error, limits: &Limits) -> Fault {
     let (kind, message) = if let Some(off) = error.downcast_ref::<Halt>() {
         match off {
             Halt::Stopped(fault) => return fault.clone(),
-            Halt::Departed(why) => (FaultKind::ReplayDiverged, why.clone()),
+            Halt::Diverged(why) => (FaultKind::ReplayDiverged, why.clone()),
         }
     } else if let Some(ceiling) = limit_reached(error) {
         (FaultKind::Limit(ceiling), limit_message(ceiling, limits))

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use wasmtime::{Engine, Store};
 
 use crate::capability::bindings::{Probe as Bindings, ProbePre};
-use crate::capability::log::Journal;
+use crate::capability::log_buffer::LogBuffer;
 use crate::capability::quota::Quota;
 use crate::capability::record_replay::RecordReplay;
-use crate::capability::{Context, ProbeContext};
+use crate::capability::{Context, ProbeContext, RunHandles, SharedState};
 use crate::config::Limits;
 use crate::run::Fault;
 use crate::sandbox::backtrace::with_last_words;
@@ -35,25 +35,25 @@ pub struct DeadlineGuard {
 pub fn store(
     engine: &Engine,
     scope: &Arc<ProbeContext>,
-    recorder: Recorder,
-    tape: RecordReplay,
-    log: Journal,
+    shared: &Arc<SharedState>,
+    run: RunHandles,
     limits: Limits,
     computing: Arc<CpuTimer>,
 ) -> (Store<Context>, DeadlineGuard) {
     let deadline = Instant::now() + limits.deadline;
+    let tape = run.record_replay.clone();
     let mut store = Store::new(
         engine,
-        Context::new(Arc::clone(scope), computing.exchanges().clone(), recorder, tape.clone(), log, limits, deadline),
+        Context::new(Arc::clone(scope), Arc::clone(shared), run, limits, deadline, computing.exchanges().clone()),
     );
-    store.limiter(|context| context);
+    store.limiter(|context| &mut context.accounting);
     store.set_max_component_handles(limits.handles);
     store.set_hostcall_fuel(limits.memory);
     store.set_epoch_deadline(computing.initial_epoch_deadline());
-    let (meter, looked_at) = (store.data().quota.clone(), Arc::clone(&computing));
+    let (meter, looked_at) = (store.data().accounting.quota.clone(), Arc::clone(&computing));
     store.epoch_deadline_callback(move |context| {
         tape.check()?;
-        context.data().quota.check()?;
+        context.data().accounting.quota.check()?;
         fault::check_limits(deadline, looked_at.used(), limits)?;
         Ok(looked_at.on_epoch(deadline))
     });
@@ -95,14 +95,16 @@ pub async fn call_once<T>(
     turns: &Arc<CpuPermits>,
     component: &ProbePre<Context>,
     scope: &Arc<ProbeContext>,
+    shared: &Arc<SharedState>,
     question: impl AsyncFnOnce(Bindings, &mut Store<Context>) -> wasmtime::Result<T>,
 ) -> Result<T, Fault> {
     // What a component may use while it says who it is and checks settings.
     let limits = Limits { deadline: Duration::from_secs(5), ..Limits::default() };
     let recorder = Recorder::start(String::new(), String::new());
-    let log = Journal::new(recorder.clone(), limits);
+    let log = LogBuffer::new(recorder.clone(), limits);
+    let run = RunHandles::new(recorder, log.clone(), RecordReplay::default());
     let computing = CpuTimer::new(Arc::clone(turns), HomeRuntime::current(), false);
-    let (mut store, watch) = store(engine, scope, recorder, RecordReplay::default(), log.clone(), limits, computing);
+    let (mut store, watch) = store(engine, scope, shared, run, limits, computing);
     let ended = watch
         .guard(async {
             let guest = component.instantiate_async(&mut store).await?;

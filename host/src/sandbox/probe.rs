@@ -10,9 +10,9 @@ use tokio::task::JoinError;
 use crate::capability::bindings::ProbePre;
 use crate::capability::bindings::exports::sentrynet::probe::prober::Trouble;
 use crate::capability::bindings::sentrynet::probe::types::Failure as GuestFailure;
-use crate::capability::log::Journal;
+use crate::capability::log_buffer::LogBuffer;
 use crate::capability::record_replay::RecordReplay;
-use crate::capability::{Context, ProbeContext, truncate};
+use crate::capability::{Context, ProbeContext, RunHandles, SharedState, truncate};
 use crate::config::{Limits, Retries};
 use crate::recording::{Component, Header, Recording};
 use crate::redaction::Secrets;
@@ -48,6 +48,7 @@ pub struct LoadedComponent {
     pub sha256: Box<str>,
     pub threads: Arc<GuestExecutor>,
     pub secrets: Secrets,
+    pub shared: Arc<SharedState>,
 }
 
 /// How one stay in the guest ended, and what it left.
@@ -110,15 +111,9 @@ impl ProbeShared {
     async fn run(&self, due: Instant, place: &HomeRuntime) -> Run {
         let lateness = due.elapsed();
         let recorder = self.recorder();
-        let (mut run, exchanges) = self
-            .attempts(
-                place,
-                lateness,
-                &recorder,
-                &Journal::new(recorder.clone(), *self.limits),
-                &RecordReplay::default(),
-            )
-            .await;
+        let log = LogBuffer::new(recorder.clone(), *self.limits);
+        let handles = RunHandles::new(recorder, log, RecordReplay::default());
+        let (mut run, exchanges) = self.attempts(place, lateness, &handles).await;
         self.program.secrets.redact_run(&mut run, exchanges);
         run
     }
@@ -126,10 +121,11 @@ impl ProbeShared {
     async fn record(&self, due: Instant, place: &HomeRuntime) -> (Run, Recording) {
         let lateness = due.elapsed();
         let recorder = self.recorder();
-        let log = Journal::new(recorder.clone(), *self.limits);
+        let log = LogBuffer::new(recorder.clone(), *self.limits);
         let tape = RecordReplay::record(&recorder, &log);
-        let (mut run, exchanges) = self.attempts(place, lateness, &recorder, &log, &tape).await;
-        let mut recording = Recording { header: self.header(&run), entries: tape.take() };
+        let handles = RunHandles::new(recorder, log, tape.clone());
+        let (mut run, exchanges) = self.attempts(place, lateness, &handles).await;
+        let mut recording = Recording { header: self.header(&run), entries: tape.take_entries() };
         self.program.secrets.strike_recording(&mut recording, &mut run, exchanges);
         (run, recording)
     }
@@ -146,9 +142,10 @@ impl ProbeShared {
             probe.clone(),
             title.clone(),
         );
-        let log = Journal::new(recorder.clone(), *self.limits);
+        let log = LogBuffer::new(recorder.clone(), *self.limits);
         let tape = RecordReplay::replay(&recorder, &log, entries, *header.component.sha256 == *self.program.sha256);
-        let (mut run, exchanges) = self.attempts(place, header.lateness, &recorder, &log, &tape).await;
+        let handles = RunHandles::new(recorder, log, tape);
+        let (mut run, exchanges) = self.attempts(place, header.lateness, &handles).await;
         self.program.secrets.strike_replayed(&header.struck, &mut run, exchanges);
         run
     }
@@ -160,16 +157,10 @@ impl ProbeShared {
 
     /// All attempts, until one is the last; and the exchanges that those before it failed over. Secrets are in there
     /// still.
-    async fn attempts(
-        &self,
-        place: &HomeRuntime,
-        lateness: Duration,
-        recorder: &Recorder,
-        log: &Journal,
-        tape: &RecordReplay,
-    ) -> (Run, Vec<Exchange>) {
+    async fn attempts(&self, place: &HomeRuntime, lateness: Duration, handles: &RunHandles) -> (Run, Vec<Exchange>) {
+        let RunHandles { recorder, log, record_replay: tape, .. } = handles;
         let mut attempts = 1;
-        let mut last = self.attempt(place, attempts, recorder, tape, log).await;
+        let mut last = self.attempt(place, attempts, handles.without_evidence()).await;
         let (mut earlier, mut exchanges) = (Vec::new(), Vec::new());
         while attempts <= self.retries.times {
             let Outcome::Failed(failure) = last.outcome else { break };
@@ -179,7 +170,7 @@ impl ProbeShared {
                 tokio::time::sleep(self.retries.delay).await;
             }
             attempts += 1;
-            last = self.attempt(place, attempts, recorder, tape, log).await;
+            last = self.attempt(place, attempts, handles.without_evidence()).await;
         }
         let Attempt { mut outcome, tags, evidence } = last;
         if let (Outcome::Passed, Some(first)) = (&outcome, earlier.first()) {
@@ -218,28 +209,21 @@ impl ProbeShared {
     }
 
     /// One stay in the guest, in a sandbox of its own.
-    async fn attempt(
-        &self,
-        place: &HomeRuntime,
-        number: u32,
-        recorder: &Recorder,
-        tape: &RecordReplay,
-        log: &Journal,
-    ) -> Attempt {
-        tape.attempt();
+    async fn attempt(&self, place: &HomeRuntime, number: u32, handles: RunHandles) -> Attempt {
+        let RunHandles { recorder, log, record_replay: tape, evidence } = &handles;
+        tape.begin_attempt();
         // Where it is tried but once, the run itself is the attempt.
         let most = self.retries.times + 1;
         let span = (most > 1).then(|| recorder.push("probe.attempt".into(), format!("Attempt {number} of {most}")));
-        tape.opened();
+        tape.end_local();
         let computing =
             CpuTimer::new(Arc::clone(self.program.threads.cpu_permits()), place.clone(), self.habit.is_very_long());
         let measured = Arc::clone(&computing);
         let (mut store, watch) = store(
             self.program.component.engine(),
             &self.scope,
-            recorder.clone(),
-            tape.clone(),
-            log.clone(),
+            &self.program.shared,
+            handles.clone(),
             *self.limits,
             measured,
         );
@@ -262,14 +246,13 @@ impl ProbeShared {
             Err(fault) => Outcome::Broken(with_last_words(with_advice(fault, &self.limits), log)),
         };
         let within = span.unwrap_or(recorder.root());
-        let context = store.data_mut();
-        tape.end(outcome.as_str(), fault.as_ref(), &context.evidence);
-        let evidence = if outcome.passed() { None } else { context.evidence.of_failure(recorder, within) };
+        tape.end_attempt(outcome.as_str(), fault.as_ref(), evidence);
+        let evidence = if outcome.passed() { None } else { evidence.failed_exchange(recorder, within) };
         if let Some(span) = span {
             recorder.set_status(span, status(&outcome));
             recorder.unwind(span, Status::Cancelled);
         }
-        Attempt { outcome, tags: std::mem::take(&mut context.tags), evidence }
+        Attempt { outcome, tags: std::mem::take(&mut store.data_mut().tags), evidence }
     }
 
     /// A run that did not come about.

@@ -1,12 +1,10 @@
 //! Credentials of requests: read from the settings that the host keeps, so that no guest sees them.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use parking_lot::Mutex;
 use reqwest::Method;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde::Deserialize;
@@ -15,9 +13,10 @@ use url::Url;
 use url::form_urlencoded;
 
 use crate::capability::bindings::sentrynet::probe::http::Error;
-use crate::capability::http::Response;
 use crate::capability::http::exchange::Exchange;
 use crate::capability::http::format::without_secrets;
+use crate::capability::http::response::Response;
+use crate::capability::http::token_cache::{Credentials, SendIn, Slot, Token};
 use crate::capability::http::transport::Transport;
 use crate::trace::Status;
 
@@ -28,43 +27,6 @@ pub enum Authorization {
     Header(HeaderValue),
     /// A token that is to be had with these.
     OAuth2(Arc<Credentials>),
-}
-
-/// OAuth2 client credentials, RFC 6749 section 4.4.
-#[derive(Clone, PartialEq, Eq, Hash, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Credentials {
-    #[serde(deserialize_with = "url")]
-    token_url: Url,
-    #[serde(rename = "client_id")]
-    id: String,
-    #[serde(rename = "client_secret")]
-    secret: String,
-    scope: Option<String>,
-    audience: Option<String>,
-    /// Where the client's own credentials go: a header unless given.
-    #[serde(default)]
-    send_in: SendIn,
-}
-
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum SendIn {
-    #[default]
-    Header,
-    Body,
-}
-
-/// Tokens, kept from run to run. Whoever finds none fetches it, while others wait for it.
-#[derive(Default)]
-pub struct Tokens(Mutex<HashMap<Arc<Credentials>, Slot>>);
-
-type Slot = Arc<tokio::sync::Mutex<Option<Token>>>;
-
-#[derive(Clone)]
-struct Token {
-    header: HeaderValue,
-    until: Instant,
 }
 
 impl Authorization {
@@ -108,13 +70,6 @@ impl Authorization {
     }
 }
 
-impl Tokens {
-    fn slot(&self, client: &Arc<Credentials>) -> Slot {
-        let mut tokens = self.0.lock();
-        Arc::clone(tokens.entry(Arc::clone(client)).or_default())
-    }
-}
-
 /// A token that holds, and whether it was kept from before.
 async fn token(
     slot: &Slot,
@@ -134,7 +89,7 @@ async fn token(
 
 /// Fetches a token, as a step of the run that needs it.
 async fn fetch(client: &Credentials, wanted: &Exchange, way: &Transport) -> Result<Token, Error> {
-    let recorder = wanted.recorder.clone();
+    let recorder = wanted.run.recorder.clone();
     let server = client.token_url.host_str().unwrap_or_default();
     let span = recorder.open(wanted.parent, "oauth2.token", format!("Fetch a token from {server}"));
     let mut exchange = wanted.clone();
@@ -173,7 +128,7 @@ impl Credentials {
     /// Those of the exchange, or that there is no token.
     pub async fn run(self: Arc<Self>, mut exchange: Exchange, way: Transport) -> Result<Response, Error> {
         let started = Instant::now();
-        let slot = exchange.probe.http.tokens.slot(&self);
+        let slot = exchange.session.stack.tokens.slot(&self);
         let (token, kept) = token(&slot, &self, &exchange, &way).await?;
         exchange.limit = exchange.limit.after(started.elapsed());
         let mut first = exchange.clone();
@@ -285,11 +240,6 @@ fn named(error: Error) -> Error {
         Error::Auth(why) => Error::Auth(why),
         Error::Other(why) => Error::Other(of(why)),
     }
-}
-
-fn url<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Url, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    Url::parse(&text).map_err(|error| serde::de::Error::custom(format!("the `token_url` is not one ({error})")))
 }
 
 /// serde's sentences in the words of who writes a configuration. A value is not repeated: it may be a secret.

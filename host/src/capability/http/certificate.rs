@@ -7,7 +7,6 @@ use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::*;
 
 use crate::capability::bindings::sentrynet::probe::http::Certificate;
-use crate::capability::http::error::days_left;
 use crate::run::evidence;
 use crate::time_format;
 
@@ -51,4 +50,25 @@ fn names(der: &CertificateDer<'_>) -> Vec<String> {
         _ => None,
     };
     names.value.general_names.iter().filter_map(name).take(MOST).collect()
+}
+
+/// Whole days from now until a certificate's end; negative after it.
+pub fn days_left(not_after: i64, now: SystemTime) -> i64 {
+    let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    (not_after - i64::try_from(now).unwrap_or(i64::MAX)).div_euclid(86_400)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn days_are_whole() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(100 * 86_400);
+        assert_eq!(days_left(101 * 86_400 + 1, now), 1);
+        assert_eq!(days_left(100 * 86_400, now), 0);
+        assert_eq!(days_left(100 * 86_400 - 1, now), -1);
+    }
 }

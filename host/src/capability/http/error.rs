@@ -3,7 +3,6 @@
 use std::error::Error as StdError;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
-use std::time::SystemTime;
 
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError};
@@ -280,12 +279,6 @@ fn span(from: UnixTime, to: UnixTime) -> String {
     format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
 }
 
-/// Whole days from now until a certificate's end; negative after it.
-pub fn days_left(not_after: i64, now: SystemTime) -> i64 {
-    let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-    (not_after - i64::try_from(now).unwrap_or(i64::MAX)).div_euclid(86_400)
-}
-
 /// What its spans are marked with.
 pub fn type_of(error: &Error) -> &'static str {
     match error {
@@ -364,13 +357,5 @@ mod tests {
         );
         assert_eq!(tried("[::1]", &[]), "[::1]:80");
         assert_eq!(tried("h", &[]), "h:80");
-    }
-
-    #[test]
-    fn days_are_whole() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(100 * 86_400);
-        assert_eq!(days_left(101 * 86_400 + 1, now), 1);
-        assert_eq!(days_left(100 * 86_400, now), 0);
-        assert_eq!(days_left(100 * 86_400 - 1, now), -1);
     }
 }

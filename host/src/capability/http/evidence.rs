@@ -11,14 +11,16 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
 use reqwest::{Method, StatusCode};
 use url::Url;
 
+use crate::capability::evidence::ExchangeEvidence;
 use crate::capability::http::certificate;
 use crate::capability::http::error::Peer;
 use crate::capability::http::exchange::Exchange;
 use crate::capability::http::format::{lines, without_secrets};
 use crate::capability::http::phase::Phase;
+use crate::capability::http::request_body::MOST_OF_BODY;
 use crate::capability::http::timing_hooks::Timestamps;
 use crate::capability::http::transport;
-use crate::run::evidence::{Certificate, Connection, Excerpt, Http, Lines, Redirect, Response, Tls};
+use crate::run::evidence::{self, Certificate, Connection, Excerpt, Http, Lines, Redirect, Response, Tls};
 
 /// What one hop leaves behind. Nothing of it is copied that could be shared: most runs pass.
 pub struct HttpEvidence {
@@ -72,8 +74,6 @@ pub fn bounded(headers: &HeaderMap) -> HeaderMap {
 fn beginning(body: &Bytes) -> Bytes {
     if body.len() <= MOST_OF_BODY { body.clone() } else { Bytes::copy_from_slice(&body[..MOST_OF_BODY]) }
 }
-
-pub const MOST_OF_BODY: usize = 8 << 10;
 
 impl HttpEvidence {
     /// That of a hop which begins.
@@ -143,6 +143,16 @@ impl HttpEvidence {
             reused: answer.is_some() && times.started.is_none(),
             protocol: answer.as_ref().map(|head| format!("HTTP/{}", head.version)),
         }
+    }
+}
+
+impl ExchangeEvidence for HttpEvidence {
+    fn is_error(&self) -> bool {
+        self.error.is_some()
+    }
+
+    fn to_evidence(&self) -> evidence::Exchange {
+        evidence::Exchange::Http(Box::new(self.to_evidence()))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The phases of one hop: which it went through, from when to when, read off the marks that the wire left.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::capability::bindings::sentrynet::probe::http::Timing;
 use crate::capability::http::timing_hooks::Timestamps;
@@ -13,6 +13,15 @@ pub enum Phase {
     Send,
     Wait,
     Receive,
+}
+
+/// Timeouts of parts of a hop. They apply within the time that the whole exchange has.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PhaseTimeouts {
+    pub connect: Option<Duration>,
+    /// For the answer's head, once there is a connection.
+    pub first_byte: Option<Duration>,
+    pub between_bytes: Option<Duration>,
 }
 
 /// A phase that was reached.

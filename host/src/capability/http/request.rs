@@ -16,10 +16,11 @@ use wasmtime::component::Resource;
 use crate::capability::Context;
 use crate::capability::bindings::sentrynet::probe::http::{Error, HostRequest};
 use crate::capability::grant::List;
-use crate::capability::http::Response;
 use crate::capability::http::auth::Authorization;
-use crate::capability::http::exchange::{Exchange, PhaseTimeouts};
+use crate::capability::http::exchange::Exchange;
+use crate::capability::http::phase::PhaseTimeouts;
 use crate::capability::http::resolve::{ConnectTo, Family};
+use crate::capability::http::response::Response;
 use crate::capability::http::tls::Trust;
 use crate::capability::http::transport::{Transport, Version};
 use crate::capability::timeout::Timeout;
@@ -53,7 +54,7 @@ impl HostRequest for Context {
             Err(why) => return Ok(Err(why)),
         };
         let held = url.as_str().len();
-        self.charge(held)?;
+        self.accounting.charge(held)?;
         self.warn_if_refused(List::Hosts, url.host_str().unwrap_or_default(), url.port_or_known_default());
         let request = Request {
             method,
@@ -82,7 +83,7 @@ impl HostRequest for Context {
             Ok(header) => header,
             Err(why) => return Ok(Err(why)),
         };
-        self.charge(bytes)?;
+        self.accounting.charge(bytes)?;
         let request = self.table.get_mut(&request)?;
         request.held += bytes;
         let added = request.headers.try_append(name, value);
@@ -90,12 +91,12 @@ impl HostRequest for Context {
     }
 
     fn body(&mut self, request: Resource<Request>, bytes: Vec<u8>) -> wasmtime::Result<()> {
-        self.charge(bytes.len())?;
+        self.accounting.charge(bytes.len())?;
         let request = self.table.get_mut(&request)?;
         let before = request.body.len();
         request.held = request.held + bytes.len() - before;
         request.body = bytes.into();
-        self.discharge(before);
+        self.accounting.release(before);
         Ok(())
     }
 
@@ -120,7 +121,7 @@ impl HostRequest for Context {
             Err(why) => return Ok(Err(why)),
         };
         // Read here, so that `check` finds what is wrong with it.
-        let read = self.probe.http.configurations.get(&Trust::File(path.clone()), None);
+        let read = self.shared.http.configurations.get(&Trust::File(path.clone()), None);
         self.table.get_mut(&request)?.ca = Some(path);
         Ok(read.map(drop))
     }
@@ -136,7 +137,7 @@ impl HostRequest for Context {
             Ok(files) => files,
             Err(why) => return Ok(Err(why)),
         };
-        let read = self.probe.http.configurations.get(&Trust::System, Some(&files));
+        let read = self.shared.http.configurations.get(&Trust::System, Some(&files));
         self.table.get_mut(&request)?.transport.identity = Some(files);
         Ok(read.map(drop))
     }
@@ -287,10 +288,8 @@ impl HostRequest for Context {
             redirects: request.redirects,
             max_body: request.max_body,
             followed: Vec::new(),
-            recorder: self.recorder.clone(),
-            evidence: self.evidence.clone(),
-            log: self.log.clone(),
-            parent: self.recorder.current(),
+            run: self.run.clone(),
+            parent: self.run.recorder.current(),
             probe: Arc::clone(&self.probe),
             told: Arc::clone(&self.probe.trace_hosts),
             patience: PhaseTimeouts::default(),
@@ -305,18 +304,18 @@ impl HostRequest for Context {
             }
         })));
         let response = exchange.await?;
-        self.quota.check()?;
+        self.accounting.quota.check()?;
         let response = match response {
             Ok(response) => response,
             Err(error) => return Ok(Err(error)),
         };
-        self.charge(response.size())?;
+        self.accounting.charge(response.size())?;
         Ok(Ok(self.table.push(response)?))
     }
 
     fn drop(&mut self, request: Resource<Request>) -> wasmtime::Result<()> {
         let request = self.table.delete(request)?;
-        self.discharge(request.held);
+        self.accounting.release(request.held);
         Ok(())
     }
 }

@@ -9,10 +9,12 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
 
-use crate::capability::http::evidence::MOST_OF_BODY;
 use crate::capability::http::format::size;
 use crate::capability::http::timing_hooks::HopTimings;
 use crate::capability::quota::Quota;
+
+/// Bytes of a request's body that its evidence has.
+pub const MOST_OF_BODY: usize = 8 << 10;
 
 /// The body of a request.
 pub enum Outgoing {

@@ -10,8 +10,6 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use crate::capability::address_filter::AddressFilter;
-use crate::capability::grant::Refusal;
 use crate::capability::host_lookup;
 use crate::capability::http::timing_hooks::HopTimings;
 use crate::capability::net_errors::{lookup_error, lower_first};
@@ -40,24 +38,6 @@ pub struct Resolver {
     connect_to: Option<ConnectTo>,
     /// None for the system's.
     server: Option<(SocketAddr, TokioResolver)>,
-}
-
-/// Whom one hop may connect to.
-pub struct Bounds {
-    pub judge: AddressFilter,
-    /// The names that it connects to, and the port of each: the host's, and a proxy's.
-    pub ends: Vec<(String, u16)>,
-}
-
-impl Bounds {
-    fn divide(&self, name: &str, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Refusal> {
-        // Here a port is none unless it is another than the URL's; a name that is not ours has none that is allowed.
-        let given = found.first().map_or(0, SocketAddr::port);
-        let port = self.ends.iter().find(|(end, _)| end == name).map_or(0, |(_, port)| *port);
-        let at = |port| move |address: SocketAddr| SocketAddr::new(address.ip(), port);
-        let allowed = self.judge.allowed(name, found.into_iter().map(at(port)).collect())?;
-        Ok(allowed.into_iter().map(at(given)).collect())
-    }
 }
 
 /// A name that did not resolve, and why.
@@ -168,9 +148,9 @@ impl Resolve for Resolver {
         Box::pin(async move {
             let found = resolver.resolve(name.as_str()).await;
             let ended = Instant::now();
-            let judged = match (found?, HopTimings::bounds()) {
+            let judged = match (found?, HopTimings::peer_filter()) {
                 (found, None) => Ok(found),
-                (found, Some(bounds)) => bounds.divide(&target, found),
+                (found, Some(filter)) => filter.allowed(&target, found),
             };
             HopTimings::record(|times| match &judged {
                 Ok(allowed) => {

@@ -1,11 +1,8 @@
 //! A whole answer, as the guest reads it.
 
 use serde::{Deserialize, Serialize};
-use wasmtime::component::Resource;
 
-use crate::capability::Context;
-use crate::capability::bindings::sentrynet::probe::http::{Connection, HostResponse, Timing};
-use crate::capability::http::error::days_left;
+use crate::capability::bindings::sentrynet::probe::http::{Connection, Timing};
 
 /// A whole answer.
 #[derive(Serialize, Deserialize)]
@@ -15,7 +12,7 @@ pub struct Response {
     /// Where it leads, if it redirects.
     pub location: Option<String>,
     pub headers: Vec<(String, String)>,
-    #[serde(with = "crate::capability::record_replay::body")]
+    #[serde(with = "body")]
     pub body: Vec<u8>,
     pub body_size: u64,
     pub timing: Timing,
@@ -29,48 +26,20 @@ impl Response {
     }
 }
 
-impl HostResponse for Context {
-    fn status(&mut self, response: Resource<Response>) -> wasmtime::Result<u16> {
-        Ok(self.table.get(&response)?.status)
+/// A body as it stands in a recording.
+mod body {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use serde_json::Value;
+
+    use crate::recording::{of_bytes, to_bytes};
+
+    pub fn serialize<S: Serializer>(body: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        of_bytes(body).serialize(serializer)
     }
 
-    fn url(&mut self, response: Resource<Response>) -> wasmtime::Result<String> {
-        Ok(self.table.get(&response)?.url.clone())
-    }
-
-    fn headers(&mut self, response: Resource<Response>) -> wasmtime::Result<Vec<(String, String)>> {
-        Ok(self.table.get(&response)?.headers.clone())
-    }
-
-    fn body(&mut self, response: Resource<Response>) -> wasmtime::Result<Vec<u8>> {
-        Ok(self.table.get(&response)?.body.clone())
-    }
-
-    fn body_size(&mut self, response: Resource<Response>) -> wasmtime::Result<u64> {
-        Ok(self.table.get(&response)?.body_size)
-    }
-
-    fn timing(&mut self, response: Resource<Response>) -> wasmtime::Result<Timing> {
-        Ok(self.table.get(&response)?.timing)
-    }
-
-    fn connection(&mut self, response: Resource<Response>) -> wasmtime::Result<Connection> {
-        Ok(self.table.get(&response)?.connection.clone())
-    }
-
-    fn location(&mut self, response: Resource<Response>) -> wasmtime::Result<Option<String>> {
-        Ok(self.table.get(&response)?.location.clone())
-    }
-
-    fn days_left(&mut self, response: Resource<Response>) -> wasmtime::Result<Vec<i64>> {
-        let now = self.recorder.wall();
-        let chain = self.table.get(&response)?.connection.tls.iter().flat_map(|tls| &tls.chain);
-        Ok(chain.map(|certificate| days_left(certificate.not_after, now)).collect())
-    }
-
-    fn drop(&mut self, response: Resource<Response>) -> wasmtime::Result<()> {
-        let response = self.table.delete(response)?;
-        self.discharge(response.size());
-        Ok(())
+    pub fn deserialize<'d, D: Deserializer<'d>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let recorded = Value::deserialize(deserializer)?;
+        to_bytes(&recorded).ok_or_else(|| D::Error::custom("a body is `text` or `base64`"))
     }
 }

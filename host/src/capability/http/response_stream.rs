@@ -10,7 +10,7 @@ use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::capability::http::exchange::FailedExchange;
+use crate::capability::http::failed_exchange::FailedExchange;
 
 /// Pieces of a body that wait to be read, and bytes of one: what is held of a body beside what the connection holds.
 const MOST_WAITING: usize = 16;

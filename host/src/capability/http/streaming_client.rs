@@ -12,26 +12,25 @@ use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 use crate::capability::bindings::sentrynet::probe::http::Error;
-use crate::capability::evidence::Evidence;
-use crate::capability::http::exchange::{Exchange, FailedExchange, PhaseTimeouts};
+use crate::capability::http::exchange::Exchange;
+use crate::capability::http::failed_exchange::FailedExchange;
+use crate::capability::http::phase::PhaseTimeouts;
 use crate::capability::http::request_body::Outgoing;
 use crate::capability::http::response_stream::{ResponseSender, StreamedResponse};
 use crate::capability::http::transport::{Session, Transport};
-use crate::capability::log::Journal;
+use crate::capability::probe_context::ProbeContext;
+use crate::capability::run_handles::RunHandles;
 use crate::capability::timeout::Timeout;
-use crate::capability::{Context, ProbeContext};
-use crate::trace::Recorder;
 
 /// Makes exchanges on behalf of one run, several at once.
 #[derive(Clone)]
 pub struct StreamingClient {
-    session: Session,
-    recorder: Recorder,
-    evidence: Evidence,
-    log: Journal,
-    deadline: Instant,
-    probe: Arc<ProbeContext>,
-    exchanges: Handle,
+    pub session: Session,
+    pub run: RunHandles,
+    pub deadline: Instant,
+    pub probe: Arc<ProbeContext>,
+    /// The runtime on which exchanges run.
+    pub exchanges: Handle,
 }
 
 /// What is wanted of whom.
@@ -40,20 +39,6 @@ pub struct OutgoingRequest {
     pub url: Url,
     pub headers: HeaderMap,
     pub patience: PhaseTimeouts,
-}
-
-impl Context {
-    pub(in crate::capability) fn courier(&self) -> StreamingClient {
-        StreamingClient {
-            session: self.http.clone(),
-            recorder: self.recorder.clone(),
-            evidence: self.evidence.clone(),
-            log: self.log.clone(),
-            deadline: self.deadline,
-            probe: Arc::clone(&self.probe),
-            exchanges: self.exchanges.clone(),
-        }
-    }
 }
 
 impl StreamingClient {
@@ -92,10 +77,8 @@ impl StreamingClient {
             redirects: 0,
             followed: Vec::new(),
             max_body: 0,
-            recorder: self.recorder.clone(),
-            evidence: self.evidence.clone(),
-            log: self.log.clone(),
-            parent: self.recorder.current(),
+            run: self.run.clone(),
+            parent: self.run.recorder.current(),
             probe: Arc::clone(&self.probe),
             told: Arc::clone(&self.probe.trace_hosts),
             patience,

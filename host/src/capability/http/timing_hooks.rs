@@ -18,7 +18,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::capability::grant::Refusal;
-use crate::capability::http::resolve::Bounds;
+use crate::capability::http::peer_filter::PeerFilter;
 use crate::capability::quota::{ConnectionPermit, Quota};
 
 tokio::task_local! {
@@ -30,7 +30,7 @@ tokio::task_local! {
 pub struct HopTimings {
     times: Arc<Mutex<Timestamps>>,
     /// None is anybody.
-    bounds: Option<Arc<Bounds>>,
+    peer_filter: Option<Arc<PeerFilter>>,
 }
 
 /// A mark that is none has not been reached. Of several attempts to connect, the last counts.
@@ -57,18 +57,18 @@ pub struct Timestamps {
 }
 
 impl HopTimings {
-    pub fn within(bounds: Option<Arc<Bounds>>) -> Self {
-        Self { times: Arc::default(), bounds }
+    pub fn within(peer_filter: Option<Arc<PeerFilter>>) -> Self {
+        Self { times: Arc::default(), peer_filter }
     }
 
     /// Those of a second try.
     pub fn anew(&self) -> Self {
-        Self::within(self.bounds.clone())
+        Self::within(self.peer_filter.clone())
     }
 
     /// What the hop that the current task is about may connect to.
-    pub fn bounds() -> Option<Arc<Bounds>> {
-        CURRENT_HOP.try_with(|marks| marks.bounds.clone()).ok().flatten()
+    pub fn peer_filter() -> Option<Arc<PeerFilter>> {
+        CURRENT_HOP.try_with(|marks| marks.peer_filter.clone()).ok().flatten()
     }
 
     /// Notes for the exchange that the current task is about; nothing where it is about none.

@@ -9,10 +9,10 @@ use reqwest::{Client, Proxy};
 use rustls::ClientConfig;
 use url::Url;
 
-use crate::capability::http::Stack;
 use crate::capability::http::cookies::Cookies;
 use crate::capability::http::error::Peer;
 use crate::capability::http::resolve::{ConnectTo, Family, Resolver};
+use crate::capability::http::stack::Stack;
 use crate::capability::http::timing_hooks::TimedConnect;
 use crate::capability::http::tls::Trust;
 use crate::capability::quota::Quota;
@@ -47,7 +47,7 @@ pub enum Version {
 #[derive(Clone)]
 pub struct Session {
     pub meter: Quota,
-    stack: Arc<Stack>,
+    pub stack: Arc<Stack>,
     clients: Arc<Mutex<Vec<(Transport, Client)>>>,
     pub cookies: Arc<Cookies>,
 }

@@ -1,4 +1,4 @@
-//! A call as it stands on the tape: its name, and what it was given.
+//! The record of one call: its name and its arguments.
 
 use serde_json::{Map, Value, json};
 use wasmtime::component::Resource;
@@ -6,70 +6,77 @@ use wasmtime::component::Resource;
 use crate::capability::truncate;
 use crate::recording::{Call, of_bytes};
 
-/// A call that is being made.
+/// The record of a call that is made.
 #[derive(Debug, Default)]
 pub struct CallRecord {
-    call: String,
+    name: String,
     handles: Vec<Option<u32>>,
-    with: Map<String, Value>,
+    arguments: Map<String, Value>,
 }
 
-/// What a call can be given.
+/// A value that can be the argument of a call.
 pub trait Argument {
-    fn record(&self, name: &str, said: &mut CallRecord);
+    /// Adds the value to the record of a call, under the parameter's name.
+    fn record(&self, name: &str, call: &mut CallRecord);
 }
 
 impl CallRecord {
-    /// `interface` and `function` as the contract has them, but for underscores.
+    /// Returns the record of a call without arguments. `interface` and `function` are as in the contract, except that
+    /// `function` may have underscores instead of hyphens.
     pub fn new(interface: &str, function: &str) -> Self {
-        Self { call: format!("{interface}.{}", function.replace('_', "-")), ..Self::default() }
+        Self { name: format!("{interface}.{}", function.replace('_', "-")), ..Self::default() }
     }
 
+    /// Adds an argument.
     #[must_use]
-    pub fn with(mut self, name: &str, given: &impl Argument) -> Self {
-        given.record(&name.replace('_', "-"), &mut self);
+    pub fn with(mut self, name: &str, argument: &impl Argument) -> Self {
+        argument.record(&name.replace('_', "-"), &mut self);
         self
     }
 
-    pub fn set_argument(&mut self, name: &str, given: Value) {
-        self.with.insert(name.to_owned(), given);
+    /// Sets an argument that is not a handle.
+    pub fn set_argument(&mut self, name: &str, value: Value) {
+        self.arguments.insert(name.to_owned(), value);
     }
 
+    /// Returns the interface and the function, with a dot between: `http.request.send`.
     pub fn name(&self) -> &str {
-        &self.call
+        &self.name
     }
 
-    /// None for one that the recording does not know by a number.
+    /// Returns the handles among the arguments. In a replay, a handle that the recorded run did not have is `None`.
     pub fn handles(&self) -> &[Option<u32>] {
         &self.handles
     }
 
-    /// Has its handles be those that they were when the run was recorded.
+    /// Replaces each handle by the one that its resource had in the recorded run.
     pub fn map_handles(&mut self, recorded: impl Fn(u32) -> Option<u32>) {
         self.handles.iter_mut().for_each(|handle| *handle = handle.and_then(&recorded));
     }
 
-    pub fn given(&self) -> &Map<String, Value> {
-        &self.with
+    /// Returns the arguments that are not handles.
+    pub fn arguments(&self) -> &Map<String, Value> {
+        &self.arguments
     }
 
-    /// Bytes that it takes, about.
+    /// Returns the bytes that the arguments take in memory, approximately.
     pub fn weight(&self) -> usize {
-        self.with.values().map(weight).sum()
+        self.arguments.values().map(weight).sum()
     }
 
+    /// Returns the call as it stands in a recording.
     pub fn into_call(self) -> Call {
-        let Self { call, handles, with } = self;
-        Call { call, handles: handles.into_iter().flatten().collect(), with, ..Call::default() }
+        let Self { name, handles, arguments } = self;
+        Call { call: name, handles: handles.into_iter().flatten().collect(), with: arguments, ..Call::default() }
     }
 
-    /// For a person.
+    /// Returns the call as a message shows it.
     pub fn display(&self) -> String {
-        shown(&self.call, &self.with)
+        display(&self.name, &self.arguments)
     }
 }
 
-/// Bytes that a value takes, about.
+/// Returns the bytes that a value takes in memory, approximately.
 pub fn weight(value: &Value) -> usize {
     size_of::<Value>()
         + match value {
@@ -80,57 +87,57 @@ pub fn weight(value: &Value) -> usize {
         }
 }
 
-/// A call for a person: its name and what it was given, as far as anybody reads.
-pub fn shown(call: &str, with: &Map<String, Value>) -> String {
-    const LONGEST: usize = 160;
-    let given = with.values().map(|value| match value {
+/// Returns a call as a message shows it: the name and the arguments, cut to a readable length.
+pub fn display(name: &str, arguments: &Map<String, Value>) -> String {
+    const MAX_BYTES: usize = 160;
+    let arguments = arguments.values().map(|value| match value {
         Value::String(text) => format!(" {}", text.escape_debug()),
         other => format!(" {other}"),
     });
-    let whole = format!("{call}{}", given.collect::<String>());
+    let whole = format!("{name}{}", arguments.collect::<String>());
     let length = whole.len();
-    let mut shown = truncate(whole, LONGEST);
-    if shown.len() < length {
-        shown.push('…');
+    let mut text = truncate(whole, MAX_BYTES);
+    if text.len() < length {
+        text.push('…');
     }
-    format!("`{shown}`")
+    format!("`{text}`")
 }
 
 impl<T: 'static> Argument for Resource<T> {
-    fn record(&self, _: &str, said: &mut CallRecord) {
-        said.handles.push(Some(self.rep()));
+    fn record(&self, _: &str, call: &mut CallRecord) {
+        call.handles.push(Some(self.rep()));
     }
 }
 
 impl<T: 'static> Argument for Vec<Resource<T>> {
-    fn record(&self, name: &str, said: &mut CallRecord) {
-        said.set_argument(name, json!(self.len()));
+    fn record(&self, name: &str, call: &mut CallRecord) {
+        call.set_argument(name, json!(self.len()));
         for handle in self {
-            handle.record(name, said);
+            handle.record(name, call);
         }
     }
 }
 
 impl<T: 'static> Argument for Option<Resource<T>> {
-    fn record(&self, name: &str, said: &mut CallRecord) {
-        said.set_argument(name, json!(self.is_some()));
+    fn record(&self, name: &str, call: &mut CallRecord) {
+        call.set_argument(name, json!(self.is_some()));
         if let Some(handle) = self {
-            handle.record(name, said);
+            handle.record(name, call);
         }
     }
 }
 
 impl Argument for Vec<u8> {
-    fn record(&self, name: &str, said: &mut CallRecord) {
-        said.set_argument(name, of_bytes(self));
+    fn record(&self, name: &str, call: &mut CallRecord) {
+        call.set_argument(name, of_bytes(self));
     }
 }
 
 macro_rules! plain {
     ($($type:ty),*) => {
         $(impl Argument for $type {
-            fn record(&self, name: &str, said: &mut CallRecord) {
-                said.set_argument(name, json!(self));
+            fn record(&self, name: &str, call: &mut CallRecord) {
+                call.set_argument(name, json!(self));
             }
         })*
     };

@@ -1,158 +1,167 @@
-//! Every call of the contract's, by way of the tape: in the order of `wit/`, each with whether it follows from the calls
-//! before it (`says`) or has to do with the outside (`asks`). To put a new call on the tape is to add its line here.
+//! The table of the contract's functions: how each call is recorded and replayed.
+//!
+//! The functions stand in the order of `wit/`. The word before each says what kind of call it is:
+//!
+//! - `local`: follows from the calls before it, and is made again in a replay.
+//! - `external`, `external_async`: depends on something outside of the sandbox. A replay takes the result from the
+//!   recording.
+//! - `forget`: drops a resource that an external call has made, which nothing outside of the sandbox notices.
+//! - `external_drop`, `external_drop_async`: drops such a resource, which the other side may notice (a connection is
+//!   closed).
+//! - `passthrough`: is neither recorded nor replayed, since it depends on its arguments alone and leaves nothing in the
+//!   trace or in the log.
+//! - `own_handle`: returns a handle to one of the guest's own standard streams, which lead to the run's log alone.
+//! - `child_handle`: returns a handle that belongs to a stream: an own handle if the stream is one.
+//!
+//! To record a new function, add its line here.
 
 use wasmtime::component::Resource;
 
 use crate::capability::Context;
 use crate::capability::bindings::sentrynet::probe::{http, log, span, ssh, types};
 use crate::capability::http::{Request, Response};
-use crate::capability::record_replay::codec::{ReplayResult, forget, recorded};
-use crate::capability::record_replay::{CallRecord, Halt};
+use crate::capability::record_replay::call::CallRecord;
+use crate::capability::record_replay::codec::{ReplayResult, forget, recorded_handle};
+use crate::capability::record_replay::halt::Halt;
 use crate::capability::span::Span;
 use crate::capability::ssh::{Client, Session};
 
-/// A guest's calls, by way of the tape of its run, if that has one.
+/// The context of a guest whose calls are recorded or replayed, if its run is.
 pub struct Intercepted<'a>(pub &'a mut Context);
 
-/// An interface: its functions with what they are given and what they come to, each of which is made on a view of the
-/// context.
+/// Implements an interface for [`Intercepted`] by way of the implementation that a view of the context has. Each function
+/// stands with its kind, its parameters and its result.
 macro_rules! intercept {
-    ($host:path as $name:literal { $($kind:ident $function:ident($($given:ident: $type:ty),*) -> $done:ty;)* }) => {
+    ($host:path as $name:literal { $($kind:ident $function:ident($($arg:ident: $type:ty),*) -> $result:ty;)* }) => {
         intercept! { $host as $name of context {
-            $($kind $function($($given: $type),*) -> wasmtime::Result<$done>;)*
+            $($kind $function($($arg: $type),*) -> wasmtime::Result<$result>;)*
         } }
     };
     ($host:path as $name:literal of $view:ident {
-        $($kind:ident $function:ident($($given:ident: $type:ty),*) -> $done:ty;)*
+        $($kind:ident $function:ident($($arg:ident: $type:ty),*) -> $result:ty;)*
     }) => {
         impl $host for Intercepted<'_> {
-            $(intercept! { @$kind $host as $name of $view, $function($($given: $type),*) -> $done })*
+            $(intercept! { @$kind $host as $name of $view, $function($($arg: $type),*) -> $result })*
         }
     };
-    // Has nothing to do with the outside, nor with the trace and the log: it is made again, whatever it is.
-    (@passthrough $host:path as $name:literal of $view:ident, $function:ident($($given:ident: $type:ty),*) -> $done:ty) => {
-        fn $function(&mut self, $($given: $type),*) -> $done {
-            <_ as $host>::$function(&mut $view(self.0), $($given),*)
+    (@passthrough $host:path as $name:literal of $view:ident, $function:ident($($arg:ident: $type:ty),*) -> $result:ty) => {
+        fn $function(&mut self, $($arg: $type),*) -> $result {
+            <_ as $host>::$function(&mut $view(self.0), $($arg),*)
         }
     };
-    (@local $host:path as $name:literal of $view:ident, $function:ident($($given:ident: $type:ty),*) -> $done:ty) => {
-        fn $function(&mut self, $($given: $type),*) -> $done {
+    (@local $host:path as $name:literal of $view:ident, $function:ident($($arg:ident: $type:ty),*) -> $result:ty) => {
+        fn $function(&mut self, $($arg: $type),*) -> $result {
             let Self(context) = self;
-            let said = context.call_record(|| intercept!(@call $name, $function, $($given),*));
-            let is_recorded = said.is_some();
-            if let Some(Err(off)) = said.map(|said| context.record_replay.local(said)) {
-                return Err(off.into());
+            let call = context.call_record(|| intercept!(@call $name, $function, $($arg),*));
+            let is_recorded = call.is_some();
+            if let Some(Err(halt)) = call.map(|call| context.run.record_replay.local(call)) {
+                return Err(halt.into());
             }
-            let done = <_ as $host>::$function(&mut $view(context), $($given),*);
+            let result = <_ as $host>::$function(&mut $view(context), $($arg),*);
             if is_recorded {
-                context.record_replay.opened();
+                context.run.record_replay.end_local();
             }
-            done
+            result
         }
     };
-    (@external $host:path as $name:literal of $view:ident, $function:ident($($given:ident: $type:ty),*) -> $done:ty) => {
-        fn $function(&mut self, $($given: $type),*) -> $done {
+    (@external $host:path as $name:literal of $view:ident, $function:ident($($arg:ident: $type:ty),*) -> $result:ty) => {
+        fn $function(&mut self, $($arg: $type),*) -> $result {
             let Self(context) = self;
-            let Some(said) = context.call_record(|| intercept!(@call $name, $function, $($given),*)) else {
-                return <_ as $host>::$function(&mut $view(context), $($given),*);
+            let Some(call) = context.call_record(|| intercept!(@call $name, $function, $($arg),*)) else {
+                return <_ as $host>::$function(&mut $view(context), $($arg),*);
             };
-            if let Some(told) = context.ask(said) {
-                return told;
+            if let Some(recorded) = context.recorded_result(call) {
+                return recorded;
             }
-            let done = <_ as $host>::$function(&mut $view(context), $($given),*);
-            context.answered(&done);
-            done
+            let result = <_ as $host>::$function(&mut $view(context), $($arg),*);
+            context.record_result(&result);
+            result
         }
     };
-    // Waited for.
-    (@external_async $host:path as $name:literal of $view:ident, $function:ident($($given:ident: $type:ty),*) -> $done:ty) => {
-        async fn $function(&mut self, $($given: $type),*) -> $done {
+    (@external_async $host:path as $name:literal of $view:ident, $function:ident($($arg:ident: $type:ty),*) -> $result:ty) => {
+        async fn $function(&mut self, $($arg: $type),*) -> $result {
             let Self(context) = self;
-            let Some(said) = context.call_record(|| intercept!(@call $name, $function, $($given),*)) else {
-                return <_ as $host>::$function(&mut $view(context), $($given),*).await;
+            let Some(call) = context.call_record(|| intercept!(@call $name, $function, $($arg),*)) else {
+                return <_ as $host>::$function(&mut $view(context), $($arg),*).await;
             };
-            if let Some(told) = context.ask(said) {
-                return told;
+            if let Some(recorded) = context.recorded_result(call) {
+                return recorded;
             }
-            let done = <_ as $host>::$function(&mut $view(context), $($given),*).await;
-            context.answered(&done);
-            done
+            let result = <_ as $host>::$function(&mut $view(context), $($arg),*).await;
+            context.record_result(&result);
+            result
         }
     };
-    // The end of what was had by asking, which is nobody's business outside.
-    (@forget $host:path as $name:literal of $view:ident, $function:ident($given:ident: $type:ty) -> $done:ty) => {
-        fn $function(&mut self, $given: $type) -> $done {
+    (@forget $host:path as $name:literal of $view:ident, $function:ident($arg:ident: $type:ty) -> $result:ty) => {
+        fn $function(&mut self, $arg: $type) -> $result {
             let Self(context) = self;
-            let said = context.call_record(|| intercept!(@call $name, $function, $given));
-            if let Some(Err(off)) = said.map(|said| context.record_replay.local(said)) {
-                return Err(off.into());
+            let call = context.call_record(|| intercept!(@call $name, $function, $arg));
+            if let Some(Err(halt)) = call.map(|call| context.run.record_replay.local(call)) {
+                return Err(halt.into());
             }
-            match context.record_replay.is_replay() {
-                true => forget(&$given, &mut context.table),
-                false => <_ as $host>::$function(&mut $view(context), $given),
+            if context.run.record_replay.is_replay() {
+                forget(&$arg, &mut context.table)
+            } else {
+                <_ as $host>::$function(&mut $view(context), $arg)
             }
         }
     };
-    // And such as tells the other side.
-    (@external_drop $host:path as $name:literal of $view:ident, $function:ident($given:ident: $type:ty) -> $done:ty) => {
-        fn $function(&mut self, $given: $type) -> $done {
+    (@external_drop $host:path as $name:literal of $view:ident, $function:ident($arg:ident: $type:ty) -> $result:ty) => {
+        fn $function(&mut self, $arg: $type) -> $result {
             let Self(context) = self;
-            let Some(said) = context.call_record(|| intercept!(@call $name, $function, $given)) else {
-                context.disown(&$given);
-                return <_ as $host>::$function(&mut $view(context), $given);
+            let Some(call) = context.call_record(|| intercept!(@call $name, $function, $arg)) else {
+                context.remove_own(&$arg);
+                return <_ as $host>::$function(&mut $view(context), $arg);
             };
-            if let Some(told) = context.ask::<$done>(said) {
-                return told.and_then(|()| forget(&$given, &mut context.table));
+            if let Some(recorded) = context.recorded_result::<$result>(call) {
+                return recorded.and_then(|()| forget(&$arg, &mut context.table));
             }
-            let done = <_ as $host>::$function(&mut $view(context), $given);
-            context.answered(&done);
-            done
+            let result = <_ as $host>::$function(&mut $view(context), $arg);
+            context.record_result(&result);
+            result
         }
     };
-    // The same, waited for.
-    (@external_drop_async $host:path as $name:literal of $view:ident, $function:ident($given:ident: $type:ty) -> $done:ty) => {
-        async fn $function(&mut self, $given: $type) -> $done {
+    (@external_drop_async $host:path as $name:literal of $view:ident, $function:ident($arg:ident: $type:ty) -> $result:ty) => {
+        async fn $function(&mut self, $arg: $type) -> $result {
             let Self(context) = self;
-            let Some(said) = context.call_record(|| intercept!(@call $name, $function, $given)) else {
-                context.disown(&$given);
-                return <_ as $host>::$function(&mut $view(context), $given).await;
+            let Some(call) = context.call_record(|| intercept!(@call $name, $function, $arg)) else {
+                context.remove_own(&$arg);
+                return <_ as $host>::$function(&mut $view(context), $arg).await;
             };
-            if let Some(told) = context.ask::<$done>(said) {
-                return told.and_then(|()| forget(&$given, &mut context.table));
+            if let Some(recorded) = context.recorded_result::<$result>(call) {
+                return recorded.and_then(|()| forget(&$arg, &mut context.table));
             }
-            let done = <_ as $host>::$function(&mut $view(context), $given).await;
-            context.answered(&done);
-            done
+            let result = <_ as $host>::$function(&mut $view(context), $arg).await;
+            context.record_result(&result);
+            result
         }
     };
-    // What comes of it is the guest's own.
-    (@own_handle $host:path as $name:literal of $view:ident, $function:ident() -> $done:ty) => {
-        fn $function(&mut self) -> $done {
+    (@own_handle $host:path as $name:literal of $view:ident, $function:ident() -> $result:ty) => {
+        fn $function(&mut self) -> $result {
             let Self(context) = self;
-            let done = <_ as $host>::$function(&mut $view(context));
-            context.own(&done);
-            done
+            let result = <_ as $host>::$function(&mut $view(context));
+            context.add_own(&result);
+            result
         }
     };
-    // So it is where the handle is.
-    (@child_handle $host:path as $name:literal of $view:ident, $function:ident($($given:ident: $type:ty),*) -> $done:ty) => {
-        fn $function(&mut self, $($given: $type),*) -> $done {
+    (@child_handle $host:path as $name:literal of $view:ident, $function:ident($($arg:ident: $type:ty),*) -> $result:ty) => {
+        fn $function(&mut self, $($arg: $type),*) -> $result {
             let Self(context) = self;
-            let Some(said) = context.call_record(|| intercept!(@call $name, $function, $($given),*)) else {
-                let done = <_ as $host>::$function(&mut $view(context), $($given),*);
-                context.own(&done);
-                return done;
+            let Some(call) = context.call_record(|| intercept!(@call $name, $function, $($arg),*)) else {
+                let result = <_ as $host>::$function(&mut $view(context), $($arg),*);
+                context.add_own(&result);
+                return result;
             };
-            if let Some(told) = context.ask(said) {
-                return told;
+            if let Some(recorded) = context.recorded_result(call) {
+                return recorded;
             }
-            let done = <_ as $host>::$function(&mut $view(context), $($given),*);
-            context.answered(&done);
-            done
+            let result = <_ as $host>::$function(&mut $view(context), $($arg),*);
+            context.record_result(&result);
+            result
         }
     };
-    (@call $name:literal, $function:ident, $($given:ident),*) => {
-        CallRecord::new($name, stringify!($function))$(.with(stringify!($given), &$given))*
+    (@call $name:literal, $function:ident, $($arg:ident),*) => {
+        CallRecord::new($name, stringify!($function))$(.with(stringify!($arg), &$arg))*
     };
 }
 pub(super) use intercept;
@@ -241,31 +250,35 @@ pub(super) fn context(context: &mut Context) -> &mut Context {
 }
 
 impl Context {
-    /// A call that is for the tape, if there is one: what has to do with the guest's own streams alone is not.
-    pub(super) fn call_record(&self, said: impl FnOnce() -> CallRecord) -> Option<CallRecord> {
-        if self.record_replay.is_off() {
+    /// Returns the record of a call, unless the run is neither recorded nor replayed, or the call is about the guest's own
+    /// standard streams alone. In a replay the record has the handles that the recorded run had.
+    pub(super) fn call_record(&self, call: impl FnOnce() -> CallRecord) -> Option<CallRecord> {
+        if self.run.record_replay.is_off() {
             return None;
         }
-        let mut said = Some(said()).filter(|said| !self.owns(said.handles()))?;
-        if self.record_replay.is_replay() {
-            said.map_handles(|handle| recorded(handle, &self.table));
+        let mut call = Some(call()).filter(|call| !self.owns(call.handles()))?;
+        if self.run.record_replay.is_replay() {
+            call.map_handles(|handle| recorded_handle(handle, &self.table));
         }
-        Some(said)
+        Some(call)
     }
 
-    /// What the tape has a call come to; none where it is to be made.
-    pub(super) fn ask<R: ReplayResult>(&mut self, said: CallRecord) -> Option<R> {
-        let name = said.name().to_owned();
-        let told = match self.record_replay.external(said) {
-            Ok(told) => told?,
-            Err(off) => return Some(R::halted(off)),
+    /// Returns the result of a call if it has one without being made: the recorded one in a replay, or an error that stops
+    /// the guest.
+    pub(super) fn recorded_result<R: ReplayResult>(&mut self, call: CallRecord) -> Option<R> {
+        let name = call.name().to_owned();
+        let value = match self.run.record_replay.external(call) {
+            Ok(value) => value?,
+            Err(halt) => return Some(R::halted(halt)),
         };
-        let damaged = || Halt::Departed(format!("the recording is damaged: `{name}` cannot come to what it says"));
-        Some(R::from_recorded(&told, &mut self.table).unwrap_or_else(|| R::halted(damaged())))
+        let damaged = || {
+            Halt::Diverged(format!("the recording is damaged: the result of `{name}` has another type; record it anew"))
+        };
+        Some(R::from_recorded(&value, &mut self.table).unwrap_or_else(|| R::halted(damaged())))
     }
 
-    /// What a call that was made came to.
-    pub(super) fn answered<R: ReplayResult>(&self, done: &R) {
-        self.record_replay.answered(done.to_recorded(&self.table), &self.evidence);
+    /// Records the result of a call that was made.
+    pub(super) fn record_result<R: ReplayResult>(&self, result: &R) {
+        self.run.record_replay.end_external(result.to_recorded(&self.table), &self.run.evidence);
     }
 }

@@ -1,17 +1,17 @@
-//! Whether a value is the one that was recorded, of which secrets are struck out.
+//! Comparing values with recorded ones, in which secrets are redacted.
 
 use serde_json::{Map, Value};
 
 use crate::recording::to_bytes;
 use crate::redaction::REDACTED;
 
-/// Whether all that a call is given is what was recorded.
+/// Returns true if the arguments of a call match the recorded ones.
 pub fn all_match(recorded: &Map<String, Value>, now: &Map<String, Value>) -> bool {
     recorded.len() == now.len()
         && recorded.iter().all(|(name, recorded)| now.get(name).is_some_and(|now| matches(recorded, now)))
 }
 
-/// Where a secret stood, anything may stand.
+/// Returns true if a value matches the recorded one. A redacted part matches anything.
 fn matches(recorded: &Value, now: &Value) -> bool {
     if recorded == now || recorded == REDACTED {
         return true;
@@ -21,7 +21,7 @@ fn matches(recorded: &Value, now: &Value) -> bool {
         (Value::Array(recorded), Value::Array(now)) => {
             recorded.len() == now.len() && recorded.iter().zip(now).all(|(recorded, now)| matches(recorded, now))
         }
-        // Bytes that are text may be none without what was struck out, and the other way round.
+        // Bytes are recorded as text if they are UTF-8. Redaction can change whether they are.
         (Value::Object(one), Value::Object(other)) => match (to_bytes(recorded), to_bytes(now)) {
             (Some(recorded), Some(now)) => text_matches(&recorded, &now),
             _ => all_match(one, other),
@@ -30,6 +30,8 @@ fn matches(recorded: &Value, now: &Value) -> bool {
     }
 }
 
+/// Returns true if the pieces between redacted parts are found in order, the first at the beginning and the last at the
+/// end.
 fn text_matches(recorded: &[u8], now: &[u8]) -> bool {
     let mut pieces = Vec::new();
     let mut rest = recorded;
@@ -47,10 +49,7 @@ fn text_matches(recorded: &[u8], now: &[u8]) -> bool {
 }
 
 fn find(text: &[u8], piece: &[u8]) -> Option<usize> {
-    match piece.is_empty() {
-        true => Some(0),
-        false => text.windows(piece.len()).position(|window| window == piece),
-    }
+    if piece.is_empty() { Some(0) } else { text.windows(piece.len()).position(|window| window == piece) }
 }
 
 #[cfg(test)]
@@ -60,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mark_stands_for_anything() {
+    fn a_redacted_part_matches_anything() {
         let check = |recorded: Value, now: Value, expected: bool| {
             assert_eq!(matches(&recorded, &now), expected, "{recorded} {now}");
         };

@@ -1,4 +1,4 @@
-//! A tape that is written.
+//! Recording a run.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -6,140 +6,144 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::capability::evidence::Evidence;
-use crate::capability::log::Journal;
-use crate::capability::record_replay::Halt;
+use crate::capability::log_buffer::LogBuffer;
 use crate::capability::record_replay::call::{CallRecord, weight};
+use crate::capability::record_replay::halt::Halt;
 use crate::recording::{self, Answer, End, Entry, Left, Span};
 use crate::run::evidence::Exchange;
 use crate::run::{Fault, FaultKind};
 use crate::trace::{Recorder, SpanId, Trace};
 
+/// Writes down the calls of a run, and with each the spans, log lines and evidence that the host has added since the call
+/// before it.
 pub struct CallRecorder {
     recorder: Recorder,
-    log: Journal,
+    log: LogBuffer,
     entries: Vec<Entry>,
-    /// The attempt's or the guest's own, which a replay opens again.
-    own: HashSet<SpanId>,
-    /// How all others stood when they were last written down, and what there was to tell of their exchanges.
-    known: HashMap<SpanId, Span>,
-    told: HashMap<SpanId, Exchange>,
-    /// Spans have changed since, and with them there may be more to tell.
-    untold: bool,
-    /// How much the tape accounts for: spans of the trace, such as found no room, and lines of the log.
-    spans: usize,
-    dropped: usize,
-    lines: usize,
-    /// Bytes that may still be written, about.
-    room: usize,
-    /// The guest waits for an answer to its last call.
-    waits: bool,
-    /// The guest runs.
-    runs: bool,
+    /// Spans that a replay opens by itself: those of the attempts and of the guest.
+    own_spans: HashSet<SpanId>,
+    /// All other spans as they were recorded last.
+    recorded_spans: HashMap<SpanId, Span>,
+    /// The evidence of each exchange as it was recorded last, by the exchange's span.
+    recorded_evidence: HashMap<SpanId, Exchange>,
+    /// True if the evidence may have changed since it was recorded: a span has.
+    evidence_changed: bool,
+    /// Spans in the trace, spans dropped from it, and lines of the log, when they were recorded last.
+    spans_seen: usize,
+    dropped_seen: usize,
+    lines_seen: usize,
+    /// Bytes, approximately, that may still be recorded.
+    bytes_left: usize,
+    /// True while an external call is made.
+    in_external_call: bool,
+    /// True while the guest runs.
+    guest_runs: bool,
 }
 
-/// Bytes of a tape, about: more than any honest run brings in, and as many as the host can spare for one.
-const MOST: usize = 256 << 20;
-/// What an entry takes beside what it holds.
-const ENTRY: usize = 256;
+/// The largest size, approximately, of a recording in memory: more than an ordinary run needs, and as much as the host can
+/// spare for one.
+const MAX_RECORDING_BYTES: usize = 256 << 20;
+/// Bytes, approximately, that an entry takes beside its values.
+const ENTRY_BYTES: usize = 256;
 
 impl CallRecorder {
-    pub fn new(recorder: Recorder, log: Journal) -> Self {
+    /// Returns a recorder for a run that has not begun.
+    pub fn new(recorder: Recorder, log: LogBuffer) -> Self {
         let root = recorder.span_id(recorder.root());
         Self {
             recorder,
             log,
-            spans: 1,
-            dropped: 0,
-            lines: 0,
-            room: MOST,
             entries: Vec::new(),
-            own: [root].into(),
-            known: HashMap::new(),
-            told: HashMap::new(),
-            untold: false,
-            waits: false,
-            runs: false,
+            own_spans: [root].into(),
+            recorded_spans: HashMap::new(),
+            recorded_evidence: HashMap::new(),
+            evidence_changed: false,
+            spans_seen: 1,
+            dropped_seen: 0,
+            lines_seen: 0,
+            bytes_left: MAX_RECORDING_BYTES,
+            in_external_call: false,
+            guest_runs: false,
         }
     }
 
-    pub fn attempt(&mut self) {
-        let at = self.stop();
-        self.runs = true;
+    pub fn begin_attempt(&mut self) {
+        let at = self.hold_clock();
+        self.guest_runs = true;
         self.entries.push(Entry::Attempt { at, span: None });
     }
 
-    pub fn local(&mut self, said: CallRecord) {
-        // What is still written down when the guest is taken apart comes after its end.
-        if self.runs && self.check().is_ok() {
-            let (at, left) = (self.stop(), self.left(None));
-            self.take_room(ENTRY * (1 + left.spans.len()) + said.weight());
+    pub fn local(&mut self, call: CallRecord) {
+        // Lines that the guest's streams still write when they are dropped come after the attempt's end: they are not
+        // recorded.
+        if self.guest_runs && self.check().is_ok() {
+            let (at, left) = (self.hold_clock(), self.take_changes(None));
+            self.use_bytes(ENTRY_BYTES * (1 + left.spans.len()) + call.weight());
             let before = (left != Left::default()).then(|| Box::new(left));
-            self.entries.push(Entry::Call(recording::Call { at, before, ..said.into_call() }));
+            self.entries.push(Entry::Call(recording::Call { at, before, ..call.into_call() }));
         }
     }
 
-    pub fn opened(&mut self) {
-        if !self.runs {
+    pub fn end_local(&mut self) {
+        if !self.guest_runs {
             return;
         }
         let current = self.recorder.span_id(self.recorder.current());
         let (opened, dropped) = self.recorder.read(|trace, _| {
-            let opened = trace.spans[self.spans..].iter().any(|span| span.id == current);
+            let opened = trace.spans[self.spans_seen..].iter().any(|span| span.id == current);
             (opened.then_some(current), trace.dropped)
         });
-        // The guest's own, which a replay comes to by itself.
-        (self.dropped, self.lines) = (dropped, self.log.count());
+        // A replay drops the same spans and writes the same lines by itself.
+        (self.dropped_seen, self.lines_seen) = (dropped, self.log.count());
         if let (Some(id), Some(Entry::Attempt { span, .. } | Entry::Call(recording::Call { span, .. }))) =
             (opened, self.entries.last_mut())
         {
-            self.own.insert(id);
+            self.own_spans.insert(id);
             *span = Some(id);
         }
     }
 
-    pub fn external(&mut self, said: CallRecord) -> Result<(), Halt> {
-        let full = self.check();
-        self.take_room(ENTRY + said.weight());
-        let at = self.stop();
+    pub fn external(&mut self, call: CallRecord) -> Result<(), Halt> {
+        let has_room = self.check();
+        self.use_bytes(ENTRY_BYTES + call.weight());
+        let at = self.hold_clock();
         let answer = Some(Answer::default());
-        self.entries.push(Entry::Call(recording::Call { at, answer, ..said.into_call() }));
-        self.waits = true;
-        full?;
+        self.entries.push(Entry::Call(recording::Call { at, answer, ..call.into_call() }));
+        self.in_external_call = true;
+        has_room?;
         self.recorder.release_clock();
         Ok(())
     }
 
-    /// Whether there is room for more.
+    /// Checks whether more may be recorded.
     pub fn check(&self) -> Result<(), Halt> {
-        match self.room {
-            0 => Err(Halt::Stopped(Fault {
-                kind: FaultKind::Host,
-                message: format!("the recording would take more than {} MiB: let the probe ask for less", MOST >> 20),
-                backtrace: Vec::new(),
-            })),
-            _ => Ok(()),
+        if self.bytes_left > 0 {
+            return Ok(());
         }
+        let message =
+            format!("the recording would take more than {} MiB: let the probe ask for less", MAX_RECORDING_BYTES >> 20);
+        Err(Halt::Stopped(Fault { kind: FaultKind::Host, message, backtrace: Vec::new() }))
     }
 
-    fn take_room(&mut self, bytes: usize) {
-        self.room = self.room.saturating_sub(bytes);
+    fn use_bytes(&mut self, bytes: usize) {
+        self.bytes_left = self.bytes_left.saturating_sub(bytes);
     }
 
-    pub fn answered(&mut self, result: Option<Value>, evidence: &Evidence) {
-        let (until, left) = (self.stop(), self.left(Some(evidence)));
-        self.waits = false;
-        self.take_room(result.as_ref().map_or(0, weight) + ENTRY * (left.spans.len() + left.evidence.len()));
+    pub fn end_external(&mut self, result: Option<Value>, evidence: &Evidence) {
+        let (until, left) = (self.hold_clock(), self.take_changes(Some(evidence)));
+        self.in_external_call = false;
+        self.use_bytes(result.as_ref().map_or(0, weight) + ENTRY_BYTES * (left.spans.len() + left.evidence.len()));
         if let Some(answer) = self.last_answer() {
             *answer = Answer { until, result, left };
         }
     }
 
-    pub fn end(&mut self, outcome: &str, fault: Option<&Fault>, evidence: &Evidence) {
-        // What goes over a connection changes no span of it before that is closed.
-        self.untold = true;
-        let (at, mut left) = (self.stop(), self.left(Some(evidence)));
-        self.runs = false;
-        if std::mem::take(&mut self.waits)
+    pub fn end_attempt(&mut self, outcome: &str, fault: Option<&Fault>, evidence: &Evidence) {
+        // Traffic on a connection does not change its span until the connection is closed.
+        self.evidence_changed = true;
+        let (at, mut left) = (self.hold_clock(), self.take_changes(Some(evidence)));
+        self.guest_runs = false;
+        if std::mem::take(&mut self.in_external_call)
             && let Some(answer) = self.last_answer()
         {
             *answer = Answer { until: at, result: None, left: std::mem::take(&mut left) };
@@ -148,19 +152,19 @@ impl CallRecorder {
     }
 
     pub fn finish(&mut self, trace: &Trace) {
-        let spans = trace.spans.iter().filter(|span| !self.own.contains(&span.id));
+        let spans = trace.spans.iter().filter(|span| !self.own_spans.contains(&span.id));
         let spans = spans.map(|span| Span::of(span, &trace.spans, false));
-        let spans = spans.filter(|span| self.known.get(&span.id) != Some(span)).collect();
-        let log = self.log.since(self.lines);
+        let spans = spans.filter(|span| self.recorded_spans.get(&span.id) != Some(span)).collect();
+        let log = self.log.since(self.lines_seen);
         self.entries.push(Entry::Finish(Left { spans, log, ..Left::default() }));
     }
 
-    pub fn take(&mut self) -> Vec<Entry> {
+    pub fn take_entries(&mut self) -> Vec<Entry> {
         std::mem::take(&mut self.entries)
     }
 
-    /// Has the clock stand still from now on.
-    fn stop(&self) -> Duration {
+    /// Stops the run's clock at the current time, and returns that.
+    fn hold_clock(&self) -> Duration {
         self.recorder.release_clock();
         let at = self.recorder.elapsed();
         self.recorder.hold_clock(at);
@@ -174,27 +178,27 @@ impl CallRecorder {
         }
     }
 
-    /// What the host wrote since it was last asked; of exchanges too, where there is their evidence.
-    fn left(&mut self, evidence: Option<&Evidence>) -> Left {
-        let (own, known) = (&self.own, &self.known);
-        let (spans, seen, dropped) = self.recorder.read(|trace, open| {
-            let more = trace.spans.len() > self.spans || known.values().any(|span| span.open);
-            let changed = trace.spans.iter().zip(open).filter(|(span, _)| more && !own.contains(&span.id));
-            let changed = changed.map(|(span, open)| Span::of(span, &trace.spans, *open));
-            let changed: Vec<_> = changed.filter(|span| known.get(&span.id) != Some(span)).collect();
+    /// Returns what the host has added to the trace, to the log and to the evidence, if given, since this was called last.
+    fn take_changes(&mut self, evidence: Option<&Evidence>) -> Left {
+        let (own, recorded) = (&self.own_spans, &self.recorded_spans);
+        let (spans, spans_seen, dropped) = self.recorder.read(|trace, open| {
+            let may_have_changed = trace.spans.len() > self.spans_seen || recorded.values().any(|span| span.open);
+            let others = trace.spans.iter().zip(open).filter(|(span, _)| may_have_changed && !own.contains(&span.id));
+            let others = others.map(|(span, open)| Span::of(span, &trace.spans, *open));
+            let changed: Vec<_> = others.filter(|span| recorded.get(&span.id) != Some(span)).collect();
             (changed, trace.spans.len(), trace.dropped)
         });
-        let (log, lines) = (self.log.since(self.lines), self.log.count());
-        let mut left = Left { spans, dropped: dropped - self.dropped, evidence: Vec::new(), log };
-        (self.spans, self.dropped, self.lines) = (seen, dropped, lines);
-        self.known.extend(left.spans.iter().map(|span| (span.id, span.clone())));
-        self.untold |= !left.spans.is_empty();
-        if let (true, Some(evidence)) = (self.untold, evidence) {
-            self.untold = false;
-            for (span, exchange) in evidence.told() {
+        let (log, lines) = (self.log.since(self.lines_seen), self.log.count());
+        let mut left = Left { spans, dropped: dropped - self.dropped_seen, evidence: Vec::new(), log };
+        (self.spans_seen, self.dropped_seen, self.lines_seen) = (spans_seen, dropped, lines);
+        self.recorded_spans.extend(left.spans.iter().map(|span| (span.id, span.clone())));
+        self.evidence_changed |= !left.spans.is_empty();
+        if let (true, Some(evidence)) = (self.evidence_changed, evidence) {
+            self.evidence_changed = false;
+            for (span, exchange) in evidence.exchanges() {
                 let span = self.recorder.span_id(span);
-                if self.told.get(&span) != Some(&exchange) {
-                    self.told.insert(span, exchange.clone());
+                if self.recorded_evidence.get(&span) != Some(&exchange) {
+                    self.recorded_evidence.insert(span, exchange.clone());
                     left.evidence.push(recording::Evidence { span, exchange });
                 }
             }

@@ -1,65 +1,69 @@
-//! A tape that is read.
+//! Replaying a run.
 
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::capability::evidence::Evidence;
-use crate::capability::log::Journal;
-use crate::capability::record_replay::Halt;
-use crate::capability::record_replay::call::{CallRecord, shown};
+use crate::capability::log_buffer::LogBuffer;
+use crate::capability::record_replay::call::{CallRecord, display};
+use crate::capability::record_replay::halt::Halt;
 use crate::capability::record_replay::matching::all_match;
 use crate::recording::{Call, End, Entry, Left};
 use crate::run::{Fault, FaultKind};
 use crate::trace::{Recorder, SpanId, Trace};
 
+/// Follows the entries of a recording while a guest runs: checks each call against the recorded one, and restores what the
+/// host had added to the trace, to the log and to the evidence.
 pub struct Replayer {
     recorder: Recorder,
-    log: Journal,
+    log: LogBuffer,
     entries: Vec<Entry>,
-    /// The component is the one that was recorded.
-    same: bool,
+    /// True if the component is the one that was recorded.
+    same_component: bool,
     state: State,
-    /// The entry that is to come.
+    /// Index of the next entry.
     next: usize,
-    /// When the last one came, by the time of this run and by that of the recorded one.
-    came: (Instant, Duration),
-    /// Spans of the trace when the guest made its last call, and the id of the one that it opens.
-    before: usize,
-    opens: Option<SpanId>,
-    /// That the guest says something else has been told.
-    told: bool,
+    /// The time when the last entry was reached, by this machine's clock and by the recorded run's.
+    last_reached: (Instant, Duration),
+    /// Spans in the trace when the guest made its last call.
+    spans_before: usize,
+    /// The id of the span that this call opened in the recorded run, if it did.
+    opened_span: Option<SpanId>,
+    /// True once the log has a warning that a local call differs.
+    difference_reported: bool,
 }
 
 #[derive(PartialEq)]
 enum State {
     /// Before an attempt, or after it.
-    Between,
+    BetweenAttempts,
     /// The guest runs.
-    Runs,
-    /// It has done otherwise than recorded.
-    Departed,
+    Running,
+    /// The guest has made another external call than in the recording.
+    Diverged,
 }
 
 impl Replayer {
-    pub fn new(recorder: Recorder, log: Journal, entries: Vec<Entry>, same: bool) -> Self {
+    /// Returns a replayer at the beginning of a recording.
+    pub fn new(recorder: Recorder, log: LogBuffer, entries: Vec<Entry>, same_component: bool) -> Self {
         Self {
             recorder,
             log,
             entries,
-            same,
-            state: State::Between,
+            same_component,
+            state: State::BetweenAttempts,
             next: 0,
-            came: (Instant::now(), Duration::ZERO),
-            before: 1,
-            opens: None,
-            told: false,
+            last_reached: (Instant::now(), Duration::ZERO),
+            spans_before: 1,
+            opened_span: None,
+            difference_reported: false,
         }
     }
 
-    pub fn attempt(&mut self) {
-        self.begin();
-        self.state = State::Runs;
+    pub fn begin_attempt(&mut self) {
+        self.begin_call();
+        self.state = State::Running;
         let ahead = &self.entries[self.next..];
         let attempt = ahead.iter().enumerate().find_map(|(skipped, entry)| match entry {
             Entry::Attempt { at, span } => Some((skipped, *at, *span)),
@@ -67,29 +71,30 @@ impl Replayer {
         });
         match attempt {
             Some((skipped, at, span)) => {
-                self.come(self.next + skipped, at);
-                self.opens = span;
+                self.reach(self.next + skipped, at);
+                self.opened_span = span;
             }
             None => self.next = self.entries.len(),
         }
     }
 
-    /// What a guest says may differ: it is debugged so. Where it says what it said, it says so when it did.
-    pub fn local(&mut self, said: &CallRecord) -> Result<(), Halt> {
-        if self.state != State::Runs {
+    /// Follows a local call. It may differ from the recorded one, since a probe is debugged in this way: a warning says so,
+    /// once. If it is one of the recorded local calls before the next external one, the clock is set to that call's time.
+    pub fn local(&mut self, call: &CallRecord) -> Result<(), Halt> {
+        if self.state != State::Running {
             return Ok(());
         }
-        self.begin();
+        self.begin_call();
         let mut index = self.next;
-        while let Some(Entry::Call(call @ Call { answer: None, .. })) = self.entries.get(index) {
-            if is(call, said) {
-                let (at, span) = (call.at, call.span);
+        while let Some(Entry::Call(recorded @ Call { answer: None, .. })) = self.entries.get(index) {
+            if is_same_call(recorded, call) {
+                let (at, span) = (recorded.at, recorded.span);
                 if index > self.next {
-                    self.differs(self.next, said);
+                    self.report_difference(self.next, call);
                 }
-                self.come(index, at);
-                self.begin();
-                self.opens = span;
+                self.reach(index, at);
+                self.begin_call();
+                self.opened_span = span;
                 return Ok(());
             }
             index += 1;
@@ -97,84 +102,86 @@ impl Replayer {
         if let Some(fault) = self.limit_fault() {
             return Err(Halt::Stopped(fault));
         }
-        self.differs(self.next, said);
+        self.report_difference(self.next, call);
         Ok(())
     }
 
-    /// What stopped the attempt that was recorded, where the same guest has done all that it did until then.
+    /// Returns the limit that ended the recorded attempt, if the same component has now made all the calls before it.
     pub fn limit_fault(&self) -> Option<Fault> {
-        let done = matches!(self.entries.get(self.next), Some(Entry::End(_)));
-        self.stopped().filter(|_| self.same && done)
+        let at_end = matches!(self.entries.get(self.next), Some(Entry::End(_)));
+        self.recorded_limit_fault().filter(|_| self.same_component && at_end)
     }
 
-    pub fn opened(&mut self) {
-        if let Some(id) = self.opens.take() {
-            self.recorder.rename(self.before, id);
+    pub fn end_local(&mut self) {
+        if let Some(id) = self.opened_span.take() {
+            self.recorder.rename(self.spans_before, id);
         }
     }
 
-    pub fn external(&mut self, said: &CallRecord) -> Result<Value, Halt> {
-        self.begin();
-        let index = self.ahead();
-        let number = self.number(index);
-        let (recorded, call) = match self.entries.get(index) {
-            Some(Entry::Call(call)) => (shown(&call.call, &call.with), Some(call.clone())),
+    pub fn external(&mut self, call: &CallRecord) -> Result<Value, Halt> {
+        self.begin_call();
+        let index = self.next_external();
+        let number = self.call_number(index);
+        let (expected, recorded) = match self.entries.get(index) {
+            Some(Entry::Call(recorded)) => (display(&recorded.call, &recorded.with), Some(recorded.clone())),
             _ => ("the end of the run".to_owned(), None),
         };
-        if let (None, true, Some(fault)) = (&call, self.same, self.stopped()) {
+        if let (None, true, Some(fault)) = (&recorded, self.same_component, self.recorded_limit_fault()) {
             return Err(Halt::Stopped(fault));
         }
-        let of_other = call.as_ref().is_some_and(|call| call.call == said.name() && !of_same(call, said));
-        let call = call.filter(|call| is(call, said));
-        let Some(Call { answer: Some(answer), .. }) = call else {
-            self.state = State::Departed;
-            return Err(Halt::Departed(format!(
-                "departs from the recording at call {number}: recorded {recorded}, now {}{}; record anew what is to be so",
-                said.display(),
-                if of_other { " of another handle" } else { "" }
+        let has_other_handle =
+            recorded.as_ref().is_some_and(|recorded| recorded.call == call.name() && !has_same_handles(recorded, call));
+        let recorded = recorded.filter(|recorded| is_same_call(recorded, call));
+        let Some(Call { answer: Some(answer), .. }) = recorded else {
+            self.state = State::Diverged;
+            return Err(Halt::Diverged(format!(
+                "departs from the recording at call {number}: recorded {expected}, now {}{}; record anew what is to be so",
+                call.display(),
+                if has_other_handle { " of another handle" } else { "" }
             )));
         };
         if index > self.next {
-            self.differs(self.next, said);
+            self.report_difference(self.next, call);
         }
-        self.come(index, answer.until);
-        self.put(&answer.left);
-        match (answer.result, self.fault()) {
+        self.reach(index, answer.until);
+        self.restore(&answer.left);
+        match (answer.result, self.recorded_fault()) {
             (Some(result), _) => Ok(result),
             (None, Some(fault)) => Err(Halt::Stopped(fault)),
-            (None, None) => Err(Halt::Departed(format!(
+            (None, None) => Err(Halt::Diverged(format!(
                 "the recording is damaged: call {number} has no result, though nothing stopped the probe; record it anew"
             ))),
         }
     }
 
-    pub fn end(&mut self, evidence: &Evidence) {
-        let index = self.ahead();
+    pub fn end_attempt(&mut self, evidence: &Evidence) {
+        let index = self.next_external();
         if let (Some(Entry::End(End { at, left, .. })), false) =
-            (self.entries.get(index), self.state == State::Departed)
+            (self.entries.get(index), self.state == State::Diverged)
         {
             let (at, left) = (*at, left.clone());
-            self.come(index, at);
-            self.put(&left);
+            self.reach(index, at);
+            self.restore(&left);
         }
-        if self.state == State::Runs {
-            self.state = State::Between;
+        if self.state == State::Running {
+            self.state = State::BetweenAttempts;
         }
-        // All at once: it is looked at now, and no more is to come.
-        let told = self.entries[..self.next].iter().rev().take_while(|entry| !matches!(entry, Entry::Attempt { .. }));
-        let told: Vec<_> = told.filter_map(left).collect();
-        for told in told.into_iter().rev().flat_map(|left| &left.evidence) {
-            if let Some(span) = self.recorder.find(told.span) {
-                evidence.put(span, told.exchange.clone());
+        // All of the attempt's evidence at once: it is read only now, and there will be no more.
+        let attempt =
+            self.entries[..self.next].iter().rev().take_while(|entry| !matches!(entry, Entry::Attempt { .. }));
+        let changes: Vec<_> = attempt.filter_map(changes).collect();
+        for recorded in changes.into_iter().rev().flat_map(|left| &left.evidence) {
+            if let Some(span) = self.recorder.find(recorded.span) {
+                evidence.set_replayed(span, recorded.exchange.clone());
             }
         }
     }
 
     pub fn finish(&self, trace: &mut Trace) {
-        if let (Some(Entry::Finish(left)), false) = (self.entries.last(), self.state == State::Departed) {
+        if let (Some(Entry::Finish(left)), false) = (self.entries.last(), self.state == State::Diverged) {
             left.log.iter().for_each(|line| self.log.insert(line.clone()));
             for span in &left.spans {
-                if self.same || trace.spans.iter().any(|known| known.id == span.id) {
+                if self.same_component || trace.spans.iter().any(|known| known.id == span.id) {
                     trace.put(span.to_trace(), span.parent);
                 }
             }
@@ -186,56 +193,59 @@ impl Replayer {
             Entry::End(end) => Some(end),
             _ => None,
         });
-        match (end, self.stopped()) {
-            (Some(end), Some(fault)) if self.over() && self.came.0.elapsed() >= end.at.saturating_sub(self.came.1) => {
+        let (reached_at, recorded_at) = self.last_reached;
+        match (end, self.recorded_limit_fault()) {
+            (Some(end), Some(fault))
+                if self.has_no_external_left() && reached_at.elapsed() >= end.at.saturating_sub(recorded_at) =>
+            {
                 Err(Halt::Stopped(fault))
             }
             _ => Ok(()),
         }
     }
 
-    fn begin(&mut self) {
-        self.before = self.recorder.read(|trace, _| trace.spans.len());
-        self.opens = None;
+    fn begin_call(&mut self) {
+        self.spans_before = self.recorder.read(|trace, _| trace.spans.len());
+        self.opened_span = None;
     }
 
-    /// An entry has come to pass, and what the host wrote before it.
-    fn come(&mut self, index: usize, at: Duration) {
+    /// Goes on to an entry and sets the clock to its time. Restores what the host had added before the entries up to it.
+    fn reach(&mut self, index: usize, at: Duration) {
         for entry in &self.entries[self.next..=index] {
             if let Entry::Call(Call { before: Some(left), .. }) = entry {
-                self.put(left);
+                self.restore(left);
             }
         }
         self.next = index + 1;
-        self.came = (Instant::now(), at);
+        self.last_reached = (Instant::now(), at);
         self.recorder.hold_clock(at);
     }
 
-    /// Where the next call to the outside stands, or what comes instead of one.
-    fn ahead(&self) -> usize {
-        let says = |entry: &&Entry| matches!(entry, Entry::Call(Call { answer: None, .. }));
-        self.next + self.entries[self.next..].iter().take_while(says).count()
+    /// Returns the index of the next entry that is not a local call.
+    fn next_external(&self) -> usize {
+        let is_local = |entry: &&Entry| matches!(entry, Entry::Call(Call { answer: None, .. }));
+        self.next + self.entries[self.next..].iter().take_while(is_local).count()
     }
 
-    /// The attempt that was recorded asked for no more.
-    fn over(&self) -> bool {
-        !matches!(self.entries.get(self.ahead()), Some(Entry::Call(_)))
+    /// Returns true if the recorded attempt made no further external call.
+    fn has_no_external_left(&self) -> bool {
+        !matches!(self.entries.get(self.next_external()), Some(Entry::Call(_)))
     }
 
-    /// What stopped the attempt that was recorded.
-    fn fault(&self) -> Option<Fault> {
+    /// Returns what stopped the recorded attempt, if anything did.
+    fn recorded_fault(&self) -> Option<Fault> {
         self.entries[self.next..].iter().find_map(|entry| match entry {
             Entry::End(end) => Some(end.fault.clone()),
             _ => None,
         })?
     }
 
-    /// The same where a limit did, which the guest alone may not come to again.
-    fn stopped(&self) -> Option<Fault> {
-        self.fault().filter(|fault| matches!(fault.kind, FaultKind::Limit(_) | FaultKind::Host))
+    /// Returns what stopped the recorded attempt, if it was a limit or the host. The guest by itself may not come to it again.
+    fn recorded_limit_fault(&self) -> Option<Fault> {
+        self.recorded_fault().filter(|fault| matches!(fault.kind, FaultKind::Limit(_) | FaultKind::Host))
     }
 
-    fn put(&self, left: &Left) {
+    fn restore(&self, left: &Left) {
         for span in &left.spans {
             self.recorder.insert(span.to_trace(), span.parent, span.open);
         }
@@ -243,38 +253,39 @@ impl Replayer {
         left.log.iter().for_each(|line| self.log.insert(line.clone()));
     }
 
-    /// The number of a call among all calls, from one on.
-    fn number(&self, index: usize) -> usize {
+    /// Returns the number of a call among all calls, counted from one.
+    fn call_number(&self, index: usize) -> usize {
         1 + self.entries.iter().take(index).filter(|entry| matches!(entry, Entry::Call(_))).count()
     }
 
-    fn differs(&mut self, index: usize, said: &CallRecord) {
-        if !std::mem::replace(&mut self.told, true) {
+    fn report_difference(&mut self, index: usize, call: &CallRecord) {
+        if !std::mem::replace(&mut self.difference_reported, true) {
             let recorded = match self.entries.get(index) {
-                Some(Entry::Call(call)) => shown(&call.call, &call.with),
+                Some(Entry::Call(recorded)) => display(&recorded.call, &recorded.with),
                 _ => "the end of the run".to_owned(),
             };
             tracing::warn!(
                 "the probe says otherwise than recorded, first at call {}: recorded {recorded}, now {}",
-                self.number(index),
-                said.display()
+                self.call_number(index),
+                call.display()
             );
         }
     }
 }
 
-fn is(call: &Call, said: &CallRecord) -> bool {
-    call.call == said.name() && all_match(&call.with, said.given()) && of_same(call, said)
+fn is_same_call(recorded: &Call, call: &CallRecord) -> bool {
+    recorded.call == call.name() && all_match(&recorded.with, call.arguments()) && has_same_handles(recorded, call)
 }
 
-/// Whether a call is about the handles that it was about. Those that follow from calls are left out: they have other
-/// numbers when a guest opens one span more.
-fn of_same(call: &Call, said: &CallRecord) -> bool {
-    let mut pairs = call.handles.iter().zip(said.handles());
+/// Returns true if a call is about the same handles. Handles that local calls have returned are left out: they have other
+/// numbers if a guest opens one span more.
+fn has_same_handles(recorded: &Call, call: &CallRecord) -> bool {
+    let mut pairs = recorded.handles.iter().zip(call.handles());
     pairs.all(|(recorded, now)| now.is_none_or(|now| now == *recorded))
 }
 
-fn left(entry: &Entry) -> Option<&Left> {
+/// Returns what the host had added up to the end of an entry.
+fn changes(entry: &Entry) -> Option<&Left> {
     match entry {
         Entry::Call(call) => call.answer.as_ref().map(|answer| &answer.left),
         Entry::End(end) => Some(&end.left),

@@ -1,6 +1,8 @@
-//! What an ordinary standard library asks for that is never twice the same, by way of the tape: clocks and random numbers
-//! here, streams and waiting for them, sockets, and requests in rooms of their own. The guest's standard streams lead
-//! nowhere outside, and what has to do with them alone is not on the tape: what it says there is.
+//! The tables of WASI's functions: how each call is recorded and replayed. Clocks, random numbers and standard streams stand
+//! here; `wasi:io`, `wasi:sockets` and `wasi:http` in modules of their own.
+//!
+//! The guest's standard streams lead nowhere but to the run's log. Calls that are about them alone are not recorded; the
+//! lines that they write are.
 
 use wasmtime::component::{HasData, Linker, Resource};
 use wasmtime_wasi::WasiView;
@@ -20,10 +22,10 @@ mod http;
 mod io;
 mod sockets;
 
-/// Has the linker take them by way of the tape.
+/// Adds these functions to `linker`, in place of WASI's own.
 ///
 /// # Errors
-/// When the linker cannot, which would be a mistake of ours.
+/// When the linker refuses one of them, which is a bug.
 pub fn link<D>(linker: &mut Linker<Context>) -> wasmtime::Result<()>
 where
     D: for<'a> HasData<Data<'a> = Intercepted<'a>> + Send,
@@ -95,21 +97,24 @@ intercept! { insecure_seed::Host as "wasi:random/insecure-seed" of random {
 } }
 
 impl Context {
-    /// Whether all of these are the guest's own: its standard streams, and what it waits for them with.
+    /// Returns true if the handles are the guest's own standard streams, or what it waits for them with.
     pub(super) fn owns(&self, handles: &[Option<u32>]) -> bool {
         let Some(wasi) = &self.wasi else { return false };
-        !handles.is_empty() && handles.iter().all(|handle| handle.is_some_and(|handle| wasi.own.contains(&handle)))
+        !handles.is_empty()
+            && handles.iter().all(|handle| handle.is_some_and(|handle| wasi.own_handles.contains(&handle)))
     }
 
-    pub(super) fn own<T: 'static>(&mut self, done: &wasmtime::Result<Resource<T>>) {
-        if let (false, Ok(handle)) = (self.record_replay.is_off(), done) {
-            self.wasi().0.own.insert(handle.rep());
+    /// Adds a handle to the guest's own, if the run is recorded or replayed.
+    pub(super) fn add_own<T: 'static>(&mut self, result: &wasmtime::Result<Resource<T>>) {
+        if let (false, Ok(handle)) = (self.run.record_replay.is_off(), result) {
+            self.wasi().0.own_handles.insert(handle.rep());
         }
     }
 
-    pub(super) fn disown<T: 'static>(&mut self, handle: &Resource<T>) {
+    /// Removes a handle that is dropped.
+    pub(super) fn remove_own<T: 'static>(&mut self, handle: &Resource<T>) {
         if let Some(wasi) = &mut self.wasi {
-            wasi.own.remove(&handle.rep());
+            wasi.own_handles.remove(&handle.rep());
         }
     }
 }

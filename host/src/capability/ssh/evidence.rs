@@ -2,10 +2,13 @@
 
 use std::net::SocketAddr;
 
+use parking_lot::Mutex;
+
+use crate::capability::evidence::ExchangeEvidence;
 use crate::capability::ssh::error;
-use crate::capability::ssh::exec::Output;
 use crate::capability::ssh::instrumented_stream::{Handshake, HandshakeFacts};
-use crate::run::evidence::{Command, Connection, Excerpt, Ssh};
+use crate::capability::ssh::output::Output;
+use crate::run::evidence::{Command, Connection, Excerpt, Exchange, Ssh};
 
 /// What a connection leaves behind.
 #[derive(Default)]
@@ -61,6 +64,16 @@ impl SshEvidence {
             methods: self.methods.clone(),
             command: self.command.clone(),
         }
+    }
+}
+
+impl ExchangeEvidence for Mutex<SshEvidence> {
+    fn is_error(&self) -> bool {
+        self.lock().error.is_some()
+    }
+
+    fn to_evidence(&self) -> Exchange {
+        Exchange::Ssh(Box::new(self.lock().to_evidence()))
     }
 }
 

@@ -1,8 +1,8 @@
 //! OpenSSH's format of known hosts: which lines speak of a host, and how one is written. Judges nothing.
 
 use ring::hmac;
-use russh::keys::PublicKey;
 use russh::keys::ssh_key::known_hosts::HostPatterns;
+use russh::keys::{HashAlg, PublicKey};
 
 /// A line that speaks of a host.
 #[derive(Debug, Clone)]
@@ -115,6 +115,11 @@ fn glob(pattern: &[u8], text: &[u8]) -> bool {
         }
     }
     pattern[p..].iter().all(|c| *c == b'*')
+}
+
+/// `ssh-ed25519 SHA256:…`.
+pub fn show(key: &PublicKey) -> String {
+    format!("{} {}", key.algorithm().as_str(), key.fingerprint(HashAlg::Sha256))
 }
 
 #[cfg(test)]

@@ -12,33 +12,18 @@ use tokio::net::TcpStream;
 use tokio_util::sync::DropGuard;
 
 use crate::capability::address_filter::AddressFilter;
-use crate::capability::evidence::Evidence;
 use crate::capability::host_lookup::lookup;
 use crate::capability::net_errors::{is_refusal, lookup_error};
 use crate::capability::quota::ConnectionPermit;
+use crate::capability::run_handles::RunHandles;
 use crate::capability::ssh::client_handler::{ClientHandler, Stop};
-use crate::capability::ssh::credential::Credential;
 use crate::capability::ssh::error::{self, Error, TimeBudget};
 use crate::capability::ssh::instrumented_stream::{Handshake, HandshakeFacts, InstrumentedStream};
 use crate::capability::ssh::session::span::Record;
-use crate::capability::ssh::trust::Trust;
-use crate::capability::timeout::Timeout;
-use crate::trace::{Handle, Recorder};
+use crate::capability::ssh::target::Target;
+use crate::trace::Handle;
 
 mod span;
-
-/// Where to connect, as whom, and what to trust.
-#[derive(Debug, Clone)]
-pub struct Target {
-    pub host: String,
-    pub port: u16,
-    pub username: Option<String>,
-    /// Shown to the server in this order.
-    pub credentials: Vec<Credential>,
-    pub trust: Trust,
-    /// For all that happens on the connection.
-    pub limit: Timeout,
-}
 
 /// Who answered.
 #[derive(Debug, Clone)]
@@ -84,11 +69,10 @@ pub async fn connect(
     target: Target,
     open: ConnectionPermit,
     judge: &AddressFilter,
-    recorder: Recorder,
+    run: RunHandles,
     parent: Handle,
-    evidence: Evidence,
 ) -> Result<Session, Error> {
-    let record = Record::open(recorder, parent, &target, &evidence);
+    let record = Record::open(run, parent, &target);
     let made = establish(&target, open, judge, &record).await;
     let (live, marks, server, clock) = made.inspect_err(|error| record.fail(record.span, error))?;
     let mut session = Session {

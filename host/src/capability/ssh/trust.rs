@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use russh::keys::ssh_key::Fingerprint;
-use russh::keys::{Algorithm, HashAlg, PublicKey};
+use russh::keys::{Algorithm, PublicKey};
 
 use crate::capability::ssh::error;
+use crate::capability::ssh::known_hosts::show;
 use crate::capability::ssh::trust::lookup::KeyMatch;
 
 pub use crate::capability::ssh::trust::accept_new::AcceptedHosts;
@@ -140,11 +141,6 @@ fn not_pinned(pins: &[Pin], known: &KnownHost, key: &PublicKey) -> String {
         show(key),
         error::list(&pinned)
     )
-}
-
-/// `ssh-ed25519 SHA256:…`.
-pub fn show(key: &PublicKey) -> String {
-    format!("{} {}", key.algorithm().as_str(), key.fingerprint(HashAlg::Sha256))
 }
 
 /// An RSA key signs in several ways, each of which is negotiated as a type of its own.

@@ -4,7 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::run::evidence::{Connection, Excerpt, Tcp};
+use crate::capability::evidence::ExchangeEvidence;
+use crate::run::evidence::{Connection, Excerpt, Exchange, Tcp};
 
 /// What a connection leaves behind.
 pub struct TcpEvidence {
@@ -55,10 +56,6 @@ impl TcpEvidence {
         (seen.sent, seen.received)
     }
 
-    pub fn is_error(&self) -> bool {
-        self.seen().error.is_some()
-    }
-
     pub fn to_evidence(&self) -> Tcp {
         let Seen { error, sent, received, beginning, closed } = &*self.seen();
         let phase = match (received, sent) {
@@ -84,6 +81,33 @@ impl TcpEvidence {
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock()
+    }
+}
+
+impl ExchangeEvidence for TcpEvidence {
+    fn is_error(&self) -> bool {
+        self.seen().error.is_some()
+    }
+
+    fn to_evidence(&self) -> Exchange {
+        Exchange::Tcp(Box::new(self.to_evidence()))
+    }
+
+    fn tcp_connection(&self) -> Option<Connection> {
+        Some(self.to_evidence().connection)
+    }
+}
+
+/// Evidence of a lookup.
+pub struct DnsEvidence(pub Mutex<Connection>);
+
+impl ExchangeEvidence for DnsEvidence {
+    fn is_error(&self) -> bool {
+        self.0.lock().error.is_some()
+    }
+
+    fn to_evidence(&self) -> Exchange {
+        Exchange::Dns(Box::new(self.0.lock().clone()))
     }
 }
 

@@ -18,46 +18,14 @@ use wasmtime_wasi::p2::{DynPollable, Network, Pollable, SocketError, SocketResul
 
 use crate::capability::Context;
 use crate::capability::address_filter::AddressFilter;
-use crate::capability::evidence::{Evidence, Kept};
 use crate::capability::grant::List;
 use crate::capability::host_lookup::lookup;
+use crate::capability::run_handles::RunHandles;
 use crate::capability::timeout::Timeout;
-use crate::capability::wasi::evidence::MOST_ADDRESSES;
+use crate::capability::wasi::evidence::{DnsEvidence, MOST_ADDRESSES};
+use crate::capability::wasi::resolved_names::ResolvedNames;
 use crate::run::evidence::Connection;
 use crate::trace::{Contact, Handle, Recorder, Status};
-
-/// The names that a run has looked up, and where each led: a connection may be made there in its name.
-#[derive(Clone, Default)]
-pub struct Names(Arc<Mutex<Vec<Led>>>);
-
-/// A name, and its addresses.
-type Led = (String, Vec<IpAddr>);
-
-impl Names {
-    fn learn(&self, name: &str, addresses: &[IpAddr]) {
-        /// More names than any honest probe asks for.
-        const MOST: usize = 100;
-        let mut known = self.0.lock();
-        known.retain(|(other, _)| other != name);
-        if known.len() == MOST {
-            known.remove(0);
-        }
-        known.push((name.to_owned(), addresses.to_vec()));
-    }
-
-    /// Those that led to an address, the last of them first.
-    pub fn of(&self, address: IpAddr) -> Vec<String> {
-        let known = self.0.lock();
-        let leading = known.iter().rev().filter(|(_, addresses)| addresses.contains(&address.to_canonical()));
-        leading.map(|(name, _)| name.clone()).collect()
-    }
-
-    /// Where one of them led.
-    pub fn addresses(&self, name: &str) -> Vec<IpAddr> {
-        let known = self.0.lock();
-        known.iter().find(|(known, _)| known == name).map(|(_, addresses)| addresses.clone()).unwrap_or_default()
-    }
-}
 
 /// A lookup, in the place of WASI's own.
 enum Lookup {
@@ -81,12 +49,12 @@ impl Host for Context {
                 if let Err(refusal) = self.probe.policy.grants.lookup(List::Hosts, &name) {
                     return self.denied(&refusal);
                 }
-                self.quota.request().map_err(SocketError::trap)?;
+                self.accounting.quota.request().map_err(SocketError::trap)?;
                 let lookup = Asking {
-                    judge: AddressFilter { list: List::Hosts, probe: Arc::clone(&self.probe), log: self.log.clone() },
+                    judge: self.address_filter(List::Hosts),
                     names: self.wasi().0.names.clone(),
                     patience: Timeout::new(Duration::MAX, self.deadline).time(),
-                    span: Span::open(self.recorder.clone(), &self.evidence, &name),
+                    span: Span::open(&self.run, &name),
                     name,
                 };
                 // As every exchange: see `http`.
@@ -156,7 +124,7 @@ fn parse(name: &str) -> Result<UrlHost<String>, SocketError> {
 struct Asking {
     name: String,
     judge: AddressFilter,
-    names: Names,
+    names: ResolvedNames,
     patience: Duration,
     span: Span,
 }
@@ -179,7 +147,7 @@ impl Asking {
         }
         match judge.allowed_on_any_port(&name, found) {
             Ok(allowed) => {
-                names.learn(&name, &allowed);
+                names.add(&name, &allowed);
                 span.answered(&allowed);
                 Ok(allowed)
             }
@@ -196,11 +164,12 @@ struct Span {
     recorder: Recorder,
     handle: Handle,
     started: Instant,
-    kept: Arc<Mutex<Connection>>,
+    kept: Arc<DnsEvidence>,
 }
 
 impl Span {
-    fn open(recorder: Recorder, evidence: &Evidence, name: &str) -> Self {
+    fn open(run: &RunHandles, name: &str) -> Self {
+        let recorder = run.recorder.clone();
         let started = Instant::now();
         let handle = recorder.open_at(recorder.current(), "dns", format!("Resolve {name}"), started);
         recorder.set(handle, "dns.question.name", name);
@@ -210,8 +179,8 @@ impl Span {
             peer: name.to_owned(),
             ..Connection::default()
         };
-        let kept = Arc::new(Mutex::new(kept));
-        evidence.keep(handle, Kept::Dns(Arc::clone(&kept)));
+        let kept = Arc::new(DnsEvidence(Mutex::new(kept)));
+        run.evidence.add(handle, kept.clone());
         Self { recorder, handle, started, kept }
     }
 
@@ -244,7 +213,7 @@ impl Span {
     }
 
     fn kept(&self) -> MutexGuard<'_, Connection> {
-        self.kept.lock()
+        self.kept.0.lock()
     }
 }
 
@@ -277,21 +246,5 @@ mod tests {
         for wrong in ["", "fe80::1%eth0", "[fe80::1%25eth0]", "a b", "user@shop.example", "shop.example:80", "h/path"] {
             check(wrong, None);
         }
-    }
-
-    #[test]
-    fn where_names_have_led() {
-        let names = Names::default();
-        let address = |text: &str| text.parse::<IpAddr>().expect("an address");
-        names.learn("a.example", &[address("192.0.2.1"), address("192.0.2.2")]);
-        names.learn("b.example", &[address("192.0.2.1")]);
-        assert_eq!(names.of(address("::ffff:192.0.2.1")), ["b.example", "a.example"]);
-        // What it led to before is no longer its own.
-        names.learn("a.example", &[address("192.0.2.3")]);
-        assert_eq!(names.of(address("192.0.2.2")), [""; 0]);
-        for number in 0..1000 {
-            names.learn(&format!("{number}.example"), &[address("192.0.2.1")]);
-        }
-        assert_eq!(names.of(address("192.0.2.1")).len(), 100);
     }
 }

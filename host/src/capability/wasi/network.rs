@@ -33,13 +33,13 @@ impl Context {
 
     /// Refuses what the operator has not allowed.
     pub(super) fn denied<T>(&self, refusal: &Refusal) -> SocketResult<T> {
-        self.probe.report_refusal(&self.log, refusal);
+        self.probe.report_refusal(&self.run.log, refusal);
         Err(ErrorCode::AccessDenied.into())
     }
 
     /// Refuses what no word of the operator's allows.
     pub(super) fn shut<T>(&self, why: &str) -> SocketResult<T> {
-        self.log.write_once(Level::Warn, why.to_owned());
+        self.run.log.write_once(Level::Warn, why.to_owned());
         Err(ErrorCode::AccessDenied.into())
     }
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
 
-use crate::capability::evidence::{self, Evidence};
 use crate::capability::net_errors::is_refusal;
 use crate::capability::quota::{ConnectionPermit, Exceeded};
+use crate::capability::run_handles::RunHandles;
 use crate::capability::wasi::evidence::TcpEvidence;
 use crate::trace::{Contact, Handle, Recorder, Status};
 
@@ -29,13 +29,8 @@ pub struct Record {
 
 impl Record {
     /// `name` is the one that led there, with all its addresses.
-    pub fn open(
-        recorder: Recorder,
-        evidence: &Evidence,
-        open: ConnectionPermit,
-        name: Option<(String, Vec<IpAddr>)>,
-        to: SocketAddr,
-    ) -> Self {
+    pub fn open(run: RunHandles, open: ConnectionPermit, name: Option<(String, Vec<IpAddr>)>, to: SocketAddr) -> Self {
+        let RunHandles { recorder, evidence, .. } = run;
         let host = name.as_ref().map_or_else(|| to.ip().to_string(), |(name, _)| name.clone());
         let at = if host.contains(':') { to.to_string() } else { format!("{host}:{}", to.port()) };
         let started = Instant::now();
@@ -48,7 +43,7 @@ impl Record {
         let connect = recorder.open_at(span, "tcp.connect", format!("Connect to {to}"), started);
         let dialled = AtomicBool::new(false);
         let kept = Arc::new(TcpEvidence::new(name, to));
-        evidence.keep(span, evidence::Kept::Tcp(Arc::clone(&kept)));
+        evidence.add(span, kept.clone());
         Self { recorder, span, connect, host, to, started, dialled, open, kept }
     }
 
@@ -126,16 +121,20 @@ impl Drop for Record {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capability::log_buffer::LogBuffer;
     use crate::capability::quota::Quota;
+    use crate::capability::record_replay::RecordReplay;
     use crate::config::Limits;
     use crate::trace::Trace;
 
     fn record(host: Option<&str>, then: impl FnOnce(Record)) -> Trace {
         let recorder = Recorder::start("run".into(), String::new());
+        let log = LogBuffer::new(recorder.clone(), Limits::default());
+        let run = RunHandles::new(recorder.clone(), log, RecordReplay::default());
         let open = Quota::new(Limits::default()).acquire_connection().expect("there is room");
         let to = "192.0.2.1:80".parse().expect("an address and a port");
         let name = host.map(|host| (host.to_owned(), Vec::new()));
-        then(Record::open(recorder.clone(), &Evidence::default(), open, name, to));
+        then(Record::open(run, open, name, to));
         recorder.finish(Status::Ok, Status::Unknown)
     }
 

@@ -114,17 +114,17 @@ impl HostTcpSocket for Context {
         }
         self.may_send()?;
         let known = self.wasi().0.names.clone();
-        let names = known.of(to.ip());
+        let names = known.names_of(to.ip());
         if let Err(refusal) = self.probe.policy.grants.socket(List::Hosts, &names, to.ip(), to.port()) {
             return self.denied(&refusal);
         }
-        self.quota.request().map_err(SocketError::trap)?;
+        self.accounting.quota.request().map_err(SocketError::trap)?;
         let open = self.acquire_connection().map_err(SocketError::trap)?;
         let name = names.into_iter().next().map(|name| {
             let led = known.addresses(&name);
             (name, led)
         });
-        let record = Arc::new(Record::open(self.recorder.clone(), &self.evidence, open, name, to));
+        let record = Arc::new(Record::open(self.run.clone(), open, name, to));
         let patience = Timeout::new(Duration::MAX, self.deadline).time();
         // As every exchange: see `http`.
         let dialling = self.exchanges.spawn(dial(options, to, patience, Arc::clone(&record)));

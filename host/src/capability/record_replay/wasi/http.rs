@@ -1,5 +1,5 @@
-//! The package `wasi:http`: requests as they were asked, and what was answered. Of an answer the tape has the head, from
-//! which the guest reads what it likes; what it writes and reads of bodies are streams.
+//! The tables of `wasi:http`: a request is recorded when it is sent, and of a response its head. Bodies are streams of
+//! `wasi:io`.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::{Map, Value, json};
@@ -24,7 +24,7 @@ use crate::recording::{of_bytes, to_bytes};
 mod error_code;
 mod empty_body;
 
-use empty_body::Nothing;
+use empty_body::EmptyBody;
 
 pub fn link<D>(linker: &mut Linker<Context>) -> wasmtime::Result<()>
 where
@@ -47,26 +47,26 @@ impl outgoing_handler::Host for Intercepted<'_> {
         options: Option<Resource<RequestOptions>>,
     ) -> HttpResult<Resource<HostFutureIncomingResponse>> {
         let Self(context) = self;
-        if context.record_replay.is_off() {
+        if context.run.record_replay.is_off() {
             return context.http().handle(request, options);
         }
-        let mut said = CallRecord::new("wasi:http/outgoing-handler", "handle");
-        asked(context.table.get(&request)?, &mut said);
+        let mut call = CallRecord::new("wasi:http/outgoing-handler", "handle");
+        add_request(context.table.get(&request)?, &mut call);
         if let Some(options) = &options {
-            timeouts(*context.table.get(options)?, &mut said);
+            add_timeouts(*context.table.get(options)?, &mut call);
         }
-        if let Some(told) = context.ask(said) {
+        if let Some(recorded) = context.recorded_result(call) {
             context.table.delete(request)?;
-            return told;
+            return recorded;
         }
-        let done = context.http().handle(request, options);
-        context.answered(&done);
-        done
+        let result = context.http().handle(request, options);
+        context.record_result(&result);
+        result
     }
 }
 
-/// Writes a request down.
-fn asked(request: &HostOutgoingRequest, said: &mut CallRecord) {
+/// Adds a request to the arguments of a call.
+fn add_request(request: &HostOutgoingRequest, call: &mut CallRecord) {
     let HostOutgoingRequest { method, scheme, authority, path_with_query, headers, body } = request;
     let method = match method {
         types::Method::Other(method) => method.clone(),
@@ -77,29 +77,32 @@ fn asked(request: &HostOutgoingRequest, said: &mut CallRecord) {
         types::Scheme::Https => "https",
         types::Scheme::Other(scheme) => scheme,
     });
-    said.set_argument("method", json!(method));
-    said.set_argument("scheme", json!(scheme));
-    said.set_argument("authority", json!(authority));
-    said.set_argument("path", json!(path_with_query));
-    said.set_argument("headers", fields(headers));
-    said.set_argument("body", json!(body.is_some()));
+    call.set_argument("method", json!(method));
+    call.set_argument("scheme", json!(scheme));
+    call.set_argument("authority", json!(authority));
+    call.set_argument("path", json!(path_with_query));
+    call.set_argument("headers", fields(headers));
+    call.set_argument("body", json!(body.is_some()));
 }
 
-fn timeouts(options: RequestOptions, said: &mut CallRecord) {
+/// Adds a request's timeouts, in seconds, to the arguments of a call.
+fn add_timeouts(options: RequestOptions, call: &mut CallRecord) {
     let RequestOptions { connect_timeout, first_byte_timeout, between_bytes_timeout } = options;
     let all =
         [("connect", connect_timeout), ("first-byte", first_byte_timeout), ("between-bytes", between_bytes_timeout)];
     let set = all.into_iter().filter_map(|(name, time)| Some((name.to_owned(), json!(time?.as_secs_f64()))));
-    said.set_argument("timeouts", Value::Object(set.collect::<Map<_, _>>()));
+    call.set_argument("timeouts", Value::Object(set.collect::<Map<_, _>>()));
 }
 
+/// Returns headers as they stand in a recording: pairs of a name and a value.
 fn fields(fields: &HeaderMap) -> Value {
     fields.iter().map(|(name, value)| json!([name.as_str(), of_bytes(value.as_bytes())])).collect()
 }
 
-fn to_fields(told: &Value) -> Option<FieldMap> {
+/// Reads headers from a recording. Returns `None` if they are none.
+fn to_fields(recorded: &Value) -> Option<FieldMap> {
     let mut fields = FieldMap::new_mutable(usize::MAX);
-    for field in told.as_array()? {
+    for field in recorded.as_array()? {
         let [name, value] = field.as_array()?.as_slice() else { return None };
         let name = HeaderName::from_bytes(name.as_str()?.as_bytes()).ok()?;
         fields.append_raw(name, HeaderValue::from_bytes(&to_bytes(value)?).ok()?).ok()?;
@@ -131,10 +134,10 @@ impl ReplayValue for Resource<HostIncomingResponse> {
         head.unwrap_or_default()
     }
 
-    fn from_recorded(told: &Value, table: &mut ResourceTable) -> Option<Self> {
-        let status = u16::try_from(told["status"].as_u64()?).ok()?;
-        let body = Some(HostIncomingBody::new(WasiBody::new(Nothing)));
-        table.push(HostIncomingResponse { status, headers: to_fields(&told["headers"])?, body }).ok()
+    fn from_recorded(recorded: &Value, table: &mut ResourceTable) -> Option<Self> {
+        let status = u16::try_from(recorded["status"].as_u64()?).ok()?;
+        let body = Some(HostIncomingBody::new(WasiBody::new(EmptyBody)));
+        table.push(HostIncomingResponse { status, headers: to_fields(&recorded["headers"])?, body }).ok()
     }
 }
 
@@ -143,8 +146,8 @@ impl ReplayValue for Resource<FieldMap> {
         table.get(self).map(|map| fields(map)).unwrap_or_default()
     }
 
-    fn from_recorded(told: &Value, table: &mut ResourceTable) -> Option<Self> {
-        table.push(to_fields(told)?).ok()
+    fn from_recorded(recorded: &Value, table: &mut ResourceTable) -> Option<Self> {
+        table.push(to_fields(recorded)?).ok()
     }
 }
 
@@ -155,21 +158,21 @@ impl types::HostOutgoingBody for Intercepted<'_> {
 
     fn finish(&mut self, body: Resource<HostOutgoingBody>, trailers: Option<Resource<FieldMap>>) -> HttpResult<()> {
         let Self(context) = self;
-        if context.record_replay.is_off() {
+        if context.run.record_replay.is_off() {
             return context.http().finish(body, trailers);
         }
-        let mut said = CallRecord::new("wasi:http/types.outgoing-body", "finish");
+        let mut call = CallRecord::new("wasi:http/types.outgoing-body", "finish");
         if let Some(trailers) = &trailers {
-            said.set_argument("trailers", fields(context.table.get(trailers)?));
+            call.set_argument("trailers", fields(context.table.get(trailers)?));
         }
-        if let Some(told) = context.ask(said) {
+        if let Some(recorded) = context.recorded_result(call) {
             context.table.delete(body)?;
             trailers.map(|trailers| context.table.delete(trailers)).transpose()?;
-            return told;
+            return recorded;
         }
-        let done = types::HostOutgoingBody::finish(&mut context.http(), body, trailers);
-        context.answered(&done);
-        done
+        let result = types::HostOutgoingBody::finish(&mut context.http(), body, trailers);
+        context.record_result(&result);
+        result
     }
 
     fn drop(&mut self, body: Resource<HostOutgoingBody>) -> wasmtime::Result<()> {

@@ -1,4 +1,4 @@
-//! The package `wasi:io`: what was read and written, and what was ready when the guest looked or waited.
+//! The tables of `wasi:io`: bytes that were read and written, and what was ready when the guest polled.
 
 use serde_json::{Value, json};
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
@@ -6,9 +6,10 @@ use wasmtime_wasi::p2::bindings::io::{error, poll, streams};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, IoError, StreamError, StreamResult};
 
 use crate::capability::Context;
+use crate::capability::record_replay::call::CallRecord;
 use crate::capability::record_replay::codec::{OpaqueHandle, ReplayError, forget};
+use crate::capability::record_replay::halt::Halt;
 use crate::capability::record_replay::intercept::{Intercepted, intercept};
-use crate::capability::record_replay::{CallRecord, Halt};
 
 pub fn link<D>(linker: &mut Linker<Context>) -> wasmtime::Result<()>
 where
@@ -73,7 +74,7 @@ intercept! { error::HostError as "wasi:io/error.error" of table {
 
 impl error::Host for Intercepted<'_> {}
 
-/// What is known of an error is asked for, and on the tape then.
+/// A replayed error has the text of the recorded one. Its code the guest asks for with a call that is recorded too.
 impl ReplayError for StreamError {
     fn to_recorded(&self) -> Option<Value> {
         match self {
@@ -83,14 +84,14 @@ impl ReplayError for StreamError {
         }
     }
 
-    fn from_recorded(told: &Value) -> Option<Self> {
-        match told["failed"].as_str() {
+    fn from_recorded(recorded: &Value) -> Option<Self> {
+        match recorded["failed"].as_str() {
             Some(error) => Some(Self::LastOperationFailed(wasmtime::Error::msg(error.to_owned()))),
-            None => (told == "closed").then_some(Self::Closed),
+            None => (recorded == "closed").then_some(Self::Closed),
         }
     }
 
-    fn halted(off: Halt) -> Self {
-        Self::Trap(off.into())
+    fn halted(halt: Halt) -> Self {
+        Self::Trap(halt.into())
     }
 }

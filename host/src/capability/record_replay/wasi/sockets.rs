@@ -1,4 +1,4 @@
-//! The package `wasi:sockets`: names and where they led, connections and how they came about.
+//! The tables of `wasi:sockets`: names and their addresses, and connections.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -15,9 +15,10 @@ use wasmtime_wasi::p2::{
 
 use crate::capability::Context;
 use crate::capability::record_replay::call::Argument;
+use crate::capability::record_replay::call::CallRecord;
 use crate::capability::record_replay::codec::{OpaqueHandle, ReplayError, ReplayValue, forget};
+use crate::capability::record_replay::halt::Halt;
 use crate::capability::record_replay::intercept::{Intercepted, context, intercept};
-use crate::capability::record_replay::{CallRecord, Halt};
 
 pub fn link<D>(linker: &mut Linker<Context>) -> wasmtime::Result<()>
 where
@@ -60,7 +61,7 @@ intercept! { udp_create_socket::Host as "wasi:sockets/udp-create-socket" of cont
     external_async create_udp_socket(family: IpAddressFamily) -> SocketResult<Resource<UdpSocket>>;
 } }
 
-/// A socket's streams.
+/// The two streams of a connected socket.
 type Streams = (Resource<DynInputStream>, Resource<DynOutputStream>);
 
 intercept! { tcp::HostTcpSocket as "wasi:sockets/tcp.tcp-socket" of context {
@@ -103,7 +104,7 @@ intercept! { tcp::HostTcpSocket as "wasi:sockets/tcp.tcp-socket" of context {
 
 impl tcp::Host for Intercepted<'_> {}
 
-/// WASI's own, as it is written down.
+/// Mirrors [`ErrorCode`], whose own crate does not derive serde's traits.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "ErrorCode", rename_all = "kebab-case")]
 enum Code {
@@ -135,12 +136,12 @@ impl ReplayError for SocketError {
         Code::serialize(self.downcast_ref()?, serde_json::value::Serializer).ok()
     }
 
-    fn from_recorded(told: &Value) -> Option<Self> {
-        Code::deserialize(told).ok().map(Self::from)
+    fn from_recorded(recorded: &Value) -> Option<Self> {
+        Code::deserialize(recorded).ok().map(Self::from)
     }
 
-    fn halted(off: Halt) -> Self {
-        Self::trap(off)
+    fn halted(halt: Halt) -> Self {
+        Self::trap(halt)
     }
 }
 
@@ -149,14 +150,14 @@ impl ReplayValue for IpSocketAddress {
         json!(SocketAddr::from(*self))
     }
 
-    fn from_recorded(told: &Value, _: &mut ResourceTable) -> Option<Self> {
-        SocketAddr::deserialize(told).ok().map(Self::from)
+    fn from_recorded(recorded: &Value, _: &mut ResourceTable) -> Option<Self> {
+        SocketAddr::deserialize(recorded).ok().map(Self::from)
     }
 }
 
 impl Argument for IpSocketAddress {
-    fn record(&self, name: &str, said: &mut CallRecord) {
-        said.set_argument(name, json!(SocketAddr::from(*self)));
+    fn record(&self, name: &str, call: &mut CallRecord) {
+        call.set_argument(name, json!(SocketAddr::from(*self)));
     }
 }
 
@@ -168,8 +169,8 @@ impl ReplayValue for IpAddress {
         })
     }
 
-    fn from_recorded(told: &Value, _: &mut ResourceTable) -> Option<Self> {
-        IpAddr::deserialize(told).ok().map(Self::from)
+    fn from_recorded(recorded: &Value, _: &mut ResourceTable) -> Option<Self> {
+        IpAddr::deserialize(recorded).ok().map(Self::from)
     }
 }
 
@@ -185,20 +186,20 @@ impl ReplayValue for IpAddressFamily {
         version(*self)
     }
 
-    fn from_recorded(told: &Value, _: &mut ResourceTable) -> Option<Self> {
-        [Self::Ipv4, Self::Ipv6].into_iter().find(|family| version(*family) == *told)
+    fn from_recorded(recorded: &Value, _: &mut ResourceTable) -> Option<Self> {
+        [Self::Ipv4, Self::Ipv6].into_iter().find(|family| version(*family) == *recorded)
     }
 }
 
 impl Argument for IpAddressFamily {
-    fn record(&self, name: &str, said: &mut CallRecord) {
-        said.set_argument(name, version(*self));
+    fn record(&self, name: &str, call: &mut CallRecord) {
+        call.set_argument(name, version(*self));
     }
 }
 
 impl Argument for ShutdownType {
-    fn record(&self, name: &str, said: &mut CallRecord) {
-        said.set_argument(
+    fn record(&self, name: &str, call: &mut CallRecord) {
+        call.set_argument(
             name,
             json!(match self {
                 Self::Receive => "receive",
@@ -214,8 +215,8 @@ impl ReplayValue for (Resource<TcpSocket>, Resource<DynInputStream>, Resource<Dy
         json!([self.0.to_recorded(table), self.1.to_recorded(table), self.2.to_recorded(table)])
     }
 
-    fn from_recorded(told: &Value, table: &mut ResourceTable) -> Option<Self> {
-        let [socket, input, output] = told.as_array()?.as_slice() else { return None };
+    fn from_recorded(recorded: &Value, table: &mut ResourceTable) -> Option<Self> {
+        let [socket, input, output] = recorded.as_array()?.as_slice() else { return None };
         Some((
             ReplayValue::from_recorded(socket, table)?,
             ReplayValue::from_recorded(input, table)?,

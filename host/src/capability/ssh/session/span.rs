@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use crate::capability::evidence::{self, Evidence};
+use crate::capability::run_handles::RunHandles;
 use crate::capability::ssh::error::Error;
 use crate::capability::ssh::evidence::SshEvidence;
 use crate::capability::ssh::instrumented_stream::{Handshake, HandshakeFacts};
-use crate::capability::ssh::session::Target;
+use crate::capability::ssh::target::Target;
 use crate::trace::{Contact, Handle, Recorder, Value};
 
 /// The connection's span, which ends with this value, and those below it.
@@ -21,7 +21,8 @@ pub struct Record {
 }
 
 impl Record {
-    pub fn open(recorder: Recorder, parent: Handle, target: &Target, evidence: &Evidence) -> Self {
+    pub fn open(run: RunHandles, parent: Handle, target: &Target) -> Self {
+        let RunHandles { recorder, evidence, .. } = run;
         let Target { host, port, username, .. } = target;
         let user = username.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
         let span = recorder.open(parent, "ssh", format!("SSH {user}{host}:{port}"));
@@ -30,7 +31,7 @@ impl Record {
         let kept =
             SshEvidence { host: host.clone(), port: *port, username: username.clone(), ..SshEvidence::default() };
         let kept = Arc::new(Mutex::new(kept));
-        evidence.keep(span, evidence::Kept::Ssh(Arc::clone(&kept)));
+        evidence.add(span, kept.clone());
         Self { recorder, span, kept }
     }
 

@@ -7,8 +7,7 @@ use std::path::Path;
 use russh::keys::{Algorithm, PublicKey};
 
 use crate::capability::ssh::error;
-use crate::capability::ssh::known_hosts::{self, Line, Marker};
-use crate::capability::ssh::trust::show;
+use crate::capability::ssh::known_hosts::{self, Line, Marker, show};
 
 /// What files know of one host.
 #[derive(Debug, Clone)]

@@ -1,5 +1,7 @@
 use std::path::Path;
 
+use russh::keys::HashAlg;
+
 use super::*;
 
 const ED: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti";

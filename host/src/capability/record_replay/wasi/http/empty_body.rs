@@ -1,4 +1,4 @@
-//! The body of an answer that is taken off the tape: its pieces stand there too, and nobody reads this one.
+//! The body of a replayed response.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -7,9 +7,10 @@ use bytes::Bytes;
 use http_body::{Body, Frame};
 use wasmtime_wasi_http::Error;
 
-pub struct Nothing;
+/// A body without content. The guest never reads it: its reads are replayed too.
+pub struct EmptyBody;
 
-impl Body for Nothing {
+impl Body for EmptyBody {
     type Data = Bytes;
     type Error = Error;
 

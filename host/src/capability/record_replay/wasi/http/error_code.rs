@@ -1,4 +1,4 @@
-//! WASI's words for why there is no whole answer, on the tape and off it.
+//! Error codes of `wasi:http`, as they stand in a recording.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -9,16 +9,16 @@ use wasmtime_wasi_http::p2::bindings::http::types::{
     DnsErrorPayload, ErrorCode, FieldSizePayload, TlsAlertReceivedPayload,
 };
 
-use crate::capability::record_replay::Halt;
 use crate::capability::record_replay::codec::{ReplayError, ReplayValue};
+use crate::capability::record_replay::halt::Halt;
 
 impl ReplayValue for ErrorCode {
     fn to_recorded(&self, _: &ResourceTable) -> Value {
         Code::serialize(self, Serializer).unwrap_or_default()
     }
 
-    fn from_recorded(told: &Value, _: &mut ResourceTable) -> Option<Self> {
-        Code::deserialize(told).ok()
+    fn from_recorded(recorded: &Value, _: &mut ResourceTable) -> Option<Self> {
+        Code::deserialize(recorded).ok()
     }
 }
 
@@ -27,15 +27,16 @@ impl ReplayError for HttpError {
         Code::serialize(self.downcast_ref()?, Serializer).ok()
     }
 
-    fn from_recorded(told: &Value) -> Option<Self> {
-        Code::deserialize(told).ok().map(Self::from)
+    fn from_recorded(recorded: &Value) -> Option<Self> {
+        Code::deserialize(recorded).ok().map(Self::from)
     }
 
-    fn halted(off: Halt) -> Self {
-        Self::trap(off)
+    fn halted(halt: Halt) -> Self {
+        Self::trap(halt)
     }
 }
 
+/// Mirrors [`ErrorCode`], whose own crate does not derive serde's traits.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "ErrorCode", rename_all = "kebab-case")]
 enum Code {
@@ -61,7 +62,7 @@ enum Code {
     HttpRequestUriInvalid,
     HttpRequestUriTooLong,
     HttpRequestHeaderSectionSize(Option<u32>),
-    // Nobody says so here.
+    // The host never returns this one.
     #[serde(skip)]
     HttpRequestHeaderSize(Option<FieldSizePayload>),
     HttpRequestTrailerSectionSize(Option<u32>),

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -10,16 +11,16 @@ use reqwest::Body;
 use reqwest::header::{HOST, HeaderMap, HeaderValue};
 
 use crate::capability::bindings::sentrynet::probe::http::{Connection, Error, Tls};
-use crate::capability::evidence;
 use crate::capability::grant;
 use crate::capability::http::evidence::{Head, HttpEvidence, bounded};
-use crate::capability::http::exchange::{Exchange, PhaseTimeouts};
+use crate::capability::http::exchange::Exchange;
 use crate::capability::http::format::{lines, size, version_name, without_credentials, without_secrets};
-use crate::capability::http::phase::{Marked, Phase, Reached};
+use crate::capability::http::phase::{Marked, Phase, PhaseTimeouts, Reached};
+use crate::capability::http::response::Response;
 use crate::capability::http::response_stream::ResponseSender;
 use crate::capability::http::timing_hooks::{HopTimings, TimedBody, Timestamps};
 use crate::capability::http::transport;
-use crate::capability::http::{Response, certificate, error};
+use crate::capability::http::{certificate, error};
 use crate::capability::net_errors::bytes;
 use crate::capability::timeout::Timeout;
 use crate::run::evidence::Excerpt;
@@ -53,7 +54,8 @@ impl Drop for Guard {
 
 impl Hop {
     pub fn open(exchange: &Exchange, hops: u32) -> Self {
-        let Exchange { recorder, url, method, .. } = exchange;
+        let Exchange { url, method, .. } = exchange;
+        let recorder = &exchange.run.recorder;
         let shown = without_secrets(url);
         let started = Instant::now();
         let span = recorder.open_at(exchange.parent, "http.client", format!("{method} {shown}"), started);
@@ -66,7 +68,7 @@ impl Hop {
             recorder.set(span, "http.request.resend_count", i64::from(hops));
         }
         let kept = Box::new(HttpEvidence::new(exchange));
-        let (marks, guard) = (HopTimings::within(exchange.bounds()), Guard(recorder.clone(), span));
+        let (marks, guard) = (HopTimings::within(exchange.peer_filter()), Guard(recorder.clone(), span));
         Self { span, started, marks, head: None, end: None, kept, refused: false, untrusted: false, _guard: guard }
     }
 
@@ -101,7 +103,7 @@ impl Hop {
 
         let (status, version) = (answer.status(), answer.version());
         let remote = answer.remote_addr();
-        let recorder = &exchange.recorder;
+        let recorder = &exchange.run.recorder;
         recorder.set(self.span, "http.response.status_code", i64::from(status.as_u16()));
         recorder.set_status(self.span, Status::from_http(status.as_u16()));
         recorder.set(self.span, "network.protocol.name", "http");
@@ -192,7 +194,7 @@ impl Hop {
 
     /// The guest's headers and, unless it is on a trace of its own, those that tell the target of ours.
     fn headers(&self, exchange: &Exchange) -> HeaderMap {
-        let Exchange { recorder, probe, .. } = exchange;
+        let (recorder, probe) = (&exchange.run.recorder, &exchange.probe);
         let mut headers = exchange.headers.clone();
         if !grant::may_tell(&exchange.told, &exchange.url) || headers.contains_key("sentry-trace") {
             return headers;
@@ -280,7 +282,7 @@ impl Hop {
     /// Ends the hop's span, with a child for each phase that was reached, and keeps what there is to tell of it. The last
     /// of the phases comes back.
     pub fn close(self, exchange: &Exchange, error: Option<&Error>) -> Phase {
-        let recorder = &exchange.recorder;
+        let recorder = &exchange.run.recorder;
         let times = self.marks.read();
         let end = self.end.unwrap_or_else(Instant::now);
         let phases = Marked { started: self.started, times: &times, head: self.head, end }.phases();
@@ -309,7 +311,7 @@ impl Hop {
             kept.body = stream.beginning();
         }
         (kept.phase, kept.error, kept.times) = (last, error.map(error::type_of), times);
-        exchange.evidence.keep(self.span, evidence::Kept::Http(kept));
+        exchange.run.evidence.add(self.span, Arc::new(*kept));
         last
     }
 
@@ -370,7 +372,7 @@ impl Hop {
             recorder.set(self.span, "tls.server.subject", leaf.subject);
             recorder.set(self.span, "tls.server.issuer", leaf.issuer);
             recorder.set(self.span, "tls.server.not_after", time_format::rfc3339_seconds(leaf.not_after));
-            recorder.set(self.span, "tls.server.days_left", error::days_left(leaf.not_after, SystemTime::now()));
+            recorder.set(self.span, "tls.server.days_left", certificate::days_left(leaf.not_after, SystemTime::now()));
         }
     }
 }

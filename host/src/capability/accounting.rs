@@ -1,0 +1,82 @@
+//! Resources that one attempt uses, held against its limits.
+
+use crate::capability::memory_budget::Reservation;
+use crate::capability::quota::{Exceeded, Quota};
+use crate::config::Limits;
+
+/// Resources that one attempt has used so far, and its limits.
+pub struct Accounting {
+    /// The limits of the run.
+    pub limits: Limits,
+    /// Requests, connections and traffic.
+    pub quota: Quota,
+    /// Bytes of all linear memories.
+    pub memory: Growth,
+    /// Elements of all tables.
+    pub table_elements: Growth,
+    /// The part that this attempt has of the memory of all runs.
+    pub reservation: Reservation,
+    /// Bytes that the host holds on the guest's behalf.
+    held: usize,
+    /// Bytes of text that the guest may still put on spans.
+    span_text_left: usize,
+}
+
+/// Growth of all memories, or of all tables, of a guest together.
+#[derive(Default)]
+pub struct Growth {
+    /// The current total.
+    pub total: usize,
+    /// The part of the total that was added last. It is taken back if wasmtime then fails to allocate it.
+    pub last: usize,
+}
+
+/// The host would hold more bytes on the guest's behalf than the guest's `memory` limit, which this carries.
+#[derive(Debug, thiserror::Error)]
+#[error("the host would hold more than {} MiB for the guest", self.0 >> 20)]
+pub struct HostMemoryExceeded(pub usize);
+
+impl Accounting {
+    /// Bytes of text on all spans of a run together. Sentry rejects larger transactions.
+    const MAX_SPAN_TEXT_BYTES: usize = 1 << 20;
+
+    /// Returns an account on which nothing is used.
+    pub fn new(limits: Limits, reservation: Reservation) -> Self {
+        Self {
+            limits,
+            quota: Quota::new(limits),
+            memory: Growth::default(),
+            table_elements: Growth::default(),
+            reservation,
+            held: 0,
+            span_text_left: Self::MAX_SPAN_TEXT_BYTES,
+        }
+    }
+
+    /// Adds bytes that the host is about to hold on the guest's behalf.
+    ///
+    /// # Errors
+    /// [`HostMemoryExceeded`] when the host would hold more than the guest's own `memory` limit, and [`Exceeded`] when the
+    /// runs of all probes together leave no room.
+    pub fn charge(&mut self, bytes: usize) -> wasmtime::Result<()> {
+        self.held = self.held.saturating_add(bytes);
+        if self.held > self.limits.memory {
+            return Err(HostMemoryExceeded(self.limits.memory).into());
+        }
+        let reserved: Result<(), Exceeded> = self.reservation.reserve(bytes);
+        Ok(reserved?)
+    }
+
+    /// Takes back bytes that were charged, once the host has dropped them.
+    pub fn release(&mut self, bytes: usize) {
+        self.held = self.held.saturating_sub(bytes);
+        self.reservation.release(bytes);
+    }
+
+    /// Takes bytes from the allowance of text on spans. Returns false, and takes none, if fewer are left.
+    pub fn take_span_text(&mut self, bytes: usize) -> bool {
+        let left = self.span_text_left.checked_sub(bytes);
+        self.span_text_left = left.unwrap_or(self.span_text_left);
+        left.is_some()
+    }
+}

@@ -1,0 +1,139 @@
+//! What a guest's calls share during one attempt.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::Value;
+use tokio::runtime::Handle;
+use wasmtime::component::ResourceTable;
+
+use crate::capability::accounting::Accounting;
+use crate::capability::address_filter::AddressFilter;
+use crate::capability::bindings;
+use crate::capability::grant::{List, Refusal};
+use crate::capability::http;
+use crate::capability::probe_context::ProbeContext;
+use crate::capability::quota::{ConnectionPermit, Exceeded};
+use crate::capability::run_handles::RunHandles;
+use crate::capability::shared_state::SharedState;
+use crate::capability::wasi::Wasi;
+use crate::config::{Limits, exposed};
+
+/// What a guest's calls share during one attempt of a run. Made for it, and dropped with it.
+pub struct Context {
+    /// What is written down of the run.
+    pub run: RunHandles,
+    /// What the attempt has used of its limits.
+    pub accounting: Accounting,
+    /// Tags that the guest has set on the run.
+    pub tags: BTreeMap<String, String>,
+    /// Warnings about the settings, for the operator, each with a JSON pointer to the setting.
+    pub warnings: Vec<(String, String)>,
+    /// The end of the attempt's time.
+    pub(in crate::capability) deadline: Instant,
+    pub(in crate::capability) probe: Arc<ProbeContext>,
+    pub(in crate::capability) shared: Arc<SharedState>,
+    /// The runtime on which exchanges run.
+    pub(in crate::capability) exchanges: Handle,
+    /// The resources behind the guest's handles.
+    pub(in crate::capability) table: ResourceTable,
+    /// The connections and cookies of `http`.
+    pub(in crate::capability) http: http::Session,
+    /// The state of WASI, made at the first call that needs it.
+    pub(in crate::capability) wasi: Option<Wasi>,
+}
+
+impl Context {
+    /// Returns the context of an attempt that begins now and ends at `deadline`; its exchanges run on `exchanges`.
+    pub fn new(
+        probe: Arc<ProbeContext>,
+        shared: Arc<SharedState>,
+        run: RunHandles,
+        limits: Limits,
+        deadline: Instant,
+        exchanges: Handle,
+    ) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(limits.handles);
+        let accounting = Accounting::new(limits, shared.memory.reservation(probe.built_in));
+        let http = http::Session::new(Arc::clone(&shared.http), accounting.quota.clone());
+        Self {
+            run,
+            accounting,
+            tags: BTreeMap::new(),
+            warnings: Vec::new(),
+            deadline,
+            probe,
+            shared,
+            exchanges,
+            table,
+            http,
+            wasi: None,
+        }
+    }
+
+    /// Returns the path of a file that the probe's settings name, relative to the configuration's folder.
+    ///
+    /// # Errors
+    /// When the settings name no such file; a sentence for the guest.
+    pub(in crate::capability) fn file(&self, path: &str) -> Result<PathBuf, String> {
+        match self.probe.file_pointer(path) {
+            Some(_) => Ok(self.probe.policy.directory.join(path)),
+            None => Err("the probe's configuration names no such file".to_owned()),
+        }
+    }
+
+    /// Returns the path of a private key's file. While settings are checked, warns if other users can read the file.
+    ///
+    /// # Errors
+    /// When the settings name no such file; a sentence for the guest.
+    pub(in crate::capability) fn key_file(&mut self, path: &str) -> Result<PathBuf, String> {
+        let file = self.file(path)?;
+        if let (false, Some(pointer)) = (self.probe.may_send, self.probe.file_pointer(path)) {
+            self.warnings.extend(exposed(&file).map(|warning| (pointer, warning)));
+        }
+        Ok(file)
+    }
+
+    /// While settings are checked, warns if a run will be refused a connection to this host.
+    pub(in crate::capability) fn warn_if_refused(&mut self, list: List, host: &str, port: Option<u16>) {
+        if !self.probe.may_send
+            && let Err(refusal) = self.probe.policy.grants.name(list, host, port)
+        {
+            self.warnings.push(("/probe".to_owned(), refusal.to_string()));
+        }
+    }
+
+    /// Reports a refusal to the operator, and returns its message for the guest.
+    pub(in crate::capability) fn refuse(&self, refusal: &Refusal) -> String {
+        self.probe.report_refusal(&self.run.log, refusal);
+        refusal.to_string()
+    }
+
+    /// Returns the setting at a JSON pointer, of those that the guest does not get to see.
+    ///
+    /// # Errors
+    /// When there is no such setting; a sentence for the guest.
+    pub(in crate::capability) fn setting(&self, pointer: &str) -> Result<&Value, String> {
+        let setting = self.probe.setting(pointer);
+        setting.ok_or_else(|| format!("there is no setting at `{}`", pointer.escape_debug()))
+    }
+
+    /// Returns the filter for the addresses of hosts on a list.
+    pub(in crate::capability) fn address_filter(&self, list: List) -> AddressFilter {
+        AddressFilter { list, probe: Arc::clone(&self.probe), log: self.run.log.clone() }
+    }
+
+    /// Closes idle connections if the attempt may have no other beside them, and counts a new one.
+    ///
+    /// # Errors
+    /// [`Exceeded`] when the attempt has as many open connections as it may have.
+    pub(in crate::capability) fn acquire_connection(&self) -> Result<ConnectionPermit, Exceeded> {
+        self.http.make_room();
+        self.accounting.quota.acquire_connection()
+    }
+}
+
+impl bindings::sentrynet::probe::types::Host for Context {}

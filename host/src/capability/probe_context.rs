@@ -1,0 +1,89 @@
+//! What the configuration says of a probe.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use serde_json::Value;
+
+use crate::capability::grant::{self, Grants, Refusal};
+use crate::capability::log_buffer::LogBuffer;
+use crate::config::{TraceHeaders, TraceHost};
+use crate::propagation::Origin;
+use crate::run::{Identity, Level};
+
+/// What the configuration says of a probe, as far as its guest's calls need it. The same for all of the probe's runs.
+pub struct ProbeContext {
+    /// The probe's names and tags.
+    pub identity: Arc<Identity>,
+    /// The probe's settings by their keys. A slice, since a map would have room for more.
+    pub settings: Box<[(String, Value)]>,
+    /// What the probe may do.
+    pub policy: Arc<Policy>,
+    /// Refusals that were logged.
+    pub refusals: Refusals,
+    /// Hosts that get the headers of a run's trace.
+    pub trace_hosts: Arc<[TraceHost]>,
+    /// The dynamic sampling context that goes out with a trace.
+    pub origin: Arc<Origin>,
+    /// True if the component comes with the host.
+    pub built_in: bool,
+    /// False while settings are checked, when no traffic may leave the host.
+    pub may_send: bool,
+}
+
+/// What a probe may do. The probes of a group share it unless their configurations differ.
+#[derive(PartialEq)]
+pub struct Policy {
+    /// The folder against which relative paths of the configuration are resolved.
+    pub directory: Box<Path>,
+    /// The `allow` blocks that apply to the probe.
+    pub grants: Grants,
+    /// The variables of the host's environment that the probe may read, with their values.
+    pub environment: BTreeMap<String, String>,
+    /// The headers of a trace that are sent, and the hosts that get them.
+    pub trace_headers: TraceHeaders,
+}
+
+/// Refusals of one probe that were logged. Most probes have none.
+#[derive(Default)]
+pub struct Refusals(Mutex<Vec<Refusal>>);
+
+impl ProbeContext {
+    /// Writes a refusal to the run's log and, the first time, to the host's log.
+    pub fn report_refusal(&self, log: &LogBuffer, refusal: &Refusal) {
+        /// Refusals of one probe that the host's log gets: a guest can make up names without end.
+        const MAX_REFUSALS: usize = 20;
+        log.write_once(Level::Warn, refusal.to_string());
+        let mut reported = self.refusals.0.lock();
+        if reported.len() < MAX_REFUSALS && !reported.contains(refusal) {
+            reported.push(refusal.clone());
+            tracing::warn!("{}: {refusal}", self.identity.title);
+        }
+    }
+
+    /// Returns the JSON pointer of the setting that names a file, if there is one.
+    pub fn file_pointer(&self, path: &str) -> Option<String> {
+        grant::named_at(self.settings.iter().map(|(key, value)| (key, value)), path)
+    }
+
+    /// Returns the setting at a JSON pointer, if there is one.
+    pub fn setting(&self, pointer: &str) -> Option<&Value> {
+        let mut segments = pointer.split('/').skip(1).map(|segment| segment.replace("~1", "/").replace("~0", "~"));
+        let key = segments.next()?;
+        let (_, value) = self.settings.iter().find(|(known, _)| *known == key)?;
+        match pointer.match_indices('/').nth(1) {
+            Some((rest, _)) => value.pointer(&pointer[rest..]),
+            None => Some(value),
+        }
+    }
+
+    /// Writes a line of the guest's own to the run's log, if the probe may write there.
+    pub fn write_log(&self, log: &LogBuffer, level: Level, message: String) {
+        match self.policy.grants.log() {
+            Ok(()) => log.write(level, message),
+            Err(refusal) => self.report_refusal(log, &refusal),
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! State that the runs of all probes share.
+
+use std::sync::Arc;
+
+use crate::capability::memory_budget::MemoryPool;
+use crate::capability::{http, ssh};
+
+/// State that outlives a run, and that the runs of all probes share.
+pub struct SharedState {
+    /// TLS configurations and OAuth2 tokens.
+    pub http: Arc<http::Stack>,
+    /// SSH hosts whose keys were accepted when they were first seen.
+    pub ssh: Arc<ssh::AcceptedHosts>,
+    /// Memory that guests may use together.
+    pub memory: Arc<MemoryPool>,
+}

@@ -1,0 +1,103 @@
+//! A guest's standard output and error, whose lines go to the run's log.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError};
+
+use crate::capability::ProbeContext;
+use crate::capability::RunHandles;
+use crate::capability::log_buffer::MAX_LINE_BYTES;
+use crate::capability::record_replay::{CallRecord, Halt};
+use crate::run::Level;
+
+/// Bytes that are written to a standard stream at once.
+const MAX_WRITE_BYTES: usize = 64 << 10;
+
+/// A guest's standard output or error: its lines go to the run's log.
+#[derive(Clone)]
+pub struct LogStream {
+    pub run: RunHandles,
+    pub level: Level,
+    pub probe: Arc<ProbeContext>,
+}
+
+impl StdoutStream for LogStream {
+    /// As WASI 0.3 has it, which the host does not.
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(tokio::io::sink())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(LineWriter { stream: self.clone(), unfinished: Vec::new() })
+    }
+}
+
+impl IsTerminal for LogStream {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+/// Lines are written when the guest writes them, and not a little later.
+struct LineWriter {
+    stream: LogStream,
+    unfinished: Vec<u8>,
+}
+
+impl LineWriter {
+    fn end_line(&mut self) -> Result<(), Halt> {
+        if !self.unfinished.is_empty() {
+            let LogStream { run, level, probe } = &self.stream;
+            let line = std::mem::take(&mut self.unfinished);
+            let line = String::from_utf8_lossy(&line).into_owned();
+            if !run.record_replay.is_off() {
+                let stream = if *level == Level::Info { "stdout" } else { "stderr" };
+                run.record_replay.local(CallRecord::new("wasi:cli", stream).with("line", &line))?;
+            }
+            probe.write_log(&run.log, *level, line);
+            run.record_replay.end_local();
+        }
+        Ok(())
+    }
+}
+
+#[async_trait::async_trait]
+impl OutputStream for LineWriter {
+    fn write(&mut self, bytes: Bytes) -> Result<(), StreamError> {
+        if bytes.len() > MAX_WRITE_BYTES {
+            return Err(StreamError::trap("the guest wrote more than `check-write` allows"));
+        }
+        for byte in bytes {
+            match byte {
+                b'\n' => self.end_line().map_err(|off| StreamError::Trap(off.into()))?,
+                // The rest of a line that is too long is left out.
+                _ if self.unfinished.len() < MAX_LINE_BYTES => self.unfinished.push(byte),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), StreamError> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> Result<usize, StreamError> {
+        Ok(MAX_WRITE_BYTES)
+    }
+}
+
+#[async_trait::async_trait]
+impl Pollable for LineWriter {
+    async fn ready(&mut self) {}
+}
+
+impl Drop for LineWriter {
+    fn drop(&mut self) {
+        // Where that stops the guest, it is stopped already.
+        let _ = self.end_line();
+    }
+}

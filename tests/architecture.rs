@@ -1,0 +1,212 @@
+//! The structure of `host/src`: which room may name which crate and which other room, no cycle between the files of a
+//! room, and no deep folders.
+//!
+//! A room is a module directly below the root with all that is in its folder.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use modules::Modules;
+
+mod modules;
+
+/// A crate or a room, and the modules that may name it. A room is beside itself allowed whatever stands here.
+const WALLS: &[(&str, &[&str])] = &[
+    ("serde_yaml", &["config"]),
+    ("granit_parser", &["config"]),
+    ("wasmtime", &["sandbox", "capability"]),
+    ("wit_component", &["sandbox/component"]),
+    ("addr2line", &["sandbox/component"]),
+    ("wasmtime_wasi", &["capability/wasi", "capability/record_replay"]),
+    ("wasmtime_wasi_http", &["capability/wasi", "capability/record_replay"]),
+    ("reqwest", &["capability/http", "sink/sentry"]),
+    ("russh", &["capability/ssh"]),
+    ("ring", &["capability/ssh", "capability/http/signature_cache", "sandbox/component"]),
+    // The clocks of threads and the limit on open files, which the standard library does not show.
+    ("nix", &["sandbox/epoch", "sandbox/cpu_timer", "sandbox/system_limits"]),
+    // The DSN is parsed once, with the rest of the configuration.
+    ("sentry", &["sink/sentry", "config", "propagation"]),
+    ("crate::assessment", &["sink", "assessment"]),
+    ("crate::capability", &["sandbox", "capability"]),
+    ("crate::command", &[]),
+    ("crate::config", &["sandbox", "capability", "sink/sentry", "sink/sinks", "propagation", "config"]),
+    ("crate::propagation", &["sandbox", "capability", "sink/sentry"]),
+    ("crate::recording", &["sandbox", "capability/record_replay", "capability/http/response", "redaction"]),
+    // A replay knows what stands in a secret's place.
+    ("crate::redaction", &["sandbox", "config", "redaction", "capability/record_replay"]),
+    ("crate::run", &["sandbox", "capability", "sink", "assessment", "redaction", "recording"]),
+    ("crate::sandbox", &["schedule", "sandbox"]),
+    ("crate::schedule", &[]),
+    ("crate::schema", &["sandbox", "config"]),
+    ("crate::sink", &["schedule", "sink"]),
+    ("crate::time_format", &["capability", "sink"]),
+    ("crate::trace", &["sandbox", "capability", "sink", "assessment", "propagation", "redaction", "run", "recording"]),
+    ("crate::workers", &["schedule"]),
+];
+
+/// Rooms in which cycles are left. To be emptied; a room without cycles must not stand here.
+const ROOMS_WITH_CYCLES: &[&str] = &["assessment", "command", "config", "redaction", "sandbox", "schema", "sink"];
+
+#[test]
+fn rooms_name_only_what_they_may() {
+    let mut wrong = Vec::new();
+    for (module, text) in source_files() {
+        // The entrances may name all rooms.
+        if module == "lib" || module == "main" {
+            continue;
+        }
+        for (name, allowed) in WALLS {
+            if !allowed.iter().any(|allowed| is_inside(&module, allowed)) && names(&text, name) {
+                wrong.push(format!("{module} names {name}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn the_table_of_walls_is_complete() {
+    let source = source_files();
+    let rooms = Modules::parse(source.iter().map(|(module, text)| (module.as_str(), text.as_str())));
+    let listed: Vec<_> = WALLS.iter().filter_map(|(name, _)| name.strip_prefix("crate::")).collect();
+    for room in rooms.rooms() {
+        assert!(listed.contains(&room), "the room {room} is missing in the table of walls");
+    }
+    for room in listed {
+        assert!(rooms.rooms().contains(room), "the table of walls has a room {room} that does not exist");
+    }
+    for (name, allowed) in WALLS {
+        for allowed in *allowed {
+            let used = source.iter().any(|(module, text)| is_inside(module, allowed) && names(text, name));
+            assert!(used, "the table of walls lets {allowed} name {name}, which it does not");
+        }
+    }
+}
+
+#[test]
+fn no_cycle_between_the_files_of_a_room() {
+    let source = source_files();
+    let modules = Modules::parse(source.iter().map(|(module, text)| (module.as_str(), text.as_str())));
+    let mut wrong = Vec::new();
+    for room in modules.rooms() {
+        let cycles = modules::cycles(&modules.edges(room));
+        match (ROOMS_WITH_CYCLES.contains(&room), cycles.is_empty()) {
+            (true, true) => wrong.push(format!("{room} has no cycle any more: take it off ROOMS_WITH_CYCLES")),
+            (false, false) => wrong.extend(cycles),
+            _ => {}
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn no_folder_is_deeper_than_four() {
+    const MAX_FOLDERS: usize = 4;
+    let deep: Vec<_> = source_files()
+        .into_iter()
+        .map(|(module, _)| module)
+        .filter(|it| it.matches('/').count() > MAX_FOLDERS)
+        .collect();
+    assert!(deep.is_empty(), "{deep:#?}");
+}
+
+#[test]
+fn a_name_is_found_where_it_is_used() {
+    assert!(names("use wasmtime::Store;", "wasmtime"));
+    assert!(names("    let x = crate::sink::report();", "crate::sink"));
+    assert!(!names("use wasmtime_wasi::WasiCtx;", "wasmtime"));
+    assert!(!names("// use wasmtime::Store;", "wasmtime"));
+    assert!(!names("use crate::sink::sentry::X;", "sentry"));
+}
+
+#[track_caller]
+fn check_cycles(files: &[(&str, &str)], expected: &[&str]) {
+    let modules = Modules::parse([("lib", "mod a;"), ("a", "")].into_iter().chain(files.iter().copied()));
+    assert_eq!(modules::cycles(&modules.edges("a")), expected);
+}
+
+#[test]
+fn a_cycle_is_found() {
+    check_cycles(
+        &[("a/b", "use crate::a::c::C;\npub struct B;"), ("a/c", "fn c() { super::b::B; }\npub struct C;")],
+        &["a/b names a::c::C of a/c, a/c names a::b::B of a/b"],
+    );
+    check_cycles(
+        &[
+            ("a", "mod b;\nmod c;\nmod d;"),
+            ("a/b", "use super::{c::{self, X}, z};\nfn b() { c::f(); }"),
+            ("a/c", "use crate::a::d::*;"),
+            ("a/d", "type D = crate::a::b::B;"),
+        ],
+        &["a/b names a::c::X of a/c, a/c names a::d::* of a/d, a/d names a::b::B of a/b"],
+    );
+    // A child that uses an item of its parent, which uses one of the child's.
+    check_cycles(
+        &[("a", "mod b;\nuse b::B;\npub struct A(B);"), ("a/b", "use super::A;\npub struct B;")],
+        &["a names a::b::B of a/b, a/b names a::A of a"],
+    );
+    // The same where the parent exports the child's item too.
+    check_cycles(
+        &[("a", "mod b;\npub use b::B;\npub struct A(B);"), ("a/b", "use super::A;\npub struct B;")],
+        &["a names a::b::B of a/b, a/b names a::A of a"],
+    );
+}
+
+#[test]
+fn what_is_no_cycle() {
+    // A child's item by way of its parent's re-export, and a parent that only declares and exports.
+    check_cycles(
+        &[
+            ("a", "mod b;\nmod c;\npub use b::B;\npub use c::C;"),
+            ("a/b", "pub struct B;"),
+            ("a/c", "use crate::a::B;\npub struct C;"),
+        ],
+        &[],
+    );
+    // Tests, comments, texts, and the names of methods and fields.
+    check_cycles(
+        &[
+            ("a/b", "use super::c::C;\n#[cfg(test)]\nmod tests { use crate::a::c::b; }\npub struct B;"),
+            (
+                "a/c",
+                "// crate::a::b::B\n#[cfg(test)]\nmod tests { use crate::a::b::B; }\nconst C: &str = \"super::b::B\";",
+            ),
+        ],
+        &[],
+    );
+    check_cycles(&[("a", "mod b;\npub use b::b;\nfn f() { x.b(); }"), ("a/b", "use super::f;")], &[]);
+}
+
+/// Returns each module's path with slashes, and its text.
+fn source_files() -> BTreeMap<String, String> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let files = rust_files(&source).into_iter().map(|path| {
+        let module = path.strip_prefix(&source).expect("the file is below the folder").with_extension("");
+        (module.display().to_string(), fs::read_to_string(path).expect("source is UTF-8"))
+    });
+    files.collect()
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("source can be read").flatten().map(|entry| entry.path());
+    let files = entries.flat_map(|path| if path.is_dir() { rust_files(&path) } else { vec![path] });
+    files.filter(|path| path.extension().is_some_and(|extension| extension == "rs")).collect()
+}
+
+fn is_inside(module: &str, outer: &str) -> bool {
+    module.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Returns true if code names a crate or a room, in a `use` or in place.
+fn names(text: &str, path: &str) -> bool {
+    let code = text.lines().filter(|line| !line.trim_start().starts_with("//") && !line.contains("mod "));
+    code.into_iter().any(|line| {
+        line.match_indices(path).any(|(at, _)| {
+            let before = line[..at].chars().next_back();
+            let after = &line[at + path.len()..];
+            let begins = before.is_none_or(|before| !before.is_alphanumeric() && !"_:/\"`.".contains(before));
+            begins && (after.starts_with("::") || after.starts_with(';'))
+        })
+    })
+}
