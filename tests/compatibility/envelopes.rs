@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sentrynet::assessment::AssessedRun;
 use sentrynet::config::{self, Source};
-use sentrynet::run::Run;
-use sentrynet::sink::Sink;
 use sentrynet::sink::json::run_to_json;
 use sentrynet::sink::sentry::Sentry;
+use sentrynet::sink::{Sink, Sinks};
 use serde_json::{Value, json};
 
 use super::expected::compare_json;
@@ -15,9 +15,9 @@ use super::normalize::Normalizer;
 use super::runs;
 use crate::support::receiver::{ReceivedEnvelope, Receiver};
 
-/// What a receiver gets of runs, the last of which ends when all others have been sent: the envelopes in the order of
-/// their items' types. `more` are keys of `sentry`.
-fn sent(runs: Vec<Run>, more: &str) -> Vec<ReceivedEnvelope> {
+/// What a receiver gets of what is reported to Sentry: the envelopes in the order of their items' types. `more` are keys
+/// of `sentry`.
+fn sent(more: &str, report: impl AsyncFnOnce(Arc<Sentry>)) -> Vec<ReceivedEnvelope> {
     let receiver = Receiver::start();
     let text = format!(
         "sentry:
@@ -39,22 +39,25 @@ groups:
     assert!(parsed.problems.is_empty(), "{:?}", parsed.problems);
     let mut config = parsed.config;
     config.sentry.monitors = config::monitors(&config, &["Shop"]).expect("there are monitors");
-    let runs: Vec<_> = runs.into_iter().map(Arc::new).collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime starts");
     runtime.block_on(async {
-        let sentry = Sentry::start(&config.sentry, runs.len()).expect("there is a client").expect("there is a DSN");
-        let (last, earlier) = runs.split_last().expect("there is a run");
-        for run in earlier {
-            sentry.report(run);
-        }
-        sentry.flush(Duration::from_secs(30)).await;
-        sentry.report(last);
-        sentry.flush(Duration::from_secs(30)).await;
+        let sentry = Sentry::start(&config.sentry).expect("there is a client").expect("there is a DSN");
+        report(Arc::new(sentry)).await;
     });
     let mut envelopes = receiver.received();
     envelopes.sort_by_key(ReceivedEnvelope::item_type);
     envelopes
 }
+
+/// What a receiver gets of one run.
+fn sent_of(run: AssessedRun, more: &str) -> Vec<ReceivedEnvelope> {
+    sent(more, async |sentry| {
+        sentry.report(&Arc::new(run));
+        sentry.flush(FLUSH_TIMEOUT).await;
+    })
+}
+
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The one envelope among these that holds an item of this type.
 #[track_caller]
@@ -82,10 +85,10 @@ fn opened(received: &ReceivedEnvelope) -> Value {
 
 /// Compares all that is told of a run: its transaction, its error if it is one, its check-in, and its JSON.
 #[track_caller]
-fn snapshot(name: &str, run: Run) {
+fn snapshot(name: &str, run: AssessedRun) {
     compare_json(&format!("json-{name}.json"), &run_to_json(&run));
-    let is_error = run.is_error();
-    let received = sent(vec![run], "");
+    let is_error = run.assessment.is_error();
+    let received = sent_of(run, "");
     let kinds: Vec<_> = received.iter().map(ReceivedEnvelope::item_type).collect();
     let expected: &[&str] = if is_error { &["check_in", "event", "transaction"] } else { &["check_in", "transaction"] };
     assert_eq!(kinds, expected);
@@ -137,7 +140,7 @@ fn a_run_that_broke() {
 
 #[test]
 fn a_run_that_was_left_out() {
-    let received = sent(vec![runs::passed()], "  sample: 0");
+    let received = sent_of(runs::passed(), "  sample: 0");
     let mut report = opened(one(&received, "client_report"));
     Normalizer::default().normalize(&mut report);
     compare_json("client-report.json", &report);
@@ -146,7 +149,15 @@ fn a_run_that_was_left_out() {
 #[test]
 fn a_host_without_a_network() {
     // Three hosts are silent, and then a fourth, which cannot be told from them.
-    let received = sent((1..=4).map(runs::silent).collect(), "");
+    let received = sent("", async |sentry| {
+        let sinks = Sinks::new(4, vec![sentry]);
+        for id in 1..=3 {
+            sinks.report(runs::silent(id));
+        }
+        sinks.flush(FLUSH_TIMEOUT).await;
+        sinks.report(runs::silent(4));
+        sinks.flush(FLUSH_TIMEOUT).await;
+    });
     let mut event = opened(one(&received, "event"));
     let mut normalizer = Normalizer::default();
     normalizer.normalize(&mut event);
@@ -160,7 +171,7 @@ fn a_host_without_a_network() {
 
 #[test]
 fn the_request_that_brings_an_envelope() {
-    let received = sent(vec![runs::passed()], "");
+    let received = sent_of(runs::passed(), "");
     let request = one(&received, "transaction");
     assert_eq!(request.path, "/api/1/envelope/");
     assert_eq!(request.headers["content-type"], "application/x-sentry-envelope");

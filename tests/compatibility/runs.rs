@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use sentrynet::assessment::{AssessedRun, Assessment, ErrorAction, Recovery};
 use sentrynet::run::evidence::Exchange;
 use sentrynet::run::{Failure, Fault, FaultKind, Frame, Identity, Level, LogLine, Mismatch, Outage, Outcome, Run};
 use sentrynet::trace::{Contact, Span, SpanId, Status, Trace, TraceId, Value};
 use serde_json::json;
 
 /// Passed at the first attempt: spans with data of every type, lines of every level, tags of the guest's.
-pub fn passed() -> Run {
+pub fn passed() -> AssessedRun {
     let mut run = run(1, "Front page", Outcome::Passed, Status::Ok);
     run.lateness = Duration::from_micros(1_250);
     run.skipped = 2;
@@ -27,22 +28,21 @@ pub fn passed() -> Run {
         .zip(levels)
         .map(|(at, level)| LogLine { at: Duration::from_millis(at), level, message: level.as_str().to_owned() })
         .collect();
-    run
+    assessed(run, None)
 }
 
 /// Passed at the second attempt, after an outage of three runs.
-pub fn passed_after_retry() -> Run {
+pub fn passed_after_retry() -> AssessedRun {
     let mut run = run(2, "Basket", Outcome::PassedAfterRetry(failure()), Status::Ok);
     run.attempts = 2;
     run.earlier = vec![failure()];
-    run.outage = Some(outage(&run, 3));
     attempt(&mut run);
-    run
+    assessed(run, Some(3))
 }
 
 /// Failed at both attempts, over an exchange of HTTP in which everything is that can be.
-pub fn failed_over_http() -> Run {
-    let mut run = failed(
+pub fn failed_over_http() -> AssessedRun {
+    let mut assessed = failed(
         3,
         "http",
         json!({ "http": {
@@ -79,16 +79,17 @@ pub fn failed_over_http() -> Run {
             },
         }}),
     );
+    let run = &mut assessed.run;
     run.attempts = 2;
     run.earlier = vec![failure()];
-    attempt(&mut run);
+    attempt(run);
     let line = |at, level, message: &str| LogLine { at: Duration::from_millis(at), level, message: message.to_owned() };
     run.log = vec![line(1, Level::Info, "asked"), line(2, Level::Warn, "the answer was short")];
-    run
+    assessed
 }
 
 /// Failed over a command by SSH.
-pub fn failed_over_ssh() -> Run {
+pub fn failed_over_ssh() -> AssessedRun {
     failed(
         4,
         "ssh",
@@ -111,7 +112,7 @@ pub fn failed_over_ssh() -> Run {
 }
 
 /// Failed over a connection of the guest's own.
-pub fn failed_over_tcp() -> Run {
+pub fn failed_over_tcp() -> AssessedRun {
     failed(
         5,
         "tcp",
@@ -125,14 +126,14 @@ pub fn failed_over_tcp() -> Run {
 }
 
 /// Failed over the lookup of a name.
-pub fn failed_over_dns() -> Run {
+pub fn failed_over_dns() -> AssessedRun {
     failed(6, "dns", json!({ "dns": { "phase": "dns", "error": "dns", "names": ["shop.example"], "peer": "" } }))
 }
 
-/// Failed since nothing came back from a host.
+/// Failed since nothing came back from a host, which is an error at once.
 pub fn silent(id: u8) -> Run {
     let mut run = run(id, "Silent", Outcome::Failed(failure()), Status::Unavailable);
-    run.outage = Some(outage(&run, 2));
+    Arc::make_mut(&mut run.probe).failures_before_error = 1;
     let now = Instant::now();
     let host = format!("shop-{id}.example");
     run.trace.contacts = vec![Contact { host, loopback: false, answered: false, from: now, to: now }];
@@ -140,7 +141,7 @@ pub fn silent(id: u8) -> Run {
 }
 
 /// Broken, with a stack.
-pub fn broken() -> Run {
+pub fn broken() -> AssessedRun {
     let inner = Frame {
         function: "probe::divide".to_owned(),
         module: Some("probe".to_owned()),
@@ -153,16 +154,15 @@ pub fn broken() -> Run {
         message: "the probe trapped: integer divide by zero".to_owned(),
         backtrace: vec![inner, outer],
     };
-    run(7, "Divide", Outcome::Broken(fault), Status::InternalError)
+    assessed(run(7, "Divide", Outcome::Broken(fault), Status::InternalError), None)
 }
 
-fn failed(id: u8, title: &str, evidence: serde_json::Value) -> Run {
+fn failed(id: u8, title: &str, evidence: serde_json::Value) -> AssessedRun {
     let mut run = run(id, title, Outcome::Failed(failure()), Status::Unavailable);
     run.trace.spans[2].status = Status::Unavailable;
     run.trace.spans[2].data = vec![("http.response.status_code".into(), Value::Integer(503))];
     run.evidence = Some(serde_json::from_value::<Exchange>(evidence).expect("evidence is read as it is written"));
-    run.outage = Some(outage(&run, 4));
-    run
+    assessed(run, Some(4))
 }
 
 fn failure() -> Failure {
@@ -178,9 +178,14 @@ fn failure() -> Failure {
     }
 }
 
-fn outage(run: &Run, runs: u32) -> Outage {
+/// The run in an outage of so many runs, enough for an error.
+fn assessed(run: Run, runs: Option<u32>) -> AssessedRun {
     let lasted = Duration::from_millis(125_400);
-    Outage { began: run.trace.started + run.trace.duration() - lasted, runs, lasted }
+    let began = run.trace.started + run.trace.duration() - lasted;
+    let outage = runs.map(|runs| Outage { began, runs, lasted });
+    let recovery = outage.filter(|_| run.outcome.passed()).map(|_| Recovery::Reported);
+    let error = (!run.outcome.passed()).then_some(ErrorAction::Report);
+    AssessedRun { run, assessment: Assessment { outage, recovery, error, is_offline: false } }
 }
 
 /// Puts the last two spans into an attempt.
@@ -232,7 +237,6 @@ fn run(id: u8, title: &str, outcome: Outcome, status: Status) -> Run {
         attempts: 1,
         earlier: Vec::new(),
         evidence: None,
-        outage: None,
         tags: BTreeMap::new(),
         log: Vec::new(),
     }
