@@ -1,153 +1,170 @@
-//! Logging in: the credentials are shown in turn, until the server is content or none is left.
+//! Logging in: the credentials are tried in turn, until the server accepts one.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use russh::client::{AuthResult, KeyboardInteractiveAuthResponse as Reply};
+use russh::client::{AuthResult, Handle, KeyboardInteractiveAuthResponse as Reply};
 use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::AgentClient;
 use russh::keys::{Algorithm, HashAlg, PrivateKeyWithHashAlg, PublicKey};
+use secrecy::{ExposeSecret, SecretString};
 use tokio::net::UnixStream;
 
 use crate::capability::net_errors::lower_first;
+use crate::capability::ssh::client_handler::ClientHandler;
+use crate::capability::ssh::connection::{Connection, method_names};
 use crate::capability::ssh::credential::{self, Credential};
 use crate::capability::ssh::error::{self, Error};
-use crate::capability::ssh::instrumented_stream::HandshakeFacts;
-use crate::capability::ssh::session::{Live, Session, names};
+use crate::capability::ssh::handshake::HandshakeFacts;
+use crate::capability::ssh::text::{io_message, join_list};
 
-impl Session {
-    /// Logs in with the target's credentials.
+impl Connection {
+    /// Logs in with the target's credentials. Does nothing if the user is logged in already.
     ///
     /// # Errors
-    /// Why the server let us not in; [`Error::Other`] when there was nothing to show it.
+    /// [`Error::Auth`] when the server accepts none of them, and [`Error::Other`] when there is no username or no
+    /// credential that can be shown. [`Error::Timeout`] and [`Error::Protocol`] as for any call. All but a missing
+    /// username end the connection.
     pub async fn authenticate(&mut self) -> Result<(), Error> {
-        if self.authenticated {
+        if self.is_authenticated {
             return Ok(());
         }
         let Some(user) = self.target.username.clone() else {
             return Err(Error::Other("there is no username to log in as".to_owned()));
         };
-        let span = match self.auth.take() {
+        let span = match self.auth_span.take() {
             Some((span, _)) => span,
-            None => self.record.begin("ssh.auth", ""),
+            None => self.span.begin_phase("ssh.auth", ""),
         };
-        let (clock, marks, peer) = (self.clock, self.marks.clone(), self.server().remote_address);
-        let Some(live) = &mut self.live else { return Err(self.given_up()) };
-        let mut attempt =
-            Attempt { live, user: &user, offered: self.methods.clone(), refused: Vec::new(), unusable: Vec::new() };
-        let credentials = &self.target.credentials;
-        let tried = clock.within(attempt.all(credentials), || format!("logging in as `{user}`")).await;
-        let result = tried.and_then(|accepted| match accepted {
+        let (budget, handshake, peer) = (self.budget, self.handshake.clone(), self.server().remote_address);
+        let Some(client) = &mut self.client else { return Err(self.closed_error()) };
+        let mut attempt = LoginAttempt {
+            client: &mut client.handle,
+            user: &user,
+            offered: self.methods.clone(),
+            refused: Vec::new(),
+            unusable: Vec::new(),
+        };
+        let trying = attempt.try_all(&self.target.credentials);
+        let tried = budget.wait_for(trying, || format!("logging in as `{user}`")).await;
+        let result = tried.and_then(|tried| match tried {
             Ok(Some(accepted)) => Ok(accepted),
-            Ok(None) => Err(attempt.failure(&marks.read())),
-            Err(error) => Err(error::explain(&error, &marks.read(), &peer)),
+            Ok(None) => Err(attempt.error(&handshake.read())),
+            Err(error) => Err(error::explain(&error, &handshake.read(), &peer)),
         });
         match result {
-            Ok(Accepted { method, key }) => {
-                self.logged_in();
-                self.record.data(span, "ssh.auth.method", method.to_owned());
-                if let Some(key) = key {
-                    self.record.data(span, "ssh.auth.key.fingerprint", key);
+            Ok(Accepted { method, key_fingerprint }) => {
+                self.set_authenticated();
+                self.span.set_on_both(span, "ssh.auth.method", method.to_owned());
+                if let Some(fingerprint) = key_fingerprint {
+                    self.span.set_on_both(span, "ssh.auth.key.fingerprint", fingerprint);
                 }
-                self.record.end(span, None);
+                self.span.end_phase(span, None);
                 Ok(())
             }
             Err(error) => {
-                self.record.end(span, Some(&error));
-                self.give_up(&error);
+                self.span.end_phase(span, Some(&error));
+                self.fail(&error);
                 Err(error)
             }
         }
     }
 }
 
-/// What the server was content with.
+/// The credential that the server accepted.
 struct Accepted {
     method: &'static str,
-    key: Option<String>,
+    key_fingerprint: Option<String>,
 }
 
-struct Attempt<'a> {
-    live: &'a mut Live,
+/// One attempt to log in.
+struct LoginAttempt<'a> {
+    client: &'a mut Handle<ClientHandler>,
     user: &'a str,
     /// The methods that the server still offers.
     offered: Vec<String>,
-    /// What it did not take, and why.
+    /// Descriptions of the credentials that the server refused.
     refused: Vec<String>,
-    /// What could not be shown to it, and why.
+    /// Messages about credentials that cannot be shown to the server.
     unusable: Vec<String>,
 }
 
-const KEY: &str = "publickey";
+const PUBLIC_KEY: &str = "publickey";
 const PASSWORD: &str = "password";
-const PROMPTS: &str = "keyboard-interactive";
+const KEYBOARD_INTERACTIVE: &str = "keyboard-interactive";
 
-impl Attempt<'_> {
-    async fn all(&mut self, credentials: &[Credential]) -> Result<Option<Accepted>, russh::Error> {
+impl LoginAttempt<'_> {
+    async fn try_all(&mut self, credentials: &[Credential]) -> Result<Option<Accepted>, russh::Error> {
         for credential in credentials {
             let accepted = match credential {
-                Credential::Key { path, passphrase } => self.key(path, passphrase.clone()).await?,
-                Credential::Agent { socket } => self.agent(socket.as_deref()).await?,
-                Credential::Password(password) => self.password(password).await?,
+                Credential::Key { path, passphrase } => self.try_key(path, passphrase.clone()).await?,
+                Credential::Agent { socket } => self.try_agent(socket.as_deref()).await?,
+                Credential::Password(password) => self.try_password(password).await?,
             };
-            if accepted.is_some() || self.live.client.is_closed() {
+            if accepted.is_some() || self.client.is_closed() {
                 return Ok(accepted);
             }
         }
         Ok(None)
     }
 
-    async fn key(&mut self, path: &Path, passphrase: Option<String>) -> Result<Option<Accepted>, russh::Error> {
+    async fn try_key(
+        &mut self,
+        path: &Path,
+        passphrase: Option<SecretString>,
+    ) -> Result<Option<Accepted>, russh::Error> {
         let file = path.to_owned();
-        // To open an encrypted key takes long on purpose.
-        let loaded = tokio::task::spawn_blocking(move || credential::load(&file, passphrase.as_deref())).await;
+        // Decrypting a key takes long on purpose.
+        let loaded = tokio::task::spawn_blocking(move || credential::load_key(&file, passphrase.as_ref())).await;
         let key = match loaded.map_err(std::io::Error::from)? {
             Ok(key) => key,
-            Err(why) => return Ok(self.cannot_show(why)),
+            Err(message) => return Ok(self.skip_unusable(message)),
         };
-        if !self.offers(&[KEY], "a key") {
+        if !self.is_offered(&[PUBLIC_KEY], "a key") {
             return Ok(None);
         }
-        let public = key.public_key().clone();
-        let hash = self.hash(&public).await;
+        let public_key = key.public_key().clone();
+        let hash = self.rsa_hash(&public_key).await;
         let key = PrivateKeyWithHashAlg::new(Arc::new(key), hash);
-        let answer = self.live.client.authenticate_publickey(self.user, key).await?;
-        let shown = credential::show(&format!("the key {}", path.display()), &public);
-        Ok(self.answered(&answer, &shown, KEY, Some(&public)))
+        let answer = self.client.authenticate_publickey(self.user, key).await?;
+        let description = credential::describe_key(&format!("the key {}", path.display()), &public_key);
+        Ok(self.accepted(&answer, &description, PUBLIC_KEY, Some(&public_key)))
     }
 
-    async fn agent(&mut self, socket: Option<&Path>) -> Result<Option<Accepted>, russh::Error> {
+    async fn try_agent(&mut self, socket: Option<&Path>) -> Result<Option<Accepted>, russh::Error> {
         let socket = match credential::agent_socket(socket) {
             Ok(socket) => socket,
-            Err(why) => return Ok(self.cannot_show(why)),
+            Err(message) => return Ok(self.skip_unusable(message)),
         };
-        let shown = socket.display();
+        let socket_path = socket.display();
         let mut agent = match UnixStream::connect(&socket).await {
             Ok(stream) => AgentClient::connect(stream),
-            Err(error) => return Ok(self.cannot_show(format!("no agent answers at {shown}: {}", error::io(&error)))),
+            Err(error) => {
+                return Ok(self.skip_unusable(format!("no agent answers at {socket_path}: {}", io_message(&error))));
+            }
         };
-        if let Some(binding) = self.live.client.agent_session_binding() {
-            // Some keys may be used for some hosts only. Agents that do not know of this show all the same.
+        if let Some(binding) = self.client.agent_session_binding() {
+            // An agent may restrict keys to some hosts. Agents that do not know this request show their keys anyway.
             let _ = agent.bind_session(binding, false).await;
         }
         let identities = match agent.request_identities().await {
             Ok(identities) => identities,
             Err(error) => {
-                let why = lower_first(&error.to_string());
-                return Ok(self.cannot_show(format!("the agent at {shown} shows no keys: {why}")));
+                let cause = lower_first(&error.to_string());
+                return Ok(self.skip_unusable(format!("the agent at {socket_path} shows no keys: {cause}")));
             }
         };
         if identities.is_empty() {
-            return Ok(self.cannot_show(format!("the agent at {shown} has no keys: add one with ssh-add")));
+            return Ok(self.skip_unusable(format!("the agent at {socket_path} has no keys: add one with ssh-add")));
         }
-        if !self.offers(&[KEY], "a key") {
+        if !self.is_offered(&[PUBLIC_KEY], "a key") {
             return Ok(None);
         }
         for identity in identities {
-            let public = identity.public_key().into_owned();
-            let hash = self.hash(&public).await;
-            let (client, user) = (&mut self.live.client, self.user);
+            let public_key = identity.public_key().into_owned();
+            let hash = self.rsa_hash(&public_key).await;
+            let (client, user) = (&mut self.client, self.user);
             let answer = match identity {
                 AgentIdentity::PublicKey { key, .. } => {
                     client.authenticate_publickey_with(user, key, hash, &mut agent).await
@@ -156,41 +173,40 @@ impl Attempt<'_> {
                     client.authenticate_certificate_with(user, certificate, hash, &mut agent).await
                 }
             };
-            let shown = credential::show("the agent's key", &public);
+            let description = credential::describe_key("the agent's key", &public_key);
             match answer {
                 Ok(answer) => {
-                    let accepted = self.answered(&answer, &shown, KEY, Some(&public));
-                    if accepted.is_some() || self.live.client.is_closed() {
+                    let accepted = self.accepted(&answer, &description, PUBLIC_KEY, Some(&public_key));
+                    if accepted.is_some() || self.client.is_closed() {
                         return Ok(accepted);
                     }
                 }
-                Err(_) => self.unusable.push(format!("the agent would not sign with {shown}")),
+                Err(_) => self.unusable.push(format!("the agent would not sign with {description}")),
             }
         }
         Ok(None)
     }
 
-    async fn password(&mut self, password: &str) -> Result<Option<Accepted>, russh::Error> {
-        if !self.offers(&[PASSWORD, PROMPTS], "a password") {
+    async fn try_password(&mut self, password: &SecretString) -> Result<Option<Accepted>, russh::Error> {
+        if !self.is_offered(&[PASSWORD, KEYBOARD_INTERACTIVE], "a password") {
             return Ok(None);
         }
         if self.offered.iter().any(|method| method == PASSWORD) {
-            let answer = self.live.client.authenticate_password(self.user, password).await?;
-            return Ok(self.answered(&answer, "the password", PASSWORD, None));
+            let answer = self.client.authenticate_password(self.user, password.expose_secret()).await?;
+            return Ok(self.accepted(&answer, "the password", PASSWORD, None));
         }
-        let answer = self.prompts(password).await?;
-        Ok(self.answered(&answer, "the password", PROMPTS, None))
+        let answer = self.answer_prompts(password).await?;
+        Ok(self.accepted(&answer, "the password", KEYBOARD_INTERACTIVE, None))
     }
 
-    /// Some servers ask for passwords in this way alone. Of what they ask, one thing is a password: the first that is
-    /// not to be seen.
-    async fn prompts(&mut self, password: &str) -> Result<AuthResult, russh::Error> {
-        /// A server may ask time and again.
-        const MOST: usize = 10;
-        let client = &mut self.live.client;
-        let mut reply = client.authenticate_keyboard_interactive_start(self.user, None).await?;
-        let mut left = Some(password);
-        for _ in 0..MOST {
+    /// Logs in with a password by `keyboard-interactive`, since some servers offer nothing else. The password is the
+    /// answer to the first prompt that is not echoed; all other answers are empty.
+    async fn answer_prompts(&mut self, password: &SecretString) -> Result<AuthResult, russh::Error> {
+        /// Requests for answers. A server may send them without end.
+        const MAX_REQUESTS: usize = 10;
+        let mut reply = self.client.authenticate_keyboard_interactive_start(self.user, None).await?;
+        let mut unsent = Some(password);
+        for _ in 0..MAX_REQUESTS {
             let prompts = match reply {
                 Reply::Success => return Ok(AuthResult::Success),
                 Reply::Failure { remaining_methods, partial_success } => {
@@ -198,71 +214,76 @@ impl Attempt<'_> {
                 }
                 Reply::InfoRequest { prompts, .. } => prompts,
             };
-            let answers = prompts.iter().map(|prompt| match prompt.echo {
-                false => left.take().unwrap_or_default().to_owned(),
-                true => String::new(),
+            let answers = prompts.iter().map(|prompt| {
+                let answer = if prompt.echo { None } else { unsent.take() };
+                answer.map_or_else(String::new, |password| password.expose_secret().to_owned())
             });
-            reply = client.authenticate_keyboard_interactive_respond(answers.collect()).await?;
+            reply = self.client.authenticate_keyboard_interactive_respond(answers.collect()).await?;
         }
         Err(russh::Error::Inconsistent)
     }
 
-    /// How an RSA key is to sign. The server said so with its first answer, or never will.
-    async fn hash(&self, key: &PublicKey) -> Option<HashAlg> {
-        const PATIENCE: Duration = Duration::from_millis(50);
+    /// Returns the hash with which an RSA key signs; `None` for other keys. A server announces the hashes that it takes
+    /// together with its first answer or not at all, so that there is no point in a longer wait.
+    async fn rsa_hash(&self, key: &PublicKey) -> Option<HashAlg> {
+        const ANNOUNCEMENT_TIMEOUT: Duration = Duration::from_millis(50);
         if !matches!(key.algorithm(), Algorithm::Rsa { .. }) {
             return None;
         }
-        let said = tokio::time::timeout(PATIENCE, self.live.client.best_supported_rsa_hash()).await;
-        said.ok().and_then(Result::ok).flatten().unwrap_or(Some(HashAlg::Sha256))
+        let announced = tokio::time::timeout(ANNOUNCEMENT_TIMEOUT, self.client.best_supported_rsa_hash()).await;
+        announced.ok().and_then(Result::ok).flatten().unwrap_or(Some(HashAlg::Sha256))
     }
 
-    fn offers(&mut self, methods: &[&str], what: &str) -> bool {
-        let offers = self.offered.iter().any(|offered| methods.contains(&offered.as_str()));
-        if !offers {
-            self.refused.push(format!("{what} (which it does not ask for)"));
+    /// Returns true if the server offers one of the methods. If not, lists the credential as refused.
+    fn is_offered(&mut self, methods: &[&str], credential: &str) -> bool {
+        let is_offered = self.offered.iter().any(|offered| methods.contains(&offered.as_str()));
+        if !is_offered {
+            self.refused.push(format!("{credential} (which it does not ask for)"));
         }
-        offers
+        is_offered
     }
 
-    fn cannot_show(&mut self, why: String) -> Option<Accepted> {
-        self.unusable.push(why);
+    fn skip_unusable(&mut self, message: String) -> Option<Accepted> {
+        self.unusable.push(message);
         None
     }
 
-    fn answered(
+    /// Returns the credential if the server accepted it. If not, lists it as refused.
+    fn accepted(
         &mut self,
         answer: &AuthResult,
-        shown: &str,
+        description: &str,
         method: &'static str,
         key: Option<&PublicKey>,
     ) -> Option<Accepted> {
         match answer {
             AuthResult::Success => {
-                Some(Accepted { method, key: key.map(|key| key.fingerprint(HashAlg::Sha256).to_string()) })
+                let key_fingerprint = key.map(|key| key.fingerprint(HashAlg::Sha256).to_string());
+                Some(Accepted { method, key_fingerprint })
             }
             AuthResult::Failure { remaining_methods, partial_success } => {
                 if !remaining_methods.is_empty() {
-                    self.offered = names(remaining_methods);
+                    self.offered = method_names(remaining_methods);
                 }
-                let more = if *partial_success { " (taken, but not enough)" } else { "" };
-                self.refused.push(format!("{shown}{more}"));
+                let partial = if *partial_success { " (taken, but not enough)" } else { "" };
+                self.refused.push(format!("{description}{partial}"));
                 None
             }
         }
     }
 
-    fn failure(&self, seen: &HandshakeFacts) -> Error {
+    /// Returns the error of an attempt in which the server accepted nothing.
+    fn error(&self, facts: &HandshakeFacts) -> Error {
         let unusable = self.unusable.join("; ");
         if self.refused.is_empty() {
-            let nothing = "there are no credentials to log in with".to_owned();
-            return Error::Other(if unusable.is_empty() { nothing } else { unusable });
+            let no_credentials = "there are no credentials to log in with".to_owned();
+            return Error::Other(if unusable.is_empty() { no_credentials } else { unusable });
         }
         let offers = if self.offered.is_empty() { "nothing".to_owned() } else { self.offered.join(", ") };
         let mut text =
-            format!("the server refused {} for `{}`; it offers {offers}", error::list(&self.refused), self.user);
-        if self.live.client.is_closed() {
-            text.push_str(&format!("; then {}", error::gone(seen)));
+            format!("the server refused {} for `{}`; it offers {offers}", join_list(&self.refused), self.user);
+        if self.client.is_closed() {
+            text.push_str(&format!("; then {}", error::closed_connection(facts)));
         }
         if !unusable.is_empty() {
             text.push_str(&format!("; besides, {unusable}"));

@@ -1,4 +1,4 @@
-//! What the server says of its own accord, as the protocol hands it on: its key is judged, the rest noted or refused.
+//! The callbacks of russh: the host key is verified, other messages of the server are recorded or refused.
 
 use std::sync::Arc;
 
@@ -7,86 +7,93 @@ use russh::keys::{HashAlg, PublicKeyOrCertificate};
 use russh::{Channel, Names};
 
 use crate::capability::ssh::error;
-use crate::capability::ssh::instrumented_stream::{Algorithms, Handshake, HostKey};
+use crate::capability::ssh::handshake::{Algorithms, Handshake, HostKey};
+use crate::capability::ssh::text::printable_line;
 use crate::capability::ssh::trust::{KnownHost, Trust};
 
+/// The handler of one connection. russh calls it in a task of its own.
 pub struct ClientHandler {
-    pub marks: Handshake,
+    /// Gets the facts about the server.
+    pub handshake: Handshake,
+    /// The host keys to trust.
     pub trust: Arc<Trust>,
-    pub known: Arc<KnownHost>,
+    /// The entries of the files of known hosts for this host.
+    pub known_host: Arc<KnownHost>,
 }
 
-/// Why a connection is given up from within.
+/// The reason why the handler ends a connection.
 #[derive(Debug)]
-pub enum Stop {
+pub enum HandlerError {
+    /// An error of russh.
     Protocol(russh::Error),
+    /// The host key is not trusted, with a sentence for the operator.
     HostKey(String),
 }
 
-impl From<russh::Error> for Stop {
+impl From<russh::Error> for HandlerError {
     fn from(error: russh::Error) -> Self {
         Self::Protocol(error)
     }
 }
 
 impl Handler for ClientHandler {
-    type Error = Stop;
+    type Error = HandlerError;
 
-    async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, Stop> {
-        // We offer to read no certificates, so that none is shown.
+    async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, HandlerError> {
+        // The client does not offer to take certificates, so that the server shows none.
         let PublicKeyOrCertificate::PublicKey { key, .. } = shown else { return Ok(false) };
         let key = key.clone();
-        self.marks.record(|seen| {
-            seen.host_key = Some(HostKey {
+        self.handshake.record(|facts| {
+            facts.host_key = Some(HostKey {
                 kind: key.algorithm().as_str().to_owned(),
                 fingerprint: key.fingerprint(HashAlg::Sha256).to_string(),
             });
         });
-        let (trust, known) = (Arc::clone(&self.trust), Arc::clone(&self.known));
-        // It may write a file, and wait for others that do.
-        match tokio::task::spawn_blocking(move || trust.check(&known, &key)).await {
-            Ok(verdict) => verdict.map(|()| true).map_err(Stop::HostKey),
-            Err(error) => Err(Stop::Protocol(std::io::Error::from(error).into())),
+        let (trust, known_host) = (Arc::clone(&self.trust), Arc::clone(&self.known_host));
+        // This may write a file, and wait for other programs that write it.
+        match tokio::task::spawn_blocking(move || trust.verify(&known_host, &key)).await {
+            Ok(verified) => verified.map(|()| true).map_err(HandlerError::HostKey),
+            Err(error) => Err(HandlerError::Protocol(std::io::Error::from(error).into())),
         }
     }
 
-    async fn kex_done(&mut self, _: Option<&[u8]>, names: &Names, _: &mut Session) -> Result<(), Stop> {
+    async fn kex_done(&mut self, _: Option<&[u8]>, names: &Names, _: &mut Session) -> Result<(), HandlerError> {
         let mac = names.client_mac.as_ref();
         let algorithms = Algorithms {
             kex: names.kex.as_ref().to_owned(),
             cipher: names.cipher.as_ref().to_owned(),
             mac: (mac != "none").then(|| mac.to_owned()),
         };
-        self.marks.record(|seen| seen.algorithms = Some(algorithms));
+        self.handshake.record(|facts| facts.algorithms = Some(algorithms));
         Ok(())
     }
 
-    async fn disconnected(&mut self, reason: DisconnectReason<Stop>) -> Result<(), Stop> {
+    async fn disconnected(&mut self, reason: DisconnectReason<HandlerError>) -> Result<(), HandlerError> {
         match reason {
             DisconnectReason::ReceivedDisconnect(info) => {
-                let said = error::words(info.message.as_bytes());
-                let said = if said.is_empty() { format!("{:?}", info.reason_code) } else { said };
-                self.marks.record(|seen| seen.farewell = Some(said));
+                let message = printable_line(info.message.as_bytes());
+                let message = if message.is_empty() { format!("{:?}", info.reason_code) } else { message };
+                self.handshake.record(|facts| facts.disconnect_message = Some(message));
                 Ok(())
             }
             DisconnectReason::Error(error) => {
-                if let Stop::Protocol(error) = &error {
-                    let why = error::protocol(error, &self.marks.read());
-                    self.marks.record(|seen| seen.broke = Some(why));
+                if let HandlerError::Protocol(error) = &error {
+                    let message = error::protocol_message(error, &self.handshake.read());
+                    self.handshake.record(|facts| facts.protocol_error = Some(message));
                 }
                 Err(error)
             }
         }
     }
 
-    // We asked for no forwarding: a server that opens channels to us gets none. To drop the reply is to refuse.
+    // The client asks for no forwarding, so each channel that the server opens is refused: dropping the handle does that.
 
     async fn server_channel_open_session(
         &mut self,
         _: Channel<Msg>,
         _: ChannelOpenHandle,
         _: &mut Session,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), HandlerError> {
         Ok(())
     }
 
@@ -99,7 +106,7 @@ impl Handler for ClientHandler {
         _: u32,
         _: ChannelOpenHandle,
         _: &mut Session,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), HandlerError> {
         Ok(())
     }
 
@@ -112,7 +119,7 @@ impl Handler for ClientHandler {
         _: u32,
         _: ChannelOpenHandle,
         _: &mut Session,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), HandlerError> {
         Ok(())
     }
 
@@ -122,7 +129,7 @@ impl Handler for ClientHandler {
         _: &str,
         _: ChannelOpenHandle,
         _: &mut Session,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), HandlerError> {
         Ok(())
     }
 
@@ -132,7 +139,7 @@ impl Handler for ClientHandler {
         _: &str,
         _: ChannelOpenHandle,
         _: &mut Session,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), HandlerError> {
         Ok(())
     }
 
@@ -141,7 +148,7 @@ impl Handler for ClientHandler {
         _: Channel<Msg>,
         _: ChannelOpenHandle,
         _: &mut Session,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), HandlerError> {
         Ok(())
     }
 
@@ -152,7 +159,7 @@ impl Handler for ClientHandler {
         _: u32,
         _: ChannelOpenHandle,
         _: &mut Session,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), HandlerError> {
         Ok(())
     }
 }

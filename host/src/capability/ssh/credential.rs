@@ -1,143 +1,141 @@
-//! What a server may be shown to let somebody in, and private keys as files hold them. Secrets leave through `russh`
-//! alone: no message and no `Debug` has them.
+//! Credentials to log in with, and the files of private keys.
+//!
+//! No message and no `Debug` output contains a passphrase, a password or a private key.
 
-use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use russh::keys::{HashAlg, PrivateKey, PublicKey, decode_secret_key};
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::capability::net_errors::lower_first;
-use crate::capability::ssh::error;
+use crate::capability::ssh::text::io_message;
 
 /// One way to log in.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub enum Credential {
-    /// A private key's file.
+    /// A private key in a file.
     Key {
+        /// The path of the file.
         path: PathBuf,
-        passphrase: Option<String>,
+        /// The passphrase, if the key is encrypted.
+        passphrase: Option<SecretString>,
     },
-    /// The keys of an agent: behind this socket, or behind `SSH_AUTH_SOCK`.
+    /// All keys of an SSH agent.
     Agent {
+        /// The agent's socket; `None` for the one that `SSH_AUTH_SOCK` names.
         socket: Option<PathBuf>,
     },
-    Password(String),
-}
-
-impl fmt::Debug for Credential {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Key { path, .. } => f.debug_struct("Key").field("path", path).finish_non_exhaustive(),
-            Self::Agent { socket } => f.debug_struct("Agent").field("socket", socket).finish(),
-            Self::Password(_) => f.write_str("Password(…)"),
-        }
-    }
+    /// A password.
+    Password(SecretString),
 }
 
 impl Credential {
-    /// Finds what is wrong before anything is connected. Reads the key, which takes its time if it is encrypted.
+    /// Checks the credential without a connection. Reads and decrypts a key, which takes long on purpose.
     ///
     /// # Errors
-    /// Why it cannot work.
+    /// A sentence that says why the credential cannot be used.
     pub fn check(&self) -> Result<(), String> {
         match self {
-            Self::Key { path, passphrase } => load(path, passphrase.as_deref()).map(drop),
+            Self::Key { path, passphrase } => load_key(path, passphrase.as_ref()).map(drop),
             Self::Agent { socket } => agent_socket(socket.as_deref()).map(drop),
             Self::Password(_) => Ok(()),
         }
     }
 }
 
-/// Where the agent listens.
+/// Returns the path of the agent's socket: `socket`, or else the value of `SSH_AUTH_SOCK`.
 ///
 /// # Errors
-/// When nothing says where.
+/// A sentence, when neither is set.
 pub fn agent_socket(socket: Option<&Path>) -> Result<PathBuf, String> {
-    let named = || std::env::var_os("SSH_AUTH_SOCK").filter(|socket| !socket.is_empty()).map(PathBuf::from);
-    socket.map(Path::to_owned).or_else(named).ok_or_else(|| "there is no agent: SSH_AUTH_SOCK is not set".to_owned())
+    let from_environment = || std::env::var_os("SSH_AUTH_SOCK").filter(|path| !path.is_empty()).map(PathBuf::from);
+    let socket = socket.map(Path::to_owned).or_else(from_environment);
+    socket.ok_or_else(|| "there is no agent: SSH_AUTH_SOCK is not set".to_owned())
 }
 
-/// Reads a private key: OpenSSH's format, PEM, PKCS#8 or `PuTTY`'s.
+/// Reads a private key from a file: OpenSSH's format, PEM, PKCS#8 or `PuTTY`'s.
 ///
 /// # Errors
-/// What is wrong with the file, or with its passphrase.
-pub fn load(path: &Path, passphrase: Option<&str>) -> Result<PrivateKey, String> {
+/// A sentence that says what is wrong with the file or its passphrase.
+pub fn load_key(path: &Path, passphrase: Option<&SecretString>) -> Result<PrivateKey, String> {
+    /// More than the largest key has.
+    const MAX_FILE_BYTES: u64 = 64 << 10;
     let shown = path.display();
     let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_string(&mut text));
+    let read = File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text));
     match read {
-        Ok(_) if text.len() as u64 > LONGEST => Err(format!("{shown} is too large for a key")),
-        Ok(_) => decode(&text, passphrase).map_err(|why| why.in_words(path)),
-        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Err(Wrong::NoKey.in_words(path)),
-        Err(error) => Err(format!("{shown}: {}", error::io(&error))),
+        Ok(_) if text.len() as u64 > MAX_FILE_BYTES => Err(format!("{shown} is too large for a key")),
+        Ok(_) => decode_key(&text, passphrase).map_err(|error| error.message(path)),
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Err(KeyFileError::NoKey.message(path)),
+        Err(error) => Err(format!("{shown}: {}", io_message(&error))),
     }
 }
 
-/// More than the largest key.
-const LONGEST: u64 = 64 << 10;
-
-/// The name of a key that is shown: `/path (ssh-ed25519, SHA256:…)`.
-pub fn show(name: &str, key: &PublicKey) -> String {
+/// Returns a description of a key for a message: `name (ssh-ed25519, SHA256:…)`.
+pub fn describe_key(name: &str, key: &PublicKey) -> String {
     format!("{name} ({}, {})", key.algorithm().as_str(), key.fingerprint(HashAlg::Sha256))
 }
 
+/// The reason why a file has no key that can be used.
 #[derive(Debug, PartialEq, Eq)]
-enum Wrong {
+enum KeyFileError {
     NoKey,
     PublicKey,
     HardwareKey,
     Encrypted,
-    Passphrase,
+    WrongPassphrase,
+    /// A cipher of old PEM files that russh does not decrypt.
     OldEncryption,
+    /// The error of russh.
     Unusable(String),
 }
 
-impl Wrong {
-    fn in_words(self, path: &Path) -> String {
+impl KeyFileError {
+    fn message(self, path: &Path) -> String {
         let path = path.display();
         match self {
             Self::NoKey => format!("{path} holds no private key"),
             Self::PublicKey => format!("{path} is a public key: name the private one, without `.pub`"),
             Self::HardwareKey => format!("{path} is the stub of a hardware key: have an agent use it"),
             Self::Encrypted => format!("{path} is encrypted: give its passphrase"),
-            Self::Passphrase => format!("the passphrase does not open {path}"),
+            Self::WrongPassphrase => format!("the passphrase does not open {path}"),
             Self::OldEncryption => {
                 format!("{path} is encrypted in an old way: write it anew with `ssh-keygen -p -f {path}`")
             }
-            Self::Unusable(why) => format!("{path} holds a key that cannot be used: {why}"),
+            Self::Unusable(cause) => format!("{path} holds a key that cannot be used: {cause}"),
         }
     }
 }
 
-fn decode(text: &str, passphrase: Option<&str>) -> Result<PrivateKey, Wrong> {
+fn decode_key(text: &str, passphrase: Option<&SecretString>) -> Result<PrivateKey, KeyFileError> {
+    const PUBLIC_KEY_PREFIXES: [&str; 5] =
+        ["ssh-", "ecdsa-sha2-", "sk-", "---- BEGIN SSH2 PUBLIC", "-----BEGIN PUBLIC"];
     let text = text.trim_start_matches('\u{feff}').trim();
-    if ["ssh-", "ecdsa-sha2-", "sk-", "---- BEGIN SSH2 PUBLIC", "-----BEGIN PUBLIC"]
-        .iter()
-        .any(|it| text.starts_with(it))
-    {
-        return Err(Wrong::PublicKey);
+    if PUBLIC_KEY_PREFIXES.iter().any(|prefix| text.starts_with(prefix)) {
+        return Err(KeyFileError::PublicKey);
     }
     if !text.contains("PRIVATE KEY-----") && !text.starts_with("PuTTY-User-Key-File-") {
-        return Err(Wrong::NoKey);
+        return Err(KeyFileError::NoKey);
     }
     if text.contains("\nDEK-Info: ") && !text.contains("\nDEK-Info: AES-128-CBC,") {
-        return Err(Wrong::OldEncryption);
+        return Err(KeyFileError::OldEncryption);
     }
-    let encrypted = encrypted(text);
-    if encrypted && passphrase.is_none_or(str::is_empty) {
-        return Err(Wrong::Encrypted);
+    let is_encrypted = is_encrypted(text);
+    let passphrase = passphrase.map(ExposeSecret::expose_secret);
+    if is_encrypted && passphrase.is_none_or(str::is_empty) {
+        return Err(KeyFileError::Encrypted);
     }
-    match decode_secret_key(text, passphrase.filter(|_| encrypted)) {
-        Ok(key) if key.algorithm().as_str().starts_with("sk-") => Err(Wrong::HardwareKey),
+    match decode_secret_key(text, passphrase.filter(|_| is_encrypted)) {
+        Ok(key) if key.algorithm().as_str().starts_with("sk-") => Err(KeyFileError::HardwareKey),
         Ok(key) => Ok(key),
-        Err(_) if encrypted => Err(Wrong::Passphrase),
-        Err(error) => Err(Wrong::Unusable(lower_first(&error.to_string()))),
+        Err(_) if is_encrypted => Err(KeyFileError::WrongPassphrase),
+        Err(error) => Err(KeyFileError::Unusable(lower_first(&error.to_string()))),
     }
 }
 
-fn encrypted(text: &str) -> bool {
+fn is_encrypted(text: &str) -> bool {
     if text.starts_with("PuTTY-") {
         return !text.contains("\nEncryption: none");
     }
@@ -153,27 +151,28 @@ mod tests {
 
     use super::*;
 
-    /// Makes a key with OpenSSH, and reads it.
+    /// Generates a key with `ssh-keygen`, and loads it.
     #[track_caller]
-    fn check(arguments: &[&str], written_with: &str, read_with: Option<&str>, expected: Result<&str, &str>) {
+    fn check(arguments: &[&str], passphrase: &str, given: Option<&str>, expected: Result<&str, &str>) {
         let folder = tempfile::tempdir().expect("there is room for temporary files");
         let file = folder.path().join("id");
         let mut keygen = Command::new("ssh-keygen");
-        keygen.args(["-q", "-f"]).arg(&file).args(["-N", written_with]).args(arguments);
-        // Not every machine has it; those that run all tests do.
+        keygen.args(["-q", "-f"]).arg(&file).args(["-N", passphrase]).args(arguments);
+        // Machines without OpenSSH skip these tests.
         match keygen.status() {
             Ok(status) => assert!(status.success()),
             Err(_) => return,
         }
-        let read = load(&file, read_with).map(|key| key.algorithm().as_str().to_owned());
-        let read = read.map_err(|why| why.replace(&file.display().to_string(), "FILE"));
-        assert_eq!(read.as_deref().map_err(String::as_str), expected);
-        let public = load(&file.with_extension("pub"), None).expect_err("a public key");
-        assert!(public.ends_with("id.pub is a public key: name the private one, without `.pub`"), "{public}");
+        let loaded =
+            load_key(&file, given.map(SecretString::from).as_ref()).map(|key| key.algorithm().as_str().to_owned());
+        let loaded = loaded.map_err(|message| message.replace(&file.display().to_string(), "FILE"));
+        assert_eq!(loaded.as_deref().map_err(String::as_str), expected);
+        let message = load_key(&file.with_extension("pub"), None).expect_err("a public key");
+        assert!(message.ends_with("id.pub is a public key: name the private one, without `.pub`"), "{message}");
     }
 
     #[test]
-    fn types_and_formats() {
+    fn loads_all_types_and_formats() {
         check(&["-t", "ed25519"], "", None, Ok("ssh-ed25519"));
         check(&["-t", "ecdsa"], "", None, Ok("ecdsa-sha2-nistp256"));
         check(&["-t", "ecdsa", "-b", "521"], "", None, Ok("ecdsa-sha2-nistp521"));
@@ -184,8 +183,8 @@ mod tests {
     }
 
     #[test]
-    fn passphrases() {
-        let opens = |arguments: &[&str]| {
+    fn needs_the_right_passphrase() {
+        let check_passphrases = |arguments: &[&str]| {
             check(
                 arguments,
                 "a passphrase",
@@ -196,20 +195,20 @@ mod tests {
             check(arguments, "a passphrase", Some(""), Err("FILE is encrypted: give its passphrase"));
             check(arguments, "a passphrase", Some("another"), Err("the passphrase does not open FILE"));
         };
-        opens(&["-t", "ed25519", "-a", "1"]);
-        opens(&["-t", "rsa", "-b", "2048", "-m", "PEM"]);
-        opens(&["-t", "rsa", "-b", "2048", "-m", "PKCS8"]);
+        check_passphrases(&["-t", "ed25519", "-a", "1"]);
+        check_passphrases(&["-t", "rsa", "-b", "2048", "-m", "PEM"]);
+        check_passphrases(&["-t", "rsa", "-b", "2048", "-m", "PKCS8"]);
         check(&["-t", "ed25519"], "", Some("needless"), Ok("ssh-ed25519"));
     }
 
     #[test]
-    fn files_that_are_no_keys() {
+    fn explains_files_without_a_key() {
         let folder = tempfile::tempdir().expect("there is room for temporary files");
         let check = |bytes: &[u8], expected: &str| {
             let file = folder.path().join("id");
             std::fs::write(&file, bytes).expect("the folder is writable");
-            let why = load(&file, Some("sesame")).expect_err("no key");
-            assert_eq!(why.replace(&file.display().to_string(), "FILE"), expected);
+            let message = load_key(&file, Some(&"sesame".into())).expect_err("no key");
+            assert_eq!(message.replace(&file.display().to_string(), "FILE"), expected);
         };
         check(b"", "FILE holds no private key");
         check(b"\xff\xfe", "FILE holds no private key");
@@ -218,23 +217,25 @@ mod tests {
         let torn = "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n";
         let file = folder.path().join("id");
         std::fs::write(&file, torn).expect("the folder is writable");
-        let why = load(&file, None).expect_err("no key");
-        assert!(why.contains(" holds a key that cannot be used: "), "{why}");
+        let message = load_key(&file, None).expect_err("no key");
+        assert!(message.contains(" holds a key that cannot be used: "), "{message}");
         check(
             b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: DES-EDE3-CBC,00\n\nAAAA\n",
             "FILE is encrypted in an old way: write it anew with `ssh-keygen -p -f FILE`",
         );
         assert!(
-            load(&folder.path().join("absent"), None)
+            load_key(&folder.path().join("absent"), None)
                 .expect_err("no file")
                 .ends_with("/absent: no such file or directory")
         );
     }
 
     #[test]
-    fn secrets_are_not_shown() {
+    fn debug_output_has_no_secrets() {
         let key = Credential::Key { path: "id".into(), passphrase: Some("sesame".into()) };
-        assert_eq!(format!("{key:?}"), "Key { path: \"id\", .. }");
-        assert_eq!(format!("{:?}", Credential::Password("sesame".into())), "Password(…)");
+        for credential in [key, Credential::Password("sesame".into())] {
+            let text = format!("{credential:?}");
+            assert!(text.contains("REDACTED") && !text.contains("sesame"), "{text}");
+        }
     }
 }

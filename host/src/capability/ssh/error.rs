@@ -1,16 +1,16 @@
-//! Why there is no session, or not the expected one, in words for a person. Public things alone stand in them: no key,
-//! passphrase or password.
+//! Errors of SSH connections, with messages for operators.
+//!
+//! The messages contain public data only: no key, passphrase or password.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
 
 use crate::capability::net_errors::{connect_error, lower_first};
-use crate::capability::ssh::instrumented_stream::HandshakeFacts;
-use crate::capability::timeout::Timeout;
+use crate::capability::ssh::handshake::HandshakeFacts;
+use crate::capability::ssh::text::{io_message, printable_line};
 use crate::trace::Status;
 
-/// Why something did not come about.
+/// The reason why a connection cannot be opened or used, with a sentence for the operator.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The configuration does not allow it.
@@ -19,27 +19,28 @@ pub enum Error {
     /// The name did not resolve.
     #[error("{0}")]
     Dns(String),
-    /// No TCP connection.
+    /// There is no TCP connection.
     #[error("{0}")]
     Connect(String),
-    /// The host's key is not one that is trusted.
+    /// The host key is not trusted.
     #[error("{0}")]
     HostKey(String),
-    /// The server took none of the credentials.
+    /// The server accepted none of the credentials.
     #[error("{0}")]
     Auth(String),
-    /// Not done in time; the words say in which phase.
+    /// The time is over. The sentence names the phase.
     #[error("{0}")]
     Timeout(String),
-    /// The peer broke off, or did not speak SSH.
+    /// The server closed the connection, or does not speak SSH as it should.
     #[error("{0}")]
     Protocol(String),
-    /// What none of the above names: our own side, mostly.
+    /// Any other reason, mostly on this side of the connection.
     #[error("{0}")]
     Other(String),
 }
 
 impl Error {
+    /// Returns the name of the variant as traces and evidence have it.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Denied(_) => "denied",
@@ -53,6 +54,7 @@ impl Error {
         }
     }
 
+    /// Returns the status of a span that ended with this error.
     pub fn status(&self) -> Status {
         match self {
             Self::Denied(_) => Status::PermissionDenied,
@@ -65,104 +67,77 @@ impl Error {
     }
 }
 
-/// A limit that has begun to run.
-#[derive(Debug, Clone, Copy)]
-pub struct TimeBudget {
-    started: Instant,
-    limit: Timeout,
+/// Returns the error of a TCP connection that was not established. `addresses` is the list of the addresses tried.
+pub fn explain_connect(error: &std::io::Error, addresses: &str) -> Error {
+    Error::Connect(connect_error(Some(error.kind()), addresses, &io_message(error)))
 }
 
-impl TimeBudget {
-    pub fn start(limit: Timeout) -> Self {
-        Self { started: Instant::now(), limit }
-    }
-
-    pub fn left(&self) -> Duration {
-        self.limit.time().saturating_sub(self.started.elapsed())
-    }
-
-    /// Waits for `work` as long as the limit lets it; `doing` says at what, should it not be done.
-    ///
-    /// # Errors
-    /// [`Error::Timeout`] when it is not done in time.
-    pub async fn within<T>(&self, work: impl Future<Output = T>, doing: impl FnOnce() -> String) -> Result<T, Error> {
-        tokio::time::timeout(self.left(), work).await.map_err(|_| self.timed_out(&doing()))
-    }
-
-    pub fn timed_out(&self, doing: &str) -> Error {
-        Error::Timeout(self.limit.timed_out(doing))
-    }
-}
-
-/// Why there is no TCP connection to any of these addresses.
-pub fn connect(error: &std::io::Error, addresses: &str) -> Error {
-    Error::Connect(connect_error(Some(error.kind()), addresses, &io(error)))
-}
-
-/// What the protocol's side says, told by how far it got.
-pub fn explain(error: &russh::Error, seen: &HandshakeFacts, peer: &SocketAddr) -> Error {
-    Error::Protocol(match seen.banner {
-        None => no_banner(error, seen, peer),
-        Some(_) => protocol(error, seen),
+/// Returns the error for an error of russh. The message depends on how far the handshake got.
+pub fn explain(error: &russh::Error, facts: &HandshakeFacts, peer: &SocketAddr) -> Error {
+    Error::Protocol(if facts.banner.is_none() {
+        missing_banner(error, facts, peer)
+    } else {
+        protocol_message(error, facts)
     })
 }
 
-/// What it says once the banners are exchanged.
-pub fn protocol(error: &russh::Error, seen: &HandshakeFacts) -> String {
+/// Returns the message for an error of russh after the banners were exchanged.
+pub fn protocol_message(error: &russh::Error, facts: &HandshakeFacts) -> String {
     use russh::Error as E;
     match error {
-        E::NoCommonAlgo { kind, ours, theirs } => no_common(kind, ours, theirs),
+        E::NoCommonAlgo { kind, ours, theirs } => no_common_algorithm(kind, ours, theirs),
         E::WrongServerSig | E::Signature(_) => {
             "the server did not prove that it holds its host key: its signature does not hold".to_owned()
         }
         E::NoAuthMethod => "the server offers no way to log in".to_owned(),
         E::RequestDenied => "the server denied the request".to_owned(),
-        E::IO(error) => broken_off(error, seen),
-        E::Disconnect | E::HUP | E::SendError | E::RecvError | E::Join(_) => gone(seen),
+        E::IO(error) => broken_connection(error, facts),
+        E::Disconnect | E::HUP | E::SendError | E::RecvError | E::Join(_) => closed_connection(facts),
         other => format!("the server does not speak SSH as it should: {}", lower_first(&other.to_string())),
     }
 }
 
-/// The server ended the connection.
-pub fn gone(seen: &HandshakeFacts) -> String {
-    match (&seen.farewell, &seen.broke) {
-        (Some(farewell), _) => format!("the server closed the connection, saying `{farewell}`"),
-        (None, Some(why)) => why.clone(),
+/// Returns the message for a connection that has ended: by the server, or by russh after a protocol error.
+pub fn closed_connection(facts: &HandshakeFacts) -> String {
+    match (&facts.disconnect_message, &facts.protocol_error) {
+        (Some(message), _) => format!("the server closed the connection, saying `{message}`"),
+        (None, Some(message)) => message.clone(),
         (None, None) => "the server closed the connection".to_owned(),
     }
 }
 
-fn broken_off(error: &std::io::Error, seen: &HandshakeFacts) -> String {
+/// Returns the description of the wait for a banner, with what the server has sent in its place.
+pub fn waiting_for_banner(facts: &HandshakeFacts) -> String {
+    let preface = printable_line(&facts.preface);
+    if preface.is_empty() {
+        "waiting for the server's banner".to_owned()
+    } else {
+        format!("waiting for the server's banner, after it said `{preface}`")
+    }
+}
+
+fn broken_connection(error: &std::io::Error, facts: &HandshakeFacts) -> String {
     match error.kind() {
         ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => "the server reset the connection".to_owned(),
-        ErrorKind::UnexpectedEof => gone(seen),
-        _ => format!("the connection broke: {}", io(error)),
+        ErrorKind::UnexpectedEof => closed_connection(facts),
+        _ => format!("the connection broke: {}", io_message(error)),
     }
 }
 
-fn no_banner(error: &russh::Error, seen: &HandshakeFacts, peer: &SocketAddr) -> String {
-    let said = words(&seen.preface);
-    let reset = matches!(error, russh::Error::IO(error) if error.kind() == ErrorKind::ConnectionReset);
-    if said.starts_with("SSH-1.") {
-        return format!("the server speaks an SSH that is too old for us: `{said}`");
+fn missing_banner(error: &russh::Error, facts: &HandshakeFacts, peer: &SocketAddr) -> String {
+    let preface = printable_line(&facts.preface);
+    let is_reset = matches!(error, russh::Error::IO(error) if error.kind() == ErrorKind::ConnectionReset);
+    if preface.starts_with("SSH-1.") {
+        return format!("the server speaks an SSH that is too old for us: `{preface}`");
     }
-    match (said.is_empty(), reset) {
+    match (preface.is_empty(), is_reset) {
         (true, true) => format!("{peer} reset the connection before it sent a banner"),
         (true, false) => format!("{peer} closed the connection before it sent a banner"),
-        (false, _) => format!("{peer} sent no SSH banner, but `{said}`"),
+        (false, _) => format!("{peer} sent no SSH banner, but `{preface}`"),
     }
 }
 
-/// While waiting for a banner: for what, and what has come.
-pub fn awaiting_banner(seen: &HandshakeFacts) -> String {
-    let said = words(&seen.preface);
-    match said.is_empty() {
-        true => "waiting for the server's banner".to_owned(),
-        false => format!("waiting for the server's banner, after it said `{said}`"),
-    }
-}
-
-fn no_common(kind: &russh::AlgorithmKind, ours: &[String], theirs: &[String]) -> String {
+fn no_common_algorithm(kind: &russh::AlgorithmKind, ours: &[String], theirs: &[String]) -> String {
     let kind = match kind {
         russh::AlgorithmKind::Kex => "key exchange",
         russh::AlgorithmKind::Key => "host key",
@@ -170,52 +145,30 @@ fn no_common(kind: &russh::AlgorithmKind, ours: &[String], theirs: &[String]) ->
         russh::AlgorithmKind::Compression => "compression",
         russh::AlgorithmKind::Mac => "MAC",
     };
-    // Not algorithms, but what either side says of itself in the same list.
-    let real = |names: &[String]| {
+    // The lists also contain names that announce extensions of the protocol and are no algorithms.
+    let algorithms = |names: &[String]| {
         let names = names.iter().filter(|name| !name.starts_with("ext-info-") && !name.starts_with("kex-strict-"));
-        words(names.cloned().collect::<Vec<_>>().join(", ").as_bytes())
+        printable_line(names.cloned().collect::<Vec<_>>().join(", ").as_bytes())
     };
-    format!("no {kind} in common: the server offers {}; we take {}", real(theirs), real(ours))
-}
-
-/// What a peer said, fit to be shown: one line of it, cut.
-pub fn words(bytes: &[u8]) -> String {
-    const LONGEST: usize = 200;
-    let text = String::from_utf8_lossy(bytes);
-    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-    let shown: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST).collect();
-    if line.chars().nth(LONGEST).is_some() { shown + "…" } else { shown }
-}
-
-/// What the system says, without its number.
-pub fn io(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    lower_first(text.split(" (os error").next().unwrap_or(&text))
-}
-
-/// `a`, `a and b`, `a, b and c`.
-pub fn list(items: &[String]) -> String {
-    match items {
-        [] => String::new(),
-        [one] => one.clone(),
-        [most @ .., last] => format!("{} and {last}", most.join(", ")),
-    }
+    format!("no {kind} in common: the server offers {}; we take {}", algorithms(theirs), algorithms(ours))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     #[track_caller]
-    fn check(error: &russh::Error, preface: &str, banner: bool, expected: &str) {
-        let banner = banner.then(|| ("SSH-2.0-x".to_owned(), Instant::now()));
-        let seen = HandshakeFacts { preface: preface.into(), banner, ..HandshakeFacts::default() };
+    fn check(error: &russh::Error, preface: &str, has_banner: bool, expected: &str) {
+        let banner = has_banner.then(|| ("SSH-2.0-x".to_owned(), Instant::now()));
+        let facts = HandshakeFacts { preface: preface.into(), banner, ..HandshakeFacts::default() };
         let peer = "192.0.2.1:22".parse().expect("an address");
-        assert_eq!(explain(error, &seen, &peer), Error::Protocol(expected.to_owned()));
+        assert_eq!(explain(error, &facts, &peer), Error::Protocol(expected.to_owned()));
     }
 
     #[test]
-    fn instead_of_a_banner() {
+    fn explains_errors_before_the_banner() {
         use russh::Error as E;
         check(&E::Disconnect, "", false, "192.0.2.1:22 closed the connection before it sent a banner");
         check(
@@ -240,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn after_the_banner() {
+    fn explains_errors_after_the_banner() {
         use russh::Error as E;
         check(&E::Disconnect, "", true, "the server closed the connection");
         check(&E::IO(ErrorKind::UnexpectedEof.into()), "", true, "the server closed the connection");
@@ -257,21 +210,5 @@ mod tests {
             true,
             "no key exchange in common: the server offers diffie-hellman-group1-sha1; we take curve25519-sha256",
         );
-    }
-
-    #[test]
-    fn what_peers_say_is_cut_to_a_line() {
-        assert_eq!(words(b"\r\n  220 mail ready\r\nmore"), "220 mail ready");
-        assert_eq!(words(b"\xff\x00x"), "\u{fffd} x");
-        assert_eq!(words("é".repeat(300).as_bytes()), "é".repeat(200) + "…");
-        assert_eq!(words(b""), "");
-    }
-
-    #[test]
-    fn lists() {
-        let list_of = |items: &[&str]| list(&items.iter().map(|item| (*item).to_owned()).collect::<Vec<_>>());
-        assert_eq!(list_of(&[]), "");
-        assert_eq!(list_of(&["a"]), "a");
-        assert_eq!(list_of(&["a", "b", "c"]), "a, b and c");
     }
 }

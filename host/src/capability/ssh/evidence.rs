@@ -1,36 +1,45 @@
-//! What a connection leaves behind, noted as it comes; and what there is to tell of it, should the run not pass.
+//! Evidence of a connection: facts that are recorded while it lasts, and become a report if the run fails.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use parking_lot::Mutex;
 
 use crate::capability::evidence::ExchangeEvidence;
-use crate::capability::ssh::error;
-use crate::capability::ssh::instrumented_stream::{Handshake, HandshakeFacts};
+use crate::capability::ssh::handshake::{Handshake, HandshakeFacts};
 use crate::capability::ssh::output::Output;
+use crate::capability::ssh::text::printable_line;
 use crate::run::evidence::{Command, Connection, Excerpt, Exchange, Ssh};
 
-/// What a connection leaves behind.
+/// The evidence of one connection.
 #[derive(Default)]
 pub struct SshEvidence {
+    /// The host as the guest named it.
     pub host: String,
+    /// The TCP port.
     pub port: u16,
+    /// The user to log in as.
     pub username: Option<String>,
-    /// The last that was reached.
+    /// The last phase that was reached, such as `kex`.
     pub phase: &'static str,
+    /// The kind of the error with which the connection failed.
     pub error: Option<&'static str>,
+    /// The addresses of the host.
     pub addresses: Vec<SocketAddr>,
+    /// The address that the connection goes to.
     pub remote: Option<SocketAddr>,
-    pub marks: Handshake,
+    /// The facts about the server, which are shared with those who record them.
+    pub handshake: Handshake,
+    /// The methods of authentication that the server offered.
     pub methods: Vec<String>,
+    /// The last command and its result.
     pub command: Option<Command>,
 }
 
 impl SshEvidence {
-    /// Notes what a command left.
+    /// Records a command and its result.
     pub fn record_command(&mut self, command: &str, output: &Output) {
         self.command = Some(Command {
-            command: error::words(command.as_bytes()),
+            command: printable_line(command.as_bytes()),
             exit_status: output.exit_status,
             signal: output.signal.clone(),
             stdout: Excerpt::new(&output.stdout, output.stdout_size),
@@ -38,28 +47,26 @@ impl SshEvidence {
         });
     }
 
+    /// Returns the evidence as it stands in a report.
     pub fn to_evidence(&self) -> Ssh {
-        /// Addresses of one host.
-        const MOST: usize = 20;
-        let HandshakeFacts { banner, preface, host_key, .. } = self.marks.read();
-        let literal = self.host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok();
-        let said = Some(error::words(&preface)).filter(|said| !said.is_empty());
+        const MAX_ADDRESSES: usize = 20;
+        let HandshakeFacts { banner, preface, host_key, .. } = self.handshake.read();
+        let is_address = self.host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+        let preface = Some(printable_line(&preface)).filter(|preface| !preface.is_empty());
+        let resolved = || self.addresses.iter().take(MAX_ADDRESSES).map(|address| address.ip().to_string());
         Ssh {
             host: self.host.clone(),
             username: self.username.clone(),
             connection: Connection {
                 phase: self.phase.into(),
                 error: self.error.map(Into::into),
-                names: if literal { Vec::new() } else { vec![self.host.clone()] },
-                resolved: match literal {
-                    true => Vec::new(),
-                    false => self.addresses.iter().take(MOST).map(|address| address.ip().to_string()).collect(),
-                },
+                names: if is_address { Vec::new() } else { vec![self.host.clone()] },
+                resolved: if is_address { Vec::new() } else { resolved().collect() },
                 peer: self.remote.map_or_else(|| format!("{}:{}", self.host, self.port), |remote| remote.to_string()),
                 protocol: banner.is_some().then(|| "SSH-2.0".to_owned()),
                 ..Connection::default()
             },
-            banner: banner.map(|(banner, _)| banner).or(said),
+            banner: banner.map(|(banner, _)| banner).or(preface),
             host_key: host_key.map(|key| format!("{} {}", key.kind, key.fingerprint)),
             methods: self.methods.clone(),
             command: self.command.clone(),
@@ -82,12 +89,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_there_is_to_tell_of_a_server_that_speaks_something_else() {
-        let kept = SshEvidence { host: "shop.example".into(), port: 22, phase: "banner", ..SshEvidence::default() };
-        kept.marks.record(|seen| seen.preface = b"HTTP/1.1 400 Bad Request\r\n".to_vec());
-        let told = kept.to_evidence();
-        assert_eq!(told.banner.as_deref(), Some("HTTP/1.1 400 Bad Request"));
-        assert_eq!(told.connection.names, ["shop.example"]);
-        assert_eq!((told.connection.peer.as_str(), told.connection.protocol), ("shop.example:22", None));
+    fn shows_what_a_server_of_another_protocol_sent() {
+        let evidence = SshEvidence { host: "shop.example".into(), port: 22, phase: "banner", ..SshEvidence::default() };
+        evidence.handshake.record(|facts| facts.preface = b"HTTP/1.1 400 Bad Request\r\n".to_vec());
+        let ssh = evidence.to_evidence();
+        assert_eq!(ssh.banner.as_deref(), Some("HTTP/1.1 400 Bad Request"));
+        assert_eq!(ssh.connection.names, ["shop.example"]);
+        assert_eq!((ssh.connection.peer.as_str(), ssh.connection.protocol), ("shop.example:22", None));
     }
 }

@@ -1,4 +1,4 @@
-//! Running a command, and what it leaves.
+//! Running a command.
 
 use std::time::Duration;
 
@@ -6,93 +6,98 @@ use russh::client::Msg;
 use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
 
 use crate::capability::net_errors::bytes;
+use crate::capability::ssh::connection::Connection;
 use crate::capability::ssh::error::{self, Error};
 use crate::capability::ssh::output::Output;
-use crate::capability::ssh::session::Session;
+use crate::capability::ssh::text::printable_line;
 use crate::trace::Handle;
 
-impl Session {
-    /// Runs a command to its end, and keeps up to `most` bytes of each stream of its output.
+impl Connection {
+    /// Runs a command in the user's shell until it ends, and keeps up to `max_output` bytes of its standard output and of
+    /// its standard error.
     ///
     /// # Errors
-    /// Why it did not run to its end.
-    pub async fn exec(&mut self, command: &str, most: usize) -> Result<Output, Error> {
-        if !self.authenticated {
+    /// [`Error::Auth`] when the user is not logged in, [`Error::Timeout`] when the time is over, and [`Error::Protocol`]
+    /// when the server does not run the command or the connection ends. If the connection does not outlive the command,
+    /// later calls fail.
+    pub async fn exec(&mut self, command: &str, max_output: usize) -> Result<Output, Error> {
+        if !self.is_authenticated {
             return Err(Error::Auth("no command runs without logging in".to_owned()));
         }
-        let span = self.record.begin("ssh.exec", format!("Run `{}`", error::words(command.as_bytes())));
+        let span = self.span.begin_phase("ssh.exec", format!("Run `{}`", printable_line(command.as_bytes())));
         let mut output = Output::default();
-        let ran = self.run(command, most, &mut output).await;
-        self.describe(span, &output);
-        self.record.note(|kept| kept.record_command(command, &output));
-        self.record.end(span, ran.as_ref().err());
-        match ran {
+        let result = self.run_command(command, max_output, &mut output).await;
+        self.record_output(span, &output);
+        self.span.record(|evidence| evidence.record_command(command, &output));
+        self.span.end_phase(span, result.as_ref().err());
+        match result {
             Ok(()) => Ok(output),
             Err(error) => {
-                self.record.fail(self.record.span, &error);
+                self.span.record_error(self.span.handle, &error);
                 Err(error)
             }
         }
     }
 
-    async fn run(&mut self, command: &str, most: usize, output: &mut Output) -> Result<(), Error> {
-        let (clock, marks, peer) = (self.clock, self.marks.clone(), self.server().remote_address);
-        let Some(live) = &mut self.live else { return Err(self.given_up()) };
-        let starting = async {
-            let channel = live.client.channel_open_session().await?;
+    async fn run_command(&mut self, command: &str, max_output: usize, output: &mut Output) -> Result<(), Error> {
+        let (budget, handshake, peer) = (self.budget, self.handshake.clone(), self.server().remote_address);
+        let Some(client) = &mut self.client else { return Err(self.closed_error()) };
+        let opening = async {
+            let channel = client.handle.channel_open_session().await?;
             let (read, write) = channel.split();
             write.exec(true, command).await?;
             Ok((read, write))
         };
-        let started = clock.within(starting, || "opening a channel".to_owned()).await;
-        let channel = started.and_then(|made| {
-            made.map_err(|error| match error {
-                russh::Error::ChannelOpenFailure(why) => {
-                    Error::Protocol(format!("the server lets no command run ({})", reason(why)))
+        let opened = budget.wait_for(opening, || "opening a channel".to_owned()).await;
+        let channel = opened.and_then(|opened| {
+            opened.map_err(|error| match error {
+                russh::Error::ChannelOpenFailure(failure) => {
+                    Error::Protocol(format!("the server lets no command run ({})", open_failure_reason(failure)))
                 }
-                error => error::explain(&error, &marks.read(), &peer),
+                error => error::explain(&error, &handshake.read(), &peer),
             })
         });
         let (mut read, write) = match channel {
             Ok(channel) => channel,
             Err(error) => {
-                self.live = None;
+                self.client = None;
                 return Err(error);
             }
         };
-        let Ok(ended) = tokio::time::timeout(clock.left(), follow(&mut read, most, output)).await else {
+        let reading = read_output(&mut read, max_output, output);
+        let Ok(end) = tokio::time::timeout(budget.remaining(), reading).await else {
             drop(read);
-            self.end(write);
-            return Err(clock.timed_out(&format!("running the command, {} so far", came(output))));
+            self.abort_command(write);
+            return Err(budget.timed_out(&format!("running the command, {} so far", size_of_output(output))));
         };
-        match ended {
-            Ended::Closed => Ok(()),
-            Ended::Refused => Err(Error::Protocol("the server would not run the command".to_owned())),
-            Ended::Lost => {
-                self.live = None;
-                let gone = error::gone(&marks.read());
-                Err(Error::Protocol(format!("{gone} while the command ran, {} so far", came(output))))
+        match end {
+            ChannelEnd::Closed => Ok(()),
+            ChannelEnd::Refused => Err(Error::Protocol("the server would not run the command".to_owned())),
+            ChannelEnd::ConnectionLost => {
+                self.client = None;
+                let cause = error::closed_connection(&handshake.read());
+                Err(Error::Protocol(format!("{cause} while the command ran, {} so far", size_of_output(output))))
             }
         }
     }
 
-    /// Ends a command that does not end by itself, as far as the server lets us, and with it the connection.
-    fn end(&mut self, channel: ChannelWriteHalf<Msg>) {
-        const PATIENCE: Duration = Duration::from_secs(1);
-        let Some(live) = self.live.take() else { return };
+    /// Asks the server to end a command that takes too long, and ends the connection.
+    fn abort_command(&mut self, channel: ChannelWriteHalf<Msg>) {
+        const ABORT_TIMEOUT: Duration = Duration::from_secs(1);
+        let Some(client) = self.client.take() else { return };
         tokio::spawn(async move {
-            let goodbye = async {
+            let aborting = async {
                 let _ = channel.signal(Sig::TERM).await;
                 let _ = channel.close().await;
             };
-            let _ = tokio::time::timeout(PATIENCE, goodbye).await;
-            live.leave().await;
+            let _ = tokio::time::timeout(ABORT_TIMEOUT, aborting).await;
+            client.disconnect().await;
         });
     }
 
-    fn describe(&self, span: Handle, output: &Output) {
+    fn record_output(&self, span: Handle, output: &Output) {
         let size = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
-        let recorder = &self.record.recorder;
+        let recorder = &self.span.recorder;
         if let Some(status) = output.exit_status {
             recorder.set(span, "ssh.exec.exit_status", i64::from(status));
         }
@@ -104,59 +109,56 @@ impl Session {
     }
 }
 
-enum Ended {
-    /// The channel was closed, as it is after the command's end.
+/// The way in which a command's channel ended.
+enum ChannelEnd {
+    /// The server closed the channel, as it does after the command's end.
     Closed,
+    /// The server refused to run the command.
     Refused,
-    /// The connection went away.
-    Lost,
+    /// The connection ended before the channel did.
+    ConnectionLost,
 }
 
-/// Takes what comes until the channel's end; of output only what there is room for.
-async fn follow(channel: &mut ChannelReadHalf, most: usize, output: &mut Output) -> Ended {
+/// Reads messages until the channel ends.
+async fn read_output(channel: &mut ChannelReadHalf, max_output: usize, output: &mut Output) -> ChannelEnd {
+    /// SSH_EXTENDED_DATA_STDERR in RFC 4254, section 5.2.
     const STDERR: u32 = 1;
     while let Some(message) = channel.wait().await {
         match message {
-            ChannelMsg::Data { data } => keep(&mut output.stdout, &mut output.stdout_size, &data, most),
-            ChannelMsg::ExtendedData { data, ext: STDERR } => {
-                keep(&mut output.stderr, &mut output.stderr_size, &data, most);
-            }
+            ChannelMsg::Data { data } => output.append_stdout(&data, max_output),
+            ChannelMsg::ExtendedData { data, ext: STDERR } => output.append_stderr(&data, max_output),
             ChannelMsg::ExitStatus { exit_status } => output.exit_status = Some(exit_status),
-            ChannelMsg::ExitSignal { signal_name, .. } => output.signal = Some(signal(signal_name)),
-            ChannelMsg::Failure => return Ended::Refused,
-            ChannelMsg::Close => return Ended::Closed,
+            ChannelMsg::ExitSignal { signal_name, .. } => output.signal = Some(signal_name_of(signal_name)),
+            ChannelMsg::Failure => return ChannelEnd::Refused,
+            ChannelMsg::Close => return ChannelEnd::Closed,
             _ => {}
         }
     }
-    Ended::Lost
+    ChannelEnd::ConnectionLost
 }
 
-fn keep(kept: &mut Vec<u8>, size: &mut u64, data: &[u8], most: usize) {
-    *size = size.saturating_add(data.len() as u64);
-    kept.extend_from_slice(&data[..data.len().min(most.saturating_sub(kept.len()))]);
-}
-
-fn signal(signal: Sig) -> String {
+/// Returns the name of a signal without `SIG`. Names outside of RFC 4254 are as the server sent them, such as
+/// `USR2@openssh.com`.
+fn signal_name_of(signal: Sig) -> String {
     match signal {
-        // Whatever the server calls it: `USR2@openssh.com` is one.
-        Sig::Custom(name) => error::words(name.as_bytes()),
-        known => format!("{known:?}"),
+        Sig::Custom(name) => printable_line(name.as_bytes()),
+        standard => format!("{standard:?}"),
     }
 }
 
-fn reason(why: russh::ChannelOpenFailure) -> String {
-    use russh::ChannelOpenFailure as Why;
-    match why {
-        Why::AdministrativelyProhibited => "administratively prohibited".to_owned(),
-        Why::ConnectFailed => "connect failed".to_owned(),
-        Why::UnknownChannelType => "unknown channel type".to_owned(),
-        Why::ResourceShortage => "resource shortage".to_owned(),
-        Why::Other { reason, .. } => error::words(reason.as_bytes()),
+fn open_failure_reason(failure: russh::ChannelOpenFailure) -> String {
+    use russh::ChannelOpenFailure as Failure;
+    match failure {
+        Failure::AdministrativelyProhibited => "administratively prohibited".to_owned(),
+        Failure::ConnectFailed => "connect failed".to_owned(),
+        Failure::UnknownChannelType => "unknown channel type".to_owned(),
+        Failure::ResourceShortage => "resource shortage".to_owned(),
+        Failure::Other { reason, .. } => printable_line(reason.as_bytes()),
     }
 }
 
-fn came(output: &Output) -> String {
-    format!("{} of output", bytes(output.stdout_size.saturating_add(output.stderr_size)))
+fn size_of_output(output: &Output) -> String {
+    format!("{} of output", bytes(output.total_size()))
 }
 
 #[cfg(test)]
@@ -164,20 +166,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn output_is_kept_up_to_a_bound_and_counted_beyond() {
-        let mut output = Output::default();
-        for piece in ["abc", "def", "ghi"] {
-            keep(&mut output.stdout, &mut output.stdout_size, piece.as_bytes(), 5);
-        }
-        assert_eq!((output.stdout.as_slice(), output.stdout_size), (b"abcde".as_slice(), 9));
-        keep(&mut output.stderr, &mut output.stderr_size, b"x", 0);
-        assert_eq!((output.stderr.len(), output.stderr_size), (0, 1));
-        assert_eq!(came(&output), "10 bytes of output");
+    fn names_signals() {
+        assert_eq!(signal_name_of(Sig::KILL), "KILL");
+        assert_eq!(signal_name_of(Sig::Custom("USR2\n".into())), "USR2");
     }
 
     #[test]
-    fn signals_by_name() {
-        assert_eq!(signal(Sig::KILL), "KILL");
-        assert_eq!(signal(Sig::Custom("USR2\n".into())), "USR2");
+    fn counts_both_streams() {
+        let output = Output { stdout_size: 9, stderr_size: 1, ..Output::default() };
+        assert_eq!(size_of_output(&output), "10 bytes of output");
     }
 }

@@ -1,62 +1,72 @@
-//! OpenSSH's format of known hosts: which lines speak of a host, and how one is written. Judges nothing.
+//! OpenSSH's format `known_hosts`: finding the lines for a host, and writing a line.
 
 use ring::hmac;
 use russh::keys::ssh_key::known_hosts::HostPatterns;
 use russh::keys::{HashAlg, PublicKey};
 
-/// A line that speaks of a host.
+/// The port that a name without a port stands for.
+const DEFAULT_PORT: u16 = 22;
+
+/// A line that applies to a host.
 #[derive(Debug, Clone)]
 pub struct Line {
+    /// The number of the line, from 1.
     pub number: usize,
+    /// The marker before the patterns.
     pub marker: Marker,
+    /// The key.
     pub key: PublicKey,
-    /// It names the host without a port, and the port asked for is another than 22.
-    pub portless: bool,
+    /// True if the line names the host without a port, and the port asked for is not 22.
+    pub is_portless: bool,
 }
 
+/// A marker at the beginning of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Marker {
+    /// The line has no marker: the key is one of the host's.
     None,
+    /// `@revoked`: the key must not be accepted.
     Revoked,
-    /// The key signs others; it is no host's own.
+    /// `@cert-authority`: the key signs the certificates of hosts.
     Authority,
 }
 
-/// The lines of a file that speak of this host. Lines that cannot be read speak of none, as with OpenSSH.
-pub fn about(text: &str, host: &str, port: u16) -> Vec<Line> {
-    let (plain, name) = (host.to_lowercase(), name(host, port));
-    let line = |(index, line): (usize, &str)| {
-        let (marker, patterns, key) = fields(line)?;
-        let named = matches(patterns, &name);
-        let portless = !named && port != PORT && matches(patterns, &plain);
-        if !named && !portless {
+/// Returns the lines of a file that apply to a host. Lines that cannot be parsed are skipped, as by OpenSSH.
+pub fn lines_for(text: &str, host: &str, port: u16) -> Vec<Line> {
+    let (plain_name, name) = (host.to_lowercase(), host_name(host, port));
+    let parse = |(index, line): (usize, &str)| {
+        let (marker, patterns, key) = parse_fields(line)?;
+        let is_named = matches_host(patterns, &name);
+        let is_portless = !is_named && port != DEFAULT_PORT && matches_host(patterns, &plain_name);
+        if !is_named && !is_portless {
             return None;
         }
-        Some(Line { number: index + 1, marker, key: PublicKey::from_openssh(&key).ok()?, portless })
+        Some(Line { number: index + 1, marker, key: PublicKey::from_openssh(&key).ok()?, is_portless })
     };
-    text.lines().enumerate().filter_map(line).collect()
+    text.lines().enumerate().filter_map(parse).collect()
 }
 
-/// A host's name as it stands in the file.
-pub fn name(host: &str, port: u16) -> String {
+/// Returns a host's name as it stands in the file: in lower case, and as `[host]:port` unless the port is 22.
+pub fn host_name(host: &str, port: u16) -> String {
     let host = host.to_lowercase();
-    if port == PORT { host } else { format!("[{host}]:{port}") }
+    if port == DEFAULT_PORT { host } else { format!("[{host}]:{port}") }
 }
 
-/// The line that makes a host's key known.
-pub fn line(host: &str, port: u16, key: &PublicKey) -> String {
-    format!("{} {}", name(host, port), bare(key))
+/// Returns the line that makes a host's key known, without a line's end.
+pub fn format_line(host: &str, port: u16, key: &PublicKey) -> String {
+    let key = key.to_openssh().unwrap_or_default();
+    let without_comment = key.splitn(3, ' ').take(2).collect::<Vec<_>>().join(" ");
+    format!("{} {without_comment}", host_name(host, port))
 }
 
-/// A public key as OpenSSH writes it, without its comment.
-pub fn bare(key: &PublicKey) -> String {
-    let text = key.to_openssh().unwrap_or_default();
-    text.splitn(3, ' ').take(2).collect::<Vec<_>>().join(" ")
+/// Returns the type and fingerprint of a key for a message: `ssh-ed25519 SHA256:…`.
+pub fn describe_key(key: &PublicKey) -> String {
+    format!("{} {}", key.algorithm().as_str(), key.fingerprint(HashAlg::Sha256))
 }
 
-const PORT: u16 = 22;
-
-fn fields(line: &str) -> Option<(Marker, &str, String)> {
+/// Splits a line into the marker, the patterns and the key. Returns `None` for comments, unknown markers and lines that
+/// are too short.
+fn parse_fields(line: &str) -> Option<(Marker, &str, String)> {
     let mut words = line.split_whitespace().peekable();
     let marker = match *words.peek()? {
         comment if comment.starts_with('#') => return None,
@@ -72,29 +82,31 @@ fn fields(line: &str) -> Option<(Marker, &str, String)> {
     Some((marker, patterns, format!("{} {}", words.next()?, words.next()?)))
 }
 
-/// Whether a name is meant by a list of patterns: by one at least, and by none that begins with `!`.
-fn matches(patterns: &str, name: &str) -> bool {
+/// Returns true if a list of patterns, or a hashed name, matches a host's name: at least one pattern must match, and none
+/// that begins with `!`.
+fn matches_host(patterns: &str, name: &str) -> bool {
     if patterns.starts_with("|1|") {
         let Ok(HostPatterns::HashedName { salt, hash }) = patterns.parse() else { return false };
         let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &salt);
         return hmac::verify(&key, name.as_bytes(), &hash).is_ok();
     }
-    let mut meant = false;
+    let mut is_matched = false;
     for pattern in patterns.split(',') {
         let pattern = pattern.to_lowercase();
         match pattern.strip_prefix('!') {
-            Some(pattern) if glob(pattern.as_bytes(), name.as_bytes()) => return false,
+            Some(pattern) if matches_glob(pattern.as_bytes(), name.as_bytes()) => return false,
             Some(_) => {}
-            None => meant |= glob(pattern.as_bytes(), name.as_bytes()),
+            None => is_matched |= matches_glob(pattern.as_bytes(), name.as_bytes()),
         }
     }
-    meant
+    is_matched
 }
 
-/// `*` stands for any text and `?` for one character. Takes time in proportion to both lengths at most.
-fn glob(pattern: &[u8], text: &[u8]) -> bool {
+/// Returns true if a pattern matches the whole text: `*` stands for any text, `?` for one byte. Takes at most
+/// O(pattern × text) time.
+fn matches_glob(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
-    // Where the last star stood, and what of the text it has taken.
+    // The position of the last `*`, and the end of the text that it stands for.
     let mut star = None;
     while t < text.len() {
         match pattern.get(p) {
@@ -107,19 +119,14 @@ fn glob(pattern: &[u8], text: &[u8]) -> bool {
                 t += 1;
             }
             _ => {
-                let Some((at, taken)) = star else { return false };
-                star = Some((at, taken + 1));
-                p = at + 1;
-                t = taken + 1;
+                let Some((position, end)) = star else { return false };
+                star = Some((position, end + 1));
+                p = position + 1;
+                t = end + 1;
             }
         }
     }
     pattern[p..].iter().all(|c| *c == b'*')
-}
-
-/// `ssh-ed25519 SHA256:…`.
-pub fn show(key: &PublicKey) -> String {
-    format!("{} {}", key.algorithm().as_str(), key.fingerprint(HashAlg::Sha256))
 }
 
 #[cfg(test)]
@@ -130,12 +137,12 @@ mod tests {
 
     #[track_caller]
     fn check(patterns: &str, host: &str, port: u16, expected: bool) {
-        let lines = about(&format!("{patterns} {KEY} a comment\n"), host, port);
-        assert_eq!(lines.iter().filter(|line| !line.portless).count(), usize::from(expected), "{patterns}");
+        let lines = lines_for(&format!("{patterns} {KEY} a comment\n"), host, port);
+        assert_eq!(lines.iter().filter(|line| !line.is_portless).count(), usize::from(expected), "{patterns}");
     }
 
     #[test]
-    fn names() {
+    fn matches_names_with_their_ports() {
         check("example.org", "example.org", 22, true);
         check("Example.ORG", "eXample.org", 22, true);
         check("example.org", "www.example.org", 22, false);
@@ -150,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns() {
+    fn matches_patterns() {
         check("*", "example.org", 22, true);
         check("*.example.org", "www.example.org", 22, true);
         check("*.example.org", "example.org", 22, false);
@@ -164,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn hashed_names() {
+    fn matches_hashed_names() {
         // Written by `ssh-keygen -H`.
         let plain = "|1|Uei3VLhuzmDXwUpYlgJBtqhM3rE=|KZ0+X3Ob7tYSPwUBx7vEuPKPOec=";
         check(plain, "other.example.org", 22, false);
@@ -179,11 +186,11 @@ mod tests {
     }
 
     #[test]
-    fn markers_and_ports() {
+    fn reads_markers_and_ports() {
         let text =
             format!("\n@revoked h {KEY}\n@cert-authority * {KEY}\nh {KEY}\n[h]:23 {KEY}\nh ssh-ed25519 torn\nh\n");
         let found: Vec<_> =
-            about(&text, "h", 23).iter().map(|line| (line.number, line.marker, line.portless)).collect();
+            lines_for(&text, "h", 23).iter().map(|line| (line.number, line.marker, line.is_portless)).collect();
         let expected = [
             (2, Marker::Revoked, true),
             (3, Marker::Authority, false),
@@ -194,14 +201,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn reads_the_lines_that_it_writes() {
         let key = PublicKey::from_openssh(&format!("{KEY} me@home")).expect("a key");
         for (host, port) in [("example.org", 22), ("example.org", 2222), ("::1", 22), ("::1", 2222)] {
-            let line = line(host, port, &key);
+            let line = format_line(host, port, &key);
             assert!(line.ends_with(KEY), "{line}");
-            let read = about(&line, host, port);
+            let read = lines_for(&line, host, port);
             assert_eq!(read.len(), 1, "{line}");
-            assert!(!read[0].portless && read[0].key.key_data() == key.key_data());
+            assert!(!read[0].is_portless && read[0].key.key_data() == key.key_data());
         }
     }
 }

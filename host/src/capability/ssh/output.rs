@@ -1,15 +1,57 @@
-//! Output of a command.
+//! The result of a command.
 
-/// What a command left.
+/// The result of a command that ran to its end.
 #[derive(Debug, Default)]
 pub struct Output {
-    /// None when it was ended by a signal, or the server did not say.
+    /// `None` if a signal ended the command, or if the server did not send the status.
     pub exit_status: Option<u32>,
-    /// The signal's name without `SIG`.
+    /// The signal that ended the command, without `SIG`.
     pub signal: Option<String>,
+    /// The first bytes of the standard output.
     pub stdout: Vec<u8>,
+    /// The first bytes of the standard error.
     pub stderr: Vec<u8>,
-    /// How many bytes there were in all.
+    /// The size of the whole standard output in bytes.
     pub stdout_size: u64,
+    /// The size of the whole standard error in bytes.
     pub stderr_size: u64,
+}
+
+impl Output {
+    /// Appends to the standard output, and keeps at most `max_bytes` of it.
+    pub fn append_stdout(&mut self, data: &[u8], max_bytes: usize) {
+        append(&mut self.stdout, &mut self.stdout_size, data, max_bytes);
+    }
+
+    /// Appends to the standard error, and keeps at most `max_bytes` of it.
+    pub fn append_stderr(&mut self, data: &[u8], max_bytes: usize) {
+        append(&mut self.stderr, &mut self.stderr_size, data, max_bytes);
+    }
+
+    /// Returns the size of standard output and standard error together, in bytes.
+    pub fn total_size(&self) -> u64 {
+        self.stdout_size.saturating_add(self.stderr_size)
+    }
+}
+
+fn append(bytes: &mut Vec<u8>, size: &mut u64, data: &[u8], max_bytes: usize) {
+    *size = size.saturating_add(data.len() as u64);
+    bytes.extend_from_slice(&data[..data.len().min(max_bytes.saturating_sub(bytes.len()))]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_output_up_to_a_bound_and_counts_the_rest() {
+        let mut output = Output::default();
+        for piece in ["abc", "def", "ghi"] {
+            output.append_stdout(piece.as_bytes(), 5);
+        }
+        assert_eq!((output.stdout.as_slice(), output.stdout_size), (b"abcde".as_slice(), 9));
+        output.append_stderr(b"x", 0);
+        assert_eq!((output.stderr.len(), output.stderr_size), (0, 1));
+        assert_eq!(output.total_size(), 10);
+    }
 }

@@ -1,18 +1,22 @@
-//! Parameters of a connection.
+//! The parameters of a connection.
 
 use crate::capability::ssh::credential::Credential;
 use crate::capability::ssh::trust::Trust;
 use crate::capability::timeout::Timeout;
 
-/// Where to connect, as whom, and what to trust.
+/// The server to connect to, the user to log in as, and the host keys to trust.
 #[derive(Debug, Clone)]
 pub struct Target {
+    /// A name or an IP address; an IPv6 address may be in brackets.
     pub host: String,
+    /// The TCP port.
     pub port: u16,
+    /// The user to log in as; `None` if the guest set none.
     pub username: Option<String>,
-    /// Shown to the server in this order.
+    /// The credentials, in the order in which they are tried.
     pub credentials: Vec<Credential>,
+    /// The host keys to trust.
     pub trust: Trust,
-    /// For all that happens on the connection.
-    pub limit: Timeout,
+    /// The time for all that happens on the connection.
+    pub timeout: Timeout,
 }

@@ -1,4 +1,4 @@
-//! Whether a host's key is the one that it should be. Knows files and keys; nothing of connections.
+//! Trust in host keys: files of known hosts, pinned keys, and new hosts that are accepted.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,8 +6,8 @@ use std::sync::Arc;
 use russh::keys::ssh_key::Fingerprint;
 use russh::keys::{Algorithm, PublicKey};
 
-use crate::capability::ssh::error;
-use crate::capability::ssh::known_hosts::show;
+use crate::capability::ssh::known_hosts::describe_key;
+use crate::capability::ssh::text::join_list;
 use crate::capability::ssh::trust::lookup::KeyMatch;
 
 pub use crate::capability::ssh::trust::accept_new::AcceptedHosts;
@@ -16,82 +16,89 @@ pub use crate::capability::ssh::trust::lookup::KnownHost;
 mod accept_new;
 mod lookup;
 
-/// What a host's key is held against.
+/// The host keys that a connection trusts.
 #[derive(Debug, Clone)]
 pub enum Trust {
-    /// Files in OpenSSH's format; those that are not there know nobody. With somebody to remember new ones, an unknown
-    /// host's key is accepted, and written to the first file.
-    KnownHosts { files: Vec<PathBuf>, accept_new: Option<Arc<AcceptedHosts>> },
+    /// The keys in files of OpenSSH's format `known_hosts`. A file that does not exist counts as empty.
+    KnownHosts {
+        /// The files.
+        files: Vec<PathBuf>,
+        /// If set, the key of an unknown host is accepted and written to the first file, as by OpenSSH's
+        /// `StrictHostKeyChecking=accept-new`.
+        accept_new: Option<Arc<AcceptedHosts>>,
+    },
     /// These keys alone.
-    Pinned(Vec<Pin>),
+    Pinned(Vec<PinnedKey>),
 }
 
-/// A host key that is trusted whatever the files say.
+/// A host key that is trusted regardless of files.
 #[derive(Debug, Clone)]
-pub enum Pin {
+pub enum PinnedKey {
+    /// The fingerprint of a key.
     Fingerprint(Fingerprint),
+    /// A whole key.
     Key(PublicKey),
 }
 
 impl Trust {
-    /// The files that OpenSSH reads when none is named: the user's, and the system's.
+    /// Returns the files that OpenSSH reads by default: the user's and the system's.
     pub fn default_files() -> Vec<PathBuf> {
         let user = std::env::home_dir().map(|home| home.join(".ssh/known_hosts"));
         user.into_iter().chain([PathBuf::from("/etc/ssh/ssh_known_hosts")]).collect()
     }
 
-    /// What there is to hold this host's key against. Reads files.
-    pub fn about(&self, host: &str, port: u16) -> KnownHost {
-        let mut known = KnownHost::empty(host, port);
+    /// Returns the entries for a host in the files, and those that could not be written to a file. Reads the files.
+    pub fn known_host(&self, host: &str, port: u16) -> KnownHost {
+        let mut known_host = KnownHost::empty(host, port);
         if let Self::KnownHosts { files, accept_new } = self {
             for file in files {
-                known.read(file);
+                known_host.read_file(file);
             }
-            if let (Some(acquaintances), Some(file)) = (accept_new, files.first()) {
-                acquaintances.merge_into(&mut known, file);
+            if let (Some(accepted_hosts), Some(file)) = (accept_new, files.first()) {
+                accepted_hosts.merge_into(&mut known_host, file);
             }
         }
-        known
+        known_host
     }
 
-    /// Which types of key to ask the host for, the best first. A host has a key of each type, and shows one: without
-    /// this, one that is known by another would be a stranger.
-    pub fn preferred(&self, known: &KnownHost, all: &[Algorithm]) -> Vec<Algorithm> {
+    /// Sorts `algorithms` of host keys: those of trusted keys first. A host has a key of each type and shows only one of
+    /// them. Without this order it might show a key that is not in the files, although another of its keys is.
+    pub fn preferred_algorithms(&self, known_host: &KnownHost, algorithms: &[Algorithm]) -> Vec<Algorithm> {
         let trusted: Vec<_> = match self {
-            Self::KnownHosts { .. } => known.types(),
-            Self::Pinned(pins) => pins.iter().filter_map(Pin::algorithm).collect(),
+            Self::KnownHosts { .. } => known_host.key_algorithms(),
+            Self::Pinned(pinned_keys) => pinned_keys.iter().filter_map(PinnedKey::algorithm).collect(),
         };
-        let (mut first, rest): (Vec<_>, Vec<_>) =
-            all.iter().cloned().partition(|algorithm| trusted.iter().any(|it| same_type(it, algorithm)));
-        first.extend(rest);
-        first
+        let is_trusted = |algorithm: &Algorithm| trusted.iter().any(|trusted| is_same_type(trusted, algorithm));
+        let (mut sorted, others): (Vec<_>, Vec<_>) = algorithms.iter().cloned().partition(is_trusted);
+        sorted.extend(others);
+        sorted
     }
 
-    /// Judges the key that a host showed. Where new keys are accepted, this writes a file.
+    /// Verifies the key that a host has shown. If new hosts are accepted, this may write a file.
     ///
     /// # Errors
-    /// Why it is not trusted, and what to do about it.
-    pub fn check(&self, known: &KnownHost, key: &PublicKey) -> Result<(), String> {
+    /// A sentence that says why the key is not trusted, and what to do about it.
+    pub fn verify(&self, known_host: &KnownHost, key: &PublicKey) -> Result<(), String> {
         match self {
-            Self::Pinned(pins) if pins.iter().any(|pin| pin.is(key)) => Ok(()),
-            Self::Pinned(pins) => Err(not_pinned(pins, known, key)),
-            Self::KnownHosts { files, accept_new } => match known.look_up(key) {
+            Self::Pinned(pinned_keys) if pinned_keys.iter().any(|pinned| pinned.matches(key)) => Ok(()),
+            Self::Pinned(pinned_keys) => Err(not_pinned_message(pinned_keys, known_host, key)),
+            Self::KnownHosts { files, accept_new } => match known_host.match_key(key) {
                 KeyMatch::Known => Ok(()),
-                KeyMatch::Wrong(why) => Err(why),
+                KeyMatch::Rejected(message) => Err(message),
                 KeyMatch::Unknown => match (accept_new, files.first()) {
-                    (Some(acquaintances), Some(file)) => acquaintances.accept(known, key, file),
-                    (_, file) => Err(known.unknown(key, file.map(PathBuf::as_path))),
+                    (Some(accepted_hosts), Some(file)) => accepted_hosts.accept(known_host, key, file),
+                    (_, file) => Err(known_host.unknown_key_message(key, file.map(PathBuf::as_path))),
                 },
             },
         }
     }
 }
 
-impl Pin {
-    /// Reads a fingerprint (`SHA256:…`) or a public key (`ssh-ed25519 AAAA…`, also with a host before it).
+impl PinnedKey {
+    /// Parses a fingerprint (`SHA256:…`) or a public key (`ssh-ed25519 AAAA…`), which a host name may precede.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// A sentence that says what is wrong with the text.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
         if text.starts_with("SHA256:") || text.starts_with("SHA512:") {
@@ -102,18 +109,19 @@ impl Pin {
             return Err("MD5 fingerprints are too weak: give the one that begins with `SHA256:`".to_owned());
         }
         let words: Vec<_> = text.split_whitespace().collect();
-        let read = words.windows(2).take(2).find_map(|pair| PublicKey::from_openssh(&pair.join(" ")).ok());
-        read.map(Self::Key)
+        let key = words.windows(2).take(2).find_map(|pair| PublicKey::from_openssh(&pair.join(" ")).ok());
+        key.map(Self::Key)
             .ok_or_else(|| "neither a fingerprint (`SHA256:…`) nor a public key (`ssh-ed25519 AAAA…`)".to_owned())
     }
 
-    fn is(&self, key: &PublicKey) -> bool {
+    fn matches(&self, key: &PublicKey) -> bool {
         match self {
             Self::Fingerprint(fingerprint) => key.fingerprint(fingerprint.algorithm()) == *fingerprint,
             Self::Key(pinned) => pinned.key_data() == key.key_data(),
         }
     }
 
+    /// Returns the algorithm of a whole key; a fingerprint does not tell it.
     fn algorithm(&self) -> Option<Algorithm> {
         match self {
             Self::Fingerprint(_) => None,
@@ -122,29 +130,30 @@ impl Pin {
     }
 }
 
-fn not_pinned(pins: &[Pin], known: &KnownHost, key: &PublicKey) -> String {
-    let pinned: Vec<_> = pins
+fn not_pinned_message(pinned_keys: &[PinnedKey], known_host: &KnownHost, key: &PublicKey) -> String {
+    let pinned: Vec<_> = pinned_keys
         .iter()
-        .map(|pin| match pin {
-            Pin::Fingerprint(fingerprint) => fingerprint.to_string(),
-            Pin::Key(key) => show(key),
+        .map(|pinned| match pinned {
+            PinnedKey::Fingerprint(fingerprint) => fingerprint.to_string(),
+            PinnedKey::Key(key) => describe_key(key),
         })
         .collect();
-    // The type is known only of a whole key, and the server shows the one that we like best.
-    let hint = match pins.iter().all(|pin| matches!(pin, Pin::Fingerprint(_))) {
-        true => "; a host has a key of each type: give the public key itself to have it show one of another type",
-        false => "",
+    // Without a whole key the type is unknown, and the server shows a key of the type that russh prefers.
+    let hint = if pinned_keys.iter().all(|pinned| matches!(pinned, PinnedKey::Fingerprint(_))) {
+        "; a host has a key of each type: give the public key itself to have it show one of another type"
+    } else {
+        ""
     };
     format!(
         "the host key of `{}` is not the pinned one: the server showed {}, and trusted is {}{hint}",
-        known.name(),
-        show(key),
-        error::list(&pinned)
+        known_host.name(),
+        describe_key(key),
+        join_list(&pinned)
     )
 }
 
-/// An RSA key signs in several ways, each of which is negotiated as a type of its own.
-fn same_type(one: &Algorithm, other: &Algorithm) -> bool {
+/// Returns true if two algorithms use the same type of key. There are several for RSA, which differ in the hash.
+fn is_same_type(one: &Algorithm, other: &Algorithm) -> bool {
     one == other || (matches!(one, Algorithm::Rsa { .. }) && matches!(other, Algorithm::Rsa { .. }))
 }
 

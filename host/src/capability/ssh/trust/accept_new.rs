@@ -1,4 +1,4 @@
-//! New hosts whose keys are accepted: written to a file, or remembered where that cannot be.
+//! New hosts whose keys are accepted when they are first seen, as by OpenSSH's `StrictHostKeyChecking=accept-new`.
 
 use std::collections::HashMap;
 use std::fs::{DirBuilder, OpenOptions};
@@ -6,74 +6,77 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use russh::keys::PublicKey;
 
-use crate::capability::ssh::error;
-use crate::capability::ssh::trust::lookup::{KeyMatch, KnownHost, lossy};
+use crate::capability::ssh::text::io_message;
+use crate::capability::ssh::trust::lookup::{KeyMatch, KnownHost, read_lossy};
 
-/// New hosts whose keys could not be written down, for as long as the program runs. Also has those who write wait for
-/// each other.
+/// The accepted keys of hosts that could not be written to a file. They are lost when the process ends.
+///
+/// The lock also serialises the runs that accept keys, so that they do not write the same line twice.
 #[derive(Debug, Default)]
-pub struct AcceptedHosts(Mutex<HashMap<(PathBuf, String), Vec<PublicKey>>>);
+pub struct AcceptedHosts(Mutex<KeysByHost>);
 
-type Remembered<'a> = MutexGuard<'a, HashMap<(PathBuf, String), Vec<PublicKey>>>;
+/// Keys by the file in which they should be and the host's name in that file.
+type KeysByHost = HashMap<(PathBuf, String), Vec<PublicKey>>;
 
 impl AcceptedHosts {
-    /// Makes a host known that was not when its files were read; another run may have been faster.
+    /// Accepts a key of a host that was unknown when `known_host` was read, and writes it to `file`. If another run or
+    /// program has added the host meanwhile, that entry counts. If the file cannot be written, the key is kept in memory
+    /// with a warning in the log.
     ///
     /// # Errors
-    /// That it has become known by another key meanwhile.
-    pub fn accept(&self, known: &KnownHost, key: &PublicKey, file: &Path) -> Result<(), String> {
-        let mut remembered = self.lock();
-        let mut now = known.empty_for_same_host();
-        now.remember(file, about(&remembered, file, known));
-        let written = append(file, |text| {
-            now.add(file, text);
-            matches!(now.look_up(key), KeyMatch::Unknown).then(|| known.line(key))
+    /// A sentence, when the host has become known with another key meanwhile.
+    pub fn accept(&self, known_host: &KnownHost, key: &PublicKey, file: &Path) -> Result<(), String> {
+        let mut accepted = self.0.lock();
+        let mut current = known_host.empty_for_same_host();
+        current.add_accepted_keys(file, keys_of(&accepted, file, known_host));
+        let written = append_line(file, |text| {
+            current.add_text(file, text);
+            matches!(current.match_key(key), KeyMatch::Unknown).then(|| known_host.line(key))
         });
-        match now.look_up(key) {
+        match current.match_key(key) {
             KeyMatch::Known => Ok(()),
-            KeyMatch::Wrong(why) => Err(why),
+            KeyMatch::Rejected(message) => Err(message),
             KeyMatch::Unknown => {
                 if let Err(error) = written {
-                    let why = error::io(&error);
                     tracing::warn!(
-                        "the new host key of {} is remembered until the program ends, no longer: {}: {why}",
-                        now.name(),
-                        file.display()
+                        host = %current.name(),
+                        file = %file.display(),
+                        error = %io_message(&error),
+                        "cannot write the new host key to the file of known hosts: it is kept in memory, until the \
+                         process ends"
                     );
-                    remembered.entry((file.to_owned(), now.name())).or_default().push(key.clone());
+                    accepted.entry((file.to_owned(), current.name())).or_default().push(key.clone());
                 }
                 Ok(())
             }
         }
     }
 
-    /// Adds to what files say of a host.
-    pub fn merge_into(&self, known: &mut KnownHost, file: &Path) {
-        known.remember(file, about(&self.lock(), file, &known.clone()));
-    }
-
-    fn lock(&self) -> Remembered<'_> {
-        self.0.lock()
+    /// Adds the keys of a host that could not be written to `file`.
+    pub fn merge_into(&self, known_host: &mut KnownHost, file: &Path) {
+        let accepted = self.0.lock();
+        known_host.add_accepted_keys(file, keys_of(&accepted, file, &known_host.clone()));
     }
 }
 
-fn about<'a>(remembered: &'a Remembered<'_>, file: &Path, known: &KnownHost) -> impl Iterator<Item = &'a PublicKey> {
-    remembered.get(&(file.to_owned(), known.name())).into_iter().flatten()
+fn keys_of<'a>(accepted: &'a KeysByHost, file: &Path, known_host: &KnownHost) -> impl Iterator<Item = &'a PublicKey> {
+    accepted.get(&(file.to_owned(), known_host.name())).into_iter().flatten()
 }
 
-/// Appends the line that `line` gives, if any, on seeing what the file holds. Other programs wait meanwhile.
-fn append(file: &Path, line: impl FnOnce(&str) -> Option<String>) -> io::Result<()> {
+/// Appends a line to a file that is locked meanwhile. `line` gets the text of the file and returns the line, if any.
+/// Creates the file with mode 0600 and its folders with 0700.
+fn append_line(file: &Path, line: impl FnOnce(&str) -> Option<String>) -> io::Result<()> {
     if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
     let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(file)?;
-    // Some file systems have no locks; the line is short enough to be written at once.
+    // Some file systems have no locks. The line is short enough to be written by one system call.
     let _ = file.lock();
-    let text = lossy(&mut file)?;
+    let text = read_lossy(&mut file)?;
     let Some(line) = line(&text) else { return Ok(()) };
-    let gap = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-    file.write_all(format!("{gap}{line}\n").as_bytes())
+    let separator = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+    file.write_all(format!("{separator}{line}\n").as_bytes())
 }

@@ -1,4 +1,4 @@
-//! What files of known hosts say of one host, and what follows for the key that it showed.
+//! Looking up one host in files of known hosts, and matching the key that it has shown.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
@@ -6,147 +6,157 @@ use std::path::Path;
 
 use russh::keys::{Algorithm, PublicKey};
 
-use crate::capability::ssh::error;
-use crate::capability::ssh::known_hosts::{self, Line, Marker, show};
+use crate::capability::ssh::known_hosts::{self, Line, Marker, describe_key};
+use crate::capability::ssh::text::io_message;
 
-/// What files know of one host.
+/// The entries for one host.
 #[derive(Debug, Clone)]
 pub struct KnownHost {
     host: String,
     port: u16,
     entries: Vec<Entry>,
-    /// Files that could not be read, and why.
-    notes: Vec<String>,
+    /// Messages about files that could not be read.
+    read_errors: Vec<String>,
 }
 
 #[derive(Debug, Clone)]
 struct Entry {
-    place: String,
+    /// The file and line, for messages.
+    location: String,
     line: Line,
 }
 
+/// The result of matching a key with the entries.
 pub enum KeyMatch {
+    /// The key is known.
     Known,
+    /// No entry has a key of the host.
     Unknown,
-    /// Known to be another.
-    Wrong(String),
+    /// The host is known by another key, or the key is revoked, with a sentence for the operator.
+    Rejected(String),
 }
 
 impl KnownHost {
+    /// Returns a host without entries.
     pub fn empty(host: &str, port: u16) -> Self {
-        Self { host: host.to_owned(), port, entries: Vec::new(), notes: Vec::new() }
+        Self { host: host.to_owned(), port, entries: Vec::new(), read_errors: Vec::new() }
     }
 
-    /// The same host, with nothing known of it.
+    /// Returns the same host without entries.
     #[must_use]
     pub fn empty_for_same_host(&self) -> Self {
         Self::empty(&self.host, self.port)
     }
 
-    /// Reads a file. One that is not there knows nobody.
-    pub fn read(&mut self, file: &Path) {
-        match File::open(file).and_then(|mut open| lossy(&mut open)) {
-            Ok(text) => self.add(file, &text),
+    /// Adds the entries of a file. A file that does not exist counts as empty; other errors are kept for messages.
+    pub fn read_file(&mut self, file: &Path) {
+        match File::open(file).and_then(|mut open| read_lossy(&mut open)) {
+            Ok(text) => self.add_text(file, &text),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => self.notes.push(format!("{} cannot be read: {}", file.display(), error::io(&error))),
+            Err(error) => self.read_errors.push(format!("{} cannot be read: {}", file.display(), io_message(&error))),
         }
     }
 
-    /// The line that would make it known.
-    pub fn line(&self, key: &PublicKey) -> String {
-        known_hosts::line(&self.host, self.port, key)
+    /// Adds the entries of a file whose text has been read.
+    pub fn add_text(&mut self, file: &Path, text: &str) {
+        let entry = |line: Line| Entry { location: format!("{}:{}", file.display(), line.number), line };
+        self.entries.extend(known_hosts::lines_for(text, &self.host, self.port).into_iter().map(entry));
     }
 
-    /// The types of the keys that the host itself is known by.
-    pub fn types(&self) -> Vec<Algorithm> {
-        self.own().map(|entry| entry.line.key.algorithm()).collect()
-    }
-
-    pub fn add(&mut self, file: &Path, text: &str) {
-        let entry = |line: Line| Entry { place: format!("{}:{}", file.display(), line.number), line };
-        self.entries.extend(known_hosts::about(text, &self.host, self.port).into_iter().map(entry));
-    }
-
-    pub fn remember<'a>(&mut self, file: &Path, keys: impl IntoIterator<Item = &'a PublicKey>) {
+    /// Adds keys that were accepted and could not be written to `file`.
+    pub fn add_accepted_keys<'a>(&mut self, file: &Path, keys: impl IntoIterator<Item = &'a PublicKey>) {
         self.entries.extend(keys.into_iter().map(|key| Entry {
-            place: format!("memory, for want of {}", file.display()),
-            line: Line { number: 0, marker: Marker::None, key: key.clone(), portless: false },
+            location: format!("memory, for want of {}", file.display()),
+            line: Line { number: 0, marker: Marker::None, key: key.clone(), is_portless: false },
         }));
     }
 
+    /// Returns the host's name as files of known hosts have it.
     pub fn name(&self) -> String {
-        known_hosts::name(&self.host, self.port)
+        known_hosts::host_name(&self.host, self.port)
     }
 
-    /// What is known of the host itself, on its port.
-    fn own(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().filter(|entry| entry.line.marker == Marker::None && !entry.line.portless)
+    /// Returns the line that makes a key known.
+    pub fn line(&self, key: &PublicKey) -> String {
+        known_hosts::format_line(&self.host, self.port, key)
     }
 
-    pub fn look_up(&self, key: &PublicKey) -> KeyMatch {
-        let same = |entry: &&Entry| entry.line.key.key_data() == key.key_data();
-        if let Some(revoked) = self.entries.iter().filter(same).find(|entry| entry.line.marker == Marker::Revoked) {
-            let shown = show(key);
-            return KeyMatch::Wrong(format!(
-                "the host key of `{}`, {shown}, is revoked ({})",
+    /// Returns the algorithms of the keys by which the host is known on its port.
+    pub fn key_algorithms(&self) -> Vec<Algorithm> {
+        self.own_entries().map(|entry| entry.line.key.algorithm()).collect()
+    }
+
+    /// Matches a key that the host has shown.
+    pub fn match_key(&self, key: &PublicKey) -> KeyMatch {
+        let has_key = |entry: &&Entry| entry.line.key.key_data() == key.key_data();
+        let mut with_key = self.entries.iter().filter(has_key);
+        if let Some(revoked) = with_key.clone().find(|entry| entry.line.marker == Marker::Revoked) {
+            return KeyMatch::Rejected(format!(
+                "the host key of `{}`, {}, is revoked ({})",
                 self.name(),
-                revoked.place
+                describe_key(key),
+                revoked.location
             ));
         }
-        // A line without a port may vouch for a host on any, but does not speak against one.
-        if self.entries.iter().filter(same).any(|entry| entry.line.marker == Marker::None) {
+        // As in OpenSSH, an entry without a port makes its key known on any port, but does not forbid another key there.
+        if with_key.any(|entry| entry.line.marker == Marker::None) {
             return KeyMatch::Known;
         }
-        if let Some(changed) = self.own().find(|entry| entry.line.key.algorithm() == key.algorithm()) {
-            return KeyMatch::Wrong(self.changed(changed, key));
+        if let Some(known) = self.own_entries().find(|entry| entry.line.key.algorithm() == key.algorithm()) {
+            return KeyMatch::Rejected(self.changed_key_message(known, key));
         }
-        if let Some(other) = self.own().next() {
-            return KeyMatch::Wrong(format!(
+        if let Some(other) = self.own_entries().next() {
+            return KeyMatch::Rejected(format!(
                 "`{}` is known by another key: {} is at {}, the server showed {}; if that is right too, add this line: \
                  {}",
                 self.name(),
-                show(&other.line.key),
-                other.place,
-                show(key),
+                describe_key(&other.line.key),
+                other.location,
+                describe_key(key),
                 self.line(key)
             ));
         }
         KeyMatch::Unknown
     }
 
-    fn changed(&self, known: &Entry, key: &PublicKey) -> String {
+    /// Returns the message about an unknown host. `file` is the file to which its key should be added.
+    pub fn unknown_key_message(&self, key: &PublicKey, file: Option<&Path>) -> String {
+        let line = self.line(key);
+        let to = file.map(|file| format!(" to {}", file.display())).unwrap_or_default();
+        let authority = self.entries.iter().find(|entry| entry.line.marker == Marker::Authority).map(|entry| {
+            format!("the authority at {} was passed over, since certificates of hosts are not read", entry.location)
+        });
+        let remarks: String = self.read_errors.iter().chain(&authority).map(|remark| format!(" ({remark})")).collect();
+        format!(
+            "the host key of `{}` is not known: the server showed {}{remarks}; if that is right, add this \
+             line{to}: {line}",
+            self.name(),
+            describe_key(key)
+        )
+    }
+
+    fn changed_key_message(&self, known: &Entry, key: &PublicKey) -> String {
         format!(
             "the host key of `{name}` has changed: {} has {}, the server showed {}; if it was set up anew, replace \
              that line with `{}`, else somebody may be listening in between",
-            known.place,
-            show(&known.line.key),
-            show(key),
+            known.location,
+            describe_key(&known.line.key),
+            describe_key(key),
             self.line(key),
             name = self.name(),
         )
     }
 
-    pub fn unknown(&self, key: &PublicKey, file: Option<&Path>) -> String {
-        let line = self.line(key);
-        let to = file.map(|file| format!(" to {}", file.display())).unwrap_or_default();
-        let authority = self.entries.iter().find(|entry| entry.line.marker == Marker::Authority).map(|entry| {
-            format!("the authority at {} was passed over, since certificates of hosts are not read", entry.place)
-        });
-        let notes: String = self.notes.iter().chain(&authority).map(|note| format!(" ({note})")).collect();
-        format!(
-            "the host key of `{}` is not known: the server showed {}{notes}; if that is right, add this \
-             line{to}: {line}",
-            self.name(),
-            show(key)
-        )
+    /// Returns the entries with keys of the host itself on its port.
+    fn own_entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|entry| entry.line.marker == Marker::None && !entry.line.is_portless)
     }
 }
 
-/// A comment in another encoding is no reason to know nobody.
-pub fn lossy(file: &mut File) -> io::Result<String> {
-    /// No honest file is as long.
-    const LONGEST: u64 = 64 << 20;
+/// Reads a file as UTF-8 with replacement characters, since a comment may be in another encoding. Reads 64 MiB at most.
+pub fn read_lossy(file: &mut File) -> io::Result<String> {
+    const MAX_FILE_BYTES: u64 = 64 << 20;
     let mut bytes = Vec::new();
-    file.take(LONGEST).read_to_end(&mut bytes)?;
+    file.take(MAX_FILE_BYTES).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

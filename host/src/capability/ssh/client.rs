@@ -1,0 +1,201 @@
+//! The resource `client`: the description of a connection.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use secrecy::SecretString;
+use tokio_util::task::AbortOnDropHandle;
+use wasmtime::component::Resource;
+
+use crate::capability::Context;
+use crate::capability::bindings::sentrynet::probe::ssh::{Error as GuestError, HostClient};
+use crate::capability::grant::List;
+use crate::capability::ssh::connect::connect;
+use crate::capability::ssh::credential::Credential;
+use crate::capability::ssh::session::Session;
+use crate::capability::ssh::target::Target;
+use crate::capability::ssh::trust::{PinnedKey, Trust};
+use crate::capability::timeout::Timeout;
+
+/// The time for all that happens on a connection, unless the guest sets another.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The description of a connection, which can be opened any number of times.
+#[derive(Clone)]
+pub struct Client {
+    host: String,
+    port: u16,
+    username: Option<String>,
+    credentials: Vec<Credential>,
+    known_hosts: Option<PathBuf>,
+    pinned_keys: Vec<PinnedKey>,
+    accept_new: bool,
+    timeout: Duration,
+}
+
+impl HostClient for Context {
+    fn new(&mut self, host: String, port: u16) -> wasmtime::Result<Result<Resource<Client>, String>> {
+        const MAX_HOST_BYTES: usize = 253;
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let may_contain = |char: char| char.is_ascii_alphanumeric() || "-._:%".contains(char);
+        if host.is_empty() || host.len() > MAX_HOST_BYTES || !host.chars().all(may_contain) {
+            return Ok(Err(format!("`{}` is no host: expected a name or an address", host.escape_debug())));
+        }
+        if port == 0 {
+            return Ok(Err("nothing can listen on port 0".to_owned()));
+        }
+        let client = Client {
+            host,
+            port,
+            username: None,
+            credentials: Vec::new(),
+            known_hosts: None,
+            pinned_keys: Vec::new(),
+            accept_new: false,
+            timeout: DEFAULT_TIMEOUT,
+        };
+        self.warn_if_refused(List::Ssh, &client.host, Some(port));
+        Ok(Ok(self.table.push(client)?))
+    }
+
+    fn username(&mut self, client: Resource<Client>, name: String) -> wasmtime::Result<Result<(), String>> {
+        const MAX_USERNAME_BYTES: usize = 256;
+        if name.is_empty() || name.len() > MAX_USERNAME_BYTES || name.chars().any(char::is_control) {
+            return Ok(Err(format!("`{}` is no name of a user", name.escape_debug())));
+        }
+        self.table.get_mut(&client)?.username = Some(name);
+        Ok(Ok(()))
+    }
+
+    fn timeout(&mut self, client: Resource<Client>, milliseconds: u32) -> wasmtime::Result<()> {
+        self.table.get_mut(&client)?.timeout = Duration::from_millis(milliseconds.into());
+        Ok(())
+    }
+
+    fn known_hosts(&mut self, client: Resource<Client>, path: String) -> wasmtime::Result<Result<(), String>> {
+        let path = match self.file(&path) {
+            Ok(path) => path,
+            Err(message) => return Ok(Err(message)),
+        };
+        let client = self.table.get_mut(&client)?;
+        client.known_hosts = Some(path.clone());
+        Ok(match std::fs::File::open(&path) {
+            // The file is created when the first host key is accepted.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(format!("cannot read {}: {error}", path.display())),
+            Ok(_) => Ok(()),
+        })
+    }
+
+    fn host_key(&mut self, client: Resource<Client>, key: String) -> wasmtime::Result<Result<(), String>> {
+        const MAX_PINNED_KEYS: usize = 100;
+        let client = self.table.get_mut(&client)?;
+        if client.pinned_keys.len() == MAX_PINNED_KEYS {
+            return Ok(Err(format!("more than {MAX_PINNED_KEYS} keys of one host")));
+        }
+        Ok(PinnedKey::parse(&key).map(|key| client.pinned_keys.push(key)))
+    }
+
+    fn accept_new(&mut self, client: Resource<Client>) -> wasmtime::Result<()> {
+        self.table.get_mut(&client)?.accept_new = true;
+        Ok(())
+    }
+
+    fn identity(
+        &mut self,
+        client: Resource<Client>,
+        path: String,
+        passphrase: Option<String>,
+    ) -> wasmtime::Result<Result<(), String>> {
+        let path = self.key_file(&path);
+        let passphrase = passphrase.map(|pointer| self.secret_setting(&pointer)).transpose();
+        let credential = match (path, passphrase) {
+            (Ok(path), Ok(passphrase)) => Credential::Key { path, passphrase },
+            (Err(message), _) | (_, Err(message)) => return Ok(Err(message)),
+        };
+        self.add_credential(&client, credential)
+    }
+
+    fn agent(&mut self, client: Resource<Client>) -> wasmtime::Result<Result<(), String>> {
+        if let Err(refusal) = self.probe.policy.grants.agent() {
+            return Ok(Err(self.refuse(&refusal)));
+        }
+        self.add_credential(&client, Credential::Agent { socket: None })
+    }
+
+    fn password(&mut self, client: Resource<Client>, setting: String) -> wasmtime::Result<Result<(), String>> {
+        match self.secret_setting(&setting) {
+            Ok(password) => self.add_credential(&client, Credential::Password(password)),
+            Err(message) => Ok(Err(message)),
+        }
+    }
+
+    async fn connect(&mut self, client: Resource<Client>) -> wasmtime::Result<Result<Resource<Session>, GuestError>> {
+        let client = self.table.get(&client)?.clone();
+        if !self.probe.may_send {
+            return Ok(Err(GuestError::Denied("nothing is connected to while settings are checked".to_owned())));
+        }
+        if let Err(refusal) = self.probe.policy.grants.name(List::Ssh, &client.host, Some(client.port)) {
+            return Ok(Err(GuestError::Denied(self.refuse(&refusal))));
+        }
+        let trust = if client.pinned_keys.is_empty() {
+            Trust::KnownHosts {
+                files: client.known_hosts.map_or_else(Trust::default_files, |file| vec![file]),
+                accept_new: client.accept_new.then(|| Arc::clone(&self.shared.ssh)),
+            }
+        } else {
+            Trust::Pinned(client.pinned_keys)
+        };
+        let target = Target {
+            host: client.host,
+            port: client.port,
+            username: client.username,
+            credentials: client.credentials,
+            trust,
+            timeout: Timeout::new(client.timeout, self.deadline),
+        };
+        self.accounting.quota.request()?;
+        let (permit, started) = (self.acquire_connection()?, Instant::now());
+        let (filter, run, parent) = (self.address_filter(List::Ssh), self.run.clone(), self.run.recorder.current());
+        // A task of its own: here it would be polled on the guest's small stack, and be delayed by other guests that
+        // compute.
+        let connecting = self.exchanges.spawn(async move { connect(target, permit, &filter, run, parent).await });
+        let connected = AbortOnDropHandle::new(connecting).await?;
+        self.accounting.quota.check()?;
+        match connected {
+            Ok(connection) => Ok(Ok(self.table.push(Session::new(connection, started.elapsed()))?)),
+            Err(error) => Ok(Err(error.into())),
+        }
+    }
+
+    fn drop(&mut self, client: Resource<Client>) -> wasmtime::Result<()> {
+        self.table.delete(client)?;
+        Ok(())
+    }
+}
+
+impl Context {
+    /// Adds a credential to a client. While settings are checked, also reports what is wrong with it; during a run,
+    /// logging in does.
+    fn add_credential(
+        &mut self,
+        client: &Resource<Client>,
+        credential: Credential,
+    ) -> wasmtime::Result<Result<(), String>> {
+        const MAX_CREDENTIALS: usize = 10;
+        let client = self.table.get_mut(client)?;
+        if client.credentials.len() == MAX_CREDENTIALS {
+            return Ok(Err(format!("more than {MAX_CREDENTIALS} credentials: servers take fewer")));
+        }
+        let checked = if self.probe.may_send { Ok(()) } else { credential.check() };
+        client.credentials.push(credential);
+        Ok(checked)
+    }
+
+    /// Returns the text of a setting that the guest does not get to see.
+    fn secret_setting(&self, pointer: &str) -> Result<SecretString, String> {
+        let text = self.setting(pointer)?.as_str();
+        text.map(SecretString::from).ok_or_else(|| "expected text".to_owned())
+    }
+}

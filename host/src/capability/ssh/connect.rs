@@ -1,0 +1,188 @@
+//! Opening a connection: name, TCP, banner, keys and methods of authentication, each phase with a span.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use russh::client::{Config, connect_stream};
+use russh::{Preferred, SshId};
+use tokio::net::TcpStream;
+
+use crate::capability::address_filter::AddressFilter;
+use crate::capability::host_lookup::lookup;
+use crate::capability::net_errors::{is_refusal, lookup_error};
+use crate::capability::quota::ConnectionPermit;
+use crate::capability::run_handles::RunHandles;
+use crate::capability::ssh::client_handler::{ClientHandler, HandlerError};
+use crate::capability::ssh::connection::{Connection, RusshClient, Server};
+use crate::capability::ssh::error::{self, Error};
+use crate::capability::ssh::handshake::{Handshake, HandshakeFacts};
+use crate::capability::ssh::instrumented_stream::InstrumentedStream;
+use crate::capability::ssh::span::SshSpan;
+use crate::capability::ssh::target::Target;
+use crate::capability::ssh::text::join_list;
+use crate::capability::ssh::time_budget::TimeBudget;
+use crate::capability::ssh::trust::{KnownHost, Trust};
+use crate::trace::Handle;
+
+/// Opens a connection and asks for the methods of authentication. The connection holds `permit` until it ends, and its
+/// span is a child of `parent`.
+///
+/// If this is cancelled, the connection ends by itself.
+///
+/// # Errors
+/// All but [`Error::Auth`].
+pub async fn connect(
+    target: Target,
+    permit: ConnectionPermit,
+    filter: &AddressFilter,
+    run: RunHandles,
+    parent: Handle,
+) -> Result<Connection, Error> {
+    let span = SshSpan::open(run, parent, &target);
+    let budget = TimeBudget::start(target.timeout);
+    let established = establish(&target, budget, permit, filter, &span).await;
+    let (client, server) = established.inspect_err(|error| span.record_error(span.handle, error))?;
+    let mut connection = Connection::new(target, budget, span.handshake(), span, client, server);
+    connection.request_auth_methods().await?;
+    Ok(connection)
+}
+
+async fn establish(
+    target: &Target,
+    budget: TimeBudget,
+    permit: ConnectionPermit,
+    filter: &AddressFilter,
+    span: &SshSpan,
+) -> Result<(RusshClient, Server), Error> {
+    let host = target.host.trim_matches(['[', ']']).to_owned();
+    let (trust, port) = (Arc::new(target.trust.clone()), target.port);
+    let known_host = read_known_host(&trust, &host, port, budget).await?;
+
+    let started = Instant::now();
+    let resolved = resolve(&host, port, budget, span).await;
+    let resolved = resolved.inspect_err(|_| span.record_contact(&host, &[], false, started))?;
+    let addresses = if host.parse::<IpAddr>().is_ok() {
+        // The address was checked with the grants before the connection began.
+        resolved
+    } else {
+        filter.allowed(&host, resolved).map_err(|refusal| Error::Denied(refusal.to_string()))?
+    };
+    span.record(|evidence| evidence.addresses.clone_from(&addresses));
+    let (stream, has_answered) = connect_tcp(&addresses, budget, span).await;
+    span.record_contact(&host, &addresses, has_answered, started);
+    let stream = stream?;
+    let remote = stream.peer_addr().map_err(|error| error::explain_connect(&error, &list_addresses(&addresses)))?;
+    span.set("network.peer.address", remote.ip().to_string());
+    span.set("network.peer.port", i64::from(remote.port()));
+    span.record(|evidence| evidence.remote = Some(remote));
+
+    let handshake = span.handshake();
+    let (stream, stream_guard) = InstrumentedStream::new(stream, permit, handshake.clone());
+    let handler = ClientHandler { handshake: handshake.clone(), trust, known_host: Arc::new(known_host) };
+    let started = Instant::now();
+    let (handle, facts) = exchange_keys(stream, handler, budget, &handshake, remote).await;
+    span.record_handshake(started, &facts, handle.as_ref().err());
+    Ok((RusshClient { handle: handle?, stream_guard }, server_identity(&facts, remote)))
+}
+
+async fn read_known_host(trust: &Arc<Trust>, host: &str, port: u16, budget: TimeBudget) -> Result<KnownHost, Error> {
+    let (trust, host) = (Arc::clone(trust), host.to_owned());
+    let reading = tokio::task::spawn_blocking(move || trust.known_host(&host, port));
+    let known_host = budget.wait_for(reading, || "reading the known hosts".to_owned()).await?;
+    known_host.map_err(|error| Error::Other(format!("cannot read the known hosts: {error}")))
+}
+
+/// Returns the addresses of a host, or the host itself if it is an address.
+async fn resolve(host: &str, port: u16, budget: TimeBudget, span: &SshSpan) -> Result<Vec<SocketAddr>, Error> {
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(ip, port)]);
+    }
+    let phase = span.begin_phase("ssh.dns", format!("Resolve {host}"));
+    let resolved = budget.wait_for(lookup(host), || format!("resolving `{host}`")).await;
+    let resolved = resolved.and_then(|resolved| match resolved {
+        Ok(ips) => {
+            let addresses: Vec<_> = ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
+            if addresses.is_empty() { Err(Error::Dns(format!("`{host}` has no address"))) } else { Ok(addresses) }
+        }
+        Err(error) => Err(Error::Dns(lookup_error(host, &error))),
+    });
+    span.end_phase(phase, resolved.as_ref().err());
+    resolved
+}
+
+/// Connects to the first address that accepts a connection. The second value is true if any address has answered, even
+/// if only with a refusal.
+async fn connect_tcp(addresses: &[SocketAddr], budget: TimeBudget, span: &SshSpan) -> (Result<TcpStream, Error>, bool) {
+    let listed = list_addresses(addresses);
+    let phase = span.begin_phase("ssh.connect", format!("Connect to {listed}"));
+    let mut connected = Err(Error::Connect(format!("cannot connect to {listed}")));
+    let mut has_answered = false;
+    for (index, address) in addresses.iter().enumerate() {
+        // An address that does not answer leaves its share of the time to each of the following ones.
+        let share = budget.remaining() / u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
+        connected = match tokio::time::timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(error)) => {
+                has_answered |= is_refusal(error.kind());
+                Err(error::explain_connect(&error, &listed))
+            }
+            Err(_) => Err(budget.timed_out(&format!("connecting to {listed}"))),
+        };
+        if connected.is_ok() {
+            break;
+        }
+    }
+    // russh writes whole packets: Nagle's algorithm would only delay them.
+    let connected = connected.inspect(|stream| drop(stream.set_nodelay(true)));
+    span.end_phase(phase, connected.as_ref().err());
+    has_answered |= connected.is_ok();
+    (connected, has_answered)
+}
+
+/// Exchanges banners and keys, and verifies the host key. Also returns the facts about the server at that time.
+async fn exchange_keys(
+    stream: InstrumentedStream,
+    handler: ClientHandler,
+    budget: TimeBudget,
+    handshake: &Handshake,
+    remote: SocketAddr,
+) -> (Result<russh::client::Handle<ClientHandler>, Error>, HandshakeFacts) {
+    let key_algorithms = handler.trust.preferred_algorithms(&handler.known_host, &Preferred::DEFAULT.key);
+    let config = Config {
+        client_id: SshId::Standard(concat!("SSH-2.0-sentrynet_", env!("CARGO_PKG_VERSION")).into()),
+        preferred: Preferred { key: key_algorithms.into(), ..Preferred::DEFAULT },
+        // These two bound the output that one connection buffers.
+        window_size: 256 << 10,
+        channel_buffer_size: 8,
+        ..Config::default()
+    };
+    let connecting = connect_stream(Arc::new(config), stream, handler);
+    let connected = tokio::time::timeout(budget.remaining(), connecting).await;
+    let facts = handshake.read();
+    let handle = match connected {
+        Ok(Ok(handle)) => Ok(handle),
+        Ok(Err(HandlerError::HostKey(message))) => Err(Error::HostKey(message)),
+        Ok(Err(HandlerError::Protocol(error))) => Err(error::explain(&error, &facts, &remote)),
+        Err(_) if facts.banner.is_none() => Err(budget.timed_out(&error::waiting_for_banner(&facts))),
+        Err(_) => Err(budget.timed_out("exchanging keys")),
+    };
+    (handle, facts)
+}
+
+/// Returns at most three addresses for a message, and the number of the others.
+fn list_addresses(addresses: &[SocketAddr]) -> String {
+    const MAX_LISTED: usize = 3;
+    let listed: Vec<_> = addresses.iter().take(MAX_LISTED).map(ToString::to_string).collect();
+    match addresses.len().checked_sub(MAX_LISTED) {
+        Some(others @ 1..) => format!("{} and {others} more", listed.join(", ")),
+        _ => join_list(&listed),
+    }
+}
+
+fn server_identity(facts: &HandshakeFacts, remote_address: SocketAddr) -> Server {
+    let (host_key_type, host_key_fingerprint) =
+        facts.host_key.as_ref().map(|key| (key.kind.clone(), key.fingerprint.clone())).unwrap_or_default();
+    let version = facts.banner.as_ref().map(|(banner, _)| banner.clone()).unwrap_or_default();
+    Server { version, host_key_type, host_key_fingerprint, remote_address }
+}
