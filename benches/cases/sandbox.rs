@@ -63,7 +63,7 @@ pub fn measure_in_this_process() -> Result<()> {
             probe: None,
         };
         let draft = config::parse(&source, &|_| None);
-        ensure!(draft.problems.is_empty(), "{:?}", draft.problems);
+        ensure!(draft.errors.is_empty(), "{:?}", draft.errors);
         let config = draft.config;
         let mut sandbox = Sandbox::new(1, None, Origin::new(&config.sentry), config.secrets.clone())?;
         let probe = config.probes.first().context("the configuration has a probe")?;

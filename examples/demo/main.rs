@@ -34,14 +34,14 @@ async fn look_after(text: String, folder: &Path) -> Result<(), Box<dyn Error>> {
     // Only `SENTRY_SPOTLIGHT` is read from the environment: a user's DSN is for the user's own runs.
     let environment = |name: &str| std::env::var(name).ok().filter(|_| name == "SENTRY_SPOTLIGHT");
     let draft = config::parse(&source, &environment);
-    let mut problems = draft.problems;
+    let mut problems = draft.errors;
     let mut sandbox =
         Sandbox::new(draft.config.probes.len(), None, Origin::new(&draft.config.sentry), draft.config.secrets.clone())?;
     let mut probes = Vec::new();
     for probe in &draft.config.probes {
         match sandbox.load(probe, folder).await {
             Ok((loaded, _)) => probes.push(loaded),
-            Err(wrong) => problems.extend(wrong.iter().map(|wrong| probe.problem(&wrong.pointer, &wrong.message))),
+            Err(wrong) => problems.extend(wrong.iter().map(|wrong| probe.diagnostic(&wrong.pointer, &wrong.message))),
         }
     }
     if !problems.is_empty() {

@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand, ValueEnum};
 use command::test::Keep;
 use sentrynet::assessment::AssessedRun;
-use sentrynet::config::{self, Config, Draft, Level, MonitorSubject, Source};
+use sentrynet::config::{self, Config, Level, MonitorSubject, ParsedConfig, Source};
 use sentrynet::propagation::Origin;
 use sentrynet::redaction::LateRedactor;
 use sentrynet::run::Outcome;
@@ -225,7 +225,7 @@ async fn once(path: &Path, format: Format, only: &[String], trace: bool, record:
         }
     };
     // We are not here to stay: nobody is to wait for our next minute.
-    loaded.config.sentry.monitors.retain(|monitor| monitor.of != MonitorSubject::Host);
+    loaded.config.sentry.monitors.retain(|monitor| monitor.subject != MonitorSubject::Host);
 
     let options = SinkOptions {
         console: (format == Format::Text).then(|| ConsoleOptions::text(trace, false)),
@@ -311,8 +311,8 @@ async fn read(path: &Path) -> Result<Option<Loaded>> {
 
 /// Checks and loads what has been read.
 async fn load(source: Source, environment: &dyn Fn(&str) -> Option<String>) -> Result<Option<Loaded>> {
-    let mut draft = config::parse(&source, environment);
-    let config = &draft.config;
+    let mut parsed = config::parse(&source, environment);
+    let config = &parsed.config;
     REDACTOR.install(config.secrets.clone());
     let wanted = config.in_flight.min(config.probes.len().max(1));
     let origin = Origin::new(&config.sentry);
@@ -320,7 +320,7 @@ async fn load(source: Source, environment: &dyn Fn(&str) -> Option<String>) -> R
     let mut probes = Vec::with_capacity(config.probes.len());
     let (mut wrong, mut noted) = (Vec::new(), Vec::new());
     for probe in &config.probes {
-        let told = |problem: &sandbox::Problem| probe.problem(&problem.pointer, &problem.message);
+        let told = |problem: &sandbox::Problem| probe.diagnostic(&problem.pointer, &problem.message);
         match sandbox.load(probe, &config.directory).await {
             Ok((loaded, warnings)) => {
                 probes.push(loaded);
@@ -329,25 +329,25 @@ async fn load(source: Source, environment: &dyn Fn(&str) -> Option<String>) -> R
             Err(problems) => wrong.extend(problems.iter().map(told)),
         }
     }
-    draft.warnings.extend(noted);
+    parsed.warnings.extend(noted);
     for problem in wrong {
-        draft.add(problem);
+        parsed.push_error(problem);
     }
-    let Draft { mut config, mut problems, mut warnings, .. } = draft;
-    if problems.is_empty() {
+    let ParsedConfig { mut config, mut errors, mut warnings, .. } = parsed;
+    if errors.is_empty() {
         let titles: Vec<_> = probes.iter().map(|probe| probe.identity().title.as_str()).collect();
         warnings.extend(config::check_titles(config.probes.iter().zip(titles.iter().copied())));
         match config::monitors(&config, &titles) {
             Ok(monitors) => config.sentry.monitors = monitors,
-            Err(wrong) => problems.extend(wrong),
+            Err(wrong) => errors.extend(wrong),
         }
     }
-    for (level, found) in [(Level::Warning, &warnings), (Level::Error, &problems)] {
+    for (level, found) in [(Level::Warning, &warnings), (Level::Error, &errors)] {
         print_error(format_args!("{}", config::render(&source, level, found, true)));
     }
-    if !problems.is_empty() {
-        let noun = if problems.len() == 1 { "error" } else { "errors" };
-        print_error(format_args!("\n{}: {} {noun}\n", source.name, problems.len()));
+    if !errors.is_empty() {
+        let noun = if errors.len() == 1 { "error" } else { "errors" };
+        print_error(format_args!("\n{}: {} {noun}\n", source.name, errors.len()));
         return Ok(None);
     }
     Ok(Some(Loaded { in_flight: sandbox.in_flight(), config, probes }))

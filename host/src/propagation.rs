@@ -223,7 +223,7 @@ mod tests {
     }
 
     fn rate(share: f64) -> SampleRate {
-        SampleRate::of(share).unwrap()
+        SampleRate::from_share(share).unwrap()
     }
 
     #[test]

@@ -11,7 +11,7 @@ use wasmtime::component::Linker;
 use crate::capability::grant::Grants;
 use crate::capability::memory_budget::MemoryPool;
 use crate::capability::{self, Context, Policy, ProbeContext, Refusals, SharedState, grant, http, truncate};
-use crate::config::{self, Allow, AllowSsh, Limits, MOST_MEMORY, Module, Retries, TraceHeaders, TraceHost};
+use crate::config::{self, Allow, AllowSsh, Limits, MAX_MEMORY_BYTES, Module, Retries, TraceHeaders, TraceHost};
 use crate::propagation::Origin;
 use crate::recording::{Header, Recording};
 use crate::redaction::Secrets;
@@ -197,11 +197,12 @@ impl Sandbox {
             pointer: String::new(),
             message: "the key `title` is missing: this probe has none of its own".to_owned(),
         });
-        let typed = settings::typed(&schema, &probe.settings, &probe.referred).map_err(problem_of_probe)?;
+        let typed = settings::typed(&schema, &probe.settings, &probe.interpolations).map_err(problem_of_probe)?;
         let mut violations = schema.check(&typed).map_err(problem_of_probe)?;
         // That one is the host's.
         violations.retain(|found| !found.pointer.is_empty() || found.missing_key.as_deref() != Some("title"));
-        let settings = settings::for_guest(&schema, typed, &probe.referred).map_err(problem_of_probe)?.to_string();
+        let settings =
+            settings::for_guest(&schema, typed, &probe.interpolations).map_err(problem_of_probe)?.to_string();
         let checked = call_once(
             &self.engine,
             self.threads.cpu_permits(),
@@ -273,7 +274,7 @@ impl Sandbox {
             }
         };
         let refused = recording.header.log_refused.clone();
-        let refused = refused.map(|of| Allow { of, log: Some(false), ..Allow::default() });
+        let refused = refused.map(|of| Allow { declared_by: of, log: Some(false), ..Allow::default() });
         if contract != CONTRACT_VERSION {
             return Err(ReplayError::OtherContract { recorded: contract.clone() });
         }
@@ -438,7 +439,7 @@ impl Sandbox {
 fn deny_all() -> Policy {
     let no = Some(false);
     let ssh = AllowSsh { hosts: Some(Vec::new()), commands: no, agent: no };
-    let word = Allow { of: "this component".to_owned(), hosts: Some(Vec::new()), ssh, log: Some(true) };
+    let word = Allow { declared_by: "this component".to_owned(), hosts: Some(Vec::new()), ssh, log: Some(true) };
     Policy {
         directory: Path::new("").into(),
         grants: Grants::new(vec![word]),
@@ -461,7 +462,7 @@ fn default_total_memory() -> usize {
     const UNKNOWN: u64 = 4 << 30;
     let half = system_limits::memory().unwrap_or(UNKNOWN) / 2;
     // One run may ask for all of the half that is beyond the shares.
-    usize::try_from(half).unwrap_or(usize::MAX).max(2 * MOST_MEMORY)
+    usize::try_from(half).unwrap_or(usize::MAX).max(2 * MAX_MEMORY_BYTES)
 }
 
 /// The schema of a component's settings, as it is and as it is read.

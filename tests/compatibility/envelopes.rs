@@ -36,7 +36,7 @@ groups:
     );
     let source = Source { name: "test".to_owned(), text, path: None, directory: ".".into(), probe: None };
     let parsed = config::parse(&source, &|_| None);
-    assert!(parsed.problems.is_empty(), "{:?}", parsed.problems);
+    assert!(parsed.errors.is_empty(), "{:?}", parsed.errors);
     let mut config = parsed.config;
     config.sentry.monitors = config::monitors(&config, &["Shop"]).expect("there are monitors");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime starts");

@@ -19,7 +19,7 @@ use crate::capability::quota::{ConnectionPermit, Exceeded};
 use crate::capability::run_handles::RunHandles;
 use crate::capability::shared_state::SharedState;
 use crate::capability::wasi::Wasi;
-use crate::config::{Limits, exposed};
+use crate::config::{Limits, world_readable_warning};
 
 /// What a guest's calls share during one attempt of a run. Made for it, and dropped with it.
 pub struct Context {
@@ -92,7 +92,7 @@ impl Context {
     pub(in crate::capability) fn key_file(&mut self, path: &str) -> Result<PathBuf, String> {
         let file = self.file(path)?;
         if let (false, Some(pointer)) = (self.probe.may_send, self.probe.file_pointer(path)) {
-            self.warnings.extend(exposed(&file).map(|warning| (pointer, warning)));
+            self.warnings.extend(world_readable_warning(&file).map(|warning| (pointer, warning)));
         }
         Ok(file)
     }

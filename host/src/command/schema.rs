@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use sentrynet::config::{self, Component, Level, Module, Probe, Source};
+use sentrynet::config::{self, ComponentSchema, Level, Module, Probe, Source};
 use sentrynet::propagation::Origin;
 use sentrynet::sandbox::{Description, Sandbox};
 
@@ -38,7 +38,7 @@ pub async fn schema(path: Option<&Path>) -> Result<u8> {
 }
 
 /// The built-in probes, of which a configuration with one of each is asked.
-async fn built_in() -> Result<Vec<Component>> {
+async fn built_in() -> Result<Vec<ComponentSchema>> {
     let built_in: Vec<_> = config::built_ins().collect();
     let probes: Vec<_> = built_in.iter().map(|(module, _)| format!("{{probe: {module}}}")).collect();
     let text = format!("groups: [{{probes: [{}]}}]", probes.join(", "));
@@ -54,29 +54,34 @@ async fn built_in() -> Result<Vec<Component>> {
 }
 
 /// The components that a configuration declares, or names by their files; of those that cannot be loaded, a warning.
-async fn named(source: &Source) -> Result<Vec<Component>> {
+async fn named(source: &Source) -> Result<Vec<ComponentSchema>> {
     let environment = |name: &str| std::env::var(name).ok();
     let draft = config::parse(source, &environment);
     let config = draft.config;
     REDACTOR.install(config.secrets.clone());
     let mut sandbox = Sandbox::new(1, None, Origin::new(&config.sentry), config.secrets.clone())?;
     let (mut components, mut warnings) = (Vec::new(), Vec::new());
-    for probe in config::declared(source, &environment) {
-        let name = probe.shared.pointer.split('/').nth(2).unwrap_or_default();
+    for probe in config::module_probes(source, &environment) {
+        let name = probe.module_settings.pointer.split('/').nth(2).unwrap_or_default();
         match sandbox.describe(&probe).await {
             Ok(described) => {
-                let given = probe.shared.keys.iter().cloned().collect();
+                let given_keys = probe.module_settings.keys.iter().cloned().collect();
                 let module = Some(name.to_owned());
-                components.push(Component { module, given, ..component(name, config::aliases(name), &described) });
+                components.push(ComponentSchema {
+                    module,
+                    given_keys,
+                    ..component(name, config::aliases(name), &described)
+                });
             }
-            Err(error) => warnings.push(config::Diagnostic::key(format!("/modules/{name}"), error.to_string())),
+            Err(error) => warnings.push(config::Diagnostic::at_key(format!("/modules/{name}"), error.to_string())),
         }
     }
     let places: Vec<_> = config.probes.iter().map(|probe| format!("{}/probe", probe.pointer)).collect();
-    let names = config::written(source, &places);
+    let names = config::source_texts(source, &places);
     let mut by_file: BTreeMap<String, (&Probe, BTreeSet<String>)> = BTreeMap::new();
     for (probe, name) in config.probes.iter().zip(names) {
-        let declared = |name: &String| components.iter().any(|component: &Component| component.names.contains(name));
+        let declared =
+            |name: &String| components.iter().any(|component: &ComponentSchema| component.names.contains(name));
         if let (Module::File { path, .. }, Some(name)) = (&probe.module, name.filter(|name| !declared(name))) {
             let file = by_file.entry(path.display().to_string());
             file.or_insert_with(|| (probe, BTreeSet::new())).1.insert(name);
@@ -85,18 +90,18 @@ async fn named(source: &Source) -> Result<Vec<Component>> {
     for (probe, names) in by_file.into_values() {
         match sandbox.describe(probe).await {
             Ok(described) => components.push(component(&probe.name, names.into_iter().collect(), &described)),
-            Err(error) => warnings.push(probe.problem("/probe", &error.to_string())),
+            Err(error) => warnings.push(probe.diagnostic("/probe", &error.to_string())),
         }
     }
     print_error(format_args!("{}", config::render(source, Level::Warning, &warnings, true)));
-    if !draft.problems.is_empty() {
+    if !draft.errors.is_empty() {
         let advice = "whatever they hide is not in the schema";
         print_error(format_args!("{} has errors, which `sentrynet check` tells: {advice}\n", source.name));
     }
     Ok(components)
 }
 
-fn component(key: &str, names: Vec<String>, described: &Description) -> Component {
+fn component(key: &str, names: Vec<String>, described: &Description) -> ComponentSchema {
     let (summary, schema) = (described.summary.clone(), described.schema.clone());
-    Component { names, key: key.to_owned(), summary, schema, module: None, given: Vec::new() }
+    ComponentSchema { names, key: key.to_owned(), summary, schema, module: None, given_keys: Vec::new() }
 }

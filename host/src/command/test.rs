@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use sentrynet::config::{self, Draft, Level, Source};
+use sentrynet::config::{self, Level, ParsedConfig, Source};
 use sentrynet::propagation::Origin;
 use sentrynet::recording::Recording;
 use sentrynet::run::Run;
@@ -103,9 +103,9 @@ async fn replayed(probe: &str, settings: Option<&Path>, path: &Path) -> Result<O
         Ok(recording) => recording,
         Err(error) => return wrong(&error),
     };
-    let Draft { config, problems, .. } = config::parse(&source, &environment);
+    let ParsedConfig { config, errors, .. } = config::parse(&source, &environment);
     let Some(configured) = config.probes.first() else {
-        print_error(format_args!("{}", config::render(&source, Level::Error, &problems, true)));
+        print_error(format_args!("{}", config::render(&source, Level::Error, &errors, true)));
         return Ok(None);
     };
     let loaded = match settings {

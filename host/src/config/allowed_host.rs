@@ -1,90 +1,95 @@
-//! Where a component may connect to, as `allow` writes it: names, domains, addresses, networks, with a port or without.
-//! Pure; knows no key, and not what an address is good for.
+//! The entries of `allow.hosts`: names, domains, addresses and networks, with a port or without. Pure; knows nothing about
+//! private or special addresses.
+//!
+//! This is not the type of `trace_headers.hosts`, [`TraceHost`](super::TraceHost): permissions need networks and a
+//! wildcard, and are compared with a name or a resolved address. Trace headers are sent by the host in a URL.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::trace_host::bare;
+use super::trace_host::parse_host_and_port;
 
-/// One entry of a list of hosts.
+/// One entry of `allow.hosts`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AllowedHost {
-    whom: HostPattern,
-    /// None is any.
+    pattern: HostPattern,
+    /// `None` is every port.
     port: Option<u16>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum HostPattern {
-    /// Everyone in public.
+    /// Every name.
     Any,
-    /// In lower case and in the letters of DNS, without a final dot.
+    /// One name, in lower case and Punycode, without a final dot.
     Name(String),
-    /// All names that end so: `.shop.example`.
+    /// The names that end with this text, which starts with a dot: `.shop.example`.
     Below(String),
-    /// An address is the network of itself alone.
+    /// A network. An address is a network of one address.
     Network(IpNet),
 }
 
 impl AllowedHost {
-    /// Reads `shop.example`, `*.shop.example` for all below it, `192.0.2.7`, `10.0.0.0/8`, `2001:db8::/32`, or `*` for
-    /// everyone in public; each with `:PORT` for that port alone, IPv6 then in brackets.
+    /// Parses `shop.example`, `*.shop.example` for all names below it, `192.0.2.7`, `10.0.0.0/8`, `2001:db8::/32`, or `*` for
+    /// every public host. Each may have `:PORT` for that port alone; IPv6 then needs brackets.
     ///
     /// # Errors
-    /// When it is none of them; how a sentence about it goes on.
+    /// Returns a message without a subject, such as `is no host: …`, if the text is none of these, has the port 0, or has
+    /// address bits beyond the prefix of a network.
     pub fn read(text: &str) -> Result<Self, String> {
-        let (whom, port) = match text.strip_prefix('*') {
+        let (pattern, port) = match text.strip_prefix('*') {
             Some("") => (HostPattern::Any, None),
-            Some(rest) if rest.starts_with(':') => (HostPattern::Any, Some(digits(&rest[1..]).ok_or(SHAPE)?)),
+            Some(rest) if rest.starts_with(':') => (HostPattern::Any, Some(parse_port(&rest[1..]).ok_or(SHAPE)?)),
             _ if text.contains('/') => network(text)?,
             _ => host(text)?,
         };
         match port {
             Some(0) => Err("names the port 0, which nobody listens on".to_owned()),
-            port => Ok(Self { whom, port }),
+            port => Ok(Self { pattern, port }),
         }
     }
 
-    /// Whether it names this name, with whatever address: by itself, by a domain above it, or with everyone.
+    /// Returns true if the entry has this name and port: as the name itself, by a domain above it, or as `*`. The address
+    /// that the name resolves to does not matter.
     pub fn matches_name(&self, name: &str, port: u16) -> bool {
-        let named = match &self.whom {
+        let matches = match &self.pattern {
             HostPattern::Any => true,
             HostPattern::Name(known) => known == name,
             HostPattern::Below(domain) => name.len() > domain.len() && name.ends_with(domain),
             HostPattern::Network(_) => false,
         };
-        named && self.at(port)
+        matches && self.matches_port(port)
     }
 
-    /// Whether it names this address: by itself or by a network around it.
+    /// Returns true if the entry is a network, or an address, that has this address and port.
     pub fn matches_addr(&self, address: IpAddr, port: u16) -> bool {
-        matches!(&self.whom, HostPattern::Network(network) if network.contains(&address)) && self.at(port)
+        matches!(&self.pattern, HostPattern::Network(network) if network.contains(&address)) && self.matches_port(port)
     }
 
-    /// The one port that it names.
+    /// Returns the port of the entry; `None` if it has every port.
     pub fn port(&self) -> Option<u16> {
         self.port
     }
 
-    /// Whether it names everyone.
+    /// Returns true if the entry is `*` and has this port.
     pub fn is_wildcard(&self, port: u16) -> bool {
-        self.whom == HostPattern::Any && self.at(port)
+        self.pattern == HostPattern::Any && self.matches_port(port)
     }
 
-    /// Whether it names addresses.
+    /// Returns true if the entry is an address or a network and has this port.
     pub fn is_network(&self, port: u16) -> bool {
-        matches!(self.whom, HostPattern::Network(_)) && self.at(port)
+        matches!(self.pattern, HostPattern::Network(_)) && self.matches_port(port)
     }
 
-    /// Whether it names addresses of this machine's own.
+    /// Returns true if the entry has a loopback address of this machine and this port.
     pub fn is_loopback(&self, port: u16) -> bool {
         [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()]
             .iter()
             .any(|address| self.matches_addr(*address, port))
     }
 
-    fn at(&self, port: u16) -> bool {
+    fn matches_port(&self, port: u16) -> bool {
         self.port.is_none_or(|only| only == port)
     }
 }
@@ -94,8 +99,8 @@ const SHAPE: &str = "is no host: write a name such as `shop.example` or `*.shop.
 
 fn host(text: &str) -> Result<(HostPattern, Option<u16>), String> {
     let (below, rest) = text.strip_prefix("*.").map_or((false, text), |rest| (true, rest));
-    let (host, port) = bare(rest).ok_or(SHAPE)?;
-    let whom = match host {
+    let (host, port) = parse_host_and_port(rest).ok_or(SHAPE)?;
+    let pattern = match host {
         url::Host::Domain(name) if name.contains('*') => {
             return Err(format!("{SHAPE}; `*.` comes first or not at all"));
         }
@@ -105,14 +110,14 @@ fn host(text: &str) -> Result<(HostPattern, Option<u16>), String> {
         url::Host::Ipv4(address) => HostPattern::Network(IpAddr::from(address).into()),
         url::Host::Ipv6(address) => HostPattern::Network(IpAddr::from(address).to_canonical().into()),
     };
-    Ok((whom, port))
+    Ok((pattern, port))
 }
 
-/// `10.0.0.0/8`, `10.0.0.0/8:5432`, `fd00::/8`, `[fd00::/8]:5432`.
+/// Parses `10.0.0.0/8`, `10.0.0.0/8:5432`, `fd00::/8` or `[fd00::/8]:5432`.
 fn network(text: &str) -> Result<(HostPattern, Option<u16>), String> {
     let (text, port) = match text.rsplit_once(':') {
-        // The last colon of an IPv6 network by itself stands before its slash.
-        Some((network, port)) if !port.contains('/') => (network, Some(digits(port).ok_or(SHAPE)?)),
+        // In an IPv6 network without a port, the last colon comes before the slash.
+        Some((network, port)) if !port.contains('/') => (network, Some(parse_port(port).ok_or(SHAPE)?)),
         _ => (text, None),
     };
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
@@ -123,17 +128,17 @@ fn network(text: &str) -> Result<(HostPattern, Option<u16>), String> {
     Ok((HostPattern::Network(canonical(network)), port))
 }
 
-/// A network of IPv4 in the form of IPv6, as the one that it is.
+/// Returns an IPv4 network that is written as IPv6 (`::ffff:10.0.0.0/104`) as IPv4; any other network as it is.
 fn canonical(network: IpNet) -> IpNet {
-    const MAPPED: u8 = 96;
+    const MAPPED_PREFIX: u8 = 96;
     let IpNet::V6(mapped) = network else { return network };
-    let prefix = mapped.prefix_len().checked_sub(MAPPED);
+    let prefix = mapped.prefix_len().checked_sub(MAPPED_PREFIX);
     let address = mapped.network().to_ipv4_mapped();
     let canonical = address.zip(prefix).and_then(|(address, prefix)| Ipv4Net::new(address, prefix).ok());
     canonical.map_or(network, IpNet::V4)
 }
 
-fn digits(port: &str) -> Option<u16> {
+fn parse_port(port: &str) -> Option<u16> {
     let plain = port.bytes().all(|byte| byte.is_ascii_digit());
     plain.then(|| port.parse().ok()).flatten()
 }
@@ -143,67 +148,67 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn names(reach: &str, name: &str, port: u16, expected: bool) {
-        assert_eq!(AllowedHost::read(reach).unwrap().matches_name(name, port), expected, "{reach} names {name}:{port}");
+    fn check_name(entry: &str, name: &str, port: u16, expected: bool) {
+        assert_eq!(AllowedHost::read(entry).unwrap().matches_name(name, port), expected, "{entry} has {name}:{port}");
     }
 
     #[track_caller]
-    fn holds(reach: &str, address: &str, port: u16, expected: bool) {
+    fn check_addr(entry: &str, address: &str, port: u16, expected: bool) {
         let address = address.parse().unwrap();
         assert_eq!(
-            AllowedHost::read(reach).unwrap().matches_addr(address, port),
+            AllowedHost::read(entry).unwrap().matches_addr(address, port),
             expected,
-            "{reach} holds {address}:{port}"
+            "{entry} has {address}:{port}"
         );
     }
 
     #[test]
     fn names_and_all_below_them() {
-        names("shop.example", "shop.example", 1, true);
-        names("SHOP.Example.", "shop.example", 1, true);
-        names("b\u{fc}cher.example", "xn--bcher-kva.example", 1, true);
-        names("shop.example", "api.shop.example", 1, false);
-        names("shop.example:443", "shop.example", 443, true);
-        names("shop.example:443", "shop.example", 80, false);
-        names("*.shop.example", "api.shop.example", 1, true);
-        names("*.shop.example", "a.b.shop.example", 1, true);
-        names("*.shop.example", "shop.example", 1, false);
-        names("*.shop.example", ".shop.example", 1, false);
-        names("*.shop.example", "evilshop.example", 1, false);
-        names("*.shop.example:25", "mx.shop.example", 25, true);
-        names("*.shop.example:25", "mx.shop.example", 587, false);
-        names("*", "shop.example", 1, true);
-        names("*:443", "shop.example", 443, true);
-        names("*:443", "shop.example", 80, false);
-        names("10.0.0.0/8", "shop.example", 1, false);
+        check_name("shop.example", "shop.example", 1, true);
+        check_name("SHOP.Example.", "shop.example", 1, true);
+        check_name("b\u{fc}cher.example", "xn--bcher-kva.example", 1, true);
+        check_name("shop.example", "api.shop.example", 1, false);
+        check_name("shop.example:443", "shop.example", 443, true);
+        check_name("shop.example:443", "shop.example", 80, false);
+        check_name("*.shop.example", "api.shop.example", 1, true);
+        check_name("*.shop.example", "a.b.shop.example", 1, true);
+        check_name("*.shop.example", "shop.example", 1, false);
+        check_name("*.shop.example", ".shop.example", 1, false);
+        check_name("*.shop.example", "evilshop.example", 1, false);
+        check_name("*.shop.example:25", "mx.shop.example", 25, true);
+        check_name("*.shop.example:25", "mx.shop.example", 587, false);
+        check_name("*", "shop.example", 1, true);
+        check_name("*:443", "shop.example", 443, true);
+        check_name("*:443", "shop.example", 80, false);
+        check_name("10.0.0.0/8", "shop.example", 1, false);
     }
 
     #[test]
     fn addresses_and_networks() {
-        holds("192.0.2.7", "192.0.2.7", 1, true);
-        holds("192.0.2.7", "192.0.2.8", 1, false);
-        holds("192.0.2.7:25", "192.0.2.7", 25, true);
-        holds("192.0.2.7:25", "192.0.2.7", 26, false);
-        holds("3221225991", "192.0.2.7", 1, true);
-        holds("10.0.0.0/8", "10.255.0.1", 1, true);
-        holds("10.0.0.0/8", "11.0.0.1", 1, false);
-        holds("10.0.0.0/8:5432", "10.0.0.1", 5432, true);
-        holds("10.0.0.0/8:5432", "10.0.0.1", 5433, false);
-        holds("::1", "::1", 1, true);
-        holds("[::1]:6379", "::1", 6379, true);
-        holds("[::1]:6379", "::1", 6380, false);
-        holds("fd00::/8", "fd12::1", 1, true);
-        holds("[fd00::/8]:53", "fd12::1", 53, true);
-        holds("[fd00::/8]:53", "fd12::1", 54, false);
-        holds("fd00::/8", "fe80::1", 1, false);
-        holds("::ffff:10.0.0.0/104", "10.1.2.3", 1, true);
-        holds("::ffff:127.0.0.1", "127.0.0.1", 1, true);
-        holds("*", "192.0.2.7", 1, false);
-        holds("shop.example", "192.0.2.7", 1, false);
+        check_addr("192.0.2.7", "192.0.2.7", 1, true);
+        check_addr("192.0.2.7", "192.0.2.8", 1, false);
+        check_addr("192.0.2.7:25", "192.0.2.7", 25, true);
+        check_addr("192.0.2.7:25", "192.0.2.7", 26, false);
+        check_addr("3221225991", "192.0.2.7", 1, true);
+        check_addr("10.0.0.0/8", "10.255.0.1", 1, true);
+        check_addr("10.0.0.0/8", "11.0.0.1", 1, false);
+        check_addr("10.0.0.0/8:5432", "10.0.0.1", 5432, true);
+        check_addr("10.0.0.0/8:5432", "10.0.0.1", 5433, false);
+        check_addr("::1", "::1", 1, true);
+        check_addr("[::1]:6379", "::1", 6379, true);
+        check_addr("[::1]:6379", "::1", 6380, false);
+        check_addr("fd00::/8", "fd12::1", 1, true);
+        check_addr("[fd00::/8]:53", "fd12::1", 53, true);
+        check_addr("[fd00::/8]:53", "fd12::1", 54, false);
+        check_addr("fd00::/8", "fe80::1", 1, false);
+        check_addr("::ffff:10.0.0.0/104", "10.1.2.3", 1, true);
+        check_addr("::ffff:127.0.0.1", "127.0.0.1", 1, true);
+        check_addr("*", "192.0.2.7", 1, false);
+        check_addr("shop.example", "192.0.2.7", 1, false);
     }
 
     #[test]
-    fn what_is_no_host() {
+    fn other_texts_are_errors() {
         let wrong =
             ["", "*.", "a*.example", "*.*.example", "https://shop.example", "shop.example/", "a@b", "a b", "**"];
         let numbers = ["*:", "*:x", "*:99999", "*:+1", "10.0.0.0/33", "10.0.0.0/", "10.0.0/8", "/8", "::/129", "[::1"];

@@ -1,5 +1,5 @@
-//! Check-ins: from the keys `check_in` to the monitors that Sentry is to keep for us. Knows what Sentry takes of a
-//! monitor, and nothing of sending.
+//! Check-ins: decodes the keys `check_in`, and makes the monitors that Sentry is to have. Knows the limits of Sentry's
+//! monitors, and nothing of sending.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -7,17 +7,17 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::diagnostic::{Diagnostic, below, quote};
-use super::known_keys::CHECK_IN;
-use super::table::{Field, Report, Table, bounded};
+use super::section::Section;
+use super::table::{DecodeContext, Field, Table, check_line};
 use super::{Config, Probe};
 use crate::redaction::Secrets;
 
-/// A key `check_in`, as it is written.
+/// A key `check_in`, decoded.
 #[derive(Debug, Clone)]
 pub struct CheckIn {
-    /// JSON pointer to who checks in: a probe, a group, or the host's own section.
-    of: String,
-    /// None takes the title's, or the server's name.
+    /// The JSON pointer to the probe, the group or `sentry` that has the key.
+    owner_pointer: String,
+    /// `None` makes the slug from the title or the server name.
     slug: Option<String>,
     margin: Option<u32>,
     failure_issue_threshold: Option<u32>,
@@ -25,199 +25,207 @@ pub struct CheckIn {
     owner: Option<String>,
 }
 
-/// One of Sentry's monitors.
+/// A monitor in Sentry's Crons.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Monitor {
-    /// No other's in this configuration.
+    /// The name of the monitor, unique in the configuration.
     pub slug: String,
-    pub of: MonitorSubject,
+    /// The host or the probes that check in.
+    pub subject: MonitorSubject,
     /// Minutes from one check-in to the next.
     pub every: u32,
-    /// Minutes that one may be late before it is missed.
+    /// Minutes that a check-in may be late before Sentry counts it as missed.
     pub margin: u32,
-    /// So many check-ins in a row must fail or be missed before Sentry opens an issue; Sentry's own number if none.
+    /// Consecutive failed or missed check-ins before Sentry opens an issue; `None` leaves it to Sentry.
     pub failure_issue_threshold: Option<u32>,
-    /// So many in a row must be well before Sentry closes it.
+    /// Consecutive good check-ins before Sentry closes the issue; `None` leaves it to Sentry.
     pub recovery_threshold: Option<u32>,
-    /// `user:…` or `team:…`
+    /// `user:…` or `team:…`.
     pub owner: Option<String>,
 }
 
-/// Who checks in to a monitor.
+/// The host or the probes that check in to a monitor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MonitorSubject {
-    /// The host itself, for as long as it runs.
+    /// The host itself, while it runs.
     Host,
-    /// A probe, or those of a group, by JSON pointer. `often`: there may be several runs within a minute.
-    Probes { pointer: String, often: bool },
+    /// A probe, or the probes of a group.
+    Probes {
+        /// The JSON pointer to the probe or the group.
+        pointer: String,
+        /// There may be several runs within a minute.
+        several_per_minute: bool,
+    },
 }
 
-/// Where the host's own is.
+/// The JSON pointer to the section whose check-in is the host's.
 const HOST: &str = "/sentry";
-/// Sentry's bound for the characters of a slug.
-const LONGEST_SLUG: usize = 50;
-/// Sentry's bound for a margin: 28 days.
-const MOST_MARGIN: u32 = 40_320;
-/// Sentry's bound for thresholds.
-const MOST_THRESHOLD: u32 = 720;
 const MINUTE: Duration = Duration::from_secs(60);
-/// Sentry expects the next check-in up to a minute early, since it leaves out the seconds; another minute is for
-/// runs that were gathered, and for the way there.
-const LEAST_MARGIN: u32 = 2;
+/// The margin for a run that takes no time. Sentry leaves out the seconds of a check-in's time, and so expects the next
+/// up to one minute early; another minute is for gathering the runs of a minute, and for the network.
+const MIN_MARGIN: u32 = 2;
 
-/// Reads the key: `true`, `false`, or a map. `named` is who has a name to make a slug of.
-pub fn check_in(of: &str, named: bool, field: Field, report: &mut Report) -> Option<CheckIn> {
-    let mut table = match field.value {
+/// Decodes `check_in`: `true`, `false`, or a map. `has_name` is true if a slug can be made from a title or a server name.
+pub fn decode_check_in(
+    owner_pointer: &str,
+    has_name: bool,
+    field: Field,
+    context: &mut DecodeContext,
+) -> Option<CheckIn> {
+    let keys = match field.value {
         Value::Bool(false) => return None,
-        Value::Bool(true) => Table { pointer: field.pointer, rest: Map::new() },
-        Value::Object(rest) => Table { pointer: field.pointer, rest },
+        Value::Bool(true) => Map::new(),
+        Value::Object(keys) => keys,
         _ => {
-            let message = field.wrong("must be true, false, or a map of keys such as `slug` and `margin`");
-            return report.at(&field, Err(message));
+            let message = field.mismatch("must be true, false, or a map of keys such as `slug` and `margin`");
+            return context.accept(&field, Err(message));
         }
     };
-    if !named && table.rest.get("slug").is_none_or(Value::is_null) {
+    let mut table = Table::with_keys(Section::CHECK_IN, field.pointer, keys);
+    if !has_name && !table.has_value("slug") {
         let message = "a group has no title to make a slug of: write `check_in: {slug: …}`";
-        report.problems.push(Diagnostic::value(&table.pointer, message));
+        context.errors.push(Diagnostic::at_value(&table.pointer, message));
     }
-    let mut whole = |key, most| {
-        let field = table.take(key)?;
-        report.at(&field, field.whole(1..=most))
+    let check_in = CheckIn {
+        owner_pointer: owner_pointer.to_owned(),
+        slug: table.take_text("slug", check_slug, context),
+        margin: table.take_integer("margin", context),
+        failure_issue_threshold: table.take_integer("failure_issue_threshold", context),
+        recovery_threshold: table.take_integer("recovery_threshold", context),
+        owner: table.take_text("owner", check_owner, context),
     };
-    let margin = whole("margin", MOST_MARGIN);
-    let failure_issue_threshold = whole("failure_issue_threshold", MOST_THRESHOLD);
-    let recovery_threshold = whole("recovery_threshold", MOST_THRESHOLD);
-    let mut text = |key, right: fn(&str) -> Result<(), String>| {
-        let field = table.take(key)?;
-        let text = field.text(report).and_then(|text| right(&text).map(|()| text));
-        report.at(&field, text)
-    };
-    let (slug, owner) = (text("slug", slug), text("owner", owner));
-    table.finish(CHECK_IN, report);
-    Some(CheckIn { of: of.to_owned(), slug, margin, failure_issue_threshold, recovery_threshold, owner })
+    table.finish(context);
+    Some(check_in)
 }
 
-/// The monitors that a configuration asks for, once the titles are known that its probes run under, in its order.
+/// Returns the monitors that a configuration asks for, in its order. `titles` are the titles of `config.probes`.
 ///
 /// # Errors
-/// Slugs that cannot be made, or that two monitors would share.
+/// Returns a diagnostic for each slug that cannot be made, and for each monitor whose slug another monitor has too.
 pub fn monitors(config: &Config, titles: &[&str]) -> Result<Vec<Monitor>, Vec<Diagnostic>> {
-    let mut problems = Vec::new();
+    let mut errors = Vec::new();
     let mut monitors = Vec::new();
-    let mut taken: BTreeMap<String, Vec<&CheckIn>> = BTreeMap::new();
+    let mut by_slug: BTreeMap<String, Vec<&CheckIn>> = BTreeMap::new();
     let mut members: HashMap<&str, Vec<(&Probe, &str)>> = HashMap::new();
     for (probe, title) in config.probes.iter().zip(titles) {
-        for place in places(&probe.pointer) {
-            members.entry(place).or_default().push((probe, title));
+        for pointer in pointer_ancestors(&probe.pointer) {
+            members.entry(pointer).or_default().push((probe, title));
         }
     }
     for check_in in &config.check_ins {
-        let members = members.get(check_in.of.as_str()).map_or(&[][..], Vec::as_slice);
-        let named = match members {
-            [] if check_in.of != HOST => continue,
+        let members = members.get(check_in.owner_pointer.as_str()).map_or(&[][..], Vec::as_slice);
+        let name = match members {
+            [] if check_in.owner_pointer != HOST => continue,
             [] => config.sentry.server_name.as_str(),
             [(_, title), ..] => title,
         };
-        let Some(slug) = check_in.slug.clone().or_else(|| slugify(named)) else {
-            let message = format!("{} has no letters to make a slug of: give `check_in` a `slug`", quote(named));
-            problems.push(check_in.problem(message));
+        let Some(slug) = check_in.slug.clone().or_else(|| slugify(name)) else {
+            let message = format!("{} has no letters to make a slug of: give `check_in` a `slug`", quote(name));
+            errors.push(check_in.slug_diagnostic(message));
             continue;
         };
-        taken.entry(slug.clone()).or_default().push(check_in);
+        by_slug.entry(slug.clone()).or_default().push(check_in);
         monitors.push(check_in.monitor(slug, members));
     }
-    for (slug, check_ins) in taken.into_iter().filter(|(_, check_ins)| check_ins.len() > 1) {
+    for (slug, check_ins) in by_slug.into_iter().filter(|(_, check_ins)| check_ins.len() > 1) {
         let message =
             format!("{} monitors would have the slug `{slug}`: give each a `slug` of its own", check_ins.len());
-        problems.extend(check_ins.iter().map(|check_in| check_in.problem(message.clone())));
+        errors.extend(check_ins.iter().map(|check_in| check_in.slug_diagnostic(message.clone())));
     }
-    if problems.is_empty() { Ok(monitors) } else { Err(problems) }
+    if errors.is_empty() { Ok(monitors) } else { Err(errors) }
 }
 
 impl CheckIn {
-    /// It is there to be told, but not what is a secret elsewhere.
+    /// Redacts the slug and the owner. A reference in them is no secret, unless the same value is used as a secret
+    /// elsewhere.
     pub fn redact(&mut self, secrets: &Secrets) {
         self.slug = self.slug.take().and_then(|slug| match secrets.redact(&slug).into_owned() {
-            struck if struck == slug => Some(slug),
-            struck => slugify(&struck),
+            redacted if redacted == slug => Some(slug),
+            redacted => slugify(&redacted),
         });
         self.owner.iter_mut().for_each(|owner| secrets.redact_in_place(owner));
     }
 
     fn monitor(&self, slug: String, members: &[(&Probe, &str)]) -> Monitor {
-        // The one that runs most often is the one to expect: with it comes what is known of all of them.
+        // The probe that runs most often determines the schedule: each of its check-ins carries the state of all probes
+        // of the group.
         let first = members.iter().map(|(probe, _)| probe).min_by_key(|probe| probe.every);
         let every = first.map_or(MINUTE, |probe| probe.every);
-        let of = match members {
-            [] => MonitorSubject::Host,
-            [(probe, _)] => {
-                MonitorSubject::Probes { pointer: self.of.clone(), often: every < MINUTE || probe.burst > 1 }
-            }
-            _ => MonitorSubject::Probes { pointer: self.of.clone(), often: true },
+        let probes = |several_per_minute| {
+            let pointer = self.owner_pointer.clone();
+            MonitorSubject::Probes { pointer, several_per_minute }
         };
-        let late = first.map_or(0, |probe| minutes(probe.longest()));
-        let patient = first.map(|probe| probe.failures_before_error).filter(|failures| *failures > 1);
+        let subject = match members {
+            [] => MonitorSubject::Host,
+            [(probe, _)] => probes(every < MINUTE || probe.burst > 1),
+            _ => probes(true),
+        };
+        let bound = |key| *Section::CHECK_IN.bounds(key).end() as u32;
+        let run_minutes = first.map_or(0, |probe| minutes(probe.max_run_time()));
+        let failures = first.map(|probe| probe.failures_before_error).filter(|failures| *failures > 1);
+        let threshold = failures.map(|failures| failures.min(bound("failure_issue_threshold")));
         Monitor {
             slug,
-            of,
+            subject,
             every: minutes(every).max(1),
-            margin: self.margin.unwrap_or((late + LEAST_MARGIN).min(MOST_MARGIN)),
-            failure_issue_threshold: self.failure_issue_threshold.or(patient.map(|most| most.min(MOST_THRESHOLD))),
+            margin: self.margin.unwrap_or((run_minutes + MIN_MARGIN).min(bound("margin"))),
+            failure_issue_threshold: self.failure_issue_threshold.or(threshold),
             recovery_threshold: self.recovery_threshold,
             owner: self.owner.clone(),
         }
     }
 
-    /// A problem with its slug, given or made.
-    fn problem(&self, message: String) -> Diagnostic {
-        let key = below(&self.of, "check_in");
+    /// Returns a diagnostic at the slug, or at `check_in` if the slug was made.
+    fn slug_diagnostic(&self, message: String) -> Diagnostic {
+        let key = below(&self.owner_pointer, "check_in");
         match self.slug {
-            Some(_) => Diagnostic::value(below(&key, "slug"), message),
-            None => Diagnostic::key(key, message),
+            Some(_) => Diagnostic::at_value(below(&key, "slug"), message),
+            None => Diagnostic::at_key(key, message),
         }
     }
 }
 
 impl Probe {
-    /// How long a run can take, with all attempts.
-    fn longest(&self) -> Duration {
+    /// Returns the longest time that a run can take, with all its attempts.
+    fn max_run_time(&self) -> Duration {
         self.limits.deadline * (self.retries.times + 1) + self.retries.delay * self.retries.times
     }
 }
 
-/// A JSON pointer to a probe, and those to what it is in: where a monitor of it can be.
-pub fn places(probe: &str) -> impl Iterator<Item = &str> {
-    std::iter::successors(Some(probe), |place| Some(place.rsplit_once('/')?.0))
+/// Returns a JSON pointer, and the pointers to all that it lies in: `/groups/0/probes/1`, `/groups/0/probes`, and so on
+/// to the empty pointer. A run of a probe checks in to the monitors of all of these.
+pub fn pointer_ancestors(pointer: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(pointer), |pointer| Some(pointer.rsplit_once('/')?.0))
 }
 
-/// Whole minutes, rounded up: the least that a monitor counts in.
+/// Returns whole minutes, rounded up. Monitors have no finer unit.
 fn minutes(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis().div_ceil(MINUTE.as_millis())).unwrap_or(u32::MAX)
 }
 
-/// A text as a slug, if it has letters.
+/// Makes a slug from a text. Returns `None` if the text has no letters.
 fn slugify(text: &str) -> Option<String> {
     let mut slug = slug::slugify(text);
-    slug.truncate(LONGEST_SLUG);
+    slug.truncate(Section::CHECK_IN.max_length("slug"));
     let slug = slug.trim_end_matches('-');
     slug.contains(|c: char| c.is_ascii_lowercase()).then(|| slug.to_owned())
 }
 
-/// What Sentry takes for a slug, and keeps as it is.
-fn slug(text: &str) -> Result<(), String> {
-    bounded("`slug`", text, LONGEST_SLUG)?;
-    let right = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
+/// Checks that Sentry accepts a slug, and does not change it.
+fn check_slug(text: &str, max_length: usize) -> Result<(), String> {
+    check_line("`slug`", text, max_length)?;
+    let is_allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
     let ends = ['-', '_'];
-    let kept = text.chars().all(right) && !text.contains("--") && text.trim_matches(ends) == text;
+    let is_unchanged = text.chars().all(is_allowed) && !text.contains("--") && text.trim_matches(ends) == text;
     match slugify(text) {
-        Some(_) if kept => Ok(()),
+        Some(_) if is_unchanged => Ok(()),
         Some(better) => Err(format!("`slug` holds what Sentry would change: write {}", quote(&better))),
         None => Err("`slug` must have letters: Sentry takes `a` to `z`, digits, `-` and `_`".into()),
     }
 }
 
-fn owner(text: &str) -> Result<(), String> {
-    bounded("`owner`", text, 200)?;
+fn check_owner(text: &str, max_length: usize) -> Result<(), String> {
+    check_line("`owner`", text, max_length)?;
     match text.split_once(':') {
         Some(("user" | "team", name)) if !name.trim().is_empty() => Ok(()),
         _ => Err("`owner` must be `team:NAME` or `user:ADDRESS`, as Sentry has them".into()),
@@ -231,28 +239,29 @@ mod tests {
 
     fn config(text: &str) -> Config {
         let source = Source { name: "test".into(), text: text.into(), path: None, directory: ".".into(), probe: None };
-        let draft = parse(&source, &|name| (name == "PLACE").then(|| "mars".to_owned()));
-        assert_eq!(draft.problems, []);
-        draft.config
+        let parsed = parse(&source, &|name| (name == "PLACE").then(|| "mars".to_owned()));
+        assert_eq!(parsed.errors, []);
+        parsed.config
     }
 
-    /// The monitors of a configuration whose probes are titled, if at all, by their configuration.
-    fn made(text: &str) -> Result<Vec<Monitor>, Vec<Diagnostic>> {
+    /// Returns the monitors of a configuration, with the titles that are in it.
+    fn monitors_of(text: &str) -> Result<Vec<Monitor>, Vec<Diagnostic>> {
         let config = config(text);
         let titles: Vec<_> = config.probes.iter().map(|probe| probe.title.as_deref().unwrap_or_default()).collect();
         monitors(&config, &titles)
     }
 
-    /// The one monitor of a probe with these keys.
-    fn of_probe(keys: &str) -> Monitor {
-        let monitors = made(&format!("groups: [{{probes: [{{probe: http, title: Shop, check_in: true, {keys}}}]}}]"));
+    /// Returns the monitor of a probe with these keys.
+    fn monitor_of_probe(keys: &str) -> Monitor {
+        let monitors =
+            monitors_of(&format!("groups: [{{probes: [{{probe: http, title: Shop, check_in: true, {keys}}}]}}]"));
         let [monitor] = <[_; 1]>::try_from(monitors.unwrap()).unwrap();
         monitor
     }
 
     #[test]
     fn every_in_minutes() {
-        let every = |seconds: &str| of_probe(&format!("every: {seconds}")).every;
+        let every = |seconds: &str| monitor_of_probe(&format!("every: {seconds}")).every;
         for (seconds, minutes) in [
             ("0.05", 1),
             ("59", 1),
@@ -265,48 +274,53 @@ mod tests {
         ] {
             assert_eq!(every(seconds), minutes, "{seconds}");
         }
-        assert_eq!(of_probe("retries: 0").every, 5);
+        assert_eq!(monitor_of_probe("retries: 0").every, 5);
     }
 
     #[test]
-    fn as_late_as_an_honest_run_can_be() {
-        assert_eq!(of_probe("limits: {deadline: 10}").margin, 3);
-        assert_eq!(of_probe("limits: {deadline: 60}").margin, 3);
-        assert_eq!(of_probe("limits: {deadline: 40}, retries: 2, retry_delay: 30").margin, 5);
-        assert_eq!(of_probe("limits: {deadline: 86400}, retries: 10").margin, 15_840 + 2 + 1);
+    fn the_margin_covers_the_longest_run() {
+        assert_eq!(monitor_of_probe("limits: {deadline: 10}").margin, 3);
+        assert_eq!(monitor_of_probe("limits: {deadline: 60}").margin, 3);
+        assert_eq!(monitor_of_probe("limits: {deadline: 40}, retries: 2, retry_delay: 30").margin, 5);
+        assert_eq!(monitor_of_probe("limits: {deadline: 86400}, retries: 10").margin, 15_840 + 2 + 1);
     }
 
     #[test]
-    fn patience_is_handed_on_unless_said_otherwise() {
-        let threshold = |keys| of_probe(keys).failure_issue_threshold;
+    fn failures_before_error_is_the_default_threshold() {
+        let threshold = |keys| monitor_of_probe(keys).failure_issue_threshold;
         assert_eq!(threshold("every: 60"), None);
         assert_eq!(threshold("failures_before_error: 3"), Some(3));
         assert_eq!(threshold("failures_before_error: 1000"), Some(720));
         let keys = "{probe: http, title: t, failures_before_error: 3, check_in: {failure_issue_threshold: 1}}";
-        let monitors = made(&format!("groups: [{{probes: [{keys}]}}]")).unwrap();
+        let monitors = monitors_of(&format!("groups: [{{probes: [{keys}]}}]")).unwrap();
         assert_eq!(monitors[0].failure_issue_threshold, Some(1));
     }
 
     #[test]
-    fn what_is_gathered() {
-        let of = |pointer: &str, often| MonitorSubject::Probes { pointer: pointer.to_owned(), often };
-        for (keys, often) in [("every: 60", false), ("every: 59", true), ("burst: 2", true)] {
-            assert_eq!(of_probe(keys).of, of("/groups/0/probes/0", often), "{keys}");
+    fn runs_of_one_minute_are_gathered() {
+        let of = |pointer: &str, several_per_minute| MonitorSubject::Probes {
+            pointer: pointer.to_owned(),
+            several_per_minute,
+        };
+        for (keys, several_per_minute) in [("every: 60", false), ("every: 59", true), ("burst: 2", true)] {
+            assert_eq!(monitor_of_probe(keys).subject, of("/groups/0/probes/0", several_per_minute), "{keys}");
         }
-        let group = |probes| made(&format!("groups: [{{check_in: {{slug: a}}, probes: {probes}}}]")).unwrap().remove(0);
+        let group =
+            |probes| monitors_of(&format!("groups: [{{check_in: {{slug: a}}, probes: {probes}}}]")).unwrap().remove(0);
         let one = group("[{probe: http, title: t}]");
-        assert_eq!(one.of, of("/groups/0", false));
+        assert_eq!(one.subject, of("/groups/0", false));
         let two = group("[{probe: http, title: t}, {probe: http, title: u, every: 120, limits: {deadline: 150}}]");
-        assert_eq!(two.of, of("/groups/0", true));
-        assert_eq!((two.every, two.margin), (2, 5), "those of the probe that runs most often");
+        assert_eq!(two.subject, of("/groups/0", true));
+        assert_eq!((two.every, two.margin), (2, 5), "those of the probe that runs most several_per_minute");
     }
 
     #[test]
     fn the_host_has_a_monitor_too() {
-        let [monitor] = made("sentry: {server_name: Web-1.example, check_in: true}").unwrap().try_into().unwrap();
-        assert_eq!((monitor.slug.as_str(), &monitor.of), ("web-1-example", &MonitorSubject::Host));
+        let [monitor] =
+            monitors_of("sentry: {server_name: Web-1.example, check_in: true}").unwrap().try_into().unwrap();
+        assert_eq!((monitor.slug.as_str(), &monitor.subject), ("web-1-example", &MonitorSubject::Host));
         assert_eq!((monitor.every, monitor.margin), (1, 2));
-        assert_eq!(made("sentry: {check_in: false}").unwrap(), []);
+        assert_eq!(monitors_of("sentry: {check_in: false}").unwrap(), []);
     }
 
     #[test]
@@ -327,7 +341,7 @@ mod tests {
 
     #[test]
     fn two_monitors_have_two_slugs() {
-        let wrong = made(
+        let wrong = monitors_of(
             "sentry: {check_in: {slug: shop}}
 groups: [{probes: [{probe: http, title: Shop, check_in: true}, {probe: http, title: 404, check_in: true}]}]",
         );
@@ -337,10 +351,10 @@ groups: [{probes: [{probe: http, title: Shop, check_in: true}, {probe: http, tit
     }
 
     #[test]
-    fn a_slug_is_there_to_be_told_but_no_secret_is() {
+    fn secrets_are_redacted_from_slugs() {
         let slug = |title: &str| {
             let probe = format!("{{probe: http, title: '{title}', check_in: {{slug: 'shop-${{env:PLACE}}'}}}}");
-            made(&format!("groups: [{{probes: [{probe}]}}]")).unwrap().remove(0).slug
+            monitors_of(&format!("groups: [{{probes: [{probe}]}}]")).unwrap().remove(0).slug
         };
         assert_eq!(slug("Shop"), "shop-mars");
         assert_eq!(slug("Shop on ${env:PLACE}"), "shop-filtered");

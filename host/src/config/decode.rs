@@ -1,25 +1,24 @@
-//! JSON to a [`Config`]: what each key of the host's means. Knows no YAML, and of a probe's own settings only that
-//! they are not the host's.
+//! Decodes the JSON of a configuration file to a [`Config`]: the meaning of each of the host's own keys. Knows no YAML,
+//! and does not look into the settings of a probe.
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::Value;
 
 use self::module::{Component, Modules, THIS_PROBE};
-use super::check_in::{CheckIn, check_in};
+use super::check_in::{CheckIn, decode_check_in};
 use super::diagnostic::{Diagnostic, below, quote};
-use super::known_keys::{GROUP, LIMITS, LIMITS_OF_A_RUN, ROOT, SENTRY, closest};
-use super::limits::{MIB, TIB, limits};
-use super::spool::spool;
-use super::spotlight::spotlight;
-use super::table::{Field, Report, Table, bounded, kind};
-use super::tags::tags;
-use super::{Config, Draft, Limits, Probe, Retries, Sentry, TraceHeaders};
+use super::limits::decode_limits;
+use super::section::Section;
+use super::spool::decode_spool;
+use super::spotlight::decode_spotlight;
+use super::table::{DecodeContext, Field, Table, check_line, type_name};
+use super::tags::decode_tags;
+use super::{Config, Limits, ParsedConfig, Probe, Retries, Sentry, TraceHeaders};
 use crate::redaction::Secrets;
+use crate::schema::closest;
 
 mod allow;
 mod module;
@@ -28,13 +27,7 @@ mod tracing;
 
 pub use module::BUILT_IN;
 
-const IN_FLIGHT: u32 = 1000;
-const RETRY_DELAY: Duration = Duration::from_secs(1);
-const EVERY: Duration = Duration::from_secs(300);
-const YEAR: f64 = 31_536_000.0;
-const DAY: f64 = 86_400.0;
-
-/// What a probe has unless it says otherwise.
+/// The values that a probe has unless it has its own.
 #[derive(Clone)]
 struct Inherited {
     tags: Arc<BTreeMap<String, String>>,
@@ -43,50 +36,55 @@ struct Inherited {
 }
 
 struct Decoder<'a> {
-    report: Report<'a>,
+    context: DecodeContext<'a>,
+    /// The directory that relative paths start from.
     directory: &'a Path,
     environment: &'a dyn Fn(&str) -> Option<String>,
     check_ins: Vec<CheckIn>,
     modules: Modules,
 }
 
-/// Reads what there is, `value`, and fills in what there is not.
+/// Decodes a configuration. Sections and keys that are missing or wrong get their defaults; errors and warnings are in
+/// the result.
+///
+/// `value` is `None` if the file is no YAML.
 pub fn decode<'a>(
     value: Option<Value>,
-    report: Report<'a>,
+    context: DecodeContext<'a>,
     directory: &'a Path,
     environment: &'a dyn Fn(&str) -> Option<String>,
-) -> Draft {
-    let mut decoder = Decoder { report, directory, environment, check_ins: Vec::new(), modules: Modules::new() };
+) -> ParsedConfig {
+    let mut decoder = Decoder { context, directory, environment, check_ins: Vec::new(), modules: Modules::new() };
     let config = decoder.config(value);
-    let Report { problems, warnings, found, .. } = decoder.report;
-    Draft { config, problems: problems.into_vec(), warnings: warnings.into_vec(), unresolved: found.failed }
+    let DecodeContext { errors, warnings, resolved, .. } = decoder.context;
+    ParsedConfig { config, errors: errors.into_vec(), warnings: warnings.into_vec(), unresolved: resolved.unresolved }
 }
 
 impl Decoder<'_> {
     fn config(&mut self, value: Option<Value>) -> Config {
-        let field = value.map(|value| Field { pointer: String::new(), key: "a configuration".into(), value });
-        let root = field.and_then(|field| Table::new(field, &mut self.report));
-        // A file that cannot be read says nothing of what is missing from it.
-        let readable = root.is_some();
-        let mut root = root.unwrap_or(Table { pointer: String::new(), rest: serde_json::Map::new() });
+        let field = value.map(|value| Field { pointer: String::new(), label: "a configuration".into(), value });
+        let root = field.and_then(|field| Table::new(field, Section::ROOT, &mut self.context));
+        // A file that cannot be read gets no warning about missing keys.
+        let is_readable = root.is_some();
+        let mut root = root.unwrap_or(Table::empty(Section::ROOT));
         let (mut sentry, tags, trace_headers) = self.sentry(root.take("sentry"));
-        let limits = root.take("limits").and_then(|field| Table::new(field, &mut self.report));
-        let (limits, in_flight, total_memory) = self.top_limits(limits);
+        let limits = root.take_table("limits", Section::HOST_LIMITS, &mut self.context);
+        let (limits, in_flight, total_memory) = self.host_limits(limits);
         self.modules = self.modules(root.take("modules"), limits);
         let inherited = Inherited { tags: tags.into(), limits, trace_headers };
 
-        if readable && nothing(&root, "groups", ROOT) {
-            self.idle("/groups".into(), "no probes: `groups` is empty, so that nothing would run");
+        if is_readable && is_empty_list(&root, "groups", Section::ROOT) {
+            self.warn("/groups".into(), "no probes: `groups` is empty, so that nothing would run");
         }
-        let groups = root.list("groups", &mut self.report).unwrap_or_default();
+        let groups = root.take_list("groups", &mut self.context).unwrap_or_default();
         let probes = groups.into_iter().flat_map(|group| self.group(group, &inherited)).collect();
-        self.warn_of_unused();
-        root.finish(ROOT, &mut self.report);
-        let secrets = Secrets::new(&self.report.found.secrets);
-        // They are there to be told, but not what is a secret elsewhere.
-        for told in [&mut sentry.environment, &mut sentry.release, &mut sentry.server_name] {
-            secrets.redact_in_place(told);
+        self.warn_of_unused_modules();
+        root.finish(&mut self.context);
+        let secrets = Secrets::new(&self.context.resolved.secrets);
+        // These texts are sent with every run. A reference in them is no secret, unless the same value is used as a
+        // secret elsewhere.
+        for text in [&mut sentry.environment, &mut sentry.release, &mut sentry.server_name] {
+            secrets.redact_in_place(text);
         }
         let mut check_ins = std::mem::take(&mut self.check_ins);
         for check_in in &mut check_ins {
@@ -96,27 +94,30 @@ impl Decoder<'_> {
         Config { sentry, in_flight, total_memory, probes, check_ins, directory, secrets }
     }
 
-    fn idle(&mut self, pointer: String, message: &str) {
-        self.report.warnings.push(Diagnostic::key(pointer, message));
+    fn warn(&mut self, pointer: String, message: &str) {
+        self.context.warnings.push(Diagnostic::at_key(pointer, message));
     }
 
     fn sentry(&mut self, field: Option<Field>) -> (Sentry, BTreeMap<String, String>, TraceHeaders) {
-        let table = field.and_then(|field| Table::new(field, &mut self.report));
-        let mut table = table.unwrap_or(Table { pointer: String::new(), rest: serde_json::Map::new() });
+        let table = field.and_then(|field| Table::new(field, Section::SENTRY, &mut self.context));
+        let mut table = table.unwrap_or(Table::empty(Section::SENTRY));
         let dsn = table.take("dsn").filter(|field| field.value != "");
-        let environment = table.take("environment");
-        let release = self.text(table.take("release"), release);
-        let server_name = self.text(table.take("server_name"), |text| bounded("`server_name`", text, 200));
-        let tags = table.take("tags").map(|field| tags(field, &mut self.report)).unwrap_or_default();
+        let dsn = self.dsn(dsn);
+        let environment = self.sentry_environment(&mut table);
+        let release = table.take_text("release", check_release, &mut self.context);
+        let check = |text: &str, max_length| check_line("`server_name`", text, max_length);
+        let server_name = table.take_text("server_name", check, &mut self.context);
+        let tags = table.take("tags").map(|field| decode_tags(field, &mut self.context)).unwrap_or_default();
         let sample = self.sample(table.take("sample"));
         let trace_headers = self.trace_headers(table.take("trace_headers"), &TraceHeaders::default());
-        let spool = table.take("spool").and_then(|field| spool(field, self.directory, &mut self.report));
+        let spool = table.take("spool").and_then(|field| decode_spool(field, self.directory, &mut self.context));
         self.check_in(&mut table, true);
-        let spotlight = spotlight(table.take("spotlight"), (self.environment)("SENTRY_SPOTLIGHT"), &mut self.report);
-        table.finish(SENTRY, &mut self.report);
+        let variable = (self.environment)("SENTRY_SPOTLIGHT");
+        let spotlight = decode_spotlight(table.take("spotlight"), variable, &mut self.context);
+        table.finish(&mut self.context);
         let sentry = Sentry {
-            dsn: self.dsn(dsn),
-            environment: self.sentry_environment(environment).unwrap_or_else(|| "production".into()),
+            dsn,
+            environment: environment.unwrap_or_else(|| "production".into()),
             release: release.unwrap_or_else(|| concat!("sentrynet@", env!("CARGO_PKG_VERSION")).into()),
             server_name: server_name.unwrap_or_else(|| host_name(self.environment)),
             sample,
@@ -127,187 +128,179 @@ impl Decoder<'_> {
         (sentry, tags, trace_headers)
     }
 
+    /// Returns the DSN of the file, or else that of the environment. A DSN is a secret: messages repeat neither the text
+    /// nor the parser's own message.
     fn dsn(&mut self, field: Option<Field>) -> Option<sentry::types::Dsn> {
-        // Neither the text nor the parser's words for it: a DSN is a secret.
         const SHAPE: &str = "is no DSN: it looks like `https://KEY@HOST/PROJECT`, where PROJECT is a number";
         match field {
             Some(field) => {
-                let text = field.text(&self.report);
+                let text = field.text(&self.context);
                 let dsn = text.and_then(|text| text.trim().parse().map_err(|_| format!("`dsn` {SHAPE}")));
-                self.report.at(&field, dsn)
+                self.context.accept(&field, dsn)
             }
             None => {
                 let text = (self.environment)("SENTRY_DSN").filter(|text| !text.trim().is_empty())?;
                 let dsn = text.trim().parse();
-                dsn.map_err(|_| self.elsewhere(format!("the environment's `SENTRY_DSN` {SHAPE}"))).ok()
+                dsn.map_err(|_| self.error_outside_file(format!("the environment's `SENTRY_DSN` {SHAPE}"))).ok()
             }
         }
     }
 
-    fn sentry_environment(&mut self, field: Option<Field>) -> Option<String> {
-        if field.is_some() {
-            return self.text(field, |text| environment("`environment`", text));
+    /// Returns Sentry's environment, from the file or else from `SENTRY_ENVIRONMENT`.
+    fn sentry_environment(&mut self, table: &mut Table) -> Option<String> {
+        let max_length = Section::SENTRY.max_length("environment");
+        if let Some(field) = table.take("environment") {
+            let text = field.text(&self.context);
+            let text = text.and_then(|text| check_environment("`environment`", &text, max_length).map(|()| text));
+            return self.context.accept(&field, text);
         }
         let text = (self.environment)("SENTRY_ENVIRONMENT").filter(|text| !text.is_empty())?;
-        let right = environment("the environment's `SENTRY_ENVIRONMENT`", &text);
-        right.map_err(|message| self.elsewhere(message)).ok().map(|()| text)
+        let checked = check_environment("the environment's `SENTRY_ENVIRONMENT`", &text, max_length);
+        checked.map_err(|message| self.error_outside_file(message)).ok().map(|()| text)
     }
 
-    fn elsewhere(&mut self, message: String) {
-        self.report.problems.push(Diagnostic::elsewhere(message));
+    fn error_outside_file(&mut self, message: String) {
+        self.context.errors.push(Diagnostic::outside_file(message));
     }
 
-    fn top_limits(&mut self, table: Option<Table>) -> (Limits, usize, Option<usize>) {
-        let Some(mut table) = table else { return (Limits::default(), IN_FLIGHT as usize, None) };
-        let total = table.take("total_memory");
-        let total = total.and_then(|field| self.report.at(&field, field.size(MIB..=TIB)));
-        let in_flight = table.take("in_flight");
-        let in_flight = in_flight.and_then(|field| self.report.at(&field, field.whole(1..=10_000)));
-        let limits = self.limits(table, Limits::default(), LIMITS);
-        (limits, in_flight.unwrap_or(IN_FLIGHT) as usize, total.map(|bytes| bytes as usize))
-    }
-
-    fn limits(&mut self, mut table: Table, inherited: Limits, known: &[&str]) -> Limits {
-        let limits = limits(&mut table, inherited, &mut self.report);
-        table.finish(known, &mut self.report);
-        limits
+    /// Returns the limits at the top of the file: those of a run, the number of runs at once, and the bytes of memory of
+    /// all of them together.
+    fn host_limits(&mut self, table: Option<Table>) -> (Limits, usize, Option<usize>) {
+        let mut table = table.unwrap_or(Table::empty(Section::HOST_LIMITS));
+        let total_memory = table.take_bytes("total_memory", &mut self.context).map(|bytes| bytes as usize);
+        let in_flight = table.take_integer("in_flight", &mut self.context);
+        let in_flight = in_flight.map_or_else(|| Section::HOST_LIMITS.default_integer("in_flight"), u64::from);
+        let limits = decode_limits(table, Limits::default(), &mut self.context);
+        (limits, in_flight as usize, total_memory)
     }
 
     fn group(&mut self, field: Field, inherited: &Inherited) -> Vec<Probe> {
-        let Some(mut table) = Table::new(field, &mut self.report) else { return Vec::new() };
+        let Some(mut table) = Table::new(field, Section::GROUP, &mut self.context) else { return Vec::new() };
         let mut inherited = inherited.clone();
         inherited.tags = self.tags(&mut table, &inherited.tags);
         inherited.trace_headers = self.trace_headers(table.take("trace_headers"), &inherited.trace_headers);
-        if nothing(&table, "probes", GROUP) {
-            self.idle(below(&table.pointer, "probes"), "no probes in this group");
+        if is_empty_list(&table, "probes", Section::GROUP) {
+            self.warn(below(&table.pointer, "probes"), "no probes in this group");
         }
-        let probes = table.list("probes", &mut self.report).unwrap_or_default();
+        let probes = table.take_list("probes", &mut self.context).unwrap_or_default();
         self.check_in(&mut table, false);
-        table.finish(GROUP, &mut self.report);
+        table.finish(&mut self.context);
         probes.into_iter().filter_map(|probe| self.probe(probe, &inherited)).collect()
     }
 
     fn probe(&mut self, field: Field, inherited: &Inherited) -> Option<Probe> {
-        let mut table = Table::new(field, &mut self.report)?;
+        let mut table = Table::new(field, Section::PROBE, &mut self.context)?;
         let component = self.component(&mut table);
-        let title = self.text(table.take("title"), |text| bounded("`title`", text.trim(), 200));
-        let every = self.seconds(table.take("every"), 0.05..=YEAR, "from 0.05 seconds to a year (31536000)");
-        let burst = table.take("burst").and_then(|field| self.report.at(&field, field.whole(1..=1000)));
-        let retries = table.take("retries").and_then(|field| self.report.at(&field, field.whole(0..=10)));
-        let delay = self.seconds(table.take("retry_delay"), 0.0..=3600.0, "from 0 seconds to an hour (3600)");
-        let before = table.take("failures_before_error");
-        let before = before.and_then(|field| self.report.at(&field, field.whole(1..=1000)));
+        let check = |text: &str, max_length| check_line("`title`", text.trim(), max_length);
+        let title = table.take_text("title", check, &mut self.context);
+        let every = table.take_seconds_or_default("every", &mut self.context);
+        let burst = table.take_integer_or_default("burst", &mut self.context);
+        let retries = Retries {
+            times: table.take_integer_or_default("retries", &mut self.context),
+            delay: table.take_seconds_or_default("retry_delay", &mut self.context),
+        };
+        let failures_before_error = table.take_integer_or_default("failures_before_error", &mut self.context);
         let tags = self.tags(&mut table, &inherited.tags);
-        let above = component.as_ref().and_then(|component| component.limits).unwrap_or(inherited.limits);
-        let limits = table.take("limits").and_then(|field| Table::new(field, &mut self.report));
-        let limits = limits.map(|table| self.limits(table, above, LIMITS_OF_A_RUN));
+        let outer_limits = component.as_ref().and_then(|component| component.limits).unwrap_or(inherited.limits);
+        let limits = table.take_table("limits", Section::RUN_LIMITS, &mut self.context);
+        let limits = limits.map_or(outer_limits, |table| decode_limits(table, outer_limits, &mut self.context));
         let trace_headers = self.trace_headers(table.take("trace_headers"), &inherited.trace_headers);
         let allow = table.take("allow").and_then(|field| self.allow(field, THIS_PROBE.to_owned()));
         self.check_in(&mut table, true);
         let mut component = component?;
         component.narrow(allow);
-        let shared = component.share(&mut table.rest);
-        let mut referred = self.report.referred(&table.pointer);
-        if !shared.keys.is_empty() {
-            referred.extend(self.report.referred(&shared.pointer), &shared.keys);
+        let module_settings = component.add_settings(&mut table.rest);
+        let mut interpolations = self.context.interpolations_below(&table.pointer);
+        if !module_settings.keys.is_empty() {
+            let of_module = self.context.interpolations_below(&module_settings.pointer);
+            interpolations.extend(of_module, &module_settings.keys);
         }
         Some(Probe {
             name: component.name,
             module: component.module,
             title: title.map(|title| title.trim().to_string()),
             tags,
-            every: every.unwrap_or(EVERY),
-            burst: burst.unwrap_or(1),
-            retries: Retries { times: retries.unwrap_or(0), delay: delay.unwrap_or(RETRY_DELAY) },
-            failures_before_error: before.unwrap_or(1),
-            limits: limits.unwrap_or(above),
+            every,
+            burst,
+            retries,
+            failures_before_error,
+            limits,
             allow: component.allow,
             environment: component.environment,
             trace_headers,
-            referred,
+            interpolations,
             settings: table.rest,
             pointer: table.pointer,
-            shared,
+            module_settings,
         })
     }
 
-    /// What `probe` names.
+    /// Returns the component that the key `probe` names.
     fn component(&mut self, table: &mut Table) -> Option<Component> {
         let Some(field) = table.take("probe") else {
-            let near = table.rest.keys().find(|key| closest(key, &["probe"]).is_some());
-            self.report.problems.push(match near {
-                Some(near) => {
-                    let message = format!("the key `probe` is missing, did you mean it by {}?", quote(near));
-                    Diagnostic::key(below(&table.pointer, near), message)
+            let misspelt = table.rest.keys().find(|key| closest(key, &["probe"]).is_some());
+            self.context.errors.push(match misspelt {
+                Some(key) => {
+                    let message = format!("the key `probe` is missing, did you mean it by {}?", quote(key));
+                    Diagnostic::at_key(below(&table.pointer, key), message)
                 }
                 None => {
                     let message = format!("the key `probe` is missing: {}", self.available());
-                    Diagnostic::value(&table.pointer, message)
+                    Diagnostic::at_value(&table.pointer, message)
                 }
             });
             return None;
         };
         let component = match &field.value {
             Value::String(name) => self.named(name.trim()),
-            value => Err(format!("`probe` must be {}, not {}", self.available(), kind(value))),
+            value => Err(format!("`probe` must be {}, not {}", self.available(), type_name(value))),
         };
-        self.report.at(&field, component).flatten()
+        self.context.accept(&field, component).flatten()
     }
 
-    /// Those that it has from above and its own; without any of its own, the same.
-    fn tags(&mut self, table: &mut Table, above: &Arc<BTreeMap<String, String>>) -> Arc<BTreeMap<String, String>> {
-        let mut all = Arc::clone(above);
+    /// Returns the inherited tags and the table's own. Without own tags the inherited map is shared, not copied.
+    fn tags(&mut self, table: &mut Table, inherited: &Arc<BTreeMap<String, String>>) -> Arc<BTreeMap<String, String>> {
+        let mut all = Arc::clone(inherited);
         if let Some(field) = table.take("tags") {
-            Arc::make_mut(&mut all).extend(tags(field, &mut self.report));
+            Arc::make_mut(&mut all).extend(decode_tags(field, &mut self.context));
         }
         all
     }
 
-    fn check_in(&mut self, table: &mut Table, named: bool) {
-        let field = table.take("check_in");
-        self.check_ins.extend(field.and_then(|field| check_in(&table.pointer, named, field, &mut self.report)));
-    }
-
-    fn text(&mut self, field: Option<Field>, right: impl Fn(&str) -> Result<(), String>) -> Option<String> {
-        let field = field?;
-        let text = field.text(&self.report).and_then(|text| right(&text).map(|()| text));
-        self.report.at(&field, text)
-    }
-
-    fn seconds(&mut self, field: Option<Field>, range: RangeInclusive<f64>, bounds: &str) -> Option<Duration> {
-        let field = field?;
-        let seconds = field.seconds(range, bounds);
-        self.report.at(&field, seconds)
+    /// Decodes the key `check_in`. `has_name` is true if a slug can be made from a title or a server name.
+    fn check_in(&mut self, table: &mut Table, has_name: bool) {
+        let Some(field) = table.take("check_in") else { return };
+        self.check_ins.extend(decode_check_in(&table.pointer, has_name, field, &mut self.context));
     }
 }
 
-/// No list, or one without items; a list under a mistyped name is something.
-fn nothing(table: &Table, key: &str, known: &[&str]) -> bool {
+/// Returns true if a list is missing or has no items. A list under a misspelt name is not missing.
+fn is_empty_list(table: &Table, key: &str, section: Section) -> bool {
     match table.rest.get(key) {
-        None => !table.rest.keys().any(|other| closest(other, known) == Some(key)),
+        None => !table.rest.keys().any(|other| closest(other, &section.keys()) == Some(key)),
         Some(Value::Null) => true,
         Some(list) => list.as_array().is_some_and(Vec::is_empty),
     }
 }
 
-/// What Sentry takes for the name of an environment.
-fn environment(what: &str, text: &str) -> Result<(), String> {
-    bounded(what, text, 64)?;
+/// Checks that Sentry accepts a text as the name of an environment.
+fn check_environment(label: &str, text: &str, max_length: usize) -> Result<(), String> {
+    check_line(label, text, max_length)?;
     match text {
-        "None" => Err(format!("{what} cannot be `None`, which Sentry keeps for itself")),
-        _ if text.contains(char::is_whitespace) => Err(format!("{what} holds a space: write `-` instead")),
-        _ if text.contains('/') => Err(format!("{what} holds a `/`, which Sentry does not take: write `-` instead")),
+        "None" => Err(format!("{label} cannot be `None`, which Sentry keeps for itself")),
+        _ if text.contains(char::is_whitespace) => Err(format!("{label} holds a space: write `-` instead")),
+        _ if text.contains('/') => Err(format!("{label} holds a `/`, which Sentry does not take: write `-` instead")),
         _ => Ok(()),
     }
 }
 
-/// What Sentry takes for a release.
-fn release(text: &str) -> Result<(), String> {
-    bounded("`release`", text, 200)?;
-    match text.contains(['/', '\\']) || matches!(text, "." | ".." | "latest") || text.trim() != text {
-        true => Err("`release` has a form that Sentry does not take: write `name@1.2.3`, without slashes".into()),
-        false => Ok(()),
+/// Checks that Sentry accepts a text as a release.
+fn check_release(text: &str, max_length: usize) -> Result<(), String> {
+    check_line("`release`", text, max_length)?;
+    if text.contains(['/', '\\']) || matches!(text, "." | ".." | "latest") || text.trim() != text {
+        return Err("`release` has a form that Sentry does not take: write `name@1.2.3`, without slashes".into());
     }
+    Ok(())
 }
 
 fn host_name(environment: &dyn Fn(&str) -> Option<String>) -> String {

@@ -1,103 +1,118 @@
-//! What is wrong with a configuration, and where. Plain data; knows no YAML.
+//! Errors and warnings about a configuration, with their locations. Plain data; knows no YAML.
 
-use super::{Probe, known_keys};
+use super::Probe;
+use super::section::Section;
+use crate::schema::closest;
 
-/// Something wrong. The message says what, and what would be right: lower case, no full stop.
+/// An error or a warning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
-    pub place: Location,
+    /// The place in the file.
+    pub location: Location,
+    /// What is wrong, and what would be right: lower case, no full stop.
     pub message: String,
 }
 
-/// Where a problem is.
+/// The location of a diagnostic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Location {
     /// The key that a JSON pointer (RFC 6901) into the file ends in.
     Key(String),
-    /// The value that a JSON pointer leads to, or what would hold it where it is missing.
+    /// The value that a JSON pointer leads to. If the value is missing, the map that would have it.
     Value(String),
-    /// A key that no pointer leads to, as it is the second of its name or no text. The pointer is the nearest one.
-    Odd(String, Spot),
-    /// A place in a text that is no YAML, or is not read as such.
-    Text(Spot),
-    /// Not in the file.
-    Elsewhere,
+    /// A key that no pointer leads to, because it is the second of its name or because it is no text. The pointer is the
+    /// nearest one.
+    UnaddressableKey(String, TextRange),
+    /// A range of a text that is no YAML, or that could not be read as YAML.
+    Text(TextRange),
+    /// The diagnostic is about nothing in the file, such as an environment variable.
+    OutsideFile,
 }
 
-/// Characters of one line; line and column count from 1.
+/// A range of characters in one line. Line and column count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Spot {
+pub struct TextRange {
+    /// The line, from 1.
     pub line: usize,
+    /// The first column, from 1.
     pub column: usize,
+    /// The number of characters. `usize::MAX` if the text goes on in further lines.
     pub length: usize,
 }
 
-impl Spot {
-    /// Of what is not in the file.
-    pub const NOWHERE: Self = Self { line: 0, column: 0, length: 0 };
+impl TextRange {
+    /// The range of a node that is not in the file.
+    pub const NONE: Self = Self { line: 0, column: 0, length: 0 };
 }
 
 impl Diagnostic {
-    pub fn key(pointer: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { place: Location::Key(pointer.into()), message: message.into() }
+    /// Returns a diagnostic about the key at a JSON pointer.
+    pub fn at_key(pointer: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { location: Location::Key(pointer.into()), message: message.into() }
     }
 
-    pub fn value(pointer: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { place: Location::Value(pointer.into()), message: message.into() }
+    /// Returns a diagnostic about the value at a JSON pointer.
+    pub fn at_value(pointer: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { location: Location::Value(pointer.into()), message: message.into() }
     }
 
-    pub fn elsewhere(message: impl Into<String>) -> Self {
-        Self { place: Location::Elsewhere, message: message.into() }
+    /// Returns a diagnostic about nothing in the file.
+    pub fn outside_file(message: impl Into<String>) -> Self {
+        Self { location: Location::OutsideFile, message: message.into() }
     }
 
+    /// Returns the JSON pointer to the key or value, or the nearest one. `None` if there is none.
     pub fn pointer(&self) -> Option<&str> {
-        match &self.place {
-            Location::Key(pointer) | Location::Value(pointer) | Location::Odd(pointer, _) => Some(pointer),
-            Location::Text(_) | Location::Elsewhere => None,
+        match &self.location {
+            Location::Key(pointer) | Location::Value(pointer) | Location::UnaddressableKey(pointer, _) => Some(pointer),
+            Location::Text(_) | Location::OutsideFile => None,
         }
     }
 }
 
 impl Probe {
-    /// A problem that its component has with its settings, at a JSON pointer into them.
+    /// Returns a diagnostic for a problem that the component reported about its settings. `pointer` is a JSON pointer into
+    /// the settings.
     ///
-    /// A component knows its own keys alone: what it does not know may be one of the host's, mistyped.
-    pub fn problem(&self, pointer: &str, message: &str) -> Diagnostic {
+    /// A component knows only its own keys: a key that it does not know may be a misspelt key of the host's, and the
+    /// message then says so.
+    pub fn diagnostic(&self, pointer: &str, message: &str) -> Diagnostic {
         let first = pointer.split('/').nth(1).map(unescape);
-        let shared = first.is_some_and(|key| self.shared.keys.contains(&key));
-        let place = format!("{}{pointer}", if shared { &self.shared.pointer } else { &self.pointer });
+        let is_of_module = first.is_some_and(|key| self.module_settings.keys.contains(&key));
+        let settings = if is_of_module { &self.module_settings.pointer } else { &self.pointer };
+        let file_pointer = format!("{settings}{pointer}");
         if !message.starts_with("unknown key") {
-            return Diagnostic::value(place, message);
+            return Diagnostic::at_value(file_pointer, message);
         }
         let key = pointer.strip_prefix('/').filter(|key| !key.contains('/')).map(unescape);
-        let meant = key.as_deref().and_then(|key| Some((key, known_keys::closest(key, known_keys::PROBE)?)));
+        let meant = key.as_deref().and_then(|key| Some((key, closest(key, &Section::PROBE.keys())?)));
         match meant {
             Some((key, meant)) if !message.contains("did you mean") => {
-                Diagnostic::key(place, format!("unknown key {}, did you mean `{meant}`?", quote_key(key)))
+                Diagnostic::at_key(file_pointer, format!("unknown key {}, did you mean `{meant}`?", quote_key(key)))
             }
-            _ => Diagnostic::key(place, message),
+            _ => Diagnostic::at_key(file_pointer, message),
         }
     }
 }
 
-/// Nobody reads on after so many, and a file has room for a million.
-const MOST: usize = 1000;
+/// The maximal number of diagnostics: a file has room for a million, which nobody would read.
+const MAX_DIAGNOSTICS: usize = 1000;
 
-/// Problems as they are found, up to a bound.
+/// A list of diagnostics with a maximal length. The last item then says that there are more.
 #[derive(Debug, Default)]
 pub struct Diagnostics(Vec<Diagnostic>);
 
 impl Diagnostics {
-    pub fn push(&mut self, problem: Diagnostic) {
-        if !self.full() {
-            self.0.push(problem);
-        } else if self.0.len() == MOST {
-            self.0.push(Diagnostic::elsewhere(format!("more than {MOST} problems: mend these first")));
+    pub fn push(&mut self, diagnostic: Diagnostic) {
+        if !self.is_full() {
+            self.0.push(diagnostic);
+        } else if self.0.len() == MAX_DIAGNOSTICS {
+            self.0.push(Diagnostic::outside_file(format!("more than {MAX_DIAGNOSTICS} problems: mend these first")));
         }
     }
 
-    pub fn full(&self) -> bool {
-        self.0.len() >= MOST
+    pub fn is_full(&self) -> bool {
+        self.0.len() >= MAX_DIAGNOSTICS
     }
 
     pub fn into_vec(self) -> Vec<Diagnostic> {
@@ -105,30 +120,38 @@ impl Diagnostics {
     }
 }
 
-/// A pointer to a member of what `pointer` leads to.
+/// Returns the JSON pointer to a member of the map that `pointer` leads to.
 pub fn below(pointer: &str, key: &str) -> String {
     format!("{pointer}/{}", escape(key))
 }
 
+/// Escapes a key as a segment of a JSON pointer.
 pub fn escape(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 
+/// Returns the key of a segment of a JSON pointer.
 pub fn unescape(segment: &str) -> String {
     segment.replace("~1", "/").replace("~0", "~")
 }
 
-/// A text of the configuration in backquotes, fit for one line of a terminal.
+/// Characters of a text that messages repeat.
+const MAX_QUOTED: usize = 60;
+
+/// Returns a text of the configuration in backquotes, fit for one line of a terminal. See [`shorten`].
 pub fn quote(text: &str) -> String {
-    format!("`{}`", shorten(text, 60))
+    format!("`{}`", shorten(text, MAX_QUOTED))
 }
 
-/// A key, in backquotes. Of several words the first: in `{authorization hunter2}` it is a colon that is missing, in
-/// `{authorization:hunter2}` a space, and the rest was to be a value.
+/// Returns the first word of a key in backquotes.
+///
+/// A key of several words is a mistake whose rest may be a secret: `{authorization hunter2}` lacks a colon, and
+/// `{authorization:hunter2}` a space after it.
 pub fn quote_key(key: &str) -> String {
     quote(&first_word(key))
 }
 
+/// Returns the text up to the first whitespace or colon, with an ellipsis for the rest.
 pub fn first_word(key: &str) -> String {
     match key.split_once(|c: char| c.is_whitespace() || c == ':') {
         Some((word, _)) => format!("{word}…"),
@@ -136,29 +159,31 @@ pub fn first_word(key: &str) -> String {
     }
 }
 
-/// The beginning of a text, without what would upset a terminal or tell a secret: a URL may hold a password, and a
-/// DSN is one.
-pub fn shorten(text: &str, most: usize) -> String {
+/// Returns the beginning of a text, without characters that would upset a terminal. Returns only an ellipsis for a text
+/// that looks like a URL, since URLs can have a password, and a DSN is a secret.
+pub fn shorten(text: &str, max_length: usize) -> String {
     if text.contains("//") || text.contains(':') && text.contains('@') {
         return "…".into();
     }
-    beginning(text, most)
+    beginning(text, max_length)
 }
 
-/// A title, in backquotes: it is shown wherever its runs are, and has no secret left.
+/// Returns a title in backquotes. A title may have a URL: it is shown wherever its runs are, and secrets have been
+/// redacted from it.
 pub fn quote_title(title: &str) -> String {
-    format!("`{}`", beginning(title, 60))
+    format!("`{}`", beginning(title, MAX_QUOTED))
 }
 
-fn beginning(text: &str, most: usize) -> String {
-    let mut short: String = text.chars().take(most).map(|c| if harmless(c) { c } else { '\u{fffd}' }).collect();
-    if text.chars().nth(most).is_some() {
+fn beginning(text: &str, max_length: usize) -> String {
+    let printable = |c| if is_printable(c) { c } else { '\u{fffd}' };
+    let mut short: String = text.chars().take(max_length).map(printable).collect();
+    if text.chars().nth(max_length).is_some() {
         short.push('…');
     }
     short
 }
 
-/// Neither moves a terminal's cursor nor turns its direction of writing.
-pub fn harmless(c: char) -> bool {
+/// Returns true if a character neither moves a terminal's cursor nor changes its writing direction.
+pub fn is_printable(c: char) -> bool {
     !c.is_control() && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -1,111 +1,106 @@
-//! Problems as a person reads them: the message, the place, the line. What a line is drawn with are keys and the
-//! host's own values: a password, a DSN or a body never leave the file, not even to a terminal.
+//! Renders diagnostics for a terminal: the message, the location, and the line of the file.
+//!
+//! Of a line, only keys and the host's own values are shown. Everything else may be a secret, and becomes `…`: a password,
+//! a DSN or a body never leave the file, not even to a terminal.
 
 use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
 
-use super::diagnostic::{Diagnostic, Location, Spot, first_word, harmless, shorten, unescape};
-use super::known_keys;
+use super::diagnostic::{Diagnostic, Location, TextRange, first_word, is_printable, shorten, unescape};
+use super::section::{Section, is_shared};
 use super::source::{Source, lines};
-use super::source_map::{Found, SourceMap};
+use super::source_map::{Member, SourceMap};
 use super::yaml_tree::{Document, Kind, Node};
 
-/// Characters of a line that are drawn.
-const WIDTH: usize = 100;
-/// Indentation beyond which a line is no longer shown where it stands.
-const INDENT: usize = 60;
+/// Characters of a key, a value or a path that are shown.
+const MAX_WIDTH: usize = 100;
+/// Columns of indentation that are shown; more becomes `…`.
+const MAX_INDENT: usize = 60;
 
+/// The severity of diagnostics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
+    /// The configuration cannot be used.
     Error,
+    /// Something may be a mistake.
     Warning,
 }
 
-/// Everything that is wrong, in the file's order.
-pub fn render(source: &Source, level: Level, problems: &[Diagnostic], color: bool) -> String {
-    if problems.is_empty() {
+/// Renders diagnostics of one level, in the order of the file; those that are not about the file come first.
+pub fn render(source: &Source, level: Level, diagnostics: &[Diagnostic], color: bool) -> String {
+    if diagnostics.is_empty() {
         return String::new();
     }
-    let document = Document::of(source).ok();
-    let locator = document.as_ref().map(SourceMap::new);
-    let mut notes: Vec<Note> = problems.iter().map(|problem| note(problem, locator.as_ref())).collect();
-    // By place, and by order of finding within one.
-    notes.sort_by_key(|note| note.spot.map(|spot| (spot.line, spot.column)));
-    // What is wrong with an anchor is found again at each of its aliases.
-    notes.dedup_by(|next, first| next.spot.is_some() && next.spot == first.spot && next.message == first.message);
+    let document = Document::parse(source).ok();
+    let source_map = document.as_ref().map(SourceMap::new);
+    let locate = |diagnostic| Snippet::new(diagnostic, source_map.as_ref());
+    let mut snippets: Vec<Snippet> = diagnostics.iter().map(locate).collect();
+    // The sort is stable: diagnostics at one place keep their order.
+    snippets.sort_by_key(|snippet| snippet.range.map(|range| (range.line, range.column)));
+    // An error in an anchor is found again at each of its aliases.
+    snippets.dedup_by(|next, first| next.range.is_some() && next.range == first.range && next.message == first.message);
     let lines = lines(&source.text);
     let paint = Paint { color, level };
     let mut text = String::new();
-    for note in &notes {
+    for snippet in &snippets {
         if !text.is_empty() {
             text.push('\n');
         }
         // Writing to a String cannot fail.
-        let _ = note.write(&mut text, source, &lines, &paint);
+        let _ = snippet.write(&mut text, source, &lines, &paint);
     }
     text
 }
 
-/// A problem with its place in the text.
-struct Note<'a> {
+/// A diagnostic with its place in the text.
+struct Snippet<'a> {
     message: &'a str,
     pointer: &'a str,
-    spot: Option<Spot>,
-    shown: Shown,
+    range: Option<TextRange>,
+    visible: Visible,
 }
 
-/// What of its line may be drawn.
-enum Shown {
-    /// The key at the spot.
+/// The part of a line that may be shown.
+enum Visible {
+    /// The key at the range.
     Key,
-    /// The value at the spot, and its key where it stands on the same line.
-    Value(Option<Spot>),
-    /// The key before the value at the spot, but not the value.
-    Masked(Option<Spot>),
-    /// Nobody knows what the line holds, except perhaps a key at its start.
+    /// The value at the range, and its key if it is on the same line.
+    Value(Option<TextRange>),
+    /// The key of the value at the range, but not the value.
+    Masked(Option<TextRange>),
+    /// A key at the start of the line, if there is one. The content of the line is unknown.
     Unknown,
 }
 
-fn note<'a>(problem: &'a Diagnostic, locator: Option<&SourceMap>) -> Note<'a> {
-    let pointer = problem.pointer().unwrap_or_default();
-    let found = locator.map(|locator| locator.find(pointer));
-    let (spot, shown) = match (&problem.place, found) {
-        (Location::Text(spot), _) => (Some(*spot), Shown::Unknown),
-        (Location::Odd(_, spot), _) => (Some(*spot), Shown::Key),
-        (Location::Elsewhere, _) | (_, None) => (None, Shown::Unknown),
-        (Location::Key(_), Some(found)) => mark(&found, true, pointer),
-        (Location::Value(_), Some(found)) => mark(&found, false, pointer),
-    };
-    Note { message: &problem.message, pointer, spot: spot.filter(|spot| *spot != Spot::NOWHERE), shown }
-}
-
-fn mark(found: &Found, on_key: bool, pointer: &str) -> (Option<Spot>, Shown) {
-    let Node { kind, spot, .. } = found.value;
-    let key = found.key.map(|key| key.spot);
+/// Returns the range to mark for a key or a value, and what of its line may be shown.
+fn mark(member: &Member, on_key: bool, pointer: &str) -> (Option<TextRange>, Visible) {
+    let Node { kind, range, .. } = member.value;
+    let key = member.key.map(|key| key.range);
     match (kind, key) {
-        // Of a list or a map, the key says more than where it begins.
-        (Kind::List(_) | Kind::Map(_), Some(key)) => (Some(key), Shown::Key),
-        (_, Some(key)) if on_key || !found.exact || spot.length == 0 => (Some(key), Shown::Key),
-        // A block has no bracket to point at.
-        (Kind::Map(_), None) if spot.length == 0 && found.first.is_some() => {
-            (found.first.map(|key| key.spot), Shown::Key)
+        // The key of a list or a map says more than the place where the list or map begins.
+        (Kind::List(_) | Kind::Map(_), Some(key)) => (Some(key), Visible::Key),
+        (_, Some(key)) if on_key || !member.is_exact || range.length == 0 => (Some(key), Visible::Key),
+        // A block map has no bracket to mark: its first key is marked.
+        (Kind::Map(_), None) if range.length == 0 && member.first_key.is_some() => {
+            (member.first_key.map(|key| key.range), Visible::Key)
         }
-        (Kind::List(_) | Kind::Map(_), None) => (Some(Spot { length: 1, ..*spot }), Shown::Masked(None)),
-        (Kind::Scalar { .. }, key) if open(pointer) => (Some(*spot), Shown::Value(key)),
-        (Kind::Scalar { .. }, key) => (Some(*spot), Shown::Masked(key)),
+        (Kind::List(_) | Kind::Map(_), None) => (Some(TextRange { length: 1, ..*range }), Visible::Masked(None)),
+        (Kind::Scalar { .. }, key) if is_visible(pointer) => (Some(*range), Visible::Value(key)),
+        (Kind::Scalar { .. }, key) => (Some(*range), Visible::Masked(key)),
     }
 }
 
-/// Whether a value may be seen: the host's own, but for URLs. Everything else is the target's and may be a secret.
-fn open(pointer: &str) -> bool {
+/// Returns true if a value may be shown: a value of the host's own keys, except URLs. Every other value belongs to a
+/// component's settings and may be a secret.
+fn is_visible(pointer: &str) -> bool {
     let path: Vec<&str> = pointer.split('/').skip(1).collect();
     match path.as_slice() {
-        ["sentry", key] => !matches!(*key, "dsn" | "spotlight") && known_keys::SENTRY.contains(key),
-        ["sentry", "sample", key] => known_keys::SAMPLE.contains(key),
-        ["limits", key] | ["groups", _, "probes", _, "limits", key] => known_keys::LIMITS.contains(key),
-        ["groups", _, "probes", _, key] => known_keys::PROBE.contains(key),
-        _ => known_keys::is_shared(pointer) || is_tag(pointer),
+        ["sentry", key] => !matches!(*key, "dsn" | "spotlight") && Section::SENTRY.has(key),
+        ["sentry", "sample", key] => Section::SAMPLE.has(key),
+        ["limits", key] | ["groups", _, "probes", _, "limits", key] => Section::HOST_LIMITS.has(key),
+        ["groups", _, "probes", _, key] => Section::PROBE.has(key),
+        _ => is_shared(pointer) || is_tag(pointer),
     }
 }
 
@@ -114,122 +109,140 @@ fn is_tag(pointer: &str) -> bool {
     matches!(*path, ["sentry", "tags", _] | ["groups", _, "tags", _] | ["groups", _, "probes", _, "tags", _])
 }
 
-impl Note<'_> {
+impl<'a> Snippet<'a> {
+    fn new(diagnostic: &'a Diagnostic, source_map: Option<&SourceMap>) -> Self {
+        let pointer = diagnostic.pointer().unwrap_or_default();
+        let member = source_map.map(|source_map| source_map.find(pointer));
+        let (range, visible) = match (&diagnostic.location, member) {
+            (Location::Text(range), _) => (Some(*range), Visible::Unknown),
+            (Location::UnaddressableKey(_, range), _) => (Some(*range), Visible::Key),
+            (Location::OutsideFile, _) | (_, None) => (None, Visible::Unknown),
+            (Location::Key(_), Some(member)) => mark(&member, true, pointer),
+            (Location::Value(_), Some(member)) => mark(&member, false, pointer),
+        };
+        let range = range.filter(|range| *range != TextRange::NONE);
+        Self { message: &diagnostic.message, pointer, range, visible }
+    }
+
     fn write(&self, text: &mut String, source: &Source, lines: &[&str], paint: &Paint) -> std::fmt::Result {
         writeln!(text, "{}{}", paint.level(), paint.bold(&format!(": {}", self.message)))?;
-        let name: String = source.name.chars().map(|c| if harmless(c) { c } else { '\u{fffd}' }).collect();
-        let Some(spot) = self.spot else {
+        let name: String = source.name.chars().map(|c| if is_printable(c) { c } else { '\u{fffd}' }).collect();
+        let Some(range) = self.range else {
             return Ok(());
         };
-        let gutter = spot.line.to_string().len() + 1;
-        writeln!(text, "{:gutter$}{} {name}:{}:{}", "", paint.frame("-->"), spot.line, spot.column)?;
-        let line = lines.get(spot.line - 1).copied().unwrap_or_default();
-        let (drawn, before, length) = draw(line, spot, &self.shown, is_tag(self.pointer));
+        let gutter = range.line.to_string().len() + 1;
+        writeln!(text, "{:gutter$}{} {name}:{}:{}", "", paint.frame("-->"), range.line, range.column)?;
+        let line = lines.get(range.line - 1).copied().unwrap_or_default();
+        let (shown, before, length) = show_line(line, range, &self.visible, is_tag(self.pointer));
         let bar = paint.frame("|");
         writeln!(text, "{:gutter$} {bar}", "")?;
-        writeln!(text, " {} {bar} {drawn}", paint.frame(&spot.line.to_string()))?;
+        writeln!(text, " {} {bar} {shown}", paint.frame(&range.line.to_string()))?;
         writeln!(text, "{:gutter$} {bar} {:before$}{}", "", "", paint.caret(&"^".repeat(length)))?;
-        let around = if source.probe.is_some() { "/groups/0/probes/0" } else { "" };
-        if let Some(path) = path(self.pointer.strip_prefix(around).unwrap_or(self.pointer)) {
+        // A file of settings is the only probe of a configuration that is not in the file.
+        let wrapper = if source.probe.is_some() { "/groups/0/probes/0" } else { "" };
+        if let Some(path) = path(self.pointer.strip_prefix(wrapper).unwrap_or(self.pointer)) {
             writeln!(text, "{:gutter$} {} at {path}", "", paint.frame("="))?;
         }
         Ok(())
     }
 }
 
-/// A line as far as it may be seen, the columns before the carets, and their number.
-fn draw(line: &str, spot: Spot, shown: &Shown, whole: bool) -> (String, usize, usize) {
+/// Returns the visible part of a line, the number of columns before the carets, and the number of carets. `whole_key` is
+/// true if a key may be shown with all its words.
+fn show_line(line: &str, range: TextRange, visible: &Visible, whole_key: bool) -> (String, usize, usize) {
     let line: Vec<char> = line.chars().collect();
-    let start = (spot.column - 1).min(line.len());
-    let end = start.saturating_add(spot.length.max(1)).min(line.len());
-    let key = match shown {
-        Shown::Value(key) | Shown::Masked(key) => key.filter(|key| key.line == spot.line && key.column < spot.column),
-        Shown::Key | Shown::Unknown => None,
+    let start = (range.column - 1).min(line.len());
+    let end = start.saturating_add(range.length.max(1)).min(line.len());
+    let key = match visible {
+        Visible::Value(key) | Visible::Masked(key) => {
+            key.filter(|key| key.line == range.line && key.column < range.column)
+        }
+        Visible::Key | Visible::Unknown => None,
     };
-    if let Shown::Unknown = shown {
-        return unknown(&line, start);
+    if let Visible::Unknown = visible {
+        return show_unknown_line(&line, start);
     }
     let from = key.map_or(start, |key| key.column - 1);
-    let mut drawn = prefix(&line[..from]);
+    let mut shown = prefix(&line[..from]);
     if let Some(key) = key {
-        // What stands between key and value is `: `, and perhaps an anchor or a tag.
-        drawn += &visible(&line[from..(from + key.length).min(start)].iter().collect::<String>());
-        drawn += ": ";
+        // Between the key and the value there is `: `, and possibly an anchor or a tag, which is not shown.
+        shown += &shown_text(&line[from..(from + key.length).min(start)].iter().collect::<String>());
+        shown += ": ";
     }
-    if matches!(shown, Shown::Masked(_)) && key.is_none() && drawn.ends_with("… ") {
-        drawn.truncate(drawn.len() - "… ".len());
+    if matches!(visible, Visible::Masked(_)) && key.is_none() && shown.ends_with("… ") {
+        shown.truncate(shown.len() - "… ".len());
     }
-    let before = drawn.chars().count();
-    let marked = match shown {
-        Shown::Masked(_) => "…".to_string(),
-        // The name of a tag may be mistaken for one of several words; any other key is mistyped then.
-        Shown::Key if !whole => visible(&first_word(&line[start..end].iter().collect::<String>())),
-        _ => visible(&line[start..end].iter().collect::<String>()),
+    let before = shown.chars().count();
+    let marked = match visible {
+        Visible::Masked(_) => "…".to_string(),
+        // A key of several words is a mistake whose rest may be a secret, except in `tags`.
+        Visible::Key if !whole_key => shown_text(&first_word(&line[start..end].iter().collect::<String>())),
+        _ => shown_text(&line[start..end].iter().collect::<String>()),
     };
     let length = marked.chars().count().max(1);
-    drawn += &marked;
+    shown += &marked;
     let rest: String = line[end..].iter().collect();
     let rest = rest.trim();
-    drawn += match shown {
-        Shown::Key if rest == ":" => ":",
-        Shown::Key if rest.starts_with(':') => ": …",
-        Shown::Value(_) if !rest.is_empty() && !rest.starts_with('#') => " …",
+    shown += match visible {
+        Visible::Key if rest == ":" => ":",
+        Visible::Key if rest.starts_with(':') => ": …",
+        Visible::Value(_) if !rest.is_empty() && !rest.starts_with('#') => " …",
         _ => "",
     };
-    (drawn, before, length)
+    (shown, before, length)
 }
 
-/// A line of which nothing is known: its key, if it starts with one.
-fn unknown(line: &[char], start: usize) -> (String, usize, usize) {
+/// Returns the same as [`show_line`] for a line whose content is unknown: its key, if it starts with one.
+fn show_unknown_line(line: &[char], start: usize) -> (String, usize, usize) {
     let indent = line.iter().take_while(|c| matches!(c, ' ' | '\t' | '-')).count();
     let key = line[indent..].iter().take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')).count();
     let value = indent + key;
     let is_key = (1..=40).contains(&key) && line.get(value) == Some(&':');
-    let mut drawn = prefix(&line[..indent]);
-    let shift = indent.saturating_sub(drawn.chars().count());
-    // Up to here the line is drawn as it is, and a column in it stays what it was but for the indentation.
+    let mut shown = prefix(&line[..indent]);
+    let shift = indent.saturating_sub(shown.chars().count());
+    // Up to this column the line is shown as it is, except for the indentation.
     let mut to = indent;
     if is_key {
         to = value + 1 + usize::from(line.get(value + 1) == Some(&' '));
-        drawn.extend(&line[indent..to]);
+        shown.extend(&line[indent..to]);
     }
     let before = start.min(to).saturating_sub(shift);
     if line[to..].iter().any(|c| *c != ' ') {
-        drawn += "…";
+        shown += "…";
     }
-    (drawn.trim_end().to_string(), before, 1)
+    (shown.trim_end().to_string(), before, 1)
 }
 
-/// What stands before a key: indentation as it is, anything else as `…`.
+/// Returns the part of a line before a key: the indentation as it is, anything else as `…`.
 fn prefix(line: &[char]) -> String {
     let indent = line.iter().take_while(|c| matches!(c, ' ' | '\t' | '-' | '?')).count();
     let bracket = line.get(indent).filter(|c| matches!(c, '{' | '['));
-    let mut drawn: String = line[..indent].iter().map(|c| if *c == '\t' { ' ' } else { *c }).collect();
-    if indent > INDENT {
-        drawn = "… ".into();
+    let mut shown: String = line[..indent].iter().map(|c| if *c == '\t' { ' ' } else { *c }).collect();
+    if indent > MAX_INDENT {
+        shown = "… ".into();
     }
     if let Some(bracket) = bracket {
-        drawn.extend([*bracket, ' ']);
+        shown.extend([*bracket, ' ']);
     }
     let rest = &line[(indent + usize::from(bracket.is_some()))..];
     if rest.iter().any(|c| *c != ' ') {
-        drawn += "… ";
+        shown += "… ";
     }
-    drawn
+    shown
 }
 
-fn visible(text: &str) -> String {
-    shorten(text, WIDTH)
+fn shown_text(text: &str) -> String {
+    shorten(text, MAX_WIDTH)
 }
 
-/// A pointer as one would say it: `groups[0].probes[1].every`.
+/// Returns a JSON pointer in the notation of most programming languages: `groups[0].probes[1].every`.
 fn path(pointer: &str) -> Option<String> {
-    let whole = is_tag(pointer);
+    let whole_key = is_tag(pointer);
     let mut path = String::new();
     for segment in pointer.split('/').skip(1) {
         let key = unescape(segment);
-        let key = if whole { key } else { first_word(&key) };
-        if path.len() > WIDTH {
+        let key = if whole_key { key } else { first_word(&key) };
+        if path.len() > MAX_WIDTH {
             path += "…";
             break;
         }
@@ -248,6 +261,7 @@ fn path(pointer: &str) -> Option<String> {
     (!path.is_empty()).then_some(path)
 }
 
+/// Styles text, if colors are on.
 struct Paint {
     color: bool,
     level: Level,
@@ -275,9 +289,6 @@ impl Paint {
     }
 
     fn paint(&self, style: Style, text: &str) -> String {
-        match self.color {
-            true => format!("{style}{text}{style:#}"),
-            false => text.to_string(),
-        }
+        if self.color { format!("{style}{text}{style:#}") } else { text.to_string() }
     }
 }

@@ -1,9 +1,10 @@
-//! References in a configuration's texts: `${env:NAME}` and `${file:PATH}` in a tree of values, put in, and what they
-//! stood for handed on as secrets. Knows of the host's keys only which are no place for a secret.
+//! Replaces references, `${env:NAME}` and `${file:PATH}`, in the texts of a configuration, and collects the secrets: what
+//! references stood for, and texts whose key says that they are secrets. Of the host's keys it knows only those whose
+//! values are no secrets.
 
-mod secret_file;
 mod grammar;
 mod plaintext_secrets;
+mod secret_file;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
@@ -14,94 +15,97 @@ use serde_json::Value;
 use super::diagnostic::{Diagnostic, Diagnostics, escape};
 use crate::redaction::is_short;
 use grammar::{Kind, Piece, Reference};
-use plaintext_secrets::Key;
-pub use secret_file::exposed;
+use plaintext_secrets::KeyPath;
+pub use secret_file::world_readable_warning;
 
-/// Bytes that references may come to, all together: a few lines of them can ask for more than any memory holds.
-const MOST_TEXT: usize = 64 << 20;
+/// Bytes of all replacements together. A few lines of references can ask for more than any memory holds.
+const MAX_REPLACED_BYTES: usize = 64 << 20;
 
-/// Where references lead.
+/// What references are looked up in.
 pub struct InterpolationEnv<'a> {
-    /// Where relative paths start from.
+    /// The directory that relative paths start from.
     pub directory: &'a Path,
+    /// Looks up environment variables.
     pub environment: &'a dyn Fn(&str) -> Option<String>,
-    /// The configuration's own file; none if it is not from one.
+    /// The configuration's own file; `None` for standard input.
     pub file: Option<&'a Path>,
 }
 
-/// What references, and keys that say so, have brought to light.
+/// The secrets of a configuration, and the values with references. All pointers are JSON pointers into the file.
 #[derive(Default)]
-pub struct Found {
-    /// Everything that is to be struck out.
+pub struct Resolved {
+    /// The values to redact from everything that leaves the program.
     pub secrets: Vec<String>,
-    /// Pointers of values that were one reference and nothing else: their text may be a number where one is wanted.
-    pub whole: BTreeSet<String>,
-    /// The same texts with braces doubled in what was put in, for those that are templates: only where there are any.
-    pub braced: BTreeMap<String, String>,
-    /// Pointers of values that stayed as they are for want of something: it has been said, and what else is wrong with
-    /// them need not be.
-    pub failed: HashSet<String>,
+    /// Pointers to values that were one reference and nothing else. Their text may stand for a number.
+    pub whole_values: BTreeSet<String>,
+    /// Texts as they must be written in a template: with the braces of replacements doubled. Only texts whose
+    /// replacements have braces.
+    pub template_escaped: BTreeMap<String, String>,
+    /// Pointers to values with a reference that could not be resolved. Each has an error; further errors about the
+    /// value would be misleading.
+    pub unresolved: HashSet<String>,
 }
 
-/// Puts in what references stand for. A text stays a text, and what was put in is not read again.
+/// Replaces the references in all texts of a value. Replacements are not searched for references again.
 pub fn resolve(
     value: &mut Value,
-    around: &InterpolationEnv,
-    problems: &mut Diagnostics,
+    env: &InterpolationEnv,
+    errors: &mut Diagnostics,
     warnings: &mut Diagnostics,
-) -> Found {
+) -> Resolved {
     let mut resolver = Resolver {
-        around,
-        problems,
+        env,
+        errors,
         warnings,
-        found: Found::default(),
+        resolved: Resolved::default(),
         pointer: String::new(),
-        room: Some(MOST_TEXT),
-        known: HashMap::new(),
+        bytes_left: Some(MAX_REPLACED_BYTES),
+        looked_up: HashMap::new(),
         literals: Vec::new(),
     };
-    resolver.walk(value, Key::default());
+    resolver.walk(value, KeyPath::default());
     resolver.warn_of_literals();
-    resolver.found
+    resolver.resolved
 }
 
 struct Resolver<'a> {
-    around: &'a InterpolationEnv<'a>,
-    problems: &'a mut Diagnostics,
+    env: &'a InterpolationEnv<'a>,
+    errors: &'a mut Diagnostics,
     warnings: &'a mut Diagnostics,
-    found: Found,
-    /// Where we are.
+    resolved: Resolved,
+    /// The JSON pointer to the value that is being resolved.
     pointer: String,
-    /// Bytes that may still be put in; none once that was too few.
-    room: Option<usize>,
-    known: HashMap<(Kind, String), Known>,
-    /// Pointers of secrets that stand in the file itself.
+    /// Bytes of replacements that are still allowed; `None` once they did not suffice.
+    bytes_left: Option<usize>,
+    looked_up: HashMap<(Kind, String), LookedUp>,
+    /// Pointers to secrets that are written in the file itself.
     literals: Vec<String>,
 }
 
-/// What a reference leads to, looked up once.
-struct Known {
-    /// None where there is nothing; otherwise what is wrong with it.
+/// The result of looking up a variable or a file, which is done once for each.
+struct LookedUp {
+    /// `Ok(None)` if there is no such variable or file.
     text: Result<Option<Rc<str>>, String>,
-    noted: bool,
+    /// The text is among the secrets already.
+    is_collected: bool,
 }
 
 impl Resolver<'_> {
-    fn walk(&mut self, value: &mut Value, key: Key) {
+    fn walk(&mut self, value: &mut Value, key: KeyPath) {
         match value {
             Value::String(text) => {
                 self.text(text, key);
-                // The host's own numbers can be given so; a component's schema says which of its settings can.
+                // The host's own numbers can be references. For settings, the component's schema says which can.
                 if plaintext_secrets::is_number(&self.pointer)
-                    && self.found.whole.contains(&self.pointer)
+                    && self.resolved.whole_values.contains(&self.pointer)
                     && let Ok(number) = serde_json::from_str(text.trim())
                 {
                     *value = Value::Number(number);
                 }
             }
-            // A `token` of 1 is none, and there are many ones.
+            // A short number, such as a `token` of 1, is no secret: redacting every 1 would destroy all output.
             Value::Number(number) if key.is_secret() && !is_short(&number.to_string()) => {
-                self.literal(&number.to_string());
+                self.collect_literal(&number.to_string());
             }
             Value::Array(items) => {
                 let items = items.iter_mut().enumerate();
@@ -124,91 +128,92 @@ impl Resolver<'_> {
         self.pointer.truncate(outside);
     }
 
-    fn text(&mut self, text: &mut String, key: Key) {
+    fn text(&mut self, text: &mut String, key: KeyPath) {
         if !key.is_secret()
             && self.pointer != "/sentry/dsn"
             && let Some(password) = plaintext_secrets::password(text)
         {
-            self.literal(password);
+            self.collect_literal(password);
         }
         if !text.contains("${") {
-            // `Bearer {token}` is filled in as the probe runs.
-            if key.is_secret() && !plaintext_secrets::is_template(text) && !plaintext_secrets::is_word(text) {
-                self.literal(text);
+            // The secret of `Bearer {token}` is filled in during the run.
+            if key.is_secret() && !plaintext_secrets::is_template(text) && !plaintext_secrets::is_secret_name(text) {
+                self.collect_literal(text);
             }
             return;
         }
-        if self.room.is_none() {
-            self.found.failed.insert(self.pointer.clone());
+        if self.bytes_left.is_none() {
+            self.resolved.unresolved.insert(self.pointer.clone());
             return;
         }
-        match self.put_in(text, key) {
-            Ok(resolved) => *text = resolved,
+        match self.replace(text, key) {
+            Ok(replaced) => *text = replaced,
             Err(message) => {
-                self.found.failed.insert(self.pointer.clone());
-                self.problems.push(Diagnostic::value(self.pointer.clone(), message));
+                self.resolved.unresolved.insert(self.pointer.clone());
+                self.errors.push(Diagnostic::at_value(self.pointer.clone(), message));
             }
         }
     }
 
-    fn put_in(&mut self, text: &str, key: Key) -> Result<String, String> {
+    /// Returns a text with its references replaced.
+    fn replace(&mut self, text: &str, key: KeyPath) -> Result<String, String> {
         let pieces = grammar::pieces(text, key.is_secret())?;
-        let (mut resolved, mut braced) = (String::new(), String::new());
-        let mut short = false;
+        let (mut replaced, mut escaped) = (String::new(), String::new());
+        let mut has_short_secret = false;
         for piece in &pieces {
             match piece {
                 Piece::Text(text) => {
-                    resolved.push_str(text);
-                    braced.push_str(text);
+                    replaced.push_str(text);
+                    escaped.push_str(text);
                 }
                 Piece::Reference(reference) => match self.look_up(reference)? {
                     Some(text) => {
-                        self.room = self.room.and_then(|room| room.checked_sub(text.len()));
-                        self.room.ok_or("too much text: references may come to 64 MiB, all together")?;
-                        resolved.push_str(&text);
-                        braced.push_str(&text.replace('{', "{{").replace('}', "}}"));
-                        short |= self.secret(reference, &text);
+                        self.bytes_left = self.bytes_left.and_then(|left| left.checked_sub(text.len()));
+                        self.bytes_left.ok_or("too much text: references may come to 64 MiB, all together")?;
+                        replaced.push_str(&text);
+                        escaped.push_str(&text.replace('{', "{{").replace('}', "}}"));
+                        has_short_secret |= self.collect_secret(reference, &text);
                     }
                     None => {
-                        resolved.push_str(reference.default.unwrap_or_default());
-                        braced.push_str(reference.default.unwrap_or_default());
+                        replaced.push_str(reference.default.unwrap_or_default());
+                        escaped.push_str(reference.default.unwrap_or_default());
                     }
                 },
             }
         }
-        if braced != resolved {
-            self.found.braced.insert(self.pointer.clone(), braced);
+        if escaped != replaced {
+            self.resolved.template_escaped.insert(self.pointer.clone(), escaped);
         }
-        let referred = pieces.iter().any(|piece| matches!(piece, Piece::Reference(_)));
-        if !referred && key.is_secret() {
-            self.literal(&resolved);
+        let has_reference = pieces.iter().any(|piece| matches!(piece, Piece::Reference(_)));
+        if !has_reference && key.is_secret() {
+            self.collect_literal(&replaced);
         }
         if let [Piece::Reference(_)] = &pieces[..] {
-            self.found.whole.insert(self.pointer.clone());
-        } else if short {
-            // What is too short to be found within a text is found with what stands around it.
-            self.note(&resolved);
+            self.resolved.whole_values.insert(self.pointer.clone());
+        } else if has_short_secret {
+            // A secret that is too short to be redacted by itself is redacted together with the text around it.
+            self.collect(&replaced);
         }
-        Ok(resolved)
+        Ok(replaced)
     }
 
-    /// What a reference stands for; none where that is its default.
+    /// Returns what a reference stands for; `None` if its default does.
     fn look_up(&mut self, reference: &Reference) -> Result<Option<Rc<str>>, String> {
         let Reference { kind, name, default } = *reference;
-        let known = self.known.entry((kind, name.to_owned())).or_insert_with(|| {
+        let found = self.looked_up.entry((kind, name.to_owned())).or_insert_with(|| {
             let text = match kind {
-                Kind::Environment => Ok((self.around.environment)(name).map(Rc::from)),
-                Kind::File => secret_file::read(self.around.directory, name).map(|text| text.map(Rc::from)),
+                Kind::Environment => Ok((self.env.environment)(name).map(Rc::from)),
+                Kind::File => secret_file::read(self.env.directory, name).map(|text| text.map(Rc::from)),
             };
             if let (None, Ok(Some(""))) = (default, text.as_ref().map(Option::as_deref)) {
                 let message = format!("{reference} stands for nothing: what it leads to is empty");
-                self.warnings.push(Diagnostic::value(self.pointer.clone(), message));
+                self.warnings.push(Diagnostic::at_value(self.pointer.clone(), message));
             }
-            Known { text, noted: false }
+            LookedUp { text, is_collected: false }
         });
-        match (&known.text, default) {
+        match (&found.text, default) {
             (Err(message), _) => Err(message.clone()),
-            // As a shell has it.
+            // `:-` replaces an empty variable too, as in a shell.
             (Ok(Some(text)), Some(_)) if kind == Kind::Environment && text.is_empty() => Ok(None),
             (Ok(Some(text)), _) => Ok(Some(Rc::clone(text))),
             (Ok(None), Some(_)) => Ok(None),
@@ -216,45 +221,46 @@ impl Resolver<'_> {
         }
     }
 
-    /// Notes what a reference stood for, once; and tells whether it is too short to be one.
-    fn secret(&mut self, reference: &Reference, text: &str) -> bool {
-        if plaintext_secrets::is_plain(&self.pointer) {
+    /// Adds what a reference stood for to the secrets, once. Returns true if it is too short to be redacted by itself.
+    fn collect_secret(&mut self, reference: &Reference, text: &str) -> bool {
+        if plaintext_secrets::is_public(&self.pointer) {
             return false;
         }
-        let known = self.known.get_mut(&(reference.kind, reference.name.to_owned()));
-        if known.is_some_and(|known| !std::mem::replace(&mut known.noted, true)) {
-            self.note(text);
-            if let (Kind::File, Some(message)) = (reference.kind, exposed(&self.around.directory.join(reference.name)))
+        let found = self.looked_up.get_mut(&(reference.kind, reference.name.to_owned()));
+        if found.is_some_and(|found| !std::mem::replace(&mut found.is_collected, true)) {
+            self.collect(text);
+            if let (Kind::File, Some(message)) =
+                (reference.kind, world_readable_warning(&self.env.directory.join(reference.name)))
             {
-                self.warnings.push(Diagnostic::value(self.pointer.clone(), message));
+                self.warnings.push(Diagnostic::at_value(self.pointer.clone(), message));
             }
             if is_short(text) {
                 let message = format!(
                     "{reference} stands for less than 4 characters: too short a text to be struck out of others, \
                      unless it stands alone"
                 );
-                self.warnings.push(Diagnostic::value(self.pointer.clone(), message));
+                self.warnings.push(Diagnostic::at_value(self.pointer.clone(), message));
             }
         }
         is_short(text)
     }
 
-    fn note(&mut self, value: &str) {
-        self.found.secrets.push(value.to_owned());
+    fn collect(&mut self, value: &str) {
+        self.resolved.secrets.push(value.to_owned());
     }
 
-    /// A secret that stands in the file itself.
-    fn literal(&mut self, value: &str) {
+    /// Adds a secret that is written in the file itself.
+    fn collect_literal(&mut self, value: &str) {
         if !value.trim().is_empty() {
-            self.note(value);
+            self.collect(value);
             self.literals.push(self.pointer.clone());
         }
     }
 
-    /// Once for all of them: it is the file that is to be changed.
+    /// Adds one warning for all secrets that are written in a file that everyone can read.
     fn warn_of_literals(&mut self) {
         let Some(first) = self.literals.first() else { return };
-        let Some(mode) = self.around.file.and_then(secret_file::mode_for_everyone) else { return };
+        let Some(mode) = self.env.file.and_then(secret_file::mode_for_everyone) else { return };
         let others = match self.literals.len() - 1 {
             0 => String::new(),
             1 => ", and one more below".to_owned(),
@@ -264,7 +270,7 @@ impl Resolver<'_> {
             "a secret in a file that is readable by everyone (mode {mode:o}){others}: `chmod o-r` it, or write \
              `${{env:NAME}}` or `${{file:PATH}}`"
         );
-        self.warnings.push(Diagnostic::value(first.clone(), message));
+        self.warnings.push(Diagnostic::at_value(first.clone(), message));
     }
 }
 

@@ -1,104 +1,102 @@
-//! What one run may use: the ceilings, each with its key, its bounds and what it is unless given. Knows no YAML, and
-//! not who holds runs to it.
+//! The limits of one run. Their keys, bounds and defaults are in `schema/host.json`; `sandbox` and `capability` enforce
+//! them.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::table::{Report, Table};
+use super::section::Section;
+use super::table::{DecodeContext, Table};
 
-const KIB: u64 = 1 << 10;
-pub const MIB: u64 = 1 << 20;
-pub const TIB: u64 = 1 << 40;
-const DAY: f64 = 86_400.0;
-/// What the pool of memories and tables is laid out for; see `sandbox`.
-pub const MOST_MEMORY: usize = 64 << 20;
-pub const MOST_TABLE: usize = 100_000;
-/// Sentry takes no more of a transaction.
-const MOST_SPANS: u32 = 1000;
+/// The maximum of `limits.memory`, in bytes. The pool of memories is laid out for it.
+pub const MAX_MEMORY_BYTES: usize = 64 << 20;
+/// The maximum of `limits.table`. The pool of tables is laid out for it.
+pub const MAX_TABLE_ELEMENTS: usize = 100_000;
 
-/// What one run may use; where it is retried, each attempt anew, but for spans and log lines.
+/// What one run may use. With retries each attempt starts anew, except for spans and log lines, which count for the
+/// whole run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// Wall-clock time.
+    /// Wall-clock time from the start of the run to its end.
     pub deadline: Duration,
-    /// Time that it computes.
+    /// CPU time of the component.
     pub cpu: Duration,
-    /// Bytes of linear memory, and as many again that the host holds for it.
+    /// Bytes of linear memory, and as many again that the host holds for the component.
     pub memory: usize,
-    /// Elements of its tables.
+    /// Elements of the component's tables.
     pub table: usize,
-    /// Resources at once: requests, answers, spans, sessions, streams.
+    /// Resources that the component holds at once: requests, responses, spans, sessions, streams.
     pub handles: usize,
-    /// HTTP requests, redirects and tokens included, SSH connections and commands.
+    /// HTTP requests (redirects and requests for tokens included), SSH connections and SSH commands.
     pub requests: u64,
     /// Connections at once.
     pub connections: u64,
-    /// Bytes that come in over the network.
+    /// Bytes received over the network, bodies decompressed.
     pub received: u64,
-    /// Bytes that go out.
+    /// Bytes sent over the network.
     pub sent: u64,
-    /// Spans that are kept.
+    /// Spans that are kept. Sentry accepts no more than 1000 in a transaction.
     pub spans: usize,
-    /// Lines of its log that are kept, and bytes of them together.
+    /// Lines of the run's log that are kept, the last ones.
     pub log_lines: usize,
+    /// Bytes of all kept lines of the run's log together.
     pub log_size: usize,
 }
 
 impl Default for Limits {
+    /// Returns the defaults of `host.json`.
     fn default() -> Self {
-        Self {
-            deadline: Duration::from_secs(60),
-            cpu: Duration::from_secs(5),
-            memory: MOST_MEMORY,
-            table: MOST_TABLE,
-            handles: 2000,
-            requests: 1000,
-            connections: 100,
-            // Within the deadline, no more than a download on purpose.
-            received: 256 * MIB,
-            sent: 64 * MIB,
-            spans: MOST_SPANS as usize,
-            log_lines: 100,
-            // As many lines of 4 KiB.
-            log_size: 400 << 10,
-        }
+        static DEFAULT: LazyLock<Limits> = LazyLock::new(|| {
+            let keys = Section::RUN_LIMITS;
+            Limits {
+                deadline: keys.default_seconds("deadline"),
+                cpu: keys.default_seconds("cpu"),
+                memory: keys.default_bytes("memory") as usize,
+                table: keys.default_integer("table") as usize,
+                handles: keys.default_integer("handles") as usize,
+                requests: keys.default_integer("requests"),
+                connections: keys.default_integer("connections"),
+                received: keys.default_bytes("received"),
+                sent: keys.default_bytes("sent"),
+                spans: keys.default_integer("spans") as usize,
+                log_lines: keys.default_integer("log_lines") as usize,
+                log_size: keys.default_bytes("log_size") as usize,
+            }
+        });
+        *DEFAULT
     }
 }
 
-/// Reads the limits of a run; what is not given is inherited. Other keys are left in the table.
-pub fn limits(table: &mut Table, inherited: Limits, report: &mut Report) -> Limits {
-    let was = inherited;
-    Limits {
-        deadline: seconds(table, "deadline", 0.05, was.deadline, report),
-        cpu: seconds(table, "cpu", 0.01, was.cpu, report),
-        memory: size(table, "memory", MIB, MOST_MEMORY as u64, was.memory as u64, report) as usize,
-        table: whole(table, "table", MOST_TABLE as u32, was.table as u64, report) as usize,
-        handles: whole(table, "handles", 100_000, was.handles as u64, report) as usize,
-        requests: whole(table, "requests", 1_000_000, was.requests, report),
-        connections: whole(table, "connections", 1000, was.connections, report),
-        received: size(table, "received", KIB, TIB, was.received, report),
-        sent: size(table, "sent", KIB, TIB, was.sent, report),
-        spans: whole(table, "spans", MOST_SPANS, was.spans as u64, report) as usize,
-        log_lines: whole(table, "log_lines", 1000, was.log_lines as u64, report) as usize,
-        log_size: size(table, "log_size", KIB, 4 * MIB, was.log_size as u64, report) as usize,
+/// Decodes the limits of a run. Keys that are missing are inherited.
+pub fn decode_limits(mut table: Table, inherited: Limits, context: &mut DecodeContext) -> Limits {
+    let mut limits = inherited;
+    let mut seconds = |key, limit: &mut Duration| *limit = table.take_seconds(key, context).unwrap_or(*limit);
+    seconds("deadline", &mut limits.deadline);
+    seconds("cpu", &mut limits.cpu);
+    let mut integer = |key, limit: u64| table.take_integer(key, context).map_or(limit, u64::from);
+    limits.table = integer("table", limits.table as u64) as usize;
+    limits.handles = integer("handles", limits.handles as u64) as usize;
+    limits.requests = integer("requests", limits.requests);
+    limits.connections = integer("connections", limits.connections);
+    limits.spans = integer("spans", limits.spans as u64) as usize;
+    limits.log_lines = integer("log_lines", limits.log_lines as u64) as usize;
+    let mut bytes = |key, limit: u64| table.take_bytes(key, context).unwrap_or(limit);
+    limits.memory = bytes("memory", limits.memory as u64) as usize;
+    limits.received = bytes("received", limits.received);
+    limits.sent = bytes("sent", limits.sent);
+    limits.log_size = bytes("log_size", limits.log_size as u64) as usize;
+    table.finish(context);
+    limits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schema_allows_what_the_pool_is_laid_out_for() {
+        assert_eq!(*Section::RUN_LIMITS.bounds("memory").end() as usize, MAX_MEMORY_BYTES);
+        assert_eq!(*Section::RUN_LIMITS.bounds("table").end() as usize, MAX_TABLE_ELEMENTS);
     }
-}
-
-fn seconds(table: &mut Table, key: &str, least: f64, was: Duration, report: &mut Report) -> Duration {
-    let given = table.take(key).and_then(|field| {
-        let seconds = field.seconds(least..=DAY, &format!("from {least} seconds to a day"));
-        report.at(&field, seconds)
-    });
-    given.unwrap_or(was)
-}
-
-fn size(table: &mut Table, key: &str, least: u64, most: u64, was: u64, report: &mut Report) -> u64 {
-    let given = table.take(key).and_then(|field| report.at(&field, field.size(least..=most)));
-    given.unwrap_or(was)
-}
-
-fn whole(table: &mut Table, key: &str, most: u32, was: u64, report: &mut Report) -> u64 {
-    let given = table.take(key).and_then(|field| report.at(&field, field.whole(1..=most)));
-    given.map_or(was, u64::from)
 }

@@ -1,4 +1,4 @@
-//! The share of runs that is sent, as a configuration writes it. Pure; knows no key.
+//! The share of passing runs that is sent.
 
 use std::fmt;
 
@@ -6,37 +6,41 @@ use serde_json::Value;
 
 use super::table::Field;
 
-/// A share in millionths. Sentry's `sample_rand` has six digits: of a finer rate more or fewer would be kept than it
-/// says, and whatever Sentry multiplies by it would be wrong.
+/// A share of runs, in millionths. Sentry's `sample_rand` has six digits: a finer rate would sample another share than
+/// it says, and Sentry's extrapolated counts would be wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SampleRate(u32);
 
-const WHOLE: u32 = 1_000_000;
+const MILLION: u32 = 1_000_000;
 
 impl SampleRate {
-    pub const ALL: Self = Self(WHOLE);
+    /// Every run.
+    pub const ALL: Self = Self(MILLION);
+    /// No run.
     pub const NONE: Self = Self(0);
 
+    /// Returns the share in millionths, at most 1,000,000.
     pub fn millionths(self) -> u32 {
         self.0
     }
 
-    /// The rate that comes nearest to a share; none where that is not within bounds, or so small that it would be nothing.
-    pub fn of(share: f64) -> Option<Self> {
-        let millionths = (share * f64::from(WHOLE)).round();
-        let within = share == 0.0 || ((0.0..=1.0).contains(&share) && millionths >= 1.0);
-        within.then_some(Self(millionths as u32))
+    /// Returns the rate nearest to a share. Returns `None` if the share is not from 0 to 1, or if it is not 0 but rounds to
+    /// 0.
+    pub fn from_share(share: f64) -> Option<Self> {
+        let millionths = (share * f64::from(MILLION)).round();
+        let is_valid = share == 0.0 || ((0.0..=1.0).contains(&share) && millionths >= 1.0);
+        is_valid.then_some(Self(millionths as u32))
     }
 
     /// Reads `0.1` or `1 of 10`.
     pub(super) fn read(field: &Field) -> Result<Self, String> {
         let share = match &field.value {
             Value::Number(number) => number.as_f64(),
-            Value::String(text) => one_of_so_many(text),
+            Value::String(text) => parse_ratio(text),
             _ => None,
         };
-        let share = share.ok_or_else(|| field.wrong("must be a rate such as 0.1, or text like `1 of 10`"))?;
-        Self::of(share).ok_or_else(|| field.wrong("must be 0, or from 0.000001 to 1"))
+        let share = share.ok_or_else(|| field.mismatch("must be a rate such as 0.1, or text like `1 of 10`"))?;
+        Self::from_share(share).ok_or_else(|| field.mismatch("must be 0, or from 0.000001 to 1"))
     }
 }
 
@@ -46,18 +50,18 @@ impl Default for SampleRate {
     }
 }
 
-/// As Sentry reads it: `1`, `0.25`.
+/// Writes the share as Sentry reads it: `1`, `0.25`.
 impl fmt::Display for SampleRate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (f64::from(self.0) / f64::from(WHOLE)).fmt(f)
+        (f64::from(self.0) / f64::from(MILLION)).fmt(f)
     }
 }
 
-fn one_of_so_many(text: &str) -> Option<f64> {
+/// Parses `1 of 10`. Returns `None` for anything else, and for `0 of 0`.
+fn parse_ratio(text: &str) -> Option<f64> {
     let (kept, all) = text.split_once(" of ")?;
-    let whole = |text: &str| text.trim().parse::<u32>().ok();
-    let (kept, all) = (whole(kept)?, whole(all)?);
-    // None of none is nothing that can be kept.
+    let integer = |text: &str| text.trim().parse::<u32>().ok();
+    let (kept, all) = (integer(kept)?, integer(all)?);
     (all > 0).then(|| f64::from(kept) / f64::from(all))
 }
 
@@ -69,7 +73,7 @@ mod tests {
 
     #[track_caller]
     fn check(value: Value, expected: Result<&str, &str>) {
-        let field = Field { pointer: String::new(), key: "`sample`".to_owned(), value };
+        let field = Field { pointer: String::new(), label: "`sample`".to_owned(), value };
         let rate = SampleRate::read(&field).map(|rate| rate.to_string());
         assert_eq!(rate.as_deref().map_err(String::as_str), expected);
     }
@@ -88,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_as_fine_as_what_it_is_compared_with() {
+    fn rates_are_rounded_to_millionths() {
         check(json!("1 of 3"), Ok("0.333333"));
         check(json!(0.000_001), Ok("0.000001"));
         check(json!("1 of 1000000"), Ok("0.000001"));
@@ -96,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_rate() {
+    fn other_values_are_errors() {
         let shape = "`sample` must be a rate such as 0.1, or text like `1 of 10`, not";
         let bounds = "`sample` must be 0, or from 0.000001 to 1, not";
         check(json!("often"), Err(&format!("{shape} `often`")));

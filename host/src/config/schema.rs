@@ -1,47 +1,45 @@
-//! One JSON Schema for a whole configuration, for editors: the host's own keys, and what each probe says of its
-//! settings. Knows how the host's part is written down, and nothing of where a probe's comes from.
+//! Makes one JSON Schema for a whole configuration, for editors: the host's own keys from `host.json`, and the settings of
+//! each component from the component's own schema.
 
 mod embed;
 mod relax;
 
 use serde_json::{Map, Value, json};
 
+use super::section::HOST_SCHEMA;
 use super::source_map::SourceMap;
 use super::yaml_tree::Document;
 use super::{BUILT_IN, Source};
 use crate::schema::InvalidSchema;
 
-/// A component, as a configuration can name it.
+/// The schema of a component's settings, and the names of the component in a configuration.
 #[derive(Debug, Clone)]
-pub struct Component {
-    /// As they stand after `probe:`.
+pub struct ComponentSchema {
+    /// The values of `probe` that name the component.
     pub names: Vec<String>,
-    /// What its schema is to be called.
+    /// The name of its schema in the whole schema.
     pub key: String,
-    /// One sentence for a person.
+    /// One sentence that describes the component.
     pub summary: String,
-    /// JSON Schema of its settings.
+    /// The JSON Schema of its settings.
     pub schema: Value,
-    /// The name of the module that declares it.
+    /// The name of the module that declares the component, if any.
     pub module: Option<String>,
-    /// Settings that its probes have from that, and need not have of their own.
-    pub given: Vec<String>,
+    /// Settings that the module has, so that its probes do not need them.
+    pub given_keys: Vec<String>,
 }
 
-/// The host's part, in which the built-in probes' names and all settings are yet to be put.
-const HOST: &str = include_str!("schema/host.json");
-
-/// The schema of a configuration that names these components, in the words of JSON Schema that editors know: they read
-/// draft 7 and some of what came after.
+/// Returns the schema of configurations that use these components. It has only keywords that editors know: those of draft
+/// 7, and some later ones.
 ///
 /// # Errors
-/// A component's schema is none.
-pub fn schema(components: &[Component]) -> Result<Value, InvalidSchema> {
+/// Returns [`InvalidSchema`] if the schema of a component is no JSON Schema.
+pub fn schema(components: &[ComponentSchema]) -> Result<Value, InvalidSchema> {
     let mut whole = host();
     let mut choices = Vec::new();
     let mut taken: Vec<String> = Vec::new();
     for component in components {
-        let key = free("probe", &component.key, &taken);
+        let key = unused_key("probe", &component.key, &taken);
         let names = &component.names;
         choices.push(json!({
             "if": { "properties": { "probe": { "enum": names } }, "required": ["probe"] },
@@ -55,7 +53,7 @@ pub fn schema(components: &[Component]) -> Result<Value, InvalidSchema> {
         whole["$defs"][key.as_str()] = settings;
         taken.push(key);
         if let Some(module) = &component.module {
-            let key = free("module", module, &taken);
+            let key = unused_key("module", module, &taken);
             whole["$defs"][key.as_str()] = embed::embed_shared(component, &key)?;
             let settings = json!({ "anyOf": [{ "$ref": format!("#/$defs/{key}") }, { "type": "null" }] });
             whole["properties"]["modules"]["properties"][module.as_str()] =
@@ -71,43 +69,44 @@ pub fn schema(components: &[Component]) -> Result<Value, InvalidSchema> {
     Ok(whole)
 }
 
-/// The host's part. Whatever it takes may be left empty, and may be a reference.
+/// Returns the schema of the host's own keys, in which every scalar may also be a reference, and every optional key null.
 fn host() -> Value {
-    // It stands in the program; a test reads it.
-    let mut host: Value = serde_json::from_str(HOST).unwrap_or_default();
-    relax::open(&mut host, &|pointer| matches!(pointer, "/$defs/reference" | "/$defs/referring"));
-    relax::nullable(&mut host);
+    let mut host = HOST_SCHEMA.clone();
+    let is_reference = |pointer: &str| matches!(pointer, "/$defs/reference" | "/$defs/text_with_reference");
+    relax::allow_references(&mut host, &is_reference);
+    relax::allow_null(&mut host);
     host
 }
 
-/// The built-in probes by their modules, with all their names.
+/// Returns the component and all names of each built-in probe.
 pub fn built_ins() -> impl Iterator<Item = (&'static str, Vec<String>)> {
     BUILT_IN.iter().map(|(names, _, module)| (*module, names.iter().map(|name| (*name).to_owned()).collect()))
 }
 
-/// All names that lead to the module of this one: a declared one may replace a built-in.
+/// Returns all values of `probe` that name the module of this name. A module with the name of a built-in probe also has
+/// the other names of this probe.
 pub fn aliases(name: &str) -> Vec<String> {
     let built_in = BUILT_IN.iter().find(|(names, ..)| names.contains(&name));
     built_in.map_or_else(|| vec![name.to_owned()], |(names, ..)| names.iter().map(|name| (*name).to_owned()).collect())
 }
 
-/// The texts of a file that JSON pointers lead to, as they are written: an editor sees no more.
-pub fn written(source: &Source, pointers: &[String]) -> Vec<Option<String>> {
-    let document = Document::of(source).ok();
-    let locator = document.as_ref().map(SourceMap::new);
-    pointers.iter().map(|pointer| locator.as_ref()?.text(pointer).map(str::to_owned)).collect()
+/// Returns the texts that JSON pointers lead to, as they are written in the file, with references not replaced.
+pub fn source_texts(source: &Source, pointers: &[String]) -> Vec<Option<String>> {
+    let document = Document::parse(source).ok();
+    let source_map = document.as_ref().map(SourceMap::new);
+    pointers.iter().map(|pointer| source_map.as_ref()?.text(pointer).map(str::to_owned)).collect()
 }
 
-/// A key of `$defs` that none of the others has, and that a reference can spell out.
-fn free(kind: &str, name: &str, taken: &[String]) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
-    let first = format!("{kind}:{}", name.chars().map(plain).collect::<String>());
+/// Returns a key of `$defs` that is not in `taken`, of characters that need no escaping in a `$ref`.
+fn unused_key(kind: &str, name: &str, taken: &[String]) -> String {
+    let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
+    let first = format!("{kind}:{}", name.chars().map(safe).collect::<String>());
     let others = (2..).map(|number| format!("{first}-{number}"));
     std::iter::once(first.clone()).chain(others).find(|key| !taken.contains(key)).unwrap_or(first)
 }
 
-/// A part of a schema, if it is a map.
-fn map(schema: &mut Value) -> Option<&mut Map<String, Value>> {
+/// Returns the keywords of a schema; `None` if it is `true` or `false`.
+fn keywords(schema: &mut Value) -> Option<&mut Map<String, Value>> {
     schema.as_object_mut()
 }
 

@@ -1,36 +1,43 @@
-//! The text of a configuration, and where it came from. Knows no YAML.
+//! The text of a configuration file. Knows no YAML.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// 10,000 probes are about 2 MiB.
-const LARGEST: u64 = 16 << 20;
+/// The maximal size of a configuration file. 10,000 probes take about 2 MiB.
+const MAX_FILE_BYTES: u64 = 16 << 20;
 
-/// A file, read and not yet understood.
+/// The text of a configuration file, and where it is from.
 #[derive(Debug, Clone)]
 pub struct Source {
     /// The path as given, or `<stdin>`.
     pub name: String,
+    /// The YAML.
     pub text: String,
-    /// The file that it is in; none for standard input.
+    /// The path of the file; `None` for standard input.
     pub path: Option<PathBuf>,
-    /// Where relative paths in it start from.
+    /// The directory that relative paths in the file start from.
     pub directory: PathBuf,
-    /// The component that it has the settings of: it is an item of `probes`, and no whole configuration.
+    /// If the file has only the settings of one probe: the value of its key `probe`. `None` for a whole configuration.
     pub probe: Option<String>,
 }
 
-/// Why a file could not be read.
+/// The reason why a configuration file could not be read.
 #[derive(Debug, thiserror::Error)]
-pub enum Unreadable {
+#[allow(missing_docs, reason = "`name` is the path, `error` the cause, in every variant")]
+pub enum SourceError {
+    /// There is no such file.
     #[error("no file `{name}`: name a YAML file, or `-` for standard input")]
     Missing { name: String },
+    /// The path leads to a directory.
     #[error("`{name}` is a directory: name the YAML file in it")]
     Directory { name: String },
+    /// The operating system reported an error.
     #[error("cannot read `{name}`: {error}")]
     Failed { name: String, error: io::Error },
+    /// The file is larger than 16 MiB.
     #[error("`{name}` is larger than 16 MiB: a configuration is a text of some kilobytes")]
     TooLarge { name: String },
+    /// The file is not UTF-8. `line` counts from 1, `byte` from 0.
     #[error("`{name}` is not UTF-8 text, line {line}, byte {byte} of the file: save it as UTF-8")]
     NotText { name: String, line: usize, byte: usize },
 }
@@ -39,8 +46,8 @@ impl Source {
     /// Reads a file, or standard input for `-`.
     ///
     /// # Errors
-    /// When there is no such file, or no text of a reasonable size in it.
-    pub fn read(path: &Path) -> Result<Self, Unreadable> {
+    /// Returns an error if the file cannot be read, is larger than 16 MiB, or is not UTF-8.
+    pub fn read(path: &Path) -> Result<Self, SourceError> {
         if path.as_os_str() == "-" {
             let name = "<stdin>".to_string();
             let bytes = read(io::stdin().lock(), &name)?;
@@ -48,12 +55,12 @@ impl Source {
         }
         let name = path.display().to_string();
         let failed = |error: io::Error| match error.kind() {
-            io::ErrorKind::NotFound => Unreadable::Missing { name: name.clone() },
-            io::ErrorKind::IsADirectory => Unreadable::Directory { name: name.clone() },
-            _ => Unreadable::Failed { name: name.clone(), error },
+            io::ErrorKind::NotFound => SourceError::Missing { name: name.clone() },
+            io::ErrorKind::IsADirectory => SourceError::Directory { name: name.clone() },
+            _ => SourceError::Failed { name: name.clone(), error },
         };
         if std::fs::metadata(path).map_err(failed)?.is_dir() {
-            return Err(Unreadable::Directory { name });
+            return Err(SourceError::Directory { name });
         }
         let bytes = read(std::fs::File::open(path).map_err(failed)?, &name)?;
         let directory = match path.parent() {
@@ -65,17 +72,17 @@ impl Source {
         Self::decode(name, bytes, Some(path.to_path_buf()), directory)
     }
 
-    /// Settings of a component that has the default of each.
+    /// Returns the source of a probe without any settings.
     pub fn without_settings(probe: String) -> Self {
         let directory = PathBuf::from(".");
         Self { name: "the settings".to_owned(), text: "{}".to_owned(), path: None, directory, probe: Some(probe) }
     }
 
-    fn decode(name: String, bytes: Vec<u8>, path: Option<PathBuf>, directory: PathBuf) -> Result<Self, Unreadable> {
+    fn decode(name: String, bytes: Vec<u8>, path: Option<PathBuf>, directory: PathBuf) -> Result<Self, SourceError> {
         let mut text = String::from_utf8(bytes).map_err(|error| {
             let byte = error.utf8_error().valid_up_to();
             let line = 1 + error.as_bytes()[..byte].iter().filter(|byte| **byte == b'\n').count();
-            Unreadable::NotText { name: name.clone(), line, byte }
+            SourceError::NotText { name: name.clone(), line, byte }
         })?;
         if text.starts_with('\u{feff}') {
             text.remove(0);
@@ -84,17 +91,17 @@ impl Source {
     }
 }
 
-fn read(from: impl Read, name: &str) -> Result<Vec<u8>, Unreadable> {
+fn read(from: impl Read, name: &str) -> Result<Vec<u8>, SourceError> {
     let mut bytes = Vec::new();
-    // One more than is allowed tells a file that is too large from one that just fits, and `/dev/zero` from both.
-    match from.take(LARGEST + 1).read_to_end(&mut bytes) {
-        Ok(_) if bytes.len() as u64 > LARGEST => Err(Unreadable::TooLarge { name: name.to_string() }),
+    // One byte more than allowed distinguishes a file that is too large from one that just fits; `/dev/zero` is endless.
+    match from.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes) {
+        Ok(_) if bytes.len() as u64 > MAX_FILE_BYTES => Err(SourceError::TooLarge { name: name.to_string() }),
         Ok(_) => Ok(bytes),
-        Err(error) => Err(Unreadable::Failed { name: name.to_string(), error }),
+        Err(error) => Err(SourceError::Failed { name: name.to_string(), error }),
     }
 }
 
-/// The lines of a text, as YAML counts them: old Macintosh line ends included.
+/// Splits a text into lines as YAML does: at `\n`, `\r\n` and `\r`.
 pub fn lines(text: &str) -> Vec<&str> {
     let mut lines = Vec::new();
     let mut rest = text;

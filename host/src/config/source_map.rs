@@ -1,46 +1,49 @@
-//! From a JSON pointer to its place in the text. Knows no key's meaning.
+//! Finds the place in the text that a JSON pointer leads to. Knows no key's meaning.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use super::diagnostic::unescape;
-use super::yaml_errors::DEPTH;
+use super::yaml_errors::MAX_DEPTH;
 use super::yaml_tree::{Document, Kind, Node, NodeId};
 
-/// Looks up pointers; remembers each map that it has been through, as thousands of problems may share one.
+/// Looks up JSON pointers in a document. Each map is indexed once, because thousands of diagnostics may lie in one map.
 pub struct SourceMap<'a> {
     document: &'a Document,
-    maps: RefCell<HashMap<NodeId, Rc<Entries<'a>>>>,
+    indexed: RefCell<HashMap<NodeId, Rc<Entries<'a>>>>,
 }
 
-/// A map's own keys with their values, and the maps that it takes in by `<<`.
+/// The index of a map.
 #[derive(Default)]
 struct Entries<'a> {
+    /// The nodes of key and value, by the key's text.
     own: HashMap<&'a str, (NodeId, NodeId)>,
+    /// The maps whose keys it takes in by `<<`.
     merged: Vec<NodeId>,
 }
 
-/// What a pointer leads to, or the nearest there is.
-pub struct Found<'a> {
-    /// The key before it, unless it is an item of a list.
+/// The node that a pointer leads to, or the innermost node on the way if there is none.
+pub struct Member<'a> {
+    /// The key of the node; `None` for an item of a list and for the document.
     pub key: Option<&'a Node>,
     pub value: &'a Node,
-    /// The first key of a map, at which it begins.
-    pub first: Option<&'a Node>,
-    /// Nothing of the pointer is missing.
-    pub exact: bool,
+    /// If the value is a map: its first key.
+    pub first_key: Option<&'a Node>,
+    /// The pointer leads to this very node.
+    pub is_exact: bool,
 }
 
 impl<'a> SourceMap<'a> {
     pub fn new(document: &'a Document) -> Self {
-        Self { document, maps: RefCell::default() }
+        Self { document, indexed: RefCell::default() }
     }
 
-    pub fn find(&self, pointer: &str) -> Found<'a> {
+    /// Finds the node that a pointer leads to, or the innermost node on the way.
+    pub fn find(&self, pointer: &str) -> Member<'a> {
         let mut key = None;
         let mut value = self.document.root();
-        let mut exact = true;
+        let mut is_exact = true;
         for segment in pointer.split('/').skip(1) {
             let next = match &self.document.node(value).kind {
                 Kind::Map(_) => {
@@ -53,29 +56,29 @@ impl<'a> SourceMap<'a> {
                 Kind::Scalar { .. } => None,
             };
             let Some(next) = next else {
-                exact = false;
+                is_exact = false;
                 break;
             };
             (key, value) = next;
         }
         let node = |id| self.document.node(id);
         let value = node(value);
-        let first = match &value.kind {
+        let first_key = match &value.kind {
             Kind::Map(entries) => entries.first().map(|(key, _)| node(*key)),
             _ => None,
         };
-        Found { key: key.map(node), value, first, exact }
+        Member { key: key.map(node), value, first_key, is_exact }
     }
 
-    /// The text of a value, as it is written.
+    /// Returns the text of a value as it is written in the file.
     pub fn text(&self, pointer: &str) -> Option<&'a str> {
-        let found = self.find(pointer);
-        found.exact.then(|| found.value.text()).flatten()
+        let member = self.find(pointer);
+        member.is_exact.then(|| member.value.text()).flatten()
     }
 
     fn member(&self, map: NodeId, key: &str, depth: usize, seen: &mut HashSet<NodeId>) -> Option<(NodeId, NodeId)> {
-        // The same map may be taken in again and again, and by what it takes in as well.
-        if depth >= DEPTH || !seen.insert(map) {
+        // A map may be merged several times, and into a map that it merges itself.
+        if depth >= MAX_DEPTH || !seen.insert(map) {
             return None;
         }
         let entries = self.entries(map);
@@ -84,7 +87,7 @@ impl<'a> SourceMap<'a> {
     }
 
     fn entries(&self, map: NodeId) -> Rc<Entries<'a>> {
-        if let Some(known) = self.maps.borrow().get(&map) {
+        if let Some(known) = self.indexed.borrow().get(&map) {
             return Rc::clone(known);
         }
         let mut entries = Entries::default();
@@ -102,7 +105,7 @@ impl<'a> SourceMap<'a> {
             }
         }
         let entries = Rc::new(entries);
-        self.maps.borrow_mut().insert(map, Rc::clone(&entries));
+        self.indexed.borrow_mut().insert(map, Rc::clone(&entries));
         entries
     }
 }

@@ -1,64 +1,66 @@
-//! `sentry.spool`: where runs wait until Sentry has them. Knows nothing of what is kept there, or how.
+//! Decodes `sentry.spool`: where runs wait until Sentry has accepted them. Knows nothing of how they are stored.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::table::{Field, Report, Table, bounded};
+use super::section::Section;
+use super::table::{DecodeContext, Field, Table, check_line};
 
-/// Where runs wait until Sentry has them.
+/// Where runs wait until Sentry has accepted them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spool {
-    pub place: Place,
-    /// Bytes that it may take up on disk.
-    pub room: u64,
+    pub location: SpoolLocation,
+    /// Bytes that the spool may take up on disk. The default holds some 150,000 ordinary runs.
+    pub max_bytes: u64,
 }
 
+/// The kind of place where runs wait.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
-    /// The platform's folder for state.
-    State,
-    Folder(PathBuf),
+pub enum SpoolLocation {
+    /// The platform's directory for state.
+    StateDirectory,
+    /// A directory that the configuration names.
+    Directory(PathBuf),
+    /// Memory alone: runs are lost with the process.
     Memory,
 }
 
-const KEYS: &[&str] = &["directory", "size"];
-const MIB: u64 = 1 << 20;
-
 impl Default for Spool {
-    /// Room for some 150,000 ordinary runs.
     fn default() -> Self {
-        Self { place: Place::State, room: 512 * MIB }
+        Self { location: SpoolLocation::StateDirectory, max_bytes: Section::SPOOL.default_bytes("size") }
     }
 }
 
-/// A folder, a map with `directory` and `size`, or `false` for memory.
-pub fn spool(field: Field, around: &Path, report: &mut Report) -> Option<Spool> {
+/// Decodes `spool`: a directory, a map with `directory` and `size`, or `false` for memory. A relative path starts from
+/// `base`. Returns `None` if there are errors.
+pub fn decode_spool(field: Field, base: &Path, context: &mut DecodeContext) -> Option<Spool> {
     const SHAPE: &str =
         "must be a directory, a map with `directory` and `size`, or `false` to keep runs in memory alone";
-    let (directory, size) = match &field.value {
-        Value::Bool(false) => return Some(Spool { place: Place::Memory, ..Spool::default() }),
-        Value::String(_) => (Some(field), None),
+    let mut spool = Spool::default();
+    match &field.value {
+        Value::Bool(false) => spool.location = SpoolLocation::Memory,
+        Value::String(_) => {
+            let max_length = Section::SPOOL.max_length("directory");
+            let text = field.text(context);
+            let text = text.and_then(|text| check_line(&field.label, &text, max_length).map(|()| text));
+            spool.location = SpoolLocation::Directory(base.join(context.accept(&field, text)?));
+        }
         Value::Object(_) => {
-            let mut table = Table::new(field, report)?;
-            let taken = (table.take("directory"), table.take("size"));
-            table.finish(KEYS, report);
-            taken
+            let mut table = Table::new(field, Section::SPOOL, context)?;
+            let check = |text: &str, max_length| check_line("`directory`", text, max_length);
+            let (has_directory, has_size) = (table.has_value("directory"), table.has_value("size"));
+            let directory = table.take_text("directory", check, context);
+            let max_bytes = table.take_bytes("size", context);
+            table.finish(context);
+            if has_directory {
+                spool.location = SpoolLocation::Directory(base.join(directory?));
+            }
+            if has_size {
+                spool.max_bytes = max_bytes?;
+            }
         }
-        _ => {
-            let wrong = field.wrong(SHAPE);
-            return report.at(&field, Err(wrong));
-        }
-    };
-    let mut right = Some(Spool::default());
-    if let Some(field) = directory {
-        let text = field.text(report).and_then(|text| bounded(&field.key, &text, 4096).map(|()| text));
-        let place = report.at(&field, text).map(|text| Place::Folder(around.join(text)));
-        right = right.zip(place).map(|(spool, place)| Spool { place, ..spool });
+        _ => return context.accept(&field, Err(field.mismatch(SHAPE))),
     }
-    if let Some(field) = size {
-        let room = report.at(&field, field.size(MIB..=MIB * MIB));
-        right = right.zip(room).map(|(spool, room)| Spool { room, ..spool });
-    }
-    right
+    Some(spool)
 }

@@ -1,5 +1,5 @@
-//! One map of the file, read key by key: what a key's value must be, and what is said when it is not. Knows no key's
-//! meaning.
+//! One map of the configuration file, read key by key: the form that a value must have, and the message if it has
+//! another. Knows no key's meaning.
 
 use std::cell::OnceCell;
 use std::fmt::{self, Display};
@@ -8,198 +8,291 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::Referred;
+use super::Interpolations;
 use super::diagnostic::{Diagnostic, Diagnostics, below, quote, quote_key};
-use super::interpolation::Found;
-use super::known_keys::{closest, home};
+use super::interpolation::Resolved;
+use super::section::{Section, place_of};
 use super::source_map::SourceMap;
 use super::yaml_tree::Document;
+use crate::schema::closest;
 
-/// Where problems and warnings go while a file is read.
-pub struct Report<'a> {
-    pub problems: Diagnostics,
+/// The errors and warnings of a file that is being decoded, and its text.
+pub struct DecodeContext<'a> {
+    pub errors: Diagnostics,
     pub warnings: Diagnostics,
-    pub found: Found,
+    pub resolved: Resolved,
     document: Option<&'a Document>,
-    locator: OnceCell<Option<SourceMap<'a>>>,
+    source_map: OnceCell<Option<SourceMap<'a>>>,
 }
 
-/// A map that is being read: what is known is taken out, what is left is unknown, or somebody else's.
+/// A map that is being decoded. Keys are taken out one by one; [`Table::finish`] reports the rest.
 pub struct Table {
+    section: Section,
     pub pointer: String,
     pub rest: Map<String, Value>,
 }
 
-/// A value, and where it is.
+/// A value, and its place in the file.
 pub struct Field {
     pub pointer: String,
-    pub key: String,
+    /// The field as messages name it: its key in backquotes, or another description.
+    pub label: String,
     pub value: Value,
 }
 
-impl<'a> Report<'a> {
-    pub fn new(document: Option<&'a Document>, problems: Diagnostics, warnings: Diagnostics, found: Found) -> Self {
-        Self { problems, warnings, found, document, locator: OnceCell::new() }
+impl<'a> DecodeContext<'a> {
+    pub fn new(document: Option<&'a Document>, errors: Diagnostics, warnings: Diagnostics, resolved: Resolved) -> Self {
+        Self { errors, warnings, resolved, document, source_map: OnceCell::new() }
     }
 
-    /// What references below `pointer` came to, with pointers from there on.
-    pub fn referred(&self, pointer: &str) -> Referred {
+    /// Returns what references were replaced below `pointer`, with pointers that start there.
+    pub fn interpolations_below(&self, pointer: &str) -> Interpolations {
         let start = format!("{pointer}/");
-        let from = |found: &str| found[pointer.len()..].to_owned();
-        let whole = self.found.whole.range(start.clone()..).take_while(|whole| whole.starts_with(&start));
-        let braced = self.found.braced.range(start.clone()..).take_while(|(place, _)| place.starts_with(&start));
-        Referred {
-            whole: whole.map(|whole| from(whole)).collect(),
-            braced: braced.map(|(place, text)| (from(place), text.clone())).collect(),
+        let relative = |found: &str| found[pointer.len()..].to_owned();
+        let whole = self.resolved.whole_values.range(start.clone()..).take_while(|found| found.starts_with(&start));
+        let escaped =
+            self.resolved.template_escaped.range(start.clone()..).take_while(|(found, _)| found.starts_with(&start));
+        Interpolations {
+            whole_values: whole.map(|found| relative(found)).collect(),
+            template_escaped: escaped.map(|(found, text)| (relative(found), text.clone())).collect(),
         }
     }
 
-    /// Hands on what is right, and notes what is not.
-    pub fn at<T>(&mut self, field: &Field, result: Result<T, String>) -> Option<T> {
-        let note = |message| {
-            // Of a reference that leads nowhere it has been said.
-            if !self.found.failed.contains(&field.pointer) {
-                self.problems.push(Diagnostic::value(&field.pointer, message));
+    /// Returns the value, or adds the error to those of the file.
+    pub fn accept<T>(&mut self, field: &Field, result: Result<T, String>) -> Option<T> {
+        let add = |message| {
+            // A reference that could not be resolved has an error already.
+            if !self.resolved.unresolved.contains(&field.pointer) {
+                self.errors.push(Diagnostic::at_value(&field.pointer, message));
             }
         };
-        result.map_err(note).ok()
+        result.map_err(add).ok()
     }
 
-    /// A number or boolean as it is written: the version `1.10` is not `1.1`.
-    fn written(&self, pointer: &str) -> Option<String> {
-        let locator = self.locator.get_or_init(|| self.document.map(SourceMap::new)).as_ref()?;
-        locator.text(pointer).map(str::to_string)
+    /// Returns a number or boolean as it is written: the version `1.10` is not `1.1`.
+    fn source_text(&self, pointer: &str) -> Option<String> {
+        let source_map = self.source_map.get_or_init(|| self.document.map(SourceMap::new)).as_ref()?;
+        source_map.text(pointer).map(str::to_string)
     }
 }
 
 impl Table {
-    pub fn new(field: Field, report: &mut Report) -> Option<Self> {
-        match field.value {
-            Value::Object(rest) => Some(Self { pointer: field.pointer, rest }),
-            value => {
-                let message = format!("{} must be a map of keys and values, not {}", field.key, kind(&value));
-                report.problems.push(Diagnostic::value(field.pointer, message));
-                None
-            }
-        }
+    /// Returns the map that a field holds; if it holds anything else, `None`, after adding an error.
+    pub fn new(field: Field, section: Section, context: &mut DecodeContext) -> Option<Self> {
+        let (pointer, rest) = field.into_map(context)?;
+        Some(Self { section, pointer, rest })
     }
 
-    /// The value of a key; null is as good as no key.
+    /// Returns a map without keys, for a section that the file does not have.
+    pub fn empty(section: Section) -> Self {
+        Self { section, pointer: String::new(), rest: Map::new() }
+    }
+
+    /// Returns the map of a section that may also be written as something other than a map.
+    pub fn with_keys(section: Section, pointer: String, rest: Map<String, Value>) -> Self {
+        Self { section, pointer, rest }
+    }
+
+    /// Returns true if a key is there and not null.
+    pub fn has_value(&self, key: &str) -> bool {
+        self.rest.get(key).is_some_and(|value| !value.is_null())
+    }
+
+    /// Takes the value of a key. A null counts as a missing key.
     pub fn take(&mut self, key: &str) -> Option<Field> {
+        debug_assert!(
+            self.section.has(key),
+            "the decoder reads the key `{key}`, but config/schema/host.json has none at {}",
+            self.section.pointer()
+        );
         let value = self.rest.shift_remove(key)?;
-        (!value.is_null()).then(|| Field { pointer: below(&self.pointer, key), key: format!("`{key}`"), value })
+        (!value.is_null()).then(|| Field { pointer: below(&self.pointer, key), label: format!("`{key}`"), value })
     }
 
-    /// The items of a list.
-    pub fn list(&mut self, key: &str, report: &mut Report) -> Option<Vec<Field>> {
+    /// Takes a key that is a map of its own.
+    pub fn take_table(&mut self, key: &str, section: Section, context: &mut DecodeContext) -> Option<Self> {
+        self.take(key).and_then(|field| Self::new(field, section, context))
+    }
+
+    /// Takes a number of seconds within the bounds of the key.
+    pub fn take_seconds(&mut self, key: &str, context: &mut DecodeContext) -> Option<Duration> {
+        let field = self.take(key)?;
+        let seconds = field.seconds(self.section.bounds(key));
+        context.accept(&field, seconds)
+    }
+
+    /// Takes a whole number within the bounds of the key.
+    pub fn take_integer(&mut self, key: &str, context: &mut DecodeContext) -> Option<u32> {
+        let field = self.take(key)?;
+        let number = field.integer(self.section.bounds(key));
+        context.accept(&field, number)
+    }
+
+    /// Takes a number of seconds, or returns the default that `host.json` declares.
+    pub fn take_seconds_or_default(&mut self, key: &str, context: &mut DecodeContext) -> Duration {
+        self.take_seconds(key, context).unwrap_or_else(|| self.section.default_seconds(key))
+    }
+
+    /// Takes a whole number, or returns the default that `host.json` declares.
+    pub fn take_integer_or_default(&mut self, key: &str, context: &mut DecodeContext) -> u32 {
+        self.take_integer(key, context).unwrap_or_else(|| self.section.default_integer(key) as u32)
+    }
+
+    /// Takes a number of bytes within the bounds of the key.
+    pub fn take_bytes(&mut self, key: &str, context: &mut DecodeContext) -> Option<u64> {
+        let field = self.take(key)?;
+        let bytes = field.bytes(self.section.bounds(key));
+        context.accept(&field, bytes)
+    }
+
+    /// Takes `true` or `false`.
+    pub fn take_bool(&mut self, key: &str, context: &mut DecodeContext) -> Option<bool> {
+        let field = self.take(key)?;
+        let value = field.value.as_bool().ok_or_else(|| field.mismatch("must be `true` or `false`"));
+        context.accept(&field, value)
+    }
+
+    /// Takes text that passes a check. The check gets the text and the key's maximal number of characters.
+    pub fn take_text(
+        &mut self,
+        key: &str,
+        check: impl Fn(&str, usize) -> Result<(), String>,
+        context: &mut DecodeContext,
+    ) -> Option<String> {
+        let field = self.take(key)?;
+        let max_length = self.section.max_length(key);
+        let text = field.text(context).and_then(|text| check(&text, max_length).map(|()| text));
+        context.accept(&field, text)
+    }
+
+    /// Takes the items of a list.
+    pub fn take_list(&mut self, key: &str, context: &mut DecodeContext) -> Option<Vec<Field>> {
         let field = self.take(key)?;
         match field.value {
             Value::Array(items) => {
                 let item = |(index, value)| Field {
                     pointer: format!("{}/{index}", field.pointer),
-                    key: format!("an item of `{key}`"),
+                    label: format!("an item of `{key}`"),
                     value,
                 };
                 Some(items.into_iter().enumerate().map(item).collect())
             }
             value => {
-                let message = format!("`{key}` must be a list, each item with a `- ` before it, not {}", kind(&value));
-                report.problems.push(Diagnostic::value(field.pointer, message));
+                let message =
+                    format!("`{key}` must be a list, each item with a `- ` before it, not {}", type_name(&value));
+                context.errors.push(Diagnostic::at_value(field.pointer, message));
                 None
             }
         }
     }
 
-    /// Whatever is left is a mistake.
-    pub fn finish(self, known: &[&str], report: &mut Report) {
+    /// Adds an error for each key that was not taken.
+    pub fn finish(self, context: &mut DecodeContext) {
+        let known = self.section.keys();
         for key in self.rest.keys() {
             let word = key.split(|c: char| c.is_whitespace() || c == ':').next().unwrap_or_default();
-            let message = match (closest(key, known), home(key)) {
+            let message = match (closest(key, &known), place_of(key)) {
                 _ if word != key && known.contains(&word) => {
                     format!("no key and value: write `{word}: …`, with a colon and a space")
                 }
                 (Some(meant), _) => format!("unknown key {}, did you mean `{meant}`?", quote_key(key)),
-                (None, Some(home)) => format!("`{key}` has no meaning here: it belongs {home}"),
+                (None, Some(place)) => format!("`{key}` has no meaning here: it belongs {place}"),
                 (None, None) => format!("unknown key {}, expected one of `{}`", quote_key(key), known.join("`, `")),
             };
-            report.problems.push(Diagnostic::key(below(&self.pointer, key), message));
+            context.errors.push(Diagnostic::at_key(below(&self.pointer, key), message));
         }
     }
 }
 
 impl Field {
-    pub fn text(&self, report: &Report) -> Result<String, String> {
+    /// Returns the pointer and the map; if the value is no map, `None`, after adding an error.
+    pub fn into_map(self, context: &mut DecodeContext) -> Option<(String, Map<String, Value>)> {
+        match self.value {
+            Value::Object(map) => Some((self.pointer, map)),
+            value => {
+                let message = format!("{} must be a map of keys and values, not {}", self.label, type_name(&value));
+                context.errors.push(Diagnostic::at_value(self.pointer, message));
+                None
+            }
+        }
+    }
+
+    /// Returns the text. A number or a boolean is text as it is written in the file.
+    pub fn text(&self, context: &DecodeContext) -> Result<String, String> {
         match &self.value {
             Value::String(text) => Ok(text.clone()),
             Value::Number(_) | Value::Bool(_) => {
-                Ok(report.written(&self.pointer).unwrap_or_else(|| self.value.to_string()))
+                Ok(context.source_text(&self.pointer).unwrap_or_else(|| self.value.to_string()))
             }
-            value => Err(format!("{} must be text, not {}", self.key, kind(value))),
+            value => Err(format!("{} must be text, not {}", self.label, type_name(value))),
         }
     }
 
-    pub fn number(&self, range: RangeInclusive<f64>, unit: &str, bounds: &str) -> Result<f64, String> {
+    fn number(&self, range: &RangeInclusive<f64>, unit: &str, bounds: &str) -> Result<f64, String> {
         let number = match &self.value {
             Value::Number(number) => number.as_f64().unwrap_or(f64::INFINITY),
-            // `1e999`, which is text for want of a number that large.
+            // `1e999` is text, because no number is that large.
             Value::String(text) if text.parse().is_ok_and(|number: f64| number.is_infinite()) => f64::INFINITY,
-            _ => return Err(self.wrong(&format!("must be {unit}"))),
+            _ => return Err(self.mismatch(&format!("must be {unit}"))),
         };
-        match range.contains(&number) {
-            true => Ok(number),
-            false => Err(self.wrong(&format!("must be {bounds}"))),
-        }
+        if range.contains(&number) { Ok(number) } else { Err(self.mismatch(&format!("must be {bounds}"))) }
     }
 
-    pub fn seconds(&self, range: RangeInclusive<f64>, bounds: &str) -> Result<Duration, String> {
-        let seconds = self.number(range, "a number of seconds", bounds)?;
-        Duration::try_from_secs_f64(seconds).map_err(|_| self.wrong(&format!("must be {bounds}")))
+    fn seconds(&self, range: RangeInclusive<f64>) -> Result<Duration, String> {
+        let (least, most) = (range.start(), range.end());
+        let named = NAMED_SECONDS.iter().find(|(seconds, _)| *seconds == *most as u64);
+        let bounds = match named {
+            Some((_, name)) => format!("from {least} seconds to {name} ({most})"),
+            None => format!("from {least} to {most} seconds"),
+        };
+        let seconds = self.number(&range, "a number of seconds", &bounds)?;
+        Duration::try_from_secs_f64(seconds).map_err(|_| self.mismatch(&format!("must be {bounds}")))
     }
 
-    pub fn whole(&self, range: RangeInclusive<u32>) -> Result<u32, String> {
-        let (least, most) = range.into_inner();
-        let bounds = format!("from {least} to {most}");
-        let number = self.number(least.into()..=most.into(), "a whole number", &bounds)?;
-        match number.fract() == 0.0 {
-            // In range, as was just seen.
-            true => Ok(number as u32),
-            false => Err(self.wrong("must be a whole number")),
-        }
+    fn integer(&self, range: RangeInclusive<f64>) -> Result<u32, String> {
+        let bounds = format!("from {} to {}", range.start(), range.end());
+        let number = self.number(&range, "a whole number", &bounds)?;
+        // The bounds are within those of a u32.
+        if number.fract() == 0.0 { Ok(number as u32) } else { Err(self.mismatch("must be a whole number")) }
     }
 
-    /// Bytes, as a number or as `64 MiB`.
-    pub fn size(&self, range: RangeInclusive<u64>) -> Result<u64, String> {
-        let size = match &self.value {
+    /// Returns a number of bytes, which is a number or text such as `64 MiB`.
+    fn bytes(&self, range: RangeInclusive<f64>) -> Result<u64, String> {
+        let bytes = match &self.value {
             Value::Number(number) => number.as_f64(),
-            Value::String(text) => size(text.trim()),
+            Value::String(text) => parse_size(text.trim()),
             _ => None,
         };
-        let size = size.ok_or_else(|| self.wrong("must be a number of bytes, or text like `64 MiB`"))?;
-        let (least, most) = range.into_inner();
-        match (least as f64..=most as f64).contains(&size) {
-            true => Ok(size as u64),
-            false => Err(self.wrong(&format!("must be from {} to {}", Bytes(least), Bytes(most)))),
+        let bytes = bytes.ok_or_else(|| self.mismatch("must be a number of bytes, or text like `64 MiB`"))?;
+        if range.contains(&bytes) {
+            return Ok(bytes as u64);
         }
+        let (least, most) = (Bytes(*range.start() as u64), Bytes(*range.end() as u64));
+        Err(self.mismatch(&format!("must be from {least} to {most}")))
     }
 
-    /// What is wrong, with what is there. Only for values that are no secret: the host's own.
-    pub fn wrong(&self, must: &str) -> String {
+    /// Returns a message that says what the value must be, and what it is. Only for the host's own values, which are no
+    /// secrets: the message repeats the value.
+    pub fn mismatch(&self, must: &str) -> String {
         match &self.value {
             Value::String(text) if text.trim().parse::<f64>().is_ok_and(f64::is_finite) => {
-                format!("{} {must}, not text: leave out the quotes", self.key)
+                format!("{} {must}, not text: leave out the quotes", self.label)
             }
-            Value::String(text) => format!("{} {must}, not {}", self.key, quote(text)),
-            // A float without a fraction has none to show.
+            Value::String(text) => format!("{} {must}, not {}", self.label, quote(text)),
+            // A float without a fraction is shown as a whole number.
             Value::Number(number) if number.is_f64() => {
-                format!("{} {must}, not `{}`", self.key, number.as_f64().unwrap_or_default())
+                format!("{} {must}, not `{}`", self.label, number.as_f64().unwrap_or_default())
             }
-            Value::Number(_) | Value::Bool(_) => format!("{} {must}, not `{}`", self.key, self.value),
-            value => format!("{} {must}, not {}", self.key, kind(value)),
+            Value::Number(_) | Value::Bool(_) => format!("{} {must}, not `{}`", self.label, self.value),
+            value => format!("{} {must}, not {}", self.label, type_name(value)),
         }
     }
 }
 
-/// A bound as one writes it.
+/// Durations that messages name beside their seconds.
+const NAMED_SECONDS: &[(u64, &str)] = &[(3600, "an hour"), (86_400, "a day"), (31_536_000, "a year")];
+
+/// A number of bytes, displayed in the largest unit that needs no fraction.
 struct Bytes(u64);
 
 impl Display for Bytes {
@@ -213,7 +306,8 @@ impl Display for Bytes {
     }
 }
 
-fn size(text: &str) -> Option<f64> {
+/// Parses `64 MiB`, `1.5G` or `10 kB`: `KiB` and `K` are powers of 1024, `kB` powers of 1000, in any case.
+pub fn parse_size(text: &str) -> Option<f64> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
     let unit = match text[digits..].trim().to_ascii_lowercase().as_str() {
         "" | "b" => 1.0,
@@ -230,7 +324,8 @@ fn size(text: &str) -> Option<f64> {
     text[..digits].parse::<f64>().ok().map(|number| number * unit)
 }
 
-pub fn kind(value: &Value) -> &'static str {
+/// Returns the type of a value as a message names it.
+pub fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "nothing",
         Value::Bool(_) => "a boolean",
@@ -241,15 +336,15 @@ pub fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// A text within bounds.
-pub fn bounded(what: impl Display, text: &str, most: usize) -> Result<(), String> {
+/// Checks that a text is one line, not empty and of at most `max_length` characters.
+pub fn check_line(label: impl Display, text: &str, max_length: usize) -> Result<(), String> {
     if text.trim().is_empty() {
-        return Err(format!("{what} is empty: leave it out, or fill it in"));
+        return Err(format!("{label} is empty: leave it out, or fill it in"));
     }
     match text.chars().count() {
-        length if length > most => Err(format!("{what} is {length} characters long: {most} at most")),
+        length if length > max_length => Err(format!("{label} is {length} characters long: {max_length} at most")),
         _ if text.chars().any(char::is_control) => {
-            Err(format!("{what} holds a line break or another control character: write it on one line"))
+            Err(format!("{label} holds a line break or another control character: write it on one line"))
         }
         _ => Ok(()),
     }

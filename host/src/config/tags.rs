@@ -1,74 +1,71 @@
-//! Tags: what Sentry would change, cut or drop is said before it is sent.
+//! Decodes `tags`. What Sentry would change, cut or drop is an error or a warning here.
 
 use std::collections::BTreeMap;
 
 use super::diagnostic::{Diagnostic, below, quote};
-use super::table::{Field, Report, Table, bounded, kind};
+use super::table::{DecodeContext, Field, check_line, type_name};
 
-/// More than anybody slices by; a bound, as each probe carries its own copy.
-const MOST: usize = 100;
-/// Sentry's own bound, for keys and for values.
-const LENGTH: usize = 200;
+/// The maximal number of tags in one map. Each probe with tags of its own has a copy of all its tags.
+const MAX_TAGS: usize = 100;
+/// Sentry's maximum for the characters of a tag's name and of its value.
+const MAX_LENGTH: usize = 200;
 
-pub fn tags(field: Field, report: &mut Report) -> BTreeMap<String, String> {
-    let pointer = field.pointer.clone();
-    let Some(table) = Table::new(field, report) else { return BTreeMap::new() };
-    if table.rest.len() > MOST {
-        let message = format!("{} tags: {MOST} at most", table.rest.len());
-        report.problems.push(Diagnostic::key(pointer, message));
+/// Decodes one map of tags. Tags with errors are left out.
+pub fn decode_tags(field: Field, context: &mut DecodeContext) -> BTreeMap<String, String> {
+    let Some((pointer, map)) = field.into_map(context) else { return BTreeMap::new() };
+    if map.len() > MAX_TAGS {
+        let message = format!("{} tags: {MAX_TAGS} at most", map.len());
+        context.errors.push(Diagnostic::at_key(pointer, message));
         return BTreeMap::new();
     }
     let mut tags = BTreeMap::new();
-    for (key, value) in table.rest {
-        let place = below(&pointer, &key);
-        let named = format!("the tag {}", quote(&key));
-        if let Err(message) = name(&key) {
-            report.problems.push(Diagnostic::key(&place, message));
+    for (key, value) in map {
+        let tag_pointer = below(&pointer, &key);
+        let label = format!("the tag {}", quote(&key));
+        if let Err(message) = check_name(&key) {
+            context.errors.push(Diagnostic::at_key(&tag_pointer, message));
             continue;
         }
-        if let Some(other) = taken(&key) {
-            report.warnings.push(Diagnostic::key(&place, format!("{named} is left out: {other}")));
+        if let Some(reason) = reserved(&key) {
+            context.warnings.push(Diagnostic::at_key(&tag_pointer, format!("{label} is left out: {reason}")));
             continue;
         }
         if value.is_array() || value.is_object() {
-            let message = format!("{named} must be text, not {}", kind(&value));
-            report.problems.push(Diagnostic::value(&place, message));
+            let message = format!("{label} must be text, not {}", type_name(&value));
+            context.errors.push(Diagnostic::at_value(&tag_pointer, message));
             continue;
         }
         if value.is_null() {
             continue;
         }
-        let field = Field { pointer: place, key: named, value };
-        let text = field.text(report).and_then(|text| bounded(&field.key, &text, LENGTH).map(|()| text));
-        if let Some(text) = report.at(&field, text) {
+        let field = Field { pointer: tag_pointer, label, value };
+        let text = field.text(context).and_then(|text| check_line(&field.label, &text, MAX_LENGTH).map(|()| text));
+        if let Some(text) = context.accept(&field, text) {
             tags.insert(key, text);
         }
     }
     tags
 }
 
-fn name(key: &str) -> Result<(), String> {
-    let right = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | ':' | '-');
+fn check_name(key: &str) -> Result<(), String> {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | ':' | '-');
     if key.is_empty() {
         return Err("a tag without a name".into());
     }
-    if key.len() > LENGTH {
-        return Err(format!("a tag's name of {} characters: {LENGTH} at most", key.chars().count()));
+    if key.len() > MAX_LENGTH {
+        return Err(format!("a tag's name of {} characters: {MAX_LENGTH} at most", key.chars().count()));
     }
-    if key.chars().all(right) {
+    if key.chars().all(is_allowed) {
         return Ok(());
     }
-    let better: String = key.chars().map(|c| if right(c) { c } else { '-' }).collect();
+    let better: String = key.chars().map(|c| if is_allowed(c) { c } else { '-' }).collect();
     let better = better.trim_matches('-');
-    let advice = match better.is_empty() {
-        true => String::new(),
-        false => format!(", such as {}", quote(better)),
-    };
+    let advice = if better.is_empty() { String::new() } else { format!(", such as {}", quote(better)) };
     Err(format!("the tag {}: Sentry takes letters, digits and `_.:-`{advice}", quote(key)))
 }
 
-/// Names that are not a configuration's to give.
-fn taken(key: &str) -> Option<&'static str> {
+/// Returns the reason why a configuration cannot set a tag of this name, if it cannot.
+fn reserved(key: &str) -> Option<&'static str> {
     match key {
         "probe" => Some("it is set for every run, to the probe's name"),
         "release" => Some("Sentry drops a tag of this name, `sentry.release` sets it"),

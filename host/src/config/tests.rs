@@ -1,5 +1,5 @@
-//! Pairs of files in `tests/config`, named by the fault, and what the right ones come to. `UPDATE=1` writes the
-//! expected renderings anew.
+//! Tests of whole configurations. `tests/config` has invalid ones, named by their error, with the expected output beside
+//! them, which `UPDATE=1` rewrites; and valid ones, whose values are checked here.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,21 +18,21 @@ fn files(folder: &str) -> Vec<PathBuf> {
     files
 }
 
-fn read(path: &Path) -> (Source, Draft) {
+fn parse_file(path: &Path) -> (Source, ParsedConfig) {
     let mut source = Source::read(path).unwrap();
     source.name = path.file_name().unwrap().to_string_lossy().into_owned();
-    let draft = parse(&source, &|_| None);
-    (source, draft)
+    let parsed = parse(&source, &|_| None);
+    (source, parsed)
 }
 
 fn ok(name: &str) -> Config {
-    let (source, draft) = read(&files("ok").into_iter().find(|path| path.file_stem().unwrap() == name).unwrap());
-    assert!(draft.problems.is_empty(), "{}", render(&source, Level::Error, &draft.problems, false));
-    draft.config
+    let (source, parsed) = parse_file(&files("ok").into_iter().find(|path| path.file_stem().unwrap() == name).unwrap());
+    assert!(parsed.errors.is_empty(), "{}", render(&source, Level::Error, &parsed.errors, false));
+    parsed.config
 }
 
-/// The monitors of a configuration, as far as titles are in it.
-fn watch(config: &Config) -> Result<Vec<Monitor>, Vec<Diagnostic>> {
+/// Returns the monitors of a configuration; a probe without a title has its name.
+fn monitors_of(config: &Config) -> Result<Vec<Monitor>, Vec<Diagnostic>> {
     let titles: Vec<_> = config.probes.iter().map(|probe| probe.title.as_deref().unwrap_or(&probe.name)).collect();
     monitors(config, &titles)
 }
@@ -41,7 +41,7 @@ fn source(text: &str) -> Source {
     Source { name: "test.yaml".into(), text: text.into(), path: None, directory: ".".into(), probe: None }
 }
 
-/// Compares with the file beside it, and returns what was expected.
+/// Compares output with the file beside a configuration.
 fn compare(path: &Path, actual: &str) {
     let beside = path.with_extension("err");
     if std::env::var_os("UPDATE").is_some() {
@@ -52,11 +52,11 @@ fn compare(path: &Path, actual: &str) {
 }
 
 #[test]
-fn faults() {
+fn invalid_files() {
     for path in files("bad") {
-        let (source, draft) = read(&path);
-        let problems = if draft.problems.is_empty() { watch(&draft.config).unwrap_err() } else { draft.problems };
-        let actual = render(&source, Level::Error, &problems, false);
+        let (source, parsed) = parse_file(&path);
+        let errors = if parsed.errors.is_empty() { monitors_of(&parsed.config).unwrap_err() } else { parsed.errors };
+        let actual = render(&source, Level::Error, &errors, false);
         assert!(!actual.contains("hunter2"), "{}: {actual}", path.display());
         assert!(actual.chars().all(|c| c == '\n' || !c.is_control()), "{}", path.display());
         compare(&path, &actual);
@@ -64,25 +64,25 @@ fn faults() {
 }
 
 #[test]
-fn warnings() {
+fn files_with_warnings() {
     for path in files("warn") {
-        let (source, draft) = read(&path);
-        assert!(draft.problems.is_empty(), "{}", path.display());
-        let titled = draft.config.probes.iter().filter_map(|probe| Some((probe, probe.title.as_deref()?)));
-        let warnings: Vec<_> = draft.warnings.iter().cloned().chain(check_titles(titled)).collect();
+        let (source, parsed) = parse_file(&path);
+        assert!(parsed.errors.is_empty(), "{}", path.display());
+        let titled = parsed.config.probes.iter().filter_map(|probe| Some((probe, probe.title.as_deref()?)));
+        let warnings: Vec<_> = parsed.warnings.iter().cloned().chain(check_titles(titled)).collect();
         assert!(!warnings.is_empty(), "{}", path.display());
         compare(&path, &render(&source, Level::Warning, &warnings, false));
     }
 }
 
 #[test]
-fn right_ones_have_neither_problems_nor_warnings() {
+fn valid_files_have_neither_errors_nor_warnings() {
     for path in files("ok") {
-        let (source, draft) = read(&path);
-        assert!(draft.problems.is_empty(), "{}", render(&source, Level::Error, &draft.problems, false));
-        assert_eq!(watch(&draft.config).err(), None, "{}", path.display());
-        let idle = draft.config.probes.is_empty();
-        assert!(idle || draft.warnings.is_empty(), "{}", render(&source, Level::Warning, &draft.warnings, false));
+        let (source, parsed) = parse_file(&path);
+        assert!(parsed.errors.is_empty(), "{}", render(&source, Level::Error, &parsed.errors, false));
+        assert_eq!(monitors_of(&parsed.config).err(), None, "{}", path.display());
+        let idle = parsed.config.probes.is_empty();
+        assert!(idle || parsed.warnings.is_empty(), "{}", render(&source, Level::Warning, &parsed.warnings, false));
     }
 }
 
@@ -115,7 +115,7 @@ fn everything() {
     assert_eq!((config.in_flight, config.total_memory), (50, Some(2 << 30)));
     assert_eq!(config.sentry.dsn.as_ref().unwrap().path(), "/prefix/");
     assert_eq!((&*config.sentry.environment, &*config.sentry.release), ("staging", "probes@1.2.3"));
-    let sample = Sample { rate: SampleRate::of(0.1).unwrap(), slower_than: Some(Duration::from_millis(1500)) };
+    let sample = Sample { rate: SampleRate::from_share(0.1).unwrap(), slower_than: Some(Duration::from_millis(1500)) };
     assert_eq!(config.sentry.sample, sample);
     let [http, custom] = &config.probes[..] else { panic!("two probes") };
     let inherited = Limits {
@@ -153,27 +153,28 @@ fn everything() {
 fn check_ins() {
     let config = ok("check-in");
     assert_eq!(config.sentry.spotlight.as_ref().map(Url::as_str), Some("http://localhost:8969/stream"));
-    let monitors = watch(&config).unwrap();
+    let monitors = monitors_of(&config).unwrap();
     let slugs: Vec<_> = monitors.iter().map(|monitor| monitor.slug.as_str()).collect();
     assert_eq!(slugs, ["prober", "shop", "front-page", "shop_basket"]);
     let [host, shop, front, basket] = &monitors[..] else { panic!("four monitors") };
-    assert_eq!((&host.of, host.recovery_threshold), (&MonitorSubject::Host, Some(2)));
+    assert_eq!((&host.subject, host.recovery_threshold), (&MonitorSubject::Host, Some(2)));
     assert_eq!((front.every, front.margin), (2, 3));
     assert_eq!((basket.every, basket.margin), (5, 20));
     assert_eq!((basket.failure_issue_threshold, basket.recovery_threshold), (Some(3), Some(2)));
     assert_eq!(basket.owner.as_deref(), Some("user:ops@example.org"));
     assert_eq!((shop.every, shop.owner.as_deref()), (2, Some("team:shop")));
-    let of = |pointer: &str, often| MonitorSubject::Probes { pointer: pointer.to_owned(), often };
-    assert_eq!((&shop.of, &basket.of), (&of("/groups/0", true), &of("/groups/0/probes/1", false)));
+    let of =
+        |pointer: &str, several_per_minute| MonitorSubject::Probes { pointer: pointer.to_owned(), several_per_minute };
+    assert_eq!((&shop.subject, &basket.subject), (&of("/groups/0", true), &of("/groups/0/probes/1", false)));
 }
 
 #[test]
-fn numbers_in_tags_stay_as_they_are_written() {
-    let draft = parse(
+fn numbers_in_tags_keep_their_text() {
+    let parsed = parse(
         &source("sentry: {tags: &t {a: 1.10, b: 1e3, c: 0x1F}}\ngroups: [{tags: *t, probes: [{probe: http}]}]"),
         &|_| None,
     );
-    assert_eq!(draft.config.probes[0].tags.values().collect::<Vec<_>>(), ["1.10", "1e3", "0x1F"]);
+    assert_eq!(parsed.config.probes[0].tags.values().collect::<Vec<_>>(), ["1.10", "1e3", "0x1F"]);
 }
 
 #[test]
@@ -187,8 +188,8 @@ fn merge_keys() {
 #[test]
 fn scalars_are_those_of_yaml_1_2() {
     let text = "groups: [{probes: [{probe: http, v: [~, no, yes, 0o17, 0x1f, -5, +5, 1_000, 007, 12:30, 2026-01-02, .5, 1.2.3, 1e999, inf, !!str 5]}]}]";
-    let draft = parse(&source(text), &|_| None);
-    assert!(draft.problems.is_empty(), "{:?}", draft.problems);
+    let parsed = parse(&source(text), &|_| None);
+    assert!(parsed.errors.is_empty(), "{:?}", parsed.errors);
     let expected = json!([
         null,
         "no",
@@ -207,7 +208,7 @@ fn scalars_are_those_of_yaml_1_2() {
         "inf",
         "5"
     ]);
-    assert_eq!(draft.config.probes[0].settings["v"], expected);
+    assert_eq!(parsed.config.probes[0].settings["v"], expected);
 }
 
 #[test]
@@ -225,24 +226,24 @@ fn the_environment_fills_what_the_file_leaves_out() {
 }
 
 #[test]
-fn a_wrong_environment_is_no_fault_of_the_file() {
+fn errors_in_the_environment_have_no_place_in_the_file() {
     let source = source("groups: []");
-    let draft = parse(&source, &|_| Some("https://hunter2.example.org/a b".into()));
-    let text = render(&source, Level::Error, &draft.problems, false);
+    let parsed = parse(&source, &|_| Some("https://hunter2.example.org/a b".into()));
+    let text = render(&source, Level::Error, &parsed.errors, false);
     assert!(!text.contains("hunter2") && !text.contains("-->"), "{text}");
     assert!(text.contains("`SENTRY_DSN` is no DSN") && text.contains("`SENTRY_ENVIRONMENT` holds a space"), "{text}");
 }
 
 #[test]
-fn a_component_s_problem_is_shown_in_the_file() {
+fn problems_of_components_are_located_in_the_file() {
     let source =
         source("groups:\n  - probes:\n      - probe: http\n        evry: 60\n        headers:\n          a: hunter2\n");
     let probe = &parse(&source, &|_| None).config.probes[0];
     let problems = [
-        probe.problem("/evry", "unknown key `evry`, expected one of `url`, `method`"),
-        probe.problem("/headers/a", "a header must be text"),
-        probe.problem("/headers/b/c", "missing"),
-        probe.problem("", "missing key `url`"),
+        probe.diagnostic("/evry", "unknown key `evry`, expected one of `url`, `method`"),
+        probe.diagnostic("/headers/a", "a header must be text"),
+        probe.diagnostic("/headers/b/c", "missing"),
+        probe.diagnostic("", "missing key `url`"),
     ];
     let expected = "\
 error: missing key `url`
@@ -277,18 +278,18 @@ error: a header must be text
 }
 
 #[test]
-fn thousands_of_probes_and_of_problems() {
+fn thousands_of_probes_and_errors() {
     let probe =
         |index| format!("      - {{probe: http, url: 'https://{index}.example/', every: soon, tags: {{v: 1.10}}}}\n");
     let text = "groups:\n  - probes:\n".to_string() + &(0..10_000).map(probe).collect::<String>();
     let source = source(&text);
-    let draft = parse(&source, &|_| None);
-    assert_eq!((draft.config.probes.len(), draft.problems.len()), (10_000, 1001));
-    let text = render(&source, Level::Error, &draft.problems, false);
+    let parsed = parse(&source, &|_| None);
+    assert_eq!((parsed.config.probes.len(), parsed.errors.len()), (10_000, 1001));
+    let text = render(&source, Level::Error, &parsed.errors, false);
     assert!(text.contains("more than 1000 problems"));
 }
 
-/// What is quadratic takes minutes here, and is noticed.
+/// An algorithm of quadratic time would take minutes here.
 #[test]
 fn hostile_files_are_refused() {
     let list = format!("[{}]", "a,".repeat(2_000_000));
@@ -299,9 +300,9 @@ fn hostile_files_are_refused() {
         ["[".repeat(400_000), "{a: ".repeat(100_000), "- ".repeat(400_000), "? ".repeat(400_000), list, big, wide]
     {
         let source = source(&text);
-        let draft = parse(&source, &|_| None);
-        assert!(!draft.problems.is_empty());
-        assert!(render(&source, Level::Error, &draft.problems, true).len() < 1 << 20);
+        let parsed = parse(&source, &|_| None);
+        assert!(!parsed.errors.is_empty());
+        assert!(render(&source, Level::Error, &parsed.errors, true).len() < 1 << 20);
     }
 }
 
@@ -324,13 +325,13 @@ fn unreadable_files() {
 }
 
 #[test]
-fn what_is_told_of_us_has_no_secret() {
+fn secrets_are_redacted_from_the_server_name() {
     let about = |title: &str| {
         let probe = format!("{{probe: http, url: 'http://h/', title: '{title}'}}");
         let text = format!("sentry: {{server_name: 'at ${{env:WHO}}'}}\ngroups: [{{probes: [{probe}]}}]");
-        let draft = parse(&source(&text), &|name| (name == "WHO").then(|| "somebody".to_owned()));
-        assert_eq!(draft.problems, []);
-        draft.config.sentry.server_name
+        let parsed = parse(&source(&text), &|name| (name == "WHO").then(|| "somebody".to_owned()));
+        assert_eq!(parsed.errors, []);
+        parsed.config.sentry.server_name
     };
     assert_eq!(about("A title"), "at somebody");
     assert_eq!(about("A title of ${env:WHO}"), "at [Filtered]");
@@ -341,30 +342,18 @@ fn a_spool_is_a_directory_a_size_or_none() {
     let spool = |text: &str| {
         let source =
             source(&format!("sentry: {{spool: {text}}}\ngroups: [{{probes: [{{probe: http, url: 'http://h/'}}]}}]"));
-        let draft = parse(&source, &|_| None);
-        assert!(draft.problems.is_empty(), "{:?}", draft.problems);
-        draft.config.sentry.spool
+        let parsed = parse(&source, &|_| None);
+        assert!(parsed.errors.is_empty(), "{:?}", parsed.errors);
+        parsed.config.sentry.spool
     };
     let default = Spool::default();
     assert_eq!(spool("null"), default);
-    assert_eq!(spool("false"), Spool { place: SpoolPlace::Memory, ..default.clone() });
-    let folder = |path: &str| SpoolPlace::Folder(path.into());
-    assert_eq!(spool("/var/spool"), Spool { place: folder("/var/spool"), ..default.clone() });
-    assert_eq!(spool("waiting"), Spool { place: folder("./waiting"), ..default.clone() });
-    assert_eq!(spool("{size: 2 GiB}"), Spool { room: 2 << 30, ..default });
-    assert_eq!(spool("{directory: /d, size: 1 MiB}"), Spool { place: folder("/d"), room: 1 << 20 });
-}
-
-#[test]
-fn the_readme_has_the_keys_of_ours_that_have_a_table() {
-    let readme = include_str!("../../../README.md");
-    let keys =
-        [known_keys::SENTRY, known_keys::CHECK_IN, known_keys::MODULE, known_keys::ALLOW, known_keys::LIMITS].concat();
-    for key in keys {
-        let cells = readme.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
-        let mut named = cells.flat_map(|cell| cell.split(", "));
-        assert!(named.any(|name| name == format!("`{key}`")), "{key}");
-    }
+    assert_eq!(spool("false"), Spool { location: SpoolLocation::Memory, ..default.clone() });
+    let folder = |path: &str| SpoolLocation::Directory(path.into());
+    assert_eq!(spool("/var/spool"), Spool { location: folder("/var/spool"), ..default.clone() });
+    assert_eq!(spool("waiting"), Spool { location: folder("./waiting"), ..default.clone() });
+    assert_eq!(spool("{size: 2 GiB}"), Spool { max_bytes: 2 << 30, ..default });
+    assert_eq!(spool("{directory: /d, size: 1 MiB}"), Spool { location: folder("/d"), max_bytes: 1 << 20 });
 }
 
 #[test]
@@ -375,44 +364,44 @@ fn modules() {
     let pinned = |module: &Module| matches!(module, Module::File { sha256: Some(pin), .. } if pin == sha256);
     assert!(pinned(&redis.module) && !pinned(&file.module));
     assert_eq!((redis.name.as_str(), http.name.as_str(), file.name.as_str()), ("redis", "probes.http", "custom"));
-    // Its own settings go before its module's, and one word on what it may do narrows the other.
+    // A probe's own settings override those of its module, and its `allow` block narrows the module's.
     let settings = json!({"host": "a", "tries": 3, "port": 6379, "word": "mine"});
     assert_eq!(serde_json::Value::Object(redis.settings.clone()), settings);
     assert_eq!(redis.limits, Limits { deadline: Duration::from_secs(5), memory: 8 << 20, ..Limits::default() });
-    let words = |probe: &Probe| probe.allow.iter().map(|word| word.of.clone()).collect::<Vec<_>>();
-    assert_eq!(words(redis), ["the module `redis`", "this probe"]);
+    let owners = |probe: &Probe| probe.allow.iter().map(|allow| allow.declared_by.clone()).collect::<Vec<_>>();
+    assert_eq!(owners(redis), ["the module `redis`", "this probe"]);
     assert_eq!((redis.allow[0].hosts.as_ref().map(Vec::len), redis.allow[0].log), (Some(6), Some(true)));
     assert_eq!((redis.allow[1].log, redis.allow[1].ssh.commands), (Some(false), None));
-    // Nothing is allowed that nobody speaks of, unless it is built in.
-    let nothing = |of: &str| {
+    // A component that is not built in may do nothing that is not allowed.
+    let deny_all = |of: &str| {
         let ssh = AllowSsh { hosts: Some(Vec::new()), commands: Some(false), agent: Some(false) };
-        Allow { of: of.to_owned(), hosts: Some(Vec::new()), ssh, log: Some(false) }
+        Allow { declared_by: of.to_owned(), hosts: Some(Vec::new()), ssh, log: Some(false) }
     };
-    assert_eq!(http.allow, [nothing("the module `http`")]);
-    assert_eq!(alone.allow, [nothing("this probe")]);
+    assert_eq!(http.allow, [deny_all("the module `http`")]);
+    assert_eq!(alone.allow, [deny_all("this probe")]);
     assert_eq!((file.allow[0].ssh.hosts.as_ref().map(Vec::len), file.allow[0].ssh.commands), (Some(1), Some(false)));
     assert_eq!((ssh.allow[0].ssh.commands, &ssh.allow[0].hosts), (Some(false), &None));
 }
 
 #[test]
-fn a_problem_with_a_shared_setting_is_shown_where_it_stands() {
+fn problems_with_settings_of_a_module_are_located_there() {
     let file = std::env::temp_dir().join(format!("sentrynet-shared-{}.wasm", std::process::id()));
     std::fs::write(&file, "").unwrap();
     let text = format!(
         "modules: {{m: {{component: '{}', settings: {{port: x, list: [1]}}}}}}\ngroups: [{{probes: [{{probe: m, a: 1}}]}}]",
         file.display()
     );
-    let draft = parse(&source(&text), &|_| None);
+    let parsed = parse(&source(&text), &|_| None);
     std::fs::remove_file(&file).unwrap();
-    assert_eq!(draft.problems, []);
-    let at = |pointer| draft.config.probes[0].problem(pointer, "wrong").pointer().unwrap().to_owned();
+    assert_eq!(parsed.errors, []);
+    let at = |pointer| parsed.config.probes[0].diagnostic(pointer, "wrong").pointer().unwrap().to_owned();
     assert_eq!(at("/list/0"), "/modules/m/settings/list/0");
     assert_eq!(at("/a"), "/groups/0/probes/0/a");
     assert_eq!(at(""), "/groups/0/probes/0");
 }
 
 #[test]
-fn the_environment_that_a_component_may_see_is_secret_and_narrows() {
+fn allowed_variables_are_secret_and_can_be_narrowed() {
     let file = std::env::temp_dir().join(format!("sentrynet-env-{}.wasm", std::process::id()));
     std::fs::write(&file, "").unwrap();
     let text = format!(
@@ -420,12 +409,12 @@ fn the_environment_that_a_component_may_see_is_secret_and_narrows() {
          groups: [{{probes: [{{probe: m}}, {{probe: m, allow: {{env: [B]}}}}, {{probe: http, url: x}}]}}]",
         file.display()
     );
-    let draft = parse(&source(&text), &|name| (name.len() == 1).then(|| format!("value of {name}")));
+    let parsed = parse(&source(&text), &|name| (name.len() == 1).then(|| format!("value of {name}")));
     std::fs::remove_file(&file).unwrap();
-    assert_eq!(draft.problems, []);
-    let names = |index: usize| draft.config.probes[index].environment.keys().cloned().collect::<String>();
+    assert_eq!(parsed.errors, []);
+    let names = |index: usize| parsed.config.probes[index].environment.keys().cloned().collect::<String>();
     assert_eq!((names(0).as_str(), names(1).as_str(), names(2).as_str()), ("AB", "B", ""));
     let mut text = "it was value of A".to_owned();
-    draft.config.secrets.redact_in_place(&mut text);
+    parsed.config.secrets.redact_in_place(&mut text);
     assert_eq!(text, "it was [Filtered]");
 }

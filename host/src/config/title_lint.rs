@@ -1,15 +1,16 @@
-//! Titles, once all of them are known: what makes a run hard to find in Sentry. Knows no YAML.
+//! Warns of titles that make a run hard to find in Sentry.
 
 use std::collections::HashMap;
 
 use super::Probe;
 use super::diagnostic::{Diagnostic, below, quote_title};
 
-/// What Sentry's filter for health checks takes out, where a project has it on: names that hold one of these,
-const HELD: &[&str] = &["healthcheck", "health-check", "heartbeat"];
-/// and those that end with one of these, or with one and a slash. Sentry's `HEALTH_CHECK_GLOBS`, of which its dynamic
-/// sampling keeps fewer too.
-const ENDS: &[&str] = &[
+/// Sentry's filter for health checks, where a project has it on, drops transactions whose names contain one of these
+/// words, in upper or lower case.
+const FILTERED_WORDS: &[&str] = &["healthcheck", "health-check", "heartbeat"];
+/// The filter also drops names that end with one of these, or with one of these and a slash. Both lists are Sentry's
+/// `HEALTH_CHECK_GLOBS`, of which its dynamic sampling also keeps fewer.
+const FILTERED_ENDS: &[&str] = &[
     "/health",
     "/healthy",
     "/healthz",
@@ -24,35 +25,36 @@ const ENDS: &[&str] = &[
     "/up",
 ];
 
-/// Warnings about the titles that probes run under, a component's default as well as a configured one.
+/// Returns warnings about the titles of probes, configured ones and defaults of components: titles that Sentry's filter for
+/// health checks drops, and titles that several probes have.
 pub fn check_titles<'a>(titles: impl IntoIterator<Item = (&'a Probe, &'a str)>) -> Vec<Diagnostic> {
-    let mut seen: HashMap<_, usize> = HashMap::new();
+    let mut counts: HashMap<_, usize> = HashMap::new();
     let mut warnings = Vec::new();
     for (probe, title) in titles {
-        let place = below(&probe.pointer, "title");
-        if filtered(title) {
+        let pointer = below(&probe.pointer, "title");
+        if is_filtered(title) {
             let message = format!(
                 "Sentry's filter for health checks takes out transactions that are called {}: choose another `title`",
                 quote_title(title)
             );
-            warnings.push(Diagnostic::value(&place, message));
+            warnings.push(Diagnostic::at_value(&pointer, message));
         }
-        let count = seen.entry(title).or_default();
+        let count = counts.entry(title).or_default();
         *count += 1;
-        // Said once of each title, not once of each of a thousand probes.
+        // One warning for each title, not one for each of a thousand probes.
         if *count == 2 {
             let message =
                 format!("another probe has the title {} too: Sentry will show both as one", quote_title(title));
-            warnings.push(Diagnostic::value(&place, message));
+            warnings.push(Diagnostic::at_value(&pointer, message));
         }
     }
     warnings
 }
 
-fn filtered(title: &str) -> bool {
+fn is_filtered(title: &str) -> bool {
     let title = title.to_lowercase();
     let path = title.strip_suffix('/').unwrap_or(&title);
-    HELD.iter().any(|held| title.contains(held)) || ENDS.iter().any(|end| path.ends_with(end))
+    FILTERED_WORDS.iter().any(|word| title.contains(word)) || FILTERED_ENDS.iter().any(|end| path.ends_with(end))
 }
 
 #[cfg(test)]
@@ -61,16 +63,16 @@ mod tests {
 
     #[test]
     fn health_checks_are_filtered() {
-        let ends = ENDS.iter().flat_map(|end| [format!("GET https://shop.example{end}"), format!("{end}/")]);
-        let held = HELD.iter().flat_map(|held| [(*held).to_owned(), format!("a/{held}/b")]);
-        for title in ends.chain(held) {
-            assert!(filtered(&title), "{title}");
-            assert!(filtered(&title.to_uppercase()), "{title} in capitals");
+        let ends = FILTERED_ENDS.iter().flat_map(|end| [format!("GET https://shop.example{end}"), format!("{end}/")]);
+        let words = FILTERED_WORDS.iter().flat_map(|word| [(*word).to_owned(), format!("a/{word}/b")]);
+        for title in ends.chain(words) {
+            assert!(is_filtered(&title), "{title}");
+            assert!(is_filtered(&title.to_uppercase()), "{title} in capitals");
         }
     }
 
     #[test]
-    fn what_is_only_like_one_is_not() {
+    fn similar_titles_are_not_filtered() {
         let near = [
             "Shop",
             "health",
@@ -96,7 +98,7 @@ mod tests {
             "",
         ];
         for title in near {
-            assert!(!filtered(title), "{title}");
+            assert!(!is_filtered(title), "{title}");
         }
     }
 }

@@ -1,35 +1,39 @@
-//! Hosts, as a configuration names them, and the URLs that lead to them. Pure; knows no key.
+//! The entries of `trace_headers.hosts`, and the hosts that the settings of a probe name: the hosts that may be told about
+//! a trace. Pure.
+//!
+//! This is not the type of `allow.hosts`, [`AllowedHost`](super::AllowedHost): see there.
 
 use std::net::Ipv6Addr;
 
 use url::Url;
 
-/// A host, or all below a domain.
+/// A host, or all hosts below a domain, with a port or without.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TraceHost {
     name: Name,
-    /// None is any.
+    /// `None` is every port.
     port: Option<u16>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Name {
     Is(url::Host),
+    /// The names that end with this text, which starts with a dot.
     Below(String),
 }
 
 impl TraceHost {
-    /// Reads `shop.example`, `shop.example:8443`, `[::1]`, or `*.shop.example` for all below it.
+    /// Parses `shop.example`, `shop.example:8443`, `[::1]`, or `*.shop.example` for all hosts below it.
     ///
     /// # Errors
-    /// When it is none of them; how a sentence about it goes on.
+    /// Returns a message without a subject, such as `is no host: …`, if the text is none of these.
     pub fn read(text: &str) -> Result<Self, String> {
         let (below, rest) = match text.strip_prefix("*.") {
             Some(rest) => (true, rest),
             None => (false, text),
         };
         let shape = "is no host: write a name such as `shop.example`, with `:PORT` for that port alone";
-        let (name, port) = bare(rest).ok_or(shape)?;
+        let (name, port) = parse_host_and_port(rest).ok_or(shape)?;
         let name = match name {
             url::Host::Domain(name) if name.contains('*') => {
                 return Err(format!("{shape}; `*.` comes first or not at all"));
@@ -41,38 +45,39 @@ impl TraceHost {
         Ok(Self { name, port })
     }
 
-    /// The hosts that a text names: by a URL, as `host:port`, or as a bare host.
+    /// Returns the hosts that a setting names: the host of a URL, `host:port`, or a host alone. Returns none for any other
+    /// text.
     pub fn named_by(text: &str) -> Vec<Self> {
-        let whole = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-        match whole.as_ref().and_then(|url| Some((name(url)?, url.port()))) {
+        let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        match url.as_ref().and_then(|url| Some((name(url)?, url.port()))) {
             Some((name, Some(port))) => vec![Self { name: Name::Is(name), port: Some(port) }],
-            // Where no port is given, the ports of both schemes are: a site that moves from one to the other is the same.
+            // Without a port, the ports of both schemes: a site that moves from `http` to `https` is the same host.
             Some((name, None)) => [80, 443].map(|port| Self { name: Name::Is(name.clone()), port: Some(port) }).into(),
             None => {
-                // `http://shop.example:{port}/`, whose port a chain fills in; before an `@` that would be a password.
+                // A chain fills in the port of `http://shop.example:{port}/`. Before an `@` the same would be a password.
                 let cut = text.split_once(":{").filter(|_| !text.contains('@')).map(|(before, _)| before);
                 let bare = match cut.map(Url::parse) {
                     Some(Ok(url)) if matches!(url.scheme(), "http" | "https") => name(&url).map(|name| (name, None)),
-                    _ => bare(text),
+                    _ => parse_host_and_port(text),
                 };
                 bare.into_iter().map(|(name, port)| Self { name: Name::Is(name), port }).collect()
             }
         }
     }
 
-    /// Whether a URL leads there.
+    /// Returns true if the URL leads to this host, or to a host below this domain, and has the port.
     pub fn matches(&self, url: &Url) -> bool {
         let Some(name) = name(url) else { return false };
-        let named = match (&self.name, &name) {
+        let matches = match (&self.name, &name) {
             (Name::Is(known), name) => known == name,
             (Name::Below(domain), url::Host::Domain(name)) => name.len() > domain.len() && name.ends_with(domain),
             (Name::Below(_), _) => false,
         };
-        named && self.port.is_none_or(|port| Some(port) == url.port_or_known_default())
+        matches && self.port.is_none_or(|port| Some(port) == url.port_or_known_default())
     }
 }
 
-/// A URL's host, as there is one way to write it: names in lower case and in the letters of DNS, without its final dot.
+/// Returns a URL's host in its canonical form: a name in lower case and Punycode, without a final dot.
 fn name(url: &Url) -> Option<url::Host> {
     match url.host()?.to_owned() {
         url::Host::Domain(name) => match name.strip_suffix('.').unwrap_or(&name) {
@@ -83,19 +88,19 @@ fn name(url: &Url) -> Option<url::Host> {
     }
 }
 
-/// A host by itself, and its port if it is given.
-pub fn bare(text: &str) -> Option<(url::Host, Option<u16>)> {
-    /// Longer than any name in DNS and a port.
-    const LONGEST: usize = 300;
-    // What has a meaning in a URL beside a host and a port, or is passed over there.
-    if text.len() > LONGEST || text.contains(|c: char| c.is_whitespace() || c.is_control() || "/\\@?#".contains(c)) {
+/// Parses a host, with a port or without. Returns `None` for anything else.
+pub fn parse_host_and_port(text: &str) -> Option<(url::Host, Option<u16>)> {
+    /// More than the longest DNS name and a port.
+    const MAX_BYTES: usize = 300;
+    // These characters have another meaning in a URL, or are ignored there.
+    if text.len() > MAX_BYTES || text.contains(|c: char| c.is_whitespace() || c.is_control() || "/\\@?#".contains(c)) {
         return None;
     }
     let address = text.parse::<Ipv6Addr>().map(|address| format!("[{address}]"));
     let text = address.as_deref().unwrap_or(text);
     let [http, https] = ["http", "https"].map(|scheme| Url::parse(&format!("{scheme}://{text}/")).ok());
     let (http, https) = (http?, https?);
-    // A scheme's own port is told of only by the other.
+    // A URL does not tell the default port of its scheme from no port; the other scheme's URL does.
     Some((name(&http)?, http.port().or(https.port())))
 }
 
@@ -146,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_host() {
+    fn other_texts_are_errors() {
         let wrong = ["", "*", "*.", "a*.example", "*.*.example", "https://shop.example", "shop.example/", "a@b", "a b"];
         for text in wrong.into_iter().chain(["shop.example:0x50", "shop.example:65536", "[::1", "a?b", "a#b", "a\\b"]) {
             let error = TraceHost::read(text).unwrap_err();
@@ -162,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_text_names() {
+    fn hosts_of_settings() {
         names("https://shop.example/a?b#c", "https://shop.example/", true);
         names("HTTP://shop.example", "https://shop.example/", true);
         names("https://shop.example/{path}", "https://shop.example/", true);

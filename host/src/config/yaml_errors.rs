@@ -1,15 +1,15 @@
-//! What the YAML parser complains of, in the words of who writes a configuration.
+//! Explains the YAML parser's errors to the author of a configuration.
 
 use granit_parser::{ErrorKind, ScanError};
 
-use super::diagnostic::{Diagnostic, Location, Spot};
+use super::diagnostic::{Diagnostic, Location, TextRange};
 use super::source::lines;
 
-/// Levels of nesting: far more than any configuration has, and few enough for recursion.
-pub const DEPTH: usize = 64;
+/// The maximal depth of nesting: far more than a configuration needs, and few enough for recursive functions.
+pub const MAX_DEPTH: usize = 64;
 
-/// What the parser would pass over.
-pub fn precheck(text: &str) -> Result<(), Diagnostic> {
+/// Checks for control characters, which the parser accepts and YAML does not.
+pub fn check_characters(text: &str) -> Result<(), Diagnostic> {
     let unprintable = |c: char| {
         matches!(c, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{7f}'..='\u{84}')
             || matches!(c, '\u{86}'..='\u{9f}' | '\u{fffe}' | '\u{ffff}')
@@ -19,14 +19,15 @@ pub fn precheck(text: &str) -> Result<(), Diagnostic> {
     let column = 1 + before.last().map_or(0, |line| line.chars().count());
     let code = u32::from(c);
     let advice = format!("write `\"\\x{code:02x}\"` if it is meant");
-    Err(problem(
+    Err(diagnostic(
         before.len(),
         column,
         format!("a control character (U+{code:04X}), which YAML has no place for: {advice}"),
     ))
 }
 
-/// `bracket` is the innermost `{` (true) or `[` that is still open, and its line.
+/// Returns a diagnostic for an error of the parser. `bracket` is the innermost open bracket: true for `{` and false for
+/// `[`, and its line.
 pub fn explain(text: &str, error: &ScanError, bracket: Option<(bool, usize)>) -> Diagnostic {
     use ErrorKind as Kind;
 
@@ -37,15 +38,16 @@ pub fn explain(text: &str, error: &ScanError, bracket: Option<(bool, usize)>) ->
         &line[..line.len() - line.trim_start_matches([' ', '\t']).len()]
     };
     let kind = error.kind();
-    let of_tab = matches!(
+    let is_tab_error = matches!(
         kind,
         Kind::TabNotAllowed | Kind::TabInBlockIndentation | Kind::TabInIndentation | Kind::TabInPlainScalar
     );
-    // The parser notices a tab when the text before it ends: what indents a line after it is what has to change.
+    // The parser reports a tab at the end of the text before it. The tab to remove is in the indentation of that line or
+    // of a later one.
     let tab = (line.max(1)..=lines.len().min(line + 100)).find(|line| indent(*line).contains('\t'));
-    if let Some(tab) = tab.filter(|tab| of_tab || *tab == line) {
+    if let Some(tab) = tab.filter(|tab| is_tab_error || *tab == line) {
         let column = 1 + indent(tab).chars().take_while(|c| *c != '\t').count();
-        return problem(tab, column, "a tab in the indentation: YAML indents with spaces only");
+        return diagnostic(tab, column, "a tab in the indentation: YAML indents with spaces only");
     }
     let open = bracket.filter(|(_, opened)| *opened < line).map(|(map, opened)| {
         let bracket = if map { '{' } else { '[' };
@@ -63,7 +65,7 @@ pub fn explain(text: &str, error: &ScanError, bracket: Option<(bool, usize)>) ->
         Kind::TabNotAllowed | Kind::TabInBlockIndentation | Kind::TabInIndentation | Kind::TabInPlainScalar => {
             "a tab where YAML wants a space".into()
         }
-        Kind::RecursionLimitExceeded => format!("nested too deeply: {DEPTH} levels at most"),
+        Kind::RecursionLimitExceeded => format!("nested too deeply: {MAX_DEPTH} levels at most"),
         Kind::SimpleKeyExpected | Kind::InvalidSimpleKey => {
             column = 1 + indent(line).chars().count();
             "a line without a value: write `key: value`, with a space after the colon".into()
@@ -120,17 +122,17 @@ pub fn explain(text: &str, error: &ScanError, bracket: Option<(bool, usize)>) ->
         }
         Kind::ExpectedNodeContent | Kind::UnexpectedEofImplicitFlowMapping => "a value is missing here".into(),
         Kind::InvalidIndentation | Kind::InvalidQuotedScalarIndent => "indented less than what it belongs to".into(),
-        // What is left is rare enough for the parser's own words, which repeat nothing of the text.
+        // The remaining errors are rare, so that the parser's own message will do. It repeats nothing of the text.
         other => format!("no YAML: {other}"),
     };
-    // The end of a text is nothing to point at: its last line is.
+    // An error at the end of the file is shown at its last line with text.
     while line > 1 && lines.get(line - 1).is_none_or(|line| line.trim().is_empty()) {
         line -= 1;
         column = 1 + lines.get(line - 1).map_or(0, |line| line.trim_end().chars().count());
     }
-    problem(line, column, message)
+    diagnostic(line, column, message)
 }
 
-fn problem(line: usize, column: usize, message: impl Into<String>) -> Diagnostic {
-    Diagnostic { place: Location::Text(Spot { line, column, length: 1 }), message: message.into() }
+fn diagnostic(line: usize, column: usize, message: impl Into<String>) -> Diagnostic {
+    Diagnostic { location: Location::Text(TextRange { line, column, length: 1 }), message: message.into() }
 }

@@ -1,42 +1,44 @@
-//! A YAML tree to JSON: aliases followed, merge keys taken in, and whatever JSON has no word for noted as a problem.
-//! Knows no key's meaning.
+//! Converts a YAML tree to JSON: follows aliases, applies merge keys, and reports whatever JSON cannot express. Knows no
+//! key's meaning.
 
 use serde_json::{Map, Value};
 
 use super::diagnostic::{Diagnostic, Diagnostics, Location, below, escape, quote, quote_key};
-use super::yaml_errors::DEPTH;
-use super::yaml_tree::{Document, Kind, Node, NodeId, Tag, VALUES, too_large};
+use super::yaml_errors::MAX_DEPTH;
+use super::yaml_tree::{Document, Kind, MAX_VALUES, Node, NodeId, Tag, too_large};
 
-/// Characters of text, aliases followed, in a whole file.
-const CHARACTERS: usize = 64 << 20;
-/// YAML's own bound for a key without `?`.
-const KEY: usize = 1024;
+/// Bytes of text in a whole file, with aliases followed.
+const MAX_TEXT_BYTES: usize = 64 << 20;
+/// The maximal length of a key, which is YAML's for keys without `?`.
+const MAX_KEY_BYTES: usize = 1024;
 
-pub fn value(document: &Document, problems: &mut Diagnostics) -> Value {
-    Reader { document, problems, pointer: String::new(), depth: 0, values: VALUES, text: CHARACTERS }
+/// Converts a document. Values that JSON cannot express become null or text, with an error.
+pub fn value(document: &Document, errors: &mut Diagnostics) -> Value {
+    Converter { document, errors, pointer: String::new(), depth: 0, values_left: MAX_VALUES, text_left: MAX_TEXT_BYTES }
         .value(document.root())
 }
 
-struct Reader<'a> {
+struct Converter<'a> {
     document: &'a Document,
-    problems: &'a mut Diagnostics,
-    /// Where we are.
+    errors: &'a mut Diagnostics,
+    /// The JSON pointer to the value that is being converted.
     pointer: String,
     depth: usize,
-    /// What may still come: a few lines of aliases can ask for more than any memory holds.
-    values: usize,
-    text: usize,
+    /// Values that are still allowed. Without a limit, a few lines of aliases could fill the memory.
+    values_left: usize,
+    /// Bytes of text that are still allowed.
+    text_left: usize,
 }
 
-impl Reader<'_> {
+impl Converter<'_> {
     fn value(&mut self, id: NodeId) -> Value {
         let document = self.document;
         let node = document.node(id);
-        if !self.afford(node) {
+        if !self.reserve(node) {
             return Value::Null;
         }
-        if self.depth >= DEPTH {
-            self.problem(format!("nested too deeply: {DEPTH} levels at most"));
+        if self.depth >= MAX_DEPTH {
+            self.error(format!("nested too deeply: {MAX_DEPTH} levels at most"));
             return Value::Null;
         }
         self.depth += 1;
@@ -45,7 +47,9 @@ impl Reader<'_> {
             Kind::List(items) => {
                 self.collection_tag(node, "seq");
                 let items = items.iter().enumerate();
-                Value::Array(items.map(|(index, item)| self.within(&index.to_string(), |r| r.value(*item))).collect())
+                Value::Array(
+                    items.map(|(index, item)| self.within(&index.to_string(), |inside| inside.value(*item))).collect(),
+                )
             }
             Kind::Map(entries) => {
                 self.collection_tag(node, "map");
@@ -62,7 +66,7 @@ impl Reader<'_> {
         let mut merged = Vec::new();
         for (key, value) in entries {
             let node = document.node(*key);
-            // `x-…` at the top is there for its anchors: what is wrong with them shows where they are used.
+            // A key `x-…` at the top only holds anchors. An error in an anchor is reported where the anchor is used.
             if self.depth == 1 && node.text().is_some_and(|text| text.starts_with("x-")) {
                 continue;
             }
@@ -70,31 +74,35 @@ impl Reader<'_> {
                 merged.push((node, *value));
             } else if let Some(text) = self.key(node) {
                 if !map.contains_key(text) {
-                    let value = self.within(text, |reader| reader.value(*value));
+                    let value = self.within(text, |converter| converter.value(*value));
                     map.insert(text.to_string(), value);
-                } else if !self.problems.full() {
+                } else if !self.errors.is_full() {
                     let first = entries.iter().map(|(key, _)| document.node(*key)).find(|key| key.text() == Some(text));
-                    let first = first.map_or(0, |key| key.spot.line);
+                    let first = first.map_or(0, |key| key.range.line);
                     let message =
                         format!("the key {} is given twice, first on line {first}: leave one out", quote_key(text));
                     let pointer = below(&self.pointer, text);
-                    self.odd(node, pointer, message);
+                    self.key_error(node, pointer, message);
                 }
             }
         }
-        // What a map says itself wins over what it takes in, and the first that it takes in over the next.
+        // A map's own keys override merged ones, and the first merged map overrides the next.
         for (key, value) in merged {
-            let taken = match &document.node(value).kind {
+            let sources = match &document.node(value).kind {
                 Kind::List(maps) => maps.as_slice(),
                 _ => &[value],
             };
-            for taken in taken {
-                let node = document.node(*taken);
+            for source in sources {
+                let node = document.node(*source);
                 let Kind::Map(entries) = &node.kind else {
-                    self.odd(key, self.pointer.clone(), "`<<` takes in the keys of a map, or of a list of maps".into());
+                    self.key_error(
+                        key,
+                        self.pointer.clone(),
+                        "`<<` takes in the keys of a map, or of a list of maps".into(),
+                    );
                     continue;
                 };
-                if self.depth >= DEPTH || !self.afford(node) {
+                if self.depth >= MAX_DEPTH || !self.reserve(node) {
                     continue;
                 }
                 self.depth += 1;
@@ -107,17 +115,17 @@ impl Reader<'_> {
         map
     }
 
-    /// A key as it is written: `200` and `true` are text here.
+    /// Returns a key as it is written: the keys `200` and `true` are text.
     fn key<'n>(&mut self, node: &'n Node) -> Option<&'n str> {
-        let problem = match &node.kind {
+        let message = match &node.kind {
             _ if node.tag.is_some() => "a key has no tag: leave it out",
             Kind::Scalar { text, plain: true } if is_null(text) => "a key is missing: a map's keys are text, not null",
-            Kind::Scalar { text, .. } if text.len() > KEY => "a key of more than 1,024 bytes",
-            Kind::Scalar { text, .. } => return self.afford(node).then_some(text),
+            Kind::Scalar { text, .. } if text.len() > MAX_KEY_BYTES => "a key of more than 1,024 bytes",
+            Kind::Scalar { text, .. } => return self.reserve(node).then_some(text),
             Kind::List(_) => "a key must be text, not a list: put quotes around a text that starts with `[`",
             Kind::Map(_) => "a key must be text, not a map: put quotes around a text that starts with `{`",
         };
-        self.odd(node, self.pointer.clone(), problem.into());
+        self.key_error(node, self.pointer.clone(), message.into());
         None
     }
 
@@ -132,7 +140,7 @@ impl Reader<'_> {
             // `! text` is plain text.
             Tag::Other(name) if name == "!" => return quoted(),
             _ => {
-                self.tag_problem(tag);
+                self.tag_error(tag);
                 return quoted();
             }
         };
@@ -143,36 +151,36 @@ impl Reader<'_> {
             _ => value.is_number(),
         };
         if !fits {
-            self.tag_problem(tag);
+            self.tag_error(tag);
         }
         value
     }
 
-    /// What a text without quotes stands for is `serde_yaml`'s to say: null, true, false, a number or itself.
+    /// Converts a text without quotes as `serde_yaml` does: to null, true, false, a number or itself.
     fn plain(&mut self, text: &str) -> Value {
-        /// Longer ones are neither numbers nor words of YAML's.
-        const LONGEST: usize = 1024;
-        if text.len() > LONGEST {
+        /// A longer text is always itself.
+        const MAX_SCALAR_BYTES: usize = 1024;
+        if text.len() > MAX_SCALAR_BYTES {
             return Value::String(text.to_string());
         }
         let number = match serde_yaml::from_str(text) {
             Ok(serde_yaml::Value::Null) => return Value::Null,
             Ok(serde_yaml::Value::Bool(yes)) => return Value::Bool(yes),
             Ok(serde_yaml::Value::Number(number)) => Some(number),
-            // One between 64 and 128 bits is none that it has room for.
+            // `serde_yaml` fails for whole numbers of more than 64 bits.
             Err(_) if text.trim_start_matches(['-', '+']).starts_with(|first: char| first.is_ascii_digit()) => None,
             Ok(_) | Err(_) => return Value::String(text.to_string()),
         };
         let whole = !text.contains(['.', 'e', 'E']);
         let Some(number) = number.filter(|number| !whole || !number.is_f64()) else {
-            self.problem("a whole number of more than 64 bits: put quotes around it if it is text".into());
+            self.error("a whole number of more than 64 bits: put quotes around it if it is text".into());
             return Value::Null;
         };
         if number.is_infinite() || number.is_nan() {
-            self.problem(format!("{} is no number to work with: put quotes around it if it is text", quote(text)));
+            self.error(format!("{} is no number to work with: put quotes around it if it is text", quote(text)));
             return Value::Null;
         }
-        // Both are of serde's making, and hold the same numbers.
+        // Every number of `serde_yaml` is a number of `serde_json`.
         serde_json::to_value(number).unwrap_or_default()
     }
 
@@ -180,31 +188,31 @@ impl Reader<'_> {
         match node.tag.as_deref() {
             None => {}
             Some(Tag::Core(name)) if name == own => {}
-            Some(tag) => self.tag_problem(tag),
+            Some(tag) => self.tag_error(tag),
         }
     }
 
-    fn tag_problem(&mut self, tag: &Tag) {
+    fn tag_error(&mut self, tag: &Tag) {
         let tag = match tag {
             Tag::Core(name) => quote(&format!("!!{name}")),
             Tag::Other(name) => quote(name),
         };
-        self.problem(format!("the tag {tag} has no meaning here: leave it out, or quote a text that starts with `!`"));
+        self.error(format!("the tag {tag} has no meaning here: leave it out, or quote a text that starts with `!`"));
     }
 
-    /// Whether there is room for one more.
-    fn afford(&mut self, node: &Node) -> bool {
+    /// Counts a node against the limits of the file. Returns false if there is no room for it.
+    fn reserve(&mut self, node: &Node) -> bool {
         let text = node.text().map_or(0, str::len);
-        if self.values == 0 {
+        if self.values_left == 0 {
             return false;
         }
-        if self.values == 1 || self.text < text {
-            self.values = 0;
-            self.problems.push(too_large(node.spot));
+        if self.values_left == 1 || self.text_left < text {
+            self.values_left = 0;
+            self.errors.push(too_large(node.range));
             return false;
         }
-        self.values -= 1;
-        self.text -= text;
+        self.values_left -= 1;
+        self.text_left -= text;
         true
     }
 
@@ -217,12 +225,12 @@ impl Reader<'_> {
         read
     }
 
-    fn problem(&mut self, message: String) {
-        self.problems.push(Diagnostic::value(self.pointer.clone(), message));
+    fn error(&mut self, message: String) {
+        self.errors.push(Diagnostic::at_value(self.pointer.clone(), message));
     }
 
-    fn odd(&mut self, node: &Node, pointer: String, message: String) {
-        self.problems.push(Diagnostic { place: Location::Odd(pointer, node.spot), message });
+    fn key_error(&mut self, node: &Node, pointer: String, message: String) {
+        self.errors.push(Diagnostic { location: Location::UnaddressableKey(pointer, node.range), message });
     }
 }
 

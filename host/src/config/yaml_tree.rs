@@ -1,77 +1,80 @@
-//! YAML to a tree in which every node knows its line and column. Knows no key's meaning.
+//! Parses YAML to a tree in which every node has its line and column. Knows no key's meaning.
 
 use std::collections::HashMap;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span};
 
-use super::diagnostic::{Diagnostic, Location, Spot};
+use super::diagnostic::{Diagnostic, Location, TextRange};
 use super::source::{Source, lines};
-use super::yaml_errors::{self, DEPTH};
+use super::yaml_errors::{self, MAX_DEPTH};
 
-/// More than 10,000 probes need, less than hurts.
-pub const VALUES: usize = 1_000_000;
+/// The maximal number of values in a file: more than 10,000 probes need.
+pub const MAX_VALUES: usize = 1_000_000;
 
-/// A parsed file. An alias is an edge to its anchor's node, so that a file of aliases stays as small as it is.
+/// A parsed file. An alias is an edge to the node of its anchor, so that a file of aliases takes no more memory than its
+/// text.
 #[derive(Debug)]
 pub struct Document {
     nodes: Vec<Node>,
     root: NodeId,
 }
 
+/// The index of a node in its document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct NodeId(usize);
 
+/// A scalar, a list or a map.
 #[derive(Debug)]
 pub struct Node {
     pub kind: Kind,
-    /// Boxed, since it is seldom there and there are many nodes.
+    /// Boxed, because there are many nodes and few tags.
     pub tag: Option<Box<Tag>>,
-    /// A list's or a map's is where it begins.
-    pub spot: Spot,
+    /// For a list or a map, the place where it begins.
+    pub range: TextRange,
 }
 
+/// The content of a node.
 #[derive(Debug)]
 pub enum Kind {
-    /// Plain is without quotes: it may be a number, a boolean or null.
     Scalar {
         text: String,
+        /// The text has no quotes: it may be a number, a boolean or null.
         plain: bool,
     },
     List(Vec<NodeId>),
     Map(Vec<(NodeId, NodeId)>),
 }
 
-/// What stands in the file as `!tag`.
+/// A YAML tag, written `!tag`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tag {
-    /// YAML's own: `!!str` is `str`.
+    /// One of YAML's own tags: `str` for `!!str`.
     Core(String),
     Other(String),
 }
 
-/// A list or map whose end is not yet read.
+/// A list or a map whose end was not parsed yet.
 struct Open {
-    map: bool,
+    is_map: bool,
     anchor: usize,
     tag: Option<Box<Tag>>,
-    spot: Spot,
+    range: TextRange,
     children: Vec<NodeId>,
 }
 
 impl Document {
-    /// The document of a file: of settings alone, the configuration that has one probe with them.
-    pub fn of(source: &Source) -> Result<Self, Diagnostic> {
-        let Some(probe) = &source.probe else { return Self::read(&source.text) };
+    /// Parses a file. If it has only the settings of a probe, the document is a configuration with this one probe.
+    pub fn parse(source: &Source) -> Result<Self, Diagnostic> {
+        let Some(probe) = &source.probe else { return Self::parse_text(&source.text) };
         let blank = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
         let text = if lines(&source.text).into_iter().all(blank) { "{}" } else { &source.text };
-        Self::read(text)?.around(probe)
+        Self::parse_text(text)?.into_configuration(probe)
     }
 
-    fn read(text: &str) -> Result<Self, Diagnostic> {
-        yaml_errors::precheck(text)?;
-        // The parser's own bounds keep it from looking further ahead than is of use.
-        let limits =
-            granit_parser::options! { flow_nesting_limit: DEPTH, block_nesting_limit: DEPTH, emit_comments: false };
+    fn parse_text(text: &str) -> Result<Self, Diagnostic> {
+        yaml_errors::check_characters(text)?;
+        // With these limits the parser looks no further ahead than is of use.
+        let limits = granit_parser::options! { flow_nesting_limit: MAX_DEPTH, block_nesting_limit: MAX_DEPTH, emit_comments: false };
         let mut parser = Parser::new_from_str_with_options(text, limits);
         let mut nodes = Vec::new();
         let mut anchors = HashMap::new();
@@ -79,77 +82,80 @@ impl Document {
         let mut root = None;
         while let Some(event) = parser.next_event() {
             let (event, span) = event.map_err(|error| {
-                let bracket = open.last().filter(|open| open.spot.length > 0).map(|open| (open.map, open.spot.line));
+                let bracket =
+                    open.last().filter(|open| open.range.length > 0).map(|open| (open.is_map, open.range.line));
                 yaml_errors::explain(text, &error, bracket)
             })?;
-            let spot = spot(span);
-            let (kind, anchor, tag, spot) = match event {
+            let range = range(span);
+            let (kind, anchor, tag, range) = match event {
                 Event::DocumentStart(..) if root.is_some() => {
-                    return Err(problem(spot, "a second document starts here: a configuration is one document"));
+                    return Err(diagnostic(range, "a second document starts here: a configuration is one document"));
                 }
-                Event::SequenceStart(..) | Event::MappingStart(..) if open.len() >= DEPTH => {
-                    return Err(problem(spot, format!("nested too deeply: {DEPTH} levels at most")));
+                Event::SequenceStart(..) | Event::MappingStart(..) if open.len() >= MAX_DEPTH => {
+                    return Err(diagnostic(range, format!("nested too deeply: {MAX_DEPTH} levels at most")));
                 }
                 Event::SequenceStart(_, anchor, tag) => {
-                    open.push(Open { map: false, anchor, tag: owned(tag), spot, children: Vec::new() });
+                    open.push(Open { is_map: false, anchor, tag: owned(tag), range, children: Vec::new() });
                     continue;
                 }
                 Event::MappingStart(_, anchor, tag) => {
-                    open.push(Open { map: true, anchor, tag: owned(tag), spot, children: Vec::new() });
+                    open.push(Open { is_map: true, anchor, tag: owned(tag), range, children: Vec::new() });
                     continue;
                 }
                 Event::Scalar(text, style, anchor, tag) => {
                     let kind = Kind::Scalar { text: text.into_owned(), plain: style == ScalarStyle::Plain };
-                    (kind, anchor, owned(tag), spot)
+                    (kind, anchor, owned(tag), range)
                 }
                 Event::SequenceEnd | Event::MappingEnd => {
                     let Some(done) = open.pop() else { continue };
-                    let kind = match done.map {
-                        true => Kind::Map(done.children.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect()),
-                        false => Kind::List(done.children),
+                    let kind = if done.is_map {
+                        Kind::Map(done.children.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect())
+                    } else {
+                        Kind::List(done.children)
                     };
-                    (kind, done.anchor, done.tag, done.spot)
+                    (kind, done.anchor, done.tag, done.range)
                 }
                 Event::Alias(anchor) => {
-                    // An anchor has its node once it is complete.
+                    // An anchor has a node only after its end.
                     let Some(node) = anchors.get(&anchor) else {
-                        return Err(problem(
-                            spot,
+                        return Err(diagnostic(
+                            range,
                             "this alias stands inside of what it repeats, which would never end",
                         ));
                     };
-                    place(*node, &mut open, &mut root);
+                    attach(*node, &mut open, &mut root);
                     continue;
                 }
                 _ => continue,
             };
-            if nodes.len() >= VALUES {
-                return Err(too_large(spot));
+            if nodes.len() >= MAX_VALUES {
+                return Err(too_large(range));
             }
             let id = NodeId(nodes.len());
-            nodes.push(Node { kind, tag, spot });
+            nodes.push(Node { kind, tag, range });
             if anchor > 0 {
                 anchors.insert(anchor, id);
             }
-            place(id, &mut open, &mut root);
+            attach(id, &mut open, &mut root);
         }
         match root {
             Some(root) => Ok(Self { nodes, root }),
-            None => {
-                Err(problem(Spot { line: 1, column: 1, length: 0 }, "the file is empty: it needs at least `groups`"))
-            }
+            None => Err(diagnostic(
+                TextRange { line: 1, column: 1, length: 0 },
+                "the file is empty: it needs at least `groups`",
+            )),
         }
     }
 
-    /// What is put around it stands nowhere in the file.
-    fn around(mut self, probe: &str) -> Result<Self, Diagnostic> {
+    /// Wraps settings in a configuration with one probe. The nodes around the settings are not in the file.
+    fn into_configuration(mut self, probe: &str) -> Result<Self, Diagnostic> {
         let root = self.node(self.root);
         let Kind::Map(entries) = &root.kind else {
-            return Err(problem(root.spot, "settings are a map of keys and values"));
+            return Err(diagnostic(root.range, "settings are a map of keys and values"));
         };
         let keys = entries.iter().map(|(key, _)| self.node(*key));
         if let Some(key) = keys.into_iter().find(|key| key.text() == Some("probe")) {
-            return Err(problem(key.spot, "`probe` is the component that is tested already: leave it out here"));
+            return Err(diagnostic(key.range, "`probe` is the component that is tested already: leave it out here"));
         }
         let scalar = |text: &str| Kind::Scalar { text: text.to_owned(), plain: false };
         let entry = (self.add(scalar("probe")), self.add(scalar(probe)));
@@ -165,7 +171,7 @@ impl Document {
     }
 
     fn add(&mut self, kind: Kind) -> NodeId {
-        self.nodes.push(Node { kind, tag: None, spot: Spot::NOWHERE });
+        self.nodes.push(Node { kind, tag: None, range: TextRange::NONE });
         NodeId(self.nodes.len() - 1)
     }
 
@@ -179,7 +185,7 @@ impl Document {
 }
 
 impl Node {
-    /// The text of a key, as it is written.
+    /// Returns the text of a scalar as it is written; `None` for a list or a map.
     pub fn text(&self) -> Option<&str> {
         match &self.kind {
             Kind::Scalar { text, .. } => Some(text),
@@ -187,18 +193,18 @@ impl Node {
         }
     }
 
-    /// `<<`, which takes in the keys of another map.
+    /// Returns true for the merge key `<<`, which takes in the keys of another map.
     pub fn is_merge(&self) -> bool {
         matches!(&self.kind, Kind::Scalar { text, plain: true } if text == "<<") && self.tag.is_none()
     }
 }
 
-/// Said of a file, and of what its aliases make of it.
-pub fn too_large(spot: Spot) -> Diagnostic {
-    problem(spot, format!("too large: with its aliases followed, the file comes to more than {VALUES} values"))
+/// Returns the error for a file with too many values, aliases followed.
+pub fn too_large(range: TextRange) -> Diagnostic {
+    diagnostic(range, format!("too large: with its aliases followed, the file comes to more than {MAX_VALUES} values"))
 }
 
-fn place(id: NodeId, open: &mut [Open], root: &mut Option<NodeId>) {
+fn attach(id: NodeId, open: &mut [Open], root: &mut Option<NodeId>) {
     match open.last_mut() {
         Some(parent) => parent.children.push(id),
         None => *root = Some(id),
@@ -213,15 +219,15 @@ fn owned(tag: Option<std::borrow::Cow<'_, granit_parser::Tag>>) -> Option<Box<Ta
     tag.map(|tag| Box::new(owned(tag)))
 }
 
-fn problem(spot: Spot, message: impl Into<String>) -> Diagnostic {
-    Diagnostic { place: Location::Text(spot), message: message.into() }
+fn diagnostic(range: TextRange, message: impl Into<String>) -> Diagnostic {
+    Diagnostic { location: Location::Text(range), message: message.into() }
 }
 
-fn spot(span: Span) -> Spot {
+fn range(span: Span) -> TextRange {
     let length = match span.start.line() == span.end.line() {
         true => span.end.col().saturating_sub(span.start.col()),
-        // Of what goes on for lines, the first is enough to find it.
+        // Only the first line of a longer text is marked.
         false => usize::MAX,
     };
-    Spot { line: span.start.line(), column: span.start.col() + 1, length }
+    TextRange { line: span.start.line(), column: span.start.col() + 1, length }
 }

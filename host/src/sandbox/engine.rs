@@ -6,7 +6,7 @@ use wasmtime::{
     WasmBacktraceDetails,
 };
 
-use crate::config::{MOST_MEMORY, MOST_TABLE};
+use crate::config::{MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS};
 use crate::sandbox::epoch;
 
 /// A pool of so many runs at once is seldom full.
@@ -18,7 +18,7 @@ pub fn new(in_flight: usize, share: usize) -> wasmtime::Result<Engine> {
     config.epoch_interruption(true);
     // Guests are synchronous; component-model async is not ready to be relied on.
     config.concurrency_support(false);
-    config.memory_reservation(MOST_MEMORY as u64);
+    config.memory_reservation(MAX_MEMORY_BYTES as u64);
     // After a peak its stacks are given back too.
     config.async_stack_zeroing(in_flight > LARGE);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(in_flight, share)));
@@ -50,7 +50,7 @@ fn pool(in_flight: usize, share: usize) -> PoolingAllocationConfig {
         .total_memories(count.saturating_mul(MEMORIES))
         .total_tables(count.saturating_mul(TABLES))
         .total_stacks(count)
-        .max_memory_size(MOST_MEMORY)
+        .max_memory_size(MAX_MEMORY_BYTES)
         .max_component_instance_size(LARGEST_INSTANCE)
         .max_core_instance_size(LARGEST_INSTANCE)
         .max_tables_per_module(TABLES)
@@ -59,7 +59,7 @@ fn pool(in_flight: usize, share: usize) -> PoolingAllocationConfig {
         .max_core_instances_per_component(CORE_INSTANCES)
         .max_tables_per_component(TABLES)
         .max_memories_per_component(MEMORIES)
-        .table_elements(MOST_TABLE)
+        .table_elements(MAX_TABLE_ELEMENTS)
         .pagemap_scan(Enabled::Auto);
     // What a place keeps that no run is in counts as that run's share.
     if in_flight <= LARGE && share >= KEEP_RESIDENT * (MEMORIES + TABLES) as usize {

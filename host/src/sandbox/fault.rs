@@ -9,7 +9,7 @@ use crate::capability::quota::Exceeded;
 use crate::capability::record_replay::Halt;
 use crate::capability::wasi::exit_status;
 use crate::capability::{Accounting, Growth, HostMemoryExceeded};
-use crate::config::{Limits, MOST_MEMORY, MOST_TABLE};
+use crate::config::{Limits, MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS};
 use crate::run::{Fault, FaultKind, LimitKind};
 use crate::sandbox::backtrace::backtrace;
 
@@ -97,8 +97,8 @@ pub fn check_limits(deadline: Instant, computed: Duration, limits: Limits) -> Re
 pub fn with_advice(mut fault: Fault, limits: &Limits) -> Fault {
     let FaultKind::Limit(ceiling) = fault.kind else { return fault };
     let at_its_most = match ceiling {
-        LimitKind::Memory => limits.memory == MOST_MEMORY,
-        LimitKind::Table => limits.table == MOST_TABLE,
+        LimitKind::Memory => limits.memory == MAX_MEMORY_BYTES,
+        LimitKind::Table => limits.table == MAX_TABLE_ELEMENTS,
         _ => false,
     };
     if !at_its_most {

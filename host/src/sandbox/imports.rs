@@ -48,7 +48,7 @@ pub fn unusable_imports(imports: &[(String, Vec<String>)], allow: &[Allow]) -> V
             Grant::Env | Grant::Log => continue,
         };
         let Some(word) = shut else { return Vec::new() };
-        let of = &word.of;
+        let of = &word.declared_by;
         idle.push(format!("this component is to {words}, and {of} allows it no host: add `allow: {{{key}}}` there"));
     }
     idle
@@ -159,7 +159,7 @@ mod tests {
         let imports: Vec<_> = ["sentrynet:probe/http@0.1.0", "sentrynet:probe/log@0.1.0", "wasi:sockets/tcp@0.2.0"]
             .map(|name| (name.to_owned(), Vec::new()))
             .into();
-        let word = |hosts| Allow { of: "this probe".to_owned(), hosts, ..Allow::default() };
+        let word = |hosts| Allow { declared_by: "this probe".to_owned(), hosts, ..Allow::default() };
         assert_eq!(unusable_imports(&imports, &[]), [""; 0]);
         assert_eq!(unusable_imports(&imports, &[word(None)]), [""; 0]);
         assert_eq!(
@@ -170,9 +170,9 @@ mod tests {
                         add `allow: {hosts: [host.example]}` there";
         assert_eq!(unusable_imports(&imports, &[word(None), word(Some(Vec::new()))]), [expected]);
         let all = [imports, vec![("sentrynet:probe/ssh@0.1.0".to_owned(), Vec::new())]].concat();
-        assert_eq!(unusable_imports(&all, &[word(Some(Vec::new())).first()]).len(), 2);
+        assert_eq!(unusable_imports(&all, &[word(Some(Vec::new())).or_deny()]).len(), 2);
         assert_eq!(
-            unusable_imports(&all, &[word(Some(vec![AllowedHost::read("shop.example").unwrap()])).first()]),
+            unusable_imports(&all, &[word(Some(vec![AllowedHost::read("shop.example").unwrap()])).or_deny()]),
             [""; 0]
         );
     }

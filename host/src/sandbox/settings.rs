@@ -4,25 +4,29 @@
 
 use serde_json::{Map, Value};
 
-use crate::config::Referred;
+use crate::config::Interpolations;
 use crate::schema::{Annotations, BudgetExceeded, Schema, Type};
 
 /// The settings as they are meant: what was put in for a reference is of the type that is wanted.
-pub fn typed(schema: &Schema, settings: &Map<String, Value>, referred: &Referred) -> Result<Value, BudgetExceeded> {
+pub fn typed(
+    schema: &Schema,
+    settings: &Map<String, Value>,
+    interpolations: &Interpolations,
+) -> Result<Value, BudgetExceeded> {
     let mut settings = Value::Object(settings.clone());
-    if referred.whole.is_empty() {
+    if interpolations.whole_values.is_empty() {
         return Ok(settings);
     }
     schema.walk(&mut settings, &mut |asked, value, pointer| {
         let Value::String(text) = &*value else { return false };
-        let read = referred.whole.contains(pointer).then(|| read(asked, text)).flatten();
+        let read = interpolations.whole_values.contains(pointer).then(|| read(asked, text)).flatten();
         read.map(|read| *value = read).is_some()
     })?;
     Ok(settings)
 }
 
 /// The settings as the guest gets them, of those that are typed.
-pub fn for_guest(schema: &Schema, mut typed: Value, referred: &Referred) -> Result<Value, BudgetExceeded> {
+pub fn for_guest(schema: &Schema, mut typed: Value, interpolations: &Interpolations) -> Result<Value, BudgetExceeded> {
     schema.walk(&mut typed, &mut |asked, value, pointer| {
         if asked.write_only {
             *value = Value::String(pointer.to_owned());
@@ -30,7 +34,7 @@ pub fn for_guest(schema: &Schema, mut typed: Value, referred: &Referred) -> Resu
         }
         let template = asked.formats.contains(TEMPLATE);
         if template {
-            brace(value, pointer, referred);
+            brace(value, pointer, interpolations);
         }
         template
     })?;
@@ -45,21 +49,21 @@ pub fn wants_title(schema: &Value) -> bool {
 /// The `format` of settings whose texts are templates as Python's `str.format_map` has them, however deep they lie.
 const TEMPLATE: &str = "str.format_map";
 
-fn brace(value: &mut Value, pointer: &str, referred: &Referred) {
+fn brace(value: &mut Value, pointer: &str, interpolations: &Interpolations) {
     match value {
         Value::String(text) => {
-            if let Some(braced) = referred.braced.get(pointer) {
+            if let Some(braced) = interpolations.template_escaped.get(pointer) {
                 text.clone_from(braced);
             }
         }
         Value::Object(map) => {
             for (key, value) in map {
-                brace(value, &format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1")), referred);
+                brace(value, &format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1")), interpolations);
             }
         }
         Value::Array(list) => {
             for (index, value) in list.iter_mut().enumerate() {
-                brace(value, &format!("{pointer}/{index}"), referred);
+                brace(value, &format!("{pointer}/{index}"), interpolations);
             }
         }
         _ => {}
@@ -88,10 +92,10 @@ mod tests {
         let Value::Object(settings) = settings else { panic!("settings are a map") };
         let whole = ["/port", "/name", "/on"].map(str::to_owned).into();
         let braced = [("/body/a/0", "{{x"), ("/name", "{{y")].map(|(place, text)| (place.to_owned(), text.to_owned()));
-        let referred = Referred { whole, braced: braced.into() };
+        let interpolations = Interpolations { whole_values: whole, template_escaped: braced.into() };
         let schema = Schema::read(schema).unwrap();
-        let typed = typed(&schema, &settings, &referred).unwrap();
-        assert_eq!(&for_guest(&schema, typed, &referred).unwrap(), expected);
+        let typed = typed(&schema, &settings, &interpolations).unwrap();
+        assert_eq!(&for_guest(&schema, typed, &interpolations).unwrap(), expected);
     }
 
     #[test]

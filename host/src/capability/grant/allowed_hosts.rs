@@ -72,7 +72,7 @@ impl Grants {
         let parsed = if bracketed { Host::parse(&format!("[{host}]")) } else { Host::parse(host) };
         match (parsed, port) {
             (Ok(parsed), Some(port)) => self.host(list, &parsed, port),
-            _ => Err(Refusal(format!("`{}` is no host that {} could allow", host.escape_debug(), word.of))),
+            _ => Err(Refusal(format!("`{}` is no host that {} could allow", host.escape_debug(), word.declared_by))),
         }
     }
 
@@ -181,13 +181,15 @@ impl Grants {
 
     /// Who says that they may not.
     pub fn log_refused_by(&self) -> Option<&str> {
-        self.0.iter().find(|word| word.log == Some(false)).map(|word| word.of.as_str())
+        self.0.iter().find(|word| word.log == Some(false)).map(|word| word.declared_by.as_str())
     }
 
     fn flag(&self, what: &str, wanted: &str, of: impl Fn(&Allow) -> Option<bool>) -> Result<(), Refusal> {
         match self.0.iter().find(|word| of(word) == Some(false)) {
             None => Ok(()),
-            Some(word) => Err(Refusal(format!("{what} is not allowed: add {wanted} to `allow` of {}", word.of))),
+            Some(word) => {
+                Err(Refusal(format!("{what} is not allowed: add {wanted} to `allow` of {}", word.declared_by)))
+            }
         }
     }
 
@@ -209,7 +211,7 @@ fn refuse(what: &str, wanted: &str, list: List, word: &Allow) -> Refusal {
         List::Hosts => "allow.hosts",
         List::Ssh => "allow.ssh.hosts",
     };
-    Refusal(format!("{what} is not allowed: add `{wanted}` to `{key}` of {}", word.of))
+    Refusal(format!("{what} is not allowed: add `{wanted}` to `{key}` of {}", word.declared_by))
 }
 
 /// Stands for all ports that are not named; nobody listens on it.

@@ -1,21 +1,23 @@
-//! What a text with references is made of. Knows neither the environment nor files.
+//! Parses a text with references. Looks nothing up.
 
 use std::fmt;
 
 use super::super::diagnostic::quote;
 
+/// A part of a text.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Piece<'t> {
     Text(&'t str),
     Reference(Reference<'t>),
 }
 
+/// `${env:NAME}` or `${file:PATH}`, with a default or without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reference<'t> {
     pub kind: Kind,
-    /// A variable's, or a path.
+    /// The name of a variable, or the path of a file.
     pub name: &'t str,
-    /// What stands in its place where there is nothing.
+    /// The text after `:-`, for when there is no such variable or file.
     pub default: Option<&'t str>,
 }
 
@@ -27,8 +29,8 @@ pub enum Kind {
 
 const ADVICE: &str = "`${env:NAME}` or `${file:PATH}`, or `$${` for a literal `${`";
 
-/// Takes a text apart. `hidden` is one of which nothing may be repeated.
-pub fn pieces(text: &str, hidden: bool) -> Result<Vec<Piece<'_>>, String> {
+/// Splits a text at its references; `$${` becomes `${`. If `is_secret`, messages repeat nothing of the text.
+pub fn pieces(text: &str, is_secret: bool) -> Result<Vec<Piece<'_>>, String> {
     let mut pieces = Vec::new();
     let mut rest = text;
     while let Some(start) = rest.find("${") {
@@ -43,7 +45,7 @@ pub fn pieces(text: &str, hidden: bool) -> Result<Vec<Piece<'_>>, String> {
         let Some((inside, after)) = inside.split_once('}') else {
             return Err(format!("a `${{` without its `}}`: write {ADVICE}"));
         };
-        pieces.push(Piece::Reference(reference(inside, hidden)?));
+        pieces.push(Piece::Reference(reference(inside, is_secret)?));
         rest = after;
     }
     pieces.push(Piece::Text(rest));
@@ -51,12 +53,12 @@ pub fn pieces(text: &str, hidden: bool) -> Result<Vec<Piece<'_>>, String> {
     Ok(pieces)
 }
 
-fn reference(inside: &str, hidden: bool) -> Result<Reference<'_>, String> {
+fn reference(inside: &str, is_secret: bool) -> Result<Reference<'_>, String> {
     let (kind, rest) = match inside.split_once(':') {
         Some(("env", rest)) => (Kind::Environment, rest),
         Some(("file", rest)) => (Kind::File, rest),
-        // What is no name may be somebody's password.
-        _ if hidden || !is_name(inside) || inside.len() > 40 => {
+        // A text that is no name may be a password.
+        _ if is_secret || !is_name(inside) || inside.len() > 40 => {
             return Err(format!("`${{…}}` is no reference: {ADVICE}"));
         }
         _ => return Err(format!("`${{{inside}}}` is no reference: {ADVICE}")),
@@ -70,7 +72,7 @@ fn reference(inside: &str, hidden: bool) -> Result<Reference<'_>, String> {
             Err("`${env:…}` wants a variable's name, of letters, digits and `_`; a default comes after `:-`".into())
         }
         Kind::File if name.trim().is_empty() => Err("`${file:…}` wants the path of a file".into()),
-        // In the name of a file too, where it would be a brace that is missing.
+        // Also in the name of a file, where a `${` means that the closing brace is missing.
         _ if rest.contains("${") => Err("a reference cannot hold another: its default is text, as it is".into()),
         _ => Ok(Reference { kind, name, default }),
     }
@@ -82,7 +84,7 @@ fn is_name(text: &str) -> bool {
 }
 
 impl Reference<'_> {
-    /// What to do where there is nothing to put in.
+    /// Returns the error for a reference to nothing, without a default.
     pub fn missing(&self) -> String {
         let name = quote(self.name);
         match self.kind {
@@ -98,7 +100,7 @@ impl Reference<'_> {
     }
 }
 
-/// As it is written, in backquotes, without its default.
+/// Writes the reference as in the file, in backquotes, without its default.
 impl fmt::Display for Reference<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = quote(self.name);

@@ -1,10 +1,11 @@
-//! Which keys hold a secret by their name, and which never do. A guess, for what no reference tells.
+//! Finds secrets that are written in a configuration without a reference, by the names of their keys. Also knows the
+//! host's own keys whose values are no secrets.
 
-use super::super::known_keys;
+use super::super::section::{self, Section};
 
-/// Names that people give to secrets, in lower case and without what stands between words: `api_key`, `X-Api-Key`,
-/// `apiKey`.
-const SECRET: &[&str] = &[
+/// Names that people give to secrets, in lower case and without `-` and `_`: `api_key`, `X-Api-Key` and `apiKey` are
+/// all `apikey` or `xapikey`.
+const SECRET_NAMES: &[&str] = &[
     "accesskey",
     "accesstoken",
     "apikey",
@@ -29,34 +30,39 @@ const SECRET: &[&str] = &[
     "xapikey",
     "xauthtoken",
 ];
-/// Keys below which names are anybody's own: an answer's `token` has its path here, and no secret.
-const NAMED: &[&str] = &["assertions", "set_keys", "tags"];
+/// Keys below which the user chooses the names: in `set_keys`, the value of `token` is a path into the response.
+const KEYS_WITH_FREE_NAMES: &[&str] = &["assertions", "set_keys", "tags"];
 
-/// What is known of a value by the keys that lead to it.
+/// The keys that lead to a value, as far as they say whether it is a secret.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Key {
-    secret: bool,
-    named: bool,
+pub struct KeyPath {
+    is_secret: bool,
+    has_free_names: bool,
 }
 
-impl Key {
-    /// What is known of the value of `name` below this.
+impl KeyPath {
+    /// Returns the path to the key `name` of the map at this path.
     pub fn below(self, name: &str) -> Self {
-        Self { secret: !self.named && is_word(name), named: NAMED.contains(&name) }
+        Self {
+            is_secret: !self.has_free_names && is_secret_name(name),
+            has_free_names: KEYS_WITH_FREE_NAMES.contains(&name),
+        }
     }
 
+    /// Returns true if the last key says that its value is a secret.
     pub fn is_secret(self) -> bool {
-        self.secret
+        self.is_secret
     }
 }
 
-/// Whether a text is itself but a word for a secret: a chain's `password: password` is filled in from a key.
-pub fn is_word(text: &str) -> bool {
+/// Returns true if a text is the name of a secret. As a value it is then no secret: in a chain, `password: password` is
+/// filled in from the key `password`.
+pub fn is_secret_name(text: &str) -> bool {
     let plain: String = text.chars().filter(|c| !matches!(c, '-' | '_')).map(|c| c.to_ascii_lowercase()).collect();
-    SECRET.contains(&plain.as_str())
+    SECRET_NAMES.contains(&plain.as_str())
 }
 
-/// The password in a URL that a text is or holds, unless a reference stands there.
+/// Returns the password of a URL in a text, unless the URL has a reference there.
 pub fn password(text: &str) -> Option<&str> {
     let (before, rest) = text.split_once("://")?;
     before.ends_with(|last: char| last.is_ascii_alphanumeric()).then_some(())?;
@@ -66,26 +72,24 @@ pub fn password(text: &str) -> Option<&str> {
     (!password.is_empty() && !user.contains("${")).then_some(password)
 }
 
-/// Whether a text names a key to be filled in from, as a chain's does.
+/// Returns true if a text has a placeholder such as `{token}`, as the texts of a chain can.
 pub fn is_template(text: &str) -> bool {
     text.split('{').skip(1).any(|rest| rest.starts_with(|c: char| c.is_alphabetic() || c == '_') && rest.contains('}'))
 }
 
-/// Whether a pointer leads to a value of the host's that is no secret whatever it is from: a number, one of a few
-/// words, or a name that is there to be told.
-pub fn is_plain(pointer: &str) -> bool {
+/// Returns true if a pointer leads to a value of the host's own keys that is no secret, even if a reference stands for it:
+/// a number, one of a few words, or a name that is sent to Sentry on purpose.
+pub fn is_public(pointer: &str) -> bool {
     let path: Vec<&str> = pointer.split('/').skip(1).collect();
     match *path.as_slice() {
-        ["sentry", key] => known_keys::SENTRY.contains(&key) && !matches!(key, "dsn" | "tags"),
-        ["groups", _, "probes", _, key] => {
-            known_keys::PROBE.contains(&key) && !matches!(key, "probe" | "title" | "tags")
-        }
+        ["sentry", key] => Section::SENTRY.has(key) && !matches!(key, "dsn" | "tags"),
+        ["groups", _, "probes", _, key] => Section::PROBE.has(key) && !matches!(key, "probe" | "title" | "tags"),
         ["sentry", "sample", _] | ["limits", _] | ["groups", _, "probes", _, "limits", _] => true,
-        _ => known_keys::is_shared(pointer),
+        _ => section::is_shared(pointer),
     }
 }
 
-/// Whether a pointer leads to a number of the host's.
+/// Returns true if a pointer leads to one of the host's own keys that takes a number.
 pub fn is_number(pointer: &str) -> bool {
-    is_plain(pointer) && pointer.rsplit('/').next().is_some_and(known_keys::is_number)
+    is_public(pointer) && pointer.rsplit('/').next().is_some_and(section::is_number)
 }

@@ -1,4 +1,4 @@
-//! Files with secrets: read, and looked at for who else can. Knows nothing of what is in them.
+//! Reads files with secrets, and checks who else can read them.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
@@ -7,10 +7,10 @@ use std::path::Path;
 
 use super::super::diagnostic::quote;
 
-/// A key is 4 KiB, a bundle of certificates some more.
-const LARGEST: u64 = 64 << 10;
+/// The maximal size of a file with a secret. A private key takes 4 KiB.
+const MAX_FILE_BYTES: u64 = 64 << 10;
 
-/// The text of a file without its last line's end, or none if there is no such file.
+/// Reads the text of a file, without the line end of its last line. Returns `Ok(None)` if there is no such file.
 pub fn read(directory: &Path, name: &str) -> Result<Option<String>, String> {
     let path = directory.join(name);
     let name = quote(name);
@@ -18,17 +18,17 @@ pub fn read(directory: &Path, name: &str) -> Result<Option<String>, String> {
         ErrorKind::NotFound | ErrorKind::NotADirectory => Ok(None),
         _ => Err(format!("cannot read {name}: {error}")),
     };
-    // Before it is opened: a pipe would have us wait.
+    // Checked before it is opened, because opening a pipe would block.
     match fs::metadata(&path) {
-        Ok(found) if !found.is_file() => return Err(format!("{name} is not a file: name one that holds a text")),
+        Ok(metadata) if !metadata.is_file() => return Err(format!("{name} is not a file: name one that holds a text")),
         Ok(_) => {}
         Err(error) => return failed(error),
     }
     let mut bytes = Vec::new();
-    if let Err(error) = File::open(&path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes)) {
+    if let Err(error) = File::open(&path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)) {
         return failed(error);
     }
-    if bytes.len() as u64 > LARGEST {
+    if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(format!("{name} is larger than 64 KiB: what it is to stand for is a text of some lines"));
     }
     let mut text = String::from_utf8(bytes).map_err(|_| format!("{name} is not UTF-8 text: save it as UTF-8"))?;
@@ -37,17 +37,17 @@ pub fn read(directory: &Path, name: &str) -> Result<Option<String>, String> {
     Ok(Some(text))
 }
 
-/// What to say of a file with a secret in it when everyone can read it.
-pub fn exposed(path: &Path) -> Option<String> {
+/// Returns a warning about a file with a secret if everyone can read it.
+pub fn world_readable_warning(path: &Path) -> Option<String> {
     let mode = mode_for_everyone(path)?;
     let name = quote(&path.display().to_string());
     Some(format!("{name} is readable by everyone (mode {mode:o}): `chmod o-r` it"))
 }
 
-/// The mode of a file that everyone can read.
+/// Returns the mode of a file if everyone can read it.
 pub fn mode_for_everyone(path: &Path) -> Option<u32> {
     const READ_BY_OTHERS: u32 = 0o004;
-    let found = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
-    let mode = found.permissions().mode() & 0o777;
+    let metadata = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+    let mode = metadata.permissions().mode() & 0o777;
     (mode & READ_BY_OTHERS != 0).then_some(mode)
 }

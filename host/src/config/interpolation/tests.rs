@@ -1,4 +1,4 @@
-//! What references come to, and what is said of those that come to nothing.
+//! Tests for references, and for the messages about those that cannot be resolved.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -7,11 +7,11 @@ use serde_json::json;
 
 use super::*;
 
-/// What became of a tree, what was found, and what was said.
-struct Resolved {
+/// The result of resolving a value.
+struct Outcome {
     value: Value,
-    found: Found,
-    problems: Vec<Diagnostic>,
+    resolved: Resolved,
+    errors: Vec<Diagnostic>,
     warnings: Vec<Diagnostic>,
 }
 
@@ -27,38 +27,38 @@ fn environment(name: &str) -> Option<String> {
     Some(value.into())
 }
 
-fn resolved_in(directory: &Path, file: Option<&Path>, mut value: Value) -> Resolved {
-    let (mut problems, mut warnings) = (Diagnostics::default(), Diagnostics::default());
-    let around = InterpolationEnv { directory, environment: &environment, file };
-    let found = resolve(&mut value, &around, &mut problems, &mut warnings);
-    Resolved { value, found, problems: problems.into_vec(), warnings: warnings.into_vec() }
+fn resolve_in(directory: &Path, file: Option<&Path>, mut value: Value) -> Outcome {
+    let (mut errors, mut warnings) = (Diagnostics::default(), Diagnostics::default());
+    let env = InterpolationEnv { directory, environment: &environment, file };
+    let resolved = resolve(&mut value, &env, &mut errors, &mut warnings);
+    Outcome { value, resolved, errors: errors.into_vec(), warnings: warnings.into_vec() }
 }
 
-fn resolved(value: Value) -> Resolved {
-    resolved_in(Path::new("."), None, value)
+fn resolve_value(value: Value) -> Outcome {
+    resolve_in(Path::new("."), None, value)
 }
 
-impl Resolved {
+impl Outcome {
     fn secrets(&self) -> Vec<&str> {
-        self.found.secrets.iter().map(String::as_str).collect()
+        self.resolved.secrets.iter().map(String::as_str).collect()
     }
 
-    fn said(problems: &[Diagnostic]) -> Vec<(&str, &str)> {
-        problems.iter().map(|problem| (problem.pointer().unwrap_or_default(), problem.message.as_str())).collect()
+    fn messages(diagnostics: &[Diagnostic]) -> Vec<(&str, &str)> {
+        diagnostics.iter().map(|found| (found.pointer().unwrap_or_default(), found.message.as_str())).collect()
     }
 }
 
 #[track_caller]
 fn check(text: &str, expected: Result<&str, &str>) {
-    let resolved = resolved(json!({ "a": text }));
-    match (expected, Resolved::said(&resolved.problems).as_slice()) {
-        (Ok(expected), []) => assert_eq!(resolved.value["a"], expected),
+    let outcome = resolve_value(json!({ "a": text }));
+    match (expected, Outcome::messages(&outcome.errors).as_slice()) {
+        (Ok(expected), []) => assert_eq!(outcome.value["a"], expected),
         (Err(expected), [("/a", message)]) => {
             assert_eq!(*message, expected);
-            assert_eq!(resolved.value["a"], text);
-            assert!(resolved.found.failed.contains("/a"));
+            assert_eq!(outcome.value["a"], text);
+            assert!(outcome.resolved.unresolved.contains("/a"));
         }
-        (_, said) => panic!("{text}: {:?}, {said:?}", resolved.value),
+        (_, messages) => panic!("{text}: {:?}, {messages:?}", outcome.value),
     }
 }
 
@@ -99,42 +99,42 @@ fn mistakes() {
                    `${file:…:-…}`";
     check("${file:gone}", Err(missing));
     check("${file:.:-x}", Err("`.` is not a file: name one that holds a text"));
-    let hidden = resolved(json!({ "password": "pa${ss}word" }));
-    assert_eq!(hidden.problems[0].message, none("${…}"));
+    let outcome = resolve_value(json!({ "password": "pa${ss}word" }));
+    assert_eq!(outcome.errors[0].message, none("${…}"));
 }
 
 #[test]
 fn only_texts_that_are_values() {
-    let resolved = resolved(json!({
+    let outcome = resolve_value(json!({
         "${env:TOKEN}": [1, true, null, "${env:PIN}", { "b/c": "${env:PIN} ${env:TOKEN:-x}" }],
     }));
     let expected = json!({ "${env:TOKEN}": [1, true, null, "12", { "b/c": "12 s3cret-token" }] });
-    assert_eq!(resolved.value, expected);
-    assert_eq!(resolved.found.whole, BTreeSet::from(["/${env:TOKEN}/3".to_owned()]));
+    assert_eq!(outcome.value, expected);
+    assert_eq!(outcome.resolved.whole_values, BTreeSet::from(["/${env:TOKEN}/3".to_owned()]));
     // Each once, and what is too short with its surroundings.
     let secrets = ["12", "s3cret-token", "12 s3cret-token"];
-    assert_eq!(resolved.secrets(), secrets);
-    let [(_, warning)] = Resolved::said(&resolved.warnings)[..] else { panic!("{:?}", resolved.warnings) };
+    assert_eq!(outcome.secrets(), secrets);
+    let [(_, warning)] = Outcome::messages(&outcome.warnings)[..] else { panic!("{:?}", outcome.warnings) };
     assert!(warning.starts_with("`${env:PIN}` stands for less than 4 characters"), "{warning}");
 }
 
 #[test]
-fn what_is_empty_is_said() {
-    let resolved = resolved(json!(["${env:EMPTY}", "${env:EMPTY}", "${env:EMPTY:-}"]));
-    let said = "`${env:EMPTY}` stands for nothing: what it leads to is empty";
-    assert_eq!(Resolved::said(&resolved.warnings), [("/0", said)]);
+fn empty_values_are_warned_of() {
+    let outcome = resolve_value(json!(["${env:EMPTY}", "${env:EMPTY}", "${env:EMPTY:-}"]));
+    let messages = "`${env:EMPTY}` stands for nothing: what it leads to is empty";
+    assert_eq!(Outcome::messages(&outcome.warnings), [("/0", messages)]);
 }
 
 #[test]
-fn what_is_there_to_be_told_is_no_secret() {
+fn public_values_are_no_secrets() {
     let probe = json!({ "every": "${env:PIN}", "limits": { "memory": "${env:PIN}" }, "title": "${env:TOKEN}" });
-    let resolved = resolved(json!({
+    let outcome = resolve_value(json!({
         "sentry": { "environment": "${env:TOKEN}", "dsn": "https://${env:NOT:-a}:b@c/1" },
         "groups": [{ "probes": [probe] }],
     }));
-    assert_eq!(resolved.secrets(), ["s3cret-token"]);
-    assert!(resolved.warnings.is_empty(), "{:?}", resolved.warnings);
-    assert!(resolved.found.whole.contains("/groups/0/probes/0/every"));
+    assert_eq!(outcome.secrets(), ["s3cret-token"]);
+    assert!(outcome.warnings.is_empty(), "{:?}", outcome.warnings);
+    assert!(outcome.resolved.whole_values.contains("/groups/0/probes/0/every"));
 }
 
 #[test]
@@ -150,13 +150,13 @@ fn secrets_by_their_keys() {
     std::fs::write(&file, "").unwrap();
     for (mode, warned) in [(0o640, false), (0o644, true)] {
         std::fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
-        let resolved = resolved_in(directory.path(), Some(&file), literal.clone());
-        assert_eq!(resolved.secrets(), expected);
-        let said = Resolved::said(&resolved.warnings);
-        assert_eq!(!said.is_empty(), warned, "{said:?}");
-        let said = said.first().map(|(place, text)| (*place, text.split(": ").next().unwrap()));
+        let outcome = resolve_in(directory.path(), Some(&file), literal.clone());
+        assert_eq!(outcome.secrets(), expected);
+        let messages = Outcome::messages(&outcome.warnings);
+        assert_eq!(!messages.is_empty(), warned, "{messages:?}");
+        let messages = messages.first().map(|(place, text)| (*place, text.split(": ").next().unwrap()));
         let text = "a secret in a file that is readable by everyone (mode 644), and 4 more below";
-        assert_eq!(said, warned.then_some(("/password", text)));
+        assert_eq!(messages, warned.then_some(("/password", text)));
     }
 }
 
@@ -167,8 +167,8 @@ fn names_of_secrets_however_they_are_written() {
         "init_keys": { "pin": 98_761_234, "pinned": 7_654_321 },
         "headers": { "X-Auth-Token": "header" },
     });
-    let resolved = resolved(literal);
-    let mut secrets = resolved.secrets();
+    let outcome = resolve_value(literal);
+    let mut secrets = outcome.secrets();
     secrets.sort_unstable();
     assert_eq!(secrets, ["98761234", "camel", "header", "kebab", "short-for-it"]);
 }
@@ -187,28 +187,28 @@ fn files() {
     write("large", &vec![b'x'; (64 << 10) + 1], 0o600);
     let absolute = format!("${{file:{}}}", directory.path().join("token").display());
     let value = json!(["${file:token}", "<${file:./lines}>", absolute, "${file:lines}", "${file:token/x:-none}"]);
-    let resolved = resolved_in(directory.path(), None, value);
-    assert_eq!(resolved.value, json!(["s3cret", "<one\ntwo\n>", "s3cret", "one\ntwo\n", "none"]));
-    let said = Resolved::said(&resolved.warnings);
+    let outcome = resolve_in(directory.path(), None, value);
+    assert_eq!(outcome.value, json!(["s3cret", "<one\ntwo\n>", "s3cret", "one\ntwo\n", "none"]));
+    let messages = Outcome::messages(&outcome.warnings);
     assert!(
-        said.iter().all(|(_, text)| text.ends_with("is readable by everyone (mode 604): `chmod o-r` it")),
-        "{said:?}"
+        messages.iter().all(|(_, text)| text.ends_with("is readable by everyone (mode 604): `chmod o-r` it")),
+        "{messages:?}"
     );
-    assert_eq!(said.iter().map(|(place, _)| *place).collect::<Vec<_>>(), ["/1", "/3"]);
+    assert_eq!(messages.iter().map(|(place, _)| *place).collect::<Vec<_>>(), ["/1", "/3"]);
 
-    let resolved = resolved_in(directory.path(), None, json!(["${file:binary}", "${file:large:-x}"]));
-    let said = Resolved::said(&resolved.problems);
+    let outcome = resolve_in(directory.path(), None, json!(["${file:binary}", "${file:large:-x}"]));
+    let messages = Outcome::messages(&outcome.errors);
     let binary = ("/0", "`binary` is not UTF-8 text: save it as UTF-8");
     let large = ("/1", "`large` is larger than 64 KiB: what it is to stand for is a text of some lines");
-    assert_eq!(said, [binary, large]);
+    assert_eq!(messages, [binary, large]);
 }
 
 #[test]
-fn there_is_a_bound() {
+fn replacements_are_limited() {
     let text = "${env:LONG}".repeat(40);
-    let resolved = resolved(json!([text, text, "${env:TOKEN}", "as it is"]));
-    let said = Resolved::said(&resolved.problems);
-    assert_eq!(said, [("/1", "too much text: references may come to 64 MiB, all together")]);
-    assert_eq!(resolved.found.failed, ["/1", "/2"].map(str::to_owned).into());
-    assert_eq!(resolved.found.secrets.len(), 1);
+    let outcome = resolve_value(json!([text, text, "${env:TOKEN}", "as it is"]));
+    let messages = Outcome::messages(&outcome.errors);
+    assert_eq!(messages, [("/1", "too much text: references may come to 64 MiB, all together")]);
+    assert_eq!(outcome.resolved.unresolved, ["/1", "/2"].map(str::to_owned).into());
+    assert_eq!(outcome.resolved.secrets.len(), 1);
 }

@@ -1,5 +1,5 @@
-//! A component's schema put into another: whatever it refers to is found there, and it lets the host's own keys stand
-//! beside its own.
+//! Embeds the schema of a component's settings in the schema of a configuration: rewrites its references, and allows the
+//! host's own keys beside its own.
 
 use std::collections::BTreeSet;
 
@@ -7,48 +7,48 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use super::super::diagnostic::escape;
-use super::super::known_keys::PROBE;
-use super::{Component, map, relax};
+use super::super::section::Section;
+use super::{ComponentSchema, keywords, relax};
 use crate::schema::{InvalidSchema, Schema, Subschemas, subschemas_in};
 
-/// What a URL's fragment cannot hold as it is.
+/// Characters that must be escaped in the fragment of a URL.
 const FRAGMENT: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'%').add(b'^').add(b'#');
 
-/// The schema of a component's probes as it stands at `#/$defs/KEY`, with the host's keys let in.
-pub fn embed(component: &Component, key: &str) -> Result<Value, InvalidSchema> {
-    embedded(component, key, &|part| let_in(part, &component.given))
+/// Returns the schema of a probe with this component, for `#/$defs/KEY`. The host's own keys are allowed.
+pub fn embed(component: &ComponentSchema, key: &str) -> Result<Value, InvalidSchema> {
+    embedded(component, key, &|part| allow_host_keys(part, &component.given_keys))
 }
 
-/// The schema of settings that a module has for its probes, which have the rest.
-pub fn embed_shared(component: &Component, key: &str) -> Result<Value, InvalidSchema> {
-    let mut schema = embedded(component, key, &ask_for_nothing)?;
-    if let Some(part) = map(&mut schema)
+/// Returns the schema of the `settings` of a module, which may lack any key, because its probes may have the rest.
+pub fn embed_shared(component: &ComponentSchema, key: &str) -> Result<Value, InvalidSchema> {
+    let mut schema = embedded(component, key, &remove_requirements)?;
+    if let Some(part) = keywords(&mut schema)
         && let Some(properties) = part.entry("properties").or_insert_with(|| json!({})).as_object_mut()
     {
-        properties.extend(PROBE.iter().map(|key| ((*key).to_owned(), false.into())));
+        properties.extend(Section::PROBE.keys().into_iter().map(|key| (key.to_owned(), false.into())));
     }
     Ok(schema)
 }
 
-fn embedded(component: &Component, key: &str, change: &dyn Fn(&mut Value)) -> Result<Value, InvalidSchema> {
+fn embedded(component: &ComponentSchema, key: &str, change: &dyn Fn(&mut Value)) -> Result<Value, InvalidSchema> {
     let mut schema = component.schema.clone();
     let read = Schema::read(&schema)?;
     let targets: BTreeSet<&str> = read.references().iter().map(|reference| reference.to.as_str()).collect();
     for reference in read.references() {
-        if let Some(part) = schema.pointer_mut(&reference.from).and_then(map) {
+        if let Some(part) = schema.pointer_mut(&reference.from).and_then(keywords) {
             let to = utf8_percent_encode(&reference.to, FRAGMENT);
             part.shift_remove("$dynamicRef");
             part.insert("$ref".to_owned(), format!("#/$defs/{key}{to}").into());
         }
     }
-    unname(&mut schema);
-    for place in at_the_top(&schema, key) {
-        if let Some(part) = schema.pointer_mut(&place) {
+    remove_names(&mut schema);
+    for pointer in top_level_parts(&schema, key) {
+        if let Some(part) = schema.pointer_mut(&pointer) {
             change(part);
         }
     }
-    // What something within it is referred to by its place stays in it.
-    relax::open(&mut schema, &|pointer| {
+    // A part that has the target of a reference stays where it is: the reference names its place.
+    relax::allow_references(&mut schema, &|pointer| {
         let below = format!("{pointer}/");
         targets.range(below.as_str()..).next().is_some_and(|target| target.starts_with(&below))
     });
@@ -58,24 +58,24 @@ fn embedded(component: &Component, key: &str, change: &dyn Fn(&mut Value)) -> Re
     Ok(schema)
 }
 
-/// Takes out the names of its parts, which all references are now without.
-fn unname(schema: &mut Value) {
-    let Some(part) = map(schema) else { return };
+/// Removes the names of the parts. All references are rewritten to JSON pointers by now.
+fn remove_names(schema: &mut Value) {
+    let Some(part) = keywords(schema) else { return };
     for name in ["$id", "$schema", "$anchor", "$dynamicAnchor", "$vocabulary"] {
         part.shift_remove(name);
     }
     for (keyword, value) in part.iter_mut() {
         match (subschemas_in(keyword), value) {
-            (Some(Subschemas::One), value) => unname(value),
-            (Some(Subschemas::List), Value::Array(parts)) => parts.iter_mut().for_each(unname),
-            (Some(Subschemas::Map), Value::Object(parts)) => parts.values_mut().for_each(unname),
+            (Some(Subschemas::One), value) => remove_names(value),
+            (Some(Subschemas::List), Value::Array(parts)) => parts.iter_mut().for_each(remove_names),
+            (Some(Subschemas::Map), Value::Object(parts)) => parts.values_mut().for_each(remove_names),
             _ => {}
         }
     }
 }
 
-/// JSON pointers to the parts that apply to the settings as a whole.
-fn at_the_top(schema: &Value, key: &str) -> BTreeSet<String> {
+/// Returns JSON pointers to the parts that apply to the settings as a whole, and not to a value in them.
+fn top_level_parts(schema: &Value, key: &str) -> BTreeSet<String> {
     let mut all = BTreeSet::new();
     let mut waiting = vec![String::new()];
     while let Some(pointer) = waiting.pop() {
@@ -97,21 +97,21 @@ fn at_the_top(schema: &Value, key: &str) -> BTreeSet<String> {
     all
 }
 
-/// Lets any key be missing, with all that hangs on which are there.
-fn ask_for_nothing(part: &mut Value) {
-    let Some(part) = map(part) else { return };
+/// Removes the keywords that require keys, or depend on which keys there are.
+fn remove_requirements(part: &mut Value) {
+    let Some(part) = keywords(part) else { return };
     for keyword in ["required", "minProperties", "dependentRequired", "dependentSchemas", "if", "then", "else", "not"] {
         part.shift_remove(keyword);
     }
 }
 
-/// Lets keys stand there that are not the part's own.
-fn let_in(part: &mut Value, given: &[String]) {
-    let Some(part) = map(part) else { return };
+/// Allows the host's own keys, and lets the keys be missing that the module gives.
+fn allow_host_keys(part: &mut Value, given_keys: &[String]) {
+    let Some(part) = keywords(part) else { return };
     if let Some(Value::Array(required)) = part.get_mut("required") {
-        required.retain(|key| !given.iter().any(|given| key == given));
+        required.retain(|key| !given_keys.iter().any(|given_keys| key == given_keys));
     }
-    // These count and look at all keys.
+    // These keywords apply to all keys, the host's too.
     for keyword in ["propertyNames", "minProperties", "maxProperties"] {
         part.shift_remove(keyword);
     }
@@ -120,9 +120,9 @@ fn let_in(part: &mut Value, given: &[String]) {
         return;
     }
     let properties = part.entry("properties").or_insert_with(|| json!({}));
-    if let Some(properties) = map(properties) {
-        for key in PROBE {
-            properties.insert((*key).to_owned(), true.into());
+    if let Some(properties) = keywords(properties) {
+        for key in Section::PROBE.keys() {
+            properties.insert(key.to_owned(), true.into());
         }
     }
 }

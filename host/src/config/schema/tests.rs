@@ -1,24 +1,22 @@
-//! The host's part held against the decoder, both ways, and against the files that it takes and refuses.
+//! Holds `host.json` against the decoder, key by key, and against the files of `tests/config`.
 
 use std::path::{Path, PathBuf};
 
-use super::super::known_keys::{
-    ALLOW, ALLOW_SSH, CHECK_IN, GROUP, LIMITS, LIMITS_OF_A_RUN, MODULE, PROBE, ROOT, SAMPLE, SENTRY, TRACE_HEADERS,
-};
-use super::super::{Draft, parse, yaml_to_json};
+use super::super::section::Section;
+use super::super::{parse, yaml_to_json};
 use super::*;
-use crate::config::diagnostic::Diagnostics;
+use crate::config::diagnostic::{Diagnostic, Diagnostics, escape};
 use crate::schema::Schema;
 
-/// The whole, with built-in probes that take any settings.
+/// Returns the schema of configurations with built-in probes that accept any settings.
 fn whole() -> Value {
-    let component = |(module, names): (&str, Vec<String>)| Component {
+    let component = |(module, names): (&str, Vec<String>)| ComponentSchema {
         names,
         key: module.to_owned(),
         summary: "s".to_owned(),
         schema: json!({}),
         module: None,
-        given: Vec::new(),
+        given_keys: Vec::new(),
     };
     schema(&built_ins().map(component).collect::<Vec<_>>()).unwrap()
 }
@@ -27,113 +25,142 @@ fn source(text: &str) -> Source {
     Source { name: "test".into(), text: text.into(), path: None, directory: ".".into(), probe: None }
 }
 
-/// A file's values as they are written, references and all.
+/// Returns the values of a file, with references not replaced; `None` if it is no YAML.
 fn values(text: &str) -> Option<Value> {
-    let mut problems = Diagnostics::default();
-    let value = yaml_to_json::value(&Document::of(&source(text)).ok()?, &mut problems);
-    problems.into_vec().is_empty().then_some(value)
+    let mut errors = Diagnostics::default();
+    let value = yaml_to_json::value(&Document::parse(&source(text)).ok()?, &mut errors);
+    errors.into_vec().is_empty().then_some(value)
 }
 
-fn keys_at(whole: &Value, pointer: &str) -> Vec<String> {
-    let mut keys: Vec<_> = whole.pointer(pointer).unwrap().as_object().unwrap().keys().cloned().collect();
-    keys.sort();
-    keys
+/// Returns JSON pointers to all maps of the host's schema that declare keys.
+fn declared_sections(schema: &Value, pointer: &str, found: &mut Vec<String>) {
+    for (key, part) in schema.as_object().into_iter().flatten() {
+        let below = format!("{pointer}/{}", escape(key));
+        if key == "properties" {
+            found.push(below.clone());
+        }
+        declared_sections(part, &below, found);
+    }
+    for (index, part) in schema.as_array().into_iter().flatten().enumerate() {
+        declared_sections(part, &format!("{pointer}/{index}"), found);
+    }
 }
 
 #[test]
-fn no_key_without_a_schema_and_none_that_is_not_known() {
-    let host: Value = serde_json::from_str(HOST).unwrap();
-    let places: &[(&str, &[&str])] = &[
-        ("/properties", ROOT),
-        ("/$defs/sentry/properties", SENTRY),
-        ("/$defs/sentry/properties/sample/anyOf/1/properties", SAMPLE),
-        ("/$defs/sentry/properties/spool/anyOf/2/properties", &["directory", "size"]),
-        ("/$defs/trace_headers/anyOf/1/properties", TRACE_HEADERS),
-        ("/$defs/monitor/properties", CHECK_IN),
-        ("/properties/limits/properties", LIMITS),
-        ("/$defs/limits/properties", LIMITS_OF_A_RUN),
-        ("/$defs/group/properties", GROUP),
-        ("/$defs/probe/properties", PROBE),
-        ("/$defs/module/properties", MODULE),
-        ("/$defs/allow/properties", ALLOW),
-        ("/$defs/allow/properties/ssh/properties", ALLOW_SSH),
-    ];
-    for (pointer, known) in places {
-        let mut known: Vec<_> = known.iter().map(|key| (*key).to_owned()).collect();
-        known.sort();
-        assert_eq!(keys_at(&host, pointer), known, "{pointer}");
-        let all = host.pointer(pointer).unwrap().as_object().unwrap().values();
-        for key in all.filter(|key| key.get("$ref").is_none()) {
-            assert!(key["description"].is_string(), "below {pointer}: {key}");
+fn every_section_of_the_schema_is_known() {
+    let mut declared = Vec::new();
+    declared_sections(&HOST_SCHEMA, "", &mut declared);
+    let mut known: Vec<_> = Section::ALL.iter().map(|section| section.pointer()).collect();
+    declared.sort();
+    known.sort();
+    assert_eq!(declared, known, "left: host.json, right: Section::ALL in config/section.rs");
+}
+
+#[test]
+fn every_key_has_a_description() {
+    for section in Section::ALL {
+        for key in section.keys() {
+            let described = section.description(key).is_some();
+            assert!(described, "host.json has no `description` of `{key}` at {}", section.pointer());
         }
     }
 }
 
-/// What stands for the value in question.
-const HERE: &str = "HERE";
-
-#[test]
-fn the_schema_takes_what_the_decoder_does() {
+/// Returns a configuration with one key of a section, and without any other error.
+fn with_key(section: Section, key: &str, value: &str) -> String {
+    let entry = format!("{key}: {value}");
+    let with =
+        |other: &str| if other.starts_with(&format!("{key}:")) { entry.clone() } else { format!("{other}, {entry}") };
     let probe = |keys: &str| format!("groups: [{{probes: [{{probe: http, title: t, {keys}}}]}}]");
-    let places = [
-        "limits: HERE".to_owned(),
-        "groups: HERE".to_owned(),
-        "sentry: {sample: HERE}".to_owned(),
-        "sentry: {sample: {rate: HERE}}".to_owned(),
-        "sentry: {sample: {slower_than: HERE}}".to_owned(),
-        "sentry: {spool: {size: HERE}}".to_owned(),
-        "sentry: {server_name: HERE}".to_owned(),
-        "sentry: {tags: {a: HERE}}".to_owned(),
-        "sentry: {trace_headers: HERE}".to_owned(),
-        "sentry: {trace_headers: {mode: HERE}}".to_owned(),
-        "sentry: {trace_headers: {traceparent: HERE}}".to_owned(),
-        "sentry: {trace_headers: {hosts: HERE}}".to_owned(),
-        "sentry: {check_in: {slug: a, margin: HERE}}".to_owned(),
-        "sentry: {check_in: HERE, server_name: a}".to_owned(),
-        "groups: [{check_in: HERE, probes: [{probe: http, title: t}]}]".to_owned(),
-        probe("check_in: {failure_issue_threshold: HERE}"),
-        probe("check_in: {recovery_threshold: HERE}"),
-        probe("every: HERE"),
-        probe("burst: HERE"),
-        probe("retries: HERE"),
-        probe("retry_delay: HERE"),
-        probe("failures_before_error: HERE"),
-        probe("limits: {deadline: HERE}"),
-        probe("allow: {log: HERE}"),
-        probe("allow: {hosts: HERE}"),
-        probe("allow: {env: HERE}"),
-        probe("allow: {ssh: {commands: HERE, agent: HERE}}"),
-        "groups: [{probes: [{probe: http, title: HERE}]}]".to_owned(),
-    ];
-    let limits = LIMITS.iter().map(|key| format!("limits: {{{key}: HERE}}"));
-    let places: Vec<_> = places.into_iter().chain(limits).collect();
-    let bounds =
-        [1.0, 10.0, 720.0, 1000.0, 3600.0, 1024.0, 10_000.0, 40_320.0, 86_400.0, 100_000.0, 1_000_000.0, 31_536_000.0];
-    let sizes = [1_048_576.0, 4_194_304.0, 67_108_864.0, 1_099_511_627_776.0];
-    let numbers = bounds.into_iter().chain(sizes).flat_map(|bound| [bound - 1.0, bound, bound + 1.0]);
-    let numbers = numbers.chain([-1.0, 0.009, 0.01, 0.04, 0.05, 0.5, 1.5]).map(|number| number.to_string());
-    let words = ["soon", "~", "true", "[]", "{}", "2 MiB", "1 of 10", "linked", "off", "[1]", "'5'", "''"];
-    let written: Vec<_> = numbers.chain(words.map(str::to_owned)).collect();
-    let read = Schema::read(&whole()).unwrap();
-    let mut differ = Vec::new();
-    for text in places.iter().flat_map(|place| written.iter().map(move |written| place.replace(HERE, written))) {
-        let Draft { problems, .. } = parse(&source(&text), &|_| None);
-        let found = read.check(&values(&text).unwrap()).unwrap();
-        if found.is_empty() != problems.is_empty() {
-            differ.push((text, found, problems));
+    match section {
+        Section::ROOT => entry,
+        Section::SENTRY => format!("sentry: {{{entry}}}"),
+        Section::HOST_LIMITS => format!("limits: {{{entry}}}"),
+        Section::CHECK_IN => format!("sentry: {{check_in: {{{entry}}}}}"),
+        Section::GROUP => format!("groups: [{{{entry}}}]"),
+        Section::PROBE if key == "probe" => format!("groups: [{{probes: [{{title: t, {entry}}}]}}]"),
+        Section::PROBE if key == "title" => format!("groups: [{{probes: [{{probe: http, {entry}}}]}}]"),
+        Section::PROBE => probe(&entry),
+        Section::ALLOW => probe(&format!("allow: {{{entry}}}")),
+        // Any file will do.
+        Section::MODULE => format!("modules: {{m: {{{}}}}}", with("component: Cargo.toml")),
+        Section::RUN_LIMITS => probe(&format!("limits: {{{entry}}}")),
+        Section::SAMPLE => format!("sentry: {{sample: {{{entry}}}}}"),
+        Section::SPOOL => format!("sentry: {{spool: {{{entry}}}}}"),
+        Section::TRACE_HEADERS => format!("sentry: {{trace_headers: {{{entry}}}}}"),
+        Section::ALLOW_SSH => probe(&format!("allow: {{ssh: {{{entry}}}}}")),
+        _ => panic!("this test has no configuration for the section {section:?}: add one here"),
+    }
+}
+
+#[test]
+fn every_declared_key_is_decoded() {
+    let mut missing = Vec::new();
+    for section in Section::ALL {
+        for key in section.keys() {
+            let parsed = parse(&source(&with_key(*section, key, "[]")), &|_| None);
+            let is_unknown = |error: &Diagnostic| error.message.starts_with(&format!("unknown key `{key}`"));
+            let is_setting = parsed.config.probes.iter().any(|probe| probe.settings.contains_key(key));
+            if is_setting || parsed.errors.iter().any(is_unknown) {
+                missing.push(format!("{}/{key}", section.pointer()));
+            }
         }
     }
-    assert!(differ.is_empty(), "{differ:#?}");
+    assert!(
+        missing.is_empty(),
+        "host.json declares keys that the decoder does not read (config/decode.rs): {missing:#?}"
+    );
+}
+
+/// Returns values to try for a key: words, and numbers and texts at the limits that the schema has for it.
+fn candidates(section: Section, key: &str) -> Vec<String> {
+    let words = ["soon", "~", "true", "[]", "{}", "2 MiB", "1 of 10", "linked", "off", "[1]", "'5'", "''"];
+    let numbers = [-1.0, 0.0, 0.009, 0.5, 1.0, 1.5, 10.0, 1e15].map(|number| number.to_string());
+    let mut all: Vec<_> = words.map(str::to_owned).into_iter().chain(numbers).collect();
+    if section.is_number(key) {
+        let (least, most) = section.bounds(key).into_inner();
+        let bounds = [least - 1.0, least - 0.001, least, least + 1.0, most - 1.0, most, most + 0.5, most + 1.0];
+        all.extend(bounds.map(|number| number.to_string()));
+    }
+    let lengths = section.declared_max_length(key).into_iter().flat_map(|length| [length, length + 1]);
+    all.extend(lengths.map(|length| "x".repeat(length)));
+    all
+}
+
+/// Keys whose values the decoder checks against more than a schema can express.
+const CHECKED_ELSEWHERE: &[(Section, &str, &str)] = &[
+    (Section::MODULE, "component", "the file must exist"),
+    (Section::SENTRY, "spotlight", "a word of Sentry's SDKs, in any case, or a URL"),
+];
+
+#[test]
+fn the_schema_accepts_what_the_decoder_does() {
+    let schema = Schema::read(&whole()).unwrap();
+    let mut different = Vec::new();
+    let is_exempt = |section, key| CHECKED_ELSEWHERE.iter().any(|(other, name, _)| (*other, *name) == (section, key));
+    for section in Section::ALL {
+        for key in section.keys().into_iter().filter(|key| !is_exempt(*section, *key)) {
+            for value in candidates(*section, key) {
+                let text = with_key(*section, key, &value);
+                let errors = parse(&source(&text), &|_| None).errors;
+                let invalid = schema.check(&values(&text).unwrap()).unwrap();
+                if invalid.is_empty() != errors.is_empty() {
+                    different.push((format!("{}/{key}", section.pointer()), text, invalid, errors));
+                }
+            }
+        }
+    }
+    assert!(different.is_empty(), "host.json and the decoder (config/decode.rs) differ: {different:#?}");
 }
 
 #[test]
 fn references_stand_for_any_scalar() {
-    let read = Schema::read(&whole()).unwrap();
+    let schema = Schema::read(&whole()).unwrap();
     let text = "sentry: {dsn: '${file:dsn}', environment: 'a-${env:B}', sample: '${env:S}', server_name: '${env:N}'}
 limits: {deadline: '${env:D:-5}', in_flight: '${env:F}', memory: '${env:M}'}
 groups: [{probes: [{probe: '${env:P}/a.wasm', title: '${env:T}', every: '${env:E}', check_in: {slug: 'a-${env:S}'}}]}]";
-    assert_eq!(read.check(&values(text).unwrap()), Ok(Vec::new()));
-    let found = read.check(&json!({ "limits": { "deadline": "5 ${env:A}", "in_flight": "${A}" } })).unwrap();
+    assert_eq!(schema.check(&values(text).unwrap()), Ok(Vec::new()));
+    let found = schema.check(&json!({ "limits": { "deadline": "5 ${env:A}", "in_flight": "${A}" } })).unwrap();
     assert_eq!(found.len(), 2, "{found:#?}");
 }
 
@@ -144,11 +171,11 @@ fn files(folder: &str) -> Vec<PathBuf> {
 }
 
 #[test]
-fn right_files_fit() {
+fn valid_files_match() {
     for path in files("ok").into_iter().chain(files("warn")) {
         let text = std::fs::read_to_string(&path).unwrap();
         let mut whole = whole();
-        // What a file declares is known by `sentrynet schema FILE` alone.
+        // The names of modules are in the schema only with `sentrynet schema FILE`.
         let declared = values(&text).unwrap()["modules"].as_object().map(|map| map.keys().cloned().collect::<Vec<_>>());
         let known = whole.pointer_mut("/$defs/probe/properties/probe/anyOf/0/enum").and_then(Value::as_array_mut);
         if let Some(known) = known {
@@ -163,22 +190,22 @@ fn right_files_fit() {
 }
 
 #[test]
-fn wrong_files_do_not() {
-    /// What a schema cannot know: what is in the environment and on disk, and what one key has to do with another.
-    const BEYOND: &[&str] =
+fn invalid_files_do_not_match() {
+    /// Files with errors that a schema cannot find: about the environment, the disk, and two keys that conflict.
+    const NOT_EXPRESSIBLE: &[&str] =
         &["allow-network-with-bits-beyond", "check-in-slug-twice", "check-in-without-letters", "probe-file-missing"];
-    let read = Schema::read(&whole()).unwrap();
+    let schema = Schema::read(&whole()).unwrap();
     let (mut checked, mut missed) = (0, Vec::new());
     for path in files("bad") {
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
         let Some(values) = values(&std::fs::read_to_string(&path).unwrap()) else { continue };
         checked += 1;
-        if read.check(&values).unwrap().is_empty() {
+        if schema.check(&values).unwrap().is_empty() {
             missed.push(name);
         }
     }
     missed.sort();
-    assert_eq!(missed, BEYOND);
+    assert_eq!(missed, NOT_EXPRESSIBLE);
     assert!(checked > 40, "{checked}");
 }
 
@@ -194,18 +221,18 @@ fn components_do_not_collide() {
             "$defs": { "level": { "type": kind }, "node": { "$dynamicAnchor": "node", "type": "array" } },
         })
     };
-    let component = |name: &str, kind: &str, given: &[&str]| Component {
+    let component = |name: &str, kind: &str, given_keys: &[&str]| ComponentSchema {
         names: vec![name.to_owned()],
         key: "mine".to_owned(),
         summary: "s".to_owned(),
         schema: settings(kind),
         module: None,
-        given: given.iter().map(|key| (*key).to_owned()).collect(),
+        given_keys: given_keys.iter().map(|key| (*key).to_owned()).collect(),
     };
     let components = [component("./a.wasm", "integer", &[]), component("b", "string", &["level"])];
-    let read = Schema::read(&schema(&components).unwrap()).unwrap();
+    let schema = Schema::read(&schema(&components).unwrap()).unwrap();
     let found = |probe: Value| {
-        let found = read.check(&json!({ "groups": [{ "probes": [probe] }] })).unwrap();
+        let found = schema.check(&json!({ "groups": [{ "probes": [probe] }] })).unwrap();
         found.into_iter().map(|found| found.message).collect::<Vec<_>>()
     };
     assert_eq!(found(json!({ "probe": "./a.wasm", "title": "t", "level": 1, "every": 5, "tree": [] })), [""; 0]);

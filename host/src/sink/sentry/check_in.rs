@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::config::{Monitor, MonitorSubject, places};
+use crate::config::{Monitor, MonitorSubject, pointer_ancestors};
 use crate::run::Run;
 use crate::trace::TraceId;
 
@@ -28,7 +28,7 @@ pub struct CheckIn<'a> {
 struct Rollup {
     monitor: Monitor,
     /// Whether to gather the runs of a minute.
-    often: bool,
+    several_per_minute: bool,
     /// When the last check-in was due.
     last: Option<Instant>,
     open: Option<Open>,
@@ -52,9 +52,18 @@ impl Rollups {
     /// For those of these monitors that runs check in to.
     pub fn new(monitors: &[Monitor]) -> Self {
         let rollup = |monitor: &Monitor| {
-            let MonitorSubject::Probes { pointer, often } = &monitor.of else { return None };
+            let MonitorSubject::Probes { pointer, several_per_minute } = &monitor.subject else { return None };
             let monitor = monitor.clone();
-            Some((pointer.clone(), Rollup { monitor, often: *often, last: None, open: None, down: BTreeMap::new() }))
+            Some((
+                pointer.clone(),
+                Rollup {
+                    monitor,
+                    several_per_minute: *several_per_minute,
+                    last: None,
+                    open: None,
+                    down: BTreeMap::new(),
+                },
+            ))
         };
         Self(monitors.iter().filter_map(rollup).collect())
     }
@@ -62,7 +71,7 @@ impl Rollups {
     /// Takes in a run that ended `now`. Whether it is to be told of.
     pub fn record(&mut self, run: &Run, now: Instant) -> bool {
         let mut noted = false;
-        for place in places(&run.probe.pointer) {
+        for place in pointer_ancestors(&run.probe.pointer) {
             if let Some(rollup) = self.0.get_mut(place) {
                 rollup.record(run, now);
                 noted = true;
@@ -92,7 +101,7 @@ impl Rollup {
             false => _ = self.down.remove(&run.probe.pointer),
         }
         let due = match self.last.map(|last| last + MINUTE) {
-            _ if !self.often => now,
+            _ if !self.several_per_minute => now,
             // Minute joins minute, so that check-ins do not drift.
             Some(next) if next > now => next,
             // Nor is one to be missed that is expected every minute, for a run that is a moment late.
@@ -133,10 +142,10 @@ mod tests {
     #[derive(Clone, Copy)]
     struct Ended(u64, usize, bool, u64, u8);
 
-    fn monitor(every: u32, often: bool) -> Monitor {
+    fn monitor(every: u32, several_per_minute: bool) -> Monitor {
         Monitor {
             slug: "shop".into(),
-            of: MonitorSubject::Probes { pointer: "/groups/0".into(), often },
+            subject: MonitorSubject::Probes { pointer: "/groups/0".into(), several_per_minute },
             every,
             margin: 2,
             failure_issue_threshold: None,
@@ -157,9 +166,9 @@ mod tests {
     }
 
     /// What is told when these runs end, second by second until `end`, and then all that is left.
-    fn told(every: u32, often: bool, runs: &[Ended], end: u64) -> Vec<Told> {
+    fn told(every: u32, several_per_minute: bool, runs: &[Ended], end: u64) -> Vec<Told> {
         let start = Instant::now();
-        let mut rollups = Rollups::new(&[monitor(every, often)]);
+        let mut rollups = Rollups::new(&[monitor(every, several_per_minute)]);
         let mut told = Vec::new();
         let mut keep = |second, check_in: CheckIn| {
             let lasted = check_in.duration.unwrap_or_default().as_millis();

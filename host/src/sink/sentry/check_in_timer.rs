@@ -34,7 +34,7 @@ impl CheckInTimer {
         let hands = Arc::new(Hands { rollups, noted: Notify::new(), tell: Box::new(tell) });
         let mut tasks = JoinSet::new();
         tasks.spawn(Arc::clone(&hands).turn());
-        for monitor in monitors.iter().filter(|monitor| monitor.of == MonitorSubject::Host) {
+        for monitor in monitors.iter().filter(|monitor| monitor.subject == MonitorSubject::Host) {
             tasks.spawn(Arc::clone(&hands).beat(monitor.clone()));
         }
         Self { hands, _tasks: tasks }

@@ -253,7 +253,7 @@ mod tests {
     fn what_a_run_speaks_for_stands_at_the_head() {
         let mut run = fixtures::passed();
         run.trace.id = TraceId(249_999_u128.to_be_bytes());
-        let envelope = transaction(&run, &fixtures::assessment(&run), SampleRate::of(0.25).unwrap(), &origin());
+        let envelope = transaction(&run, &fixtures::assessment(&run), SampleRate::from_share(0.25).unwrap(), &origin());
         let header: Value =
             serde_json::from_slice(envelope.bytes.split(|byte| *byte == b'\n').next().unwrap()).unwrap();
         assert_eq!(header["trace"]["sample_rate"], "0.25");
@@ -349,7 +349,7 @@ mod tests {
     fn a_check_in_creates_its_monitor() {
         let monitor = Monitor {
             slug: "shop".to_owned(),
-            of: MonitorSubject::Host,
+            subject: MonitorSubject::Host,
             every: 5,
             margin: 3,
             failure_issue_threshold: Some(2),

@@ -13,7 +13,7 @@ use super::envelope::Envelope;
 use super::outcomes::Counts;
 use super::spool::{self, Spool, SpooledEnvelope};
 use super::transport::{Destination, Transport};
-use crate::config::{self, SpoolPlace};
+use crate::config::{self, SpoolLocation};
 
 /// All that envelopes are sent to.
 pub struct Fanout {
@@ -134,17 +134,17 @@ fn to_spotlight(url: &Url) -> Result<Transport, StartError> {
 /// The spool for a DSN, with what is left there from earlier.
 fn open(settings: &config::Spool, dsn: &Dsn) -> (Spool, Vec<SpooledEnvelope>) {
     let environment = |name: &str| std::env::var(name).ok();
-    let folder = match &settings.place {
-        SpoolPlace::Memory => return (Spool::in_memory(), Vec::new()),
-        SpoolPlace::Folder(folder) => Some(folder.clone()),
-        SpoolPlace::State => spool::default_folder(&environment),
+    let folder = match &settings.location {
+        SpoolLocation::Memory => return (Spool::in_memory(), Vec::new()),
+        SpoolLocation::Directory(folder) => Some(folder.clone()),
+        SpoolLocation::StateDirectory => spool::default_folder(&environment),
     };
     let advice = "runs wait for Sentry in memory, and end with this process: name a directory with `sentry.spool`";
     let Some(folder) = folder.map(|folder| folder.join(name(dsn))) else {
         tracing::warn!("there is no place for a spool, neither HOME nor STATE_DIRECTORY is set: {advice}");
         return (Spool::in_memory(), Vec::new());
     };
-    match Spool::open(&folder, settings.room) {
+    match Spool::open(&folder, settings.max_bytes) {
         Ok((spool, left)) => {
             if let Some(part) = spool.folder().filter(|part| !part.ends_with("1")) {
                 tracing::info!("another process has {}: this one has {}", folder.display(), part.display());

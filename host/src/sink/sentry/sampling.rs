@@ -30,7 +30,7 @@ mod tests {
     use crate::trace::TraceId;
 
     fn at(share: f64) -> Sample {
-        Sample { rate: SampleRate::of(share).unwrap(), slower_than: None }
+        Sample { rate: SampleRate::from_share(share).unwrap(), slower_than: None }
     }
 
     /// The rate of a run that comes first.

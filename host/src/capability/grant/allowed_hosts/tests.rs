@@ -7,7 +7,7 @@ use crate::config::AllowSsh;
 
 fn word(of: &str, hosts: &[&str]) -> Allow {
     let hosts = hosts.iter().map(|text| AllowedHost::read(text).expect("a host")).collect();
-    Allow { of: of.to_owned(), hosts: Some(hosts), ..Allow::default() }
+    Allow { declared_by: of.to_owned(), hosts: Some(hosts), ..Allow::default() }
 }
 
 fn grants(words: &[&[&str]]) -> Grants {
@@ -219,7 +219,12 @@ fn a_refusal_says_what_to_add_and_where() {
         "`1.1.1.1:80` is not allowed: add `1.1.1.1:80` to `allow.hosts` of this probe"
     );
     let ssh = AllowSsh { hosts: Some(Vec::new()), ..AllowSsh::default() };
-    let ssh = Allow { of: "this probe".to_owned(), hosts: Some(vec![AllowedHost::read("*").unwrap()]), ssh, log: None };
+    let ssh = Allow {
+        declared_by: "this probe".to_owned(),
+        hosts: Some(vec![AllowedHost::read("*").unwrap()]),
+        ssh,
+        log: None,
+    };
     assert_eq!(
         say(vec![ssh], List::Ssh, "http://shop.example:22/", None),
         "`shop.example:22` is not allowed: add `shop.example:22` to `allow.ssh.hosts` of this probe"
@@ -247,7 +252,7 @@ fn what_is_told_to_be_added_opens() {
 fn yes_and_no() {
     let word = |of: &str, commands, log| {
         let ssh = AllowSsh { commands, agent: commands, ..AllowSsh::default() };
-        Allow { of: of.to_owned(), ssh, log, ..Allow::default() }
+        Allow { declared_by: of.to_owned(), ssh, log, ..Allow::default() }
     };
     let module = word("the module `redis`", Some(true), Some(false));
     let grants = Grants::new(vec![module.clone(), word("this probe", None, None)]);
