@@ -20,7 +20,7 @@ pub struct Origin {
 }
 
 /// Sentry's dynamic sampling context: what others must know of a trace to decide alike whether to keep their part.
-pub struct Dsc<'a> {
+pub struct SamplingContext<'a> {
     trace_id: Digits<32>,
     public_key: Option<&'a str>,
     org_id: Option<&'a str>,
@@ -82,7 +82,7 @@ impl Origin {
             TraceMode::Sampled => self.rate,
         };
         let flag = u8::from(is_sampled(trace, rate));
-        let baggage = self.dsc(trace, title, rate).to_baggage();
+        let baggage = self.sampling_context(trace, title, rate).to_baggage();
         let mut told = vec![("sentry-trace", format!("{trace}-{span}-{flag}")), ("baggage", baggage)];
         if headers.traceparent {
             told.push(("traceparent", format!("00-{trace}-{span}-{flag:02}")));
@@ -91,8 +91,8 @@ impl Origin {
     }
 
     /// The context of a trace at a rate.
-    pub fn dsc<'a>(&'a self, trace: TraceId, title: &'a str, rate: SampleRate) -> Dsc<'a> {
-        Dsc {
+    pub fn sampling_context<'a>(&'a self, trace: TraceId, title: &'a str, rate: SampleRate) -> SamplingContext<'a> {
+        SamplingContext {
             trace_id: trace.digits(),
             public_key: self.public_key.as_deref(),
             org_id: self.org_id.as_deref(),
@@ -109,7 +109,7 @@ impl Origin {
 /// A whole baggage header may have 8192 bytes, and a character takes up to 12 when encoded.
 const MAX_TITLE: usize = 200;
 
-impl Dsc<'_> {
+impl SamplingContext<'_> {
     /// What there is to tell, under Sentry's names.
     pub fn fields(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let fields = [

@@ -14,8 +14,8 @@ use crate::trace::{self, SpanId, Status, TraceId};
 mod format;
 mod byte_streams;
 
-pub use byte_streams::{Stream, of_bytes, streams, to_bytes};
-pub use format::Unreadable;
+pub use byte_streams::{ByteStream, bytes_from_json, bytes_to_json, collect_streams};
+pub use format::ReadError;
 
 /// A recorded run.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,7 +82,7 @@ pub enum Entry {
     /// The end of an attempt.
     End(End),
     /// What happened behind the guest's back, after its end.
-    Finish(Left),
+    Finish(Effects),
 }
 
 /// A call of the guest's.
@@ -105,7 +105,7 @@ pub struct Call {
     pub answer: Option<Answer>,
     /// Of a call without one, what the host wrote before it: something may go on while the guest computes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub before: Option<Box<Left>>,
+    pub before: Option<Box<Effects>>,
 }
 
 /// What came from outside.
@@ -114,15 +114,15 @@ pub struct Answer {
     #[serde(rename = "until_ns", with = "nanoseconds")]
     pub until: Duration,
     /// What the guest got; none where the run ended before.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "deserialize_some")]
     pub result: Option<Value>,
     #[serde(flatten)]
-    pub left: Left,
+    pub left: Effects,
 }
 
 /// What the host wrote since a call or an answer last told of it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Left {
+pub struct Effects {
     /// Spans as they stood then, those that it opened and those that it changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub spans: Vec<Span>,
@@ -145,7 +145,7 @@ pub struct End {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
     #[serde(flatten)]
-    pub left: Left,
+    pub left: Effects,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -173,7 +173,7 @@ pub struct Evidence {
 
 impl Span {
     /// A span of a trace.
-    pub fn of(span: &trace::Span, spans: &[trace::Span], open: bool) -> Self {
+    pub fn from_trace(span: &trace::Span, spans: &[trace::Span], open: bool) -> Self {
         Self {
             id: span.id,
             parent: span.parent.map(|parent| spans[parent].id),
@@ -218,7 +218,7 @@ mod nanoseconds {
 }
 
 /// An answer of null is an answer.
-fn some<'d, D: serde::Deserializer<'d>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+fn deserialize_some<'d, D: serde::Deserializer<'d>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(deserializer).map(Some)
 }
 

@@ -4,35 +4,35 @@
 
 mod encoded;
 mod credential;
-mod evidence;
+mod redact_evidence;
 mod variants;
-mod recording;
-mod redactor;
+mod redact_recording;
+mod late_redactor;
 mod redact_run;
 mod matcher;
-mod view;
+mod decoded_view;
 
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use matcher::Patterns;
-pub use redactor::{LateRedactor, RedactingWriter};
-use view::DecodedView;
+use decoded_view::DecodedView;
+pub use late_redactor::{LateRedactor, RedactingWriter};
+use matcher::Matcher;
 
 /// What stands in a secret's place: Sentry's own word for what it has taken out.
 pub const REDACTED: &str = "[Filtered]";
 /// Characters below which a value is struck out only where it stands alone.
-const SHORT: usize = 4;
+const SHORT_CHARS: usize = 4;
 
 /// The values to strike out. Cheap to clone; with none of them, nothing is looked at.
 #[derive(Clone, Default)]
-pub struct Secrets(Option<Arc<Patterns>>);
+pub struct Secrets(Option<Arc<Matcher>>);
 
 impl Secrets {
     pub fn new<V: AsRef<str>>(values: impl IntoIterator<Item = V>) -> Self {
-        Self(Patterns::new(values).map(Arc::new))
+        Self(Matcher::new(values).map(Arc::new))
     }
 
     pub fn is_empty(&self) -> bool {
@@ -49,8 +49,9 @@ impl Secrets {
     /// Where they stand in a text, in order and apart from each other.
     fn find(&self, text: &str) -> Vec<Range<usize>> {
         let Some(patterns) = &self.0 else { return Vec::new() };
-        let mut search = Search { patterns, text, found: Vec::new(), budget: BUDGET + text.len() * BUDGET_PER_BYTE };
-        search.all();
+        let mut search =
+            Search { patterns, text, found: Vec::new(), budget: BASE_BUDGET_BYTES + text.len() * BUDGET_PER_TEXT_BYTE };
+        search.run();
         search.into_ranges()
     }
 }
@@ -81,58 +82,58 @@ impl fmt::Debug for Secrets {
 /// Whether a value is so short that striking it out wherever it stands would leave nothing readable.
 pub fn is_short(value: &str) -> bool {
     let value = value.trim();
-    !value.is_empty() && value.chars().nth(SHORT - 1).is_none()
+    !value.is_empty() && value.chars().nth(SHORT_CHARS - 1).is_none()
 }
 
 /// Encodings within encodings that are looked through: JSON that holds a URL that holds base64.
-const DEPTH: usize = 3;
+const MAX_NESTED_ENCODINGS: usize = 3;
 /// Bytes to look at for one text, with all that can be decoded from it. A guest that encodes more cleverly than this
 /// means to tell; what it must not do is hold us up.
-const BUDGET: usize = 1 << 16;
-const BUDGET_PER_BYTE: usize = 64;
+const BASE_BUDGET_BYTES: usize = 1 << 16;
+const BUDGET_PER_TEXT_BYTE: usize = 64;
 
 struct Search<'a> {
-    patterns: &'a Patterns,
+    patterns: &'a Matcher,
     text: &'a str,
     found: Vec<Range<usize>>,
     budget: usize,
 }
 
 impl Search<'_> {
-    fn all(&mut self) {
+    fn run(&mut self) {
         let text = self.text;
-        let cut = |end: usize, length: usize| least_prefix(text, end, length);
+        let cut = |end: usize, length: usize| min_prefix_length(text, end, length);
         self.patterns.find(text.as_bytes(), cut, |range| self.found.push(range));
         let mut views: Vec<DecodedView> = DecodedView::of(text).into_iter().collect();
         // One level after the other, so that what is likely comes first.
-        for _ in 0..DEPTH {
-            let Some(decoded) = self.decode(&views) else { return };
+        for _ in 0..MAX_NESTED_ENCODINGS {
+            let Some(decoded) = self.search_decodings(&views) else { return };
             views = decoded;
         }
     }
 
     /// Looks at all that some views may be encodings of, and returns it; none when there has been enough to look at.
-    fn decode(&mut self, views: &[DecodedView]) -> Option<Vec<DecodedView>> {
+    fn search_decodings(&mut self, views: &[DecodedView]) -> Option<Vec<DecodedView>> {
         let text = self.text;
         let mut decoded = Vec::new();
         for view in views {
-            for text in view::texts(view) {
-                self.look(&text)?;
+            for text in decoded_view::decoded_texts(view) {
+                self.search_view(&text)?;
                 decoded.push(text);
             }
             let Some(shortest) = self.patterns.shortest() else { continue };
-            for bytes in encoded::views(view, shortest, |end| cut_at(text, end).is_some()) {
-                self.look(&bytes)?;
+            for bytes in encoded::views(view, shortest, |end| truncation_at(text, end).is_some()) {
+                self.search_view(&bytes)?;
                 decoded.extend(bytes.readable());
             }
         }
         Some(decoded)
     }
 
-    fn look(&mut self, view: &DecodedView) -> Option<()> {
+    fn search_view(&mut self, view: &DecodedView) -> Option<()> {
         self.budget = self.budget.checked_sub(view.bytes().len())?;
         let text = self.text;
-        let cut = |end: usize, length: usize| least_prefix(text, view.source(end - 1..end).end, length);
+        let cut = |end: usize, length: usize| min_prefix_length(text, view.source(end - 1..end).end, length);
         self.patterns.find(view.bytes(), cut, |range| self.found.push(view.source(range)));
         Some(())
     }
@@ -160,31 +161,31 @@ impl Search<'_> {
 }
 
 /// Why a text may not go on.
-enum Cut {
+enum Truncation {
     /// It ends.
     End,
     /// Somebody says so.
-    Said,
+    Marked,
 }
 
 /// How much of a value's beginning tells it when the text is cut at `end`. None when it is not.
-fn least_prefix(text: &str, end: usize, length: usize) -> Option<usize> {
+fn min_prefix_length(text: &str, end: usize, length: usize) -> Option<usize> {
     /// The shortest of the host's own bounds for text is 64 bytes, and a character's width less when it is cut.
-    const LONG: usize = 60;
-    match cut_at(text, end)? {
-        Cut::Said => Some(SHORT),
-        Cut::End if text.len() >= LONG => Some(SHORT),
+    const MIN_TRUNCATED_BYTES: usize = 60;
+    match truncation_at(text, end)? {
+        Truncation::Marked => Some(SHORT_CHARS),
+        Truncation::End if text.len() >= MIN_TRUNCATED_BYTES => Some(SHORT_CHARS),
         // Nobody cuts so short, most likely: `status` may well be all there was to say, and no `status-page-token`.
-        Cut::End => Some((length / 2).max(8)),
+        Truncation::End => Some((length / 2).max(8)),
     }
 }
 
-fn cut_at(text: &str, end: usize) -> Option<Cut> {
+fn truncation_at(text: &str, end: usize) -> Option<Truncation> {
     // An ellipsis may stand behind the closing quote.
     let rest = text[text.ceil_char_boundary(end)..].trim_start_matches(['\\', '"', '\'', '`']);
     match rest {
-        "" => Some(Cut::End),
-        _ if rest.starts_with(['…', '\u{fffd}']) || rest.starts_with("...") => Some(Cut::Said),
+        "" => Some(Truncation::End),
+        _ if rest.starts_with(['…', '\u{fffd}']) || rest.starts_with("...") => Some(Truncation::Marked),
         _ => None,
     }
 }

@@ -181,11 +181,11 @@ pub struct Handle(Option<usize>);
 impl Recorder {
     /// Starts a trace, its root open.
     pub fn start(op: String, description: String) -> Self {
-        Self::keeping(MAX_SPANS, op, description)
+        Self::start_bounded(MAX_SPANS, op, description)
     }
 
     /// Starts a trace that keeps so many spans, its root open.
-    pub fn keeping(most: usize, op: String, description: String) -> Self {
+    pub fn start_bounded(most: usize, op: String, description: String) -> Self {
         Self::start_as(most, TraceId(rand::random()), SpanId(rand::random()), SystemTime::now(), op, description)
     }
 
@@ -293,7 +293,7 @@ impl Recorder {
     }
 
     /// Ends a span of the guest's own, and all that is open in it with the status `unfinished`.
-    pub fn unwind(&self, span: Handle, unfinished: Status) {
+    pub fn pop_through(&self, span: Handle, unfinished: Status) {
         let mut recording = self.lock();
         let Some(outermost) = span.0 else { return };
         if recording.finished {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{Call, Entry};
 
 /// Text as it is, and what is none in base64.
-pub fn of_bytes(bytes: &[u8]) -> Value {
+pub fn bytes_to_json(bytes: &[u8]) -> Value {
     match std::str::from_utf8(bytes) {
         Ok(text) => json!({ "text": text }),
         Err(_) => json!({ "base64": STANDARD.encode(bytes) }),
@@ -17,7 +17,7 @@ pub fn of_bytes(bytes: &[u8]) -> Value {
 }
 
 /// The same backwards; none where it is nothing of the kind.
-pub fn to_bytes(value: &Value) -> Option<Vec<u8>> {
+pub fn bytes_from_json(value: &Value) -> Option<Vec<u8>> {
     match (value["text"].as_str(), value["base64"].as_str()) {
         (Some(text), _) => Some(text.as_bytes().to_vec()),
         (None, Some(text)) => STANDARD.decode(text).ok(),
@@ -26,21 +26,21 @@ pub fn to_bytes(value: &Value) -> Option<Vec<u8>> {
 }
 
 /// What the guest has read of a stream, or written to it.
-pub struct Stream<'a> {
+pub struct ByteStream<'a> {
     pub read: bool,
     /// In order, as [`of_bytes`] has them.
     pub pieces: Vec<&'a mut Value>,
 }
 
-impl Stream<'_> {
+impl ByteStream<'_> {
     pub fn bytes(&self) -> Vec<Vec<u8>> {
-        self.pieces.iter().map(|piece| to_bytes(piece).unwrap_or_default()).collect()
+        self.pieces.iter().map(|piece| bytes_from_json(piece).unwrap_or_default()).collect()
     }
 }
 
 /// All streams of a run.
-pub fn streams(entries: &mut [Entry]) -> Vec<Stream<'_>> {
-    let mut all: Vec<Stream<'_>> = Vec::new();
+pub fn collect_streams(entries: &mut [Entry]) -> Vec<ByteStream<'_>> {
+    let mut all: Vec<ByteStream<'_>> = Vec::new();
     let mut open = HashMap::new();
     for call in entries.iter_mut().filter_map(|entry| if let Entry::Call(call) = entry { Some(call) } else { None }) {
         let Some(handle) = call.handles.first().copied() else { continue };
@@ -48,7 +48,7 @@ pub fn streams(entries: &mut [Entry]) -> Vec<Stream<'_>> {
             open.remove(&handle);
         } else if let Some((read, piece)) = piece(call) {
             let stream = *open.entry(handle).or_insert_with(|| {
-                all.push(Stream { read, pieces: Vec::new() });
+                all.push(ByteStream { read, pieces: Vec::new() });
                 all.len() - 1
             });
             all[stream].pieces.push(piece);
@@ -75,8 +75,8 @@ mod tests {
     use super::*;
 
     fn call(name: &str, handle: u32, text: &str) -> Entry {
-        let with = [("contents".to_owned(), of_bytes(text.as_bytes()))].into_iter().collect();
-        let answer = Answer { result: Some(json!({ "ok": of_bytes(text.as_bytes()) })), ..Answer::default() };
+        let with = [("contents".to_owned(), bytes_to_json(text.as_bytes()))].into_iter().collect();
+        let answer = Answer { result: Some(json!({ "ok": bytes_to_json(text.as_bytes()) })), ..Answer::default() };
         let call = format!("wasi:io/streams.{name}");
         Entry::Call(Call { call, handles: vec![handle], with, answer: Some(answer), ..Call::default() })
     }
@@ -93,7 +93,8 @@ mod tests {
             call("input-stream.read", 3, "c"),
             call("output-stream.blocking-write-and-flush", 4, "y"),
         ];
-        let found: Vec<_> = streams(&mut entries).iter().map(|stream| (stream.read, stream.bytes().concat())).collect();
+        let found: Vec<_> =
+            collect_streams(&mut entries).iter().map(|stream| (stream.read, stream.bytes().concat())).collect();
         assert_eq!(found, [(true, "a\u{e9}".into()), (false, b"xy".to_vec()), (true, b"c".to_vec())]);
     }
 }

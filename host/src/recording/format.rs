@@ -13,7 +13,7 @@ const VERSION: u32 = 1;
 
 /// The first line.
 #[derive(Serialize, Deserialize)]
-struct First<H> {
+struct FirstLine<H> {
     recording: u32,
     #[serde(flatten)]
     header: H,
@@ -21,7 +21,7 @@ struct First<H> {
 
 /// Why a file is no recording that can be replayed.
 #[derive(Debug, thiserror::Error)]
-pub enum Unreadable {
+pub enum ReadError {
     #[error("cannot read the recording {name}: {error}")]
     Failed { name: String, error: io::Error },
     #[error("{name} is no recording: its first line is not the one that `--record` writes")]
@@ -44,13 +44,13 @@ impl Recording {
     ///
     /// # Errors
     /// When there is none, or it is no whole recording.
-    pub fn read(path: &Path) -> Result<Self, Unreadable> {
+    pub fn read(path: &Path) -> Result<Self, ReadError> {
         /// Far more than a run may bring in.
-        const LARGEST: u64 = 1 << 30;
+        const MAX_FILE_BYTES: u64 = 1 << 30;
         let name = path.display().to_string();
-        let failed = |error| Unreadable::Failed { name: name.clone(), error };
+        let failed = |error| ReadError::Failed { name: name.clone(), error };
         let mut bytes = Vec::new();
-        std::fs::File::open(path).and_then(|file| file.take(LARGEST).read_to_end(&mut bytes)).map_err(failed)?;
+        std::fs::File::open(path).and_then(|file| file.take(MAX_FILE_BYTES).read_to_end(&mut bytes)).map_err(failed)?;
         Self::parse(&name, &String::from_utf8_lossy(&bytes))
     }
 
@@ -58,23 +58,24 @@ impl Recording {
     ///
     /// # Errors
     /// When it is no whole recording.
-    pub fn parse(name: &str, text: &str) -> Result<Self, Unreadable> {
+    pub fn parse(name: &str, text: &str) -> Result<Self, ReadError> {
         let name = name.to_owned();
         let mut lines = text.lines().enumerate().map(|(index, line)| (index + 1, line));
         let first = lines.next().map(|(_, line)| line).unwrap_or_default();
-        let Ok(version) = serde_json::from_str::<First<serde_json::Map<String, serde_json::Value>>>(first) else {
-            return Err(Unreadable::Other { name });
+        let Ok(version) = serde_json::from_str::<FirstLine<serde_json::Map<String, serde_json::Value>>>(first) else {
+            return Err(ReadError::Other { name });
         };
         if version.recording != VERSION {
-            return Err(Unreadable::Version { name, version: version.recording });
+            return Err(ReadError::Version { name, version: version.recording });
         }
-        let damaged = |line, error: &serde_json::Error| Unreadable::Damaged {
+        let damaged = |line, error: &serde_json::Error| ReadError::Damaged {
             name: name.clone(),
             line,
             // Its own line is always the first.
             why: error.to_string().replace(" at line 1 column ", " at character "),
         };
-        let First { header, .. } = serde_json::from_str::<First<Header>>(first).map_err(|error| damaged(1, &error))?;
+        let FirstLine { header, .. } =
+            serde_json::from_str::<FirstLine<Header>>(first).map_err(|error| damaged(1, &error))?;
         let mut entries = Vec::new();
         for (line, text) in lines.by_ref() {
             match serde_json::from_str(text) {
@@ -84,22 +85,22 @@ impl Recording {
                 }
                 Ok(entry) => entries.push(entry),
                 // The last line is where a file is cut off.
-                Err(error) if error.is_eof() && !text_goes_on(lines.clone()) => break,
+                Err(error) if error.is_eof() && !is_followed_by_text(lines.clone()) => break,
                 Err(error) => return Err(damaged(line, &error)),
             }
         }
         if !matches!(entries.last(), Some(Entry::Finish(_))) {
-            return Err(Unreadable::CutOff { name, lines: entries.len() + 1 });
+            return Err(ReadError::CutOff { name, lines: entries.len() + 1 });
         }
         match lines.find(|(_, line)| !line.trim().is_empty()) {
-            Some((line, _)) => Err(Unreadable::GoesOn { name, line }),
+            Some((line, _)) => Err(ReadError::GoesOn { name, line }),
             None => Ok(Self { header, entries }),
         }
     }
 
     /// The text of a file.
     pub fn to_text(&self) -> String {
-        let first = First { recording: VERSION, header: &self.header };
+        let first = FirstLine { recording: VERSION, header: &self.header };
         let mut text = serde_json::to_string(&first).unwrap_or_default();
         for entry in &self.entries {
             // Neither can fail: keys are text, and there is room.
@@ -110,6 +111,6 @@ impl Recording {
     }
 }
 
-fn text_goes_on<'a>(mut lines: impl Iterator<Item = (usize, &'a str)>) -> bool {
+fn is_followed_by_text<'a>(mut lines: impl Iterator<Item = (usize, &'a str)>) -> bool {
     lines.any(|(_, line)| !line.trim().is_empty())
 }

@@ -8,14 +8,14 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::REDACTED;
-use value::value;
+use value::find_value;
 
 mod value;
 
 /// Whether what has this name is a credential: a header, a key, a parameter of a query.
 pub fn is_name(name: &str) -> bool {
     /// Wherever they stand in a name, however it is written.
-    const STEMS: [&str; 21] = [
+    const SUBSTRINGS: [&str; 21] = [
         "password",
         "passwd",
         "passphrase",
@@ -58,7 +58,7 @@ pub fn is_name(name: &str) -> bool {
         "creds",
     ];
     let plain: String = name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
-    STEMS.iter().any(|stem| plain.contains(stem)) || words(name).any(|word| WORDS.contains(&word.as_str()))
+    SUBSTRINGS.iter().any(|stem| plain.contains(stem)) || words(name).any(|word| WORDS.contains(&word.as_str()))
 }
 
 /// The words of `camelCase`, `snake_case`, `kebab-case` and paths.
@@ -78,12 +78,12 @@ fn words(name: &str) -> impl Iterator<Item = String> {
 }
 
 /// The text without the values of what is a credential by its name, and without what looks like one.
-pub fn scrub(text: &str) -> Cow<'_, str> {
+pub fn redact(text: &str) -> Cow<'_, str> {
     replace(text, find(text, false))
 }
 
 /// The same for sentences, in which the word behind `token:` need not be one.
-pub fn scrub_sentence(text: &str) -> Cow<'_, str> {
+pub fn redact_sentence(text: &str) -> Cow<'_, str> {
     replace(text, find(text, true))
 }
 
@@ -93,7 +93,7 @@ pub fn values(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Of what is a cookie's header the names of the cookies, and what else is said of one that is set.
-pub fn scrub_cookies(header: &str, set: bool) -> String {
+pub fn redact_cookies(header: &str, set: bool) -> String {
     let scrubbed = header.split(';').enumerate().map(|(index, part)| match part.split_once('=') {
         // What stands behind the first is about it: `Path=/`.
         _ if set && index > 0 => part.to_owned(),
@@ -105,32 +105,32 @@ pub fn scrub_cookies(header: &str, set: bool) -> String {
 
 /// A credential in a text, and what else to put around the mark in its place.
 #[derive(Debug)]
-struct Found {
+struct Match {
     range: Range<usize>,
     /// What strings are written in where it stands, and it was none: JSON stays JSON.
     quote: String,
 }
 
-fn found(range: Range<usize>) -> Found {
-    Found { range, quote: String::new() }
+fn unquoted(range: Range<usize>) -> Match {
+    Match { range, quote: String::new() }
 }
 
-fn find(text: &str, sentence: bool) -> Vec<Found> {
+fn find(text: &str, sentence: bool) -> Vec<Match> {
     let mut found = Vec::new();
-    named(text, sentence, &mut found);
-    elements(text, &mut found);
-    looks(text, &mut found);
+    find_by_name(text, sentence, &mut found);
+    find_in_markup(text, &mut found);
+    find_by_format(text, &mut found);
     found
 }
 
-fn replace(text: &str, mut found: Vec<Found>) -> Cow<'_, str> {
+fn replace(text: &str, mut found: Vec<Match>) -> Cow<'_, str> {
     if found.is_empty() {
         return Cow::Borrowed(text);
     }
     found.sort_by_key(|found| (found.range.start, std::cmp::Reverse(found.range.end)));
     let mut replaced = String::with_capacity(text.len());
     let mut kept = 0;
-    for Found { range, quote } in found {
+    for Match { range, quote } in found {
         // One within another, or beside it, has gone with it.
         if range.start >= kept {
             replaced.push_str(&text[kept..range.start]);
@@ -157,7 +157,7 @@ pattern!(
 );
 
 /// The values of what has such a name.
-fn named(text: &str, sentence: bool, all: &mut Vec<Found>) {
+fn find_by_name(text: &str, sentence: bool, all: &mut Vec<Match>) {
     for (pattern, named) in [(&*NAMED, true), (&*APART, false)] {
         let mut at = 0;
         while let Some(captures) = pattern.captures_at(text, at) {
@@ -172,11 +172,11 @@ fn named(text: &str, sentence: bool, all: &mut Vec<Found>) {
             // Unquoted, it is a header's or a file's: all of the line is its value.
             let line = named && quote.is_empty() && colon;
             if let Some((range, bare)) =
-                value(text, at, line).filter(|(_, bare)| !(sentence && colon && (line || *bare)))
+                find_value(text, at, line).filter(|(_, bare)| !(sentence && colon && (line || *bare)))
             {
                 at = range.end;
                 let quote = if bare && !line { quote.trim_end_matches(']').to_owned() } else { String::new() };
-                all.push(Found { range, quote });
+                all.push(Match { range, quote });
             }
         }
     }
@@ -191,7 +191,7 @@ pattern!(ELEMENT, r"<(?:[A-Za-z0-9_.-]+:)?([A-Za-z0-9_.-]+)(?:\s[^<>]*)?>([^<]*)
 pattern!(CELL, r">\s*([A-Za-z0-9_. -]+?)\s*</(?:th|td|dt|b|strong|code|span)>\s*(?:<[^<>/][^<>]*>\s*)+([^<]*)");
 
 /// What elements of HTML and XML hold.
-fn elements(text: &str, all: &mut Vec<Found>) {
+fn find_in_markup(text: &str, all: &mut Vec<Match>) {
     for tag in TAG.find_iter(text) {
         let attributes: Vec<_> = ATTRIBUTE.captures_iter(tag.as_str()).collect();
         let holds = |name: &str| matches!(name.to_ascii_lowercase().as_str(), "value" | "content");
@@ -201,12 +201,12 @@ fn elements(text: &str, all: &mut Vec<Found>) {
             .any(|captures| !holds(&captures[1]) && part(captures).is_some_and(|range| is_name(&tag.as_str()[range])));
         let held = attributes.iter().filter(|captures| is_named && holds(&captures[1]));
         let ranges = held.filter_map(part).filter(|range| !range.is_empty());
-        all.extend(ranges.map(|range| found(tag.start() + range.start..tag.start() + range.end)));
+        all.extend(ranges.map(|range| unquoted(tag.start() + range.start..tag.start() + range.end)));
     }
     for captures in ELEMENT.captures_iter(text).chain(CELL.captures_iter(text)) {
         let content = captures.get(2).filter(|content| !content.as_str().trim().is_empty());
         if let (true, Some(content)) = (is_name(&captures[1]), content) {
-            all.push(found(content.range()));
+            all.push(unquoted(content.range()));
         }
     }
 }
@@ -230,15 +230,15 @@ pattern!(
 );
 
 /// What is a credential whatever its name.
-fn looks(text: &str, all: &mut Vec<Found>) {
+fn find_by_format(text: &str, all: &mut Vec<Match>) {
     for pattern in [&PRIVATE_KEY, &JWT, &PREFIXED] {
-        all.extend(pattern.find_iter(text).map(|it| found(it.range())));
+        all.extend(pattern.find_iter(text).map(|it| unquoted(it.range())));
     }
     let ranges = SCHEME.captures_iter(text).filter_map(|captures| captures.get(1));
-    all.extend(ranges.filter(|it| is_random(it.as_str())).map(|it| found(it.range())));
+    all.extend(ranges.filter(|it| is_random(it.as_str())).map(|it| unquoted(it.range())));
     let ranges = [&USERINFO, &OPTION].into_iter().flat_map(|pattern| pattern.captures_iter(text));
     let ranges = ranges.filter_map(|captures| captures.iter().skip(1).flatten().next());
-    all.extend(ranges.map(|it| found(it.range())));
+    all.extend(ranges.map(|it| unquoted(it.range())));
 }
 
 /// Whether it is no word: `Basic authentication` tells of no password.

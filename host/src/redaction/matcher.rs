@@ -6,14 +6,14 @@ use std::ops::Range;
 use aho_corasick::AhoCorasick;
 
 use super::variants::variants;
-use super::{SHORT, is_short};
+use super::{SHORT_CHARS, is_short};
 
 /// Bytes of a pattern that are looked for; the rest is compared where they stand. So the automaton stays small, however
 /// long the values, and finds the beginning of one that was cut.
-const HEAD: usize = 4;
+const HEAD_BYTES: usize = 4;
 
 /// What to look for.
-pub struct Patterns {
+pub struct Matcher {
     heads: AhoCorasick,
     /// In the order of their bytes: what a text begins with is next to where the text itself would stand.
     sorted: Vec<Pattern>,
@@ -26,12 +26,12 @@ pub struct Patterns {
 struct Pattern {
     bytes: Vec<u8>,
     /// Found only where neither a letter nor a digit is beside it.
-    alone: bool,
+    whole_word_only: bool,
     /// The longest other that this one begins with.
-    shorter: Option<usize>,
+    longest_prefix: Option<usize>,
 }
 
-impl Patterns {
+impl Matcher {
     /// None if there is nothing to look for.
     pub fn new<V: AsRef<str>>(values: impl IntoIterator<Item = V>) -> Option<Self> {
         let mut found: BTreeMap<Vec<u8>, bool> = BTreeMap::new();
@@ -49,14 +49,15 @@ impl Patterns {
         for (bytes, alone) in found {
             let mut shorter = sorted.len().checked_sub(1);
             while let Some(index) = shorter.filter(|index| !bytes.starts_with(&sorted[*index].bytes)) {
-                shorter = sorted[index].shorter;
+                shorter = sorted[index].longest_prefix;
             }
-            sorted.push(Pattern { bytes, alone, shorter });
+            sorted.push(Pattern { bytes, whole_word_only: alone, longest_prefix: shorter });
         }
         let heads: BTreeSet<&[u8]> = sorted.iter().map(|pattern| head(&pattern.bytes)).collect();
         // It fails beyond two thousand million states, which are more than four bytes of any values can make.
         let heads = AhoCorasick::new(&heads).expect("an automaton of some bytes for each value");
-        let shortest = sorted.iter().filter(|pattern| !pattern.alone).map(|pattern| pattern.bytes.len()).min();
+        let shortest =
+            sorted.iter().filter(|pattern| !pattern.whole_word_only).map(|pattern| pattern.bytes.len()).min();
         (!sorted.is_empty()).then_some(Self { heads, sorted, shortest, numbers })
     }
 
@@ -76,14 +77,19 @@ impl Patterns {
     /// be found there, by the place and the length of the whole pattern.
     pub fn find(&self, text: &[u8], cut: impl Fn(usize, usize) -> Option<usize>, mut found: impl FnMut(Range<usize>)) {
         for head in self.heads.find_overlapping_iter(text) {
-            if let Some(end) = self.at(text, head.start(), &cut) {
+            if let Some(end) = self.longest_match_at(text, head.start(), &cut) {
                 found(head.start()..end);
             }
         }
     }
 
     /// Where the longest pattern ends that starts here.
-    fn at(&self, text: &[u8], start: usize, cut: &impl Fn(usize, usize) -> Option<usize>) -> Option<usize> {
+    fn longest_match_at(
+        &self,
+        text: &[u8],
+        start: usize,
+        cut: &impl Fn(usize, usize) -> Option<usize>,
+    ) -> Option<usize> {
         let rest = &text[start..];
         let next = self.sorted.partition_point(|pattern| pattern.bytes.as_slice() <= rest);
         let before = next.checked_sub(1);
@@ -91,17 +97,17 @@ impl Patterns {
         let mut longest = before.map(|index| &self.sorted[index]);
         while let Some(pattern) = longest {
             let end = start + pattern.bytes.len();
-            if rest.starts_with(&pattern.bytes) && (!pattern.alone || stands_alone(text, start..end)) {
+            if rest.starts_with(&pattern.bytes) && (!pattern.whole_word_only || is_whole_word(text, start..end)) {
                 break;
             }
-            longest = pattern.shorter.map(|index| &self.sorted[index]);
+            longest = pattern.longest_prefix.map(|index| &self.sorted[index]);
         }
         let whole = longest.map(|pattern| start + pattern.bytes.len());
         let neighbours = before.into_iter().chain([next]).filter_map(|index| self.sorted.get(index));
-        let partly = neighbours.filter(|pattern| !pattern.alone).filter_map(|pattern| {
+        let partly = neighbours.filter(|pattern| !pattern.whole_word_only).filter_map(|pattern| {
             let common = pattern.bytes.iter().zip(rest).take_while(|(one, other)| one == other).count();
             let length = pattern.bytes.len();
-            let proper = (SHORT..length).contains(&common);
+            let proper = (SHORT_CHARS..length).contains(&common);
             (proper && common >= cut(start + common, length)?).then_some(start + common)
         });
         partly.chain(whole).max()
@@ -109,10 +115,10 @@ impl Patterns {
 }
 
 fn head(bytes: &[u8]) -> &[u8] {
-    &bytes[..bytes.len().min(HEAD)]
+    &bytes[..bytes.len().min(HEAD_BYTES)]
 }
 
-fn stands_alone(text: &[u8], range: Range<usize>) -> bool {
+fn is_whole_word(text: &[u8], range: Range<usize>) -> bool {
     // A byte of a character beyond ASCII is one of a letter, most likely.
     let word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte >= 0x80;
     !text[..range.start].last().is_some_and(word) && !text[range.end..].first().is_some_and(word)

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{REDACTED, Secrets, evidence};
+use super::{REDACTED, Secrets, redact_evidence};
 use crate::run::evidence::Exchange;
 use crate::run::{Failure, Frame, Identity, Outcome, Run};
 use crate::trace::{Span, Value};
@@ -17,19 +17,19 @@ impl Secrets {
         self.redact_texts(run);
         // The operator's own words, in which a password may stand.
         for command in run.trace.spans.iter_mut().filter(|span| span.op == "ssh.exec") {
-            evidence::scrub_sentence(&mut command.description);
+            redact_evidence::redact_sentence(&mut command.description);
         }
         if run.outcome == Outcome::Passed {
             return;
         }
         // Each attempt may have been given credentials of its own, and the run tells of all attempts.
         let exchanges = earlier.iter_mut().chain(&mut run.evidence);
-        let carried: Vec<_> = exchanges.map(evidence::carried_secrets).collect();
+        let carried: Vec<_> = exchanges.map(redact_evidence::carried_secrets).collect();
         for carried in carried {
             carried.redact_texts(run);
         }
         // Whole values first: of one that a name stands before, not all need look like its value.
-        evidence::redact_evidence(run);
+        redact_evidence::redact_evidence(run);
     }
 
     pub(super) fn redact_texts(&self, run: &mut Run) {
@@ -46,7 +46,7 @@ impl Secrets {
         }
         run.earlier.iter_mut().for_each(|failure| self.redact_failure(failure));
         if let Some(exchange) = &mut run.evidence {
-            evidence::each_text(exchange, |text| self.redact_in_place(text));
+            redact_evidence::for_each_text(exchange, |text| self.redact_in_place(text));
         }
         run.trace.spans.iter_mut().for_each(|span| self.redact_span(span));
         run.trace.contacts.iter_mut().for_each(|contact| self.redact_in_place(&mut contact.host));

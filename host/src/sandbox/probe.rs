@@ -126,7 +126,7 @@ impl ProbeShared {
         let handles = RunHandles::new(recorder, log, tape.clone());
         let (mut run, exchanges) = self.attempts(place, lateness, &handles).await;
         let mut recording = Recording { header: self.header(&run), entries: tape.take_entries() };
-        self.program.secrets.strike_recording(&mut recording, &mut run, exchanges);
+        self.program.secrets.redact_recording(&mut recording, &mut run, exchanges);
         (run, recording)
     }
 
@@ -146,13 +146,13 @@ impl ProbeShared {
         let tape = RecordReplay::replay(&recorder, &log, entries, *header.component.sha256 == *self.program.sha256);
         let handles = RunHandles::new(recorder, log, tape);
         let (mut run, exchanges) = self.attempts(place, header.lateness, &handles).await;
-        self.program.secrets.strike_replayed(&header.struck, &mut run, exchanges);
+        self.program.secrets.redact_replayed(&header.struck, &mut run, exchanges);
         run
     }
 
     fn recorder(&self) -> Recorder {
         let Identity { probe, title, .. } = &*self.scope.identity;
-        Recorder::keeping(self.limits.spans, probe.clone(), title.clone())
+        Recorder::start_bounded(self.limits.spans, probe.clone(), title.clone())
     }
 
     /// All attempts, until one is the last; and the exchanges that those before it failed over. Secrets are in there
@@ -250,7 +250,7 @@ impl ProbeShared {
         let evidence = if outcome.passed() { None } else { evidence.failed_exchange(recorder, within) };
         if let Some(span) = span {
             recorder.set_status(span, status(&outcome));
-            recorder.unwind(span, Status::Cancelled);
+            recorder.pop_through(span, Status::Cancelled);
         }
         Attempt { outcome, tags: std::mem::take(&mut store.data_mut().tags), evidence }
     }

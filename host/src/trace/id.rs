@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use super::{SpanId, TraceId};
 
 /// An id's digits. Not on the heap: a run that is told of has two or three for each span.
-pub struct Digits<const MANY: usize>([u8; MANY]);
+pub struct Digits<const LENGTH: usize>([u8; LENGTH]);
 
 impl TraceId {
     pub fn digits(self) -> Digits<32> {

@@ -50,7 +50,7 @@ impl Recorder {
     pub fn insert(&self, mut span: Span, parent: Option<SpanId>, is_open: bool) -> Handle {
         let mut recording = self.lock();
         let Recording { trace, open, .. } = &mut *recording;
-        let index = trace.place(&mut span, parent);
+        let index = trace.parent_index(&mut span, parent);
         if index == open.len() {
             open.push(is_open);
         }
@@ -82,7 +82,7 @@ impl Recording {
 
 impl Trace {
     /// Where a span stands that is known by its id, or a place for it, under the one with the id `parent`.
-    fn place(&mut self, span: &mut Span, parent: Option<SpanId>) -> usize {
+    fn parent_index(&mut self, span: &mut Span, parent: Option<SpanId>) -> usize {
         let known = self.spans.iter().position(|known| known.id == span.id);
         let before = &self.spans[..known.unwrap_or(self.spans.len())];
         let parent = before.iter().position(|known| Some(known.id) == parent).unwrap_or(0);
@@ -96,7 +96,7 @@ impl Trace {
 
     /// Puts a span there, as [`Recorder::put`] does, in a trace that is finished.
     pub fn put(&mut self, mut span: Span, parent: Option<SpanId>) {
-        let index = self.place(&mut span, parent);
+        let index = self.parent_index(&mut span, parent);
         self.spans[index] = span;
     }
 }

@@ -60,7 +60,7 @@ fn a_span_takes_those_in_it_along() {
     let attempt = recorder.push("attempt".into(), String::new());
     recorder.push("step".into(), String::new());
     let host = recorder.open(recorder.current(), "host", "");
-    recorder.unwind(attempt, Status::Aborted);
+    recorder.pop_through(attempt, Status::Aborted);
     assert_eq!(recorder.current(), recorder.root());
     recorder.set_status(host, Status::Ok);
     recorder.push("attempt".into(), String::new());
@@ -92,7 +92,7 @@ fn what_comes_after_the_end_is_ignored() {
     recorder.set_status(span, Status::Ok);
     recorder.close(span);
     recorder.cancel(span);
-    recorder.unwind(span, Status::Ok);
+    recorder.pop_through(span, Status::Ok);
     recorder.push("late".into(), String::new());
     assert_eq!(recorder.failed_ancestor(span, recorder.root()), None);
     assert_eq!(recorder.span_id(span), SpanId([0; 8]));
@@ -110,7 +110,7 @@ fn there_is_a_bound() {
     assert_eq!((trace.spans.len(), trace.dropped), (MAX_SPANS, 5));
     assert_eq!(trace.spans[0].data, [("spans.left_out".into(), Value::Integer(5))]);
 
-    let recorder = Recorder::keeping(2, "run".into(), String::new());
+    let recorder = Recorder::start_bounded(2, "run".into(), String::new());
     let [kept, left_out] = ["kept", "left out"].map(|op| recorder.open(recorder.root(), op, ""));
     recorder.set(recorder.root(), "spans.left_out", "a lie");
     recorder.close(left_out);

@@ -32,14 +32,14 @@ mod body {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
     use serde_json::Value;
 
-    use crate::recording::{of_bytes, to_bytes};
+    use crate::recording::{bytes_from_json, bytes_to_json};
 
     pub fn serialize<S: Serializer>(body: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        of_bytes(body).serialize(serializer)
+        bytes_to_json(body).serialize(serializer)
     }
 
     pub fn deserialize<'d, D: Deserializer<'d>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
         let recorded = Value::deserialize(deserializer)?;
-        to_bytes(&recorded).ok_or_else(|| D::Error::custom("a body is `text` or `base64`"))
+        bytes_from_json(&recorded).ok_or_else(|| D::Error::custom("a body is `text` or `base64`"))
     }
 }

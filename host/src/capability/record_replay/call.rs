@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use wasmtime::component::Resource;
 
 use crate::capability::truncate;
-use crate::recording::{Call, of_bytes};
+use crate::recording::{Call, bytes_to_json};
 
 /// The record of a call that is made.
 #[derive(Debug, Default)]
@@ -129,7 +129,7 @@ impl<T: 'static> Argument for Option<Resource<T>> {
 
 impl Argument for Vec<u8> {
     fn record(&self, name: &str, call: &mut CallRecord) {
-        call.set_argument(name, of_bytes(self));
+        call.set_argument(name, bytes_to_json(self));
     }
 }
 

@@ -11,7 +11,7 @@ use wasmtime_wasi::p2::bindings::clocks::wall_clock::Datetime;
 use crate::capability::bindings::sentrynet::probe::{http, ssh};
 use crate::capability::http::Response;
 use crate::capability::record_replay::halt::Halt;
-use crate::recording::{of_bytes, to_bytes};
+use crate::recording::{bytes_from_json, bytes_to_json};
 
 /// A value that a call can return.
 pub trait ReplayValue: Sized {
@@ -148,11 +148,11 @@ impl<T: ReplayValue, E: ReplayValue> ReplayValue for Result<T, E> {
 
 impl ReplayValue for Vec<u8> {
     fn to_recorded(&self, _: &ResourceTable) -> Value {
-        of_bytes(self)
+        bytes_to_json(self)
     }
 
     fn from_recorded(recorded: &Value, _: &mut ResourceTable) -> Option<Self> {
-        to_bytes(recorded)
+        bytes_from_json(recorded)
     }
 }
 
@@ -162,8 +162,8 @@ impl ReplayValue for ssh::Output {
         json!({
             "exit_status": exit_status,
             "signal": signal,
-            "stdout": of_bytes(stdout),
-            "stderr": of_bytes(stderr),
+            "stdout": bytes_to_json(stdout),
+            "stderr": bytes_to_json(stderr),
             "stdout_size": stdout_size,
             "stderr_size": stderr_size,
         })
@@ -173,8 +173,8 @@ impl ReplayValue for ssh::Output {
         Some(Self {
             exit_status: Deserialize::deserialize(&recorded["exit_status"]).ok()?,
             signal: Deserialize::deserialize(&recorded["signal"]).ok()?,
-            stdout: to_bytes(&recorded["stdout"])?,
-            stderr: to_bytes(&recorded["stderr"])?,
+            stdout: bytes_from_json(&recorded["stdout"])?,
+            stderr: bytes_from_json(&recorded["stderr"])?,
             stdout_size: recorded["stdout_size"].as_u64()?,
             stderr_size: recorded["stderr_size"].as_u64()?,
         })

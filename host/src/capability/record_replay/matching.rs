@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::recording::to_bytes;
+use crate::recording::bytes_from_json;
 use crate::redaction::REDACTED;
 
 /// Returns true if the arguments of a call match the recorded ones.
@@ -22,7 +22,7 @@ fn matches(recorded: &Value, now: &Value) -> bool {
             recorded.len() == now.len() && recorded.iter().zip(now).all(|(recorded, now)| matches(recorded, now))
         }
         // Bytes are recorded as text if they are UTF-8. Redaction can change whether they are.
-        (Value::Object(one), Value::Object(other)) => match (to_bytes(recorded), to_bytes(now)) {
+        (Value::Object(one), Value::Object(other)) => match (bytes_from_json(recorded), bytes_from_json(now)) {
             (Some(recorded), Some(now)) => text_matches(&recorded, &now),
             _ => all_match(one, other),
         },

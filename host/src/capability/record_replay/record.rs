@@ -9,7 +9,7 @@ use crate::capability::evidence::Evidence;
 use crate::capability::log_buffer::LogBuffer;
 use crate::capability::record_replay::call::{CallRecord, weight};
 use crate::capability::record_replay::halt::Halt;
-use crate::recording::{self, Answer, End, Entry, Left, Span};
+use crate::recording::{self, Answer, Effects, End, Entry, Span};
 use crate::run::evidence::Exchange;
 use crate::run::{Fault, FaultKind};
 use crate::trace::{Recorder, SpanId, Trace};
@@ -79,7 +79,7 @@ impl CallRecorder {
         if self.guest_runs && self.check().is_ok() {
             let (at, left) = (self.hold_clock(), self.take_changes(None));
             self.use_bytes(ENTRY_BYTES * (1 + left.spans.len()) + call.weight());
-            let before = (left != Left::default()).then(|| Box::new(left));
+            let before = (left != Effects::default()).then(|| Box::new(left));
             self.entries.push(Entry::Call(recording::Call { at, before, ..call.into_call() }));
         }
     }
@@ -153,10 +153,10 @@ impl CallRecorder {
 
     pub fn finish(&mut self, trace: &Trace) {
         let spans = trace.spans.iter().filter(|span| !self.own_spans.contains(&span.id));
-        let spans = spans.map(|span| Span::of(span, &trace.spans, false));
+        let spans = spans.map(|span| Span::from_trace(span, &trace.spans, false));
         let spans = spans.filter(|span| self.recorded_spans.get(&span.id) != Some(span)).collect();
         let log = self.log.since(self.lines_seen);
-        self.entries.push(Entry::Finish(Left { spans, log, ..Left::default() }));
+        self.entries.push(Entry::Finish(Effects { spans, log, ..Effects::default() }));
     }
 
     pub fn take_entries(&mut self) -> Vec<Entry> {
@@ -179,17 +179,17 @@ impl CallRecorder {
     }
 
     /// Returns what the host has added to the trace, to the log and to the evidence, if given, since this was called last.
-    fn take_changes(&mut self, evidence: Option<&Evidence>) -> Left {
+    fn take_changes(&mut self, evidence: Option<&Evidence>) -> Effects {
         let (own, recorded) = (&self.own_spans, &self.recorded_spans);
         let (spans, spans_seen, dropped) = self.recorder.read(|trace, open| {
             let may_have_changed = trace.spans.len() > self.spans_seen || recorded.values().any(|span| span.open);
             let others = trace.spans.iter().zip(open).filter(|(span, _)| may_have_changed && !own.contains(&span.id));
-            let others = others.map(|(span, open)| Span::of(span, &trace.spans, *open));
+            let others = others.map(|(span, open)| Span::from_trace(span, &trace.spans, *open));
             let changed: Vec<_> = others.filter(|span| recorded.get(&span.id) != Some(span)).collect();
             (changed, trace.spans.len(), trace.dropped)
         });
         let (log, lines) = (self.log.since(self.lines_seen), self.log.count());
-        let mut left = Left { spans, dropped: dropped - self.dropped_seen, evidence: Vec::new(), log };
+        let mut left = Effects { spans, dropped: dropped - self.dropped_seen, evidence: Vec::new(), log };
         (self.spans_seen, self.dropped_seen, self.lines_seen) = (spans_seen, dropped, lines);
         self.recorded_spans.extend(left.spans.iter().map(|span| (span.id, span.clone())));
         self.evidence_changed |= !left.spans.is_empty();

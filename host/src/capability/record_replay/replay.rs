@@ -9,7 +9,7 @@ use crate::capability::log_buffer::LogBuffer;
 use crate::capability::record_replay::call::{CallRecord, display};
 use crate::capability::record_replay::halt::Halt;
 use crate::capability::record_replay::matching::all_match;
-use crate::recording::{Call, End, Entry, Left};
+use crate::recording::{Call, Effects, End, Entry};
 use crate::run::{Fault, FaultKind};
 use crate::trace::{Recorder, SpanId, Trace};
 
@@ -245,7 +245,7 @@ impl Replayer {
         self.recorded_fault().filter(|fault| matches!(fault.kind, FaultKind::Limit(_) | FaultKind::Host))
     }
 
-    fn restore(&self, left: &Left) {
+    fn restore(&self, left: &Effects) {
         for span in &left.spans {
             self.recorder.insert(span.to_trace(), span.parent, span.open);
         }
@@ -285,7 +285,7 @@ fn has_same_handles(recorded: &Call, call: &CallRecord) -> bool {
 }
 
 /// Returns what the host had added up to the end of an entry.
-fn changes(entry: &Entry) -> Option<&Left> {
+fn changes(entry: &Entry) -> Option<&Effects> {
     match entry {
         Entry::Call(call) => call.answer.as_ref().map(|answer| &answer.left),
         Entry::End(end) => Some(&end.left),

@@ -2,9 +2,9 @@ use super::*;
 
 #[track_caller]
 fn check(text: &str, expected: &str) {
-    assert_eq!(scrub(text), expected);
+    assert_eq!(redact(text), expected);
     // What has been taken out stays out, and nothing more goes.
-    assert_eq!(scrub(expected), expected, "again");
+    assert_eq!(redact(expected), expected, "again");
 }
 
 #[test]
@@ -145,18 +145,18 @@ fn looks_of_credentials() {
 
 #[test]
 fn sentences_keep_their_words() {
-    assert_eq!(scrub_sentence("token: expected text, got nothing"), "token: expected text, got nothing");
+    assert_eq!(redact_sentence("token: expected text, got nothing"), "token: expected text, got nothing");
     assert_eq!(
-        scrub_sentence("token: expected text, got \"Bearer x1y2z3\""),
+        redact_sentence("token: expected text, got \"Bearer x1y2z3\""),
         "token: expected text, got \"Bearer [Filtered]\""
     );
 }
 
 #[test]
 fn cookies_keep_their_names() {
-    assert_eq!(scrub_cookies("sid=abc; theme=dark; junk", false), "sid=[Filtered]; theme=[Filtered];[Filtered]");
-    assert_eq!(scrub_cookies("sid=a=b; Path=/; HttpOnly", true), "sid=[Filtered]; Path=/; HttpOnly");
-    assert_eq!(scrub_cookies("abc", true), "[Filtered]");
+    assert_eq!(redact_cookies("sid=abc; theme=dark; junk", false), "sid=[Filtered]; theme=[Filtered];[Filtered]");
+    assert_eq!(redact_cookies("sid=a=b; Path=/; HttpOnly", true), "sid=[Filtered]; Path=/; HttpOnly");
+    assert_eq!(redact_cookies("abc", true), "[Filtered]");
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn hostile_texts_take_no_time() {
         "\\".repeat(2048),
         "eyJ".repeat(700),
     ] {
-        scrub(&text);
+        redact(&text);
     }
     assert!(begun.elapsed().as_secs() < 2, "{:?}", begun.elapsed());
 }

@@ -6,7 +6,7 @@ use super::REDACTED;
 
 /// The value that begins at `at`, and whether it is bare: neither within quotes nor the rest of a `line`. None where it
 /// tells nothing, or has been taken out already.
-pub fn value(text: &str, at: usize, line: bool) -> Option<(Range<usize>, bool)> {
+pub fn find_value(text: &str, at: usize, line: bool) -> Option<(Range<usize>, bool)> {
     // `b"..."`, as Python writes bytes.
     let letters = text[at..].bytes().take_while(u8::is_ascii_alphabetic).count();
     let at = if letters <= 2 && text[at + letters..].starts_with(['"', '\'']) { at + letters } else { at };
@@ -15,11 +15,11 @@ pub fn value(text: &str, at: usize, line: bool) -> Option<(Range<usize>, bool)> 
     let (start, length, bare) = match rest[escapes..].chars().next()? {
         quote @ ('"' | '\'') => {
             let opening = &rest[..=escapes];
-            (opening.len(), quoted(&rest[opening.len()..], opening, quote), false)
+            (opening.len(), quoted_length(&rest[opening.len()..], opening, quote), false)
         }
-        '[' | '{' if !rest.starts_with(REDACTED) => (0, nested(rest), true),
+        '[' | '{' if !rest.starts_with(REDACTED) => (0, nested_length(rest), true),
         _ if line => (0, rest.find(['\r', '\n', '"', '<']).unwrap_or(rest.len()), false),
-        _ => (0, word(rest), true),
+        _ => (0, word_length(rest), true),
     };
     let found = rest[start..start + length].trim_end();
     let told = matches!(found, "" | "null" | "true" | "false" | "nil" | "None" | "undefined") || found == REDACTED;
@@ -27,7 +27,7 @@ pub fn value(text: &str, at: usize, line: bool) -> Option<(Range<usize>, bool)> 
 }
 
 /// Up to the quote that ends what `opening` began, or the end of the text.
-fn quoted(rest: &str, opening: &str, quote: char) -> usize {
+fn quoted_length(rest: &str, opening: &str, quote: char) -> usize {
     if opening.len() > 1 {
         // A string within a string: its quotes are escaped as often as the first.
         return rest.find(opening).unwrap_or(rest.len());
@@ -45,7 +45,7 @@ fn quoted(rest: &str, opening: &str, quote: char) -> usize {
 }
 
 /// Up to the end of a list or map.
-fn nested(rest: &str) -> usize {
+fn nested_length(rest: &str) -> usize {
     let (mut depth, mut within, mut escaped) = (0_usize, false, false);
     for (index, character) in rest.char_indices() {
         match character {
@@ -67,7 +67,7 @@ fn nested(rest: &str) -> usize {
 
 /// Up to what ends a word: of a form, a query, a list of parameters. With it goes the word behind it, where it is a
 /// scheme of authentication.
-fn word(rest: &str) -> usize {
+fn word_length(rest: &str) -> usize {
     const SCHEMES: [&str; 6] = ["basic", "bearer", "digest", "negotiate", "ntlm", "token"];
     if rest.starts_with(REDACTED) {
         return REDACTED.len();

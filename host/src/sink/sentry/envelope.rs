@@ -11,7 +11,7 @@ use super::outcomes::Discarded;
 use super::payload::{self, HostEvent, MEASURES, Measure};
 use crate::assessment::Assessment;
 use crate::config::SampleRate;
-use crate::propagation::{Dsc, Origin};
+use crate::propagation::{Origin, SamplingContext};
 use crate::run::{Outcome, Run};
 use crate::trace::{Digits, TraceId};
 
@@ -96,7 +96,7 @@ pub fn error(run: &Run, assessment: &Assessment, origin: &Origin) -> Envelope {
 pub fn incident(incident: &HostEvent, origin: &Origin) -> Envelope {
     let event_id = event_id(id(incident.trace));
     let body = fit(|payload, measure| payload::host_event(payload, &event_id, incident, origin, measure));
-    envelope(Kind::Error, "event", &event_id, &origin.dsc(incident.trace, "", SampleRate::ALL), &body)
+    envelope(Kind::Error, "event", &event_id, &origin.sampling_context(incident.trace, "", SampleRate::ALL), &body)
 }
 
 /// As random as the trace's id, of which it is made: building twice gives the same, and Sentry keeps one.
@@ -109,9 +109,9 @@ fn event_id(id: u128) -> Digits<32> {
     TraceId(id.to_be_bytes()).digits()
 }
 
-fn trace<'a>(run: &'a Run, rate: SampleRate, origin: &'a Origin) -> Dsc<'a> {
+fn trace<'a>(run: &'a Run, rate: SampleRate, origin: &'a Origin) -> SamplingContext<'a> {
     // The target may have been told otherwise: what we send ourselves is sampled.
-    origin.dsc(run.trace.id, &run.probe.title, rate)
+    origin.sampling_context(run.trace.id, &run.probe.title, rate)
 }
 
 /// What Sentry did not get, as a client report.
@@ -143,7 +143,7 @@ fn fit(write: impl Fn(&mut Object, Measure)) -> Vec<u8> {
     fitting.unwrap_or_default()
 }
 
-fn envelope(kind: Kind, r#type: &'static str, event_id: &str, trace: &Dsc, body: &[u8]) -> Envelope {
+fn envelope(kind: Kind, r#type: &'static str, event_id: &str, trace: &SamplingContext, body: &[u8]) -> Envelope {
     let header = json_writer::object(MAX_BODY, |header| {
         header.text("event_id", event_id);
         header.object("trace", |context| {

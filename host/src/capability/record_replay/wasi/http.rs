@@ -19,7 +19,7 @@ use crate::capability::Context;
 use crate::capability::record_replay::CallRecord;
 use crate::capability::record_replay::codec::{OpaqueHandle, ReplayValue, forget};
 use crate::capability::record_replay::intercept::{Intercepted, intercept};
-use crate::recording::{of_bytes, to_bytes};
+use crate::recording::{bytes_from_json, bytes_to_json};
 
 mod error_code;
 mod empty_body;
@@ -96,7 +96,7 @@ fn add_timeouts(options: RequestOptions, call: &mut CallRecord) {
 
 /// Returns headers as they stand in a recording: pairs of a name and a value.
 fn fields(fields: &HeaderMap) -> Value {
-    fields.iter().map(|(name, value)| json!([name.as_str(), of_bytes(value.as_bytes())])).collect()
+    fields.iter().map(|(name, value)| json!([name.as_str(), bytes_to_json(value.as_bytes())])).collect()
 }
 
 /// Reads headers from a recording. Returns `None` if they are none.
@@ -105,7 +105,7 @@ fn to_fields(recorded: &Value) -> Option<FieldMap> {
     for field in recorded.as_array()? {
         let [name, value] = field.as_array()?.as_slice() else { return None };
         let name = HeaderName::from_bytes(name.as_str()?.as_bytes()).ok()?;
-        fields.append_raw(name, HeaderValue::from_bytes(&to_bytes(value)?).ok()?).ok()?;
+        fields.append_raw(name, HeaderValue::from_bytes(&bytes_from_json(value)?).ok()?).ok()?;
     }
     fields.set_immutable();
     Some(fields)

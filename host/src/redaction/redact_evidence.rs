@@ -13,8 +13,8 @@ use crate::run::{Failure, Run};
 /// secret.
 pub fn carried_secrets(exchange: &mut Exchange) -> Secrets {
     /// With shorter ones struck out, nothing would be left to read: a cookie's may be `dark`.
-    const SHORTEST: usize = 6;
-    const SHORTEST_COOKIE: usize = 8;
+    const MIN_SECRET_CHARS: usize = 6;
+    const MIN_COOKIE_CHARS: usize = 8;
     let Exchange::Http(http) = exchange else { return Secrets::default() };
     let body = std::mem::take(&mut http.body);
     let response = http.response.iter().flat_map(|response| &response.headers);
@@ -28,29 +28,29 @@ pub fn carried_secrets(exchange: &mut Exchange) -> Secrets {
         value.split(';').take(cookies).filter_map(|cookie| Some(cookie.split_once('=')?.1.trim()))
     });
     let long = |least: usize| move |value: &&str| value.chars().nth(least - 1).is_some();
-    Secrets::new(values.filter(long(SHORTEST)).chain(cookies.filter(long(SHORTEST_COOKIE))))
+    Secrets::new(values.filter(long(MIN_SECRET_CHARS)).chain(cookies.filter(long(MIN_COOKIE_CHARS))))
 }
 
 /// Takes out of what is told of a run that did not pass what is a credential by its name or its looks.
 pub fn redact_evidence(run: &mut Run) {
     match &mut run.evidence {
-        Some(Exchange::Http(http)) => scrub_http(http),
+        Some(Exchange::Http(http)) => redact_http(http),
         Some(Exchange::Ssh(ssh)) => {
-            ssh.banner.as_mut().into_iter().for_each(scrub_sentence);
+            ssh.banner.as_mut().into_iter().for_each(redact_sentence);
             if let Some(Command { command, stdout, stderr, .. }) = &mut ssh.command {
-                scrub_text(command);
-                [stdout, stderr].into_iter().for_each(scrub_excerpt);
+                redact_text(command);
+                [stdout, stderr].into_iter().for_each(redact_excerpt);
             }
         }
-        Some(Exchange::Tcp(tcp)) => scrub_excerpt(&mut tcp.received),
+        Some(Exchange::Tcp(tcp)) => redact_excerpt(&mut tcp.received),
         Some(Exchange::Dns(_)) | None => {}
     }
-    run.outcome.failure_mut().into_iter().chain(&mut run.earlier).for_each(scrub_failure);
-    run.log.iter_mut().for_each(|line| scrub_sentence(&mut line.message));
+    run.outcome.failure_mut().into_iter().chain(&mut run.earlier).for_each(redact_failure_credentials);
+    run.log.iter_mut().for_each(|line| redact_sentence(&mut line.message));
 }
 
 /// Each text that says something of an exchange.
-pub fn each_text(exchange: &mut Exchange, strike: impl Fn(&mut String)) {
+pub fn for_each_text(exchange: &mut Exchange, strike: impl Fn(&mut String)) {
     match exchange {
         Exchange::Http(http) => {
             let lines = http.query.iter_mut().chain(&mut http.headers);
@@ -58,7 +58,7 @@ pub fn each_text(exchange: &mut Exchange, strike: impl Fn(&mut String)) {
             lines.for_each(|(name, value)| [name, value].into_iter().for_each(&strike));
             http.redirects.iter_mut().for_each(|redirect| strike(&mut redirect.from));
             [&mut http.method, &mut http.url].into_iter().for_each(&strike);
-            strike_connection(&mut http.connection, &strike);
+            for_each_text_of_connection(&mut http.connection, &strike);
             for certificate in http.tls.iter_mut().flat_map(|tls| &mut tls.certificates) {
                 [&mut certificate.subject, &mut certificate.issuer].into_iter().for_each(&strike);
                 certificate.names.iter_mut().for_each(&strike);
@@ -67,7 +67,7 @@ pub fn each_text(exchange: &mut Exchange, strike: impl Fn(&mut String)) {
         }
         Exchange::Ssh(ssh) => {
             strike(&mut ssh.host);
-            strike_connection(&mut ssh.connection, &strike);
+            for_each_text_of_connection(&mut ssh.connection, &strike);
             let texts = [&mut ssh.username, &mut ssh.banner, &mut ssh.host_key];
             texts.into_iter().flatten().chain(&mut ssh.methods).for_each(&strike);
             if let Some(Command { command, signal, stdout, stderr, .. }) = &mut ssh.command {
@@ -76,14 +76,14 @@ pub fn each_text(exchange: &mut Exchange, strike: impl Fn(&mut String)) {
             }
         }
         Exchange::Tcp(tcp) => {
-            strike_connection(&mut tcp.connection, &strike);
+            for_each_text_of_connection(&mut tcp.connection, &strike);
             tcp.received.text.as_mut().into_iter().for_each(&strike);
         }
-        Exchange::Dns(connection) => strike_connection(connection, &strike),
+        Exchange::Dns(connection) => for_each_text_of_connection(connection, &strike),
     }
 }
 
-fn strike_connection(connection: &mut Connection, strike: impl Fn(&mut String)) {
+fn for_each_text_of_connection(connection: &mut Connection, strike: impl Fn(&mut String)) {
     let Connection { names, resolved, peer, .. } = connection;
     names.iter_mut().chain(resolved).chain([peer]).for_each(strike);
 }
@@ -99,30 +99,30 @@ fn is_parameter(name: &str) -> bool {
     credential::is_name(name) || name == "code"
 }
 
-fn scrub_http(http: &mut Http) {
-    scrub_sentence(&mut http.url);
-    http.redirects.iter_mut().for_each(|redirect| scrub_sentence(&mut redirect.from));
+fn redact_http(http: &mut Http) {
+    redact_sentence(&mut http.url);
+    http.redirects.iter_mut().for_each(|redirect| redact_sentence(&mut redirect.from));
     for (name, value) in &mut http.query {
-        if is_parameter(name) { REDACTED.clone_into(value) } else { scrub_text(value) }
+        if is_parameter(name) { REDACTED.clone_into(value) } else { redact_text(value) }
     }
     let response = http.response.iter_mut().flat_map(|response| &mut response.headers);
     for (name, value) in http.headers.iter_mut().chain(response) {
         if is_cookie(name) {
-            *value = credential::scrub_cookies(value, name == SET_COOKIE);
+            *value = credential::redact_cookies(value, name == SET_COOKIE);
         } else if credential::is_name(name) {
             REDACTED.clone_into(value);
         } else {
-            scrub_text(value);
+            redact_text(value);
             if name == "location" {
-                *value = scrub_query(value);
+                *value = redact_query(value);
             }
         }
     }
-    http.response.iter_mut().for_each(|response| scrub_excerpt(&mut response.body));
+    http.response.iter_mut().for_each(|response| redact_excerpt(&mut response.body));
 }
 
 /// A URL without the values of its query's parameters that are credentials there alone.
-fn scrub_query(url: &str) -> String {
+fn redact_query(url: &str) -> String {
     let scrub = |part: &str| match part.split_once('=') {
         Some((name, _)) if is_parameter(name.trim_start_matches(['?', '#'])) => format!("{name}={REDACTED}"),
         _ => part.to_owned(),
@@ -132,22 +132,22 @@ fn scrub_query(url: &str) -> String {
     format!("{}{}", &url[..query], parts.join("&"))
 }
 
-fn scrub_excerpt(excerpt: &mut Excerpt) {
+fn redact_excerpt(excerpt: &mut Excerpt) {
     let Some(text) = &mut excerpt.text else { return };
     // A key that is written in escapes is the same key.
     if let (true, Ok(value)) = (text.contains("\\u"), serde_json::from_str::<Value>(text)) {
         *text = value.to_string();
     }
-    scrub_text(text);
+    redact_text(text);
 }
 
-fn scrub_failure(failure: &mut Failure) {
+fn redact_failure_credentials(failure: &mut Failure) {
     for mismatch in &mut failure.mismatches {
-        let secret = credential::is_name(key(&mismatch.subject));
+        let secret = credential::is_name(last_key(&mismatch.subject));
         for text in [&mut mismatch.expected, &mut mismatch.actual] {
-            let scrubbed = match secret && tells(text) {
+            let scrubbed = match secret && shows_a_value(text) {
                 true => Cow::Borrowed(REDACTED),
-                false => credential::scrub(text),
+                false => credential::redact(text),
             };
             if *scrubbed != **text {
                 // The sentence repeats it.
@@ -156,29 +156,29 @@ fn scrub_failure(failure: &mut Failure) {
             }
         }
     }
-    scrub_sentence(&mut failure.message);
+    redact_sentence(&mut failure.message);
 }
 
 /// The last key of what is checked: `token` of `step 2 (Log in): $.session.token[0]`.
-fn key(subject: &str) -> &str {
+fn last_key(subject: &str) -> &str {
     let path = subject.trim_end_matches(|c: char| c.is_ascii_digit() || "[]()'\"".contains(c));
     path.rsplit(['.', ':', '[', '(', '\'', '"', ' ']).next().unwrap_or(path)
 }
 
 /// Whether a value is shown, rather than what kind of one it is.
-fn tells(text: &str) -> bool {
-    const PIN: usize = 4;
-    text.contains(['"', '[', '{']) || text.bytes().filter(u8::is_ascii_digit).count() >= PIN
+fn shows_a_value(text: &str) -> bool {
+    const MIN_DIGITS: usize = 4;
+    text.contains(['"', '[', '{']) || text.bytes().filter(u8::is_ascii_digit).count() >= MIN_DIGITS
 }
 
-fn scrub_text(text: &mut String) {
-    if let Cow::Owned(scrubbed) = credential::scrub(text) {
+fn redact_text(text: &mut String) {
+    if let Cow::Owned(scrubbed) = credential::redact(text) {
         *text = scrubbed;
     }
 }
 
-pub fn scrub_sentence(text: &mut String) {
-    if let Cow::Owned(scrubbed) = credential::scrub_sentence(text) {
+pub fn redact_sentence(text: &mut String) {
+    if let Cow::Owned(scrubbed) = credential::redact_sentence(text) {
         *text = scrubbed;
     }
 }

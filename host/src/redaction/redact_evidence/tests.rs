@@ -39,7 +39,7 @@ fn check([subject, expected, actual]: [&str; 3], left: [&str; 2], sentence: &str
     let mismatch = Mismatch { subject: subject.to_owned(), expected: expected.to_owned(), actual: actual.to_owned() };
     let message = format!("{subject}: expected {expected}, got {actual}");
     let mut failure = Failure { reason: "assertion".to_owned(), message, mismatches: vec![mismatch] };
-    scrub_failure(&mut failure);
+    redact_failure_credentials(&mut failure);
     let Mismatch { expected, actual, .. } = &failure.mismatches[0];
     assert_eq!([expected.as_str(), actual], left);
     assert_eq!(failure.message, sentence);
@@ -90,6 +90,6 @@ fn the_code_of_a_login_is_in_the_query_that_a_redirect_leads_to() {
         ("/code=1?page=2", "/code=1?page=2"),
         ("/plain", "/plain"),
     ] {
-        assert_eq!(scrub_query(location), left);
+        assert_eq!(redact_query(location), left);
     }
 }

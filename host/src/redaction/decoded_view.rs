@@ -8,17 +8,17 @@ use std::ops::Range;
 pub struct DecodedView {
     bytes: Vec<u8>,
     /// Where in the source each byte comes from.
-    places: Vec<(u32, u32)>,
+    sources: Vec<(u32, u32)>,
 }
 
 /// Between parts that do not belong together: no byte of UTF-8.
-pub const BREAK: u8 = 0xff;
+pub const SEPARATOR: u8 = 0xff;
 
 impl DecodedView {
     /// The text itself. None for one of a size that nobody sends.
     pub fn of(text: &str) -> Option<Self> {
         let length = u32::try_from(text.len()).ok()?;
-        Some(Self { bytes: text.into(), places: (0..length).map(|place| (place, place + 1)).collect() })
+        Some(Self { bytes: text.into(), sources: (0..length).map(|place| (place, place + 1)).collect() })
     }
 
     pub fn bytes(&self) -> &[u8] {
@@ -27,24 +27,24 @@ impl DecodedView {
 
     /// Where some of its bytes, at least one, come from.
     pub fn source(&self, range: Range<usize>) -> Range<usize> {
-        self.places[range.start].0 as usize..self.places[range.end - 1].1 as usize
+        self.sources[range.start].0 as usize..self.sources[range.end - 1].1 as usize
     }
 
     /// Adds a byte that `from` stands for in `within`.
     pub fn push(&mut self, byte: u8, within: &Self, from: Range<usize>) {
         self.bytes.push(byte);
-        self.places.push((within.places[from.start].0, within.places[from.end - 1].1));
+        self.sources.push((within.sources[from.start].0, within.sources[from.end - 1].1));
     }
 
     /// Those of its parts that could be text.
     pub fn readable(&self) -> Option<Self> {
         let mut readable = Self::default();
         let mut start = 0;
-        for part in self.bytes.split_inclusive(|byte| *byte == BREAK) {
-            let text = part.strip_suffix(&[BREAK]).unwrap_or(part);
+        for part in self.bytes.split_inclusive(|byte| *byte == SEPARATOR) {
+            let text = part.strip_suffix(&[SEPARATOR]).unwrap_or(part);
             if text.iter().all(|byte| *byte >= b' ' && *byte != 0x7f || byte.is_ascii_whitespace()) {
                 readable.bytes.extend(part);
-                readable.places.extend(&self.places[start..start + part.len()]);
+                readable.sources.extend(&self.sources[start..start + part.len()]);
             }
             start += part.len();
         }
@@ -64,10 +64,10 @@ impl DecodedView {
                     (at, changed) = (at + taken, true);
                 }
                 None if self.bytes[at] == escape
-                    && let Some(cut) = unfinished(&self.bytes[at..])
-                    && let Some(last) = rewritten.places.last_mut() =>
+                    && let Some(cut) = truncated_escape_length(&self.bytes[at..])
+                    && let Some(last) = rewritten.sources.last_mut() =>
                 {
-                    last.1 = self.places[at + cut - 1].1;
+                    last.1 = self.sources[at + cut - 1].1;
                     (at, changed) = (at + cut, true);
                 }
                 None => {
@@ -81,36 +81,36 @@ impl DecodedView {
 }
 
 /// All that a text can be read as, where that is not the text itself.
-pub fn texts(view: &DecodedView) -> impl Iterator<Item = DecodedView> {
+pub fn decoded_texts(view: &DecodedView) -> impl Iterator<Item = DecodedView> {
     let with = |byte| view.bytes.contains(&byte).then_some(view);
-    let url = with(b'%').and_then(|view| view.rewrite(b'%', percent));
-    let form = with(b'+').and_then(|view| view.rewrite(b'%', form));
-    let escaped = with(b'\\').and_then(|view| view.rewrite(b'\\', backslash));
-    let html = with(b'&').and_then(|view| view.rewrite(b'&', entity));
+    let url = with(b'%').and_then(|view| view.rewrite(b'%', decode_percent));
+    let form = with(b'+').and_then(|view| view.rewrite(b'%', decode_form));
+    let escaped = with(b'\\').and_then(|view| view.rewrite(b'\\', decode_backslash));
+    let html = with(b'&').and_then(|view| view.rewrite(b'&', decode_entity));
     [url, form, escaped, html].into_iter().flatten()
 }
 
-fn percent(text: &[u8], decoded: &mut Vec<u8>) -> Option<usize> {
+fn decode_percent(text: &[u8], decoded: &mut Vec<u8>) -> Option<usize> {
     let [b'%', digits @ ..] = text else { return None };
-    decoded.push(number(digits.get(..2)?)? as u8);
+    decoded.push(hex_number(digits.get(..2)?)? as u8);
     Some(3)
 }
 
-fn form(text: &[u8], decoded: &mut Vec<u8>) -> Option<usize> {
+fn decode_form(text: &[u8], decoded: &mut Vec<u8>) -> Option<usize> {
     if text[0] != b'+' {
-        return percent(text, decoded);
+        return decode_percent(text, decoded);
     }
     decoded.push(b' ');
     Some(1)
 }
 
 /// JSON's escapes, Rust's, and those of shells, where a character stands for itself.
-fn backslash(text: &[u8], decoded: &mut Vec<u8>) -> Option<usize> {
+fn decode_backslash(text: &[u8], decoded: &mut Vec<u8>) -> Option<usize> {
     let [b'\\', escape, rest @ ..] = text else { return None };
     let plain = match escape {
-        b'u' => return Some(2 + unicode(rest, decoded)?),
+        b'u' => return Some(2 + decode_unicode(rest, decoded)?),
         b'x' => {
-            decoded.push(number(rest.get(..2)?)? as u8);
+            decoded.push(hex_number(rest.get(..2)?)? as u8);
             return Some(4);
         }
         b'n' => b'\n',
@@ -119,7 +119,7 @@ fn backslash(text: &[u8], decoded: &mut Vec<u8>) -> Option<usize> {
         b'b' => 0x08,
         b'f' => 0x0c,
         b'0' => 0,
-        &BREAK => return None,
+        &SEPARATOR => return None,
         itself => *itself,
     };
     decoded.push(plain);
@@ -127,16 +127,16 @@ fn backslash(text: &[u8], decoded: &mut Vec<u8>) -> Option<usize> {
 }
 
 /// What comes after `\u`.
-fn unicode(text: &[u8], decoded: &mut Vec<u8>) -> Option<usize> {
+fn decode_unicode(text: &[u8], decoded: &mut Vec<u8>) -> Option<usize> {
     let (code, taken) = match text {
         [b'{', rest @ ..] => {
             let digits = rest.iter().take(7).position(|byte| *byte == b'}')?;
-            (number(&rest[..digits])?, digits + 2)
+            (hex_number(&rest[..digits])?, digits + 2)
         }
-        _ => match (number(text.get(..4)?)?, text.get(4..10)) {
+        _ => match (hex_number(text.get(..4)?)?, text.get(4..10)) {
             // Beyond 16 bits JSON takes two.
             (high @ 0xd800..0xdc00, Some([b'\\', b'u', low @ ..])) => {
-                let low = number(low)?.checked_sub(0xdc00).filter(|low| *low < 0x400)?;
+                let low = hex_number(low)?.checked_sub(0xdc00).filter(|low| *low < 0x400)?;
                 (0x10000 + ((high - 0xd800) << 10) + low, 10)
             }
             (code, _) => (code, 4),
@@ -146,10 +146,10 @@ fn unicode(text: &[u8], decoded: &mut Vec<u8>) -> Option<usize> {
     Some(taken)
 }
 
-fn entity(text: &[u8], decoded: &mut Vec<u8>) -> Option<usize> {
-    const LONGEST: usize = 10;
+fn decode_entity(text: &[u8], decoded: &mut Vec<u8>) -> Option<usize> {
+    const MAX_ENTITY_BYTES: usize = 10;
     let [b'&', rest @ ..] = text else { return None };
-    let end = rest.iter().take(LONGEST).position(|byte| *byte == b';')?;
+    let end = rest.iter().take(MAX_ENTITY_BYTES).position(|byte| *byte == b';')?;
     let character = match &rest[..end] {
         b"amp" => '&',
         b"lt" => '<',
@@ -157,7 +157,7 @@ fn entity(text: &[u8], decoded: &mut Vec<u8>) -> Option<usize> {
         b"quot" => '"',
         b"apos" => '\'',
         b"nbsp" => '\u{a0}',
-        [b'#', b'x' | b'X', digits @ ..] => char::from_u32(number(digits)?)?,
+        [b'#', b'x' | b'X', digits @ ..] => char::from_u32(hex_number(digits)?)?,
         [b'#', digits @ ..] => char::from_u32(std::str::from_utf8(digits).ok()?.parse().ok()?)?,
         _ => return None,
     };
@@ -170,8 +170,8 @@ fn push(character: char, decoded: &mut Vec<u8>) {
 }
 
 /// The bytes of an escape that goes no further because the text does not.
-fn unfinished(text: &[u8]) -> Option<usize> {
-    const ENDS: [&[u8]; 4] = [&[BREAK], b"...", "…".as_bytes(), "\u{fffd}".as_bytes()];
+fn truncated_escape_length(text: &[u8]) -> Option<usize> {
+    const TRUNCATION_MARKS: [&[u8]; 4] = [&[SEPARATOR], b"...", "…".as_bytes(), "\u{fffd}".as_bytes()];
     let (most, letter): (usize, fn(&u8) -> bool) = match text.first()? {
         b'%' => (1, u8::is_ascii_hexdigit),
         // The second of a pair too.
@@ -181,11 +181,11 @@ fn unfinished(text: &[u8]) -> Option<usize> {
     let length = 1 + text[1..].iter().take(most).take_while(|byte| letter(byte)).count();
     let quotes = text[length..].iter().take_while(|byte| matches!(byte, b'\\' | b'"' | b'\'' | b'`')).count();
     let rest = &text[length + quotes..];
-    (rest.is_empty() || ENDS.iter().any(|end| rest.starts_with(end))).then_some(length)
+    (rest.is_empty() || TRUNCATION_MARKS.iter().any(|end| rest.starts_with(end))).then_some(length)
 }
 
 /// The number that hexadecimal digits stand for.
-fn number(digits: &[u8]) -> Option<u32> {
+fn hex_number(digits: &[u8]) -> Option<u32> {
     let digit = |byte: &u8| char::from(*byte).to_digit(16);
     (1..=6).contains(&digits.len()).then_some(())?;
     digits.iter().try_fold(0, |number, byte| Some(number << 4 | digit(byte)?))
