@@ -1,5 +1,8 @@
-//! What a guest can call: one room for each WIT interface, under the same name, and what they share of one run.
-//! Knows nothing of schedules, of sinks, or of where a component came from.
+//! The functions that a guest can call: one module for each WIT interface, under the interface's name, and what they share.
+//!
+//! A call runs on a [`Context`], which is made for each attempt of a run. Calls pass through [`record_replay`] on their way,
+//! which records them or replays them. [`grant`] decides what a probe may do, [`quota`] and [`memory_budget`] how much.
+//! This room knows nothing of schedules, of sinks, or of where a component comes from.
 
 use wasmtime::component::{HasData, Linker};
 
@@ -34,19 +37,19 @@ mod text;
 mod timeout;
 pub mod wasi;
 
-/// Makes every capability known to `linker`. A component gets those that it imports.
+/// Adds all capabilities to `linker`. A component gets those that it imports.
 ///
 /// # Errors
-/// When one is known already, which would be a mistake of ours.
+/// When the linker has one of them already, which is a bug.
 pub fn link(linker: &mut Linker<Context>) -> wasmtime::Result<()> {
-    bindings::Probe::add_to_linker::<_, GuestCalls>(linker, |context| Intercepted(context))?;
+    bindings::Probe::add_to_linker::<_, InterceptedCalls>(linker, |context| Intercepted(context))?;
     wasi::link(linker)?;
-    record_replay::link::<GuestCalls>(linker)
+    record_replay::link::<InterceptedCalls>(linker)
 }
 
-/// A guest's calls come by way of the tape of its run.
-struct GuestCalls;
+/// Has a guest's calls pass through [`record_replay`].
+struct InterceptedCalls;
 
-impl HasData for GuestCalls {
+impl HasData for InterceptedCalls {
     type Data<'a> = Intercepted<'a>;
 }

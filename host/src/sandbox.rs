@@ -358,7 +358,8 @@ impl Sandbox {
         };
         self.secrets.redact_identity(&mut identity);
         identity.tags = reuse_if_equal(identity.tags, &mut self.last.tags);
-        let told = reuse_if_equal(grant::told(&probe.settings, &probe.trace_headers), &mut self.last.trace_hosts);
+        let told =
+            reuse_if_equal(grant::trace_hosts(&probe.settings, &probe.trace_headers), &mut self.last.trace_hosts);
         let terms = Policy {
             directory: directory.into(),
             grants: Grants::new(probe.allow.clone()),

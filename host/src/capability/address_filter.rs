@@ -1,5 +1,4 @@
-//! A probe's grants where connections are made: which of the addresses that a name has are tried, and who is told of the
-//! others.
+//! Filtering the addresses of a name by the probe's grants.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -8,42 +7,47 @@ use crate::capability::grant::{List, Refusal};
 use crate::capability::log_buffer::LogBuffer;
 use crate::capability::probe_context::ProbeContext;
 
-/// Judges on behalf of one run.
+/// Filters addresses on behalf of one run. Every address that is refused is reported to the operator.
 #[derive(Clone)]
 pub struct AddressFilter {
+    /// The list that applies.
     pub list: List,
+    /// The probe that has the grants.
     pub probe: Arc<ProbeContext>,
+    /// The log of the run.
     pub log: LogBuffer,
 }
 
 impl AddressFilter {
-    /// The addresses of a name that may be connected to. The operator is told of those that may not.
+    /// Returns those of a name's addresses that the probe may connect to.
     ///
     /// # Errors
-    /// When none may.
-    pub fn allowed(&self, name: &str, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Refusal> {
+    /// The first [`Refusal`] when it may connect to none of them.
+    pub fn allowed(&self, name: &str, addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Refusal> {
         let grants = &self.probe.policy.grants;
-        self.filter(found, |address| grants.address(self.list, Some(name), address.ip(), address.port()))
+        self.filter(addresses, |address| grants.check_address(self.list, Some(name), address.ip(), address.port()))
     }
 
-    /// The same where it is not known yet at which port.
+    /// Returns those of a name's addresses that the probe may connect to on any port.
     ///
     /// # Errors
-    /// When none may.
-    pub fn allowed_on_any_port(&self, name: &str, found: Vec<IpAddr>) -> Result<Vec<IpAddr>, Refusal> {
-        self.filter(found, |address| self.probe.policy.grants.leads(self.list, name, *address))
+    /// The first [`Refusal`] when it may connect to none of them.
+    pub fn allowed_on_any_port(&self, name: &str, addresses: Vec<IpAddr>) -> Result<Vec<IpAddr>, Refusal> {
+        self.filter(addresses, |address| self.probe.policy.grants.check_resolved(self.list, name, *address))
     }
 
-    fn filter<T>(&self, found: Vec<T>, judge: impl Fn(&T) -> Result<(), Refusal>) -> Result<Vec<T>, Refusal> {
-        let mut refused = None;
-        let mut judge = |address: &T| {
-            judge(address).map_err(|refusal| {
-                self.probe.report_refusal(&self.log, &refusal);
-                refused.get_or_insert(refusal);
-            })
+    fn filter<T>(&self, addresses: Vec<T>, check: impl Fn(&T) -> Result<(), Refusal>) -> Result<Vec<T>, Refusal> {
+        let mut first_refusal = None;
+        let mut is_allowed = |address: &T| {
+            let result = check(address);
+            if let Err(refusal) = &result {
+                self.probe.report_refusal(&self.log, refusal);
+                first_refusal.get_or_insert_with(|| refusal.clone());
+            }
+            result.is_ok()
         };
-        let allowed: Vec<_> = found.into_iter().filter(|address| judge(address).is_ok()).collect();
-        match refused {
+        let allowed: Vec<_> = addresses.into_iter().filter(|address| is_allowed(address)).collect();
+        match first_refusal {
             Some(refusal) if allowed.is_empty() => Err(refusal),
             _ => Ok(allowed),
         }

@@ -100,7 +100,7 @@ impl Context {
     /// While settings are checked, warns if a run will be refused a connection to this host.
     pub(in crate::capability) fn warn_if_refused(&mut self, list: List, host: &str, port: Option<u16>) {
         if !self.probe.may_send
-            && let Err(refusal) = self.probe.policy.grants.name(list, host, port)
+            && let Err(refusal) = self.probe.policy.grants.check_host_text(list, host, port)
         {
             self.warnings.push(("/probe".to_owned(), refusal.to_string()));
         }

@@ -1,8 +1,8 @@
-//! What a probe may do beyond its sandbox: pure functions of its configuration, asked before anything is touched.
+//! What a probe may do outside of its sandbox: pure functions of its configuration, called before anything is done.
 
-mod special_addresses;
 mod allowed_hosts;
 mod declared;
+mod special_addresses;
 
 pub use allowed_hosts::{Grants, List, Refusal};
-pub use declared::{may_tell, named_at, told};
+pub use declared::{file_pointer, gets_trace_headers, trace_hosts};

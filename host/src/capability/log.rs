@@ -1,4 +1,4 @@
-//! The interface `log`: lines that belong to the run.
+//! The interface `log`: lines that the guest writes to the run's log.
 
 use crate::capability::Context;
 use crate::capability::bindings::sentrynet::probe::log::{Host, Level as Guest};

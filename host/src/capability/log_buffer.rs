@@ -3,115 +3,116 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use crate::capability::text::truncate;
 use crate::config::Limits;
 use crate::run::{Level, LogLine};
 use crate::trace::Recorder;
 
-/// Bytes of one line.
+/// Bytes of one line. Longer ones are cut.
 pub const MAX_LINE_BYTES: usize = 4096;
 
-/// The last lines of one run, shared by all that write them.
+/// The last lines of one run's log, up to the limits on their number and their size. Clones share the lines.
 #[derive(Clone)]
 pub struct LogBuffer {
     recorder: Recorder,
     limits: Limits,
-    kept: Arc<Mutex<Lines>>,
+    lines: Arc<Mutex<Lines>>,
 }
 
 #[derive(Default)]
 struct Lines {
-    lines: VecDeque<LogLine>,
-    /// Bytes of them.
+    last: VecDeque<LogLine>,
+    /// Bytes of their messages.
     size: usize,
-    left_out: usize,
+    /// Lines that were dropped to make room.
+    dropped: usize,
 }
 
 impl LogBuffer {
+    /// Returns an empty log. Lines get their times from `recorder`.
     pub fn new(recorder: Recorder, limits: Limits) -> Self {
-        Self { recorder, limits, kept: Arc::default() }
+        Self { recorder, limits, lines: Arc::default() }
     }
 
+    /// Writes a line at the current time of the run.
     pub fn write(&self, level: Level, message: String) {
         let message = truncate(message, MAX_LINE_BYTES.min(self.limits.log_size));
         self.insert(LogLine { at: self.recorder.elapsed(), level, message });
     }
 
-    /// Adds a line as it is.
+    /// Adds a line as it is, and drops the first ones if there are too many.
     pub fn insert(&self, line: LogLine) {
         let Limits { log_lines, log_size, .. } = self.limits;
-        let mut kept = self.lock();
-        kept.size += line.message.len();
-        kept.lines.push_back(line);
-        while kept.lines.len() > log_lines || kept.size > log_size {
-            kept.leave_out_first();
+        let mut lines = self.lines.lock();
+        lines.size += line.message.len();
+        lines.last.push_back(line);
+        while lines.last.len() > log_lines || lines.size > log_size {
+            lines.drop_first();
         }
     }
 
-    /// How many lines there have been.
+    /// Returns how many lines were written, dropped ones included.
     pub fn count(&self) -> usize {
-        let kept = self.lock();
-        kept.left_out + kept.lines.len()
+        let lines = self.lines.lock();
+        lines.dropped + lines.last.len()
     }
 
-    /// The lines after so many, as far as they are kept.
+    /// Returns the lines that were written after the first `count`, except for dropped ones.
     pub fn since(&self, count: usize) -> Vec<LogLine> {
-        let kept = self.lock();
-        kept.lines.iter().skip(count.saturating_sub(kept.left_out)).cloned().collect()
+        let lines = self.lines.lock();
+        lines.last.iter().skip(count.saturating_sub(lines.dropped)).cloned().collect()
     }
 
-    /// Writes a line, unless it stands there.
+    /// Writes a line unless the log has one with the same message.
     pub fn write_once(&self, level: Level, message: String) {
         let message = truncate(message, MAX_LINE_BYTES);
-        let known = self.lock().lines.iter().any(|line| line.message == message);
-        if !known {
+        let is_new = self.lines.lock().last.iter().all(|line| line.message != message);
+        if is_new {
             self.write(level, message);
         }
     }
 
-    /// What a guest said last of what went wrong: as a rule why it then trapped. In the log itself it stays too.
-    pub fn last_words(&self) -> Option<String> {
-        const MOST: usize = 4;
-        const LONGEST: usize = 500;
+    /// Returns the last warnings and errors as one text, if there are any: when a guest traps, they usually say why. They
+    /// stay in the log.
+    pub fn last_warnings(&self) -> Option<String> {
+        const MAX_LINES: usize = 4;
+        const MAX_BYTES: usize = 500;
         // Rust's advice to whoever runs a program by hand.
         const ADVICE: &str = "note: run with `RUST_BACKTRACE";
-        let kept = self.kept.lock();
-        let said = kept.lines.iter().rev().filter(|line| matches!(line.level, Level::Warn | Level::Error));
-        let said = said.map(|line| line.message.trim()).filter(|line| !line.is_empty() && !line.starts_with(ADVICE));
-        let mut last: Vec<_> = said.take(MOST).collect();
-        last.reverse();
-        (!last.is_empty()).then(|| truncate(last.join(" / "), LONGEST))
+        let lines = self.lines.lock();
+        let warnings = lines.last.iter().rev().filter(|line| matches!(line.level, Level::Warn | Level::Error));
+        let messages = warnings.map(|line| line.message.trim());
+        let messages = messages.filter(|message| !message.is_empty() && !message.starts_with(ADVICE));
+        let mut messages: Vec<_> = messages.take(MAX_LINES).collect();
+        messages.reverse();
+        (!messages.is_empty()).then(|| truncate(messages.join(" / "), MAX_BYTES))
     }
 
-    /// The lines; where there were more, the first of them says so.
+    /// Takes all lines. If some were dropped, the first line says how many.
     pub fn take(&self) -> Vec<LogLine> {
-        let mut kept = std::mem::take(&mut *self.lock());
-        if kept.left_out > 0 {
-            if kept.lines.len() == self.limits.log_lines {
-                kept.leave_out_first();
+        let mut lines = std::mem::take(&mut *self.lines.lock());
+        if lines.dropped > 0 {
+            if lines.last.len() == self.limits.log_lines {
+                lines.drop_first();
             }
             let message = format!(
                 "{} earlier lines are left out: `limits.log_lines` and `limits.log_size` say how many are kept",
-                kept.left_out
+                lines.dropped
             );
-            let at = kept.lines.front().map_or(self.recorder.elapsed(), |line| line.at);
-            kept.lines.push_front(LogLine { at, level: Level::Warn, message });
+            let at = lines.last.front().map_or(self.recorder.elapsed(), |line| line.at);
+            lines.last.push_front(LogLine { at, level: Level::Warn, message });
         }
-        kept.lines.into()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Lines> {
-        self.kept.lock()
+        lines.last.into()
     }
 }
 
 impl Lines {
-    fn leave_out_first(&mut self) {
-        if let Some(line) = self.lines.pop_front() {
+    fn drop_first(&mut self) {
+        if let Some(line) = self.last.pop_front() {
             self.size -= line.message.len();
-            self.left_out += 1;
+            self.dropped += 1;
         }
     }
 }
@@ -120,21 +121,21 @@ impl Lines {
 mod tests {
     use super::*;
 
-    /// The lines that are left of `written`, each of which is its number and as many bytes long as it may be.
+    /// Writes lines that begin with their numbers and are longer than allowed, and checks the numbers of those that are left.
     #[track_caller]
     fn check(limits: Limits, written: usize, expected: &[&str]) {
-        let journal = LogBuffer::new(Recorder::start(String::new(), String::new()), limits);
+        let log = LogBuffer::new(Recorder::start(String::new(), String::new()), limits);
         for number in 0..written {
-            journal.write(Level::Info, format!("{number:04}{}", "x".repeat(5000)));
+            log.write(Level::Info, format!("{number:04}{}", "x".repeat(5000)));
         }
-        let lines = journal.take();
+        let lines = log.take();
         let shown: Vec<_> = lines.iter().map(|line| line.message.split(' ').next().unwrap_or_default()).collect();
         let shown: Vec<_> = shown.iter().map(|word| word.trim_end_matches('x')).collect();
         assert_eq!(shown, expected);
     }
 
     #[test]
-    fn the_last_lines_are_kept_and_what_is_left_out_is_counted() {
+    fn the_last_lines_are_kept_and_dropped_ones_are_counted() {
         let limits = Limits { log_lines: 3, ..Limits::default() };
         check(limits, 0, &[]);
         check(limits, 3, &["0000", "0001", "0002"]);

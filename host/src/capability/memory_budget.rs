@@ -1,7 +1,7 @@
-//! The memory of all runs together, of which each has a part for as long as it goes on. Knows not what it is used for.
+//! The memory that the runs of all probes may use together.
 //!
-//! A run is sure of a small share, whatever the others do; what is beyond the shares goes to whoever asks first. So
-//! those who hog take it from each other, and not from one that wants little.
+//! Each run is sure of a small share, whatever the others use. Memory beyond the shares goes to the runs that ask first: runs
+//! that use much compete with each other, and not with a run that needs little.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -10,70 +10,74 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::capability::quota::Exceeded;
 use crate::run::LimitKind;
 
-/// What there is for all.
+/// The memory that all runs may use together.
 pub struct MemoryPool {
+    /// Bytes that each run is sure of.
     share: usize,
-    /// What nobody has of what is beyond the shares.
-    left: AtomicUsize,
+    /// Bytes beyond the shares that are not reserved.
+    unreserved: AtomicUsize,
 }
 
-/// What one run has of it, which is given back when that ends.
+/// The memory that one run has reserved. It is released on drop.
 pub struct Reservation {
-    memory: Arc<MemoryPool>,
-    /// What it need not take from the rest.
+    pool: Arc<MemoryPool>,
+    /// Bytes that are not taken from the pool.
     share: usize,
-    has: usize,
+    reserved: usize,
 }
 
 impl MemoryPool {
-    /// So many bytes for as many runs at once.
+    /// Returns a pool of `total` bytes for as many as `runs` runs at once.
     pub fn new(total: usize, runs: usize) -> Self {
-        /// What a probe that is compiled, and no language's interpreter, has enough of.
-        const LARGEST_SHARE: usize = 4 << 20;
-        let share = (total / 2 / runs.max(1)).min(LARGEST_SHARE);
-        Self { share, left: AtomicUsize::new(total - share * runs) }
+        /// Enough for a compiled probe, though not for a language's interpreter.
+        const MAX_SHARE_BYTES: usize = 4 << 20;
+        let share = (total / 2 / runs.max(1)).min(MAX_SHARE_BYTES);
+        Self { share, unreserved: AtomicUsize::new(total - share * runs) }
     }
 
-    /// What each run is sure of.
+    /// Returns the bytes that each run is sure of.
     pub fn share(&self) -> usize {
         self.share
     }
 
-    /// A run's part. Of one that is known, what it begins with is not counted: it is mapped, and hardly ever touched.
-    pub fn reservation(self: &Arc<Self>, known: bool) -> Reservation {
-        /// More than any of the built-in components begins with.
-        const UNTOUCHED: usize = 2 << 20;
-        Reservation { memory: Arc::clone(self), share: if known { self.share + UNTOUCHED } else { self.share }, has: 0 }
+    /// Returns a reservation of nothing, for one run. A built-in probe gets 2 MiB that are not counted: its memory is mapped
+    /// when it begins, and hardly ever touched.
+    pub fn reservation(self: &Arc<Self>, built_in: bool) -> Reservation {
+        /// More than the initial memory of any built-in component.
+        const UNCOUNTED_BYTES: usize = 2 << 20;
+        let share = if built_in { self.share + UNCOUNTED_BYTES } else { self.share };
+        Reservation { pool: Arc::clone(self), share, reserved: 0 }
     }
 }
 
 impl Reservation {
-    /// Takes so many bytes more.
+    /// Reserves more bytes.
     ///
     /// # Errors
-    /// When that is more than is left.
+    /// [`Exceeded`] with [`LimitKind::TotalMemory`] when the pool has fewer left. Nothing is reserved then.
     pub fn reserve(&mut self, bytes: usize) -> Result<(), Exceeded> {
-        let has = self.has.saturating_add(bytes);
-        let more = has.saturating_sub(self.share) - self.has.saturating_sub(self.share);
+        let reserved = self.reserved.saturating_add(bytes);
+        let more = reserved.saturating_sub(self.share) - self.reserved.saturating_sub(self.share);
         if more > 0 {
-            let taken = self.memory.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(more));
+            let taken = self.pool.unreserved.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(more));
             taken.map_err(|_| Exceeded(LimitKind::TotalMemory))?;
         }
-        self.has = has;
+        self.reserved = reserved;
         Ok(())
     }
 
+    /// Gives bytes back to the pool, at most as many as are reserved.
     pub fn release(&mut self, bytes: usize) {
-        let has = self.has.saturating_sub(bytes);
-        let freed = self.has.saturating_sub(self.share) - has.saturating_sub(self.share);
-        self.memory.left.fetch_add(freed, Relaxed);
-        self.has = has;
+        let reserved = self.reserved.saturating_sub(bytes);
+        let freed = self.reserved.saturating_sub(self.share) - reserved.saturating_sub(self.share);
+        self.pool.unreserved.fetch_add(freed, Relaxed);
+        self.reserved = reserved;
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.release(self.has);
+        self.release(self.reserved);
     }
 }
 
@@ -82,17 +86,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_one_takes_beyond_its_share_is_not_there_for_another() {
+    fn memory_beyond_a_share_is_not_there_for_others() {
         // Half of it is five shares.
-        let memory = Arc::new(MemoryPool::new(1000, 5));
-        let (mut first, mut second) = (memory.reservation(false), memory.reservation(false));
-        assert_eq!(memory.share(), 100);
+        let pool = Arc::new(MemoryPool::new(1000, 5));
+        let (mut first, mut second) = (pool.reservation(false), pool.reservation(false));
+        assert_eq!(pool.share(), 100);
         first.reserve(500).expect("400 of 500 beyond the shares");
         second.reserve(100).expect("its own share");
         second.reserve(101).expect_err("more than is left");
         second.reserve(100).expect("all that is left");
         first.release(50);
-        second.reserve(50).expect("what was given back");
+        second.reserve(50).expect("what was released");
         drop(first);
         second.reserve(350).expect("all but the shares of others");
         second.reserve(1).expect_err("nothing is left");
@@ -100,17 +104,17 @@ mod tests {
     }
 
     #[test]
-    fn what_was_refused_is_not_kept() {
-        let memory = Arc::new(MemoryPool::new(1000, 5));
-        let mut part = memory.reservation(false);
-        part.reserve(601).expect_err("more than there is");
-        part.reserve(600).expect("all there is");
-        part.release(usize::MAX);
-        part.reserve(600).expect("all of it again");
+    fn a_failed_reservation_takes_nothing() {
+        let pool = Arc::new(MemoryPool::new(1000, 5));
+        let mut reservation = pool.reservation(false);
+        reservation.reserve(601).expect_err("more than there is");
+        reservation.reserve(600).expect("all there is");
+        reservation.release(usize::MAX);
+        reservation.reserve(600).expect("all of it again");
     }
 
     #[test]
-    fn a_share_is_not_without_end() {
+    fn a_share_is_bounded() {
         assert_eq!(MemoryPool::new(1 << 40, 10).share(), 4 << 20);
     }
 }

@@ -1,8 +1,9 @@
-//! What the network's failures are called, for a person: lower case, no full stop.
+//! Messages of network errors.
 
 use std::io::{Error, ErrorKind};
 
-/// Why there is no TCP connection to any of these addresses; `other` says it where the system's kind does not.
+/// Returns the message for a TCP connection that could not be made to any of `addresses`. `other` is the system's text, for
+/// errors of a `kind` that has no message of its own.
 pub fn connect_error(kind: Option<ErrorKind>, addresses: &str, other: &str) -> String {
     match kind {
         Some(ErrorKind::ConnectionRefused) => format!("connection refused by {addresses}: nothing listens there"),
@@ -15,24 +16,25 @@ pub fn connect_error(kind: Option<ErrorKind>, addresses: &str, other: &str) -> S
     }
 }
 
-/// Whether a host that was not connected to has answered all the same: a refusal comes from somewhere.
+/// Returns true if an error of this kind comes from the host, which has answered by refusing the connection.
 pub fn is_refusal(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset)
 }
 
-/// What the system's resolver says of a name.
+/// Returns the message for a name that the system's resolver does not resolve.
 pub fn lookup_error(name: &str, error: &Error) -> String {
     let text = error.to_string();
-    let why = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
-    format!("`{name}` does not resolve: {}", lower_first(why))
+    let reason = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
+    format!("`{name}` does not resolve: {}", lower_first(reason))
 }
 
+/// Returns a text with its first letter in lower case.
 pub fn lower_first(text: &str) -> String {
     let mut characters = text.chars();
     characters.next().map_or_else(String::new, |first| first.to_lowercase().chain(characters).collect())
 }
 
-/// `1 byte`, `2 bytes`.
+/// Returns a number of bytes with its unit: `1 byte`, `2 bytes`.
 pub fn bytes(count: u64) -> String {
     format!("{count} byte{}", if count == 1 { "" } else { "s" })
 }

@@ -65,7 +65,7 @@ impl ProbeContext {
 
     /// Returns the JSON pointer of the setting that names a file, if there is one.
     pub fn file_pointer(&self, path: &str) -> Option<String> {
-        grant::named_at(self.settings.iter().map(|(key, value)| (key, value)), path)
+        grant::file_pointer(self.settings.iter().map(|(key, value)| (key, value)), path)
     }
 
     /// Returns the setting at a JSON pointer, if there is one.
@@ -81,7 +81,7 @@ impl ProbeContext {
 
     /// Writes a line of the guest's own to the run's log, if the probe may write there.
     pub fn write_log(&self, log: &LogBuffer, level: Level, message: String) {
-        match self.policy.grants.log() {
+        match self.policy.grants.check_log() {
             Ok(()) => log.write(level, message),
             Err(refusal) => self.report_refusal(log, &refusal),
         }

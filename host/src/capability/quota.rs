@@ -1,8 +1,8 @@
-//! What a stay in a guest has used of what it may: asked before anything is done on the guest's behalf, and while it is
-//! done. Shared with the tasks in which exchanges go on. Knows no protocol.
+//! Counters of what an attempt has used of its limits on requests, connections and traffic. They are shared with the tasks
+//! in which exchanges run. Knows no protocol.
 //!
-//! Once a ceiling is reached the stay is over, whoever of them reached it: no guest can take that for the target's
-//! failure.
+//! Once a limit is reached, the attempt ends, whichever task reached the limit: a guest cannot mistake it for a failure of
+//! the target.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -12,7 +12,7 @@ use tokio::sync::SetOnce;
 use crate::config::Limits;
 use crate::run::LimitKind;
 
-/// What one stay has used so far.
+/// What an attempt has used so far. Clones share the counters.
 #[derive(Clone)]
 pub struct Quota(Arc<Usage>);
 
@@ -25,15 +25,16 @@ struct Usage {
     exceeded: SetOnce<Exceeded>,
 }
 
-/// A ceiling was reached.
+/// A limit was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the limit `{}` is reached", self.0.key())]
 pub struct Exceeded(pub LimitKind);
 
-/// A connection that is open, for as long as it is kept; what goes over it is counted on its meter.
+/// One open connection. It counts against the limit until this is dropped.
 pub struct ConnectionPermit(Quota);
 
 impl Quota {
+    /// Returns counters at zero.
     pub fn new(limits: Limits) -> Self {
         Self(Arc::new(Usage {
             limits,
@@ -45,74 +46,75 @@ impl Quota {
         }))
     }
 
-    /// Something is about to be asked of a target.
+    /// Counts a request that is about to be made: an HTTP request, a lookup, a connection of a socket or of SSH, or a command.
     ///
     /// # Errors
-    /// When nothing more may be.
-    pub fn request(&self) -> Result<(), Exceeded> {
+    /// [`Exceeded`] when it would be one too many, or any limit has been reached before.
+    pub fn count_request(&self) -> Result<(), Exceeded> {
         self.add(&self.0.requests, 1, self.0.limits.requests, LimitKind::Requests)
     }
 
-    /// So many bytes are about to go out.
+    /// Counts bytes that are about to be sent.
     ///
     /// # Errors
-    /// When they may not.
-    pub fn sent(&self, bytes: usize) -> Result<(), Exceeded> {
+    /// [`Exceeded`] when they would be too many, or any limit has been reached before.
+    pub fn count_sent(&self, bytes: usize) -> Result<(), Exceeded> {
         self.add(&self.0.sent, bytes as u64, self.0.limits.sent, LimitKind::Sent)
     }
 
-    /// So many bytes have come in.
+    /// Counts bytes that were received.
     ///
     /// # Errors
-    /// When they are too many, and no more are to be waited for.
-    pub fn received(&self, bytes: usize) -> Result<(), Exceeded> {
+    /// [`Exceeded`] when they are too many, or any limit has been reached before.
+    pub fn count_received(&self, bytes: usize) -> Result<(), Exceeded> {
         self.add(&self.0.received, bytes as u64, self.0.limits.received, LimitKind::Received)
     }
 
-    /// A connection is about to be made.
+    /// Counts a connection that is about to be made.
     ///
     /// # Errors
-    /// When there are as many as there may be.
+    /// [`Exceeded`] when it would be one too many at once, or any limit has been reached before.
     pub fn acquire_connection(&self) -> Result<ConnectionPermit, Exceeded> {
-        let open = ConnectionPermit(self.clone());
+        let permit = ConnectionPermit(self.clone());
         self.add(&self.0.connections, 1, self.0.limits.connections, LimitKind::Connections)?;
-        Ok(open)
+        Ok(permit)
     }
 
-    /// Whether there is room for another connection: where there is none, those that are idle are to be closed.
+    /// Returns true if another connection may be made. Otherwise idle ones have to be closed first.
     pub fn may_connect(&self) -> bool {
         self.0.connections.load(Relaxed) < self.0.limits.connections
     }
 
-    /// Notes a ceiling that somebody else watches over.
-    pub fn set_exceeded(&self, ceiling: LimitKind) -> Exceeded {
-        // The first is the one that counts: what comes after may come of it.
-        let _ = self.0.exceeded.set(Exceeded(ceiling));
-        self.0.exceeded.get().copied().unwrap_or(Exceeded(ceiling))
+    /// Marks a limit as reached, and returns the limit that was reached first: later ones may follow from it.
+    fn set_exceeded(&self, limit: LimitKind) -> Exceeded {
+        // An error means that a limit was marked before.
+        let _ = self.0.exceeded.set(Exceeded(limit));
+        self.0.exceeded.get().copied().unwrap_or(Exceeded(limit))
     }
 
-    /// Whether a ceiling has been reached.
+    /// Checks whether a limit was reached.
     ///
     /// # Errors
-    /// When it has.
+    /// [`Exceeded`] with the first limit that was.
     pub fn check(&self) -> Result<(), Exceeded> {
         self.0.exceeded.get().map_or(Ok(()), |exceeded| Err(*exceeded))
     }
 
-    /// Waits until a ceiling is reached.
-    pub async fn exceeded(&self) -> Exceeded {
+    /// Waits until a limit is reached.
+    pub async fn wait_exceeded(&self) -> Exceeded {
         *self.0.exceeded.wait().await
     }
 
-    fn add(&self, used: &AtomicU64, more: u64, most: u64, ceiling: LimitKind) -> Result<(), Exceeded> {
+    fn add(&self, used: &AtomicU64, more: u64, max: u64, limit: LimitKind) -> Result<(), Exceeded> {
         self.check()?;
-        // Counted whether it may be or not: once it may not, nothing more is.
+        // Counted even if it is too much: after that, nothing more is done.
         let before = used.fetch_add(more, Relaxed);
-        if before.saturating_add(more) > most { Err(self.set_exceeded(ceiling)) } else { Ok(()) }
+        if before.saturating_add(more) > max { Err(self.set_exceeded(limit)) } else { Ok(()) }
     }
 }
 
 impl ConnectionPermit {
+    /// Returns the counters for the connection's traffic.
     pub fn quota(&self) -> &Quota {
         &self.0
     }
@@ -128,52 +130,52 @@ impl Drop for ConnectionPermit {
 mod tests {
     use super::*;
 
-    fn meter() -> Quota {
+    fn quota() -> Quota {
         Quota::new(Limits { requests: 2, connections: 1, received: 1000, sent: 10, ..Limits::default() })
     }
 
     #[test]
-    fn as_much_as_there_may_be_and_no_more() {
-        let meter = meter();
-        assert_eq!((meter.request(), meter.request()), (Ok(()), Ok(())));
-        assert_eq!(meter.request(), Err(Exceeded(LimitKind::Requests)));
-        let meter = self::meter();
-        assert_eq!((meter.sent(4), meter.sent(6), meter.sent(0)), (Ok(()), Ok(()), Ok(())));
-        assert_eq!(meter.sent(1), Err(Exceeded(LimitKind::Sent)));
-        let meter = self::meter();
-        assert_eq!(meter.received(usize::MAX), Err(Exceeded(LimitKind::Received)));
+    fn each_limit_can_be_reached_exactly() {
+        let quota = quota();
+        assert_eq!((quota.count_request(), quota.count_request()), (Ok(()), Ok(())));
+        assert_eq!(quota.count_request(), Err(Exceeded(LimitKind::Requests)));
+        let quota = self::quota();
+        assert_eq!((quota.count_sent(4), quota.count_sent(6), quota.count_sent(0)), (Ok(()), Ok(()), Ok(())));
+        assert_eq!(quota.count_sent(1), Err(Exceeded(LimitKind::Sent)));
+        let quota = self::quota();
+        assert_eq!(quota.count_received(usize::MAX), Err(Exceeded(LimitKind::Received)));
     }
 
     #[test]
-    fn nothing_goes_on_once_a_ceiling_is_reached() {
-        let meter = meter();
-        assert_eq!(meter.check(), Ok(()));
-        assert_eq!(meter.received(1001), Err(Exceeded(LimitKind::Received)));
-        let also = meter.clone();
-        assert_eq!(also.check(), Err(Exceeded(LimitKind::Received)));
-        assert_eq!(also.request(), Err(Exceeded(LimitKind::Received)), "the first ceiling is the one that counts");
-        assert_eq!(also.set_exceeded(LimitKind::Cpu), Exceeded(LimitKind::Received));
+    fn nothing_goes_on_once_a_limit_is_reached() {
+        let quota = quota();
+        assert_eq!(quota.check(), Ok(()));
+        assert_eq!(quota.count_received(1001), Err(Exceeded(LimitKind::Received)));
+        let clone = quota.clone();
+        assert_eq!(clone.check(), Err(Exceeded(LimitKind::Received)));
+        assert_eq!(clone.count_request(), Err(Exceeded(LimitKind::Received)), "the first limit counts");
+        assert_eq!(clone.set_exceeded(LimitKind::Cpu), Exceeded(LimitKind::Received));
     }
 
     #[test]
-    fn connections_that_are_closed_make_room() {
-        let meter = meter();
-        let open = meter.acquire_connection().expect("there is room");
-        assert!(!meter.may_connect());
-        drop(open);
-        assert!(meter.may_connect());
-        let _open = meter.acquire_connection().expect("there is room again");
-        assert_eq!(meter.acquire_connection().err(), Some(Exceeded(LimitKind::Connections)));
+    fn closed_connections_make_room() {
+        let quota = quota();
+        let permit = quota.acquire_connection().expect("there is room");
+        assert!(!quota.may_connect());
+        drop(permit);
+        assert!(quota.may_connect());
+        let _permit = quota.acquire_connection().expect("there is room again");
+        assert_eq!(quota.acquire_connection().err(), Some(Exceeded(LimitKind::Connections)));
     }
 
     #[tokio::test]
-    async fn who_waits_hears_of_it() {
-        let meter = meter();
+    async fn a_waiting_task_is_woken() {
+        let quota = quota();
         let waiting = tokio::spawn({
-            let meter = meter.clone();
-            async move { meter.exceeded().await }
+            let quota = quota.clone();
+            async move { quota.wait_exceeded().await }
         });
-        assert_eq!(meter.sent(11), Err(Exceeded(LimitKind::Sent)));
+        assert_eq!(quota.count_sent(11), Err(Exceeded(LimitKind::Sent)));
         assert_eq!(waiting.await.expect("it does not panic"), Exceeded(LimitKind::Sent));
     }
 }

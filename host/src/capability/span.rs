@@ -1,4 +1,4 @@
-//! The interface `span`: the guest's own steps in the waterfall.
+//! The interface `span`: the guest's own spans in the run's trace.
 
 use wasmtime::component::Resource;
 
@@ -7,15 +7,15 @@ use crate::capability::bindings::sentrynet::probe::types::Value as GuestValue;
 use crate::capability::{Context, truncate};
 use crate::trace::{Handle, Status, Value};
 
-/// A guest's open span.
+/// An open span of the guest's.
 pub struct Span(Handle);
 
-/// Sentry's longest op, tag key and tag value.
+/// Bytes of an op, and of a tag's key or value: Sentry cuts longer ones.
 const MAX_OP_BYTES: usize = 128;
 const MAX_TAG_BYTES: usize = 200;
-/// Tags of a run beside the configuration's.
+/// Tags that a guest may set on a run, beside those of the configuration.
 const MAX_TAGS: usize = 50;
-/// Bytes of one description or value.
+/// Bytes of a span's description, and of a value of its data.
 const MAX_VALUE_BYTES: usize = 4096;
 
 impl HostSpan for Context {

@@ -1,41 +1,43 @@
-//! How long what is done on a guest's behalf may take, and what is said when it took longer.
+//! Timeouts of what the host does on a guest's behalf.
 
 use std::time::{Duration, Instant};
 
-/// Of the run's time, what stays with the guest to say why something timed out.
+/// Reserved before the run's deadline, so that the guest can still report a timeout.
 const REPORTING_TIME: Duration = Duration::from_millis(20);
 
-/// A time, and whose it is.
+/// A duration, and where it comes from.
 #[derive(Debug, Clone, Copy)]
 pub enum Timeout {
-    /// As long as the guest said.
+    /// The timeout that the guest has set.
     Timeout(Duration),
-    /// As long as the run still has, which is less.
+    /// The time that is left until the run's deadline, which is shorter.
     Deadline(Duration),
 }
 
 impl Timeout {
+    /// Returns the shorter of the guest's timeout and the time that is left until the run's deadline.
     pub fn new(timeout: Duration, deadline: Instant) -> Self {
         let left = deadline.saturating_duration_since(Instant::now()).saturating_sub(REPORTING_TIME);
         if timeout <= left { Self::Timeout(timeout) } else { Self::Deadline(left) }
     }
 
-    pub fn time(self) -> Duration {
+    /// Returns the duration.
+    pub fn duration(self) -> Duration {
         match self {
             Self::Timeout(time) | Self::Deadline(time) => time,
         }
     }
 
-    /// What is left of it when some has gone by.
-    pub fn after(self, gone: Duration) -> Self {
+    /// Returns what is left after some time has passed.
+    pub fn after(self, passed: Duration) -> Self {
         match self {
-            Self::Timeout(time) => Self::Timeout(time.saturating_sub(gone)),
-            Self::Deadline(time) => Self::Deadline(time.saturating_sub(gone)),
+            Self::Timeout(time) => Self::Timeout(time.saturating_sub(passed)),
+            Self::Deadline(time) => Self::Deadline(time.saturating_sub(passed)),
         }
     }
 
-    /// `doing` says in what it was not done in time.
-    pub fn timed_out(self, doing: &str) -> String {
+    /// Returns the message of a timeout. `doing` says what was under way: `connecting to 192.0.2.1:80`.
+    pub fn message(self, doing: &str) -> String {
         match self {
             Self::Timeout(time) => format!("timed out after {}, {doing}", seconds(time)),
             Self::Deadline(time) => format!("timed out at the run's deadline after {}, {doing}", seconds(time)),
@@ -56,19 +58,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_as_they_are_given() {
+    fn durations_in_messages() {
         assert_eq!(seconds(Duration::from_millis(250)), "250 ms");
         assert_eq!(seconds(Duration::from_secs(2)), "2 s");
         assert_eq!(seconds(Duration::from_millis(2500)), "2.50 s");
     }
 
     #[test]
-    fn the_runs_deadline_comes_first_where_it_is_near() {
-        let timed_out = |timeout, left| {
+    fn a_near_deadline_goes_before_the_timeout() {
+        let message = |timeout, left| {
             let limit = Timeout::new(Duration::from_secs(timeout), Instant::now() + Duration::from_secs(left));
-            limit.timed_out("waiting").replace(char::is_numeric, "")
+            limit.message("waiting").replace(char::is_numeric, "")
         };
-        assert_eq!(timed_out(1, 60), "timed out after  s, waiting");
-        assert_eq!(timed_out(60, 2), "timed out at the run's deadline after . s, waiting");
+        assert_eq!(message(1, 60), "timed out after  s, waiting");
+        assert_eq!(message(60, 2), "timed out at the run's deadline after . s, waiting");
     }
 }

@@ -41,7 +41,7 @@ pub fn backtrace(error: &wasmtime::Error) -> Vec<Frame> {
 /// A trap with what the guest said before it: a language's runtime says why on its standard error, and then does what
 /// is sure to trap.
 pub fn with_last_words(mut fault: Fault, log: &LogBuffer) -> Fault {
-    if let (FaultKind::Trap, Some(words)) = (fault.kind, log.last_words()) {
+    if let (FaultKind::Trap, Some(words)) = (fault.kind, log.last_warnings()) {
         fault.message += &format!("; its last words: {words}");
     }
     fault

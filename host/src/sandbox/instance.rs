@@ -65,7 +65,7 @@ impl DeadlineGuard {
     /// goes on for it reaches a limit.
     pub async fn guard<T>(&self, work: impl Future<Output = wasmtime::Result<T>>) -> Result<T, Fault> {
         let exceeded = async {
-            let exceeded = self.meter.exceeded().await;
+            let exceeded = self.meter.wait_exceeded().await;
             // The call that it waits in knows where the guest stands.
             tokio::time::sleep(GRACE).await;
             exceeded

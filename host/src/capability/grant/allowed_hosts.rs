@@ -1,8 +1,8 @@
-//! What a component may do, by the words of the operator: whom it may connect to, and what else. Pure.
+//! The hosts that a probe may connect to, and what else it may do, by the `allow` blocks of its configuration. Pure.
 //!
-//! A host is asked about twice: by its name, before anything is looked up, since a lookup alone can carry off what the
-//! component knows; and by each address that the name turns out to have, before anything is sent there. A name opens the
-//! public addresses that it has, and no other: whoever owns it can point it anywhere. Others are opened as addresses.
+//! A host is checked twice: by name before it is looked up, since a lookup alone can carry data out; and by each address that
+//! the name has, before anything is sent there. To allow a name allows its public addresses and no others, since the owner of
+//! a name can point it anywhere. Other addresses are allowed by an entry of their own.
 
 use std::net::IpAddr;
 
@@ -11,226 +11,229 @@ use url::Host;
 use super::special_addresses::special;
 use crate::config::{Allow, AllowedHost};
 
-/// Words of the operator's, of which each narrows those before it. Without any, everything is allowed: so are the
-/// built-in probes.
+/// The `allow` blocks that apply to a probe, outermost first. Each narrows those before it. Without any, everything is
+/// allowed, as it is to built-in probes.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Grants(Vec<Allow>);
 
-/// The hosts that are asked of: those for connections of any kind, or those for SSH as the host speaks it.
+/// A list of hosts in an `allow` block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum List {
+    /// `hosts`: for HTTP and for sockets.
     Hosts,
+    /// `ssh.hosts`: for the interface `ssh`.
     Ssh,
 }
 
-/// What is not allowed, and what to write to allow it: a sentence for the operator, that may be shown to the component.
+/// What is not allowed, and the entry of `allow` that would allow it: a sentence for the operator. It may be shown to the
+/// component.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("{0}")]
 pub struct Refusal(String);
 
 impl Grants {
-    pub fn new(words: Vec<Allow>) -> Self {
-        Self(words)
+    /// Returns the grants of these blocks, outermost first.
+    pub fn new(blocks: Vec<Allow>) -> Self {
+        Self(blocks)
     }
 
-    /// Whether it is not asked which hosts there are.
-    pub fn is_open(&self, list: List) -> bool {
+    /// Returns true if no list of hosts applies: every host is allowed.
+    pub fn allows_all_hosts(&self, list: List) -> bool {
         self.lists(list).next().is_none()
     }
 
-    /// Whether a host may be asked, before it is looked up. An address is judged as such.
+    /// Checks whether the probe may connect to a host and port, before the host is looked up.
     ///
     /// # Errors
-    /// When it may not.
-    pub fn host(&self, list: List, host: &Host<impl AsRef<str>>, port: u16) -> Result<(), Refusal> {
+    /// A [`Refusal`] that names the entry to add.
+    pub fn check_host(&self, list: List, host: &Host<impl AsRef<str>>, port: u16) -> Result<(), Refusal> {
         let name = match host {
             Host::Domain(name) => name.as_ref(),
-            Host::Ipv4(address) => return self.address(list, None, (*address).into(), port),
-            Host::Ipv6(address) => return self.address(list, None, (*address).into(), port),
+            Host::Ipv4(address) => return self.check_address(list, None, (*address).into(), port),
+            Host::Ipv6(address) => return self.check_address(list, None, (*address).into(), port),
         };
-        let name = bare(name);
-        for (index, word, hosts) in self.lists(list) {
-            let named = hosts.iter().any(|reach| reach.matches_name(name, port));
-            // Networks can narrow what a name may lead to. To open one, it has to be named: it is looked up.
-            let narrowed = index > 0 && hosts.iter().any(|reach| reach.is_network(port));
-            let local = is_local(name) && hosts.iter().any(|reach| reach.is_loopback(port));
+        let name = without_final_dot(name);
+        for (index, block, hosts) in self.lists(list) {
+            let named = hosts.iter().any(|host| host.matches_name(name, port));
+            // An inner block may narrow a name to the networks that it may lead to. The outermost one has to list the name,
+            // since the name is looked up.
+            let narrowed = index > 0 && hosts.iter().any(|host| host.is_network(port));
+            let local = is_local(name) && hosts.iter().any(|host| host.is_loopback(port));
             if !(named || narrowed || local) {
-                let wanted = at(name, port);
-                return Err(refuse(&format!("`{wanted}`"), &wanted, list, word));
+                let entry = entry(name, port);
+                return Err(refuse(&format!("`{entry}`"), &entry, list, block));
             }
         }
         Ok(())
     }
 
-    /// The same of a host as it is written: an address may be in brackets or not.
+    /// Does the same for a host as text; an IPv6 address may be in brackets or not.
     ///
     /// # Errors
-    /// When it may not be asked, or is no host.
-    pub fn name(&self, list: List, host: &str, port: Option<u16>) -> Result<(), Refusal> {
-        let Some((_, word, _)) = self.lists(list).next() else { return Ok(()) };
-        let bracketed = host.contains(':') && !host.starts_with('[');
-        let parsed = if bracketed { Host::parse(&format!("[{host}]")) } else { Host::parse(host) };
+    /// A [`Refusal`] that names the entry to add, or says that the text is not a host.
+    pub fn check_host_text(&self, list: List, host: &str, port: Option<u16>) -> Result<(), Refusal> {
+        let Some((_, block, _)) = self.lists(list).next() else { return Ok(()) };
+        let lacks_brackets = host.contains(':') && !host.starts_with('[');
+        let parsed = if lacks_brackets { Host::parse(&format!("[{host}]")) } else { Host::parse(host) };
         match (parsed, port) {
-            (Ok(parsed), Some(port)) => self.host(list, &parsed, port),
-            _ => Err(Refusal(format!("`{}` is no host that {} could allow", host.escape_debug(), word.declared_by))),
+            (Ok(parsed), Some(port)) => self.check_host(list, &parsed, port),
+            _ => Err(Refusal(format!("`{}` is no host that {} could allow", host.escape_debug(), block.declared_by))),
         }
     }
 
-    /// Whether an address may be connected to: as one of a name that may be asked, or by itself.
+    /// Checks whether the probe may connect to an address and port. With a `name`, which has passed
+    /// [`Grants::check_host`], the address is one that the name resolved to.
     ///
     /// # Errors
-    /// When it may not.
-    pub fn address(&self, list: List, name: Option<&str>, address: IpAddr, port: u16) -> Result<(), Refusal> {
-        let (name, address) = (name.map(bare), address.to_canonical());
+    /// A [`Refusal`] that names the entry to add.
+    pub fn check_address(&self, list: List, name: Option<&str>, address: IpAddr, port: u16) -> Result<(), Refusal> {
+        let (name, address) = (name.map(without_final_dot), address.to_canonical());
         let special = special(address);
-        for (index, word, hosts) in self.lists(list) {
-            let opened = match name {
+        for (index, block, hosts) in self.lists(list) {
+            let is_allowed = match name {
                 Some(name) => {
-                    let mut naming = hosts.iter().filter(|reach| reach.matches_name(name, port));
-                    // What is not public was opened as such by the first word; others need not repeat it.
-                    match special.is_none() || index > 0 {
-                        true => naming.next().is_some(),
-                        false => {
-                            is_local(name) && address.is_loopback() && naming.any(|reach| !reach.is_wildcard(port))
-                        }
+                    let mut named = hosts.iter().filter(|host| host.matches_name(name, port));
+                    // An address that is not public has to be listed in the outermost block; inner ones need not repeat it.
+                    if special.is_none() || index > 0 {
+                        named.next().is_some()
+                    } else {
+                        is_local(name) && address.is_loopback() && named.any(|host| !host.is_wildcard(port))
                     }
                 }
-                None => special.is_none() && hosts.iter().any(|reach| reach.is_wildcard(port)),
+                None => special.is_none() && hosts.iter().any(|host| host.is_wildcard(port)),
             };
-            if opened || hosts.iter().any(|reach| reach.matches_addr(address, port)) {
+            if is_allowed || hosts.iter().any(|host| host.matches_addr(address, port)) {
                 continue;
             }
-            let wanted = at(&shown(address), port);
+            let entry = entry(&bracketed(address), port);
             let special = special.map(|special| format!(", {special},")).unwrap_or_default();
-            let what = match name {
-                Some(name) => format!("`{name}` leads to `{wanted}`{special} which"),
-                None => format!("`{wanted}`{special}"),
+            let refused = match name {
+                Some(name) => format!("`{name}` leads to `{entry}`{special} which"),
+                None => format!("`{entry}`{special}"),
             };
-            return Err(refuse(&what, &wanted, list, word));
+            return Err(refuse(&refused, &entry, list, block));
         }
         Ok(())
     }
 
-    /// Whether a name may be looked up: it may be asked at some port.
+    /// Checks whether the probe may look up a name: it may if it may connect to the name at any port.
     ///
     /// # Errors
-    /// When it may not.
-    pub fn lookup(&self, list: List, name: &str) -> Result<(), Refusal> {
-        self.at_some_port(list, |port| self.host(list, &Host::Domain(name), port))
+    /// A [`Refusal`] that names the entry to add.
+    pub fn check_lookup(&self, list: List, name: &str) -> Result<(), Refusal> {
+        self.on_any_port(list, |port| self.check_host(list, &Host::Domain(name), port))
     }
 
-    /// Whether an address that a name has may be told: it may be connected to at some port.
+    /// Checks whether the probe may see an address that a name resolved to: it may if it may connect to the address at any
+    /// port.
     ///
     /// # Errors
-    /// When it may not.
-    pub fn leads(&self, list: List, name: &str, address: IpAddr) -> Result<(), Refusal> {
-        self.at_some_port(list, |port| self.address(list, Some(name), address, port))
+    /// A [`Refusal`] that names the entry to add.
+    pub fn check_resolved(&self, list: List, name: &str, address: IpAddr) -> Result<(), Refusal> {
+        self.on_any_port(list, |port| self.check_address(list, Some(name), address, port))
     }
 
-    /// Whether an address may be connected to, where it is all that is known: by itself, or as one that these names have
-    /// led to.
+    /// Checks whether the probe may connect a socket to an address: by the address itself, or by one of the `names` that the
+    /// run has resolved to it.
     ///
     /// # Errors
-    /// When it may not.
-    pub fn socket(&self, list: List, names: &[String], address: IpAddr, port: u16) -> Result<(), Refusal> {
-        let by_name = |name: &String| {
-            self.host(list, &Host::Domain(name), port).and_then(|()| self.address(list, Some(name), address, port))
-        };
-        let by_itself = self.address(list, None, address, port);
-        let judged = std::iter::once_with(|| by_itself).chain(names.iter().map(by_name));
-        // Who looked a name up is told of the name.
-        let mut refused = Ok(());
-        for judged in judged {
-            match judged {
-                Ok(()) => return Ok(()),
-                refusal => refused = refusal,
+    /// The [`Refusal`] of the last of the names, or of the address if there is no name.
+    pub fn check_socket(&self, list: List, names: &[String], address: IpAddr, port: u16) -> Result<(), Refusal> {
+        let mut result = self.check_address(list, None, address, port);
+        for name in names {
+            if result.is_ok() {
+                break;
             }
+            result = self
+                .check_host(list, &Host::Domain(name), port)
+                .and_then(|()| self.check_address(list, Some(name), address, port));
         }
-        refused
+        result
     }
 
-    fn at_some_port(&self, list: List, judge: impl Fn(u16) -> Result<(), Refusal>) -> Result<(), Refusal> {
-        let mut named = self.lists(list).flat_map(|(.., hosts)| hosts).filter_map(AllowedHost::port);
-        let others = judge(OTHERS);
-        if others.is_err() && named.any(|port| judge(port).is_ok()) { Ok(()) } else { others }
+    /// Returns `Ok` if a check passes for any port.
+    fn on_any_port(&self, list: List, check: impl Fn(u16) -> Result<(), Refusal>) -> Result<(), Refusal> {
+        let mut listed_ports = self.lists(list).flat_map(|(.., hosts)| hosts).filter_map(AllowedHost::port);
+        let other = check(ANY_OTHER_PORT);
+        if other.is_err() && listed_ports.any(|port| check(port).is_ok()) { Ok(()) } else { other }
     }
 
-    /// Whether commands may be run over SSH.
+    /// Checks whether the probe may run commands over SSH.
     ///
     /// # Errors
-    /// When they may not.
-    pub fn commands(&self) -> Result<(), Refusal> {
-        self.flag("running a command over SSH", "`ssh: {commands: true}`", |word| word.ssh.commands)
+    /// A [`Refusal`] that names the key to set.
+    pub fn check_commands(&self) -> Result<(), Refusal> {
+        self.check_flag("running a command over SSH", "`ssh: {commands: true}`", |block| block.ssh.commands)
     }
 
-    /// Whether the keys of the SSH agent may be used.
+    /// Checks whether the probe may log in with the keys of the SSH agent.
     ///
     /// # Errors
-    /// When they may not.
-    pub fn agent(&self) -> Result<(), Refusal> {
-        self.flag("using the SSH agent's keys", "`ssh: {agent: true}`", |word| word.ssh.agent)
+    /// A [`Refusal`] that names the key to set.
+    pub fn check_agent(&self) -> Result<(), Refusal> {
+        self.check_flag("using the SSH agent's keys", "`ssh: {agent: true}`", |block| block.ssh.agent)
     }
 
-    /// Whether lines may be written to the run's log.
+    /// Checks whether the probe may write to the run's log.
     ///
     /// # Errors
-    /// When they may not.
-    pub fn log(&self) -> Result<(), Refusal> {
-        self.flag("writing to the log", "`log: true`", |word| word.log)
+    /// A [`Refusal`] that names the key to set.
+    pub fn check_log(&self) -> Result<(), Refusal> {
+        self.check_flag("writing to the log", "`log: true`", |block| block.log)
     }
 
-    /// Who says that they may not.
+    /// Returns the owner of the outermost block that has `log: false`, such as `this probe`, if there is one.
     pub fn log_refused_by(&self) -> Option<&str> {
-        self.0.iter().find(|word| word.log == Some(false)).map(|word| word.declared_by.as_str())
+        self.0.iter().find(|block| block.log == Some(false)).map(|block| block.declared_by.as_str())
     }
 
-    fn flag(&self, what: &str, wanted: &str, of: impl Fn(&Allow) -> Option<bool>) -> Result<(), Refusal> {
-        match self.0.iter().find(|word| of(word) == Some(false)) {
+    fn check_flag(&self, action: &str, entry: &str, flag: impl Fn(&Allow) -> Option<bool>) -> Result<(), Refusal> {
+        match self.0.iter().find(|block| flag(block) == Some(false)) {
             None => Ok(()),
-            Some(word) => {
-                Err(Refusal(format!("{what} is not allowed: add {wanted} to `allow` of {}", word.declared_by)))
+            Some(block) => {
+                Err(Refusal(format!("{action} is not allowed: add {entry} to `allow` of {}", block.declared_by)))
             }
         }
     }
 
-    /// The lists that narrow one another, outermost first, and whose they are.
+    /// Returns the blocks that have this list, outermost first, each with its index among them and its list.
     fn lists(&self, list: List) -> impl Iterator<Item = (usize, &Allow, &[AllowedHost])> {
-        let lists = self.0.iter().filter_map(move |word| {
+        let lists = self.0.iter().filter_map(move |block| {
             let hosts = match list {
-                List::Hosts => &word.hosts,
-                List::Ssh => &word.ssh.hosts,
+                List::Hosts => &block.hosts,
+                List::Ssh => &block.ssh.hosts,
             };
-            Some((word, hosts.as_deref()?))
+            Some((block, hosts.as_deref()?))
         });
-        lists.enumerate().map(|(index, (word, hosts))| (index, word, hosts))
+        lists.enumerate().map(|(index, (block, hosts))| (index, block, hosts))
     }
 }
 
-fn refuse(what: &str, wanted: &str, list: List, word: &Allow) -> Refusal {
+fn refuse(refused: &str, entry: &str, list: List, block: &Allow) -> Refusal {
     let key = match list {
         List::Hosts => "allow.hosts",
         List::Ssh => "allow.ssh.hosts",
     };
-    Refusal(format!("{what} is not allowed: add `{wanted}` to `{key}` of {}", word.declared_by))
+    Refusal(format!("{refused} is not allowed: add `{entry}` to `{key}` of {}", block.declared_by))
 }
 
-/// Stands for all ports that are not named; nobody listens on it.
-const OTHERS: u16 = 0;
+/// Stands for every port that no entry lists. No server can listen on it.
+const ANY_OTHER_PORT: u16 = 0;
 
-fn at(host: &str, port: u16) -> String {
-    if port == OTHERS { host.to_owned() } else { format!("{host}:{port}") }
+/// Returns the entry of a list that allows a host and port.
+fn entry(host: &str, port: u16) -> String {
+    if port == ANY_OTHER_PORT { host.to_owned() } else { format!("{host}:{port}") }
 }
 
-fn shown(address: IpAddr) -> String {
+fn bracketed(address: IpAddr) -> String {
     if address.is_ipv6() { format!("[{address}]") } else { address.to_string() }
 }
 
-/// A name without its final dot.
-fn bare(name: &str) -> &str {
+fn without_final_dot(name: &str) -> &str {
     name.strip_suffix('.').unwrap_or(name)
 }
 
-/// Whether a name is this machine's own for itself, which no DNS server is asked for (RFC 6761).
+/// Returns true if a name always means this machine, and no DNS server is asked for it (RFC 6761).
 fn is_local(name: &str) -> bool {
     name == "localhost" || name.ends_with(".localhost")
 }

@@ -1,4 +1,4 @@
-//! What a probe has been given by its own settings: files that they name, and hosts that are told of the trace. Pure.
+//! What a probe may use because its own settings name it: files, and hosts that get the headers of a trace. Pure.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -8,27 +8,30 @@ use url::Url;
 
 use crate::config::{TraceHeaders, TraceHost};
 
-/// Where a probe's settings name a file, letter by letter, as a JSON pointer: it may have the host read that.
-pub fn named_at<'a>(settings: impl IntoIterator<Item = (&'a String, &'a Value)>, path: &str) -> Option<String> {
-    settings.into_iter().find_map(|(key, value)| Some(format!("/{}{}", escape(key), named_in(value, path)?)))
+/// Returns the JSON pointer of the setting that is exactly this path, if there is one: the probe may have the host read the
+/// file.
+pub fn file_pointer<'a>(settings: impl IntoIterator<Item = (&'a String, &'a Value)>, path: &str) -> Option<String> {
+    settings.into_iter().find_map(|(key, value)| Some(format!("/{}{}", escape(key), pointer_in(value, path)?)))
 }
 
-/// The hosts that may be told of a run's trace: those that the operator names, in the probe's settings or beside them.
-pub fn told(settings: &Map<String, Value>, headers: &TraceHeaders) -> Arc<[TraceHost]> {
+/// Returns the hosts that may get the headers of a run's trace: those that the probe's settings name, and those of
+/// `headers`.
+pub fn trace_hosts(settings: &Map<String, Value>, headers: &TraceHeaders) -> Arc<[TraceHost]> {
     let mut hosts: HashSet<_> = headers.hosts.iter().cloned().collect();
     settings.values().for_each(|value| hosts_in(value, &mut hosts));
     hosts.into_iter().collect()
 }
 
-/// Whether a request may tell its target of the trace. Where an answer leads by a redirect or a link, or a guest goes by
-/// itself, nobody has chosen to tell.
+/// Returns true if a request to `url` may have the headers of the run's trace. Targets that the operator has not named do not
+/// get them: those of a redirect or a link, or of the guest's own choice.
 ///
-/// It is asked of name and port, not of origins as for credentials: a site that sends us on from http to https is still
-/// the one that was named, while another port can be anybody's.
-pub fn may_tell(told: &[TraceHost], url: &Url) -> bool {
-    told.iter().any(|host| host.matches(url))
+/// Compares host and port, and not origins as for credentials: a site that redirects from http to https is still the site
+/// that was named, while another port can belong to somebody else.
+pub fn gets_trace_headers(hosts: &[TraceHost], url: &Url) -> bool {
+    hosts.iter().any(|host| host.matches(url))
 }
 
+/// Adds the hosts that the texts in a value name.
 fn hosts_in(value: &Value, hosts: &mut HashSet<TraceHost>) {
     match value {
         Value::String(text) => hosts.extend(TraceHost::named_by(text)),
@@ -38,13 +41,14 @@ fn hosts_in(value: &Value, hosts: &mut HashSet<TraceHost>) {
     }
 }
 
-fn named_in(value: &Value, path: &str) -> Option<String> {
+/// Returns the pointer within a value to a text that is exactly this path.
+fn pointer_in(value: &Value, path: &str) -> Option<String> {
     match value {
         Value::String(text) => (text == path).then(String::new),
         Value::Array(list) => {
-            list.iter().enumerate().find_map(|(index, value)| Some(format!("/{index}{}", named_in(value, path)?)))
+            list.iter().enumerate().find_map(|(index, value)| Some(format!("/{index}{}", pointer_in(value, path)?)))
         }
-        Value::Object(map) => named_at(map, path),
+        Value::Object(map) => file_pointer(map, path),
         Value::Null | Value::Bool(_) | Value::Number(_) => None,
     }
 }
@@ -62,11 +66,11 @@ mod tests {
     #[track_caller]
     fn check(settings: Value, path: &str, expected: Option<&str>) {
         let Value::Object(settings) = settings else { panic!("settings are a map") };
-        assert_eq!(named_at(&settings, path).as_deref(), expected);
+        assert_eq!(file_pointer(&settings, path).as_deref(), expected);
     }
 
     #[test]
-    fn named_files_only() {
+    fn only_named_files_have_a_pointer() {
         check(json!({ "ca": "ca.pem" }), "ca.pem", Some("/ca"));
         check(json!({ "tls": { "authorities": ["a.pem", "b.pem"] } }), "b.pem", Some("/tls/authorities/1"));
         check(json!({ "ca": "ca.pem" }), "./ca.pem", None);
@@ -75,22 +79,22 @@ mod tests {
         check(json!({}), "", None);
     }
 
-    /// Whether a probe with these settings, and these hosts beside them, may tell whoever it asks at each of the URLs.
+    /// Checks whether requests to the URLs get the headers, with these settings and these hosts in `headers`.
     #[track_caller]
-    fn tells(settings: Value, beside: &[&str], urls: &[(&str, bool)]) {
+    fn check_urls(settings: Value, hosts: &[&str], urls: &[(&str, bool)]) {
         let Value::Object(settings) = settings else { panic!("settings are a map") };
-        let hosts = beside.iter().map(|host| TraceHost::read(host).unwrap()).collect();
-        let told = told(&settings, &TraceHeaders { hosts, ..TraceHeaders::default() });
+        let hosts = hosts.iter().map(|host| TraceHost::read(host).unwrap()).collect();
+        let hosts = trace_hosts(&settings, &TraceHeaders { hosts, ..TraceHeaders::default() });
         for (url, expected) in urls {
-            assert_eq!(may_tell(&told, &url.parse().unwrap()), *expected, "{url}");
+            assert_eq!(gets_trace_headers(&hosts, &url.parse().unwrap()), *expected, "{url}");
         }
     }
 
     #[test]
-    fn only_named_hosts_are_told() {
+    fn only_named_hosts_get_the_headers() {
         let http =
             json!({ "url": "https://shop.example/status", "expected": 200, "headers": { "accept": "text/html" } });
-        tells(
+        check_urls(
             http,
             &[],
             &[
@@ -122,7 +126,7 @@ mod tests {
             "init_keys": { "base": "http://127.0.0.1:8001", "host": "shop.example", "peer": "[::1]:9", "n": 5 },
             "steps": [{ "url": "{base}/" }, { "url": "https://pay.example:{port}/" }, { "url": "{next}" }],
         });
-        tells(
+        check_urls(
             chain,
             &[],
             &[
@@ -139,8 +143,8 @@ mod tests {
     }
 
     #[test]
-    fn hosts_beside_the_settings_are_told() {
-        tells(
+    fn hosts_of_the_trace_headers_get_them() {
+        check_urls(
             json!({}),
             &["*.shop.example", "pay.example:8443"],
             &[

@@ -1,11 +1,11 @@
-//! Which addresses are public, and what the others are. Pure.
+//! Addresses that are not public. Pure.
 //!
-//! From IANA's registries of special-purpose addresses, and what clouds answer their machines' questions at.
+//! They are those of IANA's registries of special-purpose addresses, and the addresses of the metadata services of clouds.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// What an address is that is not everybody's to reach, in words; none for a public one. One that leads to an address
-/// of IPv4 is what that is.
+/// Returns what kind of special address this is, such as `a private address`; `None` for a public one. An IPv6 address that
+/// maps or translates to an IPv4 address is of that one's kind.
 pub fn special(address: IpAddr) -> Option<&'static str> {
     match address.to_canonical() {
         IpAddr::V4(address) => special_v4(address),
@@ -13,13 +13,14 @@ pub fn special(address: IpAddr) -> Option<&'static str> {
     }
 }
 
-/// First address, length of the prefix, and what it is. The first that holds an address says it.
+/// Networks, each as its first address and the length of its prefix, and the kind of their addresses. The first network that
+/// has an address counts.
 const V4: &[(Ipv4Addr, u32, &str)] = &[
     (Ipv4Addr::new(169, 254, 169, 254), 32, METADATA),
     (Ipv4Addr::new(169, 254, 170, 2), 32, METADATA),
     (Ipv4Addr::new(100, 100, 100, 200), 32, METADATA),
     (Ipv4Addr::new(192, 0, 0, 192), 32, METADATA),
-    // Azure's, in the midst of public ones.
+    // Azure's wire server, which lies among public addresses.
     (Ipv4Addr::new(168, 63, 129, 16), 32, METADATA),
     (Ipv4Addr::new(127, 0, 0, 0), 8, LOOPBACK),
     (Ipv4Addr::new(10, 0, 0, 0), 8, PRIVATE),
@@ -44,12 +45,12 @@ const LINK_LOCAL: &str = "a link-local address";
 const METADATA: &str = "the address of a cloud's metadata";
 const MULTICAST: &str = "a multicast address";
 const RESERVED: &str = "a reserved address";
-/// This machine, to many a kernel.
+/// Many kernels take it for this machine.
 const UNSPECIFIED: &str = "an unspecified address";
 
 fn special_v4(address: Ipv4Addr) -> Option<&'static str> {
-    let within = |first: Ipv4Addr, prefix: u32| (address.to_bits() ^ first.to_bits()).leading_zeros() >= prefix;
-    V4.iter().find(|(first, prefix, _)| within(*first, *prefix)).map(|(.., what)| *what)
+    let is_inside = |first: Ipv4Addr, prefix: u32| (address.to_bits() ^ first.to_bits()).leading_zeros() >= prefix;
+    V4.iter().find(|(first, prefix, _)| is_inside(*first, *prefix)).map(|(.., what)| *what)
 }
 
 fn special_v6(address: Ipv6Addr) -> Option<&'static str> {
@@ -58,16 +59,16 @@ fn special_v6(address: Ipv6Addr) -> Option<&'static str> {
     match segments {
         [0, 0, 0, 0, 0, 0, 0, 0] => Some(UNSPECIFIED),
         [0, 0, 0, 0, 0, 0, 0, 1] => Some(LOOPBACK),
-        // Those of AWS and Google.
+        // The metadata services of AWS and Google.
         [0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254] | [0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x0254] => Some(METADATA),
-        // NAT64 and 6to4 lead on to an address of IPv4.
+        // NAT64 and 6to4 translate to an IPv4 address.
         [0x0064, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => v4(high, low),
         [0xfe80..=0xfebf, ..] => Some(LINK_LOCAL),
         [0xfc00..=0xfdff | 0xfec0..=0xfeff, ..] | [0x0064, 0xff9b, 1, ..] => Some(PRIVATE),
         [0xff00..=0xffff, ..] => Some(MULTICAST),
-        // Teredo and other protocols' own; documentation.
+        // Protocol assignments, Teredo among them, and documentation.
         [0x2001, 0..=0x01ff | 0x0db8, ..] | [0x3fff, 0..=0x0fff, ..] => Some(RESERVED),
-        // All that is handed out in public.
+        // Global unicast.
         [0x2000..=0x3fff, ..] => None,
         _ => Some(RESERVED),
     }
@@ -115,12 +116,12 @@ mod tests {
     }
 
     #[test]
-    fn what_else_is_nobodys() {
+    fn unspecified_multicast_and_reserved() {
         check(Some(UNSPECIFIED), &["0.0.0.0", "0.1.2.3", "::", "::ffff:0.0.0.0", "64:ff9b::"]);
         check(Some(MULTICAST), &["224.0.0.1", "239.255.255.255", "ff02::1", "::ffff:224.0.0.1"]);
         check(Some(RESERVED), &["192.0.0.1", "192.0.2.1", "198.18.0.1", "198.19.255.255", "198.51.100.1"]);
         check(Some(RESERVED), &["203.0.113.1", "240.0.0.1", "255.255.255.255", "192.88.99.1"]);
-        // IPv4 without a prefix, Teredo, documentation, what is not handed out.
+        // IPv4-compatible addresses, Teredo, documentation, and unassigned networks.
         check(Some(RESERVED), &["::127.0.0.1", "::a00:1", "2001::1", "2001:1::1", "2001:1ff::", "2001:db8::1"]);
         check(Some(RESERVED), &["3fff::1", "4000::1", "5f00::1", "100::1", "64:ff9a::1", "fe00::1", "64:ff9b:2::1"]);
     }

@@ -78,7 +78,7 @@ async fn token(
     way: &Transport,
 ) -> Result<(Token, bool), Error> {
     let timed_out = || Error::Timeout("timed out, waiting for an OAuth2 token".to_owned());
-    let mut slot = tokio::time::timeout(exchange.limit.time(), slot.lock()).await.map_err(|_| timed_out())?;
+    let mut slot = tokio::time::timeout(exchange.limit.duration(), slot.lock()).await.map_err(|_| timed_out())?;
     if let Some(token) = slot.as_ref().filter(|token| token.until > Instant::now()) {
         return Ok((token.clone(), true));
     }

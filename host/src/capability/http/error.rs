@@ -75,7 +75,7 @@ pub fn timed_out(limit: Timeout, phase: Phase, times: &Timestamps, peer: &Peer, 
         Phase::Wait => "waiting for the answer".to_owned(),
         Phase::Receive => format!("receiving the answer, {} so far", bytes(received)),
     };
-    Error::Timeout(limit.timed_out(&doing))
+    Error::Timeout(limit.message(&doing))
 }
 
 /// Where a request goes.

@@ -58,21 +58,25 @@ impl Exchange {
     /// Whether all may be asked that the next hop asks; what their names lead to is judged as it is found.
     pub fn judge(&self) -> Result<(), Refusal> {
         let grants = &self.probe.policy.grants;
-        if grants.is_open(List::Hosts) {
+        if grants.allows_all_hosts(List::Hosts) {
             return Ok(());
         }
-        grants.name(List::Hosts, self.url.host_str().unwrap_or_default(), self.url.port_or_known_default())?;
+        grants.check_host_text(
+            List::Hosts,
+            self.url.host_str().unwrap_or_default(),
+            self.url.port_or_known_default(),
+        )?;
         let peer = self.transport.peer(&self.url);
-        grants.name(List::Hosts, &peer.via, Some(peer.port))?;
+        grants.check_host_text(List::Hosts, &peer.via, Some(peer.port))?;
         match self.transport.dns_server {
-            Some(server) => grants.address(List::Hosts, None, server.ip(), server.port()),
+            Some(server) => grants.check_address(List::Hosts, None, server.ip(), server.port()),
             None => Ok(()),
         }
     }
 
     /// Returns the filter for the addresses of the next hop; `None` if it may connect to any.
     pub fn peer_filter(&self) -> Option<Arc<PeerFilter>> {
-        (!self.probe.policy.grants.is_open(List::Hosts)).then(|| {
+        (!self.probe.policy.grants.allows_all_hosts(List::Hosts)).then(|| {
             let peer = self.transport.peer(&self.url);
             let behind = peer.behind_proxy.map(|port| (peer.host, port));
             let peers = [(peer.via, peer.port)].into_iter().chain(behind).collect();
@@ -130,7 +134,7 @@ impl Exchange {
             for header in [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, HOST] {
                 self.headers.remove(header);
             }
-            if !grant::may_tell(&self.told, &target) {
+            if !grant::gets_trace_headers(&self.told, &target) {
                 for header in ["sentry-trace", "baggage", "traceparent", "tracestate"] {
                     self.headers.remove(header);
                 }

@@ -79,7 +79,7 @@ impl Hop {
         let again = exchange.stream.is_none() && exchange.method.is_idempotent();
         if kept && again && answer.as_ref().is_err_and(|error| !error.is_timeout()) {
             self.marks = self.marks.anew();
-            exchange.session.meter.request()?;
+            exchange.session.quota.count_request()?;
             answer = self.send(exchange).await?;
         }
         let head = Instant::now();
@@ -118,7 +118,7 @@ impl Hop {
         }
         self.kept.answer =
             Some(Head { status, version: version_name(version), remote, headers: bounded(answer.headers()) });
-        exchange.session.meter.received(size(answer.headers()))?;
+        exchange.session.quota.count_received(size(answer.headers()))?;
         let body = match &exchange.flow {
             Some(flow) => {
                 flow.begin(status, answer.headers().clone());
@@ -153,7 +153,7 @@ impl Hop {
     async fn send(&mut self, exchange: &Exchange) -> Result<reqwest::Result<reqwest::Response>, Error> {
         let client = exchange.session.client(&exchange.transport).map_err(Error::Other)?;
         let body = match &exchange.stream {
-            Some(stream) => Body::wrap(stream.send(self.marks.clone(), exchange.session.meter.clone())),
+            Some(stream) => Body::wrap(stream.send(self.marks.clone(), exchange.session.quota.clone())),
             None => Body::wrap(TimedBody::new(exchange.body.clone(), self.marks.clone())),
         };
         let mut headers = self.headers(exchange);
@@ -170,7 +170,7 @@ impl Hop {
         }
         self.kept.sent = bounded(&headers);
         // `request` takes credentials out of the URL, into a header; one that was given goes before them.
-        exchange.session.meter.sent(url.as_str().len() + size(&headers) + exchange.body.len())?;
+        exchange.session.quota.count_sent(url.as_str().len() + size(&headers) + exchange.body.len())?;
         let request = client.request(exchange.method.clone(), url).headers(headers).body(body);
         let PhaseTimeouts { connect, first_byte, .. } = exchange.patience;
         let head = first_byte.map(|first_byte| first_byte.saturating_add(connect.unwrap_or_default()));
@@ -196,7 +196,7 @@ impl Hop {
     fn headers(&self, exchange: &Exchange) -> HeaderMap {
         let (recorder, probe) = (&exchange.run.recorder, &exchange.probe);
         let mut headers = exchange.headers.clone();
-        if !grant::may_tell(&exchange.told, &exchange.url) || headers.contains_key("sentry-trace") {
+        if !grant::gets_trace_headers(&exchange.told, &exchange.url) || headers.contains_key("sentry-trace") {
             return headers;
         }
         let (trace, span) = (recorder.trace_id(), recorder.span_id(self.span));
@@ -250,7 +250,7 @@ impl Hop {
                     }
                     Err(other) => {
                         if let Ok(trailers) = other.into_trailers() {
-                            exchange.session.meter.received(size(&trailers))?;
+                            exchange.session.quota.count_received(size(&trailers))?;
                             flow.end(trailers).await;
                         }
                     }
@@ -263,7 +263,7 @@ impl Hop {
 
     fn take(&mut self, chunk: &[u8], exchange: &Exchange) -> Result<(), Error> {
         self.kept.received += chunk.len() as u64;
-        exchange.session.meter.received(chunk.len())?;
+        exchange.session.quota.count_received(chunk.len())?;
         let untold = Excerpt::MOST - self.kept.excerpt.len();
         self.kept.excerpt.extend_from_slice(&chunk[..chunk.len().min(untold)]);
         Ok(())

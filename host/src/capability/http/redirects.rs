@@ -29,10 +29,10 @@ impl Exchange {
         let mut hops = 0;
         loop {
             // One that is refused counts too.
-            self.session.meter.request().map_err(|exceeded| FailedExchange::before(exceeded.into()))?;
+            self.session.quota.count_request().map_err(|exceeded| FailedExchange::before(exceeded.into()))?;
             self.judge().map_err(|refusal| self.denied(&refusal))?;
             let mut hop = Hop::open(&self, hops);
-            let left = self.limit.time().saturating_sub(started.elapsed());
+            let left = self.limit.duration().saturating_sub(started.elapsed());
             let answer = tokio::time::timeout(left, hop.exchange(&self)).await;
             let answer = answer.unwrap_or_else(|_| Err(hop.timed_out(self.limit)));
             let answer = answer.and_then(|mut response| match self.target(&response, hops)? {

@@ -45,9 +45,9 @@ impl Stream {
     }
 
     /// What the client takes it from.
-    pub fn send(self: &Arc<Self>, marks: HopTimings, meter: Quota) -> Sending {
+    pub fn send(self: &Arc<Self>, marks: HopTimings, quota: Quota) -> Sending {
         let pieces = self.pieces.lock().take();
-        Sending { stream: Arc::clone(self), pieces: Mutex::new(pieces), left: self.length, marks, meter }
+        Sending { stream: Arc::clone(self), pieces: Mutex::new(pieces), left: self.length, marks, quota }
     }
 
     fn note(&self, bytes: &[u8]) {
@@ -65,7 +65,7 @@ pub struct Sending {
     /// Bytes that are yet to come, where that is known.
     left: Option<u64>,
     marks: HopTimings,
-    meter: Quota,
+    quota: Quota,
 }
 
 impl Body for Sending {
@@ -80,14 +80,14 @@ impl Body for Sending {
             return Poll::Ready(None);
         };
         if let Some(bytes) = frame.data_ref() {
-            self.meter.sent(bytes.len())?;
+            self.quota.count_sent(bytes.len())?;
             self.stream.note(bytes);
             self.left = self.left.map(|left| left.saturating_sub(bytes.len() as u64));
             if self.left == Some(0) {
                 self.marks.sent();
             }
         } else if let Some(trailers) = frame.trailers_ref() {
-            self.meter.sent(size(trailers))?;
+            self.quota.count_sent(size(trailers))?;
         }
         Poll::Ready(Some(Ok(frame)))
     }

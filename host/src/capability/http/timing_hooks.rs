@@ -98,13 +98,13 @@ impl HopTimings {
 /// Times the making of a client's connections, and counts them: as open for as long as the client keeps this.
 #[derive(Clone)]
 pub struct TimedConnect {
-    meter: Quota,
+    quota: Quota,
     open: Arc<Mutex<Vec<ConnectionPermit>>>,
 }
 
 impl TimedConnect {
-    pub fn new(meter: Quota) -> Self {
-        Self { meter, open: Arc::default() }
+    pub fn new(quota: Quota) -> Self {
+        Self { quota, open: Arc::default() }
     }
 }
 
@@ -145,7 +145,7 @@ where
         let (connecting, connections) = (self.connector.call(target), self.connections.clone());
         // A connection may be finished by another task than the one that asked for it: take the marks along.
         Box::pin(CURRENT_HOP.scope(marks, async move {
-            let open = connections.meter.acquire_connection()?;
+            let open = connections.quota.acquire_connection()?;
             let connection = connecting.await?;
             connections.open.lock().push(open);
             HopTimings::record(|times| times.connected = Some(Instant::now()));

@@ -46,15 +46,15 @@ pub enum Version {
 /// What the requests of one run share: connections and cookies.
 #[derive(Clone)]
 pub struct Session {
-    pub meter: Quota,
+    pub quota: Quota,
     pub stack: Arc<Stack>,
     clients: Arc<Mutex<Vec<(Transport, Client)>>>,
     pub cookies: Arc<Cookies>,
 }
 
 impl Session {
-    pub fn new(stack: Arc<Stack>, meter: Quota) -> Self {
-        Self { stack, meter, clients: Arc::default(), cookies: Arc::default() }
+    pub fn new(stack: Arc<Stack>, quota: Quota) -> Self {
+        Self { stack, quota, clients: Arc::default(), cookies: Arc::default() }
     }
 
     /// # Errors
@@ -78,7 +78,7 @@ impl Session {
     /// Closes the connections that are idle where there may be no other beside them. Which of them a server has closed
     /// already is not known here, so that they may be fewer than are counted.
     pub fn make_room(&self) {
-        if !self.meter.may_connect() {
+        if !self.quota.may_connect() {
             self.clients.lock().clear();
         }
     }
@@ -95,7 +95,7 @@ impl Session {
         let mut builder = Client::builder()
             .tls_backend_preconfigured(tls)
             .dns_resolver(Arc::new(resolver))
-            .connector_layer(TimedConnect::new(self.meter.clone()))
+            .connector_layer(TimedConnect::new(self.quota.clone()))
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .no_proxy()

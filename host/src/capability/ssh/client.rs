@@ -118,7 +118,7 @@ impl HostClient for Context {
     }
 
     fn agent(&mut self, client: Resource<Client>) -> wasmtime::Result<Result<(), String>> {
-        if let Err(refusal) = self.probe.policy.grants.agent() {
+        if let Err(refusal) = self.probe.policy.grants.check_agent() {
             return Ok(Err(self.refuse(&refusal)));
         }
         self.add_credential(&client, Credential::Agent { socket: None })
@@ -136,7 +136,7 @@ impl HostClient for Context {
         if !self.probe.may_send {
             return Ok(Err(GuestError::Denied("nothing is connected to while settings are checked".to_owned())));
         }
-        if let Err(refusal) = self.probe.policy.grants.name(List::Ssh, &client.host, Some(client.port)) {
+        if let Err(refusal) = self.probe.policy.grants.check_host_text(List::Ssh, &client.host, Some(client.port)) {
             return Ok(Err(GuestError::Denied(self.refuse(&refusal))));
         }
         let trust = if client.pinned_keys.is_empty() {
@@ -155,7 +155,7 @@ impl HostClient for Context {
             trust,
             timeout: Timeout::new(client.timeout, self.deadline),
         };
-        self.accounting.quota.request()?;
+        self.accounting.quota.count_request()?;
         let (permit, started) = (self.acquire_connection()?, Instant::now());
         let (filter, run, parent) = (self.address_filter(List::Ssh), self.run.clone(), self.run.recorder.current());
         // A task of its own: here it would be polled on the guest's small stack, and be delayed by other guests that

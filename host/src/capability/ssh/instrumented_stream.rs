@@ -114,7 +114,7 @@ impl AsyncRead for InstrumentedStream {
         let this = &mut *self;
         this.banner.scan(&buffer.filled()[before..], &this.handshake);
         let more = buffer.filled().len() - before;
-        this.permit.quota().received(more).map_err(Error::other)?;
+        this.permit.quota().count_received(more).map_err(Error::other)?;
         this.check_received(more)?;
         read
     }
@@ -125,7 +125,7 @@ impl AsyncWrite for InstrumentedStream {
         self.check_cancelled(cx)?;
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         if let Poll::Ready(Ok(count)) = written {
-            self.permit.quota().sent(count).map_err(Error::other)?;
+            self.permit.quota().count_sent(count).map_err(Error::other)?;
         }
         written
     }

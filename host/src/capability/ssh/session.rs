@@ -66,8 +66,8 @@ impl HostSession for Context {
         command: String,
         max_output: u64,
     ) -> wasmtime::Result<Result<GuestOutput, GuestError>> {
-        self.accounting.quota.request()?;
-        if let Err(refusal) = self.probe.policy.grants.commands() {
+        self.accounting.quota.count_request()?;
+        if let Err(refusal) = self.probe.policy.grants.check_commands() {
             return Ok(Err(GuestError::Denied(self.refuse(&refusal))));
         }
         let (started, connection) = (Instant::now(), Arc::clone(&self.table.get(&session)?.connection));

@@ -20,7 +20,7 @@ impl TimeBudget {
 
     /// Returns the time that is left.
     pub fn remaining(&self) -> Duration {
-        self.timeout.time().saturating_sub(self.started.elapsed())
+        self.timeout.duration().saturating_sub(self.started.elapsed())
     }
 
     /// Waits for `work` during the time that is left. `doing` describes the work for the error.
@@ -33,6 +33,6 @@ impl TimeBudget {
 
     /// Returns the error of a timeout. `doing` describes what was going on.
     pub fn timed_out(&self, doing: &str) -> Error {
-        Error::Timeout(self.timeout.timed_out(doing))
+        Error::Timeout(self.timeout.message(doing))
     }
 }

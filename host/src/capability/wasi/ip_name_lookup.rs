@@ -46,14 +46,14 @@ impl Host for Context {
             UrlHost::Ipv6(address) => Lookup::Found(vec![address.into()].into_iter()),
             UrlHost::Domain(name) => {
                 self.may_send()?;
-                if let Err(refusal) = self.probe.policy.grants.lookup(List::Hosts, &name) {
+                if let Err(refusal) = self.probe.policy.grants.check_lookup(List::Hosts, &name) {
                     return self.denied(&refusal);
                 }
-                self.accounting.quota.request().map_err(SocketError::trap)?;
+                self.accounting.quota.count_request().map_err(SocketError::trap)?;
                 let lookup = Asking {
                     judge: self.address_filter(List::Hosts),
                     names: self.wasi().0.names.clone(),
-                    patience: Timeout::new(Duration::MAX, self.deadline).time(),
+                    patience: Timeout::new(Duration::MAX, self.deadline).duration(),
                     span: Span::open(&self.run, &name),
                     name,
                 };

@@ -97,14 +97,14 @@ impl Record {
     /// When the run has sent more than it may.
     pub fn sent(&self, bytes: usize) -> Result<(), Exceeded> {
         self.kept.sent(bytes);
-        self.open.quota().sent(bytes)
+        self.open.quota().count_sent(bytes)
     }
 
     /// # Errors
     /// When the run has received more than it may.
     pub fn received(&self, bytes: &[u8]) -> Result<(), Exceeded> {
         self.kept.received(bytes);
-        self.open.quota().received(bytes.len())
+        self.open.quota().count_received(bytes.len())
     }
 }
 

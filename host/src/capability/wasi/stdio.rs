@@ -13,19 +13,22 @@ use crate::capability::log_buffer::MAX_LINE_BYTES;
 use crate::capability::record_replay::{CallRecord, Halt};
 use crate::run::Level;
 
-/// Bytes that are written to a standard stream at once.
+/// Bytes that a guest may write to a standard stream at once.
 const MAX_WRITE_BYTES: usize = 64 << 10;
 
-/// A guest's standard output or error: its lines go to the run's log.
+/// A guest's standard output or error. Each line goes to the run's log.
 #[derive(Clone)]
 pub struct LogStream {
+    /// The run that has the log.
     pub run: RunHandles,
+    /// The level of the lines: `info` for standard output, `warn` for standard error.
     pub level: Level,
+    /// The probe, whose grants say whether it may write to the log.
     pub probe: Arc<ProbeContext>,
 }
 
 impl StdoutStream for LogStream {
-    /// As WASI 0.3 has it, which the host does not.
+    /// Serves WASI 0.3, which the host does not offer.
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
         Box::new(tokio::io::sink())
     }
@@ -41,7 +44,7 @@ impl IsTerminal for LogStream {
     }
 }
 
-/// Lines are written when the guest writes them, and not a little later.
+/// Writes each line to the log at the moment that the guest ends it, and not in a task a little later.
 struct LineWriter {
     stream: LogStream,
     unfinished: Vec<u8>,
@@ -72,8 +75,8 @@ impl OutputStream for LineWriter {
         }
         for byte in bytes {
             match byte {
-                b'\n' => self.end_line().map_err(|off| StreamError::Trap(off.into()))?,
-                // The rest of a line that is too long is left out.
+                b'\n' => self.end_line().map_err(|halt| StreamError::Trap(halt.into()))?,
+                // A line that is too long is cut.
                 _ if self.unfinished.len() < MAX_LINE_BYTES => self.unfinished.push(byte),
                 _ => {}
             }
@@ -97,7 +100,7 @@ impl Pollable for LineWriter {
 
 impl Drop for LineWriter {
     fn drop(&mut self) {
-        // Where that stops the guest, it is stopped already.
+        // An error would stop the guest, which has ended by now.
         let _ = self.end_line();
     }
 }

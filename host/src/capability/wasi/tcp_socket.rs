@@ -115,17 +115,17 @@ impl HostTcpSocket for Context {
         self.may_send()?;
         let known = self.wasi().0.names.clone();
         let names = known.names_of(to.ip());
-        if let Err(refusal) = self.probe.policy.grants.socket(List::Hosts, &names, to.ip(), to.port()) {
+        if let Err(refusal) = self.probe.policy.grants.check_socket(List::Hosts, &names, to.ip(), to.port()) {
             return self.denied(&refusal);
         }
-        self.accounting.quota.request().map_err(SocketError::trap)?;
+        self.accounting.quota.count_request().map_err(SocketError::trap)?;
         let open = self.acquire_connection().map_err(SocketError::trap)?;
         let name = names.into_iter().next().map(|name| {
             let led = known.addresses(&name);
             (name, led)
         });
         let record = Arc::new(Record::open(self.run.clone(), open, name, to));
-        let patience = Timeout::new(Duration::MAX, self.deadline).time();
+        let patience = Timeout::new(Duration::MAX, self.deadline).duration();
         // As every exchange: see `http`.
         let dialling = self.exchanges.spawn(dial(options, to, patience, Arc::clone(&record)));
         self.table.get_mut(&socket)?.state = State::Connecting(AbortOnDropHandle::new(dialling), record);

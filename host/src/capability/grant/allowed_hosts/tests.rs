@@ -1,69 +1,69 @@
-//! Grants against what hostile components try.
+//! Grants against attempts of a hostile component.
 
 use url::Url;
 
 use super::*;
 use crate::config::AllowSsh;
 
-fn word(of: &str, hosts: &[&str]) -> Allow {
+fn block(of: &str, hosts: &[&str]) -> Allow {
     let hosts = hosts.iter().map(|text| AllowedHost::read(text).expect("a host")).collect();
     Allow { declared_by: of.to_owned(), hosts: Some(hosts), ..Allow::default() }
 }
 
-fn grants(words: &[&[&str]]) -> Grants {
-    Grants::new(words.iter().map(|hosts| word("this probe", hosts)).collect())
+fn grants(blocks: &[&[&str]]) -> Grants {
+    Grants::new(blocks.iter().map(|hosts| block("this probe", hosts)).collect())
 }
 
-/// Whether a component with these hosts may ask for a URL whose name has these addresses. The port is the URL's.
-fn reaches(words: &[&[&str]], url: &str, addresses: &[&str]) -> Result<(), Refusal> {
-    let grants = grants(words);
+/// Checks a URL whose name has these addresses against blocks with these hosts. The port is the URL's.
+fn check(blocks: &[&[&str]], url: &str, addresses: &[&str]) -> Result<(), Refusal> {
+    let grants = grants(blocks);
     let url = Url::parse(url).expect("a URL");
     let host = url.host().expect("a host");
     let port = url.port_or_known_default().expect("a port");
-    grants.host(List::Hosts, &host, port)?;
+    grants.check_host(List::Hosts, &host, port)?;
     let name = url.domain();
     for address in addresses {
-        grants.address(List::Hosts, name, address.parse().expect("an address"), port)?;
+        grants.check_address(List::Hosts, name, address.parse().expect("an address"), port)?;
     }
     Ok(())
 }
 
 #[track_caller]
-fn open(hosts: &[&str], url: &str, addresses: &[&str]) {
-    assert_eq!(reaches(&[hosts], url, addresses), Ok(()), "{hosts:?} {url} {addresses:?}");
+fn allowed(hosts: &[&str], url: &str, addresses: &[&str]) {
+    assert_eq!(check(&[hosts], url, addresses), Ok(()), "{hosts:?} {url} {addresses:?}");
 }
 
 #[track_caller]
-fn shut(hosts: &[&str], url: &str, addresses: &[&str]) {
-    assert!(reaches(&[hosts], url, addresses).is_err(), "{hosts:?} {url} {addresses:?}");
+fn refused(hosts: &[&str], url: &str, addresses: &[&str]) {
+    assert!(check(&[hosts], url, addresses).is_err(), "{hosts:?} {url} {addresses:?}");
 }
 
 #[test]
-fn without_a_word_everything_is_open_and_an_empty_list_is_shut() {
-    assert_eq!(reaches(&[], "http://127.0.0.1/", &[]), Ok(()));
-    assert_eq!(reaches(&[], "http://shop.example/", &["10.0.0.1"]), Ok(()));
-    shut(&[], "http://shop.example/", &["1.1.1.1"]);
-    shut(&[], "http://1.1.1.1/", &[]);
-    shut(&[], "http://localhost/", &["127.0.0.1"]);
+fn without_a_block_everything_is_allowed_and_an_empty_list_refuses_everything() {
+    assert_eq!(check(&[], "http://127.0.0.1/", &[]), Ok(()));
+    assert_eq!(check(&[], "http://shop.example/", &["10.0.0.1"]), Ok(()));
+    refused(&[], "http://shop.example/", &["1.1.1.1"]);
+    refused(&[], "http://1.1.1.1/", &[]);
+    refused(&[], "http://localhost/", &["127.0.0.1"]);
 }
 
 #[test]
-fn a_name_opens_its_public_addresses() {
-    open(&["shop.example"], "https://shop.example/", &["1.1.1.1", "2606:4700::1"]);
-    open(&["shop.example:443"], "https://shop.example/", &["1.1.1.1"]);
-    shut(&["shop.example:443"], "http://shop.example/", &["1.1.1.1"]);
-    open(&["*.shop.example"], "http://a.b.shop.example/", &["1.1.1.1"]);
-    shut(&["*.shop.example"], "http://shop.example/", &["1.1.1.1"]);
-    open(&["*"], "http://any.example:81/", &["1.1.1.1"]);
-    open(&["*"], "http://1.1.1.1/", &[]);
-    shut(&["*:443"], "http://1.1.1.1/", &[]);
-    shut(&["shop.example"], "http://other.example/", &["1.1.1.1"]);
-    // By its address it is not the same.
-    shut(&["shop.example"], "http://1.1.1.1/", &[]);
+fn a_name_allows_its_public_addresses() {
+    allowed(&["shop.example"], "https://shop.example/", &["1.1.1.1", "2606:4700::1"]);
+    allowed(&["shop.example:443"], "https://shop.example/", &["1.1.1.1"]);
+    refused(&["shop.example:443"], "http://shop.example/", &["1.1.1.1"]);
+    allowed(&["*.shop.example"], "http://a.b.shop.example/", &["1.1.1.1"]);
+    refused(&["*.shop.example"], "http://shop.example/", &["1.1.1.1"]);
+    allowed(&["*"], "http://any.example:81/", &["1.1.1.1"]);
+    allowed(&["*"], "http://1.1.1.1/", &[]);
+    refused(&["*:443"], "http://1.1.1.1/", &[]);
+    refused(&["shop.example"], "http://other.example/", &["1.1.1.1"]);
+    // A name does not allow a URL with its address.
+    refused(&["shop.example"], "http://1.1.1.1/", &[]);
 }
 
 #[test]
-fn a_name_that_is_pointed_elsewhere_opens_nothing() {
+fn a_name_does_not_allow_special_addresses() {
     for elsewhere in [
         "127.0.0.1",
         "127.9.9.9",
@@ -90,51 +90,51 @@ fn a_name_that_is_pointed_elsewhere_opens_nothing() {
         "224.0.0.1",
         "255.255.255.255",
     ] {
-        shut(&["shop.example"], "http://shop.example/", &["1.1.1.1", elsewhere]);
-        shut(&["*"], "http://shop.example/", &[elsewhere]);
-        open(&["shop.example", elsewhere], "http://shop.example/", &["1.1.1.1", elsewhere]);
+        refused(&["shop.example"], "http://shop.example/", &["1.1.1.1", elsewhere]);
+        refused(&["*"], "http://shop.example/", &[elsewhere]);
+        allowed(&["shop.example", elsewhere], "http://shop.example/", &["1.1.1.1", elsewhere]);
     }
 }
 
 #[test]
-fn what_is_not_public_is_opened_as_an_address() {
-    open(&["10.0.0.0/8"], "http://10.1.2.3/", &[]);
-    open(&["10.0.0.0/8", "db.internal"], "http://db.internal/", &["10.1.2.3"]);
-    shut(&["10.0.0.0/8", "db.internal"], "http://db.internal/", &["192.168.0.1"]);
-    shut(&["10.0.0.0/8:5432", "db.internal"], "http://db.internal/", &["10.1.2.3"]);
-    open(&["10.0.0.0/8:5432", "db.internal"], "http://db.internal:5432/", &["10.1.2.3"]);
-    shut(&["db.internal"], "http://db.internal/", &["10.1.2.3"]);
-    open(&["::ffff:10.0.0.1"], "http://10.0.0.1/", &[]);
-    open(&["10.0.0.1"], "http://[::ffff:10.0.0.1]/", &[]);
+fn special_addresses_are_allowed_by_an_entry_of_their_own() {
+    allowed(&["10.0.0.0/8"], "http://10.1.2.3/", &[]);
+    allowed(&["10.0.0.0/8", "db.internal"], "http://db.internal/", &["10.1.2.3"]);
+    refused(&["10.0.0.0/8", "db.internal"], "http://db.internal/", &["192.168.0.1"]);
+    refused(&["10.0.0.0/8:5432", "db.internal"], "http://db.internal/", &["10.1.2.3"]);
+    allowed(&["10.0.0.0/8:5432", "db.internal"], "http://db.internal:5432/", &["10.1.2.3"]);
+    refused(&["db.internal"], "http://db.internal/", &["10.1.2.3"]);
+    allowed(&["::ffff:10.0.0.1"], "http://10.0.0.1/", &[]);
+    allowed(&["10.0.0.1"], "http://[::ffff:10.0.0.1]/", &[]);
     // One that leads to it by a translator is another.
-    shut(&["10.0.0.0/8"], "http://[64:ff9b::a00:1]/", &[]);
-    shut(&["10.0.0.0/8"], "http://[2002:a00:1::]/", &[]);
-    open(&["0.0.0.0/0", "shop.example"], "http://shop.example/", &["127.0.0.1"]);
-    shut(&["0.0.0.0/0", "shop.example"], "http://shop.example/", &["::1"]);
+    refused(&["10.0.0.0/8"], "http://[64:ff9b::a00:1]/", &[]);
+    refused(&["10.0.0.0/8"], "http://[2002:a00:1::]/", &[]);
+    allowed(&["0.0.0.0/0", "shop.example"], "http://shop.example/", &["127.0.0.1"]);
+    refused(&["0.0.0.0/0", "shop.example"], "http://shop.example/", &["::1"]);
 }
 
 #[test]
-fn a_network_alone_has_no_name_looked_up() {
+fn a_network_does_not_allow_lookups() {
     // The question itself would tell whoever answers for the name.
-    shut(&["10.0.0.0/8"], "http://secret-in-the-name.evil.example/", &[]);
-    shut(&["0.0.0.0/0", "::/0"], "http://secret-in-the-name.evil.example/", &[]);
+    refused(&["10.0.0.0/8"], "http://secret-in-the-name.evil.example/", &[]);
+    refused(&["0.0.0.0/0", "::/0"], "http://secret-in-the-name.evil.example/", &[]);
 }
 
 #[test]
-fn this_machine_has_a_name() {
-    open(&["localhost"], "http://localhost:8080/", &["127.0.0.1", "::1"]);
-    open(&["127.0.0.1"], "http://localhost/", &["127.0.0.1"]);
-    shut(&["127.0.0.1"], "http://localhost/", &["::1"]);
-    open(&["[::1]:80"], "http://localhost/", &["::1"]);
-    shut(&["localhost:81"], "http://localhost/", &["127.0.0.1"]);
-    shut(&["localhost"], "http://127.0.0.1/", &[]);
-    shut(&["localhost"], "http://localhost/", &["10.0.0.1"]);
-    shut(&["localhost"], "http://localhost.evil.example/", &["127.0.0.1"]);
-    shut(&["*"], "http://localhost/", &["127.0.0.1"]);
+fn localhost_is_this_machine() {
+    allowed(&["localhost"], "http://localhost:8080/", &["127.0.0.1", "::1"]);
+    allowed(&["127.0.0.1"], "http://localhost/", &["127.0.0.1"]);
+    refused(&["127.0.0.1"], "http://localhost/", &["::1"]);
+    allowed(&["[::1]:80"], "http://localhost/", &["::1"]);
+    refused(&["localhost:81"], "http://localhost/", &["127.0.0.1"]);
+    refused(&["localhost"], "http://127.0.0.1/", &[]);
+    refused(&["localhost"], "http://localhost/", &["10.0.0.1"]);
+    refused(&["localhost"], "http://localhost.evil.example/", &["127.0.0.1"]);
+    refused(&["*"], "http://localhost/", &["127.0.0.1"]);
 }
 
 #[test]
-fn one_host_has_many_spellings() {
+fn all_spellings_of_a_host_are_the_same() {
     for spelling in [
         "http://SHOP.example/",
         "http://shop.example./",
@@ -144,14 +144,14 @@ fn one_host_has_many_spellings() {
         "http://shop\u{3002}example/",
         "http:\\\\shop.example\\@evil.example/",
     ] {
-        open(&["shop.example"], spelling, &["1.1.1.1"]);
+        allowed(&["shop.example"], spelling, &["1.1.1.1"]);
     }
-    open(&["b\u{fc}cher.example"], "http://xn--bcher-kva.example/", &["1.1.1.1"]);
-    open(&["xn--bcher-kva.example"], "http://B\u{dc}CHER.example/", &["1.1.1.1"]);
+    allowed(&["b\u{fc}cher.example"], "http://xn--bcher-kva.example/", &["1.1.1.1"]);
+    allowed(&["xn--bcher-kva.example"], "http://B\u{dc}CHER.example/", &["1.1.1.1"]);
     for spelling in ["127.1", "2130706433", "0x7f.1", "0177.0.0.1", "0x7f000001", "127.0.0.1.", "[::ffff:7f00:1]"] {
         let url = format!("http://{spelling}/");
-        open(&["127.0.0.1"], &url, &[]);
-        shut(&["*", "shop.example"], &url, &[]);
+        allowed(&["127.0.0.1"], &url, &[]);
+        refused(&["*", "shop.example"], &url, &[]);
     }
     for other in [
         "http://shop.example@evil.example/",
@@ -165,57 +165,63 @@ fn one_host_has_many_spellings() {
         "http://sh\u{43e}p.example/",
         "http://shop.example../",
     ] {
-        shut(&["shop.example"], other, &["1.1.1.1"]);
+        refused(&["shop.example"], other, &["1.1.1.1"]);
     }
 }
 
 #[test]
-fn each_word_narrows_those_before() {
+fn each_block_narrows_those_before() {
     let module: &[&str] = &["*.shop.example", "10.0.0.0/8"];
-    let open = |probe: &[&str], url, addresses: &[&str]| {
-        assert_eq!(reaches(&[module, probe], url, addresses), Ok(()), "{probe:?} {url} {addresses:?}");
+    let allowed = |probe: &[&str], url, addresses: &[&str]| {
+        assert_eq!(check(&[module, probe], url, addresses), Ok(()), "{probe:?} {url} {addresses:?}");
     };
-    let shut = |probe: &[&str], url, addresses: &[&str]| {
-        assert!(reaches(&[module, probe], url, addresses).is_err(), "{probe:?} {url} {addresses:?}");
+    let refused = |probe: &[&str], url, addresses: &[&str]| {
+        assert!(check(&[module, probe], url, addresses).is_err(), "{probe:?} {url} {addresses:?}");
     };
-    open(&["a.shop.example"], "http://a.shop.example/", &["1.1.1.1"]);
-    // The module has opened what is not public, and the probe names who is meant.
-    open(&["a.shop.example"], "http://a.shop.example/", &["10.0.0.1"]);
-    open(&["10.0.1.0/24"], "http://a.shop.example/", &["10.0.1.1"]);
-    shut(&["10.0.1.0/24"], "http://a.shop.example/", &["10.0.0.1"]);
-    shut(&["10.0.1.0/24"], "http://a.shop.example/", &["1.1.1.1"]);
-    shut(&["a.shop.example"], "http://b.shop.example/", &["1.1.1.1"]);
-    shut(&["evil.example"], "http://evil.example/", &["1.1.1.1"]);
-    shut(&["a.shop.example"], "http://a.shop.example/", &["127.0.0.1"]);
-    shut(&["a.shop.example", "127.0.0.1"], "http://a.shop.example/", &["127.0.0.1"]);
-    shut(&[], "http://a.shop.example/", &["1.1.1.1"]);
+    allowed(&["a.shop.example"], "http://a.shop.example/", &["1.1.1.1"]);
+    // The module allows the private address, and the probe the name.
+    allowed(&["a.shop.example"], "http://a.shop.example/", &["10.0.0.1"]);
+    allowed(&["10.0.1.0/24"], "http://a.shop.example/", &["10.0.1.1"]);
+    refused(&["10.0.1.0/24"], "http://a.shop.example/", &["10.0.0.1"]);
+    refused(&["10.0.1.0/24"], "http://a.shop.example/", &["1.1.1.1"]);
+    refused(&["a.shop.example"], "http://b.shop.example/", &["1.1.1.1"]);
+    refused(&["evil.example"], "http://evil.example/", &["1.1.1.1"]);
+    refused(&["a.shop.example"], "http://a.shop.example/", &["127.0.0.1"]);
+    refused(&["a.shop.example", "127.0.0.1"], "http://a.shop.example/", &["127.0.0.1"]);
+    refused(&[], "http://a.shop.example/", &["1.1.1.1"]);
 }
 
 #[test]
-fn a_refusal_says_what_to_add_and_where() {
-    let say = |words: Vec<Allow>, list, url: &str, address: Option<&str>| {
-        let (grants, url) = (Grants::new(words), Url::parse(url).unwrap());
+fn a_refusal_names_the_entry_to_add() {
+    let message = |blocks: Vec<Allow>, list, url: &str, address: Option<&str>| {
+        let (grants, url) = (Grants::new(blocks), Url::parse(url).unwrap());
         let port = url.port_or_known_default().unwrap();
-        let asked = grants.host(list, &url.host().unwrap(), port);
-        let judged = address.map(|address| grants.address(list, url.domain(), address.parse().unwrap(), port));
-        asked.and(judged.unwrap_or(Ok(()))).unwrap_err().to_string()
+        let by_name = grants.check_host(list, &url.host().unwrap(), port);
+        let by_address =
+            address.map(|address| grants.check_address(list, url.domain(), address.parse().unwrap(), port));
+        by_name.and(by_address.unwrap_or(Ok(()))).unwrap_err().to_string()
     };
     assert_eq!(
-        say(vec![word("this probe", &[])], List::Hosts, "https://Shop.example./", None),
+        message(vec![block("this probe", &[])], List::Hosts, "https://Shop.example./", None),
         "`shop.example:443` is not allowed: add `shop.example:443` to `allow.hosts` of this probe"
     );
     assert_eq!(
-        say(vec![word("the module `redis`", &["db.internal"])], List::Hosts, "http://db.internal/", Some("10.0.0.7")),
+        message(
+            vec![block("the module `redis`", &["db.internal"])],
+            List::Hosts,
+            "http://db.internal/",
+            Some("10.0.0.7")
+        ),
         "`db.internal` leads to `10.0.0.7:80`, a private address, which is not allowed: add `10.0.0.7:80` to \
          `allow.hosts` of the module `redis`"
     );
     assert_eq!(
-        say(vec![word("this probe", &["*"])], List::Hosts, "http://[::1]:81/", None),
+        message(vec![block("this probe", &["*"])], List::Hosts, "http://[::1]:81/", None),
         "`[::1]:81`, a loopback address, is not allowed: add `[::1]:81` to `allow.hosts` of this probe"
     );
-    let narrowed = vec![word("the module `redis`", &["*"]), word("this probe", &["shop.example"])];
+    let narrowed = vec![block("the module `redis`", &["*"]), block("this probe", &["shop.example"])];
     assert_eq!(
-        say(narrowed, List::Hosts, "http://1.1.1.1/", None),
+        message(narrowed, List::Hosts, "http://1.1.1.1/", None),
         "`1.1.1.1:80` is not allowed: add `1.1.1.1:80` to `allow.hosts` of this probe"
     );
     let ssh = AllowSsh { hosts: Some(Vec::new()), ..AllowSsh::default() };
@@ -226,69 +232,69 @@ fn a_refusal_says_what_to_add_and_where() {
         log: None,
     };
     assert_eq!(
-        say(vec![ssh], List::Ssh, "http://shop.example:22/", None),
+        message(vec![ssh], List::Ssh, "http://shop.example:22/", None),
         "`shop.example:22` is not allowed: add `shop.example:22` to `allow.ssh.hosts` of this probe"
     );
 }
 
 #[test]
-fn what_is_told_to_be_added_opens() {
+fn the_entry_that_a_refusal_names_allows_the_host() {
     let cases =
         [("http://shop.example/", "1.1.1.1"), ("http://db.internal:5432/", "10.0.0.7"), ("http://[::1]:81/", "::1")];
     for (url, address) in cases {
         let mut hosts: Vec<String> = Vec::new();
-        // A name first, and then what it leads to.
+        // The name first, and then its address.
         for _ in 0..3 {
             let written: Vec<_> = hosts.iter().map(String::as_str).collect();
-            let Err(refusal) = reaches(&[&written], url, &[address]) else { break };
+            let Err(refusal) = check(&[&written], url, &[address]) else { break };
             hosts.push(refusal.to_string().split('`').rev().nth(3).expect("what to add").to_owned());
         }
         let written: Vec<_> = hosts.iter().map(String::as_str).collect();
-        assert_eq!(reaches(&[&written], url, &[address]), Ok(()), "{hosts:?}");
+        assert_eq!(check(&[&written], url, &[address]), Ok(()), "{hosts:?}");
     }
 }
 
 #[test]
-fn yes_and_no() {
-    let word = |of: &str, commands, log| {
+fn flags_of_an_outer_block_cannot_be_undone() {
+    let block = |of: &str, commands, log| {
         let ssh = AllowSsh { commands, agent: commands, ..AllowSsh::default() };
         Allow { declared_by: of.to_owned(), ssh, log, ..Allow::default() }
     };
-    let module = word("the module `redis`", Some(true), Some(false));
-    let grants = Grants::new(vec![module.clone(), word("this probe", None, None)]);
-    assert_eq!((grants.commands(), grants.agent()), (Ok(()), Ok(())));
+    let module = block("the module `redis`", Some(true), Some(false));
+    let grants = Grants::new(vec![module.clone(), block("this probe", None, None)]);
+    assert_eq!((grants.check_commands(), grants.check_agent()), (Ok(()), Ok(())));
     assert_eq!(
-        grants.log().unwrap_err().to_string(),
+        grants.check_log().unwrap_err().to_string(),
         "writing to the log is not allowed: add `log: true` to `allow` of the module `redis`"
     );
     // A probe cannot allow what its module may not.
-    let grants = Grants::new(vec![module, word("this probe", Some(false), Some(true))]);
-    assert!(grants.log().is_err());
+    let grants = Grants::new(vec![module, block("this probe", Some(false), Some(true))]);
+    assert!(grants.check_log().is_err());
     assert_eq!(
-        grants.commands().unwrap_err().to_string(),
+        grants.check_commands().unwrap_err().to_string(),
         "running a command over SSH is not allowed: add `ssh: {commands: true}` to `allow` of this probe"
     );
 }
 
-/// Whether a component with these hosts may connect to an address and port, having looked up these names.
+/// Checks a socket of a component with these hosts, after it has resolved these names.
 fn connects(hosts: &[&str], names: &[&str], to: &str) -> Result<(), Refusal> {
     let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
     let to: std::net::SocketAddr = to.parse().expect("an address and a port");
-    grants(&[hosts]).socket(List::Hosts, &names, to.ip(), to.port())
+    grants(&[hosts]).check_socket(List::Hosts, &names, to.ip(), to.port())
 }
 
 #[test]
-fn a_socket_goes_where_a_name_led_that_is_allowed_at_its_port() {
+fn a_socket_may_connect_to_the_address_of_an_allowed_name() {
     assert_eq!(connects(&["shop.example:6379"], &["shop.example"], "1.1.1.1:6379"), Ok(()));
     assert_eq!(connects(&["1.1.1.0/24:53"], &[], "1.1.1.1:53"), Ok(()));
     assert_eq!(connects(&["*"], &[], "1.1.1.1:53"), Ok(()));
     assert_eq!(connects(&["*.example"], &["other.test", "shop.example"], "1.1.1.1:1"), Ok(()));
     let refused = |hosts, names, to| connects(hosts, names, to).expect_err("it is refused").to_string();
-    // The name alone opens nothing, and none but its own port.
+    // An allowed name that was not looked up does not count, nor does another port.
     assert!(refused(&["shop.example"], &[], "1.1.1.1:80").contains("add `1.1.1.1:80` to"));
     let other_port = refused(&["shop.example:6379"], &["shop.example"], "1.1.1.1:80");
     assert!(other_port.contains("add `shop.example:80` to"), "{other_port}");
-    // Wherever it is pointed.
+    // Special addresses are refused whatever name leads to them.
     for led in ["127.0.0.1:80", "10.0.0.1:80", "169.254.169.254:80", "[::1]:80", "[64:ff9b::a9fe:a9fe]:80"] {
         let led_to = refused(&["*", "shop.example"], &["shop.example"], led);
         assert!(led_to.starts_with("`shop.example` leads to"), "{led_to}");
@@ -298,22 +304,22 @@ fn a_socket_goes_where_a_name_led_that_is_allowed_at_its_port() {
 }
 
 #[test]
-fn a_name_is_looked_up_that_may_be_asked_at_some_port() {
-    let lookup = |hosts: &[&str], name: &str| grants(&[hosts]).lookup(List::Hosts, name);
-    let leads = |hosts: &[&str], name: &str, to: &str| {
-        grants(&[hosts]).leads(List::Hosts, name, to.parse().expect("an address"))
+fn a_name_may_be_looked_up_if_it_is_allowed_on_any_port() {
+    let lookup = |hosts: &[&str], name: &str| grants(&[hosts]).check_lookup(List::Hosts, name);
+    let resolved = |hosts: &[&str], name: &str, to: &str| {
+        grants(&[hosts]).check_resolved(List::Hosts, name, to.parse().expect("an address"))
     };
     for hosts in [&["shop.example"], &["shop.example:6379"], &["*.example:1"], &["*"], &["*:2"]] {
         assert_eq!(lookup(hosts, "shop.example"), Ok(()));
-        assert_eq!(leads(hosts, "shop.example", "1.1.1.1"), Ok(()));
-        assert!(leads(hosts, "shop.example", "10.0.0.1").is_err());
+        assert_eq!(resolved(hosts, "shop.example", "1.1.1.1"), Ok(()));
+        assert!(resolved(hosts, "shop.example", "10.0.0.1").is_err());
     }
     let refusal = lookup(&["other.example:80", "10.0.0.0/8"], "shop.example").expect_err("it is refused").to_string();
     assert_eq!(refusal, "`shop.example` is not allowed: add `shop.example` to `allow.hosts` of this probe");
-    assert_eq!(leads(&["shop.example", "10.0.0.0/8:5432"], "shop.example", "10.0.0.1"), Ok(()));
-    let refusal = leads(&["shop.example:1"], "shop.example", "::ffff:127.0.0.1").expect_err("it is refused");
+    assert_eq!(resolved(&["shop.example", "10.0.0.0/8:5432"], "shop.example", "10.0.0.1"), Ok(()));
+    let refusal = resolved(&["shop.example:1"], "shop.example", "::ffff:127.0.0.1").expect_err("it is refused");
     assert!(refusal.to_string().contains("add `127.0.0.1` to"), "{refusal}");
-    // What a probe narrows is shut to lookups too.
+    // A name that no port of both blocks allows is not looked up.
     let narrowed = grants(&[&["*:80"], &["shop.example:443"]]);
-    assert!(narrowed.lookup(List::Hosts, "shop.example").is_err());
+    assert!(narrowed.check_lookup(List::Hosts, "shop.example").is_err());
 }
