@@ -12,7 +12,7 @@ use modules::Modules;
 mod modules;
 
 /// A crate or a room, and the modules that may name it. A room is beside itself allowed whatever stands here.
-const WALLS: &[(&str, &[&str])] = &[
+pub const WALLS: &[(&str, &[&str])] = &[
     ("serde_yaml", &["config"]),
     ("granit_parser", &["config"]),
     ("wasmtime", &["sandbox", "capability"]),

@@ -26,8 +26,22 @@ async fn main() -> Result<(), Box<dyn Error>> {
     if stdout().is_terminal() {
         println!();
     }
-    look_after(text, folder.path()).await
+    look_after(text, folder.path()).await?;
+    println!("{NEXT}");
+    Ok(())
 }
+
+const NEXT: &str = "
+As intended, `Front page` and `Search` passed, and `Checkout` and `Old shop` failed.
+
+Now check a service of yours. Write a file like the one above, probes.yaml, and then:
+
+    cargo run -- check probes.yaml           # every error in it, with its line
+    cargo run -- once probes.yaml --trace    # each probe once, with its waterfall
+    cargo run -- run probes.yaml             # on schedule, until Ctrl-C
+
+README.md says how to install the program, docs/configuration.md has every key, and docs/sentry.md says how to see all
+of this in Sentry, or without an account in its viewer for development.";
 
 async fn look_after(text: String, folder: &Path) -> Result<(), Box<dyn Error>> {
     let source = Source { name: "probes.yaml".to_owned(), text, path: None, directory: folder.to_owned(), probe: None };

@@ -1,0 +1,303 @@
+//! Tests of the documents: the tables of keys are those of the components' schemas, and the table of walls is the one of
+//! `architecture` (`UPDATE=1` writes both anew); links lead somewhere; files, commands and code that are named exist;
+//! configurations have no errors.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use regex::Regex;
+use sentrynet::config::{self, Source};
+use sentrynet::propagation::Origin;
+use sentrynet::sandbox::Sandbox;
+use serde_json::Value;
+
+use crate::architecture::WALLS;
+use crate::support::project::run_shell;
+use crate::support::{empty_folder, run_command, sentrynet};
+
+/// The page that has the tables of keys.
+const CONFIGURATION: &str = "docs/configuration.md";
+
+/// The page that has the table of walls.
+const ARCHITECTURE: &str = "docs/architecture.md";
+
+/// The documents of the repository.
+const DOCUMENTS: &[&str] = &[
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    ARCHITECTURE,
+    CONFIGURATION,
+    "docs/json-schema.md",
+    "docs/operating.md",
+    "docs/performance.md",
+    "docs/recordings.md",
+    "docs/sentry.md",
+    "docs/third-party-probes.md",
+    "examples/probes/README.md",
+    "examples/probes/dns/README.md",
+    "examples/probes/postgres/README.md",
+    "examples/probes/redis/README.md",
+    "probes-wasm/README.md",
+];
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn read(document: &str) -> String {
+    std::fs::read_to_string(repository().join(document)).unwrap_or_else(|error| panic!("{document}: {error}"))
+}
+
+fn pattern(text: &str) -> Regex {
+    Regex::new(text).expect("the pattern is one")
+}
+
+#[tokio::test]
+async fn tables_of_keys() {
+    let page = read(CONFIGURATION);
+    let mut expected = page.clone();
+    for name in ["http", "chain", "ssh"] {
+        let table = table(&schema(name).await);
+        let (begin, end) = (format!("<!-- keys of {name} -->\n"), format!("<!-- end of {name} -->"));
+        let start = expected.find(&begin).expect("there is a table for each probe") + begin.len();
+        let length = expected[start..].find(&end).expect("a table ends");
+        expected.replace_range(start..start + length, &table);
+    }
+    compare(CONFIGURATION, &page, &expected);
+}
+
+/// Returns the JSON Schema of a built-in probe's settings.
+async fn schema(name: &str) -> Value {
+    let text = format!("groups: [{{probes: [{{probe: {name}, title: t}}]}}]");
+    let source = Source { name: "test".to_owned(), text, path: None, directory: ".".into(), probe: None };
+    let draft = config::parse(&source, &|_| None);
+    let config = draft.config;
+    let mut sandbox =
+        Sandbox::new(1, None, Origin::new(&config.sentry), config.secrets.clone()).expect("one run has room");
+    let description = sandbox.describe(&config.probes[0]).await.expect("it is built in");
+    description.schema.clone()
+}
+
+/// Returns a row for each key; for a chain's steps only the keys that a request does not have.
+fn table(schema: &Value) -> String {
+    let mut table = "| key | |\n| --- | --- |\n".to_owned();
+    let required: Vec<_> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let own = schema["properties"].as_object().expect("settings have keys");
+    for key in required.iter().filter(|key| !own.contains_key(**key)) {
+        table += &format!("| `{key}` | **needed.** As every probe's. |\n");
+    }
+    for (key, about) in own {
+        let about = about["description"].as_str().expect("every key has a description").replace('\n', " ");
+        let needed = if required.contains(&key.as_str()) { "**needed.** " } else { "" };
+        table += &format!("| `{key}` | {needed}{about} |\n");
+    }
+    table
+}
+
+#[test]
+fn an_editor_finds_the_schema() {
+    let (repository, clone) = (repository(), empty_folder("documents-editor"));
+    let page = read(CONFIGURATION);
+    let begin = page.find("    cp examples/http.yaml").expect("it says what to do");
+    let commands = page[begin..].split("\n\n").next().unwrap_or_default();
+    assert_eq!(commands.lines().count(), 3, "{commands}");
+    std::os::unix::fs::symlink(repository.join("examples"), clone.join("examples")).expect("the folder is writable");
+    let done = run_shell(&clone, &format!("export SENTRYNET_LOG=error\n{commands}"));
+    assert_eq!((done.code, done.stderr.as_str()), (0, ""), "{}", done.stdout);
+    let configuration = std::fs::read_to_string(clone.join("probes.yaml")).expect("it is there");
+    let schema = configuration.lines().next().and_then(|line| line.strip_prefix("# yaml-language-server: $schema="));
+    let schema = std::fs::read_to_string(clone.join(schema.expect("it says where"))).expect("it is there");
+    let schema: Value = serde_json::from_str(&schema).expect("a schema is JSON");
+    let values: Value = serde_yaml::from_str(&configuration).expect("it is YAML");
+    let schema = sentrynet::schema::Schema::read(&schema).expect("it is a schema");
+    assert_eq!(schema.check(&values).expect("it ends"), []);
+}
+
+#[test]
+fn the_readme_is_short() {
+    let lines = read("README.md").lines().count();
+    assert!(lines <= 150, "the README has {lines} lines: what one topic is about goes to a page of docs/");
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let link = pattern(r"\]\(([^)\s]+)\)");
+    let mut wrong = Vec::new();
+    for document in DOCUMENTS {
+        let text = read(document);
+        for target in link.captures_iter(&text).map(|found| found.extract::<1>().1[0]) {
+            if target.contains("://") {
+                continue;
+            }
+            let (path, anchor) = target.split_once('#').map_or((target, None), |(path, anchor)| (path, Some(anchor)));
+            let there = Path::new(document).parent().expect("a document lies in a folder").join(path);
+            let there = if path.is_empty() { PathBuf::from(document) } else { there };
+            let is_heading = |anchor| {
+                let text = std::fs::read_to_string(repository().join(&there)).unwrap_or_default();
+                anchors(&text).contains(anchor)
+            };
+            if !repository().join(&there).exists() || !anchor.is_none_or(is_heading) {
+                wrong.push(format!("{document}: {target}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "links that lead nowhere: {wrong:#?}");
+}
+
+/// Returns the anchors that GitHub gives the headings of a document.
+fn anchors(document: &str) -> BTreeSet<String> {
+    let headings = document.lines().filter_map(|line| line.trim_start_matches('#').strip_prefix(' '));
+    let kept = |letter: &char| letter.is_alphanumeric() || "-_ ".contains(*letter);
+    headings.map(|text| text.to_lowercase().chars().filter(kept).collect::<String>().replace(' ', "-")).collect()
+}
+
+#[test]
+fn files_that_are_named_exist() {
+    let path = pattern(r"`((?:\.ci|benches|docs|examples|host|probes-wasm|tests|wit)/[\w./-]*)(?: [^`]*)?`");
+    let mut missing = Vec::new();
+    for document in DOCUMENTS {
+        let text = read(document);
+        let own = repository().join(document);
+        let exists = |named: &str| repository().join(named).exists() || own.with_file_name(named).exists();
+        // `NAME` stands for what a reader is going to add.
+        let named = path.captures_iter(&text).map(|found| found.extract::<1>().1[0]);
+        let named = named.filter(|named| !named.contains("NAME") && !exists(named));
+        missing.extend(named.map(|named| format!("{document}: {named}")));
+    }
+    assert!(missing.is_empty(), "files that are not there: {missing:#?}");
+}
+
+#[test]
+fn code_that_is_named_exists() {
+    let source =
+        ["host/src", "probes-wasm/guest/src", "probes-wasm/step/src"].map(|folder| source(&repository().join(folder)));
+    let source = source.concat();
+    let name = pattern(r"`(?:[\w]+::)*([\w]+)`");
+    let item = |name: &str| pattern(&format!(r"\b(?:fn|struct|enum|trait|const|type|mod) {name}\b"));
+    let mut missing = Vec::new();
+    for document in ["CONTRIBUTING.md", ARCHITECTURE] {
+        let text = read(document);
+        for found in name.captures_iter(&text) {
+            let (whole, [name]) = found.extract();
+            let is_code =
+                whole.contains("::") || name.starts_with(char::is_uppercase) && name.contains(char::is_lowercase);
+            if is_code && !item(name).is_match(&source) {
+                missing.push(format!("{document}: {whole}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "code that is not there: {missing:#?}");
+}
+
+/// Returns the text of all Rust files below a folder.
+fn source(folder: &Path) -> String {
+    let entries = std::fs::read_dir(folder).expect("source can be read").flatten().map(|entry| entry.path());
+    let text = |path: PathBuf| match path.extension() {
+        _ if path.is_dir() => source(&path),
+        Some(extension) if extension == "rs" => std::fs::read_to_string(&path).expect("source can be read"),
+        _ => String::new(),
+    };
+    entries.map(text).collect()
+}
+
+#[test]
+fn modules_that_have_a_row_exist() {
+    let page = read(ARCHITECTURE);
+    let sections = page.split("\n### `").skip(1).filter_map(|section| section.split_once("`\n"));
+    let mut missing = Vec::new();
+    for (module, section) in sections {
+        let section = section.split("\n## ").next().unwrap_or_default();
+        let files = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        let files = files.map(|file| format!("host/src/{module}/{file}.rs"));
+        missing.extend(files.filter(|file| !repository().join(file).exists()));
+    }
+    assert!(missing.is_empty(), "modules that are not there: {missing:#?}");
+}
+
+#[test]
+fn the_table_of_walls_is_the_one_that_is_held() {
+    const HEAD: &str = "| crate or module | may be named in | why |\n| --- | --- | --- |\n";
+    let page = read(ARCHITECTURE);
+    let start = page.find(HEAD).expect("there is a table of walls") + HEAD.len();
+    let length = page[start..].find("\n\n").expect("the table ends") + 1;
+    // The reasons are the page's own.
+    let row = pattern(r"(?m)^\| `([\w:]+)` \| [^|]* \| ([^|\n]*) \|$");
+    let reasons: BTreeMap<_, _> = row
+        .captures_iter(&page[start..start + length])
+        .map(|found| (found.extract::<2>().1[0].to_owned(), found.extract::<2>().1[1].to_owned()))
+        .collect();
+    let rows = WALLS.iter().map(|(name, allowed)| {
+        let allowed: Vec<_> = allowed.iter().map(|module| format!("`{module}`")).collect();
+        let allowed = if allowed.is_empty() { "nothing".to_owned() } else { allowed.join(", ") };
+        format!("| `{name}` | {allowed} | {} |\n", reasons.get(*name).map_or("", String::as_str))
+    });
+    let mut expected = page.clone();
+    expected.replace_range(start..start + length, &rows.collect::<String>());
+    compare(ARCHITECTURE, &page, &expected);
+}
+
+/// Compares a document with what it must be, or writes that if `UPDATE` is set.
+#[track_caller]
+fn compare(document: &str, page: &str, expected: &str) {
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(repository().join(document), expected).expect("the document is writable");
+    }
+    assert!(page == expected, "{document}: a table is not what it shows: run this with UPDATE=1, and look at it");
+}
+
+#[test]
+fn commands_that_are_named_exist() {
+    let command = pattern(r"^\s*(?:sentrynet|cargo run --) ([a-z]+)([^#|>]*)");
+    let option = pattern("--[a-z][a-z-]*");
+    let help = |words: &[&str]| run_command(sentrynet().args(words).arg("--help"), "").stdout;
+    let program = help(&[]);
+    let mut wrong = Vec::new();
+    for document in DOCUMENTS {
+        let text = read(document);
+        for line in code(&text) {
+            let Some((_, [name, arguments])) = command.captures(line).map(|found| found.extract()) else { continue };
+            let known = program.lines().any(|line| line.trim_start().starts_with(&format!("{name} ")));
+            let options = help(&[name]);
+            if !known || !option.find_iter(arguments).all(|option| options.contains(option.as_str())) {
+                wrong.push(format!("{document}: {}", line.trim()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "commands or options that are not there: {wrong:#?}");
+}
+
+/// Returns the code of a document: indented and fenced blocks by their lines, and what stands in backquotes.
+fn code(document: &str) -> impl Iterator<Item = &str> {
+    let mut fenced = false;
+    document.lines().flat_map(move |line| {
+        fenced ^= line.starts_with("```");
+        let block = fenced || line.starts_with("    ");
+        let inline = line.split('`').skip(1).step_by(2).filter(move |_| !block);
+        block.then_some(line).into_iter().chain(inline)
+    })
+}
+
+#[test]
+fn configurations_have_no_errors() {
+    // Components that they name, of which only a file need be there.
+    let directory = empty_folder("documents-configurations");
+    std::fs::create_dir(directory.join("probes")).expect("the folder is writable");
+    for component in ["mine.wasm", "redis.wasm"] {
+        std::fs::write(directory.join("probes").join(component), "").expect("the folder is writable");
+    }
+    for document in DOCUMENTS {
+        let text = read(document);
+        let blocks = text.split("```yaml\n").skip(1).map(|block| block.split("```").next().unwrap_or_default());
+        for block in blocks.filter(|block| block.contains("probes:")) {
+            // What stands for a project's number.
+            let text = block.replace("/PROJECT", "/1");
+            let name = (*document).to_owned();
+            let source = Source { name, text, path: None, directory: directory.clone(), probe: None };
+            let draft = config::parse(&source, &|name| (!name.starts_with("SENTRY_")).then(|| "a value".to_owned()));
+            let problems: Vec<_> = draft.errors.iter().map(|problem| problem.message.as_str()).collect();
+            assert!(problems.is_empty(), "{document}: {problems:#?}\n{block}");
+        }
+    }
+}
