@@ -301,7 +301,7 @@ fn a_fixed_component_replays_the_recording_of_the_old_one() {
     let replayed = replay(&mended.display().to_string(), &recorded.json_file, &["--format", "json"]);
     assert_eq!(replayed.code, 0, "{}", replayed.stderr);
     assert!(replayed.stderr.contains("is not the component that was recorded"), "{}", replayed.stderr);
-    assert!(replayed.stderr.contains("says otherwise than recorded, first at call 1"), "{}", replayed.stderr);
+    assert!(replayed.stderr.contains("differ from the recording, first at call 1"), "{}", replayed.stderr);
     let was: Value = serde_json::from_str(&recorded.json.stdout).expect("it is JSON");
     let now: Value = serde_json::from_str(&replayed.stdout).expect("it is JSON");
     assert_eq!(now[0]["log"][0]["message"], "green");

@@ -44,12 +44,12 @@ impl Edited {
 
 #[test]
 fn a_run_that_differs_from_the_recording_is_reported() {
-    let run = record_http_run("departs");
+    let run = record_http_run("diverges");
     let text = run.text.replace(r#"{"method":"GET","url":"http://127"#, r#"{"method":"PUT","url":"http://127"#);
     run.assert_replay_ends(
         &text,
         3,
-        "departs from the recording at call 1: recorded `http.request.new PUT http://127.0.0.1:",
+        "diverges from the recording at call 1: recorded `http.request.new PUT http://127.0.0.1:",
     );
     run.assert_replay_ends(&text, 3, ", now `http.request.new GET http://127.0.0.1:");
     let text = run.text.replace(r#"{"name":"a","value":"b"}"#, r#"{"name":"a","value":"c"}"#);

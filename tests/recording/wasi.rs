@@ -94,9 +94,9 @@ fn requests_with_bodies_and_concurrent_requests_replay() {
     let other =
         write_guest("posts-other", &script.replace("(i32.const 512) (i32.const 3)", "(i32.const 512) (i32.const 4)"));
     let replayed = replay(&other, &recorded.json_file, &["--format", "json"]);
-    let departs = "recorded `wasi:io/streams.output-stream.blocking-write-and-flush {\\\"text\\\":\\\"tea\\\"}`, \
+    let diverges = "recorded `wasi:io/streams.output-stream.blocking-write-and-flush {\\\"text\\\":\\\"tea\\\"}`, \
                    now `wasi:io/streams.output-stream.blocking-write-and-flush {\\\"text\\\":\\\"teap\\\"}`";
-    assert!(replayed.code == 3 && replayed.stdout.contains(departs), "{}", replayed.stdout);
+    assert!(replayed.code == 3 && replayed.stdout.contains(diverges), "{}", replayed.stdout);
 }
 
 #[test]
@@ -256,8 +256,8 @@ fn a_replay_tells_two_connections_apart() {
     recorded.assert_replay_is_same(0);
     let other = write_guest("two-other", &script("local.get $first"));
     let replayed = replay(&other, &recorded.json_file, &["--format", "json"]);
-    let departs = r#"blocking-write-and-flush {\"text\":\"teapot\"}` of another handle; record anew"#;
-    assert!(replayed.code == 3 && replayed.stdout.contains(departs), "{}", replayed.stdout);
+    let diverges = r#"blocking-write-and-flush {\"text\":\"teapot\"}` of another handle; if that is intended, record it anew"#;
+    assert!(replayed.code == 3 && replayed.stdout.contains(diverges), "{}", replayed.stdout);
 }
 
 #[test]

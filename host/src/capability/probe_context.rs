@@ -59,7 +59,7 @@ impl ProbeContext {
         let mut reported = self.refusals.0.lock();
         if reported.len() < MAX_REFUSALS && !reported.contains(refusal) {
             reported.push(refusal.clone());
-            tracing::warn!("{}: {refusal}", self.identity.title);
+            tracing::warn!(probe = %self.identity.title, "{refusal}");
         }
     }
 

@@ -96,7 +96,7 @@ fn postgres_runs_replay_without_the_server() {
     assert_passed(&logged_in.assert_replay_with_secrets_is_same());
     // Without the password, the probe computes another proof.
     let without = logged_in.run_test(&["--replay"], "");
-    assert!(without.code == 3 && without.stdout.contains("departs from the recording"), "{}", without.stdout);
+    assert!(without.code == 3 && without.stdout.contains("diverges from the recording"), "{}", without.stdout);
 }
 
 #[test]

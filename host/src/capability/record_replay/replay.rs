@@ -135,7 +135,7 @@ impl Replayer {
         let Some(Call { answer: Some(answer), .. }) = recorded else {
             self.state = State::Diverged;
             return Err(Halt::Diverged(format!(
-                "departs from the recording at call {number}: recorded {expected}, now {}{}; record anew what is to be so",
+                "diverges from the recording at call {number}: recorded {expected}, now {}{}; if that is intended, record it anew",
                 call.display(),
                 if has_other_handle { " of another handle" } else { "" }
             )));
@@ -265,7 +265,7 @@ impl Replayer {
                 _ => "the end of the run".to_owned(),
             };
             tracing::warn!(
-                "the probe says otherwise than recorded, first at call {}: recorded {recorded}, now {}",
+                "the probe's spans or log lines differ from the recording, first at call {}: recorded {recorded}, now {}",
                 self.call_number(index),
                 call.display()
             );
