@@ -4,124 +4,26 @@
 //! The module is pure: it has no clock, reads and writes nothing, and logs nothing. Time is an argument, and the result is
 //! data. [`Sinks`](crate::sink::Sinks) drives it and passes the result on to every sink.
 
-use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use self::offline_detector::{Cause, OfflineDetector};
 use self::outage_tracker::OutageTracker;
-use crate::run::{Outage, Outcome, Run};
+use crate::run::{Outcome, Run};
 
 mod offline_detector;
 mod outage_tracker;
+mod types;
+
+pub use types::{
+    AssessedRun, Assessment, ConnectivityChange, Decision, ErrorAction, HeldErrors, OfflineFinding, Recovery,
+    SilentHost,
+};
 
 /// Assesses the runs of all probes, in the order in which they end.
 pub struct Assessor {
     outages: OutageTracker,
     detector: OfflineDetector,
-}
-
-/// A finished run, and what it means.
-#[derive(Debug, Clone)]
-pub struct AssessedRun {
-    /// The run, without secrets.
-    pub run: Run,
-    /// What the run means beside those before it.
-    pub assessment: Assessment,
-}
-
-/// What a run means beside those before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Assessment {
-    /// The outage that the run is part of or has ended, however short. `None` for a run that is broken: it says nothing of
-    /// the target.
-    pub outage: Option<Outage>,
-    /// `Some` if the run passed and ended an outage of at least `failures_before_error` runs.
-    pub recovery: Option<Recovery>,
-    /// What is to be done with the run's error. `None` if the run is no error: it passed, or fewer than
-    /// `failures_before_error` runs in a row have failed. A broken run is always an error.
-    pub error: Option<ErrorAction>,
-    /// True if the run failed because this host has no network. It says nothing of its target.
-    pub is_offline: bool,
-}
-
-/// What is to be done with the error of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ErrorAction {
-    /// Report the error.
-    Report,
-    /// Wait: a later [`Decision`] reports or suppresses all errors that are held, within half a minute.
-    Hold,
-    /// Do not report the error: this host has no network, and the target may be well.
-    Suppress,
-}
-
-/// The end of an outage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Recovery {
-    /// At least one error was reported during the outage.
-    Reported,
-    /// All errors of the outage were suppressed, so that there is nothing to withdraw.
-    Unreported,
-}
-
-/// What is decided later than with the run concerned, or beside it.
-#[derive(Debug, Clone, Default)]
-pub struct Decision {
-    /// What becomes of all errors that are held. `None` if they stay held, or if there are none.
-    pub held_errors: Option<HeldErrors>,
-    /// `Some` if the network of this host was found to be down, or is back.
-    pub connectivity: Option<ConnectivityChange>,
-    /// `Some` with the first error that is suppressed while this host has no network: what is to be reported in place of
-    /// the errors, once.
-    pub offline_event: Option<OfflineFinding>,
-}
-
-/// The runs whose errors were held, in the order of their ends, and what becomes of these errors.
-#[derive(Debug, Clone)]
-pub enum HeldErrors {
-    /// The errors are to be reported: the targets are down.
-    Report(Vec<Arc<AssessedRun>>),
-    /// The errors are not to be reported: this host has no network.
-    Suppress(Vec<Arc<AssessedRun>>),
-}
-
-/// A change of the network of this host.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ConnectivityChange {
-    /// This host has no network.
-    Offline(OfflineFinding),
-    /// A target has answered again.
-    Online {
-        /// From the first attempt without an answer to the answer.
-        lasted: Duration,
-        /// The number of errors that were suppressed.
-        suppressed: usize,
-    },
-}
-
-/// The evidence that this host has no network.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OfflineFinding {
-    /// When the first attempt without an answer began.
-    pub since: Instant,
-    /// The number of hosts that have stopped answering since.
-    pub silent: usize,
-    /// The number of hosts that were tried since the start.
-    pub known: usize,
-    /// The first hosts that stopped answering, at most five.
-    pub examples: Vec<SilentHost>,
-}
-
-/// A host that has stopped answering.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SilentHost {
-    /// The name or address of the host.
-    pub host: String,
-    /// The reason of the run that did not reach the host.
-    pub reason: String,
-    /// The message of that run.
-    pub message: String,
 }
 
 impl Assessor {
@@ -177,32 +79,6 @@ impl Assessor {
         let decision = self.detector.decide_now(now);
         self.outages.mark_reported_by(&decision);
         decision.into_option()
-    }
-}
-
-impl Assessment {
-    /// Returns true if the run is an error, whatever is done with it.
-    pub fn is_error(&self) -> bool {
-        self.error.is_some()
-    }
-}
-
-impl Decision {
-    fn into_option(self) -> Option<Self> {
-        let Self { held_errors, connectivity, offline_event } = &self;
-        (held_errors.is_some() || connectivity.is_some() || offline_event.is_some()).then_some(self)
-    }
-}
-
-/// A sentence for a person, lower case, without a full stop.
-impl fmt::Display for OfflineFinding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { silent, known, .. } = self;
-        write!(
-            f,
-            "this host seems to have no network: {silent} of the {known} hosts that it has tried have stopped answering, \
-             and no other has answered since"
-        )
     }
 }
 

@@ -20,11 +20,11 @@ use std::sync::Arc;
 use decoded_view::DecodedView;
 pub use late_redactor::{LateRedactor, RedactingWriter};
 use matcher::Matcher;
+use variants::SHORT_CHARS;
+pub use variants::is_short;
 
 /// What stands in a secret's place: Sentry's own word for what it has taken out.
 pub const REDACTED: &str = "[Filtered]";
-/// Characters below which a value is struck out only where it stands alone.
-const SHORT_CHARS: usize = 4;
 
 /// The values to strike out. Cheap to clone; with none of them, nothing is looked at.
 #[derive(Clone, Default)]
@@ -77,12 +77,6 @@ impl fmt::Debug for Secrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Secrets({})", self.0.as_ref().map_or(0, |patterns| patterns.len()))
     }
-}
-
-/// Whether a value is so short that striking it out wherever it stands would leave nothing readable.
-pub fn is_short(value: &str) -> bool {
-    let value = value.trim();
-    !value.is_empty() && value.chars().nth(SHORT_CHARS - 1).is_none()
 }
 
 /// Encodings within encodings that are looked through: JSON that holds a URL that holds base64.

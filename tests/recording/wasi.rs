@@ -256,7 +256,8 @@ fn a_replay_tells_two_connections_apart() {
     recorded.assert_replay_is_same(0);
     let other = write_guest("two-other", &script("local.get $first"));
     let replayed = replay(&other, &recorded.json_file, &["--format", "json"]);
-    let diverges = r#"blocking-write-and-flush {\"text\":\"teapot\"}` of another handle; if that is intended, record it anew"#;
+    let diverges =
+        r#"blocking-write-and-flush {\"text\":\"teapot\"}` of another handle; if that is intended, record it anew"#;
     assert!(replayed.code == 3 && replayed.stdout.contains(diverges), "{}", replayed.stdout);
 }
 

@@ -5,8 +5,7 @@ use std::ops::Range;
 
 use aho_corasick::AhoCorasick;
 
-use super::variants::variants;
-use super::{SHORT_CHARS, is_short};
+use super::variants::{SHORT_CHARS, is_short, variants};
 
 /// Bytes of a pattern that are looked for; the rest is compared where they stand. So the automaton stays small, however
 /// long the values, and finds the beginning of one that was cut.

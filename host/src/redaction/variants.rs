@@ -5,9 +5,17 @@ use std::collections::BTreeSet;
 
 use url::Url;
 
-use super::SHORT_CHARS;
 use super::decoded_view::{self, DecodedView};
 use super::encoded;
+
+/// Characters below which a value is struck out only where it stands alone.
+pub const SHORT_CHARS: usize = 4;
+
+/// Whether a value is so short that striking it out wherever it stands would leave nothing readable.
+pub fn is_short(value: &str) -> bool {
+    let value = value.trim();
+    !value.is_empty() && value.chars().nth(SHORT_CHARS - 1).is_none()
+}
 
 /// A value that is not short, in all its forms.
 pub fn variants(value: &str) -> BTreeSet<Vec<u8>> {
