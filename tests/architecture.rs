@@ -11,7 +11,7 @@ use modules::Modules;
 
 mod modules;
 
-/// A crate or a room, and the modules that may name it. A room is beside itself allowed whatever stands here.
+/// A crate or a room, and the modules that may name it.
 pub const WALLS: &[(&str, &[&str])] = &[
     ("serde_yaml", &["config"]),
     ("granit_parser", &["config"]),
@@ -146,7 +146,7 @@ fn a_cycle_is_found() {
         &[("a", "mod b;\nuse b::B;\npub struct A(B);"), ("a/b", "use super::A;\npub struct B;")],
         &["a names a::b::B of a/b, a/b names a::A of a"],
     );
-    // The same where the parent exports the child's item too.
+    // The parent also exports the child's item.
     check_cycles(
         &[("a", "mod b;\npub use b::B;\npub struct A(B);"), ("a/b", "use super::A;\npub struct B;")],
         &["a names a::b::B of a/b, a/b names a::A of a"],

@@ -17,7 +17,7 @@ pub struct Modules(BTreeMap<Segments, Module>);
 struct Module {
     /// Relative to the source folder.
     file: String,
-    /// What each name stands for that the module imports, re-exports or declares as a child.
+    /// The paths of the items that the module imports, re-exports or declares as children, by their names.
     names: HashMap<String, Segments>,
     /// The absolute paths that the module's code mentions.
     mentions: BTreeSet<Segments>,

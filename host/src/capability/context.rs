@@ -1,4 +1,4 @@
-//! What a guest's calls share during one attempt.
+//! The state that a guest's calls share during one attempt.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,11 +21,11 @@ use crate::capability::shared_state::SharedState;
 use crate::capability::wasi::Wasi;
 use crate::config::{Limits, world_readable_warning};
 
-/// What a guest's calls share during one attempt of a run. Made for it, and dropped with it.
+/// The state that a guest's calls share during one attempt of a run. It is made for the attempt and dropped with it.
 pub struct Context {
-    /// What is written down of the run.
+    /// The run's trace, log, recording and evidence.
     pub run: RunHandles,
-    /// What the attempt has used of its limits.
+    /// The resources that the attempt has used, and its limits.
     pub accounting: Accounting,
     /// Tags that the guest has set on the run.
     pub tags: BTreeMap<String, String>,

@@ -1,4 +1,4 @@
-//! What a probe may do outside of its sandbox: pure functions of its configuration, called before anything is done.
+//! Permissions of a probe outside of its sandbox: pure functions of its configuration, called before anything is done.
 
 mod allowed_hosts;
 mod declared;

@@ -1,4 +1,4 @@
-//! What the configuration says of a probe.
+//! The part of a probe's configuration that its guest's calls need.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,13 +13,13 @@ use crate::config::{TraceHeaders, TraceHost};
 use crate::propagation::Origin;
 use crate::run::{Identity, Level};
 
-/// What the configuration says of a probe, as far as its guest's calls need it. The same for all of the probe's runs.
+/// The part of a probe's configuration that its guest's calls need. All runs of the probe share it.
 pub struct ProbeContext {
     /// The probe's names and tags.
     pub identity: Arc<Identity>,
     /// The probe's settings by their keys. A slice, since a map would have room for more.
     pub settings: Box<[(String, Value)]>,
-    /// What the probe may do.
+    /// The probe's permissions.
     pub policy: Arc<Policy>,
     /// Refusals that were logged.
     pub refusals: Refusals,
@@ -33,7 +33,7 @@ pub struct ProbeContext {
     pub may_send: bool,
 }
 
-/// What a probe may do. The probes of a group share it unless their configurations differ.
+/// The permissions of a probe. The probes of a group share them unless their configurations differ.
 #[derive(PartialEq)]
 pub struct Policy {
     /// The folder against which relative paths of the configuration are resolved.

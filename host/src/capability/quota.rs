@@ -12,7 +12,7 @@ use tokio::sync::SetOnce;
 use crate::config::Limits;
 use crate::run::LimitKind;
 
-/// What an attempt has used so far. Clones share the counters.
+/// Counters of one attempt's requests, connections and traffic. Clones share them.
 #[derive(Clone)]
 pub struct Quota(Arc<Usage>);
 

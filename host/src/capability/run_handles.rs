@@ -1,11 +1,11 @@
-//! What is written down of one run.
+//! The trace, log, recording and evidence of one run.
 
 use crate::capability::evidence::Evidence;
 use crate::capability::log_buffer::LogBuffer;
 use crate::capability::record_replay::RecordReplay;
 use crate::trace::Recorder;
 
-/// Handles to all that is written down of one run while it goes on. Clones share what they write to.
+/// Handles to the trace, log, recording and evidence of a run that is going on. Clones share them.
 #[derive(Clone)]
 pub struct RunHandles {
     /// The spans of the run's trace.

@@ -25,7 +25,7 @@ pub enum List {
     Ssh,
 }
 
-/// What is not allowed, and the entry of `allow` that would allow it: a sentence for the operator. It may be shown to the
+/// A message that says what is not allowed, and which entry of `allow` would allow it. It may be shown to the
 /// component.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("{0}")]
@@ -67,7 +67,7 @@ impl Grants {
         Ok(())
     }
 
-    /// Does the same for a host as text; an IPv6 address may be in brackets or not.
+    /// Checks a host as [`Grants::check_host`] does, given as text. An IPv6 address may be in brackets or not.
     ///
     /// # Errors
     /// A [`Refusal`] that names the entry to add, or says that the text is not a host.

@@ -1,4 +1,4 @@
-//! What a probe may use because its own settings name it: files, and hosts that get the headers of a trace. Pure.
+//! Files and hosts that a probe may use because its own settings name them. Pure.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -250,7 +250,7 @@ intercept! { types::HostIncomingBody as "wasi:http/types.incoming-body" of http 
     passthrough drop(body: Resource<HostIncomingBody>) -> wasmtime::Result<()>;
 } }
 
-// Of these a probe gets none, or can do nothing with them: nobody asks it.
+// Resources of a server. A probe gets no incoming request, and can send no response.
 
 intercept! { types::HostIncomingRequest as "wasi:http/types.incoming-request" of http {
     passthrough method(request: Resource<HostIncomingRequest>) -> wasmtime::Result<types::Method>;
