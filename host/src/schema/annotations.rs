@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::node::{NodeId, Type};
 use super::pointer::child;
+use super::types::{BudgetExceeded, Schema};
 use super::validate::step_budget;
-use super::{BudgetExceeded, Schema};
 
 /// The annotations for one value, merged from all subschemas that can apply to it.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Number, Value};
 
-use super::compile::Compiler;
+use super::compiler::Compiler;
 use super::node::{Bound, Node, NodeId, Target, Type};
 use super::pointer::child;
 use super::refs::invalid;
-use super::{InvalidSchema, Reference};
+use super::types::{InvalidSchema, Reference};
 
 /// The values of `$schema` that are accepted, without scheme and fragment. All are read as draft 2020-12; keywords of
 /// older drafts that mean something else are refused.

@@ -2,10 +2,10 @@
 
 use serde_json::{Number, Value};
 
-use super::Violation;
 use super::failure::{Expected, Failure, FailureKind};
 use super::node::{Bound, CountLimits, Range, Type};
 use super::suggest::closest;
+use super::types::Violation;
 
 /// The number of alternatives or keys in one message.
 const MAX_LISTED: usize = 20;

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::InvalidSchema;
 use super::pointer::{child, is_within};
 use super::subschemas::{Subschemas, subschemas_in};
+use super::types::InvalidSchema;
 
 /// An index of the schema resources and anchors of a schema.
 pub struct Resolver<'s> {

@@ -11,7 +11,7 @@ use super::failure::{Expected, Failure, FailureKind};
 use super::messages::to_violation;
 use super::node::{CountLimits, Node, NodeId, Type};
 use super::pointer::{child, is_within};
-use super::{BudgetExceeded, Schema, Violation};
+use super::types::{BudgetExceeded, Schema, Violation};
 
 mod arrays;
 mod objects;

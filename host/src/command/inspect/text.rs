@@ -2,17 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use super::grants;
+use super::inspected::Inspected;
+use super::layout::{INDENT, WIDTH, columns, line, paragraph};
 use sentrynet::sandbox::Import;
-use sentrynet::sink::console::{escape, wrap};
-
-use super::{Inspected, grants};
 
 mod settings;
-
-const WIDTH: usize = 80;
-const INDENT: &str = "  ";
-/// Lines of one text of the component's.
-const MOST_LINES: usize = 12;
 
 pub fn text(inspected: &Inspected) -> String {
     let found = &inspected.found;
@@ -87,32 +82,6 @@ fn powers(imports: &[Import]) -> String {
         text += &paragraph(INDENT, &line(&format!("Its other imports reach nothing: {}", named.join(", "))));
     }
     text
-}
-
-/// One row: each cell in as many lines as its width takes.
-fn columns(cells: &[(&str, usize)]) -> String {
-    let cells: Vec<_> = cells.iter().map(|(text, width)| (wrap(text, *width, MOST_LINES), *width)).collect();
-    let height = cells.iter().map(|(lines, _)| lines.len()).max().unwrap_or_default();
-    let mut text = String::new();
-    for row in 0..height {
-        let mut drawn = String::new();
-        for (lines, width) in &cells {
-            let cell = lines.get(row).map(String::as_str).unwrap_or_default();
-            drawn += &format!("{INDENT}{cell:width$}");
-        }
-        text += drawn.trim_end();
-        text.push('\n');
-    }
-    text
-}
-
-fn paragraph(indent: &str, text: &str) -> String {
-    wrap(text, WIDTH - indent.len(), MOST_LINES).iter().map(|line| format!("{indent}{line}\n")).collect()
-}
-
-/// A guest's text in one line, in which nothing drives the terminal.
-fn line(text: &str) -> String {
-    escape(&text.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 fn size(bytes: usize) -> String {

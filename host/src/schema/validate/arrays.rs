@@ -4,10 +4,10 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::super::BudgetExceeded;
 use super::super::compare::canonical;
 use super::super::failure::FailureKind;
 use super::super::node::{CountLimits, Node};
+use super::super::types::BudgetExceeded;
 use super::{Outcome, Validator, count_values};
 
 impl<'v> Validator<'v> {

@@ -4,10 +4,10 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use super::super::BudgetExceeded;
 use super::super::failure::{Failure, FailureKind};
 use super::super::node::{Node, NodeId};
 use super::super::pointer::child;
+use super::super::types::BudgetExceeded;
 use super::{Outcome, Validator};
 
 /// The depth, and the number of nodes of each node, to which known keys are collected for a message.

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{WIDTH, columns, line, paragraph};
+use super::super::layout::{WIDTH, columns, line, paragraph};
 
 /// A row for each key.
 pub fn table(schema: &Value) -> String {
