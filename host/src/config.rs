@@ -37,6 +37,7 @@ use std::time::Duration;
 use decode::BUILT_IN;
 use diagnostic::Diagnostics;
 use interpolation::InterpolationEnv;
+use secrecy::SecretString;
 use serde_json::{Map, Value};
 use table::DecodeContext;
 use url::Url;
@@ -57,8 +58,8 @@ pub use spool::{Spool, SpoolLocation};
 pub use title_lint::check_titles;
 pub use trace_host::TraceHost;
 
-/// A decoded configuration file.
-#[derive(Debug, Clone)]
+/// A decoded configuration file. It has no `Debug`, because settings and the DSN are secrets.
+#[derive(Clone)]
 pub struct Config {
     /// The section `sentry`, with defaults for the keys that it does not have.
     pub sentry: Sentry,
@@ -76,8 +77,8 @@ pub struct Config {
     pub secrets: Secrets,
 }
 
-/// Where runs are sent, and what Sentry is told about this host.
-#[derive(Debug, Clone)]
+/// Where runs are sent, and what Sentry is told about this host. It has no `Debug`, because the DSN is a secret.
+#[derive(Clone)]
 pub struct Sentry {
     /// `None` if neither the file nor `SENTRY_DSN` has one: runs are only shown.
     pub dsn: Option<sentry::types::Dsn>,
@@ -106,8 +107,8 @@ pub struct Sample {
     pub slower_than: Option<Duration>,
 }
 
-/// One item of `probes`.
-#[derive(Debug, Clone)]
+/// One item of `probes`. It has no `Debug`, because settings may be secrets.
+#[derive(Clone)]
 pub struct Probe {
     /// The name that its runs carry: the full name of a built-in probe (`probes.http`), the name of a module, or the stem of
     /// a component's file.
@@ -131,7 +132,7 @@ pub struct Probe {
     /// The `allow` blocks, each of which narrows those before it. If empty, everything is allowed.
     pub allow: Vec<Allow>,
     /// The environment variables that the component may read: values by name.
-    pub environment: BTreeMap<String, String>,
+    pub environment: BTreeMap<String, SecretString>,
     /// What targets are told about the trace.
     pub trace_headers: TraceHeaders,
     /// The settings for the component: the probe's own, and those of its module. The host's own keys are not in it.
@@ -154,7 +155,7 @@ pub struct ModuleSettings {
 }
 
 /// References that were replaced in a probe's settings. All keys are JSON pointers into the settings.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Interpolations {
     /// Settings that were one reference and nothing else. Their text may stand for a number.
     pub whole_values: HashSet<String>,
@@ -256,7 +257,6 @@ pub enum TraceMode {
 ///
 /// If there are errors, `config` has defaults in the place of wrong values, and lacks wrong probes. The rest can still be
 /// checked, so that all errors are reported at once.
-#[derive(Debug)]
 pub struct ParsedConfig {
     /// The configuration. Not to be used while there are errors, except for further checks.
     pub config: Config,

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::SecretString;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
@@ -267,10 +268,12 @@ impl Sandbox {
         let Header { component, contract, title, tags, failures_before_error, pointer, .. } = &recording.header;
         let Header { settings: recorded, environment, .. } = &recording.header;
         let (settings, text, environment) = match given.map(Probe::given) {
-            Some((scope, text)) => (scope.settings.clone(), text.to_owned(), &scope.policy.environment),
+            Some((scope, text)) => (scope.settings.clone(), text.to_owned(), scope.policy.environment.clone()),
             None => {
                 let settings = recorded.as_object().cloned().unwrap_or_default();
-                (settings.into_iter().collect(), recorded.to_string(), environment)
+                let environment = environment.iter();
+                let environment = environment.map(|(name, value)| (name.clone(), SecretString::from(value.as_str())));
+                (settings.into_iter().collect(), recorded.to_string(), environment.collect())
             }
         };
         let refused = recording.header.log_refused.clone();
@@ -291,7 +294,7 @@ impl Sandbox {
         let scope = Arc::new(ProbeContext {
             identity: Arc::new(identity),
             settings,
-            policy: Arc::new(Policy { grants, environment: environment.clone(), ..deny_all() }),
+            policy: Arc::new(Policy { grants, environment, ..deny_all() }),
             built_in: matches!(module, Module::BuiltIn(_)),
             ..self.empty_context()
         });

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use crate::capability::grant::{self, Grants, Refusal};
@@ -34,16 +35,32 @@ pub struct ProbeContext {
 }
 
 /// The permissions of a probe. The probes of a group share them unless their configurations differ.
-#[derive(PartialEq)]
 pub struct Policy {
     /// The folder against which relative paths of the configuration are resolved.
     pub directory: Box<Path>,
     /// The `allow` blocks that apply to the probe.
     pub grants: Grants,
     /// The variables of the host's environment that the probe may read, with their values.
-    pub environment: BTreeMap<String, String>,
+    pub environment: BTreeMap<String, SecretString>,
     /// The headers of a trace that are sent, and the hosts that get them.
     pub trace_headers: TraceHeaders,
+}
+
+impl Policy {
+    /// Returns the names and values of the environment variables that the probe may read.
+    pub fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.environment.iter().map(|(name, value)| (name.as_str(), value.expose_secret()))
+    }
+}
+
+impl PartialEq for Policy {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { directory, grants, environment: _, trace_headers } = self;
+        *directory == other.directory
+            && *grants == other.grants
+            && *trace_headers == other.trace_headers
+            && self.variables().eq(other.variables())
+    }
 }
 
 /// Refusals of one probe that were logged. Most probes have none.

@@ -49,7 +49,7 @@ impl Context {
     pub(in crate::capability) fn wasi(&mut self) -> (&mut Wasi, &mut ResourceTable) {
         if self.wasi.is_none() {
             let stream = |level| LogStream { run: self.run.clone(), level, probe: Arc::clone(&self.probe) };
-            let environment: Vec<_> = self.probe.policy.environment.iter().collect();
+            let environment: Vec<_> = self.probe.policy.variables().collect();
             let mut builder = WasiCtxBuilder::new();
             builder.stdout(stream(Level::Info)).stderr(stream(Level::Warn)).envs(&environment);
             self.wasi = Some(Wasi {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use self::module::{Component, Modules, THIS_PROBE};
@@ -80,7 +81,7 @@ impl Decoder<'_> {
         let probes = groups.into_iter().flat_map(|group| self.group(group, &inherited)).collect();
         self.warn_of_unused_modules();
         root.finish(&mut self.context);
-        let secrets = Secrets::new(&self.context.resolved.secrets);
+        let secrets = Secrets::new(self.context.resolved.secrets.iter().map(ExposeSecret::expose_secret));
         // These texts are sent with every run. A reference in them is no secret, unless the same value is used as a
         // secret elsewhere.
         for text in [&mut sentry.environment, &mut sentry.release, &mut sentry.server_name] {

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::rc::Rc;
 
+use secrecy::SecretString;
 use serde_json::Value;
 
 use super::diagnostic::{Diagnostic, Diagnostics, escape};
@@ -35,7 +36,7 @@ pub struct InterpolationEnv<'a> {
 #[derive(Default)]
 pub struct Resolved {
     /// The values to redact from everything that leaves the program.
-    pub secrets: Vec<String>,
+    pub secrets: Vec<SecretString>,
     /// Pointers to values that were one reference and nothing else. Their text may stand for a number.
     pub whole_values: BTreeSet<String>,
     /// Texts as they must be written in a template: with the braces of replacements doubled. Only texts whose
@@ -246,7 +247,7 @@ impl Resolver<'_> {
     }
 
     fn collect(&mut self, value: &str) {
-        self.resolved.secrets.push(value.to_owned());
+        self.resolved.secrets.push(value.into());
     }
 
     /// Adds a secret that is written in the file itself.

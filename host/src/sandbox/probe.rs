@@ -186,6 +186,7 @@ impl ProbeShared {
     /// What ran, for its recording.
     fn header(&self, run: &Run) -> Header {
         let Identity { probe, title, tags, failures_before_error, pointer } = &*self.scope.identity;
+        let variables = self.scope.policy.variables();
         Header {
             host: env!("CARGO_PKG_VERSION").to_owned(),
             contract: CONTRACT_VERSION.to_owned(),
@@ -196,7 +197,7 @@ impl ProbeShared {
             pointer: pointer.clone(),
             // It was text of ours.
             settings: serde_json::from_str(&self.settings).unwrap_or_default(),
-            environment: self.scope.policy.environment.clone(),
+            environment: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             struck: BTreeSet::new(),
             log_refused: self.scope.policy.grants.log_refused_by().map(str::to_owned),
             limits: json!(*self.limits),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use secrecy::SecretString;
 use serde_json::Value;
 
 use super::Decoder;
@@ -11,7 +12,7 @@ use crate::config::table::{Field, Table, type_name};
 use crate::config::{Allow, AllowSsh, AllowedHost};
 
 /// Values of environment variables, by name.
-pub type Environment = BTreeMap<String, String>;
+pub type Environment = BTreeMap<String, SecretString>;
 
 impl Decoder<'_> {
     /// Decodes one `allow` block: the permissions, and the values of the environment variables that it names.
@@ -50,6 +51,7 @@ impl Decoder<'_> {
                 value => Err(format!("{} must be the name of a variable, not {}", field.label, type_name(value))),
             };
             if let Some((name, value)) = self.context.accept(field, variable) {
+                let value = SecretString::from(value);
                 self.context.resolved.secrets.push(value.clone());
                 environment.insert(name, value);
             }

@@ -3,6 +3,7 @@
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 
+use secrecy::ExposeSecret;
 use serde_json::json;
 
 use super::*;
@@ -40,7 +41,7 @@ fn resolve_value(value: Value) -> Outcome {
 
 impl Outcome {
     fn secrets(&self) -> Vec<&str> {
-        self.resolved.secrets.iter().map(String::as_str).collect()
+        self.resolved.secrets.iter().map(ExposeSecret::expose_secret).collect()
     }
 
     fn messages(diagnostics: &[Diagnostic]) -> Vec<(&str, &str)> {
