@@ -212,16 +212,16 @@ fn mistakes_in_settings_of_ssh_are_found() {
         "3:48 unknown subject `status`, expected one of `exit status`, `stdout`, `stdout size`, `stderr`, \
          `stderr size`, `time`, `server version`, `remote address` or a JSONPath such as `$.status`",
         "4:51 unknown subject `exit-code`, did you mean `exit status`?",
-        "5:41 no command is run, so that it has no exit status and no output",
-        "6:50 a command needs somebody to log in: give `identity` or `password`, or say `auth: agent`, or `auth: none` \
+        "5:41 without `command` there is no exit status and no output to check",
+        "6:50 a command needs a login: give `identity` or `password`, or say `auth: agent`, or `auth: none` \
          where anyone is let in",
-        "7:9 the key `username` is missing: who to log in as",
+        "7:9 the key `username` is missing: the user to log in as",
         "7:47 there is no agent: SSH_AUTH_SOCK is not set",
         "7:63 expected text, got true: put it in quotes",
-        "8:47 a password is to be used, and none is given: `password: ${env:NAME}`",
-        "8:82 a passphrase is of a key: name its file under `identity`",
-        "9:47 nobody is to log in, and credentials are given: leave out one or the other",
-        "10:9 the key `username` is missing: who to log in as",
+        "8:47 `auth: password` needs a password: `password: ${env:NAME}`",
+        "8:82 a passphrase needs a key: name its file under `identity`",
+        "9:47 `auth: none` does not log in, and credentials are given: leave out one of them",
+        "10:9 the key `username` is missing: the user to log in as",
         "11:51 expected text or a list, got 5",
         "11:63 expected a number from 0.001 to 3600, got 0",
         "12:47 expected a whole number from 1 to 65535, got 0",

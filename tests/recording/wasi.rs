@@ -276,12 +276,12 @@ fn a_damaged_recording_is_reported() {
     assert_replay_ends(
         r#"{"ok":{"text":"teapot"}}"#,
         r#"{"ok":{"test":"teapot"}}"#,
-        "the recording is damaged: `wasi:io/streams.input-stream",
+        "the recording is damaged: the result of `wasi:io/streams.input-stream",
     );
     assert_replay_ends(
         r#"{"ok":{"text":"teapot"}}"#,
         r#"{"err":"shut"}"#,
-        "the recording is damaged: `wasi:io/streams.input-stream",
+        "the recording is damaged: the result of `wasi:io/streams.input-stream",
     );
     assert_replay_ends(
         r#""remote-address":"127"#,
