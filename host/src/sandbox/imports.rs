@@ -8,7 +8,7 @@ use crate::sandbox::component::{CONTRACT, CONTRACT_VERSION};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImportInfo {
     /// For a person, as `it can …` goes on; empty where it reaches nothing by itself.
-    pub words: &'static str,
+    pub action: &'static str,
     /// What it works only with; none where nobody need be asked.
     pub needs: Option<Grant>,
 }
@@ -26,12 +26,12 @@ pub enum Grant {
 pub fn import_info(interface: &str, functions: &[String]) -> Option<ImportInfo> {
     let (name, version) = interface.split_once('@')?;
     let (package, name) = name.split_once('/')?;
-    let (words, needs) = match package {
+    let (action, needs) = match package {
         "sentrynet:probe" if compat_version(version) == compat_version(CONTRACT_VERSION) => ours(name, functions)?,
         _ if compat_version(version) == WASI => wasi(package, name)?,
         _ => return None,
     };
-    Some(ImportInfo { words, needs })
+    Some(ImportInfo { action, needs })
 }
 
 /// What a probe is built to do by the contract and can never do as it is configured: nothing allows it any host. Where
@@ -41,15 +41,15 @@ pub fn unusable_imports(imports: &[(String, Vec<String>)], allow: &[Allow]) -> V
     let none = |hosts: &Option<Vec<AllowedHost>>| hosts.as_ref().is_some_and(Vec::is_empty);
     let mut idle = Vec::new();
     for (interface, functions) in imports.iter().filter(|(interface, _)| interface.starts_with(CONTRACT)) {
-        let Some(ImportInfo { words, needs: Some(needs) }) = import_info(interface, functions) else { continue };
+        let Some(ImportInfo { action, needs: Some(needs) }) = import_info(interface, functions) else { continue };
         let (key, shut) = match needs {
             Grant::Hosts => ("hosts: [host.example]", allow.iter().find(|word| none(&word.hosts))),
             Grant::Ssh { .. } => ("ssh: {hosts: [host.example]}", allow.iter().find(|word| none(&word.ssh.hosts))),
             Grant::Env | Grant::Log => continue,
         };
         let Some(word) = shut else { return Vec::new() };
-        let of = &word.declared_by;
-        idle.push(format!("this component is to {words}, and {of} allows it no host: add `allow: {{{key}}}` there"));
+        let of = &word.of;
+        idle.push(format!("this component is to {action}, and {of} allows it no host: add `allow: {{{key}}}` there"));
     }
     idle
 }

@@ -21,9 +21,9 @@ pub struct Inspection {
     /// What it was made with: `language`, `processed-by` or `sdk`, a name and a version, which may be empty.
     pub producers: Vec<[String; 3]>,
     /// Whether it is a core module, which the host makes a component of.
-    pub core: bool,
+    pub is_core_module: bool,
     /// Bytes of the file.
-    pub size: usize,
+    pub size_bytes: usize,
     /// Of the file, in lower case.
     pub sha256: String,
 }
@@ -35,7 +35,7 @@ pub struct Import {
     pub interface: String,
     /// Those of its functions that the component can call.
     pub functions: Vec<String>,
-    pub power: ImportInfo,
+    pub info: ImportInfo,
 }
 
 impl Inspection {
@@ -43,15 +43,15 @@ impl Inspection {
     pub fn new(description: Arc<Description>, component: &Component, bytes: &[u8], sha256: String) -> Self {
         // It is linked: the host has them all.
         let imports = component::imports(component).into_iter().filter_map(|(interface, functions)| {
-            import_info(&interface, &functions).map(|power| Import { interface, functions, power })
+            import_info(&interface, &functions).map(|info| Import { interface, functions, info })
         });
         Self {
             description,
             contract: component::contract(component).unwrap_or_default(),
             imports: imports.collect(),
             producers: producers(bytes),
-            core: component::is_core(bytes),
-            size: bytes.len(),
+            is_core_module: component::is_core(bytes),
+            size_bytes: bytes.len(),
             sha256,
         }
     }

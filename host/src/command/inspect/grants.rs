@@ -9,7 +9,7 @@ const HOST: &str = "host.example";
 /// All that the component's imports work only with.
 pub fn needed(imports: &[Import]) -> Map<String, Value> {
     let mut allow = Map::new();
-    let mut needs: Vec<_> = imports.iter().filter_map(|import| import.power.needs).collect();
+    let mut needs: Vec<_> = imports.iter().filter_map(|import| import.info.needs).collect();
     needs.sort();
     for need in needs {
         let (key, value) = match need {

@@ -18,9 +18,9 @@ pub struct Inspected<'a> {
 impl Inspected<'_> {
     /// All of it, the whole schema too.
     pub fn json(&self) -> Value {
-        let Inspection { description, contract, imports, producers, core, size, sha256 } = &self.found;
+        let Inspection { description, contract, imports, producers, is_core_module, size_bytes, sha256 } = &self.found;
         let imports = imports.iter().map(|import| {
-            let can = Some(import.power.words).filter(|words| !words.is_empty());
+            let can = Some(import.info.action).filter(|words| !words.is_empty());
             json!({ "interface": import.interface, "functions": import.functions, "can": can })
         });
         let producers =
@@ -31,8 +31,8 @@ impl Inspected<'_> {
             "summary": description.summary,
             "component": self.asked,
             "built_in": self.built_in,
-            "core_module": core,
-            "size": size,
+            "core_module": is_core_module,
+            "size": size_bytes,
             "sha256": sha256,
             "contract": contract,
             "producers": producers.collect::<Vec<_>>(),

@@ -20,10 +20,10 @@ pub fn text(inspected: &Inspected) -> String {
         let named: Vec<_> = of.map(|[_, name, version]| line(format!("{name} {version}").trim())).collect();
         named.join(", ")
     };
-    let core = if found.core { ", a core module" } else { "" };
+    let core = if found.is_core_module { ", a core module" } else { "" };
     let file = if inspected.built_in { "built in".to_owned() } else { line(inspected.asked) };
     let facts = [
-        ("component", format!("{file}, {}{core}", size(found.size))),
+        ("component", format!("{file}, {}{core}", size(found.size_bytes))),
         ("sha256", found.sha256.clone()),
         ("contract", format!("sentrynet:probe {}", found.contract)),
         ("language", made(&["language"])),
@@ -52,9 +52,9 @@ fn powers(imports: &[Import]) -> String {
     let mut powers: Vec<(&str, Vec<&str>)> = Vec::new();
     let mut others = BTreeMap::<&str, Vec<&str>>::new();
     // One without functions has types alone.
-    for Import { interface, power, .. } in imports.iter().filter(|import| !import.functions.is_empty()) {
+    for Import { interface, info, .. } in imports.iter().filter(|import| !import.functions.is_empty()) {
         let name = interface.split('@').next().unwrap_or_default();
-        match power.words {
+        match info.action {
             "" => {
                 let (package, name) = name.split_once('/').unwrap_or((name, ""));
                 others.entry(package).or_default().push(name);
@@ -67,7 +67,7 @@ fn powers(imports: &[Import]) -> String {
     }
     // What works only if it is allowed is what matters.
     powers.sort_by_key(|(words, _)| {
-        !imports.iter().any(|import| import.power.words == *words && import.power.needs.is_some())
+        !imports.iter().any(|import| import.info.action == *words && import.info.needs.is_some())
     });
     let longest = powers.iter().map(|(words, _)| words.len()).max().unwrap_or_default();
     let mut text = String::new();
