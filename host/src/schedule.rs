@@ -1,4 +1,5 @@
-//! When a probe runs: `every` without drift, `burst` in a row, first runs spread, never more than may be in flight.
+//! Schedules runs: each probe every `every` without drift, `burst` runs in a row, with first runs spread over time and at
+//! most `limits.in_flight` runs in progress.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use self::skipped::SkippedRuns;
+use self::skipped::{SkipCause, SkippedRuns};
 use self::timer_queue::{Finished, Start, TimerQueue};
 use crate::sandbox::Probe;
 use crate::sink::Sinks;
@@ -17,133 +18,151 @@ use crate::workers::Workers;
 mod timer_queue;
 mod skipped;
 
-/// A probe, and when it runs.
+/// A probe with its schedule.
 pub struct Job {
+    /// The probe to run.
     pub probe: Probe,
+    /// The time from one due time to the next.
     pub every: Duration,
+    /// The number of consecutive runs at each due time.
     pub burst: u32,
 }
 
-/// How long runs that have begun may go on after the stop. With what sinks then take to flush, it is less than the
-/// ten seconds that a container is given to stop.
-pub const GRACE: Duration = Duration::from_secs(5);
+/// How long runs in progress may continue after the stop. Together with the time that sinks then take to flush, it is
+/// less than the ten seconds that a container is given to stop.
+const STOP_GRACE: Duration = Duration::from_secs(5);
 
-/// So many probes a second start at most at first: a handful starts at once, a thousand within a quarter of a minute,
-/// but none later than its own period.
+/// The rate at which probes start for the first time: a handful starts at once, a thousand within 16 s, but none later
+/// than its own period.
 const FIRST_STARTS_PER_SECOND: f64 = 64.0;
-/// The first of them start together.
+/// The number of probes that start together, before that rate applies.
 const IMMEDIATE_STARTS: usize = 8;
 
-/// How often the log has what was skipped: one line for all probes together.
+/// The interval between log lines about skipped runs: one line for all probes together.
 const SKIPPED_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Runs a second, of all of them together.
+/// Returns the number of runs per second of all jobs together.
 pub fn runs_per_second(jobs: &[Job]) -> f64 {
     jobs.iter().map(|job| f64::from(job.burst) / job.every.as_secs_f64()).sum()
 }
 
-/// What all runs have in common.
-struct Common {
-    /// Closed at the stop.
+/// The state that the runs of all workers share.
+struct Shared {
+    /// One permit for each run in progress. Closed at the stop.
     run_permits: Semaphore,
     sinks: Arc<Sinks>,
     skipped: SkippedRuns,
 }
 
-/// Runs every job on its schedule and reports each run, until `stop` is ready. Then nothing starts any more, and
-/// runs that have begun have [`GRACE`] to end; they are reported too.
-pub async fn run(jobs: Vec<Job>, lanes: &Workers, in_flight: usize, sinks: Arc<Sinks>, stop: impl Future<Output = ()>) {
-    let (stopping, stopped) = watch::channel(false);
-    let common = Arc::new(Common { run_permits: Semaphore::new(in_flight), sinks, skipped: SkippedRuns::default() });
+/// Runs every job on its schedule, each on one of the `workers`, and reports each run to `sinks`, until `stop` is ready.
+/// At most `in_flight` runs are in progress at once.
+///
+/// After the stop no run starts. Runs in progress have 5 s to end, and are reported too; those that take longer are lost.
+pub async fn run(
+    jobs: Vec<Job>,
+    workers: &Workers,
+    in_flight: usize,
+    sinks: Arc<Sinks>,
+    stop: impl Future<Output = ()>,
+) {
+    let (stop_sender, stopped) = watch::channel(false);
+    let shared = Arc::new(Shared { run_permits: Semaphore::new(in_flight), sinks, skipped: SkippedRuns::default() });
     let started = Instant::now();
-    let mut tell = interval_at(started + SKIPPED_LOG_INTERVAL, SKIPPED_LOG_INTERVAL);
-    tell.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut log_timer = interval_at(started + SKIPPED_LOG_INTERVAL, SKIPPED_LOG_INTERVAL);
+    log_timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let jobs = jobs.into_iter().enumerate().map(|(index, Job { probe, every, burst })| {
-        let first = started + first_start(index, every);
-        (ScheduledProbe { probe, runs: burst, number: index }, first, every)
+        let first_due = started + first_start_delay(index, every);
+        (ScheduledProbe { probe, burst, index }, first_due, every)
     });
-    let mut keeping = JoinSet::new();
-    for (handle, share) in lanes.distribute(jobs) {
-        keeping.spawn_on(run_worker(TimerQueue::new(share), Arc::clone(&common), stopped.clone()), handle);
+    let mut schedules = JoinSet::new();
+    for (runtime, share) in workers.distribute(jobs) {
+        schedules.spawn_on(run_worker(TimerQueue::new(share), Arc::clone(&shared), stopped.clone()), runtime);
     }
     tokio::pin!(stop);
     loop {
         tokio::select! {
             () = &mut stop => break,
-            Some(ended) = keeping.join_next() => log_worker_end(ended),
-            _ = tell.tick() => log_skipped(&common.skipped),
+            Some(ended) = schedules.join_next() => log_worker_end(ended),
+            _ = log_timer.tick() => log_skipped(&shared.skipped),
         }
     }
-    common.run_permits.close();
-    stopping.send_replace(true);
-    let ended = async {
-        while let Some(ended) = keeping.join_next().await {
+    shared.run_permits.close();
+    stop_sender.send_replace(true);
+    let all_ended = async {
+        while let Some(ended) = schedules.join_next().await {
             log_worker_end(ended);
         }
     };
-    if tokio::time::timeout(GRACE, ended).await.is_err() {
-        let lost = in_flight - common.run_permits.available_permits();
-        tracing::warn!("{lost} runs did not end within {} s, and are lost", GRACE.as_secs());
+    if tokio::time::timeout(STOP_GRACE, all_ended).await.is_err() {
+        let runs = in_flight - shared.run_permits.available_permits();
+        let seconds = STOP_GRACE.as_secs();
+        tracing::warn!(runs, "{runs} runs did not end within {seconds} s of the stop, and are not reported");
     }
-    log_skipped(&common.skipped);
+    log_skipped(&shared.skipped);
 }
 
-/// A probe, and how often it runs each time.
+/// A probe in a worker's queue.
 struct ScheduledProbe {
     probe: Probe,
-    runs: u32,
-    number: usize,
+    burst: u32,
+    /// The probe's position among all jobs.
+    index: usize,
 }
 
-async fn run_worker(lane: TimerQueue<ScheduledProbe>, common: Arc<Common>, stopped: watch::Receiver<bool>) {
-    let begin =
-        |bursts: &ScheduledProbe, start| run_burst(bursts.probe.clone(), bursts.runs, start, Arc::clone(&common));
-    let skipped = |bursts: &ScheduledProbe, times: u32, cause| {
-        let ScheduledProbe { probe, runs, number } = bursts;
-        common.skipped.record(*number, &probe.identity().title, times.saturating_mul(*runs), cause);
+/// Runs one worker's share of the probes until the stop.
+async fn run_worker(queue: TimerQueue<ScheduledProbe>, shared: Arc<Shared>, stopped: watch::Receiver<bool>) {
+    let start = |scheduled: &ScheduledProbe, start| {
+        run_burst(scheduled.probe.clone(), scheduled.burst, start, Arc::clone(&shared))
     };
-    lane.run(begin, skipped, stopped).await;
+    let record_skipped = |scheduled: &ScheduledProbe, missed: u32, cause: SkipCause| {
+        let ScheduledProbe { probe, burst, index } = scheduled;
+        shared.skipped.record(*index, &probe.identity().title, missed.saturating_mul(*burst), cause);
+    };
+    queue.run(start, record_skipped, stopped).await;
 }
 
-/// So many runs in a row.
-async fn run_burst(probe: Probe, runs: u32, start: Start, common: Arc<Common>) -> Finished {
-    let Start { mut due, missed: passed } = start;
-    let mut skipped = passed.saturating_mul(runs);
+/// Runs a probe `burst` times in a row, and reports each run. Ends early at the stop.
+async fn run_burst(probe: Probe, burst: u32, start: Start, shared: Arc<Shared>) -> Finished {
+    let Start { mut due, missed } = start;
+    let mut skipped = missed.saturating_mul(burst);
     let (mut waited, mut ran) = (Duration::ZERO, Duration::ZERO);
-    for _ in 0..runs {
-        let asked = Instant::now();
-        let Ok(place) = common.run_permits.acquire().await else { break };
-        waited += asked.elapsed();
+    for _ in 0..burst {
+        let wait_started = Instant::now();
+        let Ok(permit) = shared.run_permits.acquire().await else { break };
+        waited += wait_started.elapsed();
         let mut run = probe.run(due.into_std()).await;
-        drop(place);
+        drop(permit);
         ran += run.trace.duration();
         run.skipped = std::mem::take(&mut skipped);
-        common.sinks.report(run);
-        // The next of a burst is due when this one has ended.
+        shared.sinks.report(run);
+        // The next run of a burst is due when the previous one has ended.
         due = Instant::now();
     }
     Finished { at: Instant::now(), ran, waited }
 }
 
 fn log_skipped(skipped: &SkippedRuns) {
-    if let Some(told) = skipped.take_summary() {
-        tracing::warn!("{told}");
+    if let Some(summary) = skipped.take_summary() {
+        tracing::warn!(runs = summary.runs(), probes = summary.probes, probe = summary.title, "{summary}");
     }
 }
 
-/// A lane's schedule ends by itself only when we are wrong.
+/// Logs a worker's schedule that panicked. Schedules end by themselves in no other case.
 fn log_worker_end(ended: Result<(), JoinError>) {
     if let Err(error) = ended {
-        tracing::error!("the schedule of many probes came to an end: {error}; this is a bug, please report it");
+        tracing::error!(
+            "the schedule of a worker panicked, and its probes no longer run: {error}; this is a bug, please report it, \
+             and restart the host"
+        );
     }
 }
 
-/// How long after the start a job's first run is due.
-fn first_start(index: usize, every: Duration) -> Duration {
-    let late = Duration::from_secs_f64(index.saturating_sub(IMMEDIATE_STARTS - 1) as f64 / FIRST_STARTS_PER_SECOND);
-    // A job that would wait longer than its period goes where it would be in that period.
-    let periods = late.as_nanos() / every.as_nanos().max(1);
-    late.saturating_sub(every.saturating_mul(u32::try_from(periods).unwrap_or(u32::MAX)))
+/// Returns the time from the host's start to the first due time of the job with this index.
+fn first_start_delay(index: usize, every: Duration) -> Duration {
+    let delay = Duration::from_secs_f64(index.saturating_sub(IMMEDIATE_STARTS - 1) as f64 / FIRST_STARTS_PER_SECOND);
+    // A delay longer than the job's period is reduced modulo the period.
+    let periods = delay.as_nanos() / every.as_nanos().max(1);
+    delay.saturating_sub(every.saturating_mul(u32::try_from(periods).unwrap_or(u32::MAX)))
 }
 
 #[cfg(test)]
@@ -153,20 +172,20 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn a_handful_starts_at_once() {
-        assert!((0..IMMEDIATE_STARTS).all(|index| first_start(index, 300 * SECOND) == Duration::ZERO));
+    fn the_first_probes_start_at_once() {
+        assert!((0..IMMEDIATE_STARTS).all(|index| first_start_delay(index, 300 * SECOND) == Duration::ZERO));
     }
 
     #[test]
-    fn a_thousand_are_spread_within_their_period() {
-        let starts: Vec<_> = (0..1000).map(|index| first_start(index, 300 * SECOND)).collect();
+    fn a_thousand_first_starts_are_spread() {
+        let starts: Vec<_> = (0..1000).map(|index| first_start_delay(index, 300 * SECOND)).collect();
         assert!(starts.iter().all(|start| *start < 16 * SECOND));
         let busiest = (0..16).map(|second| starts.iter().filter(|start| start.as_secs() == second).count()).max();
         assert!(busiest <= Some(72), "{busiest:?} start within one second");
     }
 
     #[test]
-    fn none_starts_later_than_its_period() {
-        assert!((0..10_000).all(|index| first_start(index, SECOND / 10) < SECOND / 10));
+    fn no_first_start_is_later_than_its_period() {
+        assert!((0..10_000).all(|index| first_start_delay(index, SECOND / 10) < SECOND / 10));
     }
 }

@@ -1,4 +1,4 @@
-//! Points in time as text, in UTC: the time zone of where we run says nothing of the target's.
+//! Formats times as text, always in UTC: the time zone of the host says nothing about the target's.
 
 use std::time::SystemTime;
 
@@ -6,27 +6,28 @@ use time::OffsetDateTime;
 use time::format_description::StaticFormatDescription;
 use time::macros::format_description;
 
-/// `2026-11-23T22:45:01.000250Z`.
-pub fn rfc3339(at: SystemTime) -> String {
+/// Formats a time per RFC 3339 in UTC, with microseconds: `2026-11-23T22:45:01.000250Z`.
+pub fn rfc3339(time: SystemTime) -> String {
     const FORMAT: StaticFormatDescription =
         format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
-    written(at.into(), FORMAT)
+    format_utc(time.into(), FORMAT)
 }
 
-/// `2026-11-23T22:45:01Z`, from UNIX seconds.
+/// Formats UNIX seconds per RFC 3339 in UTC: `2026-11-23T22:45:01Z`. Returns the plain number of seconds if the year
+/// is beyond the range of the `time` crate (±9999).
 pub fn rfc3339_seconds(seconds: i64) -> String {
     const FORMAT: StaticFormatDescription = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
-    OffsetDateTime::from_unix_timestamp(seconds).map_or_else(|_| seconds.to_string(), |at| written(at, FORMAT))
+    OffsetDateTime::from_unix_timestamp(seconds).map_or_else(|_| seconds.to_string(), |time| format_utc(time, FORMAT))
 }
 
-/// `22:45:01`.
-pub fn time_of_day(at: SystemTime) -> String {
+/// Formats the time of day in UTC: `22:45:01`.
+pub fn time_of_day(time: SystemTime) -> String {
     const FORMAT: StaticFormatDescription = format_description!("[hour]:[minute]:[second]");
-    written(at.into(), FORMAT)
+    format_utc(time.into(), FORMAT)
 }
 
-fn written(at: OffsetDateTime, format: StaticFormatDescription) -> String {
-    at.format(format).expect("the formats above ask for nothing that a time has not")
+fn format_utc(time: OffsetDateTime, format: StaticFormatDescription) -> String {
+    time.format(format).expect("a UTC date and time has every component that the formats name")
 }
 
 #[cfg(test)]
@@ -36,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn known_times() {
+    fn times_are_formatted() {
         let at = SystemTime::UNIX_EPOCH + Duration::new(1_795_473_901, 250_999);
         assert_eq!(rfc3339(at), "2026-11-23T22:45:01.000250Z");
         assert_eq!(time_of_day(at), "22:45:01");

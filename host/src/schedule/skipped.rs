@@ -1,86 +1,109 @@
-//! Runs that were skipped, and why: counted from one line of the log to the next. Knows times and titles, no runs.
+//! Counts skipped runs and their causes between two log lines.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
-/// What was skipped since it was last told.
+/// The runs that were skipped since the last summary.
 #[derive(Default)]
 pub struct SkippedRuns(Mutex<Unreported>);
 
 #[derive(Default)]
 struct Unreported {
-    runs: BTreeMap<Cause, u64>,
-    /// By their numbers, so that each counts once.
+    runs: BTreeMap<SkipCause, u64>,
+    /// Indices of the probes concerned, so that each counts once.
     probes: BTreeSet<usize>,
-    /// One of them, for whoever wants to look.
+    /// The title of the first of them, as an example.
     title: String,
 }
 
-/// What went on while a run's time passed.
+/// The main reason why runs were skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Cause {
+pub enum SkipCause {
+    /// The probe's previous run took longer than `every`.
     LongRun,
-    NoPlace,
-    Behind,
+    /// The previous run waited for a permit: `limits.in_flight` runs were in progress.
+    NoPermit,
+    /// The machine had too little CPU time for the host.
+    Overloaded,
 }
 
-impl Cause {
-    /// What it was that took `all` the time: runs, waiting for places, or else the machine.
-    pub fn of(all: Duration, ran: Duration, waited: Duration) -> Self {
-        let behind = all.saturating_sub(ran + waited);
-        // A machine that is late at a run's start is as late at each of its steps: those look like a long run.
-        if behind >= all / 10 {
-            Self::Behind
+/// A summary of the skipped runs for the log. Displays as one sentence with advice for each cause.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SkippedSummary {
+    /// The number of different probes whose runs were skipped.
+    pub probes: usize,
+    /// The title of one of them.
+    pub title: String,
+    runs: BTreeMap<SkipCause, u64>,
+}
+
+impl SkipCause {
+    /// Returns the cause of skipped runs, given how long the runs before them took from their due time to their end
+    /// (`elapsed`), and how much of that they `ran` and `waited` for permits. The rest is lost to the machine.
+    pub fn new(elapsed: Duration, ran: Duration, waited: Duration) -> Self {
+        let lost = elapsed.saturating_sub(ran + waited);
+        // A machine that delays a run's start delays its other steps as much, and those count as a long run: a tenth of
+        // the time is enough to hold the machine responsible.
+        if lost >= elapsed / 10 {
+            Self::Overloaded
         } else if waited > ran {
-            Self::NoPlace
+            Self::NoPermit
         } else {
             Self::LongRun
         }
     }
 }
 
-impl fmt::Display for Cause {
+impl fmt::Display for SkipCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::LongRun => "while an earlier one took too long (raise its `every`)",
-            Self::NoPlace => "while no place was free (raise `limits.in_flight`)",
-            Self::Behind => "while the machine was behind (give it less to do)",
+            Self::LongRun => "because the previous run took too long (raise its `every`)",
+            Self::NoPermit => "because too many runs were in progress (raise `limits.in_flight`)",
+            Self::Overloaded => "because the machine was overloaded (run fewer probes, or raise their `every`)",
         })
     }
 }
 
 impl SkippedRuns {
-    /// So many runs of the probe with this number.
-    pub fn record(&self, probe: usize, title: &str, runs: u32, cause: Cause) {
-        let mut untold = self.lock();
-        *untold.runs.entry(cause).or_default() += u64::from(runs);
-        untold.probes.insert(probe);
-        if untold.title.is_empty() {
-            title.clone_into(&mut untold.title);
+    /// Counts `runs` skipped runs of the probe with this index and title.
+    pub fn record(&self, probe: usize, title: &str, runs: u32, cause: SkipCause) {
+        let mut unreported = self.0.lock();
+        *unreported.runs.entry(cause).or_default() += u64::from(runs);
+        unreported.probes.insert(probe);
+        if unreported.title.is_empty() {
+            title.clone_into(&mut unreported.title);
         }
     }
 
-    /// One line on all of it, which is told from now on; none where there is nothing to tell.
-    pub fn take_summary(&self) -> Option<String> {
-        let Unreported { runs, probes, title } = std::mem::take(&mut *self.lock());
-        let all: u64 = runs.values().sum();
-        if all == 0 {
-            return None;
-        }
-        let causes: Vec<_> = runs.iter().map(|(cause, runs)| format!("{runs} {cause}")).collect();
-        let (noun, verb) = if all == 1 { ("run", "was") } else { ("runs", "were") };
-        let whose = match probes.len() {
-            1 => format!("of `{title}`"),
-            probes => format!("of {probes} probes, `{title}` among them,"),
+    /// Returns a summary of the runs skipped since the last call, or `None` if there are none.
+    pub fn take_summary(&self) -> Option<SkippedSummary> {
+        let Unreported { runs, probes, title } = std::mem::take(&mut *self.0.lock());
+        let summary = SkippedSummary { probes: probes.len(), title, runs };
+        (summary.runs() > 0).then_some(summary)
+    }
+}
+
+impl SkippedSummary {
+    /// Returns the number of skipped runs of all probes together.
+    pub fn runs(&self) -> u64 {
+        self.runs.values().sum()
+    }
+}
+
+impl fmt::Display for SkippedSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { probes, title, runs } = self;
+        let total = self.runs();
+        let (noun, verb) = if total == 1 { ("run", "was") } else { ("runs", "were") };
+        let by_cause: Vec<_> = runs.iter().map(|(cause, runs)| format!("{runs} {cause}")).collect();
+        let subject = match probes {
+            1 => format!("`{title}`"),
+            _ => format!("{probes} probes, `{title}` among them,"),
         };
-        Some(format!("{all} {noun} {whose} {verb} skipped within a minute: {}", causes.join(", ")))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Unreported> {
-        self.0.lock()
+        write!(f, "{total} {noun} of {subject} {verb} skipped in the last minute: {}", by_cause.join(", "))
     }
 }
 
@@ -88,34 +111,40 @@ impl SkippedRuns {
 mod tests {
     use super::*;
 
-    #[test]
-    fn all_is_told_in_one_line_and_once() {
-        let skipped = SkippedRuns::default();
-        assert_eq!(skipped.take_summary(), None);
-        for probe in 0..1000 {
-            skipped.record(probe, &format!("t{probe}"), 2, Cause::NoPlace);
-            skipped.record(probe, &format!("t{probe}"), 1, Cause::Behind);
-        }
-        let told = "3000 runs of 1000 probes, `t0` among them, were skipped within a minute: 2000 while no place was free \
-                    (raise `limits.in_flight`), 1000 while the machine was behind (give it less to do)";
-        assert_eq!(skipped.take_summary().as_deref(), Some(told));
-        assert_eq!(skipped.take_summary(), None);
-        skipped.record(7, "Shop", 1, Cause::LongRun);
-        let told =
-            "1 run of `Shop` was skipped within a minute: 1 while an earlier one took too long (raise its `every`)";
-        assert_eq!(skipped.take_summary().as_deref(), Some(told));
+    #[track_caller]
+    fn check(skipped: &SkippedRuns, expected: Option<&str>) {
+        assert_eq!(skipped.take_summary().map(|summary| summary.to_string()).as_deref(), expected);
     }
 
     #[test]
-    fn the_cause_is_what_took_the_time() {
-        let cause =
-            |ran, waited| Cause::of(Duration::from_secs(10), Duration::from_secs(ran), Duration::from_secs(waited));
-        assert_eq!(cause(10, 0), Cause::LongRun);
-        assert_eq!(cause(6, 4), Cause::LongRun);
-        assert_eq!(cause(4, 6), Cause::NoPlace);
-        assert_eq!(cause(9, 0), Cause::Behind);
-        assert_eq!(cause(0, 9), Cause::Behind);
-        // The wall's clock and the run's need not agree to the nanosecond.
-        assert_eq!(cause(8, 3), Cause::LongRun);
+    fn all_skipped_runs_are_summarised_in_one_line_and_once() {
+        let skipped = SkippedRuns::default();
+        check(&skipped, None);
+        for probe in 0..1000 {
+            skipped.record(probe, &format!("t{probe}"), 2, SkipCause::NoPermit);
+            skipped.record(probe, &format!("t{probe}"), 1, SkipCause::Overloaded);
+        }
+        let expected = "3000 runs of 1000 probes, `t0` among them, were skipped in the last minute: \
+                        2000 because too many runs were in progress (raise `limits.in_flight`), \
+                        1000 because the machine was overloaded (run fewer probes, or raise their `every`)";
+        check(&skipped, Some(expected));
+        check(&skipped, None);
+        skipped.record(7, "Shop", 1, SkipCause::LongRun);
+        let expected = "1 run of `Shop` was skipped in the last minute: \
+                        1 because the previous run took too long (raise its `every`)";
+        check(&skipped, Some(expected));
+    }
+
+    #[test]
+    fn the_cause_is_what_took_most_of_the_time() {
+        let seconds = Duration::from_secs;
+        let cause = |ran, waited| SkipCause::new(seconds(10), seconds(ran), seconds(waited));
+        assert_eq!(cause(10, 0), SkipCause::LongRun);
+        assert_eq!(cause(6, 4), SkipCause::LongRun);
+        assert_eq!(cause(4, 6), SkipCause::NoPermit);
+        assert_eq!(cause(9, 0), SkipCause::Overloaded);
+        assert_eq!(cause(0, 9), SkipCause::Overloaded);
+        // The durations come from different clocks and need not agree to the nanosecond.
+        assert_eq!(cause(8, 3), SkipCause::LongRun);
     }
 }

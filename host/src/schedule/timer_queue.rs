@@ -1,5 +1,5 @@
-//! One lane's schedule. Whoever waits for its time lies in plain memory, with one timer for all; whoever is due is in a
-//! task, until that has ended. Knows times, and not what runs.
+//! The queue of one worker's jobs. Waiting jobs are entries in a heap with one timer for all of them; a job that is due
+//! runs in a task until it ends. Knows due times, and not what a job does.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -10,60 +10,67 @@ use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
-use super::skipped::Cause;
+use super::skipped::SkipCause;
 
-/// What is run over and over, and when.
+/// Jobs that are run again and again, each at its own period.
 pub struct TimerQueue<J> {
-    slots: Vec<Slot<J>>,
-    /// Numbers of those that wait, the earliest first; of those that are due at once, the first.
+    jobs: Vec<QueuedJob<J>>,
+    /// Indices of the waiting jobs, earliest due time first, and lowest index first among equal due times.
     waiting: BinaryHeap<Reverse<(Instant, usize)>>,
 }
 
-struct Slot<J> {
+struct QueuedJob<J> {
     job: J,
-    first: Instant,
+    first_due: Instant,
     every: Duration,
     due: Instant,
-    /// Times that have passed since the one before that.
+    /// The number of due times skipped immediately before `due`.
     missed: u32,
-    /// Where it runs, while it does.
+    /// The task that the job runs in, while it runs.
     task: Option<Id>,
 }
 
-/// What a job is to do now.
+/// The start of a job.
 pub struct Start {
+    /// The time at which the job was to start.
     pub due: Instant,
-    /// Times before that, which have passed.
+    /// The number of due times skipped immediately before it.
     pub missed: u32,
 }
 
-/// What has become of it.
+/// The end of a job.
 pub struct Finished {
+    /// The time at which the job ended.
     pub at: Instant,
+    /// The time that its runs took.
     pub ran: Duration,
-    /// For a place.
+    /// The time that it waited for permits to run.
     pub waited: Duration,
 }
 
-/// The event loop's clock ticks once a millisecond, and rounds up twice, which comes to one tick on average: with so much
-/// of it taken off, a start is no earlier than that, and seldom a whole one late.
+/// How much earlier than the due time a timer is armed: tokio's timer has ticks of 1 ms and rounds up twice, by 1 ms on
+/// average. Starts are at most 750 µs early, and rarely 1 ms late.
 const TIMER_LEAD: Duration = Duration::from_micros(750);
 
 impl<J> TimerQueue<J> {
-    /// Jobs, each with the time of its first run and how long it is from one to the next.
+    /// Creates a queue of jobs, each with its first due time and its period.
     pub fn new(jobs: Vec<(J, Instant, Duration)>) -> Self {
-        let slot = |(job, first, every)| Slot { job, first, every, due: first, missed: 0, task: None };
-        let slots: Vec<_> = jobs.into_iter().map(slot).collect();
-        let waiting = slots.iter().enumerate().map(|(number, slot)| Reverse((slot.due, number))).collect();
-        Self { slots, waiting }
+        let queued =
+            |(job, first_due, every)| QueuedJob { job, first_due, every, due: first_due, missed: 0, task: None };
+        let jobs: Vec<_> = jobs.into_iter().map(queued).collect();
+        let waiting = jobs.iter().enumerate().map(|(index, job)| Reverse((job.due, index))).collect();
+        Self { jobs, waiting }
     }
 
-    /// Begins each job whenever it is due, in the order in which they are, until `stopped` is true. Then nothing begins
-    /// any more, and it returns when all that has begun has ended. `skipped` is told of times that have passed.
+    /// Starts each job whenever it is due, in the order of due times, until `stopped` is true. Then no job starts, and
+    /// the function returns when all running jobs have ended.
+    ///
+    /// A job never overlaps itself: due times that pass while it runs are skipped, and `on_skipped` is called with their
+    /// number and cause.
     pub async fn run<F>(
         mut self,
-        begin: impl Fn(&J, Start) -> F,
-        skipped: impl Fn(&J, u32, Cause),
+        start: impl Fn(&J, Start) -> F,
+        on_skipped: impl Fn(&J, u32, SkipCause),
         mut stopped: watch::Receiver<bool>,
     ) where
         F: Future<Output = Finished> + Send + 'static,
@@ -73,10 +80,10 @@ impl<J> TimerQueue<J> {
         let mut timer = pin!(sleep_until(Instant::now()));
         loop {
             let now = Instant::now();
-            while let Some(number) = self.pop_due(now) {
-                let slot = &mut self.slots[number];
-                let work = begin(&slot.job, Start { due: slot.due, missed: std::mem::take(&mut slot.missed) });
-                slot.task = Some(running.spawn(async move { (number, work.await) }).id());
+            while let Some(index) = self.pop_due(now) {
+                let queued = &mut self.jobs[index];
+                let work = start(&queued.job, Start { due: queued.due, missed: std::mem::take(&mut queued.missed) });
+                queued.task = Some(running.spawn(async move { (index, work.await) }).id());
             }
             let next = self.waiting.peek().map(|Reverse((due, _))| timer_for(*due));
             if let Some(next) = next.filter(|next| *next != timer.deadline()) {
@@ -86,69 +93,70 @@ impl<J> TimerQueue<J> {
                 biased;
                 _ = &mut stop => break,
                 Some(ended) = running.join_next() => {
-                    if let Some((number, ended)) = self.finished_slot(ended) {
-                        self.reschedule(number, &ended, &skipped);
+                    if let Some((index, finished)) = self.finished_job(ended) {
+                        self.reschedule(index, &finished, &on_skipped);
                     }
                 }
                 () = &mut timer, if next.is_some() => {}
             }
         }
         while let Some(ended) = running.join_next().await {
-            self.finished_slot(ended);
+            self.finished_job(ended);
         }
     }
 
-    /// The next of those that are due, which waits no more.
+    /// Removes the earliest job from the heap and returns its index, if it is due.
     fn pop_due(&mut self, now: Instant) -> Option<usize> {
-        let Reverse((due, number)) = *self.waiting.peek()?;
+        let Reverse((due, index)) = *self.waiting.peek()?;
         (timer_for(due) <= now).then(|| {
             self.waiting.pop();
-            number
+            index
         })
     }
 
-    /// Whose task it was that ended, and how. One that panicked is told of, and is no reason not to go on.
-    fn finished_slot(&self, ended: Result<(usize, Finished), JoinError>) -> Option<(usize, Finished)> {
+    /// Returns the index of the job whose task ended, and its end. A panic is logged, and the job goes on with its next
+    /// due time.
+    fn finished_job(&self, ended: Result<(usize, Finished), JoinError>) -> Option<(usize, Finished)> {
         let error = match ended {
-            Ok(ended) => return Some(ended),
+            Ok(finished) => return Some(finished),
             Err(error) => error,
         };
-        tracing::error!("a run of a probe was lost: {error}; this is a bug, please report it");
-        let number = self.slots.iter().position(|slot| slot.task == Some(error.id()))?;
+        tracing::error!("a run panicked and is not reported: {error}; this is a bug, please report it");
+        let index = self.jobs.iter().position(|queued| queued.task == Some(error.id()))?;
         let at = Instant::now();
-        Some((number, Finished { at, ran: at - self.slots[number].due, waited: Duration::ZERO }))
+        Some((index, Finished { at, ran: at - self.jobs[index].due, waited: Duration::ZERO }))
     }
 
-    /// Has a job wait for its next time.
-    fn reschedule(&mut self, number: usize, ended: &Finished, skipped: impl Fn(&J, u32, Cause)) {
-        let Slot { job, first, every, due, missed: passed, task } = &mut self.slots[number];
-        *task = None;
-        let (following, missed) = next_due(*first, *every, *due, ended.at);
+    /// Puts a job that has ended back into the heap, with its next due time.
+    fn reschedule(&mut self, index: usize, finished: &Finished, on_skipped: impl Fn(&J, u32, SkipCause)) {
+        let queued = &mut self.jobs[index];
+        queued.task = None;
+        let (next, missed) = next_due(queued.first_due, queued.every, queued.due, finished.at);
         if missed > 0 {
-            skipped(job, missed, Cause::of(ended.at - *due, ended.ran, ended.waited));
+            on_skipped(&queued.job, missed, SkipCause::new(finished.at - queued.due, finished.ran, finished.waited));
         }
-        (*due, *passed) = (following, missed);
-        self.waiting.push(Reverse((following, number)));
+        (queued.due, queued.missed) = (next, missed);
+        self.waiting.push(Reverse((next, index)));
     }
 }
 
-/// When the event loop is to be told that a start is due.
+/// Returns the time for which to arm the timer of a start that is due at `due`.
 fn timer_for(due: Instant) -> Instant {
     due.checked_sub(TIMER_LEAD).unwrap_or(due)
 }
 
-/// The next of `first + k * every` that is not past, and how many have passed before it. These are skipped: runs of one
-/// probe never overlap, and none is made up for.
-fn next_due(first: Instant, every: Duration, due: Instant, now: Instant) -> (Instant, u32) {
+/// Returns the first of the times `first_due + k * every` after `due` that is not before `now`, and the number of those
+/// that are, which are skipped: runs of one probe never overlap, and none is made up for.
+fn next_due(first_due: Instant, every: Duration, due: Instant, now: Instant) -> (Instant, u32) {
     let following = due + every;
     if following >= now {
         return (following, 0);
     }
-    let k = (now - first).as_nanos().div_ceil(every.as_nanos());
+    let k = (now - first_due).as_nanos().div_ceil(every.as_nanos());
     let offset = every.checked_mul(u32::try_from(k).unwrap_or(u32::MAX));
-    let next = offset.map_or(following, |offset| first + offset);
-    let passed = (next - following).as_nanos() / every.as_nanos();
-    (next, u32::try_from(passed).unwrap_or(u32::MAX))
+    let next = offset.map_or(following, |offset| first_due + offset);
+    let missed = (next - following).as_nanos() / every.as_nanos();
+    (next, u32::try_from(missed).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]
@@ -173,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_passed_is_skipped_and_counted() {
+    fn missed_due_times_are_skipped_and_counted() {
         let first = Instant::now();
         let every = 10 * SECOND;
         assert_eq!(next_due(first, every, first, first + 10 * SECOND), (first + 10 * SECOND, 0));
@@ -183,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn each_time_is_either_due_or_skipped() {
+    fn each_due_time_is_either_run_or_skipped() {
         let first = Instant::now();
         let every = 70 * MS;
         let (mut due, mut counted) = (first, 0);
@@ -194,61 +202,62 @@ mod tests {
         }
     }
 
-    /// What a lane has begun: the jobs, and for each its time and how many had passed, in the order in which they began.
-    type Begun = Arc<Mutex<Vec<(u32, Start)>>>;
+    /// The jobs that a queue has started, in order.
+    type Started = Arc<Mutex<Vec<(u32, Start)>>>;
 
-    /// Keeps a lane for so long. Each job is a number; what it does comes after it has been noted.
-    async fn keep<F>(
-        lane: TimerQueue<u32>,
-        lasting: Duration,
+    /// Runs a queue for `duration`, and returns the jobs that were started. Each job is a number; `work` is done after its
+    /// start is recorded.
+    async fn run_for<F>(
+        queue: TimerQueue<u32>,
+        duration: Duration,
         work: impl Fn(u32) -> F + Clone + Send + 'static,
     ) -> Vec<(u32, Start)>
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let all = Begun::default();
-        let (stopping, stopped) = watch::channel(false);
-        let begin = |job: &u32, start: Start| {
+        let all = Started::default();
+        let (stop_sender, stopped) = watch::channel(false);
+        let start = |job: &u32, start: Start| {
             let (job, all, work) = (*job, Arc::clone(&all), work.clone());
             async move {
-                let asked = Instant::now();
+                let started = Instant::now();
                 all.lock().unwrap().push((job, start));
                 work(job).await;
                 let at = Instant::now();
-                Finished { at, ran: at - asked, waited: Duration::ZERO }
+                Finished { at, ran: at - started, waited: Duration::ZERO }
             }
         };
         let stop = async {
-            tokio::time::sleep(lasting).await;
-            stopping.send_replace(true);
+            tokio::time::sleep(duration).await;
+            stop_sender.send_replace(true);
         };
-        tokio::join!(lane.run(begin, |_, _, _| {}, stopped), stop);
+        tokio::join!(queue.run(start, |_, _, _| {}, stopped), stop);
         std::mem::take(&mut *all.lock().unwrap())
     }
 
-    fn jobs(begun: &[(u32, Start)]) -> Vec<u32> {
-        begun.iter().map(|(job, _)| *job).collect()
+    fn jobs(started: &[(u32, Start)]) -> Vec<u32> {
+        started.iter().map(|(job, _)| *job).collect()
     }
 
     #[tokio::test]
-    async fn they_begin_in_the_order_in_which_they_are_due() {
+    async fn jobs_start_in_the_order_of_due_times() {
         let now = Instant::now();
-        // All are late, so that one look at the clock finds all of them, and the order is the times' alone.
+        // All are late, so that all are due at one reading of the clock and the order depends on their due times alone.
         let late = |job: u32| (job, now - (job * 7 % 1000) * MS, 3600 * SECOND);
-        let begun = keep(TimerQueue::new((0..1000).map(late).collect()), 50 * MS, |_| async {}).await;
-        assert_eq!(begun.len(), 1000);
-        assert!(begun.is_sorted_by_key(|(_, start)| start.due));
+        let started = run_for(TimerQueue::new((0..1000).map(late).collect()), 50 * MS, |_| async {}).await;
+        assert_eq!(started.len(), 1000);
+        assert!(started.is_sorted_by_key(|(_, start)| start.due));
         let same = |job: u32| (job, now, 3600 * SECOND);
-        let begun = keep(TimerQueue::new((0..200).map(same).collect()), 50 * MS, |_| async {}).await;
-        assert_eq!(jobs(&begun), (0..200).collect::<Vec<_>>());
+        let started = run_for(TimerQueue::new((0..200).map(same).collect()), 50 * MS, |_| async {}).await;
+        assert_eq!(jobs(&started), (0..200).collect::<Vec<_>>());
     }
 
     #[tokio::test]
-    async fn what_has_ended_is_due_again_and_nothing_overlaps() {
+    async fn a_job_is_due_again_after_it_ends_and_never_overlaps_itself() {
         let now = Instant::now();
         let (brief, long) = ((0, now, 20 * MS), (1, now, 20 * MS));
         let now_running = Arc::new(Mutex::new(0));
-        let begun = keep(TimerQueue::new(vec![brief, long]), 300 * MS, move |job| {
+        let started = run_for(TimerQueue::new(vec![brief, long]), 300 * MS, move |job| {
             let running = Arc::clone(&now_running);
             async move {
                 if job == 1 {
@@ -260,7 +269,7 @@ mod tests {
         })
         .await;
         for job in [0, 1] {
-            let starts: Vec<_> = begun.iter().filter(|(of, _)| *of == job).map(|(_, start)| start).collect();
+            let starts: Vec<_> = started.iter().filter(|(other, _)| *other == job).map(|(_, start)| start).collect();
             assert!(starts.len() >= 3, "{} starts", starts.len());
             for pair in starts.windows(2) {
                 let periods = ((pair[1].due - pair[0].due).as_millis() / 20) as u32;
@@ -272,28 +281,29 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_ends_one_run_and_nothing_else() {
+    async fn a_panic_ends_one_run_only() {
         let now = Instant::now();
-        let lane = TimerQueue::new(vec![(0, now, 20 * MS), (1, now, 20 * MS)]);
-        let begun = keep(lane, 200 * MS, |job| async move { assert_ne!(job, 0, "this is a test") }).await;
+        let queue = TimerQueue::new(vec![(0, now, 20 * MS), (1, now, 20 * MS)]);
+        let started = run_for(queue, 200 * MS, |job| async move { assert_ne!(job, 0, "this is a test") }).await;
         for job in [0, 1] {
-            assert!(jobs(&begun).iter().filter(|of| **of == job).count() >= 3, "{job} goes on");
+            assert!(jobs(&started).iter().filter(|other| **other == job).count() >= 3, "{job} goes on");
         }
     }
 
     #[tokio::test]
-    async fn after_the_stop_nothing_begins_and_what_has_begun_ends() {
+    async fn after_the_stop_no_job_starts_and_running_jobs_end() {
         let now = Instant::now();
         let ended = Arc::new(Mutex::new(0));
         let counted = Arc::clone(&ended);
-        let begun = keep(TimerQueue::new(vec![(0, now, 10 * MS), (1, now + 100 * MS, 10 * MS)]), 50 * MS, move |_| {
-            let ended = Arc::clone(&counted);
-            async move {
-                tokio::time::sleep(150 * MS).await;
-                *ended.lock().unwrap() += 1;
-            }
-        })
-        .await;
-        assert_eq!((jobs(&begun), *ended.lock().unwrap()), (vec![0], 1));
+        let started =
+            run_for(TimerQueue::new(vec![(0, now, 10 * MS), (1, now + 100 * MS, 10 * MS)]), 50 * MS, move |_| {
+                let ended = Arc::clone(&counted);
+                async move {
+                    tokio::time::sleep(150 * MS).await;
+                    *ended.lock().unwrap() += 1;
+                }
+            })
+            .await;
+        assert_eq!((jobs(&started), *ended.lock().unwrap()), (vec![0], 1));
     }
 }
