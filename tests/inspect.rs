@@ -109,5 +109,8 @@ fn a_file_that_is_no_probe_is_refused_with_exit_code_2() {
     let file = write_wasm("inspected-text", b"hello");
     assert_refused(file.to_str().unwrap(), "is not WebAssembly");
     let loops = Guest { describe: "(loop br 0) i32.const 64", ..PASSES }.write("inspected-loop");
-    assert_refused(loops.to_str().unwrap(), "cannot say who it is: the probe was not done within its deadline");
+    assert_refused(
+        loops.to_str().unwrap(),
+        "the probe's `describe` failed: the probe was not done within its deadline",
+    );
 }

@@ -29,7 +29,7 @@ fn assert_broken(run: &Value, limit: &str, message: &str) {
 fn computing_beyond_the_cpu_limit_breaks_a_run_limited() {
     let guest = Guest { define: "(func $spin (loop br 0))", run: "call $spin i32.const 0", ..PASSES };
     let run = run_limited("cpu", guest, "cpu: 0.2");
-    assert_broken(&run, "cpu", "the probe computed for more than its 0.2 s");
+    assert_broken(&run, "cpu", "the probe used more CPU time than its 0.2 s");
     assert_eq!(run["failure"]["backtrace"], json!(["spin", "run"]));
     let lasted = run["duration_ms"].as_f64().expect("a duration is a number");
     assert!((200.0..30_000.0).contains(&lasted), "{lasted} ms");
@@ -61,7 +61,7 @@ fn table_elements_are_limited() {
         (func $grow (loop (drop (table.grow $other (ref.null func) (i32.const 10))) br 0))";
     let guest = Guest { define, run: "call $grow i32.const 0", ..PASSES };
     let run = run_limited("table", guest, "table: 1000");
-    assert_broken(&run, "table", "the probe asked for more than its 1000 elements of tables");
+    assert_broken(&run, "table", "the probe asked for more than its 1000 table elements");
     assert_eq!(run["failure"]["backtrace"], json!(["grow", "run"]));
 }
 

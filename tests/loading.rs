@@ -49,7 +49,7 @@ fn files_that_are_no_probe_are_refused() {
 fn probes_that_cannot_describe_themselves_or_check_settings_are_refused() {
     assert_refused(
         &Guest { describe: "unreachable", ..PASSES }.write("mute"),
-        "cannot say who it is: the probe trapped",
+        "the probe's `describe` failed: the probe trapped",
     );
     assert_refused(
         &Guest { check: "unreachable", ..PASSES }.write("blind"),
@@ -69,9 +69,12 @@ fn a_trap_before_a_run_is_reported_with_function_and_last_log_line() {
     let says = "(call $write (i32.const 3) (i32.const 518) (i32.const 14)) call $brew i32.const 0";
     let guest = Guest { imports: LOG, define: "(func $brew unreachable)", ..PASSES };
     let expected =
-        "the probe trapped: wasm `unreachable` instruction executed; its last words: it is a teapot, in brew";
+        "the probe trapped: wasm `unreachable` instruction executed; its last log lines: it is a teapot, in brew";
     assert_refused(&Guest { check: says, ..guest }.write("dies-checking"), &format!("check its settings: {expected}"));
-    assert_refused(&Guest { describe: says, ..guest }.write("dies-describing"), &format!("say who it is: {expected}"));
+    assert_refused(
+        &Guest { describe: says, ..guest }.write("dies-describing"),
+        &format!("`describe` failed: {expected}"),
+    );
 }
 
 #[test]
@@ -79,21 +82,21 @@ fn a_core_module_with_the_contracts_types_is_a_probe() {
     assert_accepted(&PASSES.write_module("module"));
     assert_refused(
         &write_wasm("core", &wat::parse_str("(module)").unwrap()),
-        "does not say for which interfaces it is built",
+        "is a core module without component type information",
     );
     let untyped = r#"(module (@custom "component-type:probe" "\00asm"))"#;
-    assert_refused(&write_wasm("untyped", &wat::parse_str(untyped).unwrap()), "cannot be made a component");
+    assert_refused(&write_wasm("untyped", &wat::parse_str(untyped).unwrap()), "cannot be converted to a component");
     let foreign = Guest { imports: r#"(import "env" "puts" (func))"#, ..PASSES };
     assert_refused(&foreign.write_module("emscripten"), "`env`");
     let torn = std::fs::read(PASSES.write_module("whole-module")).unwrap();
-    assert_refused(&write_wasm("torn-module", &torn[..torn.len() / 2]), "cannot be made a component");
+    assert_refused(&write_wasm("torn-module", &torn[..torn.len() / 2]), "cannot be converted to a component");
 }
 
 #[test]
 fn check_warns_of_a_component_that_is_allowed_no_host() {
     let file = Guest { imports: HTTP, ..PASSES }.write("requests");
     let warned = run_command(sentrynet().args(["check", "-"]), &probe_config(&file));
-    let expected = "warning: this component is to make HTTP requests, and this probe allows it no host: \
+    let expected = "warning: this component is built to make HTTP requests, but this probe allows it no host: \
                     add `allow: {hosts: [host.example]}` there";
     assert!(warned.code == 0 && warned.stderr.contains(expected), "{}", warned.stderr);
     let allowed = probe_config(&file).replace("log: true", "hosts: [shop.example]");
@@ -117,7 +120,7 @@ fn a_core_module_may_call_a_c_library() {
     let guest = Guest { imports: exits.leak(), run: "(call $wasi (i32.const 1)) i32.const 0", ..PASSES };
     let (code, runs) = run_once(&probe_config(&guest.write_module("exits")));
     assert_eq!((code, &runs[0]["failure"]["reason"]), (3, &json!("trap")), "{:#}", runs[0]);
-    assert_eq!(runs[0]["failure"]["message"], "the probe ended itself with exit status 1, where it was to return");
+    assert_eq!(runs[0]["failure"]["message"], "the probe exited with status 1 instead of returning");
 }
 
 #[test]
@@ -165,7 +168,7 @@ fn write_importing(name: &str, imports: &[&str]) -> std::path::PathBuf {
 fn every_unknown_import_is_named() {
     assert_refused(
         &write_importing("doors", &["acme:door/open@1.0.0", "wasi:cli/environment@0.2.0", "acme:door/shut"]),
-        "imports `acme:door/open@1.0.0`, `acme:door/shut`, which this host does not have: build it without them",
+        "imports `acme:door/open@1.0.0`, `acme:door/shut`, which this host does not have: build it without these imports",
     );
     assert_refused(
         &write_importing("wasi", &["wasi:http/handler@0.3.0", "wasi:keyvalue/store@0.2.0"]),

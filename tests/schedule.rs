@@ -85,7 +85,7 @@ fn the_limit_on_open_files_bounds_runs_and_is_raised() {
     };
     let warning = check("-n 630");
     let expected =
-        "at most 20 runs at once instead of 30: raise the limit on open files (`ulimit -n`), now 630, for more";
+        "at most 20 runs at once instead of 30: the hard limit on open files is 630; raise it to 646 (`ulimit";
     assert!(warning.contains(expected), "{warning}");
     let warning = check("-Sn 64");
     assert!(!warning.contains("at most"), "{warning}");
@@ -120,8 +120,8 @@ fn runs_in_flight_end_and_are_reported_after_a_signal() {
     assert_eq!(receiver.wait_for_envelopes(1).len(), 1);
 }
 
-/// What the log says was skipped, and what it says after that.
-fn told_as_skipped(log: &str) -> (u64, &str) {
+/// Returns the number of skipped runs in the log's only line about them, and the rest of the line.
+fn parse_skipped_line(log: &str) -> (u64, &str) {
     let lines: Vec<_> = log.lines().filter(|line| line.contains("skipped in the last minute")).collect();
     let [line] = lines[..] else { panic!("one line, whatever the number of probes: {log}") };
     let message = line.split_once("WARN ").expect("it is a warning").1.trim_start();
@@ -214,8 +214,8 @@ fn runs_are_skipped_while_one_is_longer_than_its_period() {
         assert!(if first_of_burst { *skipped >= 8 && *skipped % 2 == 0 } else { *skipped == 0 }, "{stdout}");
     }
     let log = std::fs::read_to_string(&log).expect("the log is UTF-8");
-    let (told, rest) = told_as_skipped(&log);
-    assert!(told >= skipped.iter().sum(), "{log}");
+    let (reported, rest) = parse_skipped_line(&log);
+    assert!(reported >= skipped.iter().sum(), "{log}");
     assert!(rest.starts_with("runs of `Slow` were skipped in the last minute: "), "{log}");
     assert!(rest.contains("(raise its `every`)"), "{log}");
 }

@@ -94,7 +94,7 @@ fn an_invalid_schema_is_reported_at_the_probe() {
     assert!(remote.contains("at `/$ref`: the reference leads out of the schema"), "{remote}");
     let endless = single_problem("schema-endless", &json!({ "$ref": "#" }));
     assert!(endless.starts_with("3:16 the schema of its settings takes too many steps"), "{endless}");
-    assert!(single_problem("schema-text", &json!("text")).contains("the schema of its settings is no JSON object"));
+    assert!(single_problem("schema-text", &json!("text")).contains("the schema of its settings is not a JSON object"));
 }
 
 /// Runs `sentrynet schema` and parses its output.

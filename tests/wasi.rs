@@ -90,7 +90,7 @@ fn nothing_is_sent_during_check() {
 fn a_guest_that_exits_is_broken() {
     let run = run_script("exits", "(call $exit (i32.const 1))", "");
     assert_eq!((&run["outcome"], &run["failure"]["reason"]), (&"broken".into(), &"trap".into()), "{run:#}");
-    let expected = "the probe ended itself with exit status 1, where it was to return";
+    let expected = "the probe exited with status 1 instead of returning";
     assert_eq!(run["failure"]["message"], expected);
     assert_eq!(run["failure"]["backtrace"], json!(["run"]));
 }

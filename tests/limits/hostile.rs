@@ -163,7 +163,7 @@ fn total_memory_limits_all_runs_together() {
     let (good, hogs): (Vec<_>, Vec<_>) = all.iter().partition(|run| run["title"] == "good");
     let reasons: Vec<_> = hogs.iter().map(|run| run["failure"]["reason"].as_str().expect("it broke")).collect();
     let refused = hogs.iter().find(|run| run["failure"]["reason"] == "total_memory").expect("not all had memory");
-    let message = "the probe asked for more memory than other runs leave of what all may have together; raise \
+    let message = "the probe asked for more memory than is left of the total for all runs; raise \
                    `limits.total_memory` if they may have more";
     assert_eq!(refused["failure"]["message"], message, "{refused:#}");
     assert!(reasons.contains(&"cpu"), "no run got memory: {reasons:?}");

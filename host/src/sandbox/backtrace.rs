@@ -1,5 +1,5 @@
-//! Where a guest was when it was stopped, and what it said last: functions by the names that their authors gave them,
-//! with their places in the source where the component carries them. All of it is a guest's text, and bounded.
+//! Backtraces of guests: functions by the names that their authors gave them, with file and line if the component carries
+//! debug information. All of it is text from the guest, and bounded.
 
 use std::fmt::{self, Write};
 
@@ -9,10 +9,10 @@ use wasmtime::WasmBacktrace;
 use crate::capability::log_buffer::LogBuffer;
 use crate::run::{Fault, FaultKind, Frame};
 
-/// The frames in an error, innermost first; none where it does not come from within a guest.
+/// Returns the frames in an error, innermost first; none if the error does not come from within a guest.
 pub fn backtrace(error: &wasmtime::Error) -> Vec<Frame> {
-    /// A recursion without end would fill a page.
-    const MOST_FRAMES: usize = 30;
+    /// Endless recursion would fill a page.
+    const MAX_FRAMES: usize = 30;
     let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
     let mut frames = Vec::new();
     for frame in backtrace.frames() {
@@ -26,7 +26,7 @@ pub fn backtrace(error: &wasmtime::Error) -> Vec<Frame> {
             frames.push(Frame { function, module, file: None, line: None });
             continue;
         }
-        // What was inlined has no frame of its own, but a symbol.
+        // An inlined function has no frame of its own, but a symbol.
         frames.extend(frame.symbols().iter().map(|symbol| Frame {
             function: symbol.name().map_or_else(|| function.clone(), demangle),
             module: module.clone(),
@@ -34,57 +34,58 @@ pub fn backtrace(error: &wasmtime::Error) -> Vec<Frame> {
             line: symbol.line(),
         }));
     }
-    frames.truncate(MOST_FRAMES);
+    frames.truncate(MAX_FRAMES);
     frames
 }
 
-/// A trap with what the guest said before it: a language's runtime says why on its standard error, and then does what
-/// is sure to trap.
-pub fn with_last_words(mut fault: Fault, log: &LogBuffer) -> Fault {
-    if let (FaultKind::Trap, Some(words)) = (fault.kind, log.last_warnings()) {
-        fault.message += &format!("; its last words: {words}");
+/// Adds to a trap the last warnings and errors that the guest logged: a language's runtime writes its reason to standard
+/// error, and then executes an instruction that traps.
+pub fn with_last_log_lines(mut fault: Fault, log: &LogBuffer) -> Fault {
+    if let (FaultKind::Trap, Some(lines)) = (fault.kind, log.last_warnings()) {
+        fault.message += &format!("; its last log lines: {lines}");
     }
     fault
 }
 
-/// What went wrong where there is no run to carry the stack.
-pub fn in_one_line(Fault { message, backtrace, .. }: Fault) -> String {
+/// Formats a fault in one line, with its innermost frame, for use where no run carries the whole backtrace.
+pub fn format_fault(Fault { message, backtrace, .. }: Fault) -> String {
     match backtrace.first() {
         Some(frame) => format!("{message}, in {frame}"),
         None => message,
     }
 }
 
-/// A name as it stands in the source: of Rust, of C++, or as it is.
+/// Returns a function's name as in its Rust or C++ source; other names stay as they are.
 fn demangle(name: &str) -> String {
+    /// The deepest nesting of a C++ name that is followed.
+    const MAX_NESTING: u32 = 64;
     if let Ok(rust) = rustc_demangle::try_demangle(name) {
         return bounded(|text| write!(text, "{rust:#}"));
     }
-    let options = DemangleOptions::new().recursion_limit(MOST_NESTED);
+    let options = DemangleOptions::new().recursion_limit(MAX_NESTING);
     match name.starts_with("_Z").then(|| Symbol::new(name)) {
         Some(Ok(symbol)) => bounded(|text| symbol.structured_demangle(text, &options)),
         _ => bounded(|text| text.write_str(name)),
     }
 }
 
-/// How deep a C++ name is followed.
-const MOST_NESTED: u32 = 64;
-
-/// What is written, as far as anybody reads. The rest is not even made: a short name can stand for gigabytes.
-fn bounded(write: impl FnOnce(&mut Bounded) -> fmt::Result) -> String {
-    let mut text = Bounded(String::new());
+/// Returns the text that `write` produces, up to 300 bytes. Text beyond that is never produced: a short mangled name can
+/// stand for gigabytes.
+fn bounded(write: impl FnOnce(&mut BoundedText) -> fmt::Result) -> String {
+    let mut text = BoundedText(String::new());
     if write(&mut text).is_err() {
         text.0.push('…');
     }
     text.0
 }
 
-struct Bounded(String);
+/// A writer that fails once it is full.
+struct BoundedText(String);
 
-impl Write for Bounded {
+impl Write for BoundedText {
     fn write_str(&mut self, more: &str) -> fmt::Result {
-        const LONGEST: usize = 300;
-        let room = LONGEST - self.0.len();
+        const MAX_BYTES: usize = 300;
+        let room = MAX_BYTES - self.0.len();
         self.0.push_str(&more[..more.floor_char_boundary(room)]);
         if more.len() > room { Err(fmt::Error) } else { Ok(()) }
     }
@@ -95,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_those_of_the_source() {
+    fn names_are_demangled() {
         assert_eq!(demangle("_ZN4core9panicking5panic17h0123456789abcdefE"), "core::panicking::panic");
         assert_eq!(demangle("_RNvCs1234_7mycrate3foo"), "mycrate::foo");
         assert_eq!(
@@ -109,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_name_that_stands_for_gigabytes_is_cut() {
-        // Each substitution doubles what came before it.
+        // Each substitution doubles the length of the one before.
         let bomb =
             format!("_Z1f1aI{}", (0..40).map(|n| format!("St4pairIS{}_S{}_E", seq(n), seq(n))).collect::<String>());
         assert!(demangle(&bomb).len() < 400);

@@ -1,35 +1,34 @@
-//! How long a probe's runs compute, by which it is decided where the next one begins.
+//! Predicts a probe's CPU time from its earlier runs, to decide where its next run starts.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use crate::sandbox::cpu_timer::PERMIT_AFTER;
+use crate::sandbox::cpu_timer::{MIGRATE_AFTER, PERMIT_AFTER};
 
-/// Who computes no longer than this is in nobody's way: the built-in probes take a tenth of it.
-const UNNOTICED: Duration = Duration::from_millis(1);
-
-/// What to expect of a probe's next run, in nanoseconds: as much as the last, or not much less than the longest of late.
+/// The predicted CPU time of a probe's next run, in nanoseconds: `max(last, 7/8 × previous prediction)`.
 pub struct CpuEstimate(AtomicU64);
 
 impl CpuEstimate {
-    /// That of a component that we know, or of one that has yet to show.
-    pub fn new(known: bool) -> Self {
-        Self(AtomicU64::new(if known { 0 } else { nanos(PERMIT_AFTER) - 1 }))
+    /// Creates the prediction for a probe's first run: zero for built-in components, else just short of what needs a
+    /// permit, so that an unknown component starts on the guest threads.
+    pub fn new(built_in: bool) -> Self {
+        Self(AtomicU64::new(if built_in { 0 } else { nanos(PERMIT_AFTER) - 1 }))
     }
 
-    /// Notes how long a run has computed.
+    /// Updates the prediction with the CPU time of a run.
     pub fn record(&self, used: Duration) {
-        let expected = self.0.load(Relaxed);
-        self.0.store(nanos(used).max(expected - expected / 8), Relaxed);
+        let predicted = self.0.load(Relaxed);
+        self.0.store(nanos(used).max(predicted - predicted / 8), Relaxed);
     }
 
-    /// Whether it may be in somebody's way, so that it had better not compute where targets are waited for.
-    pub fn is_long(&self) -> bool {
-        self.0.load(Relaxed) >= nanos(UNNOTICED)
+    /// Returns true if the next run should start on the guest threads, since it may take so long that it delays other
+    /// runs on its worker. Built-in probes take about a tenth of that.
+    pub fn starts_on_guest_threads(&self) -> bool {
+        self.0.load(Relaxed) >= nanos(MIGRATE_AFTER)
     }
 
-    /// Whether it has to wait for a turn from the start.
-    pub fn is_very_long(&self) -> bool {
+    /// Returns true if the next run should wait for a CPU permit before it starts to compute.
+    pub fn starts_with_permit(&self) -> bool {
         self.0.load(Relaxed) >= nanos(PERMIT_AFTER)
     }
 }
@@ -43,12 +42,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stranger_has_to_show_that_it_is_brief() {
-        let habit = CpuEstimate::new(false);
+    fn an_unknown_component_leaves_the_guest_threads_after_some_short_runs() {
+        let estimate = CpuEstimate::new(false);
         let mut runs = 0;
-        while habit.is_long() {
-            assert!(!habit.is_very_long());
-            habit.record(Duration::from_micros(50));
+        while estimate.starts_on_guest_threads() {
+            assert!(!estimate.starts_with_permit());
+            estimate.record(Duration::from_micros(50));
             runs += 1;
         }
         assert!((10..30).contains(&runs), "{runs}");
@@ -56,17 +55,17 @@ mod tests {
 
     #[test]
     fn one_long_run_is_remembered_for_a_while() {
-        let habit = CpuEstimate::new(true);
-        habit.record(Duration::from_micros(50));
-        assert!(!habit.is_long());
-        habit.record(Duration::from_secs(1));
-        habit.record(Duration::from_micros(50));
-        assert!(habit.is_long() && habit.is_very_long());
+        let estimate = CpuEstimate::new(true);
+        estimate.record(Duration::from_micros(50));
+        assert!(!estimate.starts_on_guest_threads());
+        estimate.record(Duration::from_secs(1));
+        estimate.record(Duration::from_micros(50));
+        assert!(estimate.starts_on_guest_threads() && estimate.starts_with_permit());
         for _ in 0..100 {
-            habit.record(Duration::from_micros(50));
+            estimate.record(Duration::from_micros(50));
         }
-        assert!(!habit.is_long());
-        habit.record(Duration::MAX);
-        assert!(habit.is_very_long());
+        assert!(!estimate.starts_on_guest_threads());
+        estimate.record(Duration::MAX);
+        assert!(estimate.starts_with_permit());
     }
 }

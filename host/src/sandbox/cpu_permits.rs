@@ -1,79 +1,83 @@
-//! Turns at computing, fewer than there are threads, so that one is always free for guests that compute briefly.
+//! Permits to compute, fewer than there are guest threads, so that one thread is always free for guests with short
+//! computations.
 //!
-//! Whoever has computed least goes next: a guest that computes without end waits for all others, and none for it.
+//! The waiter that has used the least CPU time gets the next permit: a guest that computes endlessly waits for all
+//! others, and none waits for it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-pub struct CpuPermits(Mutex<Waiting>);
+/// A semaphore that serves waiters in the order of the CPU time that they have used.
+pub struct CpuPermits(Mutex<State>);
 
-struct Waiting {
+struct State {
     free: usize,
-    /// By how long each has computed, and then in the order in which they came.
-    next: BTreeMap<(Duration, u64), oneshot::Sender<CpuPermit>>,
-    came: u64,
+    /// Waiters by the CPU time that they have used, and then in order of arrival.
+    waiters: BTreeMap<(Duration, u64), oneshot::Sender<CpuPermit>>,
+    /// The number of waiters that have ever arrived.
+    arrivals: u64,
 }
 
-/// The right to compute on, for as long as it is kept.
+/// A permit to compute. Dropping it passes it on to the next waiter.
 pub struct CpuPermit(Option<Arc<CpuPermits>>);
 
 impl CpuPermits {
-    pub fn new(at_once: usize) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Waiting { free: at_once, next: BTreeMap::new(), came: 0 })))
+    /// Creates `count` permits.
+    pub fn new(count: usize) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(State { free: count, waiters: BTreeMap::new(), arrivals: 0 })))
     }
 
-    /// A turn for somebody who has computed for so long.
-    pub async fn acquire(self: &Arc<Self>, computed: Duration) -> CpuPermit {
+    /// Waits for a permit for a guest that has used this much CPU time. If the future is dropped, its permit goes to the
+    /// next waiter.
+    pub async fn acquire(self: &Arc<Self>, used: Duration) -> CpuPermit {
         loop {
-            let turn = {
-                let mut waiting = self.lock();
-                if waiting.free > 0 {
-                    waiting.free -= 1;
+            let receiver = {
+                let mut state = self.0.lock();
+                if state.free > 0 {
+                    state.free -= 1;
                     return CpuPermit(Some(Arc::clone(self)));
                 }
-                let (given, turn) = oneshot::channel();
-                let came = waiting.came;
-                waiting.came += 1;
-                waiting.next.insert((computed, came), given);
-                turn
+                let (sender, receiver) = oneshot::channel();
+                let arrival = state.arrivals;
+                state.arrivals += 1;
+                state.waiters.insert((used, arrival), sender);
+                receiver
             };
-            if let Ok(turn) = turn.await {
-                return turn;
+            if let Ok(permit) = receiver.await {
+                return permit;
             }
         }
     }
 
+    /// Passes a permit to the next waiter, or adds it to the free ones.
     fn release(self: &Arc<Self>) {
         loop {
             let next = {
-                let mut waiting = self.lock();
-                let Some((_, next)) = waiting.next.pop_first() else {
-                    waiting.free += 1;
+                let mut state = self.0.lock();
+                let Some((_, next)) = state.waiters.pop_first() else {
+                    state.free += 1;
                     return;
                 };
                 next
             };
             match next.send(CpuPermit(Some(Arc::clone(self)))) {
                 Ok(()) => return,
-                // Who has given up waiting has nothing to give back.
-                Err(mut turn) => turn.0 = None,
+                // The waiter was dropped. Its permit must not be released again when it is dropped here: the next
+                // iteration passes it on.
+                Err(mut permit) => permit.0 = None,
             }
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.0.lock()
     }
 }
 
 impl Drop for CpuPermit {
     fn drop(&mut self) {
-        if let Some(turns) = self.0.take() {
-            turns.release();
+        if let Some(permits) = self.0.take() {
+            permits.release();
         }
     }
 }
@@ -95,15 +99,15 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_computed_least_goes_next() {
-        let turns = CpuPermits::new(1);
-        let turn = ready(poll(pin!(turns.acquire(Duration::ZERO))));
-        let mut long = pin!(turns.acquire(Duration::from_secs(5)));
-        let mut brief = pin!(turns.acquire(Duration::from_secs(1)));
-        let mut second = pin!(turns.acquire(Duration::from_secs(1)));
+    fn the_waiter_with_the_least_cpu_time_is_next() {
+        let permits = CpuPermits::new(1);
+        let permit = ready(poll(pin!(permits.acquire(Duration::ZERO))));
+        let mut long = pin!(permits.acquire(Duration::from_secs(5)));
+        let mut brief = pin!(permits.acquire(Duration::from_secs(1)));
+        let mut second = pin!(permits.acquire(Duration::from_secs(1)));
         assert!(poll(long.as_mut()).is_pending() && poll(brief.as_mut()).is_pending());
         assert!(poll(second.as_mut()).is_pending());
-        drop(turn);
+        drop(permit);
         assert!(poll(long.as_mut()).is_pending() && poll(second.as_mut()).is_pending());
         drop(ready(poll(brief)));
         assert!(poll(long.as_mut()).is_pending());
@@ -112,32 +116,33 @@ mod tests {
     }
 
     #[test]
-    fn there_are_as_many_as_there_are() {
-        let turns = CpuPermits::new(2);
-        let [first, second] = [(), ()].map(|()| ready(poll(pin!(turns.acquire(Duration::ZERO)))));
-        let mut third = pin!(turns.acquire(Duration::ZERO));
+    fn no_more_permits_are_given_than_there_are() {
+        let permits = CpuPermits::new(2);
+        let [first, second] = [(), ()].map(|()| ready(poll(pin!(permits.acquire(Duration::ZERO)))));
+        let mut third = pin!(permits.acquire(Duration::ZERO));
         assert!(poll(third.as_mut()).is_pending());
         drop(second);
         let third = ready(poll(third));
         drop((first, third));
-        assert_eq!(turns.lock().free, 2);
+        assert_eq!(permits.0.lock().free, 2);
     }
 
     #[test]
-    fn who_gives_up_takes_no_turn_along() {
-        let turns = CpuPermits::new(1);
-        let turn = ready(poll(pin!(turns.acquire(Duration::ZERO))));
+    fn a_dropped_waiter_loses_no_permit() {
+        let permits = CpuPermits::new(1);
+        let permit = ready(poll(pin!(permits.acquire(Duration::ZERO))));
         {
-            // One before it is given, the other after.
-            let mut early = pin!(turns.acquire(Duration::ZERO));
+            // Dropped before the permit is sent to it.
+            let mut early = pin!(permits.acquire(Duration::ZERO));
             assert!(poll(early.as_mut()).is_pending());
         }
         {
-            let mut late = pin!(turns.acquire(Duration::ZERO));
+            // Dropped after the permit is sent to it.
+            let mut late = pin!(permits.acquire(Duration::ZERO));
             assert!(poll(late.as_mut()).is_pending());
-            drop(turn);
-            assert_eq!(turns.lock().free, 0);
+            drop(permit);
+            assert_eq!(permits.0.lock().free, 0);
         }
-        assert_eq!(turns.lock().free, 1);
+        assert_eq!(permits.0.lock().free, 1);
     }
 }

@@ -1,4 +1,4 @@
-//! The time that one stay in a guest computes: how much it is so far, and whether it has to wait for a turn.
+//! Measures the CPU time of one call into a guest, and makes guests with long computations wait for CPU permits.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -6,123 +6,124 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use wasmtime::UpdateDeadline;
 
 use crate::sandbox::cpu_permits::{CpuPermit, CpuPermits};
 use crate::sandbox::executor::HomeRuntime;
 
-/// Who computes no longer than this need not wait for a turn: nearly all honest guests.
+/// The CPU time after which a guest needs a permit to compute. Nearly all honest guests need less.
 pub const PERMIT_AFTER: Duration = Duration::from_millis(10);
 
-/// Who computes no longer than this stays where its run is: a tick that comes just then is no reason to move it.
-const MIGRATE_AFTER: Duration = Duration::from_millis(1);
+/// The CPU time after which a guest moves to the guest threads. An epoch tick that happens to come earlier does not move
+/// it.
+pub const MIGRATE_AFTER: Duration = Duration::from_millis(1);
 
-/// One stay's time, shared by whoever polls it and whoever looks at it on the way.
+/// The CPU time of one call into a guest. Shared by the future that polls the guest and the epoch callback that runs in
+/// the middle of a poll.
 pub struct CpuTimer {
-    turns: Arc<CpuPermits>,
-    place: HomeRuntime,
-    /// It is known to compute for long, so that it need not be given the time to show it again.
-    long: bool,
+    permits: Arc<CpuPermits>,
+    home: HomeRuntime,
+    /// The guest is predicted to compute for long, and needs a permit from the start.
+    starts_with_permit: bool,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    /// Up to the last wait.
-    before: Duration,
-    /// The thread's own clock when it went on, while it does.
-    since: Option<Duration>,
-    turn: Option<CpuPermit>,
-    /// It has waited just now, and may go on until the next tick.
-    waited: bool,
+    /// The CPU time of all polls that have ended.
+    used_before: Duration,
+    /// The thread's CPU clock at the start of the current poll; `None` between polls.
+    resumed_at: Option<Duration>,
+    permit: Option<CpuPermit>,
+    /// The guest has just waited for a permit, and may compute until the next epoch tick.
+    has_waited: bool,
 }
 
 impl CpuTimer {
-    pub fn new(turns: Arc<CpuPermits>, place: HomeRuntime, long: bool) -> Arc<Self> {
-        Arc::new(Self { turns, place, long, state: Mutex::default() })
+    /// Creates a timer at zero, for a call whose run started on `home`.
+    pub fn new(permits: Arc<CpuPermits>, home: HomeRuntime, starts_with_permit: bool) -> Arc<Self> {
+        Arc::new(Self { permits, home, starts_with_permit, state: Mutex::default() })
     }
 
-    /// Does `work`, and measures how long it computes: waiting is not computing, and neither is what others do on the
-    /// same thread.
+    /// Runs `work` and measures its CPU time. Time between polls does not count, nor does other work on the same thread.
     pub async fn measure<F: Future>(&self, work: F) -> F::Output {
         let mut work = pin!(work);
         poll_fn(|task| {
-            self.lock().since = Some(thread_time());
+            self.state.lock().resumed_at = Some(thread_cpu_time());
             let polled = work.as_mut().poll(task);
-            let turn = {
-                let mut state = self.lock();
-                state.before = state.used();
-                state.since = None;
-                state.turn.take()
+            let permit = {
+                let mut state = self.state.lock();
+                state.used_before = state.used();
+                state.resumed_at = None;
+                state.permit.take()
             };
-            // Whatever it waits for now, somebody else can compute meanwhile.
-            drop(turn);
+            // While the guest waits for something, another guest can compute.
+            drop(permit);
             polled
         })
         .await
     }
 
-    /// Where the targets of its run are waited for.
-    pub fn exchanges(&self) -> &Handle {
-        &self.place.exchanges
+    /// Returns the runtime that the run's network exchanges take place on.
+    pub fn home_handle(&self) -> &Handle {
+        &self.home.handle
     }
 
-    /// How long it has computed so far. Wants to be asked on the thread that it computes on, or while it waits.
+    /// Returns the CPU time used so far. During a poll it must be called on the thread that polls.
     pub fn used(&self) -> Duration {
-        self.lock().used()
+        self.state.lock().used()
     }
 
-    /// How a guest that computes goes on, at a tick of the clock.
+    /// The epoch callback: decides whether the guest continues, yields, or waits for a CPU permit.
     pub fn on_epoch(self: &Arc<Self>, deadline: Instant) -> UpdateDeadline {
         let used = self.used();
-        if !self.long && used < MIGRATE_AFTER {
+        if !self.starts_with_permit && used < MIGRATE_AFTER {
             return UpdateDeadline::Continue(1);
         }
-        self.place.interrupt();
-        if std::mem::take(&mut self.lock().waited) {
+        self.home.request_migration();
+        if std::mem::take(&mut self.state.lock().has_waited) {
             return UpdateDeadline::Continue(1);
         }
-        if !self.long && used < PERMIT_AFTER {
+        if !self.starts_with_permit && used < PERMIT_AFTER {
             return UpdateDeadline::Yield(1);
         }
-        // It is looked at again as soon as it has waited: the deadline may have come.
+        // With 0 the callback runs again right after the wait, and checks whether the deadline has passed meanwhile.
         UpdateDeadline::YieldCustom(0, self.wait_for_permit(deadline))
     }
 
-    /// Whether a guest is to be looked at as soon as it begins to compute, and not only at the next tick.
+    /// Returns the store's first epoch deadline, in ticks: 0 calls back as soon as the guest begins to compute, 1 at the
+    /// next tick.
     pub fn initial_epoch_deadline(&self) -> u64 {
-        u64::from(!self.long)
+        u64::from(!self.starts_with_permit)
     }
 
     fn wait_for_permit(self: &Arc<Self>, deadline: Instant) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         let this = Arc::clone(self);
         Box::pin(async move {
-            // This gives back a turn that it has.
+            // Ends the poll, which releases the permit that the guest may have.
             tokio::task::yield_now().await;
-            let computed = this.used();
-            // One whose deadline comes meanwhile goes on, to be stopped where it stands.
-            let turn = tokio::time::timeout_at(deadline.into(), this.turns.acquire(computed)).await;
-            let mut state = this.lock();
-            state.turn = turn.ok();
-            state.waited = true;
+            let used = this.used();
+            // If the deadline comes first, the guest continues without a permit: the epoch callback then stops it at
+            // the instruction that it has reached.
+            let permit = tokio::time::timeout_at(deadline.into(), this.permits.acquire(used)).await;
+            let mut state = this.state.lock();
+            state.permit = permit.ok();
+            state.has_waited = true;
         })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
     }
 }
 
 impl State {
     fn used(&self) -> Duration {
-        self.before + self.since.map_or(Duration::ZERO, |since| thread_time().saturating_sub(since))
+        let current = self.resumed_at.map_or(Duration::ZERO, |resumed| thread_cpu_time().saturating_sub(resumed));
+        self.used_before + current
     }
 }
 
-/// How long the current thread has computed.
-fn thread_time() -> Duration {
+/// Returns the CPU time of the current thread.
+fn thread_cpu_time() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from).unwrap_or_default()
 }
 
@@ -131,33 +132,33 @@ mod tests {
     use super::*;
 
     fn compute(time: Duration) {
-        let end = thread_time() + time;
-        while thread_time() < end {
+        let end = thread_cpu_time() + time;
+        while thread_cpu_time() < end {
             std::hint::spin_loop();
         }
     }
 
     #[tokio::test]
-    async fn waiting_is_not_computing() {
-        let computing = CpuTimer::new(CpuPermits::new(1), HomeRuntime::current(), false);
+    async fn only_polls_count() {
+        let timer = CpuTimer::new(CpuPermits::new(1), HomeRuntime::current(), false);
         let work = async {
             compute(Duration::from_millis(3));
             tokio::time::sleep(Duration::from_millis(200)).await;
             compute(Duration::from_millis(3));
-            assert!(computing.used() >= Duration::from_millis(6), "it is known while it computes too");
+            assert!(timer.used() >= Duration::from_millis(6), "it is known during a poll too");
         };
-        computing.measure(work).await;
-        // Others compute on this thread meanwhile, which is not its time.
+        timer.measure(work).await;
+        // Other work on this thread does not count.
         compute(Duration::from_millis(200));
-        let used = computing.used();
+        let used = timer.used();
         assert!(used >= Duration::from_millis(6) && used < Duration::from_millis(100), "{used:?}");
     }
 
     #[tokio::test]
-    async fn who_computes_for_long_waits_for_a_turn() {
+    async fn a_long_computation_waits_for_a_permit() {
         let deadline = Instant::now() + Duration::from_secs(60);
-        let turns = CpuPermits::new(1);
-        let brief = CpuTimer::new(Arc::clone(&turns), HomeRuntime::current(), false);
+        let permits = CpuPermits::new(1);
+        let brief = CpuTimer::new(Arc::clone(&permits), HomeRuntime::current(), false);
         brief
             .measure(async {
                 assert!(matches!(brief.on_epoch(deadline), UpdateDeadline::Continue(1)));
@@ -166,33 +167,33 @@ mod tests {
             })
             .await;
         assert!(matches!(
-            CpuTimer::new(Arc::clone(&turns), HomeRuntime::current(), true).on_epoch(deadline),
+            CpuTimer::new(Arc::clone(&permits), HomeRuntime::current(), true).on_epoch(deadline),
             UpdateDeadline::YieldCustom(0, _)
         ));
 
-        let taken = turns.acquire(Duration::ZERO).await;
-        let long = CpuTimer::new(Arc::clone(&turns), HomeRuntime::current(), false);
-        let going_on = long.measure(async {
+        let taken = permits.acquire(Duration::ZERO).await;
+        let long = CpuTimer::new(Arc::clone(&permits), HomeRuntime::current(), false);
+        let measured = long.measure(async {
             compute(PERMIT_AFTER);
             let UpdateDeadline::YieldCustom(0, wait) = long.on_epoch(deadline) else { panic!("it need not wait") };
             wait.await;
             assert!(matches!(long.on_epoch(deadline), UpdateDeadline::Continue(1)));
-            assert!(long.lock().turn.is_some());
+            assert!(long.state.lock().permit.is_some());
             tokio::time::sleep(Duration::from_millis(1)).await;
-            assert!(long.lock().turn.is_none(), "it gave its turn back while it waited");
+            assert!(long.state.lock().permit.is_none(), "the permit is released while the guest waits");
         });
-        let mut going_on = pin!(going_on);
-        let waited = tokio::time::timeout(Duration::from_millis(50), going_on.as_mut()).await;
-        assert!(waited.is_err(), "it went on without a turn");
+        let mut measured = pin!(measured);
+        let waited = tokio::time::timeout(Duration::from_millis(50), measured.as_mut()).await;
+        assert!(waited.is_err(), "it continued without a permit");
         drop(taken);
-        going_on.await;
+        measured.await;
     }
 
     #[tokio::test]
-    async fn a_deadline_ends_the_wait() {
-        let turns = CpuPermits::new(1);
-        let _taken = turns.acquire(Duration::ZERO).await;
-        let long = CpuTimer::new(Arc::clone(&turns), HomeRuntime::current(), true);
+    async fn the_deadline_ends_the_wait() {
+        let permits = CpuPermits::new(1);
+        let _taken = permits.acquire(Duration::ZERO).await;
+        let long = CpuTimer::new(Arc::clone(&permits), HomeRuntime::current(), true);
         let deadline = Instant::now() + Duration::from_millis(20);
         let UpdateDeadline::YieldCustom(0, wait) = long.on_epoch(deadline) else { panic!("it need not wait") };
         long.measure(wait).await;

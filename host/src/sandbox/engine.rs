@@ -1,4 +1,4 @@
-//! The engine that all components share: how code is compiled, where its memory comes from.
+//! Configures the wasmtime engine that all components share: compilation, and the pool that instances are allocated from.
 
 use etcetera::BaseStrategy;
 use wasmtime::{
@@ -9,74 +9,80 @@ use wasmtime::{
 use crate::config::{MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS};
 use crate::sandbox::epoch;
 
-/// A pool of so many runs at once is seldom full.
-const LARGE: usize = 2000;
+/// The number of runs at once above which the pool keeps no memory resident, since so large a pool is seldom full.
+const LARGE_POOL_RUNS: usize = 2000;
 
-/// Makes an engine for so many runs at once, each of which is sure of so many bytes of memory.
+/// Creates an engine for `in_flight` runs at once, each of which is guaranteed `share` bytes of memory, and starts its
+/// epoch ticker.
+///
+/// # Errors
+/// Returns wasmtime's error if the kernel refuses the address space of the pool, or a thread for the ticker.
 pub fn new(in_flight: usize, share: usize) -> wasmtime::Result<Engine> {
     let mut config = Config::new();
     config.epoch_interruption(true);
-    // Guests are synchronous; component-model async is not ready to be relied on.
+    // Guests are synchronous: component-model async is not yet reliable.
     config.concurrency_support(false);
     config.memory_reservation(MAX_MEMORY_BYTES as u64);
-    // After a peak its stacks are given back too.
-    config.async_stack_zeroing(in_flight > LARGE);
+    // Zeroing a stack after a run returns its pages to the kernel, so that a large pool does not keep them after a peak.
+    config.async_stack_zeroing(in_flight > LARGE_POOL_RUNS);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(in_flight, share)));
-    // The same on every machine, so that a recorded run can be replayed on another.
+    // Deterministic on every machine, so that a run recorded on one can be replayed on another.
     config.relaxed_simd_deterministic(true);
     config.cranelift_nan_canonicalization(true);
     config.wasm_backtrace_details(WasmBacktraceDetails::Enable);
-    config.cache(cache());
+    config.cache(compilation_cache());
     let engine = Engine::new(&config)?;
     epoch::spawn_epoch_ticker(&engine)?;
     Ok(engine)
 }
 
 fn pool(in_flight: usize, share: usize) -> PoolingAllocationConfig {
-    /// What one component may be made of: Python with its extensions is made of 38 modules, and has one memory.
-    const CORE_INSTANCES: u32 = 64;
-    const TABLES: u32 = 4;
-    const MEMORIES: u32 = 2;
-    /// Kept between runs rather than given back: this makes a run's start five times cheaper, but a large pool would
-    /// hold it all after a peak.
-    const KEEP_RESIDENT: usize = 128 << 10;
-    const LARGEST_INSTANCE: usize = 4 << 20;
+    /// The bounds of one component. Python with its extensions has 38 core modules and one memory.
+    const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
+    const TABLES_PER_COMPONENT: u32 = 4;
+    const MEMORIES_PER_COMPONENT: u32 = 2;
+    const MAX_INSTANCE_BYTES: usize = 4 << 20;
+    /// The bytes of each memory and table that stay resident between runs. This makes the start of a run five times
+    /// cheaper, but after a peak a large pool would keep all of it.
+    const RESIDENT_BYTES: usize = 128 << 10;
 
-    // Beside the runs, one component at a time is asked who it is.
+    // One instance more than the runs: a component that is being loaded describes itself and checks settings.
     let count = u32::try_from(in_flight).unwrap_or(u32::MAX).saturating_add(1);
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(count)
-        .total_core_instances(count.saturating_mul(CORE_INSTANCES))
-        .total_memories(count.saturating_mul(MEMORIES))
-        .total_tables(count.saturating_mul(TABLES))
+        .total_core_instances(count.saturating_mul(CORE_INSTANCES_PER_COMPONENT))
+        .total_memories(count.saturating_mul(MEMORIES_PER_COMPONENT))
+        .total_tables(count.saturating_mul(TABLES_PER_COMPONENT))
         .total_stacks(count)
         .max_memory_size(MAX_MEMORY_BYTES)
-        .max_component_instance_size(LARGEST_INSTANCE)
-        .max_core_instance_size(LARGEST_INSTANCE)
-        .max_tables_per_module(TABLES)
-        .max_memories_per_module(MEMORIES)
-        // No component has more than the share of one, so that none can use up those of the others.
-        .max_core_instances_per_component(CORE_INSTANCES)
-        .max_tables_per_component(TABLES)
-        .max_memories_per_component(MEMORIES)
+        .max_component_instance_size(MAX_INSTANCE_BYTES)
+        .max_core_instance_size(MAX_INSTANCE_BYTES)
+        .max_tables_per_module(TABLES_PER_COMPONENT)
+        .max_memories_per_module(MEMORIES_PER_COMPONENT)
+        // No component gets more than its part of the totals, so that none can use up the parts of others.
+        .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
+        .max_tables_per_component(TABLES_PER_COMPONENT)
+        .max_memories_per_component(MEMORIES_PER_COMPONENT)
         .table_elements(MAX_TABLE_ELEMENTS)
         .pagemap_scan(Enabled::Auto);
-    // What a place keeps that no run is in counts as that run's share.
-    if in_flight <= LARGE && share >= KEEP_RESIDENT * (MEMORIES + TABLES) as usize {
-        pool.linear_memory_keep_resident(KEEP_RESIDENT).table_keep_resident(KEEP_RESIDENT);
+    // Resident memory of a slot that no run uses counts against that run's guaranteed share.
+    let resident_per_run = RESIDENT_BYTES * (MEMORIES_PER_COMPONENT + TABLES_PER_COMPONENT) as usize;
+    if in_flight <= LARGE_POOL_RUNS && share >= resident_per_run {
+        pool.linear_memory_keep_resident(RESIDENT_BYTES).table_keep_resident(RESIDENT_BYTES);
     }
     pool
 }
 
-/// Compiled code on disk, so that the next start need not compile. Without a place for it, each start compiles.
-fn cache() -> Option<Cache> {
+/// Returns the cache of compiled code on disk. Without a usable directory there is none, and each start compiles.
+fn compilation_cache() -> Option<Cache> {
     let directory = etcetera::choose_base_strategy().ok()?.cache_dir().join("sentrynet");
     let mut config = CacheConfig::new();
     config.with_directory(&directory);
     match Cache::new(config) {
         Ok(cache) => Some(cache),
         Err(error) => {
-            tracing::info!("no cache of compiled probes in {}: {error:#}", directory.display());
+            let directory = directory.display();
+            tracing::info!(%directory, "cannot cache compiled components, each start compiles them again: {error:#}");
             None
         }
     }

@@ -1,5 +1,6 @@
-//! When guests that compute are looked at. Who waits needs no look, so that the clock is that of the time for which we
-//! compute: a host that has little to do is hardly ever woken.
+//! Ticks the engine's epoch: once for each 5 ms of the process's CPU time, and at least once in 100 ms of wall time. A tick
+//! is when guests that compute are checked against their limits; as ticks follow CPU time, an idle host is hardly ever
+//! woken.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -14,25 +15,33 @@ use nix::time::ClockId;
 use nix::unistd::gettid;
 use wasmtime::Engine;
 
-/// So often, in the time of all our threads together; the kernel counts it by its own ticks, some milliseconds each.
+/// The CPU time of all threads together from one tick to the next. The kernel rounds it up to its own ticks of some
+/// milliseconds.
 const TICK_CPU_TIME: Duration = Duration::from_millis(5);
 
-/// And so often by the clock on the wall, should the other not go: a guest may overrun its deadline by as much.
+/// The longest wall time from one tick to the next, in case the CPU clock does not advance. A guest may overrun its
+/// deadline by as much.
 const MAX_TICK_WALL_MS: u16 = 100;
 
-/// Ticks for as long as the engine lives, in a thread of its own: guests that compute can occupy all others.
+/// Starts a thread that ticks for as long as the engine lives. It has a thread of its own because guests that compute can
+/// occupy all others.
+///
+/// Where the kernel has no timer on CPU time, it ticks each 5 ms of wall time.
+///
+/// # Errors
+/// Returns an error if the operating system refuses the thread.
 pub fn spawn_epoch_ticker(engine: &Engine) -> io::Result<()> {
     let engine = engine.weak();
     thread::Builder::new().name("clock".to_owned()).spawn(move || {
-        let alarm = Alarm::set();
-        if let Err(error) = &alarm {
-            tracing::debug!("guests are looked at by the clock on the wall: the kernel gives no other ({error})");
+        let timer = CpuClockTimer::start();
+        if let Err(error) = &timer {
+            tracing::debug!("no timer on the process's CPU time, the epoch follows wall time: {error}");
         }
         while let Some(engine) = engine.upgrade() {
             engine.increment_epoch();
             drop(engine);
-            match &alarm {
-                Ok(alarm) => alarm.wait(),
+            match &timer {
+                Ok(timer) => timer.wait(),
                 Err(_) => thread::sleep(TICK_CPU_TIME),
             }
         }
@@ -40,36 +49,37 @@ pub fn spawn_epoch_ticker(engine: &Engine) -> io::Result<()> {
     Ok(())
 }
 
-/// Rings for the thread that has set it.
-struct Alarm {
+/// A POSIX timer on the process's CPU clock, which signals the thread that started it.
+struct CpuClockTimer {
     signals: SignalFd,
     _timer: Timer,
 }
 
-impl Alarm {
+impl CpuClockTimer {
     #[cfg(target_env = "gnu")]
-    fn set() -> nix::Result<Self> {
-        /// One that nobody else uses, and no other thread gets.
+    fn start() -> nix::Result<Self> {
+        /// The host uses this signal for nothing else. It is sent to this thread alone.
         const SIGNAL: Signal = Signal::SIGVTALRM;
         let mask = SigSet::from(SIGNAL);
         mask.thread_block()?;
         let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
-        let to_us = SigevNotify::SigevThreadId { signal: SIGNAL, thread_id: gettid().as_raw(), si_value: 0 };
-        let mut timer = Timer::new(ClockId::CLOCK_PROCESS_CPUTIME_ID, SigEvent::new(to_us))?;
+        let this_thread = SigevNotify::SigevThreadId { signal: SIGNAL, thread_id: gettid().as_raw(), si_value: 0 };
+        let mut timer = Timer::new(ClockId::CLOCK_PROCESS_CPUTIME_ID, SigEvent::new(this_thread))?;
         timer.set(Expiration::Interval(TICK_CPU_TIME.into()), TimerSetTimeFlags::empty())?;
         Ok(Self { signals, _timer: timer })
     }
 
-    /// Elsewhere the bindings have no timer that rings for one thread.
+    /// With other C libraries, the bindings have no timer that signals one thread.
     #[cfg(not(target_env = "gnu"))]
-    fn set() -> nix::Result<Self> {
+    fn start() -> nix::Result<Self> {
         Err(nix::errno::Errno::ENOTSUP)
     }
 
+    /// Waits for the next tick.
     fn wait(&self) {
-        let ringing = PollFd::new(self.signals.as_fd(), PollFlags::POLLIN);
-        // Whatever comes of it, it is time to look; but not without a pause.
-        if poll(&mut [ringing], PollTimeout::from(MAX_TICK_WALL_MS)).is_err() {
+        let signal = PollFd::new(self.signals.as_fd(), PollFlags::POLLIN);
+        // A signal, a timeout and an error all lead to a tick. After an error, a pause avoids a busy loop.
+        if poll(&mut [signal], PollTimeout::from(MAX_TICK_WALL_MS)).is_err() {
             thread::sleep(TICK_CPU_TIME);
         }
         while let Ok(Some(_)) = self.signals.read_signal() {}
@@ -81,17 +91,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_rings_when_we_compute() {
-        // In a thread of its own: the signal stays blocked there.
-        let rung = thread::spawn(|| {
-            let alarm = Alarm::set().expect("the kernel has such a timer");
+    fn the_timer_fires_after_cpu_time() {
+        // In a thread of its own, since the signal stays blocked in it.
+        let signal = thread::spawn(|| {
+            let timer = CpuClockTimer::start().expect("the kernel has a timer on CPU time");
             let now = || Duration::from(ClockId::CLOCK_PROCESS_CPUTIME_ID.now().expect("a clock"));
             let end = now() + 20 * TICK_CPU_TIME;
             while now() < end {
                 std::hint::spin_loop();
             }
-            alarm.signals.read_signal()
+            timer.signals.read_signal()
         });
-        assert!(matches!(rung.join().expect("no panic"), Ok(Some(_))));
+        assert!(matches!(signal.join().expect("no panic"), Ok(Some(_))));
     }
 }

@@ -1,6 +1,5 @@
-//! Where guests compute: on the thread that their run has begun on, for as long as that is brief; else on threads of
-//! their own, so that a guest which computes without end takes the time of other such guests alone, and nobody's
-//! measurements.
+//! Decides which thread a guest computes on: the worker that its run started on while the computation is short, else
+//! threads of their own, so that a guest that computes endlessly delays only other such guests, and no measurements.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -14,51 +13,61 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::sandbox::cpu_permits::CpuPermits;
 
-/// Threads for guests that compute for long: as many as there are processors, and two at least; they end with this
-/// value.
+/// The guest threads, for guests with long computations: as many as there are processors, and at least two. Dropping
+/// this value ends them.
 pub struct GuestExecutor {
+    /// `None` only while it is dropped.
     runtime: Option<Runtime>,
-    /// All but one, for those that compute for very long.
-    turns: Arc<CpuPermits>,
+    /// One permit fewer than there are threads.
+    permits: Arc<CpuPermits>,
 }
 
-/// Where a run has begun.
+/// The runtime that a run started on.
 #[derive(Clone)]
 pub struct HomeRuntime {
-    /// Where its targets are waited for.
-    pub exchanges: Handle,
-    /// Its guest has computed until somebody else wanted to go on there.
-    interrupted: Arc<AtomicBool>,
+    /// The run's network exchanges take place on this runtime, even while the guest computes elsewhere.
+    pub handle: Handle,
+    /// The guest is to continue on the guest threads.
+    migration_requested: Arc<AtomicBool>,
 }
 
 impl GuestExecutor {
+    /// Starts the guest threads.
+    ///
+    /// # Errors
+    /// Returns an error if the operating system refuses the threads or the runtime's event queue.
     pub fn start() -> io::Result<Self> {
         let threads = std::thread::available_parallelism().map_or(2, usize::from).max(2);
         let mut builder = Builder::new_multi_thread();
         let runtime = builder.worker_threads(threads).thread_name("guest").enable_time().enable_io().build()?;
-        Ok(Self { runtime: Some(runtime), turns: CpuPermits::new(threads - 1) })
+        Ok(Self { runtime: Some(runtime), permits: CpuPermits::new(threads - 1) })
     }
 
+    /// Returns the permits for guests that compute for very long.
     pub fn cpu_permits(&self) -> &Arc<CpuPermits> {
-        &self.turns
+        &self.permits
     }
 
-    /// Does a guest's `work` on the current thread until it is interrupted there; then, and from the start if it is
-    /// `long`, on these. It ends with whoever waits for it.
+    /// Runs a guest's `work`: on the current runtime until it requests its migration and then on the guest threads, or
+    /// on these from the start. Dropping the returned future aborts the work.
     ///
     /// # Errors
-    /// When it panics.
-    pub async fn run<F>(&self, long: bool, work: impl FnOnce(HomeRuntime) -> F) -> Result<F::Output, JoinError>
+    /// Returns an error if the work panics.
+    pub async fn run<F>(
+        &self,
+        on_guest_threads: bool,
+        work: impl FnOnce(HomeRuntime) -> F,
+    ) -> Result<F::Output, JoinError>
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        let place = HomeRuntime::current();
-        let mut work = Box::pin(work(place.clone()));
-        if !long {
-            let begun = async move {
+        let home = HomeRuntime::current();
+        let mut work = Box::pin(work(home.clone()));
+        if !on_guest_threads {
+            let at_home = async move {
                 let ended = poll_fn(|task| match work.as_mut().poll(task) {
                     Poll::Ready(done) => Poll::Ready(Some(done)),
-                    Poll::Pending if place.interrupted.load(Relaxed) => Poll::Ready(None),
+                    Poll::Pending if home.migration_requested.load(Relaxed) => Poll::Ready(None),
                     Poll::Pending => Poll::Pending,
                 });
                 match ended.await {
@@ -66,31 +75,32 @@ impl GuestExecutor {
                     None => Err(work),
                 }
             };
-            // In a task, which a panic does not leave.
-            match AbortOnDropHandle::new(tokio::spawn(begun)).await? {
+            // In a task of its own, so that a panic becomes an error.
+            match AbortOnDropHandle::new(tokio::spawn(at_home)).await? {
                 Ok(done) => return Ok(done),
-                Err(rest) => work = rest,
+                Err(unfinished) => work = unfinished,
             }
         }
-        let runtime = self.runtime.as_ref().expect("the threads are there until they are dropped");
+        let runtime = self.runtime.as_ref().expect("the runtime is there until the executor is dropped");
         AbortOnDropHandle::new(runtime.spawn(work)).await
     }
 }
 
 impl HomeRuntime {
-    /// The runtime of the current task.
+    /// Returns the runtime of the current task.
     pub fn current() -> Self {
-        Self { exchanges: Handle::current(), interrupted: Arc::default() }
+        Self { handle: Handle::current(), migration_requested: Arc::default() }
     }
 
-    pub fn interrupt(&self) {
-        self.interrupted.store(true, Relaxed);
+    /// Requests that the guest continues on the guest threads the next time that it yields.
+    pub fn request_migration(&self) {
+        self.migration_requested.store(true, Relaxed);
     }
 }
 
 impl Drop for GuestExecutor {
     fn drop(&mut self) {
-        // A runtime that is dropped waits for its threads, which is not allowed among tasks.
+        // Dropping a runtime blocks until its threads have ended, which panics within a task.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
@@ -101,31 +111,31 @@ impl Drop for GuestExecutor {
 mod tests {
     use super::*;
 
-    /// The name of the thread that it is polled on.
-    fn thread() -> String {
+    /// Returns the name of the current thread.
+    fn thread_name() -> String {
         std::thread::current().name().unwrap_or_default().to_owned()
     }
 
     #[tokio::test]
-    async fn brief_work_stays_and_long_work_goes() {
-        let threads = GuestExecutor::start().expect("threads");
-        let here = thread();
-        assert_eq!(threads.run(false, |_| async { thread() }).await.expect("no panic"), here);
-        assert_eq!(threads.run(true, |_| async { thread() }).await.expect("no panic"), "guest");
-        let interrupted = threads.run(false, |place| async move {
-            let begun = thread();
-            place.interrupt();
+    async fn work_stays_until_it_requests_its_migration() {
+        let executor = GuestExecutor::start().expect("threads");
+        let here = thread_name();
+        assert_eq!(executor.run(false, |_| async { thread_name() }).await.expect("no panic"), here);
+        assert_eq!(executor.run(true, |_| async { thread_name() }).await.expect("no panic"), "guest");
+        let migrated = executor.run(false, |home| async move {
+            let first = thread_name();
+            home.request_migration();
             tokio::task::yield_now().await;
-            (begun, thread())
+            (first, thread_name())
         });
-        assert_eq!(interrupted.await.expect("no panic"), (here, "guest".to_owned()));
+        assert_eq!(migrated.await.expect("no panic"), (here, "guest".to_owned()));
     }
 
     #[tokio::test]
-    async fn a_panic_is_an_error_wherever_it_happens() {
-        let threads = GuestExecutor::start().expect("threads");
-        for long in [false, true] {
-            let work = threads.run(long, |_| async { panic!("this is a test") });
+    async fn a_panic_is_an_error_on_either_runtime() {
+        let executor = GuestExecutor::start().expect("threads");
+        for on_guest_threads in [false, true] {
+            let work = executor.run(on_guest_threads, |_| async { panic!("this is a test") });
             let ended: Result<(), _> = work.await;
             assert!(ended.is_err_and(|error| error.is_panic()));
         }

@@ -1,92 +1,113 @@
-//! What an import lets a component do, in words, and what the operator must allow for it to work: of every interface
-//! that the host has. Pure.
+//! Describes each interface that the host has: what its import lets a component do, and what the operator must allow for
+//! it to work.
 
 use crate::config::{Allow, AllowedHost};
-use crate::sandbox::component::{CONTRACT, CONTRACT_VERSION};
+use crate::sandbox::contract::{CONTRACT_VERSION, PACKAGE};
 
-/// What comes with an import.
+/// What an import lets a component do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImportInfo {
-    /// For a person, as `it can …` goes on; empty where it reaches nothing by itself.
+    /// A verb phrase for people, such as `make HTTP requests`. Empty if the interface reaches nothing by itself.
     pub action: &'static str,
-    /// What it works only with; none where nobody need be asked.
+    /// The grant without which the import does not work; `None` if it works without one.
     pub needs: Option<Grant>,
 }
 
-/// What is allowed under a module's or a probe's `allow`.
+/// A permission that the operator gives under `allow` of a module or a probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Grant {
+    /// `hosts`: the hosts to connect to.
     Hosts,
-    Ssh { commands: bool, agent: bool },
+    /// `ssh`: the SSH servers to connect to.
+    Ssh {
+        /// The component can run commands (`ssh.commands`).
+        commands: bool,
+        /// The component can use the keys of the SSH agent (`ssh.agent`).
+        agent: bool,
+    },
+    /// `env`: the environment variables to read.
     Env,
+    /// `log`: writing lines to the logs of runs.
     Log,
 }
 
-/// By an interface's name and those of its functions that can be called; none where the host does not have it.
+/// Returns what the import of an interface lets a component do, given the interface's name with its version and the
+/// imported functions. Returns `None` if the host does not have the interface.
 pub fn import_info(interface: &str, functions: &[String]) -> Option<ImportInfo> {
     let (name, version) = interface.split_once('@')?;
     let (package, name) = name.split_once('/')?;
     let (action, needs) = match package {
-        "sentrynet:probe" if compat_version(version) == compat_version(CONTRACT_VERSION) => ours(name, functions)?,
-        _ if compat_version(version) == WASI => wasi(package, name)?,
+        "sentrynet:probe" if compat_version(version) == compat_version(CONTRACT_VERSION) => {
+            contract_ability(name, functions)?
+        }
+        _ if compat_version(version) == WASI_VERSION => wasi_ability(package, name)?,
         _ => return None,
     };
     Some(ImportInfo { action, needs })
 }
 
-/// What a probe is built to do by the contract and can never do as it is configured: nothing allows it any host. Where
-/// one of several is allowed, the others are not meant: tools of JavaScript and Python import all that there is. What a
-/// standard library imports of WASI says nothing of what the probe is for.
+/// Returns a warning for each import of the contract that can never work, because `allow` allows it no host.
+///
+/// Returns none if at least one such import is allowed a host: toolchains for JavaScript and Python import the whole
+/// contract, so the others are probably not meant to be used. Imports of WASI are ignored: a standard library imports
+/// them whether the probe needs them or not.
 pub fn unusable_imports(imports: &[(String, Vec<String>)], allow: &[Allow]) -> Vec<String> {
-    let none = |hosts: &Option<Vec<AllowedHost>>| hosts.as_ref().is_some_and(Vec::is_empty);
-    let mut idle = Vec::new();
-    for (interface, functions) in imports.iter().filter(|(interface, _)| interface.starts_with(CONTRACT)) {
+    let is_empty = |hosts: &Option<Vec<AllowedHost>>| hosts.as_ref().is_some_and(Vec::is_empty);
+    let mut warnings = Vec::new();
+    for (interface, functions) in imports.iter().filter(|(interface, _)| interface.starts_with(PACKAGE)) {
         let Some(ImportInfo { action, needs: Some(needs) }) = import_info(interface, functions) else { continue };
-        let (key, shut) = match needs {
-            Grant::Hosts => ("hosts: [host.example]", allow.iter().find(|word| none(&word.hosts))),
-            Grant::Ssh { .. } => ("ssh: {hosts: [host.example]}", allow.iter().find(|word| none(&word.ssh.hosts))),
+        let (key, denying) = match needs {
+            Grant::Hosts => ("hosts: [host.example]", allow.iter().find(|block| is_empty(&block.hosts))),
+            Grant::Ssh { .. } => {
+                ("ssh: {hosts: [host.example]}", allow.iter().find(|block| is_empty(&block.ssh.hosts)))
+            }
             Grant::Env | Grant::Log => continue,
         };
-        let Some(word) = shut else { return Vec::new() };
-        let of = &word.of;
-        idle.push(format!("this component is to {action}, and {of} allows it no host: add `allow: {{{key}}}` there"));
+        let Some(block) = denying else { return Vec::new() };
+        let owner = &block.declared_by;
+        warnings.push(format!(
+            "this component is built to {action}, but {owner} allows it no host: add `allow: {{{key}}}` there"
+        ));
     }
-    idle
+    warnings
 }
 
-/// The versions of WASI that the host has.
-const WASI: &str = "0.2";
+/// The compatible versions of WASI that the host has.
+const WASI_VERSION: &str = "0.2";
 
-type Meaning = (&'static str, Option<Grant>);
+/// The action and the grant of an [`ImportInfo`].
+type Ability = (&'static str, Option<Grant>);
 
-fn ours(name: &str, functions: &[String]) -> Option<Meaning> {
+/// Returns the ability that an interface of the contract gives.
+fn contract_ability(name: &str, functions: &[String]) -> Option<Ability> {
     Some(match name {
         "http" => ("make HTTP requests", Some(Grant::Hosts)),
         "ssh" => {
-            let calls = |name: &str| functions.iter().any(|function| function == name);
-            let (commands, agent) = (calls("[method]session.exec"), calls("[method]client.agent"));
-            let words = match (commands, agent) {
+            let imports = |name: &str| functions.iter().any(|function| function == name);
+            let (commands, agent) = (imports("[method]session.exec"), imports("[method]client.agent"));
+            let action = match (commands, agent) {
                 (false, false) => "connect and log in over SSH",
                 (true, false) => "run commands over SSH",
                 (false, true) => "log in over SSH, with the agent's keys",
                 (true, true) => "run commands over SSH, with the agent's keys",
             };
-            (words, Some(Grant::Ssh { commands, agent }))
+            (action, Some(Grant::Ssh { commands, agent }))
         }
         "span" => ("add spans, data and tags to its runs", None),
-        "log" => LOG,
-        "types" => NOTHING,
+        "log" => LOG_ABILITY,
+        "types" => NO_ABILITY,
         _ => return None,
     })
 }
 
-fn wasi(package: &str, name: &str) -> Option<Meaning> {
+/// Returns the ability that an interface of WASI gives.
+fn wasi_ability(package: &str, name: &str) -> Option<Ability> {
     Some(match (package, name) {
         ("wasi:http", "outgoing-handler") => ("make HTTP requests", Some(Grant::Hosts)),
         ("wasi:sockets", "tcp") => ("open TCP connections", Some(Grant::Hosts)),
         ("wasi:sockets", "udp") => ("use UDP, which no probe may", None),
         ("wasi:sockets", "ip-name-lookup") => ("look up the addresses of names", Some(Grant::Hosts)),
-        ("wasi:cli", "stdout" | "stderr") => LOG,
+        ("wasi:cli", "stdout" | "stderr") => LOG_ABILITY,
         ("wasi:cli", "environment") => ("read the environment that it is given", Some(Grant::Env)),
         ("wasi:filesystem", "preopens" | "types") => ("use files, of which it is given none", None),
         ("wasi:random", "random" | "insecure" | "insecure-seed") => ("draw random numbers", None),
@@ -98,15 +119,16 @@ fn wasi(package: &str, name: &str) -> Option<Meaning> {
             | "terminal-stderr",
         )
         | ("wasi:http", "types")
-        | ("wasi:io", "error" | "poll" | "streams") => NOTHING,
+        | ("wasi:io", "error" | "poll" | "streams") => NO_ABILITY,
         _ => return None,
     })
 }
 
-const LOG: Meaning = ("write lines to its runs' logs", Some(Grant::Log));
-const NOTHING: Meaning = ("", None);
+const LOG_ABILITY: Ability = ("write lines to its runs' logs", Some(Grant::Log));
+const NO_ABILITY: Ability = ("", None);
 
-/// Of a version the part that those share which go together: a major one, or before the first of these a minor one.
+/// Returns the part of a version that all compatible versions share: the major version, or `0.MINOR`, or `0.0.PATCH`. A
+/// pre-release is compatible with itself alone.
 fn compat_version(version: &str) -> &str {
     if version.contains('-') {
         return version;
@@ -127,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn imports_are_told_in_words() {
+    fn imports_need_grants() {
         let needs = |interface: &str, functions: &[&str]| {
             let functions: Vec<_> = functions.iter().map(|name| (*name).to_owned()).collect();
             import_info(interface, &functions).expect("the host has it").needs
@@ -142,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_host_does_not_have() {
+    fn interfaces_that_the_host_does_not_have() {
         let check = |interface: &str| assert_eq!(import_info(interface, &[]), None, "{interface}");
         check("acme:door/open@1.0.0");
         check("sentrynet:probe/http@0.2.0");
@@ -155,39 +177,39 @@ mod tests {
     }
 
     #[test]
-    fn what_is_allowed_no_host_is_idle() {
+    fn imports_that_are_allowed_no_host_are_unusable() {
         let imports: Vec<_> = ["sentrynet:probe/http@0.1.0", "sentrynet:probe/log@0.1.0", "wasi:sockets/tcp@0.2.0"]
             .map(|name| (name.to_owned(), Vec::new()))
             .into();
-        let word = |hosts| Allow { declared_by: "this probe".to_owned(), hosts, ..Allow::default() };
+        let block = |hosts| Allow { declared_by: "this probe".to_owned(), hosts, ..Allow::default() };
         assert_eq!(unusable_imports(&imports, &[]), [""; 0]);
-        assert_eq!(unusable_imports(&imports, &[word(None)]), [""; 0]);
+        assert_eq!(unusable_imports(&imports, &[block(None)]), [""; 0]);
         assert_eq!(
-            unusable_imports(&imports, &[word(Some(vec![AllowedHost::read("shop.example").unwrap()]))]),
+            unusable_imports(&imports, &[block(Some(vec![AllowedHost::read("shop.example").unwrap()]))]),
             [""; 0]
         );
-        let expected = "this component is to make HTTP requests, and this probe allows it no host: \
+        let expected = "this component is built to make HTTP requests, but this probe allows it no host: \
                         add `allow: {hosts: [host.example]}` there";
-        assert_eq!(unusable_imports(&imports, &[word(None), word(Some(Vec::new()))]), [expected]);
+        assert_eq!(unusable_imports(&imports, &[block(None), block(Some(Vec::new()))]), [expected]);
         let all = [imports, vec![("sentrynet:probe/ssh@0.1.0".to_owned(), Vec::new())]].concat();
-        assert_eq!(unusable_imports(&all, &[word(Some(Vec::new())).or_deny()]).len(), 2);
+        assert_eq!(unusable_imports(&all, &[block(Some(Vec::new())).or_deny()]).len(), 2);
         assert_eq!(
-            unusable_imports(&all, &[word(Some(vec![AllowedHost::read("shop.example").unwrap()])).or_deny()]),
+            unusable_imports(&all, &[block(Some(vec![AllowedHost::read("shop.example").unwrap()])).or_deny()]),
             [""; 0]
         );
     }
 
     #[test]
-    fn versions_that_go_together() {
+    fn compatible_versions() {
         assert_eq!(
             ["0.1.0", "0.2.12", "1.2.3", "0.0.3", "2.0.0+abc", "1.0.0-rc.1", ""].map(compat_version),
             ["0.1", "0.2", "1", "0.0.3", "2", "1.0.0-rc.1", ""]
         );
     }
 
-    /// The linker, given something else under the name of what it has already, refuses.
+    /// Each listed interface is linked: the linker refuses to define it again.
     #[test]
-    fn what_is_listed_is_linked() {
+    fn listed_interfaces_are_linked() {
         let mut linker = wasmtime::component::Linker::<crate::capability::Context>::new(&wasmtime::Engine::default());
         crate::capability::link(&mut linker).unwrap();
         let listed = [

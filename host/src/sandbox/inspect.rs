@@ -1,4 +1,4 @@
-//! What can be known of a component without running it, but for what it says of itself.
+//! Inspects a component without running it, except for its `describe`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,41 +7,45 @@ use wasmparser::{KnownCustom, Parser, Payload};
 use wasmtime::component::Component;
 
 use crate::capability::truncate;
+use crate::sandbox::component;
+use crate::sandbox::description::Description;
 use crate::sandbox::imports::{ImportInfo, import_info};
-use crate::sandbox::{Description, component};
 
-/// A component as whoever is to trust it wants to know it.
+/// The facts about a component that help to decide whether to trust it.
 #[derive(Debug)]
 pub struct Inspection {
+    /// The metadata that the component returns from `describe`.
     pub description: Arc<Description>,
     /// The version of the contract that it is built for.
     pub contract: String,
-    /// All that it could ever do.
+    /// Everything that it can ever do.
     pub imports: Vec<Import>,
-    /// What it was made with: `language`, `processed-by` or `sdk`, a name and a version, which may be empty.
+    /// The tools that it was made with, as its `producers` sections have them: the field (`language`, `processed-by` or
+    /// `sdk`), a name, and a version, which may be empty. At most 20.
     pub producers: Vec<[String; 3]>,
-    /// Whether it is a core module, which the host makes a component of.
+    /// True for a core module, which the host converts to a component.
     pub is_core_module: bool,
-    /// Bytes of the file.
+    /// The size of the file in bytes.
     pub size_bytes: usize,
-    /// Of the file, in lower case.
+    /// The SHA-256 of the file, in lower-case hexadecimal digits.
     pub sha256: String,
 }
 
 /// An interface that a component imports.
 #[derive(Debug)]
 pub struct Import {
-    /// With its version: `sentrynet:probe/http@0.1.0`.
+    /// The interface's name with its version: `sentrynet:probe/http@0.1.0`.
     pub interface: String,
-    /// Those of its functions that the component can call.
+    /// The functions of the interface that the component can call.
     pub functions: Vec<String>,
+    /// What the import lets the component do.
     pub info: ImportInfo,
 }
 
 impl Inspection {
-    /// Of a component that is compiled, and the bytes that it was compiled from.
+    /// Inspects a compiled component, and `bytes`, the file that it was compiled from.
     pub fn new(description: Arc<Description>, component: &Component, bytes: &[u8], sha256: String) -> Self {
-        // It is linked: the host has them all.
+        // The component is linked, so the host has every interface that it imports.
         let imports = component::imports(component).into_iter().filter_map(|(interface, functions)| {
             import_info(&interface, &functions).map(|info| Import { interface, functions, info })
         });
@@ -50,17 +54,17 @@ impl Inspection {
             contract: component::contract(component).unwrap_or_default(),
             imports: imports.collect(),
             producers: producers(bytes),
-            is_core_module: component::is_core(bytes),
+            is_core_module: component::is_core_module(bytes),
             size_bytes: bytes.len(),
             sha256,
         }
     }
 }
 
-/// What a component and the modules in it say they were made with. It is for reading: what cannot be read is left out.
+/// Returns the `producers` fields of a component and its core modules. They are informative: unreadable ones are skipped.
 fn producers(bytes: &[u8]) -> Vec<[String; 3]> {
-    const MOST: usize = 20;
-    const LONGEST: usize = 100;
+    const MAX_PRODUCERS: usize = 20;
+    const MAX_TEXT_BYTES: usize = 100;
     let sections = Parser::new(0).parse_all(bytes).map_while(Result::ok).filter_map(|payload| match payload {
         Payload::CustomSection(section) => match section.as_known() {
             KnownCustom::Producers(fields) => Some(fields),
@@ -68,14 +72,15 @@ fn producers(bytes: &[u8]) -> Vec<[String; 3]> {
         },
         _ => None,
     });
-    let mut found = BTreeSet::new();
+    let mut producers = BTreeSet::new();
     for field in sections.flatten().flatten() {
         for value in field.values.into_iter().flatten() {
-            found.insert([field.name, value.name, value.version].map(|text| truncate(text.to_owned(), LONGEST)));
-            if found.len() == MOST {
-                return found.into_iter().collect();
+            let producer = [field.name, value.name, value.version];
+            producers.insert(producer.map(|text| truncate(text.to_owned(), MAX_TEXT_BYTES)));
+            if producers.len() == MAX_PRODUCERS {
+                return producers.into_iter().collect();
             }
         }
     }
-    found.into_iter().collect()
+    producers.into_iter().collect()
 }

@@ -1,115 +1,118 @@
-//! One stay in a guest: a fresh store, and the limits that end it.
+//! Makes one call into a guest: a fresh store, and the limits that end the call.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use wasmtime::{Engine, Store};
+use wasmtime::Store;
 
-use crate::capability::bindings::{Probe as Bindings, ProbePre};
+use crate::capability::bindings::Probe as Bindings;
 use crate::capability::log_buffer::LogBuffer;
 use crate::capability::quota::Quota;
 use crate::capability::record_replay::RecordReplay;
-use crate::capability::{Context, ProbeContext, RunHandles, SharedState};
+use crate::capability::{Context, ProbeContext, RunHandles};
 use crate::config::Limits;
 use crate::run::Fault;
-use crate::sandbox::backtrace::with_last_words;
-use crate::sandbox::cpu_permits::CpuPermits;
+use crate::sandbox::backtrace::with_last_log_lines;
 use crate::sandbox::cpu_timer::CpuTimer;
 use crate::sandbox::executor::HomeRuntime;
 use crate::sandbox::fault;
+use crate::sandbox::loaded_component::LoadedComponent;
 use crate::trace::Recorder;
 
-/// How long past its deadline a guest in a call of the host's is waited for: the host ends its calls earlier.
-const GRACE: Duration = Duration::from_millis(50);
+/// How long a guest that waits in a host call is waited for after its deadline. The host ends its calls before that.
+const DEADLINE_GRACE: Duration = Duration::from_millis(50);
 
-/// Who watches over a stay.
+/// The limits of one call that apply while the guest waits for the host.
 pub struct DeadlineGuard {
     deadline: Instant,
     limits: Limits,
-    meter: Quota,
-    computing: Arc<CpuTimer>,
+    quota: Quota,
+    cpu_timer: Arc<CpuTimer>,
 }
 
-/// A store for one stay in a guest, which ends when `limits` are reached.
+/// Creates a store for one call into a component. The guest is stopped when it reaches one of `limits`: while it computes,
+/// by the store; while it waits, by the [`DeadlineGuard`], which the call must be awaited with.
 pub fn store(
-    engine: &Engine,
-    scope: &Arc<ProbeContext>,
-    shared: &Arc<SharedState>,
+    component: &LoadedComponent,
+    context: &Arc<ProbeContext>,
     run: RunHandles,
     limits: Limits,
-    computing: Arc<CpuTimer>,
+    cpu_timer: Arc<CpuTimer>,
 ) -> (Store<Context>, DeadlineGuard) {
     let deadline = Instant::now() + limits.deadline;
-    let tape = run.record_replay.clone();
-    let mut store = Store::new(
-        engine,
-        Context::new(Arc::clone(scope), Arc::clone(shared), run, limits, deadline, computing.exchanges().clone()),
-    );
-    store.limiter(|context| &mut context.accounting);
+    let record_replay = run.record_replay.clone();
+    let exchanges = cpu_timer.home_handle().clone();
+    let data = Context::new(Arc::clone(context), Arc::clone(&component.shared), run, limits, deadline, exchanges);
+    let mut store = Store::new(component.pre.engine(), data);
+    store.limiter(|data| &mut data.accounting);
     store.set_max_component_handles(limits.handles);
     store.set_hostcall_fuel(limits.memory);
-    store.set_epoch_deadline(computing.initial_epoch_deadline());
-    let (meter, looked_at) = (store.data().accounting.quota.clone(), Arc::clone(&computing));
-    store.epoch_deadline_callback(move |context| {
-        tape.check()?;
-        context.data().accounting.quota.check()?;
-        fault::check_limits(deadline, looked_at.used(), limits)?;
-        Ok(looked_at.on_epoch(deadline))
+    store.set_epoch_deadline(cpu_timer.initial_epoch_deadline());
+    let (quota, timer) = (store.data().accounting.quota.clone(), Arc::clone(&cpu_timer));
+    store.epoch_deadline_callback(move |store| {
+        record_replay.check()?;
+        store.data().accounting.quota.check()?;
+        fault::check_limits(deadline, timer.used(), limits)?;
+        Ok(timer.on_epoch(deadline))
     });
-    (store, DeadlineGuard { deadline, limits, meter, computing })
+    (store, DeadlineGuard { deadline, limits, quota, cpu_timer })
 }
 
 impl DeadlineGuard {
-    /// Sees to it that a guest that waits for the host is not waited for past its deadline, nor when something that
-    /// goes on for it reaches a limit.
-    pub async fn guard<T>(&self, work: impl Future<Output = wasmtime::Result<T>>) -> Result<T, Fault> {
+    /// Awaits a call into a guest, and measures its CPU time. A guest that waits for the host is dropped 50 ms after its
+    /// deadline, or after a task that works for it has reached a limit.
+    ///
+    /// # Errors
+    /// Returns the fault that ended the call: a limit, a trap, or an error of the host.
+    pub async fn await_call<T>(&self, call: impl Future<Output = wasmtime::Result<T>>) -> Result<T, Fault> {
         let exceeded = async {
-            let exceeded = self.meter.wait_exceeded().await;
-            // The call that it waits in knows where the guest stands.
-            tokio::time::sleep(GRACE).await;
+            let exceeded = self.quota.wait_exceeded().await;
+            // The host call in which the guest waits ends first as a rule, and its error has a backtrace.
+            tokio::time::sleep(DEADLINE_GRACE).await;
             exceeded
         };
         let ended = async {
             tokio::select! {
                 biased;
-                ended = self.computing.measure(work) => ended,
+                ended = self.cpu_timer.measure(call) => ended,
                 exceeded = exceeded => Err(exceeded.into()),
             }
         };
-        match tokio::time::timeout_at((self.deadline + GRACE).into(), ended).await {
-            // A task that goes on for it may have reached a limit that no call has told it of.
-            Ok(Ok(done)) => match self.meter.check() {
+        match tokio::time::timeout_at((self.deadline + DEADLINE_GRACE).into(), ended).await {
+            // A task that works for the guest may have reached a limit that none of the guest's calls reported.
+            Ok(Ok(done)) => match self.quota.check() {
                 Ok(()) => Ok(done),
-                Err(exceeded) => Err(fault::explain(&exceeded.into(), &self.limits)),
+                Err(exceeded) => Err(fault::from_error(&exceeded.into(), &self.limits)),
             },
-            Ok(Err(error)) => Err(fault::explain(&error, &self.limits)),
+            Ok(Err(error)) => Err(fault::from_error(&error, &self.limits)),
             Err(_) => Err(fault::deadline_fault(&self.limits)),
         }
     }
 }
 
-/// One call that is no run: nothing is sent, and its trace is thrown away.
+/// Makes one call into a component outside of a run, with a deadline of 5 s and the default limits. Its trace is
+/// discarded.
+///
+/// # Errors
+/// Returns the fault that ended the call: a limit, a trap, or an error of the host.
 pub async fn call_once<T>(
-    engine: &Engine,
-    turns: &Arc<CpuPermits>,
-    component: &ProbePre<Context>,
-    scope: &Arc<ProbeContext>,
-    shared: &Arc<SharedState>,
-    question: impl AsyncFnOnce(Bindings, &mut Store<Context>) -> wasmtime::Result<T>,
+    component: &LoadedComponent,
+    context: &Arc<ProbeContext>,
+    call: impl AsyncFnOnce(Bindings, &mut Store<Context>) -> wasmtime::Result<T>,
 ) -> Result<T, Fault> {
-    // What a component may use while it says who it is and checks settings.
     let limits = Limits { deadline: Duration::from_secs(5), ..Limits::default() };
     let recorder = Recorder::start(String::new(), String::new());
     let log = LogBuffer::new(recorder.clone(), limits);
     let run = RunHandles::new(recorder, log.clone(), RecordReplay::default());
-    let computing = CpuTimer::new(Arc::clone(turns), HomeRuntime::current(), false);
-    let (mut store, watch) = store(engine, scope, shared, run, limits, computing);
-    let ended = watch
-        .guard(async {
-            let guest = component.instantiate_async(&mut store).await?;
-            question(guest, &mut store).await
+    let permits = Arc::clone(component.executor.cpu_permits());
+    let cpu_timer = CpuTimer::new(permits, HomeRuntime::current(), false);
+    let (mut store, guard) = store(component, context, run, limits, cpu_timer);
+    let ended = guard
+        .await_call(async {
+            let guest = component.pre.instantiate_async(&mut store).await?;
+            call(guest, &mut store).await
         })
         .await;
-    ended.map_err(|fault| with_last_words(fault, &log))
+    ended.map_err(|fault| with_last_log_lines(fault, &log))
 }

@@ -1,39 +1,43 @@
-//! What is wrong with settings by their schema and by the probe's own check, each thing once. Pure.
+//! Merges the problems that the schema and the probe's own check find in settings, without duplicates.
 
-use super::Problem;
+use crate::sandbox::problem::Problem;
 use crate::schema::Violation;
 
-/// All that is wrong: what the schema finds, and what the probe says of other things than that.
+/// Returns the schema's violations followed by the problems that the probe reports about other settings.
 ///
-/// Of the same place the schema is heard, whose words are the host's, except where it can only tell of a pattern.
-pub fn merge(mut found: Vec<Violation>, said: Vec<Problem>) -> Vec<Problem> {
-    found.retain(|found| !found.is_vague || !said.iter().any(|said| said.pointer == found.pointer));
-    let news = said.into_iter().filter(|said| !found.iter().any(|found| is_of(said, found)));
-    let news: Vec<_> = news.collect();
-    let found = found.into_iter().map(|Violation { pointer, message, .. }| Problem { pointer, message });
-    found.chain(news).collect()
+/// If both report the same setting, keeps the schema's violation, whose message is the host's, unless its message can
+/// only cite the schema, such as a regular expression.
+pub fn merge(mut violations: Vec<Violation>, reported: Vec<Problem>) -> Vec<Problem> {
+    violations
+        .retain(|violation| !violation.is_vague || !reported.iter().any(|report| report.pointer == violation.pointer));
+    let is_new = |report: &Problem| !violations.iter().any(|violation| is_same_problem(report, violation));
+    let new: Vec<_> = reported.into_iter().filter(is_new).collect();
+    let violations = violations.into_iter().map(|Violation { pointer, message, .. }| Problem { pointer, message });
+    violations.chain(new).collect()
 }
 
-/// Whether the probe tells of what the schema has found.
-fn is_of(said: &Problem, found: &Violation) -> bool {
-    // A key that is missing has the place of what it is missing from, where much else may be wrong.
-    if let Some(missing) = &found.missing_key {
-        let place = format!("{}/{missing}", found.pointer);
-        return within(&said.pointer, &place) || within(&found.pointer, &said.pointer) && names(&said.message, missing);
+/// Returns true if the probe reports what the schema has found.
+fn is_same_problem(report: &Problem, violation: &Violation) -> bool {
+    // The violation of a missing key points at the object that misses it, in which much else may be wrong.
+    if let Some(missing) = &violation.missing_key {
+        let missing_pointer = format!("{}/{missing}", violation.pointer);
+        return points_into(&report.pointer, &missing_pointer)
+            || points_into(&violation.pointer, &report.pointer) && mentions(&report.message, missing);
     }
-    if said.pointer.is_empty() {
-        let key = found.pointer.split('/').nth(1);
-        return key.is_none_or(|key| names(&said.message, key));
+    if report.pointer.is_empty() {
+        let key = violation.pointer.split('/').nth(1);
+        return key.is_none_or(|key| mentions(&report.message, key));
     }
-    within(&said.pointer, &found.pointer) || within(&found.pointer, &said.pointer)
+    points_into(&report.pointer, &violation.pointer) || points_into(&violation.pointer, &report.pointer)
 }
 
-/// Whether a JSON pointer leads to what another one does, or into it.
-fn within(pointer: &str, outer: &str) -> bool {
+/// Returns true if a JSON pointer leads to the value that `outer` leads to, or into it.
+fn points_into(pointer: &str, outer: &str) -> bool {
     pointer.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-fn names(message: &str, key: &str) -> bool {
+/// Returns true if a message contains a key as a word.
+fn mentions(message: &str, key: &str) -> bool {
     message.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '-').any(|word| word == key)
 }
 
@@ -42,22 +46,22 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(found: &[(&str, &str)], said: &[(&str, &str)], expected: &[&str]) {
-        let found = found.iter().map(|(pointer, message)| Violation {
+    fn check(violations: &[(&str, &str)], reported: &[(&str, &str)], expected: &[&str]) {
+        let violations = violations.iter().map(|(pointer, message)| Violation {
             pointer: (*pointer).to_owned(),
             message: (*message).to_owned(),
             missing_key: message.strip_prefix("missing ").map(str::to_owned),
             is_vague: message.starts_with("vague"),
         });
-        let said = said
+        let reported = reported
             .iter()
             .map(|(pointer, message)| Problem { pointer: (*pointer).to_owned(), message: (*message).to_owned() });
-        let agreed = merge(found.collect(), said.collect());
-        assert_eq!(agreed.iter().map(|problem| problem.message.as_str()).collect::<Vec<_>>(), expected);
+        let merged = merge(violations.collect(), reported.collect());
+        assert_eq!(merged.iter().map(|problem| problem.message.as_str()).collect::<Vec<_>>(), expected);
     }
 
     #[test]
-    fn nothing_is_said_twice() {
+    fn duplicates_are_left_out() {
         check(&[("/a", "schema")], &[("/a", "probe")], &["schema"]);
         check(&[("/a/b", "schema")], &[("/a", "probe")], &["schema"]);
         check(&[("/a", "schema")], &[("/a/b", "probe")], &["schema"]);
@@ -68,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_left_for_a_second_look() {
+    fn different_problems_are_kept() {
         check(&[("/a", "schema")], &[("/ab", "probe")], &["schema", "probe"]);
         check(&[("/a", "schema")], &[("", "the key `b` is missing")], &["schema", "the key `b` is missing"]);
         check(&[("", "missing url")], &[("", "b goes with c")], &["missing url", "b goes with c"]);
@@ -78,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn who_knows_better_is_heard() {
+    fn a_vague_violation_gives_way() {
         check(&[("/a", "vague")], &[("/a", "probe")], &["probe"]);
         check(&[("/a", "vague")], &[("/b", "probe")], &["vague", "probe"]);
     }

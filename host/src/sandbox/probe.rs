@@ -1,4 +1,4 @@
-//! A probe, and one run of it.
+//! A loaded probe, and its runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -7,51 +7,45 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::json;
 use tokio::task::JoinError;
 
-use crate::capability::bindings::ProbePre;
-use crate::capability::bindings::exports::sentrynet::probe::prober::Trouble;
-use crate::capability::bindings::sentrynet::probe::types::Failure as GuestFailure;
 use crate::capability::log_buffer::LogBuffer;
 use crate::capability::record_replay::RecordReplay;
-use crate::capability::{Context, ProbeContext, RunHandles, SharedState, truncate};
+use crate::capability::{ProbeContext, RunHandles};
 use crate::config::{Limits, Retries};
 use crate::recording::{Component, Header, Recording};
-use crate::redaction::Secrets;
 use crate::run::evidence::Exchange;
-use crate::run::{Failure, Fault, FaultKind, Identity, LimitKind, Mismatch, Outcome, Run};
-use crate::sandbox::backtrace::with_last_words;
-use crate::sandbox::component::CONTRACT_VERSION;
+use crate::run::{Fault, FaultKind, Identity, Outcome, Run};
+use crate::sandbox::backtrace::with_last_log_lines;
+use crate::sandbox::contract::CONTRACT_VERSION;
 use crate::sandbox::cpu_estimate::CpuEstimate;
 use crate::sandbox::cpu_timer::CpuTimer;
-use crate::sandbox::executor::{GuestExecutor, HomeRuntime};
+use crate::sandbox::executor::HomeRuntime;
 use crate::sandbox::fault::with_advice;
 use crate::sandbox::instance::store;
+use crate::sandbox::loaded_component::LoadedComponent;
+use crate::sandbox::outcome::{self, span_status};
 use crate::trace::{Recorder, Status};
 
-/// A probe that is ready to run: its component loaded, its settings checked by it. Cheap to clone.
+/// A probe that is ready to run: its component is loaded and has checked its settings. Cheap to clone.
 #[derive(Clone)]
 pub struct Probe(Arc<ProbeShared>);
 
-/// What the runs of a probe share.
+/// The state that all runs of a probe share.
 pub struct ProbeShared {
-    pub program: Arc<LoadedComponent>,
-    pub scope: Arc<ProbeContext>,
+    /// The component.
+    pub component: Arc<LoadedComponent>,
+    /// What the guest's calls need to know about the probe.
+    pub context: Arc<ProbeContext>,
+    /// The settings for the guest, as JSON.
     pub settings: Box<str>,
+    /// The limits of each attempt.
     pub limits: Arc<Limits>,
+    /// The number of retries, and the delay before each.
     pub retries: Retries,
-    pub habit: CpuEstimate,
+    /// The prediction of the next run's CPU time.
+    pub cpu_estimate: CpuEstimate,
 }
 
-/// What the probes of a component share.
-pub struct LoadedComponent {
-    pub component: ProbePre<Context>,
-    /// In hexadecimal digits.
-    pub sha256: Box<str>,
-    pub threads: Arc<GuestExecutor>,
-    pub secrets: Secrets,
-    pub shared: Arc<SharedState>,
-}
-
-/// How one stay in the guest ended, and what it left.
+/// The result of one attempt.
 struct Attempt {
     outcome: Outcome,
     tags: BTreeMap<String, String>,
@@ -59,80 +53,86 @@ struct Attempt {
 }
 
 impl Probe {
-    pub fn new(ready: ProbeShared) -> Self {
-        Self(Arc::new(ready))
+    /// Creates a probe.
+    pub(super) fn new(shared: ProbeShared) -> Self {
+        Self(Arc::new(shared))
     }
 
+    /// Returns the probe's name, title and tags.
     pub fn identity(&self) -> &Arc<Identity> {
-        &self.0.scope.identity
+        &self.0.context.identity
     }
 
-    /// What its guest's calls know of it, and the settings that it gets.
-    pub(super) fn given(&self) -> (&ProbeContext, &str) {
-        (&self.0.scope, &self.0.settings)
+    /// Returns the context of the guest's calls, and the settings for the guest.
+    pub(super) fn context_and_settings(&self) -> (&ProbeContext, &str) {
+        (&self.0.context, &self.0.settings)
     }
 
-    /// Runs once. `due` is when it was to start.
+    /// Runs the probe once. `due` is the time at which the run was to start. A panic of the host is a broken run.
+    ///
+    /// Must be called within a tokio runtime, on which the run's network exchanges take place. Dropping the returned
+    /// future aborts the run.
     pub async fn run(&self, due: Instant) -> Run {
-        match self.on_executor(|ready, place| async move { ready.run(due, &place).await }).await {
+        match self.run_on_executor(|shared, home| async move { shared.run(due, &home).await }).await {
             Ok(run) => run,
-            Err(error) => self.0.broken(due, format!("the host failed: {error}; this is a bug, please report it")),
+            Err(error) => self.0.broken_run(due, format!("the host failed: {error}; this is a bug, please report it")),
         }
     }
 
-    /// Runs once, and keeps all that the guest did and was told.
+    /// Runs the probe once, and records all calls of the guest with their results.
     ///
     /// # Errors
-    /// When the host failed.
+    /// Returns an error if the host panics.
     pub async fn record(&self) -> Result<(Run, Recording), JoinError> {
         let due = Instant::now();
-        self.on_executor(|ready, place| async move { ready.record(due, &place).await }).await
+        self.run_on_executor(|shared, home| async move { shared.record(due, &home).await }).await
     }
 
-    /// Runs once more what was recorded, in a world that is the recording alone.
+    /// Runs the probe once with the recorded results of all calls, and no access to the network.
     ///
     /// # Errors
-    /// When the host failed.
+    /// Returns an error if the host panics.
     pub async fn replay(&self, recording: Recording) -> Result<Run, JoinError> {
-        self.on_executor(|ready, place| async move { ready.replay(recording, &place).await }).await
+        self.run_on_executor(|shared, home| async move { shared.replay(recording, &home).await }).await
     }
 
-    async fn on_executor<T, F>(&self, work: impl FnOnce(Arc<ProbeShared>, HomeRuntime) -> F) -> Result<T, JoinError>
+    async fn run_on_executor<T, F>(&self, work: impl FnOnce(Arc<ProbeShared>, HomeRuntime) -> F) -> Result<T, JoinError>
     where
         T: Send + 'static,
         F: Future<Output = T> + Send + 'static,
     {
-        let ready = Arc::clone(&self.0);
-        self.0.program.threads.run(self.0.habit.is_long(), |place| work(ready, place)).await
+        let shared = Arc::clone(&self.0);
+        let on_guest_threads = shared.cpu_estimate.starts_on_guest_threads();
+        self.0.component.executor.run(on_guest_threads, |home| work(shared, home)).await
     }
 }
 
 impl ProbeShared {
-    async fn run(&self, due: Instant, place: &HomeRuntime) -> Run {
+    async fn run(&self, due: Instant, home: &HomeRuntime) -> Run {
         let lateness = due.elapsed();
         let recorder = self.recorder();
         let log = LogBuffer::new(recorder.clone(), *self.limits);
         let handles = RunHandles::new(recorder, log, RecordReplay::default());
-        let (mut run, exchanges) = self.attempts(place, lateness, &handles).await;
-        self.program.secrets.redact_run(&mut run, exchanges);
+        let (mut run, exchanges) = self.run_attempts(home, lateness, &handles).await;
+        self.component.secrets.redact_run(&mut run, exchanges);
         run
     }
 
-    async fn record(&self, due: Instant, place: &HomeRuntime) -> (Run, Recording) {
+    async fn record(&self, due: Instant, home: &HomeRuntime) -> (Run, Recording) {
         let lateness = due.elapsed();
         let recorder = self.recorder();
         let log = LogBuffer::new(recorder.clone(), *self.limits);
-        let tape = RecordReplay::record(&recorder, &log);
-        let handles = RunHandles::new(recorder, log, tape.clone());
-        let (mut run, exchanges) = self.attempts(place, lateness, &handles).await;
-        let mut recording = Recording { header: self.header(&run), entries: tape.take_entries() };
-        self.program.secrets.redact_recording(&mut recording, &mut run, exchanges);
+        let record = RecordReplay::record(&recorder, &log);
+        let handles = RunHandles::new(recorder, log, record.clone());
+        let (mut run, exchanges) = self.run_attempts(home, lateness, &handles).await;
+        let mut recording = Recording { header: self.header(&run), entries: record.take_entries() };
+        self.component.secrets.redact_recording(&mut recording, &mut run, exchanges);
         (run, recording)
     }
 
-    async fn replay(&self, recording: Recording, place: &HomeRuntime) -> Run {
+    async fn replay(&self, recording: Recording, home: &HomeRuntime) -> Run {
         let Recording { header, entries } = recording;
-        let Identity { probe, title, .. } = &*self.scope.identity;
+        let Identity { probe, title, .. } = &*self.context.identity;
         let started = SystemTime::UNIX_EPOCH + header.started;
         let recorder = Recorder::start_as(
             self.limits.spans,
@@ -143,63 +143,99 @@ impl ProbeShared {
             title.clone(),
         );
         let log = LogBuffer::new(recorder.clone(), *self.limits);
-        let tape = RecordReplay::replay(&recorder, &log, entries, *header.component.sha256 == *self.program.sha256);
-        let handles = RunHandles::new(recorder, log, tape);
-        let (mut run, exchanges) = self.attempts(place, header.lateness, &handles).await;
-        self.program.secrets.redact_replayed(&header.struck, &mut run, exchanges);
+        let same_component = *header.component.sha256 == *self.component.sha256;
+        let replay = RecordReplay::replay(&recorder, &log, entries, same_component);
+        let handles = RunHandles::new(recorder, log, replay);
+        let (mut run, exchanges) = self.run_attempts(home, header.lateness, &handles).await;
+        self.component.secrets.redact_replayed(&header.struck, &mut run, exchanges);
         run
     }
 
     fn recorder(&self) -> Recorder {
-        let Identity { probe, title, .. } = &*self.scope.identity;
+        let Identity { probe, title, .. } = &*self.context.identity;
         Recorder::start_bounded(self.limits.spans, probe.clone(), title.clone())
     }
 
-    /// All attempts, until one is the last; and the exchanges that those before it failed over. Secrets are in there
-    /// still.
-    async fn attempts(&self, place: &HomeRuntime, lateness: Duration, handles: &RunHandles) -> (Run, Vec<Exchange>) {
-        let RunHandles { recorder, log, record_replay: tape, .. } = handles;
+    /// Makes attempts until one does not fail, or no retries are left. Returns the run and the exchanges that earlier
+    /// attempts failed on, both before redaction.
+    async fn run_attempts(&self, home: &HomeRuntime, lateness: Duration, handles: &RunHandles) -> (Run, Vec<Exchange>) {
+        let RunHandles { recorder, log, record_replay, .. } = handles;
         let mut attempts = 1;
-        let mut last = self.attempt(place, attempts, handles.without_evidence()).await;
+        let mut last = self.run_attempt(home, attempts, handles.without_evidence()).await;
         let (mut earlier, mut exchanges) = (Vec::new(), Vec::new());
         while attempts <= self.retries.times {
             let Outcome::Failed(failure) = last.outcome else { break };
             earlier.push(failure);
             exchanges.extend(last.evidence);
-            if !tape.is_replay() {
+            if !record_replay.is_replay() {
                 tokio::time::sleep(self.retries.delay).await;
             }
             attempts += 1;
-            last = self.attempt(place, attempts, handles.without_evidence()).await;
+            last = self.run_attempt(home, attempts, handles.without_evidence()).await;
         }
         let Attempt { mut outcome, tags, evidence } = last;
         if let (Outcome::Passed, Some(first)) = (&outcome, earlier.first()) {
             outcome = Outcome::PassedAfterRetry(first.clone());
         }
-        let mut trace = recorder.finish(status(&outcome), Status::Cancelled);
-        tape.finish(&mut trace);
-        let probe = Arc::clone(&self.scope.identity);
+        let mut trace = recorder.finish(span_status(&outcome), Status::Cancelled);
+        record_replay.finish(&mut trace);
+        let probe = Arc::clone(&self.context.identity);
         let log = log.take();
         (Run { probe, outcome, trace, lateness, skipped: 0, attempts, earlier, evidence, tags, log }, exchanges)
     }
 
-    /// What ran, for its recording.
+    /// Makes one attempt: one call of the guest's `run`, in a store of its own.
+    async fn run_attempt(&self, home: &HomeRuntime, number: u32, handles: RunHandles) -> Attempt {
+        let RunHandles { recorder, log, record_replay, evidence } = &handles;
+        record_replay.begin_attempt();
+        // Without retries, the attempt has no span of its own beside the run's.
+        let max_attempts = self.retries.times + 1;
+        let name = || format!("Attempt {number} of {max_attempts}");
+        let span = (max_attempts > 1).then(|| recorder.push("probe.attempt".into(), name()));
+        record_replay.end_local();
+        let permits = Arc::clone(self.component.executor.cpu_permits());
+        let cpu_timer = CpuTimer::new(permits, home.clone(), self.cpu_estimate.starts_with_permit());
+        let (mut store, guard) =
+            store(&self.component, &self.context, handles.clone(), *self.limits, Arc::clone(&cpu_timer));
+        let call = async {
+            let guest = self.component.pre.instantiate_async(&mut store).await?;
+            guest.sentrynet_probe_prober().call_run(&mut store, &self.settings).await
+        };
+        let returned = guard.await_call(call).await;
+        let returned = record_replay.limit_fault().map_or(returned, Err);
+        self.cpu_estimate.record(cpu_timer.used());
+        let fault = returned.as_ref().err().cloned();
+        let outcome = match returned {
+            Ok(returned) => outcome::from_guest(returned),
+            Err(fault) => Outcome::Broken(with_last_log_lines(with_advice(fault, &self.limits), log)),
+        };
+        record_replay.end_attempt(outcome.as_str(), fault.as_ref(), evidence);
+        let evidence =
+            if outcome.passed() { None } else { evidence.failed_exchange(recorder, span.unwrap_or(recorder.root())) };
+        if let Some(span) = span {
+            recorder.set_status(span, span_status(&outcome));
+            recorder.pop_through(span, Status::Cancelled);
+        }
+        Attempt { outcome, tags: std::mem::take(&mut store.data_mut().tags), evidence }
+    }
+
+    /// Returns the header of a run's recording.
     fn header(&self, run: &Run) -> Header {
-        let Identity { probe, title, tags, failures_before_error, pointer } = &*self.scope.identity;
-        let variables = self.scope.policy.variables();
+        let Identity { probe, title, tags, failures_before_error, pointer } = &*self.context.identity;
+        let variables = self.context.policy.variables();
         Header {
             host: env!("CARGO_PKG_VERSION").to_owned(),
             contract: CONTRACT_VERSION.to_owned(),
-            component: Component { name: probe.clone(), sha256: self.program.sha256.to_string() },
+            component: Component { name: probe.clone(), sha256: self.component.sha256.to_string() },
             title: title.clone(),
             tags: BTreeMap::clone(tags),
             failures_before_error: *failures_before_error,
             pointer: pointer.clone(),
-            // It was text of ours.
+            // The host serialised the settings, so they can be parsed.
             settings: serde_json::from_str(&self.settings).unwrap_or_default(),
             environment: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             struck: BTreeSet::new(),
-            log_refused: self.scope.policy.grants.log_refused_by().map(str::to_owned),
+            log_refused: self.context.policy.grants.log_refused_by().map(str::to_owned),
             limits: json!(*self.limits),
             retries: self.retries.times,
             trace_id: run.trace.id,
@@ -209,59 +245,12 @@ impl ProbeShared {
         }
     }
 
-    /// One stay in the guest, in a sandbox of its own.
-    async fn attempt(&self, place: &HomeRuntime, number: u32, handles: RunHandles) -> Attempt {
-        let RunHandles { recorder, log, record_replay: tape, evidence } = &handles;
-        tape.begin_attempt();
-        // Where it is tried but once, the run itself is the attempt.
-        let most = self.retries.times + 1;
-        let span = (most > 1).then(|| recorder.push("probe.attempt".into(), format!("Attempt {number} of {most}")));
-        tape.end_local();
-        let computing =
-            CpuTimer::new(Arc::clone(self.program.threads.cpu_permits()), place.clone(), self.habit.is_very_long());
-        let measured = Arc::clone(&computing);
-        let (mut store, watch) = store(
-            self.program.component.engine(),
-            &self.scope,
-            &self.program.shared,
-            handles.clone(),
-            *self.limits,
-            measured,
-        );
-        let work = async {
-            let guest = self.program.component.instantiate_async(&mut store).await?;
-            guest.sentrynet_probe_prober().call_run(&mut store, &self.settings).await
-        };
-        let ended = watch.guard(work).await;
-        let ended = tape.limit_fault().map_or(ended, Err);
-        self.habit.record(computing.used());
-        let fault = ended.as_ref().err().cloned();
-        let outcome = match ended {
-            Ok(Ok(())) => Outcome::Passed,
-            Ok(Err(Trouble::Failed(said))) => Outcome::Failed(failure(said)),
-            Ok(Err(Trouble::Broken(message))) => Outcome::Broken(Fault {
-                kind: FaultKind::ReportedByProbe,
-                message: truncate(message, LONGEST_TEXT),
-                backtrace: Vec::new(),
-            }),
-            Err(fault) => Outcome::Broken(with_last_words(with_advice(fault, &self.limits), log)),
-        };
-        let within = span.unwrap_or(recorder.root());
-        tape.end_attempt(outcome.as_str(), fault.as_ref(), evidence);
-        let evidence = if outcome.passed() { None } else { evidence.failed_exchange(recorder, within) };
-        if let Some(span) = span {
-            recorder.set_status(span, status(&outcome));
-            recorder.pop_through(span, Status::Cancelled);
-        }
-        Attempt { outcome, tags: std::mem::take(&mut store.data_mut().tags), evidence }
-    }
-
-    /// A run that did not come about.
-    fn broken(&self, due: Instant, message: String) -> Run {
-        let identity = &self.scope.identity;
+    /// Returns the run for an error of the host that prevented it.
+    fn broken_run(&self, due: Instant, message: String) -> Run {
+        let identity = &self.context.identity;
         let recorder = Recorder::start(identity.probe.clone(), identity.title.clone());
         let outcome = Outcome::Broken(Fault { kind: FaultKind::Host, message, backtrace: Vec::new() });
-        let trace = recorder.finish(status(&outcome), Status::Cancelled);
+        let trace = recorder.finish(span_status(&outcome), Status::Cancelled);
         let mut run = Run {
             probe: Arc::clone(identity),
             outcome,
@@ -274,45 +263,7 @@ impl ProbeShared {
             tags: BTreeMap::new(),
             log: Vec::new(),
         };
-        self.program.secrets.redact_run(&mut run, Vec::new());
+        self.component.secrets.redact_run(&mut run, Vec::new());
         run
     }
 }
-
-/// The root's status. A target that cannot be reached is told from one that answers wrongly.
-fn status(outcome: &Outcome) -> Status {
-    match outcome {
-        Outcome::Passed | Outcome::PassedAfterRetry(_) => Status::Ok,
-        Outcome::Failed(failure) => match failure.reason.as_str() {
-            "timeout" => Status::DeadlineExceeded,
-            "dns" | "connect" | "tls" => Status::Unavailable,
-            _ => Status::InternalError,
-        },
-        Outcome::Broken(fault) => match fault.kind {
-            FaultKind::Limit(LimitKind::Deadline) => Status::DeadlineExceeded,
-            FaultKind::Limit(_) => Status::ResourceExhausted,
-            FaultKind::Trap | FaultKind::ReportedByProbe | FaultKind::Host | FaultKind::ReplayDiverged => {
-                Status::Aborted
-            }
-        },
-    }
-}
-
-/// What a guest says of a run, no longer than anybody reads.
-fn failure(failure: GuestFailure) -> Failure {
-    const MOST_MISMATCHES: usize = 100;
-    const LONGEST_REASON: usize = 64;
-    let mismatches = failure.mismatches.into_iter().take(MOST_MISMATCHES).map(|mismatch| Mismatch {
-        subject: truncate(mismatch.subject, LONGEST_TEXT),
-        expected: truncate(mismatch.expected, LONGEST_TEXT),
-        actual: truncate(mismatch.actual, LONGEST_TEXT),
-    });
-    Failure {
-        reason: truncate(failure.reason, LONGEST_REASON),
-        message: truncate(failure.message, LONGEST_TEXT),
-        mismatches: mismatches.collect(),
-    }
-}
-
-/// Bytes of one text of a guest's.
-const LONGEST_TEXT: usize = 4096;

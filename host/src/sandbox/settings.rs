@@ -1,14 +1,19 @@
-//! What a guest gets of its settings, by its own schema. Text that was put in for a reference becomes a number where
-//! that is wanted, and is taken letter by letter where a template stands. What the schema marks `writeOnly` the host
-//! keeps: the guest gets its JSON pointer instead. Pure.
+//! Converts a probe's settings to what its guest gets, by the component's own schema.
+//!
+//! - Text that replaced a reference (`${env:NAME}`) becomes a number or a boolean where the schema wants one.
+//! - Text that replaced a reference within a template is escaped.
+//! - Settings that the schema marks `writeOnly` stay with the host: the guest gets their JSON pointers instead.
 
 use serde_json::{Map, Value};
 
 use crate::config::Interpolations;
 use crate::schema::{Annotations, BudgetExceeded, Schema, Type};
 
-/// The settings as they are meant: what was put in for a reference is of the type that is wanted.
-pub fn typed(
+/// Returns the settings with the text of references converted to the type that the schema wants.
+///
+/// # Errors
+/// Returns [`BudgetExceeded`] if the schema takes too many steps, or refers to itself endlessly.
+pub fn convert_references(
     schema: &Schema,
     settings: &Map<String, Value>,
     interpolations: &Interpolations,
@@ -17,68 +22,77 @@ pub fn typed(
     if interpolations.whole_values.is_empty() {
         return Ok(settings);
     }
-    schema.walk(&mut settings, &mut |asked, value, pointer| {
+    schema.walk(&mut settings, &mut |annotations, value, pointer| {
         let Value::String(text) = &*value else { return false };
-        let read = interpolations.whole_values.contains(pointer).then(|| read(asked, text)).flatten();
-        read.map(|read| *value = read).is_some()
+        let converted = interpolations.whole_values.contains(pointer).then(|| convert(annotations, text)).flatten();
+        converted.map(|converted| *value = converted).is_some()
     })?;
     Ok(settings)
 }
 
-/// The settings as the guest gets them, of those that are typed.
-pub fn for_guest(schema: &Schema, mut typed: Value, interpolations: &Interpolations) -> Result<Value, BudgetExceeded> {
-    schema.walk(&mut typed, &mut |asked, value, pointer| {
-        if asked.write_only {
+/// Returns the settings for the guest, given those with converted references.
+///
+/// # Errors
+/// Returns [`BudgetExceeded`] if the schema takes too many steps, or refers to itself endlessly.
+pub fn for_guest(
+    schema: &Schema,
+    mut settings: Value,
+    interpolations: &Interpolations,
+) -> Result<Value, BudgetExceeded> {
+    schema.walk(&mut settings, &mut |annotations, value, pointer| {
+        if annotations.write_only {
             *value = Value::String(pointer.to_owned());
             return true;
         }
-        let template = asked.formats.contains(TEMPLATE);
-        if template {
-            brace(value, pointer, interpolations);
+        let is_template = annotations.formats.contains(TEMPLATE_FORMAT);
+        if is_template {
+            escape_references(value, pointer, interpolations);
         }
-        template
+        is_template
     })?;
-    Ok(typed)
+    Ok(settings)
 }
 
-/// Whether the probe has no title of its own, and the configuration must give it one.
-pub fn wants_title(schema: &Value) -> bool {
+/// Returns true if the component requires `title`: it derives no title from its settings.
+pub fn requires_title(schema: &Value) -> bool {
     schema["required"].as_array().is_some_and(|required| required.iter().any(|key| key == "title"))
 }
 
-/// The `format` of settings whose texts are templates as Python's `str.format_map` has them, however deep they lie.
-const TEMPLATE: &str = "str.format_map";
+/// The `format` of settings in which all text, at any depth, is templates in the syntax of Python's `str.format_map`.
+const TEMPLATE_FORMAT: &str = "str.format_map";
 
-fn brace(value: &mut Value, pointer: &str, interpolations: &Interpolations) {
+/// Replaces text that contains references by its variant with doubled braces.
+fn escape_references(value: &mut Value, pointer: &str, interpolations: &Interpolations) {
     match value {
         Value::String(text) => {
-            if let Some(braced) = interpolations.template_escaped.get(pointer) {
-                text.clone_from(braced);
+            if let Some(escaped) = interpolations.template_escaped.get(pointer) {
+                text.clone_from(escaped);
             }
         }
         Value::Object(map) => {
             for (key, value) in map {
-                brace(value, &format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1")), interpolations);
+                let key = key.replace('~', "~0").replace('/', "~1");
+                escape_references(value, &format!("{pointer}/{key}"), interpolations);
             }
         }
         Value::Array(list) => {
             for (index, value) in list.iter_mut().enumerate() {
-                brace(value, &format!("{pointer}/{index}"), interpolations);
+                escape_references(value, &format!("{pointer}/{index}"), interpolations);
             }
         }
         _ => {}
     }
 }
 
-/// A text as a number or a boolean, where the schema takes one and no text.
-fn read(asked: &Annotations, text: &str) -> Option<Value> {
-    let read: Value = serde_json::from_str(text.trim()).ok()?;
-    let fits = match read {
-        Value::Number(_) => asked.accepts(Type::Number) || asked.accepts(Type::Integer),
-        Value::Bool(_) => asked.accepts(Type::Boolean),
+/// Converts text to a number or a boolean, if the schema accepts one and no text.
+fn convert(annotations: &Annotations, text: &str) -> Option<Value> {
+    let converted: Value = serde_json::from_str(text.trim()).ok()?;
+    let is_accepted = match converted {
+        Value::Number(_) => annotations.accepts(Type::Number) || annotations.accepts(Type::Integer),
+        Value::Bool(_) => annotations.accepts(Type::Boolean),
         _ => false,
     };
-    (fits && !asked.accepts(Type::String)).then_some(read)
+    (is_accepted && !annotations.accepts(Type::String)).then_some(converted)
 }
 
 #[cfg(test)]
@@ -91,15 +105,16 @@ mod tests {
     fn check(schema: &Value, settings: Value, expected: &Value) {
         let Value::Object(settings) = settings else { panic!("settings are a map") };
         let whole = ["/port", "/name", "/on"].map(str::to_owned).into();
-        let braced = [("/body/a/0", "{{x"), ("/name", "{{y")].map(|(place, text)| (place.to_owned(), text.to_owned()));
+        let braced =
+            [("/body/a/0", "{{x"), ("/name", "{{y")].map(|(pointer, text)| (pointer.to_owned(), text.to_owned()));
         let interpolations = Interpolations { whole_values: whole, template_escaped: braced.into() };
         let schema = Schema::read(schema).unwrap();
-        let typed = typed(&schema, &settings, &interpolations).unwrap();
-        assert_eq!(&for_guest(&schema, typed, &interpolations).unwrap(), expected);
+        let converted = convert_references(&schema, &settings, &interpolations).unwrap();
+        assert_eq!(&for_guest(&schema, converted, &interpolations).unwrap(), expected);
     }
 
     #[test]
-    fn what_was_put_in_is_no_template() {
+    fn references_in_templates_are_escaped() {
         let schema = json!({ "properties": { "body": { "format": "str.format_map" }, "name": { "type": "string" } } });
         check(
             &schema,
@@ -109,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reference_may_stand_for_a_number() {
+    fn references_are_converted_to_numbers() {
         let schema = json!({ "properties": {
             "port": { "type": ["integer", "null"] },
             "other": { "type": "integer" },
@@ -125,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_write_only_stays() {
+    fn write_only_settings_become_pointers() {
         let schema = json!({ "properties": { "password": { "writeOnly": true } } });
         check(&schema, json!({ "password": "x", "user": "y" }), &json!({ "password": "/password", "user": "y" }));
         check(&schema, json!({ "password": null }), &json!({ "password": null }));
@@ -134,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn wherever_it_lies() {
+    fn write_only_settings_are_found_at_any_depth() {
         let schema = json!({
             "properties": { "steps": { "items": { "$ref": "#/$defs/step" } } },
             "additionalProperties": { "anyOf": [{ "type": "null" }, { "$ref": "#/$defs/auth" }] },

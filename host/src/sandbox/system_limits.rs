@@ -1,71 +1,109 @@
-//! What there is, as the kernel says it: memory, this machine's or that of a control group that the host runs in, and
-//! how many runs at once its limits allow.
+//! The limits of the machine: its memory, or that of the control group that the host runs in, and the number of runs at
+//! once that the kernel's limits allow.
 
 use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
-/// How many of the wanted runs there can be at once: each takes memory mappings and open files, which the kernel bounds.
-/// The second bound is raised as far as this process may.
+use crate::config::MAX_MEMORY_BYTES;
+
+/// Returns how many of the `wanted` runs can be in progress at once. Each takes memory mappings and open files, which the
+/// kernel limits: logs a warning for each limit that allows fewer runs.
+///
+/// Raises this process's soft limit on open files to what the runs need, as far as the hard limit allows.
 pub fn max_in_flight(wanted: usize) -> usize {
     let mappings = read_to_string("/proc/sys/vm/max_map_count").ok().and_then(|text| text.trim().parse().ok());
-    let mappings = mappings.map(|limit| ("vm.max_map_count", limit, runs_by_mappings(limit)));
-    let files = open_files(wanted).map(|limit| ("the limit on open files (`ulimit -n`)", limit, runs_by_files(limit)));
-    let bounds = mappings.into_iter().chain(files);
-    bounds.fold(wanted, |wanted, (name, limit, most)| {
-        if wanted > most {
-            tracing::warn!("at most {most} runs at once instead of {wanted}: raise {name}, now {limit}, for more");
+    let in_flight = match mappings {
+        Some(limit) if runs_by_mappings(limit) < wanted => {
+            let in_flight = runs_by_mappings(limit);
+            let needed = PROCESS_MAPPINGS + wanted * MAPPINGS_PER_RUN;
+            tracing::warn!(
+                in_flight,
+                limit,
+                "at most {in_flight} runs at once instead of {wanted}: the kernel's limit on memory mappings is {limit}; \
+                 raise it with `sysctl -w vm.max_map_count={needed}`"
+            );
+            in_flight
         }
-        wanted.min(most)
-    })
+        _ => wanted,
+    };
+    match raise_open_files(in_flight) {
+        Some(limit) if runs_by_files(limit) < in_flight => {
+            let allowed = runs_by_files(limit);
+            let needed = files_needed(in_flight);
+            tracing::warn!(
+                in_flight = allowed,
+                limit,
+                "at most {allowed} runs at once instead of {in_flight}: the hard limit on open files is {limit}; raise \
+                 it to {needed} (`ulimit -Hn`, or `LimitNOFILE=` of a systemd unit)"
+            );
+            allowed
+        }
+        _ => in_flight,
+    }
 }
+
+/// Memory mappings of the process itself, and of each run. Both are measured.
+const PROCESS_MAPPINGS: usize = 8000;
+const MAPPINGS_PER_RUN: usize = 5;
 
 fn runs_by_mappings(limit: usize) -> usize {
-    /// Measured: mappings of one run, and what the process needs beside.
-    const OF_A_RUN: usize = 5;
-    const OF_US: usize = 8000;
-    (limit.saturating_sub(OF_US) / OF_A_RUN).max(1)
+    (limit.saturating_sub(PROCESS_MAPPINGS) / MAPPINGS_PER_RUN).max(1)
 }
 
-/// What the process itself opens: files of the spool, connections to Sentry, name lookups.
-const FILES_OF_US: usize = 600;
+/// Files that the process itself opens: the spool's, connections to Sentry, name lookups.
+const PROCESS_FILES: usize = 600;
 
-/// A run mostly has one connection, and some have several.
+/// Most runs have one connection, and some have several: three for two runs.
 fn runs_by_files(limit: usize) -> usize {
-    (limit.saturating_sub(FILES_OF_US) * 2 / 3).max(1)
+    (limit.saturating_sub(PROCESS_FILES) * 2 / 3).max(1)
 }
 
-/// How many files this process may have open, after it has asked for what so many runs take.
-fn open_files(runs: usize) -> Option<usize> {
+fn files_needed(runs: usize) -> usize {
+    runs * 3 / 2 + PROCESS_FILES + 1
+}
+
+/// Raises the soft limit on open files to what `runs` runs need, as far as the hard limit allows, and returns it. Returns
+/// `None` if the kernel does not report the limit.
+fn raise_open_files(runs: usize) -> Option<usize> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
-    let needed = (runs * 3 / 2 + FILES_OF_US + 1) as u64;
-    let raised = needed.min(hard);
+    let raised = (files_needed(runs) as u64).min(hard);
     let now = if soft < raised && setrlimit(Resource::RLIMIT_NOFILE, raised, hard).is_ok() { raised } else { soft };
     Some(usize::try_from(now).unwrap_or(usize::MAX))
 }
 
-/// Bytes, the least of what bounds us; none where the kernel does not say.
-pub fn memory() -> Option<u64> {
-    let machine = read_to_string("/proc/meminfo").ok().and_then(|text| total(&text));
+/// Returns the bytes of memory that the host may use: the machine's, or the least limit of the control groups that the
+/// host runs in. Returns `None` if the kernel reports neither.
+fn memory() -> Option<u64> {
+    let machine = read_to_string("/proc/meminfo").ok().and_then(|text| total_memory(&text));
     let groups = read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let bounds = groups.lines().flat_map(bounds).filter_map(|file| read_to_string(file).ok());
-    // Where there is none, the second version writes `max`, and the first a number beyond all machines.
-    bounds.filter_map(|text| text.trim().parse().ok()).chain(machine).min()
+    let limits = groups.lines().flat_map(limit_files).filter_map(|file| read_to_string(file).ok());
+    // For "no limit", cgroup v2 has `max`, and v1 a number greater than the memory of any machine.
+    limits.filter_map(|text| text.trim().parse().ok()).chain(machine).min()
 }
 
-/// What `/proc/meminfo` has.
-fn total(text: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+/// Returns the bytes of memory that all runs together may use by default: half of what the host may use.
+pub fn default_total_memory() -> usize {
+    /// The memory that is assumed if the kernel does not report it.
+    const UNKNOWN_MEMORY_BYTES: u64 = 4 << 30;
+    let half = memory().unwrap_or(UNKNOWN_MEMORY_BYTES) / 2;
+    // Half of the total is beyond the guaranteed shares of the runs: one run may ask for all of that half.
+    usize::try_from(half).unwrap_or(usize::MAX).max(2 * MAX_MEMORY_BYTES)
+}
+
+/// Returns `MemTotal` of `/proc/meminfo` in bytes.
+fn total_memory(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib << 10)
 }
 
-/// The files that bound a line of `/proc/self/cgroup` (`NUMBER:CONTROLLERS:PATH`): its group's, and those of all above
-/// it. From within a container, its own group is the topmost.
-fn bounds(line: &str) -> Vec<PathBuf> {
+/// Returns the files with the memory limits of a line of `/proc/self/cgroup` (`NUMBER:CONTROLLERS:PATH`): those of its
+/// group, and of all groups above it. Within a container, its own group is the topmost.
+fn limit_files(line: &str) -> Vec<PathBuf> {
     let (root, name, path) = match line.splitn(3, ':').collect::<Vec<_>>()[..] {
         ["0", "", path] => ("/sys/fs/cgroup", "memory.max", path),
-        [_, controllers, path] if controllers.split(',').any(|one| one == "memory") => {
+        [_, controllers, path] if controllers.split(',').any(|controller| controller == "memory") => {
             ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", path)
         }
         _ => return Vec::new(),
@@ -79,37 +117,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn runs_that_the_kernels_defaults_allow() {
+    fn runs_at_the_kernels_default_limits() {
         assert_eq!(runs_by_mappings(65_530), 11_506);
         assert_eq!(runs_by_files(1024), 282);
         assert!(runs_by_files(20_000) > 10_000);
         assert_eq!((runs_by_mappings(0), runs_by_files(0)), (1, 1));
+        assert!((1..10_000).all(|runs| runs_by_files(files_needed(runs)) >= runs));
     }
 
     #[test]
-    fn open_files_are_asked_for() {
+    fn the_limit_on_open_files_is_raised() {
         let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
-        let now = open_files(1000).expect("a limit");
+        let now = raise_open_files(1000).expect("a limit");
         assert!(runs_by_files(now) >= 1000 || now as u64 == hard, "{now}");
-        assert_eq!(open_files(1), Some(now), "it is never lowered");
+        assert_eq!(raise_open_files(1), Some(now), "it is never lowered");
     }
 
     #[test]
-    fn the_machines() {
-        assert_eq!(total("MemTotal:       24598804 kB\nMemFree:        8716 kB\n"), Some(25_189_175_296));
-        assert_eq!(total("MemFree: 8716 kB\n"), None);
+    fn the_memory_of_the_machine() {
+        assert_eq!(total_memory("MemTotal:       24598804 kB\nMemFree:        8716 kB\n"), Some(25_189_175_296));
+        assert_eq!(total_memory("MemFree: 8716 kB\n"), None);
         assert!(memory().is_some_and(|bytes| bytes > 64 << 20));
     }
 
     #[test]
     fn control_groups_of_both_versions() {
-        let found = |line| bounds(line).iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
-        let second = ["a/b/memory.max", "a/memory.max", "memory.max"].map(|file| format!("/sys/fs/cgroup/{file}"));
-        assert_eq!(found("0::/a/b"), second);
-        assert_eq!(found("0::/"), ["/sys/fs/cgroup/memory.max"]);
-        let first = ["a/memory.limit_in_bytes", "memory.limit_in_bytes"];
-        assert_eq!(found("9:hugetlb,memory:/a"), first.map(|file| format!("/sys/fs/cgroup/memory/{file}")));
-        assert_eq!(found("8:cpu:/a"), [""; 0]);
-        assert_eq!(found("nonsense"), [""; 0]);
+        let files = |line| limit_files(line).iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
+        let version_2 = ["a/b/memory.max", "a/memory.max", "memory.max"].map(|file| format!("/sys/fs/cgroup/{file}"));
+        assert_eq!(files("0::/a/b"), version_2);
+        assert_eq!(files("0::/"), ["/sys/fs/cgroup/memory.max"]);
+        let version_1 = ["a/memory.limit_in_bytes", "memory.limit_in_bytes"];
+        assert_eq!(files("9:hugetlb,memory:/a"), version_1.map(|file| format!("/sys/fs/cgroup/memory/{file}")));
+        assert_eq!(files("8:cpu:/a"), [""; 0]);
+        assert_eq!(files("nonsense"), [""; 0]);
     }
 }

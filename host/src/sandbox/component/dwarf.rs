@@ -1,6 +1,6 @@
-//! The debug information (DWARF) that a component carries for its backtraces. It is a guest's, and read by the host
-//! each time that the guest traps, where nobody can interrupt it: what would take long to read, or more stack or memory
-//! than there is, is left out before the component is compiled.
+//! Removes unsafe debug information (DWARF) from components. wasmtime reads it for backtraces each time that a guest traps,
+//! and cannot be interrupted while it does: debug information that would take too long to read, or too much stack or
+//! memory, is removed before the component is compiled.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -10,38 +10,43 @@ use addr2line::Context;
 use addr2line::gimli::{self, Dwarf, EndianSlice, LittleEndian, Reader, ReaderOffsetId, SectionId};
 use wasmparser::{Parser, Payload};
 
-/// How often the reader may be asked for a piece. Measured: all of a Rust probe's, of 3 MB, takes 1.6 million.
+/// The greatest number of reads. Measured: all debug information of a Rust probe, 3 MB, takes 1.6 million reads.
 const MAX_READS: usize = 5_000_000;
-/// Each level of it is one of the host's stack.
+/// The deepest nesting of entries: each level takes a frame of the host's stack.
 const MAX_DEPTH: isize = 128;
-/// Of a name or a path.
+/// The greatest length of a name or path.
 const MAX_TEXT_BYTES: usize = 4096;
 
-/// A component whose debug information can be read at any time; what is left out is told.
+/// Returns the component without the debug information that is unsafe to read. Logs a warning if it removes some.
 pub fn without_unsafe_dwarf<'a>(bytes: Cow<'a, [u8]>, name: &str) -> Cow<'a, [u8]> {
-    let wild: Vec<usize> = modules(&bytes).into_iter().filter(|it| !it.is_safe()).flat_map(|it| it.names).collect();
-    if wild.is_empty() {
+    let unsafe_modules = modules(&bytes).into_iter().filter(|module| !module.is_safe());
+    let offsets: Vec<usize> = unsafe_modules.flat_map(|module| module.name_offsets).collect();
+    if offsets.is_empty() {
         return bytes;
     }
-    tracing::warn!("the debug information of {name} is left out: it is damaged, or takes too long to read");
+    tracing::warn!(
+        module = name,
+        "ignoring debug information (DWARF), which is damaged or takes too long to read: backtraces have no source lines"
+    );
     let mut bytes = bytes.into_owned();
-    for at in wild {
-        // Under another name of the same length it is a section that nobody reads.
-        bytes[at] = b'-';
+    for offset in offsets {
+        // Renames the section, keeping its length: custom sections of unknown names are ignored.
+        bytes[offset] = b'-';
     }
     Cow::Owned(bytes)
 }
 
-/// The sections of a core module that are debug information.
+/// The sections of a core module with debug information.
 #[derive(Default)]
 struct Module<'a> {
-    /// Of several with one name, the last is read.
+    /// Sections by name. Of several with the same name, the last is read.
     sections: HashMap<&'a str, &'a [u8]>,
-    /// Where each has its name.
-    names: Vec<usize>,
+    /// The offset of each section's name in the component.
+    name_offsets: Vec<usize>,
 }
 
-/// The core modules of a component, as far as it can be read: what is wrong with the rest, its compiler says.
+/// Returns the core modules of a component that have debug information. Stops at the first parse error, which the compiler
+/// then reports.
 fn modules(bytes: &[u8]) -> Vec<Module<'_>> {
     let (mut open, mut closed) = (Vec::new(), Vec::new());
     for payload in Parser::new(0).parse_all(bytes).map_while(Result::ok) {
@@ -49,27 +54,30 @@ fn modules(bytes: &[u8]) -> Vec<Module<'_>> {
             Payload::Version { .. } => open.push(Module::default()),
             Payload::End(_) => closed.extend(open.pop()),
             Payload::CustomSection(section) if section.name().starts_with(".debug_") => {
-                let at = section.name().as_ptr().addr() - bytes.as_ptr().addr();
+                let offset = section.name().as_ptr().addr() - bytes.as_ptr().addr();
                 if let Some(module) = open.last_mut() {
                     module.sections.insert(section.name(), section.data());
-                    module.names.push(at);
+                    module.name_offsets.push(offset);
                 }
             }
             _ => {}
         }
     }
     closed.extend(open);
-    closed.retain(|module| !module.names.is_empty());
+    closed.retain(|module| !module.name_offsets.is_empty());
     closed
 }
 
 impl Module<'_> {
-    /// Reads all that a backtrace could ever want to read of it.
+    /// Returns true if everything that a backtrace may read can be read within the bounds.
     fn is_safe(&self) -> bool {
-        let left = Cell::new(MAX_READS);
+        let reads_left = Cell::new(MAX_READS);
         let section = |id: SectionId| {
             let data = self.sections.get(id.name()).copied().unwrap_or_default();
-            Ok::<_, gimli::Error>(BoundedReader { bytes: EndianSlice::new(data, LittleEndian), left: &left })
+            Ok::<_, gimli::Error>(BoundedReader {
+                bytes: EndianSlice::new(data, LittleEndian),
+                reads_left: &reads_left,
+            })
         };
         let read = || {
             let dwarf = Dwarf::load(section)?;
@@ -81,11 +89,12 @@ impl Module<'_> {
             context.parse_functions()?;
             context.parse_inlined_functions().map(|()| true)
         };
-        // Some of the errors are passed over.
-        read().is_ok_and(|shallow| shallow) && left.get() > 0
+        // The parser ignores some errors, so that the number of reads is checked too.
+        read().is_ok_and(|shallow| shallow) && reads_left.get() > 0
     }
 }
 
+/// Returns true if no entry is nested too deeply.
 fn is_shallow<R: Reader>(dwarf: &Dwarf<R>) -> gimli::Result<bool> {
     let mut units = dwarf.units();
     while let Some(header) = units.next()? {
@@ -103,24 +112,25 @@ fn is_shallow<R: Reader>(dwarf: &Dwarf<R>) -> gimli::Result<bool> {
     Ok(true)
 }
 
-/// Bytes that can be read so often, and then no more.
+/// A reader that fails after a number of reads.
 #[derive(Debug, Clone)]
 struct BoundedReader<'a> {
     bytes: EndianSlice<'a, LittleEndian>,
-    left: &'a Cell<usize>,
+    reads_left: &'a Cell<usize>,
 }
 
 impl BoundedReader<'_> {
-    fn take(&self, reads: usize) -> gimli::Result<()> {
-        self.left.set(self.left.get().saturating_sub(reads));
-        if self.left.get() == 0 { Err(gimli::Error::UnexpectedEof(self.bytes.offset_id())) } else { Ok(()) }
+    /// Counts a number of reads, and fails if none are left.
+    fn count_reads(&self, reads: usize) -> gimli::Result<()> {
+        self.reads_left.set(self.reads_left.get().saturating_sub(reads));
+        if self.reads_left.get() == 0 { Err(gimli::Error::UnexpectedEof(self.bytes.offset_id())) } else { Ok(()) }
     }
 
-    /// A text is about to be read, or copied.
-    fn take_text(&self, length: usize) -> gimli::Result<()> {
-        const BYTES_OF_A_READ: usize = 8;
-        let reads = if length > MAX_TEXT_BYTES { usize::MAX } else { 1 + length / BYTES_OF_A_READ };
-        self.take(reads)
+    /// Counts reading or copying a text. Fails if it is too long.
+    fn count_text(&self, length: usize) -> gimli::Result<()> {
+        const BYTES_PER_READ: usize = 8;
+        let reads = if length > MAX_TEXT_BYTES { usize::MAX } else { 1 + length / BYTES_PER_READ };
+        self.count_reads(reads)
     }
 }
 
@@ -141,7 +151,7 @@ impl Reader for BoundedReader<'_> {
     }
 
     fn truncate(&mut self, length: usize) -> gimli::Result<()> {
-        self.take(1)?;
+        self.count_reads(1)?;
         self.bytes.truncate(length)
     }
 
@@ -158,39 +168,39 @@ impl Reader for BoundedReader<'_> {
     }
 
     fn find(&self, byte: u8) -> gimli::Result<usize> {
-        let within = EndianSlice::new(&self.bytes[..self.bytes.len().min(MAX_TEXT_BYTES + 1)], LittleEndian);
-        let found = within.find(byte);
-        self.take_text(found.unwrap_or(within.len()))?;
-        found.ok_or_else(|| gimli::Error::UnexpectedEof(self.offset_id()))
+        let searched = EndianSlice::new(&self.bytes[..self.bytes.len().min(MAX_TEXT_BYTES + 1)], LittleEndian);
+        let position = searched.find(byte);
+        self.count_text(position.unwrap_or(searched.len()))?;
+        position.ok_or_else(|| gimli::Error::UnexpectedEof(self.offset_id()))
     }
 
     fn skip(&mut self, length: usize) -> gimli::Result<()> {
-        self.take(1)?;
+        self.count_reads(1)?;
         self.bytes.skip(length)
     }
 
     fn split(&mut self, length: usize) -> gimli::Result<Self> {
-        self.take(1)?;
-        Ok(Self { bytes: self.bytes.split(length)?, left: self.left })
+        self.count_reads(1)?;
+        Ok(Self { bytes: self.bytes.split(length)?, reads_left: self.reads_left })
     }
 
     fn to_slice(&self) -> gimli::Result<Cow<'_, [u8]>> {
-        self.take_text(self.bytes.len())?;
+        self.count_text(self.bytes.len())?;
         self.bytes.to_slice()
     }
 
     fn to_string(&self) -> gimli::Result<Cow<'_, str>> {
-        self.take_text(self.bytes.len())?;
+        self.count_text(self.bytes.len())?;
         Reader::to_string(&self.bytes)
     }
 
     fn to_string_lossy(&self) -> gimli::Result<Cow<'_, str>> {
-        self.take_text(self.bytes.len())?;
+        self.count_text(self.bytes.len())?;
         Reader::to_string_lossy(&self.bytes)
     }
 
     fn read_slice(&mut self, buffer: &mut [u8]) -> gimli::Result<()> {
-        self.take(1)?;
+        self.count_reads(1)?;
         Reader::read_slice(&mut self.bytes, buffer)
     }
 }
@@ -201,7 +211,7 @@ mod tests {
 
     use super::*;
 
-    /// Tags, with children, and with an address and a length of code: of a unit, a function and what is inlined.
+    /// Abbreviations of a unit, a function and an inlined function: each with children, a start address and a code length.
     const ABBREVIATIONS: &[u8] =
         b"\x01\x11\x01\x11\x01\x12\x06\0\0\x02\x2e\x01\x11\x01\x12\x06\0\0\x03\x1d\x01\x11\x01\x12\x06\0\0\0";
 
@@ -209,13 +219,13 @@ mod tests {
         [&[kind][..], &0u32.to_le_bytes(), &0xffffu32.to_le_bytes()].concat()
     }
 
-    /// One of DWARF 4.
+    /// Returns a unit of DWARF 4.
     fn unit(entries: &[u8]) -> Vec<u8> {
         let length = u32::try_from(7 + entries.len()).unwrap();
         [&length.to_le_bytes()[..], &[4, 0, 0, 0, 0, 0, 4], entries].concat()
     }
 
-    /// A function in which so many are inlined, one in the other.
+    /// Returns a unit with a function in which others are inlined to this depth.
     fn nested(depth: usize) -> Vec<u8> {
         unit(&[entry(1), entry(2), entry(3).repeat(depth), vec![0; depth + 2]].concat())
     }
@@ -228,26 +238,26 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(info: &[u8], abbreviations: &[u8], tame: bool) {
+    fn check(info: &[u8], abbreviations: &[u8], is_safe: bool) {
         let before = module(info, abbreviations);
         let started = Instant::now();
         let after = without_unsafe_dwarf(Cow::Borrowed(&before), "a test");
         assert!(started.elapsed() < Duration::from_secs(20));
         let left = modules(&after).len();
-        assert_eq!((left, after.len(), *after == *before), (usize::from(tame), before.len(), tame));
+        assert_eq!((left, after.len(), *after == *before), (usize::from(is_safe), before.len(), is_safe));
     }
 
     #[test]
-    fn what_a_compiler_writes_stays() {
+    fn usual_debug_information_is_kept() {
         check(&nested(30), ABBREVIATIONS, true);
         check(&nested(30).repeat(100), ABBREVIATIONS, true);
         check(&[], &[], true);
     }
 
     #[test]
-    fn what_takes_too_much_goes() {
+    fn expensive_debug_information_is_removed() {
         check(&nested(100_000), ABBREVIATIONS, false);
-        // Each unit has the same table, which is read for each.
+        // All units share one table of abbreviations, which is read again for each unit.
         let table: Vec<u8> = (1..30_000u32)
             .flat_map(|code| [0x80 | code as u8, 0x80 | (code >> 7) as u8, (code >> 14) as u8, 0x11, 0, 0, 0])
             .chain([0])
@@ -256,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_damaged_goes() {
+    fn damaged_debug_information_is_removed() {
         let info = nested(3);
         check(&info[..info.len() - 1], ABBREVIATIONS, false);
         check(&info, &ABBREVIATIONS[..5], false);

@@ -1,0 +1,111 @@
+//! Creates the contexts of probes. Equal parts of consecutive probes are shared, since thousands of probes may differ in
+//! little.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::capability::grant::{self, Grants};
+use crate::capability::{Policy, ProbeContext, Refusals};
+use crate::config::{Allow, AllowSsh, Limits, Module, Probe, TraceHeaders, TraceHost};
+use crate::propagation::Origin;
+use crate::redaction::Secrets;
+use crate::run::Identity;
+
+/// Creates [`ProbeContext`]s.
+pub struct ContextFactory {
+    origin: Arc<Origin>,
+    secrets: Secrets,
+    // The parts of the previous probe.
+    tags: Arc<BTreeMap<String, String>>,
+    trace_hosts: Arc<[TraceHost]>,
+    policy: Arc<Policy>,
+    limits: Arc<Limits>,
+}
+
+impl ContextFactory {
+    /// Creates a factory for contexts with this `origin`. `secrets` are redacted from identities.
+    pub fn new(origin: Origin, secrets: Secrets) -> Self {
+        Self {
+            origin: Arc::new(origin),
+            secrets,
+            tags: Arc::default(),
+            trace_hosts: Arc::default(),
+            policy: Arc::new(deny_all()),
+            limits: Arc::default(),
+        }
+    }
+
+    /// Creates the context of a configured probe's runs. Relative paths of the settings are resolved against `directory`.
+    pub fn for_runs(&mut self, probe: &Probe, title: &str, directory: &Path) -> ProbeContext {
+        ProbeContext { may_send: true, ..self.for_checks(probe, title, directory) }
+    }
+
+    /// Creates the context in which a configured probe describes itself and checks its settings: as for runs, but nothing
+    /// can be sent.
+    pub fn for_checks(&mut self, probe: &Probe, title: &str, directory: &Path) -> ProbeContext {
+        let mut identity = Identity {
+            probe: probe.name.clone(),
+            title: title.to_owned(),
+            tags: Arc::clone(&probe.tags),
+            failures_before_error: probe.failures_before_error,
+            pointer: probe.pointer.clone(),
+        };
+        self.secrets.redact_identity(&mut identity);
+        identity.tags = reuse_if_equal(identity.tags, &mut self.tags);
+        let trace_hosts = grant::trace_hosts(&probe.settings, &probe.trace_headers);
+        let policy = Policy {
+            directory: directory.into(),
+            grants: Grants::new(probe.allow.clone()),
+            environment: probe.environment.clone(),
+            trace_headers: probe.trace_headers.clone(),
+        };
+        ProbeContext {
+            identity: Arc::new(identity),
+            settings: probe.settings.clone().into_iter().collect(),
+            policy: reuse_if_equal(Arc::new(policy), &mut self.policy),
+            trace_hosts: reuse_if_equal(trace_hosts, &mut self.trace_hosts),
+            built_in: matches!(probe.module, Module::BuiltIn(_)),
+            ..self.empty()
+        }
+    }
+
+    /// Creates the context of a component for which no probe is configured: nothing is allowed but logging.
+    pub fn empty(&self) -> ProbeContext {
+        ProbeContext {
+            identity: Arc::default(),
+            settings: Box::default(),
+            policy: Arc::new(deny_all()),
+            refusals: Refusals::default(),
+            trace_hosts: Arc::default(),
+            origin: Arc::clone(&self.origin),
+            built_in: false,
+            may_send: false,
+        }
+    }
+
+    /// Returns a probe's limits.
+    pub fn limits(&mut self, probe: &Probe) -> Arc<Limits> {
+        reuse_if_equal(Arc::new(probe.limits), &mut self.limits)
+    }
+}
+
+/// Returns a policy that allows nothing but logging.
+pub fn deny_all() -> Policy {
+    let ssh = AllowSsh { hosts: Some(Vec::new()), commands: Some(false), agent: Some(false) };
+    let block = Allow { declared_by: "this component".to_owned(), hosts: Some(Vec::new()), ssh, log: Some(true) };
+    Policy {
+        directory: Path::new("").into(),
+        grants: Grants::new(vec![block]),
+        environment: BTreeMap::new(),
+        trace_headers: TraceHeaders::default(),
+    }
+}
+
+/// Returns the previous value if it is equal to the new one, else the new one, which becomes the previous.
+fn reuse_if_equal<T: PartialEq + ?Sized>(new: Arc<T>, previous: &mut Arc<T>) -> Arc<T> {
+    if new != *previous {
+        *previous = new;
+    }
+    Arc::clone(previous)
+}

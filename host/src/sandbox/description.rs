@@ -1,0 +1,39 @@
+//! The metadata of components.
+
+use crate::sandbox::component::LoadError;
+use crate::schema::Schema;
+
+/// Metadata that a component returns from `describe`.
+#[derive(Debug)]
+pub struct Description {
+    /// The component's name.
+    pub name: String,
+    /// The component's version.
+    pub version: String,
+    /// One sentence for people.
+    pub summary: String,
+    /// The JSON Schema (2020-12) of the component's settings.
+    pub schema: serde_json::Value,
+}
+
+/// Parses and compiles the schema of a component's settings, as the component returned it.
+///
+/// # Errors
+/// - [`LoadError::Describe`] if it is larger than 1 MiB, or is not a JSON object.
+/// - [`LoadError::Schema`] if the schema is invalid or uses unsupported keywords.
+pub fn parse_schema(text: &str) -> Result<(serde_json::Value, Schema), LoadError> {
+    /// More than any schema written by hand.
+    const MAX_SCHEMA_BYTES: usize = 1 << 20;
+    if text.len() > MAX_SCHEMA_BYTES {
+        let max = MAX_SCHEMA_BYTES >> 20;
+        return Err(LoadError::Describe(format!("the schema of its settings is larger than {max} MiB")));
+    }
+    match serde_json::from_str(text) {
+        Ok(value @ serde_json::Value::Object(_)) => {
+            let schema = Schema::read(&value)?;
+            Ok((value, schema))
+        }
+        Ok(_) => Err(LoadError::Describe("the schema of its settings is not a JSON object".to_owned())),
+        Err(error) => Err(LoadError::Describe(format!("the schema of its settings is not JSON: {error}"))),
+    }
+}

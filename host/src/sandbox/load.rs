@@ -1,0 +1,139 @@
+//! Loads configured probes: describes their components, checks their settings, and chooses their titles.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::capability::{ProbeContext, truncate};
+use crate::config;
+use crate::sandbox::backtrace::format_fault;
+use crate::sandbox::component;
+use crate::sandbox::component_cache::{ComponentCache, DescribedComponent};
+use crate::sandbox::context_factory::ContextFactory;
+use crate::sandbox::cpu_estimate::CpuEstimate;
+use crate::sandbox::imports::unusable_imports;
+use crate::sandbox::instance::call_once;
+use crate::sandbox::loaded_component::LoadedComponent;
+use crate::sandbox::merge_problems::merge;
+use crate::sandbox::probe::{Probe, ProbeShared};
+use crate::sandbox::problem::Problem;
+use crate::sandbox::settings;
+use crate::schema::{Schema, Violation};
+
+/// Loads a configured probe. Returns it with warnings about it.
+///
+/// # Errors
+/// Returns all problems with the component or the settings.
+pub async fn load(
+    components: &mut ComponentCache,
+    contexts: &mut ContextFactory,
+    probe: &config::Probe,
+    directory: &Path,
+) -> Result<(Probe, Vec<Problem>), Vec<Problem>> {
+    let checks = Arc::new(contexts.for_checks(probe, &probe.name, directory));
+    let loaded = components.load(&probe.module, &checks).await.map_err(component_problem)?;
+    let DescribedComponent { component, description, schema } = loaded;
+
+    let (settings, violations) = check_schema(&schema, probe)?;
+    let report = check_by_probe(&component, &checks, &settings, !violations.is_empty()).await?;
+    let missing_title = probe.title.is_none() && settings::requires_title(&description.schema);
+    let problems = missing_title.then(title_problem).into_iter().chain(merge(violations, report.problems));
+    let problems: Vec<_> = problems.collect();
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+
+    let title = choose_title(probe, report.title);
+    let imports = component::imports(component.pre.instance_pre().component());
+    let unusable = unusable_imports(&imports, &probe.allow).into_iter().map(|message| problem("/probe", message));
+    let warnings = report.warnings.into_iter().chain(unusable).collect();
+    let context = contexts.for_runs(probe, &title, directory);
+    let loaded = Probe::new(ProbeShared {
+        component,
+        settings: settings.into(),
+        limits: contexts.limits(probe),
+        retries: probe.retries,
+        cpu_estimate: CpuEstimate::new(context.built_in),
+        context: Arc::new(context),
+    });
+    Ok((loaded, warnings))
+}
+
+/// Checks the settings against the component's schema. Returns the settings for the guest, as JSON, and what is wrong
+/// with them.
+fn check_schema(schema: &Schema, probe: &config::Probe) -> Result<(String, Vec<Violation>), Vec<Problem>> {
+    let converted =
+        settings::convert_references(schema, &probe.settings, &probe.interpolations).map_err(component_problem)?;
+    let mut violations = schema.check(&converted).map_err(component_problem)?;
+    // `title` is the host's key: the settings never contain it, and the host checks it.
+    violations.retain(|violation| !violation.pointer.is_empty() || violation.missing_key.as_deref() != Some("title"));
+    let for_guest = settings::for_guest(schema, converted, &probe.interpolations).map_err(component_problem)?;
+    Ok((for_guest.to_string(), violations))
+}
+
+/// The result of a probe's own check of its settings.
+#[derive(Default)]
+struct Report {
+    title: Option<String>,
+    problems: Vec<Problem>,
+    warnings: Vec<Problem>,
+}
+
+/// Calls a component's `check`. If the settings violate the schema already, faults of the call are ignored: the component
+/// need not cope with settings that its schema forbids.
+async fn check_by_probe(
+    component: &LoadedComponent,
+    context: &Arc<ProbeContext>,
+    settings: &str,
+    has_violations: bool,
+) -> Result<Report, Vec<Problem>> {
+    const MAX_PROBLEMS: usize = 100;
+    const MAX_MESSAGE_BYTES: usize = 1024;
+    let checked = call_once(component, context, async |guest, store| {
+        let checked = guest.sentrynet_probe_prober().call_check(&mut *store, settings).await?;
+        Ok((checked, std::mem::take(&mut store.data_mut().warnings)))
+    });
+    let (checked, warnings) = match checked.await {
+        Ok(checked) => checked,
+        Err(_) if has_violations => return Ok(Report::default()),
+        Err(fault) => {
+            let message = format!("the probe cannot check its settings: {}", format_fault(fault));
+            return Err(vec![problem("/probe", message)]);
+        }
+    };
+    let warnings = warnings.into_iter().map(|(pointer, message)| Problem { pointer, message }).collect();
+    match checked {
+        Ok(title) => Ok(Report { title, problems: Vec::new(), warnings }),
+        Err(problems) if problems.is_empty() && !has_violations => {
+            Err(vec![problem("", "the probe refuses these settings, and does not say why".to_owned())])
+        }
+        Err(problems) => {
+            let problems = problems.into_iter().take(MAX_PROBLEMS);
+            let problems = problems.map(|reported| Problem {
+                pointer: reported.pointer,
+                message: truncate(reported.message, MAX_MESSAGE_BYTES),
+            });
+            Ok(Report { title: None, problems: problems.collect(), warnings })
+        }
+    }
+}
+
+/// Returns a probe's title: the configuration's, else the one that the component derives from the settings, else the
+/// component's name.
+fn choose_title(probe: &config::Probe, derived: Option<String>) -> String {
+    const MAX_TITLE_BYTES: usize = 200;
+    let derived = derived.map(|title| truncate(title, MAX_TITLE_BYTES)).filter(|title| !title.trim().is_empty());
+    probe.title.clone().or(derived).unwrap_or_else(|| probe.name.clone())
+}
+
+fn title_problem() -> Problem {
+    problem("", "the key `title` is missing: this probe has none of its own".to_owned())
+}
+
+/// Returns a problem with the component itself.
+fn component_problem(error: impl std::fmt::Display) -> Vec<Problem> {
+    vec![problem("/probe", error.to_string())]
+}
+
+fn problem(pointer: &str, message: String) -> Problem {
+    Problem { pointer: pointer.to_owned(), message }
+}

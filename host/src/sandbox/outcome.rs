@@ -1,0 +1,58 @@
+//! Converts the results of attempts to outcomes, with bounds on the guest's text.
+
+use crate::capability::bindings::exports::sentrynet::probe::prober::Trouble;
+use crate::capability::bindings::sentrynet::probe::types::Failure as GuestFailure;
+use crate::capability::truncate;
+use crate::run::{Failure, Fault, FaultKind, LimitKind, Mismatch, Outcome};
+use crate::trace::Status;
+
+/// The greatest length of one text of a guest.
+const MAX_TEXT_BYTES: usize = 4096;
+
+/// Returns the outcome of a guest's `run` that returned.
+pub fn from_guest(returned: Result<(), Trouble>) -> Outcome {
+    match returned {
+        Ok(()) => Outcome::Passed,
+        Err(Trouble::Failed(failure)) => Outcome::Failed(bounded_failure(failure)),
+        Err(Trouble::Broken(message)) => Outcome::Broken(Fault {
+            kind: FaultKind::ReportedByProbe,
+            message: truncate(message, MAX_TEXT_BYTES),
+            backtrace: Vec::new(),
+        }),
+    }
+}
+
+/// Returns the status of the span of a run or an attempt. An unreachable target has another status than one that answers
+/// wrongly.
+pub fn span_status(outcome: &Outcome) -> Status {
+    match outcome {
+        Outcome::Passed | Outcome::PassedAfterRetry(_) => Status::Ok,
+        Outcome::Failed(failure) => match failure.reason.as_str() {
+            "timeout" => Status::DeadlineExceeded,
+            "dns" | "connect" | "tls" => Status::Unavailable,
+            _ => Status::InternalError,
+        },
+        Outcome::Broken(fault) => match fault.kind {
+            FaultKind::Limit(LimitKind::Deadline) => Status::DeadlineExceeded,
+            FaultKind::Limit(_) => Status::ResourceExhausted,
+            FaultKind::Trap | FaultKind::ReportedByProbe | FaultKind::Host | FaultKind::ReplayDiverged => {
+                Status::Aborted
+            }
+        },
+    }
+}
+
+fn bounded_failure(failure: GuestFailure) -> Failure {
+    const MAX_MISMATCHES: usize = 100;
+    const MAX_REASON_BYTES: usize = 64;
+    let mismatches = failure.mismatches.into_iter().take(MAX_MISMATCHES).map(|mismatch| Mismatch {
+        subject: truncate(mismatch.subject, MAX_TEXT_BYTES),
+        expected: truncate(mismatch.expected, MAX_TEXT_BYTES),
+        actual: truncate(mismatch.actual, MAX_TEXT_BYTES),
+    });
+    Failure {
+        reason: truncate(failure.reason, MAX_REASON_BYTES),
+        message: truncate(failure.message, MAX_TEXT_BYTES),
+        mismatches: mismatches.collect(),
+    }
+}
