@@ -1,5 +1,8 @@
-//! A recorded run as a file: JSON lines, of which the first says what ran and on what, and each other one is a call of
-//! the guest's, or where an attempt begins and ends. Plain data; knows neither how a run is recorded nor replayed.
+//! The format of a recorded run: JSON Lines. The first line is the header; every further line is the start of an
+//! attempt, a call of the guest, the end of an attempt, or the end of the run.
+//!
+//! This module holds plain data. Recording and replaying are in `capability/record_replay`, the removal of secrets is in
+//! `redaction`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,8 +14,8 @@ use crate::run::evidence::Exchange;
 use crate::run::{Fault, LogLine};
 use crate::trace::{self, SpanId, Status, TraceId};
 
-mod format;
 mod byte_streams;
+mod format;
 
 pub use byte_streams::{ByteStream, bytes_from_json, bytes_to_json, collect_streams};
 pub use format::ReadError;
@@ -20,159 +23,196 @@ pub use format::ReadError;
 /// A recorded run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recording {
+    /// The first line of the file.
     pub header: Header,
-    /// In the order in which it happened, up to [`Entry::Finish`].
+    /// The further lines, in the order in which things happened. The last one is [`Entry::Finish`].
     pub entries: Vec<Entry>,
 }
 
-/// What ran, and on what.
+/// The component that ran, its input, and the identity of the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Header {
-    /// The versions of the host and of the contract with the guest.
+    /// The version of the host.
     pub host: String,
+    /// The version of the contract (WIT) between host and guest.
     pub contract: String,
+    /// The component that ran.
     pub component: Component,
+    /// The title of the probe.
     pub title: String,
+    /// The tags that the configuration gives the probe.
     pub tags: BTreeMap<String, String>,
+    /// The consecutive failed runs that it takes before an error is reported.
     pub failures_before_error: u32,
-    /// Where the configuration has it, as a JSON pointer.
+    /// The JSON pointer of the probe in the configuration.
     pub pointer: String,
-    /// As the guest got them.
+    /// The settings, as the guest received them.
     pub settings: Value,
-    /// Values of the environment that it might see.
+    /// The environment variables that the guest could read.
     pub environment: BTreeMap<String, String>,
-    /// Whose word it was that it might not write to the log, if it might not.
+    /// The `allow` block that refused the guest the run's log, or `None` if the guest could write to the log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_refused: Option<String>,
-    /// How many bytes each secret had that was struck out of these and of what came from outside: what stands in its
-    /// place has as many, if it has enough.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub struck: BTreeSet<usize>,
+    /// The lengths in bytes of the secrets that were redacted in `settings`, in `environment` and in what came from
+    /// outside. A placeholder in these places is as long as its secret, except for secrets shorter than four bytes.
+    #[serde(rename = "struck", default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub redacted_lengths: BTreeSet<usize>,
+    /// The limits of the run.
     pub limits: Value,
+    /// The retries that the configuration allows after a failed attempt.
     pub retries: u32,
+    /// The id of the trace.
     pub trace_id: TraceId,
-    /// The root span's.
+    /// The id of the root span.
     pub span_id: SpanId,
-    /// Since 1970.
+    /// The wall-clock time at which the run started, since 1970.
     #[serde(rename = "started_ns", with = "nanoseconds")]
     pub started: Duration,
-    /// How long after its time it started.
+    /// The time between the scheduled start and the actual start.
     #[serde(rename = "lateness_ns", with = "nanoseconds")]
     pub lateness: Duration,
 }
 
+/// The component that was run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Component {
+    /// The name of the probe type, for example `probes.http`.
     pub name: String,
+    /// The SHA-256 of the component's file, in lower-case hexadecimal digits.
     pub sha256: String,
 }
 
-/// A line. Times count from the start of the run.
+/// One line after the header. Times count from the start of the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "entry", rename_all = "kebab-case")]
 pub enum Entry {
+    /// The start of an attempt.
     Attempt {
+        /// The time of the start.
         #[serde(rename = "at_ns", with = "nanoseconds")]
         at: Duration,
-        /// The span that it has where there may be several.
+        /// The span of the attempt. An attempt has one only if retries are configured.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         span: Option<SpanId>,
     },
+    /// A call that the guest made.
     Call(Call),
     /// The end of an attempt.
     End(End),
-    /// What happened behind the guest's back, after its end.
+    /// The end of the run, with what the host did after the end of the last attempt.
     Finish(Effects),
 }
 
-/// A call of the guest's.
+/// A call that the guest made to the host.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Call {
-    /// As the contract has it: `http.request.send`.
+    /// The function as the contract names it, for example `http.request.send`.
     pub call: String,
+    /// The time of the call.
     #[serde(rename = "at_ns", with = "nanoseconds")]
     pub at: Duration,
-    /// The handles that it is given, the one that it is a method of first.
+    /// The resource handles among the arguments. For a method, the first one is the resource itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub handles: Vec<u32>,
+    /// The other arguments, by their names.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub with: Map<String, Value>,
-    /// The span that it opened for the guest.
+    /// The span that the call opened for the guest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub span: Option<SpanId>,
-    /// What came of it from outside. A call without one follows from those before it.
+    /// The answer of an external call. `None` for a local call, whose result follows from the calls before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<Answer>,
-    /// Of a call without one, what the host wrote before it: something may go on while the guest computes.
+    /// For a local call, the effects between the call before and this one. Background work of the host may go on while
+    /// the guest computes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Box<Effects>>,
 }
 
-/// What came from outside.
+/// The answer to an external call.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
+    /// The time of the answer.
     #[serde(rename = "until_ns", with = "nanoseconds")]
     pub until: Duration,
-    /// What the guest got; none where the run ended before.
+    /// The value that the guest received. `None` if the attempt ended before the answer; a JSON `null` is a value.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "deserialize_some")]
     pub result: Option<Value>,
+    /// The effects since the entry before.
     #[serde(flatten)]
-    pub left: Effects,
+    pub effects: Effects,
 }
 
-/// What the host wrote since a call or an answer last told of it.
+/// Spans, evidence and log lines that the host has written since the effects recorded before these.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Effects {
-    /// Spans as they stood then, those that it opened and those that it changed.
+    /// The spans that the host opened or changed, as they were then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub spans: Vec<Span>,
-    /// Spans for which there was no room.
+    /// The number of spans that were dropped because the trace was full.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub dropped: usize,
+    /// The exchanges with targets that were new or had changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<Evidence>,
-    /// Lines of the run's log.
+    /// The new lines of the run's log.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub log: Vec<LogLine>,
 }
 
+/// The end of an attempt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct End {
+    /// The time of the end.
     #[serde(rename = "at_ns", with = "nanoseconds")]
     pub at: Duration,
+    /// The outcome of the attempt.
     pub outcome: String,
-    /// What stopped the guest.
+    /// The fault that stopped the guest, if any did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
+    /// The effects since the entry before.
     #[serde(flatten)]
-    pub left: Effects,
+    pub effects: Effects,
 }
 
+/// A span as it was at some time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Span {
+    /// The id of the span.
     pub id: SpanId,
+    /// The id of the parent. `None` for the root.
     pub parent: Option<SpanId>,
+    /// Sentry's `op`, for example `http.client`.
     pub op: String,
+    /// The description of the operation.
     pub description: String,
+    /// The start, counted from the start of the run.
     #[serde(rename = "start_ns", with = "nanoseconds")]
     pub start: Duration,
+    /// The duration. Zero while the span is open.
     #[serde(rename = "duration_ns", with = "nanoseconds")]
     pub duration: Duration,
+    /// True if the span had not ended.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub open: bool,
+    /// The status.
     pub status: Status,
+    /// The data in the order in which it was set.
     pub data: Vec<(String, trace::Value)>,
 }
 
-/// What there is to tell of an exchange, and the span that is its own.
+/// The evidence of one exchange with a target.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
+    /// The span of the exchange.
     pub span: SpanId,
+    /// The exchange.
     pub exchange: Exchange,
 }
 
 impl Span {
-    /// A span of a trace.
+    /// Converts a span of a trace. `spans` are all spans of the trace, which hold the parent.
     pub fn from_trace(span: &trace::Span, spans: &[trace::Span], open: bool) -> Self {
         Self {
             id: span.id,
@@ -187,7 +227,7 @@ impl Span {
         }
     }
 
-    /// The same for a trace, in which its parent has yet to be found.
+    /// Converts the span to a span of a trace. The caller has to set the parent, which a trace knows by its index.
     pub fn to_trace(&self) -> trace::Span {
         trace::Span {
             id: self.id,
@@ -202,7 +242,7 @@ impl Span {
     }
 }
 
-/// Whole ones: what is read is what was written.
+/// Durations as whole nanoseconds: a duration that is read equals the duration that was written.
 mod nanoseconds {
     use std::time::Duration;
 
@@ -217,7 +257,7 @@ mod nanoseconds {
     }
 }
 
-/// An answer of null is an answer.
+/// Deserializes a value that is present, so that `null` becomes `Some(Value::Null)`.
 fn deserialize_some<'d, D: serde::Deserializer<'d>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(deserializer).map(Some)
 }

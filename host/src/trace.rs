@@ -1,4 +1,6 @@
-//! A run's trace: spans as plain data, timed by the host's clock. Knows nothing of guests, targets or Sentry.
+//! The trace of a run: spans as plain data, timed by the host's clock, and the hosts that the run tried to reach.
+//!
+//! A [`Recorder`] builds a trace; [`Recorder::finish`] returns it. Sending traces to Sentry is not done here.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,49 +11,60 @@ use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
 pub use self::id::Digits;
-pub use self::reachability::Contact;
+pub use self::reachability::HostContact;
 
-mod reachability;
 mod id;
+mod reachability;
 mod replay;
 
-/// A finished trace. `spans[0]` is the root, and a parent always stands before its children.
+/// A finished trace.
 #[derive(Debug, Clone)]
 pub struct Trace {
+    /// The id of the trace.
     pub id: TraceId,
-    /// When the root started, by the wall clock; all other times count from here, on the monotonic clock.
+    /// The wall-clock time at which the root started. All other times are offsets from it, measured by the monotonic
+    /// clock.
     pub started: SystemTime,
+    /// The spans. The first one is the root, and every parent precedes its children.
     pub spans: Vec<Span>,
-    /// Spans that were asked for beyond those that are kept, and left out; the root says so too.
+    /// The number of spans that were dropped because the trace was full. The root's `spans.left_out` has it too.
     pub dropped: usize,
-    /// The hosts that it tried to reach, each once. Not among the spans, in which a guest may write what it likes.
-    pub contacts: Vec<Contact>,
+    /// The hosts that the run tried to reach, each once. They are not taken from the spans, because a guest can write
+    /// spans.
+    pub contacts: Vec<HostContact>,
 }
 
-/// One span. Times are offsets from [`Trace::started`].
+/// A span of a trace.
 #[derive(Debug, Clone)]
 pub struct Span {
+    /// The id of the span.
     pub id: SpanId,
-    /// Index of the parent in [`Trace::spans`]; none for the root alone.
+    /// The index of the parent in [`Trace::spans`]. `None` for the root only.
     pub parent: Option<usize>,
+    /// Sentry's `op`, for example `http.client`. Borrowed if the host set it, owned if a guest did.
     pub op: Cow<'static, str>,
+    /// The description of the operation.
     pub description: String,
+    /// The start, as an offset from [`Trace::started`].
     pub start: Duration,
+    /// The duration. Zero while the span is open.
     pub duration: Duration,
+    /// The status.
     pub status: Status,
-    /// In the order in which it was set; a key stands once.
+    /// Keys and values in the order in which the keys were first set. Each key occurs once.
     pub data: Vec<(Cow<'static, str>, Value)>,
 }
 
-/// The most spans a trace keeps: Sentry takes no more of a transaction.
+/// The maximum number of spans in a trace. Sentry accepts no more in a transaction.
 pub const MAX_SPANS: usize = 1000;
 
-/// The most hosts that a trace keeps: a redirect may lead anywhere.
+/// The maximum number of hosts in a trace. Redirects can lead to any number of hosts.
 const MAX_CONTACTS: usize = 100;
 
-/// Sentry's words for how a span ended.
+/// The status of a span, in Sentry's terms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names are Sentry's")]
 pub enum Status {
     #[default]
     Ok,
@@ -74,7 +87,7 @@ pub enum Status {
 }
 
 impl Status {
-    /// Sentry's reading of an HTTP status.
+    /// Returns the status that Sentry assigns to an HTTP status code.
     pub fn from_http(status: u16) -> Self {
         match status {
             ..400 => Self::Ok,
@@ -92,13 +105,17 @@ impl Status {
     }
 }
 
-/// Data on a span, or on the run.
+/// A value of the data of a span or of the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Value {
+    /// Text.
     Text(String),
+    /// A whole number.
     Integer(i64),
+    /// A floating-point number.
     Number(f64),
+    /// True or false.
     Boolean(bool),
 }
 
@@ -143,55 +160,56 @@ impl fmt::Display for Value {
     }
 }
 
-/// 16 random bytes, written as 32 lower-case hexadecimal digits.
+/// The id of a trace: 16 random bytes, displayed as 32 lower-case hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct TraceId(pub [u8; 16]);
 
-/// 8 random bytes, written as 16 lower-case hexadecimal digits.
+/// The id of a span: 8 random bytes, displayed as 16 lower-case hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[serde(try_from = "String")]
 pub struct SpanId(pub [u8; 8]);
 
-/// A trace being written: shared by all that records into one run.
+/// Builds a trace. All clones write to the same trace.
 ///
-/// It holds a stack of open spans, so that what the host does on a guest's behalf goes under the span that the guest
-/// has open. Whatever is still open when the trace is finished ends then.
+/// The recorder has a stack of the spans that the guest has open. Spans of the host become children of the innermost
+/// one. Spans that are still open at [`Recorder::finish`] end then.
 #[derive(Clone)]
-pub struct Recorder(Arc<Mutex<Recording>>);
+pub struct Recorder(Arc<Mutex<OpenTrace>>);
 
-struct Recording {
+/// A trace that is not finished.
+struct OpenTrace {
     trace: Trace,
-    /// How many spans it keeps.
-    most: usize,
+    max_spans: usize,
+    /// The time of [`Trace::started`] by the monotonic clock.
     epoch: Instant,
-    /// The time, while somebody holds it.
-    held: Option<Instant>,
-    /// Which spans have not ended.
+    /// The time at which the clock is held, if it is.
+    held_at: Option<Instant>,
+    /// For each span, true if it has not ended.
     open: Vec<bool>,
     /// The guest's open spans, innermost last.
     stack: Vec<usize>,
     finished: bool,
 }
 
-/// A span in a [`Recorder`]. A span that was dropped for want of room has none.
+/// A span of a [`Recorder`]. The handle of a span that was dropped because the trace was full refers to no span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Handle(Option<usize>);
 
 impl Recorder {
-    /// Starts a trace, its root open.
+    /// Starts a trace of at most [`MAX_SPANS`] spans. The root is open.
     pub fn start(op: String, description: String) -> Self {
         Self::start_bounded(MAX_SPANS, op, description)
     }
 
-    /// Starts a trace that keeps so many spans, its root open.
-    pub fn start_bounded(most: usize, op: String, description: String) -> Self {
-        Self::start_as(most, TraceId(rand::random()), SpanId(rand::random()), SystemTime::now(), op, description)
+    /// Starts a trace of at most `max_spans` spans, and never more than [`MAX_SPANS`]. The root counts and is open.
+    pub fn start_bounded(max_spans: usize, op: String, description: String) -> Self {
+        Self::start_as(max_spans, TraceId(rand::random()), SpanId(rand::random()), SystemTime::now(), op, description)
     }
 
-    /// Starts a trace that is known already.
+    /// Starts a trace with given ids and start time, as a replay does.
     pub fn start_as(
-        most: usize,
+        max_spans: usize,
         id: TraceId,
         root: SpanId,
         started: SystemTime,
@@ -209,44 +227,45 @@ impl Recorder {
             data: Vec::new(),
         };
         let trace = Trace { id, started, spans: vec![root], dropped: 0, contacts: Vec::new() };
-        Self(Arc::new(Mutex::new(Recording {
+        Self(Arc::new(Mutex::new(OpenTrace {
             trace,
-            most: most.min(MAX_SPANS),
+            max_spans: max_spans.min(MAX_SPANS),
             epoch: Instant::now(),
-            held: None,
+            held_at: None,
             open: vec![true],
             stack: vec![0],
             finished: false,
         })))
     }
 
+    /// Returns the id of the trace.
     pub fn trace_id(&self) -> TraceId {
         self.lock().trace.id
     }
 
-    /// When the trace started, on the monotonic clock.
+    /// Returns the time at which the trace started, by the monotonic clock.
     pub fn epoch(&self) -> Instant {
         self.lock().epoch
     }
 
-    /// The wall-clock time of an instant, as UNIX seconds.
+    /// Returns the wall-clock time of an instant, in seconds since 1970. Instants before the trace count as its start.
     pub fn unix_seconds(&self, at: Instant) -> f64 {
-        let recording = self.lock();
-        let started = recording.trace.started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        (started + at.saturating_duration_since(recording.epoch)).as_secs_f64()
+        let state = self.lock();
+        let started = state.trace.started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        (started + at.saturating_duration_since(state.epoch)).as_secs_f64()
     }
 
-    /// The guest's innermost open span.
+    /// Returns the innermost span that the guest has open, or the root.
     pub fn current(&self) -> Handle {
         Handle(self.lock().stack.last().copied())
     }
 
-    /// Opens a span under `parent`.
+    /// Opens a child of `parent`. Returns a handle to no span if the trace is full or finished.
     pub fn open(&self, parent: Handle, op: impl Into<Cow<'static, str>>, description: impl Into<String>) -> Handle {
         self.open_at(parent, op, description, self.now())
     }
 
-    /// Opens a span that began at `start`.
+    /// Opens a child of `parent` that started at `start`, as [`Recorder::open`] does.
     pub fn open_at(
         &self,
         parent: Handle,
@@ -254,14 +273,14 @@ impl Recorder {
         description: impl Into<String>,
         start: Instant,
     ) -> Handle {
-        let mut recording = self.lock();
-        if recording.finished || recording.trace.spans.len() >= recording.most {
-            recording.trace.dropped += 1;
+        let mut state = self.lock();
+        if state.finished || state.trace.spans.len() >= state.max_spans {
+            state.trace.dropped += 1;
             return Handle(None);
         }
-        let index = recording.trace.spans.len();
-        let start = start.saturating_duration_since(recording.epoch);
-        recording.trace.spans.push(Span {
+        let index = state.trace.spans.len();
+        let start = start.saturating_duration_since(state.epoch);
+        state.trace.spans.push(Span {
             id: SpanId(rand::random()),
             parent: Some(parent.0.unwrap_or(0)),
             op: op.into(),
@@ -271,11 +290,11 @@ impl Recorder {
             status: Status::Ok,
             data: Vec::new(),
         });
-        recording.open.push(true);
+        state.open.push(true);
         Handle(Some(index))
     }
 
-    /// Opens a span of the guest's own, under its innermost open one, and makes it the innermost.
+    /// Opens a span of the guest as a child of its innermost open span, and makes it the innermost one.
     pub fn push(&self, op: String, description: String) -> Handle {
         let span = self.open(self.current(), op, description);
         if let Some(index) = span.0 {
@@ -284,7 +303,7 @@ impl Recorder {
         span
     }
 
-    /// Ends a span of the guest's own, wherever it stands in the stack.
+    /// Ends a span of the guest and removes it from the stack. It need not be the innermost one.
     pub fn pop(&self, span: Handle) {
         self.close(span);
         if let Some(index) = span.0 {
@@ -292,48 +311,49 @@ impl Recorder {
         }
     }
 
-    /// Ends a span of the guest's own, and all that is open in it with the status `unfinished`.
-    pub fn pop_through(&self, span: Handle, unfinished: Status) {
-        let mut recording = self.lock();
-        let Some(outermost) = span.0 else { return };
-        if recording.finished {
+    /// Ends a span of the guest, and its open descendants with the status `unfinished`.
+    pub fn pop_through(&self, outermost: Handle, unfinished: Status) {
+        let mut state = self.lock();
+        let Some(outermost) = outermost.0 else { return };
+        if state.finished {
             return;
         }
-        let end = recording.elapsed();
-        let Recording { trace, open, stack, .. } = &mut *recording;
+        let end = state.elapsed();
+        let OpenTrace { trace, open, stack, .. } = &mut *state;
         let still_open: Vec<_> = (outermost..trace.spans.len()).filter(|index| open[*index]).collect();
         for index in still_open {
-            // A parent always stands before its children.
+            // Every parent precedes its children, so ancestors have smaller indices.
             let ancestors = std::iter::successors(Some(index), |index| trace.spans[*index].parent);
             if ancestors.take_while(|index| *index >= outermost).any(|index| index == outermost) {
                 open[index] = false;
-                let inner = &mut trace.spans[index];
-                inner.duration = end.saturating_sub(inner.start);
+                let span = &mut trace.spans[index];
+                span.duration = end.saturating_sub(span.start);
                 if index != outermost {
-                    inner.status = unfinished;
+                    span.status = unfinished;
                 }
             }
         }
         stack.retain(|index| open[*index]);
     }
 
+    /// Ends a span now. A span that has ended stays as it is.
     pub fn close(&self, span: Handle) {
         self.close_at(span, self.now());
     }
 
     /// Ends a span at `end`. A span that has ended stays as it is.
     pub fn close_at(&self, span: Handle, end: Instant) {
-        let mut recording = self.lock();
+        let mut state = self.lock();
         let Some(index) = span.0 else { return };
-        if recording.finished || !std::mem::replace(&mut recording.open[index], false) {
+        if state.finished || !std::mem::replace(&mut state.open[index], false) {
             return;
         }
-        let end = end.saturating_duration_since(recording.epoch);
-        let span = &mut recording.trace.spans[index];
+        let end = end.saturating_duration_since(state.epoch);
+        let span = &mut state.trace.spans[index];
         span.duration = end.saturating_sub(span.start);
     }
 
-    /// Ends a span that nobody waits for any longer. A span that has ended stays as it is.
+    /// Ends a span now with [`Status::Cancelled`]. A span that has ended stays as it is.
     pub fn cancel(&self, span: Handle) {
         let is_open = span.0.is_some_and(|index| self.lock().open[index]);
         if is_open {
@@ -342,40 +362,43 @@ impl Recorder {
         }
     }
 
+    /// Sets the status of a span. It may have ended.
     pub fn set_status(&self, span: Handle, status: Status) {
-        let mut recording = self.lock();
-        if let (Some(index), false) = (span.0, recording.finished) {
-            recording.trace.spans[index].status = status;
+        let mut state = self.lock();
+        if let (Some(index), false) = (span.0, state.finished) {
+            state.trace.spans[index].status = status;
         }
     }
 
+    /// Sets a key of the data of a span, and replaces the value that the key may have. The span may have ended.
     pub fn set(&self, span: Handle, key: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
         let (key, value) = (key.into(), value.into());
-        let mut recording = self.lock();
-        let (Some(index), false) = (span.0, recording.finished) else { return };
-        let data = &mut recording.trace.spans[index].data;
+        let mut state = self.lock();
+        let (Some(index), false) = (span.0, state.finished) else { return };
+        let data = &mut state.trace.spans[index].data;
         match data.iter_mut().find(|(known, _)| *known == key) {
             Some(entry) => entry.1 = value,
             None => data.push((key, value)),
         }
     }
 
-    /// The outermost span above `span`, and below `within`, that is not ok.
-    pub fn failed_ancestor(&self, span: Handle, within: Handle) -> Option<Handle> {
-        let recording = self.lock();
-        let spans = &recording.trace.spans;
-        let above = std::iter::successors(spans.get(span.0?)?.parent, |index| spans[*index].parent);
-        let below = above.take_while(|index| Some(*index) != within.0);
-        below.filter(|index| spans[*index].status != Status::Ok).last().map(|index| Handle(Some(index)))
+    /// Returns the outermost ancestor of `span`, below `top`, whose status is not [`Status::Ok`].
+    pub fn failed_ancestor(&self, span: Handle, top: Handle) -> Option<Handle> {
+        let state = self.lock();
+        let spans = &state.trace.spans;
+        let ancestors = std::iter::successors(spans.get(span.0?)?.parent, |index| spans[*index].parent);
+        let candidates = ancestors.take_while(|index| Some(*index) != top.0);
+        candidates.filter(|index| spans[*index].status != Status::Ok).last().map(|index| Handle(Some(index)))
     }
 
-    /// Notes a contact. Of one host, that it answered is not undone by a silence.
-    pub fn record_contact(&self, contact: Contact) {
-        let mut recording = self.lock();
-        if recording.finished {
+    /// Adds a contact, or replaces the earlier one with the same host. A contact without an answer does not replace one
+    /// with an answer. A trace has at most 100 hosts; further ones are ignored.
+    pub fn record_contact(&self, contact: HostContact) {
+        let mut state = self.lock();
+        if state.finished {
             return;
         }
-        let contacts = &mut recording.trace.contacts;
+        let contacts = &mut state.trace.contacts;
         match contacts.iter().position(|known| known.host == contact.host) {
             Some(known) if contacts[known].answered && !contact.answered => {}
             Some(known) => contacts[known] = contact,
@@ -384,23 +407,23 @@ impl Recorder {
         }
     }
 
-    /// The root, which holds the data of the run as a whole.
+    /// Returns the root, which holds the data of the whole run.
     pub fn root(&self) -> Handle {
         Handle(Some(0))
     }
 
-    /// A span's id; that of none once the trace has been handed over.
+    /// Returns the id of a span. A handle to no span has the root's id; after [`Recorder::finish`] all ids are zero.
     pub fn span_id(&self, span: Handle) -> SpanId {
-        let recording = self.lock();
-        recording.trace.spans.get(span.0.unwrap_or(0)).map_or(SpanId([0; 8]), |span| span.id)
+        let state = self.lock();
+        state.trace.spans.get(span.0.unwrap_or(0)).map_or(SpanId([0; 8]), |span| span.id)
     }
 
-    /// Ends the trace and hands it over: the root gets `status`, spans still open end now with `unfinished`. Later writes
-    /// are ignored.
+    /// Ends the trace and returns it. The root gets `status`; other open spans end now with `unfinished`. Later writes are
+    /// ignored.
     pub fn finish(&self, status: Status, unfinished: Status) -> Trace {
-        let mut recording = self.lock();
-        let end = recording.elapsed();
-        let Recording { trace, open, finished, .. } = &mut *recording;
+        let mut state = self.lock();
+        let end = state.elapsed();
+        let OpenTrace { trace, open, finished, .. } = &mut *state;
         *finished = true;
         for (index, span) in trace.spans.iter_mut().enumerate() {
             if std::mem::replace(&mut open[index], false) {
@@ -417,14 +440,14 @@ impl Recorder {
         Trace { spans: std::mem::take(&mut trace.spans), contacts: std::mem::take(&mut trace.contacts), ..*trace }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Recording> {
-        // A panic while recording leaves whole spans behind: each write is one field.
+    fn lock(&self) -> MutexGuard<'_, OpenTrace> {
+        // The lock is not poisoned by a panic. The spans stay valid then, since each write sets one field.
         self.0.lock()
     }
 }
 
 impl Trace {
-    /// How long the whole run took.
+    /// Returns the duration of the root, which is that of the whole run.
     pub fn duration(&self) -> Duration {
         self.spans[0].duration
     }

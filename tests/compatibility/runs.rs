@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use sentrynet::assessment::{AssessedRun, Assessment, ErrorAction, Recovery};
 use sentrynet::run::evidence::Exchange;
 use sentrynet::run::{Failure, Fault, FaultKind, Frame, Identity, Level, LogLine, Mismatch, Outage, Outcome, Run};
-use sentrynet::trace::{Contact, Span, SpanId, Status, Trace, TraceId, Value};
+use sentrynet::trace::{HostContact, Span, SpanId, Status, Trace, TraceId, Value};
 use serde_json::json;
 
 /// Passed at the first attempt: spans with data of every type, lines of every level, tags of the guest's.
@@ -136,7 +136,7 @@ pub fn silent(id: u8) -> Run {
     Arc::make_mut(&mut run.probe).failures_before_error = 1;
     let now = Instant::now();
     let host = format!("shop-{id}.example");
-    run.trace.contacts = vec![Contact { host, loopback: false, answered: false, from: now, to: now }];
+    run.trace.contacts = vec![HostContact { host, loopback: false, answered: false, from: now, to: now }];
     run
 }
 

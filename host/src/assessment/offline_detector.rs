@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::outage_tracker::ProbeKey;
 use super::{AssessedRun, ConnectivityChange, Decision, ErrorAction, HeldErrors, OfflineFinding, SilentHost};
 use crate::run::{Outcome, Run};
-use crate::trace::Contact;
+use crate::trace::HostContact;
 
 /// Remembers which hosts have answered, and the runs whose errors are held.
 pub struct OfflineDetector {
@@ -176,7 +176,7 @@ impl OfflineDetector {
     }
 
     /// Takes in a host's answer.
-    fn on_answer(&mut self, contact: &Contact, decision: &mut Decision) {
+    fn on_answer(&mut self, contact: &HostContact, decision: &mut Decision) {
         if let Some(silent_since) = self.host(&contact.host)
             && silent_since.is_none_or(|since| since <= contact.to)
         {
@@ -194,7 +194,7 @@ impl OfflineDetector {
     }
 
     /// Takes in an attempt that a host did not answer. Returns its cause.
-    fn on_silence(&mut self, contact: &Contact, run: &Run, now: Instant) -> Cause {
+    fn on_silence(&mut self, contact: &HostContact, run: &Run, now: Instant) -> Cause {
         // An attempt that began while there was no network may have failed for that reason, however late it ends.
         let (from, to) = (contact.from, contact.to);
         if self.last_offline.is_some_and(|(began, ended)| from < ended && began < to) {

@@ -79,7 +79,7 @@ impl HostResponse for Context {
     }
 
     fn days_left(&mut self, response: Resource<Response>) -> wasmtime::Result<Vec<i64>> {
-        let now = self.run.recorder.wall();
+        let now = self.run.recorder.wall_clock();
         let chain = self.table.get(&response)?.connection.tls.iter().flat_map(|tls| &tls.chain);
         Ok(chain.map(|certificate| days_left(certificate.not_after, now)).collect())
     }

@@ -1,4 +1,4 @@
-//! Bytes as they stand in a recording, and the pieces of a stream together.
+//! Bytes in a recording, and the pieces of byte streams put together.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Call, Entry};
 
-/// Text as it is, and what is none in base64.
+/// Returns bytes as JSON: `{"text": …}` if they are UTF-8, `{"base64": …}` otherwise.
 pub fn bytes_to_json(bytes: &[u8]) -> Value {
     match std::str::from_utf8(bytes) {
         Ok(text) => json!({ "text": text }),
@@ -16,7 +16,7 @@ pub fn bytes_to_json(bytes: &[u8]) -> Value {
     }
 }
 
-/// The same backwards; none where it is nothing of the kind.
+/// Returns the bytes that [`bytes_to_json`] wrote, or `None` for any other JSON.
 pub fn bytes_from_json(value: &Value) -> Option<Vec<u8>> {
     match (value["text"].as_str(), value["base64"].as_str()) {
         (Some(text), _) => Some(text.as_bytes().to_vec()),
@@ -25,48 +25,51 @@ pub fn bytes_from_json(value: &Value) -> Option<Vec<u8>> {
     }
 }
 
-/// What the guest has read of a stream, or written to it.
+/// The recorded contents of one `wasi:io` stream.
 pub struct ByteStream<'a> {
-    pub read: bool,
-    /// In order, as [`of_bytes`] has them.
+    /// True if the guest read the bytes, false if it wrote them.
+    pub is_input: bool,
+    /// The pieces in their order, each as [`bytes_to_json`] writes it.
     pub pieces: Vec<&'a mut Value>,
 }
 
 impl ByteStream<'_> {
-    pub fn bytes(&self) -> Vec<Vec<u8>> {
+    /// Returns the bytes of each piece. A piece that cannot be decoded is empty.
+    pub fn piece_bytes(&self) -> Vec<Vec<u8>> {
         self.pieces.iter().map(|piece| bytes_from_json(piece).unwrap_or_default()).collect()
     }
 }
 
-/// All streams of a run.
+/// Returns all streams of a run. A stream ends when its handle is dropped, since the number may be used again.
 pub fn collect_streams(entries: &mut [Entry]) -> Vec<ByteStream<'_>> {
-    let mut all: Vec<ByteStream<'_>> = Vec::new();
-    let mut open = HashMap::new();
+    let mut streams: Vec<ByteStream<'_>> = Vec::new();
+    let mut index_by_handle = HashMap::new();
     for call in entries.iter_mut().filter_map(|entry| if let Entry::Call(call) = entry { Some(call) } else { None }) {
         let Some(handle) = call.handles.first().copied() else { continue };
         if call.call.rsplit('.').next() == Some("drop") {
-            open.remove(&handle);
-        } else if let Some((read, piece)) = piece(call) {
-            let stream = *open.entry(handle).or_insert_with(|| {
-                all.push(ByteStream { read, pieces: Vec::new() });
-                all.len() - 1
+            index_by_handle.remove(&handle);
+        } else if let Some((is_input, piece)) = stream_piece(call) {
+            let index = *index_by_handle.entry(handle).or_insert_with(|| {
+                streams.push(ByteStream { is_input, pieces: Vec::new() });
+                streams.len() - 1
             });
-            all[stream].pieces.push(piece);
+            streams[index].pieces.push(piece);
         }
     }
-    all
+    streams
 }
 
-/// What a call has read or written, and which of them.
-fn piece(call: &mut Call) -> Option<(bool, &mut Value)> {
-    let (read, piece) = match call.call.strip_prefix("wasi:io/streams.")? {
+/// Returns the bytes that a call read (`true`) or wrote (`false`).
+fn stream_piece(call: &mut Call) -> Option<(bool, &mut Value)> {
+    match call.call.strip_prefix("wasi:io/streams.")? {
         "input-stream.read" | "input-stream.blocking-read" => {
-            (true, call.answer.as_mut()?.result.as_mut()?.get_mut("ok")?)
+            Some((true, call.answer.as_mut()?.result.as_mut()?.get_mut("ok")?))
         }
-        "output-stream.write" | "output-stream.blocking-write-and-flush" => (false, call.with.get_mut("contents")?),
-        _ => return None,
-    };
-    Some((read, piece))
+        "output-stream.write" | "output-stream.blocking-write-and-flush" => {
+            Some((false, call.with.get_mut("contents")?))
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -86,15 +89,17 @@ mod tests {
         let mut entries = vec![
             call("input-stream.read", 3, "a"),
             call("output-stream.write", 4, "x"),
-            call("input-stream.skip", 3, "left out"),
+            call("input-stream.skip", 3, "skipped"),
             call("input-stream.blocking-read", 3, "\u{e9}"),
             call("input-stream.drop", 3, ""),
-            // Another, under a number that was free again.
+            // Another stream with the same number.
             call("input-stream.read", 3, "c"),
             call("output-stream.blocking-write-and-flush", 4, "y"),
         ];
-        let found: Vec<_> =
-            collect_streams(&mut entries).iter().map(|stream| (stream.read, stream.bytes().concat())).collect();
-        assert_eq!(found, [(true, "a\u{e9}".into()), (false, b"xy".to_vec()), (true, b"c".to_vec())]);
+        let streams: Vec<_> = collect_streams(&mut entries)
+            .iter()
+            .map(|stream| (stream.is_input, stream.piece_bytes().concat()))
+            .collect();
+        assert_eq!(streams, [(true, "a\u{e9}".into()), (false, b"xy".to_vec()), (true, b"c".to_vec())]);
     }
 }

@@ -1,5 +1,7 @@
-//! What is a credential by its name or by its looks, whoever it belongs to: in what a target sends there are secrets
-//! that no configuration knows of. Knows texts, and nothing of where they are from.
+//! Credentials in texts, recognised by their names (`token=…`) or by their formats (a JSON Web Token). Targets send secrets
+//! that no configuration names.
+//!
+//! The search is heuristic. A secret under a name that [`is_name`] does not know, in no known format, is not found.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -7,14 +9,14 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::REDACTED;
+use super::marker::REDACTED;
 use value::find_value;
 
 mod value;
 
-/// Whether what has this name is a credential: a header, a key, a parameter of a query.
+/// Returns true if a header, a key or a query parameter of this name has a credential as its value.
 pub fn is_name(name: &str) -> bool {
-    /// Wherever they stand in a name, however it is written.
+    /// Found anywhere in a name, without regard to case and separators.
     const SUBSTRINGS: [&str; 21] = [
         "password",
         "passwd",
@@ -38,7 +40,7 @@ pub fn is_name(name: &str) -> bool {
         "jwt",
         "mysqlpwd",
     ];
-    /// As a word of their own: `x-auth`, `connect.sid`, and no `author` or `keyboard`.
+    /// Found as whole words: in `x-auth` and `connect.sid`, but not in `author` or `keyboard`.
     const WORDS: [&str; 16] = [
         "auth",
         "authentication",
@@ -57,57 +59,63 @@ pub fn is_name(name: &str) -> bool {
         "key",
         "creds",
     ];
-    let plain: String = name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
-    SUBSTRINGS.iter().any(|stem| plain.contains(stem)) || words(name).any(|word| WORDS.contains(&word.as_str()))
+    let letters: String = name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+    SUBSTRINGS.iter().any(|substring| letters.contains(substring))
+        || words(name).any(|word| WORDS.contains(&word.as_str()))
 }
 
-/// The words of `camelCase`, `snake_case`, `kebab-case` and paths.
+/// Returns the words of a name in `camelCase`, `snake_case` or `kebab-case`, or with other separators, in lower case.
 fn words(name: &str) -> impl Iterator<Item = String> {
     let mut words = vec![String::new()];
-    let mut lower = false;
+    let mut after_lower_case = false;
     for character in name.chars() {
-        if !character.is_ascii_alphanumeric() || (lower && character.is_ascii_uppercase()) {
+        if !character.is_ascii_alphanumeric() || (after_lower_case && character.is_ascii_uppercase()) {
             words.push(String::new());
         }
-        lower = character.is_ascii_lowercase();
-        if let (true, Some(word)) = (character.is_ascii_alphanumeric(), words.last_mut()) {
+        after_lower_case = character.is_ascii_lowercase();
+        if character.is_ascii_alphanumeric()
+            && let Some(word) = words.last_mut()
+        {
             word.push(character.to_ascii_lowercase());
         }
     }
     words.into_iter()
 }
 
-/// The text without the values of what is a credential by its name, and without what looks like one.
+/// Redacts what is a credential by its name or by its format.
 pub fn redact(text: &str) -> Cow<'_, str> {
     replace(text, find(text, false))
 }
 
-/// The same for sentences, in which the word behind `token:` need not be one.
+/// Redacts the credentials of a sentence. As [`redact`], except that an unquoted value after a name and a colon remains: in
+/// `token: expected text`, it is no credential.
 pub fn redact_sentence(text: &str) -> Cow<'_, str> {
     replace(text, find(text, true))
 }
 
-/// The credentials in a text.
+/// Returns the credentials in a text, without quotes around them.
 pub fn values(text: &str) -> impl Iterator<Item = &str> {
-    find(text, false).into_iter().map(|found| text[found.range].trim_matches(['"', '\'', '\\']))
+    find(text, false).into_iter().map(|credential| text[credential.range].trim_matches(['"', '\'', '\\']))
 }
 
-/// Of what is a cookie's header the names of the cookies, and what else is said of one that is set.
-pub fn redact_cookies(header: &str, set: bool) -> String {
-    let scrubbed = header.split(';').enumerate().map(|(index, part)| match part.split_once('=') {
-        // What stands behind the first is about it: `Path=/`.
-        _ if set && index > 0 => part.to_owned(),
+/// Redacts the values of cookies in the value of a `Cookie` header or, if `is_set_cookie`, of a `Set-Cookie` header. The names
+/// and the attributes of the cookies remain.
+pub fn redact_cookies(header: &str, is_set_cookie: bool) -> String {
+    let parts = header.split(';').enumerate().map(|(index, part)| match part.split_once('=') {
+        // The further parts are attributes, for example `Path=/`.
+        _ if is_set_cookie && index > 0 => part.to_owned(),
         Some((name, _)) => format!("{name}={REDACTED}"),
         None => REDACTED.to_owned(),
     });
-    scrubbed.collect::<Vec<_>>().join(";")
+    parts.collect::<Vec<_>>().join(";")
 }
 
-/// A credential in a text, and what else to put around the mark in its place.
+/// A credential in a text.
 #[derive(Debug)]
 struct Match {
     range: Range<usize>,
-    /// What strings are written in where it stands, and it was none: JSON stays JSON.
+    /// The quotation mark to put around [`REDACTED`], so that JSON stays JSON if the value was a number, a list or a map. It
+    /// is empty for a value within quotes or in a format without quotes.
     quote: String,
 }
 
@@ -115,69 +123,69 @@ fn unquoted(range: Range<usize>) -> Match {
     Match { range, quote: String::new() }
 }
 
-fn find(text: &str, sentence: bool) -> Vec<Match> {
-    let mut found = Vec::new();
-    find_by_name(text, sentence, &mut found);
-    find_in_markup(text, &mut found);
-    find_by_format(text, &mut found);
-    found
+fn find(text: &str, is_sentence: bool) -> Vec<Match> {
+    let mut matches = Vec::new();
+    find_by_name(text, is_sentence, &mut matches);
+    find_in_markup(text, &mut matches);
+    find_by_format(text, &mut matches);
+    matches
 }
 
-fn replace(text: &str, mut found: Vec<Match>) -> Cow<'_, str> {
-    if found.is_empty() {
+fn replace(text: &str, mut matches: Vec<Match>) -> Cow<'_, str> {
+    if matches.is_empty() {
         return Cow::Borrowed(text);
     }
-    found.sort_by_key(|found| (found.range.start, std::cmp::Reverse(found.range.end)));
+    matches.sort_by_key(|it| (it.range.start, std::cmp::Reverse(it.range.end)));
     let mut replaced = String::with_capacity(text.len());
-    let mut kept = 0;
-    for Match { range, quote } in found {
-        // One within another, or beside it, has gone with it.
-        if range.start >= kept {
-            replaced.push_str(&text[kept..range.start]);
+    let mut copied_to = 0;
+    for Match { range, quote } in matches {
+        // A match that begins within the one before is redacted together with it.
+        if range.start >= copied_to {
+            replaced.push_str(&text[copied_to..range.start]);
             replaced.extend([&quote, REDACTED, &quote]);
         }
-        kept = kept.max(range.end);
+        copied_to = copied_to.max(range.end);
     }
-    replaced.push_str(&text[kept..]);
+    replaced.push_str(&text[copied_to..]);
     Cow::Owned(replaced)
 }
 
 macro_rules! pattern {
     ($name:ident, $pattern:literal) => {
-        static $name: LazyLock<Regex> = LazyLock::new(|| Regex::new($pattern).expect("a pattern of our own"));
+        static $name: LazyLock<Regex> = LazyLock::new(|| Regex::new($pattern).expect("the pattern is valid"));
     };
 }
 
 // `"token": `, `token=`, `token%3D`, `Authorization: `, `'token' => `, `\"token\":`, `["token"]=> string(3) `.
-pattern!(NAMED, r#"([A-Za-z0-9_.$\[\]-]+)([\\"'\]]*)\s*(:|=>?|%3[AaDd])\s*(?:string\(\d+\)\s*)?"#);
+pattern!(NAME_AND_SEPARATOR, r#"([A-Za-z0-9_.$\[\]-]+)([\\"'\]]*)\s*(:|=>?|%3[AaDd])\s*(?:string\(\d+\)\s*)?"#);
 // `{"name": "token", "value": "..."}`.
 pattern!(
-    APART,
+    NAME_VALUE_PAIR,
     r#"(?i)["'](?:name|key|header|field)[\\"']*\s*:\s*[\\]*["']([^"'\\]+)[\\]*["']\s*,\s*[\\]*["'](?:value|content)[\\"']*\s*:\s*"#
 );
 
-/// The values of what has such a name.
-fn find_by_name(text: &str, sentence: bool, all: &mut Vec<Match>) {
-    for (pattern, named) in [(&*NAMED, true), (&*APART, false)] {
+/// Finds values that stand after a name of a credential.
+fn find_by_name(text: &str, is_sentence: bool, matches: &mut Vec<Match>) {
+    for (pattern, is_direct) in [(&*NAME_AND_SEPARATOR, true), (&*NAME_VALUE_PAIR, false)] {
         let mut at = 0;
         while let Some(captures) = pattern.captures_at(text, at) {
             let (Some(whole), Some(name)) = (captures.get(0), captures.get(1)) else { return };
             at = whole.end();
-            // A host may be called so: what stands behind it is its port.
+            // After `//` the name is that of a host, and its port follows.
             if !is_name(name.as_str()) || text[..name.start()].ends_with("//") {
                 continue;
             }
             let quote = captures.get(2).map_or("", |quote| quote.as_str());
-            let colon = captures.get(3).is_some_and(|sign| sign.as_str() == ":");
-            // Unquoted, it is a header's or a file's: all of the line is its value.
-            let line = named && quote.is_empty() && colon;
-            if let Some((range, bare)) =
-                find_value(text, at, line).filter(|(_, bare)| !(sentence && colon && (line || *bare)))
-            {
-                at = range.end;
-                let quote = if bare && !line { quote.trim_end_matches(']').to_owned() } else { String::new() };
-                all.push(Match { range, quote });
+            let has_colon = captures.get(3).is_some_and(|separator| separator.as_str() == ":");
+            // After an unquoted name and a colon, as in headers and files of settings, the value is the rest of the line.
+            let is_line = is_direct && quote.is_empty() && has_colon;
+            let Some(value) = find_value(text, at, is_line) else { continue };
+            if is_sentence && has_colon && (is_line || value.is_bare) {
+                continue;
             }
+            at = value.range.end;
+            let quote = if value.is_bare && !is_line { quote.trim_end_matches(']').to_owned() } else { String::new() };
+            matches.push(Match { range: value.range, quote });
         }
     }
 }
@@ -190,62 +198,69 @@ pattern!(ELEMENT, r"<(?:[A-Za-z0-9_.-]+:)?([A-Za-z0-9_.-]+)(?:\s[^<>]*)?>([^<]*)
 // `<th>TOKEN</th><td>...`.
 pattern!(CELL, r">\s*([A-Za-z0-9_. -]+?)\s*</(?:th|td|dt|b|strong|code|span)>\s*(?:<[^<>/][^<>]*>\s*)+([^<]*)");
 
-/// What elements of HTML and XML hold.
-fn find_in_markup(text: &str, all: &mut Vec<Match>) {
+/// Finds values in elements of HTML and XML that have the name of a credential.
+fn find_in_markup(text: &str, matches: &mut Vec<Match>) {
     for tag in TAG.find_iter(text) {
         let attributes: Vec<_> = ATTRIBUTE.captures_iter(tag.as_str()).collect();
-        let holds = |name: &str| matches!(name.to_ascii_lowercase().as_str(), "value" | "content");
-        let part = |captures: &regex::Captures<'_>| (2..5).find_map(|group| captures.get(group)).map(|it| it.range());
-        let is_named = attributes
-            .iter()
-            .any(|captures| !holds(&captures[1]) && part(captures).is_some_and(|range| is_name(&tag.as_str()[range])));
-        let held = attributes.iter().filter(|captures| is_named && holds(&captures[1]));
-        let ranges = held.filter_map(part).filter(|range| !range.is_empty());
-        all.extend(ranges.map(|range| unquoted(tag.start() + range.start..tag.start() + range.end)));
+        let is_value = |name: &str| matches!(name.to_ascii_lowercase().as_str(), "value" | "content");
+        let content =
+            |captures: &regex::Captures<'_>| (2..5).find_map(|group| captures.get(group)).map(|it| it.range());
+        let is_named = attributes.iter().any(|captures| {
+            !is_value(&captures[1]) && content(captures).is_some_and(|range| is_name(&tag.as_str()[range]))
+        });
+        let values = attributes.iter().filter(|captures| is_named && is_value(&captures[1]));
+        let ranges = values.filter_map(content).filter(|range| !range.is_empty());
+        matches.extend(ranges.map(|range| unquoted(tag.start() + range.start..tag.start() + range.end)));
     }
     for captures in ELEMENT.captures_iter(text).chain(CELL.captures_iter(text)) {
         let content = captures.get(2).filter(|content| !content.as_str().trim().is_empty());
-        if let (true, Some(content)) = (is_name(&captures[1]), content) {
-            all.push(unquoted(content.range()));
+        if is_name(&captures[1])
+            && let Some(content) = content
+        {
+            matches.push(unquoted(content.range()));
         }
     }
 }
 
 pattern!(PRIVATE_KEY, r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\z)");
-// A JSON object in base64: a JWT, or what its makers have kept for themselves.
+// A JSON object in base64url: a JSON Web Token, or the data of a signed cookie.
 pattern!(JWT, r"\beyJ[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_-]*)*");
 pattern!(SCHEME, r"(?i)\b(?:bearer|basic|negotiate|ntlm|apikey|token)(?:\s|%20|\+)+([A-Za-z0-9._~+/-]{6,}=*)");
-// Those that say themselves what they are.
+// Tokens with the prefix of their issuer: GitHub, GitLab, Slack, Stripe, Sentry, npm, DigitalOcean, Hugging Face, AWS,
+// Google.
 pattern!(
     PREFIXED,
     r"\b(?:(?:gh[opsur]|github_pat|glpat|xox[a-z]|sk|rk|pk|whsec|sntrys|npm|dop_v1|hf)[_-][A-Za-z0-9_-]{16,}|(?:AKIA|ASIA)[A-Z0-9]{12,}|AIza[A-Za-z0-9_-]{20,})"
 );
 pattern!(USERINFO, r#"(?::|%3[Aa])(?://|%2[Ff]%2[Ff]|\\/\\/)([^/\s?\#"'<>@\\]+)(?:@|%40)"#);
 
-// What commands are given in the place of a name: `curl -u ada:...`, `sshpass -p ...`, `mysql -u root -p...`.
+// Options of commands: `curl -u ada:...`, `sshpass -p ...`, `mysql -u root -p...`.
 pattern!(
     OPTION,
     r#"(?x) (?: \s(?:-u|--user|--proxy-user)(?:\s+|=) (?: ["'][^\s:"']+:([^"']+) | [^\s:"']+:([^\s"';]+) )
         | (?: \bsshpass\s+-p\s* | \bmysql[a-z]*\s(?:[^|;&\n]*\s)?-p ) (?: ["']([^"']+) | ([^\s"';]+) ) )"#
 );
 
-/// What is a credential whatever its name.
-fn find_by_format(text: &str, all: &mut Vec<Match>) {
+/// Finds what is a credential by its format, whatever its name.
+fn find_by_format(text: &str, matches: &mut Vec<Match>) {
     for pattern in [&PRIVATE_KEY, &JWT, &PREFIXED] {
-        all.extend(pattern.find_iter(text).map(|it| unquoted(it.range())));
+        matches.extend(pattern.find_iter(text).map(|it| unquoted(it.range())));
     }
     let ranges = SCHEME.captures_iter(text).filter_map(|captures| captures.get(1));
-    all.extend(ranges.filter(|it| is_random(it.as_str())).map(|it| unquoted(it.range())));
+    matches.extend(ranges.filter(|it| looks_random(it.as_str())).map(|it| unquoted(it.range())));
     let ranges = [&USERINFO, &OPTION].into_iter().flat_map(|pattern| pattern.captures_iter(text));
     let ranges = ranges.filter_map(|captures| captures.iter().skip(1).flatten().next());
-    all.extend(ranges.map(|it| unquoted(it.range())));
+    matches.extend(ranges.map(|it| unquoted(it.range())));
 }
 
-/// Whether it is no word: `Basic authentication` tells of no password.
-pub fn is_random(text: &str) -> bool {
-    let mixed = text.chars().skip(1).any(|c| c.is_ascii_uppercase()) && text.chars().any(|c| c.is_ascii_lowercase());
-    let parameter = text.ends_with('=') && text.trim_end_matches('=').chars().all(|c| c.is_ascii_lowercase());
-    (mixed || text.chars().any(|c| c.is_ascii_digit()) || text.ends_with('=') || text.len() >= 20) && !parameter
+/// Returns true if a text is probably no word: it has a digit, letters of both cases after the first, `=` at its end, or at
+/// least 20 bytes. In `Basic authentication` and `Basic realm="…"`, no password follows.
+pub fn looks_random(text: &str) -> bool {
+    let is_mixed_case =
+        text.chars().skip(1).any(|c| c.is_ascii_uppercase()) && text.chars().any(|c| c.is_ascii_lowercase());
+    let is_parameter_name = text.ends_with('=') && text.trim_end_matches('=').chars().all(|c| c.is_ascii_lowercase());
+    (is_mixed_case || text.chars().any(|c| c.is_ascii_digit()) || text.ends_with('=') || text.len() >= 20)
+        && !is_parameter_name
 }
 
 #[cfg(test)]

@@ -1,43 +1,44 @@
-//! A text as it reads once decoded, with the place in the source of each byte. Knows the encodings that keep a text
-//! readable: of URLs, JSON, source code and HTML.
+//! A decoded text that has for each byte its position in the source, and the decoding of escapes: of URLs, JSON, source code
+//! and HTML.
 
 use std::ops::Range;
 
-/// Bytes that stand for a text, or for parts of it.
+/// The bytes of a text, or of parts of it, after some decoding.
 #[derive(Default)]
 pub struct DecodedView {
     bytes: Vec<u8>,
-    /// Where in the source each byte comes from.
+    /// For each byte, the start and the end of the part of the source that stands for it.
     sources: Vec<(u32, u32)>,
 }
 
-/// Between parts that do not belong together: no byte of UTF-8.
+/// Separates parts of a view that do not belong together. It is not a byte of UTF-8.
 pub const SEPARATOR: u8 = 0xff;
 
 impl DecodedView {
-    /// The text itself. None for one of a size that nobody sends.
-    pub fn of(text: &str) -> Option<Self> {
+    /// Returns the view of a text as it is. `None` if the text has 4 GiB or more.
+    pub fn new(text: &str) -> Option<Self> {
         let length = u32::try_from(text.len()).ok()?;
-        Some(Self { bytes: text.into(), sources: (0..length).map(|place| (place, place + 1)).collect() })
+        Some(Self { bytes: text.into(), sources: (0..length).map(|start| (start, start + 1)).collect() })
     }
 
+    /// Returns the decoded bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Where some of its bytes, at least one, come from.
+    /// Returns the part of the source that a range of the view stands for. The range must not be empty.
     pub fn source(&self, range: Range<usize>) -> Range<usize> {
         self.sources[range.start].0 as usize..self.sources[range.end - 1].1 as usize
     }
 
-    /// Adds a byte that `from` stands for in `within`.
-    pub fn push(&mut self, byte: u8, within: &Self, from: Range<usize>) {
+    /// Appends a byte that was decoded from `range` of another view.
+    pub fn push(&mut self, byte: u8, view: &Self, range: Range<usize>) {
         self.bytes.push(byte);
-        self.sources.push((within.sources[from.start].0, within.sources[from.end - 1].1));
+        self.sources.push((view.sources[range.start].0, view.sources[range.end - 1].1));
     }
 
-    /// Those of its parts that could be text.
-    pub fn readable(&self) -> Option<Self> {
+    /// Returns the separated parts that have no control characters other than white space. `None` if there are none.
+    pub fn readable_parts(&self) -> Option<Self> {
         let mut readable = Self::default();
         let mut start = 0;
         for part in self.bytes.split_inclusive(|byte| *byte == SEPARATOR) {
@@ -51,24 +52,25 @@ impl DecodedView {
         (!readable.bytes.is_empty()).then_some(readable)
     }
 
-    /// What becomes of it when `decode` takes some bytes from the front of what is left, and says how many; none if it
-    /// never does. Of an `escape` that was cut nothing is left.
+    /// Decodes escapes. At each position, `decode` gets the remaining bytes, appends what they begin with decoded, and
+    /// returns how many bytes it has decoded, or `None` if there is no escape. An incomplete escape, which begins with
+    /// `escape` and is cut off, is left out. Returns `None` if there was no escape at all.
     fn rewrite(&self, escape: u8, decode: impl Fn(&[u8], &mut Vec<u8>) -> Option<usize>) -> Option<Self> {
         let mut rewritten = Self::default();
         let mut decoded = Vec::new();
         let (mut at, mut changed) = (0, false);
         while at < self.bytes.len() {
             match decode(&self.bytes[at..], &mut decoded) {
-                Some(taken) => {
-                    decoded.drain(..).for_each(|byte| rewritten.push(byte, self, at..at + taken));
-                    (at, changed) = (at + taken, true);
+                Some(length) => {
+                    decoded.drain(..).for_each(|byte| rewritten.push(byte, self, at..at + length));
+                    (at, changed) = (at + length, true);
                 }
                 None if self.bytes[at] == escape
-                    && let Some(cut) = truncated_escape_length(&self.bytes[at..])
+                    && let Some(length) = truncated_escape_length(&self.bytes[at..])
                     && let Some(last) = rewritten.sources.last_mut() =>
                 {
-                    last.1 = self.sources[at + cut - 1].1;
-                    (at, changed) = (at + cut, true);
+                    last.1 = self.sources[at + length - 1].1;
+                    (at, changed) = (at + length, true);
                 }
                 None => {
                     rewritten.push(self.bytes[at], self, at..at + 1);
@@ -80,13 +82,14 @@ impl DecodedView {
     }
 }
 
-/// All that a text can be read as, where that is not the text itself.
-pub fn decoded_texts(view: &DecodedView) -> impl Iterator<Item = DecodedView> {
-    let with = |byte| view.bytes.contains(&byte).then_some(view);
-    let url = with(b'%').and_then(|view| view.rewrite(b'%', decode_percent));
-    let form = with(b'+').and_then(|view| view.rewrite(b'%', decode_form));
-    let escaped = with(b'\\').and_then(|view| view.rewrite(b'\\', decode_backslash));
-    let html = with(b'&').and_then(|view| view.rewrite(b'&', decode_entity));
+/// Returns the view without percent escapes, without those of forms, without backslash escapes and without HTML entities:
+/// each that differs from the view.
+pub fn unescaped_views(view: &DecodedView) -> impl Iterator<Item = DecodedView> {
+    let containing = |byte| view.bytes.contains(&byte).then_some(view);
+    let url = containing(b'%').and_then(|view| view.rewrite(b'%', decode_percent));
+    let form = containing(b'+').and_then(|view| view.rewrite(b'%', decode_form));
+    let escaped = containing(b'\\').and_then(|view| view.rewrite(b'\\', decode_backslash));
+    let html = containing(b'&').and_then(|view| view.rewrite(b'&', decode_entity));
     [url, form, escaped, html].into_iter().flatten()
 }
 
@@ -104,10 +107,10 @@ fn decode_form(text: &[u8], decoded: &mut Vec<u8>) -> Option<usize> {
     Some(1)
 }
 
-/// JSON's escapes, Rust's, and those of shells, where a character stands for itself.
+/// Decodes the escapes of JSON, of Rust and Python, and those of shells, in which any other character stands for itself.
 fn decode_backslash(text: &[u8], decoded: &mut Vec<u8>) -> Option<usize> {
     let [b'\\', escape, rest @ ..] = text else { return None };
-    let plain = match escape {
+    let unescaped = match escape {
         b'u' => return Some(2 + decode_unicode(rest, decoded)?),
         b'x' => {
             decoded.push(hex_number(rest.get(..2)?)? as u8);
@@ -120,21 +123,21 @@ fn decode_backslash(text: &[u8], decoded: &mut Vec<u8>) -> Option<usize> {
         b'f' => 0x0c,
         b'0' => 0,
         &SEPARATOR => return None,
-        itself => *itself,
+        character => *character,
     };
-    decoded.push(plain);
+    decoded.push(unescaped);
     Some(2)
 }
 
-/// What comes after `\u`.
+/// Decodes what follows `\u`: four digits, a surrogate pair, or digits in braces.
 fn decode_unicode(text: &[u8], decoded: &mut Vec<u8>) -> Option<usize> {
-    let (code, taken) = match text {
+    let (code, length) = match text {
         [b'{', rest @ ..] => {
             let digits = rest.iter().take(7).position(|byte| *byte == b'}')?;
             (hex_number(&rest[..digits])?, digits + 2)
         }
         _ => match (hex_number(text.get(..4)?)?, text.get(4..10)) {
-            // Beyond 16 bits JSON takes two.
+            // JSON writes characters beyond 16 bits as two escapes, a surrogate pair.
             (high @ 0xd800..0xdc00, Some([b'\\', b'u', low @ ..])) => {
                 let low = hex_number(low)?.checked_sub(0xdc00).filter(|low| *low < 0x400)?;
                 (0x10000 + ((high - 0xd800) << 10) + low, 10)
@@ -143,7 +146,7 @@ fn decode_unicode(text: &[u8], decoded: &mut Vec<u8>) -> Option<usize> {
         },
     };
     push(char::from_u32(code)?, decoded);
-    Some(taken)
+    Some(length)
 }
 
 fn decode_entity(text: &[u8], decoded: &mut Vec<u8>) -> Option<usize> {
@@ -169,22 +172,22 @@ fn push(character: char, decoded: &mut Vec<u8>) {
     decoded.extend(character.encode_utf8(&mut [0; 4]).bytes());
 }
 
-/// The bytes of an escape that goes no further because the text does not.
+/// Returns the length of an incomplete escape, if the text ends with it or is cut off after it.
 fn truncated_escape_length(text: &[u8]) -> Option<usize> {
-    const TRUNCATION_MARKS: [&[u8]; 4] = [&[SEPARATOR], b"...", "…".as_bytes(), "\u{fffd}".as_bytes()];
-    let (most, letter): (usize, fn(&u8) -> bool) = match text.first()? {
+    const ENDS: [&[u8]; 4] = [&[SEPARATOR], b"...", "…".as_bytes(), "\u{fffd}".as_bytes()];
+    let (max_further_bytes, is_part): (usize, fn(&u8) -> bool) = match text.first()? {
         b'%' => (1, u8::is_ascii_hexdigit),
-        // The second of a pair too.
+        // Also the second escape of a surrogate pair.
         b'\\' => (10, |byte| byte.is_ascii_hexdigit() || matches!(byte, b'u' | b'x' | b'{' | b'\\')),
         _ => (8, |byte| byte.is_ascii_alphanumeric() || *byte == b'#'),
     };
-    let length = 1 + text[1..].iter().take(most).take_while(|byte| letter(byte)).count();
+    let length = 1 + text[1..].iter().take(max_further_bytes).take_while(|byte| is_part(byte)).count();
     let quotes = text[length..].iter().take_while(|byte| matches!(byte, b'\\' | b'"' | b'\'' | b'`')).count();
     let rest = &text[length + quotes..];
-    (rest.is_empty() || TRUNCATION_MARKS.iter().any(|end| rest.starts_with(end))).then_some(length)
+    (rest.is_empty() || ENDS.iter().any(|end| rest.starts_with(end))).then_some(length)
 }
 
-/// The number that hexadecimal digits stand for.
+/// Returns the number that one to six hexadecimal digits stand for.
 fn hex_number(digits: &[u8]) -> Option<u32> {
     let digit = |byte: &u8| char::from(*byte).to_digit(16);
     (1..=6).contains(&digits.len()).then_some(())?;

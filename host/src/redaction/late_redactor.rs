@@ -1,5 +1,4 @@
-//! Standard error without secrets: for the log, which starts before the configuration is read, and for panics. Knows
-//! nothing of what is logged.
+//! Redaction of standard error: of the log, which starts before the configuration is read, and of panics.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::borrow::Cow;
@@ -8,28 +7,31 @@ use std::sync::{Arc, OnceLock};
 
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::Secrets;
+use super::secrets::Secrets;
 
-/// Secrets that become known later: until then there are none. All clones share them.
+/// A redactor that gets its secrets later. Until then it changes no text. All clones share the secrets.
 #[derive(Debug, Clone, Default)]
 pub struct LateRedactor(Arc<OnceLock<Secrets>>);
 
 impl LateRedactor {
-    /// Once: what is called later changes nothing.
+    /// Sets the secrets. Only the first call has an effect.
     pub fn install(&self, secrets: Secrets) {
         _ = self.0.set(secrets);
     }
 
+    /// Returns the text with its secrets redacted, as [`Secrets::redact`] does.
     pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
         self.0.get().map_or(Cow::Borrowed(text), |secrets| secrets.redact(text))
     }
 
-    /// A writer for whole texts: each write is looked at by itself.
+    /// Returns a writer that redacts what is written to `out`. Each write is redacted by itself, so a secret must not be
+    /// spread over two writes.
     pub fn writer<W: Write>(&self, out: W) -> RedactingWriter<'_, W> {
         RedactingWriter { redactor: self, out }
     }
 
-    /// Takes over what a panic says. It says it as before, and a test's harness hears no more of it.
+    /// Sets a panic hook that writes the usual message and backtrace to standard error, redacted. It replaces the hook of
+    /// a test harness too, which then does not capture panics.
     pub fn hook_panics(&self) {
         let redactor = self.clone();
         std::panic::set_hook(Box::new(move |panic| {
@@ -39,13 +41,13 @@ impl LateRedactor {
             if backtrace.status() == BacktraceStatus::Captured {
                 text += &format!("stack backtrace:\n{backtrace}\n");
             }
-            // There is nobody to tell if that fails.
+            // If standard error cannot be written, the error cannot be reported either.
             _ = redactor.writer(io::stderr()).write_all(text.as_bytes());
         }));
     }
 }
 
-/// The log's layer makes a writer for each event, and writes the event to it at once.
+/// The subscriber makes a writer for each event and writes the whole event at once.
 impl<'a> MakeWriter<'a> for LateRedactor {
     type Writer = RedactingWriter<'a, Stderr>;
 
@@ -54,7 +56,7 @@ impl<'a> MakeWriter<'a> for LateRedactor {
     }
 }
 
-/// Writes on what it is given, without secrets.
+/// A writer that redacts each write. Bytes that are not UTF-8 become U+FFFD.
 pub struct RedactingWriter<'a, W> {
     redactor: &'a LateRedactor,
     out: W,

@@ -1,98 +1,108 @@
-//! Finding any of many values in bytes. Knows nothing of encodings.
+//! The search for any of many values in bytes, without regard to encodings.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use aho_corasick::AhoCorasick;
 
-use super::variants::{SHORT_CHARS, is_short, variants};
+use super::variants::{MIN_SUBSTRING_CHARS, is_short, variants};
 
-/// Bytes of a pattern that are looked for; the rest is compared where they stand. So the automaton stays small, however
-/// long the values, and finds the beginning of one that was cut.
+/// The bytes of each pattern that the automaton searches for. The remainder is compared where they are found. The automaton
+/// stays small however long the values are, and it finds the beginnings of values that are cut off.
 const HEAD_BYTES: usize = 4;
 
-/// What to look for.
+/// A set of patterns, made of values.
 pub struct Matcher {
+    /// Finds the first bytes of the patterns.
     heads: AhoCorasick,
-    /// In the order of their bytes: what a text begins with is next to where the text itself would stand.
+    /// All patterns in the order of their bytes, in which a binary search finds those that a text begins with.
     sorted: Vec<Pattern>,
-    /// Bytes of the shortest that is found anywhere.
-    shortest: Option<usize>,
-    /// The values that are numbers.
+    min_substring_bytes: Option<usize>,
+    /// The values that are finite numbers.
     numbers: Vec<f64>,
 }
 
 struct Pattern {
     bytes: Vec<u8>,
-    /// Found only where neither a letter nor a digit is beside it.
+    /// True if the pattern matches only where neither a letter nor a digit is beside it.
     whole_word_only: bool,
-    /// The longest other that this one begins with.
+    /// The index of the longest other pattern that this pattern begins with.
     longest_prefix: Option<usize>,
 }
 
 impl Matcher {
-    /// None if there is nothing to look for.
+    /// Returns a matcher for all variants of the values, or `None` if no value has any text.
     pub fn new<V: AsRef<str>>(values: impl IntoIterator<Item = V>) -> Option<Self> {
-        let mut found: BTreeMap<Vec<u8>, bool> = BTreeMap::new();
+        let mut whole_word_only_by_pattern: BTreeMap<Vec<u8>, bool> = BTreeMap::new();
         let mut numbers = Vec::new();
         for value in values {
             let value = value.as_ref();
             if is_short(value) {
-                found.entry(value.trim().into()).or_insert(true);
+                whole_word_only_by_pattern.entry(value.trim().into()).or_insert(true);
             } else {
-                found.extend(variants(value).into_iter().map(|form| (form, false)));
+                whole_word_only_by_pattern.extend(variants(value).into_iter().map(|variant| (variant, false)));
             }
             numbers.extend(value.trim().parse().ok().filter(|number: &f64| number.is_finite()));
         }
-        let mut sorted: Vec<Pattern> = Vec::with_capacity(found.len());
-        for (bytes, alone) in found {
-            let mut shorter = sorted.len().checked_sub(1);
-            while let Some(index) = shorter.filter(|index| !bytes.starts_with(&sorted[*index].bytes)) {
-                shorter = sorted[index].longest_prefix;
+        let mut sorted: Vec<Pattern> = Vec::with_capacity(whole_word_only_by_pattern.len());
+        for (bytes, whole_word_only) in whole_word_only_by_pattern {
+            let mut longest_prefix = sorted.len().checked_sub(1);
+            while let Some(index) = longest_prefix.filter(|index| !bytes.starts_with(&sorted[*index].bytes)) {
+                longest_prefix = sorted[index].longest_prefix;
             }
-            sorted.push(Pattern { bytes, whole_word_only: alone, longest_prefix: shorter });
+            sorted.push(Pattern { bytes, whole_word_only, longest_prefix });
         }
         let heads: BTreeSet<&[u8]> = sorted.iter().map(|pattern| head(&pattern.bytes)).collect();
-        // It fails beyond two thousand million states, which are more than four bytes of any values can make.
-        let heads = AhoCorasick::new(&heads).expect("an automaton of some bytes for each value");
-        let shortest =
-            sorted.iter().filter(|pattern| !pattern.whole_word_only).map(|pattern| pattern.bytes.len()).min();
-        (!sorted.is_empty()).then_some(Self { heads, sorted, shortest, numbers })
+        // The limit is some two thousand million states, one for each byte of each head.
+        let heads = AhoCorasick::new(&heads).expect("heads of four bytes stay below the automaton's limit");
+        let substrings = sorted.iter().filter(|pattern| !pattern.whole_word_only);
+        let min_substring_bytes = substrings.map(|pattern| pattern.bytes.len()).min();
+        (!sorted.is_empty()).then_some(Self { heads, sorted, min_substring_bytes, numbers })
     }
 
+    /// Returns the number of patterns.
     pub fn len(&self) -> usize {
         self.sorted.len()
     }
 
-    pub fn is_number(&self, number: f64) -> bool {
+    /// Returns true if one of the values is this number.
+    pub fn has_number(&self, number: f64) -> bool {
         self.numbers.iter().any(|known| known.to_bits() == number.to_bits())
     }
 
-    pub fn shortest(&self) -> Option<usize> {
-        self.shortest
+    /// Returns the length of the shortest pattern that is not only matched as a whole word.
+    pub fn min_substring_bytes(&self) -> Option<usize> {
+        self.min_substring_bytes
     }
 
-    /// Hands each place to `found`. Where a text may have been cut, `cut` says how much of a pattern's beginning is to
-    /// be found there, by the place and the length of the whole pattern.
-    pub fn find(&self, text: &[u8], cut: impl Fn(usize, usize) -> Option<usize>, mut found: impl FnMut(Range<usize>)) {
+    /// Calls `on_match` with the range of each match. Ranges may overlap.
+    ///
+    /// The beginning of a pattern matches too where the text may be cut off: `min_prefix` gets the end of the match and the
+    /// length of the whole pattern, and returns how many bytes are required there, or `None` if the text is not cut off.
+    pub fn find(
+        &self,
+        text: &[u8],
+        min_prefix: impl Fn(usize, usize) -> Option<usize>,
+        mut on_match: impl FnMut(Range<usize>),
+    ) {
         for head in self.heads.find_overlapping_iter(text) {
-            if let Some(end) = self.longest_match_at(text, head.start(), &cut) {
-                found(head.start()..end);
+            if let Some(end) = self.longest_match_end(text, head.start(), &min_prefix) {
+                on_match(head.start()..end);
             }
         }
     }
 
-    /// Where the longest pattern ends that starts here.
-    fn longest_match_at(
+    /// Returns the end of the longest match that starts at `start`.
+    fn longest_match_end(
         &self,
         text: &[u8],
         start: usize,
-        cut: &impl Fn(usize, usize) -> Option<usize>,
+        min_prefix: &impl Fn(usize, usize) -> Option<usize>,
     ) -> Option<usize> {
         let rest = &text[start..];
-        let next = self.sorted.partition_point(|pattern| pattern.bytes.as_slice() <= rest);
-        let before = next.checked_sub(1);
-        // Whatever `rest` begins with, its neighbour begins with too.
+        let after = self.sorted.partition_point(|pattern| pattern.bytes.as_slice() <= rest);
+        let before = after.checked_sub(1);
+        // A pattern that `rest` begins with is the one before it, or a prefix of that.
         let mut longest = before.map(|index| &self.sorted[index]);
         while let Some(pattern) = longest {
             let end = start + pattern.bytes.len();
@@ -101,15 +111,16 @@ impl Matcher {
             }
             longest = pattern.longest_prefix.map(|index| &self.sorted[index]);
         }
-        let whole = longest.map(|pattern| start + pattern.bytes.len());
-        let neighbours = before.into_iter().chain([next]).filter_map(|index| self.sorted.get(index));
-        let partly = neighbours.filter(|pattern| !pattern.whole_word_only).filter_map(|pattern| {
+        let whole_end = longest.map(|pattern| start + pattern.bytes.len());
+        // The pattern with which `rest` has the most bytes in common is one of its neighbours.
+        let neighbours = before.into_iter().chain([after]).filter_map(|index| self.sorted.get(index));
+        let prefix_ends = neighbours.filter(|pattern| !pattern.whole_word_only).filter_map(|pattern| {
             let common = pattern.bytes.iter().zip(rest).take_while(|(one, other)| one == other).count();
             let length = pattern.bytes.len();
-            let proper = (SHORT_CHARS..length).contains(&common);
-            (proper && common >= cut(start + common, length)?).then_some(start + common)
+            let is_prefix = (MIN_SUBSTRING_CHARS..length).contains(&common);
+            (is_prefix && common >= min_prefix(start + common, length)?).then_some(start + common)
         });
-        partly.chain(whole).max()
+        prefix_ends.chain(whole_end).max()
     }
 }
 
@@ -117,8 +128,9 @@ fn head(bytes: &[u8]) -> &[u8] {
     &bytes[..bytes.len().min(HEAD_BYTES)]
 }
 
+/// Returns true if neither a letter nor a digit is beside a range.
 fn is_whole_word(text: &[u8], range: Range<usize>) -> bool {
-    // A byte of a character beyond ASCII is one of a letter, most likely.
-    let word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte >= 0x80;
-    !text[..range.start].last().is_some_and(word) && !text[range.end..].first().is_some_and(word)
+    // Bytes of characters beyond ASCII count as letters, which most of them are.
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte >= 0x80;
+    !text[..range.start].last().is_some_and(is_word) && !text[range.end..].first().is_some_and(is_word)
 }

@@ -1,18 +1,22 @@
-//! What is told of why a run did not pass, without credentials that no configuration names. Knows which text of an
-//! exchange is what.
+//! Redaction of credentials in the evidence, the failures and the log of a run that did not pass. They are credentials of
+//! the target, which no configuration names.
 
 use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::{REDACTED, Secrets, credential};
+use super::credential;
+use super::marker::REDACTED;
+use super::secrets::Secrets;
 use crate::run::evidence::{Command, Connection, Excerpt, Exchange, Http};
 use crate::run::{Failure, Run};
 
-/// The credentials that a request carried, and those that it was given: wherever they come back, they are no less
-/// secret.
-pub fn carried_secrets(exchange: &mut Exchange) -> Secrets {
-    /// With shorter ones struck out, nothing would be left to read: a cookie's may be `dark`.
+/// Returns the credentials that a request sent or received, since they are secret wherever else they occur: credentials in
+/// the query, in headers and in the body that was sent, and the values of cookies.
+///
+/// The body that was sent is removed from the exchange: it serves this purpose only.
+pub fn take_credentials(exchange: &mut Exchange) -> Secrets {
+    /// Shorter values are left, since words would be redacted too. A cookie may have the value `dark`.
     const MIN_SECRET_CHARS: usize = 6;
     const MIN_COOKIE_CHARS: usize = 8;
     let Exchange::Http(http) = exchange else { return Secrets::default() };
@@ -20,19 +24,19 @@ pub fn carried_secrets(exchange: &mut Exchange) -> Secrets {
     let response = http.response.iter().flat_map(|response| &response.headers);
     let (cookies, headers): (Vec<_>, Vec<_>) =
         http.headers.iter().chain(response).partition(|(name, _)| is_cookie(name));
-    let query = http.query.iter().filter(|(name, _)| is_parameter(name));
+    let query = http.query.iter().filter(|(name, _)| is_credential_parameter(name));
     let headers = headers.into_iter().filter(|(name, _)| credential::is_name(name));
     let values = query.chain(headers).map(|(_, value)| value.as_str()).chain(credential::values(&body));
     let cookies = cookies.into_iter().flat_map(|(name, value)| {
-        let cookies = if name == SET_COOKIE { 1 } else { usize::MAX };
-        value.split(';').take(cookies).filter_map(|cookie| Some(cookie.split_once('=')?.1.trim()))
+        let max_cookies = if name == SET_COOKIE { 1 } else { usize::MAX };
+        value.split(';').take(max_cookies).filter_map(|cookie| Some(cookie.split_once('=')?.1.trim()))
     });
-    let long = |least: usize| move |value: &&str| value.chars().nth(least - 1).is_some();
-    Secrets::new(values.filter(long(MIN_SECRET_CHARS)).chain(cookies.filter(long(MIN_COOKIE_CHARS))))
+    let has_chars = |min: usize| move |value: &&str| value.chars().nth(min - 1).is_some();
+    Secrets::new(values.filter(has_chars(MIN_SECRET_CHARS)).chain(cookies.filter(has_chars(MIN_COOKIE_CHARS))))
 }
 
-/// Takes out of what is told of a run that did not pass what is a credential by its name or its looks.
-pub fn redact_evidence(run: &mut Run) {
+/// Redacts what is a credential by its name or by its format in the evidence, the failures and the log of a run.
+pub fn redact_credentials(run: &mut Run) {
     match &mut run.evidence {
         Some(Exchange::Http(http)) => redact_http(http),
         Some(Exchange::Ssh(ssh)) => {
@@ -49,43 +53,43 @@ pub fn redact_evidence(run: &mut Run) {
     run.log.iter_mut().for_each(|line| redact_sentence(&mut line.message));
 }
 
-/// Each text that says something of an exchange.
-pub fn for_each_text(exchange: &mut Exchange, strike: impl Fn(&mut String)) {
+/// Calls a function with each text of an exchange that the target, the guest or the operator may have written.
+pub fn for_each_text(exchange: &mut Exchange, redact: impl Fn(&mut String)) {
     match exchange {
         Exchange::Http(http) => {
             let lines = http.query.iter_mut().chain(&mut http.headers);
             let lines = lines.chain(http.response.iter_mut().flat_map(|response| &mut response.headers));
-            lines.for_each(|(name, value)| [name, value].into_iter().for_each(&strike));
-            http.redirects.iter_mut().for_each(|redirect| strike(&mut redirect.from));
-            [&mut http.method, &mut http.url].into_iter().for_each(&strike);
-            for_each_text_of_connection(&mut http.connection, &strike);
+            lines.for_each(|(name, value)| [name, value].into_iter().for_each(&redact));
+            http.redirects.iter_mut().for_each(|redirect| redact(&mut redirect.from));
+            [&mut http.method, &mut http.url].into_iter().for_each(&redact);
+            for_each_text_of_connection(&mut http.connection, &redact);
             for certificate in http.tls.iter_mut().flat_map(|tls| &mut tls.certificates) {
-                [&mut certificate.subject, &mut certificate.issuer].into_iter().for_each(&strike);
-                certificate.names.iter_mut().for_each(&strike);
+                [&mut certificate.subject, &mut certificate.issuer].into_iter().for_each(&redact);
+                certificate.names.iter_mut().for_each(&redact);
             }
-            http.response.iter_mut().filter_map(|response| response.body.text.as_mut()).for_each(&strike);
+            http.response.iter_mut().filter_map(|response| response.body.text.as_mut()).for_each(&redact);
         }
         Exchange::Ssh(ssh) => {
-            strike(&mut ssh.host);
-            for_each_text_of_connection(&mut ssh.connection, &strike);
+            redact(&mut ssh.host);
+            for_each_text_of_connection(&mut ssh.connection, &redact);
             let texts = [&mut ssh.username, &mut ssh.banner, &mut ssh.host_key];
-            texts.into_iter().flatten().chain(&mut ssh.methods).for_each(&strike);
+            texts.into_iter().flatten().chain(&mut ssh.methods).for_each(&redact);
             if let Some(Command { command, signal, stdout, stderr, .. }) = &mut ssh.command {
-                strike(command);
-                [signal, &mut stdout.text, &mut stderr.text].into_iter().flatten().for_each(&strike);
+                redact(command);
+                [signal, &mut stdout.text, &mut stderr.text].into_iter().flatten().for_each(&redact);
             }
         }
         Exchange::Tcp(tcp) => {
-            for_each_text_of_connection(&mut tcp.connection, &strike);
-            tcp.received.text.as_mut().into_iter().for_each(&strike);
+            for_each_text_of_connection(&mut tcp.connection, &redact);
+            tcp.received.text.as_mut().into_iter().for_each(&redact);
         }
-        Exchange::Dns(connection) => for_each_text_of_connection(connection, &strike),
+        Exchange::Dns(connection) => for_each_text_of_connection(connection, &redact),
     }
 }
 
-fn for_each_text_of_connection(connection: &mut Connection, strike: impl Fn(&mut String)) {
+fn for_each_text_of_connection(connection: &mut Connection, redact: impl Fn(&mut String)) {
     let Connection { names, resolved, peer, .. } = connection;
-    names.iter_mut().chain(resolved).chain([peer]).for_each(strike);
+    names.iter_mut().chain(resolved).chain([peer]).for_each(redact);
 }
 
 const SET_COOKIE: &str = "set-cookie";
@@ -94,8 +98,8 @@ fn is_cookie(header: &str) -> bool {
     header == SET_COOKIE || header == "cookie"
 }
 
-/// OAuth's `code` is one, which elsewhere is an error's.
-fn is_parameter(name: &str) -> bool {
+/// Returns true if a query parameter is a credential. `code` is one for OAuth; elsewhere it names an error, for example.
+fn is_credential_parameter(name: &str) -> bool {
     credential::is_name(name) || name == "code"
 }
 
@@ -103,7 +107,7 @@ fn redact_http(http: &mut Http) {
     redact_sentence(&mut http.url);
     http.redirects.iter_mut().for_each(|redirect| redact_sentence(&mut redirect.from));
     for (name, value) in &mut http.query {
-        if is_parameter(name) { REDACTED.clone_into(value) } else { redact_text(value) }
+        if is_credential_parameter(name) { REDACTED.clone_into(value) } else { redact_text(value) }
     }
     let response = http.response.iter_mut().flat_map(|response| &mut response.headers);
     for (name, value) in http.headers.iter_mut().chain(response) {
@@ -121,21 +125,23 @@ fn redact_http(http: &mut Http) {
     http.response.iter_mut().for_each(|response| redact_excerpt(&mut response.body));
 }
 
-/// A URL without the values of its query's parameters that are credentials there alone.
+/// Redacts the credentials in the query and in the fragment of a URL.
 fn redact_query(url: &str) -> String {
-    let scrub = |part: &str| match part.split_once('=') {
-        Some((name, _)) if is_parameter(name.trim_start_matches(['?', '#'])) => format!("{name}={REDACTED}"),
+    let redact_part = |part: &str| match part.split_once('=') {
+        Some((name, _)) if is_credential_parameter(name.trim_start_matches(['?', '#'])) => format!("{name}={REDACTED}"),
         _ => part.to_owned(),
     };
     let Some(query) = url.find(['?', '#']) else { return url.to_owned() };
-    let parts: Vec<_> = url[query..].split('&').map(scrub).collect();
+    let parts: Vec<_> = url[query..].split('&').map(redact_part).collect();
     format!("{}{}", &url[..query], parts.join("&"))
 }
 
 fn redact_excerpt(excerpt: &mut Excerpt) {
     let Some(text) = &mut excerpt.text else { return };
-    // A key that is written in escapes is the same key.
-    if let (true, Ok(value)) = (text.contains("\\u"), serde_json::from_str::<Value>(text)) {
+    // Keys that are written with escapes are recognised only without them.
+    if text.contains("\\u")
+        && let Ok(value) = serde_json::from_str::<Value>(text)
+    {
         *text = value.to_string();
     }
     redact_text(text);
@@ -143,43 +149,43 @@ fn redact_excerpt(excerpt: &mut Excerpt) {
 
 fn redact_failure_credentials(failure: &mut Failure) {
     for mismatch in &mut failure.mismatches {
-        let secret = credential::is_name(last_key(&mismatch.subject));
+        let is_credential = credential::is_name(last_key(&mismatch.subject));
         for text in [&mut mismatch.expected, &mut mismatch.actual] {
-            let scrubbed = match secret && shows_a_value(text) {
-                true => Cow::Borrowed(REDACTED),
-                false => credential::redact(text),
-            };
-            if *scrubbed != **text {
-                // The sentence repeats it.
-                failure.message = failure.message.replace(text.as_str(), &scrubbed);
-                *text = scrubbed.into_owned();
+            let redacted =
+                if is_credential && shows_a_value(text) { Cow::Borrowed(REDACTED) } else { credential::redact(text) };
+            if *redacted != **text {
+                // The message repeats the text.
+                failure.message = failure.message.replace(text.as_str(), &redacted);
+                *text = redacted.into_owned();
             }
         }
     }
     redact_sentence(&mut failure.message);
 }
 
-/// The last key of what is checked: `token` of `step 2 (Log in): $.session.token[0]`.
+/// Returns the last key of what is checked, for example `token` of `step 2 (Log in): $.session.token[0]`.
 fn last_key(subject: &str) -> &str {
     let path = subject.trim_end_matches(|c: char| c.is_ascii_digit() || "[]()'\"".contains(c));
     path.rsplit(['.', ':', '[', '(', '\'', '"', ' ']).next().unwrap_or(path)
 }
 
-/// Whether a value is shown, rather than what kind of one it is.
+/// Returns true if a text shows a value, rather than its type or a description: it has a string, a list, a map or at least
+/// four digits.
 fn shows_a_value(text: &str) -> bool {
     const MIN_DIGITS: usize = 4;
     text.contains(['"', '[', '{']) || text.bytes().filter(u8::is_ascii_digit).count() >= MIN_DIGITS
 }
 
 fn redact_text(text: &mut String) {
-    if let Cow::Owned(scrubbed) = credential::redact(text) {
-        *text = scrubbed;
+    if let Cow::Owned(redacted) = credential::redact(text) {
+        *text = redacted;
     }
 }
 
+/// Redacts the credentials of a sentence in place, as [`credential::redact_sentence`] does.
 pub fn redact_sentence(text: &mut String) {
-    if let Cow::Owned(scrubbed) = credential::redact_sentence(text) {
-        *text = scrubbed;
+    if let Cow::Owned(redacted) = credential::redact_sentence(text) {
+        *text = redacted;
     }
 }
 

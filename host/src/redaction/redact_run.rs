@@ -1,37 +1,41 @@
-//! A run without secrets. Knows each text of a run, and none of what they are about.
+//! Redaction of a run: of each text in it, wherever the text comes from.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{REDACTED, Secrets, redact_evidence};
+use super::marker::REDACTED;
+use super::redact_evidence;
+use super::secrets::Secrets;
 use crate::run::evidence::Exchange;
 use crate::run::{Failure, Frame, Identity, Outcome, Run};
 use crate::trace::{Span, Value};
 
 impl Secrets {
-    /// Strikes out of all that a run says, and out of what it says of a failure all that is a credential. Its probe's
-    /// identity, which all its runs share, has [`Secrets::strike_identity`]. `earlier` are the exchanges that attempts
-    /// before the last have failed over.
+    /// Redacts all texts of a run. If the run did not pass, redacts the credentials of its targets too.
+    ///
+    /// `earlier` are the exchanges over which the attempts before the last one failed. The identity of the probe, which all
+    /// its runs share, is not changed: [`Secrets::redact_identity`] redacts it.
     pub fn redact_run(&self, run: &mut Run, mut earlier: Vec<Exchange>) {
         self.redact_texts(run);
-        // The operator's own words, in which a password may stand.
+        // The operator's commands may have passwords in them.
         for command in run.trace.spans.iter_mut().filter(|span| span.op == "ssh.exec") {
             redact_evidence::redact_sentence(&mut command.description);
         }
         if run.outcome == Outcome::Passed {
             return;
         }
-        // Each attempt may have been given credentials of its own, and the run tells of all attempts.
+        // The run reports all attempts, and each may have received other credentials.
         let exchanges = earlier.iter_mut().chain(&mut run.evidence);
-        let carried: Vec<_> = exchanges.map(redact_evidence::carried_secrets).collect();
-        for carried in carried {
-            carried.redact_texts(run);
+        let credentials: Vec<_> = exchanges.map(redact_evidence::take_credentials).collect();
+        for credentials in credentials {
+            credentials.redact_texts(run);
         }
-        // Whole values first: of one that a name stands before, not all need look like its value.
-        redact_evidence::redact_evidence(run);
+        // Whole values were redacted first: by its name, only a part of a value may be found.
+        redact_evidence::redact_credentials(run);
     }
 
+    /// Redacts the values in all texts of a run.
     pub(super) fn redact_texts(&self, run: &mut Run) {
         if self.is_empty() {
             return;
@@ -54,6 +58,7 @@ impl Secrets {
         run.log.iter_mut().for_each(|line| self.redact_in_place(&mut line.message));
     }
 
+    /// Redacts the values in a frame of a backtrace.
     pub(super) fn redact_frame(&self, Frame { function, module, file, line: _ }: &mut Frame) {
         let texts = [Some(function), module.as_mut(), file.as_mut()];
         texts.into_iter().flatten().for_each(|text| self.redact_in_place(text));
@@ -69,6 +74,7 @@ impl Secrets {
         }
     }
 
+    /// Redacts the values in the name, the title and the tags of a probe.
     pub fn redact_identity(&self, identity: &mut Identity) {
         if self.is_empty() {
             return;
@@ -78,13 +84,6 @@ impl Secrets {
         self.redact_tags(Arc::make_mut(&mut identity.tags));
     }
 
-    /// Strikes out in place.
-    pub fn redact_in_place(&self, text: &mut String) {
-        if let Cow::Owned(struck) = self.redact(text) {
-            *text = struck;
-        }
-    }
-
     fn redact_span(&self, span: &mut Span) {
         self.redact_cow(&mut span.op);
         self.redact_in_place(&mut span.description);
@@ -92,17 +91,17 @@ impl Secrets {
             self.redact_cow(key);
             match value {
                 Value::Text(text) => self.redact_in_place(text),
-                Value::Integer(number) if self.is_number(*number as f64) => *value = REDACTED.into(),
-                Value::Number(number) if self.is_number(*number) => *value = REDACTED.into(),
+                Value::Integer(number) if self.has_number(*number as f64) => *value = REDACTED.into(),
+                Value::Number(number) if self.has_number(*number) => *value = REDACTED.into(),
                 Value::Integer(_) | Value::Number(_) | Value::Boolean(_) => {}
             }
         }
     }
 
-    /// A borrowed one is in our own source: it tells nothing.
-    fn redact_cow(&self, word: &mut Cow<'static, str>) {
-        if let Cow::Owned(word) = word {
-            self.redact_in_place(word);
+    /// Redacts a text that is owned. Borrowed texts are constants of the host.
+    fn redact_cow(&self, text: &mut Cow<'static, str>) {
+        if let Cow::Owned(text) = text {
+            self.redact_in_place(text);
         }
     }
 
@@ -114,9 +113,5 @@ impl Secrets {
             *tags =
                 std::mem::take(tags).into_iter().map(|(key, value)| (self.redact(&key).into_owned(), value)).collect();
         }
-    }
-
-    pub(super) fn is_number(&self, number: f64) -> bool {
-        self.0.as_ref().is_some_and(|patterns| patterns.is_number(number))
     }
 }

@@ -1,5 +1,5 @@
-//! What else a value is known by: parts that are as secret as the whole, and what becomes of it on its way without
-//! any encoding. Knows nothing of texts.
+//! The forms in which a value may appear without being encoded: its secret parts, and what servers and libraries turn it
+//! into.
 
 use std::collections::BTreeSet;
 
@@ -8,16 +8,18 @@ use url::Url;
 use super::decoded_view::{self, DecodedView};
 use super::encoded;
 
-/// Characters below which a value is struck out only where it stands alone.
-pub const SHORT_CHARS: usize = 4;
+/// The minimum number of characters of a value that is redacted inside words. With shorter values redacted there, nothing
+/// readable would be left.
+pub const MIN_SUBSTRING_CHARS: usize = 4;
 
-/// Whether a value is so short that striking it out wherever it stands would leave nothing readable.
+/// Returns true if a value is so short that it is redacted only as a whole word: it has one to three characters, white space
+/// around them not counted.
 pub fn is_short(value: &str) -> bool {
     let value = value.trim();
-    !value.is_empty() && value.chars().nth(SHORT_CHARS - 1).is_none()
+    !value.is_empty() && value.chars().nth(MIN_SUBSTRING_CHARS - 1).is_none()
 }
 
-/// A value that is not short, in all its forms.
+/// Returns all forms of a value that is not short. Forms that are short themselves are left out.
 pub fn variants(value: &str) -> BTreeSet<Vec<u8>> {
     let mut parts = vec![value.to_owned()];
     parts.extend(long_lines(value));
@@ -26,58 +28,62 @@ pub fn variants(value: &str) -> BTreeSet<Vec<u8>> {
     parts.extend(host_name(value));
     let mut forms: BTreeSet<String> = parts.iter().flat_map(|part| normalized(part)).collect();
     forms.extend(parts);
-    forms.retain(|form| form.trim().chars().nth(SHORT_CHARS - 1).is_some());
-    let decoded: Vec<_> = forms.iter().filter_map(|form| decoded(form)).collect();
+    forms.retain(|form| form.trim().chars().nth(MIN_SUBSTRING_CHARS - 1).is_some());
+    let decoded: Vec<_> = forms.iter().filter_map(|form| percent_decoded(form)).collect();
     let misread: Vec<_> = forms.iter().flat_map(|form| as_latin1(form)).collect();
     forms.into_iter().map(String::into_bytes).chain(decoded).chain(misread).collect()
 }
 
-/// What libraries make of a value in passing.
+/// Returns what libraries make of a value: without line breaks, on one line, in another case.
 fn normalized(value: &str) -> Vec<String> {
-    /// A host's name has no more, and with others nobody changes the case.
-    const MAX_NAME_BYTES: usize = 256;
+    /// Libraries change the case of host names, which are shorter than this.
+    const MAX_CASE_CHANGE_BYTES: usize = 256;
     let trimmed = value.trim().to_owned();
-    // As a URL's parser takes it.
-    let straight = trimmed.replace(['\t', '\n', '\r'], "");
+    // URL parsers remove tabs and line breaks.
+    let without_breaks = trimmed.replace(['\t', '\n', '\r'], "");
     let one_line = trimmed.split_whitespace().collect::<Vec<_>>().join(" ");
-    let mut altered = vec![straight.replace('\\', "/"), straight, one_line];
-    if value.len() <= MAX_NAME_BYTES {
+    let mut altered = vec![without_breaks.replace('\\', "/"), without_breaks, one_line];
+    if value.len() <= MAX_CASE_CHANGE_BYTES {
         altered.extend([trimmed.to_lowercase(), trimmed.to_uppercase()]);
     }
     altered.push(trimmed);
     altered
 }
 
-/// A value that is itself encoded, as it must be in a URL, or looks so: what a server sees of it.
-fn decoded(value: &str) -> Option<Vec<u8>> {
-    let view = decoded_view::decoded_texts(&DecodedView::of(value).filter(|_| value.contains('%'))?).next()?;
-    Some(view.bytes().to_vec()).filter(|bytes| bytes.len() >= SHORT_CHARS)
+/// Returns a value with its percent escapes decoded, as a server reads it. `None` if it has none.
+fn percent_decoded(value: &str) -> Option<Vec<u8>> {
+    let view = DecodedView::new(value).filter(|_| value.contains('%'))?;
+    let view = decoded_view::unescaped_views(&view).next()?;
+    Some(view.bytes().to_vec()).filter(|bytes| bytes.len() >= MIN_SUBSTRING_CHARS)
 }
 
-/// What becomes of letters beyond ASCII between servers of which one means Latin-1: the bytes that it sends, how they are
-/// read here, and how ours are repeated by one that has read each of them as a letter.
+/// Returns what becomes of characters beyond ASCII if a server uses Latin-1:
+///
+/// - the UTF-8 bytes, each read as a Latin-1 character;
+/// - the value in Latin-1, if it can be written in it;
+/// - the value in Latin-1 read as UTF-8, with U+FFFD in the place of each character beyond ASCII.
 fn as_latin1(value: &str) -> Vec<Vec<u8>> {
     if value.is_ascii() {
         return Vec::new();
     }
     let mut forms = vec![value.bytes().map(char::from).collect::<String>().into_bytes()];
     if let Some(bytes) = value.chars().map(|c| u8::try_from(c).ok()).collect::<Option<Vec<u8>>>() {
-        // With nothing else left in it, it would be any other too.
-        let telling = bytes.iter().filter(|byte| byte.is_ascii_alphanumeric()).count() >= SHORT_CHARS;
-        forms.extend(telling.then(|| String::from_utf8_lossy(&bytes).into_owned().into_bytes()));
+        // Without letters and digits it would match any other text that was misread.
+        let is_distinctive = bytes.iter().filter(|byte| byte.is_ascii_alphanumeric()).count() >= MIN_SUBSTRING_CHARS;
+        forms.extend(is_distinctive.then(|| String::from_utf8_lossy(&bytes).into_owned().into_bytes()));
         forms.push(bytes);
     }
     forms
 }
 
-/// The lines of a key or a certificate, which a log takes one by one.
+/// Returns the lines of a key or a certificate, since a log may show them one by one.
 fn long_lines(value: &str) -> impl Iterator<Item = String> {
     const MIN_LINE_BYTES: usize = 17;
     let lines = value.lines().map(str::trim).filter(|line| line.len() >= MIN_LINE_BYTES && !line.starts_with("-----"));
     lines.map(str::to_owned)
 }
 
-/// Of `Bearer TOKEN` the token; of `Basic …` the password too.
+/// Returns the token of `Bearer TOKEN`, and of `Basic …` also the decoded pair and its password.
 fn scheme_credentials(value: &str) -> Vec<String> {
     const SCHEMES: [&str; 5] = ["bearer", "basic", "token", "apikey", "negotiate"];
     let Some((scheme, rest)) = value.trim().split_once(' ') else { return Vec::new() };
@@ -86,8 +92,8 @@ fn scheme_credentials(value: &str) -> Vec<String> {
     }
     let mut credentials = vec![rest.trim().to_owned()];
     if scheme.eq_ignore_ascii_case("basic")
-        && let Some(view) = DecodedView::of(rest.trim())
-        // The first way to read it is from its beginning.
+        && let Some(view) = DecodedView::new(rest.trim())
+        // The first view decodes base64 from the first character.
         && let Some(pair) = encoded::views(&view, 1, |_| false).first()
         && let Ok(pair) = std::str::from_utf8(pair.bytes().split_last().map_or(&[], |(_, pair)| pair))
     {
@@ -97,7 +103,7 @@ fn scheme_credentials(value: &str) -> Vec<String> {
     credentials
 }
 
-/// Of a URL what is shown of it, and what in it is a secret by itself.
+/// Returns the forms in which a URL is shown, and its secret parts: the password and long query values.
 fn url_parts(value: &str) -> Vec<String> {
     const MIN_QUERY_VALUE_BYTES: usize = 8;
     let Some(mut url) = Url::parse(value.trim()).ok().filter(|url| url.has_authority() && url.has_host()) else {
@@ -108,7 +114,7 @@ fn url_parts(value: &str) -> Vec<String> {
     parts.extend(
         url.query_pairs().map(|(_, value)| value.into_owned()).filter(|text| text.len() >= MIN_QUERY_VALUE_BYTES),
     );
-    // With a host there is a place for credentials, or for none.
+    // These cannot fail for a URL with a host.
     let _ = (url.set_username(""), url.set_password(None));
     parts.push(url.to_string());
     url.set_query(None);
@@ -117,7 +123,7 @@ fn url_parts(value: &str) -> Vec<String> {
     parts
 }
 
-/// A name that a URL has in other letters.
+/// Returns the ASCII form (Punycode) of a host name with other characters.
 fn host_name(value: &str) -> Option<String> {
     if value.is_ascii() || value.contains([':', '/', '?', '#', '@', '\\']) {
         return None;

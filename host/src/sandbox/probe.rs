@@ -147,7 +147,7 @@ impl ProbeShared {
         let replay = RecordReplay::replay(&recorder, &log, entries, same_component);
         let handles = RunHandles::new(recorder, log, replay);
         let (mut run, exchanges) = self.run_attempts(home, header.lateness, &handles).await;
-        self.component.secrets.redact_replayed(&header.struck, &mut run, exchanges);
+        self.component.secrets.redact_replayed(&header.redacted_lengths, &mut run, exchanges);
         run
     }
 
@@ -234,7 +234,7 @@ impl ProbeShared {
             // The host serialised the settings, so they can be parsed.
             settings: serde_json::from_str(&self.settings).unwrap_or_default(),
             environment: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-            struck: BTreeSet::new(),
+            redacted_lengths: BTreeSet::new(),
             log_refused: self.context.policy.grants.log_refused_by().map(str::to_owned),
             limits: json!(*self.limits),
             retries: self.retries.times,

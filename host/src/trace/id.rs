@@ -1,4 +1,4 @@
-//! Ids as text, as they are written everywhere.
+//! Ids of traces and spans as hexadecimal digits, in recordings and for Sentry and W3C headers.
 
 use std::fmt;
 use std::ops::Deref;
@@ -7,27 +7,28 @@ use serde::{Serialize, Serializer};
 
 use super::{SpanId, TraceId};
 
-/// An id's digits. Not on the heap: a run that is told of has two or three for each span.
+/// The digits of an id. They are not on the heap: a report of a run has two or three ids a span.
 pub struct Digits<const LENGTH: usize>([u8; LENGTH]);
 
 impl TraceId {
+    /// Returns the 32 digits.
     pub fn digits(self) -> Digits<32> {
-        Digits::of(self.0)
+        Digits::from_bytes(self.0)
     }
 }
 
 impl SpanId {
+    /// Returns the 16 digits.
     pub fn digits(self) -> Digits<16> {
-        Digits::of(self.0)
+        Digits::from_bytes(self.0)
     }
 }
 
-impl<const MANY: usize> Digits<MANY> {
-    /// Two for each byte.
-    fn of<const BYTES: usize>(id: [u8; BYTES]) -> Self {
-        const { assert!(MANY == 2 * BYTES) };
+impl<const LENGTH: usize> Digits<LENGTH> {
+    fn from_bytes<const BYTES: usize>(id: [u8; BYTES]) -> Self {
+        const { assert!(LENGTH == 2 * BYTES) };
         let digit = |value: u8| b"0123456789abcdef"[usize::from(value)];
-        let mut digits = [0; MANY];
+        let mut digits = [0; LENGTH];
         for (pair, byte) in digits.as_chunks_mut().0.iter_mut().zip(id) {
             *pair = [digit(byte >> 4), digit(byte & 15)];
         }
@@ -35,7 +36,7 @@ impl<const MANY: usize> Digits<MANY> {
     }
 }
 
-impl<const MANY: usize> Deref for Digits<MANY> {
+impl<const LENGTH: usize> Deref for Digits<LENGTH> {
     type Target = str;
 
     fn deref(&self) -> &str {

@@ -1,23 +1,26 @@
-//! What the network brought back from a host: a fact of the host's own, which no guest can write.
+//! Attempts to reach hosts. The host records them by itself; a guest cannot write them.
 
 use std::net::IpAddr;
 use std::time::Instant;
 
-/// What the network brought back from a host.
+/// An attempt to reach a host, and whether the host answered.
 #[derive(Debug, Clone)]
-pub struct Contact {
+pub struct HostContact {
+    /// The name or the address of the host.
     pub host: String,
-    /// Of this machine's own: there is no network between.
+    /// True if the host is this machine, so that no network is involved.
     pub loopback: bool,
-    /// Something came back, be it a refusal.
+    /// True if anything came back from the host, for example a refused connection.
     pub answered: bool,
+    /// The start of the attempt.
     pub from: Instant,
-    /// When the last of it came back, or there had been nothing for long enough.
+    /// The time at which the last of the answer came, or at which the attempt without an answer ended.
     pub to: Instant,
 }
 
-impl Contact {
-    /// Whether a host is of this machine's own: by its addresses, or where there are none, by its name.
+impl HostContact {
+    /// Returns true if a host is this machine: all its addresses are loopback or unspecified or, without any address, its
+    /// name is `localhost` or ends with `.localhost`.
     pub fn is_loopback(host: &str, addresses: impl IntoIterator<Item = IpAddr>) -> bool {
         let mut addresses = addresses.into_iter().peekable();
         if addresses.peek().is_none() {
@@ -32,10 +35,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn which_hosts_are_of_this_machine() {
+    fn loopback_hosts_are_recognised() {
         let check = |host: &str, addresses: &[&str], expected: bool| {
             let addresses: Vec<IpAddr> = addresses.iter().map(|address| address.parse().expect("an address")).collect();
-            assert_eq!(Contact::is_loopback(host, addresses), expected, "{host}");
+            assert_eq!(HostContact::is_loopback(host, addresses), expected, "{host}");
         };
         check("localhost", &[], true);
         check("shop.localhost", &[], true);

@@ -1,56 +1,56 @@
-//! A trace whose time is held, and whose spans are put there as they once were: what recording and replaying a run take.
-//! Knows nothing of what is recorded.
+//! The parts of a [`Recorder`] that recording and replaying a run need: a clock that can be held, and spans that are
+//! restored as they were recorded.
 
 use std::time::{Duration, Instant, SystemTime};
 
-use super::{Handle, Recorder, Recording, Span, SpanId, Trace};
+use super::{Handle, OpenTrace, Recorder, Span, SpanId, Trace};
 
 impl Recorder {
-    /// The time, which stands still while it is held.
+    /// Returns the current time, or the time at which the clock is held.
     pub fn now(&self) -> Instant {
         self.lock().now()
     }
 
-    /// The same by the wall clock.
-    pub fn wall(&self) -> SystemTime {
-        let recording = self.lock();
-        recording.trace.started + recording.elapsed()
+    /// Returns [`Recorder::now`] as wall-clock time.
+    pub fn wall_clock(&self) -> SystemTime {
+        let state = self.lock();
+        state.trace.started + state.elapsed()
     }
 
-    /// Since the start of the trace.
+    /// Returns the time since the start of the trace, by the clock that may be held.
     pub fn elapsed(&self) -> Duration {
         self.lock().elapsed()
     }
 
-    /// Has the time stand still, so long after the start of the trace.
+    /// Holds the clock at an offset from the start of the trace.
     pub fn hold_clock(&self, at: Duration) {
-        let mut recording = self.lock();
-        recording.held = recording.epoch.checked_add(at);
+        let mut state = self.lock();
+        state.held_at = state.epoch.checked_add(at);
     }
 
-    /// Has it go on as everybody else's.
+    /// Lets the clock run again: it shows the real time at once.
     pub fn release_clock(&self) {
-        self.lock().held = None;
+        self.lock().held_at = None;
     }
 
-    /// The trace as it stands; `open` says of each span whether it has not ended.
+    /// Calls a closure with the unfinished trace and, for each span, true if the span is open.
     pub fn read<T>(&self, read: impl FnOnce(&Trace, &[bool]) -> T) -> T {
-        let recording = self.lock();
-        read(&recording.trace, &recording.open)
+        let state = self.lock();
+        read(&state.trace, &state.open)
     }
 
-    /// Gives a span the id that it once had.
-    pub fn rename(&self, index: usize, id: SpanId) {
+    /// Sets the id of the span at an index, if there is one.
+    pub fn set_span_id(&self, index: usize, id: SpanId) {
         if let Some(span) = self.lock().trace.spans.get_mut(index) {
             span.id = id;
         }
     }
 
-    /// Puts a span there as it once was, under the one with the id `parent`, or in the place of itself.
-    pub fn insert(&self, mut span: Span, parent: Option<SpanId>, is_open: bool) -> Handle {
-        let mut recording = self.lock();
-        let Recording { trace, open, .. } = &mut *recording;
-        let index = trace.parent_index(&mut span, parent);
+    /// Adds a recorded span below the span with the id `parent`, or replaces the span with the same id.
+    pub fn restore_span(&self, mut span: Span, parent: Option<SpanId>, is_open: bool) -> Handle {
+        let mut state = self.lock();
+        let OpenTrace { trace, open, .. } = &mut *state;
+        let index = trace.insert_index(&mut span, parent);
         if index == open.len() {
             open.push(is_open);
         }
@@ -59,20 +59,20 @@ impl Recorder {
         Handle(Some(index))
     }
 
-    /// The span with an id.
-    pub fn find(&self, id: SpanId) -> Option<Handle> {
+    /// Returns the span with an id.
+    pub fn find_span(&self, id: SpanId) -> Option<Handle> {
         self.lock().trace.spans.iter().position(|span| span.id == id).map(|index| Handle(Some(index)))
     }
 
-    /// Counts spans for which there was no room.
-    pub fn drop_more(&self, spans: usize) {
+    /// Adds to the number of spans that were dropped because the trace was full.
+    pub fn add_dropped(&self, spans: usize) {
         self.lock().trace.dropped += spans;
     }
 }
 
-impl Recording {
+impl OpenTrace {
     fn now(&self) -> Instant {
-        self.held.unwrap_or_else(Instant::now)
+        self.held_at.unwrap_or_else(Instant::now)
     }
 
     pub(super) fn elapsed(&self) -> Duration {
@@ -81,12 +81,12 @@ impl Recording {
 }
 
 impl Trace {
-    /// Where a span stands that is known by its id, or a place for it, under the one with the id `parent`.
-    fn parent_index(&mut self, span: &mut Span, parent: Option<SpanId>) -> usize {
+    /// Returns the index of the span with the same id; adds the span at the end if there is none. Sets the parent of
+    /// `span` to the span with the id `parent` if that one precedes it, and to the root otherwise. The root gets no parent.
+    fn insert_index(&mut self, span: &mut Span, parent: Option<SpanId>) -> usize {
         let known = self.spans.iter().position(|known| known.id == span.id);
         let before = &self.spans[..known.unwrap_or(self.spans.len())];
         let parent = before.iter().position(|known| Some(known.id) == parent).unwrap_or(0);
-        // A parent always stands before its children, and the root has none.
         span.parent = (known != Some(0)).then_some(parent);
         known.unwrap_or_else(|| {
             self.spans.push(span.clone());
@@ -94,9 +94,9 @@ impl Trace {
         })
     }
 
-    /// Puts a span there, as [`Recorder::put`] does, in a trace that is finished.
-    pub fn put(&mut self, mut span: Span, parent: Option<SpanId>) {
-        let index = self.parent_index(&mut span, parent);
+    /// Adds or replaces a span of a finished trace, as [`Recorder::restore_span`] does.
+    pub fn restore_span(&mut self, mut span: Span, parent: Option<SpanId>) {
+        let index = self.insert_index(&mut span, parent);
         self.spans[index] = span;
     }
 }

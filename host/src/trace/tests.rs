@@ -1,19 +1,19 @@
 use super::*;
 
 #[test]
-fn a_host_that_answered_once_has_answered() {
+fn an_answer_is_not_replaced_by_a_missing_answer() {
     let recorder = Recorder::start("run".into(), String::new());
     let at = Instant::now();
     for (host, answered) in [("a", false), ("a", true), ("a", false), ("b", true), ("c", false)] {
-        recorder.record_contact(Contact { host: host.to_owned(), loopback: false, answered, from: at, to: at });
+        recorder.record_contact(HostContact { host: host.to_owned(), loopback: false, answered, from: at, to: at });
     }
     for number in 0..200 {
         let host = number.to_string();
-        recorder.record_contact(Contact { host, loopback: false, answered: true, from: at, to: at });
+        recorder.record_contact(HostContact { host, loopback: false, answered: true, from: at, to: at });
     }
     let contacts = recorder.finish(Status::Ok, Status::Cancelled).contacts;
-    let said: Vec<_> = contacts.iter().take(3).map(|contact| (contact.host.as_str(), contact.answered)).collect();
-    assert_eq!(said, [("a", true), ("b", true), ("c", false)]);
+    let answers: Vec<_> = contacts.iter().take(3).map(|contact| (contact.host.as_str(), contact.answered)).collect();
+    assert_eq!(answers, [("a", true), ("b", true), ("c", false)]);
     assert_eq!(contacts.len(), MAX_CONTACTS);
 }
 
@@ -22,7 +22,7 @@ fn ops(trace: &Trace) -> Vec<(&str, Option<usize>)> {
 }
 
 #[test]
-fn spans_go_under_the_innermost_that_is_open() {
+fn spans_become_children_of_the_innermost_open_span() {
     let recorder = Recorder::start("run".into(), String::new());
     let outer = recorder.push("outer".into(), String::new());
     let inner = recorder.push("inner".into(), String::new());
@@ -44,7 +44,7 @@ fn spans_go_under_the_innermost_that_is_open() {
 }
 
 #[test]
-fn a_span_may_end_before_those_in_it() {
+fn a_span_may_end_before_its_children() {
     let recorder = Recorder::start("run".into(), String::new());
     let outer = recorder.push("outer".into(), String::new());
     let inner = recorder.push("inner".into(), String::new());
@@ -55,7 +55,7 @@ fn a_span_may_end_before_those_in_it() {
 }
 
 #[test]
-fn a_span_takes_those_in_it_along() {
+fn pop_through_ends_open_descendants() {
     let recorder = Recorder::start("run".into(), String::new());
     let attempt = recorder.push("attempt".into(), String::new());
     recorder.push("step".into(), String::new());
@@ -71,12 +71,12 @@ fn a_span_takes_those_in_it_along() {
 }
 
 #[test]
-fn what_is_open_at_the_end_ends_there() {
+fn open_spans_end_with_the_trace() {
     let recorder = Recorder::start("run".into(), String::new());
     let ended = recorder.open(recorder.root(), "ended", "");
     recorder.close(ended);
     recorder.close_at(ended, Instant::now() + Duration::from_secs(60));
-    recorder.open(recorder.root(), "left", "");
+    recorder.open(recorder.root(), "open", "");
     let trace = recorder.finish(Status::DeadlineExceeded, Status::Cancelled);
     let statuses: Vec<_> = trace.spans.iter().map(|span| span.status).collect();
     assert_eq!(statuses, [Status::DeadlineExceeded, Status::Ok, Status::Cancelled]);
@@ -84,7 +84,7 @@ fn what_is_open_at_the_end_ends_there() {
 }
 
 #[test]
-fn what_comes_after_the_end_is_ignored() {
+fn writes_after_finish_are_ignored() {
     let recorder = Recorder::start("run".into(), String::new());
     let span = recorder.push("step".into(), String::new());
     assert_eq!(recorder.finish(Status::Ok, Status::Ok).spans.len(), 2);
@@ -99,7 +99,7 @@ fn what_comes_after_the_end_is_ignored() {
 }
 
 #[test]
-fn there_is_a_bound() {
+fn spans_beyond_the_maximum_are_dropped() {
     let recorder = Recorder::start("run".into(), String::new());
     for _ in 0..MAX_SPANS + 4 {
         let span = recorder.push("step".into(), String::new());
@@ -111,17 +111,17 @@ fn there_is_a_bound() {
     assert_eq!(trace.spans[0].data, [("spans.left_out".into(), Value::Integer(5))]);
 
     let recorder = Recorder::start_bounded(2, "run".into(), String::new());
-    let [kept, left_out] = ["kept", "left out"].map(|op| recorder.open(recorder.root(), op, ""));
-    recorder.set(recorder.root(), "spans.left_out", "a lie");
-    recorder.close(left_out);
-    recorder.close(kept);
+    let [recorded, dropped] = ["recorded", "dropped"].map(|op| recorder.open(recorder.root(), op, ""));
+    recorder.set(recorder.root(), "spans.left_out", "set by the guest");
+    recorder.close(dropped);
+    recorder.close(recorded);
     let trace = recorder.finish(Status::Ok, Status::Ok);
-    assert_eq!((trace.spans.len(), trace.spans[1].op.as_ref(), trace.dropped), (2, "kept", 1));
+    assert_eq!((trace.spans.len(), trace.spans[1].op.as_ref(), trace.dropped), (2, "recorded", 1));
     assert_eq!(trace.spans[0].data, [("spans.left_out".into(), Value::Integer(1))]);
 }
 
 #[test]
-fn a_key_stands_once() {
+fn setting_a_key_again_replaces_its_value() {
     let recorder = Recorder::start("run".into(), String::new());
     recorder.set(recorder.root(), "a", 1);
     recorder.set(recorder.root(), "b", 2.5);
@@ -132,7 +132,7 @@ fn a_key_stands_once() {
 }
 
 #[test]
-fn statuses_of_http_are_sentrys() {
+fn http_statuses_map_to_sentrys() {
     for (http, expected) in [
         (200, Status::Ok),
         (302, Status::Ok),

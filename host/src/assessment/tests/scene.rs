@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::assessment::{Assessment, Assessor, ConnectivityChange, Decision, ErrorAction, HeldErrors};
 use crate::run::{Failure, Fault, FaultKind, Identity, Outcome, Run};
-use crate::trace::{Contact, Span, SpanId, Status, Trace, TraceId};
+use crate::trace::{HostContact, Span, SpanId, Status, Trace, TraceId};
 
 /// An assessor, and the titles of the probes whose errors were reported, held and suppressed. Times are in seconds since
 /// the beginning.
@@ -42,13 +42,13 @@ impl Scene {
         self.began + Duration::from_secs_f64(seconds)
     }
 
-    pub fn contact(&self, host: &str, answered: bool, from: f64, to: f64) -> Contact {
+    pub fn contact(&self, host: &str, answered: bool, from: f64, to: f64) -> HostContact {
         let (from, to) = (self.at(from), self.at(to));
-        Contact { host: host.to_owned(), loopback: host == "localhost", answered, from, to }
+        HostContact { host: host.to_owned(), loopback: host == "localhost", answered, from, to }
     }
 
     /// A run of the probe with this title that ends at `end`.
-    pub fn run(&mut self, title: &str, outcome: Outcome, contacts: Vec<Contact>, end: f64) -> Assessment {
+    pub fn run(&mut self, title: &str, outcome: Outcome, contacts: Vec<HostContact>, end: f64) -> Assessment {
         let failures_before_error = self.failures_before_error;
         let identity = self.probes.entry(title.to_owned()).or_insert_with(|| {
             Arc::new(Identity { title: title.to_owned(), failures_before_error, ..Identity::default() })
@@ -127,7 +127,7 @@ pub fn broken() -> Outcome {
 }
 
 /// A run of one second.
-pub fn run(identity: &Arc<Identity>, outcome: Outcome, contacts: Vec<Contact>) -> Run {
+pub fn run(identity: &Arc<Identity>, outcome: Outcome, contacts: Vec<HostContact>) -> Run {
     let root = Span {
         id: SpanId([1; 8]),
         parent: None,

@@ -13,7 +13,7 @@ use crate::capability::http::phase::Phase;
 use crate::capability::http::timing_hooks::Timestamps;
 use crate::capability::net_errors::{self, bytes, connect_error};
 use crate::capability::timeout::Timeout;
-use crate::trace::{Contact, Status};
+use crate::trace::{HostContact, Status};
 
 /// What reqwest says, told by how far the exchange got. `peer` is the URL's host and port.
 pub fn explain(error: &reqwest::Error, times: &Timestamps, peer: &Peer) -> Error {
@@ -112,7 +112,7 @@ impl Peer {
 
     /// Whether what is connected to is of this machine's own.
     pub fn is_loopback(&self, times: &Timestamps) -> bool {
-        Contact::is_loopback(&self.via, self.ips(times))
+        HostContact::is_loopback(&self.via, self.ips(times))
     }
 
     fn ips(&self, times: &Timestamps) -> Vec<IpAddr> {

@@ -25,7 +25,7 @@ use crate::capability::net_errors::bytes;
 use crate::capability::timeout::Timeout;
 use crate::run::evidence::Excerpt;
 use crate::time_format;
-use crate::trace::{Contact, Handle, Recorder, Status};
+use crate::trace::{Handle, HostContact, Recorder, Status};
 
 /// One request of an exchange, and its span.
 pub struct Hop {
@@ -316,11 +316,11 @@ impl Hop {
     }
 
     /// What the network brought back. Of a kept connection, and of a request that never left, silence says nothing.
-    fn contact(&self, times: &Timestamps, end: Instant) -> Option<Contact> {
+    fn contact(&self, times: &Timestamps, end: Instant) -> Option<HostContact> {
         let refused = self.refused.then_some(end);
         let answered = self.end.or(self.head).or(times.connected).or(times.tls_started).or(refused);
         let silent = times.started.map(|_| end);
-        Some(Contact {
+        Some(HostContact {
             host: self.kept.peer.host.trim_matches(['[', ']']).to_owned(),
             loopback: self.kept.peer.is_loopback(times),
             answered: answered.is_some(),

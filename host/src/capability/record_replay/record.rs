@@ -77,9 +77,9 @@ impl CallRecorder {
         // Lines that the guest's streams still write when they are dropped come after the attempt's end: they are not
         // recorded.
         if self.guest_runs && self.check().is_ok() {
-            let (at, left) = (self.hold_clock(), self.take_changes(None));
-            self.use_bytes(ENTRY_BYTES * (1 + left.spans.len()) + call.weight());
-            let before = (left != Effects::default()).then(|| Box::new(left));
+            let (at, effects) = (self.hold_clock(), self.take_changes(None));
+            self.use_bytes(ENTRY_BYTES * (1 + effects.spans.len()) + call.weight());
+            let before = (effects != Effects::default()).then(|| Box::new(effects));
             self.entries.push(Entry::Call(recording::Call { at, before, ..call.into_call() }));
         }
     }
@@ -130,25 +130,27 @@ impl CallRecorder {
     }
 
     pub fn end_external(&mut self, result: Option<Value>, evidence: &Evidence) {
-        let (until, left) = (self.hold_clock(), self.take_changes(Some(evidence)));
+        let (until, effects) = (self.hold_clock(), self.take_changes(Some(evidence)));
         self.in_external_call = false;
-        self.use_bytes(result.as_ref().map_or(0, weight) + ENTRY_BYTES * (left.spans.len() + left.evidence.len()));
+        self.use_bytes(
+            result.as_ref().map_or(0, weight) + ENTRY_BYTES * (effects.spans.len() + effects.evidence.len()),
+        );
         if let Some(answer) = self.last_answer() {
-            *answer = Answer { until, result, left };
+            *answer = Answer { until, result, effects };
         }
     }
 
     pub fn end_attempt(&mut self, outcome: &str, fault: Option<&Fault>, evidence: &Evidence) {
         // Traffic on a connection does not change its span until the connection is closed.
         self.evidence_changed = true;
-        let (at, mut left) = (self.hold_clock(), self.take_changes(Some(evidence)));
+        let (at, mut effects) = (self.hold_clock(), self.take_changes(Some(evidence)));
         self.guest_runs = false;
         if std::mem::take(&mut self.in_external_call)
             && let Some(answer) = self.last_answer()
         {
-            *answer = Answer { until: at, result: None, left: std::mem::take(&mut left) };
+            *answer = Answer { until: at, result: None, effects: std::mem::take(&mut effects) };
         }
-        self.entries.push(Entry::End(End { at, outcome: outcome.to_owned(), fault: fault.cloned(), left }));
+        self.entries.push(Entry::End(End { at, outcome: outcome.to_owned(), fault: fault.cloned(), effects }));
     }
 
     pub fn finish(&mut self, trace: &Trace) {
@@ -189,20 +191,20 @@ impl CallRecorder {
             (changed, trace.spans.len(), trace.dropped)
         });
         let (log, lines) = (self.log.since(self.lines_seen), self.log.count());
-        let mut left = Effects { spans, dropped: dropped - self.dropped_seen, evidence: Vec::new(), log };
+        let mut effects = Effects { spans, dropped: dropped - self.dropped_seen, evidence: Vec::new(), log };
         (self.spans_seen, self.dropped_seen, self.lines_seen) = (spans_seen, dropped, lines);
-        self.recorded_spans.extend(left.spans.iter().map(|span| (span.id, span.clone())));
-        self.evidence_changed |= !left.spans.is_empty();
+        self.recorded_spans.extend(effects.spans.iter().map(|span| (span.id, span.clone())));
+        self.evidence_changed |= !effects.spans.is_empty();
         if let (true, Some(evidence)) = (self.evidence_changed, evidence) {
             self.evidence_changed = false;
             for (span, exchange) in evidence.exchanges() {
                 let span = self.recorder.span_id(span);
                 if self.recorded_evidence.get(&span) != Some(&exchange) {
                     self.recorded_evidence.insert(span, exchange.clone());
-                    left.evidence.push(recording::Evidence { span, exchange });
+                    effects.evidence.push(recording::Evidence { span, exchange });
                 }
             }
         }
-        left
+        effects
     }
 }

@@ -114,7 +114,7 @@ impl Replayer {
 
     pub fn end_local(&mut self) {
         if let Some(id) = self.opened_span.take() {
-            self.recorder.rename(self.spans_before, id);
+            self.recorder.set_span_id(self.spans_before, id);
         }
     }
 
@@ -144,7 +144,7 @@ impl Replayer {
             self.report_difference(self.next, call);
         }
         self.reach(index, answer.until);
-        self.restore(&answer.left);
+        self.restore(&answer.effects);
         match (answer.result, self.recorded_fault()) {
             (Some(result), _) => Ok(result),
             (None, Some(fault)) => Err(Halt::Stopped(fault)),
@@ -156,12 +156,12 @@ impl Replayer {
 
     pub fn end_attempt(&mut self, evidence: &Evidence) {
         let index = self.next_external();
-        if let (Some(Entry::End(End { at, left, .. })), false) =
+        if let (Some(Entry::End(End { at, effects, .. })), false) =
             (self.entries.get(index), self.state == State::Diverged)
         {
-            let (at, left) = (*at, left.clone());
+            let (at, effects) = (*at, effects.clone());
             self.reach(index, at);
-            self.restore(&left);
+            self.restore(&effects);
         }
         if self.state == State::Running {
             self.state = State::BetweenAttempts;
@@ -170,19 +170,19 @@ impl Replayer {
         let attempt =
             self.entries[..self.next].iter().rev().take_while(|entry| !matches!(entry, Entry::Attempt { .. }));
         let changes: Vec<_> = attempt.filter_map(changes).collect();
-        for recorded in changes.into_iter().rev().flat_map(|left| &left.evidence) {
-            if let Some(span) = self.recorder.find(recorded.span) {
+        for recorded in changes.into_iter().rev().flat_map(|effects| &effects.evidence) {
+            if let Some(span) = self.recorder.find_span(recorded.span) {
                 evidence.set_replayed(span, recorded.exchange.clone());
             }
         }
     }
 
     pub fn finish(&self, trace: &mut Trace) {
-        if let (Some(Entry::Finish(left)), false) = (self.entries.last(), self.state == State::Diverged) {
-            left.log.iter().for_each(|line| self.log.insert(line.clone()));
-            for span in &left.spans {
+        if let (Some(Entry::Finish(effects)), false) = (self.entries.last(), self.state == State::Diverged) {
+            effects.log.iter().for_each(|line| self.log.insert(line.clone()));
+            for span in &effects.spans {
                 if self.same_component || trace.spans.iter().any(|known| known.id == span.id) {
-                    trace.put(span.to_trace(), span.parent);
+                    trace.restore_span(span.to_trace(), span.parent);
                 }
             }
         }
@@ -212,8 +212,8 @@ impl Replayer {
     /// Goes on to an entry and sets the clock to its time. Restores what the host had added before the entries up to it.
     fn reach(&mut self, index: usize, at: Duration) {
         for entry in &self.entries[self.next..=index] {
-            if let Entry::Call(Call { before: Some(left), .. }) = entry {
-                self.restore(left);
+            if let Entry::Call(Call { before: Some(effects), .. }) = entry {
+                self.restore(effects);
             }
         }
         self.next = index + 1;
@@ -245,12 +245,12 @@ impl Replayer {
         self.recorded_fault().filter(|fault| matches!(fault.kind, FaultKind::Limit(_) | FaultKind::Host))
     }
 
-    fn restore(&self, left: &Effects) {
-        for span in &left.spans {
-            self.recorder.insert(span.to_trace(), span.parent, span.open);
+    fn restore(&self, effects: &Effects) {
+        for span in &effects.spans {
+            self.recorder.restore_span(span.to_trace(), span.parent, span.open);
         }
-        self.recorder.drop_more(left.dropped);
-        left.log.iter().for_each(|line| self.log.insert(line.clone()));
+        self.recorder.add_dropped(effects.dropped);
+        effects.log.iter().for_each(|line| self.log.insert(line.clone()));
     }
 
     /// Returns the number of a call among all calls, counted from one.
@@ -287,8 +287,8 @@ fn has_same_handles(recorded: &Call, call: &CallRecord) -> bool {
 /// Returns what the host had added up to the end of an entry.
 fn changes(entry: &Entry) -> Option<&Effects> {
     match entry {
-        Entry::Call(call) => call.answer.as_ref().map(|answer| &answer.left),
-        Entry::End(end) => Some(&end.left),
+        Entry::Call(call) => call.answer.as_ref().map(|answer| &answer.effects),
+        Entry::End(end) => Some(&end.effects),
         Entry::Attempt { .. } | Entry::Finish(_) => None,
     }
 }

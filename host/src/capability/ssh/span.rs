@@ -11,7 +11,7 @@ use crate::capability::ssh::error::Error;
 use crate::capability::ssh::evidence::SshEvidence;
 use crate::capability::ssh::handshake::{Handshake, HandshakeFacts};
 use crate::capability::ssh::target::Target;
-use crate::trace::{Contact, Handle, Recorder, Value};
+use crate::trace::{Handle, HostContact, Recorder, Value};
 
 /// The span `ssh` of a connection, and its evidence. Ends when it is dropped.
 pub struct SshSpan {
@@ -82,9 +82,9 @@ impl SshSpan {
 
     /// Records whether the host has answered since `from`. `addresses` are the addresses of the host, if it resolved.
     pub fn record_contact(&self, host: &str, addresses: &[SocketAddr], answered: bool, from: Instant) {
-        self.recorder.record_contact(Contact {
+        self.recorder.record_contact(HostContact {
             host: host.to_owned(),
-            loopback: Contact::is_loopback(host, addresses.iter().map(SocketAddr::ip)),
+            loopback: HostContact::is_loopback(host, addresses.iter().map(SocketAddr::ip)),
             answered,
             from,
             to: Instant::now(),

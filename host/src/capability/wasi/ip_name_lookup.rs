@@ -25,7 +25,7 @@ use crate::capability::timeout::Timeout;
 use crate::capability::wasi::evidence::{DnsEvidence, MOST_ADDRESSES};
 use crate::capability::wasi::resolved_names::ResolvedNames;
 use crate::run::evidence::Connection;
-use crate::trace::{Contact, Handle, Recorder, Status};
+use crate::trace::{Handle, HostContact, Recorder, Status};
 
 /// A lookup, in the place of WASI's own.
 enum Lookup {
@@ -193,9 +193,9 @@ impl Span {
 
     /// Of a name without an address nothing came back.
     fn unanswered(&self, name: &str, status: Status, error: &'static str) {
-        self.recorder.record_contact(Contact {
+        self.recorder.record_contact(HostContact {
             host: name.to_owned(),
-            loopback: Contact::is_loopback(name, []),
+            loopback: HostContact::is_loopback(name, []),
             answered: false,
             from: self.started,
             to: Instant::now(),

@@ -10,7 +10,7 @@ use crate::capability::net_errors::is_refusal;
 use crate::capability::quota::{ConnectionPermit, Exceeded};
 use crate::capability::run_handles::RunHandles;
 use crate::capability::wasi::evidence::TcpEvidence;
-use crate::trace::{Contact, Handle, Recorder, Status};
+use crate::trace::{Handle, HostContact, Recorder, Status};
 
 /// The span `tcp` of a connection, which ends with this value, and `tcp.connect` below it. Shared by all that have to do
 /// with the connection.
@@ -77,8 +77,8 @@ impl Record {
         }
         let (from, to) = (self.started, Instant::now());
         self.recorder.close_at(self.connect, to);
-        let loopback = Contact::is_loopback(&self.host, [self.to.ip()]);
-        self.recorder.record_contact(Contact { host: self.host.clone(), loopback, answered, from, to });
+        let loopback = HostContact::is_loopback(&self.host, [self.to.ip()]);
+        self.recorder.record_contact(HostContact { host: self.host.clone(), loopback, answered, from, to });
     }
 
     /// The peer, or the way to it, broke the connection off.

@@ -3,12 +3,11 @@ use super::*;
 #[track_caller]
 fn check(text: &str, expected: &str) {
     assert_eq!(redact(text), expected);
-    // What has been taken out stays out, and nothing more goes.
-    assert_eq!(redact(expected), expected, "again");
+    assert_eq!(redact(expected), expected, "redacted a second time");
 }
 
 #[test]
-fn names_of_credentials() {
+fn credentials_are_recognised_by_their_name() {
     for name in [
         "authorization",
         "Proxy-Authorization",
@@ -72,7 +71,7 @@ fn json() {
         r#"[{"name": "Authorization", "value": "hunter2"}, {"name": "a", "value": "b"}]"#,
         r#"[{"name": "Authorization", "value": "[Filtered]"}, {"name": "a", "value": "b"}]"#,
     );
-    // It was cut.
+    // Cut off.
     check(r#"{"a":1,"token":"abc de"#, r#"{"a":1,"token":"[Filtered]"#);
     check(r#"{"a":1,"token":{"x":"#, r#"{"a":1,"token":"[Filtered]""#);
     check(r#"{"a":1,"token""#, r#"{"a":1,"token""#);
@@ -110,7 +109,7 @@ fn markup() {
 }
 
 #[test]
-fn looks_of_credentials() {
+fn credentials_are_recognised_by_their_format() {
     let jwt = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P";
     check(&format!("got {jwt}!"), "got [Filtered]!");
     check(&format!("got {}", &jwt[..30]), "got [Filtered]");
@@ -127,7 +126,7 @@ fn looks_of_credentials() {
         "sshpass -p hunter2 ssh a; mysql -u root -phunter2 b",
         "sshpass -p [Filtered] ssh a; mysql -u root -p[Filtered] b",
     );
-    // What tells why something was refused tells no secret.
+    // Reasons for a refusal have no secret in them.
     for harmless in [
         r#"Basic realm="Restricted""#,
         r#"Bearer error="invalid_token", error_description="The token expired""#,
@@ -144,7 +143,7 @@ fn looks_of_credentials() {
 }
 
 #[test]
-fn sentences_keep_their_words() {
+fn unquoted_values_in_sentences_remain() {
     assert_eq!(redact_sentence("token: expected text, got nothing"), "token: expected text, got nothing");
     assert_eq!(
         redact_sentence("token: expected text, got \"Bearer x1y2z3\""),
@@ -153,21 +152,21 @@ fn sentences_keep_their_words() {
 }
 
 #[test]
-fn cookies_keep_their_names() {
+fn names_and_attributes_of_cookies_remain() {
     assert_eq!(redact_cookies("sid=abc; theme=dark; junk", false), "sid=[Filtered]; theme=[Filtered];[Filtered]");
     assert_eq!(redact_cookies("sid=a=b; Path=/; HttpOnly", true), "sid=[Filtered]; Path=/; HttpOnly");
     assert_eq!(redact_cookies("abc", true), "[Filtered]");
 }
 
 #[test]
-fn what_was_found_can_be_looked_for() {
+fn values_are_returned_without_quotes() {
     let text = r#"{"user":"ada","password":"open sesame","token":"abc"}"#;
     assert_eq!(values(text).collect::<Vec<_>>(), ["open sesame", "abc"]);
 }
 
 #[test]
-fn hostile_texts_take_no_time() {
-    let begun = std::time::Instant::now();
+fn hostile_texts_are_searched_in_time() {
+    let start = std::time::Instant::now();
     for text in [
         "token=".repeat(400),
         "\"token\":{".repeat(250),
@@ -179,5 +178,5 @@ fn hostile_texts_take_no_time() {
     ] {
         redact(&text);
     }
-    assert!(begun.elapsed().as_secs() < 2, "{:?}", begun.elapsed());
+    assert!(start.elapsed().as_secs() < 2, "{:?}", start.elapsed());
 }

@@ -1,35 +1,44 @@
-//! Where a value ends. Knows how JSON, forms, headers and source code write theirs.
+//! The extent of a value in JSON, forms, headers and source code.
 
 use std::ops::Range;
 
-use super::REDACTED;
+use super::super::marker::REDACTED;
 
-/// The value that begins at `at`, and whether it is bare: neither within quotes nor the rest of a `line`. None where it
-/// tells nothing, or has been taken out already.
-pub fn find_value(text: &str, at: usize, line: bool) -> Option<(Range<usize>, bool)> {
-    // `b"..."`, as Python writes bytes.
-    let letters = text[at..].bytes().take_while(u8::is_ascii_alphabetic).count();
-    let at = if letters <= 2 && text[at + letters..].starts_with(['"', '\'']) { at + letters } else { at };
+/// A value in a text.
+pub struct Value {
+    pub range: Range<usize>,
+    /// True if the value is neither in quotes nor the rest of a line.
+    pub is_bare: bool,
+}
+
+/// Returns the value that begins at `at`. With `is_line`, a value without quotes is the rest of the line.
+///
+/// Returns `None` for a value that is no secret: an empty one, `null`, `true`, `false` and the like, and one that has been
+/// redacted already.
+pub fn find_value(text: &str, at: usize, is_line: bool) -> Option<Value> {
+    // Python writes bytes as `b"..."`.
+    let prefix = text[at..].bytes().take_while(u8::is_ascii_alphabetic).count();
+    let at = if prefix <= 2 && text[at + prefix..].starts_with(['"', '\'']) { at + prefix } else { at };
     let rest = &text[at..];
     let escapes = rest.len() - rest.trim_start_matches('\\').len();
-    let (start, length, bare) = match rest[escapes..].chars().next()? {
+    let (start, length, is_bare) = match rest[escapes..].chars().next()? {
         quote @ ('"' | '\'') => {
             let opening = &rest[..=escapes];
             (opening.len(), quoted_length(&rest[opening.len()..], opening, quote), false)
         }
         '[' | '{' if !rest.starts_with(REDACTED) => (0, nested_length(rest), true),
-        _ if line => (0, rest.find(['\r', '\n', '"', '<']).unwrap_or(rest.len()), false),
+        _ if is_line => (0, rest.find(['\r', '\n', '"', '<']).unwrap_or(rest.len()), false),
         _ => (0, word_length(rest), true),
     };
-    let found = rest[start..start + length].trim_end();
-    let told = matches!(found, "" | "null" | "true" | "false" | "nil" | "None" | "undefined") || found == REDACTED;
-    (!told).then(|| (at + start..at + start + found.len(), bare))
+    let value = rest[start..start + length].trim_end();
+    let is_no_secret = matches!(value, "" | "null" | "true" | "false" | "nil" | "None" | "undefined" | REDACTED);
+    (!is_no_secret).then(|| Value { range: at + start..at + start + value.len(), is_bare })
 }
 
-/// Up to the quote that ends what `opening` began, or the end of the text.
+/// Returns the length up to the quotation mark that closes `opening`, or up to the end of the text.
 fn quoted_length(rest: &str, opening: &str, quote: char) -> usize {
     if opening.len() > 1 {
-        // A string within a string: its quotes are escaped as often as the first.
+        // A string in a string: the closing quotation mark is escaped in the same way as the opening one.
         return rest.find(opening).unwrap_or(rest.len());
     }
     let mut escaped = false;
@@ -44,16 +53,16 @@ fn quoted_length(rest: &str, opening: &str, quote: char) -> usize {
     rest.len()
 }
 
-/// Up to the end of a list or map.
+/// Returns the length of a JSON list or map, or that of the text if it is cut off.
 fn nested_length(rest: &str) -> usize {
-    let (mut depth, mut within, mut escaped) = (0_usize, false, false);
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for (index, character) in rest.char_indices() {
         match character {
             _ if escaped => escaped = false,
             '\\' => escaped = true,
-            '"' => within = !within,
-            '[' | '{' if !within => depth += 1,
-            ']' | '}' if !within => {
+            '"' => in_string = !in_string,
+            '[' | '{' if !in_string => depth += 1,
+            ']' | '}' if !in_string => {
                 depth = depth.saturating_sub(1);
                 if depth == 0 {
                     return index + 1;
@@ -65,20 +74,20 @@ fn nested_length(rest: &str) -> usize {
     rest.len()
 }
 
-/// Up to what ends a word: of a form, a query, a list of parameters. With it goes the word behind it, where it is a
-/// scheme of authentication.
+/// Returns the length of a word in a form, in a query or in a list of parameters. After a scheme of authentication, the
+/// length includes the next word.
 fn word_length(rest: &str) -> usize {
     const SCHEMES: [&str; 6] = ["basic", "bearer", "digest", "negotiate", "ntlm", "token"];
     if rest.starts_with(REDACTED) {
         return REDACTED.len();
     }
-    let end = |rest: &str| {
-        let ends = |c: char| c.is_whitespace() || ",;&\"'<>)]}\\".contains(c);
-        rest.find(ends).unwrap_or(rest.len()).min(rest.find("%26").unwrap_or(rest.len()))
+    let word = |rest: &str| {
+        let is_end = |c: char| c.is_whitespace() || ",;&\"'<>)]}\\".contains(c);
+        rest.find(is_end).unwrap_or(rest.len()).min(rest.find("%26").unwrap_or(rest.len()))
     };
-    let first = end(rest);
+    let first = word(rest);
     match rest[first..].strip_prefix(' ') {
-        Some(second) if SCHEMES.contains(&rest[..first].to_ascii_lowercase().as_str()) => first + 1 + end(second),
+        Some(second) if SCHEMES.contains(&rest[..first].to_ascii_lowercase().as_str()) => first + 1 + word(second),
         _ => first,
     }
 }

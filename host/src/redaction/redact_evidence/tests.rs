@@ -7,7 +7,7 @@ fn lines(lines: &[(&str, &str)]) -> Lines {
 }
 
 #[test]
-fn what_a_request_carried_is_known_again() {
+fn credentials_of_an_exchange_are_taken() {
     let mut exchange = Exchange::Http(Box::new(Http {
         query: lines(&[("code", "query-code"), ("page", "page-number")]),
         headers: lines(&[
@@ -22,31 +22,31 @@ fn what_a_request_carried_is_known_again() {
         }),
         ..Http::default()
     }));
-    let carried = carried_secrets(&mut exchange);
+    let credentials = take_credentials(&mut exchange);
     for value in ["query-code", "header-key", "own-cookie", "body-password", "set-cookie"] {
-        assert_eq!(carried.redact(value), REDACTED);
+        assert_eq!(credentials.redact(value), REDACTED);
     }
     for value in ["page-number", "text/html", "dark", "ada lovelace", "1234", "/everywhere"] {
-        assert_eq!(carried.redact(value), value);
+        assert_eq!(credentials.redact(value), value);
     }
-    let Exchange::Http(http) = exchange else { panic!("it was one over HTTP") };
-    assert_eq!(http.body, "", "it has done what it was for");
+    let Exchange::Http(http) = exchange else { panic!("the exchange is one over HTTP") };
+    assert_eq!(http.body, "", "the body has been taken");
 }
 
-/// A check that did not hold, and the sentence that says so: what is left of both.
+/// Redacts a failed assertion about `subject`. Compares its values with `redacted`, and its message with `sentence`.
 #[track_caller]
-fn check([subject, expected, actual]: [&str; 3], left: [&str; 2], sentence: &str) {
+fn check([subject, expected, actual]: [&str; 3], redacted: [&str; 2], sentence: &str) {
     let mismatch = Mismatch { subject: subject.to_owned(), expected: expected.to_owned(), actual: actual.to_owned() };
     let message = format!("{subject}: expected {expected}, got {actual}");
     let mut failure = Failure { reason: "assertion".to_owned(), message, mismatches: vec![mismatch] };
     redact_failure_credentials(&mut failure);
     let Mismatch { expected, actual, .. } = &failure.mismatches[0];
-    assert_eq!([expected.as_str(), actual], left);
+    assert_eq!([expected.as_str(), actual], redacted);
     assert_eq!(failure.message, sentence);
 }
 
 #[test]
-fn checks_of_credentials() {
+fn values_of_credentials_are_redacted_in_mismatches() {
     check(
         ["$.access_token", r#""abc""#, r#""def""#],
         [REDACTED, REDACTED],
@@ -63,7 +63,7 @@ fn checks_of_credentials() {
         "header set-cookie: expected nothing, got [Filtered]",
     );
     check(["$['pin']", "4321", "1234"], [REDACTED, REDACTED], "$['pin']: expected [Filtered], got [Filtered]");
-    // It is the last key that names the value.
+    // The last key is the name of the value.
     check(
         ["$.auth.status", r#""ok""#, r#""down""#],
         [r#""ok""#, r#""down""#],
@@ -82,14 +82,14 @@ fn checks_of_credentials() {
 }
 
 #[test]
-fn the_code_of_a_login_is_in_the_query_that_a_redirect_leads_to() {
-    for (location, left) in [
+fn codes_of_oauth_are_redacted_in_the_location_of_a_redirect() {
+    for (location, redacted) in [
         ("/cb?code=opaque&state=1#top", "/cb?code=[Filtered]&state=1#top"),
         ("https://a/cb?state=1&code=opaque", "https://a/cb?state=1&code=[Filtered]"),
         ("/cb#code=opaque", "/cb#code=[Filtered]"),
         ("/code=1?page=2", "/code=1?page=2"),
         ("/plain", "/plain"),
     ] {
-        assert_eq!(redact_query(location), left);
+        assert_eq!(redact_query(location), redacted);
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::redaction::{LateRedactor, REDACTED, Secrets};
 use crate::run::evidence::{Certificate, Command, Connection, Excerpt, Exchange, Http, Redirect, Response, Ssh, Tls};
 use crate::run::{Failure, Fault, FaultKind, Frame, Identity, Level, LogLine, Mismatch, Outcome, Run};
-use crate::trace::{Contact, Recorder, Status};
+use crate::trace::{HostContact, Recorder, Status};
 
 #[track_caller]
 fn check(secrets: &[&str], text: &str, expected: &str) {
@@ -69,7 +69,7 @@ fn each_text_of_a_run() {
     recorder.set(span, "integer", 86_400);
     recorder.set(span, "number", 86_400.0);
     let (from, to) = (recorder.epoch(), recorder.epoch());
-    recorder.record_contact(Contact { host: text(), loopback: false, answered: true, from, to });
+    recorder.record_contact(HostContact { host: text(), loopback: false, answered: true, from, to });
     let trace = recorder.finish(Status::Ok, Status::Ok);
     let mismatch = Mismatch { subject: text(), expected: text(), actual: text() };
     let failure = Failure { reason: text(), message: text(), mismatches: vec![mismatch] };

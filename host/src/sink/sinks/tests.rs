@@ -10,7 +10,7 @@ use super::Sinks;
 use crate::assessment::{AssessedRun, Decision, ErrorAction, HeldErrors};
 use crate::run::{Failure, Identity, Outcome, Run};
 use crate::sink::{Sink, fixtures};
-use crate::trace::Contact;
+use crate::trace::HostContact;
 
 /// A sink that raises an alarm for each error, as short as one can be.
 #[derive(Default)]
@@ -62,7 +62,7 @@ fn run(probe: &Arc<Identity>, is_passed: bool, answered: Option<bool>) -> Run {
     let outcome = if is_passed { Outcome::Passed } else { Outcome::Failed(failure) };
     let mut run = Run { probe: Arc::clone(probe), outcome, ..fixtures::passed() };
     let now = Instant::now();
-    let contact = |answered| Contact { host: probe.title.clone(), loopback: false, answered, from: now, to: now };
+    let contact = |answered| HostContact { host: probe.title.clone(), loopback: false, answered, from: now, to: now };
     run.trace.contacts = answered.map(contact).into_iter().collect();
     run
 }

@@ -1,0 +1,81 @@
+//! The values to redact.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::marker::{REDACTED, replace_ranges};
+use super::matcher::Matcher;
+use super::search;
+
+/// Values to redact in texts. Clones are cheap and share the values. Without any value, texts are not searched.
+#[derive(Clone, Default)]
+pub struct Secrets(Option<Arc<Matcher>>);
+
+impl Secrets {
+    /// Returns secrets with the given values. Blank values are ignored.
+    pub fn new<V: AsRef<str>>(values: impl IntoIterator<Item = V>) -> Self {
+        Self(Matcher::new(values).map(Arc::new))
+    }
+
+    /// Returns true if there is no value to redact.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Returns the text with [`REDACTED`] in the place of each value, or the text itself if it has none.
+    ///
+    /// A value of fewer than four characters is found only where it is a whole word, with neither a letter nor a digit beside
+    /// it. It is not found where base64 or hexadecimal digits stand for it alone.
+    ///
+    /// A longer value is found anywhere, in these forms:
+    ///
+    /// - As it is; without white space around it; with tabs and line breaks removed, or each run of white space as one
+    ///   space; with `\` as `/`; and, up to 256 bytes, all in lower case or all in upper case.
+    /// - Its parts: each line of at least 17 bytes, of a key for example; what follows `Bearer`, `Basic`, `Token`, `ApiKey`
+    ///   or `Negotiate`, and the password that `Basic` encodes; of a URL the password, query values of at least 8 bytes, and
+    ///   the URL without userinfo, with and without query and fragment; of an internationalised host name its ASCII form.
+    /// - With its own percent escapes decoded, if it has any.
+    /// - With characters beyond ASCII converted to Latin-1, or misread as Latin-1.
+    /// - Encoded: in percent escapes, as in URLs and forms; in backslash escapes, as in JSON, source code and shells; in HTML
+    ///   entities; in base64 of either alphabet, padded or not, in one line or several, and as any part of what is encoded;
+    ///   in hexadecimal digits. Up to three encodings may be nested.
+    /// - Cut off: the first four bytes or more, if an ellipsis (`…` or `...`), U+FFFD or the end of the text follows. At the
+    ///   end of a text of less than 60 bytes, which is most likely complete, at least half of the form and at least eight
+    ///   bytes are required.
+    ///
+    /// Other forms are *not* found: compressed or encrypted values, other encodings (base32, for example), values in
+    /// pieces, the end of a value without its beginning, and more than three nested encodings. For one text, at most 64 KiB
+    /// plus 64 times its length of decoded bytes are searched, outer encodings first. So a guest can disclose a secret on
+    /// purpose, but it cannot keep the host busy with a search.
+    ///
+    /// A [`REDACTED`] that the text has already stays as it is.
+    pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        replace_ranges(text, &self.find(text), |_| Cow::Borrowed(REDACTED))
+    }
+
+    /// Redacts a text in place, as [`Secrets::redact`] does.
+    pub fn redact_in_place(&self, text: &mut String) {
+        if let Cow::Owned(redacted) = self.redact(text) {
+            *text = redacted;
+        }
+    }
+
+    /// Returns the ranges of a text to redact, in order and without overlap.
+    pub(super) fn find(&self, text: &str) -> Vec<Range<usize>> {
+        self.0.as_ref().map(|matcher| search::find(matcher, text)).unwrap_or_default()
+    }
+
+    /// Returns true if one of the values is this number.
+    pub(super) fn has_number(&self, number: f64) -> bool {
+        self.0.as_ref().is_some_and(|matcher| matcher.has_number(number))
+    }
+}
+
+/// Shows the number of patterns only.
+impl fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secrets({})", self.0.as_ref().map_or(0, |matcher| matcher.len()))
+    }
+}
