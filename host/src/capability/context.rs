@@ -131,7 +131,7 @@ impl Context {
     /// # Errors
     /// [`Exceeded`] when the attempt has as many open connections as it may have.
     pub(in crate::capability) fn acquire_connection(&self) -> Result<ConnectionPermit, Exceeded> {
-        self.http.make_room();
+        self.http.close_idle_if_full();
         self.accounting.quota.acquire_connection()
     }
 }

@@ -1,4 +1,4 @@
-//! The interface `http`: requests over stock reqwest, each phase of them in the run's trace.
+//! The interface `http`: requests over reqwest, with a span for each hop and each of its phases in the run's trace.
 
 use wasmtime::component::Resource;
 
@@ -8,40 +8,46 @@ use crate::capability::http::certificate::days_left;
 use crate::capability::quota::Exceeded;
 
 mod auth;
-mod error;
+mod cert_verifier;
 mod certificate;
 mod cookies;
-mod streaming_client;
+mod error;
+mod evidence;
 mod exchange;
 mod failed_exchange;
+mod format;
 mod hop;
+mod hop_span;
+mod host_request;
+mod oauth2;
+mod peer;
 mod peer_filter;
-mod response_stream;
-mod stack;
-mod token_cache;
-mod evidence;
 mod phase;
 mod redirects;
 mod request;
+mod request_body;
 mod resolve;
 mod response;
+mod response_stream;
+mod session;
 mod signature_cache;
-mod request_body;
-mod format;
-mod tls;
-mod transport;
+mod stack;
+mod streaming_client;
 mod timing_hooks;
-mod cert_verifier;
+mod tls;
+mod tls_error;
+mod token_cache;
+mod transport;
 
 pub use failed_exchange::FailedExchange;
 pub use phase::{Phase, PhaseTimeouts};
 pub use request::Request;
-pub use request_body::{Outgoing, Stream};
+pub use request_body::{RequestBody, StreamedBody};
 pub use response::Response;
-pub use response_stream::{Incoming, StreamedResponse};
+pub use response_stream::{ResponseBody, StreamedResponse};
+pub use session::Session;
 pub use stack::Stack;
 pub use streaming_client::{OutgoingRequest, StreamingClient};
-pub use transport::Session;
 
 impl Host for Context {}
 
@@ -91,7 +97,7 @@ impl HostResponse for Context {
     }
 }
 
-/// Only for the trace: no guest hears of it, its run being over.
+/// A limit ends the run, so that no guest sees this error: it stands in the trace.
 impl From<Exceeded> for Error {
     fn from(exceeded: Exceeded) -> Self {
         Self::Other(exceeded.to_string())

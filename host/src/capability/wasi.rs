@@ -66,13 +66,7 @@ impl Context {
 
 impl Context {
     fn streaming_client(&self) -> StreamingClient {
-        StreamingClient {
-            session: self.http.clone(),
-            run: self.run.clone(),
-            deadline: self.deadline,
-            probe: Arc::clone(&self.probe),
-            exchanges: self.exchanges.clone(),
-        }
+        StreamingClient { context: self.exchange_context(), deadline: self.deadline, exchanges: self.exchanges.clone() }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Who judges a server's certificates, and what the server showed.
+//! Verification of servers' certificates, which are recorded for the trace.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -15,34 +15,38 @@ use crate::capability::http::certificate;
 use crate::capability::http::signature_cache::with_signature_cache;
 use crate::capability::http::timing_hooks::HopTimings;
 
-/// Has certificates judged, and notes what the server showed, so that a failed handshake can be explained.
+/// A verifier that records the server's certificates and the TLS version of the current hop, so that the trace has them
+/// and a failed handshake can be explained.
 #[derive(Debug)]
 pub struct RecordingVerifier {
     pub provider: Arc<CryptoProvider>,
-    pub verdict: Verification,
+    pub verification: Verification,
 }
 
+/// A rule for servers' certificates.
 #[derive(Debug)]
 pub enum Verification {
-    /// By authorities.
-    By {
+    /// A certificate must be issued by one of the authorities, or be one of them.
+    Authorities {
         verifier: Arc<WebPkiServerVerifier>,
-        /// The same, to know a server's certificate that is its own authority.
+        /// The authorities again, to recognise a server's certificate that is one of them.
         trusted: HashSet<CertificateDer<'static>>,
     },
-    AlwaysGood,
-    /// There are no authorities.
-    AlwaysBad,
+    /// Every certificate is accepted.
+    AcceptAll,
+    /// Every certificate is rejected, because there are no authorities.
+    RejectAll,
 }
 
 impl Verification {
-    pub fn by(trusted: Vec<CertificateDer<'static>>, provider: &CryptoProvider) -> Self {
+    /// Returns the rule that trusts these authorities. Those that cannot be parsed are left out.
+    pub fn against(trusted: Vec<CertificateDer<'static>>, provider: &CryptoProvider) -> Self {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(trusted.iter().cloned());
-        // The builder refuses an empty store.
+        // The builder fails if there are no authorities.
         match WebPkiServerVerifier::builder_with_provider(Arc::new(roots), with_signature_cache(provider)).build() {
-            Ok(verifier) => Self::By { verifier, trusted: trusted.into_iter().collect() },
-            Err(_) => Self::AlwaysBad,
+            Ok(verifier) => Self::Authorities { verifier, trusted: trusted.into_iter().collect() },
+            Err(_) => Self::RejectAll,
         }
     }
 }
@@ -56,17 +60,18 @@ impl ServerCertVerifier for RecordingVerifier {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        HopTimings::record(|times| {
-            times.chain = std::iter::once(leaf).chain(intermediates).map(|each| each.clone().into_owned()).collect();
+        HopTimings::record(|timestamps| {
+            timestamps.cert_chain =
+                std::iter::once(leaf).chain(intermediates).map(|it| it.clone().into_owned()).collect();
         });
-        match &self.verdict {
-            Verification::By { verifier, trusted } => {
-                let verdict = verifier.verify_server_cert(leaf, intermediates, name, ocsp, now);
-                // webpki takes no certificate for an authority's and a server's at once.
-                if verdict.is_err() && trusted.contains(leaf) { trusted_itself(leaf, name, now) } else { verdict }
+        match &self.verification {
+            Verification::Authorities { verifier, trusted } => {
+                let result = verifier.verify_server_cert(leaf, intermediates, name, ocsp, now);
+                // webpki rejects an authority's certificate as that of a server.
+                if result.is_err() && trusted.contains(leaf) { verify_trusted_leaf(leaf, name, now) } else { result }
             }
-            Verification::AlwaysGood => Ok(ServerCertVerified::assertion()),
-            Verification::AlwaysBad => Err(CertificateError::UnknownIssuer.into()),
+            Verification::AcceptAll => Ok(ServerCertVerified::assertion()),
+            Verification::RejectAll => Err(CertificateError::UnknownIssuer.into()),
         }
     }
 
@@ -76,7 +81,7 @@ impl ServerCertVerifier for RecordingVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        HopTimings::record(|times| times.tls_version = Some("1.2"));
+        HopTimings::record(|timestamps| timestamps.tls_version = Some("1.2"));
         let algorithms = &self.provider.signature_verification_algorithms;
         rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
     }
@@ -87,7 +92,7 @@ impl ServerCertVerifier for RecordingVerifier {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        HopTimings::record(|times| times.tls_version = Some("1.3"));
+        HopTimings::record(|timestamps| timestamps.tls_version = Some("1.3"));
         let algorithms = &self.provider.signature_verification_algorithms;
         rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
     }
@@ -97,15 +102,15 @@ impl ServerCertVerifier for RecordingVerifier {
     }
 }
 
-/// The server's certificate is one of the trusted: what is left to see is that it is the right one, and in time.
-fn trusted_itself(
+/// Verifies the name and the validity period of a server's certificate that is itself one of the trusted.
+fn verify_trusted_leaf(
     leaf: &CertificateDer<'_>,
     name: &ServerName<'_>,
     now: UnixTime,
 ) -> Result<ServerCertVerified, rustls::Error> {
-    let read = certificate::read(leaf).ok_or(CertificateError::BadEncoding)?;
-    let at = |seconds: i64| UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
-    let (not_before, not_after) = (at(read.not_before), at(read.not_after));
+    let parsed = certificate::parse(leaf).ok_or(CertificateError::BadEncoding)?;
+    let time = |seconds: i64| UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)));
+    let (not_before, not_after) = (time(parsed.not_before), time(parsed.not_after));
     if now < not_before {
         return Err(CertificateError::NotValidYetContext { time: now, not_before }.into());
     }

@@ -1,4 +1,4 @@
-//! What a certificate says.
+//! Parsing of X.509 certificates.
 
 use std::net::IpAddr;
 use std::time::SystemTime;
@@ -10,8 +10,8 @@ use crate::capability::bindings::sentrynet::probe::http::Certificate;
 use crate::run::evidence;
 use crate::time_format;
 
-/// Reads a certificate; none where it is not one.
-pub fn read(der: &CertificateDer<'_>) -> Option<Certificate> {
+/// Returns the names and the validity period in a certificate, or `None` if it cannot be parsed.
+pub fn parse(der: &CertificateDer<'_>) -> Option<Certificate> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
     let validity = certificate.validity();
     Some(Certificate {
@@ -22,9 +22,9 @@ pub fn read(der: &CertificateDer<'_>) -> Option<Certificate> {
     })
 }
 
-/// The same for a person, with whom it is for.
+/// Returns a certificate as evidence has it, with the hosts that it names, or `None` if it cannot be parsed.
 pub fn to_evidence(der: &CertificateDer<'_>, now: SystemTime) -> Option<evidence::Certificate> {
-    let Certificate { subject, issuer, not_before, not_after } = read(der)?;
+    let Certificate { subject, issuer, not_before, not_after } = parse(der)?;
     Some(evidence::Certificate {
         subject,
         issuer,
@@ -35,10 +35,10 @@ pub fn to_evidence(der: &CertificateDer<'_>, now: SystemTime) -> Option<evidence
     })
 }
 
-/// The hosts that a certificate names.
+/// Returns the DNS names and IP addresses that a certificate is for.
 fn names(der: &CertificateDer<'_>) -> Vec<String> {
-    /// Some stand for a thousand sites.
-    const MOST: usize = 20;
+    /// Names that are returned: some certificates have a thousand.
+    const MAX_NAMES: usize = 20;
     let Ok((_, certificate)) = X509Certificate::from_der(der) else { return Vec::new() };
     let Ok(Some(names)) = certificate.subject_alternative_name() else { return Vec::new() };
     let name = |name: &GeneralName| match name {
@@ -49,10 +49,11 @@ fn names(der: &CertificateDer<'_>) -> Vec<String> {
         },
         _ => None,
     };
-    names.value.general_names.iter().filter_map(name).take(MOST).collect()
+    names.value.general_names.iter().filter_map(name).take(MAX_NAMES).collect()
 }
 
-/// Whole days from now until a certificate's end; negative after it.
+/// Returns the whole days from `now` to `not_after`, in seconds since the Unix epoch, rounded down: -1 on the first day
+/// after it.
 pub fn days_left(not_after: i64, now: SystemTime) -> i64 {
     let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     (not_after - i64::try_from(now).unwrap_or(i64::MAX)).div_euclid(86_400)
@@ -65,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn days_are_whole() {
+    fn days_are_rounded_down() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(100 * 86_400);
         assert_eq!(days_left(101 * 86_400 + 1, now), 1);
         assert_eq!(days_left(100 * 86_400, now), 0);

@@ -1,21 +1,21 @@
 //! The cookies of one run.
 
 use cookie_store::CookieStore;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use reqwest::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
 use url::Url;
 
-/// What servers have set, for those of their requests that keep cookies.
+/// The cookies that servers have set in one run.
 #[derive(Default)]
 pub struct Cookies(Mutex<CookieStore>);
 
 impl Cookies {
-    /// Adds those for a URL, unless the request has its own.
+    /// Adds the cookies for a URL to a request's headers, unless they have a `cookie` header.
     pub fn add_to_request(&self, url: &Url, headers: &mut HeaderMap) {
         if headers.contains_key(COOKIE) {
             return;
         }
-        let store = self.lock();
+        let store = self.0.lock();
         let pairs: Vec<_> = store.get_request_values(url).map(|(name, value)| format!("{name}={value}")).collect();
         if !pairs.is_empty()
             && let Ok(value) = HeaderValue::try_from(pairs.join("; "))
@@ -24,16 +24,13 @@ impl Cookies {
         }
     }
 
-    /// Keeps those of an answer. What is no cookie is none.
+    /// Stores the cookies that a response from a URL sets. Those that cannot be parsed, or that the URL may not set, are
+    /// ignored.
     pub fn store_from_response(&self, url: &Url, headers: &HeaderMap) {
-        let mut store = self.lock();
+        let mut store = self.0.lock();
         for value in headers.get_all(SET_COOKIE).iter().filter_map(|value| value.to_str().ok()) {
             _ = store.parse(value, url);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, CookieStore> {
-        self.0.lock()
     }
 }
 
@@ -42,13 +39,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn they_go_where_they_belong() {
+    fn cookies_are_sent_where_they_belong() {
         let cookies = Cookies::default();
         let url = |text: &str| text.parse::<Url>().expect("a URL");
         let set = ["a=1; Path=/", "b=2; Path=/shop", "c=3; Secure; Path=/", "d=4; Domain=other.example", "no cookie"];
-        let answer = set.iter().map(|value| (SET_COOKIE, HeaderValue::from_static(value))).collect();
-        cookies.store_from_response(&url("https://shop.example/login"), &answer);
-        let asked = |to: &str, own: Option<&'static str>| {
+        let response_headers = set.iter().map(|value| (SET_COOKIE, HeaderValue::from_static(value))).collect();
+        cookies.store_from_response(&url("https://shop.example/login"), &response_headers);
+        let sent = |to: &str, own: Option<&'static str>| {
             let mut headers = own.map(|own| (COOKIE, HeaderValue::from_static(own))).into_iter().collect();
             cookies.add_to_request(&url(to), &mut headers);
             let value = headers.get(COOKIE).and_then(|value| value.to_str().ok());
@@ -56,9 +53,9 @@ mod tests {
             pairs.sort();
             pairs
         };
-        assert_eq!(asked("https://shop.example/shop/cart", None), ["a=1", "b=2", "c=3"]);
-        assert_eq!(asked("http://shop.example/", None), ["a=1"]);
-        assert_eq!(asked("https://other.example/", None), [""]);
-        assert_eq!(asked("https://shop.example/", Some("own=5")), ["own=5"]);
+        assert_eq!(sent("https://shop.example/shop/cart", None), ["a=1", "b=2", "c=3"]);
+        assert_eq!(sent("http://shop.example/", None), ["a=1"]);
+        assert_eq!(sent("https://other.example/", None), [""]);
+        assert_eq!(sent("https://shop.example/", Some("own=5")), ["own=5"]);
     }
 }

@@ -1,4 +1,4 @@
-//! What one hop leaves behind, as it came; and what there is to tell of it, should the run not pass.
+//! Evidence of a hop: kept as it came, and turned into a report only if the run fails.
 
 use std::net::SocketAddr;
 use std::time::SystemTime;
@@ -13,116 +13,128 @@ use url::Url;
 
 use crate::capability::evidence::ExchangeEvidence;
 use crate::capability::http::certificate;
-use crate::capability::http::error::Peer;
 use crate::capability::http::exchange::Exchange;
-use crate::capability::http::format::{lines, without_secrets};
+use crate::capability::http::format::{header_lines, without_secrets};
+use crate::capability::http::peer::Peer;
 use crate::capability::http::phase::Phase;
-use crate::capability::http::request_body::MOST_OF_BODY;
+use crate::capability::http::request_body::{MAX_EVIDENCE_BYTES, RequestBody};
 use crate::capability::http::timing_hooks::Timestamps;
 use crate::capability::http::transport;
 use crate::run::evidence::{self, Certificate, Connection, Excerpt, Http, Lines, Redirect, Response, Tls};
 
-/// What one hop leaves behind. Nothing of it is copied that could be shared: most runs pass.
+/// Entries of each list in a report.
+const MAX_LINES: usize = 60;
+
+/// Evidence of one hop. It copies nothing that it can share, since most runs pass and need no report.
 pub struct HttpEvidence {
     pub method: Method,
     pub url: Url,
-    pub sent: HeaderMap,
-    /// The beginning of the request's.
-    pub body: Bytes,
+    pub request_headers: HeaderMap,
+    /// The first bytes of the request's body, at most [`MAX_EVIDENCE_BYTES`].
+    pub request_body: Bytes,
+    /// The redirects before this hop.
     pub redirects: Vec<Redirect>,
     pub peer: Peer,
-    /// The last that was reached.
+    /// The last phase that was reached.
     pub phase: Phase,
+    /// The kind of the error; `None` if there is none.
     pub error: Option<&'static str>,
-    pub times: Timestamps,
-    pub answer: Option<Head>,
-    /// Bytes of the body that came, and the beginning of them.
-    pub received: u64,
-    pub excerpt: Vec<u8>,
+    pub timestamps: Timestamps,
+    pub response_head: Option<ResponseHead>,
+    /// Bytes of the response's body that have arrived.
+    pub received_bytes: u64,
+    /// The first of these bytes, at most [`Excerpt::MOST`].
+    pub body_excerpt: Vec<u8>,
 }
 
-/// The head of an answer.
-pub struct Head {
+/// The head of a response.
+pub struct ResponseHead {
     pub status: StatusCode,
+    /// The HTTP version, `1.1` or `2`.
     pub version: &'static str,
-    pub remote: Option<SocketAddr>,
+    pub remote_address: Option<SocketAddr>,
     pub headers: HeaderMap,
 }
 
-/// As many headers as are kept: all, unless there are more than anybody reads.
-pub fn bounded(headers: &HeaderMap) -> HeaderMap {
-    /// Bytes of all of them, and of one value.
-    const MOST: usize = 8 << 10;
-    const LONGEST: usize = 4 << 10;
-    if headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>() <= MOST {
+/// Returns all headers if they are at most 8 KiB, otherwise the first ones that fit in, with values of at most 4 KiB.
+pub fn bounded_headers(headers: &HeaderMap) -> HeaderMap {
+    const MAX_TOTAL_BYTES: usize = 8 << 10;
+    const MAX_VALUE_BYTES: usize = 4 << 10;
+    if headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>() <= MAX_TOTAL_BYTES {
         return headers.clone();
     }
-    let mut kept = HeaderMap::new();
-    let mut room = MOST;
+    let mut bounded = HeaderMap::new();
+    let mut room = MAX_TOTAL_BYTES;
     for (name, value) in headers {
-        let beginning = &value.as_bytes()[..value.len().min(LONGEST)];
+        let beginning = &value.as_bytes()[..value.len().min(MAX_VALUE_BYTES)];
         let Some(left) = room.checked_sub(name.as_str().len() + beginning.len()) else { break };
         room = left;
         if let Ok(value) = HeaderValue::from_bytes(beginning) {
-            kept.append(name, value);
+            bounded.append(name, value);
         }
     }
-    kept
+    bounded
 }
 
-/// As much of a request's body as may hold what must not be told: of a long one a copy, so that the rest can go.
-fn beginning(body: &Bytes) -> Bytes {
-    if body.len() <= MOST_OF_BODY { body.clone() } else { Bytes::copy_from_slice(&body[..MOST_OF_BODY]) }
+/// Returns the beginning of a request's body. That of a long body is copied, so that the body itself can be freed.
+fn body_beginning(body: &RequestBody) -> Bytes {
+    match body {
+        RequestBody::Whole(bytes) if bytes.len() <= MAX_EVIDENCE_BYTES => bytes.clone(),
+        RequestBody::Whole(bytes) => Bytes::copy_from_slice(&bytes[..MAX_EVIDENCE_BYTES]),
+        RequestBody::Streamed(_) => Bytes::new(),
+    }
 }
 
 impl HttpEvidence {
-    /// That of a hop which begins.
+    /// Returns the evidence of the hop that an exchange begins now.
     pub fn new(exchange: &Exchange) -> Self {
-        let Exchange { method, url, body, followed, transport, .. } = exchange;
+        let Exchange { request, transport, followed_redirects, .. } = exchange;
         Self {
-            method: method.clone(),
-            url: url.clone(),
-            sent: HeaderMap::new(),
-            body: beginning(body),
-            redirects: followed.clone(),
-            peer: transport.peer(url),
+            method: request.method.clone(),
+            url: request.url.clone(),
+            request_headers: HeaderMap::new(),
+            request_body: body_beginning(&request.body),
+            redirects: followed_redirects.clone(),
+            peer: transport.peer(&request.url),
             phase: Phase::Send,
             error: None,
-            times: Timestamps::default(),
-            answer: None,
-            received: 0,
-            excerpt: Vec::new(),
+            timestamps: Timestamps::default(),
+            response_head: None,
+            received_bytes: 0,
+            body_excerpt: Vec::new(),
         }
     }
 
-    pub fn to_evidence(&self) -> Http {
-        let Self { method, url, times, .. } = self;
+    fn report(&self) -> Http {
+        let Self { method, url, timestamps, .. } = self;
         Http {
             method: method.to_string(),
             url: without_secrets(url),
-            query: url.query_pairs().take(MOST_LINES).map(|(key, value)| (key.into(), value.into())).collect(),
-            headers: self.request_headers(),
-            body: String::from_utf8_lossy(&self.body).into_owned(),
+            query: url.query_pairs().take(MAX_LINES).map(|(key, value)| (key.into(), value.into())).collect(),
+            headers: self.all_request_headers(),
+            body: String::from_utf8_lossy(&self.request_body).into_owned(),
             redirects: self.redirects.clone(),
             connection: self.connection(),
-            tls: (times.tls_started.is_some() || !times.chain.is_empty())
-                .then(|| Tls { version: times.tls_version.map(Into::into), certificates: certificates(times) }),
-            response: self.answer.as_ref().map(|Head { status, headers, .. }| Response {
+            tls: (timestamps.tls_started.is_some() || !timestamps.cert_chain.is_empty()).then(|| Tls {
+                version: timestamps.tls_version.map(Into::into),
+                certificates: certificates(timestamps),
+            }),
+            response: self.response_head.as_ref().map(|ResponseHead { status, headers, .. }| Response {
                 status: status.as_u16(),
-                headers: lines(headers).into_iter().take(MOST_LINES).collect(),
-                body: Excerpt::new(&self.excerpt, self.received),
+                headers: header_lines(headers).into_iter().take(MAX_LINES).collect(),
+                body: Excerpt::new(&self.body_excerpt, self.received_bytes),
             }),
         }
     }
 
-    /// Those of the request, and those that are made of what else was asked for.
-    fn request_headers(&self) -> Lines {
-        let mut headers: Lines = lines(&self.sent).into_iter().take(MOST_LINES).collect();
-        if !self.sent.contains_key(USER_AGENT) {
+    /// Returns the request's headers, and those that the client adds: `user-agent`, and the URL's credentials.
+    fn all_request_headers(&self) -> Lines {
+        let mut headers: Lines = header_lines(&self.request_headers).into_iter().take(MAX_LINES).collect();
+        if !self.request_headers.contains_key(USER_AGENT) {
             headers.push((USER_AGENT.to_string(), transport::USER_AGENT.to_owned()));
         }
         let (user, password) = (self.url.username(), self.url.password());
-        if !self.sent.contains_key(AUTHORIZATION) && (!user.is_empty() || password.is_some()) {
+        if !self.request_headers.contains_key(AUTHORIZATION) && (!user.is_empty() || password.is_some()) {
             let decoded = |text| percent_decode_str(text).collect::<Vec<u8>>();
             let pair = [decoded(user), decoded(password.unwrap_or_default())].join(&b':');
             headers.push((AUTHORIZATION.to_string(), format!("Basic {}", STANDARD.encode(pair))));
@@ -131,17 +143,18 @@ impl HttpEvidence {
     }
 
     fn connection(&self) -> Connection {
-        let Self { peer, times, answer, .. } = self;
-        let remote = answer.as_ref().and_then(|head| head.remote);
+        let Self { peer, timestamps, response_head, .. } = self;
+        let remote_address = response_head.as_ref().and_then(|head| head.remote_address);
         Connection {
             phase: self.phase.name().into(),
             error: self.error.map(Into::into),
-            names: times.names.clone(),
-            resolved: times.addresses.iter().take(MOST_LINES).map(ToString::to_string).collect(),
-            peer: remote.map_or_else(|| format!("{}:{}", peer.via, peer.port), |address| address.to_string()),
-            proxy: peer.behind_proxy.is_some(),
-            reused: answer.is_some() && times.started.is_none(),
-            protocol: answer.as_ref().map(|head| format!("HTTP/{}", head.version)),
+            names: timestamps.names.clone(),
+            resolved: timestamps.addresses.iter().take(MAX_LINES).map(ToString::to_string).collect(),
+            peer: remote_address
+                .map_or_else(|| format!("{}:{}", peer.connect_host, peer.connect_port), |address| address.to_string()),
+            proxy: peer.port_behind_proxy.is_some(),
+            reused: response_head.is_some() && timestamps.is_connection_reused(),
+            protocol: response_head.as_ref().map(|head| format!("HTTP/{}", head.version)),
         }
     }
 }
@@ -152,68 +165,66 @@ impl ExchangeEvidence for HttpEvidence {
     }
 
     fn to_evidence(&self) -> evidence::Exchange {
-        evidence::Exchange::Http(Box::new(self.to_evidence()))
+        evidence::Exchange::Http(Box::new(self.report()))
     }
 }
 
-/// Entries of any list.
-const MOST_LINES: usize = 60;
-
-fn certificates(times: &Timestamps) -> Vec<Certificate> {
-    /// A chain of more is a mistake, or malice.
-    const MOST: usize = 6;
+fn certificates(timestamps: &Timestamps) -> Vec<Certificate> {
+    /// Certificates of a chain that are reported. A longer chain is a mistake, or malice.
+    const MAX_CERTIFICATES: usize = 6;
     let now = SystemTime::now();
-    times.chain.iter().take(MOST).filter_map(|der| certificate::to_evidence(der, now)).collect()
+    timestamps.cert_chain.iter().take(MAX_CERTIFICATES).filter_map(|der| certificate::to_evidence(der, now)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn kept(url: &str) -> HttpEvidence {
+    fn evidence_without_response(url: &str) -> HttpEvidence {
+        let host = "shop.example".to_owned();
         HttpEvidence {
             method: Method::GET,
             url: url.parse().expect("a URL"),
-            sent: HeaderMap::new(),
-            body: Bytes::new(),
+            request_headers: HeaderMap::new(),
+            request_body: Bytes::new(),
             redirects: Vec::new(),
-            peer: Peer { host: "shop.example".into(), via: "shop.example".into(), port: 443, behind_proxy: None },
+            peer: Peer { connect_host: host.clone(), host, connect_port: 443, port_behind_proxy: None },
             phase: Phase::Dns,
             error: Some("dns"),
-            times: Timestamps::default(),
-            answer: None,
-            received: 0,
-            excerpt: Vec::new(),
+            timestamps: Timestamps::default(),
+            response_head: None,
+            received_bytes: 0,
+            body_excerpt: Vec::new(),
         }
     }
 
     #[test]
-    fn what_there_is_to_tell_without_an_answer() {
-        let told = kept("https://ada:p%40ss@shop.example/path?page=2&page=3").to_evidence();
-        assert_eq!((told.method.as_str(), told.url.as_str()), ("GET", "https://shop.example/path"));
+    fn a_report_without_response() {
+        let report = evidence_without_response("https://ada:p%40ss@shop.example/path?page=2&page=3").report();
+        assert_eq!((report.method.as_str(), report.url.as_str()), ("GET", "https://shop.example/path"));
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        assert_eq!(told.query, [pair("page", "2"), pair("page", "3")]);
-        // What the URL has of credentials went out as a header.
+        assert_eq!(report.query, [pair("page", "2"), pair("page", "3")]);
+        // The client sends the URL's credentials as a header.
         let user_agent = concat!("sentrynet/", env!("CARGO_PKG_VERSION"));
-        assert_eq!(told.headers, [pair("user-agent", user_agent), pair("authorization", "Basic YWRhOnBAc3M=")]);
-        assert_eq!((&*told.connection.phase, told.connection.error.as_deref()), ("dns", Some("dns")));
-        assert_eq!(told.connection.peer, "shop.example:443");
-        assert_eq!((told.tls, told.response), (None, None));
+        assert_eq!(report.headers, [pair("user-agent", user_agent), pair("authorization", "Basic YWRhOnBAc3M=")]);
+        assert_eq!((&*report.connection.phase, report.connection.error.as_deref()), ("dns", Some("dns")));
+        assert_eq!(report.connection.peer, "shop.example:443");
+        assert_eq!((report.tls, report.response), (None, None));
     }
 
     #[test]
-    fn a_thousand_headers_are_bounded() {
+    fn many_headers_are_bounded() {
         let mut headers = HeaderMap::new();
         for index in 0..1000 {
             let value = HeaderValue::try_from("v".repeat(6000)).expect("letters");
             headers.append(reqwest::header::HeaderName::try_from(format!("x-{index}")).expect("a name"), value);
         }
-        let kept = bounded(&headers);
-        assert_eq!(kept.len(), 1);
-        assert!(kept.values().all(|value| value.len() == 4 << 10));
+        let bounded = bounded_headers(&headers);
+        assert_eq!(bounded.len(), 1);
+        assert!(bounded.values().all(|value| value.len() == 4 << 10));
         headers.clear();
         headers.append("x-one", HeaderValue::from_static("1"));
         headers.append("x-one", HeaderValue::from_static("2"));
-        assert_eq!(bounded(&headers), headers);
+        assert_eq!(bounded_headers(&headers), headers);
     }
 }

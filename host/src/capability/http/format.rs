@@ -1,24 +1,40 @@
-//! What stands in requests and answers, as text: headers, versions, and URLs as far as they may be shown.
+//! Parts of requests and responses as text: headers, versions, locations, and URLs without what may be secret.
 
 use reqwest::Version;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
 use url::Url;
 
-/// Where an answer leads, if it redirects.
-pub fn redirect(status: u16, headers: &[(String, String)]) -> Option<&str> {
+/// Returns the `location` header of a response, if its status is a redirect's.
+pub fn redirect_location(status: u16, headers: &[(String, String)]) -> Option<&str> {
     let location = headers.iter().find(|(name, _)| name == LOCATION.as_str());
     location.filter(|_| [301, 302, 303, 307, 308].contains(&status)).map(|(_, location)| location.as_str())
 }
 
-/// All headers, in the order of arrival.
-pub fn lines(headers: &HeaderMap<HeaderValue>) -> Vec<(String, String)> {
+/// Returns the location that a response redirects to: as an absolute URL if it is a URL, otherwise as it is.
+pub fn absolute_location(base: &Url, status: u16, headers: &[(String, String)]) -> Option<String> {
+    let location = redirect_location(status, headers)?;
+    Some(base.join(location).map_or_else(|_| location.to_owned(), String::from))
+}
+
+/// Returns a location with neither credentials nor query if it is a URL, otherwise as it is.
+pub fn redact_location(base: &Url, location: &str) -> String {
+    base.join(location).map_or_else(|_| location.to_owned(), |target| without_secrets(&target))
+}
+
+/// Returns all headers in the order of arrival. Bytes that are not UTF-8 are replaced.
+pub fn header_lines(headers: &HeaderMap<HeaderValue>) -> Vec<(String, String)> {
     let line = |(name, value): (&HeaderName, &HeaderValue)| {
         (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
     };
     headers.iter().map(line).collect()
 }
 
-/// `1.1` or `2`.
+/// Returns the bytes that headers or trailers take in HTTP/1.1.
+pub fn header_bytes(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum()
+}
+
+/// Returns an HTTP version's number, e.g. `1.1` or `2`.
 pub fn version_name(version: Version) -> &'static str {
     match version {
         Version::HTTP_09 => "0.9",
@@ -29,26 +45,16 @@ pub fn version_name(version: Version) -> &'static str {
     }
 }
 
-/// A URL as whoever asked for it knows it.
+/// Returns a URL without its user name and password.
 pub fn without_credentials(url: &Url) -> Url {
     let mut url = url.clone();
-    // Only a URL without a host has no place for them.
+    // These fail only for a URL without a host, which cannot have credentials.
     let _ = (url.set_username(""), url.set_password(None));
     url
 }
 
-/// A URL as far as it may be shown: neither credentials nor a query, which can hold them.
+/// Returns the origin and the path of a URL. Credentials are left out, and the query, which can hold secrets.
 pub fn without_secrets(url: &Url) -> String {
     let origin = url.origin().ascii_serialization();
     format!("{origin}{}", url.path())
-}
-
-/// Where an answer leads, as far as it may be shown.
-pub fn shown(base: &Url, location: &str) -> String {
-    base.join(location).map_or_else(|_| location.to_owned(), |target| without_secrets(&target))
-}
-
-/// Bytes of a head, as HTTP/1.1 has it on the wire but for its first line.
-pub fn size(headers: &HeaderMap) -> usize {
-    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum()
 }

@@ -1,391 +1,312 @@
-//! One hop of an exchange: a request, its answer, and what they leave in the trace.
+//! One hop of an exchange: a request, its response, and their span and evidence.
 
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Body as _, Frame};
 use reqwest::Body;
-use reqwest::header::{HOST, HeaderMap, HeaderValue};
+use reqwest::header::{HOST, HeaderValue};
 
 use crate::capability::bindings::sentrynet::probe::http::{Connection, Error, Tls};
-use crate::capability::grant;
-use crate::capability::http::evidence::{Head, HttpEvidence, bounded};
+use crate::capability::http::evidence::{HttpEvidence, ResponseHead, bounded_headers};
 use crate::capability::http::exchange::Exchange;
-use crate::capability::http::format::{lines, size, version_name, without_credentials, without_secrets};
-use crate::capability::http::phase::{Marked, Phase, PhaseTimeouts, Reached};
+use crate::capability::http::format::{
+    absolute_location, header_bytes, header_lines, version_name, without_credentials,
+};
+use crate::capability::http::phase::{HopTimeline, Phase, PhaseTimeouts};
+use crate::capability::http::request_body::RequestBody;
 use crate::capability::http::response::Response;
 use crate::capability::http::response_stream::ResponseSender;
-use crate::capability::http::timing_hooks::{HopTimings, TimedBody, Timestamps};
-use crate::capability::http::transport;
-use crate::capability::http::{certificate, error};
-use crate::capability::net_errors::bytes;
+use crate::capability::http::timing_hooks::{HopTimings, TimedBody};
+use crate::capability::http::transport::HttpVersion;
+use crate::capability::http::{certificate, error, hop_span};
 use crate::capability::timeout::Timeout;
 use crate::run::evidence::Excerpt;
-use crate::time_format;
-use crate::trace::{Handle, HostContact, Recorder, Status};
+use crate::trace::{Handle, Recorder};
 
-/// One request of an exchange, and its span.
+/// One request of an exchange: the first, or one that follows a redirect.
 pub struct Hop {
     span: Handle,
     started: Instant,
-    marks: HopTimings,
-    /// When the answer's head had come.
-    head: Option<Instant>,
-    end: Option<Instant>,
-    kept: Box<HttpEvidence>,
-    /// There is no connection, because somebody refused it.
-    pub refused: bool,
-    /// The server's certificate does not hold.
-    pub untrusted: bool,
-    _guard: Guard,
+    timings: HopTimings,
+    /// The time at which the head of the response had arrived.
+    head_received: Option<Instant>,
+    /// The time at which the whole response had arrived.
+    response_received: Option<Instant>,
+    evidence: Box<HttpEvidence>,
+    /// True if there is no connection because the server or a proxy refused it.
+    pub is_refused: bool,
+    /// True if the server's certificate is not valid.
+    pub is_cert_error: bool,
+    _cancel_on_drop: CancelOnDrop,
 }
 
-/// Cancels a hop's span when nobody waits for the hop any longer.
-struct Guard(Recorder, Handle);
+/// Cancels a span when it is dropped, unless the span is closed by then: the hop's future was dropped.
+struct CancelOnDrop(Recorder, Handle);
 
-impl Drop for Guard {
+impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         self.0.cancel(self.1);
     }
 }
 
 impl Hop {
-    pub fn open(exchange: &Exchange, hops: u32) -> Self {
-        let Exchange { url, method, .. } = exchange;
-        let recorder = &exchange.run.recorder;
-        let shown = without_secrets(url);
+    /// Begins the hop that comes after as many `redirects`, and opens its span.
+    pub fn open(exchange: &Exchange, redirects: u32) -> Self {
         let started = Instant::now();
-        let span = recorder.open_at(exchange.parent, "http.client", format!("{method} {shown}"), started);
-        let port = url.port_or_known_default().unwrap_or_default();
-        recorder.set(span, "http.request.method", method.as_str());
-        recorder.set(span, "url.full", shown);
-        recorder.set(span, "server.address", url.host_str().unwrap_or_default());
-        recorder.set(span, "server.port", i64::from(port));
-        if hops > 0 {
-            recorder.set(span, "http.request.resend_count", i64::from(hops));
+        let span = hop_span::open(exchange, redirects, started);
+        Self {
+            span,
+            started,
+            timings: HopTimings::new(exchange.peer_filter()),
+            head_received: None,
+            response_received: None,
+            evidence: Box::new(HttpEvidence::new(exchange)),
+            is_refused: false,
+            is_cert_error: false,
+            _cancel_on_drop: CancelOnDrop(exchange.context.run.recorder.clone(), span),
         }
-        let kept = Box::new(HttpEvidence::new(exchange));
-        let (marks, guard) = (HopTimings::within(exchange.peer_filter()), Guard(recorder.clone(), span));
-        Self { span, started, marks, head: None, end: None, kept, refused: false, untrusted: false, _guard: guard }
     }
 
-    pub async fn exchange(&mut self, exchange: &Exchange) -> Result<Response, Error> {
-        let mut answer = self.send(exchange).await?;
-        // A server may close a kept connection just as it is used again, which says nothing of its health.
-        let kept = self.marks.read().started.is_none();
-        let again = exchange.stream.is_none() && exchange.method.is_idempotent();
-        if kept && again && answer.as_ref().is_err_and(|error| !error.is_timeout()) {
-            self.marks = self.marks.anew();
-            exchange.session.quota.count_request()?;
-            answer = self.send(exchange).await?;
+    /// Sends the request, and receives the response.
+    ///
+    /// A request that can be repeated is sent again, once, if it fails on a connection that was used before.
+    ///
+    /// # Errors
+    /// [`Error`] if there is no whole response. The time that the whole exchange may take is not checked here.
+    pub async fn send_and_receive(&mut self, exchange: &Exchange) -> Result<Response, Error> {
+        let session = &exchange.context.session;
+        let mut result = self.send(exchange).await?;
+        // A server may close an idle connection just when it is used again, which says nothing about the server's health.
+        let is_reused = self.timings.timestamps().is_connection_reused();
+        let is_repeatable =
+            matches!(exchange.request.body, RequestBody::Whole(_)) && exchange.request.method.is_idempotent();
+        if is_reused && is_repeatable && result.as_ref().is_err_and(|error| !error.is_timeout()) {
+            self.timings = self.timings.for_retry();
+            session.quota.count_request()?;
+            result = self.send(exchange).await?;
         }
-        let head = Instant::now();
-        self.head = Some(head);
-        let times = self.marks.read();
-        let mut answer = answer.map_err(|error| {
-            self.head = None;
-            self.refused = error::is_refusal(&error, &times, &self.kept.peer);
-            self.untrusted = error::is_cert_error(&error);
-            if let Some(refusal) = &times.refusal {
-                return Error::Denied(refusal.to_string());
-            }
-            match error::explain(&error, &times, &self.kept.peer) {
-                // Many a server that does not speak it says nothing at all.
-                Error::Protocol(why) if exchange.transport.version == Some(transport::Version::Two) => {
-                    Error::Protocol(format!("{why} (it was spoken to in HTTP/2, as asked for)"))
-                }
-                error => error,
-            }
-        })?;
+        let head_received = Instant::now();
+        let timestamps = self.timings.timestamps();
+        let mut response = result.map_err(|error| self.send_error(&error, exchange))?;
+        self.head_received = Some(head_received);
 
-        let (status, version) = (answer.status(), answer.version());
-        let remote = answer.remote_addr();
-        let recorder = &exchange.run.recorder;
-        recorder.set(self.span, "http.response.status_code", i64::from(status.as_u16()));
-        recorder.set_status(self.span, Status::from_http(status.as_u16()));
-        recorder.set(self.span, "network.protocol.name", "http");
-        recorder.set(self.span, "network.protocol.version", version_name(version));
-        if let Some(remote) = remote {
-            recorder.set(self.span, "network.peer.address", remote.ip().to_string());
-            recorder.set(self.span, "network.peer.port", i64::from(remote.port()));
-        }
-        let headers = lines(answer.headers());
+        let (status, version) = (response.status(), version_name(response.version()));
+        let remote_address = response.remote_addr();
+        let recorder = &exchange.context.run.recorder;
+        let headers = header_lines(response.headers());
         if exchange.transport.cookies {
-            exchange.session.cookies.store_from_response(&exchange.url, answer.headers());
+            session.cookies.store_from_response(&exchange.request.url, response.headers());
         }
-        self.kept.answer =
-            Some(Head { status, version: version_name(version), remote, headers: bounded(answer.headers()) });
-        exchange.session.quota.count_received(size(answer.headers()))?;
-        let body = match &exchange.flow {
-            Some(flow) => {
-                flow.begin(status, answer.headers().clone());
-                self.hand_on(answer, flow, exchange).await?;
+        let head = ResponseHead { status, version, remote_address, headers: bounded_headers(response.headers()) };
+        hop_span::set_response(recorder, self.span, &head);
+        self.evidence.response_head = Some(head);
+        session.quota.count_received(header_bytes(response.headers()))?;
+        let body = match &exchange.response_sender {
+            Some(sender) => {
+                sender.send_head(status, response.headers().clone());
+                self.forward_body(response, sender, exchange).await?;
                 Vec::new()
             }
-            None => self.receive(&mut answer, exchange).await?,
+            None => self.receive_body(&mut response, exchange).await?,
         };
-        let end = Instant::now();
-        self.end = Some(end);
-        recorder.set(self.span, "http.response.body.size", i64::try_from(self.kept.received).unwrap_or(i64::MAX));
+        let ended = Instant::now();
+        self.response_received = Some(ended);
+        let body_size = self.evidence.received_bytes;
+        recorder.set(self.span, "http.response.body.size", i64::try_from(body_size).unwrap_or(i64::MAX));
+        let timeline =
+            HopTimeline { started: self.started, timestamps: &timestamps, head_received: Some(head_received), ended };
         Ok(Response {
             status: status.as_u16(),
-            url: without_credentials(&exchange.url).into(),
-            location: exchange.location(status.as_u16(), &headers),
+            url: without_credentials(&exchange.request.url).into(),
+            location: absolute_location(&exchange.request.url, status.as_u16(), &headers),
             headers,
             body,
-            body_size: self.kept.received,
-            timing: Marked { started: self.started, times: &times, head: Some(head), end }.timing(),
+            body_size,
+            timing: timeline.timing(),
             connection: Connection {
-                reused: times.started.is_none(),
-                remote_address: remote.map(|address| address.to_string()),
-                http_version: version_name(version).to_owned(),
-                tls: times.tls_version.map(|version| Tls {
+                reused: timestamps.is_connection_reused(),
+                remote_address: remote_address.map(|address| address.to_string()),
+                http_version: version.to_owned(),
+                tls: timestamps.tls_version.map(|version| Tls {
                     version: version.to_owned(),
-                    chain: times.chain.iter().filter_map(certificate::read).collect(),
+                    chain: timestamps.cert_chain.iter().filter_map(certificate::parse).collect(),
                 }),
             },
         })
     }
 
+    /// Sends the request, and waits for the head of the response.
+    ///
+    /// The outer error is one of the host's own: a limit, a timeout of a phase, or a client that cannot be built.
     async fn send(&mut self, exchange: &Exchange) -> Result<reqwest::Result<reqwest::Response>, Error> {
-        let client = exchange.session.client(&exchange.transport).map_err(Error::Other)?;
-        let body = match &exchange.stream {
-            Some(stream) => Body::wrap(stream.send(self.marks.clone(), exchange.session.quota.clone())),
-            None => Body::wrap(TimedBody::new(exchange.body.clone(), self.marks.clone())),
+        let (session, parts) = (&exchange.context.session, &exchange.request);
+        let client = session.client(&exchange.transport).map_err(Error::Other)?;
+        let body = match &parts.body {
+            RequestBody::Whole(bytes) => Body::wrap(TimedBody::new(bytes.clone(), self.timings.clone())),
+            RequestBody::Streamed(stream) => Body::wrap(stream.send(self.timings.clone(), session.quota.clone())),
         };
-        let mut headers = self.headers(exchange);
-        let mut url = exchange.url.clone();
-        if exchange.transport.moves_port(&url) {
-            // The resolver chooses the port only where the URL does not.
-            let named = format!("{}:{}", url.host_str().unwrap_or_default(), url.port().unwrap_or_default());
-            if let (Ok(named), Ok(())) = (HeaderValue::try_from(named), url.set_port(None)) {
-                headers.entry(HOST).or_insert(named);
+        let mut headers = exchange.headers_with_trace(self.span);
+        let mut url = parts.url.clone();
+        if exchange.transport.changes_port(&url) {
+            // reqwest takes the resolver's port only if the URL has none.
+            let authority = format!("{}:{}", url.host_str().unwrap_or_default(), url.port().unwrap_or_default());
+            if let (Ok(authority), Ok(())) = (HeaderValue::try_from(authority), url.set_port(None)) {
+                headers.entry(HOST).or_insert(authority);
             }
         }
         if exchange.transport.cookies {
-            exchange.session.cookies.add_to_request(&exchange.url, &mut headers);
+            session.cookies.add_to_request(&parts.url, &mut headers);
         }
-        self.kept.sent = bounded(&headers);
-        // `request` takes credentials out of the URL, into a header; one that was given goes before them.
-        exchange.session.quota.count_sent(url.as_str().len() + size(&headers) + exchange.body.len())?;
-        let request = client.request(exchange.method.clone(), url).headers(headers).body(body);
-        let PhaseTimeouts { connect, first_byte, .. } = exchange.patience;
-        let head = first_byte.map(|first_byte| first_byte.saturating_add(connect.unwrap_or_default()));
+        self.evidence.request_headers = bounded_headers(&headers);
+        session.quota.count_sent(url.as_str().len() + header_bytes(&headers) + parts.body.len())?;
+        // `request` moves the URL's credentials into an `authorization` header. `headers` replaces it if it has one.
+        let request = client.request(parts.method.clone(), url).headers(headers).body(body);
+        let PhaseTimeouts { connect, first_byte, .. } = exchange.limits.phase_timeouts;
+        let head_timeout = first_byte.map(|first_byte| first_byte.saturating_add(connect.unwrap_or_default()));
         tokio::select! {
             biased;
-            answer = self.marks.scope(request.send()) => Ok(answer),
-            limit = self.no_connection(connect) => Err(self.timed_out(limit)),
-            limit = passed(head) => Err(self.timed_out(limit)),
+            result = self.timings.scope(request.send()) => Ok(result),
+            timeout = self.connect_timeout(connect) => Err(self.timed_out(timeout)),
+            timeout = sleep(head_timeout) => Err(self.timed_out(timeout)),
         }
     }
 
-    /// Waits for as long as a connection may take; then for ever, if it stands.
-    async fn no_connection(&self, patience: Option<Duration>) -> Timeout {
-        let limit = passed(patience).await;
-        let times = self.marks.read();
-        if times.started.is_none() || times.connected.is_some() {
+    /// Returns after `timeout` if there is no connection by then; otherwise never returns.
+    async fn connect_timeout(&self, timeout: Option<Duration>) -> Timeout {
+        let timeout = sleep(timeout).await;
+        let timestamps = self.timings.timestamps();
+        if timestamps.is_connection_reused() || timestamps.connected.is_some() {
             std::future::pending::<()>().await;
         }
-        limit
+        timeout
     }
 
-    /// The guest's headers and, unless it is on a trace of its own, those that tell the target of ours.
-    fn headers(&self, exchange: &Exchange) -> HeaderMap {
-        let (recorder, probe) = (&exchange.run.recorder, &exchange.probe);
-        let mut headers = exchange.headers.clone();
-        if !grant::gets_trace_headers(&exchange.told, &exchange.url) || headers.contains_key("sentry-trace") {
-            return headers;
+    /// Receives the body, and returns as much of it as the exchange keeps.
+    async fn receive_body(&mut self, response: &mut reqwest::Response, exchange: &Exchange) -> Result<Vec<u8>, Error> {
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.network_error(&error))? {
+            self.count_chunk(&chunk, exchange)?;
+            let room = usize::try_from(exchange.limits.max_body_bytes).unwrap_or(usize::MAX) - body.len();
+            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
         }
-        let (trace, span) = (recorder.trace_id(), recorder.span_id(self.span));
-        for (name, value) in probe.origin.headers(trace, span, &probe.identity.title, &probe.policy.trace_headers) {
-            let Ok(value) = HeaderValue::try_from(value) else { continue };
-            match name {
-                // A list, which may go on over several lines.
-                "baggage" => _ = headers.append(name, value),
-                _ => _ = headers.entry(name).or_insert(value),
-            }
-        }
-        headers
+        Ok(body)
     }
 
-    async fn receive(&mut self, answer: &mut reqwest::Response, exchange: &Exchange) -> Result<Vec<u8>, Error> {
-        let mut kept = Vec::new();
-        loop {
-            match answer.chunk().await {
-                Ok(Some(chunk)) => {
-                    self.take(&chunk, exchange)?;
-                    let room = usize::try_from(exchange.max_body).unwrap_or(usize::MAX) - kept.len();
-                    kept.extend_from_slice(&chunk[..chunk.len().min(room)]);
-                }
-                Ok(None) => return Ok(kept),
-                Err(error) => return Err(self.broken_off(&error)),
-            }
-        }
-    }
-
-    /// Hands the answer on as it comes, with its trailers.
-    async fn hand_on(
+    /// Forwards the body and its trailers as they arrive, until their reader is gone.
+    async fn forward_body(
         &mut self,
-        answer: reqwest::Response,
-        flow: &ResponseSender,
+        response: reqwest::Response,
+        sender: &ResponseSender,
         exchange: &Exchange,
     ) -> Result<(), Error> {
-        let mut body = http::Response::<Body>::from(answer).into_body();
+        let mut body = http::Response::<Body>::from(response).into_body();
         loop {
             let frame = tokio::select! {
                 biased;
-                frame = next(&mut body) => frame,
-                // Who reads it has read enough.
-                () = flow.closed() => return Ok(()),
-                limit = passed(exchange.patience.between_bytes) => return Err(self.timed_out(limit)),
+                frame = next_frame(&mut body) => frame,
+                () = sender.closed() => return Ok(()),
+                timeout = sleep(exchange.limits.phase_timeouts.between_bytes) => return Err(self.timed_out(timeout)),
             };
-            match frame {
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(chunk) => {
-                        self.take(&chunk, exchange)?;
-                        flow.pass(chunk).await;
+            let Some(frame) = frame else { return Ok(()) };
+            match frame.map_err(|error| self.network_error(&error))?.into_data() {
+                Ok(chunk) => {
+                    self.count_chunk(&chunk, exchange)?;
+                    sender.send_data(chunk).await;
+                }
+                Err(frame) => {
+                    if let Ok(trailers) = frame.into_trailers() {
+                        exchange.context.session.quota.count_received(header_bytes(&trailers))?;
+                        sender.send_trailers(trailers).await;
                     }
-                    Err(other) => {
-                        if let Ok(trailers) = other.into_trailers() {
-                            exchange.session.quota.count_received(size(&trailers))?;
-                            flow.end(trailers).await;
-                        }
-                    }
-                },
-                None => return Ok(()),
-                Some(Err(error)) => return Err(self.broken_off(&error)),
+                }
             }
         }
     }
 
-    fn take(&mut self, chunk: &[u8], exchange: &Exchange) -> Result<(), Error> {
-        self.kept.received += chunk.len() as u64;
-        exchange.session.quota.count_received(chunk.len())?;
-        let untold = Excerpt::MOST - self.kept.excerpt.len();
-        self.kept.excerpt.extend_from_slice(&chunk[..chunk.len().min(untold)]);
+    fn count_chunk(&mut self, chunk: &[u8], exchange: &Exchange) -> Result<(), Error> {
+        self.evidence.received_bytes += chunk.len() as u64;
+        exchange.context.session.quota.count_received(chunk.len())?;
+        let excerpt = &mut self.evidence.body_excerpt;
+        let room = Excerpt::MOST - excerpt.len();
+        excerpt.extend_from_slice(&chunk[..chunk.len().min(room)]);
         Ok(())
     }
 
-    fn broken_off(&self, error: &reqwest::Error) -> Error {
-        error::explain(error, &self.marks.read(), &self.kept.peer)
-    }
-
-    pub fn timed_out(&self, limit: Timeout) -> Error {
-        let times = self.marks.read();
-        let phase = if self.head.is_some() { Phase::Receive } else { Phase::of(&times) };
-        error::timed_out(limit, phase, &times, &self.kept.peer, self.kept.received)
-    }
-
-    /// Ends the hop's span, with a child for each phase that was reached, and keeps what there is to tell of it. The last
-    /// of the phases comes back.
-    pub fn close(self, exchange: &Exchange, error: Option<&Error>) -> Phase {
-        let recorder = &exchange.run.recorder;
-        let times = self.marks.read();
-        let end = self.end.unwrap_or_else(Instant::now);
-        let phases = Marked { started: self.started, times: &times, head: self.head, end }.phases();
-        // A redirect that cannot be followed is no phase's fault: the hop itself was well.
-        let last = phases.last().map_or(Phase::Send, |last| last.phase);
-        let at_fault = Some(last).filter(|_| self.end.is_none());
-        for Reached { phase, start, end } in phases {
-            let span = recorder.open_at(self.span, phase.op(), self.describe(phase, &times), start);
-            if let (Some(error), true) = (error, at_fault == Some(phase)) {
-                recorder.set_status(span, error::status_of(error));
-                recorder.set(span, "error.type", error::type_of(error));
-            }
-            recorder.close_at(span, end);
+    /// Returns the error for a request that got no response.
+    fn send_error(&mut self, error: &reqwest::Error, exchange: &Exchange) -> Error {
+        let timestamps = self.timings.timestamps();
+        let peer = &self.evidence.peer;
+        self.is_refused = error::is_refusal(error, &timestamps, peer);
+        self.is_cert_error = error::is_cert_error(error);
+        if let Some(refusal) = &timestamps.refusal {
+            return Error::Denied(refusal.to_string());
         }
-        self.attributes(recorder, &times, end);
-        if let Some(contact) = self.contact(&times, end) {
+        match error::from_reqwest(error, &timestamps, peer) {
+            // Servers that do not speak HTTP/2 often close the connection without a word.
+            Error::Protocol(why) if exchange.transport.http_version == Some(HttpVersion::Http2) => {
+                Error::Protocol(format!("{why} (it was spoken to in HTTP/2, as asked for)"))
+            }
+            error => error,
+        }
+    }
+
+    fn network_error(&self, error: &reqwest::Error) -> Error {
+        error::from_reqwest(error, &self.timings.timestamps(), &self.evidence.peer)
+    }
+
+    /// Returns the error for a hop that `timeout` ends now.
+    pub fn timed_out(&self, timeout: Timeout) -> Error {
+        let timestamps = self.timings.timestamps();
+        let phase = if self.head_received.is_some() { Phase::Receive } else { Phase::without_response(&timestamps) };
+        error::timed_out(timeout, phase, &timestamps, &self.evidence.peer, self.evidence.received_bytes)
+    }
+
+    /// Closes the hop's span with a child for each phase, records whether the host answered, adds the hop to the
+    /// evidence, and returns the last phase.
+    pub fn close(mut self, exchange: &Exchange, error: Option<&Error>) -> Phase {
+        let recorder = &exchange.context.run.recorder;
+        let timestamps = self.timings.timestamps();
+        let ended = self.response_received.unwrap_or_else(Instant::now);
+        let timeline =
+            HopTimeline { started: self.started, timestamps: &timestamps, head_received: self.head_received, ended };
+        let phases = timeline.phases();
+        let last_phase = phases.last().map_or(Phase::Send, |last| last.phase);
+        // After a whole response, the error is a redirect that cannot be followed: no phase has failed.
+        let failure = error.filter(|_| self.response_received.is_none()).map(|error| (last_phase, error));
+        hop_span::add_phases(recorder, self.span, &phases, &self.evidence, &timestamps, failure);
+        hop_span::set_timeline(recorder, self.span, &timeline);
+        if let Some(contact) = hop_span::contact(&self.evidence, &timeline, self.response_received, self.is_refused) {
             recorder.record_contact(contact);
         }
         if let Some(error) = error {
-            recorder.set_status(self.span, error::status_of(error));
-            recorder.set(self.span, "error.type", error::type_of(error));
+            hop_span::set_error(recorder, self.span, error);
         }
-        recorder.close_at(self.span, end);
-        let mut kept = self.kept;
-        if let Some(stream) = &exchange.stream {
-            kept.body = stream.beginning();
+        recorder.close_at(self.span, ended);
+        if let RequestBody::Streamed(stream) = &exchange.request.body {
+            self.evidence.request_body = stream.beginning();
         }
-        (kept.phase, kept.error, kept.times) = (last, error.map(error::type_of), times);
-        exchange.run.evidence.add(self.span, Arc::new(*kept));
-        last
-    }
-
-    /// What the network brought back. Of a kept connection, and of a request that never left, silence says nothing.
-    fn contact(&self, times: &Timestamps, end: Instant) -> Option<HostContact> {
-        let refused = self.refused.then_some(end);
-        let answered = self.end.or(self.head).or(times.connected).or(times.tls_started).or(refused);
-        let silent = times.started.map(|_| end);
-        Some(HostContact {
-            host: self.kept.peer.host.trim_matches(['[', ']']).to_owned(),
-            loopback: self.kept.peer.is_loopback(times),
-            answered: answered.is_some(),
-            from: self.started,
-            to: answered.or(silent)?,
-        })
-    }
-
-    /// What a phase was about, for a person.
-    fn describe(&self, phase: Phase, times: &Timestamps) -> String {
-        match phase {
-            Phase::Dns => format!("Resolve {}", self.kept.peer.names(times)),
-            Phase::Connect => format!("Connect to {}", self.kept.peer.addresses(times)),
-            Phase::Tls => format!("TLS {}handshake", times.tls_version.map(|it| format!("{it} ")).unwrap_or_default()),
-            Phase::Send => "Send the request".to_owned(),
-            Phase::Wait => "Wait for the answer".to_owned(),
-            Phase::Receive => format!("Receive {}", bytes(self.kept.received)),
-        }
-    }
-
-    fn attributes(&self, recorder: &Recorder, times: &Timestamps, end: Instant) {
-        let (connected, sent) = (times.connected, times.sent);
-        let tcp_from = times.started.map(|started| times.dns_ended.unwrap_or(started));
-        let tcp = tcp_from.filter(|_| times.dns_started.is_none() || times.dns_ended.is_some());
-        let marks = [
-            ("http.request.domain_lookup_start", times.dns_started),
-            ("http.request.domain_lookup_end", times.dns_ended),
-            ("http.request.connect_start", tcp),
-            ("http.request.secure_connection_start", times.tls_started),
-            ("http.request.connection_end", connected),
-            ("http.request.request_start", sent.map(|_| connected.unwrap_or(self.started))),
-            ("http.request.response_start", self.head),
-            ("http.request.response_end", self.head.map(|_| end)),
-        ];
-        for (key, at) in marks {
-            if let Some(at) = at {
-                recorder.set(self.span, key, recorder.unix_seconds(at));
-            }
-        }
-        if let Some(head) = self.head {
-            recorder.set(self.span, "http.request.time_to_first_byte", (head - self.started).as_secs_f64());
-            recorder.set(self.span, "http.connection.reused", times.started.is_none());
-        }
-        if let Some(version) = times.tls_version {
-            recorder.set(self.span, "tls.protocol.name", "tls");
-            recorder.set(self.span, "tls.protocol.version", version);
-        }
-        if let Some(leaf) = times.chain.first().and_then(certificate::read) {
-            recorder.set(self.span, "tls.server.subject", leaf.subject);
-            recorder.set(self.span, "tls.server.issuer", leaf.issuer);
-            recorder.set(self.span, "tls.server.not_after", time_format::rfc3339_seconds(leaf.not_after));
-            recorder.set(self.span, "tls.server.days_left", certificate::days_left(leaf.not_after, SystemTime::now()));
-        }
+        self.evidence.phase = last_phase;
+        self.evidence.error = error.map(error::error_type);
+        self.evidence.timestamps = timestamps;
+        let evidence: Arc<HttpEvidence> = self.evidence.into();
+        exchange.context.run.evidence.add(self.span, evidence);
+        last_phase
     }
 }
 
-async fn next(body: &mut Body) -> Option<reqwest::Result<Frame<Bytes>>> {
+async fn next_frame(body: &mut Body) -> Option<reqwest::Result<Frame<Bytes>>> {
     poll_fn(|task| Pin::new(&mut *body).poll_frame(task)).await
 }
 
-/// Waits for a time that was set; for ever where none was.
-async fn passed(time: Option<Duration>) -> Timeout {
-    match time {
-        Some(time) => tokio::time::sleep(time).await,
+/// Waits for `timeout`, and returns it; if it is `None`, waits forever.
+async fn sleep(timeout: Option<Duration>) -> Timeout {
+    match timeout {
+        Some(timeout) => tokio::time::sleep(timeout).await,
         None => std::future::pending().await,
     }
-    Timeout::Timeout(time.unwrap_or_default())
+    Timeout::Timeout(timeout.unwrap_or_default())
 }

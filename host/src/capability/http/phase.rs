@@ -1,46 +1,57 @@
-//! The phases of one hop: which it went through, from when to when, read off the marks that the wire left.
+//! The phases of a hop, computed from the times that the hooks recorded.
 
 use std::time::{Duration, Instant};
 
 use crate::capability::bindings::sentrynet::probe::http::Timing;
 use crate::capability::http::timing_hooks::Timestamps;
 
+/// A phase of a hop. On a reused connection, a hop begins with [`Phase::Send`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
+    /// Names are resolved.
     Dns,
+    /// TCP connects; with a proxy, the proxy connects too.
     Connect,
+    /// The TLS handshake.
     Tls,
+    /// The request is sent.
     Send,
+    /// The request is sent, and nothing of the response has arrived.
     Wait,
+    /// The head of the response has arrived, and its body arrives.
     Receive,
 }
 
 /// Timeouts of parts of a hop. They apply within the time that the whole exchange has.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PhaseTimeouts {
+    /// The time until there is a connection.
     pub connect: Option<Duration>,
-    /// For the answer's head, once there is a connection.
+    /// The time from the connection to the head of the response.
     pub first_byte: Option<Duration>,
+    /// The time between two pieces of the response's body.
     pub between_bytes: Option<Duration>,
 }
 
-/// A phase that was reached.
-pub struct Reached {
+/// A phase that a hop reached, with its start and end.
+pub struct TimedPhase {
     pub phase: Phase,
     pub start: Instant,
     pub end: Instant,
 }
 
-/// What is known of a hop in time.
-pub struct Marked<'a> {
+/// The times of a hop.
+#[derive(Clone, Copy)]
+pub struct HopTimeline<'a> {
     pub started: Instant,
-    pub times: &'a Timestamps,
-    /// When the answer's head had come.
-    pub head: Option<Instant>,
-    pub end: Instant,
+    pub timestamps: &'a Timestamps,
+    /// The time at which the head of the response had arrived.
+    pub head_received: Option<Instant>,
+    pub ended: Instant,
 }
 
 impl Phase {
+    /// Returns the operation of the phase's span.
     pub fn op(self) -> &'static str {
         match self {
             Self::Dns => "http.client.dns",
@@ -52,67 +63,69 @@ impl Phase {
         }
     }
 
-    /// Its name alone.
+    /// Returns the phase's name, as it stands in evidence.
     pub fn name(self) -> &'static str {
         self.op().trim_start_matches("http.client.")
     }
 
-    /// The phase that a hop without an answer is in.
-    pub fn of(times: &Timestamps) -> Self {
-        match times {
-            Timestamps { started: None, sent: None, .. } => Self::Send,
+    /// Returns the current phase of a hop that has no response yet.
+    pub fn without_response(timestamps: &Timestamps) -> Self {
+        match timestamps {
+            Timestamps { connect_started: None, sent: None, .. } => Self::Send,
             Timestamps { connected: None, tls_started: Some(_), .. } => Self::Tls,
-            Timestamps { connected: None, started: Some(_), dns_started: Some(_), dns_ended: None, .. } => Self::Dns,
-            Timestamps { connected: None, started: Some(_), .. } => Self::Connect,
+            Timestamps { connected: None, connect_started: Some(_), dns_started: Some(_), dns_ended: None, .. } => {
+                Self::Dns
+            }
+            Timestamps { connected: None, connect_started: Some(_), .. } => Self::Connect,
             Timestamps { sent: None, .. } => Self::Send,
             _ => Self::Wait,
         }
     }
 }
 
-impl Marked<'_> {
-    /// The phases that were reached, one after the other. The last of them lasts until the end.
-    pub fn phases(&self) -> Vec<Reached> {
-        let Timestamps { started: attempt, dns_started, dns_ended, tls_started, connected, sent, .. } = *self.times;
-        let mut marks = Vec::with_capacity(7);
-        // Nothing was made where a kept connection served.
-        if let Some(attempt) = attempt {
-            if let Some(dns) = dns_started {
-                marks.push((Phase::Dns, Some(dns)));
+impl HopTimeline<'_> {
+    /// Returns the phases that the hop reached, one after the other. The last of them lasts until the hop's end.
+    pub fn phases(&self) -> Vec<TimedPhase> {
+        let Timestamps { connect_started, dns_started, dns_ended, tls_started, connected, sent, .. } = *self.timestamps;
+        let mut starts = Vec::with_capacity(7);
+        if let Some(connect_started) = connect_started {
+            if let Some(dns_started) = dns_started {
+                starts.push((Phase::Dns, Some(dns_started)));
             }
-            marks.push((Phase::Connect, if dns_started.is_some() { dns_ended } else { Some(attempt) }));
+            starts.push((Phase::Connect, if dns_started.is_some() { dns_ended } else { Some(connect_started) }));
             if tls_started.is_some() || connected.is_none() {
-                marks.push((Phase::Tls, tls_started));
+                starts.push((Phase::Tls, tls_started));
             }
         }
-        marks.push((Phase::Send, if attempt.is_some() { connected } else { Some(self.started) }));
-        marks.push((Phase::Wait, sent.or(self.head)));
-        marks.push((Phase::Receive, self.head));
+        starts.push((Phase::Send, if connect_started.is_some() { connected } else { Some(self.started) }));
+        starts.push((Phase::Wait, sent.or(self.head_received)));
+        starts.push((Phase::Receive, self.head_received));
 
-        let reached: Vec<_> = marks.into_iter().map_while(|(phase, start)| Some((phase, start?))).collect();
-        let ends = reached.iter().skip(1).map(|(_, start)| *start).chain([self.end]);
+        let reached: Vec<_> = starts.into_iter().map_while(|(phase, start)| Some((phase, start?))).collect();
+        let ends = reached.iter().skip(1).map(|(_, start)| *start).chain([self.ended]);
         let phases = reached.iter().zip(ends);
-        phases.map(|((phase, start), end)| Reached { phase: *phase, start: *start, end: end.max(*start) }).collect()
+        phases.map(|((phase, start), end)| TimedPhase { phase: *phase, start: *start, end: end.max(*start) }).collect()
     }
 
-    /// The phases in milliseconds, for the guest; `total` is left for who knows of all hops.
+    /// Returns the durations of the phases in milliseconds. `total` is 0: it covers all hops.
     pub fn timing(&self) -> Timing {
         let mut timing = Timing { dns: None, connect: None, tls: None, send: 0.0, wait: 0.0, receive: 0.0, total: 0.0 };
-        for Reached { phase, start, end } in self.phases() {
-            let lasted = milliseconds(start, end);
+        for TimedPhase { phase, start, end } in self.phases() {
+            let duration = milliseconds(start, end);
             match phase {
-                Phase::Dns => timing.dns = Some(lasted),
-                Phase::Connect => timing.connect = Some(lasted),
-                Phase::Tls => timing.tls = Some(lasted),
-                Phase::Send => timing.send = lasted,
-                Phase::Wait => timing.wait = lasted,
-                Phase::Receive => timing.receive = lasted,
+                Phase::Dns => timing.dns = Some(duration),
+                Phase::Connect => timing.connect = Some(duration),
+                Phase::Tls => timing.tls = Some(duration),
+                Phase::Send => timing.send = duration,
+                Phase::Wait => timing.wait = duration,
+                Phase::Receive => timing.receive = duration,
             }
         }
         timing
     }
 }
 
+/// Returns the milliseconds from `start` to `end`.
 pub fn milliseconds(start: Instant, end: Instant) -> f64 {
     (end - start).as_secs_f64() * 1000.0
 }
@@ -123,33 +136,38 @@ mod tests {
 
     use super::*;
 
-    /// The phases of a hop with these marks, each as its op and milliseconds, of which `times` gets the marks.
+    /// Checks the names and the milliseconds of the phases of a hop that lasts 100 ms. `timestamps` and `head` count
+    /// milliseconds from its start.
     #[track_caller]
     fn check(
-        times: impl FnOnce(&dyn Fn(u64) -> Option<Instant>) -> Timestamps,
+        timestamps: impl FnOnce(&dyn Fn(u64) -> Option<Instant>) -> Timestamps,
         head: Option<u64>,
         expected: &[(&str, u64)],
     ) {
         let started = Instant::now();
         let at = |ms| Some(started + Duration::from_millis(ms));
-        let times = times(&at);
-        let marked =
-            Marked { started, times: &times, head: head.and_then(at), end: started + Duration::from_millis(100) };
-        let phases = marked.phases();
-        let found: Vec<_> = phases
+        let timestamps = timestamps(&at);
+        let timeline = HopTimeline {
+            started,
+            timestamps: &timestamps,
+            head_received: head.and_then(at),
+            ended: started + Duration::from_millis(100),
+        };
+        let phases = timeline.phases();
+        let names: Vec<_> = phases
             .iter()
-            .map(|Reached { phase, start, end }| (phase.name(), (*end - *start).as_millis() as u64))
+            .map(|TimedPhase { phase, start, end }| (phase.name(), (*end - *start).as_millis() as u64))
             .collect();
-        assert_eq!(found, expected);
+        assert_eq!(names, expected);
         if head.is_none() {
-            assert_eq!(phases.last().map(|reached| reached.phase), Some(Phase::of(&times)));
+            assert_eq!(phases.last().map(|last| last.phase), Some(Phase::without_response(&timestamps)));
         }
     }
 
     #[test]
-    fn a_whole_exchange() {
-        let times = |at: &dyn Fn(u64) -> Option<Instant>| Timestamps {
-            started: at(1),
+    fn a_new_connection_with_tls() {
+        let timestamps = |at: &dyn Fn(u64) -> Option<Instant>| Timestamps {
+            connect_started: at(1),
             dns_started: at(2),
             dns_ended: at(10),
             tls_started: at(30),
@@ -158,22 +176,22 @@ mod tests {
             ..Timestamps::default()
         };
         let expected = [("dns", 8), ("connect", 20), ("tls", 30), ("send", 1), ("wait", 29), ("receive", 10)];
-        check(times, Some(90), &expected);
+        check(timestamps, Some(90), &expected);
     }
 
     #[test]
-    fn an_address_in_the_clear() {
-        let times = |at: &dyn Fn(u64) -> Option<Instant>| Timestamps {
-            started: at(1),
+    fn a_new_connection_to_an_address_without_tls() {
+        let timestamps = |at: &dyn Fn(u64) -> Option<Instant>| Timestamps {
+            connect_started: at(1),
             connected: at(6),
             sent: at(7),
             ..Timestamps::default()
         };
-        check(times, Some(90), &[("connect", 5), ("send", 1), ("wait", 83), ("receive", 10)]);
+        check(timestamps, Some(90), &[("connect", 5), ("send", 1), ("wait", 83), ("receive", 10)]);
     }
 
     #[test]
-    fn a_kept_connection() {
+    fn a_reused_connection() {
         check(
             |at| Timestamps { sent: at(2), ..Timestamps::default() },
             Some(50),
@@ -183,26 +201,30 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_before_the_request_was_taken() {
-        let times = |at: &dyn Fn(u64) -> Option<Instant>| Timestamps {
-            started: at(0),
+    fn a_response_before_the_whole_request_was_sent() {
+        let timestamps = |at: &dyn Fn(u64) -> Option<Instant>| Timestamps {
+            connect_started: at(0),
             connected: at(5),
             ..Timestamps::default()
         };
-        check(times, Some(50), &[("connect", 5), ("send", 45), ("wait", 0), ("receive", 50)]);
+        check(timestamps, Some(50), &[("connect", 5), ("send", 45), ("wait", 0), ("receive", 50)]);
     }
 
     #[test]
-    fn where_it_ended() {
-        check(|at| Timestamps { started: at(1), dns_started: at(2), ..Timestamps::default() }, None, &[("dns", 98)]);
+    fn hops_without_response() {
+        check(
+            |at| Timestamps { connect_started: at(1), dns_started: at(2), ..Timestamps::default() },
+            None,
+            &[("dns", 98)],
+        );
         let resolved = |at: &dyn Fn(u64) -> Option<Instant>| Timestamps {
-            started: at(1),
+            connect_started: at(1),
             dns_started: at(2),
             dns_ended: at(10),
             ..Timestamps::default()
         };
         check(resolved, None, &[("dns", 8), ("connect", 90)]);
-        check(|at| Timestamps { started: at(1), ..Timestamps::default() }, None, &[("connect", 99)]);
+        check(|at| Timestamps { connect_started: at(1), ..Timestamps::default() }, None, &[("connect", 99)]);
         check(
             |at| Timestamps { tls_started: at(30), ..resolved(at) },
             None,

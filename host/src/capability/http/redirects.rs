@@ -1,61 +1,138 @@
-//! Making an exchange: hop after hop, as far as redirects are followed.
+//! Runs an exchange: sends its request, and follows redirects.
 
 use std::time::Instant;
 
+use reqwest::Method;
+use reqwest::header::{
+    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, PROXY_AUTHORIZATION,
+};
 use url::Url;
 
 use crate::capability::bindings::sentrynet::probe::http::Error;
+use crate::capability::grant;
 use crate::capability::http::exchange::Exchange;
 use crate::capability::http::failed_exchange::FailedExchange;
+use crate::capability::http::format::{redact_location, redirect_location, without_secrets};
 use crate::capability::http::hop::Hop;
 use crate::capability::http::phase::milliseconds;
+use crate::capability::http::request_body::RequestBody;
 use crate::capability::http::response::Response;
+use crate::run::evidence::Redirect;
+
+/// Redirects of one exchange that its evidence has: the last ones.
+const MAX_REDIRECTS_IN_EVIDENCE: usize = 10;
+
+/// What a hop led to.
+enum HopOutcome {
+    Response(Box<Response>),
+    /// A redirect to follow, with the status that asked for it.
+    Redirect(Url, u16),
+}
 
 impl Exchange {
-    /// Makes the exchange.
+    /// Sends the request, follows redirects, and returns the last response. Each hop has a span in the trace.
+    ///
+    /// Dropping the future ends the exchange, and cancels the span of its hop.
     ///
     /// # Errors
-    /// Why there is no whole answer.
-    pub async fn run(self) -> Result<Response, Error> {
-        self.make().await.map_err(|failed| failed.error)
-    }
-
-    /// The same, with how far it got.
-    ///
-    /// # Errors
-    /// Why there is no whole answer.
-    pub async fn make(mut self) -> Result<Response, FailedExchange> {
+    /// [`FailedExchange`] if there is no whole response: a host is not allowed, a limit is reached, the network or the
+    /// server fails, the exchange times out, or a redirect cannot be followed.
+    pub async fn run(mut self) -> Result<Response, FailedExchange> {
         let started = Instant::now();
-        let mut hops = 0;
+        let mut redirects = 0;
         loop {
-            // One that is refused counts too.
-            self.session.quota.count_request().map_err(|exceeded| FailedExchange::before(exceeded.into()))?;
-            self.judge().map_err(|refusal| self.denied(&refusal))?;
-            let mut hop = Hop::open(&self, hops);
-            let left = self.limit.duration().saturating_sub(started.elapsed());
-            let answer = tokio::time::timeout(left, hop.exchange(&self)).await;
-            let answer = answer.unwrap_or_else(|_| Err(hop.timed_out(self.limit)));
-            let answer = answer.and_then(|mut response| match self.target(&response, hops)? {
-                Some(target) => Ok(Next::Hop(target, response.status)),
+            // A request that the grants refuse counts too.
+            self.context
+                .session
+                .quota
+                .count_request()
+                .map_err(|exceeded| FailedExchange::before_sending(exceeded.into()))?;
+            self.check_grants()?;
+            let mut hop = Hop::open(&self, redirects);
+            let time_left = self.limits.timeout.duration().saturating_sub(started.elapsed());
+            let result = tokio::time::timeout(time_left, hop.send_and_receive(&self)).await;
+            let result = result.unwrap_or_else(|_| Err(hop.timed_out(self.limits.timeout)));
+            let result = result.and_then(|mut response| match self.redirect_target(&response, redirects)? {
+                Some(target) => Ok(HopOutcome::Redirect(target, response.status)),
                 None => {
                     response.timing.total = milliseconds(started, Instant::now());
-                    Ok(Next::Done(Box::new(response)))
+                    Ok(HopOutcome::Response(Box::new(response)))
                 }
             });
-            let (refused, untrusted) = (hop.refused, hop.untrusted);
-            let phase = hop.close(&self, answer.as_ref().err());
-            match answer.map_err(|error| FailedExchange { error, phase, refused, untrusted })? {
-                Next::Done(response) => return Ok(*response),
-                Next::Hop(target, status) => self.follow(target, status),
+            let (is_refused, is_cert_error) = (hop.is_refused, hop.is_cert_error);
+            let phase = hop.close(&self, result.as_ref().err());
+            match result.map_err(|error| FailedExchange { error, phase, is_refused, is_cert_error })? {
+                HopOutcome::Response(response) => return Ok(*response),
+                HopOutcome::Redirect(target, status) => self.follow_redirect(target, status),
             }
-            hops += 1;
-            // The connection's own task puts it back where the next request finds it.
+            redirects += 1;
+            // Lets the connection's own task return the connection to the pool, so that the next request can reuse it.
             tokio::task::yield_now().await;
         }
     }
-}
 
-enum Next {
-    Done(Box<Response>),
-    Hop(Url, u16),
+    /// Returns the URL that a response redirects to, or `None` if the response is not a redirect or none are followed.
+    ///
+    /// # Errors
+    /// [`Error::Redirect`] if no more redirects may be followed, or the location is not an http or https URL.
+    fn redirect_target(&self, response: &Response, redirects: u32) -> Result<Option<Url>, Error> {
+        let max_redirects = self.limits.max_redirects;
+        let Some(location) = redirect_location(response.status, &response.headers).filter(|_| max_redirects > 0) else {
+            return Ok(None);
+        };
+        let base = &self.request.url;
+        if redirects == max_redirects {
+            let times = if redirects == 1 { "1 redirect".to_owned() } else { format!("{redirects} redirects") };
+            let target = redact_location(base, location);
+            return Err(Error::Redirect(format!("still redirected after {times}, to {target}")));
+        }
+        let mut target = base.join(location).map_err(|_| {
+            Error::Redirect(format!("redirected with {} to what is no URL: `{location}`", response.status))
+        })?;
+        if !matches!(target.scheme(), "http" | "https") || target.host_str().is_none() {
+            return Err(Error::Redirect(format!(
+                "redirected with {} to `{}`, which is neither http nor https",
+                response.status,
+                without_secrets(&target)
+            )));
+        }
+        if target.fragment().is_none() {
+            target.set_fragment(base.fragment());
+        }
+        Ok(Some(target))
+    }
+
+    /// Changes the request into the one that follows a redirect with `status` to `target`, as RFC 9110 section 15.4 and
+    /// browsers have it.
+    fn follow_redirect(&mut self, target: Url, status: u16) {
+        if self.followed_redirects.len() == MAX_REDIRECTS_IN_EVIDENCE {
+            self.followed_redirects.remove(0);
+        }
+        let request = &mut self.request;
+        self.followed_redirects.push(Redirect { status, from: without_secrets(&request.url) });
+        if request.url.origin() != target.origin() {
+            // Credentials and the `host` header are meant for one origin only.
+            for header in [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION, HOST] {
+                request.headers.remove(header);
+            }
+            if !grant::gets_trace_headers(&self.trace_hosts, &target) {
+                for header in ["sentry-trace", "baggage", "traceparent", "tracestate"] {
+                    request.headers.remove(header);
+                }
+            }
+        }
+        let becomes_get = match status {
+            303 => request.method != Method::HEAD,
+            301 | 302 => request.method == Method::POST,
+            _ => false,
+        };
+        if becomes_get {
+            request.method = Method::GET;
+            request.body = RequestBody::default();
+            for header in [CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING] {
+                request.headers.remove(header);
+            }
+        }
+        request.url = target;
+    }
 }

@@ -1,4 +1,4 @@
-//! A request's body that goes out as it is written, by who writes it elsewhere and at a speed of their own.
+//! Bodies of requests: whole, or streamed while they are written.
 
 use std::error::Error;
 use std::pin::Pin;
@@ -9,94 +9,109 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
 
-use crate::capability::http::format::size;
+use crate::capability::http::format::header_bytes;
 use crate::capability::http::timing_hooks::HopTimings;
 use crate::capability::quota::Quota;
 
 /// Bytes of a request's body that its evidence has.
-pub const MOST_OF_BODY: usize = 8 << 10;
+pub const MAX_EVIDENCE_BYTES: usize = 8 << 10;
 
 /// The body of a request.
-pub enum Outgoing {
+#[derive(Clone)]
+pub enum RequestBody {
     Whole(Bytes),
-    Stream(Arc<Stream>),
+    Streamed(Arc<StreamedBody>),
+}
+
+impl RequestBody {
+    /// Returns the bytes of a whole body. Those of a streamed body are counted when they are sent: returns 0.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Whole(bytes) => bytes.len(),
+            Self::Streamed(_) => 0,
+        }
+    }
+}
+
+impl Default for RequestBody {
+    fn default() -> Self {
+        Self::Whole(Bytes::new())
+    }
 }
 
 type BoxError = Box<dyn Error + Send + Sync>;
-type Pieces = Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>;
+type BoxBody = Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>;
 
-/// A body of which nobody has more than a piece at once: it can be sent but once.
-pub struct Stream {
-    pieces: Mutex<Option<Pieces>>,
+/// A body that is sent while it is written. Only one piece of it is in memory at a time, so that it can be sent only once.
+pub struct StreamedBody {
+    body: Mutex<Option<BoxBody>>,
     length: Option<u64>,
-    /// What was sent first.
     beginning: Mutex<BytesMut>,
 }
 
-impl Stream {
-    /// Of so many bytes, where that is known.
-    pub fn new(pieces: impl Body<Data = Bytes, Error = BoxError> + Send + 'static, length: Option<u64>) -> Self {
-        Self { pieces: Mutex::new(Some(Box::pin(pieces))), length, beginning: Mutex::default() }
+impl StreamedBody {
+    /// Returns a body of `length` bytes; `None` if the length is not known.
+    pub fn new(body: impl Body<Data = Bytes, Error = BoxError> + Send + 'static, length: Option<u64>) -> Self {
+        Self { body: Mutex::new(Some(Box::pin(body))), length, beginning: Mutex::default() }
     }
 
-    /// As much as may hold what must not be told.
+    /// Returns the first [`MAX_EVIDENCE_BYTES`] of what was sent.
     pub fn beginning(&self) -> Bytes {
         self.beginning.lock().clone().freeze()
     }
 
-    /// What the client takes it from.
-    pub fn send(self: &Arc<Self>, marks: HopTimings, quota: Quota) -> Sending {
-        let pieces = self.pieces.lock().take();
-        Sending { stream: Arc::clone(self), pieces: Mutex::new(pieces), left: self.length, marks, quota }
+    /// Returns the body for the client to send. It counts its bytes on `quota`, and fails if it was sent before.
+    pub fn send(self: &Arc<Self>, timings: HopTimings, quota: Quota) -> SendingBody {
+        let body = self.body.lock().take();
+        SendingBody { stream: Arc::clone(self), body: Mutex::new(body), remaining: self.length, timings, quota }
     }
 
-    fn note(&self, bytes: &[u8]) {
+    fn keep_beginning(&self, bytes: &[u8]) {
         let mut beginning = self.beginning.lock();
-        let room = MOST_OF_BODY.saturating_sub(beginning.len());
+        let room = MAX_EVIDENCE_BYTES.saturating_sub(beginning.len());
         beginning.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 }
 
-/// A body on its way, which notes when the last of it is taken.
-pub struct Sending {
-    stream: Arc<Stream>,
-    /// One of those who ask for it wants it to be shareable.
-    pieces: Mutex<Option<Pieces>>,
-    /// Bytes that are yet to come, where that is known.
-    left: Option<u64>,
-    marks: HopTimings,
+/// A streamed body that is being sent. It records when its last piece is taken to be written.
+pub struct SendingBody {
+    stream: Arc<StreamedBody>,
+    /// In a mutex, because reqwest wants a body that is `Sync`.
+    body: Mutex<Option<BoxBody>>,
+    /// Bytes that are still to come, if the length is known.
+    remaining: Option<u64>,
+    timings: HopTimings,
     quota: Quota,
 }
 
-impl Body for Sending {
+impl Body for SendingBody {
     type Data = Bytes;
     type Error = BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let pieces = self.pieces.get_mut();
-        let Some(pieces) = pieces else { return Poll::Ready(Some(Err("its body is sent already".into()))) };
-        let Some(frame) = ready!(pieces.as_mut().poll_frame(task)).transpose()? else {
-            self.marks.sent();
+        let Some(body) = self.body.get_mut() else { return Poll::Ready(Some(Err("its body is sent already".into()))) };
+        let Some(frame) = ready!(body.as_mut().poll_frame(task)).transpose()? else {
+            self.timings.record_sent();
             return Poll::Ready(None);
         };
         if let Some(bytes) = frame.data_ref() {
             self.quota.count_sent(bytes.len())?;
-            self.stream.note(bytes);
-            self.left = self.left.map(|left| left.saturating_sub(bytes.len() as u64));
-            if self.left == Some(0) {
-                self.marks.sent();
+            self.stream.keep_beginning(bytes);
+            self.remaining = self.remaining.map(|remaining| remaining.saturating_sub(bytes.len() as u64));
+            if self.remaining == Some(0) {
+                self.timings.record_sent();
             }
         } else if let Some(trailers) = frame.trailers_ref() {
-            self.quota.count_sent(size(trailers))?;
+            self.quota.count_sent(header_bytes(trailers))?;
         }
         Poll::Ready(Some(Ok(frame)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.left == Some(0)
+        self.remaining == Some(0)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.left.map(SizeHint::with_exact).unwrap_or_default()
+        self.remaining.map(SizeHint::with_exact).unwrap_or_default()
     }
 }

@@ -1,5 +1,4 @@
-//! Names to addresses: by the system's resolver or a server that the operator names, timed, and narrowed to what the
-//! request wants.
+//! Resolution of names for requests: by the system's resolver or a DNS server of the operator's choice.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -14,49 +13,55 @@ use crate::capability::host_lookup;
 use crate::capability::http::timing_hooks::HopTimings;
 use crate::capability::net_errors::{lookup_error, lower_first};
 
-/// A version of IP to insist on.
+/// The time that one attempt to ask a DNS server may take. It is shorter than the request's own timeout, so that a lost
+/// datagram is sent again.
+const DNS_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
+const DNS_ATTEMPTS: usize = 3;
+
+/// A version of IP that a request insists on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
+pub enum IpVersion {
     V4,
     V6,
 }
 
-/// Where to connect instead of the URL's host.
+/// An address to connect to instead of a URL's host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectTo {
-    /// The URL's host, for which alone it holds.
-    of: String,
+    /// The URL's host. Requests to other hosts, after a redirect, connect as usual.
+    url_host: String,
     /// A name or an address.
     pub host: String,
+    /// `None` if the port is the URL's.
     pub port: Option<u16>,
 }
 
-/// The resolver of one client.
+/// The resolver of one client. It records in the current hop when a name is resolved, and to which addresses.
 #[derive(Clone)]
 pub struct Resolver {
-    family: Option<Family>,
+    ip_version: Option<IpVersion>,
     connect_to: Option<ConnectTo>,
-    /// None for the system's.
-    server: Option<(SocketAddr, TokioResolver)>,
+    /// The DNS server to ask. If it is `None`, the system's resolver is used.
+    dns_server: Option<(SocketAddr, TokioResolver)>,
 }
 
-/// A name that did not resolve, and why.
+/// A name could not be resolved: a message for a person.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct Unresolved(String);
+pub struct ResolveError(String);
 
-impl Family {
-    pub fn holds(self, address: IpAddr) -> bool {
-        match self {
-            Self::V4 => address.is_ipv4(),
-            Self::V6 => address.is_ipv6(),
-        }
-    }
-
+impl IpVersion {
+    /// Returns the version of an address.
     pub fn of(address: IpAddr) -> Self {
         if address.is_ipv4() { Self::V4 } else { Self::V6 }
     }
 
+    /// Returns true if an address has this version.
+    pub fn matches(self, address: IpAddr) -> bool {
+        self == Self::of(address)
+    }
+
+    /// Returns `IPv4` or `IPv6`.
     pub fn name(self) -> &'static str {
         match self {
             Self::V4 => "IPv4",
@@ -66,108 +71,117 @@ impl Family {
 }
 
 impl ConnectTo {
-    /// Reads `host`, `host:port` or `:port`; an IPv6 address with a port is in brackets.
+    /// Parses `host`, `host:port` or `:port` for requests to `url_host`. An IPv6 address with a port is in brackets.
     ///
     /// # Errors
-    /// When it is none of them; a sentence for a person.
-    pub fn parse(of: &str, text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{}` is no address: expected `host`, `host:port` or `:port`", text.escape_debug());
-        let whole = text.parse::<Ipv6Addr>().is_ok();
+    /// A message for a person if the text is none of these.
+    pub fn parse(url_host: &str, text: &str) -> Result<Self, String> {
+        let invalid = || format!("`{}` is no address: expected `host`, `host:port` or `:port`", text.escape_debug());
+        let is_ipv6 = text.parse::<Ipv6Addr>().is_ok();
         let (host, port) = match text.rsplit_once(':') {
-            Some((host, port)) if !whole && !port.ends_with(']') => (host, Some(port)),
-            _ if text.is_empty() => return Err(wrong()),
+            Some((host, port)) if !is_ipv6 && !port.ends_with(']') => (host, Some(port)),
+            _ if text.is_empty() => return Err(invalid()),
             _ => (text, None),
         };
-        let port = port.map(str::parse).transpose().map_err(|_| wrong())?;
-        let host = if host.is_empty() { of } else { host };
+        let port = port.map(str::parse).transpose().map_err(|_| invalid())?;
+        let host = if host.is_empty() { url_host } else { host };
         let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let name = |host: &str| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
-        match bare.parse::<IpAddr>().is_ok() || (name(bare) && bare == host && !bare.is_empty()) {
-            true if port != Some(0) => Ok(Self { of: of.to_owned(), host: bare.to_owned(), port }),
-            _ => Err(wrong()),
+        let is_name = |host: &str| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+        let is_host = bare.parse::<IpAddr>().is_ok() || (is_name(bare) && bare == host && !bare.is_empty());
+        if !is_host || port == Some(0) {
+            return Err(invalid());
         }
+        Ok(Self { url_host: url_host.to_owned(), host: bare.to_owned(), port })
     }
 
-    pub fn is_for(&self, host: &str) -> bool {
-        self.of == host
+    /// Returns true if requests to a URL with this host connect to this address.
+    pub fn applies_to(&self, host: &str) -> bool {
+        self.url_host == host
     }
 }
 
 impl Resolver {
+    /// Returns a resolver.
+    ///
     /// # Errors
-    /// When the server cannot be asked; a sentence for a person.
+    /// A message for a person if there can be no resolver for the DNS server.
     pub fn new(
-        family: Option<Family>,
+        ip_version: Option<IpVersion>,
         connect_to: Option<ConnectTo>,
-        server: Option<SocketAddr>,
+        dns_server: Option<SocketAddr>,
     ) -> Result<Self, String> {
-        let server = server.map(|at| Ok::<_, String>((at, ask(at, family)?))).transpose()?;
-        Ok(Self { family, connect_to, server })
+        let dns_server = match dns_server {
+            Some(server) => Some((server, dns_resolver(server, ip_version)?)),
+            None => None,
+        };
+        Ok(Self { ip_version, connect_to, dns_server })
     }
 
-    /// Whose addresses are wanted, and the port where it is not the URL's.
-    fn target<'a>(&'a self, name: &'a str) -> (&'a str, u16) {
-        let redirect = self.connect_to.as_ref().filter(|to| to.is_for(name));
-        redirect.map_or((name, 0), |to| (to.host.as_str(), to.port.unwrap_or(0)))
+    /// Returns the name to resolve instead of a URL's host, and its port, which is 0 if it is the URL's.
+    fn lookup_target<'a>(&'a self, host: &'a str) -> (&'a str, u16) {
+        let connect_to = self.connect_to.as_ref().filter(|to| to.applies_to(host));
+        connect_to.map_or((host, 0), |to| (to.host.as_str(), to.port.unwrap_or(0)))
     }
 
-    async fn resolve(&self, name: &str) -> Result<Vec<SocketAddr>, Unresolved> {
-        let (name, port) = self.target(name);
-        let found = match (&self.server, literal(name)) {
+    async fn lookup(&self, host: &str) -> Result<Vec<SocketAddr>, ResolveError> {
+        let (name, port) = self.lookup_target(host);
+        let addresses = match (&self.dns_server, literal_address(name)) {
             (_, Some(address)) => vec![address],
             (Some((server, resolver)), None) => {
                 let found = resolver.lookup_ip(name).await;
-                found.map_err(|error| refused(name, *server, self.family, &error))?.iter().collect()
+                found.map_err(|error| dns_server_error(name, *server, self.ip_version, &error))?.iter().collect()
             }
-            (None, None) => host_lookup::lookup(name).await.map_err(|error| Unresolved(lookup_error(name, &error)))?,
+            (None, None) => {
+                host_lookup::lookup(name).await.map_err(|error| ResolveError(lookup_error(name, &error)))?
+            }
         };
-        let wanted = found.iter().filter(|address| self.family.is_none_or(|family| family.holds(**address)));
-        let wanted: Vec<_> = wanted.map(|address| SocketAddr::new(*address, port)).collect();
-        match (wanted.is_empty(), self.family) {
-            (true, Some(family)) => Err(Unresolved(format!("`{name}` has no {} address", family.name()))),
-            (true, None) => Err(Unresolved(format!("`{name}` has no address"))),
-            (false, _) => Ok(wanted),
+        let matching = addresses.into_iter().filter(|address| self.ip_version.is_none_or(|it| it.matches(*address)));
+        let matching: Vec<_> = matching.map(|address| SocketAddr::new(address, port)).collect();
+        match self.ip_version {
+            _ if !matching.is_empty() => Ok(matching),
+            Some(ip_version) => Err(ResolveError(format!("`{name}` has no {} address", ip_version.name()))),
+            None => Err(ResolveError(format!("`{name}` has no address"))),
         }
     }
 }
 
 impl Resolve for Resolver {
-    fn resolve(&self, name: Name) -> Resolving {
+    fn resolve(&self, host: Name) -> Resolving {
         let resolver = self.clone();
-        let (target, _) = self.target(name.as_str());
-        // An address comes here where it stands for a name, and from SOCKS.
-        if literal(target).is_some() {
-            return Box::pin(async move { Ok(Box::new(resolver.resolve(name.as_str()).await?.into_iter()) as Addrs) });
+        let (name, _) = self.lookup_target(host.as_str());
+        // The name is an address if `connect_to` has one, or with SOCKS. Nothing is resolved then, and grants were asked
+        // for it before.
+        if literal_address(name).is_some() {
+            return Box::pin(async move { Ok(Box::new(resolver.lookup(host.as_str()).await?.into_iter()) as Addrs) });
         }
-        HopTimings::record(|times| {
-            times.dns_started.get_or_insert_with(Instant::now);
-            times.dns_ended = None;
-            times.names.push(target.to_owned());
+        HopTimings::record(|timestamps| {
+            timestamps.dns_started.get_or_insert_with(Instant::now);
+            timestamps.dns_ended = None;
+            timestamps.names.push(name.to_owned());
         });
-        let target = target.to_owned();
+        let name = name.to_owned();
         Box::pin(async move {
-            let found = resolver.resolve(name.as_str()).await;
+            let addresses = resolver.lookup(host.as_str()).await;
             let ended = Instant::now();
-            let judged = match (found?, HopTimings::peer_filter()) {
-                (found, None) => Ok(found),
-                (found, Some(filter)) => filter.allowed(&target, found),
+            let addresses = addresses?;
+            let allowed = match HopTimings::current_peer_filter() {
+                Some(filter) => filter.allowed(&name, addresses),
+                None => Ok(addresses),
             };
-            HopTimings::record(|times| match &judged {
-                Ok(allowed) => {
-                    times.dns_ended = Some(ended);
-                    times.addresses = allowed.iter().map(SocketAddr::ip).collect();
+            HopTimings::record(|timestamps| match &allowed {
+                Ok(addresses) => {
+                    timestamps.dns_ended = Some(ended);
+                    timestamps.addresses = addresses.iter().map(SocketAddr::ip).collect();
                 }
-                Err(refusal) => times.refusal = Some(refusal.clone()),
+                Err(refusal) => timestamps.refusal = Some(refusal.clone()),
             });
-            Ok(Box::new(judged?.into_iter()) as Addrs)
+            Ok(Box::new(allowed?.into_iter()) as Addrs)
         })
     }
 }
 
-/// A resolver that asks one server. It lives as long as a run: what it remembers is not old.
-fn ask(server: SocketAddr, family: Option<Family>) -> Result<TokioResolver, String> {
-    /// Within the request's own timeout, which is longer, a lost datagram may be asked for again.
-    const PATIENCE: Duration = Duration::from_secs(2);
+/// Returns a resolver that asks one server. It is dropped with its run, so that its cache does not get old.
+fn dns_resolver(server: SocketAddr, ip_version: Option<IpVersion>) -> Result<TokioResolver, String> {
     let ports = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
         connection.port = server.port();
         connection
@@ -176,23 +190,23 @@ fn ask(server: SocketAddr, family: Option<Family>) -> Result<TokioResolver, Stri
     let config = ResolverConfig::from_parts(None, Vec::new(), servers);
     let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
     let options = builder.options_mut();
-    options.timeout = PATIENCE;
-    options.attempts = 3;
+    options.timeout = DNS_ATTEMPT_TIMEOUT;
+    options.attempts = DNS_ATTEMPTS;
     options.use_hosts_file = ResolveHosts::Never;
-    options.ip_strategy = match family {
+    options.ip_strategy = match ip_version {
         None => LookupIpStrategy::Ipv6AndIpv4,
-        Some(Family::V4) => LookupIpStrategy::Ipv4Only,
-        Some(Family::V6) => LookupIpStrategy::Ipv6Only,
+        Some(IpVersion::V4) => LookupIpStrategy::Ipv4Only,
+        Some(IpVersion::V6) => LookupIpStrategy::Ipv6Only,
     };
     builder.build().map_err(|error| format!("cannot ask the DNS server {server}: {error}"))
 }
 
-fn refused(name: &str, server: SocketAddr, family: Option<Family>, error: &NetError) -> Unresolved {
+fn dns_server_error(name: &str, server: SocketAddr, ip_version: Option<IpVersion>, error: &NetError) -> ResolveError {
     let says = |why: &str| format!("`{name}` does not resolve, says the DNS server {server}: {why}");
-    Unresolved(match error {
+    ResolveError(match error {
         error if error.is_nx_domain() => says("it knows no such name"),
-        error if error.is_no_records_found() => match family {
-            Some(family) => says(&format!("it has no {} address of that name", family.name())),
+        error if error.is_no_records_found() => match ip_version {
+            Some(ip_version) => says(&format!("it has no {} address of that name", ip_version.name())),
             None => says("it has no address of that name"),
         },
         NetError::Dns(DnsError::ResponseCode(code)) => says(&lower_first(code.to_str())),
@@ -202,8 +216,8 @@ fn refused(name: &str, server: SocketAddr, family: Option<Family>, error: &NetEr
     })
 }
 
-/// An address, in brackets or not.
-fn literal(host: &str) -> Option<IpAddr> {
+/// Parses an IP address, in brackets or not.
+fn literal_address(host: &str) -> Option<IpAddr> {
     host.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
@@ -218,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn where_to_connect() {
+    fn addresses_to_connect_to() {
         check("192.0.2.7", Some(("192.0.2.7", None)));
         check("192.0.2.7:8443", Some(("192.0.2.7", Some(8443))));
         check("2001:db8::7", Some(("2001:db8::7", None)));
@@ -226,8 +240,8 @@ mod tests {
         check("[2001:db8::7]:8443", Some(("2001:db8::7", Some(8443))));
         check("backend-1.internal:80", Some(("backend-1.internal", Some(80))));
         check(":8443", Some(("shop.example", Some(8443))));
-        for wrong in ["", ":", ":0", "h:", "h:x", "h:99999", "a b", "http://h/", "[h]:80", "h/path", "u@h"] {
-            check(wrong, None);
+        for invalid in ["", ":", ":0", "h:", "h:x", "h:99999", "a b", "http://h/", "[h]:80", "h/path", "u@h"] {
+            check(invalid, None);
         }
     }
 }

@@ -1,32 +1,34 @@
-//! A whole answer, as the guest reads it.
+//! A whole response, as the guest reads it.
 
 use serde::{Deserialize, Serialize};
 
 use crate::capability::bindings::sentrynet::probe::http::{Connection, Timing};
 
-/// A whole answer.
+/// A whole response, with its body as far as it is kept. Its form is that of recordings.
 #[derive(Serialize, Deserialize)]
 pub struct Response {
     pub status: u16,
+    /// The URL of the last request, without credentials.
     pub url: String,
-    /// Where it leads, if it redirects.
+    /// The location that a redirect leads to: an absolute URL, unless the header is not a URL.
     pub location: Option<String>,
     pub headers: Vec<(String, String)>,
     #[serde(with = "body")]
     pub body: Vec<u8>,
+    /// Bytes of the whole body.
     pub body_size: u64,
     pub timing: Timing,
     pub connection: Connection,
 }
 
 impl Response {
-    /// Bytes that it takes up.
+    /// Returns the bytes that the host holds for it: body and headers.
     pub fn size(&self) -> usize {
         self.body.len() + self.headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
     }
 }
 
-/// A body as it stands in a recording.
+/// The form of bodies in a recording.
 mod body {
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};

@@ -1,4 +1,4 @@
-//! An answer that is handed on as it comes, to who reads it elsewhere and at a speed of their own.
+//! Responses that are handed on while they arrive, to a reader with a pace of its own.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,77 +12,79 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::capability::http::failed_exchange::FailedExchange;
 
-/// Pieces of a body that wait to be read, and bytes of one: what is held of a body beside what the connection holds.
-const MOST_WAITING: usize = 16;
-const MOST_OF_PIECE: usize = 16 << 10;
+/// Pieces of a body that wait for their reader. With [`MAX_PIECE_BYTES`], this bounds the memory for a body beside the
+/// buffers of its connection.
+const MAX_WAITING_PIECES: usize = 16;
+const MAX_PIECE_BYTES: usize = 16 << 10;
 
-/// Where the exchange puts its answer. Once it is dropped, the answer is whole.
+/// The sending half of a response. Dropping it ends the body.
 pub struct ResponseSender {
-    head: Mutex<Option<(oneshot::Sender<StreamedResponse>, Incoming)>>,
+    head: Mutex<Option<(oneshot::Sender<StreamedResponse>, ResponseBody)>>,
     body: mpsc::Sender<Piece>,
 }
 
-/// The head of an answer, and the way to its body.
+/// The head of a response, and its body, which still arrives.
 pub struct StreamedResponse {
     pub status: StatusCode,
     pub headers: HeaderMap,
-    pub body: Incoming,
+    pub body: ResponseBody,
 }
 
-/// A body as it comes.
-pub struct Incoming(mpsc::Receiver<Piece>);
+/// The body of a response while it arrives. Dropping it tells the sender to stop.
+pub struct ResponseBody(mpsc::Receiver<Piece>);
 
 type Piece = Result<Frame<Bytes>, FailedExchange>;
 
 impl ResponseSender {
+    /// Returns a sender, and the receiver of the response that it will send.
     pub fn new() -> (Self, oneshot::Receiver<StreamedResponse>) {
-        let (head, answer) = oneshot::channel();
-        let (body, incoming) = mpsc::channel(MOST_WAITING);
-        (Self { head: Mutex::new(Some((head, Incoming(incoming)))), body }, answer)
+        let (head, response) = oneshot::channel();
+        let (body, receiver) = mpsc::channel(MAX_WAITING_PIECES);
+        (Self { head: Mutex::new(Some((head, ResponseBody(receiver)))), body }, response)
     }
 
-    /// The head has come.
-    pub fn begin(&self, status: StatusCode, headers: HeaderMap) {
+    /// Sends the head. A second head is dropped.
+    pub fn send_head(&self, status: StatusCode, headers: HeaderMap) {
         let head = self.head.lock().take();
         if let Some((head, body)) = head {
-            // Who does not wait for it any longer has dropped the body too.
+            // If nothing waits for the response any longer, this drops the body too.
             let _ = head.send(StreamedResponse { status, headers, body });
         }
     }
 
-    /// Whether somebody has the head.
-    pub fn has_begun(&self) -> bool {
+    /// Returns true if the head was sent.
+    pub fn is_head_sent(&self) -> bool {
         self.head.lock().is_none()
     }
 
-    /// Waits until there is room for more of the body.
-    pub async fn pass(&self, mut bytes: Bytes) {
+    /// Sends data of the body, and waits until there is room for all of it or the reader is gone.
+    pub async fn send_data(&self, mut bytes: Bytes) {
         while !bytes.is_empty() {
-            let piece = bytes.split_to(bytes.len().min(MOST_OF_PIECE));
+            let piece = bytes.split_to(bytes.len().min(MAX_PIECE_BYTES));
             if self.body.send(Ok(Frame::data(piece))).await.is_err() {
                 return;
             }
         }
     }
 
-    /// What came after the body.
-    pub async fn end(&self, trailers: HeaderMap) {
+    /// Sends the trailers that come after the body.
+    pub async fn send_trailers(&self, trailers: HeaderMap) {
         let _ = self.body.send(Ok(Frame::trailers(trailers))).await;
     }
 
-    /// What has begun comes to no end.
-    pub async fn fail(&self, failed: FailedExchange) {
+    /// Sends the failure that ends the body.
+    pub async fn send_failure(&self, failed: FailedExchange) {
         let _ = self.body.send(Err(failed)).await;
     }
 
-    /// Waits until nobody reads the body any longer.
+    /// Waits until the body's reader is gone.
     pub async fn closed(&self) {
         self.body.closed().await;
     }
 }
 
-impl Incoming {
-    /// The next piece; none at the body's end.
+impl ResponseBody {
+    /// Polls for the next piece of the body: data, trailers, or the failure that ends it. Returns `None` at its end.
     pub fn poll_next(&mut self, task: &mut Context<'_>) -> Poll<Option<Piece>> {
         Pin::new(&mut self.0).poll_recv(task)
     }
@@ -93,29 +95,29 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_reader_who_is_slow_holds_the_body_back() {
-        let (flow, answer) = ResponseSender::new();
-        flow.begin(StatusCode::OK, HeaderMap::new());
-        let mut body = answer.await.expect("the head has come").body;
-        let passing =
-            tokio::spawn(async move { flow.pass(Bytes::from(vec![7; MOST_OF_PIECE * (MOST_WAITING + 1) + 1])).await });
+    async fn a_slow_reader_holds_the_body_back() {
+        let (sender, response) = ResponseSender::new();
+        sender.send_head(StatusCode::OK, HeaderMap::new());
+        let mut body = response.await.expect("the head was sent").body;
+        let data = Bytes::from(vec![7; MAX_PIECE_BYTES * (MAX_WAITING_PIECES + 1) + 1]);
+        let sending = tokio::spawn(async move { sender.send_data(data).await });
         tokio::task::yield_now().await;
-        assert!(!passing.is_finished());
+        assert!(!sending.is_finished());
         let mut sizes = Vec::new();
         while let Some(piece) = std::future::poll_fn(|task| body.poll_next(task)).await {
-            let piece = piece.expect("no test breaks it off");
+            let piece = piece.expect("no failure was sent");
             sizes.push(piece.data_ref().map_or(0, Bytes::len));
         }
-        assert_eq!(sizes, [vec![MOST_OF_PIECE; MOST_WAITING + 1], vec![1]].concat());
-        assert!(passing.is_finished() || passing.await.is_ok());
+        assert_eq!(sizes, [vec![MAX_PIECE_BYTES; MAX_WAITING_PIECES + 1], vec![1]].concat());
+        assert!(sending.is_finished() || sending.await.is_ok());
     }
 
     #[tokio::test]
-    async fn a_reader_who_has_enough_holds_nothing_back() {
-        let (flow, answer) = ResponseSender::new();
-        flow.begin(StatusCode::OK, HeaderMap::new());
-        drop(answer.await);
-        flow.closed().await;
-        flow.pass(Bytes::from(vec![7; MOST_OF_PIECE * 100])).await;
+    async fn a_reader_that_is_gone_holds_nothing_back() {
+        let (sender, response) = ResponseSender::new();
+        sender.send_head(StatusCode::OK, HeaderMap::new());
+        drop(response.await);
+        sender.closed().await;
+        sender.send_data(Bytes::from(vec![7; MAX_PIECE_BYTES * 100])).await;
     }
 }

@@ -1,6 +1,6 @@
-//! The signatures of certificates, each computed once: whether some bytes are signed by some key never changes, and a
-//! monitored server shows the same chain each time. All else of a chain (times, names, who may sign for whom) is judged
-//! at each handshake, and so is the server's proof that it has the key.
+//! A cache of verified signatures of certificates: a monitored server shows the same chain each time, and a signature
+//! that is valid stays valid. Everything else is verified at each handshake: the chain's validity periods, names and
+//! constraints, and the server's proof that it has the private key.
 
 use std::collections::HashSet;
 use std::sync::{Arc, LazyLock};
@@ -10,48 +10,47 @@ use ring::digest::{Context, SHA256};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm};
 
-/// The same provider for one who judges chains.
+/// Returns a copy of a provider, for a verifier of chains, which verifies each signature only once.
 pub fn with_signature_cache(provider: &CryptoProvider) -> Arc<CryptoProvider> {
-    // rustls wants them for as long as the process lives.
-    static ALL: LazyLock<&'static [&'static dyn SignatureVerificationAlgorithm]> = LazyLock::new(|| {
+    // rustls wants references that live as long as the process.
+    static CACHED: LazyLock<&'static [&'static dyn SignatureVerificationAlgorithm]> = LazyLock::new(|| {
         let algorithms = rustls::crypto::ring::default_provider().signature_verification_algorithms.all;
-        let remembering = algorithms.iter().map(|inner| {
-            let known = CachedAlgorithm { inner: *inner, good: Mutex::default() };
-            &*Box::leak(Box::new(known)) as &dyn SignatureVerificationAlgorithm
+        let cached = algorithms.iter().map(|inner| {
+            let cached = CachedAlgorithm { inner: *inner, valid: Mutex::default() };
+            &*Box::leak(Box::new(cached)) as &dyn SignatureVerificationAlgorithm
         });
-        Box::leak(remembering.collect())
+        Box::leak(cached.collect())
     });
     let signature_verification_algorithms =
-        WebPkiSupportedAlgorithms { all: *ALL, ..provider.signature_verification_algorithms };
+        WebPkiSupportedAlgorithms { all: *CACHED, ..provider.signature_verification_algorithms };
     Arc::new(CryptoProvider { signature_verification_algorithms, ..provider.clone() })
 }
 
-/// An algorithm, and what it found good.
+/// An algorithm, and the digests of the signatures that it found valid.
 #[derive(Debug)]
 struct CachedAlgorithm {
     inner: &'static dyn SignatureVerificationAlgorithm,
-    good: Mutex<HashSet<Digest>>,
+    valid: Mutex<HashSet<Digest>>,
 }
 
-/// Of key, message and signature.
+/// The SHA-256 digest of a key, a message and a signature.
 type Digest = [u8; 32];
 
-/// Chains of some thousand servers; 32 bytes each.
-const MOST: usize = 10_000;
+/// Signatures that are kept for each algorithm, 32 bytes each: enough for the chains of some thousand servers.
+const MAX_SIGNATURES: usize = 10_000;
 
 impl SignatureVerificationAlgorithm for CachedAlgorithm {
     fn verify_signature(&self, key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
         let digest = digest([key, message, signature]);
-        let good = || self.good.lock();
-        if good().contains(&digest) {
+        if self.valid.lock().contains(&digest) {
             return Ok(());
         }
         self.inner.verify_signature(key, message, signature)?;
-        let mut good = good();
-        if good.len() == MOST {
-            good.clear();
+        let mut valid = self.valid.lock();
+        if valid.len() == MAX_SIGNATURES {
+            valid.clear();
         }
-        good.insert(digest);
+        valid.insert(digest);
         Ok(())
     }
 
@@ -68,7 +67,7 @@ impl SignatureVerificationAlgorithm for CachedAlgorithm {
     }
 }
 
-/// With their lengths, so that no byte can be taken for another's.
+/// Returns the digest of the parts, each with its length, so that the same bytes cut elsewhere have another digest.
 fn digest(parts: [&[u8]; 3]) -> Digest {
     let mut context = Context::new(&SHA256);
     for part in parts {
@@ -86,11 +85,11 @@ mod tests {
 
     use super::*;
 
-    /// Takes what begins with its key, and counts how often it was asked.
+    /// Accepts signatures that are the key followed by the message, and counts its calls.
     #[derive(Debug)]
-    struct Prefix(AtomicUsize);
+    struct Concatenation(AtomicUsize);
 
-    impl SignatureVerificationAlgorithm for Prefix {
+    impl SignatureVerificationAlgorithm for Concatenation {
         fn verify_signature(&self, key: &[u8], message: &[u8], signature: &[u8]) -> Result<(), InvalidSignature> {
             self.0.fetch_add(1, Ordering::Relaxed);
             if signature == [key, message].concat() { Ok(()) } else { Err(InvalidSignature) }
@@ -106,33 +105,33 @@ mod tests {
     }
 
     #[test]
-    fn the_good_is_remembered_and_nothing_else() {
-        static INNER: Prefix = Prefix(AtomicUsize::new(0));
-        let algorithm = CachedAlgorithm { inner: &INNER, good: Mutex::default() };
-        let asked = || INNER.0.load(Ordering::Relaxed);
+    fn only_valid_signatures_are_cached() {
+        static INNER: Concatenation = Concatenation(AtomicUsize::new(0));
+        let algorithm = CachedAlgorithm { inner: &INNER, valid: Mutex::default() };
+        let calls = || INNER.0.load(Ordering::Relaxed);
         assert!(algorithm.verify_signature(b"k", b"m", b"km").is_ok());
         assert!(algorithm.verify_signature(b"k", b"m", b"km").is_ok());
-        assert_eq!(asked(), 1);
-        // The same bytes, cut elsewhere, and each part changed.
+        assert_eq!(calls(), 1);
+        // The same bytes cut elsewhere, and each part changed.
         for (key, message, signature) in [("", "km", "km"), ("km", "k", "m"), ("k", "n", "km"), ("k", "m", "kn")] {
-            let before = asked();
+            let before = calls();
             let first = algorithm.verify_signature(key.as_bytes(), message.as_bytes(), signature.as_bytes()).is_ok();
-            assert_eq!((asked(), first), (before + 1, key.is_empty()), "{key} {message} {signature}");
+            assert_eq!((calls(), first), (before + 1, key.is_empty()), "{key} {message} {signature}");
         }
-        // What is bad is asked for again.
-        let before = asked();
+        // An invalid signature is verified again.
+        let before = calls();
         assert!(algorithm.verify_signature(b"k", b"m", b"kn").is_err());
-        assert_eq!(asked(), before + 1);
+        assert_eq!(calls(), before + 1);
     }
 
     #[test]
-    fn no_more_is_remembered_than_there_is_room_for() {
-        static INNER: Prefix = Prefix(AtomicUsize::new(0));
-        let algorithm = CachedAlgorithm { inner: &INNER, good: Mutex::default() };
-        for number in 0..=MOST as u64 {
+    fn the_cache_is_bounded() {
+        static INNER: Concatenation = Concatenation(AtomicUsize::new(0));
+        let algorithm = CachedAlgorithm { inner: &INNER, valid: Mutex::default() };
+        for number in 0..=MAX_SIGNATURES as u64 {
             let key = number.to_be_bytes();
             assert!(algorithm.verify_signature(&key, b"", &key).is_ok());
         }
-        assert_eq!(algorithm.good.lock().len(), 1);
+        assert_eq!(algorithm.valid.lock().len(), 1);
     }
 }

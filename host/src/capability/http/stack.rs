@@ -1,17 +1,17 @@
 //! State that the requests of all runs share.
 
-use crate::capability::http::tls::Configurations;
-use crate::capability::http::token_cache::Tokens;
+use crate::capability::http::tls::TlsConfigs;
+use crate::capability::http::token_cache::TokenCache;
 
-/// What all runs share.
+/// TLS configurations and OAuth2 tokens, which the requests of all runs share.
 pub struct Stack {
-    pub configurations: Configurations,
-    pub tokens: Tokens,
+    pub tls_configs: TlsConfigs,
+    pub tokens: TokenCache,
 }
 
 impl Stack {
-    /// Reads the system's certificate authorities.
+    /// Reads the system's certificate authorities. If there are none, a warning is logged, and requests over TLS fail.
     pub fn start() -> Self {
-        Self { configurations: Configurations::new(), tokens: Tokens::default() }
+        Self { tls_configs: TlsConfigs::new(), tokens: TokenCache::default() }
     }
 }

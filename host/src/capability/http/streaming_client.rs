@@ -1,10 +1,9 @@
-//! Exchanges for an interface that is not ours: the same in everything, but that the answer is handed on as it comes.
+//! An HTTP client for `wasi:http`: its exchanges follow no redirects, and hand the response on while it arrives.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use reqwest::Method;
 use reqwest::header::{CONTENT_LENGTH, HeaderMap};
 use tokio::runtime::Handle;
@@ -12,108 +11,87 @@ use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 use crate::capability::bindings::sentrynet::probe::http::Error;
-use crate::capability::http::exchange::Exchange;
+use crate::capability::http::exchange::{Exchange, ExchangeContext, ExchangeLimits, RequestParts};
 use crate::capability::http::failed_exchange::FailedExchange;
 use crate::capability::http::phase::PhaseTimeouts;
-use crate::capability::http::request_body::Outgoing;
+use crate::capability::http::request_body::RequestBody;
 use crate::capability::http::response_stream::{ResponseSender, StreamedResponse};
-use crate::capability::http::transport::{Session, Transport};
-use crate::capability::probe_context::ProbeContext;
-use crate::capability::run_handles::RunHandles;
+use crate::capability::http::transport::Transport;
 use crate::capability::timeout::Timeout;
 
-/// Makes exchanges on behalf of one run, several at once.
+/// Makes exchanges on behalf of one run, several at once. Clones share the run's connections.
 #[derive(Clone)]
 pub struct StreamingClient {
-    pub session: Session,
-    pub run: RunHandles,
+    pub context: ExchangeContext,
+    /// The end of the run's time.
     pub deadline: Instant,
-    pub probe: Arc<ProbeContext>,
     /// The runtime on which exchanges run.
     pub exchanges: Handle,
 }
 
-/// What is wanted of whom.
+/// A request without its body.
 pub struct OutgoingRequest {
     pub method: Method,
     pub url: Url,
     pub headers: HeaderMap,
-    pub patience: PhaseTimeouts,
+    pub phase_timeouts: PhaseTimeouts,
 }
 
 impl StreamingClient {
-    /// False while settings are checked.
+    /// Returns false while settings are checked, when nothing may be sent.
     pub fn may_send(&self) -> bool {
-        self.probe.may_send
+        self.context.probe.may_send
     }
 
-    /// Begins an exchange under the span that is open now, once it is known what its body is; whoever drops what comes
-    /// back ends it.
+    /// Starts an exchange, whose span is a child of the span that is open now. The request is sent once `body` has
+    /// resolved.
+    ///
+    /// Dropping the future ends the exchange. Once there is a response, dropping its body ends the exchange.
     ///
     /// # Errors
-    /// Why there is no head of an answer.
+    /// [`FailedExchange`] if `body` fails, or if there is no head of a response.
     pub fn send<B>(
         &self,
-        wanted: OutgoingRequest,
+        request: OutgoingRequest,
         body: B,
     ) -> impl Future<Output = Result<StreamedResponse, FailedExchange>> + Send + use<B>
     where
-        B: Future<Output = Result<Outgoing, FailedExchange>> + Send + 'static,
+        B: Future<Output = Result<RequestBody, FailedExchange>> + Send + 'static,
     {
-        let OutgoingRequest { method, url, mut headers, patience } = wanted;
-        // What the body's size is, it has by itself.
+        let OutgoingRequest { method, url, mut headers, phase_timeouts } = request;
+        // The client sets the length from the body.
         headers.remove(CONTENT_LENGTH);
-        let (flow, answer) = ResponseSender::new();
-        let flow = Arc::new(flow);
-        let mut exchange = Exchange {
-            session: self.session.clone(),
-            transport: Transport::default(),
-            method,
-            url,
-            headers,
-            body: Bytes::new(),
-            stream: None,
-            limit: Timeout::Deadline(Duration::ZERO),
-            redirects: 0,
-            followed: Vec::new(),
-            max_body: 0,
-            run: self.run.clone(),
-            parent: self.run.recorder.current(),
-            probe: Arc::clone(&self.probe),
-            told: Arc::clone(&self.probe.trace_hosts),
-            patience,
-            flow: Some(Arc::clone(&flow)),
-        };
-        let deadline = self.deadline;
-        let going = self.exchanges.spawn(async move {
-            match body.await? {
-                Outgoing::Whole(body) => exchange.body = body,
-                Outgoing::Stream(stream) => exchange.stream = Some(stream),
-            }
-            exchange.limit = Timeout::new(Duration::MAX, deadline);
-            match exchange.make().await {
+        let (sender, response) = ResponseSender::new();
+        let sender = Arc::new(sender);
+        let (context, deadline) = (self.context.clone(), self.deadline);
+        let parent_span = context.run.recorder.current();
+        let exchange = AbortOnDropHandle::new(self.exchanges.spawn(async move {
+            let request = RequestParts { method, url, headers, body: body.await? };
+            let timeout = Timeout::new(Duration::MAX, deadline);
+            let limits = ExchangeLimits { timeout, phase_timeouts, max_redirects: 0, max_body_bytes: 0 };
+            let mut exchange = Exchange::new(context, parent_span, request, Transport::default(), limits);
+            exchange.response_sender = Some(Arc::clone(&sender));
+            match exchange.run().await {
                 Ok(_) => Ok(()),
-                Err(failed) if flow.has_begun() => {
-                    flow.fail(failed).await;
+                Err(failed) if sender.is_head_sent() => {
+                    sender.send_failure(failed).await;
                     Ok(())
                 }
                 Err(failed) => Err(failed),
             }
-        });
-        let going = AbortOnDropHandle::new(going);
+        }));
         async move {
-            // Without a head it failed: why, the exchange itself says.
-            match answer.await {
-                Ok(answer) => {
-                    drop(going.detach());
-                    Ok(answer)
-                }
-                Err(_) => match going.await {
-                    Ok(Err(failed)) => Err(failed),
-                    Ok(Ok(())) => Err(FailedExchange::before(Error::Other("the exchange came to nothing".to_owned()))),
-                    Err(error) => Err(FailedExchange::before(Error::Other(format!("the host failed: {error}")))),
-                },
+            if let Ok(response) = response.await {
+                drop(exchange.detach());
+                return Ok(response);
             }
+            // The sender was dropped without a head: the exchange has failed, and says why.
+            let error = match exchange.await {
+                Ok(Err(failed)) => return Err(failed),
+                Ok(Ok(())) => "the exchange came to nothing".to_owned(),
+                Err(error) => format!("the host failed: {error}"),
+            };
+            Err(FailedExchange::before_sending(Error::Other(error)))
         }
     }
 }

@@ -1,6 +1,6 @@
-//! What happens on the wire, noted as it happens: hooks that stock reqwest lets us hang in.
+//! Hooks in reqwest's client that record when a request's connection is made, secured and written to.
 //!
-//! The hooks are shared by all runs. Which exchange they work for, they know from the task that they run in.
+//! A client and its hooks serve several requests at once. A hook finds the hop that it works for in a task-local value.
 
 use std::error::Error;
 use std::future::Future;
@@ -25,86 +25,100 @@ tokio::task_local! {
     static CURRENT_HOP: HopTimings;
 }
 
-/// When what happened in one hop, and whom it may connect to.
+/// What the hooks record of one hop, and the addresses that the hop may connect to. Clones share it.
 #[derive(Clone, Default)]
 pub struct HopTimings {
-    times: Arc<Mutex<Timestamps>>,
-    /// None is anybody.
+    timestamps: Arc<Mutex<Timestamps>>,
+    /// `None` if the hop may connect to any address.
     peer_filter: Option<Arc<PeerFilter>>,
 }
 
-/// A mark that is none has not been reached. Of several attempts to connect, the last counts.
+/// What the hooks recorded of one hop. A time is `None` if the hop has not come that far. If there were several attempts
+/// to connect, it is that of the last one.
 #[derive(Clone, Default)]
 pub struct Timestamps {
-    /// The attempt to connect began.
-    pub started: Option<Instant>,
+    /// The start of the attempt to connect; `None` if a connection was reused.
+    pub connect_started: Option<Instant>,
     pub dns_started: Option<Instant>,
     pub dns_ended: Option<Instant>,
-    /// The names that were resolved: by SOCKS two can be, the target's and then the proxy's.
+    /// The names that were resolved. With a SOCKS proxy these can be two: the target's, then the proxy's.
     pub names: Vec<String>,
-    /// Those of the last of them.
+    /// The addresses of the last of the names.
     pub addresses: Vec<IpAddr>,
-    /// Why none of its addresses may be connected to.
+    /// The reason why none of the name's addresses may be connected to.
     pub refusal: Option<Refusal>,
-    /// TCP stands, and the TLS handshake begins.
+    /// The start of the TLS handshake, when TCP is connected.
     pub tls_started: Option<Instant>,
+    /// The end of the attempt to connect, TLS included.
     pub connected: Option<Instant>,
-    /// The last of the request was handed over to be written.
+    /// The time at which the last piece of the request was taken to be written.
     pub sent: Option<Instant>,
     /// The server's certificates as it sent them, leaf first.
-    pub chain: Vec<CertificateDer<'static>>,
+    pub cert_chain: Vec<CertificateDer<'static>>,
+    /// `1.2` or `1.3`.
     pub tls_version: Option<&'static str>,
 }
 
+impl Timestamps {
+    /// Returns true if the request went over a connection that was used before, or was not sent yet.
+    pub fn is_connection_reused(&self) -> bool {
+        self.connect_started.is_none()
+    }
+}
+
 impl HopTimings {
-    pub fn within(peer_filter: Option<Arc<PeerFilter>>) -> Self {
-        Self { times: Arc::default(), peer_filter }
+    /// Returns the state of a hop that begins. Without a filter, the hop may connect to any address.
+    pub fn new(peer_filter: Option<Arc<PeerFilter>>) -> Self {
+        Self { timestamps: Arc::default(), peer_filter }
     }
 
-    /// Those of a second try.
-    pub fn anew(&self) -> Self {
-        Self::within(self.peer_filter.clone())
+    /// Returns new state for the second attempt of the same hop.
+    pub fn for_retry(&self) -> Self {
+        Self::new(self.peer_filter.clone())
     }
 
-    /// What the hop that the current task is about may connect to.
-    pub fn peer_filter() -> Option<Arc<PeerFilter>> {
-        CURRENT_HOP.try_with(|marks| marks.peer_filter.clone()).ok().flatten()
+    /// Returns the filter of the current task's hop, or `None` if the hop may connect to any address.
+    pub fn current_peer_filter() -> Option<Arc<PeerFilter>> {
+        CURRENT_HOP.try_with(|timings| timings.peer_filter.clone()).ok().flatten()
     }
 
-    /// Notes for the exchange that the current task is about; nothing where it is about none.
-    pub fn record(write: impl FnOnce(&mut Timestamps)) {
-        let _ = CURRENT_HOP.try_with(|marks| marks.write(write));
+    /// Changes the timestamps of the current task's hop. Does nothing if the task works for no hop.
+    pub fn record(change: impl FnOnce(&mut Timestamps)) {
+        let _ = CURRENT_HOP.try_with(|timings| timings.update(change));
     }
 
-    /// Runs `work` as part of this exchange.
+    /// Runs `work` as part of this hop.
     pub async fn scope<F: Future>(&self, work: F) -> F::Output {
         CURRENT_HOP.scope(self.clone(), work).await
     }
 
-    /// The last of the request was taken.
-    pub fn sent(&self) {
-        self.write(|times| times.sent = Some(Instant::now()));
+    /// Records that the last piece of the request was taken to be written.
+    pub fn record_sent(&self) {
+        self.update(|timestamps| timestamps.sent = Some(Instant::now()));
     }
 
-    pub fn read(&self) -> Timestamps {
-        self.times.lock().clone()
+    /// Returns what has been recorded so far.
+    pub fn timestamps(&self) -> Timestamps {
+        self.timestamps.lock().clone()
     }
 
-    fn write(&self, write: impl FnOnce(&mut Timestamps)) {
-        write(&mut self.times.lock());
+    fn update(&self, change: impl FnOnce(&mut Timestamps)) {
+        change(&mut self.timestamps.lock());
     }
 }
 
-/// Times the making of a client's connections, and counts them: as open for as long as the client keeps this.
+/// A layer around a client's connector. It records when connections are made, and counts them as open for as long as the
+/// client exists.
 #[derive(Clone)]
 pub struct TimedConnect {
     quota: Quota,
-    open: Arc<Mutex<Vec<ConnectionPermit>>>,
+    permits: Arc<Mutex<Vec<ConnectionPermit>>>,
 }
 
 impl TimedConnect {
+    /// Returns a layer that counts connections on `quota`.
     pub fn new(quota: Quota) -> Self {
-        Self { quota, open: Arc::default() }
+        Self { quota, permits: Arc::default() }
     }
 }
 
@@ -116,6 +130,7 @@ impl<S> Layer<S> for TimedConnect {
     }
 }
 
+/// A client's connector in [`TimedConnect`].
 #[derive(Clone)]
 pub struct TimedConnector<S> {
     connector: S,
@@ -140,30 +155,33 @@ where
     }
 
     fn call(&mut self, target: Target) -> Self::Future {
-        let marks = CURRENT_HOP.try_with(Clone::clone).unwrap_or_default();
-        marks.write(|times| *times = Timestamps { started: Some(Instant::now()), ..Timestamps::default() });
+        let timings = CURRENT_HOP.try_with(Clone::clone).unwrap_or_default();
+        timings.update(|timestamps| {
+            *timestamps = Timestamps { connect_started: Some(Instant::now()), ..Timestamps::default() };
+        });
         let (connecting, connections) = (self.connector.call(target), self.connections.clone());
-        // A connection may be finished by another task than the one that asked for it: take the marks along.
-        Box::pin(CURRENT_HOP.scope(marks, async move {
-            let open = connections.quota.acquire_connection()?;
+        // Another task than the one that asked for a connection may finish it: the task-local value goes along.
+        Box::pin(CURRENT_HOP.scope(timings, async move {
+            let permit = connections.quota.acquire_connection()?;
             let connection = connecting.await?;
-            connections.open.lock().push(open);
-            HopTimings::record(|times| times.connected = Some(Instant::now()));
+            connections.permits.lock().push(permit);
+            HopTimings::record(|timestamps| timestamps.connected = Some(Instant::now()));
             Ok(connection)
         }))
     }
 }
 
-/// A request's body, which notes when the last of it is taken. It holds its marks, since the connection's own task
-/// takes it.
+/// The body of a request, which records when it is taken to be written. The connection's own task takes it, where there
+/// is no task-local value: the body has its hop's state.
 pub struct TimedBody {
     bytes: Option<Bytes>,
-    marks: HopTimings,
+    timings: HopTimings,
 }
 
 impl TimedBody {
-    pub fn new(bytes: Bytes, marks: HopTimings) -> Self {
-        Self { bytes: Some(bytes).filter(|bytes| !bytes.is_empty()), marks }
+    /// Returns a body of these bytes.
+    pub fn new(bytes: Bytes, timings: HopTimings) -> Self {
+        Self { bytes: Some(bytes).filter(|bytes| !bytes.is_empty()), timings }
     }
 }
 
@@ -172,14 +190,14 @@ impl http_body::Body for TimedBody {
     type Error = BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        self.marks.sent();
+        self.timings.record_sent();
         Poll::Ready(self.bytes.take().map(|bytes| Ok(Frame::data(bytes))))
     }
 
-    /// An empty body is never polled: it is asked whether it has ended as the head is written.
+    /// Records too, since an empty body is never polled: the client calls this while it writes the head.
     fn is_end_stream(&self) -> bool {
         if self.bytes.is_none() {
-            self.marks.sent();
+            self.timings.record_sent();
         }
         self.bytes.is_none()
     }

@@ -1,4 +1,4 @@
-//! Whom a probe trusts: rustls configurations, made once for each kind of trust.
+//! TLS configurations: one for each kind of trust and each client certificate.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -18,82 +18,92 @@ use rustls::{CipherSuite, ClientConfig, NamedGroup, RootCertStore};
 use crate::capability::http::cert_verifier::{RecordingVerifier, Verification};
 use crate::capability::http::timing_hooks::HopTimings;
 
-/// Whom a request trusts.
+/// The servers' certificates that a request trusts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub enum Trust {
-    /// The system's authorities, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`.
+    /// Those of the system's authorities, or of the authorities in `SSL_CERT_FILE` and `SSL_CERT_DIR`.
     #[default]
     System,
-    /// The authorities in a PEM file.
-    File(PathBuf),
-    /// Whoever answers.
-    Anyone,
+    /// Those of the authorities in a PEM file.
+    CaFile(PathBuf),
+    /// All certificates, without verification.
+    Unverified,
 }
 
-/// A configuration for each kind of trust and each certificate of our own, made when it is first asked for.
-pub struct Configurations {
+/// The PEM files of a client certificate, with its chain, and of its private key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ClientCertFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+/// TLS configurations for each kind of trust and each client certificate. Those that need files are made at their first
+/// use, and again when a file has changed.
+pub struct TlsConfigs {
     provider: Arc<CryptoProvider>,
     system: Arc<ClientConfig>,
-    anyone: Arc<ClientConfig>,
-    /// With the times at which the files were written: certificates are renewed while we run.
-    others: Mutex<HashMap<Kind, (Written, Arc<ClientConfig>)>>,
+    unverified: Arc<ClientConfig>,
+    /// Each with the times at which its files were modified, since certificates are renewed while the host runs.
+    with_files: Mutex<HashMap<ConfigKey, (ModifiedTimes, Arc<ClientConfig>)>>,
 }
 
-/// Whom is trusted, and the files of our own certificate and key.
-type Kind = (Trust, Option<(PathBuf, PathBuf)>);
-type Written = Vec<Option<SystemTime>>;
+type ConfigKey = (Trust, Option<ClientCertFiles>);
+type ModifiedTimes = Vec<Option<SystemTime>>;
 
-impl Configurations {
-    /// Reads the system's authorities. Without any, requests over TLS fail, and the log says so.
+impl TlsConfigs {
+    /// Reads the system's certificate authorities. If there are none, a warning is logged, and requests over TLS fail.
     pub fn new() -> Self {
         let provider = Arc::new(provider());
-        let found = rustls_native_certs::load_native_certs();
-        if found.certs.is_empty() {
-            let why = found.errors.first().map_or_else(String::new, |error| format!(" ({error})"));
+        let loaded = rustls_native_certs::load_native_certs();
+        if loaded.certs.is_empty() {
+            let why = loaded.errors.first().map_or_else(String::new, |error| format!(" ({error})"));
             tracing::warn!(
                 "no trusted certificate authorities found{why}: https will fail; install ca-certificates, or set SSL_CERT_FILE"
             );
         }
-        let system = Arc::new(configuration(&provider, Verification::by(found.certs, &provider)));
-        let anyone = Arc::new(configuration(&provider, Verification::AlwaysGood));
-        Self { provider, system, anyone, others: Mutex::default() }
+        let system = Arc::new(config(&provider, Verification::against(loaded.certs, &provider)));
+        let unverified = Arc::new(config(&provider, Verification::AcceptAll));
+        Self { provider, system, unverified, with_files: Mutex::default() }
     }
 
+    /// Returns the configuration for a kind of trust and a client certificate.
+    ///
     /// # Errors
-    /// What is wrong with a file; a sentence for a person.
-    pub fn get(&self, trust: &Trust, identity: Option<&(PathBuf, PathBuf)>) -> Result<Arc<ClientConfig>, String> {
-        match (trust, identity) {
+    /// A message for a person if a file cannot be read, is no PEM file, or does not hold what it should.
+    pub fn get(&self, trust: &Trust, client_cert: Option<&ClientCertFiles>) -> Result<Arc<ClientConfig>, String> {
+        match (trust, client_cert) {
             (Trust::System, None) => return Ok(Arc::clone(&self.system)),
-            (Trust::Anyone, None) => return Ok(Arc::clone(&self.anyone)),
+            (Trust::Unverified, None) => return Ok(Arc::clone(&self.unverified)),
             _ => {}
         }
-        let authorities_file = if let Trust::File(path) = trust { Some(path) } else { None };
-        let files =
-            authorities_file.into_iter().chain(identity.iter().flat_map(|(certificate, key)| [certificate, key]));
-        let written: Written =
-            files.map(|path| std::fs::metadata(path).and_then(|found| found.modified()).ok()).collect();
-        let kind = (trust.clone(), identity.cloned());
-        let mut others = self.others.lock();
-        if let Some((then, known)) = others.get(&kind)
-            && *then == written
+        let ca_file = if let Trust::CaFile(path) = trust { Some(path) } else { None };
+        let files = ca_file.into_iter().chain(client_cert.iter().flat_map(|files| [&files.certificate, &files.key]));
+        let modified: ModifiedTimes =
+            files.map(|path| std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()).collect();
+        let key = (trust.clone(), client_cert.cloned());
+        let mut with_files = self.with_files.lock();
+        if let Some((modified_then, known)) = with_files.get(&key)
+            && *modified_then == modified
         {
             return Ok(Arc::clone(known));
         }
         let mut made = match trust {
             Trust::System => ClientConfig::clone(&self.system),
-            Trust::Anyone => ClientConfig::clone(&self.anyone),
-            Trust::File(path) => configuration(&self.provider, Verification::by(authorities(path)?, &self.provider)),
+            Trust::Unverified => ClientConfig::clone(&self.unverified),
+            Trust::CaFile(path) => {
+                config(&self.provider, Verification::against(read_authorities(path)?, &self.provider))
+            }
         };
-        if let Some((certificate, key)) = identity {
-            made.client_auth_cert_resolver = Arc::new(own(&self.provider, certificate, key)?);
+        if let Some(files) = client_cert {
+            made.client_auth_cert_resolver = Arc::new(read_client_cert(&self.provider, files)?);
         }
         let made = Arc::new(made);
-        others.insert(kind, (written, Arc::clone(&made)));
+        with_files.insert(key, (modified, Arc::clone(&made)));
         Ok(made)
     }
 }
 
-/// Cryptography, with the ciphers in the order of browsers, which is that of what they cost.
+/// Returns ring's algorithms, with AES-128-GCM first, as browsers have it: it costs least CPU time.
 fn provider() -> CryptoProvider {
     let mut provider = rustls::crypto::ring::default_provider();
     provider.cipher_suites.sort_by_key(|suite| {
@@ -107,10 +117,10 @@ fn provider() -> CryptoProvider {
     provider
 }
 
-/// A certificate of our own, for servers that ask for one.
-fn own(provider: &CryptoProvider, certificate: &Path, key: &Path) -> Result<SingleCertAndKey, String> {
-    let chain = certificates(certificate)?;
-    let read = PrivateKeyDer::from_pem_file(key).map_err(|error| match error {
+fn read_client_cert(provider: &CryptoProvider, files: &ClientCertFiles) -> Result<SingleCertAndKey, String> {
+    let ClientCertFiles { certificate, key } = files;
+    let chain = read_certificates(certificate)?;
+    let private_key = PrivateKeyDer::from_pem_file(key).map_err(|error| match error {
         pem::Error::Io(error) => format!("cannot read {}: {error}", key.display()),
         pem::Error::NoItemsFound => {
             let encrypted = std::fs::read_to_string(key).is_ok_and(|text| text.contains("ENCRYPTED PRIVATE KEY"));
@@ -119,7 +129,7 @@ fn own(provider: &CryptoProvider, certificate: &Path, key: &Path) -> Result<Sing
         }
         _ => format!("{} is not a PEM file with a private key", key.display()),
     })?;
-    let certified = CertifiedKey::from_der(chain, read, provider).map_err(|error| match error {
+    let certified = CertifiedKey::from_der(chain, private_key, provider).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => {
             format!("the key in {} is not that of the certificate in {}", key.display(), certificate.display())
         }
@@ -128,40 +138,41 @@ fn own(provider: &CryptoProvider, certificate: &Path, key: &Path) -> Result<Sing
     Ok(SingleCertAndKey::from(certified))
 }
 
-fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let authorities = certificates(path)?;
-    match authorities.iter().all(|authority| RootCertStore::empty().add(authority.clone()).is_ok()) {
-        true => Ok(authorities),
-        false => Err(format!("{} holds a certificate that is none", path.display())),
+fn read_authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let authorities = read_certificates(path)?;
+    if authorities.iter().all(|authority| RootCertStore::empty().add(authority.clone()).is_ok()) {
+        Ok(authorities)
+    } else {
+        Err(format!("{} holds a certificate that is none", path.display()))
     }
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let shown = path.display();
-    let cannot = |error: pem::Error| match error {
+    let explain = |error: pem::Error| match error {
         pem::Error::Io(error) => format!("cannot read {shown}: {error}"),
         _ => format!("{shown} is not a PEM file of certificates"),
     };
-    let found = CertificateDer::pem_file_iter(path).map_err(cannot)?;
-    let certificates: Vec<_> = found.collect::<Result<_, _>>().map_err(cannot)?;
-    match certificates.is_empty() {
-        true => Err(format!("{shown} holds no certificate: expected PEM, `-----BEGIN CERTIFICATE-----`")),
-        false => Ok(certificates),
+    let certificates = CertificateDer::pem_file_iter(path).map_err(explain)?;
+    let certificates: Vec<_> = certificates.collect::<Result<_, _>>().map_err(explain)?;
+    if certificates.is_empty() {
+        return Err(format!("{shown} holds no certificate: expected PEM, `-----BEGIN CERTIFICATE-----`"));
     }
+    Ok(certificates)
 }
 
-fn configuration(provider: &Arc<CryptoProvider>, verdict: Verification) -> ClientConfig {
-    let witness = RecordingVerifier { provider: Arc::clone(provider), verdict };
+fn config(provider: &Arc<CryptoProvider>, verification: Verification) -> ClientConfig {
+    let verifier = RecordingVerifier { provider: Arc::clone(provider), verification };
     let builder = ClientConfig::builder_with_provider(Arc::clone(provider));
     let versions = builder.with_safe_default_protocol_versions().expect("ring has ciphers for the default versions");
-    let mut config = versions.dangerous().with_custom_certificate_verifier(Arc::new(witness)).with_no_client_auth();
+    let mut config = versions.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.resumption = Resumption::store(Arc::new(NoResumption)).tls12_resumption(Tls12Resumption::Disabled);
     config
 }
 
-/// Remembers no session: every connection of a probe shows a full handshake. It is asked just before the handshake
-/// begins, and that is when TCP stands.
+/// A store of TLS sessions that stores none, so that every connection of a probe makes a full handshake. rustls asks it
+/// just before a handshake begins: it records that time.
 #[derive(Debug)]
 struct NoResumption;
 
@@ -169,7 +180,7 @@ impl ClientSessionStore for NoResumption {
     fn set_kx_hint(&self, _: ServerName<'static>, _: NamedGroup) {}
 
     fn kx_hint(&self, _: &ServerName<'_>) -> Option<NamedGroup> {
-        HopTimings::record(|times| times.tls_started = Some(Instant::now()));
+        HopTimings::record(|timestamps| timestamps.tls_started = Some(Instant::now()));
         None
     }
 

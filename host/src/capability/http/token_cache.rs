@@ -1,55 +1,88 @@
-//! OAuth2 tokens, kept from run to run.
+//! OAuth2 tokens, which are kept from run to run.
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::Mutex;
 use reqwest::header::HeaderValue;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::Url;
 
-/// OAuth2 client credentials, RFC 6749 section 4.4.
-#[derive(Clone, PartialEq, Eq, Hash, Deserialize)]
+/// An OAuth2 client with its credentials, RFC 6749 section 4.4.
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Credentials {
+pub struct OAuth2Client {
     #[serde(deserialize_with = "url")]
     pub token_url: Url,
     #[serde(rename = "client_id")]
     pub id: String,
     #[serde(rename = "client_secret")]
-    pub secret: String,
+    pub secret: SecretString,
     pub scope: Option<String>,
     pub audience: Option<String>,
-    /// Where the client's own credentials go: a header unless given.
+    /// The part of the request for a token that has the client's credentials.
     #[serde(default)]
     pub send_in: SendIn,
 }
 
-#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize)]
+/// The part of a request for a token that has the client's credentials.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SendIn {
+    /// The `authorization` header.
     #[default]
     Header,
+    /// The form in the body.
     Body,
 }
 
-/// Tokens, kept from run to run. Whoever finds none fetches it, while others wait for it.
-#[derive(Default)]
-pub struct Tokens(Mutex<HashMap<Arc<Credentials>, Slot>>);
-
-pub type Slot = Arc<tokio::sync::Mutex<Option<Token>>>;
-
-#[derive(Clone)]
-pub struct Token {
-    pub header: HeaderValue,
-    pub until: Instant,
+impl OAuth2Client {
+    /// Returns the fields by which clients are told apart.
+    fn key(&self) -> (&Url, [Option<&str>; 4], SendIn) {
+        let Self { token_url, id, secret, scope, audience, send_in } = self;
+        let texts = [Some(id.as_str()), Some(secret.expose_secret()), scope.as_deref(), audience.as_deref()];
+        (token_url, texts, *send_in)
+    }
 }
 
-impl Tokens {
-    pub fn slot(&self, client: &Arc<Credentials>) -> Slot {
-        let mut tokens = self.0.lock();
-        Arc::clone(tokens.entry(Arc::clone(client)).or_default())
+impl PartialEq for OAuth2Client {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for OAuth2Client {}
+
+impl Hash for OAuth2Client {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key().hash(state);
+    }
+}
+
+/// The tokens of all clients. A client's token is fetched by one run at a time, while others wait for it.
+#[derive(Default)]
+pub struct TokenCache(Mutex<HashMap<Arc<OAuth2Client>, TokenSlot>>);
+
+/// The place of one client's token. It is locked while the token is fetched.
+pub type TokenSlot = Arc<tokio::sync::Mutex<Option<Token>>>;
+
+/// An access token.
+#[derive(Debug, Clone)]
+pub struct Token {
+    /// The value of the `authorization` header. It is marked as sensitive: `Debug` does not show it.
+    pub header: HeaderValue,
+    /// The time from which on the token is no longer used.
+    pub use_until: Instant,
+}
+
+impl TokenCache {
+    /// Returns the place of a client's token, which is empty at first.
+    pub fn slot(&self, client: &Arc<OAuth2Client>) -> TokenSlot {
+        let mut slots = self.0.lock();
+        Arc::clone(slots.entry(Arc::clone(client)).or_default())
     }
 }
 

@@ -1,153 +1,123 @@
-//! How a request gets to its target, and the clients that take it there: one for each way, for as long as the run.
+//! The transport options of requests: everything that decides which connection a request can use.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
-use std::sync::Arc;
 
-use parking_lot::Mutex;
-use reqwest::{Client, Proxy};
-use rustls::ClientConfig;
+use reqwest::Proxy;
 use url::Url;
 
-use crate::capability::http::cookies::Cookies;
-use crate::capability::http::error::Peer;
-use crate::capability::http::resolve::{ConnectTo, Family, Resolver};
-use crate::capability::http::stack::Stack;
-use crate::capability::http::timing_hooks::TimedConnect;
-use crate::capability::http::tls::Trust;
-use crate::capability::quota::Quota;
+use crate::capability::http::format::without_credentials;
+use crate::capability::http::peer::Peer;
+use crate::capability::http::resolve::{ConnectTo, IpVersion};
+use crate::capability::http::tls::{ClientCertFiles, Trust};
 
-/// What requests say that we are, unless they say it themselves.
+/// The `user-agent` header of requests that do not set their own.
 pub const USER_AGENT: &str = concat!("sentrynet/", env!("CARGO_PKG_VERSION"));
 
-/// What two requests must have in common to share connections.
-#[derive(Clone, Default, PartialEq, Eq)]
+/// Transport options. Two requests share connections only if these are equal.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Transport {
     pub trust: Trust,
-    /// The files of a client certificate and its key.
-    pub identity: Option<(PathBuf, PathBuf)>,
-    pub version: Option<Version>,
-    pub family: Option<Family>,
+    pub client_cert: Option<ClientCertFiles>,
+    /// The only HTTP version to speak. If it is `None`, TLS negotiates it, and plain connections speak HTTP/1.1.
+    pub http_version: Option<HttpVersion>,
+    /// The only IP version to connect with.
+    pub ip_version: Option<IpVersion>,
     pub connect_to: Option<ConnectTo>,
+    /// The DNS server to ask. If it is `None`, the system's resolver is used.
     pub dns_server: Option<SocketAddr>,
-    pub proxy: Option<Url>,
-    pub source: Option<IpAddr>,
+    pub proxy: Option<ProxyUrl>,
+    /// The local address to connect from.
+    pub source_address: Option<IpAddr>,
+    /// True if requests accept compressed responses, which are then decompressed.
     pub compression: bool,
+    /// True if requests send and store the run's cookies.
     pub cookies: bool,
 }
 
-/// A version of HTTP to insist on.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Version {
-    One,
-    Two,
+/// A version of HTTP that a request insists on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HttpVersion {
+    Http1,
+    Http2,
 }
 
-/// What the requests of one run share: connections and cookies.
-#[derive(Clone)]
-pub struct Session {
-    pub quota: Quota,
-    pub stack: Arc<Stack>,
-    clients: Arc<Mutex<Vec<(Transport, Client)>>>,
-    pub cookies: Arc<Cookies>,
-}
+/// The URL of a proxy: http, https, socks5 or socks5h. It may contain credentials, which `Debug` leaves out.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ProxyUrl(Url);
 
-impl Session {
-    pub fn new(stack: Arc<Stack>, quota: Quota) -> Self {
-        Self { stack, quota, clients: Arc::default(), cookies: Arc::default() }
+impl ProxyUrl {
+    /// Returns the proxy of a URL, which has a host.
+    pub fn new(url: Url) -> Self {
+        Self(url)
     }
 
+    /// Returns the proxy's name or address.
+    pub fn host(&self) -> &str {
+        self.0.host_str().unwrap_or_default()
+    }
+
+    /// Returns the proxy's port: the URL's, its scheme's default, or 1080 for SOCKS.
+    pub fn port(&self) -> u16 {
+        self.0.port_or_known_default().unwrap_or(1080)
+    }
+
+    /// Returns the proxy for all requests of a client, with its credentials.
+    ///
     /// # Errors
-    /// When there can be no such client; a sentence for a person.
-    pub fn client(&self, transport: &Transport) -> Result<Client, String> {
-        /// More ways than any honest probe goes.
-        const MOST: usize = 100;
-        self.make_room();
-        let mut clients = self.clients.lock();
-        if let Some((_, client)) = clients.iter().find(|(known, _)| known == transport) {
-            return Ok(client.clone());
-        }
-        let client = self.build(transport)?;
-        if clients.len() == MOST {
-            clients.clear();
-        }
-        clients.push((transport.clone(), client.clone()));
-        Ok(client)
+    /// Those of [`Proxy::all`].
+    pub fn to_reqwest(&self) -> reqwest::Result<Proxy> {
+        Proxy::all(self.0.clone())
     }
+}
 
-    /// Closes the connections that are idle where there may be no other beside them. Which of them a server has closed
-    /// already is not known here, so that they may be fewer than are counted.
-    pub fn make_room(&self) {
-        if !self.quota.may_connect() {
-            self.clients.lock().clear();
-        }
-    }
-
-    fn build(&self, transport: &Transport) -> Result<Client, String> {
-        let Transport { trust, identity, version, compression, .. } = transport;
-        let mut tls = ClientConfig::clone(&*self.stack.configurations.get(trust, identity.as_ref())?);
-        match version {
-            None => {}
-            Some(Version::One) => tls.alpn_protocols.retain(|protocol| protocol != b"h2"),
-            Some(Version::Two) => tls.alpn_protocols.retain(|protocol| protocol == b"h2"),
-        }
-        let resolver = Resolver::new(transport.family, transport.connect_to.clone(), transport.dns_server)?;
-        let mut builder = Client::builder()
-            .tls_backend_preconfigured(tls)
-            .dns_resolver(Arc::new(resolver))
-            .connector_layer(TimedConnect::new(self.quota.clone()))
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .no_proxy()
-            .user_agent(USER_AGENT)
-            // No run lasts long enough for these to be of use: they cost system calls and a timer for each connection.
-            .tcp_keepalive(None)
-            .tcp_keepalive_interval(None)
-            .tcp_keepalive_retries(None)
-            .tcp_user_timeout(None)
-            .pool_idle_timeout(None)
-            .gzip(*compression)
-            .brotli(*compression)
-            .zstd(*compression)
-            .deflate(*compression);
-        builder = match version {
-            None => builder,
-            Some(Version::One) => builder.http1_only(),
-            Some(Version::Two) => builder.http2_prior_knowledge(),
-        };
-        if let Some(proxy) = &transport.proxy {
-            builder = builder.proxy(Proxy::all(proxy.clone()).map_err(|error| format!("no such proxy: {error}"))?);
-        }
-        builder.local_address(transport.source).build().map_err(|error| format!("cannot make an HTTP client: {error}"))
+impl fmt::Debug for ProxyUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("ProxyUrl").field(&without_credentials(&self.0).as_str()).finish()
     }
 }
 
 impl Transport {
-    /// The way to another server than the one that is asked: which version of HTTP to speak says nothing of that.
-    pub fn to(&self, url: &Url) -> Self {
-        let version = self.moves_port(url).then_some(Version::One);
-        Self { version, ..self.clone() }
+    /// Returns the same options for requests to another URL. The HTTP version is left out, since it was chosen for the
+    /// first server; it is HTTP/1.1 if `connect_to` changes the URL's port.
+    pub fn for_url(&self, url: &Url) -> Self {
+        let http_version = self.changes_port(url).then_some(HttpVersion::Http1);
+        Self { http_version, ..self.clone() }
     }
 
-    /// Whether connections go to another port than one that the URL names: what is asked for and where are then two.
-    pub fn moves_port(&self, url: &Url) -> bool {
-        let to = self.connect_to.as_ref().filter(|to| to.is_for(url.host_str().unwrap_or_default()));
-        url.port().is_some() && to.and_then(|to| to.port).is_some_and(|port| Some(port) != url.port())
+    /// Returns true if the URL names a port and `connect_to` connects to another one. The `host` header then differs
+    /// from the address that is connected to.
+    pub fn changes_port(&self, url: &Url) -> bool {
+        let connect_to = self.connect_to.as_ref().filter(|to| to.applies_to(url.host_str().unwrap_or_default()));
+        url.port().is_some() && connect_to.and_then(|to| to.port).is_some_and(|port| Some(port) != url.port())
     }
 
-    /// Whom a request for `url` connects to.
+    /// Returns the peer that a request for `url` connects to.
     pub fn peer(&self, url: &Url) -> Peer {
         let host = url.host_str().unwrap_or_default().to_owned();
         let port = url.port_or_known_default().unwrap_or_default();
         if let Some(proxy) = &self.proxy {
-            let via = proxy.host_str().unwrap_or_default().to_owned();
-            return Peer { host, via, port: proxy.port_or_known_default().unwrap_or(1080), behind_proxy: Some(port) };
+            let (connect_host, connect_port) = (proxy.host().to_owned(), proxy.port());
+            return Peer { host, connect_host, connect_port, port_behind_proxy: Some(port) };
         }
-        match &self.connect_to {
-            Some(to) if to.is_for(&host) => {
-                Peer { host, via: to.host.clone(), port: to.port.unwrap_or(port), behind_proxy: None }
-            }
-            _ => Peer { via: host.clone(), host, port, behind_proxy: None },
-        }
+        let (connect_host, connect_port) = match &self.connect_to {
+            Some(to) if to.applies_to(&host) => (to.host.clone(), to.port.unwrap_or(port)),
+            _ => (host.clone(), port),
+        };
+        Peer { host, connect_host, connect_port, port_behind_proxy: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_leaves_out_the_credentials_of_a_proxy() {
+        let url = "http://ada:hunter2@proxy.example:3128/".parse().expect("a URL");
+        let transport = Transport { proxy: Some(ProxyUrl::new(url)), ..Transport::default() };
+        let shown = format!("{transport:?}");
+        assert!(shown.contains("ProxyUrl(\"http://proxy.example:3128/\")"), "{shown}");
+        assert!(!shown.contains("ada") && !shown.contains("hunter2"), "{shown}");
     }
 }

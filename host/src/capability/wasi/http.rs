@@ -16,8 +16,8 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::capability::bindings::sentrynet::probe::http::Error as Why;
 use crate::capability::http::{
-    FailedExchange, Incoming, Outgoing as Sent, OutgoingRequest, Phase, PhaseTimeouts, Stream, StreamedResponse,
-    StreamingClient,
+    FailedExchange, OutgoingRequest, Phase, PhaseTimeouts, RequestBody as Sent, ResponseBody, StreamedBody,
+    StreamedResponse, StreamingClient,
 };
 
 /// Sends what a guest asks for by this interface.
@@ -47,12 +47,12 @@ impl Outgoing {
             return Err(Error::HttpRequestUriInvalid);
         }
         let RequestOptions { connect_timeout, first_byte_timeout, between_bytes_timeout } = options.unwrap_or_default();
-        let patience = PhaseTimeouts {
+        let phase_timeouts = PhaseTimeouts {
             connect: connect_timeout,
             first_byte: first_byte_timeout,
             between_bytes: between_bytes_timeout,
         };
-        Ok(OutgoingRequest { method: parts.method, url, headers: parts.headers, patience })
+        Ok(OutgoingRequest { method: parts.method, url, headers: parts.headers, phase_timeouts })
     }
 }
 
@@ -93,7 +93,7 @@ async fn outgoing(mut body: WasiBody, length: Option<u64>, room: Arc<Semaphore>)
         return Ok(stream(body, Bytes::new(), length));
     }
     let (mut bytes, mut held) = (BytesMut::new(), None::<OwnedSemaphorePermit>);
-    let wrong = |why: &str| FailedExchange::before(Why::Other(why.to_owned()));
+    let wrong = |why: &str| FailedExchange::before_sending(Why::Other(why.to_owned()));
     while let Some(frame) = std::future::poll_fn(|task| Pin::new(&mut body).poll_frame(task)).await {
         let frame = frame.map_err(|_| wrong("the probe gave its request up"))?;
         // Trailers of what has its length have no place.
@@ -121,7 +121,7 @@ async fn outgoing(mut body: WasiBody, length: Option<u64>, room: Arc<Semaphore>)
 
 fn stream(rest: WasiBody, beginning: Bytes, length: Option<u64>) -> Sent {
     let beginning = Some(beginning).filter(|bytes| !bytes.is_empty());
-    Sent::Stream(Arc::new(Stream::new(Written { beginning, rest }, length)))
+    Sent::Streamed(Arc::new(StreamedBody::new(Written { beginning, rest }, length)))
 }
 
 /// A body as the guest writes it.
@@ -151,7 +151,7 @@ impl AsRef<[u8]> for Held {
 }
 
 /// An answer's body on its way to the guest.
-struct Handed(Incoming);
+struct Handed(ResponseBody);
 
 impl Body for Handed {
     type Data = Bytes;
@@ -164,13 +164,13 @@ impl Body for Handed {
 
 /// Why there is no whole answer, in the words of WASI.
 fn code(failed: FailedExchange) -> Error {
-    let FailedExchange { error, phase, refused, untrusted } = failed;
+    let FailedExchange { error, phase, is_refused, is_cert_error } = failed;
     match (error, phase) {
         (Why::Denied(_), _) => Error::HttpRequestDenied,
         (Why::Dns(_), _) => Error::DnsError { rcode: None, info_code: None },
-        (Why::Connect(_), _) if refused => Error::ConnectionRefused,
+        (Why::Connect(_), _) if is_refused => Error::ConnectionRefused,
         (Why::Connect(_), _) => Error::DestinationUnavailable,
-        (Why::Tls(_), _) if untrusted => Error::TlsCertificateError,
+        (Why::Tls(_), _) if is_cert_error => Error::TlsCertificateError,
         (Why::Tls(_), _) => Error::TlsProtocolError,
         (Why::Timeout(_), Phase::Dns) => Error::DnsTimeout,
         (Why::Timeout(_), Phase::Connect | Phase::Tls) => Error::ConnectionTimeout,

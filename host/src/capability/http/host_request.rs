@@ -1,0 +1,285 @@
+//! The guest's calls on a request: each part is checked when it is set.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::AUTHORIZATION;
+use tokio_util::task::AbortOnDropHandle;
+use url::Url;
+use wasmtime::component::Resource;
+
+use crate::capability::Context;
+use crate::capability::bindings::sentrynet::probe::http::{Error, HostRequest};
+use crate::capability::grant::List;
+use crate::capability::http::auth::Authorization;
+use crate::capability::http::exchange::{Exchange, ExchangeContext, ExchangeLimits};
+use crate::capability::http::oauth2::run_with_token;
+use crate::capability::http::phase::PhaseTimeouts;
+use crate::capability::http::request::{Request, literal_address, parse_header, parse_target};
+use crate::capability::http::request_body::RequestBody;
+use crate::capability::http::resolve::{ConnectTo, IpVersion};
+use crate::capability::http::response::Response;
+use crate::capability::http::tls::{ClientCertFiles, Trust};
+use crate::capability::http::transport::{HttpVersion, ProxyUrl};
+use crate::capability::timeout::Timeout;
+
+/// The largest `max-body` that a guest may set, in bytes.
+const MAX_BODY_BYTES: u64 = 16 << 20;
+
+impl Context {
+    /// Returns the part of the run that its exchanges share.
+    pub(in crate::capability) fn exchange_context(&self) -> ExchangeContext {
+        ExchangeContext { session: self.http.clone(), run: self.run.clone(), probe: Arc::clone(&self.probe) }
+    }
+}
+
+impl HostRequest for Context {
+    fn new(&mut self, method: String, url: String) -> wasmtime::Result<Result<Resource<Request>, String>> {
+        let (method, url) = match parse_target(&method, &url) {
+            Ok(parsed) => parsed,
+            Err(why) => return Ok(Err(why)),
+        };
+        let held_bytes = url.as_str().len();
+        self.accounting.charge(held_bytes)?;
+        self.warn_if_refused(List::Hosts, url.host_str().unwrap_or_default(), url.port_or_known_default());
+        let request = Request::new(method, url, held_bytes);
+        Ok(Ok(self.table.push(request)?))
+    }
+
+    fn header(
+        &mut self,
+        request: Resource<Request>,
+        name: String,
+        value: String,
+    ) -> wasmtime::Result<Result<(), String>> {
+        let bytes = name.len() + value.len();
+        let (name, value) = match parse_header(&name, &value) {
+            Ok(header) => header,
+            Err(why) => return Ok(Err(why)),
+        };
+        self.accounting.charge(bytes)?;
+        let request = self.table.get_mut(&request)?;
+        request.held_bytes += bytes;
+        let added = request.parts.headers.try_append(name, value);
+        Ok(added.map_err(|_| "too many headers".to_owned()).and_then(|_| request.resolve_transport().map(drop)))
+    }
+
+    fn body(&mut self, request: Resource<Request>, bytes: Vec<u8>) -> wasmtime::Result<()> {
+        self.accounting.charge(bytes.len())?;
+        let request = self.table.get_mut(&request)?;
+        let previous = request.parts.body.len();
+        request.held_bytes = request.held_bytes + bytes.len() - previous;
+        request.parts.body = RequestBody::Whole(bytes.into());
+        self.accounting.release(previous);
+        Ok(())
+    }
+
+    fn timeout(&mut self, request: Resource<Request>, milliseconds: u32) -> wasmtime::Result<()> {
+        self.table.get_mut(&request)?.timeout = Duration::from_millis(milliseconds.into());
+        Ok(())
+    }
+
+    fn redirects(&mut self, request: Resource<Request>, limit: u32) -> wasmtime::Result<()> {
+        self.table.get_mut(&request)?.max_redirects = limit;
+        Ok(())
+    }
+
+    fn verify_tls(&mut self, request: Resource<Request>, verify: bool) -> wasmtime::Result<()> {
+        self.table.get_mut(&request)?.transport.trust = if verify { Trust::System } else { Trust::Unverified };
+        Ok(())
+    }
+
+    fn ca(&mut self, request: Resource<Request>, path: String) -> wasmtime::Result<Result<(), String>> {
+        let path = match self.file(&path) {
+            Ok(path) => path,
+            Err(why) => return Ok(Err(why)),
+        };
+        // The file is read here, so that `check` reports what is wrong with it.
+        let read = self.shared.http.tls_configs.get(&Trust::CaFile(path.clone()), None);
+        self.table.get_mut(&request)?.ca_file = Some(path);
+        Ok(read.map(drop))
+    }
+
+    fn client_certificate(
+        &mut self,
+        request: Resource<Request>,
+        certificate: String,
+        key: String,
+    ) -> wasmtime::Result<Result<(), String>> {
+        let files = self
+            .file(&certificate)
+            .and_then(|certificate| Ok(ClientCertFiles { certificate, key: self.key_file(&key)? }));
+        let files = match files {
+            Ok(files) => files,
+            Err(why) => return Ok(Err(why)),
+        };
+        let read = self.shared.http.tls_configs.get(&Trust::System, Some(&files));
+        self.table.get_mut(&request)?.transport.client_cert = Some(files);
+        Ok(read.map(drop))
+    }
+
+    fn authenticate(&mut self, request: Resource<Request>, setting: String) -> wasmtime::Result<Result<(), String>> {
+        let authorization = match self.setting(&setting).and_then(Authorization::parse) {
+            Ok(authorization) => authorization,
+            Err(why) => return Ok(Err(why)),
+        };
+        let request = self.table.get_mut(&request)?;
+        if !request.parts.url.username().is_empty() || request.parts.url.password().is_some() {
+            return Ok(Err("the URL has credentials too: leave one of them out".to_owned()));
+        }
+        request.authorization = Some(authorization);
+        Ok(Ok(()))
+    }
+
+    fn cookies(&mut self, request: Resource<Request>, keep: bool) -> wasmtime::Result<()> {
+        self.table.get_mut(&request)?.transport.cookies = keep;
+        Ok(())
+    }
+
+    fn compression(&mut self, request: Resource<Request>, ask: bool) -> wasmtime::Result<()> {
+        self.table.get_mut(&request)?.transport.compression = ask;
+        Ok(())
+    }
+
+    fn http_version(&mut self, request: Resource<Request>, version: String) -> wasmtime::Result<Result<(), String>> {
+        let version = match version.as_str() {
+            "1.1" => HttpVersion::Http1,
+            "2" => HttpVersion::Http2,
+            other => return Ok(Err(format!("no HTTP version `{}`: expected 1.1 or 2", other.escape_debug()))),
+        };
+        let request = self.table.get_mut(&request)?;
+        request.transport.http_version = Some(version);
+        Ok(request.resolve_transport().map(drop))
+    }
+
+    fn ip_version(&mut self, request: Resource<Request>, version: u8) -> wasmtime::Result<Result<(), String>> {
+        let ip_version = match version {
+            4 => IpVersion::V4,
+            6 => IpVersion::V6,
+            other => return Ok(Err(format!("no version {other} of IP: expected 4 or 6"))),
+        };
+        let request = self.table.get_mut(&request)?;
+        request.transport.ip_version = Some(ip_version);
+        Ok(request.resolve_transport().map(drop))
+    }
+
+    fn connect_to(&mut self, request: Resource<Request>, address: String) -> wasmtime::Result<Result<(), String>> {
+        let request = self.table.get_mut(&request)?;
+        if literal_address(&request.parts.url).is_some() {
+            return Ok(Err("the URL has an address already: name the host there that is to be asked for".to_owned()));
+        }
+        let parsed = ConnectTo::parse(request.parts.url.host_str().unwrap_or_default(), &address);
+        Ok(parsed.and_then(|to| {
+            request.transport.connect_to = Some(to);
+            request.resolve_transport().map(drop)
+        }))
+    }
+
+    fn dns_server(&mut self, request: Resource<Request>, address: String) -> wasmtime::Result<Result<(), String>> {
+        const DNS_PORT: u16 = 53;
+        let server = address.parse().or_else(|_| address.parse().map(|ip: IpAddr| SocketAddr::new(ip, DNS_PORT)));
+        let Ok(server) = server else {
+            let shown = address.escape_debug();
+            return Ok(Err(format!("`{shown}` is no address: expected one such as 192.0.2.53 or [2001:db8::53]:5353")));
+        };
+        self.table.get_mut(&request)?.transport.dns_server = Some(server);
+        Ok(Ok(()))
+    }
+
+    fn proxy(&mut self, request: Resource<Request>, url: String) -> wasmtime::Result<Result<(), String>> {
+        const SHAPE: &str = "expected one such as http://proxy.example:3128 or socks5h://127.0.0.1:1080";
+        // The messages do not show the URL, which may hold credentials.
+        let url = match Url::parse(&url) {
+            Ok(url) if !matches!(url.scheme(), "http" | "https" | "socks5" | "socks5h") => {
+                return Ok(Err(format!("a proxy of the scheme `{}`: {SHAPE}", url.scheme())));
+            }
+            Ok(url) if url.host_str().is_some_and(|host| !host.is_empty()) => url,
+            Ok(_) => return Ok(Err(format!("the proxy's URL names no host: {SHAPE}"))),
+            Err(error) => return Ok(Err(format!("the proxy's URL is not one ({error}): {SHAPE}"))),
+        };
+        let request = self.table.get_mut(&request)?;
+        // reqwest would ask TLS for the address with its brackets.
+        if request.parts.url.scheme() == "https"
+            && literal_address(&request.parts.url).is_some_and(|address| address.is_ipv6())
+        {
+            return Ok(Err(
+                "an IPv6 address cannot be asked over TLS through a proxy: give a name in the URL".to_owned()
+            ));
+        }
+        request.transport.proxy = Some(ProxyUrl::new(url));
+        Ok(Ok(()))
+    }
+
+    fn source_address(&mut self, request: Resource<Request>, address: String) -> wasmtime::Result<Result<(), String>> {
+        let Ok(address) = address.parse() else {
+            let shown = address.escape_debug();
+            return Ok(Err(format!("`{shown}` is no IP address: expected one of this machine's")));
+        };
+        // Binding a socket fails if the address is not one of this machine's.
+        if let Err(error) = std::net::UdpSocket::bind(SocketAddr::new(address, 0)) {
+            return Ok(Err(format!("{address} cannot be connected from ({error}): is it one of this machine's?")));
+        }
+        let request = self.table.get_mut(&request)?;
+        request.transport.source_address = Some(address);
+        Ok(request.resolve_transport().map(drop))
+    }
+
+    fn max_body(&mut self, request: Resource<Request>, bytes: u64) -> wasmtime::Result<()> {
+        self.table.get_mut(&request)?.max_body_bytes = bytes.min(MAX_BODY_BYTES);
+        Ok(())
+    }
+
+    async fn send(&mut self, request: Resource<Request>) -> wasmtime::Result<Result<Resource<Response>, Error>> {
+        let request = self.table.get(&request)?.clone();
+        if !self.probe.may_send {
+            return Ok(Err(Error::Denied("nothing is sent while settings are checked".to_owned())));
+        }
+        let timeout = Timeout::new(request.timeout, self.deadline);
+        let transport = match request.resolve_transport() {
+            Ok(transport) => transport,
+            Err(why) => return Ok(Err(Error::Other(why))),
+        };
+        if let Err(why) = self.http.client(&transport) {
+            return Ok(Err(Error::Other(why)));
+        }
+        let Request { mut parts, authorization, max_redirects, max_body_bytes, .. } = request;
+        let token_client = match authorization {
+            None => None,
+            Some(Authorization::Header(header)) => {
+                parts.headers.entry(AUTHORIZATION).or_insert(header);
+                None
+            }
+            Some(Authorization::OAuth2(client)) => {
+                let token_transport = transport.for_url(&client.token_url);
+                Some((client, token_transport))
+            }
+        };
+        let phase_timeouts = PhaseTimeouts::default();
+        let limits = ExchangeLimits { timeout, phase_timeouts, max_redirects, max_body_bytes };
+        let parent_span = self.run.recorder.current();
+        let exchange = Exchange::new(self.exchange_context(), parent_span, parts, transport, limits);
+        // In a task of its own: what is awaited here is polled on the guest's small stack, on a thread where other
+        // guests compute. Boxed, because a task moves its future more than once.
+        let exchange = AbortOnDropHandle::new(self.exchanges.spawn(Box::pin(async move {
+            match token_client {
+                Some((client, token_transport)) => run_with_token(client, exchange, token_transport).await,
+                None => exchange.run().await.map_err(Error::from),
+            }
+        })));
+        let response = exchange.await?;
+        self.accounting.quota.check()?;
+        let response = match response {
+            Ok(response) => response,
+            Err(error) => return Ok(Err(error)),
+        };
+        self.accounting.charge(response.size())?;
+        Ok(Ok(self.table.push(response)?))
+    }
+
+    fn drop(&mut self, request: Resource<Request>) -> wasmtime::Result<()> {
+        let request = self.table.delete(request)?;
+        self.accounting.release(request.held_bytes);
+        Ok(())
+    }
+}

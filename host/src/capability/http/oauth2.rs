@@ -1,0 +1,187 @@
+//! Exchanges with OAuth2 tokens, which are fetched with client credentials (RFC 6749 section 4.4).
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde_json::Value;
+use url::{Url, form_urlencoded};
+
+use crate::capability::bindings::sentrynet::probe::http::Error;
+use crate::capability::http::auth::{basic, bearer};
+use crate::capability::http::exchange::{Exchange, ExchangeLimits, RequestParts};
+use crate::capability::http::format::without_secrets;
+use crate::capability::http::request_body::RequestBody;
+use crate::capability::http::response::Response;
+use crate::capability::http::token_cache::{OAuth2Client, SendIn, Token, TokenSlot};
+use crate::capability::http::transport::Transport;
+use crate::trace::Status;
+
+/// Bytes of a token server's response that are read.
+const MAX_TOKEN_RESPONSE_BYTES: u64 = 1 << 20;
+/// The lifetime of a token if the server does not say it.
+const DEFAULT_TOKEN_LIFETIME: Duration = Duration::from_secs(300);
+/// The longest time for which a token is kept.
+const MAX_TOKEN_LIFETIME: Duration = Duration::from_secs(86_400);
+/// The time before its expiry from which on a token is no longer used, so that it does not expire on its way.
+const EXPIRY_MARGIN: Duration = Duration::from_secs(30);
+
+/// Runs an exchange with a token of the client. The token comes from the cache, or is fetched over `token_transport`.
+///
+/// If the server rejects a token from the cache with status 401, the exchange runs once more with a new token: a token may
+/// be revoked before it expires.
+///
+/// # Errors
+/// Those of [`Exchange::run`], and of the request for a token: [`Error::Auth`] if the server gives none, otherwise errors
+/// that say that they are about the token.
+pub async fn run_with_token(
+    client: Arc<OAuth2Client>,
+    mut exchange: Exchange,
+    token_transport: Transport,
+) -> Result<Response, Error> {
+    let started = Instant::now();
+    let slot = exchange.context.session.stack.tokens.slot(&client);
+    let (token, is_cached) = cached_or_new_token(&slot, &client, &exchange, &token_transport).await?;
+    exchange.limits.timeout = exchange.limits.timeout.after(started.elapsed());
+    let mut first = exchange.clone();
+    let used = token.header;
+    first.request.headers.insert(AUTHORIZATION, used.clone());
+    let response = first.run().await?;
+    // After a redirect to another origin, the status says nothing about the token, which was not sent there.
+    let is_same_origin = Url::parse(&response.url).is_ok_and(|last| last.origin() == exchange.request.url.origin());
+    if response.status != 401 || !is_same_origin {
+        return Ok(response);
+    }
+    {
+        let mut slot = slot.lock().await;
+        // Another run may have replaced the token in the meantime.
+        if slot.as_ref().is_some_and(|token| token.header == used) {
+            *slot = None;
+        }
+    }
+    if !is_cached {
+        return Ok(response);
+    }
+    let (token, _) = cached_or_new_token(&slot, &client, &exchange, &token_transport).await?;
+    exchange.limits.timeout = exchange.limits.timeout.after(started.elapsed());
+    exchange.request.headers.insert(AUTHORIZATION, token.header);
+    Ok(exchange.run().await?)
+}
+
+/// Returns a token that can be used, and whether it comes from the cache.
+async fn cached_or_new_token(
+    slot: &TokenSlot,
+    client: &OAuth2Client,
+    exchange: &Exchange,
+    transport: &Transport,
+) -> Result<(Token, bool), Error> {
+    let timed_out = |_| Error::Timeout("timed out, waiting for an OAuth2 token".to_owned());
+    let mut slot = tokio::time::timeout(exchange.limits.timeout.duration(), slot.lock()).await.map_err(timed_out)?;
+    if let Some(token) = slot.as_ref().filter(|token| token.use_until > Instant::now()) {
+        return Ok((token.clone(), true));
+    }
+    let token = fetch_token(client, exchange, transport).await?;
+    *slot = Some(token.clone());
+    Ok((token, false))
+}
+
+/// Fetches a token for an exchange, within a span of its own in the trace.
+async fn fetch_token(client: &OAuth2Client, exchange: &Exchange, transport: &Transport) -> Result<Token, Error> {
+    let context = exchange.context.clone();
+    let recorder = context.run.recorder.clone();
+    let server = client.token_url.host_str().unwrap_or_default();
+    let span = recorder.open(exchange.parent_span, "oauth2.token", format!("Fetch a token from {server}"));
+    let request = token_request(client);
+    let limits = ExchangeLimits { max_redirects: 0, max_body_bytes: MAX_TOKEN_RESPONSE_BYTES, ..exchange.limits };
+    // A token server gets trace headers only if the operator lists it: the probe's settings name it for its tokens only.
+    let trace_hosts = Arc::clone(&context.probe.policy.trace_headers.hosts);
+    let mut exchange = Exchange::new(context, span, request, transport.clone(), limits);
+    exchange.trace_hosts = trace_hosts;
+    let result = exchange.run().await.map_err(|failed| token_error(failed.error));
+    let token = result.and_then(|response| parse_token(&response, &client.token_url).map_err(Error::Auth));
+    if token.is_err() {
+        recorder.set_status(span, Status::Unauthenticated);
+    }
+    recorder.close(span);
+    token
+}
+
+fn token_request(client: &OAuth2Client) -> RequestParts {
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+    if client.send_in == SendIn::Header {
+        let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+        let secret = SecretString::from(encoded(client.secret.expose_secret()));
+        headers.insert(AUTHORIZATION, basic(&encoded(&client.id), &secret));
+    }
+    let body = RequestBody::Whole(token_form(client).into());
+    RequestParts { method: Method::POST, url: client.token_url.clone(), headers, body }
+}
+
+/// Returns the form that asks for a token.
+pub fn token_form(client: &OAuth2Client) -> String {
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    form.append_pair("grant_type", "client_credentials");
+    for (key, value) in [("scope", &client.scope), ("audience", &client.audience)] {
+        if let Some(value) = value {
+            form.append_pair(key, value);
+        }
+    }
+    if client.send_in == SendIn::Body {
+        form.append_pair("client_id", &client.id).append_pair("client_secret", client.secret.expose_secret());
+    }
+    form.finish()
+}
+
+/// Parses the response of a token server.
+fn parse_token(response: &Response, url: &Url) -> Result<Token, String> {
+    #[derive(Deserialize)]
+    struct TokenResponse {
+        access_token: Option<SecretString>,
+        token_type: Option<String>,
+        expires_in: Option<Value>,
+        error: Option<String>,
+        error_description: Option<String>,
+    }
+    let url = without_secrets(url);
+    let refused = |why: &str| format!("no OAuth2 token: {url} answered {}{why}", response.status);
+    let Ok(parsed) = serde_json::from_slice::<TokenResponse>(&response.body) else {
+        return Err(refused(", without the JSON that it should"));
+    };
+    if let Some(error) = parsed.error {
+        let description = parsed.error_description.map(|text| format!(" ({text})")).unwrap_or_default();
+        return Err(refused(&format!(": {error}{description}")));
+    }
+    let token = parsed.access_token.filter(|_| response.status == 200).ok_or_else(|| refused(", without a token"))?;
+    if parsed.token_type.is_some_and(|kind| !kind.eq_ignore_ascii_case("bearer")) {
+        return Err(refused(", with a token that is not a bearer's"));
+    }
+    let header = bearer(token.expose_secret()).ok_or_else(|| refused(", with a token that no header can hold"))?;
+    // Some servers write the number as text.
+    let seconds = parsed.expires_in.and_then(|it| it.as_f64().or_else(|| it.as_str()?.parse().ok()));
+    let lifetime = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let lifetime = lifetime.unwrap_or(DEFAULT_TOKEN_LIFETIME);
+    // A token that lives shorter than twice the margin is used for half of its lifetime.
+    let lifetime = lifetime.saturating_sub(EXPIRY_MARGIN.min(lifetime / 2)).min(MAX_TOKEN_LIFETIME);
+    Ok(Token { header, use_until: Instant::now() + lifetime })
+}
+
+/// Returns an error of the request for a token, with a message that says so.
+fn token_error(error: Error) -> Error {
+    let prefixed = |why: String| format!("for an OAuth2 token: {why}");
+    match error {
+        Error::Denied(why) => Error::Denied(prefixed(why)),
+        Error::Dns(why) => Error::Dns(prefixed(why)),
+        Error::Connect(why) => Error::Connect(prefixed(why)),
+        Error::Tls(why) => Error::Tls(prefixed(why)),
+        Error::Timeout(why) => Error::Timeout(prefixed(why)),
+        Error::Redirect(why) => Error::Redirect(prefixed(why)),
+        Error::Protocol(why) => Error::Protocol(prefixed(why)),
+        Error::Auth(why) => Error::Auth(why),
+        Error::Other(why) => Error::Other(prefixed(why)),
+    }
+}

@@ -1,0 +1,98 @@
+//! The HTTP clients and cookies of one run.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use reqwest::Client;
+use rustls::ClientConfig;
+
+use crate::capability::http::cookies::Cookies;
+use crate::capability::http::resolve::Resolver;
+use crate::capability::http::stack::Stack;
+use crate::capability::http::timing_hooks::TimedConnect;
+use crate::capability::http::transport::{HttpVersion, Transport, USER_AGENT};
+use crate::capability::quota::Quota;
+
+/// State that the requests of one run share: connections and cookies. Clones share it.
+#[derive(Clone)]
+pub struct Session {
+    pub quota: Quota,
+    pub stack: Arc<Stack>,
+    pub cookies: Arc<Cookies>,
+    /// A client, which is a pool of connections, for each transport.
+    clients: Arc<Mutex<Vec<(Transport, Client)>>>,
+}
+
+impl Session {
+    /// Returns a session without connections and cookies.
+    pub fn new(stack: Arc<Stack>, quota: Quota) -> Self {
+        Self { quota, stack, cookies: Arc::default(), clients: Arc::default() }
+    }
+
+    /// Returns the client for a transport, and builds it if there is none yet.
+    ///
+    /// # Errors
+    /// A message for a person if no client can be built, e.g. because a file with certificates cannot be read.
+    pub fn client(&self, transport: &Transport) -> Result<Client, String> {
+        /// Clients that are kept at once: more than any honest probe needs.
+        const MAX_CLIENTS: usize = 100;
+        self.close_idle_if_full();
+        let mut clients = self.clients.lock();
+        if let Some((_, client)) = clients.iter().find(|(known, _)| known == transport) {
+            return Ok(client.clone());
+        }
+        let client = self.build(transport)?;
+        if clients.len() == MAX_CLIENTS {
+            clients.clear();
+        }
+        clients.push((transport.clone(), client.clone()));
+        Ok(client)
+    }
+
+    /// Closes all idle connections if the run has as many open connections as it may have. Connections that a server has
+    /// closed may still be counted as open.
+    pub fn close_idle_if_full(&self) {
+        if !self.quota.may_connect() {
+            self.clients.lock().clear();
+        }
+    }
+
+    fn build(&self, transport: &Transport) -> Result<Client, String> {
+        let Transport { trust, client_cert, http_version, compression, .. } = transport;
+        let mut tls = ClientConfig::clone(&*self.stack.tls_configs.get(trust, client_cert.as_ref())?);
+        match http_version {
+            None => {}
+            Some(HttpVersion::Http1) => tls.alpn_protocols.retain(|protocol| protocol != b"h2"),
+            Some(HttpVersion::Http2) => tls.alpn_protocols.retain(|protocol| protocol == b"h2"),
+        }
+        let resolver = Resolver::new(transport.ip_version, transport.connect_to.clone(), transport.dns_server)?;
+        let mut builder = Client::builder()
+            .tls_backend_preconfigured(tls)
+            .dns_resolver(Arc::new(resolver))
+            .connector_layer(TimedConnect::new(self.quota.clone()))
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .user_agent(USER_AGENT)
+            // No run lasts long enough for these to be of use, and they cost system calls and a timer per connection.
+            .tcp_keepalive(None)
+            .tcp_keepalive_interval(None)
+            .tcp_keepalive_retries(None)
+            .tcp_user_timeout(None)
+            .pool_idle_timeout(None)
+            .gzip(*compression)
+            .brotli(*compression)
+            .zstd(*compression)
+            .deflate(*compression);
+        builder = match http_version {
+            None => builder,
+            Some(HttpVersion::Http1) => builder.http1_only(),
+            Some(HttpVersion::Http2) => builder.http2_prior_knowledge(),
+        };
+        if let Some(proxy) = &transport.proxy {
+            builder = builder.proxy(proxy.to_reqwest().map_err(|error| format!("no such proxy: {error}"))?);
+        }
+        let builder = builder.local_address(transport.source_address);
+        builder.build().map_err(|error| format!("cannot make an HTTP client: {error}"))
+    }
+}
