@@ -150,7 +150,7 @@ fn envelopes_left_in_the_spool_are_sent_at_the_next_start() {
     assert!(ended.stderr.contains("3 waiting") && ended.stderr.contains("in the spool"), "{}", ended.stderr);
     let receiver = Receiver::responding_at(port, |_, _| ACCEPTED_RESPONSE.to_owned());
     let ended = run_once_with_spool(&home, &configuration);
-    assert!(ended.stderr.contains("3 envelopes wait"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("envelopes=3"), "{}", ended.stderr);
     assert_eq!(event_counts(&receiver.received()).len(), 6);
     // A different DSN has a spool of its own.
     let other = Receiver::start();

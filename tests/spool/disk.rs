@@ -71,7 +71,7 @@ fn concurrent_processes_have_separate_spools_that_the_next_start_sends() {
     let both = ["one", "other"].map(|name| (name, start_program(&home, &file, name)));
     std::thread::sleep(Duration::from_millis(1500));
     let third = run_once_with_spool(&home, &probes_config(&dsn, target.port, 1, "every: 300"));
-    assert!(third.stderr.contains("another process has") && third.stderr.contains("/3"), "{}", third.stderr);
+    assert!(third.stderr.contains("another process uses the spool") && third.stderr.contains("/3"), "{}", third.stderr);
     let shown: usize = both
         .into_iter()
         .map(|(name, running)| {

@@ -1,5 +1,5 @@
-//! Runs as lines, for a person at a terminal, a log file or a program. Knows how to keep out of the way: what is written
-//! to may be slow, stopped or gone, and the probes go on.
+//! The sink that prints runs to standard output, for a person at a terminal, a log file or a program. A reader that is
+//! slow, stopped or gone does not delay the probes.
 
 use std::io::Write;
 use std::iter;
@@ -18,125 +18,112 @@ use super::json::run_to_json;
 use crate::assessment::AssessedRun;
 
 mod format;
+mod options;
 mod text;
 mod waterfall;
 
-pub use text::{escape, wrap};
+pub use self::options::ConsoleOptions;
+pub use self::text::{escape, wrap};
 
-/// Prints a line for each run, and below one that did not pass where its time went.
+/// Prints a line for each run, and the waterfall of a run that did not pass.
 pub struct Console {
-    orders: SyncSender<Message>,
-    skipped: Arc<AtomicU64>,
+    messages: SyncSender<Message>,
+    not_shown: Arc<AtomicU64>,
 }
 
-/// What is shown, and in which width.
-#[derive(Debug, Clone, Copy)]
-pub struct ConsoleOptions {
-    /// JSON, a line for each run, instead of text: the rest is then of no matter.
-    pub json: bool,
-    /// The waterfall of every run, not only of those that did not pass.
-    pub trace: bool,
-    /// The time of day before each line: for a host that runs on and on.
-    pub stamp: bool,
-    /// In characters; what is drawn does not go beyond.
-    pub width: usize,
-}
-
-impl ConsoleOptions {
-    /// As wide as `COLUMNS` says, or the terminal is, or else most terminals are.
-    pub fn text(trace: bool, stamp: bool) -> Self {
-        let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-        let terminal = || terminal_size::terminal_size().map(|(terminal_size::Width(width), _)| width.into());
-        Self { json: false, trace, stamp, width: columns.or_else(terminal).unwrap_or(100) }
-    }
-
-    pub fn json() -> Self {
-        Self { json: true, trace: true, stamp: true, width: usize::MAX }
-    }
-}
-
+/// A message to the thread that writes.
 enum Message {
     Show(Arc<AssessedRun>),
+    /// Answer once everything before is written.
     Flush(oneshot::Sender<()>),
 }
 
-/// Where runs come all the time, those of so long are shown together, too short to be seen, so that none needs a wake-up
-/// and a write of its own; and so many of them.
-const GATHER: Duration = Duration::from_millis(100);
-const MOST_AT_ONCE: usize = 1000;
-
-/// Runs that may wait for the terminal. `once` with a whole configuration fits while its reader scrolls.
-const BACKLOG: usize = 10_000;
+/// The pause between writes of a host that runs until it is stopped: runs that end within it are written together, to
+/// save wake-ups and system calls. Too short to be noticed.
+const WRITE_INTERVAL: Duration = Duration::from_millis(100);
+/// The maximum number of runs in one write.
+const MAX_RUNS_PER_WRITE: usize = 1000;
+/// The maximum number of runs that wait to be written: enough for `once` with a large configuration while a reader
+/// pauses. Further runs are not shown.
+const MAX_WAITING_RUNS: usize = 10_000;
 
 impl Console {
-    /// Writes to standard output, in colour if that is a terminal that has it.
-    pub fn new(look: ConsoleOptions) -> Self {
+    /// Creates a console that writes to standard output, in colour if that is a terminal with colours.
+    pub fn new(options: ConsoleOptions) -> Self {
         let out = std::io::stdout();
-        let color = AutoStream::choice(&out) != ColorChoice::Never;
-        Self::to(out, color, look)
+        let has_color = AutoStream::choice(&out) != ColorChoice::Never;
+        Self::with_output(out, has_color, options)
     }
 
-    /// Writes elsewhere.
-    pub fn to(out: impl Write + Send + 'static, color: bool, look: ConsoleOptions) -> Self {
-        let (orders, inbox) = sync_channel(BACKLOG);
-        let skipped = Arc::new(AtomicU64::new(0));
-        let counter = Arc::clone(&skipped);
+    /// Creates a console that writes elsewhere.
+    pub fn with_output(out: impl Write + Send + 'static, has_color: bool, options: ConsoleOptions) -> Self {
+        let (messages, inbox) = sync_channel(MAX_WAITING_RUNS);
+        let not_shown = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&not_shown);
         let writer = std::thread::Builder::new().name("console".to_owned());
-        // A thread of its own, for a stopped terminal stops whoever writes to it.
-        if let Err(error) = writer.spawn(move || write_all(&inbox, out, color, look, &counter)) {
-            tracing::warn!(%error, "runs are not shown, no thread could be started: raise the limit on processes");
+        // A separate thread, since writing to a stopped terminal blocks.
+        if let Err(error) = writer.spawn(move || write_messages(&inbox, out, has_color, options, &counter)) {
+            tracing::warn!(%error, "runs are not shown: cannot start a thread; raise the limit on processes");
         }
-        Self { orders, skipped }
+        Self { messages, not_shown }
     }
 }
 
 #[async_trait]
 impl Sink for Console {
     fn report(&self, run: &Arc<AssessedRun>) {
-        if self.orders.try_send(Message::Show(Arc::clone(run))).is_err() {
-            self.skipped.fetch_add(1, Ordering::Relaxed);
+        if self.messages.try_send(Message::Show(Arc::clone(run))).is_err() {
+            self.not_shown.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    async fn flush(&self, grace: Duration) {
+    async fn flush(&self, timeout: Duration) {
         let (done, flushed) = oneshot::channel();
-        if self.orders.try_send(Message::Flush(done)).is_ok() {
-            _ = tokio::time::timeout(grace, flushed).await;
+        if self.messages.try_send(Message::Flush(done)).is_ok() {
+            _ = tokio::time::timeout(timeout, flushed).await;
         }
     }
 }
 
-fn write_all(inbox: &Receiver<Message>, mut out: impl Write, color: bool, look: ConsoleOptions, skipped: &AtomicU64) {
+/// Writes what the messages ask for, until the console is dropped or the output cannot be written to.
+fn write_messages(
+    inbox: &Receiver<Message>,
+    mut out: impl Write,
+    has_color: bool,
+    options: ConsoleOptions,
+    not_shown: &AtomicU64,
+) {
     while let Ok(first) = inbox.recv() {
-        let (mut text, mut flushed) = (String::new(), Vec::new());
-        for order in iter::once(first).chain(inbox.try_iter().take(MOST_AT_ONCE)) {
-            match order {
-                Message::Show(run) if look.json => text.push_str(&format!("{}\n", run_to_json(&run))),
-                Message::Show(run) => text.push_str(&format::render(&run, &look)),
-                Message::Flush(done) => flushed.push(done),
+        let (mut text, mut flushes) = (String::new(), Vec::new());
+        for message in iter::once(first).chain(inbox.try_iter().take(MAX_RUNS_PER_WRITE)) {
+            match message {
+                Message::Show(run) if options.json => text.push_str(&format!("{}\n", run_to_json(&run))),
+                Message::Show(run) => text.push_str(&format::format_run(&run, &options)),
+                Message::Flush(done) => flushes.push(done),
             }
         }
-        let missed = skipped.swap(0, Ordering::Relaxed);
-        if missed > 0 {
-            text.push_str(&match look.json {
-                true => format!("{{\"not_shown\":{missed}}}\n"),
-                false => format!("… {missed} runs not shown: what reads this is too slow\n"),
+        let not_shown = not_shown.swap(0, Ordering::Relaxed);
+        if not_shown > 0 {
+            text.push_str(&if options.json {
+                format!("{{\"not_shown\":{not_shown}}}\n")
+            } else {
+                format!("… {not_shown} runs not shown: what reads this is too slow\n")
             });
         }
-        if !color {
+        if !has_color {
             text = strip_str(&text).to_string();
         }
-        // One write for whole runs, so that what others write does not come between the lines of one.
+        // Writes whole runs at once, so that the output of other programs does not come between the lines of a run.
         if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-            tracing::warn!(%error, "runs are no longer shown, standard output is gone; probes go on");
+            tracing::warn!(%error, "runs are no longer shown: cannot write to standard output; the probes go on");
             return;
         }
-        for done in flushed {
-            // Whoever asked may have given up waiting.
+        for done in flushes {
+            // A flush that has timed out no longer listens.
             _ = done.send(());
         }
-        if look.stamp {
-            std::thread::sleep(GATHER);
+        if options.is_continuous {
+            std::thread::sleep(WRITE_INTERVAL);
         }
     }
 }
@@ -149,7 +136,8 @@ mod tests {
     use super::*;
     use crate::sink::fixtures;
 
-    const LOOK: ConsoleOptions = ConsoleOptions { json: false, trace: false, stamp: false, width: 100 };
+    const OPTIONS: ConsoleOptions =
+        ConsoleOptions { json: false, all_waterfalls: false, is_continuous: false, width: 100 };
 
     #[derive(Clone, Default)]
     struct Shared(Arc<Mutex<Vec<u8>>>);
@@ -165,21 +153,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn colour_goes_where_it_belongs() {
-        for color in [true, false] {
+    async fn colour_is_stripped_where_it_is_not_supported() {
+        for has_color in [true, false] {
             let out = Shared::default();
-            let console = Console::to(out.clone(), color, LOOK);
+            let console = Console::with_output(out.clone(), has_color, OPTIONS);
             console.report(&Arc::new(fixtures::assessed(fixtures::failed())));
             console.flush(Duration::from_secs(10)).await;
             let shown = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
-            assert_eq!(shown.contains('\u{1b}'), color, "{shown}");
+            assert_eq!(shown.contains('\u{1b}'), has_color, "{shown}");
         }
     }
 
     #[tokio::test]
-    async fn flush_waits_for_what_was_reported() {
+    async fn flush_waits_until_reported_runs_are_written() {
         let out = Shared::default();
-        let console = Console::to(out.clone(), false, LOOK);
+        let console = Console::with_output(out.clone(), false, OPTIONS);
         for _ in 0..3 {
             console.report(&Arc::new(fixtures::assessed(fixtures::passed())));
         }
@@ -200,8 +188,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_closed_pipe_ends_nothing() {
-        let console = Console::to(Closed, false, LOOK);
+    async fn a_closed_pipe_is_not_an_error() {
+        let console = Console::with_output(Closed, false, OPTIONS);
         for _ in 0..3 {
             console.report(&Arc::new(fixtures::assessed(fixtures::failed())));
             console.flush(Duration::from_secs(10)).await;
@@ -222,14 +210,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stopped_terminal_holds_up_nothing() {
-        let console = Console::to(Stopped, false, LOOK);
+    async fn a_stopped_terminal_does_not_block_reports() {
+        let console = Console::with_output(Stopped, false, OPTIONS);
         let run = Arc::new(fixtures::assessed(fixtures::passed()));
-        // What it may have taken before it came to a stop, what waits, and ten.
-        for _ in 0..1 + MOST_AT_ONCE + BACKLOG + 10 {
+        // The runs that it may have taken before it stopped, those that wait, and ten more.
+        for _ in 0..1 + MAX_RUNS_PER_WRITE + MAX_WAITING_RUNS + 10 {
             console.report(&run);
         }
-        assert!(console.skipped.load(Ordering::Relaxed) >= 10);
+        assert!(console.not_shown.load(Ordering::Relaxed) >= 10);
         console.flush(Duration::from_millis(20)).await;
     }
 }

@@ -1,4 +1,4 @@
-//! A run as JSON, for programs to read: what `--format json` prints. Knows `run` and `trace` alone.
+//! A run as JSON: the output of `--format json`.
 
 use serde_json::{Map, Value, json};
 
@@ -8,7 +8,7 @@ use crate::run::{Outcome, Run};
 use crate::time_format::rfc3339;
 use crate::trace::{Span, Trace};
 
-/// The whole run, its keys in a fixed order.
+/// Returns a run with all that is known about it. The keys have a fixed order.
 pub fn run_to_json(AssessedRun { run, assessment }: &AssessedRun) -> Value {
     json!({
         "probe": run.probe.probe,
@@ -78,7 +78,7 @@ mod tests {
     use crate::sink::fixtures;
 
     #[test]
-    fn keys_stand_in_the_documented_order() {
+    fn keys_have_the_documented_order() {
         let json = run_to_json(&fixtures::assessed(fixtures::failed()));
         let keys: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_run_says_why() {
+    fn a_failed_run_has_its_reason() {
         let json = run_to_json(&fixtures::assessed(fixtures::failed()));
         assert_eq!(json["outcome"], "failed");
         assert_eq!(json["started"], "2026-11-23T22:45:01.250000Z");
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_passed_run_has_no_failure_and_a_broken_one_names_its_fault() {
+    fn a_passed_run_has_no_failure_and_a_broken_one_has_its_fault() {
         let json = run_to_json(&fixtures::assessed(fixtures::passed()));
         assert_eq!((&json["failure"], &json["outage"]), (&Value::Null, &Value::Null));
         assert_eq!(run_to_json(&fixtures::recovered())["outage"]["duration_ms"], 125_400.0);

@@ -1,9 +1,9 @@
 //! The sink for Sentry: runs as transactions, errors and check-ins. The only module that knows Sentry's format and its
 //! servers.
 //!
-//! A run passes `pipeline`, which samples it and has its envelopes built by `envelope`; `fanout`, which pushes them to
-//! Sentry and to a Spotlight; and for each of these a `transport`, which sends them from its `queue`. The queue keeps them
-//! in a `spool` until they are taken.
+//! A run passes `pipeline`, which samples it and has its envelopes built by `envelope_builder`; `fanout`, which pushes
+//! them to Sentry and to a Spotlight; and for each of these a `transport`, which sends them from its `queue` to its
+//! `destination`. Until an envelope is accepted, it is in the `spool`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use async_trait::async_trait;
 
 pub use self::client::StartError;
 use self::fanout::Fanout;
-pub use self::outcomes::{Counts, Reason};
+pub use self::outcomes::{Counts, DropReason};
 use self::pipeline::Pipeline;
 use super::Sink;
 use crate::assessment::{AssessedRun, Decision};
@@ -25,11 +25,14 @@ mod panic_hook;
 mod check_in_timer;
 mod check_in;
 mod envelope;
+mod envelope_builder;
+mod client_report;
 mod payload;
 mod json_writer;
 mod fanout;
 mod compression;
 mod transport;
+mod destination;
 mod client;
 mod backoff;
 mod queue;
@@ -40,15 +43,15 @@ mod outcomes;
 /// Sends runs to Sentry, to a Spotlight, or to both, and check-ins to Sentry's monitors. Every run is sent, unless the
 /// configuration samples those that pass.
 ///
-/// A run that was reported is in the spool. It may take a while until Sentry has it, but neither an outage of Sentry nor
-/// the end of this process loses it.
+/// A run that was reported is in the spool. It may take a while until Sentry has it, but neither an outage of Sentry
+/// nor the end of this process loses it.
 pub struct Sentry {
     pipeline: Arc<Pipeline>,
 }
 
 impl Sentry {
-    /// Starts sending, first of all what is left in the spool from earlier. Returns `None` if neither a DSN nor a Spotlight
-    /// is configured. Must be called within a tokio runtime, in which everything is sent.
+    /// Starts sending, first of all what is left in the spool from earlier. Returns `None` if neither a DSN nor a
+    /// Spotlight is configured. Must be called within a tokio runtime, in which everything is sent.
     ///
     /// # Errors
     ///
@@ -60,11 +63,11 @@ impl Sentry {
 
     /// Sends panics of this process too, from now on. `redact` removes secrets from their messages.
     pub fn report_panics(&self, redact: impl Fn(&str) -> String + Send + Sync + 'static) {
-        panic_hook::hook(&self.pipeline, redact);
+        panic_hook::install(&self.pipeline, redact);
     }
 
-    /// Returns what has become of the envelopes for Sentry so far: one for each run that is sent, one for each error and
-    /// one for each check-in. Envelopes for a Spotlight are not counted.
+    /// Returns what has become of the envelopes for Sentry so far: one for each run that is sent, one for each error
+    /// and one for each check-in. Envelopes for a Spotlight are not counted.
     pub fn counts(&self) -> Counts {
         self.pipeline.outbox.counts()
     }
@@ -84,14 +87,16 @@ impl Sink for Sentry {
         self.pipeline.flush_check_ins();
         let Some(counts) = self.pipeline.outbox.flush(timeout).await else { return };
         if counts.waiting == 0 && counts.all_dropped() == 0 {
-            tracing::info!("to Sentry: {counts}");
+            tracing::info!("envelopes for Sentry: {counts}");
             return;
         }
-        let waits = counts.waiting > counts.in_memory;
-        let waits = if waits { "; what waits in the spool goes with the next start" } else { "" };
-        let lost = counts.in_memory;
-        let lost =
-            if lost > 0 { format!("; {lost} in memory alone, and lost if this ends now") } else { String::new() };
-        tracing::warn!("to Sentry: {counts}{waits}{lost}");
+        let in_spool =
+            if counts.waiting > counts.in_memory { "; those in the spool are sent by the next start" } else { "" };
+        let in_memory = if counts.in_memory > 0 {
+            format!("; {} are in memory only, and lost when this process ends", counts.in_memory)
+        } else {
+            String::new()
+        };
+        tracing::warn!("envelopes for Sentry: {counts}{in_spool}{in_memory}");
     }
 }

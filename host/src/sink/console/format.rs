@@ -1,60 +1,67 @@
-//! A run as lines of text. Knows what a person wants to read of a run, and nothing of where it is written.
+//! Formats a run as lines of text. Knows nothing about where they are written.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 
-use super::ConsoleOptions;
-use super::text::{cut, escape, human, wrap};
+use super::options::ConsoleOptions;
+use super::text::{escape, format_duration, truncate, wrap};
 use super::waterfall::waterfall;
 use crate::assessment::{AssessedRun, Assessment};
 use crate::run::{Level, Outcome, Run};
 use crate::time_format::time_of_day;
 
-/// Every line of a run, each ending in a line break. Coloured: whoever writes it takes that out where it does not belong.
-pub fn render(AssessedRun { run, assessment }: &AssessedRun, look: &ConsoleOptions) -> String {
-    // Narrower than this there is nothing left to align.
-    let width = look.width.max(40);
+/// Returns the lines of a run, each with a line break, in colour: the caller strips the escape codes where they are not
+/// supported.
+pub fn format_run(AssessedRun { run, assessment }: &AssessedRun, options: &ConsoleOptions) -> String {
+    // In fewer columns nothing can be aligned.
+    let width = options.width.max(40);
     let mut text = String::new();
-    head(run, assessment, look.stamp, width, &mut text);
+    write_heading(run, assessment, options.is_continuous, width, &mut text);
     match &run.outcome {
         Outcome::Passed => {}
         Outcome::PassedAfterRetry(failure) | Outcome::Failed(failure) => {
             for mismatch in failure.mismatches.iter().take(MAX_ITEMS) {
                 let [subject, expected, actual] =
                     [&mismatch.subject, &mismatch.expected, &mismatch.actual].map(|part| escape(part));
-                note(&format!("{subject}: expected {expected}, got {actual}"), Style::new(), width, &mut text);
+                write_indented(
+                    &format!("{subject}: expected {expected}, got {actual}"),
+                    Style::new(),
+                    width,
+                    &mut text,
+                );
             }
         }
         Outcome::Broken(fault) => {
-            // A recursion is the same frame again and again.
-            for same in fault.backtrace.chunk_by(|one, next| one == next).take(MAX_ITEMS) {
-                let times = if same.len() > 1 { format!(", {} times", same.len()) } else { String::new() };
-                note(&format!("at {}{times}", escape(&same[0].to_string())), DIM, width, &mut text);
+            // Equal frames in a row, as of a recursion, are one line.
+            for frames in fault.backtrace.chunk_by(|one, next| one == next).take(MAX_ITEMS) {
+                let times = if frames.len() > 1 { format!(", {} times", frames.len()) } else { String::new() };
+                write_indented(&format!("at {}{times}", escape(&frames[0].to_string())), DIM, width, &mut text);
             }
         }
     }
-    if look.trace || !run.outcome.passed() {
+    if options.all_waterfalls || !run.outcome.passed() {
         text.push_str(&waterfall(&run.trace, width));
         for line in &run.log {
-            let line_text = format!("{} {}: {}", human(line.at), line.level.as_str(), escape(&line.message));
-            note(&line_text, level(line.level), width, &mut text);
+            let line_text = format!("{} {}: {}", format_duration(line.at), line.level.as_str(), escape(&line.message));
+            write_indented(&line_text, level_style(line.level), width, &mut text);
         }
     }
     text
 }
 
 const DIM: Style = Style::new().dimmed();
-/// Mismatches or frames that are shown.
+/// The maximum number of mismatches or frames that are shown.
 const MAX_ITEMS: usize = 30;
-/// Lines that one message, mismatch or log line may take.
-const MAX_LINES: usize = 8;
-/// Lateness below this is the ordinary business of a scheduler.
-const LATE: Duration = Duration::from_millis(100);
+/// The maximum number of lines for one message, mismatch or log line.
+const MAX_LINES_PER_ITEM: usize = 8;
+/// The lateness up to which a start counts as punctual.
+const LATE_AFTER: Duration = Duration::from_millis(100);
 
-/// `✗ failed     482 ms  api health  status: answered 503 instead of 2xx`; why it failed goes below if it is too long.
-fn head(run: &Run, assessment: &Assessment, stamp: bool, width: usize, into: &mut String) {
+/// Writes the first line, such as `✗ failed     482 ms  api health  status: answered 503 instead of 2xx`. The reason
+/// and the message go to lines of their own if they are too long for it.
+fn write_heading(run: &Run, assessment: &Assessment, has_time: bool, width: usize, into: &mut String) {
     let (mark, color) = match run.outcome {
         Outcome::Passed => ('✓', AnsiColor::Green),
         Outcome::PassedAfterRetry(_) => ('✓', AnsiColor::Yellow),
@@ -62,48 +69,49 @@ fn head(run: &Run, assessment: &Assessment, stamp: bool, width: usize, into: &mu
         Outcome::Broken(_) => ('!', AnsiColor::Yellow),
     };
     let (color, bold) = (color.on_default(), Style::new().bold());
-    if stamp {
+    if has_time {
         _ = write!(into, "{DIM}{}{DIM:#} ", time_of_day(run.trace.started));
     }
     let outcome = run.outcome.as_str();
-    let late = (run.lateness > LATE).then(|| format!("{} late", human(run.lateness)));
+    let lateness = (run.lateness > LATE_AFTER).then(|| format!("{} late", format_duration(run.lateness)));
     let skipped = (run.skipped > 0).then(|| format!("{} skipped", run.skipped));
-    let late = late.into_iter().chain(skipped).reduce(|late, skipped| format!("{late}, {skipped}"));
-    let late = late.map(|late| format!("  ({late})")).unwrap_or_default();
+    let delays = lateness.into_iter().chain(skipped).reduce(|lateness, skipped| format!("{lateness}, {skipped}"));
+    let delays = delays.map(|delays| format!("  ({delays})")).unwrap_or_default();
     let ended = assessment.outage.filter(|_| assessment.recovery.is_some());
-    let recovery = ended.map(|outage| format!("  (down for {})", human(outage.lasted))).unwrap_or_default();
-    let duration = human(run.trace.duration());
-    let before = if stamp { 9 } else { 0 } + 2 + outcome.len() + 2 + 9 + 2 + chars(&late) + chars(&recovery);
-    let title = cut(&escape(&run.probe.title), width.saturating_sub(before));
-    _ = write!(into, "{color}{mark} {outcome}{color:#}  {duration:>9}  {bold}{title}{bold:#}{DIM}{late}{DIM:#}");
+    let recovery = ended.map(|outage| format!("  (down for {})", format_duration(outage.lasted))).unwrap_or_default();
+    let duration = format_duration(run.trace.duration());
+    let other_chars =
+        if has_time { 9 } else { 0 } + 2 + outcome.len() + 2 + 9 + 2 + char_count(&delays) + char_count(&recovery);
+    let title = truncate(&escape(&run.probe.title), width.saturating_sub(other_chars));
+    _ = write!(into, "{color}{mark} {outcome}{color:#}  {duration:>9}  {bold}{title}{bold:#}{DIM}{delays}{DIM:#}");
     _ = write!(into, "{color}{recovery}{color:#}");
     let Some((reason, message)) = run.outcome.why() else {
         into.push('\n');
         return;
     };
-    let why = match run.outcome {
+    let explanation = match run.outcome {
         Outcome::PassedAfterRetry(_) => {
             format!("attempt {} passed, the first failed, {}: {}", run.attempts, escape(reason), escape(message))
         }
         _ => format!("{}: {}", escape(reason), escape(message)),
     };
-    if before + chars(&title) + 2 + chars(&why) <= width {
-        _ = writeln!(into, "  {color}{why}{color:#}");
+    if other_chars + char_count(&title) + 2 + char_count(&explanation) <= width {
+        _ = writeln!(into, "  {color}{explanation}{color:#}");
     } else {
         into.push('\n');
-        note(&why, color, width, into);
+        write_indented(&explanation, color, width, into);
     }
 }
 
-/// Lines under the head, as many as it takes.
-fn note(text: &str, style: Style, width: usize, into: &mut String) {
-    for (index, line) in wrap(text, width - 6, MAX_LINES).iter().enumerate() {
+/// Writes text below the heading, in at most [`MAX_LINES_PER_ITEM`] lines.
+fn write_indented(text: &str, style: Style, width: usize, into: &mut String) {
+    for (index, line) in wrap(text, width - 6, MAX_LINES_PER_ITEM).iter().enumerate() {
         let indent = if index == 0 { "    " } else { "      " };
         _ = writeln!(into, "{indent}{style}{line}{style:#}");
     }
 }
 
-fn level(level: Level) -> Style {
+fn level_style(level: Level) -> Style {
     match level {
         Level::Debug => DIM,
         Level::Info => Style::new(),
@@ -112,7 +120,7 @@ fn level(level: Level) -> Style {
     }
 }
 
-fn chars(text: &str) -> usize {
+fn char_count(text: &str) -> usize {
     text.chars().count()
 }
 
@@ -121,51 +129,55 @@ mod tests {
     use super::*;
     use crate::sink::fixtures;
 
-    fn plain(run: &Run, look: ConsoleOptions) -> String {
-        rendered(&fixtures::assessed(run.clone()), look)
+    fn plain(run: &Run, options: ConsoleOptions) -> String {
+        plain_assessed(&fixtures::assessed(run.clone()), options)
     }
 
-    fn rendered(run: &AssessedRun, look: ConsoleOptions) -> String {
-        anstream::adapter::strip_str(&render(run, &look)).to_string()
+    fn plain_assessed(run: &AssessedRun, options: ConsoleOptions) -> String {
+        anstream::adapter::strip_str(&format_run(run, &options)).to_string()
     }
 
-    const LOOK: ConsoleOptions = ConsoleOptions { json: false, trace: false, stamp: false, width: 100 };
+    const OPTIONS: ConsoleOptions =
+        ConsoleOptions { json: false, all_waterfalls: false, is_continuous: false, width: 100 };
 
     #[test]
     fn a_passed_run_is_one_line() {
-        assert_eq!(plain(&fixtures::passed(), LOOK), "✓ passed     482 ms  example.org\n");
+        assert_eq!(plain(&fixtures::passed(), OPTIONS), "✓ passed     482 ms  example.org\n");
         let mut late = fixtures::passed();
         late.lateness = Duration::from_millis(340);
-        let stamped = plain(&late, ConsoleOptions { stamp: true, ..LOOK });
-        assert_eq!(stamped, "22:45:01 ✓ passed     482 ms  example.org  (340 ms late)\n");
+        let with_time = plain(&late, ConsoleOptions { is_continuous: true, ..OPTIONS });
+        assert_eq!(with_time, "22:45:01 ✓ passed     482 ms  example.org  (340 ms late)\n");
         late.skipped = 3;
-        assert_eq!(plain(&late, LOOK), "✓ passed     482 ms  example.org  (340 ms late, 3 skipped)\n");
-        late.lateness = LATE;
-        assert_eq!(plain(&late, LOOK), "✓ passed     482 ms  example.org  (3 skipped)\n");
-        assert_eq!(plain(&late, ConsoleOptions { json: false, trace: true, ..LOOK }).lines().count(), 1 + 8 + 1);
+        assert_eq!(plain(&late, OPTIONS), "✓ passed     482 ms  example.org  (340 ms late, 3 skipped)\n");
+        late.lateness = LATE_AFTER;
+        assert_eq!(plain(&late, OPTIONS), "✓ passed     482 ms  example.org  (3 skipped)\n");
+        assert_eq!(
+            plain(&late, ConsoleOptions { json: false, all_waterfalls: true, ..OPTIONS }).lines().count(),
+            1 + 8 + 1
+        );
     }
 
     #[test]
-    fn the_end_of_an_outage_is_told_with_its_length() {
+    fn the_end_of_an_outage_is_shown_with_its_length() {
         let mut run = fixtures::recovered();
-        assert_eq!(rendered(&run, LOOK), "✓ passed     482 ms  example.org  (down for 2 m 05 s)\n");
+        assert_eq!(plain_assessed(&run, OPTIONS), "✓ passed     482 ms  example.org  (down for 2 m 05 s)\n");
         // Too few failures for an error are no outage.
         run.assessment.recovery = None;
-        assert_eq!(rendered(&run, LOOK), "✓ passed     482 ms  example.org\n");
+        assert_eq!(plain_assessed(&run, OPTIONS), "✓ passed     482 ms  example.org\n");
     }
 
     #[test]
-    fn why_a_run_did_not_pass_is_said_first() {
-        let failed = plain(&fixtures::failed(), LOOK);
+    fn the_reason_comes_first() {
+        let failed = plain(&fixtures::failed(), OPTIONS);
         let lines: Vec<_> = failed.lines().collect();
         assert_eq!(lines[0], "✗ failed     482 ms  api health  (340 ms late)  status: answered 503 instead of 2xx");
         assert_eq!(lines[1], "    status: expected 2xx, got 503");
         assert_eq!(lines[2], "    $.version: expected \"1.2\", got nothing");
         assert_eq!(lines.last(), Some(&"    480 ms warn: answer was short"));
-        let broken = plain(&fixtures::broken(), LOOK);
+        let broken = plain(&fixtures::broken(), OPTIONS);
         assert!(broken.starts_with("! broken     482 ms  checkout  trap: the probe trapped: integer divide by zero\n"));
         assert!(broken.contains("\n    at probe::run::divide (src/lib.rs:12)\n    at probe::run\n"), "{broken}");
-        let retried = plain(&fixtures::passed_after_retry(), ConsoleOptions { width: 160, ..LOOK });
+        let retried = plain(&fixtures::passed_after_retry(), ConsoleOptions { width: 160, ..OPTIONS });
         let expected = "✓ passed-after-retry     482 ms  api health  (340 ms late)  \
                         attempt 2 passed, the first failed, status: answered 503 instead of 2xx\n";
         assert!(retried.starts_with(expected), "{retried}");
@@ -177,13 +189,13 @@ mod tests {
         if let Outcome::Failed(failure) = &mut run.outcome {
             failure.message = "word ".repeat(60);
         }
-        let text = plain(&run, ConsoleOptions { width: 60, ..LOOK });
+        let text = plain(&run, ConsoleOptions { width: 60, ..OPTIONS });
         assert!(text.lines().all(|line| line.chars().count() <= 60), "{text}");
         assert!(text.starts_with("✗ failed     482 ms  api health  (340 ms late)\n    status: word word"), "{text}");
     }
 
     #[test]
-    fn no_guest_or_target_drives_the_terminal() {
+    fn escape_codes_of_guests_and_targets_are_escaped() {
         let evil = "\x1b[2Jx\r\n\u{202e}";
         let mut run = fixtures::failed();
         run.log[0].message = evil.to_owned();
@@ -196,7 +208,7 @@ mod tests {
             failure.message = evil.to_owned();
             failure.mismatches[0].actual = evil.to_owned();
         }
-        let text = plain(&run, LOOK);
+        let text = plain(&run, OPTIONS);
         assert!(!text.chars().any(|char| char.is_control() && char != '\n' || char == '\u{202e}'), "{text:?}");
         assert!(text.contains("got \\u{1b}[2Jx\\r\\n\\u{202e}\n"), "{text}");
     }

@@ -1,64 +1,66 @@
-//! Text that is fit for a terminal: nothing in it drives the terminal, and it is as wide as it says.
+//! Text for a terminal: escaping, truncating and wrapping.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// Makes visible what would act on a terminal or on the direction of reading. Titles, messages and log lines come from
-/// guests and their targets, and none of them is to move the cursor, recolour the screen or reorder what is read.
+/// Escapes characters that control a terminal, change the direction of text or are invisible. Titles, messages and log
+/// lines come from guests and their targets, which must not move the cursor, change colours, or make text appear as
+/// something else.
 pub fn escape(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
+    let mut escaped = String::with_capacity(text.len());
     for char in text.chars() {
         match char {
-            '\n' => shown.push_str("\\n"),
-            '\r' => shown.push_str("\\r"),
-            '\t' => shown.push_str("\\t"),
-            _ if acts(char) => _ = write!(shown, "\\u{{{:x}}}", u32::from(char)),
-            _ => shown.push(char),
+            '\n' => escaped.push_str("\\n"),
+            '\r' => escaped.push_str("\\r"),
+            '\t' => escaped.push_str("\\t"),
+            _ if needs_escape(char) => _ = write!(escaped, "\\u{{{:x}}}", u32::from(char)),
+            _ => escaped.push(char),
         }
     }
-    shown
+    escaped
 }
 
-fn acts(char: char) -> bool {
+fn needs_escape(char: char) -> bool {
     char.is_control()
         || matches!(char,
-            // Marks, embeddings, overrides and isolates of direction.
+            // Marks, embeddings, overrides and isolates of the direction of text.
             '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-            // Separators of lines and paragraphs.
+            // Line and paragraph separators.
             | '\u{2028}' | '\u{2029}'
-            // Without width, thus a way to hide text, or to say one thing and show another.
+            // Characters without width.
             | '\u{ad}' | '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// The beginning of `text`, of at most `width` characters; says so when there was more.
-pub fn cut(text: &str, width: usize) -> String {
+/// Returns the beginning of `text`, at most `width` characters. If it was longer, the last of them is an ellipsis.
+pub fn truncate(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
     }
     text.chars().take(width.saturating_sub(1)).chain((width > 0).then_some('…')).collect()
 }
 
-/// `text` in lines of at most `width` characters, broken between words where there are any; cut after `most` lines.
-pub fn wrap(text: &str, width: usize, most: usize) -> Vec<String> {
+/// Returns `text` in lines of at most `width` characters, broken between words where possible. The last of `max_lines`
+/// lines is truncated.
+pub fn wrap(text: &str, width: usize, max_lines: usize) -> Vec<String> {
     let width = width.max(1);
     let mut lines = Vec::new();
     let mut rest = text.trim();
     while !rest.is_empty() {
-        if lines.len() + 1 == most {
-            lines.push(cut(rest, width));
+        if lines.len() + 1 == max_lines {
+            lines.push(truncate(rest, width));
             break;
         }
         let end = rest.char_indices().nth(width).map_or(rest.len(), |(end, _)| end);
-        let whole = end == rest.len() || rest[end..].starts_with(' ');
-        let end = if whole { end } else { rest[..end].rfind(' ').unwrap_or(end) };
+        let is_whole_word = end == rest.len() || rest[end..].starts_with(' ');
+        let end = if is_whole_word { end } else { rest[..end].rfind(' ').unwrap_or(end) };
         lines.push(rest[..end].trim_end().to_owned());
         rest = rest[end..].trim_start();
     }
     lines
 }
 
-/// A duration in the three digits that a person reads.
-pub fn human(duration: Duration) -> String {
+/// Formats a duration with about three digits. The result has at most 9 characters up to 99 hours.
+pub fn format_duration(duration: Duration) -> String {
     let ms = duration.as_secs_f64() * 1e3;
     match ms {
         ..0.9995 => format!("{:.0} µs", ms * 1e3),
@@ -80,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_drives_the_terminal() {
+    fn control_characters_are_escaped() {
         let hostile = "a\x1b[2J\x1b]0;title\x07b\r\n\tc\u{9b}31m\u{202e}gpj.exe\u{2066}\u{7f}\u{2028}\u{e0041}\u{200b}";
         assert_eq!(
             escape(hostile),
@@ -90,11 +92,11 @@ mod tests {
     }
 
     #[test]
-    fn cut_counts_characters() {
-        assert_eq!(cut("straße", 6), "straße");
-        assert_eq!(cut("straße", 5), "stra…");
-        assert_eq!(cut("straße", 1), "…");
-        assert_eq!(cut("straße", 0), "");
+    fn truncate_counts_characters() {
+        assert_eq!(truncate("straße", 6), "straße");
+        assert_eq!(truncate("straße", 5), "stra…");
+        assert_eq!(truncate("straße", 1), "…");
+        assert_eq!(truncate("straße", 0), "");
     }
 
     #[test]
@@ -110,7 +112,7 @@ mod tests {
 
     #[test]
     fn durations_have_three_digits() {
-        let check = |micros: u64, expected: &str| assert_eq!(human(Duration::from_micros(micros)), expected);
+        let check = |micros: u64, expected: &str| assert_eq!(format_duration(Duration::from_micros(micros)), expected);
         check(0, "0 µs");
         check(85, "85 µs");
         check(999, "999 µs");

@@ -1,43 +1,43 @@
-//! A trace drawn as a waterfall: a row for each span, its bar where and as long as its time. Knows the trace alone.
+//! Draws a trace as a waterfall: a row for each span, with a bar at the position and of the length of its time.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 
-use super::text::{cut, escape, human};
+use super::text::{escape, format_duration, truncate};
 use crate::trace::{Span, Status, Trace};
 
-/// Rows in `width` characters, each ending in a line break.
+/// Returns the rows of a trace, at most `width` characters wide, each with a line break.
 pub fn waterfall(trace: &Trace, width: usize) -> String {
     let rows: Vec<Row> = in_tree_order(trace).take(MAX_ROWS).map(|(span, depth)| Row::new(span, depth)).collect();
     let columns = Columns::fit(&rows, width);
     let end = trace.spans.iter().map(|span| span.start + span.duration).max().unwrap_or_default();
-    let mut drawn = String::new();
+    let mut text = String::new();
     for row in &rows {
-        row.draw(&columns, end, &mut drawn);
+        row.draw(&columns, end, &mut text);
     }
-    let left_out = trace.spans.len() - rows.len();
-    if left_out > 0 {
-        _ = writeln!(drawn, "{MARGIN}… {left_out} more spans");
+    let not_shown = trace.spans.len() - rows.len();
+    if not_shown > 0 {
+        _ = writeln!(text, "{MARGIN}… {not_shown} more spans");
     }
     if trace.dropped > 0 {
-        _ = writeln!(drawn, "{MARGIN}… {} spans were not recorded: a trace has room for 1000", trace.dropped);
+        _ = writeln!(text, "{MARGIN}… {} spans were not recorded: a trace has room for 1000", trace.dropped);
     }
-    drawn
+    text
 }
 
-/// What fits on a screen or two; Sentry shows the rest.
+/// The maximum number of spans that are shown, which is a screen or two.
 const MAX_ROWS: usize = 100;
-/// Deeper spans are not indented further.
+/// The depth from which spans are not indented further.
 const MAX_DEPTH: usize = 12;
 const MARGIN: &str = "    ";
-/// The longest of [`human`].
-const TIME: usize = 9;
-const MAX_BAR: usize = 40;
+/// The width of a time, which is the maximum of [`format_duration`].
+const TIME_WIDTH: usize = 9;
+const MAX_BAR_WIDTH: usize = 40;
 const DIM: Style = Style::new().dimmed();
 
-/// Each span after its parent and before its parent's next child, with its depth.
+/// Returns the spans with their depths, each after its parent and before the next child of its parent.
 fn in_tree_order(trace: &Trace) -> impl Iterator<Item = (&Span, usize)> {
     let mut children = vec![Vec::new(); trace.spans.len()];
     for (index, span) in trace.spans.iter().enumerate() {
@@ -45,10 +45,10 @@ fn in_tree_order(trace: &Trace) -> impl Iterator<Item = (&Span, usize)> {
             children[parent].push(index);
         }
     }
-    let mut waiting = vec![(0, 0)];
+    let mut stack = vec![(0, 0)];
     std::iter::from_fn(move || {
-        let (index, depth) = waiting.pop()?;
-        waiting.extend(children[index].iter().rev().map(|child| (*child, depth + 1)));
+        let (index, depth) = stack.pop()?;
+        stack.extend(children[index].iter().rev().map(|child| (*child, depth + 1)));
         Some((&trace.spans[index], depth))
     })
 }
@@ -59,6 +59,7 @@ struct Row<'a> {
     description: String,
 }
 
+/// The widths of the columns in characters.
 struct Columns {
     label: usize,
     description: usize,
@@ -66,15 +67,16 @@ struct Columns {
 }
 
 impl Columns {
-    /// The label is shown whole if half of the room will do, the description if the bar keeps two fifths of the rest.
+    /// Distributes the width. The label gets at most half of it, the description at most three fifths of the rest, and
+    /// the bar what remains.
     fn fit(rows: &[Row], width: usize) -> Self {
-        let longest = |of: fn(&Row) -> usize| rows.iter().map(of).max().unwrap_or(0);
+        let longest = |length: fn(&Row) -> usize| rows.iter().map(length).max().unwrap_or(0);
         let gaps = 4 * 2;
-        let room = width.saturating_sub(MARGIN.len() + gaps + 2 * TIME);
-        let label = longest(|row| row.label.chars().count()).min(room / 2);
-        let room = room - label;
-        let description = longest(|row| row.description.chars().count()).min(room * 3 / 5);
-        Self { label, description, bar: (room - description).min(MAX_BAR) }
+        let free = width.saturating_sub(MARGIN.len() + gaps + 2 * TIME_WIDTH);
+        let label = longest(|row| row.label.chars().count()).min(free / 2);
+        let free = free - label;
+        let description = longest(|row| row.description.chars().count()).min(free * 3 / 5);
+        Self { label, description, bar: (free - description).min(MAX_BAR_WIDTH) }
     }
 }
 
@@ -86,7 +88,7 @@ impl<'a> Row<'a> {
 
     fn draw(&self, columns: &Columns, end: Duration, into: &mut String) {
         let (label, bar) = if self.span.status == Status::Ok {
-            (Style::new(), phase(&self.span.op))
+            (Style::new(), phase_style(&self.span.op))
         } else {
             let red = AnsiColor::Red.on_default();
             (red, red)
@@ -94,11 +96,11 @@ impl<'a> Row<'a> {
         _ = writeln!(
             into,
             "{MARGIN}{label}{:label_width$}{label:#}  {DIM}{:description_width$}{DIM:#}  \
-             {DIM}{:>TIME$}{DIM:#}  {:>TIME$}  {bar}{}{bar:#}",
-            cut(&self.label, columns.label),
-            cut(&self.description, columns.description),
-            human(self.span.start),
-            human(self.span.duration),
+             {DIM}{:>TIME_WIDTH$}{DIM:#}  {:>TIME_WIDTH$}  {bar}{}{bar:#}",
+            truncate(&self.label, columns.label),
+            truncate(&self.description, columns.description),
+            format_duration(self.span.start),
+            format_duration(self.span.duration),
             draw_bar(self.span, end, columns.bar),
             label_width = columns.label,
             description_width = columns.description,
@@ -106,8 +108,9 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Phases that follow each other differ in colour, so that a short one is seen.
-fn phase(op: &str) -> Style {
+/// Returns the colour of a span's bar. Phases that follow each other have different ones, so that short ones are
+/// visible.
+fn phase_style(op: &str) -> Style {
     let color = match op.rsplit('.').next().unwrap_or(op) {
         "dns" => AnsiColor::Cyan,
         "connect" => AnsiColor::Yellow,
@@ -120,8 +123,8 @@ fn phase(op: &str) -> Style {
     color.on_default()
 }
 
-/// Begins in the cell in which the span does, and is as long as the span to an eighth of a cell. There are no blocks
-/// for the right part of a cell, so where in its first cell the span began is not seen.
+/// Returns a bar that begins in the character in which the span does, and whose length is exact to an eighth of a
+/// character. The beginning is not as exact, since there are no block characters for the right part of a cell.
 fn draw_bar(span: &Span, end: Duration, width: usize) -> String {
     let Some(last) = width.checked_sub(1) else { return String::new() };
     let cells = |time: Duration| time.as_secs_f64() / end.as_secs_f64().max(1e-9) * width as f64;
@@ -156,15 +159,15 @@ mod tests {
     }
 
     #[test]
-    fn no_row_is_wider_than_asked() {
+    fn no_row_is_wider_than_the_limit() {
         let mut trace = fixtures::failed().trace;
         trace.spans[3].op = "long.".repeat(50).into();
         trace.spans[4].description = "word ".repeat(100);
         trace.spans[5].duration = Duration::from_secs(4000);
         for width in [40, 60, 80, 100, 250] {
-            let drawn = plain(&trace, width);
-            let widest = drawn.lines().map(|line| line.chars().count()).max().unwrap();
-            assert!(widest <= width, "{widest} in {width}:\n{drawn}");
+            let text = plain(&trace, width);
+            let widest = text.lines().map(|line| line.chars().count()).max().unwrap();
+            assert!(widest <= width, "{widest} in {width}:\n{text}");
         }
         _ = plain(&trace, 0);
     }
@@ -190,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn children_stand_under_their_parent_however_they_were_recorded() {
+    fn children_follow_their_parent_in_any_recorded_order() {
         let mut trace = fixtures::passed().trace;
         trace.spans[6].parent = Some(3);
         let ops: Vec<_> = in_tree_order(&trace).map(|(span, depth)| format!("{depth} {}", span.op)).collect();
@@ -198,12 +201,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_is_said() {
+    fn omitted_spans_are_counted() {
         let mut trace = fixtures::passed().trace;
         let span = trace.spans[1].clone();
         trace.spans.extend(std::iter::repeat_n(span, 200));
         trace.dropped = 7;
-        let drawn = plain(&trace, 100);
-        assert!(drawn.contains("… 108 more spans\n") && drawn.contains("… 7 spans were not"), "{drawn}");
+        let text = plain(&trace, 100);
+        assert!(text.contains("… 108 more spans\n") && text.contains("… 7 spans were not"), "{text}");
     }
 }

@@ -1,98 +1,103 @@
-//! When a server that fails is tried again: each category by itself, for part of a server may be down. Pure.
+//! The pauses after which a failing server is tried again. Each category has its own, since only a part of a server may
+//! be down. Does no I/O.
 
 use std::time::{Duration, Instant};
 
 use super::envelope::Category;
 
-/// How each category fares.
+/// The state of every category, and that of the envelopes that have none.
 #[derive(Debug, Default)]
 pub struct Backoff([CategoryState; Category::ALL.len() + 1]);
 
 #[derive(Debug, Default)]
 struct CategoryState {
-    /// Failures in a row, and when to try again.
+    /// Failures in a row.
     failures: u32,
-    pause: Option<Instant>,
-    /// Failures since someone was in a hurry.
-    tries: u32,
+    /// The end of the current pause.
+    retry_at: Option<Instant>,
+    /// Failures in a row since [`Backoff::retry_now`].
+    failures_since_retry_now: u32,
     in_flight: usize,
 }
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-pub const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// The upper bound of a pause.
+pub const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 impl Backoff {
-    /// Notes that one of `category` is sent; gives what [`Backoff::failed`] wants to know.
-    pub fn sent(&mut self, category: Option<Category>) -> u32 {
-        let fate = self.of(category);
-        fate.in_flight += 1;
-        fate.failures
+    /// Records that an envelope of `category` is being sent. Returns the failures so far, for [`Backoff::on_failure`].
+    pub fn on_send(&mut self, category: Option<Category>) -> u32 {
+        let state = self.state_mut(category);
+        state.in_flight += 1;
+        state.failures
     }
 
-    /// Notes that one of `category` is back.
-    pub fn settled(&mut self, category: Option<Category>) {
-        self.of(category).in_flight -= 1;
+    /// Records that sending an envelope of `category` has ended, successfully or not.
+    pub fn on_send_end(&mut self, category: Option<Category>) {
+        self.state_mut(category).in_flight -= 1;
     }
 
-    /// Takes in that one failed. Gives whether `category` was fine until then.
-    pub fn failed(&mut self, category: Option<Category>, seen: u32, now: Instant) -> bool {
-        let fate = self.of(category);
-        let was_fine = fate.failures == 0;
-        // Several in flight fail together: that is one failure.
-        if seen >= fate.failures {
-            fate.failures = fate.failures.saturating_add(1);
-            fate.tries = fate.tries.saturating_add(1);
-            let pause = (FIRST_PAUSE * 2_u32.pow((fate.failures - 1).min(10))).min(LONGEST_PAUSE);
-            // Not all hosts are to come back in the same moment.
-            fate.pause = Some(now + pause.mul_f64(rand::random_range(0.5..=1.0)));
+    /// Records a failure of the server, which was sent the envelope after `failures_at_send` failures, and begins a
+    /// pause: 1 s, twice as long after each further failure, at most [`MAX_PAUSE`]. Returns true if it is the first in
+    /// a row.
+    pub fn on_failure(&mut self, category: Option<Category>, failures_at_send: u32, now: Instant) -> bool {
+        let state = self.state_mut(category);
+        let is_first = state.failures == 0;
+        // Envelopes that are in flight at the same time fail together: that counts as one failure.
+        if failures_at_send >= state.failures {
+            state.failures = state.failures.saturating_add(1);
+            state.failures_since_retry_now = state.failures_since_retry_now.saturating_add(1);
+            let pause = (FIRST_PAUSE * 2_u32.pow((state.failures - 1).min(10))).min(MAX_PAUSE);
+            // Jitter, so that not all hosts try again at the same moment.
+            state.retry_at = Some(now + pause.mul_f64(rand::random_range(0.5..=1.0)));
         }
-        was_fine
+        is_first
     }
 
-    /// Takes in that the server spoke to one of `category`.
-    pub fn answered(&mut self, category: Option<Category>) {
-        let fate = self.of(category);
-        fate.tries = 0;
-        if fate.failures > 0 {
-            // Where it comes back for one, it may for all. Else those that fail, fail by themselves.
-            self.0.iter_mut().for_each(|fate| (fate.failures, fate.pause) = (0, None));
+    /// Records that the server has answered a request for `category`.
+    pub fn on_answer(&mut self, category: Option<Category>) {
+        let state = self.state_mut(category);
+        state.failures_since_retry_now = 0;
+        if state.failures > 0 {
+            // A server that is back for one category may be back for all. The others find out by trying.
+            self.0.iter_mut().for_each(|state| (state.failures, state.retry_at) = (0, None));
         }
     }
 
-    /// Makes the next attempt of each come at once.
+    /// Ends all pauses.
     pub fn retry_now(&mut self) {
-        for fate in &mut self.0 {
-            (fate.pause, fate.tries) = (None, 0);
+        for state in &mut self.0 {
+            (state.retry_at, state.failures_since_retry_now) = (None, 0);
         }
     }
 
-    /// When `category` may be tried again, if it may not now.
-    pub fn until(&self, category: Option<Category>, now: Instant) -> Option<Instant> {
-        self.0[index(category)].pause.filter(|until| *until > now)
+    /// Returns the end of the pause of `category`, or `None` if it may be sent now.
+    pub fn paused_until(&self, category: Option<Category>, now: Instant) -> Option<Instant> {
+        self.0[index(category)].retry_at.filter(|retry_at| *retry_at > now)
     }
 
-    /// Whether one of what fails is under way: until it is back, no other is.
-    pub fn is_asking(&self, category: Option<Category>) -> bool {
-        let fate = &self.0[index(category)];
-        fate.failures > 0 && fate.in_flight > 0
+    /// Returns true if `category` fails and an attempt is in flight. No other is made until that one has ended.
+    pub fn is_retrying(&self, category: Option<Category>) -> bool {
+        let state = &self.0[index(category)];
+        state.failures > 0 && state.in_flight > 0
     }
 
-    /// Failures in a row since someone was in a hurry.
-    pub fn tries(&self, category: Option<Category>) -> u32 {
-        self.0[index(category)].tries
+    /// Returns the number of failures in a row since [`Backoff::retry_now`].
+    pub fn failures_since_retry_now(&self, category: Option<Category>) -> u32 {
+        self.0[index(category)].failures_since_retry_now
     }
 
-    /// Whether nothing fails.
-    pub fn is_fine(&self) -> bool {
-        self.0.iter().all(|fate| fate.failures == 0)
+    /// Returns true if no category fails.
+    pub fn is_healthy(&self) -> bool {
+        self.0.iter().all(|state| state.failures == 0)
     }
 
-    fn of(&mut self, category: Option<Category>) -> &mut CategoryState {
+    fn state_mut(&mut self, category: Option<Category>) -> &mut CategoryState {
         &mut self.0[index(category)]
     }
 }
 
-/// What is in no category is behind all that are.
+/// Envelopes without a category come after all categories.
 fn index(category: Option<Category>) -> usize {
     category.map_or(Category::ALL.len(), |category| category as usize)
 }

@@ -1,5 +1,5 @@
-//! When monitors are told: as the minutes of their runs end, and for the host itself every minute. Knows the time, and
-//! nothing of sending.
+//! The timer of check-ins: those of runs at the end of their minute, and that of the host itself every minute. Knows
+//! the time, and nothing about sending.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,55 +13,57 @@ use super::check_in::{CheckIn, MINUTE, Rollups};
 use crate::config::{Monitor, MonitorSubject};
 use crate::run::Run;
 
-/// Checks in until it is dropped.
+/// Checks in to all monitors until it is dropped.
 pub struct CheckInTimer {
-    hands: Arc<Hands>,
+    shared: Arc<Shared>,
     _tasks: JoinSet<()>,
 }
 
-struct Hands {
+/// The state that the tasks share.
+struct Shared {
     rollups: Mutex<Rollups>,
-    /// There may be something new to wait for.
-    noted: Notify,
-    tell: Box<dyn Fn(CheckIn) + Send + Sync>,
+    /// Wakes the task: a run was recorded.
+    recorded: Notify,
+    send: Box<dyn Fn(CheckIn) + Send + Sync>,
 }
 
 impl CheckInTimer {
-    /// For these monitors; `tell` gets what they are to be told, and returns at once. Wants to be called within a tokio
-    /// runtime.
-    pub fn start(monitors: &[Monitor], tell: impl Fn(CheckIn) + Send + Sync + 'static) -> Self {
+    /// Starts checking in to these monitors. `send` is called with each check-in, and must return quickly. Must be
+    /// called within a tokio runtime.
+    pub fn start(monitors: &[Monitor], send: impl Fn(CheckIn) + Send + Sync + 'static) -> Self {
         let rollups = Mutex::new(Rollups::new(monitors));
-        let hands = Arc::new(Hands { rollups, noted: Notify::new(), tell: Box::new(tell) });
+        let shared = Arc::new(Shared { rollups, recorded: Notify::new(), send: Box::new(send) });
         let mut tasks = JoinSet::new();
-        tasks.spawn(Arc::clone(&hands).turn());
+        tasks.spawn(Arc::clone(&shared).run());
         for monitor in monitors.iter().filter(|monitor| monitor.subject == MonitorSubject::Host) {
-            tasks.spawn(Arc::clone(&hands).beat(monitor.clone()));
+            tasks.spawn(Arc::clone(&shared).send_heartbeats(monitor.clone()));
         }
-        Self { hands, _tasks: tasks }
+        Self { shared, _tasks: tasks }
     }
 
-    /// Takes in a run that has ended just now.
+    /// Records a run that has just ended.
     pub fn record(&self, run: &Run) {
-        let mut rollups = self.hands.rollups.lock();
+        let mut rollups = self.shared.rollups.lock();
         if rollups.record(run, Instant::now()) {
-            self.hands.noted.notify_one();
+            self.shared.recorded.notify_one();
         }
     }
 
-    /// Tells all that there is to tell, though its minute has not ended.
+    /// Sends all pending check-ins, though their minute has not ended.
     pub fn flush(&self) {
-        self.hands.tell(None);
+        self.shared.send_due(None);
     }
 }
 
-impl Hands {
-    async fn turn(self: Arc<Self>) {
+impl Shared {
+    /// Sends check-ins when they are due.
+    async fn run(self: Arc<Self>) {
         loop {
-            match self.tell(Some(Instant::now())) {
-                None => self.noted.notified().await,
+            match self.send_due(Some(Instant::now())) {
+                None => self.recorded.notified().await,
                 Some(due) => {
                     tokio::select! {
-                        () = self.noted.notified() => {}
+                        () = self.recorded.notified() => {}
                         () = sleep_until(due.into()) => {}
                     }
                 }
@@ -69,22 +71,23 @@ impl Hands {
         }
     }
 
-    /// Tells what is due by then, or all that there is; and when the next will be.
-    fn tell(&self, by: Option<Instant>) -> Option<Instant> {
-        // Told before it is let go, so that nothing is on its way when a flush is done.
+    /// Sends the check-ins that are due by then, or all that are pending if `by` is `None`. Returns the time at which
+    /// the next one is due.
+    fn send_due(&self, by: Option<Instant>) -> Option<Instant> {
+        // Sends under the lock, so that a flush that comes later finds everything sent.
         let mut rollups = self.rollups.lock();
-        rollups.take(by).for_each(&self.tell);
-        rollups.due()
+        rollups.take(by).for_each(&self.send);
+        rollups.next_due()
     }
 
-    /// Tells every minute that we are alive.
-    async fn beat(self: Arc<Self>, monitor: Monitor) {
+    /// Checks in every minute to a monitor of the host itself.
+    async fn send_heartbeats(self: Arc<Self>, monitor: Monitor) {
         let mut minutes = interval(MINUTE);
-        // Nobody wants to hear of each minute that the machine has slept.
+        // Minutes in which the machine was suspended are not made up for.
         minutes.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             minutes.tick().await;
-            (self.tell)(CheckIn { monitor: &monitor, well: true, duration: None, trace: None });
+            (self.send)(CheckIn { monitor: &monitor, is_ok: true, duration: None, trace: None });
         }
     }
 }

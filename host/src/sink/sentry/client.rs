@@ -1,4 +1,4 @@
-//! The HTTP client that talks to Sentry. Knows TLS and the DSN's key, which nobody else gets to see.
+//! The HTTP client for Sentry. The only module that uses the DSN's key.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,23 +7,34 @@ use reqwest::Client;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use sentry::types::Dsn;
 
-/// Sending could not be set up.
+/// An error that keeps the sink from sending anything.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("the DSN's key cannot stand in a header: copy the DSN anew from Sentry's project settings")]
+    /// The DSN's key has a character that no header may have.
+    #[error(
+        "the DSN's key has a character that no HTTP header may have: copy the DSN again from Sentry's project settings"
+    )]
     Key,
+    /// TLS could not be configured.
     #[error("cannot set up TLS: {0}")]
     Tls(#[from] rustls::Error),
+    /// The HTTP client could not be created.
     #[error("cannot set up an HTTP client: {0}")]
     Client(#[from] reqwest::Error),
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// So long that a receiver which takes one request after the other gets through all that we have open at once.
-const TIMEOUT: Duration = Duration::from_secs(60);
+/// The limit of a whole request. Long enough for a server that handles all parallel requests one after the other.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A client whose requests are authorised for a DSN, if there is one, and whose bodies are envelopes.
-pub fn client(dsn: Option<&Dsn>) -> Result<Client, StartError> {
+/// Creates a client for sending envelopes, with the key of `dsn`, if there is one, in the header `X-Sentry-Auth`.
+///
+/// # Errors
+///
+/// Returns [`StartError::Key`] if the key cannot be sent in a header, [`StartError::Tls`] if TLS cannot be configured,
+/// and
+/// [`StartError::Client`] if the client cannot be created.
+pub fn http_client(dsn: Option<&Dsn>) -> Result<Client, StartError> {
     let agent = concat!("sentrynet/", env!("CARGO_PKG_VERSION"));
     let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/x-sentry-envelope"))]);
     if let Some(dsn) = dsn {
@@ -34,24 +45,25 @@ pub fn client(dsn: Option<&Dsn>) -> Result<Client, StartError> {
         headers.insert(HeaderName::from_static("x-sentry-auth"), auth);
     }
     let client = Client::builder()
-        .tls_backend_preconfigured(tls()?)
+        .tls_backend_preconfigured(tls_config()?)
         .user_agent(agent)
         .default_headers(headers)
         .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(TIMEOUT)
-        // What it answers is a few bytes.
+        .timeout(REQUEST_TIMEOUT)
+        // Responses are a few bytes.
         .no_brotli()
         .no_deflate()
         .no_gzip()
         .no_zstd()
-        // A redirected POST would arrive as a GET: better to be told.
+        // A redirected POST would arrive as a GET. Without redirects, the log shows the status instead.
         .redirect(reqwest::redirect::Policy::none())
         .build()?;
     Ok(client)
 }
 
-/// The system's roots, or those of `SSL_CERT_FILE`. Without any, a server is found not to be trusted when it is met.
-fn tls() -> Result<rustls::ClientConfig, rustls::Error> {
+/// Returns a TLS configuration that trusts the system's root certificates, or those in `SSL_CERT_FILE`. If there are
+/// none, every handshake fails.
+fn tls_config() -> Result<rustls::ClientConfig, rustls::Error> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     let provider = Arc::new(rustls::crypto::ring::default_provider());

@@ -1,5 +1,5 @@
-//! Where envelopes go: to Sentry, by a spool on disk; and to a Spotlight on this machine, which is for looking at and may
-//! be closed at any time. Knows where spools are, and nothing of what is in an envelope.
+//! The destinations of envelopes: Sentry, with a spool on disk, and a Spotlight, a developer's viewer on this machine
+//! that may be closed at any time. Knows where spools are, and nothing about the content of envelopes.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,81 +7,86 @@ use std::time::Duration;
 use sentry::types::Dsn;
 use url::Url;
 
-use super::client::{StartError, client};
+use super::client::{StartError, http_client};
 use super::compression::Compression;
+use super::destination::Destination;
 use super::envelope::Envelope;
 use super::outcomes::Counts;
 use super::spool::{self, Spool, SpooledEnvelope};
-use super::transport::{Destination, Transport};
+use super::transport::Transport;
 use crate::config::{self, SpoolLocation};
 
-/// All that envelopes are sent to.
+/// Sends each envelope to every destination that is configured.
 pub struct Fanout {
     sentry: Option<Transport>,
     spotlight: Option<Transport>,
 }
 
-/// So many failures in a row to reach Sentry, and what is in the spool is left to the next start.
-const PATIENCE: u32 = 3;
-/// What a Spotlight that is away for a moment may be sent later.
-const SPOTLIGHT_ROOM: u64 = 4 << 20;
+/// The number of failures in a row after which a flush leaves the envelopes in the spool to the next start.
+const MAX_FAILURES_IN_FLUSH: u32 = 3;
+/// The maximum size of the envelopes that wait for a Spotlight.
+const MAX_SPOTLIGHT_BYTES: u64 = 4 << 20;
 
 impl Fanout {
-    /// None where there is nobody to send to. Wants to be called within a tokio runtime.
+    /// Starts the transports. Returns `None` if neither a DSN nor a Spotlight is configured. Must be called within a
+    /// tokio runtime.
     ///
     /// # Errors
-    /// When there can be no HTTP client.
+    ///
+    /// Returns a [`StartError`] if an HTTP client cannot be created.
     pub fn start(settings: &config::Sentry) -> Result<Option<Self>, StartError> {
-        let sentry = settings.dsn.as_ref().map(|dsn| to_sentry(dsn, &settings.spool)).transpose()?;
-        let spotlight = settings.spotlight.as_ref().map(to_spotlight).transpose()?;
+        let sentry = settings.dsn.as_ref().map(|dsn| sentry_transport(dsn, &settings.spool)).transpose()?;
+        let spotlight = settings.spotlight.as_ref().map(spotlight_transport).transpose()?;
         Ok((sentry.is_some() || spotlight.is_some()).then_some(Self { sentry, spotlight }))
     }
 
-    /// Takes envelopes that belong together, to be sent. Returns once they are in the spool.
+    /// Adds envelopes of one run, and returns once they are in the spool. They are sent as soon as possible.
     pub fn push(&self, envelopes: Vec<Envelope>) {
-        self.each(envelopes, Transport::push);
+        self.for_each(envelopes, Transport::push);
     }
 
-    /// The same from where nobody may wait for long.
-    pub fn push_at_once(&self, envelope: &Envelope) {
-        self.all().for_each(|delivery| delivery.push_at_once(envelope));
+    /// Adds an envelope from a thread that may hold the lock of a queue itself, such as one that panics. The envelope
+    /// is lost if the lock cannot be taken within about 100 ms.
+    pub fn try_push(&self, envelope: &Envelope) {
+        self.all().for_each(|transport| transport.try_push(envelope));
     }
 
-    /// Takes envelopes that are not to be sent yet. Returns once they are in the spool; after a restart they are sent.
+    /// Adds envelopes that are not sent until they are released, or the process is restarted. Returns once they are in
+    /// the spool.
     pub fn hold(&self, envelopes: Vec<Envelope>) {
-        self.each(envelopes, Transport::hold);
+        self.for_each(envelopes, Transport::hold);
     }
 
-    /// Sends what was held.
+    /// Lets the held envelopes be sent.
     pub fn release_held(&self) {
         self.all().for_each(Transport::release_held);
     }
 
-    /// Gives up what was held.
+    /// Drops the held envelopes.
     pub fn drop_held(&self) {
         self.all().for_each(Transport::drop_held);
     }
 
-    /// Counts an error that is not to be sent.
-    pub fn suppressed(&self) {
-        self.all().for_each(Transport::suppressed);
+    /// Counts an error that is not sent because the network of this host is down.
+    pub fn count_suppressed(&self) {
+        self.all().for_each(Transport::count_suppressed);
     }
 
-    /// Counts a run, of so many spans, that is not to be sent.
-    pub fn sampled_out(&self, spans: u32) {
-        self.all().for_each(|delivery| delivery.sampled_out(spans));
+    /// Counts a run that was sampled out. `spans` is the number of its spans.
+    pub fn count_sampled_out(&self, spans: u32) {
+        self.all().for_each(|transport| transport.count_sampled_out(spans));
     }
 
-    /// What has become of all that was to go to Sentry.
+    /// Returns what has become of the envelopes for Sentry.
     pub fn counts(&self) -> Counts {
         self.sentry.as_ref().map(Transport::counts).unwrap_or_default()
     }
 
-    /// Waits until everything is sent, for at most `grace`, and not for what cannot be sent by then. Gives
-    /// [`Outbox::counts`], if there is a Sentry.
-    pub async fn flush(&self, grace: Duration) -> Option<Counts> {
-        let flush = async |delivery: &Option<Transport>| match delivery {
-            Some(delivery) => Some(delivery.flush(grace).await),
+    /// Waits until everything is sent, but not longer than `timeout`, and not for envelopes that cannot be sent by
+    /// then. Returns [`Fanout::counts`], or `None` if no DSN is configured.
+    pub async fn flush(&self, timeout: Duration) -> Option<Counts> {
+        let flush = async |transport: &Option<Transport>| match transport {
+            Some(transport) => Some(transport.flush(timeout).await),
             None => None,
         };
         tokio::join!(flush(&self.sentry), flush(&self.spotlight)).0
@@ -91,78 +96,90 @@ impl Fanout {
         [&self.sentry, &self.spotlight].into_iter().flatten()
     }
 
-    fn each(&self, envelopes: Vec<Envelope>, give: fn(&Transport, Vec<Envelope>)) {
+    fn for_each(&self, envelopes: Vec<Envelope>, add: fn(&Transport, Vec<Envelope>)) {
         match (&self.sentry, &self.spotlight) {
             (Some(sentry), Some(spotlight)) => {
-                give(sentry, envelopes.clone());
-                give(spotlight, envelopes);
+                add(sentry, envelopes.clone());
+                add(spotlight, envelopes);
             }
-            (Some(one), None) | (None, Some(one)) => give(one, envelopes),
+            (Some(only), None) | (None, Some(only)) => add(only, envelopes),
             (None, None) => {}
         }
     }
 }
 
-fn to_sentry(dsn: &Dsn, settings: &config::Spool) -> Result<Transport, StartError> {
-    let client = client(Some(dsn))?;
-    let (spool, left) = open(settings, dsn);
+fn sentry_transport(dsn: &Dsn, settings: &config::Spool) -> Result<Transport, StartError> {
+    let client = http_client(Some(dsn))?;
+    let (spool, leftovers) = open_spool(settings, dsn);
     let url = dsn.envelope_api_url();
     let destination = Destination {
         name: format!("Sentry at {}", dsn.host()),
         client,
-        packing: Compression::to(&url),
+        compression: Compression::for_url(&url),
         url,
-        reports: true,
-        // What is in memory alone has no other chance.
-        patience: if spool.folder().is_some() { PATIENCE } else { u32::MAX },
+        wants_client_reports: true,
+        // Envelopes in memory are lost when the process ends, so that a flush tries until its timeout.
+        max_failures_in_flush: if spool.directory().is_some() { MAX_FAILURES_IN_FLUSH } else { u32::MAX },
     };
-    Ok(Transport::start(destination, spool, left))
+    Ok(Transport::start(destination, spool, leftovers))
 }
 
-fn to_spotlight(url: &Url) -> Result<Transport, StartError> {
+fn spotlight_transport(url: &Url) -> Result<Transport, StartError> {
     let destination = Destination {
         name: format!("Spotlight at {}", url.host_str().unwrap_or_default()),
-        client: client(None)?,
-        packing: Compression::to(url),
+        client: http_client(None)?,
+        compression: Compression::for_url(url),
         url: url.clone(),
-        reports: false,
-        patience: 1,
+        wants_client_reports: false,
+        max_failures_in_flush: 1,
     };
-    Ok(Transport::start(destination, Spool::with_memory(SPOTLIGHT_ROOM), Vec::new()))
+    Ok(Transport::start(destination, Spool::in_memory_of(MAX_SPOTLIGHT_BYTES), Vec::new()))
 }
 
-/// The spool for a DSN, with what is left there from earlier.
-fn open(settings: &config::Spool, dsn: &Dsn) -> (Spool, Vec<SpooledEnvelope>) {
-    let environment = |name: &str| std::env::var(name).ok();
-    let folder = match &settings.location {
+/// Opens the spool for a DSN. Returns it with the envelopes that an earlier process left there.
+fn open_spool(settings: &config::Spool, dsn: &Dsn) -> (Spool, Vec<SpooledEnvelope>) {
+    let env = |name: &str| std::env::var(name).ok();
+    let parent = match &settings.location {
         SpoolLocation::Memory => return (Spool::in_memory(), Vec::new()),
-        SpoolLocation::Directory(folder) => Some(folder.clone()),
-        SpoolLocation::StateDirectory => spool::default_folder(&environment),
+        SpoolLocation::Directory(directory) => Some(directory.clone()),
+        SpoolLocation::StateDirectory => spool::default_directory(&env),
     };
-    let advice = "runs wait for Sentry in memory, and end with this process: name a directory with `sentry.spool`";
-    let Some(folder) = folder.map(|folder| folder.join(name(dsn))) else {
-        tracing::warn!("there is no place for a spool, neither HOME nor STATE_DIRECTORY is set: {advice}");
+    let Some(directory) = parent.map(|parent| parent.join(directory_name(dsn))) else {
+        tracing::warn!(
+            "no directory for the spool, since neither HOME nor STATE_DIRECTORY is set: envelopes for Sentry wait in \
+             memory, and are lost when this process ends; name a directory with `sentry.spool`"
+        );
         return (Spool::in_memory(), Vec::new());
     };
-    match Spool::open(&folder, settings.max_bytes) {
-        Ok((spool, left)) => {
-            if let Some(part) = spool.folder().filter(|part| !part.ends_with("1")) {
-                tracing::info!("another process has {}: this one has {}", folder.display(), part.display());
+    match Spool::open(&directory, settings.max_bytes) {
+        Ok((spool, leftovers)) => {
+            if let Some(own) = spool.directory().filter(|own| !own.ends_with("1")) {
+                tracing::info!(
+                    spool = %directory.display(), directory = %own.display(),
+                    "another process uses the spool: this one has a directory of its own in it"
+                );
             }
-            if !left.is_empty() {
-                tracing::info!("{} envelopes wait in the spool from earlier: they are sent now", left.len());
+            if !leftovers.is_empty() {
+                let spool = directory.display();
+                let envelopes = leftovers.len();
+                tracing::info!(%spool, envelopes, "sending the envelopes that wait in the spool from earlier");
             }
-            (spool, left)
+            (spool, leftovers)
         }
         Err(error) => {
-            tracing::warn!("no spool in {} ({error}): {advice}", folder.display());
+            tracing::warn!(
+                directory = %directory.display(), %error,
+                "cannot use the spool: envelopes for Sentry wait in memory, and are lost when this process ends; name \
+                 another directory with `sentry.spool`"
+            );
             (Spool::in_memory(), Vec::new())
         }
     }
 }
 
-/// A folder's name for a DSN: one that a person recognises, and no two DSNs share.
-fn name(dsn: &Dsn) -> PathBuf {
+/// Returns the name of a DSN's directory: a person recognises the host and the project in it, and the checksum makes it
+/// different for each DSN.
+fn directory_name(dsn: &Dsn) -> PathBuf {
     let checksum = crc32fast::hash(dsn.to_string().as_bytes());
     let host: String = dsn.host().chars().map(|char| if char.is_ascii_alphanumeric() { char } else { '-' }).collect();
     format!("{host}-{}-{checksum:08x}", dsn.project_id()).into()

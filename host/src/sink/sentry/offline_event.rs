@@ -26,8 +26,8 @@ pub fn incident(finding: &OfflineFinding, server_name: &str) -> HostEvent {
         "examples": examples.collect::<Vec<_>>(),
     });
     HostEvent {
-        at,
-        trace: TraceId(rand::random()),
+        timestamp: at,
+        trace_id: TraceId(rand::random()),
         level: "error",
         r#type: "Offline".to_owned(),
         message: format!("{finding}: {}", listed.join("; ")),

@@ -1,133 +1,129 @@
-//! What has become of envelopes: counted for whoever looks after this host, and for Sentry, which wants to know what it
-//! did not get. Pure; knows kinds and reasons.
+//! Counts what becomes of envelopes: for the operator, and for Sentry, which is told in client reports what it did not
+//! get. Does no I/O.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::Serialize;
-
+use super::client_report::Discarded;
 use super::envelope::{Category, Kind};
 
-/// Counts since the start. An envelope is a run's transaction, an error or a check-in; client reports do not count.
+/// Numbers of envelopes since the start: transactions, errors and check-ins. Client reports are not counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Came in: from runs, and from what an earlier process has left.
+    /// Envelopes that entered the spool: those of runs, and those that an earlier process left in it.
     pub spooled: u64,
-    /// Taken by Sentry.
+    /// Envelopes that Sentry has accepted.
     pub sent: u64,
-    /// Waiting or in flight now.
+    /// Envelopes that wait or are in flight now.
     pub waiting: u64,
-    /// Those of them that are in memory alone, and end with the process.
+    /// Waiting envelopes that are in memory only, and are lost when the process ends.
     pub in_memory: u64,
-    /// Bytes that the spool takes up now.
+    /// Bytes that the spool occupies now, on disk and in memory.
     pub bytes: u64,
-    /// Never to be sent; none of it is among the other counts' `sent` or `waiting`.
-    pub dropped: BTreeMap<Reason, u64>,
-    /// Runs that sampling left out before they became envelopes.
+    /// Envelopes that are never sent, by reason. None of them is in `sent` or `waiting`.
+    pub dropped: BTreeMap<DropReason, u64>,
+    /// Runs that were sampled out, before their envelopes were built.
     pub sampled_out: u64,
 }
 
-/// Why something is never sent.
+/// A reason for which an envelope is never sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reason {
-    /// There was no more room on disk.
-    NoRoomOnDisk,
-    /// There was no more room in memory.
-    NoRoomInMemory,
-    /// It waited for so long that Sentry would take it no more, or that it would say something false.
+pub enum DropReason {
+    /// The spool on disk had reached its maximum size.
+    SpoolFull,
+    /// The spool in memory had reached its maximum size.
+    MemoryFull,
+    /// The envelope had waited so long that Sentry would no longer accept it, or that it was no longer true.
     TooOld,
-    /// Sentry will not take it.
-    Refused,
-    /// The disk did not give it back as it was.
-    Damaged,
-    /// One event about this host said it for all.
+    /// Sentry rejected the envelope.
+    Rejected,
+    /// The envelope could not be read from the disk, or had changed there.
+    Unreadable,
+    /// The network of this host was down. One event about that replaces the errors of all targets.
     Suppressed,
 }
 
-/// What Sentry is told of: so many of a category, for a reason in Sentry's words.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Discarded {
-    pub reason: &'static str,
-    pub category: &'static str,
-    pub quantity: u64,
-}
-
-/// Counts, and what Sentry has not been told of yet.
+/// Counts envelopes, and collects the entries of the next client report.
 #[derive(Debug, Default)]
 pub struct Outcomes {
     pub counts: Counts,
-    untold: BTreeMap<(&'static str, &'static str), u64>,
+    /// Quantities that no client report has contained yet, by reason and category.
+    unreported: BTreeMap<(&'static str, &'static str), u64>,
 }
 
 impl Outcomes {
-    pub fn spooled(&mut self, kind: Kind) {
-        self.counts.spooled += u64::from(kind != Kind::Report);
+    /// Counts an envelope that entered the spool.
+    pub fn count_spooled(&mut self, kind: Kind) {
+        self.counts.spooled += u64::from(kind != Kind::ClientReport);
     }
 
-    pub fn sent(&mut self, kind: Kind) {
-        self.counts.sent += u64::from(kind != Kind::Report);
+    /// Counts an envelope that was accepted.
+    pub fn count_sent(&mut self, kind: Kind) {
+        self.counts.sent += u64::from(kind != Kind::ClientReport);
     }
 
-    pub fn dropped(&mut self, kind: Kind, spans: u32, reason: Reason) {
+    /// Counts an envelope that was dropped. `spans` is the number of spans of a transaction.
+    pub fn count_dropped(&mut self, kind: Kind, spans: u32, reason: DropReason) {
         if let Some(category) = kind.category() {
             *self.counts.dropped.entry(reason).or_default() += 1;
-            self.untold(reason.as_sentry_reason(), category, spans);
+            self.add_unreported(reason.as_sentry_reason(), category, spans);
         }
     }
 
-    /// Runs, of so many spans, that were not to be sent in the first place.
-    pub fn sampled_out(&mut self, spans: u32) {
+    /// Counts a run that was sampled out. `spans` is the number of spans of its transaction.
+    pub fn count_sampled_out(&mut self, spans: u32) {
         self.counts.sampled_out += 1;
-        self.untold("sample_rate", Category::Transaction, spans);
+        self.add_unreported("sample_rate", Category::Transaction, spans);
     }
 
-    /// What Sentry has not been told of; from now on it counts as told.
+    /// Returns the entries of the next client report, and begins to collect those of the one after it.
     pub fn take_unreported(&mut self) -> Vec<Discarded> {
-        let untold = std::mem::take(&mut self.untold).into_iter();
-        untold.map(|((reason, category), quantity)| Discarded { reason, category, quantity }).collect()
+        let unreported = std::mem::take(&mut self.unreported).into_iter();
+        unreported.map(|((reason, category), quantity)| Discarded { reason, category, quantity }).collect()
     }
 
-    fn untold(&mut self, reason: &'static str, category: Category, spans: u32) {
-        *self.untold.entry((reason, category.as_str())).or_default() += 1;
+    fn add_unreported(&mut self, reason: &'static str, category: Category, spans: u32) {
+        *self.unreported.entry((reason, category.as_str())).or_default() += 1;
         if category == Category::Transaction && spans > 0 {
-            *self.untold.entry((reason, "span")).or_default() += u64::from(spans);
+            *self.unreported.entry((reason, "span")).or_default() += u64::from(spans);
         }
     }
 }
 
 impl Counts {
-    /// All that was dropped, whatever for.
+    /// Returns the number of envelopes that were dropped for any reason.
     pub fn all_dropped(&self) -> u64 {
         self.dropped.values().sum()
     }
 }
 
-impl Reason {
+impl DropReason {
+    /// Returns Sentry's word for the reason.
     fn as_sentry_reason(self) -> &'static str {
         match self {
-            Self::NoRoomOnDisk | Self::TooOld => "cache_overflow",
-            Self::NoRoomInMemory => "queue_overflow",
-            Self::Refused => "send_error",
-            Self::Damaged => "internal_sdk_error",
+            Self::SpoolFull | Self::TooOld => "cache_overflow",
+            Self::MemoryFull => "queue_overflow",
+            Self::Rejected => "send_error",
+            Self::Unreadable => "internal_sdk_error",
             Self::Suppressed => "event_processor",
         }
     }
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for DropReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NoRoomOnDisk => "no room on disk",
-            Self::NoRoomInMemory => "no room in memory",
+            Self::SpoolFull => "spool full",
+            Self::MemoryFull => "memory full",
             Self::TooOld => "too old",
-            Self::Refused => "refused by Sentry",
-            Self::Damaged => "damaged on disk",
-            Self::Suppressed => "said once for all",
+            Self::Rejected => "rejected by Sentry",
+            Self::Unreadable => "unreadable in the spool",
+            Self::Suppressed => "suppressed while this host was offline",
         })
     }
 }
 
-/// One line, for the log.
+/// Formats the counts as one line for the log.
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { spooled, sent, waiting, bytes, .. } = self;
@@ -141,7 +137,7 @@ impl fmt::Display for Counts {
             write!(f, " ({})", reasons.join(", "))?;
         }
         if self.sampled_out > 0 {
-            write!(f, ", {} left out by `sentry.sample`", self.sampled_out)?;
+            write!(f, ", {} sampled out by `sentry.sample`", self.sampled_out)?;
         }
         Ok(())
     }
@@ -152,54 +148,54 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sentry_is_told_once_and_of_spans_too() {
-        let mut tally = Outcomes::default();
-        tally.dropped(Kind::PassedTransaction, 7, Reason::NoRoomOnDisk);
-        tally.dropped(Kind::FailedTransaction, 3, Reason::TooOld);
-        tally.dropped(Kind::Error, 0, Reason::Refused);
-        tally.dropped(Kind::Report, 0, Reason::Refused);
-        tally.sampled_out(5);
-        let told = |reason, category, quantity| Discarded { reason, category, quantity };
+    fn drops_are_reported_once_with_their_spans() {
+        let mut outcomes = Outcomes::default();
+        outcomes.count_dropped(Kind::PassedTransaction, 7, DropReason::SpoolFull);
+        outcomes.count_dropped(Kind::FailedTransaction, 3, DropReason::TooOld);
+        outcomes.count_dropped(Kind::Error, 0, DropReason::Rejected);
+        outcomes.count_dropped(Kind::ClientReport, 0, DropReason::Rejected);
+        outcomes.count_sampled_out(5);
+        let discarded = |reason, category, quantity| Discarded { reason, category, quantity };
         assert_eq!(
-            tally.take_unreported(),
+            outcomes.take_unreported(),
             [
-                told("cache_overflow", "span", 10),
-                told("cache_overflow", "transaction", 2),
-                told("sample_rate", "span", 5),
-                told("sample_rate", "transaction", 1),
-                told("send_error", "error", 1),
+                discarded("cache_overflow", "span", 10),
+                discarded("cache_overflow", "transaction", 2),
+                discarded("sample_rate", "span", 5),
+                discarded("sample_rate", "transaction", 1),
+                discarded("send_error", "error", 1),
             ]
         );
-        assert_eq!(tally.take_unreported(), []);
-        assert_eq!(tally.counts.all_dropped(), 3);
+        assert_eq!(outcomes.take_unreported(), []);
+        assert_eq!(outcomes.counts.all_dropped(), 3);
     }
 
     #[test]
     fn reasons_in_client_reports() {
         for (reason, word) in [
-            (Reason::NoRoomOnDisk, "cache_overflow"),
-            (Reason::NoRoomInMemory, "queue_overflow"),
-            (Reason::TooOld, "cache_overflow"),
-            (Reason::Refused, "send_error"),
-            (Reason::Damaged, "internal_sdk_error"),
-            (Reason::Suppressed, "event_processor"),
+            (DropReason::SpoolFull, "cache_overflow"),
+            (DropReason::MemoryFull, "queue_overflow"),
+            (DropReason::TooOld, "cache_overflow"),
+            (DropReason::Rejected, "send_error"),
+            (DropReason::Unreadable, "internal_sdk_error"),
+            (DropReason::Suppressed, "event_processor"),
         ] {
             assert_eq!(reason.as_sentry_reason(), word);
         }
     }
 
     #[test]
-    fn in_one_line() {
+    fn counts_are_one_line() {
         let mut counts = Counts { spooled: 5, sent: 2, ..Counts::default() };
         assert_eq!(counts.to_string(), "5 spooled, 2 sent, 0 waiting, 0 dropped");
         counts.waiting = 1;
         counts.bytes = 3 << 20;
-        counts.dropped = [(Reason::Refused, 2), (Reason::NoRoomOnDisk, 40)].into();
+        counts.dropped = [(DropReason::Rejected, 2), (DropReason::SpoolFull, 40)].into();
         counts.sampled_out = 9;
         assert_eq!(
             counts.to_string(),
-            "5 spooled, 2 sent, 1 waiting (3.0 MiB), 42 dropped (40 no room on disk, 2 refused by Sentry), 9 left out \
-             by `sentry.sample`"
+            "5 spooled, 2 sent, 1 waiting (3.0 MiB), 42 dropped (40 spool full, 2 rejected by Sentry), 9 sampled \
+             out by `sentry.sample`"
         );
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::check_in::CheckIn;
 use super::check_in_timer::CheckInTimer;
-use super::envelope;
+use super::envelope_builder;
 use super::fanout::Fanout;
 use super::payload::HostEvent;
 use super::{offline_event, sampling};
@@ -25,7 +25,8 @@ impl Pipeline {
     pub fn new(settings: &config::Sentry, outbox: Fanout) -> Self {
         let (outbox, origin) = (Arc::new(outbox), Arc::new(Origin::new(settings)));
         let (to, from) = (Arc::clone(&outbox), Arc::clone(&origin));
-        let push = move |check_in: CheckIn<'_>| to.push(vec![envelope::check_in(check_in, rand::random(), &from)]);
+        let push =
+            move |check_in: CheckIn<'_>| to.push(vec![envelope_builder::check_in(check_in, rand::random(), &from)]);
         let check_ins = CheckInTimer::start(&settings.monitors, push);
         Self { outbox, origin, sample: settings.sample, check_ins }
     }
@@ -33,25 +34,25 @@ impl Pipeline {
     /// Sends a run: its transaction unless it is sampled out, its error as the assessment has it, and its check-in.
     pub fn report(&self, assessed: &AssessedRun) {
         let AssessedRun { run, assessment } = assessed;
-        let error = || envelope::error(run, assessment, &self.origin);
+        let error = || envelope_builder::error(run, assessment, &self.origin);
         let mut envelopes = Vec::new();
         match assessment.error {
             Some(ErrorAction::Report) => envelopes.push(error()),
             Some(ErrorAction::Hold) => self.outbox.hold(vec![error()]),
-            Some(ErrorAction::Suppress) => self.outbox.suppressed(),
+            Some(ErrorAction::Suppress) => self.outbox.count_suppressed(),
             None => {}
         }
         // While an error is held, so is its check-in. Without a network, nothing is known about the target.
         if assessment.error != Some(ErrorAction::Hold) && !assessment.is_offline {
             self.check_ins.record(run);
         }
-        match sampling::sampled(run, assessment, &self.sample) {
+        match sampling::sample_rate(run, assessment, &self.sample) {
             Some(rate) => {
-                envelopes.insert(0, envelope::transaction(run, assessment, rate, &self.origin));
+                envelopes.insert(0, envelope_builder::transaction(run, assessment, rate, &self.origin));
                 self.outbox.push(envelopes);
             }
             // The transaction was not even built.
-            None => self.outbox.sampled_out(u32::try_from(run.trace.spans.len()).unwrap_or(u32::MAX)),
+            None => self.outbox.count_sampled_out(u32::try_from(run.trace.spans.len()).unwrap_or(u32::MAX)),
         }
     }
 
@@ -60,20 +61,22 @@ impl Pipeline {
         match &decision.held_errors {
             Some(HeldErrors::Report(runs)) => {
                 self.outbox.release_held();
-                runs.iter().for_each(|assessed| self.check_ins.record(&assessed.run));
+                for assessed in runs {
+                    self.check_ins.record(&assessed.run);
+                }
             }
             Some(HeldErrors::Suppress(_)) => self.outbox.drop_held(),
             None => {}
         }
         if let Some(finding) = &decision.offline_event {
             let incident = offline_event::incident(finding, self.origin.server_name());
-            self.outbox.push(vec![envelope::incident(&incident, &self.origin)]);
+            self.outbox.push(vec![envelope_builder::host_event(&incident, &self.origin)]);
         }
     }
 
     /// Sends a panic of this process, before its thread unwinds.
     pub fn report_panic(&self, incident: &HostEvent) {
-        self.outbox.push_at_once(&envelope::incident(incident, &self.origin));
+        self.outbox.try_push(&envelope_builder::host_event(incident, &self.origin));
     }
 
     /// Sends all check-ins whose minute has not ended yet.

@@ -1,276 +1,273 @@
-//! What waits to be sent: in which order, from when on, and what goes when there is too much. Pure but for the spool,
-//! which it owns; knows kinds and answers, not the network.
+//! The queue of a transport: the order in which envelopes are sent, the time from which each may be sent, and which are
+//! dropped when there are too many. Owns the spool, and does no other I/O. Knows kinds and results, not the network.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant, SystemTime};
 
+use self::queued_envelope::QueuedEnvelope;
 use super::backoff::Backoff;
 use super::envelope::{Category, Envelope, Kind};
-use super::outcomes::{Counts, Outcomes, Reason};
-use super::rate_limits::{Headers, RateLimits};
-use super::spool::{Spool, SpooledEnvelope, Store};
+use super::outcomes::{Counts, DropReason, Outcomes};
+use super::rate_limits::{RateLimitHeaders, RateLimits};
+use super::spool::{Spool, SpooledEnvelope, Storage};
 
-/// The envelopes in a spool, in their order.
+mod queued_envelope;
+
+/// The envelopes in a spool, in the order in which they are sent.
 #[derive(Debug)]
 pub struct Queue {
     pub spool: Spool,
-    pub tally: Outcomes,
-    /// Those on disk, and those in memory: one line for each kind, oldest first.
-    waiting: [[VecDeque<InFlight>; Kind::ALL.len()]; 2],
-    /// Not to be sent until it is known whether they are worth it.
-    held: Vec<InFlight>,
-    /// From either store.
+    pub outcomes: Outcomes,
+    /// A FIFO for each storage and kind.
+    waiting: [[VecDeque<QueuedEnvelope>; Kind::ALL.len()]; 2],
+    /// Envelopes that are not sent until they are released.
+    held: Vec<QueuedEnvelope>,
+    /// The number of envelopes in flight from each storage.
     in_flight: [usize; 2],
-    /// How many may be in flight.
-    width: usize,
+    max_in_flight: usize,
     limits: RateLimits,
     backoff: Backoff,
-    /// Whether the server has ever answered, and whether it was said that it does not.
-    spoke: bool,
-    lost: bool,
+    /// True once the server has answered for the first time.
+    has_answered: bool,
+    /// True from [`QueueEvent::Unreachable`] until [`QueueEvent::Reachable`].
+    is_unreachable: bool,
 }
 
-/// An envelope on its way.
-#[derive(Debug)]
-pub struct InFlight {
-    pub kept: SpooledEnvelope,
-    /// How often the server failed at this one while it took others, and when it first did.
-    suspicions: u32,
-    suspected: Option<Instant>,
-    /// What [`Backoff::sent`] gave when it was handed out.
-    seen: u32,
-}
-
-/// What a worker is to do.
+/// The next thing for a worker to do.
 #[derive(Debug)]
 pub enum Next {
-    /// Send it; there may be work for another worker too.
-    Send(InFlight, bool),
-    /// Wait for something to come, or until then.
+    Send {
+        envelope: QueuedEnvelope,
+        /// True if another worker can send something at the same time.
+        is_more_ready: bool,
+    },
+    /// Wait until the queue changes, or until this moment.
     Wait(Option<Instant>),
 }
 
-/// What came of sending.
+/// The result of sending an envelope.
 #[derive(Debug)]
 pub enum SendResult {
-    Taken(Headers),
-    /// Not now: a rate limit.
-    Limited(Headers),
-    /// Never.
-    Refused(Headers),
-    /// No answer, or the server's own failure.
-    Failed(Headers),
-    /// There was nothing that could be sent.
-    Damaged,
+    Accepted(RateLimitHeaders),
+    /// Rejected for now because of a rate limit.
+    RateLimited(RateLimitHeaders),
+    /// Rejected for ever.
+    Rejected(RateLimitHeaders),
+    /// No answer, or an error of the server.
+    Failed(RateLimitHeaders),
+    /// The envelope could not be read from the spool.
+    Unreadable,
 }
 
-/// Something that an operator wants to know, once.
+/// A change that is logged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum QueueEvent {
-    Lost,
-    Back,
-    /// These are not to be sent for so long.
-    Limited(Vec<Category>, Duration),
-    Refused,
-    Damaged,
+    /// The server has begun to fail.
+    Unreachable,
+    /// The server answers again.
+    Reachable,
+    /// These categories are rate-limited for this long.
+    RateLimited(Vec<Category>, Duration),
+    /// An envelope was dropped because the server rejects it, or fails at it alone.
+    Rejected,
+    /// An envelope was dropped because it could not be read.
+    Unreadable,
 }
 
-/// Requests at once. A few hide the way there and back; as long as more waits and the server takes what it gets, there
-/// are more of them, to the most.
-const FEW: usize = 4;
-pub const MOST: usize = 32;
-/// The server failing this often at one envelope, and at no other, for so long, is refusing it; until then it may be that
-/// a part of the server is down.
-const MAX_SUSPICIONS: u32 = 10;
-const MAX_SUSPENSE: Duration = Duration::from_secs(86_400);
-/// Sentry refuses transactions that are older.
-const MAX_AGE: Duration = Duration::from_secs(5 * 86_400);
-/// A check-in says how it is now. There is one each minute at most, so that the next one is due by then.
-const MAX_AGE_OF_CHECK_IN: Duration = Duration::from_secs(90);
-/// What goes first where there is no room. A report is small, and without it nobody knows what has gone.
-const CHEAPEST: [Kind; Kind::ALL.len()] =
-    [Kind::PassedTransaction, Kind::FailedTransaction, Kind::CheckIn, Kind::Error, Kind::Report];
+/// The number of requests at the same time at first: enough to hide the round trip. Each envelope that is accepted
+/// allows one more, up to the maximum; a failure leaves one.
+const INITIAL_IN_FLIGHT: usize = 4;
+/// The maximum number of requests at the same time.
+pub const MAX_IN_FLIGHT: usize = 32;
+/// The order in which kinds are dropped if the spool is full. Client reports are last: they are small, and without them
+/// the drops would remain unknown to Sentry.
+const DROP_ORDER: [Kind; Kind::ALL.len()] =
+    [Kind::PassedTransaction, Kind::FailedTransaction, Kind::CheckIn, Kind::Error, Kind::ClientReport];
 
 impl Queue {
-    /// What is in `left` is in the spool already.
-    pub fn new(spool: Spool, left: Vec<SpooledEnvelope>) -> Self {
+    /// Creates a queue with the envelopes that an earlier process left in the spool.
+    pub fn new(spool: Spool, leftovers: Vec<SpooledEnvelope>) -> Self {
         let mut queue = Self {
             spool,
-            tally: Outcomes::default(),
+            outcomes: Outcomes::default(),
             waiting: Default::default(),
             held: Vec::new(),
             in_flight: [0; 2],
-            width: FEW,
+            max_in_flight: INITIAL_IN_FLIGHT,
             limits: RateLimits::default(),
             backoff: Backoff::default(),
-            spoke: false,
-            lost: false,
+            has_answered: false,
+            is_unreachable: false,
         };
-        for kept in left {
-            queue.tally.spooled(kept.kind);
-            queue.put(InFlight::new(kept));
+        for spooled in leftovers {
+            queue.outcomes.count_spooled(spooled.kind);
+            queue.enqueue(QueuedEnvelope::new(spooled));
         }
         queue
     }
 
-    /// Takes envelopes in that belong together. Where there is no room the least dear goes, of those the oldest.
+    /// Adds envelopes that are sent as soon as possible. If the spool is full, drops the oldest ones in [`DROP_ORDER`].
     pub fn push(&mut self, envelopes: Vec<Envelope>, now: SystemTime) {
-        for kept in self.keep(envelopes, now) {
-            self.put(InFlight::new(kept));
+        for spooled in self.add_to_spool(envelopes, now) {
+            self.enqueue(QueuedEnvelope::new(spooled));
         }
-        self.make_room();
+        self.drop_excess();
     }
 
-    /// Takes envelopes in that are not sent yet. After a restart they are like all others.
+    /// Adds envelopes that are not sent until they are released, or the process is restarted.
     pub fn hold(&mut self, envelopes: Vec<Envelope>, now: SystemTime) {
-        let kept = self.keep(envelopes, now);
-        self.held.extend(kept.into_iter().map(InFlight::new));
-        self.make_room();
+        let spooled = self.add_to_spool(envelopes, now);
+        self.held.extend(spooled.into_iter().map(QueuedEnvelope::new));
+        self.drop_excess();
     }
 
-    /// Sends what was held.
+    /// Lets the held envelopes be sent.
     pub fn release_held(&mut self) {
-        for parcel in std::mem::take(&mut self.held) {
-            self.put(parcel);
+        for envelope in std::mem::take(&mut self.held) {
+            self.enqueue(envelope);
         }
     }
 
-    /// Gives up what was held.
+    /// Drops the held envelopes.
     pub fn drop_held(&mut self) {
-        for parcel in std::mem::take(&mut self.held) {
-            self.discard(parcel, Reason::Suppressed);
+        for envelope in std::mem::take(&mut self.held) {
+            self.discard(envelope, DropReason::Suppressed);
         }
     }
 
-    /// The dearest envelope that may be sent now.
+    /// Takes the most important envelope that may be sent now. It must be given back to [`Queue::on_result`].
     pub fn next(&mut self, now: Instant) -> Next {
         loop {
-            let Some(Due { until, line: (store, kind) }) = self.due(now) else { return Next::Wait(None) };
-            if until.is_some() {
-                return Next::Wait(until);
+            let Some(Due { not_before, fifo: (storage, kind) }) = self.next_due(now) else { return Next::Wait(None) };
+            if not_before.is_some() {
+                return Next::Wait(not_before);
             }
-            // Whoever sends wakes the next one when it is done.
-            if self.in_flight() >= self.width {
+            // A worker that has sent its envelope comes back here by itself.
+            if self.in_flight() >= self.max_in_flight {
                 return Next::Wait(None);
             }
-            let Some(parcel) = self.waiting[store][kind].pop_front() else { return Next::Wait(None) };
-            if is_too_old(&parcel.kept, SystemTime::now()) {
-                self.discard(parcel, Reason::TooOld);
+            let Some(mut envelope) = self.waiting[storage][kind].pop_front() else { return Next::Wait(None) };
+            if envelope.is_expired(SystemTime::now()) {
+                self.discard(envelope, DropReason::TooOld);
                 continue;
             }
-            self.in_flight[store] += 1;
-            let seen = self.backoff.sent(parcel.kept.kind.category());
-            let more = self.in_flight() < self.width && self.due(now).is_some_and(|due| due.until.is_none());
-            return Next::Send(InFlight { seen, ..parcel }, more);
+            self.in_flight[storage] += 1;
+            envelope.failures_at_send = self.backoff.on_send(envelope.spooled.kind.category());
+            let is_more_ready =
+                self.in_flight() < self.max_in_flight && self.next_due(now).is_some_and(|due| due.not_before.is_none());
+            return Next::Send { envelope, is_more_ready };
         }
     }
 
-    /// Takes back what [`Queue::next`] gave, with what came of it.
-    pub fn on_response(&mut self, parcel: InFlight, answer: SendResult, now: Instant) -> Option<QueueEvent> {
-        self.in_flight[parcel.kept.store() as usize] -= 1;
-        let category = parcel.kept.kind.category();
-        self.backoff.settled(category);
-        match answer {
-            SendResult::Taken(headers) => {
+    /// Takes an envelope from [`Queue::next`] back, with the result of sending it. Returns an event if there is one to
+    /// log.
+    pub fn on_result(&mut self, envelope: QueuedEnvelope, result: SendResult, now: Instant) -> Option<QueueEvent> {
+        self.in_flight[envelope.spooled.storage() as usize] -= 1;
+        let category = envelope.spooled.kind.category();
+        self.backoff.on_send_end(category);
+        match result {
+            SendResult::Accepted(headers) => {
                 let limited = self.limits.update(&headers, category, false, now);
-                self.tally.sent(parcel.kept.kind);
-                self.spool.forget(parcel.kept);
-                self.width = (self.width + 1).min(MOST);
-                self.answered(category, limited, now)
+                self.outcomes.count_sent(envelope.spooled.kind);
+                self.spool.remove(envelope.spooled);
+                self.max_in_flight = (self.max_in_flight + 1).min(MAX_IN_FLIGHT);
+                self.on_answer(category, limited, now)
             }
-            SendResult::Limited(headers) => {
+            SendResult::RateLimited(headers) => {
                 let limited = self.limits.update(&headers, category, true, now);
-                self.put(parcel);
-                self.answered(category, limited, now)
+                self.enqueue(envelope);
+                self.on_answer(category, limited, now)
             }
-            SendResult::Refused(headers) => {
+            SendResult::Rejected(headers) => {
                 let limited = self.limits.update(&headers, category, false, now);
-                self.discard(parcel, Reason::Refused);
-                self.answered(category, limited, now);
-                Some(QueueEvent::Refused)
+                self.discard(envelope, DropReason::Rejected);
+                self.on_answer(category, limited, now);
+                Some(QueueEvent::Rejected)
             }
             SendResult::Failed(headers) => {
-                // One that names its time is as good as a limit.
+                // A failure that says when to try again is treated like a rate limit.
                 self.limits.update(&headers, category, headers.retry_after.is_some(), now);
-                self.failed(parcel, now)
+                self.on_failure(envelope, now)
             }
-            SendResult::Damaged => {
-                self.discard(parcel, Reason::Damaged);
-                Some(QueueEvent::Damaged)
-            }
-        }
-    }
-
-    /// Gives up what has become too old while nothing could be sent.
-    pub fn expire(&mut self, now: SystemTime) {
-        for (store, kind) in lines() {
-            while let Some(parcel) = self.waiting[store][kind].pop_front_if(|parcel| is_too_old(&parcel.kept, now)) {
-                self.discard(parcel, Reason::TooOld);
+            SendResult::Unreadable => {
+                self.discard(envelope, DropReason::Unreadable);
+                Some(QueueEvent::Unreadable)
             }
         }
     }
 
-    /// Brings to disk what is in memory alone, once that works again.
-    pub fn save(&mut self) {
-        let memory = Store::Memory as usize;
+    /// Drops envelopes that have become too old while nothing could be sent.
+    pub fn drop_expired(&mut self, now: SystemTime) {
+        for (storage, kind) in fifos() {
+            while let Some(envelope) = self.waiting[storage][kind].pop_front_if(|envelope| envelope.is_expired(now)) {
+                self.discard(envelope, DropReason::TooOld);
+            }
+        }
+    }
+
+    /// Moves envelopes that are in memory only to the disk, as far as that works.
+    pub fn move_to_disk(&mut self) {
+        let memory = Storage::Memory as usize;
         for kind in 0..Kind::ALL.len() {
-            while let Some(parcel) = self.waiting[memory][kind].pop_front() {
-                let parcel = InFlight { kept: self.spool.save(parcel.kept), ..parcel };
-                if parcel.kept.store() == Store::Memory {
-                    self.waiting[memory][kind].push_front(parcel);
+            while let Some(mut envelope) = self.waiting[memory][kind].pop_front() {
+                envelope.spooled = self.spool.move_to_disk(envelope.spooled);
+                if envelope.spooled.storage() == Storage::Memory {
+                    self.waiting[memory][kind].push_front(envelope);
                     return;
                 }
-                self.put(parcel);
+                self.enqueue(envelope);
             }
         }
-        self.make_room();
+        self.drop_excess();
     }
 
-    /// Whether a report of what was discarded waits to be sent.
-    pub fn has_report(&self) -> bool {
-        self.waiting.iter().any(|lines| !lines[Kind::Report as usize].is_empty())
+    /// Returns true if a client report waits to be sent.
+    pub fn has_client_report(&self) -> bool {
+        self.waiting.iter().any(|kinds| !kinds[Kind::ClientReport as usize].is_empty())
     }
 
     pub fn counts(&self) -> Counts {
-        let lines = lines().filter(|(_, kind)| *kind != Kind::Report as usize);
-        let waiting = |store: usize| -> u64 {
-            let held = self.held.iter().filter(|parcel| parcel.kept.store() as usize == store).count();
-            let lines = lines.clone().filter(|line| line.0 == store);
-            (held + lines.map(|(store, kind)| self.waiting[store][kind].len()).sum::<usize>()) as u64
+        let fifos = fifos().filter(|(_, kind)| *kind != Kind::ClientReport as usize);
+        let waiting = |storage: usize| -> u64 {
+            let held = self.held.iter().filter(|envelope| envelope.spooled.storage() as usize == storage).count();
+            let fifos = fifos.clone().filter(|fifo| fifo.0 == storage);
+            (held + fifos.map(|(storage, kind)| self.waiting[storage][kind].len()).sum::<usize>()) as u64
         };
-        let [on_disk, in_memory] =
-            [Store::Disk, Store::Memory].map(|store| waiting(store as usize) + self.in_flight[store as usize] as u64);
+        let [on_disk, in_memory] = [Storage::Disk, Storage::Memory]
+            .map(|storage| waiting(storage as usize) + self.in_flight[storage as usize] as u64);
         let bytes = self.spool.size();
-        Counts { waiting: on_disk + in_memory, in_memory, bytes, ..self.tally.counts.clone() }
+        Counts { waiting: on_disk + in_memory, in_memory, bytes, ..self.outcomes.counts.clone() }
     }
 
-    /// Whether nothing more can leave before `deadline`; what has failed so often since [`Queue::hurry`] cannot.
-    pub fn is_stuck(&self, now: Instant, deadline: Instant, patience: u32) -> bool {
-        let later = |due: Due| {
-            let failing = || self.backoff.tries(Kind::ALL[due.line.1].category()) >= patience;
-            due.until.is_some_and(|until| until > deadline || failing())
+    /// Returns true if nothing is in flight and nothing more can be sent before `deadline`. A category with
+    /// `max_failures` failures in a row since [`Queue::retry_now`] is not waited for.
+    pub fn is_stuck(&self, now: Instant, deadline: Instant, max_failures: u32) -> bool {
+        let is_hopeless = |due: Due| {
+            let category = Kind::ALL[due.fifo.1].category();
+            let is_failing = || self.backoff.failures_since_retry_now(category) >= max_failures;
+            due.not_before.is_some_and(|not_before| not_before > deadline || is_failing())
         };
-        self.in_flight() == 0 && self.dues(now).all(later)
+        self.in_flight() == 0 && self.all_due(now).all(is_hopeless)
     }
 
-    /// Makes the next attempt come at once.
+    /// Ends the pauses after failures, so that everything is tried again at once.
     pub fn retry_now(&mut self) {
         self.backoff.retry_now();
     }
 
-    /// Where the next envelope waits, and from when on it may go if not now; none where nothing waits.
-    fn due(&self, now: Instant) -> Option<Due> {
-        self.dues(now).min_by_key(|due| (due.until, due.line.1, due.line.0))
+    /// Returns the FIFO to send from next, or `None` if nothing waits.
+    fn next_due(&self, now: Instant) -> Option<Due> {
+        self.all_due(now).min_by_key(|due| (due.not_before, due.fifo.1, due.fifo.0))
     }
 
-    /// The lines in which something waits, but for those that wait for one of theirs that is in flight.
-    fn dues(&self, now: Instant) -> impl Iterator<Item = Due> {
-        let waiting = lines().filter(|(store, kind)| !self.waiting[*store][*kind].is_empty());
-        let waiting = waiting.map(|(store, kind)| (Kind::ALL[kind].category(), (store, kind)));
-        let free = waiting.filter(|(category, _)| !self.backoff.is_asking(*category));
-        free.map(move |(category, line)| {
-            let until = self.limits.until(category, now).max(self.backoff.until(category, now));
-            Due { until, line }
+    /// Returns the FIFOs that are not empty, except those of a failing category of which an attempt is in flight.
+    fn all_due(&self, now: Instant) -> impl Iterator<Item = Due> {
+        let waiting = fifos().filter(|(storage, kind)| !self.waiting[*storage][*kind].is_empty());
+        let waiting = waiting.map(|fifo| (Kind::ALL[fifo.1].category(), fifo));
+        let free = waiting.filter(|(category, _)| !self.backoff.is_retrying(*category));
+        free.map(move |(category, fifo)| {
+            let limited_until = self.limits.limited_until(category, now);
+            Due { not_before: limited_until.max(self.backoff.paused_until(category, now)), fifo }
         })
     }
 
@@ -278,94 +275,93 @@ impl Queue {
         self.in_flight.iter().sum()
     }
 
-    fn keep(&mut self, envelopes: Vec<Envelope>, now: SystemTime) -> Vec<SpooledEnvelope> {
+    fn add_to_spool(&mut self, envelopes: Vec<Envelope>, now: SystemTime) -> Vec<SpooledEnvelope> {
         for envelope in &envelopes {
-            self.tally.spooled(envelope.kind);
+            self.outcomes.count_spooled(envelope.kind);
         }
-        self.spool.keep(envelopes, now)
+        self.spool.add(envelopes, now)
     }
 
-    fn make_room(&mut self) {
-        while let Some(store) = self.spool.full() {
-            let lines = &mut self.waiting[store as usize];
-            let cheapest = CHEAPEST.into_iter().find_map(|kind| lines[kind as usize].pop_front());
-            let Some(parcel) = cheapest else { return };
-            let reason = match store {
-                Store::Disk => Reason::NoRoomOnDisk,
-                Store::Memory => Reason::NoRoomInMemory,
+    fn drop_excess(&mut self) {
+        while let Some(storage) = self.spool.overfull() {
+            let fifos = &mut self.waiting[storage as usize];
+            let Some(envelope) = DROP_ORDER.into_iter().find_map(|kind| fifos[kind as usize].pop_front()) else {
+                return;
             };
-            if !self.tally.counts.dropped.contains_key(&reason) {
-                tracing::warn!("more waits for Sentry than there may be ({reason}): the oldest passing runs go first");
+            let (reason, message) = match storage {
+                Storage::Disk => (
+                    DropReason::SpoolFull,
+                    "spool full: dropping the oldest envelopes, those of passed runs first; raise `sentry.spool.size`",
+                ),
+                Storage::Memory => (
+                    DropReason::MemoryFull,
+                    "memory for waiting envelopes full: dropping the oldest ones, those of passed runs first",
+                ),
+            };
+            if !self.outcomes.counts.dropped.contains_key(&reason) {
+                tracing::warn!("{message}");
             }
-            self.discard(parcel, reason);
+            self.discard(envelope, reason);
         }
     }
 
-    fn discard(&mut self, parcel: InFlight, reason: Reason) {
-        self.tally.dropped(parcel.kept.kind, parcel.kept.spans, reason);
-        self.spool.forget(parcel.kept);
+    fn discard(&mut self, envelope: QueuedEnvelope, reason: DropReason) {
+        let SpooledEnvelope { kind, spans, .. } = envelope.spooled;
+        self.outcomes.count_dropped(kind, spans, reason);
+        self.spool.remove(envelope.spooled);
     }
 
-    /// Behind the others of its kind, for their order is of no matter and none is to be in the way of all.
-    fn put(&mut self, parcel: InFlight) {
-        self.waiting[parcel.kept.store() as usize][parcel.kept.kind as usize].push_back(parcel);
+    /// Adds an envelope behind all others of its kind, also one that was tried already: the order within a kind does
+    /// not matter, and one envelope that cannot be sent must not block the others.
+    fn enqueue(&mut self, envelope: QueuedEnvelope) {
+        let SpooledEnvelope { kind, .. } = envelope.spooled;
+        self.waiting[envelope.spooled.storage() as usize][kind as usize].push_back(envelope);
     }
 
-    fn failed(&mut self, mut parcel: InFlight, now: Instant) -> Option<QueueEvent> {
-        let was_fine = self.backoff.failed(parcel.kept.kind.category(), parcel.seen, now);
-        if was_fine {
-            parcel.suspicions += 1;
-            parcel.suspected.get_or_insert(now);
+    fn on_failure(&mut self, mut envelope: QueuedEnvelope, now: Instant) -> Option<QueueEvent> {
+        let category = envelope.spooled.kind.category();
+        let is_first = self.backoff.on_failure(category, envelope.failures_at_send, now);
+        if is_first {
+            envelope.add_lone_failure(now);
         }
-        self.width = 1;
-        let suspense = parcel.suspected.map(|since| now.saturating_duration_since(since));
-        if parcel.suspicions >= MAX_SUSPICIONS && suspense >= Some(MAX_SUSPENSE) {
-            self.discard(parcel, Reason::Refused);
-            return Some(QueueEvent::Refused);
+        self.max_in_flight = 1;
+        if envelope.is_rejected(now) {
+            self.discard(envelope, DropReason::Rejected);
+            return Some(QueueEvent::Rejected);
         }
-        self.put(parcel);
-        // One that fails now and then is not worth a word each time.
-        let told = self.lost || (self.spoke && was_fine);
-        self.lost |= !told;
-        (!told).then_some(QueueEvent::Lost)
+        self.enqueue(envelope);
+        // A single failure of a server that has answered before is not logged.
+        let is_silent = self.is_unreachable || (self.has_answered && is_first);
+        self.is_unreachable |= !is_silent;
+        (!is_silent).then_some(QueueEvent::Unreachable)
     }
 
-    /// The server speaks to one of `category`.
-    fn answered(&mut self, category: Option<Category>, limited: Vec<Category>, now: Instant) -> Option<QueueEvent> {
-        self.spoke = true;
-        self.backoff.answered(category);
-        let is_back = self.lost && self.backoff.is_fine();
-        self.lost &= !is_back;
-        match limited.first() {
-            Some(first) => {
-                let until = self.limits.until(Some(*first), now).unwrap_or(now);
-                Some(QueueEvent::Limited(limited, until - now))
-            }
-            None => is_back.then_some(QueueEvent::Back),
+    /// Records that the server has answered a request for `category`. `limited` are the categories whose limit has just
+    /// begun.
+    fn on_answer(&mut self, category: Option<Category>, limited: Vec<Category>, now: Instant) -> Option<QueueEvent> {
+        self.has_answered = true;
+        self.backoff.on_answer(category);
+        let is_reachable_again = self.is_unreachable && self.backoff.is_healthy();
+        self.is_unreachable &= !is_reachable_again;
+        if let Some(first) = limited.first() {
+            let until = self.limits.limited_until(Some(*first), now).unwrap_or(now);
+            return Some(QueueEvent::RateLimited(limited, until - now));
         }
+        is_reachable_again.then_some(QueueEvent::Reachable)
     }
 }
 
-impl InFlight {
-    fn new(kept: SpooledEnvelope) -> Self {
-        Self { kept, suspicions: 0, suspected: None, seen: 0 }
-    }
-}
-
-/// What is next in which line, and from when on.
+/// A FIFO in which envelopes wait.
 struct Due {
-    until: Option<Instant>,
-    line: (usize, usize),
+    /// The moment from which they may be sent, or `None` if they may be sent now.
+    not_before: Option<Instant>,
+    /// The indexes of the storage and of the kind.
+    fifo: (usize, usize),
 }
 
-/// Each store's line of each kind.
-fn lines() -> impl Iterator<Item = (usize, usize)> + Clone {
-    (0..2).flat_map(|store| (0..Kind::ALL.len()).map(move |kind| (store, kind)))
-}
-
-fn is_too_old(kept: &SpooledEnvelope, now: SystemTime) -> bool {
-    let most = if kept.kind == Kind::CheckIn { MAX_AGE_OF_CHECK_IN } else { MAX_AGE };
-    now.duration_since(kept.since).is_ok_and(|age| age > most)
+/// Returns the indexes of all FIFOs: storage and kind.
+fn fifos() -> impl Iterator<Item = (usize, usize)> + Clone {
+    (0..2).flat_map(|storage| (0..Kind::ALL.len()).map(move |kind| (storage, kind)))
 }
 
 #[cfg(test)]

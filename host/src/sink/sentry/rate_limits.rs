@@ -1,79 +1,84 @@
-//! Sentry's rate limits: until when it wants nothing of a category. Pure; knows the grammar of the headers.
+//! Sentry's rate limits, which hold for one category of data each. Knows the grammar of the headers; does no I/O.
 
 use std::time::{Duration, Instant, SystemTime};
 
 use super::envelope::Category;
 
-/// Until when each category is limited.
+/// The end of each category's rate limit.
 #[derive(Debug, Default)]
 pub struct RateLimits {
-    by_name: [Option<Instant>; Category::ALL.len()],
-    /// Of what has no name there, and is limited only if it was itself answered so.
-    nameless: Option<Instant>,
+    by_category: [Option<Instant>; Category::ALL.len()],
+    /// The limit of envelopes without a category, which no header names: only a 429 to one of them sets it.
+    uncategorized: Option<Instant>,
 }
 
-/// What an answer says of limits: its headers, as they came.
+/// The headers of a response that set rate limits, unparsed.
 #[derive(Debug, Default)]
-pub struct Headers {
-    /// `X-Sentry-Rate-Limits`
+pub struct RateLimitHeaders {
+    /// `X-Sentry-Rate-Limits`.
     pub rate_limits: Option<String>,
-    /// `Retry-After`
+    /// `Retry-After`.
     pub retry_after: Option<String>,
 }
 
-/// The wait where a 429 does not name one.
-const UNNAMED: Duration = Duration::from_secs(60);
-/// After the longest wait we ask again, whatever was said: a slip on the other side is not to silence us for years.
-const LONGEST: Duration = Duration::from_secs(24 * 3600);
+/// The limit after a 429 that names none.
+const DEFAULT_LIMIT: Duration = Duration::from_secs(60);
+/// The upper bound of a limit, whatever the server asks for: a mistake on its side must not silence this host for
+/// years.
+const MAX_LIMIT: Duration = Duration::from_secs(24 * 3600);
 
 impl RateLimits {
-    /// Takes in an answer to an envelope of `category`; `limited` if the answer was a 429, or as good as one. Gives the
-    /// categories that were free until now.
+    /// Applies the headers of a response to an envelope of `category`. `is_limited` is true if the response was a 429,
+    /// or is treated like one. Returns the categories that are limited now and were not before.
     pub fn update(
         &mut self,
-        headers: &Headers,
+        headers: &RateLimitHeaders,
         category: Option<Category>,
-        limited: bool,
+        is_limited: bool,
         now: Instant,
     ) -> Vec<Category> {
-        let before = Category::ALL.map(|category| self.until(Some(category), now));
-        let asked = headers.retry_after.as_deref().and_then(retry_after);
+        let before = Category::ALL.map(|category| self.limited_until(Some(category), now));
+        let retry_after = headers.retry_after.as_deref().and_then(parse_retry_after);
         if let Some(header) = &headers.rate_limits {
-            for (wait, categories) in header.split(',').filter_map(parse) {
+            for (wait, categories) in header.split(',').filter_map(parse_limit) {
                 for category in categories {
                     self.extend(Some(category), now + wait);
                 }
             }
-        } else if limited {
+        } else if is_limited {
             for category in Category::ALL {
-                self.extend(Some(category), now + asked.unwrap_or(UNNAMED));
+                self.extend(Some(category), now + retry_after.unwrap_or(DEFAULT_LIMIT));
             }
         }
-        // Whatever the headers say, what was refused just now is not sent again at once.
-        if limited && self.until(category, now).is_none() {
-            self.extend(category, now + asked.filter(|wait| !wait.is_zero()).unwrap_or(UNNAMED));
+        // Whatever the headers say, an envelope that was limited just now is not sent again at once.
+        if is_limited && self.limited_until(category, now).is_none() {
+            self.extend(category, now + retry_after.filter(|wait| !wait.is_zero()).unwrap_or(DEFAULT_LIMIT));
         }
-        let free = Category::ALL.into_iter().zip(before).filter(|(_, before)| before.is_none());
-        free.map(|(category, _)| category).filter(|category| self.until(Some(*category), now).is_some()).collect()
+        let unlimited = Category::ALL.into_iter().zip(before).filter(|(_, before)| before.is_none());
+        unlimited
+            .map(|(category, _)| category)
+            .filter(|category| self.limited_until(Some(*category), now).is_some())
+            .collect()
     }
 
-    /// When `category` may be sent again, if it may not now.
-    pub fn until(&self, category: Option<Category>, now: Instant) -> Option<Instant> {
-        category.map_or(self.nameless, |category| self.by_name[category as usize]).filter(|until| *until > now)
+    /// Returns the end of the limit of `category`, or `None` if it may be sent now.
+    pub fn limited_until(&self, category: Option<Category>, now: Instant) -> Option<Instant> {
+        category.map_or(self.uncategorized, |category| self.by_category[category as usize]).filter(|until| *until > now)
     }
 
-    /// The longer limit stays.
+    /// Limits `category` until then, unless it is limited for longer already.
     fn extend(&mut self, category: Option<Category>, until: Instant) {
-        let known = category.map_or(&mut self.nameless, |category| &mut self.by_name[category as usize]);
-        *known = (*known).max(Some(until));
+        let limit = category.map_or(&mut self.uncategorized, |category| &mut self.by_category[category as usize]);
+        *limit = (*limit).max(Some(until));
     }
 }
 
-/// One limit, `retry_after:categories:scope:reason:namespaces`, of which all but the first may be missing. Categories
-/// that we do not send are passed over.
-fn parse(limit: &str) -> Option<(Duration, Vec<Category>)> {
+/// Parses one limit, `retry_after:categories:scope:reason:namespaces`, of which all parts but the first may be missing.
+/// Without categories, it holds for all. Skips categories that are not sent from here. Returns `None` if it does not
+/// begin with a number of seconds.
+fn parse_limit(limit: &str) -> Option<(Duration, Vec<Category>)> {
     let mut parts = limit.trim().split(':');
-    let wait = seconds(parts.next()?)?;
+    let wait = parse_seconds(parts.next()?)?;
     let names = parts.next().unwrap_or_default().trim();
     if names.is_empty() {
         return Some((wait, Category::ALL.to_vec()));
@@ -82,38 +87,44 @@ fn parse(limit: &str) -> Option<(Duration, Vec<Category>)> {
     Some((wait, names.split(';').filter_map(category).collect()))
 }
 
-/// Seconds, whole or with a fraction, or the date until when.
-fn retry_after(text: &str) -> Option<Duration> {
+/// Parses the value of `Retry-After`: seconds, which may have a fraction, or an HTTP date. Returns `None` if it is
+/// neither.
+fn parse_retry_after(text: &str) -> Option<Duration> {
     let date = || httpdate::parse_http_date(text.trim()).ok();
-    seconds(text).or_else(|| Some(date()?.duration_since(SystemTime::now()).unwrap_or_default().min(LONGEST)))
+    parse_seconds(text).or_else(|| Some(date()?.duration_since(SystemTime::now()).unwrap_or_default().min(MAX_LIMIT)))
 }
 
-fn seconds(text: &str) -> Option<Duration> {
+/// Parses a number of seconds, and clamps it to the range from zero to [`MAX_LIMIT`]. Returns `None` if it is no
+/// number.
+fn parse_seconds(text: &str) -> Option<Duration> {
     let seconds: f64 = text.trim().parse().ok().filter(|seconds: &f64| !seconds.is_nan())?;
-    Some(Duration::from_secs_f64(seconds.clamp(0.0, LONGEST.as_secs_f64())))
+    Some(Duration::from_secs_f64(seconds.clamp(0.0, MAX_LIMIT.as_secs_f64())))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The seconds for which errors, transactions and check-ins are limited after an answer to a transaction.
+    /// Checks for how many seconds errors, transactions and check-ins are limited after a response to a transaction.
     #[track_caller]
-    fn check(limited: bool, rate_limits: Option<&str>, retry_after: Option<&str>, expected: [f64; 3]) {
+    fn check(is_limited: bool, rate_limits: Option<&str>, retry_after: Option<&str>, expected: [f64; 3]) {
         let now = Instant::now();
-        let headers =
-            Headers { rate_limits: rate_limits.map(str::to_owned), retry_after: retry_after.map(str::to_owned) };
+        let headers = RateLimitHeaders {
+            rate_limits: rate_limits.map(str::to_owned),
+            retry_after: retry_after.map(str::to_owned),
+        };
         let mut limits = RateLimits::default();
-        limits.update(&headers, Some(Category::Transaction), limited, now);
-        let left = |category| limits.until(Some(category), now).map_or(Duration::ZERO, |until| until - now);
-        // A date is one of the wall clock, which goes on meanwhile.
-        let found = Category::ALL.map(|category| left(category).as_secs_f64());
-        let near = found.iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1.5);
-        assert!(near, "{found:?} are not {expected:?}");
+        limits.update(&headers, Some(Category::Transaction), is_limited, now);
+        let remaining =
+            |category| limits.limited_until(Some(category), now).map_or(Duration::ZERO, |until| until - now);
+        // A date refers to the wall clock, which goes on meanwhile.
+        let actual = Category::ALL.map(|category| remaining(category).as_secs_f64());
+        let near = actual.iter().zip(expected).all(|(actual, expected)| (actual - expected).abs() < 1.5);
+        assert!(near, "{actual:?} are not {expected:?}");
     }
 
     #[test]
-    fn the_documented_grammar() {
+    fn limits_have_the_documented_grammar() {
         let header = |header, expected| check(false, Some(header), None, expected);
         header("60:transaction:key", [0.0, 60.0, 0.0]);
         header("60:error;transaction:organization:quota:", [60.0, 60.0, 0.0]);
@@ -130,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_limits_nothing_and_nothing_is_limited_for_ever() {
+    fn invalid_limits_are_ignored_and_long_ones_are_clamped() {
         let header = |header, expected| check(false, Some(header), None, expected);
         header("", [0.0, 0.0, 0.0]);
         header("soon:error", [0.0, 0.0, 0.0]);
@@ -140,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_429_always_limits_what_it_answered() {
+    fn a_429_always_limits_the_category_of_its_request() {
         check(true, None, Some("70"), [70.0, 70.0, 70.0]);
         check(true, None, None, [60.0, 60.0, 60.0]);
         check(true, None, Some("tomorrow"), [60.0, 60.0, 60.0]);
@@ -153,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_may_be_a_date() {
+    fn retry_after_may_be_a_date() {
         let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(90));
         check(true, None, Some(&date), [90.0, 90.0, 90.0]);
         check(true, None, Some("Wed, 21 Oct 2015 07:28:00 GMT"), [0.0, 60.0, 0.0]);

@@ -1,173 +1,156 @@
-//! Envelopes to a receiver over the network: in parallel, over kept connections, again until they are taken. Knows HTTP
-//! and Sentry's answers, and nothing of runs.
+//! Sends envelopes to one destination: in parallel, and again until the destination accepts them.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::{Mutex, MutexGuard};
-use reqwest::header::{CONTENT_ENCODING, HeaderName, RETRY_AFTER};
-use reqwest::{Client, Response, StatusCode, Url};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use super::compression::Compression;
-use super::envelope::{Category, Envelope, Kind, report, sent_at};
-use super::outcomes::{Counts, Reason};
-use super::queue::{MOST, Next, Queue, QueueEvent, SendResult};
-use super::rate_limits::Headers;
+use super::client_report::client_report;
+use super::destination::Destination;
+use super::envelope::{Category, Envelope, Kind};
+use super::outcomes::{Counts, DropReason};
+use super::queue::{MAX_IN_FLIGHT, Next, Queue, QueueEvent, SendResult};
 use super::spool::{Spool, SpooledEnvelope};
 
-/// Sends what is pushed, until it is dropped. What is not sent by then stays in the spool.
+/// Sends the envelopes that are pushed to it, until it is dropped. Those that are not sent by then stay in the spool.
 pub struct Transport {
-    post: Arc<Post>,
+    shared: Arc<Shared>,
     _tasks: JoinSet<()>,
 }
 
-/// Where envelopes go.
-pub struct Destination {
-    /// For a person: `Sentry at o1.ingest.sentry.io`.
-    pub name: String,
-    pub client: Client,
-    pub url: Url,
-    pub packing: Compression,
-    /// Whether it wants to know what it did not get.
-    pub reports: bool,
-    /// So many failures in a row to reach it, and a flush waits for it no longer.
-    pub patience: u32,
-}
-
-struct Post {
+/// The state that the tasks of a transport share.
+struct Shared {
     destination: Destination,
     queue: Mutex<Queue>,
-    /// Something may be sent.
-    work: Notify,
-    /// Something may be sent soon, and whether that has been said already.
-    soon: Notify,
-    gathering: AtomicBool,
-    /// Something was settled.
-    settled: Notify,
-    /// What was said in refusing, and the log has said.
-    reasons: Mutex<HashSet<String>>,
+    /// Wakes a worker: an envelope may be sent.
+    ready: Notify,
+    /// Wakes the batch timer: an envelope may be sent with the next batch.
+    batch_started: Notify,
+    /// True from the first envelope of a batch until the batch timer has seen it.
+    is_batch_started: AtomicBool,
+    /// Wakes flushes: a response was handled.
+    response_handled: Notify,
+    /// The explanations of rejections that were logged.
+    logged_rejections: Mutex<HashSet<String>>,
 }
 
-/// Runs that passed within so long are sent together, so that none of them has to wake us for itself.
-const GATHER: Duration = Duration::from_millis(250);
-/// How often what waits is brought to the disk itself: as much can be lost when the machine stops. Measured at 200 runs a
-/// second, it is a third of a millisecond each time during an outage, and seldom needed while Sentry keeps up.
-const SYNC: Duration = Duration::from_secs(1);
-/// How often the receiver is told of what was discarded, and what is too old is given up.
-const REPORT: u32 = 30;
-/// How often the log says how things stand, if anything has changed.
-const SAY: u32 = 60;
-const RATE_LIMITS: HeaderName = HeaderName::from_static("x-sentry-rate-limits");
-/// Why something was refused.
-const REASON: HeaderName = HeaderName::from_static("x-sentry-error");
-/// Of an answer's body, which is read so that the connection can be kept.
-const MAX_ANSWER: usize = 64 << 10;
-/// How long an answer's body is waited for: one that drips in is not to hold up what comes next.
-const ANSWER_TIME: Duration = Duration::from_secs(2);
-/// Characters of what is said in refusing.
-const MAX_REASON: usize = 300;
-/// Different reasons that are logged, each once: there are few, unless the server puts the time into them.
-const MAX_REASONS: usize = 20;
+/// The interval of sending transactions of passed runs. Sending them in batches saves a wake-up of the workers for
+/// each.
+const BATCH_INTERVAL: Duration = Duration::from_millis(250);
+/// The interval of syncing the spool, and so the time of which envelopes can be lost when the machine crashes. Measured
+/// at 200 runs/s: a sync takes a third of a millisecond during an outage, and is seldom needed while Sentry keeps up.
+const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+/// The number of syncs between client reports, and between searches for envelopes that have become too old.
+const SYNCS_PER_REPORT: u32 = 30;
+/// The number of syncs between log lines with the counts, if they have changed.
+const SYNCS_PER_LOG_LINE: u32 = 60;
+/// The maximum number of different explanations that are logged, each once. There are few, unless the server puts the
+/// time into them.
+const MAX_LOGGED_REJECTIONS: usize = 20;
 
 impl Transport {
-    /// Starts sending, first of all what is `left` in the spool. Wants to be called within a tokio runtime.
-    pub fn start(destination: Destination, spool: Spool, left: Vec<SpooledEnvelope>) -> Self {
-        let post = Arc::new(Post {
+    /// Starts sending, first of all what an earlier process left in the spool. Must be called within a tokio runtime.
+    pub fn start(destination: Destination, spool: Spool, leftovers: Vec<SpooledEnvelope>) -> Self {
+        let shared = Arc::new(Shared {
             destination,
-            queue: Mutex::new(Queue::new(spool, left)),
-            work: Notify::new(),
-            soon: Notify::new(),
-            gathering: AtomicBool::new(false),
-            settled: Notify::new(),
-            reasons: Mutex::default(),
+            queue: Mutex::new(Queue::new(spool, leftovers)),
+            ready: Notify::new(),
+            batch_started: Notify::new(),
+            is_batch_started: AtomicBool::new(false),
+            response_handled: Notify::new(),
+            logged_rejections: Mutex::default(),
         });
         let mut tasks = JoinSet::new();
-        for _ in 0..MOST {
-            tasks.spawn(Arc::clone(&post).work());
+        for _ in 0..MAX_IN_FLIGHT {
+            tasks.spawn(Arc::clone(&shared).run_worker());
         }
-        tasks.spawn(Arc::clone(&post).gather());
-        tasks.spawn(Arc::clone(&post).run_maintenance());
-        Self { post, _tasks: tasks }
+        tasks.spawn(Arc::clone(&shared).run_batch_timer());
+        tasks.spawn(Arc::clone(&shared).run_maintenance());
+        Self { shared, _tasks: tasks }
     }
 
-    /// Takes envelopes that belong together, to be sent. Returns once they are in the spool.
+    /// Adds envelopes of one run, and returns once they are in the spool. They are sent at once, or with the next batch
+    /// if they are all transactions of passed runs.
     pub fn push(&self, envelopes: Vec<Envelope>) {
-        let urgent = envelopes.iter().any(|envelope| envelope.kind != Kind::PassedTransaction);
-        self.post.lock().push(envelopes, SystemTime::now());
-        if urgent {
-            self.post.work.notify_one();
-        } else if !self.post.gathering.swap(true, Ordering::Relaxed) {
-            self.post.soon.notify_one();
+        let is_urgent = envelopes.iter().any(|envelope| envelope.kind != Kind::PassedTransaction);
+        self.shared.lock().push(envelopes, SystemTime::now());
+        if is_urgent {
+            self.shared.ready.notify_one();
+        } else if !self.shared.is_batch_started.swap(true, Ordering::Relaxed) {
+            self.shared.batch_started.notify_one();
         }
     }
 
-    /// The same for a thread that may have the queue itself, and then is not heard.
-    pub fn push_at_once(&self, envelope: &Envelope) {
-        const TRIES: u32 = 100;
-        for _ in 0..TRIES {
-            if let Some(mut queue) = self.post.queue.try_lock() {
+    /// Adds an envelope from a thread that may hold the queue's lock itself, such as one that panics. The envelope is
+    /// lost if the lock cannot be taken within about 100 ms.
+    pub fn try_push(&self, envelope: &Envelope) {
+        const ATTEMPTS: u32 = 100;
+        for _ in 0..ATTEMPTS {
+            if let Some(mut queue) = self.shared.queue.try_lock() {
                 queue.push(vec![envelope.clone()], SystemTime::now());
                 drop(queue);
-                self.post.work.notify_one();
+                self.shared.ready.notify_one();
                 return;
             }
             std::thread::sleep(Duration::from_millis(1));
         }
     }
 
-    /// Takes envelopes that are not to be sent yet. Returns once they are in the spool; after a restart they are sent.
+    /// Adds envelopes that are not sent until they are released, or the process is restarted. Returns once they are in
+    /// the spool.
     pub fn hold(&self, envelopes: Vec<Envelope>) {
-        self.post.lock().hold(envelopes, SystemTime::now());
+        self.shared.lock().hold(envelopes, SystemTime::now());
     }
 
-    /// Sends what was held.
+    /// Lets the held envelopes be sent.
     pub fn release_held(&self) {
-        self.post.lock().release_held();
-        self.post.work.notify_one();
+        self.shared.lock().release_held();
+        self.shared.ready.notify_one();
     }
 
-    /// Gives up what was held.
+    /// Drops the held envelopes.
     pub fn drop_held(&self) {
-        self.post.lock().drop_held();
+        self.shared.lock().drop_held();
     }
 
-    /// Counts an error that is not to be sent, since one event about this host says it for all.
-    pub fn suppressed(&self) {
-        self.post.lock().tally.dropped(Kind::Error, 0, Reason::Suppressed);
+    /// Counts an error that is not sent because the network of this host is down. One event about that replaces the
+    /// errors of all targets.
+    pub fn count_suppressed(&self) {
+        self.shared.lock().outcomes.count_dropped(Kind::Error, 0, DropReason::Suppressed);
     }
 
-    /// Counts a run, of so many spans, that is not to be sent.
-    pub fn sampled_out(&self, spans: u32) {
-        self.post.lock().tally.sampled_out(spans);
+    /// Counts a run that was sampled out. `spans` is the number of its spans.
+    pub fn count_sampled_out(&self, spans: u32) {
+        self.shared.lock().outcomes.count_sampled_out(spans);
     }
 
     pub fn counts(&self) -> Counts {
-        self.post.lock().counts()
+        self.shared.lock().counts()
     }
 
-    /// Waits until everything is sent, for at most `grace`, and not for what cannot be sent by then; says how things
-    /// stand.
-    pub async fn flush(&self, grace: Duration) -> Counts {
+    /// Waits until everything is sent, but not longer than `timeout`, and not for envelopes that cannot be sent by
+    /// then. Returns the counts after that.
+    pub async fn flush(&self, timeout: Duration) -> Counts {
         let now = Instant::now();
-        // So long that it does not fit is as good as a day.
-        let deadline = now.checked_add(grace).unwrap_or(now + Duration::from_secs(24 * 3600));
-        self.post.lock().save();
-        self.post.report(true);
-        self.post.lock().retry_now();
-        self.post.work.notify_one();
+        // A timeout that is too long for the clock is replaced by a day.
+        let deadline = now.checked_add(timeout).unwrap_or(now + Duration::from_secs(24 * 3600));
+        self.shared.lock().move_to_disk();
+        self.shared.push_client_report(true);
+        self.shared.lock().retry_now();
+        self.shared.ready.notify_one();
         loop {
-            let mut settled = std::pin::pin!(self.post.settled.notified());
-            // Listen before looking, or what happens between the two is missed.
-            settled.as_mut().enable();
-            if self.post.lock().is_stuck(Instant::now(), deadline, self.post.destination.patience) {
+            let mut response_handled = std::pin::pin!(self.shared.response_handled.notified());
+            // Listens before it checks the queue, so that no response between the two is missed.
+            response_handled.as_mut().enable();
+            let max_failures = self.shared.destination.max_failures_in_flush;
+            if self.shared.lock().is_stuck(Instant::now(), deadline, max_failures) {
                 break;
             }
-            if tokio::time::timeout_at(deadline.into(), settled).await.is_err() {
+            if tokio::time::timeout_at(deadline.into(), response_handled).await.is_err() {
                 break;
             }
         }
@@ -175,29 +158,30 @@ impl Transport {
     }
 }
 
-impl Post {
-    async fn work(self: Arc<Self>) {
+impl Shared {
+    /// Sends one envelope after the other.
+    async fn run_worker(self: Arc<Self>) {
         loop {
             let next = self.lock().next(Instant::now());
             match next {
-                Next::Send(parcel, more) => {
-                    if more {
-                        self.work.notify_one();
+                Next::Send { envelope, is_more_ready } => {
+                    if is_more_ready {
+                        self.ready.notify_one();
                     }
-                    let (answer, said) = match parcel.kept.read() {
-                        Ok(envelope) => self.send(&envelope).await,
-                        Err(error) => (SendResult::Damaged, error.to_string()),
+                    let (result, detail) = match envelope.spooled.read() {
+                        Ok(bytes) => self.destination.send(&bytes).await,
+                        Err(error) => (SendResult::Unreadable, error.to_string()),
                     };
-                    let turn = self.lock().on_response(parcel, answer, Instant::now());
-                    if let Some(turn) = turn {
-                        self.log_transition(turn, &said);
+                    let event = self.lock().on_result(envelope, result, Instant::now());
+                    if let Some(event) = event {
+                        self.log_event(event, &detail);
                     }
-                    self.settled.notify_waiters();
+                    self.response_handled.notify_waiters();
                 }
-                Next::Wait(None) => self.work.notified().await,
+                Next::Wait(None) => self.ready.notified().await,
                 Next::Wait(Some(until)) => {
                     tokio::select! {
-                        () = self.work.notified() => {}
+                        () = self.ready.notified() => {}
                         () = tokio::time::sleep_until(until.into()) => {}
                     }
                 }
@@ -205,127 +189,99 @@ impl Post {
         }
     }
 
-    /// Has what nobody waits for sent together.
-    async fn gather(self: Arc<Self>) {
+    /// Wakes the workers once for each batch.
+    async fn run_batch_timer(self: Arc<Self>) {
         loop {
-            self.soon.notified().await;
-            self.gathering.store(false, Ordering::Relaxed);
-            self.work.notify_one();
-            tokio::time::sleep(GATHER).await;
+            self.batch_started.notified().await;
+            self.is_batch_started.store(false, Ordering::Relaxed);
+            self.ready.notify_one();
+            tokio::time::sleep(BATCH_INTERVAL).await;
         }
     }
 
-    /// What is to be done from time to time.
+    /// Syncs the spool, drops envelopes that have become too old, pushes client reports and logs the counts.
     async fn run_maintenance(self: Arc<Self>) {
-        let mut said = self.lock().counts();
-        let mut ticks = 0_u32;
+        let mut logged = self.lock().counts();
+        let mut syncs = 0_u32;
         loop {
-            tokio::time::sleep(SYNC).await;
-            ticks = ticks.wrapping_add(1);
-            self.lock().save();
-            self.sync().await;
-            if ticks.is_multiple_of(REPORT) {
-                self.lock().expire(SystemTime::now());
-                self.report(false);
+            tokio::time::sleep(SYNC_INTERVAL).await;
+            syncs = syncs.wrapping_add(1);
+            self.lock().move_to_disk();
+            self.sync_spool().await;
+            if syncs.is_multiple_of(SYNCS_PER_REPORT) {
+                self.lock().drop_expired(SystemTime::now());
+                self.push_client_report(false);
             }
-            if ticks.is_multiple_of(SAY) {
+            if syncs.is_multiple_of(SYNCS_PER_LOG_LINE) {
                 let counts = self.lock().counts();
-                if counts != said {
-                    tracing::info!("to {} so far: {counts}", self.destination.name);
-                    said = counts;
+                if counts != logged {
+                    tracing::info!(destination = %self.destination.name, "envelopes so far: {counts}");
+                    logged = counts;
                 }
             }
         }
     }
 
-    async fn sync(&self) {
-        let unsynced = self.lock().spool.unsynced();
-        for segment in unsynced {
-            let synced = tokio::task::spawn_blocking(move || segment.sync()).await;
-            if let Ok(Err(error)) = synced {
-                tracing::debug!("the spool does not reach the disk: {error}");
+    async fn sync_spool(&self) {
+        let segments = self.lock().spool.unsynced_segments();
+        for segment in segments {
+            let result = tokio::task::spawn_blocking(move || segment.sync()).await;
+            if let Ok(Err(error)) = result {
+                tracing::debug!(%error, "cannot sync the spool to the disk");
             }
         }
     }
 
-    /// Has the receiver told of what it did not get; `last` if what is not told now would never be.
-    fn report(&self, last: bool) {
-        if !self.destination.reports {
+    /// Pushes a client report if anything was dropped since the last one. `is_last` is true if there will be no other.
+    fn push_client_report(&self, is_last: bool) {
+        if !self.destination.wants_client_reports {
             return;
         }
         let mut queue = self.lock();
-        // One that waits already is joined by what comes then, or many would wait for the end of an outage.
-        if !last && queue.has_report() {
+        // While a report waits, the next one collects more, so that few of them wait at the end of an outage.
+        if !is_last && queue.has_client_report() {
             return;
         }
-        let discarded = queue.tally.take_unreported();
+        let discarded = queue.outcomes.take_unreported();
         if !discarded.is_empty() {
             let now = SystemTime::now();
-            queue.push(vec![report(&discarded, now)], now);
+            queue.push(vec![client_report(&discarded, now)], now);
             drop(queue);
-            self.work.notify_one();
+            self.ready.notify_one();
         }
     }
 
-    /// Sends one envelope; besides the answer, what was said with it if it is not the wanted one.
-    async fn send(&self, envelope: &[u8]) -> (SendResult, String) {
-        let Destination { client, url, packing, .. } = &self.destination;
-        let mut request = client.post(url.clone()).body(packing.compress(dated(envelope)));
-        if let Some(encoding) = packing.encoding() {
-            request = request.header(CONTENT_ENCODING, encoding);
-        }
-        let response = match request.send().await {
-            Ok(response) => response,
-            Err(error) => return (SendResult::Failed(Headers::default()), causes(&error.without_url())),
-        };
-        let status = response.status();
-        let header = |name: HeaderName| {
-            // Proxies may make several headers of one list.
-            let values = response.headers().get_all(name).iter().filter_map(|value| value.to_str().ok());
-            values.map(str::to_owned).reduce(|all, more| format!("{all},{more}"))
-        };
-        let headers = Headers { rate_limits: header(RATE_LIMITS), retry_after: header(RETRY_AFTER) };
-        let reason = header(REASON);
-        // Once the status is there the matter is settled, though the connection were cut in the middle of the rest.
-        let body = read(response).await;
-        let answer = match status {
-            StatusCode::TOO_MANY_REQUESTS => SendResult::Limited(headers),
-            // What a proxy says of an upstream that is slow, or of itself.
-            StatusCode::REQUEST_TIMEOUT | StatusCode::PROXY_AUTHENTICATION_REQUIRED | StatusCode::TOO_EARLY => {
-                SendResult::Failed(headers)
+    /// Logs an event. `detail` is the error, or the status and the explanation of the response, that led to it.
+    fn log_event(&self, event: QueueEvent, detail: &str) {
+        let destination = &self.destination.name;
+        match event {
+            QueueEvent::Unreachable => tracing::warn!(
+                %destination, cause = %detail,
+                "destination unreachable or failing: envelopes wait in the spool, and are sent again"
+            ),
+            QueueEvent::Reachable => {
+                tracing::info!(%destination, "destination reachable again: sending the envelopes that wait");
             }
-            _ if status.is_success() => SendResult::Taken(headers),
-            _ if status.is_client_error() => SendResult::Refused(headers),
-            // Sentry never redirects: something between us and it does, and may stop doing so.
-            _ => SendResult::Failed(headers),
-        };
-        let said = match answer {
-            SendResult::Taken(_) => String::new(),
-            _ => {
-                let reason = reason.map_or_else(|| String::from_utf8_lossy(&body), Cow::from);
-                excerpt(&format!("{status} {reason}"))
+            QueueEvent::RateLimited(categories, limit) => {
+                let categories: Vec<_> = categories.into_iter().map(Category::as_str).collect();
+                tracing::warn!(
+                    %destination, categories = %categories.join(","), seconds = limit.as_secs_f64().ceil() as u64,
+                    "rate limit reached: envelopes of these categories wait in the spool"
+                );
             }
-        };
-        (answer, said)
-    }
-
-    fn log_transition(&self, turn: QueueEvent, said: &str) {
-        let name = &self.destination.name;
-        match turn {
-            QueueEvent::Lost => tracing::warn!("cannot reach {name} ({said}): runs wait, and are sent again"),
-            QueueEvent::Back => tracing::info!("{name} is back: what waited is being sent"),
-            QueueEvent::Limited(categories, wait) => {
-                let names: Vec<_> = categories.into_iter().map(Category::as_str).collect();
-                let (names, seconds) = (names.join(", "), wait.as_secs_f64().ceil());
-                tracing::warn!("{name} wants nothing of these for {seconds} s, a rate limit: {names}; they wait");
-            }
-            QueueEvent::Damaged => tracing::error!("the spool does not give back what was put there ({said}): dropped"),
-            QueueEvent::Refused => {
-                let mut reasons = self.reasons.lock();
-                if reasons.len() >= MAX_REASONS || !reasons.insert(said.to_owned()) {
+            QueueEvent::Unreadable => tracing::error!(
+                %destination, cause = %detail,
+                "cannot read an envelope from the spool: dropped; check the disk"
+            ),
+            QueueEvent::Rejected => {
+                let mut logged = self.logged_rejections.lock();
+                if logged.len() >= MAX_LOGGED_REJECTIONS || !logged.insert(detail.to_owned()) {
                     return;
                 }
-                tracing::warn!("{name} refuses what it is sent ({said}): dropped; check the DSN and quotas");
+                tracing::warn!(
+                    %destination, response = %detail,
+                    "envelope rejected: dropped; check the DSN and the project's settings in Sentry"
+                );
             }
         }
     }
@@ -333,38 +289,6 @@ impl Post {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock()
     }
-}
-
-/// The envelope as it is sent now.
-fn dated(envelope: &[u8]) -> Vec<u8> {
-    let head = sent_at(SystemTime::now(), envelope);
-    [head.as_bytes(), envelope.get(1..).unwrap_or_default()].concat()
-}
-
-/// An answer's body, as much of it as came.
-async fn read(mut response: Response) -> Vec<u8> {
-    let mut body = Vec::new();
-    let all = async {
-        while body.len() < MAX_ANSWER
-            && let Ok(Some(chunk)) = response.chunk().await
-        {
-            body.extend_from_slice(&chunk);
-        }
-    };
-    _ = tokio::time::timeout(ANSWER_TIME, all).await;
-    body
-}
-
-/// What the server says, fit for a line of a log.
-fn excerpt(said: &str) -> String {
-    said.trim().chars().take(MAX_REASON).map(|char| if char.is_control() { ' ' } else { char }).collect()
-}
-
-/// What caused an error: the outermost says only that a request could not be sent.
-fn causes(error: &dyn std::error::Error) -> String {
-    let chain: Vec<_> =
-        std::iter::successors(error.source(), |error| error.source()).map(ToString::to_string).collect();
-    if chain.is_empty() { error.to_string() } else { chain.join(": ") }
 }
 
 #[cfg(test)]

@@ -1,26 +1,26 @@
-//! The payload of a check-in: how a monitor is, and what Sentry is to expect of it.
+//! The payload of a check-in: the status of a monitor and its configuration.
 
 use serde::Serialize;
 
 use crate::config::Monitor;
 use crate::propagation::Origin;
-use crate::sink::sentry::check_in;
+use crate::sink::sentry::check_in::CheckIn;
 use crate::trace::TraceId;
 
-/// A check-in, which creates its monitor, or brings it up to date.
+/// A check-in, with which Sentry creates or updates the monitor.
 #[derive(Serialize)]
-pub struct CheckIn<'a> {
+pub struct CheckInPayload<'a> {
     #[serde(rename = "check_in_id")]
     id: String,
     monitor_slug: &'a str,
     status: &'static str,
-    /// Seconds.
+    /// The duration in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     duration: Option<f64>,
     environment: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     contexts: Option<Contexts>,
-    monitor_config: Config<'a>,
+    monitor_config: MonitorConfig<'a>,
 }
 
 #[derive(Serialize)]
@@ -33,9 +33,10 @@ struct Trace {
     trace_id: TraceId,
 }
 
-/// Without `max_runtime`, which is about runs that are in progress: we tell of those that have ended.
+/// The configuration of a monitor. It has no `max_runtime`, which is about jobs in progress: a run checks in when it
+/// has ended.
 #[derive(Serialize)]
-struct Config<'a> {
+struct MonitorConfig<'a> {
     schedule: Schedule,
     checkin_margin: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,17 +54,18 @@ struct Schedule {
     unit: &'static str,
 }
 
-impl<'a> CheckIn<'a> {
-    pub fn new(id: String, told: check_in::CheckIn<'a>, origin: &'a Origin) -> Self {
-        let monitor: &Monitor = told.monitor;
+impl<'a> CheckInPayload<'a> {
+    /// Creates the payload of a check-in with this id.
+    pub fn new(id: String, check_in: CheckIn<'a>, origin: &'a Origin) -> Self {
+        let monitor: &Monitor = check_in.monitor;
         Self {
             id,
             monitor_slug: &monitor.slug,
-            status: if told.well { "ok" } else { "error" },
-            duration: told.duration.map(|duration| duration.as_secs_f64()),
+            status: if check_in.is_ok { "ok" } else { "error" },
+            duration: check_in.duration.map(|duration| duration.as_secs_f64()),
             environment: origin.environment(),
-            contexts: told.trace.map(|id| Contexts { trace: Trace { trace_id: id } }),
-            monitor_config: Config {
+            contexts: check_in.trace.map(|id| Contexts { trace: Trace { trace_id: id } }),
+            monitor_config: MonitorConfig {
                 schedule: Schedule { r#type: "interval", value: monitor.every, unit: "minute" },
                 checkin_margin: monitor.margin,
                 failure_issue_threshold: monitor.failure_issue_threshold,

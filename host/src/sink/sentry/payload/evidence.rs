@@ -1,17 +1,17 @@
-//! What the host saw of a run that did not pass, where Sentry has a place for it: the request and its answer in
-//! Sentry's own words, the rest as contexts beside them. Cut to what Sentry keeps of each.
+//! The evidence of a run that did not pass, as parts of its event: the request as Sentry's `request` interface,
+//! everything else as contexts. Truncated to the sizes that Sentry keeps.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::{MAX_TAG, Measure, cut};
+use super::limits::{DetailLevel, MAX_CONTEXT_BYTES, MAX_TAG_CHARS, truncate};
 use crate::run::evidence::{Exchange, Http, Lines, Response};
 use crate::run::{Outcome, Run};
 use crate::sink::milliseconds;
 
-/// The request that failed, as Sentry shows those that a server was asked.
+/// The request that failed, as the `request` interface, which Sentry's SDKs use for the request that a server handled.
 #[derive(Serialize)]
 pub struct Request {
     url: String,
@@ -24,42 +24,44 @@ pub struct Request {
     cookies: Lines,
 }
 
+/// Contexts by their names.
 pub type Contexts = BTreeMap<&'static str, Value>;
 
 impl Request {
-    /// None of a run that failed over no request.
+    /// Returns the HTTP request of a run, or `None` if its evidence is no HTTP request.
     pub fn new(run: &Run) -> Option<Self> {
-        const MAX_URL: usize = 2000;
-        const MAX_QUERY: usize = 900;
+        const MAX_URL_CHARS: usize = 2000;
+        const MAX_QUERY_BYTES: usize = 900;
         let Some(Exchange::Http(http)) = &run.evidence else { return None };
         let method = http.method.to_ascii_uppercase();
-        // Sentry knows no shorter ones, and none with digits.
-        let known =
+        // Sentry accepts no other methods.
+        let is_accepted =
             (3..=32).contains(&method.len()) && method.chars().all(|c| c.is_ascii_uppercase() || "-_".contains(c));
         Some(Self {
-            url: cut(&http.url, MAX_URL).to_owned(),
-            method: known.then_some(method),
-            query_string: within(http.query.iter().cloned(), MAX_QUERY),
-            headers: headers(&http.headers, "cookie", |name| VISITORS.contains(&name)),
+            url: truncate(&http.url, MAX_URL_CHARS).to_owned(),
+            method: is_accepted.then_some(method),
+            query_string: take_fitting(http.query.iter().cloned(), MAX_QUERY_BYTES),
+            headers: headers(&http.headers, "cookie", |name| CLIENT_HEADERS.contains(&name)),
             cookies: cookies(&http.headers, "cookie"),
         })
     }
 }
 
-/// Headers by which Sentry tells who visits a server: a crawler's visit is thrown away, and so might be our errors.
-const VISITORS: [&str; 5] = ["user-agent", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "forwarded"];
+/// Headers by which Sentry recognises the client of a server. They are not in the `request` interface, since Sentry may
+/// discard events whose client is a crawler.
+const CLIENT_HEADERS: [&str; 5] = ["user-agent", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "forwarded"];
 
-/// All that there is to tell, by the names of its contexts.
-pub fn contexts(run: &Run, measure: Measure) -> Contexts {
+/// Returns the contexts of a run's evidence, attempts and log.
+pub fn contexts(run: &Run, detail: DetailLevel) -> Contexts {
     let mut contexts = Contexts::new();
     match &run.evidence {
         Some(Exchange::Http(http)) => {
             contexts.insert("connection", connection(http));
             contexts.extend(http.tls.as_ref().map(|tls| ("tls", json!(tls))));
-            contexts.extend(http.response.as_ref().map(|answer| ("response", response(answer))));
+            contexts.extend(http.response.as_ref().map(|http_response| ("response", response(http_response))));
         }
-        Some(Exchange::Ssh(ssh)) => apart(&mut contexts, "ssh", json!(ssh)),
-        Some(Exchange::Tcp(tcp)) => apart(&mut contexts, "tcp", json!(tcp)),
+        Some(Exchange::Ssh(ssh)) => insert_separating_connection(&mut contexts, "ssh", json!(ssh)),
+        Some(Exchange::Tcp(tcp)) => insert_separating_connection(&mut contexts, "tcp", json!(tcp)),
         Some(Exchange::Dns(connection)) => {
             contexts.insert("connection", json!(connection));
         }
@@ -67,13 +69,14 @@ pub fn contexts(run: &Run, measure: Measure) -> Contexts {
     }
     contexts.extend(attempts(run).map(|attempts| ("attempts", attempts)));
     contexts.extend(log(run).map(|log| ("log", log)));
-    contexts.into_iter().map(|(name, context)| (name, fit(&context, measure))).collect()
+    contexts.into_iter().map(|(name, context)| (name, fit_context(&context, detail))).collect()
 }
 
-/// The connection has a context of its own.
-fn apart(contexts: &mut Contexts, name: &'static str, mut told: Value) {
-    contexts.extend(told.as_object_mut().and_then(|told| told.remove("connection")).map(|it| ("connection", it)));
-    contexts.insert(name, told);
+/// Inserts a context, and its field `connection` as a context of its own.
+fn insert_separating_connection(contexts: &mut Contexts, name: &'static str, mut context: Value) {
+    let connection = context.as_object_mut().and_then(|fields| fields.remove("connection"));
+    contexts.extend(connection.map(|connection| ("connection", connection)));
+    contexts.insert(name, context);
 }
 
 fn connection(http: &Http) -> Value {
@@ -82,60 +85,62 @@ fn connection(http: &Http) -> Value {
         connection["redirects"] = json!(http.redirects);
     }
     for (name, value) in &http.headers {
-        if VISITORS.contains(&name.as_str()) {
+        if CLIENT_HEADERS.contains(&name.as_str()) {
             connection[name.replace('-', "_")] = value.as_str().into();
         }
     }
     connection
 }
 
-fn response(answer: &Response) -> Value {
-    let Response { status, headers: lines, body } = answer;
-    let mut response = json!({ "status_code": status, "body_size": body.size });
+fn response(response: &Response) -> Value {
+    let Response { status, headers: lines, body } = response;
+    let mut context = json!({ "status_code": status, "body_size": body.size });
     let (headers, cookies) = (headers(lines, "set-cookie", |_| false), cookies(lines, "set-cookie"));
-    response["headers"] = json!(headers);
+    context["headers"] = json!(headers);
     if !cookies.is_empty() {
-        response["cookies"] = json!(cookies);
+        context["cookies"] = json!(cookies);
     }
     let data = match &body.text {
-        Some(text) => data(text),
+        Some(text) => body_as_json(text),
         None => format!("{} bytes that are no text", body.size).into(),
     };
     if !data.is_null() {
-        response["data"] = data;
+        context["data"] = data;
     }
-    response
+    context
 }
 
-/// A body as Sentry reads it: what is JSON as it is, whatever the server calls it, and no `null`.
-fn data(text: &str) -> Value {
+/// Returns a body as Sentry displays it: JSON as a structure, whatever its media type, and anything else as a string.
+/// `null` stands for an empty body.
+fn body_as_json(text: &str) -> Value {
     match serde_json::from_str(text) {
-        // It would be read again.
-        Ok(Value::String(within)) => data(&within),
+        // Sentry parses the string in it again.
+        Ok(Value::String(inner)) => body_as_json(&inner),
         Ok(value) => value,
         Err(_) if text.is_empty() => Value::Null,
         Err(_) => text.into(),
     }
 }
 
-/// What each of several attempts came to.
+/// Returns the results of all attempts by their numbers, or `None` if there was only one. An attempt that passed is
+/// left out.
 fn attempts(run: &Run) -> Option<Value> {
     let spans = run.trace.spans.iter().filter(|span| span.op == "probe.attempt");
-    let ended = run.earlier.iter().map(|failure| ("failed", failure.reason.as_str(), failure.message.as_str()));
+    let earlier = run.earlier.iter().map(|failure| ("failed", failure.reason.as_str(), failure.message.as_str()));
     let last = match &run.outcome {
         Outcome::Failed(_) | Outcome::Broken(_) => run.outcome.why(),
         Outcome::Passed | Outcome::PassedAfterRetry(_) => None,
     };
     let last = last.map(|(reason, message)| (run.outcome.as_str(), reason, message));
-    let attempts = ended.chain(last).zip(spans).zip(1..).map(|(((outcome, reason, message), span), number)| {
+    let attempts = earlier.chain(last).zip(spans).zip(1..).map(|(((outcome, reason, message), span), number)| {
         let duration = milliseconds(span.duration);
-        let said = json!({ "outcome": outcome, "reason": reason, "message": message, "duration_ms": duration });
-        (format!("{number}"), said)
+        let attempt = json!({ "outcome": outcome, "reason": reason, "message": message, "duration_ms": duration });
+        (format!("{number}"), attempt)
     });
     (!run.earlier.is_empty()).then(|| Value::Object(attempts.collect()))
 }
 
-/// The last lines of the guest's, without looking for them among the breadcrumbs.
+/// Returns the last lines of the guest's log, which are hard to find among the breadcrumbs.
 fn log(run: &Run) -> Option<Value> {
     const MAX_LINES: usize = 20;
     let lines = run.log.iter().rev().take(MAX_LINES).rev();
@@ -143,78 +148,81 @@ fn log(run: &Run) -> Option<Value> {
     (!lines.is_empty()).then(|| json!({ "lines": lines }))
 }
 
-/// Headers but for those of cookies, which have a place of their own, and others that have none.
-fn headers(lines: &Lines, cookie: &str, left_out: impl Fn(&str) -> bool) -> Lines {
-    /// Beside the body that stands in the same context.
-    const MAX: usize = 3000;
-    const MAX_VALUE: usize = 1000;
-    let told = lines.iter().filter(|(name, _)| name != cookie && !left_out(name));
-    within(told.map(|(name, value)| (capitalized(name), cut(value, MAX_VALUE).to_owned())), MAX)
+/// Returns the headers without those of cookies, which have a field of their own, and without excluded ones.
+fn headers(lines: &Lines, cookie_header: &str, is_excluded: impl Fn(&str) -> bool) -> Lines {
+    /// Leaves space for a body in the same context.
+    const MAX_BYTES: usize = 3000;
+    const MAX_VALUE_CHARS: usize = 1000;
+    let included = lines.iter().filter(|(name, _)| name != cookie_header && !is_excluded(name));
+    let headers = included.map(|(name, value)| (capitalized(name), truncate(value, MAX_VALUE_CHARS).to_owned()));
+    take_fitting(headers, MAX_BYTES)
 }
 
-/// Names of cookies, and what is said of them.
+/// Returns the names and values of the cookies in a header. Those of `set-cookie` have their attributes behind the
+/// value.
 fn cookies(lines: &Lines, header: &str) -> Lines {
-    const MAX: usize = 1500;
+    const MAX_BYTES: usize = 1500;
     let values = lines.iter().filter(|(name, _)| name == header).map(|(_, value)| value.as_str());
-    // Of one that is set, what stands behind it is about it.
     let parts = values.flat_map(|value| if header == "cookie" { value.split(';').collect() } else { vec![value] });
-    within(
-        parts.map(|part| {
-            let (name, value) = part.split_once('=').unwrap_or(("", part));
-            (cut(name.trim(), MAX_TAG).to_owned(), cut(value.trim(), MAX_TAG).to_owned())
-        }),
-        MAX,
-    )
+    let cookies = parts.map(|part| {
+        let (name, value) = part.split_once('=').unwrap_or(("", part));
+        (truncate(name.trim(), MAX_TAG_CHARS).to_owned(), truncate(value.trim(), MAX_TAG_CHARS).to_owned())
+    });
+    take_fitting(cookies, MAX_BYTES)
 }
 
-/// As Sentry writes the names of headers.
+/// Returns the name of a header as Sentry writes it, such as `Content-Type`.
 fn capitalized(name: &str) -> String {
     let upper = |part: &str| part[..1].to_ascii_uppercase() + &part[1..];
     let parts = name.split('-').map(|part| if part.is_char_boundary(1) { upper(part) } else { part.to_owned() });
     parts.collect::<Vec<_>>().join("-")
 }
 
-/// The first lines, of so many bytes together.
-fn within(lines: impl Iterator<Item = (String, String)>, most: usize) -> Lines {
-    let mut room = most;
-    let fits = |line: &(String, String)| room.checked_sub(size(&json!(line))).map(|left| room = left).is_some();
+/// Returns the first lines that fit into this many bytes of JSON.
+fn take_fitting(lines: impl Iterator<Item = (String, String)>, max_bytes: usize) -> Lines {
+    let mut free_bytes = max_bytes;
+    let fits = |line: &(String, String)| {
+        free_bytes.checked_sub(json_size(&json!(line))).map(|rest| free_bytes = rest).is_some()
+    };
     lines.take_while(fits).collect()
 }
 
-/// As much of a context as Sentry keeps.
-fn fit(context: &Value, measure: Measure) -> Value {
+/// Shortens a context step by step until it fits. Returns an empty one if it still does not fit after eight steps.
+fn fit_context(context: &Value, detail: DetailLevel) -> Value {
     const MAX_ENTRIES: usize = 60;
-    let fullest = Some((measure.text * 2, MAX_ENTRIES));
-    let less = |(text, entries): &(usize, usize)| Some((text / 2, entries * 2 / 3));
-    let tried = std::iter::successors(fullest, less).take(8).map(|(text, entries)| shorten(context, text, entries, 0));
-    tried.into_iter().find(|context| size(context) <= MAX_CONTEXT).unwrap_or_else(|| json!({}))
+    let first = Some((detail.text_chars * 2, MAX_ENTRIES));
+    let next = |(chars, entries): &(usize, usize)| Some((chars / 2, entries * 2 / 3));
+    let mut steps =
+        std::iter::successors(first, next).take(8).map(|(chars, entries)| shorten(context, chars, entries, 0));
+    steps.find(|context| json_size(context) <= MAX_CONTEXT_BYTES).unwrap_or_else(|| json!({}))
 }
 
-/// Sentry trims a context at 8192 bytes.
-const MAX_CONTEXT: usize = 7_800;
-/// What stands deeper in a context is written as text.
+/// Arrays and objects that are nested deeper in a context are written as text, since Sentry does not keep them.
 const MAX_DEPTH: usize = 6;
 
-fn shorten(value: &Value, text: usize, entries: usize, depth: usize) -> Value {
-    let within = |value| shorten(value, text, entries, depth + 1);
+/// Shortens strings to `max_chars`, and arrays and objects to `max_entries`.
+fn shorten(value: &Value, max_chars: usize, max_entries: usize, depth: usize) -> Value {
+    let shorten_inner = |value| shorten(value, max_chars, max_entries, depth + 1);
     match value {
-        Value::String(string) => shown(string, text).into(),
-        Value::Array(_) | Value::Object(_) if depth == MAX_DEPTH => shown(&value.to_string(), text).into(),
-        Value::Array(values) => values.iter().take(entries).map(within).collect(),
+        Value::String(string) => with_ellipsis(string, max_chars).into(),
+        Value::Array(_) | Value::Object(_) if depth == MAX_DEPTH => with_ellipsis(&value.to_string(), max_chars).into(),
+        Value::Array(values) => values.iter().take(max_entries).map(shorten_inner).collect(),
         Value::Object(values) => {
-            let values = values.iter().take(entries).map(|(key, value)| (cut(key, MAX_TAG).to_owned(), within(value)));
-            Value::Object(values.collect::<Map<_, _>>())
+            let entries = values.iter().take(max_entries);
+            let entries = entries.map(|(key, value)| (truncate(key, MAX_TAG_CHARS).to_owned(), shorten_inner(value)));
+            Value::Object(entries.collect::<Map<_, _>>())
         }
         other => other.clone(),
     }
 }
 
-fn shown(text: &str, most: usize) -> String {
-    let beginning = cut(text, most);
+/// Truncates a text, and adds an ellipsis if it was longer.
+fn with_ellipsis(text: &str, max_chars: usize) -> String {
+    let beginning = truncate(text, max_chars);
     if beginning.len() < text.len() { format!("{beginning}…") } else { text.to_owned() }
 }
 
-fn size(value: &Value) -> usize {
+fn json_size(value: &Value) -> usize {
     value.to_string().len()
 }
 

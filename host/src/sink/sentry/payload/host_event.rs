@@ -1,59 +1,68 @@
-//! The payload of an event about the host itself: that it has no network, or that it panicked. It is about no run.
+//! The payload of an event about the host itself, such as a panic or the loss of its network.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use serde_json::Value;
 
-use super::event::exception;
-use super::{Data, MAX_TAG, Measure, SpanFacts, about, cut};
+use super::common::write_common;
+use super::exception::exception;
+use super::limits::{DetailLevel, MAX_TAG_CHARS, truncate};
+use super::span::{SpanData, SpanFields};
 use crate::propagation::Origin;
 use crate::run::Frame;
-use crate::sink::sentry::json_writer::Object;
+use crate::sink::sentry::json_writer::ObjectWriter;
 use crate::trace::{SpanId, Status, TraceId};
 
-/// What has befallen the host.
+/// An event about the host.
 #[derive(Debug)]
 pub struct HostEvent {
-    pub at: SystemTime,
-    /// A trace of its own.
-    pub trace: TraceId,
-    /// `fatal`, `error`, `warning`.
+    pub timestamp: SystemTime,
+    /// The id of a trace that consists of this event alone.
+    pub trace_id: TraceId,
+    /// `fatal`, `error` or `warning`.
     pub level: &'static str,
-    /// What it is called: `Offline`.
+    /// The type of the exception, such as `Offline`.
     pub r#type: String,
-    /// One sentence for a person, lower case, no full stop.
+    /// The value of the exception: one sentence in lower case without a full stop.
     pub message: String,
-    /// Whether we went on as if nothing had been.
+    /// False if the event ended a thread.
     pub handled: bool,
-    /// Our own stack, innermost first; may be empty.
+    /// The stack of the host itself, innermost frame first. May be empty.
     pub backtrace: Vec<Frame>,
-    /// Nothing in it differs from one time to the next.
+    /// The parts by which Sentry groups events into issues. They are the same each time.
     pub fingerprint: Vec<String>,
-    /// By their names; what Sentry trims at 8192 bytes.
+    /// Contexts by their names. Sentry trims each at 8192 bytes.
     pub contexts: BTreeMap<&'static str, Value>,
 }
 
-/// An incident as an event.
-pub fn host_event(payload: &mut Object, event_id: &str, incident: &HostEvent, origin: &Origin, measure: Measure) {
-    let HostEvent { at, trace, level, r#type, message, handled, backtrace, fingerprint, contexts } = incident;
-    let mut span = [0; 8];
-    span.copy_from_slice(&trace.0[..8]);
-    let facts = SpanFacts {
-        trace_id: *trace,
-        span_id: SpanId(span),
+/// Writes an event about the host.
+pub fn write_host_event(
+    payload: &mut ObjectWriter,
+    event_id: &str,
+    event: &HostEvent,
+    origin: &Origin,
+    detail: DetailLevel,
+) {
+    let HostEvent { timestamp, trace_id, level, r#type, message, handled, backtrace, fingerprint, contexts } = event;
+    let mut span_id = [0; 8];
+    span_id.copy_from_slice(&trace_id.0[..8]);
+    let span = SpanFields {
+        trace_id: *trace_id,
+        span_id: SpanId(span_id),
         parent_span_id: None,
         op: "sentrynet.host",
         status: Status::InternalError,
-        data: Data::default(),
+        data: SpanData::default(),
     };
-    about(payload, event_id, *at, origin);
+    write_common(payload, event_id, *timestamp, origin);
     payload.text("level", level);
-    payload.value("fingerprint", &fingerprint.iter().map(|part| cut(part, MAX_TAG)).collect::<Vec<_>>());
-    payload.value("exception", &exception(cut(r#type, MAX_TAG).into(), message, *handled, backtrace, measure));
+    payload.value("fingerprint", &fingerprint.iter().map(|part| truncate(part, MAX_TAG_CHARS)).collect::<Vec<_>>());
+    payload
+        .value("exception", &exception(truncate(r#type, MAX_TAG_CHARS).into(), message, *handled, backtrace, detail));
     payload.object("contexts", |object| {
-        object.object("trace", |it| facts.write(it));
-        for (name, context) in contexts.iter().filter(|_| measure.value > 0) {
+        object.object("trace", |trace| span.write(trace));
+        for (name, context) in contexts.iter().filter(|_| detail.value_chars > 0) {
             object.value(name, context);
         }
     });
@@ -65,16 +74,16 @@ mod tests {
 
     use serde_json::json;
 
-    use super::super::MEASURES;
+    use super::super::limits::DETAIL_LEVELS;
     use super::*;
     use crate::config::{self, Source};
     use crate::sink::sentry::json_writer;
 
     #[test]
-    fn an_incident_is_about_no_run() {
-        let incident = HostEvent {
-            at: SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_473_901),
-            trace: TraceId([7; 16]),
+    fn a_host_event_has_no_run() {
+        let host_event = HostEvent {
+            timestamp: SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_473_901),
+            trace_id: TraceId([7; 16]),
             level: "fatal",
             r#type: "Panic".to_owned(),
             message: "index out of bounds".to_owned(),
@@ -88,11 +97,12 @@ mod tests {
         let source =
             Source { name: "test".to_owned(), text: String::new(), path: None, directory: ".".into(), probe: None };
         let origin = Origin::new(&config::parse(&source, &|_| None).config.sentry);
-        let said = |measure| -> Value {
-            let payload = json_writer::object(10_000, |payload| host_event(payload, "id", &incident, &origin, measure));
+        let write = |detail| -> Value {
+            let payload =
+                json_writer::object(10_000, |payload| write_host_event(payload, "id", &host_event, &origin, detail));
             serde_json::from_slice(&payload.unwrap()).unwrap()
         };
-        let event = said(MEASURES[0]);
+        let event = write(DETAIL_LEVELS[0]);
         assert_eq!((&event["level"], &event["timestamp"]), (&json!("fatal"), &json!(1_795_473_901.0)));
         assert_eq!(event["contexts"]["trace"]["trace_id"], "07070707070707070707070707070707");
         assert_eq!((event.get("transaction"), event.get("tags")), (None, None));
@@ -101,6 +111,6 @@ mod tests {
         assert_eq!((&exception["type"], &exception["value"]), (&json!("Panic"), &json!("index out of bounds")));
         assert_eq!(exception["stacktrace"]["frames"][1]["function"], "inner");
         assert_eq!(event["contexts"]["network"]["silent"], 3);
-        assert_eq!(said(MEASURES[3])["contexts"].get("network"), None);
+        assert_eq!(write(DETAIL_LEVELS[3])["contexts"].get("network"), None);
     }
 }

@@ -1,72 +1,82 @@
-//! The payload of a transaction: one run with its spans.
+//! The payload of a transaction: a run with its spans.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
-use super::{Data, Measure, SpanFacts, about_run, cut, rounded, seconds, tags};
+use super::common::{rounded_seconds, timestamp, write_common_of_run};
+use super::limits::{DetailLevel, truncate};
+use super::span::{SpanData, SpanFields};
+use super::tags::tags;
 use crate::assessment::{Assessment, Recovery};
 use crate::propagation::Origin;
 use crate::run::Run;
 use crate::sink::milliseconds;
-use crate::sink::sentry::json_writer::Object;
+use crate::sink::sentry::json_writer::ObjectWriter;
 use crate::trace::{Span, Trace};
 
-/// One run as a transaction.
-pub fn transaction(
-    payload: &mut Object,
+/// Writes the transaction of a run.
+pub fn write_transaction(
+    payload: &mut ObjectWriter,
     event_id: &str,
     run: &Run,
     assessment: &Assessment,
     origin: &Origin,
-    measure: Measure,
+    detail: DetailLevel,
 ) {
     let trace = &run.trace;
     let mut tags = tags(run);
-    tags.extend(verdicts(run, assessment));
+    tags.extend(assessment_tags(run, assessment));
     payload.text("type", "transaction");
-    about_run(payload, event_id, run, &tags, origin);
-    payload.value("start_timestamp", &seconds(trace, Duration::ZERO));
+    write_common_of_run(payload, event_id, run, &tags, origin);
+    payload.value("start_timestamp", &timestamp(trace, Duration::ZERO));
     payload.object("transaction_info", |info| info.text("source", "custom"));
-    payload.object("contexts", |contexts| contexts.object("trace", |it| root(run, assessment, measure).write(it)));
-    let children = trace.spans.iter().skip(1).take(measure.spans);
-    payload.objects("spans", children, |object, span| child(object, trace, span, measure));
+    payload.object("contexts", |contexts| {
+        contexts.object("trace", |context| root_span(run, assessment, detail).write(context));
+    });
+    let children = trace.spans.iter().skip(1).take(detail.spans);
+    payload.objects("spans", children, |object, span| write_child_span(object, trace, span, detail));
 }
 
-/// What shows only beside other runs, as tags: that it failed for want of a network, that it ended an outage, and that
-/// others were skipped before it.
-fn verdicts<'a>(run: &Run, assessment: &Assessment) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> + use<'a> {
+/// Returns the tags that depend on other runs: this host had no network, the run ended an outage, and runs were skipped
+/// before it.
+fn assessment_tags<'a>(
+    run: &Run,
+    assessment: &Assessment,
+) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> + use<'a> {
     let offline = assessment.is_offline.then(|| ("vantage".into(), "offline".into()));
-    let recovery = assessment.outage.filter(|_| assessment.recovery == Some(Recovery::Reported));
-    let recovery = recovery.map(|outage| ("recovered_after".into(), format!("{} s", rounded(outage.lasted)).into()));
+    let outage = assessment.outage.filter(|_| assessment.recovery == Some(Recovery::Reported));
+    let recovery = outage.map(|outage| {
+        let lasted = format!("{} s", rounded_seconds(outage.lasted));
+        ("recovered_after".into(), lasted.into())
+    });
     let skipped = (run.skipped > 0).then(|| ("skipped".into(), run.skipped.to_string().into()));
     offline.into_iter().chain(recovery).chain(skipped)
 }
 
-/// The root stands in the trace's context, with what there is to say of the run as a whole.
-fn root<'a>(run: &'a Run, assessment: &Assessment, measure: Measure) -> SpanFacts<'a> {
+/// Returns the root span, with data about the run as a whole.
+fn root_span<'a>(run: &'a Run, assessment: &Assessment, detail: DetailLevel) -> SpanFields<'a> {
     let root = &run.trace.spans[0];
-    let mut data = Data::of(root, measure);
-    data.ours.push(("sentrynet.lateness_ms", milliseconds(run.lateness).into()));
+    let mut data = SpanData::new(root, detail);
+    data.add("sentrynet.lateness_ms", milliseconds(run.lateness));
     if run.skipped > 0 {
-        data.ours.push(("sentrynet.skipped", i64::from(run.skipped).into()));
+        data.add("sentrynet.skipped", i64::from(run.skipped));
     }
     if let Some(outage) = assessment.outage.filter(|_| !run.outcome.passed() || assessment.recovery.is_some()) {
-        data.ours.push(("sentrynet.outage.runs", i64::from(outage.runs).into()));
-        data.ours.push(("sentrynet.outage.seconds", rounded(outage.lasted).into()));
+        data.add("sentrynet.outage.runs", i64::from(outage.runs));
+        data.add("sentrynet.outage.seconds", rounded_seconds(outage.lasted));
     }
-    let dropped = run.trace.dropped + run.trace.spans.len().saturating_sub(1 + measure.spans);
+    let dropped = run.trace.dropped + run.trace.spans.len().saturating_sub(1 + detail.spans);
     if dropped > 0 {
-        let dropped = i64::try_from(dropped).unwrap_or(i64::MAX);
-        data.ours.push(("sentrynet.spans_dropped", dropped.into()));
+        data.add("sentrynet.spans_dropped", i64::try_from(dropped).unwrap_or(i64::MAX));
     }
-    SpanFacts::new(&run.trace, root, data)
+    SpanFields::new(&run.trace, root, data)
 }
 
-fn child(object: &mut Object, trace: &Trace, span: &Span, measure: Measure) {
-    // A span that outlives its run, or ends before it starts, would cost the whole transaction.
+fn write_child_span(object: &mut ObjectWriter, trace: &Trace, span: &Span, detail: DetailLevel) {
+    // Sentry rejects the transaction if one of its spans ends after it, or before the span starts.
     let end = (span.start + span.duration).min(trace.duration());
-    SpanFacts::new(trace, span, Data::of(span, measure)).write(object);
-    object.text("description", cut(&span.description, measure.text));
-    object.value("start_timestamp", &seconds(trace, span.start.min(end)));
-    object.value("timestamp", &seconds(trace, end));
+    SpanFields::new(trace, span, SpanData::new(span, detail)).write(object);
+    object.text("description", truncate(&span.description, detail.text_chars));
+    object.value("start_timestamp", &timestamp(trace, span.start.min(end)));
+    object.value("timestamp", &timestamp(trace, end));
 }

@@ -1,5 +1,5 @@
-//! Where a spool is on disk: a folder for each place that runs are sent to, and in it one for each process that sends
-//! there at the same time. Knows names and locks.
+//! The directories of spools: one for each DSN, and in it one for each process that sends there at the same time. Knows
+//! names and locks.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
@@ -9,49 +9,58 @@ use std::sync::Arc;
 
 use etcetera::BaseStrategy;
 
-use super::segment::{Loaded, Segment};
+use super::segment::{LoadedSegment, Segment};
 
-/// A process's own part of a spool, locked for as long as this lives.
+/// The directory of this process's segments, locked until this is dropped.
 #[derive(Debug)]
 pub struct SpoolDirectory {
     path: PathBuf,
-    /// The number of the next file.
-    next: u64,
-    /// Its own, and those of parts that nobody has any more, which are emptied from here.
+    /// The number of the next segment.
+    next_number: u64,
+    /// The lock of this directory, and those of the directories that ended processes left: their segments are sent by
+    /// this process.
     locks: Vec<File>,
 }
 
-const LOCK: &str = "lock";
-const SUFFIX: &str = "spool";
-/// Processes at once. More than anybody starts on purpose.
-const MOST_PARTS: u32 = 100;
+const LOCK_FILE: &str = "lock";
+const SEGMENT_EXTENSION: &str = "spool";
+/// The number of processes that can use the same spool at once: more than anybody starts on purpose.
+const MAX_PROCESSES: u32 = 100;
 
-/// Where spools are unless the configuration says otherwise: the state directory that systemd gives a service, or the
-/// user's. None where there is neither.
-pub fn default_folder(environment: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
-    // It may be a list; each of its directories is as good.
-    let given = environment("STATE_DIRECTORY").and_then(|list| list.split(':').next().map(PathBuf::from));
-    let given = given.filter(|path| path.is_absolute());
-    given.or_else(|| Some(etcetera::choose_base_strategy().ok()?.state_dir()?.join("sentrynet")))
+/// Returns the directory in which spools are unless the configuration names one: the state directory that systemd gives
+/// a service, or `sentrynet` in the user's. Returns `None` if there is neither.
+pub fn default_directory(env: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    // The variable may hold a list of directories, all of them equal.
+    let systemd = env("STATE_DIRECTORY").and_then(|list| list.split(':').next().map(PathBuf::from));
+    let systemd = systemd.filter(|path| path.is_absolute());
+    systemd.or_else(|| Some(etcetera::choose_base_strategy().ok()?.state_dir()?.join("sentrynet")))
 }
 
 impl SpoolDirectory {
-    /// Takes the first part of `folder` that no other process has, and with it what is in all parts that nobody has.
-    pub fn open(folder: &Path) -> io::Result<(Self, Vec<Loaded>)> {
-        let mut parts = (1..=MOST_PARTS).filter_map(|part| lock(&folder.join(part.to_string())).transpose());
-        let (path, lock) = parts.next().unwrap_or_else(|| Err(io::Error::other("too many processes use it")))?;
-        let mut this = Self { path, next: 1, locks: vec![lock] };
+    /// Locks the first process directory in `parent` that no other process has, and loads its segments and those of all
+    /// other process directories without a process.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if [`MAX_PROCESSES`] processes use the spool already, or if a directory cannot be created,
+    /// locked or read.
+    pub fn open(parent: &Path) -> io::Result<(Self, Vec<LoadedSegment>)> {
+        let mut unused = (1..=MAX_PROCESSES).filter_map(|number| lock(&parent.join(number.to_string())).transpose());
+        let (path, lock_file) =
+            unused.next().unwrap_or_else(|| Err(io::Error::other("too many processes use the same spool")))?;
+        let mut this = Self { path, next_number: 1, locks: vec![lock_file] };
         let mut loaded = Self::load(&this.path)?;
-        // Behind all that there are, whether they can be read or not.
-        this.next = files(&this.path)?.iter().filter_map(|path| number(path)).max().unwrap_or_default() + 1;
-        for other in std::fs::read_dir(folder)?.flatten() {
-            let is_part = other.file_name().to_str().is_some_and(|name| name.parse::<u32>().is_ok());
-            if is_part
+        // Follows all numbers in use, also those of files that cannot be read.
+        this.next_number =
+            segment_paths(&this.path)?.iter().filter_map(|path| number(path)).max().unwrap_or_default() + 1;
+        for other in std::fs::read_dir(parent)?.flatten() {
+            let is_numbered = other.file_name().to_str().is_some_and(|name| name.parse::<u32>().is_ok());
+            if is_numbered
                 && other.path() != this.path
-                && let Ok(Some((path, lock))) = self::lock(&other.path())
+                && let Ok(Some((path, lock_file))) = lock(&other.path())
             {
                 loaded.extend(Self::load(&path)?);
-                this.locks.push(lock);
+                this.locks.push(lock_file);
             }
         }
         Ok((this, loaded))
@@ -61,50 +70,56 @@ impl SpoolDirectory {
         &self.path
     }
 
-    /// A new file.
-    pub fn segment(&mut self) -> io::Result<Arc<Segment>> {
-        let segment = Segment::create(self.path.join(format!("{:010}.{SUFFIX}", self.next)))?;
-        self.next += 1;
+    /// Creates the next segment.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if its file cannot be created or written to.
+    pub fn create_segment(&mut self) -> io::Result<Arc<Segment>> {
+        let segment = Segment::create(self.path.join(format!("{:010}.{SEGMENT_EXTENSION}", self.next_number)))?;
+        self.next_number += 1;
         Ok(segment)
     }
 
-    /// What was left in a part.
-    fn load(part: &Path) -> io::Result<Vec<Loaded>> {
-        let mut found = Vec::new();
-        for path in files(part)? {
+    /// Loads the segments of a process directory, and deletes those without live records.
+    fn load(directory: &Path) -> io::Result<Vec<LoadedSegment>> {
+        let mut segments = Vec::new();
+        for path in segment_paths(directory)? {
+            let file = path.display();
             match Segment::load(path.clone()) {
-                Ok(Some(loaded)) if loaded.kept.is_empty() => loaded.segment.remove(),
-                Ok(Some(loaded)) => found.push(loaded),
-                Ok(None) => tracing::warn!("{}: not a spool that this version reads: left alone", path.display()),
-                Err(error) => tracing::warn!("{}: cannot be read ({error}): left alone", path.display()),
+                Ok(Some(loaded)) if loaded.records.is_empty() => loaded.segment.delete(),
+                Ok(Some(loaded)) => segments.push(loaded),
+                Ok(None) => tracing::warn!(%file, "a file of the spool has an unknown format: left alone"),
+                Err(error) => tracing::warn!(%file, %error, "cannot read a file of the spool: left alone"),
             }
         }
-        Ok(found)
+        Ok(segments)
     }
 }
 
-/// Makes a part if need be, and locks it. None if another process has it.
-fn lock(part: &Path) -> io::Result<Option<(PathBuf, File)>> {
-    // Runs may say more than everybody on this machine should know.
-    DirBuilder::new().recursive(true).mode(0o700).create(part)?;
-    let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(part.join(LOCK))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(Some((part.to_owned(), lock))),
+/// Locks a process directory, and creates it if it does not exist. Returns `None` if another process has locked it.
+fn lock(directory: &Path) -> io::Result<Option<(PathBuf, File)>> {
+    // Only the owner may read it: runs may contain more than all users of the machine should know.
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    let path = directory.join(LOCK_FILE);
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some((directory.to_owned(), file))),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(error),
     }
 }
 
-/// A part's files, in their order.
-fn files(part: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut paths: Vec<_> = std::fs::read_dir(part)?.flatten().map(|entry| entry.path()).collect();
+/// Returns the paths of the segments in a process directory, in the order of their numbers.
+fn segment_paths(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths: Vec<_> = std::fs::read_dir(directory)?.flatten().map(|entry| entry.path()).collect();
     paths.retain(|path| number(path).is_some());
     paths.sort();
     Ok(paths)
 }
 
-/// The number of a spool's file; none of any other file.
+/// Returns the number of a segment, or `None` for any other file.
 fn number(path: &Path) -> Option<u64> {
     let name = path.file_name()?.to_str()?;
-    name.strip_suffix(SUFFIX)?.strip_suffix('.')?.parse().ok()
+    name.strip_suffix(SEGMENT_EXTENSION)?.strip_suffix('.')?.parse().ok()
 }

@@ -1,5 +1,5 @@
-//! A file of the spool: envelopes one after the other, each under a header of its own. The header's first byte says
-//! whether the envelope still counts, so that giving one up is a write of one byte. Knows bytes alone.
+//! A file of the spool: records one after the other, each a header and an envelope. The first byte of a header is the
+//! state of the record, so that discarding an envelope is a write of one byte.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -7,76 +7,77 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use parking_lot::Mutex;
 
-use super::{Place, SpooledEnvelope};
+use super::record_header::{DISCARDED, HEADER_BYTES, RecordHeader};
 use crate::sink::sentry::envelope::Kind;
 
-/// A file with envelopes. All writes are made by whoever holds the spool, one after the other.
+/// A file with envelopes. Only the thread that holds the spool's lock writes to it.
 #[derive(Debug)]
 pub struct Segment {
     path: PathBuf,
-    /// Open as long as it is written to: of those that wait there may be thousands, more than a process may have open.
+    /// The open file, while the segment is written to. Thousands of segments may wait, and a process may not have that
+    /// many files open.
     file: Mutex<Option<Arc<File>>>,
     size: AtomicU64,
-    /// How many of its envelopes still count.
-    live: AtomicU32,
-    /// How much of it is sure to be on the disk.
+    /// The number of records that are not discarded.
+    live_records: AtomicU32,
+    /// The number of bytes that are known to be on the disk.
     synced: AtomicU64,
 }
 
-/// Where an envelope is.
+/// The position of an envelope on disk.
 #[derive(Debug)]
 pub struct Record {
     segment: Arc<Segment>,
-    at: u64,
+    /// The offset of the header in the file.
+    offset: u64,
+    /// The length of the envelope in bytes.
     length: u32,
+    /// The CRC-32 of the envelope.
     checksum: u32,
 }
 
-/// What a file of an earlier process holds.
-pub struct Loaded {
+/// A segment that an earlier process left, with its live records.
+pub struct LoadedSegment {
     pub segment: Arc<Segment>,
-    pub kept: Vec<SpooledEnvelope>,
+    pub records: Vec<(RecordHeader, Record)>,
 }
 
-/// What a file begins with: its format, and the version of that.
+/// The first bytes of a file: the name of the format, and its version.
 const MAGIC: &[u8; 8] = b"sntspl\0\x01";
-/// Whether it counts, 1 byte; kind, 1; spans, 2; length of the envelope, 4; milliseconds since 1970, 8; checksum of the
-/// envelope, 4; checksum of all of these but the first, 4. Numbers are little-endian.
-const HEADER: usize = 24;
-const COUNTS: u8 = b'+';
-const GIVEN_UP: u8 = b'-';
 
 impl Segment {
-    /// A new file.
+    /// Creates a new file, readable by its owner only.
     ///
     /// # Errors
-    /// When there can be none, or there is one.
+    ///
+    /// Returns an error if the file exists, or cannot be created or written to.
     pub fn create(path: PathBuf) -> io::Result<Arc<Self>> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
-        let made = file.write_all_at(MAGIC, 0);
-        if made.is_err() {
+        let result = file.write_all_at(MAGIC, 0);
+        if result.is_err() {
             _ = std::fs::remove_file(&path);
         }
-        made.map(|()| {
+        result.map(|()| {
             let synced = AtomicU64::new(0);
             Arc::new(Self { synced, ..Self::new(path, Some(file.into()), MAGIC.len() as u64, 0) })
         })
     }
 
-    /// A file as an earlier process has left it, with those of its envelopes that are whole. None where it is not
-    /// ours to read.
+    /// Loads the whole records of a file that an earlier process left. Returns `None` if the file has another format,
+    /// or is too short to have any: such a file is deleted.
     ///
     /// # Errors
-    /// When it cannot be read.
-    pub fn load(path: PathBuf) -> io::Result<Option<Loaded>> {
+    ///
+    /// Returns an error if the file cannot be read.
+    pub fn load(path: PathBuf) -> io::Result<Option<LoadedSegment>> {
         let mut bytes = Vec::new();
         open(&path)?.read_to_end(&mut bytes)?;
         if bytes.len() < MAGIC.len() {
-            // Whoever made it did not get so far as to write anything.
+            // The process that created the file ended before it wrote anything.
             _ = std::fs::remove_file(&path);
             return Ok(None);
         }
@@ -84,60 +85,80 @@ impl Segment {
             return Ok(None);
         }
         let size = bytes.len() as u64;
-        let mut found = Vec::new();
-        let mut at = MAGIC.len();
-        let mut lost = 0;
-        while at < bytes.len() {
-            let header = bytes[at..].first_chunk::<HEADER>().and_then(|header| parse(*header));
-            let entry = header.map(|(counts, entry)| (counts, at + HEADER + entry.length as usize, entry));
-            match entry.filter(|(_, next, _)| *next <= bytes.len()) {
-                Some((counts, next, entry)) => {
-                    if counts {
-                        found.push((at as u64, entry));
+        let mut live = Vec::new();
+        let mut offset = MAGIC.len();
+        let mut skipped_bytes = 0;
+        while offset < bytes.len() {
+            let header = bytes[offset..].first_chunk::<HEADER_BYTES>().and_then(|bytes| RecordHeader::decode(*bytes));
+            let header = header.map(|(header, is_live)| {
+                let next = offset + HEADER_BYTES + header.length as usize;
+                (header, is_live, next)
+            });
+            match header.filter(|(.., next)| *next <= bytes.len()) {
+                Some((header, is_live, next)) => {
+                    if is_live {
+                        live.push((offset as u64, header));
                     }
-                    at = next;
+                    offset = next;
                 }
-                // The next header, if there is one, cannot be mistaken: no text of ours has a byte such as its second.
-                None => (at, lost) = (at + 1, lost + 1),
+                // Searches for the next header. Text of an envelope cannot be mistaken for one: the second byte of a
+                // header is a control character.
+                None => (offset, skipped_bytes) = (offset + 1, skipped_bytes + 1),
             }
         }
-        if lost > 0 {
-            tracing::warn!("{}: {lost} bytes in it are no whole envelope, and left out", path.display());
+        if skipped_bytes > 0 {
+            tracing::warn!(
+                file = %path.display(), bytes = skipped_bytes,
+                "a file of the spool is damaged: skipped bytes that are no whole envelope"
+            );
         }
-        let live = u32::try_from(found.len()).unwrap_or(u32::MAX);
-        let segment = Arc::new(Self::new(path, None, size, live));
-        let kept = found.into_iter().map(|(at, entry)| entry.kept(&segment, at)).collect();
-        Ok(Some(Loaded { segment, kept }))
+        let live_records = u32::try_from(live.len()).unwrap_or(u32::MAX);
+        let segment = Arc::new(Self::new(path, None, size, live_records));
+        let records = live.into_iter().map(|(offset, header)| {
+            let record = segment.record(offset, &header);
+            (header, record)
+        });
+        let records = records.collect();
+        Ok(Some(LoadedSegment { segment, records }))
     }
 
-    fn new(path: PathBuf, file: Option<Arc<File>>, size: u64, live: u32) -> Self {
-        Self { path, file: file.into(), size: size.into(), live: live.into(), synced: size.into() }
+    fn new(path: PathBuf, file: Option<Arc<File>>, size: u64, live_records: u32) -> Self {
+        let live_records = live_records.into();
+        Self { path, file: file.into(), size: size.into(), live_records, synced: size.into() }
     }
 
-    /// Adds an envelope that came in then: all of it or nothing.
+    /// Appends an envelope: all of it or nothing.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the envelope has 4 GiB or more, or the file cannot be opened or written to.
     pub fn append(
         self: &Arc<Self>,
         kind: Kind,
         spans: u32,
         envelope: &[u8],
-        since: SystemTime,
-    ) -> io::Result<SpooledEnvelope> {
-        let at = self.size();
+        added_at: SystemTime,
+    ) -> io::Result<Record> {
+        let offset = self.size();
         let length = u32::try_from(envelope.len()).map_err(io::Error::other)?;
-        let entry = Entry { kind, spans, length, since, checksum: crc32fast::hash(envelope) };
-        let bytes = [&entry.header(), envelope].concat();
+        let header = RecordHeader { kind, spans, length, added_at, checksum: crc32fast::hash(envelope) };
+        let bytes = [&header.encode(), envelope].concat();
         let file = self.file()?;
-        if let Err(error) = file.write_all_at(&bytes, at) {
-            // Some of it may be there: on a full disk, as much as found room.
-            _ = file.set_len(at);
+        if let Err(error) = file.write_all_at(&bytes, offset) {
+            // On a full disk, the beginning of the record may have been written.
+            _ = file.set_len(offset);
             return Err(error);
         }
-        self.size.store(at + bytes.len() as u64, Ordering::Relaxed);
-        self.live.fetch_add(1, Ordering::Relaxed);
-        Ok(entry.kept(self, at))
+        self.size.store(offset + bytes.len() as u64, Ordering::Relaxed);
+        self.live_records.fetch_add(1, Ordering::Relaxed);
+        Ok(self.record(offset, &header))
     }
 
-    /// Nothing more is written to it.
+    fn record(self: &Arc<Self>, offset: u64, header: &RecordHeader) -> Record {
+        Record { segment: Arc::clone(self), offset, length: header.length, checksum: header.checksum }
+    }
+
+    /// Closes the file, once nothing more is written to it.
     pub fn close(&self) {
         *self.file.lock() = None;
     }
@@ -151,28 +172,37 @@ impl Segment {
         self.size.load(Ordering::Relaxed)
     }
 
-    /// Whether nothing in it counts any more.
-    pub fn is_idle(&self) -> bool {
-        self.live.load(Ordering::Relaxed) == 0
+    /// Returns true if all records are discarded, or there are none.
+    pub fn has_no_live_records(&self) -> bool {
+        self.live_records.load(Ordering::Relaxed) == 0
     }
 
+    /// Returns true if there are live records, and something was written since the last sync.
     pub fn is_unsynced(&self) -> bool {
-        !self.is_idle() && self.synced.load(Ordering::Relaxed) < self.size()
+        !self.has_no_live_records() && self.synced.load(Ordering::Relaxed) < self.size()
     }
 
-    /// Brings what was written so far to the disk. Takes as long as the disk does.
+    /// Syncs all that was written so far to the disk, and blocks until the disk has it.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the file or its directory cannot be opened or synced.
     pub fn sync(&self) -> io::Result<()> {
         let size = self.size();
         self.file()?.sync_data()?;
-        // Without its name, a file is as good as none.
+        // The first time, syncs the directory too: without its name, the file is lost.
         if self.synced.load(Ordering::Relaxed) == 0 {
-            self.path.parent().map(File::open).transpose()?.map(|folder| folder.sync_all()).transpose()?;
+            self.path.parent().map(File::open).transpose()?.map(|directory| directory.sync_all()).transpose()?;
         }
         self.synced.store(size, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Begins anew, once nothing in it counts.
+    /// Truncates the file to its first bytes, once it has no live records.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the file cannot be opened or truncated.
     pub fn clear(&self) -> io::Result<()> {
         self.file()?.set_len(MAGIC.len() as u64)?;
         self.size.store(MAGIC.len() as u64, Ordering::Relaxed);
@@ -180,8 +210,9 @@ impl Segment {
         Ok(())
     }
 
-    pub fn remove(&self) {
-        // A file that stays holds nothing that counts: it is taken away at the next start.
+    /// Deletes the file.
+    pub fn delete(&self) {
+        // A file that cannot be deleted has no live records: the next start deletes it.
         _ = std::fs::remove_file(&self.path);
     }
 }
@@ -191,74 +222,30 @@ impl Record {
         &self.segment
     }
 
-    /// The envelope's bytes.
+    /// Reads the envelope's bytes.
     ///
     /// # Errors
-    /// When they cannot be read, or are no longer what they were.
+    ///
+    /// Returns an error if the file cannot be read, and one of the kind [`io::ErrorKind::InvalidData`] if the bytes
+    /// have changed.
     pub fn read(&self) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; self.length as usize];
-        self.segment.file()?.read_exact_at(&mut bytes, self.at + HEADER as u64)?;
-        match crc32fast::hash(&bytes) == self.checksum {
-            true => Ok(bytes),
-            false => Err(io::Error::new(io::ErrorKind::InvalidData, "its checksum does not hold")),
+        self.segment.file()?.read_exact_at(&mut bytes, self.offset + HEADER_BYTES as u64)?;
+        if crc32fast::hash(&bytes) == self.checksum {
+            Ok(bytes)
+        } else {
+            Err(io::Error::new(io::ErrorKind::InvalidData, "wrong checksum"))
         }
     }
 
-    /// Gives the envelope up.
+    /// Marks the record as discarded.
     pub fn discard(&self) {
-        // Where this fails, it is sent once more after the next start, and Sentry knows it by its id.
-        _ = self.segment.file().and_then(|file| file.write_all_at(&[GIVEN_UP], self.at));
-        self.segment.live.fetch_sub(1, Ordering::Relaxed);
+        // If this fails, the envelope is sent again after the next start, and Sentry ignores it by its id.
+        _ = self.segment.file().and_then(|file| file.write_all_at(&[DISCARDED], self.offset));
+        self.segment.live_records.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open(path)
-}
-
-/// What a header says.
-struct Entry {
-    kind: Kind,
-    spans: u32,
-    length: u32,
-    since: SystemTime,
-    checksum: u32,
-}
-
-impl Entry {
-    fn header(&self) -> [u8; HEADER] {
-        let since = self.since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let mut header = [0; HEADER];
-        header[0] = COUNTS;
-        header[1] = self.kind as u8;
-        header[2..4].copy_from_slice(&u16::try_from(self.spans).unwrap_or(u16::MAX).to_le_bytes());
-        header[4..8].copy_from_slice(&self.length.to_le_bytes());
-        header[8..16].copy_from_slice(&(since.as_millis() as u64).to_le_bytes());
-        header[16..20].copy_from_slice(&self.checksum.to_le_bytes());
-        let checksum = crc32fast::hash(&header[1..20]);
-        header[20..].copy_from_slice(&checksum.to_le_bytes());
-        header
-    }
-
-    fn kept(&self, segment: &Arc<Segment>, at: u64) -> SpooledEnvelope {
-        let record = Record { segment: Arc::clone(segment), at, length: self.length, checksum: self.checksum };
-        SpooledEnvelope { kind: self.kind, spans: self.spans, since: self.since, place: Place::Disk(record) }
-    }
-}
-
-/// What a header says, and whether its envelope counts. None if it is no header.
-fn parse(header: [u8; HEADER]) -> Option<(bool, Entry)> {
-    let number = |at: usize| u32::from_le_bytes(std::array::from_fn(|byte| header[at + byte]));
-    if number(20) != crc32fast::hash(&header[1..20]) {
-        return None;
-    }
-    let since = u64::from(number(12)) << 32 | u64::from(number(8));
-    let entry = Entry {
-        kind: Kind::ALL.into_iter().find(|kind| *kind as u8 == header[1])?,
-        spans: number(2) & 0xffff,
-        length: number(4),
-        since: SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(since))?,
-        checksum: number(16),
-    };
-    Some((header[0] == COUNTS, entry))
 }

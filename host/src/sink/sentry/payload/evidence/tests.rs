@@ -1,4 +1,4 @@
-use super::super::MEASURES;
+use super::super::limits::DETAIL_LEVELS;
 use super::*;
 use crate::run::LogLine;
 use crate::run::evidence::{Connection, Excerpt, Redirect, Ssh, Tls};
@@ -8,22 +8,22 @@ fn lines(lines: &[(&str, &str)]) -> Lines {
     lines.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-/// A run that failed over this request.
-fn over(http: Http) -> Run {
+/// Returns a failed run with this evidence.
+fn run_with(http: Http) -> Run {
     let mut run = fixtures::failed();
     run.evidence = Some(Exchange::Http(Box::new(http)));
     run
 }
 
-fn answered(headers: Lines, body: &str) -> Value {
+fn response_context(headers: Lines, body: &str) -> Value {
     let body = Excerpt { size: body.len() as u64, text: Some(body.to_owned()) };
     let response = Some(Response { status: 503, headers, body });
-    let run = over(Http { response, ..Http::default() });
-    contexts(&run, MEASURES[0])["response"].clone()
+    let run = run_with(Http { response, ..Http::default() });
+    contexts(&run, DETAIL_LEVELS[0])["response"].clone()
 }
 
 #[test]
-fn a_request_in_sentrys_words() {
+fn a_request_in_sentrys_protocol() {
     let headers = lines(&[
         ("accept", "text/html"),
         ("x-key", "[Filtered]"),
@@ -31,7 +31,7 @@ fn a_request_in_sentrys_words() {
         ("cookie", "sid=[Filtered]; theme=[Filtered]"),
     ]);
     let url = "https://shop.example/".to_owned();
-    let run = over(Http { method: "get".into(), url, query: lines(&[("q", "1")]), headers, ..Http::default() });
+    let run = run_with(Http { method: "get".into(), url, query: lines(&[("q", "1")]), headers, ..Http::default() });
     let request = json!(Request::new(&run));
     let expected = json!({
         "url": "https://shop.example/",
@@ -41,13 +41,13 @@ fn a_request_in_sentrys_words() {
         "cookies": [["sid", "[Filtered]"], ["theme", "[Filtered]"]],
     });
     assert_eq!(request, expected);
-    // Sentry would throw away a crawler's error.
-    assert_eq!(contexts(&run, MEASURES[0])["connection"]["user_agent"], "Googlebot");
+    // Sentry would discard the event of a crawler.
+    assert_eq!(contexts(&run, DETAIL_LEVELS[0])["connection"]["user_agent"], "Googlebot");
     assert!(Request::new(&fixtures::failed()).is_none());
 }
 
 #[test]
-fn an_answer_in_sentrys_words() {
+fn a_response_in_sentrys_protocol() {
     let headers = lines(&[("content-type", "text/html"), ("set-cookie", "sid=[Filtered]; Path=/")]);
     let expected = json!({
         "status_code": 503,
@@ -56,25 +56,25 @@ fn an_answer_in_sentrys_words() {
         "cookies": [["sid", "[Filtered]; Path=/"]],
         "data": "<p>Down",
     });
-    assert_eq!(answered(headers, "<p>Down"), expected);
-    assert_eq!(answered(Vec::new(), r#"{"a": [1]}"#)["data"], json!({ "a": [1] }));
-    assert_eq!(answered(Vec::new(), "").get("data"), None);
-    // Sentry reads so deep and no deeper.
-    let deep = answered(Vec::new(), &(r#"{"a":"#.repeat(8) + "1" + &"}".repeat(8)));
+    assert_eq!(response_context(headers, "<p>Down"), expected);
+    assert_eq!(response_context(Vec::new(), r#"{"a": [1]}"#)["data"], json!({ "a": [1] }));
+    assert_eq!(response_context(Vec::new(), "").get("data"), None);
+    // Sentry does not keep deeper structures.
+    let deep = response_context(Vec::new(), &(r#"{"a":"#.repeat(8) + "1" + &"}".repeat(8)));
     assert_eq!(deep["data"]["a"]["a"]["a"]["a"]["a"], r#"{"a":{"a":{"a":1}}}"#);
 }
 
 #[test]
-fn each_attempt_is_told_of() {
+fn each_failed_attempt_is_listed() {
     let mut run = fixtures::failed();
-    assert_eq!(contexts(&run, MEASURES[0]).get("attempts"), None);
+    assert_eq!(contexts(&run, DETAIL_LEVELS[0]).get("attempts"), None);
     let Outcome::Failed(failure) = &run.outcome else { panic!("it has failed") };
     run.earlier.push(failure.clone());
     run.earlier[0].message = "the first".to_owned();
     for span in &mut run.trace.spans[1..3] {
         span.op = "probe.attempt".into();
     }
-    let attempts = contexts(&run, MEASURES[0])["attempts"].clone();
+    let attempts = contexts(&run, DETAIL_LEVELS[0])["attempts"].clone();
     let expected = json!({ "outcome": "failed", "reason": "status", "message": "the first", "duration_ms": 479.1 });
     assert_eq!(attempts["1"], expected);
     assert_eq!(attempts["2"]["message"], "answered 503 instead of 2xx");
@@ -83,17 +83,17 @@ fn each_attempt_is_told_of() {
 }
 
 #[test]
-fn the_guests_last_lines() {
+fn the_log_has_the_guests_last_lines() {
     let mut run = fixtures::failed();
     let line = run.log[0].clone();
     run.log = (0..100).map(|number| LogLine { message: number.to_string(), ..line.clone() }).collect();
-    let log = contexts(&run, MEASURES[0])["log"].clone();
+    let log = contexts(&run, DETAIL_LEVELS[0])["log"].clone();
     assert_eq!(log["lines"].as_array().map(Vec::len), Some(20));
     assert_eq!((&log["lines"][0], &log["lines"][19]), (&json!("warn: 80"), &json!("warn: 99")));
 }
 
 #[test]
-fn what_a_hostile_server_sends_fits() {
+fn the_evidence_of_a_hostile_server_fits() {
     let long = |name: &str| lines(&vec![(name, "\u{1}\"é".repeat(500).as_str()); 60]);
     let text = Some("\"\\".repeat(1024));
     let certificate = crate::run::evidence::Certificate { names: vec!["é".repeat(4000); 20], ..Default::default() };
@@ -108,17 +108,21 @@ fn what_a_hostile_server_sends_fits() {
         ..Http::default()
     };
     let ssh = Ssh { methods: vec!["é".repeat(4000); 100], ..Ssh::default() };
-    let mut run = over(http);
+    let mut run = run_with(http);
     run.log.clear();
-    for measure in MEASURES {
-        for (name, context) in contexts(&run, measure) {
-            assert!(size(&context) <= MAX_CONTEXT && size(&context) > 100, "{name}: {}", size(&context));
+    for detail in DETAIL_LEVELS {
+        for (name, context) in contexts(&run, detail) {
+            assert!(
+                json_size(&context) <= MAX_CONTEXT_BYTES && json_size(&context) > 100,
+                "{name}: {}",
+                json_size(&context)
+            );
         }
     }
     let request = json!(Request::new(&run));
-    for (part, most) in [("url", 2048), ("query_string", 1024), ("headers", 8192), ("cookies", 2048)] {
-        assert!(size(&request[part]) <= most, "{part}: {}", size(&request[part]));
+    for (part, max_bytes) in [("url", 2048), ("query_string", 1024), ("headers", 8192), ("cookies", 2048)] {
+        assert!(json_size(&request[part]) <= max_bytes, "{part}: {}", json_size(&request[part]));
     }
     run.evidence = Some(Exchange::Ssh(Box::new(ssh)));
-    assert!(contexts(&run, MEASURES[0]).values().all(|context| size(context) <= MAX_CONTEXT));
+    assert!(contexts(&run, DETAIL_LEVELS[0]).values().all(|context| json_size(context) <= MAX_CONTEXT_BYTES));
 }

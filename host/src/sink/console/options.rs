@@ -1,0 +1,30 @@
+//! The options of the console.
+
+/// The form in which the console shows runs.
+#[derive(Debug, Clone, Copy)]
+pub struct ConsoleOptions {
+    /// True for one JSON object a line instead of text. The other options have no effect on it.
+    pub json: bool,
+    /// True for the waterfall of every run, false for those of runs that did not pass.
+    pub all_waterfalls: bool,
+    /// True if the host runs until it is stopped. Each run then begins with the time of day, and runs that end at about
+    /// the same time are written together.
+    pub is_continuous: bool,
+    /// The maximum number of characters of a line.
+    pub width: usize,
+}
+
+impl ConsoleOptions {
+    /// Returns options for text. The width is that in the environment variable `COLUMNS`, else that of the terminal,
+    /// else 100.
+    pub fn text(all_waterfalls: bool, is_continuous: bool) -> Self {
+        let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+        let terminal = || terminal_size::terminal_size().map(|(terminal_size::Width(width), _)| width.into());
+        Self { json: false, all_waterfalls, is_continuous, width: columns.or_else(terminal).unwrap_or(100) }
+    }
+
+    /// Returns options for JSON of a host that runs until it is stopped.
+    pub fn json() -> Self {
+        Self { json: true, all_waterfalls: true, is_continuous: true, width: usize::MAX }
+    }
+}

@@ -1,0 +1,108 @@
+//! A server that envelopes are sent to. Knows HTTP and Sentry's responses.
+
+use std::borrow::Cow;
+use std::time::{Duration, SystemTime};
+
+use reqwest::header::{CONTENT_ENCODING, HeaderName, RETRY_AFTER};
+use reqwest::{Client, Response, StatusCode, Url};
+
+use super::compression::Compression;
+use super::envelope::with_sent_at;
+use super::queue::SendResult;
+use super::rate_limits::RateLimitHeaders;
+
+/// A server that envelopes are sent to.
+pub struct Destination {
+    /// The name in the log, such as `Sentry at o1.ingest.sentry.io`.
+    pub name: String,
+    pub client: Client,
+    pub url: Url,
+    pub compression: Compression,
+    /// True if client reports are sent to it.
+    pub wants_client_reports: bool,
+    /// The number of failures in a row after which a flush no longer waits.
+    pub max_failures_in_flush: u32,
+}
+
+const RATE_LIMITS_HEADER: HeaderName = HeaderName::from_static("x-sentry-rate-limits");
+/// Sentry's explanation of a rejection.
+const ERROR_HEADER: HeaderName = HeaderName::from_static("x-sentry-error");
+/// The maximum number of bytes of a response's body. It is read so that the connection can be reused.
+const MAX_BODY_BYTES: usize = 64 << 10;
+/// The limit of reading a response's body: a slow one must not delay the next envelope.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(2);
+/// The maximum number of characters that are logged of a rejection's explanation.
+const MAX_DETAIL_CHARS: usize = 300;
+
+impl Destination {
+    /// Sends one envelope. Returns the result, and an explanation for the log unless the envelope was accepted.
+    pub async fn send(&self, envelope: &[u8]) -> (SendResult, String) {
+        let Self { client, url, compression, .. } = self;
+        let mut request =
+            client.post(url.clone()).body(compression.compress(with_sent_at(envelope, SystemTime::now())));
+        if let Some(encoding) = compression.encoding() {
+            request = request.header(CONTENT_ENCODING, encoding);
+        }
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => {
+                return (SendResult::Failed(RateLimitHeaders::default()), source_chain(&error.without_url()));
+            }
+        };
+        let status = response.status();
+        let header = |name: HeaderName| {
+            // A proxy may have split a list into several headers.
+            let values = response.headers().get_all(name).iter().filter_map(|value| value.to_str().ok());
+            values.map(str::to_owned).reduce(|all, more| format!("{all},{more}"))
+        };
+        let headers = RateLimitHeaders { rate_limits: header(RATE_LIMITS_HEADER), retry_after: header(RETRY_AFTER) };
+        let error_header = header(ERROR_HEADER);
+        // The status decides, even if the connection is cut while the body arrives.
+        let body = read_body(response).await;
+        let result = match status {
+            StatusCode::TOO_MANY_REQUESTS => SendResult::RateLimited(headers),
+            // A proxy answers so if its upstream is slow, or if the proxy itself is misconfigured.
+            StatusCode::REQUEST_TIMEOUT | StatusCode::PROXY_AUTHENTICATION_REQUIRED | StatusCode::TOO_EARLY => {
+                SendResult::Failed(headers)
+            }
+            _ if status.is_success() => SendResult::Accepted(headers),
+            _ if status.is_client_error() => SendResult::Rejected(headers),
+            // Sentry never redirects. A proxy that does may stop doing so.
+            _ => SendResult::Failed(headers),
+        };
+        let detail = if let SendResult::Accepted(_) = result {
+            String::new()
+        } else {
+            let explanation = error_header.map_or_else(|| String::from_utf8_lossy(&body), Cow::from);
+            log_excerpt(&format!("{status} {explanation}"))
+        };
+        (result, detail)
+    }
+}
+
+/// Reads a response's body, or what arrives of it before an error, within [`BODY_TIMEOUT`] and [`MAX_BODY_BYTES`].
+async fn read_body(mut response: Response) -> Vec<u8> {
+    let mut body = Vec::new();
+    let read_all = async {
+        while body.len() < MAX_BODY_BYTES
+            && let Ok(Some(chunk)) = response.chunk().await
+        {
+            body.extend_from_slice(&chunk);
+        }
+    };
+    _ = tokio::time::timeout(BODY_TIMEOUT, read_all).await;
+    body
+}
+
+/// Returns the beginning of a response for the log, without control characters.
+fn log_excerpt(text: &str) -> String {
+    text.trim().chars().take(MAX_DETAIL_CHARS).map(|char| if char.is_control() { ' ' } else { char }).collect()
+}
+
+/// Returns the sources of an error. The error itself, which says only that a request failed, is returned if it has
+/// none.
+fn source_chain(error: &dyn std::error::Error) -> String {
+    let sources: Vec<_> =
+        std::iter::successors(error.source(), |error| error.source()).map(ToString::to_string).collect();
+    if sources.is_empty() { error.to_string() } else { sources.join(": ") }
+}
