@@ -15,8 +15,9 @@ use crate::sandbox::Probe;
 use crate::sink::Sinks;
 use crate::workers::Workers;
 
-mod timer_queue;
+mod period;
 mod skipped;
+mod timer_queue;
 
 /// A probe with its schedule.
 pub struct Job {
@@ -28,8 +29,8 @@ pub struct Job {
     pub burst: u32,
 }
 
-/// How long runs in progress may continue after the stop. Together with the time that sinks then take to flush, it is
-/// less than the ten seconds that a container is given to stop.
+/// The time for which runs in progress may continue after the stop. Together with the time that sinks then take to flush,
+/// it is less than the ten seconds that a container is given to stop.
 const STOP_GRACE: Duration = Duration::from_secs(5);
 
 /// The rate at which probes start for the first time: a handful starts at once, a thousand within 16 s, but none later

@@ -26,7 +26,7 @@ const MAX_TICK_WALL_MS: u16 = 100;
 /// Starts a thread that ticks for as long as the engine lives. It has a thread of its own because guests that compute can
 /// occupy all others.
 ///
-/// Where the kernel has no timer on CPU time, it ticks each 5 ms of wall time.
+/// If the kernel has no timer on CPU time, it ticks each 5 ms of wall time.
 ///
 /// # Errors
 /// Returns an error if the operating system refuses the thread.

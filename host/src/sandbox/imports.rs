@@ -4,7 +4,7 @@
 use crate::config::{Allow, AllowedHost};
 use crate::sandbox::contract::{CONTRACT_VERSION, PACKAGE};
 
-/// What an import lets a component do.
+/// The ability that an import gives a component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImportInfo {
     /// A verb phrase for people, such as `make HTTP requests`. Empty if the interface reaches nothing by itself.

@@ -38,7 +38,7 @@ pub struct Import {
     pub interface: String,
     /// The functions of the interface that the component can call.
     pub functions: Vec<String>,
-    /// What the import lets the component do.
+    /// The ability that the import gives the component.
     pub info: ImportInfo,
 }
 

@@ -20,7 +20,7 @@ use crate::sandbox::fault;
 use crate::sandbox::loaded_component::LoadedComponent;
 use crate::trace::Recorder;
 
-/// How long a guest that waits in a host call is waited for after its deadline. The host ends its calls before that.
+/// The time by which a guest in a host call may overrun its deadline. The host ends its calls before that.
 const DEADLINE_GRACE: Duration = Duration::from_millis(50);
 
 /// The limits of one call that apply while the guest waits for the host.

@@ -33,7 +33,7 @@ pub struct Probe(Arc<ProbeShared>);
 pub struct ProbeShared {
     /// The component.
     pub component: Arc<LoadedComponent>,
-    /// What the guest's calls need to know about the probe.
+    /// The configuration of the probe, for the guest's calls.
     pub context: Arc<ProbeContext>,
     /// The settings for the guest, as JSON.
     pub settings: Box<str>,

@@ -97,7 +97,7 @@ pub enum LoadError {
         name: String,
         /// The imports that the host does not have.
         imports: String,
-        /// What to change.
+        /// Advice on what to change.
         advice: &'static str,
     },
     /// The types of an import or export differ from the contract's.
