@@ -186,5 +186,5 @@ fn invalid_files_of_authorities_are_refused() {
     };
     check("absent.pem", "absent.pem: No such file or directory");
     check("empty.pem", "empty.pem holds no certificate");
-    check("torn.pem", "torn.pem holds a certificate that is none");
+    check("torn.pem", "torn.pem holds a certificate that cannot be parsed");
 }

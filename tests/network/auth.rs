@@ -228,10 +228,10 @@ fn responses_without_a_token_fail_as_auth() {
     assert_eq!(message(json_response("400 Bad Request", &json!({ "error": "invalid_scope" }))), "400: invalid_scope");
     assert_eq!(message(json_response("200 OK", &json!({}))), "200, without a token");
     assert_eq!(message(json_response("201 Created", &json!({ "access_token": "x" }))), "201, without a token");
-    assert_eq!(message(status_response("500 Oh No")), "500, without the JSON that it should");
-    assert_eq!(message(redirect_response("/elsewhere")), "302, without the JSON that it should");
+    assert_eq!(message(status_response("500 Oh No")), "500, with a body that is not JSON");
+    assert_eq!(message(redirect_response("/elsewhere")), "302, with a body that is not JSON");
     let mac = json!({ "access_token": "x", "token_type": "mac" });
-    assert_eq!(message(json_response("200 OK", &mac)), "200, with a token that is not a bearer's");
+    assert_eq!(message(json_response("200 OK", &mac)), "200, with a token that is not a bearer token");
     let broken = json!({ "access_token": "x\ny", "token_type": "bearer" });
     assert_eq!(message(json_response("200 OK", &broken)), "200, with a token that no header can hold");
     assert!(target.requests().is_empty(), "without a token there is no request");

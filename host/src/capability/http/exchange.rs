@@ -48,8 +48,11 @@ pub struct ExchangeLimits {
 /// The part of a run that its exchanges share.
 #[derive(Clone)]
 pub struct ExchangeContext {
+    /// The run's connections, cookies and quota.
     pub session: Session,
+    /// The run's trace, log and evidence.
     pub run: RunHandles,
+    /// The probe's grants and settings.
     pub probe: Arc<ProbeContext>,
 }
 
@@ -57,6 +60,7 @@ pub struct ExchangeContext {
 /// run in a task of its own.
 #[derive(Clone)]
 pub struct Exchange {
+    /// The part of the run that exchanges share.
     pub context: ExchangeContext,
     /// The span that the spans of the hops are children of.
     pub parent_span: Handle,

@@ -248,7 +248,7 @@ impl Hop {
         match error::from_reqwest(error, &timestamps, peer) {
             // Servers that do not speak HTTP/2 often close the connection without a word.
             Error::Protocol(why) if exchange.transport.http_version == Some(HttpVersion::Http2) => {
-                Error::Protocol(format!("{why} (it was spoken to in HTTP/2, as asked for)"))
+                Error::Protocol(format!("{why} (the request insists on HTTP/2)"))
             }
             error => error,
         }

@@ -150,7 +150,7 @@ fn parse_token(response: &Response, url: &Url) -> Result<Token, String> {
     let url = without_secrets(url);
     let refused = |why: &str| format!("no OAuth2 token: {url} answered {}{why}", response.status);
     let Ok(parsed) = serde_json::from_slice::<TokenResponse>(&response.body) else {
-        return Err(refused(", without the JSON that it should"));
+        return Err(refused(", with a body that is not JSON"));
     };
     if let Some(error) = parsed.error {
         let description = parsed.error_description.map(|text| format!(" ({text})")).unwrap_or_default();
@@ -158,7 +158,7 @@ fn parse_token(response: &Response, url: &Url) -> Result<Token, String> {
     }
     let token = parsed.access_token.filter(|_| response.status == 200).ok_or_else(|| refused(", without a token"))?;
     if parsed.token_type.is_some_and(|kind| !kind.eq_ignore_ascii_case("bearer")) {
-        return Err(refused(", with a token that is not a bearer's"));
+        return Err(refused(", with a token that is not a bearer token"));
     }
     let header = bearer(token.expose_secret()).ok_or_else(|| refused(", with a token that no header can hold"))?;
     // Some servers write the number as text.

@@ -31,7 +31,9 @@ impl Peer {
             "proxy authorization required" => format!("{proxy} wants other credentials: authorization required"),
             "credentials not accepted" => format!("{proxy} wants other credentials: authorization failed"),
             // hyper-util says this if the proxy accepts none of the methods of authentication that it was offered.
-            "server does not support user/pass authentication" => format!("{proxy} does not let us log in so"),
+            "server does not support user/pass authentication" => {
+                format!("{proxy} does not support a user name and password")
+            }
             "unsuccessful" => format!("{proxy} did not connect to {}:{port}", self.host),
             reason => format!("{proxy} did not connect to {}:{port}: {reason}", self.host),
         })

@@ -87,7 +87,7 @@ impl Exchange {
             return Err(Error::Redirect(format!("still redirected after {times}, to {target}")));
         }
         let mut target = base.join(location).map_err(|_| {
-            Error::Redirect(format!("redirected with {} to what is no URL: `{location}`", response.status))
+            Error::Redirect(format!("redirected with {} to `{location}`, which is no URL", response.status))
         })?;
         if !matches!(target.scheme(), "http" | "https") || target.host_str().is_none() {
             return Err(Error::Redirect(format!(

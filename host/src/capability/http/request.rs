@@ -22,9 +22,13 @@ const DEFAULT_MAX_BODY_BYTES: u64 = 1 << 20;
 /// A request that a guest builds.
 #[derive(Clone)]
 pub struct Request {
+    /// Method, URL, headers and body.
     pub parts: RequestParts,
+    /// The credentials for the `authorization` header, unless the guest sets that header itself.
     pub authorization: Option<Authorization>,
+    /// The time for the whole exchange, unless the run has less.
     pub timeout: Duration,
+    /// The number of redirects to follow.
     pub max_redirects: u32,
     /// The options as they were set: [`Request::resolve_transport`] returns those to use.
     pub transport: Transport,
@@ -62,7 +66,7 @@ impl Request {
             transport.trust = Trust::CaFile(file.clone());
         }
         if transport.connect_to.is_some() && transport.proxy.is_some() {
-            return Err("a proxy connects by itself: `connect_to` cannot be had with it".to_owned());
+            return Err("a proxy connects by itself: leave out `connect_to` or `proxy`".to_owned());
         }
         if let (None, None, Some(source)) = (transport.ip_version, &transport.proxy, transport.source_address) {
             transport.ip_version = Some(IpVersion::of(source));

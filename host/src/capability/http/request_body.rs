@@ -19,7 +19,9 @@ pub const MAX_EVIDENCE_BYTES: usize = 8 << 10;
 /// The body of a request.
 #[derive(Clone)]
 pub enum RequestBody {
+    /// Bytes that are all known. They can be sent several times.
     Whole(Bytes),
+    /// Bytes that are still being written.
     Streamed(Arc<StreamedBody>),
 }
 
@@ -89,7 +91,7 @@ impl Body for SendingBody {
     type Error = BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let Some(body) = self.body.get_mut() else { return Poll::Ready(Some(Err("its body is sent already".into()))) };
+        let Some(body) = self.body.get_mut() else { return Poll::Ready(Some(Err("the body was sent before".into()))) };
         let Some(frame) = ready!(body.as_mut().poll_frame(task)).transpose()? else {
             self.timings.record_sent();
             return Poll::Ready(None);

@@ -7,17 +7,22 @@ use crate::capability::bindings::sentrynet::probe::http::{Connection, Timing};
 /// A whole response, with its body as far as it is kept. Its form is that of recordings.
 #[derive(Serialize, Deserialize)]
 pub struct Response {
+    /// The status code.
     pub status: u16,
     /// The URL of the last request, without credentials.
     pub url: String,
     /// The location that a redirect leads to: an absolute URL, unless the header is not a URL.
     pub location: Option<String>,
+    /// Names, in lower case, and values, in the order of arrival.
     pub headers: Vec<(String, String)>,
+    /// The first bytes of the body, as many as the request keeps.
     #[serde(with = "body")]
     pub body: Vec<u8>,
     /// Bytes of the whole body.
     pub body_size: u64,
+    /// Durations in milliseconds: of the last hop's phases, and of the whole exchange.
     pub timing: Timing,
+    /// The connection of the last hop.
     pub connection: Connection,
 }
 

@@ -23,10 +23,13 @@ pub struct ResponseSender {
     body: mpsc::Sender<Piece>,
 }
 
-/// The head of a response, and its body, which still arrives.
+/// A response whose head has arrived.
 pub struct StreamedResponse {
+    /// The status code.
     pub status: StatusCode,
+    /// The headers, without those of the trailers.
     pub headers: HeaderMap,
+    /// The body, which still arrives.
     pub body: ResponseBody,
 }
 

@@ -16,8 +16,11 @@ use crate::capability::quota::Quota;
 /// State that the requests of one run share: connections and cookies. Clones share it.
 #[derive(Clone)]
 pub struct Session {
+    /// The run's limits on requests, connections and bytes.
     pub quota: Quota,
+    /// State that all runs share.
     pub stack: Arc<Stack>,
+    /// The cookies of requests that send and store them.
     pub cookies: Arc<Cookies>,
     /// A client, which is a pool of connections, for each transport.
     clients: Arc<Mutex<Vec<(Transport, Client)>>>,

@@ -5,7 +5,9 @@ use crate::capability::http::token_cache::TokenCache;
 
 /// TLS configurations and OAuth2 tokens, which the requests of all runs share.
 pub struct Stack {
+    /// TLS configurations, which take milliseconds and memory to make.
     pub tls_configs: TlsConfigs,
+    /// OAuth2 tokens, which are valid for many runs.
     pub tokens: TokenCache,
 }
 

@@ -22,6 +22,7 @@ use crate::capability::timeout::Timeout;
 /// Makes exchanges on behalf of one run, several at once. Clones share the run's connections.
 #[derive(Clone)]
 pub struct StreamingClient {
+    /// The part of the run that exchanges share.
     pub context: ExchangeContext,
     /// The end of the run's time.
     pub deadline: Instant,
@@ -31,9 +32,13 @@ pub struct StreamingClient {
 
 /// A request without its body.
 pub struct OutgoingRequest {
+    /// Any method but CONNECT.
     pub method: Method,
+    /// An http or https URL with a host.
     pub url: Url,
+    /// The guest's headers. `content-length` is replaced.
     pub headers: HeaderMap,
+    /// Timeouts within the run's own time.
     pub phase_timeouts: PhaseTimeouts,
 }
 
@@ -88,7 +93,7 @@ impl StreamingClient {
             // The sender was dropped without a head: the exchange has failed, and says why.
             let error = match exchange.await {
                 Ok(Err(failed)) => return Err(failed),
-                Ok(Ok(())) => "the exchange came to nothing".to_owned(),
+                Ok(Ok(())) => "the exchange ended without a response".to_owned(),
                 Err(error) => format!("the host failed: {error}"),
             };
             Err(FailedExchange::before_sending(Error::Other(error)))

@@ -33,7 +33,9 @@ pub enum Trust {
 /// The PEM files of a client certificate, with its chain, and of its private key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ClientCertFiles {
+    /// The certificate, followed by those of its issuers.
     pub certificate: PathBuf,
+    /// The private key, not encrypted.
     pub key: PathBuf,
 }
 
@@ -56,9 +58,10 @@ impl TlsConfigs {
         let provider = Arc::new(provider());
         let loaded = rustls_native_certs::load_native_certs();
         if loaded.certs.is_empty() {
-            let why = loaded.errors.first().map_or_else(String::new, |error| format!(" ({error})"));
+            let error = loaded.errors.first().map(ToString::to_string);
             tracing::warn!(
-                "no trusted certificate authorities found{why}: https will fail; install ca-certificates, or set SSL_CERT_FILE"
+                error,
+                "no trusted certificate authorities found: https will fail; install ca-certificates, or set SSL_CERT_FILE"
             );
         }
         let system = Arc::new(config(&provider, Verification::against(loaded.certs, &provider)));
@@ -143,7 +146,7 @@ fn read_authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, String>
     if authorities.iter().all(|authority| RootCertStore::empty().add(authority.clone()).is_ok()) {
         Ok(authorities)
     } else {
-        Err(format!("{} holds a certificate that is none", path.display()))
+        Err(format!("{} holds a certificate that cannot be parsed", path.display()))
     }
 }
 

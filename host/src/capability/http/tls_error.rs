@@ -63,13 +63,13 @@ fn certificate_message(error: &CertificateError, timestamps: &Timestamps, peer: 
             let names: Vec<_> = presented.iter().map(|name| plain_name(name)).collect();
             format!("certificate is not for `{}`, but for {}", expected.to_str(), names.join(", "))
         }
-        C::BadSignature => "certificate is forged or damaged: its signature does not hold".to_owned(),
+        C::BadSignature => "certificate is forged or damaged: its signature is not valid".to_owned(),
         C::InvalidPurpose | C::InvalidPurposeContext { .. } => {
             "certificate is not one for servers (extended key usage)".to_owned()
         }
         C::BadEncoding => "certificate cannot be read".to_owned(),
         C::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => unknown_issuer(timestamps),
-        other => format!("certificate does not hold: {other}"),
+        other => format!("certificate is not valid: {other}"),
     }
 }
 
