@@ -89,7 +89,7 @@ impl Sandbox {
         let mut linker = Linker::new(&engine);
         capability::link(&mut linker).map_err(refused)?;
         let shared =
-            SharedState { http: Arc::new(http::Stack::start()), ssh: Arc::default(), memory: Arc::new(memory) };
+            SharedState { http: Arc::new(http::SharedState::load()), ssh: Arc::default(), memory: Arc::new(memory) };
         Ok(Self {
             components: ComponentCache::new(engine, linker, executor, secrets.clone(), Arc::new(shared)),
             contexts: ContextFactory::new(origin, secrets.clone()),

@@ -31,7 +31,7 @@ mod response;
 mod response_stream;
 mod session;
 mod signature_cache;
-mod stack;
+mod shared_state;
 mod streaming_client;
 mod timing_hooks;
 mod tls;
@@ -46,7 +46,7 @@ pub use request_body::{RequestBody, StreamedBody};
 pub use response::Response;
 pub use response_stream::{ResponseBody, StreamedResponse};
 pub use session::Session;
-pub use stack::Stack;
+pub use shared_state::SharedState;
 pub use streaming_client::{OutgoingRequest, StreamingClient};
 
 impl Host for Context {}

@@ -8,7 +8,7 @@ use crate::capability::{http, ssh};
 /// State that outlives a run, and that the runs of all probes share.
 pub struct SharedState {
     /// TLS configurations and OAuth2 tokens.
-    pub http: Arc<http::Stack>,
+    pub http: Arc<http::SharedState>,
     /// SSH hosts whose keys were accepted when they were first seen.
     pub ssh: Arc<ssh::AcceptedHosts>,
     /// Memory that guests may use together.

@@ -43,7 +43,7 @@ pub async fn run_with_token(
     token_transport: Transport,
 ) -> Result<Response, Error> {
     let started = Instant::now();
-    let slot = exchange.context.session.stack.tokens.slot(&client);
+    let slot = exchange.context.session.shared.tokens.slot(&client);
     let (token, is_cached) = cached_or_new_token(&slot, &client, &exchange, &token_transport).await?;
     exchange.limits.timeout = exchange.limits.timeout.after(started.elapsed());
     let mut first = exchange.clone();

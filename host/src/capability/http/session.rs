@@ -8,7 +8,7 @@ use rustls::ClientConfig;
 
 use crate::capability::http::cookies::Cookies;
 use crate::capability::http::resolve::Resolver;
-use crate::capability::http::stack::Stack;
+use crate::capability::http::shared_state::SharedState;
 use crate::capability::http::timing_hooks::TimedConnect;
 use crate::capability::http::transport::{HttpVersion, Transport, USER_AGENT};
 use crate::capability::quota::Quota;
@@ -19,7 +19,7 @@ pub struct Session {
     /// The run's limits on requests, connections and bytes.
     pub quota: Quota,
     /// State that all runs share.
-    pub stack: Arc<Stack>,
+    pub shared: Arc<SharedState>,
     /// The cookies of requests that send and store them.
     pub cookies: Arc<Cookies>,
     /// A client, which is a pool of connections, for each transport.
@@ -28,8 +28,8 @@ pub struct Session {
 
 impl Session {
     /// Returns a session without connections and cookies.
-    pub fn new(stack: Arc<Stack>, quota: Quota) -> Self {
-        Self { quota, stack, cookies: Arc::default(), clients: Arc::default() }
+    pub fn new(shared: Arc<SharedState>, quota: Quota) -> Self {
+        Self { quota, shared, cookies: Arc::default(), clients: Arc::default() }
     }
 
     /// Returns the client for a transport, and builds it if there is none yet.
@@ -62,7 +62,7 @@ impl Session {
 
     fn build(&self, transport: &Transport) -> Result<Client, String> {
         let Transport { trust, client_cert, http_version, compression, .. } = transport;
-        let mut tls = ClientConfig::clone(&*self.stack.tls_configs.get(trust, client_cert.as_ref())?);
+        let mut tls = ClientConfig::clone(&*self.shared.tls_configs.get(trust, client_cert.as_ref())?);
         match http_version {
             None => {}
             Some(HttpVersion::Http1) => tls.alpn_protocols.retain(|protocol| protocol != b"h2"),
