@@ -1,5 +1,5 @@
-//! What is told of a trace across a connection: the headers that a target gets, and the same facts at the head of an
-//! envelope. Pure; knows Sentry's words and W3C's, and nothing of requests or of sending.
+//! Trace propagation: the headers `sentry-trace`, `baggage` and `traceparent` for targets, and the same sampling context for
+//! the headers of envelopes.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::config::{SampleRate, Sentry, TraceHeaders, TraceMode};
 use crate::trace::{Digits, SpanId, TraceId};
 
-/// What all that we send has in common. Made once; by default it says nothing of us, for where nothing is sent.
+/// The settings of `sentry` that all propagation headers and all events share. The default has no settings, for where
+/// nothing is sent.
 #[derive(Debug, Clone, Default)]
 pub struct Origin {
     public_key: Option<String>,
@@ -19,7 +20,7 @@ pub struct Origin {
     rate: SampleRate,
 }
 
-/// Sentry's dynamic sampling context: what others must know of a trace to decide alike whether to keep their part.
+/// Sentry's dynamic sampling context. With it, all services of a trace make the same sampling decision.
 pub struct SamplingContext<'a> {
     trace_id: Digits<32>,
     public_key: Option<&'a str>,
@@ -32,13 +33,14 @@ pub struct SamplingContext<'a> {
     sampled: &'static str,
 }
 
-/// Whether a trace is sampled at a rate. It is decided by the trace's id, which is random, so that everybody who is told
-/// of the trace decides alike.
+/// Returns true if a trace is sampled at a rate. The id of the trace decides, which is random, so that all services of the
+/// trace make the same decision.
 pub fn is_sampled(trace: TraceId, rate: SampleRate) -> bool {
     sample_rand(trace) < rate.millionths()
 }
 
 impl Origin {
+    /// Returns the shared settings of the `sentry` section.
     pub fn new(sentry: &Sentry) -> Self {
         let dsn = sentry.dsn.as_ref();
         Self {
@@ -51,24 +53,29 @@ impl Origin {
         }
     }
 
+    /// Returns the environment.
     pub fn environment(&self) -> &str {
         &self.environment
     }
 
+    /// Returns the release.
     pub fn release(&self) -> &str {
         &self.release
     }
 
+    /// Returns the name of this machine.
     pub fn server_name(&self) -> &str {
         &self.server_name
     }
 
-    /// The headers of a request made in `span`; none where the target is to be told nothing.
+    /// Returns the headers for a request that is made in `span`, or none for [`TraceMode::Off`].
     ///
-    /// Whether we send our own transaction is known only when the run has ended. Whether the target records one of its
-    /// own is another question, which its owner pays for: a probe every few seconds would eat the target's quota. So a
-    /// target is asked not to, unless the configuration says otherwise, and the run still links to the errors that it
-    /// reports. One that is asked to record is asked at the rate at which we send what passes.
+    /// The sampling flag asks the target whether to record a transaction of its own. By default ([`TraceMode::Linked`]) the
+    /// target is asked not to, since its transactions count against the quota of its owner, and a probe runs every few
+    /// seconds. The target's errors are linked to the run all the same. With [`TraceMode::Sampled`], the target is asked to
+    /// record a transaction at the sample rate that applies to the host's own transactions of passed runs.
+    ///
+    /// Whether the host sends its transaction is known only at the end of the run, so the flag cannot depend on that.
     pub fn headers(
         &self,
         trace: TraceId,
@@ -83,14 +90,15 @@ impl Origin {
         };
         let flag = u8::from(is_sampled(trace, rate));
         let baggage = self.sampling_context(trace, title, rate).to_baggage();
-        let mut told = vec![("sentry-trace", format!("{trace}-{span}-{flag}")), ("baggage", baggage)];
+        let mut fields = vec![("sentry-trace", format!("{trace}-{span}-{flag}")), ("baggage", baggage)];
         if headers.traceparent {
-            told.push(("traceparent", format!("00-{trace}-{span}-{flag:02}")));
+            fields.push(("traceparent", format!("00-{trace}-{span}-{flag:02}")));
         }
-        told
+        fields
     }
 
-    /// The context of a trace at a rate.
+    /// Returns the sampling context of a trace at a rate. The title is the name of the transaction and is cut off after 200
+    /// characters.
     pub fn sampling_context<'a>(&'a self, trace: TraceId, title: &'a str, rate: SampleRate) -> SamplingContext<'a> {
         SamplingContext {
             trace_id: trace.digits(),
@@ -98,7 +106,7 @@ impl Origin {
             org_id: self.org_id.as_deref(),
             environment: &self.environment,
             release: &self.release,
-            transaction: title.char_indices().nth(MAX_TITLE).map_or(title, |(end, _)| &title[..end]),
+            transaction: title.char_indices().nth(MAX_TITLE_CHARS).map_or(title, |(end, _)| &title[..end]),
             sample_rate: rate.to_string(),
             sample_rand: format!("0.{:06}", sample_rand(trace)),
             sampled: if is_sampled(trace, rate) { "true" } else { "false" },
@@ -106,11 +114,11 @@ impl Origin {
     }
 }
 
-/// A whole baggage header may have 8192 bytes, and a character takes up to 12 when encoded.
-const MAX_TITLE: usize = 200;
+/// Characters of a title in the baggage. A baggage header may have 8192 bytes, and an encoded character has up to 12.
+const MAX_TITLE_CHARS: usize = 200;
 
 impl SamplingContext<'_> {
-    /// What there is to tell, under Sentry's names.
+    /// Returns the fields that are not empty, under Sentry's names.
     pub fn fields(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let fields = [
             ("trace_id", Some(&*self.trace_id)),
@@ -136,12 +144,12 @@ impl SamplingContext<'_> {
     }
 }
 
-/// A number in [0, 1), in millionths: Sentry's SDKs write six digits.
+/// Returns a number in the range 0..1 in millionths, since Sentry's SDKs write six digits. It depends only on the id.
 fn sample_rand(trace: TraceId) -> u32 {
     (u128::from_be_bytes(trace.0) % 1_000_000) as u32
 }
 
-/// All but what RFC 3986 calls unreserved.
+/// All characters except the unreserved ones of RFC 3986.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 #[cfg(test)]
@@ -168,13 +176,13 @@ mod tests {
         })
     }
 
-    fn told(origin: &Origin, trace: TraceId, title: &str, mode: TraceMode) -> HashMap<&'static str, String> {
-        let headers = TraceHeaders { mode, traceparent: true, ..TraceHeaders::default() };
-        origin.headers(trace, SPAN, title, &headers).into_iter().collect()
+    fn headers(origin: &Origin, trace: TraceId, title: &str, mode: TraceMode) -> HashMap<&'static str, String> {
+        let settings = TraceHeaders { mode, traceparent: true, ..TraceHeaders::default() };
+        origin.headers(trace, SPAN, title, &settings).into_iter().collect()
     }
 
     fn baggage(title: &str, mode: TraceMode) -> String {
-        told(&origin(None, SampleRate::ALL), TRACE, title, mode).remove("baggage").unwrap()
+        headers(&origin(None, SampleRate::ALL), TRACE, title, mode).remove("baggage").unwrap()
     }
 
     fn fields(header: &str) -> HashMap<&str, &str> {
@@ -182,42 +190,42 @@ mod tests {
     }
 
     #[test]
-    fn a_target_is_asked_not_to_sample_unless_told_otherwise() {
-        let told = |mode| told(&origin(None, SampleRate::ALL), TRACE, "t", mode);
-        assert_eq!(told(TraceMode::default())["sentry-trace"], format!("{IDS}-0"));
-        assert_eq!(told(TraceMode::default())["traceparent"], format!("00-{IDS}-00"));
-        assert_eq!(told(TraceMode::Sampled)["sentry-trace"], format!("{IDS}-1"));
-        assert_eq!(told(TraceMode::Sampled)["traceparent"], format!("00-{IDS}-01"));
-        assert_eq!(told(TraceMode::Off), HashMap::new());
+    fn a_target_is_asked_to_sample_only_in_mode_sampled() {
+        let headers = |mode| headers(&origin(None, SampleRate::ALL), TRACE, "t", mode);
+        assert_eq!(headers(TraceMode::default())["sentry-trace"], format!("{IDS}-0"));
+        assert_eq!(headers(TraceMode::default())["traceparent"], format!("00-{IDS}-00"));
+        assert_eq!(headers(TraceMode::Sampled)["sentry-trace"], format!("{IDS}-1"));
+        assert_eq!(headers(TraceMode::Sampled)["traceparent"], format!("00-{IDS}-01"));
+        assert_eq!(headers(TraceMode::Off), HashMap::new());
         let default = origin(None, SampleRate::ALL).headers(TRACE, SPAN, "t", &TraceHeaders::default());
         assert_eq!(default.into_iter().map(|(name, _)| name).collect::<Vec<_>>(), ["sentry-trace", "baggage"]);
     }
 
     #[test]
-    fn all_that_is_told_of_a_sampled_trace_agrees() {
+    fn headers_agree_on_the_sampling_decision() {
         let origin = origin(Some("https://key@sentry.example/7"), rate(0.25));
         let mut sampled = 0;
         for number in 0..1000_u128 {
             let trace = TraceId((number * 618_033).to_be_bytes());
-            let told = told(&origin, trace, "t", TraceMode::Sampled);
+            let headers = headers(&origin, trace, "t", TraceMode::Sampled);
             let is_sampled = is_sampled(trace, rate(0.25));
-            let fields = fields(&told["baggage"]);
+            let fields = fields(&headers["baggage"]);
             assert_eq!(fields["sentry-sample_rate"], "0.25");
             assert_eq!(fields["sentry-sampled"], is_sampled.to_string());
             assert_eq!(fields["sentry-sample_rand"].parse::<f64>().unwrap() < 0.25, is_sampled);
-            assert_eq!(told["sentry-trace"].ends_with("-1"), is_sampled);
-            assert_eq!(told["traceparent"].ends_with("-01"), is_sampled);
+            assert_eq!(headers["sentry-trace"].ends_with("-1"), is_sampled);
+            assert_eq!(headers["traceparent"].ends_with("-01"), is_sampled);
             sampled += u32::from(is_sampled);
         }
-        assert!((245..=255).contains(&sampled), "a quarter, since the traces are evenly spread: {sampled}");
+        assert!((245..=255).contains(&sampled), "a quarter of the evenly spread ids: {sampled}");
     }
 
     #[test]
-    fn a_rate_is_kept_to_the_millionth() {
+    fn a_rate_is_exact_to_the_millionth() {
         let trace = |number: u128| TraceId(number.to_be_bytes());
         assert!(is_sampled(trace(249_999), rate(0.25)));
         assert!(!is_sampled(trace(250_000), rate(0.25)));
-        assert!(is_sampled(trace(5_000_000), rate(0.000_001)), "a rand of none is below every rate but none");
+        assert!(is_sampled(trace(5_000_000), rate(0.000_001)), "sample_rand 0 is below each rate except 0");
         assert!(!is_sampled(trace(0), SampleRate::NONE));
         assert!(is_sampled(trace(999_999), SampleRate::ALL));
     }
@@ -227,9 +235,9 @@ mod tests {
     }
 
     #[test]
-    fn baggage_is_encoded_and_coherent() {
+    fn baggage_is_percent_encoded() {
         let origin = origin(Some("https://key@o42.ingest.sentry.io/prefix/7"), SampleRate::ALL);
-        let header = &told(&origin, TRACE, "a=b;c,d\r\nx: \"é\"", TraceMode::Linked)["baggage"];
+        let header = &headers(&origin, TRACE, "a=b;c,d\r\nx: \"é\"", TraceMode::Linked)["baggage"];
         assert!(header.bytes().all(|byte| byte.is_ascii_graphic()), "{header}");
         let fields = fields(header);
         assert_eq!(fields["sentry-trace_id"], "abababababababababababababababab");
@@ -245,14 +253,14 @@ mod tests {
     }
 
     #[test]
-    fn without_a_dsn_there_is_no_key_to_tell() {
+    fn without_a_dsn_baggage_has_no_key() {
         let header = baggage("t", TraceMode::Sampled);
         assert!(!header.contains("public_key") && !header.contains("org_id"), "{header}");
         assert!(header.ends_with("sentry-sampled=true"), "{header}");
     }
 
     #[test]
-    fn a_long_title_does_not_burst_the_header() {
+    fn baggage_with_a_long_title_stays_below_its_limit() {
         let header = baggage(&"🦀".repeat(9000), TraceMode::Linked);
         assert!(header.len() < 8192, "{}", header.len());
     }

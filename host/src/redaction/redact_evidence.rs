@@ -53,7 +53,8 @@ pub fn redact_credentials(run: &mut Run) {
     run.log.iter_mut().for_each(|line| redact_sentence(&mut line.message));
 }
 
-/// Calls a function with each text of an exchange that the target, the guest or the operator may have written.
+/// Calls a function with each text of an exchange that the target, the guest or the operator may have written. The body
+/// that was sent is left out, since it is never shown.
 pub fn for_each_text(exchange: &mut Exchange, redact: impl Fn(&mut String)) {
     match exchange {
         Exchange::Http(http) => {
@@ -138,7 +139,7 @@ fn redact_query(url: &str) -> String {
 
 fn redact_excerpt(excerpt: &mut Excerpt) {
     let Some(text) = &mut excerpt.text else { return };
-    // Keys that are written with escapes are recognised only without them.
+    // A key with escapes is not recognised as a name, so the JSON is written anew without them.
     if text.contains("\\u")
         && let Ok(value) = serde_json::from_str::<Value>(text)
     {

@@ -42,7 +42,8 @@ impl Secrets {
         self.redact_run(run, earlier);
     }
 
-    /// Redacts the values in all parts of a recording.
+    /// Redacts the values in all parts of a recording. The title and the tags in the header are those of the probe's identity,
+    /// which [`Secrets::redact_identity`] has redacted. Keys of JSON objects are not searched.
     fn redact_entries(&self, recording: &mut Recording) {
         if self.is_empty() {
             return;
@@ -165,7 +166,8 @@ type PlaceholderLengths<'a> = Option<&'a mut BTreeSet<usize>>;
 
 /// Returns a piece of a stream's `bytes` with the given ranges redacted, or `None` if none of them is in the piece.
 ///
-/// In an input stream, each piece gets its part of the placeholder. In an output stream, each piece gets [`REDACTED`].
+/// In an input stream, each piece gets its part of the placeholder; one of another length than the range is whole in the
+/// first piece. In an output stream, each piece gets [`REDACTED`].
 fn redact_piece(bytes: &[u8], piece: Range<usize>, ranges: &[Range<usize>], is_input: bool) -> Option<Vec<u8>> {
     let mut redacted = Vec::new();
     let mut at = piece.start;

@@ -1,4 +1,4 @@
-//! Encoded by others, decoded by nobody: random secrets in the forms in which they come back.
+//! Random secrets, in all the encodings that other libraries write.
 
 mod cases;
 
@@ -26,33 +26,34 @@ const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'(')
     .remove(b')');
 
-fn random(random: &mut StdRng) -> String {
-    const KINDS: [&str; 4] = [
+fn random_secret(rng: &mut StdRng) -> String {
+    const ALPHABETS: [&str; 4] = [
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789",
         "abcXYZ019-_/+=",
         "abcXYZ019\"'\\/%+&=?#<>;:~!$@{}[]() \t\n",
         "abcäßéñ日本語🦀\u{1f600} \"/\\",
     ];
-    let kind: Vec<char> = KINDS.choose(random).unwrap().chars().collect();
-    let length = random.random_range(8..40);
-    let secret: String = (0..length).map(|_| *kind.choose(random).unwrap()).collect();
+    let alphabet: Vec<char> = ALPHABETS.choose(rng).unwrap().chars().collect();
+    let length = rng.random_range(8..40);
+    let secret: String = (0..length).map(|_| *alphabet.choose(rng).unwrap()).collect();
     format!("k{secret}z")
 }
 
-fn escaped(text: &str, unit: impl Fn(u16) -> String) -> String {
-    let one = |c: char| match c {
+/// Escapes the characters beyond ASCII by their UTF-16 code units, as JSON does.
+fn escaped(text: &str, code_unit: impl Fn(u16) -> String) -> String {
+    let escape = |c: char| match c {
         '"' | '\\' => format!("\\{c}"),
         ' '..='~' => c.to_string(),
-        _ => c.encode_utf16(&mut [0; 2]).iter().map(|code| unit(*code)).collect(),
+        _ => c.encode_utf16(&mut [0; 2]).iter().map(|code| code_unit(*code)).collect(),
     };
-    text.chars().map(one).collect()
+    text.chars().map(escape).collect()
 }
 
 fn hexadecimal(text: &str) -> String {
     text.bytes().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What others make of a secret, all of it.
+/// Returns a secret in all encodings.
 fn encodings(secret: &str) -> Vec<String> {
     let mut url = Url::parse("https://u@h.example").unwrap();
     url.path_segments_mut().unwrap().push(secret);
@@ -107,7 +108,7 @@ fn encodings(secret: &str) -> Vec<String> {
 }
 
 #[test]
-fn letters_that_a_server_misreads_are_the_same_secret() {
+fn secrets_in_latin_1_are_redacted() {
     let secret = "pässwört-gehéim";
     let latin: Vec<u8> = secret.chars().map(|c| u8::try_from(c).unwrap()).collect();
     let misread: String = secret.bytes().map(char::from).collect();
@@ -126,55 +127,55 @@ fn letters_that_a_server_misreads_are_the_same_secret() {
 }
 
 #[test]
-fn whatever_the_encoding() {
+fn secrets_are_redacted_in_all_encodings() {
     let mut rng = StdRng::seed_from_u64(1);
     for _ in 0..8 {
-        let secret = random(&mut rng);
+        let secret = random_secret(&mut rng);
         let secrets = Secrets::new([&secret, "another-secret"]);
         for encoded in encodings(&secret) {
             for (before, after) in
                 [("", ""), ("GET /a b/", "?c"), ("{\"x\":\"", "\",\"y\":\"ünd\"}"), ("Basic ", " 12"), ("x", "")]
             {
-                let struck = secrets.redact(&format!("{before}{encoded}{after}")).into_owned();
-                assert_eq!(struck, format!("{before}{REDACTED}{after}"), "{secret:?} as {encoded:?}");
+                let redacted = secrets.redact(&format!("{before}{encoded}{after}")).into_owned();
+                assert_eq!(redacted, format!("{before}{REDACTED}{after}"), "{secret:?} as {encoded:?}");
             }
         }
     }
 }
 
 #[test]
-fn within_longer_base64() {
+fn secrets_are_redacted_inside_longer_base64() {
     let mut rng = StdRng::seed_from_u64(2);
     for round in 0..70 {
-        let secret = random(&mut rng);
+        let secret = random_secret(&mut rng);
         let (before, after) = ("user:pass".get(..round % 7).unwrap(), "more".get(..round % 5).unwrap());
         let engine = [&STANDARD, &URL_SAFE, &STANDARD_NO_PAD, &URL_SAFE_NO_PAD][round % 4];
         let encoded = engine.encode(format!("{before}{secret}{after}"));
         let wrapped = encoded.as_bytes().chunks(12).map(|line| std::str::from_utf8(line).unwrap()).collect::<Vec<_>>();
         for encoded in [encoded.clone(), wrapped.join("\n"), wrapped.join("\r\n")] {
-            let struck = Secrets::new([&secret]).redact(&format!("h/{encoded} x")).into_owned();
-            let (kept_before, kept_after) = (before.len() * 8 / 6, (after.len() * 8).div_ceil(6) + 4);
-            assert!(struck.len() <= 4 + kept_before + REDACTED.len() + kept_after, "{secret:?}: {struck}");
-            assert!(struck.contains(REDACTED), "{secret:?}: {struck}");
+            let redacted = Secrets::new([&secret]).redact(&format!("h/{encoded} x")).into_owned();
+            let (max_before, max_after) = (before.len() * 8 / 6, (after.len() * 8).div_ceil(6) + 4);
+            assert!(redacted.len() <= 4 + max_before + REDACTED.len() + max_after, "{secret:?}: {redacted}");
+            assert!(redacted.contains(REDACTED), "{secret:?}: {redacted}");
         }
     }
 }
 
 #[test]
-fn cut_anywhere() {
+fn secrets_that_are_cut_off_anywhere_are_redacted() {
     let mut rng = StdRng::seed_from_u64(3);
     let filler = "lorem ipsum dolor sit amet, ".repeat(4);
     for _ in 0..2 {
-        let secret = random(&mut rng);
+        let secret = random_secret(&mut rng);
         let secrets = Secrets::new([&secret]);
         for encoded in encodings(&secret).into_iter().step_by(4) {
             let text = format!("{filler}{encoded}");
             for end in (filler.len()..text.len()).filter(|end| text.is_char_boundary(*end)) {
-                // Four bytes of a secret take up to 12 when each is escaped, 24 when that is encoded in turn.
-                let most = filler.len() + REDACTED.len().max(36);
-                for said in ["", "…", "\"…", "...", "\u{fffd}"] {
-                    let struck = secrets.redact(&format!("{}{said}", &text[..end])).into_owned();
-                    assert!(struck.len() <= most, "{secret:?}: {struck}");
+                // Four bytes of a secret have up to 12 characters when escaped, and up to 24 when these are encoded again.
+                let max_length = filler.len() + REDACTED.len().max(36);
+                for ellipsis in ["", "…", "\"…", "...", "\u{fffd}"] {
+                    let redacted = secrets.redact(&format!("{}{ellipsis}", &text[..end])).into_owned();
+                    assert!(redacted.len() <= max_length, "{secret:?}: {redacted}");
                 }
             }
         }
@@ -182,11 +183,11 @@ fn cut_anywhere() {
 }
 
 #[test]
-fn what_holds_none_stays_as_it_is() {
+fn texts_without_secrets_are_unchanged() {
     let mut rng = StdRng::seed_from_u64(4);
-    let secrets = Secrets::new((0..200).map(|_| random(&mut rng)));
+    let secrets = Secrets::new((0..200).map(|_| random_secret(&mut rng)));
     for _ in 0..5 {
-        for text in encodings(&random(&mut rng)) {
+        for text in encodings(&random_secret(&mut rng)) {
             assert!(matches!(secrets.redact(&text), Cow::Borrowed(same) if same == text), "{text}");
         }
     }

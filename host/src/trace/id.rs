@@ -3,9 +3,17 @@
 use std::fmt;
 use std::ops::Deref;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
-use super::{SpanId, TraceId};
+/// The id of a trace: 16 random bytes, displayed as 32 lower-case hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct TraceId(pub [u8; 16]);
+
+/// The id of a span: 8 random bytes, displayed as 16 lower-case hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(try_from = "String")]
+pub struct SpanId(pub [u8; 8]);
 
 /// The digits of an id. They are not on the heap: a report of a run has two or three ids a span.
 pub struct Digits<const LENGTH: usize>([u8; LENGTH]);

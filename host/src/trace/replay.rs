@@ -3,7 +3,9 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use super::{Handle, OpenTrace, Recorder, Span, SpanId, Trace};
+use super::id::SpanId;
+use super::recorder::{Handle, OpenTrace, Recorder};
+use super::span::{Span, Trace};
 
 impl Recorder {
     /// Returns the current time, or the time at which the clock is held.

@@ -1,3 +1,6 @@
+use std::time::{Duration, Instant};
+
+use super::recorder::MAX_CONTACTS;
 use super::*;
 
 #[test]

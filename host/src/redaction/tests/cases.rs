@@ -1,4 +1,4 @@
-//! One case each, by name: what else a value is known by, and where it may be found.
+//! Single cases: the forms of a value, and the texts in which values are redacted.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -14,11 +14,11 @@ use crate::trace::{HostContact, Recorder, Status};
 fn check(secrets: &[&str], text: &str, expected: &str) {
     let secrets = Secrets::new(secrets);
     assert_eq!(secrets.redact(text), expected);
-    assert_eq!(secrets.redact(expected), expected, "struck out twice");
+    assert_eq!(secrets.redact(expected), expected, "redacted a second time");
 }
 
 #[test]
-fn several_at_once() {
+fn overlapping_matches_are_redacted_together() {
     check(&["abcdef", "defghi"], "xabcdefghiy", "x[Filtered]y");
     check(&["hunter", "hunter2"], "hunter2 hunter hunter3", "[Filtered] [Filtered] [Filtered]3");
     check(&["hunter2", "hunter2"], "hunter2hunter2", "[Filtered]");
@@ -30,14 +30,14 @@ fn several_at_once() {
 }
 
 #[test]
-fn short_ones_only_alone() {
+fn short_values_match_whole_words_only() {
     check(&["7", "eu"], "7 of 17 in eu, neutral=7;eu7", "[Filtered] of 17 in [Filtered], neutral=[Filtered];eu7");
     check(&["é"], "né é", "né [Filtered]");
     check(&["  ab\n"], "ab cab", "[Filtered] cab");
 }
 
 #[test]
-fn what_else_a_value_is_known_by() {
+fn parts_and_variants_of_a_value_are_redacted() {
     let key = "-----BEGIN KEY-----\nMIIBOgIBAAJBAKj34GkxFhD9\nshort\n-----END KEY-----\n";
     check(&[key], "1: MIIBOgIBAAJBAKj34GkxFhD9!", "1: [Filtered]!");
     check(&["Bearer tok-en-1"], "got tok-en-1", "got [Filtered]");
@@ -50,12 +50,12 @@ fn what_else_a_value_is_known_by() {
 }
 
 #[test]
-fn nothing_is_told_of_them() {
+fn debug_output_has_no_values() {
     assert!(!format!("{:?}", Secrets::new(["hunter2"])).contains("hunter2"));
 }
 
 #[test]
-fn each_text_of_a_run() {
+fn all_texts_of_a_run_are_redacted() {
     let text = || "is hunter2!".to_owned();
     let secrets = Secrets::new(["hunter2", "86400"]);
     let tags = || BTreeMap::from([(text(), text())]);
@@ -93,7 +93,7 @@ fn each_text_of_a_run() {
     }
 }
 
-/// An exchange each of whose texts is this one.
+/// Returns an exchange with the same text in all places.
 fn http(text: fn() -> String) -> Exchange {
     let lines = || vec![(text(), text())];
     let certificate = Certificate { subject: text(), issuer: text(), names: vec![text()], ..Certificate::default() };
@@ -147,7 +147,7 @@ impl Write for Shared {
 }
 
 #[test]
-fn the_log_as_well() {
+fn the_log_is_redacted() {
     static REDACTOR: LazyLock<LateRedactor> = LazyLock::new(LateRedactor::default);
     let out = Shared::default();
     let log = out.clone();
@@ -165,11 +165,11 @@ fn the_log_as_well() {
 }
 
 #[test]
-fn cut_where_somebody_says_so() {
+fn values_before_an_ellipsis_are_redacted() {
     let secrets = Secrets::new(["status-page-token", "Bearer 0123456789abcdef"]);
     for (text, expected) in [
         ("status", "status"),
-        ("statu… it said", "[Filtered]… it said"),
+        ("statu… it is", "[Filtered]… it is"),
         ("got \"Bearer 0123456789…\" (200 bytes)", "got \"[Filtered]…\" (200 bytes)"),
         ("Bearer 012345", "[Filtered]"),
         ("sta…", "sta…"),

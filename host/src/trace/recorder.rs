@@ -1,0 +1,293 @@
+//! The recorder of a trace.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::{Mutex, MutexGuard};
+
+use super::id::{SpanId, TraceId};
+use super::reachability::HostContact;
+use super::span::{Span, Status, Trace, Value};
+
+/// The maximum number of spans in a trace. Sentry accepts no more in a transaction.
+pub const MAX_SPANS: usize = 1000;
+
+/// The maximum number of hosts in a trace. Redirects can lead to any number of hosts.
+pub(super) const MAX_CONTACTS: usize = 100;
+
+/// Builds a trace. All clones write to the same trace.
+///
+/// The recorder has a stack of the spans that the guest has open. Spans of the host become children of the innermost
+/// one. Spans that are still open at [`Recorder::finish`] end then.
+#[derive(Clone)]
+pub struct Recorder(Arc<Mutex<OpenTrace>>);
+
+/// A trace that is not finished.
+pub(super) struct OpenTrace {
+    pub(super) trace: Trace,
+    max_spans: usize,
+    /// The time of [`Trace::started`] by the monotonic clock.
+    pub(super) epoch: Instant,
+    /// The time at which the clock is held, if it is.
+    pub(super) held_at: Option<Instant>,
+    /// For each span, true if it has not ended.
+    pub(super) open: Vec<bool>,
+    /// The guest's open spans, innermost last.
+    stack: Vec<usize>,
+    finished: bool,
+}
+
+/// A span of a [`Recorder`]. The handle of a span that was dropped because the trace was full refers to no span.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Handle(pub(super) Option<usize>);
+
+impl Recorder {
+    /// Starts a trace of at most [`MAX_SPANS`] spans. The root is open.
+    pub fn start(op: String, description: String) -> Self {
+        Self::start_bounded(MAX_SPANS, op, description)
+    }
+
+    /// Starts a trace of at most `max_spans` spans, and never more than [`MAX_SPANS`]. The root counts and is open.
+    pub fn start_bounded(max_spans: usize, op: String, description: String) -> Self {
+        Self::start_as(max_spans, TraceId(rand::random()), SpanId(rand::random()), SystemTime::now(), op, description)
+    }
+
+    /// Starts a trace with given ids and start time, as a replay does.
+    pub fn start_as(
+        max_spans: usize,
+        id: TraceId,
+        root: SpanId,
+        started: SystemTime,
+        op: String,
+        description: String,
+    ) -> Self {
+        let root = Span {
+            id: root,
+            parent: None,
+            op: op.into(),
+            description,
+            start: Duration::ZERO,
+            duration: Duration::ZERO,
+            status: Status::Ok,
+            data: Vec::new(),
+        };
+        let trace = Trace { id, started, spans: vec![root], dropped: 0, contacts: Vec::new() };
+        Self(Arc::new(Mutex::new(OpenTrace {
+            trace,
+            max_spans: max_spans.min(MAX_SPANS),
+            epoch: Instant::now(),
+            held_at: None,
+            open: vec![true],
+            stack: vec![0],
+            finished: false,
+        })))
+    }
+
+    /// Returns the id of the trace.
+    pub fn trace_id(&self) -> TraceId {
+        self.lock().trace.id
+    }
+
+    /// Returns the time at which the trace started, by the monotonic clock.
+    pub fn epoch(&self) -> Instant {
+        self.lock().epoch
+    }
+
+    /// Returns the wall-clock time of an instant, in seconds since 1970. Instants before the trace count as its start.
+    pub fn unix_seconds(&self, at: Instant) -> f64 {
+        let state = self.lock();
+        let started = state.trace.started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        (started + at.saturating_duration_since(state.epoch)).as_secs_f64()
+    }
+
+    /// Returns the innermost span that the guest has open, or the root.
+    pub fn current(&self) -> Handle {
+        Handle(self.lock().stack.last().copied())
+    }
+
+    /// Opens a child of `parent`. Returns a handle to no span if the trace is full or finished.
+    pub fn open(&self, parent: Handle, op: impl Into<Cow<'static, str>>, description: impl Into<String>) -> Handle {
+        self.open_at(parent, op, description, self.now())
+    }
+
+    /// Opens a child of `parent` that started at `start`, as [`Recorder::open`] does.
+    pub fn open_at(
+        &self,
+        parent: Handle,
+        op: impl Into<Cow<'static, str>>,
+        description: impl Into<String>,
+        start: Instant,
+    ) -> Handle {
+        let mut state = self.lock();
+        if state.finished || state.trace.spans.len() >= state.max_spans {
+            state.trace.dropped += 1;
+            return Handle(None);
+        }
+        let index = state.trace.spans.len();
+        let start = start.saturating_duration_since(state.epoch);
+        state.trace.spans.push(Span {
+            id: SpanId(rand::random()),
+            parent: Some(parent.0.unwrap_or(0)),
+            op: op.into(),
+            description: description.into(),
+            start,
+            duration: Duration::ZERO,
+            status: Status::Ok,
+            data: Vec::new(),
+        });
+        state.open.push(true);
+        Handle(Some(index))
+    }
+
+    /// Opens a span of the guest as a child of its innermost open span, and makes it the innermost one.
+    pub fn push(&self, op: String, description: String) -> Handle {
+        let span = self.open(self.current(), op, description);
+        if let Some(index) = span.0 {
+            self.lock().stack.push(index);
+        }
+        span
+    }
+
+    /// Ends a span of the guest and removes it from the stack. It need not be the innermost one.
+    pub fn pop(&self, span: Handle) {
+        self.close(span);
+        if let Some(index) = span.0 {
+            self.lock().stack.retain(|open| *open != index);
+        }
+    }
+
+    /// Ends a span of the guest, and its open descendants with the status `unfinished`.
+    pub fn pop_through(&self, outermost: Handle, unfinished: Status) {
+        let mut state = self.lock();
+        let Some(outermost) = outermost.0 else { return };
+        if state.finished {
+            return;
+        }
+        let end = state.elapsed();
+        let OpenTrace { trace, open, stack, .. } = &mut *state;
+        let still_open: Vec<_> = (outermost..trace.spans.len()).filter(|index| open[*index]).collect();
+        for index in still_open {
+            // Every parent precedes its children, so ancestors have smaller indices.
+            let ancestors = std::iter::successors(Some(index), |index| trace.spans[*index].parent);
+            if ancestors.take_while(|index| *index >= outermost).any(|index| index == outermost) {
+                open[index] = false;
+                let span = &mut trace.spans[index];
+                span.duration = end.saturating_sub(span.start);
+                if index != outermost {
+                    span.status = unfinished;
+                }
+            }
+        }
+        stack.retain(|index| open[*index]);
+    }
+
+    /// Ends a span now. A span that has ended stays as it is.
+    pub fn close(&self, span: Handle) {
+        self.close_at(span, self.now());
+    }
+
+    /// Ends a span at `end`. A span that has ended stays as it is.
+    pub fn close_at(&self, span: Handle, end: Instant) {
+        let mut state = self.lock();
+        let Some(index) = span.0 else { return };
+        if state.finished || !std::mem::replace(&mut state.open[index], false) {
+            return;
+        }
+        let end = end.saturating_duration_since(state.epoch);
+        let span = &mut state.trace.spans[index];
+        span.duration = end.saturating_sub(span.start);
+    }
+
+    /// Ends a span now with [`Status::Cancelled`]. A span that has ended stays as it is.
+    pub fn cancel(&self, span: Handle) {
+        let is_open = span.0.is_some_and(|index| self.lock().open[index]);
+        if is_open {
+            self.set_status(span, Status::Cancelled);
+            self.close(span);
+        }
+    }
+
+    /// Sets the status of a span. It may have ended.
+    pub fn set_status(&self, span: Handle, status: Status) {
+        let mut state = self.lock();
+        if let (Some(index), false) = (span.0, state.finished) {
+            state.trace.spans[index].status = status;
+        }
+    }
+
+    /// Sets a key of the data of a span, and replaces the value that the key may have. The span may have ended.
+    pub fn set(&self, span: Handle, key: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
+        let (key, value) = (key.into(), value.into());
+        let mut state = self.lock();
+        let (Some(index), false) = (span.0, state.finished) else { return };
+        let data = &mut state.trace.spans[index].data;
+        match data.iter_mut().find(|(known, _)| *known == key) {
+            Some(entry) => entry.1 = value,
+            None => data.push((key, value)),
+        }
+    }
+
+    /// Returns the outermost ancestor of `span`, below `top`, whose status is not [`Status::Ok`].
+    pub fn failed_ancestor(&self, span: Handle, top: Handle) -> Option<Handle> {
+        let state = self.lock();
+        let spans = &state.trace.spans;
+        let ancestors = std::iter::successors(spans.get(span.0?)?.parent, |index| spans[*index].parent);
+        let candidates = ancestors.take_while(|index| Some(*index) != top.0);
+        candidates.filter(|index| spans[*index].status != Status::Ok).last().map(|index| Handle(Some(index)))
+    }
+
+    /// Adds a contact, or replaces the earlier one with the same host. A contact without an answer does not replace one
+    /// with an answer. A trace has at most 100 hosts; further ones are ignored.
+    pub fn record_contact(&self, contact: HostContact) {
+        let mut state = self.lock();
+        if state.finished {
+            return;
+        }
+        let contacts = &mut state.trace.contacts;
+        match contacts.iter().position(|known| known.host == contact.host) {
+            Some(known) if contacts[known].answered && !contact.answered => {}
+            Some(known) => contacts[known] = contact,
+            None if contacts.len() < MAX_CONTACTS => contacts.push(contact),
+            None => {}
+        }
+    }
+
+    /// Returns the root, which holds the data of the whole run.
+    pub fn root(&self) -> Handle {
+        Handle(Some(0))
+    }
+
+    /// Returns the id of a span. A handle to no span has the root's id; after [`Recorder::finish`] all ids are zero.
+    pub fn span_id(&self, span: Handle) -> SpanId {
+        let state = self.lock();
+        state.trace.spans.get(span.0.unwrap_or(0)).map_or(SpanId([0; 8]), |span| span.id)
+    }
+
+    /// Ends the trace and returns it. The root gets `status`; other open spans end now with `unfinished`. Later writes are
+    /// ignored.
+    pub fn finish(&self, status: Status, unfinished: Status) -> Trace {
+        let mut state = self.lock();
+        let end = state.elapsed();
+        let OpenTrace { trace, open, finished, .. } = &mut *state;
+        *finished = true;
+        for (index, span) in trace.spans.iter_mut().enumerate() {
+            if std::mem::replace(&mut open[index], false) {
+                span.duration = end.saturating_sub(span.start);
+                span.status = if index == 0 { status } else { unfinished };
+            }
+        }
+        if trace.dropped > 0 {
+            let left_out = i64::try_from(trace.dropped).unwrap_or(i64::MAX);
+            let data = &mut trace.spans[0].data;
+            data.retain(|(key, _)| key != "spans.left_out");
+            data.push(("spans.left_out".into(), Value::Integer(left_out)));
+        }
+        Trace { spans: std::mem::take(&mut trace.spans), contacts: std::mem::take(&mut trace.contacts), ..*trace }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, OpenTrace> {
+        // The lock is not poisoned by a panic. The spans stay valid then, since each write sets one field.
+        self.0.lock()
+    }
+}
