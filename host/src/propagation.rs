@@ -1,5 +1,5 @@
-//! Trace propagation: the headers `sentry-trace`, `baggage` and `traceparent` for targets, and the same sampling context for
-//! the headers of envelopes.
+//! Trace propagation: the headers `sentry-trace`, `baggage` and `traceparent` for targets, and the same sampling
+//! context for the headers of envelopes.
 
 use std::fmt::Write as _;
 
@@ -33,8 +33,8 @@ pub struct SamplingContext<'a> {
     sampled: &'static str,
 }
 
-/// Returns true if a trace is sampled at a rate. The id of the trace decides, which is random, so that all services of the
-/// trace make the same decision.
+/// Returns true if a trace is sampled at a rate. The id of the trace decides, which is random, so that all services
+/// of the trace make the same decision.
 pub fn is_sampled(trace: TraceId, rate: SampleRate) -> bool {
     sample_rand(trace) < rate.millionths()
 }
@@ -70,12 +70,13 @@ impl Origin {
 
     /// Returns the headers for a request that is made in `span`, or none for [`TraceMode::Off`].
     ///
-    /// The sampling flag asks the target whether to record a transaction of its own. By default ([`TraceMode::Linked`]) the
-    /// target is asked not to, since its transactions count against the quota of its owner, and a probe runs every few
-    /// seconds. The target's errors are linked to the run all the same. With [`TraceMode::Sampled`], the target is asked to
-    /// record a transaction at the sample rate that applies to the host's own transactions of passed runs.
+    /// The sampling flag asks the target whether to record a transaction of its own. By default
+    /// ([`TraceMode::Linked`]) the target is asked not to, since its transactions count against the quota of its
+    /// owner, and a probe runs every few seconds. The target's errors are linked to the run all the same. With
+    /// [`TraceMode::Sampled`], the target is asked to record a transaction at the sample rate that applies to the
+    /// host's own transactions of passed runs.
     ///
-    /// Whether the host sends its transaction is known only at the end of the run, so the flag cannot depend on that.
+    /// The flag cannot depend on whether the host sends its own transaction: that is known only at the end of the run.
     pub fn headers(
         &self,
         trace: TraceId,
@@ -97,8 +98,8 @@ impl Origin {
         fields
     }
 
-    /// Returns the sampling context of a trace at a rate. The title is the name of the transaction and is cut off after 200
-    /// characters.
+    /// Returns the sampling context of a trace at a rate. The title is the name of the transaction and is cut off
+    /// after 200 characters.
     pub fn sampling_context<'a>(&'a self, trace: TraceId, title: &'a str, rate: SampleRate) -> SamplingContext<'a> {
         SamplingContext {
             trace_id: trace.digits(),

@@ -1,8 +1,8 @@
 //! The format of a recorded run: JSON Lines. The first line is the header; every further line is the start of an
 //! attempt, a call of the guest, the end of an attempt, or the end of the run.
 //!
-//! This module holds plain data. Recording and replaying are in `capability/record_replay`, the removal of secrets is in
-//! `redaction`.
+//! This module holds plain data. Recording and replaying are in `capability/record_replay`, the removal of secrets is
+//! in `redaction`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Credentials in texts, recognised by their names (`token=…`) or by their formats (a JSON Web Token). Targets send secrets
-//! that no configuration names.
+//! Credentials in texts, recognised by their names (`token=…`) or by their formats (a JSON Web Token). Targets send
+//! secrets that no configuration names.
 //!
 //! The search is heuristic. A secret under a name that [`is_name`] does not know, in no known format, is not found.
 
@@ -87,8 +87,8 @@ pub fn redact(text: &str) -> Cow<'_, str> {
     replace(text, find(text, false))
 }
 
-/// Redacts the credentials of a sentence. As [`redact`], except that an unquoted value after a name and a colon remains: in
-/// `token: expected text`, it is no credential.
+/// Redacts the credentials of a sentence. As [`redact`], except that an unquoted value after a name and a colon
+/// remains: in `token: expected text`, it is no credential.
 pub fn redact_sentence(text: &str) -> Cow<'_, str> {
     replace(text, find(text, true))
 }
@@ -98,8 +98,8 @@ pub fn values(text: &str) -> impl Iterator<Item = &str> {
     find(text, false).into_iter().map(|credential| text[credential.range].trim_matches(['"', '\'', '\\']))
 }
 
-/// Redacts the values of cookies in the value of a `Cookie` header or, if `is_set_cookie`, of a `Set-Cookie` header. The names
-/// and the attributes of the cookies remain.
+/// Redacts the values of cookies in the value of a `Cookie` header or, if `is_set_cookie`, of a `Set-Cookie` header.
+/// The names and the attributes of the cookies remain.
 pub fn redact_cookies(header: &str, is_set_cookie: bool) -> String {
     let parts = header.split(';').enumerate().map(|(index, part)| match part.split_once('=') {
         // The further parts are attributes, for example `Path=/`.
@@ -114,8 +114,8 @@ pub fn redact_cookies(header: &str, is_set_cookie: bool) -> String {
 #[derive(Debug)]
 struct Match {
     range: Range<usize>,
-    /// The quotation mark to put around [`REDACTED`], so that JSON stays JSON if the value was a number, a list or a map. It
-    /// is empty for a value within quotes or in a format without quotes.
+    /// The quotation mark to put around [`REDACTED`], so that JSON stays JSON if the value was a number, a list or a
+    /// map. It is empty for a value within quotes or in a format without quotes.
     quote: String,
 }
 
@@ -177,7 +177,8 @@ fn find_by_name(text: &str, is_sentence: bool, matches: &mut Vec<Match>) {
             }
             let quote = captures.get(2).map_or("", |quote| quote.as_str());
             let has_colon = captures.get(3).is_some_and(|separator| separator.as_str() == ":");
-            // After an unquoted name and a colon, as in headers and files of settings, the value is the rest of the line.
+            // After an unquoted name and a colon, as in headers and files of settings, the value is the rest of the
+            // line.
             let is_line = is_direct && quote.is_empty() && has_colon;
             let Some(value) = find_value(text, at, is_line) else { continue };
             if is_sentence && has_colon && (is_line || value.is_bare) {
@@ -226,8 +227,8 @@ pattern!(PRIVATE_KEY, r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----(?s:.*?)(?:-----END
 // A JSON object in base64url: a JSON Web Token, or the data of a signed cookie.
 pattern!(JWT, r"\beyJ[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_-]*)*");
 pattern!(SCHEME, r"(?i)\b(?:bearer|basic|negotiate|ntlm|apikey|token)(?:\s|%20|\+)+([A-Za-z0-9._~+/-]{6,}=*)");
-// Tokens with the prefix of their issuer: GitHub, GitLab, Slack, Stripe, Sentry, npm, DigitalOcean, Hugging Face, AWS,
-// Google.
+// Tokens with the prefix of their issuer: GitHub, GitLab, Slack, Stripe, OpenAI, Sentry, npm, DigitalOcean, Hugging
+// Face, AWS, Google.
 pattern!(
     PREFIXED,
     r"\b(?:(?:gh[opsur]|github_pat|glpat|xox[a-z]|sk|rk|pk|whsec|sntrys|npm|dop_v1|hf)[_-][A-Za-z0-9_-]{16,}|(?:AKIA|ASIA)[A-Z0-9]{12,}|AIza[A-Za-z0-9_-]{20,})"
@@ -253,8 +254,9 @@ fn find_by_format(text: &str, matches: &mut Vec<Match>) {
     matches.extend(ranges.map(|it| unquoted(it.range())));
 }
 
-/// Returns true if a text is probably no word: it has a digit, letters of both cases after the first, `=` at its end, or at
-/// least 20 bytes. In `Basic authentication` and `Basic realm="…"`, no password follows.
+/// Returns true if a text looks like a random token rather than a word: it has a digit, or an upper-case letter after
+/// its first character besides lower-case ones, or `=` at its end, or at least 20 bytes. Lower-case letters before
+/// `=` are the name of a parameter. So nothing is redacted in `Basic authentication` and in `Basic realm="…"`.
 pub fn looks_random(text: &str) -> bool {
     let is_mixed_case =
         text.chars().skip(1).any(|c| c.is_ascii_uppercase()) && text.chars().any(|c| c.is_ascii_lowercase());

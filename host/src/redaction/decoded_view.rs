@@ -1,5 +1,5 @@
-//! A decoded text that has for each byte its position in the source, and the decoding of escapes: of URLs, JSON, source code
-//! and HTML.
+//! A decoded text that has for each byte its position in the source, and the decoding of escapes: of URLs, JSON,
+//! source code and HTML.
 
 use std::ops::Range;
 
@@ -82,8 +82,8 @@ impl DecodedView {
     }
 }
 
-/// Returns the view without percent escapes, without those of forms, without backslash escapes and without HTML entities:
-/// each that differs from the view.
+/// Returns the view without percent escapes, without those of forms, without backslash escapes and without HTML
+/// entities: each that differs from the view.
 pub fn unescaped_views(view: &DecodedView) -> impl Iterator<Item = DecodedView> {
     let containing = |byte| view.bytes.contains(&byte).then_some(view);
     let url = containing(b'%').and_then(|view| view.rewrite(b'%', decode_percent));
@@ -107,7 +107,8 @@ fn decode_form(text: &[u8], decoded: &mut Vec<u8>) -> Option<usize> {
     Some(1)
 }
 
-/// Decodes the escapes of JSON, of Rust and Python, and those of shells, in which any other character stands for itself.
+/// Decodes the escapes of JSON, of Rust and Python, and those of shells, in which any other character stands for
+/// itself.
 fn decode_backslash(text: &[u8], decoded: &mut Vec<u8>) -> Option<usize> {
     let [b'\\', escape, rest @ ..] = text else { return None };
     let unescaped = match escape {

@@ -7,9 +7,9 @@ use super::decoded_view::{DecodedView, SEPARATOR};
 /// A run of digits is decoded if it stands for at least `min_bytes` bytes, or for at least [`MIN_TRUNCATED_BYTES`] if
 /// `is_truncated` returns true for its end in the source.
 ///
-/// Where in a run the encoded text begins is unknown: a path may precede it, or a user name may precede the secret in the
-/// encoded text. So each run is decoded from each of its first characters, four for base64 and two for hexadecimal digits.
-/// One view has the results of all runs for one of these offsets.
+/// The start of the encoded text in a run is unknown: a path may precede it, or a user name may precede the secret in
+/// the encoded text. So each run is decoded from each of its first characters, four for base64 and two for
+/// hexadecimal digits. One view has the results of all runs for one of these offsets.
 pub fn views(view: &DecodedView, min_bytes: usize, is_truncated: impl Fn(usize) -> bool) -> Vec<DecodedView> {
     let mut views = decoded_views(view, &BASE64, min_bytes, &is_truncated);
     views.extend(decoded_views(view, &HEXADECIMAL, min_bytes, &is_truncated));
@@ -72,7 +72,8 @@ fn decoded_views(
     views
 }
 
-/// Replaces `run` by the positions and values of the digits from `start` on. Returns the end of the run, with its padding.
+/// Replaces `run` by the positions and values of the digits from `start` on. Returns the end of the run, with its
+/// padding.
 fn read_run(text: &[u8], start: usize, encoding: &Encoding, run: &mut Vec<(usize, u8)>) -> usize {
     run.clear();
     let mut at = start;

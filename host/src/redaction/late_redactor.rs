@@ -24,14 +24,14 @@ impl LateRedactor {
         self.0.get().map_or(Cow::Borrowed(text), |secrets| secrets.redact(text))
     }
 
-    /// Returns a writer that redacts what is written to `out`. Each write is redacted by itself, so a secret must not be
-    /// spread over two writes.
+    /// Returns a writer that redacts what is written to `out`. Each write is redacted by itself, so a secret must not
+    /// be spread over two writes.
     pub fn writer<W: Write>(&self, out: W) -> RedactingWriter<'_, W> {
         RedactingWriter { redactor: self, out }
     }
 
-    /// Sets a panic hook that writes the usual message and backtrace to standard error, redacted. It replaces the hook of
-    /// a test harness too, which then does not capture panics.
+    /// Sets a panic hook that writes the usual message and backtrace to standard error, redacted. It replaces the
+    /// hook of a test harness too, which then does not capture panics.
     pub fn hook_panics(&self) {
         let redactor = self.clone();
         std::panic::set_hook(Box::new(move |panic| {

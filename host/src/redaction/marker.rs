@@ -10,7 +10,8 @@ pub const REDACTED: &str = "[Filtered]";
 
 /// Returns a text of `length` bytes that begins as [`REDACTED`] does, for places where the guest reads a secret.
 ///
-/// Shorter than four bytes, it could not be told from other text: then the result is [`REDACTED`]. It has at most 1 MiB.
+/// Shorter than four bytes, it could not be told from other text: then the result is [`REDACTED`]. It has at most 1
+/// MiB.
 pub fn placeholder(length: usize) -> String {
     /// Longer than any secret. Lengths are read from recordings, which may have been edited.
     const MAX_PLACEHOLDER_BYTES: usize = 1 << 20;
@@ -21,7 +22,8 @@ pub fn placeholder(length: usize) -> String {
     }
 }
 
-/// Replaces ranges of a text, which are in order and do not overlap, by what `marker` returns for their lengths in bytes.
+/// Replaces ranges of a text, which are in order and do not overlap, by what `marker` returns for their lengths in
+/// bytes.
 pub fn replace_ranges<'t>(
     text: &'t str,
     ranges: &[Range<usize>],

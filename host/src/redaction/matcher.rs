@@ -7,8 +7,8 @@ use aho_corasick::AhoCorasick;
 
 use super::variants::{MIN_SUBSTRING_CHARS, is_short, variants};
 
-/// The bytes of each pattern that the automaton searches for. The remainder is compared where they are found. The automaton
-/// stays small however long the values are, and it finds the beginnings of values that are cut off.
+/// The bytes of each pattern that the automaton searches for. The remainder is compared where they are found. The
+/// automaton stays small however long the values are, and it finds the beginnings of values that are cut off.
 const HEAD_BYTES: usize = 4;
 
 /// A set of patterns, made of values.
@@ -77,8 +77,9 @@ impl Matcher {
 
     /// Calls `on_match` with the range of each match. Ranges may overlap.
     ///
-    /// The beginning of a pattern matches too where the text may be cut off: `min_prefix` gets the end of the match and the
-    /// length of the whole pattern, and returns how many bytes are required there, or `None` if the text is not cut off.
+    /// The beginning of a pattern matches too where the text may be cut off: `min_prefix` gets the end of the match
+    /// and the length of the whole pattern, and returns how many bytes are required there, or `None` if the text is
+    /// not cut off.
     pub fn find(
         &self,
         text: &[u8],

@@ -1,5 +1,5 @@
-//! Redaction of credentials in the evidence, the failures and the log of a run that did not pass. They are credentials of
-//! the target, which no configuration names.
+//! Redaction of credentials in the evidence, the failures and the log of a run that did not pass. They are
+//! credentials of the target, which no configuration names.
 
 use std::borrow::Cow;
 
@@ -11,8 +11,8 @@ use super::secrets::Secrets;
 use crate::run::evidence::{Command, Connection, Excerpt, Exchange, Http};
 use crate::run::{Failure, Run};
 
-/// Returns the credentials that a request sent or received, since they are secret wherever else they occur: credentials in
-/// the query, in headers and in the body that was sent, and the values of cookies.
+/// Returns the credentials that a request sent or received, since they are secret wherever else they occur:
+/// credentials in the query, in headers and in the body that was sent, and the values of cookies.
 ///
 /// The body that was sent is removed from the exchange: it serves this purpose only.
 pub fn take_credentials(exchange: &mut Exchange) -> Secrets {
@@ -99,7 +99,8 @@ fn is_cookie(header: &str) -> bool {
     header == SET_COOKIE || header == "cookie"
 }
 
-/// Returns true if a query parameter is a credential. `code` is one for OAuth; elsewhere it names an error, for example.
+/// Returns true if a query parameter is a credential. `code` is one for OAuth; elsewhere it names an error, for
+/// example.
 fn is_credential_parameter(name: &str) -> bool {
     credential::is_name(name) || name == "code"
 }
@@ -170,8 +171,8 @@ fn last_key(subject: &str) -> &str {
     path.rsplit(['.', ':', '[', '(', '\'', '"', ' ']).next().unwrap_or(path)
 }
 
-/// Returns true if a text shows a value, rather than its type or a description: it has a string, a list, a map or at least
-/// four digits.
+/// Returns true if a text shows a value, rather than its type or a description: it has a string, a list, a map or at
+/// least four digits.
 fn shows_a_value(text: &str) -> bool {
     const MIN_DIGITS: usize = 4;
     text.contains(['"', '[', '{']) || text.bytes().filter(u8::is_ascii_digit).count() >= MIN_DIGITS

@@ -1,9 +1,9 @@
-//! Redaction of a recording, whose file may be committed to a repository. Besides the configured secrets, the credentials
-//! that requests sent and that targets returned are redacted.
+//! Redaction of a recording, whose file may be committed to a repository. Besides the configured secrets, the
+//! credentials that requests sent and that targets returned are redacted.
 //!
-//! A replay must run as the recorded run did. So each secret is redacted in all places, which keeps equal texts equal. In
-//! what the guest reads, a placeholder of the same length stands for the secret, which keeps lengths and positions.
-//! Elsewhere [`REDACTED`] stands for it, which a replay matches with any text.
+//! A replay must run as the recorded run did. So each secret is redacted in all places, which keeps equal texts
+//! equal. In what the guest reads, a placeholder of the same length stands for the secret, which keeps lengths and
+//! positions. Elsewhere [`REDACTED`] stands for it, which a replay matches with any text.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -35,15 +35,15 @@ impl Secrets {
         self.redact_run(run, earlier);
     }
 
-    /// Redacts a run that was replayed, as [`Secrets::redact_run`] does. The placeholders in the recording, whose lengths are
-    /// `redacted_lengths`, become [`REDACTED`] too.
+    /// Redacts a run that was replayed, as [`Secrets::redact_run`] does. The placeholders in the recording, whose
+    /// lengths are `redacted_lengths`, become [`REDACTED`] too.
     pub fn redact_replayed(&self, redacted_lengths: &BTreeSet<usize>, run: &mut Run, earlier: Vec<Exchange>) {
         Secrets::new(redacted_lengths.iter().map(|length| placeholder(*length))).redact_texts(run);
         self.redact_run(run, earlier);
     }
 
-    /// Redacts the values in all parts of a recording. The title and the tags in the header are those of the probe's identity,
-    /// which [`Secrets::redact_identity`] has redacted. Keys of JSON objects are not searched.
+    /// Redacts the values in all parts of a recording. The title and the tags in the header are those of the probe's
+    /// identity, which [`Secrets::redact_identity`] has redacted. Keys of JSON objects are not searched.
     fn redact_entries(&self, recording: &mut Recording) {
         if self.is_empty() {
             return;
@@ -130,8 +130,8 @@ impl Secrets {
         }
     }
 
-    /// Redacts the values in the pieces of a stream, also those that are spread over several pieces. Only the parts that are
-    /// UTF-8 are searched, each by itself.
+    /// Redacts the values in the pieces of a stream, also those that are spread over several pieces. Only the parts
+    /// that are UTF-8 are searched, each by itself.
     fn redact_stream(&self, stream: &mut ByteStream<'_>, lengths: PlaceholderLengths<'_>) {
         let pieces = stream.piece_bytes();
         let bytes = pieces.concat();
@@ -160,14 +160,14 @@ impl Secrets {
     }
 }
 
-/// Collects the lengths of secrets that are redacted by placeholders of the same length. `None` where [`REDACTED`] is used
-/// instead, because the guest does not read the text.
+/// Collects the lengths of secrets that are redacted by placeholders of the same length. `None` where [`REDACTED`] is
+/// used instead, because the guest does not read the text.
 type PlaceholderLengths<'a> = Option<&'a mut BTreeSet<usize>>;
 
 /// Returns a piece of a stream's `bytes` with the given ranges redacted, or `None` if none of them is in the piece.
 ///
-/// In an input stream, each piece gets its part of the placeholder; one of another length than the range is whole in the
-/// first piece. In an output stream, each piece gets [`REDACTED`].
+/// In an input stream, each piece gets its part of the placeholder; one of another length than the range is whole in
+/// the first piece. In an output stream, each piece gets [`REDACTED`].
 fn redact_piece(bytes: &[u8], piece: Range<usize>, ranges: &[Range<usize>], is_input: bool) -> Option<Vec<u8>> {
     let mut redacted = Vec::new();
     let mut at = piece.start;
@@ -214,8 +214,8 @@ fn stream_credentials(stream: &ByteStream<'_>) -> Vec<String> {
     bytes.utf8_chunks().flat_map(|chunk| credentials(chunk.valid())).collect()
 }
 
-/// Returns the credentials in a text that is JSON or anything else. A short one and one that looks like a word are left out,
-/// because they would be redacted in all of the recording.
+/// Returns the credentials in a text that is JSON or anything else. A short one and one that looks like a word are
+/// left out, because they would be redacted in all of the recording.
 fn credentials(text: &str) -> Vec<String> {
     const MIN_CREDENTIAL_BYTES: usize = 6;
     let mut values = Vec::new();
@@ -228,8 +228,8 @@ fn credentials(text: &str) -> Vec<String> {
     values
 }
 
-/// Collects the texts below keys with a credential's name, and the credentials in other texts. `is_credential` is true below
-/// such a key.
+/// Collects the texts below keys with a credential's name, and the credentials in other texts. `is_credential` is
+/// true below such a key.
 fn collect_credentials(json: &Value, is_credential: bool, values: &mut Vec<String>) {
     match json {
         Value::String(text) if is_credential => values.push(text.clone()),

@@ -14,8 +14,8 @@ use crate::trace::{Span, Value};
 impl Secrets {
     /// Redacts all texts of a run. If the run did not pass, redacts the credentials of its targets too.
     ///
-    /// `earlier` are the exchanges over which the attempts before the last one failed. The identity of the probe, which all
-    /// its runs share, is not changed: [`Secrets::redact_identity`] redacts it.
+    /// `earlier` are the exchanges over which the attempts before the last one failed. The identity of the probe,
+    /// which all its runs share, is not changed: [`Secrets::redact_identity`] redacts it.
     pub fn redact_run(&self, run: &mut Run, mut earlier: Vec<Exchange>) {
         self.redact_texts(run);
         // The operator's commands may have passwords in them.
@@ -35,7 +35,7 @@ impl Secrets {
         redact_evidence::redact_credentials(run);
     }
 
-    /// Redacts the values in all texts of a run.
+    /// Redacts the values in all texts of a run. A number in the data of a span is redacted if it equals a value.
     pub(super) fn redact_texts(&self, run: &mut Run) {
         if self.is_empty() {
             return;

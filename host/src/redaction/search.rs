@@ -12,8 +12,9 @@ use super::variants::MIN_SUBSTRING_CHARS;
 const MAX_NESTED_ENCODINGS: usize = 3;
 /// Decoded bytes that are searched for any text.
 const BASE_BUDGET_BYTES: usize = 1 << 16;
-/// Decoded bytes that are searched for each byte of a text, besides [`BASE_BUDGET_BYTES`]. The budget keeps a guest from
-/// blocking the host with a text of many encodings. It need not suffice to find a secret that a guest hides on purpose.
+/// Decoded bytes that are searched for each byte of a text, besides [`BASE_BUDGET_BYTES`]. The budget keeps a guest
+/// from blocking the host with a text of many encodings. It need not suffice to find a secret that a guest hides on
+/// purpose.
 const BUDGET_PER_TEXT_BYTE: usize = 64;
 
 /// Returns the ranges of a text in which values are found, in order, without overlap, and at character boundaries.

@@ -26,29 +26,31 @@ impl Secrets {
 
     /// Returns the text with [`REDACTED`] in the place of each value, or the text itself if it has none.
     ///
-    /// A value of fewer than four characters is found only where it is a whole word, with neither a letter nor a digit beside
-    /// it. It is not found where base64 or hexadecimal digits stand for it alone.
+    /// A value of fewer than four characters is found only where it is a whole word, with neither a letter nor a
+    /// digit beside it. It is not found where base64 or hexadecimal digits stand for it alone.
     ///
     /// A longer value is found anywhere, in these forms:
     ///
     /// - As it is; without white space around it; with tabs and line breaks removed, or each run of white space as one
     ///   space; with `\` as `/`; and, up to 256 bytes, all in lower case or all in upper case.
-    /// - Its parts: each line of at least 17 bytes, of a key for example; what follows `Bearer`, `Basic`, `Token`, `ApiKey`
-    ///   or `Negotiate`, and the password that `Basic` encodes; of a URL the password, query values of at least 8 bytes, and
-    ///   the URL without userinfo, with and without query and fragment; of an internationalised host name its ASCII form.
+    /// - Its parts: each line of at least 17 bytes, of a key for example; what follows `Bearer`, `Basic`, `Token`,
+    ///   `ApiKey` or `Negotiate`, and the password that `Basic` encodes; of a URL the password, query values of at
+    ///   least 8 bytes, and the URL without userinfo, with and without query and fragment; of an internationalised
+    ///   host name its ASCII form.
     /// - With its own percent escapes decoded, if it has any.
     /// - With characters beyond ASCII converted to Latin-1, or misread as Latin-1.
-    /// - Encoded: in percent escapes, as in URLs and forms; in backslash escapes, as in JSON, source code and shells; in HTML
-    ///   entities; in base64 of either alphabet, padded or not, in one line or several, and as any part of what is encoded;
-    ///   in hexadecimal digits. Up to three encodings may be nested.
-    /// - Cut off: the first four bytes or more, if an ellipsis (`…` or `...`), U+FFFD or the end of the text follows. At the
-    ///   end of a text of less than 60 bytes, which is most likely complete, at least half of the form and at least eight
-    ///   bytes are required.
+    /// - Encoded: in percent escapes, as in URLs and forms; in backslash escapes, as in JSON, source code and shells;
+    ///   in HTML entities, which are the numeric ones and `amp`, `lt`, `gt`, `quot`, `apos` and `nbsp`; in base64 of
+    ///   either alphabet, padded or not, in one line or several, and as any part of what is encoded; and in
+    ///   hexadecimal digits. Up to three encodings may be nested.
+    /// - Cut off: the first four bytes or more, if an ellipsis (`…` or `...`), U+FFFD or the end of the text follows.
+    ///   At the end of a text of less than 60 bytes, which is most likely complete, at least half of the form and at
+    ///   least eight bytes are required.
     ///
     /// Other forms are *not* found: compressed or encrypted values, other encodings (base32, for example), values in
-    /// pieces, the end of a value without its beginning, and more than three nested encodings. For one text, at most 64 KiB
-    /// plus 64 times its length of decoded bytes are searched, outer encodings first. So a guest can disclose a secret on
-    /// purpose, but it cannot keep the host busy with a search.
+    /// pieces, the end of a value without its beginning, and more than three nested encodings. For one text, at most
+    /// 64 KiB plus 64 times its length of decoded bytes are searched, outer encodings first. So a guest can disclose
+    /// a secret on purpose, but it cannot keep the host busy with a search.
     ///
     /// A [`REDACTED`] that the text has already stays as it is.
     pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {

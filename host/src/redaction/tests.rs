@@ -171,7 +171,8 @@ fn secrets_that_are_cut_off_anywhere_are_redacted() {
         for encoded in encodings(&secret).into_iter().step_by(4) {
             let text = format!("{filler}{encoded}");
             for end in (filler.len()..text.len()).filter(|end| text.is_char_boundary(*end)) {
-                // Four bytes of a secret have up to 12 characters when escaped, and up to 24 when these are encoded again.
+                // Four bytes of a secret have up to 12 characters when escaped, and up to 24 when these are encoded
+                // again.
                 let max_length = filler.len() + REDACTED.len().max(36);
                 for ellipsis in ["", "…", "\"…", "...", "\u{fffd}"] {
                     let redacted = secrets.redact(&format!("{}{ellipsis}", &text[..end])).into_owned();

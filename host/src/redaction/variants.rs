@@ -1,5 +1,5 @@
-//! The forms in which a value may appear without being encoded: its secret parts, and what servers and libraries turn it
-//! into.
+//! The forms in which a value may appear without being encoded: its secret parts, and what servers and libraries turn
+//! it into.
 
 use std::collections::BTreeSet;
 
@@ -8,12 +8,12 @@ use url::Url;
 use super::decoded_view::{self, DecodedView};
 use super::encoded;
 
-/// The minimum number of characters of a value that is redacted inside words. With shorter values redacted there, nothing
-/// readable would be left.
+/// The minimum number of characters of a value that is redacted inside words. With shorter values redacted there,
+/// nothing readable would be left.
 pub const MIN_SUBSTRING_CHARS: usize = 4;
 
-/// Returns true if a value is so short that it is redacted only as a whole word: it has one to three characters, white space
-/// around them not counted.
+/// Returns true if a value is so short that it is redacted only as a whole word: it has one to three characters,
+/// white space around them not counted.
 pub fn is_short(value: &str) -> bool {
     let value = value.trim();
     !value.is_empty() && value.chars().nth(MIN_SUBSTRING_CHARS - 1).is_none()

@@ -19,8 +19,8 @@ pub struct HostContact {
 }
 
 impl HostContact {
-    /// Returns true if a host is this machine: all its addresses are loopback or unspecified or, without any address, its
-    /// name is `localhost` or ends with `.localhost`.
+    /// Returns true if a host is this machine: all its addresses are loopback or unspecified or, without any address,
+    /// its name is `localhost` or ends with `.localhost`.
     pub fn is_loopback(host: &str, addresses: impl IntoIterator<Item = IpAddr>) -> bool {
         let mut addresses = addresses.into_iter().peekable();
         if addresses.peek().is_none() {

@@ -264,8 +264,8 @@ impl Recorder {
         state.trace.spans.get(span.0.unwrap_or(0)).map_or(SpanId([0; 8]), |span| span.id)
     }
 
-    /// Ends the trace and returns it. The root gets `status`; other open spans end now with `unfinished`. Later writes are
-    /// ignored.
+    /// Ends the trace and returns it. The root gets `status`; other open spans end now with `unfinished`. Later
+    /// writes are ignored.
     pub fn finish(&self, status: Status, unfinished: Status) -> Trace {
         let mut state = self.lock();
         let end = state.elapsed();

@@ -13,8 +13,8 @@ pub struct Value {
 
 /// Returns the value that begins at `at`. With `is_line`, a value without quotes is the rest of the line.
 ///
-/// Returns `None` for a value that is no secret: an empty one, `null`, `true`, `false` and the like, and one that has been
-/// redacted already.
+/// Returns `None` for a value that is no secret: an empty one, `null`, `true`, `false` and the like, and one that has
+/// been redacted already.
 pub fn find_value(text: &str, at: usize, is_line: bool) -> Option<Value> {
     // Python writes bytes as `b"..."`.
     let prefix = text[at..].bytes().take_while(u8::is_ascii_alphabetic).count();
