@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use regex::Regex;
 use sentrynet::config::{self, Source};
-use sentrynet::propagation::Origin;
+use sentrynet::propagation::EventDefaults;
 use sentrynet::sandbox::Sandbox;
 use serde_json::Value;
 
@@ -75,7 +75,7 @@ async fn schema(name: &str) -> Value {
     let draft = config::parse(&source, &|_| None);
     let config = draft.config;
     let mut sandbox =
-        Sandbox::new(1, None, Origin::new(&config.sentry), config.secrets.clone()).expect("one run has room");
+        Sandbox::new(1, None, EventDefaults::new(&config.sentry), config.secrets.clone()).expect("one run has room");
     let description = sandbox.describe(&config.probes[0]).await.expect("it is built in");
     description.schema.clone()
 }

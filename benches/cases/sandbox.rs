@@ -11,7 +11,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use nix::unistd::Pid;
 use sentrynet::config::{self, Source};
-use sentrynet::propagation::Origin;
+use sentrynet::propagation::EventDefaults;
 use sentrynet::sandbox::Sandbox;
 use serde::{Deserialize, Serialize};
 
@@ -65,7 +65,7 @@ pub fn measure_in_this_process() -> Result<()> {
         let draft = config::parse(&source, &|_| None);
         ensure!(draft.errors.is_empty(), "{:?}", draft.errors);
         let config = draft.config;
-        let mut sandbox = Sandbox::new(1, None, Origin::new(&config.sentry), config.secrets.clone())?;
+        let mut sandbox = Sandbox::new(1, None, EventDefaults::new(&config.sentry), config.secrets.clone())?;
         let probe = config.probes.first().context("the configuration has a probe")?;
         let check = cpu_micros_per_call(async || sandbox.load(probe, Path::new(".")).await.is_ok()).await?;
         let loaded = sandbox.load(probe, Path::new(".")).await;

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use sentrynet::config::{self, Level, Source};
-use sentrynet::propagation::Origin;
+use sentrynet::propagation::EventDefaults;
 use sentrynet::sandbox::Sandbox;
 use sentrynet::sink::console::ConsoleOptions;
 use sentrynet::sink::{SinkOptions, Sinks};
@@ -49,8 +49,12 @@ async fn look_after(text: String, folder: &Path) -> Result<(), Box<dyn Error>> {
     let environment = |name: &str| std::env::var(name).ok().filter(|_| name == "SENTRY_SPOTLIGHT");
     let draft = config::parse(&source, &environment);
     let mut problems = draft.errors;
-    let mut sandbox =
-        Sandbox::new(draft.config.probes.len(), None, Origin::new(&draft.config.sentry), draft.config.secrets.clone())?;
+    let mut sandbox = Sandbox::new(
+        draft.config.probes.len(),
+        None,
+        EventDefaults::new(&draft.config.sentry),
+        draft.config.secrets.clone(),
+    )?;
     let mut probes = Vec::new();
     for probe in &draft.config.probes {
         match sandbox.load(probe, folder).await {

@@ -14,7 +14,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use command::test::Keep;
 use sentrynet::assessment::AssessedRun;
 use sentrynet::config::{self, Config, Level, MonitorSubject, ParsedConfig, Source};
-use sentrynet::propagation::Origin;
+use sentrynet::propagation::EventDefaults;
 use sentrynet::redaction::LateRedactor;
 use sentrynet::run::Outcome;
 use sentrynet::sandbox::{self, Probe, Sandbox};
@@ -315,8 +315,8 @@ async fn load(source: Source, environment: &dyn Fn(&str) -> Option<String>) -> R
     let config = &parsed.config;
     REDACTOR.install(config.secrets.clone());
     let wanted = config.in_flight.min(config.probes.len().max(1));
-    let origin = Origin::new(&config.sentry);
-    let mut sandbox = Sandbox::new(wanted, config.total_memory, origin, config.secrets.clone())?;
+    let event_defaults = EventDefaults::new(&config.sentry);
+    let mut sandbox = Sandbox::new(wanted, config.total_memory, event_defaults, config.secrets.clone())?;
     let mut probes = Vec::with_capacity(config.probes.len());
     let (mut wrong, mut noted) = (Vec::new(), Vec::new());
     for probe in &config.probes {

@@ -11,7 +11,7 @@ use crate::trace::{Digits, SpanId, TraceId};
 /// The settings of `sentry` that all propagation headers and all events share. The default has no settings, for where
 /// nothing is sent.
 #[derive(Debug, Clone, Default)]
-pub struct Origin {
+pub struct EventDefaults {
     public_key: Option<String>,
     org_id: Option<String>,
     environment: String,
@@ -39,7 +39,7 @@ pub fn is_sampled(trace: TraceId, rate: SampleRate) -> bool {
     sample_rand(trace) < rate.millionths()
 }
 
-impl Origin {
+impl EventDefaults {
     /// Returns the shared settings of the `sentry` section.
     pub fn new(sentry: &Sentry) -> Self {
         let dsn = sentry.dsn.as_ref();
@@ -164,8 +164,8 @@ mod tests {
     const SPAN: SpanId = SpanId([0x0c; 8]);
     const IDS: &str = "abababababababababababababababab-0c0c0c0c0c0c0c0c";
 
-    fn origin(dsn: Option<&str>, rate: SampleRate) -> Origin {
-        Origin::new(&Sentry {
+    fn event_defaults(dsn: Option<&str>, rate: SampleRate) -> EventDefaults {
+        EventDefaults::new(&Sentry {
             dsn: dsn.map(|dsn| dsn.parse().unwrap()),
             environment: "pröd, eu".to_owned(),
             release: "sentrynet@0.1.0".to_owned(),
@@ -177,13 +177,18 @@ mod tests {
         })
     }
 
-    fn headers(origin: &Origin, trace: TraceId, title: &str, mode: TraceMode) -> HashMap<&'static str, String> {
+    fn headers(
+        event_defaults: &EventDefaults,
+        trace: TraceId,
+        title: &str,
+        mode: TraceMode,
+    ) -> HashMap<&'static str, String> {
         let settings = TraceHeaders { mode, traceparent: true, ..TraceHeaders::default() };
-        origin.headers(trace, SPAN, title, &settings).into_iter().collect()
+        event_defaults.headers(trace, SPAN, title, &settings).into_iter().collect()
     }
 
     fn baggage(title: &str, mode: TraceMode) -> String {
-        headers(&origin(None, SampleRate::ALL), TRACE, title, mode).remove("baggage").unwrap()
+        headers(&event_defaults(None, SampleRate::ALL), TRACE, title, mode).remove("baggage").unwrap()
     }
 
     fn fields(header: &str) -> HashMap<&str, &str> {
@@ -192,23 +197,23 @@ mod tests {
 
     #[test]
     fn a_target_is_asked_to_sample_only_in_mode_sampled() {
-        let headers = |mode| headers(&origin(None, SampleRate::ALL), TRACE, "t", mode);
+        let headers = |mode| headers(&event_defaults(None, SampleRate::ALL), TRACE, "t", mode);
         assert_eq!(headers(TraceMode::default())["sentry-trace"], format!("{IDS}-0"));
         assert_eq!(headers(TraceMode::default())["traceparent"], format!("00-{IDS}-00"));
         assert_eq!(headers(TraceMode::Sampled)["sentry-trace"], format!("{IDS}-1"));
         assert_eq!(headers(TraceMode::Sampled)["traceparent"], format!("00-{IDS}-01"));
         assert_eq!(headers(TraceMode::Off), HashMap::new());
-        let default = origin(None, SampleRate::ALL).headers(TRACE, SPAN, "t", &TraceHeaders::default());
+        let default = event_defaults(None, SampleRate::ALL).headers(TRACE, SPAN, "t", &TraceHeaders::default());
         assert_eq!(default.into_iter().map(|(name, _)| name).collect::<Vec<_>>(), ["sentry-trace", "baggage"]);
     }
 
     #[test]
     fn headers_agree_on_the_sampling_decision() {
-        let origin = origin(Some("https://key@sentry.example/7"), rate(0.25));
+        let event_defaults = event_defaults(Some("https://key@sentry.example/7"), rate(0.25));
         let mut sampled = 0;
         for number in 0..1000_u128 {
             let trace = TraceId((number * 618_033).to_be_bytes());
-            let headers = headers(&origin, trace, "t", TraceMode::Sampled);
+            let headers = headers(&event_defaults, trace, "t", TraceMode::Sampled);
             let is_sampled = is_sampled(trace, rate(0.25));
             let fields = fields(&headers["baggage"]);
             assert_eq!(fields["sentry-sample_rate"], "0.25");
@@ -237,8 +242,8 @@ mod tests {
 
     #[test]
     fn baggage_is_percent_encoded() {
-        let origin = origin(Some("https://key@o42.ingest.sentry.io/prefix/7"), SampleRate::ALL);
-        let header = &headers(&origin, TRACE, "a=b;c,d\r\nx: \"é\"", TraceMode::Linked)["baggage"];
+        let event_defaults = event_defaults(Some("https://key@o42.ingest.sentry.io/prefix/7"), SampleRate::ALL);
+        let header = &headers(&event_defaults, TRACE, "a=b;c,d\r\nx: \"é\"", TraceMode::Linked)["baggage"];
         assert!(header.bytes().all(|byte| byte.is_ascii_graphic()), "{header}");
         let fields = fields(header);
         assert_eq!(fields["sentry-trace_id"], "abababababababababababababababab");

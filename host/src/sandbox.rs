@@ -8,7 +8,7 @@ use wasmtime::component::Linker;
 use crate::capability::memory_budget::MemoryPool;
 use crate::capability::{self, SharedState, http};
 use crate::config::{self, Module};
-use crate::propagation::Origin;
+use crate::propagation::EventDefaults;
 use crate::recording::Recording;
 use crate::redaction::Secrets;
 
@@ -75,7 +75,7 @@ impl Sandbox {
     pub fn new(
         in_flight: usize,
         total_memory: Option<usize>,
-        origin: Origin,
+        event_defaults: EventDefaults,
         secrets: Secrets,
     ) -> Result<Self, NotEnoughResources> {
         let in_flight = system_limits::max_in_flight(in_flight);
@@ -92,7 +92,7 @@ impl Sandbox {
             SharedState { http: Arc::new(http::SharedState::load()), ssh: Arc::default(), memory: Arc::new(memory) };
         Ok(Self {
             components: ComponentCache::new(engine, linker, executor, secrets.clone(), Arc::new(shared)),
-            contexts: ContextFactory::new(origin, secrets.clone()),
+            contexts: ContextFactory::new(event_defaults, secrets.clone()),
             secrets,
             in_flight,
         })

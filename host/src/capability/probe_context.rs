@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::capability::grant::{self, Grants, Refusal};
 use crate::capability::log_buffer::LogBuffer;
 use crate::config::{TraceHeaders, TraceHost};
-use crate::propagation::Origin;
+use crate::propagation::EventDefaults;
 use crate::run::{Identity, Level};
 
 /// The part of a probe's configuration that its guest's calls need. All runs of the probe share it.
@@ -27,7 +27,7 @@ pub struct ProbeContext {
     /// Hosts that get the headers of a run's trace.
     pub trace_hosts: Arc<[TraceHost]>,
     /// The dynamic sampling context that goes out with a trace.
-    pub origin: Arc<Origin>,
+    pub event_defaults: Arc<EventDefaults>,
     /// True if the component comes with the host.
     pub built_in: bool,
     /// False while settings are checked, when no traffic may leave the host.

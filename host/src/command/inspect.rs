@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use sentrynet::config::{self, Module};
-use sentrynet::propagation::Origin;
+use sentrynet::propagation::EventDefaults;
 use sentrynet::redaction::Secrets;
 use sentrynet::sandbox::{LoadError, Sandbox};
 
@@ -34,7 +34,7 @@ pub async fn inspect(Arguments { component, format }: &Arguments) -> Result<u8> 
         // The name as it was given: it is what the answer speaks of.
         None => Module::File { path: Path::new(component).to_owned(), sha256: None },
     };
-    let mut sandbox = Sandbox::new(1, None, Origin::default(), Secrets::default())?;
+    let mut sandbox = Sandbox::new(1, None, EventDefaults::default(), Secrets::default())?;
     let found = match sandbox.inspect(&module).await {
         Ok(found) => found,
         Err(error) => {

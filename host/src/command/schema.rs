@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use sentrynet::config::{self, ComponentSchema, Level, Module, Probe, Source};
-use sentrynet::propagation::Origin;
+use sentrynet::propagation::EventDefaults;
 use sentrynet::sandbox::{Description, Sandbox};
 
 use crate::{INVALID_INPUT, REDACTOR, print_error, red};
@@ -44,7 +44,7 @@ async fn built_in() -> Result<Vec<ComponentSchema>> {
     let text = format!("groups: [{{probes: [{}]}}]", probes.join(", "));
     let source = Source { name: "built in".to_owned(), text, path: None, directory: ".".into(), probe: None };
     let config = config::parse(&source, &|_| None).config;
-    let mut sandbox = Sandbox::new(1, None, Origin::new(&config.sentry), config.secrets.clone())?;
+    let mut sandbox = Sandbox::new(1, None, EventDefaults::new(&config.sentry), config.secrets.clone())?;
     let mut components = Vec::new();
     for ((module, names), probe) in built_in.into_iter().zip(&config.probes) {
         let described = sandbox.describe(probe).await?;
@@ -59,7 +59,7 @@ async fn named(source: &Source) -> Result<Vec<ComponentSchema>> {
     let draft = config::parse(source, &environment);
     let config = draft.config;
     REDACTOR.install(config.secrets.clone());
-    let mut sandbox = Sandbox::new(1, None, Origin::new(&config.sentry), config.secrets.clone())?;
+    let mut sandbox = Sandbox::new(1, None, EventDefaults::new(&config.sentry), config.secrets.clone())?;
     let (mut components, mut warnings) = (Vec::new(), Vec::new());
     for probe in config::module_probes(source, &environment) {
         let name = probe.module_settings.pointer.split('/').nth(2).unwrap_or_default();

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use sentrynet::config::{self, Level, ParsedConfig, Source};
-use sentrynet::propagation::Origin;
+use sentrynet::propagation::EventDefaults;
 use sentrynet::recording::Recording;
 use sentrynet::run::Run;
 use sentrynet::sandbox::{Probe, Sandbox};
@@ -116,7 +116,7 @@ async fn replayed(probe: &str, settings: Option<&Path>, path: &Path) -> Result<O
     if given.is_none() && settings.is_some() {
         return Ok(None);
     }
-    let mut sandbox = Sandbox::new(1, None, Origin::new(&config.sentry), config.secrets.clone())?;
+    let mut sandbox = Sandbox::new(1, None, EventDefaults::new(&config.sentry), config.secrets.clone())?;
     let probe = match sandbox.load_recorded(&configured.module, &recording, given).await {
         Ok(probe) => probe,
         Err(error) => return wrong(&error),

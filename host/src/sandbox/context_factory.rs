@@ -8,13 +8,13 @@ use std::sync::Arc;
 use crate::capability::grant::{self, Grants};
 use crate::capability::{Policy, ProbeContext, Refusals};
 use crate::config::{Allow, AllowSsh, Limits, Module, Probe, TraceHeaders, TraceHost};
-use crate::propagation::Origin;
+use crate::propagation::EventDefaults;
 use crate::redaction::Secrets;
 use crate::run::Identity;
 
 /// Creates [`ProbeContext`]s.
 pub struct ContextFactory {
-    origin: Arc<Origin>,
+    event_defaults: Arc<EventDefaults>,
     secrets: Secrets,
     // The parts of the previous probe.
     tags: Arc<BTreeMap<String, String>>,
@@ -24,10 +24,10 @@ pub struct ContextFactory {
 }
 
 impl ContextFactory {
-    /// Creates a factory for contexts with this `origin`. `secrets` are redacted from identities.
-    pub fn new(origin: Origin, secrets: Secrets) -> Self {
+    /// Creates a factory for contexts with these `event_defaults`. `secrets` are redacted from identities.
+    pub fn new(event_defaults: EventDefaults, secrets: Secrets) -> Self {
         Self {
-            origin: Arc::new(origin),
+            event_defaults: Arc::new(event_defaults),
             secrets,
             tags: Arc::default(),
             trace_hosts: Arc::default(),
@@ -78,7 +78,7 @@ impl ContextFactory {
             policy: Arc::new(deny_all()),
             refusals: Refusals::default(),
             trace_hosts: Arc::default(),
-            origin: Arc::clone(&self.origin),
+            event_defaults: Arc::clone(&self.event_defaults),
             built_in: false,
             may_send: false,
         }

@@ -107,7 +107,7 @@ impl Exchange {
         }
         let (trace_id, span_id) = (run.recorder.trace_id(), run.recorder.span_id(span));
         let policy = &probe.policy.trace_headers;
-        for (name, value) in probe.origin.headers(trace_id, span_id, &probe.identity.title, policy) {
+        for (name, value) in probe.event_defaults.headers(trace_id, span_id, &probe.identity.title, policy) {
             let Ok(value) = HeaderValue::try_from(value) else { continue };
             match name {
                 // `baggage` is a list that may stand on several lines: the guest's own entries stay.

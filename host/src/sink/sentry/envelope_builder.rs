@@ -7,7 +7,7 @@ use super::json_writer::{self, ObjectWriter};
 use super::payload::{self, CheckInPayload, DETAIL_LEVELS, DetailLevel, HostEvent};
 use crate::assessment::Assessment;
 use crate::config::SampleRate;
-use crate::propagation::{Origin, SamplingContext};
+use crate::propagation::{EventDefaults, SamplingContext};
 use crate::run::{Outcome, Run};
 use crate::trace::{Digits, TraceId};
 
@@ -16,42 +16,48 @@ use crate::trace::{Digits, TraceId};
 const MAX_PAYLOAD_BYTES: usize = 800_000;
 
 /// Returns the transaction of a run. `rate` is the sample rate of runs like this one.
-pub fn transaction(run: &Run, assessment: &Assessment, rate: SampleRate, origin: &Origin) -> Envelope {
+pub fn transaction(run: &Run, assessment: &Assessment, rate: SampleRate, event_defaults: &EventDefaults) -> Envelope {
     let event_id = hex(event_number(run.trace.id));
     let payload = write_payload(|payload, detail| {
-        payload::write_transaction(payload, &event_id, run, assessment, origin, detail);
+        payload::write_transaction(payload, &event_id, run, assessment, event_defaults, detail);
     });
     let kind = if run.outcome == Outcome::Passed { Kind::PassedTransaction } else { Kind::FailedTransaction };
     let spans = u32::try_from(run.trace.spans.len()).unwrap_or(u32::MAX);
-    Envelope { spans, ..event_envelope(kind, "transaction", &event_id, &sampling_context(run, rate, origin), &payload) }
+    Envelope {
+        spans,
+        ..event_envelope(kind, "transaction", &event_id, &sampling_context(run, rate, event_defaults), &payload)
+    }
 }
 
 /// Returns the error event of a run that is an error, on the trace of its transaction. Runs with an error are never
 /// sampled.
-pub fn error(run: &Run, assessment: &Assessment, origin: &Origin) -> Envelope {
+pub fn error(run: &Run, assessment: &Assessment, event_defaults: &EventDefaults) -> Envelope {
     let event_id = hex(!event_number(run.trace.id));
-    let payload =
-        write_payload(|payload, detail| payload::write_event(payload, &event_id, run, assessment, origin, detail));
-    event_envelope(Kind::Error, "event", &event_id, &sampling_context(run, SampleRate::ALL, origin), &payload)
+    let payload = write_payload(|payload, detail| {
+        payload::write_event(payload, &event_id, run, assessment, event_defaults, detail)
+    });
+    event_envelope(Kind::Error, "event", &event_id, &sampling_context(run, SampleRate::ALL, event_defaults), &payload)
 }
 
 /// Returns an event about the host itself.
-pub fn host_event(event: &HostEvent, origin: &Origin) -> Envelope {
+pub fn host_event(event: &HostEvent, event_defaults: &EventDefaults) -> Envelope {
     let event_id = hex(event_number(event.trace_id));
-    let payload = write_payload(|payload, detail| payload::write_host_event(payload, &event_id, event, origin, detail));
+    let payload =
+        write_payload(|payload, detail| payload::write_host_event(payload, &event_id, event, event_defaults, detail));
     event_envelope(
         Kind::Error,
         "event",
         &event_id,
-        &origin.sampling_context(event.trace_id, "", SampleRate::ALL),
+        &event_defaults.sampling_context(event.trace_id, "", SampleRate::ALL),
         &payload,
     )
 }
 
 /// Returns a check-in with this id, which must be different for each.
-pub fn check_in(check_in: CheckIn, id: u128, origin: &Origin) -> Envelope {
+pub fn check_in(check_in: CheckIn, id: u128, event_defaults: &EventDefaults) -> Envelope {
     // Never fails: the payload has strings and numbers only.
-    let payload = serde_json::to_vec(&CheckInPayload::new(hex(id).to_string(), check_in, origin)).unwrap_or_default();
+    let payload =
+        serde_json::to_vec(&CheckInPayload::new(hex(id).to_string(), check_in, event_defaults)).unwrap_or_default();
     Envelope::new(Kind::CheckIn, b"{}", "check_in", &payload)
 }
 
@@ -67,9 +73,9 @@ fn hex(number: u128) -> Digits<32> {
 }
 
 /// Returns the dynamic sampling context of a run that is sent.
-fn sampling_context<'a>(run: &'a Run, rate: SampleRate, origin: &'a Origin) -> SamplingContext<'a> {
+fn sampling_context<'a>(run: &'a Run, rate: SampleRate, event_defaults: &'a EventDefaults) -> SamplingContext<'a> {
     // The trace headers of the run's own requests may have had `sampled` unset. Here it is always set.
-    origin.sampling_context(run.trace.id, &run.probe.title, rate)
+    event_defaults.sampling_context(run.trace.id, &run.probe.title, rate)
 }
 
 /// Returns the payload at the highest detail level at which it fits.
@@ -110,8 +116,8 @@ mod tests {
     use crate::sink::fixtures;
     use crate::trace::{SpanId, Status, TraceId};
 
-    fn origin() -> Origin {
-        Origin::new(&Sentry {
+    fn event_defaults() -> EventDefaults {
+        EventDefaults::new(&Sentry {
             dsn: Some("https://key@sentry.example/7".parse().unwrap()),
             environment: "test".to_owned(),
             release: "sentrynet@0.1.0".to_owned(),
@@ -129,8 +135,8 @@ mod tests {
     }
 
     fn assessed(run: &Run, assessment: &Assessment) -> Vec<Envelope> {
-        let error = assessment.is_error().then(|| error(run, assessment, &origin()));
-        std::iter::once(transaction(run, assessment, SampleRate::ALL, &origin())).chain(error).collect()
+        let error = assessment.is_error().then(|| error(run, assessment, &event_defaults()));
+        std::iter::once(transaction(run, assessment, SampleRate::ALL, &event_defaults())).chain(error).collect()
     }
 
     /// Header, item header and payload of each envelope of a run.
@@ -178,7 +184,8 @@ mod tests {
     fn the_sample_rate_is_in_the_header() {
         let mut run = fixtures::passed();
         run.trace.id = TraceId(249_999_u128.to_be_bytes());
-        let envelope = transaction(&run, &fixtures::assessment(&run), SampleRate::from_share(0.25).unwrap(), &origin());
+        let envelope =
+            transaction(&run, &fixtures::assessment(&run), SampleRate::from_share(0.25).unwrap(), &event_defaults());
         let header: Value =
             serde_json::from_slice(envelope.bytes.split(|byte| *byte == b'\n').next().unwrap()).unwrap();
         assert_eq!(header["trace"]["sample_rate"], "0.25");
@@ -287,7 +294,7 @@ mod tests {
             duration: Some(Duration::from_millis(1500)),
             trace: Some(TraceId([0xab; 16])),
         };
-        let envelope = check_in(checked_in, 0xf, &origin());
+        let envelope = check_in(checked_in, 0xf, &event_defaults());
         assert_eq!(envelope.kind, Kind::CheckIn);
         let [header, item, payload] = open(&envelope);
         assert_eq!(header, json!({}));

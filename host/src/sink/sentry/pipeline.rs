@@ -10,12 +10,12 @@ use super::payload::HostEvent;
 use super::{offline_event, sampling};
 use crate::assessment::{AssessedRun, Decision, ErrorAction, HeldErrors};
 use crate::config::{self, Sample};
-use crate::propagation::Origin;
+use crate::propagation::EventDefaults;
 
 /// Everything that is sent to Sentry passes through here.
 pub struct Pipeline {
     pub outbox: Arc<Fanout>,
-    origin: Arc<Origin>,
+    event_defaults: Arc<EventDefaults>,
     sample: Sample,
     check_ins: CheckInTimer,
 }
@@ -23,18 +23,18 @@ pub struct Pipeline {
 impl Pipeline {
     /// Creates a pipeline to these destinations. Must be called within a tokio runtime.
     pub fn new(settings: &config::Sentry, outbox: Fanout) -> Self {
-        let (outbox, origin) = (Arc::new(outbox), Arc::new(Origin::new(settings)));
-        let (to, from) = (Arc::clone(&outbox), Arc::clone(&origin));
+        let (outbox, event_defaults) = (Arc::new(outbox), Arc::new(EventDefaults::new(settings)));
+        let (to, from) = (Arc::clone(&outbox), Arc::clone(&event_defaults));
         let push =
             move |check_in: CheckIn<'_>| to.push(vec![envelope_builder::check_in(check_in, rand::random(), &from)]);
         let check_ins = CheckInTimer::start(&settings.monitors, push);
-        Self { outbox, origin, sample: settings.sample, check_ins }
+        Self { outbox, event_defaults, sample: settings.sample, check_ins }
     }
 
     /// Sends a run: its transaction unless it is sampled out, its error as the assessment has it, and its check-in.
     pub fn report(&self, assessed: &AssessedRun) {
         let AssessedRun { run, assessment } = assessed;
-        let error = || envelope_builder::error(run, assessment, &self.origin);
+        let error = || envelope_builder::error(run, assessment, &self.event_defaults);
         let mut envelopes = Vec::new();
         match assessment.error {
             Some(ErrorAction::Report) => envelopes.push(error()),
@@ -48,7 +48,7 @@ impl Pipeline {
         }
         match sampling::sample_rate(run, assessment, &self.sample) {
             Some(rate) => {
-                envelopes.insert(0, envelope_builder::transaction(run, assessment, rate, &self.origin));
+                envelopes.insert(0, envelope_builder::transaction(run, assessment, rate, &self.event_defaults));
                 self.outbox.push(envelopes);
             }
             // The transaction was not even built.
@@ -69,14 +69,14 @@ impl Pipeline {
             None => {}
         }
         if let Some(finding) = &decision.offline_event {
-            let incident = offline_event::incident(finding, self.origin.server_name());
-            self.outbox.push(vec![envelope_builder::host_event(&incident, &self.origin)]);
+            let incident = offline_event::incident(finding, self.event_defaults.server_name());
+            self.outbox.push(vec![envelope_builder::host_event(&incident, &self.event_defaults)]);
         }
     }
 
     /// Sends a panic of this process, before its thread unwinds.
     pub fn report_panic(&self, incident: &HostEvent) {
-        self.outbox.try_push(&envelope_builder::host_event(incident, &self.origin));
+        self.outbox.try_push(&envelope_builder::host_event(incident, &self.event_defaults));
     }
 
     /// Sends all check-ins whose minute has not ended yet.

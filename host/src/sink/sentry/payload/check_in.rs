@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::config::Monitor;
-use crate::propagation::Origin;
+use crate::propagation::EventDefaults;
 use crate::sink::sentry::check_in::CheckIn;
 use crate::trace::TraceId;
 
@@ -56,14 +56,14 @@ struct Schedule {
 
 impl<'a> CheckInPayload<'a> {
     /// Creates the payload of a check-in with this id.
-    pub fn new(id: String, check_in: CheckIn<'a>, origin: &'a Origin) -> Self {
+    pub fn new(id: String, check_in: CheckIn<'a>, event_defaults: &'a EventDefaults) -> Self {
         let monitor: &Monitor = check_in.monitor;
         Self {
             id,
             monitor_slug: &monitor.slug,
             status: if check_in.is_ok { "ok" } else { "error" },
             duration: check_in.duration.map(|duration| duration.as_secs_f64()),
-            environment: origin.environment(),
+            environment: event_defaults.environment(),
             contexts: check_in.trace.map(|id| Contexts { trace: Trace { trace_id: id } }),
             monitor_config: MonitorConfig {
                 schedule: Schedule { r#type: "interval", value: monitor.every, unit: "minute" },

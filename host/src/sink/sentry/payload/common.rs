@@ -4,19 +4,19 @@ use std::time::{Duration, SystemTime};
 
 use super::limits::{MAX_TAG_CHARS, truncate};
 use super::tags::Tags;
-use crate::propagation::Origin;
+use crate::propagation::EventDefaults;
 use crate::run::Run;
 use crate::sink::sentry::json_writer::ObjectWriter;
 use crate::trace::Trace;
 
 /// Writes the fields that every event and transaction has.
-pub fn write_common(payload: &mut ObjectWriter, event_id: &str, timestamp: SystemTime, origin: &Origin) {
+pub fn write_common(payload: &mut ObjectWriter, event_id: &str, timestamp: SystemTime, event_defaults: &EventDefaults) {
     payload.text("event_id", event_id);
     payload.value("timestamp", &unix_seconds(timestamp));
     payload.text("platform", "other");
-    payload.text("environment", origin.environment());
-    payload.text("release", origin.release());
-    payload.text("server_name", truncate(origin.server_name(), MAX_TAG_CHARS));
+    payload.text("environment", event_defaults.environment());
+    payload.text("release", event_defaults.release());
+    payload.text("server_name", truncate(event_defaults.server_name(), MAX_TAG_CHARS));
     payload.object("sdk", |sdk| {
         sdk.text("name", "sentrynet");
         sdk.text("version", env!("CARGO_PKG_VERSION"));
@@ -24,8 +24,14 @@ pub fn write_common(payload: &mut ObjectWriter, event_id: &str, timestamp: Syste
 }
 
 /// Writes the fields that every event and transaction about a run has.
-pub fn write_common_of_run(payload: &mut ObjectWriter, event_id: &str, run: &Run, tags: &Tags, origin: &Origin) {
-    write_common(payload, event_id, run.trace.started + run.trace.duration(), origin);
+pub fn write_common_of_run(
+    payload: &mut ObjectWriter,
+    event_id: &str,
+    run: &Run,
+    tags: &Tags,
+    event_defaults: &EventDefaults,
+) {
+    write_common(payload, event_id, run.trace.started + run.trace.duration(), event_defaults);
     payload.text("transaction", truncate(&run.probe.title, MAX_TAG_CHARS));
     payload.object("tags", |object| {
         for (key, value) in tags {

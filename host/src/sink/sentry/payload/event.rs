@@ -12,7 +12,7 @@ use super::limits::{DetailLevel, MAX_CONTEXT_BYTES, MAX_TAG_CHARS, truncate};
 use super::span::{SpanData, SpanFields};
 use super::tags::tags;
 use crate::assessment::Assessment;
-use crate::propagation::Origin;
+use crate::propagation::EventDefaults;
 use crate::run::{self, Outcome, Run};
 use crate::sink::sentry::json_writer::ObjectWriter;
 use crate::time_format::rfc3339;
@@ -24,7 +24,7 @@ pub fn write_event(
     event_id: &str,
     run: &Run,
     assessment: &Assessment,
-    origin: &Origin,
+    event_defaults: &EventDefaults,
     detail: DetailLevel,
 ) {
     let (reason, message) = run.outcome.why().unwrap_or_default();
@@ -38,7 +38,7 @@ pub fn write_event(
         Outcome::Broken(fault) => &fault.backtrace[..],
         _ => &[],
     };
-    write_common_of_run(payload, event_id, run, &tags(run), origin);
+    write_common_of_run(payload, event_id, run, &tags(run), event_defaults);
     payload.text("level", "error");
     // Has nothing that differs from run to run, so that Sentry makes one issue of an outage.
     let fingerprint = [class, &run.probe.probe, &run.probe.title, reason];

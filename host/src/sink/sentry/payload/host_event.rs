@@ -9,7 +9,7 @@ use super::common::write_common;
 use super::exception::exception;
 use super::limits::{DetailLevel, MAX_TAG_CHARS, truncate};
 use super::span::{SpanData, SpanFields};
-use crate::propagation::Origin;
+use crate::propagation::EventDefaults;
 use crate::run::Frame;
 use crate::sink::sentry::json_writer::ObjectWriter;
 use crate::trace::{SpanId, Status, TraceId};
@@ -41,7 +41,7 @@ pub fn write_host_event(
     payload: &mut ObjectWriter,
     event_id: &str,
     event: &HostEvent,
-    origin: &Origin,
+    event_defaults: &EventDefaults,
     detail: DetailLevel,
 ) {
     let HostEvent { timestamp, trace_id, level, r#type, message, handled, backtrace, fingerprint, contexts } = event;
@@ -55,7 +55,7 @@ pub fn write_host_event(
         status: Status::InternalError,
         data: SpanData::default(),
     };
-    write_common(payload, event_id, *timestamp, origin);
+    write_common(payload, event_id, *timestamp, event_defaults);
     payload.text("level", level);
     payload.value("fingerprint", &fingerprint.iter().map(|part| truncate(part, MAX_TAG_CHARS)).collect::<Vec<_>>());
     payload
@@ -96,10 +96,11 @@ mod tests {
         };
         let source =
             Source { name: "test".to_owned(), text: String::new(), path: None, directory: ".".into(), probe: None };
-        let origin = Origin::new(&config::parse(&source, &|_| None).config.sentry);
+        let event_defaults = EventDefaults::new(&config::parse(&source, &|_| None).config.sentry);
         let write = |detail| -> Value {
-            let payload =
-                json_writer::object(10_000, |payload| write_host_event(payload, "id", &host_event, &origin, detail));
+            let payload = json_writer::object(10_000, |payload| {
+                write_host_event(payload, "id", &host_event, &event_defaults, detail)
+            });
             serde_json::from_slice(&payload.unwrap()).unwrap()
         };
         let event = write(DETAIL_LEVELS[0]);

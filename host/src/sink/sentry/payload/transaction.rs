@@ -8,7 +8,7 @@ use super::limits::{DetailLevel, truncate};
 use super::span::{SpanData, SpanFields};
 use super::tags::tags;
 use crate::assessment::{Assessment, Recovery};
-use crate::propagation::Origin;
+use crate::propagation::EventDefaults;
 use crate::run::Run;
 use crate::sink::milliseconds;
 use crate::sink::sentry::json_writer::ObjectWriter;
@@ -20,14 +20,14 @@ pub fn write_transaction(
     event_id: &str,
     run: &Run,
     assessment: &Assessment,
-    origin: &Origin,
+    event_defaults: &EventDefaults,
     detail: DetailLevel,
 ) {
     let trace = &run.trace;
     let mut tags = tags(run);
     tags.extend(assessment_tags(run, assessment));
     payload.text("type", "transaction");
-    write_common_of_run(payload, event_id, run, &tags, origin);
+    write_common_of_run(payload, event_id, run, &tags, event_defaults);
     payload.value("start_timestamp", &timestamp(trace, Duration::ZERO));
     payload.object("transaction_info", |info| info.text("source", "custom"));
     payload.object("contexts", |contexts| {
