@@ -8,8 +8,9 @@ use std::sync::Arc;
 use secrecy::ExposeSecret;
 use serde_json::Value;
 
-use self::module::{Component, Modules, THIS_PROBE};
-use super::check_in::{CheckIn, decode_check_in};
+use self::component::{Component, Modules, THIS_PROBE};
+use self::decoder::Decoder;
+use super::check_in::decode_check_in;
 use super::diagnostic::{Diagnostic, below, quote};
 use super::limits::decode_limits;
 use super::section::Section;
@@ -22,11 +23,12 @@ use crate::redaction::Secrets;
 use crate::schema::closest;
 
 mod allow;
+mod component;
+mod decoder;
 mod module;
-pub use module::built_in;
 mod tracing;
 
-pub use module::BUILT_IN;
+pub use module::{BUILT_IN, built_in};
 
 /// The values that a probe has unless it has its own.
 #[derive(Clone)]
@@ -34,15 +36,6 @@ struct Inherited {
     tags: Arc<BTreeMap<String, String>>,
     limits: Limits,
     trace_headers: TraceHeaders,
-}
-
-struct Decoder<'a> {
-    context: DecodeContext<'a>,
-    /// The directory that relative paths start from.
-    directory: &'a Path,
-    environment: &'a dyn Fn(&str) -> Option<String>,
-    check_ins: Vec<CheckIn>,
-    modules: Modules,
 }
 
 /// Decodes a configuration. Sections and keys that are missing or wrong get their defaults; errors and warnings are in

@@ -1,9 +1,5 @@
 //! Errors and warnings about a configuration, with their locations. Plain data; knows no YAML.
 
-use super::Probe;
-use super::section::Section;
-use crate::schema::closest;
-
 /// An error or a warning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
@@ -66,31 +62,6 @@ impl Diagnostic {
         match &self.location {
             Location::Key(pointer) | Location::Value(pointer) | Location::UnaddressableKey(pointer, _) => Some(pointer),
             Location::Text(_) | Location::OutsideFile => None,
-        }
-    }
-}
-
-impl Probe {
-    /// Returns a diagnostic for a problem that the component reported about its settings. `pointer` is a JSON pointer into
-    /// the settings.
-    ///
-    /// A component knows only its own keys: a key that it does not know may be a misspelt key of the host's, and the
-    /// message then says so.
-    pub fn diagnostic(&self, pointer: &str, message: &str) -> Diagnostic {
-        let first = pointer.split('/').nth(1).map(unescape);
-        let is_of_module = first.is_some_and(|key| self.module_settings.keys.contains(&key));
-        let settings = if is_of_module { &self.module_settings.pointer } else { &self.pointer };
-        let file_pointer = format!("{settings}{pointer}");
-        if !message.starts_with("unknown key") {
-            return Diagnostic::at_value(file_pointer, message);
-        }
-        let key = pointer.strip_prefix('/').filter(|key| !key.contains('/')).map(unescape);
-        let meant = key.as_deref().and_then(|key| Some((key, closest(key, &Section::PROBE.keys())?)));
-        match meant {
-            Some((key, meant)) if !message.contains("did you mean") => {
-                Diagnostic::at_key(file_pointer, format!("unknown key {}, did you mean `{meant}`?", quote_key(key)))
-            }
-            _ => Diagnostic::at_key(file_pointer, message),
         }
     }
 }

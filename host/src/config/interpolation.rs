@@ -4,19 +4,20 @@
 
 mod grammar;
 mod plaintext_secrets;
+mod resolved;
 mod secret_file;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::Path;
 use std::rc::Rc;
 
-use secrecy::SecretString;
 use serde_json::Value;
 
 use super::diagnostic::{Diagnostic, Diagnostics, escape};
 use crate::redaction::is_short;
 use grammar::{Kind, Piece, Reference};
 use plaintext_secrets::KeyPath;
+pub use resolved::{Interpolations, Resolved};
 pub use secret_file::world_readable_warning;
 
 /// Bytes of all replacements together. A few lines of references can ask for more than any memory holds.
@@ -30,21 +31,6 @@ pub struct InterpolationEnv<'a> {
     pub environment: &'a dyn Fn(&str) -> Option<String>,
     /// The configuration's own file; `None` for standard input.
     pub file: Option<&'a Path>,
-}
-
-/// The secrets of a configuration, and the values with references. All pointers are JSON pointers into the file.
-#[derive(Default)]
-pub struct Resolved {
-    /// The values to redact from everything that leaves the program.
-    pub secrets: Vec<SecretString>,
-    /// Pointers to values that were one reference and nothing else. Their text may stand for a number.
-    pub whole_values: BTreeSet<String>,
-    /// Texts as they must be written in a template: with the braces of replacements doubled. Only texts whose
-    /// replacements have braces.
-    pub template_escaped: BTreeMap<String, String>,
-    /// Pointers to values with a reference that could not be resolved. Each has an error; further errors about the
-    /// value would be misleading.
-    pub unresolved: HashSet<String>,
 }
 
 /// Replaces the references in all texts of a value. Replacements are not searched for references again.

@@ -1,10 +1,11 @@
 //! Makes one JSON Schema for a whole configuration, for editors: the host's own keys from `host.json`, and the settings of
 //! each component from the component's own schema.
 
+mod component;
 mod embed;
 mod relax;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::section::HOST_SCHEMA;
 use super::source_map::SourceMap;
@@ -12,22 +13,7 @@ use super::yaml_tree::Document;
 use super::{BUILT_IN, Source};
 use crate::schema::InvalidSchema;
 
-/// The schema of a component's settings, and the names of the component in a configuration.
-#[derive(Debug, Clone)]
-pub struct ComponentSchema {
-    /// The values of `probe` that name the component.
-    pub names: Vec<String>,
-    /// The name of its schema in the whole schema.
-    pub key: String,
-    /// One sentence that describes the component.
-    pub summary: String,
-    /// The JSON Schema of its settings.
-    pub schema: Value,
-    /// The name of the module that declares the component, if any.
-    pub module: Option<String>,
-    /// Settings that the module has, so that its probes do not need them.
-    pub given_keys: Vec<String>,
-}
+pub use component::ComponentSchema;
 
 /// Returns the schema of configurations that use these components. It has only keywords that editors know: those of draft
 /// 7, and some later ones.
@@ -103,11 +89,6 @@ fn unused_key(kind: &str, name: &str, taken: &[String]) -> String {
     let first = format!("{kind}:{}", name.chars().map(safe).collect::<String>());
     let others = (2..).map(|number| format!("{first}-{number}"));
     std::iter::once(first.clone()).chain(others).find(|key| !taken.contains(key)).unwrap_or(first)
-}
-
-/// Returns the keywords of a schema; `None` if it is `true` or `false`.
-fn keywords(schema: &mut Value) -> Option<&mut Map<String, Value>> {
-    schema.as_object_mut()
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::table::parse_size;
+use super::size::parse_size;
 
 /// The schema of the host's own keys. The names of built-in probes and the settings of components are not in it yet.
 pub static HOST_SCHEMA: LazyLock<Value> = LazyLock::new(|| {

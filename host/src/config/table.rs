@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::Interpolations;
 use super::diagnostic::{Diagnostic, Diagnostics, below, quote, quote_key};
-use super::interpolation::Resolved;
+use super::interpolation::{Interpolations, Resolved};
 use super::section::{Section, place_of};
+use super::size::parse_size;
 use super::source_map::SourceMap;
 use super::yaml_tree::Document;
 use crate::schema::closest;
@@ -304,24 +304,6 @@ impl Display for Bytes {
             None => write!(f, "{} bytes", self.0),
         }
     }
-}
-
-/// Parses `64 MiB`, `1.5G` or `10 kB`: `KiB` and `K` are powers of 1024, `kB` powers of 1000, in any case.
-pub fn parse_size(text: &str) -> Option<f64> {
-    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
-    let unit = match text[digits..].trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 1.0,
-        "kib" | "k" => 1024.0,
-        "mib" | "m" => 1024.0 * 1024.0,
-        "gib" | "g" => 1024.0 * 1024.0 * 1024.0,
-        "tib" | "t" => 1024.0 * 1024.0 * 1024.0 * 1024.0,
-        "kb" => 1e3,
-        "mb" => 1e6,
-        "gb" => 1e9,
-        "tb" => 1e12,
-        _ => return None,
-    };
-    text[..digits].parse::<f64>().ok().map(|number| number * unit)
 }
 
 /// Returns the type of a value as a message names it.

@@ -1,18 +1,14 @@
 //! Decodes `allow`: the permissions of a component.
 
-use std::collections::BTreeMap;
-
 use secrecy::SecretString;
 use serde_json::Value;
 
-use super::Decoder;
+use super::component::Environment;
+use super::decoder::Decoder;
 use crate::config::diagnostic::quote;
 use crate::config::section::Section;
 use crate::config::table::{Field, Table, type_name};
 use crate::config::{Allow, AllowSsh, AllowedHost};
-
-/// Values of environment variables, by name.
-pub type Environment = BTreeMap<String, SecretString>;
 
 impl Decoder<'_> {
     /// Decodes one `allow` block: the permissions, and the values of the environment variables that it names.

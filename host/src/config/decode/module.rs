@@ -1,46 +1,17 @@
 //! Components: the built-in ones, those that `modules` declares, and files.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::Decoder;
-use super::allow::Environment;
+use super::component::{Component, DeclaredModule, Modules, THIS_PROBE};
+use super::decoder::Decoder;
 use crate::config::diagnostic::{Diagnostic, below, quote};
 use crate::config::limits::decode_limits;
 use crate::config::section::Section;
 use crate::config::table::{Field, Table, check_line, type_name};
-use crate::config::{Allow, Limits, Module, ModuleSettings};
+use crate::config::{Allow, Limits, Module};
 use crate::schema::closest;
-
-/// An entry of `modules`.
-pub struct DeclaredModule {
-    /// `None` if the entry has an error, which was reported.
-    component: Option<Component>,
-    is_used: bool,
-    /// The JSON pointer to the entry.
-    pointer: String,
-}
-
-/// A component, and what all its probes share.
-#[derive(Clone)]
-pub struct Component {
-    /// The name that its runs carry.
-    pub name: String,
-    pub module: Module,
-    /// The `allow` blocks, each of which narrows those before it; empty if everything is allowed.
-    pub allow: Vec<Allow>,
-    pub environment: Environment,
-    pub limits: Option<Limits>,
-    /// Settings of its probes that a probe's own settings override.
-    settings: Map<String, Value>,
-    /// The JSON pointer to `settings`.
-    settings_pointer: String,
-}
-
-/// The declared modules, by name.
-pub type Modules = BTreeMap<String, DeclaredModule>;
 
 /// The built-in probes: all names for `probe`, the name that the runs carry, and the name of the component.
 pub const BUILT_IN: &[(&[&str], &str, &str)] = &[
@@ -154,43 +125,6 @@ impl Decoder<'_> {
             let message = "no probe uses this module: name it as one's `probe`, or leave it out";
             self.context.warnings.push(Diagnostic::at_key(&module.pointer, message));
         }
-    }
-}
-
-/// The owner of a probe's own `allow` block, as messages name it.
-pub const THIS_PROBE: &str = "this probe";
-
-impl Component {
-    fn new(name: String, module: Module, allow: Vec<Allow>) -> Self {
-        let (settings, settings_pointer) = (Map::new(), String::new());
-        Self { name, module, allow, environment: Environment::new(), limits: None, settings, settings_pointer }
-    }
-
-    /// Applies a probe's own `allow` block. For a component from a file it is the only block; for a module or a built-in
-    /// probe it narrows the blocks before it.
-    pub fn narrow(&mut self, own: Option<(Allow, Option<Environment>)>) {
-        let Some((allow, environment)) = own else { return };
-        let is_file = self.allow.first().is_some_and(|first| first.declared_by == THIS_PROBE);
-        if is_file {
-            self.allow = vec![allow.or_deny()];
-        } else {
-            self.allow.push(allow);
-        }
-        let is_module = !is_file && self.allow.len() > 1;
-        match environment {
-            Some(own) if is_module => self.environment.retain(|name, _| own.contains_key(name)),
-            Some(own) => self.environment = own,
-            None => {}
-        }
-    }
-
-    /// Adds the module's settings to those of a probe, except where the probe has its own. Returns which were added.
-    pub fn add_settings(&self, settings: &mut Map<String, Value>) -> ModuleSettings {
-        let added = self.settings.iter().filter(|(key, _)| !settings.contains_key(*key));
-        let added: Vec<_> = added.map(|(key, value)| (key.clone(), value.clone())).collect();
-        let keys = added.iter().map(|(key, _)| key.clone()).collect();
-        settings.extend(added);
-        ModuleSettings { pointer: self.settings_pointer.clone(), keys }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::Decoder;
+use super::decoder::Decoder;
 use crate::config::diagnostic::quote;
 use crate::config::section::Section;
 use crate::config::table::{Field, Table, type_name};

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::super::diagnostic::escape;
 use super::super::section::Section;
-use super::{ComponentSchema, keywords, relax};
+use super::component::ComponentSchema;
+use super::relax::{self, keywords};
 use crate::schema::{InvalidSchema, Schema, Subschemas, subschemas_in};
 
 /// Characters that must be escaped in the fragment of a URL.

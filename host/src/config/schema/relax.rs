@@ -4,11 +4,15 @@
 use serde_json::{Map, Value, json};
 
 use super::super::diagnostic::escape;
-use super::keywords;
 use crate::schema::{Subschemas, subschemas_in};
 
 /// Keywords that describe a value and do not constrain it.
 const ANNOTATIONS: &[&str] = &["title", "description", "default", "examples", "deprecated", "writeOnly"];
+
+/// Returns the keywords of a schema; `None` if it is `true` or `false`.
+pub fn keywords(schema: &mut Value) -> Option<&mut Map<String, Value>> {
+    schema.as_object_mut()
+}
 
 /// Allows a reference for every scalar whose schema a reference does not match anyway. `is_fixed` returns true for JSON
 /// pointers to parts that must stay where they are.

@@ -1,0 +1,29 @@
+//! The results of replacing references.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use secrecy::SecretString;
+
+/// The secrets of a configuration, and the values with references. All pointers are JSON pointers into the file.
+#[derive(Default)]
+pub struct Resolved {
+    /// The values to redact from everything that leaves the program.
+    pub secrets: Vec<SecretString>,
+    /// Pointers to values that were one reference and nothing else. Their text may stand for a number.
+    pub whole_values: BTreeSet<String>,
+    /// Texts as they must be written in a template: with the braces of replacements doubled. Only texts whose
+    /// replacements have braces.
+    pub template_escaped: BTreeMap<String, String>,
+    /// Pointers to values with a reference that could not be resolved. Each has an error; further errors about the
+    /// value would be misleading.
+    pub unresolved: HashSet<String>,
+}
+
+/// References that were replaced in a probe's settings. All keys are JSON pointers into the settings.
+#[derive(Clone, Default)]
+pub struct Interpolations {
+    /// Settings that were one reference and nothing else. Their text may stand for a number.
+    pub whole_values: HashSet<String>,
+    /// Settings whose replacement has braces, as they must be written in a template: with these braces doubled.
+    pub template_escaped: BTreeMap<String, String>,
+}
