@@ -152,7 +152,7 @@ fn everything() {
 #[test]
 fn check_ins() {
     let config = ok("check-in");
-    assert_eq!(config.sentry.spotlight.as_ref().map(Url::as_str), Some("http://localhost:8969/stream"));
+    assert_eq!(config.sentry.spotlight.as_ref().map(url::Url::as_str), Some("http://localhost:8969/stream"));
     let monitors = monitors_of(&config).unwrap();
     let slugs: Vec<_> = monitors.iter().map(|monitor| monitor.slug.as_str()).collect();
     assert_eq!(slugs, ["prober", "shop", "front-page", "shop_basket"]);

@@ -6,6 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use secrecy::ExposeSecret;
 use serde_json::json;
 
+use std::collections::BTreeSet;
+
 use super::*;
 
 /// The result of resolving a value.
