@@ -1,12 +1,11 @@
 //! Tests for references, and for the messages about those that cannot be resolved.
 
+use std::collections::BTreeSet;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 
 use secrecy::ExposeSecret;
 use serde_json::json;
-
-use std::collections::BTreeSet;
 
 use super::*;
 
