@@ -155,9 +155,9 @@ fn binding_listening_and_udp_are_refused() {
     assert_eq!(
         host_warnings(&run),
         [
-            "an address of this machine's is no probe's to choose",
-            "listening is no probe's to do: it may connect by TCP",
-            "UDP is no probe's to use: it may connect by TCP"
+            "probes cannot bind to a local address or port",
+            "probes cannot listen: they can only connect by TCP",
+            "probes cannot use UDP: they can only connect by TCP"
         ]
     );
 }

@@ -1,6 +1,8 @@
-//! WASI: what an ordinary toolchain's standard library imports. Clocks and random numbers are this machine's, standard
-//! output and error go to the run's log, the environment is what the operator allows, and there are no files. Each
-//! interface that leads to the network has a room here; all that goes on in them is in the run's trace.
+//! WASI: the interfaces that the standard library of an ordinary toolchain imports.
+//!
+//! Clocks and random numbers are those of this machine. Standard output and error go to the run's log. The environment
+//! contains the variables that the operator allows, and there are no files. The interfaces that lead to the network are
+//! implemented here, one module each, and all their traffic is in the run's trace.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,18 +13,19 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::capability::Context;
 use crate::capability::http::StreamingClient;
-use crate::capability::wasi::http::Outgoing;
+use crate::capability::wasi::http::OutgoingHandler;
 use crate::capability::wasi::resolved_names::ResolvedNames;
 use crate::capability::wasi::stdio::LogStream;
 use crate::run::Level;
 
 mod connection;
-mod http;
 mod evidence;
+mod http;
 mod ip_name_lookup;
 mod network;
 mod resolved_names;
 mod socket_options;
+mod socket_state;
 mod span;
 mod state;
 mod stdio;
@@ -31,21 +34,23 @@ mod tcp_streams;
 
 pub use state::Wasi;
 
-/// Makes WASI known to `linker`: its own sockets, which lead nowhere, give way to ours on the tape.
+/// Adds WASI to `linker`. The interfaces that are recorded, those of sockets among them, are replaced afterwards by
+/// `record_replay::link`.
 ///
 /// # Errors
-/// When some of it is known already, which would be a mistake of ours.
+/// When the linker has an item of WASI already, which is a bug.
 pub fn link(linker: &mut Linker<Context>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
 }
 
-/// The status that a guest has ended itself with.
+/// Returns the status with which a guest has exited, if the error is an exit.
 pub fn exit_status(error: &wasmtime::Error) -> Option<i32> {
     error.downcast_ref::<I32Exit>().map(|exit| exit.0)
 }
 
 impl Context {
+    /// Returns the state of WASI, which the first call creates, and the guest's resources.
     pub(in crate::capability) fn wasi(&mut self) -> (&mut Wasi, &mut ResourceTable) {
         if self.wasi.is_none() {
             let stream = |level| LogStream { run: self.run.clone(), level, probe: Arc::clone(&self.probe) };
@@ -55,16 +60,14 @@ impl Context {
             self.wasi = Some(Wasi {
                 ctx: builder.build(),
                 http: WasiHttpCtx::new(),
-                outgoing: Outgoing::new(self.streaming_client()),
-                names: ResolvedNames::default(),
+                outgoing_handler: OutgoingHandler::new(self.streaming_client()),
+                resolved_names: ResolvedNames::default(),
                 own_handles: HashSet::new(),
             });
         }
-        (self.wasi.as_mut().expect("it has just been made"), &mut self.table)
+        (self.wasi.as_mut().expect("the state was created above"), &mut self.table)
     }
-}
 
-impl Context {
     fn streaming_client(&self) -> StreamingClient {
         StreamingClient { context: self.exchange_context(), deadline: self.deadline, exchanges: self.exchanges.clone() }
     }
@@ -79,7 +82,7 @@ impl WasiView for Context {
 
 impl WasiHttpView for Context {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        let (Wasi { http, outgoing, .. }, table) = self.wasi();
-        WasiHttpCtxView { hooks: outgoing, table, ctx: http }
+        let (Wasi { http, outgoing_handler, .. }, table) = self.wasi();
+        WasiHttpCtxView { hooks: outgoing_handler, table, ctx: http }
     }
 }

@@ -121,7 +121,7 @@ enum ChannelEnd {
 
 /// Reads messages until the channel ends.
 async fn read_output(channel: &mut ChannelReadHalf, max_output: usize, output: &mut Output) -> ChannelEnd {
-    /// SSH_EXTENDED_DATA_STDERR in RFC 4254, section 5.2.
+    /// `SSH_EXTENDED_DATA_STDERR` in RFC 4254, section 5.2.
     const STDERR: u32 = 1;
     while let Some(message) = channel.wait().await {
         match message {

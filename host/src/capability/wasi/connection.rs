@@ -1,5 +1,4 @@
-//! A connection that stands, shared by its socket, its two streams, and the task that writes what the system does not
-//! take at once.
+//! An established TCP connection, shared by its socket, its two streams and the task that finishes a write.
 
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr};
@@ -8,189 +7,204 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 use wasmtime_wasi::p2::StreamError;
 
 use crate::capability::quota::Exceeded;
-use crate::capability::wasi::span::Record;
+use crate::capability::wasi::span::TcpSpan;
 
-/// Bytes that are read, or held to be written, at once.
-pub const MOST_AT_ONCE: usize = 64 << 10;
+/// Bytes that one call reads or writes.
+const MAX_CHUNK_BYTES: usize = 64 << 10;
 
+/// An established TCP connection. It is closed when all that share it have dropped it.
 pub struct Connection {
     stream: TcpStream,
-    record: Arc<Record>,
-    /// The guest wants no more of what comes.
-    deaf: AtomicBool,
-    outgoing: Mutex<Outgoing>,
-    /// Until when what is left to be written may take.
+    span: Arc<TcpSpan>,
+    /// True once nothing more is read: the guest or the peer has ended that direction, or it broke.
+    is_read_closed: AtomicBool,
+    write: Mutex<WriteState>,
+    /// The time until which the rest of a write may take.
     deadline: Instant,
 }
 
-/// How it stands with what the guest sends.
+/// The state of the direction from the guest to the peer.
 #[derive(Default)]
-pub struct Outgoing {
-    /// Something is still being written.
-    busy: bool,
-    /// Nothing more will be.
-    closed: bool,
-    /// Why, unless the guest has been told.
-    failed: Option<StreamError>,
+struct WriteState {
+    /// True while a task writes the rest of the guest's last bytes.
+    is_busy: bool,
+    /// True once the guest may write nothing more.
+    is_closed: bool,
+    /// The error of the task, until the guest gets it.
+    error: Option<StreamError>,
 }
 
 impl Connection {
-    pub fn new(stream: TcpStream, record: Arc<Record>, deadline: Instant) -> Self {
-        let (deaf, outgoing) = (AtomicBool::new(false), Mutex::default());
-        Self { stream, record, deaf, outgoing, deadline }
+    /// Returns a connection that has just been established. A write may take until `deadline`.
+    pub fn new(stream: TcpStream, span: Arc<TcpSpan>, deadline: Instant) -> Self {
+        Self { stream, span, is_read_closed: AtomicBool::new(false), write: Mutex::default(), deadline }
     }
 
-    /// What has come, up to so many bytes: none where nothing has.
-    pub fn read(&self, most: usize) -> Result<Bytes, StreamError> {
-        if self.deaf.load(Relaxed) {
+    /// Returns up to `max_bytes` received bytes: none if there are none yet.
+    ///
+    /// # Errors
+    /// [`StreamError::Closed`] once nothing more comes, [`StreamError::LastOperationFailed`] with the system's error, and
+    /// [`StreamError::Trap`] when the run has received more than it may.
+    pub fn read(&self, max_bytes: usize) -> Result<Bytes, StreamError> {
+        if self.is_read_closed.load(Relaxed) {
             return Err(StreamError::Closed);
         }
-        if most == 0 {
+        if max_bytes == 0 {
             return Ok(Bytes::new());
         }
-        let mut bytes = BytesMut::zeroed(most.min(MOST_AT_ONCE));
+        let mut bytes = BytesMut::zeroed(max_bytes.min(MAX_CHUNK_BYTES));
         match self.stream.try_read(&mut bytes) {
             Ok(0) => {
-                self.deaf.store(true, Relaxed);
-                self.record.closed();
+                self.is_read_closed.store(true, Relaxed);
+                self.span.record_closed_by_peer();
                 Err(StreamError::Closed)
             }
             Ok(count) => {
                 bytes.truncate(count);
-                self.record.received(&bytes).map_err(trap)?;
+                self.span.record_received(&bytes).map_err(trap)?;
                 Ok(bytes.freeze())
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(Bytes::new()),
             Err(error) => {
-                self.deaf.store(true, Relaxed);
-                self.record.broken();
-                Err(failed(error))
+                self.is_read_closed.store(true, Relaxed);
+                self.span.record_broken();
+                Err(stream_error(error))
             }
         }
     }
 
-    /// Waits until something has come, or nothing will.
-    pub async fn readable(&self) {
-        if !self.deaf.load(Relaxed) {
+    /// Waits until a read returns bytes or an error.
+    pub async fn wait_readable(&self) {
+        if !self.is_read_closed.load(Relaxed) {
             let _ = self.stream.readable().await;
         }
     }
 
-    /// How many bytes may be written now.
-    pub fn room(&self) -> Result<usize, StreamError> {
-        let mut outgoing = self.outgoing();
-        outgoing.check()?;
-        Ok(if outgoing.busy { 0 } else { MOST_AT_ONCE })
+    /// Returns the number of bytes that may be written now: none while a write is not finished.
+    ///
+    /// # Errors
+    /// [`StreamError::Closed`] once the direction has ended, and once the error of the last write.
+    pub fn writable_bytes(&self) -> Result<usize, StreamError> {
+        let mut write = self.write.lock();
+        write.check()?;
+        Ok(if write.is_busy { 0 } else { MAX_CHUNK_BYTES })
     }
 
-    /// Writes; what the system does not take at once comes back, to be written by [`Connection::write_rest`].
+    /// Writes bytes. Returns those that the system did not take at once, which the caller must give to
+    /// [`Connection::finish_write`].
+    ///
+    /// # Errors
+    /// [`StreamError::Closed`] once the direction has ended, [`StreamError::LastOperationFailed`] with the system's error,
+    /// and [`StreamError::Trap`] when the guest writes more than it may.
     pub fn write(&self, mut bytes: Bytes) -> Result<Option<Bytes>, StreamError> {
-        let mut outgoing = self.outgoing();
-        outgoing.check()?;
-        if outgoing.busy || bytes.len() > MOST_AT_ONCE {
+        let mut write = self.write.lock();
+        write.check()?;
+        if write.is_busy || bytes.len() > MAX_CHUNK_BYTES {
             return Err(StreamError::trap("the guest wrote more than `check-write` allows"));
         }
-        if let Err(error) = self.write_some(&mut bytes) {
-            outgoing.closed = true;
+        if let Err(error) = self.try_write(&mut bytes) {
+            write.is_closed = true;
             return Err(error);
         }
-        outgoing.busy = !bytes.is_empty();
-        Ok(outgoing.busy.then_some(bytes))
+        write.is_busy = !bytes.is_empty();
+        Ok(write.is_busy.then_some(bytes))
     }
 
-    /// Writes the rest of something, in a task of its own.
-    pub async fn write_rest(self: Arc<Self>, mut bytes: Bytes) {
+    /// Writes the rest of the bytes of a write, until the deadline. The guest gets an error with its next call.
+    pub async fn finish_write(self: Arc<Self>, mut bytes: Bytes) {
         let writing = async {
             while !bytes.is_empty() {
-                self.stream.writable().await.map_err(failed)?;
-                self.write_some(&mut bytes)?;
+                self.stream.writable().await.map_err(stream_error)?;
+                self.try_write(&mut bytes)?;
             }
             Ok(())
         };
         let written = tokio::time::timeout_at(self.deadline.into(), writing).await;
-        let mut outgoing = self.outgoing();
-        outgoing.busy = false;
-        if let Err(error) = written.unwrap_or_else(|_| Err(failed(ErrorKind::TimedOut.into()))) {
-            (outgoing.closed, outgoing.failed) = (true, Some(error));
+        let mut write = self.write.lock();
+        write.is_busy = false;
+        if let Err(error) = written.unwrap_or_else(|_| Err(stream_error(ErrorKind::TimedOut.into()))) {
+            (write.is_closed, write.error) = (true, Some(error));
         }
-        if outgoing.closed {
-            self.end(Shutdown::Write);
+        if write.is_closed {
+            self.shut_down_socket(Shutdown::Write);
         }
     }
 
-    fn write_some(&self, bytes: &mut Bytes) -> Result<(), StreamError> {
+    /// Writes as many bytes as the system takes at once, and removes them from `bytes`.
+    fn try_write(&self, bytes: &mut Bytes) -> Result<(), StreamError> {
         while !bytes.is_empty() {
             match self.stream.try_write(bytes) {
                 Ok(count) => {
                     bytes.advance(count);
-                    self.record.sent(count).map_err(trap)?;
+                    self.span.record_sent(count).map_err(trap)?;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) => {
-                    self.record.broken();
-                    return Err(failed(error));
+                    self.span.record_broken();
+                    return Err(stream_error(error));
                 }
             }
         }
         Ok(())
     }
 
-    /// Ends one direction or both; what is being written is written first.
-    pub fn shut(&self, how: Shutdown) {
-        if how != Shutdown::Write && !self.deaf.swap(true, Relaxed) {
-            self.end(Shutdown::Read);
+    /// Ends one direction or both. A write that is not finished is finished first.
+    pub fn shut_down(&self, direction: Shutdown) {
+        if direction != Shutdown::Write && !self.is_read_closed.swap(true, Relaxed) {
+            self.shut_down_socket(Shutdown::Read);
         }
-        if how != Shutdown::Read {
-            let mut outgoing = self.outgoing();
-            if !std::mem::replace(&mut outgoing.closed, true) && !outgoing.busy {
-                self.end(Shutdown::Write);
+        if direction != Shutdown::Read {
+            let mut write = self.write.lock();
+            if !std::mem::replace(&mut write.is_closed, true) && !write.is_busy {
+                self.shut_down_socket(Shutdown::Write);
             }
         }
     }
 
-    /// The peer may have ended it already.
-    fn end(&self, how: Shutdown) {
-        let _ = self.socket().shutdown(how);
+    /// Ends a direction of the socket. An error means that the peer has ended the connection already.
+    fn shut_down_socket(&self, direction: Shutdown) {
+        let _ = self.socket().shutdown(direction);
     }
 
+    /// Returns the socket, to set options on it.
     pub fn socket(&self) -> SockRef<'_> {
         SockRef::from(&self.stream)
     }
 
+    /// Returns the local address and the peer's.
+    ///
+    /// # Errors
+    /// Those of the system.
     pub fn addresses(&self) -> io::Result<(SocketAddr, SocketAddr)> {
         Ok((self.stream.local_addr()?, self.stream.peer_addr()?))
     }
-
-    fn outgoing(&self) -> MutexGuard<'_, Outgoing> {
-        self.outgoing.lock()
-    }
 }
 
-impl Outgoing {
+impl WriteState {
     fn check(&mut self) -> Result<(), StreamError> {
-        match self.failed.take() {
+        match self.error.take() {
             Some(error) => Err(error),
-            None if self.closed => Err(StreamError::Closed),
+            None if self.is_closed => Err(StreamError::Closed),
             None => Ok(()),
         }
     }
 }
 
-/// What a guest is told: of the system's errors, WASI's `network-error-code` gives it the code.
-fn failed(error: io::Error) -> StreamError {
+/// Returns the error that a guest gets. `network-error-code` returns the code of an error of the system.
+fn stream_error(error: io::Error) -> StreamError {
     match error.kind() {
         ErrorKind::BrokenPipe => StreamError::Closed,
         _ => StreamError::LastOperationFailed(error.into()),
     }
 }
 
-/// Nothing goes on once a ceiling is reached.
+/// Returns the error that stops the guest, since a limit is reached.
 fn trap(exceeded: Exceeded) -> StreamError {
     StreamError::Trap(exceeded.into())
 }

@@ -1,92 +1,99 @@
-//! What a connection leaves behind, noted as it comes; and what there is to tell of it, should the run not pass.
+//! Evidence of TCP connections and lookups: facts that are recorded while they last, and become a report if the run fails.
 
 use std::net::{IpAddr, SocketAddr};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use crate::capability::evidence::ExchangeEvidence;
+use crate::capability::wasi::resolved_names::ResolvedName;
 use crate::run::evidence::{Connection, Excerpt, Exchange, Tcp};
 
-/// What a connection leaves behind.
+/// Addresses of one name in evidence and on spans.
+pub const MAX_ADDRESSES: usize = 20;
+
+/// The evidence of one TCP connection.
 pub struct TcpEvidence {
-    /// The name that led to it, and where that led.
-    name: Option<(String, Vec<IpAddr>)>,
-    to: SocketAddr,
-    seen: Mutex<Seen>,
+    /// The name through which the guest connected, if any.
+    name: Option<ResolvedName>,
+    peer: SocketAddr,
+    facts: Mutex<TcpFacts>,
 }
 
 #[derive(Default)]
-struct Seen {
+struct TcpFacts {
     error: Option<&'static str>,
+    /// Bytes.
     sent: u64,
+    /// Bytes.
     received: u64,
-    /// The first of what was received.
-    beginning: Vec<u8>,
-    closed: bool,
+    /// The first bytes that were received.
+    excerpt: Vec<u8>,
+    is_closed_by_peer: bool,
 }
 
 impl TcpEvidence {
-    pub fn new(name: Option<(String, Vec<IpAddr>)>, to: SocketAddr) -> Self {
-        Self { name, to, seen: Mutex::default() }
+    /// Returns the evidence of a connection that is about to be made.
+    pub fn new(name: Option<ResolvedName>, peer: SocketAddr) -> Self {
+        Self { name, peer, facts: Mutex::default() }
     }
 
-    pub fn failed(&self, error: &'static str) {
-        self.seen().error.get_or_insert(error);
+    /// Records the kind of the first error; later errors are its consequences.
+    pub fn record_error(&self, kind: &'static str) {
+        self.facts.lock().error.get_or_insert(kind);
     }
 
-    pub fn sent(&self, bytes: usize) {
-        self.seen().sent += bytes as u64;
+    /// Records the number of bytes that were sent.
+    pub fn record_sent(&self, bytes: usize) {
+        self.facts.lock().sent += bytes as u64;
     }
 
-    pub fn received(&self, bytes: &[u8]) {
-        let mut seen = self.seen();
-        seen.received += bytes.len() as u64;
-        let room = Excerpt::MOST.saturating_sub(seen.beginning.len());
-        seen.beginning.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    /// Records bytes that were received.
+    pub fn record_received(&self, bytes: &[u8]) {
+        let mut facts = self.facts.lock();
+        facts.received += bytes.len() as u64;
+        let room = Excerpt::MOST.saturating_sub(facts.excerpt.len());
+        facts.excerpt.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
-    /// The peer will send no more.
-    pub fn closed(&self) {
-        self.seen().closed = true;
+    /// Records that the peer has ended its direction of the connection.
+    pub fn record_closed_by_peer(&self) {
+        self.facts.lock().is_closed_by_peer = true;
     }
 
-    /// Bytes that went out, and that came in.
+    /// Returns the numbers of bytes that were sent and received.
     pub fn sizes(&self) -> (u64, u64) {
-        let seen = self.seen();
-        (seen.sent, seen.received)
+        let facts = self.facts.lock();
+        (facts.sent, facts.received)
     }
 
+    /// Returns the evidence as it stands in a report.
     pub fn to_evidence(&self) -> Tcp {
-        let Seen { error, sent, received, beginning, closed } = &*self.seen();
-        let phase = match (received, sent) {
+        let facts = self.facts.lock();
+        let phase = match (facts.received, facts.sent) {
             (1.., _) => "receive",
             (_, 1..) => "send",
             _ => "connect",
         };
-        let (name, addresses) = self.name.clone().unzip();
+        let addresses = self.name.iter().flat_map(|name| &name.addresses);
         Tcp {
             connection: Connection {
                 phase: phase.into(),
-                error: error.map(Into::into),
-                names: name.into_iter().collect(),
-                resolved: addresses.iter().flatten().take(MOST_ADDRESSES).map(ToString::to_string).collect(),
-                peer: self.to.to_string(),
+                error: facts.error.map(Into::into),
+                names: self.name.iter().map(|name| name.name.clone()).collect(),
+                resolved: addresses.take(MAX_ADDRESSES).map(ToString::to_string).collect(),
+                peer: self.peer.to_string(),
                 ..Connection::default()
             },
-            sent: *sent,
-            received: Excerpt::new(beginning, *received),
-            closed: *closed,
+            sent: facts.sent,
+            received: Excerpt::new(&facts.excerpt, facts.received),
+            closed: facts.is_closed_by_peer,
         }
-    }
-
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock()
     }
 }
 
 impl ExchangeEvidence for TcpEvidence {
     fn is_error(&self) -> bool {
-        self.seen().error.is_some()
+        self.facts.lock().error.is_some()
     }
 
     fn to_evidence(&self) -> Exchange {
@@ -98,8 +105,40 @@ impl ExchangeEvidence for TcpEvidence {
     }
 }
 
-/// Evidence of a lookup.
-pub struct DnsEvidence(pub Mutex<Connection>);
+/// The evidence of one lookup.
+pub struct DnsEvidence(Mutex<Connection>);
+
+impl DnsEvidence {
+    /// Returns the evidence of a lookup that is about to be made.
+    pub fn new(name: &str) -> Self {
+        Self(Mutex::new(Connection {
+            phase: "dns".into(),
+            names: vec![name.to_owned()],
+            peer: name.to_owned(),
+            ..Connection::default()
+        }))
+    }
+
+    /// Records the addresses of the name, of which the first 20 are kept, and returns them as text.
+    pub fn record_addresses(&self, addresses: &[IpAddr]) -> Vec<String> {
+        let addresses: Vec<_> = addresses.iter().take(MAX_ADDRESSES).map(ToString::to_string).collect();
+        self.0.lock().resolved.clone_from(&addresses);
+        addresses
+    }
+
+    /// Records the kind of an error.
+    pub fn record_error(&self, kind: &'static str) {
+        self.0.lock().error = Some(kind.into());
+    }
+
+    /// Records that the lookup was cancelled, unless it has ended.
+    pub fn record_dropped(&self) {
+        let mut connection = self.0.lock();
+        if connection.resolved.is_empty() {
+            connection.error.get_or_insert("cancelled".into());
+        }
+    }
+}
 
 impl ExchangeEvidence for DnsEvidence {
     fn is_error(&self) -> bool {
@@ -111,47 +150,44 @@ impl ExchangeEvidence for DnsEvidence {
     }
 }
 
-/// Addresses of one name.
-pub const MOST_ADDRESSES: usize = 20;
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn kept(name: Option<&str>, to: &str) -> TcpEvidence {
-        let to: SocketAddr = to.parse().expect("an address and a port");
-        TcpEvidence::new(name.map(|name| (name.to_owned(), vec![to.ip()])), to)
+    fn tcp_evidence(name: Option<&str>, peer: &str) -> TcpEvidence {
+        let peer: SocketAddr = peer.parse().expect("an address and a port");
+        let resolved = |name: &str| ResolvedName { name: name.to_owned(), addresses: vec![peer.ip()] };
+        TcpEvidence::new(name.map(resolved), peer)
     }
 
     #[test]
-    fn how_far_it_got() {
-        let kept = kept(Some("shop.example"), "192.0.2.1:6379");
-        let phase = || kept.to_evidence().connection.phase;
+    fn shows_how_far_a_connection_got() {
+        let evidence = tcp_evidence(Some("shop.example"), "192.0.2.1:6379");
+        let phase = || evidence.to_evidence().connection.phase;
         assert_eq!(phase(), "connect");
-        kept.sent(4);
+        evidence.record_sent(4);
         assert_eq!(phase(), "send");
-        kept.received(b"-ERR ");
-        kept.received(b"no");
-        kept.closed();
-        let told = kept.to_evidence();
-        assert_eq!((told.connection.phase.as_ref(), told.sent, told.closed), ("receive", 4, true));
-        assert_eq!(told.received, Excerpt { size: 7, text: Some("-ERR no".to_owned()) });
+        evidence.record_received(b"-ERR ");
+        evidence.record_received(b"no");
+        evidence.record_closed_by_peer();
+        let tcp = evidence.to_evidence();
+        assert_eq!((tcp.connection.phase.as_ref(), tcp.sent, tcp.closed), ("receive", 4, true));
+        assert_eq!(tcp.received, Excerpt { size: 7, text: Some("-ERR no".to_owned()) });
         assert_eq!(
-            (told.connection.names, told.connection.resolved),
+            (tcp.connection.names, tcp.connection.resolved),
             (vec!["shop.example".into()], vec!["192.0.2.1".into()])
         );
-        assert_eq!(told.connection.peer, "192.0.2.1:6379");
-        // What comes of the first failure is not why.
-        kept.failed("connect");
-        kept.failed("protocol");
-        assert_eq!(kept.to_evidence().connection.error.as_deref(), Some("connect"));
+        assert_eq!(tcp.connection.peer, "192.0.2.1:6379");
+        evidence.record_error("connect");
+        evidence.record_error("protocol");
+        assert_eq!(evidence.to_evidence().connection.error.as_deref(), Some("connect"));
     }
 
     #[test]
-    fn no_more_is_kept_than_is_told() {
-        let kept = kept(None, "192.0.2.1:80");
-        (0..1000).for_each(|_| kept.received(&[b'a'; 1000]));
-        assert_eq!(kept.seen().beginning.len(), Excerpt::MOST);
-        assert_eq!(kept.to_evidence().received.size, 1_000_000);
+    fn bounds_what_it_keeps_of_the_received_bytes() {
+        let evidence = tcp_evidence(None, "192.0.2.1:80");
+        (0..1000).for_each(|_| evidence.record_received(&[b'a'; 1000]));
+        assert_eq!(evidence.facts.lock().excerpt.len(), Excerpt::MOST);
+        assert_eq!(evidence.to_evidence().received.size, 1_000_000);
     }
 }

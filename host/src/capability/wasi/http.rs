@@ -1,10 +1,10 @@
-//! The interface `wasi:http/outgoing-handler`: requests, several at once, each made as those of our own `http` are but
-//! that no redirect is followed.
+//! The interface `wasi:http/outgoing-handler`: requests, several at once. They are sent as those of the host's interface
+//! `http`, but no redirect is followed.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context as Task, Poll};
+use std::task::{Context as TaskContext, Poll};
 
 use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_LENGTH;
@@ -14,34 +14,42 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
-use crate::capability::bindings::sentrynet::probe::http::Error as Why;
+use crate::capability::bindings::sentrynet::probe::http::Error as HttpError;
 use crate::capability::http::{
-    FailedExchange, OutgoingRequest, Phase, PhaseTimeouts, RequestBody as Sent, ResponseBody, StreamedBody,
-    StreamedResponse, StreamingClient,
+    FailedExchange, OutgoingRequest, Phase, PhaseTimeouts, RequestBody, ResponseBody, StreamedBody, StreamedResponse,
+    StreamingClient,
 };
 
-/// Sends what a guest asks for by this interface.
-pub struct Outgoing {
-    courier: StreamingClient,
-    /// Bytes of requests' bodies that are held at once.
-    room: Arc<Semaphore>,
+/// The body of a request in bytes up to which it is buffered, and sent with its length.
+const MAX_BUFFERED_BYTES: usize = 64 << 10;
+
+/// Sends the requests of one attempt.
+pub struct OutgoingHandler {
+    client: StreamingClient,
+    /// Bytes of requests' bodies that may be buffered at once.
+    buffer_permits: Arc<Semaphore>,
 }
 
-impl Outgoing {
-    pub fn new(courier: StreamingClient) -> Self {
-        /// As much as of one answer's body.
-        const MOST_HELD: usize = 16 << 20;
-        Self { courier, room: Arc::new(Semaphore::new(MOST_HELD)) }
+impl OutgoingHandler {
+    /// Returns a handler that sends with this client.
+    pub fn new(client: StreamingClient) -> Self {
+        /// Bytes of all bodies together; the body of a response has the same limit.
+        const MAX_TOTAL_BYTES: usize = 16 << 20;
+        Self { client, buffer_permits: Arc::new(Semaphore::new(MAX_TOTAL_BYTES)) }
     }
 
-    fn wanted(&self, parts: http::request::Parts, options: Option<RequestOptions>) -> Result<OutgoingRequest, Error> {
-        if !self.courier.may_send() {
+    fn outgoing_request(
+        &self,
+        parts: http::request::Parts,
+        options: Option<RequestOptions>,
+    ) -> Result<OutgoingRequest, Error> {
+        if !self.client.may_send() {
             return Err(Error::HttpRequestDenied);
         }
         if parts.method == Method::CONNECT {
             return Err(Error::HttpRequestMethodInvalid);
         }
-        // Whom it is for is read once, and by what connects.
+        // Parsed as the client does, so that the host which is checked is the one that is connected to.
         let url = Url::parse(&parts.uri.to_string()).map_err(|_| Error::HttpRequestUriInvalid)?;
         if url.host_str().is_none_or(str::is_empty) || url.port() == Some(0) {
             return Err(Error::HttpRequestUriInvalid);
@@ -56,129 +64,147 @@ impl Outgoing {
     }
 }
 
-type Sending = Box<dyn Future<Output = Result<(), Error>> + Send>;
-type Answering = Box<dyn Future<Output = Result<(Response<WasiBody>, Sending), Error>> + Send>;
+type BodySent = Box<dyn Future<Output = Result<(), Error>> + Send>;
+type ResponseFuture = Box<dyn Future<Output = Result<(Response<WasiBody>, BodySent), Error>> + Send>;
 
-impl WasiHttpHooks for Outgoing {
-    /// The client sets it, from the URL.
+impl WasiHttpHooks for OutgoingHandler {
+    /// Returns false: the client sets the header, from the URL.
     fn set_host_header(&mut self) -> bool {
         false
     }
 
-    /// As little as nobody reads yet: a guest may begin many bodies, and send none.
+    /// Returns a small size, since a guest may begin many bodies and send none of them.
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {
         8 << 10
     }
 
-    fn send_request(&mut self, request: Request<WasiBody>, options: Option<RequestOptions>, _: Sending) -> Answering {
+    fn send_request(
+        &mut self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _: BodySent,
+    ) -> ResponseFuture {
         let (parts, body) = request.into_parts();
-        let room = Arc::clone(&self.room);
+        let permits = Arc::clone(&self.buffer_permits);
         let length = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        let wanted = self.wanted(parts, options);
-        let answer = wanted.map(|wanted| self.courier.send(wanted, outgoing(body, length, room)));
+        let request = self.outgoing_request(parts, options);
+        let response = request.map(|request| self.client.send(request, read_body(body, length, permits)));
         Box::new(async move {
-            let StreamedResponse { status, headers, body } = answer?.await.map_err(code)?;
-            let mut response = Response::new(WasiBody::new(Handed(body)));
+            let StreamedResponse { status, headers, body } = response?.await.map_err(error_code)?;
+            let mut response = Response::new(WasiBody::new(GuestResponseBody(body)));
             (*response.status_mut(), *response.headers_mut()) = (status, headers);
-            Ok((response, Box::new(async { Ok(()) }) as Sending))
+            Ok((response, Box::new(async { Ok(()) }) as BodySent))
         })
     }
 }
 
-/// What the guest writes of a body. A short one is waited for, and goes out with its length, which not every server can
-/// do without; of a long one, or one whose length the guest has said, each piece goes out as it is written.
-async fn outgoing(mut body: WasiBody, length: Option<u64>, room: Arc<Semaphore>) -> Result<Sent, FailedExchange> {
-    const SHORT: usize = 64 << 10;
+/// Reads the body of a request as the guest writes it. A short body is read to its end, to be sent with its length: some
+/// servers require it. A longer one, or one whose length the guest has set, is sent while the guest writes it.
+async fn read_body(
+    mut body: WasiBody,
+    length: Option<u64>,
+    permits: Arc<Semaphore>,
+) -> Result<RequestBody, FailedExchange> {
     if length.is_some_and(|length| length > 0) {
-        return Ok(stream(body, Bytes::new(), length));
+        return Ok(stream_body(body, Bytes::new(), length));
     }
     let (mut bytes, mut held) = (BytesMut::new(), None::<OwnedSemaphorePermit>);
-    let wrong = |why: &str| FailedExchange::before_sending(Why::Other(why.to_owned()));
-    while let Some(frame) = std::future::poll_fn(|task| Pin::new(&mut body).poll_frame(task)).await {
-        let frame = frame.map_err(|_| wrong("the probe gave its request up"))?;
-        // Trailers of what has its length have no place.
-        let Ok(more) = frame.into_data() else { continue };
-        let size = u32::try_from(more.len()).unwrap_or(u32::MAX);
-        let taken = Arc::clone(&room).try_acquire_many_owned(size);
-        let taken = taken.map_err(|_| wrong("the bodies of the probe's requests are larger than 16 MiB together"))?;
+    let failed = |message: &str| FailedExchange::before_sending(HttpError::Other(message.to_owned()));
+    while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        let frame = frame.map_err(|_| failed(BODY_DROPPED))?;
+        // HTTP/1.1 has no trailers for a body with a length.
+        let Ok(data) = frame.into_data() else { continue };
+        let size = u32::try_from(data.len()).unwrap_or(u32::MAX);
+        let permit = Arc::clone(&permits).try_acquire_many_owned(size);
+        let permit =
+            permit.map_err(|_| failed("the bodies of the probe's requests are larger than 16 MiB together"))?;
         match &mut held {
-            Some(held) => held.merge(taken),
-            None => held = Some(taken),
+            Some(held) => held.merge(permit),
+            None => held = Some(permit),
         }
-        bytes.extend_from_slice(&more);
-        if bytes.len() > SHORT {
+        bytes.extend_from_slice(&data);
+        if bytes.len() > MAX_BUFFERED_BYTES {
             break;
         }
     }
-    let is_short = bytes.len() <= SHORT;
+    let is_short = bytes.len() <= MAX_BUFFERED_BYTES;
     let bytes = match held {
-        // Held for as long as they are.
-        Some(held) => Bytes::from_owner(Held(bytes.freeze(), held)),
+        Some(permit) => Bytes::from_owner(PermittedBytes { bytes: bytes.freeze(), _permit: permit }),
         None => Bytes::new(),
     };
-    Ok(if is_short { Sent::Whole(bytes) } else { stream(body, bytes, None) })
+    Ok(if is_short { RequestBody::Whole(bytes) } else { stream_body(body, bytes, None) })
 }
 
-fn stream(rest: WasiBody, beginning: Bytes, length: Option<u64>) -> Sent {
+const BODY_DROPPED: &str = "the probe dropped the body of its request before the end";
+
+fn stream_body(rest: WasiBody, beginning: Bytes, length: Option<u64>) -> RequestBody {
     let beginning = Some(beginning).filter(|bytes| !bytes.is_empty());
-    Sent::Streamed(Arc::new(StreamedBody::new(Written { beginning, rest }, length)))
+    RequestBody::Streamed(Arc::new(StreamedBody::new(GuestBody { beginning, rest }, length)))
 }
 
-/// A body as the guest writes it.
-struct Written {
+/// The body of a request that is sent while the guest writes it.
+struct GuestBody {
+    /// The bytes that were read before it was clear that the body is long.
     beginning: Option<Bytes>,
     rest: WasiBody,
 }
 
-impl Body for Written {
+impl Body for GuestBody {
     type Data = Bytes;
     type Error = Box<dyn std::error::Error + Send + Sync>;
 
-    fn poll_frame(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match self.beginning.take() {
             Some(beginning) => Poll::Ready(Some(Ok(Frame::data(beginning)))),
-            None => Pin::new(&mut self.rest).poll_frame(task).map_err(|_| "the probe gave its request up".into()),
+            None => Pin::new(&mut self.rest).poll_frame(cx).map_err(|_| BODY_DROPPED.into()),
         }
     }
 }
 
-struct Held(Bytes, #[expect(dead_code, reason = "it is given back when this is dropped")] OwnedSemaphorePermit);
+/// Buffered bytes, which count until they are dropped.
+struct PermittedBytes {
+    bytes: Bytes,
+    _permit: OwnedSemaphorePermit,
+}
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for PermittedBytes {
     fn as_ref(&self) -> &[u8] {
-        &self.0
+        &self.bytes
     }
 }
 
-/// An answer's body on its way to the guest.
-struct Handed(ResponseBody);
+/// The body of a response, which the guest reads while it arrives.
+struct GuestResponseBody(ResponseBody);
 
-impl Body for Handed {
+impl Body for GuestResponseBody {
     type Data = Bytes;
     type Error = Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        self.0.poll_next(task).map(|next| next.map(|piece| piece.map_err(code)))
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        self.0.poll_next(cx).map(|next| next.map(|frame| frame.map_err(error_code)))
     }
 }
 
-/// Why there is no whole answer, in the words of WASI.
-fn code(failed: FailedExchange) -> Error {
+/// Returns WASI's error code for a failed exchange.
+fn error_code(failed: FailedExchange) -> Error {
     let FailedExchange { error, phase, is_refused, is_cert_error } = failed;
     match (error, phase) {
-        (Why::Denied(_), _) => Error::HttpRequestDenied,
-        (Why::Dns(_), _) => Error::DnsError { rcode: None, info_code: None },
-        (Why::Connect(_), _) if is_refused => Error::ConnectionRefused,
-        (Why::Connect(_), _) => Error::DestinationUnavailable,
-        (Why::Tls(_), _) if is_cert_error => Error::TlsCertificateError,
-        (Why::Tls(_), _) => Error::TlsProtocolError,
-        (Why::Timeout(_), Phase::Dns) => Error::DnsTimeout,
-        (Why::Timeout(_), Phase::Connect | Phase::Tls) => Error::ConnectionTimeout,
-        (Why::Timeout(_), Phase::Send) => Error::ConnectionWriteTimeout,
-        (Why::Timeout(_), Phase::Wait) => Error::HttpResponseTimeout,
-        (Why::Timeout(_), Phase::Receive) => Error::ConnectionReadTimeout,
-        (Why::Protocol(_), Phase::Receive) => Error::HttpResponseIncomplete,
-        (Why::Protocol(_) | Why::Redirect(_) | Why::Auth(_), _) => Error::HttpProtocolError,
-        (Why::Other(why), _) => Error::InternalError(Some(why)),
+        (HttpError::Denied(_), _) => Error::HttpRequestDenied,
+        (HttpError::Dns(_), _) => Error::DnsError { rcode: None, info_code: None },
+        (HttpError::Connect(_), _) if is_refused => Error::ConnectionRefused,
+        (HttpError::Connect(_), _) => Error::DestinationUnavailable,
+        (HttpError::Tls(_), _) if is_cert_error => Error::TlsCertificateError,
+        (HttpError::Tls(_), _) => Error::TlsProtocolError,
+        (HttpError::Timeout(_), Phase::Dns) => Error::DnsTimeout,
+        (HttpError::Timeout(_), Phase::Connect | Phase::Tls) => Error::ConnectionTimeout,
+        (HttpError::Timeout(_), Phase::Send) => Error::ConnectionWriteTimeout,
+        (HttpError::Timeout(_), Phase::Wait) => Error::HttpResponseTimeout,
+        (HttpError::Timeout(_), Phase::Receive) => Error::ConnectionReadTimeout,
+        (HttpError::Protocol(_), Phase::Receive) => Error::HttpResponseIncomplete,
+        (HttpError::Protocol(_) | HttpError::Redirect(_) | HttpError::Auth(_), _) => Error::HttpProtocolError,
+        (HttpError::Other(message), _) => Error::InternalError(Some(message)),
     }
 }

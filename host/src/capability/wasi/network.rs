@@ -1,4 +1,4 @@
-//! What the interfaces of `wasi:sockets` share: how they refuse, and how they fail.
+//! The interface `network`: error codes, and refusals of the socket interfaces.
 
 use wasmtime::component::Resource;
 use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, Host, HostNetwork};
@@ -26,20 +26,20 @@ impl HostNetwork for Context {
 }
 
 impl Context {
-    /// While settings are checked, nothing is sent.
-    pub(super) fn may_send(&self) -> SocketResult<()> {
+    /// Fails with `access-denied` while settings are checked, when no traffic may leave the host.
+    pub(super) fn check_may_send(&self) -> SocketResult<()> {
         if self.probe.may_send { Ok(()) } else { Err(ErrorCode::AccessDenied.into()) }
     }
 
-    /// Refuses what the operator has not allowed.
-    pub(super) fn denied<T>(&self, refusal: &Refusal) -> SocketResult<T> {
+    /// Reports a refusal by the operator's grants, and fails with `access-denied`.
+    pub(super) fn deny<T>(&self, refusal: &Refusal) -> SocketResult<T> {
         self.probe.report_refusal(&self.run.log, refusal);
         Err(ErrorCode::AccessDenied.into())
     }
 
-    /// Refuses what no word of the operator's allows.
-    pub(super) fn shut<T>(&self, why: &str) -> SocketResult<T> {
-        self.run.log.write_once(Level::Warn, why.to_owned());
+    /// Warns in the run's log about a call that no probe may make, and fails with `access-denied`.
+    pub(super) fn deny_to_all<T>(&self, message: &str) -> SocketResult<T> {
+        self.run.log.write_once(Level::Warn, message.to_owned());
         Err(ErrorCode::AccessDenied.into())
     }
 }

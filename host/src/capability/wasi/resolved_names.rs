@@ -1,40 +1,41 @@
-//! Names that a run has resolved.
+//! The names that an attempt has resolved.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-/// The names that a run has looked up, and where each led: a connection may be made there in its name.
+/// The names that an attempt has resolved, with their addresses. A connection to one of the addresses counts as one to
+/// the name. Clones share the names.
 #[derive(Clone, Default)]
-pub struct ResolvedNames(Arc<Mutex<Vec<Led>>>);
+pub struct ResolvedNames(Arc<Mutex<Vec<ResolvedName>>>);
 
-/// A name, and its addresses.
-type Led = (String, Vec<IpAddr>);
+/// A name and its addresses.
+#[derive(Debug, Clone)]
+pub struct ResolvedName {
+    /// The name.
+    pub name: String,
+    /// The addresses; IPv4-mapped IPv6 addresses are stored as IPv4.
+    pub addresses: Vec<IpAddr>,
+}
 
 impl ResolvedNames {
+    /// Adds a name, in place of its earlier addresses. The oldest names are dropped beyond 100.
     pub fn add(&self, name: &str, addresses: &[IpAddr]) {
-        /// More names than any honest probe asks for.
-        const MOST: usize = 100;
-        let mut known = self.0.lock();
-        known.retain(|(other, _)| other != name);
-        if known.len() == MOST {
-            known.remove(0);
+        const MAX_NAMES: usize = 100;
+        let mut names = self.0.lock();
+        names.retain(|resolved| resolved.name != name);
+        if names.len() == MAX_NAMES {
+            names.remove(0);
         }
-        known.push((name.to_owned(), addresses.to_vec()));
+        names.push(ResolvedName { name: name.to_owned(), addresses: addresses.to_vec() });
     }
 
-    /// Those that led to an address, the last of them first.
-    pub fn names_of(&self, address: IpAddr) -> Vec<String> {
-        let known = self.0.lock();
-        let leading = known.iter().rev().filter(|(_, addresses)| addresses.contains(&address.to_canonical()));
-        leading.map(|(name, _)| name.clone()).collect()
-    }
-
-    /// Where one of them led.
-    pub fn addresses(&self, name: &str) -> Vec<IpAddr> {
-        let known = self.0.lock();
-        known.iter().find(|(known, _)| known == name).map(|(_, addresses)| addresses.clone()).unwrap_or_default()
+    /// Returns the names that have an address, the last resolved first.
+    pub fn names_of(&self, address: IpAddr) -> Vec<ResolvedName> {
+        let names = self.0.lock();
+        let address = address.to_canonical();
+        names.iter().rev().filter(|resolved| resolved.addresses.contains(&address)).cloned().collect()
     }
 }
 
@@ -43,18 +44,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn where_names_have_led() {
-        let names = ResolvedNames::default();
+    fn finds_names_by_address() {
+        let resolved = ResolvedNames::default();
         let address = |text: &str| text.parse::<IpAddr>().expect("an address");
-        names.add("a.example", &[address("192.0.2.1"), address("192.0.2.2")]);
-        names.add("b.example", &[address("192.0.2.1")]);
-        assert_eq!(names.names_of(address("::ffff:192.0.2.1")), ["b.example", "a.example"]);
-        // What it led to before is no longer its own.
-        names.add("a.example", &[address("192.0.2.3")]);
-        assert_eq!(names.names_of(address("192.0.2.2")), [""; 0]);
+        let names_of = |text: &str| -> Vec<String> {
+            resolved.names_of(address(text)).into_iter().map(|resolved| resolved.name).collect()
+        };
+        resolved.add("a.example", &[address("192.0.2.1"), address("192.0.2.2")]);
+        resolved.add("b.example", &[address("192.0.2.1")]);
+        assert_eq!(names_of("::ffff:192.0.2.1"), ["b.example", "a.example"]);
+        // The new addresses replace the earlier ones.
+        resolved.add("a.example", &[address("192.0.2.3")]);
+        assert_eq!(names_of("192.0.2.2"), [""; 0]);
         for number in 0..1000 {
-            names.add(&format!("{number}.example"), &[address("192.0.2.1")]);
+            resolved.add(&format!("{number}.example"), &[address("192.0.2.1")]);
         }
-        assert_eq!(names.names_of(address("192.0.2.1")).len(), 100);
+        assert_eq!(names_of("192.0.2.1").len(), 100);
     }
 }

@@ -1,4 +1,4 @@
-//! A socket's options: kept until there is a socket to set them on, which no guest has that does not connect.
+//! The options of a TCP socket. They are kept until the socket exists, which is when the guest connects.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -7,53 +7,67 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpSocket, TcpStream};
 
-/// What a guest can choose, each as the system has it unless it does. Times are in nanoseconds.
+/// The options that a guest can set. `None` leaves the system's value.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Options {
+pub struct SocketOptions {
+    /// True if keep-alive packets are sent.
     pub keep_alive: bool,
-    pub idle: Option<u64>,
-    pub interval: Option<u64>,
-    pub count: Option<u32>,
+    /// The idle time before the first keep-alive packet, in nanoseconds.
+    pub keep_alive_idle_ns: Option<u64>,
+    /// The time between keep-alive packets, in nanoseconds.
+    pub keep_alive_interval_ns: Option<u64>,
+    /// The number of keep-alive packets without an answer after which the connection is broken.
+    pub keep_alive_count: Option<u32>,
+    /// The time to live of packets.
     pub hop_limit: Option<u8>,
+    /// The size of the receive buffer in bytes.
     pub receive_buffer: Option<u64>,
+    /// The size of the send buffer in bytes.
     pub send_buffer: Option<u64>,
 }
 
-impl Options {
-    /// What Linux has unless somebody chooses.
-    pub const IDLE: u64 = 7_200_000_000_000;
-    pub const INTERVAL: u64 = 75_000_000_000;
-    pub const COUNT: u32 = 9;
-    pub const HOP_LIMIT: u8 = 64;
-    pub const BUFFER: u64 = 128 << 10;
+impl SocketOptions {
+    /// Linux's idle time before the first keep-alive packet: 2 hours.
+    pub const DEFAULT_KEEP_ALIVE_IDLE_NS: u64 = 7_200_000_000_000;
+    /// Linux's time between keep-alive packets: 75 seconds.
+    pub const DEFAULT_KEEP_ALIVE_INTERVAL_NS: u64 = 75_000_000_000;
+    /// Linux's number of keep-alive packets.
+    pub const DEFAULT_KEEP_ALIVE_COUNT: u32 = 9;
+    /// Linux's time to live.
+    pub const DEFAULT_HOP_LIMIT: u8 = 64;
+    /// The size of a buffer that is reported until the guest sets one.
+    pub const DEFAULT_BUFFER_BYTES: u64 = 128 << 10;
 
-    /// Connects with them.
+    /// Connects a new socket with these options.
     ///
     /// # Errors
     /// Those of the system.
-    pub async fn connect(self, to: SocketAddr) -> io::Result<TcpStream> {
-        let socket = if to.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        self.set(&SockRef::from(&socket), to.ip());
-        let stream = socket.connect(to).await?;
-        // A guest has no way to ask for it, and writes what is to be sent at once.
+    pub async fn connect(self, peer: SocketAddr) -> io::Result<TcpStream> {
+        let socket = if peer.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        self.apply(&SockRef::from(&socket), peer.ip());
+        let stream = socket.connect(peer).await?;
+        // WASI has no option for this. Guests write what belongs together at once, so Nagle's algorithm only delays.
         let _ = stream.set_nodelay(true);
         Ok(stream)
     }
 
-    /// Sets them on a socket that goes to an address. They are wishes: one that the system does not grant is no error.
-    pub fn set(self, socket: &SockRef<'_>, to: IpAddr) {
-        let nanoseconds = |time: u64| Duration::from_nanos(time).max(Duration::from_secs(1));
+    /// Sets the options on a socket that is connected, or will be, to `peer`. An option that the system refuses is
+    /// ignored.
+    pub fn apply(self, socket: &SockRef<'_>, peer: IpAddr) {
+        /// The kernel's own maximum is lower.
+        const MAX_BUFFER_BYTES: u64 = 1 << 20;
+        // The system counts in seconds.
+        let from_ns = |time: u64| Duration::from_nanos(time).max(Duration::from_secs(1));
         let mut times = TcpKeepalive::new();
-        times = self.idle.map_or(times.clone(), |time| times.with_time(nanoseconds(time)));
-        times = self.interval.map_or(times.clone(), |time| times.with_interval(nanoseconds(time)));
-        times = self.count.map_or(times.clone(), |count| times.with_retries(count));
+        times = self.keep_alive_idle_ns.map_or(times.clone(), |time| times.with_time(from_ns(time)));
+        times = self.keep_alive_interval_ns.map_or(times.clone(), |time| times.with_interval(from_ns(time)));
+        times = self.keep_alive_count.map_or(times.clone(), |count| times.with_retries(count));
         let _ = socket.set_tcp_keepalive(&times);
         let _ = socket.set_keepalive(self.keep_alive);
         if let Some(limit) = self.hop_limit.map(u32::from) {
-            let _ = if to.is_ipv4() { socket.set_ttl_v4(limit) } else { socket.set_unicast_hops_v6(limit) };
+            let _ = if peer.is_ipv4() { socket.set_ttl_v4(limit) } else { socket.set_unicast_hops_v6(limit) };
         }
-        // The kernel has bounds of its own, below this.
-        let size = |bytes: u64| usize::try_from(bytes.min(1 << 20)).unwrap_or(usize::MAX);
+        let size = |bytes: u64| usize::try_from(bytes.min(MAX_BUFFER_BYTES)).unwrap_or(usize::MAX);
         let _ = self.receive_buffer.map(|bytes| socket.set_recv_buffer_size(size(bytes)));
         let _ = self.send_buffer.map(|bytes| socket.set_send_buffer_size(size(bytes)));
     }

@@ -1,4 +1,4 @@
-//! A connection's span: from the attempt to make it until the last of it is dropped, with what went over it.
+//! The spans of TCP connections and lookups.
 
 use std::io::{Error, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
@@ -9,67 +9,69 @@ use std::time::Instant;
 use crate::capability::net_errors::is_refusal;
 use crate::capability::quota::{ConnectionPermit, Exceeded};
 use crate::capability::run_handles::RunHandles;
-use crate::capability::wasi::evidence::TcpEvidence;
+use crate::capability::wasi::evidence::{DnsEvidence, TcpEvidence};
+use crate::capability::wasi::resolved_names::ResolvedName;
 use crate::trace::{Handle, HostContact, Recorder, Status};
 
-/// The span `tcp` of a connection, which ends with this value, and `tcp.connect` below it. Shared by all that have to do
-/// with the connection.
-pub struct Record {
+/// The span `tcp` of a connection, the span `tcp.connect` below it, and the connection's evidence. It begins with the
+/// attempt to connect, and ends when this is dropped. The connection's socket, streams and task share it.
+pub struct TcpSpan {
     recorder: Recorder,
-    span: Handle,
+    handle: Handle,
     connect: Handle,
-    /// By the name that led to it, where there is one.
+    /// The name through which the guest connected, or the address if there is none.
     host: String,
-    to: SocketAddr,
+    peer: SocketAddr,
     started: Instant,
-    dialled: AtomicBool,
-    open: ConnectionPermit,
-    kept: Arc<TcpEvidence>,
+    is_connect_ended: AtomicBool,
+    permit: ConnectionPermit,
+    evidence: Arc<TcpEvidence>,
 }
 
-impl Record {
-    /// `name` is the one that led there, with all its addresses.
-    pub fn open(run: RunHandles, open: ConnectionPermit, name: Option<(String, Vec<IpAddr>)>, to: SocketAddr) -> Self {
-        let RunHandles { recorder, evidence, .. } = run;
-        let host = name.as_ref().map_or_else(|| to.ip().to_string(), |(name, _)| name.clone());
-        let at = if host.contains(':') { to.to_string() } else { format!("{host}:{}", to.port()) };
+impl TcpSpan {
+    /// Begins a span below the guest's innermost open one. `name` is the name through which the guest connects, if any;
+    /// the connection holds `permit` until it ends.
+    pub fn open(run: RunHandles, permit: ConnectionPermit, name: Option<ResolvedName>, peer: SocketAddr) -> Self {
+        let RunHandles { recorder, evidence: all_evidence, .. } = run;
+        let host = name.as_ref().map_or_else(|| peer.ip().to_string(), |name| name.name.clone());
+        let description = if host.contains(':') { peer.to_string() } else { format!("{host}:{}", peer.port()) };
         let started = Instant::now();
-        let span = recorder.open_at(recorder.current(), "tcp", at, started);
-        recorder.set(span, "network.transport", "tcp");
-        recorder.set(span, "server.address", host.as_str());
-        recorder.set(span, "server.port", i64::from(to.port()));
-        recorder.set(span, "network.peer.address", to.ip().to_string());
-        recorder.set(span, "network.peer.port", i64::from(to.port()));
-        let connect = recorder.open_at(span, "tcp.connect", format!("Connect to {to}"), started);
-        let dialled = AtomicBool::new(false);
-        let kept = Arc::new(TcpEvidence::new(name, to));
-        evidence.add(span, kept.clone());
-        Self { recorder, span, connect, host, to, started, dialled, open, kept }
+        let handle = recorder.open_at(recorder.current(), "tcp", description, started);
+        recorder.set(handle, "network.transport", "tcp");
+        recorder.set(handle, "server.address", host.as_str());
+        recorder.set(handle, "server.port", i64::from(peer.port()));
+        recorder.set(handle, "network.peer.address", peer.ip().to_string());
+        recorder.set(handle, "network.peer.port", i64::from(peer.port()));
+        let connect = recorder.open_at(handle, "tcp.connect", format!("Connect to {peer}"), started);
+        let is_connect_ended = AtomicBool::new(false);
+        let evidence = Arc::new(TcpEvidence::new(name, peer));
+        all_evidence.add(handle, evidence.clone());
+        Self { recorder, handle, connect, host, peer, started, is_connect_ended, permit, evidence }
     }
 
-    /// The attempt to connect has come to its end.
-    pub fn dialled(&self, error: Option<&Error>) {
-        let (status, kind, answered) = match error.map(Error::kind) {
+    /// Records the end of the attempt to connect, with its error if it failed.
+    pub fn end_connect(&self, error: Option<&Error>) {
+        let (status, kind, has_answered) = match error.map(Error::kind) {
             None => (Status::Ok, None, true),
             Some(ErrorKind::TimedOut) => (Status::DeadlineExceeded, Some("timeout"), false),
             Some(kind) => (Status::Unavailable, Some("connect"), is_refusal(kind)),
         };
-        self.end_dialling(status, kind, answered);
+        self.end_connect_with(status, kind, has_answered);
     }
 
-    /// The guest does not wait any longer.
-    pub fn given_up(&self) {
-        self.end_dialling(Status::Cancelled, None, false);
+    /// Records that the guest has cancelled the attempt to connect, unless it has ended.
+    pub fn cancel_connect(&self) {
+        self.end_connect_with(Status::Cancelled, None, false);
     }
 
-    fn end_dialling(&self, status: Status, kind: Option<&'static str>, answered: bool) {
-        if self.dialled.swap(true, Relaxed) {
+    fn end_connect_with(&self, status: Status, kind: Option<&'static str>, answered: bool) {
+        if self.is_connect_ended.swap(true, Relaxed) {
             return;
         }
         if status != Status::Ok {
-            self.kept.failed(kind.unwrap_or("cancelled"));
+            self.evidence.record_error(kind.unwrap_or("cancelled"));
         }
-        for span in [self.connect, self.span] {
+        for span in [self.connect, self.handle] {
             self.recorder.set_status(span, status);
             if let Some(kind) = kind {
                 self.recorder.set(span, "error.type", kind);
@@ -77,44 +79,109 @@ impl Record {
         }
         let (from, to) = (self.started, Instant::now());
         self.recorder.close_at(self.connect, to);
-        let loopback = HostContact::is_loopback(&self.host, [self.to.ip()]);
+        let loopback = HostContact::is_loopback(&self.host, [self.peer.ip()]);
         self.recorder.record_contact(HostContact { host: self.host.clone(), loopback, answered, from, to });
     }
 
-    /// The peer, or the way to it, broke the connection off.
-    pub fn broken(&self) {
-        self.recorder.set_status(self.span, Status::Unavailable);
-        self.recorder.set(self.span, "error.type", "protocol");
-        self.kept.failed("protocol");
+    /// Records that the connection broke, at the peer or on the way to it.
+    pub fn record_broken(&self) {
+        self.recorder.set_status(self.handle, Status::Unavailable);
+        self.recorder.set(self.handle, "error.type", "protocol");
+        self.evidence.record_error("protocol");
     }
 
-    /// The peer will send no more.
-    pub fn closed(&self) {
-        self.kept.closed();
+    /// Records that the peer has ended its direction of the connection.
+    pub fn record_closed_by_peer(&self) {
+        self.evidence.record_closed_by_peer();
     }
 
+    /// Records the number of bytes that were sent.
+    ///
     /// # Errors
-    /// When the run has sent more than it may.
-    pub fn sent(&self, bytes: usize) -> Result<(), Exceeded> {
-        self.kept.sent(bytes);
-        self.open.quota().count_sent(bytes)
+    /// [`Exceeded`] when the run has sent more than it may.
+    pub fn record_sent(&self, bytes: usize) -> Result<(), Exceeded> {
+        self.evidence.record_sent(bytes);
+        self.permit.quota().count_sent(bytes)
     }
 
+    /// Records bytes that were received.
+    ///
     /// # Errors
-    /// When the run has received more than it may.
-    pub fn received(&self, bytes: &[u8]) -> Result<(), Exceeded> {
-        self.kept.received(bytes);
-        self.open.quota().count_received(bytes.len())
+    /// [`Exceeded`] when the run has received more than it may.
+    pub fn record_received(&self, bytes: &[u8]) -> Result<(), Exceeded> {
+        self.evidence.record_received(bytes);
+        self.permit.quota().count_received(bytes.len())
     }
 }
 
-impl Drop for Record {
+impl Drop for TcpSpan {
     fn drop(&mut self) {
-        let (sent, received) = self.kept.sizes();
+        let (sent, received) = self.evidence.sizes();
         for (key, bytes) in [("tcp.sent.size", sent), ("tcp.received.size", received)] {
-            self.recorder.set(self.span, key, i64::try_from(bytes).unwrap_or(i64::MAX));
+            self.recorder.set(self.handle, key, i64::try_from(bytes).unwrap_or(i64::MAX));
         }
-        self.recorder.close(self.span);
+        self.recorder.close(self.handle);
+    }
+}
+
+/// The span `dns` of a lookup, and its evidence. The span is cancelled if this is dropped before the end.
+pub struct DnsSpan {
+    recorder: Recorder,
+    handle: Handle,
+    started: Instant,
+    evidence: Arc<DnsEvidence>,
+}
+
+impl DnsSpan {
+    /// Begins a span below the guest's innermost open one.
+    pub fn open(run: &RunHandles, name: &str) -> Self {
+        let recorder = run.recorder.clone();
+        let started = Instant::now();
+        let handle = recorder.open_at(recorder.current(), "dns", format!("Resolve {name}"), started);
+        recorder.set(handle, "dns.question.name", name);
+        let evidence = Arc::new(DnsEvidence::new(name));
+        run.evidence.add(handle, evidence.clone());
+        Self { recorder, handle, started, evidence }
+    }
+
+    /// Ends the span of a lookup that found addresses.
+    pub fn end_answered(&self, addresses: &[IpAddr]) {
+        let addresses = self.evidence.record_addresses(addresses);
+        self.recorder.set(self.handle, "dns.answers", addresses.join(","));
+        self.end(Status::Ok, None);
+    }
+
+    /// Ends the span of a lookup that found nothing, and records that the host has not answered.
+    pub fn end_unanswered(&self, name: &str, status: Status, kind: &'static str) {
+        self.recorder.record_contact(HostContact {
+            host: name.to_owned(),
+            loopback: HostContact::is_loopback(name, []),
+            answered: false,
+            from: self.started,
+            to: Instant::now(),
+        });
+        self.end(status, Some(kind));
+    }
+
+    /// Ends the span of a lookup whose addresses the operator does not allow.
+    pub fn end_denied(&self) {
+        self.end(Status::PermissionDenied, Some("denied"));
+    }
+
+    fn end(&self, status: Status, kind: Option<&'static str>) {
+        self.recorder.set_status(self.handle, status);
+        if let Some(kind) = kind {
+            self.recorder.set(self.handle, "error.type", kind);
+            self.evidence.record_error(kind);
+        }
+        self.recorder.close(self.handle);
+    }
+}
+
+impl Drop for DnsSpan {
+    fn drop(&mut self) {
+        self.recorder.cancel(self.handle);
+        self.evidence.record_dropped();
     }
 }
 
@@ -127,21 +194,21 @@ mod tests {
     use crate::config::Limits;
     use crate::trace::Trace;
 
-    fn record(host: Option<&str>, then: impl FnOnce(Record)) -> Trace {
+    fn trace_of(host: Option<&str>, use_span: impl FnOnce(TcpSpan)) -> Trace {
         let recorder = Recorder::start("run".into(), String::new());
         let log = LogBuffer::new(recorder.clone(), Limits::default());
         let run = RunHandles::new(recorder.clone(), log, RecordReplay::default());
-        let open = Quota::new(Limits::default()).acquire_connection().expect("there is room");
-        let to = "192.0.2.1:80".parse().expect("an address and a port");
-        let name = host.map(|host| (host.to_owned(), Vec::new()));
-        then(Record::open(run, open, name, to));
+        let permit = Quota::new(Limits::default()).acquire_connection().expect("the default limits allow connections");
+        let peer = "192.0.2.1:80".parse().expect("an address and a port");
+        let name = host.map(|host| ResolvedName { name: host.to_owned(), addresses: Vec::new() });
+        use_span(TcpSpan::open(run, permit, name, peer));
         recorder.finish(Status::Ok, Status::Unknown)
     }
 
-    /// The status of the spans `tcp` and `tcp.connect`, and whether the host has answered.
+    /// Checks the statuses of the spans `tcp` and `tcp.connect`, and whether the host counts as having answered.
     #[track_caller]
-    fn check(then: impl FnOnce(Record), expected: (Status, Status, bool)) {
-        let trace = record(Some("shop.example"), then);
+    fn check(use_span: impl FnOnce(TcpSpan), expected: (Status, Status, bool)) {
+        let trace = trace_of(Some("shop.example"), use_span);
         let [_, tcp, connect] = &trace.spans[..] else { panic!("{trace:#?}") };
         assert_eq!((tcp.op.as_ref(), connect.op.as_ref()), ("tcp", "tcp.connect"));
         assert_eq!(trace.contacts.len(), 1);
@@ -150,25 +217,25 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_a_sign_of_life_and_a_silence_is_none() {
-        let failed = |kind: ErrorKind| move |record: Record| record.dialled(Some(&kind.into()));
-        check(|record| record.dialled(None), (Status::Ok, Status::Ok, true));
+    fn a_refusal_counts_as_an_answer_and_silence_does_not() {
+        let failed = |kind: ErrorKind| move |span: TcpSpan| span.end_connect(Some(&kind.into()));
+        check(|span| span.end_connect(None), (Status::Ok, Status::Ok, true));
         check(failed(ErrorKind::ConnectionRefused), (Status::Unavailable, Status::Unavailable, true));
         check(failed(ErrorKind::HostUnreachable), (Status::Unavailable, Status::Unavailable, false));
         check(failed(ErrorKind::TimedOut), (Status::DeadlineExceeded, Status::DeadlineExceeded, false));
-        check(|record| record.given_up(), (Status::Cancelled, Status::Cancelled, false));
-        // What happens later is not the attempt's.
-        let broken = |record: Record| {
-            record.dialled(None);
-            record.given_up();
-            record.broken();
+        check(|span| span.cancel_connect(), (Status::Cancelled, Status::Cancelled, false));
+        // Once the connection stands, its failure does not change the attempt to connect.
+        let broken = |span: TcpSpan| {
+            span.end_connect(None);
+            span.cancel_connect();
+            span.record_broken();
         };
         check(broken, (Status::Unavailable, Status::Ok, true));
     }
 
     #[test]
-    fn who_was_not_looked_up_is_called_by_the_address() {
-        let trace = record(None, |record| record.dialled(None));
+    fn a_host_that_was_not_looked_up_is_named_by_its_address() {
+        let trace = trace_of(None, |span| span.end_connect(None));
         assert_eq!(trace.spans[1].description, "192.0.2.1:80");
         assert_eq!(trace.contacts[0].host, "192.0.2.1");
     }

@@ -7,28 +7,27 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError};
 
-use crate::capability::ProbeContext;
-use crate::capability::RunHandles;
 use crate::capability::log_buffer::MAX_LINE_BYTES;
 use crate::capability::record_replay::{CallRecord, Halt};
+use crate::capability::{ProbeContext, RunHandles};
 use crate::run::Level;
 
-/// Bytes that a guest may write to a standard stream at once.
+/// Bytes that one call writes to a standard stream.
 const MAX_WRITE_BYTES: usize = 64 << 10;
 
-/// A guest's standard output or error. Each line goes to the run's log.
+/// A guest's standard output or error: its lines go to the run's log.
 #[derive(Clone)]
 pub struct LogStream {
-    /// The run that has the log.
+    /// The handles of the run, for its log and its recording.
     pub run: RunHandles,
-    /// The level of the lines: `info` for standard output, `warn` for standard error.
+    /// The level of the lines: `Info` for standard output, `Warn` for standard error.
     pub level: Level,
-    /// The probe, whose grants say whether it may write to the log.
+    /// The probe, whose grants say if it may write to the log.
     pub probe: Arc<ProbeContext>,
 }
 
 impl StdoutStream for LogStream {
-    /// Serves WASI 0.3, which the host does not offer.
+    /// Returns a stream for WASI 0.3, which the host does not offer.
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
         Box::new(tokio::io::sink())
     }
@@ -44,13 +43,15 @@ impl IsTerminal for LogStream {
     }
 }
 
-/// Writes each line to the log at the moment that the guest ends it, and not in a task a little later.
+/// A stream that splits the bytes into lines. A line is written before the guest's call returns, so that the log keeps the
+/// order of the guest's calls.
 struct LineWriter {
     stream: LogStream,
     unfinished: Vec<u8>,
 }
 
 impl LineWriter {
+    /// Writes the line that is unfinished, if it has any bytes.
     fn end_line(&mut self) -> Result<(), Halt> {
         if !self.unfinished.is_empty() {
             let LogStream { run, level, probe } = &self.stream;
@@ -76,7 +77,7 @@ impl OutputStream for LineWriter {
         for byte in bytes {
             match byte {
                 b'\n' => self.end_line().map_err(|halt| StreamError::Trap(halt.into()))?,
-                // A line that is too long is cut.
+                // The rest of a line that is too long is left out.
                 _ if self.unfinished.len() < MAX_LINE_BYTES => self.unfinished.push(byte),
                 _ => {}
             }
@@ -100,7 +101,7 @@ impl Pollable for LineWriter {
 
 impl Drop for LineWriter {
     fn drop(&mut self) {
-        // An error would stop the guest, which has ended by now.
+        // A drop cannot fail. If this line ends a replay, the guest is stopped at its next call.
         let _ = self.end_line();
     }
 }

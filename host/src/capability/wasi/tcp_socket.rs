@@ -1,11 +1,8 @@
-//! The interface `tcp`: connections to whom the probe may connect to, each a span `tcp` under the guest's innermost open
-//! one. A socket here is a plan until it connects: a guest that makes thousands takes nothing of the system's.
+//! The interface `tcp`: connections to peers that the operator allows.
 
-use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Shutdown, SocketAddr};
-use std::pin::Pin;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
-use std::task::{Context as Task, Poll, Waker};
+use std::task::{Context as TaskContext, Waker};
 use std::time::Duration;
 
 use tokio_util::task::AbortOnDropHandle;
@@ -14,44 +11,29 @@ use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddressFamily, 
 use wasmtime_wasi::p2::bindings::sockets::tcp::{Host, HostTcpSocket, ShutdownType};
 use wasmtime_wasi::p2::bindings::sockets::{tcp_create_socket, udp_create_socket};
 use wasmtime_wasi::p2::{
-    DynInputStream, DynOutputStream, DynPollable, Network, Pollable, SocketError, SocketResult, TcpSocket, UdpSocket,
-    subscribe,
+    DynInputStream, DynOutputStream, DynPollable, Network, SocketError, SocketResult, TcpSocket, UdpSocket, subscribe,
 };
 
 use crate::capability::Context;
 use crate::capability::grant::List;
 use crate::capability::timeout::Timeout;
 use crate::capability::wasi::connection::Connection;
-use crate::capability::wasi::socket_options::Options;
-use crate::capability::wasi::span::Record;
-use crate::capability::wasi::tcp_streams::{Reader, Writer};
-
-/// A socket, in the place of WASI's own.
-struct Socket {
-    family: IpAddressFamily,
-    options: Options,
-    state: State,
-}
-
-enum State {
-    New { bound: bool, binding: bool },
-    Connecting(AbortOnDropHandle<io::Result<tokio::net::TcpStream>>, Arc<Record>),
-    Dialled(io::Result<tokio::net::TcpStream>, Arc<Record>),
-    Connected(Arc<Connection>),
-    Closed,
-}
+use crate::capability::wasi::socket_options::SocketOptions;
+use crate::capability::wasi::socket_state::{Socket, State, as_socket, connect, is_of_family, is_unicast};
+use crate::capability::wasi::span::TcpSpan;
+use crate::capability::wasi::tcp_streams::{TcpReader, TcpWriter};
 
 impl tcp_create_socket::Host for Context {
     fn create_tcp_socket(&mut self, family: IpAddressFamily) -> SocketResult<Resource<TcpSocket>> {
-        let state = State::New { bound: false, binding: false };
-        let socket = self.table.push(Socket { family, options: Options::default(), state })?;
+        let state = State::New { is_bound: false, is_binding: false };
+        let socket = self.table.push(Socket { family, options: SocketOptions::default(), state })?;
         Ok(Resource::new_own(socket.rep()))
     }
 }
 
 impl udp_create_socket::Host for Context {
     async fn create_udp_socket(&mut self, _: IpAddressFamily) -> SocketResult<Resource<UdpSocket>> {
-        self.shut("UDP is no probe's to use: it may connect by TCP")
+        self.deny_to_all("probes cannot use UDP: they can only connect by TCP")
     }
 }
 
@@ -66,26 +48,26 @@ impl HostTcpSocket for Context {
     ) -> SocketResult<()> {
         self.table.get(&network)?;
         let local = SocketAddr::from(local);
-        let socket = self.table.get_mut(&ours(&socket))?;
+        let socket = self.table.get_mut(&as_socket(&socket))?;
         match &mut socket.state {
-            State::New { binding: true, .. } | State::Connecting(..) => Err(ErrorCode::ConcurrencyConflict.into()),
-            State::New { bound: false, .. } if !socket.family.holds(local.ip()) => {
+            State::New { is_binding: true, .. } | State::Connecting(..) => Err(ErrorCode::ConcurrencyConflict.into()),
+            State::New { is_bound: false, .. } if !is_of_family(local.ip(), socket.family) => {
                 Err(ErrorCode::InvalidArgument.into())
             }
-            // Who connects is bound to an address of the system's choice anyway.
-            State::New { bound: false, binding } if local.ip().is_unspecified() && local.port() == 0 => {
-                *binding = true;
+            // The system chooses the address and port when the socket connects.
+            State::New { is_bound: false, is_binding } if local.ip().is_unspecified() && local.port() == 0 => {
+                *is_binding = true;
                 Ok(())
             }
-            State::New { bound: false, .. } => self.shut("an address of this machine's is no probe's to choose"),
+            State::New { is_bound: false, .. } => self.deny_to_all("probes cannot bind to a local address or port"),
             _ => Err(ErrorCode::InvalidState.into()),
         }
     }
 
     fn finish_bind(&mut self, socket: Resource<TcpSocket>) -> SocketResult<()> {
-        match &mut self.table.get_mut(&ours(&socket))?.state {
-            State::New { bound, binding } if *binding => {
-                (*bound, *binding) = (true, false);
+        match &mut self.table.get_mut(&as_socket(&socket))?.state {
+            State::New { is_bound, is_binding } if *is_binding => {
+                (*is_bound, *is_binding) = (true, false);
                 Ok(())
             }
             _ => Err(ErrorCode::NotInProgress.into()),
@@ -99,36 +81,32 @@ impl HostTcpSocket for Context {
         remote: IpSocketAddress,
     ) -> SocketResult<()> {
         self.table.get(&network)?;
-        let (socket, to) = (ours(&socket), SocketAddr::from(remote));
+        let (socket, peer) = (as_socket(&socket), SocketAddr::from(remote));
         let Socket { family, options, state } = self.table.get(&socket)?;
         let (family, options) = (*family, *options);
         match state {
-            State::New { binding: false, .. } => {}
-            State::New { .. } | State::Connecting(..) | State::Dialled(..) => {
+            State::New { is_binding: false, .. } => {}
+            State::New { .. } | State::Connecting(..) | State::ConnectEnded(..) => {
                 return Err(ErrorCode::ConcurrencyConflict.into());
             }
             State::Connected(_) | State::Closed => return Err(ErrorCode::InvalidState.into()),
         }
-        if !is_peer(to) || !family.holds(to.ip()) {
+        if !is_unicast(peer) || !is_of_family(peer.ip(), family) {
             return Err(ErrorCode::InvalidArgument.into());
         }
-        self.may_send()?;
-        let known = self.wasi().0.names.clone();
-        let names = known.names_of(to.ip());
-        if let Err(refusal) = self.probe.policy.grants.check_socket(List::Hosts, &names, to.ip(), to.port()) {
-            return self.denied(&refusal);
+        self.check_may_send()?;
+        let resolved = self.wasi().0.resolved_names.names_of(peer.ip());
+        let names: Vec<_> = resolved.iter().map(|resolved| resolved.name.clone()).collect();
+        if let Err(refusal) = self.probe.policy.grants.check_socket(List::Hosts, &names, peer.ip(), peer.port()) {
+            return self.deny(&refusal);
         }
         self.accounting.quota.count_request().map_err(SocketError::trap)?;
-        let open = self.acquire_connection().map_err(SocketError::trap)?;
-        let name = names.into_iter().next().map(|name| {
-            let led = known.addresses(&name);
-            (name, led)
-        });
-        let record = Arc::new(Record::open(self.run.clone(), open, name, to));
-        let patience = Timeout::new(Duration::MAX, self.deadline).duration();
-        // As every exchange: see `http`.
-        let dialling = self.exchanges.spawn(dial(options, to, patience, Arc::clone(&record)));
-        self.table.get_mut(&socket)?.state = State::Connecting(AbortOnDropHandle::new(dialling), record);
+        let permit = self.acquire_connection().map_err(SocketError::trap)?;
+        let span = Arc::new(TcpSpan::open(self.run.clone(), permit, resolved.into_iter().next(), peer));
+        let timeout = Timeout::new(Duration::MAX, self.deadline).duration();
+        // A task of its own, so that guests that compute do not delay it.
+        let connecting = self.exchanges.spawn(connect(options, peer, timeout, Arc::clone(&span)));
+        self.table.get_mut(&socket)?.state = State::Connecting(AbortOnDropHandle::new(connecting), span);
         Ok(())
     }
 
@@ -136,31 +114,31 @@ impl HostTcpSocket for Context {
         &mut self,
         socket: Resource<TcpSocket>,
     ) -> SocketResult<(Resource<DynInputStream>, Resource<DynOutputStream>)> {
-        let (id, deadline) = (ours(&socket), self.deadline);
+        let (id, deadline) = (as_socket(&socket), self.deadline);
         let socket = self.table.get_mut(&id)?;
-        if !matches!(socket.state, State::Connecting(..) | State::Dialled(..)) {
+        if !matches!(socket.state, State::Connecting(..) | State::ConnectEnded(..)) {
             return Err(ErrorCode::NotInProgress.into());
         }
-        if socket.poll(&mut Task::from_waker(Waker::noop())).is_pending() {
+        if socket.poll(&mut TaskContext::from_waker(Waker::noop())).is_pending() {
             return Err(ErrorCode::WouldBlock.into());
         }
-        let State::Dialled(dialled, record) = std::mem::replace(&mut socket.state, State::Closed) else {
+        let State::ConnectEnded(connected, span) = std::mem::replace(&mut socket.state, State::Closed) else {
             return Err(ErrorCode::InvalidState.into());
         };
-        let connection = Arc::new(Connection::new(dialled?, record, deadline));
+        let connection = Arc::new(Connection::new(connected?, span, deadline));
         socket.state = State::Connected(Arc::clone(&connection));
-        let reader: DynInputStream = Box::new(Reader(Arc::clone(&connection)));
-        let writer: DynOutputStream = Box::new(Writer::new(connection, self.exchanges.clone()));
+        let reader: DynInputStream = Box::new(TcpReader(Arc::clone(&connection)));
+        let writer: DynOutputStream = Box::new(TcpWriter::new(connection, self.exchanges.clone()));
         Ok((self.table.push_child(reader, &id)?, self.table.push_child(writer, &id)?))
     }
 
     async fn start_listen(&mut self, socket: Resource<TcpSocket>) -> SocketResult<()> {
-        self.table.get(&ours(&socket))?;
-        self.shut("listening is no probe's to do: it may connect by TCP")
+        self.table.get(&as_socket(&socket))?;
+        self.deny_to_all("probes cannot listen: they can only connect by TCP")
     }
 
     fn finish_listen(&mut self, socket: Resource<TcpSocket>) -> SocketResult<()> {
-        self.table.get(&ours(&socket))?;
+        self.table.get(&as_socket(&socket))?;
         Err(ErrorCode::NotInProgress.into())
     }
 
@@ -168,7 +146,7 @@ impl HostTcpSocket for Context {
         &mut self,
         socket: Resource<TcpSocket>,
     ) -> SocketResult<(Resource<TcpSocket>, Resource<DynInputStream>, Resource<DynOutputStream>)> {
-        self.table.get(&ours(&socket))?;
+        self.table.get(&as_socket(&socket))?;
         Err(ErrorCode::InvalidState.into())
     }
 
@@ -181,16 +159,16 @@ impl HostTcpSocket for Context {
     }
 
     fn is_listening(&mut self, socket: Resource<TcpSocket>) -> wasmtime::Result<bool> {
-        self.table.get(&ours(&socket))?;
+        self.table.get(&as_socket(&socket))?;
         Ok(false)
     }
 
     fn address_family(&mut self, socket: Resource<TcpSocket>) -> wasmtime::Result<IpAddressFamily> {
-        Ok(self.table.get(&ours(&socket))?.family)
+        Ok(self.table.get(&as_socket(&socket))?.family)
     }
 
     fn set_listen_backlog_size(&mut self, socket: Resource<TcpSocket>, value: u64) -> SocketResult<()> {
-        self.table.get(&ours(&socket))?;
+        self.table.get(&as_socket(&socket))?;
         if value == 0 { Err(ErrorCode::InvalidArgument.into()) } else { Ok(()) }
     }
 
@@ -199,63 +177,63 @@ impl HostTcpSocket for Context {
     }
 
     fn set_keep_alive_enabled(&mut self, socket: Resource<TcpSocket>, value: bool) -> SocketResult<()> {
-        self.choose(&socket, true, |options| options.keep_alive = value)
+        self.set_option(&socket, true, |options| options.keep_alive = value)
     }
 
     fn keep_alive_idle_time(&mut self, socket: Resource<TcpSocket>) -> SocketResult<u64> {
-        Ok(self.options(&socket)?.idle.unwrap_or(Options::IDLE))
+        Ok(self.options(&socket)?.keep_alive_idle_ns.unwrap_or(SocketOptions::DEFAULT_KEEP_ALIVE_IDLE_NS))
     }
 
     fn set_keep_alive_idle_time(&mut self, socket: Resource<TcpSocket>, value: u64) -> SocketResult<()> {
-        self.choose(&socket, value > 0, |options| options.idle = Some(value))
+        self.set_option(&socket, value > 0, |options| options.keep_alive_idle_ns = Some(value))
     }
 
     fn keep_alive_interval(&mut self, socket: Resource<TcpSocket>) -> SocketResult<u64> {
-        Ok(self.options(&socket)?.interval.unwrap_or(Options::INTERVAL))
+        Ok(self.options(&socket)?.keep_alive_interval_ns.unwrap_or(SocketOptions::DEFAULT_KEEP_ALIVE_INTERVAL_NS))
     }
 
     fn set_keep_alive_interval(&mut self, socket: Resource<TcpSocket>, value: u64) -> SocketResult<()> {
-        self.choose(&socket, value > 0, |options| options.interval = Some(value))
+        self.set_option(&socket, value > 0, |options| options.keep_alive_interval_ns = Some(value))
     }
 
     fn keep_alive_count(&mut self, socket: Resource<TcpSocket>) -> SocketResult<u32> {
-        Ok(self.options(&socket)?.count.unwrap_or(Options::COUNT))
+        Ok(self.options(&socket)?.keep_alive_count.unwrap_or(SocketOptions::DEFAULT_KEEP_ALIVE_COUNT))
     }
 
     fn set_keep_alive_count(&mut self, socket: Resource<TcpSocket>, value: u32) -> SocketResult<()> {
-        self.choose(&socket, value > 0, |options| options.count = Some(value))
+        self.set_option(&socket, value > 0, |options| options.keep_alive_count = Some(value))
     }
 
     fn hop_limit(&mut self, socket: Resource<TcpSocket>) -> SocketResult<u8> {
-        Ok(self.options(&socket)?.hop_limit.unwrap_or(Options::HOP_LIMIT))
+        Ok(self.options(&socket)?.hop_limit.unwrap_or(SocketOptions::DEFAULT_HOP_LIMIT))
     }
 
     fn set_hop_limit(&mut self, socket: Resource<TcpSocket>, value: u8) -> SocketResult<()> {
-        self.choose(&socket, value > 0, |options| options.hop_limit = Some(value))
+        self.set_option(&socket, value > 0, |options| options.hop_limit = Some(value))
     }
 
     fn receive_buffer_size(&mut self, socket: Resource<TcpSocket>) -> SocketResult<u64> {
-        Ok(self.options(&socket)?.receive_buffer.unwrap_or(Options::BUFFER))
+        Ok(self.options(&socket)?.receive_buffer.unwrap_or(SocketOptions::DEFAULT_BUFFER_BYTES))
     }
 
     fn set_receive_buffer_size(&mut self, socket: Resource<TcpSocket>, value: u64) -> SocketResult<()> {
-        self.choose(&socket, value > 0, |options| options.receive_buffer = Some(value))
+        self.set_option(&socket, value > 0, |options| options.receive_buffer = Some(value))
     }
 
     fn send_buffer_size(&mut self, socket: Resource<TcpSocket>) -> SocketResult<u64> {
-        Ok(self.options(&socket)?.send_buffer.unwrap_or(Options::BUFFER))
+        Ok(self.options(&socket)?.send_buffer.unwrap_or(SocketOptions::DEFAULT_BUFFER_BYTES))
     }
 
     fn set_send_buffer_size(&mut self, socket: Resource<TcpSocket>, value: u64) -> SocketResult<()> {
-        self.choose(&socket, value > 0, |options| options.send_buffer = Some(value))
+        self.set_option(&socket, value > 0, |options| options.send_buffer = Some(value))
     }
 
     fn subscribe(&mut self, socket: Resource<TcpSocket>) -> wasmtime::Result<Resource<DynPollable>> {
-        subscribe(&mut self.table, ours(&socket))
+        subscribe(&mut self.table, as_socket(&socket))
     }
 
     fn shutdown(&mut self, socket: Resource<TcpSocket>, how: ShutdownType) -> SocketResult<()> {
-        self.connected(&socket)?.shut(match how {
+        self.connected(&socket)?.shut_down(match how {
             ShutdownType::Receive => Shutdown::Read,
             ShutdownType::Send => Shutdown::Write,
             ShutdownType::Both => Shutdown::Both,
@@ -270,97 +248,34 @@ impl HostTcpSocket for Context {
 }
 
 impl Context {
+    /// Returns the connection of a socket, or fails with `invalid-state` if it has none.
     fn connected(&self, socket: &Resource<TcpSocket>) -> SocketResult<&Connection> {
-        match &self.table.get(&ours(socket))?.state {
+        match &self.table.get(&as_socket(socket))?.state {
             State::Connected(connection) => Ok(connection),
             _ => Err(ErrorCode::InvalidState.into()),
         }
     }
 
-    fn options(&self, socket: &Resource<TcpSocket>) -> SocketResult<Options> {
-        Ok(self.table.get(&ours(socket))?.options)
+    fn options(&self, socket: &Resource<TcpSocket>) -> SocketResult<SocketOptions> {
+        Ok(self.table.get(&as_socket(socket))?.options)
     }
 
-    fn choose(
+    /// Changes an option, also of a socket that is connected already. Fails with `invalid-argument` if the value is not
+    /// valid.
+    fn set_option(
         &mut self,
         socket: &Resource<TcpSocket>,
-        valid: bool,
-        choice: impl FnOnce(&mut Options),
+        is_valid: bool,
+        change: impl FnOnce(&mut SocketOptions),
     ) -> SocketResult<()> {
-        let socket = self.table.get_mut(&ours(socket))?;
-        if !valid {
+        let socket = self.table.get_mut(&as_socket(socket))?;
+        if !is_valid {
             return Err(ErrorCode::InvalidArgument.into());
         }
-        choice(&mut socket.options);
+        change(&mut socket.options);
         if let State::Connected(connection) = &socket.state {
-            socket.options.set(&connection.socket(), connection.addresses()?.1.ip());
+            socket.options.apply(&connection.socket(), connection.addresses()?.1.ip());
         }
         Ok(())
-    }
-}
-
-impl Socket {
-    fn poll(&mut self, task: &mut Task<'_>) -> Poll<()> {
-        if let State::Connecting(dialling, record) = &mut self.state {
-            let dialled = std::task::ready!(Pin::new(dialling).poll(task));
-            let dialled = dialled.unwrap_or_else(|failed| Err(io::Error::other(failed)));
-            self.state = State::Dialled(dialled, Arc::clone(record));
-        }
-        Poll::Ready(())
-    }
-}
-
-impl Drop for Socket {
-    fn drop(&mut self) {
-        if let State::Connecting(_, record) = &self.state {
-            record.given_up();
-        }
-    }
-}
-
-#[async_trait::async_trait]
-impl Pollable for Socket {
-    async fn ready(&mut self) {
-        std::future::poll_fn(|task| self.poll(task)).await;
-    }
-}
-
-/// Connects, and tells the record of it as it happens: the guest may look later.
-async fn dial(
-    options: Options,
-    to: SocketAddr,
-    patience: Duration,
-    record: Arc<Record>,
-) -> io::Result<tokio::net::TcpStream> {
-    let dialled = tokio::time::timeout(patience, options.connect(to)).await;
-    let dialled = dialled.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()));
-    record.dialled(dialled.as_ref().err());
-    dialled
-}
-
-/// What the bindings take for theirs.
-fn ours(socket: &Resource<TcpSocket>) -> Resource<Socket> {
-    Resource::new_borrow(socket.rep())
-}
-
-/// Whether an address is somebody's, who can be connected to.
-fn is_peer(address: SocketAddr) -> bool {
-    let ip = address.ip().to_canonical();
-    let broadcast = matches!(ip, IpAddr::V4(address) if address.is_broadcast());
-    !(ip.is_unspecified() || ip.is_multicast() || broadcast || address.port() == 0)
-}
-
-trait Holds {
-    /// Whether an address is of this family: one of IPv4 in IPv6's clothes is of neither.
-    fn holds(self, address: IpAddr) -> bool;
-}
-
-impl Holds for IpAddressFamily {
-    fn holds(self, address: IpAddr) -> bool {
-        match (self, address) {
-            (Self::Ipv4, IpAddr::V4(_)) => true,
-            (Self::Ipv6, IpAddr::V6(address)) => address.to_canonical().is_ipv6(),
-            _ => false,
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! The two streams of a connection, as WASI has a guest read and write them.
+//! The input and output streams of a TCP connection.
 
 use std::net::Shutdown;
 use std::sync::Arc;
@@ -10,65 +10,69 @@ use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError};
 
 use crate::capability::wasi::connection::Connection;
 
-pub struct Reader(pub Arc<Connection>);
+/// The input stream. Dropping it ends the direction from the peer.
+pub struct TcpReader(pub Arc<Connection>);
 
-pub struct Writer {
+/// The output stream. Dropping it ends the direction to the peer, once all bytes are written.
+pub struct TcpWriter {
     connection: Arc<Connection>,
-    threads: Handle,
-    /// What the system did not take at once. It goes on when the guest drops this: to the guest it is written.
-    writing: Option<JoinHandle<()>>,
+    runtime: Handle,
+    /// The task that writes what the system did not take at once. It is not aborted with the stream: to the guest the
+    /// bytes are written.
+    finishing: Option<JoinHandle<()>>,
 }
 
-impl Writer {
-    pub fn new(connection: Arc<Connection>, threads: Handle) -> Self {
-        Self { connection, threads, writing: None }
+impl TcpWriter {
+    /// Returns the output stream of a connection, whose tasks run on `runtime`.
+    pub fn new(connection: Arc<Connection>, runtime: Handle) -> Self {
+        Self { connection, runtime, finishing: None }
     }
 }
 
 #[async_trait::async_trait]
-impl Pollable for Reader {
+impl Pollable for TcpReader {
     async fn ready(&mut self) {
-        self.0.readable().await;
+        self.0.wait_readable().await;
     }
 }
 
-impl InputStream for Reader {
+impl InputStream for TcpReader {
     fn read(&mut self, size: usize) -> Result<Bytes, StreamError> {
         self.0.read(size)
     }
 }
 
-impl Drop for Reader {
+impl Drop for TcpReader {
     fn drop(&mut self) {
-        self.0.shut(Shutdown::Read);
+        self.0.shut_down(Shutdown::Read);
     }
 }
 
 #[async_trait::async_trait]
-impl Pollable for Writer {
+impl Pollable for TcpWriter {
     async fn ready(&mut self) {
-        if let Some(writing) = &mut self.writing {
-            let _ = writing.await;
-            self.writing = None;
+        if let Some(finishing) = &mut self.finishing {
+            let _ = finishing.await;
+            self.finishing = None;
         }
     }
 }
 
 #[async_trait::async_trait]
-impl OutputStream for Writer {
+impl OutputStream for TcpWriter {
     fn write(&mut self, bytes: Bytes) -> Result<(), StreamError> {
         if let Some(rest) = self.connection.write(bytes)? {
-            self.writing = Some(self.threads.spawn(Arc::clone(&self.connection).write_rest(rest)));
+            self.finishing = Some(self.runtime.spawn(Arc::clone(&self.connection).finish_write(rest)));
         }
         Ok(())
     }
 
     fn flush(&mut self) -> Result<(), StreamError> {
-        self.connection.room().map(drop)
+        self.connection.writable_bytes().map(drop)
     }
 
     fn check_write(&mut self) -> Result<usize, StreamError> {
-        self.connection.room()
+        self.connection.writable_bytes()
     }
 
     async fn cancel(&mut self) {
@@ -76,8 +80,8 @@ impl OutputStream for Writer {
     }
 }
 
-impl Drop for Writer {
+impl Drop for TcpWriter {
     fn drop(&mut self) {
-        self.connection.shut(Shutdown::Write);
+        self.connection.shut_down(Shutdown::Write);
     }
 }
