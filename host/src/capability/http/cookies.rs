@@ -45,7 +45,7 @@ mod tests {
         let set = ["a=1; Path=/", "b=2; Path=/shop", "c=3; Secure; Path=/", "d=4; Domain=other.example", "no cookie"];
         let response_headers = set.iter().map(|value| (SET_COOKIE, HeaderValue::from_static(value))).collect();
         cookies.store_from_response(&url("https://shop.example/login"), &response_headers);
-        let sent = |to: &str, own: Option<&'static str>| {
+        let cookies_for = |to: &str, own: Option<&'static str>| {
             let mut headers = own.map(|own| (COOKIE, HeaderValue::from_static(own))).into_iter().collect();
             cookies.add_to_request(&url(to), &mut headers);
             let value = headers.get(COOKIE).and_then(|value| value.to_str().ok());
@@ -53,9 +53,9 @@ mod tests {
             pairs.sort();
             pairs
         };
-        assert_eq!(sent("https://shop.example/shop/cart", None), ["a=1", "b=2", "c=3"]);
-        assert_eq!(sent("http://shop.example/", None), ["a=1"]);
-        assert_eq!(sent("https://other.example/", None), [""]);
-        assert_eq!(sent("https://shop.example/", Some("own=5")), ["own=5"]);
+        assert_eq!(cookies_for("https://shop.example/shop/cart", None), ["a=1", "b=2", "c=3"]);
+        assert_eq!(cookies_for("http://shop.example/", None), ["a=1"]);
+        assert_eq!(cookies_for("https://other.example/", None), [""]);
+        assert_eq!(cookies_for("https://shop.example/", Some("own=5")), ["own=5"]);
     }
 }

@@ -162,7 +162,7 @@ impl Hop {
             session.cookies.add_to_request(&parts.url, &mut headers);
         }
         self.evidence.request_headers = bounded_headers(&headers);
-        session.quota.count_sent(url.as_str().len() + header_bytes(&headers) + parts.body.len())?;
+        session.quota.count_sent(url.as_str().len() + header_bytes(&headers) + parts.body.bytes_in_memory())?;
         // `request` moves the URL's credentials into an `authorization` header. `headers` replaces it if it has one.
         let request = client.request(parts.method.clone(), url).headers(headers).body(body);
         let PhaseTimeouts { connect, first_byte, .. } = exchange.limits.phase_timeouts;

@@ -68,7 +68,7 @@ impl HostRequest for Context {
     fn body(&mut self, request: Resource<Request>, bytes: Vec<u8>) -> wasmtime::Result<()> {
         self.accounting.charge(bytes.len())?;
         let request = self.table.get_mut(&request)?;
-        let previous = request.parts.body.len();
+        let previous = request.parts.body.bytes_in_memory();
         request.held_bytes = request.held_bytes + bytes.len() - previous;
         request.parts.body = RequestBody::Whole(bytes.into());
         self.accounting.release(previous);

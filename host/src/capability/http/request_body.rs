@@ -26,8 +26,8 @@ pub enum RequestBody {
 }
 
 impl RequestBody {
-    /// Returns the bytes of a whole body. Those of a streamed body are counted when they are sent: returns 0.
-    pub fn len(&self) -> usize {
+    /// Returns the bytes of a whole body, and 0 for a streamed body, whose bytes are counted when they are sent.
+    pub fn bytes_in_memory(&self) -> usize {
         match self {
             Self::Whole(bytes) => bytes.len(),
             Self::Streamed(_) => 0,
