@@ -69,7 +69,7 @@ impl Sentry {
     /// Returns what has become of the envelopes for Sentry so far: one for each run that is sent, one for each error
     /// and one for each check-in. Envelopes for a Spotlight are not counted.
     pub fn counts(&self) -> Counts {
-        self.pipeline.outbox.counts()
+        self.pipeline.fanout.counts()
     }
 }
 
@@ -85,7 +85,7 @@ impl Sink for Sentry {
 
     async fn flush(&self, timeout: Duration) {
         self.pipeline.flush_check_ins();
-        let Some(counts) = self.pipeline.outbox.flush(timeout).await else { return };
+        let Some(counts) = self.pipeline.fanout.flush(timeout).await else { return };
         if counts.waiting == 0 && counts.all_dropped() == 0 {
             tracing::info!("envelopes for Sentry: {counts}");
             return;

@@ -11,7 +11,7 @@ use crate::time_format::rfc3339;
 use crate::trace::TraceId;
 
 /// Returns the event in place of the errors of all targets. Its fingerprint makes it the same issue each time.
-pub fn incident(finding: &OfflineFinding, server_name: &str) -> HostEvent {
+pub fn offline_event(finding: &OfflineFinding, server_name: &str) -> HostEvent {
     let at = SystemTime::now();
     let since = rfc3339(at - finding.since.elapsed());
     let examples = finding.examples.iter().map(|SilentHost { host, reason, message }| (host, reason, cut(message)));

@@ -6,15 +6,16 @@ use super::check_in::CheckIn;
 use super::check_in_timer::CheckInTimer;
 use super::envelope_builder;
 use super::fanout::Fanout;
+use super::offline_event::offline_event;
 use super::payload::HostEvent;
-use super::{offline_event, sampling};
+use super::sampling;
 use crate::assessment::{AssessedRun, Decision, ErrorAction, HeldErrors};
 use crate::config::{self, Sample};
 use crate::propagation::EventDefaults;
 
 /// Everything that is sent to Sentry passes through here.
 pub struct Pipeline {
-    pub outbox: Arc<Fanout>,
+    pub fanout: Arc<Fanout>,
     event_defaults: Arc<EventDefaults>,
     sample: Sample,
     check_ins: CheckInTimer,
@@ -22,13 +23,14 @@ pub struct Pipeline {
 
 impl Pipeline {
     /// Creates a pipeline to these destinations. Must be called within a tokio runtime.
-    pub fn new(settings: &config::Sentry, outbox: Fanout) -> Self {
-        let (outbox, event_defaults) = (Arc::new(outbox), Arc::new(EventDefaults::new(settings)));
-        let (to, from) = (Arc::clone(&outbox), Arc::clone(&event_defaults));
-        let push =
-            move |check_in: CheckIn<'_>| to.push(vec![envelope_builder::check_in(check_in, rand::random(), &from)]);
+    pub fn new(settings: &config::Sentry, fanout: Fanout) -> Self {
+        let (fanout, event_defaults) = (Arc::new(fanout), Arc::new(EventDefaults::new(settings)));
+        let (push_to, defaults) = (Arc::clone(&fanout), Arc::clone(&event_defaults));
+        let push = move |check_in: CheckIn<'_>| {
+            push_to.push(vec![envelope_builder::check_in(check_in, rand::random(), &defaults)])
+        };
         let check_ins = CheckInTimer::start(&settings.monitors, push);
-        Self { outbox, event_defaults, sample: settings.sample, check_ins }
+        Self { fanout, event_defaults, sample: settings.sample, check_ins }
     }
 
     /// Sends a run: its transaction unless it is sampled out, its error as the assessment has it, and its check-in.
@@ -38,8 +40,8 @@ impl Pipeline {
         let mut envelopes = Vec::new();
         match assessment.error {
             Some(ErrorAction::Report) => envelopes.push(error()),
-            Some(ErrorAction::Hold) => self.outbox.hold(vec![error()]),
-            Some(ErrorAction::Suppress) => self.outbox.count_suppressed(),
+            Some(ErrorAction::Hold) => self.fanout.hold(vec![error()]),
+            Some(ErrorAction::Suppress) => self.fanout.count_suppressed(),
             None => {}
         }
         // While an error is held, so is its check-in. Without a network, nothing is known about the target.
@@ -49,10 +51,10 @@ impl Pipeline {
         match sampling::sample_rate(run, assessment, &self.sample) {
             Some(rate) => {
                 envelopes.insert(0, envelope_builder::transaction(run, assessment, rate, &self.event_defaults));
-                self.outbox.push(envelopes);
+                self.fanout.push(envelopes);
             }
             // The transaction was not even built.
-            None => self.outbox.count_sampled_out(u32::try_from(run.trace.spans.len()).unwrap_or(u32::MAX)),
+            None => self.fanout.count_sampled_out(u32::try_from(run.trace.spans.len()).unwrap_or(u32::MAX)),
         }
     }
 
@@ -60,23 +62,23 @@ impl Pipeline {
     pub fn on_decision(&self, decision: &Decision) {
         match &decision.held_errors {
             Some(HeldErrors::Report(runs)) => {
-                self.outbox.release_held();
+                self.fanout.release_held();
                 for assessed in runs {
                     self.check_ins.record(&assessed.run);
                 }
             }
-            Some(HeldErrors::Suppress(_)) => self.outbox.drop_held(),
+            Some(HeldErrors::Suppress(_)) => self.fanout.drop_held(),
             None => {}
         }
         if let Some(finding) = &decision.offline_event {
-            let incident = offline_event::incident(finding, self.event_defaults.server_name());
-            self.outbox.push(vec![envelope_builder::host_event(&incident, &self.event_defaults)]);
+            let event = offline_event(finding, self.event_defaults.server_name());
+            self.fanout.push(vec![envelope_builder::host_event(&event, &self.event_defaults)]);
         }
     }
 
     /// Sends a panic of this process, before its thread unwinds.
-    pub fn report_panic(&self, incident: &HostEvent) {
-        self.outbox.try_push(&envelope_builder::host_event(incident, &self.event_defaults));
+    pub fn report_panic(&self, event: &HostEvent) {
+        self.fanout.try_push(&envelope_builder::host_event(event, &self.event_defaults));
     }
 
     /// Sends all check-ins whose minute has not ended yet.
