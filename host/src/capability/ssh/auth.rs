@@ -51,7 +51,7 @@ impl Connection {
         let result = tried.and_then(|tried| match tried {
             Ok(Some(accepted)) => Ok(accepted),
             Ok(None) => Err(attempt.error(&handshake.read())),
-            Err(error) => Err(error::explain(&error, &handshake.read(), &peer)),
+            Err(error) => Err(error::from_russh(&error, &handshake.read(), &peer)),
         });
         match result {
             Ok(Accepted { method, key_fingerprint }) => {

@@ -72,7 +72,7 @@ async fn establish(
     let (stream, has_answered) = connect_tcp(&addresses, budget, span).await;
     span.record_contact(&host, &addresses, has_answered, started);
     let stream = stream?;
-    let remote = stream.peer_addr().map_err(|error| error::explain_connect(&error, &list_addresses(&addresses)))?;
+    let remote = stream.peer_addr().map_err(|error| error::from_connect(&error, &list_addresses(&addresses)))?;
     span.set("network.peer.address", remote.ip().to_string());
     span.set("network.peer.port", i64::from(remote.port()));
     span.record(|evidence| evidence.remote = Some(remote));
@@ -125,7 +125,7 @@ async fn connect_tcp(addresses: &[SocketAddr], budget: TimeBudget, span: &SshSpa
             Ok(Ok(stream)) => Ok(stream),
             Ok(Err(error)) => {
                 has_answered |= is_refusal(error.kind());
-                Err(error::explain_connect(&error, &listed))
+                Err(error::from_connect(&error, &listed))
             }
             Err(_) => Err(budget.timed_out(&format!("connecting to {listed}"))),
         };
@@ -163,7 +163,7 @@ async fn exchange_keys(
     let handle = match connected {
         Ok(Ok(handle)) => Ok(handle),
         Ok(Err(HandlerError::HostKey(message))) => Err(Error::HostKey(message)),
-        Ok(Err(HandlerError::Protocol(error))) => Err(error::explain(&error, &facts, &remote)),
+        Ok(Err(HandlerError::Protocol(error))) => Err(error::from_russh(&error, &facts, &remote)),
         Err(_) if facts.banner.is_none() => Err(budget.timed_out(&error::waiting_for_banner(&facts))),
         Err(_) => Err(budget.timed_out("exchanging keys")),
     };

@@ -113,7 +113,7 @@ impl Connection {
                 Err(Error::Protocol(error::closed_connection(&handshake.read())))
             }
             Ok(AuthResult::Failure { remaining_methods, .. }) => Ok((false, method_names(&remaining_methods))),
-            Err(error) => Err(error::explain(&error, &handshake.read(), &self.server.remote_address)),
+            Err(error) => Err(error::from_russh(&error, &handshake.read(), &self.server.remote_address)),
         });
         match answer {
             Ok((is_authenticated, methods)) => {

@@ -68,12 +68,12 @@ impl Error {
 }
 
 /// Returns the error of a TCP connection that was not established. `addresses` is the list of the addresses tried.
-pub fn explain_connect(error: &std::io::Error, addresses: &str) -> Error {
+pub fn from_connect(error: &std::io::Error, addresses: &str) -> Error {
     Error::Connect(connect_error(Some(error.kind()), addresses, &io_message(error)))
 }
 
 /// Returns the error for an error of russh. The message depends on how far the handshake got.
-pub fn explain(error: &russh::Error, facts: &HandshakeFacts, peer: &SocketAddr) -> Error {
+pub fn from_russh(error: &russh::Error, facts: &HandshakeFacts, peer: &SocketAddr) -> Error {
     Error::Protocol(if facts.banner.is_none() {
         missing_banner(error, facts, peer)
     } else {
@@ -164,7 +164,7 @@ mod tests {
         let banner = has_banner.then(|| ("SSH-2.0-x".to_owned(), Instant::now()));
         let facts = HandshakeFacts { preface: preface.into(), banner, ..HandshakeFacts::default() };
         let peer = "192.0.2.1:22".parse().expect("an address");
-        assert_eq!(explain(error, &facts, &peer), Error::Protocol(expected.to_owned()));
+        assert_eq!(from_russh(error, &facts, &peer), Error::Protocol(expected.to_owned()));
     }
 
     #[test]

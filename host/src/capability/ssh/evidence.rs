@@ -48,7 +48,7 @@ impl SshEvidence {
     }
 
     /// Returns the evidence as it stands in a report.
-    pub fn to_evidence(&self) -> Ssh {
+    pub fn report(&self) -> Ssh {
         const MAX_ADDRESSES: usize = 20;
         let HandshakeFacts { banner, preface, host_key, .. } = self.handshake.read();
         let is_address = self.host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
@@ -80,7 +80,7 @@ impl ExchangeEvidence for Mutex<SshEvidence> {
     }
 
     fn to_evidence(&self) -> Exchange {
-        Exchange::Ssh(Box::new(self.lock().to_evidence()))
+        Exchange::Ssh(Box::new(self.lock().report()))
     }
 }
 
@@ -92,7 +92,7 @@ mod tests {
     fn shows_what_a_server_of_another_protocol_sent() {
         let evidence = SshEvidence { host: "shop.example".into(), port: 22, phase: "banner", ..SshEvidence::default() };
         evidence.handshake.record(|facts| facts.preface = b"HTTP/1.1 400 Bad Request\r\n".to_vec());
-        let ssh = evidence.to_evidence();
+        let ssh = evidence.report();
         assert_eq!(ssh.banner.as_deref(), Some("HTTP/1.1 400 Bad Request"));
         assert_eq!(ssh.connection.names, ["shop.example"]);
         assert_eq!((ssh.connection.peer.as_str(), ssh.connection.protocol), ("shop.example:22", None));

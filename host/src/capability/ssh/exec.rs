@@ -54,7 +54,7 @@ impl Connection {
                 russh::Error::ChannelOpenFailure(failure) => {
                     Error::Protocol(format!("the server lets no command run ({})", open_failure_reason(failure)))
                 }
-                error => error::explain(&error, &handshake.read(), &peer),
+                error => error::from_russh(&error, &handshake.read(), &peer),
             })
         });
         let (mut read, write) = match channel {

@@ -180,7 +180,7 @@ impl Connection {
     /// Returns the local address and the peer's.
     ///
     /// # Errors
-    /// Those of the system.
+    /// The errors of the system.
     pub fn addresses(&self) -> io::Result<(SocketAddr, SocketAddr)> {
         Ok((self.stream.local_addr()?, self.stream.peer_addr()?))
     }

@@ -67,7 +67,7 @@ impl TcpEvidence {
     }
 
     /// Returns the evidence as it stands in a report.
-    pub fn to_evidence(&self) -> Tcp {
+    pub fn report(&self) -> Tcp {
         let facts = self.facts.lock();
         let phase = match (facts.received, facts.sent) {
             (1.., _) => "receive",
@@ -97,11 +97,11 @@ impl ExchangeEvidence for TcpEvidence {
     }
 
     fn to_evidence(&self) -> Exchange {
-        Exchange::Tcp(Box::new(self.to_evidence()))
+        Exchange::Tcp(Box::new(self.report()))
     }
 
     fn tcp_connection(&self) -> Option<Connection> {
-        Some(self.to_evidence().connection)
+        Some(self.report().connection)
     }
 }
 
@@ -163,14 +163,14 @@ mod tests {
     #[test]
     fn shows_how_far_a_connection_got() {
         let evidence = tcp_evidence(Some("shop.example"), "192.0.2.1:6379");
-        let phase = || evidence.to_evidence().connection.phase;
+        let phase = || evidence.report().connection.phase;
         assert_eq!(phase(), "connect");
         evidence.record_sent(4);
         assert_eq!(phase(), "send");
         evidence.record_received(b"-ERR ");
         evidence.record_received(b"no");
         evidence.record_closed_by_peer();
-        let tcp = evidence.to_evidence();
+        let tcp = evidence.report();
         assert_eq!((tcp.connection.phase.as_ref(), tcp.sent, tcp.closed), ("receive", 4, true));
         assert_eq!(tcp.received, Excerpt { size: 7, text: Some("-ERR no".to_owned()) });
         assert_eq!(
@@ -180,7 +180,7 @@ mod tests {
         assert_eq!(tcp.connection.peer, "192.0.2.1:6379");
         evidence.record_error("connect");
         evidence.record_error("protocol");
-        assert_eq!(evidence.to_evidence().connection.error.as_deref(), Some("connect"));
+        assert_eq!(evidence.report().connection.error.as_deref(), Some("connect"));
     }
 
     #[test]
@@ -188,6 +188,6 @@ mod tests {
         let evidence = tcp_evidence(None, "192.0.2.1:80");
         (0..1000).for_each(|_| evidence.record_received(&[b'a'; 1000]));
         assert_eq!(evidence.facts.lock().excerpt.len(), Excerpt::MOST);
-        assert_eq!(evidence.to_evidence().received.size, 1_000_000);
+        assert_eq!(evidence.report().received.size, 1_000_000);
     }
 }

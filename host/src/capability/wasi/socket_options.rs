@@ -41,7 +41,7 @@ impl SocketOptions {
     /// Connects a new socket with these options.
     ///
     /// # Errors
-    /// Those of the system.
+    /// The errors of the system.
     pub async fn connect(self, peer: SocketAddr) -> io::Result<TcpStream> {
         let socket = if peer.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         self.apply(&SockRef::from(&socket), peer.ip());
