@@ -141,7 +141,7 @@ fn the_waterfall_is_shown_for_a_failed_run() {
 fn an_invalid_log_filter_is_refused() {
     let ended = run_command(sentrynet().env("SENTRYNET_LOG", "sentrynet=loud").args(["check", "-"]), "");
     assert_eq!(ended.code, 2);
-    assert!(ended.stderr.contains("SENTRYNET_LOG is no filter"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("SENTRYNET_LOG is not a log filter"), "{}", ended.stderr);
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod inspect;
 mod json_schema_suite;
 mod limits;
 mod loading;
+mod logging;
 mod network;
 mod outages;
 mod recording;

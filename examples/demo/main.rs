@@ -7,9 +7,8 @@ use std::io::{IsTerminal, stdout};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use sentrynet::LoadError;
 use sentrynet::config::{self, Level, Source};
-use sentrynet::propagation::EventDefaults;
-use sentrynet::sandbox::Sandbox;
 use sentrynet::sink::console::ConsoleOptions;
 use sentrynet::sink::{SinkOptions, Sinks};
 
@@ -47,28 +46,17 @@ async fn look_after(text: String, folder: &Path) -> Result<(), Box<dyn Error>> {
     let source = Source { name: "probes.yaml".to_owned(), text, path: None, directory: folder.to_owned(), probe: None };
     // Only `SENTRY_SPOTLIGHT` is read from the environment: a user's DSN is for the user's own runs.
     let environment = |name: &str| std::env::var(name).ok().filter(|_| name == "SENTRY_SPOTLIGHT");
-    let draft = config::parse(&source, &environment);
-    let mut problems = draft.errors;
-    let mut sandbox = Sandbox::new(
-        draft.config.probes.len(),
-        None,
-        EventDefaults::new(&draft.config.sentry),
-        draft.config.secrets.clone(),
-    )?;
-    let mut probes = Vec::new();
-    for probe in &draft.config.probes {
-        match sandbox.load(probe, folder).await {
-            Ok((loaded, _)) => probes.push(loaded),
-            Err(wrong) => problems.extend(wrong.iter().map(|wrong| probe.diagnostic(&wrong.pointer, &wrong.message))),
+    let loaded = match sentrynet::load(config::parse(&source, &environment)).await {
+        Ok(loaded) => loaded,
+        Err(LoadError::Invalid { errors, .. }) => {
+            return Err(config::render(&source, Level::Error, &errors, false).into());
         }
-    }
-    if !problems.is_empty() {
-        return Err(config::render(&source, Level::Error, &problems, false).into());
-    }
+        Err(error) => return Err(error.into()),
+    };
 
     let options = SinkOptions { console: Some(ConsoleOptions::text(true, false)), ..SinkOptions::default() };
-    let sinks = Sinks::start(&draft.config, probes.len(), options)?;
-    for probe in probes {
+    let sinks = Sinks::start(&loaded.config, loaded.probes.len(), options)?;
+    for probe in loaded.probes {
         sinks.report(probe.run(Instant::now()).await);
     }
     sinks.flush(Duration::from_secs(1)).await;

@@ -1,6 +1,95 @@
-//! Commands with a file of their own.
+//! The commands, one a module, and what several of them need.
 
-pub mod inspect;
-pub mod new;
-pub mod schema;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::ValueEnum;
+use sentrynet::assessment::AssessedRun;
+use sentrynet::config::{self, Config, Level, Source};
+use sentrynet::run::Outcome;
+use sentrynet::sink::json::run_to_json;
+use sentrynet::{LoadError, Loaded};
+
+use crate::logging::{REDACTOR, print_diagnostics, print_error, print_error_count};
+
+pub mod run;
+pub mod once;
 pub mod test;
+pub mod check;
+pub mod inspect;
+pub mod schema;
+pub mod new;
+
+/// The exit code for invalid arguments, configurations and components.
+pub const INVALID_INPUT: u8 = 2;
+/// The exit code if a target failed.
+const FAILED: u8 = 1;
+/// The exit code if a probe or this host broke.
+pub const BROKEN: u8 = 3;
+
+/// How long all sinks together may take to deliver the last runs of a command that ends by itself.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// The format of results on standard output: text for a person, or JSON for a program.
+#[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    #[default]
+    Text,
+    Json,
+}
+
+/// Reads and loads a configuration. Returns `None` if it is invalid, and writes what is wrong with it.
+async fn read_and_load(path: &Path) -> Result<Option<Loaded>> {
+    let Some(source) = read(path) else { return Ok(None) };
+    load(&source, &|name| std::env::var(name).ok()).await
+}
+
+/// Reads a file. Returns `None` if that fails, and writes why.
+fn read(path: &Path) -> Option<Source> {
+    Source::read(path).map_err(|error| print_error(&error.to_string())).ok()
+}
+
+/// Loads a configuration. Returns `None` if it is invalid, and writes what is wrong with it.
+async fn load(source: &Source, environment: &dyn Fn(&str) -> Option<String>) -> Result<Option<Loaded>> {
+    let parsed = config::parse(source, environment);
+    REDACTOR.install(parsed.config.secrets.clone());
+    match sentrynet::load(parsed).await {
+        Ok(loaded) => {
+            print_diagnostics(source, Level::Warning, &loaded.warnings);
+            Ok(Some(loaded))
+        }
+        Err(LoadError::Invalid { errors, warnings }) => {
+            print_diagnostics(source, Level::Warning, &warnings);
+            print_diagnostics(source, Level::Error, &errors);
+            print_error_count(source, errors.len());
+            Ok(None)
+        }
+        Err(error @ LoadError::Resources(_)) => Err(error.into()),
+    }
+}
+
+/// Logs that no run is sent to Sentry, if that is so.
+fn log_missing_dsn(config: &Config) {
+    if config.sentry.dsn.is_none() {
+        tracing::info!("nothing is sent to Sentry: neither `sentry.dsn` nor SENTRY_DSN is set");
+    }
+}
+
+/// Writes runs to standard output, as one JSON array.
+fn print_runs(runs: &[Arc<AssessedRun>]) {
+    let runs: Vec<_> = runs.iter().map(|run| run_to_json(run)).collect();
+    let mut out = std::io::stdout().lock();
+    // A reader that closed the pipe has read enough.
+    let _ = serde_json::to_writer_pretty(&mut out, &runs).map_err(std::io::Error::from).and_then(|()| writeln!(out));
+}
+
+fn exit_code(outcome: &Outcome) -> u8 {
+    match outcome {
+        Outcome::Passed | Outcome::PassedAfterRetry(_) => 0,
+        Outcome::Failed(_) => FAILED,
+        Outcome::Broken(_) => BROKEN,
+    }
+}

@@ -31,7 +31,7 @@ pub struct Job {
 
 /// The time for which runs in progress may continue after the stop. Together with the time that sinks then take to flush,
 /// it is less than the ten seconds that a container is given to stop.
-const STOP_GRACE: Duration = Duration::from_secs(5);
+pub const STOP_GRACE: Duration = Duration::from_secs(5);
 
 /// The rate at which probes start for the first time: a handful starts at once, a thousand within 16 s, but none later
 /// than its own period.

@@ -67,7 +67,9 @@ impl OutageTracker {
     /// Remembers the held errors that are reported by a decision.
     pub fn mark_reported_by(&mut self, decision: &Decision) {
         if let Some(HeldErrors::Report(runs)) = &decision.held_errors {
-            runs.iter().for_each(|run| self.mark_reported(run));
+            for run in runs {
+                self.mark_reported(run);
+            }
         }
     }
 }

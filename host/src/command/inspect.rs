@@ -9,7 +9,8 @@ use sentrynet::propagation::EventDefaults;
 use sentrynet::redaction::Secrets;
 use sentrynet::sandbox::{LoadError, Sandbox};
 
-use crate::{Format, INVALID_INPUT, print_error, red};
+use super::{Format, INVALID_INPUT};
+use crate::logging::print_error;
 
 mod grants;
 mod inspected;
@@ -20,9 +21,9 @@ use inspected::Inspected;
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// A `.wasm` file, or `http`, `chain` or `ssh`
+    /// The component, a `.wasm` file; or a built-in probe: `http`, `chain` or `ssh`
     component: String,
-    /// How to write it: for a person, or as JSON, the whole schema of its settings included
+    /// The format of the description on standard output; `json` has the whole schema of the settings too
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }
@@ -42,7 +43,7 @@ pub async fn inspect(Arguments { component, format }: &Arguments) -> Result<u8> 
                 LoadError::Unreadable { .. } => "; name a `.wasm` file, or `http`, `chain` or `ssh`",
                 _ => "",
             };
-            print_error(format_args!("{}: {error}{advice}\n", red("error")));
+            print_error(&format!("{error}{advice}"));
             return Ok(INVALID_INPUT);
         }
     };

@@ -8,16 +8,17 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
-use crate::{INVALID_INPUT, print_error, red};
+use super::INVALID_INPUT;
+use crate::logging::print_error;
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Lower-case letters, digits and dashes
+    /// The name of the probe: lower-case letters, digits and dashes
     name: String,
-    /// What to write it in
+    /// The programming language of the probe
     #[arg(long = "lang", value_enum)]
     language: Language,
-    /// Where to put the folder
+    /// The directory in which the folder is created
     #[arg(long, value_name = "DIR", default_value = ".")]
     path: PathBuf,
 }
@@ -30,7 +31,7 @@ pub fn new(arguments: &Arguments) -> u8 {
             0
         }
         Err(refusal) => {
-            print_error(format_args!("{}: {refusal}\n", red("error")));
+            print_error(&refusal.to_string());
             INVALID_INPUT
         }
     }

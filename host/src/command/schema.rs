@@ -2,23 +2,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
-use std::path::Path;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use sentrynet::config::{self, ComponentSchema, Level, Module, Probe, Source};
 use sentrynet::propagation::EventDefaults;
 use sentrynet::sandbox::{Description, Sandbox};
 
-use crate::{INVALID_INPUT, REDACTOR, print_error, red};
+use super::{INVALID_INPUT, read};
+use crate::logging::{REDACTOR, print_diagnostics, print_warning};
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// A configuration whose components the schema covers too; `-` reads it from standard input
+    config: Option<PathBuf>,
+}
 
 /// Prints the schema, with the components that a configuration names, as far as they can be loaded.
-pub async fn schema(path: Option<&Path>) -> Result<u8> {
-    let source = match path.map(Source::read).transpose() {
-        Ok(source) => source,
-        Err(error) => {
-            print_error(format_args!("{}: {error}\n", red("error")));
-            return Ok(INVALID_INPUT);
-        }
+pub async fn schema(Arguments { config }: &Arguments) -> Result<u8> {
+    let source = match config.as_deref().map(read) {
+        Some(None) => return Ok(INVALID_INPUT),
+        source => source.flatten(),
     };
     let mut components = built_in().await?;
     if let Some(source) = &source {
@@ -93,10 +97,12 @@ async fn named(source: &Source) -> Result<Vec<ComponentSchema>> {
             Err(error) => warnings.push(probe.diagnostic("/probe", &error.to_string())),
         }
     }
-    print_error(format_args!("{}", config::render(source, Level::Warning, &warnings, true)));
+    print_diagnostics(source, Level::Warning, &warnings);
     if !draft.errors.is_empty() {
-        let advice = "whatever they hide is not in the schema";
-        print_error(format_args!("{} has errors, which `sentrynet check` tells: {advice}\n", source.name));
+        print_warning(&format!(
+            "{} has errors, so that the schema may lack some of its components: `sentrynet check` shows them",
+            source.name
+        ));
     }
     Ok(components)
 }

@@ -1,4 +1,4 @@
-//! `sentrynet test`: one component once, against its target or against what was recorded. Nothing is sent to Sentry.
+//! `sentrynet test`: runs one component once, against its target or against a recording. Nothing is sent to Sentry.
 
 use std::fs::File;
 use std::io::Write;
@@ -15,24 +15,26 @@ use sentrynet::sandbox::{Probe, Sandbox};
 use sentrynet::sink::Sinks;
 use sentrynet::sink::console::{Console, ConsoleOptions};
 
-use crate::{FLUSH_AT_END, Format, INVALID_INPUT, exit_code, load, print, print_error, red};
+use super::{FLUSH_TIMEOUT, Format, INVALID_INPUT, exit_code, load, print_runs, read};
+use crate::logging::{print_diagnostics, print_error};
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The component, a `.wasm` file; or a built-in probe: `http`, `chain`, `ssh`
+    /// The component, a `.wasm` file; or a built-in probe: `http`, `chain` or `ssh`
     #[arg(value_name = "FILE")]
     probe: String,
-    /// What an item of `probes` has beside `probe`, in YAML or JSON; `-` reads standard input
+    /// The settings of the probe, in YAML or JSON: the keys that an item of `probes` has beside `probe`; `-` reads them
+    /// from standard input
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
-    /// How to write the result
+    /// The format of the result on standard output
     #[arg(long, value_enum, default_value_t)]
     format: Format,
-    /// Keep every call of the run in this file, without secrets
+    /// Record every call of the run in this file, without secrets
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
-    /// Run against what was recorded in this file, and nothing else; `--settings` gives it the secrets back that were
-    /// struck out of it
+    /// Run against the recording in this file and nothing else; the secrets that the recording lacks are taken from
+    /// `--settings`
     #[arg(long, value_name = "FILE", conflicts_with = "record")]
     replay: Option<PathBuf>,
 }
@@ -40,113 +42,116 @@ pub struct Arguments {
 pub async fn test(arguments: &Arguments) -> Result<u8> {
     let Arguments { probe, settings, format, record, replay } = arguments;
     let run = match replay {
-        Some(recording) => replayed(probe, settings.as_deref(), recording).await?,
-        None => ran(probe, settings.as_deref(), record.as_deref()).await?,
+        Some(recording) => replay_recording(probe, settings.as_deref(), recording).await?,
+        None => run_component(probe, settings.as_deref(), record.as_deref()).await?,
     };
     let Some(run) = run else { return Ok(INVALID_INPUT) };
     let console = (*format == Format::Text).then(|| ConsoleOptions::text(true, false));
     let sinks = Sinks::new(1, console.map(|options| Arc::new(Console::new(options)) as _).into_iter().collect());
     let assessed = sinks.report(run);
     if *format == Format::Json {
-        print(std::slice::from_ref(&assessed));
+        print_runs(std::slice::from_ref(&assessed));
     }
-    sinks.flush(FLUSH_AT_END).await;
+    sinks.flush(FLUSH_TIMEOUT).await;
     Ok(exit_code(&assessed.run.outcome))
 }
 
-/// Where a run is kept: found writable before it begins.
-pub struct Keep(File, PathBuf);
+/// The file that a run is recorded in, created before the run begins.
+pub struct RecordingFile {
+    file: File,
+    path: PathBuf,
+}
 
-impl Keep {
-    /// None if there is no such place, which has been said.
-    pub fn new(path: &Path) -> Option<Self> {
-        match File::create(path) {
-            Ok(file) => Some(Self(file, path.to_owned())),
+impl RecordingFile {
+    /// Creates the file. Returns `None` if that fails, and writes why.
+    pub fn create(path: PathBuf) -> Option<Self> {
+        match File::create(&path) {
+            Ok(file) => Some(Self { file, path }),
             Err(error) => {
-                print_error(format_args!("{}: cannot write {}: {error}\n", red("error"), path.display()));
+                print_error(&format!("cannot write {}: {error}", path.display()));
                 None
             }
         }
     }
 
-    /// Runs a probe, and keeps what it did.
+    /// Runs a probe once, and writes the recording of the run.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the host fails, or if the file cannot be written.
     pub async fn run(mut self, probe: &Probe) -> Result<Run> {
         let (run, recording) = probe.record().await.context("the host failed: this is a bug, please report it")?;
-        let written = self.0.write_all(recording.to_text().as_bytes());
-        written.with_context(|| format!("cannot write {}", self.1.display()))?;
+        let written = self.file.write_all(recording.to_text().as_bytes());
+        written.with_context(|| format!("cannot write {}", self.path.display()))?;
         Ok(run)
     }
 }
 
-/// None if something is wrong, and has been said.
-async fn ran(probe: &str, settings: Option<&Path>, record: Option<&Path>) -> Result<Option<Run>> {
+/// Runs a component against its target. Returns `None` if something is invalid, and writes what.
+async fn run_component(probe: &str, settings: Option<&Path>, record: Option<&Path>) -> Result<Option<Run>> {
     let Some(source) = source(probe, settings) else { return Ok(None) };
-    let Some(loaded) = load(source, &environment).await? else { return Ok(None) };
+    let Some(loaded) = load(&source, &environment).await? else { return Ok(None) };
     let [probe] = &loaded.probes[..] else { return Ok(None) };
-    let keep = match record {
-        None => return Ok(Some(probe.run(Instant::now()).await)),
-        Some(path) => Keep::new(path),
-    };
-    match keep {
-        Some(keep) => keep.run(probe).await.map(Some),
+    let Some(path) = record else { return Ok(Some(probe.run(Instant::now()).await)) };
+    match RecordingFile::create(path.to_owned()) {
+        Some(file) => file.run(probe).await.map(Some),
         None => Ok(None),
     }
 }
 
-async fn replayed(probe: &str, settings: Option<&Path>, path: &Path) -> Result<Option<Run>> {
-    let wrong = |error: &dyn std::fmt::Display| {
-        print_error(format_args!("{}: {error}\n", red("error")));
-        Ok(None)
-    };
+/// Runs a component against a recording. Returns `None` if something is invalid, and writes what.
+async fn replay_recording(probe: &str, settings: Option<&Path>, path: &Path) -> Result<Option<Run>> {
     let Some(source) = source(probe, settings) else { return Ok(None) };
     let recording = match Recording::read(path) {
         Ok(recording) => recording,
-        Err(error) => return wrong(&error),
+        Err(error) => {
+            print_error(&error.to_string());
+            return Ok(None);
+        }
     };
     let ParsedConfig { config, errors, .. } = config::parse(&source, &environment);
     let Some(configured) = config.probes.first() else {
-        print_error(format_args!("{}", config::render(&source, Level::Error, &errors, true)));
+        print_diagnostics(&source, Level::Error, &errors);
         return Ok(None);
     };
     let loaded = match settings {
-        Some(_) => load(source, &environment).await?,
+        Some(_) => load(&source, &environment).await?,
         None => None,
     };
-    let given = loaded.as_ref().and_then(|loaded| loaded.probes.first());
-    if given.is_none() && settings.is_some() {
+    let with_settings = loaded.as_ref().and_then(|loaded| loaded.probes.first());
+    if with_settings.is_none() && settings.is_some() {
         return Ok(None);
     }
     let mut sandbox = Sandbox::new(1, None, EventDefaults::new(&config.sentry), config.secrets.clone())?;
-    let probe = match sandbox.load_recorded(&configured.module, &recording, given).await {
+    let probe = match sandbox.load_recorded(&configured.module, &recording, with_settings).await {
         Ok(probe) => probe,
-        Err(error) => return wrong(&error),
+        Err(error) => {
+            print_error(&error.to_string());
+            return Ok(None);
+        }
     };
     probe.replay(recording).await.map(Some).context("the host failed: this is a bug, please report it")
 }
 
-/// A component's settings, or none of them. None if something is wrong, and has been said.
+/// Returns the settings of a component, which may be none. Returns `None` if they cannot be read, and writes why.
 fn source(probe: &str, settings: Option<&Path>) -> Option<Source> {
-    // A path counts from here, whatever file the settings are in.
-    let found = std::path::absolute(probe).ok().filter(|path| path.exists());
-    let probe = match found {
+    // The component's path counts from the working directory, whatever file the settings are in.
+    let existing = std::path::absolute(probe).ok().filter(|path| path.exists());
+    let probe = match existing {
         Some(path) => path.display().to_string(),
         None if probe.contains(['/', '.']) => {
-            print_error(format_args!("{}: no file `{probe}`: name a component, or a built-in probe\n", red("error")));
+            print_error(&format!("no file `{probe}`: name a component, or a built-in probe"));
             return None;
         }
         None => probe.to_owned(),
     };
-    let Some(settings) = settings else { return Some(Source::without_settings(probe)) };
-    match Source::read(settings) {
-        Ok(source) => Some(Source { probe: Some(probe), ..source }),
-        Err(error) => {
-            print_error(format_args!("{}: {error}\n", red("error")));
-            None
-        }
+    match settings {
+        Some(settings) => Some(Source { probe: Some(probe), ..read(settings)? }),
+        None => Some(Source::without_settings(probe)),
     }
 }
 
-/// Nothing is sent, wherever it were to go.
+/// Looks up a variable of the environment, except those that would have something sent.
 fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|_| !["SENTRY_DSN", "SENTRY_ENVIRONMENT", "SENTRY_SPOTLIGHT"].contains(&name))
 }

@@ -107,7 +107,8 @@ impl Sinks {
             self.shared.hand_out(decision);
         }
         let mut flushing = JoinSet::new();
-        for sink in self.shared.sinks.iter().cloned() {
+        for sink in &self.shared.sinks {
+            let sink = Arc::clone(sink);
             flushing.spawn(async move { sink.flush(timeout).await });
         }
         // The panic hook has logged a panic.

@@ -36,7 +36,9 @@ impl Sink for Alarms {
 
     fn on_decision(&self, decision: &Decision) {
         if let Some(HeldErrors::Report(runs)) = &decision.held_errors {
-            runs.iter().for_each(|run| self.raise(run));
+            for run in runs {
+                self.raise(run);
+            }
         }
         if decision.offline_event.is_some() {
             self.0.lock().push("offline".to_owned());
@@ -119,7 +121,7 @@ impl Sink for Faulty {
     }
 
     async fn flush(&self, _: Duration) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -1,0 +1,84 @@
+//! From a parsed configuration to probes that are ready to run.
+
+use crate::config::{self, Config, Diagnostic, ParsedConfig};
+use crate::propagation::EventDefaults;
+use crate::sandbox::{NotEnoughResources, Probe, Problem, Sandbox};
+
+/// A configuration without errors, and its probes.
+pub struct Loaded {
+    /// The configuration, with the monitors of its check-ins.
+    pub config: Config,
+    /// The probes that are ready to run, in the order of [`Config::probes`].
+    pub probes: Vec<Probe>,
+    /// The number of runs that may be in flight at once: what the configuration asks for, or less if the machine cannot
+    /// give that much.
+    pub in_flight: usize,
+    /// Possible mistakes, which keep nothing from running. [`config::render`] shows them in the text of the configuration.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// A configuration could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The configuration, or the settings of its probes, are wrong. [`config::render`] shows the errors in the text of the
+    /// configuration.
+    #[error(
+        "the configuration has {} error(s), the first: {}",
+        errors.len(),
+        errors.first().map(|error| error.message.as_str()).unwrap_or_default()
+    )]
+    Invalid {
+        /// All errors, at least one.
+        errors: Vec<Diagnostic>,
+        /// The warnings beside them.
+        warnings: Vec<Diagnostic>,
+    },
+    /// The machine cannot give the memory or threads that the configured number of runs at once takes.
+    #[error(transparent)]
+    Resources(#[from] NotEnoughResources),
+}
+
+/// Loads the component of each probe, has each component check its settings, and completes the configuration.
+///
+/// Nothing is sent over the network. Secrets of the configuration are known before: a program that logs should install
+/// [`Config::secrets`] in its log before it calls this.
+///
+/// # Errors
+///
+/// Returns [`LoadError::Invalid`] with every error of the configuration and of the probes' settings, and
+/// [`LoadError::Resources`] if the machine has not enough memory or threads for `limits.in_flight` runs at once.
+pub async fn load(mut parsed: ParsedConfig) -> Result<Loaded, LoadError> {
+    let config = &parsed.config;
+    let wanted = config.in_flight.min(config.probes.len().max(1));
+    let event_defaults = EventDefaults::new(&config.sentry);
+    let mut sandbox = Sandbox::new(wanted, config.total_memory, event_defaults, config.secrets.clone())?;
+    let mut probes = Vec::with_capacity(config.probes.len());
+    let (mut probe_errors, mut probe_warnings) = (Vec::new(), Vec::new());
+    for probe in &config.probes {
+        let diagnostic = |problem: &Problem| probe.diagnostic(&problem.pointer, &problem.message);
+        match sandbox.load(probe, &config.directory).await {
+            Ok((loaded, warnings)) => {
+                probes.push(loaded);
+                probe_warnings.extend(warnings.iter().map(diagnostic));
+            }
+            Err(problems) => probe_errors.extend(problems.iter().map(diagnostic)),
+        }
+    }
+    for error in probe_errors {
+        parsed.push_error(error);
+    }
+    let ParsedConfig { mut config, mut errors, mut warnings, .. } = parsed;
+    warnings.extend(probe_warnings);
+    if errors.is_empty() {
+        let titles: Vec<_> = probes.iter().map(|probe| probe.identity().title.as_str()).collect();
+        warnings.extend(config::check_titles(config.probes.iter().zip(titles.iter().copied())));
+        match config::monitors(&config, &titles) {
+            Ok(monitors) => config.sentry.monitors = monitors,
+            Err(wrong) => errors.extend(wrong),
+        }
+    }
+    if !errors.is_empty() {
+        return Err(LoadError::Invalid { errors, warnings });
+    }
+    Ok(Loaded { config, probes, in_flight: sandbox.in_flight(), warnings })
+}
