@@ -162,7 +162,9 @@ impl Sandbox {
     }
 
     fn redact(&self, mut problems: Vec<Problem>) -> Vec<Problem> {
-        problems.iter_mut().for_each(|problem| self.secrets.redact_in_place(&mut problem.message));
+        for problem in &mut problems {
+            self.secrets.redact_in_place(&mut problem.message);
+        }
         problems
     }
 }
