@@ -7,8 +7,6 @@ use std::path::{Path, PathBuf};
 
 use regex::Regex;
 use sentrynet::config::{self, Source};
-use sentrynet::propagation::EventDefaults;
-use sentrynet::sandbox::Sandbox;
 use serde_json::Value;
 
 use crate::architecture::WALLS;
@@ -42,6 +40,8 @@ const DOCUMENTS: &[&str] = &[
     "probes-wasm/README.md",
 ];
 
+mod tables;
+
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
@@ -52,48 +52,6 @@ fn read(document: &str) -> String {
 
 fn pattern(text: &str) -> Regex {
     Regex::new(text).expect("the pattern is one")
-}
-
-#[tokio::test]
-async fn tables_of_keys() {
-    let page = read(CONFIGURATION);
-    let mut expected = page.clone();
-    for name in ["http", "chain", "ssh"] {
-        let table = table(&schema(name).await);
-        let (begin, end) = (format!("<!-- keys of {name} -->\n"), format!("<!-- end of {name} -->"));
-        let start = expected.find(&begin).expect("there is a table for each probe") + begin.len();
-        let length = expected[start..].find(&end).expect("a table ends");
-        expected.replace_range(start..start + length, &table);
-    }
-    compare(CONFIGURATION, &page, &expected);
-}
-
-/// Returns the JSON Schema of a built-in probe's settings.
-async fn schema(name: &str) -> Value {
-    let text = format!("groups: [{{probes: [{{probe: {name}, title: t}}]}}]");
-    let source = Source { name: "test".to_owned(), text, path: None, directory: ".".into(), probe: None };
-    let draft = config::parse(&source, &|_| None);
-    let config = draft.config;
-    let mut sandbox =
-        Sandbox::new(1, None, EventDefaults::new(&config.sentry), config.secrets.clone()).expect("one run has room");
-    let description = sandbox.describe(&config.probes[0]).await.expect("it is built in");
-    description.schema.clone()
-}
-
-/// Returns a row for each key; for a chain's steps only the keys that a request does not have.
-fn table(schema: &Value) -> String {
-    let mut table = "| key | |\n| --- | --- |\n".to_owned();
-    let required: Vec<_> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let own = schema["properties"].as_object().expect("settings have keys");
-    for key in required.iter().filter(|key| !own.contains_key(**key)) {
-        table += &format!("| `{key}` | **needed.** As every probe's. |\n");
-    }
-    for (key, about) in own {
-        let about = about["description"].as_str().expect("every key has a description").replace('\n', " ");
-        let needed = if required.contains(&key.as_str()) { "**needed.** " } else { "" };
-        table += &format!("| `{key}` | {needed}{about} |\n");
-    }
-    table
 }
 
 #[test]
