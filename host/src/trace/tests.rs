@@ -114,12 +114,12 @@ fn spans_beyond_the_maximum_are_dropped() {
     assert_eq!(trace.spans[0].data, [("spans.left_out".into(), Value::Integer(5))]);
 
     let recorder = Recorder::start_bounded(2, "run".into(), String::new());
-    let [recorded, dropped] = ["recorded", "dropped"].map(|op| recorder.open(recorder.root(), op, ""));
+    let [first, second] = ["first", "second"].map(|op| recorder.open(recorder.root(), op, ""));
     recorder.set(recorder.root(), "spans.left_out", "set by the guest");
-    recorder.close(dropped);
-    recorder.close(recorded);
+    recorder.close(second);
+    recorder.close(first);
     let trace = recorder.finish(Status::Ok, Status::Ok);
-    assert_eq!((trace.spans.len(), trace.spans[1].op.as_ref(), trace.dropped), (2, "recorded", 1));
+    assert_eq!((trace.spans.len(), trace.spans[1].op.as_ref(), trace.dropped), (2, "first", 1));
     assert_eq!(trace.spans[0].data, [("spans.left_out".into(), Value::Integer(1))]);
 }
 
