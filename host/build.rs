@@ -1,5 +1,5 @@
-//! Makes what is in the program beside its code: of the contract what C and Zig need of it, for the projects that
-//! `sentrynet new` writes; of the built-in probes one compressed stream, since they have most in common.
+//! Generates the files that the program embeds: the contract's bindings for C and Zig, which `sentrynet new` writes
+//! into projects, and the built-in probes as one compressed stream, since they have most of their code in common.
 
 use std::error::Error;
 use std::io::Write;
@@ -10,14 +10,18 @@ use wit_bindgen_core::Files;
 use wit_bindgen_core::wit_parser::Resolve;
 use zstd::zstd_safe::CParameter;
 
+/// The contract, and the built-in probes.
+const WIT: &str = "embedded/wit";
+const PROBES: &str = "embedded/built";
+
 fn main() -> Result<(), Box<dyn Error>> {
-    let folder = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo says where")?);
-    contract(&folder)?;
-    built_in(&folder)
+    let output = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
+    write_bindings(&output)?;
+    write_built_in_probes(&output)
 }
 
-fn contract(folder: &Path) -> Result<(), Box<dyn Error>> {
-    const WIT: &str = "../wit";
+/// Writes `probe.c`, `probe.h` and `probe_component_type.o`.
+fn write_bindings(output: &Path) -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={WIT}");
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_dir(WIT)?;
@@ -25,27 +29,28 @@ fn contract(folder: &Path) -> Result<(), Box<dyn Error>> {
     let mut files = Files::default();
     wit_bindgen_c::Opts::default().build().generate(&mut resolve, world, &mut files)?;
     for (name, bytes) in files.iter() {
-        fs::write(folder.join(name), bytes)?;
+        fs::write(output.join(name), bytes)?;
     }
     Ok(())
 }
 
-/// Writes the stream: each probe after its length.
-fn built_in(folder: &Path) -> Result<(), Box<dyn Error>> {
-    /// In the order in which the host knows them: the one that nearly all need comes first.
-    const PROBES: [&str; 3] = ["http", "chain", "ssh"];
-    const LEVEL: i32 = 19;
-    /// A window of 16 MiB: all of them, so that each is told from the one before it.
-    const WINDOW: u32 = 24;
-    let mut stream = zstd::Encoder::new(Vec::new(), LEVEL)?;
-    stream.set_parameter(CParameter::WindowLog(WINDOW))?;
-    for name in PROBES {
-        let path = format!("../probes-wasm/built/{name}.wasm");
+/// Writes `built-in.zst`: each probe after its length.
+fn write_built_in_probes(output: &Path) -> Result<(), Box<dyn Error>> {
+    /// In the order in which the host knows them. `http` is first, because nearly all configurations need it.
+    const NAMES: [&str; 3] = ["http", "chain", "ssh"];
+    /// A window of 16 MiB spans all probes, so that each is compressed against the one before it.
+    const WINDOW_LOG: u32 = 24;
+    // The best level takes seconds, which only a release is worth.
+    let level = if env::var("PROFILE")? == "release" { 19 } else { 1 };
+    let mut stream = zstd::Encoder::new(Vec::new(), level)?;
+    stream.set_parameter(CParameter::WindowLog(WINDOW_LOG))?;
+    for name in NAMES {
+        let path = format!("{PROBES}/{name}.wasm");
         println!("cargo::rerun-if-changed={path}");
         let bytes = fs::read(&path).map_err(|error| format!("{path}: {error}"))?;
         stream.write_all(&u32::try_from(bytes.len())?.to_le_bytes())?;
         stream.write_all(&bytes)?;
     }
-    fs::write(folder.join("built-in.zst"), stream.finish()?)?;
+    fs::write(output.join("built-in.zst"), stream.finish()?)?;
     Ok(())
 }

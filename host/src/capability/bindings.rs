@@ -3,7 +3,7 @@
 //! A handle of the guest's is a [`Resource`](wasmtime::component::Resource) of the type that the `with` table names.
 
 wasmtime::component::bindgen!({
-    path: "../wit",
+    path: "embedded/wit",
     world: "probe",
     imports: {
         default: trappable,

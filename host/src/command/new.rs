@@ -61,10 +61,10 @@ enum Refusal {
 /// Files with their places in a project.
 type Files = &'static [(&'static str, &'static [u8])];
 
-/// Files of a folder of this repository.
+/// Files of a folder below `host/embedded`, where links lead to the folders of this repository.
 macro_rules! files {
     ($folder:literal: $($file:literal $(as $place:literal)?),* $(,)?) => {
-        files!(of concat!("../../../", $folder, "/") => $($file $(as $place)?),*)
+        files!(of concat!("../../embedded/", $folder, "/") => $($file $(as $place)?),*)
     };
     (of $folder:expr => $($file:literal $(as $place:literal)?),*) => {
         &[$((files!(place $file $($place)?), include_bytes!(concat!($folder, $file)) as &[u8])),*]
@@ -78,32 +78,33 @@ const NAME: &str = "json-health";
 
 const WIT: Files = files!("wit": "http.wit", "log.wit", "span.wit", "ssh.wit", "types.wit", "world.wit");
 
-const SDK: Files = files!("probes-wasm/guest":
-    "Cargo.toml", "src/adapter.rs", "src/error.rs", "src/http.rs", "src/lib.rs", "src/log.rs", "src/settings.rs",
-    "src/span.rs", "src/ssh.rs",
+const SDK: Files = files!("guest":
+    "manifest.toml" as "Cargo.toml", "src/adapter.rs", "src/error.rs", "src/http.rs", "src/lib.rs", "src/log.rs",
+    "src/settings.rs", "src/span.rs", "src/ssh.rs",
 );
 
 /// What wit-bindgen made of the contract for C as this host was built, so that nobody needs it who builds a probe.
 const BINDINGS: Files = files!(of concat!(env!("OUT_DIR"), "/") => "probe.c", "probe.h", "probe_component_type.o");
 
-const SHARED: Files = files!("probes-wasm/templates/shared": "health.json", "settings.yaml");
+const SHARED: Files = files!("templates/shared": "health.json", "settings.yaml");
 
 impl Language {
     fn template(self) -> Files {
         match self {
-            Self::Rust => files!("probes-wasm/templates/rust":
-                ".cargo/config.toml", "Cargo.toml", "README.md", "gitignore" as ".gitignore", "src/lib.rs",
+            Self::Rust => files!("templates/rust":
+                ".cargo/config.toml", "manifest.toml" as "Cargo.toml", "README.md", "gitignore" as ".gitignore",
+                "src/lib.rs",
             ),
-            Self::C => files!("probes-wasm/templates/c":
+            Self::C => files!("templates/c":
                 "Makefile", "README.md", "gitignore" as ".gitignore", "json.c", "json.h", "probe.c",
             ),
-            Self::Js => files!("probes-wasm/templates/js":
+            Self::Js => files!("templates/js":
                 "README.md", "gitignore" as ".gitignore", "package.json", "probe.js",
             ),
-            Self::Python => files!("probes-wasm/templates/python":
+            Self::Python => files!("templates/python":
                 "README.md", "app.py", "gitignore" as ".gitignore", "requirements.txt",
             ),
-            Self::Zig => files!("probes-wasm/templates/zig":
+            Self::Zig => files!("templates/zig":
                 "README.md", "build.zig", "gitignore" as ".gitignore", "probe.zig",
             ),
         }
