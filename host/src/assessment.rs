@@ -46,10 +46,9 @@ impl Assessor {
             Outcome::Failed(_) => is_long,
             Outcome::Broken(_) => true,
         };
-        let recovery = recorded.filter(|_| is_long && run.outcome.passed()).map(|ended| match ended.is_reported {
-            true => Recovery::Reported,
-            false => Recovery::Unreported,
-        });
+        let recovery = recorded
+            .filter(|_| is_long && run.outcome.passed())
+            .map(|ended| if ended.is_reported { Recovery::Reported } else { Recovery::Unreported });
         let error = is_error.then(|| self.detector.action(cause));
         let assessment = Assessment {
             outage: recorded.map(|recorded| recorded.outage),

@@ -262,7 +262,7 @@ impl Parser<'_> {
     fn path(&mut self) -> Segments {
         let before = self.at.checked_sub(1).map(|before| &self.tokens[before]);
         let is_other = match before {
-            Some(Token::Mark('.')) | Some(Token::PathSeparator) => true,
+            Some(Token::Mark('.') | Token::PathSeparator) => true,
             Some(Token::Name(word)) => {
                 ["fn", "struct", "enum", "trait", "type", "const", "mod", "let"].contains(&word.as_str())
             }

@@ -167,8 +167,9 @@ fn values(declared: &Value) -> String {
 /// Returns a number of bytes in the largest unit that needs no fraction.
 fn bytes(number: &Value) -> String {
     let bytes = number.as_u64().expect("bounds of sizes are whole numbers");
-    let unit =
-        [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")].into_iter().find(|(shift, _)| bytes % (1 << shift) == 0);
+    let unit = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")]
+        .into_iter()
+        .find(|(shift, _)| bytes.is_multiple_of(1 << shift));
     unit.map_or_else(|| format!("{bytes} bytes"), |(shift, unit)| format!("{} {unit}", bytes >> shift))
 }
 

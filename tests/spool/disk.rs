@@ -25,7 +25,7 @@ fn no_finished_run_is_lost_after_a_kill() {
         std::thread::sleep(Duration::from_millis(15));
         ACCEPTED_RESPONSE.to_owned()
     });
-    let file = write_config(&home, &probes_config(&receiver.dsn(), target.port, 20, "every: 0.05"));
+    let file = write_config(&home, &probes_config(&receiver.dsn(), target.port, 10, "every: 0.05"));
     let mut finished = HashSet::new();
     for kill in 0..kills {
         let running = start_program(&home, &file, "shown");

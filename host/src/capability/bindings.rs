@@ -2,6 +2,8 @@
 //!
 //! A handle of the guest's is a [`Resource`](wasmtime::component::Resource) of the type that the `with` table names.
 
+#![expect(missing_docs, reason = "the macro generates items without documentation")]
+
 wasmtime::component::bindgen!({
     path: "embedded/wit",
     world: "probe",

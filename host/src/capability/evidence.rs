@@ -24,7 +24,10 @@ pub trait ExchangeEvidence: Send + Sync {
 
 /// The last exchanges of one attempt, each with its span. Clones share them.
 #[derive(Clone, Default)]
-pub struct Evidence(Arc<Mutex<VecDeque<(Handle, Arc<dyn ExchangeEvidence>)>>>);
+pub struct Evidence(Arc<Mutex<VecDeque<Entry>>>);
+
+/// The span of an exchange, and what was observed of the exchange.
+type Entry = (Handle, Arc<dyn ExchangeEvidence>);
 
 impl Evidence {
     /// Exchanges that are kept: the last ones, since few follow the one that failed.

@@ -75,12 +75,12 @@ pub fn explain(text: &str, error: &ScanError, bracket: Option<(bool, usize)>) ->
         }
         Kind::ExpectedBlockMappingKey | Kind::ExpectedBlockSequenceEntry | Kind::ExpectedDocumentStart => {
             column = 1 + indent(line).chars().count();
-            match lines.get(line.wrapping_sub(1)).is_some_and(|line| line.trim_start().starts_with("- ")) {
-                true => "a list item where a key of the map above is expected: indent it under its own key".into(),
-                false => {
-                    "the indentation fits nothing above: the keys of a map, and the `-` of a list, stand in one column"
-                        .into()
-                }
+            let previous = lines.get(line.wrapping_sub(1));
+            if previous.is_some_and(|line| line.trim_start().starts_with("- ")) {
+                "a list item where a key of the map above is expected: indent it under its own key".into()
+            } else {
+                "the indentation fits nothing above: the keys of a map, and the `-` of a list, stand in one column"
+                    .into()
             }
         }
         Kind::UnclosedQuotedScalar => "a quotation mark that is never closed".into(),

@@ -212,9 +212,12 @@ fn attach(id: NodeId, open: &mut [Open], root: &mut Option<NodeId>) {
 }
 
 fn owned(tag: Option<std::borrow::Cow<'_, granit_parser::Tag>>) -> Option<Box<Tag>> {
-    let owned = |tag: std::borrow::Cow<'_, granit_parser::Tag>| match tag.is_yaml_core_schema() {
-        true => Tag::Core(tag.suffix().to_string()),
-        false => Tag::Other(format!("{}{}", tag.handle(), tag.suffix())),
+    let owned = |tag: std::borrow::Cow<'_, granit_parser::Tag>| {
+        if tag.is_yaml_core_schema() {
+            Tag::Core(tag.suffix().to_string())
+        } else {
+            Tag::Other(format!("{}{}", tag.handle(), tag.suffix()))
+        }
     };
     tag.map(|tag| Box::new(owned(tag)))
 }
@@ -224,10 +227,11 @@ fn diagnostic(range: TextRange, message: impl Into<String>) -> Diagnostic {
 }
 
 fn range(span: Span) -> TextRange {
-    let length = match span.start.line() == span.end.line() {
-        true => span.end.col().saturating_sub(span.start.col()),
+    let length = if span.start.line() == span.end.line() {
+        span.end.col().saturating_sub(span.start.col())
+    } else {
         // Only the first line of a longer text is marked.
-        false => usize::MAX,
+        usize::MAX
     };
     TextRange { line: span.start.line(), column: span.start.col() + 1, length }
 }

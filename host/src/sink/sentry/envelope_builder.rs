@@ -34,7 +34,7 @@ pub fn transaction(run: &Run, assessment: &Assessment, rate: SampleRate, event_d
 pub fn error(run: &Run, assessment: &Assessment, event_defaults: &EventDefaults) -> Envelope {
     let event_id = hex(!event_number(run.trace.id));
     let payload = write_payload(|payload, detail| {
-        payload::write_event(payload, &event_id, run, assessment, event_defaults, detail)
+        payload::write_event(payload, &event_id, run, assessment, event_defaults, detail);
     });
     event_envelope(Kind::Error, "event", &event_id, &sampling_context(run, SampleRate::ALL, event_defaults), &payload)
 }

@@ -27,7 +27,7 @@ impl Pipeline {
         let (fanout, event_defaults) = (Arc::new(fanout), Arc::new(EventDefaults::new(settings)));
         let (push_to, defaults) = (Arc::clone(&fanout), Arc::clone(&event_defaults));
         let push = move |check_in: CheckIn<'_>| {
-            push_to.push(vec![envelope_builder::check_in(check_in, rand::random(), &defaults)])
+            push_to.push(vec![envelope_builder::check_in(check_in, rand::random(), &defaults)]);
         };
         let check_ins = CheckInTimer::start(&settings.monitors, push);
         Self { fanout, event_defaults, sample: settings.sample, check_ins }

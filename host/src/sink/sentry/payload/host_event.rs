@@ -99,7 +99,7 @@ mod tests {
         let event_defaults = EventDefaults::new(&config::parse(&source, &|_| None).config.sentry);
         let write = |detail| -> Value {
             let payload = json_writer::object(10_000, |payload| {
-                write_host_event(payload, "id", &host_event, &event_defaults, detail)
+                write_host_event(payload, "id", &host_event, &event_defaults, detail);
             });
             serde_json::from_slice(&payload.unwrap()).unwrap()
         };
