@@ -249,7 +249,7 @@ fn configurations_have_no_errors() {
         let text = read(document);
         let blocks = text.split("```yaml\n").skip(1).map(|block| block.split("```").next().unwrap_or_default());
         for block in blocks.filter(|block| block.contains("probes:")) {
-            // What stands for a project's number.
+            // A placeholder for a project's number.
             let text = block.replace("/PROJECT", "/1");
             let name = (*document).to_owned();
             let source = Source { name, text, path: None, directory: directory.clone(), probe: None };

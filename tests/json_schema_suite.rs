@@ -159,7 +159,7 @@ fn check_group(group: &Group, deviation: Option<Deviation>) -> Option<String> {
 fn verdicts_are_right_or_deviate_as_listed() {
     let mut problems = Vec::new();
     let mut used = BTreeSet::new();
-    // Of the required files, and of the optional ones.
+    // The counts of the required files, and of the optional files.
     let (mut right, mut refused, mut not_asserted) = ([0; 2], [0; 2], [0; 2]);
     for group in all_groups() {
         let listed = find_deviation(&group);

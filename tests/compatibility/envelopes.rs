@@ -1,4 +1,4 @@
-//! What Sentry is sent, and what `--format json` prints, for runs that are the same each time.
+//! The envelopes for Sentry and the output of `--format json`, for runs that are the same each time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::normalize::Normalizer;
 use super::runs;
 use crate::support::receiver::{ReceivedEnvelope, Receiver};
 
-/// What a receiver gets of what is reported to Sentry: the envelopes in the order of their items' types. `more` are keys
+/// Returns what a receiver gets of the runs: the envelopes in the order of their items' types. `more` are keys
 /// of `sentry`.
 fn sent(more: &str, report: impl AsyncFnOnce(Arc<Sentry>)) -> Vec<ReceivedEnvelope> {
     let receiver = Receiver::start();
@@ -49,7 +49,7 @@ groups:
     envelopes
 }
 
-/// What a receiver gets of one run.
+/// Returns what a receiver gets of one run.
 fn sent_of(run: AssessedRun, more: &str) -> Vec<ReceivedEnvelope> {
     sent(more, async |sentry| {
         sentry.report(&Arc::new(run));

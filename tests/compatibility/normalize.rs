@@ -1,4 +1,4 @@
-//! What differs from run to run, replaced by what does not.
+//! Replaces values that differ from run to run by constants.
 
 use regex::{Captures, Regex};
 use serde_json::{Number, Value};

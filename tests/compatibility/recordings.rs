@@ -25,7 +25,7 @@ const SAYS: Guest = Guest {
     ..PASSES
 };
 
-/// Where the servers were when these were recorded.
+/// The addresses of the servers when the runs were recorded.
 const ECHO: u16 = 7007;
 const TARGET: u16 = 7080;
 
@@ -64,7 +64,7 @@ fn each_is_written_again_as_it_was() {
     }
 }
 
-/// What the host did while the component computed, which none of these has.
+/// Actions of the host while the component computes, which no recorded file has.
 #[test]
 fn what_happened_before_a_call() {
     let text = std::fs::read_to_string(folder().join("written/guest-log.jsonl")).expect("it is there");
@@ -85,7 +85,7 @@ fn names_of_calls_and_of_what_they_are_given() {
     for text in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
         for interface in interface.captures_iter(&text) {
             for call in call.captures_iter(&interface[2]) {
-                // What has a handle is recorded without a name.
+                // An argument with a handle is recorded without a name.
                 let named = given.captures_iter(&call[2]).filter(|given| given[2] != *"Resource");
                 let given: Vec<_> = named.map(|given| given[1].replace('_', "-")).collect();
                 calls.push(format!("{}.{} {}\n", &interface[1], call[1].replace('_', "-"), given.join(" ")));

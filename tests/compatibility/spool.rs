@@ -98,7 +98,7 @@ fn once(state: &Path, port: u16, sample: u8, probes: &str) -> CommandOutput {
     run_command(sentrynet().env("XDG_STATE_HOME", state).args(["once", "-"]), &text)
 }
 
-/// What an entry holds, by the number in its header.
+/// The contents of an entry, by the number in its header.
 const KINDS: [(u8, &str); 5] = [
     (0, "event"),
     (1, "check_in"),
@@ -152,7 +152,7 @@ fn what_this_version_leaves_is_what_an_earlier_one_left() {
     let state = crate::support::empty_folder("compatibility-spool-written");
     let port = free_port();
     let probes = every_kind(&Target::new());
-    // Of what sampling leaves out there is a report.
+    // Runs that sampling leaves out are in a client report.
     for sample in [1, 0] {
         let ended = once(&state, port, sample, &probes);
         assert_eq!(ended.code, 1, "{}", ended.stderr);

@@ -177,7 +177,7 @@ pub fn free_port() -> u16 {
     ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("loopback has a free port")
 }
 
-/// How long [`eventually`] waits: far longer than anything takes on a machine that is loaded fourfold.
+/// The time that [`eventually`] waits: far longer than anything takes on a machine that is loaded fourfold.
 const MAX_WAIT: Duration = Duration::from_secs(120);
 
 /// Polls until `probe` returns `Some`. Panics after [`MAX_WAIT`]; `what` names the event in the message.

@@ -78,7 +78,7 @@ const MIN_SILENT_HOSTS: usize = 3;
 const SUFFICIENT_SILENT_HOSTS: usize = 20;
 /// The least duration of a silence before this host is found offline: hosts that are well have the time to answer.
 const MIN_SILENCE: Duration = Duration::from_secs(5);
-/// How long errors are held. With the second between two calls of [`OfflineDetector::tick`] it is at most half a minute.
+/// The longest time for which errors are held. With the second between two calls of [`OfflineDetector::tick`] it is at most half a minute.
 const MAX_HOLD: Duration = Duration::from_secs(29);
 /// A host that has not answered within this time would not have answered later. Hence an answer of another host after this
 /// time shows that the network was not the cause.

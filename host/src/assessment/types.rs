@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 
 use crate::run::{Outage, Run};
 
-/// A finished run, and what it means.
+/// A finished run and its assessment.
 #[derive(Debug, Clone)]
 pub struct AssessedRun {
     /// The run, without secrets.
     pub run: Run,
-    /// What the run means beside those before it.
+    /// The meaning of the run, in view of the runs before it.
     pub assessment: Assessment,
 }
 
-/// What a run means beside those before it.
+/// The meaning of a run, in view of the runs before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Assessment {
     /// The outage that the run is part of or has ended, however short. `None` for a run that is broken: it says nothing of
@@ -23,14 +23,14 @@ pub struct Assessment {
     pub outage: Option<Outage>,
     /// `Some` if the run passed and ended an outage of at least `failures_before_error` runs.
     pub recovery: Option<Recovery>,
-    /// What is to be done with the run's error. `None` if the run is no error: it passed, or fewer than
+    /// The action for the run's error. `None` if the run is no error: it passed, or fewer than
     /// `failures_before_error` runs in a row have failed. A broken run is always an error.
     pub error: Option<ErrorAction>,
     /// True if the run failed because this host has no network. It says nothing of its target.
     pub is_offline: bool,
 }
 
-/// What is to be done with the error of a run.
+/// The action for the error of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorAction {
     /// Report the error.
@@ -50,15 +50,15 @@ pub enum Recovery {
     Unreported,
 }
 
-/// What is decided later than with the run concerned, or beside it.
+/// A decision about earlier runs, or about the network of this host.
 #[derive(Debug, Clone, Default)]
 pub struct Decision {
-    /// What becomes of all errors that are held. `None` if they stay held, or if there are none.
+    /// The fate of all errors that are held. `None` if they stay held, or if there are none.
     pub held_errors: Option<HeldErrors>,
     /// `Some` if the network of this host was found to be down, or is back.
     pub connectivity: Option<ConnectivityChange>,
-    /// `Some` with the first error that is suppressed while this host has no network: what is to be reported in place of
-    /// the errors, once.
+    /// `Some` with the first error that is suppressed while this host has no network. It is to be reported once, in place of
+    /// the errors.
     pub offline_event: Option<OfflineFinding>,
 }
 

@@ -5,7 +5,7 @@
 pub struct Diagnostic {
     /// The place in the file.
     pub location: Location,
-    /// What is wrong, and what would be right: lower case, no full stop.
+    /// The mistake, and what would be right: lower case, no full stop.
     pub message: String,
 }
 

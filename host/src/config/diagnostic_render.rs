@@ -1,6 +1,6 @@
 //! Renders diagnostics for a terminal: the message, the location, and the line of the file.
 //!
-//! Of a line, only keys and the host's own values are shown. Everything else may be a secret, and becomes `…`: a password,
+//! Only the keys and the host's own values of a line are shown. Everything else may be a secret, and becomes `…`: a password,
 //! a DSN or a body never leave the file, not even to a terminal.
 
 use std::fmt::Write;

@@ -23,7 +23,7 @@ pub use secret_file::world_readable_warning;
 /// Bytes of all replacements together. A few lines of references can ask for more than any memory holds.
 const MAX_REPLACED_BYTES: usize = 64 << 20;
 
-/// What references are looked up in.
+/// The environment in which references are looked up.
 pub struct InterpolationEnv<'a> {
     /// The directory that relative paths start from.
     pub directory: &'a Path,

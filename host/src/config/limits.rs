@@ -14,7 +14,7 @@ pub const MAX_MEMORY_BYTES: usize = 64 << 20;
 /// The maximum of `limits.table`. The pool of tables is laid out for it.
 pub const MAX_TABLE_ELEMENTS: usize = 100_000;
 
-/// What one run may use. With retries each attempt starts anew, except for spans and log lines, which count for the
+/// The limits of one run. With retries each attempt starts anew, except for spans and log lines, which count for the
 /// whole run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {

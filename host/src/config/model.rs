@@ -41,7 +41,7 @@ pub struct Config {
     pub secrets: Secrets,
 }
 
-/// Where runs are sent, and what Sentry is told about this host. It has no `Debug`, because the DSN is a secret.
+/// The section `sentry`: the destination of runs, and what Sentry is told about this host. It has no `Debug`, because the DSN is a secret.
 #[derive(Clone)]
 pub struct Sentry {
     /// `None` if neither the file nor `SENTRY_DSN` has one: runs are only shown.
@@ -52,7 +52,7 @@ pub struct Sentry {
     pub release: String,
     /// The name of this host: the machine's name by default.
     pub server_name: String,
-    /// Where runs wait until Sentry has accepted them.
+    /// The place where runs wait until Sentry has accepted them.
     pub spool: Spool,
     /// The passing runs that are sent.
     pub sample: Sample,
@@ -87,17 +87,17 @@ pub struct Probe {
     pub every: Duration,
     /// Consecutive runs at each start.
     pub burst: u32,
-    /// How often, and when, a failed run is repeated before it counts as failed.
+    /// The repetitions of a failed run before it counts as failed.
     pub retries: Retries,
     /// Consecutive runs that must fail before an error event is sent.
     pub failures_before_error: u32,
-    /// What each run may use.
+    /// The limits of each run.
     pub limits: Limits,
     /// The `allow` blocks, each of which narrows those before it. If empty, everything is allowed.
     pub allow: Vec<Allow>,
     /// The environment variables that the component may read: values by name.
     pub environment: BTreeMap<String, SecretString>,
-    /// What targets are told about the trace.
+    /// The trace headers for targets.
     pub trace_headers: TraceHeaders,
     /// The settings for the component: the probe's own, and those of its module. The host's own keys are not in it.
     pub settings: Map<String, Value>,
@@ -184,10 +184,10 @@ pub struct Retries {
     pub delay: Duration,
 }
 
-/// What targets are told about the trace that a request belongs to.
+/// The headers that tell targets about the trace of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TraceHeaders {
-    /// Whether Sentry's headers are sent, and what they ask for.
+    /// The sending of Sentry's headers, and what they ask for.
     pub mode: TraceMode,
     /// Also send W3C's header `traceparent`, for targets that do not know Sentry's.
     pub traceparent: bool,
@@ -195,7 +195,7 @@ pub struct TraceHeaders {
     pub hosts: Arc<[TraceHost]>,
 }
 
-/// Whether targets are told about the trace.
+/// The ways of telling targets about the trace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TraceMode {
     /// Targets are told nothing.
@@ -239,9 +239,9 @@ impl Probe {
 pub struct ParsedConfig {
     /// The configuration. Not to be used while there are errors, except for further checks.
     pub config: Config,
-    /// What must be repaired before the configuration can be used.
+    /// The mistakes that must be repaired before the configuration can be used.
     pub errors: Vec<Diagnostic>,
-    /// What may be a mistake.
+    /// Possible mistakes.
     pub warnings: Vec<Diagnostic>,
     /// JSON pointers to values with a reference that could not be resolved. `errors` has an error for each.
     pub(super) unresolved: HashSet<String>,

@@ -7,9 +7,10 @@ use serde_json::Value;
 use super::section::Section;
 use super::table::{DecodeContext, Field, Table, check_line};
 
-/// Where runs wait until Sentry has accepted them.
+/// The place where runs wait until Sentry has accepted them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spool {
+    /// The place of the spool.
     pub location: SpoolLocation,
     /// Bytes that the spool may take up on disk. The default holds some 150,000 ordinary runs.
     pub max_bytes: u64,

@@ -49,7 +49,7 @@ pub enum FailureKind<'v> {
     Ambiguous,
 }
 
-/// What a schema expects instead of a value.
+/// The expectation of a schema that a value does not meet.
 #[derive(Debug)]
 pub struct Expected<'v> {
     pub types: Vec<Type>,

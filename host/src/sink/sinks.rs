@@ -43,9 +43,9 @@ struct Shared {
     sinks: Vec<Arc<dyn Sink>>,
 }
 
-/// How often decisions are made that follow from the time alone.
+/// The interval between decisions that follow from the time alone.
 const TICK_INTERVAL: Duration = Duration::from_secs(1);
-/// How long a sink's flush may exceed its timeout before it is cancelled.
+/// The time by which a sink's flush may exceed its timeout before it is cancelled.
 const FLUSH_TOLERANCE: Duration = Duration::from_millis(250);
 
 impl Sinks {

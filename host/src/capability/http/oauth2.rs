@@ -35,7 +35,7 @@ const EXPIRY_MARGIN: Duration = Duration::from_secs(30);
 /// be revoked before it expires.
 ///
 /// # Errors
-/// Those of [`Exchange::run`], and of the request for a token: [`Error::Auth`] if the server gives none, otherwise errors
+/// The errors of [`Exchange::run`], and those of the request for a token: [`Error::Auth`] if the server gives none, otherwise errors
 /// that say that they are about the token.
 pub async fn run_with_token(
     client: Arc<OAuth2Client>,

@@ -22,7 +22,7 @@ use crate::run::evidence::Redirect;
 /// Redirects of one exchange that its evidence has: the last ones.
 const MAX_REDIRECTS_IN_EVIDENCE: usize = 10;
 
-/// What a hop led to.
+/// The result of a hop.
 enum HopOutcome {
     Response(Box<Response>),
     /// A redirect to follow, with the status that asked for it.

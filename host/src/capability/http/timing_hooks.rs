@@ -25,7 +25,7 @@ tokio::task_local! {
     static CURRENT_HOP: HopTimings;
 }
 
-/// What the hooks record of one hop, and the addresses that the hop may connect to. Clones share it.
+/// The times that the hooks record of one hop, and the addresses that the hop may connect to. Clones share it.
 #[derive(Clone, Default)]
 pub struct HopTimings {
     timestamps: Arc<Mutex<Timestamps>>,
@@ -33,7 +33,7 @@ pub struct HopTimings {
     peer_filter: Option<Arc<PeerFilter>>,
 }
 
-/// What the hooks recorded of one hop. A time is `None` if the hop has not come that far. If there were several attempts
+/// The times that the hooks have recorded of one hop. A time is `None` if the hop has not come that far. If there were several attempts
 /// to connect, it is that of the last one.
 #[derive(Clone, Default)]
 pub struct Timestamps {

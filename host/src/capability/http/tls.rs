@@ -21,10 +21,10 @@ use crate::capability::http::timing_hooks::HopTimings;
 /// The servers' certificates that a request trusts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub enum Trust {
-    /// Those of the system's authorities, or of the authorities in `SSL_CERT_FILE` and `SSL_CERT_DIR`.
+    /// The certificates of the system's authorities, or of the authorities in `SSL_CERT_FILE` and `SSL_CERT_DIR`.
     #[default]
     System,
-    /// Those of the authorities in a PEM file.
+    /// The certificates of the authorities in a PEM file.
     CaFile(PathBuf),
     /// All certificates, without verification.
     Unverified,

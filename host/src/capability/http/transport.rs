@@ -65,7 +65,7 @@ impl ProxyUrl {
     /// Returns the proxy for all requests of a client, with its credentials.
     ///
     /// # Errors
-    /// Those of [`Proxy::all`].
+    /// The errors of [`Proxy::all`].
     pub fn to_reqwest(&self) -> reqwest::Result<Proxy> {
         Proxy::all(self.0.clone())
     }

@@ -1,4 +1,4 @@
-//! What another sink than Sentry's gets.
+//! Tests of what a sink other than Sentry's gets.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
