@@ -1,4 +1,4 @@
-//! What a run of a probe comes to: plain data that every sink reads. Knows the trace, and nothing else.
+//! The result of one run of a probe: plain data that all sinks read. Of the other modules it uses only `trace`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,158 +14,197 @@ pub mod evidence;
 /// One finished run.
 #[derive(Debug, Clone)]
 pub struct Run {
+    /// The probe that ran. All runs of a loaded probe share its identity.
     pub probe: Arc<Identity>,
+    /// The outcome of the last attempt.
     pub outcome: Outcome,
+    /// The spans of all attempts, and the hosts that the run tried to reach.
     pub trace: Trace,
-    /// How long after its time it started.
+    /// The time from the moment at which the run was due to its start.
     pub lateness: Duration,
-    /// How many runs before it were skipped, since their time passed before they could start.
+    /// The number of runs immediately before this one that were skipped because their time passed before they could
+    /// start.
     pub skipped: u32,
-    /// How often it was tried: more than once where it failed and was to be retried.
+    /// The number of attempts, at least 1. It is greater than 1 if the run was retried after a failure.
     pub attempts: u32,
-    /// Why the attempts before the last did not pass.
+    /// The failures of the attempts before the last one, oldest first; empty if there was one attempt.
     pub earlier: Vec<Failure>,
-    /// The exchange that the last attempt did not pass for; none where it passed, or made none.
+    /// The exchange that the failure or fault of the last attempt is most likely about. `None` if that attempt passed
+    /// or made no exchange.
     pub evidence: Option<evidence::Exchange>,
-    /// Tags that the guest set, beside the configuration's.
+    /// The tags that the guest set during the last attempt, in addition to those of the configuration. At most 50, with
+    /// names and values of at most 200 bytes.
     pub tags: BTreeMap<String, String>,
+    /// The last log lines of all attempts, oldest first, within `limits.log_lines` and `limits.log_size`. If some were
+    /// dropped, the first line says how many.
     pub log: Vec<LogLine>,
 }
 
-/// Who ran, as the configuration has it.
+/// The identity of a probe, from the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Identity {
-    /// The component's name in the configuration, a built-in's in full: `probes.http`.
+    /// The name of the component in the configuration. The name of a built-in component is written in full:
+    /// `probes.http`.
     pub probe: String,
+    /// The title, from the configuration or the component. Without either, it is the component's name.
     pub title: String,
-    /// Sentry's, the group's and the probe's own, the most specific winning.
-    /// Probes of one group have them in common.
+    /// The tags of `sentry`, of the group and of the probe; the innermost overrides. Probes of one group share them
+    /// unless a probe has tags of its own.
     pub tags: Arc<BTreeMap<String, String>>,
-    /// So many runs in a row must fail before an error is told of.
+    /// The number of consecutive runs that must fail before an error is reported.
     pub failures_before_error: u32,
-    /// Where the configuration has it, as a JSON pointer: no other probe's, as a title can be.
+    /// The JSON pointer to the probe in the configuration, such as `/groups/0/probes/1`. It is unique, unlike the
+    /// title.
     pub pointer: String,
 }
 
-/// Runs of one probe in a row that have failed.
+/// Consecutive failed runs of one probe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outage {
-    /// When the first of them started.
+    /// The wall-clock time at which the first failed run started.
     pub began: SystemTime,
-    /// How many there are so far; a run that ended them is none of them.
+    /// The number of failed runs so far, at least 1. A passing run that ended the outage is not counted.
     pub runs: u32,
-    /// From the start of the first to the end of the run that says so, by a clock that nobody sets.
+    /// The time from the start of the first failed run to the end of the latest run, or of the run that ended the
+    /// outage. It is measured with the monotonic clock.
     pub lasted: Duration,
 }
 
-/// How a run ended. The target's failures and our own are never mixed: they have exit codes and fingerprints of their
-/// own.
+/// The result of a run. Failures of the target and faults on this side are kept apart: they have separate exit codes
+/// and fingerprints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
+    /// The first attempt passed.
     Passed,
-    /// The last attempt passed; why the first did not.
+    /// The last attempt passed after at least one had failed. The failure is that of the first attempt.
     PassedAfterRetry(Failure),
-    /// The target is wrong.
+    /// The last attempt failed: the target is not as it should be.
     Failed(Failure),
-    /// Our side is: the probe trapped, ran out of a limit, or could not do its work.
+    /// The probe could not do its work: it trapped, reached a limit, gave up, or could not be run. The target may be
+    /// well.
     Broken(Fault),
 }
 
-/// Why the target is considered down.
+/// The reason why the target counts as down.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// Short, stable, low in cardinality (`dns`, `status`, `assertion`): outages are grouped by it.
+    /// The kind of failure, by which outages are grouped: a short, stable word of low cardinality (`dns`, `status`,
+    /// `assertion`). It is cut after 64 bytes.
     pub reason: String,
-    /// One sentence for a person, lower case, no full stop.
+    /// One sentence for a person, in lower case and without a full stop. It is cut after 4096 bytes.
     pub message: String,
-    /// What was compared and differed, in the order in which it was checked; may be empty.
+    /// The checks that did not hold, in the order in which they were made. At most 100; empty if nothing was compared.
     pub mismatches: Vec<Mismatch>,
 }
 
-/// A check that did not hold.
+/// A check that did not hold. Each text comes from the guest, and is cut after 4096 bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mismatch {
-    /// What was checked: `status`, `$.version`.
+    /// The thing that was checked: `status`, `$.version`.
     pub subject: String,
+    /// The expected value: `2xx`, `at most 12.5`.
     pub expected: String,
+    /// The actual value: `503`, `no match`.
     pub actual: String,
 }
 
-/// Why a probe could not do its work.
+/// The reason why a probe could not do its work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
+    /// The kind of fault.
     pub kind: FaultKind,
-    /// One sentence for a person, lower case, no full stop.
+    /// One sentence for a person, in lower case and without a full stop.
     pub message: String,
-    /// The guest's stack where it was stopped, innermost frame first; empty where there is none.
+    /// The guest's stack at the point where it was stopped, innermost frame first. At most 30 frames; empty if the
+    /// fault did not occur in the guest's code.
     pub backtrace: Vec<Frame>,
 }
 
-/// A function of the guest's, and how far it had come.
+/// A frame of a guest's stack. All text in it comes from the guest; each text is cut after 300 bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Frame {
-    /// As its author named it, or by its number.
+    /// The demangled name of the function, or `wasm function` and its index if it has no name.
     pub function: String,
-    /// The part of the component that it is in, where that has a name.
+    /// The name of the core module that contains the function. `None` if the module has no name.
     pub module: Option<String>,
-    /// Its place in the source, where the component carries that.
+    /// The source file. `None` if the component has no debug information for the function.
     pub file: Option<String>,
+    /// The line in the source file. `None` if the component has no debug information for the function.
     pub line: Option<u32>,
 }
 
+/// The kind of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
-    /// The guest trapped.
+    /// The guest trapped or exited, or was stopped because of an invalid call of the host.
     Trap,
-    /// It reached one of its limits.
+    /// The guest reached a limit.
     #[serde(rename = "ceiling")]
     Limit(LimitKind),
-    /// It said itself that it could not do its work.
+    /// The guest returned that it could not do its work.
     #[serde(rename = "gave")]
     ReportedByProbe,
-    /// The host could not run it.
+    /// The host could not run the guest, or could not run it to its end.
     Host,
-    /// It did otherwise than on the recording that it was to replay.
+    /// The guest behaved differently from the recording that it was to replay, or the recording is damaged.
     #[serde(rename = "departed")]
     ReplayDiverged,
 }
 
-/// What a run may use no more of, under the names that these have below `limits`.
+/// A limit that ends a run when it is reached. [`key`](Self::key) returns the key that sets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LimitKind {
+    /// The wall-clock time of an attempt.
     Deadline,
+    /// The CPU time of the guest.
     Cpu,
+    /// The bytes of the guest's linear memory, or the bytes that the host holds for the guest.
     Memory,
+    /// The bytes of memory of all runs together.
     TotalMemory,
+    /// The elements of the guest's tables.
     Table,
+    /// The resources that the guest holds at once.
     Handles,
+    /// The number of HTTP requests, SSH connections and SSH commands together.
     Requests,
+    /// The number of connections at once.
     Connections,
+    /// The bytes that are received over the network, with bodies decompressed.
     Received,
+    /// The bytes that are sent over the network.
     Sent,
 }
 
-/// A line that the guest wrote while it ran.
+/// A line of a run's log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {
-    /// Since the start of the run.
+    /// The time from the start of the run to the line.
     pub at: Duration,
+    /// The severity of the line.
     pub level: Level,
+    /// The text. It is cut after 4096 bytes.
     pub message: String,
 }
 
+/// The severity of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
+    /// Details for the author of the probe.
     Debug,
+    /// Ordinary information. Lines that a guest writes to its standard output have this level.
     Info,
+    /// A warning. Lines that a guest writes to its standard error have this level.
     Warn,
+    /// An error.
     Error,
 }
 
 impl Level {
+    /// Returns the level's name in lower case, as it is serialised.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Debug => "debug",
@@ -176,6 +215,7 @@ impl Level {
     }
 }
 
+/// Formats the function, followed by its file and line in parentheses if they are known.
 impl fmt::Display for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { function, file, line, .. } = self;
@@ -188,7 +228,7 @@ impl fmt::Display for Frame {
 }
 
 impl Outcome {
-    /// `passed`, `passed-after-retry`, `failed` or `broken`.
+    /// Returns the outcome's name: `passed`, `passed-after-retry`, `failed` or `broken`.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Passed => "passed",
@@ -198,12 +238,13 @@ impl Outcome {
         }
     }
 
-    /// Whether the target is well in the end.
+    /// Returns true if the last attempt passed.
     pub fn passed(&self) -> bool {
         matches!(self, Self::Passed | Self::PassedAfterRetry(_))
     }
 
-    /// Why the target was not well, in the end or at first.
+    /// Returns the failure of the target: that of the last attempt, or that of the first attempt if a later one passed.
+    /// `None` if the first attempt passed, or if the run is broken.
     pub fn failure_mut(&mut self) -> Option<&mut Failure> {
         match self {
             Self::PassedAfterRetry(failure) | Self::Failed(failure) => Some(failure),
@@ -211,7 +252,7 @@ impl Outcome {
         }
     }
 
-    /// The reason of a failure or fault, and its sentence.
+    /// Returns the reason and the message of the failure or fault. `None` if the first attempt passed.
     pub fn why(&self) -> Option<(&str, &str)> {
         match self {
             Self::Passed => None,
@@ -222,11 +263,12 @@ impl Outcome {
 }
 
 impl FaultKind {
-    /// A reason as short and stable as a failure's.
+    /// Returns the kind as a reason for use in place of [`Failure::reason`]. For a limit it is the limit's key. These
+    /// names differ from the serialised ones.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Trap => "trap",
-            Self::Limit(ceiling) => ceiling.key(),
+            Self::Limit(limit) => limit.key(),
             Self::ReportedByProbe => "gave-up",
             Self::Host => "host",
             Self::ReplayDiverged => "departed",
@@ -235,7 +277,7 @@ impl FaultKind {
 }
 
 impl LimitKind {
-    /// Its key under `limits`.
+    /// Returns the key below `limits` in the configuration.
     pub fn key(self) -> &'static str {
         match self {
             Self::Deadline => "deadline",

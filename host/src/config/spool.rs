@@ -1,4 +1,4 @@
-//! Decodes `sentry.spool`: where runs wait until Sentry has accepted them. Knows nothing of how they are stored.
+//! Decodes `sentry.spool`, the settings of the spool. `sink::sentry::spool` stores the runs.
 
 use std::path::{Path, PathBuf};
 
@@ -7,10 +7,10 @@ use serde_json::Value;
 use super::section::Section;
 use super::table::{DecodeContext, Field, Table, check_line};
 
-/// The place where runs wait until Sentry has accepted them.
+/// The settings of the spool, in which runs wait until Sentry has accepted them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spool {
-    /// The place of the spool.
+    /// The place where the spool keeps the runs.
     pub location: SpoolLocation,
     /// Bytes that the spool may take up on disk. The default holds some 150,000 ordinary runs.
     pub max_bytes: u64,

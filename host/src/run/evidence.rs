@@ -1,193 +1,247 @@
-//! What the host saw of an exchange with a target: plain data that says why a run did not pass, and that no guest can
-//! forge.
+//! Evidence: the host's own observations of an exchange with a target. It shows why a run did not pass, and a guest
+//! cannot forge it. The types are plain data.
 
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-/// One exchange, as far as it went.
+/// The evidence of one exchange, as far as the exchange went.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Exchange {
+    /// One hop of an HTTP exchange.
     Http(Box<Http>),
+    /// An SSH connection.
     Ssh(Box<Ssh>),
+    /// A TCP connection of the guest's own.
     Tcp(Box<Tcp>),
-    /// A name that was looked up.
+    /// A lookup of a name by the guest.
     Dns(Box<Connection>),
 }
 
-/// A request and what came of it.
+/// An HTTP request and its response: one hop of an exchange.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Http {
+    /// The method, such as `GET`.
     pub method: String,
-    /// With neither credentials nor query.
+    /// The URL without credentials, query and fragment.
     pub url: String,
+    /// The decoded parameters of the URL's query, at most 60.
     pub query: Lines,
+    /// The request's headers: at most 60, with `user-agent` and `authorization` in addition if the client added them.
     pub headers: Lines,
-    /// The beginning of what was sent. It is not shown: it says what must not be.
+    /// The beginning of the request's body, at most 8 KiB. Bytes that are not UTF-8 are replaced.
+    ///
+    /// It is never shown or serialised. It serves only to find credentials, which are then redacted wherever else they
+    /// occur. After redaction it is empty.
     #[serde(skip)]
     pub body: String,
-    /// The hops before this one.
+    /// The redirects that led to this hop, oldest first: the last 10.
     pub redirects: Vec<Redirect>,
+    /// The connection that the request was sent over, or was to be sent over.
     pub connection: Connection,
+    /// The TLS handshake. `None` if this hop began none, for example because the connection was reused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
+    /// The response. `None` if its head did not arrive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response: Option<Response>,
 }
 
-/// Names and values in the order in which they came; a name may stand more than once.
+/// Names and values, such as headers, in their order. A name may occur more than once.
 pub type Lines = Vec<(String, String)>;
 
-/// A hop that led to another.
+/// A redirect that was followed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Redirect {
+    /// The status of the response that redirected: 301, 302, 303, 307 or 308.
     pub status: u16,
+    /// The URL that was redirected, without credentials, query and fragment.
     pub from: String,
 }
 
-/// The way to a target.
+/// A connection to a target, or the lookup of a name.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Connection {
-    /// The last that was reached, as its span is called (`dns`, `tls`, `wait`, `auth`); of TCP by what went over it: `connect`, `send`,
-    /// `receive`.
+    /// The last phase that was reached.
+    ///
+    /// - HTTP: `dns`, `connect`, `tls`, `send`, `wait` or `receive`, as in the operations of spans.
+    /// - SSH: `dns`, `connect`, `banner`, `kex`, `auth` or `exec`, as in the operations of spans. It is empty if the
+    ///   connection failed before the first phase.
+    /// - TCP: `receive` if bytes arrived, otherwise `send` if bytes were sent, otherwise `connect`.
+    /// - Lookup: `dns`.
     pub phase: Cow<'static, str>,
-    /// Why it went no further: the error's type. None where it came to its end.
+    /// The kind of the error, such as `dns` or `timeout`. `None` if there is no error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Cow<'static, str>>,
-    /// The names that were resolved.
+    /// The names that were resolved: two with some SOCKS proxies. It is empty if the target was given as an address, or
+    /// if an HTTP connection was reused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
-    /// What they resolved to.
+    /// The IP addresses of the last name: at most 60 for HTTP, otherwise at most 20.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resolved: Vec<String>,
-    /// Who answered, or would have: address and port, or a name where there is no address.
+    /// The address and port of the peer, or its name and port if no address is known. For a lookup it is the name
+    /// alone.
     pub peer: String,
+    /// True if an HTTP request went through a proxy. The proxy is then the peer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub proxy: bool,
+    /// True if an HTTP response arrived over a connection that was used before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reused: bool,
-    /// `HTTP/2`.
+    /// The protocol and its version: `HTTP/1.1`, `HTTP/2`, `SSH-2.0`. `None` if the peer did not answer in it, and for
+    /// TCP and lookups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol: Option<String>,
 }
 
-/// What a TLS handshake showed, whether or not it succeeded.
+/// A TLS handshake, successful or not.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Tls {
+    /// The version, `1.2` or `1.3`. `None` if the handshake failed before the server's signature was checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<Cow<'static, str>>,
-    /// As the server sent it, leaf first.
+    /// The certificates as the server sent them, leaf first. At most 6; those that cannot be parsed are left out.
     pub certificates: Vec<Certificate>,
 }
 
+/// An X.509 certificate of a server.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Certificate {
+    /// The distinguished name of the subject.
     pub subject: String,
+    /// The distinguished name of the issuer.
     pub issuer: String,
-    /// Whom it is for.
+    /// The DNS names and IP addresses that the certificate is for, at most 20.
     pub names: Vec<String>,
+    /// The start of the validity, per RFC 3339 in UTC.
     pub not_before: String,
+    /// The end of the validity, per RFC 3339 in UTC.
     pub not_after: String,
-    /// Negative once it has expired.
+    /// The whole days until the end of the validity, rounded down. Negative if the certificate has expired.
     pub days_left: i64,
 }
 
-/// An answer, whole or as far as it came.
+/// An HTTP response, as far as it arrived.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Response {
+    /// The status code.
     pub status: u16,
+    /// The headers: at most 60, and only the first ones if they take more than 8 KiB.
     pub headers: Lines,
+    /// The beginning of the body, decompressed.
     pub body: Excerpt,
 }
 
-/// The beginning of what a target sent.
+/// The beginning of the bytes that a target sent.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Excerpt {
-    /// Bytes that came in all.
+    /// The number of all bytes that arrived.
     pub size: u64,
-    /// None where it is not text.
+    /// The first bytes as text, at most [`MAX_BYTES`](Self::MAX_BYTES) of them. `None` if they are binary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
 }
 
-/// An SSH connection and what came of it.
+/// An SSH connection, and the last command that was run over it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Ssh {
+    /// The host, a name or an address, as the guest gave it.
     pub host: String,
+    /// The user to log in as. `None` if the guest gave none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
+    /// The TCP connection to the server.
     pub connection: Connection,
-    /// The server's banner; where there is none, what came in its place.
+    /// The server's identification string. If the server sent none, the first line that it sent instead, at most 200
+    /// characters. `None` if nothing arrived.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub banner: Option<String>,
-    /// Type and fingerprint.
+    /// The type and the fingerprint of the server's key: `ssh-ed25519 SHA256:…`. `None` if the server showed no key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_key: Option<String>,
-    /// The ways to log in that the server offered.
+    /// The methods of authentication that the server offered, such as `publickey`. It is empty if the server let the
+    /// user in without authentication, or was not asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub methods: Vec<String>,
+    /// The last command. `None` if no command was run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<Command>,
 }
 
-/// A command that was run, and what it left.
+/// A command that was run over SSH, and its result.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Command {
+    /// The first line of the command, at most 200 characters.
     pub command: String,
+    /// The exit status. `None` if a signal ended the command, or if the server did not send the status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_status: Option<u32>,
+    /// The signal that ended the command, without `SIG`: `KILL`. `None` if no signal did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signal: Option<String>,
+    /// The beginning of the standard output.
     pub stdout: Excerpt,
+    /// The beginning of the standard error.
     pub stderr: Excerpt,
 }
 
-/// A connection over which a guest spoke a protocol of its own.
+/// A TCP connection over which the guest spoke a protocol of its own.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Tcp {
+    /// The connection to the peer.
     pub connection: Connection,
-    /// Bytes that went out.
+    /// The number of bytes that were sent.
     pub sent: u64,
+    /// The beginning of the bytes that were received.
     pub received: Excerpt,
-    /// The target had sent all that it would.
+    /// True if the peer ended its direction of the connection.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub closed: bool,
 }
 
 impl Connection {
-    /// Whether both led to the same target: a name's port, or an address's.
+    /// Returns true if both connections went to the same target: to the same port of the same names, or to the same
+    /// address and port if no name was resolved for either.
     pub fn is_like(&self, other: &Self) -> bool {
         let port = |connection: &Self| connection.peer.rsplit(':').next().map(str::to_owned);
-        match self.names.is_empty() {
-            true => other.names.is_empty() && self.peer == other.peer,
-            false => self.names == other.names && port(self) == port(other),
+        if self.names.is_empty() {
+            other.names.is_empty() && self.peer == other.peer
+        } else {
+            self.names == other.names && port(self) == port(other)
         }
     }
 }
 
 impl Excerpt {
-    /// Bytes of what came that are kept.
-    pub const MOST: usize = 2048;
+    /// The maximal number of bytes that an excerpt keeps.
+    pub const MAX_BYTES: usize = 2048;
 
-    /// The beginning of what came, of which there were `size` bytes.
+    /// Returns the excerpt of `size` bytes that start with `beginning`, of which at most
+    /// [`MAX_BYTES`](Self::MAX_BYTES) are kept.
     pub fn new(beginning: &[u8], size: u64) -> Self {
-        let beginning = &beginning[..beginning.len().min(Self::MOST)];
-        Self { size, text: text(beginning, size > beginning.len() as u64) }
+        let beginning = &beginning[..beginning.len().min(Self::MAX_BYTES)];
+        Self { size, text: decode_text(beginning, size > beginning.len() as u64) }
     }
 }
 
-/// The text that some bytes are; none if they are something else.
-fn text(bytes: &[u8], cut: bool) -> Option<String> {
+/// Decodes bytes as UTF-8, with replacement characters for invalid ones. Returns `None` if the bytes are binary: if
+/// they contain a NUL, or if more than a tenth of the characters are invalid or control characters.
+///
+/// `is_cut` says that more bytes follow. An incomplete character at the end is then left out.
+fn decode_text(bytes: &[u8], is_cut: bool) -> Option<String> {
     let bytes = match std::str::from_utf8(bytes) {
-        // A character that was cut in two.
-        Err(error) if cut && error.error_len().is_none() => &bytes[..error.valid_up_to()],
+        // Only the last character is incomplete.
+        Err(error) if is_cut && error.error_len().is_none() => &bytes[..error.valid_up_to()],
         _ => bytes,
     };
     let text = String::from_utf8_lossy(bytes);
-    let strange = text.chars().filter(|c| *c == '\u{fffd}' || c.is_control() && !c.is_whitespace() && *c != '\u{1b}');
-    // Text in an old encoding is read well enough; what is compressed or an image is not.
-    (strange.count() * 10 <= text.chars().count() && !text.contains('\0')).then(|| text.into_owned())
+    // Escape characters count as text: the output of commands has them for colours.
+    let is_unprintable = |c: &char| *c == '\u{fffd}' || c.is_control() && !c.is_whitespace() && *c != '\u{1b}';
+    let unprintable = text.chars().filter(is_unprintable);
+    // Text in a legacy encoding stays readable within this bound; compressed data and images exceed it.
+    (unprintable.count() * 10 <= text.chars().count() && !text.contains('\0')).then(|| text.into_owned())
 }
 
 #[cfg(test)]
@@ -195,7 +249,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_to_the_same() {
+    fn compares_the_targets_of_connections() {
         let check = |one: (Option<&str>, &str), other: (Option<&str>, &str), expected| {
             let connection = |(name, peer): (Option<&str>, &str)| Connection {
                 names: name.into_iter().map(str::to_owned).collect(),
@@ -213,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn an_excerpt_is_text_or_nothing() {
+    fn decodes_excerpts_that_are_text() {
         let check = |bytes: &[u8], size: u64, expected: Option<&str>| {
             assert_eq!(Excerpt::new(bytes, size), Excerpt { size, text: expected.map(str::to_owned) });
         };
@@ -226,7 +280,7 @@ mod tests {
         check(b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", 500, None);
         check(&[0xff; 40], 40, None);
         check(&[b'a'; 5000], 5000, Some(&"a".repeat(2048)));
-        // Two bytes each: the bound falls between them.
+        // Each `é` has two bytes, and the bound falls between the two bytes of one.
         check(("x".to_owned() + &"é".repeat(3000)).as_bytes(), 6001, Some(&("x".to_owned() + &"é".repeat(1023))));
     }
 }

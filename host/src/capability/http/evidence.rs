@@ -43,7 +43,7 @@ pub struct HttpEvidence {
     pub response_head: Option<ResponseHead>,
     /// Bytes of the response's body that have arrived.
     pub received_bytes: u64,
-    /// The first of these bytes, at most [`Excerpt::MOST`].
+    /// The first of these bytes, at most [`Excerpt::MAX_BYTES`].
     pub body_excerpt: Vec<u8>,
 }
 

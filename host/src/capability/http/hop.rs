@@ -231,7 +231,7 @@ impl Hop {
         self.evidence.received_bytes += chunk.len() as u64;
         exchange.context.session.quota.count_received(chunk.len())?;
         let excerpt = &mut self.evidence.body_excerpt;
-        let room = Excerpt::MOST - excerpt.len();
+        let room = Excerpt::MAX_BYTES - excerpt.len();
         excerpt.extend_from_slice(&chunk[..chunk.len().min(room)]);
         Ok(())
     }

@@ -51,7 +51,7 @@ impl TcpEvidence {
     pub fn record_received(&self, bytes: &[u8]) {
         let mut facts = self.facts.lock();
         facts.received += bytes.len() as u64;
-        let room = Excerpt::MOST.saturating_sub(facts.excerpt.len());
+        let room = Excerpt::MAX_BYTES.saturating_sub(facts.excerpt.len());
         facts.excerpt.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
@@ -187,7 +187,7 @@ mod tests {
     fn bounds_what_it_keeps_of_the_received_bytes() {
         let evidence = tcp_evidence(None, "192.0.2.1:80");
         (0..1000).for_each(|_| evidence.record_received(&[b'a'; 1000]));
-        assert_eq!(evidence.facts.lock().excerpt.len(), Excerpt::MOST);
+        assert_eq!(evidence.facts.lock().excerpt.len(), Excerpt::MAX_BYTES);
         assert_eq!(evidence.report().received.size, 1_000_000);
     }
 }
