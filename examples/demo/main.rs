@@ -1,6 +1,7 @@
-//! A demonstration: a small shop on loopback, and one run of each of its probes.
+//! A demonstration: starts a small shop on loopback, and runs each of the probes in `probes.yaml` once.
 //!
-//! It also shows how to embed the host in a program: a configuration, a sandbox, probes, runs and a sink.
+//! It also shows how to embed the host in a program: it loads a configuration, runs probes and reports the runs to
+//! sinks.
 
 use std::error::Error;
 use std::io::{IsTerminal, stdout};
@@ -25,12 +26,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     if stdout().is_terminal() {
         println!();
     }
-    look_after(text, folder.path()).await?;
-    println!("{NEXT}");
+    run_probes(text, folder.path()).await?;
+    println!("{NEXT_STEPS}");
     Ok(())
 }
 
-const NEXT: &str = "
+/// The text after the runs.
+const NEXT_STEPS: &str = "
 As intended, `Front page` and `Search` passed, and `Checkout` and `Old shop` failed.
 
 Now check a service of yours. Write a file like the one above, probes.yaml, and then:
@@ -42,9 +44,10 @@ Now check a service of yours. Write a file like the one above, probes.yaml, and 
 README.md says how to install the program, docs/configuration.md has every key, and docs/sentry.md says how to see all
 of this in Sentry, or without an account in its viewer for development.";
 
-async fn look_after(text: String, folder: &Path) -> Result<(), Box<dyn Error>> {
+/// Loads a configuration, runs each of its probes once, and reports the runs.
+async fn run_probes(text: String, folder: &Path) -> Result<(), Box<dyn Error>> {
     let source = Source { name: "probes.yaml".to_owned(), text, path: None, directory: folder.to_owned(), probe: None };
-    // Only `SENTRY_SPOTLIGHT` is read from the environment: a user's DSN is for the user's own runs.
+    // Only `SENTRY_SPOTLIGHT` is read from the environment: runs of a demonstration do not belong in the user's Sentry.
     let environment = |name: &str| std::env::var(name).ok().filter(|_| name == "SENTRY_SPOTLIGHT");
     let loaded = match sentrynet::load(config::parse(&source, &environment)).await {
         Ok(loaded) => loaded,

@@ -1,4 +1,5 @@
-//! The demonstration's shop: HTTPS on loopback, with slow pages, and a second server whose certificate has expired.
+//! The shop of the demonstration: an HTTPS server on loopback with slow pages, and a second one whose certificate has
+//! expired.
 
 use std::error::Error;
 use std::path::Path;
@@ -14,15 +15,17 @@ use tokio::net::TcpListener;
 use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
-/// The ports of the shop.
+/// The TCP ports of the shop.
 pub struct Shop {
+    /// The port of the server with a valid certificate.
     pub https: u16,
+    /// The port of the server with an expired certificate.
     pub expired: u16,
 }
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
-/// Starts the servers, and writes the certificate of their authority to `folder` as `ca.pem`.
+/// Starts the servers, and writes the certificate of their certificate authority to `ca.pem` in `folder`.
 pub async fn start(folder: &Path) -> Result<Shop, Box<dyn Error>> {
     let mut params = CertificateParams::new(Vec::new())?;
     params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -31,10 +34,11 @@ pub async fn start(folder: &Path) -> Result<Shop, Box<dyn Error>> {
     Ok(Shop { https: listen(&authority, 2100).await?, expired: listen(&authority, 2026).await? })
 }
 
-async fn listen(authority: &Authority, until: i32) -> Result<u16, Box<dyn Error>> {
+/// Starts a server on an unused port, with a certificate that expires on 1 January of `expiry_year`. Returns the port.
+async fn listen(authority: &Authority, expiry_year: i32) -> Result<u16, Box<dyn Error>> {
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::new(vec!["localhost".to_owned()])?;
-    params.not_after = date_time_ymd(until, 1, 1);
+    params.not_after = date_time_ymd(expiry_year, 1, 1);
     let certificate = params.signed_by(&key, authority)?;
     let key = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes())?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -61,6 +65,7 @@ async fn listen(authority: &Authority, until: i32) -> Result<u16, Box<dyn Error>
     Ok(port)
 }
 
+/// Answers one request, and closes the connection. The path selects the delay and the body.
 async fn serve<C>(mut connection: BufReader<C>) -> std::io::Result<()>
 where
     C: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,

@@ -15,29 +15,30 @@ use logging::{LogFormat, print_error};
 #[derive(Parser)]
 #[command(version, about, arg_required_else_help = true, after_help = AFTER_HELP)]
 struct CommandLine {
-    /// The format of the log and of errors on standard error: `text`, or `json` with one object a line [default:
-    /// SENTRYNET_LOG_FORMAT, or text]
+    /// The format of the log and of errors on standard error: `text`, or `json` with one object a line [default: the
+    /// value of `SENTRYNET_LOG_FORMAT`, or `text`]
     #[arg(long, value_enum, global = true, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
     #[command(subcommand)]
     command: Command,
 }
 
+/// The part of `--help` after the options.
 const AFTER_HELP: &str = "\
 Exit codes:
-  0    every probe passed, or the command did what it should
+  0    every probe passed, or the command succeeded
   1    a target failed (`once`, `test`)
   2    the arguments, the configuration or a component are invalid
   3    a probe or this host broke: nothing is known about the target
   130  a second signal ended `run` at once
 
 Environment:
-  SENTRY_DSN            where runs are sent, unless the configuration has `sentry.dsn`
+  SENTRY_DSN            the DSN that runs are sent to, unless the configuration has `sentry.dsn`
   SENTRY_ENVIRONMENT    the environment in Sentry, unless the configuration has `sentry.environment`
-  SENTRY_SPOTLIGHT      the URL of a Spotlight that gets all runs too
-  SENTRYNET_LOG         what is logged: a level such as `debug`, or a filter [default: sentrynet=info]
+  SENTRY_SPOTLIGHT      the URL of a Spotlight server to which all runs are sent too
+  SENTRYNET_LOG         the level or the filter of the log, such as `debug` [default: sentrynet=info]
   SENTRYNET_LOG_FORMAT  the format of the log, `text` or `json`, unless `--log-format` is given
-  NO_COLOR              no colours, if it is set";
+  NO_COLOR              turns colours off, if it is set";
 
 #[derive(Subcommand)]
 enum Command {
@@ -62,7 +63,7 @@ enum Command {
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // Transparent huge pages of 2 MiB would waste memory on many small, short-lived allocations.
+    // Transparent huge pages of 2 MiB waste memory on many small, short-lived allocations.
     _ = nix::sys::prctl::set_thp_disable(true);
     let arguments = CommandLine::parse();
     if let Err(error) = logging::start(arguments.log_format) {
@@ -78,6 +79,7 @@ fn main() -> ExitCode {
     }
 }
 
+/// Runs one command on a runtime of one thread. Returns its exit code.
 fn execute(command: Command) -> Result<u8> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.context("cannot start the asynchronous runtime")?.block_on(async {

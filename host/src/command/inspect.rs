@@ -1,4 +1,5 @@
-//! `sentrynet inspect`: what a component is and could do, for whoever is to decide whether to trust it.
+//! `sentrynet inspect`: describes a component, so that a person can decide whether to trust it. The component is
+//! not run: only its `describe` is called.
 
 use std::io::Write;
 use std::path::Path;
@@ -28,16 +29,17 @@ pub struct Arguments {
     format: Format,
 }
 
+/// Prints the description of a component. Returns the exit code.
 pub async fn inspect(Arguments { component, format }: &Arguments) -> Result<u8> {
     let built_in = config::built_in(component).map(|(_, name)| Module::BuiltIn(name));
     let module = match &built_in {
         Some(module) => module.clone(),
-        // The name as it was given: it is what the answer speaks of.
+        // The path stays as it was given, because the error message below shows it.
         None => Module::File { path: Path::new(component).to_owned(), sha256: None },
     };
     let mut sandbox = Sandbox::new(1, None, EventDefaults::default(), Secrets::default())?;
-    let found = match sandbox.inspect(&module).await {
-        Ok(found) => found,
+    let inspection = match sandbox.inspect(&module).await {
+        Ok(inspection) => inspection,
         Err(error) => {
             let advice = match error {
                 LoadError::Unreadable { .. } => "; name a `.wasm` file, or `http`, `chain` or `ssh`",
@@ -47,12 +49,12 @@ pub async fn inspect(Arguments { component, format }: &Arguments) -> Result<u8> 
             return Ok(INVALID_INPUT);
         }
     };
-    let inspected = Inspected { asked: component, built_in: built_in.is_some(), found };
-    let shown = match format {
+    let inspected = Inspected { argument: component, is_built_in: built_in.is_some(), inspection };
+    let output = match format {
         Format::Text => text::text(&inspected),
         Format::Json => format!("{:#}\n", inspected.json()),
     };
-    // Who closed the pipe has read enough.
-    let _ = std::io::stdout().write_all(shown.as_bytes());
+    // If the reader has closed the pipe, it needs no more output: this is not an error.
+    let _ = std::io::stdout().write_all(output.as_bytes());
     Ok(0)
 }

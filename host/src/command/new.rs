@@ -1,6 +1,7 @@
-//! `sentrynet new`: a project for a probe, with all that building it takes. Knows nothing of running it.
+//! `sentrynet new`: writes a project for a new probe, with everything that is needed to build the probe.
 //!
-//! A template is a project by the name of `json-health`, which an editor understands; only the name is put in.
+//! A template is a complete project with the name `json-health`, so that editors understand it. The command replaces
+//! only this name and `json_health`, the form of the name in Rust code.
 
 use std::fs;
 use std::io::Write;
@@ -23,21 +24,22 @@ pub struct Arguments {
     path: PathBuf,
 }
 
+/// Creates a project and prints its folder. Returns the exit code.
 pub fn new(arguments: &Arguments) -> u8 {
-    match begin(&arguments.name, arguments.language, &arguments.path) {
+    match create_project(&arguments.name, arguments.language, &arguments.path) {
         Ok(folder) => {
-            // Who closed the pipe finds the folder.
+            // If the reader has closed the pipe, the project is complete nevertheless: this is not an error.
             let _ = writeln!(std::io::stdout(), "{0}: see {0}/README.md for how to build and run it", folder.display());
             0
         }
-        Err(refusal) => {
-            print_error(&refusal.to_string());
+        Err(error) => {
+            print_error(&error.to_string());
             INVALID_INPUT
         }
     }
 }
 
-/// What a project is written in.
+/// A programming language for which there is a template.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Language {
     Rust,
@@ -47,48 +49,54 @@ enum Language {
     Zig,
 }
 
-/// Why there is no new project.
+/// The reason why a project was not created.
 #[derive(Debug, thiserror::Error)]
-enum Refusal {
+enum CreateError {
     #[error("`{0}` cannot be a probe's name: {1}")]
-    Name(String, &'static str),
+    InvalidName(String, &'static str),
     #[error("{} is there already: choose another name, or another folder with `--path`", .0.display())]
-    Taken(PathBuf),
-    #[error("cannot write {}: {why}; choose another folder with `--path`", path.display())]
-    Unwritable { path: PathBuf, why: std::io::Error },
+    Exists(PathBuf),
+    #[error("cannot write {}: {error}; choose another folder with `--path`", path.display())]
+    Unwritable { path: PathBuf, error: std::io::Error },
 }
 
-/// Files with their places in a project.
+/// Files, each with its path in a project and its content.
 type Files = &'static [(&'static str, &'static [u8])];
 
-/// Files of a folder below `host/embedded`, where links lead to the folders of this repository.
+/// Includes files of a folder below `host/embedded`, whose links lead to folders of this repository, as [`Files`]. `as`
+/// gives a file another path in the project.
 macro_rules! files {
-    ($folder:literal: $($file:literal $(as $place:literal)?),* $(,)?) => {
-        files!(of concat!("../../embedded/", $folder, "/") => $($file $(as $place)?),*)
+    ($folder:literal: $($file:literal $(as $path:literal)?),* $(,)?) => {
+        files!(prefix concat!("../../embedded/", $folder, "/") => $($file $(as $path)?),*)
     };
-    (of $folder:expr => $($file:literal $(as $place:literal)?),*) => {
-        &[$((files!(place $file $($place)?), include_bytes!(concat!($folder, $file)) as &[u8])),*]
+    (prefix $prefix:expr => $($file:literal $(as $path:literal)?),*) => {
+        &[$((files!(path $file $($path)?), include_bytes!(concat!($prefix, $file)) as &[u8])),*]
     };
-    (place $file:literal) => { $file };
-    (place $file:literal $place:literal) => { $place };
+    (path $file:literal) => { $file };
+    (path $file:literal $path:literal) => { $path };
 }
 
-/// The name that stands in the templates.
+/// The name of the project in all templates.
 const NAME: &str = "json-health";
 
+/// The contract between probes and the host.
 const WIT: Files = files!("wit": "http.wit", "log.wit", "span.wit", "ssh.wit", "types.wit", "world.wit");
 
+/// The crate that probes in Rust are written with.
 const SDK: Files = files!("guest":
     "manifest.toml" as "Cargo.toml", "src/adapter.rs", "src/error.rs", "src/http.rs", "src/lib.rs", "src/log.rs",
     "src/settings.rs", "src/span.rs", "src/ssh.rs",
 );
 
-/// What wit-bindgen made of the contract for C as this host was built, so that nobody needs it who builds a probe.
-const BINDINGS: Files = files!(of concat!(env!("OUT_DIR"), "/") => "probe.c", "probe.h", "probe_component_type.o");
+/// The bindings of the contract for C. The build script of this crate generates them with wit-bindgen, so that nothing
+/// but a compiler is needed to build a probe in C or Zig.
+const BINDINGS: Files = files!(prefix concat!(env!("OUT_DIR"), "/") => "probe.c", "probe.h", "probe_component_type.o");
 
+/// The files that are in the projects of all languages.
 const SHARED: Files = files!("templates/shared": "health.json", "settings.yaml");
 
 impl Language {
+    /// Returns the files in which the name of the project is replaced.
     fn template(self) -> Files {
         match self {
             Self::Rust => files!("templates/rust":
@@ -110,8 +118,8 @@ impl Language {
         }
     }
 
-    /// Folders of the project that are the same whatever its name.
-    fn carries(self) -> &'static [(&'static str, Files)] {
+    /// Returns the folders of a project whose files are copied without changes, each with its path in the project.
+    fn copied_folders(self) -> &'static [(&'static str, Files)] {
         match self {
             Self::Rust => &[("wit", WIT), ("vendor/sentrynet-guest", SDK)],
             Self::C | Self::Zig => &[("wit", WIT), ("bindings", BINDINGS)],
@@ -120,51 +128,60 @@ impl Language {
     }
 }
 
-/// Writes a project into a new folder below `parent`; the folder.
-fn begin(name: &str, language: Language, parent: &Path) -> Result<PathBuf, Refusal> {
-    check(name).map_err(|why| Refusal::Name(name.to_owned(), why))?;
+/// Writes a project into a new folder in `parent`. Returns the path of the folder.
+///
+/// # Errors
+///
+/// - [`CreateError::InvalidName`] if the name does not follow the rules for names.
+/// - [`CreateError::Exists`] if there is something at the path of the folder that is not an empty folder.
+/// - [`CreateError::Unwritable`] if a file or a folder cannot be created. The files before it are not removed.
+fn create_project(name: &str, language: Language, parent: &Path) -> Result<PathBuf, CreateError> {
+    check_name(name).map_err(|problem| CreateError::InvalidName(name.to_owned(), problem))?;
     let folder = parent.join(name);
-    // A folder that somebody has made for it is as good as none.
+    // The folder may exist already if it is empty.
     if folder.symlink_metadata().is_ok() && !fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_none()) {
-        return Err(Refusal::Taken(folder));
+        return Err(CreateError::Exists(folder));
     }
-    for (place, text) in language.template().iter().chain(SHARED) {
+    for (path, text) in language.template().iter().chain(SHARED) {
         let text = String::from_utf8_lossy(text);
         let text = text.replace(NAME, name).replace(&crate_name(NAME), &crate_name(name));
-        write(&folder.join(place), text.as_bytes())?;
+        write(&folder.join(path), text.as_bytes())?;
     }
-    for (inner, files) in language.carries() {
-        for (place, bytes) in *files {
-            write(&folder.join(inner).join(place), bytes)?;
+    for (subfolder, files) in language.copied_folders() {
+        for (path, bytes) in *files {
+            write(&folder.join(subfolder).join(path), bytes)?;
         }
     }
     Ok(folder)
 }
 
-/// What every language's tools take, and a file system, a URL and a tag too.
-fn check(name: &str) -> Result<(), &'static str> {
-    let known = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '-';
+/// Checks the name of a project. The tools of every language, file systems, URLs and tags accept a valid name. Returns
+/// the first problem as an error.
+fn check_name(name: &str) -> Result<(), &'static str> {
+    let is_allowed = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '-';
     if name.len() > 50 {
         Err("it is longer than 50 characters")
-    } else if !name.chars().all(known) {
+    } else if !name.chars().all(is_allowed) {
         Err("use lower-case letters, digits and dashes alone, such as `shop-queue`")
     } else if !name.starts_with(|first: char| first.is_ascii_lowercase()) {
         Err("begin it with a letter")
     } else if name.ends_with('-') || name.contains("--") {
         Err("let a letter or digit follow each dash")
     } else if name == "sentrynet-guest" {
-        Err("it is that of a crate that comes with a project in Rust")
+        Err("each project in Rust contains a crate of this name")
     } else {
         Ok(())
     }
 }
 
+/// Returns the name that Rust code has for the crate of a project.
 fn crate_name(name: &str) -> String {
     name.replace('-', "_")
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<(), Refusal> {
-    let unwritable = |why| Refusal::Unwritable { path: path.to_owned(), why };
+/// Writes a new file, and creates the folders above it. An existing file is an error.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), CreateError> {
+    let unwritable = |error| CreateError::Unwritable { path: path.to_owned(), error };
     path.parent().map_or(Ok(()), fs::create_dir_all).map_err(unwritable)?;
     fs::OpenOptions::new()
         .write(true)
@@ -180,47 +197,51 @@ mod tests {
 
     use super::*;
 
-    /// Those of a folder of this repository, below it.
-    fn found(folder: &Path, below: &Path) -> BTreeSet<String> {
-        let entries = fs::read_dir(below).expect("the folder is there").flatten().map(|entry| entry.path());
+    /// Returns the paths of all files in `folder` and its subfolders, relative to `base`.
+    fn list_files(base: &Path, folder: &Path) -> BTreeSet<String> {
+        let entries = fs::read_dir(folder).expect("the folder is there").flatten().map(|entry| entry.path());
         entries
-            .flat_map(|path| match path.is_dir() {
-                true => found(folder, &path),
-                false => [path.strip_prefix(folder).expect("it lies there").display().to_string()].into(),
+            .flat_map(|path| {
+                if path.is_dir() {
+                    list_files(base, &path)
+                } else {
+                    [path.strip_prefix(base).expect("the file is below the base").display().to_string()].into()
+                }
             })
             .collect()
     }
 
+    /// Asserts that `files` has all files of a folder of this repository.
     #[track_caller]
-    fn whole(folder: &str, files: Files) {
+    fn assert_complete(folder: &str, files: Files) {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder);
-        let listed = files.iter().map(|(place, _)| match *place {
+        let listed = files.iter().map(|(path, _)| match *path {
             ".gitignore" => "gitignore".to_owned(),
-            place => place.to_owned(),
+            path => path.to_owned(),
         });
-        let found = found(&folder, &folder);
-        assert_eq!(listed.collect::<BTreeSet<_>>(), found, "{}", folder.display());
+        let existing = list_files(&folder, &folder);
+        assert_eq!(listed.collect::<BTreeSet<_>>(), existing, "{}", folder.display());
     }
 
     #[test]
-    fn no_file_is_forgotten() {
+    fn templates_have_all_files_of_their_folders() {
         for language in Language::value_variants() {
             let name = language.to_possible_value().expect("every language has a name").get_name().to_owned();
-            whole(&format!("probes-wasm/templates/{name}"), language.template());
+            assert_complete(&format!("probes-wasm/templates/{name}"), language.template());
         }
-        whole("wit", WIT);
-        whole("probes-wasm/guest", SDK);
-        whole("probes-wasm/templates/shared", SHARED);
+        assert_complete("wit", WIT);
+        assert_complete("probes-wasm/guest", SDK);
+        assert_complete("probes-wasm/templates/shared", SHARED);
     }
 
     #[test]
-    fn names() {
+    fn names_are_checked() {
         for good in ["a", "shop-queue", "s3", "json-health", "test", "fn"] {
-            assert_eq!(check(good), Ok(()), "{good}");
+            assert_eq!(check_name(good), Ok(()), "{good}");
         }
         for bad in ["", "-a", "a-", "a--b", "A", "1a", "a_b", "a.b", "../a", "a/b", "a b", "ä", "sentrynet-guest"] {
-            assert!(check(bad).is_err(), "{bad}");
+            assert!(check_name(bad).is_err(), "{bad}");
         }
-        assert!(check(&"a".repeat(50)).is_ok() && check(&"a".repeat(51)).is_err());
+        assert!(check_name(&"a".repeat(50)).is_ok() && check_name(&"a".repeat(51)).is_err());
     }
 }

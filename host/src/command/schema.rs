@@ -1,4 +1,4 @@
-//! `sentrynet schema`: one JSON Schema of a whole configuration, for editors.
+//! `sentrynet schema`: prints one JSON Schema of the whole configuration, for editors.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -18,31 +18,34 @@ pub struct Arguments {
     config: Option<PathBuf>,
 }
 
-/// Prints the schema, with the components that a configuration names, as far as they can be loaded.
+/// Prints the schema for the built-in probes and for the components of a configuration, if one is given. Components
+/// that cannot be loaded are left out. Returns the exit code.
 pub async fn schema(Arguments { config }: &Arguments) -> Result<u8> {
     let source = match config.as_deref().map(read) {
         Some(None) => return Ok(INVALID_INPUT),
         source => source.flatten(),
     };
-    let mut components = built_in().await?;
+    let mut components = built_in_components().await?;
     if let Some(source) = &source {
-        let named = named(source).await?;
-        let replaced: Vec<_> = named.iter().flat_map(|component| &component.names).cloned().collect();
+        let configured = configured_components(source).await?;
+        let replaced_names: Vec<_> = configured.iter().flat_map(|component| &component.names).cloned().collect();
         for built_in in &mut components {
-            built_in.names.retain(|name| !replaced.contains(name));
+            built_in.names.retain(|name| !replaced_names.contains(name));
         }
         components.retain(|built_in| !built_in.names.is_empty());
-        components.extend(named);
+        components.extend(configured);
     }
-    let schema = config::schema(&components).context("a schema that was read cannot be read again")?;
-    let mut out = std::io::stdout().lock();
-    // Who closed the pipe has read enough.
-    let _ = serde_json::to_writer_pretty(&mut out, &schema).map_err(std::io::Error::from).and_then(|()| writeln!(out));
+    let schema = config::schema(&components).context("cannot combine the schemas of the components")?;
+    let mut stdout = std::io::stdout().lock();
+    // If the reader has closed the pipe, it needs no more output: this is not an error.
+    let _ = serde_json::to_writer_pretty(&mut stdout, &schema)
+        .map_err(std::io::Error::from)
+        .and_then(|()| writeln!(stdout));
     Ok(0)
 }
 
-/// The built-in probes, of which a configuration with one of each is asked.
-async fn built_in() -> Result<Vec<ComponentSchema>> {
+/// Returns the schemas of the built-in probes. They are loaded from a configuration that has one probe of each kind.
+async fn built_in_components() -> Result<Vec<ComponentSchema>> {
     let built_in: Vec<_> = config::built_ins().collect();
     let probes: Vec<_> = built_in.iter().map(|(module, _)| format!("{{probe: {module}}}")).collect();
     let text = format!("groups: [{{probes: [{}]}}]", probes.join(", "));
@@ -51,54 +54,57 @@ async fn built_in() -> Result<Vec<ComponentSchema>> {
     let mut sandbox = Sandbox::new(1, None, EventDefaults::new(&config.sentry), config.secrets.clone())?;
     let mut components = Vec::new();
     for ((module, names), probe) in built_in.into_iter().zip(&config.probes) {
-        let described = sandbox.describe(probe).await?;
-        components.push(component(module, names, &described));
+        let description = sandbox.describe(probe).await?;
+        components.push(component_schema(module, names, &description));
     }
     Ok(components)
 }
 
-/// The components that a configuration declares, or names by their files; of those that cannot be loaded, a warning.
-async fn named(source: &Source) -> Result<Vec<ComponentSchema>> {
+/// Returns the schemas of the components that a configuration declares under `modules`, and of the files that its
+/// probes name. Prints a warning for each component that cannot be loaded.
+async fn configured_components(source: &Source) -> Result<Vec<ComponentSchema>> {
     let environment = |name: &str| std::env::var(name).ok();
-    let draft = config::parse(source, &environment);
-    let config = draft.config;
+    let parsed = config::parse(source, &environment);
+    let config = parsed.config;
     REDACTOR.install(config.secrets.clone());
     let mut sandbox = Sandbox::new(1, None, EventDefaults::new(&config.sentry), config.secrets.clone())?;
     let (mut components, mut warnings) = (Vec::new(), Vec::new());
     for probe in config::module_probes(source, &environment) {
         let name = probe.module_settings.pointer.split('/').nth(2).unwrap_or_default();
         match sandbox.describe(&probe).await {
-            Ok(described) => {
+            Ok(description) => {
                 let given_keys = probe.module_settings.keys.iter().cloned().collect();
                 let module = Some(name.to_owned());
                 components.push(ComponentSchema {
                     module,
                     given_keys,
-                    ..component(name, config::aliases(name), &described)
+                    ..component_schema(name, config::aliases(name), &description)
                 });
             }
             Err(error) => warnings.push(config::Diagnostic::at_key(format!("/modules/{name}"), error.to_string())),
         }
     }
-    let places: Vec<_> = config.probes.iter().map(|probe| format!("{}/probe", probe.pointer)).collect();
-    let names = config::source_texts(source, &places);
+    let pointers: Vec<_> = config.probes.iter().map(|probe| format!("{}/probe", probe.pointer)).collect();
+    let names = config::source_texts(source, &pointers);
     let mut by_file: BTreeMap<String, (&Probe, BTreeSet<String>)> = BTreeMap::new();
     for (probe, name) in config.probes.iter().zip(names) {
-        let declared =
+        let is_declared =
             |name: &String| components.iter().any(|component: &ComponentSchema| component.names.contains(name));
-        if let (Module::File { path, .. }, Some(name)) = (&probe.module, name.filter(|name| !declared(name))) {
-            let file = by_file.entry(path.display().to_string());
-            file.or_insert_with(|| (probe, BTreeSet::new())).1.insert(name);
+        if let (Module::File { path, .. }, Some(name)) = (&probe.module, name.filter(|name| !is_declared(name))) {
+            let entry = by_file.entry(path.display().to_string());
+            entry.or_insert_with(|| (probe, BTreeSet::new())).1.insert(name);
         }
     }
     for (probe, names) in by_file.into_values() {
         match sandbox.describe(probe).await {
-            Ok(described) => components.push(component(&probe.name, names.into_iter().collect(), &described)),
+            Ok(description) => {
+                components.push(component_schema(&probe.name, names.into_iter().collect(), &description));
+            }
             Err(error) => warnings.push(probe.diagnostic("/probe", &error.to_string())),
         }
     }
     print_diagnostics(source, Level::Warning, &warnings);
-    if !draft.errors.is_empty() {
+    if !parsed.errors.is_empty() {
         print_warning(&format!(
             "{} has errors, so that the schema may lack some of its components: `sentrynet check` shows them",
             source.name
@@ -107,7 +113,8 @@ async fn named(source: &Source) -> Result<Vec<ComponentSchema>> {
     Ok(components)
 }
 
-fn component(key: &str, names: Vec<String>, described: &Description) -> ComponentSchema {
-    let (summary, schema) = (described.summary.clone(), described.schema.clone());
+/// Returns the schema of a component that each of `names` stands for as a value of the key `probe`.
+fn component_schema(key: &str, names: Vec<String>, description: &Description) -> ComponentSchema {
+    let (summary, schema) = (description.summary.clone(), description.schema.clone());
     ComponentSchema { names, key: key.to_owned(), summary, schema, module: None, given_keys: Vec::new() }
 }

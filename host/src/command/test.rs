@@ -39,6 +39,7 @@ pub struct Arguments {
     replay: Option<PathBuf>,
 }
 
+/// Runs a component once and shows the result. Returns the exit code.
 pub async fn test(arguments: &Arguments) -> Result<u8> {
     let Arguments { probe, settings, format, record, replay } = arguments;
     let run = match replay {
@@ -63,7 +64,7 @@ pub struct RecordingFile {
 }
 
 impl RecordingFile {
-    /// Creates the file. Returns `None` if that fails, and writes why.
+    /// Creates the file. Returns `None` if that fails, and prints the error.
     pub fn create(path: PathBuf) -> Option<Self> {
         match File::create(&path) {
             Ok(file) => Some(Self { file, path }),
@@ -81,13 +82,14 @@ impl RecordingFile {
     /// Returns an error if the host fails, or if the file cannot be written.
     pub async fn run(mut self, probe: &Probe) -> Result<Run> {
         let (run, recording) = probe.record().await.context("the host failed: this is a bug, please report it")?;
-        let written = self.file.write_all(recording.to_text().as_bytes());
-        written.with_context(|| format!("cannot write {}", self.path.display()))?;
+        let result = self.file.write_all(recording.to_text().as_bytes());
+        result.with_context(|| format!("cannot write {}", self.path.display()))?;
         Ok(run)
     }
 }
 
-/// Runs a component against its target. Returns `None` if something is invalid, and writes what.
+/// Runs a component against its target. Returns `None` if the component, the settings or the path of the recording are
+/// invalid, and prints the errors.
 async fn run_component(probe: &str, settings: Option<&Path>, record: Option<&Path>) -> Result<Option<Run>> {
     let Some(source) = source(probe, settings) else { return Ok(None) };
     let Some(loaded) = load(&source, &environment).await? else { return Ok(None) };
@@ -99,7 +101,8 @@ async fn run_component(probe: &str, settings: Option<&Path>, record: Option<&Pat
     }
 }
 
-/// Runs a component against a recording. Returns `None` if something is invalid, and writes what.
+/// Runs a component against a recording. Returns `None` if the component, the settings or the recording are invalid,
+/// and prints the errors.
 async fn replay_recording(probe: &str, settings: Option<&Path>, path: &Path) -> Result<Option<Run>> {
     let Some(source) = source(probe, settings) else { return Ok(None) };
     let recording = match Recording::read(path) {
@@ -133,11 +136,12 @@ async fn replay_recording(probe: &str, settings: Option<&Path>, path: &Path) -> 
     probe.replay(recording).await.map(Some).context("the host failed: this is a bug, please report it")
 }
 
-/// Returns the settings of a component, which may be none. Returns `None` if they cannot be read, and writes why.
+/// Returns the settings of a component, which are empty without a file of settings. Returns `None` if the component
+/// does not exist or the settings cannot be read, and prints the error.
 fn source(probe: &str, settings: Option<&Path>) -> Option<Source> {
-    // The component's path counts from the working directory, whatever file the settings are in.
-    let existing = std::path::absolute(probe).ok().filter(|path| path.exists());
-    let probe = match existing {
+    // The path of the component is relative to the working directory, not to the file of the settings.
+    let existing_path = std::path::absolute(probe).ok().filter(|path| path.exists());
+    let probe = match existing_path {
         Some(path) => path.display().to_string(),
         None if probe.contains(['/', '.']) => {
             print_error(&format!("no file `{probe}`: name a component, or a built-in probe"));
@@ -151,7 +155,7 @@ fn source(probe: &str, settings: Option<&Path>) -> Option<Source> {
     }
 }
 
-/// Looks up a variable of the environment, except those that would have something sent.
+/// Returns the value of an environment variable. The variables of Sentry are left out, so that nothing is sent.
 fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|_| !["SENTRY_DSN", "SENTRY_ENVIRONMENT", "SENTRY_SPOTLIGHT"].contains(&name))
 }

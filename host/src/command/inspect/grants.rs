@@ -1,21 +1,21 @@
-//! What a component would need granted, as the key `allow` has it.
+//! The permissions that a component needs, in the form of the configuration key `allow`.
 
 use sentrynet::sandbox::{Grant, Import};
 use serde_json::{Map, Value, json};
 
-/// Where the operator is to write a host of theirs: nobody's, by RFC 2606.
-const HOST: &str = "host.example";
+/// A placeholder that the operator replaces with a host. RFC 2606 reserves the domain `.example` for such use.
+const EXAMPLE_HOST: &str = "host.example";
 
-/// All that the component's imports work only with.
-pub fn needed(imports: &[Import]) -> Map<String, Value> {
+/// Returns a value of `allow` with every permission that a component's imports need to work.
+pub fn required_permissions(imports: &[Import]) -> Map<String, Value> {
     let mut allow = Map::new();
     let mut needs: Vec<_> = imports.iter().filter_map(|import| import.info.needs).collect();
     needs.sort();
     for need in needs {
         let (key, value) = match need {
-            Grant::Hosts => ("hosts", json!([HOST])),
+            Grant::Hosts => ("hosts", json!([EXAMPLE_HOST])),
             Grant::Ssh { commands, agent } => {
-                let mut ssh = Map::from_iter([("hosts".to_owned(), json!([HOST]))]);
+                let mut ssh = Map::from_iter([("hosts".to_owned(), json!([EXAMPLE_HOST]))]);
                 ssh.extend(commands.then(|| ("commands".to_owned(), json!(true))));
                 ssh.extend(agent.then(|| ("agent".to_owned(), json!(true))));
                 ("ssh", Value::Object(ssh))
@@ -28,8 +28,8 @@ pub fn needed(imports: &[Import]) -> Map<String, Value> {
     allow
 }
 
-/// A configuration's lines that declare the component, to be pasted at the beginning of a line.
-pub fn yaml(name: &str, component: &str, sha256: &str, allow: &Map<String, Value>) -> String {
+/// Returns the YAML of a configuration that declares the component under `modules`. It is not indented.
+pub fn module_yaml(name: &str, component: &str, sha256: &str, allow: &Map<String, Value>) -> String {
     let mut yaml =
         format!("modules:\n  {}:\n    component: {}\n    sha256: {sha256}\n", scalar(name), scalar(component));
     if !allow.is_empty() {
@@ -41,6 +41,7 @@ pub fn yaml(name: &str, component: &str, sha256: &str, allow: &Map<String, Value
     yaml
 }
 
+/// Returns a value in YAML, in the flow style: on one line.
 fn flow(value: &Value) -> String {
     match value {
         Value::String(text) => scalar(text),
@@ -53,14 +54,15 @@ fn flow(value: &Value) -> String {
     }
 }
 
-/// A text as YAML has it: in quotes unless it can be nothing else, and with nothing in it that is a reference.
+/// Returns a text as a YAML scalar, in quotes unless YAML reads it as a string without them. `${` is escaped as `$${`,
+/// so that the scalar has no reference.
 fn scalar(text: &str) -> String {
-    let plain = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '.' || c == '/')
+    let is_plain = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '.' || c == '/')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "._/-".contains(c))
         && text.contains(|c: char| c.is_ascii_alphabetic())
         && !["true", "false", "null", "yes", "no", "on", "off", "y", "n", ".nan", ".inf"]
             .contains(&text.to_ascii_lowercase().as_str());
-    if plain { text.to_owned() } else { Value::from(text.replace("${", "$${")).to_string() }
+    if is_plain { text.to_owned() } else { Value::from(text.replace("${", "$${")).to_string() }
 }
 
 #[cfg(test)]
@@ -68,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_stay_what_they_are() {
+    fn texts_are_quoted_and_escaped_where_needed() {
         let check = |text: &str, expected: &str| assert_eq!(scalar(text), expected);
         check("redis-ping", "redis-ping");
         check("./probes/mine.wasm", "./probes/mine.wasm");
@@ -81,13 +83,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_pasted_is_a_module() {
-        let allow = Map::from_iter([("ssh".to_owned(), json!({ "hosts": [HOST], "commands": true }))]);
+    fn a_module_is_declared_in_yaml() {
+        let allow = Map::from_iter([("ssh".to_owned(), json!({ "hosts": [EXAMPLE_HOST], "commands": true }))]);
         assert_eq!(
-            yaml("redis", "./redis.wasm", "00ff", &allow),
+            module_yaml("redis", "./redis.wasm", "00ff", &allow),
             "modules:\n  redis:\n    component: ./redis.wasm\n    sha256: 00ff\n    allow:\n      \
              ssh: {hosts: [host.example], commands: true}\n"
         );
-        assert_eq!(yaml("a", "b", "c", &Map::new()).lines().count(), 4);
+        assert_eq!(module_yaml("a", "b", "c", &Map::new()).lines().count(), 4);
     }
 }

@@ -1,35 +1,36 @@
-//! Laying out text in columns and paragraphs.
+//! The layout of text in columns and paragraphs.
 
 use sentrynet::sink::console::{escape, wrap};
 
-/// Columns of the terminal that are used.
+/// The width of the output, in characters.
 pub const WIDTH: usize = 80;
 pub const INDENT: &str = "  ";
-/// Lines of one text of the component's.
-const MOST_LINES: usize = 12;
+/// The number of lines after which a cell or a paragraph is truncated: a component can return text of any length.
+const MAX_LINES: usize = 12;
 
-/// One row: each cell in as many lines as its width takes.
+/// Returns one row of a table. Each cell is a text and its width in characters; the text is wrapped to this width.
 pub fn columns(cells: &[(&str, usize)]) -> String {
-    let cells: Vec<_> = cells.iter().map(|(text, width)| (wrap(text, *width, MOST_LINES), *width)).collect();
+    let cells: Vec<_> = cells.iter().map(|(text, width)| (wrap(text, *width, MAX_LINES), *width)).collect();
     let height = cells.iter().map(|(lines, _)| lines.len()).max().unwrap_or_default();
     let mut text = String::new();
     for row in 0..height {
-        let mut drawn = String::new();
+        let mut output_line = String::new();
         for (lines, width) in &cells {
             let cell = lines.get(row).map(String::as_str).unwrap_or_default();
-            drawn += &format!("{INDENT}{cell:width$}");
+            output_line += &format!("{INDENT}{cell:width$}");
         }
-        text += drawn.trim_end();
+        text += output_line.trim_end();
         text.push('\n');
     }
     text
 }
 
+/// Returns `text`, wrapped to the width of the output, with `indent` before each line.
 pub fn paragraph(indent: &str, text: &str) -> String {
-    wrap(text, WIDTH - indent.len(), MOST_LINES).iter().map(|line| format!("{indent}{line}\n")).collect()
+    wrap(text, WIDTH - indent.len(), MAX_LINES).iter().map(|line| format!("{indent}{line}\n")).collect()
 }
 
-/// A guest's text in one line, in which nothing drives the terminal.
-pub fn line(text: &str) -> String {
+/// Returns a component's text on one line, with the characters escaped that control a terminal.
+pub fn single_line(text: &str) -> String {
     escape(&text.split_whitespace().collect::<Vec<_>>().join(" "))
 }

@@ -1,57 +1,61 @@
-//! A component for a person to read. All that it says of itself is a guest's text.
+//! The description of a component as text for a person. Texts from the component are not trusted: each is escaped.
 
 use std::collections::BTreeMap;
 
 use super::grants;
 use super::inspected::Inspected;
-use super::layout::{INDENT, WIDTH, columns, line, paragraph};
+use super::layout::{INDENT, WIDTH, columns, paragraph, single_line};
 use sentrynet::sandbox::Import;
 
 mod settings;
 
+/// Returns the description of a component.
 pub fn text(inspected: &Inspected) -> String {
-    let found = &inspected.found;
-    let description = &found.description;
-    let mut text = format!("{} {}\n", line(&description.name), line(&description.version));
-    text += &paragraph("", &line(&description.summary));
+    let inspection = &inspected.inspection;
+    let description = &inspection.description;
+    let mut text = format!("{} {}\n", single_line(&description.name), single_line(&description.version));
+    text += &paragraph("", &single_line(&description.summary));
     text.push('\n');
-    let made = |fields: &[&str]| {
-        let of = found.producers.iter().filter(|[field, ..]| fields.contains(&field.as_str()));
-        let named: Vec<_> = of.map(|[_, name, version]| line(format!("{name} {version}").trim())).collect();
-        named.join(", ")
+    let tools = |fields: &[&str]| {
+        let producers = inspection.producers.iter().filter(|[field, ..]| fields.contains(&field.as_str()));
+        let names: Vec<_> =
+            producers.map(|[_, name, version]| single_line(format!("{name} {version}").trim())).collect();
+        names.join(", ")
     };
-    let core = if found.is_core_module { ", a core module" } else { "" };
-    let file = if inspected.built_in { "built in".to_owned() } else { line(inspected.asked) };
+    let core_module = if inspection.is_core_module { ", a core module" } else { "" };
+    let file = if inspected.is_built_in { "built in".to_owned() } else { single_line(inspected.argument) };
     let facts = [
-        ("component", format!("{file}, {}{core}", size(found.size_bytes))),
-        ("sha256", found.sha256.clone()),
-        ("contract", format!("sentrynet:probe {}", found.contract)),
-        ("language", made(&["language"])),
-        ("made with", made(&["processed-by", "sdk"])),
+        ("component", format!("{file}, {}{core_module}", format_size(inspection.size_bytes))),
+        ("sha256", inspection.sha256.clone()),
+        ("contract", format!("sentrynet:probe {}", inspection.contract)),
+        ("language", tools(&["language"])),
+        ("made with", tools(&["processed-by", "sdk"])),
     ];
-    for (name, fact) in facts.iter().filter(|(_, fact)| !fact.is_empty()) {
-        text += &columns(&[(name, 9), (fact, WIDTH - 2 - 9 - 2)]);
+    for (name, value) in facts.iter().filter(|(_, value)| !value.is_empty()) {
+        text += &columns(&[(name, 9), (value, WIDTH - 2 - 9 - 2)]);
     }
     text += "\nIt can do this, and nothing else:\n";
-    text += &powers(&found.imports);
+    text += &actions_table(&inspection.imports);
     text += "\nIts settings:\n";
     text += &settings::table(&description.schema);
-    if !inspected.built_in {
-        let allow = grants::needed(&found.imports);
-        text += match allow.is_empty() {
-            true => "\nTo use it, declare it; it needs nothing allowed:\n\n",
-            false => "\nTo use it, declare it with as little of this as it is to have:\n\n",
+    if !inspected.is_built_in {
+        let allow = grants::required_permissions(&inspection.imports);
+        text += if allow.is_empty() {
+            "\nTo use it, declare it; it needs nothing allowed:\n\n"
+        } else {
+            "\nTo use it, declare it; leave out each permission that it should not have:\n\n"
         };
-        text += &grants::yaml(&inspected.module(), inspected.asked, &found.sha256, &allow);
+        text += &grants::module_yaml(&inspected.module_name(), inspected.argument, &inspection.sha256, &allow);
     }
     text
 }
 
-/// What its imports let it do, each with the interfaces that it is for; those that reach nothing come last.
-fn powers(imports: &[Import]) -> String {
-    let mut powers: Vec<(&str, Vec<&str>)> = Vec::new();
+/// Returns a table of the actions that a component's imports make possible, each with its interfaces. The actions that
+/// need a permission come first. The interfaces that make no action possible are listed below the table.
+fn actions_table(imports: &[Import]) -> String {
+    let mut actions: Vec<(&str, Vec<&str>)> = Vec::new();
     let mut others = BTreeMap::<&str, Vec<&str>>::new();
-    // One without functions has types alone.
+    // An import without functions has only types.
     for Import { interface, info, .. } in imports.iter().filter(|import| !import.functions.is_empty()) {
         let name = interface.split('@').next().unwrap_or_default();
         match info.action {
@@ -59,32 +63,32 @@ fn powers(imports: &[Import]) -> String {
                 let (package, name) = name.split_once('/').unwrap_or((name, ""));
                 others.entry(package).or_default().push(name);
             }
-            words => match powers.iter_mut().find(|(known, _)| *known == words) {
+            action => match actions.iter_mut().find(|(listed, _)| *listed == action) {
                 Some((_, interfaces)) => interfaces.push(name),
-                None => powers.push((words, vec![name])),
+                None => actions.push((action, vec![name])),
             },
         }
     }
-    // What works only if it is allowed is what matters.
-    powers.sort_by_key(|(words, _)| {
-        !imports.iter().any(|import| import.info.action == *words && import.info.needs.is_some())
+    // The operator decides only on actions that need a permission.
+    actions.sort_by_key(|(action, _)| {
+        !imports.iter().any(|import| import.info.action == *action && import.info.needs.is_some())
     });
-    let longest = powers.iter().map(|(words, _)| words.len()).max().unwrap_or_default();
+    let width = actions.iter().map(|(action, _)| action.len()).max().unwrap_or_default();
     let mut text = String::new();
-    for (words, interfaces) in &powers {
-        text += &columns(&[(words, longest), (&interfaces.join(", "), WIDTH - 2 - longest - 2)]);
+    for (action, interfaces) in &actions {
+        text += &columns(&[(action, width), (&interfaces.join(", "), WIDTH - 2 - width - 2)]);
     }
-    if powers.is_empty() {
+    if actions.is_empty() {
         text += "  compute\n";
     }
     if !others.is_empty() {
-        let named: Vec<_> = others.iter().map(|(package, names)| format!("{package} ({})", names.join(", "))).collect();
-        text += &paragraph(INDENT, &line(&format!("Its other imports reach nothing: {}", named.join(", "))));
+        let names: Vec<_> = others.iter().map(|(package, names)| format!("{package} ({})", names.join(", "))).collect();
+        text += &paragraph(INDENT, &single_line(&format!("Its other imports reach nothing: {}", names.join(", "))));
     }
     text
 }
 
-fn size(bytes: usize) -> String {
+fn format_size(bytes: usize) -> String {
     match bytes {
         ..1024 => format!("{bytes} bytes"),
         1024..0x10_0000 => format!("{:.1} KiB", bytes as f64 / 1024.0),

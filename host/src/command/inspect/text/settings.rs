@@ -1,102 +1,108 @@
-//! A schema of settings as a table: key, type, what it is unless given, and what it is for.
+//! A schema of settings as a table with a row for each key: key, type, default and description.
 
 use serde_json::{Map, Value};
 
-use super::super::layout::{WIDTH, columns, line, paragraph};
+use super::super::layout::{WIDTH, columns, paragraph, single_line};
 
-/// A row for each key.
+/// Returns the table of the settings in `schema`. It has at most 200 keys; the last line tells how many are left
+/// out.
 pub fn table(schema: &Value) -> String {
-    const MOST_KEYS: usize = 200;
-    let own = Map::new();
-    let own = schema["properties"].as_object().unwrap_or(&own);
+    const MAX_ROWS: usize = 200;
+    let no_properties = Map::new();
+    let properties = schema["properties"].as_object().unwrap_or(&no_properties);
     let required: Vec<_> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    // One that is every probe's own, as its title is.
-    let beside = required.iter().filter(|key| !own.contains_key(**key));
-    let beside = beside.map(|key| [line(key), String::new(), NEEDED.to_owned(), "As every probe's.".to_owned()]);
-    let rows: Vec<[String; 4]> = beside
-        .chain(own.iter().map(|(key, of)| {
-            let standing = match (required.contains(&key.as_str()), &of["default"]) {
+    // A schema can require a key that it does not describe, because every probe has the key, such as `title`.
+    let common = required.iter().filter(|key| !properties.contains_key(**key));
+    let common =
+        common.map(|key| [single_line(key), String::new(), NEEDED.to_owned(), "Every probe has this key.".to_owned()]);
+    let rows: Vec<[String; 4]> = common
+        .chain(properties.iter().map(|(key, property)| {
+            let default = match (required.contains(&key.as_str()), &property["default"]) {
                 (true, _) => NEEDED.to_owned(),
                 (false, Value::Null) => String::new(),
-                (false, default) => line(&default.to_string()),
+                (false, default) => single_line(&default.to_string()),
             };
-            let about = line(of["description"].as_str().unwrap_or_default());
-            [line(key), line(&words(schema, of, 0)), standing, about]
+            let description = single_line(property["description"].as_str().unwrap_or_default());
+            [single_line(key), single_line(&type_in_words(schema, property, 0)), default, description]
         }))
         .collect();
     if rows.is_empty() {
         return "  none that it says\n".to_owned();
     }
-    let head = ["key", "type", "default", ""].map(str::to_owned);
-    // None of the first three takes so much that nothing is left for the last.
-    let longest = |column: usize, most: usize| {
-        let cells = std::iter::once(&head).chain(&rows).map(|row| row[column].chars().count());
-        cells.max().unwrap_or_default().min(most)
+    let header = ["key", "type", "default", ""].map(str::to_owned);
+    // The first three columns have maximum widths, so that enough is left for the description.
+    let column_width = |column: usize, max: usize| {
+        let cells = std::iter::once(&header).chain(&rows).map(|row| row[column].chars().count());
+        cells.max().unwrap_or_default().min(max)
     };
-    let widths = [longest(0, 20), longest(1, 16), longest(2, 10)];
-    let rest = WIDTH - widths.iter().map(|width| width + 2).sum::<usize>() - 2;
-    let widths = [widths[0], widths[1], widths[2], rest];
-    let rows_shown = std::iter::once(&head).chain(rows.iter().take(MOST_KEYS));
+    let widths = [column_width(0, 20), column_width(1, 16), column_width(2, 10)];
+    let description_width = WIDTH - widths.iter().map(|width| width + 2).sum::<usize>() - 2;
+    let widths = [widths[0], widths[1], widths[2], description_width];
+    let rows_shown = std::iter::once(&header).chain(rows.iter().take(MAX_ROWS));
     let mut text: String =
         rows_shown.map(|row| columns(&[0, 1, 2, 3].map(|column| (row[column].as_str(), widths[column])))).collect();
-    if rows.len() > MOST_KEYS {
-        text += &paragraph("  ", &format!("… and {} more, see `--format json`", rows.len() - MOST_KEYS));
+    if rows.len() > MAX_ROWS {
+        text += &paragraph("  ", &format!("… and {} more, see `--format json`", rows.len() - MAX_ROWS));
     }
     text
 }
 
+/// The text in the column of defaults for a required key.
 const NEEDED: &str = "needed";
 
-/// What a schema takes, as a person says it.
-fn words(root: &Value, schema: &Value, hops: usize) -> String {
-    /// A schema may refer to itself.
-    const MOST_HOPS: usize = 4;
-    const MOST_CASES: usize = 8;
-    if hops > MOST_HOPS {
+/// Returns the type or the values that a schema accepts, in words: `list of text`, `get or post`. Returns an empty text
+/// if the schema names no type. `depth` is the number of schemas and references that led to this schema.
+fn type_in_words(root: &Value, schema: &Value, depth: usize) -> String {
+    /// The depth below which schemas are not read, since a schema can refer to itself.
+    const MAX_DEPTH: usize = 4;
+    /// The number of alternatives that are shown.
+    const MAX_ALTERNATIVES: usize = 8;
+    if depth > MAX_DEPTH {
         return String::new();
     }
-    if let Some(referred) = schema["$ref"].as_str().and_then(|at| root.pointer(at.strip_prefix('#')?)) {
-        return words(root, referred, hops + 1);
+    if let Some(referred) = schema["$ref"].as_str().and_then(|pointer| root.pointer(pointer.strip_prefix('#')?)) {
+        return type_in_words(root, referred, depth + 1);
     }
-    let cases = match (&schema["const"], &schema["enum"]) {
-        (Value::Null, Value::Array(cases)) => cases.as_slice(),
+    let constants = match (&schema["const"], &schema["enum"]) {
+        (Value::Null, Value::Array(constants)) => constants.as_slice(),
         (Value::Null, _) => &[],
-        (only, _) => std::slice::from_ref(only),
+        (constant, _) => std::slice::from_ref(constant),
     };
-    let several = ["anyOf", "oneOf"].iter().find_map(|key| schema[key].as_array());
-    let mut all: Vec<String> = if !cases.is_empty() {
-        let shown = |case: &Value| case.as_str().map_or_else(|| case.to_string(), str::to_owned);
-        cases.iter().filter(|case| !case.is_null()).map(shown).collect()
-    } else if let Some(several) = several {
-        several.iter().take(MOST_CASES).map(|one| words(root, one, hops + 1)).collect()
+    let subschemas = ["anyOf", "oneOf"].iter().find_map(|key| schema[key].as_array());
+    let mut alternatives: Vec<String> = if !constants.is_empty() {
+        let to_text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        constants.iter().filter(|value| !value.is_null()).map(to_text).collect()
+    } else if let Some(subschemas) = subschemas {
+        subschemas.iter().take(MAX_ALTERNATIVES).map(|schema| type_in_words(root, schema, depth + 1)).collect()
     } else {
         let types = match &schema["type"] {
             Value::Array(types) => types.as_slice(),
-            one => std::slice::from_ref(one),
+            single => std::slice::from_ref(single),
         };
-        types.iter().filter_map(Value::as_str).filter_map(|kind| kind_in_words(root, schema, kind, hops)).collect()
+        types.iter().filter_map(Value::as_str).filter_map(|kind| kind_in_words(root, schema, kind, depth)).collect()
     };
-    all.retain(|words| !words.is_empty());
-    let mut seen = Vec::new();
-    for words in all {
-        if !seen.contains(&words) {
-            seen.push(words);
+    alternatives.retain(|alternative| !alternative.is_empty());
+    let mut distinct = Vec::new();
+    for alternative in alternatives {
+        if !distinct.contains(&alternative) {
+            distinct.push(alternative);
         }
     }
-    let more = seen.len() > MOST_CASES;
-    seen.truncate(MOST_CASES);
-    seen.extend(more.then(|| "…".to_owned()));
-    seen.join(" or ")
+    let is_truncated = distinct.len() > MAX_ALTERNATIVES;
+    distinct.truncate(MAX_ALTERNATIVES);
+    distinct.extend(is_truncated.then(|| "…".to_owned()));
+    distinct.join(" or ")
 }
 
-fn kind_in_words(root: &Value, schema: &Value, kind: &str, hops: usize) -> Option<String> {
+/// Returns a value of the keyword `type` in words, or `None` for `null` and unknown values.
+fn kind_in_words(root: &Value, schema: &Value, kind: &str, depth: usize) -> Option<String> {
     Some(match kind {
         "string" => "text".to_owned(),
         "integer" => "whole number".to_owned(),
         "number" => "number".to_owned(),
         "boolean" => "true or false".to_owned(),
         "object" => "map".to_owned(),
-        "array" => match words(root, &schema["items"], hops + 1).as_str() {
+        "array" => match type_in_words(root, &schema["items"], depth + 1).as_str() {
             "" => "list".to_owned(),
             items => format!("list of {items}"),
         },
@@ -113,7 +119,7 @@ mod tests {
     #[track_caller]
     fn check(schema: &Value, expected: &str) {
         assert_eq!(
-            words(
+            type_in_words(
                 &json!({ "$defs": { "loop": { "$ref": "#/$defs/loop" }, "port": { "type": "integer" } } }),
                 schema,
                 0
@@ -139,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_is_as_wide_as_a_terminal() {
+    fn a_table_fits_into_the_width() {
         let schema = json!({
             "required": ["a-key-that-is-longer-than-anybody-would-think-of"],
             "properties": {
