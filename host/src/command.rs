@@ -30,7 +30,7 @@ const FAILED: u8 = 1;
 /// The exit code if a probe or this host broke.
 pub const BROKEN: u8 = 3;
 
-/// How long all sinks together may take to deliver the last runs of a command that ends by itself.
+/// The time in which all sinks together deliver the last runs of a command that ends by itself.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The format of results on standard output: text for a person, or JSON for a program.

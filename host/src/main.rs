@@ -50,7 +50,7 @@ enum Command {
     Test(command::test::Arguments),
     /// Check the configuration and the settings of its probes without using the network; exit with 0 or 2
     Check(command::check::Arguments),
-    /// Show what a component is, what it can do and which permissions it needs, without running it
+    /// Show what a component is, what it can do and which permissions it needs; of its code only `describe` runs
     Inspect(command::inspect::Arguments),
     /// Print a JSON Schema of the configuration, with which an editor completes and checks it
     Schema(command::schema::Arguments),

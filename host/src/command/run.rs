@@ -27,7 +27,7 @@ pub struct Arguments {
     trace: bool,
 }
 
-/// How long all sinks together may take to deliver the last runs after a signal. With [`schedule::STOP_GRACE`] for runs that
+/// The time in which all sinks together deliver the last runs after a signal. With [`schedule::STOP_GRACE`] for runs that
 /// have begun it is well within the ten seconds that a container is given to stop.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
