@@ -33,7 +33,7 @@ pub struct Config {
     pub total_memory: Option<usize>,
     /// The probes of all groups, in the order of the file.
     pub probes: Vec<Probe>,
-    /// The keys `check_in`, from which [`monitors`] makes monitors.
+    /// The keys `check_in`, from which [`monitors`](super::monitors) makes monitors.
     pub check_ins: Vec<CheckIn>,
     /// The directory that relative paths in the file start from.
     pub directory: PathBuf,
@@ -58,7 +58,7 @@ pub struct Sentry {
     pub sample: Sample,
     /// The URL of a Spotlight that gets the same envelopes as Sentry.
     pub spotlight: Option<Url>,
-    /// The monitors of `check_ins`. Empty after [`parse`]: [`monitors`] makes them, once the titles of all probes are known.
+    /// The monitors of `check_ins`. Empty after [`parse`](super::parse): [`monitors`](super::monitors) makes them, once the titles of all probes are known.
     pub monitors: Vec<Monitor>,
 }
 

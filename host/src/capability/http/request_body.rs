@@ -57,7 +57,7 @@ impl StreamedBody {
         Self { body: Mutex::new(Some(Box::pin(body))), length, beginning: Mutex::default() }
     }
 
-    /// Returns the first [`MAX_EVIDENCE_BYTES`] of what was sent.
+    /// Returns the first 8 KiB of what was sent.
     pub fn beginning(&self) -> Bytes {
         self.beginning.lock().clone().freeze()
     }
