@@ -35,7 +35,7 @@ Exit codes:
 Environment:
   SENTRY_DSN            the DSN that runs are sent to, unless the configuration has `sentry.dsn`
   SENTRY_ENVIRONMENT    the environment in Sentry, unless the configuration has `sentry.environment`
-  SENTRY_SPOTLIGHT      the URL of a Spotlight server to which all runs are sent too
+  SENTRY_SPOTLIGHT      `1`, or the URL of a Spotlight server to which all runs are sent too
   SENTRYNET_LOG         the level or the filter of the log, such as `debug` [default: sentrynet=info]
   SENTRYNET_LOG_FORMAT  the format of the log, `text` or `json`, unless `--log-format` is given
   NO_COLOR              turns colours off, if it is set";
