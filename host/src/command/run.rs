@@ -64,7 +64,8 @@ pub async fn run(arguments: &Arguments) -> Result<u8> {
     let jobs = probes.into_iter().zip(config.probes);
     let jobs: Vec<_> =
         jobs.map(|(probe, configured)| Job { probe, every: configured.every, burst: configured.burst }).collect();
-    tracing::info!(probes = jobs.len(), in_flight, "{} probes on schedule", jobs.len());
+    let noun = if jobs.len() == 1 { "probe" } else { "probes" };
+    tracing::info!(probes = jobs.len(), in_flight, "{} {noun} on schedule", jobs.len());
     let workers = Workers::start(schedule::runs_per_second(&jobs)).context("cannot start the threads of probes")?;
     schedule::run(jobs, &workers, in_flight, Arc::clone(&sinks), stop).await;
     sinks.flush(FLUSH_TIMEOUT).await;
