@@ -160,7 +160,7 @@ pub fn file_limit(pid: Pid) -> Option<u64> {
     limits.lines().find_map(|line| line.strip_prefix("Max open files"))?.split_whitespace().next()?.parse().ok()
 }
 
-/// The resources that one process used over a time, and the noise of other processes.
+/// The CPU time that one process used over a period, and the share of the machine that other processes took.
 #[derive(Debug, Clone, Copy)]
 pub struct Usage {
     pub wall_secs: f64,

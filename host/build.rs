@@ -36,7 +36,7 @@ fn write_bindings(output: &Path) -> Result<(), Box<dyn Error>> {
 
 /// Writes `built-in.zst`: each probe after its length.
 fn write_built_in_probes(output: &Path) -> Result<(), Box<dyn Error>> {
-    /// In the order in which the host knows them. `http` is first, because nearly all configurations need it.
+    /// In the order of `BUILT_IN` in `sandbox/component/read.rs`. `http` is first, because nearly all configurations need it.
     const NAMES: [&str; 3] = ["http", "chain", "ssh"];
     /// A window of 16 MiB spans all probes, so that each is compressed against the one before it.
     const WINDOW_LOG: u32 = 24;

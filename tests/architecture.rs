@@ -1,7 +1,7 @@
-//! The structure of `host/src`: which room may name which crate and which other room, no cycle between the files of a
-//! room, and no deep folders.
+//! The structure of `host/src`: the crates and rooms that each room may use, no cycles between the files of a room, and
+//! no deep folders.
 //!
-//! A room is a module directly below the root with all that is in its folder.
+//! A room is a module directly below the root, with all files in its folder.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,7 +23,7 @@ pub const WALLS: &[(&str, &[&str])] = &[
     ("reqwest", &["capability/http", "sink/sentry"]),
     ("russh", &["capability/ssh"]),
     ("ring", &["capability/ssh", "capability/http/signature_cache", "sandbox/component"]),
-    // The clocks of threads and the limit on open files, which the standard library does not show.
+    // The clocks of threads and the limit on open files, which the standard library does not provide.
     ("nix", &["sandbox/epoch", "sandbox/cpu_timer", "sandbox/system_limits"]),
     // The DSN is parsed once, with the rest of the configuration.
     ("sentry", &["sink/sentry", "config", "propagation"]),
@@ -35,7 +35,7 @@ pub const WALLS: &[(&str, &[&str])] = &[
     ("crate::logging", &["command"]),
     ("crate::propagation", &["loading", "sandbox", "capability", "sink/sentry"]),
     ("crate::recording", &["sandbox", "capability/record_replay", "capability/http/response", "redaction"]),
-    // A replay knows what stands in a secret's place.
+    // A replay compares calls with the placeholders of redacted secrets.
     ("crate::redaction", &["sandbox", "config", "redaction", "capability/record_replay"]),
     ("crate::run", &["sandbox", "capability", "sink", "assessment", "redaction", "recording"]),
     ("crate::sandbox", &["schedule", "loading", "sandbox"]),
@@ -48,10 +48,10 @@ pub const WALLS: &[(&str, &[&str])] = &[
 ];
 
 #[test]
-fn rooms_name_only_what_they_may() {
+fn rooms_use_only_what_the_table_of_walls_allows() {
     let mut wrong = Vec::new();
     for (module, text) in source_files() {
-        // The entrances may name all rooms.
+        // The roots of the library and of the program may use all rooms.
         if module == "lib" || module == "main" {
             continue;
         }
@@ -99,7 +99,7 @@ fn no_folder_is_deeper_than_four() {
 }
 
 #[test]
-fn a_name_is_found_where_it_is_used() {
+fn uses_of_a_name_are_found_in_source() {
     assert!(names("use wasmtime::Store;", "wasmtime"));
     assert!(names("    let x = crate::sink::report();", "crate::sink"));
     assert!(!names("use wasmtime_wasi::WasiCtx;", "wasmtime"));
@@ -128,7 +128,7 @@ fn a_cycle_is_found() {
         ],
         &["a/b names a::c::X of a/c, a/c names a::d::* of a/d, a/d names a::b::B of a/b"],
     );
-    // A child that uses an item of its parent, which uses one of the child's.
+    // A child uses an item of its parent, and the parent uses an item of the child.
     check_cycles(
         &[("a", "mod b;\nuse b::B;\npub struct A(B);"), ("a/b", "use super::A;\npub struct B;")],
         &["a names a::b::B of a/b, a/b names a::A of a"],
@@ -141,8 +141,8 @@ fn a_cycle_is_found() {
 }
 
 #[test]
-fn what_is_no_cycle() {
-    // A child's item by way of its parent's re-export, and a parent that only declares and exports.
+fn re_exports_tests_and_comments_make_no_cycle() {
+    // A child uses another child's item through the parent's re-export. The parent only declares and re-exports.
     check_cycles(
         &[
             ("a", "mod b;\nmod c;\npub use b::B;\npub use c::C;"),
@@ -151,7 +151,7 @@ fn what_is_no_cycle() {
         ],
         &[],
     );
-    // Tests, comments, texts, and the names of methods and fields.
+    // Paths in tests, comments and strings, and the names of methods and fields, do not count.
     check_cycles(
         &[
             ("a/b", "use super::c::C;\n#[cfg(test)]\nmod tests { use crate::a::c::b; }\npub struct B;"),

@@ -22,7 +22,7 @@ struct Target {
 impl Target {
     fn start(respond: impl Fn(&Request) -> Response + Send + Sync + 'static) -> Self {
         let target = target::Target::responding(move |requests| {
-            let (status, more, body) = respond(requests.last().expect("it has just come"));
+            let (status, more, body) = respond(requests.last().expect("a request has just arrived"));
             format!("{status}\r\ncontent-length: {}\r\n{more}\r\n{body}", body.len())
         });
         Self { url: format!("http://127.0.0.1:{}", target.port), target }

@@ -209,7 +209,7 @@ fn a_body_that_is_not_json_fails_as_json_or_as_a_mismatch() {
     assert_eq!(alone["failure"]["reason"], "json", "{alone:#}");
     let message = alone["failure"]["message"].as_str().expect("a failure has a message");
     assert!(message.starts_with("the body is not JSON: "), "{message}");
-    // Beside other mismatches, it is one of them.
+    // If there are other mismatches, the invalid JSON is listed as one more.
     let gone = run("gone", "{status: 200, $.a: 1, $.b: {exists: false}}");
     assert_eq!(gone["failure"]["reason"], "assertion", "{gone:#}");
     let found = mismatches(&gone);

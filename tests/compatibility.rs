@@ -1,8 +1,9 @@
-//! Formats that outlive a release: what is on the wire or in a file stays as it is, whatever it is called in the code.
+//! Formats that outlive a release: data on the wire and in files keep their format when names in the code change.
 //!
-//! `tests/compatibility/expected` holds texts that this version must still write, byte for byte. After an intended change,
-//! for instance of a message, `UPDATE=1 tests/run compatibility::` writes them anew. `tests/compatibility/written` holds
-//! files of the version of commit 28ac5f9, which this version must still read. Those files are never written anew.
+//! `tests/compatibility/expected` has texts that this version must still write, byte for byte. After an intended
+//! change, for instance of a message, `UPDATE=1 tests/run compatibility::` rewrites them. `tests/compatibility/written`
+//! has files that were written by the version of commit 28ac5f9, and that this version must still read. They are never
+//! rewritten.
 
 mod configuration;
 mod contract;

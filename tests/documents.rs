@@ -1,6 +1,6 @@
-//! Tests of the documents: the tables of keys are those of the components' schemas, and the table of walls is the one of
-//! `architecture` (`UPDATE=1` writes both anew); links lead somewhere; files, commands and code that are named exist;
-//! configurations have no errors.
+//! Tests of the documents: the tables of keys agree with the schemas of the components, and the table of walls agrees
+//! with `architecture` (`UPDATE=1` rewrites both); targets of links exist, and so do files, commands and code that are
+//! named; configurations have no errors.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -51,26 +51,27 @@ fn read(document: &str) -> String {
 }
 
 fn pattern(text: &str) -> Regex {
-    Regex::new(text).expect("the pattern is one")
+    Regex::new(text).expect("the pattern is valid")
 }
 
 #[test]
 fn an_editor_finds_the_schema() {
     let (repository, clone) = (repository(), empty_folder("documents-editor"));
     let page = read(CONFIGURATION);
-    let begin = page.find("    cp examples/http.yaml").expect("it says what to do");
+    let begin = page.find("    cp examples/http.yaml").expect("the page has the commands");
     let commands = page[begin..].split("\n\n").next().unwrap_or_default();
     assert_eq!(commands.lines().count(), 3, "{commands}");
     std::os::unix::fs::symlink(repository.join("examples"), clone.join("examples")).expect("the folder is writable");
     let done = run_shell(&clone, &format!("export SENTRYNET_LOG=error\n{commands}"));
     assert_eq!((done.code, done.stderr.as_str()), (0, ""), "{}", done.stdout);
-    let configuration = std::fs::read_to_string(clone.join("probes.yaml")).expect("it is there");
+    let configuration = std::fs::read_to_string(clone.join("probes.yaml")).expect("the file can be read");
     let schema = configuration.lines().next().and_then(|line| line.strip_prefix("# yaml-language-server: $schema="));
-    let schema = std::fs::read_to_string(clone.join(schema.expect("it says where"))).expect("it is there");
+    let schema = std::fs::read_to_string(clone.join(schema.expect("the first line names the schema")))
+        .expect("the file can be read");
     let schema: Value = serde_json::from_str(&schema).expect("a schema is JSON");
     let values: Value = serde_yaml::from_str(&configuration).expect("it is YAML");
     let schema = sentrynet::schema::Schema::read(&schema).expect("it is a schema");
-    assert_eq!(schema.check(&values).expect("it ends"), []);
+    assert_eq!(schema.check(&values).expect("the check is within its budget"), []);
 }
 
 #[test]
@@ -119,7 +120,7 @@ fn files_that_are_named_exist() {
         let text = read(document);
         let own = repository().join(document);
         let exists = |named: &str| repository().join(named).exists() || own.with_file_name(named).exists();
-        // `NAME` stands for what a reader is going to add.
+        // `NAME` stands for a file that the reader will add.
         let named = path.captures_iter(&text).map(|found| found.extract::<1>().1[0]);
         let named = named.filter(|named| !named.contains("NAME") && !exists(named));
         missing.extend(named.map(|named| format!("{document}: {named}")));
@@ -175,12 +176,12 @@ fn modules_that_have_a_row_exist() {
 }
 
 #[test]
-fn the_table_of_walls_is_the_one_that_is_held() {
+fn the_table_of_walls_agrees_with_the_test() {
     const HEAD: &str = "| crate or module | may be named in | why |\n| --- | --- | --- |\n";
     let page = read(ARCHITECTURE);
     let start = page.find(HEAD).expect("there is a table of walls") + HEAD.len();
     let length = page[start..].find("\n\n").expect("the table ends") + 1;
-    // The reasons are the page's own.
+    // The column of reasons is written by hand, and kept.
     let row = pattern(r"(?m)^\| `([\w:]+)` \| [^|]* \| ([^|\n]*) \|$");
     let reasons: BTreeMap<_, _> = row
         .captures_iter(&page[start..start + length])
@@ -196,7 +197,7 @@ fn the_table_of_walls_is_the_one_that_is_held() {
     compare(ARCHITECTURE, &page, &expected);
 }
 
-/// Compares a document with what it must be, or writes that if `UPDATE` is set.
+/// Asserts that a document has its expected text. If `UPDATE` is set, also writes the expected text.
 #[track_caller]
 fn compare(document: &str, page: &str, expected: &str) {
     if std::env::var_os("UPDATE").is_some() {
@@ -226,7 +227,7 @@ fn commands_that_are_named_exist() {
     assert!(wrong.is_empty(), "commands or options that are not there: {wrong:#?}");
 }
 
-/// Returns the code of a document: indented and fenced blocks by their lines, and what stands in backquotes.
+/// Returns the code of a document: the lines of indented and fenced blocks, and the texts in backquotes.
 fn code(document: &str) -> impl Iterator<Item = &str> {
     let mut fenced = false;
     document.lines().flat_map(move |line| {
@@ -239,7 +240,7 @@ fn code(document: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn configurations_have_no_errors() {
-    // Components that they name, of which only a file need be there.
+    // The components that the configurations name. An empty file is enough to check a configuration.
     let directory = empty_folder("documents-configurations");
     std::fs::create_dir(directory.join("probes")).expect("the folder is writable");
     for component in ["mine.wasm", "redis.wasm"] {

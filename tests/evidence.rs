@@ -37,7 +37,7 @@ pub fn error_event_and_output(name: &str, probes: &str) -> (Value, String) {
     let sent: String = envelopes.iter().map(text).collect();
     let items = envelopes.iter().flat_map(|envelope| envelope.parse_envelope().1);
     let events: Vec<_> = items.filter(|(head, _)| head["type"] == "event").map(|(_, event)| event).collect();
-    let [event] = events.try_into().expect("one run, one error");
+    let [event] = events.try_into().expect("one run has one error event");
     (event, format!("{sent}\n{}\n{}", ended.stdout, ended.stderr))
 }
 

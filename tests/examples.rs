@@ -269,5 +269,5 @@ fn the_sentry_example_passes() {
         check_ins.map(|check_in| check_in.parse_envelope().1[0].1["monitor_slug"].to_string()).collect();
     slugs.sort();
     assert_eq!(slugs, ["\"front-page\"", "\"shop\""]);
-    assert!(fs::read_dir(spool).expect("it is there").count() > 0, "the spool is where it was to be");
+    assert!(fs::read_dir(spool).expect("the folder can be read").count() > 0, "the spool is where it was to be");
 }

@@ -246,7 +246,7 @@ fn the_target_gets_the_trace_headers() {
     };
     let (trace, span) = (linked["trace_id"].as_str().unwrap(), &spans(&linked, "http.client")[0]["span_id"]);
     assert_eq!(line(0, "sentry-trace"), Some(format!("{trace}-{}-0", span.as_str().unwrap())));
-    let baggage = line(0, "baggage").expect("baggage goes along");
+    let baggage = line(0, "baggage").expect("the request has `baggage`");
     assert!(
         baggage.contains(&format!("sentry-trace_id={trace}")) && baggage.contains("sentry-sampled=false"),
         "{baggage}"

@@ -45,7 +45,7 @@ fn a_component_is_described_with_what_it_can_do() {
         })
     );
     let http = description["imports"].as_array().unwrap().iter().find(|import| import["can"] == "make HTTP requests");
-    assert_eq!(http.expect("it can")["functions"], json!(["[static]request.new"]));
+    assert_eq!(http.expect("the component imports `http`")["functions"], json!(["[static]request.new"]));
     let sum = std::process::Command::new("sha256sum").arg(&file).output().expect("coreutils are there");
     assert!(
         String::from_utf8(sum.stdout).unwrap().starts_with(description["sha256"].as_str().unwrap()),

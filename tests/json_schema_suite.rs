@@ -14,7 +14,8 @@ use crate::support::find_tool;
 enum Deviation {
     /// The schema is refused, with a message that contains this text.
     Refused(&'static str),
-    /// Every value is valid: the suite wants `format` to be an assertion, and it is an annotation.
+    /// Every value is valid: the suite expects `format` to be an assertion, while the validator treats it as an
+    /// annotation.
     NotAsserted,
 }
 
@@ -125,7 +126,7 @@ fn find_deviation(group: &Group) -> Option<usize> {
     DEVIATIONS.iter().position(lists)
 }
 
-/// Returns the descriptions of the cases for which the verdict is not the one that is wanted.
+/// Returns the descriptions of the cases whose verdict is not the wanted one.
 fn wrong_verdicts(schema: &Schema, cases: &[Value], wanted: impl Fn(&Value) -> bool) -> Vec<String> {
     let is_wrong = |case: &&Value| schema.check(&case["data"]).map(|found| found.is_empty()) != Ok(wanted(case));
     cases.iter().filter(is_wrong).map(|case| case["description"].to_string()).collect()
@@ -198,7 +199,7 @@ fn bundle(mut schema: Value) -> Value {
 
 #[test]
 fn references_to_other_documents_work_once_these_are_bundled() {
-    // These lead to documents with an `$id` that is not their address, which nothing but an address can find.
+    // These refer by address to documents whose `$id` is another address, which works only if documents are fetched.
     let unbundled = |group: &Group| group.description.starts_with("remote HTTP ref");
     let groups = all_groups().into_iter().filter(|group| {
         ["dynamicRef.json", "refRemote.json"].contains(&group.file.as_str()) && find_deviation(group).is_some()

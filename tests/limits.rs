@@ -1,4 +1,4 @@
-//! Limits of a run: a guest that exceeds a limit has a broken run, whatever it makes of the refusal.
+//! Limits of a run: the run of a guest that exceeds a limit is broken, even if the guest handles the refusal.
 
 mod hostile;
 mod network;
@@ -37,7 +37,7 @@ fn computing_beyond_the_cpu_limit_breaks_a_run_limited() {
 
 #[test]
 fn all_memories_of_a_guest_count_together() {
-    // One memory of 40 pages, and another one that asks for one page more than is left.
+    // One memory has 40 pages. The other grows to the limit, and then by one page more.
     let define = r"(memory $other 0)
         (func $grow (drop (memory.grow 0 (i32.const 39))) (drop (memory.grow $other (i32.const 24)))
             (drop (memory.grow $other (i32.const 1))))";

@@ -79,7 +79,7 @@ fn an_invalid_format_is_a_usage_error() {
     let ended = run_command(sentrynet().env("SENTRYNET_LOG_FORMAT", "xml").args(["check", "-"]), "");
     assert_eq!(ended.code, 2);
     assert!(ended.stderr.contains("SENTRYNET_LOG_FORMAT is `xml`: give it `text` or `json`"), "{}", ended.stderr);
-    // An empty variable is as good as none.
+    // An empty variable counts as not set.
     let ended = run_command(
         sentrynet().env("SENTRYNET_LOG_FORMAT", "").args(["check", "-"]),
         &http_config("url: http://x.test/"),

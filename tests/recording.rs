@@ -60,7 +60,7 @@ impl Recorded {
     }
 
     fn read(&self) -> String {
-        std::fs::read_to_string(&self.json_file).expect("it is there")
+        std::fs::read_to_string(&self.json_file).expect("the file can be read")
     }
 
     /// Asserts that both replays print the same as the recorded runs, with this exit code. Returns the run.
@@ -85,7 +85,7 @@ impl Recorded {
 
 /// The responses of a shop, which issues a token and a cookie and expects them back.
 fn shop_response(requests: &[Request]) -> String {
-    let last = requests.last().expect("there is one");
+    let last = requests.last().expect("there is a request");
     let echo = last.header("x-key").unwrap_or_default();
     let token = last.header("authorization").unwrap_or_default();
     match last.line.split(' ').nth(1).expect("a path") {
@@ -145,7 +145,7 @@ fn tls_runs_replay_without_the_files_of_certificates() {
     let trusted = Recorded::record("tls", "http", &format!("{keys}checks: {{certificate days: {{at_least: 14}}}}"));
     let untrusted = Recorded::record("no-tls", "http", &format!("url: https://localhost:{port}/"));
     drop(nginx);
-    std::fs::remove_dir_all(&folder).expect("it is ours");
+    std::fs::remove_dir_all(&folder).expect("the test owns the folder");
     trusted.assert_replay_is_same(0);
     assert_eq!(untrusted.assert_replay_is_same(1)["failure"]["reason"], "tls");
 }

@@ -160,7 +160,7 @@ fn an_error_is_sent_after_enough_failures_in_a_row() {
             errors.push(trace);
         } else {
             let outcome = item["tags"]["outcome"].as_str().expect("a tag is text").to_owned();
-            runs.push((item["start_timestamp"].as_f64().expect("a moment is a number"), outcome, trace));
+            runs.push((item["start_timestamp"].as_f64().expect("a time is a number"), outcome, trace));
         }
     }
     runs.sort_by(|a, b| a.0.total_cmp(&b.0));

@@ -142,7 +142,7 @@ fn the_rate_can_come_from_the_environment() {
         let (code, runs) = run_once_with(sentrynet().env("RATE", rate), &configuration);
         assert_eq!((code, runs.len()), (0, 1));
         sent += sends;
-        // Either the transaction, or a client report of its being left out.
+        // Each run leads to its transaction, or to a client report that the transaction was left out.
         let payloads: Vec<_> =
             sentry.wait_for_envelopes(number + 1).iter().map(|received| trace_and_payload(received).1).collect();
         let passed = payloads.iter().filter(|payload| payload["type"] == "transaction").count();

@@ -85,7 +85,7 @@ fn deeply_nested_debug_information_does_not_overflow_the_stack() {
     // A unit, a function, and inlined functions nested in it, each with its address and length.
     let entry = |kind: u8| [&[kind][..], &0u32.to_le_bytes(), &0xf_ffffu32.to_le_bytes()].concat();
     let entries = [entry(1), entry(2), entry(3).repeat(DEPTH), vec![0; DEPTH + 2]].concat();
-    let length = u32::try_from(7 + entries.len()).expect("it is short");
+    let length = u32::try_from(7 + entries.len()).expect("the length fits");
     let info = [&length.to_le_bytes()[..], &[4, 0, 0, 0, 0, 0, 4], &entries].concat();
     let kinds = [0x11, 0x2e, 0x1d].into_iter().zip(1..);
     let kinds = kinds.flat_map(|(tag, code)| [code, tag, 1, 0x11, 1, 0x12, 6, 0, 0]).chain([0]).collect::<Vec<u8>>();

@@ -110,7 +110,7 @@ fn print_schema(config: Option<&Path>) -> Schema {
 /// Returns the pointer and message of each problem in a configuration.
 fn problems_by_schema(schema: &Schema, text: &str) -> Vec<(String, String)> {
     let values: Value = serde_yaml::from_str(text).expect("it is YAML");
-    let found = schema.check(&values).expect("it ends");
+    let found = schema.check(&values).expect("the check is within its budget");
     found.into_iter().map(|found| (found.pointer, found.message)).collect()
 }
 
@@ -195,7 +195,8 @@ fn settings_of_a_module_are_validated_by_its_component() {
     std::fs::write(&file, text("{level: 1}") + "groups: [{probes: [{probe: ours, pin: x}]}]\n")
         .expect("it is writable");
     let ended = run_command(sentrynet().env("SENTRYNET_LOG", "error").arg("schema").arg(&file), "");
-    let schema = Schema::read(&serde_json::from_str(&ended.stdout).expect("a schema is JSON")).expect("it is one");
+    let schema = Schema::read(&serde_json::from_str(&ended.stdout).expect("a schema is JSON"))
+        .expect("the output is a valid schema");
     // Probes give the other settings, and conditions on these cannot be evaluated.
     for settings in ["{level: 1}", "{pin: x}", "{level: '${env:LEVEL}'}", "{}", "~"] {
         assert_eq!(problems_by_schema(&schema, &text(settings)), [], "{settings}");

@@ -130,7 +130,7 @@ fn files_with_secrets_that_everyone_can_read_are_warned_of() {
     let write = |name: &str, text: &str| {
         let file = home.join(name);
         std::fs::write(&file, text).expect("the folder is writable");
-        std::fs::set_permissions(&file, Permissions::from_mode(0o644)).expect("the file is ours");
+        std::fs::set_permissions(&file, Permissions::from_mode(0o644)).expect("the test owns the file");
         file
     };
     write("token", "a token");
@@ -153,7 +153,7 @@ fn files_with_secrets_that_everyone_can_read_are_warned_of() {
          client_certificate: {certificate: ours.pem, key: ours.key}}]}]",
     );
     for (mode, warned) in [(0o644, true), (0o600, false)] {
-        std::fs::set_permissions(home.join("ours.key"), Permissions::from_mode(mode)).expect("the file is ours");
+        std::fs::set_permissions(home.join("ours.key"), Permissions::from_mode(mode)).expect("the test owns the file");
         let ended = run_command(sentrynet().arg("check").arg(&keys), "");
         let warning = "ours.key` is readable by everyone (mode 644): `chmod o-r` it\n";
         assert_eq!((ended.code, ended.stderr.contains(warning)), (0, warned), "{}", ended.stderr);

@@ -62,7 +62,7 @@ fn start_program(home: &Path, configuration: &Path, shown: &str) -> RunningProgr
 
 /// Returns the trace ids of the runs that were printed.
 fn printed_traces(home: &Path, file: &str) -> HashSet<String> {
-    let text = std::fs::read_to_string(home.join(file)).expect("it has shown something");
+    let text = std::fs::read_to_string(home.join(file)).expect("the program has written output");
     // The last line may be incomplete after a kill.
     let runs = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     runs.map(|run| run["trace_id"].as_str().expect("a run has a trace").to_owned()).collect()

@@ -32,11 +32,15 @@ fn a_project_has_its_own_name_and_the_contract() {
         let project = create_project("name", language);
         for file in fs::read_dir(Path::new(REPOSITORY).join("wit")).expect("there is a contract").flatten() {
             let theirs = fs::read(project.join("wit").join(file.file_name())).expect("a project has the contract");
-            assert!(theirs == fs::read(file.path()).expect("it is a file"), "{language}: {:?}", file.file_name());
+            assert!(
+                theirs == fs::read(file.path()).expect("the file can be read"),
+                "{language}: {:?}",
+                file.file_name()
+            );
         }
         let mut names = Vec::new();
         for file in files(&project) {
-            let text = String::from_utf8_lossy(&fs::read(&file).expect("it is a file")).into_owned();
+            let text = String::from_utf8_lossy(&fs::read(&file).expect("the file can be read")).into_owned();
             assert!(!text.contains("json-health") && !text.contains("json_health"), "{}", file.display());
             if text.contains("shop-queue") || text.contains("shop_queue") {
                 names.push(file.file_name().expect("a file has a name").display().to_string());

@@ -72,7 +72,7 @@ groups:
     assert_eq!(code, 0);
     let requests = target.requests();
     let flags = |path: &str| {
-        let request = requests.iter().find(|request| request.line.contains(path)).expect("each asks once");
+        let request = requests.iter().find(|request| request.line.contains(path)).expect("each path gets one request");
         ["sentry-trace", "traceparent"]
             .map(|name| request.header(name).map(|value| value[value.len() - 1..].to_owned()))
     };
@@ -99,8 +99,8 @@ fn a_redirect_to_an_unnamed_host_gets_no_trace_headers() {
         let url = format!("url: http://127.0.0.1:{}/", first.port);
         let has_headers = |keys: &str| {
             assert_passed(&run_http_probe(&format!("{url}\n{keys}")));
-            assert!(has_trace_headers(first.requests().last().expect("it was asked")));
-            has_trace_headers(other.requests().last().expect("it was led to"))
+            assert!(has_trace_headers(first.requests().last().expect("the target got a request")));
+            has_trace_headers(other.requests().last().expect("the second target got a request"))
         };
         assert!(!has_headers(ALL), "{location}");
         assert!(
@@ -173,7 +173,7 @@ fn every_spelling_of_a_named_host_gets_trace_headers() {
         |steps: &str| run_chain(&format!("init_keys: {{home: 'LocalHost:{}'}}\nsteps: {steps}", target.port));
     for host in ["localhost", "LOCALHOST", "user:pass@localhost", "%6Cocalhost"] {
         run_chain(&format!("[{{url: 'http://{host}:{}/'}}]", target.port));
-        assert!(has_trace_headers(target.requests().last().expect("it was asked")), "{host}");
+        assert!(has_trace_headers(target.requests().last().expect("the target got a request")), "{host}");
     }
     let Ok(six) = Target::responding_at("[::1]:0", |_| ok_response()) else { return };
     assert_passed(&run_http_probe(&format!("url: 'http://[0:0::1]:{}/'\n{ALL}", six.port)));
@@ -200,7 +200,7 @@ fn a_host_built_into_a_component_gets_no_trace_headers() {
     let run = |more: &str| {
         let probe = format!("{{probe: '{}', {ALL}, allow: {{hosts: [127.0.0.1]}}, {more}}}", file.display());
         assert_passed(&run_once(&format!("groups: [{{probes: [{probe}]}}]")).1[0]);
-        has_trace_headers(target.requests().last().expect("it was asked"))
+        has_trace_headers(target.requests().last().expect("the target got a request"))
     };
     assert!(!run("colour: green"));
     assert!(!run("home: 'http://127.0.0.1:1/'"));
@@ -219,8 +219,8 @@ fn a_token_server_gets_trace_headers_only_if_it_is_named() {
         let token_url = format!("http://localhost:{}/", tokens.port);
         let auth = format!("auth: {{oauth2: {{token_url: '{token_url}', client_id: a, client_secret: b}}}}");
         assert_passed(&run_http_probe(&format!("url: http://127.0.0.1:{}/\n{auth}\n{more}", target.port)));
-        assert!(has_trace_headers(target.requests().last().expect("it was asked")));
-        has_trace_headers(tokens.requests().last().expect("it was asked"))
+        assert!(has_trace_headers(target.requests().last().expect("the target got a request")));
+        has_trace_headers(tokens.requests().last().expect("the token server got a request"))
     };
     assert!(!run(ALL));
     assert!(run("trace_headers: {traceparent: true, hosts: [localhost]}"));

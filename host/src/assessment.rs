@@ -32,8 +32,8 @@ impl Assessor {
         Self { outages: OutageTracker::default(), detector: OfflineDetector::new(probes) }
     }
 
-    /// Assesses a run that ended at `now`. The decision, if there is one, concerns the runs before this one and is to be
-    /// carried out before this run is reported.
+    /// Assesses a run that ended at `now`. The caller must carry out the decision, if there is one, before it reports
+    /// this run: the decision concerns earlier runs.
     pub fn assess(&mut self, run: Run, now: Instant) -> (Arc<AssessedRun>, Option<Decision>) {
         let mut decision = Decision::default();
         let cause = self.detector.attribute(&run, now, &mut decision);

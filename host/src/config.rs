@@ -1,8 +1,8 @@
 //! The configuration: from a YAML file to a [`Config`], with all errors and warnings.
 //!
 //! [`parse`] parses the YAML (`yaml_tree`, `yaml_to_json`), replaces references such as `${env:NAME}`
-//! (`interpolation`), and decodes the host's own keys (`decode`). It collects every error with its location, so that one
-//! look at the output is enough to repair the file. The result is valid: no other module checks a value of it again.
+//! (`interpolation`), and decodes the host's own keys (`decode`). It collects every error with its location, so that
+//! all errors in a file can be repaired at once. The result is valid: no other module checks its values again.
 //!
 //! `schema/host.json` declares the names, bounds, defaults and descriptions of the host's own keys; see `section`.
 

@@ -227,7 +227,7 @@ impl Span {
         }
     }
 
-    /// Converts the span to a span of a trace. The caller has to set the parent, which a trace knows by its index.
+    /// Converts the span to a span of a trace. The caller has to set the parent, which is an index in a trace.
     pub fn to_trace(&self) -> trace::Span {
         trace::Span {
             id: self.id,

@@ -56,9 +56,9 @@ pub trait Sink: Send + Sync {
         _ = decision;
     }
 
-    /// Delivers everything that was reported so far. Returns as soon as that is done, and at the latest after `timeout`,
-    /// with what could not be delivered logged or stored for the next start. Is cancelled soon after `timeout` if it has not
-    /// returned by then. The process may end after it.
+    /// Delivers everything that was reported so far. Returns as soon as that is done, and at the latest after
+    /// `timeout`. Before it returns, it logs what could not be delivered, or stores it for the next start. The call is
+    /// cancelled soon after `timeout` if it has not returned by then. The process may end after this call.
     async fn flush(&self, timeout: Duration);
 }
 

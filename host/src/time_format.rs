@@ -1,4 +1,4 @@
-//! Formats times as text, always in UTC: the time zone of the host says nothing about the target's.
+//! Formats times as text, always in UTC, since the host and its targets may be in different time zones.
 
 use std::time::SystemTime;
 

@@ -1,8 +1,8 @@
-//! The graph of the modules below `host/src`: which file names an item of which other file.
+//! The graph of the modules below `host/src`: an edge leads from a file to each file whose items it uses.
 //!
-//! A module is a file. A path counts for the file that defines the item: re-exports are followed, and neither `mod x;` nor
-//! a re-export is a use by itself. Paths are read from `use` items and from the code, relative ones included; uses
-//! through methods, and those made by macros, are not seen. Code under `#[cfg(test)]` may use whatever it likes.
+//! A module is a file. A path counts for the file that defines the item: re-exports are followed, and neither `mod x;`
+//! nor a re-export is a use by itself. Paths are read from `use` items and from the code, relative ones included; uses
+//! through methods, and those made by macros, are not found. Code under `#[cfg(test)]` is not checked.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
@@ -181,7 +181,7 @@ impl Parser<'_> {
                 }
                 (Token::Name(_), ..) => {
                     let path = self.path();
-                    // The generated traits name the types that implement them, and the other way round.
+                    // Skipped: the generated traits and the types that implement them refer to each other.
                     let generates = path.last().is_some_and(|name| name == "bindgen");
                     if generates && self.tokens.get(self.at) == Some(&Token::Mark('!')) {
                         self.at = group_end(self.tokens, self.at + 1);
@@ -233,7 +233,7 @@ impl Parser<'_> {
                     self.at += 1;
                 }
                 Some(Token::Mark('*')) => {
-                    // A name that stands for any item.
+                    // `*` stands for any item of the module.
                     path.push("*".to_owned());
                     self.at += 1;
                 }

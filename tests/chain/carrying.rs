@@ -88,7 +88,7 @@ fn templates_format_values_as_python_does() {
     check("n ", "n ");
     // A map or list is sent as JSON, with its content type.
     check("list", r#"[1,"two"]"#);
-    let json = target.requests().pop().expect("it was asked");
+    let json = target.requests().pop().expect("the target got a request");
     assert_eq!(json.header("content-type"), Some("application/json"));
 }
 

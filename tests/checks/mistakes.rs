@@ -57,6 +57,6 @@ fn mistakes_are_found_before_any_run() {
         "22:11 `exists: false` cannot be combined with other operators",
     ];
     assert_eq!(rest[..rest.len() - 1], expected, "{found:#?}");
-    let last = rest.last().expect("there are some");
+    let last = rest.last().expect("there are errors left");
     assert!(last.starts_with("23:19 unknown subject `stdout`, expected one of `status`, "), "{last}");
 }

@@ -1,4 +1,4 @@
-//! A configuration of an earlier version with all its keys, and which keys there are.
+//! A configuration of an earlier version that uses every key, and the list of all keys.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
@@ -12,7 +12,7 @@ use crate::support::certificates::Certificates;
 use crate::support::sshd::generate_key;
 use crate::support::{run_command, sentrynet};
 
-/// The configuration, in a folder with the files that it names.
+/// Writes the configuration to a folder, with the files that it names. Returns its path.
 fn configuration() -> PathBuf {
     let place = crate::support::empty_folder("compatibility-configuration");
     let write = |name: &str, text: &[u8]| std::fs::write(place.join(name), text).expect("the folder is writable");
@@ -32,7 +32,7 @@ fn configuration() -> PathBuf {
     write("guest.wasm", &guest);
     let digest = ring::digest::digest(&ring::digest::SHA256, &guest);
     let digest: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    let text = std::fs::read_to_string(folder().join("written/configuration.yaml")).expect("it is there");
+    let text = std::fs::read_to_string(folder().join("written/configuration.yaml")).expect("the file can be read");
     write("configuration.yaml", text.replace("SHA256_OF_GUEST", &digest).as_bytes());
     hide("configuration.yaml");
     place.join("configuration.yaml")
@@ -47,7 +47,8 @@ fn a_configuration_with_every_key_is_read() {
     assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
 }
 
-/// All places that a schema has for values, from the root: `groups[].probes[].url`. A `*` is any key.
+/// Returns the paths of all values that a schema allows, from the root: `groups[].probes[].url`. `*` stands for any
+/// key.
 fn places(schema: &Value) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     walk(schema, schema, "", &mut Vec::new(), &mut found);
@@ -58,7 +59,7 @@ fn walk<'a>(root: &'a Value, schema: &'a Value, place: &str, within: &mut Vec<&'
     let Some(schema) = schema.as_object() else { return };
     for (keyword, value) in schema {
         match (keyword.as_str(), value) {
-            // A predicate may hold others, to any depth: once is enough.
+            // A predicate may contain predicates, to any depth: a reference within itself is not followed.
             ("$ref", Value::String(reference)) if within.contains(&reference.as_str()) => {}
             ("$ref", Value::String(reference)) => {
                 let target = root.pointer(reference.trim_start_matches('#')).expect("a reference leads somewhere");
@@ -86,7 +87,8 @@ fn walk<'a>(root: &'a Value, schema: &'a Value, place: &str, within: &mut Vec<&'
     }
 }
 
-/// The same place with one name for all checks, each of which may have each operator; and operators may hold others.
+/// Returns the path with `*` for the name of a check, and without the operators within an operator: each check may have
+/// each operator, and operators may contain others.
 fn without_nesting(place: &str) -> String {
     let mut parts: Vec<_> = place.split('.').collect();
     if let Some(checks) = parts.iter().position(|part| matches!(*part, "checks" | "assertions"))
@@ -103,7 +105,7 @@ fn below(place: &str, key: &str) -> String {
     if place.is_empty() { key.to_owned() } else { format!("{place}.{key}") }
 }
 
-/// All places of values in a document, written in the same way.
+/// Collects the paths of all values in a document, in the same notation.
 fn used(value: &Value, place: &str, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(map) => {
@@ -119,24 +121,24 @@ fn used(value: &Value, place: &str, found: &mut BTreeSet<String>) {
 }
 
 #[test]
-fn every_key_is_what_it_was_and_in_that_configuration() {
+fn keys_are_unchanged_and_the_configuration_uses_each() {
     let ended = run_command(sentrynet().arg("schema"), "");
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     let places = places(&serde_json::from_str(&ended.stdout).expect("a schema is JSON"));
     compare("configuration-keys.txt", &places.iter().map(|place| format!("{place}\n")).collect::<String>());
 
-    let text = std::fs::read_to_string(folder().join("written/configuration.yaml")).expect("it is there");
+    let text = std::fs::read_to_string(folder().join("written/configuration.yaml")).expect("the file can be read");
     let mut given = BTreeSet::new();
     used(&serde_yaml::from_str(&text).expect("it is YAML"), "", &mut given);
     let missing: Vec<_> = places.iter().filter(|place| !given.iter().any(|given| is(given, place))).collect();
     assert!(missing.is_empty(), "not in tests/compatibility/written/configuration.yaml: {missing:#?}");
 }
 
-/// Says whether a place is the one that a schema has.
+/// Returns true if the path in a document matches the path in a schema.
 fn is(given: &str, place: &str) -> bool {
-    // A step has what an http probe has.
+    // A step of a chain has the keys of an http probe.
     let (given, place) = (given.replace(".steps[]", ""), place.replace(".steps[]", ""));
-    // A pattern stands for keys such as `header x` and JSONPaths; these are given where others of their map are.
+    // A pattern stands for keys such as `header x` and JSONPaths. It counts as used if any key of its map is used.
     if let Some((map, _)) = place.split_once(".^") {
         return given.starts_with(map);
     }

@@ -11,7 +11,7 @@ fn the_contract() {
     for file in files {
         let text = std::fs::read_to_string(file.path()).expect("the contract is text");
         contract += &format!("// {}\n", file.file_name().to_string_lossy());
-        // Comments are lines of their own there.
+        // In these files, comments are on lines of their own.
         let lines = text.lines().filter(|line| !line.trim_start().starts_with("//") && !line.trim().is_empty());
         lines.for_each(|line| contract += &format!("{line}\n"));
     }

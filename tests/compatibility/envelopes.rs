@@ -1,4 +1,4 @@
-//! The envelopes for Sentry and the output of `--format json`, for runs that are the same each time.
+//! The envelopes for Sentry and the output of `--format json`, for the constant runs in `runs`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use super::normalize::Normalizer;
 use super::runs;
 use crate::support::receiver::{ReceivedEnvelope, Receiver};
 
-/// Returns what a receiver gets of the runs: the envelopes in the order of their items' types. `more` are keys
-/// of `sentry`.
+/// Reports with `report`. Returns the envelopes that a receiver gets, sorted by the type of their item. `more` are
+/// further keys of `sentry`.
 fn sent(more: &str, report: impl AsyncFnOnce(Arc<Sentry>)) -> Vec<ReceivedEnvelope> {
     let receiver = Receiver::start();
     let text = format!(
@@ -49,7 +49,7 @@ groups:
     envelopes
 }
 
-/// Returns what a receiver gets of one run.
+/// Returns the envelopes that a receiver gets for one run.
 fn sent_of(run: AssessedRun, more: &str) -> Vec<ReceivedEnvelope> {
     sent(more, async |sentry| {
         sentry.report(&Arc::new(run));
@@ -59,7 +59,7 @@ fn sent_of(run: AssessedRun, more: &str) -> Vec<ReceivedEnvelope> {
 
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The one envelope among these that holds an item of this type.
+/// Returns the only envelope with an item of this type.
 #[track_caller]
 fn one<'a>(received: &'a [ReceivedEnvelope], kind: &str) -> &'a ReceivedEnvelope {
     let mut found = received.iter().filter(|received| received.item_type() == kind);
@@ -67,23 +67,24 @@ fn one<'a>(received: &'a [ReceivedEnvelope], kind: &str) -> &'a ReceivedEnvelope
     one
 }
 
-/// The envelope's header, and its one item with its own.
+/// Returns an envelope's header, and the header and payload of its only item.
 fn opened(received: &ReceivedEnvelope) -> Value {
     let (mut header, mut items) = received.parse_envelope();
     let (mut item_header, mut payload) = items.pop().expect("there is one item");
-    // It follows from the rest.
+    // The length follows from the payload.
     item_header.as_object_mut().expect("it is an object").remove("length").expect("an item has a length");
     if let Some(version) = payload.pointer_mut("/sdk/version") {
         assert_eq!(version.as_str(), Some(env!("CARGO_PKG_VERSION")));
         *version = "VERSION".into();
     }
     let sent_at =
-        header.as_object_mut().and_then(|header| header.get_mut("sent_at")).expect("it says when it was sent");
+        header.as_object_mut().and_then(|header| header.get_mut("sent_at")).expect("the header has `sent_at`");
     *sent_at = "TIME".into();
     json!({ "header": header, "item": item_header, "payload": payload })
 }
 
-/// Compares all that is told of a run: its transaction, its error if it is one, its check-in, and its JSON.
+/// Compares all output about a run: the transaction, the error event if the run is an error, the check-in, and the
+/// JSON.
 #[track_caller]
 fn snapshot(name: &str, run: AssessedRun) {
     compare_json(&format!("json-{name}.json"), &run_to_json(&run));
@@ -96,7 +97,7 @@ fn snapshot(name: &str, run: AssessedRun) {
     if is_error {
         compare_json(&format!("event-{name}.json"), &opened(one(&received, "event")));
     }
-    // Its id is random.
+    // The id of a check-in is random.
     let mut check_in = opened(one(&received, "check_in"));
     let id = check_in["payload"]["check_in_id"].take();
     assert_eq!(id.as_str().map(str::len), Some(32));
@@ -148,7 +149,7 @@ fn a_run_that_was_left_out() {
 
 #[test]
 fn a_host_without_a_network() {
-    // Three hosts are silent, and then a fourth, which cannot be told from them.
+    // Three hosts do not answer, and this host is found offline. The run of a fourth host then has the tag for that.
     let received = sent("", async |sentry| {
         let sinks = Sinks::new(4, vec![sentry]);
         for id in 1..=3 {

@@ -1,12 +1,12 @@
-//! Texts that are compared with a file, and shown as a diff where they differ.
+//! Compares texts with files, and shows a diff where they differ.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-/// Compares a text with the file of this name in `tests/compatibility/expected`, or writes that file if the environment
-/// has `UPDATE`.
+/// Compares a text with the file of this name in `tests/compatibility/expected`. If the environment has `UPDATE`,
+/// writes the file instead.
 #[track_caller]
 pub fn compare(name: &str, actual: &str) {
     let path = folder().join("expected").join(name);
@@ -29,14 +29,14 @@ pub fn compare_json(name: &str, actual: &Value) {
     compare(name, &format!("{actual:#}\n"));
 }
 
-/// The folder of these tests' files.
+/// Returns the folder of these tests' files.
 pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/compatibility")
 }
 
-/// The lines that are only in `old` (`-`) or only in `new` (`+`), with their neighbours.
+/// Returns the lines that are only in `old` (`-`) or only in `new` (`+`), with the lines around them.
 fn diff(old: &str, new: &str) -> String {
-    /// Lines that are shown around a difference.
+    /// The number of lines that are shown before and after a difference.
     const CONTEXT: usize = 3;
     let (old, new): (Vec<_>, Vec<_>) = (old.lines().collect(), new.lines().collect());
     let lines = edits(&old, &new);
@@ -54,7 +54,7 @@ fn diff(old: &str, new: &str) -> String {
     text
 }
 
-/// All lines, each with a sign: a longest common subsequence is what stays.
+/// Returns all lines, each with `-`, `+` or a space. The lines with a space are a longest common subsequence.
 fn edits<'a>(old: &[&'a str], new: &[&'a str]) -> Vec<(char, &'a str)> {
     let mut longest = vec![vec![0_u32; new.len() + 1]; old.len() + 1];
     for (i, one) in old.iter().enumerate().rev() {

@@ -3,19 +3,19 @@
 use regex::{Captures, Regex};
 use serde_json::{Number, Value};
 
-/// Replaces what no two runs have alike.
+/// Replaces times, ids and random numbers, and the texts that were given to [`Normalizer::with`].
 pub struct Normalizer {
-    /// Texts that others stand for, wherever they occur: `PORT` for a port.
+    /// Texts to replace wherever they occur, each with its replacement, such as `PORT` for a port.
     texts: Vec<(String, String)>,
-    /// In the order in which they were first seen.
+    /// The ids that were replaced, in the order in which they were first seen.
     ids: Vec<String>,
-    /// Ids of traces, spans and events.
+    /// Matches the ids of traces, spans and events.
     id: Regex,
-    /// Random numbers in `baggage`.
+    /// Matches the random numbers in `baggage`.
     random: Regex,
 }
 
-/// Keys of moments and durations, and what such keys end in.
+/// The keys of points in time and durations; and the endings of further such keys.
 const TIMES: &[&str] = &["timestamp", "start_timestamp", "started", "began", "sent_at", "duration", "lasted", "since"];
 const ENDS_OF_TIMES: &[&str] = &["_ms", ".seconds", "_start", "_end", "_first_byte"];
 
@@ -32,14 +32,14 @@ impl Default for Normalizer {
 }
 
 impl Normalizer {
-    /// Has `name` stand for `text`.
+    /// Adds a text that is replaced by `name`.
     #[must_use]
     pub fn with(mut self, text: &impl ToString, name: &str) -> Self {
         self.texts.push((text.to_string(), name.to_owned()));
         self
     }
 
-    /// Replaces times by zero or `TIME`, ids by `ID-1` and so on, and all texts that were given.
+    /// Replaces times by zero or `TIME`, ids by `ID-1` and so on, and the given texts by their names.
     pub fn normalize(&mut self, value: &mut Value) {
         match value {
             Value::Object(map) => {

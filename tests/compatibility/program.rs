@@ -1,4 +1,4 @@
-//! The program as scripts and services know it: commands, exit codes, the environment, files, and what it prints.
+//! The interface of the program to scripts and services: commands, exit codes, environment, files and output.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -38,7 +38,7 @@ fn commands_and_their_options() {
     compare("command-line.txt", &text);
 }
 
-/// The exit code of `once` with a component that does this.
+/// Returns the exit code of `once` with a component whose `run` has this code.
 fn code(name: &str, run: &'static str) -> i32 {
     let guest = Guest { run, ..PASSES }.write(&format!("compatibility-code-{name}"));
     let configuration = format!("groups: [{{probes: [{{probe: '{}'}}]}}]", guest.display());
@@ -57,7 +57,7 @@ fn exit_codes() {
     assert_eq!(run_command(sentrynet().env("SENTRYNET_LOG", "a=b=c").args(["check", "-"]), "groups: []").code, 2);
 }
 
-/// A target that is down, and says so in JSON.
+/// Starts a target that answers with status 503 and a JSON body.
 fn target() -> Target {
     Target::responding(|_| {
         let body = r#"{"status": "down"}"#;
@@ -97,7 +97,7 @@ fn json_of_a_run() {
     normalizer(&target).normalize(&mut once);
     compare_json("once.json", &once);
 
-    // The same, a line for each run.
+    // `run` prints the same JSON, in one line for each run.
     let file = empty_folder("compatibility-run").join("probes.yaml");
     std::fs::write(&file, &configuration).expect("the folder is writable");
     let mut program = sentrynet();
@@ -138,7 +138,7 @@ fn what_inspect_prints() {
     let ended = run_command(sentrynet().args(["inspect", "--format", "json"]).arg(&guest), "");
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     let mut inspected: Value = serde_json::from_str(&ended.stdout).expect("it is JSON");
-    // They are the encoder's.
+    // These values depend on the version of the component encoder.
     for key in ["size", "sha256", "producers", "component"] {
         assert!(!inspected[key].is_null(), "{key} in {inspected:#}");
         inspected[key] = Value::Null;
@@ -146,7 +146,7 @@ fn what_inspect_prints() {
     compare_json("inspect.json", &inspected);
 }
 
-/// All files and folders below one, by their paths in it.
+/// Returns the paths of all files and folders below a folder, relative to it.
 fn files(folder: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut folders = vec![PathBuf::new()];
@@ -192,7 +192,7 @@ fn the_environment_and_the_folders_that_it_names() {
     );
     assert!(files(&cache).contains(&"sentrynet".to_owned()), "{:?}", files(&cache));
 
-    // As systemd has it, which goes before the user's.
+    // `STATE_DIRECTORY`, which systemd sets, takes precedence over the user's folder.
     program.env("STATE_DIRECTORY", &service).env("SENTRYNET_LOG", "error");
     let ended = run_command(&mut program, &configuration);
     assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));

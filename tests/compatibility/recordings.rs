@@ -1,7 +1,7 @@
-//! Recordings of an earlier version, replayed: what is printed is what that version printed.
+//! Recordings of an earlier version. Their replays must print the same as in that version.
 //!
-//! Each is `written/NAME.jsonl`, which `--record` wrote. The components need not be the ones that were recorded: of a
-//! component that differs the program warns, and replays it all the same.
+//! Each is `written/NAME.jsonl`, which `--record` wrote. The components need not be those that were recorded: the
+//! program warns about a component that differs, and replays the recording all the same.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use crate::support::{run_command, sentrynet};
 use crate::wasi::script::{self, script_with_text};
 use crate::wasi::sockets::connect_script;
 
-/// Opens a span, and writes a line in it.
+/// A guest with a function that opens a span, and writes a log line in it.
 const SAYS: Guest = Guest {
     imports: r#"(import "sentrynet:probe/log@0.1.0" "write" (func $write (param i32 i32 i32)))
         (import "sentrynet:probe/span@0.1.0" "[constructor]span" (func $span (param i32 i32 i32 i32) (result i32)))
@@ -29,7 +29,7 @@ const SAYS: Guest = Guest {
 const ECHO: u16 = 7007;
 const TARGET: u16 = 7080;
 
-/// Replays a recording with a component: its exit code.
+/// Replays a recording with a component, and compares the output. Returns the exit code.
 #[track_caller]
 fn replay(name: &str, probe: &str) -> i32 {
     let recording = folder().join(format!("written/{name}.jsonl"));
@@ -43,10 +43,10 @@ fn replay(name: &str, probe: &str) -> i32 {
     replayed.code
 }
 
-/// Reads a recording, and has it written as it was.
+/// Asserts that a recording that is read and written again has the same text.
 #[track_caller]
 fn written_again(text: &str) {
-    let recording = Recording::parse("recording", text).expect("it is read");
+    let recording = Recording::parse("recording", text).expect("the recording can be read");
     for (was, is) in text.lines().zip(recording.to_text().lines()) {
         assert_eq!(was, is);
     }
@@ -54,7 +54,7 @@ fn written_again(text: &str) {
 }
 
 #[test]
-fn each_is_written_again_as_it_was() {
+fn reading_and_writing_a_recording_keeps_its_text() {
     let files = std::fs::read_dir(folder().join("written")).expect("the folder can be read").flatten();
     let files = files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|suffix| suffix == "jsonl"));
     let texts: Vec<_> = files.map(|path| std::fs::read_to_string(path).expect("it is text")).collect();
@@ -64,19 +64,19 @@ fn each_is_written_again_as_it_was() {
     }
 }
 
-/// Actions of the host while the component computes, which no recorded file has.
+/// The field `before` of a local call, which none of the files has: effects of the host while the component computes.
 #[test]
-fn what_happened_before_a_call() {
-    let text = std::fs::read_to_string(folder().join("written/guest-log.jsonl")).expect("it is there");
+fn effects_before_a_local_call() {
+    let text = std::fs::read_to_string(folder().join("written/guest-log.jsonl")).expect("the file can be read");
     let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
     let call = lines.iter_mut().find(|line| line.contains(r#""entry":"call""#)).expect("there is a call");
     *call = format!("{},\"before\":{{\"dropped\":1}}}}", call.strip_suffix('}').expect("it is an object"));
     written_again(&(lines.join("\n") + "\n"));
 }
 
-/// Calls are recorded under these names, with what they are given under these.
+/// The names under which calls and their arguments are recorded.
 #[test]
-fn names_of_calls_and_of_what_they_are_given() {
+fn names_of_calls_and_arguments() {
     let interface =
         Regex::new(r#"(?s)\w+! \{ [\w:]+ as "([\w:/.-]+)"[^{"]*\{\n(.*?)\n\} \}"#).expect("it is a pattern");
     let call = Regex::new(r"(?s)\w+ (\w+)\((.*?)\) ->").expect("it is a pattern");
@@ -85,7 +85,7 @@ fn names_of_calls_and_of_what_they_are_given() {
     for text in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
         for interface in interface.captures_iter(&text) {
             for call in call.captures_iter(&interface[2]) {
-                // An argument with a handle is recorded without a name.
+                // A handle is recorded without the name of its argument.
                 let named = given.captures_iter(&call[2]).filter(|given| given[2] != *"Resource");
                 let given: Vec<_> = named.map(|given| given[1].replace('_', "-")).collect();
                 calls.push(format!("{}.{} {}\n", &interface[1], call[1].replace('_', "-"), given.join(" ")));
@@ -96,7 +96,7 @@ fn names_of_calls_and_of_what_they_are_given() {
     compare("recorded-calls.txt", &calls.concat());
 }
 
-/// The texts of all Rust files below a folder.
+/// Returns the texts of all Rust files below a folder.
 fn sources(folder: &Path) -> Vec<String> {
     let mut texts = Vec::new();
     for entry in std::fs::read_dir(folder).expect("the folder can be read").flatten() {
@@ -126,7 +126,7 @@ fn http_that_passed_after_a_retry() {
 }
 
 #[test]
-fn http_that_reached_nobody() {
+fn http_without_a_connection() {
     assert_eq!(replay("http-unreachable", "http"), 1);
 }
 
@@ -172,7 +172,7 @@ fn requests_of_wasi() {
     assert_eq!(replay("wasi-http-failed-twice", &guest("wasi-http-failed-twice")), 1);
 }
 
-/// The component that was recorded under this name.
+/// Writes the component that was recorded under this name. Returns its path.
 fn guest(name: &str) -> String {
     const CLOCKS: [(&str, &str, &str); 2] = [
         (

@@ -1,4 +1,4 @@
-//! Runs made by hand, in which everything that a run can have occurs at least once.
+//! Constant runs. Together they have every field and variant of a run at least once.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,8 @@ use sentrynet::run::{Failure, Fault, FaultKind, Frame, Identity, Level, LogLine,
 use sentrynet::trace::{HostContact, Span, SpanId, Status, Trace, TraceId, Value};
 use serde_json::json;
 
-/// Passed at the first attempt: spans with data of every type, lines of every level, tags of the guest's.
+/// A run that passed at the first attempt, with span data of every type, log lines of every level, and tags of the
+/// guest.
 pub fn passed() -> AssessedRun {
     let mut run = run(1, "Front page", Outcome::Passed, Status::Ok);
     run.lateness = Duration::from_micros(1_250);
@@ -31,7 +32,7 @@ pub fn passed() -> AssessedRun {
     assessed(run, None)
 }
 
-/// Passed at the second attempt, after an outage of three runs.
+/// A run that passed at the second attempt, after an outage of three runs.
 pub fn passed_after_retry() -> AssessedRun {
     let mut run = run(2, "Basket", Outcome::PassedAfterRetry(failure()), Status::Ok);
     run.attempts = 2;
@@ -40,7 +41,7 @@ pub fn passed_after_retry() -> AssessedRun {
     assessed(run, Some(3))
 }
 
-/// Failed at both attempts, over an exchange of HTTP in which everything is that can be.
+/// A run that failed at both attempts, with evidence of an HTTP exchange that has every field.
 pub fn failed_over_http() -> AssessedRun {
     let mut assessed = failed(
         3,
@@ -88,7 +89,7 @@ pub fn failed_over_http() -> AssessedRun {
     assessed
 }
 
-/// Failed over a command by SSH.
+/// A run that failed, with evidence of a command over SSH.
 pub fn failed_over_ssh() -> AssessedRun {
     failed(
         4,
@@ -111,7 +112,7 @@ pub fn failed_over_ssh() -> AssessedRun {
     )
 }
 
-/// Failed over a connection of the guest's own.
+/// A run that failed, with evidence of a TCP connection of the guest.
 pub fn failed_over_tcp() -> AssessedRun {
     failed(
         5,
@@ -125,12 +126,12 @@ pub fn failed_over_tcp() -> AssessedRun {
     )
 }
 
-/// Failed over the lookup of a name.
+/// A run that failed, with evidence of a name lookup.
 pub fn failed_over_dns() -> AssessedRun {
     failed(6, "dns", json!({ "dns": { "phase": "dns", "error": "dns", "names": ["shop.example"], "peer": "" } }))
 }
 
-/// Failed since nothing came back from a host, which is an error at once.
+/// A run that failed because its host did not answer. One failure is enough for an error.
 pub fn silent(id: u8) -> Run {
     let mut run = run(id, "Silent", Outcome::Failed(failure()), Status::Unavailable);
     Arc::make_mut(&mut run.probe).failures_before_error = 1;
@@ -140,7 +141,7 @@ pub fn silent(id: u8) -> Run {
     run
 }
 
-/// Broken, with a stack.
+/// A broken run with a backtrace.
 pub fn broken() -> AssessedRun {
     let inner = Frame {
         function: "probe::divide".to_owned(),
@@ -178,7 +179,7 @@ fn failure() -> Failure {
     }
 }
 
-/// The run in an outage of so many runs, enough for an error.
+/// Returns the run with an assessment: an outage of `runs` runs, if given, and an error or a recovery.
 fn assessed(run: Run, runs: Option<u32>) -> AssessedRun {
     let lasted = Duration::from_millis(125_400);
     let began = run.trace.started + run.trace.duration() - lasted;
@@ -188,7 +189,7 @@ fn assessed(run: Run, runs: Option<u32>) -> AssessedRun {
     AssessedRun { run, assessment: Assessment { outage, recovery, error, is_offline: false } }
 }
 
-/// Puts the last two spans into an attempt.
+/// Turns the second span into the span of an attempt.
 fn attempt(run: &mut Run) {
     run.trace.spans[1].op = "probe.attempt".into();
     "Attempt 1".clone_into(&mut run.trace.spans[1].description);
@@ -198,7 +199,7 @@ fn tags(tags: &[(&str, &str)]) -> BTreeMap<String, String> {
     tags.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
-/// A run of three spans, each in the one before it, under ids that are made of `id`.
+/// Returns a run with three nested spans, whose ids are made from `id`.
 fn run(id: u8, title: &str, outcome: Outcome, status: Status) -> Run {
     let span = |number: u8, op: &'static str, description: &str, start, duration| Span {
         id: SpanId([0xa0 | number, 0, 0, 0, 0, 0, 0, id]),

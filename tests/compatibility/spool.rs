@@ -1,7 +1,7 @@
-//! A spool of an earlier version: all that waits in it is delivered, as it was.
+//! A spool of an earlier version: all its envelopes are delivered unchanged.
 //!
 //! A segment is `sntspl\0\x01`, and then for each envelope a header of 24 bytes and the envelope. The header is, with
-//! numbers in little-endian order: `+` or, once it has been given up, `-`, 1 byte; what it holds, 1; spans, 2; the
+//! numbers in little-endian order: the state, `+` or, for a removed envelope, `-`, 1 byte; the kind, 1; spans, 2; the
 //! envelope's length, 4; milliseconds since 1970, 8; CRC-32 of the envelope, 4; CRC-32 of the header from its second
 //! byte on, 4.
 
@@ -29,7 +29,7 @@ struct Entry {
 }
 
 impl Entry {
-    /// The header with the present moment in it: what has waited for days is not sent.
+    /// Returns the header with the current time, since envelopes that have waited for days are not sent.
     fn fresh(&self) -> [u8; HEADER] {
         let mut header = self.header;
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is later than 1970");
@@ -39,7 +39,7 @@ impl Entry {
         header
     }
 
-    /// The type of the envelope's one item, and whether that is about a run that passed.
+    /// Returns the type of the envelope's only item and, for a transaction, the outcome of its run.
     fn kind(&self) -> String {
         let mut lines = self.envelope.split(|byte| *byte == b'\n').skip(1);
         let mut json = || serde_json::from_slice::<Value>(lines.next().expect("there is a line")).expect("it is JSON");
@@ -50,7 +50,7 @@ impl Entry {
     }
 }
 
-/// The envelopes of a segment.
+/// Parses the envelopes of a segment.
 #[track_caller]
 fn entries(segment: &[u8]) -> Vec<Entry> {
     let mut rest = segment.strip_prefix(MAGIC).expect("it is a segment");
@@ -67,19 +67,19 @@ fn entries(segment: &[u8]) -> Vec<Entry> {
     entries
 }
 
-/// The folder that a spool has below the state's folder, for [`dsn`].
+/// Returns the name of the folder of a spool for [`dsn`], below `sentrynet` in the state folder.
 pub fn place(port: u16) -> String {
-    // There is no secret key behind the colon.
+    // The checksum includes the secret key after the colon, which is empty here.
     let checksum = crc32fast::hash(format!("http://key:@127.0.0.1:{port}/1").as_bytes());
     format!("127-0-0-1-1-{checksum:08x}")
 }
 
-/// The folder of the first process that has this spool.
+/// Returns the folder of the first process that uses this spool.
 fn part(state: &Path, port: u16) -> PathBuf {
     state.join("sentrynet").join(place(port)).join("1")
 }
 
-/// The names of the segments in a folder, in their order; behind each there may be more.
+/// Returns the names of the segments in a folder, in their order. They may have a further extension after `.spool`.
 fn segments(folder: &Path) -> Vec<String> {
     let files = std::fs::read_dir(folder).expect("the folder can be read").flatten();
     let mut names: Vec<_> = files.filter_map(|file| file.file_name().into_string().ok()).collect();
@@ -92,13 +92,13 @@ fn dsn(port: u16) -> String {
     format!("http://key@127.0.0.1:{port}/1")
 }
 
-/// Runs these probes once with a spool in a folder, with a share of runs that are sent. The receiver is at a port where there may be none.
+/// Runs these probes once with a spool in a folder and a sample rate. There need not be a receiver at `port`.
 fn once(state: &Path, port: u16, sample: u8, probes: &str) -> CommandOutput {
     let text = format!("sentry: {{dsn: '{}', server_name: here, sample: {sample}}}\n{probes}", dsn(port));
     run_command(sentrynet().env("XDG_STATE_HOME", state).args(["once", "-"]), &text)
 }
 
-/// The contents of an entry, by the number in its header.
+/// The kinds of entries: the number in the header, and the content as [`Entry::kind`] describes it.
 const KINDS: [(u8, &str); 5] = [
     (0, "event"),
     (1, "check_in"),
@@ -108,7 +108,7 @@ const KINDS: [(u8, &str); 5] = [
 ];
 
 #[test]
-fn what_an_earlier_version_left_is_delivered() {
+fn envelopes_of_an_earlier_version_are_delivered() {
     let receiver = Receiver::start();
     let part = part(&crate::support::empty_folder("compatibility-spool"), receiver.port);
     std::fs::create_dir_all(&part).expect("the folder is writable");
@@ -116,7 +116,7 @@ fn what_an_earlier_version_left_is_delivered() {
     let mut waiting = Vec::new();
     let written = folder().join("written");
     for name in segments(&written) {
-        let text = std::fs::read_to_string(written.join(&name)).expect("it is there").replace('\n', "");
+        let text = std::fs::read_to_string(written.join(&name)).expect("the file can be read").replace('\n', "");
         let entries = entries(&STANDARD.decode(text).expect("it is base64"));
         let fresh = entries.iter().flat_map(|entry| [&entry.fresh()[..], &entry.envelope].concat());
         let segment: Vec<u8> = MAGIC.iter().copied().chain(fresh).collect();
@@ -134,25 +134,26 @@ fn what_an_earlier_version_left_is_delivered() {
     for Entry { envelope, .. } in &waiting {
         assert!(delivered.contains(envelope), "{}", String::from_utf8_lossy(envelope));
     }
-    // And the run's own.
+    // One further envelope is of this run itself.
     assert_eq!(delivered.len(), waiting.len() + 1, "{}", ended.stderr);
     assert!(segments(&part).is_empty(), "nothing waits any more: {}", ended.stderr);
 }
 
-/// An envelope as it was kept: when it was sent is written into it as it is sent.
+/// Returns an envelope as it was stored, without `sent_at`, which is added when it is sent.
 fn without_sent_at(envelope: &[u8]) -> Vec<u8> {
     const BEGINS: &str = r#"{"sent_at":""#;
     let text = std::str::from_utf8(envelope).expect("an envelope is text");
-    let (_, rest) = text.strip_prefix(BEGINS).and_then(|rest| rest.split_once('"')).expect("it says when it was sent");
+    let (_, rest) =
+        text.strip_prefix(BEGINS).and_then(|rest| rest.split_once('"')).expect("the header begins with `sent_at`");
     format!("{{{}", rest.strip_prefix(',').unwrap_or(rest)).into_bytes()
 }
 
 #[test]
-fn what_this_version_leaves_is_what_an_earlier_one_left() {
+fn segments_have_the_format_of_an_earlier_version() {
     let state = crate::support::empty_folder("compatibility-spool-written");
     let port = free_port();
     let probes = every_kind(&Target::new());
-    // Runs that sampling leaves out are in a client report.
+    // With a rate of 0, the run that passed is in a client report.
     for sample in [1, 0] {
         let ended = once(&state, port, sample, &probes);
         assert_eq!(ended.code, 1, "{}", ended.stderr);
@@ -160,7 +161,7 @@ fn what_this_version_leaves_is_what_an_earlier_one_left() {
     let directory = part(&state, port);
     let names = segments(&directory);
     assert_eq!(names[0], "0000000001.spool");
-    let segments = names.iter().map(|name| std::fs::read(directory.join(name)).expect("it is there"));
+    let segments = names.iter().map(|name| std::fs::read(directory.join(name)).expect("the file can be read"));
     let entries: Vec<_> = segments.flat_map(|segment| entries(&segment)).collect();
     let found: BTreeSet<_> = entries.iter().map(|entry| (entry.header[1], entry.kind())).collect();
     assert_eq!(found, KINDS.map(|(number, kind)| (number, kind.to_owned())).into());
@@ -168,7 +169,7 @@ fn what_this_version_leaves_is_what_an_earlier_one_left() {
     assert!(directory.join("lock").exists());
 }
 
-/// Probes whose runs leave something of every kind.
+/// Returns probes whose runs leave envelopes of every kind.
 fn every_kind(target: &Target) -> String {
     let fails = Guest { run: "i32.const 128", ..PASSES }.write("compatibility-spool-fails");
     format!(

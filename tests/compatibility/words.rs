@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-/// Values are written as this, and read from it.
+/// Asserts that each value is serialised as this JSON, and is deserialised from it.
 #[track_caller]
 fn written_as<T: Serialize + DeserializeOwned + PartialEq + Debug>(words: &[(T, Value)]) {
     for (value, word) in words {
@@ -17,7 +17,8 @@ fn written_as<T: Serialize + DeserializeOwned + PartialEq + Debug>(words: &[(T, 
     }
 }
 
-/// Limits: their name in a recording, and their key below `limits`, which is also the reason of a run that reached it.
+/// Each limit with its name in a recording, and its key below `limits`, which is also the reason of a run that reached
+/// it.
 const LIMITS: [(LimitKind, &str, &str); 10] = [
     (LimitKind::Deadline, "deadline", "deadline"),
     (LimitKind::Cpu, "cpu", "cpu"),
@@ -31,7 +32,7 @@ const LIMITS: [(LimitKind, &str, &str); 10] = [
     (LimitKind::Sent, "sent", "sent"),
 ];
 
-/// Other faults: their name in a recording, and their reason.
+/// Each other kind of fault, with its name in a recording, and its reason.
 const FAULTS: [(FaultKind, &str, &str); 4] = [
     (FaultKind::Trap, "trap", "trap"),
     (FaultKind::ReportedByProbe, "gave", "gave-up"),

@@ -1,5 +1,5 @@
-//! The tables of keys in `docs/configuration.md` are those of `host.json` and of the built-in probes' schemas. `UPDATE=1`
-//! writes them.
+//! Checks that the tables of keys in `docs/configuration.md` agree with `host.json` and the schemas of the built-in
+//! probes. `UPDATE=1` rewrites them.
 
 use sentrynet::config::{self, Source};
 use sentrynet::propagation::EventDefaults;
@@ -70,7 +70,7 @@ async fn schema(name: &str) -> Value {
     let config = config::parse(&source, &|_| None).config;
     let mut sandbox =
         Sandbox::new(1, None, EventDefaults::new(&config.sentry), config.secrets.clone()).expect("one run has room");
-    let description = sandbox.describe(&config.probes[0]).await.expect("it is built in");
+    let description = sandbox.describe(&config.probes[0]).await.expect("the built-in component describes itself");
     description.schema.clone()
 }
 
@@ -126,7 +126,7 @@ fn follow<'a>(whole: &'a Value, schema: &'a Value) -> &'a Value {
     pointer.map_or(schema, |pointer| whole.pointer(pointer).expect("a reference leads somewhere"))
 }
 
-/// Returns the map of the host's keys that a key takes, if it takes one.
+/// Returns the schema of the map that a key has as its value, or `None` if its value is no map of the host's keys.
 fn inner_map<'a>(whole: &'a Value, schema: &'a Value) -> Option<&'a Value> {
     let declared = follow(whole, schema);
     let branches = declared["anyOf"].as_array().into_iter().flatten();

@@ -9,7 +9,7 @@ use crate::support::target::Target;
 /// Starts a target that responds with 401, and repeats everything that it got.
 fn start_echo() -> Target {
     Target::responding(|requests| {
-        let request = requests.last().expect("it answers a request");
+        let request = requests.last().expect("there is a request");
         let headers: String = request.headers.iter().map(|(name, value)| format!("{name} is {value}; ")).collect();
         let body =
             json!({ "you": headers, "said": request.body, "line": request.line, "access_token": "literal-of-target" });
@@ -57,7 +57,7 @@ checks: {{$.said: {{equals: nothing}}, $.access_token: {{equals: literal-expecte
 fn no_credential_of_an_earlier_attempt_is_in_the_evidence() {
     // Each attempt gets a new token, and the second response quotes it.
     let target = Target::responding(|requests| {
-        let last = requests.last().expect("it answers a request");
+        let last = requests.last().expect("there is a request");
         let token = last.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
         let body = match token {
             Some(token) => json!({ "status": format!("nobody knows {token}") }),

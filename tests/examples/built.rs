@@ -104,7 +104,10 @@ fn generate_c_bindings(contract: &Path, into: &Path) {
     let (package, _) = resolve.push_dir(contract).expect("the contract can be read");
     let world = resolve.select_world(&[package], Some("probe")).expect("the contract has a world");
     let mut generated = Files::default();
-    wit_bindgen_c::Opts::default().build().generate(&mut resolve, world, &mut generated).expect("C can say it all");
+    wit_bindgen_c::Opts::default()
+        .build()
+        .generate(&mut resolve, world, &mut generated)
+        .expect("the contract has C bindings");
     fs::create_dir_all(into).expect("the folder is writable");
     for (name, bytes) in generated.iter() {
         fs::write(into.join(name), bytes).expect("the folder is writable");

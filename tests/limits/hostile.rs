@@ -114,9 +114,9 @@ fn run_until_hostile_end(name: &str, text: &str, count: usize) -> (Vec<Value>, u
         let runs = runs();
         (runs.iter().filter(|run| is_hostile(run)).count() == count).then_some(runs)
     });
-    let status = std::fs::read_to_string(format!("/proc/{}/status", running.id())).expect("it runs still");
+    let status = std::fs::read_to_string(format!("/proc/{}/status", running.id())).expect("the host is still running");
     drop(running);
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux says what it had at most");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux reports the peak");
     (all, peak.trim().trim_end_matches(" kB").parse().expect("it is a number"))
 }
 
@@ -138,7 +138,7 @@ fn a_good_guest_passes_beside_a_hundred_hostile_ones() {
     assert!(good.iter().all(|run| run["outcome"] == "passed"), "{good:#?}");
 }
 
-/// Each run is within its own limits; all together ask for four times `total_memory`.
+/// The number of runs at once. Each is within its own limits; together they allocate four times `total_memory`.
 const RUNS_AT_ONCE: usize = 8;
 const HOLDS_AND_SPINS: Guest = Guest {
     define: "(func $on (drop (memory.grow (i32.const 956)))
@@ -149,7 +149,7 @@ const HOLDS_AND_SPINS: Guest = Guest {
 
 #[test]
 fn total_memory_limits_all_runs_together() {
-    /// `total_memory` and the host's own need. With the memory that each run may have it would be twice as much.
+    /// `total_memory` and the host's own memory. If each run could use its own limit, the peak would be twice as much.
     const MAX_PEAK_MIB: u64 = 350;
     let (hogs, good) = (HOLDS_AND_SPINS.write("together-hogs"), PASSES.write("together-good"));
     let hogs = format!("      - {{probe: '{}', every: 3600}}\n", hogs.display()).repeat(RUNS_AT_ONCE);
@@ -161,8 +161,10 @@ fn total_memory_limits_all_runs_together() {
     let (all, peak) = run_until_hostile_end("together", &text, RUNS_AT_ONCE);
     assert!(peak < MAX_PEAK_MIB << 10, "{} MiB", peak >> 10);
     let (good, hogs): (Vec<_>, Vec<_>) = all.iter().partition(|run| run["title"] == "good");
-    let reasons: Vec<_> = hogs.iter().map(|run| run["failure"]["reason"].as_str().expect("it broke")).collect();
-    let refused = hogs.iter().find(|run| run["failure"]["reason"] == "total_memory").expect("not all had memory");
+    let reasons: Vec<_> =
+        hogs.iter().map(|run| run["failure"]["reason"].as_str().expect("each of these runs is broken")).collect();
+    let refused =
+        hogs.iter().find(|run| run["failure"]["reason"] == "total_memory").expect("some run reached `total_memory`");
     let message = "the probe asked for more memory than is left of the total for all runs; raise \
                    `limits.total_memory` if they may have more";
     assert_eq!(refused["failure"]["message"], message, "{refused:#}");

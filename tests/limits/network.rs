@@ -14,7 +14,7 @@ use crate::support::target::Target;
 use crate::support::tcp_server::{self, read_head};
 use crate::support::{assert_passed, eventually, run_http_probe, run_once, spans};
 
-/// Returns a guest that sends `times` requests to `port`, and reports a failure of the target whatever comes of them.
+/// Returns a guest that sends `times` requests to `port`, and reports a failure of the target whatever the results are.
 fn sending_guest(port: u16, times: usize) -> Guest {
     let url = format!("http://127.0.0.1:{port}/");
     let define = format!(

@@ -99,7 +99,7 @@ fn a_token_is_fetched_once_for_several_runs() {
     let fetched: Vec<_> = runs.iter().flat_map(|run| spans(run, "oauth2.token")).collect();
     assert_eq!(fetched.len(), 1);
     assert_eq!(fetched[0]["description"], "Fetch a token from localhost");
-    let run = runs.iter().find(|run| !spans(run, "oauth2.token").is_empty()).expect("one has fetched it");
+    let run = runs.iter().find(|run| !spans(run, "oauth2.token").is_empty()).expect("one run has fetched the token");
     let hops = spans(run, "http.client");
     assert_eq!(hops.len(), 2);
     assert_eq!(hops[0]["parent_span_id"], fetched[0]["span_id"]);
@@ -172,7 +172,7 @@ fn runs_whose_token_is_refused_at_once_fetch_one_new_token() {
     let (server, together) = (start_token_server(), Barrier::new(PROBES));
     // Each path accepts `token-1` once. The second requests are refused when all have arrived with it.
     let target = Target::responding(move |requests| {
-        let line = &requests.last().expect("it has just come").line;
+        let line = &requests.last().expect("a request has just arrived").line;
         if last_token(requests) != "token-1" || requests.iter().filter(|request| request.line == *line).count() == 1 {
             return ok_response();
         }

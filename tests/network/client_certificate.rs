@@ -98,7 +98,7 @@ fn start_strict_server(home: &str, versions: &[&'static rustls::SupportedProtoco
     let port = listener.local_addr().expect("a listener has an address").port();
     std::thread::spawn(move || {
         for mut connection in listener.incoming().map_while(Result::ok) {
-            let mut session = ServerConnection::new(Arc::clone(&config)).expect("the configuration is whole");
+            let mut session = ServerConnection::new(Arc::clone(&config)).expect("the configuration is complete");
             while session.is_handshaking() && session.complete_io(&mut connection).is_ok() {}
             session.send_close_notify();
             let _ = session.complete_io(&mut connection);

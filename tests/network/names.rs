@@ -8,7 +8,7 @@ use crate::support::dns::{DnsAnswer, DnsServer, parse_ips};
 use crate::support::target::{Target, ok_response};
 use crate::support::{assert_delay_in_phase, assert_passed, expect_failure, run_http_probe, spans};
 
-/// A name that only the test's DNS server knows.
+/// A name that only the test's DNS server resolves.
 const NAME: &str = "shop.test";
 
 #[test]

@@ -21,7 +21,7 @@ steps:
 "
     );
     let recorded = Recorded::record("chain", "chain", &steps);
-    let last = target.requests().pop().expect("it was asked");
+    let last = target.requests().pop().expect("the target got a request");
     assert_eq!((last.header("authorization"), last.header("x-key")), (Some("Bearer tok-98765-zyxwv"), Some(SECRET)));
     let run = recorded.assert_replay_is_same(1);
     assert_eq!(run["failure"]["reason"], "assertion");

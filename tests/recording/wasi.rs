@@ -73,7 +73,7 @@ fn requests_replay_without_the_target() {
 #[test]
 fn requests_with_bodies_and_concurrent_requests_replay() {
     let target = Target::responding(|requests| {
-        let last = requests.last().expect("there is one");
+        let last = requests.last().expect("there is a request");
         thread::sleep(Duration::from_millis(50));
         format!("200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{}", last.body.len(), last.body)
     });

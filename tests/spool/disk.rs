@@ -41,12 +41,13 @@ fn no_finished_run_is_lost_after_a_kill() {
     assert!(finished.len() > kills, "{} runs are too few to tell", finished.len());
     let waiting = spool_files(&home).len();
     // The last start sends all queued envelopes, and its own.
-    let last = run_once_with_spool(&home, &std::fs::read_to_string(&file).expect("it is there"));
+    let last = run_once_with_spool(&home, &std::fs::read_to_string(&file).expect("the file can be read"));
     assert!(last.stderr.contains("0 waiting"), "{}", last.stderr);
     let mut times = BTreeMap::<String, usize>::new();
     for received in receiver.received() {
         let (header, _) = received.parse_envelope();
-        *times.entry(header["trace"]["trace_id"].as_str().expect("it has one").to_owned()).or_default() += 1;
+        *times.entry(header["trace"]["trace_id"].as_str().expect("an envelope has a trace").to_owned()).or_default() +=
+            1;
     }
     let missing: Vec<_> = finished.iter().filter(|trace| !times.contains_key(*trace)).collect();
     assert!(missing.is_empty(), "{} of {} runs are lost", missing.len(), finished.len());

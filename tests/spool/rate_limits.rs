@@ -41,7 +41,8 @@ fn a_rate_limit_delays_only_its_categories() {
         assert_eq!(ids.len(), 6, "{header}: a transaction and an error for each: {}", ended.stderr);
         assert_eq!(ids.values().sum::<usize>(), 7, "{header}: the one that was limited came twice");
         assert!(began.elapsed() > Duration::from_secs(2), "{header}");
-        let limited = all.iter().find(|received| received.item_type() == "transaction").expect("there are some").at;
+        let limited =
+            all.iter().find(|received| received.item_type() == "transaction").expect("a transaction was received").at;
         let later = all.iter().filter(|received| received.item_type() == "event").map(|error| error.at - limited);
         // If errors are limited too, they may have been sent before the limit.
         assert!(!errors || later.max() < Some(Duration::from_secs(1)), "{header}");
@@ -111,7 +112,7 @@ fn rejected_envelopes_are_in_the_client_report() {
     let discarded = items[0].1["discarded_events"].as_array().expect("it is a list");
     let quantity = |category: &str| {
         let found = discarded.iter().find(|discarded| discarded["category"] == category);
-        found.inspect(|found| assert_eq!(found["reason"], "send_error")).expect("it is there")["quantity"].as_u64()
+        found.inspect(|found| assert_eq!(found["reason"], "send_error")).expect("the report has the category")["quantity"].as_u64()
     };
     assert!(quantity("transaction") >= Some(3) && quantity("span") >= quantity("transaction").map(|it| it * 4));
 }

@@ -67,8 +67,10 @@ fn check_endless(sshd: &Sshd) {
         "timeout",
         "ssh.exec",
     );
-    let bytes = message.strip_prefix("timed out after 1 s, running the command, ").expect("it says when");
-    let bytes: u64 = bytes.split(' ').next().and_then(|text| text.parse().ok()).expect("it says how much");
+    let bytes =
+        message.strip_prefix("timed out after 1 s, running the command, ").expect("the message has the command phase");
+    let bytes: u64 =
+        bytes.split(' ').next().and_then(|text| text.parse().ok()).expect("the message has the number of bytes");
     assert!(bytes > 1 << 20, "{message}");
     expect_passed(&format!("{login}command: head -c 30000000 /dev/zero\nchecks: {{stdout size: 30000000}}"));
 }

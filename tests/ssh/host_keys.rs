@@ -77,6 +77,6 @@ fn hashed_host_names_are_found() {
     let sshd = Sshd::openssh("hashed", "");
     let file = sshd.known_hosts(&[&sshd.host_key("ed25519")]);
     hash_known_hosts(&file);
-    assert!(std::fs::read_to_string(&file).expect("it is there").starts_with("|1|"));
+    assert!(std::fs::read_to_string(&file).expect("the file can be read").starts_with("|1|"));
     expect_passed(&format!("port: {}\nknown_hosts: {file}", sshd.port));
 }

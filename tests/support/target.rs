@@ -55,7 +55,7 @@ impl Target {
                 thread::spawn(move || {
                     let from = connection.peer_addr().expect("a connection has a peer");
                     // A response is one write, so that a client does not wait between its parts.
-                    let mut reader = BufReader::new(connection.try_clone().expect("a connection has two ends"));
+                    let mut reader = BufReader::new(connection.try_clone().expect("a connection can be cloned"));
                     while let Some(request) = read_request(&mut reader, from) {
                         let so_far = {
                             let mut inbox = inbox.lock().expect("no test panics here");

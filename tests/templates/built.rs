@@ -79,7 +79,7 @@ fn c_traps_have_function_and_line() {
         "if (settings->len > 2) __builtin_trap();",
     );
     let makefile = traps.join("Makefile");
-    let text = fs::read_to_string(&makefile).expect("a project in C has one");
+    let text = fs::read_to_string(&makefile).expect("a project in C has a Makefile");
     assert!(text.contains("-Os") && text.contains(" -Wl,--strip-debug"));
     fs::write(&makefile, text.replace("-Os", "-g -Os").replace(" -Wl,--strip-debug", "")).expect("it is writable");
     let failure = run_until_trap(&traps);
@@ -119,7 +119,7 @@ fn create_trapping_project(language: &str, source: &str, below: &str, mistake: &
 fn run_until_trap(project: &Path) -> Value {
     let readme = fs::read_to_string(project.join("README.md")).expect("a project has a README");
     let mut all: Vec<_> = shell_commands(&readme).collect();
-    let test = all.pop().expect("the last of them tests");
+    let test = all.pop().expect("the last command tests the project");
     for command in all {
         let ended = run_shell(project, command);
         assert_eq!(ended.code, 0, "`{command}`:\n{}{}", ended.stdout, ended.stderr);
@@ -163,7 +163,7 @@ fn assert_template_works(language: &str) {
         let runs: Vec<Value> =
             serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {}", ended.stderr));
         assert_eq!(runs.len(), 1);
-        runs.into_iter().next().expect("it is one")
+        runs.into_iter().next().expect("there is one run")
     };
     let healthy = run("Shop", "Well");
     assert_passed(&healthy);
@@ -243,7 +243,7 @@ fn test_with_settings(project: &Path, test: &str, settings: &str) -> CommandOutp
 fn mismatches(run: &Value) -> Vec<[&str; 3]> {
     let mismatches = run["failure"]["mismatches"].as_array().expect("a failure has mismatches");
     let mismatches = mismatches.iter().map(|mismatch| {
-        ["subject", "expected", "actual"].map(|key| mismatch[key].as_str().expect("it says what did not hold"))
+        ["subject", "expected", "actual"].map(|key| mismatch[key].as_str().expect("a mismatch has this text"))
     });
     mismatches.collect()
 }

@@ -80,7 +80,7 @@ fn start_counting_server() -> u16 {
         assert!(chunked, "nobody knows how long it is");
         let mut all = 0;
         while let Some(size) = read_chunk_size(&mut reader) {
-            all += std::io::copy(&mut (&mut reader).take(size), &mut std::io::sink()).expect("the chunk comes");
+            all += std::io::copy(&mut (&mut reader).take(size), &mut std::io::sink()).expect("the chunk arrives");
             let _ = reader.read_line(&mut String::new());
         }
         let text = format!("{} MiB", all >> 20);

@@ -34,7 +34,7 @@ pub struct OfflineDetector {
 pub enum Cause {
     /// This host has no network.
     OwnNetwork,
-    /// It is not known yet.
+    /// The cause is not known yet.
     Unclear,
     /// The target is down or answers wrongly, or the run did not fail at all.
     Target,
@@ -76,9 +76,10 @@ const MIN_SILENT_HOSTS: usize = 3;
 /// The number of hosts that suffices although it is less than half of all, if their first attempts are spread over at least
 /// [`MIN_SILENCE`]. The hosts of a data centre fail at once, and the other hosts may not be due for minutes.
 const SUFFICIENT_SILENT_HOSTS: usize = 20;
-/// The least duration of a silence before this host is found offline: hosts that are well have the time to answer.
+/// The least duration of a silence before this host is found offline. It gives healthy hosts the time to answer.
 const MIN_SILENCE: Duration = Duration::from_secs(5);
-/// The longest time for which errors are held. With the second between two calls of [`OfflineDetector::tick`] it is at most half a minute.
+/// The longest time for which errors are held. [`OfflineDetector::tick`] is called once a second, so that errors are
+/// held for at most 30 s.
 const MAX_HOLD: Duration = Duration::from_secs(29);
 /// A host that has not answered within this time would not have answered later. Hence an answer of another host after this
 /// time shows that the network was not the cause.
@@ -114,7 +115,7 @@ impl OfflineDetector {
         }
         let silent = over_network().filter(|contact| !contact.answered);
         let cause = silent.map(|contact| self.on_silence(contact, run, now)).max();
-        // A run that has reached a host did not fail for want of a network.
+        // If a run has reached a host, this host has a network, and the failure has another cause.
         let has_reached = run.trace.contacts.iter().any(|contact| contact.answered);
         let has_failed = matches!(run.outcome, Outcome::Failed(_));
         let cause = cause.filter(|_| has_failed && !has_reached).unwrap_or(Cause::Target);
@@ -125,7 +126,7 @@ impl OfflineDetector {
         if cause == Cause::Unclear && self.is_offline() { Cause::OwnNetwork } else { cause }
     }
 
-    /// Returns what is to be done with the error of a run with this cause.
+    /// Returns the action for the error of a run with this cause.
     pub fn action(&self, cause: Cause) -> ErrorAction {
         match cause {
             Cause::OwnNetwork => ErrorAction::Suppress,
@@ -158,7 +159,7 @@ impl OfflineDetector {
         decision
     }
 
-    /// Decides about all errors that are held, with what is known by `now`.
+    /// Decides about all errors that are held, by the runs that have ended by `now`.
     pub fn decide_now(&mut self, now: Instant) -> Decision {
         let mut decision = Decision::default();
         self.evaluate(Duration::ZERO, now, &mut decision);
@@ -227,7 +228,8 @@ impl OfflineDetector {
         if is_offline { Cause::OwnNetwork } else { Cause::Unclear }
     }
 
-    /// Returns since when a host does not answer, or `None` if there is no room for one more host.
+    /// Returns the time since which a host has not answered. Adds the host if it is new; returns `None` if
+    /// [`MAX_HOSTS`] are remembered already.
     fn host(&mut self, name: &str) -> Option<&mut Option<Instant>> {
         if !self.hosts.contains_key(name) {
             if self.hosts.len() >= MAX_HOSTS {
@@ -241,7 +243,7 @@ impl OfflineDetector {
     /// Finds this host offline if the silence covers enough hosts and has lasted for `min_silence`.
     fn evaluate(&mut self, min_silence: Duration, now: Instant, decision: &mut Decision) {
         let Some(silence) = self.silence.as_mut().filter(|silence| !silence.is_offline) else { return };
-        // A host that was down by itself before says nothing about the network.
+        // A host that was already down while others answered is no evidence about the network.
         let last_answer = self.last_answer;
         let live = self.hosts.values().filter(|silent| silent.is_none_or(|since| last_answer < Some(since))).count();
         let tried = silence.tried.len();
@@ -287,7 +289,7 @@ impl Silence {
         OfflineFinding { since: self.began, silent: self.hosts, known, examples: self.examples.clone() }
     }
 
-    /// Counts suppressed errors. With the first of them the offline event is handed out.
+    /// Counts suppressed errors. The first suppressed error adds the offline event to the decision.
     fn suppress(&mut self, errors: usize, known: usize, decision: &mut Decision) {
         self.suppressed += errors;
         if !std::mem::replace(&mut self.is_event_given, true) {

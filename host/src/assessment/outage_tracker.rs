@@ -49,7 +49,7 @@ impl OutageTracker {
                 outage.runs = outage.runs.saturating_add(1);
                 Some(outage.recorded(now))
             }
-            // A fault of our own says nothing of the target.
+            // The fault is the probe's or the host's, and no evidence about the target.
             Outcome::Broken(_) => None,
         }
     }

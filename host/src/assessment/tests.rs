@@ -1,4 +1,4 @@
-//! Sequences of runs of one probe, and what is decided of each.
+//! Sequences of runs of one probe, and the decisions about each run.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};

@@ -18,15 +18,15 @@ pub struct AssessedRun {
 /// The meaning of a run, in view of the runs before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Assessment {
-    /// The outage that the run is part of or has ended, however short. `None` for a run that is broken: it says nothing of
-    /// the target.
+    /// The outage that the run is part of or has ended, however short. `None` for a broken run, which is no
+    /// evidence about the target.
     pub outage: Option<Outage>,
     /// `Some` if the run passed and ended an outage of at least `failures_before_error` runs.
     pub recovery: Option<Recovery>,
     /// The action for the run's error. `None` if the run is no error: it passed, or fewer than
     /// `failures_before_error` runs in a row have failed. A broken run is always an error.
     pub error: Option<ErrorAction>,
-    /// True if the run failed because this host has no network. It says nothing of its target.
+    /// True if the run failed because this host has no network. The failure is then no evidence about the target.
     pub is_offline: bool,
 }
 
@@ -53,21 +53,21 @@ pub enum Recovery {
 /// A decision about earlier runs, or about the network of this host.
 #[derive(Debug, Clone, Default)]
 pub struct Decision {
-    /// The fate of all errors that are held. `None` if they stay held, or if there are none.
+    /// The decision about all errors that are held. `None` if they stay held, or if there are none.
     pub held_errors: Option<HeldErrors>,
     /// `Some` if the network of this host was found to be down, or is back.
     pub connectivity: Option<ConnectivityChange>,
-    /// `Some` with the first error that is suppressed while this host has no network. It is to be reported once, in place of
-    /// the errors.
+    /// `Some` with the first error that is suppressed while this host has no network. Sinks report this event
+    /// once, in place of the errors.
     pub offline_event: Option<OfflineFinding>,
 }
 
-/// The runs whose errors were held, in the order of their ends, and what becomes of these errors.
+/// The decision about held errors, with their runs in the order in which they ended.
 #[derive(Debug, Clone)]
 pub enum HeldErrors {
-    /// The errors are to be reported: the targets are down.
+    /// Report the errors: the targets are down.
     Report(Vec<Arc<AssessedRun>>),
-    /// The errors are not to be reported: this host has no network.
+    /// Do not report the errors: this host has no network.
     Suppress(Vec<Arc<AssessedRun>>),
 }
 

@@ -1,4 +1,4 @@
-//! Resources that one attempt uses, held against its limits.
+//! Resources that one attempt uses, compared with its limits.
 
 use crate::capability::memory_budget::Reservation;
 use crate::capability::quota::{Exceeded, Quota};
@@ -14,7 +14,7 @@ pub struct Accounting {
     pub memory: Growth,
     /// Elements of all tables.
     pub table_elements: Growth,
-    /// The part that this attempt has of the memory of all runs.
+    /// The memory that this attempt has reserved from the pool of all runs.
     pub reservation: Reservation,
     /// Bytes that the host holds on the guest's behalf.
     held: usize,

@@ -22,7 +22,7 @@ impl AddressFilter {
     /// Returns those of a name's addresses that the probe may connect to.
     ///
     /// # Errors
-    /// The first [`Refusal`] when it may connect to none of them.
+    /// The first [`Refusal`] when the probe may connect to none of the addresses.
     pub fn allowed(&self, name: &str, addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Refusal> {
         let grants = &self.probe.policy.grants;
         self.filter(addresses, |address| grants.check_address(self.list, Some(name), address.ip(), address.port()))
@@ -31,7 +31,7 @@ impl AddressFilter {
     /// Returns those of a name's addresses that the probe may connect to on any port.
     ///
     /// # Errors
-    /// The first [`Refusal`] when it may connect to none of them.
+    /// The first [`Refusal`] when the probe may connect to none of the addresses.
     pub fn allowed_on_any_port(&self, name: &str, addresses: Vec<IpAddr>) -> Result<Vec<IpAddr>, Refusal> {
         self.filter(addresses, |address| self.probe.policy.grants.check_resolved(self.list, name, *address))
     }

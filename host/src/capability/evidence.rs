@@ -30,7 +30,7 @@ pub struct Evidence(Arc<Mutex<VecDeque<Entry>>>);
 type Entry = (Handle, Arc<dyn ExchangeEvidence>);
 
 impl Evidence {
-    /// Exchanges that are kept: the last ones, since few follow the one that failed.
+    /// The number of exchanges that are kept. The oldest are dropped, since few exchanges follow a failed one.
     const MAX_EXCHANGES: usize = 50;
 
     /// Adds an exchange; `span` is its own.
@@ -48,7 +48,7 @@ impl Evidence {
         all.iter().map(|(span, exchange)| (*span, exchange.to_evidence())).collect()
     }
 
-    /// Sets the evidence of an exchange that is replayed, in place of what the recording had of it before.
+    /// Sets the evidence of a replayed exchange. Replaces evidence of the same exchange that was set earlier.
     pub fn set_replayed(&self, span: Handle, exchange: Exchange) {
         let exchange = Arc::new(exchange);
         let mut all = self.0.lock();
@@ -112,8 +112,8 @@ mod tests {
     use crate::run::evidence::{Ssh, Tcp};
     use crate::trace::Status;
 
-    /// Exchanges in steps, as `step!` or `step`, the first of which went wrong, with an error of their own or none: the
-    /// number of the one that tells.
+    /// Checks the index of the exchange that a failure is about. Each exchange has the name of its step, with `!` if
+    /// the step failed, and the exchange's own error, if any.
     #[track_caller]
     fn check(exchanges: &[(&str, Option<&'static str>)], expected: Option<usize>) {
         let recorder = Recorder::start("run".into(), String::new());
@@ -149,7 +149,7 @@ mod tests {
         check(&[("one", None)], Some(0));
         check(&[("one", None), ("two", None)], Some(1));
         check(&[("one", Some("dns")), ("two", None)], Some(0));
-        // A step that cleans up goes on after the one that failed, and may fail for its sake.
+        // A step that cleans up runs after the failed step, and may fail because of it.
         check(&[("one", None), ("two!", None), ("three", None)], Some(1));
         check(&[("one", None), ("two!", None), ("two!", None), ("three!", Some("tls"))], Some(2));
     }

@@ -97,7 +97,7 @@ impl HostResponse for Context {
     }
 }
 
-/// A limit ends the run, so that no guest sees this error: it stands in the trace.
+/// No guest sees this error, because the limit ends the run. The error is in the trace.
 impl From<Exceeded> for Error {
     fn from(exceeded: Exceeded) -> Self {
         Self::Other(exceeded.to_string())

@@ -74,12 +74,12 @@ impl LogBuffer {
         }
     }
 
-    /// Returns the last warnings and errors as one text, if there are any: when a guest traps, they usually say why. They
+    /// Returns the last warnings and errors as one text, if there are any. They usually give the cause of a trap. They
     /// stay in the log.
     pub fn last_warnings(&self) -> Option<String> {
         const MAX_LINES: usize = 4;
         const MAX_BYTES: usize = 500;
-        // Rust's advice to whoever runs a program by hand.
+        // A hint that Rust's panic handler prints, which does not apply here.
         const ADVICE: &str = "note: run with `RUST_BACKTRACE";
         let lines = self.lines.lock();
         let warnings = lines.last.iter().rev().filter(|line| matches!(line.level, Level::Warn | Level::Error));

@@ -1,7 +1,7 @@
 //! The memory that the runs of all probes may use together.
 //!
-//! Each run is sure of a small share, whatever the others use. Memory beyond the shares goes to the runs that ask first: runs
-//! that use much compete with each other, and not with a run that needs little.
+//! Each run is guaranteed a small share, whatever the others use. Memory beyond the shares goes to the runs that
+//! reserve it first: runs that use much compete with each other, and not with a run that needs little.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -12,7 +12,7 @@ use crate::run::LimitKind;
 
 /// The memory that all runs may use together.
 pub struct MemoryPool {
-    /// Bytes that each run is sure of.
+    /// Bytes that are guaranteed to each run.
     share: usize,
     /// Bytes beyond the shares that are not reserved.
     unreserved: AtomicUsize,
@@ -35,7 +35,7 @@ impl MemoryPool {
         Self { share, unreserved: AtomicUsize::new(total - share * runs) }
     }
 
-    /// Returns the bytes that each run is sure of.
+    /// Returns the bytes that are guaranteed to each run.
     pub fn share(&self) -> usize {
         self.share
     }
@@ -43,7 +43,7 @@ impl MemoryPool {
     /// Returns a reservation of nothing, for one run. A built-in probe gets 2 MiB that are not counted: its memory is mapped
     /// when it begins, and hardly ever touched.
     pub fn reservation(self: &Arc<Self>, built_in: bool) -> Reservation {
-        /// More than the initial memory of any built-in component.
+        /// The bytes that are not counted for a built-in probe: more than the initial memory of any built-in component.
         const UNCOUNTED_BYTES: usize = 2 << 20;
         let share = if built_in { self.share + UNCOUNTED_BYTES } else { self.share };
         Reservation { pool: Arc::clone(self), share, reserved: 0 }
@@ -86,19 +86,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_beyond_a_share_is_not_there_for_others() {
-        // Half of it is five shares.
+    fn memory_beyond_the_shares_goes_to_the_first_run() {
+        // Five shares of 100 bytes, and 500 bytes beyond the shares.
         let pool = Arc::new(MemoryPool::new(1000, 5));
         let (mut first, mut second) = (pool.reservation(false), pool.reservation(false));
         assert_eq!(pool.share(), 100);
-        first.reserve(500).expect("400 of 500 beyond the shares");
-        second.reserve(100).expect("its own share");
+        first.reserve(500).expect("the share, and 400 of the 500 bytes beyond the shares");
+        second.reserve(100).expect("the second run's share");
         second.reserve(101).expect_err("more than is left");
-        second.reserve(100).expect("all that is left");
+        second.reserve(100).expect("the rest beyond the shares");
         first.release(50);
-        second.reserve(50).expect("what was released");
+        second.reserve(50).expect("the bytes that the first run released");
         drop(first);
-        second.reserve(350).expect("all but the shares of others");
+        second.reserve(350).expect("everything but the other four shares");
         second.reserve(1).expect_err("nothing is left");
         second.reserve(usize::MAX).expect_err("nothing is left");
     }
@@ -108,9 +108,9 @@ mod tests {
         let pool = Arc::new(MemoryPool::new(1000, 5));
         let mut reservation = pool.reservation(false);
         reservation.reserve(601).expect_err("more than there is");
-        reservation.reserve(600).expect("all there is");
+        reservation.reserve(600).expect("a share and everything beyond the shares");
         reservation.release(usize::MAX);
-        reservation.reserve(600).expect("all of it again");
+        reservation.reserve(600).expect("the same bytes after their release");
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Counters of what an attempt has used of its limits on requests, connections and traffic. They are shared with the tasks
-//! in which exchanges run. Knows no protocol.
+//! in which exchanges run. Independent of protocols.
 //!
 //! Once a limit is reached, the attempt ends, whichever task reached the limit: a guest cannot mistake it for a failure of
 //! the target.
@@ -164,7 +164,7 @@ mod tests {
         assert!(!quota.may_connect());
         drop(permit);
         assert!(quota.may_connect());
-        let _permit = quota.acquire_connection().expect("there is room again");
+        let _permit = quota.acquire_connection().expect("the dropped permit is free again");
         assert_eq!(quota.acquire_connection().err(), Some(Exceeded(LimitKind::Connections)));
     }
 

@@ -17,7 +17,7 @@ pub async fn check(Arguments { config }: &Arguments) -> Result<u8> {
     let Some(loaded) = read_and_load(config).await? else { return Ok(INVALID_INPUT) };
     let (probes, name) = (loaded.probes.len(), config.display());
     let noun = if probes == 1 { "probe" } else { "probes" };
-    // If nothing reads this, the exit code says the same.
+    // A failure to write is ignored, since the exit code has the result too.
     let _ = writeln!(std::io::stdout(), "{name}: {probes} {noun}, no errors");
     Ok(0)
 }

@@ -99,7 +99,7 @@ fn recording(path: PathBuf, probes: usize) -> Option<RecordingFile> {
 async fn run_all(loaded: Loaded, mut recording: Option<RecordingFile>, sinks: &Sinks) -> Result<Vec<Arc<AssessedRun>>> {
     let in_flight = MAX_IN_FLIGHT.min(loaded.in_flight);
     let mut waiting = loaded.probes.into_iter().enumerate();
-    // As many workers as there can be.
+    // An infinite rate of runs starts the maximal number of workers.
     let workers = Workers::start(f64::INFINITY).context("cannot start the threads of probes")?;
     let mut running = JoinSet::new();
     let mut ended: Vec<Option<Arc<AssessedRun>>> = Vec::new();

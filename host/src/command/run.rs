@@ -33,7 +33,7 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub async fn run(arguments: &Arguments) -> Result<u8> {
     let Arguments { config, format, trace } = arguments;
-    // Before anything that takes time: a signal that comes early must not end the process at once.
+    // Handlers are installed before anything that takes time: an early signal must not end the process at once.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let stop = async move {

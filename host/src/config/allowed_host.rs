@@ -1,5 +1,5 @@
-//! The entries of `allow.hosts`: names, domains, addresses and networks, with a port or without. Pure; knows nothing about
-//! private or special addresses.
+//! The entries of `allow.hosts`: names, domains, addresses and networks, with a port or without. Pure. Private
+//! and special addresses are not treated here.
 //!
 //! This is not the type of `trace_headers.hosts`, [`TraceHost`](super::TraceHost): permissions need networks and a
 //! wildcard, and are compared with a name or a resolved address. Trace headers are sent by the host in a URL.

@@ -1,5 +1,5 @@
-//! Decodes the JSON of a configuration file to a [`Config`]: the meaning of each of the host's own keys. Knows no YAML,
-//! and does not look into the settings of a probe.
+//! Decodes the JSON of a configuration file to a [`Config`]: the meaning of each of the host's own keys. Independent
+//! of YAML. Does not decode the settings of a probe.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Errors and warnings about a configuration, with their locations. Plain data; knows no YAML.
+//! Errors and warnings about a configuration, with their locations. Plain data, independent of YAML.
 
 /// An error or a warning.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,10 +66,10 @@ impl Diagnostic {
     }
 }
 
-/// The maximal number of diagnostics: a file has room for a million, which nobody would read.
+/// The maximal number of diagnostics. A file can have a million errors, too many to read.
 const MAX_DIAGNOSTICS: usize = 1000;
 
-/// A list of diagnostics with a maximal length. The last item then says that there are more.
+/// A list of diagnostics with a maximal length. If it is full, its last item reports that there are more.
 #[derive(Debug, Default)]
 pub struct Diagnostics(Vec<Diagnostic>);
 

@@ -78,7 +78,7 @@ fn mark(member: &Member, on_key: bool, pointer: &str) -> (Option<TextRange>, Vis
     let Node { kind, range, .. } = member.value;
     let key = member.key.map(|key| key.range);
     match (kind, key) {
-        // The key of a list or a map says more than the place where the list or map begins.
+        // For a list or a map, the key is marked: the place where the value begins may be only a bracket or a dash.
         (Kind::List(_) | Kind::Map(_), Some(key)) => (Some(key), Visible::Key),
         (_, Some(key)) if on_key || !member.is_exact || range.length == 0 => (Some(key), Visible::Key),
         // A block map has no bracket to mark: its first key is marked.

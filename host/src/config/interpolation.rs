@@ -1,6 +1,6 @@
-//! Replaces references, `${env:NAME}` and `${file:PATH}`, in the texts of a configuration, and collects the secrets: what
-//! references stood for, and texts whose key says that they are secrets. Of the host's keys it knows only those whose
-//! values are no secrets.
+//! Replaces references, `${env:NAME}` and `${file:PATH}`, in the texts of a configuration, and collects the secrets: the
+//! replacements of references, and texts whose key has the name of a secret. Depends on the host's own keys only for
+//! those whose values are no secrets.
 
 mod grammar;
 mod plaintext_secrets;

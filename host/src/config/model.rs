@@ -41,7 +41,8 @@ pub struct Config {
     pub secrets: Secrets,
 }
 
-/// The section `sentry`: the destination of runs, and what Sentry is told about this host. It has no `Debug`, because the DSN is a secret.
+/// The section `sentry`: the destination of runs, and the data about this host that is sent to Sentry. It has no
+/// `Debug`, because the DSN is a secret.
 #[derive(Clone)]
 pub struct Sentry {
     /// `None` if neither the file nor `SENTRY_DSN` has one: runs are only shown.
@@ -184,26 +185,26 @@ pub struct Retries {
     pub delay: Duration,
 }
 
-/// The headers that tell targets about the trace of a request.
+/// The headers that propagate the trace of a request to targets.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TraceHeaders {
-    /// The sending of Sentry's headers, and what they ask for.
+    /// The mode of Sentry's headers.
     pub mode: TraceMode,
-    /// Also send W3C's header `traceparent`, for targets that do not know Sentry's.
+    /// Also send W3C's header `traceparent`, for targets that do not support Sentry's.
     pub traceparent: bool,
-    /// Hosts that may be told, besides those that the probe's settings name.
+    /// Hosts that get the headers, besides those that the probe's settings name.
     pub hosts: Arc<[TraceHost]>,
 }
 
-/// The ways of telling targets about the trace.
+/// The modes of trace propagation to targets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TraceMode {
-    /// Targets are told nothing.
+    /// Targets get no trace headers.
     Off,
-    /// Targets are told the trace, and asked to record no trace of their own.
+    /// Targets get the trace, with the sampling flag off, so that they record no transactions.
     #[default]
     Linked,
-    /// Targets are told the trace, and asked to record the runs that are sampled.
+    /// Targets get the trace, with the sampling flag on for the runs that are sampled.
     Sampled,
 }
 
@@ -211,8 +212,8 @@ impl Probe {
     /// Returns a diagnostic for a problem that the component reported about its settings. `pointer` is a JSON pointer into
     /// the settings.
     ///
-    /// A component knows only its own keys: a key that it does not know may be a misspelt key of the host's, and the
-    /// message then says so.
+    /// A component checks only its own keys. A key that is unknown to the component may be a misspelt key of the
+    /// host's; the message then suggests that key.
     pub fn diagnostic(&self, pointer: &str, message: &str) -> Diagnostic {
         let first = pointer.split('/').nth(1).map(unescape);
         let is_of_module = first.is_some_and(|key| self.module_settings.keys.contains(&key));

@@ -1,4 +1,4 @@
-//! The text of a configuration file. Knows no YAML.
+//! The text of a configuration file. Independent of YAML.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Finds the place in the text that a JSON pointer leads to. Knows no key's meaning.
+//! Finds the place in the text that a JSON pointer leads to. Independent of the meaning of keys.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};

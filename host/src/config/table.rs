@@ -1,5 +1,5 @@
 //! One map of the configuration file, read key by key: the form that a value must have, and the message if it has
-//! another. Knows no key's meaning.
+//! another. Independent of the meaning of keys.
 
 use std::cell::OnceCell;
 use std::fmt::{self, Display};
@@ -271,8 +271,8 @@ impl Field {
         Err(self.mismatch(&format!("must be from {least} to {most}")))
     }
 
-    /// Returns a message that says what the value must be, and what it is. Only for the host's own values, which are no
-    /// secrets: the message repeats the value.
+    /// Returns a message with the requirement `must` and the actual value. It must be used only for the host's own
+    /// values, which are no secrets, because the message repeats the value.
     pub fn mismatch(&self, must: &str) -> String {
         match &self.value {
             Value::String(text) if text.trim().parse::<f64>().is_ok_and(f64::is_finite) => {

@@ -1,5 +1,5 @@
-//! The entries of `trace_headers.hosts`, and the hosts that the settings of a probe name: the hosts that may be told about
-//! a trace. Pure.
+//! The hosts that get trace headers: the entries of `trace_headers.hosts`, and the hosts that the settings of a probe
+//! name. Pure.
 //!
 //! This is not the type of `allow.hosts`, [`AllowedHost`](super::AllowedHost): see there.
 
@@ -90,7 +90,7 @@ fn name(url: &Url) -> Option<url::Host> {
 
 /// Parses a host, with a port or without. Returns `None` for anything else.
 pub fn parse_host_and_port(text: &str) -> Option<(url::Host, Option<u16>)> {
-    /// More than the longest DNS name and a port.
+    /// The maximal length, greater than that of the longest DNS name with a port.
     const MAX_BYTES: usize = 300;
     // These characters have another meaning in a URL, or are ignored there.
     if text.len() > MAX_BYTES || text.contains(|c: char| c.is_whitespace() || c.is_control() || "/\\@?#".contains(c)) {
@@ -100,7 +100,7 @@ pub fn parse_host_and_port(text: &str) -> Option<(url::Host, Option<u16>)> {
     let text = address.as_deref().unwrap_or(text);
     let [http, https] = ["http", "https"].map(|scheme| Url::parse(&format!("{scheme}://{text}/")).ok());
     let (http, https) = (http?, https?);
-    // A URL does not tell the default port of its scheme from no port; the other scheme's URL does.
+    // `Url` drops the default port of its scheme, so that an `http` URL loses `:80`. The `https` URL keeps it.
     Some((name(&http)?, http.port().or(https.port())))
 }
 

@@ -1,4 +1,4 @@
-//! Parses YAML to a tree in which every node has its line and column. Knows no key's meaning.
+//! Parses YAML to a tree in which every node has its line and column. Independent of the meaning of keys.
 
 use std::collections::HashMap;
 
@@ -29,7 +29,7 @@ pub struct Node {
     pub kind: Kind,
     /// Boxed, because there are many nodes and few tags.
     pub tag: Option<Box<Tag>>,
-    /// For a list or a map, the place where it begins.
+    /// The range in the text. That of a list or a map is the place where the list or map begins.
     pub range: TextRange,
 }
 

@@ -147,7 +147,7 @@ impl Recording {
         let first = FirstLine { recording: FORMAT_VERSION, header: &self.header };
         let mut text = serde_json::to_string(&first).unwrap_or_default();
         for entry in &self.entries {
-            // Neither fails: all keys are text, and writing to a `String` always succeeds.
+            // Serialising cannot fail, because all keys are text, and writing to a `String` cannot fail either.
             let _ = write!(text, "\n{}", serde_json::to_string(entry).unwrap_or_default());
         }
         text.push('\n');

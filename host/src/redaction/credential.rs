@@ -1,7 +1,7 @@
 //! Credentials in texts, recognised by their names (`token=…`) or by their formats (a JSON Web Token). Targets send
 //! secrets that no configuration names.
 //!
-//! The search is heuristic. A secret under a name that [`is_name`] does not know, in no known format, is not found.
+//! The search is heuristic. A secret is not found if [`is_name`] does not recognise its name and it has no known format.
 
 use std::borrow::Cow;
 use std::ops::Range;

@@ -178,7 +178,7 @@ fn truncated_escape_length(text: &[u8]) -> Option<usize> {
     const ENDS: [&[u8]; 4] = [&[SEPARATOR], b"...", "…".as_bytes(), "\u{fffd}".as_bytes()];
     let (max_further_bytes, is_part): (usize, fn(&u8) -> bool) = match text.first()? {
         b'%' => (1, u8::is_ascii_hexdigit),
-        // Also the second escape of a surrogate pair.
+        // A surrogate pair has two escapes: the second may be incomplete.
         b'\\' => (10, |byte| byte.is_ascii_hexdigit() || matches!(byte, b'u' | b'x' | b'{' | b'\\')),
         _ => (8, |byte| byte.is_ascii_alphanumeric() || *byte == b'#'),
     };

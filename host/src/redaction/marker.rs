@@ -10,10 +10,10 @@ pub const REDACTED: &str = "[Filtered]";
 
 /// Returns a text of `length` bytes that begins as [`REDACTED`] does, for places where the guest reads a secret.
 ///
-/// Shorter than four bytes, it could not be told from other text: then the result is [`REDACTED`]. It has at most 1
-/// MiB.
+/// Returns [`REDACTED`] for a `length` below four bytes, since so short a placeholder could be mistaken for other text.
+/// The result has at most 1 MiB.
 pub fn placeholder(length: usize) -> String {
-    /// Longer than any secret. Lengths are read from recordings, which may have been edited.
+    /// The maximal length, greater than that of any secret. Lengths are read from recordings, which may have been edited.
     const MAX_PLACEHOLDER_BYTES: usize = 1 << 20;
     match length {
         ..MIN_SUBSTRING_CHARS => REDACTED.to_owned(),

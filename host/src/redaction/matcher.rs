@@ -103,7 +103,8 @@ impl Matcher {
         let rest = &text[start..];
         let after = self.sorted.partition_point(|pattern| pattern.bytes.as_slice() <= rest);
         let before = after.checked_sub(1);
-        // A pattern that `rest` begins with is the one before it, or a prefix of that.
+        // If `rest` begins with a pattern, this is the last pattern sorted at or before `rest`, or a prefix of that
+        // pattern.
         let mut longest = before.map(|index| &self.sorted[index]);
         while let Some(pattern) = longest {
             let end = start + pattern.bytes.len();

@@ -164,10 +164,10 @@ impl Secrets {
 /// used instead, because the guest does not read the text.
 type PlaceholderLengths<'a> = Option<&'a mut BTreeSet<usize>>;
 
-/// Returns a piece of a stream's `bytes` with the given ranges redacted, or `None` if none of them is in the piece.
+/// Returns a piece of a stream's `bytes` with the given ranges redacted, or `None` if no range overlaps the piece.
 ///
-/// In an input stream, each piece gets its part of the placeholder; one of another length than the range is whole in
-/// the first piece. In an output stream, each piece gets [`REDACTED`].
+/// In an input stream, each piece gets its part of the placeholder. A placeholder with another length than the range is
+/// put into the first piece as a whole. In an output stream, each piece gets [`REDACTED`].
 fn redact_piece(bytes: &[u8], piece: Range<usize>, ranges: &[Range<usize>], is_input: bool) -> Option<Vec<u8>> {
     let mut redacted = Vec::new();
     let mut at = piece.start;
@@ -214,8 +214,8 @@ fn stream_credentials(stream: &ByteStream<'_>) -> Vec<String> {
     bytes.utf8_chunks().flat_map(|chunk| credentials(chunk.valid())).collect()
 }
 
-/// Returns the credentials in a text that is JSON or anything else. A short one and one that looks like a word are
-/// left out, because they would be redacted in all of the recording.
+/// Returns the credentials in a text, which may be JSON. Leaves out credentials that are short or look like a word:
+/// each credential is redacted in the whole recording, and such texts may occur there in another meaning.
 fn credentials(text: &str) -> Vec<String> {
     const MIN_CREDENTIAL_BYTES: usize = 6;
     let mut values = Vec::new();

@@ -34,7 +34,7 @@ pub fn variants(value: &str) -> BTreeSet<Vec<u8>> {
     forms.into_iter().map(String::into_bytes).chain(decoded).chain(misread).collect()
 }
 
-/// Returns what libraries make of a value: without line breaks, on one line, in another case.
+/// Returns the forms into which libraries change a value: without line breaks, on one line, in another case.
 fn normalized(value: &str) -> Vec<String> {
     /// Libraries change the case of host names, which are shorter than this.
     const MAX_CASE_CHANGE_BYTES: usize = 256;
@@ -57,10 +57,10 @@ fn percent_decoded(value: &str) -> Option<Vec<u8>> {
     Some(view.bytes().to_vec()).filter(|bytes| bytes.len() >= MIN_SUBSTRING_CHARS)
 }
 
-/// Returns what becomes of characters beyond ASCII if a server uses Latin-1:
+/// Returns the forms that a value with characters beyond ASCII takes if a server uses Latin-1:
 ///
 /// - the UTF-8 bytes, each read as a Latin-1 character;
-/// - the value in Latin-1, if it can be written in it;
+/// - the value in Latin-1, if Latin-1 has all its characters;
 /// - the value in Latin-1 read as UTF-8, with U+FFFD in the place of each character beyond ASCII.
 fn as_latin1(value: &str) -> Vec<Vec<u8>> {
     if value.is_ascii() {
@@ -68,7 +68,7 @@ fn as_latin1(value: &str) -> Vec<Vec<u8>> {
     }
     let mut forms = vec![value.bytes().map(char::from).collect::<String>().into_bytes()];
     if let Some(bytes) = value.chars().map(|c| u8::try_from(c).ok()).collect::<Option<Vec<u8>>>() {
-        // Without letters and digits it would match any other text that was misread.
+        // A form with too few letters and digits would match any other text that was misread.
         let is_distinctive = bytes.iter().filter(|byte| byte.is_ascii_alphanumeric()).count() >= MIN_SUBSTRING_CHARS;
         forms.extend(is_distinctive.then(|| String::from_utf8_lossy(&bytes).into_owned().into_bytes()));
         forms.push(bytes);

@@ -229,7 +229,7 @@ impl Excerpt {
 /// Decodes bytes as UTF-8, with replacement characters for invalid ones. Returns `None` if the bytes are binary: if
 /// they contain a NUL, or if more than a tenth of the characters are invalid or control characters.
 ///
-/// `is_cut` says that more bytes follow. An incomplete character at the end is then left out.
+/// If `is_cut`, more bytes follow, and an incomplete character at the end is left out.
 fn decode_text(bytes: &[u8], is_cut: bool) -> Option<String> {
     let bytes = match std::str::from_utf8(bytes) {
         // Only the last character is incomplete.

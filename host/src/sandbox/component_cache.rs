@@ -51,8 +51,8 @@ impl ComponentCache {
         Self { engine, linker, executor: Arc::new(executor), secrets, shared, loaded: HashMap::new() }
     }
 
-    /// Returns the component of a module. The first time, compiles and links it and calls its `describe`; `context` is
-    /// that of the call.
+    /// Returns the component of a module. The first call for a module compiles and links the component, and calls its
+    /// `describe` with `context`.
     ///
     /// # Errors
     /// Returns a [`LoadError`] if the component cannot be used as a probe; the same each time.

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_polls_count() {
+    async fn only_cpu_time_during_polls_is_measured() {
         let timer = CpuTimer::new(CpuPermits::new(1), HomeRuntime::current(), false);
         let work = async {
             compute(Duration::from_millis(3));

@@ -22,7 +22,7 @@ pub struct Description {
 /// - [`LoadError::Describe`] if it is larger than 1 MiB, or is not a JSON object.
 /// - [`LoadError::Schema`] if the schema is invalid or uses unsupported keywords.
 pub fn parse_schema(text: &str) -> Result<(serde_json::Value, Schema), LoadError> {
-    /// More than any schema written by hand.
+    /// The maximal size of a schema, larger than that of any schema written by hand.
     const MAX_SCHEMA_BYTES: usize = 1 << 20;
     if text.len() > MAX_SCHEMA_BYTES {
         let max = MAX_SCHEMA_BYTES >> 20;

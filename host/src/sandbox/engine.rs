@@ -43,7 +43,7 @@ fn pool(in_flight: usize, share: usize) -> PoolingAllocationConfig {
     const MEMORIES_PER_COMPONENT: u32 = 2;
     const MAX_INSTANCE_BYTES: usize = 4 << 20;
     /// The bytes of each memory and table that stay resident between runs. This makes the start of a run five times
-    /// cheaper, but after a peak a large pool would keep all of it.
+    /// cheaper, but after a peak a large pool keeps this memory for all its slots.
     const RESIDENT_BYTES: usize = 128 << 10;
 
     // One instance more than the runs: a component that is being loaded describes itself and checks settings.

@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn the_timer_fires_after_cpu_time() {
-        // In a thread of its own, since the signal stays blocked in it.
+        // The test runs in a thread of its own, since the signal stays blocked in that thread.
         let signal = thread::spawn(|| {
             let timer = CpuClockTimer::start().expect("the kernel has a timer on CPU time");
             let now = || Duration::from(ClockId::CLOCK_PROCESS_CPUTIME_ID.now().expect("a clock"));

@@ -75,7 +75,7 @@ impl GuestExecutor {
                     None => Err(work),
                 }
             };
-            // In a task of its own, so that a panic becomes an error.
+            // The work runs in a task of its own, so that a panic becomes an error.
             match AbortOnDropHandle::new(tokio::spawn(at_home)).await? {
                 Ok(done) => return Ok(done),
                 Err(unfinished) => work = unfinished,

@@ -152,7 +152,7 @@ mod tests {
     fn imports_need_grants() {
         let needs = |interface: &str, functions: &[&str]| {
             let functions: Vec<_> = functions.iter().map(|name| (*name).to_owned()).collect();
-            import_info(interface, &functions).expect("the host has it").needs
+            import_info(interface, &functions).expect("the host has the interface").needs
         };
         assert_eq!(needs("sentrynet:probe/http@0.1.0", &[]), Some(Grant::Hosts));
         assert_eq!(needs("wasi:sockets/tcp@0.2.6", &[]), Some(Grant::Hosts));

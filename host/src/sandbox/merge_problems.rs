@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_vague_violation_gives_way() {
+    fn a_vague_violation_is_replaced_by_the_probes_message() {
         check(&[("/a", "vague")], &[("/a", "probe")], &["probe"]);
         check(&[("/a", "vague")], &[("/b", "probe")], &["vague", "probe"]);
     }

@@ -1,6 +1,6 @@
 //! Converts a probe's settings to what its guest gets, by the component's own schema.
 //!
-//! - Text that replaced a reference (`${env:NAME}`) becomes a number or a boolean where the schema wants one.
+//! - Text that replaced a reference (`${env:NAME}`) becomes a number or a boolean where the schema requires one.
 //! - Text that replaced a reference within a template is escaped.
 //! - Settings that the schema marks `writeOnly` stay with the host: the guest gets their JSON pointers instead.
 
@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::config::Interpolations;
 use crate::schema::{Annotations, BudgetExceeded, Schema, Type};
 
-/// Returns the settings with the text of references converted to the type that the schema wants.
+/// Returns the settings with the text of references converted to the type that the schema requires.
 ///
 /// # Errors
 /// Returns [`BudgetExceeded`] if the schema takes too many steps, or refers to itself endlessly.

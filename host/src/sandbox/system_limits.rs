@@ -88,7 +88,8 @@ pub fn default_total_memory() -> usize {
     /// The memory that is assumed if the kernel does not report it.
     const UNKNOWN_MEMORY_BYTES: u64 = 4 << 30;
     let half = memory().unwrap_or(UNKNOWN_MEMORY_BYTES) / 2;
-    // Half of the total is beyond the guaranteed shares of the runs: one run may ask for all of that half.
+    // Half of the total is beyond the guaranteed shares of the runs. It must suffice for one run with the largest
+    // memory limit.
     usize::try_from(half).unwrap_or(usize::MAX).max(2 * MAX_MEMORY_BYTES)
 }
 

@@ -1,4 +1,4 @@
-//! Collects what a schema says of each value within a value, without validating them.
+//! Collects the annotations in a schema for each value within a value, without validating the values.
 
 use std::collections::BTreeSet;
 

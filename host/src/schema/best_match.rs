@@ -1,4 +1,5 @@
-//! Chooses what to report if a value matches none of several alternatives: the failures of the one that was meant.
+//! Chooses the failures to report if a value matches none of several alternatives: those of the alternative that was
+//! probably meant.
 
 use serde_json::Value;
 
@@ -17,7 +18,7 @@ pub fn best_match<'v>(failures: Vec<Vec<Failure<'v>>>, pointer: &str, value: &'v
         let expected = unlike.iter().filter_map(|failures| expected_at(failures, pointer));
         return vec![Failure { pointer: pointer.to_owned(), kind: FailureKind::Unexpected(merge(expected, value)) }];
     }
-    // Alternatives are often told apart by a key that has another fixed value in each: `type: a`.
+    // Alternatives often have a discriminator: a key that has another fixed value in each, such as `type: a`.
     let count_discriminators =
         |failures: &[Failure]| failures.iter().filter(|it| is_discriminator(it, pointer)).count();
     let fewest = alike.iter().map(|failures| count_discriminators(failures)).min().unwrap_or_default();
@@ -33,7 +34,7 @@ pub fn best_match<'v>(failures: Vec<Vec<Failure<'v>>>, pointer: &str, value: &'v
     alike.into_iter().min_by_key(|failures| (count_discriminators(failures), failures.len())).unwrap_or_default()
 }
 
-/// Returns what an alternative expects instead of the value itself, if the value is of another kind altogether.
+/// Returns what an alternative expects in place of the value at `pointer`, if the value as a whole does not match.
 fn expected_at<'f, 'v>(failures: &'f [Failure<'v>], pointer: &str) -> Option<&'f Expected<'v>> {
     failures.iter().find_map(|failure| match &failure.kind {
         FailureKind::Unexpected(expected) if failure.pointer == pointer => Some(expected),
@@ -72,7 +73,8 @@ fn is_discriminator(failure: &Failure, pointer: &str) -> bool {
         && matches!(&failure.kind, FailureKind::Unexpected(expected) if !expected.allowed.is_empty())
 }
 
-/// If one key tells all alternatives apart, returns the failure that it has the value of none of them.
+/// Returns one failure with the values of a discriminator, if all alternatives have the same discriminator and the
+/// value has none of its values.
 fn merge_discriminators<'v>(alternatives: &[Vec<Failure<'v>>], pointer: &str) -> Option<Failure<'v>> {
     let first = alternatives.first()?.iter().find(|failure| is_discriminator(failure, pointer))?;
     let mut all = Vec::new();

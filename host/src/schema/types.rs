@@ -41,7 +41,7 @@ pub struct Violation {
     /// The name of the key that is missing, if the violation is a missing key.
     pub missing_key: Option<String>,
     /// True if the message can only cite the schema, such as a regular expression. A message of the probe itself about
-    /// the same place is then the better one.
+    /// the same setting is then reported instead.
     pub is_vague: bool,
 }
 

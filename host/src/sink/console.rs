@@ -85,7 +85,7 @@ impl Sink for Console {
     }
 }
 
-/// Writes what the messages ask for, until the console is dropped or the output cannot be written to.
+/// Handles the messages, until the console is dropped or the output cannot be written to.
 fn write_messages(
     inbox: &Receiver<Message>,
     mut out: impl Write,

@@ -1,5 +1,5 @@
-//! The sink for Sentry: runs as transactions, errors and check-ins. The only module that knows Sentry's format and its
-//! servers.
+//! The sink for Sentry: runs as transactions, errors and check-ins. Only this module depends on Sentry's format
+//! and servers.
 //!
 //! A run passes `pipeline`, which samples it and has its envelopes built by `envelope_builder`; `fanout`, which pushes
 //! them to Sentry and to a Spotlight; and for each of these a `transport`, which sends them from its `queue` to its

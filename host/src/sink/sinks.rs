@@ -89,7 +89,7 @@ impl Sinks {
         let (assessed, decision) = assessor.assess(run, Instant::now());
         self.shared.hand_out(decision);
         if assessed.assessment.error == Some(ErrorAction::Hold) {
-            // Under the lock: no decision about the error may come before it.
+            // The run is reported under the lock, so that no decision about its error comes before the report.
             self.shared.report(&assessed);
         } else {
             drop(assessor);

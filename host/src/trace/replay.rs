@@ -84,8 +84,8 @@ impl OpenTrace {
 
 impl Trace {
     /// Returns the index of the span with the same id; adds the span at the end if there is none. Sets the parent of
-    /// `span` to the span with the id `parent` if that one precedes it, and to the root otherwise. The root gets no
-    /// parent.
+    /// `span` to the span with the id `parent` if this parent precedes `span`, and to the root otherwise. The root gets
+    /// no parent.
     fn insert_index(&mut self, span: &mut Span, parent: Option<SpanId>) -> usize {
         let known = self.spans.iter().position(|known| known.id == span.id);
         let before = &self.spans[..known.unwrap_or(self.spans.len())];

@@ -93,7 +93,7 @@ fn wrong_records_fail_with_mismatches() {
 fn start_responding(respond: impl Fn(&[u8]) -> Vec<u8> + Send + Sync + Clone + 'static) -> u16 {
     peers::start_responding(move |query| {
         let message = respond(&query[2..]);
-        let length = u16::try_from(message.len()).expect("it is short").to_be_bytes();
+        let length = u16::try_from(message.len()).expect("the length fits").to_be_bytes();
         [&length, message.as_slice()].concat()
     })
 }

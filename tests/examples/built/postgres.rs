@@ -143,7 +143,7 @@ fn methods_of_authentication_are_supported_or_reported() {
 fn start_scram_server(challenge: &'static str) -> u16 {
     peers::start_responding(move |received| {
         let message = |method: u8, body: &[u8]| {
-            let length = u8::try_from(body.len() + 8).expect("it is short");
+            let length = u8::try_from(body.len() + 8).expect("the length fits");
             [b"R\0\0\0".as_slice(), &[length, 0, 0, 0, method], body].concat()
         };
         if received.first() == Some(&0) {

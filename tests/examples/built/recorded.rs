@@ -55,7 +55,10 @@ impl Recorded {
     #[track_caller]
     fn parse_run(&self, replayed: &CommandOutput) -> Value {
         assert_eq!((replayed.code, replayed.stderr.as_str()), (self.printed.code, ""));
-        assert!(!fs::read_to_string(&self.file).expect("it is there").contains("sesame"), "a password is to be seen");
+        assert!(
+            !fs::read_to_string(&self.file).expect("the file can be read").contains("sesame"),
+            "a password is to be seen"
+        );
         let runs: Vec<Value> = serde_json::from_str(&replayed.stdout).expect("it is JSON");
         runs.into_iter().next().expect("there is a run")
     }

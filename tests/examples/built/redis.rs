@@ -121,7 +121,7 @@ fn credentials_are_accepted_or_rejected() {
 #[test]
 #[ignore = "tests/build-probes runs it"]
 fn a_server_that_is_loading_fails_the_run() {
-    // Built first, since the build takes longer than the server's loading.
+    // The probe is built first, since the build takes longer than the server's loading.
     LazyLock::force(&REDIS);
     let home = create_home("loading");
     let first = Server::start_redis(&home, &[]);

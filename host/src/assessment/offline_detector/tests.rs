@@ -1,4 +1,4 @@
-//! Sequences of runs of many probes, and what becomes of their errors.
+//! Sequences of runs of many probes, and the actions for their errors.
 
 use super::*;
 use crate::assessment::Recovery;
@@ -30,7 +30,7 @@ fn a_network_that_is_down_is_reported_once() {
     assert_eq!((passing.error, passing.is_offline), (None, false));
     assert_eq!(passing.recovery, Some(Recovery::Unreported));
     assert_eq!(scene.connectivity, ["offline", "online"]);
-    // A target that stays down is an outage of its own, and so is one that answers wrongly.
+    // Back online, a target that stays down or answers wrongly has an outage of its own.
     scene.is_silent("host-1", 181.0, 181.1);
     scene.answers_wrongly("host-2", 182.0, 182.1);
     scene.check(2, 0, 8, 1);
@@ -106,7 +106,7 @@ fn a_single_silent_host_is_reported_with_the_next_answer_of_another() {
     // From then on its errors are reported at once.
     scene.is_silent("host-4", 21.0, 21.1);
     scene.check(2, 0, 0, 0);
-    // Once it has answered, it may stop answering together with others again.
+    // Once the host has answered, its next silence can count as part of a network outage again.
     scene.passes("host-4", 31.0, 31.1);
     scene.is_silent("host-4", 41.0, 41.1);
     scene.check(2, 1, 0, 0);
@@ -120,7 +120,7 @@ fn a_slow_timeout_is_reported_at_once_if_others_answered_meanwhile() {
     }
     scene.is_silent("host-1", 0.0, 10.0);
     scene.check(1, 0, 0, 0);
-    // An answer at the very beginning of an attempt says nothing of the seconds after.
+    // An answer at the very beginning of an attempt does not show that the network was up for the rest of the attempt.
     scene.is_silent("host-2", 8.8, 18.8);
     scene.check(1, 1, 0, 0);
     // An earlier answer that becomes known late does not end the silence.
@@ -306,7 +306,7 @@ fn a_run_that_reached_a_host_is_neither_held_nor_suppressed() {
 }
 
 #[test]
-fn deciding_now_uses_what_is_known() {
+fn decide_now_does_not_wait_for_more_runs() {
     let mut scene = Scene::with_probes(4);
     for (_, host) in hosts(0..2) {
         scene.is_silent(&host, 0.0, 0.1);
@@ -346,11 +346,11 @@ fn a_recovery_is_reported_if_an_error_of_the_outage_was() {
     for (number, host) in hosts(0..4) {
         scene.passes(&host, number, number + 0.1);
     }
-    // Held, then reported.
+    // The errors are held, then reported.
     scene.is_silent("host-0", 10.0, 10.1);
     scene.passes("host-1", 11.0, 11.1);
     assert_eq!(scene.passes("host-0", 20.0, 20.1).recovery, REPORTED);
-    // Reported, then suppressed together with those of all other hosts.
+    // The first error is reported; the next is suppressed, with those of all other hosts.
     scene.answers_wrongly("host-3", 29.0, 29.1);
     for (number, host) in hosts(0..4) {
         scene.is_silent(&host, 30.0 + number, 30.1 + number);
@@ -358,7 +358,7 @@ fn a_recovery_is_reported_if_an_error_of_the_outage_was() {
     scene.tick(40.0);
     assert_eq!(scene.passes("host-0", 50.0, 50.1).recovery, Some(Recovery::Unreported));
     assert_eq!(scene.passes("host-3", 51.0, 51.1).recovery, REPORTED);
-    // Suppressed, then reported.
+    // An error is suppressed, then one is reported.
     scene.answers_wrongly("host-1", 52.0, 52.1);
     assert_eq!(scene.passes("host-1", 60.0, 60.1).recovery, REPORTED);
     assert_eq!(scene.passes("host-1", 70.0, 70.1).recovery, None);

@@ -1,4 +1,4 @@
-//! A small world for the tests: runs at given times, and what became of their errors.
+//! A simulation for the tests: runs at given times, and the actions for their errors.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

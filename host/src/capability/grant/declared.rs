@@ -25,8 +25,8 @@ pub fn trace_hosts(settings: &Map<String, Value>, headers: &TraceHeaders) -> Arc
 /// Returns true if a request to `url` may have the headers of the run's trace. Targets that the operator has not named do not
 /// get them: those of a redirect or a link, or of the guest's own choice.
 ///
-/// Compares host and port, and not origins as for credentials: a site that redirects from http to https is still the site
-/// that was named, while another port can belong to somebody else.
+/// Compares host and port, and not origins as for credentials: a site that redirects from http to https is still the
+/// site that was named, while another port can belong to another owner.
 pub fn gets_trace_headers(hosts: &[TraceHost], url: &Url) -> bool {
     hosts.iter().any(|host| host.matches(url))
 }

@@ -4,8 +4,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Returns what kind of special address this is, such as `a private address`; `None` for a public one. An IPv6 address that
-/// maps or translates to an IPv4 address is of that one's kind.
+/// Returns the kind of a special address, such as `a private address`, or `None` for a public address. An IPv6 address
+/// that maps or translates to an IPv4 address has the kind of the IPv4 address.
 pub fn special(address: IpAddr) -> Option<&'static str> {
     match address.to_canonical() {
         IpAddr::V4(address) => special_v4(address),

@@ -103,7 +103,7 @@ fn protocol_message(root_cause: &str) -> String {
         "invalid HTTP version parsed" => "the answer is not HTTP",
         "message head is too large" => "the answer's headers are too large",
         "channel closed" | "connection closed" => "the server closed the connection",
-        // Read as an HTTP/2 frame, a response in HTTP/1.1 has a size that no frame can have.
+        // This error arises when an HTTP/1.1 response is parsed as an HTTP/2 frame: its bytes give an impossible size.
         "connection error detected: frame with invalid size" => "the answer is in another version of HTTP",
         other => return format!("the answer is not HTTP as it should be: {other}"),
     }

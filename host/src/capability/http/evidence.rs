@@ -216,7 +216,7 @@ mod tests {
     fn many_headers_are_bounded() {
         let mut headers = HeaderMap::new();
         for index in 0..1000 {
-            let value = HeaderValue::try_from("v".repeat(6000)).expect("letters");
+            let value = HeaderValue::try_from("v".repeat(6000)).expect("letters are a valid header value");
             headers.append(reqwest::header::HeaderName::try_from(format!("x-{index}")).expect("a name"), value);
         }
         let bounded = bounded_headers(&headers);

@@ -80,7 +80,7 @@ impl Hop {
     pub async fn send_and_receive(&mut self, exchange: &Exchange) -> Result<Response, Error> {
         let session = &exchange.context.session;
         let mut result = self.send(exchange).await?;
-        // A server may close an idle connection just when it is used again, which says nothing about the server's health.
+        // A server may close an idle connection just when it is used again, which is no sign of a failing server.
         let is_reused = self.timings.timestamps().is_connection_reused();
         let is_repeatable =
             matches!(exchange.request.body, RequestBody::Whole(_)) && exchange.request.method.is_idempotent();

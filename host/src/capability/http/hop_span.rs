@@ -117,8 +117,8 @@ pub fn set_timeline(recorder: &Recorder, span: Handle, timeline: &HopTimeline<'_
     }
 }
 
-/// Returns whether the host answered and when, or `None` if that is not known: silence on a reused connection, or of a
-/// request that was never sent, proves nothing. A refusal to connect is an answer.
+/// Returns whether the host answered and when. A refusal to connect counts as an answer. Returns `None` if there is no
+/// answer and that proves nothing: on a reused connection, or if the request was never sent.
 pub fn contact(
     evidence: &HttpEvidence,
     timeline: &HopTimeline<'_>,

@@ -259,8 +259,8 @@ impl HostRequest for Context {
         let limits = ExchangeLimits { timeout, phase_timeouts, max_redirects, max_body_bytes };
         let parent_span = self.run.recorder.current();
         let exchange = Exchange::new(self.exchange_context(), parent_span, parts, transport, limits);
-        // In a task of its own: what is awaited here is polled on the guest's small stack, on a thread where other
-        // guests compute. Boxed, because a task moves its future more than once.
+        // The exchange runs in a task of its own, because this function is polled on the guest's small stack, on a
+        // thread where other guests compute. It is boxed, because a task moves its future more than once.
         let exchange = AbortOnDropHandle::new(self.exchanges.spawn(Box::pin(async move {
             match token_client {
                 Some((client, token_transport)) => run_with_token(client, exchange, token_transport).await,

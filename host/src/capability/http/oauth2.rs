@@ -22,7 +22,7 @@ use crate::trace::Status;
 
 /// Bytes of a token server's response that are read.
 const MAX_TOKEN_RESPONSE_BYTES: u64 = 1 << 20;
-/// The lifetime of a token if the server does not say it.
+/// The lifetime of a token if the server does not send one.
 const DEFAULT_TOKEN_LIFETIME: Duration = Duration::from_secs(300);
 /// The longest time for which a token is kept.
 const MAX_TOKEN_LIFETIME: Duration = Duration::from_secs(86_400);
@@ -50,7 +50,7 @@ pub async fn run_with_token(
     let used = token.header;
     first.request.headers.insert(AUTHORIZATION, used.clone());
     let response = first.run().await?;
-    // After a redirect to another origin, the status says nothing about the token, which was not sent there.
+    // The token is not sent to another origin after a redirect, so that a status from there is not about the token.
     let is_same_origin = Url::parse(&response.url).is_ok_and(|last| last.origin() == exchange.request.url.origin());
     if response.status != 401 || !is_same_origin {
         return Ok(response);

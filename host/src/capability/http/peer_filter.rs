@@ -16,7 +16,7 @@ impl PeerFilter {
     /// Returns the addresses of a name that the hop may connect to.
     ///
     /// # Errors
-    /// [`Refusal`] if there are addresses and the hop may connect to none of them.
+    /// [`Refusal`] if there are addresses and the hop may connect to no address.
     pub fn allowed(&self, name: &str, addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Refusal> {
         // A resolver's addresses have port 0 if the port is the URL's. Grants are asked with the port that is connected
         // to; a name that the hop does not connect to has port 0, which no grant names.

@@ -102,8 +102,7 @@ impl Exchange {
         Ok(Some(target))
     }
 
-    /// Changes the request into the one that follows a redirect with `status` to `target`, as RFC 9110 section 15.4 and
-    /// browsers have it.
+    /// Changes the request for a redirect with `status` to `target`, by RFC 9110 section 15.4 and as browsers do.
     fn follow_redirect(&mut self, target: Url, status: u16) {
         if self.followed_redirects.len() == MAX_REDIRECTS_IN_EVIDENCE {
             self.followed_redirects.remove(0);

@@ -78,7 +78,7 @@ impl StreamedBody {
 /// A streamed body that is being sent. It records when its last piece is taken to be written.
 pub struct SendingBody {
     stream: Arc<StreamedBody>,
-    /// In a mutex, because reqwest wants a body that is `Sync`.
+    /// The body. It is in a mutex, because reqwest requires a body that is `Sync`.
     body: Mutex<Option<BoxBody>>,
     /// Bytes that are still to come, if the length is known.
     remaining: Option<u64>,

@@ -33,7 +33,7 @@ pub struct StreamedResponse {
     pub body: ResponseBody,
 }
 
-/// The body of a response while it arrives. Dropping it tells the sender to stop.
+/// The body of a response while it arrives. Dropping it makes the sender stop.
 pub struct ResponseBody(mpsc::Receiver<Piece>);
 
 type Piece = Result<Frame<Bytes>, FailedExchange>;

@@ -12,7 +12,7 @@ use rustls::pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerifica
 
 /// Returns a copy of a provider, for a verifier of chains, which verifies each signature only once.
 pub fn with_signature_cache(provider: &CryptoProvider) -> Arc<CryptoProvider> {
-    // rustls wants references that live as long as the process.
+    // rustls requires references that live as long as the process.
     static CACHED: LazyLock<&'static [&'static dyn SignatureVerificationAlgorithm]> = LazyLock::new(|| {
         let algorithms = rustls::crypto::ring::default_provider().signature_verification_algorithms.all;
         let cached = algorithms.iter().map(|inner| {

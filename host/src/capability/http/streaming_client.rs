@@ -90,7 +90,7 @@ impl StreamingClient {
                 drop(exchange.detach());
                 return Ok(response);
             }
-            // The sender was dropped without a head: the exchange has failed, and says why.
+            // The sender was dropped before it sent a head: the exchange has failed, and its result has the error.
             let error = match exchange.await {
                 Ok(Err(failed)) => return Err(failed),
                 Ok(Ok(())) => "the exchange ended without a response".to_owned(),

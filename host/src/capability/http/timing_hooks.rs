@@ -171,8 +171,8 @@ where
     }
 }
 
-/// The body of a request, which records when it is taken to be written. The connection's own task takes it, where there
-/// is no task-local value: the body has its hop's state.
+/// The body of a request, which records when the connection takes it for writing. The connection does so in its own
+/// task, which has no task-local value, so that the body carries the timings of its hop itself.
 pub struct TimedBody {
     bytes: Option<Bytes>,
     timings: HopTimings,

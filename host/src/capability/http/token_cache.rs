@@ -40,7 +40,7 @@ pub enum SendIn {
 }
 
 impl OAuth2Client {
-    /// Returns the fields by which clients are told apart.
+    /// Returns the fields that distinguish clients.
     fn key(&self) -> (&Url, [Option<&str>; 4], SendIn) {
         let Self { token_url, id, secret, scope, audience, send_in } = self;
         let texts = [Some(id.as_str()), Some(secret.expose_secret()), scope.as_deref(), audience.as_deref()];

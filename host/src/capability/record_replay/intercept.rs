@@ -1,6 +1,6 @@
 //! The table of the contract's functions: how each call is recorded and replayed.
 //!
-//! The functions stand in the order of `wit/`. The word before each says what kind of call it is:
+//! The functions stand in the order of `wit/`. The word before each is the kind of call:
 //!
 //! - `local`: follows from the calls before it, and is made again in a replay.
 //! - `external`, `external_async`: depends on something outside of the sandbox. A replay takes the result from the

@@ -78,8 +78,9 @@ impl Replayer {
         }
     }
 
-    /// Follows a local call. It may differ from the recorded one, since a probe is debugged in this way: a warning says so,
-    /// once. If it is one of the recorded local calls before the next external one, the clock is set to that call's time.
+    /// Follows a local call. The call may differ from the recording, since a replay can run a changed probe to debug
+    /// it: the first difference is logged as a warning. If the call is among the recorded local calls before the next
+    /// external call, the clock is set to the time of the recorded call.
     pub fn local(&mut self, call: &CallRecord) -> Result<(), Halt> {
         if self.state != State::Running {
             return Ok(());

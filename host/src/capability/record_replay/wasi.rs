@@ -97,7 +97,7 @@ intercept! { insecure_seed::Host as "wasi:random/insecure-seed" of random {
 } }
 
 impl Context {
-    /// Returns true if the handles are the guest's own standard streams, or what it waits for them with.
+    /// Returns true if the handles are the guest's own standard streams, or pollables of these streams.
     pub(super) fn owns(&self, handles: &[Option<u32>]) -> bool {
         let Some(wasi) = &self.wasi else { return false };
         !handles.is_empty()

@@ -23,7 +23,7 @@ impl Connection {
     /// Logs in with the target's credentials. Does nothing if the user is logged in already.
     ///
     /// # Errors
-    /// [`Error::Auth`] when the server accepts none of them, and [`Error::Other`] when there is no username or no
+    /// [`Error::Auth`] when the server accepts no credential, and [`Error::Other`] when there is no username or no
     /// credential that can be shown. [`Error::Timeout`] and [`Error::Protocol`] as for any call. All but a missing
     /// username end the connection.
     pub async fn authenticate(&mut self) -> Result<(), Error> {
@@ -145,7 +145,7 @@ impl LoginAttempt<'_> {
             }
         };
         if let Some(binding) = self.client.agent_session_binding() {
-            // An agent may restrict keys to some hosts. Agents that do not know this request show their keys anyway.
+            // An agent may restrict keys to some hosts. Agents without support for this request offer all keys.
             let _ = agent.bind_session(binding, false).await;
         }
         let identities = match agent.request_identities().await {

@@ -121,7 +121,7 @@ impl PinnedKey {
         }
     }
 
-    /// Returns the algorithm of a whole key; a fingerprint does not tell it.
+    /// Returns the algorithm of a whole key. Returns `None` for a fingerprint, which does not contain the algorithm.
     fn algorithm(&self) -> Option<Algorithm> {
         match self {
             Self::Fingerprint(_) => None,

@@ -49,7 +49,7 @@ impl OutgoingHandler {
         if parts.method == Method::CONNECT {
             return Err(Error::HttpRequestMethodInvalid);
         }
-        // Parsed as the client does, so that the host which is checked is the one that is connected to.
+        // The authority is parsed as the client parses it, so that the check is about the host that is connected to.
         let url = Url::parse(&parts.uri.to_string()).map_err(|_| Error::HttpRequestUriInvalid)?;
         if url.host_str().is_none_or(str::is_empty) || url.port() == Some(0) {
             return Err(Error::HttpRequestUriInvalid);
@@ -73,7 +73,7 @@ impl WasiHttpHooks for OutgoingHandler {
         false
     }
 
-    /// Returns a small size, since a guest may begin many bodies and send none of them.
+    /// Returns a small size, since a guest may begin many bodies without sending any.
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {
         8 << 10
     }

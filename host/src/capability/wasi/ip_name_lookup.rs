@@ -104,7 +104,7 @@ impl Pollable for Lookup {
     }
 }
 
-/// Returns the handle to the entry of the resource table, whose type the bindings do not know.
+/// Converts a handle from the type in the bindings to the type of the entry in the resource table.
 fn as_lookup(stream: &Resource<ResolveAddressStream>) -> Resource<Lookup> {
     Resource::new_borrow(stream.rep())
 }

@@ -88,7 +88,7 @@ pub async fn connect(
     connected
 }
 
-/// Returns the handle to the entry of the resource table, whose type the bindings do not know.
+/// Converts a handle from the type in the bindings to the type of the entry in the resource table.
 pub fn as_socket(socket: &Resource<TcpSocket>) -> Resource<Socket> {
     Resource::new_borrow(socket.rep())
 }

@@ -22,12 +22,12 @@ pub struct LogStream {
     pub run: RunHandles,
     /// The level of the lines: `Info` for standard output, `Warn` for standard error.
     pub level: Level,
-    /// The probe, whose grants say if it may write to the log.
+    /// The probe, whose grants decide whether it may write to the log.
     pub probe: Arc<ProbeContext>,
 }
 
 impl StdoutStream for LogStream {
-    /// Returns a stream for WASI 0.3, which the host does not offer.
+    /// Returns a sink. Only WASI 0.3 uses this stream, and the host does not offer WASI 0.3.
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
         Box::new(tokio::io::sink())
     }

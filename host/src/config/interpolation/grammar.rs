@@ -72,7 +72,7 @@ fn reference(inside: &str, is_secret: bool) -> Result<Reference<'_>, String> {
             Err("`${env:…}` wants a variable's name, of letters, digits and `_`; a default comes after `:-`".into())
         }
         Kind::File if name.trim().is_empty() => Err("`${file:…}` wants the path of a file".into()),
-        // Also in the name of a file, where a `${` means that the closing brace is missing.
+        // This includes the name of a file: a `${` in it shows that the closing brace is missing.
         _ if rest.contains("${") => Err("a reference cannot hold another: its default is text, as it is".into()),
         _ => Ok(Reference { kind, name, default }),
     }

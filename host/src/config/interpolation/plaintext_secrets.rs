@@ -1,5 +1,5 @@
-//! Finds secrets that are written in a configuration without a reference, by the names of their keys. Also knows the
-//! host's own keys whose values are no secrets.
+//! Finds secrets that are written in a configuration without a reference, by the names of their keys. Also lists
+//! the host's own keys whose values are no secrets.
 
 use super::super::section::{self, Section};
 
@@ -33,7 +33,7 @@ const SECRET_NAMES: &[&str] = &[
 /// Keys below which the user chooses the names: in `set_keys`, the value of `token` is a path into the response.
 const KEYS_WITH_FREE_NAMES: &[&str] = &["assertions", "set_keys", "tags"];
 
-/// The keys that lead to a value, as far as they say whether it is a secret.
+/// The keys on the path to a value that decide whether the value is a secret.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct KeyPath {
     is_secret: bool,
@@ -49,7 +49,7 @@ impl KeyPath {
         }
     }
 
-    /// Returns true if the last key says that its value is a secret.
+    /// Returns true if the last key has the name of a secret.
     pub fn is_secret(self) -> bool {
         self.is_secret
     }

@@ -18,7 +18,7 @@ pub fn read(directory: &Path, name: &str) -> Result<Option<String>, String> {
         ErrorKind::NotFound | ErrorKind::NotADirectory => Ok(None),
         _ => Err(format!("cannot read {name}: {error}")),
     };
-    // Checked before it is opened, because opening a pipe would block.
+    // The file is checked before it is opened, because opening a pipe would block.
     match fs::metadata(&path) {
         Ok(metadata) if !metadata.is_file() => return Err(format!("{name} is not a file: name one that holds a text")),
         Ok(_) => {}

@@ -71,7 +71,7 @@ fn json() {
         r#"[{"name": "Authorization", "value": "hunter2"}, {"name": "a", "value": "b"}]"#,
         r#"[{"name": "Authorization", "value": "[Filtered]"}, {"name": "a", "value": "b"}]"#,
     );
-    // Cut off.
+    // JSON that is cut off.
     check(r#"{"a":1,"token":"abc de"#, r#"{"a":1,"token":"[Filtered]"#);
     check(r#"{"a":1,"token":{"x":"#, r#"{"a":1,"token":"[Filtered]""#);
     check(r#"{"a":1,"token""#, r#"{"a":1,"token""#);

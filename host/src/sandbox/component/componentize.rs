@@ -1,6 +1,6 @@
-//! Converts core modules to components. A compiler that does not know components writes a core module; if that carries the
-//! types of the contract, as wit-bindgen puts them into a custom section, the host makes the component, so that the author
-//! needs no further tool.
+//! Converts core modules to components. A compiler without support for components writes a core module. If the
+//! module has the types of the contract, which wit-bindgen puts into a custom section, the host converts it, so that the
+//! author needs no further tool.
 
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as PREVIEW_1, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER as ADAPTER,

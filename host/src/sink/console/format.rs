@@ -1,4 +1,4 @@
-//! Formats a run as lines of text. Knows nothing about where they are written.
+//! Formats a run as lines of text. Independent of the output.
 
 use std::fmt::Write as _;
 use std::time::Duration;

@@ -76,7 +76,8 @@ impl Backoff {
         self.0[index(category)].retry_at.filter(|retry_at| *retry_at > now)
     }
 
-    /// Returns true if `category` fails and an attempt is in flight. No other is made until that one has ended.
+    /// Returns true if `category` fails and an attempt is in flight. No further attempt begins until this one has
+    /// ended.
     pub fn is_retrying(&self, category: Option<Category>) -> bool {
         let state = &self.0[index(category)];
         state.failures > 0 && state.in_flight > 0

@@ -1,4 +1,4 @@
-//! Client reports, in which Sentry is told what it did not get.
+//! Client reports: the numbers of items that were not sent to Sentry, with the reasons.
 
 use std::time::SystemTime;
 

@@ -94,7 +94,7 @@ mod tests {
         for bytes in [text.clone(), noise, Vec::new(), b"{}".to_vec(), text.clone()] {
             let compressed = compression.compress(bytes.clone());
             let mut uncompressed = Vec::new();
-            GzDecoder::new(compressed.as_slice()).read_to_end(&mut uncompressed).expect("gzip");
+            GzDecoder::new(compressed.as_slice()).read_to_end(&mut uncompressed).expect("the body is gzip");
             assert!(uncompressed == bytes, "{} bytes", bytes.len());
         }
         assert!(compression.compress(text.clone()).len() < text.len() / 20);

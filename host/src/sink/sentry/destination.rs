@@ -99,8 +99,8 @@ fn log_excerpt(text: &str) -> String {
     text.trim().chars().take(MAX_DETAIL_CHARS).map(|char| if char.is_control() { ' ' } else { char }).collect()
 }
 
-/// Returns the sources of an error. The error itself, which says only that a request failed, is returned if it has
-/// none.
+/// Returns the sources of an error as text. The message of the error itself, which is only that a request failed, is
+/// left out unless the error has no sources.
 fn source_chain(error: &dyn std::error::Error) -> String {
     let sources: Vec<_> =
         std::iter::successors(error.source(), |error| error.source()).map(ToString::to_string).collect();

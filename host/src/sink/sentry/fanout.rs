@@ -77,7 +77,7 @@ impl Fanout {
         self.all().for_each(|transport| transport.count_sampled_out(spans));
     }
 
-    /// Returns what has become of the envelopes for Sentry.
+    /// Returns the counts of the outcomes of the envelopes for Sentry.
     pub fn counts(&self) -> Counts {
         self.sentry.as_ref().map(Transport::counts).unwrap_or_default()
     }

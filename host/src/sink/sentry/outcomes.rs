@@ -1,5 +1,5 @@
-//! Counts what becomes of envelopes: for the operator, and for Sentry, which is told in client reports what it did not
-//! get. Does no I/O.
+//! Counts the outcomes of envelopes: for the operator's log, and for the client reports to Sentry about dropped items.
+//! Does no I/O.
 
 use std::collections::BTreeMap;
 use std::fmt;

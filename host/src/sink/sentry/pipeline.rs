@@ -44,7 +44,8 @@ impl Pipeline {
             Some(ErrorAction::Suppress) => self.fanout.count_suppressed(),
             None => {}
         }
-        // While an error is held, so is its check-in. Without a network, nothing is known about the target.
+        // While an error is held, its check-in is held too. If this host has no network, the run is no evidence about
+        // the target.
         if assessment.error != Some(ErrorAction::Hold) && !assessment.is_offline {
             self.check_ins.record(run);
         }

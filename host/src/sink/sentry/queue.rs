@@ -185,7 +185,7 @@ impl Queue {
                 Some(QueueEvent::Rejected)
             }
             SendResult::Failed(headers) => {
-                // A failure that says when to try again is treated like a rate limit.
+                // A failure with a `Retry-After` is treated like a rate limit.
                 self.limits.update(&headers, category, headers.retry_after.is_some(), now);
                 self.on_failure(envelope, now)
             }
@@ -311,8 +311,8 @@ impl Queue {
         self.spool.remove(envelope.spooled);
     }
 
-    /// Adds an envelope behind all others of its kind, also one that was tried already: the order within a kind does
-    /// not matter, and one envelope that cannot be sent must not block the others.
+    /// Adds an envelope behind all others of its kind, even if it was tried before: the order within a kind does not
+    /// matter, and an envelope that cannot be sent must not block the others.
     fn enqueue(&mut self, envelope: QueuedEnvelope) {
         let SpooledEnvelope { kind, .. } = envelope.spooled;
         self.waiting[envelope.spooled.storage() as usize][kind as usize].push_back(envelope);

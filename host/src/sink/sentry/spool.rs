@@ -80,8 +80,8 @@ impl Spool {
     ///
     /// # Errors
     ///
-    /// Returns an error if the directory cannot be created, locked, read or written to, except that a full disk is
-    /// none: envelopes that are on it can be sent, after which there may be space again.
+    /// Returns an error if the directory cannot be created, locked, read or written to. A full disk is no
+    /// error: the envelopes on it can be sent, after which there may be space again.
     pub fn open(directory: &Path, max_bytes: u64) -> io::Result<(Self, Vec<SpooledEnvelope>)> {
         let (directory, loaded) = SpoolDirectory::open(directory)?;
         let mut disk = Disk::new(directory, max_bytes);

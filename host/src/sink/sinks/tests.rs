@@ -1,4 +1,4 @@
-//! Tests of what a sink other than Sentry's gets.
+//! Tests of the runs and decisions that sinks get, with sinks other than Sentry's.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use crate::run::{Failure, Identity, Outcome, Run};
 use crate::sink::{Sink, fixtures};
 use crate::trace::HostContact;
 
-/// A sink that raises an alarm for each error, as short as one can be.
+/// A minimal sink that raises an alarm for each error.
 #[derive(Default)]
 struct Alarms(Mutex<Vec<String>>);
 

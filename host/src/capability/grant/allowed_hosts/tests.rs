@@ -106,7 +106,7 @@ fn special_addresses_are_allowed_by_an_entry_of_their_own() {
     refused(&["db.internal"], "http://db.internal/", &["10.1.2.3"]);
     allowed(&["::ffff:10.0.0.1"], "http://10.0.0.1/", &[]);
     allowed(&["10.0.0.1"], "http://[::ffff:10.0.0.1]/", &[]);
-    // One that leads to it by a translator is another.
+    // An IPv6 address that a translator (NAT64, 6to4) maps to an IPv4 address is a different address.
     refused(&["10.0.0.0/8"], "http://[64:ff9b::a00:1]/", &[]);
     refused(&["10.0.0.0/8"], "http://[2002:a00:1::]/", &[]);
     allowed(&["0.0.0.0/0", "shop.example"], "http://shop.example/", &["127.0.0.1"]);
@@ -115,7 +115,7 @@ fn special_addresses_are_allowed_by_an_entry_of_their_own() {
 
 #[test]
 fn a_network_does_not_allow_lookups() {
-    // The question itself would tell whoever answers for the name.
+    // The lookup itself would send the name to the DNS server of its domain.
     refused(&["10.0.0.0/8"], "http://secret-in-the-name.evil.example/", &[]);
     refused(&["0.0.0.0/0", "::/0"], "http://secret-in-the-name.evil.example/", &[]);
 }
@@ -247,7 +247,7 @@ fn the_entry_that_a_refusal_names_allows_the_host() {
         for _ in 0..3 {
             let written: Vec<_> = hosts.iter().map(String::as_str).collect();
             let Err(refusal) = check(&[&written], url, &[address]) else { break };
-            hosts.push(refusal.to_string().split('`').rev().nth(3).expect("what to add").to_owned());
+            hosts.push(refusal.to_string().split('`').rev().nth(3).expect("a refusal names an entry").to_owned());
         }
         let written: Vec<_> = hosts.iter().map(String::as_str).collect();
         assert_eq!(check(&[&written], url, &[address]), Ok(()), "{hosts:?}");

@@ -74,7 +74,7 @@ intercept! { error::HostError as "wasi:io/error.error" of table {
 
 impl error::Host for Intercepted<'_> {}
 
-/// A replayed error has the text of the recorded one. Its code the guest asks for with a call that is recorded too.
+/// A replayed error has the recorded text. The guest gets the error's code by another call, which is recorded too.
 impl ReplayError for StreamError {
     fn to_recorded(&self) -> Option<Value> {
         match self {

@@ -151,7 +151,7 @@ fn writes_new_hosts_once() {
         }
     });
     assert_eq!(std::fs::read_to_string(&file).expect("it is written"), format!("[h]:2222 {ED}\n"));
-    let mode = std::os::unix::fs::MetadataExt::mode(&file.metadata().expect("it is there"));
+    let mode = std::os::unix::fs::MetadataExt::mode(&file.metadata().expect("the file was created"));
     assert_eq!(mode & 0o777, 0o600);
     // Once known, a host may not change.
     let message = trust.verify(&trust.known_host("h", 2222), &key(OTHER)).expect_err("a changed key");
@@ -165,11 +165,11 @@ fn takes_what_another_program_has_written() {
     let trust = accepting(&file);
     let before = trust.known_host("h", 22);
     assert_eq!(trust.verify(&before, &key(ED)), Ok(()));
-    assert_eq!(std::fs::read_to_string(&file).expect("it is there"), format!("# no line's end\nh {ED}\n"));
+    assert_eq!(std::fs::read_to_string(&file).expect("the file can be read"), format!("# no line's end\nh {ED}\n"));
     assert_eq!(trust.verify(&before, &key(ED)), Ok(()));
     let message = trust.verify(&before, &key(OTHER)).expect_err("not the first to be accepted");
     assert!(message.contains("has changed"), "{message}");
-    assert_eq!(std::fs::read_to_string(&file).expect("it is there").lines().count(), 2);
+    assert_eq!(std::fs::read_to_string(&file).expect("the file can be read").lines().count(), 2);
 }
 
 #[test]

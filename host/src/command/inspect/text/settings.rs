@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::super::layout::{WIDTH, columns, paragraph, single_line};
 
-/// Returns the table of the settings in `schema`. It has at most 200 keys; the last line tells how many are left
+/// Returns the table of the settings in `schema`. It has at most 200 keys; the last line has the number of those left
 /// out.
 pub fn table(schema: &Value) -> String {
     const MAX_ROWS: usize = 200;

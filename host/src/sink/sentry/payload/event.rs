@@ -102,7 +102,7 @@ fn outage(assessment: &Assessment) -> Option<Outage> {
 }
 
 /// Returns the value of the exception, which is the subtitle of the issue: the message and, if there are several
-/// mismatches, the first of them. The message says everything about a single one already.
+/// mismatches, the first of these. A single mismatch is not added, since the message already contains it.
 fn exception_value<'a>(outcome: &'a Outcome, message: &'a str) -> Cow<'a, str> {
     /// Further mismatches are in the context `check`.
     const MAX_LISTED: usize = 5;

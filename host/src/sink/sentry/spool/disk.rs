@@ -39,8 +39,8 @@ impl Disk {
         self.bytes += segment.size();
     }
 
-    /// Checks by creating a segment that the directory can be written to: one that can be listed and locked may still
-    /// be read-only.
+    /// Checks that the directory can be written to, by creating a segment. A directory that can be listed and locked
+    /// may still be read-only.
     ///
     /// # Errors
     ///

@@ -127,7 +127,7 @@ impl Segment {
         Self { path, file: file.into(), size: size.into(), live_records, synced: size.into() }
     }
 
-    /// Appends an envelope: all of it or nothing.
+    /// Appends an envelope completely, or not at all if there is an error.
     ///
     /// # Errors
     ///

@@ -109,7 +109,7 @@ fn a_truncated_file_loses_only_the_truncated_record() {
         let (spool, leftovers) = Spool::open(intact.path(), MAX_BYTES).unwrap();
         let whole_records = usize::from(length >= 8 + 24 + 5);
         assert_eq!(texts(&leftovers), &["first"][..whole_records], "{length} of {} bytes", bytes.len());
-        // Like a process that is killed at once.
+        // Leaves the files as a process does that is killed at once.
         std::mem::forget(leftovers);
         drop(spool);
     }

@@ -71,7 +71,7 @@ fn envelope(kind: Kind, id: &str) -> Envelope {
 }
 
 fn start(dsn: &Dsn) -> Transport {
-    // Like for a server on another machine.
+    // Compresses as for a server on another machine.
     let compression = Compression::for_url(&"https://sentry.example/".parse().unwrap());
     let (client, url) = (http_client(Some(dsn)).unwrap(), dsn.envelope_api_url());
     let destination = Destination {
