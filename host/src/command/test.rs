@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -12,8 +11,8 @@ use sentrynet::propagation::EventDefaults;
 use sentrynet::recording::Recording;
 use sentrynet::run::Run;
 use sentrynet::sandbox::{Probe, Sandbox};
-use sentrynet::sink::Sinks;
-use sentrynet::sink::console::{Console, ConsoleOptions};
+use sentrynet::sink::console::ConsoleOptions;
+use sentrynet::sink::{SinkOptions, Sinks};
 
 use super::{FLUSH_TIMEOUT, Format, INVALID_INPUT, exit_code, load, print_runs, read};
 use crate::logging::{print_diagnostics, print_error};
@@ -48,7 +47,7 @@ pub async fn test(arguments: &Arguments) -> Result<u8> {
     };
     let Some(run) = run else { return Ok(INVALID_INPUT) };
     let console = (*format == Format::Text).then(|| ConsoleOptions::text(true, false));
-    let sinks = Sinks::new(1, console.map(|options| Arc::new(Console::new(options)) as _).into_iter().collect());
+    let sinks = Sinks::start_local(1, SinkOptions { console, ..SinkOptions::default() });
     let assessed = sinks.report(run);
     if *format == Format::Json {
         print_runs(std::slice::from_ref(&assessed));

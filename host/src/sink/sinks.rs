@@ -66,13 +66,14 @@ impl Sinks {
             }
             sinks.push(Arc::new(sentry));
         }
-        if let Some(console) = options.console.map(Console::new) {
-            sinks.push(match options.order {
-                Some(order) => Arc::new(InOrder::new(order, console)),
-                None => Arc::new(console),
-            });
-        }
+        sinks.extend(console(options));
         Ok(Self::new(probes, sinks))
+    }
+
+    /// Starts the sinks that the options ask for, without Sentry. `probes` is the number of probes whose runs will be
+    /// reported. Must be called within a tokio runtime.
+    pub fn start_local(probes: usize, options: SinkOptions) -> Self {
+        Self::new(probes, console(options).into_iter().collect())
     }
 
     /// Puts sinks together. They get each run in this order. `probes` is the number of probes whose runs will be reported.
@@ -117,6 +118,15 @@ impl Sinks {
             tracing::warn!(timeout = %timeout.as_secs_f64(), "not all sinks were flushed in time");
         }
     }
+}
+
+/// Returns the console that the options ask for.
+fn console(options: SinkOptions) -> Option<Arc<dyn Sink>> {
+    let console = Console::new(options.console?);
+    Some(match options.order {
+        Some(order) => Arc::new(InOrder::new(order, console)),
+        None => Arc::new(console),
+    })
 }
 
 async fn tick(shared: Arc<Shared>) {
