@@ -8,8 +8,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::config::{SampleRate, Sentry, TraceHeaders, TraceMode};
 use crate::trace::{Digits, SpanId, TraceId};
 
-/// The settings of `sentry` that all propagation headers and all events share. The default has no settings, for where
-/// nothing is sent.
+/// The settings of `sentry` that all propagation headers and all events share. The default is empty, for sandboxes that
+/// send nothing.
 #[derive(Debug, Clone, Default)]
 pub struct EventDefaults {
     public_key: Option<String>,
@@ -33,8 +33,8 @@ pub struct SamplingContext<'a> {
     sampled: &'static str,
 }
 
-/// Returns true if a trace is sampled at a rate. The id of the trace decides, which is random, so that all services
-/// of the trace make the same decision.
+/// Returns true if a trace is sampled at a rate. The decision depends only on the trace's id, which is random, so that
+/// all services of the trace make the same decision.
 pub fn is_sampled(trace: TraceId, rate: SampleRate) -> bool {
     sample_rand(trace) < rate.millionths()
 }
@@ -70,7 +70,7 @@ impl EventDefaults {
 
     /// Returns the headers for a request that is made in `span`, or none for [`TraceMode::Off`].
     ///
-    /// The sampling flag asks the target whether to record a transaction of its own. By default
+    /// The sampling flag states whether the target should record a transaction of its own. By default
     /// ([`TraceMode::Linked`]) the target is asked not to, since its transactions count against the quota of its
     /// owner, and a probe runs every few seconds. The target's errors are linked to the run all the same. With
     /// [`TraceMode::Sampled`], the target is asked to record a transaction at the sample rate that applies to the
@@ -115,7 +115,8 @@ impl EventDefaults {
     }
 }
 
-/// Characters of a title in the baggage. A baggage header may have 8192 bytes, and an encoded character has up to 12.
+/// The maximum number of characters of a title in the baggage. A baggage header may have 8192 bytes, and an encoded
+/// character has up to 12.
 const MAX_TITLE_CHARS: usize = 200;
 
 impl SamplingContext<'_> {
@@ -145,7 +146,8 @@ impl SamplingContext<'_> {
     }
 }
 
-/// Returns a number in the range 0..1 in millionths, since Sentry's SDKs write six digits. It depends only on the id.
+/// Returns Sentry's `sample_rand`, a number in the range 0..1, in millionths, since Sentry's SDKs write six digits. It
+/// depends only on the trace's id.
 fn sample_rand(trace: TraceId) -> u32 {
     (u128::from_be_bytes(trace.0) % 1_000_000) as u32
 }

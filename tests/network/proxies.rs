@@ -207,7 +207,7 @@ fn ipv6_addresses_are_reached_through_a_proxy() {
     assert_eq!(socks.requests(), [address.clone(), address]);
     // The HTTP client does not support TLS to an IPv6 address through a proxy.
     let keys = "url: https://[::1]/\nproxy: http://127.0.0.1:3128";
-    assert_refused(keys, "proxy", "an IPv6 address cannot be asked over TLS through a proxy");
+    assert_refused(keys, "proxy", "an https URL with an IPv6 address cannot be requested through a proxy");
 }
 
 #[test]

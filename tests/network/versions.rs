@@ -88,9 +88,13 @@ fn invalid_versions_of_http_are_refused() {
     assert_refused(
         "url: http://h/\nhttp_version: 2\nheaders: {host: other}",
         "http_version",
-        "HTTP/2 has no place for",
+        "HTTP/2 cannot send another host or port",
     );
-    assert_refused("url: http://h:81/\nhttp_version: 2\nconnect_to: ':82'", "connect_to", "HTTP/2 has no place for");
+    assert_refused(
+        "url: http://h:81/\nhttp_version: 2\nconnect_to: ':82'",
+        "connect_to",
+        "HTTP/2 cannot send another host or port",
+    );
 }
 
 #[test]

@@ -22,25 +22,27 @@ pub struct Accounting {
     span_text_left: usize,
 }
 
-/// Growth of all memories, or of all tables, of a guest together.
+/// The size and the last growth of all memories of a guest together, in bytes, or of all its tables, in elements.
 #[derive(Default)]
 pub struct Growth {
     /// The current total.
     pub total: usize,
-    /// The part of the total that was added last. It is taken back if wasmtime then fails to allocate it.
+    /// The part of the total that was added last. It is subtracted again if wasmtime fails to allocate it.
     pub last: usize,
 }
 
-/// The host would hold more bytes on the guest's behalf than the guest's `memory` limit, which this carries.
+/// The error that the host would hold more bytes on the guest's behalf than the guest's `memory` limit. The field is
+/// the limit in bytes.
 #[derive(Debug, thiserror::Error)]
 #[error("the host would hold more than {} MiB for the guest", self.0 >> 20)]
 pub struct HostMemoryExceeded(pub usize);
 
 impl Accounting {
-    /// Bytes of text on all spans of a run together. Sentry rejects larger transactions.
+    /// The maximum bytes of text that the guest may put on the spans of one attempt. Sentry rejects larger
+    /// transactions.
     const MAX_SPAN_TEXT_BYTES: usize = 1 << 20;
 
-    /// Returns an account on which nothing is used.
+    /// Returns the accounting of an attempt that has used nothing yet.
     pub fn new(limits: Limits, reservation: Reservation) -> Self {
         Self {
             limits,
@@ -56,8 +58,8 @@ impl Accounting {
     /// Adds bytes that the host is about to hold on the guest's behalf.
     ///
     /// # Errors
-    /// [`HostMemoryExceeded`] when the host would hold more than the guest's own `memory` limit, and [`Exceeded`] when the
-    /// runs of all probes together leave no room.
+    /// [`HostMemoryExceeded`] when the host would hold more than the guest's own `memory` limit, and [`Exceeded`] when
+    /// fewer than `bytes` are left of the memory that all runs share.
     pub fn charge(&mut self, bytes: usize) -> wasmtime::Result<()> {
         self.held = self.held.saturating_add(bytes);
         if self.held > self.limits.memory {
@@ -67,13 +69,13 @@ impl Accounting {
         Ok(reserved?)
     }
 
-    /// Takes back bytes that were charged, once the host has dropped them.
+    /// Subtracts bytes that were charged, once the host has dropped them.
     pub fn release(&mut self, bytes: usize) {
         self.held = self.held.saturating_sub(bytes);
         self.reservation.release(bytes);
     }
 
-    /// Takes bytes from the allowance of text on spans. Returns false, and takes none, if fewer are left.
+    /// Counts bytes of text for a span. Returns false, and counts none, if fewer bytes are left for the attempt.
     pub fn take_span_text(&mut self, bytes: usize) -> bool {
         let left = self.span_text_left.checked_sub(bytes);
         self.span_text_left = left.unwrap_or(self.span_text_left);

@@ -1,6 +1,6 @@
 //! The contract's traits and types, generated from `wit/`.
 //!
-//! A handle of the guest's is a [`Resource`](wasmtime::component::Resource) of the type that the `with` table names.
+//! A guest's handle is a [`Resource`](wasmtime::component::Resource) of the type that the `with` table lists for it.
 
 #![expect(missing_docs, reason = "the macro generates items without documentation")]
 

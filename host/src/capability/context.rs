@@ -31,7 +31,7 @@ pub struct Context {
     pub tags: BTreeMap<String, String>,
     /// Warnings about the settings, for the operator, each with a JSON pointer to the setting.
     pub warnings: Vec<(String, String)>,
-    /// The end of the attempt's time.
+    /// The time at which the attempt is stopped.
     pub(in crate::capability) deadline: Instant,
     pub(in crate::capability) probe: Arc<ProbeContext>,
     pub(in crate::capability) shared: Arc<SharedState>,
@@ -112,7 +112,8 @@ impl Context {
         refusal.to_string()
     }
 
-    /// Returns the setting at a JSON pointer, of those that the guest does not get to see.
+    /// Returns the setting at a JSON pointer. The guest has only the pointer of a setting that its schema marks
+    /// `writeOnly`.
     ///
     /// # Errors
     /// When there is no such setting; a sentence for the guest.
@@ -126,10 +127,11 @@ impl Context {
         AddressFilter { list, probe: Arc::clone(&self.probe), log: self.run.log.clone() }
     }
 
-    /// Closes idle connections if the attempt may have no other beside them, and counts a new one.
+    /// Counts a connection that is about to be made. If the limit is reached, closes the idle connections of HTTP
+    /// first.
     ///
     /// # Errors
-    /// [`Exceeded`] when the attempt has as many open connections as it may have.
+    /// [`Exceeded`] when too many connections would be open at once, or any limit was reached before.
     pub(in crate::capability) fn acquire_connection(&self) -> Result<ConnectionPermit, Exceeded> {
         self.http.close_idle_if_full();
         self.accounting.quota.acquire_connection()

@@ -1,4 +1,5 @@
-//! Evidence of a run's exchanges, kept as the protocols wrote it: it is turned into a report only if the run fails.
+//! Evidence of a run's exchanges. It is stored as the protocols wrote it, and converted to a report only if the run
+//! fails.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ pub trait ExchangeEvidence: Send + Sync {
     /// Returns true if the exchange has failed.
     fn is_error(&self) -> bool;
 
-    /// Returns the evidence as it stands in a report.
+    /// Returns the evidence in the form of a report.
     fn to_evidence(&self) -> Exchange;
 
     /// Returns the connection, if the exchange is a TCP connection that the guest may try again at another address.
@@ -30,10 +31,10 @@ pub struct Evidence(Arc<Mutex<VecDeque<Entry>>>);
 type Entry = (Handle, Arc<dyn ExchangeEvidence>);
 
 impl Evidence {
-    /// The number of exchanges that are kept. The oldest are dropped, since few exchanges follow a failed one.
+    /// The maximum number of exchanges. Beyond it the oldest are dropped, since few exchanges follow a failed one.
     const MAX_EXCHANGES: usize = 50;
 
-    /// Adds an exchange; `span` is its own.
+    /// Adds an exchange, whose span is `span`.
     pub fn add(&self, span: Handle, exchange: Arc<dyn ExchangeEvidence>) {
         let mut all = self.0.lock();
         if all.len() == Self::MAX_EXCHANGES {
@@ -42,7 +43,7 @@ impl Evidence {
         all.push_back((span, exchange));
     }
 
-    /// Returns all exchanges as they stand in a report, each with its span.
+    /// Returns all exchanges in the form of a report, each with its span.
     pub fn exchanges(&self) -> Vec<(Handle, Exchange)> {
         let all = self.0.lock();
         all.iter().map(|(span, exchange)| (*span, exchange.to_evidence())).collect()
@@ -52,8 +53,8 @@ impl Evidence {
     pub fn set_replayed(&self, span: Handle, exchange: Exchange) {
         let exchange = Arc::new(exchange);
         let mut all = self.0.lock();
-        match all.iter_mut().find(|(known, _)| *known == span) {
-            Some((_, known)) => *known = exchange,
+        match all.iter_mut().find(|(stored_span, _)| *stored_span == span) {
+            Some((_, stored)) => *stored = exchange,
             None => all.push_back((span, exchange)),
         }
     }
@@ -61,8 +62,8 @@ impl Evidence {
     /// Returns the exchange that a failure is about, if there is any exchange.
     ///
     /// If the guest has marked steps below `attempt` as failed, it is the last exchange of the first of these steps.
-    /// Otherwise it is the last exchange that failed, or else the last of all. A connection that failed does not count if
-    /// a later one went to another address of the same host: that host has answered.
+    /// Otherwise it is the last exchange that failed, or the last exchange if none failed. A failed TCP connection does
+    /// not count if the guest has tried another address of the same host and port afterwards.
     pub fn failed_exchange(&self, recorder: &Recorder, attempt: Handle) -> Option<Exchange> {
         let all = self.0.lock();
         let steps: Vec<_> = all.iter().map(|(span, _)| recorder.failed_ancestor(*span, attempt)).collect();
@@ -138,7 +139,7 @@ mod tests {
         }
         let found = evidence.failed_exchange(&recorder, attempt).map(|exchange| match exchange {
             Exchange::Ssh(ssh) => ssh.host,
-            _ => unreachable!("there is none"),
+            _ => unreachable!("only SSH exchanges were added"),
         });
         assert_eq!(found, expected.map(|number| number.to_string()));
     }
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_answered_at_another_address() {
+    fn a_failed_connection_does_not_count_after_one_to_another_address() {
         let check = |last: (&str, &str), expected: &str| {
             let (recorder, evidence) = (Recorder::start("run".into(), String::new()), Evidence::default());
             for ((name, to), error) in [(("shop.example", "[2001:db8::1]:80"), Some("connect")), (last, None)] {
@@ -170,7 +171,7 @@ mod tests {
                 evidence.add(span, Arc::new(Exchange::Tcp(Box::new(tcp))));
             }
             let Some(Exchange::Tcp(found)) = evidence.failed_exchange(&recorder, recorder.root()) else {
-                panic!("there is a connection")
+                panic!("only TCP connections were added")
             };
             assert_eq!(found.connection.peer, expected);
         };

@@ -1,4 +1,5 @@
-//! Permissions of a probe outside of its sandbox: pure functions of its configuration, called before anything is done.
+//! Permissions of a probe outside of its sandbox: pure functions of its configuration, called before the host acts on a
+//! guest's behalf.
 
 mod allowed_hosts;
 mod declared;

@@ -1,4 +1,4 @@
-//! Host names to addresses, by the system's resolver.
+//! Resolution of host names by the system's resolver.
 
 use std::io;
 use std::net::IpAddr;

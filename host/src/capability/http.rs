@@ -97,7 +97,7 @@ impl HostResponse for Context {
     }
 }
 
-/// No guest sees this error, because the limit ends the run. The error is in the trace.
+/// The error is in the trace, but no guest sees it, because the limit ends the attempt.
 impl From<Exceeded> for Error {
     fn from(exceeded: Exceeded) -> Self {
         Self::Other(exceeded.to_string())

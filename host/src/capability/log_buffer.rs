@@ -10,7 +10,7 @@ use crate::config::Limits;
 use crate::run::{Level, LogLine};
 use crate::trace::Recorder;
 
-/// Bytes of one line. Longer ones are cut.
+/// The maximum bytes of one line. Longer lines are cut.
 pub const MAX_LINE_BYTES: usize = 4096;
 
 /// The last lines of one run's log, up to the limits on their number and their size. Clones share the lines.
@@ -24,9 +24,9 @@ pub struct LogBuffer {
 #[derive(Default)]
 struct Lines {
     last: VecDeque<LogLine>,
-    /// Bytes of their messages.
+    /// Bytes of the messages of these lines.
     size: usize,
-    /// Lines that were dropped to make room.
+    /// The number of lines that were dropped because of the limits.
     dropped: usize,
 }
 
@@ -42,7 +42,7 @@ impl LogBuffer {
         self.insert(LogLine { at: self.recorder.elapsed(), level, message });
     }
 
-    /// Adds a line as it is, and drops the first ones if there are too many.
+    /// Adds a line unchanged, and drops the oldest lines until the limits are met.
     pub fn insert(&self, line: LogLine) {
         let Limits { log_lines, log_size, .. } = self.limits;
         let mut lines = self.lines.lock();
@@ -74,8 +74,8 @@ impl LogBuffer {
         }
     }
 
-    /// Returns the last warnings and errors as one text, if there are any. They usually give the cause of a trap. They
-    /// stay in the log.
+    /// Returns the last warnings and errors as one text of at most 4 lines and 500 bytes, if there are any. They
+    /// usually give the cause of a trap. They stay in the log.
     pub fn last_warnings(&self) -> Option<String> {
         const MAX_LINES: usize = 4;
         const MAX_BYTES: usize = 500;
@@ -121,7 +121,8 @@ impl Lines {
 mod tests {
     use super::*;
 
-    /// Writes lines that begin with their numbers and are longer than allowed, and checks the numbers of those that are left.
+    /// Writes lines that begin with their numbers and are longer than allowed, and checks the numbers of those that are
+    /// left.
     #[track_caller]
     fn check(limits: Limits, written: usize, expected: &[&str]) {
         let log = LogBuffer::new(Recorder::start(String::new(), String::new()), limits);

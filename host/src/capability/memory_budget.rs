@@ -14,20 +14,21 @@ use crate::run::LimitKind;
 pub struct MemoryPool {
     /// Bytes that are guaranteed to each run.
     share: usize,
-    /// Bytes beyond the shares that are not reserved.
+    /// Bytes beyond the shares that no run has reserved.
     unreserved: AtomicUsize,
 }
 
 /// The memory that one run has reserved. It is released on drop.
 pub struct Reservation {
     pool: Arc<MemoryPool>,
-    /// Bytes that are not taken from the pool.
+    /// The part of `reserved` that does not count against the pool, in bytes.
     share: usize,
+    /// All bytes that the run has reserved.
     reserved: usize,
 }
 
 impl MemoryPool {
-    /// Returns a pool of `total` bytes for as many as `runs` runs at once.
+    /// Returns a pool of `total` bytes for at most `runs` runs at once.
     pub fn new(total: usize, runs: usize) -> Self {
         /// Enough for a compiled probe, though not for a language's interpreter.
         const MAX_SHARE_BYTES: usize = 4 << 20;
@@ -40,7 +41,7 @@ impl MemoryPool {
         self.share
     }
 
-    /// Returns a reservation of nothing, for one run. A built-in probe gets 2 MiB that are not counted: its memory is mapped
+    /// Returns an empty reservation for one run. A built-in probe gets 2 MiB that are not counted: its memory is mapped
     /// when it begins, and hardly ever touched.
     pub fn reservation(self: &Arc<Self>, built_in: bool) -> Reservation {
         /// The bytes that are not counted for a built-in probe: more than the initial memory of any built-in component.
@@ -66,7 +67,7 @@ impl Reservation {
         Ok(())
     }
 
-    /// Gives bytes back to the pool, at most as many as are reserved.
+    /// Releases reserved bytes. Releases all of them if `bytes` is more than are reserved.
     pub fn release(&mut self, bytes: usize) {
         let reserved = self.reserved.saturating_sub(bytes);
         let freed = self.reserved.saturating_sub(self.share) - reserved.saturating_sub(self.share);
@@ -91,26 +92,26 @@ mod tests {
         let pool = Arc::new(MemoryPool::new(1000, 5));
         let (mut first, mut second) = (pool.reservation(false), pool.reservation(false));
         assert_eq!(pool.share(), 100);
-        first.reserve(500).expect("the share, and 400 of the 500 bytes beyond the shares");
-        second.reserve(100).expect("the second run's share");
-        second.reserve(101).expect_err("more than is left");
-        second.reserve(100).expect("the rest beyond the shares");
+        first.reserve(500).expect("the first run may use its share and 400 of the 500 bytes beyond the shares");
+        second.reserve(100).expect("the second run's share is guaranteed");
+        second.reserve(101).expect_err("only 100 bytes beyond the shares are left");
+        second.reserve(100).expect("100 bytes beyond the shares are left");
         first.release(50);
-        second.reserve(50).expect("the bytes that the first run released");
+        second.reserve(50).expect("the first run has released 50 bytes");
         drop(first);
-        second.reserve(350).expect("everything but the other four shares");
-        second.reserve(1).expect_err("nothing is left");
-        second.reserve(usize::MAX).expect_err("nothing is left");
+        second.reserve(350).expect("the other 350 bytes of the first run beyond its share were released");
+        second.reserve(1).expect_err("nothing beyond the shares is left");
+        second.reserve(usize::MAX).expect_err("nothing beyond the shares is left");
     }
 
     #[test]
     fn a_failed_reservation_takes_nothing() {
         let pool = Arc::new(MemoryPool::new(1000, 5));
         let mut reservation = pool.reservation(false);
-        reservation.reserve(601).expect_err("more than there is");
-        reservation.reserve(600).expect("a share and everything beyond the shares");
+        reservation.reserve(601).expect_err("a share and everything beyond the shares are 600 bytes");
+        reservation.reserve(600).expect("nothing was reserved before");
         reservation.release(usize::MAX);
-        reservation.reserve(600).expect("the same bytes after their release");
+        reservation.reserve(600).expect("all bytes were released");
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use std::io::{Error, ErrorKind};
 
-/// Returns the message for a TCP connection that could not be made to any of `addresses`. `other` is the system's text, for
-/// errors of a `kind` that has no message of its own.
+/// Returns the message for a TCP connection that could not be made to any of `addresses`. `other` is the system's text,
+/// for errors of a `kind` that has no message of its own.
 pub fn connect_error(kind: Option<ErrorKind>, addresses: &str, other: &str) -> String {
     match kind {
         Some(ErrorKind::ConnectionRefused) => format!("connection refused by {addresses}: nothing listens there"),
@@ -16,7 +16,7 @@ pub fn connect_error(kind: Option<ErrorKind>, addresses: &str, other: &str) -> S
     }
 }
 
-/// Returns true if an error of this kind comes from the host, which has answered by refusing the connection.
+/// Returns true if an error of this kind is an answer of the host, which refused or reset the connection.
 pub fn is_refusal(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset)
 }

@@ -18,15 +18,15 @@ use crate::run::{Identity, Level};
 pub struct ProbeContext {
     /// The probe's names and tags.
     pub identity: Arc<Identity>,
-    /// The probe's settings by their keys. A slice, since a map would have room for more.
+    /// The probe's settings by their keys. A slice, since a map allocates more memory.
     pub settings: Box<[(String, Value)]>,
     /// The probe's permissions.
     pub policy: Arc<Policy>,
-    /// Refusals that were logged.
+    /// The refusals that the host's log already has.
     pub refusals: Refusals,
     /// Hosts that get the headers of a run's trace.
     pub trace_hosts: Arc<[TraceHost]>,
-    /// The dynamic sampling context that goes out with a trace.
+    /// The settings of `sentry` for the headers of a run's trace.
     pub event_defaults: Arc<EventDefaults>,
     /// True if the component comes with the host.
     pub built_in: bool,
@@ -63,14 +63,14 @@ impl PartialEq for Policy {
     }
 }
 
-/// Refusals of one probe that were logged. Most probes have none.
+/// The refusals of one probe that the host's log already has. Most probes have none.
 #[derive(Default)]
 pub struct Refusals(Mutex<Vec<Refusal>>);
 
 impl ProbeContext {
     /// Writes a refusal to the run's log and, the first time, to the host's log.
     pub fn report_refusal(&self, log: &LogBuffer, refusal: &Refusal) {
-        /// Refusals of one probe that the host's log gets: a guest can make up names without end.
+        /// The maximum number of refusals of one probe in the host's log: a guest can invent any number of names.
         const MAX_REFUSALS: usize = 20;
         log.write_once(Level::Warn, refusal.to_string());
         let mut reported = self.refusals.0.lock();
@@ -96,7 +96,7 @@ impl ProbeContext {
         }
     }
 
-    /// Writes a line of the guest's own to the run's log, if the probe may write there.
+    /// Writes a guest's line to the run's log. Reports a refusal instead if the probe may not write there.
     pub fn write_log(&self, log: &LogBuffer, level: Level, message: String) {
         match self.policy.grants.check_log() {
             Ok(()) => log.write(level, message),

@@ -1,8 +1,8 @@
-//! Counters of what an attempt has used of its limits on requests, connections and traffic. They are shared with the tasks
-//! in which exchanges run. Independent of protocols.
+//! Counters of an attempt's requests, connections and traffic, compared with its limits. The tasks in which exchanges
+//! run share them. Independent of protocols.
 //!
-//! Once a limit is reached, the attempt ends, whichever task reached the limit: a guest cannot mistake it for a failure of
-//! the target.
+//! Once a limit is reached, the attempt ends, whichever task reached it, so that a guest cannot mistake the limit for a
+//! failure of the target.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -25,12 +25,12 @@ struct Usage {
     exceeded: SetOnce<Exceeded>,
 }
 
-/// A limit was reached.
+/// The error that an attempt has reached a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the limit `{}` is reached", self.0.key())]
 pub struct Exceeded(pub LimitKind);
 
-/// One open connection. It counts against the limit until this is dropped.
+/// A permit for one open connection, which counts against the limit until the permit is dropped.
 pub struct ConnectionPermit(Quota);
 
 impl Quota {
@@ -46,10 +46,11 @@ impl Quota {
         }))
     }
 
-    /// Counts a request that is about to be made: an HTTP request, a lookup, a connection of a socket or of SSH, or a command.
+    /// Counts a request that is about to be made: an HTTP request, a lookup, a connection of a socket or of SSH, or a
+    /// command.
     ///
     /// # Errors
-    /// [`Exceeded`] when it would be one too many, or any limit has been reached before.
+    /// [`Exceeded`] when the request would be one too many, or any limit was reached before.
     pub fn count_request(&self) -> Result<(), Exceeded> {
         self.add(&self.0.requests, 1, self.0.limits.requests, LimitKind::Requests)
     }
@@ -57,7 +58,7 @@ impl Quota {
     /// Counts bytes that are about to be sent.
     ///
     /// # Errors
-    /// [`Exceeded`] when they would be too many, or any limit has been reached before.
+    /// [`Exceeded`] when more bytes than allowed would be sent, or any limit was reached before.
     pub fn count_sent(&self, bytes: usize) -> Result<(), Exceeded> {
         self.add(&self.0.sent, bytes as u64, self.0.limits.sent, LimitKind::Sent)
     }
@@ -65,7 +66,7 @@ impl Quota {
     /// Counts bytes that were received.
     ///
     /// # Errors
-    /// [`Exceeded`] when they are too many, or any limit has been reached before.
+    /// [`Exceeded`] when more bytes than allowed were received, or any limit was reached before.
     pub fn count_received(&self, bytes: usize) -> Result<(), Exceeded> {
         self.add(&self.0.received, bytes as u64, self.0.limits.received, LimitKind::Received)
     }
@@ -73,7 +74,7 @@ impl Quota {
     /// Counts a connection that is about to be made.
     ///
     /// # Errors
-    /// [`Exceeded`] when it would be one too many at once, or any limit has been reached before.
+    /// [`Exceeded`] when too many connections would be open at once, or any limit was reached before.
     pub fn acquire_connection(&self) -> Result<ConnectionPermit, Exceeded> {
         let permit = ConnectionPermit(self.clone());
         self.add(&self.0.connections, 1, self.0.limits.connections, LimitKind::Connections)?;
@@ -85,9 +86,10 @@ impl Quota {
         self.0.connections.load(Relaxed) < self.0.limits.connections
     }
 
-    /// Marks a limit as reached, and returns the limit that was reached first: later ones may follow from it.
+    /// Marks a limit as reached, unless another one was reached before: the later one may follow from it. Returns the
+    /// limit that was reached first.
     fn set_exceeded(&self, limit: LimitKind) -> Exceeded {
-        // An error means that a limit was marked before.
+        // An error means that a limit is marked already.
         let _ = self.0.exceeded.set(Exceeded(limit));
         self.0.exceeded.get().copied().unwrap_or(Exceeded(limit))
     }
@@ -95,7 +97,7 @@ impl Quota {
     /// Checks whether a limit was reached.
     ///
     /// # Errors
-    /// [`Exceeded`] with the first limit that was.
+    /// [`Exceeded`] with the limit that was reached first.
     pub fn check(&self) -> Result<(), Exceeded> {
         self.0.exceeded.get().map_or(Ok(()), |exceeded| Err(*exceeded))
     }
@@ -105,11 +107,12 @@ impl Quota {
         *self.0.exceeded.wait().await
     }
 
-    fn add(&self, used: &AtomicU64, more: u64, max: u64, limit: LimitKind) -> Result<(), Exceeded> {
+    fn add(&self, used: &AtomicU64, amount: u64, max: u64, limit: LimitKind) -> Result<(), Exceeded> {
         self.check()?;
-        // Counted even if it is too much: after that, nothing more is done.
-        let before = used.fetch_add(more, Relaxed);
-        if before.saturating_add(more) > max { Err(self.set_exceeded(limit)) } else { Ok(()) }
+        // The amount is added even if it exceeds the limit: the attempt ends then, so that the counter no longer
+        // matters.
+        let before = used.fetch_add(amount, Relaxed);
+        if before.saturating_add(amount) > max { Err(self.set_exceeded(limit)) } else { Ok(()) }
     }
 }
 
@@ -147,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_goes_on_once_a_limit_is_reached() {
+    fn once_a_limit_is_reached_all_counting_fails() {
         let quota = quota();
         assert_eq!(quota.check(), Ok(()));
         assert_eq!(quota.count_received(1001), Err(Exceeded(LimitKind::Received)));
@@ -158,13 +161,13 @@ mod tests {
     }
 
     #[test]
-    fn closed_connections_make_room() {
+    fn a_dropped_permit_allows_another_connection() {
         let quota = quota();
-        let permit = quota.acquire_connection().expect("there is room");
+        let permit = quota.acquire_connection().expect("no connection is open");
         assert!(!quota.may_connect());
         drop(permit);
         assert!(quota.may_connect());
-        let _permit = quota.acquire_connection().expect("the dropped permit is free again");
+        let _permit = quota.acquire_connection().expect("the permit of the only connection was dropped");
         assert_eq!(quota.acquire_connection().err(), Some(Exceeded(LimitKind::Connections)));
     }
 
@@ -176,6 +179,6 @@ mod tests {
             async move { quota.wait_exceeded().await }
         });
         assert_eq!(quota.count_sent(11), Err(Exceeded(LimitKind::Sent)));
-        assert_eq!(waiting.await.expect("it does not panic"), Exceeded(LimitKind::Sent));
+        assert_eq!(waiting.await.expect("the task does not panic"), Exceeded(LimitKind::Sent));
     }
 }

@@ -1,12 +1,12 @@
-//! Recording and replaying a run: every call of the guest's, and the results that came from outside of the sandbox.
+//! Recording and replaying a run: every call of the guest, and the results that came from outside of the sandbox.
 //!
-//! A run that is recorded writes each call down; one that is replayed takes the results from the recording, and touches
-//! nothing else. There are two kinds of calls:
+//! While a run is recorded, each call is added to the recording. While it is replayed, results are taken from the
+//! recording, and nothing outside of the sandbox is used. There are two kinds of calls:
 //!
-//! - A *local* call follows from the calls before it: spans, lines of the log, reading a response. It is made again while
-//!   a run is replayed.
-//! - An *external* call depends on something outside of the sandbox: the network, clocks, random numbers. While a run is
-//!   replayed it is not made; its result is taken from the recording.
+//! - The result of a *local* call depends only on the calls before it: spans, lines of the log, reading a response. It
+//!   is made again while a run is replayed.
+//! - The result of an *external* call depends on something outside of the sandbox: the network, clocks, random numbers.
+//!   While a run is replayed, the call is not made, and its result is taken from the recording.
 //!
 //! Between calls the run's clock stands still, so that a recorded run and its replay see the same times.
 
@@ -90,8 +90,8 @@ impl RecordReplay {
         Ok(())
     }
 
-    /// Returns the limit that ended the recorded attempt, if the replay of it has made all its calls and did not reach
-    /// the limit: a replay may compute faster.
+    /// Returns the limit that ended the recorded attempt, if the replay has made all recorded calls without reaching
+    /// the limit: a replay may compute faster. Returns `None` if the replayed component is not the recorded one.
     pub fn limit_fault(&self) -> Option<Fault> {
         match self.mode().as_deref() {
             Some(Mode::Replay(replay)) => replay.limit_fault(),
@@ -99,7 +99,8 @@ impl RecordReplay {
         }
     }
 
-    /// Ends a local call, or the beginning of an attempt. A span that was opened meanwhile is the guest's own.
+    /// Ends a local call, or the beginning of an attempt. If it has opened a span, the recording gets the span's id,
+    /// and a replay sets the recorded id.
     pub fn end_local(&self) {
         match self.mode().as_deref_mut() {
             Some(Mode::Record(recording)) => recording.end_local(),
@@ -108,11 +109,11 @@ impl RecordReplay {
         }
     }
 
-    /// Begins an external call. Returns the recorded result while a run is replayed. Otherwise returns `None`: the call is
-    /// to be made, and its result to be given to [`RecordReplay::end_external`].
+    /// Begins an external call. Returns the recorded result while a run is replayed. Otherwise returns `None`: the
+    /// caller makes the call, and passes its result to [`RecordReplay::end_external`].
     ///
     /// # Errors
-    /// [`Halt::Diverged`] when the recording has another call or is damaged, [`Halt::Stopped`] when the run that is
+    /// [`Halt::Diverged`] when the recording has another call or is damaged. [`Halt::Stopped`] when the run that is
     /// replayed was stopped here, or when the recording has become too large.
     pub fn external(&self, call: CallRecord) -> Result<Option<Value>, Halt> {
         match self.mode().as_deref_mut() {
@@ -130,7 +131,7 @@ impl RecordReplay {
         }
     }
 
-    /// Ends an attempt. `fault` is what stopped the guest, if it did not end by itself.
+    /// Ends an attempt. `fault` is what stopped the guest, if it did not return by itself.
     pub fn end_attempt(&self, outcome: &str, fault: Option<&Fault>, evidence: &Evidence) {
         match self.mode().as_deref_mut() {
             Some(Mode::Record(recording)) => recording.end_attempt(outcome, fault, evidence),
@@ -139,7 +140,8 @@ impl RecordReplay {
         }
     }
 
-    /// Ends the run: records how the host has changed the trace since the last attempt, or changes it in the same way.
+    /// Ends the run. Records how the host has changed the trace since the last attempt; a replay makes the recorded
+    /// changes.
     pub fn finish(&self, trace: &mut Trace) {
         match self.mode().as_deref_mut() {
             Some(Mode::Record(recording)) => recording.finish(trace),
@@ -148,10 +150,11 @@ impl RecordReplay {
         }
     }
 
-    /// Checks, while the guest computes, whether it may go on.
+    /// Checks, while the guest computes, whether it may continue.
     ///
     /// # Errors
-    /// [`Halt::Stopped`] when the run that is replayed was stopped by now, or when the recording has become too large.
+    /// [`Halt::Stopped`] when a limit stopped the recorded run, its replay has no external calls left, and has computed
+    /// for as long; or when the recording has become too large.
     pub fn check(&self) -> Result<(), Halt> {
         match self.mode().as_deref_mut() {
             Some(Mode::Record(recording)) => recording.check(),
@@ -160,7 +163,7 @@ impl RecordReplay {
         }
     }
 
-    /// Takes the entries that were recorded.
+    /// Takes the entries that were recorded. Returns none if the run is not recorded.
     pub fn take_entries(&self) -> Vec<Entry> {
         match self.mode().as_deref_mut() {
             Some(Mode::Record(recording)) => recording.take_entries(),

@@ -2,20 +2,22 @@
 
 use wasmtime::component::Resource;
 
-use crate::capability::bindings::sentrynet::probe::span::{Host, HostSpan, Status as Guest};
+use crate::capability::bindings::sentrynet::probe::span::{Host, HostSpan, Status as GuestStatus};
 use crate::capability::bindings::sentrynet::probe::types::Value as GuestValue;
 use crate::capability::{Context, truncate};
 use crate::trace::{Handle, Status, Value};
 
-/// An open span of the guest's.
+/// A guest's open span.
 pub struct Span(Handle);
 
-/// Bytes of an op, and of a tag's key or value: Sentry cuts longer ones.
+/// The maximum bytes of a span's op. Sentry cuts longer ones.
 const MAX_OP_BYTES: usize = 128;
+/// The maximum bytes of a tag's key or value, and of a key of a span's data. Sentry cuts longer tags.
 const MAX_TAG_BYTES: usize = 200;
-/// Tags that a guest may set on a run, beside those of the configuration.
+/// The maximum number of tags that a guest may set on a run, besides those of the configuration. Further ones are
+/// ignored.
 const MAX_TAGS: usize = 50;
-/// Bytes of a span's description, and of a value of its data.
+/// The maximum bytes of a span's description, and of a value of its data.
 const MAX_VALUE_BYTES: usize = 4096;
 
 impl HostSpan for Context {
@@ -35,11 +37,11 @@ impl HostSpan for Context {
 
     fn set_data(&mut self, span: Resource<Span>, key: String, value: GuestValue) -> wasmtime::Result<()> {
         let handle = self.table.get(&span)?.0;
-        self.set(handle, key, value);
+        self.set_span_data(handle, key, value);
         Ok(())
     }
 
-    fn set_status(&mut self, span: Resource<Span>, status: Guest) -> wasmtime::Result<()> {
+    fn set_status(&mut self, span: Resource<Span>, status: GuestStatus) -> wasmtime::Result<()> {
         let handle = self.table.get(&span)?.0;
         self.run.recorder.set_status(handle, status.into());
         Ok(())
@@ -55,7 +57,7 @@ impl HostSpan for Context {
 impl Host for Context {
     fn set_data(&mut self, key: String, value: GuestValue) -> wasmtime::Result<()> {
         let root = self.run.recorder.root();
-        self.set(root, key, value);
+        self.set_span_data(root, key, value);
         Ok(())
     }
 
@@ -68,10 +70,11 @@ impl Host for Context {
 }
 
 impl Context {
-    fn set(&mut self, span: Handle, key: String, value: GuestValue) {
+    /// Sets data of a span, unless the guest has put too much text on spans already.
+    fn set_span_data(&mut self, span: Handle, key: String, value: GuestValue) {
         let (key, value) = (truncate(key, MAX_TAG_BYTES), Value::from(value));
-        let text = if let Value::Text(text) = &value { text.len() } else { size_of::<f64>() };
-        if self.accounting.take_span_text(key.len() + text) {
+        let value_bytes = if let Value::Text(text) = &value { text.len() } else { size_of::<f64>() };
+        if self.accounting.take_span_text(key.len() + value_bytes) {
             self.run.recorder.set(span, key, value);
         }
     }
@@ -90,26 +93,26 @@ impl From<GuestValue> for Value {
     }
 }
 
-impl From<Guest> for Status {
-    fn from(status: Guest) -> Self {
+impl From<GuestStatus> for Status {
+    fn from(status: GuestStatus) -> Self {
         match status {
-            Guest::Ok => Self::Ok,
-            Guest::Cancelled => Self::Cancelled,
-            Guest::Unknown => Self::Unknown,
-            Guest::InvalidArgument => Self::InvalidArgument,
-            Guest::DeadlineExceeded => Self::DeadlineExceeded,
-            Guest::NotFound => Self::NotFound,
-            Guest::AlreadyExists => Self::AlreadyExists,
-            Guest::PermissionDenied => Self::PermissionDenied,
-            Guest::ResourceExhausted => Self::ResourceExhausted,
-            Guest::FailedPrecondition => Self::FailedPrecondition,
-            Guest::Aborted => Self::Aborted,
-            Guest::OutOfRange => Self::OutOfRange,
-            Guest::Unimplemented => Self::Unimplemented,
-            Guest::InternalError => Self::InternalError,
-            Guest::Unavailable => Self::Unavailable,
-            Guest::DataLoss => Self::DataLoss,
-            Guest::Unauthenticated => Self::Unauthenticated,
+            GuestStatus::Ok => Self::Ok,
+            GuestStatus::Cancelled => Self::Cancelled,
+            GuestStatus::Unknown => Self::Unknown,
+            GuestStatus::InvalidArgument => Self::InvalidArgument,
+            GuestStatus::DeadlineExceeded => Self::DeadlineExceeded,
+            GuestStatus::NotFound => Self::NotFound,
+            GuestStatus::AlreadyExists => Self::AlreadyExists,
+            GuestStatus::PermissionDenied => Self::PermissionDenied,
+            GuestStatus::ResourceExhausted => Self::ResourceExhausted,
+            GuestStatus::FailedPrecondition => Self::FailedPrecondition,
+            GuestStatus::Aborted => Self::Aborted,
+            GuestStatus::OutOfRange => Self::OutOfRange,
+            GuestStatus::Unimplemented => Self::Unimplemented,
+            GuestStatus::InternalError => Self::InternalError,
+            GuestStatus::Unavailable => Self::Unavailable,
+            GuestStatus::DataLoss => Self::DataLoss,
+            GuestStatus::Unauthenticated => Self::Unauthenticated,
         }
     }
 }

@@ -2,20 +2,21 @@
 
 use std::time::{Duration, Instant};
 
-/// Reserved before the run's deadline, so that the guest can still report a timeout.
+/// The time that is reserved before the attempt's deadline, so that the guest can still report a timeout.
 const REPORTING_TIME: Duration = Duration::from_millis(20);
 
-/// A duration, and where it comes from.
+/// The duration of a timeout, and where it comes from.
 #[derive(Debug, Clone, Copy)]
 pub enum Timeout {
     /// The timeout that the guest has set.
     Timeout(Duration),
-    /// The time that is left until the run's deadline, which is shorter.
+    /// The time that is left until the attempt's deadline, if it is shorter than the guest's timeout.
     Deadline(Duration),
 }
 
 impl Timeout {
-    /// Returns the shorter of the guest's timeout and the time that is left until the run's deadline.
+    /// Returns the guest's timeout, or, if it is shorter, the time that is left until 20 ms before the attempt's
+    /// deadline.
     pub fn new(timeout: Duration, deadline: Instant) -> Self {
         let left = deadline.saturating_duration_since(Instant::now()).saturating_sub(REPORTING_TIME);
         if timeout <= left { Self::Timeout(timeout) } else { Self::Deadline(left) }
@@ -28,7 +29,7 @@ impl Timeout {
         }
     }
 
-    /// Returns what is left after some time has passed.
+    /// Returns the time that is left of the timeout after `passed`, or zero.
     pub fn after(self, passed: Duration) -> Self {
         match self {
             Self::Timeout(time) => Self::Timeout(time.saturating_sub(passed)),
@@ -36,7 +37,7 @@ impl Timeout {
         }
     }
 
-    /// Returns the message of a timeout. `doing` says what was under way: `connecting to 192.0.2.1:80`.
+    /// Returns the message of a timeout. `doing` is the interrupted operation, such as `connecting to 192.0.2.1:80`.
     pub fn message(self, doing: &str) -> String {
         match self {
             Self::Timeout(time) => format!("timed out after {}, {doing}", seconds(time)),
@@ -58,14 +59,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_in_messages() {
+    fn durations_in_messages_have_units() {
         assert_eq!(seconds(Duration::from_millis(250)), "250 ms");
         assert_eq!(seconds(Duration::from_secs(2)), "2 s");
         assert_eq!(seconds(Duration::from_millis(2500)), "2.50 s");
     }
 
     #[test]
-    fn a_near_deadline_goes_before_the_timeout() {
+    fn a_deadline_that_is_nearer_replaces_the_timeout() {
         let message = |timeout, left| {
             let limit = Timeout::new(Duration::from_secs(timeout), Instant::now() + Duration::from_secs(left));
             limit.message("waiting").replace(char::is_numeric, "")

@@ -1,8 +1,8 @@
 //! WASI: the interfaces that the standard library of an ordinary toolchain imports.
 //!
 //! Clocks and random numbers are those of this machine. Standard output and error go to the run's log. The environment
-//! contains the variables that the operator allows, and there are no files. The interfaces that lead to the network are
-//! implemented here, one module each, and all their traffic is in the run's trace.
+//! contains the variables that the operator allows, and there are no files. The interfaces that give access to the
+//! network are implemented here, one module each, and all their traffic is in the run's trace.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ pub fn exit_status(error: &wasmtime::Error) -> Option<i32> {
 }
 
 impl Context {
-    /// Returns the state of WASI, which the first call creates, and the guest's resources.
+    /// Returns the state of WASI, which the first call creates, and the table of the guest's resources.
     pub(in crate::capability) fn wasi(&mut self) -> (&mut Wasi, &mut ResourceTable) {
         if self.wasi.is_none() {
             let stream = |level| LogStream { run: self.run.clone(), level, probe: Arc::clone(&self.probe) };

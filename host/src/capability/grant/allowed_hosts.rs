@@ -1,18 +1,19 @@
-//! The hosts that a probe may connect to, and what else it may do, by the `allow` blocks of its configuration. Pure.
+//! The hosts that a probe may connect to, and what else it may do, by the `allow` blocks of its configuration. Pure
+//! functions: they resolve nothing and send nothing.
 //!
-//! A host is checked twice: by name before it is looked up, since a lookup alone can carry data out; and by each address that
-//! the name has, before anything is sent there. To allow a name allows its public addresses and no others, since the owner of
-//! a name can point it anywhere. Other addresses are allowed by an entry of their own.
+//! A host is checked twice: by name before it is looked up, since a lookup alone can carry data out; and by each
+//! address that the name has, before anything is sent there. An entry with a name allows the name's public addresses
+//! and no others, since the owner of a name can point it anywhere. Other addresses need an entry of their own.
 
 use std::net::IpAddr;
 
 use url::Host;
 
-use super::special_addresses::special;
+use super::special_addresses::special_kind;
 use crate::config::{Allow, AllowedHost};
 
-/// The `allow` blocks that apply to a probe, outermost first. Each narrows those before it. Without any, everything is
-/// allowed, as it is to built-in probes.
+/// The `allow` blocks that apply to a probe, outermost first. Each narrows those before it. Without any block,
+/// everything is allowed, as for built-in probes.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Grants(Vec<Allow>);
 
@@ -37,7 +38,7 @@ impl Grants {
         Self(blocks)
     }
 
-    /// Returns true if no list of hosts applies: every host is allowed.
+    /// Returns true if no block has this list of hosts, so that every host is allowed.
     pub fn allows_all_hosts(&self, list: List) -> bool {
         self.lists(list).next().is_none()
     }
@@ -54,12 +55,12 @@ impl Grants {
         };
         let name = without_final_dot(name);
         for (index, block, hosts) in self.lists(list) {
-            let named = hosts.iter().any(|host| host.matches_name(name, port));
-            // An inner block may narrow a name to the networks that it may lead to. The outermost one has to list the name,
-            // since the name is looked up.
-            let narrowed = index > 0 && hosts.iter().any(|host| host.is_network(port));
-            let local = is_local(name) && hosts.iter().any(|host| host.is_loopback(port));
-            if !(named || narrowed || local) {
+            let lists_name = hosts.iter().any(|host| host.matches_name(name, port));
+            // An inner block may list networks instead of the name, to restrict the addresses that the name may have.
+            // The outermost block has to list the name, since the name is looked up.
+            let lists_network = index > 0 && hosts.iter().any(|host| host.is_network(port));
+            let lists_loopback = is_local(name) && hosts.iter().any(|host| host.is_loopback(port));
+            if !(lists_name || lists_network || lists_loopback) {
                 let entry = entry(name, port);
                 return Err(refuse(&format!("`{entry}`"), &entry, list, block));
             }
@@ -88,35 +89,36 @@ impl Grants {
     /// A [`Refusal`] that names the entry to add.
     pub fn check_address(&self, list: List, name: Option<&str>, address: IpAddr, port: u16) -> Result<(), Refusal> {
         let (name, address) = (name.map(without_final_dot), address.to_canonical());
-        let special = special(address);
+        let kind = special_kind(address);
         for (index, block, hosts) in self.lists(list) {
             let is_allowed = match name {
                 Some(name) => {
-                    let mut named = hosts.iter().filter(|host| host.matches_name(name, port));
-                    // An address that is not public has to be listed in the outermost block; inner ones need not repeat it.
-                    if special.is_none() || index > 0 {
-                        named.next().is_some()
+                    let mut matching = hosts.iter().filter(|host| host.matches_name(name, port));
+                    // An address that is not public has to be listed in the outermost block; inner ones need not repeat
+                    // it.
+                    if kind.is_none() || index > 0 {
+                        matching.next().is_some()
                     } else {
-                        is_local(name) && address.is_loopback() && named.any(|host| !host.is_wildcard(port))
+                        is_local(name) && address.is_loopback() && matching.any(|host| !host.is_wildcard(port))
                     }
                 }
-                None => special.is_none() && hosts.iter().any(|host| host.is_wildcard(port)),
+                None => kind.is_none() && hosts.iter().any(|host| host.is_wildcard(port)),
             };
             if is_allowed || hosts.iter().any(|host| host.matches_addr(address, port)) {
                 continue;
             }
             let entry = entry(&bracketed(address), port);
-            let special = special.map(|special| format!(", {special},")).unwrap_or_default();
+            let kind = kind.map(|kind| format!(", {kind},")).unwrap_or_default();
             let refused = match name {
-                Some(name) => format!("`{name}` leads to `{entry}`{special} which"),
-                None => format!("`{entry}`{special}"),
+                Some(name) => format!("`{name}` leads to `{entry}`{kind} which"),
+                None => format!("`{entry}`{kind}"),
             };
             return Err(refuse(&refused, &entry, list, block));
         }
         Ok(())
     }
 
-    /// Checks whether the probe may look up a name: it may if it may connect to the name at any port.
+    /// Checks whether the probe may look up a name: it may if it may connect to the name on at least one port.
     ///
     /// # Errors
     /// A [`Refusal`] that names the entry to add.
@@ -124,8 +126,8 @@ impl Grants {
         self.on_any_port(list, |port| self.check_host(list, &Host::Domain(name), port))
     }
 
-    /// Checks whether the probe may see an address that a name resolved to: it may if it may connect to the address at any
-    /// port.
+    /// Checks whether the probe may see an address that a name resolved to: it may if it may connect to the address on
+    /// at least one port.
     ///
     /// # Errors
     /// A [`Refusal`] that names the entry to add.
@@ -133,8 +135,8 @@ impl Grants {
         self.on_any_port(list, |port| self.check_address(list, Some(name), address, port))
     }
 
-    /// Checks whether the probe may connect a socket to an address: by the address itself, or by one of the `names` that the
-    /// run has resolved to it.
+    /// Checks whether the probe may connect a socket to an address: by the address itself, or by one of the `names`
+    /// that the run has resolved to it.
     ///
     /// # Errors
     /// The [`Refusal`] of the last of the names, or of the address if there is no name.
@@ -151,11 +153,11 @@ impl Grants {
         result
     }
 
-    /// Returns `Ok` if a check passes for any port.
+    /// Returns `Ok` if a check passes for at least one port, otherwise the error for a port that no entry lists.
     fn on_any_port(&self, list: List, check: impl Fn(u16) -> Result<(), Refusal>) -> Result<(), Refusal> {
         let mut listed_ports = self.lists(list).flat_map(|(.., hosts)| hosts).filter_map(AllowedHost::port);
-        let other = check(ANY_OTHER_PORT);
-        if other.is_err() && listed_ports.any(|port| check(port).is_ok()) { Ok(()) } else { other }
+        let result = check(ANY_OTHER_PORT);
+        if result.is_err() && listed_ports.any(|port| check(port).is_ok()) { Ok(()) } else { result }
     }
 
     /// Checks whether the probe may run commands over SSH.
@@ -182,7 +184,7 @@ impl Grants {
         self.check_flag("writing to the log", "`log: true`", |block| block.log)
     }
 
-    /// Returns the owner of the outermost block that has `log: false`, such as `this probe`, if there is one.
+    /// Returns the `declared_by` of the outermost block that has `log: false`, such as `this probe`, if there is one.
     pub fn log_refused_by(&self) -> Option<&str> {
         self.0.iter().find(|block| block.log == Some(false)).map(|block| block.declared_by.as_str())
     }
@@ -233,7 +235,7 @@ fn without_final_dot(name: &str) -> &str {
     name.strip_suffix('.').unwrap_or(name)
 }
 
-/// Returns true if a name always means this machine, and no DNS server is asked for it (RFC 6761).
+/// Returns true if a name always means this machine, so that no DNS server is queried for it (RFC 6761).
 fn is_local(name: &str) -> bool {
     name == "localhost" || name.ends_with(".localhost")
 }

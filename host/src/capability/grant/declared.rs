@@ -1,4 +1,4 @@
-//! Files and hosts that a probe may use because its own settings name them. Pure.
+//! Files and hosts that a probe may use because its own settings name them. Pure functions of the settings.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -8,40 +8,42 @@ use url::Url;
 
 use crate::config::{TraceHeaders, TraceHost};
 
-/// Returns the JSON pointer of the setting that is exactly this path, if there is one: the probe may have the host read the
-/// file.
+/// Returns the JSON pointer of the setting that is exactly this path, if there is one. The host reads a file for a
+/// probe only if there is.
 pub fn file_pointer<'a>(settings: impl IntoIterator<Item = (&'a String, &'a Value)>, path: &str) -> Option<String> {
-    settings.into_iter().find_map(|(key, value)| Some(format!("/{}{}", escape(key), pointer_in(value, path)?)))
+    settings
+        .into_iter()
+        .find_map(|(key, value)| Some(format!("/{}{}", escape_pointer_segment(key), pointer_in(value, path)?)))
 }
 
 /// Returns the hosts that may get the headers of a run's trace: those that the probe's settings name, and those of
 /// `headers`.
 pub fn trace_hosts(settings: &Map<String, Value>, headers: &TraceHeaders) -> Arc<[TraceHost]> {
     let mut hosts: HashSet<_> = headers.hosts.iter().cloned().collect();
-    settings.values().for_each(|value| hosts_in(value, &mut hosts));
+    settings.values().for_each(|value| add_hosts_in(value, &mut hosts));
     hosts.into_iter().collect()
 }
 
-/// Returns true if a request to `url` may have the headers of the run's trace. Targets that the operator has not named do not
-/// get them: those of a redirect or a link, or of the guest's own choice.
+/// Returns true if a request to `url` gets the headers of the run's trace. Targets that the operator has not named do
+/// not get them, such as the target of a redirect or a link, or one that the guest chooses.
 ///
-/// Compares host and port, and not origins as for credentials: a site that redirects from http to https is still the
-/// site that was named, while another port can belong to another owner.
+/// Compares host and port, where credentials require the same origin: a site that redirects from http to https is still
+/// the site that was named, while another port can belong to another owner.
 pub fn gets_trace_headers(hosts: &[TraceHost], url: &Url) -> bool {
     hosts.iter().any(|host| host.matches(url))
 }
 
-/// Adds the hosts that the texts in a value name.
-fn hosts_in(value: &Value, hosts: &mut HashSet<TraceHost>) {
+/// Adds the hosts that the texts in a value name to `hosts`.
+fn add_hosts_in(value: &Value, hosts: &mut HashSet<TraceHost>) {
     match value {
         Value::String(text) => hosts.extend(TraceHost::named_by(text)),
-        Value::Array(list) => list.iter().for_each(|value| hosts_in(value, hosts)),
-        Value::Object(map) => map.values().for_each(|value| hosts_in(value, hosts)),
+        Value::Array(list) => list.iter().for_each(|value| add_hosts_in(value, hosts)),
+        Value::Object(map) => map.values().for_each(|value| add_hosts_in(value, hosts)),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
-/// Returns the pointer within a value to a text that is exactly this path.
+/// Returns the JSON pointer, relative to a value, of a text in it that is exactly this path.
 fn pointer_in(value: &Value, path: &str) -> Option<String> {
     match value {
         Value::String(text) => (text == path).then(String::new),
@@ -53,7 +55,7 @@ fn pointer_in(value: &Value, path: &str) -> Option<String> {
     }
 }
 
-fn escape(key: &str) -> String {
+fn escape_pointer_segment(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 
@@ -143,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_of_the_trace_headers_get_them() {
+    fn hosts_of_the_trace_headers_section_get_the_headers() {
         check_urls(
             json!({}),
             &["*.shop.example", "pay.example:8443"],

@@ -1,21 +1,22 @@
-//! Addresses that are not public. Pure.
+//! Addresses that are not public. Pure functions of the address.
 //!
-//! They are those of IANA's registries of special-purpose addresses, and the addresses of the metadata services of clouds.
+//! They are those of IANA's registries of special-purpose addresses, and the addresses of the metadata services of
+//! clouds.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Returns the kind of a special address, such as `a private address`, or `None` for a public address. An IPv6 address
 /// that maps or translates to an IPv4 address has the kind of the IPv4 address.
-pub fn special(address: IpAddr) -> Option<&'static str> {
+pub fn special_kind(address: IpAddr) -> Option<&'static str> {
     match address.to_canonical() {
         IpAddr::V4(address) => special_v4(address),
         IpAddr::V6(address) => special_v6(address),
     }
 }
 
-/// Networks, each as its first address and the length of its prefix, and the kind of their addresses. The first network that
-/// has an address counts.
-const V4: &[(Ipv4Addr, u32, &str)] = &[
+/// Networks, each as its first address and the length of its prefix, and the kind of their addresses. The first network
+/// that contains an address determines its kind.
+const SPECIAL_V4_NETWORKS: &[(Ipv4Addr, u32, &str)] = &[
     (Ipv4Addr::new(169, 254, 169, 254), 32, METADATA),
     (Ipv4Addr::new(169, 254, 170, 2), 32, METADATA),
     (Ipv4Addr::new(100, 100, 100, 200), 32, METADATA),
@@ -45,12 +46,12 @@ const LINK_LOCAL: &str = "a link-local address";
 const METADATA: &str = "the address of a cloud's metadata";
 const MULTICAST: &str = "a multicast address";
 const RESERVED: &str = "a reserved address";
-/// Many kernels take it for this machine.
+/// Many kernels connect to this machine if the target is such an address.
 const UNSPECIFIED: &str = "an unspecified address";
 
 fn special_v4(address: Ipv4Addr) -> Option<&'static str> {
     let is_inside = |first: Ipv4Addr, prefix: u32| (address.to_bits() ^ first.to_bits()).leading_zeros() >= prefix;
-    V4.iter().find(|(first, prefix, _)| is_inside(*first, *prefix)).map(|(.., what)| *what)
+    SPECIAL_V4_NETWORKS.iter().find(|(first, prefix, _)| is_inside(*first, *prefix)).map(|(.., kind)| *kind)
 }
 
 fn special_v6(address: Ipv6Addr) -> Option<&'static str> {
@@ -61,12 +62,12 @@ fn special_v6(address: Ipv6Addr) -> Option<&'static str> {
         [0, 0, 0, 0, 0, 0, 0, 1] => Some(LOOPBACK),
         // The metadata services of AWS and Google.
         [0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254] | [0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x0254] => Some(METADATA),
-        // NAT64 and 6to4 translate to an IPv4 address.
+        // Addresses that NAT64 and 6to4 translate to an IPv4 address.
         [0x0064, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => v4(high, low),
         [0xfe80..=0xfebf, ..] => Some(LINK_LOCAL),
         [0xfc00..=0xfdff | 0xfec0..=0xfeff, ..] | [0x0064, 0xff9b, 1, ..] => Some(PRIVATE),
         [0xff00..=0xffff, ..] => Some(MULTICAST),
-        // Protocol assignments, Teredo among them, and documentation.
+        // Protocol assignments, including Teredo, and documentation.
         [0x2001, 0..=0x01ff | 0x0db8, ..] | [0x3fff, 0..=0x0fff, ..] => Some(RESERVED),
         // Global unicast.
         [0x2000..=0x3fff, ..] => None,
@@ -81,7 +82,7 @@ mod tests {
     #[track_caller]
     fn check(expected: Option<&str>, addresses: &[&str]) {
         for address in addresses {
-            assert_eq!(special(address.parse().unwrap()), expected, "{address}");
+            assert_eq!(special_kind(address.parse().unwrap()), expected, "{address}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Credentials of requests. They are read from settings that the host keeps, so that no guest sees them.
+//! Credentials of requests. The host reads them from the probe's settings, so that no guest sees them.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::capability::http::token_cache::OAuth2Client;
 pub enum Authorization {
     /// The header's value, which is marked as sensitive.
     Header(HeaderValue),
-    /// A token that this client fetches.
+    /// A token that is fetched with the credentials of this client.
     OAuth2(Arc<OAuth2Client>),
 }
 
@@ -24,7 +24,8 @@ impl Authorization {
     /// Parses `{basic: {username, password}}`, `{bearer: TOKEN}` or `{oauth2: {…}}`.
     ///
     /// # Errors
-    /// A message for a person if the setting is none of these. It repeats no value of the setting, which may be a secret.
+    /// A message for a person if the setting is none of these. It repeats no value of the setting, which may be a
+    /// secret.
     pub fn parse(setting: &Value) -> Result<Self, String> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
@@ -33,6 +34,7 @@ impl Authorization {
             password: SecretString,
         }
         const SHAPE: &str = "expected one of `basic`, `bearer` or `oauth2`";
+        const INVALID_TOKEN: &str = "`bearer`: the token is empty or holds characters that a header cannot";
         let Some(map) = setting.as_object() else { return Err(SHAPE.to_owned()) };
         let mut entries = map.iter();
         let (Some((kind, value)), None) = (entries.next(), entries.next()) else { return Err(SHAPE.to_owned()) };
@@ -43,11 +45,11 @@ impl Authorization {
                 if username.contains(':') {
                     return Err("`basic`: a username cannot hold a colon".to_owned());
                 }
-                Ok(Self::Header(basic(&username, &password)))
+                Ok(Self::Header(basic_header(&username, &password)))
             }
             "bearer" => {
                 let token = value.as_str().ok_or("`bearer`: expected a token, which is text")?;
-                Ok(Self::Header(bearer(token.trim()).ok_or("`bearer`: the token holds what a header cannot")?))
+                Ok(Self::Header(bearer_header(token.trim()).ok_or(INVALID_TOKEN)?))
             }
             "oauth2" => {
                 let client: OAuth2Client = Deserialize::deserialize(value).map_err(invalid)?;
@@ -62,27 +64,27 @@ impl Authorization {
 }
 
 /// Returns the header for basic authentication, marked as sensitive.
-pub fn basic(username: &str, password: &SecretString) -> HeaderValue {
+pub fn basic_header(username: &str, password: &SecretString) -> HeaderValue {
     let credentials = STANDARD.encode(format!("{username}:{}", password.expose_secret()));
-    sensitive(format!("Basic {credentials}")).expect("a header may hold base64")
+    sensitive_header(format!("Basic {credentials}")).expect("base64 is valid in a header")
 }
 
 /// Returns the header for a bearer token, marked as sensitive; `None` if the token is empty or no header can hold it.
-pub fn bearer(token: &str) -> Option<HeaderValue> {
-    sensitive(format!("Bearer {token}")).filter(|_| !token.is_empty())
+pub fn bearer_header(token: &str) -> Option<HeaderValue> {
+    sensitive_header(format!("Bearer {token}")).filter(|_| !token.is_empty())
 }
 
-fn sensitive(text: String) -> Option<HeaderValue> {
+fn sensitive_header(text: String) -> Option<HeaderValue> {
     let mut header = HeaderValue::try_from(text).ok()?;
     header.set_sensitive(true);
     Some(header)
 }
 
-/// Returns an error of serde in the words of a configuration, without the value that it may repeat.
+/// Returns a message of serde in the terms of a configuration, without the value that the message may repeat.
 fn plain_message(message: &str) -> String {
     let message = message.replace("missing field", "missing key").replace("unknown field", "unknown key");
-    let has_value = |kind: &str| kind.starts_with("invalid ") || kind.starts_with("unknown variant ");
-    match message.split_once([':', ',']).filter(|(kind, _)| has_value(kind)) {
+    let repeats_value = |start: &str| start.starts_with("invalid ") || start.starts_with("unknown variant ");
+    match message.split_once([':', ',']).filter(|(start, _)| repeats_value(start)) {
         Some((_, rest)) => {
             let expected = rest.rsplit_once("expected ").map_or("something else", |(_, expected)| expected);
             format!("expected {}", expected.replace("a string", "text"))
@@ -102,14 +104,16 @@ mod tests {
     #[expect(clippy::needless_pass_by_value, reason = "so that cases are written in one line")]
     fn check(setting: Value, expected: Result<&str, &str>) {
         let header = Authorization::parse(&setting).map(|authorization| match authorization {
-            Authorization::Header(header) => header.to_str().expect("text").to_owned(),
+            Authorization::Header(header) => {
+                header.to_str().expect("credentials in a header are visible ASCII").to_owned()
+            }
             Authorization::OAuth2(client) => token_form(&client),
         });
         assert_eq!(header.as_deref().map_err(String::as_str), expected);
     }
 
     #[test]
-    fn valid_credentials() {
+    fn valid_settings_give_a_header_or_the_form_for_a_token() {
         let basic = json!({ "basic": { "username": "Aladdin", "password": "open sesame" } });
         check(basic, Ok("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="));
         check(json!({ "bearer": "abc\n" }), Ok("Bearer abc"));
@@ -122,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_credentials() {
+    fn invalid_settings_give_a_message_without_their_values() {
         let shape = "expected one of `basic`, `bearer` or `oauth2`";
         check(json!("hunter2"), Err(shape));
         check(json!({}), Err(shape));
@@ -136,7 +140,7 @@ mod tests {
             Err("`basic`: a username cannot hold a colon"),
         );
         check(json!({ "bearer": 5 }), Err("`bearer`: expected a token, which is text"));
-        check(json!({ "bearer": "" }), Err("`bearer`: the token holds what a header cannot"));
+        check(json!({ "bearer": "" }), Err("`bearer`: the token is empty or holds characters that a header cannot"));
         let client = json!({ "token_url": "ftp://a/", "client_id": "", "client_secret": "" });
         check(json!({ "oauth2": client }), Err("`oauth2`: a `token_url` of the scheme `ftp`: expected http or https"));
     }

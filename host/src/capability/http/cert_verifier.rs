@@ -1,4 +1,4 @@
-//! Verification of servers' certificates, which are recorded for the trace.
+//! Verification of servers' certificates, which also records them for the trace.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub enum Verification {
     /// A certificate must be issued by one of the authorities, or be one of them.
     Authorities {
         verifier: Arc<WebPkiServerVerifier>,
-        /// The authorities again, to recognise a server's certificate that is one of them.
+        /// The certificates of the authorities, to recognise a server that uses one of them as its own.
         trusted: HashSet<CertificateDer<'static>>,
     },
     /// Every certificate is accepted.
@@ -40,7 +40,7 @@ pub enum Verification {
 
 impl Verification {
     /// Returns the rule that trusts these authorities. Those that cannot be parsed are left out.
-    pub fn against(trusted: Vec<CertificateDer<'static>>, provider: &CryptoProvider) -> Self {
+    pub fn by_authorities(trusted: Vec<CertificateDer<'static>>, provider: &CryptoProvider) -> Self {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(trusted.iter().cloned());
         // The builder fails if there are no authorities.
@@ -62,12 +62,12 @@ impl ServerCertVerifier for RecordingVerifier {
     ) -> Result<ServerCertVerified, rustls::Error> {
         HopTimings::record(|timestamps| {
             timestamps.cert_chain =
-                std::iter::once(leaf).chain(intermediates).map(|it| it.clone().into_owned()).collect();
+                std::iter::once(leaf).chain(intermediates).map(|der| der.clone().into_owned()).collect();
         });
         match &self.verification {
             Verification::Authorities { verifier, trusted } => {
                 let result = verifier.verify_server_cert(leaf, intermediates, name, ocsp, now);
-                // webpki rejects an authority's certificate as that of a server.
+                // webpki rejects a server that uses an authority's certificate as its own.
                 if result.is_err() && trusted.contains(leaf) { verify_trusted_leaf(leaf, name, now) } else { result }
             }
             Verification::AcceptAll => Ok(ServerCertVerified::assertion()),
@@ -102,7 +102,7 @@ impl ServerCertVerifier for RecordingVerifier {
     }
 }
 
-/// Verifies the name and the validity period of a server's certificate that is itself one of the trusted.
+/// Verifies the name and the validity period of a server's certificate that is itself a trusted authority's.
 fn verify_trusted_leaf(
     leaf: &CertificateDer<'_>,
     name: &ServerName<'_>,

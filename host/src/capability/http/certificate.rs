@@ -10,7 +10,7 @@ use crate::capability::bindings::sentrynet::probe::http::Certificate;
 use crate::run::evidence;
 use crate::time_format;
 
-/// Returns the names and the validity period in a certificate, or `None` if it cannot be parsed.
+/// Returns the subject, the issuer and the validity period of a certificate, or `None` if it cannot be parsed.
 pub fn parse(der: &CertificateDer<'_>) -> Option<Certificate> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
     let validity = certificate.validity();
@@ -22,7 +22,7 @@ pub fn parse(der: &CertificateDer<'_>) -> Option<Certificate> {
     })
 }
 
-/// Returns a certificate as evidence has it, with the hosts that it names, or `None` if it cannot be parsed.
+/// Returns a certificate in the form of evidence, with the hosts that it names, or `None` if it cannot be parsed.
 pub fn to_evidence(der: &CertificateDer<'_>, now: SystemTime) -> Option<evidence::Certificate> {
     let Certificate { subject, issuer, not_before, not_after } = parse(der)?;
     Some(evidence::Certificate {
@@ -35,9 +35,9 @@ pub fn to_evidence(der: &CertificateDer<'_>, now: SystemTime) -> Option<evidence
     })
 }
 
-/// Returns the DNS names and IP addresses that a certificate is for.
+/// Returns the DNS names and IP addresses that a certificate is for, at most 20.
 fn names(der: &CertificateDer<'_>) -> Vec<String> {
-    /// Names that are returned: some certificates have a thousand.
+    /// Some certificates have a thousand names.
     const MAX_NAMES: usize = 20;
     let Ok((_, certificate)) = X509Certificate::from_der(der) else { return Vec::new() };
     let Ok(Some(names)) = certificate.subject_alternative_name() else { return Vec::new() };
@@ -52,8 +52,8 @@ fn names(der: &CertificateDer<'_>) -> Vec<String> {
     names.value.general_names.iter().filter_map(name).take(MAX_NAMES).collect()
 }
 
-/// Returns the whole days from `now` to `not_after`, in seconds since the Unix epoch, rounded down: -1 on the first day
-/// after it.
+/// Returns the number of days from `now` to `not_after`, rounded down: -1 within the first day after `not_after`, which
+/// is in seconds since the Unix epoch.
 pub fn days_left(not_after: i64, now: SystemTime) -> i64 {
     let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     (not_after - i64::try_from(now).unwrap_or(i64::MAX)).div_euclid(86_400)

@@ -1,11 +1,11 @@
-//! The cookies of one run.
+//! The cookies of one attempt.
 
 use cookie_store::CookieStore;
 use parking_lot::Mutex;
 use reqwest::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
 use url::Url;
 
-/// The cookies that servers have set in one run.
+/// The cookies that servers have set in one attempt of a run.
 #[derive(Default)]
 pub struct Cookies(Mutex<CookieStore>);
 
@@ -24,8 +24,8 @@ impl Cookies {
         }
     }
 
-    /// Stores the cookies that a response from a URL sets. Those that cannot be parsed, or that the URL may not set, are
-    /// ignored.
+    /// Stores the cookies that a response from a URL sets. Those that cannot be parsed, or that the URL may not set,
+    /// are ignored.
     pub fn store_from_response(&self, url: &Url, headers: &HeaderMap) {
         let mut store = self.0.lock();
         for value in headers.get_all(SET_COOKIE).iter().filter_map(|value| value.to_str().ok()) {
@@ -39,9 +39,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cookies_are_sent_where_they_belong() {
+    fn cookies_are_sent_only_to_urls_that_they_are_for() {
         let cookies = Cookies::default();
-        let url = |text: &str| text.parse::<Url>().expect("a URL");
+        let url = |text: &str| text.parse::<Url>().expect("the test's URLs are valid");
         let set = ["a=1; Path=/", "b=2; Path=/shop", "c=3; Secure; Path=/", "d=4; Domain=other.example", "no cookie"];
         let response_headers = set.iter().map(|value| (SET_COOKIE, HeaderValue::from_static(value))).collect();
         cookies.store_from_response(&url("https://shop.example/login"), &response_headers);

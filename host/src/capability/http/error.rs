@@ -1,4 +1,4 @@
-//! Errors of reqwest as the errors that a guest gets, with messages for a person.
+//! Conversion of reqwest's errors to the guest's errors, with messages for a person.
 
 use std::error::Error as StdError;
 use std::io::ErrorKind;
@@ -12,7 +12,7 @@ use crate::capability::net_errors::{self, bytes, connect_error};
 use crate::capability::timeout::Timeout;
 use crate::trace::Status;
 
-/// Returns reqwest's error as the guest's. Its kind depends on the phase in which the hop is.
+/// Converts an error of reqwest to the guest's error. Its kind depends on the phase in which the hop failed.
 pub fn from_reqwest(error: &reqwest::Error, timestamps: &Timestamps, peer: &Peer) -> Error {
     let causes = || causes(error);
     let root_cause = causes().last().map_or_else(|| error.to_string(), ToString::to_string);
@@ -35,7 +35,7 @@ pub fn from_reqwest(error: &reqwest::Error, timestamps: &Timestamps, peer: &Peer
     }
 }
 
-/// Returns true if the server, or a proxy on its behalf, refused to connect: it has answered.
+/// Returns true if the server, or a proxy on its behalf, refused or reset the connection, which counts as an answer.
 pub fn is_refusal(error: &reqwest::Error, timestamps: &Timestamps, peer: &Peer) -> bool {
     match io_error_kind(error) {
         Some(kind) => net_errors::is_refusal(kind),
@@ -48,7 +48,7 @@ pub fn is_cert_error(error: &reqwest::Error) -> bool {
     matches!(causes(error).find_map(rustls_error), Some(rustls::Error::InvalidCertificate(_)))
 }
 
-/// Returns the error of a timeout in a phase, after as many `received_bytes` of the response's body.
+/// Returns the error of a timeout in a phase, when `received_bytes` bytes of the response's body have arrived.
 pub fn timed_out(timeout: Timeout, phase: Phase, timestamps: &Timestamps, peer: &Peer, received_bytes: u64) -> Error {
     let doing = match phase {
         Phase::Dns => format!("resolving `{}`", peer.resolved_names(timestamps)),
@@ -61,7 +61,7 @@ pub fn timed_out(timeout: Timeout, phase: Phase, timestamps: &Timestamps, peer: 
     Error::Timeout(timeout.message(&doing))
 }
 
-/// Returns the kind of the I/O error that an error comes from, if any.
+/// Returns the kind of the I/O error that caused an error, if any.
 fn io_error_kind(error: &reqwest::Error) -> Option<ErrorKind> {
     causes(error).find_map(io_kind).or_else(|| causes(error).last().and_then(socks_io_kind))
 }
@@ -87,7 +87,7 @@ fn socks_io_kind(cause: &(dyn StdError + 'static)) -> Option<ErrorKind> {
     kinds.into_iter().find(|kind| debug.contains(&format!("kind: {kind:?}")))
 }
 
-/// Returns a message if the server ended the connection in the middle of an exchange.
+/// Returns a message if the server closed or reset the connection in the middle of an exchange.
 fn closed_by_server<'a>(mut causes: impl Iterator<Item = &'a (dyn StdError + 'static)>) -> Option<String> {
     match causes.find_map(io_kind)? {
         ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => Some("the server reset the connection".to_owned()),
@@ -96,7 +96,7 @@ fn closed_by_server<'a>(mut causes: impl Iterator<Item = &'a (dyn StdError + 'st
     }
 }
 
-/// Returns hyper's message in plainer words.
+/// Returns an error message of hyper in plainer words.
 fn protocol_message(root_cause: &str) -> String {
     match root_cause {
         "connection closed before message completed" => "the server closed the connection without a whole answer",
@@ -118,7 +118,7 @@ fn rustls_error<'a>(cause: &'a (dyn StdError + 'static)) -> Option<&'a rustls::E
     }
 }
 
-/// Returns the kind of an error, as it stands in the `error.type` of spans and in evidence.
+/// Returns the name of an error's kind, for the `error.type` of spans and for evidence.
 pub fn error_type(error: &Error) -> &'static str {
     match error {
         Error::Denied(_) => "denied",

@@ -1,4 +1,4 @@
-//! Evidence of a hop: kept as it came, and turned into a report only if the run fails.
+//! Evidence of a hop. It is stored unformatted, and converted to a report only if the run fails.
 
 use std::net::SocketAddr;
 use std::time::SystemTime;
@@ -22,10 +22,10 @@ use crate::capability::http::timing_hooks::Timestamps;
 use crate::capability::http::transport;
 use crate::run::evidence::{self, Certificate, Connection, Excerpt, Http, Lines, Redirect, Response, Tls};
 
-/// Entries of each list in a report.
-const MAX_LINES: usize = 60;
+/// The maximum number of entries of each list in a report.
+const MAX_ENTRIES: usize = 60;
 
-/// Evidence of one hop. It copies nothing that it can share, since most runs pass and need no report.
+/// Evidence of one hop. Bytes are shared where possible and not copied, since most runs pass and need no report.
 pub struct HttpEvidence {
     pub method: Method,
     pub url: Url,
@@ -37,13 +37,13 @@ pub struct HttpEvidence {
     pub peer: Peer,
     /// The last phase that was reached.
     pub phase: Phase,
-    /// The kind of the error; `None` if there is none.
+    /// The kind of the hop's error, or `None` if the hop has not failed.
     pub error: Option<&'static str>,
     pub timestamps: Timestamps,
     pub response_head: Option<ResponseHead>,
     /// Bytes of the response's body that have arrived.
     pub received_bytes: u64,
-    /// The first of these bytes, at most [`Excerpt::MAX_BYTES`].
+    /// The first bytes of the response's body, at most [`Excerpt::MAX_BYTES`].
     pub body_excerpt: Vec<u8>,
 }
 
@@ -56,7 +56,8 @@ pub struct ResponseHead {
     pub headers: HeaderMap,
 }
 
-/// Returns all headers if they are at most 8 KiB, otherwise the first ones that fit in, with values of at most 4 KiB.
+/// Returns all headers if they have at most 8 KiB together. Otherwise returns the first headers up to that size, with
+/// each value cut to 4 KiB.
 pub fn bounded_headers(headers: &HeaderMap) -> HeaderMap {
     const MAX_TOTAL_BYTES: usize = 8 << 10;
     const MAX_VALUE_BYTES: usize = 4 << 10;
@@ -64,11 +65,11 @@ pub fn bounded_headers(headers: &HeaderMap) -> HeaderMap {
         return headers.clone();
     }
     let mut bounded = HeaderMap::new();
-    let mut room = MAX_TOTAL_BYTES;
+    let mut bytes_left = MAX_TOTAL_BYTES;
     for (name, value) in headers {
         let beginning = &value.as_bytes()[..value.len().min(MAX_VALUE_BYTES)];
-        let Some(left) = room.checked_sub(name.as_str().len() + beginning.len()) else { break };
-        room = left;
+        let Some(left) = bytes_left.checked_sub(name.as_str().len() + beginning.len()) else { break };
+        bytes_left = left;
         if let Ok(value) = HeaderValue::from_bytes(beginning) {
             bounded.append(name, value);
         }
@@ -76,7 +77,8 @@ pub fn bounded_headers(headers: &HeaderMap) -> HeaderMap {
     bounded
 }
 
-/// Returns the beginning of a request's body. That of a long body is copied, so that the body itself can be freed.
+/// Returns the beginning of a request's body. The beginning of a long body is copied, so that the body itself can be
+/// freed. The beginning of a streamed body is empty, since nothing was sent yet.
 fn body_beginning(body: &RequestBody) -> Bytes {
     match body {
         RequestBody::Whole(bytes) if bytes.len() <= MAX_EVIDENCE_BYTES => bytes.clone(),
@@ -110,7 +112,7 @@ impl HttpEvidence {
         Http {
             method: method.to_string(),
             url: without_secrets(url),
-            query: url.query_pairs().take(MAX_LINES).map(|(key, value)| (key.into(), value.into())).collect(),
+            query: url.query_pairs().take(MAX_ENTRIES).map(|(key, value)| (key.into(), value.into())).collect(),
             headers: self.all_request_headers(),
             body: String::from_utf8_lossy(&self.request_body).into_owned(),
             redirects: self.redirects.clone(),
@@ -121,7 +123,7 @@ impl HttpEvidence {
             }),
             response: self.response_head.as_ref().map(|ResponseHead { status, headers, .. }| Response {
                 status: status.as_u16(),
-                headers: header_lines(headers).into_iter().take(MAX_LINES).collect(),
+                headers: header_lines(headers).into_iter().take(MAX_ENTRIES).collect(),
                 body: Excerpt::new(&self.body_excerpt, self.received_bytes),
             }),
         }
@@ -129,7 +131,7 @@ impl HttpEvidence {
 
     /// Returns the request's headers, and those that the client adds: `user-agent`, and the URL's credentials.
     fn all_request_headers(&self) -> Lines {
-        let mut headers: Lines = header_lines(&self.request_headers).into_iter().take(MAX_LINES).collect();
+        let mut headers: Lines = header_lines(&self.request_headers).into_iter().take(MAX_ENTRIES).collect();
         if !self.request_headers.contains_key(USER_AGENT) {
             headers.push((USER_AGENT.to_string(), transport::USER_AGENT.to_owned()));
         }
@@ -149,7 +151,7 @@ impl HttpEvidence {
             phase: self.phase.name().into(),
             error: self.error.map(Into::into),
             names: timestamps.names.clone(),
-            resolved: timestamps.addresses.iter().take(MAX_LINES).map(ToString::to_string).collect(),
+            resolved: timestamps.addresses.iter().take(MAX_ENTRIES).map(ToString::to_string).collect(),
             peer: remote_address
                 .map_or_else(|| format!("{}:{}", peer.connect_host, peer.connect_port), |address| address.to_string()),
             proxy: peer.port_behind_proxy.is_some(),
@@ -170,7 +172,7 @@ impl ExchangeEvidence for HttpEvidence {
 }
 
 fn certificates(timestamps: &Timestamps) -> Vec<Certificate> {
-    /// Certificates of a chain that are reported. A longer chain is a mistake, or malice.
+    /// The maximum number of certificates in a report. Only a faulty or malicious server sends a longer chain.
     const MAX_CERTIFICATES: usize = 6;
     let now = SystemTime::now();
     timestamps.cert_chain.iter().take(MAX_CERTIFICATES).filter_map(|der| certificate::to_evidence(der, now)).collect()
@@ -184,7 +186,7 @@ mod tests {
         let host = "shop.example".to_owned();
         HttpEvidence {
             method: Method::GET,
-            url: url.parse().expect("a URL"),
+            url: url.parse().expect("the test's URL is valid"),
             request_headers: HeaderMap::new(),
             request_body: Bytes::new(),
             redirects: Vec::new(),
@@ -199,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_without_response() {
+    fn a_report_without_a_response_has_the_request_and_the_error() {
         let report = evidence_without_response("https://ada:p%40ss@shop.example/path?page=2&page=3").report();
         assert_eq!((report.method.as_str(), report.url.as_str()), ("GET", "https://shop.example/path"));
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
@@ -213,11 +215,15 @@ mod tests {
     }
 
     #[test]
-    fn many_headers_are_bounded() {
+    fn only_headers_of_more_than_8_kib_are_cut() {
         let mut headers = HeaderMap::new();
         for index in 0..1000 {
             let value = HeaderValue::try_from("v".repeat(6000)).expect("letters are a valid header value");
-            headers.append(reqwest::header::HeaderName::try_from(format!("x-{index}")).expect("a name"), value);
+            headers.append(
+                reqwest::header::HeaderName::try_from(format!("x-{index}"))
+                    .expect("letters and digits are a valid header name"),
+                value,
+            );
         }
         let bounded = bounded_headers(&headers);
         assert_eq!(bounded.len(), 1);

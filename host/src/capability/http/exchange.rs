@@ -41,14 +41,14 @@ pub struct ExchangeLimits {
     pub phase_timeouts: PhaseTimeouts,
     /// The number of redirects to follow. If it is 0, the first response is returned, redirect or not.
     pub max_redirects: u32,
-    /// Bytes of the response's body to keep; the rest is received and dropped.
+    /// The maximum bytes of the response's body to return. The rest is received and dropped.
     pub max_body_bytes: u64,
 }
 
-/// The part of a run that its exchanges share.
+/// The part of an attempt that its exchanges share.
 #[derive(Clone)]
 pub struct ExchangeContext {
-    /// The run's connections, cookies and quota.
+    /// The attempt's connections, cookies and quota.
     pub session: Session,
     /// The run's trace, log and evidence.
     pub run: RunHandles,
@@ -60,7 +60,7 @@ pub struct ExchangeContext {
 /// run in a task of its own.
 #[derive(Clone)]
 pub struct Exchange {
-    /// The part of the run that exchanges share.
+    /// The part of the attempt that exchanges share.
     pub context: ExchangeContext,
     /// The span that the spans of the hops are children of.
     pub parent_span: Handle,
@@ -110,7 +110,7 @@ impl Exchange {
         for (name, value) in probe.event_defaults.headers(trace_id, span_id, &probe.identity.title, policy) {
             let Ok(value) = HeaderValue::try_from(value) else { continue };
             match name {
-                // `baggage` is a list that may stand on several lines: the guest's own entries stay.
+                // `baggage` is a list, which may be split over several headers: the guest's own entries stay.
                 "baggage" => _ = headers.append(name, value),
                 _ => _ = headers.entry(name).or_insert(value),
             }
@@ -122,7 +122,8 @@ impl Exchange {
     /// proxy, and the DNS server. The addresses of their names are checked when they are resolved.
     ///
     /// # Errors
-    /// [`FailedExchange`] with [`Error::Denied`] if one of them is not allowed. The refusal is reported to the operator.
+    /// [`FailedExchange`] with [`Error::Denied`] if one of them is not allowed. The refusal is reported to the
+    /// operator.
     pub fn check_grants(&self) -> Result<(), FailedExchange> {
         self.check_hosts().map_err(|refusal| {
             self.context.probe.report_refusal(&self.context.run.log, &refusal);
@@ -145,7 +146,8 @@ impl Exchange {
         }
     }
 
-    /// Returns the filter for the addresses that the next hop resolves, or `None` if the probe may connect to any.
+    /// Returns the filter for the addresses that the next hop resolves, or `None` if the probe may connect to any
+    /// address.
     pub fn peer_filter(&self) -> Option<Arc<PeerFilter>> {
         let ExchangeContext { probe, run, .. } = &self.context;
         if probe.policy.grants.allows_all_hosts(List::Hosts) {

@@ -3,7 +3,7 @@
 use crate::capability::bindings::sentrynet::probe::http::Error;
 use crate::capability::http::phase::Phase;
 
-/// An exchange without a whole response.
+/// The failure of an exchange that has no whole response.
 #[derive(Debug)]
 pub struct FailedExchange {
     /// The error that a guest gets.

@@ -1,4 +1,4 @@
-//! Parts of requests and responses as text: headers, versions, locations, and URLs without what may be secret.
+//! Formats parts of requests and responses as text: headers, versions, locations, and URLs without secrets.
 
 use reqwest::Version;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
@@ -10,13 +10,15 @@ pub fn redirect_location(status: u16, headers: &[(String, String)]) -> Option<&s
     location.filter(|_| [301, 302, 303, 307, 308].contains(&status)).map(|(_, location)| location.as_str())
 }
 
-/// Returns the location that a response redirects to: as an absolute URL if it is a URL, otherwise as it is.
+/// Returns the location that a response redirects to, as an absolute URL. A location that is not a URL is returned
+/// unchanged.
 pub fn absolute_location(base: &Url, status: u16, headers: &[(String, String)]) -> Option<String> {
     let location = redirect_location(status, headers)?;
     Some(base.join(location).map_or_else(|_| location.to_owned(), String::from))
 }
 
-/// Returns a location with neither credentials nor query if it is a URL, otherwise as it is.
+/// Returns a location as an absolute URL with neither credentials nor query. A location that is not a URL is returned
+/// unchanged.
 pub fn redact_location(base: &Url, location: &str) -> String {
     base.join(location).map_or_else(|_| location.to_owned(), |target| without_secrets(&target))
 }
@@ -29,7 +31,7 @@ pub fn header_lines(headers: &HeaderMap<HeaderValue>) -> Vec<(String, String)> {
     headers.iter().map(line).collect()
 }
 
-/// Returns the bytes that headers or trailers take in HTTP/1.1.
+/// Returns the number of bytes that headers or trailers take in HTTP/1.1.
 pub fn header_bytes(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum()
 }
@@ -48,12 +50,12 @@ pub fn version_name(version: Version) -> &'static str {
 /// Returns a URL without its user name and password.
 pub fn without_credentials(url: &Url) -> Url {
     let mut url = url.clone();
-    // These fail only for a URL without a host, which cannot have credentials.
+    // Both setters fail only for a URL without a host, which cannot have credentials.
     let _ = (url.set_username(""), url.set_password(None));
     url
 }
 
-/// Returns the origin and the path of a URL. Credentials are left out, and the query, which can hold secrets.
+/// Returns the origin and the path of a URL. Leaves out the credentials and the query, which can contain secrets.
 pub fn without_secrets(url: &Url) -> String {
     let origin = url.origin().ascii_serialization();
     format!("{origin}{}", url.path())

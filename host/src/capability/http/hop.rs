@@ -44,7 +44,7 @@ pub struct Hop {
     _cancel_on_drop: CancelOnDrop,
 }
 
-/// Cancels a span when it is dropped, unless the span is closed by then: the hop's future was dropped.
+/// Cancels a hop's span on drop, unless the span is closed: it is still open only if the hop's future was dropped.
 struct CancelOnDrop(Recorder, Handle);
 
 impl Drop for CancelOnDrop {
@@ -54,7 +54,7 @@ impl Drop for CancelOnDrop {
 }
 
 impl Hop {
-    /// Begins the hop that comes after as many `redirects`, and opens its span.
+    /// Begins a hop, and opens its span. `redirects` is the number of redirects that the exchange has followed.
     pub fn open(exchange: &Exchange, redirects: u32) -> Self {
         let started = Instant::now();
         let span = hop_span::open(exchange, redirects, started);
@@ -73,14 +73,15 @@ impl Hop {
 
     /// Sends the request, and receives the response.
     ///
-    /// A request that can be repeated is sent again, once, if it fails on a connection that was used before.
+    /// If a request fails on a reused connection, it is sent once more, provided that its method is idempotent and its
+    /// body is not streamed. It is not sent again after a timeout.
     ///
     /// # Errors
-    /// [`Error`] if there is no whole response. The time that the whole exchange may take is not checked here.
+    /// [`Error`] if there is no whole response. The timeout of the whole exchange is not checked here.
     pub async fn send_and_receive(&mut self, exchange: &Exchange) -> Result<Response, Error> {
         let session = &exchange.context.session;
         let mut result = self.send(exchange).await?;
-        // A server may close an idle connection just when it is used again, which is no sign of a failing server.
+        // A server may close an idle connection at the moment of its reuse, which does not mean that the server fails.
         let is_reused = self.timings.timestamps().is_connection_reused();
         let is_repeatable =
             matches!(exchange.request.body, RequestBody::Whole(_)) && exchange.request.method.is_idempotent();
@@ -141,7 +142,9 @@ impl Hop {
 
     /// Sends the request, and waits for the head of the response.
     ///
-    /// The outer error is one of the host's own: a limit, a timeout of a phase, or a client that cannot be built.
+    /// # Errors
+    /// The outer error comes from the host: a limit, a timeout of a phase, or a client that cannot be built. The inner
+    /// error comes from the network or the server.
     async fn send(&mut self, exchange: &Exchange) -> Result<reqwest::Result<reqwest::Response>, Error> {
         let (session, parts) = (&exchange.context.session, &exchange.request);
         let client = session.client(&exchange.transport).map_err(Error::Other)?;
@@ -152,7 +155,7 @@ impl Hop {
         let mut headers = exchange.headers_with_trace(self.span);
         let mut url = parts.url.clone();
         if exchange.transport.changes_port(&url) {
-            // reqwest takes the resolver's port only if the URL has none.
+            // reqwest connects to the resolver's port only if the URL has no port.
             let authority = format!("{}:{}", url.host_str().unwrap_or_default(), url.port().unwrap_or_default());
             if let (Ok(authority), Ok(())) = (HeaderValue::try_from(authority), url.set_port(None)) {
                 headers.entry(HOST).or_insert(authority);
@@ -163,7 +166,8 @@ impl Hop {
         }
         self.evidence.request_headers = bounded_headers(&headers);
         session.quota.count_sent(url.as_str().len() + header_bytes(&headers) + parts.body.bytes_in_memory())?;
-        // `request` moves the URL's credentials into an `authorization` header. `headers` replaces it if it has one.
+        // `Client::request` sets an `authorization` header from the URL's credentials. `RequestBuilder::headers`
+        // replaces it if the request's own headers have one.
         let request = client.request(parts.method.clone(), url).headers(headers).body(body);
         let PhaseTimeouts { connect, first_byte, .. } = exchange.limits.phase_timeouts;
         let head_timeout = first_byte.map(|first_byte| first_byte.saturating_add(connect.unwrap_or_default()));
@@ -185,18 +189,18 @@ impl Hop {
         timeout
     }
 
-    /// Receives the body, and returns as much of it as the exchange keeps.
+    /// Receives the whole body, and returns its first bytes, up to the limit of the exchange.
     async fn receive_body(&mut self, response: &mut reqwest::Response, exchange: &Exchange) -> Result<Vec<u8>, Error> {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.network_error(&error))? {
             self.count_chunk(&chunk, exchange)?;
-            let room = usize::try_from(exchange.limits.max_body_bytes).unwrap_or(usize::MAX) - body.len();
-            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            let bytes_left = usize::try_from(exchange.limits.max_body_bytes).unwrap_or(usize::MAX) - body.len();
+            body.extend_from_slice(&chunk[..chunk.len().min(bytes_left)]);
         }
         Ok(body)
     }
 
-    /// Forwards the body and its trailers as they arrive, until their reader is gone.
+    /// Forwards the body and its trailers as they arrive, until their end, or until the reader is dropped.
     async fn forward_body(
         &mut self,
         response: reqwest::Response,
@@ -227,16 +231,17 @@ impl Hop {
         }
     }
 
+    /// Counts bytes of the body against the quota, and adds them to the evidence.
     fn count_chunk(&mut self, chunk: &[u8], exchange: &Exchange) -> Result<(), Error> {
         self.evidence.received_bytes += chunk.len() as u64;
         exchange.context.session.quota.count_received(chunk.len())?;
         let excerpt = &mut self.evidence.body_excerpt;
-        let room = Excerpt::MAX_BYTES - excerpt.len();
-        excerpt.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        let bytes_left = Excerpt::MAX_BYTES - excerpt.len();
+        excerpt.extend_from_slice(&chunk[..chunk.len().min(bytes_left)]);
         Ok(())
     }
 
-    /// Returns the error for a request that got no response.
+    /// Returns the error for a request that got no response, and sets `is_refused` and `is_cert_error`.
     fn send_error(&mut self, error: &reqwest::Error, exchange: &Exchange) -> Error {
         let timestamps = self.timings.timestamps();
         let peer = &self.evidence.peer;
@@ -246,7 +251,7 @@ impl Hop {
             return Error::Denied(refusal.to_string());
         }
         match error::from_reqwest(error, &timestamps, peer) {
-            // Servers that do not speak HTTP/2 often close the connection without a word.
+            // Servers that do not speak HTTP/2 often close the connection without sending anything.
             Error::Protocol(why) if exchange.transport.http_version == Some(HttpVersion::Http2) => {
                 Error::Protocol(format!("{why} (the request insists on HTTP/2)"))
             }
@@ -258,7 +263,7 @@ impl Hop {
         error::from_reqwest(error, &self.timings.timestamps(), &self.evidence.peer)
     }
 
-    /// Returns the error for a hop that `timeout` ends now.
+    /// Returns the error for a hop that ends now because of `timeout`. It names the current phase.
     pub fn timed_out(&self, timeout: Timeout) -> Error {
         let timestamps = self.timings.timestamps();
         let phase = if self.head_received.is_some() { Phase::Receive } else { Phase::without_response(&timestamps) };

@@ -13,7 +13,7 @@ use crate::capability::net_errors::bytes;
 use crate::time_format;
 use crate::trace::{Handle, HostContact, Recorder, Status};
 
-/// Opens the span of a hop that begins at `started`, after as many `redirects`.
+/// Opens the span of a hop that begins at `started`. `redirects` is the number of redirects before it.
 pub fn open(exchange: &Exchange, redirects: u32, started: Instant) -> Handle {
     let recorder = &exchange.context.run.recorder;
     let (method, url) = (&exchange.request.method, &exchange.request.url);
@@ -30,7 +30,7 @@ pub fn open(exchange: &Exchange, redirects: u32, started: Instant) -> Handle {
     span
 }
 
-/// Sets the attributes that the head of a response has.
+/// Sets the attributes that the head of a response provides.
 pub fn set_response(recorder: &Recorder, span: Handle, head: &ResponseHead) {
     recorder.set(span, "http.response.status_code", i64::from(head.status.as_u16()));
     recorder.set_status(span, Status::from_http(head.status.as_u16()));
@@ -48,7 +48,7 @@ pub fn set_error(recorder: &Recorder, span: Handle, error: &Error) {
     recorder.set(span, "error.type", error::error_type(error));
 }
 
-/// Adds a child to a hop's span for each phase. `failure` is the phase that failed, if one did, and its error.
+/// Adds a child to a hop's span for each phase. `failure` is the phase that failed and its error, if any.
 pub fn add_phases(
     recorder: &Recorder,
     hop: Handle,
@@ -72,7 +72,7 @@ fn describe_phase(phase: Phase, evidence: &HttpEvidence, timestamps: &Timestamps
         Phase::Dns => format!("Resolve {}", evidence.peer.resolved_names(timestamps)),
         Phase::Connect => format!("Connect to {}", evidence.peer.addresses(timestamps)),
         Phase::Tls => {
-            format!("TLS {}handshake", timestamps.tls_version.map(|it| format!("{it} ")).unwrap_or_default())
+            format!("TLS {}handshake", timestamps.tls_version.map(|version| format!("{version} ")).unwrap_or_default())
         }
         Phase::Send => "Send the request".to_owned(),
         Phase::Wait => "Wait for the answer".to_owned(),
@@ -117,8 +117,9 @@ pub fn set_timeline(recorder: &Recorder, span: Handle, timeline: &HopTimeline<'_
     }
 }
 
-/// Returns whether the host answered and when. A refusal to connect counts as an answer. Returns `None` if there is no
-/// answer and that proves nothing: on a reused connection, or if the request was never sent.
+/// Returns whether the host answered and when. A refusal to connect counts as an answer. Returns `None` if the host did
+/// not answer and no connection to it was attempted: its silence proves nothing if a connection was reused, or if the
+/// request was never sent.
 pub fn contact(
     evidence: &HttpEvidence,
     timeline: &HopTimeline<'_>,

@@ -28,7 +28,7 @@ use crate::capability::timeout::Timeout;
 const MAX_BODY_BYTES: u64 = 16 << 20;
 
 impl Context {
-    /// Returns the part of the run that its exchanges share.
+    /// Returns the part of the attempt that its exchanges share.
     pub(in crate::capability) fn exchange_context(&self) -> ExchangeContext {
         ExchangeContext { session: self.http.clone(), run: self.run.clone(), probe: Arc::clone(&self.probe) }
     }
@@ -132,13 +132,13 @@ impl HostRequest for Context {
         Ok(Ok(()))
     }
 
-    fn cookies(&mut self, request: Resource<Request>, keep: bool) -> wasmtime::Result<()> {
-        self.table.get_mut(&request)?.transport.cookies = keep;
+    fn cookies(&mut self, request: Resource<Request>, enabled: bool) -> wasmtime::Result<()> {
+        self.table.get_mut(&request)?.transport.cookies = enabled;
         Ok(())
     }
 
-    fn compression(&mut self, request: Resource<Request>, ask: bool) -> wasmtime::Result<()> {
-        self.table.get_mut(&request)?.transport.compression = ask;
+    fn compression(&mut self, request: Resource<Request>, enabled: bool) -> wasmtime::Result<()> {
+        self.table.get_mut(&request)?.transport.compression = enabled;
         Ok(())
     }
 
@@ -167,7 +167,9 @@ impl HostRequest for Context {
     fn connect_to(&mut self, request: Resource<Request>, address: String) -> wasmtime::Result<Result<(), String>> {
         let request = self.table.get_mut(&request)?;
         if literal_address(&request.parts.url).is_some() {
-            return Ok(Err("the URL has an address already: name the host there that is to be asked for".to_owned()));
+            return Ok(Err(
+                "the URL's host is an IP address: with `connect_to`, write the server's name there".to_owned()
+            ));
         }
         let parsed = ConnectTo::parse(request.parts.url.host_str().unwrap_or_default(), &address);
         Ok(parsed.and_then(|to| {
@@ -196,15 +198,16 @@ impl HostRequest for Context {
             }
             Ok(url) if url.host_str().is_some_and(|host| !host.is_empty()) => url,
             Ok(_) => return Ok(Err(format!("the proxy's URL names no host: {SHAPE}"))),
-            Err(error) => return Ok(Err(format!("the proxy's URL is not one ({error}): {SHAPE}"))),
+            Err(error) => return Ok(Err(format!("the proxy's URL is not valid ({error}): {SHAPE}"))),
         };
         let request = self.table.get_mut(&request)?;
-        // reqwest would ask TLS for the address with its brackets.
+        // reqwest would pass the address to TLS in its brackets, which is not a valid server name.
         if request.parts.url.scheme() == "https"
             && literal_address(&request.parts.url).is_some_and(|address| address.is_ipv6())
         {
             return Ok(Err(
-                "an IPv6 address cannot be asked over TLS through a proxy: give a name in the URL".to_owned()
+                "an https URL with an IPv6 address cannot be requested through a proxy: give a name in the URL"
+                    .to_owned(),
             ));
         }
         request.transport.proxy = Some(ProxyUrl::new(url));
@@ -216,7 +219,7 @@ impl HostRequest for Context {
             let shown = address.escape_debug();
             return Ok(Err(format!("`{shown}` is no IP address: expected one of this machine's")));
         };
-        // Binding a socket fails if the address is not one of this machine's.
+        // Binding a socket fails if this machine does not have the address.
         if let Err(error) = std::net::UdpSocket::bind(SocketAddr::new(address, 0)) {
             return Ok(Err(format!("{address} cannot be connected from ({error}): is it one of this machine's?")));
         }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use url::{Url, form_urlencoded};
 
 use crate::capability::bindings::sentrynet::probe::http::Error;
-use crate::capability::http::auth::{basic, bearer};
+use crate::capability::http::auth::{basic_header, bearer_header};
 use crate::capability::http::exchange::{Exchange, ExchangeLimits, RequestParts};
 use crate::capability::http::format::without_secrets;
 use crate::capability::http::request_body::RequestBody;
@@ -20,23 +20,23 @@ use crate::capability::http::token_cache::{OAuth2Client, SendIn, Token, TokenSlo
 use crate::capability::http::transport::Transport;
 use crate::trace::Status;
 
-/// Bytes of a token server's response that are read.
+/// The maximum bytes of a token server's response that are parsed.
 const MAX_TOKEN_RESPONSE_BYTES: u64 = 1 << 20;
-/// The lifetime of a token if the server does not send one.
+/// The lifetime of a token if the server sends no `expires_in`.
 const DEFAULT_TOKEN_LIFETIME: Duration = Duration::from_secs(300);
-/// The longest time for which a token is kept.
+/// The longest time for which a token is cached.
 const MAX_TOKEN_LIFETIME: Duration = Duration::from_secs(86_400);
-/// The time before its expiry from which on a token is no longer used, so that it does not expire on its way.
+/// A token is no longer used from this time before its expiry on, so that it does not expire on the way to the server.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(30);
 
 /// Runs an exchange with a token of the client. The token comes from the cache, or is fetched over `token_transport`.
 ///
-/// If the server rejects a token from the cache with status 401, the exchange runs once more with a new token: a token may
-/// be revoked before it expires.
+/// If the server rejects a token from the cache with status 401, the exchange runs once more with a new token: a token
+/// may be revoked before it expires.
 ///
 /// # Errors
-/// The errors of [`Exchange::run`], and those of the request for a token: [`Error::Auth`] if the server gives none, otherwise errors
-/// that say that they are about the token.
+/// The errors of [`Exchange::run`], and those of the request for a token: [`Error::Auth`] if the server issues none,
+/// otherwise an error whose message begins with `for an OAuth2 token:`.
 pub async fn run_with_token(
     client: Arc<OAuth2Client>,
     mut exchange: Exchange,
@@ -50,7 +50,8 @@ pub async fn run_with_token(
     let used = token.header;
     first.request.headers.insert(AUTHORIZATION, used.clone());
     let response = first.run().await?;
-    // The token is not sent to another origin after a redirect, so that a status from there is not about the token.
+    // After a redirect to another origin, the token is not sent, so that a status 401 from there is not about the
+    // token.
     let is_same_origin = Url::parse(&response.url).is_ok_and(|last| last.origin() == exchange.request.url.origin());
     if response.status != 401 || !is_same_origin {
         return Ok(response);
@@ -71,7 +72,7 @@ pub async fn run_with_token(
     Ok(exchange.run().await?)
 }
 
-/// Returns a token that can be used, and whether it comes from the cache.
+/// Returns a token that can be used, and true if it comes from the cache.
 async fn cached_or_new_token(
     slot: &TokenSlot,
     client: &OAuth2Client,
@@ -96,7 +97,8 @@ async fn fetch_token(client: &OAuth2Client, exchange: &Exchange, transport: &Tra
     let span = recorder.open(exchange.parent_span, "oauth2.token", format!("Fetch a token from {server}"));
     let request = token_request(client);
     let limits = ExchangeLimits { max_redirects: 0, max_body_bytes: MAX_TOKEN_RESPONSE_BYTES, ..exchange.limits };
-    // A token server gets trace headers only if the operator lists it: the probe's settings name it for its tokens only.
+    // A token server gets trace headers only if the operator lists it under `trace_headers`: the probe's settings name
+    // it as a token server, and not as a target.
     let trace_hosts = Arc::clone(&context.probe.policy.trace_headers.hosts);
     let mut exchange = Exchange::new(context, span, request, transport.clone(), limits);
     exchange.trace_hosts = trace_hosts;
@@ -116,13 +118,13 @@ fn token_request(client: &OAuth2Client) -> RequestParts {
     if client.send_in == SendIn::Header {
         let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
         let secret = SecretString::from(encoded(client.secret.expose_secret()));
-        headers.insert(AUTHORIZATION, basic(&encoded(&client.id), &secret));
+        headers.insert(AUTHORIZATION, basic_header(&encoded(&client.id), &secret));
     }
     let body = RequestBody::Whole(token_form(client).into());
     RequestParts { method: Method::POST, url: client.token_url.clone(), headers, body }
 }
 
-/// Returns the form that asks for a token.
+/// Returns the URL-encoded form of the request for a token.
 pub fn token_form(client: &OAuth2Client) -> String {
     let mut form = form_urlencoded::Serializer::new(String::new());
     form.append_pair("grant_type", "client_credentials");
@@ -138,6 +140,9 @@ pub fn token_form(client: &OAuth2Client) -> String {
 }
 
 /// Parses the response of a token server.
+///
+/// # Errors
+/// A message for a person if the response has no bearer token. It contains the server's error, if any.
 fn parse_token(response: &Response, url: &Url) -> Result<Token, String> {
     #[derive(Deserialize)]
     struct TokenResponse {
@@ -160,17 +165,19 @@ fn parse_token(response: &Response, url: &Url) -> Result<Token, String> {
     if parsed.token_type.is_some_and(|kind| !kind.eq_ignore_ascii_case("bearer")) {
         return Err(refused(", with a token that is not a bearer token"));
     }
-    let header = bearer(token.expose_secret()).ok_or_else(|| refused(", with a token that no header can hold"))?;
+    let header =
+        bearer_header(token.expose_secret()).ok_or_else(|| refused(", with a token that no header can hold"))?;
     // Some servers write the number as text.
-    let seconds = parsed.expires_in.and_then(|it| it.as_f64().or_else(|| it.as_str()?.parse().ok()));
+    let seconds = parsed.expires_in.and_then(|value| value.as_f64().or_else(|| value.as_str()?.parse().ok()));
     let lifetime = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let lifetime = lifetime.unwrap_or(DEFAULT_TOKEN_LIFETIME);
-    // A token that lives shorter than twice the margin is used for half of its lifetime.
+    // A token whose lifetime is shorter than twice the margin is used for half of its lifetime.
     let lifetime = lifetime.saturating_sub(EXPIRY_MARGIN.min(lifetime / 2)).min(MAX_TOKEN_LIFETIME);
     Ok(Token { header, use_until: Instant::now() + lifetime })
 }
 
-/// Returns an error of the request for a token, with a message that says so.
+/// Adds `for an OAuth2 token:` to the message of an error, unless it is [`Error::Auth`], whose message mentions the
+/// token.
 fn token_error(error: Error) -> Error {
     let prefixed = |why: String| format!("for an OAuth2 token: {why}");
     match error {

@@ -8,7 +8,7 @@ use crate::trace::HostContact;
 /// The host that a request is for, and the host that it connects to.
 #[derive(Debug, Clone)]
 pub struct Peer {
-    /// The URL's host. TLS asks for it, and the server's certificate must name it.
+    /// The URL's host. TLS sends it as the server's name, and the server's certificate must be valid for it.
     pub host: String,
     /// The name or address that the client connects to: that of the proxy, of `connect_to`, or the URL's.
     pub connect_host: String,
@@ -18,19 +18,20 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Returns the names that were resolved. If none were, returns the host that the client connects to.
+    /// Returns the names that were resolved, for a person. If none were, returns the host that the client connects to.
     pub fn resolved_names(&self, timestamps: &Timestamps) -> String {
         if timestamps.names.is_empty() { self.connect_host.clone() } else { timestamps.names.join(" and ") }
     }
 
-    /// Returns a message for a person if `cause`, the innermost error of an attempt to connect, is a proxy's refusal.
+    /// Returns a message for a person if `cause`, the innermost error of an attempt to connect, is a refusal by a
+    /// proxy.
     pub fn proxy_refusal(&self, cause: &str, timestamps: &Timestamps) -> Option<String> {
         let (proxy, port) = (self.addresses(timestamps), self.port_behind_proxy?);
         let reason = cause.strip_prefix("tunnel error: ").or_else(|| cause.strip_prefix("SOCKS error: "))?;
         Some(match reason {
-            "proxy authorization required" => format!("{proxy} wants other credentials: authorization required"),
-            "credentials not accepted" => format!("{proxy} wants other credentials: authorization failed"),
-            // hyper-util says this if the proxy accepts none of the methods of authentication that it was offered.
+            "proxy authorization required" => format!("{proxy} requires valid credentials: authorization required"),
+            "credentials not accepted" => format!("{proxy} requires valid credentials: authorization failed"),
+            // hyper-util reports this if the proxy accepts none of the offered methods of authentication.
             "server does not support user/pass authentication" => {
                 format!("{proxy} does not support a user name and password")
             }
@@ -46,14 +47,14 @@ impl Peer {
 
     fn ip_addresses(&self, timestamps: &Timestamps) -> Vec<IpAddr> {
         let literal = self.connect_host.trim_matches(['[', ']']).parse::<IpAddr>().ok();
-        // With a SOCKS proxy, the last name that was resolved may be the URL's host.
-        let are_own = timestamps.names.last().is_none_or(|name| *name == self.connect_host);
-        let resolved = timestamps.addresses.iter().filter(|_| are_own);
+        // With a SOCKS proxy, the last name that was resolved may be the URL's host: its addresses are not the proxy's.
+        let are_of_connect_host = timestamps.names.last().is_none_or(|name| *name == self.connect_host);
+        let resolved = timestamps.addresses.iter().filter(|_| are_of_connect_host);
         literal.iter().chain(resolved).copied().collect()
     }
 
-    /// Returns, for a person, the addresses that the client tried to connect to, or would have tried: at most three, and
-    /// the name if there are none.
+    /// Returns, for a person, the addresses that the client tried to connect to, or would have tried, each with the
+    /// port: at most three. Returns the name if there are none.
     pub fn addresses(&self, timestamps: &Timestamps) -> String {
         const MAX_ADDRESSES: usize = 3;
         let addresses = self.ip_addresses(timestamps);
@@ -76,9 +77,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_for_a_person() {
+    fn at_most_three_addresses_are_shown() {
         let shown = |host: &str, addresses: &[&str]| {
-            let addresses = addresses.iter().map(|address| address.parse().expect("an address")).collect();
+            let addresses =
+                addresses.iter().map(|address| address.parse().expect("the test's addresses are valid")).collect();
             let host = host.to_owned();
             let peer = Peer { connect_host: host.clone(), host, connect_port: 80, port_behind_proxy: None };
             peer.addresses(&Timestamps { addresses, ..Timestamps::default() })

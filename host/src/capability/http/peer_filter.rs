@@ -13,13 +13,14 @@ pub struct PeerFilter {
 }
 
 impl PeerFilter {
-    /// Returns the addresses of a name that the hop may connect to.
+    /// Returns those of a name's addresses that the hop may connect to.
     ///
     /// # Errors
-    /// [`Refusal`] if there are addresses and the hop may connect to no address.
+    /// [`Refusal`] if there are addresses and the hop may connect to none of them.
     pub fn allowed(&self, name: &str, addresses: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, Refusal> {
-        // A resolver's addresses have port 0 if the port is the URL's. Grants are asked with the port that is connected
-        // to; a name that the hop does not connect to has port 0, which no grant names.
+        // The resolver's addresses have port 0 if the port is the URL's. The grants are checked with the port that the
+        // hop connects to; for a name that it does not connect to, with port 0, which only entries without a port
+        // allow.
         let resolved_port = addresses.first().map_or(0, SocketAddr::port);
         let port = self.peers.iter().find(|(peer, _)| peer == name).map_or(0, |(_, port)| *port);
         let with_port = |port| move |address: SocketAddr| SocketAddr::new(address.ip(), port);

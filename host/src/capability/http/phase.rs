@@ -1,4 +1,4 @@
-//! The phases of a hop, computed from the times that the hooks recorded.
+//! The phases of a hop, computed from the times that the hooks in `timing_hooks` record.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::capability::http::timing_hooks::Timestamps;
 pub enum Phase {
     /// Names are resolved.
     Dns,
-    /// TCP connects; with a proxy, the proxy connects too.
+    /// TCP connects. With a proxy, this includes the time in which the proxy connects to the server.
     Connect,
     /// The TLS handshake.
     Tls,
@@ -18,18 +18,18 @@ pub enum Phase {
     Send,
     /// The request is sent, and nothing of the response has arrived.
     Wait,
-    /// The head of the response has arrived, and its body arrives.
+    /// The head of the response has arrived, and the body is arriving.
     Receive,
 }
 
-/// Timeouts of parts of a hop. They apply within the time that the whole exchange has.
+/// Timeouts of parts of a hop, in addition to the timeout of the whole exchange. `None` is no timeout.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PhaseTimeouts {
-    /// The time until there is a connection.
+    /// The time until there is a connection, TLS included.
     pub connect: Option<Duration>,
-    /// The time from the connection to the head of the response.
+    /// The time from the connection to the head of the response. A hop ends after the sum of `connect` and this time.
     pub first_byte: Option<Duration>,
-    /// The time between two pieces of the response's body.
+    /// The time until the next piece of the response's body arrives.
     pub between_bytes: Option<Duration>,
 }
 
@@ -40,7 +40,7 @@ pub struct TimedPhase {
     pub end: Instant,
 }
 
-/// The times of a hop.
+/// The start and end of a hop, and the times that were recorded in between.
 #[derive(Clone, Copy)]
 pub struct HopTimeline<'a> {
     pub started: Instant,
@@ -51,7 +51,7 @@ pub struct HopTimeline<'a> {
 }
 
 impl Phase {
-    /// Returns the operation of the phase's span.
+    /// Returns the op of the phase's span.
     pub fn op(self) -> &'static str {
         match self {
             Self::Dns => "http.client.dns",
@@ -63,7 +63,7 @@ impl Phase {
         }
     }
 
-    /// Returns the phase's name, as it stands in evidence.
+    /// Returns the phase's name in evidence.
     pub fn name(self) -> &'static str {
         self.op().trim_start_matches("http.client.")
     }
@@ -107,7 +107,8 @@ impl HopTimeline<'_> {
         phases.map(|((phase, start), end)| TimedPhase { phase: *phase, start: *start, end: end.max(*start) }).collect()
     }
 
-    /// Returns the durations of the phases in milliseconds. `total` is 0: it covers all hops.
+    /// Returns the durations of the phases in milliseconds. `total` is 0: it is the time of all hops, which the
+    /// exchange sets.
     pub fn timing(&self) -> Timing {
         let mut timing = Timing { dns: None, connect: None, tls: None, send: 0.0, wait: 0.0, receive: 0.0, total: 0.0 };
         for TimedPhase { phase, start, end } in self.phases() {
@@ -154,18 +155,18 @@ mod tests {
             ended: started + Duration::from_millis(100),
         };
         let phases = timeline.phases();
-        let names: Vec<_> = phases
+        let durations: Vec<_> = phases
             .iter()
             .map(|TimedPhase { phase, start, end }| (phase.name(), (*end - *start).as_millis() as u64))
             .collect();
-        assert_eq!(names, expected);
+        assert_eq!(durations, expected);
         if head.is_none() {
             assert_eq!(phases.last().map(|last| last.phase), Some(Phase::without_response(&timestamps)));
         }
     }
 
     #[test]
-    fn a_new_connection_with_tls() {
+    fn phases_of_a_new_connection_with_tls() {
         let timestamps = |at: &dyn Fn(u64) -> Option<Instant>| Timestamps {
             connect_started: at(1),
             dns_started: at(2),
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_connection_to_an_address_without_tls() {
+    fn phases_of_a_new_connection_to_an_address_without_tls() {
         let timestamps = |at: &dyn Fn(u64) -> Option<Instant>| Timestamps {
             connect_started: at(1),
             connected: at(6),
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reused_connection() {
+    fn phases_of_a_hop_on_a_reused_connection() {
         check(
             |at| Timestamps { sent: at(2), ..Timestamps::default() },
             Some(50),
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_response_before_the_whole_request_was_sent() {
+    fn send_ends_at_a_response_that_comes_before_the_whole_request_was_sent() {
         let timestamps = |at: &dyn Fn(u64) -> Option<Instant>| Timestamps {
             connect_started: at(0),
             connected: at(5),
@@ -211,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn hops_without_response() {
+    fn the_last_phase_without_a_response_is_the_current_one() {
         check(
             |at| Timestamps { connect_started: at(1), dns_started: at(2), ..Timestamps::default() },
             None,

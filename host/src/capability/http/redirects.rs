@@ -19,13 +19,13 @@ use crate::capability::http::request_body::RequestBody;
 use crate::capability::http::response::Response;
 use crate::run::evidence::Redirect;
 
-/// Redirects of one exchange that its evidence has: the last ones.
+/// The maximum number of redirects in the evidence of one exchange. Beyond it, the oldest are dropped.
 const MAX_REDIRECTS_IN_EVIDENCE: usize = 10;
 
 /// The result of a hop.
 enum HopOutcome {
     Response(Box<Response>),
-    /// A redirect to follow, with the status that asked for it.
+    /// The target of a redirect to follow, and the status of the response.
     Redirect(Url, u16),
 }
 
@@ -41,7 +41,7 @@ impl Exchange {
         let started = Instant::now();
         let mut redirects = 0;
         loop {
-            // A request that the grants refuse counts too.
+            // A request that the grants refuse counts against the limit too.
             self.context
                 .session
                 .quota
@@ -71,7 +71,8 @@ impl Exchange {
         }
     }
 
-    /// Returns the URL that a response redirects to, or `None` if the response is not a redirect or none are followed.
+    /// Returns the URL that a response redirects to, or `None` if the response is not a redirect or redirects are not
+    /// followed.
     ///
     /// # Errors
     /// [`Error::Redirect`] if no more redirects may be followed, or the location is not an http or https URL.
@@ -82,9 +83,9 @@ impl Exchange {
         };
         let base = &self.request.url;
         if redirects == max_redirects {
-            let times = if redirects == 1 { "1 redirect".to_owned() } else { format!("{redirects} redirects") };
+            let count = if redirects == 1 { "1 redirect".to_owned() } else { format!("{redirects} redirects") };
             let target = redact_location(base, location);
-            return Err(Error::Redirect(format!("still redirected after {times}, to {target}")));
+            return Err(Error::Redirect(format!("still redirected after {count}, to {target}")));
         }
         let mut target = base.join(location).map_err(|_| {
             Error::Redirect(format!("redirected with {} to `{location}`, which is no URL", response.status))

@@ -26,17 +26,17 @@ pub struct Request {
     pub parts: RequestParts,
     /// The credentials for the `authorization` header, unless the guest sets that header itself.
     pub authorization: Option<Authorization>,
-    /// The time for the whole exchange, unless the run has less.
+    /// The timeout of the whole exchange. It is shortened to the time that the attempt has left.
     pub timeout: Duration,
     /// The number of redirects to follow.
     pub max_redirects: u32,
-    /// The options as they were set: [`Request::resolve_transport`] returns those to use.
+    /// The options as they were set. [`Request::resolve_transport`] returns the options to use.
     pub transport: Transport,
     /// The PEM file of the authorities to trust instead of the system's, unless certificates are not verified.
     pub ca_file: Option<PathBuf>,
-    /// Bytes of the response's body to keep.
+    /// The maximum bytes of the response's body to return.
     pub max_body_bytes: u64,
-    /// Bytes that the host holds for this request, charged to the guest.
+    /// The number of bytes that the host holds for this request, which are charged to the guest.
     pub held_bytes: usize,
 }
 
@@ -55,8 +55,9 @@ impl Request {
         }
     }
 
-    /// Returns the transport options with those that follow from others: the trust of the `ca` file, the IP version of
-    /// the source address, and HTTP/1.1 for a `host` header or a port that differs from the URL's.
+    /// Returns the transport options that were set, completed by those that follow from other options: trust in the
+    /// `ca` file, the IP version of the source address, and HTTP/1.1 for a `host` header or a port that differs from
+    /// the URL's.
     ///
     /// # Errors
     /// A message for a person if options contradict each other.
@@ -85,10 +86,12 @@ impl Request {
                 return Err(format!("{whose} {address} is not an {} address", ip_version.name()));
             }
         }
-        // HTTP/2 has no `host` header beside the URL's authority.
+        // HTTP/2 sends the URL's authority instead of a `host` header.
         if self.parts.headers.contains_key(HOST) || transport.changes_port(&self.parts.url) {
             if transport.http_version == Some(HttpVersion::Http2) {
-                return Err("HTTP/2 has no place for another host or port than the URL's".to_owned());
+                return Err(
+                    "HTTP/2 cannot send another host or port than the URL's: leave out `http_version`".to_owned()
+                );
             }
             transport.http_version = Some(HttpVersion::Http1);
         }
@@ -108,17 +111,17 @@ pub fn literal_address(url: &Url) -> Option<IpAddr> {
 /// Parses a request's method and URL.
 ///
 /// # Errors
-/// A message for a person if the method is none or CONNECT, or the URL is not an http or https URL.
+/// A message for a person if the method is not valid or is CONNECT, or the URL is not an http or https URL.
 pub fn parse_target(method: &str, url: &str) -> Result<(Method, Url), String> {
     let method = Method::from_bytes(method.as_bytes())
         .map_err(|_| format!("`{}` is not an HTTP method such as GET", method.escape_debug()))?;
     if method == Method::CONNECT {
-        return Err("CONNECT opens a tunnel, which a request is not".to_owned());
+        return Err("the method CONNECT is not supported: it would open a tunnel".to_owned());
     }
     let expected = "expected one such as https://example.org/";
     let url = Url::parse(url).map_err(|error| match error {
         url::ParseError::RelativeUrlWithoutBase => format!("the URL has no scheme: {expected}"),
-        error => format!("the URL is not one ({error}): {expected}"),
+        error => format!("the URL is not valid ({error}): {expected}"),
     })?;
     match url.scheme() {
         "http" | "https" if url.port() == Some(0) => Err("nothing can listen on port 0".to_owned()),
@@ -130,14 +133,15 @@ pub fn parse_target(method: &str, url: &str) -> Result<(Method, Url), String> {
 /// Parses a header that a guest sets.
 ///
 /// # Errors
-/// A message for a person, without the value, if a header cannot have this name or value, or if the host sets it itself.
+/// A message for a person if a header cannot have this name or value, or if the host sets the header itself. It does
+/// not repeat the value.
 pub fn parse_header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> {
     let parsed = HeaderName::from_bytes(name.as_bytes())
         .map_err(|_| format!("`{}` is not a header's name", name.escape_debug()))?;
     let framing = [CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE];
     let hop_by_hop = ["connection", "keep-alive", "proxy-connection", "te", "trailer", "expect"];
     if framing.contains(&parsed) || hop_by_hop.contains(&parsed.as_str()) {
-        return Err(format!("the header `{parsed}` is the host's own to set: leave it out"));
+        return Err(format!("the host sets the header `{parsed}` itself: leave it out"));
     }
     // The message does not show the value, which may be a secret.
     let value = HeaderValue::from_str(value)

@@ -13,20 +13,21 @@ use crate::capability::http::format::header_bytes;
 use crate::capability::http::timing_hooks::HopTimings;
 use crate::capability::quota::Quota;
 
-/// Bytes of a request's body that its evidence has.
+/// The maximum bytes of a request's body in its evidence.
 pub const MAX_EVIDENCE_BYTES: usize = 8 << 10;
 
 /// The body of a request.
 #[derive(Clone)]
 pub enum RequestBody {
-    /// Bytes that are all known. They can be sent several times.
+    /// All bytes of the body. They can be sent several times.
     Whole(Bytes),
-    /// Bytes that are still being written.
+    /// A body that the guest is still writing. It can be sent once.
     Streamed(Arc<StreamedBody>),
 }
 
 impl RequestBody {
-    /// Returns the bytes of a whole body, and 0 for a streamed body, whose bytes are counted when they are sent.
+    /// Returns the number of bytes of a whole body, and 0 for a streamed body, whose bytes are counted when they are
+    /// sent.
     pub fn bytes_in_memory(&self) -> usize {
         match self {
             Self::Whole(bytes) => bytes.len(),
@@ -44,43 +45,47 @@ impl Default for RequestBody {
 type BoxError = Box<dyn Error + Send + Sync>;
 type BoxBody = Pin<Box<dyn Body<Data = Bytes, Error = BoxError> + Send>>;
 
-/// A body that is sent while it is written. Only one piece of it is in memory at a time, so that it can be sent only once.
+/// A body that is sent while it is written. Only one piece of it is in memory at a time, so it can be sent only once.
 pub struct StreamedBody {
+    /// `None` once the body was taken to be sent.
     body: Mutex<Option<BoxBody>>,
+    /// The length in bytes, if it is known.
     length: Option<u64>,
+    /// The first bytes that were sent, at most [`MAX_EVIDENCE_BYTES`].
     beginning: Mutex<BytesMut>,
 }
 
 impl StreamedBody {
-    /// Returns a body of `length` bytes; `None` if the length is not known.
+    /// Returns a body of `length` bytes, or of unknown length for `None`.
     pub fn new(body: impl Body<Data = Bytes, Error = BoxError> + Send + 'static, length: Option<u64>) -> Self {
         Self { body: Mutex::new(Some(Box::pin(body))), length, beginning: Mutex::default() }
     }
 
-    /// Returns the first 8 KiB of what was sent.
+    /// Returns the first bytes that were sent, at most 8 KiB.
     pub fn beginning(&self) -> Bytes {
         self.beginning.lock().clone().freeze()
     }
 
-    /// Returns the body for the client to send. It counts its bytes on `quota`, and fails if it was sent before.
+    /// Returns the body for the client to send. Its bytes are counted on `quota`. Polling it fails if it was sent
+    /// before.
     pub fn send(self: &Arc<Self>, timings: HopTimings, quota: Quota) -> SendingBody {
         let body = self.body.lock().take();
         SendingBody { stream: Arc::clone(self), body: Mutex::new(body), remaining: self.length, timings, quota }
     }
 
-    fn keep_beginning(&self, bytes: &[u8]) {
+    fn extend_beginning(&self, bytes: &[u8]) {
         let mut beginning = self.beginning.lock();
-        let room = MAX_EVIDENCE_BYTES.saturating_sub(beginning.len());
-        beginning.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        let bytes_left = MAX_EVIDENCE_BYTES.saturating_sub(beginning.len());
+        beginning.extend_from_slice(&bytes[..bytes.len().min(bytes_left)]);
     }
 }
 
-/// A streamed body that is being sent. It records when its last piece is taken to be written.
+/// A streamed body that is being sent. It records when the connection takes its last piece for writing.
 pub struct SendingBody {
     stream: Arc<StreamedBody>,
-    /// The body. It is in a mutex, because reqwest requires a body that is `Sync`.
+    /// The body, or `None` if it was sent before. It is in a mutex, because reqwest requires a body that is `Sync`.
     body: Mutex<Option<BoxBody>>,
-    /// Bytes that are still to come, if the length is known.
+    /// The number of bytes that are not sent yet, if the length is known.
     remaining: Option<u64>,
     timings: HopTimings,
     quota: Quota,
@@ -98,7 +103,7 @@ impl Body for SendingBody {
         };
         if let Some(bytes) = frame.data_ref() {
             self.quota.count_sent(bytes.len())?;
-            self.stream.keep_beginning(bytes);
+            self.stream.extend_beginning(bytes);
             self.remaining = self.remaining.map(|remaining| remaining.saturating_sub(bytes.len() as u64));
             if self.remaining == Some(0) {
                 self.timings.record_sent();

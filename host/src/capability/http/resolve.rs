@@ -13,12 +13,12 @@ use crate::capability::host_lookup;
 use crate::capability::http::timing_hooks::HopTimings;
 use crate::capability::net_errors::{lookup_error, lower_first};
 
-/// The time that one attempt to ask a DNS server may take. It is shorter than the request's own timeout, so that a lost
+/// The timeout of one query to a DNS server. It is shorter than the default timeout of a request, 30 s, so that a lost
 /// datagram is sent again.
 const DNS_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
 const DNS_ATTEMPTS: usize = 3;
 
-/// A version of IP that a request insists on.
+/// A version of IP that a request requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IpVersion {
     V4,
@@ -41,11 +41,11 @@ pub struct ConnectTo {
 pub struct Resolver {
     ip_version: Option<IpVersion>,
     connect_to: Option<ConnectTo>,
-    /// The DNS server to ask. If it is `None`, the system's resolver is used.
+    /// The DNS server to query. If it is `None`, the system's resolver is used.
     dns_server: Option<(SocketAddr, TokioResolver)>,
 }
 
-/// A name could not be resolved: a message for a person.
+/// The error of a name that could not be resolved: a message for a person.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct ResolveError(String);
@@ -94,17 +94,17 @@ impl ConnectTo {
         Ok(Self { url_host: url_host.to_owned(), host: bare.to_owned(), port })
     }
 
-    /// Returns true if requests to a URL with this host connect to this address.
+    /// Returns true if requests to URLs with the host `host` connect to this address.
     pub fn applies_to(&self, host: &str) -> bool {
         self.url_host == host
     }
 }
 
 impl Resolver {
-    /// Returns a resolver.
+    /// Returns the resolver of a client with these options.
     ///
     /// # Errors
-    /// A message for a person if there can be no resolver for the DNS server.
+    /// A message for a person if no resolver can be built for the DNS server.
     pub fn new(
         ip_version: Option<IpVersion>,
         connect_to: Option<ConnectTo>,
@@ -117,12 +117,13 @@ impl Resolver {
         Ok(Self { ip_version, connect_to, dns_server })
     }
 
-    /// Returns the name to resolve instead of a URL's host, and its port, which is 0 if it is the URL's.
+    /// Returns the name or address to connect to for a URL's host, and the port, where 0 stands for the URL's port.
     fn lookup_target<'a>(&'a self, host: &'a str) -> (&'a str, u16) {
         let connect_to = self.connect_to.as_ref().filter(|to| to.applies_to(host));
         connect_to.map_or((host, 0), |to| (to.host.as_str(), to.port.unwrap_or(0)))
     }
 
+    /// Resolves a URL's host to addresses of the IP version that is required. Port 0 stands for the URL's port.
     async fn lookup(&self, host: &str) -> Result<Vec<SocketAddr>, ResolveError> {
         let (name, port) = self.lookup_target(host);
         let addresses = match (&self.dns_server, literal_address(name)) {
@@ -135,7 +136,8 @@ impl Resolver {
                 host_lookup::lookup(name).await.map_err(|error| ResolveError(lookup_error(name, &error)))?
             }
         };
-        let matching = addresses.into_iter().filter(|address| self.ip_version.is_none_or(|it| it.matches(*address)));
+        let matching =
+            addresses.into_iter().filter(|address| self.ip_version.is_none_or(|version| version.matches(*address)));
         let matching: Vec<_> = matching.map(|address| SocketAddr::new(address, port)).collect();
         match self.ip_version {
             _ if !matching.is_empty() => Ok(matching),
@@ -149,8 +151,8 @@ impl Resolve for Resolver {
     fn resolve(&self, host: Name) -> Resolving {
         let resolver = self.clone();
         let (name, _) = self.lookup_target(host.as_str());
-        // The name is an address if `connect_to` has one, or with SOCKS. Nothing is resolved then, and grants were asked
-        // for it before.
+        // The name may be an address: that of `connect_to` or of a SOCKS proxy. Nothing is resolved then, and the
+        // grants for the address were checked before.
         if literal_address(name).is_some() {
             return Box::pin(async move { Ok(Box::new(resolver.lookup(host.as_str()).await?.into_iter()) as Addrs) });
         }
@@ -180,7 +182,8 @@ impl Resolve for Resolver {
     }
 }
 
-/// Returns a resolver that asks one server. It is dropped with its run, so that its cache does not get old.
+/// Returns a resolver that queries one server. Its cache is dropped with it at the end of the attempt, so that no entry
+/// becomes outdated.
 fn dns_resolver(server: SocketAddr, ip_version: Option<IpVersion>) -> Result<TokioResolver, String> {
     let ports = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
         connection.port = server.port();
@@ -202,14 +205,14 @@ fn dns_resolver(server: SocketAddr, ip_version: Option<IpVersion>) -> Result<Tok
 }
 
 fn dns_server_error(name: &str, server: SocketAddr, ip_version: Option<IpVersion>, error: &NetError) -> ResolveError {
-    let says = |why: &str| format!("`{name}` does not resolve, says the DNS server {server}: {why}");
+    let server_error = |why: &str| format!("`{name}` does not resolve, says the DNS server {server}: {why}");
     ResolveError(match error {
-        error if error.is_nx_domain() => says("it knows no such name"),
+        error if error.is_nx_domain() => server_error("it knows no such name"),
         error if error.is_no_records_found() => match ip_version {
-            Some(ip_version) => says(&format!("it has no {} address of that name", ip_version.name())),
-            None => says("it has no address of that name"),
+            Some(ip_version) => server_error(&format!("it has no {} address of that name", ip_version.name())),
+            None => server_error("it has no address of that name"),
         },
-        NetError::Dns(DnsError::ResponseCode(code)) => says(&lower_first(code.to_str())),
+        NetError::Dns(DnsError::ResponseCode(code)) => server_error(&lower_first(code.to_str())),
         NetError::Timeout => format!("`{name}` does not resolve: no answer from the DNS server {server}"),
         NetError::Io(error) => format!("`{name}` does not resolve: cannot ask the DNS server {server}: {error}"),
         error => format!("`{name}` does not resolve: asking the DNS server {server} failed: {error}"),
@@ -232,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_to_connect_to() {
+    fn connect_to_is_a_host_a_port_or_both() {
         check("192.0.2.7", Some(("192.0.2.7", None)));
         check("192.0.2.7:8443", Some(("192.0.2.7", Some(8443))));
         check("2001:db8::7", Some(("2001:db8::7", None)));

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capability::bindings::sentrynet::probe::http::{Connection, Timing};
 
-/// A whole response, with its body as far as it is kept. Its form is that of recordings.
+/// A whole response, with the first bytes of its body. Recordings contain it in its serialized form.
 #[derive(Serialize, Deserialize)]
 pub struct Response {
     /// The status code.
@@ -13,27 +13,27 @@ pub struct Response {
     pub url: String,
     /// The location that a redirect leads to: an absolute URL, unless the header is not a URL.
     pub location: Option<String>,
-    /// Names, in lower case, and values, in the order of arrival.
+    /// The names, in lower case, and the values of the headers, in the order of arrival.
     pub headers: Vec<(String, String)>,
-    /// The first bytes of the body, as many as the request keeps.
+    /// The first bytes of the body, up to the request's `max_body_bytes`.
     #[serde(with = "body")]
     pub body: Vec<u8>,
-    /// Bytes of the whole body.
+    /// The number of bytes of the whole body.
     pub body_size: u64,
-    /// Durations in milliseconds: of the last hop's phases, and of the whole exchange.
+    /// The durations of the last hop's phases and of the whole exchange, in milliseconds.
     pub timing: Timing,
     /// The connection of the last hop.
     pub connection: Connection,
 }
 
 impl Response {
-    /// Returns the bytes that the host holds for it: body and headers.
+    /// Returns the number of bytes that the host holds for the response: body and headers.
     pub fn size(&self) -> usize {
         self.body.len() + self.headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
     }
 }
 
-/// The form of bodies in a recording.
+/// Serializes bodies for a recording, as text or in base64.
 mod body {
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};

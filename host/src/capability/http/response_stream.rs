@@ -1,4 +1,4 @@
-//! Responses that are handed on while they arrive, to a reader with a pace of its own.
+//! Responses that are forwarded to a reader while they arrive. A slow reader slows down the transfer.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,13 +12,15 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::capability::http::failed_exchange::FailedExchange;
 
-/// Pieces of a body that wait for their reader. With [`MAX_PIECE_BYTES`], this bounds the memory for a body beside the
-/// buffers of its connection.
+/// The maximum number of pieces of a body that wait for their reader. With [`MAX_PIECE_BYTES`], it bounds the memory
+/// for a body, in addition to the buffers of its connection.
 const MAX_WAITING_PIECES: usize = 16;
+/// The maximum bytes of one piece.
 const MAX_PIECE_BYTES: usize = 16 << 10;
 
 /// The sending half of a response. Dropping it ends the body.
 pub struct ResponseSender {
+    /// The channel for the response and the body that is sent with it, or `None` once the head was sent.
     head: Mutex<Option<(oneshot::Sender<StreamedResponse>, ResponseBody)>>,
     body: mpsc::Sender<Piece>,
 }
@@ -27,13 +29,13 @@ pub struct ResponseSender {
 pub struct StreamedResponse {
     /// The status code.
     pub status: StatusCode,
-    /// The headers, without those of the trailers.
+    /// The headers, without the trailers.
     pub headers: HeaderMap,
     /// The body, which still arrives.
     pub body: ResponseBody,
 }
 
-/// The body of a response while it arrives. Dropping it makes the sender stop.
+/// The body of a response while it arrives. Dropping it stops the sender.
 pub struct ResponseBody(mpsc::Receiver<Piece>);
 
 type Piece = Result<Frame<Bytes>, FailedExchange>;
@@ -50,7 +52,7 @@ impl ResponseSender {
     pub fn send_head(&self, status: StatusCode, headers: HeaderMap) {
         let head = self.head.lock().take();
         if let Some((head, body)) = head {
-            // If nothing waits for the response any longer, this drops the body too.
+            // If the receiver was dropped, this drops the body too, and the sender stops.
             let _ = head.send(StreamedResponse { status, headers, body });
         }
     }
@@ -60,7 +62,7 @@ impl ResponseSender {
         self.head.lock().is_none()
     }
 
-    /// Sends data of the body, and waits until there is room for all of it or the reader is gone.
+    /// Sends data of the body. Waits until the channel has taken all of it, or until the reader is dropped.
     pub async fn send_data(&self, mut bytes: Bytes) {
         while !bytes.is_empty() {
             let piece = bytes.split_to(bytes.len().min(MAX_PIECE_BYTES));
@@ -80,7 +82,7 @@ impl ResponseSender {
         let _ = self.body.send(Err(failed)).await;
     }
 
-    /// Waits until the body's reader is gone.
+    /// Waits until the body's reader is dropped.
     pub async fn closed(&self) {
         self.body.closed().await;
     }
@@ -98,7 +100,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_slow_reader_holds_the_body_back() {
+    async fn sending_waits_for_a_slow_reader() {
         let (sender, response) = ResponseSender::new();
         sender.send_head(StatusCode::OK, HeaderMap::new());
         let mut body = response.await.expect("the head was sent").body;
@@ -116,7 +118,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_reader_that_is_gone_holds_nothing_back() {
+    async fn sending_does_not_wait_for_a_dropped_reader() {
         let (sender, response) = ResponseSender::new();
         sender.send_head(StatusCode::OK, HeaderMap::new());
         drop(response.await);

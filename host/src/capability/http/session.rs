@@ -1,4 +1,4 @@
-//! The HTTP clients and cookies of one run.
+//! The HTTP clients and cookies of one attempt.
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use crate::capability::http::timing_hooks::TimedConnect;
 use crate::capability::http::transport::{HttpVersion, Transport, USER_AGENT};
 use crate::capability::quota::Quota;
 
-/// State that the requests of one run share: connections and cookies. Clones share it.
+/// State that the requests of one attempt share: connections and cookies. Clones share it.
 #[derive(Clone)]
 pub struct Session {
-    /// The run's limits on requests, connections and bytes.
+    /// The attempt's limits on requests, connections and bytes.
     pub quota: Quota,
     /// State that all runs share.
     pub shared: Arc<SharedState>,
@@ -37,11 +37,11 @@ impl Session {
     /// # Errors
     /// A message for a person if no client can be built, e.g. because a file with certificates cannot be read.
     pub fn client(&self, transport: &Transport) -> Result<Client, String> {
-        /// Clients that are kept at once: more than any honest probe needs.
+        /// More clients than a well-behaved probe needs. When there are as many, all of them are dropped.
         const MAX_CLIENTS: usize = 100;
         self.close_idle_if_full();
         let mut clients = self.clients.lock();
-        if let Some((_, client)) = clients.iter().find(|(known, _)| known == transport) {
+        if let Some((_, client)) = clients.iter().find(|(client_transport, _)| client_transport == transport) {
             return Ok(client.clone());
         }
         let client = self.build(transport)?;
@@ -52,8 +52,8 @@ impl Session {
         Ok(client)
     }
 
-    /// Closes all idle connections if the run has as many open connections as it may have. Connections that a server has
-    /// closed may still be counted as open.
+    /// Closes all idle connections if the attempt has as many open connections as its limit allows. Connections that a
+    /// server has closed may still be counted as open.
     pub fn close_idle_if_full(&self) {
         if !self.quota.may_connect() {
             self.clients.lock().clear();
@@ -77,7 +77,8 @@ impl Session {
             .retry(reqwest::retry::never())
             .no_proxy()
             .user_agent(USER_AGENT)
-            // No run lasts long enough for these to be of use, and they cost system calls and a timer per connection.
+            // No attempt lasts long enough for these options to be useful, and they cost system calls and a timer per
+            // connection.
             .tcp_keepalive(None)
             .tcp_keepalive_interval(None)
             .tcp_keepalive_retries(None)
@@ -93,9 +94,9 @@ impl Session {
             Some(HttpVersion::Http2) => builder.http2_prior_knowledge(),
         };
         if let Some(proxy) = &transport.proxy {
-            builder = builder.proxy(proxy.to_reqwest().map_err(|error| format!("no such proxy: {error}"))?);
+            builder = builder.proxy(proxy.to_reqwest().map_err(|error| format!("cannot use the proxy: {error}"))?);
         }
         let builder = builder.local_address(transport.source_address);
-        builder.build().map_err(|error| format!("cannot make an HTTP client: {error}"))
+        builder.build().map_err(|error| format!("cannot build an HTTP client: {error}"))
     }
 }

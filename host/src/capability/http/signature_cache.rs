@@ -1,4 +1,4 @@
-//! A cache of verified signatures of certificates: a monitored server shows the same chain each time, and a signature
+//! A cache of verified signatures of certificates: a monitored server sends the same chain each time, and a signature
 //! that is valid stays valid. Everything else is verified at each handshake: the chain's validity periods, names and
 //! constraints, and the server's proof that it has the private key.
 
@@ -10,7 +10,7 @@ use ring::digest::{Context, SHA256};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm};
 
-/// Returns a copy of a provider, for a verifier of chains, which verifies each signature only once.
+/// Returns a copy of a provider for the verification of certificate chains. It verifies each valid signature only once.
 pub fn with_signature_cache(provider: &CryptoProvider) -> Arc<CryptoProvider> {
     // rustls requires references that live as long as the process.
     static CACHED: LazyLock<&'static [&'static dyn SignatureVerificationAlgorithm]> = LazyLock::new(|| {
@@ -36,7 +36,8 @@ struct CachedAlgorithm {
 /// The SHA-256 digest of a key, a message and a signature.
 type Digest = [u8; 32];
 
-/// Signatures that are kept for each algorithm, 32 bytes each: enough for the chains of some thousand servers.
+/// The maximum number of signatures for each algorithm, each a digest of 32 bytes: enough for the chains of some
+/// thousand servers. When there are as many, all of them are dropped.
 const MAX_SIGNATURES: usize = 10_000;
 
 impl SignatureVerificationAlgorithm for CachedAlgorithm {
@@ -67,7 +68,8 @@ impl SignatureVerificationAlgorithm for CachedAlgorithm {
     }
 }
 
-/// Returns the digest of the parts, each with its length, so that the same bytes cut elsewhere have another digest.
+/// Returns the digest of the parts. Each is preceded by its length, so that the same bytes split differently have
+/// another digest.
 fn digest(parts: [&[u8]; 3]) -> Digest {
     let mut context = Context::new(&SHA256);
     for part in parts {
@@ -112,7 +114,7 @@ mod tests {
         assert!(algorithm.verify_signature(b"k", b"m", b"km").is_ok());
         assert!(algorithm.verify_signature(b"k", b"m", b"km").is_ok());
         assert_eq!(calls(), 1);
-        // The same bytes cut elsewhere, and each part changed.
+        // The same bytes, split differently; and each part changed. Only the first signature is valid.
         for (key, message, signature) in [("", "km", "km"), ("km", "k", "m"), ("k", "n", "km"), ("k", "m", "kn")] {
             let before = calls();
             let first = algorithm.verify_signature(key.as_bytes(), message.as_bytes(), signature.as_bytes()).is_ok();

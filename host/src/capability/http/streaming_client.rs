@@ -1,4 +1,4 @@
-//! An HTTP client for `wasi:http`: its exchanges follow no redirects, and hand the response on while it arrives.
+//! An HTTP client for `wasi:http`: its exchanges follow no redirects, and forward the response while it arrives.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -19,12 +19,12 @@ use crate::capability::http::response_stream::{ResponseSender, StreamedResponse}
 use crate::capability::http::transport::Transport;
 use crate::capability::timeout::Timeout;
 
-/// Makes exchanges on behalf of one run, several at once. Clones share the run's connections.
+/// Makes exchanges on behalf of one attempt, several at once. Clones share the attempt's connections.
 #[derive(Clone)]
 pub struct StreamingClient {
     /// The part of the run that exchanges share.
     pub context: ExchangeContext,
-    /// The end of the run's time.
+    /// The time at which the attempt is stopped.
     pub deadline: Instant,
     /// The runtime on which exchanges run.
     pub exchanges: Handle,
@@ -38,7 +38,7 @@ pub struct OutgoingRequest {
     pub url: Url,
     /// The guest's headers. `content-length` is replaced.
     pub headers: HeaderMap,
-    /// Timeouts within the run's own time.
+    /// The guest's timeouts, in addition to the deadline.
     pub phase_timeouts: PhaseTimeouts,
 }
 
@@ -51,10 +51,12 @@ impl StreamingClient {
     /// Starts an exchange, whose span is a child of the span that is open now. The request is sent once `body` has
     /// resolved.
     ///
-    /// Dropping the future ends the exchange. Once there is a response, dropping its body ends the exchange.
+    /// Dropping the future ends the exchange. Once the future has returned a response, dropping the response's body
+    /// ends the exchange.
     ///
     /// # Errors
-    /// [`FailedExchange`] if `body` fails, or if there is no head of a response.
+    /// [`FailedExchange`] if `body` fails, or if the exchange fails before the head of the response. A later failure
+    /// comes from the response's body.
     pub fn send<B>(
         &self,
         request: OutgoingRequest,

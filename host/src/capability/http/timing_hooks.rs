@@ -1,6 +1,8 @@
-//! Hooks in reqwest's client that record when a request's connection is made, secured and written to.
+//! Hooks in reqwest's client that record when a request's connection is made, when TLS is negotiated, and when the
+//! request is written.
 //!
-//! A client and its hooks serve several requests at once. A hook finds the hop that it works for in a task-local value.
+//! A client and its hooks serve several requests at once. A hook finds the hop that it is called for in a task-local
+//! value.
 
 use std::error::Error;
 use std::future::Future;
@@ -25,7 +27,7 @@ tokio::task_local! {
     static CURRENT_HOP: HopTimings;
 }
 
-/// The times that the hooks record of one hop, and the addresses that the hop may connect to. Clones share it.
+/// The times that the hooks record of one hop, and the addresses that the hop may connect to. Clones share the times.
 #[derive(Clone, Default)]
 pub struct HopTimings {
     timestamps: Arc<Mutex<Timestamps>>,
@@ -33,8 +35,8 @@ pub struct HopTimings {
     peer_filter: Option<Arc<PeerFilter>>,
 }
 
-/// The times that the hooks have recorded of one hop. A time is `None` if the hop has not come that far. If there were several attempts
-/// to connect, it is that of the last one.
+/// The times that the hooks have recorded of one hop. A time is `None` if the hop has not reached that point. If there
+/// were several attempts to connect, the times are those of the last attempt.
 #[derive(Clone, Default)]
 pub struct Timestamps {
     /// The start of the attempt to connect; `None` if a connection was reused.
@@ -45,15 +47,15 @@ pub struct Timestamps {
     pub names: Vec<String>,
     /// The addresses of the last of the names.
     pub addresses: Vec<IpAddr>,
-    /// The reason why none of the name's addresses may be connected to.
+    /// The reason why the hop may connect to none of the last name's addresses.
     pub refusal: Option<Refusal>,
     /// The start of the TLS handshake, when TCP is connected.
     pub tls_started: Option<Instant>,
-    /// The end of the attempt to connect, TLS included.
+    /// The time at which the connection was ready, TLS included.
     pub connected: Option<Instant>,
-    /// The time at which the last piece of the request was taken to be written.
+    /// The time at which the connection took the last piece of the request for writing.
     pub sent: Option<Instant>,
-    /// The server's certificates as it sent them, leaf first.
+    /// The server's certificates in the order in which it sent them, leaf first.
     pub cert_chain: Vec<CertificateDer<'static>>,
     /// `1.2` or `1.3`.
     pub tls_version: Option<&'static str>,
@@ -67,12 +69,12 @@ impl Timestamps {
 }
 
 impl HopTimings {
-    /// Returns the state of a hop that begins. Without a filter, the hop may connect to any address.
+    /// Returns the timings of a hop that begins. Without a filter, the hop may connect to any address.
     pub fn new(peer_filter: Option<Arc<PeerFilter>>) -> Self {
         Self { timestamps: Arc::default(), peer_filter }
     }
 
-    /// Returns new state for the second attempt of the same hop.
+    /// Returns empty timings for the second attempt of the same hop.
     pub fn for_retry(&self) -> Self {
         Self::new(self.peer_filter.clone())
     }
@@ -82,22 +84,22 @@ impl HopTimings {
         CURRENT_HOP.try_with(|timings| timings.peer_filter.clone()).ok().flatten()
     }
 
-    /// Changes the timestamps of the current task's hop. Does nothing if the task works for no hop.
+    /// Changes the timestamps of the current task's hop. Does nothing outside of [`HopTimings::scope`].
     pub fn record(change: impl FnOnce(&mut Timestamps)) {
         let _ = CURRENT_HOP.try_with(|timings| timings.update(change));
     }
 
-    /// Runs `work` as part of this hop.
+    /// Runs `work` with this hop as the current task's hop.
     pub async fn scope<F: Future>(&self, work: F) -> F::Output {
         CURRENT_HOP.scope(self.clone(), work).await
     }
 
-    /// Records that the last piece of the request was taken to be written.
+    /// Records that the connection took the last piece of the request for writing.
     pub fn record_sent(&self) {
         self.update(|timestamps| timestamps.sent = Some(Instant::now()));
     }
 
-    /// Returns what has been recorded so far.
+    /// Returns the times that have been recorded so far.
     pub fn timestamps(&self) -> Timestamps {
         self.timestamps.lock().clone()
     }
@@ -107,8 +109,8 @@ impl HopTimings {
     }
 }
 
-/// A layer around a client's connector. It records when connections are made, and counts them as open for as long as the
-/// client exists.
+/// A layer around a client's connector. It records when connections are made, and counts them as open for as long as
+/// the client exists.
 #[derive(Clone)]
 pub struct TimedConnect {
     quota: Quota,
@@ -116,7 +118,7 @@ pub struct TimedConnect {
 }
 
 impl TimedConnect {
-    /// Returns a layer that counts connections on `quota`.
+    /// Returns a layer that counts connections against the limit of `quota`.
     pub fn new(quota: Quota) -> Self {
         Self { quota, permits: Arc::default() }
     }
@@ -160,7 +162,8 @@ where
             *timestamps = Timestamps { connect_started: Some(Instant::now()), ..Timestamps::default() };
         });
         let (connecting, connections) = (self.connector.call(target), self.connections.clone());
-        // Another task than the one that asked for a connection may finish it: the task-local value goes along.
+        // Another task than the one that requested the connection may finish it, so this future sets the task-local
+        // value itself.
         Box::pin(CURRENT_HOP.scope(timings, async move {
             let permit = connections.quota.acquire_connection()?;
             let connection = connecting.await?;
@@ -172,7 +175,7 @@ where
 }
 
 /// The body of a request, which records when the connection takes it for writing. The connection does so in its own
-/// task, which has no task-local value, so that the body carries the timings of its hop itself.
+/// task, which has no task-local value, so the body itself contains the timings of its hop.
 pub struct TimedBody {
     bytes: Option<Bytes>,
     timings: HopTimings,
@@ -194,7 +197,8 @@ impl http_body::Body for TimedBody {
         Poll::Ready(self.bytes.take().map(|bytes| Ok(Frame::data(bytes))))
     }
 
-    /// Records too, since an empty body is never polled: the client calls this while it writes the head.
+    /// Returns true if no data is left. For an empty body this also records the time, since such a body is never
+    /// polled: the client calls this function while it writes the head.
     fn is_end_stream(&self) -> bool {
         if self.bytes.is_none() {
             self.timings.record_sent();

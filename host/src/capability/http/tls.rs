@@ -39,13 +39,14 @@ pub struct ClientCertFiles {
     pub key: PathBuf,
 }
 
-/// TLS configurations for each kind of trust and each client certificate. Those that need files are made at their first
-/// use, and again when a file has changed.
+/// TLS configurations for each kind of trust and each client certificate. Those that need files are built at their
+/// first use, and rebuilt when a file has changed.
 pub struct TlsConfigs {
     provider: Arc<CryptoProvider>,
     system: Arc<ClientConfig>,
     unverified: Arc<ClientConfig>,
-    /// Each with the times at which its files were modified, since certificates are renewed while the host runs.
+    /// Configurations that need files. Each has the times at which its files were modified, since certificates are
+    /// renewed while the host runs.
     with_files: Mutex<HashMap<ConfigKey, (ModifiedTimes, Arc<ClientConfig>)>>,
 }
 
@@ -64,7 +65,7 @@ impl TlsConfigs {
                 "no trusted certificate authorities found: https will fail; install ca-certificates, or set SSL_CERT_FILE"
             );
         }
-        let system = Arc::new(config(&provider, Verification::against(loaded.certs, &provider)));
+        let system = Arc::new(config(&provider, Verification::by_authorities(loaded.certs, &provider)));
         let unverified = Arc::new(config(&provider, Verification::AcceptAll));
         Self { provider, system, unverified, with_files: Mutex::default() }
     }
@@ -72,7 +73,7 @@ impl TlsConfigs {
     /// Returns the configuration for a kind of trust and a client certificate.
     ///
     /// # Errors
-    /// A message for a person if a file cannot be read, is no PEM file, or does not hold what it should.
+    /// A message for a person if a file cannot be read, is no PEM file, or has no usable certificate or key.
     pub fn get(&self, trust: &Trust, client_cert: Option<&ClientCertFiles>) -> Result<Arc<ClientConfig>, String> {
         match (trust, client_cert) {
             (Trust::System, None) => return Ok(Arc::clone(&self.system)),
@@ -85,28 +86,28 @@ impl TlsConfigs {
             files.map(|path| std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()).collect();
         let key = (trust.clone(), client_cert.cloned());
         let mut with_files = self.with_files.lock();
-        if let Some((modified_then, known)) = with_files.get(&key)
+        if let Some((modified_then, cached)) = with_files.get(&key)
             && *modified_then == modified
         {
-            return Ok(Arc::clone(known));
+            return Ok(Arc::clone(cached));
         }
-        let mut made = match trust {
+        let mut built = match trust {
             Trust::System => ClientConfig::clone(&self.system),
             Trust::Unverified => ClientConfig::clone(&self.unverified),
             Trust::CaFile(path) => {
-                config(&self.provider, Verification::against(read_authorities(path)?, &self.provider))
+                config(&self.provider, Verification::by_authorities(read_authorities(path)?, &self.provider))
             }
         };
         if let Some(files) = client_cert {
-            made.client_auth_cert_resolver = Arc::new(read_client_cert(&self.provider, files)?);
+            built.client_auth_cert_resolver = Arc::new(read_client_cert(&self.provider, files)?);
         }
-        let made = Arc::new(made);
-        with_files.insert(key, (modified, Arc::clone(&made)));
-        Ok(made)
+        let built = Arc::new(built);
+        with_files.insert(key, (modified, Arc::clone(&built)));
+        Ok(built)
     }
 }
 
-/// Returns ring's algorithms, with AES-128-GCM first, as browsers have it: it costs least CPU time.
+/// Returns ring's algorithms. AES-128-GCM is preferred, as in browsers, since it costs the least CPU time.
 fn provider() -> CryptoProvider {
     let mut provider = rustls::crypto::ring::default_provider();
     provider.cipher_suites.sort_by_key(|suite| {
@@ -167,15 +168,16 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String
 fn config(provider: &Arc<CryptoProvider>, verification: Verification) -> ClientConfig {
     let verifier = RecordingVerifier { provider: Arc::clone(provider), verification };
     let builder = ClientConfig::builder_with_provider(Arc::clone(provider));
-    let versions = builder.with_safe_default_protocol_versions().expect("ring has ciphers for the default versions");
+    let versions =
+        builder.with_safe_default_protocol_versions().expect("ring has cipher suites for the default versions");
     let mut config = versions.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.resumption = Resumption::store(Arc::new(NoResumption)).tls12_resumption(Tls12Resumption::Disabled);
     config
 }
 
-/// A store of TLS sessions that stores none, so that every connection of a probe makes a full handshake. rustls asks it
-/// just before a handshake begins: it records that time.
+/// A store of TLS sessions that stores none, so that every connection of a probe makes a full handshake. rustls calls
+/// `kx_hint` just before a handshake begins, which records that time.
 #[derive(Debug)]
 struct NoResumption;
 

@@ -29,7 +29,7 @@ pub fn message(error: &rustls::Error, timestamps: &Timestamps, peer: &Peer) -> S
         E::AlertReceived(AlertDescription::ProtocolVersion) => {
             "the server offers no TLS version that we accept".to_owned()
         }
-        // A server sends these only if it has asked for a client certificate.
+        // A server sends these alerts only if it has requested a client certificate.
         E::AlertReceived(
             alert @ (AlertDescription::BadCertificate
             | AlertDescription::UnsupportedCertificate
@@ -55,7 +55,7 @@ fn certificate_message(error: &CertificateError, timestamps: &Timestamps, peer: 
         C::Revoked => "certificate was revoked by its issuer".to_owned(),
         C::UnknownIssuer => unknown_issuer(timestamps),
         C::NotValidForName => format!("certificate is not for `{}`", peer.host),
-        // The name that was expected may be that of a proxy over TLS, which has a certificate too.
+        // The expected name may be that of an https proxy, which has a certificate too.
         C::NotValidForNameContext { expected, presented } if presented.is_empty() => {
             format!("certificate is not for `{}`: it names no host at all", expected.to_str())
         }
@@ -85,13 +85,14 @@ fn unknown_issuer(timestamps: &Timestamps) -> String {
     }
 }
 
-/// Returns the host of a name as rustls shows it, e.g. `DnsName("example.org")`, in backticks.
+/// Returns the host in rustls' `Debug` output of a name, such as `DnsName("example.org")`, in backticks.
 fn plain_name(name: &str) -> String {
     let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(name);
     format!("`{}`", inner.trim_matches('"'))
 }
 
-/// Returns the time from one point to a later one, rounded down to a whole number of its largest unit.
+/// Returns the time between two points, rounded down to whole days, hours, minutes or seconds: the largest of these
+/// units that is not longer.
 fn duration(from: UnixTime, to: UnixTime) -> String {
     let seconds = to.as_secs().saturating_sub(from.as_secs());
     let (count, unit) = match seconds {
@@ -121,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_about_certificates() {
+    fn a_message_says_what_is_wrong_with_a_certificate() {
         let expired =
             |ago: u64| CertificateError::ExpiredContext { time: at(1_000_000), not_after: at(1_000_000 - ago) };
         check(&expired(3 * 86_400 + 7), "certificate expired 3 days ago");
@@ -131,7 +132,7 @@ mod tests {
         let early = CertificateError::NotValidYetContext { time: at(0), not_before: at(600) };
         check(&early, "certificate becomes valid only in 10 minutes");
         let wrong_name = |presented: &[&str]| CertificateError::NotValidForNameContext {
-            expected: "shop.example".try_into().expect("a name"),
+            expected: "shop.example".try_into().expect("the test's host name is valid"),
             presented: presented.iter().map(|name| (*name).to_owned()).collect(),
         };
         check(

@@ -1,4 +1,4 @@
-//! OAuth2 tokens, which are kept from run to run.
+//! A cache of OAuth2 tokens, which all runs share.
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
@@ -11,11 +11,11 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::Url;
 
-/// An OAuth2 client with its credentials, RFC 6749 section 4.4.
+/// An OAuth2 client with its credentials (RFC 6749 section 4.4).
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OAuth2Client {
-    #[serde(deserialize_with = "url")]
+    #[serde(deserialize_with = "deserialize_url")]
     pub token_url: Url,
     #[serde(rename = "client_id")]
     pub id: String,
@@ -40,7 +40,7 @@ pub enum SendIn {
 }
 
 impl OAuth2Client {
-    /// Returns the fields that distinguish clients.
+    /// Returns all fields, by which clients are compared and hashed.
     fn key(&self) -> (&Url, [Option<&str>; 4], SendIn) {
         let Self { token_url, id, secret, scope, audience, send_in } = self;
         let texts = [Some(id.as_str()), Some(secret.expose_secret()), scope.as_deref(), audience.as_deref()];
@@ -62,11 +62,11 @@ impl Hash for OAuth2Client {
     }
 }
 
-/// The tokens of all clients. A client's token is fetched by one run at a time, while others wait for it.
+/// The tokens of all clients. One run at a time fetches a client's token, while other runs wait for it.
 #[derive(Default)]
 pub struct TokenCache(Mutex<HashMap<Arc<OAuth2Client>, TokenSlot>>);
 
-/// The place of one client's token. It is locked while the token is fetched.
+/// The cached token of one client, or `None` if there is none. It is locked while a token is fetched.
 pub type TokenSlot = Arc<tokio::sync::Mutex<Option<Token>>>;
 
 /// An access token.
@@ -74,19 +74,19 @@ pub type TokenSlot = Arc<tokio::sync::Mutex<Option<Token>>>;
 pub struct Token {
     /// The value of the `authorization` header. It is marked as sensitive: `Debug` does not show it.
     pub header: HeaderValue,
-    /// The time from which on the token is no longer used.
+    /// The time after which the token is no longer used. It is earlier than the token's expiry.
     pub use_until: Instant,
 }
 
 impl TokenCache {
-    /// Returns the place of a client's token, which is empty at first.
+    /// Returns the slot for a client's token, which is empty at first.
     pub fn slot(&self, client: &Arc<OAuth2Client>) -> TokenSlot {
         let mut slots = self.0.lock();
         Arc::clone(slots.entry(Arc::clone(client)).or_default())
     }
 }
 
-fn url<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Url, D::Error> {
+fn deserialize_url<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Url, D::Error> {
     let text = String::deserialize(deserializer)?;
-    Url::parse(&text).map_err(|error| serde::de::Error::custom(format!("the `token_url` is not one ({error})")))
+    Url::parse(&text).map_err(|error| serde::de::Error::custom(format!("the `token_url` is not a valid URL ({error})")))
 }

@@ -19,23 +19,23 @@ pub const USER_AGENT: &str = concat!("sentrynet/", env!("CARGO_PKG_VERSION"));
 pub struct Transport {
     pub trust: Trust,
     pub client_cert: Option<ClientCertFiles>,
-    /// The only HTTP version to speak. If it is `None`, TLS negotiates it, and plain connections speak HTTP/1.1.
+    /// The required HTTP version. If it is `None`, TLS negotiates it, and plain connections use HTTP/1.1.
     pub http_version: Option<HttpVersion>,
-    /// The only IP version to connect with.
+    /// The required IP version of addresses to connect to.
     pub ip_version: Option<IpVersion>,
     pub connect_to: Option<ConnectTo>,
-    /// The DNS server to ask. If it is `None`, the system's resolver is used.
+    /// The DNS server to query. If it is `None`, the system's resolver is used.
     pub dns_server: Option<SocketAddr>,
     pub proxy: Option<ProxyUrl>,
     /// The local address to connect from.
     pub source_address: Option<IpAddr>,
     /// True if requests accept compressed responses, which are then decompressed.
     pub compression: bool,
-    /// True if requests send and store the run's cookies.
+    /// True if requests send and store the attempt's cookies.
     pub cookies: bool,
 }
 
-/// A version of HTTP that a request insists on.
+/// A version of HTTP that a request requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HttpVersion {
     Http1,
@@ -47,7 +47,7 @@ pub enum HttpVersion {
 pub struct ProxyUrl(Url);
 
 impl ProxyUrl {
-    /// Returns the proxy of a URL, which has a host.
+    /// Returns the proxy with a URL, which must have a host.
     pub fn new(url: Url) -> Self {
         Self(url)
     }
@@ -78,8 +78,8 @@ impl fmt::Debug for ProxyUrl {
 }
 
 impl Transport {
-    /// Returns the same options for requests to another URL. The HTTP version is left out, since it was chosen for the
-    /// first server; it is HTTP/1.1 if `connect_to` changes the URL's port.
+    /// Returns the same options for requests to another URL, except for the HTTP version, which was chosen for the
+    /// first server. It is HTTP/1.1 if `connect_to` changes the URL's port, otherwise `None`.
     pub fn for_url(&self, url: &Url) -> Self {
         let http_version = self.changes_port(url).then_some(HttpVersion::Http1);
         Self { http_version, ..self.clone() }
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn debug_leaves_out_the_credentials_of_a_proxy() {
-        let url = "http://ada:hunter2@proxy.example:3128/".parse().expect("a URL");
+        let url = "http://ada:hunter2@proxy.example:3128/".parse().expect("the test's URL is valid");
         let transport = Transport { proxy: Some(ProxyUrl::new(url)), ..Transport::default() };
         let shown = format!("{transport:?}");
         assert!(shown.contains("ProxyUrl(\"http://proxy.example:3128/\")"), "{shown}");

@@ -1,13 +1,13 @@
-//! Grants against attempts of a hostile component.
+//! Tests of grants, with the attempts of a hostile component to reach other hosts.
 
 use url::Url;
 
 use super::*;
 use crate::config::AllowSsh;
 
-fn block(of: &str, hosts: &[&str]) -> Allow {
-    let hosts = hosts.iter().map(|text| AllowedHost::read(text).expect("a host")).collect();
-    Allow { declared_by: of.to_owned(), hosts: Some(hosts), ..Allow::default() }
+fn block(declared_by: &str, hosts: &[&str]) -> Allow {
+    let hosts = hosts.iter().map(|text| AllowedHost::read(text).expect("the test's entries are valid")).collect();
+    Allow { declared_by: declared_by.to_owned(), hosts: Some(hosts), ..Allow::default() }
 }
 
 fn grants(blocks: &[&[&str]]) -> Grants {
@@ -17,13 +17,14 @@ fn grants(blocks: &[&[&str]]) -> Grants {
 /// Checks a URL whose name has these addresses against blocks with these hosts. The port is the URL's.
 fn check(blocks: &[&[&str]], url: &str, addresses: &[&str]) -> Result<(), Refusal> {
     let grants = grants(blocks);
-    let url = Url::parse(url).expect("a URL");
-    let host = url.host().expect("a host");
-    let port = url.port_or_known_default().expect("a port");
+    let url = Url::parse(url).expect("the test's URLs are valid");
+    let host = url.host().expect("an http URL has a host");
+    let port = url.port_or_known_default().expect("http and https have default ports");
     grants.check_host(List::Hosts, &host, port)?;
     let name = url.domain();
     for address in addresses {
-        grants.check_address(List::Hosts, name, address.parse().expect("an address"), port)?;
+        let address = address.parse().expect("the test's addresses are valid");
+        grants.check_address(List::Hosts, name, address, port)?;
     }
     Ok(())
 }
@@ -64,7 +65,7 @@ fn a_name_allows_its_public_addresses() {
 
 #[test]
 fn a_name_does_not_allow_special_addresses() {
-    for elsewhere in [
+    for special in [
         "127.0.0.1",
         "127.9.9.9",
         "::1",
@@ -90,9 +91,9 @@ fn a_name_does_not_allow_special_addresses() {
         "224.0.0.1",
         "255.255.255.255",
     ] {
-        refused(&["shop.example"], "http://shop.example/", &["1.1.1.1", elsewhere]);
-        refused(&["*"], "http://shop.example/", &[elsewhere]);
-        allowed(&["shop.example", elsewhere], "http://shop.example/", &["1.1.1.1", elsewhere]);
+        refused(&["shop.example"], "http://shop.example/", &["1.1.1.1", special]);
+        refused(&["*"], "http://shop.example/", &[special]);
+        allowed(&["shop.example", special], "http://shop.example/", &["1.1.1.1", special]);
     }
 }
 
@@ -114,14 +115,14 @@ fn special_addresses_are_allowed_by_an_entry_of_their_own() {
 }
 
 #[test]
-fn a_network_does_not_allow_lookups() {
+fn an_entry_with_a_network_does_not_allow_lookups() {
     // The lookup itself would send the name to the DNS server of its domain.
     refused(&["10.0.0.0/8"], "http://secret-in-the-name.evil.example/", &[]);
     refused(&["0.0.0.0/0", "::/0"], "http://secret-in-the-name.evil.example/", &[]);
 }
 
 #[test]
-fn localhost_is_this_machine() {
+fn localhost_is_allowed_by_its_name_or_its_loopback_addresses() {
     allowed(&["localhost"], "http://localhost:8080/", &["127.0.0.1", "::1"]);
     allowed(&["127.0.0.1"], "http://localhost/", &["127.0.0.1"]);
     refused(&["127.0.0.1"], "http://localhost/", &["::1"]);
@@ -134,7 +135,7 @@ fn localhost_is_this_machine() {
 }
 
 #[test]
-fn all_spellings_of_a_host_are_the_same() {
+fn all_spellings_of_a_host_are_treated_alike() {
     for spelling in [
         "http://SHOP.example/",
         "http://shop.example./",
@@ -243,22 +244,22 @@ fn the_entry_that_a_refusal_names_allows_the_host() {
         [("http://shop.example/", "1.1.1.1"), ("http://db.internal:5432/", "10.0.0.7"), ("http://[::1]:81/", "::1")];
     for (url, address) in cases {
         let mut hosts: Vec<String> = Vec::new();
-        // The name first, and then its address.
+        // The first refusal names an entry for the name, the next one an entry for the address.
         for _ in 0..3 {
-            let written: Vec<_> = hosts.iter().map(String::as_str).collect();
-            let Err(refusal) = check(&[&written], url, &[address]) else { break };
+            let entries: Vec<_> = hosts.iter().map(String::as_str).collect();
+            let Err(refusal) = check(&[&entries], url, &[address]) else { break };
             hosts.push(refusal.to_string().split('`').rev().nth(3).expect("a refusal names an entry").to_owned());
         }
-        let written: Vec<_> = hosts.iter().map(String::as_str).collect();
-        assert_eq!(check(&[&written], url, &[address]), Ok(()), "{hosts:?}");
+        let entries: Vec<_> = hosts.iter().map(String::as_str).collect();
+        assert_eq!(check(&[&entries], url, &[address]), Ok(()), "{hosts:?}");
     }
 }
 
 #[test]
 fn flags_of_an_outer_block_cannot_be_undone() {
-    let block = |of: &str, commands, log| {
+    let block = |declared_by: &str, commands, log| {
         let ssh = AllowSsh { commands, agent: commands, ..AllowSsh::default() };
-        Allow { declared_by: of.to_owned(), ssh, log, ..Allow::default() }
+        Allow { declared_by: declared_by.to_owned(), ssh, log, ..Allow::default() }
     };
     let module = block("the module `redis`", Some(true), Some(false));
     let grants = Grants::new(vec![module.clone(), block("this probe", None, None)]);
@@ -267,7 +268,7 @@ fn flags_of_an_outer_block_cannot_be_undone() {
         grants.check_log().unwrap_err().to_string(),
         "writing to the log is not allowed: add `log: true` to `allow` of the module `redis`"
     );
-    // A probe cannot allow what its module may not.
+    // The block of a probe cannot allow what the block of its module refuses.
     let grants = Grants::new(vec![module, block("this probe", Some(false), Some(true))]);
     assert!(grants.check_log().is_err());
     assert_eq!(
@@ -276,50 +277,52 @@ fn flags_of_an_outer_block_cannot_be_undone() {
     );
 }
 
-/// Checks a socket of a component with these hosts, after it has resolved these names.
-fn connects(hosts: &[&str], names: &[&str], to: &str) -> Result<(), Refusal> {
+/// Checks a connection of a socket to `to` with these hosts in a block, after the guest has resolved these names to it.
+fn check_socket(hosts: &[&str], names: &[&str], to: &str) -> Result<(), Refusal> {
     let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
-    let to: std::net::SocketAddr = to.parse().expect("an address and a port");
+    let to: std::net::SocketAddr = to.parse().expect("the test's socket addresses are valid");
     grants(&[hosts]).check_socket(List::Hosts, &names, to.ip(), to.port())
 }
 
 #[test]
 fn a_socket_may_connect_to_the_address_of_an_allowed_name() {
-    assert_eq!(connects(&["shop.example:6379"], &["shop.example"], "1.1.1.1:6379"), Ok(()));
-    assert_eq!(connects(&["1.1.1.0/24:53"], &[], "1.1.1.1:53"), Ok(()));
-    assert_eq!(connects(&["*"], &[], "1.1.1.1:53"), Ok(()));
-    assert_eq!(connects(&["*.example"], &["other.test", "shop.example"], "1.1.1.1:1"), Ok(()));
-    let refused = |hosts, names, to| connects(hosts, names, to).expect_err("it is refused").to_string();
+    assert_eq!(check_socket(&["shop.example:6379"], &["shop.example"], "1.1.1.1:6379"), Ok(()));
+    assert_eq!(check_socket(&["1.1.1.0/24:53"], &[], "1.1.1.1:53"), Ok(()));
+    assert_eq!(check_socket(&["*"], &[], "1.1.1.1:53"), Ok(()));
+    assert_eq!(check_socket(&["*.example"], &["other.test", "shop.example"], "1.1.1.1:1"), Ok(()));
+    let refused = |hosts, names, to| check_socket(hosts, names, to).expect_err("no entry allows it").to_string();
     // An allowed name that was not looked up does not count, nor does another port.
     assert!(refused(&["shop.example"], &[], "1.1.1.1:80").contains("add `1.1.1.1:80` to"));
     let other_port = refused(&["shop.example:6379"], &["shop.example"], "1.1.1.1:80");
     assert!(other_port.contains("add `shop.example:80` to"), "{other_port}");
-    // Special addresses are refused whatever name leads to them.
-    for led in ["127.0.0.1:80", "10.0.0.1:80", "169.254.169.254:80", "[::1]:80", "[64:ff9b::a9fe:a9fe]:80"] {
-        let led_to = refused(&["*", "shop.example"], &["shop.example"], led);
-        assert!(led_to.starts_with("`shop.example` leads to"), "{led_to}");
+    // A name does not allow its special addresses.
+    for special in ["127.0.0.1:80", "10.0.0.1:80", "169.254.169.254:80", "[::1]:80", "[64:ff9b::a9fe:a9fe]:80"] {
+        let message = refused(&["*", "shop.example"], &["shop.example"], special);
+        assert!(message.starts_with("`shop.example` leads to"), "{message}");
     }
     assert!(refused(&["*"], &["localhost"], "127.0.0.1:80").starts_with("`localhost` leads to"));
-    assert_eq!(connects(&["localhost"], &["localhost"], "127.0.0.1:80"), Ok(()));
+    assert_eq!(check_socket(&["localhost"], &["localhost"], "127.0.0.1:80"), Ok(()));
 }
 
 #[test]
 fn a_name_may_be_looked_up_if_it_is_allowed_on_any_port() {
     let lookup = |hosts: &[&str], name: &str| grants(&[hosts]).check_lookup(List::Hosts, name);
     let resolved = |hosts: &[&str], name: &str, to: &str| {
-        grants(&[hosts]).check_resolved(List::Hosts, name, to.parse().expect("an address"))
+        grants(&[hosts]).check_resolved(List::Hosts, name, to.parse().expect("the test's addresses are valid"))
     };
     for hosts in [&["shop.example"], &["shop.example:6379"], &["*.example:1"], &["*"], &["*:2"]] {
         assert_eq!(lookup(hosts, "shop.example"), Ok(()));
         assert_eq!(resolved(hosts, "shop.example", "1.1.1.1"), Ok(()));
         assert!(resolved(hosts, "shop.example", "10.0.0.1").is_err());
     }
-    let refusal = lookup(&["other.example:80", "10.0.0.0/8"], "shop.example").expect_err("it is refused").to_string();
+    let refusal =
+        lookup(&["other.example:80", "10.0.0.0/8"], "shop.example").expect_err("no entry has this name").to_string();
     assert_eq!(refusal, "`shop.example` is not allowed: add `shop.example` to `allow.hosts` of this probe");
     assert_eq!(resolved(&["shop.example", "10.0.0.0/8:5432"], "shop.example", "10.0.0.1"), Ok(()));
-    let refusal = resolved(&["shop.example:1"], "shop.example", "::ffff:127.0.0.1").expect_err("it is refused");
+    let refusal =
+        resolved(&["shop.example:1"], "shop.example", "::ffff:127.0.0.1").expect_err("no entry has this address");
     assert!(refusal.to_string().contains("add `127.0.0.1` to"), "{refusal}");
-    // A name that no port of both blocks allows is not looked up.
+    // The blocks allow the name on different ports, so that no port is left on which it is allowed.
     let narrowed = grants(&[&["*:80"], &["shop.example:443"]]);
     assert!(narrowed.check_lookup(List::Hosts, "shop.example").is_err());
 }
