@@ -28,18 +28,19 @@ pub use self::text::{escape, wrap};
 /// Prints a line for each run, and the waterfall of a run that did not pass.
 pub struct Console {
     messages: SyncSender<Message>,
+    /// The number of runs since the last write that were dropped because the queue was full.
     not_shown: Arc<AtomicU64>,
 }
 
 /// A message to the thread that writes.
 enum Message {
     Show(Arc<AssessedRun>),
-    /// Answer once everything before is written.
+    /// Signal the sender once all earlier messages are written.
     Flush(oneshot::Sender<()>),
 }
 
-/// The pause between writes of a host that runs until it is stopped: runs that end within it are written together, to
-/// save wake-ups and system calls. Too short to be noticed.
+/// The pause after each write of a host that runs until it is stopped: runs that end during the pause are written
+/// together, which saves wake-ups and system calls. A person does not notice a delay this short.
 const WRITE_INTERVAL: Duration = Duration::from_millis(100);
 /// The maximum number of runs in one write.
 const MAX_RUNS_PER_WRITE: usize = 1000;
@@ -107,7 +108,7 @@ fn write_messages(
             text.push_str(&if options.json {
                 format!("{{\"not_shown\":{not_shown}}}\n")
             } else {
-                format!("… {not_shown} runs not shown: what reads this is too slow\n")
+                format!("… {not_shown} runs not shown: the reader of this output is too slow\n")
             });
         }
         if !has_color {
@@ -119,7 +120,7 @@ fn write_messages(
             return;
         }
         for done in flushes {
-            // A flush that has timed out no longer listens.
+            // Fails if the flush has timed out and dropped its receiver.
             _ = done.send(());
         }
         if options.is_continuous {
@@ -140,9 +141,9 @@ mod tests {
         ConsoleOptions { json: false, all_waterfalls: false, is_continuous: false, width: 100 };
 
     #[derive(Clone, Default)]
-    struct Shared(Arc<Mutex<Vec<u8>>>);
+    struct SharedBuffer(Arc<Mutex<Vec<u8>>>);
 
-    impl Write for Shared {
+    impl Write for SharedBuffer {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().write(bytes)
         }
@@ -155,7 +156,7 @@ mod tests {
     #[tokio::test]
     async fn colour_is_stripped_where_it_is_not_supported() {
         for has_color in [true, false] {
-            let out = Shared::default();
+            let out = SharedBuffer::default();
             let console = Console::with_output(out.clone(), has_color, OPTIONS);
             console.report(&Arc::new(fixtures::assessed(fixtures::failed())));
             console.flush(Duration::from_secs(10)).await;
@@ -166,7 +167,7 @@ mod tests {
 
     #[tokio::test]
     async fn flush_waits_until_reported_runs_are_written() {
-        let out = Shared::default();
+        let out = SharedBuffer::default();
         let console = Console::with_output(out.clone(), false, OPTIONS);
         for _ in 0..3 {
             console.report(&Arc::new(fixtures::assessed(fixtures::passed())));
@@ -175,9 +176,9 @@ mod tests {
         assert_eq!(String::from_utf8(out.0.lock().unwrap().clone()).unwrap().lines().count(), 3);
     }
 
-    struct Closed;
+    struct ClosedPipe;
 
-    impl Write for Closed {
+    impl Write for ClosedPipe {
         fn write(&mut self, _: &[u8]) -> io::Result<usize> {
             Err(io::ErrorKind::BrokenPipe.into())
         }
@@ -189,16 +190,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_closed_pipe_is_not_an_error() {
-        let console = Console::with_output(Closed, false, OPTIONS);
+        let console = Console::with_output(ClosedPipe, false, OPTIONS);
         for _ in 0..3 {
             console.report(&Arc::new(fixtures::assessed(fixtures::failed())));
             console.flush(Duration::from_secs(10)).await;
         }
     }
 
-    struct Stopped;
+    struct StoppedTerminal;
 
-    impl Write for Stopped {
+    impl Write for StoppedTerminal {
         fn write(&mut self, _: &[u8]) -> io::Result<usize> {
             std::thread::sleep(Duration::from_secs(3600));
             Ok(0)
@@ -211,9 +212,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_stopped_terminal_does_not_block_reports() {
-        let console = Console::with_output(Stopped, false, OPTIONS);
+        let console = Console::with_output(StoppedTerminal, false, OPTIONS);
         let run = Arc::new(fixtures::assessed(fixtures::passed()));
-        // The runs that it may have taken before it stopped, those that wait, and ten more.
+        // The first batch is taken from the queue before the write blocks. The queue holds `MAX_WAITING_RUNS` more, and
+        // the last ten exceed it.
         for _ in 0..1 + MAX_RUNS_PER_WRITE + MAX_WAITING_RUNS + 10 {
             console.report(&run);
         }

@@ -28,7 +28,7 @@ pub fn failed() -> Run {
     run
 }
 
-/// The first run that passed after three that had failed.
+/// Returns a run that passed after three runs that had failed, with its assessment.
 pub fn recovered() -> AssessedRun {
     let mut recovered = assessed(passed());
     let trace = &recovered.run.trace;
@@ -39,7 +39,7 @@ pub fn recovered() -> AssessedRun {
     recovered
 }
 
-/// A run whose second attempt passed.
+/// Returns a run whose second attempt passed.
 pub fn passed_after_retry() -> Run {
     let mut run = failed();
     if let Outcome::Failed(failure) = run.outcome {
@@ -66,13 +66,13 @@ pub fn broken() -> Run {
     run("checkout", Outcome::Broken(fault), Status::InternalError)
 }
 
-/// A run that comes first, with its assessment.
+/// Returns a run with the assessment that it gets as the first run of its probe.
 pub fn assessed(run: Run) -> AssessedRun {
     let (assessed, _) = Assessor::new(1).assess(run, Instant::now());
     AssessedRun::clone(&assessed)
 }
 
-/// The assessment of a run that comes first.
+/// Returns the assessment that a run gets as the first run of its probe.
 pub fn assessment(run: &Run) -> Assessment {
     assessed(run.clone()).assessment
 }

@@ -1,4 +1,4 @@
-//! A sink that passes runs on in a given order of their probes.
+//! A sink that forwards runs to another sink in a given order of their probes.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,20 +11,21 @@ use super::Sink;
 use crate::assessment::{AssessedRun, Decision};
 use crate::run::Identity;
 
-/// Passes each run on once the runs of all probes before its own were. Each probe runs once.
+/// Forwards each run once the runs of all earlier probes have been forwarded. Each probe must run exactly once.
 pub struct InOrder<S> {
     sink: S,
     waiting: Mutex<VecDeque<Waiting>>,
 }
 
-/// A probe whose run was not passed on yet.
+/// A probe whose run has not been forwarded yet.
 struct Waiting {
     probe: Arc<Identity>,
+    /// The run, if it has ended before that of an earlier probe.
     run: Option<Arc<AssessedRun>>,
 }
 
 impl<S: Sink> InOrder<S> {
-    /// Puts the runs of these probes in order before `sink`.
+    /// Creates a sink that forwards runs to `sink` in the order of `probes`.
     pub fn new(probes: Vec<Arc<Identity>>, sink: S) -> Self {
         let waiting = probes.into_iter().map(|probe| Waiting { probe, run: None }).collect();
         Self { sink, waiting: Mutex::new(waiting) }

@@ -23,7 +23,7 @@ pub fn run_to_json(AssessedRun { run, assessment }: &AssessedRun) -> Value {
             "runs": outage.runs,
             "duration_ms": milliseconds(outage.lasted),
         })),
-        "failure": failure(run),
+        "failure": failure_to_json(run),
         "lateness_ms": milliseconds(run.lateness),
         "skipped": run.skipped,
         "trace_id": run.trace.id.to_string(),
@@ -36,7 +36,7 @@ pub fn run_to_json(AssessedRun { run, assessment }: &AssessedRun) -> Value {
     })
 }
 
-fn failure(run: &Run) -> Value {
+fn failure_to_json(run: &Run) -> Value {
     let Some((reason, message)) = run.outcome.why() else { return Value::Null };
     let (mismatches, backtrace) = match &run.outcome {
         Outcome::Passed => (&[][..], &[][..]),

@@ -1,9 +1,9 @@
 //! The sink for Sentry: runs as transactions, errors and check-ins. Only this module depends on Sentry's format
 //! and servers.
 //!
-//! A run passes `pipeline`, which samples it and has its envelopes built by `envelope_builder`; `fanout`, which pushes
-//! them to Sentry and to a Spotlight; and for each of these a `transport`, which sends them from its `queue` to its
-//! `destination`. Until an envelope is accepted, it is in the `spool`.
+//! A run passes through these modules: `pipeline` samples it and has `envelope_builder` build its envelopes; `fanout`
+//! pushes them to Sentry and to a Spotlight; and for each of these, a `transport` sends them from its `queue` to its
+//! `destination`. An envelope is in the `spool` until it is accepted or dropped.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,15 +43,16 @@ mod outcomes;
 /// Sends runs to Sentry, to a Spotlight, or to both, and check-ins to Sentry's monitors. Every run is sent, unless the
 /// configuration samples those that pass.
 ///
-/// A run that was reported is in the spool. It may take a while until Sentry has it, but neither an outage of Sentry
-/// nor the end of this process loses it.
+/// The envelopes of a reported run stay in the spool until Sentry has accepted them. A spool on disk survives outages
+/// of Sentry and the end of this process; one in memory is lost when the process ends. A spool that is full drops its
+/// oldest envelopes.
 pub struct Sentry {
     pipeline: Arc<Pipeline>,
 }
 
 impl Sentry {
-    /// Starts sending, first of all what is left in the spool from earlier. Returns `None` if neither a DSN nor a
-    /// Spotlight is configured. Must be called within a tokio runtime, in which everything is sent.
+    /// Starts sending, beginning with the envelopes that an earlier process left in the spool. Returns `None` if
+    /// neither a DSN nor a Spotlight is configured. Must be called within a tokio runtime, in which everything is sent.
     ///
     /// # Errors
     ///
@@ -61,13 +62,13 @@ impl Sentry {
         Ok(Some(Self { pipeline: Arc::new(Pipeline::new(settings, fanout)) }))
     }
 
-    /// Sends panics of this process too, from now on. `redact` removes secrets from their messages.
+    /// Starts reporting panics of this process too. `redact` removes secrets from their messages.
     pub fn report_panics(&self, redact: impl Fn(&str) -> String + Send + Sync + 'static) {
         panic_hook::install(&self.pipeline, redact);
     }
 
-    /// Returns what has become of the envelopes for Sentry so far: one for each run that is sent, one for each error
-    /// and one for each check-in. Envelopes for a Spotlight are not counted.
+    /// Counts the envelopes for Sentry so far by their outcome. There is one for each run that is sent, one for each
+    /// error and one for each check-in. Envelopes for a Spotlight are not counted.
     pub fn counts(&self) -> Counts {
         self.pipeline.fanout.counts()
     }

@@ -18,9 +18,9 @@ use crate::run::{Identity, Run};
 
 /// Assesses runs and reports them to every sink.
 ///
-/// Each run passes these steps: it is assessed under a lock, as are all other runs, which takes about a microsecond; the
-/// decision that follows, if one does, goes to all sinks under the same lock; then the run itself is reported, without the
-/// lock unless its error is held.
+/// Each run is first assessed, under a lock that is common to all runs. If a decision follows from the run, all sinks
+/// get the decision under the same lock. Then the run itself is reported to all sinks, without the lock unless the
+/// error of the run is held.
 pub struct Sinks {
     shared: Arc<Shared>,
     _ticker: AbortOnDropHandle<()>,
@@ -33,8 +33,8 @@ pub struct SinkOptions {
     pub console: Option<ConsoleOptions>,
     /// Shows the runs in the order of these probes, each of which runs once; `None` shows them as they end.
     pub order: Option<Vec<Arc<Identity>>>,
-    /// Reports panics of this process to Sentry too. It replaces the process's panic hook by one that calls the hook
-    /// before it.
+    /// Reports panics of this process to Sentry too. Replaces the panic hook of the process by one that first calls the
+    /// previous hook.
     pub report_panics: bool,
 }
 
@@ -43,15 +43,15 @@ struct Shared {
     sinks: Vec<Arc<dyn Sink>>,
 }
 
-/// The interval between decisions that follow from the time alone.
+/// The interval at which the assessor is called without a run, for decisions that follow from elapsed time alone.
 const TICK_INTERVAL: Duration = Duration::from_secs(1);
 /// The time by which a sink's flush may exceed its timeout before it is cancelled.
 const FLUSH_TOLERANCE: Duration = Duration::from_millis(250);
 
 impl Sinks {
     /// Starts the sinks that a configuration and the options ask for: Sentry or a Spotlight or both, and the console.
-    /// `probes` is the number of probes whose runs will be reported. Must be called within a tokio runtime, in which the
-    /// sinks do their work.
+    /// `probes` is the number of probes whose runs will be reported. Must be called within a tokio runtime, on which
+    /// the sinks spawn their tasks.
     ///
     /// # Errors
     ///
@@ -76,8 +76,8 @@ impl Sinks {
         Self::new(probes, console(options).into_iter().collect())
     }
 
-    /// Puts sinks together. They get each run in this order. `probes` is the number of probes whose runs will be reported.
-    /// Must be called within a tokio runtime.
+    /// Combines sinks. Each run is reported to them in this order. `probes` is the number of probes whose runs will be
+    /// reported. Must be called within a tokio runtime.
     pub fn new(probes: usize, sinks: Vec<Arc<dyn Sink>>) -> Self {
         let shared = Arc::new(Shared { assessor: Mutex::new(Assessor::new(probes)), sinks });
         let ticker = tokio::spawn(tick(Arc::clone(&shared)));
@@ -88,7 +88,7 @@ impl Sinks {
     pub fn report(&self, run: Run) -> Arc<AssessedRun> {
         let mut assessor = self.shared.assessor.lock();
         let (assessed, decision) = assessor.assess(run, Instant::now());
-        self.shared.hand_out(decision);
+        self.shared.log_and_distribute(decision);
         if assessed.assessment.error == Some(ErrorAction::Hold) {
             // The run is reported under the lock, so that no decision about its error comes before the report.
             self.shared.report(&assessed);
@@ -99,20 +99,20 @@ impl Sinks {
         assessed
     }
 
-    /// Decides about all errors that are held, and flushes all sinks side by side. Returns as soon as all are done, and
-    /// within a quarter of a second after `timeout` in any case.
+    /// Decides about all errors that are held, and flushes all sinks concurrently. Returns as soon as all are done, and
+    /// at most 250 ms after `timeout`.
     pub async fn flush(&self, timeout: Duration) {
         {
             let mut assessor = self.shared.assessor.lock();
             let decision = assessor.decide_now(Instant::now());
-            self.shared.hand_out(decision);
+            self.shared.log_and_distribute(decision);
         }
         let mut flushing = JoinSet::new();
         for sink in &self.shared.sinks {
             let sink = Arc::clone(sink);
             flushing.spawn(async move { sink.flush(timeout).await });
         }
-        // The panic hook has logged a panic.
+        // Ignores panics: the panic hook has logged them.
         let all = async { while flushing.join_next().await.is_some() {} };
         if tokio::time::timeout(timeout + FLUSH_TOLERANCE, all).await.is_err() {
             tracing::warn!(timeout = %timeout.as_secs_f64(), "not all sinks were flushed in time");
@@ -134,13 +134,14 @@ async fn tick(shared: Arc<Shared>) {
         tokio::time::sleep(TICK_INTERVAL).await;
         let mut assessor = shared.assessor.lock();
         let decision = assessor.tick(Instant::now());
-        shared.hand_out(decision);
+        shared.log_and_distribute(decision);
     }
 }
 
 impl Shared {
-    /// Logs a decision and gives it to every sink. The caller holds the assessor's lock, so that decisions keep their order.
-    fn hand_out(&self, decision: Option<Decision>) {
+    /// Logs a decision and passes it to every sink. The caller holds the assessor's lock, so that decisions keep their
+    /// order.
+    fn log_and_distribute(&self, decision: Option<Decision>) {
         let Some(decision) = decision else { return };
         match &decision.connectivity {
             Some(ConnectivityChange::Offline(finding)) => tracing::warn!(
@@ -156,16 +157,16 @@ impl Shared {
             ),
             None => {}
         }
-        self.each(|sink| sink.on_decision(&decision));
+        self.for_each_sink(|sink| sink.on_decision(&decision));
     }
 
     fn report(&self, assessed: &Arc<AssessedRun>) {
-        self.each(|sink| sink.report(assessed));
+        self.for_each_sink(|sink| sink.report(assessed));
     }
 
-    fn each(&self, call: impl Fn(&dyn Sink)) {
+    fn for_each_sink(&self, call: impl Fn(&dyn Sink)) {
         for sink in &self.sinks {
-            // The panic hook has logged the panic, and locks of parking_lot are not poisoned.
+            // Ignores a panic: the panic hook has logged it, and locks of parking_lot are not poisoned.
             _ = catch_unwind(AssertUnwindSafe(|| call(&**sink)));
         }
     }

@@ -12,10 +12,10 @@ use crate::assessment::{AssessedRun, Assessment};
 use crate::run::{Level, Outcome, Run};
 use crate::time_format::time_of_day;
 
-/// Returns the lines of a run, each with a line break, in colour: the caller strips the escape codes where they are not
-/// supported.
+/// Returns the lines of a run, each with a line break, in colour. The caller strips the escape codes if the output does
+/// not support them.
 pub fn format_run(AssessedRun { run, assessment }: &AssessedRun, options: &ConsoleOptions) -> String {
-    // In fewer columns nothing can be aligned.
+    // With fewer columns, nothing can be aligned.
     let width = options.width.max(40);
     let mut text = String::new();
     write_heading(run, assessment, options.is_continuous, width, &mut text);
@@ -34,7 +34,7 @@ pub fn format_run(AssessedRun { run, assessment }: &AssessedRun, options: &Conso
             }
         }
         Outcome::Broken(fault) => {
-            // Equal frames in a row, as of a recursion, are one line.
+            // Consecutive equal frames, such as those of a recursion, are shown as one line.
             for frames in fault.backtrace.chunk_by(|one, next| one == next).take(MAX_ITEMS) {
                 let times = if frames.len() > 1 { format!(", {} times", frames.len()) } else { String::new() };
                 write_indented(&format!("at {}{times}", escape(&frames[0].to_string())), DIM, width, &mut text);
@@ -56,11 +56,11 @@ const DIM: Style = Style::new().dimmed();
 const MAX_ITEMS: usize = 30;
 /// The maximum number of lines for one message, mismatch or log line.
 const MAX_LINES_PER_ITEM: usize = 8;
-/// The lateness up to which a start counts as punctual.
+/// The lateness above which it is shown.
 const LATE_AFTER: Duration = Duration::from_millis(100);
 
-/// Writes the first line, such as `✗ failed     482 ms  api health  status: answered 503 instead of 2xx`. The reason
-/// and the message go to lines of their own if they are too long for it.
+/// Writes the first line, such as `✗ failed     482 ms  api health  status: answered 503 instead of 2xx`. If the reason
+/// and the message do not fit into it, they follow on lines of their own.
 fn write_heading(run: &Run, assessment: &Assessment, has_time: bool, width: usize, into: &mut String) {
     let (mark, color) = match run.outcome {
         Outcome::Passed => ('✓', AnsiColor::Green),
@@ -161,13 +161,13 @@ mod tests {
     fn the_end_of_an_outage_is_shown_with_its_length() {
         let mut run = fixtures::recovered();
         assert_eq!(plain_assessed(&run, OPTIONS), "✓ passed     482 ms  example.org  (down for 2 m 05 s)\n");
-        // Too few failures for an error are no outage.
+        // With too few failures for an error, no outage is shown.
         run.assessment.recovery = None;
         assert_eq!(plain_assessed(&run, OPTIONS), "✓ passed     482 ms  example.org\n");
     }
 
     #[test]
-    fn the_reason_comes_first() {
+    fn the_heading_has_the_reason_and_details_follow() {
         let failed = plain(&fixtures::failed(), OPTIONS);
         let lines: Vec<_> = failed.lines().collect();
         assert_eq!(lines[0], "✗ failed     482 ms  api health  (340 ms late)  status: answered 503 instead of 2xx");
@@ -196,17 +196,17 @@ mod tests {
 
     #[test]
     fn escape_codes_of_guests_and_targets_are_escaped() {
-        let evil = "\x1b[2Jx\r\n\u{202e}";
+        let hostile_text = "\x1b[2Jx\r\n\u{202e}";
         let mut run = fixtures::failed();
-        run.log[0].message = evil.to_owned();
+        run.log[0].message = hostile_text.to_owned();
         for span in &mut run.trace.spans {
-            span.op = evil.into();
-            span.description = evil.to_owned();
+            span.op = hostile_text.into();
+            span.description = hostile_text.to_owned();
         }
         if let Outcome::Failed(failure) = &mut run.outcome {
-            failure.reason = evil.to_owned();
-            failure.message = evil.to_owned();
-            failure.mismatches[0].actual = evil.to_owned();
+            failure.reason = hostile_text.to_owned();
+            failure.message = hostile_text.to_owned();
+            failure.mismatches[0].actual = hostile_text.to_owned();
         }
         let text = plain(&run, OPTIONS);
         assert!(!text.chars().any(|char| char.is_control() && char != '\n' || char == '\u{202e}'), "{text:?}");

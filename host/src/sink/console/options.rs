@@ -3,7 +3,7 @@
 /// The form in which the console shows runs.
 #[derive(Debug, Clone, Copy)]
 pub struct ConsoleOptions {
-    /// True for one JSON object a line instead of text. The other options have no effect on it.
+    /// True for one JSON object a line instead of text. Of the other options, only `is_continuous` applies to JSON.
     pub json: bool,
     /// True for the waterfall of every run, false for those of runs that did not pass.
     pub all_waterfalls: bool,

@@ -23,7 +23,7 @@ pub fn escape(text: &str) -> String {
 fn needs_escape(char: char) -> bool {
     char.is_control()
         || matches!(char,
-            // Marks, embeddings, overrides and isolates of the direction of text.
+            // Characters that set the direction of text: marks, embeddings, overrides and isolates.
             '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
             // Line and paragraph separators.
             | '\u{2028}' | '\u{2029}'
@@ -39,8 +39,8 @@ pub fn truncate(text: &str, width: usize) -> String {
     text.chars().take(width.saturating_sub(1)).chain((width > 0).then_some('…')).collect()
 }
 
-/// Returns `text` in lines of at most `width` characters, broken between words where possible. The last of `max_lines`
-/// lines is truncated.
+/// Returns `text` in lines of at most `width` characters, broken between words where possible. If there are more than
+/// `max_lines`, returns only these, and truncates the last one.
 pub fn wrap(text: &str, width: usize, max_lines: usize) -> Vec<String> {
     let width = width.max(1);
     let mut lines = Vec::new();
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_have_three_digits() {
+    fn durations_have_about_three_digits() {
         let check = |micros: u64, expected: &str| assert_eq!(format_duration(Duration::from_micros(micros)), expected);
         check(0, "0 µs");
         check(85, "85 µs");

@@ -1,4 +1,4 @@
-//! Draws a trace as a waterfall: a row for each span, with a bar at the position and of the length of its time.
+//! Draws a trace as a waterfall: a row for each span, with a bar that shows when the span began and how long it took.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -22,17 +22,17 @@ pub fn waterfall(trace: &Trace, width: usize) -> String {
         _ = writeln!(text, "{MARGIN}… {not_shown} more spans");
     }
     if trace.dropped > 0 {
-        _ = writeln!(text, "{MARGIN}… {} spans were not recorded: a trace has room for 1000", trace.dropped);
+        _ = writeln!(text, "{MARGIN}… {} spans were not recorded: a trace holds at most 1000", trace.dropped);
     }
     text
 }
 
-/// The maximum number of spans that are shown, which is a screen or two.
+/// The maximum number of spans that are shown: about two screens.
 const MAX_ROWS: usize = 100;
 /// The depth from which spans are not indented further.
 const MAX_DEPTH: usize = 12;
 const MARGIN: &str = "    ";
-/// The width of a time, which is the maximum of [`format_duration`].
+/// The width of a column with times in characters: the longest result of [`format_duration`] up to 99 hours.
 const TIME_WIDTH: usize = 9;
 const MAX_BAR_WIDTH: usize = 40;
 const DIM: Style = Style::new().dimmed();
@@ -108,7 +108,7 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Returns the colour of a span's bar. Phases that follow each other have different ones, so that short ones are
+/// Returns the colour of a span's bar. Phases that follow each other have different colours, so that short phases are
 /// visible.
 fn phase_style(op: &str) -> Style {
     let color = match op.rsplit('.').next().unwrap_or(op) {
@@ -123,8 +123,8 @@ fn phase_style(op: &str) -> Style {
     color.on_default()
 }
 
-/// Returns a bar that begins in the character in which the span does, and whose length is exact to an eighth of a
-/// character. The beginning is not as exact, since there are no block characters for the right part of a cell.
+/// Returns a bar whose beginning is exact to a character, and whose length is exact to an eighth of one. The beginning
+/// cannot be as exact, since Unicode has no block characters for the right part of a cell.
 fn draw_bar(span: &Span, end: Duration, width: usize) -> String {
     let Some(last) = width.checked_sub(1) else { return String::new() };
     let cells = |time: Duration| time.as_secs_f64() / end.as_secs_f64().max(1e-9) * width as f64;
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn omitted_spans_are_counted() {
+    fn spans_that_are_not_shown_are_counted() {
         let mut trace = fixtures::passed().trace;
         let span = trace.spans[1].clone();
         trace.spans.extend(std::iter::repeat_n(span, 200));

@@ -1,11 +1,11 @@
-//! The pauses after which a failing server is tried again. Each category has its own, since only a part of a server may
-//! be down. Does no I/O.
+//! The pauses after which a failing server is tried again. Each category has pauses of its own, since only a part of a
+//! server may be down. Does no I/O.
 
 use std::time::{Duration, Instant};
 
 use super::envelope::Category;
 
-/// The state of every category, and that of the envelopes that have none.
+/// The state of every category, and the state of envelopes without a category.
 #[derive(Debug, Default)]
 pub struct Backoff([CategoryState; Category::ALL.len() + 1]);
 
@@ -25,7 +25,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 pub const MAX_PAUSE: Duration = Duration::from_secs(30);
 
 impl Backoff {
-    /// Records that an envelope of `category` is being sent. Returns the failures so far, for [`Backoff::on_failure`].
+    /// Records that an envelope of `category` is being sent. Returns the number of failures in a row so far, for
+    /// [`Backoff::on_failure`].
     pub fn on_send(&mut self, category: Option<Category>) -> u32 {
         let state = self.state_mut(category);
         state.in_flight += 1;
@@ -37,9 +38,9 @@ impl Backoff {
         self.state_mut(category).in_flight -= 1;
     }
 
-    /// Records a failure of the server, which was sent the envelope after `failures_at_send` failures, and begins a
-    /// pause: 1 s, twice as long after each further failure, at most [`MAX_PAUSE`]. Returns true if it is the first in
-    /// a row.
+    /// Records a failure of the server, and begins a pause: up to 1 s, twice as long after each further failure, at
+    /// most [`MAX_PAUSE`]. `failures_at_send` is the result of [`Backoff::on_send`] for the envelope. Returns true if
+    /// the failure is the first in a row.
     pub fn on_failure(&mut self, category: Option<Category>, failures_at_send: u32, now: Instant) -> bool {
         let state = self.state_mut(category);
         let is_first = state.failures == 0;
@@ -48,7 +49,7 @@ impl Backoff {
             state.failures = state.failures.saturating_add(1);
             state.failures_since_retry_now = state.failures_since_retry_now.saturating_add(1);
             let pause = (FIRST_PAUSE * 2_u32.pow((state.failures - 1).min(10))).min(MAX_PAUSE);
-            // Jitter, so that not all hosts try again at the same moment.
+            // Jitter of up to half the pause, so that not all hosts try again at the same moment.
             state.retry_at = Some(now + pause.mul_f64(rand::random_range(0.5..=1.0)));
         }
         is_first
@@ -59,7 +60,8 @@ impl Backoff {
         let state = self.state_mut(category);
         state.failures_since_retry_now = 0;
         if state.failures > 0 {
-            // A server that is back for one category may be back for all. The others find out by trying.
+            // A server that is back for one category may be back for all. The next attempt for each other category
+            // shows whether it is.
             self.0.iter_mut().for_each(|state| (state.failures, state.retry_at) = (0, None));
         }
     }

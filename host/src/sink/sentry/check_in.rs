@@ -1,6 +1,6 @@
 //! Rolls up runs into check-ins: at most one a minute for each monitor, with the status `error` if one run of that
-//! minute did not pass. Does no I/O, and is given the time. Knows monitors and runs, and nothing about payloads or
-//! sending.
+//! minute did not pass. Does no I/O, and gets the time from its caller. Knows monitors and runs, and nothing about
+//! payloads or sending.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -50,7 +50,8 @@ struct Pending {
     failed: Option<TraceId>,
 }
 
-/// The time of one rollup. Sentry accepts six check-ins a minute for each monitor, and its schedules count in minutes.
+/// The length of one rollup. Sentry accepts six check-ins a minute for each monitor, and its schedules count in
+/// minutes.
 pub const MINUTE: Duration = Duration::from_secs(60);
 
 impl Rollups {
@@ -70,7 +71,7 @@ impl Rollups {
         Self(monitors.iter().filter_map(rollup).collect())
     }
 
-    /// Adds a run that ended at `now`. Returns true if a monitor watches it.
+    /// Adds a run that ended at `now`. Returns true if at least one monitor covers its probe.
     pub fn record(&mut self, run: &Run, now: Instant) -> bool {
         let mut is_monitored = false;
         for pointer in pointer_ancestors(&run.probe.pointer) {
@@ -87,7 +88,7 @@ impl Rollups {
         self.0.values().filter_map(|rollup| rollup.pending.as_ref()).map(|pending| pending.due).min()
     }
 
-    /// Takes the check-ins that are due by then, or all that are pending if `by` is `None`.
+    /// Takes the check-ins that are due at or before `by`, or all that are pending if it is `None`.
     pub fn take(&mut self, by: Option<Instant>) -> impl Iterator<Item = CheckIn<'_>> {
         self.0.values_mut().filter_map(move |rollup| rollup.take(by))
     }
@@ -108,7 +109,7 @@ impl Rollup {
             _ if !self.is_batched => now,
             // Each minute begins where the last one ended, so that check-ins do not drift.
             Some(next) if next > now => next,
-            // Sentry expects a check-in every minute: a run that is a moment late must not make it miss one.
+            // Sentry expects a check-in every minute: a run that is slightly late must not make Sentry miss a check-in.
             Some(_) if self.monitor.every == 1 => now,
             _ => now + MINUTE,
         };
@@ -145,7 +146,7 @@ mod tests {
     /// A check-in: the second, `is_ok`, the milliseconds of the longest run, and the trace.
     type Sent = (u64, bool, u128, u8);
 
-    /// A run: the second in which it ends, the number of its probe, whether it passes, its milliseconds, and its trace.
+    /// A run: the second in which it ends, the number of its probe, whether it passed, its milliseconds, and its trace.
     #[derive(Clone, Copy)]
     struct Ended(u64, usize, bool, u64, u8);
 
@@ -162,8 +163,8 @@ mod tests {
     }
 
     fn run(ended: Ended) -> Run {
-        let Ended(_, probe, passes, millis, trace) = ended;
-        let mut run = if passes { fixtures::passed() } else { fixtures::failed() };
+        let Ended(_, probe, is_passed, millis, trace) = ended;
+        let mut run = if is_passed { fixtures::passed() } else { fixtures::failed() };
         let mut identity = (*run.probe).clone();
         identity.pointer = format!("/groups/0/probes/{probe}");
         run.probe = identity.into();
@@ -172,7 +173,8 @@ mod tests {
         run
     }
 
-    /// Returns the check-ins for these runs, taken every second until `end`, when all pending ones are taken.
+    /// Returns the check-ins for these runs. Those that are due are taken every second until `end`, and all that are
+    /// still pending at `end`.
     fn check_ins(every: u32, several_per_minute: bool, runs: &[Ended], end: u64) -> Vec<Sent> {
         let start = Instant::now();
         let mut rollups = Rollups::new(&[monitor(every, several_per_minute)]);

@@ -1,5 +1,5 @@
-//! The timer of check-ins: those of runs at the end of their minute, and that of the host itself every minute. Knows
-//! the time, and nothing about sending.
+//! The timer of check-ins: sends those of runs at the end of their minute, and that of the host itself every minute.
+//! Knows the time, and nothing about how a check-in is sent.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,7 +22,7 @@ pub struct CheckInTimer {
 /// The state that the tasks share.
 struct Shared {
     rollups: Mutex<Rollups>,
-    /// Wakes the task: a run was recorded.
+    /// Wakes the task that sends due check-ins, after a run was recorded.
     recorded: Notify,
     send: Box<dyn Fn(CheckIn) + Send + Sync>,
 }
@@ -34,7 +34,7 @@ impl CheckInTimer {
         let rollups = Mutex::new(Rollups::new(monitors));
         let shared = Arc::new(Shared { rollups, recorded: Notify::new(), send: Box::new(send) });
         let mut tasks = JoinSet::new();
-        tasks.spawn(Arc::clone(&shared).run());
+        tasks.spawn(Arc::clone(&shared).send_when_due());
         for monitor in monitors.iter().filter(|monitor| monitor.subject == MonitorSubject::Host) {
             tasks.spawn(Arc::clone(&shared).send_heartbeats(monitor.clone()));
         }
@@ -49,7 +49,7 @@ impl CheckInTimer {
         }
     }
 
-    /// Sends all pending check-ins, though their minute has not ended.
+    /// Sends all pending check-ins, even if their minute has not ended.
     pub fn flush(&self) {
         self.shared.send_due(None);
     }
@@ -57,7 +57,7 @@ impl CheckInTimer {
 
 impl Shared {
     /// Sends check-ins when they are due.
-    async fn run(self: Arc<Self>) {
+    async fn send_when_due(self: Arc<Self>) {
         loop {
             match self.send_due(Some(Instant::now())) {
                 None => self.recorded.notified().await,
@@ -71,10 +71,10 @@ impl Shared {
         }
     }
 
-    /// Sends the check-ins that are due by then, or all that are pending if `by` is `None`. Returns the time at which
-    /// the next one is due.
+    /// Sends the check-ins that are due at or before `by`, or all that are pending if it is `None`. Returns the time at
+    /// which the next one is due, or `None` if no run waits for one.
     fn send_due(&self, by: Option<Instant>) -> Option<Instant> {
-        // Sends under the lock, so that a flush that comes later finds everything sent.
+        // Sends under the lock, so that everything is sent when a later flush has taken the lock.
         let mut rollups = self.rollups.lock();
         rollups.take(by).for_each(&self.send);
         rollups.next_due()
@@ -83,7 +83,7 @@ impl Shared {
     /// Checks in every minute to a monitor of the host itself.
     async fn send_heartbeats(self: Arc<Self>, monitor: Monitor) {
         let mut minutes = interval(MINUTE);
-        // Minutes in which the machine was suspended are not made up for.
+        // Does not catch up on minutes in which the machine was suspended.
         minutes.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             minutes.tick().await;

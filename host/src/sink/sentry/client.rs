@@ -7,7 +7,7 @@ use reqwest::Client;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use sentry::types::Dsn;
 
-/// An error that keeps the sink from sending anything.
+/// The sink for Sentry cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The DSN's key has a character that no header may have.
@@ -24,7 +24,7 @@ pub enum StartError {
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The limit of a whole request. Long enough for a server that handles all parallel requests one after the other.
+/// The timeout of a whole request. Long enough for a server that handles all parallel requests one after the other.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Creates a client for sending envelopes, with the key of `dsn`, if there is one, in the header `X-Sentry-Auth`.
@@ -32,8 +32,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// # Errors
 ///
 /// Returns [`StartError::Key`] if the key cannot be sent in a header, [`StartError::Tls`] if TLS cannot be configured,
-/// and
-/// [`StartError::Client`] if the client cannot be created.
+/// and [`StartError::Client`] if the client cannot be created.
 pub fn http_client(dsn: Option<&Dsn>) -> Result<Client, StartError> {
     let agent = concat!("sentrynet/", env!("CARGO_PKG_VERSION"));
     let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/x-sentry-envelope"))]);
@@ -50,7 +49,7 @@ pub fn http_client(dsn: Option<&Dsn>) -> Result<Client, StartError> {
         .default_headers(headers)
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(REQUEST_TIMEOUT)
-        // Responses are a few bytes.
+        // Responses have only a few bytes, which are not worth compressing.
         .no_brotli()
         .no_deflate()
         .no_gzip()

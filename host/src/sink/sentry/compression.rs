@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     fn compression(url: &str) -> Compression {
-        Compression::for_url(&url.parse().expect("a URL"))
+        Compression::for_url(&url.parse().expect("the URLs of the tests are valid"))
     }
 
     #[test]
@@ -94,7 +94,9 @@ mod tests {
         for bytes in [text.clone(), noise, Vec::new(), b"{}".to_vec(), text.clone()] {
             let compressed = compression.compress(bytes.clone());
             let mut uncompressed = Vec::new();
-            GzDecoder::new(compressed.as_slice()).read_to_end(&mut uncompressed).expect("the body is gzip");
+            GzDecoder::new(compressed.as_slice())
+                .read_to_end(&mut uncompressed)
+                .expect("the compressed body is valid gzip");
             assert!(uncompressed == bytes, "{} bytes", bytes.len());
         }
         assert!(compression.compress(text.clone()).len() < text.len() / 20);

@@ -19,7 +19,7 @@ pub struct Destination {
     pub url: Url,
     pub compression: Compression,
     /// True if client reports are sent to it.
-    pub wants_client_reports: bool,
+    pub accepts_client_reports: bool,
     /// The number of failures in a row after which a flush no longer waits.
     pub max_failures_in_flush: u32,
 }
@@ -27,11 +27,12 @@ pub struct Destination {
 const RATE_LIMITS_HEADER: HeaderName = HeaderName::from_static("x-sentry-rate-limits");
 /// Sentry's explanation of a rejection.
 const ERROR_HEADER: HeaderName = HeaderName::from_static("x-sentry-error");
-/// The maximum number of bytes of a response's body. It is read so that the connection can be reused.
+/// The maximum number of bytes that are read of a response's body. Bodies are read so that the connection can be
+/// reused.
 const MAX_BODY_BYTES: usize = 64 << 10;
-/// The limit of reading a response's body: a slow one must not delay the next envelope.
+/// The timeout for reading a response's body: a slow body must not delay the next envelope.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(2);
-/// The maximum number of characters that are logged of a rejection's explanation.
+/// The maximum number of characters of a response's status and explanation in the log.
 const MAX_DETAIL_CHARS: usize = 300;
 
 impl Destination {
@@ -57,11 +58,11 @@ impl Destination {
         };
         let headers = RateLimitHeaders { rate_limits: header(RATE_LIMITS_HEADER), retry_after: header(RETRY_AFTER) };
         let error_header = header(ERROR_HEADER);
-        // The status decides, even if the connection is cut while the body arrives.
+        // The status alone decides, even if the connection ends before the whole body has arrived.
         let body = read_body(response).await;
         let result = match status {
             StatusCode::TOO_MANY_REQUESTS => SendResult::RateLimited(headers),
-            // A proxy answers so if its upstream is slow, or if the proxy itself is misconfigured.
+            // A proxy sends these statuses if its upstream is slow, or if the proxy itself is misconfigured.
             StatusCode::REQUEST_TIMEOUT | StatusCode::PROXY_AUTHENTICATION_REQUIRED | StatusCode::TOO_EARLY => {
                 SendResult::Failed(headers)
             }
@@ -80,7 +81,8 @@ impl Destination {
     }
 }
 
-/// Reads a response's body, or what arrives of it before an error, within [`BODY_TIMEOUT`] and [`MAX_BODY_BYTES`].
+/// Reads a response's body until it ends, an error occurs, [`BODY_TIMEOUT`] has passed or [`MAX_BODY_BYTES`] are read.
+/// Returns what was read.
 async fn read_body(mut response: Response) -> Vec<u8> {
     let mut body = Vec::new();
     let read_all = async {

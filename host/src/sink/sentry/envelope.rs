@@ -1,4 +1,4 @@
-//! The envelope, in which everything is sent to Sentry, and the kinds of them. Knows Sentry's format, and nothing about
+//! The envelope, in which everything is sent to Sentry, and its kinds. Knows Sentry's format, and nothing about
 //! payloads.
 
 use std::time::SystemTime;
@@ -21,7 +21,7 @@ pub struct Envelope {
 pub enum Kind {
     /// An event.
     Error,
-    /// A check-in. Sentry takes it for the present state, so that it is of use only while it is fresh.
+    /// A check-in. Sentry takes its status for the current one of the monitor, so it is sent only while it is recent.
     CheckIn,
     /// The transaction of a run that did not pass.
     FailedTransaction,

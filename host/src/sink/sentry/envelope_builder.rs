@@ -29,8 +29,7 @@ pub fn transaction(run: &Run, assessment: &Assessment, rate: SampleRate, event_d
     }
 }
 
-/// Returns the error event of a run that is an error, on the trace of its transaction. Runs with an error are never
-/// sampled.
+/// Returns the error event of a run, on the trace of its transaction. Runs with an error are sent at every sample rate.
 pub fn error(run: &Run, assessment: &Assessment, event_defaults: &EventDefaults) -> Envelope {
     let event_id = hex(!event_number(run.trace.id));
     let payload = write_payload(|payload, detail| {
@@ -53,7 +52,7 @@ pub fn host_event(event: &HostEvent, event_defaults: &EventDefaults) -> Envelope
     )
 }
 
-/// Returns a check-in with this id, which must be different for each.
+/// Returns the envelope of a check-in. `id` must be different for each.
 pub fn check_in(check_in: CheckIn, id: u128, event_defaults: &EventDefaults) -> Envelope {
     // Never fails: the payload has strings and numbers only.
     let payload =
@@ -61,8 +60,8 @@ pub fn check_in(check_in: CheckIn, id: u128, event_defaults: &EventDefaults) -> 
     Envelope::new(Kind::CheckIn, b"{}", "check_in", &payload)
 }
 
-/// Returns a number for an event id. It is derived from the trace id and as random: the envelope of a run that is built
-/// again has the same id, and Sentry keeps one of both.
+/// Returns a number for an event id. It is derived from the trace id: if the envelope of a run is built twice, both
+/// have the same event id, and Sentry keeps only one of them.
 fn event_number(trace_id: TraceId) -> u128 {
     u128::from_be_bytes(trace_id.0).rotate_left(64)
 }
@@ -78,7 +77,8 @@ fn sampling_context<'a>(run: &'a Run, rate: SampleRate, event_defaults: &'a Even
     event_defaults.sampling_context(run.trace.id, &run.probe.title, rate)
 }
 
-/// Returns the payload at the highest detail level at which it fits.
+/// Returns the payload at the highest detail level at which it fits into [`MAX_PAYLOAD_BYTES`]. Returns no bytes if it
+/// does not fit at any.
 fn write_payload(write: impl Fn(&mut ObjectWriter, DetailLevel)) -> Vec<u8> {
     let mut levels = DETAIL_LEVELS.into_iter();
     let payload = levels.find_map(|detail| json_writer::object(MAX_PAYLOAD_BYTES, |payload| write(payload, detail)));
@@ -129,7 +129,7 @@ mod tests {
         })
     }
 
-    /// The envelopes of a run that comes first.
+    /// Returns the envelopes of the first run of a probe.
     fn envelopes(run: &Run) -> Vec<Envelope> {
         assessed(run, &fixtures::assessment(run))
     }
@@ -139,12 +139,12 @@ mod tests {
         std::iter::once(transaction(run, assessment, SampleRate::ALL, &event_defaults())).chain(error).collect()
     }
 
-    /// Header, item header and payload of each envelope of a run.
-    fn parse(run: &Run) -> Vec<[Value; 3]> {
-        envelopes(run).iter().map(open).collect()
+    /// Returns the header, the item header and the payload of each envelope of a run.
+    fn parse_envelopes(run: &Run) -> Vec<[Value; 3]> {
+        envelopes(run).iter().map(parse_envelope).collect()
     }
 
-    fn open(envelope: &Envelope) -> [Value; 3] {
+    fn parse_envelope(envelope: &Envelope) -> [Value; 3] {
         let mut lines = envelope.bytes.splitn(3, |byte| *byte == b'\n');
         let mut line = || lines.next().unwrap();
         let [header, item, rest] = [line(), line(), line()];
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_passed_run_is_a_transaction() {
-        let [[header, item, payload]] = parse(&fixtures::passed()).try_into().unwrap();
+        let [[header, item, payload]] = parse_envelopes(&fixtures::passed()).try_into().unwrap();
         assert_eq!(item["type"], "transaction");
         assert_eq!(header["event_id"], payload["event_id"]);
         assert_eq!(header["trace"]["trace_id"], payload["contexts"]["trace"]["trace_id"]);
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_failed_run_is_an_error_on_the_same_trace_too() {
-        let [[_, _, transaction], [header, item, event]] = parse(&fixtures::failed()).try_into().unwrap();
+        let [[_, _, transaction], [header, item, event]] = parse_envelopes(&fixtures::failed()).try_into().unwrap();
         assert_eq!(item["type"], "event");
         assert_eq!(header["event_id"], event["event_id"]);
         assert_ne!(event["event_id"], transaction["event_id"]);
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_broken_run_has_the_guests_stack_outermost_first() {
-        let [_, [_, _, event]] = parse(&fixtures::broken()).try_into().unwrap();
+        let [_, [_, _, event]] = parse_envelopes(&fixtures::broken()).try_into().unwrap();
         let exception = &event["exception"]["values"][0];
         assert_eq!(exception["type"], "Broken: trap");
         assert_eq!(exception["stacktrace"]["frames"][0]["function"], "probe::run");
@@ -231,7 +231,7 @@ mod tests {
         let mut assessment = fixtures::assessment(&run);
         let outage = assessment.outage.as_mut().unwrap();
         (outage.runs, outage.lasted) = (4, Duration::from_millis(90_060));
-        let envelopes: Vec<_> = assessed(&run, &assessment).iter().map(open).collect();
+        let envelopes: Vec<_> = assessed(&run, &assessment).iter().map(parse_envelope).collect();
         let [[_, _, transaction], [_, _, event]] = envelopes.try_into().unwrap();
         let began = "2026-11-23T22:45:01.250000Z";
         assert_eq!(event["contexts"]["outage"], json!({ "began": began, "runs": 4, "lasted": 90.1 }));
@@ -245,14 +245,14 @@ mod tests {
         let recovered = fixtures::recovered();
         let tag_and_data = |recovery: Option<Recovery>| {
             let assessment = Assessment { recovery, ..recovered.assessment };
-            let [_, _, payload] = open(&assessed(&recovered.run, &assessment)[0]);
+            let [_, _, payload] = parse_envelope(&assessed(&recovered.run, &assessment)[0]);
             let data = payload["contexts"]["trace"]["data"]["sentrynet.outage.seconds"].clone();
             (payload["tags"]["recovered_after"].clone(), data)
         };
         assert_eq!(tag_and_data(Some(Recovery::Reported)), (json!("125.4 s"), json!(125.4)));
         // No error was reported, but the outage was measured.
         assert_eq!(tag_and_data(Some(Recovery::Unreported)), (Value::Null, json!(125.4)));
-        // Too few failures for an error are no outage.
+        // With too few failures for an error, no outage is reported.
         assert_eq!(tag_and_data(None), (Value::Null, Value::Null));
     }
 
@@ -260,16 +260,16 @@ mod tests {
     fn a_run_without_a_network_has_a_tag() {
         let run = fixtures::failed();
         let offline = Assessment { is_offline: true, ..fixtures::assessment(&run) };
-        let [_, _, payload] = open(&assessed(&run, &offline)[0]);
+        let [_, _, payload] = parse_envelope(&assessed(&run, &offline)[0]);
         assert_eq!(payload["tags"]["vantage"], "offline");
-        assert_eq!(parse(&fixtures::failed())[0][2]["tags"].get("vantage"), None);
+        assert_eq!(parse_envelopes(&fixtures::failed())[0][2]["tags"].get("vantage"), None);
     }
 
     #[test]
     fn skipped_runs_are_a_tag_and_a_number() {
         let mut run = fixtures::passed();
         let tag_and_data = |run: &Run| {
-            let [_, _, payload] = open(&envelopes(run)[0]);
+            let [_, _, payload] = parse_envelope(&envelopes(run)[0]);
             (payload["tags"]["skipped"].clone(), payload["contexts"]["trace"]["data"]["sentrynet.skipped"].clone())
         };
         assert_eq!(tag_and_data(&run), (Value::Null, Value::Null));
@@ -296,7 +296,7 @@ mod tests {
         };
         let envelope = check_in(checked_in, 0xf, &event_defaults());
         assert_eq!(envelope.kind, Kind::CheckIn);
-        let [header, item, payload] = open(&envelope);
+        let [header, item, payload] = parse_envelope(&envelope);
         assert_eq!(header, json!({}));
         assert_eq!(item["type"], "check_in");
         let expected = json!({
@@ -331,7 +331,7 @@ mod tests {
         run.trace.spans[1].op = "o".repeat(500).into();
         run.trace.spans[1].description = "d".repeat(5000);
         run.trace.spans[1].data.push(("body".into(), "é".repeat(9000).into()));
-        let [[_, _, payload], _] = parse(&run).try_into().unwrap();
+        let [[_, _, payload], _] = parse_envelopes(&run).try_into().unwrap();
         let chars = |value: &Value| value.as_str().unwrap().chars().count();
         let tag = payload["tags"]["a-key"].as_str().unwrap();
         assert!(tag.len() <= 200 && tag.starts_with("line line"), "{tag}");
@@ -342,14 +342,14 @@ mod tests {
     }
 
     #[test]
-    fn a_thousand_fat_spans_still_fit() {
+    fn a_thousand_large_spans_fit_into_a_payload() {
         let mut run = fixtures::failed();
-        let mut fat = run.trace.spans[1].clone();
-        fat.op = "\u{1}".repeat(300).into();
-        fat.description = "\u{1}".repeat(2000);
-        fat.data = (0..20).map(|key| (format!("key{key}").into(), "v".repeat(5000).into())).collect();
+        let mut large_span = run.trace.spans[1].clone();
+        large_span.op = "\u{1}".repeat(300).into();
+        large_span.description = "\u{1}".repeat(2000);
+        large_span.data = (0..20).map(|key| (format!("key{key}").into(), "v".repeat(5000).into())).collect();
         run.trace.spans.extend((8..1000_u64).map(|id| {
-            let mut span = fat.clone();
+            let mut span = large_span.clone();
             span.id = SpanId(id.to_be_bytes());
             span
         }));
@@ -360,7 +360,7 @@ mod tests {
         for span in &mut run.trace.spans {
             (span.op, span.description) = ("http.client".into(), "GET https://example.org/".to_owned());
         }
-        let [[_, _, payload], _] = parse(&run).try_into().unwrap();
+        let [[_, _, payload], _] = parse_envelopes(&run).try_into().unwrap();
         assert_eq!(payload["spans"].as_array().unwrap().len(), 999, "none of a thousand ordinary spans is lost");
     }
 }

@@ -24,12 +24,12 @@ pub struct Fanout {
 
 /// The number of failures in a row after which a flush leaves the envelopes in the spool to the next start.
 const MAX_FAILURES_IN_FLUSH: u32 = 3;
-/// The maximum size of the envelopes that wait for a Spotlight.
+/// The maximum size in bytes of the envelopes that wait for a Spotlight.
 const MAX_SPOTLIGHT_BYTES: u64 = 4 << 20;
 
 impl Fanout {
-    /// Starts the transports. Returns `None` if neither a DSN nor a Spotlight is configured. Must be called within a
-    /// tokio runtime.
+    /// Starts a transport for each configured destination. Returns `None` if neither a DSN nor a Spotlight is
+    /// configured. Must be called within a tokio runtime.
     ///
     /// # Errors
     ///
@@ -77,7 +77,7 @@ impl Fanout {
         self.all().for_each(|transport| transport.count_sampled_out(spans));
     }
 
-    /// Returns the counts of the outcomes of the envelopes for Sentry.
+    /// Counts the envelopes for Sentry by their outcome. Returns zeros if no DSN is configured.
     pub fn counts(&self) -> Counts {
         self.sentry.as_ref().map(Transport::counts).unwrap_or_default()
     }
@@ -117,8 +117,8 @@ fn sentry_transport(dsn: &Dsn, settings: &config::Spool) -> Result<Transport, St
         client,
         compression: Compression::for_url(&url),
         url,
-        wants_client_reports: true,
-        // Envelopes in memory are lost when the process ends, so that a flush tries until its timeout.
+        accepts_client_reports: true,
+        // Envelopes in memory are lost when the process ends, so a flush tries to send them until its timeout.
         max_failures_in_flush: if spool.directory().is_some() { MAX_FAILURES_IN_FLUSH } else { u32::MAX },
     };
     Ok(Transport::start(destination, spool, leftovers))
@@ -130,7 +130,7 @@ fn spotlight_transport(url: &Url) -> Result<Transport, StartError> {
         client: http_client(None)?,
         compression: Compression::for_url(url),
         url: url.clone(),
-        wants_client_reports: false,
+        accepts_client_reports: false,
         max_failures_in_flush: 1,
     };
     Ok(Transport::start(destination, Spool::in_memory_of(MAX_SPOTLIGHT_BYTES), Vec::new()))
@@ -156,13 +156,13 @@ fn open_spool(settings: &config::Spool, dsn: &Dsn) -> (Spool, Vec<SpooledEnvelop
             if let Some(own) = spool.directory().filter(|own| !own.ends_with("1")) {
                 tracing::info!(
                     spool = %directory.display(), directory = %own.display(),
-                    "another process uses the spool: this one has a directory of its own in it"
+                    "another process uses the spool: this process uses a subdirectory of its own"
                 );
             }
             if !leftovers.is_empty() {
                 let spool = directory.display();
                 let envelopes = leftovers.len();
-                tracing::info!(%spool, envelopes, "sending the envelopes that wait in the spool from earlier");
+                tracing::info!(%spool, envelopes, "sending the envelopes that an earlier process left in the spool");
             }
             (spool, leftovers)
         }
@@ -177,8 +177,8 @@ fn open_spool(settings: &config::Spool, dsn: &Dsn) -> (Spool, Vec<SpooledEnvelop
     }
 }
 
-/// Returns the name of a DSN's directory: a person recognises the host and the project in it, and the checksum makes it
-/// different for each DSN.
+/// Returns the name of a DSN's directory. It has the host and the project, for people who look for it, and a checksum
+/// that makes it different for each DSN.
 fn directory_name(dsn: &Dsn) -> PathBuf {
     let checksum = crc32fast::hash(dsn.to_string().as_bytes());
     let host: String = dsn.host().chars().map(|char| if char.is_ascii_alphanumeric() { char } else { '-' }).collect();

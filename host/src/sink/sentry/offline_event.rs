@@ -1,4 +1,4 @@
-//! The event for Sentry that this host has no network.
+//! The event that reports to Sentry that this host has no network.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -10,11 +10,13 @@ use crate::assessment::{OfflineFinding, SilentHost};
 use crate::time_format::rfc3339;
 use crate::trace::TraceId;
 
-/// Returns the event in place of the errors of all targets. Its fingerprint makes it the same issue each time.
+/// Returns the event that is sent in place of the errors of all targets. Its fingerprint makes it the same issue each
+/// time.
 pub fn offline_event(finding: &OfflineFinding, server_name: &str) -> HostEvent {
     let at = SystemTime::now();
     let since = rfc3339(at - finding.since.elapsed());
-    let examples = finding.examples.iter().map(|SilentHost { host, reason, message }| (host, reason, cut(message)));
+    let examples =
+        finding.examples.iter().map(|SilentHost { host, reason, message }| (host, reason, truncate_message(message)));
     let listed: Vec<_> =
         examples.clone().map(|(host, reason, message)| format!("{host} ({reason}: {message})")).collect();
     let examples =
@@ -39,7 +41,7 @@ pub fn offline_event(finding: &OfflineFinding, server_name: &str) -> HostEvent {
 }
 
 /// Returns the beginning of a message, long enough to show what it is about.
-fn cut(message: &str) -> String {
+fn truncate_message(message: &str) -> String {
     const MAX_CHARACTERS: usize = 200;
     message.chars().take(MAX_CHARACTERS).collect()
 }

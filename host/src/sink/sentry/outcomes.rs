@@ -33,7 +33,7 @@ pub enum DropReason {
     SpoolFull,
     /// The spool in memory had reached its maximum size.
     MemoryFull,
-    /// The envelope had waited so long that Sentry would no longer accept it, or that it was no longer true.
+    /// The envelope had waited so long that Sentry would no longer accept it, or that its content was outdated.
     TooOld,
     /// Sentry rejected the envelope.
     Rejected,
@@ -171,8 +171,8 @@ mod tests {
     }
 
     #[test]
-    fn reasons_in_client_reports() {
-        for (reason, word) in [
+    fn each_drop_reason_has_one_of_sentrys_reasons() {
+        for (reason, sentry_reason) in [
             (DropReason::SpoolFull, "cache_overflow"),
             (DropReason::MemoryFull, "queue_overflow"),
             (DropReason::TooOld, "cache_overflow"),
@@ -180,7 +180,7 @@ mod tests {
             (DropReason::Unreadable, "internal_sdk_error"),
             (DropReason::Suppressed, "event_processor"),
         ] {
-            assert_eq!(reason.as_sentry_reason(), word);
+            assert_eq!(reason.as_sentry_reason(), sentry_reason);
         }
     }
 

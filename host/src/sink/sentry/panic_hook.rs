@@ -29,7 +29,7 @@ fn panic_event(panic: &PanicHookInfo<'_>, backtrace: &str, redact: impl Fn(&str)
     let location = panic.location();
     let location = location.map(|location| format!("{}:{}", source_path(location.file()), location.line()));
     let location = location.unwrap_or_default();
-    let message = panic.payload_as_str().unwrap_or("it says nothing");
+    let message = panic.payload_as_str().unwrap_or("the panic has no message");
     let thread = std::thread::current();
     let thread = thread.name().unwrap_or("unnamed");
     HostEvent {
@@ -48,13 +48,13 @@ fn panic_event(panic: &PanicHookInfo<'_>, backtrace: &str, redact: impl Fn(&str)
     }
 }
 
-/// Returns the path of a source file without the directory of the build machine in which it was.
+/// Returns the path of a source file without the directory of cargo's registry on the build machine.
 fn source_path(file: &str) -> &str {
     let in_registry = file.split_once("/registry/src/").and_then(|(_, rest)| rest.split_once('/'));
     in_registry.map_or(file, |(_, file)| file)
 }
 
-/// Returns the functions of a backtrace, innermost first, without those of the panic itself.
+/// Returns the functions of a backtrace, innermost first, without the functions that handle the panic itself.
 fn frames(backtrace: &str) -> Vec<&str> {
     let functions = backtrace.lines().filter_map(|line| {
         let (number, function) = line.trim_start().split_once(": ")?;

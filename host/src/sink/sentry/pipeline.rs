@@ -1,4 +1,4 @@
-//! The way of an assessed run to Sentry: samples it, builds its envelopes, and pushes or holds them.
+//! Samples an assessed run, builds its envelopes, and pushes or holds them.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ impl Pipeline {
         Self { fanout, event_defaults, sample: settings.sample, check_ins }
     }
 
-    /// Sends a run: its transaction unless it is sampled out, its error as the assessment has it, and its check-in.
+    /// Sends a run: its transaction unless it is sampled out, its error as [`ErrorAction`] says, and its check-in.
     pub fn report(&self, assessed: &AssessedRun) {
         let AssessedRun { run, assessment } = assessed;
         let error = || envelope_builder::error(run, assessment, &self.event_defaults);
@@ -44,8 +44,8 @@ impl Pipeline {
             Some(ErrorAction::Suppress) => self.fanout.count_suppressed(),
             None => {}
         }
-        // While an error is held, its check-in is held too. If this host has no network, the run is no evidence about
-        // the target.
+        // While an error is held, its check-in is held too. If this host has no network, the run says nothing about the
+        // target.
         if assessment.error != Some(ErrorAction::Hold) && !assessment.is_offline {
             self.check_ins.record(run);
         }
@@ -54,12 +54,12 @@ impl Pipeline {
                 envelopes.insert(0, envelope_builder::transaction(run, assessment, rate, &self.event_defaults));
                 self.fanout.push(envelopes);
             }
-            // The transaction was not even built.
+            // A transaction that is sampled out is not built.
             None => self.fanout.count_sampled_out(u32::try_from(run.trace.spans.len()).unwrap_or(u32::MAX)),
         }
     }
 
-    /// Releases or drops what is held, and sends the offline event.
+    /// Releases or drops the held errors, and sends the offline event if the decision has one.
     pub fn on_decision(&self, decision: &Decision) {
         match &decision.held_errors {
             Some(HeldErrors::Report(runs)) => {

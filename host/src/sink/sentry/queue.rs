@@ -51,9 +51,9 @@ pub enum SendResult {
     Accepted(RateLimitHeaders),
     /// Rejected for now because of a rate limit.
     RateLimited(RateLimitHeaders),
-    /// Rejected for ever.
+    /// Rejected permanently.
     Rejected(RateLimitHeaders),
-    /// No answer, or an error of the server.
+    /// No response, or a server error.
     Failed(RateLimitHeaders),
     /// The envelope could not be read from the spool.
     Unreadable,
@@ -66,16 +66,16 @@ pub enum QueueEvent {
     Unreachable,
     /// The server answers again.
     Reachable,
-    /// These categories are rate-limited for this long.
+    /// These categories are rate-limited from now on for this time.
     RateLimited(Vec<Category>, Duration),
-    /// An envelope was dropped because the server rejects it, or fails at it alone.
+    /// An envelope was dropped because the server rejects it, or fails at it while it accepts others.
     Rejected,
     /// An envelope was dropped because it could not be read.
     Unreadable,
 }
 
-/// The number of requests at the same time at first: enough to hide the round trip. Each envelope that is accepted
-/// allows one more, up to the maximum; a failure leaves one.
+/// The initial number of requests at the same time: enough that the round-trip time does not limit the throughput. Each
+/// accepted envelope raises the number by one, up to [`MAX_IN_FLIGHT`]; a failure sets it to one.
 const INITIAL_IN_FLIGHT: usize = 4;
 /// The maximum number of requests at the same time.
 pub const MAX_IN_FLIGHT: usize = 32;
@@ -135,14 +135,14 @@ impl Queue {
         }
     }
 
-    /// Takes the most important envelope that may be sent now. It must be given back to [`Queue::on_result`].
+    /// Takes the most important envelope that may be sent now. The caller must pass it to [`Queue::on_result`].
     pub fn next(&mut self, now: Instant) -> Next {
         loop {
             let Some(Due { not_before, fifo: (storage, kind) }) = self.next_due(now) else { return Next::Wait(None) };
             if not_before.is_some() {
                 return Next::Wait(not_before);
             }
-            // A worker that has sent its envelope comes back here by itself.
+            // The next worker whose envelope is sent calls this function again.
             if self.in_flight() >= self.max_in_flight {
                 return Next::Wait(None);
             }
@@ -205,7 +205,7 @@ impl Queue {
         }
     }
 
-    /// Moves envelopes that are in memory only to the disk, as far as that works.
+    /// Moves envelopes that are in memory only to the disk, until one cannot be written.
     pub fn move_to_disk(&mut self) {
         let memory = Storage::Memory as usize;
         for kind in 0..Kind::ALL.len() {
@@ -240,14 +240,14 @@ impl Queue {
     }
 
     /// Returns true if nothing is in flight and nothing more can be sent before `deadline`. A category with
-    /// `max_failures` failures in a row since [`Queue::retry_now`] is not waited for.
+    /// `max_failures` failures in a row since [`Queue::retry_now`] counts as one that cannot be sent.
     pub fn is_stuck(&self, now: Instant, deadline: Instant, max_failures: u32) -> bool {
-        let is_hopeless = |due: Due| {
+        let cannot_be_sent_in_time = |due: Due| {
             let category = Kind::ALL[due.fifo.1].category();
             let is_failing = || self.backoff.failures_since_retry_now(category) >= max_failures;
             due.not_before.is_some_and(|not_before| not_before > deadline || is_failing())
         };
-        self.in_flight() == 0 && self.all_due(now).all(is_hopeless)
+        self.in_flight() == 0 && self.all_due(now).all(cannot_be_sent_in_time)
     }
 
     /// Ends the pauses after failures, so that everything is tried again at once.
@@ -264,8 +264,8 @@ impl Queue {
     fn all_due(&self, now: Instant) -> impl Iterator<Item = Due> {
         let waiting = fifos().filter(|(storage, kind)| !self.waiting[*storage][*kind].is_empty());
         let waiting = waiting.map(|fifo| (Kind::ALL[fifo.1].category(), fifo));
-        let free = waiting.filter(|(category, _)| !self.backoff.is_retrying(*category));
-        free.map(move |(category, fifo)| {
+        let not_retrying = waiting.filter(|(category, _)| !self.backoff.is_retrying(*category));
+        not_retrying.map(move |(category, fifo)| {
             let limited_until = self.limits.limited_until(category, now);
             Due { not_before: limited_until.max(self.backoff.paused_until(category, now)), fifo }
         })
@@ -336,8 +336,8 @@ impl Queue {
         (!is_silent).then_some(QueueEvent::Unreachable)
     }
 
-    /// Records that the server has answered a request for `category`. `limited` are the categories whose limit has just
-    /// begun.
+    /// Records that the server has answered a request for `category`. `limited` are the categories whose rate limit has
+    /// just begun.
     fn on_answer(&mut self, category: Option<Category>, limited: Vec<Category>, now: Instant) -> Option<QueueEvent> {
         self.has_answered = true;
         self.backoff.on_answer(category);

@@ -1,4 +1,4 @@
-//! Sentry's rate limits, which hold for one category of data each. Knows the grammar of the headers; does no I/O.
+//! Sentry's rate limits, one for each category of data. Knows the grammar of the headers; does no I/O.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -21,10 +21,10 @@ pub struct RateLimitHeaders {
     pub retry_after: Option<String>,
 }
 
-/// The limit after a 429 that names none.
+/// The limit after a 429 response that states no time.
 const DEFAULT_LIMIT: Duration = Duration::from_secs(60);
-/// The upper bound of a limit, whatever the server asks for: a mistake on its side must not silence this host for
-/// years.
+/// The upper bound of a limit, whatever the server asks for: a mistake of the server must not stop this host from
+/// sending for years.
 const MAX_LIMIT: Duration = Duration::from_secs(24 * 3600);
 
 impl RateLimits {
@@ -50,7 +50,7 @@ impl RateLimits {
                 self.extend(Some(category), now + retry_after.unwrap_or(DEFAULT_LIMIT));
             }
         }
-        // Whatever the headers say, an envelope that was limited just now is not sent again at once.
+        // Even if the headers name other categories only, the envelope that got the 429 is not sent again at once.
         if is_limited && self.limited_until(category, now).is_none() {
             self.extend(category, now + retry_after.filter(|wait| !wait.is_zero()).unwrap_or(DEFAULT_LIMIT));
         }
@@ -66,7 +66,7 @@ impl RateLimits {
         category.map_or(self.uncategorized, |category| self.by_category[category as usize]).filter(|until| *until > now)
     }
 
-    /// Limits `category` until then, unless it is limited for longer already.
+    /// Limits `category` until `until`, unless it is limited for longer already.
     fn extend(&mut self, category: Option<Category>, until: Instant) {
         let limit = category.map_or(&mut self.uncategorized, |category| &mut self.by_category[category as usize]);
         *limit = (*limit).max(Some(until));
@@ -117,7 +117,7 @@ mod tests {
         limits.update(&headers, Some(Category::Transaction), is_limited, now);
         let remaining =
             |category| limits.limited_until(Some(category), now).map_or(Duration::ZERO, |until| until - now);
-        // A date refers to the wall clock, which goes on meanwhile.
+        // Allows a tolerance, since a date refers to the wall clock, which runs on during the test.
         let actual = Category::ALL.map(|category| remaining(category).as_secs_f64());
         let near = actual.iter().zip(expected).all(|(actual, expected)| (actual - expected).abs() < 1.5);
         assert!(near, "{actual:?} are not {expected:?}");

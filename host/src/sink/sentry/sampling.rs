@@ -5,7 +5,7 @@ use crate::config::{Sample, SampleRate};
 use crate::propagation::is_sampled;
 use crate::run::{Outcome, Run};
 
-/// Returns the sample rate of runs like this one, by which Sentry extrapolates, or `None` if this one is sampled out.
+/// Returns the sample rate of runs like this one, from which Sentry extrapolates, or `None` if this run is sampled out.
 pub fn sample_rate(run: &Run, assessment: &Assessment, sample: &Sample) -> Option<SampleRate> {
     let rate = if is_always_sent(run, assessment, sample) { SampleRate::ALL } else { sample.rate };
     is_sampled(run.trace.id, rate).then_some(rate)
@@ -32,7 +32,7 @@ mod tests {
         Sample { rate: SampleRate::from_share(share).unwrap(), slower_than: None }
     }
 
-    /// The sample rate of a run that comes first.
+    /// Returns the sample rate of the first run of a probe.
     fn sample_rate(run: &Run, sample: &Sample) -> Option<SampleRate> {
         super::sample_rate(run, &fixtures::assessment(run), sample)
     }

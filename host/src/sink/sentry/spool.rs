@@ -1,9 +1,10 @@
-//! The spool: stores envelopes until Sentry has answered. On disk, so that neither a crash nor an outage loses one, or
-//! in memory if no disk can be used. Knows files and sizes, and nothing about sending.
+//! The spool: stores envelopes until Sentry has answered. They are on disk, so that neither a crash of this process nor
+//! an outage of Sentry loses one, or in memory if no disk can be used. Knows files and sizes, and nothing about
+//! sending.
 //!
-//! An envelope that [`Spool::add`] has put on disk is in the kernel's page cache, and survives the death of this
-//! process. To survive a crash of the machine, the owner of the spool has to sync the [`Spool::unsynced_segments`] from
-//! time to time.
+//! An envelope that [`Spool::add`] has put on disk is in the kernel's page cache, and survives the end of this process.
+//! To survive a crash of the machine, the owner of the spool has to sync the [`Spool::unsynced_segments`] from time to
+//! time.
 
 use std::io;
 use std::path::Path;
@@ -58,7 +59,7 @@ pub enum Storage {
     Memory,
 }
 
-/// The maximum size of the envelopes in memory: some twenty thousand ordinary runs.
+/// The maximum size of the envelopes in memory in bytes: about 20,000 ordinary runs.
 const MAX_MEMORY_BYTES: u64 = 64 << 20;
 
 impl Spool {
@@ -80,8 +81,8 @@ impl Spool {
     ///
     /// # Errors
     ///
-    /// Returns an error if the directory cannot be created, locked, read or written to. A full disk is no
-    /// error: the envelopes on it can be sent, after which there may be space again.
+    /// Returns an error if the directory cannot be created, locked, read or written to. A full disk is no error: once
+    /// the envelopes on it are sent, there may be free space again.
     pub fn open(directory: &Path, max_bytes: u64) -> io::Result<(Self, Vec<SpooledEnvelope>)> {
         let (directory, loaded) = SpoolDirectory::open(directory)?;
         let mut disk = Disk::new(directory, max_bytes);
@@ -100,7 +101,8 @@ impl Spool {
         self.disk.as_ref().map(Disk::path)
     }
 
-    /// Adds envelopes, in the order of their kinds: to the disk, or to memory if the disk cannot be written to.
+    /// Adds envelopes in the order of their kinds, which is also the order of the result: to the disk, or to memory if
+    /// the disk cannot be written to.
     pub fn add(&mut self, mut envelopes: Vec<Envelope>, now: SystemTime) -> Vec<SpooledEnvelope> {
         envelopes.sort_by_key(|envelope| envelope.kind);
         let spooled = envelopes.into_iter().map(|Envelope { kind, spans, bytes }| {
@@ -117,7 +119,8 @@ impl Spool {
         match disk.append(envelope.kind, envelope.spans, bytes, envelope.added_at) {
             Ok(record) => {
                 self.memory_bytes -= bytes.len() as u64;
-                // While some are still in memory, a small envelope may just have fitted where a large one does not.
+                // While envelopes are still in memory, the disk may be full: a small envelope may have fitted where a
+                // large one does not.
                 if self.memory_bytes == 0 {
                     disk.set_error(None);
                 }

@@ -1,4 +1,4 @@
-//! Sends envelopes to one destination: in parallel, and again until the destination accepts them.
+//! Sends envelopes to one destination: in parallel, and each again until the destination accepts or rejects it.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -16,7 +16,8 @@ use super::outcomes::{Counts, DropReason};
 use super::queue::{MAX_IN_FLIGHT, Next, Queue, QueueEvent, SendResult};
 use super::spool::{Spool, SpooledEnvelope};
 
-/// Sends the envelopes that are pushed to it, until it is dropped. Those that are not sent by then stay in the spool.
+/// Sends the envelopes that are pushed to it, until it is dropped. Envelopes that are not sent by then stay in the
+/// spool.
 pub struct Transport {
     shared: Arc<Shared>,
     _tasks: JoinSet<()>,
@@ -30,30 +31,31 @@ struct Shared {
     ready: Notify,
     /// Wakes the batch timer: an envelope may be sent with the next batch.
     batch_started: Notify,
-    /// True from the first envelope of a batch until the batch timer has seen it.
+    /// True from the first envelope of a batch until the batch timer has been woken for it.
     is_batch_started: AtomicBool,
     /// Wakes flushes: a response was handled.
     response_handled: Notify,
-    /// The explanations of rejections that were logged.
+    /// The explanations of rejections that have been logged.
     logged_rejections: Mutex<HashSet<String>>,
 }
 
-/// The interval of sending transactions of passed runs. Sending them in batches saves a wake-up of the workers for
-/// each.
+/// The interval of sending transactions of passed runs. Sending them in batches saves waking the workers for each.
 const BATCH_INTERVAL: Duration = Duration::from_millis(250);
-/// The interval of syncing the spool, and so the time of which envelopes can be lost when the machine crashes. Measured
-/// at 200 runs/s: a sync takes a third of a millisecond during an outage, and is seldom needed while Sentry keeps up.
+/// The interval of syncing the spool. When the machine crashes, the envelopes of this time can be lost. Measured at 200
+/// runs/s: a sync takes about 0.3 ms during an outage of Sentry, and is seldom needed while Sentry accepts envelopes as
+/// fast as they are added.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 /// The number of syncs between client reports, and between searches for envelopes that have become too old.
 const SYNCS_PER_REPORT: u32 = 30;
 /// The number of syncs between log lines with the counts, if they have changed.
 const SYNCS_PER_LOG_LINE: u32 = 60;
-/// The maximum number of different explanations that are logged, each once. There are few, unless the server puts the
-/// time into them.
+/// The maximum number of different explanations that are logged, each once. A server has few of them, unless its
+/// explanations contain the time.
 const MAX_LOGGED_REJECTIONS: usize = 20;
 
 impl Transport {
-    /// Starts sending, first of all what an earlier process left in the spool. Must be called within a tokio runtime.
+    /// Starts sending, beginning with the envelopes that an earlier process left in the spool. Must be called within a
+    /// tokio runtime.
     pub fn start(destination: Destination, spool: Spool, leftovers: Vec<SpooledEnvelope>) -> Self {
         let shared = Arc::new(Shared {
             destination,
@@ -86,7 +88,7 @@ impl Transport {
     }
 
     /// Adds an envelope from a thread that may hold the queue's lock itself, such as one that panics. The envelope is
-    /// lost if the lock cannot be taken within about 100 ms.
+    /// lost if the lock is not available within about 100 ms.
     pub fn try_push(&self, envelope: &Envelope) {
         const ATTEMPTS: u32 = 100;
         for _ in 0..ATTEMPTS {
@@ -136,7 +138,7 @@ impl Transport {
     /// then. Returns the counts after that.
     pub async fn flush(&self, timeout: Duration) -> Counts {
         let now = Instant::now();
-        // A timeout that is too long for the clock is replaced by a day.
+        // A timeout that the clock cannot represent is replaced by a day.
         let deadline = now.checked_add(timeout).unwrap_or(now + Duration::from_secs(24 * 3600));
         self.shared.lock().move_to_disk();
         self.shared.push_client_report(true);
@@ -144,7 +146,7 @@ impl Transport {
         self.shared.ready.notify_one();
         loop {
             let mut response_handled = std::pin::pin!(self.shared.response_handled.notified());
-            // Listens before it checks the queue, so that no response between the two is missed.
+            // Registers for the notification before it checks the queue, so that no response in between is missed.
             response_handled.as_mut().enable();
             let max_failures = self.shared.destination.max_failures_in_flush;
             if self.shared.lock().is_stuck(Instant::now(), deadline, max_failures) {
@@ -159,7 +161,7 @@ impl Transport {
 }
 
 impl Shared {
-    /// Sends one envelope after the other.
+    /// Sends one envelope after the other, for ever.
     async fn run_worker(self: Arc<Self>) {
         loop {
             let next = self.lock().next(Instant::now());
@@ -232,9 +234,10 @@ impl Shared {
         }
     }
 
-    /// Pushes a client report if anything was dropped since the last one. `is_last` is true if there will be no other.
+    /// Pushes a client report if anything was dropped since the last one. `is_last` is true if no further report will
+    /// follow.
     fn push_client_report(&self, is_last: bool) {
-        if !self.destination.wants_client_reports {
+        if !self.destination.accepts_client_reports {
             return;
         }
         let mut queue = self.lock();

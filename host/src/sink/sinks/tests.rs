@@ -48,7 +48,7 @@ impl Sink for Alarms {
     async fn flush(&self, _: Duration) {}
 }
 
-/// Alarms of this number of probes.
+/// Returns sinks for this number of probes, of which the only one raises alarms.
 fn alarms(probes: usize) -> (Arc<Alarms>, Sinks) {
     let alarms = Arc::<Alarms>::default();
     (Arc::clone(&alarms), Sinks::new(probes, vec![alarms]))
@@ -58,7 +58,8 @@ fn identity(title: &str, failures_before_error: u32) -> Arc<Identity> {
     Arc::new(Identity { title: title.to_owned(), failures_before_error, ..Identity::default() })
 }
 
-/// A run that has just ended. If `answered` is given, it has tried a host of the probe's title.
+/// A run that has just ended. If `answered` is `Some`, the run has contacted a host named like the probe, which
+/// answered or did not.
 fn run(probe: &Arc<Identity>, is_passed: bool, answered: Option<bool>) -> Run {
     let failure = Failure { reason: "timeout".to_owned(), message: String::new(), mismatches: Vec::new() };
     let outcome = if is_passed { Outcome::Passed } else { Outcome::Failed(failure) };
@@ -70,7 +71,7 @@ fn run(probe: &Arc<Identity>, is_passed: bool, answered: Option<bool>) -> Run {
 }
 
 #[tokio::test]
-async fn failures_before_error_hold_for_every_sink() {
+async fn failures_before_error_apply_to_every_sink() {
     let (alarms, sinks) = alarms(1);
     let probe = identity("shop", 3);
     for is_passed in [false, false, true, false, false] {
@@ -94,7 +95,7 @@ async fn a_host_without_a_network_raises_one_alarm_and_not_one_for_each_target()
 }
 
 #[tokio::test]
-async fn an_error_that_was_held_arrives_with_another_hosts_answer() {
+async fn a_held_error_is_reported_once_another_host_answers() {
     let (alarms, sinks) = alarms(4);
     sinks.report(run(&identity("a", 1), false, Some(false)));
     assert!(alarms.raised().is_empty());
@@ -104,7 +105,7 @@ async fn an_error_that_was_held_arrives_with_another_hosts_answer() {
 }
 
 #[tokio::test]
-async fn a_flush_waits_for_no_error_that_is_held() {
+async fn a_flush_reports_held_errors_without_waiting() {
     let (alarms, sinks) = alarms(4);
     sinks.report(run(&identity("a", 1), false, Some(false)));
     sinks.flush(Duration::from_secs(1)).await;
@@ -117,7 +118,7 @@ struct Faulty;
 #[async_trait]
 impl Sink for Faulty {
     fn report(&self, _: &Arc<AssessedRun>) {
-        panic!("this is a test's");
+        panic!("the test's sink panics on purpose");
     }
 
     async fn flush(&self, _: Duration) {
@@ -126,7 +127,7 @@ impl Sink for Faulty {
 }
 
 #[tokio::test]
-async fn a_faulty_sink_costs_no_other_sink_a_run() {
+async fn a_sink_that_panics_does_not_keep_runs_from_other_sinks() {
     let alarms = Arc::<Alarms>::default();
     let sinks = Sinks::new(1, vec![Arc::new(Faulty), Arc::clone(&alarms) as _]);
     let probe = identity("shop", 1);
@@ -149,7 +150,7 @@ impl Sink for Slow {
 }
 
 #[tokio::test]
-async fn sinks_are_flushed_side_by_side_and_within_the_timeout() {
+async fn sinks_are_flushed_concurrently_and_within_the_timeout() {
     let (timeout, tolerance) = (Duration::from_millis(200), super::FLUSH_TOLERANCE);
     for (sinks, longest) in [
         (vec![Arc::new(Slow) as Arc<dyn Sink>, Arc::new(Slow), Arc::new(Slow)], timeout),

@@ -31,8 +31,8 @@ struct SpanSummary {
 /// The number of breadcrumbs that Sentry's SDKs keep.
 const MAX_BREADCRUMBS: usize = 100;
 
-/// Returns a breadcrumb for each span but the root, and for each log line, in the order of their ends. If there are too
-/// many, returns the last ones.
+/// Returns a breadcrumb for each span but the root, and for each log line, in the order of their ends. If there are
+/// more than [`MAX_BREADCRUMBS`], returns the last of them.
 pub fn breadcrumbs(run: &Run, detail: DetailLevel) -> Vec<Breadcrumb<'_>> {
     let max_chars = detail.text_chars;
     let spans = run.trace.spans.iter().skip(1).map(|span| {

@@ -49,7 +49,7 @@ fn unix_seconds(time: SystemTime) -> f64 {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
-/// Returns a duration in seconds, rounded to tenths. The length of an outage is not known more exactly.
+/// Converts a duration to seconds, rounded to tenths: the length of an outage is not known more exactly.
 pub fn rounded_seconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 10.0).round() / 10.0
 }

@@ -40,7 +40,7 @@ pub fn write_event(
     };
     write_common_of_run(payload, event_id, run, &tags(run), event_defaults);
     payload.text("level", "error");
-    // Has nothing that differs from run to run, so that Sentry makes one issue of an outage.
+    // Contains nothing that differs from run to run, so that Sentry groups all errors of an outage into one issue.
     let fingerprint = [class, &run.probe.probe, &run.probe.title, reason];
     payload.value("fingerprint", &fingerprint.map(|part| truncate(part, MAX_TAG_CHARS)));
     let value = exception_value(&run.outcome, message);
@@ -63,7 +63,7 @@ pub fn write_event(
 struct Outage {
     began: String,
     runs: u32,
-    /// The time since it began, in seconds.
+    /// The time since the outage began, in seconds.
     lasted: f64,
 }
 
@@ -82,10 +82,11 @@ struct Mismatch<'a> {
 
 /// The maximum number of characters of an expected or actual value in the context `check`.
 const MAX_COMPARED_CHARS: usize = 500;
-/// The size of a mismatch in JSON without its values: keys, quotes and commas.
+/// The size in bytes of a mismatch in JSON without its values: keys, quotes and commas.
 const MISMATCH_OVERHEAD_BYTES: usize = 50;
 
-/// Returns the deepest span whose status is not ok, of several the last, or else the root. The event belongs to it.
+/// Returns the span to which the event belongs: the deepest span whose status is not ok, the last of several, or the
+/// root if there is none.
 fn failing_span(trace: &Trace) -> SpanFields<'_> {
     let mut depths: Vec<usize> = Vec::with_capacity(trace.spans.len());
     for span in &trace.spans {
@@ -102,7 +103,7 @@ fn outage(assessment: &Assessment) -> Option<Outage> {
 }
 
 /// Returns the value of the exception, which is the subtitle of the issue: the message and, if there are several
-/// mismatches, the first of these. A single mismatch is not added, since the message already contains it.
+/// mismatches, the first five of these. A single mismatch is not added, since the message already contains it.
 fn exception_value<'a>(outcome: &'a Outcome, message: &'a str) -> Cow<'a, str> {
     /// Further mismatches are in the context `check`.
     const MAX_LISTED: usize = 5;

@@ -1,5 +1,5 @@
 //! The evidence of a run that did not pass, as parts of its event: the request as Sentry's `request` interface,
-//! everything else as contexts. Truncated to the sizes that Sentry keeps.
+//! everything else as contexts. Truncated to the sizes that Sentry accepts.
 
 use std::collections::BTreeMap;
 
@@ -102,7 +102,7 @@ fn response(response: &Response) -> Value {
     }
     let data = match &body.text {
         Some(text) => body_as_json(text),
-        None => format!("{} bytes that are no text", body.size).into(),
+        None => format!("{} bytes that are not text", body.size).into(),
     };
     if !data.is_null() {
         context["data"] = data;
@@ -114,7 +114,7 @@ fn response(response: &Response) -> Value {
 /// `null` stands for an empty body.
 fn body_as_json(text: &str) -> Value {
     match serde_json::from_str(text) {
-        // Sentry parses the string in it again.
+        // Sentry parses the content of a JSON string once more.
         Ok(Value::String(inner)) => body_as_json(&inner),
         Ok(value) => value,
         Err(_) if text.is_empty() => Value::Null,
@@ -140,7 +140,8 @@ fn attempts(run: &Run) -> Option<Value> {
     (!run.earlier.is_empty()).then(|| Value::Object(attempts.collect()))
 }
 
-/// Returns the last lines of the guest's log, which are hard to find among the breadcrumbs.
+/// Returns the last 20 lines of the guest's log, which are hard to find among the breadcrumbs, or `None` if it is
+/// empty.
 fn log(run: &Run) -> Option<Value> {
     const MAX_LINES: usize = 20;
     let lines = run.log.iter().rev().take(MAX_LINES).rev();
@@ -148,7 +149,7 @@ fn log(run: &Run) -> Option<Value> {
     (!lines.is_empty()).then(|| json!({ "lines": lines }))
 }
 
-/// Returns the headers without those of cookies, which have a field of their own, and without excluded ones.
+/// Returns the headers except those of cookies, which have a field of their own, and except excluded ones.
 fn headers(lines: &Lines, cookie_header: &str, is_excluded: impl Fn(&str) -> bool) -> Lines {
     /// Leaves space for a body in the same context.
     const MAX_BYTES: usize = 3000;
@@ -158,8 +159,8 @@ fn headers(lines: &Lines, cookie_header: &str, is_excluded: impl Fn(&str) -> boo
     take_fitting(headers, MAX_BYTES)
 }
 
-/// Returns the names and values of the cookies in a header. Those of `set-cookie` have their attributes behind the
-/// value.
+/// Returns the names and values of the cookies in a header. The value of a cookie in `set-cookie` includes its
+/// attributes.
 fn cookies(lines: &Lines, header: &str) -> Lines {
     const MAX_BYTES: usize = 1500;
     let values = lines.iter().filter(|(name, _)| name == header).map(|(_, value)| value.as_str());
@@ -197,7 +198,8 @@ fn fit_context(context: &Value, detail: DetailLevel) -> Value {
     steps.find(|context| json_size(context) <= MAX_CONTEXT_BYTES).unwrap_or_else(|| json!({}))
 }
 
-/// Arrays and objects that are nested deeper in a context are written as text, since Sentry does not keep them.
+/// The depth at which arrays and objects in a context are written as text, since Sentry drops structures that are
+/// nested deeper.
 const MAX_DEPTH: usize = 6;
 
 /// Shortens strings to `max_chars`, and arrays and objects to `max_entries`.

@@ -48,7 +48,7 @@ struct Frame<'a> {
 const MAX_FRAMES: usize = 100;
 /// Sentry's limit for the characters of a function's name.
 const MAX_FUNCTION_CHARS: usize = 512;
-/// Sentry's limit for the characters of a file or module.
+/// Sentry's limit for the characters of the name of a file or module.
 const MAX_FILE_CHARS: usize = 256;
 
 /// Returns the one exception of an event. `backtrace` begins with the innermost frame, and may be empty.
@@ -68,7 +68,7 @@ pub fn exception<'a>(
     Values { values: vec![exception] }
 }
 
-/// Returns the innermost frames, in Sentry's order: the innermost last.
+/// Returns the innermost frames, at most [`MAX_FRAMES`], in Sentry's order: the innermost last.
 fn stacktrace(backtrace: &[run::Frame], detail: DetailLevel) -> Option<Stacktrace<'_>> {
     let max_file_chars = detail.text_chars.min(MAX_FILE_CHARS);
     let frames: Vec<_> = backtrace

@@ -30,9 +30,9 @@ pub struct HostEvent {
     pub handled: bool,
     /// The stack of the host itself, innermost frame first. May be empty.
     pub backtrace: Vec<Frame>,
-    /// The parts by which Sentry groups events into issues. They are the same each time.
+    /// The parts by which Sentry groups events into issues: they must be the same for each event of one cause.
     pub fingerprint: Vec<String>,
-    /// Contexts by their names. Sentry trims each at 8192 bytes.
+    /// Contexts by their names. Sentry trims each to 8192 bytes.
     pub contexts: BTreeMap<&'static str, Value>,
 }
 

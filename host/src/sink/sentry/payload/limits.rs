@@ -1,6 +1,6 @@
 //! Limits of the lengths in a payload.
 
-/// The extent to which a payload contains what is known about a run.
+/// The limits of the details of a run in a payload.
 #[derive(Debug, Clone, Copy)]
 pub struct DetailLevel {
     /// The maximum number of characters of a description or message.
@@ -24,12 +24,12 @@ pub const DETAIL_LEVELS: [DetailLevel; 4] = [
 pub const MAX_TAG_CHARS: usize = 200;
 /// Sentry's limit for the characters of a span's `op`.
 pub const MAX_OP_CHARS: usize = 128;
-/// The maximum size of a context as JSON. Sentry trims contexts at 8192 bytes.
+/// The maximum size of a context as JSON. Sentry trims contexts to 8192 bytes.
 pub const MAX_CONTEXT_BYTES: usize = 7_800;
 
 /// Returns the beginning of `text`, at most `max_chars` characters.
 pub fn truncate(text: &str, max_chars: usize) -> &str {
-    // A text with so few bytes, as most are, need not be counted in characters.
+    // A text has at most as many characters as bytes: the characters of most texts need not be counted.
     if text.len() <= max_chars {
         return text;
     }

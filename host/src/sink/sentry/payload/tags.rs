@@ -14,7 +14,7 @@ const MAX_TAGS: usize = 100;
 /// Keys that Sentry drops or overwrites, since it has fields with these names.
 const RESERVED_KEYS: [&str; 7] = ["dist", "environment", "filename", "function", "release", "server_name", "user"];
 
-/// Returns the tags of a run, and the host's own, which replace tags of the run with the same keys.
+/// Returns the tags of a run, and those that the host adds, which replace tags of the run with the same keys.
 pub fn tags(run: &Run) -> Tags<'_> {
     let own = [("probe", run.probe.probe.as_str()), ("outcome", run.outcome.as_str())];
     let reason = run.outcome.why().map(|(reason, _)| ("reason", reason));

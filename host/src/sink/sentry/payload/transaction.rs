@@ -37,8 +37,8 @@ pub fn write_transaction(
     payload.objects("spans", children, |object, span| write_child_span(object, trace, span, detail));
 }
 
-/// Returns the tags that depend on other runs: this host had no network, the run ended an outage, and runs were skipped
-/// before it.
+/// Returns the tags that depend on other runs: `vantage` if this host had no network, `recovered_after` if the run
+/// ended an outage, and `skipped` if runs were skipped before it.
 fn assessment_tags<'a>(
     run: &Run,
     assessment: &Assessment,

@@ -1,4 +1,4 @@
-//! An envelope in the queue, with the record of its failures.
+//! An envelope in the queue, and the number of its failures.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -17,13 +17,14 @@ pub struct QueuedEnvelope {
 }
 
 /// The number of lone failures after which an envelope is dropped as rejected, once [`LONE_FAILURE_TIME`] has passed
-/// too. Before that, a part of the server may be down.
+/// too. Until then, the failures may come from an outage of a part of the server.
 pub const MAX_LONE_FAILURES: u32 = 10;
 /// The time since its first lone failure after which an envelope may be dropped as rejected.
 pub const LONE_FAILURE_TIME: Duration = Duration::from_secs(86_400);
 /// The maximum age of an envelope: Sentry rejects older transactions.
 const MAX_AGE: Duration = Duration::from_secs(5 * 86_400);
-/// The maximum age of a check-in, which Sentry takes for the present state. The next one is due at most a minute later.
+/// The maximum age of a check-in, whose status Sentry takes for the current one. The next one is due at most a minute
+/// later.
 const MAX_CHECK_IN_AGE: Duration = Duration::from_secs(90);
 
 impl QueuedEnvelope {
@@ -38,7 +39,8 @@ impl QueuedEnvelope {
         self.first_lone_failure.get_or_insert(now);
     }
 
-    /// Returns true if the lone failures are as many, and have lasted as long, as those of a rejected envelope.
+    /// Returns true if the envelope counts as rejected: it has [`MAX_LONE_FAILURES`], the first of them
+    /// [`LONE_FAILURE_TIME`] ago.
     pub fn is_rejected(&self, now: Instant) -> bool {
         let failing_for = self.first_lone_failure.map(|first| now.saturating_duration_since(first));
         self.lone_failures >= MAX_LONE_FAILURES && failing_for >= Some(LONE_FAILURE_TIME)

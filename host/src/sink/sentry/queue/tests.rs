@@ -46,7 +46,7 @@ fn accepted() -> SendResult {
 }
 
 #[test]
-fn errors_are_sent_first_and_the_oldest_passed_are_dropped_first() {
+fn errors_are_sent_first_and_the_oldest_passed_runs_are_dropped_first() {
     let now = Instant::now();
     let mut queue = queue(40);
     for (kind, name, drops) in [
@@ -153,7 +153,7 @@ fn unreadable_envelopes_are_dropped() {
 }
 
 #[test]
-fn a_limited_client_report_delays_nothing_else() {
+fn a_rate_limit_of_client_reports_applies_to_nothing_else() {
     let now = Instant::now();
     let mut queue = queue(1000);
     push(&mut queue, Kind::ClientReport, "report");
@@ -169,7 +169,7 @@ fn a_limited_client_report_delays_nothing_else() {
 }
 
 #[test]
-fn a_full_spool_keeps_client_reports() {
+fn a_full_spool_drops_client_reports_last() {
     let mut queue = queue(20);
     push(&mut queue, Kind::ClientReport, "report");
     for number in 0..3 {
@@ -216,7 +216,7 @@ fn pauses_grow_with_each_failure() {
         failures += 1;
         let deadline = now + MAX_PAUSE;
         assert!(!queue.is_stuck(now, deadline, failures + 1));
-        assert!(queue.is_stuck(now, deadline, failures), "this many failures are enough");
+        assert!(queue.is_stuck(now, deadline, failures), "a flush no longer waits after {failures} failures");
         now += Duration::from_secs(60);
     }
     let envelope = take_next(&mut queue, now);
@@ -241,7 +241,7 @@ fn simultaneous_failures_count_once() {
 }
 
 #[test]
-fn an_envelope_at_which_the_server_fails_delays_no_others() {
+fn an_envelope_at_which_the_server_fails_does_not_delay_others() {
     let now = Instant::now();
     let mut queue = queue(1000);
     push(&mut queue, Kind::Error, "poison");
@@ -305,7 +305,7 @@ fn waiting_after_lone_failures(attempts: u32, time: Duration) -> u64 {
 }
 
 #[test]
-fn an_envelope_at_which_alone_the_server_fails_is_dropped_after_a_day() {
+fn an_envelope_that_alone_fails_is_dropped_after_a_day() {
     assert_eq!(waiting_after_lone_failures(MAX_LONE_FAILURES, LONE_FAILURE_TIME), 0);
     assert_eq!(waiting_after_lone_failures(200, LONE_FAILURE_TIME / 4), 1, "a part of the server may be down");
     assert_eq!(waiting_after_lone_failures(MAX_LONE_FAILURES / 2, LONE_FAILURE_TIME * 2), 1);

@@ -1,5 +1,5 @@
-//! The directories of spools: one for each DSN, and in it one for each process that sends there at the same time. Knows
-//! names and locks.
+//! The directories of spools: one for each DSN, and in it one for each of the processes that use the spool at the same
+//! time. Knows names and locks.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
@@ -17,28 +17,28 @@ pub struct SpoolDirectory {
     path: PathBuf,
     /// The number of the next segment.
     next_number: u64,
-    /// The lock of this directory, and those of the directories that ended processes left: their segments are sent by
-    /// this process.
+    /// The locked lock files of this directory, and of the directories that ended processes left, whose segments this
+    /// process sends.
     locks: Vec<File>,
 }
 
 const LOCK_FILE: &str = "lock";
 const SEGMENT_EXTENSION: &str = "spool";
-/// The number of processes that can use the same spool at once: more than anybody starts on purpose.
+/// The maximum number of processes that can use the same spool at once: more than anybody starts on purpose.
 const MAX_PROCESSES: u32 = 100;
 
-/// Returns the directory in which spools are unless the configuration names one: the state directory that systemd gives
-/// a service, or `sentrynet` in the user's. Returns `None` if there is neither.
+/// Returns the directory for spools if the configuration names none: the state directory that systemd sets for a
+/// service, or `sentrynet` in the state directory of the user. Returns `None` if there is neither.
 pub fn default_directory(env: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
-    // The variable may hold a list of directories, all of them equal.
+    // The variable may hold a list of directories, of which any can be used.
     let systemd = env("STATE_DIRECTORY").and_then(|list| list.split(':').next().map(PathBuf::from));
     let systemd = systemd.filter(|path| path.is_absolute());
     systemd.or_else(|| Some(etcetera::choose_base_strategy().ok()?.state_dir()?.join("sentrynet")))
 }
 
 impl SpoolDirectory {
-    /// Locks the first process directory in `parent` that no other process has, and loads its segments and those of all
-    /// other process directories without a process.
+    /// Locks the first process directory in `parent` that no other process has locked, and loads its segments. Also
+    /// locks all other process directories that no process has locked, and loads their segments.
     ///
     /// # Errors
     ///
@@ -50,7 +50,7 @@ impl SpoolDirectory {
             unused.next().unwrap_or_else(|| Err(io::Error::other("too many processes use the same spool")))?;
         let mut this = Self { path, next_number: 1, locks: vec![lock_file] };
         let mut loaded = Self::load(&this.path)?;
-        // Follows all numbers in use, also those of files that cannot be read.
+        // The next number is greater than all in use, including those of files that cannot be read.
         this.next_number =
             segment_paths(&this.path)?.iter().filter_map(|path| number(path)).max().unwrap_or_default() + 1;
         for other in std::fs::read_dir(parent)?.flatten() {
@@ -89,8 +89,12 @@ impl SpoolDirectory {
             match Segment::load(path.clone()) {
                 Ok(Some(loaded)) if loaded.records.is_empty() => loaded.segment.delete(),
                 Ok(Some(loaded)) => segments.push(loaded),
-                Ok(None) => tracing::warn!(%file, "a file of the spool has an unknown format: left alone"),
-                Err(error) => tracing::warn!(%file, %error, "cannot read a file of the spool: left alone"),
+                Ok(None) => {
+                    tracing::warn!(%file, "a file of the spool has an unknown format: not used and not deleted")
+                }
+                Err(error) => {
+                    tracing::warn!(%file, %error, "cannot read a file of the spool: not used and not deleted")
+                }
             }
         }
         Ok(segments)
@@ -99,7 +103,7 @@ impl SpoolDirectory {
 
 /// Locks a process directory, and creates it if it does not exist. Returns `None` if another process has locked it.
 fn lock(directory: &Path) -> io::Result<Option<(PathBuf, File)>> {
-    // Only the owner may read it: runs may contain more than all users of the machine should know.
+    // Only the owner may read it: runs may contain data that other users of the machine should not see.
     DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     let path = directory.join(LOCK_FILE);
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;

@@ -17,7 +17,7 @@ pub struct Disk {
     /// The segment that each priority is written to. They are separate, so that a segment of lower priority can be
     /// deleted without those of higher priority.
     open_segments: [Option<Arc<Segment>>; PRIORITIES],
-    /// Segments that have reached their maximum size, and may not be synced.
+    /// Segments that have reached their maximum size, and may not be synced yet.
     full_segments: Vec<Arc<Segment>>,
     /// Bytes of all segments.
     bytes: u64,
@@ -69,7 +69,7 @@ impl Disk {
     ///
     /// # Errors
     ///
-    /// Returns the error of creating or writing the file. Nothing of the envelope is left on disk then.
+    /// Returns the error of creating or writing the file. In that case, nothing of the envelope is left on disk.
     pub fn append(&mut self, kind: Kind, spans: u32, envelope: &[u8], added_at: SystemTime) -> io::Result<Record> {
         let segment = self.segment_for(kind)?;
         let size_before = segment.size();
@@ -80,7 +80,7 @@ impl Disk {
 
     /// Returns the segment to which an envelope is written now.
     fn segment_for(&mut self, kind: Kind) -> io::Result<Arc<Segment>> {
-        // Space is freed by deleting or emptying whole segments, so that a segment must be a small part of all.
+        // Space is freed by deleting or clearing whole segments, so a segment must be a small part of the maximum size.
         let max_segment_bytes = (self.max_bytes / 64).clamp(1 << 14, 4 << 20);
         let open = &mut self.open_segments[priority(kind)];
         if let Some(segment) = open {
@@ -107,7 +107,7 @@ impl Disk {
         Ok(segment)
     }
 
-    /// Removes an envelope, and its segment if that was its last one and nothing more is written to it.
+    /// Removes an envelope. Deletes its segment too if no live records are left in it and no more are written to it.
     pub fn remove(&mut self, record: &Record) {
         record.discard();
         let segment = record.segment();
@@ -124,7 +124,8 @@ impl Disk {
         open.chain(&self.full_segments).cloned().collect()
     }
 
-    /// Sets the error of the last write, if it failed. Logs when writing begins to fail and when it works again.
+    /// Records the error of the last write, or `None` if it succeeded. Logs when writing begins to fail and when it
+    /// works again.
     pub fn set_error(&mut self, error: Option<&io::Error>) {
         let directory = self.directory.path().display();
         match error {
@@ -141,7 +142,7 @@ impl Disk {
 }
 
 impl Drop for Disk {
-    /// Deletes the open segments in which nothing waits.
+    /// Deletes the open segments without live records.
     fn drop(&mut self) {
         let open = self.open_segments.iter().flatten();
         open.filter(|segment| segment.has_no_live_records()).for_each(|segment| segment.delete());

@@ -1,4 +1,4 @@
-//! A file of the spool: records one after the other, each a header and an envelope. The first byte of a header is the
+//! A file of the spool: a sequence of records, each with a header and an envelope. The first byte of a header is the
 //! state of the record, so that discarding an envelope is a write of one byte.
 
 use std::fs::{File, OpenOptions};
@@ -18,13 +18,13 @@ use crate::sink::sentry::envelope::Kind;
 #[derive(Debug)]
 pub struct Segment {
     path: PathBuf,
-    /// The open file, while the segment is written to. Thousands of segments may wait, and a process may not have that
-    /// many files open.
+    /// The open file, while the segment is written to. There may be thousands of segments with waiting envelopes, more
+    /// than a process may have open files.
     file: Mutex<Option<Arc<File>>>,
     size: AtomicU64,
     /// The number of records that are not discarded.
     live_records: AtomicU32,
-    /// The number of bytes that are known to be on the disk.
+    /// The number of bytes that have been synced to the disk.
     synced: AtomicU64,
 }
 
@@ -67,8 +67,8 @@ impl Segment {
         })
     }
 
-    /// Loads the whole records of a file that an earlier process left. Returns `None` if the file has another format,
-    /// or is too short to have any: such a file is deleted.
+    /// Loads the complete records of a file that an earlier process left. Returns `None` if the file has another
+    /// format, or is shorter than [`MAGIC`], in which case it is deleted.
     ///
     /// # Errors
     ///
@@ -109,7 +109,7 @@ impl Segment {
         if skipped_bytes > 0 {
             tracing::warn!(
                 file = %path.display(), bytes = skipped_bytes,
-                "a file of the spool is damaged: skipped bytes that are no whole envelope"
+                "a file of the spool is damaged: skipped bytes that are not a complete record"
             );
         }
         let live_records = u32::try_from(live.len()).unwrap_or(u32::MAX);
@@ -182,7 +182,7 @@ impl Segment {
         !self.has_no_live_records() && self.synced.load(Ordering::Relaxed) < self.size()
     }
 
-    /// Syncs all that was written so far to the disk, and blocks until the disk has it.
+    /// Syncs everything that was written so far to the disk, and blocks until that is done.
     ///
     /// # Errors
     ///
@@ -190,7 +190,7 @@ impl Segment {
     pub fn sync(&self) -> io::Result<()> {
         let size = self.size();
         self.file()?.sync_data()?;
-        // The first time, syncs the directory too: without its name, the file is lost.
+        // The first sync includes the directory: a file whose directory entry is not on the disk is lost in a crash.
         if self.synced.load(Ordering::Relaxed) == 0 {
             self.path.parent().map(File::open).transpose()?.map(|directory| directory.sync_all()).transpose()?;
         }
@@ -198,7 +198,7 @@ impl Segment {
         Ok(())
     }
 
-    /// Truncates the file to its first bytes, once it has no live records.
+    /// Removes all records from the file. Must be called only if it has no live records.
     ///
     /// # Errors
     ///
@@ -212,7 +212,7 @@ impl Segment {
 
     /// Deletes the file.
     pub fn delete(&self) {
-        // A file that cannot be deleted has no live records: the next start deletes it.
+        // If this fails, the next start deletes the file, since it has no live records.
         _ = std::fs::remove_file(&self.path);
     }
 }
@@ -240,7 +240,8 @@ impl Record {
 
     /// Marks the record as discarded.
     pub fn discard(&self) {
-        // If this fails, the envelope is sent again after the next start, and Sentry ignores it by its id.
+        // If this fails, the envelope is sent again after the next start. Sentry recognises it by its event id and
+        // ignores it.
         _ = self.segment.file().and_then(|file| file.write_all_at(&[DISCARDED], self.offset));
         self.segment.live_records.fetch_sub(1, Ordering::Relaxed);
     }

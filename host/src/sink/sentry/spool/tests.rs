@@ -109,7 +109,7 @@ fn a_truncated_file_loses_only_the_truncated_record() {
         let (spool, leftovers) = Spool::open(intact.path(), MAX_BYTES).unwrap();
         let whole_records = usize::from(length >= 8 + 24 + 5);
         assert_eq!(texts(&leftovers), &["first"][..whole_records], "{length} of {} bytes", bytes.len());
-        // Leaves the files as a process does that is killed at once.
+        // Leaves the files in the state in which a process leaves them that is killed now.
         std::mem::forget(leftovers);
         drop(spool);
     }
@@ -139,7 +139,7 @@ fn a_damaged_record_loses_only_itself() {
 }
 
 #[test]
-fn a_flipped_bit_is_never_sent() {
+fn an_envelope_with_a_flipped_bit_is_never_returned() {
     let directory = tempfile::tempdir().unwrap();
     let (mut spool, _) = Spool::open(directory.path(), MAX_BYTES).unwrap();
     let _spooled =
@@ -176,7 +176,7 @@ fn each_process_has_its_own_directory_and_the_next_takes_over_what_is_left() {
 }
 
 #[test]
-fn removing_the_oldest_frees_space() {
+fn removing_the_oldest_envelopes_frees_space() {
     let directory = tempfile::tempdir().unwrap();
     let (mut spool, _) = Spool::open(directory.path(), 1 << 20).unwrap();
     let mut spooled = std::collections::VecDeque::new();
@@ -256,7 +256,7 @@ fn envelopes_move_from_memory_to_disk_once_that_works() {
 }
 
 #[test]
-fn each_priority_frees_space_by_itself() {
+fn removing_transactions_frees_space_although_errors_stay() {
     let directory = tempfile::tempdir().unwrap();
     let (mut spool, _) = Spool::open(directory.path(), 1 << 20).unwrap();
     let (mut errors, mut runs) = (Vec::new(), std::collections::VecDeque::new());
@@ -273,7 +273,7 @@ fn each_priority_frees_space_by_itself() {
 }
 
 #[test]
-fn few_files_are_open() {
+fn few_files_are_open_at_the_same_time() {
     let directory = tempfile::tempdir().unwrap();
     let (mut spool, _) = Spool::open(directory.path(), 1 << 20).unwrap();
     let open = || {
@@ -302,7 +302,7 @@ fn an_unusable_directory_is_an_error() {
 }
 
 #[test]
-fn unknown_files_are_left_alone() {
+fn unknown_files_are_not_changed() {
     let directory = tempfile::tempdir().unwrap();
     let subdirectory = directory.path().join("1");
     fs::create_dir_all(subdirectory.join("0000000007.spool")).unwrap();

@@ -79,7 +79,7 @@ fn start(dsn: &Dsn) -> Transport {
         client,
         compression,
         url,
-        wants_client_reports: false,
+        accepts_client_reports: false,
         max_failures_in_flush: u32::MAX,
     };
     Transport::start(destination, Spool::in_memory(), Vec::new())
@@ -109,7 +109,7 @@ async fn an_envelope_is_sent_again_after_a_failure() {
 }
 
 #[tokio::test]
-async fn a_cut_connection_loses_nothing_and_after_the_status_does_not_matter() {
+async fn a_connection_may_end_before_or_after_the_status_without_loss() {
     let (dsn, requests) = serve(|number, _| match number {
         0 => String::new(),
         _ => "HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{".to_owned(),
@@ -121,7 +121,7 @@ async fn a_cut_connection_loses_nothing_and_after_the_status_does_not_matter() {
 }
 
 #[tokio::test]
-async fn a_slow_body_delays_nothing() {
+async fn a_body_that_never_arrives_does_not_delay_a_flush() {
     let (dsn, requests) = serve(|_, _| "HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n".to_owned());
     let transport = start(&dsn);
     transport.push(vec![envelope(Kind::PassedTransaction, "one")]);
@@ -182,7 +182,7 @@ async fn a_burst_arrives_completely() {
 }
 
 #[tokio::test]
-async fn without_a_server_envelopes_wait_and_a_flush_ends() {
+async fn without_a_server_envelopes_wait_and_a_flush_returns() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let transport = start(&format!("http://key@127.0.0.1:{port}/7").parse().unwrap());
     transport.push(vec![envelope(Kind::PassedTransaction, "one")]);

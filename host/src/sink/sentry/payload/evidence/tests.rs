@@ -23,7 +23,7 @@ fn response_context(headers: Lines, body: &str) -> Value {
 }
 
 #[test]
-fn a_request_in_sentrys_protocol() {
+fn a_request_has_the_form_of_sentrys_protocol() {
     let headers = lines(&[
         ("accept", "text/html"),
         ("x-key", "[Filtered]"),
@@ -41,13 +41,13 @@ fn a_request_in_sentrys_protocol() {
         "cookies": [["sid", "[Filtered]"], ["theme", "[Filtered]"]],
     });
     assert_eq!(request, expected);
-    // Sentry would discard the event of a crawler.
+    // Sentry may discard events whose `request` is that of a crawler.
     assert_eq!(contexts(&run, DETAIL_LEVELS[0])["connection"]["user_agent"], "Googlebot");
     assert!(Request::new(&fixtures::failed()).is_none());
 }
 
 #[test]
-fn a_response_in_sentrys_protocol() {
+fn a_response_has_the_form_of_sentrys_protocol() {
     let headers = lines(&[("content-type", "text/html"), ("set-cookie", "sid=[Filtered]; Path=/")]);
     let expected = json!({
         "status_code": 503,
@@ -59,7 +59,7 @@ fn a_response_in_sentrys_protocol() {
     assert_eq!(response_context(headers, "<p>Down"), expected);
     assert_eq!(response_context(Vec::new(), r#"{"a": [1]}"#)["data"], json!({ "a": [1] }));
     assert_eq!(response_context(Vec::new(), "").get("data"), None);
-    // Sentry does not keep deeper structures.
+    // Sentry drops deeper structures.
     let deep = response_context(Vec::new(), &(r#"{"a":"#.repeat(8) + "1" + &"}".repeat(8)));
     assert_eq!(deep["data"]["a"]["a"]["a"]["a"]["a"], r#"{"a":{"a":{"a":1}}}"#);
 }
@@ -68,7 +68,7 @@ fn a_response_in_sentrys_protocol() {
 fn each_failed_attempt_is_listed() {
     let mut run = fixtures::failed();
     assert_eq!(contexts(&run, DETAIL_LEVELS[0]).get("attempts"), None);
-    let Outcome::Failed(failure) = &run.outcome else { panic!("it has failed") };
+    let Outcome::Failed(failure) = &run.outcome else { panic!("the fixture is a failed run") };
     run.earlier.push(failure.clone());
     run.earlier[0].message = "the first".to_owned();
     for span in &mut run.trace.spans[1..3] {
@@ -93,7 +93,7 @@ fn the_log_has_the_guests_last_lines() {
 }
 
 #[test]
-fn the_evidence_of_a_hostile_server_fits() {
+fn the_evidence_of_a_hostile_server_fits_into_the_limits() {
     let long = |name: &str| lines(&vec![(name, "\u{1}\"é".repeat(500).as_str()); 60]);
     let text = Some("\"\\".repeat(1024));
     let certificate = crate::run::evidence::Certificate { names: vec!["é".repeat(4000); 20], ..Default::default() };
