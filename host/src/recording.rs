@@ -25,11 +25,11 @@ pub use format::ReadError;
 pub struct Recording {
     /// The first line of the file.
     pub header: Header,
-    /// The further lines, in the order in which things happened. The last one is [`Entry::Finish`].
+    /// The further lines, in the order of their events. The last one is [`Entry::Finish`].
     pub entries: Vec<Entry>,
 }
 
-/// The component that ran, its input, and the identity of the run.
+/// The component that ran, its inputs, and the identity of the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Header {
     /// The version of the host.
@@ -42,7 +42,7 @@ pub struct Header {
     pub title: String,
     /// The tags that the configuration gives the probe.
     pub tags: BTreeMap<String, String>,
-    /// The consecutive failed runs that it takes before an error is reported.
+    /// The number of consecutive failed runs from which on an error is reported.
     pub failures_before_error: u32,
     /// The JSON pointer of the probe in the configuration.
     pub pointer: String,
@@ -50,7 +50,8 @@ pub struct Header {
     pub settings: Value,
     /// The environment variables that the guest could read.
     pub environment: BTreeMap<String, String>,
-    /// The `allow` block that refused the guest the run's log, or `None` if the guest could write to the log.
+    /// The `allow` block that did not permit the guest to write to the run's log, or `None` if the guest had the
+    /// permission.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_refused: Option<String>,
     /// The lengths in bytes of the secrets that were redacted in `settings`, in `environment` and in what came from
@@ -99,7 +100,7 @@ pub enum Entry {
     Call(Call),
     /// The end of an attempt.
     End(End),
-    /// The end of the run, with what the host did after the end of the last attempt.
+    /// The end of the run, with the effects after the end of the last attempt.
     Finish(Effects),
 }
 
@@ -120,10 +121,10 @@ pub struct Call {
     /// The span that the call opened for the guest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub span: Option<SpanId>,
-    /// The answer of an external call. `None` for a local call, whose result follows from the calls before it.
+    /// The answer to an external call. `None` for a local call, whose result a replay computes from earlier calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<Answer>,
-    /// For a local call, the effects between the call before and this one. Background work of the host may go on while
+    /// For a local call, the effects between the previous entry and this call. The host may do background work while
     /// the guest computes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Box<Effects>>,
@@ -138,15 +139,15 @@ pub struct Answer {
     /// The value that the guest received. `None` if the attempt ended before the answer; a JSON `null` is a value.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "deserialize_some")]
     pub result: Option<Value>,
-    /// The effects since the entry before.
+    /// The effects since the previous entry.
     #[serde(flatten)]
     pub effects: Effects,
 }
 
-/// Spans, evidence and log lines that the host has written since the effects recorded before these.
+/// Spans, evidence and log lines that the host has written since the previous recorded effects.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Effects {
-    /// The spans that the host opened or changed, as they were then.
+    /// The spans that the host opened or changed, in their state at that time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub spans: Vec<Span>,
     /// The number of spans that were dropped because the trace was full.
@@ -171,12 +172,12 @@ pub struct End {
     /// The fault that stopped the guest, if any did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
-    /// The effects since the entry before.
+    /// The effects since the previous entry.
     #[serde(flatten)]
     pub effects: Effects,
 }
 
-/// A span as it was at some time.
+/// The state of a span at some time during the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Span {
     /// The id of the span.

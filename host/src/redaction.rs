@@ -1,12 +1,12 @@
-//! Removes secrets from all that leaves the host: reports, logs and recordings. [`REDACTED`] stands in their place.
+//! Removes secrets from everything that leaves the host: reports, logs and recordings. [`REDACTED`] replaces them.
 //!
 //! Two kinds of secrets are redacted:
 //!
 //! - **Configured secrets**: the values that the configuration takes from the environment or from files. They are
 //!   redacted in every text. [`Secrets::redact`] documents exactly in which forms they are found.
-//! - **Credentials of targets**, which no configuration names: texts that are credentials by their name (`token=…`)
-//!   or by their format (a JSON Web Token). The module `credential` finds them. They are redacted in the reports of
-//!   runs that did not pass, in SSH commands, and in recordings.
+//! - **Credentials of targets**, which are not in the configuration: texts that are credentials by their name
+//!   (`token=…`) or by their format (a JSON Web Token). The module `credential` finds them. They are redacted in the
+//!   reports of runs that did not pass, in SSH commands, and in recordings.
 
 mod credential;
 mod decoded_view;

@@ -1,4 +1,4 @@
-//! The result of one run of a probe: plain data that all sinks read. Of the other modules it uses only `trace`.
+//! The result of one run of a probe, as plain data that all sinks read.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,8 +22,8 @@ pub struct Run {
     pub trace: Trace,
     /// The time from the moment at which the run was due to its start.
     pub lateness: Duration,
-    /// The number of runs immediately before this one that were skipped because their time passed before they could
-    /// start.
+    /// The number of runs immediately before this one that were skipped because they could not start before the next
+    /// one was due.
     pub skipped: u32,
     /// The number of attempts, at least 1. It is greater than 1 if the run was retried after a failure.
     pub attempts: u32,
@@ -70,8 +70,8 @@ pub struct Outage {
     pub lasted: Duration,
 }
 
-/// The result of a run. Failures of the target and faults on this side are kept apart: they have separate exit codes
-/// and fingerprints.
+/// The result of a run. Failures of the target and faults of the probe or the host are distinct: they have separate
+/// exit codes and fingerprints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The first attempt passed.
@@ -80,8 +80,8 @@ pub enum Outcome {
     PassedAfterRetry(Failure),
     /// The last attempt failed: the target is not as it should be.
     Failed(Failure),
-    /// The probe could not do its work: it trapped, reached a limit, gave up, or could not be run. The target may be
-    /// well.
+    /// The probe could not do its work: it trapped, reached a limit, returned that it could not, or could not be run.
+    /// Nothing is known about the target.
     Broken(Fault),
 }
 
@@ -89,15 +89,16 @@ pub enum Outcome {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// The kind of failure, by which outages are grouped: a short, stable word of low cardinality (`dns`, `status`,
-    /// `assertion`). It is cut after 64 bytes.
+    /// `assertion`). It is truncated to 64 bytes.
     pub reason: String,
-    /// One sentence for a person, in lower case and without a full stop. It is cut after 4096 bytes.
+    /// One sentence for a person, in lower case and without a full stop. It is truncated to 4096 bytes.
     pub message: String,
-    /// The checks that did not hold, in the order in which they were made. At most 100; empty if nothing was compared.
+    /// The checks that failed, in the order in which they were made. At most 100; empty if the failure is not about a
+    /// checked value.
     pub mismatches: Vec<Mismatch>,
 }
 
-/// A check that did not hold. Each text comes from the guest, and is cut after 4096 bytes.
+/// A check that failed. Each text comes from the guest, and is truncated to 4096 bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mismatch {
     /// The thing that was checked: `status`, `$.version`.
@@ -120,7 +121,7 @@ pub struct Fault {
     pub backtrace: Vec<Frame>,
 }
 
-/// A frame of a guest's stack. All text in it comes from the guest; each text is cut after 300 bytes.
+/// A frame of a guest's stack. All text in it comes from the guest; each text is truncated to 300 bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Frame {
     /// The demangled name of the function, or `wasm function` and its index if it has no name.
@@ -137,7 +138,7 @@ pub struct Frame {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
-    /// The guest trapped or exited, or was stopped because of an invalid call of the host.
+    /// The guest trapped or exited, or was stopped because it called the host in an invalid way.
     Trap,
     /// The guest reached a limit.
     #[serde(rename = "ceiling")]
@@ -145,7 +146,7 @@ pub enum FaultKind {
     /// The guest returned that it could not do its work.
     #[serde(rename = "gave")]
     ReportedByProbe,
-    /// The host could not run the guest, or could not run it to its end.
+    /// The host could not run the guest, or could not complete the run.
     Host,
     /// The guest behaved differently from the recording that it was to replay, or the recording is damaged.
     #[serde(rename = "departed")]
@@ -185,7 +186,7 @@ pub struct LogLine {
     pub at: Duration,
     /// The severity of the line.
     pub level: Level,
-    /// The text. It is cut after 4096 bytes.
+    /// The text. It is truncated to 4096 bytes.
     pub message: String,
 }
 
@@ -263,8 +264,8 @@ impl Outcome {
 }
 
 impl FaultKind {
-    /// Returns the kind as a reason for use in place of [`Failure::reason`]. For a limit it is the limit's key. These
-    /// names differ from the serialised ones.
+    /// Returns the name of the kind, which is used where a failure has its [`reason`](Failure::reason). For a limit, it
+    /// is the limit's key. These names differ from the serialised ones.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Trap => "trap",

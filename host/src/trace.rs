@@ -1,6 +1,6 @@
 //! The trace of a run: spans as plain data, timed by the host's clock, and the hosts that the run tried to reach.
 //!
-//! A [`Recorder`] builds a trace; [`Recorder::finish`] returns it. Sending traces to Sentry is not done here.
+//! A [`Recorder`] builds a trace; [`Recorder::finish`] returns it. The sinks send traces to Sentry.
 
 mod id;
 mod reachability;

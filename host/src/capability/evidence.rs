@@ -83,7 +83,7 @@ impl Evidence {
 
 /// Returns true if `later` is a connection to the same host and port as the connection `failed`.
 fn replaces(later: &dyn ExchangeEvidence, failed: &dyn ExchangeEvidence) -> bool {
-    failed.tcp_connection().zip(later.tcp_connection()).is_some_and(|(failed, later)| later.is_like(&failed))
+    failed.tcp_connection().zip(later.tcp_connection()).is_some_and(|(failed, later)| later.has_same_target(&failed))
 }
 
 /// Evidence that was read from a recording.

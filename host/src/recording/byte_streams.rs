@@ -1,4 +1,4 @@
-//! Bytes in a recording, and the pieces of byte streams put together.
+//! The JSON form of bytes in a recording, and the reassembly of byte streams from their pieces.
 
 use std::collections::HashMap;
 
@@ -40,7 +40,8 @@ impl ByteStream<'_> {
     }
 }
 
-/// Returns all streams of a run. A stream ends when its handle is dropped, since the number may be used again.
+/// Returns all streams of a run. A stream ends when its handle is dropped: a later stream may have a handle with the
+/// same number.
 pub fn collect_streams(entries: &mut [Entry]) -> Vec<ByteStream<'_>> {
     let mut streams: Vec<ByteStream<'_>> = Vec::new();
     let mut index_by_handle = HashMap::new();
@@ -59,7 +60,7 @@ pub fn collect_streams(entries: &mut [Entry]) -> Vec<ByteStream<'_>> {
     streams
 }
 
-/// Returns the bytes that a call read (`true`) or wrote (`false`).
+/// Returns the bytes that a call read (with `true`) or wrote (with `false`), or `None` if it did neither.
 fn stream_piece(call: &mut Call) -> Option<(bool, &mut Value)> {
     match call.call.strip_prefix("wasi:io/streams.")? {
         "input-stream.read" | "input-stream.blocking-read" => {
@@ -92,7 +93,7 @@ mod tests {
             call("input-stream.skip", 3, "skipped"),
             call("input-stream.blocking-read", 3, "\u{e9}"),
             call("input-stream.drop", 3, ""),
-            // Another stream with the same number.
+            // Another stream whose handle has the same number.
             call("input-stream.read", 3, "c"),
             call("output-stream.blocking-write-and-flush", 4, "y"),
         ];

@@ -20,21 +20,21 @@ struct FirstLine<H> {
     header: H,
 }
 
-/// An error that means a file cannot be replayed.
+/// A file cannot be replayed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The file cannot be opened or read.
     #[error("cannot read the recording {name}: {error}")]
     Io {
-        /// The file.
+        /// The name of the file.
         name: String,
         /// The error of the operating system.
         error: io::Error,
     },
-    /// The first line has no version of the format.
+    /// The first line does not state the version of the format.
     #[error("{name} is no recording: its first line is not the one that `--record` writes")]
     NotARecording {
-        /// The file.
+        /// The name of the file.
         name: String,
     },
     /// The file has another version of the format.
@@ -43,7 +43,7 @@ pub enum ReadError {
          replay it with the version of the host that wrote it, or record it anew"
     )]
     UnsupportedVersion {
-        /// The file.
+        /// The name of the file.
         name: String,
         /// The version that the file has.
         version: u32,
@@ -51,7 +51,7 @@ pub enum ReadError {
     /// A line cannot be parsed.
     #[error("the recording {name} is damaged in line {line} ({cause}): record it anew")]
     InvalidLine {
-        /// The file.
+        /// The name of the file.
         name: String,
         /// The number of the line, counted from one.
         line: usize,
@@ -59,17 +59,19 @@ pub enum ReadError {
         cause: String,
     },
     /// The file ends before the end of the run.
-    #[error("the recording {name} is cut off after line {lines}: its last line is not the run's end; record it anew")]
+    #[error(
+        "the recording {name} is cut off after line {lines}: its last line is not the end of the run; record it anew"
+    )]
     Truncated {
-        /// The file.
+        /// The name of the file.
         name: String,
         /// The number of valid lines.
         lines: usize,
     },
     /// There are lines after the end of the run.
-    #[error("the recording {name} goes on after the run's end, in line {line}: a file holds one run")]
+    #[error("the recording {name} continues in line {line} after the end of the run: a file holds one run")]
     TrailingLine {
-        /// The file.
+        /// The name of the file.
         name: String,
         /// The number of the line, counted from one.
         line: usize,
@@ -82,7 +84,8 @@ impl Recording {
     /// # Errors
     /// [`ReadError::Io`] if the file cannot be read; otherwise the errors of [`Recording::parse`].
     pub fn read(path: &Path) -> Result<Self, ReadError> {
-        /// Larger files are read up to here and reported as cut off. A run records at most about 256 MiB of values.
+        /// Larger files are read up to this size, and reported as cut off. A run records at most about 256 MiB of
+        /// values.
         const MAX_FILE_BYTES: u64 = 1 << 30;
         let name = path.display().to_string();
         let io_error = |error| ReadError::Io { name: name.clone(), error };
@@ -96,11 +99,11 @@ impl Recording {
     /// Parses the text of a recording. `name` is the file's name for error messages.
     ///
     /// # Errors
-    /// - [`ReadError::NotARecording`] if the first line has no version of the format.
+    /// - [`ReadError::NotARecording`] if the first line does not state the version of the format.
     /// - [`ReadError::UnsupportedVersion`] if the version is not the one that this host writes.
     /// - [`ReadError::InvalidLine`] if a line cannot be parsed, except for a last line that is cut off.
-    /// - [`ReadError::Truncated`] if the entry of the run's end is missing.
-    /// - [`ReadError::TrailingLine`] if another line follows the run's end.
+    /// - [`ReadError::Truncated`] if the entry for the end of the run is missing.
+    /// - [`ReadError::TrailingLine`] if another line follows the end of the run.
     pub fn parse(name: &str, text: &str) -> Result<Self, ReadError> {
         let name = name.to_owned();
         let mut lines = text.lines().enumerate().map(|(index, line)| (index + 1, line));

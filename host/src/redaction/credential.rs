@@ -1,7 +1,8 @@
 //! Credentials in texts, recognised by their names (`token=…`) or by their formats (a JSON Web Token). Targets send
-//! secrets that no configuration names.
+//! secrets that are not in the configuration.
 //!
-//! The search is heuristic. A secret is not found if [`is_name`] does not recognise its name and it has no known format.
+//! The search is heuristic. A secret is not found if [`is_name`] does not recognise its name and the secret has no
+//! known format.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -14,7 +15,7 @@ use value::find_value;
 
 mod value;
 
-/// Returns true if a header, a key or a query parameter of this name has a credential as its value.
+/// Returns true if the value of a header, a key or a query parameter with this name is probably a credential.
 pub fn is_name(name: &str) -> bool {
     /// Found anywhere in a name, without regard to case and separators.
     const SUBSTRINGS: [&str; 21] = [
@@ -82,13 +83,13 @@ fn words(name: &str) -> impl Iterator<Item = String> {
     words.into_iter()
 }
 
-/// Redacts what is a credential by its name or by its format.
+/// Redacts all credentials, recognised by their names or by their formats.
 pub fn redact(text: &str) -> Cow<'_, str> {
     replace(text, find(text, false))
 }
 
-/// Redacts the credentials of a sentence. As [`redact`], except that an unquoted value after a name and a colon
-/// remains: in `token: expected text`, it is no credential.
+/// Redacts the credentials in a sentence. Does the same as [`redact`], but leaves an unquoted value after a name and a
+/// colon: in `token: expected text`, it is no credential.
 pub fn redact_sentence(text: &str) -> Cow<'_, str> {
     replace(text, find(text, true))
 }
@@ -135,11 +136,11 @@ fn replace(text: &str, mut matches: Vec<Match>) -> Cow<'_, str> {
     if matches.is_empty() {
         return Cow::Borrowed(text);
     }
-    matches.sort_by_key(|it| (it.range.start, std::cmp::Reverse(it.range.end)));
+    matches.sort_by_key(|found| (found.range.start, std::cmp::Reverse(found.range.end)));
     let mut replaced = String::with_capacity(text.len());
     let mut copied_to = 0;
     for Match { range, quote } in matches {
-        // A match that begins within the one before is redacted together with it.
+        // A match that begins within the previous one is redacted together with that.
         if range.start >= copied_to {
             replaced.push_str(&text[copied_to..range.start]);
             replaced.extend([&quote, REDACTED, &quote]);
@@ -171,7 +172,7 @@ fn find_by_name(text: &str, is_sentence: bool, matches: &mut Vec<Match>) {
         while let Some(captures) = pattern.captures_at(text, at) {
             let (Some(whole), Some(name)) = (captures.get(0), captures.get(1)) else { return };
             at = whole.end();
-            // After `//` the name is that of a host, and its port follows.
+            // A name after `//` is that of a host, and the number after its colon is a port.
             if !is_name(name.as_str()) || text[..name.start()].ends_with("//") {
                 continue;
             }
@@ -205,7 +206,7 @@ fn find_in_markup(text: &str, matches: &mut Vec<Match>) {
         let attributes: Vec<_> = ATTRIBUTE.captures_iter(tag.as_str()).collect();
         let is_value = |name: &str| matches!(name.to_ascii_lowercase().as_str(), "value" | "content");
         let content =
-            |captures: &regex::Captures<'_>| (2..5).find_map(|group| captures.get(group)).map(|it| it.range());
+            |captures: &regex::Captures<'_>| (2..5).find_map(|group| captures.get(group)).map(|found| found.range());
         let is_named = attributes.iter().any(|captures| {
             !is_value(&captures[1]) && content(captures).is_some_and(|range| is_name(&tag.as_str()[range]))
         });
@@ -242,21 +243,22 @@ pattern!(
         | (?: \bsshpass\s+-p\s* | \bmysql[a-z]*\s(?:[^|;&\n]*\s)?-p ) (?: ["']([^"']+) | ([^\s"';]+) ) )"#
 );
 
-/// Finds what is a credential by its format, whatever its name.
+/// Finds credentials by their format, independent of names.
 fn find_by_format(text: &str, matches: &mut Vec<Match>) {
     for pattern in [&PRIVATE_KEY, &JWT, &PREFIXED] {
-        matches.extend(pattern.find_iter(text).map(|it| unquoted(it.range())));
+        matches.extend(pattern.find_iter(text).map(|found| unquoted(found.range())));
     }
     let ranges = SCHEME.captures_iter(text).filter_map(|captures| captures.get(1));
-    matches.extend(ranges.filter(|it| looks_random(it.as_str())).map(|it| unquoted(it.range())));
+    matches.extend(ranges.filter(|found| looks_random(found.as_str())).map(|found| unquoted(found.range())));
     let ranges = [&USERINFO, &OPTION].into_iter().flat_map(|pattern| pattern.captures_iter(text));
     let ranges = ranges.filter_map(|captures| captures.iter().skip(1).flatten().next());
-    matches.extend(ranges.map(|it| unquoted(it.range())));
+    matches.extend(ranges.map(|found| unquoted(found.range())));
 }
 
 /// Returns true if a text looks like a random token rather than a word: it has a digit, or an upper-case letter after
-/// its first character besides lower-case ones, or `=` at its end, or at least 20 bytes. Lower-case letters before
-/// `=` are the name of a parameter. So nothing is redacted in `Basic authentication` and in `Basic realm="…"`.
+/// its first character besides lower-case ones, or `=` at its end, or at least 20 bytes. Only lower-case letters and
+/// `=` are taken for the name of a parameter. So nothing is redacted in `Basic authentication` and in `Basic
+/// realm="…"`.
 pub fn looks_random(text: &str) -> bool {
     let is_mixed_case =
         text.chars().skip(1).any(|c| c.is_ascii_uppercase()) && text.chars().any(|c| c.is_ascii_lowercase());

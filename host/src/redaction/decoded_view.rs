@@ -1,5 +1,5 @@
-//! A decoded text that has for each byte its position in the source, and the decoding of escapes: of URLs, JSON,
-//! source code and HTML.
+//! A decoded text that knows, for each byte, the part of the source from which it was decoded. Also decodes the escapes
+//! of URLs, JSON, source code and HTML.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use std::ops::Range;
 #[derive(Default)]
 pub struct DecodedView {
     bytes: Vec<u8>,
-    /// For each byte, the start and the end of the part of the source that stands for it.
+    /// For each byte, the start and the end of the part of the source from which it was decoded.
     sources: Vec<(u32, u32)>,
 }
 
@@ -15,7 +15,7 @@ pub struct DecodedView {
 pub const SEPARATOR: u8 = 0xff;
 
 impl DecodedView {
-    /// Returns the view of a text as it is. `None` if the text has 4 GiB or more.
+    /// Returns the view of a text without any decoding. `None` if the text has 4 GiB or more.
     pub fn new(text: &str) -> Option<Self> {
         let length = u32::try_from(text.len()).ok()?;
         Some(Self { bytes: text.into(), sources: (0..length).map(|start| (start, start + 1)).collect() })
@@ -26,7 +26,7 @@ impl DecodedView {
         &self.bytes
     }
 
-    /// Returns the part of the source that a range of the view stands for. The range must not be empty.
+    /// Returns the part of the source from which a range of the view was decoded. The range must not be empty.
     pub fn source(&self, range: Range<usize>) -> Range<usize> {
         self.sources[range.start].0 as usize..self.sources[range.end - 1].1 as usize
     }
@@ -52,9 +52,10 @@ impl DecodedView {
         (!readable.bytes.is_empty()).then_some(readable)
     }
 
-    /// Decodes escapes. At each position, `decode` gets the remaining bytes, appends what they begin with decoded, and
-    /// returns how many bytes it has decoded, or `None` if there is no escape. An incomplete escape, which begins with
-    /// `escape` and is cut off, is left out. Returns `None` if there was no escape at all.
+    /// Decodes escapes. At each position, `decode` gets the remaining bytes. If they begin with an escape, it appends
+    /// the decoded bytes to its second argument and returns the length of the escape in bytes; otherwise it returns
+    /// `None`. An escape that begins with the byte `escape` and is cut off is removed. Returns `None` if the view has
+    /// no escapes.
     fn rewrite(&self, escape: u8, decode: impl Fn(&[u8], &mut Vec<u8>) -> Option<usize>) -> Option<Self> {
         let mut rewritten = Self::default();
         let mut decoded = Vec::new();
@@ -82,8 +83,8 @@ impl DecodedView {
     }
 }
 
-/// Returns the view without percent escapes, without those of forms, without backslash escapes and without HTML
-/// entities: each that differs from the view.
+/// Decodes a view in four ways: percent escapes, percent escapes and the `+` of forms, backslash escapes, and HTML
+/// entities. Returns only the results that differ from the view.
 pub fn unescaped_views(view: &DecodedView) -> impl Iterator<Item = DecodedView> {
     let containing = |byte| view.bytes.contains(&byte).then_some(view);
     let url = containing(b'%').and_then(|view| view.rewrite(b'%', decode_percent));
@@ -107,8 +108,8 @@ fn decode_form(text: &[u8], decoded: &mut Vec<u8>) -> Option<usize> {
     Some(1)
 }
 
-/// Decodes the escapes of JSON, of Rust and Python, and those of shells, in which any other character stands for
-/// itself.
+/// Decodes the escapes of JSON, Rust, Python and shells. A backslash before any other character is removed, as in
+/// shells.
 fn decode_backslash(text: &[u8], decoded: &mut Vec<u8>) -> Option<usize> {
     let [b'\\', escape, rest @ ..] = text else { return None };
     let unescaped = match escape {

@@ -1,8 +1,8 @@
-//! Base64 and hexadecimal digits, decoded wherever a text may have them.
+//! Decodes base64 and hexadecimal digits wherever a text may contain them.
 
 use super::decoded_view::{DecodedView, SEPARATOR};
 
-/// Returns all that the base64 and hexadecimal digits in `view` decode to.
+/// Returns everything to which the base64 and hexadecimal digits in `view` can be decoded.
 ///
 /// A run of digits is decoded if it stands for at least `min_bytes` bytes, or for at least [`MIN_TRUNCATED_BYTES`] if
 /// `is_truncated` returns true for its end in the source.
@@ -20,7 +20,7 @@ struct Encoding {
     bits_per_char: usize,
     /// The number of characters that stand for whole bytes.
     group_chars: usize,
-    /// Returns the bits that a character stands for, or `None` for a character of no digit.
+    /// Returns the bits that a character stands for, or `None` for a character that is no digit.
     digit_value: fn(u8) -> Option<u8>,
     /// True if a run continues after a line break, and ends with padding.
     is_wrapped: bool,
@@ -30,7 +30,7 @@ struct Encoding {
 const BASE64: Encoding = Encoding { bits_per_char: 6, group_chars: 4, digit_value: base64_value, is_wrapped: true };
 const HEXADECIMAL: Encoding =
     Encoding { bits_per_char: 4, group_chars: 2, digit_value: hexadecimal_value, is_wrapped: false };
-/// The bytes that a run must stand for to be decoded where the text is cut off.
+/// The minimum number of bytes that a run must stand for to be decoded where the text is cut off.
 const MIN_TRUNCATED_BYTES: usize = 4;
 
 fn base64_value(character: u8) -> Option<u8> {

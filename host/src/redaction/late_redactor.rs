@@ -1,4 +1,5 @@
-//! Redaction of standard error: of the log, which starts before the configuration is read, and of panics.
+//! Redaction of standard error: of the log, which starts before the configuration is read, and of the messages of
+//! panics.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::borrow::Cow;
@@ -30,8 +31,8 @@ impl LateRedactor {
         RedactingWriter { redactor: self, out }
     }
 
-    /// Sets a panic hook that writes the usual message and backtrace to standard error, redacted. It replaces the
-    /// hook of a test harness too, which then does not capture panics.
+    /// Sets a panic hook that writes the usual message and backtrace to standard error, redacted. The previous hook is
+    /// no longer called, not even that of a test harness, which then does not capture panics.
     pub fn hook_panics(&self) {
         let redactor = self.clone();
         std::panic::set_hook(Box::new(move |panic| {

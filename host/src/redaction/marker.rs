@@ -1,4 +1,4 @@
-//! The text in the place of a secret.
+//! The texts that replace secrets.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -51,6 +51,9 @@ mod tests {
     fn a_placeholder_is_as_long_as_its_secret() {
         let placeholders = [1, 4, 9, 10, 12].map(placeholder);
         assert_eq!(placeholders, ["[Filtered]", "[Fi]", "[Filtere]", "[Filtered]", "[Filtered]__"]);
-        assert!(placeholder(usize::MAX).len() < 2 << 20, "a recording may have any length in it");
+        assert!(
+            placeholder(usize::MAX).len() < 2 << 20,
+            "the placeholder is short even if a recording states a huge length"
+        );
     }
 }

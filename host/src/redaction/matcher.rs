@@ -7,15 +7,16 @@ use aho_corasick::AhoCorasick;
 
 use super::variants::{MIN_SUBSTRING_CHARS, is_short, variants};
 
-/// The bytes of each pattern that the automaton searches for. The remainder is compared where they are found. The
-/// automaton stays small however long the values are, and it finds the beginnings of values that are cut off.
+/// The bytes of each pattern that the automaton searches for. Where they are found, the rest of the pattern is
+/// compared. So the automaton stays small even if values are long, and it also finds the beginnings of values that are
+/// cut off.
 const HEAD_BYTES: usize = 4;
 
 /// A set of patterns, made of values.
 pub struct Matcher {
     /// Finds the first bytes of the patterns.
     heads: AhoCorasick,
-    /// All patterns in the order of their bytes, in which a binary search finds those that a text begins with.
+    /// All patterns, sorted by their bytes, so that a binary search finds those with which a text begins.
     sorted: Vec<Pattern>,
     min_substring_bytes: Option<usize>,
     /// The values that are finite numbers.
@@ -24,7 +25,7 @@ pub struct Matcher {
 
 struct Pattern {
     bytes: Vec<u8>,
-    /// True if the pattern matches only where neither a letter nor a digit is beside it.
+    /// True if the pattern matches only where no letter or digit is directly before or after it.
     whole_word_only: bool,
     /// The index of the longest other pattern that this pattern begins with.
     longest_prefix: Option<usize>,
@@ -53,7 +54,7 @@ impl Matcher {
             sorted.push(Pattern { bytes, whole_word_only, longest_prefix });
         }
         let heads: BTreeSet<&[u8]> = sorted.iter().map(|pattern| head(&pattern.bytes)).collect();
-        // The limit is some two thousand million states, one for each byte of each head.
+        // The limit is about 2³¹ states. The automaton has at most one for each byte of each head.
         let heads = AhoCorasick::new(&heads).expect("heads of four bytes stay below the automaton's limit");
         let substrings = sorted.iter().filter(|pattern| !pattern.whole_word_only);
         let min_substring_bytes = substrings.map(|pattern| pattern.bytes.len()).min();
@@ -130,7 +131,7 @@ fn head(bytes: &[u8]) -> &[u8] {
     &bytes[..bytes.len().min(HEAD_BYTES)]
 }
 
-/// Returns true if neither a letter nor a digit is beside a range.
+/// Returns true if no letter or digit is directly before or after a range.
 fn is_whole_word(text: &[u8], range: Range<usize>) -> bool {
     // Bytes of characters beyond ASCII count as letters, which most of them are.
     let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte >= 0x80;

@@ -1,5 +1,5 @@
-//! Redaction of credentials in the evidence, the failures and the log of a run that did not pass. They are
-//! credentials of the target, which no configuration names.
+//! Redaction of credentials in the evidence, the failures and the log of a run that did not pass. They are credentials
+//! of the target, which are not in the configuration.
 
 use std::borrow::Cow;
 
@@ -16,7 +16,7 @@ use crate::run::{Failure, Run};
 ///
 /// The body that was sent is removed from the exchange: it serves this purpose only.
 pub fn take_credentials(exchange: &mut Exchange) -> Secrets {
-    /// Shorter values are left, since words would be redacted too. A cookie may have the value `dark`.
+    /// Shorter values are not redacted elsewhere, since they may be ordinary words: a cookie may have the value `dark`.
     const MIN_SECRET_CHARS: usize = 6;
     const MIN_COOKIE_CHARS: usize = 8;
     let Exchange::Http(http) = exchange else { return Secrets::default() };
@@ -35,7 +35,8 @@ pub fn take_credentials(exchange: &mut Exchange) -> Secrets {
     Secrets::new(values.filter(has_chars(MIN_SECRET_CHARS)).chain(cookies.filter(has_chars(MIN_COOKIE_CHARS))))
 }
 
-/// Redacts what is a credential by its name or by its format in the evidence, the failures and the log of a run.
+/// Redacts all credentials, recognised by their names or by their formats, in the evidence, the failures and the log of
+/// a run.
 pub fn redact_credentials(run: &mut Run) {
     match &mut run.evidence {
         Some(Exchange::Http(http)) => redact_http(http),
@@ -99,8 +100,8 @@ fn is_cookie(header: &str) -> bool {
     header == SET_COOKIE || header == "cookie"
 }
 
-/// Returns true if a query parameter is a credential. `code` is one for OAuth; elsewhere it names an error, for
-/// example.
+/// Returns true if a query parameter is a credential. `code` is one in OAuth, but elsewhere often an error code, so
+/// [`credential::is_name`] does not include it.
 fn is_credential_parameter(name: &str) -> bool {
     credential::is_name(name) || name == "code"
 }
@@ -140,7 +141,7 @@ fn redact_query(url: &str) -> String {
 
 fn redact_excerpt(excerpt: &mut Excerpt) {
     let Some(text) = &mut excerpt.text else { return };
-    // A key with escapes is not recognised as a name, so the JSON is written anew without them.
+    // A key with escapes is not recognised as a name, so JSON with escapes is serialised again without them.
     if text.contains("\\u")
         && let Ok(value) = serde_json::from_str::<Value>(text)
     {
@@ -156,7 +157,7 @@ fn redact_failure_credentials(failure: &mut Failure) {
             let redacted =
                 if is_credential && shows_a_value(text) { Cow::Borrowed(REDACTED) } else { credential::redact(text) };
             if *redacted != **text {
-                // The message repeats the text.
+                // The message contains the text too.
                 failure.message = failure.message.replace(text.as_str(), &redacted);
                 *text = redacted.into_owned();
             }

@@ -1,9 +1,9 @@
 //! Redaction of a recording, whose file may be committed to a repository. Besides the configured secrets, the
 //! credentials that requests sent and that targets returned are redacted.
 //!
-//! A replay must run as the recorded run did. So each secret is redacted in all places, which keeps equal texts
-//! equal. In what the guest reads, a placeholder of the same length stands for the secret, which keeps lengths and
-//! positions. Elsewhere [`REDACTED`] stands for it, which a replay matches with any text.
+//! A replay must run as the recorded run did. So each secret is redacted in all places, which keeps equal texts equal.
+//! In texts that the guest reads, a placeholder of the same length replaces the secret, so that lengths and positions
+//! stay the same. In all other texts, [`REDACTED`] replaces it, which a replay matches with any text.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -20,7 +20,7 @@ use crate::run::evidence::Exchange;
 use crate::trace;
 
 impl Secrets {
-    /// Redacts a recording and its run. The run is redacted as by [`Secrets::redact_run`], which documents `earlier`.
+    /// Redacts a recording and its run. The run is redacted as [`Secrets::redact_run`] does, which documents `earlier`.
     pub fn redact_recording(&self, recording: &mut Recording, run: &mut Run, earlier: Vec<Exchange>) {
         let sent_and_received: Vec<_> =
             exchanges(recording).map(|exchange| redact_evidence::take_credentials(&mut exchange.clone())).collect();
@@ -88,7 +88,8 @@ impl Secrets {
         }
     }
 
-    /// Redacts the description and the data of a span. The host itself has written its op and its keys.
+    /// Redacts the description and the data of a span. Its op and its keys are written by the host and contain no
+    /// secrets.
     fn redact_recorded_span(&self, span: &mut crate::recording::Span) {
         self.redact_in_place(&mut span.description);
         for (_, value) in &mut span.data {
@@ -190,7 +191,7 @@ fn redact_piece(bytes: &[u8], piece: Range<usize>, ranges: &[Range<usize>], is_i
     Some(redacted)
 }
 
-/// Returns all exchanges of a recording. An exchange that changed occurs several times.
+/// Returns all exchanges of a recording. An exchange that changed during the run is returned in each of its states.
 fn exchanges(recording: &Recording) -> impl Iterator<Item = &Exchange> {
     let effects = recording.entries.iter().filter_map(|entry| match entry {
         Entry::Call(call) => call.answer.as_ref().map(|answer| &answer.effects),
@@ -215,7 +216,7 @@ fn stream_credentials(stream: &ByteStream<'_>) -> Vec<String> {
 }
 
 /// Returns the credentials in a text, which may be JSON. Leaves out credentials that are short or look like a word:
-/// each credential is redacted in the whole recording, and such texts may occur there in another meaning.
+/// each credential is redacted in the whole recording, where such a text may also occur with another meaning.
 fn credentials(text: &str) -> Vec<String> {
     const MIN_CREDENTIAL_BYTES: usize = 6;
     let mut values = Vec::new();
@@ -243,8 +244,8 @@ fn collect_credentials(json: &Value, is_credential: bool, values: &mut Vec<Strin
     }
 }
 
-/// Redacts what is a credential by its name or by its format in SSH commands, in what the guest logs, and in the
-/// descriptions of the commands' spans.
+/// Redacts all credentials, recognised by their names or by their formats, in SSH commands, in the log lines of the
+/// guest, and in the descriptions of the commands' spans.
 fn redact_commands_and_log(recording: &mut Recording) {
     if let Some(Value::String(command)) = recording.header.settings.get_mut("command") {
         redact_evidence::redact_sentence(command);

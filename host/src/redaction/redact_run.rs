@@ -1,4 +1,4 @@
-//! Redaction of a run: of each text in it, wherever the text comes from.
+//! Redaction of a run: of every text in it, regardless of its source.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ impl Secrets {
     /// which all its runs share, is not changed: [`Secrets::redact_identity`] redacts it.
     pub fn redact_run(&self, run: &mut Run, mut earlier: Vec<Exchange>) {
         self.redact_texts(run);
-        // The operator's commands may have passwords in them.
+        // The operator's commands may contain passwords.
         for command in run.trace.spans.iter_mut().filter(|span| span.op == "ssh.exec") {
             redact_evidence::redact_sentence(&mut command.description);
         }
@@ -31,7 +31,7 @@ impl Secrets {
         for credentials in credentials {
             credentials.redact_texts(run);
         }
-        // Whole values were redacted first: by its name, only a part of a value may be found.
+        // This comes after whole values have been redacted, since a search by names may find only a part of a value.
         redact_evidence::redact_credentials(run);
     }
 

@@ -1,4 +1,4 @@
-//! The search for values in a text and in all that the text can be decoded to.
+//! The search for values in a text and in everything to which the text can be decoded.
 
 use std::ops::Range;
 
@@ -10,18 +10,18 @@ use super::variants::MIN_SUBSTRING_CHARS;
 
 /// The maximum number of nested encodings that are decoded. JSON with a URL with base64 has three.
 const MAX_NESTED_ENCODINGS: usize = 3;
-/// Decoded bytes that are searched for any text.
+/// The number of decoded bytes that are searched for every text, however short.
 const BASE_BUDGET_BYTES: usize = 1 << 16;
-/// Decoded bytes that are searched for each byte of a text, besides [`BASE_BUDGET_BYTES`]. The budget keeps a guest
-/// from blocking the host with a text of many encodings. It need not suffice to find a secret that a guest hides on
-/// purpose.
+/// The number of decoded bytes that are searched for each byte of a text, in addition to [`BASE_BUDGET_BYTES`]. The
+/// budget keeps a guest from blocking the host with a text of many encodings. It need not suffice to find a secret that
+/// a guest hides on purpose.
 const BUDGET_PER_TEXT_BYTE: usize = 64;
 
 /// Returns the ranges of a text in which values are found, in order, without overlap, and at character boundaries.
 pub fn find(matcher: &Matcher, text: &str) -> Vec<Range<usize>> {
     let budget = BASE_BUDGET_BYTES + text.len() * BUDGET_PER_TEXT_BYTE;
     let mut search = Search { matcher, text, matches: Vec::new(), budget };
-    search.run();
+    search.search_all_levels();
     search.into_ranges()
 }
 
@@ -34,12 +34,12 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    fn run(&mut self) {
+    fn search_all_levels(&mut self) {
         let text = self.text;
         let min_prefix = |end: usize, length: usize| min_prefix_bytes(text, end, length);
         self.matcher.find(text.as_bytes(), min_prefix, |range| self.matches.push(range));
         let mut views: Vec<DecodedView> = DecodedView::new(text).into_iter().collect();
-        // Level by level, so that the budget goes to the likely encodings first.
+        // Searches level by level, so that the budget is spent on less nested encodings, the likelier ones, first.
         for _ in 0..MAX_NESTED_ENCODINGS {
             let Some(decoded) = self.search_decodings(&views) else { return };
             views = decoded;
@@ -78,7 +78,7 @@ impl Search<'_> {
         if matches.is_empty() {
             return matches;
         }
-        // A marker that the text has already stays as it is, even if its letters are those of a value.
+        // A marker that is already in the text stays as it is, even if it contains a value.
         let markers: Vec<_> = text.match_indices(REDACTED).map(|(start, marker)| start..start + marker.len()).collect();
         matches.retain(|range| !markers.iter().any(|marker| marker.start <= range.start && range.end <= marker.end));
         matches.sort_by_key(|range| range.start);
@@ -103,7 +103,7 @@ enum Truncation {
 }
 
 /// Returns how many bytes of a value of `length` bytes must stand before `end` for a match, if the text may be cut off
-/// there. Returns `None` if the text goes on.
+/// there. Returns `None` if the text continues after `end`.
 fn min_prefix_bytes(text: &str, end: usize, length: usize) -> Option<usize> {
     /// The shortest limit at which the host cuts off text is 64 bytes; a character at the limit may be left out.
     const MIN_TRUNCATED_TEXT_BYTES: usize = 60;

@@ -26,8 +26,8 @@ impl Secrets {
 
     /// Returns the text with [`REDACTED`] in the place of each value, or the text itself if it has none.
     ///
-    /// A value of fewer than four characters is found only where it is a whole word, with neither a letter nor a
-    /// digit beside it. It is not found where base64 or hexadecimal digits stand for it alone.
+    /// A value of fewer than four characters is found only where it is a whole word, with neither a letter nor a digit
+    /// beside it. It is not found where base64 or hexadecimal digits encode nothing but the value.
     ///
     /// A longer value is found anywhere, in these forms:
     ///
@@ -52,7 +52,7 @@ impl Secrets {
     /// 64 KiB plus 64 times its length of decoded bytes are searched, outer encodings first. So a guest can disclose
     /// a secret on purpose, but it cannot keep the host busy with a search.
     ///
-    /// A [`REDACTED`] that the text has already stays as it is.
+    /// A [`REDACTED`] that is already in the text stays as it is.
     pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
         replace_ranges(text, &self.find(text), |_| Cow::Borrowed(REDACTED))
     }

@@ -1,4 +1,4 @@
-//! Random secrets, in all the encodings that other libraries write.
+//! Tests with random secrets, in all the encodings that other libraries write.
 
 mod cases;
 
@@ -14,7 +14,7 @@ use url::{Url, form_urlencoded};
 
 use super::{REDACTED, Secrets};
 
-/// JavaScript's `encodeURIComponent`.
+/// The characters that JavaScript's `encodeURIComponent` escapes.
 const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')

@@ -1,5 +1,5 @@
-//! The forms in which a value may appear without being encoded: its secret parts, and what servers and libraries turn
-//! it into.
+//! The forms in which a value may appear without being encoded: its secret parts, and the forms to which servers and
+//! libraries change it.
 
 use std::collections::BTreeSet;
 
@@ -8,8 +8,8 @@ use url::Url;
 use super::decoded_view::{self, DecodedView};
 use super::encoded;
 
-/// The minimum number of characters of a value that is redacted inside words. With shorter values redacted there,
-/// nothing readable would be left.
+/// The minimum number of characters of a value that is redacted inside words. If shorter values were redacted inside
+/// words, texts would become unreadable.
 pub const MIN_SUBSTRING_CHARS: usize = 4;
 
 /// Returns true if a value is so short that it is redacted only as a whole word: it has one to three characters,
@@ -50,7 +50,8 @@ fn normalized(value: &str) -> Vec<String> {
     altered
 }
 
-/// Returns a value with its percent escapes decoded, as a server reads it. `None` if it has none.
+/// Returns a value with its percent escapes decoded, as a server reads it. Returns `None` if it has no percent escapes,
+/// or fewer than four bytes after decoding.
 fn percent_decoded(value: &str) -> Option<Vec<u8>> {
     let view = DecodedView::new(value).filter(|_| value.contains('%'))?;
     let view = decoded_view::unescaped_views(&view).next()?;

@@ -1,5 +1,5 @@
-//! Evidence: the host's own observations of an exchange with a target. It shows why a run did not pass, and a guest
-//! cannot forge it. The types are plain data.
+//! Evidence: the host's own record of an exchange with a target, as plain data. It shows why a run did not pass. A
+//! guest cannot forge it.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ pub enum Exchange {
     Http(Box<Http>),
     /// An SSH connection.
     Ssh(Box<Ssh>),
-    /// A TCP connection of the guest's own.
+    /// A TCP connection that the guest opened.
     Tcp(Box<Tcp>),
     /// A lookup of a name by the guest.
     Dns(Box<Connection>),
@@ -32,15 +32,15 @@ pub struct Http {
     pub headers: Lines,
     /// The beginning of the request's body, at most 8 KiB. Bytes that are not UTF-8 are replaced.
     ///
-    /// It is never shown or serialised. It serves only to find credentials, which are then redacted wherever else they
-    /// occur. After redaction it is empty.
+    /// It is never shown or serialised, and is empty after redaction. Redaction searches it for credentials, to redact
+    /// these wherever else they occur.
     #[serde(skip)]
     pub body: String,
     /// The redirects that led to this hop, oldest first: the last 10.
     pub redirects: Vec<Redirect>,
     /// The connection that the request was sent over, or was to be sent over.
     pub connection: Connection,
-    /// The TLS handshake. `None` if this hop began none, for example because the connection was reused.
+    /// The TLS handshake. `None` if this hop had none, for example because the connection was reused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
     /// The response. `None` if its head did not arrive.
@@ -63,7 +63,7 @@ pub struct Redirect {
 /// A connection to a target, or the lookup of a name.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Connection {
-    /// The last phase that was reached.
+    /// The last phase that the exchange reached.
     ///
     /// - HTTP: `dns`, `connect`, `tls`, `send`, `wait` or `receive`, as in the operations of spans.
     /// - SSH: `dns`, `connect`, `banner`, `kex`, `auth` or `exec`, as in the operations of spans. It is empty if the
@@ -90,8 +90,8 @@ pub struct Connection {
     /// True if an HTTP response arrived over a connection that was used before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reused: bool,
-    /// The protocol and its version: `HTTP/1.1`, `HTTP/2`, `SSH-2.0`. `None` if the peer did not answer in it, and for
-    /// TCP and lookups.
+    /// The protocol and its version: `HTTP/1.1`, `HTTP/2`, `SSH-2.0`. `None` if the peer did not answer in this
+    /// protocol, and for TCP and lookups.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol: Option<String>,
 }
@@ -161,8 +161,8 @@ pub struct Ssh {
     /// The type and the fingerprint of the server's key: `ssh-ed25519 SHA256:…`. `None` if the server showed no key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_key: Option<String>,
-    /// The methods of authentication that the server offered, such as `publickey`. It is empty if the server let the
-    /// user in without authentication, or was not asked.
+    /// The methods of authentication that the server offered, such as `publickey`. It is empty if the server accepted
+    /// the user without authentication, or if the connection failed before this phase.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub methods: Vec<String>,
     /// The last command. `None` if no command was run.
@@ -187,7 +187,7 @@ pub struct Command {
     pub stderr: Excerpt,
 }
 
-/// A TCP connection over which the guest spoke a protocol of its own.
+/// A TCP connection over which the guest itself implements a protocol.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Tcp {
     /// The connection to the peer.
@@ -204,7 +204,7 @@ pub struct Tcp {
 impl Connection {
     /// Returns true if both connections went to the same target: to the same port of the same names, or to the same
     /// address and port if no name was resolved for either.
-    pub fn is_like(&self, other: &Self) -> bool {
+    pub fn has_same_target(&self, other: &Self) -> bool {
         let port = |connection: &Self| connection.peer.rsplit(':').next().map(str::to_owned);
         if self.names.is_empty() {
             other.names.is_empty() && self.peer == other.peer
@@ -215,11 +215,11 @@ impl Connection {
 }
 
 impl Excerpt {
-    /// The maximal number of bytes that an excerpt keeps.
+    /// The maximum number of bytes of an excerpt.
     pub const MAX_BYTES: usize = 2048;
 
-    /// Returns the excerpt of `size` bytes that start with `beginning`, of which at most
-    /// [`MAX_BYTES`](Self::MAX_BYTES) are kept.
+    /// Returns the excerpt of `size` bytes that start with `beginning`, of which the excerpt contains at most
+    /// [`MAX_BYTES`](Self::MAX_BYTES).
     pub fn new(beginning: &[u8], size: u64) -> Self {
         let beginning = &beginning[..beginning.len().min(Self::MAX_BYTES)];
         Self { size, text: decode_text(beginning, size > beginning.len() as u64) }
@@ -229,11 +229,11 @@ impl Excerpt {
 /// Decodes bytes as UTF-8, with replacement characters for invalid ones. Returns `None` if the bytes are binary: if
 /// they contain a NUL, or if more than a tenth of the characters are invalid or control characters.
 ///
-/// If `is_cut`, more bytes follow, and an incomplete character at the end is left out.
-fn decode_text(bytes: &[u8], is_cut: bool) -> Option<String> {
+/// If `is_truncated`, an incomplete character at the end is left out, since more bytes followed.
+fn decode_text(bytes: &[u8], is_truncated: bool) -> Option<String> {
     let bytes = match std::str::from_utf8(bytes) {
         // Only the last character is incomplete.
-        Err(error) if is_cut && error.error_len().is_none() => &bytes[..error.valid_up_to()],
+        Err(error) if is_truncated && error.error_len().is_none() => &bytes[..error.valid_up_to()],
         _ => bytes,
     };
     let text = String::from_utf8_lossy(bytes);
@@ -249,14 +249,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn compares_the_targets_of_connections() {
+    fn connections_to_the_same_target_are_recognised() {
         let check = |one: (Option<&str>, &str), other: (Option<&str>, &str), expected| {
             let connection = |(name, peer): (Option<&str>, &str)| Connection {
                 names: name.into_iter().map(str::to_owned).collect(),
                 peer: peer.to_owned(),
                 ..Connection::default()
             };
-            assert_eq!(connection(one).is_like(&connection(other)), expected, "{one:?} {other:?}");
+            assert_eq!(connection(one).has_same_target(&connection(other)), expected, "{one:?} {other:?}");
         };
         check((Some("a"), "[::1]:80"), (Some("a"), "127.0.0.1:80"), true);
         check((Some("a"), "[::1]:80"), (Some("a"), "127.0.0.1:81"), false);
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn decodes_excerpts_that_are_text() {
+    fn only_excerpts_that_are_text_are_decoded() {
         let check = |bytes: &[u8], size: u64, expected: Option<&str>| {
             assert_eq!(Excerpt::new(bytes, size), Excerpt { size, text: expected.map(str::to_owned) });
         };

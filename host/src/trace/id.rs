@@ -15,7 +15,8 @@ pub struct TraceId(pub [u8; 16]);
 #[serde(try_from = "String")]
 pub struct SpanId(pub [u8; 8]);
 
-/// The digits of an id. They are not on the heap: a report of a run has two or three ids a span.
+/// The digits of an id. They are stored inline, without an allocation, since the report of a run has two or three ids
+/// for each span.
 pub struct Digits<const LENGTH: usize>([u8; LENGTH]);
 
 impl TraceId {
@@ -48,7 +49,7 @@ impl<const LENGTH: usize> Deref for Digits<LENGTH> {
     type Target = str;
 
     fn deref(&self) -> &str {
-        str::from_utf8(&self.0).expect("digits are ASCII")
+        str::from_utf8(&self.0).expect("hexadecimal digits are ASCII, and so valid UTF-8")
     }
 }
 

@@ -1,4 +1,4 @@
-//! Attempts to reach hosts. The host records them by itself; a guest cannot write them.
+//! Attempts to reach hosts. They are recorded by SentryNet itself; a guest cannot write them.
 
 use std::net::IpAddr;
 use std::time::Instant;
@@ -14,7 +14,7 @@ pub struct HostContact {
     pub answered: bool,
     /// The start of the attempt.
     pub from: Instant,
-    /// The time at which the last of the answer came, or at which the attempt without an answer ended.
+    /// The time at which the last bytes of the answer arrived or, without an answer, at which the attempt ended.
     pub to: Instant,
 }
 
@@ -37,7 +37,8 @@ mod tests {
     #[test]
     fn loopback_hosts_are_recognised() {
         let check = |host: &str, addresses: &[&str], expected: bool| {
-            let addresses: Vec<IpAddr> = addresses.iter().map(|address| address.parse().expect("an address")).collect();
+            let addresses: Vec<IpAddr> =
+                addresses.iter().map(|address| address.parse().expect("the addresses of the test are valid")).collect();
             assert_eq!(HostContact::is_loopback(host, addresses), expected, "{host}");
         };
         check("localhost", &[], true);

@@ -1,4 +1,4 @@
-//! The recorder of a trace.
+//! The recorder, which builds the trace of a run.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ pub(super) const MAX_CONTACTS: usize = 100;
 
 /// Builds a trace. All clones write to the same trace.
 ///
-/// The recorder has a stack of the spans that the guest has open. Spans of the host become children of the innermost
-/// one. Spans that are still open at [`Recorder::finish`] end then.
+/// The recorder has a stack of the guest's open spans. Spans of the host become children of the innermost of them.
+/// [`Recorder::finish`] ends the spans that are still open.
 #[derive(Clone)]
 pub struct Recorder(Arc<Mutex<OpenTrace>>);
 
@@ -29,7 +29,7 @@ pub(super) struct OpenTrace {
     max_spans: usize,
     /// The time of [`Trace::started`] by the monotonic clock.
     pub(super) epoch: Instant,
-    /// The time at which the clock is held, if it is.
+    /// The time at which the clock is held, or `None` if it runs.
     pub(super) held_at: Option<Instant>,
     /// For each span, true if it has not ended.
     pub(super) open: Vec<bool>,
@@ -48,7 +48,8 @@ impl Recorder {
         Self::start_bounded(MAX_SPANS, op, description)
     }
 
-    /// Starts a trace of at most `max_spans` spans, and never more than [`MAX_SPANS`]. The root counts and is open.
+    /// Starts a trace of at most `max_spans` spans, and never more than [`MAX_SPANS`]. The root is open, and counts as
+    /// one of them.
     pub fn start_bounded(max_spans: usize, op: String, description: String) -> Self {
         Self::start_as(max_spans, TraceId(rand::random()), SpanId(rand::random()), SystemTime::now(), op, description)
     }
@@ -157,7 +158,7 @@ impl Recorder {
         }
     }
 
-    /// Ends a span of the guest, and its open descendants with the status `unfinished`.
+    /// Ends a span of the guest with its own status, and its open descendants with the status `unfinished`.
     pub fn pop_through(&self, outermost: Handle, unfinished: Status) {
         let mut state = self.lock();
         let Some(outermost) = outermost.0 else { return };
@@ -216,13 +217,13 @@ impl Recorder {
         }
     }
 
-    /// Sets a key of the data of a span, and replaces the value that the key may have. The span may have ended.
+    /// Sets a key of the data of a span, and replaces its earlier value, if any. The span may have ended.
     pub fn set(&self, span: Handle, key: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
         let (key, value) = (key.into(), value.into());
         let mut state = self.lock();
         let (Some(index), false) = (span.0, state.finished) else { return };
         let data = &mut state.trace.spans[index].data;
-        match data.iter_mut().find(|(known, _)| *known == key) {
+        match data.iter_mut().find(|(existing, _)| *existing == key) {
             Some(entry) => entry.1 = value,
             None => data.push((key, value)),
         }
@@ -245,9 +246,9 @@ impl Recorder {
             return;
         }
         let contacts = &mut state.trace.contacts;
-        match contacts.iter().position(|known| known.host == contact.host) {
-            Some(known) if contacts[known].answered && !contact.answered => {}
-            Some(known) => contacts[known] = contact,
+        match contacts.iter().position(|existing| existing.host == contact.host) {
+            Some(existing) if contacts[existing].answered && !contact.answered => {}
+            Some(existing) => contacts[existing] = contact,
             None if contacts.len() < MAX_CONTACTS => contacts.push(contact),
             None => {}
         }
@@ -258,7 +259,8 @@ impl Recorder {
         Handle(Some(0))
     }
 
-    /// Returns the id of a span. A handle to no span has the root's id; after [`Recorder::finish`] all ids are zero.
+    /// Returns the id of a span. For a handle to no span, returns the id of the root. After [`Recorder::finish`],
+    /// returns an id of zeros.
     pub fn span_id(&self, span: Handle) -> SpanId {
         let state = self.lock();
         state.trace.spans.get(span.0.unwrap_or(0)).map_or(SpanId([0; 8]), |span| span.id)
@@ -287,7 +289,7 @@ impl Recorder {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, OpenTrace> {
-        // The lock is not poisoned by a panic. The spans stay valid then, since each write sets one field.
+        // The lock is not poisoned by a panic. The spans stay valid, since each write sets one field.
         self.0.lock()
     }
 }

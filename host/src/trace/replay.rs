@@ -30,7 +30,7 @@ impl Recorder {
         state.held_at = state.epoch.checked_add(at);
     }
 
-    /// Lets the clock run again: it shows the real time at once.
+    /// Lets the clock run again, from the real time.
     pub fn release_clock(&self) {
         self.lock().held_at = None;
     }

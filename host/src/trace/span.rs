@@ -19,7 +19,8 @@ pub struct Trace {
     pub started: SystemTime,
     /// The spans. The first one is the root, and every parent precedes its children.
     pub spans: Vec<Span>,
-    /// The number of spans that were dropped because the trace was full. The root's `spans.left_out` has it too.
+    /// The number of spans that were dropped because the trace was full. The data of the root has it too, as
+    /// `spans.left_out`.
     pub dropped: usize,
     /// The hosts that the run tried to reach, each once. They are not taken from the spans, because a guest can write
     /// spans.
@@ -137,8 +138,8 @@ impl From<f64> for Value {
 }
 
 impl From<bool> for Value {
-    fn from(yes: bool) -> Self {
-        Self::Boolean(yes)
+    fn from(value: bool) -> Self {
+        Self::Boolean(value)
     }
 }
 
@@ -148,7 +149,7 @@ impl fmt::Display for Value {
             Self::Text(text) => f.write_str(text),
             Self::Integer(number) => number.fmt(f),
             Self::Number(number) => number.fmt(f),
-            Self::Boolean(yes) => yes.fmt(f),
+            Self::Boolean(value) => value.fmt(f),
         }
     }
 }

@@ -135,7 +135,7 @@ fn setting_a_key_again_replaces_its_value() {
 }
 
 #[test]
-fn http_statuses_map_to_sentrys() {
+fn http_status_codes_have_the_statuses_of_sentry() {
     for (http, expected) in [
         (200, Status::Ok),
         (302, Status::Ok),

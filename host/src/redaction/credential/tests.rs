@@ -3,7 +3,7 @@ use super::*;
 #[track_caller]
 fn check(text: &str, expected: &str) {
     assert_eq!(redact(text), expected);
-    assert_eq!(redact(expected), expected, "redacted a second time");
+    assert_eq!(redact(expected), expected, "redacting a redacted text changes nothing");
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn credentials_are_recognised_by_their_name() {
 }
 
 #[test]
-fn json() {
+fn credentials_in_json_are_redacted() {
     check(r#"{"token": "abc", "status": "down"}"#, r#"{"token": "[Filtered]", "status": "down"}"#);
     check(r#"{"pin":1234,"a":1}"#, r#"{"pin":"[Filtered]","a":1}"#);
     check(r#"{"pin":1234}"#, r#"{"pin":"[Filtered]"}"#);
@@ -78,7 +78,7 @@ fn json() {
 }
 
 #[test]
-fn forms_queries_and_headers() {
+fn credentials_in_forms_queries_and_headers_are_redacted() {
     check("user=ada&password=open+sesame&x=1", "user=ada&password=[Filtered]&x=1");
     check("/login?next=%2Fa&access_token=abc#top", "/login?next=%2Fa&access_token=[Filtered]");
     check("/go?to=https%3A%2F%2Fa%2F%3Ftoken%3Dabc%26x%3D1", "/go?to=https%3A%2F%2Fa%2F%3Ftoken%3D[Filtered]%26x%3D1");
@@ -94,7 +94,7 @@ fn forms_queries_and_headers() {
 }
 
 #[test]
-fn markup() {
+fn credentials_in_markup_are_redacted() {
     check(
         r#"<form><input type="hidden" name="csrf_token" value="abc"><input name="q" value="text"></form>"#,
         r#"<form><input type="hidden" name="csrf_token" value="[Filtered]"><input name="q" value="text"></form>"#,
@@ -126,7 +126,7 @@ fn credentials_are_recognised_by_their_format() {
         "sshpass -p hunter2 ssh a; mysql -u root -phunter2 b",
         "sshpass -p [Filtered] ssh a; mysql -u root -p[Filtered] b",
     );
-    // Reasons for a refusal have no secret in them.
+    // Texts that explain a refusal contain no secret.
     for harmless in [
         r#"Basic realm="Restricted""#,
         r#"Bearer error="invalid_token", error_description="The token expired""#,

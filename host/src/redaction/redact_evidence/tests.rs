@@ -29,7 +29,7 @@ fn credentials_of_an_exchange_are_taken() {
     for value in ["page-number", "text/html", "dark", "ada lovelace", "1234", "/everywhere"] {
         assert_eq!(credentials.redact(value), value);
     }
-    let Exchange::Http(http) = exchange else { panic!("the exchange is one over HTTP") };
+    let Exchange::Http(http) = exchange else { panic!("the exchange was created as an HTTP exchange") };
     assert_eq!(http.body, "", "the body has been taken");
 }
 

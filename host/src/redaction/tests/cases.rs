@@ -1,4 +1,4 @@
-//! Single cases: the forms of a value, and the texts in which values are redacted.
+//! Tests of single cases: the forms of a value, and the texts in which values are redacted.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -14,7 +14,7 @@ use crate::trace::{HostContact, Recorder, Status};
 fn check(secrets: &[&str], text: &str, expected: &str) {
     let secrets = Secrets::new(secrets);
     assert_eq!(secrets.redact(text), expected);
-    assert_eq!(secrets.redact(expected), expected, "redacted a second time");
+    assert_eq!(secrets.redact(expected), expected, "redacting a redacted text changes nothing");
 }
 
 #[test]
@@ -87,8 +87,8 @@ fn all_texts_of_a_run_are_redacted() {
         let mut run =
             Run { probe, outcome, trace, lateness, skipped: 0, attempts: 1, earlier, evidence, tags: tags(), log };
         secrets.redact_run(&mut run, Vec::new());
-        let shown = format!("{run:?}");
-        assert!(!shown.contains("hunter2") && !shown.contains("86400"), "{shown}");
+        let debug_output = format!("{run:?}");
+        assert!(!debug_output.contains("hunter2") && !debug_output.contains("86400"), "{debug_output}");
         assert_eq!(run.trace.spans[1].op, "is [Filtered]!");
     }
 }
@@ -134,9 +134,9 @@ fn connection(text: fn() -> String) -> Connection {
 }
 
 #[derive(Clone, Default)]
-struct Shared(Arc<Mutex<Vec<u8>>>);
+struct SharedBuffer(Arc<Mutex<Vec<u8>>>);
 
-impl Write for Shared {
+impl Write for SharedBuffer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().unwrap().write(bytes)
     }
@@ -149,7 +149,7 @@ impl Write for Shared {
 #[test]
 fn the_log_is_redacted() {
     static REDACTOR: LazyLock<LateRedactor> = LazyLock::new(LateRedactor::default);
-    let out = Shared::default();
+    let out = SharedBuffer::default();
     let log = out.clone();
     let subscriber =
         tracing_subscriber::fmt().with_writer(move || REDACTOR.writer(log.clone())).with_ansi(true).finish();
