@@ -58,7 +58,7 @@ fn a_component_is_described_with_what_it_can_do() {
         "a third party's probe",
         "  make HTTP requests                      sentrynet:probe/http",
         "  log in over SSH, with the agent's keys  sentrynet:probe/ssh",
-        "  none that it says",
+        "  none are described",
         "  third:",
         "      ssh: {hosts: [host.example], agent: true}",
     ] {
@@ -71,7 +71,7 @@ fn a_component_without_imports_needs_no_permission() {
     let file = PASSES.write_module("inspected-module");
     assert_eq!((&inspect_as_json(&file)["core_module"], &inspect_as_json(&file)["allow"]), (&json!(true), &json!({})));
     let text = inspect_as_text(file.to_str().unwrap());
-    assert!(text.contains("\n  compute\n") && text.contains("needs nothing allowed"), "{text}");
+    assert!(text.contains("\n  compute\n") && text.contains("needs no permissions"), "{text}");
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn existing_files_are_not_overwritten() {
         }
         let refused = run_new(taken, "rust", &parent);
         assert_eq!((refused.code, refused.stdout.as_str()), (2, ""), "{taken}");
-        assert!(refused.stderr.contains("is there already") && refused.stderr.contains("--path"), "{}", refused.stderr);
+        assert!(refused.stderr.contains("already exists") && refused.stderr.contains("--path"), "{}", refused.stderr);
     }
     assert_eq!(files(&parent).len(), before.len() + 2, "nothing but what stood there");
 }

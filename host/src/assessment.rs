@@ -1,8 +1,8 @@
-//! The decisions between a run and the sinks that report it: whether the run is part of an outage or ends one, whether it
-//! is an error, and whether the target is down or the network of this host.
+//! Decides what a finished run means, before the sinks report it: whether it is part of an outage or ends one, whether
+//! it is an error, and whether the target or the network of this host is down.
 //!
-//! The module is pure: it has no clock, reads and writes nothing, and logs nothing. Time is an argument, and the result is
-//! data. [`Sinks`](crate::sink::Sinks) drives it and passes the result on to every sink.
+//! The module is pure: it has no clock, reads and writes nothing, and logs nothing. Time is an argument, and the result
+//! is data. [`Sinks`](crate::sink::Sinks) calls it and passes the result on to every sink.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -33,7 +33,7 @@ impl Assessor {
     }
 
     /// Assesses a run that ended at `now`. The caller must carry out the decision, if there is one, before it reports
-    /// this run: the decision concerns earlier runs.
+    /// this run, since the decision concerns earlier runs.
     pub fn assess(&mut self, run: Run, now: Instant) -> (Arc<AssessedRun>, Option<Decision>) {
         let mut decision = Decision::default();
         let cause = self.detector.attribute(&run, now, &mut decision);
@@ -66,14 +66,14 @@ impl Assessor {
         (assessed, decision.into_option())
     }
 
-    /// Decides what follows from the time alone; to be called about once a second.
+    /// Makes the decisions that follow from elapsed time alone. Must be called about once a second.
     pub fn tick(&mut self, now: Instant) -> Option<Decision> {
         let decision = self.detector.tick(now);
         self.outages.mark_reported_by(&decision);
         decision.into_option()
     }
 
-    /// Decides about everything that is held, with what is known by `now`.
+    /// Decides about all held errors at once, from the runs that have ended by `now`.
     pub fn decide_now(&mut self, now: Instant) -> Option<Decision> {
         let decision = self.detector.decide_now(now);
         self.outages.mark_reported_by(&decision);

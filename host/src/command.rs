@@ -1,4 +1,4 @@
-//! The commands, one a module, and what several of them need.
+//! The commands, each in a module of its own, and the functions that several of them use.
 
 use std::io::Write;
 use std::path::Path;
@@ -30,7 +30,7 @@ const FAILED: u8 = 1;
 /// The exit code if a probe or this host broke.
 pub const BROKEN: u8 = 3;
 
-/// The time in which all sinks together deliver the last runs of a command that ends by itself.
+/// The time limit for all sinks together to deliver the last runs of a command that ends by itself.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The format of results on standard output: text for a person, or JSON for a program.
@@ -41,18 +41,18 @@ pub enum Format {
     Json,
 }
 
-/// Reads and loads a configuration. Returns `None` if it is invalid, and writes what is wrong with it.
+/// Reads and loads a configuration. Returns `None` if it cannot be read or is invalid, and prints the errors.
 async fn read_and_load(path: &Path) -> Result<Option<Loaded>> {
     let Some(source) = read(path) else { return Ok(None) };
     load(&source, &|name| std::env::var(name).ok()).await
 }
 
-/// Reads a file. Returns `None` if that fails, and writes why.
+/// Reads a configuration file. Returns `None` if that fails, and prints the error.
 fn read(path: &Path) -> Option<Source> {
     Source::read(path).map_err(|error| print_error(&error.to_string())).ok()
 }
 
-/// Loads a configuration. Returns `None` if it is invalid, and writes what is wrong with it.
+/// Loads a configuration, and prints its warnings. Returns `None` if it is invalid, and prints the errors.
 async fn load(source: &Source, environment: &dyn Fn(&str) -> Option<String>) -> Result<Option<Loaded>> {
     let parsed = config::parse(source, environment);
     REDACTOR.install(parsed.config.secrets.clone());
@@ -71,7 +71,7 @@ async fn load(source: &Source, environment: &dyn Fn(&str) -> Option<String>) -> 
     }
 }
 
-/// Logs that no run is sent to Sentry, if that is so.
+/// Logs that nothing is sent to Sentry if no DSN is configured.
 fn log_missing_dsn(config: &Config) {
     if config.sentry.dsn.is_none() {
         tracing::info!("nothing is sent to Sentry: neither `sentry.dsn` nor SENTRY_DSN is set");
@@ -82,7 +82,7 @@ fn log_missing_dsn(config: &Config) {
 fn print_runs(runs: &[Arc<AssessedRun>]) {
     let runs: Vec<_> = runs.iter().map(|run| run_to_json(run)).collect();
     let mut out = std::io::stdout().lock();
-    // A reader that closed the pipe has read enough.
+    // If the reader has closed the pipe, it needs no more output: this is not an error.
     let _ = serde_json::to_writer_pretty(&mut out, &runs).map_err(std::io::Error::from).and_then(|()| writeln!(out));
 }
 

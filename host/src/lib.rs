@@ -53,7 +53,7 @@ mod loading;
 pub mod sandbox;
 // Reports runs: to the console, as JSON, and to Sentry.
 pub mod sink;
-// Decides what a run means: an outage, a recovery, an error, or a host without a network.
+// Decides whether a run means an outage, a recovery, an error, or a host without a network.
 pub mod assessment;
 // The functions that a component may call: HTTP, SSH, spans, logs and WASI.
 pub mod capability;

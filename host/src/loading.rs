@@ -1,4 +1,4 @@
-//! From a parsed configuration to probes that are ready to run.
+//! Loads the probes of a parsed configuration.
 
 use crate::config::{self, Config, Diagnostic, ParsedConfig};
 use crate::propagation::EventDefaults;
@@ -10,18 +10,19 @@ pub struct Loaded {
     pub config: Config,
     /// The probes that are ready to run, in the order of [`Config::probes`].
     pub probes: Vec<Probe>,
-    /// The number of runs that may be in flight at once: what the configuration asks for, or less if the machine cannot
-    /// give that much.
+    /// The number of runs that may be in flight at once: the number in the configuration, or fewer if the machine has
+    /// not enough memory or threads for that.
     pub in_flight: usize,
-    /// Possible mistakes, which keep nothing from running. [`config::render`] shows them in the text of the configuration.
+    /// Possible mistakes, which do not prevent any probe from running. [`config::render`] shows them in the text of the
+    /// configuration.
     pub warnings: Vec<Diagnostic>,
 }
 
 /// A configuration could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// The configuration, or the settings of its probes, are wrong. [`config::render`] shows the errors in the text of the
-    /// configuration.
+    /// The configuration or the settings of its probes are invalid. [`config::render`] shows the errors in the text of
+    /// the configuration.
     #[error(
         "the configuration has {} error(s), the first: {}",
         errors.len(),
@@ -30,7 +31,7 @@ pub enum LoadError {
     Invalid {
         /// All errors, at least one.
         errors: Vec<Diagnostic>,
-        /// The warnings beside them.
+        /// The warnings, of which there may be none.
         warnings: Vec<Diagnostic>,
     },
     /// The machine cannot give the memory or threads that the configured number of runs at once takes.
@@ -40,8 +41,8 @@ pub enum LoadError {
 
 /// Loads the component of each probe, has each component check its settings, and completes the configuration.
 ///
-/// Nothing is sent over the network. Secrets of the configuration are known before: a program that logs should install
-/// [`Config::secrets`] in its log before it calls this.
+/// Nothing is sent over the network. A program that logs should redact [`Config::secrets`] in its log from before this
+/// call.
 ///
 /// # Errors
 ///
@@ -49,9 +50,9 @@ pub enum LoadError {
 /// [`LoadError::Resources`] if the machine has not enough memory or threads for `limits.in_flight` runs at once.
 pub async fn load(mut parsed: ParsedConfig) -> Result<Loaded, LoadError> {
     let config = &parsed.config;
-    let wanted = config.in_flight.min(config.probes.len().max(1));
+    let in_flight = config.in_flight.min(config.probes.len().max(1));
     let event_defaults = EventDefaults::new(&config.sentry);
-    let mut sandbox = Sandbox::new(wanted, config.total_memory, event_defaults, config.secrets.clone())?;
+    let mut sandbox = Sandbox::new(in_flight, config.total_memory, event_defaults, config.secrets.clone())?;
     let mut probes = Vec::with_capacity(config.probes.len());
     let (mut probe_errors, mut probe_warnings) = (Vec::new(), Vec::new());
     for probe in &config.probes {
@@ -74,7 +75,7 @@ pub async fn load(mut parsed: ParsedConfig) -> Result<Loaded, LoadError> {
         warnings.extend(config::check_titles(config.probes.iter().zip(titles.iter().copied())));
         match config::monitors(&config, &titles) {
             Ok(monitors) => config.sentry.monitors = monitors,
-            Err(wrong) => errors.extend(wrong),
+            Err(monitor_errors) => errors.extend(monitor_errors),
         }
     }
     if !errors.is_empty() {

@@ -15,10 +15,10 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 
-/// Removes secrets from everything on standard error, from the moment that the configuration is known.
+/// Removes secrets from everything on standard error, once the configuration has been read.
 pub static REDACTOR: LazyLock<LateRedactor> = LazyLock::new(LateRedactor::default);
 
-/// The format of every message, once it is known.
+/// The format of all messages. It is set by [`start`].
 static FORMAT: OnceLock<LogFormat> = OnceLock::new();
 
 /// The format of the log and of all other messages on standard error: lines for a person, in colour on a terminal, or one
@@ -76,7 +76,7 @@ pub fn start(format: Option<LogFormat>) -> Result<(), InvalidVariable> {
     Ok(())
 }
 
-/// Writes an error that ends the command.
+/// Writes an error because of which the command ends.
 pub fn print_error(message: &str) {
     match format() {
         LogFormat::Text => {
@@ -98,7 +98,7 @@ pub fn print_warning(message: &str) {
     }
 }
 
-/// Writes what is wrong with a configuration, each problem with its lines of the file.
+/// Writes the problems of a configuration, each with the lines of the file that it is about.
 pub fn print_diagnostics(source: &Source, level: config::Level, diagnostics: &[Diagnostic]) {
     match format() {
         LogFormat::Text => print(&config::render(source, level, diagnostics, true)),

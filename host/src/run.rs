@@ -22,8 +22,8 @@ pub struct Run {
     pub trace: Trace,
     /// The time from the moment at which the run was due to its start.
     pub lateness: Duration,
-    /// The number of runs immediately before this one that were skipped because they could not start before the next
-    /// one was due.
+    /// The number of runs immediately before this one that were skipped because they were due before the previous run
+    /// had ended.
     pub skipped: u32,
     /// The number of attempts, at least 1. It is greater than 1 if the run was retried after a failure.
     pub attempts: u32,

@@ -1,5 +1,5 @@
-//! Schedules runs: each probe every `every` without drift, `burst` runs in a row, with first runs spread over time and at
-//! most `limits.in_flight` runs in progress.
+//! Schedules runs: each probe starts at its period `every`, without drift, with `burst` runs in a row. First runs are
+//! spread over time, and at most `limits.in_flight` runs are in progress.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -29,14 +29,14 @@ pub struct Job {
     pub burst: u32,
 }
 
-/// The time for which runs in progress may continue after the stop. Together with the time that sinks then take to flush,
-/// it is less than the ten seconds that a container is given to stop.
+/// The time for which runs in progress may continue after the stop. With the time that sinks then take to flush, it is
+/// less than the 10 s after which container runtimes kill a process.
 pub const STOP_GRACE: Duration = Duration::from_secs(5);
 
-/// The rate at which probes start for the first time: a handful starts at once, a thousand within 16 s, but none later
-/// than its own period.
+/// The rate at which probes start for the first time: a thousand probes start within 16 s. No first start is later than
+/// the period of its probe.
 const FIRST_STARTS_PER_SECOND: f64 = 64.0;
-/// The number of probes that start together, before that rate applies.
+/// The number of probes that start immediately, before that rate applies.
 const IMMEDIATE_STARTS: usize = 8;
 
 /// The interval between log lines about skipped runs: one line for all probes together.
@@ -49,14 +49,14 @@ pub fn runs_per_second(jobs: &[Job]) -> f64 {
 
 /// The state that the runs of all workers share.
 struct Shared {
-    /// One permit for each run in progress. Closed at the stop.
+    /// One permit for each run that may be in progress. Closed at the stop.
     run_permits: Semaphore,
     sinks: Arc<Sinks>,
     skipped: SkippedRuns,
 }
 
-/// Runs every job on its schedule, each on one of the `workers`, and reports each run to `sinks`, until `stop` is ready.
-/// At most `in_flight` runs are in progress at once.
+/// Runs every job on its schedule, each on one of the `workers`, and reports each run to `sinks`, until `stop`
+/// completes. At most `in_flight` runs are in progress at once.
 ///
 /// After the stop no run starts. Runs in progress have 5 s to end, and are reported too; those that take longer are lost.
 pub async fn run(
@@ -148,7 +148,7 @@ fn log_skipped(skipped: &SkippedRuns) {
     }
 }
 
-/// Logs a worker's schedule that panicked. Schedules end by themselves in no other case.
+/// Logs the end of a worker's schedule if it panicked, which is the only reason for which one ends before the stop.
 fn log_worker_end(ended: Result<(), JoinError>) {
     if let Err(error) = ended {
         tracing::error!(
@@ -161,7 +161,7 @@ fn log_worker_end(ended: Result<(), JoinError>) {
 /// Returns the time from the host's start to the first due time of the job with this index.
 fn first_start_delay(index: usize, every: Duration) -> Duration {
     let delay = Duration::from_secs_f64(index.saturating_sub(IMMEDIATE_STARTS - 1) as f64 / FIRST_STARTS_PER_SECOND);
-    // A delay longer than the job's period is reduced modulo the period.
+    // The delay is reduced modulo the period, so that it is shorter than the period.
     let periods = delay.as_nanos() / every.as_nanos().max(1);
     delay.saturating_sub(every.saturating_mul(u32::try_from(periods).unwrap_or(u32::MAX)))
 }

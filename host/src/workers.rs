@@ -1,6 +1,7 @@
 //! Worker threads, each with a single-threaded tokio runtime.
 //!
-//! A run stays on one worker from its start to its report, and so wakes no other thread.
+//! A run stays on one worker from its start to its report, and so wakes no other thread, unless its guest computes for
+//! so long that it is moved to a guest thread.
 
 use std::io;
 use std::thread;
@@ -31,13 +32,13 @@ impl Workers {
         (0..workers_needed(runs_per_second, processors)).map(|_| Worker::start()).collect::<io::Result<_>>().map(Self)
     }
 
-    /// Returns the runtime of the worker for the probe with this index: probes are dealt to the workers in turn.
+    /// Returns the runtime of the worker for the probe with this index: probes are assigned to the workers round-robin.
     pub fn handle(&self, index: usize) -> &Handle {
         &self.0[index % self.0.len()].handle
     }
 
-    /// Deals `items`, of which there is one for each probe, to the workers in turn, as [`Workers::handle`] does. Yields
-    /// each worker's runtime with its items in their original order.
+    /// Distributes `items`, one for each probe, over the workers as [`Workers::handle`] does. Yields each worker's
+    /// runtime with its items in their original order.
     pub fn distribute<T>(&self, items: impl Iterator<Item = T>) -> impl Iterator<Item = (&Handle, Vec<T>)> {
         let mut shares: Vec<_> = self.0.iter().map(|worker| (&worker.handle, Vec::new())).collect();
         let count = shares.len();

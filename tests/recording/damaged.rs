@@ -72,7 +72,7 @@ fn an_incomplete_or_invalid_recording_is_reported() {
     run.assert_replay_ends(&(lines[..half].join("\n") + "\n"), 2, &format!("is cut off after line {half}"));
     run.assert_replay_ends(&run.text.replacen(r#""entry":"call""#, r#""entry":"cull""#, 1), 2, "is damaged in line 3");
     run.assert_replay_ends(&run.text.replacen(r#""at_ns":"#, r#""at_ns":-"#, 1), 2, "is damaged in line 2");
-    run.assert_replay_ends(&(run.text.clone() + &run.text), 2, "goes on after the run's end");
+    run.assert_replay_ends(&(run.text.clone() + &run.text), 2, "after the end of the run");
     run.assert_replay_ends(
         &run.text.replace(r#"{"recording":1"#, r#"{"recording":2"#),
         2,

@@ -1,8 +1,8 @@
-//! Decides whether a target does not answer or the network of this host is down.
+//! Decides whether a target is down or the network of this host, when the target does not answer.
 //!
-//! A host is down by itself if others have answered since it stopped answering. While there is nothing to compare it with,
-//! its error is held. If most hosts stop answering together, the network of this host is down. In doubt the target is
-//! considered down: an error too many is better than an outage that goes unnoticed.
+//! A target host is down itself if other hosts have answered since it stopped answering. While no other host has
+//! answered since, the error is held, for at most 30 s. If most hosts stop answering together, the network of this host
+//! is down. When in doubt, the target counts as down: an error too many is better than an outage that is not reported.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -19,17 +19,20 @@ pub struct OfflineDetector {
     probes: usize,
     /// The probes that have run at least once.
     ran: HashSet<ProbeKey>,
-    /// The hosts that were tried, each with the moment since when it does not answer.
+    /// The hosts that were tried, each with the time since which it has not answered, or `None` if it is not known to
+    /// be silent.
     hosts: HashMap<String, Option<Instant>>,
-    /// When a host answered last, whichever it was.
+    /// The time of the latest answer of any host.
     last_answer: Option<Instant>,
+    /// The present silence, if no host answers.
     silence: Option<Silence>,
-    /// The beginning and the end of the last time without a network.
+    /// The beginning and the end of the last period in which this host had no network.
     last_offline: Option<(Instant, Instant)>,
     held: Option<Held>,
 }
 
-/// The cause for which a run did not reach its target. Of the causes of several attempts the greatest counts.
+/// The cause for which a run did not reach its target. If a run tried several hosts, the greatest of their causes
+/// counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
     /// This host has no network.
@@ -40,51 +43,52 @@ pub enum Cause {
     Target,
 }
 
-/// A time in which no host has answered.
+/// A period in which no host has answered.
 struct Silence {
-    /// When the first attempt without an answer began.
+    /// The start of the first attempt without an answer.
     began: Instant,
-    /// When the end of that attempt became known.
+    /// The time at which the run with that attempt was assessed.
     noticed: Instant,
-    /// An answer before this moment does not end the silence.
+    /// Only an answer at or after this time ends the silence.
     latest: Instant,
     /// The number of hosts that stopped answering.
     hosts: usize,
-    /// The hosts among them that were tried after the last answer. A host that was tried while another answered may be down
-    /// by itself.
+    /// The hosts among them that were tried after the last answer. Only these are evidence about the network: a host
+    /// that was tried while another one answered may be down itself.
     tried: HashSet<String>,
-    /// The latest first attempt at one of `tried`.
+    /// The start of the latest of the first attempts at each host in `tried`.
     last_first_attempt: Instant,
     examples: Vec<SilentHost>,
     /// True once this host was found to have no network.
     is_offline: bool,
-    /// True once an error was suppressed, with which the offline event was handed out.
-    is_event_given: bool,
+    /// True once an error was suppressed: the decision about the first one contains the offline event.
+    is_event_issued: bool,
     /// The number of suppressed errors.
     suppressed: usize,
 }
 
-/// The runs whose errors are held, and for how long.
+/// The runs whose errors are held, and the time until which they are held.
 struct Held {
     until: Instant,
     runs: Vec<Arc<AssessedRun>>,
 }
 
-/// The least number of hosts that must stop answering together before this host is found offline; they must also be more
-/// than half of all hosts.
+/// The minimum number of hosts that must stop answering together for this host to count as offline. They must also be
+/// more than half of the hosts that were not silent before.
 const MIN_SILENT_HOSTS: usize = 3;
-/// The number of hosts that suffices although it is less than half of all, if their first attempts are spread over at least
-/// [`MIN_SILENCE`]. The hosts of a data centre fail at once, and the other hosts may not be due for minutes.
+/// The number of silent hosts that suffices even if they are less than half, provided that their first attempts are
+/// spread over at least [`MIN_SILENCE`]: the hosts of one data centre fail at the same time, and other hosts may not be
+/// tried for minutes.
 const SUFFICIENT_SILENT_HOSTS: usize = 20;
-/// The least duration of a silence before this host is found offline. It gives healthy hosts the time to answer.
+/// The minimum duration of a silence for this host to count as offline. It gives working hosts the time to answer.
 const MIN_SILENCE: Duration = Duration::from_secs(5);
-/// The longest time for which errors are held. [`OfflineDetector::tick`] is called once a second, so that errors are
+/// The time after which held errors are reported. [`OfflineDetector::tick`] is called once a second, so that errors are
 /// held for at most 30 s.
 const MAX_HOLD: Duration = Duration::from_secs(29);
-/// A host that has not answered within this time would not have answered later. Hence an answer of another host after this
-/// time shows that the network was not the cause.
+/// The time within which a working host answers. If another host answers later than this after the start of an attempt,
+/// the network worked, and the host that was tried is down.
 const ANSWER_WINDOW: Duration = Duration::from_secs(1);
-/// The number of hosts that are remembered: redirects may lead to ever new ones.
+/// The maximum number of hosts that are remembered: redirects may lead to any number of hosts.
 const MAX_HOSTS: usize = 10_000;
 const MAX_EXAMPLES: usize = 5;
 
@@ -102,13 +106,13 @@ impl OfflineDetector {
         }
     }
 
-    /// Takes in a run that ended at `now`. Returns the cause of its failure, and adds to the decision what follows for the
-    /// runs before it.
+    /// Records a run that ended at `now`. Returns the cause of its failure, and adds to `decision` what follows for
+    /// earlier runs.
     pub fn attribute(&mut self, run: &Run, now: Instant, decision: &mut Decision) -> Cause {
         if self.ran.len() < self.probes {
             self.ran.insert(ProbeKey::of(&run.probe));
         }
-        // A loopback address is reached without a network, and shows nothing about the network.
+        // A contact with a loopback address says nothing about the network.
         let over_network = || run.trace.contacts.iter().filter(|contact| !contact.loopback);
         for contact in over_network().filter(|contact| contact.answered) {
             self.on_answer(contact, decision);
@@ -149,7 +153,7 @@ impl OfflineDetector {
         }
     }
 
-    /// Decides what follows from the time alone.
+    /// Makes the decisions that follow from elapsed time alone.
     pub fn tick(&mut self, now: Instant) -> Decision {
         let mut decision = Decision::default();
         self.evaluate(MIN_SILENCE, now, &mut decision);
@@ -159,7 +163,7 @@ impl OfflineDetector {
         decision
     }
 
-    /// Decides about all errors that are held, by the runs that have ended by `now`.
+    /// Decides about all held errors at once, from the runs that have ended by `now`.
     pub fn decide_now(&mut self, now: Instant) -> Decision {
         let mut decision = Decision::default();
         self.evaluate(Duration::ZERO, now, &mut decision);
@@ -176,7 +180,7 @@ impl OfflineDetector {
         self.ran.len() < self.probes || self.hosts.len() >= MIN_SILENT_HOSTS
     }
 
-    /// Takes in a host's answer.
+    /// Records an answer of a host.
     fn on_answer(&mut self, contact: &HostContact, decision: &mut Decision) {
         if let Some(silent_since) = self.host(&contact.host)
             && silent_since.is_none_or(|since| since <= contact.to)
@@ -194,27 +198,27 @@ impl OfflineDetector {
         }
     }
 
-    /// Takes in an attempt that a host did not answer. Returns its cause.
+    /// Records an attempt that a host did not answer. Returns the cause of that.
     fn on_silence(&mut self, contact: &HostContact, run: &Run, now: Instant) -> Cause {
-        // An attempt that began while there was no network may have failed for that reason, however late it ends.
+        // An attempt that overlaps the last period without a network may have failed for that reason.
         let (from, to) = (contact.from, contact.to);
         if self.last_offline.is_some_and(|(began, ended)| from < ended && began < to) {
             return Cause::OwnNetwork;
         }
-        let point = to.min(from + ANSWER_WINDOW);
+        let deadline = to.min(from + ANSWER_WINDOW);
         let (last_answer, is_offline) = (self.last_answer, self.is_offline());
         let Some(silent_since) = self.host(&contact.host) else {
             return if is_offline { Cause::OwnNetwork } else { Cause::Target };
         };
         let is_new = silent_since.is_none();
-        // If another host has answered since, this one is down by itself, and stays so until it answers.
-        let is_down_by_itself = last_answer >= Some(*silent_since.get_or_insert(point));
-        if is_down_by_itself && !is_offline {
+        // If another host has answered since, this one is down itself, and counts as down until it answers.
+        let is_down_itself = last_answer >= Some(*silent_since.get_or_insert(deadline));
+        if is_down_itself && !is_offline {
             return Cause::Target;
         }
         let silence = self.silence.get_or_insert_with(|| Silence::new(from, now));
         silence.began = silence.began.min(from);
-        silence.latest = silence.latest.max(point);
+        silence.latest = silence.latest.max(deadline);
         if is_new {
             silence.hosts += 1;
             if let (Some((reason, message)), true) = (run.outcome.why(), silence.examples.len() < MAX_EXAMPLES) {
@@ -240,14 +244,15 @@ impl OfflineDetector {
         self.hosts.get_mut(name)
     }
 
-    /// Finds this host offline if the silence covers enough hosts and has lasted for `min_silence`.
+    /// Declares this host offline if the silence covers enough hosts and has lasted for `min_silence`.
     fn evaluate(&mut self, min_silence: Duration, now: Instant, decision: &mut Decision) {
         let Some(silence) = self.silence.as_mut().filter(|silence| !silence.is_offline) else { return };
-        // A host that was already down while others answered is no evidence about the network.
+        // A host that was already silent while others answered is no evidence about the network.
         let last_answer = self.last_answer;
-        let live = self.hosts.values().filter(|silent| silent.is_none_or(|since| last_answer < Some(since))).count();
+        let not_down_before =
+            self.hosts.values().filter(|silent| silent.is_none_or(|since| last_answer < Some(since))).count();
         let tried = silence.tried.len();
-        let are_most = tried >= MIN_SILENT_HOSTS && tried > live / 2;
+        let are_most = tried >= MIN_SILENT_HOSTS && tried > not_down_before / 2;
         let spread = silence.last_first_attempt.saturating_duration_since(silence.began);
         let are_many = tried >= SUFFICIENT_SILENT_HOSTS && spread >= MIN_SILENCE;
         if !(are_most || are_many) || now.saturating_duration_since(silence.noticed) < min_silence {
@@ -280,7 +285,7 @@ impl Silence {
             last_first_attempt: began,
             examples: Vec::new(),
             is_offline: false,
-            is_event_given: false,
+            is_event_issued: false,
             suppressed: 0,
         }
     }
@@ -292,7 +297,7 @@ impl Silence {
     /// Counts suppressed errors. The first suppressed error adds the offline event to the decision.
     fn suppress(&mut self, errors: usize, known: usize, decision: &mut Decision) {
         self.suppressed += errors;
-        if !std::mem::replace(&mut self.is_event_given, true) {
+        if !std::mem::replace(&mut self.is_event_issued, true) {
             decision.offline_event = Some(self.finding(known));
         }
     }

@@ -1,4 +1,4 @@
-//! The outages that are going on: for each probe, its failed runs in a row.
+//! Tracks ongoing outages: for each probe, its consecutive failed runs.
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
@@ -8,11 +8,11 @@ use std::time::{Instant, SystemTime};
 use super::{AssessedRun, Decision, HeldErrors};
 use crate::run::{Identity, Outage, Outcome, Run};
 
-/// The outages that are going on. Most probes have none.
+/// The ongoing outages by probe. Most probes have none.
 #[derive(Default)]
 pub struct OutageTracker(HashMap<ProbeKey, OngoingOutage>);
 
-/// An outage as it stands after a run.
+/// The state of an outage after a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordedOutage {
     /// The outage, including the run if it failed.
@@ -34,7 +34,7 @@ struct OngoingOutage {
 }
 
 impl OutageTracker {
-    /// Takes in a run that ended at `now`. Returns the outage that the run is part of or has ended.
+    /// Records a run that ended at `now`. Returns the outage that the run is part of or has ended, if there is one.
     pub fn record(&mut self, run: &Run, now: Instant) -> Option<RecordedOutage> {
         let key = ProbeKey::of(&run.probe);
         match run.outcome {
@@ -49,22 +49,22 @@ impl OutageTracker {
                 outage.runs = outage.runs.saturating_add(1);
                 Some(outage.recorded(now))
             }
-            // The fault is the probe's or the host's, and no evidence about the target.
+            // A fault of the probe or the host says nothing about the target.
             Outcome::Broken(_) => None,
         }
     }
 
-    /// Remembers that the error of a run is reported.
+    /// Marks the outage of a run as reported, if it is ongoing.
     pub fn mark_reported(&mut self, assessed: &AssessedRun) {
         let Some(Outage { began, .. }) = assessed.assessment.outage else { return };
-        // The outage may have ended since, and another may have begun.
+        // The outage may have ended in the meantime, and another may have begun.
         let ongoing = self.0.get_mut(&ProbeKey::of(&assessed.run.probe)).filter(|ongoing| ongoing.began == began);
         if let Some(ongoing) = ongoing {
             ongoing.is_reported = true;
         }
     }
 
-    /// Remembers the held errors that are reported by a decision.
+    /// Marks the outages of all held errors that a decision reports.
     pub fn mark_reported_by(&mut self, decision: &Decision) {
         if let Some(HeldErrors::Report(runs)) = &decision.held_errors {
             for run in runs {

@@ -11,22 +11,22 @@ use crate::run::{Outage, Run};
 pub struct AssessedRun {
     /// The run, without secrets.
     pub run: Run,
-    /// The meaning of the run, in view of the runs before it.
+    /// The meaning of the run in the context of earlier runs.
     pub assessment: Assessment,
 }
 
-/// The meaning of a run, in view of the runs before it.
+/// The meaning of a run in the context of earlier runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Assessment {
-    /// The outage that the run is part of or has ended, however short. `None` for a broken run, which is no
-    /// evidence about the target.
+    /// The outage that the run is part of or has ended, however short. `None` for a broken run, which says nothing
+    /// about the target.
     pub outage: Option<Outage>,
     /// `Some` if the run passed and ended an outage of at least `failures_before_error` runs.
     pub recovery: Option<Recovery>,
     /// The action for the run's error. `None` if the run is no error: it passed, or fewer than
     /// `failures_before_error` runs in a row have failed. A broken run is always an error.
     pub error: Option<ErrorAction>,
-    /// True if the run failed because this host has no network. The failure is then no evidence about the target.
+    /// True if the run failed because this host has no network. The failure then says nothing about the target.
     pub is_offline: bool,
 }
 
@@ -35,9 +35,9 @@ pub struct Assessment {
 pub enum ErrorAction {
     /// Report the error.
     Report,
-    /// Wait: a later [`Decision`] reports or suppresses all errors that are held, within half a minute.
+    /// Hold the error: a later [`Decision`] reports or suppresses all held errors, within 30 s.
     Hold,
-    /// Do not report the error: this host has no network, and the target may be well.
+    /// Do not report the error: this host has no network, and nothing is known about the target.
     Suppress,
 }
 
@@ -46,7 +46,7 @@ pub enum ErrorAction {
 pub enum Recovery {
     /// At least one error was reported during the outage.
     Reported,
-    /// All errors of the outage were suppressed, so that there is nothing to withdraw.
+    /// No error of the outage has been reported: all were suppressed or are still held.
     Unreported,
 }
 
@@ -78,7 +78,7 @@ pub enum ConnectivityChange {
     Offline(OfflineFinding),
     /// A target has answered again.
     Online {
-        /// From the first attempt without an answer to the answer.
+        /// The time from the first attempt without an answer to the first answer.
         lasted: Duration,
         /// The number of errors that were suppressed.
         suppressed: usize,
@@ -88,9 +88,9 @@ pub enum ConnectivityChange {
 /// The evidence that this host has no network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OfflineFinding {
-    /// When the first attempt without an answer began.
+    /// The start of the first attempt without an answer.
     pub since: Instant,
-    /// The number of hosts that have stopped answering since.
+    /// The number of hosts that have stopped answering since then.
     pub silent: usize,
     /// The number of hosts that were tried since the start.
     pub known: usize,
@@ -103,21 +103,21 @@ pub struct OfflineFinding {
 pub struct SilentHost {
     /// The name or address of the host.
     pub host: String,
-    /// The reason of the run that did not reach the host.
+    /// The reason of the failure of the run that did not reach the host.
     pub reason: String,
-    /// The message of that run.
+    /// The message of that failure.
     pub message: String,
 }
 
 impl Assessment {
-    /// Returns true if the run is an error, whatever is done with it.
+    /// Returns true if the run is an error, whichever action its error has.
     pub fn is_error(&self) -> bool {
         self.error.is_some()
     }
 }
 
 impl Decision {
-    /// Returns `None` if nothing is decided.
+    /// Returns the decision, or `None` if it is empty.
     pub(super) fn into_option(self) -> Option<Self> {
         let Self { held_errors, connectivity, offline_event } = &self;
         (held_errors.is_some() || connectivity.is_some() || offline_event.is_some()).then_some(self)

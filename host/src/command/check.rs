@@ -1,4 +1,4 @@
-//! `sentrynet check`: loads a configuration and its probes, and runs nothing.
+//! `sentrynet check`: checks a configuration and the settings of its probes, without running a probe.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ pub async fn check(Arguments { config }: &Arguments) -> Result<u8> {
     let Some(loaded) = read_and_load(config).await? else { return Ok(INVALID_INPUT) };
     let (probes, name) = (loaded.probes.len(), config.display());
     let noun = if probes == 1 { "probe" } else { "probes" };
-    // A failure to write is ignored, since the exit code has the result too.
+    // A write error is ignored, since the exit code shows the result too.
     let _ = writeln!(std::io::stdout(), "{name}: {probes} {noun}, no errors");
     Ok(0)
 }

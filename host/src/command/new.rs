@@ -54,7 +54,7 @@ enum Language {
 enum CreateError {
     #[error("`{0}` cannot be a probe's name: {1}")]
     InvalidName(String, &'static str),
-    #[error("{} is there already: choose another name, or another folder with `--path`", .0.display())]
+    #[error("{} already exists: choose another name, or another folder with `--path`", .0.display())]
     Exists(PathBuf),
     #[error("cannot write {}: {error}; choose another folder with `--path`", path.display())]
     Unwritable { path: PathBuf, error: std::io::Error },
@@ -134,7 +134,8 @@ impl Language {
 ///
 /// - [`CreateError::InvalidName`] if the name does not follow the rules for names.
 /// - [`CreateError::Exists`] if there is something at the path of the folder that is not an empty folder.
-/// - [`CreateError::Unwritable`] if a file or a folder cannot be created. The files before it are not removed.
+/// - [`CreateError::Unwritable`] if a file or a folder cannot be created. Files that were already written are not
+///   removed.
 fn create_project(name: &str, language: Language, parent: &Path) -> Result<PathBuf, CreateError> {
     check_name(name).map_err(|problem| CreateError::InvalidName(name.to_owned(), problem))?;
     let folder = parent.join(name);
@@ -155,8 +156,8 @@ fn create_project(name: &str, language: Language, parent: &Path) -> Result<PathB
     Ok(folder)
 }
 
-/// Checks the name of a project. The tools of every language, file systems, URLs and tags accept a valid name. Returns
-/// the first problem as an error.
+/// Checks the name of a project. A valid name is accepted by the tools of every language, by file systems, and in URLs
+/// and tags. Returns the first problem as an error.
 fn check_name(name: &str) -> Result<(), &'static str> {
     let is_allowed = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '-';
     if name.len() > 50 {
@@ -179,7 +180,7 @@ fn crate_name(name: &str) -> String {
     name.replace('-', "_")
 }
 
-/// Writes a new file, and creates the folders above it. An existing file is an error.
+/// Writes a new file, and creates its parent folders. Fails if the file exists.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), CreateError> {
     let unwritable = |error| CreateError::Unwritable { path: path.to_owned(), error };
     path.parent().map_or(Ok(()), fs::create_dir_all).map_err(unwritable)?;
@@ -199,7 +200,7 @@ mod tests {
 
     /// Returns the paths of all files in `folder` and its subfolders, relative to `base`.
     fn list_files(base: &Path, folder: &Path) -> BTreeSet<String> {
-        let entries = fs::read_dir(folder).expect("the folder is there").flatten().map(|entry| entry.path());
+        let entries = fs::read_dir(folder).expect("the folder exists").flatten().map(|entry| entry.path());
         entries
             .flat_map(|path| {
                 if path.is_dir() {

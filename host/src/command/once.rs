@@ -37,24 +37,24 @@ pub struct Arguments {
     record: Option<PathBuf>,
 }
 
-/// Few enough that the runs do not delay each other.
+/// The maximum number of runs in progress: few enough that they do not delay each other.
 const MAX_IN_FLIGHT: usize = 16;
 
 pub async fn once(arguments: &Arguments) -> Result<u8> {
     let Arguments { config, format, only, trace, record } = arguments;
     let Some(mut loaded) = read_and_load(config).await? else { return Ok(INVALID_INPUT) };
-    if let Err(message) = retain(&mut loaded, only) {
+    if let Err(message) = retain_titles(&mut loaded, only) {
         print_error(&message);
         return Ok(INVALID_INPUT);
     }
     let recording = match record {
         None => None,
-        Some(path) => match recording(path.clone(), loaded.probes.len()) {
+        Some(path) => match create_recording_file(path.clone(), loaded.probes.len()) {
             Some(recording) => Some(recording),
             None => return Ok(INVALID_INPUT),
         },
     };
-    // This process is about to end: the host's monitor must not expect its next check-in.
+    // This process ends soon. It must not check in to the monitor of the host, which would then miss the next check-in.
     loaded.config.sentry.monitors.retain(|monitor| monitor.subject != MonitorSubject::Host);
 
     let options = SinkOptions {
@@ -72,9 +72,10 @@ pub async fn once(arguments: &Arguments) -> Result<u8> {
     Ok(runs.iter().map(|assessed| exit_code(&assessed.run.outcome)).max().unwrap_or(0))
 }
 
-/// Keeps the probes with these titles, or all if there are none. Returns a message if a title is unknown.
-fn retain(loaded: &mut Loaded, only: &[String]) -> Result<(), String> {
-    // The titles of probes have no secrets any more.
+/// Removes all probes but those whose titles are in `only`; keeps all if `only` is empty. Returns a message if a title
+/// is unknown.
+fn retain_titles(loaded: &mut Loaded, only: &[String]) -> Result<(), String> {
+    // The titles of loaded probes are redacted, so the titles in `only` must be redacted for the comparison.
     let only: Vec<_> = only.iter().map(|title| REDACTOR.redact(title)).collect();
     let is_known = |title: &str| loaded.probes.iter().any(|probe| probe.identity().title == title);
     if let Some(unknown) = only.iter().find(|title| !is_known(title)) {
@@ -85,21 +86,23 @@ fn retain(loaded: &mut Loaded, only: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-/// Creates the file for a recording of the one probe that runs. Returns `None` if that cannot be, and writes why.
-fn recording(path: PathBuf, probes: usize) -> Option<RecordingFile> {
+/// Creates the file for the recording of the one probe that runs. Returns `None` if several probes would run or the
+/// file cannot be created, and prints the error.
+fn create_recording_file(path: PathBuf, probes: usize) -> Option<RecordingFile> {
     if probes != 1 {
-        let advice = "a recording holds one: name it with `--only`, by a title that no other has";
-        print_error(&format!("{probes} probes would run: {advice}"));
+        let advice = "select one with `--only` and a title that no other probe has";
+        print_error(&format!("{probes} probes would run, and a recording holds only one: {advice}"));
         return None;
     }
     RecordingFile::create(path)
 }
 
-/// Runs every probe, as many at once as may be, and reports each run as it ends. Returns the runs in the probes' order.
+/// Runs every probe once, at most [`MAX_IN_FLIGHT`] and at most [`Loaded::in_flight`] at the same time, and reports
+/// each run as it ends. Returns the runs in the probes' order.
 async fn run_all(loaded: Loaded, mut recording: Option<RecordingFile>, sinks: &Sinks) -> Result<Vec<Arc<AssessedRun>>> {
     let in_flight = MAX_IN_FLIGHT.min(loaded.in_flight);
     let mut waiting = loaded.probes.into_iter().enumerate();
-    // An infinite rate of runs starts the maximal number of workers.
+    // An infinite rate of runs starts the maximum number of workers.
     let workers = Workers::start(f64::INFINITY).context("cannot start the threads of probes")?;
     let mut running = JoinSet::new();
     let mut ended: Vec<Option<Arc<AssessedRun>>> = Vec::new();

@@ -1,4 +1,4 @@
-//! `sentrynet run`: runs all probes on their schedules, until a signal ends it.
+//! `sentrynet run`: runs all probes on their schedules, until SIGINT or SIGTERM.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,13 +27,13 @@ pub struct Arguments {
     trace: bool,
 }
 
-/// The time in which all sinks together deliver the last runs after a signal. With [`schedule::STOP_GRACE`] for runs that
-/// have begun it is well within the ten seconds that a container is given to stop.
+/// The time limit for all sinks together to deliver the last runs after a signal. Together with
+/// [`schedule::STOP_GRACE`], it is less than the 10 s after which container runtimes kill a process.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub async fn run(arguments: &Arguments) -> Result<u8> {
     let Arguments { config, format, trace } = arguments;
-    // Handlers are installed before anything that takes time: an early signal must not end the process at once.
+    // The handlers are installed before anything that takes time, so that an early signal does not kill the process.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let stop = async move {
@@ -43,7 +43,7 @@ pub async fn run(arguments: &Arguments) -> Result<u8> {
         }
         tracing::info!(
             grace_seconds = schedule::STOP_GRACE.as_secs(),
-            "stopping: runs that have begun may end; a second signal ends them at once"
+            "stopping: waiting for runs in progress to end; a second signal ends the process at once"
         );
         tokio::spawn(async move {
             tokio::select! {

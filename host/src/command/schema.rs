@@ -113,7 +113,7 @@ async fn configured_components(source: &Source) -> Result<Vec<ComponentSchema>> 
     Ok(components)
 }
 
-/// Returns the schema of a component that each of `names` stands for as a value of the key `probe`.
+/// Returns the schema of a component. Each of `names`, as a value of the key `probe`, selects the component.
 fn component_schema(key: &str, names: Vec<String>, description: &Description) -> ComponentSchema {
     let (summary, schema) = (description.summary.clone(), description.schema.clone());
     ComponentSchema { names, key: key.to_owned(), summary, schema, module: None, given_keys: Vec::new() }

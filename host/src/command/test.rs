@@ -32,8 +32,8 @@ pub struct Arguments {
     /// Record every call of the run in this file, without secrets
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
-    /// Run against the recording in this file and nothing else; the secrets that the recording lacks are taken from
-    /// `--settings`
+    /// Run against the recording in this file instead of the target; secrets, which a recording does not contain, are
+    /// taken from `--settings`
     #[arg(long, value_name = "FILE", conflicts_with = "record")]
     replay: Option<PathBuf>,
 }
@@ -56,7 +56,7 @@ pub async fn test(arguments: &Arguments) -> Result<u8> {
     Ok(exit_code(&assessed.run.outcome))
 }
 
-/// The file that a run is recorded in, created before the run begins.
+/// The file in which a run is recorded. It is created before the run begins.
 pub struct RecordingFile {
     file: File,
     path: PathBuf,
@@ -135,8 +135,8 @@ async fn replay_recording(probe: &str, settings: Option<&Path>, path: &Path) -> 
     probe.replay(recording).await.map(Some).context("the host failed: this is a bug, please report it")
 }
 
-/// Returns the settings of a component, which are empty without a file of settings. Returns `None` if the component
-/// does not exist or the settings cannot be read, and prints the error.
+/// Returns the settings of a component, which are empty if no file of settings is given. Returns `None` if the
+/// component does not exist or the settings cannot be read, and prints the error.
 fn source(probe: &str, settings: Option<&Path>) -> Option<Source> {
     // The path of the component is relative to the working directory, not to the file of the settings.
     let existing_path = std::path::absolute(probe).ok().filter(|path| path.exists());

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Returns the first of the times `first_due + k * every` after `due` that is not before `now`, and the number of those
-/// that are, which are skipped: runs of one probe never overlap, and none is made up for.
+/// Returns the first of the times `first_due + k * every` after `due` that is not before `now`, and the number of such
+/// times before `now`. These are skipped, since runs of one probe never overlap, and are not caught up on.
 pub fn next_due(first_due: Instant, every: Duration, due: Instant, now: Instant) -> (Instant, u32) {
     let following = due + every;
     if following >= now {
@@ -51,11 +51,11 @@ mod tests {
     fn each_due_time_is_either_run_or_skipped() {
         let first = Instant::now();
         let every = 70 * MS;
-        let (mut due, mut counted) = (first, 0);
+        let (mut due, mut periods) = (first, 0);
         for run in 0..1000_u32 {
             let (following, skipped) = next_due(first, every, due, due + run * 37 % 500 * MS);
-            (due, counted) = (following, counted + 1 + skipped);
-            assert_eq!(due, first + every * counted);
+            (due, periods) = (following, periods + 1 + skipped);
+            assert_eq!(due, first + every * periods);
         }
     }
 }

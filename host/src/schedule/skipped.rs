@@ -1,4 +1,4 @@
-//! Counts skipped runs and their causes between two log lines.
+//! Counts skipped runs by their causes, for a log line from time to time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -30,7 +30,7 @@ pub enum SkipCause {
     Overloaded,
 }
 
-/// A summary of the skipped runs for the log. Displays as one sentence with advice for each cause.
+/// A summary of the skipped runs for the log. It is displayed as one sentence with advice for each cause.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SkippedSummary {
     /// The number of different probes whose runs were skipped.
@@ -41,13 +41,13 @@ pub struct SkippedSummary {
 }
 
 impl SkipCause {
-    /// Returns the cause of skipped runs, given how long the runs before them took from their due time to their end
-    /// (`elapsed`), and how much of that they `ran` and `waited` for permits. The rest is lost to the machine.
+    /// Returns the cause of skipped runs from the times of the runs before them. `elapsed` is their time from the due
+    /// time to the end, of which they `ran` and `waited` for permits. For the rest of it, the machine delayed them.
     pub fn new(elapsed: Duration, ran: Duration, waited: Duration) -> Self {
-        let lost = elapsed.saturating_sub(ran + waited);
-        // A machine that delays a run's start delays its other steps as much, and those count as a long run: a tenth of
-        // the time is enough to hold the machine responsible.
-        if lost >= elapsed / 10 {
+        let delayed = elapsed.saturating_sub(ran + waited);
+        // An overloaded machine also delays the steps of a run, and that time is part of `ran`. So a tenth of the time
+        // is enough to conclude that the machine is overloaded.
+        if delayed >= elapsed / 10 {
             Self::Overloaded
         } else if waited > ran {
             Self::NoPermit

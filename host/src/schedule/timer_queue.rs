@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use super::period::next_due;
 use super::skipped::SkipCause;
 
-/// Jobs that are run again and again, each at its own period.
+/// Jobs that are run repeatedly, each at its own period.
 pub struct TimerQueue<J> {
     jobs: Vec<QueuedJob<J>>,
     /// Indices of the waiting jobs, earliest due time first, and lowest index first among equal due times.
@@ -33,9 +33,9 @@ struct QueuedJob<J> {
 
 /// The start of a job.
 pub struct Start {
-    /// The time at which the job was to start.
+    /// The time at which the job was due.
     pub due: Instant,
-    /// The number of due times skipped immediately before it.
+    /// The number of due times that were skipped immediately before `due`.
     pub missed: u32,
 }
 
@@ -115,8 +115,8 @@ impl<J> TimerQueue<J> {
         })
     }
 
-    /// Returns the index of the job whose task ended, and its end. A panic is logged, and the job goes on with its next
-    /// due time.
+    /// Returns the index of the job whose task ended, and the times of its end. Logs a panic; the job is started again
+    /// at its next due time.
     fn finished_job(&self, ended: Result<(usize, Finished), JoinError>) -> Option<(usize, Finished)> {
         let error = match ended {
             Ok(finished) => return Some(finished),
@@ -195,7 +195,7 @@ mod tests {
     #[tokio::test]
     async fn jobs_start_in_the_order_of_due_times() {
         let now = Instant::now();
-        // All are late, so that all are due at one reading of the clock and the order depends on their due times alone.
+        // All are overdue, so that they start together, in an order that depends on their due times alone.
         let late = |job: u32| (job, now - (job * 7 % 1000) * MS, 3600 * SECOND);
         let started = run_for(TimerQueue::new((0..1000).map(late).collect()), 50 * MS, |_| async {}).await;
         assert_eq!(started.len(), 1000);
@@ -214,7 +214,11 @@ mod tests {
             let running = Arc::clone(&now_running);
             async move {
                 if job == 1 {
-                    assert_eq!(std::mem::replace(&mut *running.lock().unwrap(), 1), 0, "it runs already");
+                    assert_eq!(
+                        std::mem::replace(&mut *running.lock().unwrap(), 1),
+                        0,
+                        "job 1 must not run while it is running"
+                    );
                     tokio::time::sleep(50 * MS).await;
                     *running.lock().unwrap() = 0;
                 }
@@ -228,18 +232,20 @@ mod tests {
                 let periods = ((pair[1].due - pair[0].due).as_millis() / 20) as u32;
                 assert_eq!(pair[1].due, pair[0].due + 20 * MS * periods);
                 assert_eq!(periods, 1 + pair[1].missed);
-                assert!(job == 0 || pair[1].missed >= 2, "it takes more than two periods");
+                assert!(job == 0 || pair[1].missed >= 2, "job 1 takes more than two periods");
             }
         }
     }
 
     #[tokio::test]
-    async fn a_panic_ends_one_run_only() {
+    async fn a_panic_ends_only_the_run_in_which_it_occurs() {
         let now = Instant::now();
         let queue = TimerQueue::new(vec![(0, now, 20 * MS), (1, now, 20 * MS)]);
-        let started = run_for(queue, 200 * MS, |job| async move { assert_ne!(job, 0, "this is a test") }).await;
+        let started =
+            run_for(queue, 200 * MS, |job| async move { assert_ne!(job, 0, "job 0 of the test panics on purpose") })
+                .await;
         for job in [0, 1] {
-            assert!(jobs(&started).iter().filter(|other| **other == job).count() >= 3, "{job} goes on");
+            assert!(jobs(&started).iter().filter(|other| **other == job).count() >= 3, "job {job} is started again");
         }
     }
 

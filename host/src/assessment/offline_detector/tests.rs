@@ -1,8 +1,8 @@
-//! Sequences of runs of many probes, and the actions for their errors.
+//! Tests of the actions for the errors of runs of many probes.
 
 use super::*;
 use crate::assessment::Recovery;
-use crate::assessment::tests::scene::{Scene, broken, failed};
+use crate::assessment::tests::simulation::{Simulation, broken, failed};
 
 fn hosts(range: std::ops::Range<usize>) -> impl Iterator<Item = (f64, String)> {
     range.map(|number| (number as f64, format!("host-{number}")))
@@ -10,392 +10,394 @@ fn hosts(range: std::ops::Range<usize>) -> impl Iterator<Item = (f64, String)> {
 
 #[test]
 fn a_network_that_is_down_is_reported_once() {
-    let mut scene = Scene::with_probes(4);
+    let mut simulation = Simulation::with_probes(4);
     for (number, host) in hosts(0..4) {
-        scene.passes(&host, number, number + 0.1);
+        simulation.run_passing(&host, number, number + 0.1);
     }
     for (number, host) in hosts(0..4) {
-        assert!(!scene.is_silent(&host, 60.0 + number, 60.1 + number).is_offline, "it is not known yet");
+        assert!(!simulation.run_without_answer(&host, 60.0 + number, 60.1 + number).is_offline, "it is not known yet");
     }
-    scene.tick(64.0);
-    scene.check(0, 4, 0, 0);
-    scene.tick(66.0);
-    scene.check(0, 0, 4, 1);
+    simulation.tick(64.0);
+    simulation.check(0, 4, 0, 0);
+    simulation.tick(66.0);
+    simulation.check(0, 0, 4, 1);
     for (number, host) in hosts(0..4) {
-        assert!(scene.is_silent(&host, 120.0 + number, 120.1 + number).is_offline);
+        assert!(simulation.run_without_answer(&host, 120.0 + number, 120.1 + number).is_offline);
     }
-    scene.check(0, 0, 8, 1);
-    assert_eq!(scene.offline_events, [(4, 4)]);
-    let passing = scene.passes("host-0", 180.0, 180.1);
+    simulation.check(0, 0, 8, 1);
+    assert_eq!(simulation.offline_events, [(4, 4)]);
+    let passing = simulation.run_passing("host-0", 180.0, 180.1);
     assert_eq!((passing.error, passing.is_offline), (None, false));
     assert_eq!(passing.recovery, Some(Recovery::Unreported));
-    assert_eq!(scene.connectivity, ["offline", "online"]);
+    assert_eq!(simulation.connectivity, ["offline", "online"]);
     // Back online, a target that stays down or answers wrongly has an outage of its own.
-    scene.is_silent("host-1", 181.0, 181.1);
-    scene.answers_wrongly("host-2", 182.0, 182.1);
-    scene.check(2, 0, 8, 1);
+    simulation.run_without_answer("host-1", 181.0, 181.1);
+    simulation.run_with_wrong_answer("host-2", 182.0, 182.1);
+    simulation.check(2, 0, 8, 1);
 }
 
 #[test]
 fn a_finding_names_hosts_reasons_and_the_time() {
-    let mut scene = Scene::with_probes(9);
+    let mut simulation = Simulation::with_probes(9);
     for (number, host) in hosts(0..9) {
-        scene.is_silent(&host, number / 10.0, 1.0 + number);
+        simulation.run_without_answer(&host, number / 10.0, 1.0 + number);
     }
-    scene.tick(20.0);
-    let silence = scene.assessor.detector.silence.as_ref().expect("no host has answered");
+    simulation.tick(20.0);
+    let silence =
+        simulation.assessor.detector.silence.as_ref().expect("a silence has begun, since no host has answered");
     assert!(silence.is_offline);
     let OfflineFinding { since, silent, known, examples } = silence.finding(9);
-    assert_eq!((since, silent, known, examples.len()), (scene.began, 9, 9, MAX_EXAMPLES));
+    assert_eq!((since, silent, known, examples.len()), (simulation.began, 9, 9, MAX_EXAMPLES));
     let SilentHost { host, reason, message } = &examples[0];
     assert_eq!([host, reason, message], ["host-0", "timeout", "timed out after 10 s"]);
 }
 
 #[test]
 fn a_refusal_is_an_answer() {
-    let mut scene = Scene::with_probes(3);
+    let mut simulation = Simulation::with_probes(3);
     for (number, host) in hosts(0..3) {
-        scene.answers_wrongly(&host, number, number + 0.1);
-        scene.check(number as usize + 1, 0, 0, 0);
+        simulation.run_with_wrong_answer(&host, number, number + 0.1);
+        simulation.check(number as usize + 1, 0, 0, 0);
     }
 }
 
 #[test]
 fn errors_of_too_few_hosts_to_compare_are_reported_at_once() {
-    let mut scene = Scene::with_probes(1);
-    scene.is_silent("only", 0.0, 0.1);
-    scene.check(1, 0, 0, 0);
+    let mut simulation = Simulation::with_probes(1);
+    simulation.run_without_answer("only", 0.0, 0.1);
+    simulation.check(1, 0, 0, 0);
     // Until all probes have run, more hosts may come.
-    let mut scene = Scene::with_probes(3);
-    scene.is_silent("first", 0.0, 0.1);
-    scene.is_silent("second", 0.0, 0.1);
-    scene.check(0, 2, 0, 0);
-    scene.run("third", Outcome::Passed, Vec::new(), 0.2);
-    scene.check(2, 0, 0, 0);
-    scene.is_silent("second", 60.0, 60.1);
-    scene.check(3, 0, 0, 0);
+    let mut simulation = Simulation::with_probes(3);
+    simulation.run_without_answer("first", 0.0, 0.1);
+    simulation.run_without_answer("second", 0.0, 0.1);
+    simulation.check(0, 2, 0, 0);
+    simulation.run("third", Outcome::Passed, Vec::new(), 0.2);
+    simulation.check(2, 0, 0, 0);
+    simulation.run_without_answer("second", 60.0, 60.1);
+    simulation.check(3, 0, 0, 0);
 }
 
 #[test]
-fn loopback_shows_nothing_of_the_network() {
-    let mut scene = Scene::with_probes(5);
+fn contacts_with_loopback_say_nothing_about_the_network() {
+    let mut simulation = Simulation::with_probes(5);
     for number in 0..5 {
-        let contact = scene.contact("localhost", false, 0.0, 0.1);
-        scene.run(&format!("probe-{number}"), failed(), vec![contact], 0.1);
-        scene.check(number + 1, 0, 0, 0);
+        let contact = simulation.contact("localhost", false, 0.0, 0.1);
+        simulation.run(&format!("probe-{number}"), failed(), vec![contact], 0.1);
+        simulation.check(number + 1, 0, 0, 0);
     }
-    let mut scene = Scene::with_probes(4);
+    let mut simulation = Simulation::with_probes(4);
     for (number, host) in hosts(0..3) {
-        scene.is_silent(&host, number, number + 0.1);
-        scene.passes("localhost", number, number + 0.5);
+        simulation.run_without_answer(&host, number, number + 0.1);
+        simulation.run_passing("localhost", number, number + 0.5);
     }
-    scene.tick(6.0);
-    scene.check(0, 0, 3, 1);
+    simulation.tick(6.0);
+    simulation.check(0, 0, 3, 1);
 }
 
 #[test]
 fn a_single_silent_host_is_reported_with_the_next_answer_of_another() {
-    let mut scene = Scene::with_probes(10);
+    let mut simulation = Simulation::with_probes(10);
     for (number, host) in hosts(0..10) {
-        scene.passes(&host, number, number + 0.1);
+        simulation.run_passing(&host, number, number + 0.1);
     }
-    scene.is_silent("host-4", 11.0, 11.1);
-    scene.check(0, 1, 0, 0);
-    scene.passes("host-5", 12.0, 12.1);
-    scene.check(1, 0, 0, 0);
+    simulation.run_without_answer("host-4", 11.0, 11.1);
+    simulation.check(0, 1, 0, 0);
+    simulation.run_passing("host-5", 12.0, 12.1);
+    simulation.check(1, 0, 0, 0);
     // From then on its errors are reported at once.
-    scene.is_silent("host-4", 21.0, 21.1);
-    scene.check(2, 0, 0, 0);
+    simulation.run_without_answer("host-4", 21.0, 21.1);
+    simulation.check(2, 0, 0, 0);
     // Once the host has answered, its next silence can count as part of a network outage again.
-    scene.passes("host-4", 31.0, 31.1);
-    scene.is_silent("host-4", 41.0, 41.1);
-    scene.check(2, 1, 0, 0);
+    simulation.run_passing("host-4", 31.0, 31.1);
+    simulation.run_without_answer("host-4", 41.0, 41.1);
+    simulation.check(2, 1, 0, 0);
 }
 
 #[test]
 fn a_slow_timeout_is_reported_at_once_if_others_answered_meanwhile() {
-    let mut scene = Scene::with_probes(4);
+    let mut simulation = Simulation::with_probes(4);
     for second in 0..10 {
-        scene.passes("host-0", f64::from(second), f64::from(second) + 0.05);
+        simulation.run_passing("host-0", f64::from(second), f64::from(second) + 0.05);
     }
-    scene.is_silent("host-1", 0.0, 10.0);
-    scene.check(1, 0, 0, 0);
+    simulation.run_without_answer("host-1", 0.0, 10.0);
+    simulation.check(1, 0, 0, 0);
     // An answer at the very beginning of an attempt does not show that the network was up for the rest of the attempt.
-    scene.is_silent("host-2", 8.8, 18.8);
-    scene.check(1, 1, 0, 0);
+    simulation.run_without_answer("host-2", 8.8, 18.8);
+    simulation.check(1, 1, 0, 0);
     // An earlier answer that becomes known late does not end the silence.
-    scene.passes("host-2", 9.1, 9.2);
-    scene.check(1, 1, 0, 0);
-    scene.passes("host-3", 19.0, 19.1);
-    scene.check(2, 0, 0, 0);
-    scene.is_silent("host-2", 19.5, 19.6);
-    scene.check(3, 0, 0, 0);
+    simulation.run_passing("host-2", 9.1, 9.2);
+    simulation.check(1, 1, 0, 0);
+    simulation.run_passing("host-3", 19.0, 19.1);
+    simulation.check(2, 0, 0, 0);
+    simulation.run_without_answer("host-2", 19.5, 19.6);
+    simulation.check(3, 0, 0, 0);
 }
 
 #[test]
-fn an_error_is_held_for_half_a_minute_at_most() {
-    let mut scene = Scene::with_probes(4);
+fn an_error_is_held_for_at_most_30_seconds() {
+    let mut simulation = Simulation::with_probes(4);
     for (number, host) in hosts(0..4) {
-        scene.passes(&host, number, number + 0.1);
+        simulation.run_passing(&host, number, number + 0.1);
     }
-    scene.is_silent("host-0", 60.0, 60.1);
-    scene.is_silent("host-1", 61.0, 61.1);
-    scene.tick(89.0);
-    scene.check(0, 2, 0, 0);
-    scene.tick(89.2);
-    scene.check(2, 0, 0, 0);
+    simulation.run_without_answer("host-0", 60.0, 60.1);
+    simulation.run_without_answer("host-1", 61.0, 61.1);
+    simulation.tick(89.0);
+    simulation.check(0, 2, 0, 0);
+    simulation.tick(89.2);
+    simulation.check(2, 0, 0, 0);
     // The silence goes on: with the third host it covers enough hosts.
-    scene.is_silent("host-2", 91.0, 91.1);
-    scene.check(2, 0, 1, 1);
+    simulation.run_without_answer("host-2", 91.0, 91.1);
+    simulation.check(2, 0, 1, 1);
 }
 
 #[test]
-fn hosts_of_one_data_centre_are_not_our_own_network() {
+fn silence_of_one_data_centre_does_not_count_as_offline() {
     // They fail one after the other, while the hosts around them answer.
-    let mut scene = Scene::with_probes(100);
+    let mut simulation = Simulation::with_probes(100);
     for round in 0..3 {
         for (number, host) in hosts(0..100) {
             let at = f64::from(round) * 300.0 + number / 64.0;
             if (40.0..70.0).contains(&number) {
-                scene.is_silent(&host, at, at + 0.02);
+                simulation.run_without_answer(&host, at, at + 0.02);
             } else {
-                scene.passes(&host, at, at + 0.2);
+                simulation.run_passing(&host, at, at + 0.2);
             }
-            scene.tick(at + 0.2);
+            simulation.tick(at + 0.2);
         }
     }
-    scene.check(90, 0, 0, 0);
+    simulation.check(90, 0, 0, 0);
 }
 
 #[test]
-fn hosts_that_stay_down_are_reported_though_no_other_answers_next_to_them() {
+fn hosts_that_stay_down_are_reported_although_no_other_host_is_tried_after_them() {
     // The last probes of the file, before a long pause.
-    let mut scene = Scene::with_probes(6);
+    let mut simulation = Simulation::with_probes(6);
     for round in 0..3 {
         let start = f64::from(round) * 300.0;
         for (number, host) in hosts(0..6) {
             if number < 3.0 {
-                scene.passes(&host, start + number, start + number + 0.1);
+                simulation.run_passing(&host, start + number, start + number + 0.1);
             } else {
-                scene.is_silent(&host, start + number, start + number + 0.1);
+                simulation.run_without_answer(&host, start + number, start + number + 0.1);
             }
         }
-        scene.tick(start + 10.0);
-        scene.tick(start + 60.0);
-        scene.check(3 * (round as usize + 1), 0, 0, 0);
+        simulation.tick(start + 10.0);
+        simulation.tick(start + 60.0);
+        simulation.check(3 * (round as usize + 1), 0, 0, 0);
     }
 }
 
 #[test]
-fn most_hosts_are_not_our_own_network_if_others_answered_beside_them() {
+fn silence_of_most_hosts_does_not_count_as_offline_if_others_answered_meanwhile() {
     // The first probes start at once: the healthy hosts have answered before the others time out.
-    let mut scene = Scene::with_probes(6);
+    let mut simulation = Simulation::with_probes(6);
     for (number, host) in hosts(0..6).filter(|(number, _)| *number < 2.0) {
-        scene.passes(&host, number / 1000.0, 0.04);
+        simulation.run_passing(&host, number / 1000.0, 0.04);
     }
     for (number, host) in hosts(0..6).filter(|(number, _)| *number >= 2.0) {
-        scene.is_silent(&host, number / 1000.0, 10.0);
+        simulation.run_without_answer(&host, number / 1000.0, 10.0);
     }
-    scene.tick(20.0);
-    scene.check(0, 4, 0, 0);
-    scene.decide_now(21.0);
-    scene.check(4, 0, 0, 0);
+    simulation.tick(20.0);
+    simulation.check(0, 4, 0, 0);
+    simulation.decide_now(21.0);
+    simulation.check(4, 0, 0, 0);
 }
 
 #[test]
 fn a_network_that_fails_in_the_middle_of_runs_is_found_with_the_next_runs() {
-    let mut scene = Scene::with_probes(4);
-    scene.passes("host-0", 0.0, 0.05);
+    let mut simulation = Simulation::with_probes(4);
+    simulation.run_passing("host-0", 0.0, 0.05);
     for (_, host) in hosts(1..4) {
-        scene.is_silent(&host, 0.0, 1.0);
+        simulation.run_without_answer(&host, 0.0, 1.0);
     }
     for (_, host) in hosts(0..4) {
-        scene.is_silent(&host, 4.0, 5.0);
+        simulation.run_without_answer(&host, 4.0, 5.0);
     }
-    scene.tick(7.0);
-    scene.check(0, 0, 7, 1);
+    simulation.tick(7.0);
+    simulation.check(0, 0, 7, 1);
 }
 
 #[test]
-fn a_data_centre_at_the_end_of_a_round_is_not_our_own_network() {
+fn silence_of_the_hosts_that_were_tried_last_does_not_count_as_offline() {
     // The first seventy probes are not due again for minutes.
-    let mut scene = Scene::with_probes(100);
+    let mut simulation = Simulation::with_probes(100);
     for (number, host) in hosts(0..100) {
         let at = number / 64.0;
         if number < 70.0 {
-            scene.passes(&host, at, at + 0.1);
+            simulation.run_passing(&host, at, at + 0.1);
         } else {
-            scene.is_silent(&host, at, at + 10.0);
+            simulation.run_without_answer(&host, at, at + 10.0);
         }
     }
-    scene.tick(20.0);
-    scene.check(0, 30, 0, 0);
-    scene.tick(45.0);
-    scene.check(30, 0, 0, 0);
+    simulation.tick(20.0);
+    simulation.check(0, 30, 0, 0);
+    simulation.tick(45.0);
+    simulation.check(30, 0, 0, 0);
 }
 
 #[test]
-fn hosts_that_are_down_anyway_do_not_hide_that_we_are_offline() {
-    let mut scene = Scene::with_probes(8);
+fn hosts_that_were_down_before_do_not_hide_a_lost_network() {
+    let mut simulation = Simulation::with_probes(8);
     for (number, host) in hosts(0..8) {
         if number < 5.0 {
-            scene.is_silent(&host, number, number + 0.1);
+            simulation.run_without_answer(&host, number, number + 0.1);
         } else {
-            scene.passes(&host, number, number + 0.1);
+            simulation.run_passing(&host, number, number + 0.1);
         }
     }
-    scene.check(5, 0, 0, 0);
+    simulation.check(5, 0, 0, 0);
     for (number, host) in hosts(0..8) {
-        scene.is_silent(&host, 60.0 + number, 60.1 + number);
+        simulation.run_without_answer(&host, 60.0 + number, 60.1 + number);
     }
-    scene.tick(73.0);
-    assert_eq!(scene.offline_events.len(), 1);
+    simulation.tick(73.0);
+    assert_eq!(simulation.offline_events.len(), 1);
 }
 
 #[test]
-fn a_run_that_began_while_we_were_offline_is_suppressed_after_it_too() {
-    let mut scene = Scene::with_probes(5);
+fn a_run_that_began_while_offline_is_suppressed_even_if_it_ends_online() {
+    let mut simulation = Simulation::with_probes(5);
     for (number, host) in hosts(0..4) {
-        scene.is_silent(&host, number, number + 0.1);
+        simulation.run_without_answer(&host, number, number + 0.1);
     }
-    scene.tick(10.0);
-    scene.passes("host-0", 40.0, 40.1);
-    assert!(scene.is_silent("host-4", 20.0, 50.0).is_offline);
-    scene.check(0, 0, 5, 1);
-    scene.is_silent("host-4", 80.0, 110.0);
-    scene.passes("host-0", 111.0, 111.1);
-    scene.check(1, 0, 5, 1);
+    simulation.tick(10.0);
+    simulation.run_passing("host-0", 40.0, 40.1);
+    assert!(simulation.run_without_answer("host-4", 20.0, 50.0).is_offline);
+    simulation.check(0, 0, 5, 1);
+    simulation.run_without_answer("host-4", 80.0, 110.0);
+    simulation.run_passing("host-0", 111.0, 111.1);
+    simulation.check(1, 0, 5, 1);
 }
 
 #[test]
 fn each_loss_of_the_network_is_reported_once() {
-    let mut scene = Scene::with_probes(5);
+    let mut simulation = Simulation::with_probes(5);
     for round in 0..3 {
         let start = f64::from(round) * 100.0;
         for (number, host) in hosts(0..5) {
-            scene.passes(&host, start + number, start + number + 0.1);
+            simulation.run_passing(&host, start + number, start + number + 0.1);
         }
         for (number, host) in hosts(0..5) {
-            scene.is_silent(&host, start + 50.0 + number, start + 50.1 + number);
+            simulation.run_without_answer(&host, start + 50.0 + number, start + 50.1 + number);
         }
-        scene.tick(start + 56.0);
-        scene.check(0, 0, 5 * (round as usize + 1), round as usize + 1);
+        simulation.tick(start + 56.0);
+        simulation.check(0, 0, 5 * (round as usize + 1), round as usize + 1);
     }
-    assert_eq!(scene.connectivity, ["offline", "online", "offline", "online", "offline"]);
+    assert_eq!(simulation.connectivity, ["offline", "online", "offline", "online", "offline"]);
 }
 
 #[test]
 fn a_run_that_reached_a_host_is_neither_held_nor_suppressed() {
-    let mut scene = Scene::with_probes(6);
-    let first = scene.contact("first", true, 0.0, 0.1);
-    let second = scene.contact("second", false, 0.1, 5.0);
-    scene.run("chain", failed(), vec![first, second], 5.0);
-    scene.check(1, 0, 0, 0);
+    let mut simulation = Simulation::with_probes(6);
+    let first = simulation.contact("first", true, 0.0, 0.1);
+    let second = simulation.contact("second", false, 0.1, 5.0);
+    simulation.run("chain", failed(), vec![first, second], 5.0);
+    simulation.check(1, 0, 0, 0);
     for (number, host) in hosts(0..4) {
-        scene.is_silent(&host, 10.0 + number, 10.1 + number);
+        simulation.run_without_answer(&host, 10.0 + number, 10.1 + number);
     }
-    scene.tick(20.0);
-    scene.check(1, 0, 4, 1);
-    let contacts = vec![scene.contact("localhost", true, 21.0, 21.1), scene.contact("host-0", false, 21.2, 21.3)];
-    scene.run("local", failed(), contacts, 21.3);
-    scene.run("nowhere", failed(), Vec::new(), 21.3);
-    let contact = scene.contact("host-1", false, 22.0, 22.1);
-    scene.run("host-1", broken(), vec![contact], 22.1);
-    scene.check(4, 0, 4, 1);
-    assert_eq!(scene.connectivity, ["offline"], "none of these was an answer over the network");
+    simulation.tick(20.0);
+    simulation.check(1, 0, 4, 1);
+    let contacts =
+        vec![simulation.contact("localhost", true, 21.0, 21.1), simulation.contact("host-0", false, 21.2, 21.3)];
+    simulation.run("local", failed(), contacts, 21.3);
+    simulation.run("nowhere", failed(), Vec::new(), 21.3);
+    let contact = simulation.contact("host-1", false, 22.0, 22.1);
+    simulation.run("host-1", broken(), vec![contact], 22.1);
+    simulation.check(4, 0, 4, 1);
+    assert_eq!(simulation.connectivity, ["offline"], "none of these was an answer over the network");
 }
 
 #[test]
 fn decide_now_does_not_wait_for_more_runs() {
-    let mut scene = Scene::with_probes(4);
+    let mut simulation = Simulation::with_probes(4);
     for (_, host) in hosts(0..2) {
-        scene.is_silent(&host, 0.0, 0.1);
+        simulation.run_without_answer(&host, 0.0, 0.1);
     }
-    scene.decide_now(0.2);
-    scene.check(2, 0, 0, 0);
-    let mut scene = Scene::with_probes(4);
+    simulation.decide_now(0.2);
+    simulation.check(2, 0, 0, 0);
+    let mut simulation = Simulation::with_probes(4);
     for (_, host) in hosts(0..4) {
-        scene.is_silent(&host, 0.0, 0.1);
+        simulation.run_without_answer(&host, 0.0, 0.1);
     }
-    scene.decide_now(0.2);
-    scene.check(0, 0, 4, 1);
-    scene.decide_now(0.3);
-    scene.check(0, 0, 4, 1);
+    simulation.decide_now(0.2);
+    simulation.check(0, 0, 4, 1);
+    simulation.decide_now(0.3);
+    simulation.check(0, 0, 4, 1);
 }
 
 #[test]
 fn the_offline_event_comes_with_the_first_suppressed_error() {
-    let mut scene = Scene::with_probes(4);
-    scene.failures_before_error = 3;
+    let mut simulation = Simulation::with_probes(4);
+    simulation.failures_before_error = 3;
     for round in 0..4 {
         let start = f64::from(round) * 60.0;
         for (number, host) in hosts(0..4) {
-            let offline = scene.is_silent(&host, start + number, start + number + 0.1).is_offline;
+            let offline = simulation.run_without_answer(&host, start + number, start + number + 0.1).is_offline;
             assert_eq!(offline, round > 0, "runs are marked as soon as it is known");
         }
-        scene.tick(start + 10.0);
-        assert_eq!(scene.offline_events.len(), usize::from(round >= 2), "round {round}");
+        simulation.tick(start + 10.0);
+        assert_eq!(simulation.offline_events.len(), usize::from(round >= 2), "round {round}");
     }
-    scene.check(0, 0, 8, 1);
+    simulation.check(0, 0, 8, 1);
 }
 
 #[test]
 fn a_recovery_is_reported_if_an_error_of_the_outage_was() {
     const REPORTED: Option<Recovery> = Some(Recovery::Reported);
-    let mut scene = Scene::with_probes(4);
+    let mut simulation = Simulation::with_probes(4);
     for (number, host) in hosts(0..4) {
-        scene.passes(&host, number, number + 0.1);
+        simulation.run_passing(&host, number, number + 0.1);
     }
     // The errors are held, then reported.
-    scene.is_silent("host-0", 10.0, 10.1);
-    scene.passes("host-1", 11.0, 11.1);
-    assert_eq!(scene.passes("host-0", 20.0, 20.1).recovery, REPORTED);
+    simulation.run_without_answer("host-0", 10.0, 10.1);
+    simulation.run_passing("host-1", 11.0, 11.1);
+    assert_eq!(simulation.run_passing("host-0", 20.0, 20.1).recovery, REPORTED);
     // The first error is reported; the next is suppressed, with those of all other hosts.
-    scene.answers_wrongly("host-3", 29.0, 29.1);
+    simulation.run_with_wrong_answer("host-3", 29.0, 29.1);
     for (number, host) in hosts(0..4) {
-        scene.is_silent(&host, 30.0 + number, 30.1 + number);
+        simulation.run_without_answer(&host, 30.0 + number, 30.1 + number);
     }
-    scene.tick(40.0);
-    assert_eq!(scene.passes("host-0", 50.0, 50.1).recovery, Some(Recovery::Unreported));
-    assert_eq!(scene.passes("host-3", 51.0, 51.1).recovery, REPORTED);
+    simulation.tick(40.0);
+    assert_eq!(simulation.run_passing("host-0", 50.0, 50.1).recovery, Some(Recovery::Unreported));
+    assert_eq!(simulation.run_passing("host-3", 51.0, 51.1).recovery, REPORTED);
     // An error is suppressed, then one is reported.
-    scene.answers_wrongly("host-1", 52.0, 52.1);
-    assert_eq!(scene.passes("host-1", 60.0, 60.1).recovery, REPORTED);
-    assert_eq!(scene.passes("host-1", 70.0, 70.1).recovery, None);
+    simulation.run_with_wrong_answer("host-1", 52.0, 52.1);
+    assert_eq!(simulation.run_passing("host-1", 60.0, 60.1).recovery, REPORTED);
+    assert_eq!(simulation.run_passing("host-1", 70.0, 70.1).recovery, None);
 }
 
 #[test]
 fn a_thousand_targets_are_one_offline_event() {
-    let mut scene = Scene::with_probes(1000);
+    let mut simulation = Simulation::with_probes(1000);
     for (number, host) in hosts(0..1000) {
-        scene.passes(&host, number / 64.0, number / 64.0 + 0.2);
+        simulation.run_passing(&host, number / 64.0, number / 64.0 + 0.2);
     }
     // The network fails in the middle of the next round, for attempts that are under way too.
-    let gone = 300.0 + 500.0 / 64.0;
+    let network_lost_at = 300.0 + 500.0 / 64.0;
     for (number, host) in hosts(0..1000) {
         let start = 300.0 + number / 64.0;
-        if start + 0.1 < gone {
-            scene.passes(&host, start, start + 0.2);
+        if start + 0.1 < network_lost_at {
+            simulation.run_passing(&host, start, start + 0.2);
         } else {
-            scene.is_silent(&host, start, start + 3.0);
+            simulation.run_without_answer(&host, start, start + 3.0);
         }
-        scene.tick(start + 3.0);
+        simulation.tick(start + 3.0);
     }
-    assert_eq!(scene.offline_events.len(), 1);
-    assert!(scene.offline_events[0].0 < 400, "less than half of them suffice: {:?}", scene.offline_events);
-    assert!(scene.reported.is_empty(), "{:?}", scene.reported);
-    assert!(scene.held.is_empty() && scene.suppressed.len() > 500, "{}", scene.suppressed.len());
+    assert_eq!(simulation.offline_events.len(), 1);
+    assert!(simulation.offline_events[0].0 < 400, "less than half of them suffice: {:?}", simulation.offline_events);
+    assert!(simulation.reported.is_empty(), "{:?}", simulation.reported);
+    assert!(simulation.held.is_empty() && simulation.suppressed.len() > 500, "{}", simulation.suppressed.len());
 }
 
 #[test]
 fn the_number_of_remembered_hosts_is_bounded() {
-    let mut scene = Scene::with_probes(1);
+    let mut simulation = Simulation::with_probes(1);
     for (number, host) in hosts(0..MAX_HOSTS + 10) {
-        scene.run("redirected", Outcome::Passed, vec![scene.contact(&host, true, number, number)], number);
+        simulation.run("redirected", Outcome::Passed, vec![simulation.contact(&host, true, number, number)], number);
     }
-    assert_eq!(scene.assessor.detector.hosts.len(), MAX_HOSTS);
+    assert_eq!(simulation.assessor.detector.hosts.len(), MAX_HOSTS);
     // A host that is not remembered is considered by itself.
     let last = MAX_HOSTS as f64;
-    scene.is_silent("another", last + 20.0, last + 20.1);
-    scene.check(1, 0, 0, 0);
+    simulation.run_without_answer("another", last + 20.0, last + 20.1);
+    simulation.check(1, 0, 0, 0);
 }

@@ -41,7 +41,7 @@ pub fn text(inspected: &Inspected) -> String {
     if !inspected.is_built_in {
         let allow = grants::required_permissions(&inspection.imports);
         text += if allow.is_empty() {
-            "\nTo use it, declare it; it needs nothing allowed:\n\n"
+            "\nTo use it, declare it; it needs no permissions:\n\n"
         } else {
             "\nTo use it, declare it; leave out each permission that it should not have:\n\n"
         };
@@ -83,7 +83,10 @@ fn actions_table(imports: &[Import]) -> String {
     }
     if !others.is_empty() {
         let names: Vec<_> = others.iter().map(|(package, names)| format!("{package} ({})", names.join(", "))).collect();
-        text += &paragraph(INDENT, &single_line(&format!("Its other imports reach nothing: {}", names.join(", "))));
+        text += &paragraph(
+            INDENT,
+            &single_line(&format!("Its other imports give access to nothing: {}", names.join(", "))),
+        );
     }
     text
 }

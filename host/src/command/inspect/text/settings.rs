@@ -4,8 +4,8 @@ use serde_json::{Map, Value};
 
 use super::super::layout::{WIDTH, columns, paragraph, single_line};
 
-/// Returns the table of the settings in `schema`. It has at most 200 keys; the last line has the number of those left
-/// out.
+/// Returns the table of the settings in `schema`. It has at most 200 keys. If there are more, the last line states how
+/// many are left out.
 pub fn table(schema: &Value) -> String {
     const MAX_ROWS: usize = 200;
     let no_properties = Map::new();
@@ -27,7 +27,7 @@ pub fn table(schema: &Value) -> String {
         }))
         .collect();
     if rows.is_empty() {
-        return "  none that it says\n".to_owned();
+        return "  none are described\n".to_owned();
     }
     let header = ["key", "type", "default", ""].map(str::to_owned);
     // The first three columns have maximum widths, so that enough is left for the description.
@@ -51,7 +51,7 @@ pub fn table(schema: &Value) -> String {
 const NEEDED: &str = "needed";
 
 /// Returns the type or the values that a schema accepts, in words: `list of text`, `get or post`. Returns an empty text
-/// if the schema names no type. `depth` is the number of schemas and references that led to this schema.
+/// if the schema states no type. `depth` is the number of schemas and references that led to this schema.
 fn type_in_words(root: &Value, schema: &Value, depth: usize) -> String {
     /// The depth below which schemas are not read, since a schema can refer to itself.
     const MAX_DEPTH: usize = 4;
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn types_in_words() {
+    fn types_are_described_in_words() {
         check(&json!({ "type": "string" }), "text");
         check(&json!({ "type": ["integer", "null"] }), "whole number");
         check(&json!({ "type": "array", "items": { "type": "string" } }), "list of text");
@@ -157,6 +157,6 @@ mod tests {
         let table = table(&schema);
         assert!(table.lines().all(|line| line.chars().count() <= WIDTH), "{table}");
         assert!(!table.contains('\u{1b}') && !table.contains('\u{202e}'), "{table}");
-        assert_eq!(super::table(&json!({ "type": "object" })), "  none that it says\n");
+        assert_eq!(super::table(&json!({ "type": "object" })), "  none are described\n");
     }
 }

@@ -102,7 +102,7 @@ fn response(response: &Response) -> Value {
     }
     let data = match &body.text {
         Some(text) => body_as_json(text),
-        None => format!("{} bytes that are not text", body.size).into(),
+        None => format!("{} bytes that are no text", body.size).into(),
     };
     if !data.is_null() {
         context["data"] = data;

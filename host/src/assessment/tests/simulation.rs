@@ -10,7 +10,7 @@ use crate::trace::{HostContact, Span, SpanId, Status, Trace, TraceId};
 
 /// An assessor, and the titles of the probes whose errors were reported, held and suppressed. Times are in seconds since
 /// the beginning.
-pub struct Scene {
+pub struct Simulation {
     pub assessor: Assessor,
     pub began: Instant,
     pub failures_before_error: u32,
@@ -18,12 +18,12 @@ pub struct Scene {
     pub held: Vec<String>,
     pub reported: Vec<String>,
     pub suppressed: Vec<String>,
-    /// The hosts that were silent and known at each offline event.
+    /// The numbers of silent and of known hosts at each offline event.
     pub offline_events: Vec<(usize, usize)>,
     pub connectivity: Vec<&'static str>,
 }
 
-impl Scene {
+impl Simulation {
     pub fn with_probes(probes: usize) -> Self {
         Self {
             assessor: Assessor::new(probes),
@@ -47,7 +47,7 @@ impl Scene {
         HostContact { host: host.to_owned(), loopback: host == "localhost", answered, from, to }
     }
 
-    /// A run of the probe with this title that ends at `end`.
+    /// Assesses a run of the probe with this title that ends at `end`, and carries out the decision.
     pub fn run(&mut self, title: &str, outcome: Outcome, contacts: Vec<HostContact>, end: f64) -> Assessment {
         let failures_before_error = self.failures_before_error;
         let identity = self.probes.entry(title.to_owned()).or_insert_with(|| {
@@ -84,18 +84,18 @@ impl Scene {
         self.offline_events.extend(offline_event.map(|finding| (finding.silent, finding.known)));
     }
 
-    /// A run that passes.
-    pub fn passes(&mut self, host: &str, from: f64, to: f64) -> Assessment {
+    /// Assesses a run that passes.
+    pub fn run_passing(&mut self, host: &str, from: f64, to: f64) -> Assessment {
         self.run(host, Outcome::Passed, vec![self.contact(host, true, from, to)], to)
     }
 
-    /// A run that fails although the host answers: it refuses, or answers wrongly.
-    pub fn answers_wrongly(&mut self, host: &str, from: f64, to: f64) -> Assessment {
+    /// Assesses a run that fails although the host answers: the host refuses the connection, or the answer is wrong.
+    pub fn run_with_wrong_answer(&mut self, host: &str, from: f64, to: f64) -> Assessment {
         self.run(host, failed(), vec![self.contact(host, true, from, to)], to)
     }
 
-    /// A run that fails because the host does not answer.
-    pub fn is_silent(&mut self, host: &str, from: f64, to: f64) -> Assessment {
+    /// Assesses a run that fails because the host does not answer.
+    pub fn run_without_answer(&mut self, host: &str, from: f64, to: f64) -> Assessment {
         self.run(host, failed(), vec![self.contact(host, false, from, to)], to)
     }
 
@@ -126,7 +126,7 @@ pub fn broken() -> Outcome {
     Outcome::Broken(Fault { kind: FaultKind::Trap, message: String::new(), backtrace: Vec::new() })
 }
 
-/// A run of one second.
+/// Returns a run of one second.
 pub fn run(identity: &Arc<Identity>, outcome: Outcome, contacts: Vec<HostContact>) -> Run {
     let root = Span {
         id: SpanId([1; 8]),
