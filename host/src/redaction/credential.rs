@@ -256,9 +256,8 @@ fn find_by_format(text: &str, matches: &mut Vec<Match>) {
 }
 
 /// Returns true if a text looks like a random token rather than a word: it has a digit, or an upper-case letter after
-/// its first character besides lower-case ones, or `=` at its end, or at least 20 bytes. Only lower-case letters and
-/// `=` are taken for the name of a parameter. So nothing is redacted in `Basic authentication` and in `Basic
-/// realm="…"`.
+/// its first character besides lower-case ones, or `=` at its end, or at least 20 bytes. Lower-case letters followed by
+/// `=` are taken for the name of a parameter. So `Basic authentication` and `Basic realm="…"` stay as they are.
 pub fn looks_random(text: &str) -> bool {
     let is_mixed_case =
         text.chars().skip(1).any(|c| c.is_ascii_uppercase()) && text.chars().any(|c| c.is_ascii_lowercase());

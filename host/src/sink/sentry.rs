@@ -43,9 +43,9 @@ mod outcomes;
 /// Sends runs to Sentry, to a Spotlight, or to both, and check-ins to Sentry's monitors. Every run is sent, unless the
 /// configuration samples those that pass.
 ///
-/// The envelopes of a reported run stay in the spool until Sentry has accepted them. A spool on disk survives outages
-/// of Sentry and the end of this process; one in memory is lost when the process ends. A spool that is full drops its
-/// oldest envelopes.
+/// The envelopes of a reported run stay in the spool until Sentry has accepted them or they are dropped. A spool on
+/// disk survives outages of Sentry and the end of this process; one in memory is lost when the process ends. A spool
+/// that is full drops its oldest envelopes.
 pub struct Sentry {
     pipeline: Arc<Pipeline>,
 }

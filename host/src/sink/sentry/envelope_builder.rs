@@ -60,8 +60,8 @@ pub fn check_in(check_in: CheckIn, id: u128, event_defaults: &EventDefaults) -> 
     Envelope::new(Kind::CheckIn, b"{}", "check_in", &payload)
 }
 
-/// Returns a number for an event id. It is derived from the trace id: if the envelope of a run is built twice, both
-/// have the same event id, and Sentry keeps only one of them.
+/// Returns a number for an event id. It is derived from the trace id, and as random as that: if the envelope of a run
+/// is built twice, both have the same event id, and Sentry keeps only one of them.
 fn event_number(trace_id: TraceId) -> u128 {
     u128::from_be_bytes(trace_id.0).rotate_left(64)
 }
