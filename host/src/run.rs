@@ -20,7 +20,7 @@ pub struct Run {
     pub outcome: Outcome,
     /// The spans of all attempts, and the hosts that the run tried to reach.
     pub trace: Trace,
-    /// The time from the moment at which the run was due to its start.
+    /// The time from the run's due time to its start.
     pub lateness: Duration,
     /// The number of runs immediately before this one that were skipped because they were due before the previous run
     /// had ended.

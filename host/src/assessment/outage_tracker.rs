@@ -27,7 +27,7 @@ pub struct ProbeKey(Arc<Identity>);
 
 struct OngoingOutage {
     began: SystemTime,
-    /// The same moment on the monotonic clock.
+    /// The time of `began` by the monotonic clock.
     since: Instant,
     runs: u32,
     is_reported: bool,

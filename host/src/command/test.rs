@@ -22,7 +22,7 @@ pub struct Arguments {
     /// The component, a `.wasm` file; or a built-in probe: `http`, `chain` or `ssh`
     #[arg(value_name = "FILE")]
     probe: String,
-    /// The settings of the probe, in YAML or JSON: the keys that an item of `probes` has beside `probe`; `-` reads them
+    /// The settings of the probe, in YAML or JSON: the keys of an item of `probes` other than `probe`; `-` reads them
     /// from standard input
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,

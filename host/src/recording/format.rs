@@ -118,7 +118,7 @@ impl Recording {
         let invalid_line = |line, error: &serde_json::Error| ReadError::InvalidLine {
             name: name.clone(),
             line,
-            // Each line is parsed by itself, so serde_json always counts it as line 1.
+            // Each line is parsed separately, so serde_json always counts it as line 1.
             cause: error.to_string().replace(" at line 1 column ", " at character "),
         };
         let FirstLine { header, .. } =

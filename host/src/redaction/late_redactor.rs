@@ -25,7 +25,7 @@ impl LateRedactor {
         self.0.get().map_or(Cow::Borrowed(text), |secrets| secrets.redact(text))
     }
 
-    /// Returns a writer that redacts what is written to `out`. Each write is redacted by itself, so a secret must not
+    /// Returns a writer that redacts what is written to `out`. Each write is redacted separately, so a secret must not
     /// be spread over two writes.
     pub fn writer<W: Write>(&self, out: W) -> RedactingWriter<'_, W> {
         RedactingWriter { redactor: self, out }

@@ -132,7 +132,7 @@ impl Secrets {
     }
 
     /// Redacts the values in the pieces of a stream, also those that are spread over several pieces. Only the parts
-    /// that are UTF-8 are searched, each by itself.
+    /// that are UTF-8 are searched, each separately.
     fn redact_stream(&self, stream: &mut ByteStream<'_>, lengths: PlaceholderLengths<'_>) {
         let pieces = stream.piece_bytes();
         let bytes = pieces.concat();

@@ -26,8 +26,8 @@ impl Secrets {
 
     /// Returns the text with [`REDACTED`] in the place of each value, or the text itself if it has none.
     ///
-    /// A value of fewer than four characters is found only where it is a whole word, with neither a letter nor a digit
-    /// beside it. It is not found where base64 or hexadecimal digits encode nothing but the value.
+    /// A value of fewer than four characters is found only where it is a whole word, with no letter or digit directly
+    /// before or after it. It is not found where base64 or hexadecimal digits encode nothing but the value.
     ///
     /// A longer value is found anywhere, in these forms:
     ///

@@ -1,5 +1,5 @@
 //! The sink that prints runs to standard output, for a person at a terminal, a log file or a program. A reader that is
-//! slow, stopped or gone does not delay the probes.
+//! slow, is stopped or has closed the pipe does not delay the probes.
 
 use std::io::Write;
 use std::iter;
@@ -116,7 +116,7 @@ fn write_messages(
         }
         // Writes whole runs at once, so that the output of other programs does not come between the lines of a run.
         if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-            tracing::warn!(%error, "runs are no longer shown: cannot write to standard output; the probes go on");
+            tracing::warn!(%error, "runs are no longer shown: cannot write to standard output; the probes continue to run");
             return;
         }
         for done in flushes {

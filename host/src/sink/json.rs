@@ -8,7 +8,7 @@ use crate::run::{Outcome, Run};
 use crate::time_format::rfc3339;
 use crate::trace::{Span, Trace};
 
-/// Returns a run with all that is known about it. The keys have a fixed order.
+/// Returns everything about a run and its assessment as a JSON object. The keys have a fixed order.
 pub fn run_to_json(AssessedRun { run, assessment }: &AssessedRun) -> Value {
     json!({
         "probe": run.probe.probe,

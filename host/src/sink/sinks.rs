@@ -26,7 +26,7 @@ pub struct Sinks {
     _ticker: AbortOnDropHandle<()>,
 }
 
-/// The sinks that [`Sinks::start`] creates beside those for Sentry.
+/// The sinks that [`Sinks::start`] creates in addition to those for Sentry.
 #[derive(Default)]
 pub struct SinkOptions {
     /// Shows runs on standard output; `None` shows none.

@@ -124,7 +124,7 @@ fn a_slow_timeout_is_reported_at_once_if_others_answered_meanwhile() {
     // An answer at the very beginning of an attempt does not show that the network was up for the rest of the attempt.
     simulation.run_without_answer("host-2", 8.8, 18.8);
     simulation.check(1, 1, 0, 0);
-    // An earlier answer that becomes known late does not end the silence.
+    // An earlier answer of which the run is assessed late does not end the silence.
     simulation.run_passing("host-2", 9.1, 9.2);
     simulation.check(1, 1, 0, 0);
     simulation.run_passing("host-3", 19.0, 19.1);
@@ -145,7 +145,7 @@ fn an_error_is_held_for_at_most_30_seconds() {
     simulation.check(0, 2, 0, 0);
     simulation.tick(89.2);
     simulation.check(2, 0, 0, 0);
-    // The silence goes on: with the third host it covers enough hosts.
+    // The silence continues: with the third host it covers enough hosts.
     simulation.run_without_answer("host-2", 91.0, 91.1);
     simulation.check(2, 0, 1, 1);
 }
@@ -396,7 +396,7 @@ fn the_number_of_remembered_hosts_is_bounded() {
         simulation.run("redirected", Outcome::Passed, vec![simulation.contact(&host, true, number, number)], number);
     }
     assert_eq!(simulation.assessor.detector.hosts.len(), MAX_HOSTS);
-    // A host that is not remembered is considered by itself.
+    // The error of a host that is not remembered is reported at once.
     let last = MAX_HOSTS as f64;
     simulation.run_without_answer("another", last + 20.0, last + 20.1);
     simulation.check(1, 0, 0, 0);

@@ -49,7 +49,7 @@ impl Backoff {
             state.failures = state.failures.saturating_add(1);
             state.failures_since_retry_now = state.failures_since_retry_now.saturating_add(1);
             let pause = (FIRST_PAUSE * 2_u32.pow((state.failures - 1).min(10))).min(MAX_PAUSE);
-            // Jitter of up to half the pause, so that not all hosts try again at the same moment.
+            // Jitter of up to half the pause, so that not all hosts try again at the same time.
             state.retry_at = Some(now + pause.mul_f64(rand::random_range(0.5..=1.0)));
         }
         is_first

@@ -41,7 +41,7 @@ pub enum Next {
         /// True if another worker can send something at the same time.
         is_more_ready: bool,
     },
-    /// Wait until the queue changes, or until this moment.
+    /// Wait until the queue changes, or until this time if it is `Some`.
     Wait(Option<Instant>),
 }
 
@@ -353,7 +353,7 @@ impl Queue {
 
 /// A FIFO in which envelopes wait.
 struct Due {
-    /// The moment from which they may be sent, or `None` if they may be sent now.
+    /// The time from which they may be sent, or `None` if they may be sent now.
     not_before: Option<Instant>,
     /// The indexes of the storage and of the kind.
     fifo: (usize, usize),

@@ -40,7 +40,7 @@ pub fn write_common_of_run(
     });
 }
 
-/// Returns the UNIX time in seconds of a moment that is `offset` after the start of the trace.
+/// Returns the UNIX time in seconds at `offset` after the start of the trace.
 pub fn timestamp(trace: &Trace, offset: Duration) -> f64 {
     unix_seconds(trace.started + offset)
 }
