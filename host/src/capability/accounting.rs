@@ -77,8 +77,8 @@ impl Accounting {
 
     /// Counts bytes of text for a span. Returns false, and counts none, if fewer bytes are left for the attempt.
     pub fn take_span_text(&mut self, bytes: usize) -> bool {
-        let left = self.span_text_left.checked_sub(bytes);
-        self.span_text_left = left.unwrap_or(self.span_text_left);
-        left.is_some()
+        let bytes_left = self.span_text_left.checked_sub(bytes);
+        self.span_text_left = bytes_left.unwrap_or(self.span_text_left);
+        bytes_left.is_some()
     }
 }

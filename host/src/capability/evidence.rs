@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use crate::run::evidence::{Connection, Exchange};
 use crate::trace::{Handle, Recorder};
 
-/// Evidence of one exchange, which may still be going on.
+/// Evidence of one exchange, which may still be in progress.
 pub trait ExchangeEvidence: Send + Sync {
     /// Returns true if the exchange has failed.
     fn is_error(&self) -> bool;
@@ -36,26 +36,26 @@ impl Evidence {
 
     /// Adds an exchange, whose span is `span`.
     pub fn add(&self, span: Handle, exchange: Arc<dyn ExchangeEvidence>) {
-        let mut all = self.0.lock();
-        if all.len() == Self::MAX_EXCHANGES {
-            all.pop_front();
+        let mut entries = self.0.lock();
+        if entries.len() == Self::MAX_EXCHANGES {
+            entries.pop_front();
         }
-        all.push_back((span, exchange));
+        entries.push_back((span, exchange));
     }
 
     /// Returns all exchanges in the form of a report, each with its span.
     pub fn exchanges(&self) -> Vec<(Handle, Exchange)> {
-        let all = self.0.lock();
-        all.iter().map(|(span, exchange)| (*span, exchange.to_evidence())).collect()
+        let entries = self.0.lock();
+        entries.iter().map(|(span, exchange)| (*span, exchange.to_evidence())).collect()
     }
 
     /// Sets the evidence of a replayed exchange. Replaces evidence of the same exchange that was set earlier.
     pub fn set_replayed(&self, span: Handle, exchange: Exchange) {
         let exchange = Arc::new(exchange);
-        let mut all = self.0.lock();
-        match all.iter_mut().find(|(stored_span, _)| *stored_span == span) {
+        let mut entries = self.0.lock();
+        match entries.iter_mut().find(|(stored_span, _)| *stored_span == span) {
             Some((_, stored)) => *stored = exchange,
-            None => all.push_back((span, exchange)),
+            None => entries.push_back((span, exchange)),
         }
     }
 
@@ -65,19 +65,19 @@ impl Evidence {
     /// Otherwise it is the last exchange that failed, or the last exchange if none failed. A failed TCP connection does
     /// not count if the guest has tried another address of the same host and port afterwards.
     pub fn failed_exchange(&self, recorder: &Recorder, attempt: Handle) -> Option<Exchange> {
-        let all = self.0.lock();
-        let steps: Vec<_> = all.iter().map(|(span, _)| recorder.failed_ancestor(*span, attempt)).collect();
+        let entries = self.0.lock();
+        let steps: Vec<_> = entries.iter().map(|(span, _)| recorder.failed_ancestor(*span, attempt)).collect();
         let step = steps.iter().find(|step| step.is_some());
         let last_of = |step| steps.iter().rposition(|other| other == step);
         let was_replaced = |index: usize, failed: &dyn ExchangeEvidence| {
-            all.range(index + 1..).any(|(_, later)| replaces(later.as_ref(), failed))
+            entries.range(index + 1..).any(|(_, later)| replaces(later.as_ref(), failed))
         };
         let last_error = || {
-            let mut indexed = all.iter().enumerate();
+            let mut indexed = entries.iter().enumerate();
             indexed.rposition(|(index, (_, exchange))| exchange.is_error() && !was_replaced(index, exchange.as_ref()))
         };
-        let index = step.and_then(last_of).or_else(last_error).or(all.len().checked_sub(1))?;
-        Some(all[index].1.to_evidence())
+        let index = step.and_then(last_of).or_else(last_error).or(entries.len().checked_sub(1))?;
+        Some(entries[index].1.to_evidence())
     }
 }
 
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn the_exchange_that_a_failure_is_about() {
+    fn a_failure_is_about_the_failed_step_or_else_the_failed_exchange() {
         check(&[], None);
         check(&[("one", None)], Some(0));
         check(&[("one", None), ("two", None)], Some(1));

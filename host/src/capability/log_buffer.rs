@@ -53,7 +53,7 @@ impl LogBuffer {
         }
     }
 
-    /// Returns how many lines were written, dropped ones included.
+    /// Returns the number of lines that were written, including dropped ones.
     pub fn count(&self) -> usize {
         let lines = self.lines.lock();
         lines.dropped + lines.last.len()
@@ -130,9 +130,9 @@ mod tests {
             log.write(Level::Info, format!("{number:04}{}", "x".repeat(5000)));
         }
         let lines = log.take();
-        let shown: Vec<_> = lines.iter().map(|line| line.message.split(' ').next().unwrap_or_default()).collect();
-        let shown: Vec<_> = shown.iter().map(|word| word.trim_end_matches('x')).collect();
-        assert_eq!(shown, expected);
+        let first_words = lines.iter().map(|line| line.message.split(' ').next().unwrap_or_default());
+        let numbers: Vec<_> = first_words.map(|word| word.trim_end_matches('x')).collect();
+        assert_eq!(numbers, expected);
     }
 
     #[test]

@@ -58,9 +58,9 @@ impl Reservation {
     /// [`Exceeded`] with [`LimitKind::TotalMemory`] when the pool has fewer left. Nothing is reserved then.
     pub fn reserve(&mut self, bytes: usize) -> Result<(), Exceeded> {
         let reserved = self.reserved.saturating_add(bytes);
-        let more = reserved.saturating_sub(self.share) - self.reserved.saturating_sub(self.share);
-        if more > 0 {
-            let taken = self.pool.unreserved.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(more));
+        let from_pool = reserved.saturating_sub(self.share) - self.reserved.saturating_sub(self.share);
+        if from_pool > 0 {
+            let taken = self.pool.unreserved.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(from_pool));
             taken.map_err(|_| Exceeded(LimitKind::TotalMemory))?;
         }
         self.reserved = reserved;

@@ -28,7 +28,7 @@ pub struct ProbeContext {
     pub trace_hosts: Arc<[TraceHost]>,
     /// The settings of `sentry` for the headers of a run's trace.
     pub event_defaults: Arc<EventDefaults>,
-    /// True if the component comes with the host.
+    /// True if the component is built into the host.
     pub built_in: bool,
     /// False while settings are checked, when no traffic may leave the host.
     pub may_send: bool,

@@ -8,7 +8,7 @@
 //! - The result of an *external* call depends on something outside of the sandbox: the network, clocks, random numbers.
 //!   While a run is replayed, the call is not made, and its result is taken from the recording.
 //!
-//! Between calls the run's clock stands still, so that a recorded run and its replay see the same times.
+//! Between calls the run's clock does not advance, so that a recorded run and its replay see the same times.
 
 use std::sync::Arc;
 

@@ -5,7 +5,7 @@ use crate::capability::log_buffer::LogBuffer;
 use crate::capability::record_replay::RecordReplay;
 use crate::trace::Recorder;
 
-/// Handles to the trace, log, recording and evidence of a run that is going on. Clones share them.
+/// Handles to the trace, log, recording and evidence of a run in progress. Clones share them.
 #[derive(Clone)]
 pub struct RunHandles {
     /// The spans of the run's trace.

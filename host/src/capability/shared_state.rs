@@ -11,6 +11,6 @@ pub struct SharedState {
     pub http: Arc<http::SharedState>,
     /// SSH hosts whose keys were accepted when they were first seen.
     pub ssh: Arc<ssh::AcceptedHosts>,
-    /// Memory that guests may use together.
+    /// The memory that all runs may use together.
     pub memory: Arc<MemoryPool>,
 }

@@ -1,4 +1,4 @@
-//! Timeouts of what the host does on a guest's behalf.
+//! Timeouts of the operations that the host performs on a guest's behalf.
 
 use std::time::{Duration, Instant};
 
@@ -18,8 +18,8 @@ impl Timeout {
     /// Returns the guest's timeout, or, if it is shorter, the time that is left until 20 ms before the attempt's
     /// deadline.
     pub fn new(timeout: Duration, deadline: Instant) -> Self {
-        let left = deadline.saturating_duration_since(Instant::now()).saturating_sub(REPORTING_TIME);
-        if timeout <= left { Self::Timeout(timeout) } else { Self::Deadline(left) }
+        let time_left = deadline.saturating_duration_since(Instant::now()).saturating_sub(REPORTING_TIME);
+        if timeout <= time_left { Self::Timeout(timeout) } else { Self::Deadline(time_left) }
     }
 
     /// Returns the duration.

@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn public_addresses() {
+    fn public_addresses_have_no_kind() {
         check(None, &["1.1.1.1", "9.255.255.255", "11.0.0.0", "126.255.255.255", "128.0.0.0", "100.63.255.255"]);
         check(None, &["100.128.0.0", "169.253.0.1", "172.15.255.255", "172.32.0.0", "192.167.0.1", "192.169.0.0"]);
         check(None, &["168.63.129.15", "223.255.255.255", "198.17.255.255", "198.20.0.0", "192.0.1.0", "192.0.3.0"]);
@@ -96,20 +96,20 @@ mod tests {
     }
 
     #[test]
-    fn loopback_in_all_forms() {
+    fn loopback_is_recognised_in_all_forms() {
         check(Some(LOOPBACK), &["127.0.0.1", "127.255.255.254", "::1", "::ffff:127.0.0.1", "::ffff:7f00:1"]);
         check(Some(LOOPBACK), &["64:ff9b::127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "2002:7f00:1:2:3:4:5:6"]);
     }
 
     #[test]
-    fn private_in_all_forms() {
+    fn private_networks_are_recognised_in_all_forms() {
         check(Some(PRIVATE), &["10.0.0.0", "10.255.255.255", "172.16.0.1", "172.31.255.255", "192.168.1.1"]);
         check(Some(PRIVATE), &["100.64.0.1", "100.127.255.255", "fc00::", "fd12:3456::1", "fdff::", "fec0::1"]);
         check(Some(PRIVATE), &["::ffff:10.0.0.1", "64:ff9b::10.0.0.1", "2002:a00:1::1", "64:ff9b:1::1.1.1.1"]);
     }
 
     #[test]
-    fn link_local_and_metadata_in_all_forms() {
+    fn link_local_and_metadata_are_recognised_in_all_forms() {
         check(Some(LINK_LOCAL), &["169.254.0.1", "169.254.255.255", "fe80::1", "febf::1", "::ffff:169.254.1.1"]);
         check(Some(METADATA), &["169.254.169.254", "169.254.170.2", "100.100.100.200", "168.63.129.16", "192.0.0.192"]);
         check(Some(METADATA), &["fd00:ec2::254", "fd20:ce::254", "::ffff:169.254.169.254", "64:ff9b::169.254.169.254"]);
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn unspecified_multicast_and_reserved() {
+    fn unspecified_multicast_and_reserved_are_recognised() {
         check(Some(UNSPECIFIED), &["0.0.0.0", "0.1.2.3", "::", "::ffff:0.0.0.0", "64:ff9b::"]);
         check(Some(MULTICAST), &["224.0.0.1", "239.255.255.255", "ff02::1", "::ffff:224.0.0.1"]);
         check(Some(RESERVED), &["192.0.0.1", "192.0.2.1", "198.18.0.1", "198.19.255.255", "198.51.100.1"]);

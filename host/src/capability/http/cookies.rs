@@ -45,8 +45,8 @@ mod tests {
         let set = ["a=1; Path=/", "b=2; Path=/shop", "c=3; Secure; Path=/", "d=4; Domain=other.example", "no cookie"];
         let response_headers = set.iter().map(|value| (SET_COOKIE, HeaderValue::from_static(value))).collect();
         cookies.store_from_response(&url("https://shop.example/login"), &response_headers);
-        let cookies_for = |to: &str, own: Option<&'static str>| {
-            let mut headers = own.map(|own| (COOKIE, HeaderValue::from_static(own))).into_iter().collect();
+        let cookies_for = |to: &str, cookie_header: Option<&'static str>| {
+            let mut headers = cookie_header.map(|text| (COOKIE, HeaderValue::from_static(text))).into_iter().collect();
             cookies.add_to_request(&url(to), &mut headers);
             let value = headers.get(COOKIE).and_then(|value| value.to_str().ok());
             let mut pairs: Vec<_> = value.unwrap_or_default().split("; ").map(str::to_owned).collect();

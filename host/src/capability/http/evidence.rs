@@ -41,7 +41,7 @@ pub struct HttpEvidence {
     pub error: Option<&'static str>,
     pub timestamps: Timestamps,
     pub response_head: Option<ResponseHead>,
-    /// Bytes of the response's body that have arrived.
+    /// The number of bytes of the response's body that have arrived, after decompression.
     pub received_bytes: u64,
     /// The first bytes of the response's body, at most [`Excerpt::MAX_BYTES`].
     pub body_excerpt: Vec<u8>,
@@ -78,7 +78,7 @@ pub fn bounded_headers(headers: &HeaderMap) -> HeaderMap {
 }
 
 /// Returns the beginning of a request's body. The beginning of a long body is copied, so that the body itself can be
-/// freed. The beginning of a streamed body is empty, since nothing was sent yet.
+/// freed. Nothing of a streamed body is returned, since it is not sent yet.
 fn body_beginning(body: &RequestBody) -> Bytes {
     match body {
         RequestBody::Whole(bytes) if bytes.len() <= MAX_EVIDENCE_BYTES => bytes.clone(),

@@ -97,8 +97,8 @@ impl Exchange {
         }
     }
 
-    /// Returns the request's headers, with trace headers for `span` if the host gets them and the guest has not set
-    /// `sentry-trace` itself.
+    /// Returns the request's headers, with trace headers for `span` if the URL's host gets them and the guest has not
+    /// set `sentry-trace` itself.
     pub fn headers_with_trace(&self, span: Handle) -> HeaderMap {
         let ExchangeContext { run, probe, .. } = &self.context;
         let mut headers = self.request.headers.clone();

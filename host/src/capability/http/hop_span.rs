@@ -80,7 +80,8 @@ fn describe_phase(phase: Phase, evidence: &HttpEvidence, timestamps: &Timestamps
     }
 }
 
-/// Sets the attributes about times, which are seconds since the Unix epoch, and those about TLS.
+/// Sets the attributes of a hop's times, in seconds since the Unix epoch, the time to the first byte, in seconds, and
+/// the attributes of TLS.
 pub fn set_timeline(recorder: &Recorder, span: Handle, timeline: &HopTimeline<'_>) {
     let HopTimeline { started, timestamps, head_received, ended } = *timeline;
     let (connected, sent) = (timestamps.connected, timestamps.sent);

@@ -24,7 +24,7 @@ use crate::capability::http::tls::{ClientCertFiles, Trust};
 use crate::capability::http::transport::{HttpVersion, ProxyUrl};
 use crate::capability::timeout::Timeout;
 
-/// The largest `max-body` that a guest may set, in bytes.
+/// The largest `max-body` of a request, in bytes. Larger values are reduced to it.
 const MAX_BODY_BYTES: u64 = 16 << 20;
 
 impl Context {
@@ -96,9 +96,9 @@ impl HostRequest for Context {
             Err(why) => return Ok(Err(why)),
         };
         // The file is read here, so that `check` reports what is wrong with it.
-        let read = self.shared.http.tls_configs.get(&Trust::CaFile(path.clone()), None);
+        let tls_config = self.shared.http.tls_configs.get(&Trust::CaFile(path.clone()), None);
         self.table.get_mut(&request)?.ca_file = Some(path);
-        Ok(read.map(drop))
+        Ok(tls_config.map(drop))
     }
 
     fn client_certificate(
@@ -114,9 +114,10 @@ impl HostRequest for Context {
             Ok(files) => files,
             Err(why) => return Ok(Err(why)),
         };
-        let read = self.shared.http.tls_configs.get(&Trust::System, Some(&files));
+        // The files are read here, so that `check` reports what is wrong with them.
+        let tls_config = self.shared.http.tls_configs.get(&Trust::System, Some(&files));
         self.table.get_mut(&request)?.transport.client_cert = Some(files);
-        Ok(read.map(drop))
+        Ok(tls_config.map(drop))
     }
 
     fn authenticate(&mut self, request: Resource<Request>, setting: String) -> wasmtime::Result<Result<(), String>> {

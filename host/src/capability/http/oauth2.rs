@@ -46,10 +46,10 @@ pub async fn run_with_token(
     let slot = exchange.context.session.shared.tokens.slot(&client);
     let (token, is_cached) = cached_or_new_token(&slot, &client, &exchange, &token_transport).await?;
     exchange.limits.timeout = exchange.limits.timeout.after(started.elapsed());
-    let mut first = exchange.clone();
-    let used = token.header;
-    first.request.headers.insert(AUTHORIZATION, used.clone());
-    let response = first.run().await?;
+    let mut first_attempt = exchange.clone();
+    let used_header = token.header;
+    first_attempt.request.headers.insert(AUTHORIZATION, used_header.clone());
+    let response = first_attempt.run().await?;
     // After a redirect to another origin, the token is not sent, so that a status 401 from there is not about the
     // token.
     let is_same_origin = Url::parse(&response.url).is_ok_and(|last| last.origin() == exchange.request.url.origin());
@@ -59,7 +59,7 @@ pub async fn run_with_token(
     {
         let mut slot = slot.lock().await;
         // Another run may have replaced the token in the meantime.
-        if slot.as_ref().is_some_and(|token| token.header == used) {
+        if slot.as_ref().is_some_and(|token| token.header == used_header) {
             *slot = None;
         }
     }

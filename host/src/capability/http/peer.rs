@@ -8,9 +8,10 @@ use crate::trace::HostContact;
 /// The host that a request is for, and the host that it connects to.
 #[derive(Debug, Clone)]
 pub struct Peer {
-    /// The URL's host. TLS sends it as the server's name, and the server's certificate must be valid for it.
+    /// The URL's host. The server's certificate must be valid for it, and TLS sends it as the server's name if it is
+    /// not an IP address.
     pub host: String,
-    /// The name or address that the client connects to: that of the proxy, of `connect_to`, or the URL's.
+    /// The name or address that the client connects to: the proxy's, that of `connect_to`, or the URL's.
     pub connect_host: String,
     pub connect_port: u16,
     /// The URL's port if the client connects to a proxy, otherwise `None`.

@@ -25,12 +25,12 @@ pub enum IpVersion {
     V6,
 }
 
-/// An address to connect to instead of a URL's host.
+/// The host, the port, or both, to connect to instead of a URL's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectTo {
     /// The URL's host. Requests to other hosts, after a redirect, connect as usual.
     url_host: String,
-    /// A name or an address.
+    /// The name or address to connect to.
     pub host: String,
     /// `None` if the port is the URL's.
     pub port: Option<u16>,
@@ -85,13 +85,14 @@ impl ConnectTo {
         };
         let port = port.map(str::parse).transpose().map_err(|_| invalid())?;
         let host = if host.is_empty() { url_host } else { host };
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let unbracketed = host.trim_start_matches('[').trim_end_matches(']');
         let is_name = |host: &str| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
-        let is_host = bare.parse::<IpAddr>().is_ok() || (is_name(bare) && bare == host && !bare.is_empty());
+        let is_host = unbracketed.parse::<IpAddr>().is_ok()
+            || (is_name(unbracketed) && unbracketed == host && !unbracketed.is_empty());
         if !is_host || port == Some(0) {
             return Err(invalid());
         }
-        Ok(Self { url_host: url_host.to_owned(), host: bare.to_owned(), port })
+        Ok(Self { url_host: url_host.to_owned(), host: unbracketed.to_owned(), port })
     }
 
     /// Returns true if requests to URLs with the host `host` connect to this address.
@@ -129,8 +130,8 @@ impl Resolver {
         let addresses = match (&self.dns_server, literal_address(name)) {
             (_, Some(address)) => vec![address],
             (Some((server, resolver)), None) => {
-                let found = resolver.lookup_ip(name).await;
-                found.map_err(|error| dns_server_error(name, *server, self.ip_version, &error))?.iter().collect()
+                let result = resolver.lookup_ip(name).await;
+                result.map_err(|error| dns_server_error(name, *server, self.ip_version, &error))?.iter().collect()
             }
             (None, None) => {
                 host_lookup::lookup(name).await.map_err(|error| ResolveError(lookup_error(name, &error)))?

@@ -18,7 +18,7 @@ pub struct Response {
     /// The first bytes of the body, up to the request's `max_body_bytes`.
     #[serde(with = "body")]
     pub body: Vec<u8>,
-    /// The number of bytes of the whole body.
+    /// The number of bytes of the whole body, after decompression.
     pub body_size: u64,
     /// The durations of the last hop's phases and of the whole exchange, in milliseconds.
     pub timing: Timing,

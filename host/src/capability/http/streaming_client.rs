@@ -22,7 +22,7 @@ use crate::capability::timeout::Timeout;
 /// Makes exchanges on behalf of one attempt, several at once. Clones share the attempt's connections.
 #[derive(Clone)]
 pub struct StreamingClient {
-    /// The part of the run that exchanges share.
+    /// The part of the attempt that exchanges share.
     pub context: ExchangeContext,
     /// The time at which the attempt is stopped.
     pub deadline: Instant,

@@ -43,7 +43,7 @@ pub struct Timestamps {
     pub connect_started: Option<Instant>,
     pub dns_started: Option<Instant>,
     pub dns_ended: Option<Instant>,
-    /// The names that were resolved. With a SOCKS proxy these can be two: the target's, then the proxy's.
+    /// The names that were resolved. With a SOCKS proxy there can be two: the target's, then the proxy's.
     pub names: Vec<String>,
     /// The addresses of the last of the names.
     pub addresses: Vec<IpAddr>,
@@ -197,8 +197,8 @@ impl http_body::Body for TimedBody {
         Poll::Ready(self.bytes.take().map(|bytes| Ok(Frame::data(bytes))))
     }
 
-    /// Returns true if no data is left. For an empty body this also records the time, since such a body is never
-    /// polled: the client calls this function while it writes the head.
+    /// Returns true if no data is left, and records the time then: an empty body is never polled, but the client calls
+    /// this function while it writes the head.
     fn is_end_stream(&self) -> bool {
         if self.bytes.is_none() {
             self.timings.record_sent();
