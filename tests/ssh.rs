@@ -156,14 +156,14 @@ fn servers_that_do_not_speak_ssh_are_reported() {
         true,
         "timeout",
         "ssh.banner",
-        "timed out after 500 ms, waiting for the server's banner, after it said `220 mail.example.org ESMTP`",
+        "timed out after 500 ms, waiting for the server's banner, after it sent `220 mail.example.org ESMTP`",
     );
     check(
         "SSH-1.5-1.2.27\n",
         false,
         "protocol",
         "ssh.banner",
-        "the server speaks an SSH that is too old for us: `SSH-1.5-1.2.27`",
+        "the server's version of SSH is too old: `SSH-1.5-1.2.27`",
     );
     check("SSH-2.0-stall\r\n", true, "timeout", "ssh.kex", "timed out after 500 ms, exchanging keys");
     check("SSH-2.0-leave\r\n", false, "protocol", "ssh.kex", "the server closed the connection");
@@ -172,7 +172,7 @@ fn servers_that_do_not_speak_ssh_are_reported() {
         true,
         "protocol",
         "ssh.kex",
-        "the server does not speak SSH as it should: bad packet size: 1634624544",
+        "the server violated the SSH protocol: bad packet size: 1634624544",
     );
 }
 
@@ -226,7 +226,7 @@ fn mistakes_in_settings_of_ssh_are_found() {
         "11:63 expected a number from 0.001 to 3600, got 0",
         "12:47 expected a whole number from 1 to 65535, got 0",
         "12:59 expected a number from 0.001 to 3600, got 0",
-        "13:28 `a b` is no host: expected a name or an address",
+        "13:28 `a b` is not a host: expected a name or an IP address",
         "13:52 expected a number from 0.001 to 3600, got 0",
     ];
     assert_eq!(found, expected, "{found:#?}");

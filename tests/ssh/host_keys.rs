@@ -17,8 +17,8 @@ fn host_keys_are_checked() {
     let message = expect_failure_in(&probe(&format!("known_hosts: {unknown}")), "host-key", "ssh.kex");
     let shown = sshd.fingerprint("ed25519");
     let expected = format!(
-        "the host key of `{name}` is not known: the server showed ssh-ed25519 {shown}; if that is right, add this line \
-         to {file}: {name} {ed25519}"
+        "the host key of `{name}` is not known: the server showed ssh-ed25519 {shown}; if this is its key, add this \
+         line to {file}: {name} {ed25519}"
     );
     assert_eq!(message, expected);
     let message = expect_failure_in(&probe("known_hosts: /nonexistent/known_hosts"), "host-key", "ssh.kex");
@@ -28,7 +28,8 @@ fn host_keys_are_checked() {
     let message = expect_failure_in(&probe(&format!("known_hosts: {changed}")), "host-key", "ssh.kex");
     let expected = format!(
         "the host key of `{name}` has changed: {file}:1 has ssh-ed25519 {}, the server showed ssh-ed25519 {shown}; if \
-         it was set up anew, replace that line with `{name} {ed25519}`, else somebody may be listening in between",
+         the host was reinstalled, replace that line with `{name} {ed25519}`; otherwise, somebody may be intercepting \
+         the connection",
         another.fingerprint("ed25519")
     );
     assert_eq!(message, expected);

@@ -50,7 +50,7 @@ fn a_refused_or_unusable_key_is_reported() {
         assert!(ended.code == 2 && ended.stderr.contains(&format!("error: {expected}\n")), "{}", ended.stderr);
     };
     check(&login("locked"), &format!("{home}/locked is encrypted: give its passphrase"));
-    check(&format!("{}passphrase: not it", login("locked")), &format!("the passphrase does not open {home}/locked"));
+    check(&format!("{}passphrase: not it", login("locked")), &format!("the passphrase does not decrypt {home}/locked"));
     check(&login("absent"), &format!("{home}/absent: no such file or directory"));
     check(&login("notes"), &format!("{home}/notes holds no private key"));
     let public = format!("{home}/another.pub is a public key: name the private one, without `.pub`");
@@ -78,7 +78,7 @@ fn an_agent_logs_in() {
     assert_eq!(message(&failed), format!("the agent at {socket} has no keys: add one with ssh-add"));
     drop(empty);
     let failed = run(&socket, "");
-    assert_eq!(message(&failed), format!("no agent answers at {socket}: no such file or directory"));
+    assert_eq!(message(&failed), format!("cannot connect to the agent at {socket}: no such file or directory"));
     assert_eq!(failed["failure"]["reason"], "other");
 
     let many: Vec<_> = (0..4).map(|n| generate_key(&sshd.home, &format!("key{n}"), &["-t", "ed25519"], "")).collect();
@@ -121,14 +121,16 @@ fn authentication_that_the_server_does_not_accept_is_reported() {
     let keys = login_keys(&sshd).replace("identity: ", "# ") + "auth: password\npassword: open sesame";
     let message = expect_failure_in(&keys, "auth", "ssh.auth");
     let user = &sshd.user;
-    let expected =
-        format!("the server refused a password (which it does not ask for) for `{user}`; it offers publickey");
+    let expected = format!(
+        "the server refused a password (not tried, since it does not offer this method) for `{user}`; it offers \
+         publickey"
+    );
     assert_eq!(message, expected);
 
     let (port, fingerprint) = ssh_server::start(RequiredAuth::PasswordAndKey);
     let keys = format!("port: {port}\nusername: me\nhost_key: {fingerprint}\nauth: password\npassword: {PASSWORD}");
     let message = expect_failure_in(&keys, "auth", "ssh.auth");
-    let expected = "the server refused the password (taken, but not enough) for `me`; it offers publickey";
+    let expected = "the server refused the password (accepted, but not sufficient) for `me`; it offers publickey";
     assert_eq!(message, expected);
 }
 
@@ -140,7 +142,7 @@ fn servers_without_authentication_or_without_a_method_are_supported() {
     assert_eq!(spans(&run, "ssh")[0]["data"]["ssh.auth.method"], "none");
     expect_passed(&format!("{keys}auth: none\ncommand: echo hello\nchecks: {{stdout: echo hello}}"));
     let message = expect_failure_in(&format!("{keys}auth: none\ncommand: refuse"), "protocol", "ssh.exec");
-    assert_eq!(message, "the server would not run the command");
+    assert_eq!(message, "the server refused to run the command");
 
     let (port, fingerprint) = ssh_server::start(RequiredAuth::Unsatisfiable);
     let message = expect_failure_in(&format!("port: {port}\nhost_key: {fingerprint}"), "protocol", "ssh.auth");

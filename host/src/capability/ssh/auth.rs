@@ -23,9 +23,12 @@ impl Connection {
     /// Logs in with the target's credentials. Does nothing if the user is logged in already.
     ///
     /// # Errors
-    /// [`Error::Auth`] when the server accepts no credential, and [`Error::Other`] when there is no username or no
-    /// credential that can be shown. [`Error::Timeout`] and [`Error::Protocol`] as for any call. All but a missing
-    /// username end the connection.
+    /// - [`Error::Auth`] when the server accepts no credential.
+    /// - [`Error::Other`] when there is no username, or no credential that can be used.
+    /// - [`Error::Timeout`] when the connection's time is used up.
+    /// - [`Error::Protocol`] when the connection ends.
+    ///
+    /// All errors but that of a missing username close the connection.
     pub async fn authenticate(&mut self) -> Result<(), Error> {
         if self.is_authenticated {
             return Ok(());
@@ -86,7 +89,7 @@ struct LoginAttempt<'a> {
     offered: Vec<String>,
     /// Descriptions of the credentials that the server refused.
     refused: Vec<String>,
-    /// Messages about credentials that cannot be shown to the server.
+    /// Messages about credentials that could not be used, such as a key file that cannot be read.
     unusable: Vec<String>,
 }
 
@@ -115,7 +118,7 @@ impl LoginAttempt<'_> {
         passphrase: Option<SecretString>,
     ) -> Result<Option<Accepted>, russh::Error> {
         let file = path.to_owned();
-        // Decrypting a key takes long on purpose.
+        // A blocking thread, since the key derivation of an encrypted key is slow by design.
         let loaded = tokio::task::spawn_blocking(move || credential::load_key(&file, passphrase.as_ref())).await;
         let key = match loaded.map_err(std::io::Error::from)? {
             Ok(key) => key,
@@ -141,18 +144,21 @@ impl LoginAttempt<'_> {
         let mut agent = match UnixStream::connect(&socket).await {
             Ok(stream) => AgentClient::connect(stream),
             Err(error) => {
-                return Ok(self.skip_unusable(format!("no agent answers at {socket_path}: {}", io_message(&error))));
+                return Ok(
+                    self.skip_unusable(format!("cannot connect to the agent at {socket_path}: {}", io_message(&error)))
+                );
             }
         };
         if let Some(binding) = self.client.agent_session_binding() {
-            // An agent may restrict keys to some hosts. Agents without support for this request offer all keys.
+            // Lets the agent offer only the keys that are allowed for this host. An agent that does not support the
+            // request refuses it and offers all keys.
             let _ = agent.bind_session(binding, false).await;
         }
         let identities = match agent.request_identities().await {
             Ok(identities) => identities,
             Err(error) => {
                 let cause = lower_first(&error.to_string());
-                return Ok(self.skip_unusable(format!("the agent at {socket_path} shows no keys: {cause}")));
+                return Ok(self.skip_unusable(format!("the agent at {socket_path} did not list its keys: {cause}")));
             }
         };
         if identities.is_empty() {
@@ -181,7 +187,7 @@ impl LoginAttempt<'_> {
                         return Ok(accepted);
                     }
                 }
-                Err(_) => self.unusable.push(format!("the agent would not sign with {description}")),
+                Err(_) => self.unusable.push(format!("the agent refused to sign with {description}")),
             }
         }
         Ok(None)
@@ -199,10 +205,13 @@ impl LoginAttempt<'_> {
         Ok(self.accepted(&answer, "the password", KEYBOARD_INTERACTIVE, None))
     }
 
-    /// Logs in with a password by `keyboard-interactive`, since some servers offer nothing else. The password is the
-    /// answer to the first prompt that is not echoed; all other answers are empty.
+    /// Logs in with a password by the method `keyboard-interactive`, the only one for passwords that some servers
+    /// offer. The password is the answer to the first prompt that is not echoed; all other answers are empty.
+    ///
+    /// # Errors
+    /// The errors of russh, and [`russh::Error::Inconsistent`] after ten requests for answers.
     async fn answer_prompts(&mut self, password: &SecretString) -> Result<AuthResult, russh::Error> {
-        /// Requests for answers. A server may send them without end.
+        /// The maximal number of requests for answers, which a server could otherwise send endlessly.
         const MAX_REQUESTS: usize = 10;
         let mut reply = self.client.authenticate_keyboard_interactive_start(self.user, None).await?;
         let mut unsent = Some(password);
@@ -223,8 +232,9 @@ impl LoginAttempt<'_> {
         Err(russh::Error::Inconsistent)
     }
 
-    /// Returns the hash with which an RSA key signs; `None` for other keys. A server announces the hashes that it takes
-    /// together with its first answer or not at all, so that there is no point in a longer wait.
+    /// Returns the hash for signatures by an RSA key: the best that the server announces, or SHA-256 if it announces
+    /// none. Returns `None` for keys of other types. Waits at most 50 ms for the announcement, since a server sends it
+    /// with its first answer or never.
     async fn rsa_hash(&self, key: &PublicKey) -> Option<HashAlg> {
         const ANNOUNCEMENT_TIMEOUT: Duration = Duration::from_millis(50);
         if !matches!(key.algorithm(), Algorithm::Rsa { .. }) {
@@ -234,11 +244,11 @@ impl LoginAttempt<'_> {
         announced.ok().and_then(Result::ok).flatten().unwrap_or(Some(HashAlg::Sha256))
     }
 
-    /// Returns true if the server offers one of the methods. If not, lists the credential as refused.
+    /// Returns true if the server offers one of the methods. If not, adds the credential to `refused`.
     fn is_offered(&mut self, methods: &[&str], credential: &str) -> bool {
         let is_offered = self.offered.iter().any(|offered| methods.contains(&offered.as_str()));
         if !is_offered {
-            self.refused.push(format!("{credential} (which it does not ask for)"));
+            self.refused.push(format!("{credential} (not tried, since it does not offer this method)"));
         }
         is_offered
     }
@@ -248,7 +258,7 @@ impl LoginAttempt<'_> {
         None
     }
 
-    /// Returns the credential if the server accepted it. If not, lists it as refused.
+    /// Returns the credential if the server accepted it. If not, adds it to `refused`.
     fn accepted(
         &mut self,
         answer: &AuthResult,
@@ -265,7 +275,7 @@ impl LoginAttempt<'_> {
                 if !remaining_methods.is_empty() {
                     self.offered = method_names(remaining_methods);
                 }
-                let partial = if *partial_success { " (taken, but not enough)" } else { "" };
+                let partial = if *partial_success { " (accepted, but not sufficient)" } else { "" };
                 self.refused.push(format!("{description}{partial}"));
                 None
             }

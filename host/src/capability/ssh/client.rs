@@ -40,7 +40,7 @@ impl HostClient for Context {
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let may_contain = |char: char| char.is_ascii_alphanumeric() || "-._:%".contains(char);
         if host.is_empty() || host.len() > MAX_HOST_BYTES || !host.chars().all(may_contain) {
-            return Ok(Err(format!("`{}` is no host: expected a name or an address", host.escape_debug())));
+            return Ok(Err(format!("`{}` is not a host: expected a name or an IP address", host.escape_debug())));
         }
         if port == 0 {
             return Ok(Err("nothing can listen on port 0".to_owned()));
@@ -62,7 +62,7 @@ impl HostClient for Context {
     fn username(&mut self, client: Resource<Client>, name: String) -> wasmtime::Result<Result<(), String>> {
         const MAX_USERNAME_BYTES: usize = 256;
         if name.is_empty() || name.len() > MAX_USERNAME_BYTES || name.chars().any(char::is_control) {
-            return Ok(Err(format!("`{}` is no name of a user", name.escape_debug())));
+            return Ok(Err(format!("`{}` is not a username", name.escape_debug())));
         }
         self.table.get_mut(&client)?.username = Some(name);
         Ok(Ok(()))
@@ -92,7 +92,7 @@ impl HostClient for Context {
         const MAX_PINNED_KEYS: usize = 100;
         let client = self.table.get_mut(&client)?;
         if client.pinned_keys.len() == MAX_PINNED_KEYS {
-            return Ok(Err(format!("more than {MAX_PINNED_KEYS} keys of one host")));
+            return Ok(Err(format!("more than {MAX_PINNED_KEYS} host keys")));
         }
         Ok(PinnedKey::parse(&key).map(|key| client.pinned_keys.push(key)))
     }
@@ -134,7 +134,7 @@ impl HostClient for Context {
     async fn connect(&mut self, client: Resource<Client>) -> wasmtime::Result<Result<Resource<Session>, GuestError>> {
         let client = self.table.get(&client)?.clone();
         if !self.probe.may_send {
-            return Ok(Err(GuestError::Denied("nothing is connected to while settings are checked".to_owned())));
+            return Ok(Err(GuestError::Denied("no connection is opened while settings are checked".to_owned())));
         }
         if let Err(refusal) = self.probe.policy.grants.check_host_text(List::Ssh, &client.host, Some(client.port)) {
             return Ok(Err(GuestError::Denied(self.refuse(&refusal))));
@@ -158,8 +158,8 @@ impl HostClient for Context {
         self.accounting.quota.count_request()?;
         let (permit, started) = (self.acquire_connection()?, Instant::now());
         let (filter, run, parent) = (self.address_filter(List::Ssh), self.run.clone(), self.run.recorder.current());
-        // A task of its own: here it would be polled on the guest's small stack, and be delayed by other guests that
-        // compute.
+        // In a task of its own, since here the future would be polled on the guest's small stack, and delayed by other
+        // guests that compute.
         let connecting = self.exchanges.spawn(async move { connect(target, permit, &filter, run, parent).await });
         let connected = AbortOnDropHandle::new(connecting).await?;
         self.accounting.quota.check()?;
@@ -176,8 +176,8 @@ impl HostClient for Context {
 }
 
 impl Context {
-    /// Adds a credential to a client. While settings are checked, also reports what is wrong with it; during a run,
-    /// logging in does.
+    /// Adds a credential to a client. While settings are checked, also returns what is wrong with the credential.
+    /// During a run, the session's `authenticate` reports that.
     fn add_credential(
         &mut self,
         client: &Resource<Client>,
@@ -186,7 +186,7 @@ impl Context {
         const MAX_CREDENTIALS: usize = 10;
         let client = self.table.get_mut(client)?;
         if client.credentials.len() == MAX_CREDENTIALS {
-            return Ok(Err(format!("more than {MAX_CREDENTIALS} credentials: servers take fewer")));
+            return Ok(Err(format!("more than {MAX_CREDENTIALS} credentials: servers allow fewer attempts")));
         }
         let checked = if self.probe.may_send { Ok(()) } else { credential.check() };
         client.credentials.push(credential);

@@ -1,4 +1,4 @@
-//! The callbacks of russh: the host key is verified, other messages of the server are recorded or refused.
+//! The callbacks of russh: they verify the host key, record facts about the server, and refuse channels that it opens.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::capability::ssh::trust::{KnownHost, Trust};
 
 /// The handler of one connection. russh calls it in a task of its own.
 pub struct ClientHandler {
-    /// Gets the facts about the server.
+    /// Receives the facts about the server.
     pub handshake: Handshake,
     /// The host keys to trust.
     pub trust: Arc<Trust>,
@@ -40,7 +40,7 @@ impl Handler for ClientHandler {
     type Error = HandlerError;
 
     async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, HandlerError> {
-        // The client does not offer to take certificates, so that the server shows none.
+        // The client offers no algorithms of certificates, so that no server shows a certificate.
         let PublicKeyOrCertificate::PublicKey { key, .. } = shown else { return Ok(false) };
         let key = key.clone();
         self.handshake.record(|facts| {
@@ -50,7 +50,7 @@ impl Handler for ClientHandler {
             });
         });
         let (trust, known_host) = (Arc::clone(&self.trust), Arc::clone(&self.known_host));
-        // This may write a file, and wait for other programs that write it.
+        // A blocking thread, since this may write a file, and wait for other programs that have locked it.
         match tokio::task::spawn_blocking(move || trust.verify(&known_host, &key)).await {
             Ok(verified) => verified.map(|()| true).map_err(HandlerError::HostKey),
             Err(error) => Err(HandlerError::Protocol(std::io::Error::from(error).into())),
@@ -86,7 +86,8 @@ impl Handler for ClientHandler {
         }
     }
 
-    // The client asks for no forwarding, so each channel that the server opens is refused: dropping the handle does that.
+    // The client requests no forwarding, so that it refuses each channel that the server opens. Dropping the
+    // `ChannelOpenHandle` sends the refusal.
 
     async fn server_channel_open_session(
         &mut self,

@@ -1,4 +1,5 @@
-//! Opening a connection: name, TCP, banner, keys and methods of authentication, each phase with a span.
+//! Opening a connection: resolving the name, connecting over TCP, exchanging banners and keys, and requesting the
+//! methods of authentication. Each phase has a span.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -25,13 +26,13 @@ use crate::capability::ssh::time_budget::TimeBudget;
 use crate::capability::ssh::trust::{KnownHost, Trust};
 use crate::trace::Handle;
 
-/// Opens a connection and asks for the methods of authentication. The connection holds `permit` until it ends, and its
+/// Opens a connection and requests the methods of authentication. The connection holds `permit` until it ends, and its
 /// span is a child of `parent`.
 ///
-/// If this is cancelled, the connection ends by itself.
+/// Dropping the returned future closes the connection.
 ///
 /// # Errors
-/// All but [`Error::Auth`].
+/// Each variant of [`Error`] but [`Error::Auth`].
 pub async fn connect(
     target: Target,
     permit: ConnectionPermit,
@@ -119,7 +120,8 @@ async fn connect_tcp(addresses: &[SocketAddr], budget: TimeBudget, span: &SshSpa
     let mut connected = Err(Error::Connect(format!("cannot connect to {listed}")));
     let mut has_answered = false;
     for (index, address) in addresses.iter().enumerate() {
-        // An address that does not answer leaves its share of the time to each of the following ones.
+        // Each address gets an equal share of the time that remains, so that time is left for those after an address
+        // that does not answer.
         let share = budget.remaining() / u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
         connected = match tokio::time::timeout(share, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => Ok(stream),
@@ -133,14 +135,15 @@ async fn connect_tcp(addresses: &[SocketAddr], budget: TimeBudget, span: &SshSpa
             break;
         }
     }
-    // russh writes whole packets: Nagle's algorithm would only delay them.
+    // russh writes whole packets, which Nagle's algorithm would only delay.
     let connected = connected.inspect(|stream| drop(stream.set_nodelay(true)));
     span.end_phase(phase, connected.as_ref().err());
     has_answered |= connected.is_ok();
     (connected, has_answered)
 }
 
-/// Exchanges banners and keys, and verifies the host key. Also returns the facts about the server at that time.
+/// Exchanges banners and keys, and verifies the host key. Also returns the facts about the server that are known by
+/// then.
 async fn exchange_keys(
     stream: InstrumentedStream,
     handler: ClientHandler,
@@ -152,7 +155,7 @@ async fn exchange_keys(
     let config = Config {
         client_id: SshId::Standard(concat!("SSH-2.0-sentrynet_", env!("CARGO_PKG_VERSION")).into()),
         preferred: Preferred { key: key_algorithms.into(), ..Preferred::DEFAULT },
-        // These two bound the output that one connection buffers.
+        // The next two fields, in bytes and in messages, bound the output that one connection buffers.
         window_size: 256 << 10,
         channel_buffer_size: 8,
         ..Config::default()
@@ -170,7 +173,7 @@ async fn exchange_keys(
     (handle, facts)
 }
 
-/// Returns at most three addresses for a message, and the number of the others.
+/// Returns a list of addresses for a message: the first three, and the number of the others.
 fn list_addresses(addresses: &[SocketAddr]) -> String {
     const MAX_LISTED: usize = 3;
     let listed: Vec<_> = addresses.iter().take(MAX_LISTED).map(ToString::to_string).collect();

@@ -31,7 +31,7 @@ pub struct Server {
 
 /// An established connection. Dropping it disconnects from the server and ends its span.
 ///
-/// Its methods may be cancelled at any point.
+/// The futures of its methods may be dropped at any point.
 pub struct Connection {
     pub(super) target: Target,
     pub(super) budget: TimeBudget,
@@ -41,7 +41,8 @@ pub struct Connection {
     pub(super) client: Option<RusshClient>,
     pub(super) is_authenticated: bool,
     pub(super) methods: Vec<String>,
-    /// The span of authentication and its end so far. It stays open while the guest may still log in.
+    /// The open span of authentication, and the time at which it ends if the guest does not log in: that of the
+    /// server's answer to [`Connection::request_auth_methods`].
     pub(super) auth_span: Option<(Handle, Instant)>,
     server: Server,
     /// The runtime on which a dropped connection disconnects.
@@ -52,7 +53,7 @@ pub struct Connection {
 pub struct RusshClient {
     /// The handle itself.
     pub handle: client::Handle<ClientHandler>,
-    /// Makes the stream fail, and with it the task.
+    /// Dropping it makes the stream fail, which ends the task.
     pub stream_guard: DropGuard,
 }
 
@@ -90,13 +91,13 @@ impl Connection {
         &self.methods
     }
 
-    /// Asks for the methods of authentication, by a request to log in with the method `none`.
+    /// Requests the methods of authentication, by an attempt to log in with the method `none`.
     ///
     /// # Errors
-    /// [`Error::Timeout`] or [`Error::Protocol`], which end the connection.
+    /// [`Error::Timeout`] or [`Error::Protocol`]. Both close the connection.
     pub async fn request_auth_methods(&mut self) -> Result<(), Error> {
-        // The request needs a username even if the guest does not log in. Servers log unknown names as attacks, and some
-        // firewalls read that log; nearly every server has this name.
+        // The request needs a username even if the guest does not log in. Nearly every server has the user `root`.
+        // Servers log unknown users as attacks, and tools such as fail2ban block their addresses.
         const DEFAULT_USERNAME: &str = "root";
         let user = self.target.username.clone().unwrap_or_else(|| DEFAULT_USERNAME.to_owned());
         let span = self.span.begin_phase("ssh.auth", "Ask for the methods of authentication");
@@ -106,7 +107,7 @@ impl Connection {
         let answer = budget.wait_for(request, || "asking for the methods of authentication".to_owned()).await;
         let answer = answer.and_then(|answer| match answer {
             Ok(AuthResult::Success) => Ok((true, Vec::new())),
-            // russh's task has ended.
+            // No methods and an ended task mean that the connection was closed before the answer.
             Ok(AuthResult::Failure { remaining_methods, .. })
                 if remaining_methods.is_empty() && client.handle.is_closed() =>
             {
@@ -144,25 +145,22 @@ impl Connection {
         self.handshake.record(|facts| facts.is_authenticated = true);
     }
 
-    /// Ends the span of authentication, if it is open, at the time of the last answer.
+    /// Ends the span of authentication, if it is open, at the time of the server's answer.
     fn end_auth_span(&mut self) {
         if let Some((span, end)) = self.auth_span.take() {
             self.span.recorder.close_at(span, end);
         }
     }
 
-    /// Ends the connection after an error, and records the error.
+    /// Records an error, and closes the connection.
     pub(super) fn fail(&mut self, error: &Error) {
         self.span.record_error(self.span.handle, error);
         self.client = None;
     }
 
-    /// Returns the error of a call on a connection that has ended.
+    /// Returns the error of a call on a connection that an earlier error has closed.
     pub(super) fn closed_error(&self) -> Error {
-        Error::Protocol(match self.client {
-            Some(_) => error::closed_connection(&self.handshake.read()),
-            None => "the connection was given up after an error".to_owned(),
-        })
+        Error::Protocol("the connection was closed after an earlier error".to_owned())
     }
 }
 

@@ -32,7 +32,7 @@ pub enum Credential {
 }
 
 impl Credential {
-    /// Checks the credential without a connection. Reads and decrypts a key, which takes long on purpose.
+    /// Checks the credential without a connection. Reads and decrypts a private key, which is slow by design.
     ///
     /// # Errors
     /// A sentence that says why the credential cannot be used.
@@ -55,7 +55,7 @@ pub fn agent_socket(socket: Option<&Path>) -> Result<PathBuf, String> {
     socket.ok_or_else(|| "there is no agent: SSH_AUTH_SOCK is not set".to_owned())
 }
 
-/// Reads a private key from a file: OpenSSH's format, PEM, PKCS#8 or `PuTTY`'s.
+/// Reads a private key from a file of at most 64 KiB, in the format of OpenSSH, PEM, PKCS#8 or `PuTTY`.
 ///
 /// # Errors
 /// A sentence that says what is wrong with the file or its passphrase.
@@ -78,7 +78,7 @@ pub fn describe_key(name: &str, key: &PublicKey) -> String {
     format!("{name} ({}, {})", key.algorithm().as_str(), key.fingerprint(HashAlg::Sha256))
 }
 
-/// The reason why a file has no key that can be used.
+/// The reason why no private key can be read from a file.
 #[derive(Debug, PartialEq, Eq)]
 enum KeyFileError {
     NoKey,
@@ -86,9 +86,9 @@ enum KeyFileError {
     HardwareKey,
     Encrypted,
     WrongPassphrase,
-    /// A cipher of old PEM files that russh does not decrypt.
+    /// The file is encrypted with a cipher of old PEM files that russh does not support.
     OldEncryption,
-    /// The error of russh.
+    /// russh cannot read the key; the text is its error.
     Unusable(String),
 }
 
@@ -98,11 +98,11 @@ impl KeyFileError {
         match self {
             Self::NoKey => format!("{path} holds no private key"),
             Self::PublicKey => format!("{path} is a public key: name the private one, without `.pub`"),
-            Self::HardwareKey => format!("{path} is the stub of a hardware key: have an agent use it"),
+            Self::HardwareKey => format!("{path} is the stub of a hardware key: add it to an agent"),
             Self::Encrypted => format!("{path} is encrypted: give its passphrase"),
-            Self::WrongPassphrase => format!("the passphrase does not open {path}"),
+            Self::WrongPassphrase => format!("the passphrase does not decrypt {path}"),
             Self::OldEncryption => {
-                format!("{path} is encrypted in an old way: write it anew with `ssh-keygen -p -f {path}`")
+                format!("{path} is encrypted with an old cipher: encrypt it anew with `ssh-keygen -p -f {path}`")
             }
             Self::Unusable(cause) => format!("{path} holds a key that cannot be used: {cause}"),
         }
@@ -154,7 +154,7 @@ mod tests {
     /// Generates a key with `ssh-keygen`, and loads it.
     #[track_caller]
     fn check(arguments: &[&str], passphrase: &str, given: Option<&str>, expected: Result<&str, &str>) {
-        let folder = tempfile::tempdir().expect("there is room for temporary files");
+        let folder = tempfile::tempdir().expect("a temporary directory can be created");
         let file = folder.path().join("id");
         let mut keygen = Command::new("ssh-keygen");
         keygen.args(["-q", "-f"]).arg(&file).args(["-N", passphrase]).args(arguments);
@@ -167,12 +167,12 @@ mod tests {
             load_key(&file, given.map(SecretString::from).as_ref()).map(|key| key.algorithm().as_str().to_owned());
         let loaded = loaded.map_err(|message| message.replace(&file.display().to_string(), "FILE"));
         assert_eq!(loaded.as_deref().map_err(String::as_str), expected);
-        let message = load_key(&file.with_extension("pub"), None).expect_err("a public key");
+        let message = load_key(&file.with_extension("pub"), None).expect_err("a public key is not a private key");
         assert!(message.ends_with("id.pub is a public key: name the private one, without `.pub`"), "{message}");
     }
 
     #[test]
-    fn loads_all_types_and_formats() {
+    fn keys_of_all_types_and_formats_are_loaded() {
         check(&["-t", "ed25519"], "", None, Ok("ssh-ed25519"));
         check(&["-t", "ecdsa"], "", None, Ok("ecdsa-sha2-nistp256"));
         check(&["-t", "ecdsa", "-b", "521"], "", None, Ok("ecdsa-sha2-nistp521"));
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn needs_the_right_passphrase() {
+    fn an_encrypted_key_needs_its_passphrase() {
         let check_passphrases = |arguments: &[&str]| {
             check(
                 arguments,
@@ -193,7 +193,7 @@ mod tests {
             );
             check(arguments, "a passphrase", None, Err("FILE is encrypted: give its passphrase"));
             check(arguments, "a passphrase", Some(""), Err("FILE is encrypted: give its passphrase"));
-            check(arguments, "a passphrase", Some("another"), Err("the passphrase does not open FILE"));
+            check(arguments, "a passphrase", Some("another"), Err("the passphrase does not decrypt FILE"));
         };
         check_passphrases(&["-t", "ed25519", "-a", "1"]);
         check_passphrases(&["-t", "rsa", "-b", "2048", "-m", "PEM"]);
@@ -202,30 +202,30 @@ mod tests {
     }
 
     #[test]
-    fn explains_files_without_a_key() {
-        let folder = tempfile::tempdir().expect("there is room for temporary files");
+    fn messages_say_why_a_file_has_no_usable_key() {
+        let folder = tempfile::tempdir().expect("a temporary directory can be created");
         let check = |bytes: &[u8], expected: &str| {
             let file = folder.path().join("id");
-            std::fs::write(&file, bytes).expect("the folder is writable");
-            let message = load_key(&file, Some(&"sesame".into())).expect_err("no key");
+            std::fs::write(&file, bytes).expect("the file can be written");
+            let message = load_key(&file, Some(&"sesame".into())).expect_err("the file has no usable key");
             assert_eq!(message.replace(&file.display().to_string(), "FILE"), expected);
         };
         check(b"", "FILE holds no private key");
         check(b"\xff\xfe", "FILE holds no private key");
         check(b"-----BEGIN CERTIFICATE-----", "FILE holds no private key");
         check("x".repeat(70_000).as_bytes(), "FILE is too large for a key");
-        let torn = "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n";
+        let damaged = "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n";
         let file = folder.path().join("id");
-        std::fs::write(&file, torn).expect("the folder is writable");
-        let message = load_key(&file, None).expect_err("no key");
+        std::fs::write(&file, damaged).expect("the file can be written");
+        let message = load_key(&file, None).expect_err("the file has no usable key");
         assert!(message.contains(" holds a key that cannot be used: "), "{message}");
         check(
             b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: DES-EDE3-CBC,00\n\nAAAA\n",
-            "FILE is encrypted in an old way: write it anew with `ssh-keygen -p -f FILE`",
+            "FILE is encrypted with an old cipher: encrypt it anew with `ssh-keygen -p -f FILE`",
         );
         assert!(
             load_key(&folder.path().join("absent"), None)
-                .expect_err("no file")
+                .expect_err("the file does not exist")
                 .ends_with("/absent: no such file or directory")
         );
     }

@@ -13,7 +13,7 @@ use crate::trace::Status;
 /// The reason why a connection cannot be opened or used, with a sentence for the operator.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The configuration does not allow it.
+    /// The operator does not allow the connection or the command.
     #[error("{0}")]
     Denied(String),
     /// The name did not resolve.
@@ -28,13 +28,13 @@ pub enum Error {
     /// The server accepted none of the credentials.
     #[error("{0}")]
     Auth(String),
-    /// The time is over. The sentence names the phase.
+    /// The connection's time is used up. The sentence names the phase.
     #[error("{0}")]
     Timeout(String),
-    /// The server closed the connection, or does not speak SSH as it should.
+    /// The server closed the connection, refused a request, or violated the protocol.
     #[error("{0}")]
     Protocol(String),
-    /// Any other reason, mostly on this side of the connection.
+    /// Any other reason, mostly on the client's side, such as a key file that cannot be read.
     #[error("{0}")]
     Other(String),
 }
@@ -87,32 +87,32 @@ pub fn protocol_message(error: &russh::Error, facts: &HandshakeFacts) -> String 
     match error {
         E::NoCommonAlgo { kind, ours, theirs } => no_common_algorithm(kind, ours, theirs),
         E::WrongServerSig | E::Signature(_) => {
-            "the server did not prove that it holds its host key: its signature does not hold".to_owned()
+            "the server's signature with its host key is invalid: it may not have the private key".to_owned()
         }
         E::NoAuthMethod => "the server offers no way to log in".to_owned(),
         E::RequestDenied => "the server denied the request".to_owned(),
         E::IO(error) => broken_connection(error, facts),
         E::Disconnect | E::HUP | E::SendError | E::RecvError | E::Join(_) => closed_connection(facts),
-        other => format!("the server does not speak SSH as it should: {}", lower_first(&other.to_string())),
+        other => format!("the server violated the SSH protocol: {}", lower_first(&other.to_string())),
     }
 }
 
 /// Returns the message for a connection that has ended: by the server, or by russh after a protocol error.
 pub fn closed_connection(facts: &HandshakeFacts) -> String {
     match (&facts.disconnect_message, &facts.protocol_error) {
-        (Some(message), _) => format!("the server closed the connection, saying `{message}`"),
+        (Some(message), _) => format!("the server closed the connection with the message `{message}`"),
         (None, Some(message)) => message.clone(),
         (None, None) => "the server closed the connection".to_owned(),
     }
 }
 
-/// Returns the description of the wait for a banner, with what the server has sent in its place.
+/// Returns the description of the wait for a banner, with the text that the server has sent in place of a banner.
 pub fn waiting_for_banner(facts: &HandshakeFacts) -> String {
     let preface = printable_line(&facts.preface);
     if preface.is_empty() {
         "waiting for the server's banner".to_owned()
     } else {
-        format!("waiting for the server's banner, after it said `{preface}`")
+        format!("waiting for the server's banner, after it sent `{preface}`")
     }
 }
 
@@ -128,7 +128,7 @@ fn missing_banner(error: &russh::Error, facts: &HandshakeFacts, peer: &SocketAdd
     let preface = printable_line(&facts.preface);
     let is_reset = matches!(error, russh::Error::IO(error) if error.kind() == ErrorKind::ConnectionReset);
     if preface.starts_with("SSH-1.") {
-        return format!("the server speaks an SSH that is too old for us: `{preface}`");
+        return format!("the server's version of SSH is too old: `{preface}`");
     }
     match (preface.is_empty(), is_reset) {
         (true, true) => format!("{peer} reset the connection before it sent a banner"),
@@ -150,7 +150,7 @@ fn no_common_algorithm(kind: &russh::AlgorithmKind, ours: &[String], theirs: &[S
         let names = names.iter().filter(|name| !name.starts_with("ext-info-") && !name.starts_with("kex-strict-"));
         printable_line(names.cloned().collect::<Vec<_>>().join(", ").as_bytes())
     };
-    format!("no {kind} in common: the server offers {}; we take {}", algorithms(theirs), algorithms(ours))
+    format!("no {kind} in common: the server offers {}; this client offers {}", algorithms(theirs), algorithms(ours))
 }
 
 #[cfg(test)]
@@ -163,12 +163,12 @@ mod tests {
     fn check(error: &russh::Error, preface: &str, has_banner: bool, expected: &str) {
         let banner = has_banner.then(|| ("SSH-2.0-x".to_owned(), Instant::now()));
         let facts = HandshakeFacts { preface: preface.into(), banner, ..HandshakeFacts::default() };
-        let peer = "192.0.2.1:22".parse().expect("an address");
+        let peer = "192.0.2.1:22".parse().expect("the address is valid");
         assert_eq!(from_russh(error, &facts, &peer), Error::Protocol(expected.to_owned()));
     }
 
     #[test]
-    fn explains_errors_before_the_banner() {
+    fn messages_of_errors_before_the_banner() {
         use russh::Error as E;
         check(&E::Disconnect, "", false, "192.0.2.1:22 closed the connection before it sent a banner");
         check(
@@ -188,17 +188,17 @@ mod tests {
             &E::Disconnect,
             "SSH-1.5-Cisco-1.25\n",
             false,
-            "the server speaks an SSH that is too old for us: `SSH-1.5-Cisco-1.25`",
+            "the server's version of SSH is too old: `SSH-1.5-Cisco-1.25`",
         );
     }
 
     #[test]
-    fn explains_errors_after_the_banner() {
+    fn messages_of_errors_after_the_banner() {
         use russh::Error as E;
         check(&E::Disconnect, "", true, "the server closed the connection");
         check(&E::IO(ErrorKind::UnexpectedEof.into()), "", true, "the server closed the connection");
         check(&E::IO(ErrorKind::BrokenPipe.into()), "", true, "the server reset the connection");
-        check(&E::KexInit, "", true, "the server does not speak SSH as it should: key exchange init failed");
+        check(&E::KexInit, "", true, "the server violated the SSH protocol: key exchange init failed");
         let no_common = E::NoCommonAlgo {
             kind: russh::AlgorithmKind::Kex,
             ours: vec!["curve25519-sha256".into(), "ext-info-c".into()],
@@ -208,7 +208,8 @@ mod tests {
             &no_common,
             "",
             true,
-            "no key exchange in common: the server offers diffie-hellman-group1-sha1; we take curve25519-sha256",
+            "no key exchange in common: the server offers diffie-hellman-group1-sha1; this client offers \
+             curve25519-sha256",
         );
     }
 }

@@ -27,7 +27,7 @@ pub struct SshEvidence {
     pub addresses: Vec<SocketAddr>,
     /// The address that the connection goes to.
     pub remote: Option<SocketAddr>,
-    /// The facts about the server, which are shared with those who record them.
+    /// The facts about the server. The connection's stream and russh's handler share and record them.
     pub handshake: Handshake,
     /// The methods of authentication that the server offered.
     pub methods: Vec<String>,
@@ -47,7 +47,7 @@ impl SshEvidence {
         });
     }
 
-    /// Returns the evidence as it stands in a report.
+    /// Converts the evidence to the form that reports have.
     pub fn report(&self) -> Ssh {
         const MAX_ADDRESSES: usize = 20;
         let HandshakeFacts { banner, preface, host_key, .. } = self.handshake.read();
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shows_what_a_server_of_another_protocol_sent() {
+    fn the_banner_is_the_text_of_a_server_that_speaks_another_protocol() {
         let evidence = SshEvidence { host: "shop.example".into(), port: 22, phase: "banner", ..SshEvidence::default() };
         evidence.handshake.record(|facts| facts.preface = b"HTTP/1.1 400 Bad Request\r\n".to_vec());
         let ssh = evidence.report();

@@ -13,16 +13,19 @@ use crate::capability::ssh::text::printable_line;
 use crate::trace::Handle;
 
 impl Connection {
-    /// Runs a command in the user's shell until it ends, and keeps up to `max_output` bytes of its standard output and of
-    /// its standard error.
+    /// Runs a command in the user's shell until it ends. Returns at most `max_output` bytes of its standard output, and
+    /// as many of its standard error.
     ///
     /// # Errors
-    /// [`Error::Auth`] when the user is not logged in, [`Error::Timeout`] when the time is over, and [`Error::Protocol`]
-    /// when the server does not run the command or the connection ends. If the connection does not outlive the command,
-    /// later calls fail.
+    /// - [`Error::Auth`] when the user is not logged in.
+    /// - [`Error::Timeout`] when the connection's time is used up.
+    /// - [`Error::Protocol`] when the server refuses to run the command, or the connection ends.
+    ///
+    /// The connection stays open if the user is not logged in or the server refuses the command. All other errors close
+    /// it, and later calls fail.
     pub async fn exec(&mut self, command: &str, max_output: usize) -> Result<Output, Error> {
         if !self.is_authenticated {
-            return Err(Error::Auth("no command runs without logging in".to_owned()));
+            return Err(Error::Auth("cannot run a command before the user is logged in".to_owned()));
         }
         let span = self.span.begin_phase("ssh.exec", format!("Run `{}`", printable_line(command.as_bytes())));
         let mut output = Output::default();
@@ -52,7 +55,7 @@ impl Connection {
         let channel = opened.and_then(|opened| {
             opened.map_err(|error| match error {
                 russh::Error::ChannelOpenFailure(failure) => {
-                    Error::Protocol(format!("the server lets no command run ({})", open_failure_reason(failure)))
+                    Error::Protocol(format!("the server refused to open a channel ({})", open_failure_reason(failure)))
                 }
                 error => error::from_russh(&error, &handshake.read(), &peer),
             })
@@ -72,7 +75,7 @@ impl Connection {
         };
         match end {
             ChannelEnd::Closed => Ok(()),
-            ChannelEnd::Refused => Err(Error::Protocol("the server would not run the command".to_owned())),
+            ChannelEnd::Refused => Err(Error::Protocol("the server refused to run the command".to_owned())),
             ChannelEnd::ConnectionLost => {
                 self.client = None;
                 let cause = error::closed_connection(&handshake.read());
@@ -81,7 +84,8 @@ impl Connection {
         }
     }
 
-    /// Asks the server to end a command that takes too long, and ends the connection.
+    /// Sends SIGTERM to a command that has timed out, and disconnects, both in a background task that takes at most 2
+    /// s.
     fn abort_command(&mut self, channel: ChannelWriteHalf<Msg>) {
         const ABORT_TIMEOUT: Duration = Duration::from_secs(1);
         let Some(client) = self.client.take() else { return };
@@ -119,7 +123,7 @@ enum ChannelEnd {
     ConnectionLost,
 }
 
-/// Reads messages until the channel ends.
+/// Reads the command's output and exit status into `output` until the channel ends.
 async fn read_output(channel: &mut ChannelReadHalf, max_output: usize, output: &mut Output) -> ChannelEnd {
     /// `SSH_EXTENDED_DATA_STDERR` in RFC 4254, section 5.2.
     const STDERR: u32 = 1;
@@ -137,7 +141,7 @@ async fn read_output(channel: &mut ChannelReadHalf, max_output: usize, output: &
     ChannelEnd::ConnectionLost
 }
 
-/// Returns the name of a signal without `SIG`. Names outside of RFC 4254 are as the server sent them, such as
+/// Returns the name of a signal without `SIG`. Names that RFC 4254 does not list are as the server sent them, such as
 /// `USR2@openssh.com`.
 fn signal_name_of(signal: Sig) -> String {
     match signal {
@@ -166,13 +170,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_signals() {
+    fn signal_names_have_no_prefix_and_no_control_characters() {
         assert_eq!(signal_name_of(Sig::KILL), "KILL");
         assert_eq!(signal_name_of(Sig::Custom("USR2\n".into())), "USR2");
     }
 
     #[test]
-    fn counts_both_streams() {
+    fn the_size_of_output_includes_standard_error() {
         let output = Output { stdout_size: 9, stderr_size: 1, ..Output::default() };
         assert_eq!(size_of_output(&output), "10 bytes of output");
     }

@@ -12,7 +12,7 @@ pub struct Handshake(Arc<Mutex<HandshakeFacts>>);
 /// The facts about one server that are known so far.
 #[derive(Clone, Default)]
 pub struct HandshakeFacts {
-    /// The first bytes that the server sent in place of a banner; empty once there is a banner.
+    /// The bytes that the server sent in place of a banner, at most 1 KiB; empty once there is a banner.
     pub preface: Vec<u8>,
     /// The server's banner, and the time at which it was complete.
     pub banner: Option<(String, Instant)>,

@@ -13,8 +13,8 @@ use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOw
 use crate::capability::quota::ConnectionPermit;
 use crate::capability::ssh::handshake::Handshake;
 
-/// A TCP stream. russh reads and writes it in a task of its own, which would go on after a cancelled call; dropping the
-/// guard makes reads and writes fail, which ends the task.
+/// A TCP stream. russh reads and writes it in a task of its own, which would continue after a call is cancelled.
+/// Dropping the guard makes reads and writes fail, which ends the task.
 pub struct InstrumentedStream {
     stream: TcpStream,
     permit: ConnectionPermit,
@@ -22,7 +22,8 @@ pub struct InstrumentedStream {
     banner: BannerScanner,
     /// Bytes that were received before the user logged in.
     received: usize,
-    /// True once the user has logged in: from then on `received` is not counted.
+    /// True once it is known that the user has logged in, which is checked when `received` reaches its bound. From then
+    /// on `received` is not counted.
     is_authenticated: bool,
     cancelled: Pin<Box<WaitForCancellationFutureOwned>>,
 }
@@ -37,8 +38,8 @@ impl InstrumentedStream {
         (stream, token.drop_guard())
     }
 
-    /// Bounds the bytes that a server may send before the user has logged in: russh keeps them in memory, and few are
-    /// needed.
+    /// Counts received bytes, and fails if a server sends more than 1 MiB before the user has logged in. russh buffers
+    /// these bytes, and an honest server sends far fewer.
     fn check_received(&mut self, more: usize) -> Result<()> {
         const MAX_BYTES_BEFORE_LOGIN: usize = 1 << 20;
         if self.is_authenticated {
@@ -48,7 +49,10 @@ impl InstrumentedStream {
         if self.received > MAX_BYTES_BEFORE_LOGIN {
             self.is_authenticated = self.handshake.read().is_authenticated;
             if !self.is_authenticated {
-                return Err(Error::new(ErrorKind::InvalidData, "the server says too much before a login"));
+                return Err(Error::new(
+                    ErrorKind::InvalidData,
+                    "the server sent more than 1 MiB before the user logged in",
+                ));
             }
         }
         Ok(())
@@ -71,7 +75,7 @@ struct BannerScanner {
 }
 
 impl BannerScanner {
-    /// A line is cut here. RFC 4253, section 4.2, lets a banner have 255 bytes.
+    /// Longer lines are cut. RFC 4253, section 4.2, limits a banner to 255 bytes.
     const MAX_LINE_BYTES: usize = 256;
     const MAX_PREFACE_BYTES: usize = 1024;
 
@@ -99,8 +103,8 @@ impl BannerScanner {
         }
         if !self.is_found {
             handshake.record(|facts| {
-                let room = Self::MAX_PREFACE_BYTES - facts.preface.len();
-                facts.preface.extend_from_slice(&bytes[..bytes.len().min(room)]);
+                let max_bytes = Self::MAX_PREFACE_BYTES - facts.preface.len();
+                facts.preface.extend_from_slice(&bytes[..bytes.len().min(max_bytes)]);
             });
         }
     }

@@ -16,7 +16,7 @@ pub struct Line {
     pub marker: Marker,
     /// The key.
     pub key: PublicKey,
-    /// True if the line names the host without a port, and the port asked for is not 22.
+    /// True if the line names the host without a port, and the connection's port is not 22.
     pub is_portless: bool,
 }
 
@@ -52,7 +52,7 @@ pub fn host_name(host: &str, port: u16) -> String {
     if port == DEFAULT_PORT { host } else { format!("[{host}]:{port}") }
 }
 
-/// Returns the line that makes a host's key known, without a line's end.
+/// Returns the line that makes a host's key known, without a newline.
 pub fn format_line(host: &str, port: u16, key: &PublicKey) -> String {
     let key = key.to_openssh().unwrap_or_default();
     let without_comment = key.splitn(3, ' ').take(2).collect::<Vec<_>>().join(" ");
@@ -64,11 +64,11 @@ pub fn describe_key(key: &PublicKey) -> String {
     format!("{} {}", key.algorithm().as_str(), key.fingerprint(HashAlg::Sha256))
 }
 
-/// Splits a line into the marker, the patterns and the key. Returns `None` for comments, unknown markers and lines that
-/// are too short.
+/// Splits a line into the marker, the patterns and the key. Returns `None` for comments, unknown markers, and lines
+/// with too few fields.
 fn parse_fields(line: &str) -> Option<(Marker, &str, String)> {
-    let mut words = line.split_whitespace().peekable();
-    let marker = match *words.peek()? {
+    let mut fields = line.split_whitespace().peekable();
+    let marker = match *fields.peek()? {
         comment if comment.starts_with('#') => return None,
         "@revoked" => Marker::Revoked,
         "@cert-authority" => Marker::Authority,
@@ -76,10 +76,10 @@ fn parse_fields(line: &str) -> Option<(Marker, &str, String)> {
         _ => Marker::None,
     };
     if marker != Marker::None {
-        words.next();
+        fields.next();
     }
-    let patterns = words.next()?;
-    Some((marker, patterns, format!("{} {}", words.next()?, words.next()?)))
+    let patterns = fields.next()?;
+    Some((marker, patterns, format!("{} {}", fields.next()?, fields.next()?)))
 }
 
 /// Returns true if a list of patterns, or a hashed name, matches a host's name: at least one pattern must match, and none
@@ -173,8 +173,8 @@ mod tests {
     #[test]
     fn matches_hashed_names() {
         // Written by `ssh-keygen -H`.
-        let plain = "|1|Uei3VLhuzmDXwUpYlgJBtqhM3rE=|KZ0+X3Ob7tYSPwUBx7vEuPKPOec=";
-        check(plain, "other.example.org", 22, false);
+        let by_ssh_keygen = "|1|Uei3VLhuzmDXwUpYlgJBtqhM3rE=|KZ0+X3Ob7tYSPwUBx7vEuPKPOec=";
+        check(by_ssh_keygen, "other.example.org", 22, false);
         let salt = [7u8; 20];
         let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &salt);
         let hash: [u8; 20] = hmac::sign(&key, b"[example.org]:2222").as_ref().try_into().expect("SHA-1 has 20 bytes");
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_markers_and_ports() {
+    fn markers_and_ports_are_read() {
         let text =
             format!("\n@revoked h {KEY}\n@cert-authority * {KEY}\nh {KEY}\n[h]:23 {KEY}\nh ssh-ed25519 torn\nh\n");
         let found: Vec<_> =
@@ -201,8 +201,8 @@ mod tests {
     }
 
     #[test]
-    fn reads_the_lines_that_it_writes() {
-        let key = PublicKey::from_openssh(&format!("{KEY} me@home")).expect("a key");
+    fn written_lines_can_be_read() {
+        let key = PublicKey::from_openssh(&format!("{KEY} me@home")).expect("the test key is valid");
         for (host, port) in [("example.org", 22), ("example.org", 2222), ("::1", 22), ("::1", 2222)] {
             let line = format_line(host, port, &key);
             assert!(line.ends_with(KEY), "{line}");

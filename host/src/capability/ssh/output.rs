@@ -1,15 +1,15 @@
 //! The result of a command.
 
-/// The result of a command that ran to its end.
+/// The result of a command. It is incomplete if the command was stopped or the connection ended.
 #[derive(Debug, Default)]
 pub struct Output {
     /// `None` if a signal ended the command, or if the server did not send the status.
     pub exit_status: Option<u32>,
     /// The signal that ended the command, without `SIG`.
     pub signal: Option<String>,
-    /// The first bytes of the standard output.
+    /// The beginning of the standard output, up to the bound of [`Output::append_stdout`].
     pub stdout: Vec<u8>,
-    /// The first bytes of the standard error.
+    /// The beginning of the standard error, up to the bound of [`Output::append_stderr`].
     pub stderr: Vec<u8>,
     /// The size of the whole standard output in bytes.
     pub stdout_size: u64,
@@ -18,12 +18,12 @@ pub struct Output {
 }
 
 impl Output {
-    /// Appends to the standard output, and keeps at most `max_bytes` of it.
+    /// Appends to the standard output. Bytes beyond the first `max_bytes` are counted but not stored.
     pub fn append_stdout(&mut self, data: &[u8], max_bytes: usize) {
         append(&mut self.stdout, &mut self.stdout_size, data, max_bytes);
     }
 
-    /// Appends to the standard error, and keeps at most `max_bytes` of it.
+    /// Appends to the standard error. Bytes beyond the first `max_bytes` are counted but not stored.
     pub fn append_stderr(&mut self, data: &[u8], max_bytes: usize) {
         append(&mut self.stderr, &mut self.stderr_size, data, max_bytes);
     }
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keeps_output_up_to_a_bound_and_counts_the_rest() {
+    fn output_beyond_the_bound_is_counted_but_not_stored() {
         let mut output = Output::default();
         for piece in ["abc", "def", "ghi"] {
             output.append_stdout(piece.as_bytes(), 5);

@@ -15,15 +15,15 @@ use crate::capability::ssh::connection::{Connection, Server};
 use crate::capability::ssh::error::Error;
 use crate::capability::ssh::output::Output;
 
-/// Bytes of a command's standard output, and of its standard error, that are kept for the guest.
+/// The maximal number of bytes of a command's standard output that the guest gets, and of its standard error.
 const MAX_OUTPUT_BYTES: u64 = 16 << 20;
 
-/// An open connection, with copies of what never changes.
+/// An open connection, with copies of its properties that never change.
 pub struct Session {
     connection: Arc<Mutex<Connection>>,
     server: GuestServer,
     methods: Vec<String>,
-    /// The time that all calls have taken together.
+    /// The time that opening the connection and all later calls have taken together.
     elapsed: Duration,
 }
 

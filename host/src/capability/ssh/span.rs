@@ -13,7 +13,7 @@ use crate::capability::ssh::handshake::{Handshake, HandshakeFacts};
 use crate::capability::ssh::target::Target;
 use crate::trace::{Handle, HostContact, Recorder, Value};
 
-/// The span `ssh` of a connection, and its evidence. Ends when it is dropped.
+/// The span `ssh` of a connection, and the evidence of the connection. Dropping this ends the span.
 pub struct SshSpan {
     /// The recorder of the run.
     pub recorder: Recorder,
@@ -91,8 +91,8 @@ impl SshSpan {
         });
     }
 
-    /// Records the phases between TCP and authentication, `ssh.banner` and `ssh.kex`, once they are over: russh does not
-    /// announce them, so their times are read from the facts.
+    /// Records the spans of the two phases between TCP and authentication, `ssh.banner` and `ssh.kex`, after they have
+    /// ended. russh does not report when these phases end, so the time between them is taken from `facts`.
     pub fn record_handshake(&self, started: Instant, facts: &HandshakeFacts, error: Option<&Error>) {
         let end = Instant::now();
         let banner = self.recorder.open_at(self.handle, "ssh.banner", "Exchange banners", started);

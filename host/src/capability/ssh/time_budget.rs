@@ -18,7 +18,7 @@ impl TimeBudget {
         Self { started: Instant::now(), timeout }
     }
 
-    /// Returns the time that is left.
+    /// Returns the time that is left, or zero if it is used up.
     pub fn remaining(&self) -> Duration {
         self.timeout.duration().saturating_sub(self.started.elapsed())
     }
@@ -26,7 +26,7 @@ impl TimeBudget {
     /// Waits for `work` during the time that is left. `doing` describes the work for the error.
     ///
     /// # Errors
-    /// [`Error::Timeout`] when the time is over. The work is then dropped.
+    /// [`Error::Timeout`] when the time is used up. The work is then dropped.
     pub async fn wait_for<T>(&self, work: impl Future<Output = T>, doing: impl FnOnce() -> String) -> Result<T, Error> {
         tokio::time::timeout(self.remaining(), work).await.map_err(|_| self.timed_out(&doing()))
     }

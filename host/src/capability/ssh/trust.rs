@@ -27,11 +27,11 @@ pub enum Trust {
         /// `StrictHostKeyChecking=accept-new`.
         accept_new: Option<Arc<AcceptedHosts>>,
     },
-    /// These keys alone.
+    /// Only these keys, regardless of files.
     Pinned(Vec<PinnedKey>),
 }
 
-/// A host key that is trusted regardless of files.
+/// A host key that the probe's settings pin.
 #[derive(Debug, Clone)]
 pub enum PinnedKey {
     /// The fingerprint of a key.
@@ -103,7 +103,7 @@ impl PinnedKey {
         let text = text.trim();
         if text.starts_with("SHA256:") || text.starts_with("SHA512:") {
             let fingerprint = text.trim_end_matches('=').parse();
-            return fingerprint.map(Self::Fingerprint).map_err(|_| format!("`{text}` is no whole fingerprint"));
+            return fingerprint.map(Self::Fingerprint).map_err(|_| format!("`{text}` is not a complete fingerprint"));
         }
         if text.starts_with("MD5:") {
             return Err("MD5 fingerprints are too weak: give the one that begins with `SHA256:`".to_owned());
@@ -138,14 +138,15 @@ fn not_pinned_message(pinned_keys: &[PinnedKey], known_host: &KnownHost, key: &P
             PinnedKey::Key(key) => describe_key(key),
         })
         .collect();
-    // Without a whole key the type is unknown, and the server shows a key of the type that russh prefers.
+    // A fingerprint does not contain the type of its key, so that the server shows a key of the type that russh
+    // prefers.
     let hint = if pinned_keys.iter().all(|pinned| matches!(pinned, PinnedKey::Fingerprint(_))) {
-        "; a host has a key of each type: give the public key itself to have it show one of another type"
+        "; a host may have keys of several types: pin the whole public key to request one of its type"
     } else {
         ""
     };
     format!(
-        "the host key of `{}` is not the pinned one: the server showed {}, and trusted is {}{hint}",
+        "the host key of `{}` is not the pinned one: the server showed {}; pinned: {}{hint}",
         known_host.name(),
         describe_key(key),
         join_list(&pinned)

@@ -12,22 +12,22 @@ use russh::keys::PublicKey;
 use crate::capability::ssh::text::io_message;
 use crate::capability::ssh::trust::lookup::{KeyMatch, KnownHost, read_lossy};
 
-/// The accepted keys of hosts that could not be written to a file. They are lost when the process ends.
+/// The accepted host keys that could not be written to a file. They are lost when the process ends.
 ///
 /// The lock also serialises the runs that accept keys, so that they do not write the same line twice.
 #[derive(Debug, Default)]
 pub struct AcceptedHosts(Mutex<KeysByHost>);
 
-/// Keys by the file in which they should be and the host's name in that file.
+/// Host keys by the file that they could not be written to, and by the host's name in that file.
 type KeysByHost = HashMap<(PathBuf, String), Vec<PublicKey>>;
 
 impl AcceptedHosts {
     /// Accepts a key of a host that was unknown when `known_host` was read, and writes it to `file`. If another run or
-    /// program has added the host meanwhile, that entry counts. If the file cannot be written, the key is kept in memory
-    /// with a warning in the log.
+    /// program has added the host meanwhile, its entry decides. If the file cannot be written, the key is stored in
+    /// memory until the process ends, and a warning is logged.
     ///
     /// # Errors
-    /// A sentence, when the host has become known with another key meanwhile.
+    /// A sentence, when the host has been added with another key meanwhile.
     pub fn accept(&self, known_host: &KnownHost, key: &PublicKey, file: &Path) -> Result<(), String> {
         let mut accepted = self.0.lock();
         let mut current = known_host.empty_for_same_host();
@@ -45,7 +45,7 @@ impl AcceptedHosts {
                         host = %current.name(),
                         file = %file.display(),
                         error = %io_message(&error),
-                        "cannot write the new host key to the file of known hosts: it is kept in memory, until the \
+                        "cannot write the new host key to the file of known hosts: it is stored in memory until the \
                          process ends"
                     );
                     accepted.entry((file.to_owned(), current.name())).or_default().push(key.clone());
@@ -55,7 +55,7 @@ impl AcceptedHosts {
         }
     }
 
-    /// Adds the keys of a host that could not be written to `file`.
+    /// Adds to `known_host` the accepted keys that could not be written to `file`.
     pub fn merge_into(&self, known_host: &mut KnownHost, file: &Path) {
         let accepted = self.0.lock();
         known_host.add_accepted_keys(file, keys_of(&accepted, file, &known_host.clone()));
@@ -66,14 +66,15 @@ fn keys_of<'a>(accepted: &'a KeysByHost, file: &Path, known_host: &KnownHost) ->
     accepted.get(&(file.to_owned(), known_host.name())).into_iter().flatten()
 }
 
-/// Appends a line to a file that is locked meanwhile. `line` gets the text of the file and returns the line, if any.
-/// Creates the file with mode 0600 and its folders with 0700.
+/// Locks a file, passes its text to `line`, and appends the line that `line` returns, if any. Creates the file with
+/// mode 0600, and its directories with mode 0700.
 fn append_line(file: &Path, line: impl FnOnce(&str) -> Option<String>) -> io::Result<()> {
     if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
     let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(file)?;
-    // Some file systems have no locks. The line is short enough to be written by one system call.
+    // An error is ignored, since some file systems have no locks. There too the line is written whole: it is short
+    // enough for one system call.
     let _ = file.lock();
     let text = read_lossy(&mut file)?;
     let Some(line) = line(&text) else { return Ok(()) };

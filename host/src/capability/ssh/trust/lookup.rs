@@ -15,7 +15,7 @@ pub struct KnownHost {
     host: String,
     port: u16,
     entries: Vec<Entry>,
-    /// Messages about files that could not be read.
+    /// Messages about files that could not be read, for [`KnownHost::unknown_key_message`].
     read_errors: Vec<String>,
 }
 
@@ -48,7 +48,8 @@ impl KnownHost {
         Self::empty(&self.host, self.port)
     }
 
-    /// Adds the entries of a file. A file that does not exist counts as empty; other errors are kept for messages.
+    /// Adds the entries of a file. A file that does not exist counts as empty; other errors are added to the
+    /// message about an unknown key.
     pub fn read_file(&mut self, file: &Path) {
         match File::open(file).and_then(|mut open| read_lossy(&mut open)) {
             Ok(text) => self.add_text(file, &text),
@@ -63,10 +64,10 @@ impl KnownHost {
         self.entries.extend(known_hosts::lines_for(text, &self.host, self.port).into_iter().map(entry));
     }
 
-    /// Adds keys that were accepted and could not be written to `file`.
+    /// Adds keys that were accepted, but could not be written to `file`.
     pub fn add_accepted_keys<'a>(&mut self, file: &Path, keys: impl IntoIterator<Item = &'a PublicKey>) {
         self.entries.extend(keys.into_iter().map(|key| Entry {
-            location: format!("memory, for want of {}", file.display()),
+            location: format!("memory (not written to {})", file.display()),
             line: Line { number: 0, marker: Marker::None, key: key.clone(), is_portless: false },
         }));
     }
@@ -107,8 +108,8 @@ impl KnownHost {
         }
         if let Some(other) = self.own_entries().next() {
             return KeyMatch::Rejected(format!(
-                "`{}` is known by another key: {} is at {}, the server showed {}; if that is right too, add this line: \
-                 {}",
+                "`{}` is known by another key: {} is at {}, the server showed {}; if it has this key too, add this \
+                 line: {}",
                 self.name(),
                 describe_key(&other.line.key),
                 other.location,
@@ -122,14 +123,14 @@ impl KnownHost {
     /// Returns the message about an unknown host. `file` is the file to which its key should be added.
     pub fn unknown_key_message(&self, key: &PublicKey, file: Option<&Path>) -> String {
         let line = self.line(key);
-        let to = file.map(|file| format!(" to {}", file.display())).unwrap_or_default();
+        let destination = file.map(|file| format!(" to {}", file.display())).unwrap_or_default();
         let authority = self.entries.iter().find(|entry| entry.line.marker == Marker::Authority).map(|entry| {
-            format!("the authority at {} was passed over, since certificates of hosts are not read", entry.location)
+            format!("the certificate authority at {} was ignored, since certificates are not supported", entry.location)
         });
         let remarks: String = self.read_errors.iter().chain(&authority).map(|remark| format!(" ({remark})")).collect();
         format!(
-            "the host key of `{}` is not known: the server showed {}{remarks}; if that is right, add this \
-             line{to}: {line}",
+            "the host key of `{}` is not known: the server showed {}{remarks}; if this is its key, add this \
+             line{destination}: {line}",
             self.name(),
             describe_key(key)
         )
@@ -137,8 +138,8 @@ impl KnownHost {
 
     fn changed_key_message(&self, known: &Entry, key: &PublicKey) -> String {
         format!(
-            "the host key of `{name}` has changed: {} has {}, the server showed {}; if it was set up anew, replace \
-             that line with `{}`, else somebody may be listening in between",
+            "the host key of `{name}` has changed: {} has {}, the server showed {}; if the host was reinstalled, \
+             replace that line with `{}`; otherwise, somebody may be intercepting the connection",
             known.location,
             describe_key(&known.line.key),
             describe_key(key),
@@ -147,7 +148,7 @@ impl KnownHost {
         )
     }
 
-    /// Returns the entries with keys of the host itself on its port.
+    /// Returns the entries with keys of the host on its port, without those of authorities and revoked keys.
     fn own_entries(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(|entry| entry.line.marker == Marker::None && !entry.line.is_portless)
     }

@@ -10,19 +10,19 @@ const OTHER: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB9dG4kjRhQTtWTVzd2t27+
 const EC: &str = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBHwf2HMM5TRXvo2SQJjsNkiDD5KqiiNjrGVv3UUh+mMT5RHxiRtOnlqvjhQtBq0VpmpCV/PwUdhOig4vkbqAcEc=";
 
 fn key(text: &str) -> PublicKey {
-    PublicKey::from_openssh(text).expect("a key")
+    PublicKey::from_openssh(text).expect("the test key is valid")
 }
 
-fn files(name: &str, text: &str) -> (tempfile::TempDir, PathBuf) {
-    let folder = tempfile::tempdir().expect("there is room for temporary files");
-    let file = folder.path().join(name);
-    std::fs::write(&file, text).expect("the folder is writable");
+fn write_known_hosts(text: &str) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a temporary directory can be created");
+    let file = folder.path().join("known_hosts");
+    std::fs::write(&file, text).expect("the file can be written");
     (folder, file)
 }
 
 /// Verifies a key with a file of known hosts. In the message, `FILE` stands for the path of the file.
 fn verify(text: &str, host: &str, port: u16, shown: &str) -> Result<(), String> {
-    let (_folder, file) = files("known_hosts", text);
+    let (_folder, file) = write_known_hosts(text);
     let trust = Trust::KnownHosts { files: vec![file.clone()], accept_new: None };
     let verified = trust.verify(&trust.known_host(host, port), &key(shown));
     verified.map_err(|message| message.replace(&file.display().to_string(), "FILE"))
@@ -45,39 +45,40 @@ fn accepts_known_keys() {
 #[test]
 fn rejects_unknown_keys() {
     let expected = format!(
-        "the host key of `h` is not known: the server showed ssh-ed25519 {ED_FINGERPRINT}; if that is right, add this line \
-         to FILE: h {ED}"
+        "the host key of `h` is not known: the server showed ssh-ed25519 {ED_FINGERPRINT}; if this is its key, add \
+         this line to FILE: h {ED}"
     );
     check("", ED, Err(&expected));
     check(&format!("other {ED}\n"), ED, Err(&expected));
-    let message = verify(&format!("h {OTHER}"), "h", 2222, ED).expect_err("another port's key");
+    let message = verify(&format!("h {OTHER}"), "h", 2222, ED).expect_err("a key for another port is not trusted");
     assert!(message.contains("host key of `[h]:2222` is not known"), "{message}");
     assert!(message.ends_with(&format!("add this line to FILE: [h]:2222 {ED}")), "{message}");
-    let message = verify(&format!("@cert-authority * {OTHER}"), "h", 22, ED).expect_err("an authority's key");
-    assert!(message.contains("(the authority at FILE:1 was passed over"), "{message}");
+    let message = verify(&format!("@cert-authority * {OTHER}"), "h", 22, ED).expect_err("authorities are ignored");
+    assert!(message.contains("(the certificate authority at FILE:1 was ignored"), "{message}");
 }
 
 #[test]
 fn mentions_files_that_cannot_be_read() {
-    let folder = tempfile::tempdir().expect("there is room for temporary files");
+    let folder = tempfile::tempdir().expect("a temporary directory can be created");
     let absent = folder.path().join("absent");
     let trust = Trust::KnownHosts { files: vec![absent, folder.path().to_owned()], accept_new: None };
-    let message = trust.verify(&trust.known_host("h", 22), &key(ED)).expect_err("an unknown key");
+    let message = trust.verify(&trust.known_host("h", 22), &key(ED)).expect_err("an unknown key is not trusted");
     assert!(message.contains("cannot be read: is a directory)"), "{message}");
 }
 
 #[test]
 fn rejects_changed_keys() {
-    let message = verify(&format!("# mine\nh {OTHER}"), "h", 22, ED).expect_err("a changed key");
+    let message = verify(&format!("# mine\nh {OTHER}"), "h", 22, ED).expect_err("a changed key is not trusted");
     assert_eq!(
         message,
         format!(
             "the host key of `h` has changed: FILE:2 has ssh-ed25519 {}, the server showed ssh-ed25519 {ED_FINGERPRINT}; if \
-             it was set up anew, replace that line with `h {ED}`, else somebody may be listening in between",
+             the host was reinstalled, replace that line with `h {ED}`; otherwise, somebody may be intercepting the \
+             connection",
             key(OTHER).fingerprint(HashAlg::Sha256)
         )
     );
-    let message = verify(&format!("h {EC}"), "h", 22, ED).expect_err("another type");
+    let message = verify(&format!("h {EC}"), "h", 22, ED).expect_err("a key of another type is not trusted");
     assert!(message.starts_with("`h` is known by another key: ecdsa-sha2-nistp256 SHA256:"), "{message}");
     assert!(message.ends_with(&format!("add this line: h {ED}")), "{message}");
 }
@@ -91,7 +92,7 @@ fn rejects_revoked_keys() {
 
 #[test]
 fn prefers_the_types_of_known_keys() {
-    let (_folder, file) = files("known_hosts", &format!("h {EC}\n"));
+    let (_folder, file) = write_known_hosts(&format!("h {EC}\n"));
     let all = russh::Preferred::DEFAULT.key;
     let names = |trust: &Trust, host: &str| -> Vec<String> {
         let preferred = trust.preferred_algorithms(&trust.known_host(host, 22), &all);
@@ -101,7 +102,7 @@ fn prefers_the_types_of_known_keys() {
     let trust = Trust::KnownHosts { files: vec![file], accept_new: None };
     assert_eq!(names(&trust, "h"), ["ecdsa-sha2-nistp256", "ssh-ed25519"]);
     assert_eq!(names(&trust, "other"), ["ssh-ed25519", "ecdsa-sha2-nistp256"]);
-    let pinned = Trust::Pinned(vec![PinnedKey::parse(EC).expect("a key")]);
+    let pinned = Trust::Pinned(vec![PinnedKey::parse(EC).expect("the test key is valid")]);
     assert_eq!(names(&pinned, "other"), ["ecdsa-sha2-nistp256", "ssh-ed25519"]);
     assert!(is_same_type(&Algorithm::Rsa { hash: None }, &Algorithm::Rsa { hash: Some(HashAlg::Sha256) }));
 }
@@ -109,7 +110,7 @@ fn prefers_the_types_of_known_keys() {
 #[test]
 fn accepts_pinned_keys_only() {
     let verify = |pinned: &[&str], shown: &str| {
-        let keys = pinned.iter().map(|text| PinnedKey::parse(text).expect("a key"));
+        let keys = pinned.iter().map(|text| PinnedKey::parse(text).expect("the pinned key is valid"));
         let trust = Trust::Pinned(keys.collect());
         trust.verify(&trust.known_host("h", 22), &key(shown))
     };
@@ -118,67 +119,70 @@ fn accepts_pinned_keys_only() {
         assert!(verify(&[pinned], OTHER).is_err());
         assert_eq!(verify(&[OTHER, pinned], ED), Ok(()));
     }
-    let message = verify(&[ED_FINGERPRINT], OTHER).expect_err("another key");
-    assert!(message.contains(&format!("and trusted is {ED_FINGERPRINT}; a host has a key of each type")), "{message}");
-    let message = verify(&[ED], OTHER).expect_err("another key");
-    assert!(message.ends_with(&format!("and trusted is ssh-ed25519 {ED_FINGERPRINT}")), "{message}");
+    let message = verify(&[ED_FINGERPRINT], OTHER).expect_err("only the pinned key is trusted");
+    assert!(
+        message.contains(&format!("; pinned: {ED_FINGERPRINT}; a host may have keys of several types")),
+        "{message}"
+    );
+    let message = verify(&[ED], OTHER).expect_err("only the pinned key is trusted");
+    assert!(message.ends_with(&format!("; pinned: ssh-ed25519 {ED_FINGERPRINT}")), "{message}");
 }
 
 #[test]
 fn explains_invalid_pinned_keys() {
     for (text, expected) in [
-        ("SHA256:abc", "`SHA256:abc` is no whole fingerprint"),
+        ("SHA256:abc", "`SHA256:abc` is not a complete fingerprint"),
         ("MD5:ab:cd", "MD5 fingerprints are too weak: give the one that begins with `SHA256:`"),
         ("yes", "neither a fingerprint (`SHA256:…`) nor a public key (`ssh-ed25519 AAAA…`)"),
         ("", "neither a fingerprint (`SHA256:…`) nor a public key (`ssh-ed25519 AAAA…`)"),
     ] {
-        assert_eq!(PinnedKey::parse(text).expect_err("no key"), expected);
+        assert_eq!(PinnedKey::parse(text).expect_err("the text is not a key"), expected);
     }
 }
 
-fn accepting(file: &Path) -> Trust {
+fn accept_new_trust(file: &Path) -> Trust {
     Trust::KnownHosts { files: vec![file.to_owned()], accept_new: Some(Arc::default()) }
 }
 
 #[test]
-fn writes_new_hosts_once() {
-    let folder = tempfile::tempdir().expect("there is room for temporary files");
+fn a_new_host_is_written_to_the_file_once() {
+    let folder = tempfile::tempdir().expect("a temporary directory can be created");
     let file = folder.path().join("new/known_hosts");
-    let trust = accepting(&file);
+    let trust = accept_new_trust(&file);
     std::thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| assert_eq!(trust.verify(&trust.known_host("h", 2222), &key(ED)), Ok(())));
         }
     });
-    assert_eq!(std::fs::read_to_string(&file).expect("it is written"), format!("[h]:2222 {ED}\n"));
+    assert_eq!(std::fs::read_to_string(&file).expect("the file was written"), format!("[h]:2222 {ED}\n"));
     let mode = std::os::unix::fs::MetadataExt::mode(&file.metadata().expect("the file was created"));
     assert_eq!(mode & 0o777, 0o600);
-    // Once known, a host may not change.
-    let message = trust.verify(&trust.known_host("h", 2222), &key(OTHER)).expect_err("a changed key");
+    // Once a host is known, another key is not trusted.
+    let message = trust.verify(&trust.known_host("h", 2222), &key(OTHER)).expect_err("a changed key is not trusted");
     assert!(message.contains("has changed"), "{message}");
     assert!(trust.verify(&trust.known_host("h", 2222), &key(EC)).is_err());
 }
 
 #[test]
-fn takes_what_another_program_has_written() {
-    let (_folder, file) = files("known_hosts", "# no line's end");
-    let trust = accepting(&file);
+fn a_host_that_another_program_has_added_is_known() {
+    let (_folder, file) = write_known_hosts("# no newline");
+    let trust = accept_new_trust(&file);
     let before = trust.known_host("h", 22);
     assert_eq!(trust.verify(&before, &key(ED)), Ok(()));
-    assert_eq!(std::fs::read_to_string(&file).expect("the file can be read"), format!("# no line's end\nh {ED}\n"));
+    assert_eq!(std::fs::read_to_string(&file).expect("the file can be read"), format!("# no newline\nh {ED}\n"));
     assert_eq!(trust.verify(&before, &key(ED)), Ok(()));
-    let message = trust.verify(&before, &key(OTHER)).expect_err("not the first to be accepted");
+    let message = trust.verify(&before, &key(OTHER)).expect_err("the first accepted key is the host's");
     assert!(message.contains("has changed"), "{message}");
     assert_eq!(std::fs::read_to_string(&file).expect("the file can be read").lines().count(), 2);
 }
 
 #[test]
-fn keeps_in_memory_what_cannot_be_written() {
-    // A folder stands where the file should.
-    let folder = tempfile::tempdir().expect("there is room for temporary files");
-    let trust = accepting(folder.path());
+fn a_new_host_that_cannot_be_written_is_stored_in_memory() {
+    // A directory has the path of the file.
+    let folder = tempfile::tempdir().expect("a temporary directory can be created");
+    let trust = accept_new_trust(folder.path());
     assert_eq!(trust.verify(&trust.known_host("h", 22), &key(ED)), Ok(()));
     assert_eq!(trust.verify(&trust.known_host("h", 22), &key(ED)), Ok(()));
-    let message = trust.verify(&trust.known_host("h", 22), &key(OTHER)).expect_err("a changed key");
-    assert!(message.contains("has changed: memory, for want of "), "{message}");
+    let message = trust.verify(&trust.known_host("h", 22), &key(OTHER)).expect_err("a changed key is not trusted");
+    assert!(message.contains("has changed: memory (not written to "), "{message}");
 }
