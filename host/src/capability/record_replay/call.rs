@@ -59,35 +59,35 @@ impl CallRecord {
         &self.arguments
     }
 
-    /// Returns the bytes that the arguments take in memory, approximately.
-    pub fn weight(&self) -> usize {
-        self.arguments.values().map(weight).sum()
+    /// Returns the approximate number of bytes that the arguments take in memory.
+    pub fn approximate_size(&self) -> usize {
+        self.arguments.values().map(approximate_size).sum()
     }
 
-    /// Returns the call as it stands in a recording.
+    /// Converts the call to the form that recordings have.
     pub fn into_call(self) -> Call {
         let Self { name, handles, arguments } = self;
         Call { call: name, handles: handles.into_iter().flatten().collect(), with: arguments, ..Call::default() }
     }
 
-    /// Returns the call as a message shows it.
+    /// Formats the call for a message.
     pub fn display(&self) -> String {
         display(&self.name, &self.arguments)
     }
 }
 
-/// Returns the bytes that a value takes in memory, approximately.
-pub fn weight(value: &Value) -> usize {
+/// Returns the approximate number of bytes that a value takes in memory.
+pub fn approximate_size(value: &Value) -> usize {
     size_of::<Value>()
         + match value {
             Value::String(text) => text.len(),
-            Value::Array(list) => list.iter().map(weight).sum(),
-            Value::Object(map) => map.iter().map(|(key, value)| key.len() + weight(value)).sum(),
+            Value::Array(list) => list.iter().map(approximate_size).sum(),
+            Value::Object(map) => map.iter().map(|(key, value)| key.len() + approximate_size(value)).sum(),
             Value::Null | Value::Bool(_) | Value::Number(_) => 0,
         }
 }
 
-/// Returns a call as a message shows it: the name and the arguments, cut to a readable length.
+/// Formats a call for a message: the name and the arguments, cut to 160 bytes.
 pub fn display(name: &str, arguments: &Map<String, Value>) -> String {
     const MAX_BYTES: usize = 160;
     let arguments = arguments.values().map(|value| match value {
@@ -133,7 +133,8 @@ impl Argument for Vec<u8> {
     }
 }
 
-macro_rules! plain {
+/// Implements [`Argument`] for types that serde can write.
+macro_rules! impl_argument_by_serde {
     ($($type:ty),*) => {
         $(impl Argument for $type {
             fn record(&self, name: &str, call: &mut CallRecord) {
@@ -143,9 +144,9 @@ macro_rules! plain {
     };
 }
 
-mod plain {
+mod by_serde {
     use super::{Argument, CallRecord, json};
     use crate::capability::bindings::sentrynet::probe::{log, span, types};
 
-    plain!(String, Option<String>, bool, u8, u16, u32, u64, types::Value, span::Status, log::Level);
+    impl_argument_by_serde!(String, Option<String>, bool, u8, u16, u32, u64, types::Value, span::Status, log::Level);
 }

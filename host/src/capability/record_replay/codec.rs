@@ -1,7 +1,8 @@
-//! Values that external calls return, as they stand in a recording.
+//! Converts values that external calls return to the form that recordings have, and back.
 //!
-//! The recording has the whole of an HTTP response of the contract's own, from which the guest reads what it likes. Of every
-//! other resource it has the handle alone.
+//! A response of the contract's interface `http` is recorded whole, since the guest reads it by local calls. Of a
+//! response of `wasi:http`, status, headers and trailers are recorded. Of all other resources, only the handle is
+//! recorded.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -15,16 +16,16 @@ use crate::recording::{bytes_from_json, bytes_to_json};
 
 /// A value that a call can return.
 pub trait ReplayValue: Sized {
-    /// Returns the value as it stands in a recording.
+    /// Converts the value to the form that recordings have.
     fn to_recorded(&self, table: &ResourceTable) -> Value;
 
     /// Reads the value from a recording. Returns `None` if it is of another type.
     fn from_recorded(recorded: &Value, table: &mut ResourceTable) -> Option<Self>;
 }
 
-/// The whole result of a function, an error that stops the guest included.
+/// The whole result of a function, which can be an error that stops the guest.
 pub trait ReplayResult: Sized {
-    /// Returns the result as it stands in a recording, or `None` if it stops the guest.
+    /// Converts the result to the form that recordings have. Returns `None` if the result stops the guest.
     fn to_recorded(&self, table: &ResourceTable) -> Option<Value>;
 
     /// Reads the result from a recording. Returns `None` if it is of another type.
@@ -48,9 +49,9 @@ impl<T: ReplayValue> ReplayResult for wasmtime::Result<T> {
     }
 }
 
-/// An error that is either a value for the guest, or stops it.
+/// An error that is either a value for the guest, or stops the guest.
 pub trait ReplayError: Sized {
-    /// Returns the error as it stands in a recording, or `None` if it stops the guest.
+    /// Converts the error to the form that recordings have. Returns `None` if the error stops the guest.
     fn to_recorded(&self) -> Option<Value>;
 
     /// Reads the error from a recording. Returns `None` if it is of another type.
@@ -81,11 +82,11 @@ impl<T: ReplayValue, E: ReplayError> ReplayResult for Result<T, E> {
     }
 }
 
-/// Placeholder for a resource in a replay, with the handle that the resource had in the recorded run. Nothing reads the
-/// resource itself.
+/// A placeholder for a resource in a replay, with the handle that the resource had in the recorded run. The resource
+/// itself is not needed, since no call that uses it is made.
 struct ReplayedHandle(u32);
 
-/// A resource of which a recording has the handle alone.
+/// A resource of which only the handle is recorded.
 pub trait OpaqueHandle: 'static {}
 impl OpaqueHandle for crate::capability::http::Request {}
 impl OpaqueHandle for crate::capability::ssh::Client {}
@@ -94,7 +95,7 @@ impl OpaqueHandle for crate::capability::ssh::Session {}
 /// Drops a resource, or its placeholder in a replay.
 ///
 /// # Errors
-/// When there is no such handle.
+/// When the table has no such handle.
 pub fn forget<T: 'static>(handle: &Resource<T>, table: &mut ResourceTable) -> wasmtime::Result<()> {
     match recorded_handle(handle.rep(), table) {
         Some(_) => table.delete(Resource::<ReplayedHandle>::new_own(handle.rep())).map(drop)?,
@@ -103,7 +104,8 @@ pub fn forget<T: 'static>(handle: &Resource<T>, table: &mut ResourceTable) -> wa
     Ok(())
 }
 
-/// Returns the handle that a placeholder's resource had in the recorded run; `None` if the handle is not a placeholder's.
+/// Returns the handle that a placeholder's resource had in the recorded run. Returns `None` if `handle` is not a
+/// placeholder's.
 pub fn recorded_handle(handle: u32, table: &ResourceTable) -> Option<u32> {
     table.get(&Resource::<ReplayedHandle>::new_borrow(handle)).ok().map(|handle| handle.0)
 }
@@ -183,7 +185,7 @@ impl ReplayValue for ssh::Output {
 
 impl<T: ReplayValue> ReplayValue for Option<T> {
     fn to_recorded(&self, table: &ResourceTable) -> Value {
-        // A list of none or one, since null may be the value of an inner option.
+        // A list of at most one value, since `null` could also be the value of an inner option.
         json!(self.iter().map(|value| value.to_recorded(table)).collect::<Vec<_>>())
     }
 
@@ -219,8 +221,8 @@ impl ReplayValue for Datetime {
     }
 }
 
-/// Values that serde can write and read.
-macro_rules! plain {
+/// Implements [`ReplayValue`] for types that serde can write and read.
+macro_rules! impl_replay_value_by_serde {
     ($($type:ty),*) => {
         $(impl ReplayValue for $type {
             fn to_recorded(&self, _: &ResourceTable) -> Value {
@@ -234,4 +236,17 @@ macro_rules! plain {
     };
 }
 
-plain!((), String, Vec<String>, Vec<u32>, bool, u8, u32, u64, f64, http::Error, ssh::Error, ssh::Server);
+impl_replay_value_by_serde!(
+    (),
+    String,
+    Vec<String>,
+    Vec<u32>,
+    bool,
+    u8,
+    u32,
+    u64,
+    f64,
+    http::Error,
+    ssh::Error,
+    ssh::Server
+);

@@ -1,14 +1,14 @@
-//! The end of a guest that is recorded or replayed.
+//! The reasons for which recording or replaying stops a guest.
 
 use crate::run::Fault;
 
-/// The reason why a guest that is recorded or replayed cannot go on.
+/// The reason why a guest that is recorded or replayed is stopped.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Halt {
-    /// The recorded run was stopped here, or the recording has become too large.
+    /// A replay has reached the call at which the recorded run was stopped, or a recording has become too large.
     #[error("{}", .0.message)]
     Stopped(Fault),
-    /// The guest makes other calls than in the recording, or the recording is damaged.
+    /// The guest makes another call than the recorded one, or the recording is damaged.
     #[error("{0}")]
     Diverged(String),
 }

@@ -1,17 +1,19 @@
 //! The table of the contract's functions: how each call is recorded and replayed.
 //!
-//! The functions stand in the order of `wit/`. The word before each is the kind of call:
+//! The functions are in the order of `wit/`. The word before each is the kind of the call:
 //!
-//! - `local`: follows from the calls before it, and is made again in a replay.
-//! - `external`, `external_async`: depends on something outside of the sandbox. A replay takes the result from the
-//!   recording.
+//! - `local`: its result follows from the calls before it. It is made again in a replay.
+//! - `external`, `external_async`: its result depends on something outside of the sandbox. A replay takes the result
+//!   from the recording.
 //! - `forget`: drops a resource that an external call has made, which nothing outside of the sandbox notices.
 //! - `external_drop`, `external_drop_async`: drops such a resource, which the other side may notice (a connection is
 //!   closed).
-//! - `passthrough`: is neither recorded nor replayed, since it depends on its arguments alone and leaves nothing in the
-//!   trace or in the log.
-//! - `own_handle`: returns a handle to one of the guest's own standard streams, which lead to the run's log alone.
-//! - `child_handle`: returns a handle that belongs to a stream: an own handle if the stream is one.
+//! - `passthrough`: is neither recorded nor replayed, since its result depends on its arguments alone, and it changes
+//!   neither the trace nor the log.
+//! - `own_handle`: returns a handle to one of the guest's own standard streams, whose output goes only to the run's
+//!   log. Neither it nor calls about such handles alone are recorded.
+//! - `child_handle`: returns a handle to the pollable of a stream. It is like `own_handle` for the guest's own standard
+//!   streams, and like `external` for all other streams.
 //!
 //! To record a new function, add its line here.
 
@@ -26,11 +28,12 @@ use crate::capability::record_replay::halt::Halt;
 use crate::capability::span::Span;
 use crate::capability::ssh::{Client, Session};
 
-/// The context of a guest whose calls are recorded or replayed, if its run is.
+/// The context of a guest. Calls through it are recorded or replayed, if the run is.
 pub struct Intercepted<'a>(pub &'a mut Context);
 
-/// Implements an interface for [`Intercepted`] by way of the implementation that a view of the context has. Each function
-/// stands with its kind, its parameters and its result.
+/// Implements the trait of an interface for [`Intercepted`]. Calls that are made go to the implementation of the trait
+/// that `$view` returns for the context: `Context` itself, or a type of wasmtime. Each function is listed with its
+/// kind, its parameters and its result.
 macro_rules! intercept {
     ($host:path as $name:literal { $($kind:ident $function:ident($($arg:ident: $type:ty),*) -> $result:ty;)* }) => {
         intercept! { $host as $name of context {
@@ -245,13 +248,16 @@ impl http::Host for Intercepted<'_> {}
 impl ssh::Host for Intercepted<'_> {}
 impl types::Host for Intercepted<'_> {}
 
+/// The view for interfaces that [`Context`] implements itself.
 pub(super) fn context(context: &mut Context) -> &mut Context {
     context
 }
 
 impl Context {
-    /// Returns the record of a call, unless the run is neither recorded nor replayed, or the call is about the guest's own
-    /// standard streams alone. In a replay the record has the handles that the recorded run had.
+    /// Returns the record of a call. In a replay it has the handles of the recorded run.
+    ///
+    /// Returns `None` if the run is neither recorded nor replayed, or if all handles of the call are those of the
+    /// guest's own standard streams.
     pub(super) fn call_record(&self, call: impl FnOnce() -> CallRecord) -> Option<CallRecord> {
         if self.run.record_replay.is_off() {
             return None;
@@ -263,8 +269,8 @@ impl Context {
         Some(call)
     }
 
-    /// Returns the result of a call if it has one without being made: the recorded one in a replay, or an error that stops
-    /// the guest.
+    /// Begins an external call. Returns the result if the call is not to be made: in a replay the recorded result, or
+    /// an error that stops the guest. Returns `None` if the call is to be made, and its result to be recorded.
     pub(super) fn recorded_result<R: ReplayResult>(&mut self, call: CallRecord) -> Option<R> {
         let name = call.name().to_owned();
         let value = match self.run.record_replay.external(call) {

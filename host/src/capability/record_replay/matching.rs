@@ -1,4 +1,4 @@
-//! Comparing values with recorded ones, in which secrets are redacted.
+//! Compares values with recorded ones, in which secrets are redacted.
 
 use serde_json::{Map, Value};
 
@@ -30,20 +30,20 @@ fn matches(recorded: &Value, now: &Value) -> bool {
     }
 }
 
-/// Returns true if the pieces between redacted parts are found in order, the first at the beginning and the last at the
-/// end.
+/// Returns true if the pieces between the redacted parts of `recorded` are found in `now` in the same order: the first
+/// at the beginning, the last at the end.
 fn text_matches(recorded: &[u8], now: &[u8]) -> bool {
     let mut pieces = Vec::new();
     let mut rest = recorded;
-    while let Some(at) = find(rest, REDACTED.as_bytes()) {
-        pieces.push(&rest[..at]);
-        rest = &rest[at + REDACTED.len()..];
+    while let Some(position) = find(rest, REDACTED.as_bytes()) {
+        pieces.push(&rest[..position]);
+        rest = &rest[position + REDACTED.len()..];
     }
     let Some((first, between)) = pieces.split_first() else { return recorded == now };
     let Some(mut now) = now.strip_prefix(*first) else { return false };
     for piece in between {
-        let Some(at) = find(now, piece) else { return false };
-        now = &now[at + piece.len()..];
+        let Some(position) = find(now, piece) else { return false };
+        now = &now[position + piece.len()..];
     }
     now.ends_with(rest)
 }

@@ -7,43 +7,45 @@ use serde_json::Value;
 
 use crate::capability::evidence::Evidence;
 use crate::capability::log_buffer::LogBuffer;
-use crate::capability::record_replay::call::{CallRecord, weight};
+use crate::capability::record_replay::call::{CallRecord, approximate_size};
 use crate::capability::record_replay::halt::Halt;
 use crate::recording::{self, Answer, Effects, End, Entry, Span};
 use crate::run::evidence::Exchange;
 use crate::run::{Fault, FaultKind};
 use crate::trace::{Recorder, SpanId, Trace};
 
-/// Writes down the calls of a run, and with each the spans, log lines and evidence that the host has added since the call
-/// before it.
+/// Records the calls of a run, and with each call the spans, log lines and evidence that the host has added since the
+/// call before it.
 pub struct CallRecorder {
     recorder: Recorder,
     log: LogBuffer,
     entries: Vec<Entry>,
     /// Spans that a replay opens by itself: those of the attempts and of the guest.
     own_spans: HashSet<SpanId>,
-    /// All other spans as they were recorded last.
+    /// All other spans, as they were when they were recorded last.
     recorded_spans: HashMap<SpanId, Span>,
-    /// The evidence of each exchange as it was recorded last, by the exchange's span.
+    /// The evidence of each exchange, as it was when it was recorded last, by the exchange's span.
     recorded_evidence: HashMap<SpanId, Exchange>,
-    /// True if the evidence may have changed since it was recorded: a span has.
+    /// True if the evidence may have changed since it was recorded last, because a span has changed.
     evidence_changed: bool,
-    /// Spans in the trace, spans dropped from it, and lines of the log, when they were recorded last.
+    /// The number of spans in the trace when changes were recorded last.
     spans_seen: usize,
+    /// The number of spans dropped from the trace when changes were recorded last.
     dropped_seen: usize,
+    /// The number of lines in the log when changes were recorded last.
     lines_seen: usize,
-    /// Bytes, approximately, that may still be recorded.
+    /// The approximate number of bytes that may still be recorded.
     bytes_left: usize,
-    /// True while an external call is made.
+    /// True between the beginning and the end of an external call.
     in_external_call: bool,
-    /// True while the guest runs.
-    guest_runs: bool,
+    /// True between the beginning and the end of an attempt.
+    is_guest_running: bool,
 }
 
-/// The largest size, approximately, of a recording in memory: more than an ordinary run needs, and as much as the host can
-/// spare for one.
+/// The approximate maximal size of a recording in memory. It is much more than an ordinary run needs, and bounds what
+/// one run can take from the host.
 const MAX_RECORDING_BYTES: usize = 256 << 20;
-/// Bytes, approximately, that an entry takes beside its values.
+/// The approximate number of bytes that an entry takes in addition to its values.
 const ENTRY_BYTES: usize = 256;
 
 impl CallRecorder {
@@ -63,29 +65,29 @@ impl CallRecorder {
             lines_seen: 0,
             bytes_left: MAX_RECORDING_BYTES,
             in_external_call: false,
-            guest_runs: false,
+            is_guest_running: false,
         }
     }
 
     pub fn begin_attempt(&mut self) {
         let at = self.hold_clock();
-        self.guest_runs = true;
+        self.is_guest_running = true;
         self.entries.push(Entry::Attempt { at, span: None });
     }
 
     pub fn local(&mut self, call: CallRecord) {
-        // Lines that the guest's streams still write when they are dropped come after the attempt's end: they are not
-        // recorded.
-        if self.guest_runs && self.check().is_ok() {
+        // When a guest's standard stream is dropped after the attempt's end, it may write a last line to the log. That
+        // line is not recorded as a call.
+        if self.is_guest_running && self.check().is_ok() {
             let (at, effects) = (self.hold_clock(), self.take_changes(None));
-            self.use_bytes(ENTRY_BYTES * (1 + effects.spans.len()) + call.weight());
+            self.use_bytes(ENTRY_BYTES * (1 + effects.spans.len()) + call.approximate_size());
             let before = (effects != Effects::default()).then(|| Box::new(effects));
             self.entries.push(Entry::Call(recording::Call { at, before, ..call.into_call() }));
         }
     }
 
     pub fn end_local(&mut self) {
-        if !self.guest_runs {
+        if !self.is_guest_running {
             return;
         }
         let current = self.recorder.span_id(self.recorder.current());
@@ -104,24 +106,27 @@ impl CallRecorder {
     }
 
     pub fn external(&mut self, call: CallRecord) -> Result<(), Halt> {
-        let has_room = self.check();
-        self.use_bytes(ENTRY_BYTES + call.weight());
+        let checked = self.check();
+        self.use_bytes(ENTRY_BYTES + call.approximate_size());
         let at = self.hold_clock();
         let answer = Some(Answer::default());
         self.entries.push(Entry::Call(recording::Call { at, answer, ..call.into_call() }));
         self.in_external_call = true;
-        has_room?;
+        checked?;
         self.recorder.release_clock();
         Ok(())
     }
 
     /// Checks whether more may be recorded.
+    ///
+    /// # Errors
+    /// [`Halt::Stopped`] when the recording has reached its maximal size.
     pub fn check(&self) -> Result<(), Halt> {
         if self.bytes_left > 0 {
             return Ok(());
         }
         let message =
-            format!("the recording would take more than {} MiB: let the probe ask for less", MAX_RECORDING_BYTES >> 20);
+            format!("the recording is larger than {} MiB: make the probe request less data", MAX_RECORDING_BYTES >> 20);
         Err(Halt::Stopped(Fault { kind: FaultKind::Host, message, backtrace: Vec::new() }))
     }
 
@@ -133,7 +138,7 @@ impl CallRecorder {
         let (until, effects) = (self.hold_clock(), self.take_changes(Some(evidence)));
         self.in_external_call = false;
         self.use_bytes(
-            result.as_ref().map_or(0, weight) + ENTRY_BYTES * (effects.spans.len() + effects.evidence.len()),
+            result.as_ref().map_or(0, approximate_size) + ENTRY_BYTES * (effects.spans.len() + effects.evidence.len()),
         );
         if let Some(answer) = self.last_answer() {
             *answer = Answer { until, result, effects };
@@ -141,10 +146,11 @@ impl CallRecorder {
     }
 
     pub fn end_attempt(&mut self, outcome: &str, fault: Option<&Fault>, evidence: &Evidence) {
-        // Traffic on a connection does not change its span until the connection is closed.
+        // Evidence can have changed even if no span has: traffic on a connection changes its span only when the
+        // connection is closed.
         self.evidence_changed = true;
         let (at, mut effects) = (self.hold_clock(), self.take_changes(Some(evidence)));
-        self.guest_runs = false;
+        self.is_guest_running = false;
         if std::mem::take(&mut self.in_external_call)
             && let Some(answer) = self.last_answer()
         {
@@ -165,7 +171,7 @@ impl CallRecorder {
         std::mem::take(&mut self.entries)
     }
 
-    /// Stops the run's clock at the current time, and returns that.
+    /// Stops the run's clock at the current time, and returns this time.
     fn hold_clock(&self) -> Duration {
         self.recorder.release_clock();
         let at = self.recorder.elapsed();
@@ -180,7 +186,8 @@ impl CallRecorder {
         }
     }
 
-    /// Returns what the host has added to the trace, to the log and to the evidence, if given, since this was called last.
+    /// Returns what the host has added to the trace, to the log and to `evidence`, if given, since the last call of
+    /// this function.
     fn take_changes(&mut self, evidence: Option<&Evidence>) -> Effects {
         let (own, recorded) = (&self.own_spans, &self.recorded_spans);
         let (spans, spans_seen, dropped) = self.recorder.read(|trace, open| {

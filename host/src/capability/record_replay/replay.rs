@@ -22,25 +22,25 @@ pub struct Replayer {
     /// True if the component is the one that was recorded.
     same_component: bool,
     state: State,
-    /// Index of the next entry.
+    /// The index of the next entry.
     next: usize,
     /// The time when the last entry was reached, by this machine's clock and by the recorded run's.
     last_reached: (Instant, Duration),
-    /// Spans in the trace when the guest made its last call.
+    /// The number of spans in the trace when the guest made its last call.
     spans_before: usize,
-    /// The id of the span that this call opened in the recorded run, if it did.
+    /// The id of the span that the same call opened in the recorded run, if it opened one.
     opened_span: Option<SpanId>,
-    /// True once the log has a warning that a local call differs.
+    /// True once a warning has been logged that a local call differs from the recording.
     difference_reported: bool,
 }
 
 #[derive(PartialEq)]
 enum State {
-    /// Before an attempt, or after it.
+    /// No attempt has begun since the last one ended.
     BetweenAttempts,
     /// The guest runs.
     Running,
-    /// The guest has made another external call than in the recording.
+    /// The guest has made another external call than the recorded one.
     Diverged,
 }
 
@@ -167,7 +167,7 @@ impl Replayer {
         if self.state == State::Running {
             self.state = State::BetweenAttempts;
         }
-        // All of the attempt's evidence at once: it is read only now, and there will be no more.
+        // The evidence of the whole attempt is restored here at once, since it is read only after the attempt.
         let attempt =
             self.entries[..self.next].iter().rev().take_while(|entry| !matches!(entry, Entry::Attempt { .. }));
         let changes: Vec<_> = attempt.filter_map(changes).collect();
@@ -189,6 +189,8 @@ impl Replayer {
         }
     }
 
+    /// Stops a guest that computes, if a limit ended the recorded attempt after its last external call, and the replay
+    /// has run for as long since then.
     pub fn check(&self) -> Result<(), Halt> {
         let end = self.entries[self.next..].iter().find_map(|entry| match entry {
             Entry::End(end) => Some(end),
@@ -210,7 +212,8 @@ impl Replayer {
         self.opened_span = None;
     }
 
-    /// Goes on to an entry and sets the clock to its time. Restores what the host had added before the entries up to it.
+    /// Advances past an entry and sets the clock to `at`. Restores what the host had added to the trace and to the log
+    /// before the local calls up to this entry.
     fn reach(&mut self, index: usize, at: Duration) {
         for entry in &self.entries[self.next..=index] {
             if let Entry::Call(Call { before: Some(effects), .. }) = entry {
@@ -233,7 +236,7 @@ impl Replayer {
         !matches!(self.entries.get(self.next_external()), Some(Entry::Call(_)))
     }
 
-    /// Returns what stopped the recorded attempt, if anything did.
+    /// Returns the fault that ended the recorded attempt, if one did.
     fn recorded_fault(&self) -> Option<Fault> {
         self.entries[self.next..].iter().find_map(|entry| match entry {
             Entry::End(end) => Some(end.fault.clone()),
@@ -241,7 +244,8 @@ impl Replayer {
         })?
     }
 
-    /// Returns what stopped the recorded attempt, if it was a limit or the host. The guest by itself may not come to it again.
+    /// Returns the fault that ended the recorded attempt, if it was a limit or a fault of the host. Such a fault may
+    /// not occur again by itself in a replay.
     fn recorded_limit_fault(&self) -> Option<Fault> {
         self.recorded_fault().filter(|fault| matches!(fault.kind, FaultKind::Limit(_) | FaultKind::Host))
     }
@@ -254,7 +258,7 @@ impl Replayer {
         effects.log.iter().for_each(|line| self.log.insert(line.clone()));
     }
 
-    /// Returns the number of a call among all calls, counted from one.
+    /// Returns the number of a call among all recorded calls, from 1.
     fn call_number(&self, index: usize) -> usize {
         1 + self.entries.iter().take(index).filter(|entry| matches!(entry, Entry::Call(_))).count()
     }
@@ -278,14 +282,14 @@ fn is_same_call(recorded: &Call, call: &CallRecord) -> bool {
     recorded.call == call.name() && all_match(&recorded.with, call.arguments()) && has_same_handles(recorded, call)
 }
 
-/// Returns true if a call is about the same handles. Handles that local calls have returned are left out: they have other
-/// numbers if a guest opens one span more.
+/// Returns true if a call has the same handles as the recorded one. Handles that local calls have returned are not
+/// compared, since their numbers change when a guest opens one span more.
 fn has_same_handles(recorded: &Call, call: &CallRecord) -> bool {
     let mut pairs = recorded.handles.iter().zip(call.handles());
     pairs.all(|(recorded, now)| now.is_none_or(|now| now == *recorded))
 }
 
-/// Returns what the host had added up to the end of an entry.
+/// Returns what the host had added by the end of an entry.
 fn changes(entry: &Entry) -> Option<&Effects> {
     match entry {
         Entry::Call(call) => call.answer.as_ref().map(|answer| &answer.effects),

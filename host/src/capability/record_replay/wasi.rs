@@ -1,8 +1,8 @@
-//! The tables of WASI's functions: how each call is recorded and replayed. Clocks, random numbers and standard streams stand
-//! here; `wasi:io`, `wasi:sockets` and `wasi:http` in modules of their own.
+//! The tables of WASI's functions: how each call is recorded and replayed. Those of clocks, random numbers and standard
+//! streams are here; `wasi:io`, `wasi:sockets` and `wasi:http` have modules of their own.
 //!
-//! The guest's standard streams lead nowhere but to the run's log. Calls that are about them alone are not recorded; the
-//! lines that they write are.
+//! The output of the guest's standard streams goes only to the run's log. Calls about these streams alone are not
+//! recorded; the lines that they write are.
 
 use wasmtime::component::{HasData, Linker, Resource};
 use wasmtime_wasi::WasiView;
@@ -22,7 +22,7 @@ mod http;
 mod io;
 mod sockets;
 
-/// Adds these functions to `linker`, in place of WASI's own.
+/// Adds these functions to `linker`, and replaces wasmtime's implementations of them.
 ///
 /// # Errors
 /// When the linker refuses one of them, which is a bug.
@@ -97,21 +97,21 @@ intercept! { insecure_seed::Host as "wasi:random/insecure-seed" of random {
 } }
 
 impl Context {
-    /// Returns true if the handles are the guest's own standard streams, or pollables of these streams.
+    /// Returns true if there are handles, and all are those of the guest's own standard streams or of their pollables.
     pub(super) fn owns(&self, handles: &[Option<u32>]) -> bool {
         let Some(wasi) = &self.wasi else { return false };
         !handles.is_empty()
             && handles.iter().all(|handle| handle.is_some_and(|handle| wasi.own_handles.contains(&handle)))
     }
 
-    /// Adds a handle to the guest's own, if the run is recorded or replayed.
+    /// Adds a handle to those of the guest's own standard streams, if the run is recorded or replayed.
     pub(super) fn add_own<T: 'static>(&mut self, result: &wasmtime::Result<Resource<T>>) {
         if let (false, Ok(handle)) = (self.run.record_replay.is_off(), result) {
             self.wasi().0.own_handles.insert(handle.rep());
         }
     }
 
-    /// Removes a handle that is dropped.
+    /// Removes a handle that is dropped from those of the guest's own standard streams.
     pub(super) fn remove_own<T: 'static>(&mut self, handle: &Resource<T>) {
         if let Some(wasi) = &mut self.wasi {
             wasi.own_handles.remove(&handle.rep());

@@ -15,17 +15,18 @@ use wasmtime_wasi::p2::StreamError;
 use crate::capability::quota::Exceeded;
 use crate::capability::wasi::span::TcpSpan;
 
-/// Bytes that one call reads or writes.
+/// The maximal number of bytes that one call reads or writes.
 const MAX_CHUNK_BYTES: usize = 64 << 10;
 
 /// An established TCP connection. It is closed when all that share it have dropped it.
 pub struct Connection {
     stream: TcpStream,
     span: Arc<TcpSpan>,
-    /// True once nothing more is read: the guest or the peer has ended that direction, or it broke.
+    /// True once nothing more can be read: the guest or the peer has ended the direction to the guest, or the
+    /// connection has failed.
     is_read_closed: AtomicBool,
     write: Mutex<WriteState>,
-    /// The time until which the rest of a write may take.
+    /// The time by which the rest of a write must be finished.
     deadline: Instant,
 }
 
@@ -36,21 +37,23 @@ struct WriteState {
     is_busy: bool,
     /// True once the guest may write nothing more.
     is_closed: bool,
-    /// The error of the task, until the guest gets it.
+    /// The error of that task, until a call of the guest returns it.
     error: Option<StreamError>,
 }
 
 impl Connection {
-    /// Returns a connection that has just been established. A write may take until `deadline`.
+    /// Returns a connection that has just been established. Writes that are unfinished at `deadline` fail.
     pub fn new(stream: TcpStream, span: Arc<TcpSpan>, deadline: Instant) -> Self {
         Self { stream, span, is_read_closed: AtomicBool::new(false), write: Mutex::default(), deadline }
     }
 
-    /// Returns up to `max_bytes` received bytes: none if there are none yet.
+    /// Returns up to `max_bytes` received bytes, and at most 64 KiB. Does not wait: returns no bytes if none have
+    /// arrived.
     ///
     /// # Errors
-    /// [`StreamError::Closed`] once nothing more comes, [`StreamError::LastOperationFailed`] with the system's error, and
-    /// [`StreamError::Trap`] when the run has received more than it may.
+    /// - [`StreamError::Closed`] once nothing more can be read.
+    /// - [`StreamError::LastOperationFailed`] with the system's error.
+    /// - [`StreamError::Trap`] when the run has received more than its limit.
     pub fn read(&self, max_bytes: usize) -> Result<Bytes, StreamError> {
         if self.is_read_closed.load(Relaxed) {
             return Err(StreamError::Closed);
@@ -86,10 +89,11 @@ impl Connection {
         }
     }
 
-    /// Returns the number of bytes that may be written now: none while a write is not finished.
+    /// Returns the number of bytes that may be written now, which is zero while a write is unfinished.
     ///
     /// # Errors
-    /// [`StreamError::Closed`] once the direction has ended, and once the error of the last write.
+    /// The error of an unfinished write, which is returned a single time, and [`StreamError::Closed`] after the
+    /// direction to the peer has ended.
     pub fn writable_bytes(&self) -> Result<usize, StreamError> {
         let mut write = self.write.lock();
         write.check()?;
@@ -100,8 +104,10 @@ impl Connection {
     /// [`Connection::finish_write`].
     ///
     /// # Errors
-    /// [`StreamError::Closed`] once the direction has ended, [`StreamError::LastOperationFailed`] with the system's error,
-    /// and [`StreamError::Trap`] when the guest writes more than it may.
+    /// - [`StreamError::Closed`] after the direction to the peer has ended.
+    /// - [`StreamError::LastOperationFailed`] with the system's error.
+    /// - [`StreamError::Trap`] when the guest writes more than [`Connection::writable_bytes`], or the run has sent more
+    ///   than its limit.
     pub fn write(&self, mut bytes: Bytes) -> Result<Option<Bytes>, StreamError> {
         let mut write = self.write.lock();
         write.check()?;
@@ -116,7 +122,7 @@ impl Connection {
         Ok(write.is_busy.then_some(bytes))
     }
 
-    /// Writes the rest of the bytes of a write, until the deadline. The guest gets an error with its next call.
+    /// Writes the rest of the bytes of a write, until the deadline. The guest's next call returns the error, if any.
     pub async fn finish_write(self: Arc<Self>, mut bytes: Bytes) {
         let writing = async {
             while !bytes.is_empty() {
@@ -154,7 +160,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Ends one direction or both. A write that is not finished is finished first.
+    /// Ends one direction or both. An unfinished write is finished before its direction ends.
     pub fn shut_down(&self, direction: Shutdown) {
         if direction != Shutdown::Write && !self.is_read_closed.swap(true, Relaxed) {
             self.shut_down_socket(Shutdown::Read);
@@ -167,7 +173,7 @@ impl Connection {
         }
     }
 
-    /// Ends a direction of the socket. An error means that the peer has ended the connection already.
+    /// Ends a direction of the socket. Ignores errors, since they mean that the peer has ended the connection already.
     fn shut_down_socket(&self, direction: Shutdown) {
         let _ = self.socket().shutdown(direction);
     }
@@ -196,7 +202,8 @@ impl WriteState {
     }
 }
 
-/// Returns the error that a guest gets. `network-error-code` returns the code of an error of the system.
+/// Converts an error of the system to that of a stream. For all but a broken pipe, the guest can get the error's code
+/// by `network-error-code`.
 fn stream_error(error: io::Error) -> StreamError {
     match error.kind() {
         ErrorKind::BrokenPipe => StreamError::Closed,
@@ -204,7 +211,7 @@ fn stream_error(error: io::Error) -> StreamError {
     }
 }
 
-/// Returns the error that stops the guest, since a limit is reached.
+/// Converts an exceeded limit to the error that stops the guest.
 fn trap(exceeded: Exceeded) -> StreamError {
     StreamError::Trap(exceeded.into())
 }

@@ -8,7 +8,7 @@ use crate::capability::evidence::ExchangeEvidence;
 use crate::capability::wasi::resolved_names::ResolvedName;
 use crate::run::evidence::{Connection, Excerpt, Exchange, Tcp};
 
-/// Addresses of one name in evidence and on spans.
+/// The maximal number of addresses of one name in evidence and on spans.
 pub const MAX_ADDRESSES: usize = 20;
 
 /// The evidence of one TCP connection.
@@ -22,11 +22,11 @@ pub struct TcpEvidence {
 #[derive(Default)]
 struct TcpFacts {
     error: Option<&'static str>,
-    /// Bytes.
+    /// The number of bytes that were sent.
     sent: u64,
-    /// Bytes.
+    /// The number of bytes that were received.
     received: u64,
-    /// The first bytes that were received.
+    /// The first bytes that were received, at most [`Excerpt::MAX_BYTES`].
     excerpt: Vec<u8>,
     is_closed_by_peer: bool,
 }
@@ -51,8 +51,8 @@ impl TcpEvidence {
     pub fn record_received(&self, bytes: &[u8]) {
         let mut facts = self.facts.lock();
         facts.received += bytes.len() as u64;
-        let room = Excerpt::MAX_BYTES.saturating_sub(facts.excerpt.len());
-        facts.excerpt.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        let max_bytes = Excerpt::MAX_BYTES.saturating_sub(facts.excerpt.len());
+        facts.excerpt.extend_from_slice(&bytes[..bytes.len().min(max_bytes)]);
     }
 
     /// Records that the peer has ended its direction of the connection.
@@ -66,7 +66,7 @@ impl TcpEvidence {
         (facts.sent, facts.received)
     }
 
-    /// Returns the evidence as it stands in a report.
+    /// Converts the evidence to the form that reports have.
     pub fn report(&self) -> Tcp {
         let facts = self.facts.lock();
         let phase = match (facts.received, facts.sent) {
@@ -119,7 +119,7 @@ impl DnsEvidence {
         }))
     }
 
-    /// Records the addresses of the name, of which the first 20 are kept, and returns them as text.
+    /// Records the first 20 addresses of the name, and returns them as text.
     pub fn record_addresses(&self, addresses: &[IpAddr]) -> Vec<String> {
         let addresses: Vec<_> = addresses.iter().take(MAX_ADDRESSES).map(ToString::to_string).collect();
         self.0.lock().resolved.clone_from(&addresses);
@@ -131,7 +131,7 @@ impl DnsEvidence {
         self.0.lock().error = Some(kind.into());
     }
 
-    /// Records that the lookup was cancelled, unless it has ended.
+    /// Records that the lookup was cancelled, unless it has ended with addresses or an error.
     pub fn record_dropped(&self) {
         let mut connection = self.0.lock();
         if connection.resolved.is_empty() {
@@ -155,13 +155,13 @@ mod tests {
     use super::*;
 
     fn tcp_evidence(name: Option<&str>, peer: &str) -> TcpEvidence {
-        let peer: SocketAddr = peer.parse().expect("an address and a port");
+        let peer: SocketAddr = peer.parse().expect("the address is valid");
         let resolved = |name: &str| ResolvedName { name: name.to_owned(), addresses: vec![peer.ip()] };
         TcpEvidence::new(name.map(resolved), peer)
     }
 
     #[test]
-    fn shows_how_far_a_connection_got() {
+    fn the_phase_is_the_last_that_a_connection_reached() {
         let evidence = tcp_evidence(Some("shop.example"), "192.0.2.1:6379");
         let phase = || evidence.report().connection.phase;
         assert_eq!(phase(), "connect");
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_what_it_keeps_of_the_received_bytes() {
+    fn the_excerpt_of_received_bytes_is_bounded() {
         let evidence = tcp_evidence(None, "192.0.2.1:80");
         (0..1000).for_each(|_| evidence.record_received(&[b'a'; 1000]));
         assert_eq!(evidence.facts.lock().excerpt.len(), Excerpt::MAX_BYTES);

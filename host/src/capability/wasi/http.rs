@@ -1,5 +1,5 @@
-//! The interface `wasi:http/outgoing-handler`: requests, several at once. They are sent as those of the host's interface
-//! `http`, but no redirect is followed.
+//! The interface `wasi:http/outgoing-handler`: HTTP requests, of which several can be in progress at once. They are
+//! sent like those of the contract's interface `http`, but redirects are not followed.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -20,20 +20,20 @@ use crate::capability::http::{
     StreamingClient,
 };
 
-/// The body of a request in bytes up to which it is buffered, and sent with its length.
+/// The maximal size of a request's body that is buffered, to be sent with its length.
 const MAX_BUFFERED_BYTES: usize = 64 << 10;
 
 /// Sends the requests of one attempt.
 pub struct OutgoingHandler {
     client: StreamingClient,
-    /// Bytes of requests' bodies that may be buffered at once.
+    /// A permit for each byte of requests' bodies that may be buffered at once.
     buffer_permits: Arc<Semaphore>,
 }
 
 impl OutgoingHandler {
-    /// Returns a handler that sends with this client.
+    /// Returns a handler that sends requests with this client.
     pub fn new(client: StreamingClient) -> Self {
-        /// Bytes of all bodies together; the body of a response has the same limit.
+        /// The maximal size of all buffered bodies together. The body of a response has the same limit.
         const MAX_TOTAL_BYTES: usize = 16 << 20;
         Self { client, buffer_permits: Arc::new(Semaphore::new(MAX_TOTAL_BYTES)) }
     }
@@ -49,7 +49,8 @@ impl OutgoingHandler {
         if parts.method == Method::CONNECT {
             return Err(Error::HttpRequestMethodInvalid);
         }
-        // The authority is parsed as the client parses it, so that the check is about the host that is connected to.
+        // The authority is parsed as the client parses it, so that the host that is checked is the one that is
+        // connected to.
         let url = Url::parse(&parts.uri.to_string()).map_err(|_| Error::HttpRequestUriInvalid)?;
         if url.host_str().is_none_or(str::is_empty) || url.port() == Some(0) {
             return Err(Error::HttpRequestUriInvalid);
@@ -73,7 +74,7 @@ impl WasiHttpHooks for OutgoingHandler {
         false
     }
 
-    /// Returns a small size, since a guest may begin many bodies without sending any.
+    /// Returns a small size, 8 KiB, since a guest may begin many bodies without sending any.
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {
         8 << 10
     }
@@ -98,8 +99,12 @@ impl WasiHttpHooks for OutgoingHandler {
     }
 }
 
-/// Reads the body of a request as the guest writes it. A short body is read to its end, to be sent with its length: some
-/// servers require it. A longer one, or one whose length the guest has set, is sent while the guest writes it.
+/// Reads the body of a request as the guest writes it. A body of at most 64 KiB is read to its end, to be sent with its
+/// length, which some servers require. A longer body, or one whose length the guest has set, is sent while the guest
+/// writes it.
+///
+/// # Errors
+/// When the guest drops the body before its end, or when too many bytes are buffered at once.
 async fn read_body(
     mut body: WasiBody,
     length: Option<u64>,
@@ -108,7 +113,7 @@ async fn read_body(
     if length.is_some_and(|length| length > 0) {
         return Ok(stream_body(body, Bytes::new(), length));
     }
-    let (mut bytes, mut held) = (BytesMut::new(), None::<OwnedSemaphorePermit>);
+    let (mut bytes, mut held_permit) = (BytesMut::new(), None::<OwnedSemaphorePermit>);
     let failed = |message: &str| FailedExchange::before_sending(HttpError::Other(message.to_owned()));
     while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
         let frame = frame.map_err(|_| failed(BODY_DROPPED))?;
@@ -118,9 +123,9 @@ async fn read_body(
         let permit = Arc::clone(&permits).try_acquire_many_owned(size);
         let permit =
             permit.map_err(|_| failed("the bodies of the probe's requests are larger than 16 MiB together"))?;
-        match &mut held {
+        match &mut held_permit {
             Some(held) => held.merge(permit),
-            None => held = Some(permit),
+            None => held_permit = Some(permit),
         }
         bytes.extend_from_slice(&data);
         if bytes.len() > MAX_BUFFERED_BYTES {
@@ -128,7 +133,7 @@ async fn read_body(
         }
     }
     let is_short = bytes.len() <= MAX_BUFFERED_BYTES;
-    let bytes = match held {
+    let bytes = match held_permit {
         Some(permit) => Bytes::from_owner(PermittedBytes { bytes: bytes.freeze(), _permit: permit }),
         None => Bytes::new(),
     };
@@ -144,7 +149,7 @@ fn stream_body(rest: WasiBody, beginning: Bytes, length: Option<u64>) -> Request
 
 /// The body of a request that is sent while the guest writes it.
 struct GuestBody {
-    /// The bytes that were read before it was clear that the body is long.
+    /// The bytes that were buffered until the body exceeded 64 KiB.
     beginning: Option<Bytes>,
     rest: WasiBody,
 }
@@ -164,7 +169,7 @@ impl Body for GuestBody {
     }
 }
 
-/// Buffered bytes, which count until they are dropped.
+/// Buffered bytes, whose permits are returned when they are dropped.
 struct PermittedBytes {
     bytes: Bytes,
     _permit: OwnedSemaphorePermit,

@@ -22,7 +22,7 @@ use crate::capability::wasi::resolved_names::ResolvedNames;
 use crate::capability::wasi::span::DnsSpan;
 use crate::trace::Status;
 
-/// A lookup. It is in the resource table in place of wasmtime's type.
+/// A lookup. The resource table contains it in place of wasmtime's `ResolveAddressStream`.
 enum Lookup {
     Pending(AbortOnDropHandle<Result<Vec<IpAddr>, ErrorCode>>),
     Resolved(vec::IntoIter<IpAddr>),
@@ -84,7 +84,7 @@ impl HostResolveAddressStream for Context {
 }
 
 impl Lookup {
-    /// Returns `Ready` once the lookup is not pending any more.
+    /// Returns `Ready` once the lookup has ended.
     fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
         if let Self::Pending(task) = self {
             *self = match std::task::ready!(Pin::new(task).poll(cx)) {
@@ -109,7 +109,10 @@ fn as_lookup(stream: &Resource<ResolveAddressStream>) -> Resource<Lookup> {
     Resource::new_borrow(stream.rep())
 }
 
-/// Parses a host name, or an address in any form that a URL may have; IPv6 also without brackets.
+/// Parses a host name, or an address in any form that a URL may have, or an IPv6 address without brackets.
+///
+/// # Errors
+/// `invalid-argument`.
 fn parse_host(name: &str) -> Result<UrlHost<String>, SocketError> {
     let parsed = UrlHost::parse(name).ok().or_else(|| name.parse::<Ipv6Addr>().ok().map(UrlHost::Ipv6));
     parsed.ok_or_else(|| ErrorCode::InvalidArgument.into())
@@ -164,7 +167,7 @@ mod tests {
         };
         check("Shop.EXAMPLE.", Some("shop.example."));
         check("bücher.example", Some("xn--bcher-kva.example"));
-        // Whatever their form, addresses are checked with the grants when the guest connects.
+        // Addresses in all these forms are checked with the grants when the guest connects.
         check("0x7f.1", Some("127.0.0.1"));
         check("2130706433", Some("127.0.0.1"));
         check("::1", Some("[::1]"));

@@ -20,7 +20,7 @@ pub struct ResolvedName {
 }
 
 impl ResolvedNames {
-    /// Adds a name, in place of its earlier addresses. The oldest names are dropped beyond 100.
+    /// Adds a name, and replaces its earlier addresses. Stores at most 100 names, of which the oldest is dropped first.
     pub fn add(&self, name: &str, addresses: &[IpAddr]) {
         const MAX_NAMES: usize = 100;
         let mut names = self.0.lock();
@@ -46,7 +46,7 @@ mod tests {
     #[test]
     fn finds_names_by_address() {
         let resolved = ResolvedNames::default();
-        let address = |text: &str| text.parse::<IpAddr>().expect("an address");
+        let address = |text: &str| text.parse::<IpAddr>().expect("the address is valid");
         let names_of = |text: &str| -> Vec<String> {
             resolved.names_of(address(text)).into_iter().map(|resolved| resolved.name).collect()
         };

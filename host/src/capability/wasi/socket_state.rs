@@ -1,4 +1,4 @@
-//! The state of a TCP socket, and its way to a connection.
+//! The state of a TCP socket, and the task that connects it.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
@@ -17,7 +17,7 @@ use crate::capability::wasi::connection::Connection;
 use crate::capability::wasi::socket_options::SocketOptions;
 use crate::capability::wasi::span::TcpSpan;
 
-/// A TCP socket. It is in the resource table in place of wasmtime's type.
+/// A TCP socket. The resource table contains it in place of wasmtime's `TcpSocket`.
 ///
 /// It has no socket of the system until it connects, so that a guest that makes thousands of sockets uses none.
 pub struct Socket {
@@ -31,16 +31,17 @@ pub struct Socket {
 
 /// The state of a socket.
 pub enum State {
-    /// The socket is not connected. Binding has no effect but on this state.
+    /// The socket has not been connected. Binding changes nothing but this state, since only binding to any address and
+    /// port is allowed.
     New {
-        /// True once binding has been finished.
+        /// True after `finish-bind`.
         is_bound: bool,
-        /// True between the start of binding and its end.
+        /// True between `start-bind` and `finish-bind`.
         is_binding: bool,
     },
     /// A task connects the socket.
     Connecting(AbortOnDropHandle<io::Result<TcpStream>>, Arc<TcpSpan>),
-    /// The task has ended, and the guest has not asked for its result.
+    /// The task has ended, and the guest has not called `finish-connect` since.
     ConnectEnded(io::Result<TcpStream>, Arc<TcpSpan>),
     /// The socket is connected.
     Connected(Arc<Connection>),
@@ -49,7 +50,7 @@ pub enum State {
 }
 
 impl Socket {
-    /// Returns `Ready` once the socket is not connecting any more.
+    /// Returns `Ready` unless the socket is connecting.
     pub fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<()> {
         if let State::Connecting(task, span) = &mut self.state {
             let connected = std::task::ready!(Pin::new(task).poll(cx));
@@ -75,7 +76,11 @@ impl Pollable for Socket {
     }
 }
 
-/// Connects to a peer. Records the end in the span when it happens, since the guest may ask for the result much later.
+/// Connects to a peer. Records the end of the attempt in the span at once, since the guest may call `finish-connect`
+/// much later.
+///
+/// # Errors
+/// The errors of the system, and [`ErrorKind::TimedOut`] after `timeout`.
 pub async fn connect(
     options: SocketOptions,
     peer: SocketAddr,

@@ -13,8 +13,8 @@ use crate::capability::wasi::evidence::{DnsEvidence, TcpEvidence};
 use crate::capability::wasi::resolved_names::ResolvedName;
 use crate::trace::{Handle, HostContact, Recorder, Status};
 
-/// The span `tcp` of a connection, the span `tcp.connect` below it, and the connection's evidence. It begins with the
-/// attempt to connect, and ends when this is dropped. The connection's socket, streams and task share it.
+/// The span `tcp` of a connection, its child span `tcp.connect`, and the connection's evidence. The span `tcp` begins
+/// with the attempt to connect, and ends when this is dropped. The connection's socket, streams and task share it.
 pub struct TcpSpan {
     recorder: Recorder,
     handle: Handle,
@@ -59,7 +59,7 @@ impl TcpSpan {
         self.end_connect_with(status, kind, has_answered);
     }
 
-    /// Records that the guest has cancelled the attempt to connect, unless it has ended.
+    /// Records that the guest has cancelled the attempt to connect, unless the attempt has ended.
     pub fn cancel_connect(&self) {
         self.end_connect_with(Status::Cancelled, None, false);
     }
@@ -83,7 +83,7 @@ impl TcpSpan {
         self.recorder.record_contact(HostContact { host: self.host.clone(), loopback, answered, from, to });
     }
 
-    /// Records that the connection broke, at the peer or on the way to it.
+    /// Records that the connection failed after it was established.
     pub fn record_broken(&self) {
         self.recorder.set_status(self.handle, Status::Unavailable);
         self.recorder.set(self.handle, "error.type", "protocol");
@@ -98,7 +98,7 @@ impl TcpSpan {
     /// Records the number of bytes that were sent.
     ///
     /// # Errors
-    /// [`Exceeded`] when the run has sent more than it may.
+    /// [`Exceeded`] when the run has sent more than its limit.
     pub fn record_sent(&self, bytes: usize) -> Result<(), Exceeded> {
         self.evidence.record_sent(bytes);
         self.permit.quota().count_sent(bytes)
@@ -107,7 +107,7 @@ impl TcpSpan {
     /// Records bytes that were received.
     ///
     /// # Errors
-    /// [`Exceeded`] when the run has received more than it may.
+    /// [`Exceeded`] when the run has received more than its limit.
     pub fn record_received(&self, bytes: &[u8]) -> Result<(), Exceeded> {
         self.evidence.record_received(bytes);
         self.permit.quota().count_received(bytes.len())
@@ -124,7 +124,8 @@ impl Drop for TcpSpan {
     }
 }
 
-/// The span `dns` of a lookup, and its evidence. The span is cancelled if this is dropped before the end.
+/// The span `dns` of a lookup, and the lookup's evidence. The span is cancelled if this is dropped before the lookup
+/// ends.
 pub struct DnsSpan {
     recorder: Recorder,
     handle: Handle,
@@ -151,7 +152,7 @@ impl DnsSpan {
         self.end(Status::Ok, None);
     }
 
-    /// Ends the span of a lookup that found nothing, and records that the host has not answered.
+    /// Ends the span of a lookup that failed or found no address, and records that the host has not answered.
     pub fn end_unanswered(&self, name: &str, status: Status, kind: &'static str) {
         self.recorder.record_contact(HostContact {
             host: name.to_owned(),
@@ -199,13 +200,13 @@ mod tests {
         let log = LogBuffer::new(recorder.clone(), Limits::default());
         let run = RunHandles::new(recorder.clone(), log, RecordReplay::default());
         let permit = Quota::new(Limits::default()).acquire_connection().expect("the default limits allow connections");
-        let peer = "192.0.2.1:80".parse().expect("an address and a port");
+        let peer = "192.0.2.1:80".parse().expect("the address is valid");
         let name = host.map(|host| ResolvedName { name: host.to_owned(), addresses: Vec::new() });
         use_span(TcpSpan::open(run, permit, name, peer));
         recorder.finish(Status::Ok, Status::Unknown)
     }
 
-    /// Checks the statuses of the spans `tcp` and `tcp.connect`, and whether the host counts as having answered.
+    /// Checks the statuses of the spans `tcp` and `tcp.connect`, and whether the host is recorded as having answered.
     #[track_caller]
     fn check(use_span: impl FnOnce(TcpSpan), expected: (Status, Status, bool)) {
         let trace = trace_of(Some("shop.example"), use_span);
@@ -224,7 +225,7 @@ mod tests {
         check(failed(ErrorKind::HostUnreachable), (Status::Unavailable, Status::Unavailable, false));
         check(failed(ErrorKind::TimedOut), (Status::DeadlineExceeded, Status::DeadlineExceeded, false));
         check(|span| span.cancel_connect(), (Status::Cancelled, Status::Cancelled, false));
-        // Once the connection stands, its failure does not change the attempt to connect.
+        // After the connection is established, its failure does not change the status of the attempt to connect.
         let broken = |span: TcpSpan| {
             span.end_connect(None);
             span.cancel_connect();

@@ -18,6 +18,7 @@ pub struct Wasi {
     pub outgoing_handler: OutgoingHandler,
     /// The names that the attempt has resolved.
     pub resolved_names: ResolvedNames,
-    /// Handles to the guest's own standard streams, whose calls are not recorded.
+    /// Handles to the guest's own standard streams and to their pollables. Calls about these handles alone are not
+    /// recorded.
     pub own_handles: HashSet<u32>,
 }

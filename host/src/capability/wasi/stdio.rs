@@ -12,7 +12,7 @@ use crate::capability::record_replay::{CallRecord, Halt};
 use crate::capability::{ProbeContext, RunHandles};
 use crate::run::Level;
 
-/// Bytes that one call writes to a standard stream.
+/// The maximal number of bytes that one call writes to a standard stream.
 const MAX_WRITE_BYTES: usize = 64 << 10;
 
 /// A guest's standard output or error: its lines go to the run's log.
@@ -51,7 +51,10 @@ struct LineWriter {
 }
 
 impl LineWriter {
-    /// Writes the line that is unfinished, if it has any bytes.
+    /// Writes the unfinished line to the log, if it has any bytes.
+    ///
+    /// # Errors
+    /// [`Halt`] when a replay ends here.
     fn end_line(&mut self) -> Result<(), Halt> {
         if !self.unfinished.is_empty() {
             let LogStream { run, level, probe } = &self.stream;
@@ -77,7 +80,7 @@ impl OutputStream for LineWriter {
         for byte in bytes {
             match byte {
                 b'\n' => self.end_line().map_err(|halt| StreamError::Trap(halt.into()))?,
-                // The rest of a line that is too long is left out.
+                // The rest of a line that is longer than the maximum is discarded.
                 _ if self.unfinished.len() < MAX_LINE_BYTES => self.unfinished.push(byte),
                 _ => {}
             }
@@ -101,7 +104,7 @@ impl Pollable for LineWriter {
 
 impl Drop for LineWriter {
     fn drop(&mut self) {
-        // A drop cannot fail. If this line ends a replay, the guest is stopped at its next call.
+        // `drop` cannot return an error. If this line ends a replay, the guest is stopped at its next call.
         let _ = self.end_line();
     }
 }

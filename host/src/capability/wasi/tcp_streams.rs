@@ -17,13 +17,13 @@ pub struct TcpReader(pub Arc<Connection>);
 pub struct TcpWriter {
     connection: Arc<Connection>,
     runtime: Handle,
-    /// The task that writes what the system did not take at once. It is not aborted with the stream: to the guest the
-    /// bytes are written.
+    /// The task that writes the bytes that the system did not take at once. Dropping the stream does not abort it,
+    /// since the guest's call to write has succeeded.
     finishing: Option<JoinHandle<()>>,
 }
 
 impl TcpWriter {
-    /// Returns the output stream of a connection, whose tasks run on `runtime`.
+    /// Returns the output stream of a connection. Tasks that finish writes run on `runtime`.
     pub fn new(connection: Arc<Connection>, runtime: Handle) -> Self {
         Self { connection, runtime, finishing: None }
     }

@@ -1,5 +1,5 @@
-//! The tables of `wasi:http`: a request is recorded when it is sent, and of a response its head. Bodies are streams of
-//! `wasi:io`.
+//! The tables of `wasi:http`. A request is recorded when it is sent. Of a response, status and headers are recorded.
+//! Bodies are recorded as streams of `wasi:io`.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::{Map, Value, json};
@@ -81,7 +81,7 @@ fn add_request(request: &HostOutgoingRequest, call: &mut CallRecord) {
     call.set_argument("scheme", json!(scheme));
     call.set_argument("authority", json!(authority));
     call.set_argument("path", json!(path_with_query));
-    call.set_argument("headers", fields(headers));
+    call.set_argument("headers", fields_to_json(headers));
     call.set_argument("body", json!(body.is_some()));
 }
 
@@ -94,13 +94,13 @@ fn add_timeouts(options: RequestOptions, call: &mut CallRecord) {
     call.set_argument("timeouts", Value::Object(set.collect::<Map<_, _>>()));
 }
 
-/// Returns headers as they stand in a recording: pairs of a name and a value.
-fn fields(fields: &HeaderMap) -> Value {
+/// Converts headers to the form that recordings have: pairs of a name and a value.
+fn fields_to_json(fields: &HeaderMap) -> Value {
     fields.iter().map(|(name, value)| json!([name.as_str(), bytes_to_json(value.as_bytes())])).collect()
 }
 
-/// Reads headers from a recording. Returns `None` if they are none.
-fn to_fields(recorded: &Value) -> Option<FieldMap> {
+/// Reads headers from a recording. Returns `None` if the value is not a list of headers.
+fn fields_from_json(recorded: &Value) -> Option<FieldMap> {
     let mut fields = FieldMap::new_mutable(usize::MAX);
     for field in recorded.as_array()? {
         let [name, value] = field.as_array()?.as_slice() else { return None };
@@ -129,25 +129,26 @@ intercept! { types::HostFutureTrailers as "wasi:http/types.future-trailers" of h
 
 impl ReplayValue for Resource<HostIncomingResponse> {
     fn to_recorded(&self, table: &ResourceTable) -> Value {
-        let head =
-            table.get(self).map(|response| json!({ "status": response.status, "headers": fields(&response.headers) }));
+        let head = table
+            .get(self)
+            .map(|response| json!({ "status": response.status, "headers": fields_to_json(&response.headers) }));
         head.unwrap_or_default()
     }
 
     fn from_recorded(recorded: &Value, table: &mut ResourceTable) -> Option<Self> {
         let status = u16::try_from(recorded["status"].as_u64()?).ok()?;
         let body = Some(HostIncomingBody::new(WasiBody::new(EmptyBody)));
-        table.push(HostIncomingResponse { status, headers: to_fields(&recorded["headers"])?, body }).ok()
+        table.push(HostIncomingResponse { status, headers: fields_from_json(&recorded["headers"])?, body }).ok()
     }
 }
 
 impl ReplayValue for Resource<FieldMap> {
     fn to_recorded(&self, table: &ResourceTable) -> Value {
-        table.get(self).map(|map| fields(map)).unwrap_or_default()
+        table.get(self).map(|fields| fields_to_json(fields)).unwrap_or_default()
     }
 
     fn from_recorded(recorded: &Value, table: &mut ResourceTable) -> Option<Self> {
-        table.push(to_fields(recorded)?).ok()
+        table.push(fields_from_json(recorded)?).ok()
     }
 }
 
@@ -163,7 +164,7 @@ impl types::HostOutgoingBody for Intercepted<'_> {
         }
         let mut call = CallRecord::new("wasi:http/types.outgoing-body", "finish");
         if let Some(trailers) = &trailers {
-            call.set_argument("trailers", fields(context.table.get(trailers)?));
+            call.set_argument("trailers", fields_to_json(context.table.get(trailers)?));
         }
         if let Some(recorded) = context.recorded_result(call) {
             context.table.delete(body)?;
@@ -250,7 +251,7 @@ intercept! { types::HostIncomingBody as "wasi:http/types.incoming-body" of http 
     passthrough drop(body: Resource<HostIncomingBody>) -> wasmtime::Result<()>;
 } }
 
-// Resources of a server. A probe gets no incoming request, and can send no response.
+// The resources of an HTTP server. A probe never gets an incoming request, and cannot send a response.
 
 intercept! { types::HostIncomingRequest as "wasi:http/types.incoming-request" of http {
     passthrough method(request: Resource<HostIncomingRequest>) -> wasmtime::Result<types::Method>;

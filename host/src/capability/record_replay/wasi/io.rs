@@ -1,4 +1,4 @@
-//! The tables of `wasi:io`: bytes that were read and written, and what was ready when the guest polled.
+//! The tables of `wasi:io`: bytes that were read and written, and the pollables that were ready when the guest polled.
 
 use serde_json::{Value, json};
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};

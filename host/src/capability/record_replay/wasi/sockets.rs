@@ -1,4 +1,4 @@
-//! The tables of `wasi:sockets`: names and their addresses, and connections.
+//! The tables of `wasi:sockets`: lookups of names, and TCP connections.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -164,8 +164,8 @@ impl Argument for IpSocketAddress {
 impl ReplayValue for IpAddress {
     fn to_recorded(&self, _: &ResourceTable) -> Value {
         json!(match *self {
-            Self::Ipv4(it) => IpAddr::from([it.0, it.1, it.2, it.3]),
-            Self::Ipv6(it) => IpAddr::from([it.0, it.1, it.2, it.3, it.4, it.5, it.6, it.7]),
+            Self::Ipv4(octets) => IpAddr::from(<[u8; 4]>::from(octets)),
+            Self::Ipv6(segments) => IpAddr::from(<[u16; 8]>::from(segments)),
         })
     }
 
@@ -174,7 +174,7 @@ impl ReplayValue for IpAddress {
     }
 }
 
-fn version(family: IpAddressFamily) -> Value {
+fn ip_version(family: IpAddressFamily) -> Value {
     json!(match family {
         IpAddressFamily::Ipv4 => 4,
         IpAddressFamily::Ipv6 => 6,
@@ -183,17 +183,17 @@ fn version(family: IpAddressFamily) -> Value {
 
 impl ReplayValue for IpAddressFamily {
     fn to_recorded(&self, _: &ResourceTable) -> Value {
-        version(*self)
+        ip_version(*self)
     }
 
     fn from_recorded(recorded: &Value, _: &mut ResourceTable) -> Option<Self> {
-        [Self::Ipv4, Self::Ipv6].into_iter().find(|family| version(*family) == *recorded)
+        [Self::Ipv4, Self::Ipv6].into_iter().find(|family| ip_version(*family) == *recorded)
     }
 }
 
 impl Argument for IpAddressFamily {
     fn record(&self, name: &str, call: &mut CallRecord) {
-        call.set_argument(name, version(*self));
+        call.set_argument(name, ip_version(*self));
     }
 }
 

@@ -1,4 +1,4 @@
-//! Error codes of `wasi:http`, as they stand in a recording.
+//! Converts error codes of `wasi:http` to the form that recordings have, and back.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -62,7 +62,7 @@ enum Code {
     HttpRequestUriInvalid,
     HttpRequestUriTooLong,
     HttpRequestHeaderSectionSize(Option<u32>),
-    // The host never returns this one.
+    // The host never returns this code.
     #[serde(skip)]
     HttpRequestHeaderSize(Option<FieldSizePayload>),
     HttpRequestTrailerSectionSize(Option<u32>),
