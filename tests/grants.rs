@@ -180,7 +180,7 @@ fn modules_share_settings_pins_and_permissions() {
 
     let ended = run_command(sentrynet().args(["check", "-"]), &module(&"0".repeat(64)));
     assert_eq!(ended.code, 2);
-    let expected = format!("is another file than was pinned: its sha256 is {}", sum(&http));
+    let expected = format!("is not the pinned file: its sha256 is {}", sum(&http));
     assert!(ended.stderr.contains(&expected), "{}", ended.stderr);
 }
 

@@ -129,7 +129,7 @@ fn only_compatible_versions_of_the_contract_are_accepted() {
     assert_accepted(&PASSES.write_for_version("newer", "0.1.3"));
     let log = r#"(import "sentrynet:probe/log@0.1.3" "write" (func $write (param i32 i32 i32)))"#;
     assert_accepted(&Guest { imports: log, ..PASSES }.write_for_version("newer-log", "0.1.3"));
-    let other = "is built for version 0.2.0 of the contract, this host speaks 0.1.0: build the probe with";
+    let other = "is built for version 0.2.0 of the contract, this host implements 0.1.0: build the probe with";
     assert_refused(&PASSES.write_for_version("later", "0.2.0"), other);
     let candidate = "is built for version 0.1.0-rc.1 of the contract";
     assert_refused(&PASSES.write_for_version("candidate", "0.1.0-rc.1"), candidate);

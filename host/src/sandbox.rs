@@ -57,9 +57,9 @@ pub struct Sandbox {
     in_flight: usize,
 }
 
-/// The machine refused the resources for this number of runs at once.
+/// The kernel refused the resources for this number of runs at once.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot reserve the resources for {in_flight} runs at once: {reason}; a lower `limits.in_flight` needs less")]
+#[error("cannot reserve the resources for {in_flight} runs at once: {reason}; lower `limits.in_flight`")]
 pub struct NotEnoughResources {
     in_flight: usize,
     reason: String,
@@ -82,7 +82,8 @@ impl Sandbox {
         let refused = |error: wasmtime::Error| NotEnoughResources { in_flight, reason: format!("{error:#}") };
         let total_memory = total_memory.unwrap_or_else(system_limits::default_total_memory);
         tracing::debug!(in_flight, total_memory_mib = total_memory >> 20, "memory for all runs together");
-        // One more than the runs: a component that is being loaded describes itself and checks settings.
+        // One share more than there are runs, for a component that is being loaded: it describes itself and checks
+        // settings.
         let memory = MemoryPool::new(total_memory, in_flight + 1);
         let engine = engine::new(in_flight, memory.share()).map_err(refused)?;
         let executor = GuestExecutor::start().map_err(|error| refused(error.into()))?;
@@ -103,8 +104,9 @@ impl Sandbox {
         self.in_flight
     }
 
-    /// Loads a configured probe: loads its component, unless another probe has, and has it check the settings. Returns
-    /// the probe, and warnings about it. Relative paths of the settings are resolved against `directory`.
+    /// Loads a configured probe: loads its component, unless it has been loaded for another probe, and has the
+    /// component check the settings. Returns the probe, and warnings about it. Relative paths of the settings are
+    /// resolved against `directory`.
     ///
     /// # Errors
     /// Returns all problems with the component or the settings.
@@ -144,13 +146,13 @@ impl Sandbox {
         Ok(self.components.load(&probe.module, &Arc::new(context)).await?.description)
     }
 
-    /// Inspects a component before it is trusted. Of its code, only `describe` runs, and nothing is allowed to it.
+    /// Inspects a component before it is trusted. Of its code, only `describe` runs, without any permission.
     ///
     /// # Errors
     /// Returns a [`LoadError`] if the component cannot be used as a probe.
     pub async fn inspect(&mut self, module: &Module) -> Result<Inspection, LoadError> {
         let bytes = component::read(module)?;
-        // Pins the digest, so that the component that describes itself is made of the same bytes.
+        // Pins the digest, so that `describe` runs in a component of the same bytes even if the file changes meanwhile.
         let sha256 = component::sha256(&bytes);
         let module = match module {
             Module::File { path, .. } => Module::File { path: path.clone(), sha256: Some(sha256.clone()) },

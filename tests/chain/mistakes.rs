@@ -30,7 +30,7 @@ fn mistakes_are_reported_with_line_and_column() {
         format!("no key `{key}` is set before this step: give it under `init_keys`, or an earlier step's `set_keys`")
     };
     let expected = [
-        "3:9 the key `title` is missing: this probe has none of its own",
+        "3:9 the key `title` is missing: this probe does not derive a title from its settings",
         &format!("5:18 {}", unset("token")),
         &format!("7:18 {}", unset("nobody")),
         "8:44 a single `{`: write `{{` for a brace",

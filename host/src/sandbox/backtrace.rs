@@ -1,5 +1,5 @@
-//! Backtraces of guests: functions by the names that their authors gave them, with file and line if the component carries
-//! debug information. All of it is text from the guest, and bounded.
+//! Backtraces of guests: functions by the names in their source, with file and line if the component has debug
+//! information. All this text comes from the guest, and its length is bounded.
 
 use std::fmt::{self, Write};
 
@@ -9,9 +9,10 @@ use wasmtime::WasmBacktrace;
 use crate::capability::log_buffer::LogBuffer;
 use crate::run::{Fault, FaultKind, Frame};
 
-/// Returns the frames in an error, innermost first; none if the error does not come from within a guest.
+/// Returns at most 30 frames of an error, innermost first. Returns no frames if the error does not come from within a
+/// guest.
 pub fn backtrace(error: &wasmtime::Error) -> Vec<Frame> {
-    /// Endless recursion would fill a page.
+    /// Endless recursion has many more frames.
     const MAX_FRAMES: usize = 30;
     let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
     let mut frames = Vec::new();
@@ -38,8 +39,8 @@ pub fn backtrace(error: &wasmtime::Error) -> Vec<Frame> {
     frames
 }
 
-/// Adds to a trap the last warnings and errors that the guest logged: a language's runtime writes its reason to standard
-/// error, and then executes an instruction that traps.
+/// Adds to the message of a trap the last warnings and errors that the guest logged. The runtimes of many languages
+/// write the reason of a panic to standard error, and then execute an instruction that traps.
 pub fn with_last_log_lines(mut fault: Fault, log: &LogBuffer) -> Fault {
     if let (FaultKind::Trap, Some(lines)) = (fault.kind, log.last_warnings()) {
         fault.message += &format!("; its last log lines: {lines}");
@@ -47,7 +48,8 @@ pub fn with_last_log_lines(mut fault: Fault, log: &LogBuffer) -> Fault {
     fault
 }
 
-/// Formats a fault in one line, with its innermost frame, for use where no run carries the whole backtrace.
+/// Formats a fault in one line, with its innermost frame, for a call outside of a run, which has no other place for a
+/// backtrace.
 pub fn format_fault(Fault { message, backtrace, .. }: Fault) -> String {
     match backtrace.first() {
         Some(frame) => format!("{message}, in {frame}"),
@@ -57,7 +59,7 @@ pub fn format_fault(Fault { message, backtrace, .. }: Fault) -> String {
 
 /// Returns a function's name as in its Rust or C++ source; other names stay as they are.
 fn demangle(name: &str) -> String {
-    /// The deepest nesting of a C++ name that is followed.
+    /// The maximal nesting of a C++ name; deeper names are cut.
     const MAX_NESTING: u32 = 64;
     if let Ok(rust) = rustc_demangle::try_demangle(name) {
         return bounded(|text| write!(text, "{rust:#}"));
@@ -69,8 +71,8 @@ fn demangle(name: &str) -> String {
     }
 }
 
-/// Returns the text that `write` produces, up to 300 bytes. Text beyond that is never produced: a short mangled name can
-/// stand for gigabytes.
+/// Returns at most 300 bytes of the text that `write` produces, and stops `write` there: the demangled form of a short
+/// name can be gigabytes long.
 fn bounded(write: impl FnOnce(&mut BoundedText) -> fmt::Result) -> String {
     let mut text = BoundedText(String::new());
     if write(&mut text).is_err() {
@@ -85,9 +87,9 @@ struct BoundedText(String);
 impl Write for BoundedText {
     fn write_str(&mut self, more: &str) -> fmt::Result {
         const MAX_BYTES: usize = 300;
-        let room = MAX_BYTES - self.0.len();
-        self.0.push_str(&more[..more.floor_char_boundary(room)]);
-        if more.len() > room { Err(fmt::Error) } else { Ok(()) }
+        let bytes_left = MAX_BYTES - self.0.len();
+        self.0.push_str(&more[..more.floor_char_boundary(bytes_left)]);
+        if more.len() > bytes_left { Err(fmt::Error) } else { Ok(()) }
     }
 }
 
@@ -109,16 +111,19 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_stands_for_gigabytes_is_cut() {
+    fn a_name_that_demangles_to_gigabytes_is_cut() {
         // Each substitution doubles the length of the one before.
-        let bomb =
-            format!("_Z1f1aI{}", (0..40).map(|n| format!("St4pairIS{}_S{}_E", seq(n), seq(n))).collect::<String>());
+        let bomb = format!(
+            "_Z1f1aI{}",
+            (0..40).map(|n| format!("St4pairIS{}_S{}_E", substitution_id(n), substitution_id(n))).collect::<String>()
+        );
         assert!(demangle(&bomb).len() < 400);
         let long = "é".repeat(10_000);
         assert!(demangle(&long).len() < 310 && demangle(&long).ends_with('…'));
     }
 
-    fn seq(number: usize) -> String {
+    /// Returns the sequence number of a substitution in a mangled C++ name.
+    fn substitution_id(number: usize) -> String {
         if number == 0 {
             String::new()
         } else {

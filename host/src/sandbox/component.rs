@@ -1,4 +1,4 @@
-//! Components: read, converted from core modules if necessary, compiled, and linked with what they import.
+//! Components: reads them, converts core modules to components, compiles them, and links them with their imports.
 
 mod compile;
 mod componentize;

@@ -18,7 +18,7 @@ use crate::sandbox::instance::call_once;
 use crate::sandbox::loaded_component::LoadedComponent;
 use crate::schema::Schema;
 
-/// The components that have been loaded, failures included.
+/// The components that have been loaded, and the errors of those that could not be loaded.
 pub struct ComponentCache {
     engine: Engine,
     linker: Linker<Context>,
@@ -55,7 +55,8 @@ impl ComponentCache {
     /// `describe` with `context`.
     ///
     /// # Errors
-    /// Returns a [`LoadError`] if the component cannot be used as a probe; the same each time.
+    /// Returns a [`LoadError`] if the component cannot be used as a probe. Later calls for the module return the same
+    /// error.
     pub async fn load(
         &mut self,
         module: &Module,
@@ -77,7 +78,7 @@ impl ComponentCache {
             secrets: self.secrets.clone(),
             shared: Arc::clone(&self.shared),
         });
-        // A component that cannot even describe itself would fail in each run.
+        // A component whose `describe` fails would fail in each run too.
         let described = call_once(&component, context, async |guest, store| {
             guest.sentrynet_probe_prober().call_describe(store).await
         });
@@ -89,11 +90,11 @@ impl ComponentCache {
         Ok(DescribedComponent { component, description, schema: Arc::new(schema) })
     }
 
-    /// Compiles a component on a blocking thread, and logs if it takes long.
+    /// Compiles a component on a blocking thread. Logs if this takes longer than 2 s.
     async fn compile(&self, module: &Module) -> Result<Compiled, LoadError> {
         const LOG_AFTER: Duration = Duration::from_secs(2);
-        let (engine, wanted) = (self.engine.clone(), module.clone());
-        let mut compiling = tokio::task::spawn_blocking(move || component::compile(&engine, &wanted));
+        let (engine, owned_module) = (self.engine.clone(), module.clone());
+        let mut compiling = tokio::task::spawn_blocking(move || component::compile(&engine, &owned_module));
         let compiled = match tokio::time::timeout(LOG_AFTER, &mut compiling).await {
             Ok(compiled) => compiled,
             Err(_) => {

@@ -1,5 +1,5 @@
-//! Creates the contexts of probes. Equal parts of consecutive probes are shared, since thousands of probes may differ in
-//! little.
+//! Creates the contexts of probes. Consecutive probes share the parts of their contexts that are equal, to save memory:
+//! thousands of probes may differ in little.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::run::Identity;
 pub struct ContextFactory {
     event_defaults: Arc<EventDefaults>,
     secrets: Secrets,
-    // The parts of the previous probe.
+    // Parts of the previous probe's context, for the next one to share.
     tags: Arc<BTreeMap<String, String>>,
     trace_hosts: Arc<[TraceHost]>,
     policy: Arc<Policy>,

@@ -9,8 +9,8 @@ use crate::sandbox::cpu_timer::{MIGRATE_AFTER, PERMIT_AFTER};
 pub struct CpuEstimate(AtomicU64);
 
 impl CpuEstimate {
-    /// Creates the prediction for a probe's first run: zero for built-in components, else just short of what needs a
-    /// permit, so that an unknown component starts on the guest threads.
+    /// Creates the prediction for a probe's first run. It is zero for built-in components. For others it is just below
+    /// [`PERMIT_AFTER`], so that an unknown component starts on the guest threads, without a permit.
     pub fn new(built_in: bool) -> Self {
         Self(AtomicU64::new(if built_in { 0 } else { nanos(PERMIT_AFTER) - 1 }))
     }
@@ -22,7 +22,7 @@ impl CpuEstimate {
     }
 
     /// Returns true if the next run should start on the guest threads, since it may take so long that it delays other
-    /// runs on its worker. Built-in probes take about a tenth of that.
+    /// runs on its worker. Runs of built-in probes take about a tenth of [`MIGRATE_AFTER`].
     pub fn starts_on_guest_threads(&self) -> bool {
         self.0.load(Relaxed) >= nanos(MIGRATE_AFTER)
     }

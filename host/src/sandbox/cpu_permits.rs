@@ -1,4 +1,4 @@
-//! Permits to compute, fewer than there are guest threads, so that one thread is always free for guests with short
+//! Permits to compute, one fewer than there are guest threads, so that one thread is always free for guests with short
 //! computations.
 //!
 //! The waiter that has used the least CPU time gets the next permit: a guest that computes endlessly waits for all
@@ -18,11 +18,11 @@ struct State {
     free: usize,
     /// Waiters by the CPU time that they have used, and then in order of arrival.
     waiters: BTreeMap<(Duration, u64), oneshot::Sender<CpuPermit>>,
-    /// The number of waiters that have ever arrived.
+    /// The number of waiters so far, which gives each its order of arrival.
     arrivals: u64,
 }
 
-/// A permit to compute. Dropping it passes it on to the next waiter.
+/// A permit to compute. Dropping it passes it to the next waiter.
 pub struct CpuPermit(Option<Arc<CpuPermits>>);
 
 impl CpuPermits {
@@ -53,7 +53,7 @@ impl CpuPermits {
         }
     }
 
-    /// Passes a permit to the next waiter, or adds it to the free ones.
+    /// Passes a permit to the next waiter, or adds it to the free permits if nobody waits.
     fn release(self: &Arc<Self>) {
         loop {
             let next = {
@@ -94,7 +94,7 @@ mod tests {
     }
 
     fn ready<T>(polled: Poll<T>) -> T {
-        let Poll::Ready(ready) = polled else { panic!("it has to wait") };
+        let Poll::Ready(ready) = polled else { panic!("no permit is free") };
         ready
     }
 
@@ -103,20 +103,20 @@ mod tests {
         let permits = CpuPermits::new(1);
         let permit = ready(poll(pin!(permits.acquire(Duration::ZERO))));
         let mut long = pin!(permits.acquire(Duration::from_secs(5)));
-        let mut brief = pin!(permits.acquire(Duration::from_secs(1)));
+        let mut first = pin!(permits.acquire(Duration::from_secs(1)));
         let mut second = pin!(permits.acquire(Duration::from_secs(1)));
-        assert!(poll(long.as_mut()).is_pending() && poll(brief.as_mut()).is_pending());
+        assert!(poll(long.as_mut()).is_pending() && poll(first.as_mut()).is_pending());
         assert!(poll(second.as_mut()).is_pending());
         drop(permit);
         assert!(poll(long.as_mut()).is_pending() && poll(second.as_mut()).is_pending());
-        drop(ready(poll(brief)));
+        drop(ready(poll(first)));
         assert!(poll(long.as_mut()).is_pending());
         drop(ready(poll(second)));
         drop(ready(poll(long)));
     }
 
     #[test]
-    fn no_more_permits_are_given_than_there_are() {
+    fn an_acquire_waits_if_all_permits_are_taken() {
         let permits = CpuPermits::new(2);
         let [first, second] = [(), ()].map(|()| ready(poll(pin!(permits.acquire(Duration::ZERO)))));
         let mut third = pin!(permits.acquire(Duration::ZERO));
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_waiter_loses_no_permit() {
+    fn the_permit_of_a_dropped_waiter_is_not_lost() {
         let permits = CpuPermits::new(1);
         let permit = ready(poll(pin!(permits.acquire(Duration::ZERO))));
         {

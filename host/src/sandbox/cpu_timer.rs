@@ -13,11 +13,11 @@ use wasmtime::UpdateDeadline;
 use crate::sandbox::cpu_permits::{CpuPermit, CpuPermits};
 use crate::sandbox::executor::HomeRuntime;
 
-/// The CPU time after which a guest needs a permit to compute. Nearly all honest guests need less.
+/// The CPU time after which a guest needs a permit to compute. Nearly all honest guests take less.
 pub const PERMIT_AFTER: Duration = Duration::from_millis(10);
 
-/// The CPU time after which a guest moves to the guest threads. An epoch tick that happens to come earlier does not move
-/// it.
+/// The CPU time after which a guest moves to the guest threads. It is checked at epoch ticks: at one that comes
+/// earlier, the guest stays.
 pub const MIGRATE_AFTER: Duration = Duration::from_millis(1);
 
 /// The CPU time of one call into a guest. Shared by the future that polls the guest and the epoch callback that runs in
@@ -25,7 +25,7 @@ pub const MIGRATE_AFTER: Duration = Duration::from_millis(1);
 pub struct CpuTimer {
     permits: Arc<CpuPermits>,
     home: HomeRuntime,
-    /// The guest is predicted to compute for long, and needs a permit from the start.
+    /// True if the guest is predicted to compute for long, so that it needs a permit from the start.
     starts_with_permit: bool,
     state: Mutex<State>,
 }
@@ -37,7 +37,7 @@ struct State {
     /// The thread's CPU clock at the start of the current poll; `None` between polls.
     resumed_at: Option<Duration>,
     permit: Option<CpuPermit>,
-    /// The guest has just waited for a permit, and may compute until the next epoch tick.
+    /// True if the guest has just waited for a permit, so that it may compute until the next epoch tick.
     has_waited: bool,
 }
 
@@ -59,14 +59,14 @@ impl CpuTimer {
                 state.resumed_at = None;
                 state.permit.take()
             };
-            // While the guest waits for something, another guest can compute.
+            // Another guest can compute while this one waits.
             drop(permit);
             polled
         })
         .await
     }
 
-    /// Returns the runtime that the run's network exchanges take place on.
+    /// Returns the runtime on which the run's network exchanges take place.
     pub fn home_handle(&self) -> &Handle {
         &self.home.handle
     }
@@ -89,12 +89,12 @@ impl CpuTimer {
         if !self.starts_with_permit && used < PERMIT_AFTER {
             return UpdateDeadline::Yield(1);
         }
-        // With 0 the callback runs again right after the wait, and checks whether the deadline has passed meanwhile.
+        // Because of the 0, wasmtime calls the epoch callback again right after the wait, which checks the deadline.
         UpdateDeadline::YieldCustom(0, self.wait_for_permit(deadline))
     }
 
-    /// Returns the store's first epoch deadline, in ticks: 0 calls back as soon as the guest begins to compute, 1 at the
-    /// next tick.
+    /// Returns the store's first epoch deadline in ticks. With 0, the epoch callback is called as soon as the guest
+    /// begins to compute, with 1 at the next tick.
     pub fn initial_epoch_deadline(&self) -> u64 {
         u64::from(!self.starts_with_permit)
     }
@@ -145,7 +145,7 @@ mod tests {
             compute(Duration::from_millis(3));
             tokio::time::sleep(Duration::from_millis(200)).await;
             compute(Duration::from_millis(3));
-            assert!(timer.used() >= Duration::from_millis(6), "it is known during a poll too");
+            assert!(timer.used() >= Duration::from_millis(6), "CPU time is counted during a poll too");
         };
         timer.measure(work).await;
         // Other work on this thread does not count.
@@ -175,7 +175,9 @@ mod tests {
         let long = CpuTimer::new(Arc::clone(&permits), HomeRuntime::current(), false);
         let measured = long.measure(async {
             compute(PERMIT_AFTER);
-            let UpdateDeadline::YieldCustom(0, wait) = long.on_epoch(deadline) else { panic!("it need not wait") };
+            let UpdateDeadline::YieldCustom(0, wait) = long.on_epoch(deadline) else {
+                panic!("the guest does not wait")
+            };
             wait.await;
             assert!(matches!(long.on_epoch(deadline), UpdateDeadline::Continue(1)));
             assert!(long.state.lock().permit.is_some());
@@ -184,7 +186,7 @@ mod tests {
         });
         let mut measured = pin!(measured);
         let waited = tokio::time::timeout(Duration::from_millis(50), measured.as_mut()).await;
-        assert!(waited.is_err(), "it continued without a permit");
+        assert!(waited.is_err(), "the guest continued without a permit");
         drop(taken);
         measured.await;
     }
@@ -195,7 +197,7 @@ mod tests {
         let _taken = permits.acquire(Duration::ZERO).await;
         let long = CpuTimer::new(Arc::clone(&permits), HomeRuntime::current(), true);
         let deadline = Instant::now() + Duration::from_millis(20);
-        let UpdateDeadline::YieldCustom(0, wait) = long.on_epoch(deadline) else { panic!("it need not wait") };
+        let UpdateDeadline::YieldCustom(0, wait) = long.on_epoch(deadline) else { panic!("the guest does not wait") };
         long.measure(wait).await;
         assert!(Instant::now() >= deadline);
         assert!(matches!(long.on_epoch(deadline), UpdateDeadline::Continue(1)));

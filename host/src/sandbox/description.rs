@@ -10,7 +10,7 @@ pub struct Description {
     pub name: String,
     /// The component's version.
     pub version: String,
-    /// One sentence for people.
+    /// One sentence about what the component does.
     pub summary: String,
     /// The JSON Schema (2020-12) of the component's settings.
     pub schema: serde_json::Value,

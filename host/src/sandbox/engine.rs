@@ -9,7 +9,7 @@ use wasmtime::{
 use crate::config::{MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS};
 use crate::sandbox::epoch;
 
-/// The number of runs at once above which the pool keeps no memory resident, since so large a pool is seldom full.
+/// The number of runs at once above which no memory of the pool stays resident, since so large a pool is seldom full.
 const LARGE_POOL_RUNS: usize = 2000;
 
 /// Creates an engine for `in_flight` runs at once, each of which is guaranteed `share` bytes of memory, and starts its
@@ -23,10 +23,12 @@ pub fn new(in_flight: usize, share: usize) -> wasmtime::Result<Engine> {
     // Guests are synchronous: component-model async is not yet reliable.
     config.concurrency_support(false);
     config.memory_reservation(MAX_MEMORY_BYTES as u64);
-    // Zeroing a stack after a run returns its pages to the kernel, so that a large pool does not keep them after a peak.
+    // Zeroing a stack after a run returns its pages to the kernel. Otherwise they would stay resident in a large pool
+    // after a peak.
     config.async_stack_zeroing(in_flight > LARGE_POOL_RUNS);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(in_flight, share)));
-    // Deterministic on every machine, so that a run recorded on one can be replayed on another.
+    // The next two make guests deterministic on every machine, so that a run recorded on one can be replayed on
+    // another.
     config.relaxed_simd_deterministic(true);
     config.cranelift_nan_canonicalization(true);
     config.wasm_backtrace_details(WasmBacktraceDetails::Enable);
@@ -37,7 +39,8 @@ pub fn new(in_flight: usize, share: usize) -> wasmtime::Result<Engine> {
 }
 
 fn pool(in_flight: usize, share: usize) -> PoolingAllocationConfig {
-    /// The bounds of one component. Python with its extensions has 38 core modules and one memory.
+    /// The maximal number of core instances of one component. Python with its extensions has 38 core modules and one
+    /// memory.
     const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
     const TABLES_PER_COMPONENT: u32 = 4;
     const MEMORIES_PER_COMPONENT: u32 = 2;
@@ -46,7 +49,8 @@ fn pool(in_flight: usize, share: usize) -> PoolingAllocationConfig {
     /// cheaper, but after a peak a large pool keeps this memory for all its slots.
     const RESIDENT_BYTES: usize = 128 << 10;
 
-    // One instance more than the runs: a component that is being loaded describes itself and checks settings.
+    // One instance more than there are runs, for a component that is being loaded: it describes itself and checks
+    // settings.
     let count = u32::try_from(in_flight).unwrap_or(u32::MAX).saturating_add(1);
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(count)
@@ -59,7 +63,7 @@ fn pool(in_flight: usize, share: usize) -> PoolingAllocationConfig {
         .max_core_instance_size(MAX_INSTANCE_BYTES)
         .max_tables_per_module(TABLES_PER_COMPONENT)
         .max_memories_per_module(MEMORIES_PER_COMPONENT)
-        // No component gets more than its part of the totals, so that none can use up the parts of others.
+        // The totals are divided equally, so that no component can use up the resources of others.
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
         .max_tables_per_component(TABLES_PER_COMPONENT)
         .max_memories_per_component(MEMORIES_PER_COMPONENT)
@@ -73,7 +77,8 @@ fn pool(in_flight: usize, share: usize) -> PoolingAllocationConfig {
     pool
 }
 
-/// Returns the cache of compiled code on disk. Without a usable directory there is none, and each start compiles.
+/// Returns the cache of compiled code on disk. Returns `None` if there is no usable directory; each start then compiles
+/// all components.
 fn compilation_cache() -> Option<Cache> {
     let directory = etcetera::choose_base_strategy().ok()?.cache_dir().join("sentrynet");
     let mut config = CacheConfig::new();

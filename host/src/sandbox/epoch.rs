@@ -1,6 +1,6 @@
-//! Ticks the engine's epoch: once for each 5 ms of the process's CPU time, and at least once in 100 ms of wall time. A tick
-//! is when guests that compute are checked against their limits; as ticks follow CPU time, an idle host is hardly ever
-//! woken.
+//! Increments the engine's epoch: once for each 5 ms of the process's CPU time, and at least once in 100 ms of wall
+//! time. At each tick, the limits of guests that compute are checked. Since ticks follow CPU time, an idle host is
+//! seldom woken.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -19,14 +19,14 @@ use wasmtime::Engine;
 /// milliseconds.
 const TICK_CPU_TIME: Duration = Duration::from_millis(5);
 
-/// The longest wall time from one tick to the next, in case the CPU clock does not advance. A guest may overrun its
-/// deadline by as much.
+/// The longest wall time from one tick to the next, for when the CPU clock does not advance. A guest may overrun its
+/// deadline by this time.
 const MAX_TICK_WALL_MS: u16 = 100;
 
-/// Starts a thread that ticks for as long as the engine lives. It has a thread of its own because guests that compute can
-/// occupy all others.
+/// Starts a thread that increments the epoch until the engine is dropped. A thread of its own is necessary because
+/// guests that compute can occupy all other threads.
 ///
-/// If the kernel has no timer on CPU time, it ticks each 5 ms of wall time.
+/// If the kernel has no timer on CPU time, the thread ticks each 5 ms of wall time.
 ///
 /// # Errors
 /// Returns an error if the operating system refuses the thread.
@@ -35,7 +35,7 @@ pub fn spawn_epoch_ticker(engine: &Engine) -> io::Result<()> {
     thread::Builder::new().name("clock".to_owned()).spawn(move || {
         let timer = CpuClockTimer::start();
         if let Err(error) = &timer {
-            tracing::debug!("no timer on the process's CPU time, the epoch follows wall time: {error}");
+            tracing::debug!("there is no timer on the process's CPU time, so the epoch follows wall time: {error}");
         }
         while let Some(engine) = engine.upgrade() {
             engine.increment_epoch();
@@ -69,7 +69,7 @@ impl CpuClockTimer {
         Ok(Self { signals, _timer: timer })
     }
 
-    /// With other C libraries, the bindings have no timer that signals one thread.
+    /// Fails: for other C libraries, the crate `nix` has no timer that signals one thread.
     #[cfg(not(target_env = "gnu"))]
     fn start() -> nix::Result<Self> {
         Err(nix::errno::Errno::ENOTSUP)
@@ -78,7 +78,7 @@ impl CpuClockTimer {
     /// Waits for the next tick.
     fn wait(&self) {
         let signal = PollFd::new(self.signals.as_fd(), PollFlags::POLLIN);
-        // A signal, a timeout and an error all lead to a tick. After an error, a pause avoids a busy loop.
+        // The wait ends with a signal, a timeout or an error. After an error, a pause avoids a busy loop.
         if poll(&mut [signal], PollTimeout::from(MAX_TICK_WALL_MS)).is_err() {
             thread::sleep(TICK_CPU_TIME);
         }
@@ -95,13 +95,13 @@ mod tests {
         // The test runs in a thread of its own, since the signal stays blocked in that thread.
         let signal = thread::spawn(|| {
             let timer = CpuClockTimer::start().expect("the kernel has a timer on CPU time");
-            let now = || Duration::from(ClockId::CLOCK_PROCESS_CPUTIME_ID.now().expect("a clock"));
+            let now = || Duration::from(ClockId::CLOCK_PROCESS_CPUTIME_ID.now().expect("the process has a CPU clock"));
             let end = now() + 20 * TICK_CPU_TIME;
             while now() < end {
                 std::hint::spin_loop();
             }
             timer.signals.read_signal()
         });
-        assert!(matches!(signal.join().expect("no panic"), Ok(Some(_))));
+        assert!(matches!(signal.join().expect("the thread does not panic"), Ok(Some(_))));
     }
 }

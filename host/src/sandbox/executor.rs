@@ -1,5 +1,6 @@
-//! Decides which thread a guest computes on: the worker that its run started on while the computation is short, else
-//! threads of their own, so that a guest that computes endlessly delays only other such guests, and no measurements.
+//! Decides on which thread a guest computes. A short computation stays on the worker on which the run started; a long
+//! one moves to the guest threads. So a guest that computes endlessly delays only other such guests, and no
+//! measurements.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -22,12 +23,12 @@ pub struct GuestExecutor {
     permits: Arc<CpuPermits>,
 }
 
-/// The runtime that a run started on.
+/// The runtime on which a run started.
 #[derive(Clone)]
 pub struct HomeRuntime {
     /// The run's network exchanges take place on this runtime, even while the guest computes elsewhere.
     pub handle: Handle,
-    /// The guest is to continue on the guest threads.
+    /// True if the guest is to continue on the guest threads.
     migration_requested: Arc<AtomicBool>,
 }
 
@@ -43,13 +44,14 @@ impl GuestExecutor {
         Ok(Self { runtime: Some(runtime), permits: CpuPermits::new(threads - 1) })
     }
 
-    /// Returns the permits for guests that compute for very long.
+    /// Returns the permits that guests with long computations need.
     pub fn cpu_permits(&self) -> &Arc<CpuPermits> {
         &self.permits
     }
 
-    /// Runs a guest's `work`: on the current runtime until it requests its migration and then on the guest threads, or
-    /// on these from the start. Dropping the returned future aborts the work.
+    /// Runs a guest's `work`. If `on_guest_threads` is true, runs it on the guest threads. Otherwise, runs it on the
+    /// current runtime until it requests its migration, and then on the guest threads. Dropping the returned future
+    /// aborts the work.
     ///
     /// # Errors
     /// Returns an error if the work panics.
@@ -81,7 +83,7 @@ impl GuestExecutor {
                 Err(unfinished) => work = unfinished,
             }
         }
-        let runtime = self.runtime.as_ref().expect("the runtime is there until the executor is dropped");
+        let runtime = self.runtime.as_ref().expect("only dropping the executor takes its runtime");
         AbortOnDropHandle::new(runtime.spawn(work)).await
     }
 }
@@ -92,7 +94,7 @@ impl HomeRuntime {
         Self { handle: Handle::current(), migration_requested: Arc::default() }
     }
 
-    /// Requests that the guest continues on the guest threads the next time that it yields.
+    /// Requests that the guest continues on the guest threads once it yields.
     pub fn request_migration(&self) {
         self.migration_requested.store(true, Relaxed);
     }
@@ -118,22 +120,22 @@ mod tests {
 
     #[tokio::test]
     async fn work_stays_until_it_requests_its_migration() {
-        let executor = GuestExecutor::start().expect("threads");
+        let executor = GuestExecutor::start().expect("the guest threads can be started");
         let here = thread_name();
-        assert_eq!(executor.run(false, |_| async { thread_name() }).await.expect("no panic"), here);
-        assert_eq!(executor.run(true, |_| async { thread_name() }).await.expect("no panic"), "guest");
+        assert_eq!(executor.run(false, |_| async { thread_name() }).await.expect("the work does not panic"), here);
+        assert_eq!(executor.run(true, |_| async { thread_name() }).await.expect("the work does not panic"), "guest");
         let migrated = executor.run(false, |home| async move {
             let first = thread_name();
             home.request_migration();
             tokio::task::yield_now().await;
             (first, thread_name())
         });
-        assert_eq!(migrated.await.expect("no panic"), (here, "guest".to_owned()));
+        assert_eq!(migrated.await.expect("the work does not panic"), (here, "guest".to_owned()));
     }
 
     #[tokio::test]
     async fn a_panic_is_an_error_on_either_runtime() {
-        let executor = GuestExecutor::start().expect("threads");
+        let executor = GuestExecutor::start().expect("the guest threads can be started");
         for on_guest_threads in [false, true] {
             let work = executor.run(on_guest_threads, |_| async { panic!("this is a test") });
             let ended: Result<(), _> = work.await;

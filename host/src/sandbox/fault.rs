@@ -14,8 +14,8 @@ use crate::run::{Fault, FaultKind, LimitKind};
 use crate::sandbox::backtrace::backtrace;
 
 impl ResourceLimiter for Accounting {
-    // An error stops the guest here. With `Ok(false)` the guest would handle the refusal itself, and most trap with a
-    // less helpful message.
+    // An error stops the guest. After `Ok(false)` the guest itself would handle the refusal, and most guests then trap
+    // with a less helpful message.
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         grow(&mut self.memory, current, desired, self.limits.memory, LimitKind::Memory)?;
         self.reservation.reserve(self.memory.last)?;
@@ -45,7 +45,7 @@ fn grow(growth: &mut Growth, current: usize, desired: usize, max: usize, limit: 
     if growth.total > max { Err(Exceeded(limit)) } else { Ok(()) }
 }
 
-/// Takes back the last growth, which wasmtime could not carry out, and returns its size.
+/// Undoes the last growth, which wasmtime could not carry out. Returns its size, in bytes or in elements.
 fn undo_last_growth(growth: &mut Growth) -> usize {
     let last = std::mem::take(&mut growth.last);
     growth.total = growth.total.saturating_sub(last);
@@ -97,7 +97,8 @@ pub fn check_limits(deadline: Instant, used: Duration, limits: Limits) -> Result
     }
 }
 
-/// Adds to the fault of a limit the configuration key that raises it, unless it has its greatest value already.
+/// Adds the configuration key that raises a limit to the message of the limit's fault, unless the limit already has its
+/// greatest value.
 pub fn with_advice(mut fault: Fault, limits: &Limits) -> Fault {
     let FaultKind::Limit(limit) = fault.kind else { return fault };
     let is_at_maximum = match limit {
@@ -112,7 +113,7 @@ pub fn with_advice(mut fault: Fault, limits: &Limits) -> Fault {
     fault
 }
 
-/// Returns the limit that an error is about, if it is about one.
+/// Returns the limit whose excess an error reports, if it reports one.
 fn limit_reached(error: &wasmtime::Error) -> Option<LimitKind> {
     if let Some(Exceeded(limit)) = error.downcast_ref() {
         return Some(*limit);
@@ -145,7 +146,7 @@ fn limit_message(limit: LimitKind, limits: &Limits) -> String {
     }
 }
 
-/// Formats a size as a configuration writes it.
+/// Formats a size in KiB or MiB, as in a configuration.
 fn format_bytes(bytes: u64) -> String {
     if bytes < 1 << 20 {
         format!("{} KiB", bytes as f64 / f64::from(1 << 10))

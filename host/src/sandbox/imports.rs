@@ -7,7 +7,7 @@ use crate::sandbox::contract::{CONTRACT_VERSION, PACKAGE};
 /// The ability that an import gives a component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImportInfo {
-    /// A verb phrase for people, such as `make HTTP requests`. Empty if the interface reaches nothing by itself.
+    /// A verb phrase for people, such as `make HTTP requests`. Empty if the interface by itself gives no ability.
     pub action: &'static str,
     /// The grant without which the import does not work; `None` if it works without one.
     pub needs: Option<Grant>,
@@ -48,9 +48,9 @@ pub fn import_info(interface: &str, functions: &[String]) -> Option<ImportInfo> 
 
 /// Returns a warning for each import of the contract that can never work, because `allow` allows it no host.
 ///
-/// Returns none if at least one such import is allowed a host: toolchains for JavaScript and Python import the whole
-/// contract, so the others are probably not meant to be used. Imports of WASI are ignored: a standard library imports
-/// them whether the probe needs them or not.
+/// Returns no warnings if at least one such import is allowed a host: toolchains for JavaScript and Python import the
+/// whole contract, so the component probably does not use the others. Imports of WASI are ignored: a standard library
+/// imports them whether the probe needs them or not.
 pub fn unusable_imports(imports: &[(String, Vec<String>)], allow: &[Allow]) -> Vec<String> {
     let is_empty = |hosts: &Option<Vec<AllowedHost>>| hosts.as_ref().is_some_and(Vec::is_empty);
     let mut warnings = Vec::new();
@@ -105,11 +105,11 @@ fn wasi_ability(package: &str, name: &str) -> Option<Ability> {
     Some(match (package, name) {
         ("wasi:http", "outgoing-handler") => ("make HTTP requests", Some(Grant::Hosts)),
         ("wasi:sockets", "tcp") => ("open TCP connections", Some(Grant::Hosts)),
-        ("wasi:sockets", "udp") => ("use UDP, which no probe may", None),
+        ("wasi:sockets", "udp") => ("use UDP, which is refused to every probe", None),
         ("wasi:sockets", "ip-name-lookup") => ("look up the addresses of names", Some(Grant::Hosts)),
         ("wasi:cli", "stdout" | "stderr") => LOG_ABILITY,
-        ("wasi:cli", "environment") => ("read the environment that it is given", Some(Grant::Env)),
-        ("wasi:filesystem", "preopens" | "types") => ("use files, of which it is given none", None),
+        ("wasi:cli", "environment") => ("read the environment variables that `env` allows", Some(Grant::Env)),
+        ("wasi:filesystem", "preopens" | "types") => ("use files, but it has access to none", None),
         ("wasi:random", "random" | "insecure" | "insecure-seed") => ("draw random numbers", None),
         ("wasi:clocks", "monotonic-clock" | "wall-clock") => ("read the clock", None),
         ("wasi:sockets", "tcp-create-socket" | "udp-create-socket" | "network" | "instance-network")
@@ -128,7 +128,7 @@ const LOG_ABILITY: Ability = ("write lines to its runs' logs", Some(Grant::Log))
 const NO_ABILITY: Ability = ("", None);
 
 /// Returns the part of a version that all compatible versions share: the major version, or `0.MINOR`, or `0.0.PATCH`. A
-/// pre-release is compatible with itself alone.
+/// pre-release is compatible only with itself.
 fn compat_version(version: &str) -> &str {
     if version.contains('-') {
         return version;
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn imports_need_grants() {
+    fn an_import_needs_the_grant_of_its_interface() {
         let needs = |interface: &str, functions: &[&str]| {
             let functions: Vec<_> = functions.iter().map(|name| (*name).to_owned()).collect();
             import_info(interface, &functions).expect("the host has the interface").needs
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn interfaces_that_the_host_does_not_have() {
+    fn an_interface_that_the_host_does_not_have_has_no_info() {
         let check = |interface: &str| assert_eq!(import_info(interface, &[]), None, "{interface}");
         check("acme:door/open@1.0.0");
         check("sentrynet:probe/http@0.2.0");
@@ -200,14 +200,14 @@ mod tests {
     }
 
     #[test]
-    fn compatible_versions() {
+    fn compatible_versions_have_the_same_part() {
         assert_eq!(
             ["0.1.0", "0.2.12", "1.2.3", "0.0.3", "2.0.0+abc", "1.0.0-rc.1", ""].map(compat_version),
             ["0.1", "0.2", "1", "0.0.3", "2", "1.0.0-rc.1", ""]
         );
     }
 
-    /// Each listed interface is linked: the linker refuses to define it again.
+    /// Checks that each listed interface is linked: the linker then refuses to define it again.
     #[test]
     fn listed_interfaces_are_linked() {
         let mut linker = wasmtime::component::Linker::<crate::capability::Context>::new(&wasmtime::Engine::default());

@@ -18,10 +18,10 @@ pub struct Inspection {
     pub description: Arc<Description>,
     /// The version of the contract that it is built for.
     pub contract: String,
-    /// Everything that it can ever do.
+    /// The interfaces that it imports. It has no other way to act outside of the sandbox.
     pub imports: Vec<Import>,
-    /// The tools that it was made with, as its `producers` sections have them: the field (`language`, `processed-by` or
-    /// `sdk`), a name, and a version, which may be empty. At most 20.
+    /// The tools that it was made with, at most 20, from its `producers` sections: the field (`language`,
+    /// `processed-by` or `sdk`), a name, and a version, which may be empty.
     pub producers: Vec<[String; 3]>,
     /// True for a core module, which the host converts to a component.
     pub is_core_module: bool,
@@ -61,7 +61,8 @@ impl Inspection {
     }
 }
 
-/// Returns the `producers` fields of a component and its core modules. They are informative: unreadable ones are skipped.
+/// Returns the `producers` fields of a component and its core modules. Fields that cannot be read are skipped, since
+/// they are only informative.
 fn producers(bytes: &[u8]) -> Vec<[String; 3]> {
     const MAX_PRODUCERS: usize = 20;
     const MAX_TEXT_BYTES: usize = 100;

@@ -20,10 +20,11 @@ use crate::sandbox::fault;
 use crate::sandbox::loaded_component::LoadedComponent;
 use crate::trace::Recorder;
 
-/// The time by which a guest in a host call may overrun its deadline. The host ends its calls before that.
+/// The time by which a guest in a host call may overrun its limits before it is dropped. Most host calls end by
+/// themselves within this time, with an error that has a backtrace.
 const DEADLINE_GRACE: Duration = Duration::from_millis(50);
 
-/// The limits of one call that apply while the guest waits for the host.
+/// Enforces those limits of one call that can be reached while the guest waits for the host.
 pub struct DeadlineGuard {
     deadline: Instant,
     limits: Limits,
@@ -61,14 +62,14 @@ pub fn store(
 
 impl DeadlineGuard {
     /// Awaits a call into a guest, and measures its CPU time. A guest that waits for the host is dropped 50 ms after its
-    /// deadline, or after a task that works for it has reached a limit.
+    /// deadline, or 50 ms after a task that works for the guest has reached a limit.
     ///
     /// # Errors
     /// Returns the fault that ended the call: a limit, a trap, or an error of the host.
     pub async fn await_call<T>(&self, call: impl Future<Output = wasmtime::Result<T>>) -> Result<T, Fault> {
         let exceeded = async {
             let exceeded = self.quota.wait_exceeded().await;
-            // The host call in which the guest waits ends first as a rule, and its error has a backtrace.
+            // As a rule, the host call in which the guest waits ends within this time, and its error has a backtrace.
             tokio::time::sleep(DEADLINE_GRACE).await;
             exceeded
         };

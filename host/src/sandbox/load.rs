@@ -58,8 +58,11 @@ pub async fn load(
     Ok((loaded, warnings))
 }
 
-/// Checks the settings against the component's schema. Returns the settings for the guest, as JSON, and what is wrong
-/// with them.
+/// Checks the settings against the component's schema. Returns the settings for the guest, as JSON, and the violations
+/// of the schema.
+///
+/// # Errors
+/// Returns a problem with the component if its schema takes too many steps.
 fn check_schema(schema: &Schema, probe: &config::Probe) -> Result<(String, Vec<Violation>), Vec<Problem>> {
     let converted =
         settings::convert_references(schema, &probe.settings, &probe.interpolations).map_err(component_problem)?;
@@ -78,8 +81,8 @@ struct Report {
     warnings: Vec<Problem>,
 }
 
-/// Calls a component's `check`. If the settings violate the schema already, faults of the call are ignored: the component
-/// need not cope with settings that its schema forbids.
+/// Calls a component's `check`. If the settings violate the schema, faults of the call are ignored, since a component
+/// need not handle settings that its schema forbids.
 async fn check_by_probe(
     component: &LoadedComponent,
     context: &Arc<ProbeContext>,
@@ -126,7 +129,7 @@ fn choose_title(probe: &config::Probe, derived: Option<String>) -> String {
 }
 
 fn title_problem() -> Problem {
-    problem("", "the key `title` is missing: this probe has none of its own".to_owned())
+    problem("", "the key `title` is missing: this probe does not derive a title from its settings".to_owned())
 }
 
 /// Returns a problem with the component itself.

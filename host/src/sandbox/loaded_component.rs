@@ -7,7 +7,8 @@ use crate::capability::{Context, SharedState};
 use crate::redaction::Secrets;
 use crate::sandbox::executor::GuestExecutor;
 
-/// A compiled and linked component, with what its calls need from the host. All probes of a component share it.
+/// A compiled and linked component, and the parts of the host that calls into it need. All probes of a component share
+/// it.
 pub struct LoadedComponent {
     /// The component, linked with its imports.
     pub pre: ProbePre<Context>,

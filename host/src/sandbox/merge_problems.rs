@@ -5,8 +5,8 @@ use crate::schema::Violation;
 
 /// Returns the schema's violations followed by the problems that the probe reports about other settings.
 ///
-/// If both report the same setting, keeps the schema's violation, whose message is the host's, unless its message can
-/// only cite the schema, such as a regular expression.
+/// If both report the same setting, the result has only the schema's violation, unless its message is vague: one that
+/// can only cite the schema, such as a regular expression. Then the result has the probe's problem.
 pub fn merge(mut violations: Vec<Violation>, reported: Vec<Problem>) -> Vec<Problem> {
     violations
         .retain(|violation| !violation.is_vague || !reported.iter().any(|report| report.pointer == violation.pointer));
@@ -16,9 +16,9 @@ pub fn merge(mut violations: Vec<Violation>, reported: Vec<Problem>) -> Vec<Prob
     violations.chain(new).collect()
 }
 
-/// Returns true if the probe reports what the schema has found.
+/// Returns true if the probe's problem and the schema's violation are probably the same.
 fn is_same_problem(report: &Problem, violation: &Violation) -> bool {
-    // The violation of a missing key points at the object that misses it, in which much else may be wrong.
+    // The violation of a missing key points at the object without the key, which may have other problems.
     if let Some(missing) = &violation.missing_key {
         let missing_pointer = format!("{}/{missing}", violation.pointer);
         return points_into(&report.pointer, &missing_pointer)
@@ -31,7 +31,7 @@ fn is_same_problem(report: &Problem, violation: &Violation) -> bool {
     points_into(&report.pointer, &violation.pointer) || points_into(&violation.pointer, &report.pointer)
 }
 
-/// Returns true if a JSON pointer leads to the value that `outer` leads to, or into it.
+/// Returns true if a JSON pointer points to the value that `outer` points to, or into this value.
 fn points_into(pointer: &str, outer: &str) -> bool {
     pointer.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

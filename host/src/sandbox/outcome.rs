@@ -6,10 +6,10 @@ use crate::capability::truncate;
 use crate::run::{Failure, Fault, FaultKind, LimitKind, Mismatch, Outcome};
 use crate::trace::Status;
 
-/// The greatest length of one text of a guest.
+/// The maximal length of one text of a guest.
 const MAX_TEXT_BYTES: usize = 4096;
 
-/// Returns the outcome of a guest's `run` that returned.
+/// Converts the value that a guest's `run` returned to an outcome.
 pub fn from_guest(returned: Result<(), Trouble>) -> Outcome {
     match returned {
         Ok(()) => Outcome::Passed,
@@ -22,8 +22,8 @@ pub fn from_guest(returned: Result<(), Trouble>) -> Outcome {
     }
 }
 
-/// Returns the status of the span of a run or an attempt. An unreachable target has another status than one that answers
-/// wrongly.
+/// Returns the status of the span of a run or an attempt. The status for an unreachable target differs from that for a
+/// wrong response.
 pub fn span_status(outcome: &Outcome) -> Status {
     match outcome {
         Outcome::Passed | Outcome::PassedAfterRetry(_) => Status::Ok,

@@ -156,8 +156,8 @@ impl ProbeShared {
         Recorder::start_bounded(self.limits.spans, probe.clone(), title.clone())
     }
 
-    /// Makes attempts until one does not fail, or no retries are left. Returns the run and the exchanges that earlier
-    /// attempts failed on, both before redaction.
+    /// Makes attempts until one does not fail, or no retries are left. Returns the run, and the failed exchanges of all
+    /// but the last attempt. Secrets are not yet redacted from either.
     async fn run_attempts(&self, home: &HomeRuntime, lateness: Duration, handles: &RunHandles) -> (Run, Vec<Exchange>) {
         let RunHandles { recorder, log, record_replay, .. } = handles;
         let mut attempts = 1;
@@ -188,7 +188,7 @@ impl ProbeShared {
     async fn run_attempt(&self, home: &HomeRuntime, number: u32, handles: RunHandles) -> Attempt {
         let RunHandles { recorder, log, record_replay, evidence } = &handles;
         record_replay.begin_attempt();
-        // Without retries, the attempt has no span of its own beside the run's.
+        // Without retries, the attempt has no span of its own: the run's span is enough.
         let max_attempts = self.retries.times + 1;
         let name = || format!("Attempt {number} of {max_attempts}");
         let span = (max_attempts > 1).then(|| recorder.push("probe.attempt".into(), name()));
@@ -231,7 +231,7 @@ impl ProbeShared {
             tags: BTreeMap::clone(tags),
             failures_before_error: *failures_before_error,
             pointer: pointer.clone(),
-            // The host serialised the settings, so they can be parsed.
+            // The host has serialised the settings, so they can be parsed.
             settings: serde_json::from_str(&self.settings).unwrap_or_default(),
             environment: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             redacted_lengths: BTreeSet::new(),
@@ -245,7 +245,7 @@ impl ProbeShared {
         }
     }
 
-    /// Returns the run for an error of the host that prevented it.
+    /// Returns a broken run, for an error of the host that prevented the run.
     fn broken_run(&self, due: Instant, message: String) -> Run {
         let identity = &self.context.identity;
         let recorder = Recorder::start(identity.probe.clone(), identity.title.clone());

@@ -23,7 +23,7 @@ use crate::sandbox::probe::{Probe, ProbeShared};
 pub enum ReplayError {
     /// The recording was made for another version of the contract.
     #[error(
-        "the recording was made for version {recorded} of the contract, this host speaks {CONTRACT_VERSION}: \
+        "the recording was made for version {recorded} of the contract, this host implements {CONTRACT_VERSION}: \
          replay it with the host that wrote it, or record it anew"
     )]
     OtherContract {
@@ -100,8 +100,8 @@ fn environment(header: &Header) -> BTreeMap<String, SecretString> {
     header.environment.iter().map(|(name, value)| (name.clone(), SecretString::from(value.as_str()))).collect()
 }
 
-/// Returns the grants of a replay: a refused log is refused again. Refused hosts need no grants, since the recording
-/// contains the refusals.
+/// Returns the grants of a replay. They refuse the log if it was refused in the recorded run. They need not refuse
+/// hosts, since the recording contains the results of refused calls.
 fn grants(header: &Header) -> Grants {
     let refused = header.log_refused.clone();
     let block = refused.map(|declared_by| Allow { declared_by, log: Some(false), ..Allow::default() });

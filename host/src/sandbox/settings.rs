@@ -1,8 +1,8 @@
-//! Converts a probe's settings to what its guest gets, by the component's own schema.
+//! Converts a probe's settings to the settings that its guest gets, by the component's own schema.
 //!
 //! - Text that replaced a reference (`${env:NAME}`) becomes a number or a boolean where the schema requires one.
 //! - Text that replaced a reference within a template is escaped.
-//! - Settings that the schema marks `writeOnly` stay with the host: the guest gets their JSON pointers instead.
+//! - Settings that the schema marks `writeOnly` are hidden from the guest, which gets their JSON pointers instead.
 
 use serde_json::{Map, Value};
 
@@ -61,7 +61,7 @@ pub fn requires_title(schema: &Value) -> bool {
 /// The `format` of settings in which all text, at any depth, is templates in the syntax of Python's `str.format_map`.
 const TEMPLATE_FORMAT: &str = "str.format_map";
 
-/// Replaces text that contains references by its variant with doubled braces.
+/// Replaces each text that contained references by its variant in which the braces of replaced references are doubled.
 fn escape_references(value: &mut Value, pointer: &str, interpolations: &Interpolations) {
     match value {
         Value::String(text) => {
@@ -84,7 +84,7 @@ fn escape_references(value: &mut Value, pointer: &str, interpolations: &Interpol
     }
 }
 
-/// Converts text to a number or a boolean, if the schema accepts one and no text.
+/// Converts text to a number or a boolean, if the schema accepts that type and does not accept text.
 fn convert(annotations: &Annotations, text: &str) -> Option<Value> {
     let converted: Value = serde_json::from_str(text.trim()).ok()?;
     let is_accepted = match converted {

@@ -8,25 +8,25 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::config::MAX_MEMORY_BYTES;
 
-/// Returns how many of the `wanted` runs can be in progress at once. Each takes memory mappings and open files, which the
-/// kernel limits: logs a warning for each limit that allows fewer runs.
+/// Returns how many of the `requested` runs can be in progress at once. Each run takes memory mappings and open files,
+/// which the kernel limits. Logs a warning for each limit that allows fewer runs.
 ///
 /// Raises this process's soft limit on open files to what the runs need, as far as the hard limit allows.
-pub fn max_in_flight(wanted: usize) -> usize {
+pub fn max_in_flight(requested: usize) -> usize {
     let mappings = read_to_string("/proc/sys/vm/max_map_count").ok().and_then(|text| text.trim().parse().ok());
     let in_flight = match mappings {
-        Some(limit) if runs_by_mappings(limit) < wanted => {
+        Some(limit) if runs_by_mappings(limit) < requested => {
             let in_flight = runs_by_mappings(limit);
-            let needed = PROCESS_MAPPINGS + wanted * MAPPINGS_PER_RUN;
+            let needed = PROCESS_MAPPINGS + requested * MAPPINGS_PER_RUN;
             tracing::warn!(
                 in_flight,
                 limit,
-                "at most {in_flight} runs at once instead of {wanted}: the kernel's limit on memory mappings is {limit}; \
-                 raise it with `sysctl -w vm.max_map_count={needed}`"
+                "at most {in_flight} runs at once instead of {requested}: the kernel's limit on memory mappings is \
+                 {limit}; raise it with `sysctl -w vm.max_map_count={needed}`"
             );
             in_flight
         }
-        _ => wanted,
+        _ => requested,
     };
     match raise_open_files(in_flight) {
         Some(limit) if runs_by_files(limit) < in_flight => {
@@ -44,22 +44,26 @@ pub fn max_in_flight(wanted: usize) -> usize {
     }
 }
 
-/// Memory mappings of the process itself, and of each run. Both are measured.
+/// The number of memory mappings of the process itself, measured.
 const PROCESS_MAPPINGS: usize = 8000;
+/// The number of memory mappings of each run, measured.
 const MAPPINGS_PER_RUN: usize = 5;
 
+/// Returns the number of runs that a limit on memory mappings allows, and at least one.
 fn runs_by_mappings(limit: usize) -> usize {
     (limit.saturating_sub(PROCESS_MAPPINGS) / MAPPINGS_PER_RUN).max(1)
 }
 
-/// Files that the process itself opens: the spool's, connections to Sentry, name lookups.
+/// The number of files that the process itself opens: those of the spool, connections to Sentry, and name lookups.
 const PROCESS_FILES: usize = 600;
 
-/// Most runs have one connection, and some have several: three for two runs.
+/// Returns the number of runs that a limit on open files allows, and at least one. Counts three connections for two
+/// runs: most runs have one, and some have several.
 fn runs_by_files(limit: usize) -> usize {
     (limit.saturating_sub(PROCESS_FILES) * 2 / 3).max(1)
 }
 
+/// Returns the limit on open files that this number of runs needs.
 fn files_needed(runs: usize) -> usize {
     runs * 3 / 2 + PROCESS_FILES + 1
 }
@@ -69,14 +73,14 @@ fn files_needed(runs: usize) -> usize {
 fn raise_open_files(runs: usize) -> Option<usize> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
     let raised = (files_needed(runs) as u64).min(hard);
-    let now = if soft < raised && setrlimit(Resource::RLIMIT_NOFILE, raised, hard).is_ok() { raised } else { soft };
-    Some(usize::try_from(now).unwrap_or(usize::MAX))
+    let current = if soft < raised && setrlimit(Resource::RLIMIT_NOFILE, raised, hard).is_ok() { raised } else { soft };
+    Some(usize::try_from(current).unwrap_or(usize::MAX))
 }
 
 /// Returns the bytes of memory that the host may use: the machine's, or the least limit of the control groups that the
 /// host runs in. Returns `None` if the kernel reports neither.
-fn memory() -> Option<u64> {
-    let machine = read_to_string("/proc/meminfo").ok().and_then(|text| total_memory(&text));
+fn usable_memory() -> Option<u64> {
+    let machine = read_to_string("/proc/meminfo").ok().and_then(|text| parse_mem_total(&text));
     let groups = read_to_string("/proc/self/cgroup").unwrap_or_default();
     let limits = groups.lines().flat_map(limit_files).filter_map(|file| read_to_string(file).ok());
     // For "no limit", cgroup v2 has `max`, and v1 a number greater than the memory of any machine.
@@ -87,14 +91,14 @@ fn memory() -> Option<u64> {
 pub fn default_total_memory() -> usize {
     /// The memory that is assumed if the kernel does not report it.
     const UNKNOWN_MEMORY_BYTES: u64 = 4 << 30;
-    let half = memory().unwrap_or(UNKNOWN_MEMORY_BYTES) / 2;
-    // Half of the total is beyond the guaranteed shares of the runs. It must suffice for one run with the largest
-    // memory limit.
+    let half = usable_memory().unwrap_or(UNKNOWN_MEMORY_BYTES) / 2;
+    // At most half of the total is guaranteed to the runs in equal shares. The rest must suffice for one run with the
+    // greatest memory limit.
     usize::try_from(half).unwrap_or(usize::MAX).max(2 * MAX_MEMORY_BYTES)
 }
 
 /// Returns `MemTotal` of `/proc/meminfo` in bytes.
-fn total_memory(meminfo: &str) -> Option<u64> {
+fn parse_mem_total(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib << 10)
 }
@@ -118,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn runs_at_the_kernels_default_limits() {
+    fn the_kernels_default_limits_allow_some_runs() {
         assert_eq!(runs_by_mappings(65_530), 11_506);
         assert_eq!(runs_by_files(1024), 282);
         assert!(runs_by_files(20_000) > 10_000);
@@ -128,21 +132,21 @@ mod tests {
 
     #[test]
     fn the_limit_on_open_files_is_raised() {
-        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("a limit");
-        let now = raise_open_files(1000).expect("a limit");
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).expect("the kernel reports the limit");
+        let now = raise_open_files(1000).expect("the kernel reports the limit");
         assert!(runs_by_files(now) >= 1000 || now as u64 == hard, "{now}");
-        assert_eq!(raise_open_files(1), Some(now), "it is never lowered");
+        assert_eq!(raise_open_files(1), Some(now), "the limit is never lowered");
     }
 
     #[test]
-    fn the_memory_of_the_machine() {
-        assert_eq!(total_memory("MemTotal:       24598804 kB\nMemFree:        8716 kB\n"), Some(25_189_175_296));
-        assert_eq!(total_memory("MemFree: 8716 kB\n"), None);
-        assert!(memory().is_some_and(|bytes| bytes > 64 << 20));
+    fn the_memory_of_the_machine_is_read() {
+        assert_eq!(parse_mem_total("MemTotal:       24598804 kB\nMemFree:        8716 kB\n"), Some(25_189_175_296));
+        assert_eq!(parse_mem_total("MemFree: 8716 kB\n"), None);
+        assert!(usable_memory().is_some_and(|bytes| bytes > 64 << 20));
     }
 
     #[test]
-    fn control_groups_of_both_versions() {
+    fn limit_files_of_both_versions_of_control_groups_are_found() {
         let files = |line| limit_files(line).iter().map(|path| path.display().to_string()).collect::<Vec<_>>();
         let version_2 = ["a/b/memory.max", "a/memory.max", "memory.max"].map(|file| format!("/sys/fs/cgroup/{file}"));
         assert_eq!(files("0::/a/b"), version_2);

@@ -16,17 +16,17 @@ use crate::config::Module;
 pub struct Compiled {
     /// The component.
     pub component: Component,
-    /// The module's name in messages.
+    /// The name of the module for messages.
     pub name: String,
     /// The SHA-256 of the file, in hexadecimal digits.
     pub sha256: String,
 }
 
-/// Reads and compiles a component, or takes the compiled code from the cache. A core module is converted to a component
+/// Reads and compiles a component, or loads the compiled code from the cache. A core module is converted to a component
 /// first.
 ///
 /// # Errors
-/// - As [`read`].
+/// - The errors of [`read`].
 /// - [`LoadError::NotWasm`], [`LoadError::Untyped`], [`LoadError::Unfit`] or [`LoadError::Invalid`] if the file is not a
 ///   valid component, and not a core module that can be converted to one.
 pub fn compile(engine: &Engine, module: &Module) -> Result<Compiled, LoadError> {
@@ -39,7 +39,7 @@ pub fn compile(engine: &Engine, module: &Module) -> Result<Compiled, LoadError> 
     let started = Instant::now();
     match Component::from_binary(engine, &component) {
         Ok(component) => {
-            tracing::debug!(module = name, "compiled, or taken from the cache, in {:.0?}", started.elapsed());
+            tracing::debug!(module = name, "compiled, or loaded from the cache, in {:.0?}", started.elapsed());
             Ok(Compiled { component, name, sha256: sha256(&bytes) })
         }
         Err(error) => Err(LoadError::Invalid { name, why: one_line(&error) }),

@@ -1,6 +1,6 @@
-//! Converts core modules to components. A compiler without support for components writes a core module. If the
-//! module has the types of the contract, which wit-bindgen puts into a custom section, the host converts it, so that the
-//! author needs no further tool.
+//! Converts core modules to components. A compiler without support for components writes a core module. If the module
+//! has the types of the contract in a custom section, where wit-bindgen puts them, the host converts it, so that its
+//! author needs no other tool.
 
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as PREVIEW_1, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER as ADAPTER,
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn invalid_types_are_reported() {
         let module = wat::parse_str(r#"(module (@custom "component-type:probe" "x"))"#).unwrap();
-        let Err(Error::Invalid(why)) = to_component(&module) else { panic!("it has no types") };
+        let Err(Error::Invalid(why)) = to_component(&module) else { panic!("the types are invalid") };
         assert!(why.contains("component-type:probe"), "{why}");
         for length in 8..module.len() {
             assert!(to_component(&module[..length]).is_err());

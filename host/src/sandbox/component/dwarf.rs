@@ -1,6 +1,6 @@
-//! Removes unsafe debug information (DWARF) from components. wasmtime reads it for backtraces each time that a guest traps,
-//! and cannot be interrupted while it does: debug information that would take too long to read, or too much stack or
-//! memory, is removed before the component is compiled.
+//! Removes unsafe debug information (DWARF) from components. wasmtime reads debug information for a backtrace each time
+//! that a guest traps, and cannot be interrupted meanwhile. Debug information that would take too long to read, or too
+//! much stack or memory, is therefore removed before the component is compiled.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -10,14 +10,15 @@ use addr2line::Context;
 use addr2line::gimli::{self, Dwarf, EndianSlice, LittleEndian, Reader, ReaderOffsetId, SectionId};
 use wasmparser::{Parser, Payload};
 
-/// The greatest number of reads. Measured: all debug information of a Rust probe, 3 MB, takes 1.6 million reads.
+/// The maximal number of reads for one core module. Measured: all debug information of a Rust probe, 3 MB, takes 1.6
+/// million reads.
 const MAX_READS: usize = 5_000_000;
-/// The deepest nesting of entries: each level takes a frame of the host's stack.
+/// The maximal nesting of entries. Each level takes a frame of the host's stack.
 const MAX_DEPTH: isize = 128;
-/// The greatest length of a name or path.
+/// The maximal length of a name or path.
 const MAX_TEXT_BYTES: usize = 4096;
 
-/// Returns the component without the debug information that is unsafe to read. Logs a warning if it removes some.
+/// Returns the component without the debug information that is unsafe to read. Logs a warning if it removes any.
 pub fn without_unsafe_dwarf<'a>(bytes: Cow<'a, [u8]>, name: &str) -> Cow<'a, [u8]> {
     let unsafe_modules = modules(&bytes).into_iter().filter(|module| !module.is_safe());
     let offsets: Vec<usize> = unsafe_modules.flat_map(|module| module.name_offsets).collect();
@@ -36,7 +37,7 @@ pub fn without_unsafe_dwarf<'a>(bytes: Cow<'a, [u8]>, name: &str) -> Cow<'a, [u8
     Cow::Owned(bytes)
 }
 
-/// The sections of a core module with debug information.
+/// The sections of one core module that have debug information.
 #[derive(Default)]
 struct Module<'a> {
     /// Sections by name. Of several with the same name, the last is read.
@@ -69,7 +70,7 @@ fn modules(bytes: &[u8]) -> Vec<Module<'_>> {
 }
 
 impl Module<'_> {
-    /// Returns true if everything that a backtrace may read can be read within the bounds.
+    /// Returns true if all debug information that a backtrace may need can be read within the bounds.
     fn is_safe(&self) -> bool {
         let reads_left = Cell::new(MAX_READS);
         let section = |id: SectionId| {
@@ -89,12 +90,12 @@ impl Module<'_> {
             context.parse_functions()?;
             context.parse_inlined_functions().map(|()| true)
         };
-        // The parser ignores some errors, so that the number of reads is checked too.
+        // The parser ignores some errors, so the number of reads is checked too.
         read().is_ok_and(|shallow| shallow) && reads_left.get() > 0
     }
 }
 
-/// Returns true if no entry is nested too deeply.
+/// Returns true if no entry is nested deeper than [`MAX_DEPTH`].
 fn is_shallow<R: Reader>(dwarf: &Dwarf<R>) -> gimli::Result<bool> {
     let mut units = dwarf.units();
     while let Some(header) = units.next()? {
@@ -112,7 +113,7 @@ fn is_shallow<R: Reader>(dwarf: &Dwarf<R>) -> gimli::Result<bool> {
     Ok(true)
 }
 
-/// A reader that fails after a number of reads.
+/// A reader that fails once `reads_left` is zero. All readers of a core module share this number.
 #[derive(Debug, Clone)]
 struct BoundedReader<'a> {
     bytes: EndianSlice<'a, LittleEndian>,
@@ -120,13 +121,14 @@ struct BoundedReader<'a> {
 }
 
 impl BoundedReader<'_> {
-    /// Counts a number of reads, and fails if none are left.
+    /// Counts a number of reads. Fails if no reads are left.
     fn count_reads(&self, reads: usize) -> gimli::Result<()> {
         self.reads_left.set(self.reads_left.get().saturating_sub(reads));
         if self.reads_left.get() == 0 { Err(gimli::Error::UnexpectedEof(self.bytes.offset_id())) } else { Ok(()) }
     }
 
-    /// Counts reading or copying a text. Fails if it is too long.
+    /// Counts reading or copying a text as one read for each 8 bytes, and one more. Fails if the text is longer than
+    /// [`MAX_TEXT_BYTES`].
     fn count_text(&self, length: usize) -> gimli::Result<()> {
         const BYTES_PER_READ: usize = 8;
         let reads = if length > MAX_TEXT_BYTES { usize::MAX } else { 1 + length / BYTES_PER_READ };
@@ -219,13 +221,13 @@ mod tests {
         [&[kind][..], &0u32.to_le_bytes(), &0xffffu32.to_le_bytes()].concat()
     }
 
-    /// Returns a unit of DWARF 4.
+    /// Returns a unit in the format of DWARF 4.
     fn unit(entries: &[u8]) -> Vec<u8> {
         let length = u32::try_from(7 + entries.len()).unwrap();
         [&length.to_le_bytes()[..], &[4, 0, 0, 0, 0, 0, 4], entries].concat()
     }
 
-    /// Returns a unit with a function in which others are inlined to this depth.
+    /// Returns a unit with a function in which functions are inlined to this depth.
     fn nested(depth: usize) -> Vec<u8> {
         unit(&[entry(1), entry(2), entry(3).repeat(depth), vec![0; depth + 2]].concat())
     }
@@ -243,8 +245,8 @@ mod tests {
         let started = Instant::now();
         let after = without_unsafe_dwarf(Cow::Borrowed(&before), "a test");
         assert!(started.elapsed() < Duration::from_secs(20));
-        let left = modules(&after).len();
-        assert_eq!((left, after.len(), *after == *before), (usize::from(is_safe), before.len(), is_safe));
+        let modules_left = modules(&after).len();
+        assert_eq!((modules_left, after.len(), *after == *before), (usize::from(is_safe), before.len(), is_safe));
     }
 
     #[test]

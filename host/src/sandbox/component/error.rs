@@ -19,7 +19,7 @@ pub enum LoadError {
     },
     /// The file's digest differs from the `sha256` in the configuration.
     #[error(
-        "{} is another file than was pinned: its sha256 is {digest}, and `sha256` of its module says {pinned}", path.display()
+        "{} is not the pinned file: its sha256 is {digest}, but `sha256` of its module is {pinned}", path.display()
     )]
     OtherBytes {
         /// The file.
@@ -70,7 +70,7 @@ pub enum LoadError {
     },
     /// The component exports an incompatible version of a probe's interface.
     #[error(
-        "{name} is built for version {version} of the contract, this host speaks {CONTRACT_VERSION}: \
+        "{name} is built for version {version} of the contract, this host implements {CONTRACT_VERSION}: \
          build the probe with this version's `wit`, or use another version of the host"
     )]
     OtherVersion {
@@ -81,8 +81,8 @@ pub enum LoadError {
     },
     /// The component imports interfaces of the contract that this version does not have.
     #[error(
-        "{name} is built for another version of the contract: it imports {imports}, which is not in {CONTRACT_VERSION}, \
-         which this host speaks; build the probe with this version's `wit`, or use a newer host"
+        "{name} is built for another version of the contract: it imports {imports}, which is not in version \
+         {CONTRACT_VERSION} of this host; build the probe with this version's `wit`, or use a newer host"
     )]
     OtherImports {
         /// The module.

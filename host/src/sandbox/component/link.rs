@@ -64,7 +64,7 @@ pub fn imports(component: &Component) -> Vec<(String, Vec<String>)> {
     ty.imports(engine).map(|(name, import)| (name.to_owned(), functions(import.ty))).collect()
 }
 
-/// Returns a list of the exports of a component for messages.
+/// Returns a list of the exports of a component for a message.
 fn exports(component: &Component) -> String {
     let ty = component.component_type();
     let names: Vec<_> = ty.exports(component.engine()).map(|(name, _)| format!("`{name}`")).collect();

@@ -42,7 +42,7 @@ pub fn sha256(bytes: &[u8]) -> String {
 fn built_in(name: &str) -> Result<Vec<u8>, LoadError> {
     let index = BUILT_IN.iter().position(|known| *known == name);
     let index = index.ok_or_else(|| LoadError::Unknown(name.to_owned()))?;
-    Ok(unpack(index).expect("the build script wrote the archive"))
+    Ok(unpack(index).expect("the build script has packed each built-in component"))
 }
 
 fn unpack(index: usize) -> io::Result<Vec<u8>> {
@@ -58,7 +58,7 @@ fn unpack(index: usize) -> io::Result<Vec<u8>> {
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, LoadError> {
-    /// The maximal size of a component, larger than any that was measured, language interpreters included.
+    /// The maximal size of a component. Measured components are smaller, even those with the interpreter of a language.
     const MAX_FILE_BYTES: u64 = 256 << 20;
     let unreadable = |why: String| LoadError::Unreadable { path: path.to_owned(), why };
     let metadata = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
@@ -79,8 +79,8 @@ mod tests {
     fn each_built_in_probe_is_the_committed_component() {
         for (index, name) in BUILT_IN.iter().enumerate() {
             let path = format!("{}/../probes-wasm/built/{name}.wasm", env!("CARGO_MANIFEST_DIR"));
-            let built = std::fs::read(path).expect("the component is committed");
-            assert_eq!(sha256(&unpack(index).expect("a stream")), sha256(&built), "{name}");
+            let built = std::fs::read(path).expect("the built component is in the repository");
+            assert_eq!(sha256(&unpack(index).expect("the archive can be unpacked")), sha256(&built), "{name}");
         }
         assert!(matches!(built_in("smtp"), Err(LoadError::Unknown(_))));
     }
