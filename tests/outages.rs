@@ -136,6 +136,45 @@ fn one_error_about_the_host_is_sent_when_no_target_can_be_reached() {
 }
 
 #[test]
+fn a_third_party_probe_cannot_make_this_host_believe_that_it_is_offline() {
+    let receiver = Receiver::start();
+    let dns = DnsServer::start(|_| DnsAnswer::NoSuchName);
+    let server = format!("dns_server: '127.0.0.1:{}'", dns.port);
+    // A built-in component that is loaded from a file stands for a third party's. None of fifty names resolves.
+    let component = format!("{}/../probes-wasm/built/chain.wasm", env!("CARGO_MANIFEST_DIR"));
+    let steps: String =
+        (0..50).map(|number| format!("{{url: 'http://name-{number}.test/', always: true, {server}}}, ")).collect();
+    let hostile: String = (0..2)
+        .map(|number| {
+            format!(
+                "      - {{probe: '{component}', title: hostile {number}, every: 1, allow: {{hosts: ['*', 127.0.0.1]}},                  steps: [{steps}]}}\n"
+            )
+        })
+        .collect();
+    let configuration = sentry_config(&receiver)
+        + &probes_config(["http://down.test/", "http://down-too.test/"], &format!("every: 0.5, {server}"))
+        + &hostile;
+    let _running = RunningProgram::start_with_config("outages-hostile", &configuration, Stdio::null());
+    let is_down = |item: &Value| item["transaction"].as_str().is_some_and(|title| title.starts_with("http://down"));
+    let traces = |kind: &str| -> Vec<String> {
+        let items = payloads_in_order(&receiver, kind);
+        let down = items.iter().filter(|item| is_down(item));
+        down.map(|item| item["contexts"]["trace"]["trace_id"].to_string()).collect()
+    };
+    let runs = eventually("ten runs of the targets that are down, beside the hostile ones", || {
+        let (all, down) = (payloads_in_order(&receiver, "transaction").len(), traces("transaction"));
+        (down.len() >= 10 && all >= down.len() + 2).then_some(down)
+    });
+    eventually("an error for each run of a target that is down", || {
+        let errors: BTreeSet<_> = traces("event").into_iter().collect();
+        runs.iter().all(|trace| errors.contains(trace)).then_some(())
+    });
+    let (runs, errors) = (payloads_in_order(&receiver, "transaction"), payloads_in_order(&receiver, "event"));
+    assert!(runs.iter().all(|run| run["tags"].get("vantage").is_none()), "no run counts as offline");
+    assert!(errors.iter().all(|error| error["exception"]["values"][0]["type"] == "dns"), "{errors:#?}");
+}
+
+#[test]
 fn unreachable_ssh_targets_count_as_offline_too() {
     let receiver = Receiver::start();
     let probes: String =

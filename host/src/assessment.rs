@@ -27,9 +27,9 @@ pub struct Assessor {
 }
 
 impl Assessor {
-    /// Creates an assessor for this number of probes.
-    pub fn new(probes: usize) -> Self {
-        Self { outages: OutageTracker::default(), detector: OfflineDetector::new(probes) }
+    /// Creates an assessor. `voters` is the number of probes that have [`voting_hosts`](crate::run::Identity::voting_hosts).
+    pub fn new(voters: usize) -> Self {
+        Self { outages: OutageTracker::default(), detector: OfflineDetector::new(voters) }
     }
 
     /// Assesses a run that ended at `now`. The caller must carry out the decision, if there is one, before it reports

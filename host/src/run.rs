@@ -56,6 +56,12 @@ pub struct Identity {
     /// The JSON pointer to the probe in the configuration, such as `/groups/0/probes/1`. It is unique, unlike the
     /// title.
     pub pointer: String,
+    /// True if the component comes with the host. Third-party components may be written by an attacker.
+    pub built_in: bool,
+    /// The hosts whose answers and whose silence tell whether the network of this host is up, without a final dot: those
+    /// that the settings of a built-in probe name. Empty for a third-party component, which chooses by itself what it
+    /// connects to, and how.
+    pub voting_hosts: Box<[String]>,
 }
 
 /// Consecutive failed runs of one probe.
@@ -225,6 +231,14 @@ impl fmt::Display for Frame {
             (Some(file), None) => write!(f, "{function} ({file})"),
             (None, _) => f.write_str(function),
         }
+    }
+}
+
+impl Identity {
+    /// Returns true if a contact with this host is evidence about the network of this host.
+    pub fn has_vote_of(&self, host: &str) -> bool {
+        let host = host.strip_suffix('.').unwrap_or(host);
+        self.voting_hosts.iter().any(|known| known.eq_ignore_ascii_case(host))
     }
 }
 

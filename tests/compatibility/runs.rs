@@ -224,6 +224,8 @@ fn run(id: u8, title: &str, outcome: Outcome, status: Status) -> Run {
             tags: Arc::new(tags(&[("team", "web"), ("region", "eu")])),
             failures_before_error: 2,
             pointer: "/groups/0/probes/0".to_owned(),
+            built_in: true,
+            voting_hosts: [format!("shop-{id}.example")].into(),
         }),
         outcome,
         trace: Trace {

@@ -3,7 +3,15 @@
 //! A target host is down itself if other hosts have answered since it stopped answering. While no other host has
 //! answered since, the error is held, for at most 30 s. If most hosts stop answering together, the network of this host
 //! is down. When in doubt, the target counts as down: an error too many is better than an outage that is not reported.
+//!
+//! Only [`Identity::voting_hosts`] are evidence: hosts that the settings of a built-in probe name. Each such probe has one
+//! vote, and probes of the same host have one vote together. All other contacts (of third-party components, and with hosts
+//! that a target or a template leads to) neither begin a silence, nor end one, nor count in one. They only explain the
+//! failure of their own run: it is held or suppressed if the votes of other probes say so.
+//!
+//! [`Identity::voting_hosts`]: crate::run::Identity::voting_hosts
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,12 +23,14 @@ use crate::trace::HostContact;
 
 /// Remembers which hosts have answered, and the runs whose errors are held.
 pub struct OfflineDetector {
-    /// The number of probes.
-    probes: usize,
-    /// The probes that have run at least once.
+    /// The number of probes that have a vote.
+    voters: usize,
+    /// Those of them that have run at least once.
     ran: HashSet<ProbeKey>,
+    /// For each probe that has voted, the host of its latest vote.
+    votes: HashMap<ProbeKey, String>,
     /// The hosts that were tried, each with the time since which it has not answered, or `None` if it is not known to
-    /// be silent.
+    /// be silent. They are named in settings, so that a run cannot add any number of them.
     hosts: HashMap<String, Option<Instant>>,
     /// The time of the latest answer of any host.
     last_answer: Option<Instant>,
@@ -53,10 +63,10 @@ struct Silence {
     latest: Instant,
     /// The number of hosts that stopped answering.
     hosts: usize,
-    /// The hosts among them that were tried after the last answer. Only these are evidence about the network: a host
-    /// that was tried while another one answered may be down itself.
-    tried: HashSet<String>,
-    /// The start of the latest of the first attempts at each host in `tried`.
+    /// The probes that have tried one of them after the last answer, each with the first host that it tried. Only these
+    /// are evidence about the network: a host that was tried while another one answered may be down itself.
+    tried: HashMap<ProbeKey, String>,
+    /// The start of the latest of the first attempts of the probes in `tried`.
     last_first_attempt: Instant,
     examples: Vec<SilentHost>,
     /// True once this host was found to have no network.
@@ -88,16 +98,15 @@ const MAX_HOLD: Duration = Duration::from_secs(29);
 /// The time within which a working host answers. If another host answers later than this after the start of an attempt,
 /// the network worked, and the host that was tried is down.
 const ANSWER_WINDOW: Duration = Duration::from_secs(1);
-/// The maximum number of hosts that are remembered: redirects may lead to any number of hosts.
-const MAX_HOSTS: usize = 10_000;
 const MAX_EXAMPLES: usize = 5;
 
 impl OfflineDetector {
-    /// Creates a detector for this number of probes.
-    pub fn new(probes: usize) -> Self {
+    /// Creates a detector for this number of probes that have a vote.
+    pub fn new(voters: usize) -> Self {
         Self {
-            probes,
+            voters,
             ran: HashSet::new(),
+            votes: HashMap::new(),
             hosts: HashMap::new(),
             last_answer: None,
             silence: None,
@@ -109,16 +118,19 @@ impl OfflineDetector {
     /// Records a run that ended at `now`. Returns the cause of its failure, and adds to `decision` what follows for
     /// earlier runs.
     pub fn attribute(&mut self, run: &Run, now: Instant, decision: &mut Decision) -> Cause {
-        if self.ran.len() < self.probes {
+        if !run.probe.voting_hosts.is_empty() && self.ran.len() < self.voters {
             self.ran.insert(ProbeKey::of(&run.probe));
         }
         // A contact with a loopback address says nothing about the network.
-        let over_network = || run.trace.contacts.iter().filter(|contact| !contact.loopback);
-        for contact in over_network().filter(|contact| contact.answered) {
-            self.on_answer(contact, decision);
+        let over_network = run.trace.contacts.iter().filter(|contact| !contact.loopback);
+        let (answered, silent): (Vec<_>, Vec<_>) = over_network.partition(|contact| contact.answered);
+        for contact in answered.iter().filter(|contact| run.probe.has_vote_of(&contact.host)) {
+            self.on_answer(contact, run, decision);
         }
-        let silent = over_network().filter(|contact| !contact.answered);
-        let cause = silent.map(|contact| self.on_silence(contact, run, now)).max();
+        // A run has one vote, and none for silence if any host has answered it.
+        let vote = silent.iter().find(|contact| run.probe.has_vote_of(&contact.host)).filter(|_| answered.is_empty());
+        let cause_of_vote = vote.map(|contact| self.on_silence(contact, run, now));
+        let cause = silent.iter().map(|contact| self.cause_of(contact)).chain(cause_of_vote).max();
         // If a run has reached a host, this host has a network, and the failure has another cause.
         let has_reached = run.trace.contacts.iter().any(|contact| contact.answered);
         let has_failed = matches!(run.outcome, Outcome::Failed(_));
@@ -177,14 +189,14 @@ impl OfflineDetector {
 
     /// Returns true if there are enough hosts to compare, or if there may be once all probes have run.
     fn can_compare(&self) -> bool {
-        self.ran.len() < self.probes || self.hosts.len() >= MIN_SILENT_HOSTS
+        self.ran.len() < self.voters || self.hosts.len() >= MIN_SILENT_HOSTS
     }
 
-    /// Records an answer of a host.
-    fn on_answer(&mut self, contact: &HostContact, decision: &mut Decision) {
-        if let Some(silent_since) = self.host(&contact.host)
-            && silent_since.is_none_or(|since| since <= contact.to)
-        {
+    /// Records the answer of a host that the run has a vote of.
+    fn on_answer(&mut self, contact: &HostContact, run: &Run, decision: &mut Decision) {
+        self.votes.insert(ProbeKey::of(&run.probe), contact.host.clone());
+        let silent_since = self.hosts.entry(contact.host.clone()).or_default();
+        if silent_since.is_none_or(|since| since <= contact.to) {
             *silent_since = None;
         }
         self.last_answer = self.last_answer.max(Some(contact.to));
@@ -198,18 +210,31 @@ impl OfflineDetector {
         }
     }
 
-    /// Records an attempt that a host did not answer. Returns the cause of that.
-    fn on_silence(&mut self, contact: &HostContact, run: &Run, now: Instant) -> Cause {
-        // An attempt that overlaps the last period without a network may have failed for that reason.
-        let (from, to) = (contact.from, contact.to);
-        if self.last_offline.is_some_and(|(began, ended)| from < ended && began < to) {
+    /// Returns true if an attempt took place while this host had no network. However late it ends, it may have failed for
+    /// that reason.
+    fn was_offline_during(&self, contact: &HostContact) -> bool {
+        self.last_offline.is_some_and(|(began, ended)| contact.from < ended && began < contact.to)
+    }
+
+    /// Returns the cause of an attempt that a host did not answer, by the votes so far. The attempt itself is no vote.
+    fn cause_of(&self, contact: &HostContact) -> Cause {
+        if self.is_offline() || self.was_offline_during(contact) {
             return Cause::OwnNetwork;
         }
+        let has_answered_since = self.last_answer >= Some(contact.to.min(contact.from + ANSWER_WINDOW));
+        if self.silence.is_some() && !has_answered_since { Cause::Unclear } else { Cause::Target }
+    }
+
+    /// Records an attempt that a host did not answer, which the run has a vote of. Returns its cause.
+    fn on_silence(&mut self, contact: &HostContact, run: &Run, now: Instant) -> Cause {
+        if self.was_offline_during(contact) {
+            return Cause::OwnNetwork;
+        }
+        let (from, to) = (contact.from, contact.to);
         let deadline = to.min(from + ANSWER_WINDOW);
         let (last_answer, is_offline) = (self.last_answer, self.is_offline());
-        let Some(silent_since) = self.host(&contact.host) else {
-            return if is_offline { Cause::OwnNetwork } else { Cause::Target };
-        };
+        self.votes.insert(ProbeKey::of(&run.probe), contact.host.clone());
+        let silent_since = self.hosts.entry(contact.host.clone()).or_default();
         let is_new = silent_since.is_none();
         // If another host has answered since, this one is down itself, and counts as down until it answers.
         let is_down_itself = last_answer >= Some(*silent_since.get_or_insert(deadline));
@@ -226,33 +251,28 @@ impl OfflineDetector {
                 silence.examples.push(SilentHost { host, reason, message });
             }
         }
-        if last_answer < Some(from) && silence.tried.insert(contact.host.clone()) {
+        if last_answer < Some(from)
+            && let Entry::Vacant(vacant) = silence.tried.entry(ProbeKey::of(&run.probe))
+        {
+            vacant.insert(contact.host.clone());
             silence.last_first_attempt = silence.last_first_attempt.max(from);
         }
         if is_offline { Cause::OwnNetwork } else { Cause::Unclear }
     }
 
-    /// Returns the time since which a host has not answered. Adds the host if it is new; returns `None` if
-    /// [`MAX_HOSTS`] are remembered already.
-    fn host(&mut self, name: &str) -> Option<&mut Option<Instant>> {
-        if !self.hosts.contains_key(name) {
-            if self.hosts.len() >= MAX_HOSTS {
-                return None;
-            }
-            self.hosts.insert(name.to_owned(), None);
-        }
-        self.hosts.get_mut(name)
-    }
-
     /// Declares this host offline if the silence covers enough hosts and has lasted for `min_silence`.
     fn evaluate(&mut self, min_silence: Duration, now: Instant, decision: &mut Decision) {
         let Some(silence) = self.silence.as_mut().filter(|silence| !silence.is_offline) else { return };
+        let tried = count_distinct(silence.tried.values());
+        if tried < MIN_SILENT_HOSTS {
+            return;
+        }
         // A host that was already silent while others answered is no evidence about the network.
-        let last_answer = self.last_answer;
-        let not_down_before =
-            self.hosts.values().filter(|silent| silent.is_none_or(|since| last_answer < Some(since))).count();
-        let tried = silence.tried.len();
-        let are_most = tried >= MIN_SILENT_HOSTS && tried > not_down_before / 2;
+        let (hosts, last_answer) = (&self.hosts, self.last_answer);
+        let was_not_down_before =
+            |host: &&String| hosts.get(*host).is_none_or(|silent| silent.is_none_or(|since| last_answer < Some(since)));
+        let not_down_before = count_distinct(self.votes.values().filter(was_not_down_before));
+        let are_most = tried > not_down_before / 2;
         let spread = silence.last_first_attempt.saturating_duration_since(silence.began);
         let are_many = tried >= SUFFICIENT_SILENT_HOSTS && spread >= MIN_SILENCE;
         if !(are_most || are_many) || now.saturating_duration_since(silence.noticed) < min_silence {
@@ -281,7 +301,7 @@ impl Silence {
             noticed: now,
             latest: began,
             hosts: 0,
-            tried: HashSet::new(),
+            tried: HashMap::new(),
             last_first_attempt: began,
             examples: Vec::new(),
             is_offline: false,
@@ -301,6 +321,10 @@ impl Silence {
             decision.offline_event = Some(self.finding(known));
         }
     }
+}
+
+fn count_distinct<'a>(hosts: impl Iterator<Item = &'a String>) -> usize {
+    hosts.collect::<HashSet<_>>().len()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::run::{Failure, Identity, Outage, Outcome};
 use simulation::{Simulation, broken, failed};
 
 pub mod simulation;
+mod votes;
 
 fn passed_after_retry() -> Outcome {
     Outcome::PassedAfterRetry(Failure { reason: "status".to_owned(), message: String::new(), mismatches: Vec::new() })

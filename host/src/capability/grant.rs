@@ -6,4 +6,4 @@ mod declared;
 mod special_addresses;
 
 pub use allowed_hosts::{Grants, List, Refusal};
-pub use declared::{file_pointer, gets_trace_headers, trace_hosts};
+pub use declared::{file_pointer, gets_trace_headers, named_hosts, trace_hosts};

@@ -65,6 +65,17 @@ impl TraceHost {
         }
     }
 
+    /// Returns the host's name or address, without brackets and without a final dot. `None` if it is all hosts below a
+    /// domain.
+    pub fn exact_name(&self) -> Option<String> {
+        match &self.name {
+            Name::Is(url::Host::Domain(name)) => Some(name.clone()),
+            Name::Is(url::Host::Ipv4(address)) => Some(address.to_string()),
+            Name::Is(url::Host::Ipv6(address)) => Some(address.to_string()),
+            Name::Below(_) => None,
+        }
+    }
+
     /// Returns true if the URL leads to this host, or to a host below this domain, and has the port.
     pub fn matches(&self, url: &Url) -> bool {
         let Some(name) = name(url) else { return false };

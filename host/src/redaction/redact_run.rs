@@ -74,13 +74,15 @@ impl Secrets {
         }
     }
 
-    /// Redacts the values in the name, the title and the tags of a probe.
+    /// Redacts the values in the name, the title, the tags and the hosts of a probe.
     pub fn redact_identity(&self, identity: &mut Identity) {
         if self.is_empty() {
             return;
         }
         self.redact_in_place(&mut identity.probe);
         self.redact_in_place(&mut identity.title);
+        // Contacts are redacted in the same way, so that they are still found among these.
+        identity.voting_hosts.iter_mut().for_each(|host| self.redact_in_place(host));
         self.redact_tags(Arc::make_mut(&mut identity.tags));
     }
 

@@ -44,12 +44,15 @@ impl ContextFactory {
     /// Creates the context in which a configured probe describes itself and checks its settings: as for runs, but nothing
     /// can be sent.
     pub fn for_checks(&mut self, probe: &Probe, title: &str, directory: &Path) -> ProbeContext {
+        let built_in = matches!(probe.module, Module::BuiltIn(_));
         let mut identity = Identity {
             probe: probe.name.clone(),
             title: title.to_owned(),
             tags: Arc::clone(&probe.tags),
             failures_before_error: probe.failures_before_error,
             pointer: probe.pointer.clone(),
+            built_in,
+            voting_hosts: if built_in { grant::named_hosts(&probe.settings) } else { Box::default() },
         };
         self.secrets.redact_identity(&mut identity);
         identity.tags = reuse_if_equal(identity.tags, &mut self.tags);
@@ -65,7 +68,7 @@ impl ContextFactory {
             settings: probe.settings.clone().into_iter().collect(),
             policy: reuse_if_equal(Arc::new(policy), &mut self.policy),
             trace_hosts: reuse_if_equal(trace_hosts, &mut self.trace_hosts),
-            built_in: matches!(probe.module, Module::BuiltIn(_)),
+            built_in,
             ..self.empty()
         }
     }

@@ -221,7 +221,7 @@ impl ProbeShared {
 
     /// Returns the header of a run's recording.
     fn header(&self, run: &Run) -> Header {
-        let Identity { probe, title, tags, failures_before_error, pointer } = &*self.context.identity;
+        let Identity { probe, title, tags, failures_before_error, pointer, .. } = &*self.context.identity;
         let variables = self.context.policy.variables();
         Header {
             host: env!("CARGO_PKG_VERSION").to_owned(),

@@ -93,6 +93,8 @@ fn identity(header: &Header) -> Identity {
         tags: Arc::new(header.tags.clone()),
         failures_before_error: header.failures_before_error,
         pointer: header.pointer.clone(),
+        // A replay has no network.
+        ..Identity::default()
     }
 }
 

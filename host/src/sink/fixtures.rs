@@ -112,6 +112,8 @@ fn run(title: &str, outcome: Outcome, status: Status) -> Run {
             tags: Arc::new(tags(&[("team", "web"), ("region", "eu")])),
             failures_before_error: 1,
             pointer: "/groups/0/probes/0".to_owned(),
+            built_in: true,
+            voting_hosts: ["example.org".to_owned()].into(),
         }),
         outcome,
         trace: Trace {

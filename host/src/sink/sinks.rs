@@ -13,7 +13,7 @@ use super::console::{Console, ConsoleOptions};
 use super::in_order::InOrder;
 use super::sentry::{Sentry, StartError};
 use crate::assessment::{AssessedRun, Assessor, ConnectivityChange, Decision, ErrorAction};
-use crate::config::Config;
+use crate::config::{Config, Module};
 use crate::run::{Identity, Run};
 
 /// Assesses runs and reports them to every sink.
@@ -67,7 +67,8 @@ impl Sinks {
             sinks.push(Arc::new(sentry));
         }
         sinks.extend(console(options));
-        Ok(Self::new(probes, sinks))
+        let built_in = config.probes.iter().filter(|probe| matches!(probe.module, Module::BuiltIn(_))).count();
+        Ok(Self::new(built_in.min(probes), sinks))
     }
 
     /// Starts the sinks that the options ask for, without Sentry. `probes` is the number of probes whose runs will be
@@ -76,10 +77,11 @@ impl Sinks {
         Self::new(probes, console(options).into_iter().collect())
     }
 
-    /// Combines sinks. Each run is reported to them in this order. `probes` is the number of probes whose runs will be
-    /// reported. Must be called within a tokio runtime.
-    pub fn new(probes: usize, sinks: Vec<Arc<dyn Sink>>) -> Self {
-        let shared = Arc::new(Shared { assessor: Mutex::new(Assessor::new(probes)), sinks });
+    /// Combines sinks. Each run is reported to them in this order. `built_in_probes` is the number of built-in probes whose runs
+    /// will be reported: until all of them have run, errors wait for a comparison with other hosts, half a minute at most.
+    /// Must be called within a tokio runtime.
+    pub fn new(built_in_probes: usize, sinks: Vec<Arc<dyn Sink>>) -> Self {
+        let shared = Arc::new(Shared { assessor: Mutex::new(Assessor::new(built_in_probes)), sinks });
         let ticker = tokio::spawn(tick(Arc::clone(&shared)));
         Self { shared, _ticker: AbortOnDropHandle::new(ticker) }
     }

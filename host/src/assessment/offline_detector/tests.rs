@@ -388,16 +388,3 @@ fn a_thousand_targets_are_one_offline_event() {
     assert!(simulation.reported.is_empty(), "{:?}", simulation.reported);
     assert!(simulation.held.is_empty() && simulation.suppressed.len() > 500, "{}", simulation.suppressed.len());
 }
-
-#[test]
-fn the_number_of_remembered_hosts_is_bounded() {
-    let mut simulation = Simulation::with_probes(1);
-    for (number, host) in hosts(0..MAX_HOSTS + 10) {
-        simulation.run("redirected", Outcome::Passed, vec![simulation.contact(&host, true, number, number)], number);
-    }
-    assert_eq!(simulation.assessor.detector.hosts.len(), MAX_HOSTS);
-    // The error of a host that is not remembered is reported at once.
-    let last = MAX_HOSTS as f64;
-    simulation.run_without_answer("another", last + 20.0, last + 20.1);
-    simulation.check(1, 0, 0, 0);
-}

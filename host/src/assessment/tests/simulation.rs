@@ -24,9 +24,9 @@ pub struct Simulation {
 }
 
 impl Simulation {
-    pub fn with_probes(probes: usize) -> Self {
+    pub fn with_probes(voters: usize) -> Self {
         Self {
-            assessor: Assessor::new(probes),
+            assessor: Assessor::new(voters),
             began: Instant::now(),
             failures_before_error: 1,
             probes: HashMap::new(),
@@ -47,11 +47,36 @@ impl Simulation {
         HostContact { host: host.to_owned(), loopback: host == "localhost", answered, from, to }
     }
 
-    /// Assesses a run of the probe with this title that ends at `end`, and carries out the decision.
+    /// Assesses a run, which ends at `end`, of the built-in probe with this title, and carries out the decision. Its
+    /// settings name the host of the title, and the hosts of its first run.
     pub fn run(&mut self, title: &str, outcome: Outcome, contacts: Vec<HostContact>, end: f64) -> Assessment {
+        let hosts = contacts.iter().map(|contact| contact.host.clone()).chain([title.to_owned()]).collect();
+        self.run_with_votes(title, hosts, outcome, contacts, end)
+    }
+
+    /// Assesses a run of a third-party probe.
+    pub fn run_third_party(
+        &mut self,
+        title: &str,
+        outcome: Outcome,
+        contacts: Vec<HostContact>,
+        end: f64,
+    ) -> Assessment {
+        self.run_with_votes(title, Box::default(), outcome, contacts, end)
+    }
+
+    /// Assesses a run of the probe with this title, which has these voting hosts if it is new.
+    pub fn run_with_votes(
+        &mut self,
+        title: &str,
+        voting_hosts: Box<[String]>,
+        outcome: Outcome,
+        contacts: Vec<HostContact>,
+        end: f64,
+    ) -> Assessment {
         let failures_before_error = self.failures_before_error;
         let identity = self.probes.entry(title.to_owned()).or_insert_with(|| {
-            Arc::new(Identity { title: title.to_owned(), failures_before_error, ..Identity::default() })
+            Arc::new(Identity { title: title.to_owned(), failures_before_error, voting_hosts, ..Identity::default() })
         });
         let run = run(identity, outcome, contacts);
         let (assessed, decision) = self.assessor.assess(run, self.at(end));

@@ -1,6 +1,6 @@
 //! Files and hosts that a probe may use because its own settings name them. Pure functions of the settings.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -31,6 +31,16 @@ pub fn trace_hosts(settings: &Map<String, Value>, headers: &TraceHeaders) -> Arc
 /// the site that was named, while another port can belong to another owner.
 pub fn gets_trace_headers(hosts: &[TraceHost], url: &Url) -> bool {
     hosts.iter().any(|host| host.matches(url))
+}
+
+/// Returns the names and addresses of the hosts that a probe's settings name, each once, without brackets. A host that is
+/// filled into a template is not named.
+pub fn named_hosts(settings: &Map<String, Value>) -> Box<[String]> {
+    let mut hosts = HashSet::new();
+    settings.values().for_each(|value| add_hosts_in(value, &mut hosts));
+    let names: BTreeSet<_> =
+        hosts.iter().filter_map(TraceHost::exact_name).filter(|name| !name.contains('{')).collect();
+    names.into_iter().collect()
 }
 
 /// Adds the hosts that the texts in a value name to `hosts`.
@@ -142,6 +152,22 @@ mod tests {
                 ("https://next/", false),
             ],
         );
+    }
+
+    #[test]
+    fn hosts_that_a_template_or_a_response_fills_in_are_not_named() {
+        let Value::Object(settings) = json!({
+            "init_keys": { "peer": "[::1]:9" },
+            "steps": [
+                { "url": "https://Shop.Example./a", "auth": { "oauth2": { "token_url": "https://id.example/" } } },
+                { "url": "https://{host}/" },
+                { "url": "http://192.0.2.7:{port}/", "expected": 200 },
+                { "url": "https://shop.example/b" },
+            ],
+        }) else {
+            panic!("settings are a map")
+        };
+        assert_eq!(*named_hosts(&settings), ["192.0.2.7", "::1", "id.example", "shop.example"]);
     }
 
     #[test]

@@ -59,9 +59,13 @@ fn all_texts_of_a_run_are_redacted() {
     let text = || "is hunter2!".to_owned();
     let secrets = Secrets::new(["hunter2", "86400"]);
     let tags = || BTreeMap::from([(text(), text())]);
-    let pointer = String::new();
-    let mut identity =
-        Identity { probe: text(), title: text(), tags: tags().into(), failures_before_error: 1, pointer };
+    let mut identity = Identity {
+        probe: text(),
+        title: text(),
+        tags: tags().into(),
+        voting_hosts: [text()].into(),
+        ..Identity::default()
+    };
     secrets.redact_identity(&mut identity);
     let recorder = Recorder::start("probes.http".into(), String::new());
     let span = recorder.push(text(), text());

@@ -55,7 +55,8 @@ fn alarms(probes: usize) -> (Arc<Alarms>, Sinks) {
 }
 
 fn identity(title: &str, failures_before_error: u32) -> Arc<Identity> {
-    Arc::new(Identity { title: title.to_owned(), failures_before_error, ..Identity::default() })
+    let voting_hosts = [title.to_owned()].into();
+    Arc::new(Identity { title: title.to_owned(), failures_before_error, voting_hosts, ..Identity::default() })
 }
 
 /// A run that has just ended. If `answered` is `Some`, the run has contacted a host named like the probe, which
