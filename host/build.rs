@@ -10,21 +10,22 @@ use wit_bindgen_core::Files;
 use wit_bindgen_core::wit_parser::Resolve;
 use zstd::zstd_safe::CParameter;
 
-/// The contract, and the built-in probes.
-const WIT: &str = "embedded/wit";
-const PROBES: &str = "embedded/built";
+/// The folder of the contract, below that of the package.
+const WIT_FOLDER: &str = "embedded/wit";
+/// The folder of the built-in probes, below that of the package.
+const PROBES_FOLDER: &str = "embedded/built";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let output = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
+    let output = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set: let cargo run build.rs")?);
     write_bindings(&output)?;
     write_built_in_probes(&output)
 }
 
 /// Writes `probe.c`, `probe.h` and `probe_component_type.o`.
 fn write_bindings(output: &Path) -> Result<(), Box<dyn Error>> {
-    println!("cargo::rerun-if-changed={WIT}");
+    println!("cargo::rerun-if-changed={WIT_FOLDER}");
     let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_dir(WIT)?;
+    let (package, _) = resolve.push_dir(WIT_FOLDER)?;
     let world = resolve.select_world(&[package], Some("probe"))?;
     let mut files = Files::default();
     wit_bindgen_c::Opts::default().build().generate(&mut resolve, world, &mut files)?;
@@ -34,18 +35,18 @@ fn write_bindings(output: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Writes `built-in.zst`: each probe after its length.
+/// Writes `built-in.zst`: for each probe its length in bytes, as a little-endian `u32`, and its component.
 fn write_built_in_probes(output: &Path) -> Result<(), Box<dyn Error>> {
     /// In the order of `BUILT_IN` in `sandbox/component/read.rs`. `http` is first, because nearly all configurations need it.
     const NAMES: [&str; 3] = ["http", "chain", "ssh"];
     /// A window of 16 MiB spans all probes, so that each is compressed against the one before it.
     const WINDOW_LOG: u32 = 24;
-    // The best level takes seconds, which only a release is worth.
+    // Level 19 compresses better, but takes some seconds: only builds for release use it.
     let level = if env::var("PROFILE")? == "release" { 19 } else { 1 };
     let mut stream = zstd::Encoder::new(Vec::new(), level)?;
     stream.set_parameter(CParameter::WindowLog(WINDOW_LOG))?;
     for name in NAMES {
-        let path = format!("{PROBES}/{name}.wasm");
+        let path = format!("{PROBES_FOLDER}/{name}.wasm");
         println!("cargo::rerun-if-changed={path}");
         let bytes = fs::read(&path).map_err(|error| format!("{path}: {error}"))?;
         stream.write_all(&u32::try_from(bytes.len())?.to_le_bytes())?;

@@ -71,8 +71,8 @@ pub fn parse(source: &Source, environment: &dyn Fn(&str) -> Option<String>) -> P
     decode::decode(value, context, &source.directory, environment)
 }
 
-/// Returns one probe for each module that a configuration declares, without settings of its own. Modules with errors have
-/// none.
+/// Returns one probe for each module that a configuration declares, without settings of its own. Modules with errors
+/// get no probe.
 pub fn module_probes(source: &Source, environment: &dyn Fn(&str) -> Option<String>) -> Vec<Probe> {
     let mut value = yaml_tree::Document::parse(source)
         .ok()

@@ -1,8 +1,8 @@
-//! The entries of `allow.hosts`: names, domains, addresses and networks, with a port or without. Pure. Private
-//! and special addresses are not treated here.
+//! The entries of `allow.hosts`: names, domains, addresses and networks, with a port or without. Does no I/O.
+//! `capability/grant/special_addresses` has the rules for private and special addresses.
 //!
 //! This is not the type of `trace_headers.hosts`, [`TraceHost`](super::TraceHost): permissions need networks and a
-//! wildcard, and are compared with a name or a resolved address. Trace headers are sent by the host in a URL.
+//! wildcard, and are compared with a name or a resolved address. For trace headers only the host in a URL counts.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -14,7 +14,7 @@ use super::trace_host::parse_host_and_port;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AllowedHost {
     pattern: HostPattern,
-    /// `None` is every port.
+    /// `None` stands for every port.
     port: Option<u16>,
 }
 
@@ -41,8 +41,8 @@ impl AllowedHost {
         let (pattern, port) = match text.strip_prefix('*') {
             Some("") => (HostPattern::Any, None),
             Some(rest) if rest.starts_with(':') => (HostPattern::Any, Some(parse_port(&rest[1..]).ok_or(SHAPE)?)),
-            _ if text.contains('/') => network(text)?,
-            _ => host(text)?,
+            _ if text.contains('/') => parse_network(text)?,
+            _ => parse_host(text)?,
         };
         match port {
             Some(0) => Err("names the port 0, which nobody listens on".to_owned()),
@@ -50,8 +50,8 @@ impl AllowedHost {
         }
     }
 
-    /// Returns true if the entry has this name and port: as the name itself, by a domain above it, or as `*`. The address
-    /// that the name resolves to does not matter.
+    /// Returns true if the entry covers this name and port: it is the name itself, `*.` and a domain above the name, or
+    /// `*`. The address that the name resolves to does not matter.
     pub fn matches_name(&self, name: &str, port: u16) -> bool {
         let matches = match &self.pattern {
             HostPattern::Any => true,
@@ -62,27 +62,27 @@ impl AllowedHost {
         matches && self.matches_port(port)
     }
 
-    /// Returns true if the entry is a network, or an address, that has this address and port.
+    /// Returns true if the entry is this address, or a network that contains it, and covers this port.
     pub fn matches_addr(&self, address: IpAddr, port: u16) -> bool {
         matches!(&self.pattern, HostPattern::Network(network) if network.contains(&address)) && self.matches_port(port)
     }
 
-    /// Returns the port of the entry; `None` if it has every port.
+    /// Returns the port of the entry; `None` if it covers every port.
     pub fn port(&self) -> Option<u16> {
         self.port
     }
 
-    /// Returns true if the entry is `*` and has this port.
+    /// Returns true if the entry is `*` and covers this port.
     pub fn is_wildcard(&self, port: u16) -> bool {
         self.pattern == HostPattern::Any && self.matches_port(port)
     }
 
-    /// Returns true if the entry is an address or a network and has this port.
+    /// Returns true if the entry is an address or a network, and covers this port.
     pub fn is_network(&self, port: u16) -> bool {
         matches!(self.pattern, HostPattern::Network(_)) && self.matches_port(port)
     }
 
-    /// Returns true if the entry has a loopback address of this machine and this port.
+    /// Returns true if the entry covers `127.0.0.1` or `::1` with this port.
     pub fn is_loopback(&self, port: u16) -> bool {
         [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()]
             .iter()
@@ -97,7 +97,7 @@ impl AllowedHost {
 const SHAPE: &str = "is no host: write a name such as `shop.example` or `*.shop.example`, an address or a network such \
                      as `10.0.0.0/8`, or `*`; with `:PORT` for that port alone";
 
-fn host(text: &str) -> Result<(HostPattern, Option<u16>), String> {
+fn parse_host(text: &str) -> Result<(HostPattern, Option<u16>), String> {
     let (below, rest) = text.strip_prefix("*.").map_or((false, text), |rest| (true, rest));
     let (host, port) = parse_host_and_port(rest).ok_or(SHAPE)?;
     let pattern = match host {
@@ -105,7 +105,7 @@ fn host(text: &str) -> Result<(HostPattern, Option<u16>), String> {
             return Err(format!("{SHAPE}; `*.` comes first or not at all"));
         }
         url::Host::Domain(name) if below => HostPattern::Below(format!(".{name}")),
-        _ if below => return Err("has nothing below it: an address is a host by itself".to_owned()),
+        _ if below => return Err("is an address, and so has no hosts below it: leave out `*.`".to_owned()),
         url::Host::Domain(name) => HostPattern::Name(name),
         url::Host::Ipv4(address) => HostPattern::Network(IpAddr::from(address).into()),
         url::Host::Ipv6(address) => HostPattern::Network(IpAddr::from(address).to_canonical().into()),
@@ -114,7 +114,7 @@ fn host(text: &str) -> Result<(HostPattern, Option<u16>), String> {
 }
 
 /// Parses `10.0.0.0/8`, `10.0.0.0/8:5432`, `fd00::/8` or `[fd00::/8]:5432`.
-fn network(text: &str) -> Result<(HostPattern, Option<u16>), String> {
+fn parse_network(text: &str) -> Result<(HostPattern, Option<u16>), String> {
     let (text, port) = match text.rsplit_once(':') {
         // In an IPv6 network without a port, the last colon comes before the slash.
         Some((network, port)) if !port.contains('/') => (network, Some(parse_port(port).ok_or(SHAPE)?)),
@@ -149,7 +149,11 @@ mod tests {
 
     #[track_caller]
     fn check_name(entry: &str, name: &str, port: u16, expected: bool) {
-        assert_eq!(AllowedHost::read(entry).unwrap().matches_name(name, port), expected, "{entry} has {name}:{port}");
+        assert_eq!(
+            AllowedHost::read(entry).unwrap().matches_name(name, port),
+            expected,
+            "{entry} covers {name}:{port}"
+        );
     }
 
     #[track_caller]
@@ -158,12 +162,12 @@ mod tests {
         assert_eq!(
             AllowedHost::read(entry).unwrap().matches_addr(address, port),
             expected,
-            "{entry} has {address}:{port}"
+            "{entry} covers {address}:{port}"
         );
     }
 
     #[test]
-    fn names_and_all_below_them() {
+    fn names_and_domains_match_names() {
         check_name("shop.example", "shop.example", 1, true);
         check_name("SHOP.Example.", "shop.example", 1, true);
         check_name("b\u{fc}cher.example", "xn--bcher-kva.example", 1, true);
@@ -184,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_and_networks() {
+    fn addresses_and_networks_match_addresses() {
         check_addr("192.0.2.7", "192.0.2.7", 1, true);
         check_addr("192.0.2.7", "192.0.2.8", 1, false);
         check_addr("192.0.2.7:25", "192.0.2.7", 25, true);
@@ -221,6 +225,6 @@ mod tests {
         let refused = |text| AllowedHost::read(text).unwrap_err();
         assert_eq!(refused("10.1.2.3/8"), "has bits beyond its prefix: write `10.0.0.0/8`, or the address by itself");
         assert_eq!(refused("shop.example:0"), "names the port 0, which nobody listens on");
-        assert!(refused("*.127.0.0.1").starts_with("has nothing below it"));
+        assert!(refused("*.127.0.0.1").starts_with("is an address"));
     }
 }

@@ -1,4 +1,4 @@
-//! Check-ins: decodes the keys `check_in`.
+//! Decodes the key `check_in` of `sentry`, of groups and of probes.
 
 use serde_json::{Map, Value};
 
@@ -12,8 +12,9 @@ use crate::redaction::Secrets;
 pub struct CheckIn {
     /// The JSON pointer to the probe, the group or `sentry` that has the key.
     pub(super) owner_pointer: String,
-    /// `None` makes the slug from the title or the server name.
+    /// The slug as configured. If it is `None`, the slug is made from the title or the server name.
     pub(super) slug: Option<String>,
+    /// Minutes. See [`Monitor`] for this and the following fields.
     pub(super) margin: Option<u32>,
     pub(super) failure_issue_threshold: Option<u32>,
     pub(super) recovery_threshold: Option<u32>,
@@ -87,8 +88,8 @@ pub fn decode_check_in(
 }
 
 impl CheckIn {
-    /// Redacts the slug and the owner. A reference in them is no secret, unless the same value is used as a secret
-    /// elsewhere.
+    /// Redacts the slug and the owner. The value of a reference in them is a secret only if another key uses the same
+    /// value as a secret.
     pub fn redact(&mut self, secrets: &Secrets) {
         self.slug = self.slug.take().and_then(|slug| match secrets.redact(&slug).into_owned() {
             redacted if redacted == slug => Some(slug),
@@ -97,7 +98,7 @@ impl CheckIn {
         self.owner.iter_mut().for_each(|owner| secrets.redact_in_place(owner));
     }
 
-    /// Returns a diagnostic at the slug, or at `check_in` if the slug was made.
+    /// Returns a diagnostic at the slug, or at `check_in` if the slug was made from a title or the server name.
     pub(super) fn slug_diagnostic(&self, message: String) -> Diagnostic {
         let key = below(&self.owner_pointer, "check_in");
         match self.slug {

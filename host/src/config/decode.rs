@@ -30,7 +30,7 @@ mod tracing;
 
 pub use module::{BUILT_IN, built_in};
 
-/// The values that a probe has unless it has its own.
+/// The values that a probe inherits from its group, from `sentry` or from the limits at the top of the file.
 #[derive(Clone)]
 struct Inherited {
     tags: Arc<BTreeMap<String, String>>,
@@ -58,8 +58,8 @@ impl Decoder<'_> {
     fn config(&mut self, value: Option<Value>) -> Config {
         let field = value.map(|value| Field { pointer: String::new(), label: "a configuration".into(), value });
         let root = field.and_then(|field| Table::new(field, Section::ROOT, &mut self.context));
-        // A file that cannot be read gets no warning about missing keys.
-        let is_readable = root.is_some();
+        // If the file is no map of keys, that is the only message: a warning about missing keys would be of no use.
+        let is_map = root.is_some();
         let mut root = root.unwrap_or(Table::empty(Section::ROOT));
         let (mut sentry, tags, trace_headers) = self.sentry(root.take("sentry"));
         let limits = root.take_table("limits", Section::HOST_LIMITS, &mut self.context);
@@ -67,7 +67,7 @@ impl Decoder<'_> {
         self.modules = self.modules(root.take("modules"), limits);
         let inherited = Inherited { tags: tags.into(), limits, trace_headers };
 
-        if is_readable && is_empty_list(&root, "groups", Section::ROOT) {
+        if is_map && is_empty_list(&root, "groups", Section::ROOT) {
             self.warn("/groups".into(), "no probes: `groups` is empty, so that nothing would run");
         }
         let groups = root.take_list("groups", &mut self.context).unwrap_or_default();
@@ -75,8 +75,8 @@ impl Decoder<'_> {
         self.warn_of_unused_modules();
         root.finish(&mut self.context);
         let secrets = Secrets::new(self.context.resolved.secrets.iter().map(ExposeSecret::expose_secret));
-        // These texts are sent with every run. A reference in them is no secret, unless the same value is used as a
-        // secret elsewhere.
+        // These texts are sent with every run. The value of a reference in them is a secret only if another key uses
+        // the same value as a secret.
         for text in [&mut sentry.environment, &mut sentry.release, &mut sentry.server_name] {
             secrets.redact_in_place(text);
         }
@@ -157,8 +157,8 @@ impl Decoder<'_> {
         self.context.errors.push(Diagnostic::outside_file(message));
     }
 
-    /// Returns the limits at the top of the file: those of a run, the number of runs at once, and the bytes of memory of
-    /// all of them together.
+    /// Returns the limits at the top of the file: those of each run, the maximal number of runs at once, and the
+    /// maximal bytes of memory of all runs together.
     fn host_limits(&mut self, table: Option<Table>) -> (Limits, usize, Option<usize>) {
         let mut table = table.unwrap_or(Table::empty(Section::HOST_LIMITS));
         let total_memory = table.take_bytes("total_memory", &mut self.context).map(|bytes| bytes as usize);
@@ -229,13 +229,13 @@ impl Decoder<'_> {
         })
     }
 
-    /// Returns the component that the key `probe` names.
+    /// Returns the component that the key `probe` names; `None`, after adding an error, if there is no such component.
     fn component(&mut self, table: &mut Table) -> Option<Component> {
         let Some(field) = table.take("probe") else {
             let misspelt = table.rest.keys().find(|key| closest(key, &["probe"]).is_some());
             self.context.errors.push(match misspelt {
                 Some(key) => {
-                    let message = format!("the key `probe` is missing, did you mean it by {}?", quote(key));
+                    let message = format!("the key `probe` is missing, did you misspell it as {}?", quote(key));
                     Diagnostic::at_key(below(&table.pointer, key), message)
                 }
                 None => {
@@ -281,7 +281,7 @@ fn is_empty_list(table: &Table, key: &str, section: Section) -> bool {
 fn check_environment(label: &str, text: &str, max_length: usize) -> Result<(), String> {
     check_line(label, text, max_length)?;
     match text {
-        "None" => Err(format!("{label} cannot be `None`, which Sentry keeps for itself")),
+        "None" => Err(format!("{label} cannot be `None`, which Sentry reserves")),
         _ if text.contains(char::is_whitespace) => Err(format!("{label} holds a space: write `-` instead")),
         _ if text.contains('/') => Err(format!("{label} holds a `/`, which Sentry does not take: write `-` instead")),
         _ => Ok(()),
@@ -297,6 +297,7 @@ fn check_release(text: &str, max_length: usize) -> Result<(), String> {
     Ok(())
 }
 
+/// Returns the name of this machine, or `unknown`.
 fn host_name(environment: &dyn Fn(&str) -> Option<String>) -> String {
     let file = |path| std::fs::read_to_string(path).ok();
     let names = [file("/proc/sys/kernel/hostname"), file("/etc/hostname"), environment("HOSTNAME")];

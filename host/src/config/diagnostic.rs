@@ -5,7 +5,7 @@
 pub struct Diagnostic {
     /// The place in the file.
     pub location: Location,
-    /// The mistake, and what would be right: lower case, no full stop.
+    /// What is wrong and what to write instead, in lower case, without a full stop.
     pub message: String,
 }
 
@@ -66,7 +66,7 @@ impl Diagnostic {
     }
 }
 
-/// The maximal number of diagnostics. A file can have a million errors, too many to read.
+/// The maximal number of diagnostics. A file can have a million errors, too many to print or to read.
 const MAX_DIAGNOSTICS: usize = 1000;
 
 /// A list of diagnostics with a maximal length. If it is full, its last item reports that there are more.
@@ -106,12 +106,12 @@ pub fn unescape(segment: &str) -> String {
     segment.replace("~1", "/").replace("~0", "~")
 }
 
-/// Characters of a text that messages repeat.
-const MAX_QUOTED: usize = 60;
+/// The maximal number of characters of a text that a message repeats.
+const MAX_QUOTED_CHARS: usize = 60;
 
 /// Returns a text of the configuration in backquotes, fit for one line of a terminal. See [`shorten`].
 pub fn quote(text: &str) -> String {
-    format!("`{}`", shorten(text, MAX_QUOTED))
+    format!("`{}`", shorten(text, MAX_QUOTED_CHARS))
 }
 
 /// Returns the first word of a key in backquotes.
@@ -139,10 +139,10 @@ pub fn shorten(text: &str, max_length: usize) -> String {
     beginning(text, max_length)
 }
 
-/// Returns a title in backquotes. A title may have a URL: it is shown wherever its runs are, and secrets have been
-/// redacted from it.
+/// Returns a title in backquotes. Unlike [`quote`], it shows a URL in the title: secrets have been redacted from
+/// titles, and every run is sent with its title.
 pub fn quote_title(title: &str) -> String {
-    format!("`{}`", beginning(title, MAX_QUOTED))
+    format!("`{}`", beginning(title, MAX_QUOTED_CHARS))
 }
 
 fn beginning(text: &str, max_length: usize) -> String {

@@ -1,7 +1,7 @@
 //! Renders diagnostics for a terminal: the message, the location, and the line of the file.
 //!
-//! Only the keys and the host's own values of a line are shown. Everything else may be a secret, and becomes `…`: a password,
-//! a DSN or a body never leave the file, not even to a terminal.
+//! Only the keys and the host's own values of a line are shown. Everything else may be a secret, such as a
+//! password, a DSN or a body, and is printed as `…`.
 
 use std::fmt::Write;
 
@@ -13,9 +13,9 @@ use super::source::{Source, lines};
 use super::source_map::{Member, SourceMap};
 use super::yaml_tree::{Document, Kind, Node};
 
-/// Characters of a key, a value or a path that are shown.
+/// The maximal number of characters of a key, a value or a path that are shown.
 const MAX_WIDTH: usize = 100;
-/// Columns of indentation that are shown; more becomes `…`.
+/// The maximal number of columns of indentation that are shown as they are; a wider indentation is shown as `…`.
 const MAX_INDENT: usize = 60;
 
 /// The severity of diagnostics.
@@ -138,7 +138,8 @@ impl<'a> Snippet<'a> {
         writeln!(text, "{:gutter$} {bar}", "")?;
         writeln!(text, " {} {bar} {shown}", paint.frame(&range.line.to_string()))?;
         writeln!(text, "{:gutter$} {bar} {:before$}{}", "", "", paint.caret(&"^".repeat(length)))?;
-        // A file of settings is the only probe of a configuration that is not in the file.
+        // A file with the settings of one probe was parsed as a configuration with this probe alone. Its part of the
+        // pointer is not in the file.
         let wrapper = if source.probe.is_some() { "/groups/0/probes/0" } else { "" };
         if let Some(path) = path(self.pointer.strip_prefix(wrapper).unwrap_or(self.pointer)) {
             writeln!(text, "{:gutter$} {} at {path}", "", paint.frame("="))?;

@@ -1,6 +1,6 @@
 //! Replaces references, `${env:NAME}` and `${file:PATH}`, in the texts of a configuration, and collects the secrets: the
-//! replacements of references, and texts whose key has the name of a secret. Depends on the host's own keys only for
-//! those whose values are no secrets.
+//! replacements of references, and texts whose key has the name of a secret. Of the host's own
+//! keys it knows only which have values that are no secrets.
 
 mod grammar;
 mod plaintext_secrets;
@@ -20,7 +20,8 @@ use plaintext_secrets::KeyPath;
 pub use resolved::{Interpolations, Resolved};
 pub use secret_file::world_readable_warning;
 
-/// Bytes of all replacements together. A few lines of references can ask for more than any memory holds.
+/// The maximal size of all replacements together, in bytes. Without it, a few lines of references could fill the
+/// memory.
 const MAX_REPLACED_BYTES: usize = 64 << 20;
 
 /// The environment in which references are looked up.
@@ -62,7 +63,7 @@ struct Resolver<'a> {
     resolved: Resolved,
     /// The JSON pointer to the value that is being resolved.
     pointer: String,
-    /// Bytes of replacements that are still allowed; `None` once they did not suffice.
+    /// Bytes of replacements that are still allowed; `None` after a replacement was larger.
     bytes_left: Option<usize>,
     looked_up: HashMap<(Kind, String), LookedUp>,
     /// Pointers to secrets that are written in the file itself.
@@ -82,7 +83,7 @@ impl Resolver<'_> {
         match value {
             Value::String(text) => {
                 self.text(text, key);
-                // The host's own numbers can be references. For settings, the component's schema says which can.
+                // The host's own numbers can be references. Which settings are numbers, the component's schema says.
                 if plaintext_secrets::is_number(&self.pointer)
                     && self.resolved.whole_values.contains(&self.pointer)
                     && let Ok(number) = serde_json::from_str(text.trim())
@@ -156,7 +157,8 @@ impl Resolver<'_> {
                 Piece::Reference(reference) => match self.look_up(reference)? {
                     Some(text) => {
                         self.bytes_left = self.bytes_left.and_then(|left| left.checked_sub(text.len()));
-                        self.bytes_left.ok_or("too much text: references may come to 64 MiB, all together")?;
+                        self.bytes_left
+                            .ok_or("too much text: the values of all references together may have 64 MiB at most")?;
                         replaced.push_str(&text);
                         escaped.push_str(&text.replace('{', "{{").replace('}', "}}"));
                         has_short_secret |= self.collect_secret(reference, &text);
@@ -178,13 +180,15 @@ impl Resolver<'_> {
         if let [Piece::Reference(_)] = &pieces[..] {
             self.resolved.whole_values.insert(self.pointer.clone());
         } else if has_short_secret {
-            // A secret that is too short to be redacted by itself is redacted together with the text around it.
+            // A short secret is redacted only as a whole word. Within this text, it is redacted together with the rest
+            // of it.
             self.collect(&replaced);
         }
         Ok(replaced)
     }
 
-    /// Returns what a reference stands for; `None` if its default does.
+    /// Returns the value of a variable or a file; `None` if the default of the reference is to be used. The error is a
+    /// message.
     fn look_up(&mut self, reference: &Reference) -> Result<Option<Rc<str>>, String> {
         let Reference { kind, name, default } = *reference;
         let found = self.looked_up.entry((kind, name.to_owned())).or_insert_with(|| {
@@ -193,7 +197,7 @@ impl Resolver<'_> {
                 Kind::File => secret_file::read(self.env.directory, name).map(|text| text.map(Rc::from)),
             };
             if let (None, Ok(Some(""))) = (default, text.as_ref().map(Option::as_deref)) {
-                let message = format!("{reference} stands for nothing: what it leads to is empty");
+                let message = format!("{reference} is replaced with nothing: the variable or file is empty");
                 self.warnings.push(Diagnostic::at_value(self.pointer.clone(), message));
             }
             LookedUp { text, is_collected: false }
@@ -208,7 +212,8 @@ impl Resolver<'_> {
         }
     }
 
-    /// Adds what a reference stood for to the secrets, once. Returns true if it is too short to be redacted by itself.
+    /// Adds the value of a reference to the secrets, once. Returns true if it is so short that it is redacted only as a
+    /// whole word.
     fn collect_secret(&mut self, reference: &Reference, text: &str) -> bool {
         if plaintext_secrets::is_public(&self.pointer) {
             return false;
@@ -223,8 +228,8 @@ impl Resolver<'_> {
             }
             if is_short(text) {
                 let message = format!(
-                    "{reference} stands for less than 4 characters: too short a text to be struck out of others, \
-                     unless it stands alone"
+                    "{reference} stands for less than 4 characters: a secret as short as that is redacted only where \
+                     it is a whole word"
                 );
                 self.warnings.push(Diagnostic::at_value(self.pointer.clone(), message));
             }

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::section::Section;
 use super::table::{DecodeContext, Table};
 
-/// The maximum of `limits.memory`, in bytes. The pool of memories is laid out for it.
+/// The maximum of `limits.memory`, in bytes. Each slot for a memory in wasmtime's pooling allocator has this size.
 pub const MAX_MEMORY_BYTES: usize = 64 << 20;
-/// The maximum of `limits.table`. The pool of tables is laid out for it.
+/// The maximum of `limits.table`, in elements. Each slot for a table in wasmtime's pooling allocator has this size.
 pub const MAX_TABLE_ELEMENTS: usize = 100_000;
 
 /// The limits of one run. With retries each attempt starts anew, except for spans and log lines, which count for the
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_schema_allows_what_the_pool_is_laid_out_for() {
+    fn the_maxima_of_the_schema_are_the_sizes_of_the_slots() {
         assert_eq!(*Section::RUN_LIMITS.bounds("memory").end() as usize, MAX_MEMORY_BYTES);
         assert_eq!(*Section::RUN_LIMITS.bounds("table").end() as usize, MAX_TABLE_ELEMENTS);
     }

@@ -59,7 +59,8 @@ pub struct Sentry {
     pub sample: Sample,
     /// The URL of a Spotlight that gets the same envelopes as Sentry.
     pub spotlight: Option<Url>,
-    /// The monitors of `check_ins`. Empty after [`parse`](super::parse): [`monitors`](super::monitors) makes them, once the titles of all probes are known.
+    /// The monitors of `check_ins`. Empty after [`parse`](super::parse): [`monitors`](super::monitors) makes them once
+    /// the titles of all probes are known.
     pub monitors: Vec<Monitor>,
 }
 
@@ -75,12 +76,12 @@ pub struct Sample {
 /// One item of `probes`. It has no `Debug`, because settings may be secrets.
 #[derive(Clone)]
 pub struct Probe {
-    /// The name that its runs carry: the full name of a built-in probe (`probes.http`), the name of a module, or the stem of
-    /// a component's file.
+    /// The name that its runs are reported with: the full name of a built-in probe (`probes.http`), the name of a
+    /// module, or the stem of a component's file.
     pub name: String,
     /// The component.
     pub module: Module,
-    /// `None` leaves the title to the component.
+    /// If it is `None`, the component gives the probe a title.
     pub title: Option<String>,
     /// The tags of `sentry`, the group and the probe; the innermost overrides.
     pub tags: Arc<BTreeMap<String, String>>,
@@ -120,7 +121,7 @@ pub struct ModuleSettings {
 }
 
 impl Interpolations {
-    /// Adds those of other settings that lie below one of these keys.
+    /// Adds the interpolations of other settings, if they lie below one of these keys.
     pub(super) fn extend(&mut self, other: Self, keys: &HashSet<String>) {
         let is_below_key = |pointer: &str| pointer.split('/').nth(1).is_some_and(|key| keys.contains(&unescape(key)));
         self.whole_values.extend(other.whole_values.into_iter().filter(|pointer| is_below_key(pointer)));
@@ -176,7 +177,7 @@ pub struct AllowSsh {
     pub agent: Option<bool>,
 }
 
-/// The attempts before a run counts as failed.
+/// The repetitions of a failed run before it counts as failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retries {
     /// The number of attempts after the first.

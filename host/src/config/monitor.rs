@@ -1,5 +1,4 @@
-//! The monitors that Sentry is to have for the check-ins of a configuration. Knows the limits of Sentry's monitors, and
-//! nothing of sending.
+//! Makes the monitors for the check-ins of a configuration, within the limits of Sentry's monitors. Sends nothing.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -12,9 +11,10 @@ use super::section::Section;
 /// The JSON pointer to the section whose check-in is the host's.
 const HOST: &str = "/sentry";
 const MINUTE: Duration = Duration::from_secs(60);
-/// The margin for a run that takes no time. Sentry leaves out the seconds of a check-in's time, and so expects the next
-/// up to one minute early; another minute is for gathering the runs of a minute, and for the network.
-const MIN_MARGIN: u32 = 2;
+/// The margin for a run that takes no time, in minutes. Sentry drops the seconds from the time of a check-in, and so
+/// expects the next one up to a minute early. Another minute is for gathering the runs of a minute, and for the
+/// network.
+const MIN_MARGIN_MINUTES: u32 = 2;
 
 /// Returns the monitors that a configuration asks for, in its order. `titles` are the titles of `config.probes`.
 ///
@@ -76,7 +76,7 @@ impl CheckIn {
             slug,
             subject,
             every: minutes(every).max(1),
-            margin: self.margin.unwrap_or((run_minutes + MIN_MARGIN).min(bound("margin"))),
+            margin: self.margin.unwrap_or((run_minutes + MIN_MARGIN_MINUTES).min(bound("margin"))),
             failure_issue_threshold: self.failure_issue_threshold.or(threshold),
             recovery_threshold: self.recovery_threshold,
             owner: self.owner.clone(),
@@ -109,12 +109,12 @@ mod tests {
 
     fn config(text: &str) -> Config {
         let source = Source { name: "test".into(), text: text.into(), path: None, directory: ".".into(), probe: None };
-        let parsed = parse(&source, &|name| (name == "PLACE").then(|| "mars".to_owned()));
+        let parsed = parse(&source, &|name| (name == "PLANET").then(|| "mars".to_owned()));
         assert_eq!(parsed.errors, []);
         parsed.config
     }
 
-    /// Returns the monitors of a configuration, with the titles that are in it.
+    /// Returns the monitors of a configuration whose probes all have a title.
     fn monitors_of(text: &str) -> Result<Vec<Monitor>, Vec<Diagnostic>> {
         let config = config(text);
         let titles: Vec<_> = config.probes.iter().map(|probe| probe.title.as_deref().unwrap_or_default()).collect();
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn every_in_minutes() {
+    fn intervals_are_rounded_up_to_minutes() {
         let every = |seconds: &str| monitor_of_probe(&format!("every: {seconds}")).every;
         for (seconds, minutes) in [
             ("0.05", 1),
@@ -181,7 +181,7 @@ mod tests {
         assert_eq!(one.subject, of("/groups/0", false));
         let two = group("[{probe: http, title: t}, {probe: http, title: u, every: 120, limits: {deadline: 150}}]");
         assert_eq!(two.subject, of("/groups/0", true));
-        assert_eq!((two.every, two.margin), (2, 5), "those of the probe that runs most several_per_minute");
+        assert_eq!((two.every, two.margin), (2, 5), "the schedule of the probe that runs most often");
     }
 
     #[test]
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn slugs_of_titles() {
+    fn slugs_are_made_from_titles() {
         for (title, slug) in [
             ("Log in & look at the basket", Some("log-in-look-at-the-basket")),
             ("  shop.example/status ", Some("shop-example-status")),
@@ -216,17 +216,17 @@ mod tests {
 groups: [{probes: [{probe: http, title: Shop, check_in: true}, {probe: http, title: 404, check_in: true}]}]",
         );
         let wrong = wrong.unwrap_err();
-        let places: Vec<_> = wrong.iter().filter_map(Diagnostic::pointer).collect();
-        assert_eq!(places, ["/groups/0/probes/1/check_in", "/sentry/check_in/slug", "/groups/0/probes/0/check_in"]);
+        let pointers: Vec<_> = wrong.iter().filter_map(Diagnostic::pointer).collect();
+        assert_eq!(pointers, ["/groups/0/probes/1/check_in", "/sentry/check_in/slug", "/groups/0/probes/0/check_in"]);
     }
 
     #[test]
     fn secrets_are_redacted_from_slugs() {
         let slug = |title: &str| {
-            let probe = format!("{{probe: http, title: '{title}', check_in: {{slug: 'shop-${{env:PLACE}}'}}}}");
+            let probe = format!("{{probe: http, title: '{title}', check_in: {{slug: 'shop-${{env:PLANET}}'}}}}");
             monitors_of(&format!("groups: [{{probes: [{probe}]}}]")).unwrap().remove(0).slug
         };
         assert_eq!(slug("Shop"), "shop-mars");
-        assert_eq!(slug("Shop on ${env:PLACE}"), "shop-filtered");
+        assert_eq!(slug("Shop on ${env:PLANET}"), "shop-filtered");
     }
 }

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::table::Field;
 
-/// A share of runs, in millionths. Sentry's `sample_rand` has six digits: a finer rate would sample another share than
-/// it says, and Sentry's extrapolated counts would be wrong.
+/// A share of runs, in millionths. Sentry's `sample_rand` has six digits: with a finer rate, another share would be
+/// sent than the rate that is reported with it, and the counts that Sentry extrapolates would be wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SampleRate(u32);
 
@@ -59,10 +59,10 @@ impl fmt::Display for SampleRate {
 
 /// Parses `1 of 10`. Returns `None` for anything else, and for `0 of 0`.
 fn parse_ratio(text: &str) -> Option<f64> {
-    let (kept, all) = text.split_once(" of ")?;
+    let (sampled, all) = text.split_once(" of ")?;
     let integer = |text: &str| text.trim().parse::<u32>().ok();
-    let (kept, all) = (integer(kept)?, integer(all)?);
-    (all > 0).then(|| f64::from(kept) / f64::from(all))
+    let (sampled, all) = (integer(sampled)?, integer(all)?);
+    (all > 0).then(|| f64::from(sampled) / f64::from(all))
 }
 
 #[cfg(test)]
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn rates() {
+    fn a_rate_is_a_number_or_a_ratio() {
         check(json!(0), Ok("0"));
         check(json!(0.1), Ok("0.1"));
         check(json!(0.25), Ok("0.25"));

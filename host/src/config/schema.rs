@@ -21,7 +21,7 @@ pub use component::ComponentSchema;
 /// # Errors
 /// Returns [`InvalidSchema`] if the schema of a component is no JSON Schema.
 pub fn schema(components: &[ComponentSchema]) -> Result<Value, InvalidSchema> {
-    let mut whole = host();
+    let mut whole = host_schema();
     let mut choices = Vec::new();
     let mut taken: Vec<String> = Vec::new();
     for component in components {
@@ -55,8 +55,9 @@ pub fn schema(components: &[ComponentSchema]) -> Result<Value, InvalidSchema> {
     Ok(whole)
 }
 
-/// Returns the schema of the host's own keys, in which every scalar may also be a reference, and every optional key null.
-fn host() -> Value {
+/// Returns the schema of the host's own keys, in which every scalar may also be a reference, and every optional key may
+/// be null.
+fn host_schema() -> Value {
     let mut host = HOST_SCHEMA.clone();
     let is_reference = |pointer: &str| matches!(pointer, "/$defs/reference" | "/$defs/text_with_reference");
     relax::allow_references(&mut host, &is_reference);
@@ -76,7 +77,8 @@ pub fn aliases(name: &str) -> Vec<String> {
     built_in.map_or_else(|| vec![name.to_owned()], |(names, ..)| names.iter().map(|name| (*name).to_owned()).collect())
 }
 
-/// Returns the texts that JSON pointers lead to, as they are written in the file, with references not replaced.
+/// Returns the texts that JSON pointers lead to, as they are written in the file, with references not replaced;
+/// `None` for a pointer that leads to no text.
 pub fn source_texts(source: &Source, pointers: &[String]) -> Vec<Option<String>> {
     let document = Document::parse(source).ok();
     let source_map = document.as_ref().map(SourceMap::new);

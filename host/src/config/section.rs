@@ -12,7 +12,8 @@ use serde_json::{Map, Value, json};
 
 use super::size::parse_size;
 
-/// The schema of the host's own keys. The names of built-in probes and the settings of components are not in it yet.
+/// The schema of the host's own keys. The names of built-in probes and the settings of components are not in it;
+/// [`schema`](super::schema()) adds them.
 pub static HOST_SCHEMA: LazyLock<Value> = LazyLock::new(|| {
     let mut schema: Value = serde_json::from_str(include_str!("schema/host.json")).expect("`host.json` is valid JSON");
     add_run_limits(&mut schema);
@@ -54,7 +55,7 @@ impl Section {
     pub const TRACE_HEADERS: Self = Self::new("trace_headers_map", "under `trace_headers`");
     pub const ALLOW_SSH: Self = Self::new("allow_ssh", "under `ssh`");
 
-    /// Every section. Of two that have the same key, a message about a misplaced key names the first.
+    /// Every section. A message about a misplaced key names the first section that has the key.
     pub const ALL: &[Self] = &[
         Self::ROOT,
         Self::SENTRY,
@@ -193,7 +194,9 @@ impl Section {
 /// Returns the schema that a `$ref` leads to, or the schema itself.
 fn follow(schema: &'static Value) -> &'static Value {
     let target = schema["$ref"].as_str().and_then(|reference| reference.strip_prefix('#'));
-    target.map_or(schema, |pointer| HOST_SCHEMA.pointer(pointer).expect("every `$ref` of `host.json` leads somewhere"))
+    target.map_or(schema, |pointer| {
+        HOST_SCHEMA.pointer(pointer).expect("every `$ref` of `host.json` leads to a part of it")
+    })
 }
 
 /// Returns true if a key of this name takes a number in any section.

@@ -1,6 +1,7 @@
 //! Sizes with units.
 
-/// Parses `64 MiB`, `1.5G` or `10 kB`: `KiB` and `K` are powers of 1024, `kB` powers of 1000, in any case.
+/// Parses `64 MiB`, `1.5G`, `10 kB` or `512`, and returns the number of bytes. `KiB` or `K` is 1024 bytes, `kB` 1000
+/// bytes, and so on up to `TiB`; case does not matter. Returns `None` for any other text.
 pub fn parse_size(text: &str) -> Option<f64> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
     let unit = match text[digits..].trim().to_ascii_lowercase().as_str() {

@@ -1,4 +1,4 @@
-//! Finds the place in the text that a JSON pointer leads to. Independent of the meaning of keys.
+//! Finds the line and column that a JSON pointer leads to. Independent of the meaning of keys.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -19,7 +19,7 @@ pub struct SourceMap<'a> {
 struct Entries<'a> {
     /// The nodes of key and value, by the key's text.
     own: HashMap<&'a str, (NodeId, NodeId)>,
-    /// The maps whose keys it takes in by `<<`.
+    /// The maps that are merged into this one by `<<`.
     merged: Vec<NodeId>,
 }
 
@@ -30,7 +30,7 @@ pub struct Member<'a> {
     pub value: &'a Node,
     /// If the value is a map: its first key.
     pub first_key: Option<&'a Node>,
-    /// The pointer leads to this very node.
+    /// True if the pointer leads to this node; false if this is only the innermost node on the way.
     pub is_exact: bool,
 }
 

@@ -12,7 +12,7 @@ use super::table::{DecodeContext, Field, Table, check_line};
 pub struct Spool {
     /// The place where the spool keeps the runs.
     pub location: SpoolLocation,
-    /// Bytes that the spool may take up on disk. The default holds some 150,000 ordinary runs.
+    /// The maximal bytes of the spool on disk. The default holds some 150,000 ordinary runs.
     pub max_bytes: u64,
 }
 

@@ -59,7 +59,7 @@ impl Setting {
     }
 }
 
-/// Parses a word that Sentry's SDKs take for on or off, or else a URL.
+/// Parses a URL, or a word that means on or off in Sentry's SDKs. The error is a message.
 fn parse_setting(label: &str, text: &str) -> Result<Setting, String> {
     let text = text.trim();
     match text.to_ascii_lowercase().as_str() {
@@ -69,7 +69,7 @@ fn parse_setting(label: &str, text: &str) -> Result<Setting, String> {
     }
     let url = text.parse().ok().filter(|url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host());
     let mut url = url.ok_or_else(|| format!("{label} {ADVICE}"))?;
-    // The address that a user opens in a browser; envelopes go to its path `/stream`.
+    // This may be the address that a user opens in a browser. Spotlight takes envelopes at the path `/stream`.
     if url.path() == "/" {
         url.set_path("/stream");
     }

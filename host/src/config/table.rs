@@ -1,5 +1,5 @@
-//! One map of the configuration file, read key by key: the form that a value must have, and the message if it has
-//! another. Independent of the meaning of keys.
+//! Reads one map of the configuration file key by key. Checks the type and the bounds of each value, and words the
+//! message if they are wrong. Independent of the meaning of keys.
 
 use std::cell::OnceCell;
 use std::fmt::{self, Display};
@@ -45,7 +45,7 @@ impl<'a> DecodeContext<'a> {
         Self { errors, warnings, resolved, document, source_map: OnceCell::new() }
     }
 
-    /// Returns what references were replaced below `pointer`, with pointers that start there.
+    /// Returns the references that were replaced below `pointer`, with pointers relative to it.
     pub fn interpolations_below(&self, pointer: &str) -> Interpolations {
         let start = format!("{pointer}/");
         let relative = |found: &str| found[pointer.len()..].to_owned();
@@ -69,7 +69,7 @@ impl<'a> DecodeContext<'a> {
         result.map_err(add).ok()
     }
 
-    /// Returns a number or boolean as it is written: the version `1.10` is not `1.1`.
+    /// Returns a number or boolean as it is written in the file: the tag `1.10` must not become `1.1`.
     fn source_text(&self, pointer: &str) -> Option<String> {
         let source_map = self.source_map.get_or_init(|| self.document.map(SourceMap::new)).as_ref()?;
         source_map.text(pointer).map(str::to_string)
@@ -292,7 +292,7 @@ impl Field {
 /// Durations that messages name beside their seconds.
 const NAMED_SECONDS: &[(u64, &str)] = &[(3600, "an hour"), (86_400, "a day"), (31_536_000, "a year")];
 
-/// A number of bytes, displayed in the largest unit that needs no fraction.
+/// A number of bytes, displayed in the largest unit of TiB, MiB and KiB that needs no fraction.
 struct Bytes(u64);
 
 impl Display for Bytes {

@@ -25,6 +25,7 @@ fn parse_file(path: &Path) -> (Source, ParsedConfig) {
     (source, parsed)
 }
 
+/// Returns the configuration of a valid file.
 fn ok(name: &str) -> Config {
     let (source, parsed) = parse_file(&files("ok").into_iter().find(|path| path.file_stem().unwrap() == name).unwrap());
     assert!(parsed.errors.is_empty(), "{}", render(&source, Level::Error, &parsed.errors, false));
@@ -41,8 +42,8 @@ fn source(text: &str) -> Source {
     Source { name: "test.yaml".into(), text: text.into(), path: None, directory: ".".into(), probe: None }
 }
 
-/// Compares output with the file beside a configuration.
-fn compare(path: &Path, actual: &str) {
+/// Compares output with the file beside a configuration, `NAME.err` for `NAME.yaml`.
+fn check_output(path: &Path, actual: &str) {
     let beside = path.with_extension("err");
     if std::env::var_os("UPDATE").is_some() {
         std::fs::write(&beside, actual).unwrap();
@@ -52,26 +53,26 @@ fn compare(path: &Path, actual: &str) {
 }
 
 #[test]
-fn invalid_files() {
+fn invalid_files_have_the_expected_errors() {
     for path in files("bad") {
         let (source, parsed) = parse_file(&path);
         let errors = if parsed.errors.is_empty() { monitors_of(&parsed.config).unwrap_err() } else { parsed.errors };
         let actual = render(&source, Level::Error, &errors, false);
         assert!(!actual.contains("hunter2"), "{}: {actual}", path.display());
         assert!(actual.chars().all(|c| c == '\n' || !c.is_control()), "{}", path.display());
-        compare(&path, &actual);
+        check_output(&path, &actual);
     }
 }
 
 #[test]
-fn files_with_warnings() {
+fn doubtful_files_have_the_expected_warnings() {
     for path in files("warn") {
         let (source, parsed) = parse_file(&path);
         assert!(parsed.errors.is_empty(), "{}", path.display());
         let titled = parsed.config.probes.iter().filter_map(|probe| Some((probe, probe.title.as_deref()?)));
         let warnings: Vec<_> = parsed.warnings.iter().cloned().chain(check_titles(titled)).collect();
         assert!(!warnings.is_empty(), "{}", path.display());
-        compare(&path, &render(&source, Level::Warning, &warnings, false));
+        check_output(&path, &render(&source, Level::Warning, &warnings, false));
     }
 }
 
@@ -81,13 +82,17 @@ fn valid_files_have_neither_errors_nor_warnings() {
         let (source, parsed) = parse_file(&path);
         assert!(parsed.errors.is_empty(), "{}", render(&source, Level::Error, &parsed.errors, false));
         assert_eq!(monitors_of(&parsed.config).err(), None, "{}", path.display());
-        let idle = parsed.config.probes.is_empty();
-        assert!(idle || parsed.warnings.is_empty(), "{}", render(&source, Level::Warning, &parsed.warnings, false));
+        let has_no_probes = parsed.config.probes.is_empty();
+        assert!(
+            has_no_probes || parsed.warnings.is_empty(),
+            "{}",
+            render(&source, Level::Warning, &parsed.warnings, false)
+        );
     }
 }
 
 #[test]
-fn readme() {
+fn examples_of_the_readme_are_valid() {
     for name in ["readme-groups", "readme-whole", "byte-order-mark", "crlf", "document-marks"] {
         let config = ok(name);
         let every: Vec<u64> = config.probes.iter().map(|probe| probe.every.as_secs()).collect();
@@ -110,14 +115,14 @@ fn readme() {
 }
 
 #[test]
-fn everything() {
+fn a_file_with_every_key_is_decoded() {
     let config = ok("everything");
     assert_eq!((config.in_flight, config.total_memory), (50, Some(2 << 30)));
     assert_eq!(config.sentry.dsn.as_ref().unwrap().path(), "/prefix/");
     assert_eq!((&*config.sentry.environment, &*config.sentry.release), ("staging", "probes@1.2.3"));
     let sample = Sample { rate: SampleRate::from_share(0.1).unwrap(), slower_than: Some(Duration::from_millis(1500)) };
     assert_eq!(config.sentry.sample, sample);
-    let [http, custom] = &config.probes[..] else { panic!("two probes") };
+    let [http, custom] = &config.probes[..] else { panic!("the file has two probes") };
     let inherited = Limits {
         deadline: Duration::from_secs(30),
         cpu: Duration::from_millis(2500),
@@ -141,7 +146,7 @@ fn everything() {
     assert_eq!(http.trace_headers, TraceHeaders { mode: TraceMode::Off, ..headers.clone() });
     let settings = r#"{"url":"https://example.org/","headers":{"x-count":5,"200":"yes","true":"no"},"#.to_string()
         + r#""body":{"a":[1,2.5,null,true,"x"]}}"#;
-    assert_eq!(serde_json::to_string(&http.settings).unwrap(), settings, "in the file's order");
+    assert_eq!(serde_json::to_string(&http.settings).unwrap(), settings, "the settings have the order of the file");
     assert_eq!((custom.name.as_str(), custom.title.as_deref()), ("custom", Some("404")));
     assert_eq!(custom.limits, inherited);
     assert_eq!(custom.trace_headers, TraceHeaders { traceparent: false, ..headers });
@@ -150,13 +155,13 @@ fn everything() {
 }
 
 #[test]
-fn check_ins() {
+fn check_ins_become_monitors() {
     let config = ok("check-in");
     assert_eq!(config.sentry.spotlight.as_ref().map(url::Url::as_str), Some("http://localhost:8969/stream"));
     let monitors = monitors_of(&config).unwrap();
     let slugs: Vec<_> = monitors.iter().map(|monitor| monitor.slug.as_str()).collect();
     assert_eq!(slugs, ["prober", "shop", "front-page", "shop_basket"]);
-    let [host, shop, front, basket] = &monitors[..] else { panic!("four monitors") };
+    let [host, shop, front, basket] = &monitors[..] else { panic!("the file has four monitors") };
     assert_eq!((&host.subject, host.recovery_threshold), (&MonitorSubject::Host, Some(2)));
     assert_eq!((front.every, front.margin), (2, 3));
     assert_eq!((basket.every, basket.margin), (5, 20));
@@ -178,10 +183,10 @@ fn numbers_in_tags_keep_their_text() {
 }
 
 #[test]
-fn merge_keys() {
+fn merge_keys_fill_in_missing_keys() {
     let probes = ok("merge-keys").probes;
     let every: Vec<u64> = probes.iter().map(|probe| probe.every.as_secs()).collect();
-    assert_eq!(every, [600, 600, 5], "its own first, then the first of a list");
+    assert_eq!(every, [600, 600, 5], "a map's own key, or else that of the first map in the list, counts");
     assert!(probes.iter().all(|probe| probe.name == "probes.http" && probe.settings.len() == 1));
 }
 
@@ -219,14 +224,14 @@ fn the_environment_fills_what_the_file_leaves_out() {
         _ => None,
     };
     let sentry = |text| parse(&source(text), &environment).config.sentry;
-    let left_out = sentry("sentry: {dsn: ''}");
-    assert_eq!((left_out.dsn.unwrap().public_key(), &*left_out.environment), ("key", "test"));
-    let given = sentry("sentry: {dsn: https://mine@example.org/1, environment: live}");
-    assert_eq!((given.dsn.unwrap().public_key(), &*given.environment), ("mine", "live"));
+    let from_environment = sentry("sentry: {dsn: ''}");
+    assert_eq!((from_environment.dsn.unwrap().public_key(), &*from_environment.environment), ("key", "test"));
+    let from_file = sentry("sentry: {dsn: https://mine@example.org/1, environment: live}");
+    assert_eq!((from_file.dsn.unwrap().public_key(), &*from_file.environment), ("mine", "live"));
 }
 
 #[test]
-fn errors_in_the_environment_have_no_place_in_the_file() {
+fn errors_in_the_environment_have_no_line() {
     let source = source("groups: []");
     let parsed = parse(&source, &|_| Some("https://hunter2.example.org/a b".into()));
     let text = render(&source, Level::Error, &parsed.errors, false);
@@ -278,7 +283,7 @@ error: a header must be text
 }
 
 #[test]
-fn thousands_of_probes_and_errors() {
+fn the_number_of_errors_is_limited() {
     let probe =
         |index| format!("      - {{probe: http, url: 'https://{index}.example/', every: soon, tags: {{v: 1.10}}}}\n");
     let text = "groups:\n  - probes:\n".to_string() + &(0..10_000).map(probe).collect::<String>();
@@ -289,7 +294,7 @@ fn thousands_of_probes_and_errors() {
     assert!(text.contains("more than 1000 problems"));
 }
 
-/// An algorithm of quadratic time would take minutes here.
+/// With an algorithm of quadratic time, this test would take minutes.
 #[test]
 fn hostile_files_are_refused() {
     let list = format!("[{}]", "a,".repeat(2_000_000));
@@ -307,7 +312,7 @@ fn hostile_files_are_refused() {
 }
 
 #[test]
-fn unreadable_files() {
+fn unreadable_files_are_refused() {
     let folder = std::env::temp_dir().join(format!("sentrynet-config-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let case = |name: &str, bytes: &[u8]| {
@@ -357,9 +362,9 @@ fn a_spool_is_a_directory_a_size_or_none() {
 }
 
 #[test]
-fn modules() {
+fn modules_are_shared_by_their_probes() {
     let config = ok("modules");
-    let [redis, http, file, ssh, alone] = &config.probes[..] else { panic!("five probes") };
+    let [redis, http, file, ssh, alone] = &config.probes[..] else { panic!("the file has five probes") };
     let sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     let pinned = |module: &Module| matches!(module, Module::File { sha256: Some(pin), .. } if pin == sha256);
     assert!(pinned(&redis.module) && !pinned(&file.module));

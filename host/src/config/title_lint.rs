@@ -9,7 +9,7 @@ use super::diagnostic::{Diagnostic, below, quote_title};
 /// words, in upper or lower case.
 const FILTERED_WORDS: &[&str] = &["healthcheck", "health-check", "heartbeat"];
 /// The filter also drops names that end with one of these, or with one of these and a slash. Both lists are Sentry's
-/// `HEALTH_CHECK_GLOBS`, of which its dynamic sampling also keeps fewer.
+/// `HEALTH_CHECK_GLOBS`. Sentry's dynamic sampling uses them too, and keeps fewer of these transactions than of others.
 const FILTERED_ENDS: &[&str] = &[
     "/health",
     "/healthy",

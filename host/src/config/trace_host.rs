@@ -1,7 +1,7 @@
 //! The hosts that get trace headers: the entries of `trace_headers.hosts`, and the hosts that the settings of a probe
-//! name. Pure.
+//! name. Does no I/O.
 //!
-//! This is not the type of `allow.hosts`, [`AllowedHost`](super::AllowedHost): see there.
+//! This is not the type of `allow.hosts`, [`AllowedHost`](super::AllowedHost), whose file says why there are two.
 
 use std::net::Ipv6Addr;
 
@@ -11,7 +11,7 @@ use url::Url;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TraceHost {
     name: Name,
-    /// `None` is every port.
+    /// `None` stands for every port.
     port: Option<u16>,
 }
 
@@ -39,14 +39,14 @@ impl TraceHost {
                 return Err(format!("{shape}; `*.` comes first or not at all"));
             }
             url::Host::Domain(name) if below => Name::Below(format!(".{name}")),
-            _ if below => return Err("has nothing below it: an address is a host by itself".to_owned()),
+            _ if below => return Err("is an address, and so has no hosts below it: leave out `*.`".to_owned()),
             name => Name::Is(name),
         };
         Ok(Self { name, port })
     }
 
-    /// Returns the hosts that a setting names: the host of a URL, `host:port`, or a host alone. Returns none for any other
-    /// text.
+    /// Returns the hosts that a setting names: the host of a URL, `host:port`, or a host alone. Returns an empty list
+    /// for any other text.
     pub fn named_by(text: &str) -> Vec<Self> {
         let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         match url.as_ref().and_then(|url| Some((name(url)?, url.port()))) {
@@ -54,7 +54,8 @@ impl TraceHost {
             // Without a port, the ports of both schemes: a site that moves from `http` to `https` is the same host.
             Some((name, None)) => [80, 443].map(|port| Self { name: Name::Is(name.clone()), port: Some(port) }).into(),
             None => {
-                // A chain fills in the port of `http://shop.example:{port}/`. Before an `@` the same would be a password.
+                // A chain fills in the port of `http://shop.example:{port}/`. In
+                // `http://user:{password}@shop.example/`, the placeholder stands for a password, and `user` is no host.
                 let cut = text.split_once(":{").filter(|_| !text.contains('@')).map(|(before, _)| before);
                 let bare = match cut.map(Url::parse) {
                     Some(Ok(url)) if matches!(url.scheme(), "http" | "https") => name(&url).map(|name| (name, None)),
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn below_a_domain() {
+    fn a_domain_matches_all_hosts_below_it() {
         check("*.shop.example", "https://a.shop.example/", true);
         check("*.shop.example", "https://a.b.shop.example./", true);
         check("*.shop.example", "https://shop.example/", false);
@@ -168,37 +169,37 @@ mod tests {
             let error = TraceHost::read(text).unwrap_err();
             assert!(error.starts_with("is no host: write a name such as `shop.example`"), "{text}: {error}");
         }
-        assert!(TraceHost::read("*.127.0.0.1").unwrap_err().starts_with("has nothing below it"));
+        assert!(TraceHost::read("*.127.0.0.1").unwrap_err().starts_with("is an address"));
     }
 
     #[track_caller]
-    fn names(text: &str, url: &str, expected: bool) {
+    fn check_named(text: &str, url: &str, expected: bool) {
         let url = url.parse().unwrap();
         assert_eq!(TraceHost::named_by(text).iter().any(|host| host.matches(&url)), expected, "{text} names {url}");
     }
 
     #[test]
-    fn hosts_of_settings() {
-        names("https://shop.example/a?b#c", "https://shop.example/", true);
-        names("HTTP://shop.example", "https://shop.example/", true);
-        names("https://shop.example/{path}", "https://shop.example/", true);
-        names("https://user:{password}@shop.example/", "https://shop.example/", true);
-        names("https://user:{password}@{host}/", "https://user/", false);
-        names("https://shop.example:{port}/", "https://shop.example:8443/", true);
-        names("shop.example:{port}", "https://shop.example:8443/", false);
-        names("https://{host}/", "https://host/", false);
-        names("https://{shop}.example/", "https://eu.example/", false);
-        names("ftp://shop.example/", "https://shop.example/", false);
-        names("https://shop.example@evil.example/", "https://shop.example/", false);
-        names("shop.example", "https://shop.example:8443/", true);
-        names("shop.example:8443", "https://shop.example:8443/", true);
-        names("shop.example:8443", "https://shop.example/", false);
-        names("localhost", "http://localhost:8080/", true);
-        names("::1", "http://[::1]:8080/", true);
-        names("see shop.example", "https://shop.example/", false);
-        names("shop.example/", "https://shop.example/", false);
-        names("me@shop.example", "https://shop.example/", false);
-        names("shop.\nexample", "https://shop.example/", false);
-        names("", "https://shop.example/", false);
+    fn settings_name_hosts() {
+        check_named("https://shop.example/a?b#c", "https://shop.example/", true);
+        check_named("HTTP://shop.example", "https://shop.example/", true);
+        check_named("https://shop.example/{path}", "https://shop.example/", true);
+        check_named("https://user:{password}@shop.example/", "https://shop.example/", true);
+        check_named("https://user:{password}@{host}/", "https://user/", false);
+        check_named("https://shop.example:{port}/", "https://shop.example:8443/", true);
+        check_named("shop.example:{port}", "https://shop.example:8443/", false);
+        check_named("https://{host}/", "https://host/", false);
+        check_named("https://{shop}.example/", "https://eu.example/", false);
+        check_named("ftp://shop.example/", "https://shop.example/", false);
+        check_named("https://shop.example@evil.example/", "https://shop.example/", false);
+        check_named("shop.example", "https://shop.example:8443/", true);
+        check_named("shop.example:8443", "https://shop.example:8443/", true);
+        check_named("shop.example:8443", "https://shop.example/", false);
+        check_named("localhost", "http://localhost:8080/", true);
+        check_named("::1", "http://[::1]:8080/", true);
+        check_named("see shop.example", "https://shop.example/", false);
+        check_named("shop.example/", "https://shop.example/", false);
+        check_named("me@shop.example", "https://shop.example/", false);
+        check_named("shop.\nexample", "https://shop.example/", false);
+        check_named("", "https://shop.example/", false);
     }
 }

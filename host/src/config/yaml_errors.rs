@@ -5,7 +5,8 @@ use granit_parser::{ErrorKind, ScanError};
 use super::diagnostic::{Diagnostic, Location, TextRange};
 use super::source::lines;
 
-/// The maximal depth of nesting: far more than a configuration needs, and few enough for recursive functions.
+/// The maximal depth of nesting: far more than a configuration needs, and so few levels that recursive
+/// functions do not overflow the stack.
 pub const MAX_DEPTH: usize = 64;
 
 /// Checks for control characters, which the parser accepts and YAML does not.
@@ -22,12 +23,12 @@ pub fn check_characters(text: &str) -> Result<(), Diagnostic> {
     Err(diagnostic(
         before.len(),
         column,
-        format!("a control character (U+{code:04X}), which YAML has no place for: {advice}"),
+        format!("a control character (U+{code:04X}), which YAML does not allow: {advice}"),
     ))
 }
 
-/// Returns a diagnostic for an error of the parser. `bracket` is the innermost open bracket: true for `{` and false for
-/// `[`, and its line.
+/// Returns a diagnostic for an error of the parser. `bracket` is the innermost bracket that is open: true for `{` or
+/// false for `[`, and its line.
 pub fn explain(text: &str, error: &ScanError, bracket: Option<(bool, usize)>) -> Diagnostic {
     use ErrorKind as Kind;
 
@@ -63,7 +64,7 @@ pub fn explain(text: &str, error: &ScanError, bracket: Option<(bool, usize)>) ->
             open
         }
         Kind::TabNotAllowed | Kind::TabInBlockIndentation | Kind::TabInIndentation | Kind::TabInPlainScalar => {
-            "a tab where YAML wants a space".into()
+            "a tab where YAML needs a space".into()
         }
         Kind::RecursionLimitExceeded => format!("nested too deeply: {MAX_DEPTH} levels at most"),
         Kind::SimpleKeyExpected | Kind::InvalidSimpleKey => {

@@ -7,9 +7,9 @@ use super::diagnostic::{Diagnostic, Diagnostics, Location, below, escape, quote,
 use super::yaml_errors::MAX_DEPTH;
 use super::yaml_tree::{Document, Kind, MAX_VALUES, Node, NodeId, Tag, too_large};
 
-/// Bytes of text in a whole file, with aliases followed.
+/// The maximal bytes of text in a whole file, with aliases followed.
 const MAX_TEXT_BYTES: usize = 64 << 20;
-/// The maximal length of a key, which is YAML's for keys without `?`.
+/// The maximal length of a key. YAML has the same maximum for keys without `?`.
 const MAX_KEY_BYTES: usize = 1024;
 
 /// Converts a document. Values that JSON cannot express become null or text, with an error.
@@ -156,9 +156,9 @@ impl Converter<'_> {
         value
     }
 
-    /// Converts a text without quotes as `serde_yaml` does: to null, true, false, a number or itself.
+    /// Converts a text without quotes as `serde_yaml` does: to null, a boolean, a number or a string.
     fn plain(&mut self, text: &str) -> Value {
-        /// A longer text is always itself.
+        /// A longer text is not parsed: it is a string.
         const MAX_SCALAR_BYTES: usize = 1024;
         if text.len() > MAX_SCALAR_BYTES {
             return Value::String(text.to_string());
@@ -200,7 +200,7 @@ impl Converter<'_> {
         self.error(format!("the tag {tag} has no meaning here: leave it out, or quote a text that starts with `!`"));
     }
 
-    /// Counts a node against the limits of the file. Returns false if there is no room for it.
+    /// Counts a node against the limits of the file. Returns false, after adding one error, if they are exceeded.
     fn reserve(&mut self, node: &Node) -> bool {
         let text = node.text().map_or(0, str::len);
         if self.values_left == 0 {

@@ -73,7 +73,7 @@ impl Document {
 
     fn parse_text(text: &str) -> Result<Self, Diagnostic> {
         yaml_errors::check_characters(text)?;
-        // With these limits the parser looks no further ahead than is of use.
+        // These limits also bound how far the parser reads ahead.
         let limits = granit_parser::options! { flow_nesting_limit: MAX_DEPTH, block_nesting_limit: MAX_DEPTH, emit_comments: false };
         let mut parser = Parser::new_from_str_with_options(text, limits);
         let mut nodes = Vec::new();
@@ -116,7 +116,7 @@ impl Document {
                     (kind, done.anchor, done.tag, done.range)
                 }
                 Event::Alias(anchor) => {
-                    // An anchor has a node only after its end.
+                    // The node of an anchor is added to `anchors` at its end: it is missing within the anchor itself.
                     let Some(node) = anchors.get(&anchor) else {
                         return Err(diagnostic(
                             range,

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::failure::{Expected, Failure, FailureKind};
 use super::node::Type;
 
-/// The number of allowed values that are collected from all alternatives.
+/// The maximal number of allowed values that are collected from all alternatives.
 const MAX_ALLOWED_VALUES: usize = 100;
 
 /// Returns the failures of the alternative that comes closest to the value at `pointer`. `failures` are those of each

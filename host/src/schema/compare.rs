@@ -96,7 +96,7 @@ pub fn is_equal(a: &Value, b: &Value) -> bool {
     }
 }
 
-/// Returns a text that is the same for two values if they are equal by [`is_equal`].
+/// Returns a text that is the same for two values if and only if they are equal by [`is_equal`].
 pub fn canonical(value: &Value) -> String {
     match value {
         Value::Number(number) => as_whole(number).map_or(number.to_string(), |whole| whole.to_string()),

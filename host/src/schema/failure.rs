@@ -1,4 +1,4 @@
-//! Failures: what is wrong with a value, before it is worded.
+//! Failures: what is wrong with a value. `messages` words them.
 
 use serde_json::{Number, Value};
 
@@ -60,7 +60,7 @@ pub struct Expected<'v> {
     pub keys: &'v [String],
     /// True if any string is allowed.
     pub any_string: bool,
-    /// The value that is there.
+    /// The actual value.
     pub value: &'v Value,
 }
 

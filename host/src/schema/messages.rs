@@ -7,13 +7,13 @@ use super::node::{Bound, CountLimits, Range, Type};
 use super::suggest::closest;
 use super::types::Violation;
 
-/// The number of alternatives or keys in one message.
+/// The maximal number of alternatives or keys in one message.
 const MAX_LISTED: usize = 20;
-/// The number of keys that describe an object.
+/// The maximal number of keys that describe an object.
 const MAX_EXAMPLE_KEYS: usize = 3;
-/// The number of characters of a word that is quoted.
+/// The maximal number of characters of a word that a message quotes.
 const MAX_WORD_CHARS: usize = 60;
-/// The number of characters of a regular expression that is quoted.
+/// The maximal number of characters of a regular expression that a message quotes.
 const MAX_PATTERN_CHARS: usize = 200;
 
 /// Converts a failure to a violation. The message for a secret does not repeat anything of the value.
@@ -39,7 +39,7 @@ fn message(kind: &FailureKind, is_secret: bool) -> String {
         FailureKind::FalseSchema => "nothing can stand here: leave it out".to_owned(),
         FailureKind::Unexpected(expected) | FailureKind::OutOfRange(expected) => {
             let got = match expected.value {
-                // A string is expected, only not this one, which is not repeated.
+                // Another string is expected. The actual one is not repeated.
                 Value::String(_) if expected.types.is_empty() => String::new(),
                 value => format!(", got {}", describe_value(value, is_secret)),
             };
@@ -77,9 +77,7 @@ fn message(kind: &FailureKind, is_secret: bool) -> String {
         }
         FailureKind::UnknownKey { key, known } => unknown_key(key, known),
         FailureKind::InvalidKey(key) => format!("{} is no key that the probe takes here", quote(&first_word(key))),
-        FailureKind::Not => {
-            "this is just what the probe does not take: its schema's `not` says what that is".to_owned()
-        }
+        FailureKind::Not => "this value is forbidden by a `not` in the schema of the probe's settings".to_owned(),
         FailureKind::Ambiguous => {
             "this fits several alternatives, and the probe must know which is meant: leave out what belongs to others"
                 .to_owned()

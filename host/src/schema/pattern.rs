@@ -13,28 +13,30 @@ pub struct Pattern {
     /// The expression as it stands in the schema.
     pub text: String,
     regex: Regex,
-    /// The number of steps for each 64 bytes of text.
+    /// The number of steps that each 64 bytes of text count as.
     steps: u64,
 }
 
 /// The regular expressions of one schema, each compiled once.
 pub struct PatternCache {
     patterns: HashMap<String, Pattern>,
-    /// The memory that is left for further expressions.
+    /// The bytes of memory that are left for further expressions.
     free_bytes: usize,
 }
 
-/// The features of ECMAScript that are refused, by the words with which `regex` reports them. Look-around and
+/// The features of ECMAScript that are refused, by words in the errors of `regex` about them. Look-around and
 /// backreferences can take exponential time; the tables of Unicode's properties take much memory.
 const UNSUPPORTED: [(&str, &str); 3] = [
     ("look-around", "look-around (`(?=`, `(?!`, `(?<=`, `(?<!`)"),
     ("backreferences", "backreferences (`\\1`)"),
     ("Unicode property", "Unicode properties (`\\p`)"),
 ];
-/// The limits of memory for one expression. The smallest that suffices is charged: most take little.
+/// The limits of memory for one expression, in bytes. An expression counts as the smallest limit that suffices for it;
+/// most need little.
 const SIZE_LIMITS: [usize; 4] = [1 << 14, 1 << 17, 1 << 20, 4 << 20];
-/// The limit of memory for all expressions of a schema.
+/// The limit of memory for all expressions of a schema together, in bytes.
 const MAX_TOTAL_BYTES: usize = 16 << 20;
+/// The maximal depth of groups and brackets in an expression.
 const MAX_NESTING: u32 = 50;
 
 /// `\s` in ECMAScript: white space and line terminators. Unlike that of Unicode it has U+FEFF, and not U+0085.
@@ -201,25 +203,28 @@ mod tests {
     }
 
     #[track_caller]
-    fn refused(pattern: &str, reason: &str) {
+    fn check_refused(pattern: &str, reason: &str) {
         let error = PatternCache::default().compile(pattern).unwrap_err();
         assert!(error.starts_with(reason), "{error}");
     }
 
     #[test]
     fn patterns_of_unbounded_time_or_memory_are_refused() {
-        refused("^(?=.*[0-9]).{8,}$", "regular expressions with look-around");
-        refused("(?<!a)b", "regular expressions with look-around");
-        refused("(a)\\1", "regular expressions with backreferences");
-        refused("\\p{Lu}", "regular expressions with Unicode properties");
-        refused("((a{999}){999}){999}", "the regular expression is too large, or the schema has too many of them");
-        refused(&"(".repeat(100_000), "invalid regular expression");
+        check_refused("^(?=.*[0-9]).{8,}$", "regular expressions with look-around");
+        check_refused("(?<!a)b", "regular expressions with look-around");
+        check_refused("(a)\\1", "regular expressions with backreferences");
+        check_refused("\\p{Lu}", "regular expressions with Unicode properties");
+        check_refused(
+            "((a{999}){999}){999}",
+            "the regular expression is too large, or the schema has too many of them",
+        );
+        check_refused(&"(".repeat(100_000), "invalid regular expression");
     }
 
     #[test]
     fn invalid_patterns_are_refused() {
-        refused("(", "invalid regular expression: unclosed group");
-        refused("\\ud83d", "invalid regular expression: hexadecimal literal is not a Unicode scalar value");
+        check_refused("(", "invalid regular expression: unclosed group");
+        check_refused("\\ud83d", "invalid regular expression: hexadecimal literal is not a Unicode scalar value");
     }
 
     #[test]

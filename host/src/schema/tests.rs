@@ -1,4 +1,4 @@
-//! Tests of the violations with their messages, and of the bounds.
+//! Tests of violations, their messages, and the bounds on work.
 
 use std::time::{Duration, Instant};
 
@@ -135,10 +135,10 @@ fn the_closest_alternative_is_reported() {
     let scalars = json!({ "anyOf": [{ "type": "string" }, { "enum": [1, 2] }, { "type": "array" }] });
     check(&scalars, json!({}), &[("", "expected 1, 2, text or a list, got a map")]);
     let kind = |kind: &str, key: &str| json!({ "properties": { "kind": { "const": kind }, key: { "type": "string" } }, "required": ["kind", key] });
-    let told = json!({ "oneOf": [kind("first", "x"), kind("second", "y")] });
-    check(&told, json!({ "kind": "second" }), &[("", "missing key `y`")]);
-    check(&told, json!({ "kind": "second", "y": 1 }), &[("/y", "expected text, got 1: put it in quotes")]);
-    check(&told, json!({ "kind": "c" }), &[("/kind", "expected `first` or `second`")]);
+    let discriminated = json!({ "oneOf": [kind("first", "x"), kind("second", "y")] });
+    check(&discriminated, json!({ "kind": "second" }), &[("", "missing key `y`")]);
+    check(&discriminated, json!({ "kind": "second", "y": 1 }), &[("/y", "expected text, got 1: put it in quotes")]);
+    check(&discriminated, json!({ "kind": "c" }), &[("/kind", "expected `first` or `second`")]);
     let one = json!({ "oneOf": [{ "required": ["path"] }, { "required": ["url"] }] });
     check(&one, json!({}), &[("", "missing key `path` or `url`")]);
     let both =
@@ -204,49 +204,52 @@ fn references_are_resolved() {
 
 #[track_caller]
 #[allow(clippy::needless_pass_by_value, reason = "one-line cases")]
-fn refused(schema: Value, expected: &str) {
+fn check_refused(schema: Value, expected: &str) {
     assert_eq!(Schema::read(&schema).unwrap_err().to_string(), expected);
 }
 
 #[test]
 fn invalid_schemas_are_refused() {
     let types = "unknown type, expected one of `null`, `boolean`, `object`, `array`, `number`, `string`, `integer`";
-    refused(json!(5), "expected a schema: an object, true or false");
-    refused(json!({ "properties": { "a/b": { "type": "text" } } }), &format!("at `/properties/a~1b/type`: {types}"));
-    refused(json!({ "$defs": { "a": { "required": "b" } } }), "at `/$defs/a/required`: expected an array");
-    refused(json!({ "properties": [] }), "at `/properties`: expected an object");
-    refused(
+    check_refused(json!(5), "expected a schema: an object, true or false");
+    check_refused(
+        json!({ "properties": { "a/b": { "type": "text" } } }),
+        &format!("at `/properties/a~1b/type`: {types}"),
+    );
+    check_refused(json!({ "$defs": { "a": { "required": "b" } } }), "at `/$defs/a/required`: expected an array");
+    check_refused(json!({ "properties": [] }), "at `/properties`: expected an object");
+    check_refused(
         json!({ "items": [{}] }),
         "at `/items`: an array of schemas is not supported here: draft 2020-12 has `prefixItems`",
     );
-    refused(json!({ "anyOf": [] }), "at `/anyOf`: expected at least one schema");
-    refused(json!({ "multipleOf": 0 }), "at `/multipleOf`: expected a number above 0");
-    refused(json!({ "minLength": -1 }), "at `/minLength`: expected a whole number of at least 0");
-    refused(json!({ "pattern": "(" }), "at `/pattern`: invalid regular expression: unclosed group");
-    refused(json!({ "not": { "$ref": "#/$defs/a" } }), "at `/not/$ref`: the reference leads to no schema");
+    check_refused(json!({ "anyOf": [] }), "at `/anyOf`: expected at least one schema");
+    check_refused(json!({ "multipleOf": 0 }), "at `/multipleOf`: expected a number above 0");
+    check_refused(json!({ "minLength": -1 }), "at `/minLength`: expected a whole number of at least 0");
+    check_refused(json!({ "pattern": "(" }), "at `/pattern`: invalid regular expression: unclosed group");
+    check_refused(json!({ "not": { "$ref": "#/$defs/a" } }), "at `/not/$ref`: the reference leads to no schema");
     let out = "the reference leads out of the schema, and remote schemas are not fetched: put the schema that it \
                refers to under `$defs`, with its `$id`";
     for remote in ["https://example.org/s.json", "http://127.0.0.1:1/x", "file:///etc/passwd", "other.json"] {
-        refused(json!({ "$ref": remote }), &format!("at `/$ref`: {out}"));
+        check_refused(json!({ "$ref": remote }), &format!("at `/$ref`: {out}"));
     }
 }
 
 #[test]
 fn other_dialects_are_refused() {
-    refused(
+    check_refused(
         json!({ "dependencies": { "a": ["b"] } }),
         "at `/dependencies`: `dependencies` of older drafts is not supported: draft 2020-12 has `dependentRequired` and \
          `dependentSchemas`",
     );
-    refused(
+    check_refused(
         json!({ "items": { "$recursiveRef": "#" } }),
         "at `/items/$recursiveRef`: `$recursiveRef` of draft 2019-09 is not supported: draft 2020-12 has `$dynamicRef`",
     );
-    refused(
+    check_refused(
         json!({ "$defs": { "a": { "$id": "#a" } } }),
         "at `/$defs/a/$id`: a fragment is not supported here: draft 2020-12 has `$anchor`",
     );
-    refused(
+    check_refused(
         json!({ "$schema": "https://example.org/meta" }),
         "at `/$schema`: the dialect is not supported: expected `https://json-schema.org/draft/2020-12/schema`",
     );
@@ -269,7 +272,7 @@ fn check_bounded(schema: &Value, value: &Value) -> Result<Vec<Violation>, Budget
 
 #[test]
 fn hostile_schemas_exceed_the_budget() {
-    // Every level applies the next one three times: 3 to the power of 40.
+    // Every level applies the next one three times: 3 to the power of 40 steps.
     let mut definitions = serde_json::Map::new();
     for level in 0..40 {
         let next = json!({ "$ref": format!("#/$defs/a{}", level + 1) });

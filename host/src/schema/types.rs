@@ -45,9 +45,8 @@ pub struct Violation {
     pub is_vague: bool,
 }
 
-/// The error for a validation that takes more steps than the value is granted, or goes too deep.
-///
-/// Schemas that refer to themselves without end run into it too.
+/// The error for a validation that takes more steps than the value is granted, or goes too deep. A schema that refers
+/// to itself without end does both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the schema of its settings takes too many steps to validate, or refers to itself without end: the author of the \

@@ -16,17 +16,18 @@ use super::types::{BudgetExceeded, Schema, Violation};
 mod arrays;
 mod objects;
 
-/// The number of failures that are kept at most.
+/// The maximal number of failures.
 const MAX_FAILURES: usize = 100;
-/// The steps that every value is granted, and those for each value within it. A schema written by hand takes about ten
-/// steps for each value.
+/// The steps that every value is granted, beside [`STEPS_PER_VALUE`] for it and for each value within it. A schema
+/// written by hand takes about ten steps for each value.
 const BASE_STEPS: u64 = 20_000;
+/// The steps for a value, and for each value within it.
 const STEPS_PER_VALUE: u64 = 500;
 /// The steps for `multipleOf`, whose exact arithmetic takes longer than other keywords.
 const STEPS_PER_DIVISION: u64 = 8;
-/// The depth of nodes within nodes. Each takes a few frames on the stack.
+/// The maximal depth of nodes within nodes. Each takes a few frames of the stack.
 const MAX_DEPTH: usize = 400;
-/// The number of values that a comparison with one of `enum` is charged for at most.
+/// The maximal number of steps that the comparison with one value of `enum` costs.
 const MAX_COMPARED_VALUES: usize = 1000;
 
 /// Validates a value and words what is wrong with it.

@@ -57,7 +57,8 @@ impl Decoder<'_> {
 }
 
 impl Allow {
-    /// Denies what the block does not mention: the first block of a component that is not built in.
+    /// Denies what the block does not mention. This is the rule for the first block of a component that is not built
+    /// in: such a component has only the permissions that are written down.
     #[must_use]
     pub fn or_deny(self) -> Self {
         let ssh = AllowSsh {

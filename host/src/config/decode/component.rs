@@ -1,4 +1,4 @@
-//! Components of probes, and what their probes share.
+//! The component of a probe, with the settings and permissions that all probes of the component share.
 
 use std::collections::BTreeMap;
 
@@ -19,10 +19,10 @@ pub struct DeclaredModule {
     pub pointer: String,
 }
 
-/// A component, and what all its probes share.
+/// A component, with the settings and permissions that all its probes share.
 #[derive(Clone)]
 pub struct Component {
-    /// The name that its runs carry.
+    /// The name that its runs are reported with.
     pub name: String,
     pub module: Module,
     /// The `allow` blocks, each of which narrows those before it; empty if everything is allowed.
@@ -59,6 +59,7 @@ impl Component {
             self.allow.push(allow);
         }
         let is_module = !is_file && self.allow.len() > 1;
+        // A probe of a module can give up variables of the module, but not add any.
         match environment {
             Some(own) if is_module => self.environment.retain(|name, _| own.contains_key(name)),
             Some(own) => self.environment = own,
@@ -66,7 +67,8 @@ impl Component {
         }
     }
 
-    /// Adds the module's settings to those of a probe, except where the probe has its own. Returns which were added.
+    /// Adds the module's settings to those of a probe, except where the probe has its own. Returns the keys that were
+    /// added.
     pub fn add_settings(&self, settings: &mut Map<String, Value>) -> ModuleSettings {
         let added = self.settings.iter().filter(|(key, _)| !settings.contains_key(*key));
         let added: Vec<_> = added.map(|(key, value)| (key.clone(), value.clone())).collect();

@@ -1,4 +1,4 @@
-//! Components: the built-in ones, those that `modules` declares, and files.
+//! Decodes `modules`, and finds the component that a probe names: a built-in one, a declared module, or a file.
 
 use std::path::{Path, PathBuf};
 
@@ -13,14 +13,15 @@ use crate::config::table::{Field, Table, check_line, type_name};
 use crate::config::{Allow, Limits, Module};
 use crate::schema::closest;
 
-/// The built-in probes: all names for `probe`, the name that the runs carry, and the name of the component.
+/// The built-in probes: all values of `probe` that name them, the name that their runs are reported with, and the
+/// name of the component.
 pub const BUILT_IN: &[(&[&str], &str, &str)] = &[
     (&["http", "probes.http"], "probes.http", "http"),
     (&["chain", "script", "probes.chain", "probes.script"], "probes.script", "chain"),
     (&["ssh", "probes.ssh"], "probes.ssh", "ssh"),
 ];
 
-/// Returns the name that the runs of a built-in probe carry, and the name of its component.
+/// Returns the name that the runs of a built-in probe are reported with, and the name of its component.
 pub fn built_in(name: &str) -> Option<(&'static str, &'static str)> {
     BUILT_IN.iter().find(|(names, ..)| names.contains(&name)).map(|(_, full, component)| (*full, *component))
 }
@@ -68,8 +69,8 @@ impl Decoder<'_> {
         })
     }
 
-    /// Decodes the component's file and its digest. `None` if either has an error: a wrong digest does not mean that any
-    /// file will do.
+    /// Decodes the component's file and its digest. Returns `None` if either has an error: without its
+    /// digest the file would not be verified.
     fn file(&mut self, table: &mut Table) -> Option<Module> {
         let digest = table.take("sha256");
         let sha256 = digest.as_ref().and_then(|field| self.context.accept(field, sha256(field)));
@@ -93,7 +94,7 @@ impl Decoder<'_> {
         let built_in = BUILT_IN.iter().find(|(names, ..)| names.contains(&name));
         let names = built_in.map_or(std::slice::from_ref(&name), |(names, ..)| names);
         if let Some(declared) = names.iter().find(|name| self.modules.contains_key(**name)) {
-            let declared = self.modules.get_mut(*declared).expect("the module was found one line above");
+            let declared = self.modules.get_mut(*declared).expect("`contains_key` found this name above");
             declared.is_used = true;
             return Ok(declared.component.clone());
         }
@@ -122,7 +123,7 @@ impl Decoder<'_> {
 
     pub fn warn_of_unused_modules(&mut self) {
         for module in self.modules.values().filter(|module| !module.is_used) {
-            let message = "no probe uses this module: name it as one's `probe`, or leave it out";
+            let message = "no probe uses this module: name it in the key `probe` of a probe, or leave it out";
             self.context.warnings.push(Diagnostic::at_key(&module.pointer, message));
         }
     }

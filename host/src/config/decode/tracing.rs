@@ -48,7 +48,7 @@ impl Decoder<'_> {
 
 fn trace_mode(field: &Field, must: &str) -> Result<TraceMode, String> {
     match &field.value {
-        // `off` is false in YAML 1.1, and some editors write it so.
+        // In YAML 1.1, `off` is the boolean false, and some editors rewrite it as `false`.
         Value::Bool(false) => Ok(TraceMode::Off),
         Value::String(text) if text == "off" => Ok(TraceMode::Off),
         Value::String(text) if text == "linked" => Ok(TraceMode::Linked),

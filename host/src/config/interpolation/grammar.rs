@@ -1,4 +1,4 @@
-//! Parses a text with references. Looks nothing up.
+//! Parses a text with references, without looking them up.
 
 use std::fmt;
 
@@ -29,7 +29,8 @@ pub enum Kind {
 
 const ADVICE: &str = "`${env:NAME}` or `${file:PATH}`, or `$${` for a literal `${`";
 
-/// Splits a text at its references; `$${` becomes `${`. If `is_secret`, messages repeat nothing of the text.
+/// Splits a text at its references; `$${` becomes `${`. The error is a message. If `is_secret`, it repeats nothing of
+/// the text.
 pub fn pieces(text: &str, is_secret: bool) -> Result<Vec<Piece<'_>>, String> {
     let mut pieces = Vec::new();
     let mut rest = text;
@@ -69,11 +70,12 @@ fn reference(inside: &str, is_secret: bool) -> Result<Reference<'_>, String> {
     };
     match kind {
         Kind::Environment if !is_name(name) => {
-            Err("`${env:…}` wants a variable's name, of letters, digits and `_`; a default comes after `:-`".into())
+            Err("`${env:…}` needs the name of a variable, of letters, digits and `_`; a default comes after `:-`"
+                .into())
         }
-        Kind::File if name.trim().is_empty() => Err("`${file:…}` wants the path of a file".into()),
+        Kind::File if name.trim().is_empty() => Err("`${file:…}` needs the path of a file".into()),
         // This includes the name of a file: a `${` in it shows that the closing brace is missing.
-        _ if rest.contains("${") => Err("a reference cannot hold another: its default is text, as it is".into()),
+        _ if rest.contains("${") => Err("a reference cannot contain another: its default is literal text".into()),
         _ => Ok(Reference { kind, name, default }),
     }
 }
@@ -84,7 +86,7 @@ fn is_name(text: &str) -> bool {
 }
 
 impl Reference<'_> {
-    /// Returns the error for a reference to nothing, without a default.
+    /// Returns the message for a reference without a default whose variable or file does not exist.
     pub fn missing(&self) -> String {
         let name = quote(self.name);
         match self.kind {

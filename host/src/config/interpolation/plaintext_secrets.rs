@@ -33,7 +33,7 @@ const SECRET_NAMES: &[&str] = &[
 /// Keys below which the user chooses the names: in `set_keys`, the value of `token` is a path into the response.
 const KEYS_WITH_FREE_NAMES: &[&str] = &["assertions", "set_keys", "tags"];
 
-/// The keys on the path to a value that decide whether the value is a secret.
+/// What the keys on the path to a value say about it: whether it is a secret, and who chose the names of its own keys.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct KeyPath {
     is_secret: bool,
@@ -55,8 +55,8 @@ impl KeyPath {
     }
 }
 
-/// Returns true if a text is the name of a secret. As a value it is then no secret: in a chain, `password: password` is
-/// filled in from the key `password`.
+/// Returns true if a text is the name of a secret. As a value, such a text is no secret: in a chain,
+/// `password: password` takes the password from the key `password` of the chain.
 pub fn is_secret_name(text: &str) -> bool {
     let plain: String = text.chars().filter(|c| !matches!(c, '-' | '_')).map(|c| c.to_ascii_lowercase()).collect();
     SECRET_NAMES.contains(&plain.as_str())

@@ -11,8 +11,8 @@ pub struct Resolved {
     pub secrets: Vec<SecretString>,
     /// Pointers to values that were one reference and nothing else. Their text may stand for a number.
     pub whole_values: BTreeSet<String>,
-    /// Texts as they must be written in a template: with the braces of replacements doubled. Only texts whose
-    /// replacements have braces.
+    /// Texts by pointer, as they must be written in a template: with the braces of replacements doubled. Has only texts
+    /// whose replacements have braces.
     pub template_escaped: BTreeMap<String, String>,
     /// Pointers to values with a reference that could not be resolved. Each has an error; further errors about the
     /// value would be misleading.

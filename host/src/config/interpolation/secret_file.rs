@@ -7,10 +7,13 @@ use std::path::Path;
 
 use super::super::diagnostic::quote;
 
-/// The maximal size of a file with a secret. A private key takes 4 KiB.
+/// The maximal size of a file with a secret. A private key takes 4 KiB at most.
 const MAX_FILE_BYTES: u64 = 64 << 10;
 
 /// Reads the text of a file, without the line end of its last line. Returns `Ok(None)` if there is no such file.
+///
+/// # Errors
+/// Returns a message if the file cannot be read, is no regular file, is larger than 64 KiB, or is not UTF-8.
 pub fn read(directory: &Path, name: &str) -> Result<Option<String>, String> {
     let path = directory.join(name);
     let name = quote(name);
@@ -29,7 +32,7 @@ pub fn read(directory: &Path, name: &str) -> Result<Option<String>, String> {
         return failed(error);
     }
     if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(format!("{name} is larger than 64 KiB: what it is to stand for is a text of some lines"));
+        return Err(format!("{name} is larger than 64 KiB: name a file with one secret, such as a key"));
     }
     let mut text = String::from_utf8(bytes).map_err(|_| format!("{name} is not UTF-8 text: save it as UTF-8"))?;
     let end = text.strip_suffix('\n').map(|text| text.strip_suffix('\r').unwrap_or(text).len());

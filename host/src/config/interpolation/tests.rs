@@ -65,7 +65,7 @@ fn check(text: &str, expected: Result<&str, &str>) {
 }
 
 #[test]
-fn texts() {
+fn references_are_replaced() {
     for same in ["", "$", "$$", "$.path[*]", "a$", "{}", "}", "^x{2}$", "$env:TOKEN", "$(x)", "$$$"] {
         check(same, Ok(same));
     }
@@ -80,7 +80,7 @@ fn texts() {
 }
 
 #[test]
-fn mistakes() {
+fn references_with_mistakes_are_errors() {
     const ADVICE: &str = "`${env:NAME}` or `${file:PATH}`, or `$${` for a literal `${`";
     let none = |shown: &str| format!("`{shown}` is no reference: {ADVICE}");
     check("${foo}", Err(&none("${foo}")));
@@ -88,12 +88,12 @@ fn mistakes() {
     check("${}", Err(&none("${…}")));
     check("${ENV:TOKEN}", Err(&none("${…}")));
     check("a ${env:TOKEN", Err(&format!("a `${{` without its `}}`: write {ADVICE}")));
-    let name = "`${env:…}` wants a variable's name, of letters, digits and `_`; a default comes after `:-`";
+    let name = "`${env:…}` needs the name of a variable, of letters, digits and `_`; a default comes after `:-`";
     for wrong in ["${env:}", "${env:1A}", "${env:A B}", "${env:A-default}", "${env: A}", "${env:Ä}"] {
         check(wrong, Err(name));
     }
-    check("${file: }", Err("`${file:…}` wants the path of a file"));
-    let nested = "a reference cannot hold another: its default is text, as it is";
+    check("${file: }", Err("`${file:…}` needs the path of a file"));
+    let nested = "a reference cannot contain another: its default is literal text";
     check("${env:A:-${env:TOKEN}}", Err(nested));
     let missing = "the environment has no `NOT`: set it, or give a default with `${env:NOT:-…}`";
     check("${env:TOKEN} ${env:NOT}", Err(missing));
@@ -106,14 +106,14 @@ fn mistakes() {
 }
 
 #[test]
-fn only_texts_that_are_values() {
+fn only_values_are_replaced_not_keys() {
     let outcome = resolve_value(json!({
         "${env:TOKEN}": [1, true, null, "${env:PIN}", { "b/c": "${env:PIN} ${env:TOKEN:-x}" }],
     }));
     let expected = json!({ "${env:TOKEN}": [1, true, null, "12", { "b/c": "12 s3cret-token" }] });
     assert_eq!(outcome.value, expected);
     assert_eq!(outcome.resolved.whole_values, BTreeSet::from(["/${env:TOKEN}/3".to_owned()]));
-    // Each once, and what is too short with its surroundings.
+    // Each secret is collected once, and the short one also with the text around it.
     let secrets = ["12", "s3cret-token", "12 s3cret-token"];
     assert_eq!(outcome.secrets(), secrets);
     let [(_, warning)] = Outcome::messages(&outcome.warnings)[..] else { panic!("{:?}", outcome.warnings) };
@@ -123,7 +123,7 @@ fn only_texts_that_are_values() {
 #[test]
 fn empty_values_are_warned_of() {
     let outcome = resolve_value(json!(["${env:EMPTY}", "${env:EMPTY}", "${env:EMPTY:-}"]));
-    let messages = "`${env:EMPTY}` stands for nothing: what it leads to is empty";
+    let messages = "`${env:EMPTY}` is replaced with nothing: the variable or file is empty";
     assert_eq!(Outcome::messages(&outcome.warnings), [("/0", messages)]);
 }
 
@@ -140,7 +140,7 @@ fn public_values_are_no_secrets() {
 }
 
 #[test]
-fn secrets_by_their_keys() {
+fn keys_with_the_name_of_a_secret_have_secrets() {
     let literal = json!({
         "password": "hunter2", "headers": { "Authorization": "Bearer x", "x-api-key": "${env:TOKEN}" },
         "query": { "token": 1, "secret": 123_456 }, "set_keys": { "token": "$.token" }, "bearer": ["$${a"],
@@ -156,14 +156,14 @@ fn secrets_by_their_keys() {
         assert_eq!(outcome.secrets(), expected);
         let messages = Outcome::messages(&outcome.warnings);
         assert_eq!(!messages.is_empty(), warned, "{messages:?}");
-        let messages = messages.first().map(|(place, text)| (*place, text.split(": ").next().unwrap()));
+        let messages = messages.first().map(|(pointer, text)| (*pointer, text.split(": ").next().unwrap()));
         let text = "a secret in a file that is readable by everyone (mode 644), and 4 more below";
         assert_eq!(messages, warned.then_some(("/password", text)));
     }
 }
 
 #[test]
-fn names_of_secrets_however_they_are_written() {
+fn the_spelling_of_the_name_of_a_secret_does_not_matter() {
     let literal = json!({
         "body": { "apiKey": "camel", "passwd": "short-for-it", "Client-Secret": "kebab", "keyboard": "qwerty" },
         "init_keys": { "pin": 98_761_234, "pinned": 7_654_321 },
@@ -176,7 +176,7 @@ fn names_of_secrets_however_they_are_written() {
 }
 
 #[test]
-fn files() {
+fn files_are_read_and_checked() {
     let directory = tempfile::tempdir().unwrap();
     let write = |name: &str, bytes: &[u8], mode: u32| {
         let path = directory.path().join(name);
@@ -196,21 +196,21 @@ fn files() {
         messages.iter().all(|(_, text)| text.ends_with("is readable by everyone (mode 604): `chmod o-r` it")),
         "{messages:?}"
     );
-    assert_eq!(messages.iter().map(|(place, _)| *place).collect::<Vec<_>>(), ["/1", "/3"]);
+    assert_eq!(messages.iter().map(|(pointer, _)| *pointer).collect::<Vec<_>>(), ["/1", "/3"]);
 
     let outcome = resolve_in(directory.path(), None, json!(["${file:binary}", "${file:large:-x}"]));
     let messages = Outcome::messages(&outcome.errors);
     let binary = ("/0", "`binary` is not UTF-8 text: save it as UTF-8");
-    let large = ("/1", "`large` is larger than 64 KiB: what it is to stand for is a text of some lines");
+    let large = ("/1", "`large` is larger than 64 KiB: name a file with one secret, such as a key");
     assert_eq!(messages, [binary, large]);
 }
 
 #[test]
 fn replacements_are_limited() {
     let text = "${env:LONG}".repeat(40);
-    let outcome = resolve_value(json!([text, text, "${env:TOKEN}", "as it is"]));
+    let outcome = resolve_value(json!([text, text, "${env:TOKEN}", "no reference"]));
     let messages = Outcome::messages(&outcome.errors);
-    assert_eq!(messages, [("/1", "too much text: references may come to 64 MiB, all together")]);
+    assert_eq!(messages, [("/1", "too much text: the values of all references together may have 64 MiB at most")]);
     assert_eq!(outcome.resolved.unresolved, ["/1", "/2"].map(str::to_owned).into());
     assert_eq!(outcome.resolved.secrets.len(), 1);
 }

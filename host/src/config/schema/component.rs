@@ -7,7 +7,7 @@ use serde_json::Value;
 pub struct ComponentSchema {
     /// The values of `probe` that name the component.
     pub names: Vec<String>,
-    /// The name of its schema in the whole schema.
+    /// The name of the component in the whole schema: in `$defs`, and as the title of its settings.
     pub key: String,
     /// One sentence that describes the component.
     pub summary: String,
@@ -15,6 +15,6 @@ pub struct ComponentSchema {
     pub schema: Value,
     /// The name of the module that declares the component, if any.
     pub module: Option<String>,
-    /// Settings that the module has, so that its probes do not need them.
+    /// The keys of the settings that the module has, so that its probes need not have them.
     pub given_keys: Vec<String>,
 }

@@ -48,7 +48,7 @@ fn embedded(component: &ComponentSchema, key: &str, change: &dyn Fn(&mut Value))
             change(part);
         }
     }
-    // A part that has the target of a reference stays where it is: the reference names its place.
+    // A part that contains the target of a reference must not be moved, because the reference is a path to the target.
     relax::allow_references(&mut schema, &|pointer| {
         let below = format!("{pointer}/");
         targets.range(below.as_str()..).next().is_some_and(|target| target.starts_with(&below))
@@ -59,7 +59,7 @@ fn embedded(component: &ComponentSchema, key: &str, change: &dyn Fn(&mut Value))
     Ok(schema)
 }
 
-/// Removes the names of the parts. All references are rewritten to JSON pointers by now.
+/// Removes the names of the parts. They are of no use any more: all references are JSON pointers by now.
 fn remove_names(schema: &mut Value) {
     let Some(part) = keywords(schema) else { return };
     for name in ["$id", "$schema", "$anchor", "$dynamicAnchor", "$vocabulary"] {
@@ -106,11 +106,11 @@ fn remove_requirements(part: &mut Value) {
     }
 }
 
-/// Allows the host's own keys, and lets the keys be missing that the module gives.
+/// Allows the host's own keys, and does not require the keys that the module has.
 fn allow_host_keys(part: &mut Value, given_keys: &[String]) {
     let Some(part) = keywords(part) else { return };
     if let Some(Value::Array(required)) = part.get_mut("required") {
-        required.retain(|key| !given_keys.iter().any(|given_keys| key == given_keys));
+        required.retain(|key| !given_keys.iter().any(|given| key == given));
     }
     // These keywords apply to all keys, the host's too.
     for keyword in ["propertyNames", "minProperties", "maxProperties"] {

@@ -1,4 +1,4 @@
-//! Relaxes a schema of values to one of what is written in a file: a reference may stand for any scalar, and an optional
+//! Turns a schema of values into a schema of what is written in a file: any scalar may be a reference, and an optional
 //! key may be null.
 
 use serde_json::{Map, Value, json};
@@ -14,8 +14,8 @@ pub fn keywords(schema: &mut Value) -> Option<&mut Map<String, Value>> {
     schema.as_object_mut()
 }
 
-/// Allows a reference for every scalar whose schema a reference does not match anyway. `is_fixed` returns true for JSON
-/// pointers to parts that must stay where they are.
+/// Allows a reference in place of every scalar, except where the schema accepts references already. `is_fixed` returns
+/// true for JSON pointers to parts that must stay where they are.
 pub fn allow_references(schema: &mut Value, is_fixed: &dyn Fn(&str) -> bool) {
     allow_references_below(schema, is_fixed, "");
 }

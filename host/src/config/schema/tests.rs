@@ -1,4 +1,4 @@
-//! Holds `host.json` against the decoder, key by key, and against the files of `tests/config`.
+//! Compares `host.json` with the decoder, key by key, and checks the files of `tests/config` against it.
 
 use std::path::{Path, PathBuf};
 
@@ -82,7 +82,7 @@ fn with_key(section: Section, key: &str, value: &str) -> String {
         Section::PROBE if key == "title" => format!("groups: [{{probes: [{{probe: http, {entry}}}]}}]"),
         Section::PROBE => probe(&entry),
         Section::ALLOW => probe(&format!("allow: {{{entry}}}")),
-        // Any file will do.
+        // The decoder checks only that the file exists.
         Section::MODULE => format!("modules: {{m: {{{}}}}}", with("component: Cargo.toml")),
         Section::RUN_LIMITS => probe(&format!("limits: {{{entry}}}")),
         Section::SAMPLE => format!("sentry: {{sample: {{{entry}}}}}"),
@@ -127,7 +127,7 @@ fn candidates(section: Section, key: &str) -> Vec<String> {
     all
 }
 
-/// Keys whose values the decoder checks against more than a schema can express.
+/// Keys whose values the decoder also checks in ways that a schema cannot express, with what it checks.
 const CHECKED_ELSEWHERE: &[(Section, &str, &str)] = &[
     (Section::MODULE, "component", "the file must exist"),
     (Section::SENTRY, "spotlight", "a word of Sentry's SDKs, in any case, or a URL"),
@@ -154,7 +154,7 @@ fn the_schema_accepts_what_the_decoder_does() {
 }
 
 #[test]
-fn references_stand_for_any_scalar() {
+fn any_scalar_may_be_a_reference() {
     let schema = Schema::read(&whole()).unwrap();
     let text = "sentry: {dsn: '${file:dsn}', environment: 'a-${env:B}', sample: '${env:S}', server_name: '${env:N}'}
 limits: {deadline: '${env:D:-5}', in_flight: '${env:F}', memory: '${env:M}'}
@@ -171,7 +171,7 @@ fn files(folder: &str) -> Vec<PathBuf> {
 }
 
 #[test]
-fn valid_files_match() {
+fn valid_files_match_the_schema() {
     for path in files("ok").into_iter().chain(files("warn")) {
         let text = std::fs::read_to_string(&path).unwrap();
         let mut whole = whole();
@@ -190,7 +190,7 @@ fn valid_files_match() {
 }
 
 #[test]
-fn invalid_files_do_not_match() {
+fn invalid_files_do_not_match_the_schema() {
     /// Files with errors that a schema cannot find: about the environment, the disk, and two keys that conflict.
     const NOT_EXPRESSIBLE: &[&str] =
         &["allow-network-with-bits-beyond", "check-in-slug-twice", "check-in-without-letters", "probe-file-missing"];
@@ -210,7 +210,7 @@ fn invalid_files_do_not_match() {
 }
 
 #[test]
-fn components_do_not_collide() {
+fn schemas_of_components_do_not_collide() {
     let settings = |kind: &str| {
         json!({
             "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -239,7 +239,7 @@ fn components_do_not_collide() {
     assert_eq!(found(json!({ "probe": "./a.wasm", "title": "t", "level": "${env:LEVEL}" })), [""; 0]);
     assert_eq!(found(json!({ "probe": "./a.wasm", "title": "t", "level": "x" })).len(), 1);
     assert_eq!(found(json!({ "probe": "./a.wasm", "level": 1 })), ["missing key `title`"]);
-    assert_eq!(found(json!({ "probe": "b", "title": "t" })), [""; 0], "its module gives the level");
+    assert_eq!(found(json!({ "probe": "b", "title": "t" })), [""; 0], "its module has the setting `level`");
     assert_eq!(found(json!({ "probe": "b", "title": "t", "level": 5, "tree": 5 })).len(), 2);
     let unknown = found(json!({ "probe": "b", "title": "t", "levl": "x" }));
     assert_eq!(unknown, ["unknown key `levl`, did you mean `level`?"]);

@@ -10,9 +10,10 @@ use super::super::pointer::child;
 use super::super::types::BudgetExceeded;
 use super::{Outcome, Validator};
 
-/// The depth, and the number of nodes of each node, to which known keys are collected for a message.
+/// Known keys are collected for a message from at most this many levels of nodes below a node, and from at most this
+/// many nodes of each.
 const MAX_HOPS: usize = 4;
-/// The number of known keys that are collected for a message.
+/// The maximal number of known keys that are collected for a message.
 const MAX_KNOWN_KEYS: usize = 100;
 
 impl<'v> Validator<'v> {
@@ -49,7 +50,8 @@ impl<'v> Validator<'v> {
             }
         }
         if let Some(id) = object.unevaluated_properties {
-            // A subschema that fails has evaluated nothing. Its keys are known nevertheless, and not reported again.
+            // A subschema that fails has evaluated nothing. Its keys are not reported as unknown: the failure is
+            // reported.
             let mut known = Vec::new();
             if !outcome.failures.is_empty() {
                 self.collect_known_keys(node, &mut known, 0);
@@ -135,7 +137,8 @@ impl<'v> Validator<'v> {
 
     /// Returns true if the node of `propertyNames` allows a key.
     fn allows_name(&mut self, id: NodeId, key: &str) -> Result<bool, BudgetExceeded> {
-        // A validator of its own, since failures borrow from the value, and this value lives no longer than the call.
+        // This needs another validator: failures borrow from the value, and `name` lives only until the end of the
+        // call.
         let (schema, name) = (self.schema, Value::from(key));
         let mut validator = Validator {
             schema,
