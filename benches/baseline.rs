@@ -129,8 +129,8 @@ async fn check_with_hyper(uri: &Uri, tls: &TlsConnector) -> Result<()> {
 async fn send_request(connection: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, uri: &Uri) -> Result<()> {
     let (mut request_sender, driver) = handshake(TokioIo::new(connection)).await?;
     let driver = tokio::spawn(driver);
-    let path = uri.path_and_query().context("a URL has a path")?.as_str();
-    let authority = uri.authority().context("a URL has an authority")?.as_str();
+    let path = uri.path_and_query().context("the URL has no path")?.as_str();
+    let authority = uri.authority().context("the URL has no authority")?.as_str();
     let request = Request::get(path).header(header::HOST, authority).body(Empty::<Bytes>::new())?;
     let response = request_sender.send_request(request).await?;
     ensure!(response.status() == 200, "the target answered {}", response.status());
@@ -140,13 +140,13 @@ async fn send_request(connection: impl AsyncRead + AsyncWrite + Unpin + Send + '
 }
 
 async fn connect(uri: &Uri) -> Result<TcpStream> {
-    let connection = TcpStream::connect((host(uri)?, uri.port_u16().context("a URL here has a port")?)).await?;
+    let connection = TcpStream::connect((host(uri)?, uri.port_u16().context("the URL has no port")?)).await?;
     connection.set_nodelay(true)?;
     Ok(connection)
 }
 
 fn host(uri: &Uri) -> Result<&str> {
-    uri.host().context("a URL has a host")
+    uri.host().context("the URL has no host")
 }
 
 /// Posts envelopes over a kept-alive connection.
@@ -163,7 +163,7 @@ impl EnvelopeSender {
             tokio::spawn(driver);
             self.connection = Some(connection);
         }
-        let connection = self.connection.as_mut().context("the connection was just made")?;
+        let connection = self.connection.as_mut().context("there is no connection to the receiver")?;
         connection.ready().await?;
         self.sent += 1;
         let request = Request::post(self.uri.path())

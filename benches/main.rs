@@ -98,9 +98,9 @@ fn run_cases(arguments: Arguments) -> Result<()> {
     println!("{reps} x {secs} s for each case; the table is printed at the end\n");
     let mut bench = Bench::new(folder.path(), secs, reps, arguments.soak)?;
     let mut failed = Vec::new();
-    let wanted =
+    let selected =
         CASES.iter().filter(|case| arguments.cases.is_empty() || arguments.cases.iter().any(|name| name == case.name));
-    for case in wanted {
+    for case in selected {
         println!("{}: {}", case.name, case.summary);
         if let Err(error) = (case.measure)(&mut bench) {
             println!("  measurement failed: {error:#}");

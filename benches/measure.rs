@@ -45,7 +45,7 @@ pub struct HostRun {
 const FIRST_CHECK_TIMEOUT: Duration = Duration::from_secs(60);
 /// The time from the first check until caches, pools and the schedule are in their steady state.
 const WARM_UP: Duration = Duration::from_secs(3);
-/// The time limit for the host to end after SIGTERM, which is longer than its own.
+/// The time limit for the host to end after SIGTERM. It is longer than the limit that the host sets itself.
 pub const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 
 impl Bench {

@@ -54,9 +54,9 @@ impl Child {
     pub fn stop(&mut self, timeout: Duration) -> Result<()> {
         self.ensure_running()?;
         kill(self.pid(), Signal::SIGTERM)?;
-        let asked = Instant::now();
+        let signalled = Instant::now();
         while self.process.try_wait()?.is_none() {
-            if asked.elapsed() > timeout {
+            if signalled.elapsed() > timeout {
                 bail!("the process does not stop within {timeout:?}: {}", self.last_errors());
             }
             std::thread::sleep(Duration::from_millis(20));

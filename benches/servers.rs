@@ -1,7 +1,7 @@
 //! The servers that probes talk to, in one process of their own: a target, with and without TLS (no resumption), and a
 //! receiver in place of Sentry, each on one thread. They record when connections and requests came, and are controlled
-//! by lines of JSON on standard input. Their own cost is not measured; it is small, which leaves the machine to what is
-//! measured.
+//! by lines of JSON on standard input. Their own cost is not measured. It is small, so that
+//! the machine is free for the process that is measured.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -110,7 +110,7 @@ impl Servers {
     }
 
     fn send<T: for<'a> Deserialize<'a>>(&mut self, message: ControlMessage) -> Result<T> {
-        writeln!(self.stdin, "{}", serde_json::to_string(&message)?).context("the servers are gone")?;
+        writeln!(self.stdin, "{}", serde_json::to_string(&message)?).context("the servers have ended")?;
         read_line(&mut self.stdout)
     }
 }
@@ -129,13 +129,13 @@ pub fn serve(folder: &Path) -> Result<()> {
     let (target, receiver) = (Arc::new(target::Target::default()), Arc::new(receiver::Receiver::default()));
     let (plain, plain_port) = listen()?;
     let (secure, tls_port) = listen()?;
-    let (inbox, receiver_port) = listen()?;
+    let (receiver_sockets, receiver_port) = listen()?;
     let served = Arc::clone(&target);
     spawn_server_thread("target", async move {
         tokio::join!(target::serve_plain(&served, plain), target::serve_tls(&served, secure, tls));
     })?;
     let served = Arc::clone(&receiver);
-    spawn_server_thread("receiver", async move { receiver::serve(&served, inbox).await })?;
+    spawn_server_thread("receiver", async move { receiver::serve(&served, receiver_sockets).await })?;
     respond(&Ports { plain: plain_port, tls: tls_port, receiver: receiver_port })?;
     for line in std::io::stdin().lines() {
         match serde_json::from_str(&line?)? {

@@ -17,7 +17,7 @@ pub struct Figure {
     #[serde(rename = "floor")]
     pub reference: Option<Reference>,
     pub goal: Option<Goal>,
-    /// A problem beside the value itself, such as lost reports. With a problem the goal is not met.
+    /// A problem that the value does not show, such as lost reports. With a problem the goal is not met.
     #[serde(rename = "wrong")]
     pub problem: Option<String>,
     /// The share of the machine that unrelated processes took, from 0 to 1.
@@ -25,8 +25,8 @@ pub struct Figure {
     pub notes: Vec<String>,
 }
 
+/// The value that a result is compared with: that of a baseline, or an earlier one.
 #[derive(Debug, Clone, Serialize)]
-/// The value that a result is compared with: a baseline's, or an earlier one.
 pub struct Reference {
     pub name: String,
     #[serde(rename = "figure")]
@@ -161,7 +161,8 @@ pub fn render(figures: &[Figure]) -> String {
     text
 }
 
-/// Formats a number with three significant digits.
+/// Formats a number without decimals if it is whole or at least 100, with one if it is at least 10, and otherwise with
+/// two.
 fn format_number(value: f64) -> String {
     match value.abs() {
         size if size >= 100.0 || value.fract() == 0.0 => thousands(value),

@@ -1,7 +1,7 @@
-//! The structure of `host/src`: the crates and rooms that each room may use, no cycles between the files of a room, and
-//! no deep folders.
+//! The structure of `host/src`: the crates and top-level modules that each module may name, no cycles between the files
+//! of a top-level module, and no deep folders.
 //!
-//! A room is a module directly below the root, with all files in its folder.
+//! A top-level module is a module directly below the root, with all files in its folder.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,8 +11,8 @@ use modules::Modules;
 
 mod modules;
 
-/// A crate or a room, and the modules that may name it.
-pub const WALLS: &[(&str, &[&str])] = &[
+/// Crates and top-level modules, each with the modules that may name it.
+pub const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("serde_yaml", &["config"]),
     ("granit_parser", &["config"]),
     ("wasmtime", &["sandbox", "capability"]),
@@ -48,14 +48,14 @@ pub const WALLS: &[(&str, &[&str])] = &[
 ];
 
 #[test]
-fn rooms_use_only_what_the_table_of_walls_allows() {
+fn modules_name_only_allowed_dependencies() {
     let mut wrong = Vec::new();
     for (module, text) in source_files() {
-        // The roots of the library and of the program may use all rooms.
+        // The roots of the library and of the program may use everything.
         if module == "lib" || module == "main" {
             continue;
         }
-        for (name, allowed) in WALLS {
+        for (name, allowed) in ALLOWED_DEPENDENCIES {
             if !allowed.iter().any(|allowed| is_inside(&module, allowed)) && names(&text, name) {
                 wrong.push(format!("{module} names {name}"));
             }
@@ -65,34 +65,35 @@ fn rooms_use_only_what_the_table_of_walls_allows() {
 }
 
 #[test]
-fn the_table_of_walls_is_complete() {
+fn the_allowed_dependencies_are_complete_and_used() {
     let source = source_files();
-    let rooms = Modules::parse(source.iter().map(|(module, text)| (module.as_str(), text.as_str())));
-    let listed: Vec<_> = WALLS.iter().filter_map(|(name, _)| name.strip_prefix("crate::")).collect();
-    for room in rooms.rooms() {
-        assert!(listed.contains(&room), "the room {room} is missing in the table of walls");
+    let modules = Modules::parse(source.iter().map(|(module, text)| (module.as_str(), text.as_str())));
+    let listed: Vec<_> = ALLOWED_DEPENDENCIES.iter().filter_map(|(name, _)| name.strip_prefix("crate::")).collect();
+    for module in modules.top_level() {
+        assert!(listed.contains(&module), "`crate::{module}` is missing in ALLOWED_DEPENDENCIES");
     }
-    for room in listed {
-        assert!(rooms.rooms().contains(room), "the table of walls has a room {room} that does not exist");
+    for module in listed {
+        assert!(modules.top_level().contains(module), "ALLOWED_DEPENDENCIES has a module {module} that does not exist");
     }
-    for (name, allowed) in WALLS {
+    for (name, allowed) in ALLOWED_DEPENDENCIES {
         for allowed in *allowed {
             let used = source.iter().any(|(module, text)| is_inside(module, allowed) && names(text, name));
-            assert!(used, "the table of walls lets {allowed} name {name}, which it does not");
+            assert!(used, "ALLOWED_DEPENDENCIES lets {allowed} name {name}, but {allowed} does not name it");
         }
     }
 }
 
 #[test]
-fn no_cycle_between_the_files_of_a_room() {
+fn no_cycle_between_the_files_of_a_top_level_module() {
     let source = source_files();
     let modules = Modules::parse(source.iter().map(|(module, text)| (module.as_str(), text.as_str())));
-    let cycles: Vec<_> = modules.rooms().into_iter().flat_map(|room| modules::cycles(&modules.edges(room))).collect();
+    let cycles: Vec<_> =
+        modules.top_level().into_iter().flat_map(|name| modules::cycles(&modules.edges(name))).collect();
     assert!(cycles.is_empty(), "{cycles:#?}");
 }
 
 #[test]
-fn no_folder_is_deeper_than_four() {
+fn no_file_is_below_more_than_four_folders() {
     const MAX_FOLDERS: usize = 4;
     let deep: Vec<_> = source_files().into_keys().filter(|it| it.matches('/').count() > MAX_FOLDERS).collect();
     assert!(deep.is_empty(), "{deep:#?}");
@@ -185,7 +186,7 @@ fn is_inside(module: &str, outer: &str) -> bool {
     module.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Returns true if code names a crate or a room, in a `use` or in place.
+/// Returns true if code names a crate or a module, in a `use` item or in a path.
 fn names(text: &str, path: &str) -> bool {
     let code = text.lines().filter(|line| !line.trim_start().starts_with("//") && !line.contains("mod "));
     code.into_iter().any(|line| {

@@ -93,18 +93,18 @@ fn a_probe_with_a_long_period_checks_in_after_each_run() {
     let configuration = check_in_config(&receiver, &target, NO_KEYS, &probes);
     let _running = RunningProgram::start_with_config("check-ins-at-once", &configuration, Stdio::null());
     let check_ins = receiver.wait_for_payloads(3, "check_in");
-    assert_eq!(check_ins.len(), 1, "two transactions and a check-in");
+    assert_eq!(check_ins.len(), 1, "one of the two probes checks in");
     assert_eq!(check_ins[0]["monitor_slug"], "shop");
 }
 
 #[test]
 fn runs_of_one_minute_are_one_check_in_with_the_worst_status() {
     let (receiver, target) = (Receiver::start(), failing_target(|requests| requests.len() == 3));
-    // Too few failures for an error event.
+    // There are too few failures for an error event, but the check-in reports the failure.
     let keys = "every: 0.1, failures_before_error: 9, check_in: {slug: often}";
     let configuration = check_in_config(&receiver, &target, NO_KEYS, &[("Shop", keys)]);
     let check_ins = check_ins_after(6, "often", &configuration, &receiver, &target);
-    let [check_in] = &check_ins[..] else { panic!("one check-in, not {check_ins:#?}") };
+    let [check_in] = &check_ins[..] else { panic!("expected one check-in, got {check_ins:#?}") };
     assert_eq!((&check_in["monitor_slug"], &check_in["status"]), (&json!("often"), &json!("error")));
     assert_eq!(check_in["monitor_config"]["failure_issue_threshold"], 9);
     assert_eq!(check_in["monitor_config"]["schedule"]["value"], 1);
@@ -138,13 +138,17 @@ fn the_host_checks_in_while_it_runs_and_not_after_a_kill() {
     let sentry = ["server_name: Prober-1.example, check_in: true", "tags: {}"];
     let configuration = check_in_config(&receiver, &target, sentry, &[("Shop", "every: 0.1, check_in: true")]);
     let running = RunningProgram::start_with_config("check-ins-host", &configuration, Stdio::piped());
-    let check_ins = eventually("a first check-in", || {
+    let check_ins = eventually("the first check-in", || {
         let check_ins = receiver.wait_for_payloads(1, "check_in");
         (!check_ins.is_empty()).then_some(check_ins)
     });
-    let [check_in] = &check_ins[..] else { panic!("one check-in, not {check_ins:#?}") };
+    let [check_in] = &check_ins[..] else { panic!("expected one check-in, got {check_ins:#?}") };
     assert_eq!((&check_in["monitor_slug"], &check_in["status"]), (&json!("prober-1-example"), &json!("ok")));
-    assert_eq!((check_in.get("contexts"), check_in.get("duration")), (None, None), "it is about no run");
+    assert_eq!(
+        (check_in.get("contexts"), check_in.get("duration")),
+        (None, None),
+        "a check-in of the host belongs to no run"
+    );
     let config = json!({"schedule": {"type": "interval", "value": 1, "unit": "minute"}, "checkin_margin": 2});
     assert_eq!(check_in["monitor_config"], config);
     // The probe's own check-in is sent only at the end of its minute.

@@ -73,7 +73,7 @@ impl Shop {
 /// Returns the mismatches of a run, each as `SUBJECT: expected EXPECTED, got ACTUAL`.
 fn mismatches(run: &Value) -> Vec<String> {
     let list = run["failure"]["mismatches"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let text = |value: &Value| value.as_str().expect("it is text").to_owned();
+    let text = |value: &Value| value.as_str().expect("a mismatch consists of texts").to_owned();
     list.iter()
         .map(|mismatch| {
             format!(
@@ -195,7 +195,7 @@ checks: {$.state: down, status: 3xx, header x-count: 18, body: {contains: Error,
     let one = run_http_probe(&(url + "checks: {$.state: down}"));
     assert_eq!(
         one["failure"]["message"], "$.state: expected \"down\", got \"up\"",
-        "a single mismatch is the message itself"
+        "the message of a run with one mismatch is this mismatch"
     );
 }
 

@@ -7,7 +7,7 @@ use crate::support::nginx::Nginx;
 use crate::support::{http_config, run_command, run_once, sentrynet};
 
 #[test]
-fn exit_codes_tell_failed_runs_from_bad_configurations_and_broken_probes() {
+fn exit_codes_distinguish_failed_runs_bad_configurations_and_broken_probes() {
     let (_nginx, port) = Nginx::start_plain("exit", "location = /up { return 200; } location / { return 500; }");
     let probe =
         |path: &str| format!("      - {{probe: http, title: '{path}', url: 'http://127.0.0.1:{port}{path}'}}\n");
@@ -61,7 +61,7 @@ fn all_errors_are_reported_at_once_each_with_its_line() {
 
 #[test]
 fn check_touches_no_network() {
-    let port = crate::support::tcp_server::listen(|_| panic!("somebody connected"));
+    let port = crate::support::tcp_server::listen(|_| panic!("`check` opened a connection"));
     let mut program = sentrynet();
     program.env("SENTRYNET_LOG", "warn").args(["check", "-"]);
     let ended = run_command(&mut program, &http_config(&format!("url: http://127.0.0.1:{port}/")));
@@ -100,7 +100,7 @@ fn json_output_has_all_its_keys() {
         "spans",
     ];
     for key in keys {
-        assert!(run.contains_key(key), "{key}");
+        assert!(run.contains_key(key), "the run has no key {key}");
     }
     assert_eq!(
         (&run["probe"], &run["title"], &run["outcome"]),
@@ -134,7 +134,7 @@ fn the_waterfall_is_shown_for_a_failed_run() {
     for part in ["Shop", "failed", "expected status 200, got 500", "http.client.wait"] {
         assert!(failed.contains(part), "{part} in {failed}");
     }
-    assert!(!failed.contains('\u{1b}'), "no colour where there is no terminal");
+    assert!(!failed.contains('\u{1b}'), "output that is not to a terminal has no colours");
 }
 
 #[test]

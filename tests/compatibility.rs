@@ -1,12 +1,14 @@
-//! Formats that outlive a release: data on the wire and in files keep their format when names in the code change.
+//! Formats that must not change from release to release: of data on the wire and in files, whatever the names in the
+//! code are.
 //!
 //! `tests/compatibility/expected` has texts that this version must still write, byte for byte. After an intended
-//! change, for instance of a message, `UPDATE=1 tests/run compatibility::` rewrites them. `tests/compatibility/written`
+//! change, such as that of a message, `UPDATE=1 tests/run compatibility::` rewrites them. `tests/compatibility/written`
 //! has files that were written by the version of commit 28ac5f9, and that this version must still read. They are never
 //! rewritten.
 
 mod configuration;
 mod contract;
+mod enum_names;
 mod envelopes;
 mod expected;
 mod normalize;
@@ -14,4 +16,3 @@ mod program;
 mod recordings;
 mod runs;
 mod spool;
-mod words;

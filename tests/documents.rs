@@ -1,6 +1,6 @@
-//! Tests of the documents: the tables of keys agree with the schemas of the components, and the table of walls agrees
-//! with `architecture` (`UPDATE=1` rewrites both); targets of links exist, and so do files, commands and code that are
-//! named; configurations have no errors.
+//! Tests of the documents: the tables of keys agree with the schemas of the components, and the table of allowed
+//! dependencies agrees with `architecture` (`UPDATE=1` rewrites both); the targets of links exist, and so do the files,
+//! commands and code that documents name; configurations have no errors.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -9,14 +9,14 @@ use regex::Regex;
 use sentrynet::config::{self, Source};
 use serde_json::Value;
 
-use crate::architecture::WALLS;
+use crate::architecture::ALLOWED_DEPENDENCIES;
 use crate::support::project::run_shell;
 use crate::support::{empty_folder, run_command, sentrynet};
 
 /// The page that has the tables of keys.
 const CONFIGURATION: &str = "docs/configuration.md";
 
-/// The page that has the table of walls.
+/// The page that has the table of allowed dependencies.
 const ARCHITECTURE: &str = "docs/architecture.md";
 
 /// The documents of the repository.
@@ -55,7 +55,7 @@ fn pattern(text: &str) -> Regex {
 }
 
 #[test]
-fn an_editor_finds_the_schema() {
+fn the_commands_for_editors_write_a_schema() {
     let (repository, clone) = (repository(), empty_folder("documents-editor"));
     let page = read(CONFIGURATION);
     let begin = page.find("    cp examples/http.yaml").expect("the page has the commands");
@@ -69,19 +69,19 @@ fn an_editor_finds_the_schema() {
     let schema = std::fs::read_to_string(clone.join(schema.expect("the first line names the schema")))
         .expect("the file can be read");
     let schema: Value = serde_json::from_str(&schema).expect("a schema is JSON");
-    let values: Value = serde_yaml::from_str(&configuration).expect("it is YAML");
-    let schema = sentrynet::schema::Schema::read(&schema).expect("it is a schema");
+    let values: Value = serde_yaml::from_str(&configuration).expect("the file is YAML");
+    let schema = sentrynet::schema::Schema::read(&schema).expect("the file is a JSON Schema");
     assert_eq!(schema.check(&values).expect("the check is within its budget"), []);
 }
 
 #[test]
-fn the_readme_is_short() {
+fn the_readme_has_at_most_150_lines() {
     let lines = read("README.md").lines().count();
-    assert!(lines <= 150, "the README has {lines} lines: what one topic is about goes to a page of docs/");
+    assert!(lines <= 150, "the README has {lines} lines: move the details of one topic to a page of docs/");
 }
 
 #[test]
-fn links_lead_somewhere() {
+fn links_have_targets() {
     let link = pattern(r"\]\(([^)\s]+)\)");
     let mut wrong = Vec::new();
     for document in DOCUMENTS {
@@ -91,25 +91,27 @@ fn links_lead_somewhere() {
                 continue;
             }
             let (path, anchor) = target.split_once('#').map_or((target, None), |(path, anchor)| (path, Some(anchor)));
-            let there = Path::new(document).parent().expect("a document lies in a folder").join(path);
-            let there = if path.is_empty() { PathBuf::from(document) } else { there };
+            let target_path = Path::new(document).parent().expect("a document lies in a folder").join(path);
+            let target_path = if path.is_empty() { PathBuf::from(document) } else { target_path };
             let is_heading = |anchor| {
-                let text = std::fs::read_to_string(repository().join(&there)).unwrap_or_default();
+                let text = std::fs::read_to_string(repository().join(&target_path)).unwrap_or_default();
                 anchors(&text).contains(anchor)
             };
-            if !repository().join(&there).exists() || !anchor.is_none_or(is_heading) {
+            if !repository().join(&target_path).exists() || !anchor.is_none_or(is_heading) {
                 wrong.push(format!("{document}: {target}"));
             }
         }
     }
-    assert!(wrong.is_empty(), "links that lead nowhere: {wrong:#?}");
+    assert!(wrong.is_empty(), "links without a target: {wrong:#?}");
 }
 
 /// Returns the anchors that GitHub gives the headings of a document.
 fn anchors(document: &str) -> BTreeSet<String> {
     let headings = document.lines().filter_map(|line| line.trim_start_matches('#').strip_prefix(' '));
-    let kept = |letter: &char| letter.is_alphanumeric() || "-_ ".contains(*letter);
-    headings.map(|text| text.to_lowercase().chars().filter(kept).collect::<String>().replace(' ', "-")).collect()
+    let is_in_anchor = |letter: &char| letter.is_alphanumeric() || "-_ ".contains(*letter);
+    headings
+        .map(|text| text.to_lowercase().chars().filter(is_in_anchor).collect::<String>().replace(' ', "-"))
+        .collect()
 }
 
 #[test]
@@ -125,7 +127,7 @@ fn files_that_are_named_exist() {
         let named = named.filter(|named| !named.contains("NAME") && !exists(named));
         missing.extend(named.map(|named| format!("{document}: {named}")));
     }
-    assert!(missing.is_empty(), "files that are not there: {missing:#?}");
+    assert!(missing.is_empty(), "files that do not exist: {missing:#?}");
 }
 
 #[test]
@@ -147,7 +149,7 @@ fn code_that_is_named_exists() {
             }
         }
     }
-    assert!(missing.is_empty(), "code that is not there: {missing:#?}");
+    assert!(missing.is_empty(), "code that does not exist: {missing:#?}");
 }
 
 /// Returns the text of all Rust files below a folder.
@@ -172,24 +174,24 @@ fn modules_that_have_a_row_exist() {
         let files = files.map(|file| format!("host/src/{module}/{file}.rs"));
         missing.extend(files.filter(|file| !repository().join(file).exists()));
     }
-    assert!(missing.is_empty(), "modules that are not there: {missing:#?}");
+    assert!(missing.is_empty(), "modules that do not exist: {missing:#?}");
 }
 
 #[test]
-fn the_table_of_walls_agrees_with_the_test() {
+fn the_table_of_allowed_dependencies_agrees_with_the_test() {
     const HEAD: &str = "| crate or module | may be named in | why |\n| --- | --- | --- |\n";
     let page = read(ARCHITECTURE);
-    let start = page.find(HEAD).expect("there is a table of walls") + HEAD.len();
-    let length = page[start..].find("\n\n").expect("the table ends") + 1;
-    // The column of reasons is written by hand, and kept.
+    let start = page.find(HEAD).expect("the page has the table of allowed dependencies") + HEAD.len();
+    let length = page[start..].find("\n\n").expect("an empty line follows the table") + 1;
+    // The column of reasons is written by hand, and stays as it is.
     let row = pattern(r"(?m)^\| `([\w:]+)` \| [^|]* \| ([^|\n]*) \|$");
     let reasons: BTreeMap<_, _> = row
         .captures_iter(&page[start..start + length])
         .map(|found| (found.extract::<2>().1[0].to_owned(), found.extract::<2>().1[1].to_owned()))
         .collect();
-    let rows = WALLS.iter().map(|(name, allowed)| {
+    let rows = ALLOWED_DEPENDENCIES.iter().map(|(name, allowed)| {
         let allowed: Vec<_> = allowed.iter().map(|module| format!("`{module}`")).collect();
-        let allowed = if allowed.is_empty() { "nothing".to_owned() } else { allowed.join(", ") };
+        let allowed = if allowed.is_empty() { "no module".to_owned() } else { allowed.join(", ") };
         format!("| `{name}` | {allowed} | {} |\n", reasons.get(*name).map_or("", String::as_str))
     });
     let mut expected = page.clone();
@@ -203,7 +205,10 @@ fn compare(document: &str, page: &str, expected: &str) {
     if std::env::var_os("UPDATE").is_some() {
         std::fs::write(repository().join(document), expected).expect("the document is writable");
     }
-    assert!(page == expected, "{document}: a table is not what it shows: run this with UPDATE=1, and look at it");
+    assert!(
+        page == expected,
+        "{document}: a generated table is out of date: run this test with UPDATE=1, and review the change"
+    );
 }
 
 #[test]
@@ -224,7 +229,7 @@ fn commands_that_are_named_exist() {
             }
         }
     }
-    assert!(wrong.is_empty(), "commands or options that are not there: {wrong:#?}");
+    assert!(wrong.is_empty(), "commands or options that do not exist: {wrong:#?}");
 }
 
 /// Returns the code of a document: the lines of indented and fenced blocks, and the texts in backquotes.
@@ -240,7 +245,7 @@ fn code(document: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn configurations_have_no_errors() {
-    // The components that the configurations name. An empty file is enough to check a configuration.
+    // These are the components that the configurations name. An empty file is enough to check a configuration.
     let directory = empty_folder("documents-configurations");
     std::fs::create_dir(directory.join("probes")).expect("the folder is writable");
     for component in ["mine.wasm", "redis.wasm"] {
@@ -250,7 +255,7 @@ fn configurations_have_no_errors() {
         let text = read(document);
         let blocks = text.split("```yaml\n").skip(1).map(|block| block.split("```").next().unwrap_or_default());
         for block in blocks.filter(|block| block.contains("probes:")) {
-            // A placeholder for a project's number.
+            // `PROJECT` is a placeholder for the number of a project.
             let text = block.replace("/PROJECT", "/1");
             let name = (*document).to_owned();
             let source = Source { name, text, path: None, directory: directory.clone(), probe: None };

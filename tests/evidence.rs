@@ -46,9 +46,9 @@ fn http_error_event(name: &str, keys: &str) -> Value {
     error_event(name, &http_config(keys))
 }
 
-/// Returns the value of a header, whatever the order of headers.
-fn header_value<'a>(place: &'a Value, name: &str) -> Option<&'a str> {
-    let lines = place["headers"].as_array().expect("there are headers");
+/// Returns the value of a header in a section of an event.
+fn header_value<'a>(section: &'a Value, name: &str) -> Option<&'a str> {
+    let lines = section["headers"].as_array().expect("there are headers");
     lines.iter().find(|line| line[0] == name).and_then(|line| line[1].as_str())
 }
 
@@ -131,7 +131,7 @@ fn a_run_without_a_response_has_the_phase_it_ended_in() {
     let port = tcp_server::respond_slowly(Duration::ZERO, Duration::from_secs(5));
     let event = http_error_event("receive", &format!("url: http://127.0.0.1:{port}/\ntimeout: 0.3"));
     assert_eq!(connection(&event)["phase"], "receive");
-    // The part of the body that arrived before the timeout.
+    // The evidence has the part of the body that arrived before the timeout.
     assert_eq!(event["contexts"]["response"]["data"], "o");
     assert_eq!(event["contexts"]["response"]["status_code"], 200);
 }
@@ -280,6 +280,6 @@ fn a_broken_run_has_evidence_too() {
         http_error_event("broken", &format!("url: http://127.0.0.1:{}/\nlimits: {{memory: 2 MiB}}", target.port));
     assert_eq!(event["fingerprint"][0], "probe-broken");
     assert_eq!((&event["contexts"]["response"]["body_size"]), (&json!(3 << 20)));
-    let data = event["contexts"]["response"]["data"].as_str().expect("it is text");
-    assert_eq!(data, "x".repeat(2048), "the beginning of it");
+    let data = event["contexts"]["response"]["data"].as_str().expect("the body is shown as text");
+    assert_eq!(data, "x".repeat(2048), "only the beginning of the body is shown");
 }

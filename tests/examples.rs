@@ -21,7 +21,7 @@ const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples");
 /// Runs an example after replacing its addresses by local ones. Returns its runs, all of which have passed.
 #[track_caller]
 fn run_example(name: &str, replace: &[(&str, &str)], environment: &[(&str, &str)]) -> Vec<Value> {
-    let mut text = fs::read_to_string(format!("{FOLDER}/{name}.yaml")).expect("the example is there");
+    let mut text = fs::read_to_string(format!("{FOLDER}/{name}.yaml")).expect("the example exists");
     for (from, to) in replace {
         assert!(text.contains(from), "{from} is no longer in examples/{name}.yaml");
         text = text.replace(from, to);
@@ -110,10 +110,10 @@ fn the_chain_example_passes() {
          }}
          location = /accounts/7/basket {{ {member} return 200 '{{\"items\": [1], \"total\": 12.5}}'; }}
          location = /pay {{ {member} if ($args != 'amount=12.50&dry_run=true') {{ return 400; }} return 201; }}
-         location = /session {{ if ($cookie_session != 's1') {{ return 403; }} access_log {log} asked; return 204; }}"
+         location = /session {{ if ($cookie_session != 's1') {{ return 403; }} access_log {log} method_and_uri; return 204; }}"
     );
-    let servers =
-        "log_format asked '$request_method $uri';\n".to_owned() + &server_block(port, Some(&certificates), &locations);
+    let servers = "log_format method_and_uri '$request_method $uri';\n".to_owned()
+        + &server_block(port, Some(&certificates), &locations);
     let _nginx = Nginx::start("examples-chain", &[port], &servers);
     let shop = format!("https://localhost:{port}");
     run_example("chain", &[("https://shop.example", &shop)], &[("SSL_CERT_FILE", &certificates.ca())]);
@@ -159,7 +159,7 @@ fn the_network_example_passes() {
          location = /basic {{ if ($http_authorization != 'Basic YWRhOm9wZW4gc2VzYW1l') {{ return 401; }} return 200; }}
          location = /bearer {{ if ($http_authorization != 'Bearer not-a-real-token') {{ return 401; }} return 200; }}
          location = /oauth2 {{ if ($http_authorization != 'Bearer fetched') {{ return 401; }} return 200; }}
-         # The body is there to look at only once it has been passed on.
+         # In nginx, `$request_body` is empty unless the request is proxied.
          location = /token {{ proxy_pass http://127.0.0.1:{plain}/issue; proxy_set_header x-form $request_body; }}
          location = /issue {{
            if ($http_x_form != '{form}') {{ return 400; }}
@@ -200,8 +200,8 @@ fn the_ssh_example_passes() {
     let sshd = Sshd::openssh("examples", "");
     let known_hosts = sshd.known_hosts(&[&sshd.host_key("ed25519")]);
     let identity = generate_key(&sshd.home, "encrypted", &["-t", "ed25519"], "open sesame");
-    let mut authorized = fs::read_to_string(sshd.file("id_ed25519.pub")).expect("the key is there");
-    authorized += &fs::read_to_string(format!("{identity}.pub")).expect("the key is there");
+    let mut authorized = fs::read_to_string(sshd.file("id_ed25519.pub")).expect("the public key exists");
+    authorized += &fs::read_to_string(format!("{identity}.pub")).expect("the public key exists");
     fs::write(sshd.home.join(".ssh/authorized_keys"), authorized).expect("the folder is writable");
     let agent = Agent::start("examples", &[&sshd.file("id_ed25519")]);
     let (console, fingerprint) = ssh_server::start(RequiredAuth::Password);
@@ -221,7 +221,7 @@ fn the_ssh_example_passes() {
     let runs = run_example("ssh", &replace, &[("SSH_AUTH_SOCK", &agent.socket.display().to_string())]);
     assert_eq!(runs.len(), 4);
     assert!(!format!("{runs:?}").contains("open sesame"));
-    let accepted = fs::read_to_string(accepted).expect("the host is remembered");
+    let accepted = fs::read_to_string(accepted).expect("the accepted host key was written");
     assert_eq!(accepted, format!("[127.0.0.1]:{} {}\n", sshd.port, sshd.host_key("ed25519")));
 }
 
@@ -229,7 +229,7 @@ fn the_ssh_example_passes() {
 fn the_secrets_example_passes() {
     let certificates = create_certificates("secrets", &["localhost"]);
     let port = free_port();
-    // nginx has no way to write a `$`.
+    // nginx's syntax cannot express a literal `$`: the argument is compared in its percent-encoded form.
     let locations = "location = /eu/orders {
         if ($http_authorization != 'Bearer t0p-s3cret') { return 401; }
         if ($http_x_api_key != 'an-api-key') { return 403; }
@@ -269,5 +269,8 @@ fn the_sentry_example_passes() {
         check_ins.map(|check_in| check_in.parse_envelope().1[0].1["monitor_slug"].to_string()).collect();
     slugs.sort();
     assert_eq!(slugs, ["\"front-page\"", "\"shop\""]);
-    assert!(fs::read_dir(spool).expect("the folder can be read").count() > 0, "the spool is where it was to be");
+    assert!(
+        fs::read_dir(spool).expect("the folder can be read").count() > 0,
+        "the spool folder that the example names is empty"
+    );
 }

@@ -50,12 +50,12 @@ fn only_listed_hosts_are_allowed() {
     let target = Target::new();
     let port = target.port;
     let url = format!("url: 'http://127.0.0.1:{port}/'");
-    let wanted = format!(
+    let expected = format!(
         "`127.0.0.1:{port}`, a loopback address, is not allowed: add `127.0.0.1:{port}` to `allow.hosts` of this probe"
     );
-    assert_refused("http", &url, &wanted);
-    assert_refused("http", &format!("{url}, allow: {{}}"), &wanted);
-    assert_refused("http", &format!("{url}, allow: {{hosts: ['*', '127.0.0.1:1', 10.0.0.0/8], log: true}}"), &wanted);
+    assert_refused("http", &url, &expected);
+    assert_refused("http", &format!("{url}, allow: {{}}"), &expected);
+    assert_refused("http", &format!("{url}, allow: {{hosts: ['*', '127.0.0.1:1', 10.0.0.0/8], log: true}}"), &expected);
     assert_eq!(target.requests().len(), 0);
     assert_passes("http", &format!("{url}, allow: {{hosts: ['127.0.0.1:{port}']}}"));
     assert_passes("http", &format!("{url}, allow: {{hosts: [127.0.0.0/8]}}"));
@@ -94,10 +94,10 @@ fn a_name_that_resolves_to_loopback_is_refused() {
     );
     assert_refused("http", &hosts("shop.test"), &format!("add `127.0.0.1:{server}` to `allow.hosts`"));
     assert_eq!(dns.queries().len(), 0);
-    let led = format!(
+    let resolved = format!(
         "`shop.test` leads to `127.0.0.1:{port}`, a loopback address, which is not allowed: add `127.0.0.1:{port}` to"
     );
-    assert_refused("http", &hosts(&format!("shop.test, '127.0.0.1:{server}'")), &led);
+    assert_refused("http", &hosts(&format!("shop.test, '127.0.0.1:{server}'")), &resolved);
     assert_eq!(target.requests().len(), 0);
     assert_passes("http", &hosts(&format!("shop.test, '127.0.0.1:{server}', '127.0.0.1:{port}'")));
 }
@@ -163,7 +163,7 @@ fn modules_share_settings_pins_and_permissions() {
     let (port, http) = (target.port, component("http"));
     let sum = |path: &str| {
         let ended = run_command(std::process::Command::new("sha256sum").arg(path), "");
-        ended.stdout.split(' ').next().expect("a digest").to_owned()
+        ended.stdout.split(' ').next().expect("`sha256sum` prints the digest first").to_owned()
     };
     let module = |pin: &str| {
         format!(

@@ -1,7 +1,7 @@
 //! Third-party probes written by hand, to test what the host must withstand.
 //!
-//! Each is a core module in WAT, made a component with the contract in `wit/`. It has the minimum of a probe: memory,
-//! an allocator for values that the host passes in, and three functions.
+//! Each is a core module in WAT, which is converted to a component with the contract in `wit/`. It has the minimum of a
+//! probe: memory, an allocator for values that the host passes in, and three functions.
 
 use std::path::{Path, PathBuf};
 
@@ -26,7 +26,7 @@ pub struct Guest {
 pub const PASSES: Guest =
     Guest { imports: "", define: "", describe: "i32.const 64", check: "i32.const 0", run: "i32.const 0" };
 
-/// Imports from the contract.
+/// Imports of functions of the contract, by interface.
 pub const LOG: &str = r#"(import "sentrynet:probe/log@0.1.0" "write" (func $write (param i32 i32 i32)))"#;
 pub const SPAN: &str = r#"(import "sentrynet:probe/span@0.1.0" "[constructor]span" (func $span (param i32 i32 i32 i32) (result i32)))
     (import "sentrynet:probe/span@0.1.0" "[resource-drop]span" (func $drop (param i32)))"#;
@@ -62,7 +62,7 @@ impl Guest {
             None => (package, "probe"),
             Some(text) => (resolve.push_str("extra.wit", text).expect("the WIT can be read"), "guest"),
         };
-        let world = resolve.select_world(&[package], Some(world)).expect("there is such a world");
+        let world = resolve.select_world(&[package], Some(world)).expect("the WIT has this world");
         let Self { imports, define, describe, check, run } = self;
         let text = format!(
             r#"(module $third
@@ -104,9 +104,10 @@ impl Guest {
 
     /// Writes a guest that imports this version of WASI, as toolchains do.
     pub fn write_with_wasi(&self, name: &str, version: &str) -> PathBuf {
-        const OURS: &str = "0.2.0";
-        let extra_wit = include_str!("guests/wasi.wit").replace(OURS, version);
-        let guest = Guest { imports: self.imports.replace(OURS, version).leak(), ..*self };
+        /// The version in `wasi.wit` and in the imports of guests.
+        const WRITTEN_VERSION: &str = "0.2.0";
+        let extra_wit = include_str!("guests/wasi.wit").replace(WRITTEN_VERSION, version);
+        let guest = Guest { imports: self.imports.replace(WRITTEN_VERSION, version).leak(), ..*self };
         write_wasm(name, &guest.compile_component(&contract_folder(), Some(&extra_wit)))
     }
 

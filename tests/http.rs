@@ -56,7 +56,7 @@ fn a_passing_run_has_all_its_phases() {
     ];
     let times: Vec<_> = order.iter().map(|key| data[format!("http.request.{key}")].as_f64().unwrap()).collect();
     assert!(times.is_sorted(), "{times:?}");
-    assert!(!run.to_string().contains("secret"), "a query may hold a secret");
+    assert!(!run.to_string().contains("secret"), "the run has the query of the URL, which may contain a secret");
 }
 
 #[test]
@@ -124,21 +124,21 @@ fn a_target_that_is_slower_than_the_deadline_times_out() {
 
 #[test]
 fn a_response_that_is_not_http_fails_as_protocol() {
-    let says = |bytes: &'static [u8]| {
+    let start_sending = |bytes: &'static [u8]| {
         tcp_server::listen(move |mut connection| {
             tcp_server::read_head(&connection);
             let _ = connection.write_all(bytes);
         })
     };
-    let port = says(b"220 mail.example ESMTP\r\n");
+    let port = start_sending(b"220 mail.example ESMTP\r\n");
     assert_eq!(
         expect_failure(&run_http_probe(&format!("url: http://127.0.0.1:{port}/")), "protocol"),
         "the answer is not HTTP"
     );
-    let port = says(b"");
+    let port = start_sending(b"");
     let message = expect_failure(&run_http_probe(&format!("url: http://127.0.0.1:{port}/")), "protocol");
     assert!(message.contains("closed the connection") || message.contains("reset"), "{message}");
-    let port = says(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nshort");
+    let port = start_sending(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nshort");
     let run = run_http_probe(&format!("url: http://127.0.0.1:{port}/"));
     expect_failure(&run, "protocol");
     assert_eq!(spans(&run, "http.client.receive")[0]["status"], "internal_error");
@@ -224,9 +224,9 @@ fn url_query_headers_and_body_are_sent() {
 /// Starts a target that responds with 200 to everything. Returns the heads of its requests, and its port.
 fn start_recording_target() -> (Arc<Mutex<Vec<Vec<String>>>>, u16) {
     let requests: Arc<Mutex<Vec<Vec<String>>>> = Arc::default();
-    let inbox = Arc::clone(&requests);
+    let recorded = Arc::clone(&requests);
     let port = tcp_server::listen(move |mut connection| {
-        inbox.lock().unwrap().push(tcp_server::read_head(&connection));
+        recorded.lock().unwrap().push(tcp_server::read_head(&connection));
         let _ = connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
     });
     (requests, port)

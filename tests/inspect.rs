@@ -19,7 +19,7 @@ fn inspect_as_text(component: &str) -> String {
 fn inspect_as_json(component: &Path) -> Value {
     let ended = run_command(sentrynet().args(["inspect", "--format", "json"]).arg(component), "");
     assert_eq!(ended.code, 0, "{}", ended.stderr);
-    serde_json::from_str(&ended.stdout).expect("it is JSON")
+    serde_json::from_str(&ended.stdout).expect("the output is JSON")
 }
 
 const IMPORTS: &str = r#"(import "sentrynet:probe/log@0.1.0" "write" (func $write (param i32 i32 i32)))
@@ -46,7 +46,7 @@ fn a_component_is_described_with_what_it_can_do() {
     );
     let http = description["imports"].as_array().unwrap().iter().find(|import| import["can"] == "make HTTP requests");
     assert_eq!(http.expect("the component imports `http`")["functions"], json!(["[static]request.new"]));
-    let sum = std::process::Command::new("sha256sum").arg(&file).output().expect("coreutils are there");
+    let sum = std::process::Command::new("sha256sum").arg(&file).output().expect("`sha256sum` is installed");
     assert!(
         String::from_utf8(sum.stdout).unwrap().starts_with(description["sha256"].as_str().unwrap()),
         "{description:#}"

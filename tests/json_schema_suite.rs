@@ -1,6 +1,7 @@
 //! The official JSON-Schema-Test-Suite for draft 2020-12, which `tests/run` fetches.
 //!
-//! Each case must have the right verdict, or stand in [`DEVIATIONS`]. `docs/json-schema.md` explains the deviations.
+//! Each case must have the right verdict, or be listed in [`DEVIATIONS`]. `docs/json-schema.md` explains the
+//! deviations.
 
 use std::collections::BTreeSet;
 
@@ -86,7 +87,7 @@ struct Group {
 
 /// Reads all JSON files in a folder of the suite. Returns them with their paths in that folder.
 fn json_files(folder: &str) -> Vec<(String, Value)> {
-    let suite = find_tool("json-schema-test-suite").expect("the suite is there: run the tests with tests/run");
+    let suite = find_tool("json-schema-test-suite").expect("the suite is missing: run the tests with tests/run");
     let root = suite.join(folder);
     let mut pending = vec![root.clone()];
     let mut files = Vec::new();
@@ -126,9 +127,9 @@ fn find_deviation(group: &Group) -> Option<usize> {
     DEVIATIONS.iter().position(lists)
 }
 
-/// Returns the descriptions of the cases whose verdict is not the wanted one.
-fn wrong_verdicts(schema: &Schema, cases: &[Value], wanted: impl Fn(&Value) -> bool) -> Vec<String> {
-    let is_wrong = |case: &&Value| schema.check(&case["data"]).map(|found| found.is_empty()) != Ok(wanted(case));
+/// Returns the descriptions of the cases whose verdict is not the expected one.
+fn wrong_verdicts(schema: &Schema, cases: &[Value], expected: impl Fn(&Value) -> bool) -> Vec<String> {
+    let is_wrong = |case: &&Value| schema.check(&case["data"]).map(|found| found.is_empty()) != Ok(expected(case));
     cases.iter().filter(is_wrong).map(|case| case["description"].to_string()).collect()
 }
 
@@ -160,7 +161,7 @@ fn check_group(group: &Group, deviation: Option<Deviation>) -> Option<String> {
 fn verdicts_are_right_or_deviate_as_listed() {
     let mut problems = Vec::new();
     let mut used = BTreeSet::new();
-    // The counts of the required files, and of the optional files.
+    // Each pair of counts is for the required files and for the optional files.
     let (mut right, mut refused, mut not_asserted) = ([0; 2], [0; 2], [0; 2]);
     for group in all_groups() {
         let listed = find_deviation(&group);
@@ -177,9 +178,9 @@ fn verdicts_are_right_or_deviate_as_listed() {
         count[usize::from(group.file.starts_with("optional/"))] += group.cases.len();
     }
     let unused = (0..DEVIATIONS.len()).filter(|index| !used.contains(index)).map(|index| DEVIATIONS[index].0);
-    problems.extend(unused.map(|file| format!("{file}: is listed, but not in the suite")));
+    problems.extend(unused.map(|file| format!("{file}: is listed as deviating, but is not in the suite")));
     assert!(problems.is_empty(), "{problems:#?}");
-    // The figures in docs/json-schema.md.
+    // docs/json-schema.md has these counts.
     assert_eq!((right, refused, not_asserted), ([1204, 116], [53, 49], [0, 484]));
 }
 
@@ -198,7 +199,7 @@ fn bundle(mut schema: Value) -> Value {
 }
 
 #[test]
-fn references_to_other_documents_work_once_these_are_bundled() {
+fn references_to_other_documents_work_if_these_are_bundled() {
     // These refer by address to documents whose `$id` is another address, which works only if documents are fetched.
     let unbundled = |group: &Group| group.description.starts_with("remote HTTP ref");
     let groups = all_groups().into_iter().filter(|group| {

@@ -26,7 +26,7 @@ fn assert_broken(run: &Value, limit: &str, message: &str) {
 }
 
 #[test]
-fn computing_beyond_the_cpu_limit_breaks_a_run_limited() {
+fn computing_beyond_the_cpu_limit_breaks_a_run() {
     let guest = Guest { define: "(func $spin (loop br 0))", run: "call $spin i32.const 0", ..PASSES };
     let run = run_limited("cpu", guest, "cpu: 0.2");
     assert_broken(&run, "cpu", "the probe used more CPU time than its 0.2 s");
@@ -37,7 +37,7 @@ fn computing_beyond_the_cpu_limit_breaks_a_run_limited() {
 
 #[test]
 fn all_memories_of_a_guest_count_together() {
-    // One memory has 40 pages. The other grows to the limit, and then by one page more.
+    // The limit of 4 MiB is 64 pages. The memories grow to 43 pages, and to 24 and then 25 pages.
     let define = r"(memory $other 0)
         (func $grow (drop (memory.grow 0 (i32.const 39))) (drop (memory.grow $other (i32.const 24)))
             (drop (memory.grow $other (i32.const 1))))";
@@ -110,7 +110,8 @@ fn log_lines_beyond_the_limits_are_left_out_and_counted() {
 
 #[test]
 fn results_passed_to_the_host_count_as_memory() {
-    // A list of mismatches whose texts are all the same 48 KiB: small in the guest's memory, large when copied.
+    // In this list of mismatches, all texts are the same 48 KiB: the list is small in the guest's memory, but large
+    // when it is copied.
     let define = "(func $fill (local $at i32) (drop (memory.grow (i32.const 1)))
         (loop (i64.store (i32.add (i32.const 8192) (local.get $at)) (i64.const 0x0000c00000010000))
             (br_if 0 (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 8))) (i32.const 40960))))

@@ -66,13 +66,16 @@ fn probes_that_cannot_describe_themselves_or_check_settings_are_refused() {
 
 #[test]
 fn a_trap_before_a_run_is_reported_with_function_and_last_log_line() {
-    let says = "(call $write (i32.const 3) (i32.const 518) (i32.const 14)) call $brew i32.const 0";
+    let log_and_trap = "(call $write (i32.const 3) (i32.const 518) (i32.const 14)) call $brew i32.const 0";
     let guest = Guest { imports: LOG, define: "(func $brew unreachable)", ..PASSES };
     let expected =
         "the probe trapped: wasm `unreachable` instruction executed; its last log lines: it is a teapot, in brew";
-    assert_refused(&Guest { check: says, ..guest }.write("dies-checking"), &format!("check its settings: {expected}"));
     assert_refused(
-        &Guest { describe: says, ..guest }.write("dies-describing"),
+        &Guest { check: log_and_trap, ..guest }.write("dies-checking"),
+        &format!("check its settings: {expected}"),
+    );
+    assert_refused(
+        &Guest { describe: log_and_trap, ..guest }.write("dies-describing"),
         &format!("`describe` failed: {expected}"),
     );
 }
@@ -103,7 +106,7 @@ fn check_warns_of_a_component_that_is_allowed_no_host() {
     assert_eq!(run_command(sentrynet().env("SENTRYNET_LOG", "warn").args(["check", "-"]), &allowed).stderr, "");
 }
 
-/// The module is as zig and wasi-libc leave it, with calls of WASI preview 1.
+/// The modules are like those that zig and wasi-libc produce: they call functions of WASI preview 1.
 #[test]
 fn a_core_module_may_call_a_c_library() {
     let import = r#"(import "wasi_snapshot_preview1" "NAME" (func $wasi PARAMS))"#;

@@ -7,9 +7,9 @@ use serde_json::Value;
 use crate::support::running::RunningProgram;
 use crate::support::{empty_folder, eventually, http_config, run_command, sentrynet};
 
-/// The JSON objects of a text, one on each line.
+/// Parses a text with one JSON object on each line.
 #[track_caller]
-fn objects(text: &str) -> Vec<Value> {
+fn parse_objects(text: &str) -> Vec<Value> {
     let parse = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line} in {text}"));
     text.lines().map(parse).collect()
 }
@@ -21,7 +21,7 @@ fn each_line_of_the_json_log_is_an_object() {
     let by_variable = run_command(sentrynet().env("SENTRYNET_LOG_FORMAT", "json").args(["once", "-"]), &keys);
     for ended in [by_argument, by_variable] {
         assert_eq!(ended.code, 1, "{}", ended.stderr);
-        let [line] = &objects(&ended.stderr)[..] else { panic!("{}", ended.stderr) };
+        let [line] = &parse_objects(&ended.stderr)[..] else { panic!("{}", ended.stderr) };
         assert_eq!(line["level"], "INFO");
         assert!(line["message"].as_str().is_some_and(|message| message.starts_with("nothing is sent to Sentry")));
         assert!(line["timestamp"].as_str().is_some_and(|time| time.starts_with("20") && time.ends_with('Z')), "{line}");
@@ -33,7 +33,7 @@ fn each_line_of_the_json_log_is_an_object() {
 }
 
 #[test]
-fn fields_stand_beside_the_message() {
+fn lines_of_the_json_log_have_fields() {
     let file = empty_folder("logging-fields").join("probes.yaml");
     std::fs::write(&file, http_config("url: http://127.0.0.1:1/")).expect("the folder is writable");
     let log = file.with_file_name("log");
@@ -42,10 +42,10 @@ fn fields_stand_beside_the_message() {
     program.args(["run", "--log-format", "json"]).arg(&file).stdout(Stdio::null()).stderr(stderr);
     let running = RunningProgram::spawn(&mut program);
     let read = || std::fs::read_to_string(&log).expect("the log is UTF-8");
-    eventually("it is on schedule", || read().contains("on schedule").then_some(()));
+    eventually("the program to be on schedule", || read().contains("on schedule").then_some(()));
     running.send_signal("TERM");
     assert_eq!(running.wait_for_exit_code(), Some(0));
-    let lines = objects(&read());
+    let lines = parse_objects(&read());
     let line = |part: &str| {
         let found = lines.iter().find(|line| line["message"].as_str().is_some_and(|message| message.contains(part)));
         found.unwrap_or_else(|| panic!("{part} in {lines:#?}"))
@@ -55,18 +55,18 @@ fn fields_stand_beside_the_message() {
 }
 
 #[test]
-fn errors_are_objects_too() {
+fn errors_in_the_json_log_are_objects() {
     let json = |arguments: &[&str], text: &str| {
         let ended = run_command(sentrynet().env("SENTRYNET_LOG_FORMAT", "json").args(arguments), text);
         assert_eq!(ended.code, 2, "{}", ended.stderr);
-        objects(&ended.stderr)
+        parse_objects(&ended.stderr)
     };
     let lines = json(&["check", "/nonexistent/probes.yaml"], "");
     assert_eq!((lines.len(), &lines[0]["level"]), (1, &"ERROR".into()));
     assert!(lines[0]["message"].as_str().is_some_and(|message| message.contains("/nonexistent/probes.yaml")));
     let lines = json(&["check", "-"], &http_config("url: ftp://x/\nevry: 60"));
     let messages: Vec<_> = lines.iter().filter_map(|line| line["message"].as_str()).collect();
-    assert_eq!(messages.len(), 3, "two errors and their number: {messages:#?}");
+    assert_eq!(messages.len(), 3, "there are two errors, and a line with their number: {messages:#?}");
     assert!(messages.iter().any(|message| message.contains("unknown key `evry`")), "{messages:#?}");
     assert!(messages.iter().all(|message| !message.contains('\u{1b}')), "{messages:#?}");
 }
@@ -93,7 +93,7 @@ fn secrets_that_json_escapes_are_redacted() {
     for format in ["text", "json"] {
         let mut program = sentrynet();
         program.env("SECRET", secret).env("SENTRYNET_LOG", "trace").env("SENTRYNET_LOG_FORMAT", format);
-        // The error names the value, and so does the log of every request.
+        // Without redaction, the value would be in the error, and in the log of the request.
         let keys = http_config("url: http://127.0.0.1:1/\nheaders: {x-key: '${env:SECRET}'}\nbody: '${env:SECRET}'");
         let ended = run_command(program.args(["once", "-"]), &keys);
         let escaped = Value::from(secret).to_string();
@@ -101,7 +101,7 @@ fn secrets_that_json_escapes_are_redacted() {
             assert!(!ended.stderr.contains(part), "{part:?} in {}", ended.stderr);
         }
         if format == "json" {
-            objects(&ended.stderr);
+            parse_objects(&ended.stderr);
         }
     }
 }

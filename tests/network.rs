@@ -1,5 +1,5 @@
-//! The way of requests to their target: names, addresses, proxies, versions of HTTP, client certificates and
-//! credentials.
+//! What determines how a request reaches its target: names, addresses, proxies, versions of HTTP, client certificates
+//! and credentials.
 
 mod auth;
 mod client_certificate;

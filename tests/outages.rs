@@ -30,7 +30,7 @@ fn sentry_config(receiver: &Receiver) -> String {
     format!("sentry: {{dsn: '{}', server_name: here}}\n", receiver.dsn())
 }
 
-/// Returns a configuration with a probe for each URL, titled by it, with these keys.
+/// Returns a configuration with a probe for each URL, whose title is the URL, with these keys.
 fn probes_config<'a>(urls: impl IntoIterator<Item = &'a str>, keys: &str) -> String {
     let probe = |url| format!("      - {{probe: http, title: '{url}', url: '{url}', {keys}}}\n");
     format!("groups:\n  - probes:\n{}", urls.into_iter().map(probe).collect::<String>())
@@ -42,7 +42,7 @@ fn own_address() -> Option<String> {
     let addresses = String::from_utf8(listed.stdout).ok()?;
     let found = addresses.split_whitespace().find(|address| address.contains('.')).map(str::to_owned);
     if found.is_none() {
-        eprintln!("this machine has no address but its loopback's: that a network is back is not tested here");
+        eprintln!("this machine has no address but its loopback's: the return of the network is not tested");
     }
     found
 }
@@ -66,16 +66,17 @@ fn an_outage_is_reported_with_its_duration_and_its_end() {
 
     let recovered: Vec<_> = runs.iter().map(|run| run["tags"].get("recovered_after").is_some()).collect();
     assert_eq!(recovered[..8], [false, false, false, false, false, false, true, false], "{stdout}");
-    let number = |value: &Value| value.as_f64().expect("it is a number");
+    let number = |value: &Value| value.as_f64().expect("times and counts are numbers");
     let began = number(&runs[2]["start_timestamp"]);
     let data = |run: &Value, key: &str| number(&run["contexts"]["trace"]["data"][format!("sentrynet.outage.{key}")]);
     let tag = runs[6]["tags"]["recovered_after"].as_str().expect("a tag is text");
-    let seconds: f64 = tag.strip_suffix(" s").and_then(|seconds| seconds.parse().ok()).expect("it is in seconds");
+    let seconds: f64 =
+        tag.strip_suffix(" s").and_then(|seconds| seconds.parse().ok()).expect("the tag is a number of seconds");
     assert!((seconds - (number(&runs[6]["timestamp"]) - began)).abs() < 0.2, "{tag}");
     assert!((data(&runs[6], "seconds") - seconds).abs() < 1e-9 && (data(&runs[6], "runs") - 4.0).abs() < 1e-9);
 
     let errors = payloads_in_order(&receiver, "event");
-    assert_eq!(errors.len(), 2, "the third failure in a row, and the fourth");
+    assert_eq!(errors.len(), 2, "the third and the fourth failure in a row are reported");
     assert_eq!(errors[0]["fingerprint"], errors[1]["fingerprint"]);
     for (error, (run, count)) in errors.iter().zip([(&runs[4], 3), (&runs[5], 4)]) {
         let outage = &error["contexts"]["outage"];
@@ -84,7 +85,7 @@ fn an_outage_is_reported_with_its_duration_and_its_end() {
             (&run["contexts"]["trace"]["trace_id"], &json!(count))
         );
         assert!((number(&outage["lasted"]) - (number(&run["timestamp"]) - began)).abs() < 0.2, "{outage}");
-        let day = outage["began"].as_str().expect("it is text");
+        let day = outage["began"].as_str().expect("a date is text");
         assert!(day.starts_with("20") && day.ends_with('Z'), "{day}");
         assert_eq!(outage["began"], errors[0]["contexts"]["outage"]["began"]);
     }
@@ -111,7 +112,7 @@ fn one_error_about_the_host_is_sent_when_no_target_can_be_reached() {
         + &probes_config(urls, &format!("dns_server: '127.0.0.1:{}', check_in: true", dns.port));
     let ended = run_command(sentrynet().args(["once", "-"]), &configuration);
     assert_eq!(payloads_in_order(&receiver, "check_in").len(), 0, "the state of the targets is unknown");
-    assert_eq!(ended.code, 1, "the exit code knows of every failure");
+    assert_eq!(ended.code, 1, "suppressed errors count for the exit code");
     assert_eq!(ended.stderr.matches("this host seems to have no network").count(), 1, "{}", ended.stderr);
     let envelopes = receiver.wait_for_envelopes(5);
     assert_eq!(payloads_in_order(&receiver, "transaction").len(), 4);
@@ -126,7 +127,8 @@ fn one_error_about_the_host_is_sent_when_no_target_can_be_reached() {
     assert!(value.contains("4 of the 4 hosts") && value.contains("a.test (dns: `a.test` does not resolve"), "{value}");
     let network = &error["contexts"]["network"];
     assert_eq!((&network["silent"], &network["tried"]), (&json!(4), &json!(4)));
-    let examples = network["examples"].as_array().expect("a list").iter().map(|example| example["host"].as_str());
+    let examples =
+        network["examples"].as_array().expect("the examples are a list").iter().map(|example| example["host"].as_str());
     assert_eq!(examples.flatten().collect::<BTreeSet<_>>(), BTreeSet::from(["a.test", "b.test", "c.test", "d.test"]));
     assert!(network["since"].is_string());
     let reports = payloads_in_order(&receiver, "client_report");
@@ -248,15 +250,16 @@ fn targets_are_reported_again_once_the_host_is_back_online() {
             .filter(|run| run["tags"].get(tag).is_some())
             .collect::<Vec<_>>()
     };
-    // Goes offline between two rounds, so that all runs of a round see the same.
-    eventually("all are well", || {
+    // The host goes offline between two rounds, so that all runs of a round have the same result.
+    eventually("the end of a round in which all targets pass", || {
         let before = requests.load(Ordering::SeqCst);
         std::thread::sleep(Duration::from_millis(150));
         (before >= 8 && before.is_multiple_of(4) && before == requests.load(Ordering::SeqCst)).then_some(())
     });
 
     offline.store(true, Ordering::SeqCst);
-    let offline_runs = eventually("runs are marked", || Some(tagged("vantage")).filter(|runs| runs.len() >= 8));
+    let offline_runs =
+        eventually("runs with the tag for offline", || Some(tagged("vantage")).filter(|runs| runs.len() >= 8));
     assert!(offline_runs.iter().all(|run| run["tags"]["vantage"] == "offline" && run["tags"]["outcome"] == "failed"));
     let errors = payloads_in_order(&receiver, "event");
     assert_eq!(errors.len(), 1, "{errors:#?}");
@@ -265,7 +268,7 @@ fn targets_are_reported_again_once_the_host_is_back_online() {
 
     offline.store(false, Ordering::SeqCst);
     let before = requests.load(Ordering::SeqCst);
-    eventually("all are well again", || (requests.load(Ordering::SeqCst) >= before + 8).then_some(()));
+    eventually("all targets to pass again", || (requests.load(Ordering::SeqCst) >= before + 8).then_some(()));
     assert_eq!(log_count("the network of this host is back after"), 1);
     assert_eq!(tagged("recovered_after").len(), 0, "an outage that was not reported has no reported end");
 
@@ -276,6 +279,6 @@ fn targets_are_reported_again_once_the_host_is_back_online() {
     let reported: BTreeSet<_> = errors[1..].iter().map(|error| error["transaction"].to_string()).collect();
     assert_eq!(reported.len(), 4, "{reported:?}");
     status.store(200, Ordering::SeqCst);
-    eventually("each has recovered", || (tagged("recovered_after").len() >= 4).then_some(()));
+    eventually("the recovery of each target", || (tagged("recovered_after").len() >= 4).then_some(()));
     relay::assert_accepts("outages-offline-relay", &receiver.received());
 }

@@ -20,10 +20,10 @@ use crate::support::{CommandOutput, empty_folder, http_config, run_command, sent
 const LOG: &str = r#"(import "sentrynet:probe/log@0.1.0" "write" (func $write (param i32 i32 i32)))
     (import "sentrynet:probe/span@0.1.0" "[constructor]span" (func $span (param i32 i32 i32 i32) (result i32)))
     (import "sentrynet:probe/span@0.1.0" "[resource-drop]span" (func $drop (param i32)))"#;
-/// A guest with a function `$says` that opens a span and writes a log line in it.
-const SAYS: Guest = Guest {
+/// A guest with a function `$write-log` that opens a span and writes a log line in it.
+const LOGGING_GUEST: Guest = Guest {
     imports: LOG,
-    define: "(func $says
+    define: "(func $write-log
         (drop (call $span (i32.const 512) (i32.const 6) (i32.const 518) (i32.const 14)))
         (call $write (i32.const 1) (i32.const 532) (i32.const 6)))",
     ..PASSES
@@ -68,7 +68,7 @@ impl Recorded {
     fn assert_replay_is_same(&self, code: i32) -> Value {
         self.assert_same_output();
         assert_eq!((self.text.code, self.json.code), (code, code), "{}", self.json.stdout);
-        let runs: Vec<Value> = serde_json::from_str(&self.json.stdout).expect("it is JSON");
+        let runs: Vec<Value> = serde_json::from_str(&self.json.stdout).expect("the output is JSON");
         runs.into_iter().next().expect("there is a run")
     }
 
@@ -88,7 +88,7 @@ fn shop_response(requests: &[Request]) -> String {
     let last = requests.last().expect("there is a request");
     let echo = last.header("x-key").unwrap_or_default();
     let token = last.header("authorization").unwrap_or_default();
-    match last.line.split(' ').nth(1).expect("a path") {
+    match last.line.split(' ').nth(1).expect("a request line has a path") {
         "/moved" => "302 Found\r\nlocation: /\r\ncontent-length: 0\r\n\r\n".to_owned(),
         "/login" => {
             let body = r#"{"token": "tok-98765-zyxwv", "user": {"id": 7}}"#;
@@ -186,12 +186,12 @@ fn each_attempt_is_recorded() {
 
 #[test]
 fn broken_runs_replay() {
-    let traps = Guest { run: "call $says unreachable", ..SAYS }.write("recording-traps");
+    let traps = Guest { run: "call $write-log unreachable", ..LOGGING_GUEST }.write("recording-traps");
     let run = Recorded::record("traps", &traps.display().to_string(), "allow: {log: true}").assert_replay_is_same(3);
     assert_eq!((&run["failure"]["reason"], &run["failure"]["backtrace"][0]), (&"trap".into(), &"run".into()));
     assert_eq!((&run["log"][0]["message"], &run["spans"][1]["op"]), (&"colour".into(), &"teapot".into()));
 
-    let spins = Guest { run: "call $says (loop br 0) i32.const 0", ..SAYS }.write("recording-spins");
+    let spins = Guest { run: "call $write-log (loop br 0) i32.const 0", ..LOGGING_GUEST }.write("recording-spins");
     let run = Recorded::record("spins", &spins.display().to_string(), "limits: {deadline: 0.3}\nallow: {log: true}")
         .assert_replay_is_same(3);
     assert_eq!(run["failure"]["reason"], "deadline");
@@ -236,14 +236,14 @@ fn clocks_and_random_numbers_replay() {
     for key in ["colour", "green", "brown"] {
         assert!(data[key].is_i64(), "{data:#}");
     }
-    let other: Value = serde_json::from_str(&recorded.json.stdout).expect("it is JSON");
+    let other: Value = serde_json::from_str(&recorded.json.stdout).expect("the output is JSON");
     assert_eq!(&other[0]["spans"][0]["data"], data);
-    assert!(!recorded.text.stdout.contains(&data["colour"].to_string()), "each run has numbers of its own");
+    assert!(!recorded.text.stdout.contains(&data["colour"].to_string()), "each run has other random numbers");
 }
 
 #[test]
 fn refusals_replay() {
-    let guest = Guest { run: "call $says i32.const 0", ..SAYS }.write("recording-refused");
+    let guest = Guest { run: "call $write-log i32.const 0", ..LOGGING_GUEST }.write("recording-refused");
     let probe = guest.display().to_string();
     let recorded = Recorded::record("refused", &probe, "");
     let replayed = replay(&probe, &recorded.json_file, &["--format", "json"]);
@@ -292,18 +292,18 @@ fn a_configured_probe_is_recorded_too() {
 
 #[test]
 fn a_fixed_component_replays_the_recording_of_the_old_one() {
-    let recorded = Guest { run: "call $says i32.const 128", ..SAYS }.write("recording-mended");
+    let recorded = Guest { run: "call $write-log i32.const 128", ..LOGGING_GUEST }.write("recording-mended");
     let recorded = Recorded::record("mended", &recorded.display().to_string(), "allow: {log: true}");
     recorded.assert_replay_is_same(1);
     // The fixed guest writes one more line, and passes.
-    let run = "(call $write (i32.const 1) (i32.const 538) (i32.const 5)) call $says i32.const 0";
-    let mended = Guest { run, ..SAYS }.write("recording-mended-now");
+    let run = "(call $write (i32.const 1) (i32.const 538) (i32.const 5)) call $write-log i32.const 0";
+    let mended = Guest { run, ..LOGGING_GUEST }.write("recording-mended-now");
     let replayed = replay(&mended.display().to_string(), &recorded.json_file, &["--format", "json"]);
     assert_eq!(replayed.code, 0, "{}", replayed.stderr);
     assert!(replayed.stderr.contains("is not the component that was recorded"), "{}", replayed.stderr);
     assert!(replayed.stderr.contains("differ from the recording, first at call 1"), "{}", replayed.stderr);
-    let was: Value = serde_json::from_str(&recorded.json.stdout).expect("it is JSON");
-    let now: Value = serde_json::from_str(&replayed.stdout).expect("it is JSON");
+    let was: Value = serde_json::from_str(&recorded.json.stdout).expect("the output is JSON");
+    let now: Value = serde_json::from_str(&replayed.stdout).expect("the output is JSON");
     assert_eq!(now[0]["log"][0]["message"], "green");
     assert_eq!((&now[0]["log"][1], &now[0]["spans"][1]), (&was[0]["log"][0], &was[0]["spans"][1]));
 }

@@ -23,9 +23,9 @@ except ImportError:
     print("relay.py: no module sentry_relay: run it in a venv with `pip install sentry-relay==0.10.1`", file=sys.stderr)
     sys.exit(2)
 
-DAY = 86_400
+DAY_SECONDS = 86_400
 
-# Relay moves server_name into a tag and keeps the type apart; neither is a loss.
+# Relay moves server_name into a tag, and does not return the type. Neither counts as lost.
 MOVED_KEYS = {"server_name", "type"}
 
 
@@ -35,7 +35,7 @@ KINDS = ("event", "transaction", "check_in")
 # value as JSON, or a range. A name with `?` is optional.
 CHECK_IN_FIELDS = {
     "check_in_id": r'"[0-9a-f]{32}"',
-    # Sentry changes other slugs on the way in, so that two may become one.
+    # Sentry rewrites other slugs, so that two of them may become the same.
     "monitor_slug": r'"(?!.{52})(?=.*[a-z])(?!.*--)[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?"',
     "status": r'"(in_progress|ok|error)"',
     "duration?": r"[0-9.e-]+",
@@ -99,7 +99,7 @@ def parse_envelope(raw):
             raise Malformed(f"item header {item} lacks type or length")
         body, end, rest = rest[: item["length"]], rest[item["length"] :][:1], rest[item["length"] + 1 :]
         if len(body) != item["length"] or end not in (b"\n", b""):
-            raise Malformed(f"{item['type']} is not as long as its length, {item['length']}, says")
+            raise Malformed(f"{item['type']} is not as long as its header says, {item['length']} bytes")
         items.append((item, body))
     return header, items
 
@@ -112,18 +112,18 @@ def check_check_in(payload, shape=CHECK_IN_FIELDS, path="payload"):
     known = {key.rstrip("?") for key in shape}
     for key in payload.keys() - known:
         yield f"{path}.{key}: lost {format_value(payload[key])}"
-    for key, wanted in shape.items():
+    for key, allowed in shape.items():
         place, value = f"{path}.{key.rstrip('?')}", payload.get(key.rstrip("?"))
         if value is None:
             if not key.endswith("?"):
                 yield f"{place}: missing"
-        elif isinstance(wanted, dict):
-            yield from check_check_in(value, wanted, place)
-        elif isinstance(wanted, tuple):
-            if type(value) is not int or not wanted[0] <= value <= wanted[1]:
-                yield f"{place}: {format_value(value)} is not from {wanted[0]} to {wanted[1]}"
-        elif not re.fullmatch(wanted, json.dumps(value)):
-            yield f"{place}: {format_value(value)} is not taken"
+        elif isinstance(allowed, dict):
+            yield from check_check_in(value, allowed, place)
+        elif isinstance(allowed, tuple):
+            if type(value) is not int or not allowed[0] <= value <= allowed[1]:
+                yield f"{place}: {format_value(value)} is not from {allowed[0]} to {allowed[1]}"
+        elif not re.fullmatch(allowed, json.dumps(value)):
+            yield f"{place}: {format_value(value)} is not accepted"
 
 
 def check_header(header, payload):
@@ -135,7 +135,7 @@ def check_header(header, payload):
         yield f"the header has trace_id {sampling.get('trace_id')}"
     for key, value in sampling.items():
         if not isinstance(value, str) or not value:
-            yield f"trace.{key} in the header is {value!r}: only a text that is not empty is read"
+            yield f"trace.{key} in the header is {value!r}: Relay reads only texts that are not empty"
     missing = {"public_key", "sample_rate", "sample_rand", "sampled"} - sampling.keys()
     for key in missing:
         yield f"the header lacks trace.{key}"
@@ -143,7 +143,7 @@ def check_header(header, payload):
         rate, rand = float(sampling["sample_rate"]), float(sampling["sample_rand"])
         if not 0 <= rand < rate <= 1 or sampling["sampled"] != "true":
             found = f"sampled {sampling['sampled']} at the rate {rate}, with {rand}"
-            yield f"{found}: a sent run must be sampled, with its rand below the rate"
+            yield f"{found}: a run that is sent must be sampled, with a sample_rand below the rate"
 
 
 def check_with_relay(payload):
@@ -156,7 +156,7 @@ def check_with_relay(payload):
         normalize_user_agent=False,
         is_renormalize=False,
         max_secs_in_future=60,
-        max_secs_in_past=30 * DAY,
+        max_secs_in_past=30 * DAY_SECONDS,
     )
     try:
         taken = relay.normalize_event(json.loads(json.dumps(payload)))
@@ -192,7 +192,7 @@ def find_changes(sent, taken, path="payload"):
         for index, pair in enumerate(zip(sent, taken)):
             yield from find_changes(*pair, f"{path}.{index}")
     elif isinstance(sent, float) and isinstance(taken, (int, float)):
-        if abs(sent - taken) > 1e-5:  # times are kept to the microsecond
+        if abs(sent - taken) > 1e-5:  # Relay rounds times to microseconds
             yield f"{path}: {sent} became {taken}"
     elif sent != taken:
         yield f"{path}: {format_value(sent)} became {format_value(taken)}"
@@ -205,13 +205,13 @@ def check_spans(payload):
     for index, span in enumerate(payload.get("spans", [])):
         place = f"spans.{index}"
         if span.get("trace_id") != trace.get("trace_id"):
-            yield f"{place}: of another trace, {span.get('trace_id')}"
+            yield f"{place}: it belongs to another trace, {span.get('trace_id')}"
         if span.get("parent_span_id") not in known:
-            yield f"{place}: its parent {span.get('parent_span_id')} does not stand before it"
+            yield f"{place}: its parent {span.get('parent_span_id')} is none of the spans before it"
         if span.get("span_id") in known:
-            yield f"{place}: its id {span.get('span_id')} is taken"
+            yield f"{place}: another span has its id {span.get('span_id')}"
         if not begin <= span.get("start_timestamp", 0) <= span.get("timestamp", 0) <= end:
-            yield f"{place}: not within the time of the transaction"
+            yield f"{place}: it is not within the time of the transaction"
         known.add(span.get("span_id"))
 
 

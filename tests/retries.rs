@@ -35,11 +35,11 @@ fn a_run_that_passes_on_a_retry_has_an_outcome_of_its_own() {
     let keys = http_config(&format!("url: http://127.0.0.1:{port}/\ntitle: Shop\nretries: 3\nretry_delay: 0.2"));
     let started = Instant::now();
     let (code, runs) = run_once(&format!("sentry: {{dsn: 'http://key@127.0.0.1:{}/1'}}\n{keys}", receiver.port));
-    assert!(started.elapsed() >= Duration::from_millis(400), "two delays");
+    assert!(started.elapsed() >= Duration::from_millis(400), "the run took less time than two delays");
     assert_eq!((code, count.load(Ordering::SeqCst)), (0, 3), "{runs:#?}");
     let run = &runs[0];
     assert_eq!((&run["outcome"], &run["attempts"]), (&json!("passed-after-retry"), &json!(3)), "{run:#}");
-    // The failure of the first attempt is kept in a run that has passed.
+    // A run that passed after a retry has the failure of its first attempt.
     assert_eq!(run["failure"]["reason"], "status");
     assert_eq!(run["failure"]["message"], "expected status 200, got 500");
 
@@ -54,9 +54,9 @@ fn a_run_that_passes_on_a_retry_has_an_outcome_of_its_own() {
         assert_eq!(request["parent_span_id"], attempt["span_id"]);
     }
     let (first, second) = (&attempts[0], &attempts[1]);
-    let number = |span: &Value, key: &str| span[key].as_f64().expect("it is a number");
+    let number = |span: &Value, key: &str| span[key].as_f64().expect("times are numbers");
     let pause = number(second, "start_ms") - number(first, "start_ms") - number(first, "duration_ms");
-    assert!(pause >= 200.0, "the delay lies between attempts, not in them: {pause} ms");
+    assert!(pause >= 200.0, "the delay is part of an attempt: the attempts are {pause} ms apart");
 
     let transactions = receiver.wait_for_payloads(1, "transaction");
     assert_eq!(transactions.len(), 1);
@@ -64,7 +64,7 @@ fn a_run_that_passes_on_a_retry_has_an_outcome_of_its_own() {
     assert_eq!((&tags["outcome"], &tags["attempts"]), (&json!("passed-after-retry"), &json!("3")), "{tags:#}");
     assert_eq!(tags["reason"], "status");
     assert_eq!(transactions[0]["contexts"]["trace"]["status"], "ok");
-    assert_eq!(receiver.wait_for_payloads(1, "event").len(), 0, "what passed is no error");
+    assert_eq!(receiver.wait_for_payloads(1, "event").len(), 0, "a run that passed sends no error");
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn a_run_whose_attempts_all_fail_has_failed() {
     assert_eq!(run["failure"]["message"], "expected status 200, got 503", "the last attempt decides");
     assert!(spans(run, "probe.attempt").iter().all(|span| span["status"] == "internal_error"));
     let events = receiver.wait_for_payloads(2, "event");
-    assert_eq!(events.len(), 1, "one run, one error");
+    assert_eq!(events.len(), 1, "a run sends one error, whatever the number of its attempts");
     assert_eq!((&events[0]["tags"]["outcome"], &events[0]["tags"]["attempts"]), (&json!("failed"), &json!("3")));
     assert_eq!(receiver.wait_for_payloads(2, "transaction").len(), 1);
 }
@@ -96,7 +96,7 @@ fn a_run_that_passes_at_once_has_one_attempt() {
     assert_eq!((&retried["outcome"], &retried["attempts"]), (&json!("passed"), &json!(1)));
     assert_eq!(spans(&retried, "probe.attempt").len(), 1);
     let plain = run("");
-    assert_eq!(spans(&plain, "probe.attempt").len(), 0, "where it is tried but once, the run itself is the attempt");
+    assert_eq!(spans(&plain, "probe.attempt").len(), 0, "without retries, an attempt has no span of its own");
     assert_eq!(count.load(Ordering::SeqCst), 2);
 }
 
@@ -166,9 +166,13 @@ fn an_error_is_sent_after_enough_failures_in_a_row() {
     runs.sort_by(|a, b| a.0.total_cmp(&b.0));
     let outcomes: Vec<_> = runs.iter().map(|(_, outcome, _)| outcome.as_str()).collect();
     assert_eq!(outcomes[..6], ["failed", "failed", "passed", "failed", "failed", "failed"]);
-    assert!(count.load(Ordering::SeqCst) >= runs.len(), "every run's transaction is sent, and no other");
+    assert!(count.load(Ordering::SeqCst) >= runs.len(), "there are more transactions than requests");
     let has_error: Vec<_> = runs.iter().map(|(_, _, trace)| errors.contains(trace)).collect();
-    assert_eq!(has_error[..6], [false, false, false, false, false, true], "the pass begins the count anew");
+    assert_eq!(
+        has_error[..6],
+        [false, false, false, false, false, true],
+        "a run that passes resets the count of failures"
+    );
 }
 
 #[test]
@@ -178,7 +182,7 @@ fn once_sends_an_error_only_if_one_failure_is_enough() {
     let keys = format!("url: http://127.0.0.1:{port}/\nfailures_before_error: 2");
     let (code, _) =
         run_once(&format!("sentry: {{dsn: 'http://key@127.0.0.1:{}/1'}}\n{}", receiver.port, http_config(&keys)));
-    assert_eq!(code, 1, "the exit code knows of every failure");
+    assert_eq!(code, 1, "a failure that is not reported counts for the exit code");
     assert_eq!(receiver.wait_for_payloads(1, "transaction").len(), 1);
     assert_eq!(receiver.wait_for_payloads(1, "event").len(), 0);
     // A broken run is reported at once, since it is not the target's failure.

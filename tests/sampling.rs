@@ -53,7 +53,7 @@ groups:
     let (code, stdout) = running.wait_for_output();
     assert_eq!(code, Some(0));
     let shown = |outcome: &str| stdout.lines().filter(|line| line.contains(outcome)).count();
-    assert_eq!((shown("✓ passed"), shown("✗ failed")), (RUNS, FAILURES), "all are shown");
+    assert_eq!((shown("✓ passed"), shown("✗ failed")), (RUNS, FAILURES), "all runs are printed, sampled or not");
 
     let envelopes = sentry.wait_for_envelopes(2 * FAILURES);
     let received: Vec<_> = envelopes.iter().map(trace_and_payload).collect();
@@ -62,22 +62,23 @@ groups:
         received.iter().filter(|(_, payload)| of(payload)).map(|(sampling, _)| sampling).collect()
     };
     let passed = of("Up", "transaction");
-    // Six standard deviations around the mean of 100. Chance exceeds them once in five hundred million times.
-    assert!((48..=152).contains(&passed.len()), "{} of {RUNS}", passed.len());
+    // These are six standard deviations around the mean of 100, which chance exceeds once in five hundred million
+    // times.
+    assert!((48..=152).contains(&passed.len()), "{} of {RUNS} runs were sent", passed.len());
     let reported = transactions_left_out(received.iter().map(|(_, payload)| payload));
-    assert_eq!(reported, (RUNS - passed.len()) as u64, "Sentry gets the number of all runs");
+    assert_eq!(reported, (RUNS - passed.len()) as u64, "client reports count the runs that were not sent");
     for sampling in &passed {
         assert_eq!((&sampling["sample_rate"], &sampling["sampled"]), (&json!("0.25"), &json!("true")));
         assert!(number(sampling, "sample_rand") < 0.25, "{sampling}");
     }
     let failed: Vec<_> = received.iter().filter(|(_, payload)| payload["transaction"] == "Down").collect();
-    assert_eq!(failed.len(), 2 * FAILURES, "a transaction and an error for each");
+    assert_eq!(failed.len(), 2 * FAILURES, "each failed run sends a transaction and an error");
     for (sampling, _) in failed {
         assert_eq!((&sampling["sample_rate"], &sampling["sampled"]), (&json!("1"), &json!("true")));
     }
 
-    let of_the_quarter = envelopes.iter().filter(|received| trace_and_payload(received).1["transaction"] == "Up");
-    relay::assert_accepts("sampling-relay", of_the_quarter.take(10));
+    let sent_envelopes = envelopes.iter().filter(|received| trace_and_payload(received).1["transaction"] == "Up");
+    relay::assert_accepts("sampling-relay", sent_envelopes.take(10));
 
     // The sampling decision is in the headers of each request, before the run has ended.
     let sent: Vec<_> = passed.iter().map(|sampling| sampling["trace_id"].as_str().expect("an id is text")).collect();
@@ -89,7 +90,11 @@ groups:
         assert!(baggage.contains("sentry-sample_rate=0.25,"), "{baggage}");
         assert!(baggage.contains(&format!("sentry-sampled={is_sent}")), "{baggage}");
         let rand = baggage.split(',').find_map(|member| member.strip_prefix("sentry-sample_rand="));
-        assert_eq!(rand.and_then(|rand| rand.parse::<f64>().ok()).expect("a number") < 0.25, is_sent, "{baggage}");
+        assert_eq!(
+            rand.and_then(|rand| rand.parse::<f64>().ok()).expect("the header has a number") < 0.25,
+            is_sent,
+            "{baggage}"
+        );
     }
 }
 
@@ -116,7 +121,7 @@ groups:
       - {{probe: http, title: Slow, url: 'http://127.0.0.1:{port}/slow'}}
 "
     ));
-    assert_eq!((code, runs.len()), (1, 4), "all are printed");
+    assert_eq!((code, runs.len()), (1, 4), "all runs are printed");
     let received: Vec<_> = sentry.wait_for_envelopes(4).iter().map(trace_and_payload).collect();
     assert_eq!(transactions_left_out(received.iter().map(|(_, payload)| payload)), 1);
     let received: Vec<_> = received.iter().filter(|(_, payload)| payload["type"] == "transaction").collect();

@@ -80,9 +80,10 @@ fn a_trap_has_a_backtrace() {
 
 #[test]
 fn deeply_nested_debug_information_does_not_overflow_the_stack() {
-    /// Recursion this deep would overflow the host's stack, in a few hundred KiB of debug information.
+    /// A few hundred KiB of debug information can be nested this deep. Recursion of this depth would overflow the
+    /// host's stack.
     const DEPTH: usize = 20_000;
-    // A unit, a function, and inlined functions nested in it, each with its address and length.
+    // The entries are a unit, a function, and inlined functions nested in it, each with its address and length.
     let entry = |kind: u8| [&[kind][..], &0u32.to_le_bytes(), &0xf_ffffu32.to_le_bytes()].concat();
     let entries = [entry(1), entry(2), entry(3).repeat(DEPTH), vec![0; DEPTH + 2]].concat();
     let length = u32::try_from(7 + entries.len()).expect("the length fits");
@@ -125,7 +126,7 @@ fn endless_recursion_ends_at_the_stack_limit() {
     let guest = Guest { define: "(func $down call $down)", run: "call $down i32.const 0", ..PASSES };
     let (message, run) = expect_broken("recurses", guest, "", "trap");
     assert_eq!(message, "the probe trapped: call stack exhausted");
-    let frames = run["failure"]["backtrace"].as_array().expect("there is a stack");
+    let frames = run["failure"]["backtrace"].as_array().expect("a fault has a backtrace");
     assert!(frames.len() <= 31 && frames[0] == "down", "{frames:#?}");
 }
 

@@ -112,7 +112,7 @@ fn runs_in_flight_end_and_are_reported_after_a_signal() {
     let running =
         start_program("grace", &format!("sentry: {{dsn: 'http://key@127.0.0.1:{}/1'}}\n{keys}", receiver.port));
     std::thread::sleep(Duration::from_millis(400));
-    assert_eq!(count.load(Ordering::SeqCst), 0, "the run is still going on");
+    assert_eq!(count.load(Ordering::SeqCst), 0, "the run ended before the signal");
     running.send_signal("TERM");
     let (code, stdout) = running.wait_for_output();
     assert_eq!((code, count.load(Ordering::SeqCst)), (Some(0), 1));
@@ -123,10 +123,12 @@ fn runs_in_flight_end_and_are_reported_after_a_signal() {
 /// Returns the number of skipped runs in the log's only line about them, and the rest of the line.
 fn parse_skipped_line(log: &str) -> (u64, &str) {
     let lines: Vec<_> = log.lines().filter(|line| line.contains("skipped in the last minute")).collect();
-    let [line] = lines[..] else { panic!("one line, whatever the number of probes: {log}") };
-    let message = line.split_once("WARN ").expect("it is a warning").1.trim_start();
-    let (number, rest) = message.split_once(' ').expect("it begins with a number");
-    (number.parse().expect("it begins with a number"), rest)
+    let [line] = lines[..] else {
+        panic!("expected one line about skipped runs, whatever the number of probes: {log}")
+    };
+    let message = line.split_once("WARN ").expect("the line is a warning").1.trim_start();
+    let (number, rest) = message.split_once(' ').expect("the message has several words");
+    (number.parse().expect("the message begins with a number"), rest)
 }
 
 #[test]
@@ -140,7 +142,7 @@ fn skipped_runs_are_counted_and_waiting_is_not_part_of_a_run() {
     let home = empty_folder("schedule-skipped");
     let (file, log) = (home.join("probes.yaml"), home.join("log"));
     std::fs::write(&file, format!("{sentry}limits: {{in_flight: 1}}\ngroups:\n  - probes:\n{probes}"))
-        .expect("writable");
+        .expect("the folder is writable");
     let stderr = File::create(&log).expect("the folder is writable");
     let running = RunningProgram::spawn(sentrynet().arg("run").arg(&file).stdout(Stdio::piped()).stderr(stderr));
     receiver.wait_for_envelopes(12);
@@ -157,35 +159,36 @@ fn skipped_runs_are_counted_and_waiting_is_not_part_of_a_run() {
         let (mut before, mut count) = (None::<f64>, 0);
         for run in runs.iter().filter(|run| run["transaction"] == title) {
             let data = &run["contexts"]["trace"]["data"];
-            let number = |value: &serde_json::Value| value.as_f64().expect("it is a number");
+            let number = |value: &serde_json::Value| value.as_f64().expect("times are numbers");
             let (start, end) = (number(&run["start_timestamp"]), number(&run["timestamp"]));
             let late = number(&data["sentrynet.lateness_ms"]) / 1e3;
-            let skipped = data.get("sentrynet.skipped").map_or(0, |skipped| skipped.as_u64().expect("it is a number"));
+            let skipped =
+                data.get("sentrynet.skipped").map_or(0, |skipped| skipped.as_u64().expect("a count is a number"));
             let tag = run["tags"].get("skipped").and_then(|tag| tag.as_str()).unwrap_or("0");
             assert_eq!(tag, skipped.to_string());
             // Two other runs went before this one, each of which waited for the target.
-            assert!(end - start < 2.0 * lasting.as_secs_f64(), "its own time alone: {run}");
+            assert!(end - start < 2.0 * lasting.as_secs_f64(), "the run includes the time of other runs: {run}");
             for span in run["spans"].as_array().expect("spans are a list") {
                 assert!(number(&span["start_timestamp"]) >= start && number(&span["timestamp"]) <= end, "{span}");
             }
             let due = start - late;
             if let Some(before) = before {
-                assert!(late > lasting.as_secs_f64(), "it waited for the others: {run}");
-                assert!(skipped >= 1, "all its time is not enough for three: {run}");
+                assert!(late > lasting.as_secs_f64(), "the run did not wait for the others: {run}");
+                assert!(skipped >= 1, "no run was skipped, although three runs take longer than a period: {run}");
                 let passed = Duration::from_secs_f64(due - before + 0.1).as_millis() / 200;
-                assert_eq!(passed, u128::from(skipped) + 1, "each time is run or skipped: {run}");
+                assert_eq!(passed, u128::from(skipped) + 1, "a start was neither run nor counted as skipped: {run}");
             }
             before = Some(due);
             count += 1;
             all += skipped;
         }
-        assert!(count >= 3, "each has its turn: {runs:?}");
+        assert!(count >= 3, "the probe {title} has fewer than three runs: {runs:?}");
     }
     assert!(stdout.lines().any(|line| line.contains(" late, ") && line.contains(" skipped)")), "{stdout}");
 
     let log = std::fs::read_to_string(&log).expect("the log is UTF-8");
     let (reported, rest) = parse_skipped_line(&log);
-    // The last skipped runs are reported by no later run.
+    // The runs that were skipped last are in the log, but in no later run.
     assert!(reported >= all, "{all} of {log}");
     assert!(rest.starts_with("runs of 3 probes, `"), "{log}");
     assert!(rest.contains("(raise `limits.in_flight`)"), "{log}");
@@ -207,7 +210,7 @@ fn runs_are_skipped_while_one_is_longer_than_its_period() {
     let (code, stdout) = running.wait_for_output();
     assert_eq!(code, Some(0));
     let runs = stdout.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("a run is JSON"));
-    let skipped: Vec<_> = runs.map(|run| run["skipped"].as_u64().expect("it is a number")).collect();
+    let skipped: Vec<_> = runs.map(|run| run["skipped"].as_u64().expect("a count is a number")).collect();
     // A burst of two runs takes half a second, or five periods, so that four starts of two runs each are skipped.
     for (index, skipped) in skipped.iter().enumerate() {
         let first_of_burst = index > 0 && index % 2 == 0;

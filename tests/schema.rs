@@ -104,12 +104,12 @@ fn print_schema(config: Option<&Path>) -> Schema {
     assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
     let schema: Value = serde_json::from_str(&ended.stdout).expect("a schema is JSON");
     assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
-    Schema::read(&schema).expect("what is printed is a schema")
+    Schema::read(&schema).expect("the output is a valid schema")
 }
 
 /// Returns the pointer and message of each problem in a configuration.
 fn problems_by_schema(schema: &Schema, text: &str) -> Vec<(String, String)> {
-    let values: Value = serde_yaml::from_str(text).expect("it is YAML");
+    let values: Value = serde_yaml::from_str(text).expect("the text is YAML");
     let found = schema.check(&values).expect("the check is within its budget");
     found.into_iter().map(|found| (found.pointer, found.message)).collect()
 }
@@ -122,7 +122,7 @@ fn examples_are_valid_by_the_printed_schema() {
     let files: Vec<_> = files.filter(|path| path.extension().is_some_and(|extension| extension == "yaml")).collect();
     assert!(files.len() > 5);
     for file in files {
-        let text = std::fs::read_to_string(&file).expect("it can be read");
+        let text = std::fs::read_to_string(&file).expect("the example can be read");
         assert_eq!(problems_by_schema(&schema, &text), [], "{}", file.display());
     }
 }
@@ -169,9 +169,9 @@ groups:
         .replace("level: 1}\n      -", "level: x}\n      -")
         .replace("ours}", "ours, levl: 1}")
         .replace("level: 2", "host: h");
-    let places: Vec<_> = problems_by_schema(&schema, &text).into_iter().map(|(pointer, _)| pointer).collect();
+    let pointers: Vec<_> = problems_by_schema(&schema, &text).into_iter().map(|(pointer, _)| pointer).collect();
     let [first, second, third] = [0, 1, 2].map(|index| format!("/groups/0/probes/{index}"));
-    assert_eq!(places, [format!("{first}/level"), format!("{second}/levl"), third.clone(), format!("{third}/host")]);
+    assert_eq!(pointers, [format!("{first}/level"), format!("{second}/levl"), third.clone(), format!("{third}/host")]);
 }
 
 #[test]
@@ -193,11 +193,11 @@ fn settings_of_a_module_are_validated_by_its_component() {
         )
     };
     std::fs::write(&file, text("{level: 1}") + "groups: [{probes: [{probe: ours, pin: x}]}]\n")
-        .expect("it is writable");
+        .expect("the folder is writable");
     let ended = run_command(sentrynet().env("SENTRYNET_LOG", "error").arg("schema").arg(&file), "");
     let schema = Schema::read(&serde_json::from_str(&ended.stdout).expect("a schema is JSON"))
         .expect("the output is a valid schema");
-    // Probes give the other settings, and conditions on these cannot be evaluated.
+    // The other settings are those of the probes, so that conditions on them cannot be evaluated.
     for settings in ["{level: 1}", "{pin: x}", "{level: '${env:LEVEL}'}", "{}", "~"] {
         assert_eq!(problems_by_schema(&schema, &text(settings)), [], "{settings}");
     }

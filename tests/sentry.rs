@@ -21,12 +21,12 @@ struct Kent {
 impl Kent {
     fn start() -> Self {
         let port = free_port();
-        let program = find_tool("python/bin/kent-server").expect("kent is there: run the tests with tests/run");
+        let program = find_tool("python/bin/kent-server").expect("kent is missing: run the tests with tests/run");
         let mut command = Command::new(program);
         command.args(["run", "--host", "127.0.0.1", "--port", &port.to_string()]);
         let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("kent starts");
         let kent = Self { _child: KilledOnDrop(child), port };
-        eventually("kent listening", || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
+        eventually("kent to listen", || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
         kent
     }
 
@@ -45,11 +45,11 @@ impl Kent {
     fn get(&self, path: &str) -> Value {
         use std::io::{Read, Write};
         let mut connection = std::net::TcpStream::connect(("127.0.0.1", self.port)).expect("kent listens");
-        write!(connection, "GET /api/{path} HTTP/1.0\r\nHost: localhost\r\n\r\n").expect("kent reads");
-        let mut answer = String::new();
-        connection.read_to_string(&mut answer).expect("kent answers");
-        let (_, body) = answer.split_once("\r\n\r\n").expect("an answer has a head");
-        serde_json::from_str(body).expect("kent answers with JSON")
+        write!(connection, "GET /api/{path} HTTP/1.0\r\nHost: localhost\r\n\r\n").expect("kent reads the request");
+        let mut response = String::new();
+        connection.read_to_string(&mut response).expect("kent responds");
+        let (_, body) = response.split_once("\r\n\r\n").expect("a response has a head");
+        serde_json::from_str(body).expect("kent responds with JSON")
     }
 }
 
@@ -85,8 +85,8 @@ fn a_real_receiver_gets_every_run() {
     let transactions = kent.payloads("transaction");
     let of = |title: &str| {
         let mut found = transactions.iter().filter(|transaction| transaction["transaction"] == title);
-        let transaction = found.next().unwrap_or_else(|| panic!("{title} in {transactions:#?}"));
-        assert!(found.next().is_none(), "one transaction for each run");
+        let transaction = found.next().unwrap_or_else(|| panic!("no {title} in {transactions:#?}"));
+        assert!(found.next().is_none(), "two transactions of the run {title}");
         transaction
     };
     for (run, (title, status)) in runs.iter().zip([("Up", "ok"), ("Down", "internal_error"), ("Broken", "aborted")]) {
@@ -102,9 +102,14 @@ fn a_real_receiver_gets_every_run() {
         assert_eq!(transaction["tags"]["probe"], run["probe"]);
         assert_eq!((&transaction["tags"]["a"], &transaction["tags"]["b"]), (&json!("s"), &json!("g")));
         assert_eq!(transaction["tags"]["c"], if title == "Broken" { "g" } else { "p" });
-        let sent: Vec<_> =
-            transaction["spans"].as_array().expect("spans").iter().map(|span| &span["span_id"]).collect();
-        let run: Vec<_> = run["spans"].as_array().expect("spans").iter().skip(1).map(|span| &span["span_id"]).collect();
+        let sent: Vec<_> = transaction["spans"]
+            .as_array()
+            .expect("a transaction has spans")
+            .iter()
+            .map(|span| &span["span_id"])
+            .collect();
+        let run: Vec<_> =
+            run["spans"].as_array().expect("a run has spans").iter().skip(1).map(|span| &span["span_id"]).collect();
         assert_eq!(sent, run);
     }
 
@@ -121,9 +126,9 @@ fn a_real_receiver_gets_every_run() {
     assert_eq!(down["tags"]["c"], "p");
     assert!(
         down.to_string().contains("\"200\"") && down.to_string().contains("\"500\""),
-        "expected and actual: {down:#}"
+        "the error has the expected and the actual status: {down:#}"
     );
-    assert!(broken.to_string().contains("brew"), "the guest's backtrace: {broken:#}");
+    assert!(broken.to_string().contains("brew"), "the error has the guest's backtrace: {broken:#}");
 }
 
 #[test]
@@ -170,6 +175,6 @@ fn an_unreachable_receiver_changes_no_result_and_its_key_is_not_shown() {
     let ended = run_command(sentrynet().env("SENTRY_DSN", dsn).args(["once", "-"]), &keys);
     assert_eq!(ended.code, 0);
     assert!(ended.stdout.contains("passed"));
-    assert!(ended.stderr.contains("127.0.0.1"), "the receiver is named: {}", ended.stderr);
+    assert!(ended.stderr.contains("127.0.0.1"), "the message names the receiver: {}", ended.stderr);
     assert!(!ended.stderr.contains("secretkey"), "{}", ended.stderr);
 }

@@ -1,5 +1,6 @@
 //! The spool: no envelope is lost with slow, unreachable, rate-limiting and failing receivers, after kills, and on full
-//! disks. Long tests are shortened unless the environment says otherwise. The full tests:
+//! disks. Long tests are shortened, unless variables of the environment set their length. The full
+//! tests are:
 //!
 //!     BURST=20000 DOWN=60 KILLS=50 tests/run spool
 
@@ -77,7 +78,7 @@ fn event_counts(received: &[ReceivedEnvelope]) -> BTreeMap<String, usize> {
     ids
 }
 
-/// Returns the spool's files, each of which has envelopes in it.
+/// Returns the paths of the spool's segments, which are deleted once all their envelopes are sent.
 fn spool_files(home: &Path) -> Vec<PathBuf> {
     let mut folders = vec![home.join("state")];
     let mut files = Vec::new();
@@ -105,17 +106,17 @@ fn every_run_of_a_burst_reaches_a_slow_receiver() {
     let each = burst.div_ceil(100);
     let configuration = probes_config(&receiver.dsn(), target, 100, &format!("burst: {each}, every: 100000"));
     let running = start_program(&home, &write_config(&home, &configuration), "shown");
-    let wanted = each * 100;
+    let expected = each * 100;
     let began = Instant::now();
-    while receiver.count() < wanted {
-        assert!(began.elapsed() < Duration::from_secs(60 + wanted as u64 / 50), "{}", receiver.count());
+    while receiver.count() < expected {
+        assert!(began.elapsed() < Duration::from_secs(60 + expected as u64 / 50), "{} arrived", receiver.count());
         std::thread::sleep(Duration::from_millis(100));
     }
     running.send_signal("TERM");
     assert_eq!(running.wait_for_exit_code(), Some(0));
     let ids = event_counts(&receiver.received());
-    assert_eq!(ids.len(), wanted);
-    assert!(ids.values().all(|times| *times == 1), "each came once");
+    assert_eq!(ids.len(), expected);
+    assert!(ids.values().all(|times| *times == 1), "an envelope came twice");
 }
 
 #[test]
@@ -131,7 +132,7 @@ fn a_receiver_that_was_down_gets_all_runs() {
     // The program sends again when its backoff has ended.
     let began = Instant::now();
     while receiver.count() < 10 * down {
-        assert!(began.elapsed() < Duration::from_secs(60), "{} of {}", receiver.count(), 10 * down);
+        assert!(began.elapsed() < Duration::from_secs(60), "{} of {} arrived", receiver.count(), 10 * down);
         std::thread::sleep(Duration::from_millis(100));
     }
     running.send_signal("TERM");
@@ -152,7 +153,7 @@ fn envelopes_left_in_the_spool_are_sent_at_the_next_start() {
     let ended = run_once_with_spool(&home, &configuration);
     assert!(ended.stderr.contains("envelopes=3"), "{}", ended.stderr);
     assert_eq!(event_counts(&receiver.received()).len(), 6);
-    // A different DSN has a spool of its own.
+    // Another DSN has another spool.
     let other = Receiver::start();
     assert_eq!(run_once_with_spool(&home, &probes_config(&other.dsn(), target.port, 1, "every: 300")).code, 0);
     assert_eq!(other.received().len(), 1);
@@ -191,13 +192,13 @@ fn no_envelope_is_lost_with_a_closed_connection() {
         }
     });
     let configuration = probes_config(&format!("http://key@127.0.0.1:{port}/1"), target.port, 6, "every: 300");
-    // Repeated until the spool is empty.
-    eventually("all arrive", || {
+    // `once` is repeated until the spool is empty.
+    eventually("an empty spool", || {
         run_once_with_spool(&home, &configuration);
         (spool_files(&home).is_empty()).then_some(())
     });
     let sent = event_counts(&receiver.received());
-    assert_eq!(sent.len() % 6, 0, "each `once` is six runs: {sent:?}");
+    assert_eq!(sent.len() % 6, 0, "each `once` sends six runs: {sent:?}");
     assert!(sent.values().all(|times| *times <= 6), "{sent:?}");
 }
 
@@ -222,7 +223,7 @@ fn the_program_ends_in_time_and_leaves_the_rest_in_the_spool() {
     let began = Instant::now();
     running.send_signal("TERM");
     assert_eq!(running.wait_for_exit_code(), Some(0));
-    assert!(began.elapsed() < Duration::from_secs(10), "a container is killed then");
+    assert!(began.elapsed() < Duration::from_secs(10), "the program takes longer than a container is given to stop");
     hangs.store(false, Ordering::SeqCst);
     assert!(run_once_with_spool(&home, &configuration).stderr.contains("0 waiting"));
     let ids = event_counts(&receiver.received());

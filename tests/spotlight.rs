@@ -41,7 +41,7 @@ fn spotlight_gets_all_envelopes_with_and_without_a_dsn() {
     assert_eq!(run_command(sentrynet().args(["once", "-"]), &(sentry + &keys)).code, 1);
     let sent = ids_by_type(receiver.wait_for_envelopes(3).iter().map(ReceivedEnvelope::parse_envelope));
     let shown = ids_by_type(spotlight.wait_for_envelopes(6).split_off(3));
-    assert_eq!(shown, sent, "with both, both get the same");
+    assert_eq!(shown, sent, "Sentry and Spotlight get the same envelopes");
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn an_unreachable_spotlight_delays_nothing() {
     let ended = run_command(sentrynet().args(["once", "-"]), &(sentry + &keys));
     assert_eq!(ended.code, 0);
     assert_eq!(receiver.wait_for_envelopes(1).len(), 1);
-    assert!(ended.stderr.contains("Spotlight at 127.0.0.1"), "Spotlight is named: {}", ended.stderr);
+    assert!(ended.stderr.contains("Spotlight at 127.0.0.1"), "the message names Spotlight: {}", ended.stderr);
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
 }
 

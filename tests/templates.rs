@@ -30,13 +30,9 @@ fn create_project(test: &str, language: &str) -> PathBuf {
 fn a_project_has_its_own_name_and_the_contract() {
     for language in LANGUAGES {
         let project = create_project("name", language);
-        for file in fs::read_dir(Path::new(REPOSITORY).join("wit")).expect("there is a contract").flatten() {
-            let theirs = fs::read(project.join("wit").join(file.file_name())).expect("a project has the contract");
-            assert!(
-                theirs == fs::read(file.path()).expect("the file can be read"),
-                "{language}: {:?}",
-                file.file_name()
-            );
+        for file in fs::read_dir(Path::new(REPOSITORY).join("wit")).expect("the contract can be read").flatten() {
+            let copy = fs::read(project.join("wit").join(file.file_name())).expect("a project has the contract");
+            assert!(copy == fs::read(file.path()).expect("the file can be read"), "{language}: {:?}", file.file_name());
         }
         let mut names = Vec::new();
         for file in files(&project) {
@@ -55,19 +51,21 @@ fn a_project_has_its_own_name_and_the_contract() {
 fn existing_files_are_not_overwritten() {
     let parent = empty_folder("templates-taken");
     fs::create_dir(parent.join("empty")).expect("the folder is writable");
-    assert_eq!(run_new("empty", "c", &parent).code, 0, "an empty folder is as good as none");
+    assert_eq!(run_new("empty", "c", &parent).code, 0, "a project can be created in an empty folder");
     let before = files(&parent);
     for taken in ["empty", "file", "nowhere"] {
         match taken {
             "file" => fs::write(parent.join(taken), "mine").expect("the folder is writable"),
-            "nowhere" => std::os::unix::fs::symlink("/nonexistent", parent.join(taken)).expect("it is writable"),
+            "nowhere" => {
+                std::os::unix::fs::symlink("/nonexistent", parent.join(taken)).expect("the folder is writable")
+            }
             _ => {}
         }
         let refused = run_new(taken, "rust", &parent);
         assert_eq!((refused.code, refused.stdout.as_str()), (2, ""), "{taken}");
         assert!(refused.stderr.contains("already exists") && refused.stderr.contains("--path"), "{}", refused.stderr);
     }
-    assert_eq!(files(&parent).len(), before.len() + 2, "nothing but what stood there");
+    assert_eq!(files(&parent).len(), before.len() + 2, "a refused `new` has created files");
 }
 
 #[test]
@@ -90,12 +88,12 @@ fn invalid_names_are_refused() {
 /// `tests/build-probes` runs these commands.
 #[test]
 fn the_guide_has_the_same_commands_as_a_project() {
-    let read = |file: PathBuf| fs::read_to_string(file).expect("the page is there");
+    let read = |file: PathBuf| fs::read_to_string(file).expect("the page can be read");
     let guide = read(Path::new(REPOSITORY).join("probes-wasm/README.md"));
     let readme = read(create_project("guide", "rust").join("README.md"));
     let mut expected = vec!["sentrynet new shop-queue --lang rust", "cd shop-queue"];
     expected.extend(shell_commands(&readme));
-    let test = shell_commands(&readme).last().expect("a README ends with how a probe is tested");
+    let test = shell_commands(&readme).last().expect("the last command of a README tests the probe");
     let recorded = built::record_and_replay_commands(test);
     expected.extend(recorded.iter().map(String::as_str));
     assert_eq!(shell_commands(&guide).collect::<Vec<_>>(), expected);

@@ -22,13 +22,14 @@ fn has_trace_headers(request: &Request) -> bool {
     has_headers[0]
 }
 
-const ALL: &str = "trace_headers: {traceparent: true}";
+/// The configuration with which a target gets all trace headers.
+const ALL_HEADERS: &str = "trace_headers: {traceparent: true}";
 
 /// Runs a chain with these keys, which must pass. Returns the run.
 #[track_caller]
 fn run_chain(keys: &str) -> Value {
     let (_, mut runs) =
-        run_once(&http_config(&format!("title: Shop\n{keys}\n{ALL}")).replace("probe: http", "probe: chain"));
+        run_once(&http_config(&format!("title: Shop\n{keys}\n{ALL_HEADERS}")).replace("probe: http", "probe: chain"));
     assert_passed(&runs[0]);
     runs.remove(0)
 }
@@ -37,7 +38,7 @@ fn run_chain(keys: &str) -> Value {
 fn traceparent_has_the_same_ids_and_flag_as_sentry_trace() {
     let target = Target::new();
     let url = format!("url: http://127.0.0.1:{}/", target.port);
-    let run = run_http_probe(&format!("{url}\n{ALL}"));
+    let run = run_http_probe(&format!("{url}\n{ALL_HEADERS}"));
     run_http_probe(&format!("{url}\ntrace_headers: {{mode: sampled, traceparent: true}}"));
     run_http_probe(&format!("{url}\ntrace_headers: {{mode: off, traceparent: true}}"));
     run_http_probe(&url);
@@ -49,7 +50,7 @@ fn traceparent_has_the_same_ids_and_flag_as_sentry_trace() {
     let headers = |index: usize| ["sentry-trace", "traceparent"].map(|name| requests[index].header(name));
     assert_eq!(headers(0), [Some(&*format!("{}-0", ids(&run))), Some(&*format!("00-{}-00", ids(&run)))]);
     let [Some(sentry), Some(w3c)] = headers(1) else { panic!("{:#?}", requests[1]) };
-    assert_eq!(format!("00-{}-01", sentry.strip_suffix("-1").expect("it is sampled")), w3c);
+    assert_eq!(format!("00-{}-01", sentry.strip_suffix("-1").expect("the run is sampled")), w3c);
     assert!(!has_trace_headers(&requests[2]));
     assert!(requests[3].header("sentry-trace").is_some() && requests[3].header("traceparent").is_none());
 }
@@ -102,7 +103,7 @@ fn a_redirect_to_an_unnamed_host_gets_no_trace_headers() {
             assert!(has_trace_headers(first.requests().last().expect("the target got a request")));
             has_trace_headers(other.requests().last().expect("the second target got a request"))
         };
-        assert!(!has_headers(ALL), "{location}");
+        assert!(!has_headers(ALL_HEADERS), "{location}");
         assert!(
             !has_headers("trace_headers: {traceparent: true, hosts: ['*.localhost', localhost.evil.example]}"),
             "{location}"
@@ -111,7 +112,7 @@ fn a_redirect_to_an_unnamed_host_gets_no_trace_headers() {
         assert!(has_headers(&hosts), "{location}");
         // A host in any setting counts as named.
         assert!(
-            has_headers(&format!("{ALL}\nheaders: {{x-peers: '{name}'}}")) || location.contains(&address),
+            has_headers(&format!("{ALL_HEADERS}\nheaders: {{x-peers: '{name}'}}")) || location.contains(&address),
             "{location}"
         );
     }
@@ -132,7 +133,7 @@ fn each_hop_to_a_named_host_has_its_own_span_in_the_headers() {
         }
         _ => redirect_response("/on"),
     });
-    let run = run_http_probe(&format!("url: http://127.0.0.1:{}/\n{ALL}", first.port));
+    let run = run_http_probe(&format!("url: http://127.0.0.1:{}/\n{ALL_HEADERS}", first.port));
     assert_passed(&run);
     assert!(!has_trace_headers(&between.single_request()));
     let has_headers: Vec<_> =
@@ -157,7 +158,7 @@ fn a_host_from_a_response_gets_no_trace_headers() {
     run_chain(&format!("{keys}\nsteps: [{{url: '{{base}}/', {step}}}, {{url: 'http://{{host}}:{{port}}/'}}]"));
     assert_eq!(target.requests().iter().map(has_trace_headers).collect::<Vec<_>>(), [true, true]);
     assert_eq!(other.requests().iter().map(has_trace_headers).collect::<Vec<_>>(), [false, false]);
-    // The same host, named in the configuration.
+    // Here the configuration names the same host.
     run_chain(&format!(
         "init_keys: {{host: localhost, port: {}}}\nsteps: [{{url: 'http://{{host}}:{{port}}/'}}]",
         other.port
@@ -176,7 +177,7 @@ fn every_spelling_of_a_named_host_gets_trace_headers() {
         assert!(has_trace_headers(target.requests().last().expect("the target got a request")), "{host}");
     }
     let Ok(six) = Target::responding_at("[::1]:0", |_| ok_response()) else { return };
-    assert_passed(&run_http_probe(&format!("url: 'http://[0:0::1]:{}/'\n{ALL}", six.port)));
+    assert_passed(&run_http_probe(&format!("url: 'http://[0:0::1]:{}/'\n{ALL_HEADERS}", six.port)));
     assert!(has_trace_headers(&six.single_request()));
 }
 
@@ -198,7 +199,7 @@ fn a_host_built_into_a_component_gets_no_trace_headers() {
     };
     let file = guest.write("tracing-own-host");
     let run = |more: &str| {
-        let probe = format!("{{probe: '{}', {ALL}, allow: {{hosts: [127.0.0.1]}}, {more}}}", file.display());
+        let probe = format!("{{probe: '{}', {ALL_HEADERS}, allow: {{hosts: [127.0.0.1]}}, {more}}}", file.display());
         assert_passed(&run_once(&format!("groups: [{{probes: [{probe}]}}]")).1[0]);
         has_trace_headers(target.requests().last().expect("the target got a request"))
     };
@@ -210,9 +211,9 @@ fn a_host_built_into_a_component_gets_no_trace_headers() {
 
 #[test]
 fn a_token_server_gets_trace_headers_only_if_it_is_named() {
-    let answer = r#"{"access_token": "t", "token_type": "Bearer"}"#;
+    let token = r#"{"access_token": "t", "token_type": "Bearer"}"#;
     let tokens = Target::responding(move |_| {
-        format!("200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{answer}", answer.len())
+        format!("200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{token}", token.len())
     });
     let target = Target::new();
     let run = |more: &str| {
@@ -222,7 +223,7 @@ fn a_token_server_gets_trace_headers_only_if_it_is_named() {
         assert!(has_trace_headers(target.requests().last().expect("the target got a request")));
         has_trace_headers(tokens.requests().last().expect("the token server got a request"))
     };
-    assert!(!run(ALL));
+    assert!(!run(ALL_HEADERS));
     assert!(run("trace_headers: {traceparent: true, hosts: [localhost]}"));
 }
 
@@ -230,7 +231,7 @@ fn a_token_server_gets_trace_headers_only_if_it_is_named() {
 fn configured_headers_replace_trace_headers() {
     let other = Target::new();
     let target = start_redirecting_target(format!("http://localhost:{}/", other.port));
-    let url = format!("url: http://127.0.0.1:{}/\n{ALL}", target.port);
+    let url = format!("url: http://127.0.0.1:{}/\n{ALL_HEADERS}", target.port);
     let values = |request: &Request, name: &str| -> Vec<String> {
         request.headers.iter().filter(|(known, _)| known == name).map(|(_, value)| value.clone()).collect()
     };
@@ -238,7 +239,11 @@ fn configured_headers_replace_trace_headers() {
     run_http_probe(&format!("{url}\nheaders: {{baggage: tenant=7}}"));
     let request = target.requests().remove(0);
     let baggage = values(&request, "baggage");
-    assert_eq!((baggage.len(), baggage[0].as_str()), (2, "tenant=7"), "a list goes on: {baggage:?}");
+    assert_eq!(
+        (baggage.len(), baggage[0].as_str()),
+        (2, "tenant=7"),
+        "the configured `baggage` and the host's are both sent: {baggage:?}"
+    );
     assert!(baggage[1].starts_with("sentry-trace_id="));
 
     run_http_probe(&format!("{url}\nheaders: {{sentry-trace: mine, traceparent: mine, tracestate: mine}}"));
@@ -246,7 +251,11 @@ fn configured_headers_replace_trace_headers() {
     for name in ["sentry-trace", "traceparent", "tracestate"] {
         assert_eq!(values(&request, name), ["mine"]);
     }
-    assert_eq!(request.header("baggage"), None, "it would tell of another trace");
+    assert_eq!(
+        request.header("baggage"),
+        None,
+        "`baggage` of the run's trace is sent beside the configured `sentry-trace`"
+    );
     for request in other.requests() {
         for name in ["sentry-trace", "baggage", "traceparent", "tracestate"] {
             assert_eq!(request.header(name), None, "{name} went to another host");

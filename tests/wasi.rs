@@ -50,10 +50,10 @@ fn lines<'a>(run: &'a Value, level: &str) -> Vec<&'a str> {
 #[test]
 fn only_allowed_environment_variables_are_visible() {
     let environment = "(call $environment (i32.const 1200))
-        (call $number (i32.load (i32.const 1204)))
+        (call $log-number (i32.load (i32.const 1204)))
         (if (i32.load (i32.const 1204)) (then
-          (call $say (i32.load (i32.load (i32.const 1200))) (i32.load offset=4 (i32.load (i32.const 1200))))
-          (call $say (i32.load offset=8 (i32.load (i32.const 1200))) (i32.load offset=12 (i32.load (i32.const 1200))))))";
+          (call $log-text (i32.load (i32.load (i32.const 1200))) (i32.load offset=4 (i32.load (i32.const 1200))))
+          (call $log-text (i32.load offset=8 (i32.load (i32.const 1200))) (i32.load offset=12 (i32.load (i32.const 1200))))))";
     let program = || {
         let mut program = sentrynet();
         program.env("GREETING", "good morning").env("TOKEN", "not for everybody");
@@ -70,15 +70,15 @@ fn only_allowed_environment_variables_are_visible() {
 fn nothing_is_sent_during_check() {
     let target = Target::new();
     let port = target.port;
-    let asks = [
+    let attempts = [
         format!("(drop (call $connect (i32.const 127) (i32.const 0) (i32.const 0) (i32.const 1) (i32.const {port})))"),
         script::script_with_text("localhost", &format!("(call $call-by-name LENGTH (i32.const {port}))")),
         script::script_with_text(&format!("127.0.0.1:{port}"), "(call $receive (call $send (call $request LENGTH)))"),
     ];
-    let check = format!("{} i32.const 0", asks.join("\n"));
+    let check = format!("{} i32.const 0", attempts.join("\n"));
     let guest = Guest { imports: script::IMPORTS, define: script::DEFINE, check: check.leak(), ..PASSES };
-    // The oldest version of WASI preview 2.
-    let path = guest.write_with_wasi("asks-in-check", "0.2.0");
+    // 0.2.0 is the oldest version of WASI preview 2.
+    let path = guest.write_with_wasi("connects-in-check", "0.2.0");
     let allow = "allow: {hosts: [localhost, 127.0.0.1]}";
     let probe = format!("groups: [{{probes: [{{probe: '{}', title: t, {allow}}}]}}]", path.display());
     let ended = run_command(sentrynet().args(["check", "-"]), &probe);

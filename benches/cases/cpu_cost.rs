@@ -11,7 +11,7 @@ use crate::table::{Figure, Goal};
 
 const RATE: u32 = 200;
 
-/// A result to be measured.
+/// A case of the host that is compared with a baseline.
 struct Comparison<'a> {
     case: &'static str,
     label: &'a str,
@@ -37,8 +37,8 @@ pub fn measure_delivered(bench: &mut Bench) -> Result<()> {
     measure_evenly_spaced(bench, servers, "delivered", &url, 1.25)
 }
 
-/// Bursts from one probe, one check after the other as in the baseline; and from eight probes at once, which is as many
-/// as start together.
+/// Measures bursts from one probe, one check after the other as in the baseline; and from eight probes at once, as many
+/// as the host lets start together (`IMMEDIATE_STARTS`).
 pub fn measure_bursts(bench: &mut Bench) -> Result<()> {
     let servers = &mut Servers::start(&bench.folder)?;
     let url = format!("http://localhost:{}/t", servers.ports.plain);

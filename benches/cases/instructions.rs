@@ -82,11 +82,11 @@ fn owner_of(function: &str) -> &'static str {
         ("memory (mimalloc)", &["mi_"]),
         ("the C library", &["getaddrinfo", "pthread", "GLIBC", "libc_"]),
     ];
-    // A function of a component has no name, since it was compiled at run time.
+    // A function of a component has no name, because it was compiled at run time.
     if function.starts_with("0x") {
         return "the guest's";
     }
-    // Valgrind counts these byte by byte; a processor takes a few steps for many bytes.
+    // Valgrind counts an instruction for each byte that these copy. A processor copies many bytes with one instruction.
     if ["__memcpy", "__memset", "__memmove"].iter().any(|name| function.starts_with(name)) {
         return "copying";
     }

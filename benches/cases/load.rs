@@ -1,5 +1,5 @@
 //! Many checks a second, each delivered, on a machine that is shared with the target and the receiver: how many checks
-//! are possible, how late they start by the host's own account, and how accurate the recorded phases are.
+//! are possible, how late they start according to the host itself, and how accurate the recorded phases are.
 
 use std::collections::HashMap;
 use std::time::Duration;

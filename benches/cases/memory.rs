@@ -19,7 +19,8 @@ const FIRST_RUNS_TIMEOUT: Duration = Duration::from_secs(240);
 pub fn measure_configured(bench: &mut Bench) -> Result<()> {
     const FEW_PROBES: usize = 1000;
     const MANY_PROBES: usize = 11_000;
-    // The memory that an allocator keeps from the start varies, and matters with so few probes: the median of three.
+    // With so few probes, the memory that the allocator holds after the start matters. It varies, so that the median of
+    // three starts is taken.
     let mut starts = (0..3).map(|_| measure_waiting(bench, FEW_PROBES)).collect::<Result<Vec<_>>>()?;
     starts.sort_by(|one, other| one.resident.total_cmp(&other.resident));
     let few = starts.swap_remove(1);
@@ -55,7 +56,7 @@ pub fn measure_in_flight(bench: &mut Bench) -> Result<()> {
     let config = Config { top_level_keys, ..Config::with_probes(RUNS, &probe).reporting_to(servers) };
     let setup = bench.setup(&config)?;
     let child = &mut setup.start()?;
-    // Each probe has run once, so that what probes keep between runs is part of the memory before.
+    // Each probe has run once, so that the memory of probes between their runs is part of `before`.
     wait_until_within(FIRST_RUNS_TIMEOUT, servers, child, |counts| counts.receiver.transactions >= RUNS as u64)?;
     let before = Resources::of(child.pid())?;
     servers.set_target_mode(Mode::Hold)?;
@@ -94,7 +95,7 @@ pub fn measure_in_flight(bench: &mut Bench) -> Result<()> {
             .note(format!("before: {before}"))
             .note(format!("with {held} in flight: {peak} of at most {files}")),
     );
-    // The figure is compared under the same load.
+    // Both values are measured with the same probes on the same schedule, whose runs are short again.
     let figure = Figure::new("in-flight", "resident 10 s after the peak", after.resident / 1e6, "MB");
     bench.report(
         figure

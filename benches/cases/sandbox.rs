@@ -1,8 +1,8 @@
-//! The sandbox alone, by the library, called over and over in one process. The closest to the goal is to have the http
-//! component check its settings: a new store with its limits, the instance, the call that parses the settings, and the
-//! drop; the host's check of the settings against the schema is included. A run whose request is refused costs more:
-//! the way to the compute thread and back, the trace, the failure with its evidence, and the redaction of secrets in
-//! it.
+//! The sandbox alone, by the library, called over and over in one process. The value with a goal is the
+//! cost of a check of settings by the http component: a new store with its limits, the instance, the call that parses
+//! the settings, and the drop, together with the host's check of the settings against the schema. A run whose request
+//! is refused costs more: the move to another thread and back, the trace, the failure with its evidence, and the
+//! redaction of secrets in it.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -66,7 +66,7 @@ pub fn measure_in_this_process() -> Result<()> {
         ensure!(draft.errors.is_empty(), "{:?}", draft.errors);
         let config = draft.config;
         let mut sandbox = Sandbox::new(1, None, EventDefaults::new(&config.sentry), config.secrets.clone())?;
-        let probe = config.probes.first().context("the configuration has a probe")?;
+        let probe = config.probes.first().context("the configuration has no probe")?;
         let check = cpu_micros_per_call(async || sandbox.load(probe, Path::new(".")).await.is_ok()).await?;
         let loaded = sandbox.load(probe, Path::new(".")).await;
         let (probe, _) = loaded.map_err(|problems| anyhow::anyhow!("{problems:?}"))?;

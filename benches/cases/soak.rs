@@ -1,7 +1,7 @@
 //! The host for a long time at half of its highest rate, while target and receiver have faults in turn. Memory, files
 //! and lateness must stay flat, and each run must be delivered once. The samples of the last third of the time are
-//! compared with those of the second third; a soak of a few minutes shows that the host survives, and not yet that it
-//! stays flat.
+//! compared with those of the second third; a soak of a few minutes shows that the host survives, but not that these
+//! values stay flat.
 
 use std::time::{Duration, Instant};
 
@@ -35,7 +35,7 @@ const FAULTS: [Fault; 5] = [
     Fault::Target(target::Mode::Hold),
 ];
 
-/// A sample of the host.
+/// What is measured of the host at one time.
 struct Sample {
     resources: Resources,
     /// Lateness in milliseconds, of the runs that were reported since the sample before.

@@ -32,15 +32,15 @@ pub fn measure_start(bench: &mut Bench) -> Result<()> {
 
     let config = Config::with_probes(10_000, "probe: http, title: '{n}', url: 'http://localhost:1/{n}', every: 300");
     let setup = bench.setup(&config)?;
-    let (mut walls, mut cpus) = (Vec::new(), Vec::new());
+    let (mut wall_secs, mut cpu_secs) = (Vec::new(), Vec::new());
     for _ in 0..bench.reps {
         let (begun, before) = (Instant::now(), cpu_time_of_ended_children()?);
         run_successfully(&mut setup.command(&["check"]))?;
-        walls.push(begun.elapsed().as_secs_f64());
-        cpus.push(cpu_time_of_ended_children()?.saturating_sub(before).as_secs_f64());
+        wall_secs.push(begun.elapsed().as_secs_f64());
+        cpu_secs.push(cpu_time_of_ended_children()?.saturating_sub(before).as_secs_f64());
     }
-    let figure = Figure::new("start", "check of 10,000 probes", median(&walls), "s").goal(Goal::AtMost(2.0));
-    bench.report(figure.note(format!("{:.2} s of CPU time", median(&cpus))));
+    let figure = Figure::new("start", "check of 10,000 probes", median(&wall_secs), "s").goal(Goal::AtMost(2.0));
+    bench.report(figure.note(format!("{:.2} s of CPU time", median(&cpu_secs))));
     Ok(())
 }
 

@@ -1,5 +1,5 @@
-//! A receiver that accepts envelopes as Sentry does. It reads from them that each run came once, how late it started,
-//! and how long its phases were.
+//! A receiver that accepts envelopes as Sentry does. It records from them whether each run came once, how late it
+//! started, and how long its phases were.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
@@ -30,8 +30,9 @@ pub enum Mode {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Counts {
     pub envelopes: u64,
-    /// Transactions without duplicates, and duplicates.
+    /// Transactions, each of which counts once however often it came.
     pub transactions: u64,
+    /// Transactions that came again.
     pub duplicates: u64,
     /// Transactions of runs that did not pass.
     pub failed: u64,
@@ -46,6 +47,7 @@ pub struct Counts {
 /// A transaction that was received.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ReceivedTransaction {
+    /// The time of its arrival, by [`monotonic_ns`].
     pub at: u64,
     pub trace: String,
     /// The lateness of the run's start that the host recorded, in milliseconds.

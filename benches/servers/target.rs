@@ -78,7 +78,7 @@ impl Target {
 
     pub fn reset(&self) {
         let mut state = self.lock_state();
-        // These requests are still being held.
+        // The responses to these requests are still withheld.
         let held = state.counts.held;
         *state = State { counts: Counts { held, ..Counts::default() }, ..State::default() };
     }
@@ -149,7 +149,7 @@ pub async fn accept_connections(sockets: Vec<Socket>, serve: impl Fn(TcpStream))
         loop {
             match socket.accept().await {
                 Ok((connection, _)) => serve(connection),
-                // Most likely too many files are open; some will be closed.
+                // Most likely too many files are open: accepting can succeed when some are closed.
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
             }
         }

@@ -23,7 +23,7 @@ struct Module {
     mentions: BTreeSet<Segments>,
 }
 
-/// A file, and the files whose items it mentions, each with one of the paths.
+/// For each file, the files whose items it mentions, each with one of the mentioned paths.
 pub type Edges = BTreeMap<String, BTreeMap<String, String>>;
 
 impl Modules {
@@ -52,9 +52,9 @@ impl Modules {
         modules
     }
 
-    /// Returns which file mentions items of which others, for all files whose path begins with `room`.
-    pub fn edges(&self, room: &str) -> Edges {
-        let inside = |path: &Segments| path.first().is_some_and(|first| first == room);
+    /// Returns the edges between the files of a top-level module.
+    pub fn edges(&self, top_level: &str) -> Edges {
+        let inside = |path: &Segments| path.first().is_some_and(|first| first == top_level);
         let mut edges = Edges::new();
         for (path, module) in self.0.iter().filter(|(path, _)| inside(path)) {
             let targets = edges.entry(module.file.clone()).or_default();
@@ -68,14 +68,14 @@ impl Modules {
         edges
     }
 
-    /// Returns the names of the rooms: the modules directly below the root.
-    pub fn rooms(&self) -> BTreeSet<&str> {
+    /// Returns the names of the top-level modules, which are directly below the root.
+    pub fn top_level(&self) -> BTreeSet<&str> {
         self.0.keys().filter_map(|path| path.first()).map(String::as_str).collect()
     }
 
     /// Returns the module that defines the item at a path, or `None` if the path ends at a module.
     fn definition(&self, path: &[String], depth: usize) -> Option<&Segments> {
-        /// Re-exports that are followed.
+        /// The maximal number of re-exports that are followed.
         const MAX_DEPTH: usize = 10;
         let (mut current, _) = self.0.get_key_value(&path[..0])?;
         for (index, name) in path.iter().enumerate() {
@@ -93,7 +93,7 @@ impl Modules {
     }
 }
 
-/// Returns one cycle of each group of files that all depend on one another, as sentences.
+/// Returns one cycle, as a sentence, for each group of files that all depend on one another.
 pub fn cycles(edges: &Edges) -> Vec<String> {
     let mut reported = BTreeSet::new();
     let mut cycles = Vec::new();
@@ -133,7 +133,7 @@ fn shortest_cycle<'a>(edges: &'a Edges, start: &'a String) -> Option<Vec<&'a Str
     None
 }
 
-/// `lib.rs` and `main.rs` are the root.
+/// Returns the path of a file's module. It is empty for `lib.rs` and `main.rs`, which are the root.
 fn module_path(file: &str) -> Segments {
     if file == "lib" || file == "main" { Vec::new() } else { file.split('/').map(str::to_owned).collect() }
 }
@@ -143,7 +143,7 @@ struct Parser<'a> {
     tokens: &'a [Token],
     at: usize,
     module: Segments,
-    /// The inline modules around the current token, each with the depth of braces inside.
+    /// The inline modules around the current token, each with the number of braces that are open inside it.
     scopes: Vec<(String, usize)>,
 }
 
@@ -181,7 +181,8 @@ impl Parser<'_> {
                 }
                 (Token::Name(_), ..) => {
                     let path = self.path();
-                    // Skipped: the generated traits and the types that implement them refer to each other.
+                    // `bindgen!` is skipped: the traits that it generates and the types that implement them refer to
+                    // each other.
                     let generates = path.last().is_some_and(|name| name == "bindgen");
                     if generates && self.tokens.get(self.at) == Some(&Token::Mark('!')) {
                         self.at = group_end(self.tokens, self.at + 1);
@@ -282,7 +283,7 @@ impl Parser<'_> {
         if is_other || (path.len() == 1 && !is_function && !is_type) { vec![String::new()] } else { path }
     }
 
-    /// Returns the path from the root, or `None` for one of another crate.
+    /// Returns the path from the root, or `None` for a path of another crate.
     fn absolute(&self, path: &[String], module: &Module) -> Option<Segments> {
         let scopes = self.scopes.iter().map(|(name, _)| name);
         let mut base: Segments = self.module.iter().chain(scopes).cloned().collect();
@@ -364,10 +365,10 @@ fn quoted(text: &str, quote: char) -> usize {
     end.map_or(text.len(), |(end, _)| end + 1)
 }
 
-/// Leaves out the items under `#[cfg(test)]`, and returns the names of the modules among them.
+/// Returns the tokens without the items under `#[cfg(test)]`, and the names of the modules among these items.
 fn without_tests(tokens: &[Token]) -> (Vec<Token>, Vec<String>) {
     let attribute = self::tokens("#[cfg(test)]");
-    let (mut kept, mut modules) = (Vec::new(), Vec::new());
+    let (mut remaining, mut modules) = (Vec::new(), Vec::new());
     let mut at = 0;
     while at < tokens.len() {
         if tokens[at..].starts_with(&attribute) {
@@ -382,11 +383,11 @@ fn without_tests(tokens: &[Token]) -> (Vec<Token>, Vec<String>) {
             }
             at = if tokens.get(at) == Some(&Token::Mark('{')) { group_end(tokens, at) } else { at + 1 };
         } else {
-            kept.push(tokens[at].clone());
+            remaining.push(tokens[at].clone());
             at += 1;
         }
     }
-    (kept, modules)
+    (remaining, modules)
 }
 
 /// Returns the index after the group that begins with the bracket at an index.

@@ -45,7 +45,7 @@ steps:
     assert_eq!((requests[1].header("x-id"), requests[1].header("x-plain")), (Some("7"), Some("plain")));
     assert_eq!(method_and_path(&requests[2]), "PUT /orders");
     assert_eq!(requests[2].header("content-type"), Some("application/json"));
-    // Text that is only a key's name is replaced by the value, with its type and digits.
+    // A text that is the name of a key and nothing else is replaced by the value, with its type and digits.
     let body = r#"{"thing":true,"list":[7,{"deep":123456789012345678901234567890}],"roles":["a","b"],"price":2.50,"#;
     assert_eq!(requests[2].body, body.to_owned() + r#""text":"True ['a', 'b']","id":5,"none":null}"#);
     // The assertion compares the number with all its digits.
@@ -105,7 +105,7 @@ steps:
 }
 
 #[test]
-fn a_key_that_no_answer_has_set_fails_the_step_that_needs_it() {
+fn a_key_that_no_response_has_set_fails_the_step_that_needs_it() {
     let target = Target::responding_with_json(r#"{"other": 1}"#);
     let run = target.run_chain(
         "steps:
@@ -155,7 +155,7 @@ steps: [{url: URL/two, set_keys: {name: $.name}}, {url: URL/two}, {url: 'URL/{na
 }
 
 #[test]
-fn a_chain_may_hold_the_same_url_many_times() {
+fn a_chain_may_request_the_same_url_many_times() {
     let target = Target::responding_with_json(r#"{"n": 1}"#);
     let steps: String = (0..100).map(|_| "  - {url: URL/, set_keys: {n: $.n}, assertions: {n: 1}}\n").collect();
     let run = target.run_chain(&format!("steps:\n{steps}"));

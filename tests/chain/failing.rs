@@ -9,7 +9,7 @@ use crate::support::{assert_passed, expect_failure, free_port, tcp_server};
 
 #[test]
 fn a_failing_step_names_itself_and_ends_the_run() {
-    let target = Target::start(|asked| match method_and_path(asked) {
+    let target = Target::start(|request| match method_and_path(request) {
         "GET /down" => ("503 Service Unavailable", "", String::new()),
         _ => ("200 OK", "", r#"{"a": 1, "b": 2}"#.to_owned()),
     });
@@ -35,7 +35,7 @@ fn a_failing_step_names_itself_and_ends_the_run() {
 
 #[test]
 fn steps_with_always_run_after_a_failure_too() {
-    let target = Target::start(|asked| match method_and_path(asked) {
+    let target = Target::start(|request| match method_and_path(request) {
         "GET /down" | "DELETE /late" => ("500 Internal Server Error", "", String::new()),
         _ => ("200 OK", "", r#"{"id": 5}"#.to_owned()),
     });
@@ -65,8 +65,8 @@ fn steps_with_always_run_after_a_failure_too() {
 }
 
 #[test]
-fn an_assertion_sees_only_what_its_own_step_has_found() {
-    let target = Target::start(|asked| match method_and_path(asked) {
+fn an_assertion_checks_only_values_of_its_own_step() {
+    let target = Target::start(|request| match method_and_path(request) {
         "GET /one" => ("200 OK", "", r#"{"token": "old"}"#.to_owned()),
         _ => ("200 OK", "", "{}".to_owned()),
     });

@@ -48,7 +48,7 @@ fn all_steps_of_a_run_share_a_connection_that_no_other_run_uses() {
 }
 
 #[test]
-fn cookies_are_kept_within_a_run_unless_told_otherwise() {
+fn cookies_are_sent_within_a_run_unless_turned_off() {
     let target = Target::start(|request| match method_and_path(request) {
         "GET /login" => ("302 Found", "location: /home\r\nset-cookie: session=s1; Path=/\r\n", String::new()),
         "GET /theme" => ("200 OK", "set-cookie: theme=dark; Path=/only\r\n", "{}".to_owned()),
@@ -65,16 +65,20 @@ fn cookies_are_kept_within_a_run_unless_told_otherwise() {
     let steps = "steps: [{url: URL/login}, {url: URL/theme}, {url: URL/only}, {url: URL/other}]";
     let some = |cookie: &str| Some(cookie.to_owned());
     let sent = cookies(steps);
-    assert_eq!(sent[..3], [None, some("session=s1"), some("session=s1")], "the redirect has them too");
+    assert_eq!(
+        sent[..3],
+        [None, some("session=s1"), some("session=s1")],
+        "the request of a redirect has the cookie too"
+    );
     let both = sent[3].as_deref().unwrap_or_default();
     assert!(both.contains("session=s1") && both.contains("theme=dark"), "{sent:?}");
-    assert_eq!(sent[4], some("session=s1"), "each where it belongs");
-    assert_eq!(cookies(steps)[0], None, "a run has none of the one before");
+    assert_eq!(sent[4], some("session=s1"), "a cookie is sent only below its path");
+    assert_eq!(cookies(steps)[0], None, "a run sends no cookies of the run before");
     assert_eq!(cookies(&format!("cookies: false\n{steps}")), [None, None, None, None, None]);
 
     let elsewhere = target.url.replace("127.0.0.1", "localhost");
     let sent = cookies(&format!("steps: [{{url: URL/login}}, {{url: '{elsewhere}/'}}]"));
-    assert_eq!(sent, [None, some("session=s1"), None], "another host gets none");
+    assert_eq!(sent, [None, some("session=s1"), None], "another host gets no cookies");
 }
 
 #[test]

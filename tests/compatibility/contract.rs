@@ -3,7 +3,7 @@
 use super::expected::compare;
 
 #[test]
-fn the_contract() {
+fn the_contract_is_unchanged() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
     let mut files: Vec<_> = std::fs::read_dir(folder).expect("the contract can be read").flatten().collect();
     files.sort_by_key(std::fs::DirEntry::file_name);

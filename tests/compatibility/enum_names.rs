@@ -1,4 +1,4 @@
-//! Every value of the enums that are written to files and to Sentry.
+//! The name of every variant of the enums that are written to files and to Sentry.
 
 use std::fmt::Debug;
 
@@ -8,12 +8,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-/// Asserts that each value is serialised as this JSON, and is deserialised from it.
+/// Asserts that each value is serialized as this JSON, and is deserialized from it.
 #[track_caller]
-fn written_as<T: Serialize + DeserializeOwned + PartialEq + Debug>(words: &[(T, Value)]) {
+fn assert_serialized_as<T: Serialize + DeserializeOwned + PartialEq + Debug>(words: &[(T, Value)]) {
     for (value, word) in words {
-        assert_eq!(serde_json::to_value(value).expect("it can be written"), *word);
-        assert_eq!(serde_json::from_value::<T>(word.clone()).expect("it can be read"), *value);
+        assert_eq!(serde_json::to_value(value).expect("the value can be serialized"), *word);
+        assert_eq!(serde_json::from_value::<T>(word.clone()).expect("the value can be deserialized"), *value);
     }
 }
 
@@ -42,9 +42,9 @@ const FAULTS: [(FaultKind, &str, &str); 4] = [
 
 #[test]
 fn faults_in_a_recording() {
-    written_as(&FAULTS.map(|(kind, name, _)| (kind, json!(name))));
-    written_as(&LIMITS.map(|(limit, name, _)| (limit, json!(name))));
-    written_as(&LIMITS.map(|(limit, name, _)| (FaultKind::Limit(limit), json!({ "ceiling": name }))));
+    assert_serialized_as(&FAULTS.map(|(kind, name, _)| (kind, json!(name))));
+    assert_serialized_as(&LIMITS.map(|(limit, name, _)| (limit, json!(name))));
+    assert_serialized_as(&LIMITS.map(|(limit, name, _)| (FaultKind::Limit(limit), json!({ "ceiling": name }))));
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn reasons_of_broken_runs() {
 }
 
 #[test]
-fn outcomes() {
+fn names_of_outcomes() {
     let failure = Failure { reason: "status".to_owned(), message: "why".to_owned(), mismatches: Vec::new() };
     let fault = Fault { kind: FaultKind::Trap, message: String::new(), backtrace: Vec::new() };
     for (outcome, name) in [
@@ -79,7 +79,7 @@ fn levels_of_log_lines() {
     for (level, name) in levels {
         assert_eq!(level.as_str(), name);
     }
-    written_as(&levels.map(|(level, name)| (level, json!(name))));
+    assert_serialized_as(&levels.map(|(level, name)| (level, json!(name))));
 }
 
 #[test]
@@ -103,5 +103,5 @@ fn statuses_of_spans() {
         (Status::DataLoss, "data_loss"),
         (Status::Unauthenticated, "unauthenticated"),
     ];
-    written_as(&statuses.map(|(status, name)| (status, json!(name))));
+    assert_serialized_as(&statuses.map(|(status, name)| (status, json!(name))));
 }

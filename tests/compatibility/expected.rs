@@ -18,7 +18,8 @@ pub fn compare(name: &str, actual: &str) {
     assert!(
         expected == actual,
         "tests/compatibility/expected/{name} (-) is not what this version writes (+):\n\n{}\n\
-         Who reads this format expects it as it was. If the change is meant, `UPDATE=1` writes the file anew.",
+         Programs that read this format depend on it. If the change is intended, run the test with UPDATE=1, which \
+         rewrites the file.",
         diff(&expected, actual)
     );
 }

@@ -15,13 +15,15 @@ pub struct Normalizer {
     random: Regex,
 }
 
-/// The keys of points in time and durations; and the endings of further such keys.
-const TIMES: &[&str] = &["timestamp", "start_timestamp", "started", "began", "sent_at", "duration", "lasted", "since"];
-const ENDS_OF_TIMES: &[&str] = &["_ms", ".seconds", "_start", "_end", "_first_byte"];
+/// Keys whose values are points in time or durations.
+const TIME_KEYS: &[&str] =
+    &["timestamp", "start_timestamp", "started", "began", "sent_at", "duration", "lasted", "since"];
+/// The endings of further such keys.
+const TIME_KEY_ENDINGS: &[&str] = &["_ms", ".seconds", "_start", "_end", "_first_byte"];
 
 impl Default for Normalizer {
     fn default() -> Self {
-        let pattern = |pattern| Regex::new(pattern).expect("it is a pattern");
+        let pattern = |pattern| Regex::new(pattern).expect("the pattern is valid");
         Self {
             texts: Vec::new(),
             ids: Vec::new(),
@@ -44,7 +46,7 @@ impl Normalizer {
         match value {
             Value::Object(map) => {
                 for (key, value) in map {
-                    let is_time = TIMES.contains(&&**key) || ENDS_OF_TIMES.iter().any(|end| key.ends_with(end));
+                    let is_time = TIME_KEYS.contains(&&**key) || TIME_KEY_ENDINGS.iter().any(|end| key.ends_with(end));
                     match value {
                         Value::Number(number) if is_time => *number = Number::from(0),
                         Value::String(text) if is_time => "TIME".clone_into(text),

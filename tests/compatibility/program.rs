@@ -21,11 +21,11 @@ fn commands_and_their_options() {
         assert_eq!(ended.code, 0, "{}", ended.stderr);
         ended.stdout
     };
-    let options = Regex::new(r"(?m)^ +(?:-\w, )?(--[a-z-]+(?: <[A-Z]+>)?)").expect("it is a pattern");
+    let options = Regex::new(r"(?m)^ +(?:-\w, )?(--[a-z-]+(?: <[A-Z]+>)?)").expect("the pattern is valid");
     let mut text = String::new();
     for command in ["run", "once", "test", "check", "inspect", "schema", "new"] {
         let shown = help(&[command]);
-        let usage = shown.lines().find(|line| line.starts_with("Usage: ")).expect("it says how it is used");
+        let usage = shown.lines().find(|line| line.starts_with("Usage: ")).expect("the help has a line `Usage`");
         text += &format!("{usage}\n");
         let mut found: Vec<_> = options.captures_iter(&shown).map(|found| found[1].to_owned()).collect();
         found.sort();
@@ -38,27 +38,27 @@ fn commands_and_their_options() {
     compare("command-line.txt", &text);
 }
 
-/// Returns the exit code of `once` with a component whose `run` has this code.
-fn code(name: &str, run: &'static str) -> i32 {
+/// Returns the exit code of `once` with a component whose function `run` has this WebAssembly code.
+fn exit_code_with(name: &str, run: &'static str) -> i32 {
     let guest = Guest { run, ..PASSES }.write(&format!("compatibility-code-{name}"));
     let configuration = format!("groups: [{{probes: [{{probe: '{}'}}]}}]", guest.display());
     run_command(sentrynet().args(["once", "-"]), &configuration).code
 }
 
 #[test]
-fn exit_codes() {
-    assert_eq!(code("passed", "i32.const 0"), 0);
-    assert_eq!(code("failed", "i32.const 128"), 1);
-    assert_eq!(code("trapped", "unreachable"), 3);
-    assert_eq!(code("gave-up", "i32.const 192"), 3);
+fn exit_codes_are_unchanged() {
+    assert_eq!(exit_code_with("passed", "i32.const 0"), 0);
+    assert_eq!(exit_code_with("failed", "i32.const 128"), 1);
+    assert_eq!(exit_code_with("trapped", "unreachable"), 3);
+    assert_eq!(exit_code_with("gave-up", "i32.const 192"), 3);
     assert_eq!(run_command(sentrynet().args(["once", "-"]), "groups: 5").code, 2);
     assert_eq!(run_command(sentrynet().args(["check", "/nonexistent"]), "").code, 2);
     assert_eq!(run_command(sentrynet().args(["once"]), "").code, 2);
     assert_eq!(run_command(sentrynet().env("SENTRYNET_LOG", "a=b=c").args(["check", "-"]), "groups: []").code, 2);
 }
 
-/// Starts a target that answers with status 503 and a JSON body.
-fn target() -> Target {
+/// Starts a target that responds with status 503 and a JSON body.
+fn start_failing_target() -> Target {
     Target::responding(|_| {
         let body = r#"{"status": "down"}"#;
         let headers = "content-type: application/json\r\nset-cookie: sid=cookie-4711-abc; Path=/\r\n";
@@ -89,11 +89,11 @@ fn normalizer(target: &Target) -> Normalizer {
 
 #[test]
 fn json_of_a_run() {
-    let target = target();
+    let target = start_failing_target();
     let configuration = configuration(&target, "tags: {}");
     let ended = run_command(sentrynet().args(["once", "-", "--format", "json"]), &configuration);
     assert_eq!(ended.code, 1, "{}", ended.stderr);
-    let mut once: Value = serde_json::from_str(&ended.stdout).expect("it is JSON");
+    let mut once: Value = serde_json::from_str(&ended.stdout).expect("the output is JSON");
     normalizer(&target).normalize(&mut once);
     compare_json("once.json", &once);
 
@@ -115,7 +115,7 @@ fn json_of_a_run() {
 
 #[test]
 fn envelopes_of_a_run() {
-    let (target, receiver) = (target(), Receiver::start());
+    let (target, receiver) = (start_failing_target(), Receiver::start());
     let dsn = format!("dsn: '{}', release: probes@1.2.3", receiver.dsn());
     let ended = run_command(sentrynet().args(["once", "-"]), &configuration(&target, &dsn));
     assert_eq!(ended.code, 1, "{}", ended.stderr);
@@ -131,13 +131,13 @@ fn envelopes_of_a_run() {
 }
 
 #[test]
-fn what_inspect_prints() {
+fn the_output_of_inspect() {
     let imports = r#"(import "sentrynet:probe/log@0.1.0" "write" (func $write (param i32 i32 i32)))
         (import "sentrynet:probe/http@0.1.0" "[static]request.new" (func $request (param i32 i32 i32 i32 i32)))"#;
     let guest = Guest { imports, run: "unreachable", ..PASSES }.write("compatibility-inspected");
     let ended = run_command(sentrynet().args(["inspect", "--format", "json"]).arg(&guest), "");
     assert_eq!(ended.code, 0, "{}", ended.stderr);
-    let mut inspected: Value = serde_json::from_str(&ended.stdout).expect("it is JSON");
+    let mut inspected: Value = serde_json::from_str(&ended.stdout).expect("the output is JSON");
     // These values depend on the version of the component encoder.
     for key in ["size", "sha256", "producers", "component"] {
         assert!(!inspected[key].is_null(), "{key} in {inspected:#}");
@@ -184,7 +184,7 @@ fn the_environment_and_the_folders_that_it_names() {
     assert_eq!(items[0].1["environment"], "staging");
     assert_eq!(spotlight.wait_for_envelopes(1)[0].path, "/stream");
     assert!(ended.stderr.contains("INFO"), "{}", ended.stderr);
-    let part = super::spool::place(receiver.port);
+    let part = super::spool::spool_folder_name(receiver.port);
     let spool = |folder: &str| [folder.to_owned(), format!("{folder}/1"), format!("{folder}/1/lock")].to_vec();
     assert_eq!(
         files(&state),

@@ -15,19 +15,19 @@ use crate::wasi::script::{self, script_with_text};
 use crate::wasi::sockets::connect_script;
 
 /// A guest with a function that opens a span, and writes a log line in it.
-const SAYS: Guest = Guest {
+const LOGGING_GUEST: Guest = Guest {
     imports: r#"(import "sentrynet:probe/log@0.1.0" "write" (func $write (param i32 i32 i32)))
         (import "sentrynet:probe/span@0.1.0" "[constructor]span" (func $span (param i32 i32 i32 i32) (result i32)))
         (import "sentrynet:probe/span@0.1.0" "[resource-drop]span" (func $drop (param i32)))"#,
-    define: "(func $says
+    define: "(func $write-log
         (drop (call $span (i32.const 512) (i32.const 6) (i32.const 518) (i32.const 14)))
         (call $write (i32.const 1) (i32.const 532) (i32.const 6)))",
     ..PASSES
 };
 
-/// The addresses of the servers when the runs were recorded.
-const ECHO: u16 = 7007;
-const TARGET: u16 = 7080;
+/// The ports of the servers when the runs were recorded.
+const ECHO_PORT: u16 = 7007;
+const TARGET_PORT: u16 = 7080;
 
 /// Replays a recording with a component, and compares the output. Returns the exit code.
 #[track_caller]
@@ -43,9 +43,9 @@ fn replay(name: &str, probe: &str) -> i32 {
     replayed.code
 }
 
-/// Asserts that a recording that is read and written again has the same text.
+/// Asserts that a recording has the same text after it was parsed and written.
 #[track_caller]
-fn written_again(text: &str) {
+fn assert_text_unchanged(text: &str) {
     let recording = Recording::parse("recording", text).expect("the recording can be read");
     for (was, is) in text.lines().zip(recording.to_text().lines()) {
         assert_eq!(was, is);
@@ -57,10 +57,10 @@ fn written_again(text: &str) {
 fn reading_and_writing_a_recording_keeps_its_text() {
     let files = std::fs::read_dir(folder().join("written")).expect("the folder can be read").flatten();
     let files = files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|suffix| suffix == "jsonl"));
-    let texts: Vec<_> = files.map(|path| std::fs::read_to_string(path).expect("it is text")).collect();
+    let texts: Vec<_> = files.map(|path| std::fs::read_to_string(path).expect("a recording is text")).collect();
     assert!(!texts.is_empty());
     for text in &texts {
-        written_again(text);
+        assert_text_unchanged(text);
     }
 }
 
@@ -70,17 +70,17 @@ fn effects_before_a_local_call() {
     let text = std::fs::read_to_string(folder().join("written/guest-log.jsonl")).expect("the file can be read");
     let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
     let call = lines.iter_mut().find(|line| line.contains(r#""entry":"call""#)).expect("there is a call");
-    *call = format!("{},\"before\":{{\"dropped\":1}}}}", call.strip_suffix('}').expect("it is an object"));
-    written_again(&(lines.join("\n") + "\n"));
+    *call = format!("{},\"before\":{{\"dropped\":1}}}}", call.strip_suffix('}').expect("a line is a JSON object"));
+    assert_text_unchanged(&(lines.join("\n") + "\n"));
 }
 
 /// The names under which calls and their arguments are recorded.
 #[test]
 fn names_of_calls_and_arguments() {
     let interface =
-        Regex::new(r#"(?s)\w+! \{ [\w:]+ as "([\w:/.-]+)"[^{"]*\{\n(.*?)\n\} \}"#).expect("it is a pattern");
-    let call = Regex::new(r"(?s)\w+ (\w+)\((.*?)\) ->").expect("it is a pattern");
-    let given = Regex::new(r"(\w+): (\w+)").expect("it is a pattern");
+        Regex::new(r#"(?s)\w+! \{ [\w:]+ as "([\w:/.-]+)"[^{"]*\{\n(.*?)\n\} \}"#).expect("the pattern is valid");
+    let call = Regex::new(r"(?s)\w+ (\w+)\((.*?)\) ->").expect("the pattern is valid");
+    let given = Regex::new(r"(\w+): (\w+)").expect("the pattern is valid");
     let mut calls = Vec::new();
     for text in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
         for interface in interface.captures_iter(&text) {
@@ -187,7 +187,7 @@ fn guest(name: &str) -> String {
             "package wasi:clocks@0.2.6; interface monotonic-clock { now: func() -> u64; }",
         ),
     ];
-    let request = |script| script_with_text(&format!("127.0.0.1:{TARGET}"), script);
+    let request = |script| script_with_text(&format!("127.0.0.1:{TARGET_PORT}"), script);
     let wasi = |script: &str, end: &str| {
         let run = format!("{script} {end}").leak();
         let guest = Guest { imports: script::IMPORTS, define: script::DEFINE, run, ..PASSES };
@@ -196,9 +196,9 @@ fn guest(name: &str) -> String {
     let passes = |script: &str| wasi(script, "i32.const 0");
     let plain = |guest: Guest| guest.write(&format!("compatibility-{name}"));
     let path: PathBuf = match name {
-        "guest-log" | "guest-log-refused" => plain(Guest { run: "call $says i32.const 0", ..SAYS }),
-        "guest-trap" => plain(Guest { run: "call $says unreachable", ..SAYS }),
-        "guest-deadline" => plain(Guest { run: "call $says (loop br 0) i32.const 0", ..SAYS }),
+        "guest-log" | "guest-log-refused" => plain(Guest { run: "call $write-log i32.const 0", ..LOGGING_GUEST }),
+        "guest-trap" => plain(Guest { run: "call $write-log unreachable", ..LOGGING_GUEST }),
+        "guest-deadline" => plain(Guest { run: "call $write-log (loop br 0) i32.const 0", ..LOGGING_GUEST }),
         "guest-memory" => {
             let define = "(func $hog (loop i32.const 1 memory.grow drop br 0))";
             plain(Guest { define, run: "call $hog i32.const 0", ..PASSES })
@@ -217,11 +217,13 @@ fn guest(name: &str) -> String {
                 i32.const 0";
             Guest { imports, run, ..PASSES }.write_importing(&format!("compatibility-{name}"), &CLOCKS)
         }
-        "wasi-tcp" => passes(&connect_script(ECHO, "(call $talk) (call $talk)")),
+        "wasi-tcp" => passes(&connect_script(ECHO_PORT, "(call $write-and-read) (call $write-and-read)")),
         "wasi-tcp-by-name" => {
-            passes(&script_with_text("localhost", &format!("(call $call-by-name LENGTH (i32.const {ECHO}))")))
+            passes(&script_with_text("localhost", &format!("(call $call-by-name LENGTH (i32.const {ECHO_PORT}))")))
         }
-        "wasi-tcp-trap" => passes(&connect_script(ECHO, "(call $talk) (call $drop-socket (global.get $socket))")),
+        "wasi-tcp-trap" => {
+            passes(&connect_script(ECHO_PORT, "(call $write-and-read) (call $drop-socket (global.get $socket))"))
+        }
         "wasi-http" => passes(&request("(call $receive (call $send (call $request LENGTH)))")),
         "wasi-http-refused" => {
             passes(&script_with_text("127.0.0.2:80", "(call $receive (call $send (call $request LENGTH)))"))

@@ -37,7 +37,7 @@ pub fn passed_after_retry() -> AssessedRun {
     let mut run = run(2, "Basket", Outcome::PassedAfterRetry(failure()), Status::Ok);
     run.attempts = 2;
     run.earlier = vec![failure()];
-    attempt(&mut run);
+    rename_span_to_attempt(&mut run);
     assessed(run, Some(3))
 }
 
@@ -83,7 +83,7 @@ pub fn failed_over_http() -> AssessedRun {
     let run = &mut assessed.run;
     run.attempts = 2;
     run.earlier = vec![failure()];
-    attempt(run);
+    rename_span_to_attempt(run);
     let line = |at, level, message: &str| LogLine { at: Duration::from_millis(at), level, message: message.to_owned() };
     run.log = vec![line(1, Level::Info, "asked"), line(2, Level::Warn, "the answer was short")];
     assessed
@@ -190,7 +190,7 @@ fn assessed(run: Run, runs: Option<u32>) -> AssessedRun {
 }
 
 /// Turns the second span into the span of an attempt.
-fn attempt(run: &mut Run) {
+fn rename_span_to_attempt(run: &mut Run) {
     run.trace.spans[1].op = "probe.attempt".into();
     "Attempt 1".clone_into(&mut run.trace.spans[1].description);
 }

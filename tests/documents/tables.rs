@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{CONFIGURATION, compare, read};
 
 #[tokio::test]
-async fn tables_of_keys() {
+async fn tables_of_keys_agree_with_the_schemas() {
     let page = read(CONFIGURATION);
     let host: Value = serde_json::from_str(&read("host/src/config/schema/host.json")).expect("`host.json` is JSON");
     let mut expected = page.clone();
@@ -68,13 +68,13 @@ async fn schema(name: &str) -> Value {
     let text = format!("groups: [{{probes: [{{probe: {name}, title: t}}]}}]");
     let source = Source { name: "test".to_owned(), text, path: None, directory: ".".into(), probe: None };
     let config = config::parse(&source, &|_| None).config;
-    let mut sandbox =
-        Sandbox::new(1, None, EventDefaults::new(&config.sentry), config.secrets.clone()).expect("one run has room");
+    let mut sandbox = Sandbox::new(1, None, EventDefaults::new(&config.sentry), config.secrets.clone())
+        .expect("the machine has memory for one run");
     let description = sandbox.describe(&config.probes[0]).await.expect("the built-in component describes itself");
     description.schema.clone()
 }
 
-/// Returns a row for each setting of a component. Descriptions of settings have the bounds and defaults.
+/// Returns a row for each setting of a component. Bounds and defaults are not added: the descriptions have them.
 fn setting_rows(schema: &Value) -> String {
     let required = required(schema);
     let own = schema["properties"].as_object().expect("settings have keys");
@@ -123,7 +123,7 @@ fn required(section: &Value) -> Vec<&str> {
 /// Returns the schema that a `$ref` leads to, or the schema itself.
 fn follow<'a>(whole: &'a Value, schema: &'a Value) -> &'a Value {
     let pointer = schema["$ref"].as_str().and_then(|reference| reference.strip_prefix('#'));
-    pointer.map_or(schema, |pointer| whole.pointer(pointer).expect("a reference leads somewhere"))
+    pointer.map_or(schema, |pointer| whole.pointer(pointer).expect("a `$ref` has a target"))
 }
 
 /// Returns the schema of the map that a key has as its value, or `None` if its value is no map of the host's keys.

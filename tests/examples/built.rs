@@ -38,14 +38,14 @@ impl Built {
         run_command(Command::new("cp").arg("-rL").arg(source.join("wit")).arg(&copy), "");
         run_command(Command::new("cp").arg("-r").arg(source.join(name)).arg(&copy), "");
         let folder = copy.join(name);
-        // A developer may have built it in the source folder.
+        // The source folder may have the output of a build.
         let _ = fs::remove_file(folder.join(name).with_extension("wasm"));
         if folder.join("Makefile").exists() {
             generate_c_bindings(&copy.join("wit"), &folder.join("bindings"));
         }
         let readme = fs::read_to_string(folder.join("README.md")).expect("an example has a README");
         let build_commands = shell_commands(&readme).filter(|command| {
-            // Skipped, as it takes minutes: `generate_c_bindings` does the same.
+            // This command is skipped, because it takes minutes. `generate_c_bindings` does the same.
             let installs_bindgen = command.starts_with("cargo install wit-bindgen-cli");
             !installs_bindgen && !command.contains("sentrynet once")
         });
@@ -89,7 +89,7 @@ impl Built {
         let mut program = sentrynet();
         program.env("PASSWORD", PASSWORD).env("REDIS_PASSWORD", PASSWORD).env("SHOP_DB_PASSWORD", PASSWORD);
         let ended = run_command(program.args(["once", "-", "--format", "json"]), configuration);
-        assert!(!ended.stdout.contains("sesame") && !ended.stderr.contains("sesame"), "a password is to be seen");
+        assert!(!ended.stdout.contains("sesame") && !ended.stderr.contains("sesame"), "the output has a password");
         serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {}: {}", self.name, ended.stderr))
     }
 
@@ -119,7 +119,7 @@ fn generate_c_bindings(contract: &Path, into: &Path) {
 fn failure_reason(run: &Value) -> (&str, &str) {
     assert_eq!(run["outcome"], "failed", "{run:#}");
     assert!(run["duration_ms"].as_f64().is_some_and(|lasted| lasted < 10_000.0), "{run:#}");
-    let text = |key: &str| run["failure"][key].as_str().expect("a failure says why");
+    let text = |key: &str| run["failure"][key].as_str().expect("a failure has a reason and a message");
     (text("reason"), text("message"))
 }
 
@@ -135,7 +135,7 @@ fn probe_ops(run: &Value) -> Vec<&str> {
 #[track_caller]
 fn mismatches(run: &Value) -> Vec<String> {
     let all = run["failure"]["mismatches"].as_array().expect("a failure has mismatches");
-    let text = |mismatch: &Value, key: &str| mismatch[key].as_str().expect("it is text").to_owned();
+    let text = |mismatch: &Value, key: &str| mismatch[key].as_str().expect("a mismatch consists of texts").to_owned();
     let line = |it| format!("{}: {}, not {}", text(it, "subject"), text(it, "expected"), text(it, "actual"));
     all.iter().map(line).collect()
 }

@@ -75,13 +75,14 @@ const HOSTILE: &[(&str, Guest, &str)] = &[
     ),
 ];
 
-const COUNT: usize = 100;
+/// The number of probes with hostile guests.
+const HOSTILE_PROBES: usize = 100;
 
-/// Returns a configuration of [`COUNT`] hostile guests, and one that passes, which is last.
+/// Returns a configuration of [`HOSTILE_PROBES`] hostile guests, and one that passes, which is last.
 fn hostile_config(limits: &str) -> String {
     let files: Vec<_> = HOSTILE.iter().map(|(name, guest, _)| guest.write(&format!("hostile-{name}"))).collect();
     let mut text = format!("limits: {{{limits}}}\ngroups:\n  - probes:\n");
-    for index in 0..COUNT {
+    for index in 0..HOSTILE_PROBES {
         let kind = index % HOSTILE.len();
         let (name, file) = (HOSTILE[kind].0, files[kind].display());
         let keys = format!("probe: '{file}', title: '{name} {index}', every: 3600, allow: {{log: true}}");
@@ -106,18 +107,18 @@ fn run_until_hostile_end(name: &str, text: &str, count: usize) -> (Vec<Value>, u
     program.arg("run").arg(&file).args(["--format", "json"]).stdout(stdout).stderr(Stdio::null());
     let running = RunningProgram::spawn(&mut program);
     let runs = || -> Vec<Value> {
-        let text = std::fs::read_to_string(&out).expect("it was created");
+        let text = std::fs::read_to_string(&out).expect("the file was created above");
         let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
         whole.lines().map(|line| serde_json::from_str(line).expect("each line is a run")).collect()
     };
-    let all = eventually("an end of all hostile ones", || {
+    let all = eventually("the end of all hostile runs", || {
         let runs = runs();
         (runs.iter().filter(|run| is_hostile(run)).count() == count).then_some(runs)
     });
     let status = std::fs::read_to_string(format!("/proc/{}/status", running.id())).expect("the host is still running");
     drop(running);
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux reports the peak");
-    (all, peak.trim().trim_end_matches(" kB").parse().expect("it is a number"))
+    (all, peak.trim().trim_end_matches(" kB").parse().expect("the peak is a number of kB"))
 }
 
 #[test]
@@ -125,8 +126,8 @@ fn a_good_guest_passes_beside_a_hundred_hostile_ones() {
     const LIMITS: &str = "memory: 2 MiB, table: 5000, handles: 200, cpu: 0.05, deadline: 300";
     /// The runs together take far less within their limits, and would take more without limits.
     const MAX_PEAK_MIB: u64 = 700;
-    let (all, peak) = run_until_hostile_end("hostile", &hostile_config(LIMITS), COUNT);
-    assert!(peak < MAX_PEAK_MIB << 10, "{} MiB", peak >> 10);
+    let (all, peak) = run_until_hostile_end("hostile", &hostile_config(LIMITS), HOSTILE_PROBES);
+    assert!(peak < MAX_PEAK_MIB << 10, "the peak is {} MiB", peak >> 10);
     for run in all.iter().filter(|run| is_hostile(run)) {
         let title = run["title"].as_str().expect("a title is text");
         let (_, _, expected) = HOSTILE.iter().find(|(name, ..)| title.starts_with(&format!("{name} "))).expect(title);
@@ -134,7 +135,7 @@ fn a_good_guest_passes_beside_a_hundred_hostile_ones() {
         assert_eq!(run["failure"]["reason"], *expected, "{run:#}");
     }
     let good: Vec<_> = all.iter().filter(|run| run["title"] == "good").collect();
-    assert!(good.len() > 1, "it ran {} times", good.len());
+    assert!(good.len() > 1, "the good guest ran {} times", good.len());
     assert!(good.iter().all(|run| run["outcome"] == "passed"), "{good:#?}");
 }
 
@@ -159,7 +160,7 @@ fn total_memory_limits_all_runs_together() {
         good.display()
     );
     let (all, peak) = run_until_hostile_end("together", &text, RUNS_AT_ONCE);
-    assert!(peak < MAX_PEAK_MIB << 10, "{} MiB", peak >> 10);
+    assert!(peak < MAX_PEAK_MIB << 10, "the peak is {} MiB", peak >> 10);
     let (good, hogs): (Vec<_>, Vec<_>) = all.iter().partition(|run| run["title"] == "good");
     let reasons: Vec<_> =
         hogs.iter().map(|run| run["failure"]["reason"].as_str().expect("each of these runs is broken")).collect();

@@ -37,7 +37,7 @@ fn a_guest_cannot_hide_that_it_exceeded_its_requests() {
     assert_eq!(few["failure"]["reason"], "teapot", "{few:#}");
     let run = run_limited("requests-more", sending_guest(target.port, 10), "requests: 3");
     assert_broken(&run, "requests", "the probe made more than its 3 requests");
-    let frames = run["failure"]["backtrace"].as_array().expect("there is a stack");
+    let frames = run["failure"]["backtrace"].as_array().expect("a fault has a backtrace");
     assert!(frames.contains(&json!("all")), "{frames:?}");
     assert_eq!(target.requests().len(), 3 + 3);
 }
@@ -82,7 +82,7 @@ fn receiving_stops_at_the_limit() {
     let run = run_http_probe(&format!("url: http://127.0.0.1:{port}/\nlimits: {{received: 1 MiB}}"));
     assert_broken(&run, "received", "the probe received more than its 1 MiB");
     // The host cannot limit what the kernel's buffers accept.
-    assert!(sent.load(SeqCst) < END / 2, "{} bytes", sent.load(SeqCst));
+    assert!(sent.load(SeqCst) < END / 2, "the server sent {} bytes", sent.load(SeqCst));
     assert_eq!(spans(&run, "http.client").len(), 1, "{run:#}");
     assert_passed(&run_http_probe(&format!(
         "url: http://127.0.0.1:{}/\nlimits: {{received: 1 KiB}}",
@@ -154,10 +154,10 @@ fn idle_connections_are_closed_when_the_limit_is_reached() {
         run_once(&format!("groups:\n  - probes:\n      - {probe}\n")).1.swap_remove(0)
     };
     assert_passed(&chain("{connections: 3}"));
-    eventually("all are closed", || (open.load(SeqCst) == 0).then_some(()));
+    eventually("all connections to be closed", || (open.load(SeqCst) == 0).then_some(()));
     // A connection that is being closed may still be counted.
     let few = most.swap(0, SeqCst);
-    assert!(few <= 3 + 3, "{few} at once");
+    assert!(few <= 3 + 3, "{few} connections at once");
     assert_passed(&chain("{}"));
     assert_eq!(most.load(SeqCst), 20);
 }

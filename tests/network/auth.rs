@@ -55,7 +55,7 @@ fn basic_and_bearer_credentials_are_sent() {
 }
 
 #[test]
-fn credentials_stay_with_the_host() {
+fn credentials_are_not_sent_to_another_host() {
     let other = Target::new();
     let to = format!("http://localhost:{}/", other.port);
     let target = Target::responding(move |requests| match requests.last() {
@@ -94,7 +94,7 @@ fn a_token_is_fetched_once_for_several_runs() {
     assert_eq!(request.header("content-type"), Some("application/x-www-form-urlencoded"));
     assert_eq!(request.header("authorization"), Some(CLIENT));
     assert_eq!(request.body, "grant_type=client_credentials");
-    assert_eq!(request.header("sentry-trace"), None, "the token's server is not the target");
+    assert_eq!(request.header("sentry-trace"), None, "a token server gets no trace headers");
 
     let fetched: Vec<_> = runs.iter().flat_map(|run| spans(run, "oauth2.token")).collect();
     assert_eq!(fetched.len(), 1);
@@ -140,7 +140,7 @@ fn a_refused_token_is_replaced_and_the_request_repeated() {
     let requests = eventually("three runs", || Some(target.requests()).filter(|requests| requests.len() >= 4));
     let sent: Vec<_> = (1..=4).map(|count| last_token(&requests[..count])).collect();
     assert_eq!(sent, ["token-1", "token-1", "token-2", "token-2"]);
-    assert!(requests.iter().all(|request| request.body == "{\"a\":1}"), "the retry has the body too");
+    assert!(requests.iter().all(|request| request.body == "{\"a\":1}"), "the repeated request has the body too");
     assert_eq!(server.requests().len(), 2);
 }
 
@@ -192,8 +192,8 @@ fn runs_whose_token_is_refused_at_once_fetch_one_new_token() {
     let renewed = |requests: &[Request]| {
         (1..=requests.len()).filter(|count| last_token(&requests[..*count]) != "token-1").count()
     };
-    eventually("all runs with a new token", || (renewed(&target.requests()) >= PROBES).then_some(()));
-    assert_eq!(server.requests().len(), 2, "the first token and the second");
+    eventually("runs of all probes with a new token", || (renewed(&target.requests()) >= PROBES).then_some(()));
+    assert_eq!(server.requests().len(), 2, "the server issued the first token and one new token");
 }
 
 /// Returns the token of the last request, or an empty string.
@@ -212,14 +212,14 @@ fn start_program(name: &str, configuration: &str) -> RunningProgram {
 #[test]
 fn responses_without_a_token_fail_as_auth() {
     let target = Target::new();
-    let message = |answer: String| {
-        let server = Target::responding(move |_| answer.clone());
+    let message = |response: String| {
+        let server = Target::responding(move |_| response.clone());
         let run = run_http_probe(&format!("url: http://127.0.0.1:{}/\n{}", target.port, oauth2(server.port, "")));
         let span = spans(&run, "oauth2.token")[0];
         assert_eq!(span["status"], "unauthenticated");
         assert!(!run.to_string().contains("s&cret"), "{run:#}");
         let message = expect_failure(&run, "auth");
-        assert!(!message.contains("hidden"), "a query may hold a secret: {message}");
+        assert!(!message.contains("hidden"), "the message has the query, which may contain a secret: {message}");
         let start = format!("no OAuth2 token: http://localhost:{}/token answered ", server.port);
         message.strip_prefix(&start).unwrap_or_else(|| panic!("{message}")).to_owned()
     };

@@ -41,14 +41,14 @@ fn start_server(name: &str) -> Server {
 #[test]
 fn the_client_certificate_is_sent() {
     let Server { _nginx, port, home } = start_server("client-certificate");
-    let read = |name: &str| fs::read_to_string(format!("{home}/{name}")).expect("the file is there");
+    let read = |name: &str| fs::read_to_string(format!("{home}/{name}")).expect("the file exists");
     fs::write(format!("{home}/both.pem"), read("us.key") + &read("us.pem")).expect("the folder is writable");
     let url = format!("url: https://localhost:{port}/\nset_keys: {{who: $.who}}\nassertions: {{who: CN=us}}");
     for files in [format!("{{certificate: {home}/us.pem, key: {home}/us.key}}"), format!("{home}/both.pem")] {
         for trust in [format!("ca: {home}/ca.pem"), "verify_tls: false".to_owned()] {
             assert_passed(&run_http_probe(&format!("{url}\nclient_certificate: {files}\n{trust}")));
         }
-        // The server's certificate is verified all the same.
+        // The server's certificate is verified also if there is a client certificate.
         let message = expect_failure(&run_http_probe(&format!("{url}\nclient_certificate: {files}")), "tls");
         assert!(message.starts_with("certificate is issued by"), "{message}");
     }
@@ -81,16 +81,20 @@ fn a_server_that_requires_a_client_certificate_is_reported() {
 /// Starts a TLS server that ends the handshake without a certificate of its authority. Returns the port.
 fn start_strict_server(home: &str, versions: &[&'static rustls::SupportedProtocolVersion]) -> u16 {
     let pem = |name: &str| Path::new(home).join(name);
-    let chain = CertificateDer::pem_file_iter(pem("server.pem")).and_then(Iterator::collect).expect("certificates");
-    let key = PrivateKeyDer::from_pem_file(pem("server.key")).expect("a key");
+    let chain = CertificateDer::pem_file_iter(pem("server.pem"))
+        .and_then(Iterator::collect)
+        .expect("the file has certificates");
+    let key = PrivateKeyDer::from_pem_file(pem("server.key")).expect("the file has a key");
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(pem("ca.pem")).expect("a certificate")).expect("an authority");
+    roots
+        .add(CertificateDer::from_pem_file(pem("ca.pem")).expect("the file has a certificate"))
+        .expect("the certificate is that of an authority");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
     let config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)
-        .expect("ring has ciphers for them")
-        .with_client_cert_verifier(verifier.build().expect("there is an authority"))
+        .expect("ring has cipher suites for these versions")
+        .with_client_cert_verifier(verifier.build().expect("the root store has an authority"))
         .with_single_cert(chain, key)
         .expect("the key is that of the certificate");
     let config = Arc::new(config);
@@ -113,7 +117,7 @@ fn start_strict_server(home: &str, versions: &[&'static rustls::SupportedProtoco
 #[test]
 fn a_renewed_certificate_is_used_without_a_restart() {
     let Server { _nginx, port, home } = start_server("renewed");
-    let read = |name: &str| fs::read_to_string(format!("{home}/{name}")).expect("the file is there");
+    let read = |name: &str| fs::read_to_string(format!("{home}/{name}")).expect("the file exists");
     // The file is replaced atomically, as certificate managers do.
     let install = |name: &str| {
         fs::write(format!("{home}/new.pem"), read(&format!("{name}.pem")) + &read(&format!("{name}.key")))
@@ -129,9 +133,9 @@ fn a_renewed_certificate_is_used_without_a_restart() {
     fs::write(&file, http_config(&keys)).expect("the folder is writable");
     let log = fs::File::create(format!("{home}/log")).expect("the folder is writable");
     let _running = RunningProgram::start(Path::new(&file), log);
-    eventually("a run as us", || read("log").contains("passed").then_some(()));
+    eventually("a run with the first certificate", || read("log").contains("passed").then_some(()));
     install("them");
-    eventually("a run as them", || read("log").contains("CN=them").then_some(()));
+    eventually("a run with the second certificate", || read("log").contains("CN=them").then_some(()));
 }
 
 #[test]

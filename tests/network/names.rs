@@ -1,4 +1,4 @@
-//! `dns_server` and `ip_version`: the DNS server that is queried, and for which addresses.
+//! `dns_server` and `ip_version`: the DNS server that is queried, and the kind of address that is queried.
 
 use std::thread;
 use std::time::Duration;
@@ -38,14 +38,14 @@ fn failures_of_the_dns_server_are_reported() {
         assert!(spans(&run, "http.client.connect").is_empty(), "{run:#}");
         expect_failure(&run, reason).replace(&dns.port.to_string(), "PORT")
     };
-    let says = format!("`{NAME}` does not resolve, says the DNS server 127.0.0.1:PORT: ");
-    assert_eq!(message(|| DnsAnswer::NoSuchName, "", "dns"), format!("{says}it knows no such name"));
+    let start = format!("`{NAME}` does not resolve, says the DNS server 127.0.0.1:PORT: ");
+    assert_eq!(message(|| DnsAnswer::NoSuchName, "", "dns"), format!("{start}it knows no such name"));
     assert_eq!(
         message(|| DnsAnswer::Addresses(Vec::new()), "", "dns"),
-        format!("{says}it has no address of that name")
+        format!("{start}it has no address of that name")
     );
     let failure = message(|| DnsAnswer::Failure, "", "dns");
-    assert!(failure.starts_with(&says), "{failure}");
+    assert!(failure.starts_with(&start), "{failure}");
     assert!(failure.to_lowercase().contains("server failure") && !failure.contains("dNS"), "{failure}");
     let timeout = message(|| DnsAnswer::NoResponse, "timeout: 0.3", "timeout");
     assert_eq!(timeout, format!("timed out after 300 ms, resolving `{NAME}`"));
@@ -114,7 +114,7 @@ fn only_addresses_of_the_configured_ip_version_are_queried() {
         assert_eq!(target.single_request().from.ip().to_string(), address);
         assert_eq!(spans(&run, "http.client")[0]["data"]["network.peer.address"], address);
         let record_types: Vec<_> = dns.queries()[before..].iter().map(|request| request.record_type.clone()).collect();
-        assert_eq!(record_types, [record_type], "it asks for no address that it would not take");
+        assert_eq!(record_types, [record_type], "only addresses of the configured version are queried");
     }
 }
 

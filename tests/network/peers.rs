@@ -134,7 +134,7 @@ fn source_address_is_the_address_of_the_connection() {
     }
     let from: Vec<_> = target.requests().iter().map(|request| request.from.ip().to_string()).collect();
     assert_eq!(from, ["127.0.0.2", "127.0.0.2"]);
-    // An address for documentation, which no machine has.
+    // This address is reserved for documentation: no machine has it.
     let not_ours = "192.0.2.1 cannot be connected from";
     assert_refused("url: http://h/\nsource_address: 192.0.2.1", "source_address", not_ours);
     assert_refused("url: http://h/\nsource_address: eth0", "source_address", "`eth0` is no IP address");
@@ -153,7 +153,7 @@ fn a_source_address_of_the_other_ip_version_is_refused() {
     ));
     let message = expect_failure(&run, "dns");
     assert!(message.contains("`six.test`") && message.contains("IPv4 address"), "{message}");
-    assert!(target.requests().is_empty(), "it must not connect from an address that was not named");
+    assert!(target.requests().is_empty(), "the probe connected from another address than the configured one");
     let source = "source_address: 127.0.0.2";
     assert_refused(&format!("url: http://[::1]/\n{source}"), "source_address", "is not an IPv4 address");
     assert_refused(

@@ -129,17 +129,18 @@ fn an_unreachable_proxy_is_named() {
 
 #[test]
 fn a_target_that_the_proxy_cannot_reach_is_no_failure_of_the_proxy() {
-    let nobody = free_port();
+    let closed_port = free_port();
     let proxy = Proxy::start_http(None);
-    let run = run_http_probe(&format!("url: https://shop.test:{nobody}/\nproxy: http://127.0.0.1:{}", proxy.port));
+    let run = run_http_probe(&format!("url: https://shop.test:{closed_port}/\nproxy: http://127.0.0.1:{}", proxy.port));
     let message = expect_failure(&run, "connect");
     assert!(message.contains(&format!("the proxy 127.0.0.1:{}", proxy.port)), "{message}");
-    assert!(!message.starts_with("cannot connect to the proxy"), "the proxy itself is well: {message}");
+    assert!(!message.starts_with("cannot connect to the proxy"), "the proxy itself is reachable: {message}");
     let proxy = Proxy::start_socks(None);
-    let run = run_http_probe(&format!("url: http://shop.test:{nobody}/\nproxy: socks5h://127.0.0.1:{}", proxy.port));
+    let run =
+        run_http_probe(&format!("url: http://shop.test:{closed_port}/\nproxy: socks5h://127.0.0.1:{}", proxy.port));
     let message = expect_failure(&run, "connect");
     assert!(message.contains(&format!("the proxy 127.0.0.1:{}", proxy.port)), "{message}");
-    assert!(!message.starts_with("cannot connect to the proxy"), "the proxy itself is well: {message}");
+    assert!(!message.starts_with("cannot connect to the proxy"), "the proxy itself is reachable: {message}");
     assert!(message.to_lowercase().contains("refused"), "{message}");
 
     // The server behind the proxy does not speak TLS.
@@ -193,7 +194,7 @@ fn a_socks_proxy_gets_its_credentials() {
 #[test]
 fn ipv6_addresses_are_reached_through_a_proxy() {
     let Ok(target) = Target::responding_at("[::1]:0", |_| ok_response()) else {
-        eprintln!("no IPv6 on loopback here: such a target behind a proxy is not tested");
+        eprintln!("no IPv6 on loopback here: an IPv6 target behind a proxy is not tested");
         return;
     };
     let (http, socks) = (Proxy::start_http(None), Proxy::start_socks(None));
@@ -215,7 +216,7 @@ fn a_proxy_is_reached_over_tls() {
     let certificates = Certificates::new(&empty_folder("network-tls-proxy"));
     certificates.certify("proxy", &["localhost"], 2100);
     let (port, home, target) = (free_port(), certificates.folder.display().to_string(), Target::new());
-    // nginx takes the path of an absolute URL.
+    // nginx accepts a request with an absolute URL, and passes on the path.
     let server = format!(
         "server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {home}/proxy.pem; ssl_certificate_key {home}/proxy.key;
            location / {{ proxy_pass http://127.0.0.1:{}; proxy_set_header x-proxy $request; }} }}",

@@ -102,15 +102,15 @@ fn a_compressed_body_is_requested_and_decompressed() {
     let (to_send, target) = ("x".repeat(2000), Target::new());
     let locations = format!(
         "gzip on; gzip_types *; gzip_min_length 1; gzip_http_version 1.0;
-         location / {{ return 200 '{{\"asked\": \"$http_accept_encoding\", \"long\": \"{to_send}\"}}'; }}"
+         location / {{ return 200 '{{\"encodings\": \"$http_accept_encoding\", \"long\": \"{to_send}\"}}'; }}"
     );
     let (_nginx, port) = Nginx::start_plain("compression", &locations);
     let keys = format!(
-        "url: http://127.0.0.1:{port}/\nset_keys: {{asked: $.asked}}\nchecks: {{body: {{contains: '{to_send}'}}}}"
+        "url: http://127.0.0.1:{port}/\nset_keys: {{encodings: $.encodings}}\nchecks: {{body: {{contains: '{to_send}'}}}}"
     );
-    let plain = run_http_probe(&format!("{keys}\nassertions: {{asked: {{value: ''}}}}"));
+    let plain = run_http_probe(&format!("{keys}\nassertions: {{encodings: {{value: ''}}}}"));
     assert_passed(&plain);
-    let packed = run_http_probe(&format!("{keys}\nassertions: {{asked: {{contains: gzip}}}}\ncompression: true"));
+    let packed = run_http_probe(&format!("{keys}\nassertions: {{encodings: {{contains: gzip}}}}\ncompression: true"));
     assert_passed(&packed);
     // A configured header restricts the encodings.
     assert_passed(&run_http_probe(&format!("{keys}\ncompression: true\nheaders: {{accept-encoding: gzip}}")));

@@ -6,6 +6,7 @@ use super::{Recorded, replay, shop_response};
 use crate::support::empty_folder;
 use crate::support::target::Target;
 
+/// The text of a recording, of which tests make edited copies.
 struct Edited {
     name: &'static str,
     text: String,

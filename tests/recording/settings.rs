@@ -35,11 +35,13 @@ fn settings_come_from_a_file_or_are_empty() {
     let ended = run_command(sentrynet().args(["test", "http", "--settings"]).arg(&file), "");
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     assert!(ended.stdout.contains("Shop") && ended.stdout.contains("http.client.wait"), "{}", ended.stdout);
-    assert_eq!(ended.stderr, "", "Sentry is not mentioned");
+    assert_eq!(ended.stderr, "", "`test` prints nothing about Sentry");
 
     let guest = PASSES.write("tested");
-    let ended =
-        run_command(sentrynet().current_dir(guest.parent().expect("a folder")).args(["test", "tested.wasm"]), "");
+    let ended = run_command(
+        sentrynet().current_dir(guest.parent().expect("the file is in a folder")).args(["test", "tested.wasm"]),
+        "",
+    );
     assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
 }
 
@@ -47,7 +49,7 @@ fn settings_come_from_a_file_or_are_empty() {
 fn test_sends_nothing_to_sentry() {
     let receiver = crate::support::receiver::Receiver::start();
     let dsn = format!("http://key@127.0.0.1:{}/1", receiver.port);
-    let guest = PASSES.write("untold");
+    let guest = PASSES.write("not-sent");
     let ended = run_command(sentrynet().env("SENTRY_DSN", dsn).arg("test").arg(guest), "");
     assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
     assert_eq!(receiver.wait_for_envelopes(0).len(), 0);

@@ -45,26 +45,26 @@ fn log_lines(run: &Value) -> Vec<String> {
 
 #[test]
 fn requests_replay_without_the_target() {
-    let answer = "200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nearl\n";
-    let target = Target::responding(|_| answer.to_owned());
+    let response = "200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nearl\n";
+    let target = Target::responding(|_| response.to_owned());
     let to = |port| script_with_text(&format!("127.0.0.1:{port}"), REQUEST);
-    let answered = record_guest("answered", &to(target.port));
+    let passed = record_guest("answered", &to(target.port));
     let torn = Target::responding(|_| "200 OK\r\ncontent-length: 9\r\nconnection: close\r\n\r\nshort".to_owned());
     let torn = record_guest("torn", &to(torn.port));
     let refused = record_guest("refused-request", &to(free_port()));
     let denied = record_guest("denied-request", &script_with_text("127.0.0.2:80", REQUEST));
     assert_eq!(target.requests().len(), 2);
-    assert_eq!(log_of_replayed_run(&answered), ["00", "earl\n", "01"]);
+    assert_eq!(log_of_replayed_run(&passed), ["00", "earl\n", "01"]);
     assert_eq!(log_of_replayed_run(&torn), ["00", "short", "00"]);
     assert_eq!(log_of_replayed_run(&refused), ["06"]);
     let denied = log_of_replayed_run(&denied);
     assert!(denied[0].starts_with("`127.0.0.2:80`, a loopback address, is not allowed") && denied[1] == "15");
-    let run = answered.assert_replay_is_same(0);
+    let run = passed.assert_replay_is_same(0);
     for op in ["http.client", "http.client.connect", "http.client.receive"] {
         assert_eq!(spans(&run, op).len(), 1, "{run:#}");
     }
     assert_eq!(target.requests().len(), 2, "a replay sends no request");
-    let text = answered.read();
+    let text = passed.read();
     for part in [r#""path":"/tea""#, r#""status":200"#, r#"["content-length",{"text":"5"}]"#, r#"{"text":"earl\n"}"#] {
         assert!(text.contains(part), "{part} in {text}");
     }
@@ -85,12 +85,12 @@ fn requests_with_bodies_and_concurrent_requests_replay() {
         (call $write-body (i32.const 512) (i32.const 3))
         (call $end-body)
         (call $receive (local.get $request)) (call $receive (local.get $first))";
-    let (locals, post) = post.split_once('\n').expect("it has lines");
+    let (locals, post) = post.split_once('\n').expect("the script has several lines");
     let script = format!("{locals} {}", script_with_text(&format!("127.0.0.1:{}", target.port), post));
     let recorded = record_guest("posts", &script);
     assert_eq!(log_of_replayed_run(&recorded), ["00", "teapottea", "01", "00", "01", "01"]);
     assert_eq!(spans(&recorded.assert_replay_is_same(0), "http.client").len(), 2);
-    // A replay in which the guest sends other bytes.
+    // In this replay, the guest sends other bytes.
     let other =
         write_guest("posts-other", &script.replace("(i32.const 512) (i32.const 3)", "(i32.const 512) (i32.const 4)"));
     let replayed = replay(&other, &recorded.json_file, &["--format", "json"]);
@@ -104,20 +104,20 @@ fn a_response_with_end_and_trailers_replays() {
     // Reads a body that arrives in two pieces, its end, and its trailers.
     let reads = "(local $at i32)
         (local.set $at (call $send (call $request LENGTH)))
-        (call $wait (call $answering (local.get $at)))
-        (call $answer (local.get $at) (i32.const 1200))
+        (call $wait (call $subscribe-response (local.get $at)))
+        (call $get-response (local.get $at) (i32.const 1200))
         (call $consume (i32.load offset=24 (i32.const 1200)) (i32.const 1200))
         (local.set $at (i32.load offset=4 (i32.const 1200)))
         (call $incoming-stream (local.get $at) (i32.const 1200))
         (global.set $input (i32.load offset=4 (i32.const 1200)))
-        (call $hear) (call $hear) (call $hear)
+        (call $read-and-log) (call $read-and-log) (call $read-and-log)
         (call $drop-input (global.get $input))
         (local.set $at (call $finish-incoming (local.get $at)))
-        (call $wait (call $trailing (local.get $at)))
-        (call $trailers (local.get $at) (i32.const 1200))
-        (call $number (i32.load8_u (i32.const 1200)))
-        (call $number (i32.load8_u offset=16 (i32.const 1200)))";
-    let (local, reads) = reads.split_once('\n').expect("it has lines");
+        (call $wait (call $subscribe-trailers (local.get $at)))
+        (call $get-trailers (local.get $at) (i32.const 1200))
+        (call $log-number (i32.load8_u (i32.const 1200)))
+        (call $log-number (i32.load8_u offset=16 (i32.const 1200)))";
+    let (local, reads) = reads.split_once('\n').expect("the script has several lines");
     let port = tcp_server::respond_slowly(Duration::ZERO, Duration::from_millis(200));
     let recorded =
         record_guest("to-its-end", &format!("{local} {}", script_with_text(&format!("127.0.0.1:{port}"), reads)));
@@ -142,9 +142,9 @@ fn limits_deadlines_and_traps_replay() {
     let port = start_echo_server();
     let mut runs = Vec::new();
     for (name, script, limits, reason) in [
-        ("floods", "(loop (call $talk) (br 0))", "received: 1 KiB", "received"),
+        ("floods", "(loop (call $write-and-read) (br 0))", "received: 1 KiB", "received"),
         ("sleeps", "(call $pause (i64.const 60000000000))", "deadline: 0.3", "deadline"),
-        ("traps", "(call $talk) (call $drop-socket (global.get $socket))", "deadline: 5", "trap"),
+        ("traps", "(call $write-and-read) (call $drop-socket (global.get $socket))", "deadline: 5", "trap"),
     ] {
         let probe = write_guest(name, &connect_script(port, script));
         let recorded = Recorded::record(name, &probe, &format!("{ALLOW}limits: {{{limits}}}"));
@@ -159,7 +159,7 @@ fn limits_deadlines_and_traps_replay() {
 fn connections_and_lookups_replay() {
     let port = start_echo_server();
     let by_name = |name, port| script_with_text(name, &format!("(call $call-by-name LENGTH (i32.const {port}))"));
-    let talks = record_guest("talks", &connect_script(port, "(call $talk) (call $talk)"));
+    let talks = record_guest("talks", &connect_script(port, "(call $write-and-read) (call $write-and-read)"));
     let found = record_guest("found", &by_name("localhost", port));
     let lost = record_guest("lost", &by_name("nowhere.invalid", port));
     let refused = record_guest("refused", &connect_script(free_port(), ""));
@@ -176,23 +176,23 @@ fn connections_and_lookups_replay() {
 
 #[test]
 fn a_replay_does_not_wait_for_recorded_delays() {
-    // A server that sends pieces with pauses, for a guest that also polls a timer.
+    // The server pauses between the pieces that it sends, and the guest polls a timer as well.
     let port = listen(|mut connection| {
         for piece in ["one", "two", "three", "four", "five"] {
             let _ = connection.write_all(piece.as_bytes());
             thread::sleep(Duration::from_millis(if piece == "one" { 1700 } else { 60 }));
         }
     });
-    let hears = "(i32.store (i32.const 1500) (call $hearing (global.get $input)))
+    let hears = "(i32.store (i32.const 1500) (call $subscribe-input (global.get $input)))
         (loop $again
           (i32.store (i32.const 1504) (call $timer (i64.const 45000000)))
-          (call $number (call $ready (i32.load (i32.const 1504))))
+          (call $log-number (call $ready (i32.load (i32.const 1504))))
           (call $poll (i32.const 1500) (i32.const 2) (i32.const 1200))
-          (call $number (i32.load (i32.load (i32.const 1200))))
+          (call $log-number (i32.load (i32.load (i32.const 1200))))
           (call $drop-pollable (i32.load (i32.const 1504)))
           (call $read-some (global.get $input) (i64.const 100) (i32.const 1200))
           (if (i32.eqz (i32.load8_u (i32.const 1200))) (then
-            (call $say (i32.load offset=4 (i32.const 1200)) (i32.load offset=8 (i32.const 1200)))
+            (call $log-text (i32.load offset=4 (i32.const 1200)) (i32.load offset=8 (i32.const 1200)))
             (br $again))))
         (call $drop-pollable (i32.load (i32.const 1500)))";
     let recorded =
@@ -202,9 +202,12 @@ fn a_replay_does_not_wait_for_recorded_delays() {
     assert!(started.elapsed() < Duration::from_secs(3), "two replays took {:?}", started.elapsed());
     let all: String = log.iter().filter(|line| !["00", "01"].contains(&line.as_str())).cloned().collect();
     assert_eq!(all, "onetwothreefourfive");
-    assert!(log.iter().filter(|line| *line == "01").count() >= 3, "the timer was first now and then: {log:?}");
+    assert!(
+        log.iter().filter(|line| *line == "01").count() >= 3,
+        "the timer was ready before the input fewer than three times: {log:?}"
+    );
     let lasted = recorded.assert_replay_is_same(0)["duration_ms"].as_f64().expect("a duration is a number");
-    assert!(lasted > 1700.0, "the time is the recorded run's: {lasted} ms");
+    assert!(lasted > 1700.0, "the duration is not that of the recorded run: {lasted} ms");
 }
 
 /// Sends its settings in pieces of seven bytes, receives them in pieces of five, and logs the number of bytes received.
@@ -217,13 +220,14 @@ const ECHO_SETTINGS: &str = "
       (br_if $write (i32.lt_u (local.get $at) (local.get 1))))
     (loop $read
       (call $read (global.get $input) (i64.const 5) (i32.const 1200))
-      (local.set $heard (i32.add (local.get $heard) (i32.load offset=8 (i32.const 1200))))
-      (br_if $read (i32.lt_u (local.get $heard) (local.get 1))))
-    (call $number (local.get $heard))";
+      (local.set $received (i32.add (local.get $received) (i32.load offset=8 (i32.const 1200))))
+      (br_if $read (i32.lt_u (local.get $received) (local.get 1))))
+    (call $log-number (local.get $received))";
 
 #[test]
 fn no_secret_is_recorded_that_is_sent_in_pieces() {
-    let script = format!("(local $at i32) (local $heard i32) {}", connect_script(start_echo_server(), ECHO_SETTINGS));
+    let script =
+        format!("(local $at i32) (local $received i32) {}", connect_script(start_echo_server(), ECHO_SETTINGS));
     let probe = write_guest("in-pieces", &script);
     let settings = format!("{ALLOW}key: '${{env:KEY}}'\n");
     let recorded = Recorded::record("in-pieces", &probe, &settings);
@@ -243,14 +247,14 @@ fn no_secret_is_recorded_that_is_sent_in_pieces() {
 }
 
 #[test]
-fn a_replay_tells_two_connections_apart() {
+fn a_replay_distinguishes_two_connections() {
     let (first, second) = (connect_script(start_echo_server(), ""), connect_script(start_echo_server(), ""));
     let script = |which: &str| {
         let script = format!(
             "{first} (local.set $first (global.get $output)) {second}
              (call $write ({which}) (i32.const 512) (i32.const 6) (i32.const 1200))"
         );
-        format!("(local $first i32) {}", script.replace("(call $hang-up)", ""))
+        format!("(local $first i32) {}", script.replace("(call $close-connection)", ""))
     };
     let recorded = record_guest("two", &script("global.get $output"));
     recorded.assert_replay_is_same(0);
@@ -263,7 +267,7 @@ fn a_replay_tells_two_connections_apart() {
 
 #[test]
 fn a_damaged_recording_is_reported() {
-    let recorded = record_guest("damaged-wasi", &connect_script(start_echo_server(), "(call $talk)"));
+    let recorded = record_guest("damaged-wasi", &connect_script(start_echo_server(), "(call $write-and-read)"));
     let text = recorded.read();
     let assert_replay_ends = |from: &str, to: &str, message: &str| {
         assert!(text.contains(from), "{from} in {text}");

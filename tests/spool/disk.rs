@@ -38,7 +38,7 @@ fn no_finished_run_is_lost_after_a_kill() {
         running.wait_for_exit_code();
         finished.extend(printed_traces(&home, "shown"));
     }
-    assert!(finished.len() > kills, "{} runs are too few to tell", finished.len());
+    assert!(finished.len() > kills, "{} finished runs are too few for this test", finished.len());
     let waiting = spool_files(&home).len();
     // The last start sends all queued envelopes, and its own.
     let last = run_once_with_spool(&home, &std::fs::read_to_string(&file).expect("the file can be read"));
@@ -51,11 +51,11 @@ fn no_finished_run_is_lost_after_a_kill() {
     }
     let missing: Vec<_> = finished.iter().filter(|trace| !times.contains_key(*trace)).collect();
     assert!(missing.is_empty(), "{} of {} runs are lost", missing.len(), finished.len());
-    // Further runs were about to be printed, or are of the last start.
+    // There are further runs: those that had ended but were not printed yet at a kill, and those of the last start.
     let beyond = times.len() - finished.len();
-    assert!(beyond <= 20 + kills * 40, "{beyond} runs that were never shown");
+    assert!(beyond <= 20 + kills * 40, "{beyond} runs arrived that were not printed");
     let again: usize = times.values().map(|times| times - 1).sum();
-    assert!(again <= kills * 32, "{again} came again: more than were in flight at a kill");
+    assert!(again <= kills * 32, "{again} envelopes came again, which is more than were in flight at the kills");
     println!(
         "{kills} kills: {} runs finished, {} arrived, {again} again, {waiting} files at the last start",
         finished.len(),
@@ -85,7 +85,7 @@ fn concurrent_processes_have_separate_spools_that_the_next_start_sends() {
     let ended = run_once_with_spool(&home, &probes_config(&dsn, target.port, 2, "every: 300"));
     assert!(ended.stderr.contains("0 waiting"), "{}", ended.stderr);
     let sent = event_counts(&receiver.received()).len();
-    assert!((shown + 3..=shown + 7).contains(&sent), "{sent} arrived, {shown} were shown");
+    assert!((shown + 3..=shown + 7).contains(&sent), "{sent} runs arrived, {shown} were printed");
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn runs_are_queued_in_memory_without_a_writable_folder() {
     assert_eq!(event_counts(&receiver.received()).len(), 4);
     let configured = configuration.replace("sentry: {", "sentry: {spool: false, ");
     let ended = run_command(spooling_program(&home).args(["once", "-"]), &configured);
-    assert!(!ended.stderr.contains("in memory"), "who wants it so is not warned: {}", ended.stderr);
+    assert!(!ended.stderr.contains("in memory"), "a spool that is turned off causes no warning: {}", ended.stderr);
     assert_eq!(spool_files(&home), [] as [PathBuf; 0]);
 }
 
@@ -118,7 +118,7 @@ fn mount_small_disk(home: &Path) -> Option<PathBuf> {
     if mounted.is_ok_and(|mounted| mounted.status.success()) {
         return Some(disk);
     }
-    println!("not shown here: only root may mount a small disk");
+    println!("only root may mount a small disk: full disks are not tested");
     None
 }
 
@@ -156,13 +156,13 @@ fn runs_are_queued_in_memory_while_the_disk_is_full() {
     std::thread::sleep(Duration::from_secs(4));
     let receiver = Receiver::responding_at(port, |_, _| ACCEPTED_RESPONSE.to_owned());
     let arrived = std::panic::catch_unwind(|| {
-        eventually("all arrive", || (event_counts(&receiver.received()).len() >= 300).then_some(()));
+        eventually("the arrival of all runs", || (event_counts(&receiver.received()).len() >= 300).then_some(()));
     });
     running.send_signal("TERM");
     let (code, shown) = running.wait_for_output();
     let unmounted = Command::new("umount").arg(&disk).status();
     assert!(unmounted.is_ok_and(|status| status.success()));
-    let log = std::fs::read_to_string(log_file).expect("it has a log");
+    let log = std::fs::read_to_string(log_file).expect("the log can be read");
     assert!(arrived.is_ok(), "{} arrived: {log}", event_counts(&receiver.received()).len());
     assert_eq!((code, shown.lines().count(), event_counts(&receiver.received()).len()), (Some(0), 300, 300));
     assert!(log.contains("cannot write to the spool") && log.contains("No space left"), "{log}");
@@ -170,7 +170,7 @@ fn runs_are_queued_in_memory_while_the_disk_is_full() {
 
 #[test]
 fn a_full_spool_drops_the_oldest_passed_runs_first_and_reports_them() {
-    let home = empty_folder("spool-room");
+    let home = empty_folder("spool-size");
     let port = free_port();
     // Every tenth request fails.
     let target = Target::responding(|requests| match requests.len() % 10 {
@@ -190,7 +190,7 @@ fn a_full_spool_drops_the_oldest_passed_runs_first_and_reports_them() {
     running.send_signal("TERM");
     assert_eq!(running.wait_for_exit_code(), Some(0));
     let report = receiver.received().into_iter().find(|received| received.item_type() == "client_report");
-    let report = report.expect("a client report");
+    let report = report.expect("a client report was received");
     let (mut passed, mut failed, mut errors) = (0, 0, 0);
     for received in receiver.received() {
         let (_, items) = received.parse_envelope();
@@ -201,10 +201,10 @@ fn a_full_spool_drops_the_oldest_passed_runs_first_and_reports_them() {
             _ => {}
         }
     }
-    assert_eq!((failed, errors), (100, 100), "of those that failed none is lost");
-    assert!((50..850).contains(&passed), "{passed} that passed");
+    assert_eq!((failed, errors), (100, 100), "no failed run is dropped");
+    assert!((50..850).contains(&passed), "{passed} passed runs arrived");
     let (_, items) = report.parse_envelope();
-    let discarded = items[0].1["discarded_events"].as_array().expect("it is a list");
+    let discarded = items[0].1["discarded_events"].as_array().expect("a client report has a list of discarded events");
     let transactions = discarded.iter().find(|discarded| discarded["category"] == "transaction");
     let transactions = transactions.expect("transactions were dropped");
     assert_eq!(transactions["reason"], "cache_overflow");

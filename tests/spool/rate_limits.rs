@@ -13,7 +13,7 @@ fn a_rate_limit_delays_only_its_categories() {
     let rate_limit_response =
         |header: &str| format!("HTTP/1.1 429 Too Many Requests\r\n{header}content-length: 0\r\n\r\n");
     let date = || httpdate::fmt_http_date(std::time::SystemTime::now() + Duration::from_secs(4));
-    // The headers of the first response, and whether errors may still be sent.
+    // These are the headers of the first response, and whether errors may still be sent after it.
     for (index, (header, errors)) in [
         ("x-sentry-rate-limits: 3:transaction:organization:quota\r\n".to_owned(), true),
         ("x-sentry-rate-limits: 2.5:transaction;span:key, 99999:replay:key\r\nretry-after: 99999\r\n".to_owned(), true),
@@ -26,10 +26,10 @@ fn a_rate_limit_delays_only_its_categories() {
     .enumerate()
     {
         let first = AtomicUsize::new(0);
-        let answer = rate_limit_response(&header.replace("DATE", &date()));
+        let limited_response = rate_limit_response(&header.replace("DATE", &date()));
         let receiver = Receiver::responding(move |_, received| {
             let is_first = received.item_type() == "transaction" && first.fetch_add(1, Ordering::SeqCst) == 0;
-            if is_first { answer.clone() } else { ACCEPTED_RESPONSE.to_owned() }
+            if is_first { limited_response.clone() } else { ACCEPTED_RESPONSE.to_owned() }
         });
         let home = empty_folder(&format!("spool-limit-{index}"));
         let target = Target::responding(|_| "500 Down\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_owned());
@@ -38,8 +38,8 @@ fn a_rate_limit_delays_only_its_categories() {
         assert_eq!(ended.code, 1);
         let all = receiver.received();
         let ids = event_counts(&all);
-        assert_eq!(ids.len(), 6, "{header}: a transaction and an error for each: {}", ended.stderr);
-        assert_eq!(ids.values().sum::<usize>(), 7, "{header}: the one that was limited came twice");
+        assert_eq!(ids.len(), 6, "{header}: each run sends a transaction and an error: {}", ended.stderr);
+        assert_eq!(ids.values().sum::<usize>(), 7, "{header}: only the envelope that was rate-limited comes twice");
         assert!(began.elapsed() > Duration::from_secs(2), "{header}");
         let limited =
             all.iter().find(|received| received.item_type() == "transaction").expect("a transaction was received").at;
@@ -61,7 +61,7 @@ fn a_long_rate_limit_keeps_envelopes_in_the_spool() {
     let target = Target::responding(|_| "500 Down\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_owned());
     let began = Instant::now();
     let ended = run_once_with_spool(&home, &probes_config(&receiver.dsn(), target.port, 5, "every: 300"));
-    assert!(began.elapsed() < Duration::from_secs(10), "a day is not waited for");
+    assert!(began.elapsed() < Duration::from_secs(10), "the program waited for the rate limit");
     assert_eq!(receiver.received().iter().filter(|received| received.item_type() == "event").count(), 5);
     assert!(ended.stderr.contains("5 sent, 5 waiting"), "{}", ended.stderr);
     let lines: Vec<_> = ended.stderr.lines().filter(|line| line.contains("rate limit reached")).collect();
@@ -88,8 +88,8 @@ fn server_errors_for_one_category_do_not_delay_the_others() {
     running.send_signal("TERM");
     assert_eq!(running.wait_for_exit_code(), Some(0));
     let (errors, transactions): (Vec<_>, Vec<_>) = came.iter().partition(|received| received.item_type() == "event");
-    assert!(transactions.len() + 20 > runs, "{} of {runs}", transactions.len());
-    assert!(errors.len() < 10, "{} times it was asked", errors.len());
+    assert!(transactions.len() + 20 > runs, "{} of {runs} transactions arrived", transactions.len());
+    assert!(errors.len() < 10, "{} attempts to send errors", errors.len());
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn rejected_envelopes_are_in_the_client_report() {
     });
     let (header, items) = report.parse_envelope();
     assert!(header["sent_at"].is_string() && header.get("event_id").is_none(), "{header}");
-    let discarded = items[0].1["discarded_events"].as_array().expect("it is a list");
+    let discarded = items[0].1["discarded_events"].as_array().expect("a client report has a list of discarded events");
     let quantity = |category: &str| {
         let found = discarded.iter().find(|discarded| discarded["category"] == category);
         found.inspect(|found| assert_eq!(found["reason"], "send_error")).expect("the report has the category")["quantity"].as_u64()

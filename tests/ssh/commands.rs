@@ -60,7 +60,7 @@ fn check_endless(sshd: &Sshd) {
     let ended =
         || !Path::new(&process).exists() || sshd.log().contains("session signalling requires privilege separation");
     // OpenSSH does not end commands of root.
-    eventually("the command ending", || ended().then_some(()));
+    eventually("the end of the command", || ended().then_some(()));
 
     let message = expect_failure_in(
         &format!("{login}timeout: 1\ncommand: yes\nlimits: {{received: 1 TiB}}"),

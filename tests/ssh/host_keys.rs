@@ -62,10 +62,10 @@ fn unknown_host_keys_are_accepted_with_accept_new() {
     let keys = format!("port: {}\nknown_hosts: {}\nhost_key: accept-new", sshd.port, file.display());
     expect_passed(&keys);
     let line = format!("[127.0.0.1]:{} {}\n", sshd.port, sshd.host_key("ed25519"));
-    assert_eq!(std::fs::read_to_string(&file).expect("it is written"), line);
+    assert_eq!(std::fs::read_to_string(&file).expect("the file was written"), line);
     expect_passed(&keys);
     expect_passed(&keys.replace("host_key", "# "));
-    assert_eq!(std::fs::read_to_string(&file).expect("it is still there"), line);
+    assert_eq!(std::fs::read_to_string(&file).expect("the file still exists"), line);
 
     let another = Sshd::openssh("accept-another", "");
     another.known_hosts(&[&sshd.host_key("ed25519")]);

@@ -117,7 +117,7 @@ fn passwords_log_in() {
 
 #[test]
 fn authentication_that_the_server_does_not_accept_is_reported() {
-    let sshd = Sshd::openssh("unasked", "");
+    let sshd = Sshd::openssh("not-offered", "");
     let keys = login_keys(&sshd).replace("identity: ", "# ") + "auth: password\npassword: open sesame";
     let message = expect_failure_in(&keys, "auth", "ssh.auth");
     let user = &sshd.user;

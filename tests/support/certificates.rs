@@ -15,7 +15,7 @@ pub struct Certificates {
 
 impl Certificates {
     pub fn new(folder: &Path) -> Self {
-        let key = KeyPair::generate().expect("ring makes keys");
+        let key = KeyPair::generate().expect("ring generates keys");
         let mut params = CertificateParams::new(Vec::new()).expect("an empty list of names is valid");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
@@ -29,9 +29,10 @@ impl Certificates {
         self.folder.join("ca.pem").display().to_string()
     }
 
-    /// Creates a self-signed certificate that may act as an authority, as hastily made ones often do.
+    /// Creates a self-signed certificate that is also a certificate authority, as many self-signed certificates are. It
+    /// is valid from the start of 2020 to the start of the year `until`.
     pub fn self_sign(&self, name: &str, hosts: &[&str], until: i32) {
-        let key = KeyPair::generate().expect("ring makes keys");
+        let key = KeyPair::generate().expect("ring generates keys");
         let mut params = Self::params(name, hosts, until);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let certificate = params.self_signed(&key).expect("a certificate signs itself");
@@ -42,7 +43,7 @@ impl Certificates {
     /// year `until`.
     pub fn certify(&self, name: &str, hosts: &[&str], until: i32) {
         let params = Self::params(name, hosts, until);
-        let key = KeyPair::generate().expect("ring makes keys");
+        let key = KeyPair::generate().expect("ring generates keys");
         let certificate = params.signed_by(&key, &self.authority).expect("the authority signs");
         self.write(name, &(certificate.pem() + &self.authority.pem()), &key);
     }

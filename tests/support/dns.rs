@@ -57,8 +57,8 @@ impl DnsServer {
                 let (query, udp, serve) = (buffer[..length].to_vec(), udp.try_clone(), Arc::clone(&serve));
                 // Each query has a thread of its own, since the queries for A and AAAA arrive together.
                 thread::spawn(move || {
-                    if let (Ok(udp), Some(answer)) = (udp, serve(&query, "udp")) {
-                        let _ = udp.send_to(&answer, from);
+                    if let (Ok(udp), Some(response)) = (udp, serve(&query, "udp")) {
+                        let _ = udp.send_to(&response, from);
                     }
                 });
             }
@@ -73,9 +73,9 @@ impl DnsServer {
                         if connection.read_exact(&mut query).is_err() {
                             return;
                         }
-                        let Some(answer) = serve(&query, "tcp") else { return };
-                        let length = u16::try_from(answer.len()).expect("an answer is short").to_be_bytes();
-                        let _ = connection.write_all(&[&length, answer.as_slice()].concat());
+                        let Some(response) = serve(&query, "tcp") else { return };
+                        let length = u16::try_from(response.len()).expect("a response is short").to_be_bytes();
+                        let _ = connection.write_all(&[&length, response.as_slice()].concat());
                     }
                 });
             }
@@ -101,10 +101,10 @@ impl DnsServer {
 
 /// Parses IP addresses.
 pub fn parse_ips(addresses: &[&str]) -> Vec<IpAddr> {
-    addresses.iter().map(|address| address.parse().expect("an address")).collect()
+    addresses.iter().map(|address| address.parse().expect("the text is an IP address")).collect()
 }
 
-/// Binds both sockets to one port. UDP chooses it; if TCP finds it taken, both are tried again.
+/// Binds a UDP and a TCP socket to one port. If the port that UDP gets is in use for TCP, tries another.
 fn bind_sockets() -> (UdpSocket, TcpListener) {
     loop {
         let udp = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
@@ -139,8 +139,9 @@ fn parse_question(query: &[u8], transport: &'static str) -> Option<(DnsQuery, us
 }
 
 fn build_response(query: &[u8], end: usize, question: &DnsQuery, answer: &DnsAnswer) -> Option<Vec<u8>> {
-    // A response (QR), recursion desired (RD) and available (RA).
+    /// The bits QR (a response), RD (recursion desired) and RA (recursion available).
     const FLAGS: u16 = 0x8180;
+    /// The bit TC.
     const TRUNCATED: u16 = 0x0200;
     let (flags, addresses) = match answer {
         DnsAnswer::NoSuchName => (FLAGS | 3, &[][..]),
@@ -151,14 +152,14 @@ fn build_response(query: &[u8], end: usize, question: &DnsQuery, answer: &DnsAns
     };
     let records: Vec<_> =
         addresses.iter().filter(|ip| question.record_type == if ip.is_ipv4() { "A" } else { "AAAA" }).collect();
-    let count = u16::try_from(records.len()).expect("an answer is short");
+    let count = u16::try_from(records.len()).expect("a response has few records");
     let mut message = query[..2].to_vec();
     for number in [flags, 1, count, 0, 0] {
         message.extend(number.to_be_bytes());
     }
     message.extend(&query[HEADER_BYTES..end]);
     for ip in records {
-        // A compressed pointer to the question's name, its type and class, and a TTL of 60 s.
+        // A record has a compressed pointer to the question's name, the question's type and class, and a TTL of 60 s.
         message.extend([0xc0, HEADER_BYTES as u8]);
         message.extend(&query[end - 4..end]);
         message.extend(60_u32.to_be_bytes());

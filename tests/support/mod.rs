@@ -1,4 +1,4 @@
-//! Helpers of all tests: the program, and the servers that it probes.
+//! Helpers of all tests: they run the program, and the servers that it probes or reports to.
 
 pub mod certificates;
 pub mod dns;
@@ -135,8 +135,8 @@ pub fn find_problems(configuration: &str) -> Vec<String> {
     for line in ended.stderr.lines() {
         if let Some(error) = line.strip_prefix("error: ") {
             message = error;
-        } else if let Some(place) = line.trim_start().strip_prefix("--> <stdin>:") {
-            found.push(format!("{place} {message}"));
+        } else if let Some(position) = line.trim_start().strip_prefix("--> <stdin>:") {
+            found.push(format!("{position} {message}"));
         }
     }
     assert_eq!(ended.code, if found.is_empty() { 0 } else { 2 }, "{}", ended.stderr);
@@ -152,14 +152,14 @@ pub fn spans<'a>(run: &'a Value, op: &str) -> Vec<&'a Value> {
 #[track_caller]
 pub fn span_duration_ms(run: &Value, op: &str) -> f64 {
     let found = spans(run, op);
-    assert_eq!(found.len(), 1, "one span `{op}` in {run:#}");
+    assert_eq!(found.len(), 1, "expected one span `{op}` in {run:#}");
     found[0]["duration_ms"].as_f64().expect("a duration is a number")
 }
 
 /// Asserts that a delay shows in the span of the phase `slow`, and in none of the others.
 #[track_caller]
 pub fn assert_delay_in_phase(run: &Value, op: &str, phases: &[&str], slow: &str, delay: Duration) {
-    // The other end may start its delay slightly earlier, so that 80 % of it suffice.
+    // The server may start its delay slightly before the phase begins, so that 80 % of the delay suffice.
     let least = delay.as_secs_f64() * 800.0;
     for phase in phases {
         let lasted = span_duration_ms(run, &format!("{op}.{phase}"));
@@ -171,16 +171,16 @@ pub fn assert_delay_in_phase(run: &Value, op: &str, phases: &[&str], slow: &str,
 pub fn free_port() -> u16 {
     const FIRST: u16 = 10_000;
     const COUNT: u16 = 20_000;
-    // Random, since other processes may do the same.
+    // The first port is random, because other processes of these tests may run at the same time.
     static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| AtomicU16::new(rand::random_range(0..COUNT)));
     let mut ports = (0..COUNT).map(|_| FIRST + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT);
     ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("loopback has a free port")
 }
 
-/// The time that [`eventually`] waits: far longer than anything takes on a machine that is loaded fourfold.
+/// The time limit of [`eventually`]: far longer than anything takes on a machine that is loaded fourfold.
 const MAX_WAIT: Duration = Duration::from_secs(120);
 
-/// Polls until `probe` returns `Some`. Panics after [`MAX_WAIT`]; `what` names the event in the message.
+/// Polls until `probe` returns `Some`. Panics after [`MAX_WAIT`]; the message says that `what` was awaited.
 #[track_caller]
 pub fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
@@ -188,7 +188,7 @@ pub fn eventually<T>(what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
         if let Some(found) = probe() {
             return found;
         }
-        assert!(start.elapsed() < MAX_WAIT, "{what} did not happen within {MAX_WAIT:?}");
+        assert!(start.elapsed() < MAX_WAIT, "timed out after {MAX_WAIT:?} while waiting for {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -199,7 +199,7 @@ pub fn find_tool(path_in_tools: &str) -> Option<PathBuf> {
     fetched.exists().then_some(fetched)
 }
 
-/// Creates an empty folder for one test; a folder of this name from an earlier run is removed.
+/// Creates an empty folder for one test. Removes a folder of this name from an earlier run.
 pub fn empty_folder(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = std::fs::remove_dir_all(&folder);

@@ -43,7 +43,7 @@ impl Nginx {
         let child = child.unwrap_or_else(|error| panic!("cannot start nginx ({error}): run the tests with tests/run"));
         let mut nginx = Self { child: KilledOnDrop(child) };
         for port in ports {
-            eventually("nginx listening", || {
+            eventually("nginx to listen", || {
                 nginx.assert_running(&home);
                 TcpStream::connect(("127.0.0.1", *port)).ok()
             });

@@ -20,14 +20,14 @@ pub fn run_shell(project: &Path, command: &str) -> CommandOutput {
         _ => command.to_owned(),
     };
     let program = Path::new(env!("CARGO_BIN_EXE_sentrynet")).parent().expect("a program lies in a folder").to_owned();
-    let path = std::env::var("PATH").expect("there is a PATH");
+    let path = std::env::var("PATH").expect("PATH is set");
     let mut bash = Command::new("bash");
     bash.args(["-euc", &command]).current_dir(project).env("PATH", format!("{}:{path}", program.display()));
     // Cargo's variables for these tests must not affect the project.
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO_") && name != "CARGO_HOME") {
         bash.env_remove(name);
     }
-    let of_ours = sentrynet();
-    bash.envs(of_ours.get_envs().filter_map(|(name, value)| Some((name, value?)).filter(|(name, _)| *name != "HOME")));
+    let program = sentrynet();
+    bash.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?)).filter(|(name, _)| *name != "HOME")));
     run_command(&mut bash, "")
 }

@@ -14,7 +14,8 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Starts an HTTP proxy that records the heads of its requests. It may require a value of `proxy-authorization`.
+    /// Starts an HTTP proxy that records the heads of its requests. If `authorization` is given, the proxy requires
+    /// this value of `proxy-authorization`.
     pub fn start_http(authorization: Option<&'static str>) -> Self {
         Self::start(move |client, record| serve_http(client, authorization, record))
     }
@@ -79,11 +80,11 @@ fn serve_socks(mut client: TcpStream, login: Option<(&str, &str)>, record: &dyn 
     const NO_ACCEPTABLE_METHODS: u8 = 255;
     let [_, count] = read_array(&mut client)?;
     let offered = read_bytes(&mut client, count)?;
-    let wanted = if login.is_some() { 2 } else { 0 };
-    if !offered.contains(&wanted) {
+    let method = if login.is_some() { 2 } else { 0 };
+    if !offered.contains(&method) {
         return client.write_all(&[5, NO_ACCEPTABLE_METHODS]);
     }
-    client.write_all(&[5, wanted])?;
+    client.write_all(&[5, method])?;
     if let Some((user, password)) = login {
         let [_, length] = read_array(&mut client)?;
         let shown_user = read_bytes(&mut client, length)?;

@@ -1,4 +1,4 @@
-//! A receiver of envelopes, in place of Sentry, that keeps them byte for byte.
+//! A receiver of envelopes, in place of Sentry, that stores them byte for byte.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -26,8 +26,8 @@ pub struct Receiver {
     received: Arc<Mutex<Vec<ReceivedEnvelope>>>,
 }
 
-/// Returns the response to the request of this number, counted from 0, from its status line on. The connection is
-/// closed after a response that is not complete.
+/// A function that returns the response, from its status line on, to the request of this number, counted from 0. The
+/// connection is closed after a response that is not complete.
 type Respond = dyn Fn(usize, &ReceivedEnvelope) -> String + Send + Sync;
 
 /// The response to an envelope that is accepted.
@@ -38,8 +38,8 @@ impl Receiver {
         Self::responding(|_, _| ACCEPTED_RESPONSE.to_owned())
     }
 
-    /// Starts a receiver with these responses. It keeps every envelope, whatever it responds. To be slow, `respond` may
-    /// sleep.
+    /// Starts a receiver with these responses. It stores every envelope, whatever it responds. To delay a response,
+    /// `respond` may sleep.
     pub fn responding(respond: impl Fn(usize, &ReceivedEnvelope) -> String + Send + Sync + 'static) -> Self {
         Self::responding_at(0, respond)
     }
@@ -50,8 +50,8 @@ impl Receiver {
         respond: impl Fn(usize, &ReceivedEnvelope) -> String + Send + Sync + 'static,
     ) -> Self {
         let (received, respond): (_, Arc<Respond>) = (Arc::default(), Arc::new(respond));
-        let inbox = Arc::clone(&received);
-        let port = tcp_server::listen_on(port, move |connection| serve_connection(connection, &inbox, &*respond));
+        let stored = Arc::clone(&received);
+        let port = tcp_server::listen_on(port, move |connection| serve_connection(connection, &stored, &*respond));
         Self { port, received }
     }
 
@@ -102,8 +102,8 @@ impl ReceivedEnvelope {
         let mut items = Vec::new();
         while !rest.is_empty() {
             let head = take_json_line(&mut rest);
-            let length = head["length"].as_u64().expect("an item gives its length");
-            let (payload, after) = rest.split_at(usize::try_from(length).expect("a length fits"));
+            let length = head["length"].as_u64().expect("the header of an item has a length");
+            let (payload, after) = rest.split_at(usize::try_from(length).expect("the length fits in usize"));
             items.push((head, serde_json::from_slice(payload).expect("an item is JSON")));
             rest = after.strip_prefix(b"\n").unwrap_or(after);
         }
@@ -118,7 +118,7 @@ fn take_json_line(rest: &mut &[u8]) -> Value {
     value
 }
 
-fn serve_connection(connection: TcpStream, inbox: &Mutex<Vec<ReceivedEnvelope>>, respond: &Respond) {
+fn serve_connection(connection: TcpStream, stored: &Mutex<Vec<ReceivedEnvelope>>, respond: &Respond) {
     let Ok(mut writer) = connection.try_clone() else { return };
     let mut reader = BufReader::new(connection);
     loop {
@@ -143,15 +143,15 @@ fn serve_connection(connection: TcpStream, inbox: &Mutex<Vec<ReceivedEnvelope>>,
         }
         let mut envelope = Vec::new();
         if headers.get("content-encoding").is_some_and(|encoding| encoding == "gzip") {
-            GzDecoder::new(body.as_slice()).read_to_end(&mut envelope).expect("the body is gzip, as it says");
+            GzDecoder::new(body.as_slice()).read_to_end(&mut envelope).expect("the body is gzip, as its header says");
         } else {
             envelope = body;
         }
         let received = ReceivedEnvelope { at: Instant::now(), path, headers, envelope };
         let number = {
-            let mut inbox = inbox.lock().expect("no test panics here");
-            inbox.push(received.clone());
-            inbox.len() - 1
+            let mut stored = stored.lock().expect("no test panics here");
+            stored.push(received.clone());
+            stored.len() - 1
         };
         let response = respond(number, &received);
         let is_complete = response.ends_with("\r\n\r\n") || response.ends_with("{}");

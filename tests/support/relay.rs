@@ -17,8 +17,8 @@ pub fn assert_accepts<'a>(name: &str, envelopes: impl IntoIterator<Item = &'a Re
         file
     };
     let files: Vec<_> = envelopes.into_iter().enumerate().map(write).collect();
-    assert!(!files.is_empty(), "there are envelopes to check");
-    let python = find_tool("python/bin/python").expect("sentry-relay is there: run the tests with tests/run");
+    assert!(!files.is_empty(), "there are no envelopes to check");
+    let python = find_tool("python/bin/python").expect("sentry-relay is missing: run the tests with tests/run");
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/relay.py");
     let checked = run_command(Command::new(python).arg(script).args(files), "");
     assert_eq!(checked.code, 0, "{}\n{}", checked.stdout, checked.stderr);

@@ -37,7 +37,7 @@ impl RunningProgram {
 
     pub fn send_signal(&self, signal: &str) {
         let status = Command::new("kill").args([format!("-{signal}"), self.0.id().to_string()]).status();
-        assert!(status.expect("kill is there").success());
+        assert!(status.expect("`kill` is installed").success());
     }
 
     /// Waits for the end of the program. Returns its exit code, or `None` if a signal ended it.

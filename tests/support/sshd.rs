@@ -107,7 +107,8 @@ impl Sshd {
         let made = run_successfully(
             command_with_libraries(&program_path("usr/bin/dropbearkey")).args(["-t", "ed25519", "-f"]).arg(&key),
         );
-        let public = made.lines().find(|line| line.starts_with("ssh-ed25519 ")).expect("it shows the public key");
+        let public =
+            made.lines().find(|line| line.starts_with("ssh-ed25519 ")).expect("dropbearkey prints the public key");
         fs::write(home.join("host_ed25519.pub"), public).expect("the folder is writable");
         let port = free_port();
         let mut server = vec![program_path("usr/sbin/dropbear"), "-F".into(), "-E".into()];
@@ -126,7 +127,7 @@ impl Sshd {
         let child = command.args(&server[1..]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn();
         let child = child.unwrap_or_else(|error| panic!("cannot start {}: {error}", server[0]));
         let mut sshd = Self { child: KilledOnDrop(child), port, user, home };
-        eventually("the server listening", || {
+        eventually("the server to listen", || {
             if let Ok(Some(status)) = sshd.child.0.try_wait() {
                 panic!("{} ended with {status}:\n{}", server[0], sshd.log());
             }
@@ -147,7 +148,7 @@ impl Sshd {
 
     /// Returns the public host key of this type, as `ssh-ed25519 AAAA…`.
     pub fn host_key(&self, kind: &str) -> String {
-        let text = fs::read_to_string(self.home.join(format!("host_{kind}.pub"))).expect("the key is there");
+        let text = fs::read_to_string(self.home.join(format!("host_{kind}.pub"))).expect("the public key exists");
         text.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
     }
 
@@ -185,7 +186,7 @@ impl Agent {
         let mut agent = command_with_libraries(&program_path("usr/bin/ssh-agent"));
         let child = agent.arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let agent = Self { _child: KilledOnDrop(child.expect("ssh-agent starts")), socket };
-        eventually("the agent listening", || agent.socket.exists().then_some(()));
+        eventually("the agent to listen", || agent.socket.exists().then_some(()));
         for key in keys {
             run_successfully(
                 command_with_libraries(&program_path("usr/bin/ssh-add"))
@@ -222,15 +223,15 @@ pub fn hash_known_hosts(known_hosts: &str) {
 
 /// Returns true if this machine allows mount namespaces, so that a server can have users of its own.
 fn has_mount_namespaces() -> bool {
-    static CAN: OnceLock<bool> = OnceLock::new();
-    *CAN.get_or_init(|| {
+    static HAS: OnceLock<bool> = OnceLock::new();
+    *HAS.get_or_init(|| {
         let home = empty_folder("sshd-namespaces");
         let tried = command_in_namespace(&home, "probe", "true").stdout(Stdio::null()).stderr(Stdio::null()).status();
-        let can = tried.is_ok_and(|status| status.success());
-        if !can {
-            eprintln!("no mount namespaces here: what needs a server with users of its own is not tested");
+        let has = tried.is_ok_and(|status| status.success());
+        if !has {
+            eprintln!("no mount namespaces here: servers with users of their own are not tested");
         }
-        can
+        has
     })
 }
 
@@ -259,7 +260,7 @@ fn command_in_namespace(home: &Path, user: &str, program: &str) -> Command {
         "mount --bind '{home}/passwd' /etc/passwd && mount --bind '{home}/shadow' /etc/shadow && \
          mount -t tmpfs none /run && mkdir /run/sshd && exec {again} \"$@\"",
         home = home.display(),
-        // Returns from the namespace's root to the current user.
+        // In a user namespace, this changes back from its root to the current user.
         again = if is_root() { String::new() } else { format!("unshare --user --map-user={uid} --map-group={gid} --") }
     );
     let mut unshare = command_with_libraries("unshare");

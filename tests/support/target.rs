@@ -48,19 +48,19 @@ impl Target {
         let listener = TcpListener::bind(address)?;
         let port = listener.local_addr()?.port();
         let requests = Arc::<Mutex<Vec<Request>>>::default();
-        let (inbox, respond) = (Arc::clone(&requests), Arc::new(respond));
+        let (recorded, respond) = (Arc::clone(&requests), Arc::new(respond));
         thread::spawn(move || {
             for mut connection in listener.incoming().map_while(Result::ok) {
-                let (inbox, respond) = (Arc::clone(&inbox), Arc::clone(&respond));
+                let (recorded, respond) = (Arc::clone(&recorded), Arc::clone(&respond));
                 thread::spawn(move || {
                     let from = connection.peer_addr().expect("a connection has a peer");
                     // A response is one write, so that a client does not wait between its parts.
                     let mut reader = BufReader::new(connection.try_clone().expect("a connection can be cloned"));
                     while let Some(request) = read_request(&mut reader, from) {
                         let so_far = {
-                            let mut inbox = inbox.lock().expect("no test panics here");
-                            inbox.push(request);
-                            inbox.clone()
+                            let mut recorded = recorded.lock().expect("no test panics here");
+                            recorded.push(request);
+                            recorded.clone()
                         };
                         let response = format!("HTTP/1.1 {}", respond(&so_far));
                         if connection.write_all(response.as_bytes()).is_err() || response.contains("connection: close")

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 /// Serves each connection with `serve` in a thread of its own, until the process ends. Returns the port.
 pub fn listen(serve: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> u16 {
-    // The system chooses the port while binding, since a port found free earlier may be taken by another test.
+    // The system chooses the port while binding: another test could bind a port that was found free before.
     listen_on(0, serve)
 }
 
-/// Serves connections as [`listen`] does, on a free port that is given.
+/// Serves connections as [`listen`] does, on this port, which must be free; 0 stands for any free port. Returns the
+/// port.
 pub fn listen_on(port: u16, serve: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", port)).expect("the port is free");
     let port = listener.local_addr().expect("a listener has an address").port();

@@ -31,12 +31,12 @@ fn js_template_works() {
 
 #[test]
 #[ignore = "tests/build-probes runs it"]
-fn js_exceptions_are_reported_with_their_place() {
+fn js_exceptions_are_reported_with_file_and_line() {
     let project = create_project("mistaken", "js");
     let source = fs::read_to_string(project.join("probe.js")).expect("a project has its source");
-    let build = |place: &str| {
-        assert!(source.contains(place), "{place}");
-        let mistaken = source.replace(place, &format!("{place}\n      undefined.queue;"));
+    let build = |line: &str| {
+        assert!(source.contains(line), "{line}");
+        let mistaken = source.replace(line, &format!("{line}\n      undefined.queue;"));
         fs::write(project.join("probe.js"), mistaken).expect("the project is writable");
         let settings = "url: http://127.0.0.1:1/\nallow: {hosts: [127.0.0.1]}\n";
         let name = project.file_name().expect("a project has a name").display().to_string();
@@ -47,13 +47,13 @@ fn js_exceptions_are_reported_with_their_place() {
     let why = "TypeError: cannot read property 'queue' of undefined at ";
     let checked = build("const { url } = JSON.parse(settings);");
     assert_eq!(checked.code, 2);
-    let has_error_and_place = |text: &str| text.contains(why) && text.contains("(/probe.js:");
-    assert!(has_error_and_place(&checked.stderr), "{}", checked.stderr);
+    let has_error_and_line = |text: &str| text.contains(why) && text.contains("(/probe.js:");
+    assert!(has_error_and_line(&checked.stderr), "{}", checked.stderr);
     // The error is reported without permission to write to the log.
     let ran = build("const { url, max_queue = 100 } = JSON.parse(settings);");
     let runs: Vec<Value> = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {}", ran.stderr));
     assert_eq!((&runs[0]["outcome"], &runs[0]["failure"]["reason"]), (&"broken".into(), &"gave-up".into()));
-    assert!(runs[0]["failure"]["message"].as_str().is_some_and(has_error_and_place), "{:#}", runs[0]);
+    assert!(runs[0]["failure"]["message"].as_str().is_some_and(has_error_and_line), "{:#}", runs[0]);
 }
 
 #[test]
@@ -81,9 +81,10 @@ fn c_traps_have_function_and_line() {
     let makefile = traps.join("Makefile");
     let text = fs::read_to_string(&makefile).expect("a project in C has a Makefile");
     assert!(text.contains("-Os") && text.contains(" -Wl,--strip-debug"));
-    fs::write(&makefile, text.replace("-Os", "-g -Os").replace(" -Wl,--strip-debug", "")).expect("it is writable");
+    fs::write(&makefile, text.replace("-Os", "-g -Os").replace(" -Wl,--strip-debug", ""))
+        .expect("the project is writable");
     let failure = run_until_trap(&traps);
-    let innermost = failure["backtrace"][0].as_str().expect("there is a stack");
+    let innermost = failure["backtrace"][0].as_str().expect("a fault has a backtrace");
     assert!(innermost.starts_with("exports_sentrynet_probe_prober_run ("), "{failure:#}");
     assert!(innermost.ends_with(&format!("probe.c:{line})")), "{failure:#}, line {line}");
 }
@@ -97,8 +98,8 @@ fn rust_panics_have_message_and_line() {
     let failure = run_until_trap(&panics);
     let message = failure["message"].as_str().expect("a fault has a message");
     assert!(message.contains("the kettle is missing") && message.contains(&format!("src/lib.rs:{line}")), "{message}");
-    // Release builds keep function names, and no lines.
-    let frames = failure["backtrace"].as_array().expect("there is a stack");
+    // Release builds have the names of functions, but no line numbers.
+    let frames = failure["backtrace"].as_array().expect("a fault has a backtrace");
     assert!(frames.iter().any(|frame| frame.as_str().is_some_and(|frame| frame.contains("panic"))), "{failure:#}");
 }
 
@@ -108,7 +109,7 @@ fn rust_panics_have_message_and_line() {
 fn create_trapping_project(language: &str, source: &str, below: &str, mistake: &str) -> (PathBuf, usize) {
     let project = create_project("traps", language);
     let text = fs::read_to_string(project.join(source)).expect("a project has its source");
-    let line = text.lines().position(|line| line.contains(below)).expect("there is such a line") + 2;
+    let line = text.lines().position(|line| line.contains(below)).expect("the source has this line") + 2;
     let mistaken = text.replacen(below, &format!("{below}\n{mistake}"), 1);
     fs::write(project.join(source), mistaken).expect("the project is writable");
     (project, line)
@@ -196,7 +197,7 @@ fn assert_template_works(language: &str) {
     let silent = run("health.json", "silent.json");
     expect_failure(&silent, "health");
     assert_eq!(mismatches(&silent).len(), 2, "{silent:#}");
-    assert_eq!(run("health.json", "list.json")["outcome"], "failed", "what is no map is not healthy either");
+    assert_eq!(run("health.json", "list.json")["outcome"], "failed", "a response that is no map fails the run");
     expect_failure(&run("health.json", "text.json"), "json");
     let absent = run("health.json", "absent.json");
     assert_eq!(expect_failure(&absent, "status"), "expected status 200, got 404");

@@ -13,7 +13,7 @@ use crate::wasi::sockets::connect_script;
 
 /// Returns a configuration of a probe that runs this script, and then reports a failure.
 fn probe_config(name: &str, script: &str, hosts: &str) -> String {
-    // A failure is stored at 128.
+    // The guest's memory has a failure at 128.
     let run = format!("{script} i32.const 128");
     let guest = Guest { imports: IMPORTS, define: DEFINE, run: run.leak(), ..PASSES };
     let path = guest.write_with_wasi(&format!("evidence-{name}"), "0.2.3");
@@ -28,13 +28,13 @@ fn assert_connection(event: &Value, expected: &Value) {
 
 #[test]
 fn a_target_that_responds_and_closes_has_its_bytes_in_the_evidence() {
-    // The server sends more than evidence keeps, with a credential in it.
+    // The server sends more than evidence includes, and a credential.
     let port = listen(|mut peer| {
-        let mut heard = [0; 100];
-        let _ = peer.read(&mut heard);
+        let mut received = [0; 100];
+        let _ = peer.read(&mut received);
         let _ = peer.write_all(format!("-ERR password=hunter2 {}", "no ".repeat(1000)).as_bytes());
     });
-    let hear = "(call $talk) (call $hear) (call $hear) (call $hear) (call $hear) (call $hear)";
+    let hear = "(call $write-and-read) (call $read-and-log) (call $read-and-log) (call $read-and-log) (call $read-and-log) (call $read-and-log)";
     let script = script_with_text("localhost", &format!("(call $call-by-name LENGTH (i32.const {port}))"));
     // The first connection is by name, with one exchange. The second, by address, also receives the rest.
     let by_name = error_event("tcp-by-name", &probe_config("by-name", &script, &format!("'localhost:{port}'")));
@@ -45,7 +45,7 @@ fn a_target_that_responds_and_closes_has_its_bytes_in_the_evidence() {
         "peer": format!("127.0.0.1:{port}"),
     });
     assert_connection(&by_name, &expected);
-    let resolved = expected["resolved"].as_array().expect("it has addresses");
+    let resolved = expected["resolved"].as_array().expect("the name has addresses");
     assert!(resolved.contains(&json!("127.0.0.1")), "{resolved:?}");
 
     let (event, all) =
@@ -53,7 +53,7 @@ fn a_target_that_responds_and_closes_has_its_bytes_in_the_evidence() {
     assert_connection(&event, &json!({ "phase": "receive", "peer": format!("127.0.0.1:{port}") }));
     let tcp = &event["contexts"]["tcp"];
     assert_eq!((&tcp["sent"], &tcp["received"]["size"], &tcp["closed"]), (&json!(6), &json!(3022), &json!(true)));
-    let text = tcp["received"]["text"].as_str().expect("it is text");
+    let text = tcp["received"]["text"].as_str().expect("the received bytes are shown as text");
     assert!(text.starts_with("-ERR password=[Filtered] no no"), "{text}");
     assert!(!all.contains("hunter2"), "{all}");
 }
@@ -74,8 +74,8 @@ fn a_refused_connection_is_in_the_evidence() {
 #[test]
 fn a_failed_connection_counts_although_another_target_was_reached_later() {
     let (gone, port) = (free_port(), listen(|mut peer| drop(peer.write_all(b"hello"))));
-    let script = format!("{} {}", connect_script(gone, ""), connect_script(port, "(call $talk)"));
-    // The failed connection was to another target, and is not superseded.
+    let script = format!("{} {}", connect_script(gone, ""), connect_script(port, "(call $write-and-read)"));
+    // The second connection does not replace the failed one in the evidence, because it was to another target.
     let event = error_event("tcp-another", &probe_config("another", &script, "127.0.0.1"));
     assert_eq!(event["contexts"]["connection"]["peer"], format!("127.0.0.1:{gone}"));
 }

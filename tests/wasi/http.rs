@@ -12,7 +12,7 @@ const REQUEST: &str = "(call $receive (call $send (call $request LENGTH)))";
 
 /// Returns a script for a request to this port. The first line of `script` declares its locals.
 fn script_with_locals(port: u16, script: &str) -> String {
-    let (locals, script) = script.split_once('\n').expect("it has lines");
+    let (locals, script) = script.split_once('\n').expect("the script has several lines");
     format!("{locals} {}", script_for(port, script))
 }
 
@@ -26,7 +26,7 @@ const ALLOW: &str = "allow: {log: true, hosts: [127.0.0.1]}";
 fn a_request_has_the_spans_of_the_hosts_own_requests() {
     let target = Target::responding(|_| "200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nearl\n".to_owned());
     let run = run_script("requests", &script_for(target.port, REQUEST), ALLOW);
-    // The status, the body, and the end of the body.
+    // The guest logs the status, the body, and the end of the body.
     assert_eq!(guest_log(&run), ["00", "earl\n", "01"]);
     let request = target.single_request();
     assert_eq!(request.line, "GET /tea HTTP/1.1");
@@ -44,12 +44,12 @@ fn a_request_has_the_spans_of_the_hosts_own_requests() {
 #[test]
 fn the_body_of_a_request_is_sent() {
     let target = Target::new();
-    let post = "(local $answer i32)
-        (local.set $answer (call $send-body (call $request LENGTH)))
+    let post = "(local $response i32)
+        (local.set $response (call $send-body (call $request LENGTH)))
         (call $write-body (i32.const 512) (i32.const 6))
         (call $write-body (i32.const 512) (i32.const 3))
         (call $end-body)
-        (call $receive (local.get $answer))";
+        (call $receive (local.get $response))";
     let run = run_script("posts", &script_with_locals(target.port, post), ALLOW);
     assert_eq!(guest_log(&run)[0], "00");
     let request = target.single_request();
@@ -57,13 +57,13 @@ fn the_body_of_a_request_is_sent() {
     assert_eq!(request.header("content-length"), Some("9"));
 }
 
-/// Sends a body of 20 MiB, which is more than the guest's memory.
-const LONG: &str = "(local $answer i32) (local $n i32)
-    (local.set $answer (call $send-body (call $request LENGTH)))
+/// A script that sends a body of 20 MiB, which is more than the guest's memory.
+const SEND_LONG_BODY: &str = "(local $response i32) (local $n i32)
+    (local.set $response (call $send-body (call $request LENGTH)))
     (loop (call $write-body (i32.const 0) (i32.const 4096))
       (br_if 0 (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 5120))))
     (call $end-body)
-    (call $receive (local.get $answer))";
+    (call $receive (local.get $response))";
 
 /// Starts a server that counts the bytes of a chunked request, and responds with their number.
 fn start_counting_server() -> u16 {
@@ -77,15 +77,15 @@ fn start_counting_server() -> u16 {
         while let Some(header) = line().filter(|header| !header.is_empty()) {
             chunked |= header.eq_ignore_ascii_case("transfer-encoding: chunked");
         }
-        assert!(chunked, "nobody knows how long it is");
+        assert!(chunked, "the body is not sent in chunks, although its length is unknown");
         let mut all = 0;
         while let Some(size) = read_chunk_size(&mut reader) {
             all += std::io::copy(&mut (&mut reader).take(size), &mut std::io::sink()).expect("the chunk arrives");
             let _ = reader.read_line(&mut String::new());
         }
         let text = format!("{} MiB", all >> 20);
-        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}", text.len());
-        let _ = (&connection).write_all(answer.as_bytes());
+        let response = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{text}", text.len());
+        let _ = (&connection).write_all(response.as_bytes());
     })
 }
 
@@ -99,7 +99,11 @@ fn read_chunk_size(reader: &mut impl BufRead) -> Option<u64> {
 #[test]
 fn a_long_body_is_streamed() {
     let run_of = |name, limits| {
-        run_script(name, &script_with_locals(start_counting_server(), LONG), &format!("{ALLOW}, limits: {{{limits}}}"))
+        run_script(
+            name,
+            &script_with_locals(start_counting_server(), SEND_LONG_BODY),
+            &format!("{ALLOW}, limits: {{{limits}}}"),
+        )
     };
     assert_eq!(guest_log(&run_of("posts-long", "memory: 4 MiB")), ["00", "20 MiB", "01"]);
     let broken = run_of("posts-too-long", "sent: 1 MiB");
@@ -110,16 +114,16 @@ fn a_long_body_is_streamed() {
 #[test]
 fn a_body_of_known_length_is_streamed() {
     let target = Target::new();
-    let post = "(local $answer i32) (local $fields i32)
+    let post = "(local $response i32) (local $fields i32)
         (local.set $fields (call $fields))
         (i32.store8 (i32.const 1340) (i32.const 57))
         (call $add-field (local.get $fields) (i32.const 1320) (i32.const 14) (i32.const 1340) (i32.const 1) (i32.const 1200))
-        (local.set $answer (call $send-body (call $request-with (local.get $fields) LENGTH)))
+        (local.set $response (call $send-body (call $request-with (local.get $fields) LENGTH)))
         (call $write-body (i32.const 512) (i32.const 6))
         (call $pause (i64.const 300000000))
         (call $write-body (i32.const 512) (i32.const 3))
         (call $end-body)
-        (call $receive (local.get $answer))";
+        (call $receive (local.get $response))";
     let run = run_script("posts-slowly", &script_with_locals(target.port, post), ALLOW);
     assert_eq!(guest_log(&run)[0], "00");
     let request = target.single_request();
@@ -131,9 +135,9 @@ fn a_body_of_known_length_is_streamed() {
 
 #[test]
 fn trailers_of_a_response_are_passed_to_the_guest() {
-    let answer = "200 OK\r\ntransfer-encoding: chunked\r\ntrailer: done\r\nconnection: close\r\n\r\n3\r\ntea\r\n0\r\n";
+    let head = "200 OK\r\ntransfer-encoding: chunked\r\ntrailer: done\r\nconnection: close\r\n\r\n3\r\ntea\r\n0\r\n";
     let run_of = |name, trailers: &'static str| {
-        let target = Target::responding(move |_| format!("{answer}{trailers}\r\n"));
+        let target = Target::responding(move |_| format!("{head}{trailers}\r\n"));
         run_script(name, &script_for(target.port, "(call $receive-all (call $send (call $request LENGTH)))"), ALLOW)
     };
     assert_eq!(guest_log(&run_of("trailers", "done: all of it\r\n")), ["00", "tea", "01", "all of it"]);
@@ -174,7 +178,7 @@ fn concurrent_requests_belong_to_the_span_that_was_open() {
         (drop (call $span (i32.const 256) (i32.const 5) (i32.const 512) (i32.const 6)))
         (local.set $two (call $send (call $request LENGTH)))
         (call $receive (local.get $two)) (call $receive (local.get $one))";
-    let (locals, both) = both.split_once('\n').expect("it has lines");
+    let (locals, both) = both.split_once('\n').expect("the script has several lines");
     let run = run_script("requests-both", &format!("{locals} {}", script_for(port, both)), ALLOW);
     assert_eq!(guest_log(&run).len(), 6);
     let (both, step) = (spans(&run, "http.client"), spans(&run, "third"));
@@ -182,7 +186,7 @@ fn concurrent_requests_belong_to_the_span_that_was_open() {
     let parents = both.iter().map(|span| &span["parent_span_id"]).collect::<Vec<_>>();
     assert!(parents.contains(&&step[0]["span_id"]) && parents.contains(&&run["spans"][0]["span_id"]), "{run:#}");
     let lasted = run["duration_ms"].as_f64().expect("a duration is a number");
-    assert!((300.0..550.0).contains(&lasted), "one after the other: {lasted} ms");
+    assert!((300.0..550.0).contains(&lasted), "the requests were not concurrent: {lasted} ms");
 }
 
 #[test]
@@ -191,9 +195,9 @@ fn a_dropped_response_is_cancelled() {
     let drop_it = "(local $future i32)
         (local.set $future (call $send (call $request LENGTH)))
         (call $pause (i64.const 100000000))
-        (call $drop-answer (local.get $future))
+        (call $drop-response (local.get $future))
         (call $pause (i64.const 100000000))";
-    let (local, drop_it) = drop_it.split_once('\n').expect("it has lines");
+    let (local, drop_it) = drop_it.split_once('\n').expect("the script has several lines");
     let run = run_script("gives-a-request-up", &format!("{local} {}", script_for(port, drop_it)), ALLOW);
     assert_eq!(guest_log(&run), [""; 0]);
     let request = spans(&run, "http.client")[0];
@@ -216,7 +220,7 @@ fn failures_have_their_error_code() {
     assert_eq!(guest_log(&late), ["33"]);
     assert_eq!(spans(&late, "http.client.wait")[0]["status"], "deadline_exceeded");
     let target = Target::responding(|_| "200 OK\r\ncontent-length: 9\r\nconnection: close\r\n\r\nshort".to_owned());
-    // The bytes that arrived, and then the error code.
+    // The guest logs the bytes that arrived, and then the error code.
     assert_eq!(guest_log(&run_of("requests-torn", target.port, REQUEST)), ["00", "short", "00"]);
 }
 

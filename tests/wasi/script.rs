@@ -12,7 +12,7 @@ pub const IMPORTS: &str = r#"
   (import "wasi:io/poll@0.2.0" "poll" (func $poll (param i32 i32 i32)))
   (import "wasi:io/poll@0.2.0" "[resource-drop]pollable" (func $drop-pollable (param i32)))
   (import "wasi:io/streams@0.2.0" "[method]input-stream.read" (func $read-some (param i32 i64 i32)))
-  (import "wasi:io/streams@0.2.0" "[method]input-stream.subscribe" (func $hearing (param i32) (result i32)))
+  (import "wasi:io/streams@0.2.0" "[method]input-stream.subscribe" (func $subscribe-input (param i32) (result i32)))
   (import "wasi:io/streams@0.2.0" "[method]input-stream.blocking-read" (func $read (param i32 i64 i32)))
   (import "wasi:io/streams@0.2.0" "[method]output-stream.blocking-write-and-flush" (func $write (param i32 i32 i32 i32)))
   (import "wasi:io/streams@0.2.0" "[method]output-stream.check-write" (func $check-write (param i32 i32)))
@@ -21,8 +21,8 @@ pub const IMPORTS: &str = r#"
   (import "wasi:io/streams@0.2.0" "[resource-drop]output-stream" (func $drop-output (param i32)))
   (import "wasi:sockets/instance-network@0.2.0" "instance-network" (func $network (result i32)))
   (import "wasi:sockets/ip-name-lookup@0.2.0" "resolve-addresses" (func $resolve (param i32 i32 i32 i32)))
-  (import "wasi:sockets/ip-name-lookup@0.2.0" "[method]resolve-address-stream.subscribe" (func $resolving (param i32) (result i32)))
-  (import "wasi:sockets/ip-name-lookup@0.2.0" "[method]resolve-address-stream.resolve-next-address" (func $resolved (param i32 i32)))
+  (import "wasi:sockets/ip-name-lookup@0.2.0" "[method]resolve-address-stream.subscribe" (func $subscribe-lookup (param i32) (result i32)))
+  (import "wasi:sockets/ip-name-lookup@0.2.0" "[method]resolve-address-stream.resolve-next-address" (func $next-address (param i32 i32)))
   (import "wasi:sockets/tcp-create-socket@0.2.0" "create-tcp-socket" (func $tcp (param i32 i32)))
   (import "wasi:sockets/udp-create-socket@0.2.0" "create-udp-socket" (func $udp (param i32 i32)))
   (import "wasi:sockets/tcp@0.2.0" "[method]tcp-socket.start-bind"
@@ -33,7 +33,7 @@ pub const IMPORTS: &str = r#"
   (import "wasi:sockets/tcp@0.2.0" "[method]tcp-socket.start-listen" (func $start-listen (param i32 i32)))
   (import "wasi:sockets/tcp@0.2.0" "[method]tcp-socket.hop-limit" (func $hop-limit (param i32 i32)))
   (import "wasi:sockets/tcp@0.2.0" "[method]tcp-socket.set-hop-limit" (func $set-hop-limit (param i32 i32 i32)))
-  (import "wasi:sockets/tcp@0.2.0" "[method]tcp-socket.subscribe" (func $connecting (param i32) (result i32)))
+  (import "wasi:sockets/tcp@0.2.0" "[method]tcp-socket.subscribe" (func $subscribe-socket (param i32) (result i32)))
   (import "wasi:sockets/tcp@0.2.0" "[resource-drop]tcp-socket" (func $drop-socket (param i32)))
   (import "wasi:http/types@0.2.0" "[constructor]fields" (func $fields (result i32)))
   (import "wasi:http/types@0.2.0" "[method]fields.get" (func $field (param i32 i32 i32 i32)))
@@ -49,15 +49,15 @@ pub const IMPORTS: &str = r#"
     (func $set-first-byte (param i32 i32 i64) (result i32)))
   (import "wasi:http/types@0.2.0" "[method]outgoing-body.write" (func $body-stream (param i32 i32)))
   (import "wasi:http/types@0.2.0" "[static]outgoing-body.finish" (func $finish-body (param i32 i32 i32 i32)))
-  (import "wasi:http/types@0.2.0" "[method]future-incoming-response.subscribe" (func $answering (param i32) (result i32)))
-  (import "wasi:http/types@0.2.0" "[method]future-incoming-response.get" (func $answer (param i32 i32)))
-  (import "wasi:http/types@0.2.0" "[resource-drop]future-incoming-response" (func $drop-answer (param i32)))
+  (import "wasi:http/types@0.2.0" "[method]future-incoming-response.subscribe" (func $subscribe-response (param i32) (result i32)))
+  (import "wasi:http/types@0.2.0" "[method]future-incoming-response.get" (func $get-response (param i32 i32)))
+  (import "wasi:http/types@0.2.0" "[resource-drop]future-incoming-response" (func $drop-response (param i32)))
   (import "wasi:http/types@0.2.0" "[method]incoming-response.status" (func $status (param i32) (result i32)))
   (import "wasi:http/types@0.2.0" "[method]incoming-response.consume" (func $consume (param i32 i32)))
   (import "wasi:http/types@0.2.0" "[method]incoming-body.stream" (func $incoming-stream (param i32 i32)))
   (import "wasi:http/types@0.2.0" "[static]incoming-body.finish" (func $finish-incoming (param i32) (result i32)))
-  (import "wasi:http/types@0.2.0" "[method]future-trailers.subscribe" (func $trailing (param i32) (result i32)))
-  (import "wasi:http/types@0.2.0" "[method]future-trailers.get" (func $trailers (param i32 i32)))
+  (import "wasi:http/types@0.2.0" "[method]future-trailers.subscribe" (func $subscribe-trailers (param i32) (result i32)))
+  (import "wasi:http/types@0.2.0" "[method]future-trailers.get" (func $get-trailers (param i32 i32)))
   (import "wasi:http/outgoing-handler@0.2.0" "handle" (func $handle (param i32 i32 i32 i32)))
 "#;
 
@@ -70,26 +70,26 @@ pub const DEFINE: &str = r#"
   (data (i32.const 1310) "okdone")
   (data (i32.const 1320) "content-length")
 
-  (func $say (param $at i32) (param $length i32)
+  (func $log-text (param $at i32) (param $length i32)
     (call $log (i32.const 1) (local.get $at) (local.get $length)))
 
   ;; logs the last two digits of a number
-  (func $number (param $number i32)
+  (func $log-number (param $number i32)
     (i32.store8 (i32.const 1300) (i32.add (i32.const 48) (i32.rem_u (i32.div_u (local.get $number) (i32.const 10)) (i32.const 10))))
     (i32.store8 (i32.const 1301) (i32.add (i32.const 48) (i32.rem_u (local.get $number) (i32.const 10))))
-    (call $say (i32.const 1300) (i32.const 2)))
+    (call $log-text (i32.const 1300) (i32.const 2)))
 
   ;; logs a result whose error is an enum, as `ok` or the error's number; returns 1 if it is ok
-  (func $outcome (result i32)
+  (func $log-result (result i32)
     (if (i32.load8_u (i32.const 1200))
-      (then (call $number (i32.load8_u offset=4 (i32.const 1200))))
-      (else (call $say (i32.const 1310) (i32.const 2))))
+      (then (call $log-number (i32.load8_u offset=4 (i32.const 1200))))
+      (else (call $log-text (i32.const 1310) (i32.const 2))))
     (i32.eqz (i32.load8_u (i32.const 1200))))
 
   ;; logs a result of single bytes, an error or nothing
-  (func $outcome-of-bytes
+  (func $log-byte-result
     (i32.store8 (i32.const 1204) (i32.load8_u offset=1 (i32.const 1200)))
-    (drop (call $outcome)))
+    (drop (call $log-result)))
 
   (func $wait (param $pollable i32)
     (call $block (local.get $pollable))
@@ -102,7 +102,7 @@ pub const DEFINE: &str = r#"
     (call $tcp (i32.const 0) (i32.const 1200))
     (global.set $socket (i32.load offset=4 (i32.const 1200))))
 
-  (func $dial (param $a i32) (param $b i32) (param $c i32) (param $d i32) (param $port i32) (result i32)
+  (func $start-connecting (param $a i32) (param $b i32) (param $c i32) (param $d i32) (param $port i32) (result i32)
     (call $new-socket)
     (call $start-connect (global.get $socket) (call $network) (i32.const 0) (local.get $port)
       (local.get $a) (local.get $b) (local.get $c) (local.get $d)
@@ -111,52 +111,52 @@ pub const DEFINE: &str = r#"
 
   ;; returns 1 when connected, and 0 after logging the error
   (func $connect (param $a i32) (param $b i32) (param $c i32) (param $d i32) (param $port i32) (result i32)
-    (if (call $dial (local.get $a) (local.get $b) (local.get $c) (local.get $d) (local.get $port))
+    (if (call $start-connecting (local.get $a) (local.get $b) (local.get $c) (local.get $d) (local.get $port))
       (then
-        (call $wait (call $connecting (global.get $socket)))
+        (call $wait (call $subscribe-socket (global.get $socket)))
         (call $finish-connect (global.get $socket) (i32.const 1200))
         (global.set $input (i32.load offset=4 (i32.const 1200)))
         (global.set $output (i32.load offset=8 (i32.const 1200)))
         (if (i32.load8_u (i32.const 1200))
-          (then (call $number (i32.load8_u offset=4 (i32.const 1200))) (return (i32.const 0))))
+          (then (call $log-number (i32.load8_u offset=4 (i32.const 1200))) (return (i32.const 0))))
         (return (i32.const 1)))
-      (else (call $outcome-of-bytes)))
+      (else (call $log-byte-result)))
     (i32.const 0))
 
-  (func $hang-up
+  (func $close-connection
     (call $drop-input (global.get $input))
     (call $drop-output (global.get $output))
     (call $drop-socket (global.get $socket)))
 
   ;; reads once, and logs the bytes or the error
-  (func $hear
+  (func $read-and-log
     (call $read (global.get $input) (i64.const 1000) (i32.const 1200))
     (if (i32.load8_u (i32.const 1200))
-      (then (call $number (i32.load8_u offset=4 (i32.const 1200))))
-      (else (call $say (i32.load offset=4 (i32.const 1200)) (i32.load offset=8 (i32.const 1200))))))
+      (then (call $log-number (i32.load8_u offset=4 (i32.const 1200))))
+      (else (call $log-text (i32.load offset=4 (i32.const 1200)) (i32.load offset=8 (i32.const 1200))))))
 
   ;; writes `teapot`, and logs the response
-  (func $talk
+  (func $write-and-read
     (call $write (global.get $output) (i32.const 512) (i32.const 6) (i32.const 1200))
-    (call $hear))
+    (call $read-and-log))
 
-  ;; resolves the name at 1600, and logs the error, or connects to its first IPv4 address and calls $talk
+  ;; resolves the name at 1600, and logs the error, or connects to its first IPv4 address and calls $write-and-read
   (func $call-by-name (param $length i32) (param $port i32)
     (local $lookup i32)
     (call $resolve (call $network) (i32.const 1600) (local.get $length) (i32.const 1200))
-    (if (i32.eqz (call $outcome)) (then (return)))
+    (if (i32.eqz (call $log-result)) (then (return)))
     (local.set $lookup (i32.load offset=4 (i32.const 1200)))
-    (call $wait (call $resolving (local.get $lookup)))
-    (call $resolved (local.get $lookup) (i32.const 1200))
+    (call $wait (call $subscribe-lookup (local.get $lookup)))
+    (call $next-address (local.get $lookup) (i32.const 1200))
     (if (i32.load8_u (i32.const 1200))
-      (then (call $number (i32.load8_u offset=2 (i32.const 1200))) (return)))
+      (then (call $log-number (i32.load8_u offset=2 (i32.const 1200))) (return)))
     ;; skips an IPv6 address
     (if (i32.load8_u offset=4 (i32.const 1200)) (then
-      (call $resolved (local.get $lookup) (i32.const 1200))))
+      (call $next-address (local.get $lookup) (i32.const 1200))))
     (if (call $connect
           (i32.load8_u offset=6 (i32.const 1200)) (i32.load8_u offset=7 (i32.const 1200))
           (i32.load8_u offset=8 (i32.const 1200)) (i32.load8_u offset=9 (i32.const 1200)) (local.get $port))
-      (then (call $talk) (call $hang-up))))
+      (then (call $write-and-read) (call $close-connection))))
 
   ;; creates a request for `/tea` with the authority at 1600
   (func $request (param $length i32) (result i32)
@@ -202,28 +202,28 @@ pub const DEFINE: &str = r#"
     (local.set $future (call $receive-body (local.get $future)))
     (call $drop-input (global.get $input))
     (local.set $future (call $finish-incoming (local.get $future)))
-    (call $wait (call $trailing (local.get $future)))
-    (call $trailers (local.get $future) (i32.const 1200))
+    (call $wait (call $subscribe-trailers (local.get $future)))
+    (call $get-trailers (local.get $future) (i32.const 1200))
     (if (i32.eqz (i32.load8_u offset=24 (i32.const 1200)))
-      (then (call $say (i32.const 1310) (i32.const 2)) (return)))
+      (then (call $log-text (i32.const 1310) (i32.const 2)) (return)))
     (call $field (i32.load offset=28 (i32.const 1200)) (i32.const 1312) (i32.const 4) (i32.const 1200))
     (local.set $future (i32.load (i32.const 1200)))
-    (call $say (i32.load (local.get $future)) (i32.load offset=4 (local.get $future))))
+    (call $log-text (i32.load (local.get $future)) (i32.load offset=4 (local.get $future))))
 
   (func $receive-body (param $future i32) (result i32)
     (local $body i32)
-    (call $wait (call $answering (local.get $future)))
-    (call $answer (local.get $future) (i32.const 1200))
+    (call $wait (call $subscribe-response (local.get $future)))
+    (call $get-response (local.get $future) (i32.const 1200))
     (if (i32.load8_u offset=16 (i32.const 1200))
-      (then (call $number (i32.load8_u offset=24 (i32.const 1200))) (return (i32.const 0))))
+      (then (call $log-number (i32.load8_u offset=24 (i32.const 1200))) (return (i32.const 0))))
     (local.set $body (i32.load offset=24 (i32.const 1200)))
-    (call $number (call $status (local.get $body)))
+    (call $log-number (call $status (local.get $body)))
     (call $consume (local.get $body) (i32.const 1200))
     (local.set $body (i32.load offset=4 (i32.const 1200)))
     (call $incoming-stream (local.get $body) (i32.const 1200))
     (global.set $input (i32.load offset=4 (i32.const 1200)))
-    (call $hear)
-    (call $hear)
+    (call $read-and-log)
+    (call $read-and-log)
     (local.get $body))
 "#;
 

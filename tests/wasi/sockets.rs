@@ -13,16 +13,17 @@ use crate::wasi::{guest_log, host_warnings, run_script};
 /// Starts a server that echoes what it receives. Returns its port.
 pub fn start_echo_server() -> u16 {
     listen(|mut connection| {
-        let mut heard = [0; 1000];
-        while let Ok(count @ 1..) = connection.read(&mut heard) {
-            let _ = connection.write_all(&heard[..count]);
+        let mut received = [0; 1000];
+        while let Ok(count @ 1..) = connection.read(&mut received) {
+            let _ = connection.write_all(&received[..count]);
         }
     })
 }
 
+/// Returns a script that connects to this port of 127.0.0.1, runs `then`, and closes the connection.
 pub fn connect_script(port: u16, then: &str) -> String {
     let address = "(i32.const 127) (i32.const 0) (i32.const 0) (i32.const 1)";
-    format!("(if (call $connect {address} (i32.const {port})) (then {then} (call $hang-up)))")
+    format!("(if (call $connect {address} (i32.const {port})) (then {then} (call $close-connection)))")
 }
 
 fn allow_hosts(hosts: &str) -> String {
@@ -34,7 +35,7 @@ fn a_connection_has_spans_with_the_size_of_its_traffic() {
     let port = start_echo_server();
     let run = run_script(
         "talks-tcp",
-        &connect_script(port, "(call $talk) (call $talk)"),
+        &connect_script(port, "(call $write-and-read) (call $write-and-read)"),
         &allow_hosts(&format!("'127.0.0.1:{port}'")),
     );
     assert_eq!(guest_log(&run), ["teapot", "teapot"]);
@@ -68,8 +69,8 @@ fn connections_that_are_not_allowed_are_refused_before_they_are_made() {
     const DENIED: &str = "01";
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let port = listener.local_addr().expect("a listener has an address").port();
-    listener.set_nonblocking(true).expect("a listener can be asked");
-    let talk = connect_script(port, "(call $talk)");
+    listener.set_nonblocking(true).expect("a listener can be nonblocking");
+    let talk = connect_script(port, "(call $write-and-read)");
     for hosts in ["", "'*'", "localhost", "'127.0.0.1:1', '[::1]', 10.0.0.0/8"] {
         let run = run_script("refused-tcp", &talk, &allow_hosts(hosts));
         assert_eq!(guest_log(&run), [DENIED], "{hosts}");
@@ -85,7 +86,7 @@ fn connections_that_are_not_allowed_are_refused_before_they_are_made() {
         host_warnings(&run_by_name)[0].contains(&format!("add `localhost:{port}` to `allow.hosts`")),
         "{run_by_name:#}"
     );
-    assert!(listener.accept().is_err(), "somebody has connected");
+    assert!(listener.accept().is_err(), "a guest has connected");
 }
 
 #[test]
@@ -105,7 +106,7 @@ fn a_name_that_is_not_allowed_is_not_looked_up() {
 
 #[test]
 fn a_name_that_resolves_to_a_private_address_is_refused() {
-    // This machine's host name, which `/etc/hosts` maps to a private address.
+    // On most machines, `/etc/hosts` maps the host name to a loopback or private address.
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("a machine has a name");
     let lookup = script_with_text(name.trim(), "(call $call-by-name LENGTH (i32.const 1))");
     let run = run_script("rebound", &lookup, &allow_hosts(&format!("'{}', '*'", name.trim())));
@@ -128,7 +129,8 @@ fn a_refused_connection_is_reported() {
 
 #[test]
 fn a_connection_that_is_dropped_while_connecting_is_cancelled() {
-    let dial = "(drop (call $dial (i32.const 127) (i32.const 0) (i32.const 0) (i32.const 1) (i32.const PORT)))
+    let dial =
+        "(drop (call $start-connecting (i32.const 127) (i32.const 0) (i32.const 0) (i32.const 1) (i32.const PORT)))
         (call $drop-socket (global.get $socket))";
     let port = start_echo_server();
     let run = run_script("hangs-up", &dial.replace("PORT", &port.to_string()), &allow_hosts("127.0.0.1"));
@@ -143,12 +145,12 @@ fn binding_listening_and_udp_are_refused() {
     let bind = |port: u16, last: u8| {
         format!(
             "(call $new-socket) (call $start-bind (global.get $socket) {network} (i32.const {port}) (i32.const {last})
-             (i32.const 0) (i32.const 0) (i32.const {last}) {zeros} (i32.const 1200)) (call $outcome-of-bytes)"
+             (i32.const 0) (i32.const 0) (i32.const {last}) {zeros} (i32.const 1200)) (call $log-byte-result)"
         )
     };
-    let udp = "(call $udp (i32.const 0) (i32.const 1200)) (drop (call $outcome))";
+    let udp = "(call $udp (i32.const 0) (i32.const 1200)) (drop (call $log-result))";
     let listen =
-        "(call $new-socket) (call $start-listen (global.get $socket) (i32.const 1200)) (call $outcome-of-bytes)";
+        "(call $new-socket) (call $start-listen (global.get $socket) (i32.const 1200)) (call $log-byte-result)";
     let script = [&bind(0, 0), &bind(8080, 0), &bind(0, 127), listen, udp].map(str::to_owned).join("\n");
     let run = run_script("serves", &script, &allow_hosts("'*', 127.0.0.0/8"));
     assert_eq!(guest_log(&run), ["ok", "01", "01", "01", "01"]);
@@ -164,9 +166,9 @@ fn binding_listening_and_udp_are_refused() {
 
 #[test]
 fn socket_options_are_applied_and_read_back() {
-    let hops = "(call $hop-limit (global.get $socket) (i32.const 1200)) (call $number (i32.load8_u offset=1 (i32.const 1200)))";
-    let choose = "(call $set-hop-limit (global.get $socket) (i32.const 7) (i32.const 1200)) (call $outcome-of-bytes)
-        (call $set-hop-limit (global.get $socket) (i32.const 0) (i32.const 1200)) (call $outcome-of-bytes)";
+    let hops = "(call $hop-limit (global.get $socket) (i32.const 1200)) (call $log-number (i32.load8_u offset=1 (i32.const 1200)))";
+    let choose = "(call $set-hop-limit (global.get $socket) (i32.const 7) (i32.const 1200)) (call $log-byte-result)
+        (call $set-hop-limit (global.get $socket) (i32.const 0) (i32.const 1200)) (call $log-byte-result)";
     let script = format!(
         "(call $new-socket) {hops} {choose} {hops} {}",
         connect_script(start_echo_server(), &format!("{hops} {choose} {hops}"))
@@ -179,19 +181,20 @@ fn socket_options_are_applied_and_read_back() {
 
 #[test]
 fn writes_beyond_the_socket_buffer_are_completed() {
-    // Writes 64 KiB at a time without waiting, to a server that reads late, and drops the connection after one read.
+    // The guest writes 64 KiB at a time without waiting, to a server that reads late. Then it reads once, and closes
+    // the connection.
     let flood = "(local $n i32) (loop
         (call $check-write (global.get $output) (i32.const 1200))
         (if (i64.eqz (i64.load offset=8 (i32.const 1200))) (then (call $pause (i64.const 1000000))) (else
           (call $write-some (global.get $output) (i32.const 0) (i32.const 65536) (i32.const 1200))
           (local.set $n (i32.add (local.get $n) (i32.const 1)))))
         (br_if 0 (i32.lt_u (local.get $n) (i32.const 200))))
-        (call $hear)";
+        (call $read-and-log)";
     let port = listen(|mut connection| {
         thread::sleep(Duration::from_millis(200));
-        let (mut heard, mut all) = (vec![0; 1 << 20], 0);
+        let (mut received, mut all) = (vec![0; 1 << 20], 0);
         while all < 200 << 16 {
-            match connection.read(&mut heard) {
+            match connection.read(&mut received) {
                 Ok(count @ 1..) => all += count,
                 _ => return,
             }
@@ -215,7 +218,7 @@ fn limits_hold_while_bytes_are_transferred() {
         assert_eq!(run["outcome"], "broken");
     }
     let port = start_echo_server();
-    let talk = "(loop (call $talk) (br 0))";
+    let talk = "(loop (call $write-and-read) (br 0))";
     assert_breaks("sends-on", &connect_script(port, talk), "sent: 1 KiB", "the probe sent more than its 1 KiB");
     assert_breaks("hears-on", &connect_script(port, talk), "received: 1 KiB", "the probe received more than its 1 KiB");
     let again = connect_script(port, "(br 1)");
@@ -225,7 +228,7 @@ fn limits_hold_while_bytes_are_transferred() {
         "connections: 3",
         "the probe had more than its 3 connections",
     );
-    let anew = connect_script(port, "(call $hang-up) (br 1)");
+    let anew = connect_script(port, "(call $close-connection) (br 1)");
     assert_breaks("calls-anew", &format!("(loop {anew})"), "requests: 5", "the probe made more than its 5 requests");
     let lookups = script_with_text(
         "localhost",

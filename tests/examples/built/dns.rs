@@ -89,7 +89,8 @@ fn wrong_records_fail_with_mismatches() {
     }
 }
 
-/// Starts a server that responds with the result of `respond` to a query, both without the length prefix of TCP.
+/// Starts a server that responds to a query with the result of `respond`. Query and response are without the length
+/// prefix of TCP.
 fn start_responding(respond: impl Fn(&[u8]) -> Vec<u8> + Send + Sync + Clone + 'static) -> u16 {
     peers::start_responding(move |query| {
         let message = respond(&query[2..]);
@@ -140,7 +141,7 @@ fn servers_that_do_not_speak_dns_fail_the_run() {
         (start_with_records(1, b"\xc0\x0c\0\x01\0\x01\0\0\0\x01\0\x02\x01\x02"), "protocol", "it ends too early"),
         // A CNAME that points to itself.
         (start_with_records(1, b"\xc0\x0c\0\x05\0\x01\0\0\0\x01\0\x02\xc0\x0c"), "answer", "not what it should be"),
-        // Records of another name, and of another class.
+        // A record of another name, and a record of another class.
         (start_with_records(1, b"\0\0\x01\0\x01\0\0\0\x01\0\x04\x01\x02\x03\x04"), "answer", "not what it should be"),
         (
             start_with_records(1, b"\xc0\x0c\0\x01\0\x03\0\0\0\x01\0\x04\x01\x02\x03\x04"),

@@ -1,4 +1,4 @@
-//! Servers that do not speak the expected protocol. A client that connects to them must come to an end all the same.
+//! Servers that do not speak the expected protocol. A client that connects to one of them must end nevertheless.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

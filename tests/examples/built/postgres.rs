@@ -35,7 +35,7 @@ fn a_primary_is_checked() {
     let logged_in = ["postgres.tls", "postgres.connect", "postgres.startup", "postgres.auth", "postgres.check"];
     assert_eq!(probe_ops(&example[1]), logged_in);
     let connected = spans(&example[1], "tcp").iter().filter(|span| span["status"] == "ok").count();
-    assert_eq!(connected, 2, "TLS is asked for on a connection of its own");
+    assert_eq!(connected, 2, "the support for TLS is queried over a separate connection");
     let data = &example[1]["spans"][0]["data"];
     let version = data["postgres.version"].as_str().expect("the version is recorded");
     assert!(version.starts_with(|first: char| first.is_ascii_digit()) && version.contains('.'), "{version}");
@@ -69,11 +69,11 @@ fn a_primary_is_checked() {
 
 #[test]
 #[ignore = "tests/build-probes runs it"]
-fn a_standby_is_told_from_one_that_rejects_connections() {
+fn a_standby_is_distinguished_from_one_that_rejects_connections() {
     let standby = |data: &Path| fs::write(data.join("standby.signal"), "").expect("the folder is writable");
     let open = Server::start_postgres("standby", &[], standby);
     let shut = Server::start_postgres("standby-shut", &["hot_standby=off"], standby);
-    let [ready, not_ready, not_primary] = eventually("the standby being ready", || {
+    let [ready, not_ready, not_primary] = eventually("the standby to be ready", || {
         let runs = POSTGRES.run_with_settings(
             &format!("host: localhost, {PASSWORD_SETTING}"),
             [
@@ -86,8 +86,8 @@ fn a_standby_is_told_from_one_that_rejects_connections() {
     });
     assert_eq!(ready["spans"][0]["data"]["postgres.role"], "standby");
     assert_eq!(mismatches(&not_primary), ["role: primary, not standby"]);
-    let [unasked] = POSTGRES.run_with_settings("host: localhost", [&format!("port: {}", shut.port)]);
-    for run in [&not_ready, &unasked] {
+    let [without_role] = POSTGRES.run_with_settings("host: localhost", [&format!("port: {}", shut.port)]);
+    for run in [&not_ready, &without_role] {
         let (why, message) = failure_reason(run);
         assert!(why == "rejecting" && message.ends_with("(57P03)"), "{message}");
         assert_eq!(probe_ops(run), ["postgres.connect", "postgres.startup"]);
@@ -106,14 +106,14 @@ fn methods_of_authentication_are_supported_or_reported() {
     let settings: [String; 6] = std::array::from_fn(|at| {
         format!("{}{}", ports[at], if with[at] { format!(", {PASSWORD_SETTING}") } else { String::new() })
     });
-    let [trusted, unlisted, rejected, asked, in_clear_text, scram] =
+    let [trusted, unlisted, rejected, without_login, in_clear_text, scram] =
         POSTGRES.run_with_settings("host: 127.0.0.1", settings.each_ref().map(String::as_str));
     assert_passed(&trusted);
     assert!(trusted["spans"][0]["data"]["postgres.version"].is_string(), "{trusted:#}");
     assert_passed(&unlisted);
     let (why, message) = failure_reason(&rejected);
     assert!(why == "auth" && message.ends_with("(28000)"), "{message}");
-    assert_passed(&asked);
+    assert_passed(&without_login);
     assert_eq!(in_clear_text["outcome"], "broken");
     assert_eq!(
         in_clear_text["failure"]["message"],
@@ -126,7 +126,7 @@ fn methods_of_authentication_are_supported_or_reported() {
     certificates.certify("good", &["localhost"], 2100);
     let secure = Server::start_postgres("tls", &["ssl=on"], |data| {
         for (from, to) in [("good.pem", "server.crt"), ("good.key", "server.key")] {
-            let bytes = fs::read(certificates.folder.join(from)).expect("it has been made");
+            let bytes = fs::read(certificates.folder.join(from)).expect("the certificate was created");
             fs::write(data.join(to), bytes).expect("the folder is writable");
         }
         restrict_to_owner(&data.join("server.key"));

@@ -57,9 +57,9 @@ impl Recorded {
         assert_eq!((replayed.code, replayed.stderr.as_str()), (self.printed.code, ""));
         assert!(
             !fs::read_to_string(&self.file).expect("the file can be read").contains("sesame"),
-            "a password is to be seen"
+            "the recording has a password"
         );
-        let runs: Vec<Value> = serde_json::from_str(&replayed.stdout).expect("it is JSON");
+        let runs: Vec<Value> = serde_json::from_str(&replayed.stdout).expect("the output is JSON");
         runs.into_iter().next().expect("there is a run")
     }
 }
@@ -76,14 +76,14 @@ fn redis_runs_replay_without_the_server() {
         "drips",
         &format!("host: 127.0.0.1\nport: {}\ntimeout: 1", peers::start_dripping(b"x")),
     );
-    let nobody = Recorded::record(&REDIS, "nobody", &format!("host: localhost\nport: {}", free_port()));
+    let refused = Recorded::record(&REDIS, "refused", &format!("host: localhost\nport: {}", free_port()));
     drop(server);
     assert_passed(&passes.assert_replay_is_same());
     assert_eq!(failure_reason(&wrong.assert_replay_is_same()).0, "auth");
-    assert_eq!(failure_reason(&nobody.assert_replay_is_same()).0, "connect");
+    assert_eq!(failure_reason(&refused.assert_replay_is_same()).0, "connect");
     let started = std::time::Instant::now();
     assert_eq!(failure_reason(&dripping.assert_replay_is_same()).0, "timeout");
-    assert!(started.elapsed().as_millis() < 900, "nothing is waited for");
+    assert!(started.elapsed().as_millis() < 900, "a replay does not wait");
 }
 
 #[test]
@@ -91,11 +91,11 @@ fn redis_runs_replay_without_the_server() {
 fn postgres_runs_replay_without_the_server() {
     let server = Server::start_postgres("recorded", &[], |_| {});
     let all = format!("host: localhost\nport: {}\n", server.port);
-    let asked = Recorded::record(&POSTGRES, "asked", &format!("{all}tls: false"));
+    let without_login = Recorded::record(&POSTGRES, "without-login", &format!("{all}tls: false"));
     let logged_in =
         Recorded::record(&POSTGRES, "logged-in", &format!("{all}password: '${{env:PASSWORD}}'\nrole: primary"));
     drop(server);
-    assert_passed(&asked.assert_replay_is_same());
+    assert_passed(&without_login.assert_replay_is_same());
     assert_passed(&logged_in.assert_replay_with_secrets_is_same());
     // Without the password, the probe computes another proof.
     let without = logged_in.run_test(&["--replay"], "");

@@ -23,7 +23,7 @@ fn start_master_and_replica(name: &str) -> (Server, Server) {
     let of = format!("127.0.0.1 {}", master.port);
     let same = ["--requirepass", PASSWORD, "--masterauth", PASSWORD, "--replicaof", &of];
     let replica = Server::start_redis(&home, &same);
-    eventually("the replica being in step", || replica.log().contains("Finished with success").then_some(()));
+    eventually("the replica to be in sync", || replica.log().contains("Finished with success").then_some(()));
     (master, replica)
 }
 
@@ -31,9 +31,9 @@ fn start_master_and_replica(name: &str) -> (Server, Server) {
 fn send_commands(port: u16, commands: &str) -> String {
     let mut connection = TcpStream::connect(("127.0.0.1", port)).expect("the server listens");
     connection.write_all(commands.as_bytes()).expect("the server reads");
-    let mut answer = [0; 4096];
-    let count = connection.read(&mut answer).expect("the server answers");
-    String::from_utf8_lossy(&answer[..count]).into_owned()
+    let mut reply = [0; 4096];
+    let count = connection.read(&mut reply).expect("the server replies");
+    String::from_utf8_lossy(&reply[..count]).into_owned()
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn a_master_and_its_replica_are_checked() {
 
     drop(master);
     let all = format!("host: localhost, port: {}, {PASSWORD_SETTING}", replica.port);
-    let [lost] = eventually("the replica noticing", || {
+    let [lost] = eventually("the replica to lose its link", || {
         Some(REDIS.run_with_settings(&all, ["max_lag: 3600"])).filter(|[run]| run["outcome"] == "failed")
     });
     assert_eq!(mismatches(&lost), ["master_link_status: up, not down"]);
@@ -112,7 +112,7 @@ fn credentials_are_accepted_or_rejected() {
         ["password: needless", "username: looker, password: looks"],
     );
     assert_eq!(failure_reason(&needless).0, "auth");
-    // This user may log in and ping, and nothing else.
+    // This user may log in and use PING, but not INFO.
     let (why, message) = failure_reason(&looker);
     assert!(why == "auth" && message.starts_with("the server says: NOPERM "), "{message}");
     assert_eq!(probe_ops(&looker), ["redis.auth", "redis.ping", "redis.info"]);
@@ -121,7 +121,7 @@ fn credentials_are_accepted_or_rejected() {
 #[test]
 #[ignore = "tests/build-probes runs it"]
 fn a_server_that_is_loading_fails_the_run() {
-    // The probe is built first, since the build takes longer than the server's loading.
+    // The probe is built first, because the build takes longer than the server needs to load its keys.
     LazyLock::force(&REDIS);
     let home = create_home("loading");
     let first = Server::start_redis(&home, &[]);
@@ -129,7 +129,7 @@ fn a_server_that_is_loading_fails_the_run() {
     send_commands(first.port, &keys);
     assert!(send_commands(first.port, "SAVE\r\n").contains("OK"));
     drop(first);
-    // Redis's own options for tests: 100 ms for each key, with requests served in between.
+    // Redis has these options for tests: a pause of 100 ms after each key, and requests served in between.
     let slow = ["--key-load-delay", "100000", "--loading-process-events-interval-bytes", "1024"];
     let loading = Server::start_redis(&home, &slow);
     let [run] = REDIS.run_with_settings("host: localhost", [&format!("port: {}", loading.port)]);
@@ -142,8 +142,8 @@ fn servers_that_do_not_speak_redis_fail_the_run() {
     let binary: Vec<u8> = (0..=255).collect();
     let long = [b"$2000000000000000000\r\n".as_slice(), b"x"].concat();
     // A server that answers PING, and whose INFO cannot be parsed.
-    let empty = peers::start_responding(|asked| match asked {
-        asked if asked.ends_with(b"PING\r\n") => b"+PONG\r\n".to_vec(),
+    let empty = peers::start_responding(|command| match command {
+        command if command.ends_with(b"PING\r\n") => b"+PONG\r\n".to_vec(),
         _ => b"$35\r\nrole:\xff\r\nused_memory:99x\r\n:::\nslave0\r\n".to_vec(),
     });
     let ports = [

@@ -89,7 +89,7 @@ impl Server {
         let child = command.stdin(Stdio::null()).stdout(log).stderr(errors).spawn();
         let child = child.unwrap_or_else(|error| panic!("cannot start {command:?} ({error}): use tests/build-probes"));
         let mut server = Self { child, port, home: home.to_owned() };
-        eventually("the server listening", || {
+        eventually("the server to listen", || {
             if let Ok(Some(status)) = server.child.try_wait() {
                 panic!("{command:?} ended with {status}:\n{}", server.log());
             }
@@ -106,7 +106,8 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // SIGINT first: Postgres and NSD have child processes, and Postgres shared memory to release.
+        // SIGINT is sent first, so that Postgres and NSD stop their child processes, and Postgres releases its shared
+        // memory.
         let _ = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status();
         let deadline = Instant::now() + Duration::from_secs(5);
         while Instant::now() < deadline {
@@ -132,7 +133,7 @@ fn create_database() -> PathBuf {
     home
 }
 
-/// Returns the path of one of Postgres's programs, which Debian keeps in a folder for each version.
+/// Returns the path of one of Postgres's programs. Debian has a folder of them for each version.
 fn postgres_program(program: &str) -> String {
     let versions = find_tool("servers/usr/lib/postgresql").unwrap_or_else(|| "/usr/lib/postgresql".into());
     let found = fs::read_dir(&versions).ok().and_then(|mut found| found.next()?.ok());
@@ -156,8 +157,8 @@ fn with_libraries(mut command: Command) -> Command {
     command
 }
 
-/// Returns a command that runs a Postgres program without root's rights, which it requires: in a user namespace, or
-/// else as the user `nobody`.
+/// Returns a command that runs a Postgres program without the rights of root, with which Postgres refuses to run: in a
+/// user namespace, or else as the user `nobody`.
 fn unprivileged_command(program: &str, home: &Path) -> Command {
     const NOBODY: u32 = 65534;
     static NAMESPACES: LazyLock<bool> = LazyLock::new(|| {
