@@ -113,7 +113,7 @@ fn a_refused_connection_names_the_address() {
 
 #[test]
 fn invalid_values_of_connect_to_are_refused() {
-    let address = "the URL has an address already";
+    let address = "the URL's host is an IP address";
     assert_refused("url: http://127.0.0.1/\nconnect_to: 127.0.0.2", "connect_to", address);
     assert_refused("url: https://[::1]/\nconnect_to: ':443'", "connect_to", address);
     for wrong in ["shop.test:99999", "shop.test:", "http://shop.test/", ":0", ""] {
