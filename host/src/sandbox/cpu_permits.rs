@@ -18,7 +18,7 @@ struct State {
     free: usize,
     /// Waiters by the CPU time that they have used, and then in order of arrival.
     waiters: BTreeMap<(Duration, u64), oneshot::Sender<CpuPermit>>,
-    /// The number of waiters so far, which gives each its order of arrival.
+    /// The number of waiters that have arrived so far.
     arrivals: u64,
 }
 

@@ -46,7 +46,7 @@ fn pool(in_flight: usize, share: usize) -> PoolingAllocationConfig {
     const MEMORIES_PER_COMPONENT: u32 = 2;
     const MAX_INSTANCE_BYTES: usize = 4 << 20;
     /// The bytes of each memory and table that stay resident between runs. This makes the start of a run five times
-    /// cheaper, but after a peak a large pool keeps this memory for all its slots.
+    /// cheaper, but after a peak it stays resident for all slots of the pool.
     const RESIDENT_BYTES: usize = 128 << 10;
 
     // One instance more than there are runs, for a component that is being loaded: it describes itself and checks

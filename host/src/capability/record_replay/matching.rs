@@ -6,46 +6,47 @@ use crate::recording::bytes_from_json;
 use crate::redaction::REDACTED;
 
 /// Returns true if the arguments of a call match the recorded ones.
-pub fn all_match(recorded: &Map<String, Value>, now: &Map<String, Value>) -> bool {
-    recorded.len() == now.len()
-        && recorded.iter().all(|(name, recorded)| now.get(name).is_some_and(|now| matches(recorded, now)))
+pub fn all_match(recorded: &Map<String, Value>, current: &Map<String, Value>) -> bool {
+    recorded.len() == current.len()
+        && recorded.iter().all(|(name, recorded)| current.get(name).is_some_and(|current| matches(recorded, current)))
 }
 
 /// Returns true if a value matches the recorded one. A redacted part matches anything.
-fn matches(recorded: &Value, now: &Value) -> bool {
-    if recorded == now || recorded == REDACTED {
+fn matches(recorded: &Value, current: &Value) -> bool {
+    if recorded == current || recorded == REDACTED {
         return true;
     }
-    match (recorded, now) {
-        (Value::String(recorded), Value::String(now)) => text_matches(recorded.as_bytes(), now.as_bytes()),
-        (Value::Array(recorded), Value::Array(now)) => {
-            recorded.len() == now.len() && recorded.iter().zip(now).all(|(recorded, now)| matches(recorded, now))
+    match (recorded, current) {
+        (Value::String(recorded), Value::String(current)) => text_matches(recorded.as_bytes(), current.as_bytes()),
+        (Value::Array(recorded), Value::Array(current)) => {
+            recorded.len() == current.len()
+                && recorded.iter().zip(current).all(|(recorded, current)| matches(recorded, current))
         }
         // Bytes are recorded as text if they are UTF-8. Redaction can change whether they are.
-        (Value::Object(one), Value::Object(other)) => match (bytes_from_json(recorded), bytes_from_json(now)) {
-            (Some(recorded), Some(now)) => text_matches(&recorded, &now),
+        (Value::Object(one), Value::Object(other)) => match (bytes_from_json(recorded), bytes_from_json(current)) {
+            (Some(recorded), Some(current)) => text_matches(&recorded, &current),
             _ => all_match(one, other),
         },
         _ => false,
     }
 }
 
-/// Returns true if the pieces between the redacted parts of `recorded` are found in `now` in the same order: the first
-/// at the beginning, the last at the end.
-fn text_matches(recorded: &[u8], now: &[u8]) -> bool {
+/// Returns true if the pieces between the redacted parts of `recorded` are found in `current` in the same order: the
+/// first at the beginning, the last at the end.
+fn text_matches(recorded: &[u8], current: &[u8]) -> bool {
     let mut pieces = Vec::new();
     let mut rest = recorded;
     while let Some(position) = find(rest, REDACTED.as_bytes()) {
         pieces.push(&rest[..position]);
         rest = &rest[position + REDACTED.len()..];
     }
-    let Some((first, between)) = pieces.split_first() else { return recorded == now };
-    let Some(mut now) = now.strip_prefix(*first) else { return false };
+    let Some((first, between)) = pieces.split_first() else { return recorded == current };
+    let Some(mut current) = current.strip_prefix(*first) else { return false };
     for piece in between {
-        let Some(position) = find(now, piece) else { return false };
-        now = &now[position + piece.len()..];
+        let Some(position) = find(current, piece) else { return false };
+        current = &current[position + piece.len()..];
     }
-    now.ends_with(rest)
+    current.ends_with(rest)
 }
 
 fn find(text: &[u8], piece: &[u8]) -> Option<usize> {
@@ -60,8 +61,8 @@ mod tests {
 
     #[test]
     fn a_redacted_part_matches_anything() {
-        let check = |recorded: Value, now: Value, expected: bool| {
-            assert_eq!(matches(&recorded, &now), expected, "{recorded} {now}");
+        let check = |recorded: Value, current: Value, expected: bool| {
+            assert_eq!(matches(&recorded, &current), expected, "{recorded} {current}");
         };
         check(json!("a"), json!("a"), true);
         check(json!("a"), json!("b"), false);

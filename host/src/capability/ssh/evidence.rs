@@ -25,7 +25,7 @@ pub struct SshEvidence {
     pub error: Option<&'static str>,
     /// The addresses of the host.
     pub addresses: Vec<SocketAddr>,
-    /// The address that the connection goes to.
+    /// The address of the peer, once connected.
     pub remote: Option<SocketAddr>,
     /// The facts about the server. The connection's stream and russh's handler share and record them.
     pub handshake: Handshake,

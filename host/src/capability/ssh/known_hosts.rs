@@ -4,7 +4,7 @@ use ring::hmac;
 use russh::keys::ssh_key::known_hosts::HostPatterns;
 use russh::keys::{HashAlg, PublicKey};
 
-/// The port that a name without a port stands for.
+/// The port of a name without a port.
 const DEFAULT_PORT: u16 = 22;
 
 /// A line that applies to a host.
@@ -46,7 +46,7 @@ pub fn lines_for(text: &str, host: &str, port: u16) -> Vec<Line> {
     text.lines().enumerate().filter_map(parse).collect()
 }
 
-/// Returns a host's name as it stands in the file: in lower case, and as `[host]:port` unless the port is 22.
+/// Returns a host's name in the form that the file has: in lower case, and as `[host]:port` unless the port is 22.
 pub fn host_name(host: &str, port: u16) -> String {
     let host = host.to_lowercase();
     if port == DEFAULT_PORT { host } else { format!("[{host}]:{port}") }

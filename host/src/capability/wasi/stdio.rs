@@ -43,8 +43,8 @@ impl IsTerminal for LogStream {
     }
 }
 
-/// A stream that splits the bytes into lines. A line is written before the guest's call returns, so that the log keeps the
-/// order of the guest's calls.
+/// A stream that splits the bytes into lines. A line is written before the guest's call returns, so that lines are in
+/// the log in the order of the guest's calls.
 struct LineWriter {
     stream: LogStream,
     unfinished: Vec<u8>,

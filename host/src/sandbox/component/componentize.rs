@@ -46,9 +46,9 @@ pub fn to_component(module: &[u8]) -> Result<Vec<u8>, Error> {
 /// The properties of a core module that decide how it is converted.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Properties {
-    /// The module carries the types of its imports and exports.
+    /// True if the module has the types of its imports and exports.
     has_types: bool,
-    /// The module imports WASI preview 1, as a C library does.
+    /// True if the module imports WASI preview 1, as modules with a C library do.
     imports_preview_1: bool,
 }
 
