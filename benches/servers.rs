@@ -121,7 +121,7 @@ fn read_line<T: for<'a> Deserialize<'a>>(from: &mut impl BufRead) -> Result<T> {
     serde_json::from_str(&line).with_context(|| format!("cannot parse the servers' output `{}`", line.trim()))
 }
 
-/// Serves, and answers control messages, until standard input ends.
+/// Serves, and responds to control messages, until standard input ends.
 pub fn serve(folder: &Path) -> Result<()> {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, most, most)?;

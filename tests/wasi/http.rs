@@ -128,9 +128,9 @@ fn a_body_of_known_length_is_streamed() {
     assert_eq!(guest_log(&run)[0], "00");
     let request = target.single_request();
     assert_eq!((request.body.as_str(), request.header("content-length")), ("teapottea", Some("9")));
-    // The send phase ends with the last byte of the body.
+    // The send phase ends with the last byte of the body, so that the pause is part of it, and not of the wait.
     let duration_ms = |phase| span_duration_ms(&run, phase);
-    assert!(duration_ms("http.client.send") >= 290.0 && duration_ms("http.client.wait") < 200.0, "{run:#}");
+    assert!(duration_ms("http.client.send") > duration_ms("http.client.wait"), "{run:#}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Replaces references, `${env:NAME}` and `${file:PATH}`, in the texts of a configuration, and collects the secrets: the
 //! replacements of references, and texts whose key has the name of a secret. Of the host's own
-//! keys it knows only which have values that are no secrets.
+//! keys it knows only those whose values are no secrets.
 
 mod grammar;
 mod plaintext_secrets;
@@ -83,7 +83,7 @@ impl Resolver<'_> {
         match value {
             Value::String(text) => {
                 self.text(text, key);
-                // The host's own numbers can be references. Which settings are numbers, the component's schema says.
+                // The host's own numbers can be references. The component's schema says which settings can.
                 if plaintext_secrets::is_number(&self.pointer)
                     && self.resolved.whole_values.contains(&self.pointer)
                     && let Ok(number) = serde_json::from_str(text.trim())
