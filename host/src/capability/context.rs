@@ -29,6 +29,8 @@ pub struct Context {
     pub accounting: Accounting,
     /// Tags that the guest has set on the run.
     pub tags: BTreeMap<String, String>,
+    /// True once the guest has set a tag or an attribute whose name is the host's.
+    pub(in crate::capability) has_set_reserved: bool,
     /// Warnings about the settings, for the operator, each with a JSON pointer to the setting.
     pub warnings: Vec<(String, String)>,
     /// The time at which the attempt is stopped.
@@ -63,6 +65,7 @@ impl Context {
             run,
             accounting,
             tags: BTreeMap::new(),
+            has_set_reserved: false,
             warnings: Vec::new(),
             deadline,
             probe,

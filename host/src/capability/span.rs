@@ -5,6 +5,8 @@ use wasmtime::component::Resource;
 use crate::capability::bindings::sentrynet::probe::span::{Host, HostSpan, Status as GuestStatus};
 use crate::capability::bindings::sentrynet::probe::types::Value as GuestValue;
 use crate::capability::{Context, truncate};
+use crate::run::Level;
+use crate::run::reserved::{is_reserved_data, is_reserved_tag};
 use crate::trace::{Handle, Status, Value};
 
 /// A guest's open span.
@@ -26,6 +28,9 @@ impl HostSpan for Context {
         let description =
             if self.accounting.take_span_text(op.len() + description.len()) { description } else { String::new() };
         let handle = self.run.recorder.push(op, description);
+        if !self.probe.built_in {
+            self.run.recorder.mark_of_component(handle);
+        }
         match self.table.push(Span(handle)) {
             Ok(span) => Ok(span),
             Err(full) => {
@@ -62,7 +67,9 @@ impl Host for Context {
     }
 
     fn set_tag(&mut self, key: String, value: String) -> wasmtime::Result<()> {
-        if self.tags.len() < MAX_TAGS || self.tags.contains_key(&key) {
+        if is_reserved_tag(&key) {
+            self.report_reserved("tag", &key);
+        } else if self.tags.len() < MAX_TAGS || self.tags.contains_key(&key) {
             self.tags.insert(truncate(key, MAX_TAG_BYTES), truncate(value, MAX_TAG_BYTES));
         }
         Ok(())
@@ -72,11 +79,25 @@ impl Host for Context {
 impl Context {
     /// Sets data of a span, unless the guest has put too much text on spans already.
     fn set_span_data(&mut self, span: Handle, key: String, value: GuestValue) {
+        if is_reserved_data(&key) {
+            return self.report_reserved("attribute", &key);
+        }
         let (key, value) = (truncate(key, MAX_TAG_BYTES), Value::from(value));
         let value_bytes = if let Value::Text(text) = &value { text.len() } else { size_of::<f64>() };
         if self.accounting.take_span_text(key.len() + value_bytes) {
             self.run.recorder.set(span, key, value);
         }
+    }
+
+    /// Writes to the run's log that the guest has set a name that is not its own. Of several, the first is named.
+    fn report_reserved(&mut self, kind: &str, key: &str) {
+        const MAX_SHOWN_CHARS: usize = 50;
+        if std::mem::replace(&mut self.has_set_reserved, true) {
+            return;
+        }
+        let key: String = key.escape_debug().take(MAX_SHOWN_CHARS).collect();
+        let message = format!("the {kind} `{key}` is left out: the host and Sentry set names like this themselves");
+        self.run.log.write(Level::Warn, message);
     }
 }
 

@@ -13,6 +13,9 @@ use super::span::{Span, Status, Trace, Value};
 /// The maximum number of spans in a trace. Sentry accepts no more in a transaction.
 pub const MAX_SPANS: usize = 1000;
 
+/// The key in the root's data of the number of spans that were dropped because the trace was full.
+pub const SPANS_LEFT_OUT: &str = "spans.left_out";
+
 /// The maximum number of hosts in a trace. Redirects can lead to any number of hosts.
 pub(super) const MAX_CONTACTS: usize = 100;
 
@@ -72,6 +75,7 @@ impl Recorder {
             duration: Duration::ZERO,
             status: Status::Ok,
             data: Vec::new(),
+            is_of_component: false,
         };
         let trace = Trace { id, started, spans: vec![root], dropped: 0, contacts: Vec::new() };
         Self(Arc::new(Mutex::new(OpenTrace {
@@ -136,6 +140,7 @@ impl Recorder {
             duration: Duration::ZERO,
             status: Status::Ok,
             data: Vec::new(),
+            is_of_component: false,
         });
         state.open.push(true);
         Handle(Some(index))
@@ -148,6 +153,14 @@ impl Recorder {
             self.lock().stack.push(index);
         }
         span
+    }
+
+    /// Marks a span as made by a third-party component.
+    pub fn mark_of_component(&self, span: Handle) {
+        let mut state = self.lock();
+        if let Some(span) = span.0.and_then(|index| state.trace.spans.get_mut(index)) {
+            span.is_of_component = true;
+        }
     }
 
     /// Ends a span of the guest and removes it from the stack. It need not be the innermost one.
@@ -282,8 +295,8 @@ impl Recorder {
         if trace.dropped > 0 {
             let left_out = i64::try_from(trace.dropped).unwrap_or(i64::MAX);
             let data = &mut trace.spans[0].data;
-            data.retain(|(key, _)| key != "spans.left_out");
-            data.push(("spans.left_out".into(), Value::Integer(left_out)));
+            data.retain(|(key, _)| key != SPANS_LEFT_OUT);
+            data.push((SPANS_LEFT_OUT.into(), Value::Integer(left_out)));
         }
         Trace { spans: std::mem::take(&mut trace.spans), contacts: std::mem::take(&mut trace.contacts), ..*trace }
     }
