@@ -74,7 +74,7 @@ async fn load(source: &Source, environment: &dyn Fn(&str) -> Option<String>) -> 
 /// Logs that nothing is sent to Sentry if no DSN is configured.
 fn log_missing_dsn(config: &Config) {
     if config.sentry.dsn.is_none() {
-        tracing::info!("nothing is sent to Sentry: neither `sentry.dsn` nor SENTRY_DSN is set");
+        tracing::info!(setting = "sentry.dsn", "nothing is sent to Sentry: neither `sentry.dsn` nor SENTRY_DSN is set");
     }
 }
 
