@@ -13,6 +13,7 @@ use crate::capability::accounting::Accounting;
 use crate::capability::address_filter::AddressFilter;
 use crate::capability::bindings;
 use crate::capability::grant::{List, Refusal};
+use crate::capability::held_arguments::HeldArguments;
 use crate::capability::http;
 use crate::capability::probe_context::ProbeContext;
 use crate::capability::quota::{ConnectionPermit, Exceeded};
@@ -43,6 +44,8 @@ pub struct Context {
     pub(in crate::capability) table: ResourceTable,
     /// The connections and cookies of `http`.
     pub(in crate::capability) http: http::Session,
+    /// The memory that counts for the arguments of the guest's calls.
+    pub(in crate::capability) held_arguments: HeldArguments,
     /// The state of WASI, made at the first call that needs it.
     pub(in crate::capability) wasi: Option<Wasi>,
 }
@@ -73,6 +76,7 @@ impl Context {
             exchanges,
             table,
             http,
+            held_arguments: HeldArguments::default(),
             wasi: None,
         }
     }

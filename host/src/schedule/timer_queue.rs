@@ -240,15 +240,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_ends_only_the_run_in_which_it_occurs() {
-        let now = Instant::now();
-        let queue = TimerQueue::new(vec![(0, now, 20 * MS), (1, now, 20 * MS)]);
-        let started =
-            run_for(queue, 200 * MS, |job| async move { assert_ne!(job, 0, "job 0 of the test panics on purpose") })
-                .await;
-        for job in [0, 1] {
-            assert!(jobs(&started).iter().filter(|other| **other == job).count() >= 3, "job {job} is started again");
+    async fn a_panic_ends_one_run_only() {
+        // A machine under load gets more time.
+        for time in [200 * MS, 2000 * MS, 20_000 * MS] {
+            let now = Instant::now();
+            let queue = TimerQueue::new(vec![(0, now, 20 * MS), (1, now, 20 * MS)]);
+            let started = run_for(queue, time, |job| async move { assert_ne!(job, 0, "this is a test") }).await;
+            let starts_of = |job| jobs(&started).iter().filter(|other| **other == job).count();
+            if starts_of(0) >= 3 && starts_of(1) >= 3 {
+                return;
+            }
         }
+        panic!("a job does not go on after a panic");
     }
 
     #[tokio::test]

@@ -19,6 +19,18 @@ pub const SPANS_LEFT_OUT: &str = "spans.left_out";
 /// The maximum number of hosts in a trace. Redirects can lead to any number of hosts.
 pub(super) const MAX_CONTACTS: usize = 100;
 
+/// The maximum length of a span's description, and of a text in its data, in bytes. Longer ones are cut.
+pub const MAX_TEXT_BYTES: usize = 4096;
+
+/// Cuts a text to [`MAX_TEXT_BYTES`], between characters, and frees the rest of its memory.
+fn bounded_text(mut text: String) -> String {
+    if text.len() > MAX_TEXT_BYTES {
+        text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
+        text.shrink_to_fit();
+    }
+    text
+}
+
 /// Builds a trace. All clones write to the same trace.
 ///
 /// The recorder has a stack of the guest's open spans. Spans of the host become children of the innermost of them.
@@ -44,6 +56,13 @@ pub(super) struct OpenTrace {
 /// A span of a [`Recorder`]. The handle of a span that was dropped because the trace was full refers to no span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Handle(pub(super) Option<usize>);
+
+impl Handle {
+    /// Returns true unless the span was dropped because the trace was full.
+    pub fn is_recorded(self) -> bool {
+        self.0.is_some()
+    }
+}
 
 impl Recorder {
     /// Starts a trace of at most [`MAX_SPANS`] spans. The root is open.
@@ -135,7 +154,7 @@ impl Recorder {
             id: SpanId(rand::random()),
             parent: Some(parent.0.unwrap_or(0)),
             op: op.into(),
-            description: description.into(),
+            description: bounded_text(description.into()),
             start,
             duration: Duration::ZERO,
             status: Status::Ok,
@@ -232,7 +251,10 @@ impl Recorder {
 
     /// Sets a key of the data of a span, and replaces its earlier value, if any. The span may have ended.
     pub fn set(&self, span: Handle, key: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
-        let (key, value) = (key.into(), value.into());
+        let (key, mut value) = (key.into(), value.into());
+        if let Value::Text(text) = &mut value {
+            *text = bounded_text(std::mem::take(text));
+        }
         let mut state = self.lock();
         let (Some(index), false) = (span.0, state.finished) else { return };
         let data = &mut state.trace.spans[index].data;
