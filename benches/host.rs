@@ -73,6 +73,8 @@ impl Setup {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.folder.path())
             .env("XDG_CACHE_HOME", &self.cache)
+            // The key of the cache.
+            .env("XDG_STATE_HOME", self.cache.join("state"))
             .env("SSL_CERT_FILE", &self.authority);
         command
     }

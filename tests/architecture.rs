@@ -24,7 +24,8 @@ pub const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("russh", &["capability/ssh"]),
     ("ring", &["capability/ssh", "capability/http/signature_cache", "sandbox/component"]),
     // The clocks of threads and the limit on open files, which the standard library does not provide.
-    ("nix", &["sandbox/epoch", "sandbox/cpu_timer", "sandbox/system_limits"]),
+    ("nix", &["sandbox/epoch", "sandbox/cpu_timer", "sandbox/system_limits", "sandbox/component/compiler_main"]),
+    ("rustix", &["private_directory", "sandbox/component"]),
     // The DSN is parsed once, with the rest of the configuration.
     ("sentry", &["sink/sentry", "config", "propagation"]),
     ("crate::assessment", &["sink", "assessment"]),
@@ -33,6 +34,7 @@ pub const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("crate::config", &["loading", "sandbox", "capability", "sink/sentry", "sink/sinks", "propagation", "config"]),
     ("crate::loading", &[]),
     ("crate::logging", &["command"]),
+    ("crate::private_directory", &["sandbox/component"]),
     ("crate::propagation", &["loading", "sandbox", "capability", "sink/sentry"]),
     ("crate::recording", &["sandbox", "capability/record_replay", "capability/http/response", "redaction"]),
     // A replay compares calls with the placeholders of redacted secrets.
@@ -90,6 +92,19 @@ fn no_cycle_between_the_files_of_a_top_level_module() {
     let cycles: Vec<_> =
         modules.top_level().into_iter().flat_map(|name| modules::cycles(&modules.edges(name))).collect();
     assert!(cycles.is_empty(), "{cycles:#?}");
+}
+
+#[test]
+fn one_function_has_unsafe_code() {
+    const FILE: &str = "sandbox/component/precompiled";
+    let mut found = Vec::new();
+    for (module, text) in source_files() {
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let uses = code.filter(|line| line.contains("unsafe {") || line.contains("unsafe_code"));
+        found.extend(uses.map(|line| (module.clone(), line.trim().split('(').next().unwrap_or_default().to_owned())));
+    }
+    let expected = ["#[expect", "unsafe { Component::deserialize"].map(|found| (FILE.to_owned(), found.to_owned()));
+    assert_eq!(found, expected);
 }
 
 #[test]

@@ -12,7 +12,6 @@ mod examples;
 mod grants;
 mod guests;
 mod http;
-mod identity;
 mod inspect;
 mod json_schema_suite;
 mod limits;

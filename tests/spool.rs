@@ -21,7 +21,7 @@ use crate::support::receiver::{ACCEPTED_RESPONSE, ReceivedEnvelope, Receiver};
 use crate::support::running::RunningProgram;
 use crate::support::target::Target;
 use crate::support::tcp_server::respond_slowly;
-use crate::support::{CommandOutput, empty_folder, eventually, free_port, run_command, sentrynet};
+use crate::support::{CommandOutput, empty_folder, eventually, free_port, run_command, sentrynet, write_code_key};
 
 /// Returns the number in an environment variable, or a small default.
 fn number_from_env(name: &str, small: usize) -> usize {
@@ -39,6 +39,7 @@ fn probes_config(dsn: &str, target: u16, count: usize, more: &str) -> String {
 /// Returns a command whose spool is below `home`.
 fn spooling_program(home: &Path) -> Command {
     let mut program = sentrynet();
+    write_code_key(&home.join("state"));
     program.env("XDG_STATE_HOME", home.join("state"));
     program
 }

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use nix::unistd::Pid;
 use sentrynet::config::{self, Source};
 use sentrynet::propagation::EventDefaults;
-use sentrynet::sandbox::Sandbox;
+use sentrynet::sandbox::{Compiler, Sandbox};
 use serde::{Deserialize, Serialize};
 
 use crate::measure::{Bench, median};
@@ -45,7 +45,10 @@ pub fn measure_sandbox(bench: &mut Bench) -> Result<()> {
 }
 
 fn measure_in_child(command: &mut Command, bench: &Bench) -> Result<Cost> {
-    command.env("XDG_CACHE_HOME", &bench.cache).env("HOME", &bench.folder);
+    command
+        .env("XDG_CACHE_HOME", &bench.cache)
+        .env("XDG_STATE_HOME", bench.cache.join("state"))
+        .env("HOME", &bench.folder);
     let output = command.stdout(Stdio::piped()).stderr(Stdio::piped()).output()?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(serde_json::from_slice(&output.stdout)?)
@@ -65,7 +68,8 @@ pub fn measure_in_this_process() -> Result<()> {
         let draft = config::parse(&source, &|_| None);
         ensure!(draft.errors.is_empty(), "{:?}", draft.errors);
         let config = draft.config;
-        let mut sandbox = Sandbox::new(1, None, EventDefaults::new(&config.sentry), config.secrets.clone())?;
+        let mut sandbox =
+            Sandbox::new(1, None, EventDefaults::new(&config.sentry), config.secrets.clone(), Compiler::ThisProcess)?;
         let probe = config.probes.first().context("the configuration has no probe")?;
         let check = cpu_micros_per_call(async || sandbox.load(probe, Path::new(".")).await.is_ok()).await?;
         let loaded = sandbox.load(probe, Path::new(".")).await;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use sentrynet::LoadError;
 use sentrynet::config::{self, Level, Source};
+use sentrynet::sandbox::Compiler;
 use sentrynet::sink::console::ConsoleOptions;
 use sentrynet::sink::{SinkOptions, Sinks};
 
@@ -49,7 +50,7 @@ async fn run_probes(text: String, folder: &Path) -> Result<(), Box<dyn Error>> {
     let source = Source { name: "probes.yaml".to_owned(), text, path: None, directory: folder.to_owned(), probe: None };
     // Only `SENTRY_SPOTLIGHT` is read from the environment: runs of a demonstration do not belong in the user's Sentry.
     let environment = |name: &str| std::env::var(name).ok().filter(|_| name == "SENTRY_SPOTLIGHT");
-    let loaded = match sentrynet::load(config::parse(&source, &environment)).await {
+    let loaded = match sentrynet::load(config::parse(&source, &environment), Compiler::ThisProcess).await {
         Ok(loaded) => loaded,
         Err(LoadError::Invalid { errors, .. }) => {
             return Err(config::render(&source, Level::Error, &errors, false).into());

@@ -5,11 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::ValueEnum;
 use sentrynet::assessment::AssessedRun;
 use sentrynet::config::{self, Config, Level, Source};
 use sentrynet::run::Outcome;
+use sentrynet::sandbox::Compiler;
 use sentrynet::sink::json::run_to_json;
 use sentrynet::{LoadError, Loaded};
 
@@ -56,7 +57,7 @@ fn read(path: &Path) -> Option<Source> {
 async fn load(source: &Source, environment: &dyn Fn(&str) -> Option<String>) -> Result<Option<Loaded>> {
     let parsed = config::parse(source, environment);
     REDACTOR.install(parsed.config.secrets.clone());
-    match sentrynet::load(parsed).await {
+    match sentrynet::load(parsed, compiler()?).await {
         Ok(loaded) => {
             print_diagnostics(source, Level::Warning, &loaded.warnings);
             Ok(Some(loaded))
@@ -71,10 +72,15 @@ async fn load(source: &Source, environment: &dyn Fn(&str) -> Option<String>) -> 
     }
 }
 
+/// Returns the compiler of components: this program, in a process with limits.
+fn compiler() -> Result<Compiler> {
+    Compiler::this_program().context("cannot find this program, which compiles components in another process")
+}
+
 /// Logs that nothing is sent to Sentry if no DSN is configured.
 fn log_missing_dsn(config: &Config) {
     if config.sentry.dsn.is_none() {
-        tracing::info!(setting = "sentry.dsn", "nothing is sent to Sentry: neither `sentry.dsn` nor SENTRY_DSN is set");
+        tracing::info!("nothing is sent to Sentry: neither `sentry.dsn` nor SENTRY_DSN is set");
     }
 }
 

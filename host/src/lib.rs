@@ -6,10 +6,14 @@
 //! and has it check its settings, and [`Probe::run`](sandbox::Probe::run) runs a probe once. [`schedule::run`] runs probes
 //! again and again instead, and [`sink::Sinks`] assesses and reports their runs. Everything runs in a tokio runtime.
 //!
+//! A program that loads components of strangers should have them compiled in processes with limits, by itself or by the
+//! program `sentrynet`: see [`Compiler`](sandbox::Compiler).
+//!
 //! ```
 //! use std::time::Instant;
 //!
 //! use sentrynet::config::{self, Source};
+//! use sentrynet::sandbox::Compiler;
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -29,7 +33,7 @@
 //!     probe: None,
 //! };
 //! let parsed = config::parse(&source, &|variable| std::env::var(variable).ok());
-//! let loaded = sentrynet::load(parsed).await?;
+//! let loaded = sentrynet::load(parsed, Compiler::ThisProcess).await?;
 //!
 //! let run = loaded.probes[0].run(Instant::now()).await;
 //! assert!(run.outcome.passed());
@@ -73,5 +77,7 @@ pub mod run;
 pub mod trace;
 // Times as text.
 mod time_format;
+// Files that no other user can have written.
+mod private_directory;
 
 pub use loading::{LoadError, Loaded, load};

@@ -2,7 +2,7 @@
 
 use crate::config::{self, Config, Diagnostic, ParsedConfig};
 use crate::propagation::EventDefaults;
-use crate::sandbox::{NotEnoughResources, Probe, Problem, Sandbox};
+use crate::sandbox::{Compiler, NotEnoughResources, Probe, Problem, Sandbox};
 
 /// A configuration without errors, and its probes.
 pub struct Loaded {
@@ -41,6 +41,7 @@ pub enum LoadError {
 
 /// Loads the component of each probe, has each component check its settings, and completes the configuration.
 ///
+/// `compiler` compiles the components of strangers: a program that loads any should compile them in another process.
 /// Nothing is sent over the network. A program that logs should redact [`Config::secrets`] in its log from before this
 /// call.
 ///
@@ -48,11 +49,12 @@ pub enum LoadError {
 ///
 /// Returns [`LoadError::Invalid`] with every error of the configuration and of the probes' settings, and
 /// [`LoadError::Resources`] if the machine has not enough memory or threads for `limits.in_flight` runs at once.
-pub async fn load(mut parsed: ParsedConfig) -> Result<Loaded, LoadError> {
+pub async fn load(mut parsed: ParsedConfig, compiler: Compiler) -> Result<Loaded, LoadError> {
     let config = &parsed.config;
     let in_flight = config.in_flight.min(config.probes.len().max(1));
     let event_defaults = EventDefaults::new(&config.sentry);
-    let mut sandbox = Sandbox::new(in_flight, config.total_memory, event_defaults, config.secrets.clone())?;
+    let mut sandbox = Sandbox::new(in_flight, config.total_memory, event_defaults, config.secrets.clone(), compiler)?;
+    sandbox.start_compiling(config.probes.iter().map(|probe| &probe.module));
     let mut probes = Vec::with_capacity(config.probes.len());
     let (mut probe_errors, mut probe_warnings) = (Vec::new(), Vec::new());
     for probe in &config.probes {
@@ -71,11 +73,7 @@ pub async fn load(mut parsed: ParsedConfig) -> Result<Loaded, LoadError> {
     let ParsedConfig { mut config, mut errors, mut warnings, .. } = parsed;
     warnings.extend(probe_warnings);
     if errors.is_empty() {
-        for renamed in config::distinct_titles(&config, &titles(&probes)) {
-            probes[renamed.index].set_title(renamed.title);
-            warnings.push(renamed.warning);
-        }
-        let titles = titles(&probes);
+        let titles: Vec<_> = probes.iter().map(|probe| probe.identity().title.as_str()).collect();
         warnings.extend(config::check_titles(config.probes.iter().zip(titles.iter().copied())));
         match config::monitors(&config, &titles) {
             Ok(monitors) => config.sentry.monitors = monitors,
@@ -86,8 +84,4 @@ pub async fn load(mut parsed: ParsedConfig) -> Result<Loaded, LoadError> {
         return Err(LoadError::Invalid { errors, warnings });
     }
     Ok(Loaded { config, probes, in_flight: sandbox.in_flight(), warnings })
-}
-
-fn titles(probes: &[Probe]) -> Vec<&str> {
-    probes.iter().map(|probe| probe.identity().title.as_str()).collect()
 }

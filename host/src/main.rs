@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 
 use command::{BROKEN, INVALID_INPUT};
 use logging::{LogFormat, print_error};
+use sentrynet::sandbox::{COMPILE_COMMAND, compile_main};
 
 /// Runs synthetic-monitoring probes, each in a WebAssembly sandbox, and reports every run to Sentry.
 #[derive(Parser)]
@@ -56,6 +57,12 @@ enum Command {
     Schema(command::schema::Arguments),
     /// Create a project for a new probe: a folder with everything that is needed to build it
     New(command::new::Arguments),
+    /// Compile the component on standard input within limits; the program starts itself with this command
+    #[command(name = COMPILE_COMMAND, hide = true)]
+    CompileComponent {
+        /// The CPU time that it may take
+        cpu_seconds: u64,
+    },
 }
 
 /// mimalloc returns memory to the system after a peak; the allocator of glibc does not.
@@ -66,6 +73,9 @@ fn main() -> ExitCode {
     // Transparent huge pages of 2 MiB waste memory on many small, short-lived allocations.
     _ = nix::sys::prctl::set_thp_disable(true);
     let arguments = CommandLine::parse();
+    if let Command::CompileComponent { cpu_seconds } = arguments.command {
+        return compile_main(cpu_seconds);
+    }
     if let Err(error) = logging::start(arguments.log_format) {
         print_error(&error.to_string());
         return ExitCode::from(INVALID_INPUT);
@@ -91,6 +101,7 @@ fn execute(command: Command) -> Result<u8> {
             Command::Inspect(arguments) => command::inspect::inspect(&arguments).await,
             Command::Schema(arguments) => command::schema::schema(&arguments).await,
             Command::New(arguments) => Ok(command::new::new(&arguments)),
+            Command::CompileComponent { .. } => unreachable!("`main` has handled it"),
         }
     })
 }

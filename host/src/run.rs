@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use crate::trace::Trace;
 
 pub mod evidence;
-pub mod reserved;
 
 /// One finished run.
 #[derive(Debug, Clone)]

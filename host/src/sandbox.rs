@@ -38,7 +38,8 @@ mod replay;
 mod settings;
 mod system_limits;
 
-pub use component::LoadError;
+use component::ComponentCompiler;
+pub use component::{COMPILE_COMMAND, Compiler, LoadError, compile_main};
 use component_cache::ComponentCache;
 use context_factory::ContextFactory;
 pub use description::Description;
@@ -69,6 +70,7 @@ impl Sandbox {
     /// Creates a sandbox for `in_flight` runs at once, or for fewer if the kernel's limits allow fewer:
     /// [`Sandbox::in_flight`] returns their number. All runs together use at most `total_memory` bytes for their guests;
     /// the default is half of the machine's memory. `secrets` are redacted from everything that comes out of a probe.
+    /// `compiler` compiles the components of strangers.
     ///
     /// # Errors
     /// Returns [`NotEnoughResources`] if the kernel refuses the address space or the threads that so many runs need.
@@ -77,6 +79,7 @@ impl Sandbox {
         total_memory: Option<usize>,
         event_defaults: EventDefaults,
         secrets: Secrets,
+        compiler: Compiler,
     ) -> Result<Self, NotEnoughResources> {
         let in_flight = system_limits::max_in_flight(in_flight);
         let refused = |error: wasmtime::Error| NotEnoughResources { in_flight, reason: format!("{error:#}") };
@@ -91,8 +94,9 @@ impl Sandbox {
         capability::link(&mut linker).map_err(refused)?;
         let shared =
             SharedState { http: Arc::new(http::SharedState::load()), ssh: Arc::default(), memory: Arc::new(memory) };
+        let compiler = ComponentCompiler::new(engine, compiler);
         Ok(Self {
-            components: ComponentCache::new(engine, linker, executor, secrets.clone(), Arc::new(shared)),
+            components: ComponentCache::new(compiler, linker, executor, secrets.clone(), Arc::new(shared)),
             contexts: ContextFactory::new(event_defaults, secrets.clone()),
             secrets,
             in_flight,
@@ -102,6 +106,11 @@ impl Sandbox {
     /// Returns the number of runs that can be in progress at once.
     pub fn in_flight(&self) -> usize {
         self.in_flight
+    }
+
+    /// Starts to compile the components of modules, several at once, so that loading one does not wait for those before.
+    pub fn start_compiling<'a>(&mut self, modules: impl IntoIterator<Item = &'a Module>) {
+        self.components.start_compiling(modules.into_iter());
     }
 
     /// Loads a configured probe: loads its component, unless it has been loaded for another probe, and has the
@@ -151,16 +160,8 @@ impl Sandbox {
     /// # Errors
     /// Returns a [`LoadError`] if the component cannot be used as a probe.
     pub async fn inspect(&mut self, module: &Module) -> Result<Inspection, LoadError> {
-        let bytes = component::read(module)?;
-        // Pins the digest, so that `describe` runs in a component of the same bytes even if the file changes meanwhile.
-        let sha256 = component::sha256(&bytes);
-        let module = match module {
-            Module::File { path, .. } => Module::File { path: path.clone(), sha256: Some(sha256.clone()) },
-            Module::BuiltIn(name) => Module::BuiltIn(name),
-        };
-        let described = self.components.load(&module, &Arc::new(self.contexts.empty())).await?;
-        let component = described.component.pre.instance_pre().component();
-        Ok(Inspection::new(described.description, component, &bytes, sha256))
+        let described = self.components.load(module, &Arc::new(self.contexts.empty())).await?;
+        Ok(Inspection::new(described))
     }
 
     fn redact(&self, mut problems: Vec<Problem>) -> Vec<Problem> {

@@ -163,6 +163,11 @@ fn files(folder: &Path) -> Vec<String> {
     found
 }
 
+fn sorted(mut names: Vec<String>) -> Vec<String> {
+    names.sort();
+    names
+}
+
 #[test]
 fn the_environment_and_the_folders_that_it_names() {
     let guest = PASSES.write("compatibility-environment");
@@ -186,15 +191,14 @@ fn the_environment_and_the_folders_that_it_names() {
     assert!(ended.stderr.contains("INFO"), "{}", ended.stderr);
     let part = super::spool::spool_folder_name(receiver.port);
     let spool = |folder: &str| [folder.to_owned(), format!("{folder}/1"), format!("{folder}/1/lock")].to_vec();
-    assert_eq!(
-        files(&state),
-        ["sentrynet".to_owned()].into_iter().chain(spool(&format!("sentrynet/{part}"))).collect::<Vec<_>>()
-    );
-    assert!(files(&cache).contains(&"sentrynet".to_owned()), "{:?}", files(&cache));
+    let keys = |folder: &str| [folder.to_owned(), format!("{folder}/compiled-code")].to_vec();
+    let in_state = [vec!["sentrynet".to_owned()], spool(&format!("sentrynet/{part}")), keys("sentrynet/keys")].concat();
+    assert_eq!(files(&state), sorted(in_state));
+    assert_eq!(files(&cache)[..2], ["sentrynet", "sentrynet/code"]);
 
     // `STATE_DIRECTORY`, which systemd sets, takes precedence over the user's folder.
     program.env("STATE_DIRECTORY", &service).env("SENTRYNET_LOG", "error");
     let ended = run_command(&mut program, &configuration);
     assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
-    assert_eq!(files(&service), spool(&part));
+    assert_eq!(files(&service), sorted([spool(&part), keys("keys")].concat()));
 }

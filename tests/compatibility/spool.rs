@@ -17,7 +17,7 @@ use super::expected::folder;
 use crate::guests::{Guest, PASSES};
 use crate::support::receiver::Receiver;
 use crate::support::target::Target;
-use crate::support::{CommandOutput, free_port, run_command, sentrynet};
+use crate::support::{CommandOutput, free_port, run_command, sentrynet, write_code_key};
 
 const MAGIC: &[u8] = b"sntspl\0\x01";
 const HEADER_BYTES: usize = 24;
@@ -99,6 +99,7 @@ fn dsn(port: u16) -> String {
 /// Runs these probes once with a spool in a folder and a sample rate. There need not be a receiver at `port`.
 fn once(state: &Path, port: u16, sample: u8, probes: &str) -> CommandOutput {
     let text = format!("sentry: {{dsn: '{}', server_name: here, sample: {sample}}}\n{probes}", dsn(port));
+    write_code_key(state);
     run_command(sentrynet().env("XDG_STATE_HOME", state).args(["once", "-"]), &text)
 }
 

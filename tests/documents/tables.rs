@@ -3,7 +3,7 @@
 
 use sentrynet::config::{self, Source};
 use sentrynet::propagation::EventDefaults;
-use sentrynet::sandbox::Sandbox;
+use sentrynet::sandbox::{Compiler, Sandbox};
 use serde_json::Value;
 
 use super::{CONFIGURATION, compare, read};
@@ -68,8 +68,9 @@ async fn schema(name: &str) -> Value {
     let text = format!("groups: [{{probes: [{{probe: {name}, title: t}}]}}]");
     let source = Source { name: "test".to_owned(), text, path: None, directory: ".".into(), probe: None };
     let config = config::parse(&source, &|_| None).config;
-    let mut sandbox = Sandbox::new(1, None, EventDefaults::new(&config.sentry), config.secrets.clone())
-        .expect("the machine has memory for one run");
+    let mut sandbox =
+        Sandbox::new(1, None, EventDefaults::new(&config.sentry), config.secrets.clone(), Compiler::ThisProcess)
+            .expect("the machine has memory for one run");
     let description = sandbox.describe(&config.probes[0]).await.expect("the built-in component describes itself");
     description.schema.clone()
 }

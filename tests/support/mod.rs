@@ -14,10 +14,10 @@ pub mod sshd;
 pub mod target;
 pub mod tcp_server;
 
-use std::fs::Permissions;
+use std::fs::{DirBuilder, OpenOptions, Permissions};
 use std::io::Write;
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::LazyLock;
@@ -42,7 +42,18 @@ pub fn sentrynet() -> Command {
 fn create_state_folder() -> PathBuf {
     static STATES: LazyLock<PathBuf> = LazyLock::new(|| empty_folder("state"));
     static COUNT: AtomicUsize = AtomicUsize::new(0);
-    STATES.join(COUNT.fetch_add(1, Ordering::Relaxed).to_string())
+    let state = STATES.join(COUNT.fetch_add(1, Ordering::Relaxed).to_string());
+    write_code_key(&state);
+    state
+}
+
+/// Writes the key of compiled code to a state folder, unless it is there. All tests have the same, so that a component is
+/// compiled once for all of them.
+pub fn write_code_key(state: &Path) {
+    let keys = state.join("sentrynet/keys");
+    DirBuilder::new().recursive(true).mode(0o700).create(&keys).expect("the folder is writable");
+    let key = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(keys.join("compiled-code"));
+    key.and_then(|mut file| file.write_all(&[7; 32])).expect("the folder is writable");
 }
 
 /// A child process that is killed when the value is dropped.

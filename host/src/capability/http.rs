@@ -91,7 +91,8 @@ impl HostResponse for Context {
     }
 
     fn drop(&mut self, response: Resource<Response>) -> wasmtime::Result<()> {
-        self.table.delete(response)?;
+        let response = self.table.delete(response)?;
+        self.accounting.release(response.size());
         Ok(())
     }
 }

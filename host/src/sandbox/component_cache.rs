@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wasmtime::Engine;
+use tokio_util::task::AbortOnDropHandle;
 use wasmtime::component::Linker;
 
 use crate::capability::{Context, ProbeContext, SharedState};
 use crate::config::Module;
 use crate::redaction::Secrets;
 use crate::sandbox::backtrace::format_fault;
-use crate::sandbox::component::{self, Compiled, LoadError};
+use crate::sandbox::component::{self, Compiled, ComponentCompiler, Facts, LoadError};
 use crate::sandbox::description::{Description, parse_schema};
 use crate::sandbox::executor::GuestExecutor;
 use crate::sandbox::instance::call_once;
@@ -20,13 +20,17 @@ use crate::schema::Schema;
 
 /// The components that have been loaded, and the errors of those that could not be loaded.
 pub struct ComponentCache {
-    engine: Engine,
+    compiler: Arc<ComponentCompiler>,
     linker: Linker<Context>,
     executor: Arc<GuestExecutor>,
     secrets: Secrets,
     shared: Arc<SharedState>,
+    compiling: HashMap<Module, Compiling>,
     loaded: HashMap<Module, Result<DescribedComponent, LoadError>>,
 }
+
+/// A component that is being compiled.
+type Compiling = AbortOnDropHandle<Result<Compiled, LoadError>>;
 
 /// A component that has been loaded and has described itself.
 #[derive(Clone)]
@@ -37,18 +41,44 @@ pub struct DescribedComponent {
     pub description: Arc<Description>,
     /// The compiled schema of [`Description::schema`].
     pub schema: Arc<Schema>,
+    /// The component's file.
+    pub file: Arc<ComponentFile>,
+}
+
+/// What is known of a component's file beside its code.
+pub struct ComponentFile {
+    /// The size in bytes.
+    pub size_bytes: u64,
+    /// What the compiler has seen in it.
+    pub facts: Facts,
 }
 
 impl ComponentCache {
-    /// Creates an empty cache. Components are compiled by `engine` and linked by `linker`, of the same engine.
+    /// Creates an empty cache. Components are compiled by `compiler` and linked by `linker`, for the same engine.
     pub fn new(
-        engine: Engine,
+        compiler: ComponentCompiler,
         linker: Linker<Context>,
         executor: GuestExecutor,
         secrets: Secrets,
         shared: Arc<SharedState>,
     ) -> Self {
-        Self { engine, linker, executor: Arc::new(executor), secrets, shared, loaded: HashMap::new() }
+        Self {
+            compiler: Arc::new(compiler),
+            linker,
+            executor: Arc::new(executor),
+            secrets,
+            shared,
+            compiling: HashMap::new(),
+            loaded: HashMap::new(),
+        }
+    }
+
+    /// Starts to compile the components of modules, so that those that are loaded later do not wait for those before.
+    pub fn start_compiling<'a>(&mut self, modules: impl Iterator<Item = &'a Module>) {
+        for module in modules.filter(|module| !self.loaded.contains_key(*module)) {
+            let compiling = self.compiling.entry(module.clone());
+            compiling.or_insert_with(|| compile(&self.compiler, module));
+        }
     }
 
     /// Returns the component of a module. The first call for a module compiles and links the component, and calls its
@@ -65,15 +95,21 @@ impl ComponentCache {
         if let Some(known) = self.loaded.get(module) {
             return known.clone();
         }
-        let loaded = self.load_new(module, context).await;
+        let compiling = self.compiling.remove(module).unwrap_or_else(|| compile(&self.compiler, module));
+        let loaded = self.load_new(module, compiling, context).await;
         self.loaded.entry(module.clone()).or_insert(loaded).clone()
     }
 
-    async fn load_new(&self, module: &Module, context: &Arc<ProbeContext>) -> Result<DescribedComponent, LoadError> {
-        let compiled = self.compile(module).await?;
+    async fn load_new(
+        &self,
+        module: &Module,
+        compiling: Compiling,
+        context: &Arc<ProbeContext>,
+    ) -> Result<DescribedComponent, LoadError> {
+        let compiled = finish_compiling(module, compiling).await?;
         let component = Arc::new(LoadedComponent {
             pre: component::link(&self.linker, &compiled)?,
-            sha256: compiled.sha256.into(),
+            sha256: compiled.sha256.as_str().into(),
             executor: Arc::clone(&self.executor),
             secrets: self.secrets.clone(),
             shared: Arc::clone(&self.shared),
@@ -87,21 +123,24 @@ impl ComponentCache {
         tracing::debug!(%module, name, version, "loaded a component");
         let (value, schema) = parse_schema(&described.settings_schema)?;
         let description = Arc::new(Description { name, version, summary, schema: value });
-        Ok(DescribedComponent { component, description, schema: Arc::new(schema) })
+        let file = Arc::new(ComponentFile { size_bytes: compiled.size_bytes, facts: compiled.facts });
+        Ok(DescribedComponent { component, description, schema: Arc::new(schema), file })
     }
+}
 
-    /// Compiles a component on a blocking thread. Logs if this takes longer than 2 s.
-    async fn compile(&self, module: &Module) -> Result<Compiled, LoadError> {
-        const LOG_AFTER: Duration = Duration::from_secs(2);
-        let (engine, owned_module) = (self.engine.clone(), module.clone());
-        let mut compiling = tokio::task::spawn_blocking(move || component::compile(&engine, &owned_module));
-        let compiled = match tokio::time::timeout(LOG_AFTER, &mut compiling).await {
-            Ok(compiled) => compiled,
-            Err(_) => {
-                tracing::info!(%module, "still compiling: a large component can take a minute the first time");
-                compiling.await
-            }
-        };
-        compiled.unwrap_or_else(|error| Err(LoadError::Panicked(error.to_string())))
-    }
+fn compile(compiler: &Arc<ComponentCompiler>, module: &Module) -> Compiling {
+    AbortOnDropHandle::new(tokio::spawn(Arc::clone(compiler).compile(module.clone())))
+}
+
+/// Waits for a compiler, and logs if it takes long.
+async fn finish_compiling(module: &Module, mut compiling: Compiling) -> Result<Compiled, LoadError> {
+    const LOG_AFTER: Duration = Duration::from_secs(2);
+    let compiled = match tokio::time::timeout(LOG_AFTER, &mut compiling).await {
+        Ok(compiled) => compiled,
+        Err(_) => {
+            tracing::info!(%module, "still compiling: a large component can take a minute the first time");
+            compiling.await
+        }
+    };
+    compiled.unwrap_or_else(|error| Err(LoadError::Panicked(error.to_string())))
 }

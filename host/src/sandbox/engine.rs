@@ -1,10 +1,6 @@
 //! Configures the wasmtime engine that all components share: compilation, and the pool that instances are allocated from.
 
-use etcetera::BaseStrategy;
-use wasmtime::{
-    Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig,
-    WasmBacktraceDetails,
-};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
 use crate::config::{MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS};
 use crate::sandbox::epoch;
@@ -18,24 +14,37 @@ const LARGE_POOL_RUNS: usize = 2000;
 /// # Errors
 /// Returns wasmtime's error if the kernel refuses the address space of the pool, or a thread for the ticker.
 pub fn new(in_flight: usize, share: usize) -> wasmtime::Result<Engine> {
+    let mut config = config();
+    // Zeroing a stack after a run returns its pages to the kernel. Otherwise they would stay resident in a large pool
+    // after a peak.
+    config.async_stack_zeroing(in_flight > LARGE_POOL_RUNS);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(in_flight, share)));
+    let engine = Engine::new(&config)?;
+    epoch::spawn_epoch_ticker(&engine)?;
+    Ok(engine)
+}
+
+/// Creates an engine that only compiles. Its code is for the engines of [`new`]: the pool does not change it.
+///
+/// # Errors
+/// Returns wasmtime's error if the processor is not supported.
+pub fn for_compiling() -> wasmtime::Result<Engine> {
+    Engine::new(&config())
+}
+
+/// Returns the settings that decide what code is compiled to.
+fn config() -> Config {
     let mut config = Config::new();
     config.epoch_interruption(true);
     // Guests are synchronous: component-model async is not yet reliable.
     config.concurrency_support(false);
     config.memory_reservation(MAX_MEMORY_BYTES as u64);
-    // Zeroing a stack after a run returns its pages to the kernel. Otherwise they would stay resident in a large pool
-    // after a peak.
-    config.async_stack_zeroing(in_flight > LARGE_POOL_RUNS);
-    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(in_flight, share)));
     // The next two make guests deterministic on every machine, so that a run recorded on one can be replayed on
     // another.
     config.relaxed_simd_deterministic(true);
     config.cranelift_nan_canonicalization(true);
     config.wasm_backtrace_details(WasmBacktraceDetails::Enable);
-    config.cache(compilation_cache());
-    let engine = Engine::new(&config)?;
-    epoch::spawn_epoch_ticker(&engine)?;
-    Ok(engine)
+    config
 }
 
 fn pool(in_flight: usize, share: usize) -> PoolingAllocationConfig {
@@ -75,20 +84,4 @@ fn pool(in_flight: usize, share: usize) -> PoolingAllocationConfig {
         pool.linear_memory_keep_resident(RESIDENT_BYTES).table_keep_resident(RESIDENT_BYTES);
     }
     pool
-}
-
-/// Returns the cache of compiled code on disk. Returns `None` if there is no usable directory; each start then compiles
-/// all components.
-fn compilation_cache() -> Option<Cache> {
-    let directory = etcetera::choose_base_strategy().ok()?.cache_dir().join("sentrynet");
-    let mut config = CacheConfig::new();
-    config.with_directory(&directory);
-    match Cache::new(config) {
-        Ok(cache) => Some(cache),
-        Err(error) => {
-            let directory = directory.display();
-            tracing::info!(%directory, "cannot cache compiled components, each start compiles them again: {error:#}");
-            None
-        }
-    }
 }

@@ -1,13 +1,9 @@
 //! Inspects a component without running it, except for its `describe`.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use wasmparser::{KnownCustom, Parser, Payload};
-use wasmtime::component::Component;
-
-use crate::capability::truncate;
 use crate::sandbox::component;
+use crate::sandbox::component_cache::DescribedComponent;
 use crate::sandbox::description::Description;
 use crate::sandbox::imports::{ImportInfo, import_info};
 
@@ -26,7 +22,7 @@ pub struct Inspection {
     /// True for a core module, which the host converts to a component.
     pub is_core_module: bool,
     /// The size of the file in bytes.
-    pub size_bytes: usize,
+    pub size_bytes: u64,
     /// The SHA-256 of the file, in lower-case hexadecimal digits.
     pub sha256: String,
 }
@@ -43,8 +39,10 @@ pub struct Import {
 }
 
 impl Inspection {
-    /// Inspects a compiled component, and `bytes`, the file that it was compiled from.
-    pub fn new(description: Arc<Description>, component: &Component, bytes: &[u8], sha256: String) -> Self {
+    /// Inspects a component that has described itself.
+    pub fn new(described: DescribedComponent) -> Self {
+        let DescribedComponent { component: loaded, description, file, .. } = described;
+        let component = loaded.pre.instance_pre().component();
         // The component is linked, so the host has every interface that it imports.
         let imports = component::imports(component).into_iter().filter_map(|(interface, functions)| {
             import_info(&interface, &functions).map(|info| Import { interface, functions, info })
@@ -53,35 +51,10 @@ impl Inspection {
             description,
             contract: component::contract(component).unwrap_or_default(),
             imports: imports.collect(),
-            producers: producers(bytes),
-            is_core_module: component::is_core_module(bytes),
-            size_bytes: bytes.len(),
-            sha256,
+            producers: file.facts.producers.clone(),
+            is_core_module: file.facts.is_core_module,
+            size_bytes: file.size_bytes,
+            sha256: loaded.sha256.to_string(),
         }
     }
-}
-
-/// Returns the `producers` fields of a component and its core modules. Fields that cannot be read are skipped, since
-/// they are only informative.
-fn producers(bytes: &[u8]) -> Vec<[String; 3]> {
-    const MAX_PRODUCERS: usize = 20;
-    const MAX_TEXT_BYTES: usize = 100;
-    let sections = Parser::new(0).parse_all(bytes).map_while(Result::ok).filter_map(|payload| match payload {
-        Payload::CustomSection(section) => match section.as_known() {
-            KnownCustom::Producers(fields) => Some(fields),
-            _ => None,
-        },
-        _ => None,
-    });
-    let mut producers = BTreeSet::new();
-    for field in sections.flatten().flatten() {
-        for value in field.values.into_iter().flatten() {
-            let producer = [field.name, value.name, value.version];
-            producers.insert(producer.map(|text| truncate(text.to_owned(), MAX_TEXT_BYTES)));
-            if producers.len() == MAX_PRODUCERS {
-                return producers.into_iter().collect();
-            }
-        }
-    }
-    producers.into_iter().collect()
 }

@@ -31,7 +31,7 @@ pub async fn load(
 ) -> Result<(Probe, Vec<Problem>), Vec<Problem>> {
     let checks = Arc::new(contexts.for_checks(probe, &probe.name, directory));
     let loaded = components.load(&probe.module, &checks).await.map_err(component_problem)?;
-    let DescribedComponent { component, description, schema } = loaded;
+    let DescribedComponent { component, description, schema, .. } = loaded;
 
     let (settings, violations) = check_schema(&schema, probe)?;
     let report = check_by_probe(&component, &checks, &settings, !violations.is_empty()).await?;
@@ -124,13 +124,8 @@ async fn check_by_probe(
 /// component's name.
 fn choose_title(probe: &config::Probe, derived: Option<String>) -> String {
     const MAX_TITLE_BYTES: usize = 200;
-    let derived = derived.map(|title| one_line(&truncate(title, MAX_TITLE_BYTES))).filter(|title| !title.is_empty());
+    let derived = derived.map(|title| truncate(title, MAX_TITLE_BYTES)).filter(|title| !title.trim().is_empty());
     probe.title.clone().or(derived).unwrap_or_else(|| probe.name.clone())
-}
-
-/// Returns a component's text without control characters, and without spaces at its ends.
-fn one_line(text: &str) -> String {
-    text.replace(char::is_control, " ").trim().to_owned()
 }
 
 fn title_problem() -> Problem {

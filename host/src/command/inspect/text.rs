@@ -91,7 +91,7 @@ fn actions_table(imports: &[Import]) -> String {
     text
 }
 
-fn format_size(bytes: usize) -> String {
+fn format_size(bytes: u64) -> String {
     match bytes {
         ..1024 => format!("{bytes} bytes"),
         1024..0x10_0000 => format!("{:.1} KiB", bytes as f64 / 1024.0),

@@ -10,31 +10,29 @@ use addr2line::Context;
 use addr2line::gimli::{self, Dwarf, EndianSlice, LittleEndian, Reader, ReaderOffsetId, SectionId};
 use wasmparser::{Parser, Payload};
 
-/// The maximal number of reads for one core module. Measured: all debug information of a Rust probe, 3 MB, takes 1.6
-/// million reads.
+/// The maximal number of reads for one core module, and for all of a component. Measured: all debug information of a Rust
+/// probe, 3 MB, takes 1.6 million reads.
 const MAX_READS: usize = 5_000_000;
+const MAX_TOTAL_READS: usize = 20_000_000;
 /// The maximal nesting of entries. Each level takes a frame of the host's stack.
 const MAX_DEPTH: isize = 128;
 /// The maximal length of a name or path.
 const MAX_TEXT_BYTES: usize = 4096;
 
-/// Returns the component without the debug information that is unsafe to read. Logs a warning if it removes any.
-pub fn without_unsafe_dwarf<'a>(bytes: Cow<'a, [u8]>, name: &str) -> Cow<'a, [u8]> {
-    let unsafe_modules = modules(&bytes).into_iter().filter(|module| !module.is_safe());
+/// Returns the component without the debug information that is unsafe to read, and whether there was any.
+pub fn without_unsafe_dwarf(bytes: Cow<'_, [u8]>) -> (Cow<'_, [u8]>, bool) {
+    let mut total_left = MAX_TOTAL_READS;
+    let unsafe_modules = modules(&bytes).into_iter().filter(|module| !module.is_safe(&mut total_left));
     let offsets: Vec<usize> = unsafe_modules.flat_map(|module| module.name_offsets).collect();
     if offsets.is_empty() {
-        return bytes;
+        return (bytes, false);
     }
-    tracing::warn!(
-        module = name,
-        "ignoring debug information (DWARF), which is damaged or takes too long to read: backtraces have no source lines"
-    );
     let mut bytes = bytes.into_owned();
     for offset in offsets {
         // Renames the section, keeping its length: custom sections of unknown names are ignored.
         bytes[offset] = b'-';
     }
-    Cow::Owned(bytes)
+    (Cow::Owned(bytes), true)
 }
 
 /// The sections of one core module that have debug information.
@@ -70,9 +68,11 @@ fn modules(bytes: &[u8]) -> Vec<Module<'_>> {
 }
 
 impl Module<'_> {
-    /// Returns true if all debug information that a backtrace may need can be read within the bounds.
-    fn is_safe(&self) -> bool {
-        let reads_left = Cell::new(MAX_READS);
+    /// Returns true if all debug information that a backtrace may need can be read within the bounds. Subtracts the reads from
+    /// `total_left`.
+    fn is_safe(&self, total_left: &mut usize) -> bool {
+        let max_reads = MAX_READS.min(*total_left);
+        let reads_left = Cell::new(max_reads);
         let section = |id: SectionId| {
             let data = self.sections.get(id.name()).copied().unwrap_or_default();
             Ok::<_, gimli::Error>(BoundedReader {
@@ -91,7 +91,9 @@ impl Module<'_> {
             context.parse_inlined_functions().map(|()| true)
         };
         // The parser ignores some errors, so the number of reads is checked too.
-        read().is_ok_and(|shallow| shallow) && reads_left.get() > 0
+        let is_safe = read().is_ok_and(|shallow| shallow) && reads_left.get() > 0;
+        *total_left -= max_reads - reads_left.get();
+        is_safe
     }
 }
 
@@ -243,8 +245,9 @@ mod tests {
     fn check(info: &[u8], abbreviations: &[u8], is_safe: bool) {
         let before = module(info, abbreviations);
         let started = Instant::now();
-        let after = without_unsafe_dwarf(Cow::Borrowed(&before), "a test");
+        let (after, has_unsafe) = without_unsafe_dwarf(Cow::Borrowed(&before));
         assert!(started.elapsed() < Duration::from_secs(20));
+        assert_eq!(has_unsafe, !is_safe);
         let modules_left = modules(&after).len();
         assert_eq!((modules_left, after.len(), *after == *before), (usize::from(is_safe), before.len(), is_safe));
     }
@@ -265,6 +268,20 @@ mod tests {
             .chain([0])
             .collect();
         check(&unit(&[]).repeat(30_000), &table, false);
+    }
+
+    #[test]
+    fn debug_information_of_all_modules_together_is_bounded() {
+        // Each module takes most of the reads that one may take.
+        let info = unit(&[entry(1), [entry(2), vec![0]].concat().repeat(90_000), vec![0; 2]].concat());
+        let one = module(&info, ABBREVIATIONS);
+        let whole = without_unsafe_dwarf(Cow::Borrowed(&one));
+        assert!(!whole.1, "one alone is safe");
+        let inner = &one[8..];
+        let many = [&one[..8], &inner.repeat(40)].concat();
+        let (after, has_unsafe) = without_unsafe_dwarf(Cow::Borrowed(&many));
+        let left = modules(&after).len();
+        assert!(has_unsafe && left > 0 && left < 40, "{left}");
     }
 
     #[test]

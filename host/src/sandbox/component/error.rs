@@ -57,6 +57,30 @@ pub enum LoadError {
         /// wasmtime's message.
         why: String,
     },
+    /// The component exceeds a bound on its structure.
+    #[error("{name} is too complex to compile: {why}; make it smaller, or split it into several probes")]
+    TooComplex {
+        /// The module.
+        name: String,
+        /// The bound, and the value that exceeds it.
+        why: String,
+    },
+    /// Compiling the component reached a limit.
+    #[error("compiling {name} took more than {limit}; build it with optimisations, or make it smaller")]
+    CompileLimit {
+        /// The module.
+        name: String,
+        /// The limit.
+        limit: String,
+    },
+    /// The process that compiles cannot be started.
+    #[error("cannot compile {name}: the host cannot start its own program again as compiler: {why}")]
+    Compiler {
+        /// The module.
+        name: String,
+        /// The reason.
+        why: String,
+    },
     /// The component does not export the interface of a probe.
     #[error(
         "{name} is not a probe: it does not export `{PROBER}`, but {exports}; build it for the world `probe` in the \

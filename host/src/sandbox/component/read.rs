@@ -1,9 +1,10 @@
-//! Reads components: built-in ones, and files.
+//! Opens the files of components: built-in ones, and others.
 
-use std::io::{self, Read};
+use std::fs::{File, Metadata};
+use std::io::{self, Read, Seek};
 use std::path::Path;
 
-use ring::digest::{SHA256, digest};
+use ring::digest::{self, Digest, SHA256, SHA256_OUTPUT_LEN};
 
 use super::error::LoadError;
 use crate::config::Module;
@@ -13,30 +14,155 @@ const BUILT_IN: [&str; 3] = ["http", "chain", "ssh"];
 /// The components of the built-in probes, each after its length (four bytes, little-endian), compressed with zstd.
 const BUILT_IN_ARCHIVE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/built-in.zst"));
 
-/// Returns the bytes of a module's file, or of a built-in component.
-///
-/// # Errors
-/// - [`LoadError::Unknown`] if no such probe is built in.
-/// - [`LoadError::Unreadable`] if the file cannot be read, is no regular file, or is larger than 256 MiB.
-/// - [`LoadError::OtherBytes`] if the file's digest is not the one that the configuration pins.
-pub fn read(module: &Module) -> Result<Vec<u8>, LoadError> {
-    match module {
-        Module::BuiltIn(name) => built_in(name),
-        Module::File { path, sha256: None } => read_file(path),
-        Module::File { path, sha256: Some(pinned) } => {
-            let bytes = read_file(path)?;
-            let digest = sha256(&bytes);
-            if *pinned == digest {
-                return Ok(bytes);
+/// The maximal size of a component. Measured components are smaller, even those with the interpreter of a language.
+const MAX_FILE_BYTES: u64 = 256 << 20;
+
+/// The file of a component. Nothing of it is kept in memory, and only its digest is known.
+pub struct Source {
+    contents: Contents,
+    size: u64,
+    sha256: [u8; SHA256_OUTPUT_LEN],
+}
+
+enum Contents {
+    BuiltIn(Vec<u8>),
+    File(File),
+}
+
+impl Source {
+    /// Opens a module's file, or a built-in component, and computes its digest.
+    ///
+    /// # Errors
+    /// - [`LoadError::Unknown`] if no such probe is built in.
+    /// - [`LoadError::Unreadable`] if the file cannot be read, is no regular file, or is larger than 256 MiB.
+    /// - [`LoadError::OtherBytes`] if the file's digest is not the one that the configuration pins.
+    pub fn open(module: &Module) -> Result<Self, LoadError> {
+        let (path, pinned) = match module {
+            Module::BuiltIn(name) => {
+                let bytes = built_in(name)?;
+                let (size, sha256) = (bytes.len() as u64, sha256(&bytes));
+                return Ok(Self { contents: Contents::BuiltIn(bytes), size, sha256 });
             }
-            Err(LoadError::OtherBytes { path: path.clone(), digest, pinned: pinned.clone() })
+            Module::File { path, sha256 } => (path, sha256),
+        };
+        let unreadable = |error: io::Error| LoadError::Unreadable { path: path.clone(), why: error.to_string() };
+        let mut file = open_file(path).map_err(unreadable)?;
+        let (mut size, mut context) = (0, digest::Context::new(&SHA256));
+        read_chunks(&mut file, |chunk| {
+            size += chunk.len() as u64;
+            context.update(chunk);
+            size <= MAX_FILE_BYTES
+        })
+        .map_err(unreadable)?;
+        if size > MAX_FILE_BYTES {
+            return Err(unreadable(too_large()));
+        }
+        let this = Self { contents: Contents::File(file), size, sha256: bytes_of(&context.finish()) };
+        match pinned {
+            Some(pinned) if *pinned != this.sha256() => {
+                Err(LoadError::OtherBytes { path: path.clone(), digest: this.sha256(), pinned: pinned.clone() })
+            }
+            _ => Ok(this),
+        }
+    }
+
+    /// Returns the size in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Returns the SHA-256.
+    pub fn digest(&self) -> [u8; SHA256_OUTPUT_LEN] {
+        self.sha256
+    }
+
+    /// Returns the SHA-256 in lower-case hexadecimal digits, as `sha256sum` writes it.
+    pub fn sha256(&self) -> String {
+        hexadecimal(&self.sha256)
+    }
+
+    /// Gives the file's bytes to `take`, in parts, until it returns false.
+    ///
+    /// # Errors
+    /// Returns an error if the file cannot be read, or has changed since it was opened; `take` then had other bytes.
+    pub fn read_chunks(&mut self, mut take: impl FnMut(&[u8]) -> bool) -> io::Result<()> {
+        let file = match &mut self.contents {
+            Contents::BuiltIn(bytes) => {
+                take(bytes);
+                return Ok(());
+            }
+            Contents::File(file) => file,
+        };
+        file.rewind()?;
+        let (mut left, mut context) = (self.size, digest::Context::new(&SHA256));
+        let (mut is_longer, mut is_stopped) = (false, false);
+        read_chunks(file, |chunk| {
+            context.update(chunk);
+            is_longer = chunk.len() as u64 > left;
+            left = left.saturating_sub(chunk.len() as u64);
+            is_stopped = !is_longer && !take(chunk);
+            !is_longer && !is_stopped
+        })?;
+        if is_longer || !is_stopped && bytes_of(&context.finish()) != self.sha256 {
+            return Err(io::Error::other("it has changed while it was read"));
+        }
+        Ok(())
+    }
+
+    /// Returns the file's bytes.
+    ///
+    /// # Errors
+    /// As [`Source::read_chunks`].
+    pub fn read(&mut self) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.read_chunks(|chunk| {
+            bytes.extend_from_slice(chunk);
+            true
+        })?;
+        Ok(bytes)
+    }
+}
+
+fn open_file(path: &Path) -> io::Result<File> {
+    let check = |metadata: Metadata| match metadata {
+        metadata if !metadata.is_file() => Err(io::Error::other("it is not a file")),
+        metadata if metadata.len() > MAX_FILE_BYTES => Err(too_large()),
+        _ => Ok(()),
+    };
+    // Opening a named pipe would wait for its other end.
+    check(std::fs::metadata(path)?)?;
+    let file = File::open(path)?;
+    check(file.metadata()?)?;
+    Ok(file)
+}
+
+fn too_large() -> io::Error {
+    io::Error::other(format!("it is larger than {} MiB", MAX_FILE_BYTES >> 20))
+}
+
+/// Reads a stream in parts, until its end or until `take` returns false.
+fn read_chunks(stream: &mut impl Read, mut take: impl FnMut(&[u8]) -> bool) -> io::Result<()> {
+    const CHUNK_BYTES: usize = 64 << 10;
+    let mut chunk = vec![0; CHUNK_BYTES];
+    loop {
+        let length = stream.read(&mut chunk)?;
+        if length == 0 || !take(&chunk[..length]) {
+            return Ok(());
         }
     }
 }
 
-/// Returns the SHA-256 in lower-case hexadecimal digits, as `sha256sum` writes it.
-pub fn sha256(bytes: &[u8]) -> String {
-    digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+fn sha256(bytes: &[u8]) -> [u8; SHA256_OUTPUT_LEN] {
+    bytes_of(&digest::digest(&SHA256, bytes))
+}
+
+fn bytes_of(digest: &Digest) -> [u8; SHA256_OUTPUT_LEN] {
+    digest.as_ref().try_into().expect("it is a SHA-256")
+}
+
+/// Returns bytes as lower-case hexadecimal digits.
+pub fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn built_in(name: &str) -> Result<Vec<u8>, LoadError> {
@@ -57,20 +183,6 @@ fn unpack(index: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn read_file(path: &Path) -> Result<Vec<u8>, LoadError> {
-    /// The maximal size of a component. Measured components are smaller, even those with the interpreter of a language.
-    const MAX_FILE_BYTES: u64 = 256 << 20;
-    let unreadable = |why: String| LoadError::Unreadable { path: path.to_owned(), why };
-    let metadata = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
-    if !metadata.is_file() {
-        return Err(unreadable("it is not a file".to_owned()));
-    }
-    if metadata.len() > MAX_FILE_BYTES {
-        return Err(unreadable(format!("it is larger than {} MiB", MAX_FILE_BYTES >> 20)));
-    }
-    std::fs::read(path).map_err(|error| unreadable(error.to_string()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,8 +192,26 @@ mod tests {
         for (index, name) in BUILT_IN.iter().enumerate() {
             let path = format!("{}/../probes-wasm/built/{name}.wasm", env!("CARGO_MANIFEST_DIR"));
             let built = std::fs::read(path).expect("the built component is in the repository");
-            assert_eq!(sha256(&unpack(index).expect("the archive can be unpacked")), sha256(&built), "{name}");
+            assert!(unpack(index).expect("the archive can be unpacked") == built, "{name}");
         }
         assert!(matches!(built_in("smtp"), Err(LoadError::Unknown(_))));
+    }
+    #[test]
+    fn a_file_is_read_as_it_was_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.wasm");
+        let contents = vec![7; 200_000];
+        std::fs::write(&path, &contents).unwrap();
+        let mut source = Source::open(&Module::File { path: path.clone(), sha256: None }).unwrap();
+        assert_eq!((source.size(), source.digest()), (200_000, sha256(&contents)));
+        assert!(source.read().unwrap() == contents);
+        let changed = |contents: &[u8]| {
+            std::fs::write(&path, contents).unwrap();
+            Source::read(&mut source).unwrap_err().to_string()
+        };
+        let mut changed = changed;
+        for other in [&vec![8; 200_000][..], &contents[1..], &[contents.clone(), vec![7]].concat()] {
+            assert_eq!(changed(other), "it has changed while it was read");
+        }
     }
 }

@@ -1,0 +1,324 @@
+//! Compiled code on disk, so that a component is compiled once and not at each start. An entry is used only if it carries
+//! a MAC by a key of this user: whoever can write the directory cannot make the host execute code.
+
+use std::hash::{Hash, Hasher};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use etcetera::BaseStrategy;
+use ring::digest::{self, SHA256, SHA256_OUTPUT_LEN};
+use ring::hmac::{self, HMAC_SHA256};
+use ring::rand::{SecureRandom, SystemRandom};
+use wasmtime::Engine;
+
+use super::output;
+use super::precompiled::Precompiled;
+use super::read::hexadecimal;
+use crate::private_directory::PrivateDirectory;
+
+/// The maximal size of all entries. The built-in probes take 20 MiB, and a language interpreter up to 100 MiB.
+const MAX_TOTAL_BYTES: u64 = 1 << 30;
+/// The maximal size of one entry.
+const MAX_ENTRY_BYTES: u64 = 512 << 20;
+/// The format of entries, which is also the beginning of what their MACs cover. Changes whenever code that an earlier
+/// version has compiled must not be used any more.
+const FORMAT: &[u8] = concat!("sentrynet code 1 ", env!("CARGO_PKG_VERSION"), "\n").as_bytes();
+const MAC_BYTES: usize = SHA256_OUTPUT_LEN;
+const KEY_BYTES: usize = 32;
+const KEY_FILE: &str = "compiled-code";
+
+/// A directory with compiled code.
+#[derive(Debug)]
+pub struct CodeStore {
+    directory: PrivateDirectory,
+    key: hmac::Key,
+    /// What the engine compiles for.
+    target: [u8; SHA256_OUTPUT_LEN],
+}
+
+impl CodeStore {
+    /// Opens the store of this user, or of the systemd unit. Logs why if it cannot be used: each start then compiles.
+    pub fn open_default(engine: &Engine) -> Option<Self> {
+        // A unit can have several directories, all of which are its own.
+        let of_unit = |name| {
+            let list = std::env::var(name).ok()?;
+            list.split(':').next().map(PathBuf::from).filter(|path| path.is_absolute())
+        };
+        let base = etcetera::choose_base_strategy().ok();
+        let cache = of_unit("CACHE_DIRECTORY").or_else(|| Some(base.as_ref()?.cache_dir().join("sentrynet")));
+        let state = of_unit("STATE_DIRECTORY").or_else(|| Some(base.as_ref()?.state_dir()?.join("sentrynet")));
+        let (Some(cache), Some(state)) = (cache, state) else {
+            tracing::info!("no directory for compiled components (`HOME` is not set): each start compiles them again");
+            return None;
+        };
+        let (directory, keys) = (cache.join("code"), state.join("keys"));
+        let unusable = |path: &Path, error: &io::Error| {
+            let path = path.display();
+            tracing::warn!(%path, "compiled components are not kept, each start compiles them again: {path}: {error}");
+        };
+        let key = read_key(&keys).inspect_err(|error| unusable(&keys, error)).ok()?;
+        Self::open(&directory, &key, engine).inspect_err(|error| unusable(&directory, error)).ok()
+    }
+
+    /// Opens a directory of code for `engine`, whose entries are authenticated with `key`.
+    ///
+    /// # Errors
+    /// As [`PrivateDirectory::open`].
+    fn open(directory: &Path, key: &[u8], engine: &Engine) -> io::Result<Self> {
+        let directory = PrivateDirectory::open(directory)?;
+        Ok(Self { directory, key: hmac::Key::new(HMAC_SHA256, key), target: target(engine) })
+    }
+
+    /// Returns the code of a component by the digest of its file, or `None` if the store does not have it. An entry that is
+    /// damaged, or that this user has not written, is removed.
+    pub fn load(&self, source: &[u8; SHA256_OUTPUT_LEN]) -> Option<Precompiled> {
+        let name = self.entry_name(source);
+        let entry = match self.directory.read(&name, MAX_ENTRY_BYTES) {
+            Ok(entry) => entry,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => {
+                self.refuse(&name, &error.to_string());
+                return None;
+            }
+        };
+        let Some(payload) = self.authenticate(source, entry) else {
+            self.refuse(&name, "it is damaged, or another user has written it");
+            return None;
+        };
+        self.directory.touch(&name);
+        let (facts, code) = output::decode(payload)?.ok()?;
+        Some(Precompiled::trust(facts, code))
+    }
+
+    /// Keeps the code of a component, and removes what was not used for longest if all code is too large.
+    ///
+    /// # Errors
+    /// Returns an error if the code cannot be written.
+    pub fn save(&self, source: &[u8; SHA256_OUTPUT_LEN], compiled: &Precompiled) -> io::Result<()> {
+        let header = output::encode_header(Ok(compiled));
+        let parts = [FORMAT, source, &self.target, &header, compiled.code()];
+        let mut mac = hmac::Context::with_key(&self.key);
+        parts.iter().for_each(|part| mac.update(part));
+        let mac = mac.sign();
+        let [format, source_part, target, header, code] = parts;
+        let name = self.entry_name(source);
+        self.directory.replace(&name, &[mac.as_ref(), format, source_part, target, header, code])?;
+        self.remove_oldest(MAX_TOTAL_BYTES)
+    }
+
+    /// Returns the part of an entry that has the result, if the MAC is right and the entry is that of `source`.
+    fn authenticate(&self, source: &[u8; SHA256_OUTPUT_LEN], mut entry: Vec<u8>) -> Option<Vec<u8>> {
+        let (mac, data) = entry.split_at_checked(MAC_BYTES)?;
+        hmac::verify(&self.key, data, mac).ok()?;
+        let prefix = [FORMAT, source, &self.target].concat();
+        data.starts_with(&prefix).then_some(())?;
+        entry.drain(..MAC_BYTES + prefix.len());
+        Some(entry)
+    }
+
+    fn refuse(&self, name: &str, why: &str) {
+        let file = self.directory.path().join(name);
+        tracing::warn!(file = %file.display(), "removed a file of compiled code, which is not used: {why}");
+        self.directory.remove(name);
+    }
+
+    fn remove_oldest(&self, max_bytes: u64) -> io::Result<()> {
+        let mut files = self.directory.files()?;
+        files.sort_by_key(|file| std::cmp::Reverse(file.modified));
+        let mut total = 0_u64;
+        for file in files {
+            total = total.saturating_add(file.size);
+            if total > max_bytes {
+                self.directory.remove(&file.name);
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the name of an entry. Engines with other settings, and hosts with other keys, have entries of their own.
+    fn entry_name(&self, source: &[u8; SHA256_OUTPUT_LEN]) -> String {
+        const OWNER_BYTES: usize = 8;
+        let owner = hmac::sign(&self.key, &self.target);
+        hexadecimal(source) + "-" + &hexadecimal(&owner.as_ref()[..OWNER_BYTES])
+    }
+}
+
+/// Reads the key in a directory, and creates it if there is none.
+fn read_key(directory: &Path) -> io::Result<Vec<u8>> {
+    let directory = PrivateDirectory::open(directory)?;
+    let read = || directory.read(KEY_FILE, KEY_BYTES as u64);
+    let in_file = |error: io::Error| io::Error::new(error.kind(), format!("{KEY_FILE}: {error}"));
+    let key = match read() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let mut key = [0; KEY_BYTES];
+            SystemRandom::new().fill(&mut key).map_err(|_| io::Error::other("the system has no random numbers"))?;
+            directory.create(KEY_FILE, &key).and_then(|()| read()).map_err(in_file)?
+        }
+        read => read.map_err(in_file)?,
+    };
+    if key.len() == KEY_BYTES { Ok(key) } else { Err(in_file(io::Error::other("it is not a key: remove it"))) }
+}
+
+/// Returns a digest of everything that decides which engine can execute the code of `engine`: wasmtime's version, the
+/// processor's features and the engine's settings.
+fn target(engine: &Engine) -> [u8; SHA256_OUTPUT_LEN] {
+    /// Digests what is hashed, because the values of other hashers are too short.
+    struct Digest(digest::Context);
+    impl Hasher for Digest {
+        fn write(&mut self, bytes: &[u8]) {
+            self.0.update(bytes);
+        }
+
+        fn finish(&self) -> u64 {
+            0
+        }
+    }
+    let mut hasher = Digest(digest::Context::new(&SHA256));
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    hasher.0.finish().as_ref().try_into().expect("it is a SHA-256")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File, Permissions};
+    use std::os::unix::fs::{PermissionsExt, chown, symlink};
+    use std::time::{Duration, SystemTime};
+
+    use tempfile::TempDir;
+
+    use super::super::precompiled::Facts;
+    use super::*;
+    use crate::sandbox::engine;
+
+    const KEY: [u8; KEY_BYTES] = [1; KEY_BYTES];
+    const SOURCE: [u8; SHA256_OUTPUT_LEN] = [2; SHA256_OUTPUT_LEN];
+
+    fn open(folder: &TempDir, key: &[u8]) -> CodeStore {
+        CodeStore::open(&folder.path().join("code"), key, &engine::for_compiling().unwrap()).unwrap()
+    }
+
+    /// Creates a store with one entry, whose path it returns.
+    fn store_with_entry() -> (TempDir, CodeStore, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&folder, &KEY);
+        store.save(&SOURCE, &compiled()).unwrap();
+        let entry = store.directory.path().join(store.entry_name(&SOURCE));
+        (folder, store, entry)
+    }
+
+    fn compiled() -> Precompiled {
+        let facts = Facts { producers: vec![["language", "Rust", ""].map(str::to_owned)], ..Facts::default() };
+        Precompiled::trust(facts, b"native code".to_vec())
+    }
+
+    fn assert_removed(store: &CodeStore, entry: &Path) {
+        assert!(store.load(&SOURCE).is_none());
+        assert!(fs::symlink_metadata(entry).is_err(), "it is removed");
+    }
+
+    #[test]
+    fn code_is_kept_for_its_file_and_engine() {
+        let (folder, store, entry) = store_with_entry();
+        let kept = store.load(&SOURCE).expect("it is kept");
+        assert_eq!((kept.facts(), kept.code()), (compiled().facts(), compiled().code()));
+        assert_eq!(fs::metadata(&entry).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(store.load(&[3; SHA256_OUTPUT_LEN]).is_none());
+        let mut settings = wasmtime::Config::new();
+        settings.epoch_interruption(false);
+        let other = wasmtime::Engine::new(&settings).unwrap();
+        let other = CodeStore::open(&folder.path().join("code"), &KEY, &other).unwrap();
+        assert!(other.load(&SOURCE).is_none() && entry.exists(), "another engine has entries of its own");
+        assert!(open(&folder, &KEY).load(&SOURCE).is_some());
+    }
+
+    #[test]
+    fn changed_entries_are_removed() {
+        let length = fs::metadata(store_with_entry().2).unwrap().len();
+        for position in (0..usize::try_from(length).unwrap()).step_by(7) {
+            let (_folder, store, entry) = store_with_entry();
+            let mut bytes = fs::read(&entry).unwrap();
+            bytes[position] ^= 1;
+            fs::write(&entry, bytes).unwrap();
+            assert_removed(&store, &entry);
+        }
+        for length in [0, 10, 40, length - 1] {
+            let (_folder, store, entry) = store_with_entry();
+            File::options().write(true).open(&entry).unwrap().set_len(length).unwrap();
+            assert_removed(&store, &entry);
+        }
+    }
+
+    #[test]
+    fn entries_of_another_key_file_or_user_are_not_used() {
+        let (folder, _, entry) = store_with_entry();
+        let other = open(&folder, &[9; KEY_BYTES]);
+        assert!(other.load(&SOURCE).is_none() && entry.exists(), "another host has entries of its own");
+        let renamed = other.directory.path().join(other.entry_name(&SOURCE));
+        fs::rename(&entry, &renamed).unwrap();
+        assert_removed(&other, &renamed);
+
+        // The entry of another file, under this file's name.
+        let (_folder, store, entry) = store_with_entry();
+        let other = [5; SHA256_OUTPUT_LEN];
+        store.save(&other, &compiled()).unwrap();
+        fs::rename(store.directory.path().join(store.entry_name(&other)), &entry).unwrap();
+        assert_removed(&store, &entry);
+
+        let (_folder, store, entry) = store_with_entry();
+        fs::set_permissions(&entry, Permissions::from_mode(0o644)).unwrap();
+        assert_removed(&store, &entry);
+
+        let (folder, store, entry) = store_with_entry();
+        fs::rename(&entry, folder.path().join("elsewhere")).unwrap();
+        symlink(folder.path().join("elsewhere"), &entry).unwrap();
+        assert_removed(&store, &entry);
+        assert!(folder.path().join("elsewhere").exists(), "what a link points to is not touched");
+
+        let (_folder, store, entry) = store_with_entry();
+        // Only root can give a file away.
+        if chown(&entry, Some(65_534), None).is_ok() {
+            assert_removed(&store, &entry);
+        }
+    }
+
+    #[test]
+    fn what_was_not_used_for_longest_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&folder, &KEY);
+        let sources: Vec<_> = (0..5).map(|number| [number; SHA256_OUTPUT_LEN]).collect();
+        let mut size = 0;
+        for (source, age) in sources.iter().zip([50, 40, 30, 20, 10]) {
+            store.save(source, &compiled()).unwrap();
+            let file = File::options().write(true).open(store.directory.path().join(store.entry_name(source))).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
+            size = file.metadata().unwrap().len();
+        }
+        assert!(store.load(&sources[0]).is_some(), "it is used");
+        store.remove_oldest(2 * size).unwrap();
+        let kept: Vec<_> = sources.iter().map(|source| store.load(source).is_some()).collect();
+        assert_eq!(kept, [true, false, false, false, true]);
+    }
+
+    #[test]
+    fn the_key_is_created_once_and_checked() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = folder.path().join("keys");
+        let key = read_key(&keys).unwrap();
+        assert_eq!((key.len(), &read_key(&keys).unwrap()), (KEY_BYTES, &key));
+        assert_ne!(read_key(&folder.path().join("others")).unwrap(), key);
+        let file = keys.join(KEY_FILE);
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        let assert_refused = |expected: &str| {
+            let error = read_key(&keys).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        };
+        fs::set_permissions(&file, Permissions::from_mode(0o640)).unwrap();
+        assert_refused("compiled-code: its mode is 0640");
+        fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+        fs::write(&file, b"short").unwrap();
+        assert_refused("it is not a key: remove it");
+        fs::remove_file(&file).unwrap();
+        symlink("/dev/zero", &file).unwrap();
+        assert_refused("compiled-code: it is a symbolic link");
+    }
+}
