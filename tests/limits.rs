@@ -1,6 +1,7 @@
 //! Limits of a run: the run of a guest that exceeds a limit is broken, even if the guest handles the refusal.
 
 mod compiling;
+mod host_memory;
 mod hostile;
 mod network;
 

@@ -12,6 +12,7 @@ mod examples;
 mod grants;
 mod guests;
 mod http;
+mod identity;
 mod inspect;
 mod json_schema_suite;
 mod limits;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::receiver::Receiver;
 use crate::support::running::RunningProgram;
@@ -32,6 +32,18 @@ fn start_counting_target(lasting: Duration) -> (Arc<AtomicUsize>, Arc<AtomicUsiz
     (count, most, port)
 }
 
+/// Starts a server that reads requests and never responds. Returns the counter of its requests, and its port.
+fn start_hanging_server() -> (Arc<AtomicUsize>, u16) {
+    let requests = Arc::<AtomicUsize>::default();
+    let counter = Arc::clone(&requests);
+    let port = tcp_server::listen(move |connection| {
+        tcp_server::read_head(&connection);
+        counter.fetch_add(1, Ordering::SeqCst);
+        std::thread::sleep(Duration::from_secs(60));
+    });
+    (requests, port)
+}
+
 #[test]
 fn a_probe_runs_on_schedule_until_a_signal() {
     for signal in ["INT", "TERM"] {
@@ -43,6 +55,34 @@ fn a_probe_runs_on_schedule_until_a_signal() {
         assert_eq!(code, Some(0));
         assert_eq!(stdout.lines().count(), count.load(Ordering::SeqCst), "{stdout}");
     }
+}
+
+/// A container gets SIGKILL ten seconds after SIGTERM. The program takes at most 5 s for runs that have begun and 3.25 s
+/// for its sinks; this test allows more, for a machine that is loaded.
+#[test]
+fn neither_a_target_nor_sentry_that_hangs_delays_the_end() {
+    let (target, sentry) = (start_hanging_server(), start_hanging_server());
+    let configuration = format!(
+        "sentry: {{dsn: 'http://key@127.0.0.1:{}/1'}}
+groups:
+  - probes:
+      - probe: http
+        url: http://127.0.0.1:{}/
+        timeout: 50
+      - probe: http
+        url: http://127.0.0.1:1/
+        every: 0.1
+",
+        sentry.1, target.1
+    );
+    let running = start_program("hanging", &configuration);
+    eventually("the target and Sentry have got requests", || {
+        [&target.0, &sentry.0].into_iter().all(|requests| requests.load(Ordering::SeqCst) > 0).then_some(())
+    });
+    let stopped = Instant::now();
+    running.send_signal("TERM");
+    assert_eq!(running.wait_for_exit_code(), Some(0));
+    assert!(stopped.elapsed() < Duration::from_secs(20), "it took {:?}", stopped.elapsed());
 }
 
 #[test]

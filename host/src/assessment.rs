@@ -9,10 +9,12 @@ use std::time::Instant;
 
 use self::offline_detector::{Cause, OfflineDetector};
 use self::outage_tracker::OutageTracker;
+use self::reason_tracker::ReasonTracker;
 use crate::run::{Outcome, Run};
 
 mod offline_detector;
 mod outage_tracker;
+mod reason_tracker;
 mod types;
 
 pub use types::{
@@ -23,13 +25,18 @@ pub use types::{
 /// Assesses the runs of all probes, in the order in which they end.
 pub struct Assessor {
     outages: OutageTracker,
+    reasons: ReasonTracker,
     detector: OfflineDetector,
 }
 
 impl Assessor {
     /// Creates an assessor. `voters` is the number of probes that have [`voting_hosts`](crate::run::Identity::voting_hosts).
     pub fn new(voters: usize) -> Self {
-        Self { outages: OutageTracker::default(), detector: OfflineDetector::new(voters) }
+        Self {
+            outages: OutageTracker::default(),
+            reasons: ReasonTracker::default(),
+            detector: OfflineDetector::new(voters),
+        }
     }
 
     /// Assesses a run that ended at `now`. The caller must carry out the decision, if there is one, before it reports
@@ -55,6 +62,7 @@ impl Assessor {
             recovery,
             error,
             is_offline: cause == Cause::OwnNetwork,
+            is_grouped_by_reason: !is_error || self.reasons.record(&run),
         };
         let assessed = Arc::new(AssessedRun { run, assessment });
         match error {

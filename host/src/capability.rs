@@ -6,7 +6,7 @@
 
 use wasmtime::component::{HasData, Linker};
 
-pub use crate::capability::accounting::{Accounting, Growth, HostMemoryExceeded};
+pub use crate::capability::accounting::{Accounting, Growth};
 pub use crate::capability::context::Context;
 pub use crate::capability::probe_context::{Policy, ProbeContext, Refusals};
 use crate::capability::record_replay::Intercepted;
@@ -20,6 +20,7 @@ pub mod bindings;
 mod context;
 pub mod evidence;
 pub mod grant;
+mod held_arguments;
 mod host_lookup;
 pub mod http;
 mod log;

@@ -80,7 +80,7 @@ fn compiler() -> Result<Compiler> {
 /// Logs that nothing is sent to Sentry if no DSN is configured.
 fn log_missing_dsn(config: &Config) {
     if config.sentry.dsn.is_none() {
-        tracing::info!("nothing is sent to Sentry: neither `sentry.dsn` nor SENTRY_DSN is set");
+        tracing::info!(setting = "sentry.dsn", "nothing is sent to Sentry: neither `sentry.dsn` nor SENTRY_DSN is set");
     }
 }
 

@@ -11,6 +11,7 @@ mod check_in;
 mod decode;
 mod diagnostic;
 mod diagnostic_render;
+mod distinct_titles;
 mod interpolation;
 mod limits;
 mod model;
@@ -42,6 +43,7 @@ pub use check_in::{CheckIn, Monitor, MonitorSubject};
 pub use decode::built_in;
 pub use diagnostic::{Diagnostic, Location, TextRange};
 pub use diagnostic_render::{Level, render};
+pub use distinct_titles::{Renamed, distinct_titles};
 pub use interpolation::{Interpolations, world_readable_warning};
 pub use limits::{Limits, MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS};
 pub use model::{

@@ -73,7 +73,11 @@ pub async fn load(mut parsed: ParsedConfig, compiler: Compiler) -> Result<Loaded
     let ParsedConfig { mut config, mut errors, mut warnings, .. } = parsed;
     warnings.extend(probe_warnings);
     if errors.is_empty() {
-        let titles: Vec<_> = probes.iter().map(|probe| probe.identity().title.as_str()).collect();
+        for renamed in config::distinct_titles(&config, &titles(&probes)) {
+            probes[renamed.index].set_title(renamed.title);
+            warnings.push(renamed.warning);
+        }
+        let titles = titles(&probes);
         warnings.extend(config::check_titles(config.probes.iter().zip(titles.iter().copied())));
         match config::monitors(&config, &titles) {
             Ok(monitors) => config.sentry.monitors = monitors,
@@ -84,4 +88,8 @@ pub async fn load(mut parsed: ParsedConfig, compiler: Compiler) -> Result<Loaded
         return Err(LoadError::Invalid { errors, warnings });
     }
     Ok(Loaded { config, probes, in_flight: sandbox.in_flight(), warnings })
+}
+
+fn titles(probes: &[Probe]) -> Vec<&str> {
+    probes.iter().map(|probe| probe.identity().title.as_str()).collect()
 }

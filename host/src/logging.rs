@@ -153,3 +153,38 @@ fn write_panic(panic: &PanicHookInfo<'_>) {
     let payload = panic.payload_as_str().unwrap_or("the panic has no message");
     print_json(Level::ERROR, &format!("panicked: {payload}"), &fields);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use sentrynet::redaction::Secrets;
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    #[ignore = "ends with a panic: `a_panic_is_one_json_object_without_secrets` runs it in a process of its own"]
+    fn panic_in_json_mode() {
+        start(Some(LogFormat::Json)).expect("the environment is valid");
+        REDACTOR.install(Secrets::new(["hunter\"2"]));
+        let thread = std::thread::Builder::new().name("worker".to_owned());
+        let panicked = thread.spawn(|| panic!("the password is hunter\"2\nand this is a second line"));
+        panicked.expect("a thread can be started").join().expect_err("the thread panics");
+    }
+
+    #[test]
+    fn a_panic_is_one_json_object_without_secrets() {
+        let program = std::env::current_exe().expect("the test has a path");
+        let mut child = Command::new(program);
+        child.args(["--exact", "logging::tests::panic_in_json_mode", "--ignored", "--nocapture"]);
+        let ended = child.env("RUST_BACKTRACE", "0").output().expect("the test can be run again");
+        let stderr = String::from_utf8(ended.stderr).expect("JSON is UTF-8");
+        let [line] = stderr.lines().collect::<Vec<_>>()[..] else { panic!("not one line: {stderr}") };
+        let line: Value = serde_json::from_str(line).expect("the line is JSON");
+        assert_eq!(line["message"], "panicked: the password is [Filtered]\nand this is a second line");
+        assert_eq!((&line["level"], &line["thread"]), (&"ERROR".into(), &"worker".into()));
+        assert!(line["location"].as_str().is_some_and(|location| location.contains("logging.rs:")), "{line}");
+        assert!(line["timestamp"].is_string() && line.get("backtrace").is_none(), "{line}");
+    }
+}

@@ -239,6 +239,7 @@ impl Span {
             duration: self.duration,
             status: self.status,
             data: self.data.iter().map(|(key, value)| (key.clone().into(), value.clone())).collect(),
+            is_of_component: false,
         }
     }
 }

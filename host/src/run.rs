@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::trace::Trace;
 
 pub mod evidence;
+pub mod reserved;
 
 /// One finished run.
 #[derive(Debug, Clone)]

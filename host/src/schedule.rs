@@ -1,6 +1,7 @@
 //! Schedules runs: each probe starts at its period `every`, without drift, with `burst` runs in a row. First runs are
 //! spread over time, and at most `limits.in_flight` runs are in progress.
 
+use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,6 +111,12 @@ struct ScheduledProbe {
     index: usize,
 }
 
+impl fmt::Display for ScheduledProbe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.probe.identity().title)
+    }
+}
+
 /// Runs one worker's share of the probes until the stop.
 async fn run_worker(queue: TimerQueue<ScheduledProbe>, shared: Arc<Shared>, stopped: watch::Receiver<bool>) {
     let start = |scheduled: &ScheduledProbe, start| {
@@ -144,7 +151,11 @@ async fn run_burst(probe: Probe, burst: u32, start: Start, shared: Arc<Shared>) 
 
 fn log_skipped(skipped: &SkippedRuns) {
     if let Some(summary) = skipped.take_summary() {
-        tracing::warn!(runs = summary.runs(), probes = summary.probes, probe = summary.title, "{summary}");
+        let causes = summary.causes().join(",");
+        tracing::warn!(
+            runs = summary.runs(), probes = summary.probes, probe = summary.title, cause = %causes,
+            "{summary}"
+        );
     }
 }
 
@@ -152,8 +163,9 @@ fn log_skipped(skipped: &SkippedRuns) {
 fn log_worker_end(ended: Result<(), JoinError>) {
     if let Err(error) = ended {
         tracing::error!(
-            "the schedule of a worker panicked, and its probes no longer run: {error}; this is a bug, please report it, \
-             and restart the host"
+            %error,
+            "the schedule of a worker panicked, and its probes no longer run; this is a bug, please report it, and \
+             restart the host"
         );
     }
 }

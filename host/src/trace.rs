@@ -10,7 +10,7 @@ mod span;
 
 pub use id::{Digits, SpanId, TraceId};
 pub use reachability::HostContact;
-pub use recorder::{Handle, MAX_SPANS, Recorder};
+pub use recorder::{Handle, MAX_SPANS, Recorder, SPANS_LEFT_OUT};
 pub use span::{Span, Status, Trace, Value};
 
 #[cfg(test)]

@@ -79,7 +79,7 @@ fn effects_before_a_local_call() {
 fn names_of_calls_and_arguments() {
     let interface =
         Regex::new(r#"(?s)\w+! \{ [\w:]+ as "([\w:/.-]+)"[^{"]*\{\n(.*?)\n\} \}"#).expect("the pattern is valid");
-    let call = Regex::new(r"(?s)\w+ (\w+)\((.*?)\) ->").expect("the pattern is valid");
+    let call = Regex::new(r"(?s)\w+ (?:\[\w+\] )?(\w+)\((.*?)\) ->").expect("the pattern is valid");
     let given = Regex::new(r"(\w+): (\w+)").expect("the pattern is valid");
     let mut calls = Vec::new();
     for text in sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {

@@ -186,7 +186,10 @@ fn assessed(run: Run, runs: Option<u32>) -> AssessedRun {
     let outage = runs.map(|runs| Outage { began, runs, lasted });
     let recovery = outage.filter(|_| run.outcome.passed()).map(|_| Recovery::Reported);
     let error = (!run.outcome.passed()).then_some(ErrorAction::Report);
-    AssessedRun { run, assessment: Assessment { outage, recovery, error, is_offline: false } }
+    AssessedRun {
+        run,
+        assessment: Assessment { outage, recovery, error, is_offline: false, is_grouped_by_reason: true },
+    }
 }
 
 /// Turns the second span into the span of an attempt.
@@ -210,6 +213,7 @@ fn run(id: u8, title: &str, outcome: Outcome, status: Status) -> Run {
         duration: Duration::from_micros(duration),
         status: Status::Ok,
         data: Vec::new(),
+        is_of_component: false,
     };
     let mut spans = vec![
         span(0, "probes.http", title, 0, 482_250),

@@ -98,7 +98,7 @@ fn is_hostile(run: &Value) -> bool {
 }
 
 /// Runs the configuration until `count` hostile runs have ended. Returns all runs, and the peak resident memory in KiB.
-fn run_until_hostile_end(name: &str, text: &str, count: usize) -> (Vec<Value>, u64) {
+pub fn run_until_hostile_end(name: &str, text: &str, count: usize) -> (Vec<Value>, u64) {
     let folder = empty_folder(name);
     let (file, out) = (folder.join("probes.yaml"), folder.join("runs"));
     std::fs::write(&file, text).expect("the folder is writable");

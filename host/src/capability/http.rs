@@ -91,8 +91,7 @@ impl HostResponse for Context {
     }
 
     fn drop(&mut self, response: Resource<Response>) -> wasmtime::Result<()> {
-        let response = self.table.delete(response)?;
-        self.accounting.release(response.size());
+        self.table.delete(response)?;
         Ok(())
     }
 }

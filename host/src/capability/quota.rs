@@ -1,5 +1,5 @@
-//! Counters of an attempt's requests, connections and traffic, compared with its limits. The tasks in which exchanges
-//! run share them. Independent of protocols.
+//! Counters of an attempt's requests, connections, traffic and memory of the host, compared with its limits. The tasks in
+//! which exchanges run share them. Independent of protocols.
 //!
 //! Once a limit is reached, the attempt ends, whichever task reached it, so that a guest cannot mistake the limit for a
 //! failure of the target.
@@ -7,17 +7,21 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::SetOnce;
 
+use crate::capability::memory_budget::Reservation;
 use crate::config::Limits;
 use crate::run::LimitKind;
 
-/// Counters of one attempt's requests, connections and traffic. Clones share them.
+/// Counters of one attempt's requests, connections, traffic and memory. Clones share them.
 #[derive(Clone)]
 pub struct Quota(Arc<Usage>);
 
 struct Usage {
     limits: Limits,
+    memory: Mutex<Memory>,
     requests: AtomicU64,
     connections: AtomicU64,
     received: AtomicU64,
@@ -25,19 +29,43 @@ struct Usage {
     exceeded: SetOnce<Exceeded>,
 }
 
+/// Memory that an attempt uses, of its own limit and of the pool of all runs.
+struct Memory {
+    /// Bytes that the host holds on the guest's behalf.
+    held: usize,
+    /// What the attempt has reserved from the pool: these bytes, and the guest's own memories and tables.
+    reservation: Reservation,
+}
+
+/// Bytes that the host holds on a guest's behalf. They count against the guest's `memory` limit and against the memory of
+/// all runs until this is dropped.
+#[must_use]
+pub struct HeldBytes {
+    quota: Quota,
+    bytes: usize,
+}
+
 /// The error that an attempt has reached a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the limit `{}` is reached", self.0.key())]
 pub struct Exceeded(pub LimitKind);
 
-/// A permit for one open connection, which counts against the limit until the permit is dropped.
-pub struct ConnectionPermit(Quota);
+/// A permit for one open connection, which counts against the limit until the permit is dropped, as do the bytes of its
+/// buffers.
+pub struct ConnectionPermit {
+    quota: Quota,
+    _buffers: HeldBytes,
+}
+
+/// Bytes that one connection is counted to take: the buffers of TLS and HTTP, or of SSH.
+const CONNECTION_BYTES: usize = 32 << 10;
 
 impl Quota {
-    /// Returns counters at zero.
-    pub fn new(limits: Limits) -> Self {
+    /// Returns counters at zero. Memory is taken from `reservation`.
+    pub fn new(limits: Limits, reservation: Reservation) -> Self {
         Self(Arc::new(Usage {
             limits,
+            memory: Mutex::new(Memory { held: 0, reservation }),
             requests: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             received: AtomicU64::new(0),
@@ -71,14 +99,58 @@ impl Quota {
         self.add(&self.0.received, bytes as u64, self.0.limits.received, LimitKind::Received)
     }
 
-    /// Counts a connection that is about to be made.
+    /// Counts a connection that is about to be made, and [`CONNECTION_BYTES`] for its buffers.
     ///
     /// # Errors
-    /// [`Exceeded`] when too many connections would be open at once, or any limit was reached before.
+    /// [`Exceeded`] when too many connections would be open at once, when the buffers would be too much memory, or when any
+    /// limit was reached before.
     pub fn acquire_connection(&self) -> Result<ConnectionPermit, Exceeded> {
-        let permit = ConnectionPermit(self.clone());
+        let permit = ConnectionPermit { quota: self.clone(), _buffers: self.hold(CONNECTION_BYTES)? };
         self.add(&self.0.connections, 1, self.0.limits.connections, LimitKind::Connections)?;
         Ok(permit)
+    }
+
+    /// Counts bytes that the host is about to hold on the guest's behalf, until the result is dropped.
+    ///
+    /// # Errors
+    /// [`Exceeded`] when the host would hold more than the guest's own `memory` limit, when the runs of all probes together
+    /// leave too little, or when any limit has been reached before.
+    pub fn hold(&self, bytes: usize) -> Result<HeldBytes, Exceeded> {
+        self.check()?;
+        let mut memory = self.0.memory.lock();
+        let held = memory.held.saturating_add(bytes);
+        let reserved = if held > self.0.limits.memory {
+            Err(Exceeded(LimitKind::Memory))
+        } else {
+            memory.reservation.reserve(bytes)
+        };
+        if let Err(Exceeded(limit)) = reserved {
+            drop(memory);
+            return Err(self.set_exceeded(limit));
+        }
+        memory.held = held;
+        Ok(HeldBytes { quota: self.clone(), bytes })
+    }
+
+    /// Counts received or buffered data, until the last clone of the returned bytes, and of parts of them, is dropped.
+    ///
+    /// # Errors
+    /// As [`Quota::hold`].
+    pub fn hold_data(&self, data: Bytes) -> Result<Bytes, Exceeded> {
+        Ok(self.hold(data.len())?.with_data(data))
+    }
+
+    /// Reserves bytes of the pool of all runs for the guest's own memories and tables.
+    ///
+    /// # Errors
+    /// [`Exceeded`] when the runs of all probes together leave too little.
+    pub fn reserve_for_guest(&self, bytes: usize) -> Result<(), Exceeded> {
+        self.0.memory.lock().reservation.reserve(bytes)
+    }
+
+    /// Gives back bytes that were reserved for the guest.
+    pub fn release_for_guest(&self, bytes: usize) {
+        self.0.memory.lock().reservation.release(bytes);
     }
 
     /// Returns true if another connection may be made. Otherwise idle ones have to be closed first.
@@ -119,13 +191,55 @@ impl Quota {
 impl ConnectionPermit {
     /// Returns the counters for the connection's traffic.
     pub fn quota(&self) -> &Quota {
-        &self.0
+        &self.quota
     }
 }
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        self.0.0.connections.fetch_sub(1, Relaxed);
+        self.quota.0.connections.fetch_sub(1, Relaxed);
+    }
+}
+
+impl HeldBytes {
+    /// Counts more bytes.
+    ///
+    /// # Errors
+    /// As [`Quota::hold`].
+    pub fn grow(&mut self, bytes: usize) -> Result<(), Exceeded> {
+        if bytes > 0 {
+            self.merge(self.quota.hold(bytes)?);
+        }
+        Ok(())
+    }
+
+    /// Returns data, which counts until the last clone of it, and of parts of it, is dropped. `self` must count its bytes.
+    pub fn with_data(self, data: Bytes) -> Bytes {
+        struct HeldData {
+            data: Bytes,
+            _held: HeldBytes,
+        }
+        impl AsRef<[u8]> for HeldData {
+            fn as_ref(&self) -> &[u8] {
+                &self.data
+            }
+        }
+        if data.is_empty() { data } else { Bytes::from_owner(HeldData { data, _held: self }) }
+    }
+
+    /// Adds the bytes of another value, of the same attempt.
+    pub fn merge(&mut self, mut other: Self) {
+        self.bytes += std::mem::take(&mut other.bytes);
+    }
+}
+
+impl Drop for HeldBytes {
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            let mut memory = self.quota.0.memory.lock();
+            memory.held -= self.bytes;
+            memory.reservation.release(self.bytes);
+        }
     }
 }
 
@@ -133,8 +247,41 @@ impl Drop for ConnectionPermit {
 mod tests {
     use super::*;
 
+    use crate::capability::memory_budget::MemoryPool;
+
+    fn with_limits(limits: Limits) -> Quota {
+        Quota::new(limits, Arc::new(MemoryPool::new(1 << 20, 1)).reservation(false))
+    }
+
     fn quota() -> Quota {
-        Quota::new(Limits { requests: 2, connections: 1, received: 1000, sent: 10, ..Limits::default() })
+        with_limits(Limits { requests: 2, connections: 1, received: 1000, sent: 10, ..Limits::default() })
+    }
+
+    #[test]
+    fn held_bytes_count_until_they_are_dropped() {
+        let quota = with_limits(Limits { memory: 1000, ..Limits::default() });
+        let mut first = quota.hold(400).expect("nothing is held yet");
+        first.grow(100).expect("500 of 1000 bytes");
+        let data = quota.hold_data(Bytes::from(vec![7; 500])).expect("1000 of 1000 bytes");
+        let part = data.slice(..1);
+        drop(first);
+        drop(data);
+        drop(quota.hold(500).expect("the part holds the whole data"));
+        drop(part);
+        drop(quota.hold(1000).expect("nothing is held any longer"));
+        assert_eq!(quota.hold(1001).err(), Some(Exceeded(LimitKind::Memory)));
+        assert_eq!(quota.hold(1).err(), Some(Exceeded(LimitKind::Memory)), "nothing goes on after that");
+    }
+
+    #[test]
+    fn held_bytes_come_from_the_pool_of_all_runs() {
+        let quota = with_limits(Limits::default());
+        quota.reserve_for_guest(1 << 19).expect("half of the pool");
+        let held = quota.hold(1 << 19).expect("the other half");
+        assert_eq!(quota.reserve_for_guest(1), Err(Exceeded(LimitKind::TotalMemory)));
+        drop(held);
+        quota.release_for_guest(1 << 19);
+        assert_eq!(quota.hold((1 << 20) + 1).err(), Some(Exceeded(LimitKind::TotalMemory)));
     }
 
     #[test]

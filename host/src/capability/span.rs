@@ -5,6 +5,8 @@ use wasmtime::component::Resource;
 use crate::capability::bindings::sentrynet::probe::span::{Host, HostSpan, Status as GuestStatus};
 use crate::capability::bindings::sentrynet::probe::types::Value as GuestValue;
 use crate::capability::{Context, truncate};
+use crate::run::Level;
+use crate::run::reserved::{is_reserved_data, is_reserved_tag};
 use crate::trace::{Handle, Status, Value};
 
 /// A guest's open span.
@@ -17,6 +19,9 @@ const MAX_TAG_BYTES: usize = 200;
 /// The maximum number of tags that a guest may set on a run, besides those of the configuration. Further ones are
 /// ignored.
 const MAX_TAGS: usize = 50;
+/// Bytes that a span, and an entry of a span's data, are counted to take beside their text.
+const SPAN_BYTES: usize = 256;
+const DATA_BYTES: usize = 64;
 /// The maximum bytes of a span's description, and of a value of its data.
 const MAX_VALUE_BYTES: usize = 4096;
 
@@ -25,7 +30,14 @@ impl HostSpan for Context {
         let (op, description) = (truncate(op, MAX_OP_BYTES), truncate(description, MAX_VALUE_BYTES));
         let description =
             if self.accounting.take_span_text(op.len() + description.len()) { description } else { String::new() };
+        let bytes = SPAN_BYTES + op.len() + description.len();
         let handle = self.run.recorder.push(op, description);
+        if !self.probe.built_in {
+            self.run.recorder.mark_of_component(handle);
+        }
+        if handle.is_recorded() {
+            self.hold_to_the_end(bytes)?;
+        }
         match self.table.push(Span(handle)) {
             Ok(span) => Ok(span),
             Err(full) => {
@@ -37,8 +49,7 @@ impl HostSpan for Context {
 
     fn set_data(&mut self, span: Resource<Span>, key: String, value: GuestValue) -> wasmtime::Result<()> {
         let handle = self.table.get(&span)?.0;
-        self.set_span_data(handle, key, value);
-        Ok(())
+        self.set_span_data(handle, key, value)
     }
 
     fn set_status(&mut self, span: Resource<Span>, status: GuestStatus) -> wasmtime::Result<()> {
@@ -57,12 +68,13 @@ impl HostSpan for Context {
 impl Host for Context {
     fn set_data(&mut self, key: String, value: GuestValue) -> wasmtime::Result<()> {
         let root = self.run.recorder.root();
-        self.set_span_data(root, key, value);
-        Ok(())
+        self.set_span_data(root, key, value)
     }
 
     fn set_tag(&mut self, key: String, value: String) -> wasmtime::Result<()> {
-        if self.tags.len() < MAX_TAGS || self.tags.contains_key(&key) {
+        if is_reserved_tag(&key) {
+            self.report_reserved("tag", &key);
+        } else if self.tags.len() < MAX_TAGS || self.tags.contains_key(&key) {
             self.tags.insert(truncate(key, MAX_TAG_BYTES), truncate(value, MAX_TAG_BYTES));
         }
         Ok(())
@@ -71,12 +83,29 @@ impl Host for Context {
 
 impl Context {
     /// Sets data of a span, unless the guest has put too much text on spans already.
-    fn set_span_data(&mut self, span: Handle, key: String, value: GuestValue) {
+    fn set_span_data(&mut self, span: Handle, key: String, value: GuestValue) -> wasmtime::Result<()> {
+        if is_reserved_data(&key) {
+            self.report_reserved("attribute", &key);
+            return Ok(());
+        }
         let (key, value) = (truncate(key, MAX_TAG_BYTES), Value::from(value));
-        let value_bytes = if let Value::Text(text) = &value { text.len() } else { size_of::<f64>() };
-        if self.accounting.take_span_text(key.len() + value_bytes) {
+        let text = if let Value::Text(text) = &value { text.len() } else { size_of::<f64>() };
+        if self.accounting.take_span_text(key.len() + text) {
+            self.hold_to_the_end(DATA_BYTES + key.len() + text)?;
             self.run.recorder.set(span, key, value);
         }
+        Ok(())
+    }
+
+    /// Writes to the run's log that the guest has set a name that is not its own. Of several, the first is named.
+    fn report_reserved(&mut self, kind: &str, key: &str) {
+        const MAX_SHOWN_CHARS: usize = 50;
+        if std::mem::replace(&mut self.has_set_reserved, true) {
+            return;
+        }
+        let key: String = key.escape_debug().take(MAX_SHOWN_CHARS).collect();
+        let message = format!("the {kind} `{key}` is left out: the host and Sentry set names like this themselves");
+        self.run.log.write(Level::Warn, message);
     }
 }
 

@@ -55,7 +55,10 @@ impl Context {
         if self.wasi.is_none() {
             let stream = |level| LogStream { run: self.run.clone(), level, probe: Arc::clone(&self.probe) };
             let environment: Vec<_> = self.probe.policy.variables().collect();
+            /// The bytes of one draw, which the host allocates before the guest gets them.
+            const MAX_RANDOM_BYTES: u64 = 1 << 20;
             let mut builder = WasiCtxBuilder::new();
+            builder.max_random_size(MAX_RANDOM_BYTES);
             builder.stdout(stream(Level::Info)).stderr(stream(Level::Warn)).envs(&environment);
             self.wasi = Some(Wasi {
                 ctx: builder.build(),

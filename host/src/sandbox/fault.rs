@@ -8,7 +8,7 @@ use wasmtime::{ResourceLimiter, Trap, WasmBacktrace};
 use crate::capability::quota::Exceeded;
 use crate::capability::record_replay::Halt;
 use crate::capability::wasi::exit_status;
-use crate::capability::{Accounting, Growth, HostMemoryExceeded};
+use crate::capability::{Accounting, Growth};
 use crate::config::{Limits, MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS};
 use crate::run::{Fault, FaultKind, LimitKind};
 use crate::sandbox::backtrace::backtrace;
@@ -18,23 +18,25 @@ impl ResourceLimiter for Accounting {
     // with a less helpful message.
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         grow(&mut self.memory, current, desired, self.limits.memory, LimitKind::Memory)?;
-        self.reservation.reserve(self.memory.last)?;
+        self.quota.reserve_for_guest(self.memory.last)?;
         Ok(true)
     }
 
     fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
-        self.reservation.release(undo_last_growth(&mut self.memory));
+        let released = undo_last_growth(&mut self.memory);
+        self.quota.release_for_guest(released);
         Ok(())
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         grow(&mut self.table_elements, current, desired, self.limits.table, LimitKind::Table)?;
-        self.reservation.reserve(self.table_elements.last * size_of::<usize>())?;
+        self.quota.reserve_for_guest(self.table_elements.last * size_of::<usize>())?;
         Ok(true)
     }
 
     fn table_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
-        self.reservation.release(undo_last_growth(&mut self.table_elements) * size_of::<usize>());
+        let released = undo_last_growth(&mut self.table_elements);
+        self.quota.release_for_guest(released * size_of::<usize>());
         Ok(())
     }
 }
@@ -61,8 +63,6 @@ pub fn from_error(error: &wasmtime::Error, limits: &Limits) -> Fault {
         }
     } else if let Some(limit) = limit_reached(error) {
         (FaultKind::Limit(limit), limit_message(limit, limits))
-    } else if let Some(exceeded) = error.downcast_ref::<HostMemoryExceeded>() {
-        (FaultKind::Limit(LimitKind::Memory), exceeded.to_string())
     } else if let Some(status) = exit_status(error) {
         (FaultKind::Trap, format!("the probe exited with status {status} instead of returning"))
     } else if let Some(trap) = error.downcast_ref::<Trap>() {

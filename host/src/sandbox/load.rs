@@ -124,8 +124,13 @@ async fn check_by_probe(
 /// component's name.
 fn choose_title(probe: &config::Probe, derived: Option<String>) -> String {
     const MAX_TITLE_BYTES: usize = 200;
-    let derived = derived.map(|title| truncate(title, MAX_TITLE_BYTES)).filter(|title| !title.trim().is_empty());
+    let derived = derived.map(|title| one_line(&truncate(title, MAX_TITLE_BYTES))).filter(|title| !title.is_empty());
     probe.title.clone().or(derived).unwrap_or_else(|| probe.name.clone())
+}
+
+/// Returns a component's text without control characters, and without spaces at its ends.
+fn one_line(text: &str) -> String {
+    text.replace(char::is_control, " ").trim().to_owned()
 }
 
 fn title_problem() -> Problem {

@@ -63,6 +63,16 @@ impl Probe {
         &self.0.context.identity
     }
 
+    /// Gives a probe that was just loaded another title, which must have no secrets.
+    ///
+    /// # Panics
+    /// Panics if the probe was cloned, or has a run in progress.
+    pub fn set_title(&mut self, title: String) {
+        let shared = Arc::get_mut(&mut self.0).expect("a probe that was just loaded has no clones");
+        let context = Arc::get_mut(&mut shared.context).expect("a probe that was just loaded has no runs");
+        Arc::make_mut(&mut context.identity).title = title;
+    }
+
     /// Returns the context of the guest's calls, and the settings for the guest.
     pub(super) fn context_and_settings(&self) -> (&ProbeContext, &str) {
         (&self.0.context, &self.0.settings)

@@ -57,6 +57,16 @@ impl SkipCause {
     }
 }
 
+impl SkipCause {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::LongRun => "long-run",
+            Self::NoPermit => "in-flight",
+            Self::Overloaded => "overloaded",
+        }
+    }
+}
+
 impl fmt::Display for SkipCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -87,6 +97,11 @@ impl SkippedRuns {
 }
 
 impl SkippedSummary {
+    /// Returns the names of the causes: `long-run`, `in-flight` or `overloaded`.
+    pub fn causes(&self) -> Vec<&'static str> {
+        self.runs.keys().map(|cause| cause.as_str()).collect()
+    }
+
     /// Returns the number of skipped runs of all probes together.
     pub fn runs(&self) -> u64 {
         self.runs.values().sum()

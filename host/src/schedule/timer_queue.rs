@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::fmt;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 use super::period::next_due;
 use super::skipped::SkipCause;
 
-/// Jobs that are run repeatedly, each at its own period.
+/// Jobs that are run repeatedly, each at its own period. The log names a job by what it displays.
 pub struct TimerQueue<J> {
     jobs: Vec<QueuedJob<J>>,
     /// Indices of the waiting jobs, earliest due time first, and lowest index first among equal due times.
@@ -53,7 +54,7 @@ pub struct Finished {
 /// on average. Starts are at most 750 µs early, and rarely 1 ms late.
 const TIMER_LEAD: Duration = Duration::from_micros(750);
 
-impl<J> TimerQueue<J> {
+impl<J: fmt::Display> TimerQueue<J> {
     /// Creates a queue of jobs, each with its first due time and its period.
     pub fn new(jobs: Vec<(J, Instant, Duration)>) -> Self {
         let queued =
@@ -122,8 +123,9 @@ impl<J> TimerQueue<J> {
             Ok(finished) => return Some(finished),
             Err(error) => error,
         };
-        tracing::error!("a run panicked and is not reported: {error}; this is a bug, please report it");
         let index = self.jobs.iter().position(|queued| queued.task == Some(error.id()))?;
+        let probe = &self.jobs[index].job;
+        tracing::error!(%probe, %error, "a run panicked and is not reported; this is a bug, please report it");
         let at = Instant::now();
         Some((index, Finished { at, ran: at - self.jobs[index].due, waited: Duration::ZERO }))
     }
@@ -238,15 +240,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_ends_only_the_run_in_which_it_occurs() {
-        let now = Instant::now();
-        let queue = TimerQueue::new(vec![(0, now, 20 * MS), (1, now, 20 * MS)]);
-        let started =
-            run_for(queue, 200 * MS, |job| async move { assert_ne!(job, 0, "job 0 of the test panics on purpose") })
-                .await;
-        for job in [0, 1] {
-            assert!(jobs(&started).iter().filter(|other| **other == job).count() >= 3, "job {job} is started again");
+    async fn a_panic_ends_one_run_only() {
+        // A machine under load gets more time.
+        for time in [200 * MS, 2000 * MS, 20_000 * MS] {
+            let now = Instant::now();
+            let queue = TimerQueue::new(vec![(0, now, 20 * MS), (1, now, 20 * MS)]);
+            let started = run_for(queue, time, |job| async move { assert_ne!(job, 0, "this is a test") }).await;
+            let starts_of = |job| jobs(&started).iter().filter(|other| **other == job).count();
+            if starts_of(0) >= 3 && starts_of(1) >= 3 {
+                return;
+            }
         }
+        panic!("a job does not go on after a panic");
     }
 
     #[tokio::test]

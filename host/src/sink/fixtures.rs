@@ -87,6 +87,7 @@ fn run(title: &str, outcome: Outcome, status: Status) -> Run {
         duration: Duration::from_secs_f64(duration / 1e3),
         status: Status::Ok,
         data: Vec::new(),
+        is_of_component: false,
     };
     let mut spans = vec![
         span(1, None, "probes.http", title, 0.0, 482.25),

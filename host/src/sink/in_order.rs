@@ -53,3 +53,54 @@ impl<S: Sink> Sink for InOrder<S> {
         self.sink.flush(timeout).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::Run;
+    use crate::sink::fixtures;
+
+    /// Collects the titles of runs.
+    #[derive(Default)]
+    struct Titles(Mutex<Vec<String>>);
+
+    #[async_trait]
+    impl Sink for Titles {
+        fn report(&self, run: &Arc<AssessedRun>) {
+            self.0.lock().push(run.run.probe.title.clone());
+        }
+
+        async fn flush(&self, _: Duration) {}
+    }
+
+    fn identity(title: &str) -> Arc<Identity> {
+        Arc::new(Identity { title: title.to_owned(), ..Identity::default() })
+    }
+
+    /// Reports the runs of three probes in the order `ended`. Returns the titles that were passed on by then, after each.
+    fn passed_on(ended: [usize; 3]) -> [String; 3] {
+        // Two probes may have the same title.
+        let probes = ["a", "b", "b"].map(identity);
+        let ordered = InOrder::new(probes.to_vec(), Titles::default());
+        ended.map(|index| {
+            let run = Run { probe: Arc::clone(&probes[index]), ..fixtures::passed() };
+            ordered.report(&Arc::new(fixtures::assessed(run)));
+            ordered.sink.0.lock().concat()
+        })
+    }
+
+    #[test]
+    fn a_run_is_passed_on_after_those_of_all_probes_before_its_own() {
+        assert_eq!(passed_on([0, 1, 2]), ["a", "ab", "abb"]);
+        assert_eq!(passed_on([2, 1, 0]), ["", "", "abb"]);
+        assert_eq!(passed_on([1, 0, 2]), ["", "ab", "abb"]);
+        assert_eq!(passed_on([2, 0, 1]), ["", "a", "abb"]);
+    }
+
+    #[test]
+    fn a_run_of_an_unknown_probe_is_not_passed_on() {
+        let ordered = InOrder::new(vec![identity("a")], Titles::default());
+        ordered.report(&Arc::new(fixtures::assessed(fixtures::passed())));
+        assert!(ordered.sink.0.lock().is_empty());
+    }
+}

@@ -88,7 +88,7 @@ impl Sink for Sentry {
         self.pipeline.flush_check_ins();
         let Some(counts) = self.pipeline.fanout.flush(timeout).await else { return };
         if counts.waiting == 0 && counts.all_dropped() == 0 {
-            tracing::info!("envelopes for Sentry: {counts}");
+            tracing::info!(sent = counts.sent, "envelopes for Sentry: {counts}");
             return;
         }
         let in_spool =
@@ -98,6 +98,12 @@ impl Sink for Sentry {
         } else {
             String::new()
         };
-        tracing::warn!("envelopes for Sentry: {counts}{in_spool}{in_memory}");
+        tracing::warn!(
+            sent = counts.sent,
+            waiting = counts.waiting,
+            in_memory = counts.in_memory,
+            dropped = counts.all_dropped(),
+            "envelopes for Sentry: {counts}{in_spool}{in_memory}"
+        );
     }
 }

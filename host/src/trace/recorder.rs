@@ -13,8 +13,23 @@ use super::span::{Span, Status, Trace, Value};
 /// The maximum number of spans in a trace. Sentry accepts no more in a transaction.
 pub const MAX_SPANS: usize = 1000;
 
+/// The key in the root's data of the number of spans that were dropped because the trace was full.
+pub const SPANS_LEFT_OUT: &str = "spans.left_out";
+
 /// The maximum number of hosts in a trace. Redirects can lead to any number of hosts.
 pub(super) const MAX_CONTACTS: usize = 100;
+
+/// The maximum length of a span's description, and of a text in its data, in bytes. Longer ones are cut.
+pub const MAX_TEXT_BYTES: usize = 4096;
+
+/// Cuts a text to [`MAX_TEXT_BYTES`], between characters, and frees the rest of its memory.
+fn bounded_text(mut text: String) -> String {
+    if text.len() > MAX_TEXT_BYTES {
+        text.truncate(text.floor_char_boundary(MAX_TEXT_BYTES));
+        text.shrink_to_fit();
+    }
+    text
+}
 
 /// Builds a trace. All clones write to the same trace.
 ///
@@ -41,6 +56,13 @@ pub(super) struct OpenTrace {
 /// A span of a [`Recorder`]. The handle of a span that was dropped because the trace was full refers to no span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Handle(pub(super) Option<usize>);
+
+impl Handle {
+    /// Returns true unless the span was dropped because the trace was full.
+    pub fn is_recorded(self) -> bool {
+        self.0.is_some()
+    }
+}
 
 impl Recorder {
     /// Starts a trace of at most [`MAX_SPANS`] spans. The root is open.
@@ -72,6 +94,7 @@ impl Recorder {
             duration: Duration::ZERO,
             status: Status::Ok,
             data: Vec::new(),
+            is_of_component: false,
         };
         let trace = Trace { id, started, spans: vec![root], dropped: 0, contacts: Vec::new() };
         Self(Arc::new(Mutex::new(OpenTrace {
@@ -131,11 +154,12 @@ impl Recorder {
             id: SpanId(rand::random()),
             parent: Some(parent.0.unwrap_or(0)),
             op: op.into(),
-            description: description.into(),
+            description: bounded_text(description.into()),
             start,
             duration: Duration::ZERO,
             status: Status::Ok,
             data: Vec::new(),
+            is_of_component: false,
         });
         state.open.push(true);
         Handle(Some(index))
@@ -148,6 +172,14 @@ impl Recorder {
             self.lock().stack.push(index);
         }
         span
+    }
+
+    /// Marks a span as made by a third-party component.
+    pub fn mark_of_component(&self, span: Handle) {
+        let mut state = self.lock();
+        if let Some(span) = span.0.and_then(|index| state.trace.spans.get_mut(index)) {
+            span.is_of_component = true;
+        }
     }
 
     /// Ends a span of the guest and removes it from the stack. It need not be the innermost one.
@@ -219,7 +251,10 @@ impl Recorder {
 
     /// Sets a key of the data of a span, and replaces its earlier value, if any. The span may have ended.
     pub fn set(&self, span: Handle, key: impl Into<Cow<'static, str>>, value: impl Into<Value>) {
-        let (key, value) = (key.into(), value.into());
+        let (key, mut value) = (key.into(), value.into());
+        if let Value::Text(text) = &mut value {
+            *text = bounded_text(std::mem::take(text));
+        }
         let mut state = self.lock();
         let (Some(index), false) = (span.0, state.finished) else { return };
         let data = &mut state.trace.spans[index].data;
@@ -282,8 +317,8 @@ impl Recorder {
         if trace.dropped > 0 {
             let left_out = i64::try_from(trace.dropped).unwrap_or(i64::MAX);
             let data = &mut trace.spans[0].data;
-            data.retain(|(key, _)| key != "spans.left_out");
-            data.push(("spans.left_out".into(), Value::Integer(left_out)));
+            data.retain(|(key, _)| key != SPANS_LEFT_OUT);
+            data.push((SPANS_LEFT_OUT.into(), Value::Integer(left_out)));
         }
         Trace { spans: std::mem::take(&mut trace.spans), contacts: std::mem::take(&mut trace.contacts), ..*trace }
     }

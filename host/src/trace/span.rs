@@ -53,6 +53,9 @@ pub struct Span {
     pub status: Status,
     /// Keys and values in the order in which the keys were first set. Each key occurs once.
     pub data: Vec<(Cow<'static, str>, Value)>,
+    /// True if a third-party component has made the span: its op, description, status and data are what the component
+    /// says, whatever they look like.
+    pub is_of_component: bool,
 }
 
 /// The status of a span, in Sentry's terms.

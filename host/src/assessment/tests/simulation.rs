@@ -162,6 +162,7 @@ pub fn run(identity: &Arc<Identity>, outcome: Outcome, contacts: Vec<HostContact
         duration: Duration::from_secs(1),
         status: Status::Ok,
         data: Vec::new(),
+        is_of_component: false,
     };
     Run {
         probe: Arc::clone(identity),

@@ -14,12 +14,13 @@ use url::Url;
 use crate::capability::evidence::ExchangeEvidence;
 use crate::capability::http::certificate;
 use crate::capability::http::exchange::Exchange;
-use crate::capability::http::format::{header_lines, without_secrets};
+use crate::capability::http::format::{header_lines, header_memory, without_secrets};
 use crate::capability::http::peer::Peer;
 use crate::capability::http::phase::Phase;
 use crate::capability::http::request_body::{MAX_EVIDENCE_BYTES, RequestBody};
 use crate::capability::http::timing_hooks::Timestamps;
 use crate::capability::http::transport;
+use crate::capability::quota::{HeldBytes, Quota};
 use crate::run::evidence::{self, Certificate, Connection, Excerpt, Http, Lines, Redirect, Response, Tls};
 
 /// The maximum number of entries of each list in a report.
@@ -45,6 +46,8 @@ pub struct HttpEvidence {
     pub received_bytes: u64,
     /// The first bytes of the response's body, at most [`Excerpt::MAX_BYTES`].
     pub body_excerpt: Vec<u8>,
+    /// The memory that counts for all this, once the hop has ended.
+    held: Option<HeldBytes>,
 }
 
 /// The head of a response.
@@ -104,7 +107,24 @@ impl HttpEvidence {
             response_head: None,
             received_bytes: 0,
             body_excerpt: Vec::new(),
+            held: None,
         }
+    }
+
+    /// Counts the evidence as memory that the host holds for the run. Returns false if that is too much, which ends the
+    /// run.
+    pub fn hold(&mut self, quota: &Quota) -> bool {
+        let response_headers = self.response_head.as_ref().map_or(0, |head| header_memory(&head.headers));
+        let certificates: usize = self.timestamps.cert_chain.iter().map(|certificate| certificate.len()).sum();
+        let bytes = size_of::<Self>()
+            + self.url.as_str().len()
+            + header_memory(&self.request_headers)
+            + response_headers
+            + self.request_body.len()
+            + self.body_excerpt.len()
+            + certificates;
+        self.held = quota.hold(bytes).ok();
+        self.held.is_some()
     }
 
     fn report(&self) -> Http {
@@ -197,6 +217,7 @@ mod tests {
             response_head: None,
             received_bytes: 0,
             body_excerpt: Vec::new(),
+            held: None,
         }
     }
 

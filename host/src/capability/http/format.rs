@@ -36,6 +36,12 @@ pub fn header_bytes(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum()
 }
 
+/// Returns the bytes that headers take in memory, with what holds each line.
+pub fn header_memory(headers: &HeaderMap) -> usize {
+    const LINE_BYTES: usize = 128;
+    headers.iter().map(|(name, value)| LINE_BYTES + name.as_str().len() + value.len()).sum()
+}
+
 /// Returns an HTTP version's number, e.g. `1.1` or `2`.
 pub fn version_name(version: Version) -> &'static str {
     match version {

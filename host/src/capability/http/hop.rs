@@ -14,7 +14,7 @@ use crate::capability::bindings::sentrynet::probe::http::{Connection, Error, Tls
 use crate::capability::http::evidence::{HttpEvidence, ResponseHead, bounded_headers};
 use crate::capability::http::exchange::Exchange;
 use crate::capability::http::format::{
-    absolute_location, header_bytes, header_lines, version_name, without_credentials,
+    absolute_location, header_bytes, header_lines, header_memory, version_name, without_credentials,
 };
 use crate::capability::http::phase::{HopTimeline, Phase, PhaseTimeouts};
 use crate::capability::http::request_body::RequestBody;
@@ -23,6 +23,7 @@ use crate::capability::http::response_stream::ResponseSender;
 use crate::capability::http::timing_hooks::{HopTimings, TimedBody};
 use crate::capability::http::transport::HttpVersion;
 use crate::capability::http::{certificate, error, hop_span};
+use crate::capability::quota::HeldBytes;
 use crate::capability::timeout::Timeout;
 use crate::run::evidence::Excerpt;
 use crate::trace::{Handle, Recorder};
@@ -106,13 +107,14 @@ impl Hop {
         hop_span::set_response(recorder, self.span, &head);
         self.evidence.response_head = Some(head);
         session.quota.count_received(header_bytes(response.headers()))?;
+        let mut held = session.quota.hold(header_memory(response.headers()))?;
         let body = match &exchange.response_sender {
             Some(sender) => {
                 sender.send_head(status, response.headers().clone());
                 self.forward_body(response, sender, exchange).await?;
                 Vec::new()
             }
-            None => self.receive_body(&mut response, exchange).await?,
+            None => self.receive_body(&mut response, exchange, &mut held).await?,
         };
         let ended = Instant::now();
         self.response_received = Some(ended);
@@ -137,6 +139,7 @@ impl Hop {
                     chain: timestamps.cert_chain.iter().filter_map(certificate::parse).collect(),
                 }),
             },
+            held: Some(held),
         })
     }
 
@@ -189,13 +192,20 @@ impl Hop {
         timeout
     }
 
-    /// Receives the whole body, and returns its first bytes, up to the limit of the exchange.
-    async fn receive_body(&mut self, response: &mut reqwest::Response, exchange: &Exchange) -> Result<Vec<u8>, Error> {
+    /// Receives the body, and returns as much of it as the exchange keeps. What is kept is added to `held`.
+    async fn receive_body(
+        &mut self,
+        response: &mut reqwest::Response,
+        exchange: &Exchange,
+        held: &mut HeldBytes,
+    ) -> Result<Vec<u8>, Error> {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.network_error(&error))? {
             self.count_chunk(&chunk, exchange)?;
-            let bytes_left = usize::try_from(exchange.limits.max_body_bytes).unwrap_or(usize::MAX) - body.len();
-            body.extend_from_slice(&chunk[..chunk.len().min(bytes_left)]);
+            let left = usize::try_from(exchange.limits.max_body_bytes).unwrap_or(usize::MAX) - body.len();
+            let chunk = &chunk[..chunk.len().min(left)];
+            held.grow(chunk.len())?;
+            body.extend_from_slice(chunk);
         }
         Ok(body)
     }
@@ -219,7 +229,7 @@ impl Hop {
             match frame.map_err(|error| self.network_error(&error))?.into_data() {
                 Ok(chunk) => {
                     self.count_chunk(&chunk, exchange)?;
-                    sender.send_data(chunk).await;
+                    sender.send_data(exchange.context.session.quota.hold_data(chunk)?).await;
                 }
                 Err(frame) => {
                     if let Ok(trailers) = frame.into_trailers() {
@@ -297,8 +307,10 @@ impl Hop {
         self.evidence.phase = last_phase;
         self.evidence.error = error.map(error::error_type);
         self.evidence.timestamps = timestamps;
-        let evidence: Arc<HttpEvidence> = self.evidence.into();
-        exchange.context.run.evidence.add(self.span, evidence);
+        if self.evidence.hold(&exchange.context.session.quota) {
+            let evidence: Arc<HttpEvidence> = self.evidence.into();
+            exchange.context.run.evidence.add(self.span, evidence);
+        }
         last_phase
     }
 }

@@ -40,11 +40,8 @@ impl HostRequest for Context {
             Ok(parsed) => parsed,
             Err(why) => return Ok(Err(why)),
         };
-        let held_bytes = url.as_str().len();
-        self.accounting.charge(held_bytes)?;
         self.warn_if_refused(List::Hosts, url.host_str().unwrap_or_default(), url.port_or_known_default());
-        let request = Request::new(method, url, held_bytes);
-        Ok(Ok(self.table.push(request)?))
+        Ok(Ok(self.table.push(Request::new(method, url))?))
     }
 
     fn header(
@@ -53,25 +50,17 @@ impl HostRequest for Context {
         name: String,
         value: String,
     ) -> wasmtime::Result<Result<(), String>> {
-        let bytes = name.len() + value.len();
         let (name, value) = match parse_header(&name, &value) {
             Ok(header) => header,
             Err(why) => return Ok(Err(why)),
         };
-        self.accounting.charge(bytes)?;
         let request = self.table.get_mut(&request)?;
-        request.held_bytes += bytes;
         let added = request.parts.headers.try_append(name, value);
         Ok(added.map_err(|_| "too many headers".to_owned()).and_then(|_| request.resolve_transport().map(drop)))
     }
 
     fn body(&mut self, request: Resource<Request>, bytes: Vec<u8>) -> wasmtime::Result<()> {
-        self.accounting.charge(bytes.len())?;
-        let request = self.table.get_mut(&request)?;
-        let previous = request.parts.body.bytes_in_memory();
-        request.held_bytes = request.held_bytes + bytes.len() - previous;
-        request.parts.body = RequestBody::Whole(bytes.into());
-        self.accounting.release(previous);
+        self.table.get_mut(&request)?.parts.body = RequestBody::Whole(bytes.into());
         Ok(())
     }
 
@@ -277,13 +266,11 @@ impl HostRequest for Context {
             Ok(response) => response,
             Err(error) => return Ok(Err(error)),
         };
-        self.accounting.charge(response.size())?;
         Ok(Ok(self.table.push(response)?))
     }
 
     fn drop(&mut self, request: Resource<Request>) -> wasmtime::Result<()> {
-        let request = self.table.delete(request)?;
-        self.accounting.release(request.held_bytes);
+        self.table.delete(request)?;
         Ok(())
     }
 }

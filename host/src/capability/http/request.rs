@@ -36,13 +36,11 @@ pub struct Request {
     pub ca_file: Option<PathBuf>,
     /// The maximum bytes of the response's body to return.
     pub max_body_bytes: u64,
-    /// The number of bytes that the host holds for this request, which are charged to the guest.
-    pub held_bytes: usize,
 }
 
 impl Request {
-    /// Returns a request with the defaults of all options, for which the host holds `held_bytes`.
-    pub fn new(method: Method, url: Url, held_bytes: usize) -> Self {
+    /// Returns a request with the defaults of all options.
+    pub fn new(method: Method, url: Url) -> Self {
         Self {
             parts: RequestParts { method, url, headers: HeaderMap::new(), body: RequestBody::default() },
             authorization: None,
@@ -51,7 +49,6 @@ impl Request {
             transport: Transport::default(),
             ca_file: None,
             max_body_bytes: DEFAULT_MAX_BODY_BYTES,
-            held_bytes,
         }
     }
 
@@ -113,6 +110,16 @@ pub fn literal_address(url: &Url) -> Option<IpAddr> {
 /// # Errors
 /// A message for a person if the method is not valid or is CONNECT, or the URL is not an http or https URL.
 pub fn parse_target(method: &str, url: &str) -> Result<(Method, Url), String> {
+    /// The greatest length of a method: longer than any that is registered.
+    const MAX_METHOD_BYTES: usize = 64;
+    /// The greatest length of a URL. Servers refuse longer ones, and each span, event and redirect has a copy.
+    const MAX_URL_BYTES: usize = 64 << 10;
+    if method.len() > MAX_METHOD_BYTES {
+        return Err(format!("the HTTP method is longer than {MAX_METHOD_BYTES} bytes"));
+    }
+    if url.len() > MAX_URL_BYTES {
+        return Err(format!("the URL is longer than {} KiB", MAX_URL_BYTES >> 10));
+    }
     let method = Method::from_bytes(method.as_bytes())
         .map_err(|_| format!("`{}` is not an HTTP method such as GET", method.escape_debug()))?;
     if method == Method::CONNECT {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::capability::bindings::sentrynet::probe::http::{Connection, Timing};
+use crate::capability::quota::HeldBytes;
 
 /// A whole response, with the first bytes of its body. Recordings contain it in its serialized form.
 #[derive(Serialize, Deserialize)]
@@ -24,13 +25,9 @@ pub struct Response {
     pub timing: Timing,
     /// The connection of the last hop.
     pub connection: Connection,
-}
-
-impl Response {
-    /// Returns the number of bytes that the host holds for the response: body and headers.
-    pub fn size(&self) -> usize {
-        self.body.len() + self.headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>()
-    }
+    /// The memory that counts for body and headers. `None` in a replay.
+    #[serde(skip)]
+    pub held: Option<HeldBytes>,
 }
 
 /// Serializes bodies for a recording, as text or in base64.

@@ -15,12 +15,15 @@
 //! - `child_handle`: returns a handle to the pollable of a stream. It is like `own_handle` for the guest's own standard
 //!   streams, and like `external` for all other streams.
 //!
-//! To record a new function, add its line here.
+//! To record a new function, add its line here. Its arguments count as memory that the host holds for the guest, as
+//! [`held_arguments`](crate::capability::held_arguments) says. `[transient]` before a function's name says that the function
+//! keeps nothing of its arguments, or copies a part of bounded size: they count during the call alone.
 
 use wasmtime::component::Resource;
 
 use crate::capability::Context;
 use crate::capability::bindings::sentrynet::probe::{http, log, span, ssh, types};
+use crate::capability::held_arguments::{FunctionResult, HeldArgument};
 use crate::capability::http::{Request, Response};
 use crate::capability::record_replay::call::CallRecord;
 use crate::capability::record_replay::codec::{ReplayResult, forget, recorded_handle};
@@ -35,24 +38,25 @@ pub struct Intercepted<'a>(pub &'a mut Context);
 /// that `$view` returns for the context: `Context` itself, or a type of wasmtime. Each function is listed with its
 /// kind, its parameters and its result.
 macro_rules! intercept {
-    ($host:path as $name:literal { $($kind:ident $function:ident($($arg:ident: $type:ty),*) -> $result:ty;)* }) => {
+    ($host:path as $name:literal { $($kind:ident $([$note:ident])? $function:ident($($arg:ident: $type:ty),*) -> $result:ty;)* }) => {
         intercept! { $host as $name of context {
-            $($kind $function($($arg: $type),*) -> wasmtime::Result<$result>;)*
+            $($kind $([$note])? $function($($arg: $type),*) -> wasmtime::Result<$result>;)*
         } }
     };
     ($host:path as $name:literal of $view:ident {
-        $($kind:ident $function:ident($($arg:ident: $type:ty),*) -> $result:ty;)*
+        $($kind:ident $([$note:ident])? $function:ident($($arg:ident: $type:ty),*) -> $result:ty;)*
     }) => {
         impl $host for Intercepted<'_> {
-            $(intercept! { @$kind $host as $name of $view, $function($($arg: $type),*) -> $result })*
+            $(intercept! { @$kind $host as $name of $view, [$($note)?] $function($($arg: $type),*) -> $result })*
         }
     };
-    (@passthrough $host:path as $name:literal of $view:ident, $function:ident($($arg:ident: $type:ty),*) -> $result:ty) => {
+    (@passthrough $host:path as $name:literal of $view:ident, [$($note:ident)?] $function:ident($($arg:ident: $type:ty),*) -> $result:ty) => {
         fn $function(&mut self, $($arg: $type),*) -> $result {
-            <_ as $host>::$function(&mut $view(self.0), $($arg),*)
+            let Self(context) = self;
+            intercept!(@make $result, [$($note)?] $host, $view, context, $function, $($arg),*)
         }
     };
-    (@local $host:path as $name:literal of $view:ident, $function:ident($($arg:ident: $type:ty),*) -> $result:ty) => {
+    (@local $host:path as $name:literal of $view:ident, [$($note:ident)?] $function:ident($($arg:ident: $type:ty),*) -> $result:ty) => {
         fn $function(&mut self, $($arg: $type),*) -> $result {
             let Self(context) = self;
             let call = context.call_record(|| intercept!(@call $name, $function, $($arg),*));
@@ -60,42 +64,42 @@ macro_rules! intercept {
             if let Some(Err(halt)) = call.map(|call| context.run.record_replay.local(call)) {
                 return Err(halt.into());
             }
-            let result = <_ as $host>::$function(&mut $view(context), $($arg),*);
+            let result = intercept!(@make $result, [$($note)?] $host, $view, context, $function, $($arg),*);
             if is_recorded {
                 context.run.record_replay.end_local();
             }
             result
         }
     };
-    (@external $host:path as $name:literal of $view:ident, $function:ident($($arg:ident: $type:ty),*) -> $result:ty) => {
+    (@external $host:path as $name:literal of $view:ident, [$($note:ident)?] $function:ident($($arg:ident: $type:ty),*) -> $result:ty) => {
         fn $function(&mut self, $($arg: $type),*) -> $result {
             let Self(context) = self;
             let Some(call) = context.call_record(|| intercept!(@call $name, $function, $($arg),*)) else {
-                return <_ as $host>::$function(&mut $view(context), $($arg),*);
+                return intercept!(@make $result, [$($note)?] $host, $view, context, $function, $($arg),*);
             };
             if let Some(recorded) = context.recorded_result(call) {
                 return recorded;
             }
-            let result = <_ as $host>::$function(&mut $view(context), $($arg),*);
+            let result = intercept!(@make $result, [$($note)?] $host, $view, context, $function, $($arg),*);
             context.record_result(&result);
             result
         }
     };
-    (@external_async $host:path as $name:literal of $view:ident, $function:ident($($arg:ident: $type:ty),*) -> $result:ty) => {
+    (@external_async $host:path as $name:literal of $view:ident, [$($note:ident)?] $function:ident($($arg:ident: $type:ty),*) -> $result:ty) => {
         async fn $function(&mut self, $($arg: $type),*) -> $result {
             let Self(context) = self;
             let Some(call) = context.call_record(|| intercept!(@call $name, $function, $($arg),*)) else {
-                return <_ as $host>::$function(&mut $view(context), $($arg),*).await;
+                return intercept!(@make_async $result, [$($note)?] $host, $view, context, $function, $($arg),*);
             };
             if let Some(recorded) = context.recorded_result(call) {
                 return recorded;
             }
-            let result = <_ as $host>::$function(&mut $view(context), $($arg),*).await;
+            let result = intercept!(@make_async $result, [$($note)?] $host, $view, context, $function, $($arg),*);
             context.record_result(&result);
             result
         }
     };
-    (@forget $host:path as $name:literal of $view:ident, $function:ident($arg:ident: $type:ty) -> $result:ty) => {
+    (@forget $host:path as $name:literal of $view:ident, [$($note:ident)?] $function:ident($arg:ident: $type:ty) -> $result:ty) => {
         fn $function(&mut self, $arg: $type) -> $result {
             let Self(context) = self;
             let call = context.call_record(|| intercept!(@call $name, $function, $arg));
@@ -105,60 +109,60 @@ macro_rules! intercept {
             if context.run.record_replay.is_replay() {
                 forget(&$arg, &mut context.table)
             } else {
-                <_ as $host>::$function(&mut $view(context), $arg)
+                intercept!(@make $result, [$($note)?] $host, $view, context, $function, $arg)
             }
         }
     };
-    (@external_drop $host:path as $name:literal of $view:ident, $function:ident($arg:ident: $type:ty) -> $result:ty) => {
+    (@external_drop $host:path as $name:literal of $view:ident, [$($note:ident)?] $function:ident($arg:ident: $type:ty) -> $result:ty) => {
         fn $function(&mut self, $arg: $type) -> $result {
             let Self(context) = self;
             let Some(call) = context.call_record(|| intercept!(@call $name, $function, $arg)) else {
                 context.remove_own(&$arg);
-                return <_ as $host>::$function(&mut $view(context), $arg);
+                return intercept!(@make $result, [$($note)?] $host, $view, context, $function, $arg);
             };
             if let Some(recorded) = context.recorded_result::<$result>(call) {
                 return recorded.and_then(|()| forget(&$arg, &mut context.table));
             }
-            let result = <_ as $host>::$function(&mut $view(context), $arg);
+            let result = intercept!(@make $result, [$($note)?] $host, $view, context, $function, $arg);
             context.record_result(&result);
             result
         }
     };
-    (@external_drop_async $host:path as $name:literal of $view:ident, $function:ident($arg:ident: $type:ty) -> $result:ty) => {
+    (@external_drop_async $host:path as $name:literal of $view:ident, [$($note:ident)?] $function:ident($arg:ident: $type:ty) -> $result:ty) => {
         async fn $function(&mut self, $arg: $type) -> $result {
             let Self(context) = self;
             let Some(call) = context.call_record(|| intercept!(@call $name, $function, $arg)) else {
                 context.remove_own(&$arg);
-                return <_ as $host>::$function(&mut $view(context), $arg).await;
+                return intercept!(@make_async $result, [$($note)?] $host, $view, context, $function, $arg);
             };
             if let Some(recorded) = context.recorded_result::<$result>(call) {
                 return recorded.and_then(|()| forget(&$arg, &mut context.table));
             }
-            let result = <_ as $host>::$function(&mut $view(context), $arg).await;
+            let result = intercept!(@make_async $result, [$($note)?] $host, $view, context, $function, $arg);
             context.record_result(&result);
             result
         }
     };
-    (@own_handle $host:path as $name:literal of $view:ident, $function:ident() -> $result:ty) => {
+    (@own_handle $host:path as $name:literal of $view:ident, [$($note:ident)?] $function:ident() -> $result:ty) => {
         fn $function(&mut self) -> $result {
             let Self(context) = self;
-            let result = <_ as $host>::$function(&mut $view(context));
+            let result = intercept!(@make $result, [$($note)?] $host, $view, context, $function,);
             context.add_own(&result);
             result
         }
     };
-    (@child_handle $host:path as $name:literal of $view:ident, $function:ident($($arg:ident: $type:ty),*) -> $result:ty) => {
+    (@child_handle $host:path as $name:literal of $view:ident, [$($note:ident)?] $function:ident($($arg:ident: $type:ty),*) -> $result:ty) => {
         fn $function(&mut self, $($arg: $type),*) -> $result {
             let Self(context) = self;
             let Some(call) = context.call_record(|| intercept!(@call $name, $function, $($arg),*)) else {
-                let result = <_ as $host>::$function(&mut $view(context), $($arg),*);
+                let result = intercept!(@make $result, [$($note)?] $host, $view, context, $function, $($arg),*);
                 context.add_own(&result);
                 return result;
             };
             if let Some(recorded) = context.recorded_result(call) {
                 return recorded;
             }
-            let result = <_ as $host>::$function(&mut $view(context), $($arg),*);
+            let result = intercept!(@make $result, [$($note)?] $host, $view, context, $function, $($arg),*);
             context.record_result(&result);
             result
         }
@@ -166,6 +170,31 @@ macro_rules! intercept {
     (@call $name:literal, $function:ident, $($arg:ident),*) => {
         CallRecord::new($name, stringify!($function))$(.with(stringify!($arg), &$arg))*
     };
+    // Makes a call, and counts its arguments.
+    (@make $result:ty, [$($note:ident)?] $host:path, $view:ident, $context:ident, $function:ident, $($arg:ident),*) => {
+        intercept!(
+            @count $result, [$($note)?] $context, [$($arg),*], <_ as $host>::$function(&mut $view($context), $($arg),*)
+        )
+    };
+    (@make_async $result:ty, [$($note:ident)?] $host:path, $view:ident, $context:ident, $function:ident, $($arg:ident),*) => {
+        intercept!(
+            @count $result, [$($note)?] $context, [$($arg),*],
+            <_ as $host>::$function(&mut $view($context), $($arg),*).await
+        )
+    };
+    (@count $result:ty, [$($note:ident)?] $context:ident, [$($arg:ident),*], $call:expr) => {{
+        let held = $context.hold_arguments::<$result>(&[$(&$arg as &dyn HeldArgument),*]);
+        match held {
+            Err(exceeded) => <$result>::exceeded(exceeded),
+            Ok(held) => {
+                let result: $result = $call;
+                $context.settle_arguments(held, &result, intercept!(@keeps $($note)?));
+                result
+            }
+        }
+    }};
+    (@keeps) => { true };
+    (@keeps transient) => { false };
 }
 pub(super) use intercept;
 
@@ -224,24 +253,24 @@ intercept! { ssh::HostSession as "ssh.session" {
     external methods(session: Resource<Session>) -> Vec<String>;
     external time(session: Resource<Session>) -> f64;
     external_async authenticate(session: Resource<Session>) -> Result<(), ssh::Error>;
-    external_async exec(session: Resource<Session>, command: String, max_output: u64) -> Result<ssh::Output, ssh::Error>;
+    external_async [transient] exec(session: Resource<Session>, command: String, max_output: u64) -> Result<ssh::Output, ssh::Error>;
     external_drop drop(session: Resource<Session>) -> ();
 } }
 
 intercept! { span::HostSpan as "span.span" {
     local new(op: String, description: String) -> Resource<Span>;
-    local set_data(span: Resource<Span>, key: String, value: types::Value) -> ();
+    local [transient] set_data(span: Resource<Span>, key: String, value: types::Value) -> ();
     local set_status(span: Resource<Span>, status: span::Status) -> ();
     local drop(span: Resource<Span>) -> ();
 } }
 
 intercept! { span::Host as "span" {
-    local set_data(key: String, value: types::Value) -> ();
-    local set_tag(key: String, value: String) -> ();
+    local [transient] set_data(key: String, value: types::Value) -> ();
+    local [transient] set_tag(key: String, value: String) -> ();
 } }
 
 intercept! { log::Host as "log" {
-    local write(level: log::Level, message: String) -> ();
+    local [transient] write(level: log::Level, message: String) -> ();
 } }
 
 impl http::Host for Intercepted<'_> {}

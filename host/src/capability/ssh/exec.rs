@@ -6,6 +6,7 @@ use russh::client::Msg;
 use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
 
 use crate::capability::net_errors::bytes;
+use crate::capability::quota::HeldBytes;
 use crate::capability::ssh::connection::Connection;
 use crate::capability::ssh::error::{self, Error};
 use crate::capability::ssh::output::Output;
@@ -14,7 +15,7 @@ use crate::trace::Handle;
 
 impl Connection {
     /// Runs a command in the user's shell until it ends. Returns at most `max_output` bytes of its standard output, and
-    /// as many of its standard error.
+    /// as many of its standard error; and `held`, to which their bytes were added.
     ///
     /// # Errors
     /// - [`Error::Auth`] when the user is not logged in.
@@ -23,26 +24,34 @@ impl Connection {
     ///
     /// The connection stays open if the user is not logged in or the server refuses the command. All other errors close
     /// it, and later calls fail.
-    pub async fn exec(&mut self, command: &str, max_output: usize) -> Result<Output, Error> {
+    pub async fn exec(
+        &mut self,
+        command: &str,
+        max_output: usize,
+        mut held: HeldBytes,
+    ) -> (Result<Output, Error>, HeldBytes) {
         if !self.is_authenticated {
-            return Err(Error::Auth("cannot run a command before the user is logged in".to_owned()));
+            return (Err(Error::Auth("cannot run a command before the user is logged in".to_owned())), held);
         }
         let span = self.span.begin_phase("ssh.exec", format!("Run `{}`", printable_line(command.as_bytes())));
         let mut output = Output::default();
-        let result = self.run_command(command, max_output, &mut output).await;
+        let result = self.run_command(command, max_output, &mut output, &mut held).await;
         self.record_output(span, &output);
         self.span.record(|evidence| evidence.record_command(command, &output));
         self.span.end_phase(span, result.as_ref().err());
-        match result {
-            Ok(()) => Ok(output),
-            Err(error) => {
-                self.span.record_error(self.span.handle, &error);
-                Err(error)
-            }
+        if let Err(error) = &result {
+            self.span.record_error(self.span.handle, error);
         }
+        (result.map(|()| output), held)
     }
 
-    async fn run_command(&mut self, command: &str, max_output: usize, output: &mut Output) -> Result<(), Error> {
+    async fn run_command(
+        &mut self,
+        command: &str,
+        max_output: usize,
+        output: &mut Output,
+        held: &mut HeldBytes,
+    ) -> Result<(), Error> {
         let (budget, handshake, peer) = (self.budget, self.handshake.clone(), self.server().remote_address);
         let Some(client) = &mut self.client else { return Err(self.closed_error()) };
         let opening = async {
@@ -67,7 +76,7 @@ impl Connection {
                 return Err(error);
             }
         };
-        let reading = read_output(&mut read, max_output, output);
+        let reading = read_output(&mut read, max_output, output, held);
         let Ok(end) = tokio::time::timeout(budget.remaining(), reading).await else {
             drop(read);
             self.abort_command(write);
@@ -123,11 +132,18 @@ enum ChannelEnd {
     ConnectionLost,
 }
 
-/// Reads the command's output and exit status into `output` until the channel ends.
-async fn read_output(channel: &mut ChannelReadHalf, max_output: usize, output: &mut Output) -> ChannelEnd {
+/// Reads the command's output and exit status into `output` until the channel ends, or until the output takes more memory
+/// than the run may hold, which ends the run.
+async fn read_output(
+    channel: &mut ChannelReadHalf,
+    max_output: usize,
+    output: &mut Output,
+    held: &mut HeldBytes,
+) -> ChannelEnd {
     /// `SSH_EXTENDED_DATA_STDERR` in RFC 4254, section 5.2.
     const STDERR: u32 = 1;
     while let Some(message) = channel.wait().await {
+        let bytes_before = output.bytes_in_memory();
         match message {
             ChannelMsg::Data { data } => output.append_stdout(&data, max_output),
             ChannelMsg::ExtendedData { data, ext: STDERR } => output.append_stderr(&data, max_output),
@@ -136,6 +152,9 @@ async fn read_output(channel: &mut ChannelReadHalf, max_output: usize, output: &
             ChannelMsg::Failure => return ChannelEnd::Refused,
             ChannelMsg::Close => return ChannelEnd::Closed,
             _ => {}
+        }
+        if held.grow(output.bytes_in_memory() - bytes_before).is_err() {
+            return ChannelEnd::Closed;
         }
     }
     ChannelEnd::ConnectionLost

@@ -28,6 +28,11 @@ impl Output {
         append(&mut self.stderr, &mut self.stderr_size, data, max_bytes);
     }
 
+    /// Returns the bytes of standard output and standard error that are kept.
+    pub fn bytes_in_memory(&self) -> usize {
+        self.stdout.len() + self.stderr.len()
+    }
+
     /// Returns the size of standard output and standard error together, in bytes.
     pub fn total_size(&self) -> u64 {
         self.stdout_size.saturating_add(self.stderr_size)

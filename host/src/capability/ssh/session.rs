@@ -11,6 +11,7 @@ use crate::capability::Context;
 use crate::capability::bindings::sentrynet::probe::ssh::{
     Error as GuestError, HostSession, Output as GuestOutput, Server as GuestServer,
 };
+use crate::capability::quota::HeldBytes;
 use crate::capability::ssh::connection::{Connection, Server};
 use crate::capability::ssh::error::Error;
 use crate::capability::ssh::output::Output;
@@ -25,6 +26,8 @@ pub struct Session {
     methods: Vec<String>,
     /// The time that opening the connection and all later calls have taken together.
     elapsed: Duration,
+    /// The memory that counts for the output of the last command.
+    held_output: Option<HeldBytes>,
 }
 
 impl Session {
@@ -34,7 +37,7 @@ impl Session {
         let remote_address = remote_address.to_string();
         let server = GuestServer { version, host_key_type, host_key_fingerprint, remote_address };
         let methods = connection.methods().to_vec();
-        Self { connection: Arc::new(Mutex::new(connection)), server, methods, elapsed }
+        Self { connection: Arc::new(Mutex::new(connection)), server, methods, elapsed, held_output: None }
     }
 }
 
@@ -72,10 +75,14 @@ impl HostSession for Context {
         }
         let (started, connection) = (Instant::now(), Arc::clone(&self.table.get(&session)?.connection));
         let max_output = max_output.min(MAX_OUTPUT_BYTES) as usize;
-        let running = self.exchanges.spawn(async move { connection.lock().await.exec(&command, max_output).await });
-        let result = AbortOnDropHandle::new(running).await?;
+        let held = self.accounting.quota.hold(0)?;
+        let running =
+            self.exchanges.spawn(async move { connection.lock().await.exec(&command, max_output, held).await });
+        let (result, held) = AbortOnDropHandle::new(running).await?;
         self.accounting.quota.check()?;
-        self.table.get_mut(&session)?.elapsed += started.elapsed();
+        let session = self.table.get_mut(&session)?;
+        session.elapsed += started.elapsed();
+        session.held_output = Some(held);
         Ok(result.map(GuestOutput::from).map_err(GuestError::from))
     }
 

@@ -10,7 +10,6 @@ use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_LENGTH;
 use http::{Method, Request, Response};
 use http_body::{Body, Frame};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
@@ -19,6 +18,7 @@ use crate::capability::http::{
     FailedExchange, OutgoingRequest, Phase, PhaseTimeouts, RequestBody, ResponseBody, StreamedBody, StreamedResponse,
     StreamingClient,
 };
+use crate::capability::quota::{Exceeded, Quota};
 
 /// The maximal size of a request's body that is buffered, to be sent with its length.
 const MAX_BUFFERED_BYTES: usize = 64 << 10;
@@ -26,16 +26,12 @@ const MAX_BUFFERED_BYTES: usize = 64 << 10;
 /// Sends the requests of one attempt.
 pub struct OutgoingHandler {
     client: StreamingClient,
-    /// A permit for each byte of requests' bodies that may be buffered at once.
-    buffer_permits: Arc<Semaphore>,
 }
 
 impl OutgoingHandler {
     /// Returns a handler that sends requests with this client.
     pub fn new(client: StreamingClient) -> Self {
-        /// The maximal size of all buffered bodies together. The body of a response has the same limit.
-        const MAX_TOTAL_BYTES: usize = 16 << 20;
-        Self { client, buffer_permits: Arc::new(Semaphore::new(MAX_TOTAL_BYTES)) }
+        Self { client }
     }
 
     fn outgoing_request(
@@ -86,10 +82,10 @@ impl WasiHttpHooks for OutgoingHandler {
         _: BodySent,
     ) -> ResponseFuture {
         let (parts, body) = request.into_parts();
-        let permits = Arc::clone(&self.buffer_permits);
+        let quota = self.client.context.session.quota.clone();
         let length = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         let request = self.outgoing_request(parts, options);
-        let response = request.map(|request| self.client.send(request, read_body(body, length, permits)));
+        let response = request.map(|request| self.client.send(request, read_body(body, length, quota)));
         Box::new(async move {
             let StreamedResponse { status, headers, body } = response?.await.map_err(error_code)?;
             let mut response = Response::new(WasiBody::new(GuestResponseBody(body)));
@@ -104,40 +100,30 @@ impl WasiHttpHooks for OutgoingHandler {
 /// writes it.
 ///
 /// # Errors
-/// When the guest drops the body before its end, or when too many bytes are buffered at once.
-async fn read_body(
-    mut body: WasiBody,
-    length: Option<u64>,
-    permits: Arc<Semaphore>,
-) -> Result<RequestBody, FailedExchange> {
+/// When the guest drops the body before its end, or when its bytes are more memory than the run may hold.
+async fn read_body(mut body: WasiBody, length: Option<u64>, quota: Quota) -> Result<RequestBody, FailedExchange> {
     if length.is_some_and(|length| length > 0) {
         return Ok(stream_body(body, Bytes::new(), length));
     }
-    let (mut bytes, mut held_permit) = (BytesMut::new(), None::<OwnedSemaphorePermit>);
+    let (mut bytes, mut held) = (BytesMut::new(), quota.hold(0).map_err(limit_reached)?);
     let failed = |message: &str| FailedExchange::before_sending(HttpError::Other(message.to_owned()));
     while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
         let frame = frame.map_err(|_| failed(BODY_DROPPED))?;
         // HTTP/1.1 has no trailers for a body with a length.
         let Ok(data) = frame.into_data() else { continue };
-        let size = u32::try_from(data.len()).unwrap_or(u32::MAX);
-        let permit = Arc::clone(&permits).try_acquire_many_owned(size);
-        let permit =
-            permit.map_err(|_| failed("the bodies of the probe's requests are larger than 16 MiB together"))?;
-        match &mut held_permit {
-            Some(held) => held.merge(permit),
-            None => held_permit = Some(permit),
-        }
+        held.grow(data.len()).map_err(limit_reached)?;
         bytes.extend_from_slice(&data);
         if bytes.len() > MAX_BUFFERED_BYTES {
             break;
         }
     }
     let is_short = bytes.len() <= MAX_BUFFERED_BYTES;
-    let bytes = match held_permit {
-        Some(permit) => Bytes::from_owner(PermittedBytes { bytes: bytes.freeze(), _permit: permit }),
-        None => Bytes::new(),
-    };
+    let bytes = held.with_data(bytes.freeze());
     Ok(if is_short { RequestBody::Whole(bytes) } else { stream_body(body, bytes, None) })
+}
+
+fn limit_reached(exceeded: Exceeded) -> FailedExchange {
+    FailedExchange::before_sending(exceeded.into())
 }
 
 const BODY_DROPPED: &str = "the probe dropped the body of its request before the end";
@@ -166,18 +152,6 @@ impl Body for GuestBody {
             Some(beginning) => Poll::Ready(Some(Ok(Frame::data(beginning)))),
             None => Pin::new(&mut self.rest).poll_frame(cx).map_err(|_| BODY_DROPPED.into()),
         }
-    }
-}
-
-/// Buffered bytes, whose permits are returned when they are dropped.
-struct PermittedBytes {
-    bytes: Bytes,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl AsRef<[u8]> for PermittedBytes {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
     }
 }
 

@@ -190,6 +190,7 @@ impl Drop for DnsSpan {
 mod tests {
     use super::*;
     use crate::capability::log_buffer::LogBuffer;
+    use crate::capability::memory_budget::MemoryPool;
     use crate::capability::quota::Quota;
     use crate::capability::record_replay::RecordReplay;
     use crate::config::Limits;
@@ -199,8 +200,11 @@ mod tests {
         let recorder = Recorder::start("run".into(), String::new());
         let log = LogBuffer::new(recorder.clone(), Limits::default());
         let run = RunHandles::new(recorder.clone(), log, RecordReplay::default());
-        let permit = Quota::new(Limits::default()).acquire_connection().expect("the default limits allow connections");
-        let peer = "192.0.2.1:80".parse().expect("the address is valid");
+        let pool = Arc::new(MemoryPool::new(1 << 20, 1));
+        let permit = Quota::new(Limits::default(), pool.reservation(false))
+            .acquire_connection()
+            .expect("the default limits allow connections");
+        let peer = "192.0.2.1:80".parse().expect("an address and a port");
         let name = host.map(|host| ResolvedName { name: host.to_owned(), addresses: Vec::new() });
         use_span(TcpSpan::open(run, permit, name, peer));
         recorder.finish(Status::Ok, Status::Unknown)

@@ -215,6 +215,32 @@ mod tests {
     }
 
     #[test]
+    fn an_error_that_its_reason_does_not_group_is_one_of_others() {
+        let run = fixtures::failed();
+        let assessment = Assessment { is_grouped_by_reason: false, ..fixtures::assessment(&run) };
+        let [_, _, event] = parse_envelope(&assessed(&run, &assessment)[1]);
+        assert_eq!(event["fingerprint"], json!(["probe-failed", "probes.http", "api health", "other"]));
+        assert_eq!(event["exception"]["values"][0]["type"], "other");
+        assert_eq!(event["tags"]["reason"], "status");
+    }
+
+    #[test]
+    fn spans_of_a_third_party_component_have_another_origin_at_every_level_of_detail() {
+        let mut run = fixtures::passed();
+        run.trace.spans[1].is_of_component = true;
+        for detail in DETAIL_LEVELS {
+            let payload = json_writer::object(MAX_PAYLOAD_BYTES, |payload| {
+                let assessment = fixtures::assessment(&run);
+                payload::write_transaction(payload, "id", &run, &assessment, &event_defaults(), detail);
+            });
+            let payload: Value = serde_json::from_slice(&payload.unwrap()).unwrap();
+            let origins: Vec<_> = payload["spans"].as_array().unwrap().iter().map(|span| &span["origin"]).collect();
+            assert_eq!(origins[..2], ["manual.uptime.component", "auto.uptime.sentrynet"]);
+            assert_eq!(payload["contexts"]["trace"]["origin"], "auto.uptime.sentrynet");
+        }
+    }
+
+    #[test]
     fn a_broken_run_has_the_guests_stack_outermost_first() {
         let [_, [_, _, event]] = parse_envelopes(&fixtures::broken()).try_into().unwrap();
         let exception = &event["exception"]["values"][0];

@@ -98,6 +98,18 @@ impl Counts {
 }
 
 impl DropReason {
+    /// Returns the reason's name in the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SpoolFull => "spool-full",
+            Self::MemoryFull => "memory-full",
+            Self::TooOld => "too-old",
+            Self::Rejected => "rejected",
+            Self::Unreadable => "unreadable",
+            Self::Suppressed => "suppressed",
+        }
+    }
+
     /// Returns Sentry's word for the reason.
     fn as_sentry_reason(self) -> &'static str {
         match self {

@@ -299,7 +299,7 @@ impl Queue {
                 ),
             };
             if !self.outcomes.counts.dropped.contains_key(&reason) {
-                tracing::warn!("{message}");
+                tracing::warn!(reason = reason.as_str(), "{message}");
             }
             self.discard(envelope, reason);
         }

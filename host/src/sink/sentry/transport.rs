@@ -217,7 +217,12 @@ impl Shared {
             if syncs.is_multiple_of(SYNCS_PER_LOG_LINE) {
                 let counts = self.lock().counts();
                 if counts != logged {
-                    tracing::info!(destination = %self.destination.name, "envelopes so far: {counts}");
+                    let Counts { sent, waiting, .. } = counts;
+                    let dropped = counts.all_dropped();
+                    tracing::info!(
+                        destination = %self.destination.name, sent, waiting, dropped,
+                        "envelopes so far: {counts}"
+                    );
                     logged = counts;
                 }
             }

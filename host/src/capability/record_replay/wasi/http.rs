@@ -16,6 +16,7 @@ use wasmtime_wasi_http::p2::{HeaderError, HeaderResult, HttpError, HttpResult};
 use wasmtime_wasi_http::{FieldMap, RequestOptions, WasiBody, WasiHttpCtxView, WasiHttpView};
 
 use crate::capability::Context;
+use crate::capability::held_arguments::{FunctionResult, HeldArgument};
 use crate::capability::record_replay::CallRecord;
 use crate::capability::record_replay::codec::{OpaqueHandle, ReplayValue, forget};
 use crate::capability::record_replay::intercept::{Intercepted, intercept};
@@ -48,7 +49,7 @@ impl outgoing_handler::Host for Intercepted<'_> {
     ) -> HttpResult<Resource<HostFutureIncomingResponse>> {
         let Self(context) = self;
         if context.run.record_replay.is_off() {
-            return context.http().handle(request, options);
+            return context.send_counted(request, options);
         }
         let mut call = CallRecord::new("wasi:http/outgoing-handler", "handle");
         add_request(context.table.get(&request)?, &mut call);
@@ -59,8 +60,26 @@ impl outgoing_handler::Host for Intercepted<'_> {
             context.table.delete(request)?;
             return recorded;
         }
-        let result = context.http().handle(request, options);
+        let result = context.send_counted(request, options);
         context.record_result(&result);
+        result
+    }
+}
+
+impl Context {
+    /// Sends a request. What counts for the request counts for the returned response from then on.
+    fn send_counted(
+        &mut self,
+        request: Resource<HostOutgoingRequest>,
+        options: Option<Resource<RequestOptions>>,
+    ) -> HttpResult<Resource<HostFutureIncomingResponse>> {
+        type Sent = HttpResult<Resource<HostFutureIncomingResponse>>;
+        let held = match self.hold_arguments::<Sent>(&[&request, &options]) {
+            Ok(held) => held,
+            Err(exceeded) => return Sent::exceeded(exceeded),
+        };
+        let result = outgoing_handler::Host::handle(&mut self.http(), request, options);
+        self.settle_arguments(held, &result, true);
         result
     }
 }
@@ -190,10 +209,10 @@ intercept! { types::Host as "wasi:http/types" of http {
 intercept! { types::HostFields as "wasi:http/types.fields" of http {
     passthrough new() -> wasmtime::Result<Resource<FieldMap>>;
     passthrough from_list(entries: Vec<(String, Vec<u8>)>) -> HeaderResult<Resource<FieldMap>>;
-    passthrough get(fields: Resource<FieldMap>, name: String) -> wasmtime::Result<Vec<Vec<u8>>>;
-    passthrough has(fields: Resource<FieldMap>, name: String) -> wasmtime::Result<bool>;
+    passthrough [transient] get(fields: Resource<FieldMap>, name: String) -> wasmtime::Result<Vec<Vec<u8>>>;
+    passthrough [transient] has(fields: Resource<FieldMap>, name: String) -> wasmtime::Result<bool>;
     passthrough set(fields: Resource<FieldMap>, name: String, values: Vec<Vec<u8>>) -> HeaderResult<()>;
-    passthrough delete(fields: Resource<FieldMap>, name: String) -> HeaderResult<()>;
+    passthrough [transient] delete(fields: Resource<FieldMap>, name: String) -> HeaderResult<()>;
     passthrough append(fields: Resource<FieldMap>, name: String, value: Vec<u8>) -> HeaderResult<()>;
     passthrough entries(fields: Resource<FieldMap>) -> wasmtime::Result<Vec<(String, Vec<u8>)>>;
     passthrough clone(fields: Resource<FieldMap>) -> wasmtime::Result<Resource<FieldMap>>;

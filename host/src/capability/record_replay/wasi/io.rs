@@ -6,6 +6,7 @@ use wasmtime_wasi::p2::bindings::io::{error, poll, streams};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, IoError, StreamError, StreamResult};
 
 use crate::capability::Context;
+use crate::capability::held_arguments::{FunctionResult, HeldArgument};
 use crate::capability::record_replay::call::CallRecord;
 use crate::capability::record_replay::codec::{OpaqueHandle, ReplayError, forget};
 use crate::capability::record_replay::halt::Halt;
@@ -29,7 +30,7 @@ impl OpaqueHandle for DynInputStream {}
 impl OpaqueHandle for DynOutputStream {}
 
 intercept! { poll::Host as "wasi:io/poll" of table {
-    external_async poll(pollables: Vec<Resource<DynPollable>>) -> wasmtime::Result<Vec<u32>>;
+    external_async [transient] poll(pollables: Vec<Resource<DynPollable>>) -> wasmtime::Result<Vec<u32>>;
 } }
 
 intercept! { poll::HostPollable as "wasi:io/poll.pollable" of table {
@@ -49,8 +50,8 @@ intercept! { streams::HostInputStream as "wasi:io/streams.input-stream" of table
 
 intercept! { streams::HostOutputStream as "wasi:io/streams.output-stream" of table {
     external check_write(stream: Resource<DynOutputStream>) -> StreamResult<u64>;
-    external write(stream: Resource<DynOutputStream>, contents: Vec<u8>) -> StreamResult<()>;
-    external_async blocking_write_and_flush(stream: Resource<DynOutputStream>, contents: Vec<u8>) -> StreamResult<()>;
+    external [transient] write(stream: Resource<DynOutputStream>, contents: Vec<u8>) -> StreamResult<()>;
+    external_async [transient] blocking_write_and_flush(stream: Resource<DynOutputStream>, contents: Vec<u8>) -> StreamResult<()>;
     external flush(stream: Resource<DynOutputStream>) -> StreamResult<()>;
     external_async blocking_flush(stream: Resource<DynOutputStream>) -> StreamResult<()>;
     child_handle subscribe(stream: Resource<DynOutputStream>) -> wasmtime::Result<Resource<DynPollable>>;

@@ -14,6 +14,7 @@ use wasmtime_wasi::p2::{
 };
 
 use crate::capability::Context;
+use crate::capability::held_arguments::{FunctionResult, HeldArgument};
 use crate::capability::record_replay::call::Argument;
 use crate::capability::record_replay::call::CallRecord;
 use crate::capability::record_replay::codec::{OpaqueHandle, ReplayError, ReplayValue, forget};

@@ -34,7 +34,7 @@ pub fn write_common_of_run(
     write_common(payload, event_id, run.trace.started + run.trace.duration(), event_defaults);
     payload.text("transaction", truncate(&run.probe.title, MAX_TAG_CHARS));
     payload.object("tags", |object| {
-        for (key, value) in tags {
+        for (key, value) in tags.iter() {
             object.text_entry(key, value);
         }
     });

@@ -10,7 +10,7 @@ use super::evidence::{self, Request};
 use super::exception::{Values, exception};
 use super::limits::{DetailLevel, MAX_CONTEXT_BYTES, MAX_TAG_CHARS, truncate};
 use super::span::{SpanData, SpanFields};
-use super::tags::tags;
+use super::tags::Tags;
 use crate::assessment::Assessment;
 use crate::propagation::EventDefaults;
 use crate::run::{self, Outcome, Run};
@@ -27,7 +27,10 @@ pub fn write_event(
     event_defaults: &EventDefaults,
     detail: DetailLevel,
 ) {
+    /// Stands for all reasons of a probe by which its errors are not grouped. The tag `reason` has the reason itself.
+    const OTHER: &str = "other";
     let (reason, message) = run.outcome.why().unwrap_or_default();
+    let reason = if assessment.is_grouped_by_reason { reason } else { OTHER };
     let (class, r#type) = match &run.outcome {
         Outcome::Broken(_) => ("probe-broken", format!("Broken: {reason}").into()),
         // The type of an exception must not be empty.
@@ -38,7 +41,7 @@ pub fn write_event(
         Outcome::Broken(fault) => &fault.backtrace[..],
         _ => &[],
     };
-    write_common_of_run(payload, event_id, run, &tags(run), event_defaults);
+    write_common_of_run(payload, event_id, run, &Tags::new(run), event_defaults);
     payload.text("level", "error");
     // Contains nothing that differs from run to run, so that Sentry groups all errors of an outage into one issue.
     let fingerprint = [class, &run.probe.probe, &run.probe.title, reason];

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::common::write_common;
 use super::exception::exception;
 use super::limits::{DetailLevel, MAX_TAG_CHARS, truncate};
-use super::span::{SpanData, SpanFields};
+use super::span::{SPAN_ORIGIN, SpanData, SpanFields};
 use crate::propagation::EventDefaults;
 use crate::run::Frame;
 use crate::sink::sentry::json_writer::ObjectWriter;
@@ -53,6 +53,7 @@ pub fn write_host_event(
         parent_span_id: None,
         op: "sentrynet.host",
         status: Status::InternalError,
+        origin: SPAN_ORIGIN,
         data: SpanData::default(),
     };
     write_common(payload, event_id, *timestamp, event_defaults);

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::limits::{DetailLevel, MAX_OP_CHARS, MAX_TAG_CHARS, truncate};
+use crate::run::reserved::HostData;
 use crate::sink::sentry::json_writer::ObjectWriter;
 use crate::trace::{Span, SpanId, Status, Trace, TraceId, Value};
 
@@ -13,6 +14,7 @@ pub struct SpanFields<'a> {
     pub parent_span_id: Option<SpanId>,
     pub op: &'a str,
     pub status: Status,
+    pub origin: &'static str,
     pub data: SpanData<'a>,
 }
 
@@ -22,11 +24,13 @@ pub struct SpanData<'a> {
     recorded: &'a [(Cow<'static, str>, Value)],
     max_value_chars: usize,
     /// Entries that the host adds. They replace recorded entries with the same keys.
-    added: Vec<(&'static str, Value)>,
+    added: Vec<(HostData, Value)>,
 }
 
-/// The origin of all spans, in the form `auto.CATEGORY.INTEGRATION`.
-const SPAN_ORIGIN: &str = "auto.uptime.sentrynet";
+/// The origin of spans, in Sentry's form: `auto.CATEGORY.INTEGRATION`.
+pub const SPAN_ORIGIN: &str = "auto.uptime.sentrynet";
+/// The origin of spans that a third-party component has made, whatever they look like.
+const COMPONENT_SPAN_ORIGIN: &str = "manual.uptime.component";
 /// The maximum number of recorded entries of one span's data.
 const MAX_DATA_ENTRIES: usize = 100;
 
@@ -39,6 +43,7 @@ impl<'a> SpanFields<'a> {
             parent_span_id: span.parent.map(|parent| trace.spans[parent].id),
             op: truncate(&span.op, MAX_OP_CHARS),
             status: span.status,
+            origin: if span.is_of_component { COMPONENT_SPAN_ORIGIN } else { SPAN_ORIGIN },
             data,
         }
     }
@@ -52,7 +57,7 @@ impl<'a> SpanFields<'a> {
         }
         span.text("op", self.op);
         span.value("status", &self.status);
-        span.text("origin", SPAN_ORIGIN);
+        span.text("origin", self.origin);
         if !self.data.is_empty() {
             span.object("data", |data| self.data.write(data));
         }
@@ -67,7 +72,7 @@ impl<'a> SpanData<'a> {
     }
 
     /// Adds an entry of the host.
-    pub fn add(&mut self, key: &'static str, value: impl Into<Value>) {
+    pub fn add(&mut self, key: HostData, value: impl Into<Value>) {
         self.added.push((key, value.into()));
     }
 
@@ -76,7 +81,7 @@ impl<'a> SpanData<'a> {
     }
 
     fn write(&self, data: &mut ObjectWriter) {
-        let is_added = |key: &str| self.added.iter().any(|(added, _)| key == *added);
+        let is_added = |key: &str| self.added.iter().any(|(added, _)| key == added.as_str());
         for (key, value) in self.recorded.iter().take(MAX_DATA_ENTRIES).filter(|(key, _)| !is_added(key)) {
             let key = truncate(key, MAX_TAG_CHARS);
             match value {
@@ -87,7 +92,7 @@ impl<'a> SpanData<'a> {
             }
         }
         for (key, value) in &self.added {
-            data.value(key, value);
+            data.value(key.as_str(), value);
         }
     }
 }

@@ -1,15 +1,15 @@
 //! The payload of a transaction: a run with its spans.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use super::common::{rounded_seconds, timestamp, write_common_of_run};
 use super::limits::{DetailLevel, truncate};
 use super::span::{SpanData, SpanFields};
-use super::tags::tags;
+use super::tags::Tags;
 use crate::assessment::{Assessment, Recovery};
 use crate::propagation::EventDefaults;
 use crate::run::Run;
+use crate::run::reserved::{HostData, HostTag};
 use crate::sink::milliseconds;
 use crate::sink::sentry::json_writer::ObjectWriter;
 use crate::trace::{Span, Trace};
@@ -24,8 +24,8 @@ pub fn write_transaction(
     detail: DetailLevel,
 ) {
     let trace = &run.trace;
-    let mut tags = tags(run);
-    tags.extend(assessment_tags(run, assessment));
+    let mut tags = Tags::new(run);
+    add_assessment_tags(&mut tags, run, assessment);
     payload.text("type", "transaction");
     write_common_of_run(payload, event_id, run, &tags, event_defaults);
     payload.value("start_timestamp", &timestamp(trace, Duration::ZERO));
@@ -37,37 +37,35 @@ pub fn write_transaction(
     payload.objects("spans", children, |object, span| write_child_span(object, trace, span, detail));
 }
 
-/// Returns the tags that depend on other runs: `vantage` if this host had no network, `recovered_after` if the run
-/// ended an outage, and `skipped` if runs were skipped before it.
-fn assessment_tags<'a>(
-    run: &Run,
-    assessment: &Assessment,
-) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> + use<'a> {
-    let offline = assessment.is_offline.then(|| ("vantage".into(), "offline".into()));
-    let outage = assessment.outage.filter(|_| assessment.recovery == Some(Recovery::Reported));
-    let recovery = outage.map(|outage| {
-        let lasted = format!("{} s", rounded_seconds(outage.lasted));
-        ("recovered_after".into(), lasted.into())
-    });
-    let skipped = (run.skipped > 0).then(|| ("skipped".into(), run.skipped.to_string().into()));
-    offline.into_iter().chain(recovery).chain(skipped)
+/// Adds the tags that depend on other runs: `vantage` if this host had no network, `recovered_after` if the run ended an
+/// outage, and `skipped` if runs were skipped before it.
+fn add_assessment_tags(tags: &mut Tags, run: &Run, assessment: &Assessment) {
+    if assessment.is_offline {
+        tags.add(HostTag::Vantage, "offline");
+    }
+    if let Some(outage) = assessment.outage.filter(|_| assessment.recovery == Some(Recovery::Reported)) {
+        tags.add(HostTag::RecoveredAfter, format!("{} s", rounded_seconds(outage.lasted)));
+    }
+    if run.skipped > 0 {
+        tags.add(HostTag::Skipped, run.skipped.to_string());
+    }
 }
 
 /// Returns the root span, with data about the run as a whole.
 fn root_span<'a>(run: &'a Run, assessment: &Assessment, detail: DetailLevel) -> SpanFields<'a> {
     let root = &run.trace.spans[0];
     let mut data = SpanData::new(root, detail);
-    data.add("sentrynet.lateness_ms", milliseconds(run.lateness));
+    data.add(HostData::LatenessMs, milliseconds(run.lateness));
     if run.skipped > 0 {
-        data.add("sentrynet.skipped", i64::from(run.skipped));
+        data.add(HostData::Skipped, i64::from(run.skipped));
     }
     if let Some(outage) = assessment.outage.filter(|_| !run.outcome.passed() || assessment.recovery.is_some()) {
-        data.add("sentrynet.outage.runs", i64::from(outage.runs));
-        data.add("sentrynet.outage.seconds", rounded_seconds(outage.lasted));
+        data.add(HostData::OutageRuns, i64::from(outage.runs));
+        data.add(HostData::OutageSeconds, rounded_seconds(outage.lasted));
     }
     let dropped = run.trace.dropped + run.trace.spans.len().saturating_sub(1 + detail.spans);
     if dropped > 0 {
-        data.add("sentrynet.spans_dropped", i64::try_from(dropped).unwrap_or(i64::MAX));
+        data.add(HostData::SpansDropped, i64::try_from(dropped).unwrap_or(i64::MAX));
     }
     SpanFields::new(&run.trace, root, data)
 }

@@ -1,0 +1,331 @@
+//! Counts the arguments of a guest's calls as memory that the host holds for the guest.
+//!
+//! The arguments of every call count while the call is made, and after it until the resource is dropped that they were
+//! passed to or that the call has returned. Resources count too. So a function that is added counts without further code.
+//! Only a function that keeps nothing of its arguments, or copies a part of bounded size, is marked as `transient` in the
+//! tables of [`record_replay`](crate::capability::record_replay).
+
+use std::collections::BTreeMap;
+
+use wasmtime::component::Resource;
+use wasmtime_wasi::p2::bindings::clocks::wall_clock::Datetime;
+use wasmtime_wasi::p2::bindings::io::streams;
+use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddress, IpAddressFamily, IpSocketAddress};
+use wasmtime_wasi::p2::bindings::sockets::tcp::ShutdownType;
+use wasmtime_wasi::p2::{SocketError, StreamError};
+use wasmtime_wasi_http::p2::bindings::http::types as wasi_http;
+use wasmtime_wasi_http::p2::{HeaderError, HttpError};
+
+use crate::capability::Context;
+use crate::capability::bindings::sentrynet::probe::{http, log, span, ssh, types};
+use crate::capability::quota::{Exceeded, HeldBytes};
+
+/// Bytes that a text, a list, and each element of a list is counted to take beside its own: what holds it, such as an entry
+/// of a map of headers, and the allocator's part.
+const ARGUMENT_BYTES: usize = 128;
+/// Bytes that a resource is counted to take.
+const RESOURCE_BYTES: usize = 1 << 10;
+
+/// The memory that counts for the arguments of calls that were made.
+#[derive(Default)]
+pub struct HeldArguments {
+    /// By the handle of the resource whose drop releases it.
+    by_resource: BTreeMap<u32, HeldBytes>,
+    /// Memory that no resource holds, and that counts to the end of the attempt.
+    to_the_end: Option<HeldBytes>,
+}
+
+/// An argument of a call.
+pub trait HeldArgument {
+    /// Returns the bytes that the argument takes, what holds it included.
+    fn held_bytes(&self) -> usize {
+        0
+    }
+
+    /// Calls `visit` for each resource of the argument: with its handle, and with true if the guest gives it away.
+    fn visit_handles(&self, _visit: &mut dyn FnMut(u32, bool)) {}
+}
+
+/// The result of a call, or a part of it.
+pub trait CallResult {
+    /// True if the result has a resource unless it is an error.
+    const HAS_RESOURCE: bool = false;
+
+    /// Returns the handle of the first resource of the result.
+    fn resource(&self) -> Option<u32> {
+        None
+    }
+}
+
+/// The whole result of a function.
+pub trait FunctionResult: CallResult {
+    /// Returns a result that stops the guest, for a call that is not made.
+    fn exceeded(exceeded: Exceeded) -> Self;
+}
+
+/// The arguments of one call that is being made.
+pub struct CallArguments {
+    arguments: Option<HeldBytes>,
+    resource: Option<HeldBytes>,
+    /// The resource to which the arguments are passed.
+    target: Option<u32>,
+    /// Resources that the guest gives away.
+    given: Vec<u32>,
+}
+
+impl Context {
+    /// Counts the arguments of a call that is about to be made, and the resource that it is to return if `R` has one.
+    ///
+    /// # Errors
+    /// [`Exceeded`] when the host would hold too much for the guest: the call must not be made.
+    pub(in crate::capability) fn hold_arguments<R: CallResult>(
+        &self,
+        arguments: &[&dyn HeldArgument],
+    ) -> Result<CallArguments, Exceeded> {
+        let quota = &self.accounting.quota;
+        let hold = |bytes: usize| if bytes == 0 { Ok(None) } else { quota.hold(bytes).map(Some) };
+        let bytes = arguments.iter().map(|argument| argument.held_bytes()).fold(0, usize::saturating_add);
+        let (mut target, mut given) = (None, Vec::new());
+        for argument in arguments {
+            argument.visit_handles(&mut |handle, is_given| {
+                if is_given {
+                    given.push(handle);
+                } else {
+                    target = target.or(Some(handle));
+                }
+            });
+        }
+        let resource = hold(if R::HAS_RESOURCE { RESOURCE_BYTES } else { 0 })?;
+        Ok(CallArguments { arguments: hold(bytes)?, resource, target, given })
+    }
+
+    /// Counts the arguments of a call that was made for as long as the host may hold them: no longer if `keeps_arguments`
+    /// is false.
+    pub(in crate::capability) fn settle_arguments<R: CallResult>(
+        &mut self,
+        call: CallArguments,
+        result: &R,
+        keeps_arguments: bool,
+    ) {
+        let CallArguments { arguments, resource, target, given } = call;
+        let held = &mut self.held_arguments;
+        let returned = result.resource();
+        let of_given: Vec<_> = given.iter().filter_map(|handle| held.by_resource.remove(handle)).collect();
+        if let Some(returned) = returned {
+            // What a resource that is given away holds goes over to the one that is returned: the headers of a request
+            // count for the request.
+            resource.into_iter().chain(of_given).for_each(|bytes| held.add(Some(returned), bytes));
+        }
+        if let (true, Some(bytes)) = (keeps_arguments, arguments) {
+            held.add(returned.or(target), bytes);
+        }
+    }
+}
+
+impl Context {
+    /// Counts bytes to the end of the attempt.
+    ///
+    /// # Errors
+    /// [`Exceeded`] when the host would hold too much for the guest.
+    pub(in crate::capability) fn hold_to_the_end(&mut self, bytes: usize) -> Result<(), Exceeded> {
+        let held = self.accounting.quota.hold(bytes)?;
+        self.held_arguments.add(None, held);
+        Ok(())
+    }
+}
+
+impl HeldArguments {
+    fn add(&mut self, owner: Option<u32>, bytes: HeldBytes) {
+        let known = match owner {
+            Some(owner) => match self.by_resource.get_mut(&owner) {
+                Some(known) => known,
+                None => {
+                    self.by_resource.insert(owner, bytes);
+                    return;
+                }
+            },
+            None => match &mut self.to_the_end {
+                Some(known) => known,
+                none => {
+                    *none = Some(bytes);
+                    return;
+                }
+            },
+        };
+        known.merge(bytes);
+    }
+}
+
+impl<T: 'static> HeldArgument for Resource<T> {
+    fn visit_handles(&self, visit: &mut dyn FnMut(u32, bool)) {
+        visit(self.rep(), self.owned());
+    }
+}
+
+impl HeldArgument for String {
+    fn held_bytes(&self) -> usize {
+        ARGUMENT_BYTES + self.len()
+    }
+}
+
+impl HeldArgument for Vec<u8> {
+    fn held_bytes(&self) -> usize {
+        ARGUMENT_BYTES + self.len()
+    }
+}
+
+macro_rules! list {
+    ($($element:ty $(, $parameter:ident: $bound:lifetime)?;)*) => {
+        $(impl$(<$parameter: $bound>)? HeldArgument for Vec<$element> {
+            fn held_bytes(&self) -> usize {
+                self.iter().map(|element| ARGUMENT_BYTES + element.held_bytes()).fold(ARGUMENT_BYTES, usize::saturating_add)
+            }
+
+            fn visit_handles(&self, visit: &mut dyn FnMut(u32, bool)) {
+                self.iter().for_each(|element| element.visit_handles(visit));
+            }
+        })*
+    };
+}
+
+list! {
+    Resource<T>, T: 'static;
+    Vec<u8>;
+    (String, Vec<u8>);
+}
+
+impl<A: HeldArgument, B: HeldArgument> HeldArgument for (A, B) {
+    fn held_bytes(&self) -> usize {
+        self.0.held_bytes().saturating_add(self.1.held_bytes())
+    }
+}
+
+impl<T: HeldArgument> HeldArgument for Option<T> {
+    fn held_bytes(&self) -> usize {
+        self.as_ref().map_or(0, HeldArgument::held_bytes)
+    }
+
+    fn visit_handles(&self, visit: &mut dyn FnMut(u32, bool)) {
+        if let Some(argument) = self {
+            argument.visit_handles(visit);
+        }
+    }
+}
+
+impl<T: HeldArgument, E> HeldArgument for Result<T, E> {
+    fn visit_handles(&self, visit: &mut dyn FnMut(u32, bool)) {
+        if let Ok(argument) = self {
+            argument.visit_handles(visit);
+        }
+    }
+}
+
+impl HeldArgument for types::Value {
+    fn held_bytes(&self) -> usize {
+        match self {
+            Self::Text(text) => text.held_bytes(),
+            Self::Integer(_) | Self::Number(_) | Self::Boolean(_) => 0,
+        }
+    }
+}
+
+impl HeldArgument for wasi_http::Method {
+    fn held_bytes(&self) -> usize {
+        if let Self::Other(name) = self { name.held_bytes() } else { 0 }
+    }
+}
+
+impl HeldArgument for wasi_http::Scheme {
+    fn held_bytes(&self) -> usize {
+        if let Self::Other(name) = self { name.held_bytes() } else { 0 }
+    }
+}
+
+/// Implements [`HeldArgument`] for types without texts, lists and resources.
+macro_rules! small {
+    ($($type:ty),* $(,)?) => { $(impl HeldArgument for $type {})* };
+}
+
+small! {
+    bool, u8, u16, u32, u64, log::Level, span::Status, IpAddressFamily, IpSocketAddress, ShutdownType,
+    // Errors that the host itself has made.
+    HeaderError, HttpError, SocketError, StreamError,
+}
+
+impl<T: 'static> CallResult for Resource<T> {
+    const HAS_RESOURCE: bool = true;
+
+    fn resource(&self) -> Option<u32> {
+        Some(self.rep())
+    }
+}
+
+impl<T: CallResult, E> CallResult for Result<T, E> {
+    const HAS_RESOURCE: bool = T::HAS_RESOURCE;
+
+    fn resource(&self) -> Option<u32> {
+        self.as_ref().ok()?.resource()
+    }
+}
+
+impl<T: CallResult> FunctionResult for Result<T, wasmtime::Error> {
+    fn exceeded(exceeded: Exceeded) -> Self {
+        Err(exceeded.into())
+    }
+}
+
+impl<T: CallResult> FunctionResult for Result<T, StreamError> {
+    fn exceeded(exceeded: Exceeded) -> Self {
+        Err(StreamError::Trap(exceeded.into()))
+    }
+}
+
+/// Implements [`FunctionResult`] for results with errors that can trap.
+macro_rules! trappable {
+    ($($error:ty),*) => {
+        $(impl<T: CallResult> FunctionResult for Result<T, $error> {
+            fn exceeded(exceeded: Exceeded) -> Self {
+                Err(<$error>::trap(exceeded))
+            }
+        })*
+    };
+}
+
+trappable!(HeaderError, HttpError, SocketError);
+
+impl<T: CallResult> CallResult for Option<T> {
+    const HAS_RESOURCE: bool = T::HAS_RESOURCE;
+
+    fn resource(&self) -> Option<u32> {
+        self.as_ref()?.resource()
+    }
+}
+
+impl<A: CallResult, B> CallResult for (A, B) {
+    const HAS_RESOURCE: bool = A::HAS_RESOURCE;
+
+    fn resource(&self) -> Option<u32> {
+        self.0.resource()
+    }
+}
+
+impl<A: CallResult, B, C> CallResult for (A, B, C) {
+    const HAS_RESOURCE: bool = A::HAS_RESOURCE;
+
+    fn resource(&self) -> Option<u32> {
+        self.0.resource()
+    }
+}
+
+impl<T> CallResult for Vec<T> {}
+
+/// Implements [`CallResult`] for types without resources.
+macro_rules! without_resources {
+    ($($type:ty),* $(,)?) => { $(impl CallResult for $type {})* };
+}
+
+without_resources! {
+    (), bool, u8, u16, u32, u64, f64, String, http::Timing, http::Connection, ssh::Server, ssh::Output, Datetime,
+    IpAddress, IpAddressFamily, IpSocketAddress, ErrorCode, wasi_http::ErrorCode, wasi_http::HeaderError,
+    wasi_http::Method, wasi_http::Scheme, streams::StreamError,
+}
