@@ -30,12 +30,13 @@ pub struct Assessor {
 }
 
 impl Assessor {
-    /// Creates an assessor. `voters` is the number of probes that have [`voting_hosts`](crate::run::Identity::voting_hosts).
-    pub fn new(voters: usize) -> Self {
+    /// Creates an assessor for this number of built-in probes, which say whether this host has a network, and any number
+    /// of others.
+    pub fn new(built_in_probes: usize) -> Self {
         Self {
             outages: OutageTracker::default(),
             reasons: ReasonTracker::default(),
-            detector: OfflineDetector::new(voters),
+            detector: OfflineDetector::new(built_in_probes),
         }
     }
 

@@ -12,6 +12,7 @@ pub use crate::capability::probe_context::{Policy, ProbeContext, Refusals};
 use crate::capability::record_replay::Intercepted;
 pub use crate::capability::run_handles::RunHandles;
 pub use crate::capability::shared_state::SharedState;
+pub use crate::capability::span_ops::SpanOps;
 pub use crate::capability::text::truncate;
 
 mod accounting;
@@ -33,6 +34,7 @@ pub mod record_replay;
 mod run_handles;
 mod shared_state;
 mod span;
+mod span_ops;
 pub mod ssh;
 mod text;
 mod timeout;

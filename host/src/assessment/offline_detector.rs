@@ -23,8 +23,8 @@ use crate::trace::HostContact;
 
 /// Remembers which hosts have answered, and the runs whose errors are held.
 pub struct OfflineDetector {
-    /// The number of probes that have a vote.
-    voters: usize,
+    /// The number of built-in probes.
+    built_in_probes: usize,
     /// Those of them that have run at least once.
     ran: HashSet<ProbeKey>,
     /// For each probe that has voted, the host of its latest vote.
@@ -101,10 +101,10 @@ const ANSWER_WINDOW: Duration = Duration::from_secs(1);
 const MAX_EXAMPLES: usize = 5;
 
 impl OfflineDetector {
-    /// Creates a detector for this number of probes that have a vote.
-    pub fn new(voters: usize) -> Self {
+    /// Creates a detector for this number of built-in probes.
+    pub fn new(built_in_probes: usize) -> Self {
         Self {
-            voters,
+            built_in_probes,
             ran: HashSet::new(),
             votes: HashMap::new(),
             hosts: HashMap::new(),
@@ -118,7 +118,7 @@ impl OfflineDetector {
     /// Records a run that ended at `now`. Returns the cause of its failure, and adds to `decision` what follows for
     /// earlier runs.
     pub fn attribute(&mut self, run: &Run, now: Instant, decision: &mut Decision) -> Cause {
-        if !run.probe.voting_hosts.is_empty() && self.ran.len() < self.voters {
+        if run.probe.built_in && self.ran.len() < self.built_in_probes {
             self.ran.insert(ProbeKey::of(&run.probe));
         }
         // A contact with a loopback address says nothing about the network.
@@ -189,7 +189,7 @@ impl OfflineDetector {
 
     /// Returns true if there are enough hosts to compare, or if there may be once all probes have run.
     fn can_compare(&self) -> bool {
-        self.ran.len() < self.voters || self.hosts.len() >= MIN_SILENT_HOSTS
+        self.ran.len() < self.built_in_probes || self.hosts.len() >= MIN_SILENT_HOSTS
     }
 
     /// Records the answer of a host that the run has a vote of.

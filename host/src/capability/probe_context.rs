@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::capability::grant::{self, Grants, Refusal};
 use crate::capability::log_buffer::LogBuffer;
+use crate::capability::span_ops::SpanOps;
 use crate::config::{TraceHeaders, TraceHost};
 use crate::propagation::EventDefaults;
 use crate::run::{Identity, Level};
@@ -24,6 +25,8 @@ pub struct ProbeContext {
     pub policy: Arc<Policy>,
     /// The refusals that the host's log already has.
     pub refusals: Refusals,
+    /// The ops of the component's spans so far, if it is a third party's.
+    pub span_ops: SpanOps,
     /// Hosts that get the headers of a run's trace.
     pub trace_hosts: Arc<[TraceHost]>,
     /// The settings of `sentry` for the headers of a run's trace.

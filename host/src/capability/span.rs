@@ -28,6 +28,7 @@ const MAX_VALUE_BYTES: usize = 4096;
 impl HostSpan for Context {
     fn new(&mut self, op: String, description: String) -> wasmtime::Result<Resource<Span>> {
         let (op, description) = (truncate(op, MAX_OP_BYTES), truncate(description, MAX_VALUE_BYTES));
+        let op = if self.probe.built_in { op } else { self.probe.span_ops.bounded(op) };
         let description =
             if self.accounting.take_span_text(op.len() + description.len()) { description } else { String::new() };
         let bytes = SPAN_BYTES + op.len() + description.len();

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::capability::grant::{self, Grants};
-use crate::capability::{Policy, ProbeContext, Refusals};
+use crate::capability::{Policy, ProbeContext, Refusals, SpanOps};
 use crate::config::{Allow, AllowSsh, Limits, Module, Probe, TraceHeaders, TraceHost};
 use crate::propagation::EventDefaults;
 use crate::redaction::Secrets;
@@ -80,6 +80,7 @@ impl ContextFactory {
             settings: Box::default(),
             policy: Arc::new(deny_all()),
             refusals: Refusals::default(),
+            span_ops: SpanOps::default(),
             trace_hosts: Arc::default(),
             event_defaults: Arc::clone(&self.event_defaults),
             built_in: false,

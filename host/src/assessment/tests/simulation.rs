@@ -24,9 +24,9 @@ pub struct Simulation {
 }
 
 impl Simulation {
-    pub fn with_probes(voters: usize) -> Self {
+    pub fn with_probes(built_in_probes: usize) -> Self {
         Self {
-            assessor: Assessor::new(voters),
+            assessor: Assessor::new(built_in_probes),
             began: Instant::now(),
             failures_before_error: 1,
             probes: HashMap::new(),
@@ -62,10 +62,10 @@ impl Simulation {
         contacts: Vec<HostContact>,
         end: f64,
     ) -> Assessment {
-        self.run_with_votes(title, Box::default(), outcome, contacts, end)
+        self.run_as(title, Identity::default(), outcome, contacts, end)
     }
 
-    /// Assesses a run of the probe with this title, which has these voting hosts if it is new.
+    /// Assesses a run of the built-in probe with this title, which has these voting hosts if it is new.
     pub fn run_with_votes(
         &mut self,
         title: &str,
@@ -74,10 +74,23 @@ impl Simulation {
         contacts: Vec<HostContact>,
         end: f64,
     ) -> Assessment {
+        let identity = Identity { built_in: true, voting_hosts, ..Identity::default() };
+        self.run_as(title, identity, outcome, contacts, end)
+    }
+
+    fn run_as(
+        &mut self,
+        title: &str,
+        identity: Identity,
+        outcome: Outcome,
+        contacts: Vec<HostContact>,
+        end: f64,
+    ) -> Assessment {
         let failures_before_error = self.failures_before_error;
-        let identity = self.probes.entry(title.to_owned()).or_insert_with(|| {
-            Arc::new(Identity { title: title.to_owned(), failures_before_error, voting_hosts, ..Identity::default() })
-        });
+        let identity = self
+            .probes
+            .entry(title.to_owned())
+            .or_insert_with(|| Arc::new(Identity { title: title.to_owned(), failures_before_error, ..identity }));
         let run = run(identity, outcome, contacts);
         let (assessed, decision) = self.assessor.assess(run, self.at(end));
         self.carry_out(decision);

@@ -177,6 +177,19 @@ fn a_host_that_no_setting_names_has_no_vote() {
 }
 
 #[test]
+fn a_probe_without_a_vote_is_waited_for_until_it_has_run() {
+    let mut simulation = Simulation::with_probes(2);
+    simulation.run_without_answer("shop", 0.0, 0.1);
+    simulation.check(0, 1, 0, 0);
+    // All hosts of this probe are filled into templates.
+    simulation.run_with_votes("templates", Box::default(), Outcome::Passed, Vec::new(), 0.2);
+    simulation.check(1, 0, 0, 0);
+    // A third-party probe that never ends its first run is not waited for.
+    simulation.run_without_answer("shop", 1.0, 1.1);
+    simulation.check(2, 0, 0, 0);
+}
+
+#[test]
 fn a_passing_probe_ends_no_outage_of_another() {
     let mut assessor = Assessor::new(0);
     // The identities are equal, as if a probe had the title and the name of another.

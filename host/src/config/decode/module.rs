@@ -104,6 +104,9 @@ impl Decoder<'_> {
         if name.contains('/') || has_wasm_extension(name) {
             let path = find_file(name, self.directory)?;
             let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+            // The runs of a file must not look like those of a built-in probe.
+            let is_built_in = BUILT_IN.iter().any(|(_, full, _)| *full == stem);
+            let stem = if is_built_in { format!("{stem}.wasm") } else { stem };
             let allow = Allow { declared_by: THIS_PROBE.to_owned(), ..Allow::default() }.or_deny();
             return Ok(Some(Component::new(stem, Module::File { path, sha256: None }, vec![allow])));
         }
@@ -163,4 +166,26 @@ fn sha256(field: &Field) -> Result<String, String> {
     let text = field.value.as_str().map(str::to_ascii_lowercase);
     let is_digest = |text: &String| text.len() == DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     text.filter(is_digest).ok_or_else(|| field.mismatch("must be the 64 hexadecimal digits that `sha256sum` prints"))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Source, parse};
+
+    #[test]
+    fn a_file_does_not_have_the_name_of_a_built_in_probe() {
+        let directory = std::env::temp_dir().join(format!("sentrynet-names-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        let name = |file: &str| {
+            std::fs::write(directory.join(file), "").unwrap();
+            let text = format!("groups: [{{probes: [{{probe: {file}}}]}}]");
+            let source = Source { name: "test".into(), text, path: None, directory: directory.clone(), probe: None };
+            let parsed = parse(&source, &|_| None);
+            assert_eq!(parsed.errors, []);
+            parsed.config.probes[0].name.clone()
+        };
+        assert_eq!(name("redis.wasm"), "redis");
+        assert_eq!(name("probes.http.wasm"), "probes.http.wasm");
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
 }

@@ -56,7 +56,13 @@ fn alarms(probes: usize) -> (Arc<Alarms>, Sinks) {
 
 fn identity(title: &str, failures_before_error: u32) -> Arc<Identity> {
     let voting_hosts = [title.to_owned()].into();
-    Arc::new(Identity { title: title.to_owned(), failures_before_error, voting_hosts, ..Identity::default() })
+    Arc::new(Identity {
+        title: title.to_owned(),
+        failures_before_error,
+        built_in: true,
+        voting_hosts,
+        ..Identity::default()
+    })
 }
 
 /// A run that has just ended. If `answered` is `Some`, the run has contacted a host named like the probe, which
