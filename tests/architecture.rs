@@ -33,7 +33,9 @@ pub const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("crate::command", &[]),
     ("crate::config", &["loading", "sandbox", "capability", "sink/sentry", "sink/sinks", "propagation", "config"]),
     ("crate::loading", &[]),
-    ("crate::logging", &["command"]),
+    ("crate::logging", &["command", "output"]),
+    ("crate::output", &["command"]),
+    ("crate::printable", &["sink/console", "redaction", "config", "capability"]),
     ("crate::private_directory", &["sandbox/component"]),
     ("crate::propagation", &["loading", "sandbox", "capability", "sink/sentry"]),
     ("crate::recording", &["sandbox", "capability/record_replay", "capability/http/response", "redaction"]),
@@ -64,6 +66,28 @@ fn modules_name_only_allowed_dependencies() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The modules that may write to standard output or standard error. What they write is escaped. The streams of the process
+/// that compiles components lead to the host.
+const WRITERS: &[&str] =
+    &["logging", "output", "sink/console", "redaction/late_redactor", "sandbox/component/compiler_main"];
+
+#[test]
+fn only_writers_that_escape_name_the_standard_streams() {
+    let streams = ["io::stdout", "io::stderr", "anstream::std", "print!(", "println!(", "dbg!("];
+    let mut found = Vec::new();
+    for (module, text) in source_files() {
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let used: Vec<_> =
+            streams.into_iter().filter(|stream| code.clone().any(|line| line.contains(stream))).collect();
+        match (WRITERS.contains(&module.as_str()), used.is_empty()) {
+            (false, false) => found.push(format!("{module} names {used:?}")),
+            (true, true) => found.push(format!("{module} names none")),
+            _ => {}
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
 }
 
 #[test]

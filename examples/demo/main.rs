@@ -53,7 +53,7 @@ async fn run_probes(text: String, folder: &Path) -> Result<(), Box<dyn Error>> {
     let loaded = match sentrynet::load(config::parse(&source, &environment), Compiler::ThisProcess).await {
         Ok(loaded) => loaded,
         Err(LoadError::Invalid { errors, .. }) => {
-            return Err(config::render(&source, Level::Error, &errors, false).into());
+            return Err(config::render(&source, Level::Error, &errors).to_plain().into());
         }
         Err(error) => return Err(error.into()),
     };

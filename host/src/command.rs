@@ -1,6 +1,5 @@
 //! The commands, each in a module of its own, and the functions that several of them use.
 
-use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +14,7 @@ use sentrynet::sink::json::run_to_json;
 use sentrynet::{LoadError, Loaded};
 
 use crate::logging::{REDACTOR, print_diagnostics, print_error, print_error_count};
+use crate::output::print_json;
 
 pub mod run;
 pub mod once;
@@ -86,10 +86,7 @@ fn log_missing_dsn(config: &Config) {
 
 /// Writes runs to standard output, as one JSON array.
 fn print_runs(runs: &[Arc<AssessedRun>]) {
-    let runs: Vec<_> = runs.iter().map(|run| run_to_json(run)).collect();
-    let mut out = std::io::stdout().lock();
-    // If the reader has closed the pipe, it needs no more output: this is not an error.
-    let _ = serde_json::to_writer_pretty(&mut out, &runs).map_err(std::io::Error::from).and_then(|()| writeln!(out));
+    print_json(&runs.iter().map(|run| run_to_json(run)).collect::<Vec<_>>());
 }
 
 fn exit_code(outcome: &Outcome) -> u8 {

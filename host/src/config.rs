@@ -34,6 +34,7 @@ mod yaml_tree;
 
 use decode::BUILT_IN;
 use diagnostic::Diagnostics;
+pub(crate) use diagnostic::push_within;
 use interpolation::InterpolationEnv;
 use serde_json::Map;
 use table::DecodeContext;

@@ -75,6 +75,8 @@ pub mod recording;
 pub mod run;
 // Traces and their spans.
 pub mod trace;
+// Text that is safe to print.
+pub mod printable;
 // Times as text.
 mod time_format;
 // Files that no other user can have written.

@@ -1,6 +1,6 @@
 //! Loads the probes of a parsed configuration.
 
-use crate::config::{self, Config, Diagnostic, ParsedConfig};
+use crate::config::{self, Config, Diagnostic, ParsedConfig, push_within};
 use crate::propagation::EventDefaults;
 use crate::sandbox::{Compiler, NotEnoughResources, Probe, Problem, Sandbox};
 
@@ -62,16 +62,14 @@ pub async fn load(mut parsed: ParsedConfig, compiler: Compiler) -> Result<Loaded
         match sandbox.load(probe, &config.directory).await {
             Ok((loaded, warnings)) => {
                 probes.push(loaded);
-                probe_warnings.extend(warnings.iter().map(diagnostic));
+                warnings.iter().map(diagnostic).for_each(|warning| push_within(&mut probe_warnings, warning));
             }
-            Err(problems) => probe_errors.extend(problems.iter().map(diagnostic)),
+            Err(problems) => problems.iter().map(diagnostic).for_each(|error| push_within(&mut probe_errors, error)),
         }
     }
-    for error in probe_errors {
-        parsed.push_error(error);
-    }
+    probe_errors.into_iter().for_each(|error| parsed.push_error(error));
+    probe_warnings.into_iter().for_each(|warning| parsed.push_warning(warning));
     let ParsedConfig { mut config, mut errors, mut warnings, .. } = parsed;
-    warnings.extend(probe_warnings);
     if errors.is_empty() {
         for renamed in config::distinct_titles(&config, &titles(&probes)) {
             probes[renamed.index].set_title(renamed.title);

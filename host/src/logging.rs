@@ -1,19 +1,22 @@
-//! The log and all other messages on standard error, as text or as JSON, without secrets.
+//! The log and all other messages on standard error, as text or as JSON: without secrets, and with everything escaped
+//! that is not printable. Nothing else in the program writes to standard error.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{IsTerminal, Write};
 use std::panic::PanicHookInfo;
 use std::sync::{LazyLock, OnceLock};
 
-use anstream::adapter::strip_str;
+use anstyle::AnsiColor;
 use clap::ValueEnum;
 use sentrynet::config::{self, Diagnostic, Source};
+use sentrynet::printable::{Form, StyledText, excerpt};
 use sentrynet::redaction::LateRedactor;
-use serde_json::json;
 use tracing::Level;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+
+mod event_format;
+
+use self::event_format::{EventFormat, FieldValue, MAX_TEXT_BYTES, json_line};
 
 /// Removes secrets from everything on standard error, once the configuration has been read.
 pub static REDACTOR: LazyLock<LateRedactor> = LazyLock::new(LateRedactor::default);
@@ -57,56 +60,48 @@ pub fn start(format: Option<LogFormat>) -> Result<(), InvalidVariable> {
     _ = FORMAT.set(format);
     let filter = variable("SENTRYNET_LOG").unwrap_or_else(|| "sentrynet=info".to_owned());
     let filter = EnvFilter::try_new(filter).map_err(InvalidVariable::Filter)?;
-    let subscriber = tracing_subscriber::fmt()
+    let form = if format == LogFormat::Json { Form::Json } else { Form::Text };
+    let is_colored = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(REDACTOR.clone())
-        .with_target(false)
-        .log_internal_errors(false);
-    match format {
-        LogFormat::Text => {
-            let is_colored = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-            subscriber.with_ansi(is_colored).init();
-            REDACTOR.hook_panics();
-        }
-        LogFormat::Json => {
-            subscriber.json().flatten_event(true).with_current_span(false).with_span_list(false).init();
-            std::panic::set_hook(Box::new(write_panic));
-        }
-    }
+        .with_ansi(is_colored && form == Form::Text)
+        .log_internal_errors(false)
+        .event_format(EventFormat { form, redactor: REDACTOR.clone() })
+        .with_writer(REDACTOR.make_writer(form))
+        .init();
+    std::panic::set_hook(Box::new(write_panic));
     Ok(())
 }
 
 /// Writes an error because of which the command ends.
 pub fn print_error(message: &str) {
-    match format() {
-        LogFormat::Text => {
-            let red = anstyle::AnsiColor::Red.on_default().bold();
-            print(&format!("{red}error{red:#}: {message}\n"));
-        }
-        LogFormat::Json => print_json(Level::ERROR, message, &[]),
-    }
+    print_message(Level::ERROR, "error", AnsiColor::Red, message);
 }
 
 /// Writes a warning of a command.
 pub fn print_warning(message: &str) {
-    match format() {
-        LogFormat::Text => {
-            let yellow = anstyle::AnsiColor::Yellow.on_default().bold();
-            print(&format!("{yellow}warning{yellow:#}: {message}\n"));
-        }
-        LogFormat::Json => print_json(Level::WARN, message, &[]),
+    print_message(Level::WARN, "warning", AnsiColor::Yellow, message);
+}
+
+fn print_message(level: Level, word: &str, color: AnsiColor, message: &str) {
+    if format() == LogFormat::Json {
+        return print_json(level, message, Vec::new());
     }
+    let mut text = StyledText::new();
+    text.push_styled(color.on_default().bold(), word);
+    text.push_line(&format!(": {}", excerpt(&REDACTOR.redact(message), MAX_TEXT_BYTES)));
+    print(&text);
 }
 
 /// Writes the problems of a configuration, each with the lines of the file that it is about.
 pub fn print_diagnostics(source: &Source, level: config::Level, diagnostics: &[Diagnostic]) {
     match format() {
-        LogFormat::Text => print(&config::render(source, level, diagnostics, true)),
+        LogFormat::Text => print(&config::render(source, level, diagnostics)),
         LogFormat::Json => {
             let level_of_log = if level == config::Level::Error { Level::ERROR } else { Level::WARN };
             for diagnostic in diagnostics {
-                let text = config::render(source, level, std::slice::from_ref(diagnostic), false);
-                print_json(level_of_log, text.trim_end(), &[]);
+                let text = config::render(source, level, std::slice::from_ref(diagnostic)).to_plain();
+                print_json(level_of_log, text.trim_end(), Vec::new());
             }
         }
     }
@@ -115,10 +110,27 @@ pub fn print_diagnostics(source: &Source, level: config::Level, diagnostics: &[D
 /// Writes how many errors a configuration has.
 pub fn print_error_count(source: &Source, errors: usize) {
     let noun = if errors == 1 { "error" } else { "errors" };
-    match format() {
-        LogFormat::Text => print(&format!("\n{}: {errors} {noun}\n", source.name)),
-        LogFormat::Json => print_json(Level::ERROR, &format!("{}: {errors} {noun}", source.name), &[]),
+    let message = format!("{}: {errors} {noun}", source.name);
+    if format() == LogFormat::Json {
+        return print_json(Level::ERROR, &message, Vec::new());
     }
+    let mut text = StyledText::new();
+    text.end_line();
+    text.push_line(&message);
+    print(&text);
+}
+
+/// Writes an error about the arguments of the command line, or the help that they ask for. The text is clap's, with its
+/// own lines and styles.
+pub fn print_usage(error: &clap::Error) {
+    let text = error.render().ansi().to_string();
+    let text = Form::Text.finish(&text);
+    // If the reader has closed the pipe, it needs no more output: this is not an error.
+    _ = if error.use_stderr() {
+        anstream::stderr().write_all(text.as_bytes())
+    } else {
+        anstream::stdout().write_all(text.as_bytes())
+    };
 }
 
 fn format() -> LogFormat {
@@ -126,32 +138,39 @@ fn format() -> LogFormat {
 }
 
 /// Writes text to standard error, in colour on a terminal. A failure cannot be reported anywhere.
-fn print(text: &str) {
-    let _ = anstream::stderr().write_all(REDACTOR.redact(text).as_bytes());
+fn print(text: &StyledText) {
+    _ = REDACTOR.writer(anstream::stderr(), Form::Text).write_all(text.as_ansi().as_bytes());
 }
 
 /// Writes one line as the log does in JSON. The fields come after the message.
-fn print_json(level: Level, message: &str, fields: &[(&str, &str)]) {
-    let mut timestamp = String::new();
-    let _ = SystemTime.format_time(&mut Writer::new(&mut timestamp));
-    let message = strip_str(message).to_string();
-    let mut line = json!({ "timestamp": timestamp, "level": level.as_str(), "message": message });
-    for (name, value) in fields {
-        line[name] = (*value).into();
-    }
-    let _ = REDACTOR.writer(std::io::stderr()).write_all(format!("{line}\n").as_bytes());
+fn print_json(level: Level, message: &str, fields: Vec<(&'static str, FieldValue)>) {
+    let line = json_line(level, &REDACTOR.redact(message), fields);
+    _ = REDACTOR.writer(std::io::stderr(), Form::Json).write_all(format!("{line}\n").as_bytes());
 }
 
-/// Writes a panic as one JSON object.
+/// Writes a panic. Its message can have text from elsewhere, so that only the backtrace has lines of its own.
 fn write_panic(panic: &PanicHookInfo<'_>) {
     let thread = std::thread::current();
+    let thread = thread.name().unwrap_or("<unnamed>");
     let location = panic.location().map(ToString::to_string).unwrap_or_default();
     let backtrace = Backtrace::capture();
     let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
-    let mut fields = vec![("thread", thread.name().unwrap_or("<unnamed>")), ("location", &location)];
-    fields.extend(backtrace.as_deref().map(|backtrace| ("backtrace", backtrace)));
     let payload = panic.payload_as_str().unwrap_or("the panic has no message");
-    print_json(Level::ERROR, &format!("panicked: {payload}"), &fields);
+    if format() == LogFormat::Json {
+        let mut fields = vec![("thread", thread.to_owned()), ("location", location)];
+        fields.extend(backtrace.map(|backtrace| ("backtrace", backtrace)));
+        let fields = fields.into_iter().map(|(name, value)| (name, FieldValue::Text(value))).collect();
+        return print_json(Level::ERROR, &format!("panicked: {payload}"), fields);
+    }
+    let mut text = StyledText::new();
+    text.end_line();
+    text.push_line(&format!("thread '{thread}' panicked at {location}:"));
+    text.push_line(&excerpt(&REDACTOR.redact(payload), MAX_TEXT_BYTES));
+    if let Some(backtrace) = backtrace {
+        text.push_line("stack backtrace:");
+        backtrace.lines().for_each(|line| text.push_line(line));
+    }
+    print(&text);
 }
 
 #[cfg(test)]

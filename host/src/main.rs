@@ -2,14 +2,17 @@
 
 mod command;
 mod logging;
+mod output;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
 use command::{BROKEN, INVALID_INPUT};
-use logging::{LogFormat, print_error};
+use logging::{LogFormat, print_error, print_usage};
+use sentrynet::printable::excerpt;
 use sentrynet::sandbox::{COMPILE_COMMAND, compile_main};
 
 /// Runs synthetic-monitoring probes, each in a WebAssembly sandbox, and reports every run to Sentry.
@@ -72,7 +75,13 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     // Transparent huge pages of 2 MiB waste memory on many small, short-lived allocations.
     _ = nix::sys::prctl::set_thp_disable(true);
-    let arguments = CommandLine::parse();
+    let arguments = match parse_arguments(std::env::args_os().collect()) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            print_usage(&error);
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(INVALID_INPUT));
+        }
+    };
     if let Command::CompileComponent { cpu_seconds } = arguments.command {
         return compile_main(cpu_seconds);
     }
@@ -87,6 +96,17 @@ fn main() -> ExitCode {
             ExitCode::from(BROKEN)
         }
     }
+}
+
+/// Parses the arguments. An error shows them escaped.
+fn parse_arguments(arguments: Vec<OsString>) -> Result<CommandLine, clap::Error> {
+    /// The number of bytes of an argument that an error shows.
+    const MAX_SHOWN_BYTES: usize = 1000;
+    CommandLine::try_parse_from(&arguments).map_err(|error| {
+        // clap's message has the arguments as they are: the same error is made with escaped ones.
+        let escaped = arguments.iter().map(|argument| excerpt(&argument.to_string_lossy(), MAX_SHOWN_BYTES));
+        CommandLine::try_parse_from(escaped).err().unwrap_or(error)
+    })
 }
 
 /// Runs one command on a runtime of one thread. Returns its exit code.

@@ -21,7 +21,7 @@ mod search;
 mod secrets;
 mod variants;
 
-pub use late_redactor::{LateRedactor, RedactingWriter};
+pub use late_redactor::{LateRedactor, MakeLogWriter, RedactingWriter};
 pub use marker::REDACTED;
 pub use secrets::Secrets;
 pub use variants::is_short;

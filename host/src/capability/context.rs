@@ -19,6 +19,7 @@ use crate::capability::probe_context::ProbeContext;
 use crate::capability::quota::{ConnectionPermit, Exceeded};
 use crate::capability::run_handles::RunHandles;
 use crate::capability::shared_state::SharedState;
+use crate::capability::text::quotable;
 use crate::capability::wasi::Wasi;
 use crate::config::{Limits, world_readable_warning};
 
@@ -32,7 +33,7 @@ pub struct Context {
     pub tags: BTreeMap<String, String>,
     /// True once the guest has set a tag or an attribute whose name is the host's.
     pub(in crate::capability) has_set_reserved: bool,
-    /// Warnings about the settings, for the operator, each with a JSON pointer to the setting.
+    /// Warnings about the settings, for the operator, each with a JSON pointer to the setting. At most 20.
     pub warnings: Vec<(String, String)>,
     /// The time at which the attempt is stopped.
     pub(in crate::capability) deadline: Instant,
@@ -99,7 +100,8 @@ impl Context {
     pub(in crate::capability) fn key_file(&mut self, path: &str) -> Result<PathBuf, String> {
         let file = self.file(path)?;
         if let (false, Some(pointer)) = (self.probe.may_send, self.probe.file_pointer(path)) {
-            self.warnings.extend(world_readable_warning(&file).map(|warning| (pointer, warning)));
+            let warning = world_readable_warning(&file);
+            warning.into_iter().for_each(|warning| self.push_warning(pointer.clone(), warning));
         }
         Ok(file)
     }
@@ -109,7 +111,16 @@ impl Context {
         if !self.probe.may_send
             && let Err(refusal) = self.probe.policy.grants.check_host_text(list, host, port)
         {
-            self.warnings.push(("/probe".to_owned(), refusal.to_string()));
+            self.push_warning("/probe".to_owned(), refusal.to_string());
+        }
+    }
+
+    /// Adds a warning for the operator, unless there are as many as are shown: a guest can cause any number.
+    fn push_warning(&mut self, pointer: String, message: String) {
+        const MAX_WARNINGS: usize = 20;
+        let warning = (pointer, message);
+        if self.warnings.len() < MAX_WARNINGS && !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
         }
     }
 
@@ -126,7 +137,7 @@ impl Context {
     /// When there is no such setting; a sentence for the guest.
     pub(in crate::capability) fn setting(&self, pointer: &str) -> Result<&Value, String> {
         let setting = self.probe.setting(pointer);
-        setting.ok_or_else(|| format!("there is no setting at `{}`", pointer.escape_debug()))
+        setting.ok_or_else(|| format!("there is no setting at `{}`", quotable(pointer)))
     }
 
     /// Returns the filter for the addresses of hosts on a list.

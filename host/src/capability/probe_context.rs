@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
@@ -68,19 +69,45 @@ impl PartialEq for Policy {
 
 /// The refusals of one probe that the host's log already has. Most probes have none.
 #[derive(Default)]
-pub struct Refusals(Mutex<Vec<Refusal>>);
+pub struct Refusals {
+    logged: Mutex<Vec<Refusal>>,
+    /// The number of refusals that were logged for all probes with this component.
+    of_component: Arc<AtomicUsize>,
+}
+
+impl Refusals {
+    /// Creates the refusals of a probe. Probes with the same component share `of_component`.
+    pub fn new(of_component: Arc<AtomicUsize>) -> Self {
+        Self { logged: Mutex::default(), of_component }
+    }
+}
 
 impl ProbeContext {
     /// Writes a refusal to the run's log and, the first time, to the host's log.
+    ///
+    /// The host's log gets at most 20 refusals of one probe, and 100 of all probes with one component, for as long as
+    /// the process lives: a guest can make up names without end. The last of them says that no more follow.
     pub fn report_refusal(&self, log: &LogBuffer, refusal: &Refusal) {
-        /// The maximum number of refusals of one probe in the host's log: a guest can invent any number of names.
-        const MAX_REFUSALS: usize = 20;
+        const MAX_OF_PROBE: usize = 20;
+        const MAX_OF_COMPONENT: usize = 100;
         log.write_once(Level::Warn, refusal.to_string());
-        let mut reported = self.refusals.0.lock();
-        if reported.len() < MAX_REFUSALS && !reported.contains(refusal) {
-            reported.push(refusal.clone());
-            tracing::warn!(probe = %self.identity.title, "{refusal}");
+        let mut logged = self.refusals.logged.lock();
+        if logged.len() == MAX_OF_PROBE || logged.contains(refusal) {
+            return;
         }
+        let number = 1 + self.refusals.of_component.fetch_add(1, Ordering::Relaxed);
+        if number > MAX_OF_COMPONENT {
+            // The counter must not overflow.
+            self.refusals.of_component.fetch_sub(1, Ordering::Relaxed);
+            return;
+        }
+        logged.push(refusal.clone());
+        let rest = match (number, logged.len()) {
+            (MAX_OF_COMPONENT, _) => "; further refusals of this component are not logged here",
+            (_, MAX_OF_PROBE) => "; further refusals of this probe are not logged here",
+            _ => "",
+        };
+        tracing::warn!(probe = %self.identity.title, "{refusal}{rest}");
     }
 
     /// Returns the JSON pointer of the setting that names a file, if there is one.

@@ -1,9 +1,15 @@
 //! Bounds on text that a guest writes.
 
-/// Cuts a text to at most `max_bytes`, between characters. The result takes no more memory than its length: a guest's text
-/// may have a much larger allocation, which would stay as long as the text is kept.
-pub fn truncate(mut text: String, max_bytes: usize) -> String {
-    text.truncate(text.floor_char_boundary(max_bytes));
-    text.shrink_to_fit();
-    text
+use crate::printable::{cut, excerpt};
+
+/// Cuts a text to at most `max_bytes`, between characters, counted as it is printed: a control character counts as its
+/// escape. The text keeps no more memory than it needs.
+pub fn truncate(text: String, max_bytes: usize) -> String {
+    cut(text, max_bytes)
+}
+
+/// Returns the beginning of a guest's text for a message, escaped, in at most 200 bytes.
+pub fn quotable(text: &str) -> String {
+    const MAX_BYTES: usize = 200;
+    excerpt(text, MAX_BYTES)
 }

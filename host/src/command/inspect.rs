@@ -1,7 +1,6 @@
 //! `sentrynet inspect`: describes a component, so that a person can decide whether to trust it. The component is
 //! not run: only its `describe` is called.
 
-use std::io::Write;
 use std::path::Path;
 
 use anyhow::Result;
@@ -12,6 +11,7 @@ use sentrynet::sandbox::{LoadError, Sandbox};
 
 use super::{Format, INVALID_INPUT, compiler};
 use crate::logging::print_error;
+use crate::output::{print, print_json};
 
 mod grants;
 mod inspected;
@@ -50,11 +50,9 @@ pub async fn inspect(Arguments { component, format }: &Arguments) -> Result<u8> 
         }
     };
     let inspected = Inspected { argument: component, is_built_in: built_in.is_some(), inspection };
-    let output = match format {
-        Format::Text => text::text(&inspected),
-        Format::Json => format!("{:#}\n", inspected.json()),
-    };
-    // If the reader has closed the pipe, it needs no more output: this is not an error.
-    let _ = std::io::stdout().write_all(output.as_bytes());
+    match format {
+        Format::Text => print(&text::text(&inspected)),
+        Format::Json => print_json(&inspected.json()),
+    }
     Ok(0)
 }

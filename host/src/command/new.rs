@@ -8,9 +8,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
+use sentrynet::printable::StyledText;
 
 use super::INVALID_INPUT;
 use crate::logging::print_error;
+use crate::output::print;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -28,8 +30,9 @@ pub struct Arguments {
 pub fn new(arguments: &Arguments) -> u8 {
     match create_project(&arguments.name, arguments.language, &arguments.path) {
         Ok(folder) => {
-            // If the reader has closed the pipe, the project is complete nevertheless: this is not an error.
-            let _ = writeln!(std::io::stdout(), "{0}: see {0}/README.md for how to build and run it", folder.display());
+            let mut text = StyledText::new();
+            text.push_line(&format!("{0}: see {0}/README.md for how to build and run it", folder.display()));
+            print(&text);
             0
         }
         Err(error) => {

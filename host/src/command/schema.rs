@@ -1,7 +1,6 @@
 //! `sentrynet schema`: prints one JSON Schema of the whole configuration, for editors.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -11,6 +10,7 @@ use sentrynet::sandbox::{Description, Sandbox};
 
 use super::{INVALID_INPUT, compiler, read};
 use crate::logging::{REDACTOR, print_diagnostics, print_warning};
+use crate::output::print_json;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -36,11 +36,7 @@ pub async fn schema(Arguments { config }: &Arguments) -> Result<u8> {
         components.extend(configured);
     }
     let schema = config::schema(&components).context("cannot combine the schemas of the components")?;
-    let mut stdout = std::io::stdout().lock();
-    // If the reader has closed the pipe, it needs no more output: this is not an error.
-    let _ = serde_json::to_writer_pretty(&mut stdout, &schema)
-        .map_err(std::io::Error::from)
-        .and_then(|()| writeln!(stdout));
+    print_json(&schema);
     Ok(0)
 }
 

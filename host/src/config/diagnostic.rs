@@ -1,5 +1,7 @@
 //! Errors and warnings about a configuration, with their locations. Plain data, independent of YAML.
 
+use crate::printable::is_printable;
+
 /// An error or a warning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
@@ -75,11 +77,7 @@ pub struct Diagnostics(Vec<Diagnostic>);
 
 impl Diagnostics {
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        if !self.is_full() {
-            self.0.push(diagnostic);
-        } else if self.0.len() == MAX_DIAGNOSTICS {
-            self.0.push(Diagnostic::outside_file(format!("more than {MAX_DIAGNOSTICS} problems: mend these first")));
-        }
+        push_within(&mut self.0, diagnostic);
     }
 
     pub fn is_full(&self) -> bool {
@@ -88,6 +86,15 @@ impl Diagnostics {
 
     pub fn into_vec(self) -> Vec<Diagnostic> {
         self.0
+    }
+}
+
+/// Adds a diagnostic to a list with the maximal length of [`Diagnostics`].
+pub fn push_within(list: &mut Vec<Diagnostic>, diagnostic: Diagnostic) {
+    if list.len() < MAX_DIAGNOSTICS {
+        list.push(diagnostic);
+    } else if list.len() == MAX_DIAGNOSTICS {
+        list.push(Diagnostic::outside_file(format!("more than {MAX_DIAGNOSTICS} problems: mend these first")));
     }
 }
 
@@ -152,9 +159,4 @@ fn beginning(text: &str, max_length: usize) -> String {
         short.push('…');
     }
     short
-}
-
-/// Returns true if a character neither moves a terminal's cursor nor changes its writing direction.
-pub fn is_printable(c: char) -> bool {
-    !c.is_control() && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -3,18 +3,19 @@
 //! Only the keys and the host's own values of a line are shown. Everything else may be a secret, such as a
 //! password, a DSN or a body, and is printed as `…`.
 
-use std::fmt::Write;
-
 use anstyle::{AnsiColor, Style};
 
-use super::diagnostic::{Diagnostic, Location, TextRange, first_word, is_printable, shorten, unescape};
+use super::diagnostic::{Diagnostic, Location, TextRange, first_word, shorten, unescape};
 use super::section::{Section, is_shared};
 use super::source::{Source, lines};
 use super::source_map::{Member, SourceMap};
 use super::yaml_tree::{Document, Kind, Node};
+use crate::printable::{StyledText, excerpt};
 
 /// The maximal number of characters of a key, a value or a path that are shown.
 const MAX_WIDTH: usize = 100;
+/// The maximal number of bytes of a message or of a path that are shown, after their characters are escaped.
+const MAX_MESSAGE_BYTES: usize = 2048;
 /// The maximal number of columns of indentation that are shown as they are; a wider indentation is shown as `…`.
 const MAX_INDENT: usize = 60;
 
@@ -28,9 +29,10 @@ pub enum Level {
 }
 
 /// Renders diagnostics of one level, in the order of the file; those that are not about the file come first.
-pub fn render(source: &Source, level: Level, diagnostics: &[Diagnostic], color: bool) -> String {
+pub fn render(source: &Source, level: Level, diagnostics: &[Diagnostic]) -> StyledText {
+    let mut text = StyledText::new();
     if diagnostics.is_empty() {
-        return String::new();
+        return text;
     }
     let document = Document::parse(source).ok();
     let source_map = document.as_ref().map(SourceMap::new);
@@ -41,14 +43,11 @@ pub fn render(source: &Source, level: Level, diagnostics: &[Diagnostic], color: 
     // An error in an anchor is found again at each of its aliases.
     snippets.dedup_by(|next, first| next.range.is_some() && next.range == first.range && next.message == first.message);
     let lines = lines(&source.text);
-    let paint = Paint { color, level };
-    let mut text = String::new();
     for snippet in &snippets {
         if !text.is_empty() {
-            text.push('\n');
+            text.end_line();
         }
-        // Writing to a String cannot fail.
-        let _ = snippet.write(&mut text, source, &lines, &paint);
+        snippet.write(&mut text, source, &lines, level);
     }
     text
 }
@@ -124,29 +123,48 @@ impl<'a> Snippet<'a> {
         Self { message: &diagnostic.message, pointer, range, visible }
     }
 
-    fn write(&self, text: &mut String, source: &Source, lines: &[&str], paint: &Paint) -> std::fmt::Result {
-        writeln!(text, "{}{}", paint.level(), paint.bold(&format!(": {}", self.message)))?;
-        let name: String = source.name.chars().map(|c| if is_printable(c) { c } else { '\u{fffd}' }).collect();
-        let Some(range) = self.range else {
-            return Ok(());
+    fn write(&self, text: &mut StyledText, source: &Source, lines: &[&str], level: Level) {
+        let (word, color) = match level {
+            Level::Error => ("error", AnsiColor::Red.on_default().bold()),
+            Level::Warning => ("warning", AnsiColor::Yellow.on_default().bold()),
         };
+        text.push_styled(color, word);
+        text.push_styled(Style::new().bold(), &format!(": {}", excerpt(self.message, MAX_MESSAGE_BYTES)));
+        text.end_line();
+        let Some(range) = self.range else { return };
         let gutter = range.line.to_string().len() + 1;
-        writeln!(text, "{:gutter$}{} {name}:{}:{}", "", paint.frame("-->"), range.line, range.column)?;
+        text.push(&" ".repeat(gutter));
+        text.push_styled(FRAME, "-->");
+        let name = excerpt(&source.name, MAX_MESSAGE_BYTES);
+        text.push_line(&format!(" {name}:{}:{}", range.line, range.column));
         let line = lines.get(range.line - 1).copied().unwrap_or_default();
         let (shown, before, length) = show_line(line, range, &self.visible, is_tag(self.pointer));
-        let bar = paint.frame("|");
-        writeln!(text, "{:gutter$} {bar}", "")?;
-        writeln!(text, " {} {bar} {shown}", paint.frame(&range.line.to_string()))?;
-        writeln!(text, "{:gutter$} {bar} {:before$}{}", "", "", paint.caret(&"^".repeat(length)))?;
+        text.push(&" ".repeat(gutter + 1));
+        text.push_styled(FRAME, "|");
+        text.end_line();
+        text.push(" ");
+        text.push_styled(FRAME, &range.line.to_string());
+        text.push(" ");
+        text.push_styled(FRAME, "|");
+        text.push_line(&format!(" {shown}"));
+        text.push(&" ".repeat(gutter + 1));
+        text.push_styled(FRAME, "|");
+        text.push(&" ".repeat(1 + before));
+        text.push_styled(color, &"^".repeat(length));
+        text.end_line();
         // A file with the settings of one probe was parsed as a configuration with this probe alone. Its part of the
         // pointer is not in the file.
         let wrapper = if source.probe.is_some() { "/groups/0/probes/0" } else { "" };
         if let Some(path) = path(self.pointer.strip_prefix(wrapper).unwrap_or(self.pointer)) {
-            writeln!(text, "{:gutter$} {} at {path}", "", paint.frame("="))?;
+            text.push(&" ".repeat(gutter + 1));
+            text.push_styled(FRAME, "=");
+            text.push_line(&format!(" at {path}"));
         }
-        Ok(())
     }
 }
+
+/// The style of what is around the lines of the file.
+const FRAME: Style = AnsiColor::Blue.on_default().bold();
 
 /// Returns the visible part of a line, the number of columns before the carets, and the number of carets. `whole_key` is
 /// true if a key may be shown with all its words.
@@ -260,36 +278,4 @@ fn path(pointer: &str) -> Option<String> {
         }
     }
     (!path.is_empty()).then_some(path)
-}
-
-/// Styles text, if colors are on.
-struct Paint {
-    color: bool,
-    level: Level,
-}
-
-impl Paint {
-    fn level(&self) -> String {
-        match self.level {
-            Level::Error => self.paint(AnsiColor::Red.on_default().bold(), "error"),
-            Level::Warning => self.paint(AnsiColor::Yellow.on_default().bold(), "warning"),
-        }
-    }
-
-    fn caret(&self, text: &str) -> String {
-        let color = if self.level == Level::Error { AnsiColor::Red } else { AnsiColor::Yellow };
-        self.paint(color.on_default().bold(), text)
-    }
-
-    fn bold(&self, text: &str) -> String {
-        self.paint(Style::new().bold(), text)
-    }
-
-    fn frame(&self, text: &str) -> String {
-        self.paint(AnsiColor::Blue.on_default().bold(), text)
-    }
-
-    fn paint(&self, style: Style, text: &str) -> String {
-        if self.color { format!("{style}{text}{style:#}") } else { text.to_string() }
-    }
 }

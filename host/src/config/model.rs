@@ -12,7 +12,7 @@ use url::Url;
 
 use super::allowed_host::AllowedHost;
 use super::check_in::{CheckIn, Monitor};
-use super::diagnostic::{Diagnostic, quote_key, unescape};
+use super::diagnostic::{Diagnostic, push_within, quote_key, unescape};
 use super::interpolation::Interpolations;
 use super::limits::Limits;
 use super::sample_rate::SampleRate;
@@ -250,10 +250,16 @@ pub struct ParsedConfig {
 }
 
 impl ParsedConfig {
-    /// Adds an error, unless it is about a value with an unresolved reference: this value has an error already.
+    /// Adds an error, unless it is about a value with an unresolved reference: this value has an error already. Of more
+    /// than 1000 errors, the list has only the first.
     pub fn push_error(&mut self, error: Diagnostic) {
         if !error.pointer().is_some_and(|pointer| self.unresolved.contains(pointer)) {
-            self.errors.push(error);
+            push_within(&mut self.errors, error);
         }
+    }
+
+    /// Adds a warning. Of more than 1000 warnings, the list has only the first.
+    pub fn push_warning(&mut self, warning: Diagnostic) {
+        push_within(&mut self.warnings, warning);
     }
 }

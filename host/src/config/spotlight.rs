@@ -87,8 +87,8 @@ mod tests {
         let parsed = parse(&source, &|name| variable.filter(|_| name == "SENTRY_SPOTLIGHT").map(ToOwned::to_owned));
         let warnings: Vec<_> =
             parsed.warnings.iter().filter(|warning| warning.message.contains("spotlight")).cloned().collect();
-        let errors = render(&source, Level::Error, &parsed.errors, false);
-        let messages = format!("{errors}{}", render(&source, Level::Warning, &warnings, false));
+        let errors = render(&source, Level::Error, &parsed.errors).to_plain();
+        let messages = format!("{errors}{}", render(&source, Level::Warning, &warnings).to_plain());
         (parsed.config.sentry.spotlight.map(|url| url.to_string()), messages)
     }
 

@@ -28,7 +28,7 @@ fn parse_file(path: &Path) -> (Source, ParsedConfig) {
 /// Returns the configuration of a valid file.
 fn ok(name: &str) -> Config {
     let (source, parsed) = parse_file(&files("ok").into_iter().find(|path| path.file_stem().unwrap() == name).unwrap());
-    assert!(parsed.errors.is_empty(), "{}", render(&source, Level::Error, &parsed.errors, false));
+    assert!(parsed.errors.is_empty(), "{}", render(&source, Level::Error, &parsed.errors).to_plain());
     parsed.config
 }
 
@@ -57,7 +57,7 @@ fn invalid_files_have_the_expected_errors() {
     for path in files("bad") {
         let (source, parsed) = parse_file(&path);
         let errors = if parsed.errors.is_empty() { monitors_of(&parsed.config).unwrap_err() } else { parsed.errors };
-        let actual = render(&source, Level::Error, &errors, false);
+        let actual = render(&source, Level::Error, &errors).to_plain();
         assert!(!actual.contains("hunter2"), "{}: {actual}", path.display());
         assert!(actual.chars().all(|c| c == '\n' || !c.is_control()), "{}", path.display());
         check_output(&path, &actual);
@@ -72,7 +72,7 @@ fn doubtful_files_have_the_expected_warnings() {
         let titled = parsed.config.probes.iter().filter_map(|probe| Some((probe, probe.title.as_deref()?)));
         let warnings: Vec<_> = parsed.warnings.iter().cloned().chain(check_titles(titled)).collect();
         assert!(!warnings.is_empty(), "{}", path.display());
-        check_output(&path, &render(&source, Level::Warning, &warnings, false));
+        check_output(&path, &render(&source, Level::Warning, &warnings).to_plain());
     }
 }
 
@@ -80,13 +80,13 @@ fn doubtful_files_have_the_expected_warnings() {
 fn valid_files_have_neither_errors_nor_warnings() {
     for path in files("ok") {
         let (source, parsed) = parse_file(&path);
-        assert!(parsed.errors.is_empty(), "{}", render(&source, Level::Error, &parsed.errors, false));
+        assert!(parsed.errors.is_empty(), "{}", render(&source, Level::Error, &parsed.errors).to_plain());
         assert_eq!(monitors_of(&parsed.config).err(), None, "{}", path.display());
         let has_no_probes = parsed.config.probes.is_empty();
         assert!(
             has_no_probes || parsed.warnings.is_empty(),
             "{}",
-            render(&source, Level::Warning, &parsed.warnings, false)
+            render(&source, Level::Warning, &parsed.warnings).to_plain()
         );
     }
 }
@@ -234,7 +234,7 @@ fn the_environment_fills_what_the_file_leaves_out() {
 fn errors_in_the_environment_have_no_line() {
     let source = source("groups: []");
     let parsed = parse(&source, &|_| Some("https://hunter2.example.org/a b".into()));
-    let text = render(&source, Level::Error, &parsed.errors, false);
+    let text = render(&source, Level::Error, &parsed.errors).to_plain();
     assert!(!text.contains("hunter2") && !text.contains("-->"), "{text}");
     assert!(text.contains("`SENTRY_DSN` is no DSN") && text.contains("`SENTRY_ENVIRONMENT` holds a space"), "{text}");
 }
@@ -279,7 +279,7 @@ error: a header must be text
    |              ^
    = at groups[0].probes[0].headers.a
 ";
-    assert_eq!(render(&source, Level::Error, &problems, false), expected);
+    assert_eq!(render(&source, Level::Error, &problems).to_plain(), expected);
 }
 
 #[test]
@@ -290,7 +290,7 @@ fn the_number_of_errors_is_limited() {
     let source = source(&text);
     let parsed = parse(&source, &|_| None);
     assert_eq!((parsed.config.probes.len(), parsed.errors.len()), (10_000, 1001));
-    let text = render(&source, Level::Error, &parsed.errors, false);
+    let text = render(&source, Level::Error, &parsed.errors).to_plain();
     assert!(text.contains("more than 1000 problems"));
 }
 
@@ -307,7 +307,7 @@ fn hostile_files_are_refused() {
         let source = source(&text);
         let parsed = parse(&source, &|_| None);
         assert!(!parsed.errors.is_empty());
-        assert!(render(&source, Level::Error, &parsed.errors, true).len() < 1 << 20);
+        assert!(render(&source, Level::Error, &parsed.errors).to_plain().len() < 1 << 20);
     }
 }
 

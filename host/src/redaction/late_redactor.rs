@@ -1,7 +1,5 @@
-//! Redaction of standard error: of the log, which starts before the configuration is read, and of the messages of
-//! panics.
+//! Redaction of standard error, whose log starts before the configuration is read.
 
-use std::backtrace::{Backtrace, BacktraceStatus};
 use std::borrow::Cow;
 use std::io::{self, Stderr, Write};
 use std::sync::{Arc, OnceLock};
@@ -9,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::secrets::Secrets;
+use crate::printable::Form;
 
 /// A redactor that gets its secrets later. Until then it changes no text. All clones share the secrets.
 #[derive(Debug, Clone, Default)]
@@ -25,48 +24,44 @@ impl LateRedactor {
         self.0.get().map_or(Cow::Borrowed(text), |secrets| secrets.redact(text))
     }
 
-    /// Returns a writer that redacts what is written to `out`. Each write is redacted separately, so a secret must not
-    /// be spread over two writes.
-    pub fn writer<W: Write>(&self, out: W) -> RedactingWriter<'_, W> {
-        RedactingWriter { redactor: self, out }
+    /// Returns a writer that redacts what is written to `out`, and escapes what is not printable. Each write is redacted
+    /// separately, so a secret must not be spread over two writes.
+    pub fn writer<W: Write>(&self, out: W, form: Form) -> RedactingWriter<'_, W> {
+        RedactingWriter { redactor: self, out, form }
     }
 
-    /// Sets a panic hook that writes the usual message and backtrace to standard error, redacted. The previous hook is
-    /// no longer called, not even that of a test harness, which then does not capture panics.
-    pub fn hook_panics(&self) {
-        let redactor = self.clone();
-        std::panic::set_hook(Box::new(move |panic| {
-            let thread = std::thread::current();
-            let mut text = format!("\nthread '{}' {panic}\n", thread.name().unwrap_or("<unnamed>"));
-            let backtrace = Backtrace::capture();
-            if backtrace.status() == BacktraceStatus::Captured {
-                text += &format!("stack backtrace:\n{backtrace}\n");
-            }
-            // If standard error cannot be written, the error cannot be reported either.
-            _ = redactor.writer(io::stderr()).write_all(text.as_bytes());
-        }));
+    /// Returns a maker of writers to standard error, for a log in this form.
+    pub fn make_writer(&self, form: Form) -> MakeLogWriter {
+        MakeLogWriter { redactor: self.clone(), form }
     }
 }
 
-/// The subscriber makes a writer for each event and writes the whole event at once.
-impl<'a> MakeWriter<'a> for LateRedactor {
+/// Makes writers to standard error for a subscriber, which writes each event at once.
+#[derive(Debug, Clone)]
+pub struct MakeLogWriter {
+    redactor: LateRedactor,
+    form: Form,
+}
+
+impl<'a> MakeWriter<'a> for MakeLogWriter {
     type Writer = RedactingWriter<'a, Stderr>;
 
     fn make_writer(&'a self) -> Self::Writer {
-        self.writer(io::stderr())
+        self.redactor.writer(io::stderr(), self.form)
     }
 }
 
-/// A writer that redacts each write. Bytes that are not UTF-8 become U+FFFD.
+/// A writer that redacts and escapes each write. Bytes that are not UTF-8 become U+FFFD.
 pub struct RedactingWriter<'a, W> {
     redactor: &'a LateRedactor,
     out: W,
+    form: Form,
 }
 
 impl<W: Write> Write for RedactingWriter<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(bytes);
-        self.out.write_all(self.redactor.redact(&text).as_bytes())?;
+        self.out.write_all(self.form.finish(&self.redactor.redact(&text)).as_bytes())?;
         Ok(bytes.len())
     }
 

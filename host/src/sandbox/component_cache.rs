@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio_util::task::AbortOnDropHandle;
 use wasmtime::component::Linker;
 
-use crate::capability::{Context, ProbeContext, SharedState};
+use crate::capability::{Context, ProbeContext, SharedState, truncate};
 use crate::config::Module;
 use crate::redaction::Secrets;
 use crate::sandbox::backtrace::format_fault;
@@ -17,6 +17,10 @@ use crate::sandbox::executor::GuestExecutor;
 use crate::sandbox::instance::call_once;
 use crate::sandbox::loaded_component::LoadedComponent;
 use crate::schema::Schema;
+
+/// The greatest lengths of a component's name or version, and of its summary.
+const MAX_NAME_BYTES: usize = 100;
+const MAX_SUMMARY_BYTES: usize = 1000;
 
 /// The components that have been loaded, and the errors of those that could not be loaded.
 pub struct ComponentCache {
@@ -119,9 +123,10 @@ impl ComponentCache {
             guest.sentrynet_probe_prober().call_describe(store).await
         });
         let described = described.await.map_err(|fault| LoadError::Describe(format_fault(fault)))?;
-        let (name, version, summary) = (described.name, described.version, described.summary);
-        tracing::debug!(%module, name, version, "loaded a component");
         let (value, schema) = parse_schema(&described.settings_schema)?;
+        let (name, version) = (truncate(described.name, MAX_NAME_BYTES), truncate(described.version, MAX_NAME_BYTES));
+        let summary = truncate(described.summary, MAX_SUMMARY_BYTES);
+        tracing::debug!(%module, name, version, "loaded a component");
         let description = Arc::new(Description { name, version, summary, schema: value });
         let file = Arc::new(ComponentFile { size_bytes: compiled.size_bytes, facts: compiled.facts });
         Ok(DescribedComponent { component, description, schema: Arc::new(schema), file })

@@ -1,9 +1,10 @@
 //! Creates the contexts of probes. Consecutive probes share the parts of their contexts that are equal, to save memory:
 //! thousands of probes may differ in little.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use crate::capability::grant::{self, Grants};
 use crate::capability::{Policy, ProbeContext, Refusals, SpanOps};
@@ -16,6 +17,8 @@ use crate::run::Identity;
 pub struct ContextFactory {
     event_defaults: Arc<EventDefaults>,
     secrets: Secrets,
+    /// The number of refusals that were logged for each component.
+    logged_refusals: HashMap<Module, Arc<AtomicUsize>>,
     // Parts of the previous probe's context, for the next one to share.
     tags: Arc<BTreeMap<String, String>>,
     trace_hosts: Arc<[TraceHost]>,
@@ -29,6 +32,7 @@ impl ContextFactory {
         Self {
             event_defaults: Arc::new(event_defaults),
             secrets,
+            logged_refusals: HashMap::new(),
             tags: Arc::default(),
             trace_hosts: Arc::default(),
             policy: Arc::new(deny_all()),
@@ -69,6 +73,7 @@ impl ContextFactory {
             policy: reuse_if_equal(Arc::new(policy), &mut self.policy),
             trace_hosts: reuse_if_equal(trace_hosts, &mut self.trace_hosts),
             built_in,
+            refusals: Refusals::new(Arc::clone(self.logged_refusals.entry(probe.module.clone()).or_default())),
             ..self.empty()
         }
     }

@@ -6,11 +6,11 @@ use crate::schema::Schema;
 /// Metadata that a component returns from `describe`.
 #[derive(Debug)]
 pub struct Description {
-    /// The component's name.
+    /// The component's name, at most 100 bytes.
     pub name: String,
-    /// The component's version.
+    /// The component's version, at most 100 bytes.
     pub version: String,
-    /// One sentence about what the component does.
+    /// One sentence about what the component does, at most 1000 bytes.
     pub summary: String,
     /// The JSON Schema (2020-12) of the component's settings.
     pub schema: serde_json::Value,

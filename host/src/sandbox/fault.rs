@@ -8,7 +8,7 @@ use wasmtime::{ResourceLimiter, Trap, WasmBacktrace};
 use crate::capability::quota::Exceeded;
 use crate::capability::record_replay::Halt;
 use crate::capability::wasi::exit_status;
-use crate::capability::{Accounting, Growth};
+use crate::capability::{Accounting, Growth, truncate};
 use crate::config::{Limits, MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS};
 use crate::run::{Fault, FaultKind, LimitKind};
 use crate::sandbox::backtrace::backtrace;
@@ -54,6 +54,9 @@ fn undo_last_growth(growth: &mut Growth) -> usize {
     last
 }
 
+/// The greatest length of a message that a library words.
+const MAX_MESSAGE_BYTES: usize = 2048;
+
 /// Converts the error of a call into a guest to a fault.
 pub fn from_error(error: &wasmtime::Error, limits: &Limits) -> Fault {
     let (kind, message) = if let Some(halt) = error.downcast_ref::<Halt>() {
@@ -74,7 +77,7 @@ pub fn from_error(error: &wasmtime::Error, limits: &Limits) -> Fault {
     } else {
         (FaultKind::Host, format!("the probe could not be run: {error:#}"))
     };
-    Fault { kind, message, backtrace: backtrace(error) }
+    Fault { kind, message: truncate(message, MAX_MESSAGE_BYTES), backtrace: backtrace(error) }
 }
 
 /// Returns the fault of a guest that was waiting in a host call when its deadline passed. It has no backtrace.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::capability::truncate;
 use crate::sandbox::component;
 use crate::sandbox::component_cache::DescribedComponent;
 use crate::sandbox::description::Description;
@@ -49,7 +50,7 @@ impl Inspection {
         });
         Self {
             description,
-            contract: component::contract(component).unwrap_or_default(),
+            contract: truncate(component::contract(component).unwrap_or_default(), MAX_TEXT_BYTES),
             imports: imports.collect(),
             producers: file.facts.producers.clone(),
             is_core_module: file.facts.is_core_module,
@@ -58,3 +59,6 @@ impl Inspection {
         }
     }
 }
+
+/// The greatest length of the version of the contract.
+const MAX_TEXT_BYTES: usize = 100;

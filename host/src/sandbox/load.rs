@@ -19,6 +19,9 @@ use crate::sandbox::problem::Problem;
 use crate::sandbox::settings;
 use crate::schema::{Schema, Violation};
 
+/// The greatest length of the message of a problem, and of its pointer.
+const MAX_MESSAGE_BYTES: usize = 1024;
+
 /// Loads a configured probe. Returns it with warnings about it.
 ///
 /// # Errors
@@ -90,7 +93,6 @@ async fn check_by_probe(
     has_violations: bool,
 ) -> Result<Report, Vec<Problem>> {
     const MAX_PROBLEMS: usize = 100;
-    const MAX_MESSAGE_BYTES: usize = 1024;
     let checked = call_once(component, context, async |guest, store| {
         let checked = guest.sentrynet_probe_prober().call_check(&mut *store, settings).await?;
         Ok((checked, std::mem::take(&mut store.data_mut().warnings)))
@@ -110,12 +112,14 @@ async fn check_by_probe(
             Err(vec![problem("", "the probe refuses these settings, and does not say why".to_owned())])
         }
         Err(problems) => {
+            let not_shown = problems.len().saturating_sub(MAX_PROBLEMS);
             let problems = problems.into_iter().take(MAX_PROBLEMS);
             let problems = problems.map(|reported| Problem {
-                pointer: reported.pointer,
+                pointer: truncate(reported.pointer, MAX_MESSAGE_BYTES),
                 message: truncate(reported.message, MAX_MESSAGE_BYTES),
             });
-            Ok(Report { title: None, problems: problems.collect(), warnings })
+            let rest = (not_shown > 0).then(|| problem("", format!("the probe reports {not_shown} more problems")));
+            Ok(Report { title: None, problems: problems.chain(rest).collect(), warnings })
         }
     }
 }
@@ -143,5 +147,5 @@ fn component_problem(error: impl std::fmt::Display) -> Vec<Problem> {
 }
 
 fn problem(pointer: &str, message: String) -> Problem {
-    Problem { pointer: pointer.to_owned(), message }
+    Problem { pointer: pointer.to_owned(), message: truncate(message, MAX_MESSAGE_BYTES) }
 }

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
-use anstream::adapter::strip_str;
 use anstream::{AutoStream, ColorChoice};
 use async_trait::async_trait;
 use tokio::sync::oneshot;
@@ -16,6 +15,7 @@ use tokio::sync::oneshot;
 use super::Sink;
 use super::json::run_to_json;
 use crate::assessment::AssessedRun;
+use crate::printable::{Form, StyledText};
 
 mod format;
 mod options;
@@ -23,7 +23,7 @@ mod text;
 mod waterfall;
 
 pub use self::options::ConsoleOptions;
-pub use self::text::{escape, wrap};
+pub use self::text::wrap;
 
 /// Prints a line for each run, and the waterfall of a run that did not pass.
 pub struct Console {
@@ -95,27 +95,28 @@ fn write_messages(
     not_shown: &AtomicU64,
 ) {
     while let Ok(first) = inbox.recv() {
-        let (mut text, mut flushes) = (String::new(), Vec::new());
+        let (mut json, mut text, mut flushes) = (String::new(), StyledText::new(), Vec::new());
         for message in iter::once(first).chain(inbox.try_iter().take(MAX_RUNS_PER_WRITE)) {
             match message {
-                Message::Show(run) if options.json => text.push_str(&format!("{}\n", run_to_json(&run))),
-                Message::Show(run) => text.push_str(&format::format_run(&run, &options)),
+                Message::Show(run) if options.json => json.push_str(&format!("{}\n", run_to_json(&run))),
+                Message::Show(run) => text.append(&format::format_run(&run, &options)),
                 Message::Flush(done) => flushes.push(done),
             }
         }
         let not_shown = not_shown.swap(0, Ordering::Relaxed);
-        if not_shown > 0 {
-            text.push_str(&if options.json {
-                format!("{{\"not_shown\":{not_shown}}}\n")
-            } else {
-                format!("… {not_shown} runs not shown: the reader of this output is too slow\n")
-            });
+        if not_shown > 0 && options.json {
+            json.push_str(&format!("{{\"not_shown\":{not_shown}}}\n"));
+        } else if not_shown > 0 {
+            text.push_line(&format!("… {not_shown} runs not shown: the reader of this output is too slow"));
         }
-        if !has_color {
-            text = strip_str(&text).to_string();
-        }
+        let output = match (options.json, has_color) {
+            (true, _) => json,
+            (false, true) => text.as_ansi().to_owned(),
+            (false, false) => text.to_plain(),
+        };
+        let form = if options.json { Form::Json } else { Form::Text };
         // Writes whole runs at once, so that the output of other programs does not come between the lines of a run.
-        if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        if let Err(error) = out.write_all(form.finish(&output).as_bytes()).and_then(|()| out.flush()) {
             tracing::warn!(%error, "runs are no longer shown: cannot write to standard output; the probes continue to run");
             return;
         }

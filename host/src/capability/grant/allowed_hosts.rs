@@ -10,7 +10,9 @@ use std::net::IpAddr;
 use url::Host;
 
 use super::special_addresses::special_kind;
+use crate::capability::text::quotable;
 use crate::config::{Allow, AllowedHost};
+use crate::printable::excerpt;
 
 /// The `allow` blocks that apply to a probe, outermost first. Each narrows those before it. Without any block,
 /// everything is allowed, as for built-in probes.
@@ -31,6 +33,14 @@ pub enum List {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("{0}")]
 pub struct Refusal(String);
+
+impl Refusal {
+    /// Creates a refusal. A message of more than 1000 bytes, which a guest's own text can make, is cut.
+    fn new(message: &str) -> Self {
+        const MAX_BYTES: usize = 1000;
+        Self(excerpt(message, MAX_BYTES))
+    }
+}
 
 impl Grants {
     /// Returns the grants of these blocks, outermost first.
@@ -78,7 +88,10 @@ impl Grants {
         let parsed = if lacks_brackets { Host::parse(&format!("[{host}]")) } else { Host::parse(host) };
         match (parsed, port) {
             (Ok(parsed), Some(port)) => self.check_host(list, &parsed, port),
-            _ => Err(Refusal(format!("`{}` is no host that {} could allow", host.escape_debug(), block.declared_by))),
+            _ => {
+                let host = quotable(host);
+                Err(Refusal::new(&format!("`{host}` is no host that {} could allow", block.declared_by)))
+            }
         }
     }
 
@@ -193,7 +206,7 @@ impl Grants {
         match self.0.iter().find(|block| flag(block) == Some(false)) {
             None => Ok(()),
             Some(block) => {
-                Err(Refusal(format!("{action} is not allowed: add {entry} to `allow` of {}", block.declared_by)))
+                Err(Refusal::new(&format!("{action} is not allowed: add {entry} to `allow` of {}", block.declared_by)))
             }
         }
     }
@@ -216,7 +229,7 @@ fn refuse(refused: &str, entry: &str, list: List, block: &Allow) -> Refusal {
         List::Hosts => "allow.hosts",
         List::Ssh => "allow.ssh.hosts",
     };
-    Refusal(format!("{refused} is not allowed: add `{entry}` to `{key}` of {}", block.declared_by))
+    Refusal::new(&format!("{refused} is not allowed: add `{entry}` to `{key}` of {}", block.declared_by))
 }
 
 /// Stands for every port that no entry lists. No server can listen on it.

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::capability::http::token_cache::OAuth2Client;
+use crate::capability::text::quotable;
 
 /// The source of a request's `authorization` header. `Debug` shows no credentials.
 #[derive(Debug, Clone)]
@@ -55,10 +56,13 @@ impl Authorization {
                 let client: OAuth2Client = Deserialize::deserialize(value).map_err(invalid)?;
                 match client.token_url.scheme() {
                     "http" | "https" => Ok(Self::OAuth2(Arc::new(client))),
-                    other => Err(format!("`oauth2`: a `token_url` of the scheme `{other}`: expected http or https")),
+                    other => {
+                        let other = quotable(other);
+                        Err(format!("`oauth2`: a `token_url` of the scheme `{other}`: expected http or https"))
+                    }
                 }
             }
-            other => Err(format!("unknown kind `{}`: {SHAPE}", other.escape_debug())),
+            other => Err(format!("unknown kind `{}`: {SHAPE}", quotable(other))),
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::capability::http::resolve::{ConnectTo, IpVersion};
 use crate::capability::http::response::Response;
 use crate::capability::http::tls::{ClientCertFiles, Trust};
 use crate::capability::http::transport::{HttpVersion, ProxyUrl};
+use crate::capability::text::quotable;
 use crate::capability::timeout::Timeout;
 
 /// The largest `max-body` of a request, in bytes. Larger values are reduced to it.
@@ -136,7 +137,7 @@ impl HostRequest for Context {
         let version = match version.as_str() {
             "1.1" => HttpVersion::Http1,
             "2" => HttpVersion::Http2,
-            other => return Ok(Err(format!("no HTTP version `{}`: expected 1.1 or 2", other.escape_debug()))),
+            other => return Ok(Err(format!("no HTTP version `{}`: expected 1.1 or 2", quotable(other)))),
         };
         let request = self.table.get_mut(&request)?;
         request.transport.http_version = Some(version);
@@ -172,7 +173,7 @@ impl HostRequest for Context {
         const DNS_PORT: u16 = 53;
         let server = address.parse().or_else(|_| address.parse().map(|ip: IpAddr| SocketAddr::new(ip, DNS_PORT)));
         let Ok(server) = server else {
-            let shown = address.escape_debug();
+            let shown = quotable(&address);
             return Ok(Err(format!("`{shown}` is no address: expected one such as 192.0.2.53 or [2001:db8::53]:5353")));
         };
         self.table.get_mut(&request)?.transport.dns_server = Some(server);
@@ -184,7 +185,7 @@ impl HostRequest for Context {
         // The messages do not show the URL, which may hold credentials.
         let url = match Url::parse(&url) {
             Ok(url) if !matches!(url.scheme(), "http" | "https" | "socks5" | "socks5h") => {
-                return Ok(Err(format!("a proxy of the scheme `{}`: {SHAPE}", url.scheme())));
+                return Ok(Err(format!("a proxy of the scheme `{}`: {SHAPE}", quotable(url.scheme()))));
             }
             Ok(url) if url.host_str().is_some_and(|host| !host.is_empty()) => url,
             Ok(_) => return Ok(Err(format!("the proxy's URL names no host: {SHAPE}"))),
@@ -206,7 +207,7 @@ impl HostRequest for Context {
 
     fn source_address(&mut self, request: Resource<Request>, address: String) -> wasmtime::Result<Result<(), String>> {
         let Ok(address) = address.parse() else {
-            let shown = address.escape_debug();
+            let shown = quotable(&address);
             return Ok(Err(format!("`{shown}` is no IP address: expected one of this machine's")));
         };
         // Binding a socket fails if this machine does not have the address.

@@ -14,6 +14,7 @@ use crate::capability::http::request_body::RequestBody;
 use crate::capability::http::resolve::IpVersion;
 use crate::capability::http::tls::Trust;
 use crate::capability::http::transport::{HttpVersion, Transport};
+use crate::capability::text::quotable;
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 const DEFAULT_MAX_REDIRECTS: u32 = 10;
@@ -121,7 +122,7 @@ pub fn parse_target(method: &str, url: &str) -> Result<(Method, Url), String> {
         return Err(format!("the URL is longer than {} KiB", MAX_URL_BYTES >> 10));
     }
     let method = Method::from_bytes(method.as_bytes())
-        .map_err(|_| format!("`{}` is not an HTTP method such as GET", method.escape_debug()))?;
+        .map_err(|_| format!("`{}` is not an HTTP method such as GET", quotable(method)))?;
     if method == Method::CONNECT {
         return Err("the method CONNECT is not supported: it would open a tunnel".to_owned());
     }
@@ -133,7 +134,7 @@ pub fn parse_target(method: &str, url: &str) -> Result<(Method, Url), String> {
     match url.scheme() {
         "http" | "https" if url.port() == Some(0) => Err("nothing can listen on port 0".to_owned()),
         "http" | "https" => Ok((method, url)),
-        other => Err(format!("the URL's scheme is `{other}`: expected http or https")),
+        other => Err(format!("the URL's scheme is `{}`: expected http or https", quotable(other))),
     }
 }
 
@@ -143,8 +144,8 @@ pub fn parse_target(method: &str, url: &str) -> Result<(Method, Url), String> {
 /// A message for a person if a header cannot have this name or value, or if the host sets the header itself. It does
 /// not repeat the value.
 pub fn parse_header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> {
-    let parsed = HeaderName::from_bytes(name.as_bytes())
-        .map_err(|_| format!("`{}` is not a header's name", name.escape_debug()))?;
+    let parsed =
+        HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{}` is not a header's name", quotable(name)))?;
     let framing = [CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE];
     let hop_by_hop = ["connection", "keep-alive", "proxy-connection", "te", "trailer", "expect"];
     if framing.contains(&parsed) || hop_by_hop.contains(&parsed.as_str()) {

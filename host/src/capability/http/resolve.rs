@@ -12,6 +12,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use crate::capability::host_lookup;
 use crate::capability::http::timing_hooks::HopTimings;
 use crate::capability::net_errors::{lookup_error, lower_first};
+use crate::capability::text::quotable;
 
 /// The timeout of one query to a DNS server. It is shorter than the default timeout of a request, 30 s, so that a lost
 /// datagram is sent again.
@@ -76,7 +77,7 @@ impl ConnectTo {
     /// # Errors
     /// A message for a person if the text is none of these.
     pub fn parse(url_host: &str, text: &str) -> Result<Self, String> {
-        let invalid = || format!("`{}` is no address: expected `host`, `host:port` or `:port`", text.escape_debug());
+        let invalid = || format!("`{}` is no address: expected `host`, `host:port` or `:port`", quotable(text));
         let is_ipv6 = text.parse::<Ipv6Addr>().is_ok();
         let (host, port) = match text.rsplit_once(':') {
             Some((host, port)) if !is_ipv6 && !port.ends_with(']') => (host, Some(port)),

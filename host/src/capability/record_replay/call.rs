@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 use wasmtime::component::Resource;
 
 use crate::capability::truncate;
+use crate::printable::excerpt;
 use crate::recording::{Call, bytes_to_json};
 
 /// The record of a call that is made.
@@ -91,7 +92,7 @@ pub fn approximate_size(value: &Value) -> usize {
 pub fn display(name: &str, arguments: &Map<String, Value>) -> String {
     const MAX_BYTES: usize = 160;
     let arguments = arguments.values().map(|value| match value {
-        Value::String(text) => format!(" {}", text.escape_debug()),
+        Value::String(text) => format!(" {}", excerpt(text, MAX_BYTES)),
         other => format!(" {other}"),
     });
     let whole = format!("{name}{}", arguments.collect::<String>());

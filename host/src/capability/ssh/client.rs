@@ -16,6 +16,7 @@ use crate::capability::ssh::credential::Credential;
 use crate::capability::ssh::session::Session;
 use crate::capability::ssh::target::Target;
 use crate::capability::ssh::trust::{PinnedKey, Trust};
+use crate::capability::text::quotable;
 use crate::capability::timeout::Timeout;
 
 /// The time for all that happens on a connection, unless the guest sets another.
@@ -40,7 +41,7 @@ impl HostClient for Context {
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let may_contain = |char: char| char.is_ascii_alphanumeric() || "-._:%".contains(char);
         if host.is_empty() || host.len() > MAX_HOST_BYTES || !host.chars().all(may_contain) {
-            return Ok(Err(format!("`{}` is not a host: expected a name or an IP address", host.escape_debug())));
+            return Ok(Err(format!("`{}` is not a host: expected a name or an IP address", quotable(&host))));
         }
         if port == 0 {
             return Ok(Err("nothing can listen on port 0".to_owned()));
@@ -62,7 +63,7 @@ impl HostClient for Context {
     fn username(&mut self, client: Resource<Client>, name: String) -> wasmtime::Result<Result<(), String>> {
         const MAX_USERNAME_BYTES: usize = 256;
         if name.is_empty() || name.len() > MAX_USERNAME_BYTES || name.chars().any(char::is_control) {
-            return Ok(Err(format!("`{}` is not a username", name.escape_debug())));
+            return Ok(Err(format!("`{}` is not a username", quotable(&name))));
         }
         self.table.get_mut(&client)?.username = Some(name);
         Ok(Ok(()))

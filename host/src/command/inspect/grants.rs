@@ -1,5 +1,6 @@
 //! The permissions that a component needs, in the form of the configuration key `allow`.
 
+use sentrynet::printable::escape_json;
 use sentrynet::sandbox::{Grant, Import};
 use serde_json::{Map, Value, json};
 
@@ -28,17 +29,19 @@ pub fn required_permissions(imports: &[Import]) -> Map<String, Value> {
     allow
 }
 
-/// Returns the YAML of a configuration that declares the component under `modules`. It is not indented.
-pub fn module_yaml(name: &str, component: &str, sha256: &str, allow: &Map<String, Value>) -> String {
-    let mut yaml =
-        format!("modules:\n  {}:\n    component: {}\n    sha256: {sha256}\n", scalar(name), scalar(component));
+/// Returns the lines of YAML of a configuration that declares the component under `modules`.
+pub fn module_yaml(name: &str, component: &str, sha256: &str, allow: &Map<String, Value>) -> Vec<String> {
+    let mut lines = vec![
+        "modules:".to_owned(),
+        format!("  {}:", scalar(name)),
+        format!("    component: {}", scalar(component)),
+        format!("    sha256: {sha256}"),
+    ];
     if !allow.is_empty() {
-        yaml += "    allow:\n";
+        lines.push("    allow:".to_owned());
     }
-    for (key, value) in allow {
-        yaml += &format!("      {key}: {}\n", flow(value));
-    }
-    yaml
+    lines.extend(allow.iter().map(|(key, value)| format!("      {key}: {}", flow(value))));
+    lines
 }
 
 /// Returns a value in YAML, in the flow style: on one line.
@@ -55,14 +58,17 @@ fn flow(value: &Value) -> String {
 }
 
 /// Returns a text as a YAML scalar, in quotes unless YAML reads it as a string without them. `${` is escaped as `$${`,
-/// so that the scalar has no reference.
+/// so that the scalar has no reference. Characters that are not printable are escaped as in JSON, which YAML reads too.
 fn scalar(text: &str) -> String {
     let is_plain = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '.' || c == '/')
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "._/-".contains(c))
         && text.contains(|c: char| c.is_ascii_alphabetic())
         && !["true", "false", "null", "yes", "no", "on", "off", "y", "n", ".nan", ".inf"]
             .contains(&text.to_ascii_lowercase().as_str());
-    if is_plain { text.to_owned() } else { Value::from(text.replace("${", "$${")).to_string() }
+    if is_plain {
+        return text.to_owned();
+    }
+    escape_json(&Value::from(text.replace("${", "$${")).to_string()).into_owned()
 }
 
 #[cfg(test)]
@@ -79,6 +85,7 @@ mod tests {
         check("1e3", r#""1e3""#);
         check("...", r#""...""#);
         check("a\nb", r#""a\nb""#);
+        check("a\u{202e}\u{9b}", r#""a\u202e\u009b""#);
         check("${env:HOME}.wasm", r#""$${env:HOME}.wasm""#);
     }
 
@@ -86,10 +93,10 @@ mod tests {
     fn a_module_is_declared_in_yaml() {
         let allow = Map::from_iter([("ssh".to_owned(), json!({ "hosts": [EXAMPLE_HOST], "commands": true }))]);
         assert_eq!(
-            module_yaml("redis", "./redis.wasm", "00ff", &allow),
+            module_yaml("redis", "./redis.wasm", "00ff", &allow).join("\n"),
             "modules:\n  redis:\n    component: ./redis.wasm\n    sha256: 00ff\n    allow:\n      \
-             ssh: {hosts: [host.example], commands: true}\n"
+             ssh: {hosts: [host.example], commands: true}"
         );
-        assert_eq!(module_yaml("a", "b", "c", &Map::new()).lines().count(), 4);
+        assert_eq!(module_yaml("a", "b", "c", &Map::new()).len(), 4);
     }
 }

@@ -1,29 +1,31 @@
-//! The description of a component as text for a person. Texts from the component are not trusted: each is escaped.
+//! The description of a component as text for a person.
 
 use std::collections::BTreeMap;
 
+use sentrynet::printable::StyledText;
+use sentrynet::sandbox::Import;
+
 use super::grants;
 use super::inspected::Inspected;
-use super::layout::{INDENT, WIDTH, columns, paragraph, single_line};
-use sentrynet::sandbox::Import;
+use super::layout::{INDENT, WIDTH, push_paragraph, push_row, single_line};
 
 mod settings;
 
 /// Returns the description of a component.
-pub fn text(inspected: &Inspected) -> String {
+pub fn text(inspected: &Inspected) -> StyledText {
     let inspection = &inspected.inspection;
     let description = &inspection.description;
-    let mut text = format!("{} {}\n", single_line(&description.name), single_line(&description.version));
-    text += &paragraph("", &single_line(&description.summary));
-    text.push('\n');
+    let mut text = StyledText::new();
+    text.push_line(&format!("{} {}", single_line(&description.name), single_line(&description.version)));
+    push_paragraph(&mut text, "", &description.summary);
+    text.end_line();
     let tools = |fields: &[&str]| {
         let producers = inspection.producers.iter().filter(|[field, ..]| fields.contains(&field.as_str()));
-        let names: Vec<_> =
-            producers.map(|[_, name, version]| single_line(format!("{name} {version}").trim())).collect();
+        let names: Vec<_> = producers.map(|[_, name, version]| format!("{name} {version}").trim().to_owned()).collect();
         names.join(", ")
     };
     let core_module = if inspection.is_core_module { ", a core module" } else { "" };
-    let file = if inspected.is_built_in { "built in".to_owned() } else { single_line(inspected.argument) };
+    let file = if inspected.is_built_in { "built in" } else { inspected.argument };
     let facts = [
         ("component", format!("{file}, {}{core_module}", format_size(inspection.size_bytes))),
         ("sha256", inspection.sha256.clone()),
@@ -32,27 +34,32 @@ pub fn text(inspected: &Inspected) -> String {
         ("made with", tools(&["processed-by", "sdk"])),
     ];
     for (name, value) in facts.iter().filter(|(_, value)| !value.is_empty()) {
-        text += &columns(&[(name, 9), (value, WIDTH - 2 - 9 - 2)]);
+        push_row(&mut text, &[(name, 9), (value, WIDTH - 2 - 9 - 2)]);
     }
-    text += "\nIt can do this, and nothing else:\n";
-    text += &actions_table(&inspection.imports);
-    text += "\nIts settings:\n";
-    text += &settings::table(&description.schema);
+    text.end_line();
+    text.push_line("It can do this, and nothing else:");
+    push_actions(&mut text, &inspection.imports);
+    text.end_line();
+    text.push_line("Its settings:");
+    settings::push_table(&mut text, &description.schema);
     if !inspected.is_built_in {
         let allow = grants::required_permissions(&inspection.imports);
-        text += if allow.is_empty() {
-            "\nTo use it, declare it; it needs no permissions:\n\n"
+        text.end_line();
+        text.push_line(if allow.is_empty() {
+            "To use it, declare it; it needs no permissions:"
         } else {
-            "\nTo use it, declare it; leave out each permission that it should not have:\n\n"
-        };
-        text += &grants::module_yaml(&inspected.module_name(), inspected.argument, &inspection.sha256, &allow);
+            "To use it, declare it; leave out each permission that it should not have:"
+        });
+        text.end_line();
+        let lines = grants::module_yaml(&inspected.module_name(), inspected.argument, &inspection.sha256, &allow);
+        lines.iter().for_each(|line| text.push_line(line));
     }
     text
 }
 
-/// Returns a table of the actions that a component's imports make possible, each with its interfaces. The actions that
+/// Adds a table of the actions that a component's imports make possible, each with its interfaces. The actions that
 /// need a permission come first. The interfaces that make no action possible are listed below the table.
-fn actions_table(imports: &[Import]) -> String {
+fn push_actions(text: &mut StyledText, imports: &[Import]) {
     let mut actions: Vec<(&str, Vec<&str>)> = Vec::new();
     let mut others = BTreeMap::<&str, Vec<&str>>::new();
     // An import without functions has only types.
@@ -74,21 +81,16 @@ fn actions_table(imports: &[Import]) -> String {
         !imports.iter().any(|import| import.info.action == *action && import.info.needs.is_some())
     });
     let width = actions.iter().map(|(action, _)| action.len()).max().unwrap_or_default();
-    let mut text = String::new();
     for (action, interfaces) in &actions {
-        text += &columns(&[(action, width), (&interfaces.join(", "), WIDTH - 2 - width - 2)]);
+        push_row(text, &[(action, width), (&interfaces.join(", "), WIDTH - 2 - width - 2)]);
     }
     if actions.is_empty() {
-        text += "  compute\n";
+        text.push_line("  compute");
     }
     if !others.is_empty() {
         let names: Vec<_> = others.iter().map(|(package, names)| format!("{package} ({})", names.join(", "))).collect();
-        text += &paragraph(
-            INDENT,
-            &single_line(&format!("Its other imports give access to nothing: {}", names.join(", "))),
-        );
+        push_paragraph(text, INDENT, &format!("Its other imports give access to nothing: {}", names.join(", ")));
     }
-    text
 }
 
 fn format_size(bytes: u64) -> String {

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
+use crate::printable::Form;
 use crate::redaction::{LateRedactor, REDACTED, Secrets};
 use crate::run::evidence::{Certificate, Command, Connection, Excerpt, Exchange, Http, Redirect, Response, Ssh, Tls};
 use crate::run::{Failure, Fault, FaultKind, Frame, Identity, Level, LogLine, Mismatch, Outcome, Run};
@@ -155,8 +156,10 @@ fn the_log_is_redacted() {
     static REDACTOR: LazyLock<LateRedactor> = LazyLock::new(LateRedactor::default);
     let out = SharedBuffer::default();
     let log = out.clone();
-    let subscriber =
-        tracing_subscriber::fmt().with_writer(move || REDACTOR.writer(log.clone())).with_ansi(true).finish();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(move || REDACTOR.writer(log.clone(), Form::Text))
+        .with_ansi(true)
+        .finish();
     tracing::subscriber::with_default(subscriber, || {
         tracing::info!("before: hunter\"2");
         REDACTOR.clone().install(Secrets::new(["hunter\"2"]));

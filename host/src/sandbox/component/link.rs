@@ -4,7 +4,7 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Linker};
 
 use super::compile::Compiled;
-use super::error::{LoadError, one_line};
+use super::error::{LoadError, one_line, shorten};
 use crate::capability::bindings::ProbePre;
 use crate::capability::{Context, truncate};
 use crate::sandbox::contract::{CONTRACT_VERSION, PACKAGE, PROBER};
@@ -26,7 +26,7 @@ pub fn link(linker: &Linker<Context>, compiled: &Compiled) -> Result<ProbePre<Co
     };
     // wasmtime's own rule decides which versions are compatible.
     if component.get_export_index(None, format!("{PROBER}@{CONTRACT_VERSION}")).is_none() {
-        return Err(LoadError::OtherVersion { name: name(), version });
+        return Err(LoadError::OtherVersion { name: name(), version: shorten(&version) });
     }
     linker.instantiate_pre(component).and_then(ProbePre::new).map_err(|error| {
         let (of_contract, foreign): (Vec<_>, Vec<_>) =

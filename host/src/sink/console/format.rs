@@ -1,30 +1,27 @@
 //! Formats a run as lines of text. Independent of the output.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 
 use super::options::ConsoleOptions;
-use super::text::{escape, format_duration, truncate, wrap};
+use super::text::{format_duration, truncate, wrap};
 use super::waterfall::waterfall;
 use crate::assessment::{AssessedRun, Assessment};
-use crate::run::{Level, Outcome, Run};
+use crate::printable::{StyledText, escape};
+use crate::run::{Level, Mismatch, Outcome, Run};
 use crate::time_format::time_of_day;
 
-/// Returns the lines of a run, each with a line break, in colour. The caller strips the escape codes if the output does
-/// not support them.
-pub fn format_run(AssessedRun { run, assessment }: &AssessedRun, options: &ConsoleOptions) -> String {
+/// Returns the lines of a run.
+pub fn format_run(AssessedRun { run, assessment }: &AssessedRun, options: &ConsoleOptions) -> StyledText {
     // With fewer columns, nothing can be aligned.
     let width = options.width.max(40);
-    let mut text = String::new();
+    let mut text = StyledText::new();
     write_heading(run, assessment, options.is_continuous, width, &mut text);
     match &run.outcome {
         Outcome::Passed => {}
         Outcome::PassedAfterRetry(failure) | Outcome::Failed(failure) => {
-            for mismatch in failure.mismatches.iter().take(MAX_ITEMS) {
-                let [subject, expected, actual] =
-                    [&mismatch.subject, &mismatch.expected, &mismatch.actual].map(|part| escape(part));
+            for Mismatch { subject, expected, actual } in failure.mismatches.iter().take(MAX_ITEMS) {
                 write_indented(
                     &format!("{subject}: expected {expected}, got {actual}"),
                     Style::new(),
@@ -37,14 +34,14 @@ pub fn format_run(AssessedRun { run, assessment }: &AssessedRun, options: &Conso
             // Consecutive equal frames, such as those of a recursion, are shown as one line.
             for frames in fault.backtrace.chunk_by(|one, next| one == next).take(MAX_ITEMS) {
                 let times = if frames.len() > 1 { format!(", {} times", frames.len()) } else { String::new() };
-                write_indented(&format!("at {}{times}", escape(&frames[0].to_string())), DIM, width, &mut text);
+                write_indented(&format!("at {}{times}", frames[0]), DIM, width, &mut text);
             }
         }
     }
     if options.all_waterfalls || !run.outcome.passed() {
-        text.push_str(&waterfall(&run.trace, width));
+        text.append(&waterfall(&run.trace, width));
         for line in &run.log {
-            let line_text = format!("{} {}: {}", format_duration(line.at), line.level.as_str(), escape(&line.message));
+            let line_text = format!("{} {}: {}", format_duration(line.at), line.level.as_str(), line.message);
             write_indented(&line_text, level_style(line.level), width, &mut text);
         }
     }
@@ -61,7 +58,7 @@ const LATE_AFTER: Duration = Duration::from_millis(100);
 
 /// Writes the first line, such as `✗ failed     482 ms  api health  status: answered 503 instead of 2xx`. If the reason
 /// and the message do not fit into it, they follow on lines of their own.
-fn write_heading(run: &Run, assessment: &Assessment, has_time: bool, width: usize, into: &mut String) {
+fn write_heading(run: &Run, assessment: &Assessment, has_time: bool, width: usize, into: &mut StyledText) {
     let (mark, color) = match run.outcome {
         Outcome::Passed => ('✓', AnsiColor::Green),
         Outcome::PassedAfterRetry(_) => ('✓', AnsiColor::Yellow),
@@ -70,7 +67,8 @@ fn write_heading(run: &Run, assessment: &Assessment, has_time: bool, width: usiz
     };
     let (color, bold) = (color.on_default(), Style::new().bold());
     if has_time {
-        _ = write!(into, "{DIM}{}{DIM:#} ", time_of_day(run.trace.started));
+        into.push_styled(DIM, &time_of_day(run.trace.started));
+        into.push(" ");
     }
     let outcome = run.outcome.as_str();
     let lateness = (run.lateness > LATE_AFTER).then(|| format!("{} late", format_duration(run.lateness)));
@@ -83,31 +81,37 @@ fn write_heading(run: &Run, assessment: &Assessment, has_time: bool, width: usiz
     let other_chars =
         if has_time { 9 } else { 0 } + 2 + outcome.len() + 2 + 9 + 2 + char_count(&delays) + char_count(&recovery);
     let title = truncate(&escape(&run.probe.title), width.saturating_sub(other_chars));
-    _ = write!(into, "{color}{mark} {outcome}{color:#}  {duration:>9}  {bold}{title}{bold:#}{DIM}{delays}{DIM:#}");
-    _ = write!(into, "{color}{recovery}{color:#}");
+    into.push_styled(color, &format!("{mark} {outcome}"));
+    into.push(&format!("  {duration:>9}  "));
+    into.push_styled(bold, &title);
+    into.push_styled(DIM, &delays);
+    into.push_styled(color, &recovery);
     let Some((reason, message)) = run.outcome.why() else {
-        into.push('\n');
-        return;
+        return into.end_line();
     };
     let explanation = match run.outcome {
         Outcome::PassedAfterRetry(_) => {
-            format!("attempt {} passed, the first failed, {}: {}", run.attempts, escape(reason), escape(message))
+            format!("attempt {} passed, the first failed, {reason}: {message}", run.attempts)
         }
-        _ => format!("{}: {}", escape(reason), escape(message)),
+        _ => format!("{reason}: {message}"),
     };
+    let explanation = escape(&explanation);
     if other_chars + char_count(&title) + 2 + char_count(&explanation) <= width {
-        _ = writeln!(into, "  {color}{explanation}{color:#}");
+        into.push("  ");
+        into.push_styled(color, &explanation);
+        into.end_line();
     } else {
-        into.push('\n');
+        into.end_line();
         write_indented(&explanation, color, width, into);
     }
 }
 
 /// Writes text below the heading, in at most [`MAX_LINES_PER_ITEM`] lines.
-fn write_indented(text: &str, style: Style, width: usize, into: &mut String) {
-    for (index, line) in wrap(text, width - 6, MAX_LINES_PER_ITEM).iter().enumerate() {
-        let indent = if index == 0 { "    " } else { "      " };
-        _ = writeln!(into, "{indent}{style}{line}{style:#}");
+fn write_indented(text: &str, style: Style, width: usize, into: &mut StyledText) {
+    for (index, line) in wrap(&escape(text), width - 6, MAX_LINES_PER_ITEM).iter().enumerate() {
+        into.push(if index == 0 { "    " } else { "      " });
+        into.push_styled(style, line);
+        into.end_line();
     }
 }
 
@@ -134,7 +138,7 @@ mod tests {
     }
 
     fn plain_assessed(run: &AssessedRun, options: ConsoleOptions) -> String {
-        anstream::adapter::strip_str(&format_run(run, &options)).to_string()
+        format_run(run, &options).to_plain()
     }
 
     const OPTIONS: ConsoleOptions =

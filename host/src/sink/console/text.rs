@@ -1,35 +1,6 @@
-//! Text for a terminal: escaping, truncating and wrapping.
+//! Text for a terminal: truncating and wrapping, and durations.
 
-use std::fmt::Write as _;
 use std::time::Duration;
-
-/// Escapes characters that control a terminal, change the direction of text or are invisible. Titles, messages and log
-/// lines come from guests and their targets, which must not move the cursor, change colours, or make text appear as
-/// something else.
-pub fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for char in text.chars() {
-        match char {
-            '\n' => escaped.push_str("\\n"),
-            '\r' => escaped.push_str("\\r"),
-            '\t' => escaped.push_str("\\t"),
-            _ if needs_escape(char) => _ = write!(escaped, "\\u{{{:x}}}", u32::from(char)),
-            _ => escaped.push(char),
-        }
-    }
-    escaped
-}
-
-fn needs_escape(char: char) -> bool {
-    char.is_control()
-        || matches!(char,
-            // Characters that set the direction of text: marks, embeddings, overrides and isolates.
-            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-            // Line and paragraph separators.
-            | '\u{2028}' | '\u{2029}'
-            // Characters without width.
-            | '\u{ad}' | '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
-}
 
 /// Returns the beginning of `text`, at most `width` characters. If it was longer, the last of them is an ellipsis.
 pub fn truncate(text: &str, width: usize) -> String {
@@ -80,16 +51,6 @@ pub fn format_duration(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn control_characters_are_escaped() {
-        let hostile = "a\x1b[2J\x1b]0;title\x07b\r\n\tc\u{9b}31m\u{202e}gpj.exe\u{2066}\u{7f}\u{2028}\u{e0041}\u{200b}";
-        assert_eq!(
-            escape(hostile),
-            "a\\u{1b}[2J\\u{1b}]0;title\\u{7}b\\r\\n\\tc\\u{9b}31m\\u{202e}gpj.exe\\u{2066}\\u{7f}\\u{2028}\\u{e0041}\\u{200b}"
-        );
-        assert_eq!(escape("grün, 緑, 🟢 and \\"), "grün, 緑, 🟢 and \\");
-    }
 
     #[test]
     fn truncate_counts_characters() {

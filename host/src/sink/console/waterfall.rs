@@ -1,28 +1,28 @@
 //! Draws a trace as a waterfall: a row for each span, with a bar that shows when the span began and how long it took.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 
-use super::text::{escape, format_duration, truncate};
+use super::text::{format_duration, truncate};
+use crate::printable::{StyledText, escape};
 use crate::trace::{Span, Status, Trace};
 
-/// Returns the rows of a trace, at most `width` characters wide, each with a line break.
-pub fn waterfall(trace: &Trace, width: usize) -> String {
+/// Returns the rows of a trace, at most `width` characters wide, each on a line.
+pub fn waterfall(trace: &Trace, width: usize) -> StyledText {
     let rows: Vec<Row> = in_tree_order(trace).take(MAX_ROWS).map(|(span, depth)| Row::new(span, depth)).collect();
     let columns = Columns::fit(&rows, width);
     let end = trace.spans.iter().map(|span| span.start + span.duration).max().unwrap_or_default();
-    let mut text = String::new();
+    let mut text = StyledText::new();
     for row in &rows {
         row.draw(&columns, end, &mut text);
     }
     let not_shown = trace.spans.len() - rows.len();
     if not_shown > 0 {
-        _ = writeln!(text, "{MARGIN}… {not_shown} more spans");
+        text.push_line(&format!("{MARGIN}… {not_shown} more spans"));
     }
     if trace.dropped > 0 {
-        _ = writeln!(text, "{MARGIN}… {} spans were not recorded: a trace holds at most 1000", trace.dropped);
+        text.push_line(&format!("{MARGIN}… {} spans were not recorded: a trace holds at most 1000", trace.dropped));
     }
     text
 }
@@ -83,28 +83,26 @@ impl Columns {
 impl<'a> Row<'a> {
     fn new(span: &'a Span, depth: usize) -> Self {
         let indent = "  ".repeat(depth.min(MAX_DEPTH));
-        Self { span, label: indent + &escape(&span.op), description: escape(&span.description) }
+        Self { span, label: indent + &escape(&span.op), description: escape(&span.description).into_owned() }
     }
 
-    fn draw(&self, columns: &Columns, end: Duration, into: &mut String) {
+    fn draw(&self, columns: &Columns, end: Duration, into: &mut StyledText) {
         let (label, bar) = if self.span.status == Status::Ok {
             (Style::new(), phase_style(&self.span.op))
         } else {
             let red = AnsiColor::Red.on_default();
             (red, red)
         };
-        _ = writeln!(
-            into,
-            "{MARGIN}{label}{:label_width$}{label:#}  {DIM}{:description_width$}{DIM:#}  \
-             {DIM}{:>TIME_WIDTH$}{DIM:#}  {:>TIME_WIDTH$}  {bar}{}{bar:#}",
-            truncate(&self.label, columns.label),
-            truncate(&self.description, columns.description),
-            format_duration(self.span.start),
-            format_duration(self.span.duration),
-            draw_bar(self.span, end, columns.bar),
-            label_width = columns.label,
-            description_width = columns.description,
-        );
+        let (label_width, description_width) = (columns.label, columns.description);
+        into.push(MARGIN);
+        into.push_styled(label, &format!("{:label_width$}", truncate(&self.label, label_width)));
+        into.push("  ");
+        into.push_styled(DIM, &format!("{:description_width$}", truncate(&self.description, description_width)));
+        into.push("  ");
+        into.push_styled(DIM, &format!("{:>TIME_WIDTH$}", format_duration(self.span.start)));
+        into.push(&format!("  {:>TIME_WIDTH$}  ", format_duration(self.span.duration)));
+        into.push_styled(bar, &draw_bar(self.span, end, columns.bar));
+        into.end_line();
     }
 }
 
@@ -140,7 +138,7 @@ mod tests {
     use crate::sink::fixtures;
 
     fn plain(trace: &Trace, width: usize) -> String {
-        anstream::adapter::strip_str(&waterfall(trace, width)).to_string()
+        waterfall(trace, width).to_plain()
     }
 
     #[test]

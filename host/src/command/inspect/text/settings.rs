@@ -2,11 +2,13 @@
 
 use serde_json::{Map, Value};
 
-use super::super::layout::{WIDTH, columns, paragraph, single_line};
+use sentrynet::printable::StyledText;
 
-/// Returns the table of the settings in `schema`. It has at most 200 keys. If there are more, the last line states how
+use super::super::layout::{WIDTH, push_paragraph, push_row, single_line};
+
+/// Adds the table of the settings in `schema`. It has at most 200 keys. If there are more, the last line states how
 /// many are left out.
-pub fn table(schema: &Value) -> String {
+pub fn push_table(text: &mut StyledText, schema: &Value) {
     const MAX_ROWS: usize = 200;
     let no_properties = Map::new();
     let properties = schema["properties"].as_object().unwrap_or(&no_properties);
@@ -27,7 +29,7 @@ pub fn table(schema: &Value) -> String {
         }))
         .collect();
     if rows.is_empty() {
-        return "  none are described\n".to_owned();
+        return text.push_line("  none are described");
     }
     let header = ["key", "type", "default", ""].map(str::to_owned);
     // The first three columns have maximum widths, so that enough is left for the description.
@@ -38,13 +40,12 @@ pub fn table(schema: &Value) -> String {
     let widths = [column_width(0, 20), column_width(1, 16), column_width(2, 10)];
     let description_width = WIDTH - widths.iter().map(|width| width + 2).sum::<usize>() - 2;
     let widths = [widths[0], widths[1], widths[2], description_width];
-    let rows_shown = std::iter::once(&header).chain(rows.iter().take(MAX_ROWS));
-    let mut text: String =
-        rows_shown.map(|row| columns(&[0, 1, 2, 3].map(|column| (row[column].as_str(), widths[column])))).collect();
-    if rows.len() > MAX_ROWS {
-        text += &paragraph("  ", &format!("… and {} more, see `--format json`", rows.len() - MAX_ROWS));
+    for row in std::iter::once(&header).chain(rows.iter().take(MAX_ROWS)) {
+        push_row(text, &[0, 1, 2, 3].map(|column| (row[column].as_str(), widths[column])));
     }
-    text
+    if rows.len() > MAX_ROWS {
+        push_paragraph(text, "  ", &format!("… and {} more, see `--format json`", rows.len() - MAX_ROWS));
+    }
 }
 
 /// The text in the column of defaults for a required key.
@@ -154,9 +155,14 @@ mod tests {
                 "evil\u{1b}[2J": { "description": "\u{202e}", "default": "x".repeat(500) },
             },
         });
-        let table = table(&schema);
-        assert!(table.lines().all(|line| line.chars().count() <= WIDTH), "{table}");
-        assert!(!table.contains('\u{1b}') && !table.contains('\u{202e}'), "{table}");
-        assert_eq!(super::table(&json!({ "type": "object" })), "  none are described\n");
+        let table = |schema| {
+            let mut text = StyledText::new();
+            push_table(&mut text, schema);
+            text.to_plain()
+        };
+        let shown = table(&schema);
+        assert!(shown.lines().all(|line| line.chars().count() <= WIDTH), "{shown}");
+        assert!(!shown.contains('\u{1b}') && !shown.contains('\u{202e}'), "{shown}");
+        assert_eq!(table(&json!({ "type": "object" })), "  none are described\n");
     }
 }

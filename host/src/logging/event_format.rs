@@ -1,0 +1,190 @@
+//! The format of an event of the log: one line, as text or as JSON.
+
+use std::fmt::{self, Debug, Write};
+
+use anstyle::{AnsiColor, Style};
+use sentrynet::printable::{Form, StyledText, cut, excerpt};
+use sentrynet::redaction::LateRedactor;
+use serde_json::{Map, Value};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
+use tracing_subscriber::registry::LookupSpan;
+
+/// The greatest length of a message and of the value of a field, after its characters are escaped. Longer ones are cut.
+pub const MAX_TEXT_BYTES: usize = 4096;
+
+/// Formats events as one line each. Secrets are redacted from every value, and values are cut and escaped.
+pub struct EventFormat {
+    pub form: Form,
+    pub redactor: LateRedactor,
+}
+
+impl<S, N> FormatEvent<S, N> for EventFormat
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut fields = Fields { redactor: &self.redactor, message: String::new(), others: Vec::new() };
+        event.record(&mut fields);
+        let level = event.metadata().level();
+        if self.form == Form::Json {
+            return writeln!(out, "{}", json_line(*level, &fields.message, fields.others));
+        }
+        let mut line = StyledText::new();
+        line.push_styled(DIM, &timestamp());
+        line.push(" ");
+        line.push_styled(level_style(*level), &format!("{level:>5}"));
+        // Only libraries open spans; their events are logged if SENTRYNET_LOG asks for them.
+        for span in context.event_scope().into_iter().flat_map(tracing_subscriber::registry::Scope::from_root) {
+            let extensions = span.extensions();
+            let fields = extensions.get::<FormattedFields<N>>().map_or("", |fields| fields.as_str());
+            line.push(&format!(" {}{{{}}}:", span.name(), excerpt(&self.redactor.redact(fields), MAX_TEXT_BYTES)));
+        }
+        if !fields.message.is_empty() {
+            line.push(&format!(" {}", excerpt(&fields.message, MAX_TEXT_BYTES)));
+        }
+        for (name, value) in &fields.others {
+            line.push(" ");
+            line.push_styled(Style::new().italic(), name);
+            line.push_styled(DIM, "=");
+            line.push(&excerpt(&value.to_string(), MAX_TEXT_BYTES));
+        }
+        line.end_line();
+        if out.has_ansi_escapes() { out.write_str(line.as_ansi()) } else { out.write_str(&line.to_plain()) }
+    }
+}
+
+const DIM: Style = Style::new().dimmed();
+
+/// Returns the current time, as in every line of the log.
+fn timestamp() -> String {
+    let mut timestamp = String::new();
+    // Writing to a String cannot fail.
+    _ = SystemTime.format_time(&mut Writer::new(&mut timestamp));
+    timestamp
+}
+
+/// Returns a line of the JSON log, without the line break. The fields come after the message.
+pub fn json_line(level: Level, message: &str, fields: Vec<(&'static str, FieldValue)>) -> String {
+    let mut line = Map::new();
+    line.insert("timestamp".to_owned(), timestamp().into());
+    line.insert("level".to_owned(), level.as_str().into());
+    line.insert("message".to_owned(), cut_for_json(message).into());
+    for (name, value) in fields {
+        let value = match value {
+            FieldValue::Other(value) => value,
+            FieldValue::Text(text) | FieldValue::Formatted(text) => cut_for_json(&text).into(),
+        };
+        line.entry(name).or_insert(value);
+    }
+    Value::Object(line).to_string()
+}
+
+/// Returns the beginning of a text that has at most [`MAX_TEXT_BYTES`] when it is escaped. The text itself is not
+/// escaped, which JSON does.
+fn cut_for_json(text: &str) -> String {
+    let mut short = cut(text.to_owned(), MAX_TEXT_BYTES);
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
+}
+
+fn level_style(level: Level) -> Style {
+    let color = match level {
+        Level::ERROR => AnsiColor::Red,
+        Level::WARN => AnsiColor::Yellow,
+        Level::INFO => AnsiColor::Green,
+        Level::DEBUG => AnsiColor::Blue,
+        Level::TRACE => AnsiColor::Magenta,
+    };
+    color.on_default()
+}
+
+/// The message and the fields of an event, without secrets.
+struct Fields<'r> {
+    redactor: &'r LateRedactor,
+    message: String,
+    others: Vec<(&'static str, FieldValue)>,
+}
+
+/// The value of a field.
+pub enum FieldValue {
+    /// A text, which has quotes in the log as text.
+    Text(String),
+    /// A value that was formatted as text.
+    Formatted(String),
+    /// A number or a truth value.
+    Other(Value),
+}
+
+/// Formats the value for the log as text.
+impl fmt::Display for FieldValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => write!(f, "{text:?}"),
+            Self::Formatted(text) => f.write_str(text),
+            Self::Other(value) => write!(f, "{value}"),
+        }
+    }
+}
+
+impl Fields<'_> {
+    /// Returns a formatted value without secrets. Of a long one no more is formatted than the log shows.
+    fn format(&self, value: &fmt::Arguments<'_>) -> String {
+        let mut text = BoundedText(String::new());
+        if text.write_fmt(*value).is_err() {
+            // A secret that is cut is recognised by the ellipsis.
+            text.0.push('…');
+        }
+        self.redactor.redact(&text.0).into_owned()
+    }
+
+    fn push(&mut self, field: &Field, value: FieldValue) {
+        match (field.name(), value) {
+            ("message", FieldValue::Text(text) | FieldValue::Formatted(text)) => self.message = text,
+            (name, value) => self.others.push((name, value)),
+        }
+    }
+}
+
+impl Visit for Fields<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.push(field, FieldValue::Formatted(self.format(&format_args!("{value:?}"))));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.push(field, FieldValue::Text(self.format(&format_args!("{value}"))));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.push(field, FieldValue::Other(value.into()));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.push(field, FieldValue::Other(value.into()));
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.push(field, FieldValue::Other(value.into()));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.push(field, FieldValue::Other(value.into()));
+    }
+}
+
+/// A text that takes no more once it is longer than what the log shows.
+struct BoundedText(String);
+
+impl Write for BoundedText {
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        let room = MAX_TEXT_BYTES - self.0.len();
+        self.0.push_str(&more[..more.floor_char_boundary(room)]);
+        if more.len() > room { Err(fmt::Error) } else { Ok(()) }
+    }
+}
