@@ -33,6 +33,7 @@ mod spotlight;
 mod ssh;
 mod support;
 mod templates;
+mod terminal;
 mod tls;
 mod tracing;
 mod wasi;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd,
 };
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// A certificate authority and its PEM files in one folder: `ca.pem`, and `NAME.pem` and `NAME.key` for each
 /// certificate.
@@ -46,6 +47,21 @@ impl Certificates {
         let key = KeyPair::generate().expect("ring generates keys");
         let certificate = params.signed_by(&key, &self.authority).expect("the authority signs");
         self.write(name, &(certificate.pem() + &self.authority.pem()), &key);
+    }
+
+    /// Creates a certificate with a subject of this name, which need not fit the name of a file. Returns the chain and the
+    /// key, and writes no files.
+    pub fn certify_with_name(
+        &self,
+        name: &str,
+        hosts: &[&str],
+        until: i32,
+    ) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        let key = KeyPair::generate().expect("ring makes keys");
+        let certificate =
+            Self::params(name, hosts, until).signed_by(&key, &self.authority).expect("the authority signs");
+        let key = PrivateKeyDer::try_from(key.serialize_der()).expect("it is a key");
+        (vec![certificate.der().clone()], key)
     }
 
     fn params(name: &str, hosts: &[&str], until: i32) -> CertificateParams {
