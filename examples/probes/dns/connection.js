@@ -23,8 +23,8 @@ function deniedError(address) {
 export class Connection {
   #socket; #input; #output; #deadline;
 
-  // Connects to the first of the host's addresses that responds. `seconds` is the time limit of all operations
-  // together.
+  // Connects to the first address of the host that accepts the connection. `seconds` is the time limit of all
+  // operations together.
   constructor(host, port, seconds) {
     this.#deadline = now() + Math.round(seconds * 1e9);
     const network = instanceNetwork();
@@ -42,7 +42,7 @@ export class Connection {
         failures.push(error.payload);
       }
     }
-    // A refusal by the host is reported before an address that does not respond.
+    // If the host refuses one address, this is reported, whatever the errors of the other addresses.
     const why = failures.includes('access-denied') ? 'access-denied' : failures[0];
     if (why === 'access-denied') throw deniedError(`${host}:${port}`);
     throw new ConnectionError('connect', `no connection to ${host}:${port}: ${String(why).replaceAll('-', ' ')}`);
@@ -50,10 +50,10 @@ export class Connection {
 
   write(bytes) {
     while (bytes.length > 0) {
-      const room = this.#stream(() => this.#output.checkWrite());
-      if (room === 0) this.#wait(this.#output, 'sending');
-      const some = bytes.subarray(0, room);
-      if (room > 0) this.#stream(() => this.#output.write(some));
+      const writable = this.#stream(() => this.#output.checkWrite());
+      if (writable === 0) this.#wait(this.#output, 'sending');
+      const some = bytes.subarray(0, writable);
+      if (writable > 0) this.#stream(() => this.#output.write(some));
       bytes = bytes.subarray(some.length);
     }
   }
@@ -63,7 +63,7 @@ export class Connection {
     const bytes = new Uint8Array(count);
     for (let at = 0; at < count;) {
       const some = this.#stream(() => this.#input.read(count - at));
-      if (some.length === 0) this.#wait(this.#input, 'waiting for the answer');
+      if (some.length === 0) this.#wait(this.#input, 'waiting for the response');
       bytes.set(some, at);
       at += some.length;
     }
@@ -101,14 +101,14 @@ export class Connection {
     const timedOut = poll([ready, late]).includes(1);
     ready[Symbol.dispose]();
     late[Symbol.dispose]();
-    if (timedOut) throw new ConnectionError('timeout', `not done in time: the time was over while ${activity}`);
+    if (timedOut) throw new ConnectionError('timeout', `timed out while ${activity}`);
   }
 
   #stream(work) {
     try {
       return work();
     } catch (error) {
-      const how = error.payload?.tag === 'closed' ? 'closed' : 'broke off';
+      const how = error.payload?.tag === 'closed' ? 'closed' : 'aborted';
       throw new ConnectionError('closed', `the server ${how} the connection`);
     }
   }

@@ -1,5 +1,4 @@
-// DNS messages by RFC 1035: encodes a query, and decodes a response. Decoding ends for any bytes, with `Malformed` if
-// they are invalid.
+// DNS messages by RFC 1035: encodes a query, and decodes a response. Decoding invalid bytes throws `Malformed`.
 
 export const TYPES = { A: 1, NS: 2, CNAME: 5, SOA: 6, MX: 15, TXT: 16, AAAA: 28, CAA: 257 };
 export const RCODES = ['NOERROR', 'FORMERR', 'SERVFAIL', 'NXDOMAIN', 'NOTIMP', 'REFUSED'];
@@ -29,16 +28,16 @@ export function decodeResponse(bytes, id, name, type) {
   const reader = new Reader(bytes);
   if (reader.u16() !== id) throw new Malformed('it is for another question');
   const flags = reader.u16();
-  if (!(flags & 0x8000)) throw new Malformed('it is a question itself');
+  if (!(flags & 0x8000)) throw new Malformed('it is a query');
   const [questions, answers] = [reader.u16(), reader.u16()];
   reader.skip(4);
   const rcode = RCODES[flags & 15] ?? `RCODE${flags & 15}`;
   // An error response may leave out the question.
-  if (questions > 1 || (questions === 0 && rcode === 'NOERROR')) throw new Malformed('it repeats no question');
+  if (questions > 1 || (questions === 0 && rcode === 'NOERROR')) throw new Malformed('it does not repeat the question');
   if (questions === 1) {
-    const asked = [reader.name(), reader.u16(), reader.u16()];
-    const same = asked[0] === labels(name).join('.') && asked[1] === TYPES[type] && asked[2] === INTERNET;
-    if (!same) throw new Malformed(`it is for another question: ${asked[0]}`);
+    const question = [reader.name(), reader.u16(), reader.u16()];
+    const same = question[0] === labels(name).join('.') && question[1] === TYPES[type] && question[2] === INTERNET;
+    if (!same) throw new Malformed(`it is for another question: ${question[0]}`);
   }
   const records = [];
   for (let i = 0; i < answers; i++) records.push(readRecord(reader));
@@ -50,12 +49,12 @@ function readRecord(reader) {
   const [type, inClass, ttl, length] = [reader.u16(), reader.u16(), reader.u32(), reader.u16()];
   const end = reader.at + length;
   if (end > reader.bytes.length) throw new Malformed('it ends within a record');
-  // A record of another class has no type here.
+  // For a record of another class, `type` is undefined and the data are not decoded.
   const kind = inClass === INTERNET ? Object.keys(TYPES).find((name) => TYPES[name] === type) : undefined;
   const decode = DECODERS[kind];
   // A TTL has 31 bits; one with the highest bit set counts as 0 (RFC 2181).
   const found = { owner, type: kind, ttl: ttl > 0x7fffffff ? 0 : ttl, value: decode?.(reader, end) };
-  if (decode && reader.at !== end) throw new Malformed('a record is not as long as it says');
+  if (decode && reader.at !== end) throw new Malformed('the data of a record do not have its declared length');
   reader.at = end;
   return found;
 }
@@ -161,7 +160,8 @@ class Reader {
     return this.u16() * 65536 + this.u16();
   }
 
-  // Reads a name in lower case. Each compression pointer must lead further to the front, so that reading ends.
+  // Reads a name, and returns it in lower case. Each compression pointer must point before the part of the name that
+  // contains it, so that the loop ends.
   name() {
     const parts = [];
     let [after, size, front] = [undefined, 1, this.at];
@@ -176,10 +176,10 @@ class Reader {
       } else if (length >= 192) {
         const target = (length - 192) * 256 + this.u8();
         after ??= this.at;
-        if (target >= front) throw new Malformed('a name leads to itself');
+        if (target >= front) throw new Malformed('a name has a pointer that does not point backwards');
         front = this.at = target;
       } else {
-        throw new Malformed('a name has a label of no known kind');
+        throw new Malformed('a name has a label of an unknown type');
       }
     }
     this.at = after ?? this.at;

@@ -10,36 +10,43 @@ const ID = 1;
 
 const seconds = (description) => ({ type: 'integer', minimum: 0, maximum: 0x7fffffff, description });
 
-// The JSON Schema of the settings. The host validates settings by it, and shows it to users.
+// The JSON Schema of the settings. The host validates them with it, and shows its descriptions to operators.
 const SETTINGS = {
   type: 'object',
   properties: {
-    server: { type: 'string', minLength: 1, description: 'The DNS server to ask: a name or an address.' },
-    port: { type: 'integer', minimum: 1, maximum: 65535, default: 53, description: '53 unless given.' },
-    name: { type: 'string', minLength: 1, description: 'The name to ask for; one beyond ASCII in its form `xn--…`.' },
-    type: { enum: Object.keys(TYPES).sort(), default: 'A', description: 'The type of its records; A unless given.' },
+    server: { type: 'string', minLength: 1, description: 'The DNS server to query: a name or an address.' },
+    port: { type: 'integer', minimum: 1, maximum: 65535, default: 53, description: 'The TCP port; 53 unless given.' },
+    name: {
+      type: 'string',
+      minLength: 1,
+      description: 'The name to query; an internationalised one in its form `xn--…`.',
+    },
+    type: { enum: Object.keys(TYPES).sort(), default: 'A', description: 'The type of the records; A unless given.' },
     values: {
       type: 'array',
       items: { type: 'string' },
-      description: 'All records that there must be, in any order, as zone files have them: `10 mail.shop.example`; '
-        + 'a text without quotes. None: `[]`. Any will do unless given.',
+      description: 'All expected records, in any order, as zone files have them, such as `10 mail.shop.example`, '
+        + 'but TXT without quotes; `[]` if there must be none. Unless given, any record is accepted.',
     },
     contains: {
       type: 'array',
       items: { type: 'string' },
       minItems: 1,
-      description: 'Records that there must be, among others.',
+      description: 'Records that must be among those of the name.',
     },
-    min_ttl: seconds('Seconds that the records may be kept, at least.'),
-    max_ttl: seconds('Seconds that the records may be kept, at most.'),
-    rcode: { enum: RCODES, default: 'NOERROR', description: 'The code of the answer; NOERROR unless given.' },
-    authoritative: { type: 'boolean', description: 'Whether the server must speak for the zone, or must not.' },
+    min_ttl: seconds('The least TTL that the records may have, in seconds.'),
+    max_ttl: seconds('The greatest TTL that the records may have, in seconds.'),
+    rcode: { enum: RCODES, default: 'NOERROR', description: 'The expected response code; NOERROR unless given.' },
+    authoritative: {
+      type: 'boolean',
+      description: 'True if the response must be authoritative, false if it must not be.',
+    },
     timeout: {
       type: 'number',
       exclusiveMinimum: 0,
       maximum: 3600,
       default: 5,
-      description: 'Seconds for all of it; 5 unless given.',
+      description: 'Seconds for the whole run, 3,600 at most; 5 unless given.',
     },
   },
   required: ['server', 'name'],
@@ -51,7 +58,7 @@ export const prober = {
     return {
       name: 'dns',
       version: '0.1.0',
-      summary: 'Whether a name has the records that it should',
+      summary: 'Checks that a name has the expected records',
       settingsSchema: JSON.stringify(SETTINGS),
     };
   },
@@ -60,14 +67,14 @@ export const prober = {
   check(settings) {
     const { name, type = 'A', server, min_ttl, max_ttl, ...all } = JSON.parse(settings);
     const problems = [];
-    if (!labels(name)) problems.push({ pointer: '/name', message: `\`${name}\` is no name that DNS has` });
+    if (!labels(name)) problems.push({ pointer: '/name', message: `\`${name}\` is no DNS name` });
     for (const key of ['values', 'contains']) {
       (all[key] ?? []).forEach((value, index) => {
         const message = `\`${value}\` is no record of type ${type}: expected one such as \`${EXAMPLES[type]}\``;
         if (canonicalValue(type, value) === undefined) problems.push({ pointer: `/${key}/${index}`, message });
       });
     }
-    if (min_ttl > max_ttl) problems.push({ pointer: '/min_ttl', message: 'it is more than `max_ttl`' });
+    if (min_ttl > max_ttl) problems.push({ pointer: '/min_ttl', message: '`min_ttl` is greater than `max_ttl`' });
     if (problems.length > 0) throw problems;
     return `${type} of ${name} at ${server}`;
   },
@@ -77,7 +84,7 @@ export const prober = {
     const query = encodeQuery(ID, name, type);
     const received = runStep('dns.query', `${type} ${name}`, () => sendQuery(server, port, query, timeout));
     const found = runStep('dns.parse', `Read ${received.length} bytes`, () => decodeResponse(received, ID, name, type));
-    runStep('dns.check', 'Check the answer', () => checkResponse(found, name, type, expected));
+    runStep('dns.check', 'Check the response', () => checkResponse(found, name, type, expected));
   },
 };
 
@@ -108,7 +115,7 @@ function checkResponse({ rcode, authoritative, records }, name, type, expected) 
   setData('dns.rcode', { tag: 'text', val: rcode });
   setData('dns.authoritative', { tag: 'boolean', val: authoritative });
   check(rcode === (expected.rcode ?? 'NOERROR'), 'rcode', expected.rcode ?? 'NOERROR', rcode);
-  // With an unexpected code, missing records are no further mismatch.
+  // With an unexpected code, the records are not compared.
   if (mismatches.length === 0) {
     const found = recordsOf(records, name, type);
     const values = found.map((record) => record.value).sort();
@@ -130,7 +137,7 @@ function checkResponse({ rcode, authoritative, records }, name, type, expected) 
   }
   const expectedAuthority = expected.authoritative ?? authoritative;
   check(expectedAuthority === authoritative, 'authoritative', expectedAuthority, authoritative);
-  if (mismatches.length > 0) throw failed('answer', 'the answer is not what it should be', mismatches);
+  if (mismatches.length > 0) throw failed('answer', 'the response is not as expected', mismatches);
 }
 
 // Returns the records of a type that a name has, directly or through CNAME records.
@@ -162,7 +169,7 @@ function runStep(op, description, work) {
 }
 
 function toTrouble(error) {
-  if (error instanceof Malformed) return failed('protocol', `the answer makes no sense: ${error.message}`);
+  if (error instanceof Malformed) return failed('protocol', `the response is invalid: ${error.message}`);
   if (!(error instanceof Error)) return error;
   // Refusals of the host and errors of this code are no failures of the target.
   if (!(error instanceof ConnectionError)) return { tag: 'broken', val: `${error} ${error.stack}` };

@@ -1,8 +1,8 @@
 """A probe of PostgreSQL: checks that a server accepts connections, as pg_isready does, and that a user can log in.
 
 The contract in ../wit has the exports of a probe, and all interfaces that it can import. Sockets are Python's own. The
-component has no files at run time, so all modules are imported at the top, during the build, and so is the codec of
-host names.
+component has no files at run time: all modules are imported at the top, during the build. So is the codec of host
+names, which `socket` would otherwise import during the run.
 """
 
 import encodings.idna  # noqa: F401
@@ -17,42 +17,46 @@ from wit_world.imports.types import (
 
 from server import AUTHENTICATED, Rejected, Server, ServerError, Unsupported
 
-# The JSON Schema of the settings. The host validates settings by it, and shows it to users.
+# The JSON Schema of the settings. The host validates them with it, and shows its descriptions to operators.
 SETTINGS = {
     "type": "object",
     "properties": {
-        "host": {"type": "string", "minLength": 1, "description": "A name or an address."},
+        "host": {"type": "string", "minLength": 1, "description": "The server: a name or an address."},
         "port": {
             "type": "integer",
             "minimum": 1,
             "maximum": 65535,
             "default": 5432,
-            "description": "5432 unless given.",
+            "description": "The TCP port; 5432 unless given.",
         },
         "user": {
             "type": "string",
             "minLength": 1,
             "default": "postgres",
-            "description": "Who to connect as; `postgres` unless given. Without a password it need not be there.",
+            "description": "The user; `postgres` unless given. Without `password`, this user need not exist.",
         },
-        "database": {"type": "string", "minLength": 1, "description": "Of the user's name unless given."},
+        "database": {
+            "type": "string",
+            "minLength": 1,
+            "description": "The database; the one named like the user unless given.",
+        },
         "password": {
             "type": "string",
             "minLength": 1,
             "description": "The password to log in with (SCRAM-SHA-256): `${env:NAME}` or `${file:PATH}`, so that it "
-            "is seen nowhere. Without one the server need only ask for it.",
+            "is redacted. Without it, the server need only ask for a password.",
         },
         "role": {
             "enum": ["primary", "standby"],
-            "description": "What the server must be (PostgreSQL 14 or later); to know it takes a login.",
+            "description": "The role that the server must have (PostgreSQL 14 or later); needs `password`.",
         },
-        "tls": {"type": "boolean", "description": "Whether it must offer TLS, or must not; not asked unless given."},
+        "tls": {"type": "boolean", "description": "True if the server must offer TLS, false if it must not."},
         "timeout": {
             "type": "number",
             "exclusiveMinimum": 0,
             "maximum": 3600,
             "default": 5,
-            "description": "Seconds for all of it; 5 unless given.",
+            "description": "Seconds for the whole run, 3,600 at most; 5 unless given.",
         },
     },
     "required": ["host"],
@@ -66,19 +70,19 @@ CLIENT_ERRORS = ("28", "3D000")
 
 class Prober(exports.Prober):
     def describe(self):
-        about = "Whether a PostgreSQL server accepts connections"
+        about = "Checks that a PostgreSQL server accepts connections"
         return Description("postgres", "0.1.0", about, json.dumps(SETTINGS))
 
     def check(self, settings):
         """Check what the schema cannot express. Return the title of a probe without one."""
         settings = json.loads(settings)
         problems = [
-            Problem(f"/{key}", "it cannot have a NUL in it")
+            Problem(f"/{key}", "it must not contain a NUL character")
             for key in ("host", "user", "database")
             if "\0" in settings.get(key, "")
         ]
         if "role" in settings and "password" not in settings:
-            problems.append(Problem("/role", "to know it takes a login: add `password`, or leave this out"))
+            problems.append(Problem("/role", "the role is known only after a login: add `password`, or leave this out"))
         if problems:
             raise Err(problems)
         return f"PostgreSQL at {settings['host']}:{settings.get('port', 5432)}"
@@ -91,19 +95,19 @@ class Prober(exports.Prober):
             return Server(settings["host"], settings.get("port", 5432), deadline)
 
         if "tls" in settings:
-            # On a connection of its own, since TLS would follow the response.
+            # Has a connection of its own: after a positive response, the server expects a TLS handshake.
             run_step("postgres.tls", "Ask for TLS", lambda: check_tls(connect().offers_tls(), settings["tls"]))
         server = run_step("postgres.connect", "Connect", connect)
-        required = run_step("postgres.startup", "Ask to be let in", lambda: start(server, settings))
+        required = run_step("postgres.startup", "Start the session", lambda: start(server, settings))
         # A server without a password for this user reports its parameters too.
         if "password" in settings or required == AUTHENTICATED:
             run_step("postgres.auth", "Log in", lambda: server.log_in(required, settings.get("password", "")))
-            about = "Check what the server says of itself"
+            about = "Check the parameters of the server"
             run_step("postgres.check", about, lambda: check_parameters(server, settings))
 
 
 def start(server, settings):
-    """Ask to connect. Return the required authentication, or None if only the user or the database is refused."""
+    """Start the session. Return the required authentication, or None if only the user or the database is refused."""
     user = settings.get("user", "postgres")
     try:
         return server.start(user, settings.get("database", user))

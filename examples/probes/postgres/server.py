@@ -26,7 +26,7 @@ class ServerError(Exception):
 
 
 class Unsupported(Exception):
-    """A condition that is no failure of the server."""
+    """A reason why the probe cannot check the server, which is no failure of the server."""
 
 
 class Rejected(Exception):
@@ -34,7 +34,7 @@ class Rejected(Exception):
 
     def __init__(self, fields):
         self.code = fields.get("C", "")
-        said = f"{fields.get('S', 'ERROR')}: {fields.get('M', 'nothing more')}"
+        said = f"{fields.get('S', 'ERROR')}: {fields.get('M', 'no message')}"
         super().__init__(f"{said[:300]} ({self.code[:5]})")
 
 
@@ -59,7 +59,8 @@ class Server:
         self.send(b"", struct.pack("!I", SSL_REQUEST))
         answer = self.receive(1)
         if answer not in (b"S", b"N"):
-            raise ServerError("protocol", f"the server does not speak PostgreSQL: asked for TLS it answered {answer!r}")
+            message = f"the server does not speak PostgreSQL: its response to a request for TLS is {answer!r}"
+            raise ServerError("protocol", message)
         return answer == b"S"
 
     def start(self, user, database):
@@ -83,8 +84,8 @@ class Server:
     def prove(self, required, password):
         method, offered = required
         if method != SASL or b"SCRAM-SHA-256" not in offered.split(b"\0"):
-            how = OTHER_METHODS.get(method, "a method that it does not speak")
-            raise Unsupported(f"the server wants {how}: this probe logs in by SCRAM-SHA-256 alone")
+            how = OTHER_METHODS.get(method, "an unknown method")
+            raise Unsupported(f"the server demands {how}: this probe supports only SCRAM-SHA-256")
         scram = Scram(password)
         try:
             first = scram.begin()
@@ -98,7 +99,7 @@ class Server:
     def expect(self, method):
         found, body = self.receive_authentication()
         if found != method:
-            raise ServerError("protocol", f"the server went on with {found} where {method} is due in a login")
+            raise ServerError("protocol", f"the server sent authentication message {found} instead of {method}")
         return body
 
     def receive_authentication(self):
@@ -107,7 +108,7 @@ class Server:
         if kind == b"v":
             kind, body = self.read_message()
         if kind != b"R" or len(body) < 4:
-            raise ServerError("protocol", f"the server sent {kind!r} where a login is due")
+            raise ServerError("protocol", f"the server sent {kind!r} instead of a request for authentication")
         return struct.unpack("!I", body[:4])[0], body[4:]
 
     def read_message(self):
@@ -117,14 +118,15 @@ class Server:
             kind, length = struct.unpack("!cI", self.receive(5))
             if kind not in b"RESKNZv" or not 4 <= length <= MAX_MESSAGE_BYTES:
                 begun = kind + struct.pack("!I", length)
-                raise ServerError("protocol", f"the server does not speak PostgreSQL: its answer begins with {begun!r}")
+                message = f"the server does not speak PostgreSQL: its message begins with {begun!r}"
+                raise ServerError("protocol", message)
             body = self.receive(length - 4)
             if kind == b"E":
                 fields = [part for part in body.split(b"\0") if part]
                 raise Rejected({chr(part[0]): decode_text(part[1:]) for part in fields})
             if kind != b"N":
                 return kind, body
-        raise ServerError("protocol", f"the server sent {MAX_MESSAGES} messages, and was not ready then")
+        raise ServerError("protocol", f"the server sent {MAX_MESSAGES} messages, and is not ready yet")
 
     def send(self, kind, body):
         message = kind + struct.pack("!I", len(body) + 4) + body
@@ -134,7 +136,7 @@ class Server:
         """Receive exactly this many bytes."""
         received = bytearray()
         while len(received) < count:
-            some = self.guard("waiting for the answer", lambda: self.socket.recv(count - len(received)))
+            some = self.guard("waiting for the response", lambda: self.socket.recv(count - len(received)))
             if not some:
                 raise ServerError("closed", "the server closed the connection")
             received += some
@@ -147,7 +149,7 @@ class Server:
         except TimeoutError as error:
             raise timeout_error(activity) from error
         except OSError as error:
-            raise ServerError("closed", "the server broke off the connection") from error
+            raise ServerError("closed", "the server aborted the connection") from error
 
     def remaining_seconds(self, activity):
         remaining = self.deadline - time.monotonic()
@@ -157,7 +159,7 @@ class Server:
 
 
 def timeout_error(activity):
-    return ServerError("timeout", f"not done in time: the time was over while {activity}")
+    return ServerError("timeout", f"timed out while {activity}")
 
 
 def decode_text(received):

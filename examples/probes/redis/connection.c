@@ -22,23 +22,23 @@ static bool wait(connection *c, wasi_io_poll_own_pollable_t ready, const char *a
   wasi_io_poll_list_borrow_pollable_t list = {both, 2};
   probe_list_u32_t which;
   wasi_io_poll_poll(&list, &which);
-  // The indexes are in the order of the list.
+  // The indexes are in the order of the list: if the deadline has passed, its index 0 comes first.
   bool over = which.ptr[0] == 0;
   probe_list_u32_free(&which);
   wasi_io_poll_pollable_drop_own(late);
   wasi_io_poll_pollable_drop_own(ready);
   if (!over) return true;
-  return connection_lost(c, "timeout", JOIN(text("not done in time: the time was over while "), text(activity)));
+  return connection_lost(c, "timeout", JOIN(text("timed out while "), text(activity)));
 }
 
 static string error_text(code error) {
   switch (error) {
-    case WASI_SOCKETS_NETWORK_ERROR_CODE_TIMEOUT: return text("nobody answers");
-    case WASI_SOCKETS_NETWORK_ERROR_CODE_REMOTE_UNREACHABLE: return text("it cannot be reached");
+    case WASI_SOCKETS_NETWORK_ERROR_CODE_TIMEOUT: return text("no response");
+    case WASI_SOCKETS_NETWORK_ERROR_CODE_REMOTE_UNREACHABLE: return text("unreachable");
     case WASI_SOCKETS_NETWORK_ERROR_CODE_CONNECTION_REFUSED: return text("connection refused");
     case WASI_SOCKETS_NETWORK_ERROR_CODE_CONNECTION_RESET: return text("connection reset");
     case WASI_SOCKETS_NETWORK_ERROR_CODE_NAME_UNRESOLVABLE: return text("it has no address");
-    case WASI_SOCKETS_NETWORK_ERROR_CODE_INVALID_ARGUMENT: return text("it cannot be a name or an address");
+    case WASI_SOCKETS_NETWORK_ERROR_CODE_INVALID_ARGUMENT: return text("it is neither a name nor an address");
     default: return JOIN(text("error "), format_decimal(error));
   }
 }
@@ -120,7 +120,7 @@ bool connection_open(connection *c, string host, uint16_t port, double seconds) 
     if (i == 0) first = error;
     denied |= error == WASI_SOCKETS_NETWORK_ERROR_CODE_ACCESS_DENIED;
   }
-  // A refusal by the host is reported before an address that does not respond.
+  // If the host refuses one address, this is reported, whatever the errors of the other addresses.
   if (denied) return deny(c, where);
   return connection_lost(c, "connect", JOIN(text("no connection to "), where, text(": "), error_text(first)));
 }
@@ -128,17 +128,17 @@ bool connection_open(connection *c, string host, uint16_t port, double seconds) 
 static bool stream_failed(connection *c, const wasi_io_streams_stream_error_t *error) {
   bool closed = error->tag == WASI_IO_STREAMS_STREAM_ERROR_CLOSED;
   return connection_lost(c, "closed",
-                         text(closed ? "the server closed the connection" : "the server broke off the connection"));
+                         text(closed ? "the server closed the connection" : "the server aborted the connection"));
 }
 
 bool connection_write(connection *c, string bytes) {
   wasi_io_streams_borrow_output_stream_t output = wasi_io_streams_borrow_output_stream(c->output);
   wasi_io_streams_stream_error_t error;
   while (bytes.len > 0) {
-    uint64_t room;
-    if (!wasi_io_streams_method_output_stream_check_write(output, &room, &error)) return stream_failed(c, &error);
-    if (room == 0 && !wait(c, wasi_io_streams_method_output_stream_subscribe(output), "sending")) return false;
-    probe_list_u8_t some = {bytes.ptr, room < bytes.len ? (size_t)room : bytes.len};
+    uint64_t writable;
+    if (!wasi_io_streams_method_output_stream_check_write(output, &writable, &error)) return stream_failed(c, &error);
+    if (writable == 0 && !wait(c, wasi_io_streams_method_output_stream_subscribe(output), "sending")) return false;
+    probe_list_u8_t some = {bytes.ptr, writable < bytes.len ? (size_t)writable : bytes.len};
     if (!wasi_io_streams_method_output_stream_write(output, &some, &error)) return stream_failed(c, &error);
     bytes.ptr += some.len;
     bytes.len -= some.len;
@@ -146,19 +146,19 @@ bool connection_write(connection *c, string bytes) {
   return true;
 }
 
-// Reads more bytes into the buffer; waits for them.
+// Waits for more bytes, and reads them into the buffer.
 static bool read_more(connection *c) {
   wasi_io_streams_borrow_input_stream_t input = wasi_io_streams_borrow_input_stream(c->input);
   wasi_io_streams_stream_error_t error;
   probe_list_u8_t some = {0};
   while (some.len == 0) {
-    if (!wait(c, wasi_io_streams_method_input_stream_subscribe(input), "waiting for the answer")) return false;
+    if (!wait(c, wasi_io_streams_method_input_stream_subscribe(input), "waiting for the response")) return false;
     if (!wasi_io_streams_method_input_stream_read(input, MAX_LINE_BYTES, &some, &error))
       return stream_failed(c, &error);
   }
-  while (c->buffer.len + some.len > c->room) {
-    c->room = c->room ? 2 * c->room : 4096;
-    c->buffer.ptr = realloc(c->buffer.ptr, c->room);
+  while (c->buffer.len + some.len > c->capacity) {
+    c->capacity = c->capacity ? 2 * c->capacity : 4096;
+    c->buffer.ptr = realloc(c->buffer.ptr, c->capacity);
     if (!c->buffer.ptr) abort();
   }
   memcpy(c->buffer.ptr + c->buffer.len, some.ptr, some.len);
@@ -171,7 +171,7 @@ bool connection_line(connection *c, string *line) {
   for (size_t from = c->taken;;) {
     for (; from + 1 < c->buffer.len; from++) {
       if (c->buffer.ptr[from] != '\r' || c->buffer.ptr[from + 1] != '\n') continue;
-      // A copy, since later reads may move the buffer.
+      // Returns a copy, since later reads may move the buffer.
       *line = JOIN({c->buffer.ptr + c->taken, from - c->taken});
       c->taken = from + 2;
       return true;

@@ -8,17 +8,18 @@
 typedef struct {
   wasi_io_streams_own_input_stream_t input;
   wasi_io_streams_own_output_stream_t output;
-  // Received bytes, the size of their allocation, and the number of bytes that have been read from them.
+  // The received bytes, the size of the buffer's allocation, and the number of received bytes that callers have taken.
   string buffer;
-  size_t room, taken;
+  size_t capacity, taken;
+  // The time limit of all operations, in nanoseconds of the monotonic clock.
   uint64_t deadline;
   // The error, if any: `denied`, `dns`, `connect`, `timeout`, `closed` or `protocol`, and a message.
   const char *reason;
   string why;
 } connection;
 
-// Connects to the first of the host's addresses that responds. `seconds` is the time limit of all operations together.
-// Returns false on an error, as all functions below do.
+// Connects to the first address of the host that accepts the connection. `seconds` is the time limit of all operations
+// together. Like all functions below, returns false on an error.
 bool connection_open(connection *c, string host, uint16_t port, double seconds);
 
 bool connection_write(connection *c, string bytes);

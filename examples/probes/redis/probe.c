@@ -12,29 +12,29 @@
 typedef exports_sentrynet_probe_prober_trouble_t trouble;
 typedef sentrynet_probe_types_mismatch_t mismatch;
 
-// The JSON Schema of the settings. The host validates settings by it, and shows it to users.
+// The JSON Schema of the settings. The host validates them with it, and shows its descriptions to operators.
 static const char SETTINGS[] =
     "{\"type\": \"object\", \"required\": [\"host\"], \"additionalProperties\": false, \"properties\": {"
-    "\"host\": {\"type\": \"string\", \"minLength\": 1, \"description\": \"A name or an address.\"},"
+    "\"host\": {\"type\": \"string\", \"minLength\": 1, \"description\": \"The server: a name or an address.\"},"
     "\"port\": {\"type\": \"integer\", \"minimum\": 1, \"maximum\": 65535, \"default\": 6379,"
-    " \"description\": \"6379 unless given.\"},"
+    " \"description\": \"The TCP port; 6379 unless given.\"},"
     "\"username\": {\"type\": \"string\", \"minLength\": 1,"
-    " \"description\": \"Who to log in as; the default user unless given.\"},"
+    " \"description\": \"The user to log in as; the default user unless given.\"},"
     "\"password\": {\"type\": \"string\", \"minLength\": 1,"
-    " \"description\": \"The password to log in with: `${env:NAME}` or `${file:PATH}`, so that it is seen nowhere.\"},"
-    "\"role\": {\"enum\": [\"master\", \"replica\"], \"description\": \"What the server must be.\"},"
+    " \"description\": \"The password to log in with: `${env:NAME}` or `${file:PATH}`, so that it is redacted.\"},"
+    "\"role\": {\"enum\": [\"master\", \"replica\"], \"description\": \"The role that the server must have.\"},"
     "\"max_used_memory\": {\"type\": \"string\", \"pattern\": \"^[1-9][0-9]{0,8} (KiB|MiB|GiB)$\","
     " \"description\": \"The most memory that its data may take: `512 MiB`.\"},"
     "\"max_lag\": {\"type\": \"integer\", \"minimum\": 0,"
-    " \"description\": \"Seconds since a replica last heard of its master, or the master of any of its replicas; a link"
-    " that is down is too long.\"},"
+    " \"description\": \"The greatest lag, in seconds: the time since a replica last received data from its master, or"
+    " a master last received an acknowledgement from any of its replicas. A link that is down fails, too.\"},"
     "\"min_replicas\": {\"type\": \"integer\", \"minimum\": 0,"
-    " \"description\": \"How many replicas must be connected, at least.\"},"
+    " \"description\": \"The least number of connected replicas.\"},"
     "\"timeout\": {\"type\": \"number\", \"exclusiveMinimum\": 0, \"maximum\": 3600, \"default\": 5,"
-    " \"description\": \"Seconds for all of it; 5 unless given.\"}}}";
+    " \"description\": \"Seconds for the whole run, 3,600 at most; 5 unless given.\"}}}";
 
-// Reports a failure of the target. `reason` groups outages, and should be one of a few words. Returns false, like a run
-// that does not pass.
+// Reports a failure of the target. `reason` is one of a few fixed words: failures with the same reason belong to the
+// same outage. Returns false.
 static bool failed(trouble *err, const char *reason, string message) {
   err->tag = SENTRYNET_PROBE_TYPES_TROUBLE_FAILED;
   err->val.failed.reason = JOIN(text(reason));
@@ -51,9 +51,10 @@ static bool connection_failed(trouble *err, const connection *c) {
   return false;
 }
 
-static bool not_redis(trouble *err, const char *asked, string answer) {
-  string it = JOIN(text("the server does not speak Redis: "), text(asked), text("it answered `"), printable(answer));
-  return failed(err, "protocol", JOIN(it, text("`")));
+// Reports a reply that is not Redis's protocol. `command` is empty, or `to COMMAND `. Returns false.
+static bool protocol_failed(trouble *err, const char *command, string answer) {
+  string reply = JOIN(text(command), text("it answered `"), printable(answer), text("`"));
+  return failed(err, "protocol", JOIN(text("the server does not speak Redis: "), reply));
 }
 
 static sentrynet_probe_span_own_span_t begin_span(const char *op, const char *description) {
@@ -93,7 +94,7 @@ static bool send_command(connection *c, const string *parts, string *answer, tro
   if (!connection_write(c, command) || !connection_line(c, &line)) return connection_failed(err, c);
   string rest = {line.ptr + 1, line.len ? line.len - 1 : 0};
   if (starts_with(line, "$") && parse_whole(rest, &length)) {
-    // Lengths beyond 32 bits are too long in any case.
+    // The length is limited to what `size_t` can hold; `connection_bytes` rejects any length so large.
     size_t bytes = length > UINT32_MAX / 2 ? UINT32_MAX / 2 : (size_t)length;
     return connection_bytes(c, bytes, answer) || connection_failed(err, c);
   }
@@ -101,7 +102,7 @@ static bool send_command(connection *c, const string *parts, string *answer, tro
     *answer = rest;
     return true;
   }
-  if (!starts_with(line, "-")) return not_redis(err, "", line);
+  if (!starts_with(line, "-")) return protocol_failed(err, "", line);
   bool loading = starts_with(rest, "LOADING");
   bool auth_failed = starts_with(rest, "NOAUTH") || starts_with(rest, "WRONGPASS") || starts_with(rest, "NOPERM") ||
                      starts_with(rest, "DENIED") || equals(*parts, text("AUTH"));
@@ -125,7 +126,7 @@ static bool ping(connection *c, trouble *err) {
   sentrynet_probe_span_own_span_t span = begin_span("redis.ping", "PING");
   bool ok = SEND_COMMAND(c, &answer, err, text("PING"));
   if (ok && !equals(answer, text("PONG")))
-    ok = not_redis(err, "to PING ", answer);
+    ok = protocol_failed(err, "to PING ", answer);
   return end_span(span, ok);
 }
 
@@ -134,7 +135,7 @@ static bool info(connection *c, string *reply, trouble *err) {
   return end_span(span, SEND_COMMAND(c, reply, err, text("INFO")));
 }
 
-// Finds the value of a key in lines or fields of keys and values.
+// Finds the value of a key in a list of entries, which end with `end`. `equals` separates keys and values.
 static bool field(string all, char end, char equals, const char *key, string *value) {
   string name = JOIN(text(key), {(uint8_t *)&equals, 1});
   for (size_t at = 0; at < all.len;) {
@@ -156,7 +157,7 @@ static bool info_number(string info, const char *key, uint64_t *number) {
   return info_field(info, key, &value) && parse_whole(value, number);
 }
 
-// A list of mismatches; the number of replicas that are checked bounds it.
+// The bounds of the replicas that are checked, and of the mismatches.
 enum { MAX_REPLICAS = 100, MAX_MISMATCHES = MAX_REPLICAS + 4 };
 
 typedef struct {
@@ -242,7 +243,7 @@ static bool check_info(string settings, string info, trouble *err) {
   if (setting_number(settings, "max_lag", &most)) check_lag(info, equals(role, text("replica")), (uint64_t)most, &all);
 
   if (all.count == 0) return true;
-  failed(err, "check", text("the server is not as it should be"));
+  failed(err, "check", text("the server is not as expected"));
   err->val.failed.mismatches = (sentrynet_probe_types_list_mismatch_t){all.at, all.count};
   return false;
 }
@@ -250,7 +251,7 @@ static bool check_info(string settings, string info, trouble *err) {
 void exports_sentrynet_probe_prober_describe(exports_sentrynet_probe_prober_description_t *ret) {
   ret->name = JOIN(text("redis"));
   ret->version = JOIN(text("0.1.0"));
-  ret->summary = JOIN(text("Whether a Redis server answers, and is as it should be"));
+  ret->summary = JOIN(text("Checks that a Redis server responds, and its role, replicas and memory"));
   ret->settings_schema = JOIN(text(SETTINGS));
 }
 
@@ -287,6 +288,6 @@ bool exports_sentrynet_probe_prober_run(string *settings, trouble *err) {
   setting_number(*settings, "timeout", &timeout);
   if (!connection_open(&c, host, port, timeout)) return connection_failed(err, &c);
   if (!log_in(&c, *settings, err) || !ping(&c, err) || !info(&c, &about, err)) return false;
-  sentrynet_probe_span_own_span_t span = begin_span("redis.check", "Check what the server says of itself");
+  sentrynet_probe_span_own_span_t span = begin_span("redis.check", "Check the reply to INFO");
   return end_span(span, check_info(*settings, about, err));
 }

@@ -1,4 +1,5 @@
-// Strings, as in the bindings. Nothing is freed: each run has an instance of its own, whose memory is released with it.
+// Strings, as in the bindings. Nothing is freed: each run has an instance of its own, whose memory is discarded at the
+// end of the run.
 #ifndef TEXT_H
 #define TEXT_H
 
@@ -20,12 +21,12 @@ string join(const string *parts);
 bool equals(string a, string b);
 bool starts_with(string a, const char *with);
 
-// Format and parse whole numbers. Parsing returns false for anything else.
+// Format and parse whole numbers. Parsing returns false for other texts, and for more than 18 digits.
 string format_decimal(uint64_t number);
 bool parse_whole(string digits, uint64_t *number);
 
-// Returns the beginning of a server's text for a message, with bytes outside of printable ASCII replaced, since the
-// host takes UTF-8 alone.
+// Returns the first 200 bytes of a server's text for a message. Bytes that are not printable ASCII are replaced by `?`,
+// since the host accepts only UTF-8.
 string printable(string said);
 
 #endif

@@ -84,7 +84,7 @@ fn wrong_records_fail_with_mismatches() {
     let all = format!("server: 127.0.0.1, port: {}, name: shop.example", server.port);
     let runs = DNS.run_with_settings(&all, expected.map(|(settings, _)| settings));
     for (run, (settings, wrong)) in runs.iter().zip(expected) {
-        assert_eq!(failure_reason(run), ("answer", "the answer is not what it should be"), "{settings}");
+        assert_eq!(failure_reason(run), ("answer", "the response is not as expected"), "{settings}");
         assert_eq!(mismatches(run), wrong, "{settings}");
     }
 }
@@ -115,19 +115,19 @@ fn servers_that_do_not_speak_dns_fail_the_run() {
     // The question for `a.test` ends at offset 24, where the first record begins.
     let expected = [
         (free_port(), "connect", "connection refused"),
-        (peers::start_silent(), "timeout", "the time was over while waiting for the answer"),
+        (peers::start_silent(), "timeout", "timed out while waiting for the response"),
         (peers::start_closing(), "closed", "the server "),
-        (peers::start_sending(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "timeout", "waiting for the answer"),
+        (peers::start_sending(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "timeout", "waiting for the response"),
         (peers::start_sending(b"\0\x03abc"), "protocol", "it is for another question"),
-        (peers::start_dripping(b"x"), "timeout", "waiting for the answer"),
+        (peers::start_dripping(b"x"), "timeout", "waiting for the response"),
         (peers::start_flooding(b"x"), "protocol", "it is for another question"),
         (peers::start_flooding(b"\0"), "protocol", "it ends too early"),
-        (start_responding(<[u8]>::to_vec), "protocol", "it is a question itself"),
+        (start_responding(<[u8]>::to_vec), "protocol", "it is a query"),
         (start_with_records(1, b""), "protocol", "it ends too early"),
-        (start_with_records(1, b"\xc0\x18"), "protocol", "a name leads to itself"),
-        (start_with_records(1, b"\xff\xff"), "protocol", "a name leads to itself"),
-        (start_with_records(1, b"\x01a\xc0\x18"), "protocol", "a name leads to itself"),
-        (start_with_records(1, b"\x80"), "protocol", "a label of no known kind"),
+        (start_with_records(1, b"\xc0\x18"), "protocol", "a pointer that does not point backwards"),
+        (start_with_records(1, b"\xff\xff"), "protocol", "a pointer that does not point backwards"),
+        (start_with_records(1, b"\x01a\xc0\x18"), "protocol", "a pointer that does not point backwards"),
+        (start_with_records(1, b"\x80"), "protocol", "a label of an unknown type"),
         (
             start_with_records(1, b"\xc0\x0c\0\x01\0\x01\0\0\0\x01\0\x05\x01\x02\x03\x04"),
             "protocol",
@@ -136,18 +136,14 @@ fn servers_that_do_not_speak_dns_fail_the_run() {
         (
             start_with_records(1, b"\xc0\x0c\0\x01\0\x01\0\0\0\x01\0\x05\x01\x02\x03\x04\x05"),
             "protocol",
-            "not as long as it says",
+            "do not have its declared length",
         ),
         (start_with_records(1, b"\xc0\x0c\0\x01\0\x01\0\0\0\x01\0\x02\x01\x02"), "protocol", "it ends too early"),
         // A CNAME that points to itself.
-        (start_with_records(1, b"\xc0\x0c\0\x05\0\x01\0\0\0\x01\0\x02\xc0\x0c"), "answer", "not what it should be"),
+        (start_with_records(1, b"\xc0\x0c\0\x05\0\x01\0\0\0\x01\0\x02\xc0\x0c"), "answer", "not as expected"),
         // A record of another name, and a record of another class.
-        (start_with_records(1, b"\0\0\x01\0\x01\0\0\0\x01\0\x04\x01\x02\x03\x04"), "answer", "not what it should be"),
-        (
-            start_with_records(1, b"\xc0\x0c\0\x01\0\x03\0\0\0\x01\0\x04\x01\x02\x03\x04"),
-            "answer",
-            "not what it should be",
-        ),
+        (start_with_records(1, b"\0\0\x01\0\x01\0\0\0\x01\0\x04\x01\x02\x03\x04"), "answer", "not as expected"),
+        (start_with_records(1, b"\xc0\x0c\0\x01\0\x03\0\0\0\x01\0\x04\x01\x02\x03\x04"), "answer", "not as expected"),
     ];
     let settings = expected.map(|(port, ..)| format!("port: {port}, timeout: 1, name: a.test"));
     let runs = DNS.run_with_settings("server: 127.0.0.1", settings.each_ref().map(String::as_str));

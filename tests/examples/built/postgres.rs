@@ -117,7 +117,7 @@ fn methods_of_authentication_are_supported_or_reported() {
     assert_eq!(in_clear_text["outcome"], "broken");
     assert_eq!(
         in_clear_text["failure"]["message"],
-        "the server wants the password in clear text: this probe logs in by SCRAM-SHA-256 alone"
+        "the server demands the password in clear text: this probe supports only SCRAM-SHA-256"
     );
     // A password that is stored for SCRAM is requested by SCRAM, although md5 is configured.
     assert_passed(&scram);
@@ -164,29 +164,29 @@ fn servers_that_do_not_speak_postgres_fail_the_run() {
     let impostor = "the server cannot be trusted: ";
     let expected = [
         (free_port(), "connect", "connection refused"),
-        (peers::start_silent(), "timeout", "the time was over while waiting for the answer"),
+        (peers::start_silent(), "timeout", "timed out while waiting for the response"),
         (peers::start_closing(), "closed", "the server "),
         (peers::start_sending(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "protocol", "does not speak PostgreSQL"),
         (peers::start_sending(b"R\x7f\xff\xff\xff"), "protocol", "does not speak PostgreSQL"),
-        (peers::start_sending(b"R\0\0\0\x04"), "protocol", "where a login is due"),
-        (peers::start_sending(b"R\0\0\0\x09\0\0"), "timeout", "waiting for the answer"),
-        (peers::start_sending(b"E\0\0\0\x09\xff\xfe\0\xff\0"), "rejecting", "the server says: ERROR: nothing more ()"),
-        (peers::start_sending(b"E\0\0\0\x04"), "rejecting", "the server says: ERROR: nothing more ()"),
-        (peers::start_dripping(b"N\0\0\0\x04"), "timeout", "waiting for the answer"),
-        (peers::start_flooding(b"N\0\0\0\x04"), "protocol", "and was not ready then"),
-        (peers::start_flooding(b"R\0\0\0\x08\0\0\0\0"), "protocol", "and was not ready then"),
+        (peers::start_sending(b"R\0\0\0\x04"), "protocol", "instead of a request for authentication"),
+        (peers::start_sending(b"R\0\0\0\x09\0\0"), "timeout", "waiting for the response"),
+        (peers::start_sending(b"E\0\0\0\x09\xff\xfe\0\xff\0"), "rejecting", "the server says: ERROR: no message ()"),
+        (peers::start_sending(b"E\0\0\0\x04"), "rejecting", "the server says: ERROR: no message ()"),
+        (peers::start_dripping(b"N\0\0\0\x04"), "timeout", "waiting for the response"),
+        (peers::start_flooding(b"N\0\0\0\x04"), "protocol", "and is not ready yet"),
+        (peers::start_flooding(b"R\0\0\0\x08\0\0\0\0"), "protocol", "and is not ready yet"),
         (peers::start_flooding(b"x"), "protocol", "does not speak PostgreSQL"),
         (peers::start_flooding(b"\0"), "protocol", "does not speak PostgreSQL"),
-        (start_scram_server("r=NONCEmore,s=c2FsdA==,i=4096"), "auth", "it does not know the password itself"),
+        (start_scram_server("r=NONCEmore,s=c2FsdA==,i=4096"), "auth", "it does not prove that it knows the password"),
         (
             start_scram_server("r=NONCEmore,s=c2FsdA==,i=2000000000"),
             "auth",
-            "its challenge wants 2000000000 iterations",
+            "its challenge demands 2000000000 iterations",
         ),
-        (start_scram_server("r=NONCEmore,s=c2FsdA==,i=-1"), "auth", "its challenge wants -1 iterations"),
-        (start_scram_server("r=another,s=c2FsdA==,i=4096"), "auth", "its challenge is not for us"),
+        (start_scram_server("r=NONCEmore,s=c2FsdA==,i=-1"), "auth", "its challenge demands -1 iterations"),
+        (start_scram_server("r=another,s=c2FsdA==,i=4096"), "auth", "its challenge does not continue the nonce"),
         (start_scram_server("r=NONCEmore,s=!,i=4096"), "auth", "its challenge has no salt"),
-        (start_scram_server("r=NONCEmore,i=x\u{e9}"), "auth", "its part of SCRAM cannot be read"),
+        (start_scram_server("r=NONCEmore,i=x\u{e9}"), "auth", "its SCRAM message is malformed"),
     ];
     let settings = expected.map(|(port, ..)| format!("port: {port}, timeout: 3, {PASSWORD_SETTING}"));
     let runs = POSTGRES.run_with_settings("host: 127.0.0.1", settings.each_ref().map(String::as_str));
@@ -209,7 +209,7 @@ fn hosts_are_restricted_and_settings_checked() {
     let check = |settings: &str| find_problems(&format!("groups:\n- probes:\n  - probe: '{component}'\n{settings}"));
     assert_eq!(
         check("    host: h\n    role: standby"),
-        ["5:11 to know it takes a login: add `password`, or leave this out"]
+        ["5:11 the role is known only after a login: add `password`, or leave this out"]
     );
     for (wrong, place) in [
         ("    host: h\n    port: 0", "5:11"),

@@ -64,7 +64,7 @@ fn a_master_and_its_replica_are_checked() {
         &all,
         ["role: replica, max_used_memory: 1 KiB, min_replicas: 5", "max_lag: 3600, min_replicas: 0, role: master"],
     );
-    assert_eq!(failure_reason(&other), ("check", "the server is not as it should be"));
+    assert_eq!(failure_reason(&other), ("check", "the server is not as expected"));
     let wrong = mismatches(&other);
     assert_eq!(wrong[0], "role: replica, not master");
     assert!(wrong[1].starts_with("used_memory: at most 1 KiB, not ") && wrong[1].ends_with(" bytes"), "{wrong:?}");
@@ -165,7 +165,7 @@ fn servers_that_do_not_speak_redis_fail_the_run() {
         ports.map(|port| format!("port: {port}, timeout: 1, role: master, max_used_memory: 1 GiB, max_lag: 1"));
     let runs = REDIS.run_with_settings("host: 127.0.0.1", settings.each_ref().map(String::as_str));
     let failures: Vec<_> = runs.iter().map(failure_reason).collect();
-    let late = ("timeout", "not done in time: the time was over while waiting for the answer");
+    let late = ("timeout", "timed out while waiting for the response");
     let not_redis = |why: &str| ("protocol", format!("the server does not speak Redis: {why}"));
     assert_eq!(failures[0].0, "connect");
     assert_eq!(failures[0].1, format!("no connection to 127.0.0.1:{}: connection refused", ports[0]));
