@@ -12,10 +12,10 @@ use crate::step::ChainStep;
 
 struct Chain;
 
-/// HTTP requests in order, each with what its response must be. Keys that one sets can be used in later ones.
+/// HTTP requests in order, each with what its response must be. A request can use the keys that earlier ones have set.
 #[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-// `title` is required, since no good title follows from several requests.
+// `title` is required, since no good title can be made from several requests.
 #[schemars(extend("required" = ["title", "steps"]))]
 struct Settings {
     /// Keys that are set before the first step, with their values.
@@ -46,7 +46,7 @@ impl Probe for Chain {
             if let Some(parsed) = ChainStep::parse(index, step.clone(), &known_keys, problems) {
                 parsed.check(&known_keys, problems);
             }
-            // The keys of a step with a mistake are known too, so that later steps do not seem wrong.
+            // The keys of a step with a mistake are known too, so that later steps that use them have no mistake.
             known_keys.extend(step.get("set_keys").and_then(Value::as_object).into_iter().flat_map(Map::keys).cloned());
         }
         None
@@ -73,8 +73,8 @@ impl Probe for Chain {
                     let trouble = trouble.at(&step.label());
                     match &first_trouble {
                         None => first_trouble = Some(trouble),
-                        // The first failure is the run's. A step that cleans up may fail because of it, and is only
-                        // logged.
+                        // The run fails with the first failure. The failure of a later step, which may be a
+                        // consequence, is only logged.
                         Some(_) => log::error(&format!("after the failure, {}", trouble.message())),
                     }
                 }
@@ -89,12 +89,13 @@ fn steps_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
     let mut step = <Step as schemars::JsonSchema>::json_schema(generator);
     if let Some(properties) = step.get_mut("properties").and_then(Value::as_object_mut) {
         for templated in ["url", "query", "headers", "body"] {
-            // The host doubles the braces in values from the environment or a file, so that they are no fields.
+            // The host doubles the braces in values from the environment or a file, so that these are not parsed as
+            // fields.
             properties[templated]["format"] = "str.format_map".into();
         }
         let about = "A name for the step, which its span and messages show.";
         let name = serde_json::json!({ "type": ["string", "null"], "description": about });
-        let about = "Runs the step even after another has failed, such as to clean up; false unless given.";
+        let about = "Runs the step even after another has failed, for example to clean up; false unless given.";
         let always = serde_json::json!({ "type": ["boolean", "null"], "default": false, "description": about });
         properties.shift_insert(0, "name".to_owned(), name);
         properties.shift_insert(1, "always".to_owned(), always);

@@ -22,7 +22,7 @@ pub struct ChainStep {
 
 impl ChainStep {
     /// Parses a step, and adds all mistakes in its keys, values and templates. `known_keys` are the keys that may be
-    /// set before it. Returns `None` if the settings are no step at all.
+    /// set before it. Returns `None` if the step cannot be deserialized, for example without `url`.
     pub fn parse(
         index: usize,
         mut step: Map<String, Value>,
@@ -85,7 +85,8 @@ impl ChainStep {
                 );
             }
         }
-        // A text without fields is checked as it is. A text that is filled in later is replaced by a valid one.
+        // A text without fields is checked as it is. A text that is filled in during the run is replaced by a valid
+        // one.
         let constant = |templated: &TemplatedValue| templated.constant(&is_known);
         self.step.url = match constant(&self.url) {
             Some(Value::String(url)) => url,
@@ -104,7 +105,8 @@ impl ChainStep {
     /// Fills in the templates, and runs the step. Returns all keys that are set after it.
     ///
     /// # Errors
-    /// Returns an error if a template cannot be filled in, if there is no response, or if it is wrong.
+    /// Returns [`Trouble::Failed`] with the reason `key` if a template cannot be filled in, and otherwise the errors of
+    /// [`Step::run`].
     pub fn run(&mut self, keys: &Map<String, Value>, cookies: bool) -> Result<Map<String, Value>, Trouble> {
         self.fill_in(keys)?;
         self.step.run(keys, cookies)
@@ -152,8 +154,8 @@ impl ChainStep {
     }
 }
 
-/// Returns a value of the headers or the query: a text with what was filled in, as Python writes it, and any other
-/// value as it was given.
+/// Returns a value of the headers or the query. A text is rendered, and the result is text as by Python's `str`. Any
+/// other value stays as it was given.
 fn text_if_templated(given: &Value, rendered: &Value) -> Value {
     match (given, rendered) {
         (Value::String(_), rendered) => Value::String(text(rendered)),

@@ -20,7 +20,7 @@ use self::field::Field;
 pub use self::repr::text;
 pub use self::templated_value::TemplatedValue;
 
-/// A text with fields: `Bearer {token}`, `{user[name]!r:>10}`. Parsing it finds mistakes before any run.
+/// A text with fields: `Bearer {token}`, `{user[name]!r:>10}`. Parsing finds the mistakes that do not depend on values.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Template(Vec<Part>);
 
@@ -102,15 +102,17 @@ mod tests {
         assert_eq!(Template::parse(template), Err(expected.to_owned()));
     }
 
+    /// Asserts that parsing succeeds, and rendering fails.
     #[track_caller]
     fn check_render(template: &str, expected: &str) {
-        let error = Template::parse(template).expect("it parses").render(&keys()).expect_err("it does not render");
+        let template = Template::parse(template).expect("the template is valid");
+        let error = template.render(&keys()).expect_err("the template cannot be rendered");
         assert_eq!(error, expected);
         assert!(!error.contains("s3cret"));
     }
 
     #[test]
-    fn text_and_braces() {
+    fn text_and_braces_are_rendered() {
         check("", "");
         check("plain", "plain");
         check("{{}}", "{}");
@@ -120,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn fields() {
+    fn fields_are_rendered() {
         check("{list[0]}{list[1]}{list[2][0]}", "1two3");
         check("{map[a b]}", "1");
         check("{map[}]}", "brace");
@@ -135,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn attributes() {
+    fn attributes_are_rendered() {
         check("{n.real} {n.imag} {n.numerator} {n.denominator}", "42 0 42 1");
         check("{f.real} {f.imag}", "3.14159 0.0");
         check("{t.real} {t.imag} {t.denominator.real}", "1 0 1");
@@ -149,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn conversions() {
+    fn conversions_are_rendered() {
         check("{name!r} {name!s} {umlaut!a}", "'Ada' Ada '\\xfcber'");
         check("{name!r:>10}", "     'Ada'");
         check("{list!s:.5}", "[1, '");
@@ -157,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn nested_specs() {
+    fn nested_specs_are_rendered() {
         check("{n:{w}}", "      42");
         check("{f:>{w}.{p}}", "     3.1");
         check("{name:{align}{w}}", "  Ada   ");
@@ -166,7 +168,10 @@ mod tests {
             "{n:{{}}}",
             "`n`: the format spec `{{}}` is not valid: expected a spec such as `>10`, `05d` or `.2f`",
         );
-        check_parse("{n:{w:{p}}}", "`n`: `w`: a format spec nests no deeper: `{` cannot stand here");
+        check_parse(
+            "{n:{w:{p}}}",
+            "`n`: `w`: a field within a format spec has no fields in its own spec: `{` is not allowed",
+        );
         check_render(
             "{n:{token}}",
             "`n`: the format spec that `{token}` makes is not valid: expected a spec such as `>10`, `05d` or `.2f`",
@@ -174,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_are_no_templates() {
+    fn invalid_templates_are_rejected() {
         check_parse("}", "a single `}`: write `}}` for a brace");
         check_parse("{n}}", "a single `}`: write `}}` for a brace");
         check_parse("a {", "a single `{`: write `{{` for a brace");
@@ -194,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn templates_that_do_not_render() {
+    fn templates_that_cannot_be_rendered_are_reported() {
         check_render("{nope}", "key `nope` is not set");
         check_render("{n:{nope}}", "key `nope` is not set");
         check_render("{map[nope]}", "`map[nope]`: the map has no key `nope`");

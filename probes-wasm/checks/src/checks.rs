@@ -61,11 +61,11 @@ impl Checks {
 
     /// Evaluates the checks, and returns those that do not hold, in the order of the configuration.
     ///
-    /// If a JSONPath is checked and the response is not JSON, that is one mismatch beside others: a status of 502, for
-    /// example, explains why the body is not JSON.
+    /// If a JSONPath is checked and the response is not JSON, that is one mismatch beside the others, which may explain
+    /// it: a response with the status 502 is often not JSON.
     ///
     /// # Errors
-    /// Returns the sentence of [`Observation::json`] if there is nothing else wrong.
+    /// Returns the sentence of [`Observation::json`] if no other check fails.
     pub fn evaluate(&self, observation: &dyn Observation) -> Result<Vec<Mismatch>, String> {
         let needs_json = self.0.iter().any(|check| matches!(check.subject, Subject::Json(_)));
         let json = needs_json.then(|| observation.json());
@@ -75,7 +75,7 @@ impl Checks {
             let actual = match (subject, &json) {
                 (Subject::Json(path), Some(Ok(json))) => path.find(json),
                 (Subject::Json(_), Some(Err(why))) => {
-                    // Reported once, at the position of the first path.
+                    // Reported once, at the position of the first check of a JSONPath.
                     not_json.get_or_insert((mismatches.len(), name, why));
                     continue;
                 }
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn mismatches_say_where_and_what() {
+    fn mismatches_have_subject_expected_and_actual_value() {
         check(
             json!({ "status": { "less": 500, "not": 502 } }),
             &["status: expected less than 500, got 502", "status: expected not 502, got 502"],

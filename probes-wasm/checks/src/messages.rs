@@ -1,10 +1,11 @@
 //! Values and mistakes as text for a person.
 
+use sentrynet_guest::escape_pointer;
 use serde_json::Value;
 
 use crate::Problem;
 
-/// The longest value in a message, in characters: a mismatch is read in an alert.
+/// The longest value in a message, in characters. Mismatches are shown in alerts, which must be short.
 const MAX_CHARS: usize = 200;
 
 /// Returns a value as JSON. A long text is truncated, and its size added.
@@ -45,16 +46,16 @@ pub fn describe_found(value: &Value) -> String {
 }
 
 /// Returns the message for an unknown name, which suggests the name that was probably meant, or lists all known names.
-/// `what` is the kind of name, such as `operator`.
-pub fn unknown_name(what: &str, word: &str, known: &[&str], synonyms: &[(&str, &str)]) -> String {
+/// `kind` is the kind of name, such as `operator`.
+pub fn unknown_name(kind: &str, word: &str, known: &[&str], synonyms: &[(&str, &str)]) -> String {
     match closest_name(word, known, synonyms) {
-        Some(meant) => format!("unknown {what} `{}`, did you mean `{meant}`?", truncate(word.to_owned())),
-        None => format!("unknown {what} `{}`, expected one of `{}`", truncate(word.to_owned()), known.join("`, `")),
+        Some(meant) => format!("unknown {kind} `{}`, did you mean `{meant}`?", truncate(word.to_owned())),
+        None => format!("unknown {kind} `{}`, expected one of `{}`", truncate(word.to_owned()), known.join("`, `")),
     }
 }
 
-/// Returns the known name that a synonym stands for, or that is closest to a mistyped one: at most a third of its
-/// characters differ.
+/// Returns the known name that `word` is a synonym of, or else the most similar one. Of that name, at most a third of
+/// the characters may differ from `word`.
 pub fn closest_name<'k>(word: &str, known: &[&'k str], synonyms: &[(&str, &'k str)]) -> Option<&'k str> {
     // The time of the comparison grows with the product of both lengths.
     if word.len() > 40 {
@@ -76,7 +77,7 @@ fn normalize(word: &str) -> String {
 
 /// Returns the JSON pointer to a key or an index below another pointer.
 pub fn child_pointer(pointer: &str, key: &str) -> String {
-    format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"))
+    format!("{pointer}/{}", escape_pointer(key))
 }
 
 /// Adds a mistake at a JSON pointer.

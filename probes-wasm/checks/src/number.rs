@@ -26,7 +26,7 @@ pub fn equal(a: &Value, b: &Value) -> bool {
     }
 }
 
-/// Returns true if a number has no fraction, as 1.0 and 1e3.
+/// Returns true if a number has no fraction, such as 1.0 and 1e3.
 pub fn is_whole(number: &Number) -> bool {
     let text = number.to_string();
     integer_digits(&text).is_some() || text.parse::<f64>().is_ok_and(|number| number.fract() == 0.0)
@@ -40,7 +40,8 @@ fn integer_digits(text: &str) -> Option<&str> {
     }
 }
 
-/// Compares two integers by their digits. JSON has no leading zeros, so that more digits are further from zero.
+/// Compares two integers by their digits. JSON has no leading zeros, so that the number with more digits is further
+/// from zero.
 fn compare_integers(a: &str, b: &str) -> Ordering {
     let size = |digits: &str| (digits.len(), digits.to_owned());
     match (a.strip_prefix('-'), b.strip_prefix('-')) {
@@ -62,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_in_order() {
+    fn numbers_are_compared() {
         let check = |a: &str, order: Ordering, b: &str| {
             assert_eq!(compare(&number(a), &number(b)), Some(order), "{a} {b}");
             assert_eq!(compare(&number(b), &number(a)), Some(order.reverse()), "{b} {a}");
@@ -82,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_equal_deep_down() {
+    fn nested_values_are_compared() {
         assert!(equal(&json!([1, { "a": 2.0, "b": null }]), &json!([1.0, { "b": null, "a": 2 }])));
         assert!(!equal(&json!([1]), &json!([1, 1])));
         assert!(!equal(&json!({ "a": 1 }), &json!({ "b": 1 })));
@@ -91,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_numbers() {
+    fn whole_numbers_have_no_fraction() {
         assert!(["0", "-7", "1.0", "1e3", "123456789012345678901234567890"].iter().all(|text| is_whole(&number(text))));
         assert!(!["0.5", "1e-3"].iter().any(|text| is_whole(&number(text))));
     }

@@ -33,7 +33,7 @@ impl JsonPath {
 
     /// Returns the matches: one match as its value, several as a list, and `None` if there is none.
     pub fn find(&self, json: &Value) -> Option<Value> {
-        // The error is for results that are no part of the JSON, those of functions. A path cannot consist of one.
+        // It fails only for the result of a function such as `length`. A path as a whole cannot be a function.
         let mut found: Vec<_> = js_path_process(&self.0, json).ok()?.into_iter().map(QueryRef::val).collect();
         match found.len() {
             0 | 1 => found.pop().cloned(),
@@ -42,9 +42,9 @@ impl JsonPath {
     }
 }
 
-/// Parses a path of names and indices alone, such as `$.items[0].id`, and returns `None` for any other, which the
-/// general parser then takes. Nearly all paths are simple, and parsing them by the general parser took a quarter of the
-/// CPU time of a chain's run.
+/// Parses a path that consists of names and indices, such as `$.items[0].id`. Returns `None` for any other text, which
+/// the general parser then parses. Nearly all paths are simple, and parsing them by the general parser took a quarter
+/// of the CPU time of a chain's run.
 fn parse_simple(text: &str) -> Option<JpQuery> {
     let mut rest = text.strip_prefix('$')?;
     let mut segments = Vec::new();
@@ -70,7 +70,7 @@ fn parse_simple(text: &str) -> Option<JpQuery> {
     Some(JpQuery::new(segments))
 }
 
-/// The deepest nesting of brackets. The parser backtracks within brackets, and its time doubles with some levels.
+/// The deepest nesting of brackets. The parser backtracks within brackets, so that each level can double its time.
 const MAX_NESTING: usize = 16;
 
 /// Returns how deep brackets and parentheses nest.
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn matches() {
+    fn a_path_finds_its_matches() {
         let json = json!({ "a": { "b c": [1, 2, null] }, "one": [{ "x": 5 }] });
         let check = |path: &str, found: Option<Value>| {
             assert_eq!(JsonPath::parse(path).expect("a path").find(&json), found, "{path}");
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_no_path() {
+    fn invalid_paths_are_rejected() {
         let check = |path: &str, message: &str| {
             assert_eq!(JsonPath::parse(path).expect_err(path), format!("`{path}` is not a JSONPath such as {message}"));
         };

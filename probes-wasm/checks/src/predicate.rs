@@ -26,8 +26,8 @@ pub struct Predicate {
     node: Node,
 }
 
-/// A node of a predicate's tree. Only leaves are negated, by De Morgan's laws: "not all of" becomes "any of not". So
-/// each node can say what it expects.
+/// A node of a predicate's tree. Only leaves are negated, by De Morgan's laws: "not all of" becomes "any of not". Thus
+/// each node can be described in words.
 #[derive(Debug, Clone)]
 enum Node {
     Leaf { operator: Operator, negated: bool },
@@ -141,12 +141,12 @@ mod tests {
 
     use super::*;
 
-    /// Asserts what is expected by the operators that do not hold for a value.
+    /// Asserts the descriptions of the operators that do not hold for a value.
     #[track_caller]
     #[allow(clippy::needless_pass_by_value, reason = "one-line cases")]
     fn check(form: Value, actual: Option<Value>, expected: &[&str]) {
         let mut problems = Vec::new();
-        let predicate = Predicate::parse_assertion(&form, "", &mut problems).expect("a right form");
+        let predicate = Predicate::parse_assertion(&form, "", &mut problems).expect("the predicate is valid");
         let mismatches = predicate.mismatches("$", actual.as_ref(), "no match");
         let found: Vec<&str> = mismatches.iter().map(|mismatch| &*mismatch.expected).collect();
         assert_eq!(found, expected, "{form} {actual:?}");
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn negations() {
+    fn negated_predicates_are_described() {
         check(json!({ "not": { "matches": "(?i)error" } }), Some(json!("An Error")), &["not to match `(?i)error`"]);
         check(json!({ "not": "a" }), Some(json!("a")), &["not \"a\""]);
         check(json!({ "not": { "not": "a" } }), Some(json!("b")), &["\"a\""]);
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn alternatives() {
+    fn alternatives_are_described() {
         let form = json!({ "any": ["up", { "greater": 5, "less": 9 }, { "exists": false }] });
         check(form.clone(), Some(json!("up")), &[]);
         check(form.clone(), Some(json!(7)), &[]);
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn assertions() {
+    fn assertions_have_other_forms_too() {
         check(json!("ok"), Some(json!("ok")), &[]);
         check(json!("ok"), Some(json!("down")), &["\"ok\""]);
         check(json!("ok"), None, &["\"ok\""]);

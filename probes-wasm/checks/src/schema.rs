@@ -1,4 +1,4 @@
-//! The JSON Schemas of `checks` and `assertions`, by which editors know subjects and operators.
+//! The JSON Schemas of `checks` and `assertions`, from which editors get the names of subjects and operators.
 //!
 //! They are used on fields that are maps: `#[schemars(schema_with = "sentrynet_checks::schema::http")]`.
 
@@ -71,7 +71,7 @@ impl JsonSchema for PredicateSchema {
     }
 }
 
-/// Returns the schema of a plain value, which must be equal. It is no map, since a map is a predicate.
+/// Returns the schema of a plain value, which must be equal. It excludes maps, since a map is a predicate.
 fn bare_value() -> Value {
     json!({ "type": ["string", "number", "boolean", "null", "array"] })
 }
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn editors_find_subjects_and_operators() {
+    fn the_schema_has_subjects_and_operators() {
         let mut generator = SchemaGenerator::default();
         let checks = http(&mut generator).to_value();
         assert_eq!(checks["properties"]["body"]["$ref"], "#/$defs/Predicate");

@@ -99,14 +99,14 @@ mod tests {
 
     #[track_caller]
     fn check(form: Value, shown: &str, allowed: &[u16], denied: &[u16]) {
-        let statuses = Statuses::deserialize(form).expect("right statuses");
+        let statuses = Statuses::deserialize(form).expect("the statuses are valid");
         assert_eq!(statuses.to_string(), shown);
         assert!(allowed.iter().all(|status| statuses.allows(*status)), "{allowed:?}");
         assert!(!denied.iter().any(|status| statuses.allows(*status)), "{denied:?}");
     }
 
     #[test]
-    fn statuses_classes_and_lists() {
+    fn statuses_classes_and_lists_are_parsed() {
         check(json!(200), "200", &[200], &[201, 404]);
         check(json!("204"), "204", &[204], &[200]);
         check(json!("2xx"), "2xx", &[200, 204, 299], &[199, 300]);
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn values_that_are_no_status() {
+    fn values_that_are_no_status_are_rejected() {
         for wrong in [json!(99), json!(600), json!("6xx"), json!("ok"), json!([]), json!({}), json!(200.5), json!(null)]
         {
             assert!(Statuses::deserialize(wrong.clone()).is_err(), "{wrong}");

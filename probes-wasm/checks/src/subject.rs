@@ -13,10 +13,10 @@ pub enum Subject {
     Header(String),
     /// The body as text.
     Body,
-    /// The matches of a JSONPath. They are searched in [`Observation::json`](crate::Observation::json); no observation
-    /// is asked for their value.
+    /// The matches of a JSONPath. They are searched in [`Observation::json`](crate::Observation::json), and
+    /// [`Observation::value`](crate::Observation::value) is not called for them.
     Json(JsonPath),
-    /// The size of the body in bytes, those that were not kept included.
+    /// The size of the whole body in bytes, whatever part of it is available.
     Size,
     /// The time of the whole exchange, in seconds.
     Time,
@@ -113,7 +113,7 @@ const SSH: &[Name] = &[
     ("remote address", Subject::RemoteAddress, "The address and port of the server"),
 ];
 
-/// Names that other tools use, without separators, and the subjects that they mean.
+/// Names that other tools use, in lower case and without separators, and the subjects that they mean.
 const SYNONYMS: &[(&str, &str)] = &[
     ("statuscode", "status"),
     ("text", "body"),
@@ -140,7 +140,7 @@ impl Subject {
     /// Parses a key of `checks`.
     ///
     /// # Errors
-    /// Returns a sentence that names the subject that was probably meant, or all that there are.
+    /// Returns a sentence that names the subject that was probably meant, or else lists all subjects.
     pub fn parse(text: &str, protocol: Protocol) -> Result<Self, String> {
         let text = text.trim();
         if text.starts_with('$') {
@@ -213,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn subjects() {
+    fn subjects_are_parsed() {
         let check = |text, protocol, subject| assert_eq!(Subject::parse(text, protocol), Ok(subject), "{text}");
         check("status", Protocol::Http, Subject::Status);
         check(" time wait ", Protocol::Http, Subject::TimeOf(Phase::Wait));
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_subjects() {
+    fn unknown_subjects_are_rejected() {
         let check =
             |text, protocol, message: &str| assert_eq!(Subject::parse(text, protocol).expect_err(text), message);
         check("stauts", Protocol::Http, "unknown subject `stauts`, did you mean `status`?");
@@ -244,7 +244,9 @@ mod tests {
              `stderr size`, `time`, `server version`, `remote address` or a JSONPath such as `$.status`",
         );
         assert!(
-            Subject::parse("colour", Protocol::Http).expect_err("none").contains("`remote address`, `header NAME` or")
+            Subject::parse("colour", Protocol::Http)
+                .expect_err("the subject is unknown")
+                .contains("`remote address`, `header NAME` or")
         );
         assert!(Subject::parse("", Protocol::Http).is_err());
     }

@@ -1,4 +1,4 @@
-//! The component's exports, in terms of a [`Probe`]: JSON text on their side, types on the probe's.
+//! The component's exports. They convert between the JSON of the contract and the types of a [`Probe`].
 
 use std::sync::Once;
 
@@ -43,8 +43,8 @@ pub fn run<P: Probe>(settings: &str) -> Result<(), Trouble> {
     }
 }
 
-/// Has the message of a panic written to the run's log. There is no standard error on this target, so that a panic
-/// would be a trap without a message.
+/// Installs a hook that writes the message of a panic to the run's log. This target has no standard error: without the
+/// hook, a panic would be a trap without a message.
 fn log_panics() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| std::panic::set_hook(Box::new(|panic| log::error(&panic.to_string()))));

@@ -34,7 +34,7 @@ pub struct Mismatch {
 
 impl Mismatch {
     /// Creates a mismatch.
-    #[expect(clippy::needless_pass_by_value, reason = "numbers and literals read better by themselves")]
+    #[expect(clippy::needless_pass_by_value, reason = "callers can pass numbers and literals without `&`")]
     pub fn new(subject: impl Into<String>, expected: impl ToString, actual: impl ToString) -> Self {
         Self { subject: subject.into(), expected: expected.to_string(), actual: actual.to_string() }
     }
@@ -71,8 +71,8 @@ impl Failure {
 }
 
 impl Trouble {
-    /// Adds the place where it happened, such as `step 2 (Log in)`, in front of the message and of each mismatch's
-    /// subject.
+    /// Puts the place where the error occurred, such as `step 2 (Log in)`, in front of its message and of the subject
+    /// of each mismatch.
     #[must_use]
     pub fn at(self, place: &str) -> Self {
         match self {
@@ -87,7 +87,7 @@ impl Trouble {
         }
     }
 
-    /// Returns the sentence for a person.
+    /// Returns the message: the sentence for a person.
     pub fn message(&self) -> &str {
         match self {
             Self::Broken(message) | Self::Failed(Failure { message, .. }) => message,

@@ -18,7 +18,7 @@ impl Request {
     /// Creates a request. `method` is any HTTP token, `url` an absolute `http` or `https` URL.
     ///
     /// # Errors
-    /// Returns [`Invalid`] if either is not so.
+    /// Returns [`Invalid`] if the method or the URL has another form.
     pub fn new(method: &str, url: &str) -> Result<Self, Invalid> {
         http::Request::new(method, url).map(Self).map_err(Invalid)
     }
@@ -37,6 +37,7 @@ impl Request {
     }
 
     /// Sets the time for the whole exchange, redirects and the body of the response included. The default is 30 s.
+    /// Fractions of a millisecond are dropped.
     pub fn timeout(&self, timeout: Duration) {
         self.0.timeout(u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX));
     }
@@ -54,7 +55,8 @@ impl Request {
     /// Trusts the certificate authorities in a PEM file, instead of the system's.
     ///
     /// # Errors
-    /// Returns [`Invalid`] if the file has none, or if the probe's settings do not contain its path.
+    /// Returns [`Invalid`] if no certificate can be read from the file, or if the probe's settings do not contain its
+    /// path.
     pub fn ca(&self, path: &str) -> Result<(), Invalid> {
         self.0.ca(path).map_err(Invalid)
     }
@@ -70,7 +72,8 @@ impl Request {
     /// Sets the credentials, whose value the host keeps: `{basic: …}`, `{bearer: …}` or `{oauth2: …}`.
     ///
     /// # Errors
-    /// Returns [`Invalid`] if they are none of these.
+    /// Returns [`Invalid`] if there is no such setting, if its value has another form, or if the URL has credentials
+    /// too.
     pub fn authenticate(&self, setting: &SecretSetting) -> Result<(), Invalid> {
         self.0.authenticate(setting.pointer()).map_err(Invalid)
     }
@@ -88,7 +91,8 @@ impl Request {
     /// Allows only one version of HTTP. By default it is what the server prefers.
     ///
     /// # Errors
-    /// Returns [`Invalid`] if it is neither `1.1` nor `2`.
+    /// Returns [`Invalid`] if it is neither `1.1` nor `2`, and for `2` if the request goes to another host or port than
+    /// the URL's.
     pub fn http_version(&self, version: &str) -> Result<(), Invalid> {
         self.0.http_version(version).map_err(Invalid)
     }
@@ -104,7 +108,7 @@ impl Request {
     /// Connects to this `host`, `host:port` or `:port` instead of the URL's, while the request stays the same.
     ///
     /// # Errors
-    /// Returns [`Invalid`] if it is none of these.
+    /// Returns [`Invalid`] if it has another form, if the request has a proxy, or if the URL's host is an address.
     pub fn connect_to(&self, address: &str) -> Result<(), Invalid> {
         self.0.connect_to(address).map_err(Invalid)
     }

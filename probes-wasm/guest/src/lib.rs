@@ -59,7 +59,7 @@ pub mod span;
 pub mod ssh;
 
 pub use error::{Failure, Mismatch, Trouble};
-pub use settings::{Problems, SecretSetting};
+pub use settings::{Problems, SecretSetting, escape_pointer};
 
 /// A probe. See the [crate's example](crate).
 pub trait Probe {
@@ -113,8 +113,9 @@ macro_rules! export {
     };
 }
 
-/// The global allocator. Rust's own takes all memory from the host, and growing the memory of a new instance costs more
-/// than the whole computation of a short run; this one begins with memory that an instance has from the start.
+/// The global allocator, which begins with memory that an instance has from the start. Rust's default allocator takes
+/// all memory from the host, and growing the memory of a new instance costs more than the whole computation of a short
+/// run.
 #[cfg(all(target_arch = "wasm32", feature = "allocator"))]
 mod memory {
     use core::alloc::Layout;
@@ -142,11 +143,11 @@ mod memory {
     /// The source of the allocator's memory: first the arena, then pages of the host.
     #[derive(Debug)]
     struct Memory {
-        /// The end of the pages that the host gave last.
+        /// The end of the pages that the host added last; `None` before the first.
         end: Option<NonNull<u8>>,
     }
 
-    #[allow(unsafe_code, reason = "memory is made of addresses")]
+    #[allow(unsafe_code, reason = "an allocator works with raw addresses")]
     // SAFETY: nothing here allocates.
     unsafe impl Source for Memory {
         fn acquire<B: Binning>(talc: &mut Talc<Self, B>, layout: Layout) -> Result<(), ()> {
@@ -154,7 +155,7 @@ mod memory {
                 // SAFETY: nothing else refers to the arena.
                 return unsafe { talc.claim((&raw mut ARENA).cast(), PAGE) }.map(drop).ok_or(());
             }
-            // Room for the alignment, and for talc's own data beside the allocation, which takes less than 64 bytes.
+            // Includes the alignment, and talc's own data beside the allocation, which takes less than 64 bytes.
             let pages = layout.size().saturating_add(layout.align()).saturating_add(64).div_ceil(PAGE);
             let before = memory_grow::<0>(pages);
             if before == usize::MAX {

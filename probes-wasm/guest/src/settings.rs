@@ -75,7 +75,7 @@ impl Problems {
             settings.retain(|key, _| {
                 let is_known = known.contains(&key.as_str());
                 if !is_known {
-                    self.add(format!("{at}{}", pointer_to_key(key)), unknown_key(key, &known));
+                    self.add(format!("{at}/{}", escape_pointer(key)), unknown_key(key, &known));
                 }
                 is_known
             });
@@ -88,7 +88,7 @@ impl Problems {
             };
             let mut message = reword(&error.inner().to_string());
             let below = pointer_of_path(error.path());
-            // With numbers of any precision, serde_json does not say which number it was.
+            // With the feature `arbitrary_precision`, the message of serde_json does not contain the number.
             if let (Some(Value::Number(number)), false) =
                 (Value::Object(settings.clone()).pointer(&below), message.contains(", got "))
             {
@@ -150,16 +150,16 @@ fn names_first_key(message: &str, pointer: &str) -> bool {
     message.contains(&format!("`{key}`"))
 }
 
-/// Returns the JSON pointer to a key of the settings.
-fn pointer_to_key(key: &str) -> String {
-    format!("/{}", key.replace('~', "~0").replace('/', "~1"))
+/// Escapes a key for a JSON pointer (RFC 6901): `~` as `~0`, and `/` as `~1`.
+pub fn escape_pointer(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
 }
 
 fn pointer_of_path(path: &Path) -> String {
     path.iter()
         .map(|segment| match segment {
             Segment::Seq { index } => format!("/{index}"),
-            Segment::Map { key } => pointer_to_key(key),
+            Segment::Map { key } => format!("/{}", escape_pointer(key)),
             Segment::Enum { .. } | Segment::Unknown => String::new(),
         })
         .collect()
@@ -170,7 +170,7 @@ fn pointer_of_path(path: &Path) -> String {
 fn reword(message: &str) -> String {
     let message = message.replace("missing field", "missing key").replace("unknown field", "unknown key");
     let mistaken = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
-    // serde_json says no more about a number that is not an integer.
+    // This is all that serde_json says about a number that is not an integer.
     if message == "invalid number" {
         return "expected a whole number of at least 0".to_owned();
     }
@@ -238,7 +238,7 @@ fn field_names<T: DeserializeOwned>() -> Option<&'static [&'static str]> {
     }
 
     let mut fields = None;
-    // The result is always an error; the collector has seen the names before.
+    // The result is always an error. By then, the collector has the names.
     let _ = T::deserialize(NameCollector(&mut fields));
     fields
 }
@@ -251,7 +251,7 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
-    #[expect(dead_code, reason = "only read")]
+    #[expect(dead_code, reason = "the fields are only deserialized")]
     struct Settings {
         url: String,
         timeout: Option<f64>,

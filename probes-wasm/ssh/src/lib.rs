@@ -28,7 +28,7 @@ impl Probe for Ssh {
         let mut problems = Problems::default();
         let client = settings.build_client(&mut problems);
         problems.into_result()?;
-        let client = client.ok_or_else(|| Trouble::Broken("there is nothing to connect to".to_owned()))?;
+        let client = client.ok_or_else(|| Trouble::Broken("the settings do not describe a connection".to_owned()))?;
         let checks = Checks::parse(&settings.checks, Protocol::Ssh, "", &mut Vec::new());
         let session = client.connect()?;
         if settings.logs_in() {
@@ -45,20 +45,20 @@ impl Probe for Ssh {
 /// Fails if the command was ended by a signal, if its exit status is not known, or if that is not 0. With
 /// `is_status_checked`, any exit status is accepted here, since a check decides on it.
 fn check_exit(output: &Output, is_status_checked: bool) -> Result<(), Failure> {
-    let last_words = last_line(&output.stderr).map(|line| format!(": {line}")).unwrap_or_default();
+    let detail = last_line(&output.stderr).map(|line| format!(": {line}")).unwrap_or_default();
     match (output.exit_status, &output.signal) {
         (Some(0), _) => Ok(()),
         (Some(_), _) if is_status_checked => Ok(()),
         (Some(status), _) => {
             let mismatch = Mismatch::new("exit status", 0, status);
-            let message = format!("the command ended with status {status}{last_words}");
+            let message = format!("the command ended with status {status}{detail}");
             Err(Failure::new("exit-status", message).with_mismatches(vec![mismatch]))
         }
         (None, Some(signal)) => {
-            Err(Failure::new("signal", format!("the command was ended by the signal {signal}{last_words}")))
+            Err(Failure::new("signal", format!("the command was ended by the signal {signal}{detail}")))
         }
         (None, None) => {
-            Err(Failure::new("exit-status", format!("the server did not say how the command ended{last_words}")))
+            Err(Failure::new("exit-status", format!("the server did not say how the command ended{detail}")))
         }
     }
 }

@@ -6,7 +6,7 @@ use sentrynet_checks::{Observation, Subject};
 use sentrynet_guest::ssh::{Output, Session};
 use serde_json::Value;
 
-/// The largest output that is checked, in bytes of each stream.
+/// The bytes of standard output, and of standard error, that are checked at most.
 pub const MAX_OUTPUT_BYTES: u64 = 1 << 20;
 
 /// A session, and the output of its command if there was one, which is parsed as JSON at most once.
@@ -45,7 +45,7 @@ impl Observation for SshObservation {
             Subject::Time => Some((self.session.time() / 1000.0).into()),
             Subject::ServerVersion => Some(self.session.server().version.into()),
             Subject::RemoteAddress => Some(self.session.server().remote_address.into()),
-            // JSONPaths are searched in `json`; the others are subjects of HTTP.
+            // JSONPaths are searched in `json`. The other subjects are those of HTTP.
             _ => None,
         }
     }

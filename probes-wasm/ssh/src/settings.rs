@@ -10,6 +10,10 @@ use serde_json::{Map, Value};
 
 const DEFAULT_PORT: u32 = 22;
 
+/// The bounds of the setting `timeout`, in seconds.
+const MIN_TIMEOUT_SECONDS: f64 = 0.001;
+const MAX_TIMEOUT_SECONDS: u32 = 3600;
+
 /// An SSH server, how to log in, and a command to run there.
 #[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -28,8 +32,8 @@ pub struct Settings {
     /// A password to log in with.
     password: Option<SecretSetting>,
     /// The way to log in: `key` (the file of `identity`), `password`, `agent` (the keys that the SSH agent holds), or
-    /// `none`, not at all. Unless given, by `identity` and `password`; without these, the probe connects and does not
-    /// log in.
+    /// `none` (no login). Unless given, with `identity` and `password`, whichever are given; without these, the probe
+    /// connects and does not log in.
     auth: Option<Auth>,
     /// The command to run after login. Its exit status must be 0, unless there is a check of `exit status`.
     command: Option<String>,
@@ -37,8 +41,8 @@ pub struct Settings {
     #[serde(default)]
     #[schemars(schema_with = "sentrynet_checks::schema::ssh")]
     pub checks: Map<String, Value>,
-    /// Seconds for the whole connection, the command included; 30 unless given.
-    #[schemars(extend("minimum" = 0.001, "maximum" = 3600))]
+    /// Seconds for the whole connection, the command included. From 0.001 to 3,600; 30 unless given.
+    #[schemars(extend("minimum" = MIN_TIMEOUT_SECONDS, "maximum" = MAX_TIMEOUT_SECONDS))]
     timeout: Option<f64>,
     /// A file of host keys to trust, in OpenSSH's format; the user's and the system's unless given.
     known_hosts: Option<String>,
@@ -80,7 +84,7 @@ impl Settings {
     }
 
     /// Builds the client, and adds all mistakes in its settings, those that the host finds included. Returns `None`
-    /// only if no client can be built at all.
+    /// only if the host refuses even a client for `localhost`.
     pub fn build_client(&self, problems: &mut Problems) -> Option<Client> {
         // A wrong port or host is replaced, so that mistakes in the other settings are found too.
         let port = u16::try_from(self.port.unwrap_or(DEFAULT_PORT)).ok().filter(|port| *port > 0);
@@ -93,8 +97,14 @@ impl Settings {
         }
         if let Some(seconds) = self.timeout {
             match Duration::try_from_secs_f64(seconds) {
-                Ok(timeout) if (0.001..=3600.0).contains(&seconds) => client.timeout(timeout),
-                _ => problems.add("/timeout", format!("expected seconds from 0.001 to 3600, got {seconds}")),
+                Ok(timeout) if (MIN_TIMEOUT_SECONDS..=f64::from(MAX_TIMEOUT_SECONDS)).contains(&seconds) => {
+                    client.timeout(timeout);
+                }
+                _ => {
+                    let message =
+                        format!("expected seconds from {MIN_TIMEOUT_SECONDS} to {MAX_TIMEOUT_SECONDS}, got {seconds}");
+                    problems.add("/timeout", message);
+                }
             }
         }
         if let Some(file) = &self.known_hosts {
@@ -126,7 +136,7 @@ impl Settings {
         }
     }
 
-    /// Adds the mistakes of settings that do not go together.
+    /// Adds the mistakes of settings that contradict or need each other.
     pub fn check_combinations(&self, problems: &mut Problems) {
         if self.logs_in() && self.username.is_none() {
             problems.add("", "the key `username` is missing: the user to log in as");
@@ -203,11 +213,11 @@ mod tests {
 
     #[track_caller]
     fn settings(value: Value) -> Settings {
-        serde_json::from_value(value).expect("right settings")
+        serde_json::from_value(value).expect("the settings are valid")
     }
 
     #[test]
-    fn titles() {
+    fn titles_name_user_host_and_port() {
         assert_eq!(settings(json!({ "host": "h" })).title(), "SSH h:22");
         assert_eq!(settings(json!({ "host": "h", "username": "u", "port": 2222 })).title(), "SSH u@h:2222");
         assert_eq!(settings(json!({ "host": "::1" })).title(), "SSH [::1]:22");
@@ -220,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn login_and_command() {
+    fn credentials_decide_whether_the_probe_logs_in() {
         check(json!({ "host": "h" }), false, None);
         check(json!({ "host": "h", "username": "u" }), false, None);
         check(json!({ "host": "h", "identity": "k" }), true, None);

@@ -1,11 +1,10 @@
 //! Running a step: sending its request, and evaluating the response.
 
 use sentrynet_checks::{Checks, JsonPath, Observation, Predicate, Problem, Protocol, Subject};
-use sentrynet_guest::{Failure, Mismatch, Problems, Trouble, span};
+use sentrynet_guest::{Failure, Mismatch, Problems, Trouble, escape_pointer, span};
 use serde_json::{Map, Value};
 
 use crate::Step;
-use crate::request::escape_pointer;
 use crate::response::{HttpObservation, MAX_BODY_BYTES};
 
 impl Step {
@@ -35,18 +34,20 @@ impl Step {
     /// `keys` are those that are set before. With `cookies`, cookies are kept from step to step.
     ///
     /// # Errors
-    /// Returns [`Trouble::Failed`] if there is no response or a wrong one, or if a value that was filled in makes no
-    /// request, and [`Trouble::Broken`] if the settings make no request.
+    /// Returns [`Trouble::Failed`] if there is no response, if the response is not as expected, or if a value that was
+    /// filled in makes the request invalid. Returns [`Trouble::Broken`] if the host refuses the request, or if the
+    /// settings are invalid.
     pub fn run(&self, keys: &Map<String, Value>, cookies: bool) -> Result<Map<String, Value>, Trouble> {
         let mut problems = Problems::default();
         let request = self.build_request("", &mut problems);
-        // The settings themselves have been checked: a mistake here comes from a value that was filled in.
+        // The settings themselves have been checked before the run: a mistake here comes from a value that was filled
+        // in.
         if let Some((pointer, message)) = problems.first().filter(|(pointer, _)| can_be_filled_in(pointer)) {
             let place = pointer.trim_start_matches('/').replace('/', ".");
             return Err(Failure::new("key", format!("{place}: {message}")).into());
         }
         problems.into_result()?;
-        let request = request.ok_or_else(|| Trouble::Broken("there is no request to make".to_owned()))?;
+        let request = request.ok_or_else(|| Trouble::Broken("the settings do not describe a request".to_owned()))?;
         request.max_body(MAX_BODY_BYTES);
         if cookies {
             request.cookies(true);
@@ -72,7 +73,7 @@ impl Step {
             // A failed check, such as a status of 502, explains why the body is not JSON. It is reported first.
             let Ok(extracted) = &extracted else { return Ok(Failure::if_any(mismatches)?) };
             for (key, predicate) in self.parse_assertions("", &mut Vec::new()) {
-                // If this step is to set the key, an earlier value of it must not be taken for this response's.
+                // If this step sets the key, a value from an earlier step must not be taken for one of this response.
                 let (subject, value) = match self.set_keys.get(key).and_then(Value::as_str) {
                     Some(path) => (format!("{key} ({path})"), extracted.get(key)),
                     None => (key.clone(), keys.get(key)),

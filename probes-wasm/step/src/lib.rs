@@ -9,7 +9,14 @@ use sentrynet_guest::SecretSetting;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-pub use request::{Body, escape_pointer, origin};
+pub use request::{Body, origin};
+
+/// The bounds of the setting `timeout`, in seconds.
+const MIN_TIMEOUT_SECONDS: f64 = 0.001;
+const MAX_TIMEOUT_SECONDS: u32 = 3600;
+
+/// The largest value of the setting `redirects`.
+const MAX_REDIRECTS: u32 = 100;
 
 /// One HTTP request, and what its response must be.
 #[derive(Deserialize, schemars::JsonSchema)]
@@ -57,11 +64,12 @@ pub struct Step {
     #[schemars(schema_with = "sentrynet_checks::schema::assertions")]
     assertions: Map<String, Value>,
 
-    /// Seconds for the whole exchange, redirects and body included; 30 unless given.
-    #[schemars(extend("minimum" = 0.001, "maximum" = 3600))]
+    /// Seconds for the whole exchange, redirects and body included. From 0.001 to 3,600; 30 unless given.
+    #[schemars(extend("minimum" = MIN_TIMEOUT_SECONDS, "maximum" = MAX_TIMEOUT_SECONDS))]
     timeout: Option<f64>,
-    /// The number of redirects to follow; 10 unless given. With 0, a redirect is the response that is checked.
-    #[schemars(range(max = 100))]
+    /// The number of redirects to follow, 100 at most; 10 unless given. With 0, a redirect is the response that is
+    /// checked.
+    #[schemars(range(max = MAX_REDIRECTS))]
     redirects: Option<u32>,
     /// Verifies the server's certificate; true unless given.
     verify_tls: Option<bool>,

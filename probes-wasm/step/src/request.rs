@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use sentrynet_guest::Problems;
 use sentrynet_guest::http::Request;
+use sentrynet_guest::{Problems, escape_pointer};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::Step;
+use crate::{MAX_REDIRECTS, MAX_TIMEOUT_SECONDS, MIN_TIMEOUT_SECONDS, Step};
 
 /// The body of a request.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -35,7 +35,8 @@ pub struct HttpVersion(String);
 impl Step {
     /// Builds the request, and adds all mistakes in its settings, those that the host finds included.
     ///
-    /// `at` is the JSON pointer to the step. Returns `None` if method and URL make no request.
+    /// `at` is the JSON pointer to the step. If only the method is invalid, returns a request with the method GET, so
+    /// that mistakes in the other settings are found too. Returns `None` if the URL is invalid.
     pub fn build_request(&self, at: &str, problems: &mut Problems) -> Option<Request> {
         let url = append_query(self.url.trim(), &self.query, at, problems);
         if url.is_empty() {
@@ -45,7 +46,7 @@ impl Step {
         let request = if let Ok(request) = Request::new(self.method(), &url) {
             request
         } else {
-            // Tried one by one, to find whether the method or the URL is wrong, or both.
+            // Each is tried alone, to find whether the method or the URL is wrong, or both.
             problems.ok_or_add(format_args!("{at}/method"), Request::new(self.method(), "http://localhost/"));
             problems.ok_or_add(format_args!("{at}/url"), Request::new("GET", &url))?
         };
@@ -67,13 +68,13 @@ impl Step {
                 problems.ok_or_add(pointer, request.header(name, &value));
             }
         }
-        let named = |wanted: &str| self.headers.keys().any(|name| name.eq_ignore_ascii_case(wanted));
-        if matches!(self.body, Some(Body::Json(_))) && !named("content-type") {
+        let has_header = |header: &str| self.headers.keys().any(|name| name.eq_ignore_ascii_case(header));
+        if matches!(self.body, Some(Body::Json(_))) && !has_header("content-type") {
             problems.ok_or_add(format_args!("{at}/body"), request.header("content-type", "application/json"));
         }
         if let Some(agent) = &self.user_agent {
             let pointer = format!("{at}/user_agent");
-            if named("user-agent") {
+            if has_header("user-agent") {
                 problems.add(pointer, "the header `user-agent` is given too: leave one of them out");
             } else {
                 problems.ok_or_add(pointer, request.header("user-agent", agent));
@@ -81,7 +82,7 @@ impl Step {
         }
         if let Some(auth) = &self.auth {
             let pointer = format!("{at}/auth");
-            if named("authorization") {
+            if has_header("authorization") {
                 problems.add(pointer, "the header `authorization` is given too: leave one of them out");
             } else {
                 problems.ok_or_add(pointer, request.authenticate(auth));
@@ -92,17 +93,21 @@ impl Step {
     fn set_limits(&self, request: &Request, at: &str, problems: &mut Problems) {
         if let Some(seconds) = self.timeout {
             match Duration::try_from_secs_f64(seconds) {
-                Ok(timeout) if (0.001..=3600.0).contains(&seconds) => request.timeout(timeout),
+                Ok(timeout) if (MIN_TIMEOUT_SECONDS..=f64::from(MAX_TIMEOUT_SECONDS)).contains(&seconds) => {
+                    request.timeout(timeout);
+                }
                 _ => {
-                    let message = format!("expected seconds from 0.001 to 3600, got {seconds}");
+                    let message =
+                        format!("expected seconds from {MIN_TIMEOUT_SECONDS} to {MAX_TIMEOUT_SECONDS}, got {seconds}");
                     problems.add(format!("{at}/timeout"), message);
                 }
             }
         }
         match self.redirects {
-            Some(limit @ 0..=100) => request.redirects(limit),
+            Some(limit @ 0..=MAX_REDIRECTS) => request.redirects(limit),
             Some(limit) => {
-                problems.add(format!("{at}/redirects"), format!("expected a number from 0 to 100, got {limit}"));
+                let message = format!("expected a number from 0 to {MAX_REDIRECTS}, got {limit}");
+                problems.add(format!("{at}/redirects"), message);
             }
             None => {}
         }
@@ -195,11 +200,6 @@ fn scalar_text(value: &Value) -> Result<String, String> {
 
 fn container_name(value: &Value) -> &'static str {
     if value.is_array() { "a list" } else { "a map" }
-}
-
-/// Escapes a key for a JSON pointer.
-pub fn escape_pointer(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
 }
 
 impl TryFrom<Value> for Body {
@@ -311,7 +311,7 @@ mod tests {
 
     #[track_caller]
     fn step(value: Value) -> Step {
-        serde_json::from_value(value).expect("a right step")
+        serde_json::from_value(value).expect("the step is valid")
     }
 
     #[test]
@@ -346,7 +346,7 @@ mod tests {
         for version in [json!(1.1), json!("1.1"), json!(2)] {
             let step = step(json!({ "url": "x", "http_version": version }));
             assert_eq!(
-                step.http_version.expect("given").0,
+                step.http_version.expect("the version is given").0,
                 version.as_str().map_or(version.to_string(), str::to_owned)
             );
         }

@@ -74,7 +74,7 @@ impl Observation for HttpObservation {
             Subject::HttpVersion => Some(response.connection().http_version.into()),
             Subject::TlsVersion => tls().map(|tls| tls.version.into()),
             Subject::RemoteAddress => response.connection().remote_address.map(Value::from),
-            // JSONPaths are searched in `json`; the others are subjects of SSH.
+            // JSONPaths are searched in `json`. The other subjects are those of SSH.
             _ => None,
         }
     }

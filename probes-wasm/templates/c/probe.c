@@ -1,6 +1,6 @@
 // Checks the health of a service: expects JSON in which `status` is `ok` and `queue` is at most `max_queue`.
 // The WIT files in wit/ define what a probe exports, and what the host does for it; bindings/probe.h is the same in C.
-// Nothing is freed: each run is an instance of its own, and its memory is discarded with it.
+// Nothing is freed: each run has an instance of its own, whose memory is discarded at the end of the run.
 
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +40,8 @@ static string join(string a, string b) {
 // Returns a copy on the heap. The bindings free a text after it was returned to the host.
 static string own(string borrowed) { return join(borrowed, text("")); }
 
-// Reports that something is wrong with the target. `reason` is one of few: outages are grouped by it. Returns false.
+// Reports a failure of the target. `reason` is one of a few fixed words: failures with the same reason belong to the
+// same outage. Returns false.
 static bool failed(trouble *err, const char *reason, string message, const mismatch *wrong, size_t count) {
   mismatch *copy = calloc(count + 1, sizeof *copy);
   if (!copy) abort();
@@ -66,7 +67,7 @@ static sentrynet_probe_span_own_span_t begin(const char *op, const char *descrip
   return sentrynet_probe_span_constructor_span(&o, &d);
 }
 
-// Ends a span, as failed unless `well`. Returns `well`.
+// Ends a span. Its status is `internal-error` unless `well`. Returns `well`.
 static bool end(sentrynet_probe_span_own_span_t span, bool well) {
   if (!well)
     sentrynet_probe_span_method_span_set_status(sentrynet_probe_span_borrow_span(span),
@@ -76,7 +77,8 @@ static bool end(sentrynet_probe_span_own_span_t span, bool well) {
 }
 
 static bool get(string url, sentrynet_probe_http_own_response_t *response, trouble *err) {
-  // The names of the error's cases, in their order. The first, what the host refuses, is no failure of the target.
+  // The names of the error's cases, in their order. `denied` means that the host refuses the request, which is no
+  // failure of the target.
   static const char *const REASONS[] = {"denied",   "dns",  "connect",  "tls",  "timeout",
                                         "redirect", "auth", "protocol", "other"};
   string method = text("GET"), name = text("accept"), value = text("application/json"), why;
@@ -86,7 +88,7 @@ static bool get(string url, sentrynet_probe_http_own_response_t *response, troub
   if (!sentrynet_probe_http_method_request_header(borrowed, &name, &value, &why)) return broken(err, why);
   sentrynet_probe_http_error_t error;
   if (sentrynet_probe_http_method_request_send(borrowed, response, &error)) return true;
-  // Every case has one text.
+  // All cases of the error have the same content, one text, so that `other` reads the text of any case.
   if (error.tag == SENTRYNET_PROBE_HTTP_ERROR_DENIED) return broken(err, error.val.denied);
   return failed(err, REASONS[error.tag], error.val.other, NULL, 0);
 }
@@ -146,15 +148,15 @@ bool exports_sentrynet_probe_prober_run(string *settings, trouble *err) {
 
   sentrynet_probe_http_own_response_t response;
   if (!get(text_of(url), &response, err)) return false;
-  sentrynet_probe_http_borrow_response_t answer = sentrynet_probe_http_borrow_response(response);
-  unsigned code = sentrynet_probe_http_method_response_status(answer);
+  sentrynet_probe_http_borrow_response_t borrowed = sentrynet_probe_http_borrow_response(response);
+  unsigned code = sentrynet_probe_http_method_response_status(borrowed);
   if (code != 200) {
     char digits[] = {'0' + code / 100 % 10, '0' + code / 10 % 10, '0' + code % 10, 0};
     mismatch wrong = {text("status"), text("200"), text(digits)};
     return failed(err, "status", join(text("expected status 200, got "), text(digits)), &wrong, 1);
   }
   probe_list_u8_t body;
-  sentrynet_probe_http_method_response_body(answer, &body);
+  sentrynet_probe_http_method_response_body(borrowed, &body);
 
   sentrynet_probe_span_own_span_t span = begin("json.parse", "Parse the response");
   if (!end(span, parse(body, &health, err))) return false;

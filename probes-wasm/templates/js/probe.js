@@ -81,7 +81,7 @@ function get(url) {
   try {
     return request.send();
   } catch (error) {
-    // An error `denied`, by which the host refuses something, is no failure of the target. The others are.
+    // The error `denied` means that the host refuses the request, which is no failure of the target.
     const { tag, val } = error.payload;
     throw tag === 'denied' ? broken(val) : failed(tag, val);
   }
@@ -95,7 +95,7 @@ function parse(body) {
   }
 }
 
-// QuickJS has no TextDecoder.
+// Decodes UTF-8. QuickJS has no TextDecoder.
 function text(bytes) {
   return decodeURIComponent(Array.from(bytes, (byte) => `%${byte.toString(16).padStart(2, '0')}`).join(''));
 }
@@ -121,12 +121,13 @@ function step(op, description, work) {
   }
 }
 
-// Something is wrong with the target. `reason` is one of few: outages are grouped by it.
+// Returns the error for a failure of the target. `reason` is one of a few fixed words: failures with the same reason
+// belong to the same outage.
 function failed(reason, message, mismatches = []) {
   return { tag: 'failed', val: { reason, message, mismatches } };
 }
 
-// The probe could not do its work, while the target may be well.
+// Returns the error for a probe that could not do its work, while the target may be well.
 function broken(why) {
   return { tag: 'broken', val: why };
 }

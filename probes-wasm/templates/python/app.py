@@ -1,7 +1,7 @@
 """Checks the health of a service: expects JSON in which `status` is `ok` and `queue` is at most `max_queue`.
 
-The WIT files in wit/ define what a probe exports, and what the host does for it. There are no files during a run, so
-that all modules are imported here, at the top, where the build finds them.
+The WIT files in wit/ define what a probe exports, and what the host does for it. There are no files during a run: all
+modules must be imported here, at the top, where the build finds them.
 """
 
 import json
@@ -62,7 +62,7 @@ def get(url):
     try:
         return request.send()
     except Err as error:
-        # An error `denied`, by which the host refuses something, is no failure of the target. The others are.
+        # The error `denied` means that the host refuses the request, which is no failure of the target.
         if isinstance(error.value, http.Error_Denied):
             raise broken(error.value.value)
         reason = type(error.value).__name__.removeprefix("Error_").lower()
@@ -107,10 +107,13 @@ def step(op, description, work):
 
 
 def failed(reason, message, mismatches=()):
-    """Something is wrong with the target. `reason` is one of few: outages are grouped by it."""
+    """Returns the error for a failure of the target.
+
+    `reason` is one of a few fixed words: failures with the same reason belong to the same outage.
+    """
     return Err(Trouble_Failed(Failure(reason, message, list(mismatches))))
 
 
 def broken(why):
-    """The probe could not do its work, while the target may be well."""
+    """Returns the error for a probe that could not do its work, while the target may be well."""
     return Err(Trouble_Broken(why))

@@ -1,6 +1,6 @@
 //! Checks the health of a service: expects JSON in which `status` is `ok` and `queue` is at most `max_queue`.
 //! The WIT files in wit/ define what a probe exports, and what the host does for it; bindings/probe.h is the same in C.
-//! Nothing is freed: each run is an instance of its own, and its memory is discarded with it.
+//! Nothing is freed: each run has an instance of its own, whose memory is discarded at the end of the run.
 
 const std = @import("std");
 const c = @import("contract");
@@ -39,14 +39,14 @@ const Settings = struct {
     ;
 
     fn parse(json: *c.probe_string_t) Settings {
-        // The host has validated them with the schema, so that an error is a bug, and a trap reports it.
+        // The host has validated the settings with the schema. An error here is a bug, which a trap reports.
         return std.json.parseFromSliceLeaky(Settings, allocator, slice(json.*), .{}) catch unreachable;
     }
 };
 
 const Health = struct { status: std.json.Value = .null, queue: std.json.Value = .null };
 
-/// The outcome of a run that does not pass, and a failed allocation.
+/// The errors of a run: those of the contract, whose details are in `trouble`, and a failed allocation.
 const Trouble = error{ Failed, Broken } || std.mem.Allocator.Error;
 
 /// The details of the error, set by the function that returns it.
@@ -108,7 +108,8 @@ fn run(settings: Settings) Trouble!void {
 }
 
 fn get(url: []const u8) Trouble!c.sentrynet_probe_http_own_response_t {
-    // The names of the error's cases, in their order. The first, what the host refuses, is no failure of the target.
+    // The names of the error's cases, in their order. `denied` means that the host refuses the request, which is no
+    // failure of the target.
     const reasons = [_][]const u8{ "denied", "dns", "connect", "tls", "timeout", "redirect", "auth", "protocol", "other" };
     var method = string("GET");
     var address = string(url);
@@ -122,7 +123,7 @@ fn get(url: []const u8) Trouble!c.sentrynet_probe_http_own_response_t {
     var response: c.sentrynet_probe_http_own_response_t = undefined;
     var problem: c.sentrynet_probe_http_error_t = undefined;
     if (c.sentrynet_probe_http_method_request_send(borrowed, &response, &problem)) return response;
-    // Every case has one text.
+    // All cases of the error have the same content, one text, so that `other` reads the text of any case.
     if (problem.tag == c.SENTRYNET_PROBE_HTTP_ERROR_DENIED) return broken(problem.val.denied);
     return failed(reasons[problem.tag], problem.val.other, &.{});
 }
@@ -170,7 +171,8 @@ fn step(op: []const u8, description: []const u8, comptime work: anytype, argumen
     return @call(.auto, work, arguments);
 }
 
-/// Reports that something is wrong with the target. `reason` is one of few: outages are grouped by it.
+/// Reports a failure of the target. `reason` is one of a few fixed words: failures with the same reason belong to the
+/// same outage.
 fn failed(reason: []const u8, message: c.probe_string_t, wrong: []const c.sentrynet_probe_types_mismatch_t) Trouble {
     const copy = own(c.sentrynet_probe_types_mismatch_t, wrong);
     trouble = .{
@@ -206,8 +208,8 @@ fn print(comptime format: []const u8, arguments: anytype) c.probe_string_t {
     return string(std.fmt.allocPrint(allocator, format, arguments) catch @panic("out of memory"));
 }
 
-/// Returns a copy on the heap. The bindings free values after they were returned to the host. An empty slice has no
-/// copy: the address of Zig's own is not valid for `free`.
+/// Returns a copy on the heap, since the bindings free values that were returned to the host. Returns null for an empty
+/// slice: the address that Zig gives to an empty slice is not valid for `free`.
 fn own(T: type, items: []const T) [*c]T {
     if (items.len == 0) return null;
     return (allocator.dupe(T, items) catch @panic("out of memory")).ptr;

@@ -10,7 +10,7 @@ use super::{Template, format, integer, repr};
 /// A parsed field.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Field {
-    /// The key and the path as they are written, for messages.
+    /// The key and the path as the template writes them, for messages.
     pub name: String,
     pub key: String,
     /// The path from the key's value to the value of the field.
@@ -50,10 +50,10 @@ pub enum Conversion {
 /// The format of a field's value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum FieldFormat {
-    /// Without a format spec, as by Python's `str`.
+    /// Without a format spec: the value is formatted as by Python's `str`.
     Plain,
     Fixed(Spec),
-    /// By a format spec that contains fields itself. `source` is its text, for messages.
+    /// With a format spec that contains fields itself. `source` is its text, for messages.
     Nested {
         source: String,
         spec: Template,
@@ -73,7 +73,7 @@ impl Field {
             FieldFormat::Fixed(spec) => Some(Cow::Borrowed(spec)),
             FieldFormat::Nested { source, spec } => match spec.render(keys)?.as_str() {
                 "" => None,
-                // The message must not contain the spec, which is made of values.
+                // The message must not contain the rendered spec, which contains values of keys.
                 spec => Some(Cow::Owned(Spec::parse(spec).map_err(|error| {
                     at_name(format!("the format spec that `{source}` makes is not valid: {error}"))
                 })?)),

@@ -1,4 +1,4 @@
-//! Formatting of floats: with the shortest digits that mean the same float, or exactly rounded to a number of digits.
+//! Formatting of floats: with the fewest digits that are parsed as the same float, or rounded to a number of digits.
 
 use serde_json::Number;
 
@@ -33,7 +33,7 @@ pub fn parts(value: f64, spec: &Spec) -> NumberParts {
             let digits = precision.unwrap_or(6).max(1);
             Decimal::rounded(absolute, digits).general(digits, digits, 0, spec.alternate)
         }
-        // Without a type there is at least one decimal, which shows that this is a float.
+        // Without a type, there is at least one decimal, by which a float differs from an integer.
         (_, Some(precision)) => {
             let digits = precision.max(1);
             Decimal::rounded(absolute, digits).general(digits, digits - 1, 1, spec.alternate)
@@ -54,7 +54,8 @@ pub fn parts(value: f64, spec: &Spec) -> NumberParts {
     NumberParts { negative, whole, rest, ..NumberParts::default() }
 }
 
-/// More digits than any float has on either side of the point. The standard library has a largest precision of 65,535.
+/// More digits than any float has on either side of the point. The standard library allows a precision of 65,535 at
+/// most.
 const MAX_DIGITS: usize = 1100;
 
 /// Formats with a fixed number of decimals. Returns the digits before the point, and the rest.
@@ -75,12 +76,13 @@ fn decimals_after_point(digits: &str, wanted: usize, alternate: bool) -> String 
 struct Decimal {
     /// The digits without trailing zeros; `0` for zero.
     digits: String,
+    /// The position of the point, counted from before the first digit.
     point: isize,
 }
 
 impl Decimal {
-    /// Returns the shortest digits that mean the same float. Of two that are equally short and close, Python takes the
-    /// even one, and the standard library the larger one.
+    /// Returns the fewest digits that are parsed as the same float. If two decimals are equally short and close,
+    /// returns the even one, as Python does. The standard library returns the larger one.
     fn shortest(value: f64) -> Self {
         let shortest = format!("{value:e}");
         let decimal = Self::parse(&shortest);
@@ -138,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn as_repr_prints_them() {
+    fn floats_are_formatted_as_by_repr() {
         for (value, expected) in [
             (0.0, "0.0"),
             (-0.0, "-0.0"),
@@ -162,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn types() {
+    fn types_are_applied() {
         check(".2f", 2.675, "2.67");
         check(".0f", 0.5, "0");
         check(".0f", 1.5, "2");
@@ -180,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_type() {
+    fn a_spec_without_a_type_is_applied() {
         check(".3", 1234.5, "1.23e+03");
         check(".4", 1234.0, "1.234e+03");
         check(".5", 1234.0, "1234.0");
@@ -190,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn signs_fill_and_grouping() {
+    fn signs_fill_and_grouping_are_applied() {
         check("+", 1.0, "+1.0");
         check("z.1f", -0.01, "0.0");
         check("z", f64::NEG_INFINITY, "-inf");
@@ -202,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn more_digits_than_there_are() {
+    fn a_precision_beyond_the_digits_adds_zeros() {
         let spec = Spec::parse(".100000f").expect("a spec");
         assert_eq!(parts(0.1, &spec).pad(&spec).len(), 100_002);
         check(".60f", 0.1, "0.100000000000000005551115123125782702118158340454101562500000");

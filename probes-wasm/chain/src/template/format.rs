@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn text() {
+    fn text_is_formatted() {
         check("5", "\"ab\"", "ab   ");
         check(">5", "\"ab\"", "   ab");
         check("ü^6", "\"ab\"", "üüabüü");
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn integers() {
+    fn integers_are_formatted() {
         check("5", "42", "   42");
         check("<5", "42", "42   ");
         check("05", "-42", "-0042");
@@ -111,7 +111,7 @@ mod tests {
         check("5", "false", "    0");
         check(".2f", "5", "5.00");
         check("%", "true", "100.000000%");
-        check_error(".3d", "1", "an integer takes no precision, but with one of the types `e E f F g G %`");
+        check_error(".3d", "1", "an integer takes no precision, except with one of the types `e E f F g G %`");
         check_error("s", "true", "an integer takes one of the types `b c d e E f F g G n o x X %`");
         check_error("c", "-1", "no character has that number");
         check_error("c", "55296", "no character has that number");
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn others() {
+    fn invalid_specs_and_types_are_reported() {
         check_error("5", "null", "null takes no format spec, unless `!s` makes it text");
         check_error("s", "[]", "a list takes no format spec, unless `!s` makes it text");
         check_error(",_", "1", "expected one of `,` and `_`, not both");

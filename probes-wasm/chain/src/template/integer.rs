@@ -1,4 +1,4 @@
-//! Integers of any size, kept as their digits.
+//! Integers of any size, stored as decimal digits.
 
 use serde_json::Number;
 
@@ -10,8 +10,8 @@ pub struct Integer {
     pub digits: String,
 }
 
-/// The most digits that are converted to another base, which takes time that grows with the square. Python's own limit
-/// for reading integers is the same.
+/// The most digits that are converted to another base. The time of the conversion grows with the square of their
+/// number. Python's limit for parsing integers is the same.
 const MAX_CONVERTED_DIGITS: usize = 4300;
 
 /// Returns true if Python's `json` parses the number as a float: if it has a point or an exponent.
@@ -30,7 +30,7 @@ impl Integer {
     /// Converts the integer to a float.
     ///
     /// # Errors
-    /// Returns a sentence if it is too large.
+    /// Returns a sentence if it is larger than the largest float, about 1.8 × 10^308.
     pub fn to_float(&self) -> Result<f64, &'static str> {
         let float: f64 = self.digits.parse().unwrap_or(f64::INFINITY);
         if !float.is_finite() {
@@ -42,7 +42,7 @@ impl Integer {
     /// Returns the character with this code point.
     ///
     /// # Errors
-    /// Returns a sentence if there is none.
+    /// Returns a sentence if no character has this code point.
     pub fn to_character(&self) -> Result<char, &'static str> {
         let code = self.digits.parse().ok().filter(|_| !self.negative);
         code.and_then(char::from_u32).ok_or("no character has that number")

@@ -26,7 +26,7 @@ impl NumberParts {
         let head = format!("{sign}{}", self.prefix);
         let inner = spec.align(ValueKind::Integer) == Align::Inner;
         let rest_width = self.rest.chars().count();
-        // Zeros that fill are digits, and grouped like the others; any other fill is not.
+        // Zeros as the fill count as digits, and are grouped like them. Any other fill is not grouped.
         let min_width =
             if inner && spec.fill() == '0' { spec.width.saturating_sub(head.len() + rest_width) } else { 0 };
         let whole = match (self.whole.is_empty(), spec.grouping) {
@@ -71,7 +71,7 @@ fn group(digits: &str, size: usize, separator: char, min_width: usize) -> String
     out
 }
 
-/// Returns as many zeros as are missing. Rust's own `{:0>width$}` has a largest width of 65,535.
+/// Returns as many zeros as are missing. Rust's `{:0>width$}` allows a width of 65,535 at most.
 pub fn zeros(wanted: usize, present: usize) -> String {
     "0".repeat(wanted.saturating_sub(present))
 }

@@ -1,4 +1,4 @@
-//! Parsing of templates, by the rules of Python's parser, unusual ones included.
+//! Parsing of templates, by the rules of Python's parser, including its unusual ones.
 
 use std::borrow::Cow;
 
@@ -56,8 +56,8 @@ struct FieldSource<'a> {
 }
 
 impl<'a> FieldSource<'a> {
-    /// Splits the text that follows a `{`. Within brackets, everything but `]` belongs to the name. The conversion is
-    /// one character, whatever it is.
+    /// Splits the text that follows a `{`. Within brackets, all characters except `]` belong to the name. The
+    /// conversion is one character of any kind.
     fn split(text: &'a str) -> Result<Self, String> {
         // The message does not contain the text, which may be a password with a brace.
         let not_closed = || "a `{` is not closed: expected `}` after the field, or `{{` for a brace".to_owned();
@@ -156,7 +156,8 @@ fn parse_item(text: &str) -> Result<PathStep, String> {
 /// Parses an index. Returns `None` unless all characters are digits.
 ///
 /// # Errors
-/// Returns a sentence if the leading digits are a larger number than Python takes, whatever follows them.
+/// Returns a sentence if the leading digits are a number beyond 2^63 - 1, which Python refuses even if other characters
+/// follow.
 fn parse_digits(text: &str) -> Result<Option<i64>, String> {
     let mut number: i64 = 0;
     for character in text.chars() {
@@ -181,7 +182,7 @@ fn parse_conversion(letter: char) -> Result<Option<Conversion>, String> {
         'r' => Ok(Some(Conversion::Repr)),
         's' => Ok(Some(Conversion::Str)),
         'a' => Ok(Some(Conversion::Ascii)),
-        // Python takes NUL for no conversion.
+        // For Python, NUL means that there is no conversion.
         '\0' => Ok(None),
         _ => Err(format!("unknown conversion `!{letter}`: expected `!r`, `!s` or `!a`")),
     }
@@ -192,10 +193,10 @@ fn parse_format(source: &str, kinds: &[ValueKind], nesting: bool) -> Result<Fiel
     let mut text = Cow::Borrowed(source);
     if source.contains('{') {
         if !nesting {
-            return Err("a format spec nests no deeper: `{` cannot stand here".to_owned());
+            return Err("a field within a format spec has no fields in its own spec: `{` is not allowed".to_owned());
         }
         text = match parse_parts(source, false)?.as_slice() {
-            // Only doubled braces, and no fields.
+            // The spec has doubled braces, and no fields.
             [Part::Literal(literal)] => Cow::Owned(literal.clone()),
             parts => return Ok(FieldFormat::Nested { source: source.to_owned(), spec: Template(parts.to_vec()) }),
         };

@@ -30,7 +30,7 @@ def text():
 def integer():
     if rand.random() < 0.5:
         return str(rand.randrange(-300, 1200))
-    # The last is at the limit of floats.
+    # The last one is beside the largest float.
     large = [rand.getrandbits(99), -rand.getrandbits(64), 10**rand.randrange(320), 2**1024 - 2**970 - rand.randrange(2)]
     return choice(["-0", "0", "65", "8364", "55296", "1114111", "1114112", "-1", *map(str, large)])
 
@@ -75,7 +75,7 @@ NAMES = ["a", "b", "c", "d", "key", "a b", " a ", "a]", "é", "0x", "-1", "self"
 
 def keys():
     entries = {json.dumps(choice(NAMES)): value() for _ in range(rand.randrange(1, 7))}
-    # Keys for nested specs.
+    # The keys that nested specs use: width, precision and type.
     entries['"w"'] = choice(['"<"', '"^"', "8", "0", "12", '""', '"+"', '"s3cret"', "null", "1.5", '"é>9"', "true"])
     entries['"p"'] = choice(["2", "0", "3", "10", '"x"', "-1", '"f"'])
     entries['"t"'] = choice(['"d"', '"s"', '"f"', '"x"', '""', '"%"', '"s3cret"'])
@@ -83,7 +83,7 @@ def keys():
 
 
 def spec(of):
-    """Returns a random format spec, mostly one that fits the value."""
+    """Returns a random format spec, which is mostly valid for the value."""
     odd = [",_", ".", "q", "\x00", "ü", "s", "c", "n", "d"] if rand.random() < 0.2 else []
     text = isinstance(of, str) and not odd
     whole = isinstance(of, int) and not odd and rand.random() < 0.6
@@ -151,7 +151,7 @@ def template(values):
 
 
 def matrix():
-    """Yields a template with a spec for each type of value."""
+    """Yields one template for each type of value, with a random spec, and its keys."""
     for of in (integer, decimal, lambda: json.dumps(text()), value):
         entry = of()
         yield f"{{a:{spec(json.loads(entry))}}}", f'{{"a": {entry}}}'
@@ -162,7 +162,7 @@ def fields(made):
 
 
 def is_large(made, values):
-    """Returns true beyond the bounds of width and precision. Checked first, as Python would take gigabytes."""
+    """Returns true if a width or precision is out of bounds. Python would take gigabytes to format by such a spec."""
     sizes = (size for _, spec in fields(made) for size in re.findall(r"\d+", spec.format_map(values)))
     return any(int(size) > 10**6 for size in sizes)
 
@@ -178,13 +178,13 @@ def case(made, keys):
     try:
         values = json.loads(keys)
         if is_large(made, values):
-            return line | {"deviation": "a size"}
+            return line | {"deviation": "a width or precision out of bounds"}
         ok = made.format_map(values)
         if has_attribute(made):
-            return line | {"deviation": "an attribute"}
+            return line | {"deviation": "an attribute that is not supported"}
         ok.encode()
     except UnicodeEncodeError:
-        return line | {"deviation": "a surrogate"}
+        return line | {"deviation": "a surrogate in the result"}
     except Exception as error:
         return line | {"error": str(error)}
     return line | {"ok": ok}

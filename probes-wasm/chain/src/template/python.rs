@@ -1,7 +1,7 @@
 //! A differential test against Python 3.11: random templates and keys are rendered by both.
 //!
-//! The environment variables `TEMPLATE_SEED` (1) and `TEMPLATE_CASES` (6000) choose the cases, `PYTHON` the
-//! interpreter.
+//! The environment variable `TEMPLATE_SEED` (1 unless set) selects the random cases, `TEMPLATE_CASES` (6000) their
+//! number, and `PYTHON` (`python3`) the interpreter.
 
 use std::process::Command;
 
@@ -43,7 +43,7 @@ fn templates_render_as_in_python() {
     assert!(different.is_empty(), "{} differ:\n{}", different.len(), different[..different.len().min(20)].join("\n"));
 }
 
-/// Asserts the properties of all characters.
+/// Asserts that all characters have the same properties as in Python.
 fn check_characters(python: &Value) {
     let printable = python["printable"].as_str().expect("text").as_bytes();
     for character in '\0'..=char::MAX {
@@ -54,7 +54,7 @@ fn check_characters(python: &Value) {
     }
 }
 
-/// Returns a description of the case if the results differ.
+/// Returns a description of the case if the results differ, or if a message contains a secret value.
 fn difference(case: &Value) -> Option<String> {
     let template = case["template"].as_str().expect("text");
     let keys = serde_json::from_str(case["keys"].as_str().expect("text")).expect("JSON");
@@ -64,7 +64,7 @@ fn difference(case: &Value) -> Option<String> {
     let same = match (&ours, case["ok"].as_str()) {
         (Ok(ours), theirs) => Some(ours.as_str()) == theirs,
         (Err(_), Some(_)) => false,
-        // Python raises an exception too, or the case is a deviation: see `case` in the script.
+        // Python raises an exception too, or the case is an intended deviation: see `case` in the script.
         (Err(error), None) => {
             let early = PARSE_ERRORS.iter().any(|known| case["error"].as_str().is_some_and(|it| it.starts_with(known)));
             (before || !early) && (!error.contains("s3cret") || template.contains("s3cret"))

@@ -5,21 +5,24 @@ use std::str::Chars;
 
 use super::unicode::decimal_digit;
 
-/// A parsed format spec. Its error messages do not contain the spec, which may be made of values that are secret.
+/// A parsed format spec. Error messages do not contain the spec, since it may contain values of keys, which may be
+/// secret.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Spec {
     fill: Option<char>,
     align: Option<Align>,
     pub sign: Option<char>,
-    /// `z`: a zero has no minus sign.
+    /// `z`: a number that is rounded to zero has no minus sign.
     pub unsigned_zero: bool,
     /// `#`: the alternate form.
     pub alternate: bool,
     /// `0` before the width.
     zero_padded: bool,
+    /// The minimum width, in characters.
     pub width: usize,
     /// The separator of groups, `,` or `_`.
     pub grouping: Option<char>,
+    /// The decimals or digits of a number, or the maximum length of a text in characters.
     pub precision: Option<usize>,
     /// The presentation type, such as `d`.
     pub presentation: Option<char>,
@@ -83,13 +86,13 @@ impl Spec {
         }
     }
 
-    /// Fails if the spec is for values of none of these kinds.
+    /// Fails unless the spec can format values of at least one of these kinds.
     pub fn check_any_kind(&self, kinds: &[ValueKind]) -> Result<(), &'static str> {
         let errors: Vec<_> = kinds.iter().filter_map(|kind| Some((kind, self.check_kind(*kind).err()?))).collect();
         if errors.len() < kinds.len() {
             return Ok(());
         }
-        // If the type is one of a kind's, the error of that kind says what else is wrong.
+        // If a kind has this presentation type, the error of that kind says what else is wrong.
         let has_type = |(kind, _): &&(&ValueKind, _)| {
             self.presentation.is_some_and(|presentation| kind.presentations().contains(presentation))
         };
@@ -99,7 +102,7 @@ impl Spec {
         }
     }
 
-    /// Fails if the spec is not for values of this kind.
+    /// Fails unless the spec can format values of this kind.
     pub fn check_kind(&self, kind: ValueKind) -> Result<(), &'static str> {
         let presentation = self.presentation.unwrap_or(kind.default_presentation());
         if !kind.presentations().contains(presentation) {
@@ -125,8 +128,11 @@ impl Spec {
                 (self.align == Some(Align::Inner), "text takes no `=`"),
             ][..],
             ValueKind::Integer if "bcdoxXn".contains(presentation) => &[
-                (self.precision.is_some(), "an integer takes no precision, but with one of the types `e E f F g G %`"),
-                (self.unsigned_zero, "an integer takes no `z`, but with one of the types `e E f F g G %`"),
+                (
+                    self.precision.is_some(),
+                    "an integer takes no precision, except with one of the types `e E f F g G %`",
+                ),
+                (self.unsigned_zero, "an integer takes no `z`, except with one of the types `e E f F g G %`"),
                 (presentation == 'c' && self.sign.is_some(), "the type `c` takes no sign"),
                 (presentation == 'c' && self.alternate, "the type `c` takes no `#`"),
             ],

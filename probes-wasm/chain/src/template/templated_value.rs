@@ -1,7 +1,6 @@
 //! JSON values whose texts are templates, such as a body or the headers.
 
-use std::fmt::Display;
-
+use sentrynet_guest::escape_pointer;
 use serde_json::{Map, Value};
 
 use super::Template;
@@ -14,7 +13,7 @@ pub enum TemplatedValue {
     Fixed(Value),
     Text {
         text: String,
-        /// `None` if the text is no valid template; it can then only be the name of a key.
+        /// `None` if the text is no valid template. It can then only be the name of a key.
         template: Option<Template>,
     },
     List(Vec<TemplatedValue>),
@@ -82,7 +81,9 @@ impl TemplatedValue {
                 let items = items.iter().enumerate();
                 Self::List(
                     items
-                        .map(|(index, item)| Self::parse_at(item, is_known, &child_pointer(pointer, &index), errors))
+                        .map(|(index, item)| {
+                            Self::parse_at(item, is_known, &child_pointer(pointer, &index.to_string()), errors)
+                        })
                         .collect(),
                 )
             }
@@ -104,7 +105,7 @@ impl TemplatedValue {
             }
             Self::List(items) => {
                 for (index, item) in items.iter().enumerate() {
-                    item.collect_keys(&child_pointer(pointer, &index), keys);
+                    item.collect_keys(&child_pointer(pointer, &index.to_string()), keys);
                 }
             }
             Self::Map(entries) => {
@@ -127,7 +128,7 @@ impl TemplatedValue {
             },
             Self::List(items) => {
                 let items = items.iter().enumerate();
-                items.map(|(index, item)| item.render_at(&child_pointer(pointer, &index), keys)).collect()
+                items.map(|(index, item)| item.render_at(&child_pointer(pointer, &index.to_string()), keys)).collect()
             }
             Self::Map(entries) => {
                 let entries = entries.iter();
@@ -141,8 +142,8 @@ impl TemplatedValue {
 }
 
 /// Returns the JSON pointer to a key or an index below another pointer.
-fn child_pointer(pointer: &str, key: &dyn Display) -> String {
-    format!("{pointer}/{}", key.to_string().replace('~', "~0").replace('/', "~1"))
+fn child_pointer(pointer: &str, key: &str) -> String {
+    format!("{pointer}/{}", escape_pointer(key))
 }
 
 #[cfg(test)]
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn maps_and_lists_are_walked() {
+    fn texts_in_maps_and_lists_are_rendered() {
         check(
             &json!({ "id": ["id", "/{id}", { "{id}": "name" }], "n": 1, "t": true, "none": null }),
             &json!({ "id": [7, "/7", { "{id}": "Ada" }], "n": 1, "t": true, "none": null }),
@@ -194,8 +195,8 @@ mod tests {
     fn errors_have_pointers() {
         let wrong = json!({ "a/b": ["{x}", "{"], "c~": "}", "d": "a{" });
         let (templated, errors) = TemplatedValue::parse(&wrong, &|_| false);
-        let places: Vec<&str> = errors.iter().map(|(pointer, _)| pointer.as_str()).collect();
-        assert_eq!(places, ["/a~1b/1", "/c~0", "/d"]);
+        let pointers: Vec<&str> = errors.iter().map(|(pointer, _)| pointer.as_str()).collect();
+        assert_eq!(pointers, ["/a~1b/1", "/c~0", "/d"]);
         assert_eq!(
             templated.keys(),
             [("/a~1b/0".to_owned(), "x")],

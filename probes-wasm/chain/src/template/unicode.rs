@@ -1,13 +1,13 @@
-//! Properties of characters in Unicode 14.0, which Python 3.11 has. The standard library and crates have a later version,
-//! by which some characters are printable that Python escapes.
+//! Properties of characters in Unicode 14.0, the version of Python 3.11. The standard library and crates have a later
+//! one, in which some characters are printable that Python 3.11 escapes.
 
-/// Returns true if Python's `str.isprintable` does: not for control and format characters, unassigned ones, and spaces
-/// other than U+0020.
+/// Returns true for the characters that Python's `str.isprintable` accepts. These exclude control and format
+/// characters, unassigned ones, and spaces other than U+0020.
 pub fn is_printable(character: char) -> bool {
     PRINTABLE.partition_point(|start| *start <= u32::from(character)) % 2 == 1
 }
 
-/// Returns the value of a decimal digit of any script, as Python's `int` reads it.
+/// Returns the value of a decimal digit of any script, as Python's `int` parses it.
 pub fn decimal_digit(character: char) -> Option<u8> {
     let code = u32::from(character);
     let zero = ZEROS[..ZEROS.partition_point(|zero| *zero <= code)].last()?;

@@ -71,12 +71,14 @@ impl Parser<'_> {
 
     pub fn parse_regex(&mut self, operand: &Value, at: Position) -> Option<Operator> {
         let pattern = self.parse_text(operand, at)?;
-        // 4 MiB have room for `\w{1,50}`, which knows the letters of all scripts.
+        // 4 MiB suffice for `\w{1,50}`, where `\w` contains the letters of all scripts.
         match RegexBuilder::new(&pattern).size_limit(4 << 20).dfa_size_limit(1 << 20).nest_limit(50).build() {
             Ok(regex) => Some(Operator::Matches(regex)),
-            Err(regex::Error::CompiledTooBig(_)) => self.reject(at, "too big a regular expression"),
+            Err(regex::Error::CompiledTooBig(_)) => {
+                self.reject(at, "the regular expression takes more than 4 MiB when it is compiled")
+            }
             Err(error) => {
-                // The error shows the place in several lines. The last line is the sentence.
+                // The first lines of the error show the place. The last line says what is wrong.
                 let error = error.to_string();
                 let why = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
                 self.reject(at, format!("not a regular expression: {why}"))
@@ -115,7 +117,7 @@ mod tests {
     use super::*;
     use crate::Predicate;
 
-    /// Asserts the mistake at the operator.
+    /// Asserts the message of the only mistake, if there is one.
     #[track_caller]
     #[allow(clippy::needless_pass_by_value, reason = "one-line cases")]
     fn check(kind: SubjectKind, form: Value, expected: Option<&str>) {
@@ -126,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn operands() {
+    fn operands_have_the_right_type() {
         let check = |form, expected: Option<&str>| check(SubjectKind::Json, form, expected);
         check(json!({ "less": null }), Some("expected a number, got nothing"));
         check(json!({ "starts_with": 10.0 }), Some("expected text, got 10.0: put it in quotes"));
@@ -137,7 +139,10 @@ mod tests {
         );
         check(json!({ "matches": "\\w{1,50}" }), None);
         check(json!({ "matches": "(?i)\\p{Greek}\\d\\s\\b" }), None);
-        check(json!({ "matches": "((a{999}){999}){999}" }), Some("too big a regular expression"));
+        check(
+            json!({ "matches": "((a{999}){999}){999}" }),
+            Some("the regular expression takes more than 4 MiB when it is compiled"),
+        );
         check(
             json!({ "matches": "(".repeat(100_000) + &")".repeat(100_000) }),
             Some("not a regular expression: exceed the maximum number of nested parentheses/brackets (50)"),
@@ -153,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_never_holds_for_text() {
+    fn operators_that_never_hold_for_text_are_rejected() {
         let check = |form, expected: Option<&str>| check(SubjectKind::Text, form, expected);
         check(json!("a"), None);
         check(json!({ "in": ["a"], "not": "b", "type": "text" }), None);
@@ -166,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_never_holds_for_text_from_the_wire() {
+    fn operators_that_never_hold_for_text_from_the_wire_are_rejected() {
         let check = |form, expected: Option<&str>| check(SubjectKind::Wire, form, expected);
         check(json!({ "in": ["a", 1, 1.5, true], "less": 1 }), None);
         check(json!(null), Some("expected text or a number, got nothing"));
@@ -175,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_never_holds_for_numbers() {
+    fn operators_that_never_hold_for_numbers_are_rejected() {
         let check = |form, expected: Option<&str>| check(SubjectKind::Number(Unit::Bytes), form, expected);
         check(json!(5), None);
         check(json!({ "in": [1, 2.5], "not_equal": 3, "at_most": 5 }), None);
@@ -186,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_has_bounds() {
+    fn a_time_is_compared_with_bounds_only() {
         let check = |form, expected: Option<&str>| check(SubjectKind::Number(Unit::Seconds), form, expected);
         let bound = "a time never equals a number exactly: expected a bound, such as {less: 1}";
         check(json!({ "less": 0.8, "not": { "less": 0.1 } }), None);
@@ -195,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn statuses() {
+    fn statuses_are_numbers_or_classes() {
         let check = |form, expected: Option<&str>| check(SubjectKind::Status, form, expected);
         check(json!("2xx"), None);
         check(json!([200, "3xx"]), None);

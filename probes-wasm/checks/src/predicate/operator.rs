@@ -25,7 +25,8 @@ pub enum Operator {
     Exists,
     IsEmpty,
     HasType(Type),
-    /// There is a value, and the operator in it does not hold. A plain negation would also hold for a missing value.
+    /// There is a value, and the inner operator does not hold for it. A plain negation would also hold for a missing
+    /// value.
     ExistsAndNot(Box<Operator>),
 }
 
@@ -149,7 +150,7 @@ mod tests {
     #[allow(clippy::needless_pass_by_value, reason = "one-line cases")]
     fn check_for(kind: SubjectKind, form: Value, expected: &str, right: Value, wrong: Value) {
         let mut problems = Vec::new();
-        let predicate = Predicate::parse_for(kind, &form, "", &mut problems).expect("a right form");
+        let predicate = Predicate::parse_for(kind, &form, "", &mut problems).expect("the predicate is valid");
         for value in right.as_array().expect("a list") {
             assert_eq!(predicate.mismatches("", Some(value), ""), [], "{form} {value}");
         }

@@ -23,7 +23,7 @@ pub const OPERATORS: &[(&str, &str)] = &[
     ("any", "Predicates of which one must hold"),
 ];
 
-/// Names that other tools use, without separators, and the operators that they mean.
+/// Names that other tools use, in lower case and without separators, and the operators that they mean.
 const SYNONYMS: &[(&str, &str)] = &[
     ("=", "equals"),
     ("==", "equals"),

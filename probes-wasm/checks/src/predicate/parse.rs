@@ -146,8 +146,8 @@ mod tests {
     #[allow(clippy::needless_pass_by_value, reason = "one-line cases")]
     fn check(kind: SubjectKind, form: Value, expected: &[(&str, &str)]) {
         let mut problems = Vec::new();
-        let read = Predicate::parse_for(kind, &form, "", &mut problems);
-        assert_eq!(read.is_some(), expected.is_empty());
+        let predicate = Predicate::parse_for(kind, &form, "", &mut problems);
+        assert_eq!(predicate.is_some(), expected.is_empty());
         let found: Vec<_> = problems.iter().map(|problem| (&*problem.pointer, &*problem.message)).collect();
         assert_eq!(found, expected);
     }
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn shapes() {
+    fn malformed_predicates_are_rejected() {
         let operator = "expected at least one operator, such as `equals`";
         check(SubjectKind::Json, json!({}), &[("", operator)]);
         check(SubjectKind::Json, json!({ "not": {} }), &[("/not", operator)]);

@@ -43,7 +43,7 @@ impl Type {
     /// Parses the name of a type.
     ///
     /// # Errors
-    /// Returns a sentence that names the type that was probably meant, or all that there are.
+    /// Returns a sentence that names the type that was probably meant, or else lists all types.
     pub fn parse(word: &str) -> Result<Self, String> {
         if let Some((_, found)) = TYPES.iter().find(|(name, _)| *name == word) {
             return Ok(*found);
@@ -65,7 +65,7 @@ impl Type {
         }
     }
 
-    /// Returns the type as it is read in a sentence.
+    /// Returns the type in words that fit into a sentence, such as `a number`.
     pub fn phrase(self) -> &'static str {
         match self {
             Self::Text => "text",
