@@ -135,7 +135,7 @@ impl Sandbox {
     ///
     /// # Errors
     /// - [`ReplayError::OtherContract`] if the recording was made for another version of the contract.
-    /// - [`ReplayError::Limits`] if its limits cannot be read.
+    /// - [`ReplayError::Header`] if its limits, retries or start cannot be read or are out of bounds.
     /// - [`ReplayError::Component`] if the component cannot be used as a probe.
     pub async fn load_recorded(
         &mut self,

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use regex::Regex;
+
 use super::{Recorded, replay, shop_response};
 use crate::support::empty_folder;
 use crate::support::target::Target;
@@ -91,4 +93,34 @@ fn an_incomplete_or_invalid_recording_is_reported() {
     );
     let nothing = replay("http", std::path::Path::new("/dev/null/run.jsonl"), &[]);
     assert!(nothing.stderr.contains("cannot read the recording /dev/null/run.jsonl"), "{}", nothing.stderr);
+}
+
+/// Replaces the numbers of a text that are at least as great as those of one digit, one after the other.
+fn with_each_number_replaced<'a>(text: &'a str, by: &'a str) -> impl Iterator<Item = String> + 'a {
+    let number = Regex::new(r"([:\[,])(\d+)([,}\]])").expect("the pattern is valid");
+    let places: Vec<_> =
+        number.captures_iter(text).map(|found| found.get(2).expect("the group is there").range()).collect();
+    places.into_iter().map(move |place| [&text[..place.start], by, &text[place.end..]].concat())
+}
+
+#[test]
+fn no_number_of_a_recording_makes_the_host_panic_or_run_without_end() {
+    let run = record_http_run("extreme");
+    let (header, rest) = run.text.split_once('\n').expect("there is a header");
+    let mut edited: Vec<_> = with_each_number_replaced(header, "18446744073709551615")
+        .chain(with_each_number_replaced(header, "4294967295"))
+        .chain(with_each_number_replaced(header, "0"))
+        .map(|header| format!("{header}\n{rest}"))
+        .collect();
+    assert!(edited.len() > 30, "the header has {} numbers", edited.len() / 3);
+    edited.extend(with_each_number_replaced(rest, "18446744073709551615").map(|rest| format!("{header}\n{rest}")));
+    for text in edited {
+        let ended = replay("http", &run.write(&text), &["--format", "json"]);
+        assert!((0..=3).contains(&ended.code), "{}\n{text}", ended.stderr);
+        assert!(!ended.stderr.contains("panicked"), "{}\n{text}", ended.stderr);
+    }
+    let endless = run.text.replacen(r#""deadline":{"secs":60"#, r#""deadline":{"secs":18446744073709551615"#, 1);
+    run.assert_replay_ends(&endless, 2, "is damaged in line 1 (its limits: `deadline` is 18446744073709552000");
+    let retries = run.text.replacen(r#""retries":0"#, r#""retries":4294967295"#, 1);
+    run.assert_replay_ends(&retries, 2, "is damaged in line 1 (4294967295 retries: expected at most 10)");
 }

@@ -68,6 +68,38 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// Checks limits that come from elsewhere than a configuration, such as a recording, against the bounds of
+    /// `host.json`.
+    ///
+    /// # Errors
+    /// Returns the first key whose value is out of bounds, with the bounds.
+    pub fn check_bounds(&self) -> Result<(), String> {
+        let Self { deadline, cpu, memory, table, handles, requests, connections, received, sent, .. } = *self;
+        let values = [
+            ("deadline", deadline.as_secs_f64()),
+            ("cpu", cpu.as_secs_f64()),
+            ("memory", memory as f64),
+            ("table", table as f64),
+            ("handles", handles as f64),
+            ("requests", requests as f64),
+            ("connections", connections as f64),
+            ("received", received as f64),
+            ("sent", sent as f64),
+            ("spans", self.spans as f64),
+            ("log_lines", self.log_lines as f64),
+            ("log_size", self.log_size as f64),
+        ];
+        for (key, value) in values {
+            let bounds = Section::RUN_LIMITS.bounds(key);
+            if !bounds.contains(&value) {
+                return Err(format!("`{key}` is {value}: expected {} to {}", bounds.start(), bounds.end()));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Decodes the limits of a run. Keys that are missing are inherited.
 pub fn decode_limits(mut table: Table, inherited: Limits, context: &mut DecodeContext) -> Limits {
     let mut limits = inherited;
@@ -93,6 +125,21 @@ pub fn decode_limits(mut table: Table, inherited: Limits, context: &mut DecodeCo
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn limits_from_elsewhere_are_checked_against_the_bounds() {
+        let limits = Limits::default();
+        assert_eq!(limits.check_bounds(), Ok(()));
+        for wrong in [
+            Limits { deadline: Duration::MAX, ..limits },
+            Limits { deadline: Duration::ZERO, ..limits },
+            Limits { memory: MAX_MEMORY_BYTES + 1, ..limits },
+            Limits { handles: usize::MAX, ..limits },
+            Limits { log_lines: 0, ..limits },
+        ] {
+            wrong.check_bounds().expect_err("a limit is out of bounds");
+        }
+    }
 
     #[test]
     fn the_maxima_of_the_schema_are_the_sizes_of_the_slots() {

@@ -186,6 +186,13 @@ pub struct Retries {
     pub delay: Duration,
 }
 
+impl Retries {
+    /// Returns the greatest number of retries that a probe can have.
+    pub fn max_times() -> u32 {
+        *Section::PROBE.bounds("retries").end() as u32
+    }
+}
+
 /// The headers that propagate the trace of a request to targets.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TraceHeaders {

@@ -30,9 +30,9 @@ pub enum ReplayError {
         /// The version in the recording.
         recorded: String,
     },
-    /// The limits in the recording's header cannot be read.
-    #[error("the recording is damaged in line 1 (its limits: {0}): record it anew")]
-    Limits(serde_json::Error),
+    /// A value in the recording's header cannot be read, or is one that no run can have.
+    #[error("the recording is damaged in line 1 ({0}): record it anew")]
+    Header(String),
     /// The component cannot be used as a probe.
     #[error(transparent)]
     Component(#[from] LoadError),
@@ -54,7 +54,7 @@ pub async fn load(
     if header.contract != CONTRACT_VERSION {
         return Err(ReplayError::OtherContract { recorded: header.contract.clone() });
     }
-    let limits: Limits = serde_json::from_value(header.limits.clone()).map_err(ReplayError::Limits)?;
+    let limits = check_header(header).map_err(ReplayError::Header)?;
     let (settings_map, settings, environment) = match configured {
         Some(probe) => {
             let (context, settings) = probe.context_and_settings();
@@ -84,6 +84,26 @@ pub async fn load(
         cpu_estimate: CpuEstimate::new(context.built_in),
         context,
     }))
+}
+
+/// Returns the limits of a recorded run, after a check of the values that the host calculates with.
+///
+/// # Errors
+/// Returns what is wrong with the header.
+fn check_header(header: &Header) -> Result<Limits, String> {
+    let limits: Limits =
+        serde_json::from_value(header.limits.clone()).map_err(|error| format!("its limits: {error}"))?;
+    limits.check_bounds().map_err(|error| format!("its limits: {error}"))?;
+    let max_retries = Retries::max_times();
+    if header.retries > max_retries {
+        return Err(format!("{} retries: expected at most {max_retries}", header.retries));
+    }
+    /// Within this range, times can be added to the start without overflow.
+    const MAX_SINCE_1970: Duration = Duration::from_secs(1 << 40);
+    if header.started > MAX_SINCE_1970 {
+        return Err("its start is too far in the future".to_owned());
+    }
+    Ok(limits)
 }
 
 fn identity(header: &Header) -> Identity {

@@ -168,7 +168,7 @@ impl Resolve for Resolver {
             let addresses = resolver.lookup(host.as_str()).await;
             let ended = Instant::now();
             let addresses = addresses?;
-            let allowed = match HopTimings::current_peer_filter() {
+            let allowed = match HopTimings::current_peer_filter()? {
                 Some(filter) => filter.allowed(&name, addresses),
                 None => Ok(addresses),
             };

@@ -28,7 +28,7 @@ tokio::task_local! {
 }
 
 /// The times that the hooks record of one hop, and the addresses that the hop may connect to. Clones share the times.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct HopTimings {
     timestamps: Arc<Mutex<Timestamps>>,
     /// `None` if the hop may connect to any address.
@@ -61,6 +61,12 @@ pub struct Timestamps {
     pub tls_version: Option<&'static str>,
 }
 
+/// The error that a client resolves a name or connects in a task that belongs to no hop, so that the addresses that are
+/// allowed are not known.
+#[derive(Debug, thiserror::Error)]
+#[error("the host cannot tell for which request it is to connect; this is a bug, please report it")]
+pub struct OutsideOfHop;
+
 impl Timestamps {
     /// Returns true if the request went over a connection that was used before, or was not sent yet.
     pub fn is_connection_reused(&self) -> bool {
@@ -80,8 +86,11 @@ impl HopTimings {
     }
 
     /// Returns the filter of the current task's hop, or `None` if the hop may connect to any address.
-    pub fn current_peer_filter() -> Option<Arc<PeerFilter>> {
-        CURRENT_HOP.try_with(|timings| timings.peer_filter.clone()).ok().flatten()
+    ///
+    /// # Errors
+    /// [`OutsideOfHop`] outside of [`HopTimings::scope`]: nothing is known about the addresses that are allowed.
+    pub fn current_peer_filter() -> Result<Option<Arc<PeerFilter>>, OutsideOfHop> {
+        CURRENT_HOP.try_with(|timings| timings.peer_filter.clone()).map_err(|_| OutsideOfHop)
     }
 
     /// Changes the timestamps of the current task's hop. Does nothing outside of [`HopTimings::scope`].
@@ -157,7 +166,9 @@ where
     }
 
     fn call(&mut self, target: Target) -> Self::Future {
-        let timings = CURRENT_HOP.try_with(Clone::clone).unwrap_or_default();
+        let Ok(timings) = CURRENT_HOP.try_with(Clone::clone) else {
+            return Box::pin(std::future::ready(Err(OutsideOfHop.into())));
+        };
         timings.update(|timestamps| {
             *timestamps = Timestamps { connect_started: Some(Instant::now()), ..Timestamps::default() };
         });
