@@ -37,7 +37,7 @@ bool parse_whole(string digits, uint64_t *number) {
     if (digits.ptr[i] < '0' || digits.ptr[i] > '9') return false;
     *number = *number * 10 + (digits.ptr[i] - '0');
   }
-  // 19 digits or more could overflow.
+  // 18 digits cannot overflow.
   return digits.len > 0 && digits.len < 19;
 }
 
