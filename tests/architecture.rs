@@ -41,7 +41,7 @@ pub const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("crate::recording", &["sandbox", "capability/record_replay", "capability/http/response", "redaction"]),
     // A replay compares calls with the placeholders of redacted secrets.
     ("crate::redaction", &["sandbox", "config", "redaction", "capability/record_replay"]),
-    ("crate::run", &["sandbox", "capability", "sink", "assessment", "redaction", "recording"]),
+    ("crate::run", &["loading", "sandbox", "capability", "sink", "assessment", "redaction", "recording"]),
     ("crate::sandbox", &["schedule", "loading", "sandbox"]),
     ("crate::schedule", &[]),
     ("crate::schema", &["sandbox", "config"]),

@@ -38,6 +38,16 @@ pub const SSH: &str = r#"(import "sentrynet:probe/ssh@0.1.0" "[static]client.new
     (import "sentrynet:probe/ssh@0.1.0" "[method]client.host-key" (func $trust (param i32 i32 i32 i32)))
     (import "sentrynet:probe/ssh@0.1.0" "[method]client.connect" (func $connect (param i32 i32)))"#;
 
+/// Returns a guest that derives this title, and passes.
+pub fn titled_guest(title: &str) -> Guest {
+    let define = format!(
+        r#"(data (i32.const 100000) "{title}")
+           (data (i32.const 99000) "\00\00\00\00" "\01\00\00\00" "\a0\86\01\00" "\{:02x}\00\00\00")"#,
+        title.len()
+    );
+    Guest { define: define.leak(), check: "i32.const 99000", ..PASSES }
+}
+
 const TEXTS: &str = r#"
   (data (i32.const 256) "third1.0.0a third party's probe{}")
   (data (i32.const 512) "teapotit is a teapotcolourgreenbrown")

@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::guests::{Guest, PASSES};
+use crate::guests::{Guest, PASSES, titled_guest};
 use crate::support::receiver::Receiver;
 use crate::support::running::RunningProgram;
 use crate::support::{eventually, run_command, run_once, sentrynet};
@@ -150,16 +150,6 @@ fn random_reasons_make_a_bounded_number_of_issues() {
     assert_eq!(distinct(|error| &error["tags"]["reason"]).len(), errors.len(), "the reason itself stays visible");
     let others = json!(["probe-failed", "reasons", "Shop", "other"]);
     assert_eq!(errors.iter().filter(|error| error["fingerprint"] == others).count(), errors.len() - 20);
-}
-
-/// Returns a guest that derives this title, and passes.
-fn titled_guest(title: &str) -> Guest {
-    let define = format!(
-        r#"(data (i32.const 100000) "{title}")
-           (data (i32.const 99000) "\00\00\00\00" "\01\00\00\00" "\a0\86\01\00" "\{:02x}\00\00\00")"#,
-        title.len()
-    );
-    Guest { define: define.leak(), check: "i32.const 99000", ..PASSES }
 }
 
 #[test]

@@ -7,6 +7,8 @@ use serde_json::json;
 use crate::guests::{Guest, HTTP, LOG, PASSES, write_wasm};
 use crate::support::{run_command, run_once, sentrynet};
 
+mod background;
+
 /// Returns a configuration of one probe from a file.
 fn probe_config(probe: &Path) -> String {
     format!("groups:\n  - probes:\n      - {{probe: '{}', title: third, allow: {{log: true}}}}\n", probe.display())

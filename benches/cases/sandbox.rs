@@ -68,7 +68,7 @@ pub fn measure_in_this_process() -> Result<()> {
         let draft = config::parse(&source, &|_| None);
         ensure!(draft.errors.is_empty(), "{:?}", draft.errors);
         let config = draft.config;
-        let mut sandbox =
+        let sandbox =
             Sandbox::new(1, None, EventDefaults::new(&config.sentry), config.secrets.clone(), Compiler::ThisProcess)?;
         let probe = config.probes.first().context("the configuration has no probe")?;
         let check = cpu_micros_per_call(async || sandbox.load(probe, Path::new(".")).await.is_ok()).await?;

@@ -12,7 +12,6 @@ pub use crate::capability::probe_context::{Policy, ProbeContext, Refusals};
 use crate::capability::record_replay::Intercepted;
 pub use crate::capability::run_handles::RunHandles;
 pub use crate::capability::shared_state::SharedState;
-pub use crate::capability::span_ops::SpanOps;
 pub use crate::capability::text::truncate;
 
 mod accounting;

@@ -7,11 +7,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use sentrynet::assessment::AssessedRun;
-use sentrynet::config::{self, Config, Level, Source};
+use sentrynet::config::{self, Config, Level, ParsedConfig, Source};
 use sentrynet::run::Outcome;
 use sentrynet::sandbox::Compiler;
 use sentrynet::sink::json::run_to_json;
-use sentrynet::{LoadError, Loaded};
+use sentrynet::{LoadError, Loaded, Loading};
 
 use crate::logging::{REDACTOR, print_diagnostics, print_error, print_error_count};
 use crate::output::print_json;
@@ -55,13 +55,29 @@ fn read(path: &Path) -> Option<Source> {
 
 /// Loads a configuration, and prints its warnings. Returns `None` if it is invalid, and prints the errors.
 async fn load(source: &Source, environment: &dyn Fn(&str) -> Option<String>) -> Result<Option<Loaded>> {
+    let loaded = print_errors(source, sentrynet::load(parse(source, environment), compiler()?).await)?;
+    Ok(loaded.inspect(|loaded| print_diagnostics(source, Level::Warning, &loaded.warnings)))
+}
+
+/// Loads the built-in probes of a configuration, starts to load the others, and prints the warnings. Returns `None` if the
+/// configuration or a built-in probe is invalid, and prints the errors.
+async fn start_loading(source: &Source) -> Result<Option<Loading>> {
+    let parsed = parse(source, &|name| std::env::var(name).ok());
+    let loading = print_errors(source, sentrynet::start_loading(parsed, compiler()?).await)?;
+    Ok(loading.inspect(|loading| print_diagnostics(source, Level::Warning, &loading.warnings)))
+}
+
+/// Parses a configuration, and redacts its secrets in the log from now on.
+fn parse(source: &Source, environment: &dyn Fn(&str) -> Option<String>) -> ParsedConfig {
     let parsed = config::parse(source, environment);
     REDACTOR.install(parsed.config.secrets.clone());
-    match sentrynet::load(parsed, compiler()?).await {
-        Ok(loaded) => {
-            print_diagnostics(source, Level::Warning, &loaded.warnings);
-            Ok(Some(loaded))
-        }
+    parsed
+}
+
+/// Returns what was loaded. Returns `None` if the configuration is invalid, and prints the errors.
+fn print_errors<T>(source: &Source, loaded: Result<T, LoadError>) -> Result<Option<T>> {
+    match loaded {
+        Ok(loaded) => Ok(Some(loaded)),
         Err(LoadError::Invalid { errors, warnings }) => {
             print_diagnostics(source, Level::Warning, &warnings);
             print_diagnostics(source, Level::Error, &errors);

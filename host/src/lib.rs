@@ -82,4 +82,4 @@ mod time_format;
 // Files that no other user can have written.
 mod private_directory;
 
-pub use loading::{LoadError, Loaded, load};
+pub use loading::{FailedLoad, LoadError, Loaded, Loading, PendingProbes, Progress, ReadyProbes, load, start_loading};

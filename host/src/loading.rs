@@ -1,8 +1,16 @@
-//! Loads the probes of a parsed configuration.
+//! Loads the probes of a parsed configuration: all of them before anything runs, or third-party ones in the background.
 
-use crate::config::{self, Config, Diagnostic, ParsedConfig, push_within};
+use crate::config::{self, Config, Diagnostic, Module, ParsedConfig, push_within};
 use crate::propagation::EventDefaults;
 use crate::sandbox::{Compiler, NotEnoughResources, Probe, Problem, Sandbox};
+
+use self::naming::Naming;
+
+mod background;
+mod naming;
+mod retry_delay;
+
+pub use self::background::{FailedLoad, PendingProbes, Progress, ReadyProbes};
 
 /// A configuration without errors, and its probes.
 pub struct Loaded {
@@ -16,6 +24,21 @@ pub struct Loaded {
     /// Possible mistakes, which do not prevent any probe from running. [`config::render`] shows them in the text of the
     /// configuration.
     pub warnings: Vec<Diagnostic>,
+}
+
+/// A configuration without errors, whose third-party components are still being loaded.
+pub struct Loading {
+    /// The configuration, with the monitors of its check-ins. Monitors whose slugs are made from titles that are not
+    /// known yet are missing: [`ReadyProbes`] has them later.
+    pub config: Config,
+    /// The built-in probes, each with its index in [`Config::probes`].
+    pub probes: Vec<(usize, Probe)>,
+    /// As in [`Loaded`].
+    pub in_flight: usize,
+    /// As in [`Loaded`], about the built-in probes.
+    pub warnings: Vec<Diagnostic>,
+    /// The third-party probes.
+    pub pending: PendingProbes,
 }
 
 /// A configuration could not be loaded.
@@ -49,35 +72,77 @@ pub enum LoadError {
 ///
 /// Returns [`LoadError::Invalid`] with every error of the configuration and of the probes' settings, and
 /// [`LoadError::Resources`] if the machine has not enough memory or threads for `limits.in_flight` runs at once.
-pub async fn load(mut parsed: ParsedConfig, compiler: Compiler) -> Result<Loaded, LoadError> {
-    let config = &parsed.config;
+pub async fn load(parsed: ParsedConfig, compiler: Compiler) -> Result<Loaded, LoadError> {
+    let sandbox = new_sandbox(&parsed.config, compiler)?;
+    let NamedProbes { config, naming, warnings } = load_and_name(parsed, &sandbox, |_| true).await?;
+    let probes = naming.probes().map(|(_, probe)| probe).collect();
+    Ok(Loaded { config, probes, in_flight: sandbox.in_flight(), warnings })
+}
+
+/// Loads the built-in probes as [`load`] does, and starts to load the others, several at once. A third-party component
+/// that cannot be loaded is no error: each attempt to load it is a broken run, and the next attempt follows later.
+///
+/// Must be called within a tokio runtime, in which the components are loaded until [`Loading::pending`] is dropped.
+///
+/// # Errors
+///
+/// Returns [`LoadError::Invalid`] with every error of the configuration and of the settings of built-in probes, and
+/// [`LoadError::Resources`] as [`load`] does.
+pub async fn start_loading(parsed: ParsedConfig, compiler: Compiler) -> Result<Loading, LoadError> {
+    let sandbox = new_sandbox(&parsed.config, compiler)?;
+    let is_built_in = |probe: &config::Probe| matches!(probe.module, Module::BuiltIn(_));
+    let NamedProbes { config, naming, warnings } = load_and_name(parsed, &sandbox, is_built_in).await?;
+    let probes = naming.probes().collect();
+    let in_flight = sandbox.in_flight();
+    let pending = PendingProbes::start(sandbox, naming, &warnings);
+    Ok(Loading { config, probes, in_flight, warnings, pending })
+}
+
+fn new_sandbox(config: &Config, compiler: Compiler) -> Result<Sandbox, NotEnoughResources> {
     let in_flight = config.in_flight.min(config.probes.len().max(1));
     let event_defaults = EventDefaults::new(&config.sentry);
-    let mut sandbox = Sandbox::new(in_flight, config.total_memory, event_defaults, config.secrets.clone(), compiler)?;
-    sandbox.start_compiling(config.probes.iter().map(|probe| &probe.module));
-    let mut probes = Vec::with_capacity(config.probes.len());
+    Sandbox::new(in_flight, config.total_memory, event_defaults, config.secrets.clone(), compiler)
+}
+
+/// The probes of a configuration that have been loaded.
+struct NamedProbes {
+    /// The configuration, with the monitors of its check-ins as far as they are known.
+    config: Config,
+    naming: Naming,
+    warnings: Vec<Diagnostic>,
+}
+
+/// Loads those probes for which `is_loaded` returns true, one after the other, and completes the configuration.
+///
+/// # Errors
+/// Returns [`LoadError::Invalid`] with every error.
+async fn load_and_name(
+    mut parsed: ParsedConfig,
+    sandbox: &Sandbox,
+    is_loaded: impl Fn(&config::Probe) -> bool,
+) -> Result<NamedProbes, LoadError> {
+    let config = &parsed.config;
+    let mut naming = Naming::new(config, |probe| sandbox.identity(probe).title.clone());
     let (mut probe_errors, mut probe_warnings) = (Vec::new(), Vec::new());
-    for probe in &config.probes {
-        let diagnostic = |problem: &Problem| probe.diagnostic(&problem.pointer, &problem.message);
+    sandbox.start_compiling(config.probes.iter().filter(|probe| is_loaded(probe)).map(|probe| &probe.module));
+    for (index, probe) in config.probes.iter().enumerate().filter(|(_, probe)| is_loaded(probe)) {
         match sandbox.load(probe, &config.directory).await {
             Ok((loaded, warnings)) => {
-                probes.push(loaded);
-                warnings.iter().map(diagnostic).for_each(|warning| push_within(&mut probe_warnings, warning));
+                naming.add(index, loaded);
+                diagnostics(probe, &warnings).for_each(|warning| push_within(&mut probe_warnings, warning));
             }
-            Err(problems) => problems.iter().map(diagnostic).for_each(|error| push_within(&mut probe_errors, error)),
+            Err(problems) => {
+                diagnostics(probe, &problems).for_each(|error| push_within(&mut probe_errors, error));
+            }
         }
     }
     probe_errors.into_iter().for_each(|error| parsed.push_error(error));
     probe_warnings.into_iter().for_each(|warning| parsed.push_warning(warning));
     let ParsedConfig { mut config, mut errors, mut warnings, .. } = parsed;
     if errors.is_empty() {
-        for renamed in config::distinct_titles(&config, &titles(&probes)) {
-            probes[renamed.index].set_title(renamed.title);
-            warnings.push(renamed.warning);
-        }
-        let titles = titles(&probes);
-        warnings.extend(config::check_titles(config.probes.iter().zip(titles.iter().copied())));
-        match config::monitors(&config, &titles) {
+        let named = naming.name();
+        warnings.extend(named.warnings);
+        match named.monitors {
             Ok(monitors) => config.sentry.monitors = monitors,
             Err(monitor_errors) => errors.extend(monitor_errors),
         }
@@ -85,9 +150,9 @@ pub async fn load(mut parsed: ParsedConfig, compiler: Compiler) -> Result<Loaded
     if !errors.is_empty() {
         return Err(LoadError::Invalid { errors, warnings });
     }
-    Ok(Loaded { config, probes, in_flight: sandbox.in_flight(), warnings })
+    Ok(NamedProbes { config, naming, warnings })
 }
 
-fn titles(probes: &[Probe]) -> Vec<&str> {
-    probes.iter().map(|probe| probe.identity().title.as_str()).collect()
+fn diagnostics(probe: &config::Probe, problems: &[Problem]) -> impl Iterator<Item = Diagnostic> {
+    problems.iter().map(|problem| probe.diagnostic(&problem.pointer, &problem.message))
 }

@@ -155,6 +155,8 @@ pub enum FaultKind {
     ReportedByProbe,
     /// The host could not run the guest, or could not complete the run.
     Host,
+    /// The component could not be loaded, or refuses its settings.
+    Load,
     /// The guest behaved differently from the recording that it was to replay, or the recording is damaged.
     #[serde(rename = "departed")]
     ReplayDiverged,
@@ -287,6 +289,7 @@ impl FaultKind {
             Self::Limit(limit) => limit.key(),
             Self::ReportedByProbe => "gave-up",
             Self::Host => "host",
+            Self::Load => "load",
             Self::ReplayDiverged => "departed",
         }
     }

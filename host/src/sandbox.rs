@@ -2,7 +2,10 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
+use parking_lot::Mutex;
+use tokio::task::JoinError;
 use wasmtime::component::Linker;
 
 use crate::capability::memory_budget::MemoryPool;
@@ -11,8 +14,10 @@ use crate::config::{self, Module};
 use crate::propagation::EventDefaults;
 use crate::recording::Recording;
 use crate::redaction::Secrets;
+use crate::run::{Fault, FaultKind, Identity, Run};
 
 mod backtrace;
+mod broken_run;
 mod component;
 mod component_cache;
 mod context_factory;
@@ -43,7 +48,7 @@ pub use component::{COMPILE_COMMAND, Compiler, LoadError, compile_main};
 use component_cache::ComponentCache;
 use context_factory::ContextFactory;
 pub use description::Description;
-use executor::GuestExecutor;
+use executor::{GuestExecutor, load_calls_at_once};
 pub use imports::{Grant, ImportInfo};
 pub use inspect::{Import, Inspection};
 pub use probe::Probe;
@@ -53,7 +58,7 @@ pub use replay::ReplayError;
 /// Loads components, and creates probes from them.
 pub struct Sandbox {
     components: ComponentCache,
-    contexts: ContextFactory,
+    contexts: Mutex<ContextFactory>,
     secrets: Secrets,
     in_flight: usize,
 }
@@ -85,9 +90,9 @@ impl Sandbox {
         let refused = |error: wasmtime::Error| NotEnoughResources { in_flight, reason: format!("{error:#}") };
         let total_memory = total_memory.unwrap_or_else(system_limits::default_total_memory);
         tracing::debug!(in_flight, total_memory_mib = total_memory >> 20, "memory for all runs together");
-        // One share more than there are runs, for a component that is being loaded: it describes itself and checks
+        // More shares than there are runs, for components that are being loaded: they describe themselves and check
         // settings.
-        let memory = MemoryPool::new(total_memory, in_flight + 1);
+        let memory = MemoryPool::new(total_memory, in_flight + load_calls_at_once());
         let engine = engine::new(in_flight, memory.share()).map_err(refused)?;
         let executor = GuestExecutor::start().map_err(|error| refused(error.into()))?;
         let mut linker = Linker::new(&engine);
@@ -97,7 +102,7 @@ impl Sandbox {
         let compiler = ComponentCompiler::new(engine, compiler);
         Ok(Self {
             components: ComponentCache::new(compiler, linker, executor, secrets.clone(), Arc::new(shared)),
-            contexts: ContextFactory::new(event_defaults, secrets.clone()),
+            contexts: Mutex::new(ContextFactory::new(event_defaults, secrets.clone())),
             secrets,
             in_flight,
         })
@@ -109,7 +114,7 @@ impl Sandbox {
     }
 
     /// Starts to compile the components of modules, several at once, so that loading one does not wait for those before.
-    pub fn start_compiling<'a>(&mut self, modules: impl IntoIterator<Item = &'a Module>) {
+    pub fn start_compiling<'a>(&self, modules: impl IntoIterator<Item = &'a Module>) {
         self.components.start_compiling(modules.into_iter());
     }
 
@@ -119,15 +124,43 @@ impl Sandbox {
     ///
     /// # Errors
     /// Returns all problems with the component or the settings.
-    pub async fn load(
-        &mut self,
-        probe: &config::Probe,
-        directory: &Path,
-    ) -> Result<(Probe, Vec<Problem>), Vec<Problem>> {
-        match load::load(&mut self.components, &mut self.contexts, probe, directory).await {
+    pub async fn load(&self, probe: &config::Probe, directory: &Path) -> Result<(Probe, Vec<Problem>), Vec<Problem>> {
+        match load::load(&self.components, &self.contexts, probe, directory).await {
             Ok((probe, warnings)) => Ok((probe, self.redact(warnings))),
             Err(problems) => Err(self.redact(problems)),
         }
+    }
+
+    /// Forgets that a component could not be loaded, so that it is loaded again for the next probe.
+    pub fn forget_error(&self, module: &Module) {
+        self.components.forget_error(module);
+    }
+
+    /// Runs work, such as the loading of a probe, on the threads for guests with long computations, beside everything
+    /// else. Dropping the returned future aborts the work.
+    ///
+    /// # Errors
+    /// Returns an error if the work panics.
+    pub async fn run_on_guest_threads<F>(&self, work: F) -> Result<F::Output, JoinError>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        self.components.executor().run(true, |_| work).await
+    }
+
+    /// Returns the identity of a configured probe that has not been loaded. Without a configured title, its title is the
+    /// component's name.
+    pub fn identity(&self, probe: &config::Probe) -> Arc<Identity> {
+        let title = probe.title.as_deref().unwrap_or(&probe.name);
+        self.contexts.lock().for_checks(probe, title, Path::new("")).identity
+    }
+
+    /// Returns the broken run of a probe that could not be loaded, because of at least one problem.
+    pub fn run_of_unloaded(&self, identity: &Arc<Identity>, problems: &[Problem]) -> Run {
+        let mut message = format!("the probe could not be loaded: {}", problem::summarize(problems));
+        self.secrets.redact_in_place(&mut message);
+        let fault = Fault { kind: FaultKind::Load, message, backtrace: Vec::new() };
+        broken_run::broken_run(identity, fault, Instant::now(), &self.secrets)
     }
 
     /// Creates a probe that replays a recording with the component of `module`. Its settings and environment are those of
@@ -138,20 +171,20 @@ impl Sandbox {
     /// - [`ReplayError::Header`] if its limits, retries or start cannot be read or are out of bounds.
     /// - [`ReplayError::Component`] if the component cannot be used as a probe.
     pub async fn load_recorded(
-        &mut self,
+        &self,
         module: &Module,
         recording: &Recording,
         configured: Option<&Probe>,
     ) -> Result<Probe, ReplayError> {
-        replay::load(&mut self.components, &self.contexts, module, recording, configured).await
+        replay::load(&self.components, &self.contexts, module, recording, configured).await
     }
 
     /// Returns the metadata of a configured probe's component.
     ///
     /// # Errors
     /// Returns a [`LoadError`] if the component cannot be used as a probe.
-    pub async fn describe(&mut self, probe: &config::Probe) -> Result<Arc<Description>, LoadError> {
-        let context = self.contexts.for_checks(probe, &probe.name, Path::new("."));
+    pub async fn describe(&self, probe: &config::Probe) -> Result<Arc<Description>, LoadError> {
+        let context = self.contexts.lock().for_checks(probe, &probe.name, Path::new("."));
         Ok(self.components.load(&probe.module, &Arc::new(context)).await?.description)
     }
 
@@ -159,8 +192,8 @@ impl Sandbox {
     ///
     /// # Errors
     /// Returns a [`LoadError`] if the component cannot be used as a probe.
-    pub async fn inspect(&mut self, module: &Module) -> Result<Inspection, LoadError> {
-        let described = self.components.load(module, &Arc::new(self.contexts.empty())).await?;
+    pub async fn inspect(&self, module: &Module) -> Result<Inspection, LoadError> {
+        let described = self.components.load(module, &Arc::new(self.contexts.lock().empty())).await?;
         Ok(Inspection::new(described))
     }
 

@@ -6,12 +6,12 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use self::skipped::{SkipCause, SkippedRuns};
-use self::timer_queue::{Finished, Start, TimerQueue};
+use self::timer_queue::{Finished, NewJob, Start, TimerQueue};
 use crate::sandbox::Probe;
 use crate::sink::Sinks;
 use crate::workers::Workers;
@@ -22,6 +22,9 @@ mod timer_queue;
 
 /// A probe with its schedule.
 pub struct Job {
+    /// The probe's position in the configuration. A job with the index of an earlier one replaces that probe, and keeps
+    /// its due times.
+    pub index: usize,
     /// The probe to run.
     pub probe: Probe,
     /// The time from one due time to the next.
@@ -35,18 +38,13 @@ pub struct Job {
 pub const STOP_GRACE: Duration = Duration::from_secs(5);
 
 /// The rate at which probes start for the first time: a thousand probes start within 16 s. No first start is later than
-/// the period of its probe.
+/// a period of its probe after it is added.
 const FIRST_STARTS_PER_SECOND: f64 = 64.0;
 /// The number of probes that start immediately, before that rate applies.
-const IMMEDIATE_STARTS: usize = 8;
+const IMMEDIATE_STARTS: u32 = 8;
 
 /// The interval between log lines about skipped runs: one line for all probes together.
 const SKIPPED_LOG_INTERVAL: Duration = Duration::from_secs(60);
-
-/// Returns the number of runs per second of all jobs together.
-pub fn runs_per_second(jobs: &[Job]) -> f64 {
-    jobs.iter().map(|job| f64::from(job.burst) / job.every.as_secs_f64()).sum()
-}
 
 /// The state that the runs of all workers share.
 struct Shared {
@@ -57,11 +55,12 @@ struct Shared {
 }
 
 /// Runs every job on its schedule, each on one of the `workers`, and reports each run to `sinks`, until `stop`
-/// completes. At most `in_flight` runs are in progress at once.
+/// completes. Jobs may be sent at any time, and are due for the first time as soon as possible. At most `in_flight` runs
+/// are in progress at once.
 ///
 /// After the stop no run starts. Runs in progress have 5 s to end, and are reported too; those that take longer are lost.
 pub async fn run(
-    jobs: Vec<Job>,
+    mut jobs: mpsc::UnboundedReceiver<Job>,
     workers: &Workers,
     in_flight: usize,
     sinks: Arc<Sinks>,
@@ -72,19 +71,28 @@ pub async fn run(
     let started = Instant::now();
     let mut log_timer = interval_at(started + SKIPPED_LOG_INTERVAL, SKIPPED_LOG_INTERVAL);
     log_timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let jobs = jobs.into_iter().enumerate().map(|(index, Job { probe, every, burst })| {
-        let first_due = started + first_start_delay(index, every);
-        (ScheduledProbe { probe, burst, index }, first_due, every)
-    });
+    let mut first_starts = FirstStarts { next: started };
     let mut schedules = JoinSet::new();
-    for (runtime, share) in workers.distribute(jobs) {
-        schedules.spawn_on(run_worker(TimerQueue::new(share), Arc::clone(&shared), stopped.clone()), runtime);
-    }
+    let queues: Vec<_> = workers
+        .handles()
+        .map(|runtime| {
+            let (sender, added) = mpsc::unbounded_channel();
+            schedules.spawn_on(run_worker(TimerQueue::new(added), Arc::clone(&shared), stopped.clone()), runtime);
+            sender
+        })
+        .collect();
+    let mut schedule = |Job { index, probe, every, burst }: Job| {
+        let first_due = first_starts.take(Instant::now(), every);
+        let job = NewJob { key: index, job: ScheduledProbe { probe, burst, index }, first_due, every };
+        // A worker whose schedule panicked takes no jobs: its panic was logged.
+        _ = queues[index % queues.len()].send(job);
+    };
     tokio::pin!(stop);
     loop {
         tokio::select! {
             () = &mut stop => break,
             Some(ended) = schedules.join_next() => log_worker_end(ended),
+            Some(job) = jobs.recv() => schedule(job),
             _ = log_timer.tick() => log_skipped(&shared.skipped),
         }
     }
@@ -107,7 +115,7 @@ pub async fn run(
 struct ScheduledProbe {
     probe: Probe,
     burst: u32,
-    /// The probe's position among all jobs.
+    /// The probe's position in the configuration.
     index: usize,
 }
 
@@ -170,12 +178,23 @@ fn log_worker_end(ended: Result<(), JoinError>) {
     }
 }
 
-/// Returns the time from the host's start to the first due time of the job with this index.
-fn first_start_delay(index: usize, every: Duration) -> Duration {
-    let delay = Duration::from_secs_f64(index.saturating_sub(IMMEDIATE_STARTS - 1) as f64 / FIRST_STARTS_PER_SECOND);
-    // The delay is reduced modulo the period, so that it is shorter than the period.
-    let periods = delay.as_nanos() / every.as_nanos().max(1);
-    delay.saturating_sub(every.saturating_mul(u32::try_from(periods).unwrap_or(u32::MAX)))
+/// Spreads the first starts of probes over time.
+struct FirstStarts {
+    /// The time at which the next probe would start if none started immediately.
+    next: Instant,
+}
+
+impl FirstStarts {
+    /// Returns the first due time of a probe that is added at `now`: at most a period later.
+    fn take(&mut self, now: Instant, every: Duration) -> Instant {
+        let interval = Duration::from_secs_f64(FIRST_STARTS_PER_SECOND.recip());
+        let earliest = self.next.max(now);
+        self.next = earliest + interval;
+        let delay = (earliest - now).saturating_sub(interval * (IMMEDIATE_STARTS - 1));
+        // The delay is reduced modulo the period, so that it is shorter than the period.
+        let periods = delay.as_nanos() / every.as_nanos().max(1);
+        now + delay.saturating_sub(every.saturating_mul(u32::try_from(periods).unwrap_or(u32::MAX)))
+    }
 }
 
 #[cfg(test)]
@@ -184,14 +203,21 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    /// Returns the delays of the first starts of probes that are added at the same time.
+    fn delays(count: u32, every: Duration) -> Vec<Duration> {
+        let now = Instant::now();
+        let mut first_starts = FirstStarts { next: now };
+        (0..count).map(|_| first_starts.take(now, every) - now).collect()
+    }
+
     #[test]
     fn the_first_probes_start_at_once() {
-        assert!((0..IMMEDIATE_STARTS).all(|index| first_start_delay(index, 300 * SECOND) == Duration::ZERO));
+        assert_eq!(delays(IMMEDIATE_STARTS, 300 * SECOND), [Duration::ZERO; IMMEDIATE_STARTS as usize]);
     }
 
     #[test]
     fn a_thousand_first_starts_are_spread() {
-        let starts: Vec<_> = (0..1000).map(|index| first_start_delay(index, 300 * SECOND)).collect();
+        let starts = delays(1000, 300 * SECOND);
         assert!(starts.iter().all(|start| *start < 16 * SECOND));
         let busiest = (0..16).map(|second| starts.iter().filter(|start| start.as_secs() == second).count()).max();
         assert!(busiest <= Some(72), "{busiest:?} start within one second");
@@ -199,6 +225,17 @@ mod tests {
 
     #[test]
     fn no_first_start_is_later_than_its_period() {
-        assert!((0..10_000).all(|index| first_start_delay(index, SECOND / 10) < SECOND / 10));
+        assert!(delays(10_000, SECOND / 10).iter().all(|delay| *delay < SECOND / 10));
+    }
+
+    #[test]
+    fn probes_that_are_added_later_start_at_once_too() {
+        let now = Instant::now();
+        let mut first_starts = FirstStarts { next: now };
+        (0..100).for_each(|_| _ = first_starts.take(now, 300 * SECOND));
+        let later = now + 10 * SECOND;
+        let starts: Vec<_> = (0..=IMMEDIATE_STARTS).map(|_| first_starts.take(later, 300 * SECOND)).collect();
+        let (last, immediate) = starts.split_last().expect("there are starts");
+        assert!(immediate.iter().all(|start| *start == later) && *last > later, "{starts:?}");
     }
 }

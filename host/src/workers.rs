@@ -37,13 +37,9 @@ impl Workers {
         &self.0[index % self.0.len()].handle
     }
 
-    /// Distributes `items`, one for each probe, over the workers as [`Workers::handle`] does. Yields each worker's
-    /// runtime with its items in their original order.
-    pub fn distribute<T>(&self, items: impl Iterator<Item = T>) -> impl Iterator<Item = (&Handle, Vec<T>)> {
-        let mut shares: Vec<_> = self.0.iter().map(|worker| (&worker.handle, Vec::new())).collect();
-        let count = shares.len();
-        items.enumerate().for_each(|(index, item)| shares[index % count].1.push(item));
-        shares.into_iter()
+    /// Returns the runtimes of all workers, in the order in which [`Workers::handle`] assigns probes to them.
+    pub fn handles(&self) -> impl Iterator<Item = &Handle> {
+        self.0.iter().map(|worker| &worker.handle)
     }
 }
 

@@ -33,10 +33,11 @@ const LIMITS: [(LimitKind, &str, &str); 10] = [
 ];
 
 /// Each other kind of fault, with its name in a recording, and its reason.
-const FAULTS: [(FaultKind, &str, &str); 4] = [
+const FAULTS: [(FaultKind, &str, &str); 5] = [
     (FaultKind::Trap, "trap", "trap"),
     (FaultKind::ReportedByProbe, "gave", "gave-up"),
     (FaultKind::Host, "host", "host"),
+    (FaultKind::Load, "load", "load"),
     (FaultKind::ReplayDiverged, "departed", "departed"),
 ];
 

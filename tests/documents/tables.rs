@@ -68,7 +68,7 @@ async fn schema(name: &str) -> Value {
     let text = format!("groups: [{{probes: [{{probe: {name}, title: t}}]}}]");
     let source = Source { name: "test".to_owned(), text, path: None, directory: ".".into(), probe: None };
     let config = config::parse(&source, &|_| None).config;
-    let mut sandbox =
+    let sandbox =
         Sandbox::new(1, None, EventDefaults::new(&config.sentry), config.secrets.clone(), Compiler::ThisProcess)
             .expect("the machine has memory for one run");
     let description = sandbox.describe(&config.probes[0]).await.expect("the built-in component describes itself");

@@ -17,6 +17,7 @@ use crate::propagation::EventDefaults;
 use crate::run::{Identity, Level};
 
 /// The part of a probe's configuration that its guest's calls need. All runs of the probe share it.
+#[derive(Clone)]
 pub struct ProbeContext {
     /// The probe's names and tags.
     pub identity: Arc<Identity>,
@@ -25,9 +26,9 @@ pub struct ProbeContext {
     /// The probe's permissions.
     pub policy: Arc<Policy>,
     /// The refusals that the host's log already has.
-    pub refusals: Refusals,
+    pub refusals: Arc<Refusals>,
     /// The ops of the component's spans so far, if it is a third party's.
-    pub span_ops: SpanOps,
+    pub span_ops: Arc<SpanOps>,
     /// Hosts that get the headers of a run's trace.
     pub trace_hosts: Arc<[TraceHost]>,
     /// The settings of `sentry` for the headers of a run's trace.
@@ -83,6 +84,11 @@ impl Refusals {
 }
 
 impl ProbeContext {
+    /// Returns this context for another identity.
+    pub fn with_identity(&self, identity: Identity) -> Self {
+        Self { identity: Arc::new(identity), ..self.clone() }
+    }
+
     /// Writes a refusal to the run's log and, the first time, to the host's log.
     ///
     /// The host's log gets at most 20 refusals of one probe, and 100 of all probes with one component, for as long as

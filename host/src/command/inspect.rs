@@ -37,7 +37,7 @@ pub async fn inspect(Arguments { component, format }: &Arguments) -> Result<u8> 
         // The path stays as it was given, because the error message below shows it.
         None => Module::File { path: Path::new(component).to_owned(), sha256: None },
     };
-    let mut sandbox = Sandbox::new(1, None, EventDefaults::default(), Secrets::default(), compiler()?)?;
+    let sandbox = Sandbox::new(1, None, EventDefaults::default(), Secrets::default(), compiler()?)?;
     let inspection = match sandbox.inspect(&module).await {
         Ok(inspection) => inspection,
         Err(error) => {

@@ -5,14 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use sentrynet::Loaded;
+use sentrynet::config::{Level, Source};
+use sentrynet::sandbox::Probe;
 use sentrynet::schedule::{self, Job};
 use sentrynet::sink::console::ConsoleOptions;
 use sentrynet::sink::{SinkOptions, Sinks};
 use sentrynet::workers::Workers;
+use sentrynet::{Loading, PendingProbes, Progress, ReadyProbes};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
 
-use super::{Format, INVALID_INPUT, log_missing_dsn, read_and_load};
+use super::{Format, INVALID_INPUT, log_missing_dsn, read, start_loading};
+use crate::logging::print_diagnostics;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -54,20 +59,68 @@ pub async fn run(arguments: &Arguments) -> Result<u8> {
         });
     };
 
-    let Some(Loaded { config, probes, in_flight, .. }) = read_and_load(config).await? else {
-        return Ok(INVALID_INPUT);
+    tokio::pin!(stop);
+    let Some(source) = read(config) else { return Ok(INVALID_INPUT) };
+    let loading = tokio::select! {
+        loading = start_loading(&source) => loading?,
+        () = &mut stop => return Ok(0),
     };
+    let Some(Loading { config, probes, in_flight, pending, .. }) = loading else { return Ok(INVALID_INPUT) };
     let console = if *format == Format::Json { ConsoleOptions::json() } else { ConsoleOptions::text(*trace, true) };
     let options = SinkOptions { console: Some(console), order: None, report_panics: true };
-    let sinks = Arc::new(Sinks::start(&config, probes.len(), options)?);
+    let sinks = Arc::new(Sinks::start(&config, config.probes.len(), options)?);
     log_missing_dsn(&config);
-    let jobs = probes.into_iter().zip(config.probes);
-    let jobs: Vec<_> =
-        jobs.map(|(probe, configured)| Job { probe, every: configured.every, burst: configured.burst }).collect();
-    let noun = if jobs.len() == 1 { "probe" } else { "probes" };
-    tracing::info!(probes = jobs.len(), in_flight, "{} {noun} on schedule", jobs.len());
-    let workers = Workers::start(schedule::runs_per_second(&jobs)).context("cannot start the threads of probes")?;
+
+    let periods: Vec<_> = config.probes.iter().map(|probe| (probe.every, probe.burst)).collect();
+    let runs_per_second = periods.iter().map(|(every, burst)| f64::from(*burst) / every.as_secs_f64()).sum();
+    let workers = Workers::start(runs_per_second).context("cannot start the threads of probes")?;
+    let (ready, pending_count) = (probes.len(), pending.count());
+    let noun = if ready == 1 { "probe" } else { "probes" };
+    let rest =
+        if pending_count > 0 { format!(", {pending_count} of third parties are being loaded") } else { String::new() };
+    tracing::info!(probes = ready, pending = pending_count, in_flight, "{ready} {noun} on schedule{rest}");
+    let (job_sender, jobs) = mpsc::unbounded_channel();
+    let schedule = Schedule { jobs: job_sender, periods };
+    schedule.add(probes);
+    let adding = AbortOnDropHandle::new(tokio::spawn(add_pending(pending, source, Arc::clone(&sinks), schedule)));
     schedule::run(jobs, &workers, in_flight, Arc::clone(&sinks), stop).await;
+    drop(adding);
     sinks.flush(FLUSH_TIMEOUT).await;
     Ok(0)
+}
+
+/// Adds probes to the schedule.
+struct Schedule {
+    jobs: mpsc::UnboundedSender<Job>,
+    /// The keys `every` and `burst` of each configured probe.
+    periods: Vec<(Duration, u32)>,
+}
+
+impl Schedule {
+    fn add(&self, probes: Vec<(usize, Probe)>) {
+        for (index, probe) in probes {
+            let (every, burst) = self.periods[index];
+            // The schedule has ended if it takes no jobs.
+            _ = self.jobs.send(Job { index, probe, every, burst });
+        }
+    }
+}
+
+/// Adds the probes of third parties to the schedule as they are loaded, and reports those that cannot be loaded.
+async fn add_pending(mut pending: PendingProbes, source: Source, sinks: Arc<Sinks>, schedule: Schedule) {
+    while let Some(progress) = pending.next().await {
+        match progress {
+            Progress::Failed(failed) => {
+                print_diagnostics(&source, Level::Error, &failed.problems);
+                sinks.report(failed.run);
+            }
+            Progress::Ready(ReadyProbes { probes, monitors, warnings }) => {
+                print_diagnostics(&source, Level::Warning, &warnings);
+                if let Some(monitors) = monitors {
+                    sinks.set_monitors(&monitors);
+                }
+                schedule.add(probes);
+            }
+        }
+    }
 }

@@ -47,7 +47,7 @@ async fn built_in_components() -> Result<Vec<ComponentSchema>> {
     let text = format!("groups: [{{probes: [{}]}}]", probes.join(", "));
     let source = Source { name: "built in".to_owned(), text, path: None, directory: ".".into(), probe: None };
     let config = config::parse(&source, &|_| None).config;
-    let mut sandbox = Sandbox::new(1, None, EventDefaults::new(&config.sentry), config.secrets.clone(), compiler()?)?;
+    let sandbox = Sandbox::new(1, None, EventDefaults::new(&config.sentry), config.secrets.clone(), compiler()?)?;
     let mut components = Vec::new();
     for ((module, names), probe) in built_in.into_iter().zip(&config.probes) {
         let description = sandbox.describe(probe).await?;
@@ -63,7 +63,7 @@ async fn configured_components(source: &Source) -> Result<Vec<ComponentSchema>> 
     let parsed = config::parse(source, &environment);
     let config = parsed.config;
     REDACTOR.install(config.secrets.clone());
-    let mut sandbox = Sandbox::new(1, None, EventDefaults::new(&config.sentry), config.secrets.clone(), compiler()?)?;
+    let sandbox = Sandbox::new(1, None, EventDefaults::new(&config.sentry), config.secrets.clone(), compiler()?)?;
     let (mut components, mut warnings) = (Vec::new(), Vec::new());
     for probe in config::module_probes(source, &environment) {
         let name = probe.module_settings.pointer.split('/').nth(2).unwrap_or_default();

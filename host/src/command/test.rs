@@ -124,7 +124,7 @@ async fn replay_recording(probe: &str, settings: Option<&Path>, path: &Path) -> 
     if with_settings.is_none() && settings.is_some() {
         return Ok(None);
     }
-    let mut sandbox = Sandbox::new(1, None, EventDefaults::new(&config.sentry), config.secrets.clone(), compiler()?)?;
+    let sandbox = Sandbox::new(1, None, EventDefaults::new(&config.sentry), config.secrets.clone(), compiler()?)?;
     let probe = match sandbox.load_recorded(&configured.module, &recording, with_settings).await {
         Ok(probe) => probe,
         Err(error) => {

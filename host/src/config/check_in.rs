@@ -98,6 +98,12 @@ impl CheckIn {
         self.owner.iter_mut().for_each(|owner| secrets.redact_in_place(owner));
     }
 
+    /// Returns the JSON pointer to the probe or the section whose title or name the slug is made from. `None` if the slug is
+    /// configured.
+    pub fn named_by(&self) -> Option<&str> {
+        self.slug.is_none().then_some(self.owner_pointer.as_str())
+    }
+
     /// Returns a diagnostic at the slug, or at `check_in` if the slug was made from a title or the server name.
     pub(super) fn slug_diagnostic(&self, message: String) -> Diagnostic {
         let key = below(&self.owner_pointer, "check_in");

@@ -4,9 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio_util::task::AbortOnDropHandle;
+use wasmtime::Store;
 use wasmtime::component::Linker;
 
+use crate::capability::bindings::Probe as Bindings;
+use crate::capability::bindings::exports::sentrynet::probe::prober;
 use crate::capability::{Context, ProbeContext, SharedState, truncate};
 use crate::config::Module;
 use crate::redaction::Secrets;
@@ -14,7 +18,7 @@ use crate::sandbox::backtrace::format_fault;
 use crate::sandbox::component::{self, Compiled, ComponentCompiler, Facts, LoadError};
 use crate::sandbox::description::{Description, parse_schema};
 use crate::sandbox::executor::GuestExecutor;
-use crate::sandbox::instance::call_once;
+use crate::sandbox::instance::{LoadCall, call_once};
 use crate::sandbox::loaded_component::LoadedComponent;
 use crate::schema::Schema;
 
@@ -29,12 +33,15 @@ pub struct ComponentCache {
     executor: Arc<GuestExecutor>,
     secrets: Secrets,
     shared: Arc<SharedState>,
-    compiling: HashMap<Module, Compiling>,
-    loaded: HashMap<Module, Result<DescribedComponent, LoadError>>,
+    compiling: Mutex<HashMap<Module, Compiling>>,
+    entries: Mutex<HashMap<Module, Arc<Entry>>>,
 }
 
 /// A component that is being compiled.
 type Compiling = AbortOnDropHandle<Result<Compiled, LoadError>>;
+
+/// The result of loading a component. `None` until it has been loaded; locked while it is being loaded.
+type Entry = tokio::sync::Mutex<Option<Result<DescribedComponent, LoadError>>>;
 
 /// A component that has been loaded and has described itself.
 #[derive(Clone)]
@@ -57,6 +64,17 @@ pub struct ComponentFile {
     pub facts: Facts,
 }
 
+/// Calls a component's `describe`.
+struct Describe;
+
+impl LoadCall for Describe {
+    type Output = prober::Description;
+
+    async fn call(&self, guest: &Bindings, store: &mut Store<Context>) -> wasmtime::Result<prober::Description> {
+        guest.sentrynet_probe_prober().call_describe(store).await
+    }
+}
+
 impl ComponentCache {
     /// Creates an empty cache. Components are compiled by `compiler` and linked by `linker`, for the same engine.
     pub fn new(
@@ -72,44 +90,51 @@ impl ComponentCache {
             executor: Arc::new(executor),
             secrets,
             shared,
-            compiling: HashMap::new(),
-            loaded: HashMap::new(),
+            compiling: Mutex::default(),
+            entries: Mutex::default(),
         }
     }
 
+    /// Returns the threads for guests with long computations.
+    pub fn executor(&self) -> &Arc<GuestExecutor> {
+        &self.executor
+    }
+
     /// Starts to compile the components of modules, so that those that are loaded later do not wait for those before.
-    pub fn start_compiling<'a>(&mut self, modules: impl Iterator<Item = &'a Module>) {
-        for module in modules.filter(|module| !self.loaded.contains_key(*module)) {
-            let compiling = self.compiling.entry(module.clone());
-            compiling.or_insert_with(|| compile(&self.compiler, module));
+    pub fn start_compiling<'a>(&self, modules: impl Iterator<Item = &'a Module>) {
+        let mut compiling = self.compiling.lock();
+        for module in modules {
+            compiling.entry(module.clone()).or_insert_with(|| compile(&self.compiler, module));
         }
     }
 
     /// Returns the component of a module. The first call for a module compiles and links the component, and calls its
-    /// `describe` with `context`.
+    /// `describe` with `context`; calls meanwhile wait for it.
     ///
     /// # Errors
     /// Returns a [`LoadError`] if the component cannot be used as a probe. Later calls for the module return the same
-    /// error.
-    pub async fn load(
-        &mut self,
-        module: &Module,
-        context: &Arc<ProbeContext>,
-    ) -> Result<DescribedComponent, LoadError> {
-        if let Some(known) = self.loaded.get(module) {
-            return known.clone();
+    /// error, until it is [forgotten](Self::forget_error).
+    pub async fn load(&self, module: &Module, context: &Arc<ProbeContext>) -> Result<DescribedComponent, LoadError> {
+        let entry = Arc::clone(self.entries.lock().entry(module.clone()).or_default());
+        let mut loaded = entry.lock().await;
+        match &*loaded {
+            Some(known) => known.clone(),
+            None => loaded.insert(self.load_new(module, context).await).clone(),
         }
-        let compiling = self.compiling.remove(module).unwrap_or_else(|| compile(&self.compiler, module));
-        let loaded = self.load_new(module, compiling, context).await;
-        self.loaded.entry(module.clone()).or_insert(loaded).clone()
     }
 
-    async fn load_new(
-        &self,
-        module: &Module,
-        compiling: Compiling,
-        context: &Arc<ProbeContext>,
-    ) -> Result<DescribedComponent, LoadError> {
+    /// Forgets that a component could not be loaded, so that the next call loads it again.
+    pub fn forget_error(&self, module: &Module) {
+        let is_error = |entry: &Entry| entry.try_lock().is_ok_and(|loaded| matches!(&*loaded, Some(Err(_))));
+        let mut entries = self.entries.lock();
+        if entries.get(module).is_some_and(|entry| is_error(entry)) {
+            entries.remove(module);
+        }
+    }
+
+    async fn load_new(&self, module: &Module, context: &Arc<ProbeContext>) -> Result<DescribedComponent, LoadError> {
+        let started = self.compiling.lock().remove(module);
+        let compiling = started.unwrap_or_else(|| compile(&self.compiler, module));
         let compiled = finish_compiling(module, compiling).await?;
         let component = Arc::new(LoadedComponent {
             pre: component::link(&self.linker, &compiled)?,
@@ -119,10 +144,8 @@ impl ComponentCache {
             shared: Arc::clone(&self.shared),
         });
         // A component whose `describe` fails would fail in each run too.
-        let described = call_once(&component, context, async |guest, store| {
-            guest.sentrynet_probe_prober().call_describe(store).await
-        });
-        let described = described.await.map_err(|fault| LoadError::Describe(format_fault(fault)))?;
+        let described =
+            call_once(&component, context, Describe).await.map_err(|fault| LoadError::Describe(format_fault(fault)))?;
         let (value, schema) = parse_schema(&described.settings_schema)?;
         let (name, version) = (truncate(described.name, MAX_NAME_BYTES), truncate(described.version, MAX_NAME_BYTES));
         let summary = truncate(described.summary, MAX_SUMMARY_BYTES);

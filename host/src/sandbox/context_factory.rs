@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use crate::capability::grant::{self, Grants};
-use crate::capability::{Policy, ProbeContext, Refusals, SpanOps};
+use crate::capability::{Policy, ProbeContext, Refusals};
 use crate::config::{Allow, AllowSsh, Limits, Module, Probe, TraceHeaders, TraceHost};
 use crate::propagation::EventDefaults;
 use crate::redaction::Secrets;
@@ -67,13 +67,14 @@ impl ContextFactory {
             environment: probe.environment.clone(),
             trace_headers: probe.trace_headers.clone(),
         };
+        let of_component = Arc::clone(self.logged_refusals.entry(probe.module.clone()).or_default());
         ProbeContext {
             identity: Arc::new(identity),
             settings: probe.settings.clone().into_iter().collect(),
             policy: reuse_if_equal(Arc::new(policy), &mut self.policy),
             trace_hosts: reuse_if_equal(trace_hosts, &mut self.trace_hosts),
             built_in,
-            refusals: Refusals::new(Arc::clone(self.logged_refusals.entry(probe.module.clone()).or_default())),
+            refusals: Arc::new(Refusals::new(of_component)),
             ..self.empty()
         }
     }
@@ -84,8 +85,8 @@ impl ContextFactory {
             identity: Arc::default(),
             settings: Box::default(),
             policy: Arc::new(deny_all()),
-            refusals: Refusals::default(),
-            span_ops: SpanOps::default(),
+            refusals: Arc::default(),
+            span_ops: Arc::default(),
             trace_hosts: Arc::default(),
             event_defaults: Arc::clone(&self.event_defaults),
             built_in: false,

@@ -4,6 +4,7 @@ use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAlloc
 
 use crate::config::{MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS};
 use crate::sandbox::epoch;
+use crate::sandbox::executor::load_calls_at_once;
 
 /// The number of runs at once above which no memory of the pool stays resident, since so large a pool is seldom full.
 const LARGE_POOL_RUNS: usize = 2000;
@@ -58,9 +59,9 @@ fn pool(in_flight: usize, share: usize) -> PoolingAllocationConfig {
     /// cheaper, but after a peak it stays resident for all slots of the pool.
     const RESIDENT_BYTES: usize = 128 << 10;
 
-    // One instance more than there are runs, for a component that is being loaded: it describes itself and checks
+    // More instances than there are runs, for components that are being loaded: they describe themselves and check
     // settings.
-    let count = u32::try_from(in_flight).unwrap_or(u32::MAX).saturating_add(1);
+    let count = u32::try_from(in_flight.saturating_add(load_calls_at_once())).unwrap_or(u32::MAX);
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(count)
         .total_core_instances(count.saturating_mul(CORE_INSTANCES_PER_COMPONENT))

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::Poll;
 
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::Semaphore;
 use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -21,6 +22,8 @@ pub struct GuestExecutor {
     runtime: Option<Runtime>,
     /// One permit fewer than there are threads.
     permits: Arc<CpuPermits>,
+    /// One permit for each call outside of runs that may be in progress.
+    load_permits: Semaphore,
 }
 
 /// The runtime on which a run started.
@@ -41,12 +44,19 @@ impl GuestExecutor {
         let threads = std::thread::available_parallelism().map_or(2, usize::from).max(2);
         let mut builder = Builder::new_multi_thread();
         let runtime = builder.worker_threads(threads).thread_name("guest").enable_time().enable_io().build()?;
-        Ok(Self { runtime: Some(runtime), permits: CpuPermits::new(threads - 1) })
+        let load_permits = Semaphore::new(load_calls_at_once());
+        Ok(Self { runtime: Some(runtime), permits: CpuPermits::new(threads - 1), load_permits })
     }
 
     /// Returns the permits that guests with long computations need.
     pub fn cpu_permits(&self) -> &Arc<CpuPermits> {
         &self.permits
+    }
+
+    /// Returns the permits for calls outside of runs: components that are being loaded describe themselves and check
+    /// settings.
+    pub fn load_permits(&self) -> &Semaphore {
+        &self.load_permits
     }
 
     /// Runs a guest's `work`. If `on_guest_threads` is true, runs it on the guest threads. Otherwise, runs it on the
@@ -86,6 +96,11 @@ impl GuestExecutor {
         let runtime = self.runtime.as_ref().expect("only dropping the executor takes its runtime");
         AbortOnDropHandle::new(runtime.spawn(work)).await
     }
+}
+
+/// Returns the number of calls outside of runs that may be in progress at once: about as many as can compute.
+pub fn load_calls_at_once() -> usize {
+    std::thread::available_parallelism().map_or(3, usize::from).clamp(3, 16)
 }
 
 impl HomeRuntime {

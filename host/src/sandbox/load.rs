@@ -3,7 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::capability::{ProbeContext, truncate};
+use parking_lot::Mutex;
+use wasmtime::Store;
+
+use crate::capability::bindings::Probe as Bindings;
+use crate::capability::bindings::exports::sentrynet::probe::prober;
+use crate::capability::{Context, ProbeContext, truncate};
 use crate::config;
 use crate::sandbox::backtrace::format_fault;
 use crate::sandbox::component;
@@ -11,7 +16,7 @@ use crate::sandbox::component_cache::{ComponentCache, DescribedComponent};
 use crate::sandbox::context_factory::ContextFactory;
 use crate::sandbox::cpu_estimate::CpuEstimate;
 use crate::sandbox::imports::unusable_imports;
-use crate::sandbox::instance::call_once;
+use crate::sandbox::instance::{LoadCall, call_once};
 use crate::sandbox::loaded_component::LoadedComponent;
 use crate::sandbox::merge_problems::merge;
 use crate::sandbox::probe::{Probe, ProbeShared};
@@ -27,12 +32,12 @@ const MAX_MESSAGE_BYTES: usize = 1024;
 /// # Errors
 /// Returns all problems with the component or the settings.
 pub async fn load(
-    components: &mut ComponentCache,
-    contexts: &mut ContextFactory,
+    components: &ComponentCache,
+    contexts: &Mutex<ContextFactory>,
     probe: &config::Probe,
     directory: &Path,
 ) -> Result<(Probe, Vec<Problem>), Vec<Problem>> {
-    let checks = Arc::new(contexts.for_checks(probe, &probe.name, directory));
+    let checks = Arc::new(contexts.lock().for_checks(probe, &probe.name, directory));
     let loaded = components.load(&probe.module, &checks).await.map_err(component_problem)?;
     let DescribedComponent { component, description, schema, .. } = loaded;
 
@@ -49,11 +54,14 @@ pub async fn load(
     let imports = component::imports(component.pre.instance_pre().component());
     let unusable = unusable_imports(&imports, &probe.allow).into_iter().map(|message| problem("/probe", message));
     let warnings = report.warnings.into_iter().chain(unusable).collect();
-    let context = contexts.for_runs(probe, &title, directory);
+    let (context, limits) = {
+        let mut contexts = contexts.lock();
+        (contexts.for_runs(probe, &title, directory), contexts.limits(probe))
+    };
     let loaded = Probe::new(ProbeShared {
         component,
         settings: settings.into(),
-        limits: contexts.limits(probe),
+        limits,
         retries: probe.retries,
         cpu_estimate: CpuEstimate::new(context.built_in),
         context: Arc::new(context),
@@ -84,7 +92,22 @@ struct Report {
     warnings: Vec<Problem>,
 }
 
-/// Calls a component's `check`. If the settings violate the schema, faults of the call are ignored, since a component
+/// Calls a component's `check`. Returns its result, and the warnings that it reports meanwhile: pointers and messages.
+struct Check<'a> {
+    /// The settings for the guest, as JSON.
+    settings: &'a str,
+}
+
+impl LoadCall for Check<'_> {
+    type Output = (Result<Option<String>, Vec<prober::Problem>>, Vec<(String, String)>);
+
+    async fn call(&self, guest: &Bindings, store: &mut Store<Context>) -> wasmtime::Result<Self::Output> {
+        let checked = guest.sentrynet_probe_prober().call_check(&mut *store, self.settings).await?;
+        Ok((checked, std::mem::take(&mut store.data_mut().warnings)))
+    }
+}
+
+/// Has a component check its settings. If the settings violate the schema, faults of the call are ignored, since a component
 /// need not handle settings that its schema forbids.
 async fn check_by_probe(
     component: &LoadedComponent,
@@ -93,11 +116,7 @@ async fn check_by_probe(
     has_violations: bool,
 ) -> Result<Report, Vec<Problem>> {
     const MAX_PROBLEMS: usize = 100;
-    let checked = call_once(component, context, async |guest, store| {
-        let checked = guest.sentrynet_probe_prober().call_check(&mut *store, settings).await?;
-        Ok((checked, std::mem::take(&mut store.data_mut().warnings)))
-    });
-    let (checked, warnings) = match checked.await {
+    let (checked, warnings) = match call_once(component, context, Check { settings }).await {
         Ok(checked) => checked,
         Err(_) if has_violations => return Ok(Report::default()),
         Err(fault) => {

@@ -35,9 +35,11 @@ pub fn span_status(outcome: &Outcome) -> Status {
         Outcome::Broken(fault) => match fault.kind {
             FaultKind::Limit(LimitKind::Deadline) => Status::DeadlineExceeded,
             FaultKind::Limit(_) => Status::ResourceExhausted,
-            FaultKind::Trap | FaultKind::ReportedByProbe | FaultKind::Host | FaultKind::ReplayDiverged => {
-                Status::Aborted
-            }
+            FaultKind::Trap
+            | FaultKind::ReportedByProbe
+            | FaultKind::Host
+            | FaultKind::Load
+            | FaultKind::ReplayDiverged => Status::Aborted,
         },
     }
 }

@@ -15,6 +15,7 @@ use crate::recording::{Component, Header, Recording};
 use crate::run::evidence::Exchange;
 use crate::run::{Fault, FaultKind, Identity, Outcome, Run};
 use crate::sandbox::backtrace::with_last_log_lines;
+use crate::sandbox::broken_run::broken_run;
 use crate::sandbox::contract::CONTRACT_VERSION;
 use crate::sandbox::cpu_estimate::CpuEstimate;
 use crate::sandbox::cpu_timer::CpuTimer;
@@ -63,14 +64,19 @@ impl Probe {
         &self.0.context.identity
     }
 
-    /// Gives a probe that was just loaded another title, which must have no secrets.
-    ///
-    /// # Panics
-    /// Panics if the probe was cloned, or has a run in progress.
-    pub fn set_title(&mut self, title: String) {
-        let shared = Arc::get_mut(&mut self.0).expect("a probe that was just loaded has no clones");
-        let context = Arc::get_mut(&mut shared.context).expect("a probe that was just loaded has no runs");
-        Arc::make_mut(&mut context.identity).title = title;
+    /// Returns this probe with another title, which must have no secrets. It has another [`Identity`], so that its runs
+    /// are assessed from anew.
+    pub fn with_title(&self, title: String) -> Self {
+        let ProbeShared { component, context, settings, limits, retries, .. } = &*self.0;
+        let identity = Identity { title, ..Identity::clone(&context.identity) };
+        Self::new(ProbeShared {
+            component: Arc::clone(component),
+            settings: settings.clone(),
+            limits: Arc::clone(limits),
+            retries: *retries,
+            cpu_estimate: CpuEstimate::new(context.built_in),
+            context: Arc::new(context.with_identity(identity)),
+        })
     }
 
     /// Returns the context of the guest's calls, and the settings for the guest.
@@ -257,23 +263,7 @@ impl ProbeShared {
 
     /// Returns a broken run, for an error of the host that prevented the run.
     fn broken_run(&self, due: Instant, message: String) -> Run {
-        let identity = &self.context.identity;
-        let recorder = Recorder::start(identity.probe.clone(), identity.title.clone());
-        let outcome = Outcome::Broken(Fault { kind: FaultKind::Host, message, backtrace: Vec::new() });
-        let trace = recorder.finish(span_status(&outcome), Status::Cancelled);
-        let mut run = Run {
-            probe: Arc::clone(identity),
-            outcome,
-            trace,
-            lateness: due.elapsed(),
-            skipped: 0,
-            attempts: 1,
-            earlier: Vec::new(),
-            evidence: None,
-            tags: BTreeMap::new(),
-            log: Vec::new(),
-        };
-        self.component.secrets.redact_run(&mut run, Vec::new());
-        run
+        let fault = Fault { kind: FaultKind::Host, message, backtrace: Vec::new() };
+        broken_run(&self.context.identity, fault, due, &self.component.secrets)
     }
 }

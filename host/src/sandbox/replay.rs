@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use secrecy::SecretString;
 
 use crate::capability::grant::Grants;
@@ -44,8 +45,8 @@ pub enum ReplayError {
 /// # Errors
 /// Each variant of [`ReplayError`].
 pub async fn load(
-    components: &mut ComponentCache,
-    contexts: &ContextFactory,
+    components: &ComponentCache,
+    contexts: &Mutex<ContextFactory>,
     module: &Module,
     recording: &Recording,
     configured: Option<&Probe>,
@@ -70,7 +71,7 @@ pub async fn load(
         settings: settings_map,
         policy: Arc::new(Policy { grants: grants(header), environment, ..deny_all() }),
         built_in: matches!(module, Module::BuiltIn(_)),
-        ..contexts.empty()
+        ..contexts.lock().empty()
     });
     let DescribedComponent { component, .. } = components.load(module, &context).await?;
     if *component.sha256 != *header.component.sha256 {

@@ -2,12 +2,12 @@
 //! runs in a task until it ends. Knows due times, and not what a job does.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap};
 use std::fmt;
 use std::pin::pin;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
@@ -16,9 +16,22 @@ use super::skipped::SkipCause;
 
 /// Jobs that are run repeatedly, each at its own period. The log names a job by what it displays.
 pub struct TimerQueue<J> {
+    added: mpsc::UnboundedReceiver<NewJob<J>>,
     jobs: Vec<QueuedJob<J>>,
+    /// The indices of the jobs by their keys.
+    indices: HashMap<usize, usize>,
     /// Indices of the waiting jobs, earliest due time first, and lowest index first among equal due times.
     waiting: BinaryHeap<Reverse<(Instant, usize)>>,
+}
+
+/// A job for a [`TimerQueue`].
+pub struct NewJob<J> {
+    /// If the queue has a job with this key, `job` takes its place from its next start on. The due times stay.
+    pub key: usize,
+    pub job: J,
+    pub first_due: Instant,
+    /// The time from one due time to the next.
+    pub every: Duration,
 }
 
 struct QueuedJob<J> {
@@ -55,13 +68,9 @@ pub struct Finished {
 const TIMER_LEAD: Duration = Duration::from_micros(750);
 
 impl<J: fmt::Display> TimerQueue<J> {
-    /// Creates a queue of jobs, each with its first due time and its period.
-    pub fn new(jobs: Vec<(J, Instant, Duration)>) -> Self {
-        let queued =
-            |(job, first_due, every)| QueuedJob { job, first_due, every, due: first_due, missed: 0, task: None };
-        let jobs: Vec<_> = jobs.into_iter().map(queued).collect();
-        let waiting = jobs.iter().enumerate().map(|(index, job)| Reverse((job.due, index))).collect();
-        Self { jobs, waiting }
+    /// Creates an empty queue that takes jobs from a channel while it runs.
+    pub fn new(added: mpsc::UnboundedReceiver<NewJob<J>>) -> Self {
+        Self { added, jobs: Vec::new(), indices: HashMap::new(), waiting: BinaryHeap::new() }
     }
 
     /// Starts each job whenever it is due, in the order of due times, until `stopped` is true. Then no job starts, and
@@ -81,6 +90,9 @@ impl<J: fmt::Display> TimerQueue<J> {
         let mut stop = pin!(stopped.wait_for(|stopped| *stopped));
         let mut timer = pin!(sleep_until(Instant::now()));
         loop {
+            while let Ok(new) = self.added.try_recv() {
+                self.add(new);
+            }
             let now = Instant::now();
             while let Some(index) = self.pop_due(now) {
                 let queued = &mut self.jobs[index];
@@ -99,12 +111,24 @@ impl<J: fmt::Display> TimerQueue<J> {
                         self.reschedule(index, &finished, &on_skipped);
                     }
                 }
+                Some(new) = self.added.recv() => self.add(new),
                 () = &mut timer, if next.is_some() => {}
             }
         }
         while let Some(ended) = running.join_next().await {
             self.finished_job(ended);
         }
+    }
+
+    fn add(&mut self, NewJob { key, job, first_due, every }: NewJob<J>) {
+        if let Some(index) = self.indices.get(&key) {
+            self.jobs[*index].job = job;
+            return;
+        }
+        let index = self.jobs.len();
+        self.indices.insert(key, index);
+        self.jobs.push(QueuedJob { job, first_due, every, due: first_due, missed: 0, task: None });
+        self.waiting.push(Reverse((first_due, index)));
     }
 
     /// Removes the earliest job from the heap and returns its index, if it is due.
@@ -190,6 +214,17 @@ mod tests {
         std::mem::take(&mut *all.lock().unwrap())
     }
 
+    /// Returns a queue with these jobs, each a key, a first due time and a period. It takes no others.
+    fn queue(jobs: impl IntoIterator<Item = (u32, Instant, Duration)>) -> TimerQueue<u32> {
+        let (sender, added) = mpsc::unbounded_channel();
+        jobs.into_iter().for_each(|job| assert!(sender.send(new(job)).is_ok()));
+        TimerQueue::new(added)
+    }
+
+    fn new((job, first_due, every): (u32, Instant, Duration)) -> NewJob<u32> {
+        NewJob { key: job as usize, job, first_due, every }
+    }
+
     fn jobs(started: &[(u32, Start)]) -> Vec<u32> {
         started.iter().map(|(job, _)| *job).collect()
     }
@@ -199,11 +234,11 @@ mod tests {
         let now = Instant::now();
         // All are overdue, so that they start together, in an order that depends on their due times alone.
         let late = |job: u32| (job, now - (job * 7 % 1000) * MS, 3600 * SECOND);
-        let started = run_for(TimerQueue::new((0..1000).map(late).collect()), 50 * MS, |_| async {}).await;
+        let started = run_for(queue((0..1000).map(late)), 50 * MS, |_| async {}).await;
         assert_eq!(started.len(), 1000);
         assert!(started.is_sorted_by_key(|(_, start)| start.due));
         let same = |job: u32| (job, now, 3600 * SECOND);
-        let started = run_for(TimerQueue::new((0..200).map(same).collect()), 50 * MS, |_| async {}).await;
+        let started = run_for(queue((0..200).map(same)), 50 * MS, |_| async {}).await;
         assert_eq!(jobs(&started), (0..200).collect::<Vec<_>>());
     }
 
@@ -212,7 +247,7 @@ mod tests {
         let now = Instant::now();
         let (brief, long) = ((0, now, 20 * MS), (1, now, 20 * MS));
         let now_running = Arc::new(Mutex::new(0));
-        let started = run_for(TimerQueue::new(vec![brief, long]), 300 * MS, move |job| {
+        let started = run_for(queue([brief, long]), 300 * MS, move |job| {
             let running = Arc::clone(&now_running);
             async move {
                 if job == 1 {
@@ -244,7 +279,7 @@ mod tests {
         // A machine under load gets more time.
         for time in [200 * MS, 2000 * MS, 20_000 * MS] {
             let now = Instant::now();
-            let queue = TimerQueue::new(vec![(0, now, 20 * MS), (1, now, 20 * MS)]);
+            let queue = queue([(0, now, 20 * MS), (1, now, 20 * MS)]);
             let started = run_for(queue, time, |job| async move { assert_ne!(job, 0, "this is a test") }).await;
             let starts_of = |job| jobs(&started).iter().filter(|other| **other == job).count();
             if starts_of(0) >= 3 && starts_of(1) >= 3 {
@@ -259,15 +294,37 @@ mod tests {
         let now = Instant::now();
         let ended = Arc::new(Mutex::new(0));
         let counted = Arc::clone(&ended);
-        let started =
-            run_for(TimerQueue::new(vec![(0, now, 10 * MS), (1, now + 100 * MS, 10 * MS)]), 50 * MS, move |_| {
-                let ended = Arc::clone(&counted);
-                async move {
-                    tokio::time::sleep(150 * MS).await;
-                    *ended.lock().unwrap() += 1;
-                }
-            })
-            .await;
+        let started = run_for(queue([(0, now, 10 * MS), (1, now + 100 * MS, 10 * MS)]), 50 * MS, move |_| {
+            let ended = Arc::clone(&counted);
+            async move {
+                tokio::time::sleep(150 * MS).await;
+                *ended.lock().unwrap() += 1;
+            }
+        })
+        .await;
         assert_eq!((jobs(&started), *ended.lock().unwrap()), (vec![0], 1));
+    }
+
+    #[tokio::test]
+    async fn jobs_are_added_and_replaced_while_the_queue_runs() {
+        let now = Instant::now();
+        let (sender, added) = mpsc::unbounded_channel();
+        assert!(sender.send(new((1, now, 20 * MS))).is_ok());
+        let add_others = move |job| {
+            let sender = sender.clone();
+            async move {
+                if job == 1 {
+                    assert!(sender.send(new((2, Instant::now(), 3600 * SECOND))).is_ok());
+                    let replaced = new((3, Instant::now() + 3600 * SECOND, 3600 * SECOND));
+                    assert!(sender.send(NewJob { key: 1, ..replaced }).is_ok());
+                }
+            }
+        };
+        let started = run_for(TimerQueue::new(added), 300 * MS, add_others).await;
+        let jobs = jobs(&started);
+        assert_eq!((jobs[0], jobs.iter().filter(|job| **job == 2).count()), (1, 1));
+        let replaced: Vec<_> = started.iter().filter(|(job, _)| *job == 3).collect();
+        assert_eq!(jobs.len(), 2 + replaced.len());
+        assert!(replaced.len() >= 3, "job 3 has the due times of job 1, and starts more than once: {}", replaced.len());
     }
 }

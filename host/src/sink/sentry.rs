@@ -67,6 +67,11 @@ impl Sentry {
         panic_hook::install(&self.pipeline, redact);
     }
 
+    /// Replaces the monitors that runs check in to. The monitor of the host stays as it is.
+    pub fn set_monitors(&self, monitors: &[config::Monitor]) {
+        self.pipeline.set_monitors(monitors);
+    }
+
     /// Counts the envelopes for Sentry so far by their outcome. There is one for each run that is sent, one for each
     /// error and one for each check-in. Envelopes for a Spotlight are not counted.
     pub fn counts(&self) -> Counts {

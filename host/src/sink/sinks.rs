@@ -13,7 +13,7 @@ use super::console::{Console, ConsoleOptions};
 use super::in_order::InOrder;
 use super::sentry::{Sentry, StartError};
 use crate::assessment::{AssessedRun, Assessor, ConnectivityChange, Decision, ErrorAction};
-use crate::config::{Config, Module};
+use crate::config::{Config, Module, Monitor};
 use crate::run::{Identity, Run};
 
 /// Assesses runs and reports them to every sink.
@@ -23,6 +23,8 @@ use crate::run::{Identity, Run};
 /// error of the run is held.
 pub struct Sinks {
     shared: Arc<Shared>,
+    /// `None` if nothing is sent.
+    sentry: Option<Arc<Sentry>>,
     _ticker: AbortOnDropHandle<()>,
 }
 
@@ -59,16 +61,17 @@ impl Sinks {
     pub fn start(config: &Config, probes: usize, options: SinkOptions) -> Result<Self, StartError> {
         let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
         // Sentry comes first: a run that is shown is in the spool already.
-        if let Some(sentry) = Sentry::start(&config.sentry)? {
+        let sentry = Sentry::start(&config.sentry)?.map(Arc::new);
+        if let Some(sentry) = &sentry {
             if options.report_panics {
                 let secrets = config.secrets.clone();
                 sentry.report_panics(move |text| secrets.redact(text).into_owned());
             }
-            sinks.push(Arc::new(sentry));
+            sinks.push(Arc::clone(sentry) as Arc<dyn Sink>);
         }
         sinks.extend(console(options));
         let built_in = config.probes.iter().filter(|probe| matches!(probe.module, Module::BuiltIn(_))).count();
-        Ok(Self::new(built_in.min(probes), sinks))
+        Ok(Self { sentry, ..Self::new(built_in.min(probes), sinks) })
     }
 
     /// Starts the sinks that the options ask for, without Sentry. `probes` is the number of probes whose runs will be
@@ -83,7 +86,15 @@ impl Sinks {
     pub fn new(built_in_probes: usize, sinks: Vec<Arc<dyn Sink>>) -> Self {
         let shared = Arc::new(Shared { assessor: Mutex::new(Assessor::new(built_in_probes)), sinks });
         let ticker = tokio::spawn(tick(Arc::clone(&shared)));
-        Self { shared, _ticker: AbortOnDropHandle::new(ticker) }
+        Self { shared, sentry: None, _ticker: AbortOnDropHandle::new(ticker) }
+    }
+
+    /// Replaces the monitors that runs check in to. Those of places that had one before go on with it; the monitor of the
+    /// host stays as it is.
+    pub fn set_monitors(&self, monitors: &[Monitor]) {
+        if let Some(sentry) = &self.sentry {
+            sentry.set_monitors(monitors);
+        }
     }
 
     /// Assesses a run that has just ended, and reports it to every sink.

@@ -71,6 +71,18 @@ impl Rollups {
         Self(monitors.iter().filter_map(rollup).collect())
     }
 
+    /// Replaces the monitors. A place in the configuration that had a monitor before keeps its runs.
+    pub fn set_monitors(&mut self, monitors: &[Monitor]) {
+        let mut rollups = Self::new(monitors);
+        for (pointer, earlier) in std::mem::take(&mut self.0) {
+            if let Some(rollup) = rollups.0.get_mut(&pointer) {
+                let (monitor, is_batched) = (rollup.monitor.clone(), rollup.is_batched);
+                *rollup = Rollup { monitor, is_batched, ..earlier };
+            }
+        }
+        *self = rollups;
+    }
+
     /// Adds a run that ended at `now`. Returns true if at least one monitor covers its probe.
     pub fn record(&mut self, run: &Run, now: Instant) -> bool {
         let mut is_monitored = false;
@@ -240,6 +252,27 @@ mod tests {
             rollups.record(&run, Instant::now());
             assert_eq!(rollups.take(None).map(|check_in| check_in.is_ok).collect::<Vec<_>>(), [is_ok]);
         }
+    }
+
+    #[test]
+    fn monitors_can_be_added_and_renamed() {
+        let of_probe = |slug: &str| Monitor {
+            slug: slug.to_owned(),
+            subject: MonitorSubject::Probes { pointer: "/groups/0/probes/0".into(), several_per_minute: false },
+            ..monitor(1, false)
+        };
+        let slugs = |rollups: &mut Rollups| -> Vec<_> {
+            rollups.take(None).map(|check_in| (check_in.monitor.slug.clone(), check_in.is_ok)).collect()
+        };
+        let now = Instant::now();
+        let mut rollups = Rollups::new(&[monitor(1, false)]);
+        assert!(rollups.record(&run(Ended(0, 0, false, 10, 1)), now));
+        rollups.set_monitors(&[monitor(1, false), of_probe("redis")]);
+        assert_eq!(slugs(&mut rollups), [("shop".to_owned(), false)], "the check-in that was pending is kept");
+        rollups.record(&run(Ended(0, 0, false, 10, 2)), now);
+        rollups.set_monitors(&[monitor(1, false), of_probe("cache")]);
+        rollups.record(&run(Ended(0, 1, true, 10, 3)), now);
+        assert_eq!(slugs(&mut rollups), [("shop".to_owned(), false), ("cache".to_owned(), false)]);
     }
 
     #[test]

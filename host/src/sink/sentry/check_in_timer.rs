@@ -41,6 +41,12 @@ impl CheckInTimer {
         Self { shared, _tasks: tasks }
     }
 
+    /// Replaces the monitors that runs check in to.
+    pub fn set_monitors(&self, monitors: &[Monitor]) {
+        self.shared.rollups.lock().set_monitors(monitors);
+        self.shared.recorded.notify_one();
+    }
+
     /// Records a run that has just ended.
     pub fn record(&self, run: &Run) {
         let mut rollups = self.shared.rollups.lock();

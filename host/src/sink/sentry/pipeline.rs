@@ -82,6 +82,11 @@ impl Pipeline {
         self.fanout.try_push(&envelope_builder::host_event(event, &self.event_defaults));
     }
 
+    /// Replaces the monitors that runs check in to.
+    pub fn set_monitors(&self, monitors: &[config::Monitor]) {
+        self.check_ins.set_monitors(monitors);
+    }
+
     /// Sends all check-ins whose minute has not ended yet.
     pub fn flush_check_ins(&self) {
         self.check_ins.flush();

@@ -1,0 +1,222 @@
+//! Loads third-party probes while others run: several at once, and again until they can be loaded.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::diagnostics;
+use super::naming::Naming;
+use super::retry_delay::RetryDelay;
+use crate::config::{self, Diagnostic, Module, Monitor};
+use crate::run::{Identity, Run};
+use crate::sandbox::{Probe, Problem, Sandbox};
+
+/// Probes that are being loaded. Dropping this value ends that.
+pub struct PendingProbes {
+    naming: Naming,
+    attempts: mpsc::UnboundedReceiver<Attempt>,
+    /// Failed attempts that were received with others.
+    failed: VecDeque<FailedLoad>,
+    /// Warnings that were returned before, in the format of `Debug`.
+    known_warnings: HashSet<String>,
+    _tasks: JoinSet<()>,
+}
+
+/// What has become of probes that were being loaded.
+pub enum Progress {
+    /// An attempt to load a probe failed.
+    Failed(Box<FailedLoad>),
+    /// Probes have been loaded.
+    Ready(ReadyProbes),
+}
+
+/// A failed attempt to load a probe.
+pub struct FailedLoad {
+    /// The broken run to report.
+    pub run: Run,
+    /// The problems with the probe. Empty if they are those of the attempt before.
+    pub problems: Vec<Diagnostic>,
+}
+
+/// Probes that have been loaded.
+pub struct ReadyProbes {
+    /// The probes, each with its index in [`Config::probes`](config::Config::probes). A probe that was ready before has
+    /// another title now, since two components want the same.
+    pub probes: Vec<(usize, Probe)>,
+    /// All monitors that are known by now, in place of those that were known before. `None` if they stay as they were.
+    pub monitors: Option<Vec<Monitor>>,
+    /// Warnings about probes and titles.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// The result of one attempt to load a probe.
+enum Attempt {
+    Ready { index: usize, probe: Probe, warnings: Vec<Diagnostic> },
+    Failed(FailedLoad),
+}
+
+impl PendingProbes {
+    /// Starts to load all probes of a configuration that are not loaded yet. `warnings` are those that are known already.
+    /// Must be called within a tokio runtime.
+    pub(super) fn start(sandbox: Sandbox, naming: Naming, warnings: &[Diagnostic]) -> Self {
+        let config = naming.config();
+        let (sender, attempts) = mpsc::unbounded_channel();
+        let mut groups: HashMap<&Module, BTreeMap<usize, PendingProbe>> = HashMap::new();
+        for (index, configured) in config.probes.iter().enumerate().filter(|(index, _)| naming.probe(*index).is_none())
+        {
+            let identity = sandbox.identity(configured);
+            let probe =
+                PendingProbe { configured: Arc::new(configured.clone()), identity, failures: 0, last: Vec::new() };
+            groups.entry(&configured.module).or_default().insert(index, probe);
+        }
+        let (sandbox, directory) = (Arc::new(sandbox), Arc::from(config.directory.as_path()));
+        let mut tasks = JoinSet::new();
+        for (module, pending) in groups {
+            let (sandbox, directory, sender) = (Arc::clone(&sandbox), Arc::clone(&directory), sender.clone());
+            tasks.spawn(ModuleLoader { sandbox, directory, module: module.clone(), pending, sender }.run());
+        }
+        let known_warnings = warnings.iter().map(|warning| format!("{warning:?}")).collect();
+        Self { naming, attempts, failed: VecDeque::new(), known_warnings, _tasks: tasks }
+    }
+
+    /// Returns the number of probes that are not loaded yet.
+    pub fn count(&self) -> usize {
+        self.naming.config().probes.len() - self.naming.probes().count()
+    }
+
+    /// Waits until a probe is loaded, or an attempt to load one fails. Returns `None` when all are loaded. Nothing is lost
+    /// if the returned future is dropped.
+    pub async fn next(&mut self) -> Option<Progress> {
+        /// Probes that are ready at the same time are named together, since each time all titles are compared.
+        const MAX_TOGETHER: usize = 1000;
+        if let Some(failed) = self.failed.pop_front() {
+            return Some(Progress::Failed(Box::new(failed)));
+        }
+        let mut attempts = Vec::new();
+        if self.attempts.recv_many(&mut attempts, MAX_TOGETHER).await == 0 {
+            return None;
+        }
+        let (mut ready, mut warnings) = (Vec::new(), Vec::new());
+        for attempt in attempts {
+            match attempt {
+                Attempt::Failed(failed) => self.failed.push_back(failed),
+                Attempt::Ready { index, probe, warnings: of_probe } => {
+                    self.naming.add(index, probe);
+                    ready.push(index);
+                    warnings.extend(of_probe);
+                }
+            }
+        }
+        if ready.is_empty() {
+            return self.failed.pop_front().map(|failed| Progress::Failed(Box::new(failed)));
+        }
+        let named = self.naming.name();
+        ready.extend(named.renamed);
+        ready.sort_unstable();
+        ready.dedup();
+        let probes = ready.into_iter().filter_map(|index| Some((index, self.naming.probe(index)?.clone()))).collect();
+        warnings.extend(named.warnings);
+        let monitors = named.monitors.map_err(|errors| warnings.extend(errors)).ok();
+        warnings.retain(|warning| self.known_warnings.insert(format!("{warning:?}")));
+        Some(Progress::Ready(ReadyProbes { probes, monitors, warnings }))
+    }
+}
+
+/// Loads the probes of one component.
+struct ModuleLoader {
+    sandbox: Arc<Sandbox>,
+    directory: Arc<Path>,
+    module: Module,
+    /// The probes that are not loaded yet, by their indices in the configuration.
+    pending: BTreeMap<usize, PendingProbe>,
+    sender: mpsc::UnboundedSender<Attempt>,
+}
+
+struct PendingProbe {
+    configured: Arc<config::Probe>,
+    /// The identity of the broken runs.
+    identity: Arc<Identity>,
+    /// The number of failed attempts.
+    failures: u32,
+    /// The problems of the last failed attempt.
+    last: Vec<Diagnostic>,
+}
+
+impl ModuleLoader {
+    /// Loads the probes until none is left. After an attempt in which some failed, waits before the next one: the shortest
+    /// `every` of these probes at first, and then longer each time.
+    async fn run(mut self) {
+        let every = self.pending.values().map(|probe| probe.configured.every).min().unwrap_or_default();
+        let mut delay = RetryDelay::new(every);
+        loop {
+            let mut loading = JoinSet::new();
+            for (index, probe) in &self.pending {
+                let load = load(Arc::clone(&self.sandbox), Arc::clone(&self.directory), Arc::clone(&probe.configured));
+                let index = *index;
+                loading.spawn(async move { (index, load.await) });
+            }
+            let retry_delay = delay.next();
+            while let Some(ended) = loading.join_next().await {
+                let Ok((index, loaded)) = ended else { continue };
+                match loaded {
+                    Ok((probe, warnings)) => self.finish(index, probe, &warnings),
+                    Err(problems) => self.fail(index, &problems, retry_delay),
+                }
+            }
+            if self.pending.is_empty() {
+                return;
+            }
+            tokio::time::sleep(retry_delay).await;
+            self.sandbox.forget_error(&self.module);
+        }
+    }
+
+    fn finish(&mut self, index: usize, probe: Probe, warnings: &[Problem]) {
+        let Some(PendingProbe { configured, failures, .. }) = self.pending.remove(&index) else { return };
+        if failures > 0 {
+            let title = &probe.identity().title;
+            tracing::info!(probe = title, failures, "`{title}` is loaded, after {failures} failed attempts");
+        }
+        let warnings = diagnostics(&configured, warnings).collect();
+        // The receiver is dropped only together with this task.
+        _ = self.sender.send(Attempt::Ready { index, probe, warnings });
+    }
+
+    fn fail(&mut self, index: usize, problems: &[Problem], retry_delay: Duration) {
+        let Some(pending) = self.pending.get_mut(&index) else { return };
+        pending.failures += 1;
+        let mut changed: Vec<_> = diagnostics(&pending.configured, problems).collect();
+        if changed == pending.last {
+            changed.clear();
+        } else {
+            pending.last.clone_from(&changed);
+            let (title, seconds) = (&pending.identity.title, retry_delay.as_secs());
+            tracing::warn!(
+                probe = title,
+                retry_seconds = seconds,
+                "`{title}` could not be loaded: its runs are broken until it is; trying again in {seconds} s"
+            );
+        }
+        let run = self.sandbox.run_of_unloaded(&pending.identity, problems);
+        _ = self.sender.send(Attempt::Failed(FailedLoad { run, problems: changed }));
+    }
+}
+
+/// Loads a probe on the threads for guests with long computations. A panic is a problem too.
+async fn load(
+    sandbox: Arc<Sandbox>,
+    directory: Arc<Path>,
+    configured: Arc<config::Probe>,
+) -> Result<(Probe, Vec<Problem>), Vec<Problem>> {
+    let on_threads = Arc::clone(&sandbox);
+    let loaded = sandbox.run_on_guest_threads(async move { on_threads.load(&configured, &directory).await }).await;
+    loaded.unwrap_or_else(|_| {
+        // The panic itself is in the log.
+        let message = "the host panicked while it loaded the probe; this is a bug, please report it".to_owned();
+        Err(vec![Problem { pointer: "/probe".to_owned(), message }])
+    })
+}
