@@ -4,7 +4,8 @@
 //!
 //! The steps are those of the example: [`config::parse`] reads a configuration, [`load`] loads the component of each probe
 //! and has it check its settings, and [`Probe::run`](sandbox::Probe::run) runs a probe once. [`schedule::run`] runs probes
-//! again and again instead, and [`sink::Sinks`] assesses and reports their runs. Everything runs in a tokio runtime.
+//! again and again instead, [`start_loading`] lets some run while others are loaded, and [`sink::Sinks`] assesses and
+//! reports their runs. Everything runs in a tokio runtime.
 //!
 //! A program that loads components of strangers should have them compiled in processes with limits, by itself or by the
 //! program `sentrynet`: see [`Compiler`](sandbox::Compiler).

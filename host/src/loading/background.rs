@@ -20,7 +20,7 @@ pub struct PendingProbes {
     naming: Naming,
     attempts: mpsc::UnboundedReceiver<Attempt>,
     /// Failed attempts that were received with others.
-    failed: VecDeque<FailedLoad>,
+    failed: VecDeque<Box<FailedLoad>>,
     /// Warnings that were returned before, in the format of `Debug`.
     known_warnings: HashSet<String>,
     _tasks: JoinSet<()>,
@@ -56,7 +56,7 @@ pub struct ReadyProbes {
 /// The result of one attempt to load a probe.
 enum Attempt {
     Ready { index: usize, probe: Probe, warnings: Vec<Diagnostic> },
-    Failed(FailedLoad),
+    Failed(Box<FailedLoad>),
 }
 
 impl PendingProbes {
@@ -94,7 +94,7 @@ impl PendingProbes {
         /// Probes that are ready at the same time are named together, since each time all titles are compared.
         const MAX_TOGETHER: usize = 1000;
         if let Some(failed) = self.failed.pop_front() {
-            return Some(Progress::Failed(Box::new(failed)));
+            return Some(Progress::Failed(failed));
         }
         let mut attempts = Vec::new();
         if self.attempts.recv_many(&mut attempts, MAX_TOGETHER).await == 0 {
@@ -112,7 +112,7 @@ impl PendingProbes {
             }
         }
         if ready.is_empty() {
-            return self.failed.pop_front().map(|failed| Progress::Failed(Box::new(failed)));
+            return self.failed.pop_front().map(Progress::Failed);
         }
         let named = self.naming.name();
         ready.extend(named.renamed);
@@ -159,7 +159,7 @@ impl ModuleLoader {
                 let index = *index;
                 loading.spawn(async move { (index, load.await) });
             }
-            let retry_delay = delay.next();
+            let retry_delay = delay.take();
             while let Some(ended) = loading.join_next().await {
                 let Ok((index, loaded)) = ended else { continue };
                 match loaded {
@@ -202,7 +202,7 @@ impl ModuleLoader {
             );
         }
         let run = self.sandbox.run_of_unloaded(&pending.identity, problems);
-        _ = self.sender.send(Attempt::Failed(FailedLoad { run, problems: changed }));
+        _ = self.sender.send(Attempt::Failed(Box::new(FailedLoad { run, problems: changed })));
     }
 }
 

@@ -17,7 +17,7 @@ impl RetryDelay {
 
     /// Returns the delay before the next attempt, between 3/4 and 5/4 of the nominal one, so that components which could
     /// not be loaded at the same time are not all loaded again at the same time.
-    pub fn next(&mut self) -> Duration {
+    pub fn take(&mut self) -> Duration {
         let delay = self.0;
         self.0 = (delay * 2).min(MAX_DELAY);
         delay.mul_f64(0.75 + rand::random::<f64>() / 2.0)
@@ -38,7 +38,7 @@ mod tests {
         ] {
             let mut delay = RetryDelay::new(Duration::from_secs_f64(every));
             for nominal in nominal {
-                let actual = delay.next().as_secs_f64();
+                let actual = delay.take().as_secs_f64();
                 assert!((0.75 * nominal..=1.25 * nominal).contains(&actual), "{actual} s for {nominal} s");
             }
         }
