@@ -48,8 +48,8 @@ pub use distinct_titles::{Renamed, distinct_titles};
 pub use interpolation::{Interpolations, world_readable_warning};
 pub use limits::{Limits, MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS};
 pub use model::{
-    Allow, AllowSsh, Config, Module, ModuleSettings, ParsedConfig, Probe, Retries, Sample, Sentry, TraceHeaders,
-    TraceMode,
+    Allow, AllowSsh, Config, MissingFile, Module, ModuleSettings, ParsedConfig, Probe, Retries, Sample, Sentry,
+    TraceHeaders, TraceMode,
 };
 pub use monitor::{monitors, pointer_ancestors};
 pub use sample_rate::SampleRate;

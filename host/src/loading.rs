@@ -1,12 +1,16 @@
 //! Loads the probes of a parsed configuration: all of them before anything runs, or third-party ones in the background.
 
+use std::collections::HashSet;
+
 use crate::config::{self, Config, Diagnostic, Module, ParsedConfig, push_within};
 use crate::propagation::EventDefaults;
-use crate::sandbox::{Compiler, NotEnoughResources, Probe, Problem, Sandbox};
+use crate::sandbox::{Compiler, NotEnoughResources, Probe, Sandbox};
 
+use self::diagnostics::diagnostics;
 use self::naming::Naming;
 
 mod background;
+mod diagnostics;
 mod naming;
 mod retry_delay;
 
@@ -72,9 +76,14 @@ pub enum LoadError {
 ///
 /// Returns [`LoadError::Invalid`] with every error of the configuration and of the probes' settings, and
 /// [`LoadError::Resources`] if the machine has not enough memory or threads for `limits.in_flight` runs at once.
-pub async fn load(parsed: ParsedConfig, compiler: Compiler) -> Result<Loaded, LoadError> {
+pub async fn load(mut parsed: ParsedConfig, compiler: Compiler) -> Result<Loaded, LoadError> {
     let sandbox = new_sandbox(&parsed.config, compiler)?;
-    let NamedProbes { config, naming, warnings } = load_and_name(parsed, &sandbox, |_| true).await?;
+    let missing = std::mem::take(&mut parsed.missing_files);
+    let (missing, errors): (HashSet<_>, Vec<_>) = missing.into_iter().map(|file| (file.path, file.error)).unzip();
+    errors.into_iter().for_each(|error| parsed.push_error(error));
+    let has_file =
+        |probe: &config::Probe| !matches!(&probe.module, Module::File { path, .. } if missing.contains(path));
+    let NamedProbes { config, naming, warnings } = load_and_name(parsed, &sandbox, has_file).await?;
     let probes = naming.probes().map(|(_, probe)| probe).collect();
     Ok(Loaded { config, probes, in_flight: sandbox.in_flight(), warnings })
 }
@@ -151,8 +160,4 @@ async fn load_and_name(
         return Err(LoadError::Invalid { errors, warnings });
     }
     Ok(NamedProbes { config, naming, warnings })
-}
-
-fn diagnostics(probe: &config::Probe, problems: &[Problem]) -> impl Iterator<Item = Diagnostic> {
-    problems.iter().map(|problem| probe.diagnostic(&problem.pointer, &problem.message))
 }

@@ -100,7 +100,7 @@ async fn configured_components(source: &Source) -> Result<Vec<ComponentSchema>> 
         }
     }
     print_diagnostics(source, Level::Warning, &warnings);
-    if !parsed.errors.is_empty() {
+    if !parsed.errors.is_empty() || !parsed.missing_files.is_empty() {
         print_warning(&format!(
             "{} has errors, so that the schema may lack some of its components: `sentrynet check` shows them",
             source.name

@@ -50,8 +50,9 @@ pub fn decode<'a>(
 ) -> ParsedConfig {
     let mut decoder = Decoder { context, directory, environment, check_ins: Vec::new(), modules: Modules::new() };
     let config = decoder.config(value);
-    let DecodeContext { errors, warnings, resolved, .. } = decoder.context;
-    ParsedConfig { config, errors: errors.into_vec(), warnings: warnings.into_vec(), unresolved: resolved.unresolved }
+    let DecodeContext { errors, warnings, missing_files, resolved, .. } = decoder.context;
+    let (errors, warnings) = (errors.into_vec(), warnings.into_vec());
+    ParsedConfig { config, errors, warnings, missing_files, unresolved: resolved.unresolved }
 }
 
 impl Decoder<'_> {
@@ -246,7 +247,7 @@ impl Decoder<'_> {
             return None;
         };
         let component = match &field.value {
-            Value::String(name) => self.named(name.trim()),
+            Value::String(name) => self.named(name.trim(), &field.pointer),
             value => Err(format!("`probe` must be {}, not {}", self.available(), type_name(value))),
         };
         self.context.accept(&field, component).flatten()

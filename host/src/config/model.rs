@@ -241,6 +241,15 @@ impl Probe {
     }
 }
 
+/// A component's file that cannot be found.
+#[derive(Debug, PartialEq, Eq)]
+pub struct MissingFile {
+    /// The absolute path.
+    pub path: PathBuf,
+    /// The error, for a program that needs all components.
+    pub error: Diagnostic,
+}
+
 /// A configuration with its errors and warnings.
 ///
 /// If there are errors, `config` has defaults in the place of wrong values, and lacks wrong probes. The rest can still be
@@ -252,6 +261,8 @@ pub struct ParsedConfig {
     pub errors: Vec<Diagnostic>,
     /// Possible mistakes.
     pub warnings: Vec<Diagnostic>,
+    /// The files of components that cannot be found now. Their probes are in `config`.
+    pub missing_files: Vec<MissingFile>,
     /// JSON pointers to values with a reference that could not be resolved. `errors` has an error for each.
     pub(super) unresolved: HashSet<String>,
 }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::diagnostic::{Diagnostic, Diagnostics, below, quote, quote_key};
 use super::interpolation::{Interpolations, Resolved};
+use super::model::MissingFile;
 use super::section::{Section, place_of};
 use super::size::parse_size;
 use super::source_map::SourceMap;
@@ -20,6 +21,7 @@ use crate::schema::closest;
 pub struct DecodeContext<'a> {
     pub errors: Diagnostics,
     pub warnings: Diagnostics,
+    pub missing_files: Vec<MissingFile>,
     pub resolved: Resolved,
     document: Option<&'a Document>,
     source_map: OnceCell<Option<SourceMap<'a>>>,
@@ -42,7 +44,7 @@ pub struct Field {
 
 impl<'a> DecodeContext<'a> {
     pub fn new(document: Option<&'a Document>, errors: Diagnostics, warnings: Diagnostics, resolved: Resolved) -> Self {
-        Self { errors, warnings, resolved, document, source_map: OnceCell::new() }
+        Self { errors, warnings, missing_files: Vec::new(), resolved, document, source_map: OnceCell::new() }
     }
 
     /// Returns the references that were replaced below `pointer`, with pointers relative to it.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::diagnostics;
+use super::diagnostics::diagnostics;
 use super::naming::Naming;
 use super::retry_delay::RetryDelay;
 use crate::config::{self, Diagnostic, Module, Monitor};

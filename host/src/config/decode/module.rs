@@ -10,7 +10,7 @@ use crate::config::diagnostic::{Diagnostic, below, quote};
 use crate::config::limits::decode_limits;
 use crate::config::section::Section;
 use crate::config::table::{Field, Table, check_line, type_name};
-use crate::config::{Allow, Limits, Module};
+use crate::config::{Allow, Limits, MissingFile, Module};
 use crate::schema::closest;
 
 /// The built-in probes: all values of `probe` that name them, the name that their runs are reported with, and the
@@ -82,15 +82,16 @@ impl Decoder<'_> {
             return None;
         };
         let path = match &field.value {
-            Value::String(path) => find_file(path.trim(), self.directory),
+            Value::String(path) => self.find_file(path.trim(), &field.pointer),
             value => Err(format!("`component` must be the path of a `.wasm` file, not {}", type_name(value))),
         };
         let path = self.context.accept(&field, path)?;
         (digest.is_some() == sha256.is_some()).then_some(Module::File { path, sha256 })
     }
 
-    /// Returns the component that `probe` names; `None` if the module of this name has an error, which was reported.
-    pub fn named(&mut self, name: &str) -> Result<Option<Component>, String> {
+    /// Returns the component that `probe`, at this JSON pointer, names; `None` if the module of this name has an error,
+    /// which was reported.
+    pub fn named(&mut self, name: &str, pointer: &str) -> Result<Option<Component>, String> {
         let built_in = BUILT_IN.iter().find(|(names, ..)| names.contains(&name));
         let names = built_in.map_or(std::slice::from_ref(&name), |(names, ..)| names);
         if let Some(declared) = names.iter().find(|name| self.modules.contains_key(**name)) {
@@ -102,7 +103,7 @@ impl Decoder<'_> {
             return Ok(Some(Component::new((*name).to_owned(), Module::BuiltIn(component), Vec::new())));
         }
         if name.contains('/') || has_wasm_extension(name) {
-            let path = find_file(name, self.directory)?;
+            let path = self.find_file(name, pointer)?;
             let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
             // The runs of a file must not look like those of a built-in probe.
             let is_built_in = BUILT_IN.iter().any(|(_, full, _)| *full == stem);
@@ -116,6 +117,27 @@ impl Decoder<'_> {
             Some(meant) => format!("unknown probe {}, did you mean `{meant}`?", quote(name)),
             None => format!("unknown probe {}; available: {}", quote(name), self.available()),
         })
+    }
+
+    /// Returns the absolute path of a component's file, so that the same file is one component however it is named. Adds a
+    /// missing file to those of the configuration.
+    fn find_file(&mut self, name: &str, pointer: &str) -> Result<PathBuf, String> {
+        let path = self.directory.join(name);
+        let path = std::path::absolute(&path).unwrap_or(path);
+        let problem = match std::fs::metadata(&path) {
+            Ok(metadata) if metadata.is_file() => return Ok(path),
+            Ok(_) => return Err(format!("{} is not a file: name a `.wasm` file in it", quote(name))),
+            Err(_) if name.contains("://") => {
+                return Err("a probe is a file here, not a URL: download it".into());
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                format!("no file {}, as seen from the configuration's directory", quote(name))
+            }
+            Err(error) => format!("cannot read {}: {error}", quote(name)),
+        };
+        let error = Diagnostic::at_value(pointer, problem);
+        self.context.missing_files.push(MissingFile { path: path.clone(), error });
+        Ok(path)
     }
 
     /// Returns a list of the values that `probe` can have, for messages.
@@ -144,21 +166,6 @@ fn check_name(name: &str) -> Result<(), String> {
 
 fn has_wasm_extension(name: &str) -> bool {
     Path::new(name).extension().is_some_and(|extension| extension == "wasm")
-}
-
-/// Returns the absolute path of a component's file, so that the same file is one component however it is named.
-fn find_file(name: &str, directory: &Path) -> Result<PathBuf, String> {
-    let path = directory.join(name);
-    let path = std::path::absolute(&path).unwrap_or(path);
-    match std::fs::metadata(&path) {
-        Ok(metadata) if metadata.is_file() => Ok(path),
-        Ok(_) => Err(format!("{} is not a file: name a `.wasm` file in it", quote(name))),
-        Err(_) if name.contains("://") => Err("a probe is a file here, not a URL: download it".into()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err(format!("no file {}, as seen from the configuration's directory", quote(name)))
-        }
-        Err(error) => Err(format!("cannot read {}: {error}", quote(name))),
-    }
 }
 
 fn sha256(field: &Field) -> Result<String, String> {
