@@ -1,7 +1,5 @@
 //! Loads the probes of a parsed configuration: all of them before anything runs, or third-party ones in the background.
 
-use std::collections::HashSet;
-
 use crate::config::{self, Config, Diagnostic, Module, ParsedConfig, push_within};
 use crate::propagation::EventDefaults;
 use crate::sandbox::{Compiler, NotEnoughResources, Probe, Sandbox};
@@ -78,9 +76,7 @@ pub enum LoadError {
 /// [`LoadError::Resources`] if the machine has not enough memory or threads for `limits.in_flight` runs at once.
 pub async fn load(mut parsed: ParsedConfig, compiler: Compiler) -> Result<Loaded, LoadError> {
     let sandbox = new_sandbox(&parsed.config, compiler)?;
-    let missing = std::mem::take(&mut parsed.missing_files);
-    let (missing, errors): (HashSet<_>, Vec<_>) = missing.into_iter().map(|file| (file.path, file.error)).unzip();
-    errors.into_iter().for_each(|error| parsed.push_error(error));
+    let missing = parsed.require_files();
     let has_file =
         |probe: &config::Probe| !matches!(&probe.module, Module::File { path, .. } if missing.contains(path));
     let NamedProbes { config, naming, warnings } = load_and_name(parsed, &sandbox, has_file).await?;

@@ -276,6 +276,16 @@ impl ParsedConfig {
         }
     }
 
+    /// Adds an error for each missing file. Returns their paths.
+    pub fn require_files(&mut self) -> HashSet<PathBuf> {
+        let mut paths = HashSet::new();
+        for MissingFile { path, error } in std::mem::take(&mut self.missing_files) {
+            paths.insert(path);
+            self.push_error(error);
+        }
+        paths
+    }
+
     /// Adds a warning. Of more than 1000 warnings, the list has only the first.
     pub fn push_warning(&mut self, warning: Diagnostic) {
         push_within(&mut self.warnings, warning);

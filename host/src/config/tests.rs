@@ -55,7 +55,8 @@ fn check_output(path: &Path, actual: &str) {
 #[test]
 fn invalid_files_have_the_expected_errors() {
     for path in files("bad") {
-        let (source, parsed) = parse_file(&path);
+        let (source, mut parsed) = parse_file(&path);
+        parsed.require_files();
         let errors = if parsed.errors.is_empty() { monitors_of(&parsed.config).unwrap_err() } else { parsed.errors };
         let actual = render(&source, Level::Error, &errors).to_plain();
         assert!(!actual.contains("hunter2"), "{}: {actual}", path.display());
@@ -81,6 +82,7 @@ fn valid_files_have_neither_errors_nor_warnings() {
     for path in files("ok") {
         let (source, parsed) = parse_file(&path);
         assert!(parsed.errors.is_empty(), "{}", render(&source, Level::Error, &parsed.errors).to_plain());
+        assert_eq!(parsed.missing_files, [], "{}", path.display());
         assert_eq!(monitors_of(&parsed.config).err(), None, "{}", path.display());
         let has_no_probes = parsed.config.probes.is_empty();
         assert!(
