@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use etcetera::BaseStrategy;
 
-use super::segment::{LoadedSegment, Segment};
+use super::segment::{LoadedFile, LoadedSegment, Segment};
 
 /// The directory of this process's segments, locked until this is dropped.
 #[derive(Debug)]
@@ -81,15 +81,17 @@ impl SpoolDirectory {
         Ok(segment)
     }
 
-    /// Loads the segments of a process directory, and deletes those without live records.
+    /// Loads the segments of a process directory, and deletes those without live records. Files of an unknown format stay.
     fn load(directory: &Path) -> io::Result<Vec<LoadedSegment>> {
         let mut segments = Vec::new();
         for path in segment_paths(directory)? {
             let file = path.display();
             match Segment::load(path.clone()) {
-                Ok(Some(loaded)) if loaded.records.is_empty() => loaded.segment.delete(),
-                Ok(Some(loaded)) => segments.push(loaded),
-                Ok(None) => {
+                Ok(LoadedFile::Segment(loaded)) if loaded.records.is_empty() => loaded.segment.delete(),
+                Ok(LoadedFile::Segment(loaded)) => segments.push(loaded),
+                // Nothing is lost. If this fails, the next start deletes the file.
+                Ok(LoadedFile::Incomplete) => _ = std::fs::remove_file(&path),
+                Ok(LoadedFile::UnknownFormat) => {
                     tracing::warn!(%file, "a file of the spool has an unknown format: not used and not deleted")
                 }
                 Err(error) => {

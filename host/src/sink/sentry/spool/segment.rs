@@ -46,6 +46,16 @@ pub struct LoadedSegment {
     pub records: Vec<(RecordHeader, Record)>,
 }
 
+/// What a file that an earlier process left contains.
+pub enum LoadedFile {
+    /// A segment with its live records.
+    Segment(LoadedSegment),
+    /// Nothing, or the beginning of [`MAGIC`]: the process that created the file ended before it wrote a record.
+    Incomplete,
+    /// Something else, which this version cannot read.
+    UnknownFormat,
+}
+
 /// The first bytes of a file: the name of the format, and its version.
 const MAGIC: &[u8; 8] = b"sntspl\0\x01";
 
@@ -67,22 +77,19 @@ impl Segment {
         })
     }
 
-    /// Loads the complete records of a file that an earlier process left. Returns `None` if the file has another
-    /// format, or is shorter than [`MAGIC`], in which case it is deleted.
+    /// Loads the complete records of a file that an earlier process left.
     ///
     /// # Errors
     ///
     /// Returns an error if the file cannot be read.
-    pub fn load(path: PathBuf) -> io::Result<Option<LoadedSegment>> {
+    pub fn load(path: PathBuf) -> io::Result<LoadedFile> {
         let mut bytes = Vec::new();
         open(&path)?.read_to_end(&mut bytes)?;
-        if bytes.len() < MAGIC.len() {
-            // The process that created the file ended before it wrote anything.
-            _ = std::fs::remove_file(&path);
-            return Ok(None);
+        if bytes.len() < MAGIC.len() && MAGIC.starts_with(&bytes) {
+            return Ok(LoadedFile::Incomplete);
         }
         if !bytes.starts_with(MAGIC) {
-            return Ok(None);
+            return Ok(LoadedFile::UnknownFormat);
         }
         let size = bytes.len() as u64;
         let mut live = Vec::new();
@@ -119,7 +126,7 @@ impl Segment {
             (header, record)
         });
         let records = records.collect();
-        Ok(Some(LoadedSegment { segment, records }))
+        Ok(LoadedFile::Segment(LoadedSegment { segment, records }))
     }
 
     fn new(path: PathBuf, file: Option<Arc<File>>, size: u64, live_records: u32) -> Self {

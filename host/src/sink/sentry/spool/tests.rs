@@ -120,6 +120,27 @@ fn a_truncated_file_loses_only_the_truncated_record() {
     }
 }
 
+/// Returns whether the spool keeps a file with this content when it is opened. It may replace the file by a new segment.
+fn is_kept(content: &[u8]) -> bool {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("1/0000000001.spool");
+    fs::create_dir(file.parent().unwrap()).unwrap();
+    fs::write(&file, content).unwrap();
+    let (_spool, leftovers) = Spool::open(directory.path(), MAX_BYTES).unwrap();
+    assert_eq!(leftovers.len(), 0);
+    fs::read(&file).is_ok_and(|after| after == content)
+}
+
+#[test]
+fn a_file_is_deleted_if_it_is_empty_or_incomplete_and_kept_if_its_format_is_unknown() {
+    for deleted in [&b""[..], b"sntsp", b"sntspl\0"] {
+        assert!(!is_kept(deleted), "{}", deleted.escape_ascii());
+    }
+    for kept in [&b"x"[..], b"sntspx", b"sntspl\0\x02", b"sntspl\0\x02record", b"another format"] {
+        assert!(is_kept(kept), "{}", kept.escape_ascii());
+    }
+}
+
 #[test]
 fn a_damaged_record_loses_only_itself() {
     let directory = tempfile::tempdir().unwrap();
