@@ -152,6 +152,34 @@ fn code_that_is_named_exists() {
     assert!(missing.is_empty(), "code that does not exist: {missing:#?}");
 }
 
+#[test]
+fn tests_that_are_named_exist() {
+    let all = ["host/src", "tests"].map(|folder| source(&repository().join(folder))).concat();
+    // A name after the word `test`, and any name of four words or more.
+    let name = pattern(r"tests?\s+`([a-z_]+)`|`((?:[a-z]+_){3,}[a-z]+)`");
+    let mut missing = Vec::new();
+    for document in ["CONTRIBUTING.md", ARCHITECTURE] {
+        let text = read(document);
+        let names = name.captures_iter(&text).filter_map(|found| found.get(1).or(found.get(2)));
+        let names = names.map(|found| found.as_str()).filter(|name| !all.contains(&format!("fn {name}(")));
+        missing.extend(names.map(|name| format!("{document}: {name}")));
+    }
+    assert!(missing.is_empty(), "tests that do not exist: {missing:#?}");
+}
+
+#[test]
+fn every_sink_is_in_the_table_of_modules() {
+    let page = read(ARCHITECTURE);
+    let row = page.lines().find(|line| line.starts_with("| [`sink`]")).expect("the module `sink` has a row");
+    let folder = repository().join("host/src/sink");
+    for entry in std::fs::read_dir(folder).expect("source can be read").flatten() {
+        let Ok(text) = std::fs::read_to_string(entry.path()) else { continue };
+        let name = entry.path().with_extension("").file_name().unwrap_or_default().display().to_string();
+        let is_sink = text.lines().any(|line| line.starts_with("impl Sink for "));
+        assert!(!is_sink || row.contains(&format!("`{name}`")), "{ARCHITECTURE} has no `{name}` in the row of `sink`");
+    }
+}
+
 /// Returns the text of all Rust files below a folder.
 fn source(folder: &Path) -> String {
     let entries = std::fs::read_dir(folder).expect("source can be read").flatten().map(|entry| entry.path());
