@@ -94,10 +94,14 @@ fn a_name_that_resolves_to_loopback_is_refused() {
     );
     assert_refused("http", &hosts("shop.test"), &format!("add `127.0.0.1:{server}` to `allow.hosts`"));
     assert_eq!(dns.queries().len(), 0);
-    let resolved = format!(
+    // The component does not get to know the address.
+    let run = run_component("http", &hosts(&format!("shop.test, '127.0.0.1:{server}'")));
+    let masked = "`shop.test` leads to a loopback address, which is not allowed: the log of the run says which";
+    assert_eq!(run["failure"]["message"], masked, "{run:#}");
+    let logged = format!(
         "`shop.test` leads to `127.0.0.1:{port}`, a loopback address, which is not allowed: add `127.0.0.1:{port}` to"
     );
-    assert_refused("http", &hosts(&format!("shop.test, '127.0.0.1:{server}'")), &resolved);
+    assert!(run["log"].to_string().contains(&logged), "{run:#}");
     assert_eq!(target.requests().len(), 0);
     assert_passes("http", &hosts(&format!("shop.test, '127.0.0.1:{server}', '127.0.0.1:{port}'")));
 }
@@ -130,6 +134,64 @@ fn connect_to_and_proxies_must_be_allowed_too() {
 }
 
 #[test]
+fn a_name_behind_a_proxy_must_be_listed_itself() {
+    let target = Target::new();
+    let port = target.port;
+    let (http, socks) = (Proxy::start_http(None), Proxy::start_socks(None));
+    let proxies = [("http", http.port), ("socks5", socks.port), ("socks5h", socks.port)];
+    // Through a proxy, every spelling of loopback is refused, as without one.
+    let loopback = ["localhost", "LOCALHOST.", "a.localhost", "127.1", "0x7f.1", "2130706433", "[::ffff:127.0.0.1]"];
+    for ((scheme, proxy), name) in proxies.into_iter().flat_map(|proxy| loopback.map(|name| (proxy, name))) {
+        let keys = format!(
+            "url: 'http://{name}:{port}/', proxy: '{scheme}://127.0.0.1:{proxy}',
+             allow: {{hosts: ['*', '127.0.0.1:{proxy}'], log: true}}"
+        );
+        let run = run_component("http", &keys);
+        // With `socks5`, a spelling that the system does not resolve is no refusal.
+        assert_ne!(run["outcome"], "passed", "{scheme} {name}: {run:#}");
+    }
+    assert_eq!((target.requests().len(), http.requests().len(), socks.requests().len()), (0, 0, 0));
+    // A proxy resolves every name, so that `*` lists none.
+    for (scheme, proxy) in [("http", http.port), ("socks5h", socks.port)] {
+        let keys = format!("url: 'http://shop.test:{port}/', proxy: '{scheme}://127.0.0.1:{proxy}'");
+        let hosts = |more: &str| format!("{keys}, allow: {{hosts: ['127.0.0.1:{proxy}', {more}]}}");
+        let expected = format!(
+            "`shop.test:{port}`, a name that this host does not resolve, is not allowed: add `shop.test:{port}` to"
+        );
+        assert_refused("http", &hosts("'*'"), &expected);
+        assert_passes("http", &hosts("'*.test'"));
+        assert_passes("http", &hosts("shop.test"));
+    }
+    assert_eq!(target.requests().len(), 4);
+    assert_eq!((http.requests().len(), socks.requests().len()), (2, 2));
+    let tls = format!("url: 'https://localhost:{port}/', proxy: 'http://127.0.0.1:{}'", http.port);
+    assert_refused("http", &format!("{tls}, allow: {{hosts: ['*', '127.0.0.1:{}']}}", http.port), "add `localhost:");
+    assert_eq!(http.requests().len(), 2);
+}
+
+#[test]
+fn the_host_of_a_host_header_must_be_allowed_too() {
+    let target = Target::new();
+    let port = target.port;
+    let request = |host: &str, hosts: &str| {
+        format!(
+            "url: 'http://127.0.0.1:{port}/', headers: {{host: '{host}'}}, allow: {{hosts: ['127.0.0.1:{port}', {hosts}]}}"
+        )
+    };
+    assert_refused("http", &request("internal.test", "'*'"), &format!("add `internal.test:{port}` to `allow.hosts`"));
+    assert_refused("http", &request("internal.test:80", "shop.test"), "add `internal.test:80` to `allow.hosts`");
+    for loopback in ["localhost", "169.254.169.254", "0xa.1", "[::1]"] {
+        let refused = "is not allowed: add `";
+        assert_refused("http", &request(loopback, "'*'"), refused);
+    }
+    assert_refused("http", &request("a@b", "'*'"), "is no host that this probe could allow");
+    assert_eq!(target.requests().len(), 0);
+    assert_passes("http", &request("shop.test", "shop.test"));
+    assert_passes("http", &request(&format!("127.0.0.1:{port}"), "shop.test"));
+    assert_eq!(target.requests()[0].header("host"), Some("shop.test"));
+}
+
+#[test]
 fn ssh_has_its_own_hosts_and_permissions() {
     let server = Sshd::openssh("grants", "");
     let (port, user, home) = (server.port, &server.user, server.home.display());
@@ -138,9 +200,18 @@ fn ssh_has_its_own_hosts_and_permissions() {
     );
     assert_refused("ssh", &keys, &format!("add `127.0.0.1:{port}` to `allow.ssh.hosts` of this probe"));
     assert_refused("ssh", &format!("{keys}, allow: {{hosts: [127.0.0.1]}}"), "to `allow.ssh.hosts` of this probe");
+    let without_file = keys.replace(&format!(", known_hosts: '{home}/known'"), "");
     let keys = format!("{keys}, host_key: accept-new");
-    assert_passes("ssh", &format!("{keys}, allow: {{ssh: {{hosts: [127.0.0.1]}}}}"));
-    let keys = format!("{keys}, command: 'true'");
+    let accepting =
+        "accepting new SSH host keys is not allowed: add `ssh: {accept_new: true}` to `allow` of this probe";
+    assert_refused("ssh", &format!("{keys}, allow: {{ssh: {{hosts: [127.0.0.1]}}}}"), accepting);
+    let accept_new = "allow: {ssh: {hosts: [127.0.0.1], accept_new: true}}";
+    let no_file = "a new SSH host key is not accepted without a file of known hosts";
+    assert_refused("ssh", &format!("{without_file}, host_key: accept-new, {accept_new}"), no_file);
+    assert!(!server.home.join("known").exists());
+    assert_passes("ssh", &format!("{keys}, {accept_new}"));
+    assert!(server.home.join("known").exists());
+    let keys = format!("{keys}, command: 'true'").replace(", host_key: accept-new", "");
     let commands = "running a command over SSH is not allowed: add `ssh: {commands: true}` to `allow` of this probe";
     assert_refused("ssh", &format!("{keys}, allow: {{ssh: {{hosts: [127.0.0.1]}}}}"), commands);
     assert_passes("ssh", &format!("{keys}, allow: {{ssh: {{hosts: [127.0.0.1], commands: true}}}}"));

@@ -15,6 +15,7 @@ mod http;
 mod identity;
 mod inspect;
 mod json_schema_suite;
+mod kept_secrets;
 mod limits;
 mod loading;
 mod logging;

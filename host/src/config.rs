@@ -9,6 +9,7 @@
 mod allowed_host;
 mod check_in;
 mod decode;
+mod destination;
 mod diagnostic;
 mod diagnostic_render;
 mod distinct_titles;
@@ -42,6 +43,7 @@ use table::DecodeContext;
 pub use allowed_host::AllowedHost;
 pub use check_in::{CheckIn, Monitor, MonitorSubject};
 pub use decode::built_in;
+pub use destination::{Destination, Protocol};
 pub use diagnostic::{Diagnostic, Location, TextRange};
 pub use diagnostic_render::{Level, render};
 pub use distinct_titles::{Renamed, distinct_titles};
@@ -57,7 +59,7 @@ pub use schema::{ComponentSchema, aliases, built_ins, schema, source_texts};
 pub use source::{Source, SourceError};
 pub use spool::{Spool, SpoolLocation};
 pub use title_lint::check_titles;
-pub use trace_host::TraceHost;
+pub use trace_host::{TraceHost, parse_host_and_port};
 
 /// Parses a configuration.
 ///

@@ -30,6 +30,7 @@ pub const IMPORTS: &str = r#"
   (import "wasi:sockets/tcp@0.2.0" "[method]tcp-socket.start-connect"
     (func $start-connect (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))
   (import "wasi:sockets/tcp@0.2.0" "[method]tcp-socket.finish-connect" (func $finish-connect (param i32 i32)))
+  (import "wasi:sockets/tcp@0.2.0" "[method]tcp-socket.local-address" (func $local-address (param i32 i32)))
   (import "wasi:sockets/tcp@0.2.0" "[method]tcp-socket.start-listen" (func $start-listen (param i32 i32)))
   (import "wasi:sockets/tcp@0.2.0" "[method]tcp-socket.hop-limit" (func $hop-limit (param i32 i32)))
   (import "wasi:sockets/tcp@0.2.0" "[method]tcp-socket.set-hop-limit" (func $set-hop-limit (param i32 i32 i32)))

@@ -117,6 +117,17 @@ fn a_name_that_resolves_to_a_private_address_is_refused() {
 }
 
 #[test]
+fn the_local_address_of_a_connection_is_masked() {
+    let byte = |offset: u32| format!("(call $log-number (i32.load8_u offset={offset} (i32.const 1200)))");
+    let bytes: String = [0, 10, 11, 12, 13].map(byte).concat();
+    let port = start_echo_server();
+    let script = format!("(call $local-address (global.get $socket) (i32.const 1200)) {bytes}");
+    let run = run_script("local-address", &connect_script(port, &script), &allow_hosts("127.0.0.1"));
+    // The first byte says that it is no error, the others are the address.
+    assert_eq!(guest_log(&run), ["00"; 5]);
+}
+
+#[test]
 fn a_refused_connection_is_reported() {
     let port = free_port();
     let run = run_script("refused-by-peer", &connect_script(port, ""), &allow_hosts("127.0.0.1"));

@@ -127,7 +127,7 @@ impl Context {
     /// Reports a refusal to the operator, and returns its message for the guest.
     pub(in crate::capability) fn refuse(&self, refusal: &Refusal) -> String {
         self.probe.report_refusal(&self.run.log, refusal);
-        refusal.to_string()
+        refusal.message_for(self.probe.built_in)
     }
 
     /// Returns the setting at a JSON pointer. The guest has only the pointer of a setting that its schema marks

@@ -3,7 +3,9 @@
 
 mod allowed_hosts;
 mod declared;
+mod secret_hosts;
 mod special_addresses;
 
 pub use allowed_hosts::{Grants, List, Refusal};
 pub use declared::{file_pointer, gets_trace_headers, named_hosts, trace_hosts};
+pub use secret_hosts::{Secret, SecretTarget, allow_unverified_tls};

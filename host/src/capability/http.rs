@@ -29,6 +29,7 @@ mod request_body;
 mod resolve;
 mod response;
 mod response_stream;
+mod secrets;
 mod session;
 mod signature_cache;
 mod shared_state;

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use crate::capability::grant::{self, Grants, Refusal};
+use crate::capability::grant::{self, Grants, Refusal, Secret, SecretTarget};
 use crate::capability::log_buffer::LogBuffer;
 use crate::capability::span_ops::SpanOps;
 use crate::config::{TraceHeaders, TraceHost};
@@ -23,6 +23,9 @@ pub struct ProbeContext {
     pub identity: Arc<Identity>,
     /// The probe's settings by their keys. A slice, since a map allocates more memory.
     pub settings: Box<[(String, Value)]>,
+    /// The settings as the component has them: the values that it does not get are replaced by their JSON pointers.
+    /// Null for a built-in component, which may send secrets to any host.
+    pub visible_settings: Arc<Value>,
     /// The probe's permissions.
     pub policy: Arc<Policy>,
     /// The refusals that the host's log already has.
@@ -116,6 +119,20 @@ impl ProbeContext {
         tracing::warn!(probe = %self.identity.title, "{refusal}{rest}");
     }
 
+    /// Returns true if a value that the component gives is one of the probe's settings, or if the component is built in.
+    pub fn is_own_setting(&self, text: &str) -> bool {
+        self.built_in || self.file_pointer(text).is_some()
+    }
+
+    /// Checks that a secret setting may be sent to a server. A built-in component may send secrets to any host.
+    ///
+    /// # Errors
+    /// A [`Refusal`] that names the entry to add.
+    pub fn check_secret(&self, pointer: &str, target: &SecretTarget) -> Result<(), Refusal> {
+        let secret = Secret { settings: &self.visible_settings, pointer };
+        if self.built_in { Ok(()) } else { self.policy.grants.check_secret(secret, target) }
+    }
+
     /// Returns the JSON pointer of the setting that names a file, if there is one.
     pub fn file_pointer(&self, path: &str) -> Option<String> {
         grant::file_pointer(self.settings.iter().map(|(key, value)| (key, value)), path)
@@ -123,7 +140,8 @@ impl ProbeContext {
 
     /// Returns the setting at a JSON pointer, if there is one.
     pub fn setting(&self, pointer: &str) -> Option<&Value> {
-        let mut segments = pointer.split('/').skip(1).map(|segment| segment.replace("~1", "/").replace("~0", "~"));
+        let mut segments =
+            pointer.strip_prefix('/')?.split('/').map(|segment| segment.replace("~1", "/").replace("~0", "~"));
         let key = segments.next()?;
         let (_, value) = self.settings.iter().find(|(known, _)| *known == key)?;
         match pointer.match_indices('/').nth(1) {

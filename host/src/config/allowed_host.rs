@@ -50,6 +50,22 @@ impl AllowedHost {
         }
     }
 
+    /// Returns an entry that covers one name or address alone, with this port or with every port.
+    pub fn exact(host: url::Host, port: Option<u16>) -> Self {
+        let pattern = match host {
+            url::Host::Domain(name) => HostPattern::Name(name.strip_suffix('.').map(str::to_owned).unwrap_or(name)),
+            url::Host::Ipv4(address) => HostPattern::Network(IpAddr::from(address).into()),
+            url::Host::Ipv6(address) => HostPattern::Network(IpAddr::from(address).to_canonical().into()),
+        };
+        Self { pattern, port }
+    }
+
+    /// Returns the entry with another port; `None` stands for every port.
+    #[must_use]
+    pub fn with_port(self, port: Option<u16>) -> Self {
+        Self { port, ..self }
+    }
+
     /// Returns true if the entry covers this name and port: it is the name itself, `*.` and a domain above the name, or
     /// `*`. The address that the name resolves to does not matter.
     pub fn matches_name(&self, name: &str, port: u16) -> bool {
@@ -75,6 +91,12 @@ impl AllowedHost {
     /// Returns true if the entry is `*` and covers this port.
     pub fn is_wildcard(&self, port: u16) -> bool {
         self.pattern == HostPattern::Any && self.matches_port(port)
+    }
+
+    /// Returns true if the entry covers this name and port, and is the name itself or `*.` and a domain above it. `*`
+    /// does not name a host.
+    pub fn names(&self, name: &str, port: u16) -> bool {
+        self.pattern != HostPattern::Any && self.matches_name(name, port)
     }
 
     /// Returns true if the entry is an address or a network, and covers this port.
@@ -106,9 +128,7 @@ fn parse_host(text: &str) -> Result<(HostPattern, Option<u16>), String> {
         }
         url::Host::Domain(name) if below => HostPattern::Below(format!(".{name}")),
         _ if below => return Err("is an address, and so has no hosts below it: leave out `*.`".to_owned()),
-        url::Host::Domain(name) => HostPattern::Name(name),
-        url::Host::Ipv4(address) => HostPattern::Network(IpAddr::from(address).into()),
-        url::Host::Ipv6(address) => HostPattern::Network(IpAddr::from(address).to_canonical().into()),
+        host => AllowedHost::exact(host, None).pattern,
     };
     Ok((pattern, port))
 }

@@ -12,6 +12,7 @@ use url::Url;
 
 use super::allowed_host::AllowedHost;
 use super::check_in::{CheckIn, Monitor};
+use super::destination::Destination;
 use super::diagnostic::{Diagnostic, push_within, quote_key, unescape};
 use super::interpolation::Interpolations;
 use super::limits::Limits;
@@ -162,6 +163,9 @@ pub struct Allow {
     pub hosts: Option<Vec<AllowedHost>>,
     /// The permissions for SSH.
     pub ssh: AllowSsh,
+    /// Where the host may send a setting that it keeps from the component, by the setting's path: the keys and indices
+    /// that lead to it. A setting without an entry may be sent to the hosts that the settings name.
+    pub secret_hosts: Vec<(Vec<String>, Vec<Destination>)>,
     /// The component may write to the log of its run.
     pub log: Option<bool>,
 }
@@ -175,6 +179,8 @@ pub struct AllowSsh {
     pub commands: Option<bool>,
     /// The component may log in with the keys of the SSH agent.
     pub agent: Option<bool>,
+    /// The component may accept the key of a host that is not known yet, which writes a file of known hosts.
+    pub accept_new: Option<bool>,
 }
 
 /// The repetitions of a failed run before it counts as failed.

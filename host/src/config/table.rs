@@ -169,23 +169,7 @@ impl Table {
 
     /// Takes the items of a list.
     pub fn take_list(&mut self, key: &str, context: &mut DecodeContext) -> Option<Vec<Field>> {
-        let field = self.take(key)?;
-        match field.value {
-            Value::Array(items) => {
-                let item = |(index, value)| Field {
-                    pointer: format!("{}/{index}", field.pointer),
-                    label: format!("an item of `{key}`"),
-                    value,
-                };
-                Some(items.into_iter().enumerate().map(item).collect())
-            }
-            value => {
-                let message =
-                    format!("`{key}` must be a list, each item with a `- ` before it, not {}", type_name(&value));
-                context.errors.push(Diagnostic::at_value(field.pointer, message));
-                None
-            }
-        }
+        self.take(key)?.into_list(context)
     }
 
     /// Adds an error for each key that was not taken.
@@ -207,6 +191,29 @@ impl Table {
 }
 
 impl Field {
+    /// Returns the items of a list; if the value is anything else, `None`, after adding an error.
+    pub fn into_list(self, context: &mut DecodeContext) -> Option<Vec<Self>> {
+        match self.value {
+            Value::Array(items) => {
+                let item = |(index, value)| Self {
+                    pointer: format!("{}/{index}", self.pointer),
+                    label: format!("an item of {}", self.label),
+                    value,
+                };
+                Some(items.into_iter().enumerate().map(item).collect())
+            }
+            value => {
+                let message = format!(
+                    "{} must be a list, each item with a `- ` before it, not {}",
+                    self.label,
+                    type_name(&value)
+                );
+                context.errors.push(Diagnostic::at_value(self.pointer, message));
+                None
+            }
+        }
+    }
+
     /// Returns the pointer and the map; if the value is no map, `None`, after adding an error.
     pub fn into_map(self, context: &mut DecodeContext) -> Option<(String, Map<String, Value>)> {
         match self.value {

@@ -381,8 +381,9 @@ fn modules_are_shared_by_their_probes() {
     assert_eq!((redis.allow[1].log, redis.allow[1].ssh.commands), (Some(false), None));
     // A component that is not built in may do nothing that is not allowed.
     let deny_all = |of: &str| {
-        let ssh = AllowSsh { hosts: Some(Vec::new()), commands: Some(false), agent: Some(false) };
-        Allow { declared_by: of.to_owned(), hosts: Some(Vec::new()), ssh, log: Some(false) }
+        let ssh =
+            AllowSsh { hosts: Some(Vec::new()), commands: Some(false), agent: Some(false), accept_new: Some(false) };
+        Allow { declared_by: of.to_owned(), hosts: Some(Vec::new()), ssh, log: Some(false), secret_hosts: Vec::new() }
     };
     assert_eq!(http.allow, [deny_all("the module `http`")]);
     assert_eq!(alone.allow, [deny_all("this probe")]);

@@ -84,6 +84,7 @@ impl ContextFactory {
         ProbeContext {
             identity: Arc::default(),
             settings: Box::default(),
+            visible_settings: Arc::default(),
             policy: Arc::new(deny_all()),
             refusals: Arc::default(),
             span_ops: Arc::default(),
@@ -102,8 +103,14 @@ impl ContextFactory {
 
 /// Returns a policy that allows nothing but logging.
 pub fn deny_all() -> Policy {
-    let ssh = AllowSsh { hosts: Some(Vec::new()), commands: Some(false), agent: Some(false) };
-    let block = Allow { declared_by: "this component".to_owned(), hosts: Some(Vec::new()), ssh, log: Some(true) };
+    let ssh = AllowSsh { hosts: Some(Vec::new()), commands: Some(false), agent: Some(false), accept_new: Some(false) };
+    let block = Allow {
+        declared_by: "this component".to_owned(),
+        hosts: Some(Vec::new()),
+        ssh,
+        log: Some(true),
+        secret_hosts: Vec::new(),
+    };
     Policy {
         directory: Path::new("").into(),
         grants: Grants::new(vec![block]),

@@ -24,6 +24,8 @@ pub enum Grant {
         commands: bool,
         /// The component can use the keys of the SSH agent (`ssh.agent`).
         agent: bool,
+        /// The component can accept the keys of unknown hosts (`ssh.accept_new`).
+        accept_new: bool,
     },
     /// `env`: the environment variables to read.
     Env,
@@ -91,7 +93,8 @@ fn contract_ability(name: &str, functions: &[String]) -> Option<Ability> {
                 (false, true) => "log in over SSH, with the agent's keys",
                 (true, true) => "run commands over SSH, with the agent's keys",
             };
-            (action, Some(Grant::Ssh { commands, agent }))
+            let accept_new = imports("[method]client.accept-new");
+            (action, Some(Grant::Ssh { commands, agent, accept_new }))
         }
         "span" => ("add spans, data and tags to its runs", None),
         "log" => LOG_ABILITY,
@@ -156,7 +159,7 @@ mod tests {
         };
         assert_eq!(needs("sentrynet:probe/http@0.1.0", &[]), Some(Grant::Hosts));
         assert_eq!(needs("wasi:sockets/tcp@0.2.6", &[]), Some(Grant::Hosts));
-        let ssh = |commands, agent| Some(Grant::Ssh { commands, agent });
+        let ssh = |commands, agent| Some(Grant::Ssh { commands, agent, accept_new: false });
         assert_eq!(needs("sentrynet:probe/ssh@0.1.0", &["[static]client.new"]), ssh(false, false));
         assert_eq!(needs("sentrynet:probe/ssh@0.1.9", &["[method]session.exec"]), ssh(true, false));
         assert_eq!(needs("sentrynet:probe/ssh@0.1.0", &["[method]client.agent"]), ssh(false, true));

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use serde_json::Value;
 use wasmtime::Store;
 
 use crate::capability::bindings::Probe as Bindings;
@@ -41,7 +42,16 @@ pub async fn load(
     let loaded = components.load(&probe.module, &checks).await.map_err(component_problem)?;
     let DescribedComponent { component, description, schema, .. } = loaded;
 
-    let (settings, violations) = check_schema(&schema, probe)?;
+    let (visible_settings, violations) = check_schema(&schema, probe)?;
+    let settings = visible_settings.to_string();
+    let built_in = matches!(probe.module, config::Module::BuiltIn(_));
+    let visible_settings = Arc::new(if built_in { Value::Null } else { visible_settings });
+    let checks = if built_in {
+        checks
+    } else {
+        let visible_settings = Arc::clone(&visible_settings);
+        Arc::new(ProbeContext { visible_settings, ..contexts.lock().for_checks(probe, &probe.name, directory) })
+    };
     let report = check_by_probe(&component, &checks, &settings, !violations.is_empty()).await?;
     let missing_title = probe.title.is_none() && settings::requires_title(&description.schema);
     let problems = missing_title.then(title_problem).into_iter().chain(merge(violations, report.problems));
@@ -58,6 +68,7 @@ pub async fn load(
         let mut contexts = contexts.lock();
         (contexts.for_runs(probe, &title, directory), contexts.limits(probe))
     };
+    let context = ProbeContext { visible_settings, ..context };
     let loaded = Probe::new(ProbeShared {
         component,
         settings: settings.into(),
@@ -69,19 +80,19 @@ pub async fn load(
     Ok((loaded, warnings))
 }
 
-/// Checks the settings against the component's schema. Returns the settings for the guest, as JSON, and the violations
-/// of the schema.
+/// Checks the settings against the component's schema. Returns the settings for the guest, and the violations of the
+/// schema.
 ///
 /// # Errors
 /// Returns a problem with the component if its schema takes too many steps.
-fn check_schema(schema: &Schema, probe: &config::Probe) -> Result<(String, Vec<Violation>), Vec<Problem>> {
+fn check_schema(schema: &Schema, probe: &config::Probe) -> Result<(Value, Vec<Violation>), Vec<Problem>> {
     let converted =
         settings::convert_references(schema, &probe.settings, &probe.interpolations).map_err(component_problem)?;
     let mut violations = schema.check(&converted).map_err(component_problem)?;
     // `title` is the host's key: the settings never contain it, and the host checks it.
     violations.retain(|violation| !violation.pointer.is_empty() || violation.missing_key.as_deref() != Some("title"));
     let for_guest = settings::for_guest(schema, converted, &probe.interpolations).map_err(component_problem)?;
-    Ok((for_guest.to_string(), violations))
+    Ok((for_guest, violations))
 }
 
 /// The result of a probe's own check of its settings.

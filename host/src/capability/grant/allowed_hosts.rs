@@ -11,13 +11,13 @@ use url::Host;
 
 use super::special_addresses::special_kind;
 use crate::capability::text::quotable;
-use crate::config::{Allow, AllowedHost};
+use crate::config::{Allow, AllowedHost, parse_host_and_port};
 use crate::printable::excerpt;
 
 /// The `allow` blocks that apply to a probe, outermost first. Each narrows those before it. Without any block,
 /// everything is allowed, as for built-in probes.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Grants(Vec<Allow>);
+pub struct Grants(pub(super) Vec<Allow>);
 
 /// A list of hosts in an `allow` block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,17 +28,35 @@ pub enum List {
     Ssh,
 }
 
-/// A message that says what is not allowed, and which entry of `allow` would allow it. It may be shown to the
-/// component.
+/// A message that says what is not allowed, and which entry of `allow` would allow it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
-#[error("{0}")]
-pub struct Refusal(String);
+#[error("{message}")]
+pub struct Refusal {
+    message: String,
+    /// The message for a component that is not built in, if it differs.
+    masked: Option<String>,
+}
 
 impl Refusal {
-    /// Creates a refusal. A message of more than 1000 bytes, which a guest's own text can make, is cut.
-    fn new(message: &str) -> Self {
+    /// Returns a refusal with a message that a component may see. A message of more than 1000 bytes, which a guest's own
+    /// text can make, is cut.
+    pub(super) fn new(message: &str) -> Self {
         const MAX_BYTES: usize = 1000;
-        Self(excerpt(message, MAX_BYTES))
+        Self { message: excerpt(message, MAX_BYTES), masked: None }
+    }
+
+    /// Returns the message for a component. Without being built in, it does not learn a private address that a name of
+    /// the operator's network leads to.
+    pub fn message_for(&self, is_built_in: bool) -> String {
+        let masked = self.masked.as_ref().filter(|_| !is_built_in);
+        masked.unwrap_or(&self.message).clone()
+    }
+
+    /// Returns the refusal to accept the key of a new SSH server without a file in the settings to write it to.
+    pub fn unnamed_known_hosts() -> Self {
+        Self::new(
+            "a new SSH host key is not accepted without a file of known hosts: add one to the settings of this probe",
+        )
     }
 }
 
@@ -78,6 +96,38 @@ impl Grants {
         Ok(())
     }
 
+    /// Checks whether the probe may name a host that the program does not resolve itself: a host that a proxy connects
+    /// to, or that a `host` header has. Since its addresses cannot be checked, a name has to be listed itself, or a
+    /// domain above it: `*` does not list names.
+    ///
+    /// # Errors
+    /// A [`Refusal`] that names the entry to add.
+    pub fn check_unresolved_host(&self, list: List, host: &Host<impl AsRef<str>>, port: u16) -> Result<(), Refusal> {
+        let Host::Domain(name) = host else { return self.check_host(list, host, port) };
+        let name = without_final_dot(name.as_ref());
+        for (index, block, hosts) in self.lists(list) {
+            if !hosts.iter().any(|host| if index == 0 { host.names(name, port) } else { host.matches_name(name, port) })
+            {
+                let entry = entry(name, port);
+                let refused = format!("`{entry}`, a name that this host does not resolve,");
+                return Err(refuse(&refused, &entry, list, block));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks a `host` header, as [`Grants::check_unresolved_host`] does. Without a port it has `default_port`.
+    ///
+    /// # Errors
+    /// A [`Refusal`] that names the entry to add, or says that the text is not a host.
+    pub fn check_host_header(&self, list: List, authority: &str, default_port: u16) -> Result<(), Refusal> {
+        let Some((_, block, _)) = self.lists(list).next() else { return Ok(()) };
+        match parse_host_and_port(authority) {
+            Some((host, port)) => self.check_unresolved_host(list, &host, port.unwrap_or(default_port)),
+            None => Err(not_a_host(authority, block)),
+        }
+    }
+
     /// Checks a host as [`Grants::check_host`] does, given as text. An IPv6 address may be in brackets or not.
     ///
     /// # Errors
@@ -88,10 +138,7 @@ impl Grants {
         let parsed = if lacks_brackets { Host::parse(&format!("[{host}]")) } else { Host::parse(host) };
         match (parsed, port) {
             (Ok(parsed), Some(port)) => self.check_host(list, &parsed, port),
-            _ => {
-                let host = quotable(host);
-                Err(Refusal::new(&format!("`{host}` is no host that {} could allow", block.declared_by)))
-            }
+            _ => Err(not_a_host(host, block)),
         }
     }
 
@@ -121,12 +168,17 @@ impl Grants {
                 continue;
             }
             let entry = entry(&bracketed(address), port);
-            let kind = kind.map(|kind| format!(", {kind},")).unwrap_or_default();
+            let shown_kind = kind.map(|kind| format!(", {kind},")).unwrap_or_default();
             let refused = match name {
-                Some(name) => format!("`{name}` leads to `{entry}`{kind} which"),
-                None => format!("`{entry}`{kind}"),
+                Some(name) => format!("`{name}` leads to `{entry}`{shown_kind} which"),
+                None => format!("`{entry}`{shown_kind}"),
             };
-            return Err(refuse(&refused, &entry, list, block));
+            let refusal = refuse(&refused, &entry, list, block);
+            let masked = name.zip(kind).map(|(name, kind)| {
+                Refusal::new(&format!("`{name}` leads to {kind}, which is not allowed: the log of the run says which"))
+                    .message
+            });
+            return Err(Refusal { masked, ..refusal });
         }
         Ok(())
     }
@@ -189,6 +241,14 @@ impl Grants {
         self.check_flag("using the SSH agent's keys", "`ssh: {agent: true}`", |block| block.ssh.agent)
     }
 
+    /// Checks whether the probe may accept the key of an SSH server that is not known yet.
+    ///
+    /// # Errors
+    /// A [`Refusal`] that names the key to set.
+    pub fn check_accept_new(&self) -> Result<(), Refusal> {
+        self.check_flag("accepting new SSH host keys", "`ssh: {accept_new: true}`", |block| block.ssh.accept_new)
+    }
+
     /// Checks whether the probe may write to the run's log.
     ///
     /// # Errors
@@ -222,6 +282,10 @@ impl Grants {
         });
         lists.enumerate().map(|(index, (block, hosts))| (index, block, hosts))
     }
+}
+
+fn not_a_host(text: &str, block: &Allow) -> Refusal {
+    Refusal::new(&format!("`{}` is no host that {} could allow", quotable(text), block.declared_by))
 }
 
 fn refuse(refused: &str, entry: &str, list: List, block: &Allow) -> Refusal {

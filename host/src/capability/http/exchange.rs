@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use reqwest::Method;
-use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::header::{HOST, HeaderMap, HeaderValue};
 use url::Url;
 
 use crate::capability::address_filter::AddressFilter;
@@ -14,6 +14,7 @@ use crate::capability::http::peer_filter::PeerFilter;
 use crate::capability::http::phase::PhaseTimeouts;
 use crate::capability::http::request_body::RequestBody;
 use crate::capability::http::response_stream::ResponseSender;
+use crate::capability::http::secrets::SecretSettings;
 use crate::capability::http::session::Session;
 use crate::capability::http::transport::Transport;
 use crate::capability::probe_context::ProbeContext;
@@ -71,6 +72,8 @@ pub struct Exchange {
     pub trace_hosts: Arc<[TraceHost]>,
     /// The last of the redirects that were followed, oldest first.
     pub followed_redirects: Vec<Redirect>,
+    /// The settings that the request sends as credentials.
+    pub secrets: SecretSettings,
     /// Receives the response while it arrives. If it is `None`, the response's body is collected.
     pub response_sender: Option<Arc<ResponseSender>>,
 }
@@ -92,6 +95,7 @@ impl Exchange {
             limits,
             trace_hosts: Arc::clone(&context.probe.trace_hosts),
             followed_redirects: Vec::new(),
+            secrets: SecretSettings::default(),
             response_sender: None,
             context,
         }
@@ -119,7 +123,9 @@ impl Exchange {
     }
 
     /// Checks that the probe may connect to all hosts that the next hop names: the URL's, that of `connect_to` or the
-    /// proxy, and the DNS server. The addresses of their names are checked when they are resolved.
+    /// proxy, that of a `host` header, and the DNS server. The addresses of their names are checked when they are
+    /// resolved, except those that only a proxy or a `host` header has. Also checks that the URL's host may see the
+    /// client certificate.
     ///
     /// # Errors
     /// [`FailedExchange`] with [`Error::Denied`] if one of them is not allowed. The refusal is reported to the
@@ -127,23 +133,45 @@ impl Exchange {
     pub fn check_grants(&self) -> Result<(), FailedExchange> {
         self.check_hosts().map_err(|refusal| {
             self.context.probe.report_refusal(&self.context.run.log, &refusal);
-            FailedExchange::before_sending(Error::Denied(refusal.to_string()))
+            FailedExchange::before_sending(Error::Denied(refusal.message_for(self.context.probe.built_in)))
         })
     }
 
     fn check_hosts(&self) -> Result<(), Refusal> {
         let grants = &self.context.probe.policy.grants;
         let url = &self.request.url;
+        self.secrets.check_client_key(&self.context.probe, url)?;
         if grants.allows_all_hosts(List::Hosts) {
             return Ok(());
         }
-        grants.check_host_text(List::Hosts, url.host_str().unwrap_or_default(), url.port_or_known_default())?;
+        let port = url.port_or_known_default().unwrap_or_default();
+        match (&self.transport.proxy, url.host()) {
+            (Some(proxy), Some(host)) if proxy.resolves_names() => {
+                grants.check_unresolved_host(List::Hosts, &host, port)?;
+            }
+            _ => grants.check_host_text(List::Hosts, url.host_str().unwrap_or_default(), Some(port))?,
+        }
+        self.check_host_headers(url, port)?;
         let peer = self.transport.peer(url);
         grants.check_host_text(List::Hosts, &peer.connect_host, Some(peer.connect_port))?;
         match self.transport.dns_server {
             Some(server) => grants.check_address(List::Hosts, None, server.ip(), server.port()),
             None => Ok(()),
         }
+    }
+
+    /// Checks that the probe may connect to the host that a `host` header names, unless it is the URL's. The header
+    /// decides which site of a server answers.
+    fn check_host_headers(&self, url: &Url, port: u16) -> Result<(), Refusal> {
+        let grants = &self.context.probe.policy.grants;
+        for value in self.request.headers.get_all(HOST) {
+            let authority = String::from_utf8_lossy(value.as_bytes());
+            let url_host = url.host_str().unwrap_or_default();
+            if authority != url_host && *authority != format!("{url_host}:{port}") {
+                grants.check_host_header(List::Hosts, &authority, port)?;
+            }
+        }
+        Ok(())
     }
 
     /// Returns the filter for the addresses that the next hop resolves, or `None` if the probe may connect to any

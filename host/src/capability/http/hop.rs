@@ -258,7 +258,7 @@ impl Hop {
         self.is_refused = error::is_refusal(error, &timestamps, peer);
         self.is_cert_error = error::is_cert_error(error);
         if let Some(refusal) = &timestamps.refusal {
-            return Error::Denied(refusal.to_string());
+            return Error::Denied(refusal.message_for(exchange.context.probe.built_in));
         }
         match error::from_reqwest(error, &timestamps, peer) {
             // Servers that do not speak HTTP/2 often close the connection without sending anything.

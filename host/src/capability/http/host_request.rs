@@ -11,7 +11,7 @@ use wasmtime::component::Resource;
 
 use crate::capability::Context;
 use crate::capability::bindings::sentrynet::probe::http::{Error, HostRequest};
-use crate::capability::grant::List;
+use crate::capability::grant::{List, allow_unverified_tls};
 use crate::capability::http::auth::Authorization;
 use crate::capability::http::exchange::{Exchange, ExchangeContext, ExchangeLimits};
 use crate::capability::http::oauth2::run_with_token;
@@ -76,7 +76,10 @@ impl HostRequest for Context {
     }
 
     fn verify_tls(&mut self, request: Resource<Request>, verify: bool) -> wasmtime::Result<()> {
-        self.table.get_mut(&request)?.transport.trust = if verify { Trust::System } else { Trust::Unverified };
+        let is_chosen = !verify && !self.probe.built_in && !allow_unverified_tls(&self.probe.visible_settings);
+        let request = self.table.get_mut(&request)?;
+        request.transport.trust = if verify { Trust::System } else { Trust::Unverified };
+        request.secrets.set_chosen("verify_tls", is_chosen);
         Ok(())
     }
 
@@ -97,6 +100,7 @@ impl HostRequest for Context {
         certificate: String,
         key: String,
     ) -> wasmtime::Result<Result<(), String>> {
+        let key_setting = self.probe.file_pointer(&key).map(Arc::from);
         let files = self
             .file(&certificate)
             .and_then(|certificate| Ok(ClientCertFiles { certificate, key: self.key_file(&key)? }));
@@ -106,7 +110,9 @@ impl HostRequest for Context {
         };
         // The files are read here, so that `check` reports what is wrong with them.
         let tls_config = self.shared.http.tls_configs.get(&Trust::System, Some(&files));
-        self.table.get_mut(&request)?.transport.client_cert = Some(files);
+        let request = self.table.get_mut(&request)?;
+        request.transport.client_cert = Some(files);
+        request.secrets.client_key = key_setting;
         Ok(tls_config.map(drop))
     }
 
@@ -115,11 +121,17 @@ impl HostRequest for Context {
             Ok(authorization) => authorization,
             Err(why) => return Ok(Err(why)),
         };
+        let probe = Arc::clone(&self.probe);
         let request = self.table.get_mut(&request)?;
         if !request.parts.url.username().is_empty() || request.parts.url.password().is_some() {
             return Ok(Err("the URL has credentials too: leave one of them out".to_owned()));
         }
         request.authorization = Some(authorization);
+        request.secrets.authorization = Some(setting.into());
+        let checked = request.secrets.check(&probe, &request.parts.url);
+        if let (false, Err(refusal)) = (probe.may_send, checked) {
+            self.warnings.push(("/probe".to_owned(), refusal.to_string()));
+        }
         Ok(Ok(()))
     }
 
@@ -156,6 +168,7 @@ impl HostRequest for Context {
     }
 
     fn connect_to(&mut self, request: Resource<Request>, address: String) -> wasmtime::Result<Result<(), String>> {
+        let is_chosen = !self.probe.is_own_setting(&address);
         let request = self.table.get_mut(&request)?;
         if literal_address(&request.parts.url).is_some() {
             return Ok(Err(
@@ -165,6 +178,7 @@ impl HostRequest for Context {
         let parsed = ConnectTo::parse(request.parts.url.host_str().unwrap_or_default(), &address);
         Ok(parsed.and_then(|to| {
             request.transport.connect_to = Some(to);
+            request.secrets.set_chosen("connect_to", is_chosen);
             request.resolve_transport().map(drop)
         }))
     }
@@ -176,12 +190,16 @@ impl HostRequest for Context {
             let shown = quotable(&address);
             return Ok(Err(format!("`{shown}` is no address: expected one such as 192.0.2.53 or [2001:db8::53]:5353")));
         };
-        self.table.get_mut(&request)?.transport.dns_server = Some(server);
+        let is_chosen = !self.probe.is_own_setting(&address);
+        let request = self.table.get_mut(&request)?;
+        request.transport.dns_server = Some(server);
+        request.secrets.set_chosen("dns_server", is_chosen);
         Ok(Ok(()))
     }
 
     fn proxy(&mut self, request: Resource<Request>, url: String) -> wasmtime::Result<Result<(), String>> {
         const SHAPE: &str = "expected one such as http://proxy.example:3128 or socks5h://127.0.0.1:1080";
+        let is_chosen = !self.probe.is_own_setting(&url);
         // The messages do not show the URL, which may hold credentials.
         let url = match Url::parse(&url) {
             Ok(url) if !matches!(url.scheme(), "http" | "https" | "socks5" | "socks5h") => {
@@ -202,10 +220,15 @@ impl HostRequest for Context {
             ));
         }
         request.transport.proxy = Some(ProxyUrl::new(url));
+        request.secrets.set_chosen("proxy", is_chosen);
         Ok(Ok(()))
     }
 
     fn source_address(&mut self, request: Resource<Request>, address: String) -> wasmtime::Result<Result<(), String>> {
+        // Whether an address can be bound to says whether this machine has it, which a component is not to find out.
+        if !self.probe.is_own_setting(&address) {
+            return Ok(Err("the probe's settings do not have this source address".to_owned()));
+        }
         let Ok(address) = address.parse() else {
             let shown = quotable(&address);
             return Ok(Err(format!("`{shown}` is no IP address: expected one of this machine's")));
@@ -237,7 +260,10 @@ impl HostRequest for Context {
         if let Err(why) = self.http.client(&transport) {
             return Ok(Err(Error::Other(why)));
         }
-        let Request { mut parts, authorization, max_redirects, max_body_bytes, .. } = request;
+        if let Err(refusal) = request.secrets.check(&self.probe, &request.parts.url) {
+            return Ok(Err(Error::Denied(self.refuse(&refusal))));
+        }
+        let Request { mut parts, authorization, secrets, max_redirects, max_body_bytes, .. } = request;
         let token_client = match authorization {
             None => None,
             Some(Authorization::Header(header)) => {
@@ -252,7 +278,8 @@ impl HostRequest for Context {
         let phase_timeouts = PhaseTimeouts::default();
         let limits = ExchangeLimits { timeout, phase_timeouts, max_redirects, max_body_bytes };
         let parent_span = self.run.recorder.current();
-        let exchange = Exchange::new(self.exchange_context(), parent_span, parts, transport, limits);
+        let mut exchange = Exchange::new(self.exchange_context(), parent_span, parts, transport, limits);
+        exchange.secrets = secrets;
         // The exchange runs in a task of its own, because this function is polled on the guest's small stack, on a
         // thread where other guests compute. It is boxed, because a task moves its future more than once.
         let exchange = AbortOnDropHandle::new(self.exchanges.spawn(Box::pin(async move {

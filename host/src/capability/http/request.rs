@@ -12,6 +12,7 @@ use crate::capability::http::auth::Authorization;
 use crate::capability::http::exchange::RequestParts;
 use crate::capability::http::request_body::RequestBody;
 use crate::capability::http::resolve::IpVersion;
+use crate::capability::http::secrets::SecretSettings;
 use crate::capability::http::tls::Trust;
 use crate::capability::http::transport::{HttpVersion, Transport};
 use crate::capability::text::quotable;
@@ -27,6 +28,8 @@ pub struct Request {
     pub parts: RequestParts,
     /// The credentials for the `authorization` header, unless the guest sets that header itself.
     pub authorization: Option<Authorization>,
+    /// The JSON pointers of the settings that the request sends as credentials.
+    pub secrets: SecretSettings,
     /// The timeout of the whole exchange. It is shortened to the time that the attempt has left.
     pub timeout: Duration,
     /// The number of redirects to follow.
@@ -45,6 +48,7 @@ impl Request {
         Self {
             parts: RequestParts { method, url, headers: HeaderMap::new(), body: RequestBody::default() },
             authorization: None,
+            secrets: SecretSettings::default(),
             timeout: DEFAULT_TIMEOUT,
             max_redirects: DEFAULT_MAX_REDIRECTS,
             transport: Transport::default(),

@@ -62,6 +62,11 @@ impl ProxyUrl {
         self.0.port_or_known_default().unwrap_or(1080)
     }
 
+    /// Returns true if the proxy resolves the names of targets. With `socks5`, the program does.
+    pub fn resolves_names(&self) -> bool {
+        self.0.scheme() != "socks5"
+    }
+
     /// Returns the proxy for all requests of a client, with its credentials.
     ///
     /// # Errors

@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
 use tokio_util::task::AbortOnDropHandle;
+use url::Host;
 use wasmtime::component::Resource;
 
 use crate::capability::Context;
 use crate::capability::bindings::sentrynet::probe::ssh::{Error as GuestError, HostClient};
-use crate::capability::grant::List;
+use crate::capability::grant::{Grants, List, Refusal, SecretTarget};
+use crate::capability::probe_context::ProbeContext;
 use crate::capability::ssh::connect::connect;
 use crate::capability::ssh::credential::Credential;
 use crate::capability::ssh::session::Session;
@@ -18,6 +20,7 @@ use crate::capability::ssh::target::Target;
 use crate::capability::ssh::trust::{PinnedKey, Trust};
 use crate::capability::text::quotable;
 use crate::capability::timeout::Timeout;
+use crate::config::Protocol;
 
 /// The time for all that happens on a connection, unless the guest sets another.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -32,6 +35,10 @@ pub struct Client {
     known_hosts: Option<PathBuf>,
     pinned_keys: Vec<PinnedKey>,
     accept_new: bool,
+    /// The JSON pointers of the settings that are credentials, or name the files of such.
+    secrets: Vec<String>,
+    /// True if a pinned key is not among the probe's settings.
+    has_chosen_key: bool,
     timeout: Duration,
 }
 
@@ -54,6 +61,8 @@ impl HostClient for Context {
             known_hosts: None,
             pinned_keys: Vec::new(),
             accept_new: false,
+            secrets: Vec::new(),
+            has_chosen_key: false,
             timeout: DEFAULT_TIMEOUT,
         };
         self.warn_if_refused(List::Ssh, &client.host, Some(port));
@@ -91,14 +100,19 @@ impl HostClient for Context {
 
     fn host_key(&mut self, client: Resource<Client>, key: String) -> wasmtime::Result<Result<(), String>> {
         const MAX_PINNED_KEYS: usize = 100;
+        let is_chosen = !self.probe.is_own_setting(&key);
         let client = self.table.get_mut(&client)?;
         if client.pinned_keys.len() == MAX_PINNED_KEYS {
             return Ok(Err(format!("more than {MAX_PINNED_KEYS} host keys")));
         }
+        client.has_chosen_key |= is_chosen;
         Ok(PinnedKey::parse(&key).map(|key| client.pinned_keys.push(key)))
     }
 
     fn accept_new(&mut self, client: Resource<Client>) -> wasmtime::Result<()> {
+        if let (false, Err(refusal)) = (self.probe.may_send, self.probe.policy.grants.check_accept_new()) {
+            self.warnings.push(("/probe".to_owned(), refusal.to_string()));
+        }
         self.table.get_mut(&client)?.accept_new = true;
         Ok(())
     }
@@ -109,25 +123,26 @@ impl HostClient for Context {
         path: String,
         passphrase: Option<String>,
     ) -> wasmtime::Result<Result<(), String>> {
+        let pointer = self.probe.file_pointer(&path);
         let path = self.key_file(&path);
         let passphrase = passphrase.map(|pointer| self.secret_setting(&pointer)).transpose();
         let credential = match (path, passphrase) {
             (Ok(path), Ok(passphrase)) => Credential::Key { path, passphrase },
             (Err(message), _) | (_, Err(message)) => return Ok(Err(message)),
         };
-        self.add_credential(&client, credential)
+        self.add_credential(&client, credential, pointer)
     }
 
     fn agent(&mut self, client: Resource<Client>) -> wasmtime::Result<Result<(), String>> {
         if let Err(refusal) = self.probe.policy.grants.check_agent() {
             return Ok(Err(self.refuse(&refusal)));
         }
-        self.add_credential(&client, Credential::Agent { socket: None })
+        self.add_credential(&client, Credential::Agent { socket: None }, None)
     }
 
     fn password(&mut self, client: Resource<Client>, setting: String) -> wasmtime::Result<Result<(), String>> {
         match self.secret_setting(&setting) {
-            Ok(password) => self.add_credential(&client, Credential::Password(password)),
+            Ok(password) => self.add_credential(&client, Credential::Password(password), Some(setting)),
             Err(message) => Ok(Err(message)),
         }
     }
@@ -137,7 +152,7 @@ impl HostClient for Context {
         if !self.probe.may_send {
             return Ok(Err(GuestError::Denied("no connection is opened while settings are checked".to_owned())));
         }
-        if let Err(refusal) = self.probe.policy.grants.check_host_text(List::Ssh, &client.host, Some(client.port)) {
+        if let Err(refusal) = client.check_grants(&self.probe) {
             return Ok(Err(GuestError::Denied(self.refuse(&refusal))));
         }
         let trust = if client.pinned_keys.is_empty() {
@@ -176,13 +191,36 @@ impl HostClient for Context {
     }
 }
 
+impl Client {
+    /// Checks that the probe may connect to the host, accept its key if it is new, and send the credentials there.
+    fn check_grants(&self, probe: &ProbeContext) -> Result<(), Refusal> {
+        let grants = &probe.policy.grants;
+        grants.check_host_text(List::Ssh, &self.host, Some(self.port))?;
+        if self.accept_new && self.pinned_keys.is_empty() {
+            grants.check_accept_new()?;
+            if !probe.built_in && self.known_hosts.is_none() {
+                return Err(Refusal::unnamed_known_hosts());
+            }
+        }
+        if self.secrets.is_empty() || probe.built_in {
+            return Ok(());
+        }
+        Grants::check_way_of_secret(if self.has_chosen_key { &["host_key"] } else { &[] })?;
+        let bracketed = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        let host = Host::parse(&bracketed).unwrap_or_else(|_| Host::Domain(self.host.clone()));
+        let target = SecretTarget { protocol: Protocol::Ssh, host, port: self.port };
+        self.secrets.iter().try_for_each(|pointer| probe.check_secret(pointer, &target))
+    }
+}
+
 impl Context {
-    /// Adds a credential to a client. While settings are checked, also returns what is wrong with the credential.
-    /// During a run, the session's `authenticate` reports that.
+    /// Adds a credential to a client, and the JSON pointer of the setting that it comes from. While settings are checked,
+    /// also returns what is wrong with the credential. During a run, the session's `authenticate` reports that.
     fn add_credential(
         &mut self,
         client: &Resource<Client>,
         credential: Credential,
+        secret: Option<String>,
     ) -> wasmtime::Result<Result<(), String>> {
         const MAX_CREDENTIALS: usize = 10;
         let client = self.table.get_mut(client)?;
@@ -191,6 +229,7 @@ impl Context {
         }
         let checked = if self.probe.may_send { Ok(()) } else { credential.check() };
         client.credentials.push(credential);
+        client.secrets.extend(secret);
         Ok(checked)
     }
 

@@ -67,7 +67,7 @@ async fn establish(
         // The address was checked with the grants before the connection began.
         resolved
     } else {
-        filter.allowed(&host, resolved).map_err(|refusal| Error::Denied(refusal.to_string()))?
+        filter.allowed(&host, resolved).map_err(|refusal| Error::Denied(refusal.message_for(filter.probe.built_in)))?
     };
     span.record(|evidence| evidence.addresses.clone_from(&addresses));
     let (stream, has_answered) = connect_tcp(&addresses, budget, span).await;

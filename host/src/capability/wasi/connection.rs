@@ -1,7 +1,7 @@
 //! An established TCP connection, shared by its socket, its two streams and the task that finishes a write.
 
 use std::io::{self, ErrorKind};
-use std::net::{Shutdown, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
@@ -183,12 +183,15 @@ impl Connection {
         SockRef::from(&self.stream)
     }
 
-    /// Returns the local address and the peer's.
+    /// Returns the local address and the peer's. The local address is the unspecified one with the port of the
+    /// connection: a component is not to find out the addresses of this machine.
     ///
     /// # Errors
     /// The errors of the system.
     pub fn addresses(&self) -> io::Result<(SocketAddr, SocketAddr)> {
-        Ok((self.stream.local_addr()?, self.stream.peer_addr()?))
+        let (mut local, peer) = (self.stream.local_addr()?, self.stream.peer_addr()?);
+        local.set_ip(if local.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() });
+        Ok((local, peer))
     }
 }
 

@@ -15,10 +15,11 @@ pub fn required_permissions(imports: &[Import]) -> Map<String, Value> {
     for need in needs {
         let (key, value) = match need {
             Grant::Hosts => ("hosts", json!([EXAMPLE_HOST])),
-            Grant::Ssh { commands, agent } => {
+            Grant::Ssh { commands, agent, accept_new } => {
                 let mut ssh = Map::from_iter([("hosts".to_owned(), json!([EXAMPLE_HOST]))]);
                 ssh.extend(commands.then(|| ("commands".to_owned(), json!(true))));
                 ssh.extend(agent.then(|| ("agent".to_owned(), json!(true))));
+                ssh.extend(accept_new.then(|| ("accept_new".to_owned(), json!(true))));
                 ("ssh", Value::Object(ssh))
             }
             Grant::Env => ("env", json!(["NAME"])),

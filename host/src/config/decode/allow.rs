@@ -1,14 +1,14 @@
 //! Decodes `allow`: the permissions of a component.
 
 use secrecy::SecretString;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::component::Environment;
 use super::decoder::Decoder;
-use crate::config::diagnostic::quote;
+use crate::config::diagnostic::{below, quote, unescape};
 use crate::config::section::Section;
 use crate::config::table::{Field, Table, type_name};
-use crate::config::{Allow, AllowSsh, AllowedHost};
+use crate::config::{Allow, AllowSsh, AllowedHost, Destination};
 
 impl Decoder<'_> {
     /// Decodes one `allow` block: the permissions, and the values of the environment variables that it names.
@@ -21,13 +21,36 @@ impl Decoder<'_> {
             let hosts = self.allowed_hosts(&mut table);
             let commands = table.take_bool("commands", &mut self.context);
             let agent = table.take_bool("agent", &mut self.context);
+            let accept_new = table.take_bool("accept_new", &mut self.context);
             table.finish(&mut self.context);
-            AllowSsh { hosts, commands, agent }
+            AllowSsh { hosts, commands, agent, accept_new }
         });
+        let secret_hosts = table.take("secret_hosts").and_then(|field| field.into_map(&mut self.context));
+        let secret_hosts = secret_hosts.map(|(pointer, map)| self.destinations(&pointer, map)).unwrap_or_default();
         let environment = table.take_list("env", &mut self.context).map(|names| self.variables(&names));
         let log = table.take_bool("log", &mut self.context);
         table.finish(&mut self.context);
-        Some((Allow { declared_by, hosts, ssh: ssh.unwrap_or_default(), log }, environment))
+        Some((Allow { declared_by, hosts, ssh: ssh.unwrap_or_default(), secret_hosts, log }, environment))
+    }
+
+    /// Decodes where settings may be sent: a list of hosts for the name or the JSON pointer of each.
+    fn destinations(&mut self, pointer: &str, map: Map<String, Value>) -> Vec<(Vec<String>, Vec<Destination>)> {
+        let mut destinations = Vec::new();
+        for (name, value) in map {
+            let field = Field { pointer: below(pointer, &name), label: quote(&name), value };
+            let Some(hosts) = field.into_list(&mut self.context) else { continue };
+            let hosts = hosts.iter().filter_map(|field| {
+                let host = match &field.value {
+                    Value::String(text) => {
+                        Destination::read(text.trim()).map_err(|why| format!("{} {why}", quote(text)))
+                    }
+                    value => Err(format!("{} must be text, not {}", field.label, type_name(value))),
+                };
+                self.context.accept(field, host)
+            });
+            destinations.push((setting_path(&name), hosts.collect()));
+        }
+        destinations
     }
 
     fn allowed_hosts(&mut self, table: &mut Table) -> Option<Vec<AllowedHost>> {
@@ -65,9 +88,18 @@ impl Allow {
             hosts: Some(self.ssh.hosts.unwrap_or_default()),
             commands: Some(self.ssh.commands.unwrap_or_default()),
             agent: Some(self.ssh.agent.unwrap_or_default()),
+            accept_new: Some(self.ssh.accept_new.unwrap_or_default()),
         };
         let (hosts, log) = (Some(self.hosts.unwrap_or_default()), Some(self.log.unwrap_or_default()));
-        Self { declared_by: self.declared_by, hosts, ssh, log }
+        Self { hosts, ssh, log, ..self }
+    }
+}
+
+/// Returns the path to a setting, given its name, such as `token`, or its JSON pointer, such as `/auth/bearer`.
+fn setting_path(name: &str) -> Vec<String> {
+    match name.strip_prefix('/') {
+        Some(path) => path.split('/').map(unescape).collect(),
+        None => vec![name.to_owned()],
     }
 }
 

@@ -31,7 +31,7 @@ const SECRET_NAMES: &[&str] = &[
     "xauthtoken",
 ];
 /// Keys below which the user chooses the names: in `set_keys`, the value of `token` is a path into the response.
-const KEYS_WITH_FREE_NAMES: &[&str] = &["assertions", "set_keys", "tags"];
+const KEYS_WITH_FREE_NAMES: &[&str] = &["assertions", "secret_hosts", "set_keys", "tags"];
 
 /// What the keys on the path to a value say about it: whether it is a secret, and who chose the names of its own keys.
 #[derive(Debug, Clone, Copy, Default)]

@@ -230,7 +230,7 @@ fn a_refusal_names_the_entry_to_add() {
         declared_by: "this probe".to_owned(),
         hosts: Some(vec![AllowedHost::read("*").unwrap()]),
         ssh,
-        log: None,
+        ..Allow::default()
     };
     assert_eq!(
         message(vec![ssh], List::Ssh, "http://shop.example:22/", None),
@@ -255,10 +255,64 @@ fn the_entry_that_a_refusal_names_allows_the_host() {
     }
 }
 
+/// Checks a host that a proxy resolves against blocks with these hosts.
+fn check_unresolved(blocks: &[&[&str]], url: &str) -> Result<(), Refusal> {
+    let url = Url::parse(url).expect("the test's URLs are valid");
+    let host = url.host().expect("an http URL has a host");
+    grants(blocks).check_unresolved_host(List::Hosts, &host, url.port_or_known_default().unwrap_or_default())
+}
+
+#[test]
+fn a_name_that_is_not_resolved_here_has_to_be_listed_itself() {
+    let check = |hosts: &[&str], url: &str, expected: bool| {
+        assert_eq!(check_unresolved(&[hosts], url).is_ok(), expected, "{hosts:?} {url}");
+    };
+    check(&["shop.example"], "http://shop.example/", true);
+    check(&["shop.example:80"], "http://SHOP.example./", true);
+    check(&["*.shop.example"], "http://a.shop.example/", true);
+    check(&["*"], "http://shop.example/", false);
+    check(&["*", "0.0.0.0/0", "::/0"], "http://localhost/", false);
+    check(&["*", "127.0.0.1"], "http://a.localhost./", false);
+    check(&["localhost"], "http://localhost/", true);
+    check(&["*"], "http://1.1.1.1/", true);
+    for loopback in
+        ["127.1", "0x7f.1", "2130706433", "0177.0.0.1", "[::ffff:127.0.0.1]", "[::1]", "0", "169.254.169.254"]
+    {
+        check(&["*", "shop.example"], &format!("http://{loopback}/"), false);
+    }
+    check(&["127.0.0.1"], "http://127.1/", true);
+    assert!(check_unresolved(&[], "http://localhost/").is_ok());
+    assert!(check_unresolved(&[&["shop.example"], &["*"]], "http://shop.example/").is_ok());
+    assert!(check_unresolved(&[&["shop.example"], &["1.1.1.1"]], "http://shop.example/").is_err());
+    assert_eq!(
+        check_unresolved(&[&["*"]], "http://shop.example/").unwrap_err().to_string(),
+        "`shop.example:80`, a name that this host does not resolve, is not allowed: add `shop.example:80` to \
+         `allow.hosts` of this probe"
+    );
+}
+
+#[test]
+fn the_host_of_a_host_header_has_to_be_listed_itself() {
+    let check = |hosts: &[&str], authority: &str, expected: bool| {
+        let checked = grants(&[hosts]).check_host_header(List::Hosts, authority, 8080);
+        assert_eq!(checked.is_ok(), expected, "{hosts:?} {authority}");
+    };
+    check(&["shop.example"], "shop.example", true);
+    check(&["shop.example:8080"], "shop.example", true);
+    check(&["shop.example:443"], "shop.example:443", true);
+    check(&["shop.example:443"], "shop.example", false);
+    check(&["*"], "shop.example", false);
+    check(&["*"], "1.1.1.1", true);
+    for wrong in ["", "localhost", "0x7f.1", "[::1]", "a@shop.example", "shop.example/", "shop.example, b", "a b"] {
+        check(&["*", "shop.example"], wrong, false);
+    }
+    assert!(Grants::default().check_host_header(List::Hosts, "a b", 80).is_ok());
+}
+
 #[test]
 fn flags_of_an_outer_block_cannot_be_undone() {
     let block = |declared_by: &str, commands, log| {
-        let ssh = AllowSsh { commands, agent: commands, ..AllowSsh::default() };
+        let ssh = AllowSsh { commands, agent: commands, accept_new: commands, ..AllowSsh::default() };
         Allow { declared_by: declared_by.to_owned(), ssh, log, ..Allow::default() }
     };
     let module = block("the module `redis`", Some(true), Some(false));
@@ -271,6 +325,10 @@ fn flags_of_an_outer_block_cannot_be_undone() {
     // The block of a probe cannot allow what the block of its module refuses.
     let grants = Grants::new(vec![module, block("this probe", Some(false), Some(true))]);
     assert!(grants.check_log().is_err());
+    assert_eq!(
+        grants.check_accept_new().unwrap_err().to_string(),
+        "accepting new SSH host keys is not allowed: add `ssh: {accept_new: true}` to `allow` of this probe"
+    );
     assert_eq!(
         grants.check_commands().unwrap_err().to_string(),
         "running a command over SSH is not allowed: add `ssh: {commands: true}` to `allow` of this probe"

@@ -1,0 +1,62 @@
+//! The settings that a request sends as credentials, and the check that its server may have them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use url::Url;
+
+use crate::capability::grant::{Grants, Refusal, SecretTarget};
+use crate::capability::probe_context::ProbeContext;
+use crate::config::Protocol;
+
+/// The settings that a request sends as credentials, and the way that the component has chosen for it.
+#[derive(Debug, Clone, Default)]
+pub struct SecretSettings {
+    /// The JSON pointer of the setting for the `authorization` header.
+    pub authorization: Option<Arc<str>>,
+    /// The JSON pointer of the setting that names the client certificate's key.
+    pub client_key: Option<Arc<str>>,
+    /// The options whose values are not among the probe's settings, by their names in the contract.
+    pub chosen_options: BTreeSet<&'static str>,
+}
+
+impl SecretSettings {
+    /// Records whether the component has chosen an option itself, instead of taking it from the settings.
+    pub fn set_chosen(&mut self, option: &'static str, is_chosen: bool) {
+        if is_chosen {
+            self.chosen_options.insert(option);
+        } else {
+            self.chosen_options.remove(option);
+        }
+    }
+
+    /// Checks that the first request may send the secrets to the URL's host, by the way that was chosen.
+    ///
+    /// # Errors
+    /// A [`Refusal`] that names what to add.
+    pub fn check(&self, probe: &ProbeContext, url: &Url) -> Result<(), Refusal> {
+        if self.authorization.is_some() || self.client_key.is_some() {
+            let chosen: Vec<_> = self.chosen_options.iter().copied().collect();
+            Grants::check_way_of_secret(&chosen)?;
+        }
+        self.authorization.as_deref().map_or(Ok(()), |pointer| check_url(probe, pointer, url))
+    }
+
+    /// Checks that a request may show the client certificate to the URL's host. To be called for each redirect too, since
+    /// every server can ask for the certificate.
+    ///
+    /// # Errors
+    /// A [`Refusal`] that names what to add.
+    pub fn check_client_key(&self, probe: &ProbeContext, url: &Url) -> Result<(), Refusal> {
+        // Without TLS no certificate is shown.
+        let pointer = self.client_key.as_deref().filter(|_| url.scheme() == "https");
+        pointer.map_or(Ok(()), |pointer| check_url(probe, pointer, url))
+    }
+}
+
+/// Checks that a secret setting may be sent to the host of an http or https URL.
+fn check_url(probe: &ProbeContext, pointer: &str, url: &Url) -> Result<(), Refusal> {
+    let protocol = if url.scheme() == "https" { Protocol::Https } else { Protocol::Http };
+    let (Some(host), Some(port)) = (url.host(), url.port_or_known_default()) else { return Ok(()) };
+    probe.check_secret(pointer, &SecretTarget { protocol, host: host.to_owned(), port })
+}
