@@ -63,8 +63,8 @@ enum Command {
     /// Compile the component on standard input within limits; the program starts itself with this command
     #[command(name = COMPILE_COMMAND, hide = true)]
     CompileComponent {
-        /// The CPU time that it may take
-        cpu_seconds: u64,
+        /// The CPU time in seconds and the memory in bytes that it may take
+        limits: Vec<u64>,
     },
 }
 
@@ -82,8 +82,8 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(INVALID_INPUT));
         }
     };
-    if let Command::CompileComponent { cpu_seconds } = arguments.command {
-        return compile_main(cpu_seconds);
+    if let Command::CompileComponent { limits } = &arguments.command {
+        return compile_main(limits);
     }
     if let Err(error) = logging::start(arguments.log_format) {
         print_error(&error.to_string());

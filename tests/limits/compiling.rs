@@ -124,15 +124,26 @@ fn a_million_functions_are_refused() {
 }
 
 #[test]
+fn much_native_code_of_a_small_file_is_refused() {
+    let module = format!("(core module {})", "(func)".repeat(40_000));
+    let expected = "much-code.wasm took more than 6 MiB of native code";
+    assert_refused("much-code", &component(&module), expected);
+}
+
+#[test]
 fn many_modules_with_debug_information_are_refused() {
     assert_refused("many-modules", &component(&modules_with_dwarf(900)), "the number of its core modules is 129");
 }
+
+/// The limit on memory of the command that compiles.
+const MEMORY_BYTES: &str = "1073741824";
 
 /// Starts the command that compiles, with a component that takes minutes although it is within all bounds.
 fn start_compiling(cpu_seconds: &str) -> KilledOnDrop {
     let bytes = component(&format!("(core module {})", function_with_locals(1000, 100).repeat(300)));
     let mut program = sentrynet();
-    program.args(["compile-component", cpu_seconds]);
+    program.args(["compile-component", cpu_seconds, MEMORY_BYTES]);
+    program.env("MIMALLOC_DISALLOW_ARENA_ALLOC", "1");
     program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = KilledOnDrop(program.spawn().expect("the program starts"));
     let stdin = child.0.stdin.as_mut().expect("it is piped");
@@ -156,7 +167,9 @@ fn a_process_that_compiles_limits_itself_and_ends_with_the_host() {
         let text = fs::read_to_string(&limits).expect("it is running");
         text.lines().any(|line| line.starts_with("Max core file size        0 ")).then_some(text)
     });
-    for (name, limit) in [("Max cpu time", "100"), ("Max file size", "0"), ("Max open files", "16")] {
+    for (name, limit) in
+        [("Max cpu time", "100"), ("Max file size", "0"), ("Max open files", "16"), ("Max data size", MEMORY_BYTES)]
+    {
         let line = text.lines().find_map(|line| line.strip_prefix(name)).expect(name);
         assert_eq!(line.split_whitespace().next(), Some(limit), "{name}: {line}");
     }

@@ -78,20 +78,19 @@ fn raise_open_files(runs: usize) -> Option<usize> {
 }
 
 /// Returns the bytes of memory that the host may use: the machine's, or the least limit of the control groups that the
-/// host runs in. Returns `None` if the kernel reports neither.
-fn usable_memory() -> Option<u64> {
+/// host runs in. Returns 4 GiB if the kernel reports neither.
+pub fn usable_memory() -> u64 {
+    const UNKNOWN_MEMORY_BYTES: u64 = 4 << 30;
     let machine = read_to_string("/proc/meminfo").ok().and_then(|text| parse_mem_total(&text));
     let groups = read_to_string("/proc/self/cgroup").unwrap_or_default();
     let limits = groups.lines().flat_map(limit_files).filter_map(|file| read_to_string(file).ok());
     // For "no limit", cgroup v2 has `max`, and v1 a number greater than the memory of any machine.
-    limits.filter_map(|text| text.trim().parse().ok()).chain(machine).min()
+    limits.filter_map(|text| text.trim().parse().ok()).chain(machine).min().unwrap_or(UNKNOWN_MEMORY_BYTES)
 }
 
 /// Returns the bytes of memory that all runs together may use by default: half of what the host may use.
 pub fn default_total_memory() -> usize {
-    /// The memory that is assumed if the kernel does not report it.
-    const UNKNOWN_MEMORY_BYTES: u64 = 4 << 30;
-    let half = usable_memory().unwrap_or(UNKNOWN_MEMORY_BYTES) / 2;
+    let half = usable_memory() / 2;
     // At most half of the total is guaranteed to the runs in equal shares. The rest must suffice for one run with the
     // greatest memory limit.
     usize::try_from(half).unwrap_or(usize::MAX).max(2 * MAX_MEMORY_BYTES)
@@ -142,7 +141,7 @@ mod tests {
     fn the_memory_of_the_machine_is_read() {
         assert_eq!(parse_mem_total("MemTotal:       24598804 kB\nMemFree:        8716 kB\n"), Some(25_189_175_296));
         assert_eq!(parse_mem_total("MemFree: 8716 kB\n"), None);
-        assert!(usable_memory().is_some_and(|bytes| bytes > 64 << 20));
+        assert!(usable_memory() > 64 << 20);
     }
 
     #[test]

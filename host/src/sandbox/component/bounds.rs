@@ -26,6 +26,8 @@ const MAX_LOCALS_AT_JOINS: u64 = 20_000_000;
 /// The number of locals of one function times the depth to which its loops are nested: the compiler keeps each local that
 /// changes for each loop around the change, and searches the list for each. Measured: 100,000 take 0.5 s of CPU time.
 const MAX_LOCALS_IN_LOOPS: u64 = 100_000;
+/// The number of imports and exports of all components together; the host keeps their names. A probe has 50.
+const MAX_INTERFACES: u64 = 10_000;
 /// The number of imports, exports, instances, aliases and canonical functions together.
 const MAX_ITEMS: u64 = 200_000;
 /// The size in bytes of all descriptions of types. Measured: 7 MiB of small types take more than 4 GiB of memory.
@@ -60,6 +62,7 @@ struct Counts {
     components: usize,
     modules: usize,
     functions: usize,
+    interfaces: u64,
     items: u64,
     type_bytes: usize,
     element_bytes: usize,
@@ -105,12 +108,17 @@ impl Counts {
             Payload::ComponentInstanceSection(section) => section.count(),
             Payload::ComponentAliasSection(section) => section.count(),
             Payload::ComponentCanonicalSection(section) => section.count(),
-            Payload::ComponentImportSection(section) => section.count(),
-            Payload::ComponentExportSection(section) => section.count(),
+            Payload::ComponentImportSection(section) => return self.add_interfaces(section.count()),
+            Payload::ComponentExportSection(section) => return self.add_interfaces(section.count()),
             _ => return Ok(()),
         };
         self.items += u64::from(items);
         bound("the number of its imports, exports, globals, aliases and instances is", self.items, MAX_ITEMS)
+    }
+
+    fn add_interfaces(&mut self, interfaces: u32) -> std::result::Result<(), Exceeded> {
+        self.interfaces += u64::from(interfaces);
+        bound("the number of imports and exports of its components is", self.interfaces, MAX_INTERFACES)
     }
 
     fn add_types(&mut self, bytes: usize) -> std::result::Result<(), Exceeded> {
@@ -227,6 +235,11 @@ mod tests {
         let expected =
             "the number of its imports, exports, globals, aliases and instances is 200001, and the bound is 200000";
         check_text(&format!("(module (func) {exports})"), Some(expected));
+        let imports =
+            |count: u64| (0..count).map(|number| format!("(import \"i{number}\" (func))")).collect::<String>();
+        check_text(&format!("(component {})", imports(MAX_INTERFACES)), None);
+        let expected = "the number of imports and exports of its components is 10001, and the bound is 10000";
+        check_text(&format!("(component {})", imports(MAX_INTERFACES + 1)), Some(expected));
         let expected = "the size in bytes of a function is 1048579, and the bound is 1048576";
         check_text(&format!("(module (func {}))", "nop ".repeat(MAX_FUNCTION_BYTES + 1)), Some(expected));
     }

@@ -14,13 +14,12 @@ use wasmtime::component::Component;
 use super::code_store::CodeStore;
 use super::compiler_process::{self, Failure};
 use super::error::{LoadError, one_line};
-use super::limits::{
-    FIRST_CPU_SECONDS, MAX_ADDRESS_SPACE_BYTES, MAX_CPU_SECONDS, MAX_OUTPUT_BYTES, MAX_PROCESSES, real_time,
-};
+use super::limits::{FIRST_CPU_SECONDS, MAX_CPU_SECONDS, real_time, share};
 use super::precompile::{CompileError, precompile};
 use super::precompiled::{Facts, Precompiled};
 use super::read::Source;
 use crate::config::Module;
+use crate::sandbox::system_limits;
 
 /// Where the components of strangers are compiled. Built-in probes are always compiled in this process.
 #[derive(Debug, Clone, Default)]
@@ -70,6 +69,8 @@ pub struct ComponentCompiler {
     compiler: Compiler,
     store: Option<CodeStore>,
     processes: Semaphore,
+    /// The memory of one process in bytes.
+    process_memory: u64,
 }
 
 impl ComponentCompiler {
@@ -77,7 +78,8 @@ impl ComponentCompiler {
     pub fn new(engine: Engine, compiler: Compiler) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let store = CodeStore::open_default(&engine);
-        Self { engine, compiler, store, processes: Semaphore::new(processors.min(MAX_PROCESSES)) }
+        let (processes, process_memory) = share(processors, system_limits::usable_memory());
+        Self { engine, compiler, store, processes: Semaphore::new(processes), process_memory }
     }
 
     /// Compiles a component, or takes its code from the store. A core module is converted to a component first.
@@ -131,14 +133,14 @@ impl ComponentCompiler {
             (Compiler::ThisProcess, _) | (_, Module::BuiltIn(_)) => {
                 let (engine, module) = (self.engine.clone(), module.clone());
                 blocking(move || {
-                    let file = source.read().map_err(|error| load_error(&module, Failure::Unreadable(error)))?;
-                    precompile(&engine, &file).map_err(|error| load_error(&module, Failure::Refused(error)))
+                    let file = source.read().map_err(|error| load_error(&module, Failure::Unreadable(error), 0))?;
+                    precompile(&engine, &file).map_err(|error| load_error(&module, Failure::Refused(error), 0))
                 })
                 .await
             }
             (Compiler::Program(program), _) => {
                 let compiled = self.precompile_by(program, source).await;
-                compiled.map_err(|failure| load_error(module, failure))
+                compiled.map_err(|failure| load_error(module, failure, self.process_memory))
             }
         }
     }
@@ -149,7 +151,7 @@ impl ComponentCompiler {
         let compile = async |cpu_seconds| {
             // Whoever has waited longest is next. The semaphore is never closed.
             let _permit = self.processes.acquire().await;
-            compiler_process::compile(program, &source, cpu_seconds).await
+            compiler_process::compile(program, &source, cpu_seconds, self.process_memory).await
         };
         match compile(FIRST_CPU_SECONDS).await {
             Err(Failure::CpuTime | Failure::RealTime) => compile(MAX_CPU_SECONDS).await,
@@ -165,7 +167,8 @@ async fn blocking<T: Send + 'static>(
     spawn_blocking(work).await.unwrap_or_else(|error| Err(LoadError::Panicked(error.to_string())))
 }
 
-fn load_error(module: &Module, failure: Failure) -> LoadError {
+/// Returns the error of a module. `memory_bytes` was the limit on memory, if there was one.
+fn load_error(module: &Module, failure: Failure, memory_bytes: u64) -> LoadError {
     let name = module.to_string();
     let limit = match failure {
         Failure::Refused(error) => match error {
@@ -186,9 +189,9 @@ fn load_error(module: &Module, failure: Failure) -> LoadError {
         }
         Failure::NotStarted(error) => return LoadError::Compiler { name, why: error.to_string() },
         Failure::CpuTime => format!("{MAX_CPU_SECONDS} s of CPU time"),
-        Failure::Memory => format!("{} MiB of memory, or than the machine has left", MAX_ADDRESS_SPACE_BYTES >> 20),
+        Failure::Memory => format!("{} MiB of memory, or than the machine has left", memory_bytes >> 20),
         Failure::RealTime => format!("{} s, in which it had too little CPU time", real_time(MAX_CPU_SECONDS).as_secs()),
-        Failure::Output => format!("{} MiB of native code", MAX_OUTPUT_BYTES >> 20),
+        Failure::Output(max) => format!("{} MiB of native code", max >> 20),
     };
     LoadError::CompileLimit { name, limit }
 }

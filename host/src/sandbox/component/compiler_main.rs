@@ -6,21 +6,26 @@ use std::process::ExitCode;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setpriority_process, setrlimit};
 
-use super::limits::{MAX_ADDRESS_SPACE_BYTES, MAX_CPU_SECONDS, MAX_OPEN_FILES, NICENESS, STACK_BYTES};
+use super::limits::{
+    MAX_ADDRESS_SPACE_BYTES, MAX_CPU_SECONDS, MAX_MEMORY_BYTES, MAX_OPEN_FILES, NICENESS, STACK_BYTES,
+};
 use super::output::encode_header;
 use super::precompile::{CompileError, precompile};
 use super::precompiled::Precompiled;
 use crate::sandbox::engine;
 
 /// The body of the process that compiles components: a program that loads components with
-/// [`Compiler::Program`](crate::sandbox::Compiler::Program) calls this function if its only arguments are
-/// [`COMPILE_COMMAND`](crate::sandbox::COMPILE_COMMAND) and a number of seconds, which it passes on. It must not have
-/// started any thread before.
+/// [`Compiler::Program`](crate::sandbox::Compiler::Program) calls this function if its first argument is
+/// [`COMPILE_COMMAND`](crate::sandbox::COMPILE_COMMAND), and passes on the others: the CPU time in seconds, and the memory
+/// in bytes. It must not have started any thread before.
 ///
-/// The process takes at most this CPU time, and little memory and files. It ends when its standard input is closed, which
+/// The process takes no more than these, and few files. It ends when its standard input is closed, which
 /// the host's end does.
-pub fn compile_main(cpu_seconds: u64) -> ExitCode {
-    if let Err(error) = limit_this_process(cpu_seconds) {
+pub fn compile_main(limits: &[u64]) -> ExitCode {
+    let &[cpu_seconds, memory_bytes] = limits else {
+        return fail("cannot limit itself", &io::Error::other("it needs two limits"));
+    };
+    if let Err(error) = limit_this_process(cpu_seconds, memory_bytes) {
         return fail("cannot limit itself", &error);
     }
     let file = match read_file() {
@@ -50,14 +55,16 @@ fn fail(what: &str, error: &io::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn limit_this_process(cpu_seconds: u64) -> io::Result<()> {
+fn limit_this_process(cpu_seconds: u64, memory_bytes: u64) -> io::Result<()> {
     // If memory runs out, the kernel ends this process, and not the host. A kernel without the file has no such choice.
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     close_other_files()?;
     let cpu_seconds = cpu_seconds.clamp(1, MAX_CPU_SECONDS);
+    let memory_bytes = memory_bytes.min(MAX_MEMORY_BYTES);
     for (resource, soft, hard) in [
         // The first limit ends the process with SIGXCPU, which tells the host why.
         (Resource::Cpu, cpu_seconds, cpu_seconds + 1),
+        (Resource::Data, memory_bytes, memory_bytes),
         (Resource::As, MAX_ADDRESS_SPACE_BYTES, MAX_ADDRESS_SPACE_BYTES),
         (Resource::Nofile, MAX_OPEN_FILES, MAX_OPEN_FILES),
         (Resource::Fsize, 0, 0),

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use rustix::process::Signal;
 
 use super::error::shorten;
-use super::limits::{MAX_ERROR_BYTES, MAX_OUTPUT_BYTES, MAX_THREADS, real_time};
+use super::limits::{MAX_ERROR_BYTES, MAX_THREADS, max_output_bytes, real_time};
 use super::output;
 use super::precompile::CompileError;
 use super::precompiled::Precompiled;
@@ -30,8 +30,8 @@ pub enum Failure {
     Memory,
     /// The process did not end in time.
     RealTime,
-    /// The code is larger than the bound.
-    Output,
+    /// The code is larger than this number of bytes.
+    Output(u64),
     /// The process crashed; with the last it wrote to standard error.
     Crashed(String),
     /// The file cannot be read.
@@ -40,13 +40,19 @@ pub enum Failure {
     NotStarted(io::Error),
 }
 
-/// Compiles a component in a process of its own, which runs `program` and may use this CPU time. If the future is dropped,
+/// Compiles a component in a process of its own, which runs `program` and may use this CPU time and memory. If the future
+/// is dropped,
 /// the process is killed.
 ///
 /// # Errors
 /// Each variant of [`Failure`].
-pub async fn compile(program: &Path, source: &Arc<Mutex<Source>>, cpu_seconds: u64) -> Result<Precompiled, Failure> {
-    let child = spawn(program, cpu_seconds).map_err(Failure::NotStarted)?;
+pub async fn compile(
+    program: &Path,
+    source: &Arc<Mutex<Source>>,
+    cpu_seconds: u64,
+    memory_bytes: u64,
+) -> Result<Precompiled, Failure> {
+    let child = spawn(program, cpu_seconds, memory_bytes).map_err(Failure::NotStarted)?;
     let child = KillOnDrop(Arc::new(Mutex::new(child)));
     let (process, source) = (Arc::clone(&child.0), Arc::clone(source));
     let compiling = tokio::task::spawn_blocking(move || exchange(&process, &mut source.lock()));
@@ -67,11 +73,13 @@ impl Drop for KillOnDrop {
     }
 }
 
-fn spawn(program: &Path, cpu_seconds: u64) -> io::Result<Child> {
+fn spawn(program: &Path, cpu_seconds: u64, memory_bytes: u64) -> io::Result<Child> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
     let mut command = Command::new(program);
-    command.arg(COMPILE_COMMAND).arg(cpu_seconds.to_string());
+    command.arg(COMPILE_COMMAND).args([cpu_seconds, memory_bytes].map(|limit| limit.to_string()));
     command.env_clear().env("RAYON_NUM_THREADS", threads.to_string()).current_dir("/");
+    // mimalloc would map 1 GiB at the start, which counts against the limit on memory although it is not used.
+    command.env("MIMALLOC_DISALLOW_ARENA_ALLOC", "1");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
 }
 
@@ -84,13 +92,14 @@ fn exchange(child: &Mutex<Child>, source: &mut Source) -> Result<Precompiled, Fa
     let (Some(mut stdin), Some(stdout), Some(stderr)) = (stdin, stdout, stderr) else {
         return Err(Failure::Crashed("it has no pipes".to_owned()));
     };
+    let max_output = max_output_bytes(source.size());
     let (sent, output, message) = std::thread::scope(|threads| {
         let message = threads.spawn(|| read_beginning(stderr, MAX_ERROR_BYTES));
         let sent = send(source, &mut stdin);
         let mut output = Vec::new();
         // The process ends when standard input is closed, which is therefore kept until it has answered.
         let read = match sent {
-            Ok(()) => stdout.take(MAX_OUTPUT_BYTES + 1).read_to_end(&mut output),
+            Ok(()) => stdout.take(max_output + 1).read_to_end(&mut output),
             Err(_) => Ok(0),
         };
         drop(stdin);
@@ -102,8 +111,8 @@ fn exchange(child: &Mutex<Child>, source: &mut Source) -> Result<Precompiled, Fa
     let (Ok(output), Ok(status)) = (output, status) else {
         return Err(Failure::Crashed("its result cannot be read".to_owned()));
     };
-    if output.len() as u64 > MAX_OUTPUT_BYTES {
-        return Err(Failure::Output);
+    if output.len() as u64 > max_output {
+        return Err(Failure::Output(max_output));
     }
     match output::decode(output) {
         Some(Ok((facts, code))) => Ok(Precompiled::trust(facts, code)),

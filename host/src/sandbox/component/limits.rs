@@ -13,7 +13,11 @@ pub const FIRST_CPU_SECONDS: u64 = 5 * SLOWNESS;
 pub const MAX_CPU_SECONDS: u64 = 60 * SLOWNESS;
 /// The real time per CPU time that a process may take: the machine may be busy, and the process has a low priority.
 pub const REAL_TIME_PER_CPU_TIME: u32 = 20;
-/// The address space of a process in bytes.
+/// The memory of a process in bytes, if the machine has as much for it, and the least with which real components can be
+/// compiled: a probe in Python takes 0.4 GiB.
+pub const MAX_MEMORY_BYTES: u64 = 2 << 30;
+const MIN_MEMORY_BYTES: u64 = 1 << 30;
+/// The address space of a process in bytes, which includes its program and what is reserved but not used.
 pub const MAX_ADDRESS_SPACE_BYTES: u64 = 4 << 30;
 /// The files that a process can have open. It has three; the standard library reads the number of processors from others.
 pub const MAX_OPEN_FILES: u64 = 16;
@@ -23,14 +27,46 @@ pub const STACK_BYTES: usize = 16 << 20;
 pub const NICENESS: i32 = 5;
 /// The threads of one process.
 pub const MAX_THREADS: usize = 4;
-/// The most processes at once, on machines with many processors: each may take much memory.
-pub const MAX_PROCESSES: usize = 8;
+/// The most processes at once, on machines with many processors.
+const MAX_PROCESSES: usize = 8;
 /// The size of the result in bytes.
-pub const MAX_OUTPUT_BYTES: u64 = 512 << 20;
+const MAX_OUTPUT_BYTES: u64 = 256 << 20;
 /// The bytes that are kept of what a process writes to standard error.
 pub const MAX_ERROR_BYTES: usize = 4096;
+
+/// Returns how many processes may compile at once, and the memory of each in bytes. All together take half of the memory
+/// that the host may use, unless that is less than one needs.
+pub fn share(processors: usize, usable_memory: u64) -> (usize, u64) {
+    let half = usable_memory / 2;
+    let memory = half.clamp(MIN_MEMORY_BYTES, MAX_MEMORY_BYTES);
+    let by_memory = usize::try_from(half / memory).unwrap_or(usize::MAX);
+    (processors.min(MAX_PROCESSES).min(by_memory).max(1), memory)
+}
+
+/// Returns the maximal size of the result for a file of this size. The host holds the result in memory, which a small file
+/// must not fill: native code has two to four times the size of a file, and 50 times that of a file of empty functions.
+pub fn max_output_bytes(file_bytes: u64) -> u64 {
+    const BASE_BYTES: u64 = 4 << 20;
+    const PER_FILE_BYTE: u64 = 16;
+    MAX_OUTPUT_BYTES.min(file_bytes.saturating_mul(PER_FILE_BYTE).saturating_add(BASE_BYTES))
+}
 
 /// Returns the real time that a process with this limit on its CPU time may take.
 pub fn real_time(cpu_seconds: u64) -> Duration {
     Duration::from_secs(cpu_seconds) * REAL_TIME_PER_CPU_TIME
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_shared_between_processes() {
+        const GIB: u64 = 1 << 30;
+        assert_eq!(share(2, 24 * GIB), (2, 2 * GIB));
+        assert_eq!(share(64, 256 * GIB), (8, 2 * GIB));
+        assert_eq!(share(16, 12 * GIB), (3, 2 * GIB));
+        assert_eq!(share(4, 3 * GIB), (1, 3 * GIB / 2));
+        assert_eq!(share(4, GIB / 4), (1, GIB));
+    }
 }
