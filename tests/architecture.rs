@@ -23,8 +23,18 @@ pub const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("reqwest", &["capability/http", "sink/sentry"]),
     ("russh", &["capability/ssh"]),
     ("ring", &["capability/ssh", "capability/http/signature_cache", "sandbox/component"]),
-    // The clocks of threads and the limit on open files, which the standard library does not provide.
-    ("nix", &["sandbox/epoch", "sandbox/cpu_timer", "sandbox/system_limits", "sandbox/component/compiler_main"]),
+    // The clocks of threads, the limit on open files and the names of error codes, which the standard library does not
+    // provide.
+    (
+        "nix",
+        &[
+            "capability/shortage",
+            "sandbox/epoch",
+            "sandbox/cpu_timer",
+            "sandbox/system_limits",
+            "sandbox/component/compiler_main",
+        ],
+    ),
     ("rustix", &["private_directory", "sandbox/component"]),
     // The DSN is parsed once, with the rest of the configuration.
     ("sentry", &["sink/sentry", "config", "propagation"]),

@@ -3,6 +3,7 @@
 mod compiling;
 mod host_memory;
 mod hostile;
+mod neighbours;
 mod network;
 
 use serde_json::{Value, json};

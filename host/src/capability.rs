@@ -1,8 +1,8 @@
 //! The functions that a guest can call: one module for each WIT interface, under the interface's name, and what they share.
 //!
 //! A call runs on a [`Context`], which is made for each attempt of a run. Calls pass through [`record_replay`] on their
-//! way, which records them or replays them. [`grant`] decides what a probe may do, [`quota`] and [`memory_budget`] how
-//! much. This module depends neither on schedules or sinks, nor on the origin of a component.
+//! way, which records them or replays them. [`grant`] decides what a probe may do; [`quota`],
+//! [`memory_budget`] and [`connection_budget`] how much. This module depends neither on schedules or sinks, nor on the origin of a component.
 
 use wasmtime::component::{HasData, Linker};
 
@@ -17,11 +17,12 @@ pub use crate::capability::text::truncate;
 mod accounting;
 mod address_filter;
 pub mod bindings;
+pub mod connection_budget;
 mod context;
 pub mod evidence;
 pub mod grant;
 mod held_arguments;
-mod host_lookup;
+pub mod host_lookup;
 pub mod http;
 mod log;
 pub mod log_buffer;
@@ -32,6 +33,7 @@ pub mod quota;
 pub mod record_replay;
 mod run_handles;
 mod shared_state;
+mod shortage;
 mod span;
 mod span_ops;
 pub mod ssh;

@@ -162,7 +162,7 @@ pub enum FaultKind {
     ReplayDiverged,
 }
 
-/// A limit that ends a run when it is reached. [`key`](Self::key) returns the key that sets it.
+/// A limit that ends a run when it is reached. [`key`](Self::key) returns the key that sets it, if one does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LimitKind {
@@ -186,6 +186,12 @@ pub enum LimitKind {
     Received,
     /// The bytes that are sent over the network.
     Sent,
+    /// The open files of this host. Not set by a key.
+    OpenFiles,
+    /// The ports of this host for outgoing connections. Not set by a key.
+    LocalPorts,
+    /// The kernel's memory for connections. Not set by a key.
+    KernelMemory,
 }
 
 /// A line of a run's log.
@@ -296,7 +302,12 @@ impl FaultKind {
 }
 
 impl LimitKind {
-    /// Returns the key below `limits` in the configuration.
+    /// Returns true if a key below `limits` in the configuration sets the limit. The others are those of this host.
+    pub fn is_configured(self) -> bool {
+        !matches!(self, Self::OpenFiles | Self::LocalPorts | Self::KernelMemory)
+    }
+
+    /// Returns the key below `limits` in the configuration, or the limit's name if no key sets it.
     pub fn key(self) -> &'static str {
         match self {
             Self::Deadline => "deadline",
@@ -309,6 +320,9 @@ impl LimitKind {
             Self::Connections => "connections",
             Self::Received => "received",
             Self::Sent => "sent",
+            Self::OpenFiles => "open_files",
+            Self::LocalPorts => "local_ports",
+            Self::KernelMemory => "kernel_memory",
         }
     }
 }

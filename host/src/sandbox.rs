@@ -8,6 +8,8 @@ use parking_lot::Mutex;
 use tokio::task::JoinError;
 use wasmtime::component::Linker;
 
+use crate::capability::connection_budget::ConnectionBudget;
+use crate::capability::host_lookup::LookupPool;
 use crate::capability::memory_budget::MemoryPool;
 use crate::capability::{self, SharedState, http};
 use crate::config::{self, Module};
@@ -97,8 +99,13 @@ impl Sandbox {
         let executor = GuestExecutor::start().map_err(|error| refused(error.into()))?;
         let mut linker = Linker::new(&engine);
         capability::link(&mut linker).map_err(refused)?;
-        let shared =
-            SharedState { http: Arc::new(http::SharedState::load()), ssh: Arc::default(), memory: Arc::new(memory) };
+        let shared = SharedState {
+            http: Arc::new(http::SharedState::load()),
+            ssh: Arc::default(),
+            memory: Arc::new(memory),
+            connections: Arc::new(ConnectionBudget::new(system_limits::connections_beyond_first(in_flight))),
+            lookups: LookupPool::default(),
+        };
         let compiler = ComponentCompiler::new(engine, compiler);
         Ok(Self {
             components: ComponentCache::new(compiler, linker, executor, secrets.clone(), Arc::new(shared)),

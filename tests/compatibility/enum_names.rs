@@ -17,9 +17,9 @@ fn assert_serialized_as<T: Serialize + DeserializeOwned + PartialEq + Debug>(wor
     }
 }
 
-/// Each limit with its name in a recording, and its key below `limits`, which is also the reason of a run that reached
-/// it.
-const LIMITS: [(LimitKind, &str, &str); 10] = [
+/// Each limit with its name in a recording, and its key below `limits`, if it has one, which is also the reason of a run
+/// that reached it.
+const LIMITS: [(LimitKind, &str, &str); 13] = [
     (LimitKind::Deadline, "deadline", "deadline"),
     (LimitKind::Cpu, "cpu", "cpu"),
     (LimitKind::Memory, "memory", "memory"),
@@ -30,6 +30,9 @@ const LIMITS: [(LimitKind, &str, &str); 10] = [
     (LimitKind::Connections, "connections", "connections"),
     (LimitKind::Received, "received", "received"),
     (LimitKind::Sent, "sent", "sent"),
+    (LimitKind::OpenFiles, "open-files", "open_files"),
+    (LimitKind::LocalPorts, "local-ports", "local_ports"),
+    (LimitKind::KernelMemory, "kernel-memory", "kernel_memory"),
 ];
 
 /// Each other kind of fault, with its name in a recording, and its reason.

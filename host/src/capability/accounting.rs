@@ -1,5 +1,8 @@
 //! Resources that one attempt uses, compared with its limits.
 
+use std::sync::Arc;
+
+use crate::capability::connection_budget::RunConnections;
 use crate::capability::memory_budget::Reservation;
 use crate::capability::quota::Quota;
 use crate::config::Limits;
@@ -33,10 +36,10 @@ impl Accounting {
     const MAX_SPAN_TEXT_BYTES: usize = 1 << 20;
 
     /// Returns the accounting of an attempt that has used nothing yet.
-    pub fn new(limits: Limits, reservation: Reservation) -> Self {
+    pub fn new(limits: Limits, reservation: Reservation, connections: Arc<RunConnections>) -> Self {
         Self {
             limits,
-            quota: Quota::new(limits, reservation),
+            quota: Quota::new(limits, reservation, connections),
             memory: Growth::default(),
             table_elements: Growth::default(),
             span_text_left: Self::MAX_SPAN_TEXT_BYTES,

@@ -14,6 +14,7 @@ use crate::capability::address_filter::AddressFilter;
 use crate::capability::bindings;
 use crate::capability::grant::{List, Refusal};
 use crate::capability::held_arguments::HeldArguments;
+use crate::capability::host_lookup::HostLookup;
 use crate::capability::http;
 use crate::capability::probe_context::ProbeContext;
 use crate::capability::quota::{ConnectionPermit, Exceeded};
@@ -43,6 +44,8 @@ pub struct Context {
     pub(in crate::capability) exchanges: Handle,
     /// The resources behind the guest's handles.
     pub(in crate::capability) table: ResourceTable,
+    /// Resolves names.
+    pub(in crate::capability) lookup: HostLookup,
     /// The connections and cookies of `http`.
     pub(in crate::capability) http: http::Session,
     /// The memory that counts for the arguments of the guest's calls.
@@ -63,8 +66,10 @@ impl Context {
     ) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handles);
-        let accounting = Accounting::new(limits, shared.memory.reservation(probe.built_in));
-        let http = http::Session::new(Arc::clone(&shared.http), accounting.quota.clone());
+        let connections = shared.connections.for_run(probe.built_in);
+        let accounting = Accounting::new(limits, shared.memory.reservation(probe.built_in), connections);
+        let lookup = shared.lookups.of_probe(probe.lookups.as_ref());
+        let http = http::Session::new(Arc::clone(&shared.http), accounting.quota.clone(), lookup.clone());
         Self {
             run,
             accounting,
@@ -78,6 +83,7 @@ impl Context {
             table,
             http,
             held_arguments: HeldArguments::default(),
+            lookup,
             wasi: None,
         }
     }

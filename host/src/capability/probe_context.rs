@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use crate::capability::grant::{self, Grants, Refusal, Secret, SecretTarget};
+use crate::capability::host_lookup::ProbeLookups;
 use crate::capability::log_buffer::LogBuffer;
 use crate::capability::span_ops::SpanOps;
 use crate::config::{TraceHeaders, TraceHost};
@@ -36,6 +37,8 @@ pub struct ProbeContext {
     pub trace_hosts: Arc<[TraceHost]>,
     /// The settings of `sentry` for the headers of a run's trace.
     pub event_defaults: Arc<EventDefaults>,
+    /// The bound of the probe's lookups at once. `None` for a built-in probe, which has none of its own.
+    pub lookups: Option<ProbeLookups>,
     /// True if the component is built into the host.
     pub built_in: bool,
     /// False while settings are checked, when no traffic may leave the host.

@@ -2,8 +2,9 @@
 //! which exchanges run share them. Independent of protocols.
 //!
 //! Once a limit is reached, the attempt ends, whichever task reached it, so that a guest cannot mistake the limit for a
-//! failure of the target.
+//! failure of the target. The same holds for resources of this host that are used up, such as open files.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -11,7 +12,9 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::SetOnce;
 
+use crate::capability::connection_budget::{FilePermit, RunConnections};
 use crate::capability::memory_budget::Reservation;
+use crate::capability::shortage::{current_shortage, shortage};
 use crate::config::Limits;
 use crate::run::LimitKind;
 
@@ -24,6 +27,8 @@ struct Usage {
     memory: Mutex<Memory>,
     requests: AtomicU64,
     connections: AtomicU64,
+    /// The connections of the attempt among those of all runs.
+    run_connections: Arc<RunConnections>,
     received: AtomicU64,
     sent: AtomicU64,
     exceeded: SetOnce<Exceeded>,
@@ -50,24 +55,26 @@ pub struct HeldBytes {
 #[error("the limit `{}` is reached", self.0.key())]
 pub struct Exceeded(pub LimitKind);
 
-/// A permit for one open connection, which counts against the limit until the permit is dropped, as do the bytes of its
-/// buffers.
+/// A permit for one open connection, which counts against the limit until the permit is dropped, as do its open file and
+/// the bytes of its buffers.
 pub struct ConnectionPermit {
     quota: Quota,
     _buffers: HeldBytes,
+    _file: FilePermit,
 }
 
 /// Bytes that one connection is counted to take: the buffers of TLS and HTTP, or of SSH.
 const CONNECTION_BYTES: usize = 32 << 10;
 
 impl Quota {
-    /// Returns counters at zero. Memory is taken from `reservation`.
-    pub fn new(limits: Limits, reservation: Reservation) -> Self {
+    /// Returns counters at zero. Memory is taken from `reservation`, and connections from `run_connections`.
+    pub fn new(limits: Limits, reservation: Reservation, run_connections: Arc<RunConnections>) -> Self {
         Self(Arc::new(Usage {
             limits,
             memory: Mutex::new(Memory { held: 0, reservation }),
             requests: AtomicU64::new(0),
             connections: AtomicU64::new(0),
+            run_connections,
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             exceeded: SetOnce::new(),
@@ -102,12 +109,15 @@ impl Quota {
     /// Counts a connection that is about to be made, and [`CONNECTION_BYTES`] for its buffers.
     ///
     /// # Errors
-    /// [`Exceeded`] when too many connections would be open at once, when the buffers would be too much memory, or when any
-    /// limit was reached before.
+    /// [`Exceeded`] when too many connections of the attempt or of all runs would be open at once, when the buffers would
+    /// be too much memory, or when any limit was reached before.
     pub fn acquire_connection(&self) -> Result<ConnectionPermit, Exceeded> {
-        let permit = ConnectionPermit { quota: self.clone(), _buffers: self.hold(CONNECTION_BYTES)? };
+        let buffers = self.hold(CONNECTION_BYTES)?;
         self.add(&self.0.connections, 1, self.0.limits.connections, LimitKind::Connections)?;
-        Ok(permit)
+        match self.0.run_connections.acquire() {
+            Some(file) => Ok(ConnectionPermit { quota: self.clone(), _buffers: buffers, _file: file }),
+            None => Err(self.set_exceeded(LimitKind::OpenFiles)),
+        }
     }
 
     /// Counts bytes that the host is about to hold on the guest's behalf, until the result is dropped.
@@ -155,12 +165,12 @@ impl Quota {
 
     /// Returns true if another connection may be made. Otherwise idle ones have to be closed first.
     pub fn may_connect(&self) -> bool {
-        self.0.connections.load(Relaxed) < self.0.limits.connections
+        self.0.connections.load(Relaxed) < self.0.limits.connections && self.0.run_connections.may_acquire()
     }
 
     /// Marks a limit as reached, unless another one was reached before: the later one may follow from it. Returns the
     /// limit that was reached first.
-    fn set_exceeded(&self, limit: LimitKind) -> Exceeded {
+    pub fn set_exceeded(&self, limit: LimitKind) -> Exceeded {
         // An error means that a limit is marked already.
         let _ = self.0.exceeded.set(Exceeded(limit));
         self.0.exceeded.get().copied().unwrap_or(Exceeded(limit))
@@ -172,6 +182,29 @@ impl Quota {
     /// [`Exceeded`] with the limit that was reached first.
     pub fn check(&self) -> Result<(), Exceeded> {
         self.0.exceeded.get().map_or(Ok(()), |exceeded| Err(*exceeded))
+    }
+
+    /// Ends the attempt if an error says that a resource of this host is used up, which is no failure of the target.
+    ///
+    /// # Errors
+    /// [`Exceeded`] then, or when any limit was reached before.
+    pub fn check_error(&self, error: &(dyn Error + 'static)) -> Result<(), Exceeded> {
+        match shortage(error) {
+            Some(resource) => Err(self.set_exceeded(resource)),
+            None => self.check(),
+        }
+    }
+
+    /// Ends the attempt if the kernel refuses another socket now. To be called after a failure whose error does not say
+    /// whether this host is its cause.
+    ///
+    /// # Errors
+    /// [`Exceeded`] then, or when any limit was reached before.
+    pub fn check_host(&self) -> Result<(), Exceeded> {
+        match current_shortage() {
+            Some(resource) => Err(self.set_exceeded(resource)),
+            None => self.check(),
+        }
     }
 
     /// Waits until a limit is reached.
@@ -245,12 +278,16 @@ impl Drop for HeldBytes {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::io::ErrorKind;
 
+    use super::*;
+    use crate::capability::connection_budget::ConnectionBudget;
     use crate::capability::memory_budget::MemoryPool;
+    use crate::capability::shortage::too_many_open_files;
 
     fn with_limits(limits: Limits) -> Quota {
-        Quota::new(limits, Arc::new(MemoryPool::new(1 << 20, 1)).reservation(false))
+        let connections = Arc::new(ConnectionBudget::default()).for_run(false);
+        Quota::new(limits, Arc::new(MemoryPool::new(1 << 20, 1)).reservation(false), connections)
     }
 
     fn quota() -> Quota {
@@ -316,6 +353,34 @@ mod tests {
         assert!(quota.may_connect());
         let _permit = quota.acquire_connection().expect("the permit of the only connection was dropped");
         assert_eq!(quota.acquire_connection().err(), Some(Exceeded(LimitKind::Connections)));
+    }
+
+    #[test]
+    fn connections_of_all_runs_together_are_limited() {
+        let budget = Arc::new(ConnectionBudget::new(2));
+        let pool = Arc::new(MemoryPool::new(1 << 20, 1));
+        let quota = || Quota::new(Limits::default(), pool.reservation(false), budget.for_run(false));
+        let (greedy, other) = (quota(), quota());
+        let permits = [greedy.acquire_connection(), greedy.acquire_connection()];
+        assert!(!greedy.may_connect() && other.may_connect());
+        assert!(permits.iter().all(Result::is_ok));
+        assert_eq!(greedy.acquire_connection().err(), Some(Exceeded(LimitKind::OpenFiles)));
+        assert_eq!(greedy.check(), Err(Exceeded(LimitKind::OpenFiles)), "the run ends");
+        let permit = other.acquire_connection().expect("the first connection of a run is guaranteed");
+        drop(permits);
+        let _permits = (permit, other.acquire_connection().expect("the connections of the other run are closed"));
+        assert_eq!(other.check(), Ok(()));
+    }
+
+    #[test]
+    fn errors_of_this_host_end_the_attempt_and_those_of_targets_do_not() {
+        let quota = quota();
+        let refused = std::io::Error::from(ErrorKind::ConnectionRefused);
+        assert_eq!(quota.check_error(&refused), Ok(()));
+        assert_eq!(quota.check_host(), Ok(()));
+        assert_eq!(quota.check_error(&too_many_open_files()), Err(Exceeded(LimitKind::OpenFiles)));
+        assert_eq!(quota.check_error(&refused), Err(Exceeded(LimitKind::OpenFiles)));
+        assert_eq!(quota.check(), Err(Exceeded(LimitKind::OpenFiles)));
     }
 
     #[tokio::test]

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::capability::connection_budget::ConnectionBudget;
+use crate::capability::host_lookup::LookupPool;
 use crate::capability::memory_budget::MemoryPool;
 use crate::capability::{http, ssh};
 
@@ -13,4 +15,8 @@ pub struct SharedState {
     pub ssh: Arc<ssh::AcceptedHosts>,
     /// The memory that all runs may use together.
     pub memory: Arc<MemoryPool>,
+    /// The connections that all runs may have open together.
+    pub connections: Arc<ConnectionBudget>,
+    /// The lookups of names that all runs may have in progress at once.
+    pub lookups: LookupPool,
 }

@@ -100,16 +100,16 @@ pub fn check_limits(deadline: Instant, used: Duration, limits: Limits) -> Result
     }
 }
 
-/// Adds the configuration key that raises a limit to the message of the limit's fault, unless the limit already has its
-/// greatest value.
+/// Adds the configuration key that raises a limit to the message of the limit's fault, unless no key does, or the limit
+/// already has its greatest value.
 pub fn with_advice(mut fault: Fault, limits: &Limits) -> Fault {
     let FaultKind::Limit(limit) = fault.kind else { return fault };
-    let is_at_maximum = match limit {
+    let cannot_be_raised = match limit {
         LimitKind::Memory => limits.memory == MAX_MEMORY_BYTES,
         LimitKind::Table => limits.table == MAX_TABLE_ELEMENTS,
-        _ => false,
+        limit => !limit.is_configured(),
     };
-    if !is_at_maximum {
+    if !cannot_be_raised {
         let subject = if limit == LimitKind::TotalMemory { "they" } else { "it" };
         fault.message.push_str(&format!("; raise `limits.{}` if {subject} may have more", limit.key()));
     }
@@ -146,6 +146,14 @@ fn limit_message(limit: LimitKind, limits: &Limits) -> String {
         LimitKind::Connections => format!("the probe had more than its {} connections at once", limits.connections),
         LimitKind::Received => format!("the probe received more than its {}", format_bytes(limits.received)),
         LimitKind::Sent => format!("the probe sent more than its {}", format_bytes(limits.sent)),
+        LimitKind::OpenFiles => "this host has too few open files left for another connection of the probe; raise its \
+                                 hard limit (`ulimit -Hn`, or `LimitNOFILE=` of a systemd unit), or lower \
+                                 `limits.connections` of probes that open many"
+            .to_owned(),
+        LimitKind::LocalPorts => "this host has no free port for another connection; widen \
+                                  `sysctl net.ipv4.ip_local_port_range`"
+            .to_owned(),
+        LimitKind::KernelMemory => "this host's kernel has no memory for another connection".to_owned(),
     }
 }
 

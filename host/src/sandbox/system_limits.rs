@@ -68,11 +68,25 @@ fn files_needed(runs: usize) -> usize {
     runs * 3 / 2 + PROCESS_FILES + 1
 }
 
-/// Raises the soft limit on open files to what `runs` runs need, as far as the hard limit allows, and returns it. Returns
-/// `None` if the kernel does not report the limit.
+/// Returns the number of connections that all of `runs` runs may have together beyond the first of each run: one for
+/// each open file that the limit leaves, but at least some, since few runs connect all at once.
+pub fn connections_beyond_first(runs: usize) -> usize {
+    let limit =
+        getrlimit(Resource::RLIMIT_NOFILE).map_or(usize::MAX, |(soft, _)| usize::try_from(soft).unwrap_or(usize::MAX));
+    connections_by_files(limit, runs)
+}
+
+fn connections_by_files(limit: usize, runs: usize) -> usize {
+    (limit.saturating_sub(PROCESS_FILES).saturating_sub(runs)).max(limit / 16)
+}
+
+/// Raises the soft limit on open files to what `runs` runs need, and at least to 4096, as far as the hard limit allows,
+/// and returns it. Returns `None` if the kernel does not report the limit.
 fn raise_open_files(runs: usize) -> Option<usize> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
-    let raised = (files_needed(runs) as u64).min(hard);
+    /// Enough for some runs that have many connections.
+    const MIN_OPEN_FILES: u64 = 4096;
+    let raised = (files_needed(runs) as u64).max(MIN_OPEN_FILES).min(hard);
     let current = if soft < raised && setrlimit(Resource::RLIMIT_NOFILE, raised, hard).is_ok() { raised } else { soft };
     Some(usize::try_from(current).unwrap_or(usize::MAX))
 }
@@ -127,6 +141,16 @@ mod tests {
         assert!(runs_by_files(20_000) > 10_000);
         assert_eq!((runs_by_mappings(0), runs_by_files(0)), (1, 1));
         assert!((1..10_000).all(|runs| runs_by_files(files_needed(runs)) >= runs));
+    }
+
+    #[test]
+    fn open_files_are_left_for_the_host_besides_all_connections() {
+        assert_eq!(connections_by_files(1024, runs_by_files(1024)), 142);
+        for limit in [1024, 4096, 65_536] {
+            let runs = runs_by_files(limit);
+            assert_eq!(runs + connections_by_files(limit, runs) + PROCESS_FILES, limit);
+        }
+        assert_eq!(connections_by_files(256, 1), 16, "some runs have several connections even where files are few");
     }
 
     #[test]

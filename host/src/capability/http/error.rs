@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::io::ErrorKind;
+use std::net::IpAddr;
 
 use crate::capability::bindings::sentrynet::probe::http::Error;
 use crate::capability::http::peer::Peer;
@@ -9,7 +10,9 @@ use crate::capability::http::phase::Phase;
 use crate::capability::http::timing_hooks::Timestamps;
 use crate::capability::http::tls_error;
 use crate::capability::net_errors::{self, bytes, connect_error};
+use crate::capability::shortage::{self, local_port_shortage};
 use crate::capability::timeout::Timeout;
+use crate::run::LimitKind;
 use crate::trace::Status;
 
 /// Converts an error of reqwest to the guest's error. Its kind depends on the phase in which the hop failed.
@@ -33,6 +36,18 @@ pub fn from_reqwest(error: &reqwest::Error, timestamps: &Timestamps, peer: &Peer
             None => Error::Protocol(closed_by_server(causes()).unwrap_or_else(|| protocol_message(&root_cause))),
         },
     }
+}
+
+/// Returns the resource of this host that is used up, if the hop failed for that reason. `source` is the local address
+/// that the request requires.
+pub fn shortage(
+    error: &reqwest::Error,
+    timestamps: &Timestamps,
+    peer: &Peer,
+    source: Option<IpAddr>,
+) -> Option<LimitKind> {
+    let ports = || local_port_shortage(error, &peer.ip_addresses(timestamps), source);
+    timestamps.shortage.or_else(|| shortage::shortage(error)).or_else(ports)
 }
 
 /// Returns true if the server, or a proxy on its behalf, refused or reset the connection, which counts as an answer.

@@ -23,7 +23,7 @@ use crate::capability::http::response_stream::ResponseSender;
 use crate::capability::http::timing_hooks::{HopTimings, TimedBody};
 use crate::capability::http::transport::HttpVersion;
 use crate::capability::http::{certificate, error, hop_span};
-use crate::capability::quota::HeldBytes;
+use crate::capability::quota::{Exceeded, HeldBytes};
 use crate::capability::timeout::Timeout;
 use crate::run::evidence::Excerpt;
 use crate::trace::{Handle, Recorder};
@@ -150,7 +150,11 @@ impl Hop {
     /// error comes from the network or the server.
     async fn send(&mut self, exchange: &Exchange) -> Result<reqwest::Result<reqwest::Response>, Error> {
         let (session, parts) = (&exchange.context.session, &exchange.request);
-        let client = session.client(&exchange.transport).map_err(Error::Other)?;
+        let client = session.client(&exchange.transport);
+        if client.is_err() {
+            session.quota.check_host()?;
+        }
+        let client = client.map_err(Error::Other)?;
         let body = match &parts.body {
             RequestBody::Whole(bytes) => Body::wrap(TimedBody::new(bytes.clone(), self.timings.clone())),
             RequestBody::Streamed(stream) => Body::wrap(stream.send(self.timings.clone(), session.quota.clone())),
@@ -200,7 +204,7 @@ impl Hop {
         held: &mut HeldBytes,
     ) -> Result<Vec<u8>, Error> {
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.network_error(&error))? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.network_error(&error, exchange))? {
             self.count_chunk(&chunk, exchange)?;
             let left = usize::try_from(exchange.limits.max_body_bytes).unwrap_or(usize::MAX) - body.len();
             let chunk = &chunk[..chunk.len().min(left)];
@@ -226,7 +230,7 @@ impl Hop {
                 timeout = sleep(exchange.limits.phase_timeouts.between_bytes) => return Err(self.timed_out(timeout)),
             };
             let Some(frame) = frame else { return Ok(()) };
-            match frame.map_err(|error| self.network_error(&error))?.into_data() {
+            match frame.map_err(|error| self.network_error(&error, exchange))?.into_data() {
                 Ok(chunk) => {
                     self.count_chunk(&chunk, exchange)?;
                     sender.send_data(exchange.context.session.quota.hold_data(chunk)?).await;
@@ -253,6 +257,9 @@ impl Hop {
 
     /// Returns the error for a request that got no response, and sets `is_refused` and `is_cert_error`.
     fn send_error(&mut self, error: &reqwest::Error, exchange: &Exchange) -> Error {
+        if let Err(exceeded) = self.check_host(error, exchange) {
+            return exceeded.into();
+        }
         let timestamps = self.timings.timestamps();
         let peer = &self.evidence.peer;
         self.is_refused = error::is_refusal(error, &timestamps, peer);
@@ -269,7 +276,19 @@ impl Hop {
         }
     }
 
-    fn network_error(&self, error: &reqwest::Error) -> Error {
+    /// Ends the attempt if an error means that a resource of this host is used up.
+    fn check_host(&self, error: &reqwest::Error, exchange: &Exchange) -> Result<(), Exceeded> {
+        let (quota, source) = (&exchange.context.session.quota, exchange.transport.source_address);
+        match error::shortage(error, &self.timings.timestamps(), &self.evidence.peer, source) {
+            Some(resource) => Err(quota.set_exceeded(resource)),
+            None => quota.check(),
+        }
+    }
+
+    fn network_error(&self, error: &reqwest::Error, exchange: &Exchange) -> Error {
+        if let Err(exceeded) = self.check_host(error, exchange) {
+            return exceeded.into();
+        }
         error::from_reqwest(error, &self.timings.timestamps(), &self.evidence.peer)
     }
 
@@ -294,7 +313,10 @@ impl Hop {
         let failure = error.filter(|_| self.response_received.is_none()).map(|error| (last_phase, error));
         hop_span::add_phases(recorder, self.span, &phases, &self.evidence, &timestamps, failure);
         hop_span::set_timeline(recorder, self.span, &timeline);
-        if let Some(contact) = hop_span::contact(&self.evidence, &timeline, self.response_received, self.is_refused) {
+        let contact = hop_span::contact(&self.evidence, &timeline, self.response_received, self.is_refused);
+        // Once a limit has ended the attempt, the silence of a host proves nothing.
+        let is_ended = exchange.context.session.quota.check().is_err();
+        if let Some(contact) = contact.filter(|contact| contact.answered || !is_ended) {
             recorder.record_contact(contact);
         }
         if let Some(error) = error {

@@ -22,6 +22,7 @@ use crate::capability::http::resolve::{ConnectTo, IpVersion};
 use crate::capability::http::response::Response;
 use crate::capability::http::tls::{ClientCertFiles, Trust};
 use crate::capability::http::transport::{HttpVersion, ProxyUrl};
+use crate::capability::quota::Exceeded;
 use crate::capability::text::quotable;
 use crate::capability::timeout::Timeout;
 
@@ -32,6 +33,11 @@ impl Context {
     /// Returns the part of the attempt that its exchanges share.
     pub(in crate::capability) fn exchange_context(&self) -> ExchangeContext {
         ExchangeContext { session: self.http.clone(), run: self.run.clone(), probe: Arc::clone(&self.probe) }
+    }
+
+    /// Ends the attempt if files could not be read because too many are open on this host.
+    fn check_files<T>(&self, result: &Result<T, String>) -> Result<(), Exceeded> {
+        if result.is_err() { self.accounting.quota.check_host() } else { Ok(()) }
     }
 }
 
@@ -90,6 +96,7 @@ impl HostRequest for Context {
         };
         // The file is read here, so that `check` reports what is wrong with it.
         let tls_config = self.shared.http.tls_configs.get(&Trust::CaFile(path.clone()), None);
+        self.check_files(&tls_config)?;
         self.table.get_mut(&request)?.ca_file = Some(path);
         Ok(tls_config.map(drop))
     }
@@ -110,6 +117,7 @@ impl HostRequest for Context {
         };
         // The files are read here, so that `check` reports what is wrong with them.
         let tls_config = self.shared.http.tls_configs.get(&Trust::System, Some(&files));
+        self.check_files(&tls_config)?;
         let request = self.table.get_mut(&request)?;
         request.transport.client_cert = Some(files);
         request.secrets.client_key = key_setting;
@@ -235,6 +243,7 @@ impl HostRequest for Context {
         };
         // Binding a socket fails if this machine does not have the address.
         if let Err(error) = std::net::UdpSocket::bind(SocketAddr::new(address, 0)) {
+            self.accounting.quota.check_error(&error)?;
             return Ok(Err(format!("{address} cannot be connected from ({error}): is it one of this machine's?")));
         }
         let request = self.table.get_mut(&request)?;
@@ -257,7 +266,9 @@ impl HostRequest for Context {
             Ok(transport) => transport,
             Err(why) => return Ok(Err(Error::Other(why))),
         };
-        if let Err(why) = self.http.client(&transport) {
+        let client = self.http.client(&transport);
+        self.check_files(&client)?;
+        if let Err(why) = client {
             return Ok(Err(Error::Other(why)));
         }
         if let Err(refusal) = request.secrets.check(&self.probe, &request.parts.url) {

@@ -46,7 +46,8 @@ impl Peer {
         HostContact::is_loopback(&self.connect_host, self.ip_addresses(timestamps))
     }
 
-    fn ip_addresses(&self, timestamps: &Timestamps) -> Vec<IpAddr> {
+    /// Returns the addresses that the client tried to connect to, or would have tried.
+    pub fn ip_addresses(&self, timestamps: &Timestamps) -> Vec<IpAddr> {
         let literal = self.connect_host.trim_matches(['[', ']']).parse::<IpAddr>().ok();
         // With a SOCKS proxy, the last name that was resolved may be the URL's host: its addresses are not the proxy's.
         let are_of_connect_host = timestamps.names.last().is_none_or(|name| *name == self.connect_host);

@@ -1,5 +1,6 @@
 //! Resolution of names for requests: by the system's resolver or a DNS server of the operator's choice.
 
+use std::error::Error;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -9,9 +10,10 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use crate::capability::host_lookup;
+use crate::capability::host_lookup::HostLookup;
 use crate::capability::http::timing_hooks::HopTimings;
 use crate::capability::net_errors::{lookup_error, lower_first};
+use crate::capability::shortage::{current_shortage, shortage};
 use crate::capability::text::quotable;
 
 /// The timeout of one query to a DNS server. It is shorter than the default timeout of a request, 30 s, so that a lost
@@ -20,14 +22,14 @@ const DNS_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
 const DNS_ATTEMPTS: usize = 3;
 
 /// A version of IP that a request requires.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum IpVersion {
     V4,
     V6,
 }
 
 /// The host, the port, or both, to connect to instead of a URL's.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ConnectTo {
     /// The URL's host. Requests to other hosts, after a redirect, connect as usual.
     url_host: String,
@@ -40,6 +42,8 @@ pub struct ConnectTo {
 /// The resolver of one client. It records in the current hop when a name is resolved, and to which addresses.
 #[derive(Clone)]
 pub struct Resolver {
+    /// The system's resolver.
+    system: HostLookup,
     ip_version: Option<IpVersion>,
     connect_to: Option<ConnectTo>,
     /// The DNS server to query. If it is `None`, the system's resolver is used.
@@ -108,6 +112,7 @@ impl Resolver {
     /// # Errors
     /// A message for a person if no resolver can be built for the DNS server.
     pub fn new(
+        system: HostLookup,
         ip_version: Option<IpVersion>,
         connect_to: Option<ConnectTo>,
         dns_server: Option<SocketAddr>,
@@ -116,7 +121,7 @@ impl Resolver {
             Some(server) => Some((server, dns_resolver(server, ip_version)?)),
             None => None,
         };
-        Ok(Self { ip_version, connect_to, dns_server })
+        Ok(Self { system, ip_version, connect_to, dns_server })
     }
 
     /// Returns the name or address to connect to for a URL's host, and the port, where 0 stands for the URL's port.
@@ -131,11 +136,12 @@ impl Resolver {
         let addresses = match (&self.dns_server, literal_address(name)) {
             (_, Some(address)) => vec![address],
             (Some((server, resolver)), None) => {
-                let result = resolver.lookup_ip(name).await;
+                let result = resolver.lookup_ip(name).await.inspect_err(record_shortage);
                 result.map_err(|error| dns_server_error(name, *server, self.ip_version, &error))?.iter().collect()
             }
             (None, None) => {
-                host_lookup::lookup(name).await.map_err(|error| ResolveError(lookup_error(name, &error)))?
+                let result = self.system.resolve(name).await.inspect_err(record_shortage);
+                result.map_err(|error| ResolveError(lookup_error(name, &error)))?
             }
         };
         let matching =
@@ -181,6 +187,14 @@ impl Resolve for Resolver {
             });
             Ok(Box::new(allowed?.into_iter()) as Addrs)
         })
+    }
+}
+
+/// Records in the current hop that a lookup failed because a resource of this host is used up, if it did.
+fn record_shortage<E: Error + 'static>(error: &E) {
+    // The C library's resolver reports a failure to open a socket in other words.
+    if let Some(resource) = shortage(error).or_else(current_shortage) {
+        HopTimings::record(|timestamps| timestamps.shortage = Some(resource));
     }
 }
 

@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 use reqwest::Client;
 use rustls::ClientConfig;
 
+use crate::capability::host_lookup::HostLookup;
 use crate::capability::http::cookies::Cookies;
 use crate::capability::http::resolve::Resolver;
 use crate::capability::http::shared_state::SharedState;
@@ -22,14 +23,15 @@ pub struct Session {
     pub shared: Arc<SharedState>,
     /// The cookies of requests that send and store them.
     pub cookies: Arc<Cookies>,
+    lookup: HostLookup,
     /// A client, which is a pool of connections, for each transport.
     clients: Arc<Mutex<Vec<(Transport, Client)>>>,
 }
 
 impl Session {
-    /// Returns a session without connections and cookies.
-    pub fn new(shared: Arc<SharedState>, quota: Quota) -> Self {
-        Self { quota, shared, cookies: Arc::default(), clients: Arc::default() }
+    /// Returns a session without connections and cookies. It resolves names by `lookup`.
+    pub fn new(shared: Arc<SharedState>, quota: Quota, lookup: HostLookup) -> Self {
+        Self { quota, shared, cookies: Arc::default(), lookup, clients: Arc::default() }
     }
 
     /// Returns the client for a transport, and builds it if there is none yet.
@@ -68,7 +70,8 @@ impl Session {
             Some(HttpVersion::Http1) => tls.alpn_protocols.retain(|protocol| protocol != b"h2"),
             Some(HttpVersion::Http2) => tls.alpn_protocols.retain(|protocol| protocol == b"h2"),
         }
-        let resolver = Resolver::new(transport.ip_version, transport.connect_to.clone(), transport.dns_server)?;
+        let lookup = self.lookup.clone();
+        let resolver = Resolver::new(lookup, transport.ip_version, transport.connect_to.clone(), transport.dns_server)?;
         let mut builder = Client::builder()
             .tls_backend_preconfigured(tls)
             .dns_resolver(Arc::new(resolver))

@@ -22,6 +22,7 @@ use tower_service::Service;
 use crate::capability::grant::Refusal;
 use crate::capability::http::peer_filter::PeerFilter;
 use crate::capability::quota::{ConnectionPermit, Quota};
+use crate::run::LimitKind;
 
 tokio::task_local! {
     static CURRENT_HOP: HopTimings;
@@ -49,6 +50,8 @@ pub struct Timestamps {
     pub addresses: Vec<IpAddr>,
     /// The reason why the hop may connect to none of the last name's addresses.
     pub refusal: Option<Refusal>,
+    /// The resource of this host that is used up, if a lookup failed for that reason.
+    pub shortage: Option<LimitKind>,
     /// The start of the TLS handshake, when TCP is connected.
     pub tls_started: Option<Instant>,
     /// The time at which the connection was ready, TLS included.

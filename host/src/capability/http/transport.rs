@@ -15,7 +15,7 @@ use crate::capability::http::tls::{ClientCertFiles, Trust};
 pub const USER_AGENT: &str = concat!("sentrynet/", env!("CARGO_PKG_VERSION"));
 
 /// Transport options. Two requests share connections only if these are equal.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Transport {
     pub trust: Trust,
     pub client_cert: Option<ClientCertFiles>,
@@ -36,14 +36,14 @@ pub struct Transport {
 }
 
 /// A version of HTTP that a request requires.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum HttpVersion {
     Http1,
     Http2,
 }
 
 /// The URL of a proxy: http, https, socks5 or socks5h. It may contain credentials, which `Debug` leaves out.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ProxyUrl(Url);
 
 impl ProxyUrl {

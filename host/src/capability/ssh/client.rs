@@ -88,12 +88,14 @@ impl HostClient for Context {
             Ok(path) => path,
             Err(message) => return Ok(Err(message)),
         };
-        let client = self.table.get_mut(&client)?;
-        client.known_hosts = Some(path.clone());
+        self.table.get_mut(&client)?.known_hosts = Some(path.clone());
         Ok(match std::fs::File::open(&path) {
             // The file is created when the first host key is accepted.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(format!("cannot read {}: {error}", path.display())),
+            Err(error) => {
+                self.accounting.quota.check_error(&error)?;
+                Err(format!("cannot read {}: {error}", path.display()))
+            }
             Ok(_) => Ok(()),
         })
     }
@@ -173,10 +175,12 @@ impl HostClient for Context {
         };
         self.accounting.quota.count_request()?;
         let (permit, started) = (self.acquire_connection()?, Instant::now());
-        let (filter, run, parent) = (self.address_filter(List::Ssh), self.run.clone(), self.run.recorder.current());
+        let (filter, lookup) = (self.address_filter(List::Ssh), self.lookup.clone());
+        let (run, parent) = (self.run.clone(), self.run.recorder.current());
         // In a task of its own, since here the future would be polled on the guest's small stack, and delayed by other
         // guests that compute.
-        let connecting = self.exchanges.spawn(async move { connect(target, permit, &filter, run, parent).await });
+        let connecting =
+            self.exchanges.spawn(async move { connect(target, permit, &filter, &lookup, run, parent).await });
         let connected = AbortOnDropHandle::new(connecting).await?;
         self.accounting.quota.check()?;
         match connected {

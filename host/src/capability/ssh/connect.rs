@@ -10,10 +10,11 @@ use russh::{Preferred, SshId};
 use tokio::net::TcpStream;
 
 use crate::capability::address_filter::AddressFilter;
-use crate::capability::host_lookup::lookup;
+use crate::capability::host_lookup::HostLookup;
 use crate::capability::net_errors::{is_refusal, lookup_error};
-use crate::capability::quota::ConnectionPermit;
+use crate::capability::quota::{ConnectionPermit, Quota};
 use crate::capability::run_handles::RunHandles;
+use crate::capability::shortage::{local_port_shortage, shortage};
 use crate::capability::ssh::client_handler::{ClientHandler, HandlerError};
 use crate::capability::ssh::connection::{Connection, RusshClient, Server};
 use crate::capability::ssh::error::{self, Error};
@@ -37,12 +38,13 @@ pub async fn connect(
     target: Target,
     permit: ConnectionPermit,
     filter: &AddressFilter,
+    lookup: &HostLookup,
     run: RunHandles,
     parent: Handle,
 ) -> Result<Connection, Error> {
     let span = SshSpan::open(run, parent, &target);
     let budget = TimeBudget::start(target.timeout);
-    let established = establish(&target, budget, permit, filter, &span).await;
+    let established = establish(&target, budget, permit, filter, lookup, &span).await;
     let (client, server) = established.inspect_err(|error| span.record_error(span.handle, error))?;
     let mut connection = Connection::new(target, budget, span.handshake(), span, client, server);
     connection.request_auth_methods().await?;
@@ -54,15 +56,21 @@ async fn establish(
     budget: TimeBudget,
     permit: ConnectionPermit,
     filter: &AddressFilter,
+    lookup: &HostLookup,
     span: &SshSpan,
 ) -> Result<(RusshClient, Server), Error> {
     let host = target.host.trim_matches(['[', ']']).to_owned();
     let (trust, port) = (Arc::new(target.trust.clone()), target.port);
-    let known_host = read_known_host(&trust, &host, port, budget).await?;
+    let known_host = read_known_host(&trust, &host, port, budget, permit.quota()).await?;
 
     let started = Instant::now();
-    let resolved = resolve(&host, port, budget, span).await;
-    let resolved = resolved.inspect_err(|_| span.record_contact(&host, &[], false, started))?;
+    let resolved = resolve(&host, port, budget, lookup, permit.quota(), span).await;
+    let resolved = resolved.inspect_err(|_| {
+        // Once a limit has ended the attempt, the silence of a host proves nothing.
+        if permit.quota().check().is_ok() {
+            span.record_contact(&host, &[], false, started);
+        }
+    })?;
     let addresses = if host.parse::<IpAddr>().is_ok() {
         // The address was checked with the grants before the connection began.
         resolved
@@ -70,8 +78,10 @@ async fn establish(
         filter.allowed(&host, resolved).map_err(|refusal| Error::Denied(refusal.message_for(filter.probe.built_in)))?
     };
     span.record(|evidence| evidence.addresses.clone_from(&addresses));
-    let (stream, has_answered) = connect_tcp(&addresses, budget, span).await;
-    span.record_contact(&host, &addresses, has_answered, started);
+    let (stream, has_answered) = connect_tcp(&addresses, budget, permit.quota(), span).await;
+    if has_answered || permit.quota().check().is_ok() {
+        span.record_contact(&host, &addresses, has_answered, started);
+    }
     let stream = stream?;
     let remote = stream.peer_addr().map_err(|error| error::from_connect(&error, &list_addresses(&addresses)))?;
     span.set("network.peer.address", remote.ip().to_string());
@@ -87,26 +97,46 @@ async fn establish(
     Ok((RusshClient { handle: handle?, stream_guard }, server_identity(&facts, remote)))
 }
 
-async fn read_known_host(trust: &Arc<Trust>, host: &str, port: u16, budget: TimeBudget) -> Result<KnownHost, Error> {
+async fn read_known_host(
+    trust: &Arc<Trust>,
+    host: &str,
+    port: u16,
+    budget: TimeBudget,
+    quota: &Quota,
+) -> Result<KnownHost, Error> {
     let (trust, host) = (Arc::clone(trust), host.to_owned());
     let reading = tokio::task::spawn_blocking(move || trust.known_host(&host, port));
     let known_host = budget.wait_for(reading, || "reading the known hosts".to_owned()).await?;
-    known_host.map_err(|error| Error::Other(format!("cannot read the known hosts: {error}")))
+    known_host.map_err(|error| {
+        _ = quota.check_host();
+        Error::Other(format!("cannot read the known hosts: {error}"))
+    })
 }
 
 /// Returns the addresses of a host, or the host itself if it is an address.
-async fn resolve(host: &str, port: u16, budget: TimeBudget, span: &SshSpan) -> Result<Vec<SocketAddr>, Error> {
+async fn resolve(
+    host: &str,
+    port: u16,
+    budget: TimeBudget,
+    lookup: &HostLookup,
+    quota: &Quota,
+    span: &SshSpan,
+) -> Result<Vec<SocketAddr>, Error> {
     if let Ok(ip) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(ip, port)]);
     }
     let phase = span.begin_phase("ssh.dns", format!("Resolve {host}"));
-    let resolved = budget.wait_for(lookup(host), || format!("resolving `{host}`")).await;
+    let resolved = budget.wait_for(lookup.resolve(host), || format!("resolving `{host}`")).await;
     let resolved = resolved.and_then(|resolved| match resolved {
         Ok(ips) => {
             let addresses: Vec<_> = ips.into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
             if addresses.is_empty() { Err(Error::Dns(format!("`{host}` has no address"))) } else { Ok(addresses) }
         }
-        Err(error) => Err(Error::Dns(lookup_error(host, &error))),
+        Err(error) => {
+            // The C library's resolver reports a failure to open a socket in other words.
+            _ = quota.check_error(&error).and_then(|()| quota.check_host());
+            Err(Error::Dns(lookup_error(host, &error)))
+        }
     });
     span.end_phase(phase, resolved.as_ref().err());
     resolved
@@ -114,7 +144,14 @@ async fn resolve(host: &str, port: u16, budget: TimeBudget, span: &SshSpan) -> R
 
 /// Connects to the first address that accepts a connection. The second value is true if any address has answered, even
 /// if only with a refusal.
-async fn connect_tcp(addresses: &[SocketAddr], budget: TimeBudget, span: &SshSpan) -> (Result<TcpStream, Error>, bool) {
+///
+/// Ends the attempt if a resource of this host is used up.
+async fn connect_tcp(
+    addresses: &[SocketAddr],
+    budget: TimeBudget,
+    quota: &Quota,
+    span: &SshSpan,
+) -> (Result<TcpStream, Error>, bool) {
     let listed = list_addresses(addresses);
     let phase = span.begin_phase("ssh.connect", format!("Connect to {listed}"));
     let mut connected = Err(Error::Connect(format!("cannot connect to {listed}")));
@@ -127,6 +164,10 @@ async fn connect_tcp(addresses: &[SocketAddr], budget: TimeBudget, span: &SshSpa
             Ok(Ok(stream)) => Ok(stream),
             Ok(Err(error)) => {
                 has_answered |= is_refusal(error.kind());
+                if let Some(resource) = shortage(&error).or_else(|| local_port_shortage(&error, &[address.ip()], None))
+                {
+                    quota.set_exceeded(resource);
+                }
                 Err(error::from_connect(&error, &listed))
             }
             Err(_) => Err(budget.timed_out(&format!("connecting to {listed}"))),

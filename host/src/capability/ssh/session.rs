@@ -59,6 +59,10 @@ impl HostSession for Context {
         let authenticating = self.exchanges.spawn(async move { connection.lock().await.authenticate().await });
         let authenticated = AbortOnDropHandle::new(authenticating).await?;
         self.accounting.quota.check()?;
+        if authenticated.is_err() {
+            // The key file or the agent's socket may not have been opened for lack of files.
+            self.accounting.quota.check_host()?;
+        }
         self.table.get_mut(&session)?.elapsed += started.elapsed();
         Ok(authenticated.map_err(GuestError::from))
     }

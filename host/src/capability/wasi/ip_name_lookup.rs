@@ -16,7 +16,8 @@ use wasmtime_wasi::p2::{DynPollable, Network, Pollable, SocketError, SocketResul
 use crate::capability::Context;
 use crate::capability::address_filter::AddressFilter;
 use crate::capability::grant::List;
-use crate::capability::host_lookup::lookup;
+use crate::capability::host_lookup::HostLookup;
+use crate::capability::quota::Quota;
 use crate::capability::timeout::Timeout;
 use crate::capability::wasi::resolved_names::ResolvedNames;
 use crate::capability::wasi::span::DnsSpan;
@@ -51,6 +52,8 @@ impl Host for Context {
                     timeout: Timeout::new(Duration::MAX, self.deadline).duration(),
                     span: DnsSpan::open(&self.run, &name),
                     name,
+                    lookup: self.lookup.clone(),
+                    quota: self.accounting.quota.clone(),
                 };
                 Lookup::Pending(AbortOnDropHandle::new(self.exchanges.spawn(task.run())))
             }
@@ -125,13 +128,20 @@ struct LookupTask {
     resolved_names: ResolvedNames,
     timeout: Duration,
     span: DnsSpan,
+    lookup: HostLookup,
+    quota: Quota,
 }
 
 impl LookupTask {
     async fn run(self) -> Result<Vec<IpAddr>, ErrorCode> {
-        let Self { name, filter, resolved_names, timeout, span } = self;
-        let addresses = match tokio::time::timeout(timeout, lookup(&name)).await {
+        let Self { name, filter, resolved_names, timeout, span, lookup, quota } = self;
+        let addresses = match tokio::time::timeout(timeout, lookup.resolve(&name)).await {
             Ok(Ok(addresses)) => addresses.iter().map(IpAddr::to_canonical).collect::<Vec<_>>(),
+            // The C library's resolver reports a failure to open a socket in other words.
+            Ok(Err(error)) if quota.check_error(&error).and_then(|()| quota.check_host()).is_err() => {
+                span.end_by_shortage();
+                return Err(ErrorCode::TemporaryResolverFailure);
+            }
             Ok(Err(_)) => Vec::new(),
             Err(_) => {
                 span.end_unanswered(&name, Status::DeadlineExceeded, "timeout");

@@ -9,6 +9,7 @@ use std::time::Instant;
 use crate::capability::net_errors::is_refusal;
 use crate::capability::quota::{ConnectionPermit, Exceeded};
 use crate::capability::run_handles::RunHandles;
+use crate::capability::shortage::{local_port_shortage, shortage};
 use crate::capability::wasi::evidence::{DnsEvidence, TcpEvidence};
 use crate::capability::wasi::resolved_names::ResolvedName;
 use crate::trace::{Handle, HostContact, Recorder, Status};
@@ -49,8 +50,15 @@ impl TcpSpan {
         Self { recorder, handle, connect, host, peer, started, is_connect_ended, permit, evidence }
     }
 
-    /// Records the end of the attempt to connect, with its error if it failed.
+    /// Records the end of the attempt to connect, with its error if it failed. If a resource of this host is used up,
+    /// the run ends.
     pub fn end_connect(&self, error: Option<&Error>) {
+        if let Some(error) = error {
+            let ports = local_port_shortage(error, &[self.peer.ip()], None);
+            if let Some(resource) = shortage(error).or(ports) {
+                self.permit.quota().set_exceeded(resource);
+            }
+        }
         let (status, kind, has_answered) = match error.map(Error::kind) {
             None => (Status::Ok, None, true),
             Some(ErrorKind::TimedOut) => (Status::DeadlineExceeded, Some("timeout"), false),
@@ -79,6 +87,10 @@ impl TcpSpan {
         }
         let (from, to) = (self.started, Instant::now());
         self.recorder.close_at(self.connect, to);
+        // Once a limit has ended the attempt, the silence of a host proves nothing.
+        if !answered && self.permit.quota().check().is_err() {
+            return;
+        }
         let loopback = HostContact::is_loopback(&self.host, [self.peer.ip()]);
         self.recorder.record_contact(HostContact { host: self.host.clone(), loopback, answered, from, to });
     }
@@ -164,6 +176,11 @@ impl DnsSpan {
         self.end(status, Some(kind));
     }
 
+    /// Ends the span of a lookup that failed because a resource of this host is used up.
+    pub fn end_by_shortage(&self) {
+        self.end(Status::ResourceExhausted, Some("dns"));
+    }
+
     /// Ends the span of a lookup whose addresses the operator does not allow.
     pub fn end_denied(&self) {
         self.end(Status::PermissionDenied, Some("denied"));
@@ -189,11 +206,14 @@ impl Drop for DnsSpan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capability::connection_budget::ConnectionBudget;
     use crate::capability::log_buffer::LogBuffer;
     use crate::capability::memory_budget::MemoryPool;
     use crate::capability::quota::Quota;
     use crate::capability::record_replay::RecordReplay;
+    use crate::capability::shortage::too_many_open_files;
     use crate::config::Limits;
+    use crate::run::LimitKind;
     use crate::trace::Trace;
 
     fn trace_of(host: Option<&str>, use_span: impl FnOnce(TcpSpan)) -> Trace {
@@ -201,9 +221,9 @@ mod tests {
         let log = LogBuffer::new(recorder.clone(), Limits::default());
         let run = RunHandles::new(recorder.clone(), log, RecordReplay::default());
         let pool = Arc::new(MemoryPool::new(1 << 20, 1));
-        let permit = Quota::new(Limits::default(), pool.reservation(false))
-            .acquire_connection()
-            .expect("the default limits allow connections");
+        let connections = Arc::new(ConnectionBudget::default()).for_run(false);
+        let quota = Quota::new(Limits::default(), pool.reservation(false), connections);
+        let permit = quota.acquire_connection().expect("the default limits allow connections");
         let peer = "192.0.2.1:80".parse().expect("an address and a port");
         let name = host.map(|host| ResolvedName { name: host.to_owned(), addresses: Vec::new() });
         use_span(TcpSpan::open(run, permit, name, peer));
@@ -236,6 +256,15 @@ mod tests {
             span.record_broken();
         };
         check(broken, (Status::Unavailable, Status::Ok, true));
+    }
+
+    #[test]
+    fn a_failure_of_this_host_is_no_silence_of_the_target() {
+        let trace = trace_of(Some("shop.example"), |span| {
+            span.end_connect(Some(&too_many_open_files()));
+            assert_eq!(span.permit.quota().check(), Err(Exceeded(LimitKind::OpenFiles)));
+        });
+        assert!(trace.contacts.is_empty(), "{trace:#?}");
     }
 
     #[test]
