@@ -1,11 +1,14 @@
 //! `auth`: basic authentication, bearer tokens, and OAuth2 client credentials.
 
+use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::sync::Barrier;
 
 use serde_json::{Value, json};
 
+use crate::guests::{Guest, PASSES};
 use crate::network::assert_refused;
+use crate::support::proxy::Proxy;
 use crate::support::running::RunningProgram;
 use crate::support::target::{Request, Target, ok_response, redirect_response, status_response};
 use crate::support::{
@@ -75,6 +78,46 @@ fn credentials_are_not_sent_to_another_host() {
     assert_eq!((target.requests().len(), other.requests().len()), (6, 3));
     assert!(target.requests().iter().all(|request| request.header("authorization").is_some()));
     assert!(other.requests().iter().all(|request| request.header("authorization").is_none()));
+}
+
+/// A proxy, or a third-party probe with the same credentials, could forge or delay the token of another probe.
+#[test]
+fn probes_share_no_token_that_is_fetched_in_another_way_or_by_a_third_party_probe() {
+    const GUEST: Guest = Guest {
+        imports: r#"(import "sentrynet:probe/http@0.1.0" "[static]request.new" (func $request (param i32 i32 i32 i32 i32)))
+            (import "sentrynet:probe/http@0.1.0" "[method]request.authenticate" (func $authenticate (param i32 i32 i32 i32)))
+            (import "sentrynet:probe/http@0.1.0" "[method]request.send" (func $send (param i32 i32)))"#,
+        run: "(call $all) i32.const 0",
+        ..PASSES
+    };
+    let (server, target, proxy) = (start_token_server(), Target::new(), Proxy::start_socks(None));
+    let url = format!("http://127.0.0.1:{}/", target.port);
+    let define = format!(
+        r#"(data (i32.const 1200) "GET{url}/auth")
+        (func $all
+          (call $request (i32.const 1200) (i32.const 3) (i32.const 1203) (i32.const {length}) (i32.const 1160))
+          (call $authenticate (i32.load (i32.const 1164)) (i32.const {pointer}) (i32.const 5) (i32.const 1160))
+          (if (i32.load8_u (i32.const 1160)) (then unreachable))
+          (call $send (i32.const 1) (i32.const 1160)) (if (i32.load8_u (i32.const 1160)) (then unreachable)))"#,
+        length = url.len(),
+        pointer = 1203 + url.len(),
+    );
+    let guest = Guest { define: define.leak(), ..GUEST }.write("authenticates").display().to_string();
+    let auth = oauth2(server.port, "");
+    let allow = "allow: {hosts: [127.0.0.1, localhost]}";
+    let probes = [
+        format!("probe: http, title: good, url: '{url}', {auth}"),
+        format!("probe: http, title: proxied, url: '{url}', proxy: 'socks5h://127.0.0.1:{}', {auth}", proxy.port),
+        format!("probe: '{guest}', title: stranger, {auth}, {allow}"),
+        format!("probe: '{guest}', title: other stranger, {auth}, {allow}"),
+    ];
+    let probes: String = probes.iter().map(|keys| format!("      - {{{keys}}}\n")).collect();
+    let (_, runs) = run_once(&format!("groups:\n  - probes:\n{probes}"));
+    runs.iter().for_each(assert_passed);
+    assert!(runs.iter().all(|run| spans(run, "oauth2.token").len() == 1), "{runs:#?}");
+    let tokens: BTreeSet<_> =
+        target.requests().iter().map(|request| request.header("authorization").map(str::to_owned)).collect();
+    assert_eq!(tokens.len(), 4, "{tokens:?}");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::capability::http::exchange::{Exchange, ExchangeLimits, RequestParts};
 use crate::capability::http::format::without_secrets;
 use crate::capability::http::request_body::RequestBody;
 use crate::capability::http::response::Response;
-use crate::capability::http::token_cache::{OAuth2Client, SendIn, Token, TokenSlot};
+use crate::capability::http::token_cache::{OAuth2Client, SendIn, Token, TokenKey, TokenSharing, TokenSlot};
 use crate::capability::http::transport::Transport;
 use crate::trace::Status;
 
@@ -43,7 +43,7 @@ pub async fn run_with_token(
     token_transport: Transport,
 ) -> Result<Response, Error> {
     let started = Instant::now();
-    let slot = exchange.context.session.shared.tokens.slot(&client);
+    let slot = exchange.context.session.shared.tokens.slot(token_key(&client, &exchange, &token_transport));
     let (token, is_cached) = cached_or_new_token(&slot, &client, &exchange, &token_transport).await?;
     exchange.limits.timeout = exchange.limits.timeout.after(started.elapsed());
     let mut first_attempt = exchange.clone();
@@ -70,6 +70,14 @@ pub async fn run_with_token(
     exchange.limits.timeout = exchange.limits.timeout.after(started.elapsed());
     exchange.request.headers.insert(AUTHORIZATION, token.header);
     Ok(exchange.run().await?)
+}
+
+/// Returns the key of the token in the cache.
+fn token_key(client: &Arc<OAuth2Client>, exchange: &Exchange, transport: &Transport) -> TokenKey {
+    let probe = &exchange.context.probe;
+    let sharing =
+        if probe.built_in { TokenSharing::BuiltIn } else { TokenSharing::Probe(probe.identity.title.clone()) };
+    TokenKey { client: Arc::clone(client), transport: transport.clone(), sharing }
 }
 
 /// Returns a token that can be used, and true if it comes from the cache.

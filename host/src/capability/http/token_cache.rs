@@ -1,4 +1,4 @@
-//! A cache of OAuth2 tokens, which all runs share.
+//! A cache of OAuth2 tokens, which runs share that would fetch the same token from the same server in the same way.
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
@@ -10,6 +10,8 @@ use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::Url;
+
+use crate::capability::http::transport::Transport;
 
 /// An OAuth2 client with its credentials (RFC 6749 section 4.4).
 #[derive(Debug, Clone, Deserialize)]
@@ -62,11 +64,31 @@ impl Hash for OAuth2Client {
     }
 }
 
-/// The tokens of all clients. One run at a time fetches a client's token, while other runs wait for it.
+/// The tokens of all clients. One run at a time fetches a token, while other runs with the same key wait for it.
 #[derive(Default)]
-pub struct TokenCache(Mutex<HashMap<Arc<OAuth2Client>, TokenSlot>>);
+pub struct TokenCache(Mutex<HashMap<TokenKey, TokenSlot>>);
 
-/// The cached token of one client, or `None` if there is none. It is locked while a token is fetched.
+/// All that decides which token is fetched, from whom, and who relies on it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TokenKey {
+    /// The credentials, and the server that they are sent to.
+    pub client: Arc<OAuth2Client>,
+    /// The way to the server: a guest chooses the proxy, the DNS server, and whose certificates are trusted.
+    pub transport: Transport,
+    /// The runs that share the token.
+    pub sharing: TokenSharing,
+}
+
+/// The runs that share a token. A third-party probe could have the token fetched from a server of its own, or delay it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum TokenSharing {
+    /// The runs of all built-in probes.
+    BuiltIn,
+    /// The runs of the third-party probe with this title.
+    Probe(String),
+}
+
+/// The cached token for one key, or `None` if there is none. It is locked while a token is fetched.
 pub type TokenSlot = Arc<tokio::sync::Mutex<Option<Token>>>;
 
 /// An access token.
@@ -79,14 +101,93 @@ pub struct Token {
 }
 
 impl TokenCache {
-    /// Returns the slot for a client's token, which is empty at first.
-    pub fn slot(&self, client: &Arc<OAuth2Client>) -> TokenSlot {
+    /// Returns the slot for a token, which is empty at first.
+    pub fn slot(&self, key: TokenKey) -> TokenSlot {
+        /// More tokens than a well-behaved probe needs. When there are as many of a third-party probe, all of them are
+        /// dropped: a guest can choose any number of transports.
+        const MAX_TOKENS_OF_PROBE: usize = 32;
         let mut slots = self.0.lock();
-        Arc::clone(slots.entry(Arc::clone(client)).or_default())
+        if let Some(slot) = slots.get(&key) {
+            return Arc::clone(slot);
+        }
+        let shares = |other: &TokenKey| other.sharing == key.sharing;
+        if key.sharing != TokenSharing::BuiltIn
+            && slots.keys().filter(|other| shares(other)).count() >= MAX_TOKENS_OF_PROBE
+        {
+            slots.retain(|other, _| !shares(other));
+        }
+        Arc::clone(slots.entry(key).or_default())
     }
 }
 
 fn deserialize_url<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Url, D::Error> {
     let text = String::deserialize(deserializer)?;
     Url::parse(&text).map_err(|error| serde::de::Error::custom(format!("the `token_url` is not a valid URL ({error})")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::capability::http::resolve::{ConnectTo, IpVersion};
+    use crate::capability::http::tls::{ClientCertFiles, Trust};
+    use crate::capability::http::transport::ProxyUrl;
+
+    fn client(scope: &str) -> Arc<OAuth2Client> {
+        let client = json!({ "token_url": "https://a/", "client_id": "me", "client_secret": "s", "scope": scope });
+        Arc::new(serde_json::from_value(client).expect("the client is valid"))
+    }
+
+    fn key(change: impl FnOnce(&mut TokenKey)) -> TokenKey {
+        let transport = Transport::default();
+        let mut key = TokenKey { client: client("read"), transport, sharing: TokenSharing::BuiltIn };
+        change(&mut key);
+        key
+    }
+
+    #[test]
+    fn a_token_is_shared_only_if_it_is_fetched_in_the_same_way_for_the_same_probes() {
+        let cache = TokenCache::default();
+        let shared = cache.slot(key(|_| {}));
+        assert!(Arc::ptr_eq(&shared, &cache.slot(key(|_| {}))));
+        let url = "http://proxy.example:3128/".parse().expect("the URL is valid");
+        let address: IpAddr = "192.0.2.7".parse().expect("the address is valid");
+        let files = ClientCertFiles { certificate: "a.pem".into(), key: "a.key".into() };
+        let connect_to = ConnectTo::parse("a", "192.0.2.7").expect("the address is valid");
+        let others = [
+            key(|key| key.client = client("write")),
+            key(|key| key.transport.proxy = Some(ProxyUrl::new(url))),
+            key(|key| key.transport.trust = Trust::Unverified),
+            key(|key| key.transport.trust = Trust::CaFile("ca.pem".into())),
+            key(|key| key.transport.client_cert = Some(files)),
+            key(|key| key.transport.connect_to = Some(connect_to)),
+            key(|key| key.transport.dns_server = Some((address, 53).into())),
+            key(|key| key.transport.ip_version = Some(IpVersion::V6)),
+            key(|key| key.transport.source_address = Some(address)),
+            key(|key| key.sharing = TokenSharing::Probe("stranger".to_owned())),
+            key(|key| key.sharing = TokenSharing::Probe("other stranger".to_owned())),
+        ];
+        for (index, other) in others.iter().enumerate() {
+            let slot = cache.slot(other.clone());
+            assert!(!Arc::ptr_eq(&shared, &slot), "{other:?}");
+            assert!(others[..index].iter().all(|before| !Arc::ptr_eq(&cache.slot(before.clone()), &slot)), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn the_tokens_of_a_third_party_probe_are_bounded() {
+        let cache = TokenCache::default();
+        let built_in = cache.slot(key(|_| {}));
+        for port in 1..1000 {
+            cache.slot(key(|key| {
+                key.transport.dns_server = Some(([192, 0, 2, 7], port).into());
+                key.sharing = TokenSharing::Probe("stranger".to_owned());
+            }));
+        }
+        assert!(cache.0.lock().len() <= 33, "{}", cache.0.lock().len());
+        assert!(Arc::ptr_eq(&built_in, &cache.slot(key(|_| {}))), "the tokens of other probes stay");
+    }
 }
