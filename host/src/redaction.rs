@@ -17,12 +17,14 @@ mod matcher;
 mod redact_evidence;
 mod redact_recording;
 mod redact_run;
+mod run_size;
 mod search;
 mod secrets;
 mod variants;
 
 pub use late_redactor::{LateRedactor, MakeLogWriter, RedactingWriter};
 pub use marker::REDACTED;
+pub use run_size::RunSize;
 pub use secrets::Secrets;
 pub use variants::is_short;
 

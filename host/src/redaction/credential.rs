@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::marker::REDACTED;
-use value::find_value;
+use value::{find_value, is_quoted};
 
 mod value;
 
@@ -181,10 +181,11 @@ fn find_by_name(text: &str, is_sentence: bool, matches: &mut Vec<Match>) {
             // After an unquoted name and a colon, as in headers and files of settings, the value is the rest of the
             // line.
             let is_line = is_direct && quote.is_empty() && has_colon;
-            let Some(value) = find_value(text, at, is_line) else { continue };
-            if is_sentence && has_colon && (is_line || value.is_bare) {
+            // Before the end of the value is searched for: it may be that of the text, for each of many names.
+            if is_sentence && has_colon && (is_line || !is_quoted(text, at)) {
                 continue;
             }
+            let Some(value) = find_value(text, at, is_line) else { continue };
             at = value.range.end;
             let quote = if value.is_bare && !is_line { quote.trim_end_matches(']').to_owned() } else { String::new() };
             matches.push(Match { range: value.range, quote });

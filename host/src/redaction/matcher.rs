@@ -12,6 +12,12 @@ use super::variants::{MIN_SUBSTRING_CHARS, is_short, variants};
 /// cut off.
 const HEAD_BYTES: usize = 4;
 
+/// The number of bytes that may be compared with patterns for each byte of a text. Two patterns are compared where a head
+/// is found, and texts have few heads that overlap, unless they repeat a few characters as the pattern does.
+const COMPARED_BYTES_PER_BYTE: usize = 8;
+/// The number of bytes that may be compared in every text, in addition.
+const BASE_COMPARED_BYTES: usize = 16 << 10;
+
 /// A set of patterns, made of values.
 pub struct Matcher {
     /// Finds the first bytes of the patterns.
@@ -19,6 +25,8 @@ pub struct Matcher {
     /// All patterns, sorted by their bytes, so that a binary search finds those with which a text begins.
     sorted: Vec<Pattern>,
     min_substring_bytes: Option<usize>,
+    /// The length of the shortest text in which a value can be found, whole or cut off.
+    min_text_bytes: usize,
     /// The values that are finite numbers.
     numbers: Vec<f64>,
 }
@@ -58,7 +66,8 @@ impl Matcher {
         let heads = AhoCorasick::new(&heads).expect("heads of four bytes stay below the automaton's limit");
         let substrings = sorted.iter().filter(|pattern| !pattern.whole_word_only);
         let min_substring_bytes = substrings.map(|pattern| pattern.bytes.len()).min();
-        (!sorted.is_empty()).then_some(Self { heads, sorted, min_substring_bytes, numbers })
+        let min_text_bytes = sorted.iter().map(|pattern| pattern.bytes.len().min(MIN_SUBSTRING_CHARS)).min()?;
+        Some(Self { heads, sorted, min_substring_bytes, min_text_bytes, numbers })
     }
 
     /// Returns the number of patterns.
@@ -71,6 +80,11 @@ impl Matcher {
         self.numbers.iter().any(|known| known.to_bits() == number.to_bits())
     }
 
+    /// Returns the length of the shortest text in which a value can be found, whole or cut off. Encoded values are longer.
+    pub fn min_text_bytes(&self) -> usize {
+        self.min_text_bytes
+    }
+
     /// Returns the length of the shortest pattern that is not only matched as a whole word.
     pub fn min_substring_bytes(&self) -> Option<usize> {
         self.min_substring_bytes
@@ -81,26 +95,37 @@ impl Matcher {
     /// The beginning of a pattern matches too where the text may be cut off: `min_prefix` gets the end of the match
     /// and the length of the whole pattern, and returns how many bytes are required there, or `None` if the text is
     /// not cut off.
+    ///
+    /// The search takes linear time: if a text resembles the patterns so much that more bytes have to be compared than
+    /// [`COMPARED_BYTES_PER_BYTE`] for each byte, the rest of the text is a match.
     pub fn find(
         &self,
         text: &[u8],
         min_prefix: impl Fn(usize, usize) -> Option<usize>,
         mut on_match: impl FnMut(Range<usize>),
     ) {
+        let mut comparisons_left = BASE_COMPARED_BYTES + text.len() * COMPARED_BYTES_PER_BYTE;
         for head in self.heads.find_overlapping_iter(text) {
-            if let Some(end) = self.longest_match_end(text, head.start(), &min_prefix) {
+            let (end, compared) = self.longest_match_end(text, head.start(), &min_prefix);
+            if let Some(end) = end {
                 on_match(head.start()..end);
             }
+            let Some(left) = comparisons_left.checked_sub(compared) else {
+                on_match(head.start()..text.len());
+                return;
+            };
+            comparisons_left = left;
         }
     }
 
-    /// Returns the end of the longest match that starts at `start`.
+    /// Returns the end of the longest match that starts at `start`, and the number of bytes that patterns have in common
+    /// with the text there.
     fn longest_match_end(
         &self,
         text: &[u8],
         start: usize,
         min_prefix: &impl Fn(usize, usize) -> Option<usize>,
-    ) -> Option<usize> {
+    ) -> (Option<usize>, usize) {
         let rest = &text[start..];
         let after = self.sorted.partition_point(|pattern| pattern.bytes.as_slice() <= rest);
         let before = after.checked_sub(1);
@@ -117,13 +142,16 @@ impl Matcher {
         let whole_end = longest.map(|pattern| start + pattern.bytes.len());
         // The pattern with which `rest` has the most bytes in common is one of its neighbours.
         let neighbours = before.into_iter().chain([after]).filter_map(|index| self.sorted.get(index));
+        let mut compared = 0;
         let prefix_ends = neighbours.filter(|pattern| !pattern.whole_word_only).filter_map(|pattern| {
             let common = pattern.bytes.iter().zip(rest).take_while(|(one, other)| one == other).count();
+            compared += common;
             let length = pattern.bytes.len();
             let is_prefix = (MIN_SUBSTRING_CHARS..length).contains(&common);
             (is_prefix && common >= min_prefix(start + common, length)?).then_some(start + common)
         });
-        prefix_ends.chain(whole_end).max()
+        let end = prefix_ends.chain(whole_end).max();
+        (end, compared)
     }
 }
 

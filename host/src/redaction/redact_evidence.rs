@@ -7,7 +7,6 @@ use serde_json::Value;
 
 use super::credential;
 use super::marker::REDACTED;
-use super::secrets::Secrets;
 use crate::run::evidence::{Command, Connection, Excerpt, Exchange, Http};
 use crate::run::{Failure, Run};
 
@@ -15,11 +14,11 @@ use crate::run::{Failure, Run};
 /// credentials in the query, in headers and in the body that was sent, and the values of cookies.
 ///
 /// The body that was sent is removed from the exchange: it serves this purpose only.
-pub fn take_credentials(exchange: &mut Exchange) -> Secrets {
+pub fn take_credentials(exchange: &mut Exchange) -> Vec<String> {
     /// Shorter values are not redacted elsewhere, since they may be ordinary words: a cookie may have the value `dark`.
     const MIN_SECRET_CHARS: usize = 6;
     const MIN_COOKIE_CHARS: usize = 8;
-    let Exchange::Http(http) = exchange else { return Secrets::default() };
+    let Exchange::Http(http) = exchange else { return Vec::new() };
     let body = std::mem::take(&mut http.body);
     let response = http.response.iter().flat_map(|response| &response.headers);
     let (cookies, headers): (Vec<_>, Vec<_>) =
@@ -32,7 +31,8 @@ pub fn take_credentials(exchange: &mut Exchange) -> Secrets {
         value.split(';').take(max_cookies).filter_map(|cookie| Some(cookie.split_once('=')?.1.trim()))
     });
     let has_chars = |min: usize| move |value: &&str| value.chars().nth(min - 1).is_some();
-    Secrets::new(values.filter(has_chars(MIN_SECRET_CHARS)).chain(cookies.filter(has_chars(MIN_COOKIE_CHARS))))
+    let values = values.filter(has_chars(MIN_SECRET_CHARS)).chain(cookies.filter(has_chars(MIN_COOKIE_CHARS)));
+    values.map(str::to_owned).collect()
 }
 
 /// Redacts all credentials, recognised by their names or by their formats, in the evidence, the failures and the log of

@@ -22,12 +22,13 @@ use crate::trace;
 impl Secrets {
     /// Redacts a recording and its run. The run is redacted as [`Secrets::redact_run`] does, which documents `earlier`.
     pub fn redact_recording(&self, recording: &mut Recording, run: &mut Run, earlier: Vec<Exchange>) {
-        let sent_and_received: Vec<_> =
-            exchanges(recording).map(|exchange| redact_evidence::take_credentials(&mut exchange.clone())).collect();
+        let sent_and_received =
+            exchanges(recording).flat_map(|exchange| redact_evidence::take_credentials(&mut exchange.clone()));
+        let sent_and_received = Secrets::new(sent_and_received);
         let mut in_bodies: Vec<_> = recording.entries.iter().flat_map(response_credentials).collect();
         in_bodies.extend(collect_streams(&mut recording.entries).iter().flat_map(stream_credentials));
         let in_bodies = Secrets::new(in_bodies);
-        for secrets in std::iter::once(self).chain(&sent_and_received).chain([&in_bodies]) {
+        for secrets in [self, &sent_and_received, &in_bodies] {
             secrets.redact_entries(recording);
             secrets.redact_texts(run);
         }

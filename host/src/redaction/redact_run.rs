@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use super::marker::REDACTED;
 use super::redact_evidence;
+use super::run_size::RunSize;
+use super::search::SearchBudget;
 use super::secrets::Secrets;
 use crate::run::evidence::Exchange;
 use crate::run::{Failure, Frame, Identity, Outcome, Run};
@@ -17,7 +19,9 @@ impl Secrets {
     /// `earlier` are the exchanges over which the attempts before the last one failed. The identity of the probe,
     /// which all its runs share, is not changed: [`Secrets::redact_identity`] redacts it.
     pub fn redact_run(&self, run: &mut Run, mut earlier: Vec<Exchange>) {
-        self.redact_texts(run);
+        let size = RunSize::of(run);
+        let budget = SearchBudget::for_texts(size.texts, size.bytes);
+        self.with_budget(budget).redact_texts(run);
         // The operator's commands may contain passwords.
         for command in run.trace.spans.iter_mut().filter(|span| span.op == "ssh.exec") {
             redact_evidence::redact_sentence(&mut command.description);
@@ -27,10 +31,8 @@ impl Secrets {
         }
         // The run reports all attempts, and each may have received other credentials.
         let exchanges = earlier.iter_mut().chain(&mut run.evidence);
-        let credentials: Vec<_> = exchanges.map(redact_evidence::take_credentials).collect();
-        for credentials in credentials {
-            credentials.redact_texts(run);
-        }
+        let credentials: Vec<_> = exchanges.flat_map(redact_evidence::take_credentials).collect();
+        Secrets::new(credentials).with_budget(budget).redact_texts(run);
         // This comes after whole values have been redacted, since a search by names may find only a part of a value.
         redact_evidence::redact_credentials(run);
     }

@@ -10,17 +10,54 @@ use super::variants::MIN_SUBSTRING_CHARS;
 
 /// The maximum number of nested encodings that are decoded. JSON with a URL with base64 has three.
 const MAX_NESTED_ENCODINGS: usize = 3;
-/// The number of decoded bytes that are searched for every text, however short.
-const BASE_BUDGET_BYTES: usize = 1 << 16;
-/// The number of decoded bytes that are searched for each byte of a text, in addition to [`BASE_BUDGET_BYTES`]. The
-/// budget keeps a guest from blocking the host with a text of many encodings. It need not suffice to find a secret that
-/// a guest hides on purpose.
-const BUDGET_PER_TEXT_BYTE: usize = 64;
+
+/// The decoded bytes that are searched at most. The budget keeps a guest from blocking the host with texts of many
+/// encodings. It need not suffice to find a secret that a guest hides on purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SearchBudget {
+    /// For every text, however short.
+    base_bytes: usize,
+    /// For each byte of a text, in addition.
+    per_text_byte: usize,
+}
+
+/// The budget for a single text.
+impl Default for SearchBudget {
+    fn default() -> Self {
+        Self { base_bytes: 1 << 16, per_text_byte: 64 }
+    }
+}
+
+impl SearchBudget {
+    /// Returns the budget for texts that are searched together, of this number and this many bytes in all. It is the
+    /// default for texts as an ordinary run has them. For more it is less, but always enough for one level of encodings.
+    pub fn for_texts(count: usize, bytes: usize) -> Self {
+        /// Decoded bytes beyond one level of encodings.
+        const MAX_BYTES: usize = 8 << 20;
+        /// One level of encodings has at most eight bytes for each byte of a text, and some separators.
+        const ONE_LEVEL: usize = 9;
+        let default = Self::default();
+        Self {
+            base_bytes: default.base_bytes.min(MAX_BYTES / 2 / count.max(1)),
+            per_text_byte: default.per_text_byte.min(MAX_BYTES / 2 / bytes.max(1)).max(ONE_LEVEL),
+        }
+    }
+
+    /// Returns the decoded bytes that are searched at most in texts of this number and this many bytes in all.
+    #[cfg(test)]
+    pub fn max_bytes(self, count: usize, bytes: usize) -> usize {
+        self.base_bytes * count + self.per_text_byte * bytes
+    }
+}
 
 /// Returns the ranges of a text in which values are found, in order, without overlap, and at character boundaries.
-pub fn find(matcher: &Matcher, text: &str) -> Vec<Range<usize>> {
-    let budget = BASE_BUDGET_BYTES + text.len() * BUDGET_PER_TEXT_BYTE;
-    let mut search = Search { matcher, text, matches: Vec::new(), budget };
+pub fn find(matcher: &Matcher, text: &str, budget: SearchBudget) -> Vec<Range<usize>> {
+    if text.len() < matcher.min_text_bytes() {
+        return Vec::new();
+    }
+    let markers = text.match_indices(REDACTED).map(|(start, marker)| start..start + marker.len()).collect();
+    let budget = budget.base_bytes + text.len() * budget.per_text_byte;
+    let mut search = Search { matcher, text, matches: Matches { markers, ranges: Vec::new() }, budget };
     search.search_all_levels();
     search.into_ranges()
 }
@@ -28,9 +65,30 @@ pub fn find(matcher: &Matcher, text: &str) -> Vec<Range<usize>> {
 struct Search<'a> {
     matcher: &'a Matcher,
     text: &'a str,
-    matches: Vec<Range<usize>>,
+    matches: Matches,
     /// The decoded bytes that may still be searched.
     budget: usize,
+}
+
+/// The ranges in which values were found so far.
+struct Matches {
+    /// Markers that are already in the text, in order. They stay as they are, even if they contain a value.
+    markers: Vec<Range<usize>>,
+    ranges: Vec<Range<usize>>,
+}
+
+impl Matches {
+    fn push(&mut self, range: Range<usize>) {
+        let after = self.markers.partition_point(|marker| marker.start <= range.start);
+        if after.checked_sub(1).is_some_and(|before| range.end <= self.markers[before].end) {
+            return;
+        }
+        match self.ranges.last_mut() {
+            // A text can match at each of its bytes: these matches become one range.
+            Some(last) if last.start <= range.start && range.start <= last.end => last.end = last.end.max(range.end),
+            _ => self.ranges.push(range),
+        }
+    }
 }
 
 impl Search<'_> {
@@ -74,13 +132,7 @@ impl Search<'_> {
     }
 
     fn into_ranges(self) -> Vec<Range<usize>> {
-        let Self { text, mut matches, .. } = self;
-        if matches.is_empty() {
-            return matches;
-        }
-        // A marker that is already in the text stays as it is, even if it contains a value.
-        let markers: Vec<_> = text.match_indices(REDACTED).map(|(start, marker)| start..start + marker.len()).collect();
-        matches.retain(|range| !markers.iter().any(|marker| marker.start <= range.start && range.end <= marker.end));
+        let Self { text, matches: Matches { ranges: mut matches, .. }, .. } = self;
         matches.sort_by_key(|range| range.start);
         let mut ranges: Vec<Range<usize>> = Vec::new();
         for range in matches {

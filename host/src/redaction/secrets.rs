@@ -7,21 +7,24 @@ use std::sync::Arc;
 
 use super::marker::{REDACTED, replace_ranges};
 use super::matcher::Matcher;
-use super::search;
+use super::search::{self, SearchBudget};
 
 /// Values to redact in texts. Clones are cheap and share the values. Without any value, texts are not searched.
 #[derive(Clone, Default)]
-pub struct Secrets(Option<Arc<Matcher>>);
+pub struct Secrets {
+    matcher: Option<Arc<Matcher>>,
+    budget: SearchBudget,
+}
 
 impl Secrets {
     /// Returns secrets with the given values. Blank values are ignored.
     pub fn new<V: AsRef<str>>(values: impl IntoIterator<Item = V>) -> Self {
-        Self(Matcher::new(values).map(Arc::new))
+        Self { matcher: Matcher::new(values).map(Arc::new), budget: SearchBudget::default() }
     }
 
     /// Returns true if there is no value to redact.
     pub fn is_empty(&self) -> bool {
-        self.0.is_none()
+        self.matcher.is_none()
     }
 
     /// Returns the text with [`REDACTED`] in the place of each value, or the text itself if it has none.
@@ -49,8 +52,9 @@ impl Secrets {
     ///
     /// Other forms are *not* found: compressed or encrypted values, other encodings (base32, for example), values in
     /// pieces, the end of a value without its beginning, and more than three nested encodings. For one text, at most
-    /// 64 KiB plus 64 times its length of decoded bytes are searched, outer encodings first. So a guest can disclose
-    /// a secret on purpose, but it cannot keep the host busy with a search.
+    /// 64 KiB plus 64 times its length of decoded bytes are searched, outer encodings first; for the texts of one run
+    /// together, at most 8 MiB beyond the outermost encoding. So a guest can disclose a secret on purpose, but it cannot
+    /// keep the host busy with a search. A text that repeats a few characters as a value does may be redacted to its end.
     ///
     /// A [`REDACTED`] that is already in the text stays as it is.
     pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
@@ -64,20 +68,25 @@ impl Secrets {
         }
     }
 
+    /// Returns the same secrets with this budget for each text that is searched.
+    pub(super) fn with_budget(&self, budget: SearchBudget) -> Self {
+        Self { matcher: self.matcher.clone(), budget }
+    }
+
     /// Returns the ranges of a text to redact, in order and without overlap.
     pub(super) fn find(&self, text: &str) -> Vec<Range<usize>> {
-        self.0.as_ref().map(|matcher| search::find(matcher, text)).unwrap_or_default()
+        self.matcher.as_ref().map(|matcher| search::find(matcher, text, self.budget)).unwrap_or_default()
     }
 
     /// Returns true if one of the values is this number.
     pub(super) fn has_number(&self, number: f64) -> bool {
-        self.0.as_ref().is_some_and(|matcher| matcher.has_number(number))
+        self.matcher.as_ref().is_some_and(|matcher| matcher.has_number(number))
     }
 }
 
 /// Shows the number of patterns only.
 impl fmt::Debug for Secrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Secrets({})", self.0.as_ref().map_or(0, |matcher| matcher.len()))
+        write!(f, "Secrets({})", self.matcher.as_ref().map_or(0, |matcher| matcher.len()))
     }
 }

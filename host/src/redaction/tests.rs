@@ -12,6 +12,7 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use url::{Url, form_urlencoded};
 
+use super::search::SearchBudget;
 use super::{REDACTED, Secrets};
 
 /// The characters that JavaScript's `encodeURIComponent` escapes.
@@ -194,4 +195,38 @@ fn texts_without_secrets_are_unchanged() {
     }
     assert!(Secrets::new(["", " ", "      ", "\n"]).is_empty());
     assert_eq!(Secrets::default().redact("anything"), "anything");
+}
+
+/// A target or a guest may send such texts: a search that compared each position with the whole value would take as many
+/// steps as both lengths multiplied.
+#[test]
+fn texts_that_resemble_a_value_everywhere_are_redacted_to_their_end() {
+    let secret = format!("{}b", "a".repeat(8000));
+    let secrets = Secrets::new([secret.as_str()]);
+    let text = format!("x {} y", "a".repeat(100_000));
+    let redacted = secrets.redact(&text);
+    assert!(redacted.starts_with("x ") && redacted.ends_with(REDACTED), "{} bytes", redacted.len());
+    // An ordinary text may have a part of a value here and there.
+    let text = format!("{} end", "https://shop.example/other ".repeat(4000));
+    assert_eq!(Secrets::new(["https://shop.example/page?token=hunter2-hunter2"]).redact(&text), text);
+}
+
+#[test]
+fn a_value_between_many_markers_is_redacted() {
+    let text = format!("{}hunter2-hunter2 {}", "[Filtered] ".repeat(3000), "Filtered ".repeat(3000));
+    let redacted = Secrets::new(["hunter2-hunter2", "Filtered"]).redact(&text).into_owned();
+    assert_eq!(redacted, "[Filtered] ".repeat(6001));
+}
+
+#[test]
+fn the_budget_is_the_ordinary_one_for_ordinary_runs_and_bounded_for_all() {
+    assert_eq!(SearchBudget::for_texts(60, 64 << 10), SearchBudget::default());
+    for (count, bytes) in [(1, 64 << 20), (1_000_000, 1 << 20), (2000, 4 << 20), (0, 0)] {
+        let budget = SearchBudget::for_texts(count, bytes);
+        assert!(budget.max_bytes(count, bytes) <= (8 << 20) + 9 * bytes, "{budget:?}");
+    }
+    // One level of encodings is searched even in the largest run.
+    let secrets = Secrets::new(["hunter2-hunter2"]).with_budget(SearchBudget::for_texts(100_000, 100 << 20));
+    let text = "a b c ".repeat(100) + &STANDARD.encode("hunter2-hunter2") + &" a b c".repeat(100);
+    assert_eq!(secrets.redact(&text).matches(REDACTED).count(), 1);
 }

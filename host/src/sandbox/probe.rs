@@ -12,6 +12,7 @@ use crate::capability::record_replay::RecordReplay;
 use crate::capability::{ProbeContext, RunHandles};
 use crate::config::{Limits, Retries};
 use crate::recording::{Component, Header, Recording};
+use crate::redaction::RunSize;
 use crate::run::evidence::Exchange;
 use crate::run::{Fault, FaultKind, Identity, Outcome, Run};
 use crate::sandbox::backtrace::with_last_log_lines;
@@ -45,6 +46,10 @@ pub struct ProbeShared {
     /// The prediction of the next run's CPU time.
     pub cpu_estimate: CpuEstimate,
 }
+
+/// The CPU time that a guest would have used that waits for a permit like a run to be redacted: long computations of
+/// guests, which may be endless, come after it.
+const REDACTION_PRIORITY: Duration = Duration::from_millis(20);
 
 /// The result of one attempt.
 struct Attempt {
@@ -130,7 +135,16 @@ impl ProbeShared {
         let log = LogBuffer::new(recorder.clone(), *self.limits);
         let handles = RunHandles::new(recorder, log, RecordReplay::default());
         let (mut run, exchanges) = self.run_attempts(home, lateness, &handles).await;
+        // On the guest threads, a long redaction delays no other runs: it waits for a permit like a long computation.
+        let permit = if RunSize::of(&run).is_large() {
+            home.request_migration();
+            tokio::task::yield_now().await;
+            Some(self.component.executor.cpu_permits().acquire(REDACTION_PRIORITY).await)
+        } else {
+            None
+        };
         self.component.secrets.redact_run(&mut run, exchanges);
+        drop(permit);
         run
     }
 

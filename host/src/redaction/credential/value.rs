@@ -11,14 +11,24 @@ pub struct Value {
     pub is_bare: bool,
 }
 
+/// Returns true if the value that begins at `at` is in quotes.
+pub fn is_quoted(text: &str, at: usize) -> bool {
+    text[skip_prefix(text, at)..].trim_start_matches('\\').starts_with(['"', '\''])
+}
+
+/// Returns the position after the letters before the quotes, if there are any.
+fn skip_prefix(text: &str, at: usize) -> usize {
+    // Python writes bytes as `b"..."`.
+    let prefix = text[at..].bytes().take(3).take_while(u8::is_ascii_alphabetic).count();
+    if prefix <= 2 && text[at + prefix..].starts_with(['"', '\'']) { at + prefix } else { at }
+}
+
 /// Returns the value that begins at `at`. With `is_line`, a value without quotes is the rest of the line.
 ///
 /// Returns `None` for a value that is no secret: an empty one, `null`, `true`, `false` and the like, and one that has
 /// been redacted already.
 pub fn find_value(text: &str, at: usize, is_line: bool) -> Option<Value> {
-    // Python writes bytes as `b"..."`.
-    let prefix = text[at..].bytes().take_while(u8::is_ascii_alphabetic).count();
-    let at = if prefix <= 2 && text[at + prefix..].starts_with(['"', '\'']) { at + prefix } else { at };
+    let at = skip_prefix(text, at);
     let rest = &text[at..];
     let escapes = rest.len() - rest.trim_start_matches('\\').len();
     let (start, length, is_bare) = match rest[escapes..].chars().next()? {

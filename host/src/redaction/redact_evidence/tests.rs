@@ -1,4 +1,5 @@
 use super::*;
+use crate::redaction::Secrets;
 use crate::run::Mismatch;
 use crate::run::evidence::{Lines, Response};
 
@@ -22,7 +23,7 @@ fn credentials_of_an_exchange_are_taken() {
         }),
         ..Http::default()
     }));
-    let credentials = take_credentials(&mut exchange);
+    let credentials = Secrets::new(take_credentials(&mut exchange));
     for value in ["query-code", "header-key", "own-cookie", "body-password", "set-cookie"] {
         assert_eq!(credentials.redact(value), REDACTED);
     }
