@@ -44,14 +44,14 @@ pub use allowed_host::AllowedHost;
 pub use check_in::{CheckIn, Monitor, MonitorSubject};
 pub use decode::built_in;
 pub use destination::{Destination, Protocol};
-pub use diagnostic::{Diagnostic, Location, TextRange};
+pub use diagnostic::{Diagnostic, Location, MissingFile, TextRange};
 pub use diagnostic_render::{Level, render};
 pub use distinct_titles::{Renamed, distinct_titles};
 pub use interpolation::{Interpolations, world_readable_warning};
 pub use limits::{Limits, MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS};
 pub use model::{
-    Allow, AllowSsh, Config, MissingFile, Module, ModuleSettings, ParsedConfig, Probe, Retries, Sample, Sentry,
-    TraceHeaders, TraceMode,
+    Allow, AllowSsh, Config, Module, ModuleSettings, ParsedConfig, Probe, Retries, Sample, Sentry, TraceHeaders,
+    TraceMode,
 };
 pub use monitor::{monitors, pointer_ancestors};
 pub use sample_rate::SampleRate;

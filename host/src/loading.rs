@@ -77,8 +77,7 @@ pub enum LoadError {
 pub async fn load(mut parsed: ParsedConfig, compiler: Compiler) -> Result<Loaded, LoadError> {
     let sandbox = new_sandbox(&parsed.config, compiler)?;
     let missing = parsed.require_files();
-    let has_file =
-        |probe: &config::Probe| !matches!(&probe.module, Module::File { path, .. } if missing.contains(path));
+    let has_file = |probe: &config::Probe| probe.module.path().is_none_or(|path| !missing.contains(path));
     let NamedProbes { config, naming, warnings } = load_and_name(parsed, &sandbox, has_file).await?;
     let probes = naming.probes().map(|(_, probe)| probe).collect();
     Ok(Loaded { config, probes, in_flight: sandbox.in_flight(), warnings })

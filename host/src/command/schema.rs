@@ -60,12 +60,14 @@ async fn built_in_components() -> Result<Vec<ComponentSchema>> {
 /// probes name. Prints a warning for each component that cannot be loaded.
 async fn configured_components(source: &Source) -> Result<Vec<ComponentSchema>> {
     let environment = |name: &str| std::env::var(name).ok();
-    let parsed = config::parse(source, &environment);
+    let mut parsed = config::parse(source, &environment);
+    let missing = parsed.require_files();
+    let has_file = |probe: &Probe| probe.module.path().is_none_or(|path| !missing.contains(path));
     let config = parsed.config;
     REDACTOR.install(config.secrets.clone());
     let sandbox = Sandbox::new(1, None, EventDefaults::new(&config.sentry), config.secrets.clone(), compiler()?)?;
     let (mut components, mut warnings) = (Vec::new(), Vec::new());
-    for probe in config::module_probes(source, &environment) {
+    for probe in config::module_probes(source, &environment).into_iter().filter(has_file) {
         let name = probe.module_settings.pointer.split('/').nth(2).unwrap_or_default();
         match sandbox.describe(&probe).await {
             Ok(description) => {
@@ -83,7 +85,7 @@ async fn configured_components(source: &Source) -> Result<Vec<ComponentSchema>> 
     let pointers: Vec<_> = config.probes.iter().map(|probe| format!("{}/probe", probe.pointer)).collect();
     let names = config::source_texts(source, &pointers);
     let mut by_file: BTreeMap<String, (&Probe, BTreeSet<String>)> = BTreeMap::new();
-    for (probe, name) in config.probes.iter().zip(names) {
+    for (probe, name) in config.probes.iter().zip(names).filter(|(probe, _)| has_file(probe)) {
         let is_declared =
             |name: &String| components.iter().any(|component: &ComponentSchema| component.names.contains(name));
         if let (Module::File { path, .. }, Some(name)) = (&probe.module, name.filter(|name| !is_declared(name))) {
@@ -100,7 +102,7 @@ async fn configured_components(source: &Source) -> Result<Vec<ComponentSchema>> 
         }
     }
     print_diagnostics(source, Level::Warning, &warnings);
-    if !parsed.errors.is_empty() || !parsed.missing_files.is_empty() {
+    if !parsed.errors.is_empty() {
         print_warning(&format!(
             "{} has errors, so that the schema may lack some of its components: `sentrynet check` shows them",
             source.name

@@ -1,5 +1,7 @@
 //! Errors and warnings about a configuration, with their locations. Plain data, independent of YAML.
 
+use std::path::PathBuf;
+
 use crate::printable::is_printable;
 
 /// An error or a warning.
@@ -66,6 +68,15 @@ impl Diagnostic {
             Location::Text(_) | Location::OutsideFile => None,
         }
     }
+}
+
+/// A component's file that cannot be found.
+#[derive(Debug, PartialEq, Eq)]
+pub struct MissingFile {
+    /// The absolute path.
+    pub path: PathBuf,
+    /// The error, for a program that needs all components.
+    pub error: Diagnostic,
 }
 
 /// The maximal number of diagnostics. A file can have a million errors, too many to print or to read.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use url::Url;
 use super::allowed_host::AllowedHost;
 use super::check_in::{CheckIn, Monitor};
 use super::destination::Destination;
-use super::diagnostic::{Diagnostic, push_within, quote_key, unescape};
+use super::diagnostic::{Diagnostic, MissingFile, push_within, quote_key, unescape};
 use super::interpolation::Interpolations;
 use super::limits::Limits;
 use super::sample_rate::SampleRate;
@@ -145,6 +145,16 @@ pub enum Module {
     },
 }
 
+impl Module {
+    /// Returns the path of the component's file, or `None` for a built-in probe.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::BuiltIn(_) => None,
+            Self::File { path, .. } => Some(path),
+        }
+    }
+}
+
 impl fmt::Display for Module {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -245,15 +255,6 @@ impl Probe {
             _ => Diagnostic::at_key(file_pointer, message),
         }
     }
-}
-
-/// A component's file that cannot be found.
-#[derive(Debug, PartialEq, Eq)]
-pub struct MissingFile {
-    /// The absolute path.
-    pub path: PathBuf,
-    /// The error, for a program that needs all components.
-    pub error: Diagnostic,
 }
 
 /// A configuration with its errors and warnings.

@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::diagnostic::{Diagnostic, Diagnostics, below, quote, quote_key};
+use super::diagnostic::{Diagnostic, Diagnostics, MissingFile, below, quote, quote_key};
 use super::interpolation::{Interpolations, Resolved};
-use super::model::MissingFile;
 use super::section::{Section, place_of};
 use super::size::parse_size;
 use super::source_map::SourceMap;
