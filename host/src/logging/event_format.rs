@@ -183,8 +183,8 @@ struct BoundedText(String);
 
 impl Write for BoundedText {
     fn write_str(&mut self, more: &str) -> fmt::Result {
-        let room = MAX_TEXT_BYTES - self.0.len();
-        self.0.push_str(&more[..more.floor_char_boundary(room)]);
-        if more.len() > room { Err(fmt::Error) } else { Ok(()) }
+        let bytes_left = MAX_TEXT_BYTES - self.0.len();
+        self.0.push_str(&more[..more.floor_char_boundary(bytes_left)]);
+        if more.len() > bytes_left { Err(fmt::Error) } else { Ok(()) }
     }
 }
