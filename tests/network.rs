@@ -1,4 +1,4 @@
-//! What determines how a request reaches its target: names, addresses, proxies, versions of HTTP, client certificates
+//! The settings that determine how a request reaches its target: names, addresses, proxies, versions of HTTP, client certificates
 //! and credentials.
 
 mod auth;

@@ -1,4 +1,4 @@
-//! How much a component can have printed and logged.
+//! Bounds on the text that a component can have printed and logged.
 
 use serde_json::Value;
 

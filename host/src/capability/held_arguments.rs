@@ -112,8 +112,8 @@ impl Context {
         let returned = result.resource();
         let of_given: Vec<_> = given.iter().filter_map(|handle| held.by_resource.remove(handle)).collect();
         if let Some(returned) = returned {
-            // What a resource that is given away holds goes over to the one that is returned: the headers of a request
-            // count for the request.
+            // The bytes of a resource that is given away count for the resource that is returned from now on: those of
+            // headers for their request.
             resource.into_iter().chain(of_given).for_each(|bytes| held.add(Some(returned), bytes));
         }
         if let (true, Some(bytes)) = (keeps_arguments, arguments) {

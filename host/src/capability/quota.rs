@@ -38,7 +38,7 @@ struct Usage {
 struct Memory {
     /// Bytes that the host holds on the guest's behalf.
     held: usize,
-    /// What the attempt has reserved from the pool: these bytes, and the guest's own memories and tables.
+    /// The bytes that the attempt has reserved from the pool: those held, and the guest's own memories and tables.
     reservation: Reservation,
 }
 

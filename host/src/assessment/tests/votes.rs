@@ -1,4 +1,5 @@
-//! Which runs are evidence about the network of this host: third-party probes, redirects and templates have no vote.
+//! Tests of the runs that count as evidence about the network of this host: third-party probes, redirects and templates
+//! do not.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ fn names(count: usize, answered: bool) -> Vec<(String, bool)> {
     (0..count).map(|number| (format!("name-{number}.example"), answered)).collect()
 }
 
-/// What a third-party probe does in each second.
+/// The run of a third-party probe in each second.
 type Behaviour = fn(second: usize) -> Vec<(String, bool)>;
 
 /// Third-party probes that try to turn the verdict.
