@@ -31,12 +31,35 @@ fn repeat(times: u32, call: &str) -> String {
     )
 }
 
+/// The part of `wasi:http` that the guests import.
+const FIELDS: (&str, &str, &str) = (
+    "http",
+    "wasi:http/types@0.2.6",
+    "package wasi:http@0.2.6; interface types {
+        variant header-error { invalid-syntax, forbidden, immutable }
+        resource fields {
+            constructor();
+            append: func(name: string, value: list<u8>) -> result<_, header-error>;
+            clone: func() -> fields;
+        }
+    }",
+);
+
 /// The guests: a name, imports and the call that is repeated, with the number of repetitions.
 fn kinds() -> Vec<(&'static str, String, String)> {
     let tag = r#"(import "sentrynet:probe/span@0.1.0" "set-tag" (func $tag (param i32 i32 i32 i32)))"#;
     let data = r#"(import "sentrynet:probe/span@0.1.0" "set-data" (func $data (param i32 i32 i32 i64 i32)))"#;
     let header = r#"(import "sentrynet:probe/http@0.1.0" "[method]request.header"
         (func $header (param i32 i32 i32 i32 i32 i32)))"#;
+    let fields = r#"(import "wasi:http/types@0.2.6" "[constructor]fields" (func $fields (result i32)))
+        (import "wasi:http/types@0.2.6" "[method]fields.append" (func $append (param i32 i32 i32 i32 i32 i32)))
+        (import "wasi:http/types@0.2.6" "[method]fields.clone" (func $clone (param i32) (result i32)))"#;
+    let append = |fields: &str, name_bytes: u32| {
+        format!(
+            "(call $append {fields} (i32.const 65546) (i32.const {name_bytes}) (i32.const 65546) (i32.const 1)
+               (i32.const 3200016))"
+        )
+    };
     let request = |method: &str| format!("(call $request {method} {URL} (i32.const 3200000))");
     let get = "(i32.const 512) (i32.const 3)";
     vec![
@@ -68,6 +91,34 @@ fn kinds() -> Vec<(&'static str, String, String)> {
             ),
         ),
         (
+            "fields",
+            fields.to_owned(),
+            repeat(
+                3_000_000,
+                // A new map after each 1000 lines, since each has a greatest size.
+                &format!(
+                    "(if (i32.eqz (i32.rem_u (local.get $n) (i32.const 1000)))
+                       (then (i32.store (i32.const 3200004) (call $fields))))
+                     {}",
+                    append("(i32.load (i32.const 3200004))", 1)
+                ),
+            ),
+        ),
+        (
+            "copies of fields",
+            fields.to_owned(),
+            repeat(
+                1900,
+                &format!(
+                    "(if (i32.eqz (local.get $n))
+                       (then (i32.store (i32.const 3200004) (call $fields)) {}))
+                     {}",
+                    append("(i32.load (i32.const 3200004))", 60_000),
+                    append("(call $clone (i32.load (i32.const 3200004)))", 1)
+                ),
+            ),
+        ),
+        (
             "bodies",
             HTTP.to_owned(),
             repeat(1900, &format!("{} (call $body (i32.load (i32.const 3200004)) {TEXT})", request(get))),
@@ -82,7 +133,12 @@ fn config(name: &str, copies: usize, guests: &[Guest]) -> (String, usize) {
                     groups:\n  - probes:\n"
         .to_owned();
     for (index, guest) in guests.iter().enumerate() {
-        let file = guest.write(&format!("host-memory-{name}-{index}"));
+        let file_name = format!("host-memory-{name}-{index}");
+        let file = if guest.imports.contains("wasi:http") {
+            guest.write_importing(&file_name, &[FIELDS])
+        } else {
+            guest.write(&file_name)
+        };
         for copy in 0..copies {
             let keys = format!("title: '{index}-{copy}', every: 3600, allow: {{log: true, hosts: [h]}}");
             let _ = writeln!(text, "      - {{probe: '{}', {keys}}}", file.display());
@@ -123,7 +179,7 @@ fn what_guests_make_the_host_hold_is_within_total_memory() {
             all.iter().filter(|run| run["title"].as_str().unwrap_or_default().starts_with(&format!("{index}-")));
         of_kind.map(|run| run["failure"]["reason"].as_str().expect("it is broken").to_owned()).collect()
     };
-    for kind in ["urls", "headers", "bodies"] {
+    for kind in ["urls", "headers", "fields", "copies of fields", "bodies"] {
         let reasons = reasons(kind);
         assert!(
             reasons.iter().all(|reason| ["memory", "total_memory"].contains(&reason.as_str())),

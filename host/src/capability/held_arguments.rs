@@ -74,17 +74,19 @@ pub struct CallArguments {
 }
 
 impl Context {
-    /// Counts the arguments of a call that is about to be made, and the resource that it is to return if `R` has one.
+    /// Counts the arguments of a call that is about to be made, the resource that it is to return if `R` has one, and
+    /// `copied_bytes` that the resource is made of.
     ///
     /// # Errors
     /// [`Exceeded`] when the host would hold too much for the guest: the call must not be made.
     pub(in crate::capability) fn hold_arguments<R: CallResult>(
         &self,
         arguments: &[&dyn HeldArgument],
+        copied_bytes: usize,
     ) -> Result<CallArguments, Exceeded> {
         let quota = &self.accounting.quota;
         let hold = |bytes: usize| if bytes == 0 { Ok(None) } else { quota.hold(bytes).map(Some) };
-        let bytes = arguments.iter().map(|argument| argument.held_bytes()).fold(0, usize::saturating_add);
+        let bytes = arguments.iter().map(|argument| argument.held_bytes()).fold(copied_bytes, usize::saturating_add);
         let (mut target, mut given) = (None, Vec::new());
         for argument in arguments {
             argument.visit_handles(&mut |handle, is_given| {

@@ -41,6 +41,7 @@ mod token_cache;
 mod transport;
 
 pub use failed_exchange::FailedExchange;
+pub use format::header_memory;
 pub use phase::{Phase, PhaseTimeouts};
 pub use request::Request;
 pub use request_body::{RequestBody, StreamedBody};

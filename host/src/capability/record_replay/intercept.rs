@@ -17,7 +17,8 @@
 //!
 //! To record a new function, add its line here. Its arguments count as memory that the host holds for the guest, as
 //! [`held_arguments`](crate::capability::held_arguments) says. `[transient]` before a function's name says that the function
-//! keeps nothing of its arguments, or copies a part of bounded size: they count during the call alone.
+//! keeps nothing of its arguments, or copies a part of bounded size: they count during the call alone. `[copy]` says that the
+//! function returns a copy of the resource that it is called on.
 
 use wasmtime::component::Resource;
 
@@ -183,7 +184,8 @@ macro_rules! intercept {
         )
     };
     (@count $result:ty, [$($note:ident)?] $context:ident, [$($arg:ident),*], $call:expr) => {{
-        let held = $context.hold_arguments::<$result>(&[$(&$arg as &dyn HeldArgument),*]);
+        let copied_bytes: usize = intercept!(@copied [$($note)?] $context, $($arg),*);
+        let held = $context.hold_arguments::<$result>(&[$(&$arg as &dyn HeldArgument),*], copied_bytes);
         match held {
             Err(exceeded) => <$result>::exceeded(exceeded),
             Ok(held) => {
@@ -195,6 +197,9 @@ macro_rules! intercept {
     }};
     (@keeps) => { true };
     (@keeps transient) => { false };
+    (@keeps copy) => { true };
+    (@copied [copy] $context:ident, $arg:ident) => { $context.resource_bytes(&$arg) };
+    (@copied [$($note:ident)?] $context:ident, $($arg:ident),*) => { 0 };
 }
 pub(super) use intercept;
 

@@ -17,6 +17,7 @@ use wasmtime_wasi_http::{FieldMap, RequestOptions, WasiBody, WasiHttpCtxView, Wa
 
 use crate::capability::Context;
 use crate::capability::held_arguments::{FunctionResult, HeldArgument};
+use crate::capability::http::header_memory;
 use crate::capability::record_replay::CallRecord;
 use crate::capability::record_replay::codec::{OpaqueHandle, ReplayValue, forget};
 use crate::capability::record_replay::intercept::{Intercepted, intercept};
@@ -67,6 +68,11 @@ impl outgoing_handler::Host for Intercepted<'_> {
 }
 
 impl Context {
+    /// Returns the bytes that fields take.
+    fn resource_bytes(&self, fields: &Resource<FieldMap>) -> usize {
+        self.table.get(fields).map_or(0, |fields| header_memory(fields))
+    }
+
     /// Sends a request. What counts for the request counts for the returned response from then on.
     fn send_counted(
         &mut self,
@@ -74,7 +80,7 @@ impl Context {
         options: Option<Resource<RequestOptions>>,
     ) -> HttpResult<Resource<HostFutureIncomingResponse>> {
         type Sent = HttpResult<Resource<HostFutureIncomingResponse>>;
-        let held = match self.hold_arguments::<Sent>(&[&request, &options]) {
+        let held = match self.hold_arguments::<Sent>(&[&request, &options], 0) {
             Ok(held) => held,
             Err(exceeded) => return Sent::exceeded(exceeded),
         };
@@ -215,7 +221,7 @@ intercept! { types::HostFields as "wasi:http/types.fields" of http {
     passthrough [transient] delete(fields: Resource<FieldMap>, name: String) -> HeaderResult<()>;
     passthrough append(fields: Resource<FieldMap>, name: String, value: Vec<u8>) -> HeaderResult<()>;
     passthrough entries(fields: Resource<FieldMap>) -> wasmtime::Result<Vec<(String, Vec<u8>)>>;
-    passthrough clone(fields: Resource<FieldMap>) -> wasmtime::Result<Resource<FieldMap>>;
+    passthrough [copy] clone(fields: Resource<FieldMap>) -> wasmtime::Result<Resource<FieldMap>>;
     passthrough drop(fields: Resource<FieldMap>) -> wasmtime::Result<()>;
 } }
 
