@@ -21,7 +21,6 @@ pub mod connection_budget;
 mod context;
 pub mod evidence;
 pub mod grant;
-mod held_arguments;
 pub mod host_lookup;
 pub mod http;
 mod log;

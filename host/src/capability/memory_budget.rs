@@ -7,9 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::capability::quota::Exceeded;
-use crate::run::LimitKind;
-
 /// The memory that all runs may use together.
 pub struct MemoryPool {
     /// Bytes that are guaranteed to each run.
@@ -26,6 +23,10 @@ pub struct Reservation {
     /// All bytes that the run has reserved.
     reserved: usize,
 }
+
+/// The error that the runs of all probes together leave too little memory.
+#[derive(Debug, PartialEq, Eq)]
+pub struct PoolExhausted;
 
 impl MemoryPool {
     /// Returns a pool of `total` bytes for at most `runs` runs at once.
@@ -55,13 +56,13 @@ impl Reservation {
     /// Reserves more bytes.
     ///
     /// # Errors
-    /// [`Exceeded`] with [`LimitKind::TotalMemory`] when the pool has fewer left. Nothing is reserved then.
-    pub fn reserve(&mut self, bytes: usize) -> Result<(), Exceeded> {
+    /// [`PoolExhausted`] when the pool has fewer left. Nothing is reserved then.
+    pub fn reserve(&mut self, bytes: usize) -> Result<(), PoolExhausted> {
         let reserved = self.reserved.saturating_add(bytes);
         let from_pool = reserved.saturating_sub(self.share) - self.reserved.saturating_sub(self.share);
         if from_pool > 0 {
             let taken = self.pool.unreserved.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(from_pool));
-            taken.map_err(|_| Exceeded(LimitKind::TotalMemory))?;
+            taken.map_err(|_| PoolExhausted)?;
         }
         self.reserved = reserved;
         Ok(())

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::SetOnce;
 
 use crate::capability::connection_budget::{FilePermit, RunConnections};
-use crate::capability::memory_budget::Reservation;
+use crate::capability::memory_budget::{PoolExhausted, Reservation};
 use crate::capability::shortage::{current_shortage, shortage};
 use crate::config::Limits;
 use crate::run::LimitKind;
@@ -54,6 +54,12 @@ pub struct HeldBytes {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the limit `{}` is reached", self.0.key())]
 pub struct Exceeded(pub LimitKind);
+
+impl From<PoolExhausted> for Exceeded {
+    fn from(_: PoolExhausted) -> Self {
+        Self(LimitKind::TotalMemory)
+    }
+}
 
 /// A permit for one open connection, which counts against the limit until the permit is dropped, as do its open file and
 /// the bytes of its buffers.
@@ -132,7 +138,7 @@ impl Quota {
         let reserved = if held > self.0.limits.memory {
             Err(Exceeded(LimitKind::Memory))
         } else {
-            memory.reservation.reserve(bytes)
+            memory.reservation.reserve(bytes).map_err(Exceeded::from)
         };
         if let Err(Exceeded(limit)) = reserved {
             drop(memory);
@@ -155,7 +161,7 @@ impl Quota {
     /// # Errors
     /// [`Exceeded`] when the runs of all probes together leave too little.
     pub fn reserve_for_guest(&self, bytes: usize) -> Result<(), Exceeded> {
-        self.0.memory.lock().reservation.reserve(bytes)
+        Ok(self.0.memory.lock().reservation.reserve(bytes)?)
     }
 
     /// Gives back bytes that were reserved for the guest.

@@ -26,6 +26,7 @@ use crate::trace::{Recorder, Trace};
 mod call;
 mod codec;
 mod halt;
+pub mod held_arguments;
 mod intercept;
 mod matching;
 mod record;

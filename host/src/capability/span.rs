@@ -37,7 +37,7 @@ impl HostSpan for Context {
             self.run.recorder.mark_of_component(handle);
         }
         if handle.is_recorded() {
-            self.hold_to_the_end(bytes)?;
+            self.held_arguments.hold_to_the_end(self.accounting.quota.hold(bytes)?);
         }
         match self.table.push(Span(handle)) {
             Ok(span) => Ok(span),
@@ -92,7 +92,8 @@ impl Context {
         let (key, value) = (truncate(key, MAX_TAG_BYTES), Value::from(value));
         let text = if let Value::Text(text) = &value { text.len() } else { size_of::<f64>() };
         if self.accounting.take_span_text(key.len() + text) {
-            self.hold_to_the_end(DATA_BYTES + key.len() + text)?;
+            let held = self.accounting.quota.hold(DATA_BYTES + key.len() + text)?;
+            self.held_arguments.hold_to_the_end(held);
             self.run.recorder.set(span, key, value);
         }
         Ok(())

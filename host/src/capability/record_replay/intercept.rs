@@ -16,7 +16,7 @@
 //!   streams, and like `external` for all other streams.
 //!
 //! To record a new function, add its line here. Its arguments count as memory that the host holds for the guest, as
-//! [`held_arguments`](crate::capability::held_arguments) says. `[transient]` before a function's name says that the function
+//! [`held_arguments`](crate::capability::record_replay::held_arguments) says. `[transient]` before a function's name says that the function
 //! keeps nothing of its arguments, or copies a part of bounded size: they count during the call alone. `[copy]` says that the
 //! function returns a copy of the resource that it is called on.
 
@@ -24,11 +24,11 @@ use wasmtime::component::Resource;
 
 use crate::capability::Context;
 use crate::capability::bindings::sentrynet::probe::{http, log, span, ssh, types};
-use crate::capability::held_arguments::{FunctionResult, HeldArgument};
 use crate::capability::http::{Request, Response};
 use crate::capability::record_replay::call::CallRecord;
 use crate::capability::record_replay::codec::{ReplayResult, forget, recorded_handle};
 use crate::capability::record_replay::halt::Halt;
+use crate::capability::record_replay::held_arguments::{FunctionResult, HeldArgument, hold_arguments};
 use crate::capability::span::Span;
 use crate::capability::ssh::{Client, Session};
 
@@ -185,12 +185,13 @@ macro_rules! intercept {
     };
     (@count $result:ty, [$($note:ident)?] $context:ident, [$($arg:ident),*], $call:expr) => {{
         let copied_bytes: usize = intercept!(@copied [$($note)?] $context, $($arg),*);
-        let held = $context.hold_arguments::<$result>(&[$(&$arg as &dyn HeldArgument),*], copied_bytes);
+        let quota = &$context.accounting.quota;
+        let held = hold_arguments::<$result>(quota, &[$(&$arg as &dyn HeldArgument),*], copied_bytes);
         match held {
             Err(exceeded) => <$result>::exceeded(exceeded),
             Ok(held) => {
                 let result: $result = $call;
-                $context.settle_arguments(held, &result, intercept!(@keeps $($note)?));
+                $context.held_arguments.settle(held, &result, intercept!(@keeps $($note)?));
                 result
             }
         }

@@ -15,8 +15,8 @@ use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable};
 use wasmtime_wasi::random::WasiRandomCtx;
 
 use crate::capability::Context;
-use crate::capability::held_arguments::{FunctionResult, HeldArgument};
 use crate::capability::record_replay::CallRecord;
+use crate::capability::record_replay::held_arguments::{FunctionResult, HeldArgument, hold_arguments};
 use crate::capability::record_replay::intercept::{Intercepted, intercept};
 
 mod http;

@@ -16,10 +16,10 @@ use wasmtime_wasi_http::p2::{HeaderError, HeaderResult, HttpError, HttpResult};
 use wasmtime_wasi_http::{FieldMap, RequestOptions, WasiBody, WasiHttpCtxView, WasiHttpView};
 
 use crate::capability::Context;
-use crate::capability::held_arguments::{FunctionResult, HeldArgument};
 use crate::capability::http::header_memory;
 use crate::capability::record_replay::CallRecord;
 use crate::capability::record_replay::codec::{OpaqueHandle, ReplayValue, forget};
+use crate::capability::record_replay::held_arguments::{FunctionResult, HeldArgument, hold_arguments};
 use crate::capability::record_replay::intercept::{Intercepted, intercept};
 use crate::recording::{bytes_from_json, bytes_to_json};
 
@@ -80,12 +80,12 @@ impl Context {
         options: Option<Resource<RequestOptions>>,
     ) -> HttpResult<Resource<HostFutureIncomingResponse>> {
         type Sent = HttpResult<Resource<HostFutureIncomingResponse>>;
-        let held = match self.hold_arguments::<Sent>(&[&request, &options], 0) {
+        let held = match hold_arguments::<Sent>(&self.accounting.quota, &[&request, &options], 0) {
             Ok(held) => held,
             Err(exceeded) => return Sent::exceeded(exceeded),
         };
         let result = outgoing_handler::Host::handle(&mut self.http(), request, options);
-        self.settle_arguments(held, &result, true);
+        self.held_arguments.settle(held, &result, true);
         result
     }
 }

@@ -6,10 +6,10 @@ use wasmtime_wasi::p2::bindings::io::{error, poll, streams};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, IoError, StreamError, StreamResult};
 
 use crate::capability::Context;
-use crate::capability::held_arguments::{FunctionResult, HeldArgument};
 use crate::capability::record_replay::call::CallRecord;
 use crate::capability::record_replay::codec::{OpaqueHandle, ReplayError, forget};
 use crate::capability::record_replay::halt::Halt;
+use crate::capability::record_replay::held_arguments::{FunctionResult, HeldArgument, hold_arguments};
 use crate::capability::record_replay::intercept::{Intercepted, intercept};
 
 pub fn link<D>(linker: &mut Linker<Context>) -> wasmtime::Result<()>

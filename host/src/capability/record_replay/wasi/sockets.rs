@@ -14,11 +14,11 @@ use wasmtime_wasi::p2::{
 };
 
 use crate::capability::Context;
-use crate::capability::held_arguments::{FunctionResult, HeldArgument};
 use crate::capability::record_replay::call::Argument;
 use crate::capability::record_replay::call::CallRecord;
 use crate::capability::record_replay::codec::{OpaqueHandle, ReplayError, ReplayValue, forget};
 use crate::capability::record_replay::halt::Halt;
+use crate::capability::record_replay::held_arguments::{FunctionResult, HeldArgument, hold_arguments};
 use crate::capability::record_replay::intercept::{Intercepted, context, intercept};
 
 pub fn link<D>(linker: &mut Linker<Context>) -> wasmtime::Result<()>

@@ -16,9 +16,8 @@ use wasmtime_wasi::p2::{SocketError, StreamError};
 use wasmtime_wasi_http::p2::bindings::http::types as wasi_http;
 use wasmtime_wasi_http::p2::{HeaderError, HttpError};
 
-use crate::capability::Context;
 use crate::capability::bindings::sentrynet::probe::{http, log, span, ssh, types};
-use crate::capability::quota::{Exceeded, HeldBytes};
+use crate::capability::quota::{Exceeded, HeldBytes, Quota};
 
 /// Bytes that a text, a list, and each element of a list is counted to take beside its own: what holds it, such as an entry
 /// of a map of headers, and the allocator's part.
@@ -73,70 +72,54 @@ pub struct CallArguments {
     given: Vec<u32>,
 }
 
-impl Context {
-    /// Counts the arguments of a call that is about to be made, the resource that it is to return if `R` has one, and
-    /// `copied_bytes` that the resource is made of.
-    ///
-    /// # Errors
-    /// [`Exceeded`] when the host would hold too much for the guest: the call must not be made.
-    pub(in crate::capability) fn hold_arguments<R: CallResult>(
-        &self,
-        arguments: &[&dyn HeldArgument],
-        copied_bytes: usize,
-    ) -> Result<CallArguments, Exceeded> {
-        let quota = &self.accounting.quota;
-        let hold = |bytes: usize| if bytes == 0 { Ok(None) } else { quota.hold(bytes).map(Some) };
-        let bytes = arguments.iter().map(|argument| argument.held_bytes()).fold(copied_bytes, usize::saturating_add);
-        let (mut target, mut given) = (None, Vec::new());
-        for argument in arguments {
-            argument.visit_handles(&mut |handle, is_given| {
-                if is_given {
-                    given.push(handle);
-                } else {
-                    target = target.or(Some(handle));
-                }
-            });
-        }
-        let resource = hold(if R::HAS_RESOURCE { RESOURCE_BYTES } else { 0 })?;
-        Ok(CallArguments { arguments: hold(bytes)?, resource, target, given })
+/// Counts the arguments of a call that is about to be made, the resource that it is to return if `R` has one, and
+/// `copied_bytes` that the resource is made of.
+///
+/// # Errors
+/// [`Exceeded`] when the host would hold too much for the guest: the call must not be made.
+pub fn hold_arguments<R: CallResult>(
+    quota: &Quota,
+    arguments: &[&dyn HeldArgument],
+    copied_bytes: usize,
+) -> Result<CallArguments, Exceeded> {
+    let hold = |bytes: usize| if bytes == 0 { Ok(None) } else { quota.hold(bytes).map(Some) };
+    let bytes = arguments.iter().map(|argument| argument.held_bytes()).fold(copied_bytes, usize::saturating_add);
+    let (mut target, mut given) = (None, Vec::new());
+    for argument in arguments {
+        argument.visit_handles(&mut |handle, is_given| {
+            if is_given {
+                given.push(handle);
+            } else {
+                target = target.or(Some(handle));
+            }
+        });
     }
-
-    /// Counts the arguments of a call that was made for as long as the host may hold them: no longer if `keeps_arguments`
-    /// is false.
-    pub(in crate::capability) fn settle_arguments<R: CallResult>(
-        &mut self,
-        call: CallArguments,
-        result: &R,
-        keeps_arguments: bool,
-    ) {
-        let CallArguments { arguments, resource, target, given } = call;
-        let held = &mut self.held_arguments;
-        let returned = result.resource();
-        let of_given: Vec<_> = given.iter().filter_map(|handle| held.by_resource.remove(handle)).collect();
-        if let Some(returned) = returned {
-            // The bytes of a resource that is given away count for the resource that is returned from now on: those of
-            // headers for their request.
-            resource.into_iter().chain(of_given).for_each(|bytes| held.add(Some(returned), bytes));
-        }
-        if let (true, Some(bytes)) = (keeps_arguments, arguments) {
-            held.add(returned.or(target), bytes);
-        }
-    }
-}
-
-impl Context {
-    /// Counts bytes to the end of the attempt.
-    ///
-    /// # Errors
-    /// [`Exceeded`] when the host would hold too much for the guest.
-    pub(in crate::capability) fn hold_to_the_end(&mut self, bytes: usize) -> Result<(), Exceeded> {
-        let held = self.accounting.quota.hold(bytes)?;
-        self.held_arguments.add(None, held);
-        Ok(())
-    }
+    let resource = hold(if R::HAS_RESOURCE { RESOURCE_BYTES } else { 0 })?;
+    Ok(CallArguments { arguments: hold(bytes)?, resource, target, given })
 }
 
 impl HeldArguments {
+    /// Counts the arguments of a call that was made for as long as the host may hold them: no longer if `keeps_arguments`
+    /// is false.
+    pub fn settle<R: CallResult>(&mut self, call: CallArguments, result: &R, keeps_arguments: bool) {
+        let CallArguments { arguments, resource, target, given } = call;
+        let returned = result.resource();
+        let of_given: Vec<_> = given.iter().filter_map(|handle| self.by_resource.remove(handle)).collect();
+        if let Some(returned) = returned {
+            // The bytes of a resource that is given away count for the resource that is returned from now on: those of
+            // headers for their request.
+            resource.into_iter().chain(of_given).for_each(|bytes| self.add(Some(returned), bytes));
+        }
+        if let (true, Some(bytes)) = (keeps_arguments, arguments) {
+            self.add(returned.or(target), bytes);
+        }
+    }
+
+    /// Counts bytes to the end of the attempt.
+    pub fn hold_to_the_end(&mut self, bytes: HeldBytes) {
+        self.add(None, bytes);
+    }
+
     fn add(&mut self, owner: Option<u32>, bytes: HeldBytes) {
         let known = match owner {
             Some(owner) => match self.by_resource.get_mut(&owner) {
