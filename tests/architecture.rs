@@ -33,6 +33,7 @@ pub const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
             "sandbox/cpu_timer",
             "sandbox/system_limits",
             "sandbox/component/compiler_main",
+            "capability/ssh/trust/accept_new",
         ],
     ),
     ("rustix", &["private_directory", "sandbox/component"]),

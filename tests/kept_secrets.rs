@@ -161,6 +161,28 @@ fn a_component_cannot_choose_the_way_of_a_secret() {
 }
 
 #[test]
+fn a_component_does_not_get_a_secret_that_its_host_repeats() {
+    let target = Target::responding(|requests| {
+        let shown = requests.last().and_then(|request| request.header("authorization")).unwrap_or_default();
+        format!("200 OK\r\nx-seen: {shown}\r\ncontent-length: {}\r\n\r\n{shown}", shown.len())
+    });
+    let keys = |secret: &str, shown: &str| {
+        format!(
+            "url: 'http://127.0.0.1:{}/', auth: {secret}, allow: {{hosts: [127.0.0.1]}},
+             checks: {{body: {{equals: '{shown}'}}, header x-seen: {{equals: '{shown}'}}}}",
+            target.port
+        )
+    };
+    for (secret, shown) in
+        [("{bearer: open-sesame}", "Bearer"), ("{basic: {username: ada, password: open-sesame}}", "Basic")]
+    {
+        let passed = run(&component("http"), &keys(secret, &format!("{shown} [Filtered]")));
+        assert_eq!(passed["outcome"], "passed", "{passed:#}");
+    }
+    assert_eq!(credentials(&target), ["Bearer open-sesame", "Basic YWRhOm9wZW4tc2VzYW1l"]);
+}
+
+#[test]
 fn a_component_cannot_choose_the_host_of_a_secret() {
     let (target, thief) = (Target::new(), Target::new());
     let guest = guest_with_options("chooses-host", &format!("http://127.0.0.1:{}/", thief.port), &[]);

@@ -11,6 +11,7 @@ mod auth;
 mod cert_verifier;
 mod certificate;
 mod cookies;
+mod echoes;
 mod error;
 mod evidence;
 mod exchange;

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use reqwest::Method;
-use reqwest::header::{HOST, HeaderMap, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue};
 use url::Url;
 
 use crate::capability::address_filter::AddressFilter;
 use crate::capability::bindings::sentrynet::probe::http::Error;
 use crate::capability::grant::{self, List, Refusal};
+use crate::capability::http::echoes::Echoes;
 use crate::capability::http::failed_exchange::FailedExchange;
 use crate::capability::http::peer_filter::PeerFilter;
 use crate::capability::http::phase::PhaseTimeouts;
@@ -120,6 +121,13 @@ impl Exchange {
             }
         }
         headers
+    }
+
+    /// Returns the credentials that the response is searched for: those that the host adds to the request of a component
+    /// that is not built in.
+    pub fn echoes(&self) -> Option<Echoes> {
+        let is_kept = self.secrets.authorization.is_some() && !self.context.probe.built_in;
+        self.request.headers.get(AUTHORIZATION).filter(|_| is_kept).and_then(Echoes::of_header)
     }
 
     /// Checks that the probe may connect to all hosts that the next hop names: the URL's, that of `connect_to` or the

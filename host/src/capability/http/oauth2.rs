@@ -12,6 +12,7 @@ use url::{Url, form_urlencoded};
 
 use crate::capability::bindings::sentrynet::probe::http::Error;
 use crate::capability::http::auth::{basic_header, bearer_header};
+use crate::capability::http::echoes::replacement;
 use crate::capability::http::exchange::{Exchange, ExchangeLimits, RequestParts};
 use crate::capability::http::format::without_secrets;
 use crate::capability::http::request_body::RequestBody;
@@ -111,12 +112,20 @@ async fn fetch_token(client: &OAuth2Client, exchange: &Exchange, transport: &Tra
     let mut exchange = Exchange::new(context, span, request, transport.clone(), limits);
     exchange.trace_hosts = trace_hosts;
     let result = exchange.run().await.map_err(|failed| token_error(failed.error));
-    let token = result.and_then(|response| parse_token(&response, &client.token_url).map_err(Error::Auth));
+    let token = result
+        .and_then(|response| parse_token(&response, &client.token_url).map_err(|why| without_secret(&why, client)));
     if token.is_err() {
         recorder.set_status(span, Status::Unauthenticated);
     }
     recorder.close(span);
     token
+}
+
+/// Returns the error for a message of a token server, which may repeat the client's secret.
+fn without_secret(why: &str, client: &OAuth2Client) -> Error {
+    let secret = client.secret.expose_secret();
+    let shown = if secret.is_empty() { why.to_owned() } else { why.replace(secret, replacement(secret.len())) };
+    Error::Auth(shown)
 }
 
 fn token_request(client: &OAuth2Client) -> RequestParts {

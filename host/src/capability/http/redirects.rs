@@ -39,6 +39,7 @@ impl Exchange {
     /// server fails, the exchange times out, or a redirect cannot be followed.
     pub async fn run(mut self) -> Result<Response, FailedExchange> {
         let started = Instant::now();
+        let echoes = self.echoes();
         let mut redirects = 0;
         loop {
             // A request that the grants refuse counts against the limit too.
@@ -62,7 +63,12 @@ impl Exchange {
             let (is_refused, is_cert_error) = (hop.is_refused, hop.is_cert_error);
             let phase = hop.close(&self, result.as_ref().err());
             match result.map_err(|error| FailedExchange { error, phase, is_refused, is_cert_error })? {
-                HopOutcome::Response(response) => return Ok(*response),
+                HopOutcome::Response(mut response) => {
+                    if let Some(echoes) = echoes {
+                        echoes.remove_from(&mut response);
+                    }
+                    return Ok(*response);
+                }
                 HopOutcome::Redirect(target, status) => self.follow_redirect(target, status),
             }
             redirects += 1;
