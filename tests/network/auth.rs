@@ -108,8 +108,8 @@ fn probes_share_no_token_that_is_fetched_in_another_way_or_by_a_third_party_prob
     let probes = [
         format!("probe: http, title: good, url: '{url}', {auth}"),
         format!("probe: http, title: proxied, url: '{url}', proxy: 'socks5h://127.0.0.1:{}', {auth}", proxy.port),
-        format!("probe: '{guest}', title: stranger, {auth}, {allow}"),
-        format!("probe: '{guest}', title: other stranger, {auth}, {allow}"),
+        format!("probe: '{guest}', title: stranger, url: '{url}', {auth}, {allow}"),
+        format!("probe: '{guest}', title: other stranger, url: '{url}', {auth}, {allow}"),
     ];
     let probes: String = probes.iter().map(|keys| format!("      - {{{keys}}}\n")).collect();
     let (_, runs) = run_once(&format!("groups:\n  - probes:\n{probes}"));
