@@ -140,8 +140,12 @@ async fn load_and_name(
             }
         }
     }
-    probe_errors.into_iter().for_each(|error| parsed.push_error(error));
-    probe_warnings.into_iter().for_each(|warning| parsed.push_warning(warning));
+    for error in probe_errors {
+        parsed.push_error(error);
+    }
+    for warning in probe_warnings {
+        parsed.push_warning(warning);
+    }
     let ParsedConfig { mut config, mut errors, mut warnings, .. } = parsed;
     if errors.is_empty() {
         let named = naming.name();
