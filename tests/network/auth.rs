@@ -104,7 +104,8 @@ fn probes_share_no_token_that_is_fetched_in_another_way_or_by_a_third_party_prob
     );
     let guest = Guest { define: define.leak(), ..GUEST }.write("authenticates").display().to_string();
     let auth = oauth2(server.port, "");
-    let allow = "allow: {hosts: [127.0.0.1, localhost]}";
+    let secret_hosts = format!("{{auth: ['http://127.0.0.1:{}', 'http://localhost:{}']}}", target.port, server.port);
+    let allow = format!("allow: {{hosts: [127.0.0.1, localhost], secret_hosts: {secret_hosts}}}");
     let probes = [
         format!("probe: http, title: good, url: '{url}', {auth}"),
         format!("probe: http, title: proxied, url: '{url}', proxy: 'socks5h://127.0.0.1:{}', {auth}", proxy.port),
