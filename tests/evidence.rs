@@ -279,7 +279,9 @@ fn a_broken_run_has_evidence_too() {
     let event =
         http_error_event("broken", &format!("url: http://127.0.0.1:{}/\nlimits: {{memory: 2 MiB}}", target.port));
     assert_eq!(event["fingerprint"][0], "probe-broken");
-    assert_eq!((&event["contexts"]["response"]["body_size"]), (&json!(3 << 20)));
+    // The run ended when the host had received as much of the body as it may hold.
+    let received = event["contexts"]["response"]["body_size"].as_u64().expect("the received bytes are known");
+    assert!((2 << 20..3 << 20).contains(&received), "{received}");
     let data = event["contexts"]["response"]["data"].as_str().expect("the body is shown as text");
     assert_eq!(data, "x".repeat(2048), "only the beginning of the body is shown");
 }

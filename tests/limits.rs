@@ -97,7 +97,8 @@ fn spans_beyond_the_limit_are_left_out_and_counted() {
 fn log_lines_beyond_the_limits_are_left_out_and_counted() {
     const LEFT_OUT: &str = "earlier lines are left out: `limits.log_lines` and `limits.log_size` say how many are kept";
     let define = "(func $one (call $write (i32.const 1) (i32.const 512) (i32.const 6)))
-        (func $long (call $write (i32.const 1) (i32.const 0) (i32.const 4000)))";
+        (func $long (memory.fill (i32.const 65536) (i32.const 97) (i32.const 4000))
+          (call $write (i32.const 1) (i32.const 65536) (i32.const 4000)))";
     let logged = |name, text, limits| {
         let run = run_limited(name, Guest { imports: LOG, define, run: text, ..PASSES }, limits);
         assert_passed(&run);

@@ -111,9 +111,9 @@ impl HttpEvidence {
         }
     }
 
-    /// Counts the evidence as memory that the host holds for the run. Returns false if that is too much, which ends the
-    /// run.
-    pub fn hold(&mut self, quota: &Quota) -> bool {
+    /// Counts the evidence as memory that the host holds for the run. If that is too much, the run ends; its evidence stays,
+    /// since no exchange follows.
+    pub fn hold(&mut self, quota: &Quota) {
         let response_headers = self.response_head.as_ref().map_or(0, |head| header_memory(&head.headers));
         let certificates: usize = self.timestamps.cert_chain.iter().map(|certificate| certificate.len()).sum();
         let bytes = size_of::<Self>()
@@ -124,7 +124,6 @@ impl HttpEvidence {
             + self.body_excerpt.len()
             + certificates;
         self.held = quota.hold(bytes).ok();
-        self.held.is_some()
     }
 
     fn report(&self) -> Http {

@@ -329,10 +329,9 @@ impl Hop {
         self.evidence.phase = last_phase;
         self.evidence.error = error.map(error::error_type);
         self.evidence.timestamps = timestamps;
-        if self.evidence.hold(&exchange.context.session.quota) {
-            let evidence: Arc<HttpEvidence> = self.evidence.into();
-            exchange.context.run.evidence.add(self.span, evidence);
-        }
+        self.evidence.hold(&exchange.context.session.quota);
+        let evidence: Arc<HttpEvidence> = self.evidence.into();
+        exchange.context.run.evidence.add(self.span, evidence);
         last_phase
     }
 }
