@@ -47,7 +47,7 @@ pub const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("crate::logging", &["command", "output"]),
     ("crate::output", &["command"]),
     ("crate::printable", &["sink/console", "redaction", "config", "capability"]),
-    ("crate::private_directory", &["sandbox/component"]),
+    ("crate::private_directory", &["sandbox/component", "sink/sentry/spool"]),
     ("crate::propagation", &["loading", "sandbox", "capability", "sink/sentry"]),
     ("crate::recording", &["sandbox", "capability/record_replay", "capability/http/response", "redaction"]),
     // A replay compares calls with the placeholders of redacted secrets.

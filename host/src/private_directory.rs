@@ -178,6 +178,24 @@ impl PrivateDirectory {
     }
 }
 
+/// Checks that a directory is this user's own: no symbolic link, and nobody else can put files into it.
+///
+/// # Errors
+/// Returns an error if it is not, with what to do; or the system's, if its properties cannot be read.
+pub fn check_own_directory(path: &Path) -> io::Result<()> {
+    const WRITABLE_BY_OTHERS: u32 = 0o022;
+    let stat = rustix::fs::lstat(path)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+        return Err(io::Error::other("it is a symbolic link or no directory: remove it"));
+    }
+    check_owner(&stat)?;
+    let mode = stat.st_mode & 0o777;
+    if mode & WRITABLE_BY_OTHERS != 0 {
+        return Err(io::Error::other(format!("its mode is {mode:04o}: `chmod 0700` it, or remove it")));
+    }
+    Ok(())
+}
+
 fn check_owner(stat: &Stat) -> io::Result<()> {
     let user = geteuid().as_raw();
     if stat.st_uid == user {
@@ -271,5 +289,29 @@ mod tests {
         }
         assert_eq!(directory.files().unwrap(), []);
         assert!(!path.join(".new-1-1").exists() && path.join(".new-1-2").exists());
+    }
+
+    #[test]
+    fn directories_that_others_can_write_are_not_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("own");
+        std::fs::create_dir(&path).unwrap();
+        let refused = |path: &Path| check_own_directory(path).unwrap_err().to_string();
+        for mode in [0o700, 0o755] {
+            set_mode(&path, mode);
+            check_own_directory(&path).unwrap();
+        }
+        for mode in [0o720, 0o702, 0o777] {
+            set_mode(&path, mode);
+            assert_eq!(refused(&path), format!("its mode is {mode:04o}: `chmod 0700` it, or remove it"));
+        }
+        set_mode(&path, 0o700);
+        let link = folder.path().join("link");
+        symlink(&path, &link).unwrap();
+        assert!(refused(&link).contains("symbolic link"));
+        // Only root can give a directory away.
+        if chown(&path, Some(65_534), None).is_ok() {
+            assert!(refused(&path).contains("belongs to the user 65534"));
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! `sentrynet test`: runs one component once, against its target or against a recording. Nothing is sent to Sentry.
 
-use std::fs::File;
-use std::io::Write;
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -63,9 +64,9 @@ pub struct RecordingFile {
 }
 
 impl RecordingFile {
-    /// Creates the file. Returns `None` if that fails, and prints the error.
+    /// Creates the file, or empties it. Returns `None` if that fails, and prints the error.
     pub fn create(path: PathBuf) -> Option<Self> {
-        match File::create(&path) {
+        match create_private(&path) {
             Ok(file) => Some(Self { file, path }),
             Err(error) => {
                 print_error(&format!("cannot write {}: {error}", path.display()));
@@ -85,6 +86,16 @@ impl RecordingFile {
         result.with_context(|| format!("cannot write {}", self.path.display()))?;
         Ok(run)
     }
+}
+
+/// Creates a file that only its owner can read, since a recording has whole responses of targets.
+fn create_private(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    if file.metadata()?.is_file() {
+        // The mode above is for a new file. An existing one that belongs to another user keeps its mode.
+        _ = file.set_permissions(Permissions::from_mode(0o600));
+    }
+    Ok(file)
 }
 
 /// Runs a component against its target. Returns `None` if the component, the settings or the path of the recording are

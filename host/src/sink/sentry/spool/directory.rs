@@ -10,6 +10,7 @@ use std::sync::Arc;
 use etcetera::BaseStrategy;
 
 use super::segment::{LoadedFile, LoadedSegment, Segment};
+use crate::private_directory::check_own_directory;
 
 /// The directory of this process's segments, locked until this is dropped.
 #[derive(Debug)]
@@ -103,10 +104,15 @@ impl SpoolDirectory {
     }
 }
 
-/// Locks a process directory, and creates it if it does not exist. Returns `None` if another process has locked it.
+/// Locks a process directory, and creates it if it does not exist. Returns `None` if another process has locked it, or if
+/// another user could have put envelopes into it.
 fn lock(directory: &Path) -> io::Result<Option<(PathBuf, File)>> {
     // Only the owner may read it: runs may contain data that other users of the machine should not see.
     DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    if let Err(error) = check_own_directory(directory) {
+        tracing::warn!(directory = %directory.display(), %error, "a directory of the spool is not used");
+        return Ok(None);
+    }
     let path = directory.join(LOCK_FILE);
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
     match file.try_lock() {

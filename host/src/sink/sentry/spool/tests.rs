@@ -346,3 +346,17 @@ fn only_the_owner_can_read_a_spool() {
     assert_eq!(mode(spool.directory().unwrap()), 0o700);
     assert_eq!(mode(&files(&directory.path().join("spool"))[0]), 0o600);
 }
+
+#[test]
+fn a_directory_that_others_can_write_is_not_used() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut spool, _) = Spool::open(directory.path(), MAX_BYTES).unwrap();
+    add(&mut spool, Kind::Error, "an envelope");
+    drop(spool);
+    fs::set_permissions(directory.path().join("1"), fs::Permissions::from_mode(0o777)).unwrap();
+    let (mut spool, leftovers) = Spool::open(directory.path(), MAX_BYTES).unwrap();
+    assert!(leftovers.is_empty(), "somebody else may have written it");
+    add(&mut spool, Kind::Error, "another envelope");
+    let names: Vec<_> = files(directory.path()).iter().map(|path| path.parent().unwrap().to_owned()).collect();
+    assert_eq!(names, [directory.path().join("1"), directory.path().join("2")]);
+}
