@@ -115,7 +115,7 @@ fn a_guest_sets_no_name_of_the_host() {
 /// Fails with sixteen random letters as its reason.
 const RANDOM_REASON: Guest = Guest {
     imports: r#"(import "wasi:random/random@0.2.6" "get-random-u64" (func $random (result i64)))"#,
-    define: r#"(func $choose (local $bits i64) (local $at i32)
+    define: r"(func $choose (local $bits i64) (local $at i32)
         (local.set $bits (call $random))
         (loop
           (i32.store8 offset=100000 (local.get $at)
@@ -124,7 +124,7 @@ const RANDOM_REASON: Guest = Guest {
           (local.set $at (i32.add (local.get $at) (i32.const 1)))
           (br_if 0 (i32.lt_u (local.get $at) (i32.const 16))))
         (i32.store (i32.const 136) (i32.const 100000))
-        (i32.store (i32.const 140) (i32.const 16)))"#,
+        (i32.store (i32.const 140) (i32.const 16)))",
     run: "call $choose i32.const 128",
     ..PASSES
 };

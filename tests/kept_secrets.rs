@@ -47,7 +47,7 @@ fn a_secret_goes_to_the_host_of_its_settings() {
     assert_eq!(passed["outcome"], "passed", "{passed:#}");
     assert_eq!(credentials(&target), ["Bearer sesame"]);
     // The operator's list replaces the settings.
-    let allow = format!("allow: {{hosts: [127.0.0.1], secret_hosts: {{auth: ['https://shop.example']}}}}");
+    let allow = "allow: {hosts: [127.0.0.1], secret_hosts: {auth: ['https://shop.example']}}".to_string();
     let refused = run(&component("http"), &format!("{keys}, {allow}"));
     let expected = format!(
         "sending the secret setting `/auth` to `http://127.0.0.1:{0}` is not allowed: add \

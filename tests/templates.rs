@@ -57,7 +57,7 @@ fn existing_files_are_not_overwritten() {
         match taken {
             "file" => fs::write(parent.join(taken), "mine").expect("the folder is writable"),
             "nowhere" => {
-                std::os::unix::fs::symlink("/nonexistent", parent.join(taken)).expect("the folder is writable")
+                std::os::unix::fs::symlink("/nonexistent", parent.join(taken)).expect("the folder is writable");
             }
             _ => {}
         }

@@ -329,9 +329,11 @@ fn arguments_are_escaped() {
     }
     let variables: [&dyn Fn(&mut Command); 2] =
         [&|command| _ = command.env("SENTRYNET_LOG_FORMAT", HOSTILE).args(["check", "-"]), &|command| {
-            _ = command.env("SENTRYNET_LOG", HOSTILE).args(["check", "-"])
+            _ = command.env("SENTRYNET_LOG", HOSTILE).args(["check", "-"]);
         }];
-    variables.into_iter().for_each(|configure| _ = run_in_all_forms(configure, "groups: []"));
+    for configure in variables {
+        run_in_all_forms(configure, "groups: []");
+    }
 }
 
 #[test]
@@ -361,6 +363,7 @@ fn a_recording_does_not_control_the_terminal() {
 
 #[test]
 fn the_log_of_a_host_that_runs_has_one_line_for_each_event() {
+    let year = Regex::new(r#"^(\{"timestamp":")?20\d\d-"#).expect("the pattern is valid");
     let file = hostile_guest::write("terminal-run", FAILS);
     let config = hostile_config(file.to_str().expect("the path is text"), "every: 0.1");
     for form in ["text", "json"] {
@@ -379,7 +382,6 @@ fn the_log_of_a_host_that_runs_has_one_line_for_each_event() {
         assert_eq!(running.wait_for_exit_code(), Some(0));
         assert_printable(&read(&out), false);
         assert_printable(&read(&log), false);
-        let year = Regex::new(r#"^(\{"timestamp":")?20\d\d-"#).expect("it is a pattern");
         assert!(read(&log).lines().all(|line| year.is_match(line)), "{}", read(&log));
     }
 }

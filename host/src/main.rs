@@ -75,7 +75,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     // Transparent huge pages of 2 MiB waste memory on many small, short-lived allocations.
     _ = nix::sys::prctl::set_thp_disable(true);
-    let arguments = match parse_arguments(std::env::args_os().collect()) {
+    let arguments = match parse_arguments(&std::env::args_os().collect::<Vec<_>>()) {
         Ok(arguments) => arguments,
         Err(error) => {
             print_usage(&error);
@@ -99,10 +99,10 @@ fn main() -> ExitCode {
 }
 
 /// Parses the arguments. An error shows them escaped.
-fn parse_arguments(arguments: Vec<OsString>) -> Result<CommandLine, clap::Error> {
+fn parse_arguments(arguments: &[OsString]) -> Result<CommandLine, clap::Error> {
     /// The number of bytes of an argument that an error shows.
     const MAX_SHOWN_BYTES: usize = 1000;
-    CommandLine::try_parse_from(&arguments).map_err(|error| {
+    CommandLine::try_parse_from(arguments).map_err(|error| {
         // clap's message has the arguments as they are: the same error is made with escaped ones.
         let escaped = arguments.iter().map(|argument| excerpt(&argument.to_string_lossy(), MAX_SHOWN_BYTES));
         CommandLine::try_parse_from(escaped).err().unwrap_or(error)

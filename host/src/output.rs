@@ -14,7 +14,7 @@ pub fn print_json(value: &impl serde::Serialize) {
     match serde_json::to_string_pretty(value) {
         Ok(json) => write(std::io::stdout(), &format!("{}\n", Form::Json.finish(&json))),
         Err(error) => {
-            crate::logging::print_error(&format!("cannot write JSON: {error}; this is a bug, please report it"))
+            crate::logging::print_error(&format!("cannot write JSON: {error}; this is a bug, please report it"));
         }
     }
 }

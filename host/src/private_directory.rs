@@ -150,7 +150,7 @@ impl PrivateDirectory {
                 continue;
             }
             let seconds = u64::try_from(stat.st_mtime).unwrap_or_default();
-            let nanoseconds = u64::try_from(stat.st_mtime_nsec).unwrap_or_default();
+            let nanoseconds = stat.st_mtime_nsec;
             let since_epoch = Duration::from_secs(seconds) + Duration::from_nanos(nanoseconds);
             let modified = SystemTime::UNIX_EPOCH + since_epoch;
             if !name.starts_with(TEMPORARY) {

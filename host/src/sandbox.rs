@@ -200,7 +200,8 @@ impl Sandbox {
     /// # Errors
     /// Returns a [`LoadError`] if the component cannot be used as a probe.
     pub async fn inspect(&self, module: &Module) -> Result<Inspection, LoadError> {
-        let described = self.components.load(module, &Arc::new(self.contexts.lock().empty())).await?;
+        let context = Arc::new(self.contexts.lock().empty());
+        let described = self.components.load(module, &context).await?;
         Ok(Inspection::new(described))
     }
 

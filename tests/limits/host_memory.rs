@@ -160,7 +160,7 @@ fn what_guests_make_the_host_hold_is_within_total_memory() {
     let (text, count) = config("calm", COPIES, &passes);
     let (_, calm) = run_until_hostile_end("host-memory-calm", &text, count);
 
-    let define = format!("{FILL}").leak();
+    let define = FILL.to_string().leak();
     let guests: Vec<_> = kinds
         .iter()
         .map(|(_, imports, run)| Guest { imports: imports.clone().leak(), define, run: run.clone().leak(), ..PASSES })

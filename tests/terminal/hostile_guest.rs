@@ -7,7 +7,7 @@ use wit_parser::abi::{AbiVariant, WasmType};
 use wit_parser::{Function, FunctionKind, Int, InterfaceId, Resolve, SizeAlign, Type, TypeDefKind, WorldItem};
 
 use super::HOSTILE;
-use crate::guests::{Guest, PASSES};
+use crate::guests::Guest;
 
 /// The address of the guest's values, in its third page of memory: texts that the host passes in are before it.
 const BASE: usize = 2 << 16;
@@ -63,7 +63,6 @@ pub fn write(name: &str, ending: Ending) -> PathBuf {
             Some(_) => format!("call $calls i32.const {run}").leak(),
             None => "call $calls call $traps i32.const 0",
         },
-        ..PASSES
     };
     guest.write(name)
 }

@@ -105,9 +105,11 @@ impl Context {
     /// When the settings name no such file; a sentence for the guest.
     pub(in crate::capability) fn key_file(&mut self, path: &str) -> Result<PathBuf, String> {
         let file = self.file(path)?;
-        if let (false, Some(pointer)) = (self.probe.may_send, self.probe.file_pointer(path)) {
-            let warning = world_readable_warning(&file);
-            warning.into_iter().for_each(|warning| self.push_warning(pointer.clone(), warning));
+        if !self.probe.may_send
+            && let Some(pointer) = self.probe.file_pointer(path)
+            && let Some(warning) = world_readable_warning(&file)
+        {
+            self.push_warning(pointer, warning);
         }
         Ok(file)
     }

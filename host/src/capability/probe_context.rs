@@ -91,6 +91,7 @@ impl Refusals {
 
 impl ProbeContext {
     /// Returns this context for another identity.
+    #[must_use]
     pub fn with_identity(&self, identity: Identity) -> Self {
         Self { identity: Arc::new(identity), ..self.clone() }
     }

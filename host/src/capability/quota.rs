@@ -112,7 +112,7 @@ impl Quota {
         self.add(&self.0.received, bytes as u64, self.0.limits.received, LimitKind::Received)
     }
 
-    /// Counts a connection that is about to be made, and [`CONNECTION_BYTES`] for its buffers.
+    /// Counts a connection that is about to be made, and 32 KiB for its buffers.
     ///
     /// # Errors
     /// [`Exceeded`] when too many connections of the attempt or of all runs would be open at once, when the buffers would

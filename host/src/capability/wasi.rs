@@ -52,11 +52,11 @@ pub fn exit_status(error: &wasmtime::Error) -> Option<i32> {
 impl Context {
     /// Returns the state of WASI, which the first call creates, and the table of the guest's resources.
     pub(in crate::capability) fn wasi(&mut self) -> (&mut Wasi, &mut ResourceTable) {
+        /// The maximum random bytes of one call, which the host allocates before the guest gets them.
+        const MAX_RANDOM_BYTES: u64 = 1 << 20;
         if self.wasi.is_none() {
             let stream = |level| LogStream { run: self.run.clone(), level, probe: Arc::clone(&self.probe) };
             let environment: Vec<_> = self.probe.policy.variables().collect();
-            /// The bytes of one draw, which the host allocates before the guest gets them.
-            const MAX_RANDOM_BYTES: u64 = 1 << 20;
             let mut builder = WasiCtxBuilder::new();
             builder.max_random_size(MAX_RANDOM_BYTES);
             builder.stdout(stream(Level::Info)).stderr(stream(Level::Warn)).envs(&environment);

@@ -34,8 +34,10 @@ struct Derived<'a> {
     title: &'a str,
     /// The title without what readers overlook.
     key: String,
-    /// `Some` if the probe has a monitor whose slug is made from the title; `Some(None)` if the title has no letters.
-    slug: Option<Option<String>>,
+    /// True if the probe has a monitor whose slug is made from the title.
+    has_monitor: bool,
+    /// The slug; `None` if the probe has no such monitor, or the title has no letters.
+    slug: Option<String>,
     /// True if the operator has chosen the title, or a built-in probe.
     is_trusted: bool,
 }
@@ -58,14 +60,14 @@ pub fn distinct_titles(config: &Config, titles: &[&str]) -> Vec<Renamed> {
             probe,
             title,
             key: lookalike_key(title),
-            slug: slugless.contains(probe.pointer.as_str()).then(|| slugify(title)),
+            has_monitor: slugless.contains(probe.pointer.as_str()),
+            slug: slugless.contains(probe.pointer.as_str()).then(|| slugify(title)).flatten(),
             is_trusted: probe.title.is_some() || matches!(probe.module, Module::BuiltIn(_)),
         })
         .collect();
     let (mut keys, mut slugs) = (HashMap::<_, Claims>::new(), HashMap::<_, Claims>::new());
     for (index, derived) in all.iter().enumerate() {
-        let entries =
-            [Some(keys.entry(derived.key.clone())), derived.slug.clone().flatten().map(|slug| slugs.entry(slug))];
+        let entries = [Some(keys.entry(derived.key.clone())), derived.slug.clone().map(|slug| slugs.entry(slug))];
         for entry in entries.into_iter().flatten() {
             let claims = entry.or_insert_with(|| Claims { first: index, ..Claims::default() });
             claims.is_trusted |= derived.is_trusted;
@@ -83,20 +85,18 @@ pub fn distinct_titles(config: &Config, titles: &[&str]) -> Vec<Renamed> {
         // The component's name is the operator's word, which several probes may have for their title.
         let has_title_of_another = derived.title != derived.probe.name && is_contested(&keys[&derived.key]);
         let has_slug_of_another = match &derived.slug {
-            None => false,
-            Some(None) => true,
-            Some(Some(slug)) => is_contested(&slugs[slug]) || slugs[slug].first != index,
+            None => derived.has_monitor,
+            Some(slug) => is_contested(&slugs[slug]) || slugs[slug].first != index,
         };
         if !has_title_of_another && !has_slug_of_another {
             continue;
         }
         let is_free = |title: &String| {
-            let slug = derived.slug.is_some().then(|| slugify(title));
-            !keys.contains_key(&lookalike_key(title))
-                && slug.is_none_or(|slug| slug.is_some_and(|slug| !slugs.contains_key(&slug)))
+            let has_free_slug = || slugify(title).is_some_and(|slug| !slugs.contains_key(&slug));
+            !keys.contains_key(&lookalike_key(title)) && (!derived.has_monitor || has_free_slug())
         };
         let Some(mut title) = fallback_titles(derived.probe).find(is_free) else { continue };
-        if let Some(slug) = derived.slug.as_ref().and_then(|_| slugify(&title)) {
+        if let (true, Some(slug)) = (derived.has_monitor, slugify(&title)) {
             slugs.entry(slug).or_insert_with(|| Claims { first: index, ..Claims::default() });
         }
         keys.entry(lookalike_key(&title)).or_default();

@@ -38,7 +38,7 @@ pub fn escape(text: &str) -> Cow<'_, str> {
 /// Returns a JSON document with each character that is not printable as `\uXXXX`, except for line breaks. Its value
 /// stays the same.
 ///
-/// serde_json escapes the first 32 characters alone. All others occur only within strings.
+/// `serde_json` escapes the first 32 characters alone. All others occur only within strings.
 pub fn escape_json(json: &str) -> Cow<'_, str> {
     escape_with(json, |c, escaped| match c {
         '\n' => escaped.push('\n'),

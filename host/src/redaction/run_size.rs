@@ -70,7 +70,9 @@ impl RunSize {
         self.add(&failure.reason);
         self.add(&failure.message);
         for mismatch in &failure.mismatches {
-            [&mismatch.subject, &mismatch.expected, &mismatch.actual].into_iter().for_each(|text| self.add(text));
+            for text in [&mismatch.subject, &mismatch.expected, &mismatch.actual] {
+                self.add(text);
+            }
         }
     }
 }

@@ -70,7 +70,8 @@ impl Probe {
     }
 
     /// Returns this probe with another title, which must have no secrets. It has another [`Identity`], so that its runs
-    /// are assessed from anew.
+    /// are assessed anew.
+    #[must_use]
     pub fn with_title(&self, title: String) -> Self {
         let ProbeShared { component, context, settings, limits, retries, .. } = &*self.0;
         let identity = Identity { title, ..Identity::clone(&context.identity) };

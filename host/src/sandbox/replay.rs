@@ -92,6 +92,8 @@ pub async fn load(
 /// # Errors
 /// Returns what is wrong with the header.
 fn check_header(header: &Header) -> Result<Limits, String> {
+    /// Within this range, times can be added to the start without overflow.
+    const MAX_SINCE_1970: Duration = Duration::from_secs(1 << 40);
     let limits: Limits =
         serde_json::from_value(header.limits.clone()).map_err(|error| format!("its limits: {error}"))?;
     limits.check_bounds().map_err(|error| format!("its limits: {error}"))?;
@@ -99,8 +101,6 @@ fn check_header(header: &Header) -> Result<Limits, String> {
     if header.retries > max_retries {
         return Err(format!("{} retries: expected at most {max_retries}", header.retries));
     }
-    /// Within this range, times can be added to the start without overflow.
-    const MAX_SINCE_1970: Duration = Duration::from_secs(1 << 40);
     if header.started > MAX_SINCE_1970 {
         return Err("its start is too far in the future".to_owned());
     }

@@ -83,9 +83,9 @@ fn connections_by_files(limit: usize, runs: usize) -> usize {
 /// Raises the soft limit on open files to what `runs` runs need, and at least to 4096, as far as the hard limit allows,
 /// and returns it. Returns `None` if the kernel does not report the limit.
 fn raise_open_files(runs: usize) -> Option<usize> {
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
     /// Enough for some runs that have many connections.
     const MIN_OPEN_FILES: u64 = 4096;
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
     let raised = (files_needed(runs) as u64).max(MIN_OPEN_FILES).min(hard);
     let current = if soft < raised && setrlimit(Resource::RLIMIT_NOFILE, raised, hard).is_ok() { raised } else { soft };
     Some(usize::try_from(current).unwrap_or(usize::MAX))

@@ -33,7 +33,7 @@ impl Grants {
     /// Checks whether a secret may be sent to a server: one that `allow.secret_hosts` lists for it, or if there is no
     /// such list, one that the settings name for it.
     ///
-    /// These are the hosts under the nearest of the keys in [`HOST_KEYS`]: beside the secret, or in a map around it. If
+    /// These are the hosts under the nearest of the keys in `HOST_KEYS`: beside the secret, or in a map around it. If
     /// there is no such key, they are all hosts in the settings.
     ///
     /// # Errors

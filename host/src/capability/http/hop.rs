@@ -107,14 +107,14 @@ impl Hop {
         hop_span::set_response(recorder, self.span, &head);
         self.evidence.response_head = Some(head);
         session.quota.count_received(header_bytes(response.headers()))?;
-        let mut held = session.quota.hold(header_memory(response.headers()))?;
+        let mut held_bytes = session.quota.hold(header_memory(response.headers()))?;
         let body = match &exchange.response_sender {
             Some(sender) => {
                 sender.send_head(status, response.headers().clone());
                 self.forward_body(response, sender, exchange).await?;
                 Vec::new()
             }
-            None => self.receive_body(&mut response, exchange, &mut held).await?,
+            None => self.receive_body(&mut response, exchange, &mut held_bytes).await?,
         };
         let ended = Instant::now();
         self.response_received = Some(ended);
@@ -139,7 +139,7 @@ impl Hop {
                     chain: timestamps.cert_chain.iter().filter_map(certificate::parse).collect(),
                 }),
             },
-            held: Some(held),
+            held: Some(held_bytes),
         })
     }
 

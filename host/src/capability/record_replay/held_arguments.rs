@@ -167,7 +167,9 @@ macro_rules! list {
             }
 
             fn visit_handles(&self, visit: &mut dyn FnMut(u32, bool)) {
-                self.iter().for_each(|element| element.visit_handles(visit));
+                for element in self {
+                    element.visit_handles(visit);
+                }
             }
         })*
     };

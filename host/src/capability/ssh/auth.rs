@@ -41,7 +41,7 @@ impl Connection {
             None => self.span.begin_phase("ssh.auth", ""),
         };
         let (budget, handshake, peer) = (self.budget, self.handshake.clone(), self.server().remote_address);
-        let Some(client) = &mut self.client else { return Err(self.closed_error()) };
+        let Some(client) = &mut self.client else { return Err(Self::closed_error()) };
         let mut attempt = LoginAttempt {
             client: &mut client.handle,
             user: &user,

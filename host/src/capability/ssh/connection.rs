@@ -102,7 +102,7 @@ impl Connection {
         let user = self.target.username.clone().unwrap_or_else(|| DEFAULT_USERNAME.to_owned());
         let span = self.span.begin_phase("ssh.auth", "Ask for the methods of authentication");
         let (budget, handshake) = (self.budget, self.handshake.clone());
-        let Some(client) = &mut self.client else { return Err(self.closed_error()) };
+        let Some(client) = &mut self.client else { return Err(Self::closed_error()) };
         let request = client.handle.authenticate_none(user);
         let answer = budget.wait_for(request, || "asking for the methods of authentication".to_owned()).await;
         let answer = answer.and_then(|answer| match answer {
@@ -159,7 +159,7 @@ impl Connection {
     }
 
     /// Returns the error of a call on a connection that an earlier error has closed.
-    pub(super) fn closed_error(&self) -> Error {
+    pub(super) fn closed_error() -> Error {
         Error::Protocol("the connection was closed after an earlier error".to_owned())
     }
 }

@@ -53,7 +53,7 @@ impl Connection {
         held: &mut HeldBytes,
     ) -> Result<(), Error> {
         let (budget, handshake, peer) = (self.budget, self.handshake.clone(), self.server().remote_address);
-        let Some(client) = &mut self.client else { return Err(self.closed_error()) };
+        let Some(client) = &mut self.client else { return Err(Self::closed_error()) };
         let opening = async {
             let channel = client.handle.channel_open_session().await?;
             let (read, write) = channel.split();

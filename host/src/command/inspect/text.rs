@@ -52,7 +52,9 @@ pub fn text(inspected: &Inspected) -> StyledText {
         });
         text.end_line();
         let lines = grants::module_yaml(&inspected.module_name(), inspected.argument, &inspection.sha256, &allow);
-        lines.iter().for_each(|line| text.push_line(line));
+        for line in &lines {
+            text.push_line(line);
+        }
     }
     text
 }

@@ -1,14 +1,14 @@
 //! Bounds on the structure of a component, which are checked before it is compiled: the compiler's time and memory grow
-//! faster than the file. They are far above what compilers of real languages write; the values of CPython, the largest
+//! faster than the file. They are far above what compilers of real languages write; the values of `CPython`, the largest
 //! component that was measured, are given.
 
 use wasmparser::{FunctionBody, Operator, Parser, Payload, Result};
 
-/// The deepest nesting of components: compositions nest one level for each step. CPython: 1.
+/// The deepest nesting of components: compositions nest one level for each step. `CPython`: 1.
 const MAX_COMPONENT_DEPTH: usize = 32;
 /// The number of components in a file, itself included.
 const MAX_COMPONENTS: usize = 256;
-/// The number of core modules. CPython: 38.
+/// The number of core modules. `CPython`: 38.
 const MAX_CORE_MODULES: usize = 128;
 /// The number of functions of all core modules together.
 const MAX_FUNCTIONS: usize = 300_000;

@@ -98,7 +98,9 @@ impl CodeStore {
         let header = output::encode_header(Ok(compiled));
         let parts = [FORMAT, source, &self.target, &header, compiled.code()];
         let mut mac = hmac::Context::with_key(&self.key);
-        parts.iter().for_each(|part| mac.update(part));
+        for part in parts {
+            mac.update(part);
+        }
         let mac = mac.sign();
         let [format, source_part, target, header, code] = parts;
         let name = self.entry_name(source);

@@ -58,7 +58,7 @@ fn fail(what: &str, error: &io::Error) -> ExitCode {
 fn limit_this_process(cpu_seconds: u64, memory_bytes: u64) -> io::Result<()> {
     // If memory runs out, the kernel ends this process, and not the host. A kernel without the file has no such choice.
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
-    close_other_files()?;
+    close_other_files();
     let cpu_seconds = cpu_seconds.clamp(1, MAX_CPU_SECONDS);
     let memory_bytes = memory_bytes.min(MAX_MEMORY_BYTES);
     for (resource, soft, hard) in [
@@ -80,15 +80,14 @@ fn limit_this_process(cpu_seconds: u64, memory_bytes: u64) -> io::Result<()> {
 }
 
 /// Closes files that the host has inherited without the flag that closes them.
-fn close_other_files() -> io::Result<()> {
+fn close_other_files() {
     const STANDARD_STREAMS: i32 = 3;
-    let Ok(open) = std::fs::read_dir("/proc/self/fd") else { return Ok(()) };
+    let Ok(open) = std::fs::read_dir("/proc/self/fd") else { return };
     let open: Vec<i32> = open.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
     for file in open.into_iter().filter(|file| *file >= STANDARD_STREAMS) {
         // The file that the directory itself was read with is closed already.
         let _ = nix::unistd::close(file);
     }
-    Ok(())
 }
 
 /// Reads the file, after its length (eight bytes, little-endian). From then on, the process ends with its standard input.

@@ -136,11 +136,15 @@ fn fields_from_json(recorded: &Value) -> Option<FieldMap> {
     Some(fields)
 }
 
+/// The state of something that a guest waits for: `None` if it has not arrived, else the value or the error, or an error if
+/// the guest has taken it before.
+type Polled<T> = wasmtime::Result<Option<Result<Result<T, ErrorCode>, ()>>>;
+
 intercept! { types::HostFutureIncomingResponse as "wasi:http/types.future-incoming-response" of http {
     external subscribe(future: Resource<HostFutureIncomingResponse>) -> wasmtime::Result<Resource<DynPollable>>;
     external get(
         future: Resource<HostFutureIncomingResponse>
-    ) -> wasmtime::Result<Option<Result<Result<Resource<HostIncomingResponse>, ErrorCode>, ()>>>;
+    ) -> Polled<Resource<HostIncomingResponse>>;
     external_drop drop(future: Resource<HostFutureIncomingResponse>) -> wasmtime::Result<()>;
 } }
 
@@ -148,7 +152,7 @@ intercept! { types::HostFutureTrailers as "wasi:http/types.future-trailers" of h
     external subscribe(future: Resource<HostFutureTrailers>) -> wasmtime::Result<Resource<DynPollable>>;
     external get(
         future: Resource<HostFutureTrailers>
-    ) -> wasmtime::Result<Option<Result<Result<Option<Resource<FieldMap>>, ErrorCode>, ()>>>;
+    ) -> Polled<Option<Resource<FieldMap>>>;
     external_drop drop(future: Resource<HostFutureTrailers>) -> wasmtime::Result<()>;
 } }
 

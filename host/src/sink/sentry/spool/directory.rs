@@ -93,10 +93,10 @@ impl SpoolDirectory {
                 // Nothing is lost. If this fails, the next start deletes the file.
                 Ok(LoadedFile::Incomplete) => _ = std::fs::remove_file(&path),
                 Ok(LoadedFile::UnknownFormat) => {
-                    tracing::warn!(%file, "a file of the spool has an unknown format: not used and not deleted")
+                    tracing::warn!(%file, "a file of the spool has an unknown format: not used and not deleted");
                 }
                 Err(error) => {
-                    tracing::warn!(%file, %error, "cannot read a file of the spool: not used and not deleted")
+                    tracing::warn!(%file, %error, "cannot read a file of the spool: not used and not deleted");
                 }
             }
         }
