@@ -78,8 +78,8 @@ fn requests_with_bodies_and_concurrent_requests_replay() {
         format!("200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{}", last.body.len(), last.body)
     });
     let post = "(local $first i32) (local $request i32)
-        (local.set $first (call $send (call $request LENGTH)))
         (drop (call $span (i32.const 256) (i32.const 5) (i32.const 512) (i32.const 6)))
+        (local.set $first (call $send (call $request LENGTH)))
         (local.set $request (call $send-body (call $request LENGTH)))
         (call $write-body (i32.const 512) (i32.const 6))
         (call $write-body (i32.const 512) (i32.const 3))
