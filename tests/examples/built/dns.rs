@@ -172,7 +172,7 @@ fn hosts_are_restricted_and_settings_checked() {
         check("    type: MX\n    values: [10 mail, mail]"),
         ["7:23 `mail` is no record of type MX: expected one such as `10 mail.shop.example`"]
     );
-    assert_eq!(check("    min_ttl: 10\n    max_ttl: 5"), ["6:14 it is more than `max_ttl`"]);
+    assert_eq!(check("    min_ttl: 10\n    max_ttl: 5"), ["6:14 `min_ttl` is greater than `max_ttl`"]);
     for (wrong, place) in [
         ("    type: PTR", "6:11"),
         ("    port: 0", "6:11"),
