@@ -186,7 +186,7 @@ fn texts_of_targets_are_escaped() {
         })
     };
     let line = HOSTILE.replace(['\n', '\r'], " ");
-    // What a header can have: no control characters but a tab, and bytes beyond ASCII.
+    // A header can contain bytes beyond ASCII, and of the control characters only the tab.
     let header: String = line.chars().filter(|c| !c.is_ascii_control()).collect();
     let body = format!("{{\"a\": {}, \"b\": \"{HOSTILE}\"}}", serde_json::json!(HOSTILE));
     let response =

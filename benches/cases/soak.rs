@@ -35,7 +35,7 @@ const FAULTS: [Fault; 5] = [
     Fault::Target(target::Mode::Hold),
 ];
 
-/// What is measured of the host at one time.
+/// One measurement of the host.
 struct Sample {
     resources: Resources,
     /// Lateness in milliseconds, of the runs that were reported since the sample before.

@@ -35,9 +35,9 @@ pub struct Loading {
     pub config: Config,
     /// The built-in probes, each with its index in [`Config::probes`].
     pub probes: Vec<(usize, Probe)>,
-    /// As in [`Loaded`].
+    /// The maximum number of runs in flight, as in [`Loaded::in_flight`].
     pub in_flight: usize,
-    /// As in [`Loaded`], about the built-in probes.
+    /// Warnings about the configuration and the built-in probes, as in [`Loaded::warnings`].
     pub warnings: Vec<Diagnostic>,
     /// The third-party probes.
     pub pending: PendingProbes,

@@ -218,7 +218,7 @@ fn a_later_component_takes_neither_a_title_nor_a_monitor() {
     // Before it is loaded, it has the operator's name for it.
     started.wait_for("second", "broken", 1);
     std::fs::copy(&second, &path).expect("the folder is writable");
-    // Nobody knows which of the two is the honest one.
+    // The host cannot know which of the two components took the title of the other, so it changes both.
     started.wait_for("second (groups/0/probes/2)", "passed", 1);
     started.wait_for("background-first (groups/0/probes/1)", "passed", 1);
     started.wait_for("Good", "passed", 1);

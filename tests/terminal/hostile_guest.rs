@@ -12,7 +12,7 @@ use crate::guests::Guest;
 /// The address of the guest's values, in its third page of memory: texts that the host passes in are before it.
 const BASE: usize = 2 << 16;
 
-/// How the guest ends.
+/// The way in which the guest's run ends.
 #[derive(Clone, Copy)]
 pub struct Ending {
     /// True if `check` finds problems.

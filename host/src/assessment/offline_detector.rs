@@ -25,7 +25,7 @@ use crate::trace::HostContact;
 pub struct OfflineDetector {
     /// The number of built-in probes.
     built_in_probes: usize,
-    /// Those of them that have run at least once.
+    /// The built-in probes that have run at least once.
     ran: HashSet<ProbeKey>,
     /// For each probe that has voted, the host of its latest vote.
     votes: HashMap<ProbeKey, String>,

@@ -151,7 +151,7 @@ impl Quota {
     /// Counts received or buffered data, until the last clone of the returned bytes, and of parts of them, is dropped.
     ///
     /// # Errors
-    /// As [`Quota::hold`].
+    /// Returns the errors of [`Quota::hold`].
     pub fn hold_data(&self, data: Bytes) -> Result<Bytes, Exceeded> {
         Ok(self.hold(data.len())?.with_data(data))
     }
@@ -244,7 +244,7 @@ impl HeldBytes {
     /// Counts more bytes.
     ///
     /// # Errors
-    /// As [`Quota::hold`].
+    /// Returns the errors of [`Quota::hold`].
     pub fn grow(&mut self, bytes: usize) -> Result<(), Exceeded> {
         if bytes > 0 {
             self.merge(self.quota.hold(bytes)?);

@@ -9,7 +9,7 @@ use crate::printable::is_printable;
 pub struct Diagnostic {
     /// The place in the file.
     pub location: Location,
-    /// What is wrong and what to write instead, in lower case, without a full stop.
+    /// The message: the mistake and its correction, in lower case, without a full stop.
     pub message: String,
 }
 

@@ -188,9 +188,9 @@ mod tests {
             check(&[("b", "title: Shop", ""), ("x", ANY, title)], &["Shop", "x (groups/0/probes/1)"]);
             check(&[("y", "title: Shop", ""), ("x", ANY, title)], &["Shop", "x (groups/0/probes/1)"]);
         }
-        // Neither of two components is known to be the honest one.
+        // The host cannot know which of two components took the title of the other, so it changes both.
         check(&[("x", ANY, "Redis"), ("y", ANY, "Redis")], &["x (groups/0/probes/0)", "y (groups/0/probes/1)"]);
-        // What the operator has named twice stays so, and the probes of one component share titles.
+        // Equal titles that the operator has given are not changed, nor are equal titles of one component's probes.
         check(&[("x", "title: Shop", ""), ("b", "title: Shop", "")], &["Shop", "Shop"]);
         check(&[("x", ANY, "Redis"), ("x", ANY, "Redis")], &["Redis", "Redis"]);
         check(&[("x", ANY, "x"), ("x", ANY, "x"), ("b", "title: x", "")], &["x", "x", "x"]);

@@ -26,7 +26,7 @@ pub struct PendingProbes {
     _tasks: JoinSet<()>,
 }
 
-/// What has become of probes that were being loaded.
+/// The outcome of loading probes.
 pub enum Progress {
     /// An attempt to load a probe failed.
     Failed(Box<FailedLoad>),

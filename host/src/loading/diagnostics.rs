@@ -1,4 +1,4 @@
-//! Where the problems with a probe are in the configuration.
+//! Locates the problems with a probe in the configuration.
 
 use crate::config::{self, Diagnostic};
 use crate::sandbox::Problem;

@@ -56,11 +56,11 @@ pub struct DescribedComponent {
     pub file: Arc<ComponentFile>,
 }
 
-/// What is known of a component's file beside its code.
+/// A component's file: its size, and facts that its compiled code does not contain.
 pub struct ComponentFile {
     /// The size in bytes.
     pub size_bytes: u64,
-    /// What the compiler has seen in it.
+    /// The facts that the compiler has read from the file.
     pub facts: Facts,
 }
 

@@ -1,4 +1,4 @@
-//! Where the host may send a secret that it keeps from a component. Pure functions of the configuration.
+//! The destinations of secrets that the host keeps from a component. Pure functions of the configuration.
 //!
 //! A secret is bound to hosts by the operator: by `allow.secret_hosts`, or else by the settings. Otherwise a component
 //! could have it sent to any host that it may reach, and read it there.

@@ -13,7 +13,7 @@ const MIN_BYTES: usize = 4;
 /// The credentials of a request, as a response can repeat them.
 pub struct Echoes {
     credentials: Vec<Vec<u8>>,
-    /// What stands for each credential.
+    /// The text that replaces each credential, in the order of `credentials`.
     replacements: Vec<&'static str>,
     matcher: AhoCorasick,
 }

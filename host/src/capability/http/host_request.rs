@@ -233,7 +233,8 @@ impl HostRequest for Context {
     }
 
     fn source_address(&mut self, request: Resource<Request>, address: String) -> wasmtime::Result<Result<(), String>> {
-        // Whether an address can be bound to says whether this machine has it, which a component is not to find out.
+        // Binding succeeds only for addresses of this machine. A component that could try any address would learn which
+        // addresses the machine has.
         if !self.probe.is_own_setting(&address) {
             return Ok(Err("the probe's settings do not have this source address".to_owned()));
         }

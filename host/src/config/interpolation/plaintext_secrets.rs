@@ -33,7 +33,7 @@ const SECRET_NAMES: &[&str] = &[
 /// Keys below which the user chooses the names: in `set_keys`, the value of `token` is a path into the response.
 const KEYS_WITH_FREE_NAMES: &[&str] = &["assertions", "secret_hosts", "set_keys", "tags"];
 
-/// What the keys on the path to a value say about it: whether it is a secret, and who chose the names of its own keys.
+/// The facts about a value that follow from the keys on its path: if it is a secret, and who chose the names of its keys.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct KeyPath {
     is_secret: bool,

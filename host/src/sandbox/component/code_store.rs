@@ -32,7 +32,7 @@ const KEY_FILE: &str = "compiled-code";
 pub struct CodeStore {
     directory: PrivateDirectory,
     key: hmac::Key,
-    /// What the engine compiles for.
+    /// A digest of the wasmtime version, the processor features and the settings that code is compiled for.
     target: [u8; SHA256_OUTPUT_LEN],
 }
 
@@ -63,7 +63,7 @@ impl CodeStore {
     /// Opens a directory of code for `engine`, whose entries are authenticated with `key`.
     ///
     /// # Errors
-    /// As [`PrivateDirectory::open`].
+    /// Returns the errors of [`PrivateDirectory::open`].
     fn open(directory: &Path, key: &[u8], engine: &Engine) -> io::Result<Self> {
         let directory = PrivateDirectory::open(directory)?;
         Ok(Self { directory, key: hmac::Key::new(HMAC_SHA256, key), target: target(engine) })

@@ -21,7 +21,7 @@ use super::read::Source;
 use crate::config::Module;
 use crate::sandbox::system_limits;
 
-/// Where the components of strangers are compiled. Built-in probes are always compiled in this process.
+/// The process in which third-party components are compiled. Built-in probes are always compiled in this process.
 #[derive(Debug, Clone, Default)]
 pub enum Compiler {
     /// In this process. The structure of a component is bounded, but a hostile one can still take minutes of CPU time, and
@@ -59,7 +59,7 @@ pub struct Compiled {
     pub sha256: String,
     /// The size of the file in bytes.
     pub size_bytes: u64,
-    /// What is known of the file beside its code.
+    /// Facts about the file.
     pub facts: Facts,
 }
 
@@ -85,7 +85,7 @@ impl ComponentCompiler {
     /// Compiles a component, or takes its code from the store. A core module is converted to a component first.
     ///
     /// # Errors
-    /// - As [`Source::open`].
+    /// - Returns the errors of [`Source::open`].
     /// - [`LoadError::NotWasm`], [`LoadError::Untyped`], [`LoadError::Unfit`], [`LoadError::TooComplex`] or
     ///   [`LoadError::Invalid`] if the file is not a valid component, and not a core module that can be converted to one.
     /// - [`LoadError::CompileLimit`] if compiling takes too much.
@@ -149,7 +149,7 @@ impl ComponentCompiler {
     async fn precompile_by(&self, program: &Path, source: Source) -> Result<Precompiled, Failure> {
         let source = Arc::new(Mutex::new(source));
         let compile = async |cpu_seconds| {
-            // Whoever has waited longest is next. The semaphore is never closed.
+            // The component that has waited longest is next. The semaphore is never closed.
             let _permit = self.processes.acquire().await;
             compiler_process::compile(program, &source, cpu_seconds, self.process_memory).await
         };

@@ -1,5 +1,5 @@
-//! How the compiler process writes its result, and how the store of compiled code keeps it: the length of a header (four
-//! bytes, little-endian), the header as JSON, and the code.
+//! The format of the compiler process's result, in which the store of compiled code keeps it too: the length of a header
+//! (four bytes, little-endian), the header as JSON, and the code.
 
 use serde::{Deserialize, Serialize};
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-/// What is known of a component's file, beside its code.
+/// Facts about a component's file that its compiled code does not contain.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
     /// The tools that it was made with: a field, a name and a version each.

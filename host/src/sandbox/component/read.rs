@@ -112,7 +112,7 @@ impl Source {
     /// Returns the file's bytes.
     ///
     /// # Errors
-    /// As [`Source::read_chunks`].
+    /// Returns the errors of [`Source::read_chunks`].
     pub fn read(&mut self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.read_chunks(|chunk| {

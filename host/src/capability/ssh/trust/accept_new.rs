@@ -71,7 +71,7 @@ fn keys_of<'a>(accepted: &'a KeysByHost, file: &Path, known_host: &KnownHost) ->
 /// Creates the file with mode 0600, and its directories with mode 0700.
 ///
 /// # Errors
-/// Those of [`open_to_append`], and those of the system.
+/// Returns the errors of [`open_to_append`], and of the system when the file is locked, read or written.
 fn append_line(file: &Path, line: impl FnOnce(&str) -> Option<String>) -> io::Result<()> {
     if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
@@ -95,7 +95,8 @@ fn append_line(file: &Path, line: impl FnOnce(&str) -> Option<String>) -> io::Re
 /// Opens a file to append to it, and creates it if it does not exist.
 ///
 /// # Errors
-/// Those of the system, and [`io::ErrorKind::PermissionDenied`] if another user has set a symbolic link on the path.
+/// Returns [`io::ErrorKind::PermissionDenied`] if the path contains a symbolic link that another user has created, and the
+/// errors of the system.
 fn open_to_append(path: &Path) -> io::Result<File> {
     let own_user = geteuid().as_raw();
     check_links(path, own_user)?;

@@ -46,11 +46,11 @@ pub struct LoadedSegment {
     pub records: Vec<(RecordHeader, Record)>,
 }
 
-/// What a file that an earlier process left contains.
+/// The contents of a file that an earlier process left.
 pub enum LoadedFile {
     /// A segment with its live records.
     Segment(LoadedSegment),
-    /// Nothing, or the beginning of [`MAGIC`]: the process that created the file ended before it wrote a record.
+    /// The file is empty or has the beginning of [`MAGIC`]: the process that created it ended before it wrote a record.
     Incomplete,
     /// Something else, which this version cannot read.
     UnknownFormat,
