@@ -6,6 +6,7 @@ use crate::measure::Bench;
 
 mod chain;
 mod cpu_cost;
+mod hostile;
 mod instructions;
 mod load;
 mod memory;
@@ -34,6 +35,7 @@ pub const CASES: &[Case] = &[
     case("start", "time to the first connection, and to check 10,000 probes", start::measure_start),
     case("size", "size of the program", start::measure_size),
     case("soak", "stability over a long time, with faults of target and receiver", soak::measure_soak),
+    case("hostile", "ten good probes beside a hundred hostile ones", hostile::measure_hostile),
     case("instructions", "instruction count of a check, by callgrind", instructions::measure_instructions),
 ];
 

@@ -14,12 +14,17 @@ use anyhow::{Context, Result};
 use clap::Parser;
 
 mod baseline;
+/// Hostile guests, which the tests have too.
+#[path = "../tests/guests.rs"]
+#[allow(dead_code, reason = "tests use more of it")]
+mod guests;
 mod host;
 mod machine;
 mod measure;
 mod process;
 mod cases;
 mod servers;
+mod support;
 mod table;
 
 use cases::CASES;
@@ -42,7 +47,7 @@ struct Arguments {
     /// One repetition of 4 s: shows that everything works, too short for a comparison
     #[arg(long)]
     quick: bool,
-    /// Duration of the case `soak`, in minutes
+    /// Duration of the cases `soak` and `hostile`, in minutes
     #[arg(long, default_value_t = 1)]
     soak: u32,
     /// Also write the table to this file, as JSON

@@ -3,6 +3,10 @@
 //! Each is a core module in WAT, which is converted to a component with the contract in `wit/`. It has the minimum of a
 //! probe: memory, an allocator for values that the host passes in, and three functions.
 
+// The benchmark includes this file from another folder.
+#[path = "guests/hostile.rs"]
+pub mod hostile;
+
 use std::path::{Path, PathBuf};
 
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};

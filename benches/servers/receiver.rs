@@ -50,6 +50,9 @@ pub struct ReceivedTransaction {
     /// The time of its arrival, by [`monotonic_ns`].
     pub at: u64,
     pub trace: String,
+    /// The title of the probe.
+    pub title: String,
+    pub passed: bool,
     /// The lateness of the run's start that the host recorded, in milliseconds.
     pub lateness: Option<f64>,
     /// Durations of phases that the host recorded, in milliseconds.
@@ -155,6 +158,8 @@ struct Header<'a> {
 struct Transaction<'a> {
     #[serde(borrow)]
     event_id: Cow<'a, str>,
+    #[serde(rename = "transaction")]
+    title: String,
     contexts: Contexts<'a>,
     #[serde(borrow)]
     spans: Vec<Span<'a>>,
@@ -236,8 +241,9 @@ fn record_transaction(transaction: &Transaction, at: u64, state: &mut State) -> 
         return Some(());
     }
     let root = &transaction.contexts.trace;
+    let passed = root.status.as_deref() == Some("ok");
     state.counts.transactions += 1;
-    state.counts.failed += u64::from(root.status.as_deref() != Some("ok"));
+    state.counts.failed += u64::from(!passed);
     state.counts.spans += transaction.spans.len() as u64;
     let phase = |op: &str| {
         let span = transaction.spans.iter().find(|span| span.op == op)?;
@@ -246,6 +252,8 @@ fn record_transaction(transaction: &Transaction, at: u64, state: &mut State) -> 
     state.transactions.push(ReceivedTransaction {
         at,
         trace: root.trace_id.clone(),
+        title: transaction.title.clone(),
+        passed,
         lateness: root.data.lateness,
         wait: phase("http.client.wait"),
         receive: phase("http.client.receive"),

@@ -5,86 +5,21 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::guests::{Guest, LOG, PASSES, SPAN};
+use crate::guests::hostile::COMPUTING;
+use crate::guests::{Guest, PASSES};
 use crate::support::running::RunningProgram;
 use crate::support::{empty_folder, eventually, run_once, sentrynet};
-
-/// The name of each hostile guest, the guest, and the reason that its run breaks.
-const HOSTILE: &[(&str, Guest, &str)] = &[
-    ("spins", Guest { define: "(func $on (loop br 0))", run: "call $on i32.const 0", ..PASSES }, "cpu"),
-    (
-        "hogs",
-        Guest {
-            define: "(func $on (local $at i32)
-              (loop (local.set $at (i32.mul (memory.grow (i32.const 1)) (i32.const 65536)))
-                (memory.fill (local.get $at) (i32.const 1) (i32.const 65536)) br 0))",
-            run: "call $on i32.const 0",
-            ..PASSES
-        },
-        "memory",
-    ),
-    (
-        "holds-and-spins",
-        Guest {
-            define: "(func $on (drop (memory.grow (i32.const 20)))
-              (loop (memory.fill (i32.const 2048) (i32.const 1) (i32.const 1300000)) br 0))",
-            run: "call $on i32.const 0",
-            ..PASSES
-        },
-        "cpu",
-    ),
-    (
-        "tables",
-        Guest {
-            define: "(table $t 0 funcref)
-              (func $on (loop (drop (table.grow $t (ref.null func) (i32.const 1000))) br 0))",
-            run: "call $on i32.const 0",
-            ..PASSES
-        },
-        "table",
-    ),
-    ("recurses", Guest { define: "(func $on call $on)", run: "call $on i32.const 0", ..PASSES }, "trap"),
-    (
-        "logs",
-        Guest {
-            imports: LOG,
-            run: "(loop (call $write (i32.const 1) (i32.const 0) (i32.const 60000)) br 0) i32.const 0",
-            ..PASSES
-        },
-        "cpu",
-    ),
-    (
-        "spans",
-        Guest {
-            imports: SPAN,
-            run: "(loop (call $drop (call $span (i32.const 256) (i32.const 5) (i32.const 512) (i32.const 6))) br 0)
-              i32.const 0",
-            ..PASSES
-        },
-        "cpu",
-    ),
-    (
-        "leaks",
-        Guest {
-            imports: SPAN,
-            run: "(loop (drop (call $span (i32.const 256) (i32.const 5) (i32.const 512) (i32.const 6))) br 0)
-              i32.const 0",
-            ..PASSES
-        },
-        "handles",
-    ),
-];
 
 /// The number of probes with hostile guests.
 const HOSTILE_PROBES: usize = 100;
 
 /// Returns a configuration of [`HOSTILE_PROBES`] hostile guests, and one that passes, which is last.
 fn hostile_config(limits: &str) -> String {
-    let files: Vec<_> = HOSTILE.iter().map(|(name, guest, _)| guest.write(&format!("hostile-{name}"))).collect();
+    let files: Vec<_> = COMPUTING.iter().map(|(name, guest, _)| guest.write(&format!("hostile-{name}"))).collect();
     let mut text = format!("limits: {{{limits}}}\ngroups:\n  - probes:\n");
     for index in 0..HOSTILE_PROBES {
-        let kind = index % HOSTILE.len();
-        let (name, file) = (HOSTILE[kind].0, files[kind].display());
+        let kind = index % COMPUTING.len();
+        let (name, file) = (COMPUTING[kind].0, files[kind].display());
         let keys = format!("probe: '{file}', title: '{name} {index}', every: 3600, allow: {{log: true}}");
         let _ = writeln!(text, "      - {{{keys}}}");
     }
@@ -130,7 +65,7 @@ fn a_good_guest_passes_beside_a_hundred_hostile_ones() {
     assert!(peak < MAX_PEAK_MIB << 10, "the peak is {} MiB", peak >> 10);
     for run in all.iter().filter(|run| is_hostile(run)) {
         let title = run["title"].as_str().expect("a title is text");
-        let (_, _, expected) = HOSTILE.iter().find(|(name, ..)| title.starts_with(&format!("{name} "))).expect(title);
+        let (_, _, expected) = COMPUTING.iter().find(|(name, ..)| title.starts_with(&format!("{name} "))).expect(title);
         assert_eq!(run["outcome"], "broken", "{run:#}");
         assert_eq!(run["failure"]["reason"], *expected, "{run:#}");
     }
