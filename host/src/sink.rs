@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-pub use self::sinks::{SinkOptions, Sinks};
+pub use self::sinks::{SinkOptions, Sinks, StartError};
 use crate::assessment::{AssessedRun, Decision};
 use crate::run::Run;
 

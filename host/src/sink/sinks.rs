@@ -11,7 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::Sink;
 use super::console::{Console, ConsoleOptions};
 use super::in_order::InOrder;
-use super::sentry::{Sentry, StartError};
+use super::sentry::{Sentry, StartError as SentryStartError};
 use crate::assessment::{AssessedRun, Assessor, ConnectivityChange, Decision, ErrorAction};
 use crate::config::{Config, Module, Monitor};
 use crate::run::{Identity, Run};
@@ -40,6 +40,14 @@ pub struct SinkOptions {
     pub report_panics: bool,
 }
 
+/// The reason why the sinks cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The sink for Sentry cannot be started.
+    #[error(transparent)]
+    Sentry(#[from] SentryStartError),
+}
+
 struct Shared {
     assessor: Mutex<Assessor>,
     sinks: Vec<Arc<dyn Sink>>,
@@ -57,7 +65,7 @@ impl Sinks {
     ///
     /// # Errors
     ///
-    /// Returns a [`StartError`] if no HTTP client can be created for Sentry.
+    /// Returns [`StartError::Sentry`] if no HTTP client can be created for Sentry.
     pub fn start(config: &Config, probes: usize, options: SinkOptions) -> Result<Self, StartError> {
         let mut sinks: Vec<Arc<dyn Sink>> = Vec::new();
         // Sentry comes first: a run that is shown is in the spool already.
