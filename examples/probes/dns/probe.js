@@ -177,7 +177,7 @@ function toTrouble(error) {
   return failed(error.reason, error.message);
 }
 
-// Returns a failure of the target. `reason` groups outages, and should be one of a few words.
+// Returns a failure of the target. Failures with the same `reason` are one Issue: it is one of a few words.
 function failed(reason, message, mismatches = []) {
   return { tag: 'failed', val: { reason, message, mismatches } };
 }

@@ -154,5 +154,5 @@ def run_step(op, description, work):
 
 
 def failed(reason, message, mismatches=()):
-    """Return a failure of the target. `reason` groups outages, and should be one of a few words."""
+    """Return a failure of the target. Failures with the same `reason` are one Issue: it is one of a few words."""
     return Err(Trouble_Failed(Failure(reason, message, list(mismatches))))

@@ -34,7 +34,7 @@ static const char SETTINGS[] =
     " \"description\": \"Seconds for the whole run, 3,600 at most; 5 unless given.\"}}}";
 
 // Reports a failure of the target. `reason` is one of a few fixed words: failures with the same reason belong to the
-// same outage. Returns false.
+// same Issue. Returns false.
 static bool failed(trouble *err, const char *reason, string message) {
   err->tag = SENTRYNET_PROBE_TYPES_TROUBLE_FAILED;
   err->val.failed.reason = JOIN(text(reason));

@@ -41,7 +41,7 @@ static string join(string a, string b) {
 static string own(string borrowed) { return join(borrowed, text("")); }
 
 // Reports a failure of the target. `reason` is one of a few fixed words: failures with the same reason belong to the
-// same outage. Returns false.
+// same Issue. Returns false.
 static bool failed(trouble *err, const char *reason, string message, const mismatch *wrong, size_t count) {
   mismatch *copy = calloc(count + 1, sizeof *copy);
   if (!copy) abort();

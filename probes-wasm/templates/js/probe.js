@@ -122,7 +122,7 @@ function step(op, description, work) {
 }
 
 // Returns the error for a failure of the target. `reason` is one of a few fixed words: failures with the same reason
-// belong to the same outage.
+// belong to the same Issue.
 function failed(reason, message, mismatches = []) {
   return { tag: 'failed', val: { reason, message, mismatches } };
 }

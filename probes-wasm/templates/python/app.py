@@ -109,7 +109,7 @@ def step(op, description, work):
 def failed(reason, message, mismatches=()):
     """Returns the error for a failure of the target.
 
-    `reason` is one of a few fixed words: failures with the same reason belong to the same outage.
+    `reason` is one of a few fixed words: failures with the same reason belong to the same Issue.
     """
     return Err(Trouble_Failed(Failure(reason, message, list(mismatches))))
 

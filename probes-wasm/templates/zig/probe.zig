@@ -172,7 +172,7 @@ fn step(op: []const u8, description: []const u8, comptime work: anytype, argumen
 }
 
 /// Reports a failure of the target. `reason` is one of a few fixed words: failures with the same reason belong to the
-/// same outage.
+/// same Issue.
 fn failed(reason: []const u8, message: c.probe_string_t, wrong: []const c.sentrynet_probe_types_mismatch_t) Trouble {
     const copy = own(c.sentrynet_probe_types_mismatch_t, wrong);
     trouble = .{
