@@ -43,8 +43,9 @@ impl Mismatch {
 impl Failure {
     /// Creates a failure.
     ///
-    /// `reason` is a short word, one of few, that never varies: failures with the same reason belong to the same
-    /// outage. `message` is one sentence for a person: lower case, no full stop.
+    /// `reason` is a short word, one of few, that never varies: failures with the same reason belong to the same Issue. It
+    /// consists of `a` to `z`, digits, `-`, `_` and `.`. The first 20 reasons of a probe make an Issue each, all others
+    /// one together. `message` is one sentence for a person: lower case, no full stop.
     pub fn new(reason: &'static str, message: impl Into<String>) -> Self {
         Self { reason, message: message.into(), mismatches: Vec::new() }
     }

@@ -15,7 +15,7 @@ pub struct Request(http::Request);
 pub struct Invalid(pub(crate) String);
 
 impl Request {
-    /// Creates a request. `method` is any HTTP token, `url` an absolute `http` or `https` URL.
+    /// Creates a request. `method` is any HTTP token but `CONNECT`, `url` an absolute `http` or `https` URL.
     ///
     /// # Errors
     /// Returns [`Invalid`] if the method or the URL has another form.
@@ -132,12 +132,12 @@ impl Request {
     /// Connects from this IP address of the host's machine.
     ///
     /// # Errors
-    /// Returns [`Invalid`] if it is no address of that machine.
+    /// Returns [`Invalid`] if it is no address of that machine, or if the probe's settings do not contain it.
     pub fn source_address(&self, address: &str) -> Result<(), Invalid> {
         self.0.source_address(address).map_err(Invalid)
     }
 
-    /// Sets how many bytes of the body are kept. The default is 1 MiB, the maximum 16 MiB.
+    /// Sets how many bytes of the body are kept. The default is 1 MiB; a number above 16 MiB counts as 16 MiB.
     pub fn max_body(&self, bytes: u64) {
         self.0.max_body(bytes);
     }

@@ -14,7 +14,7 @@ impl Client {
     /// Creates a client for a host name or IP address, and a port.
     ///
     /// # Errors
-    /// Returns [`Invalid`] if it is neither a name nor an address, or if the port is 0.
+    /// Returns [`Invalid`] if it is neither a name nor an address, if it is longer than 253 bytes, or if the port is 0.
     pub fn new(host: &str, port: u16) -> Result<Self, Invalid> {
         ssh::Client::new(host, port).map(Self).map_err(Invalid)
     }
@@ -40,15 +40,16 @@ impl Client {
         self.0.known_hosts(path).map_err(Invalid)
     }
 
-    /// Trusts one host key, and no other: its fingerprint, or the public key itself. May be called for several.
+    /// Trusts one host key, and no other: its fingerprint, or the public key itself. May be called for up to 100 keys.
     ///
     /// # Errors
-    /// Returns [`Invalid`] if it is neither.
+    /// Returns [`Invalid`] if it is neither, or one key too many.
     pub fn host_key(&self, key: &str) -> Result<(), Invalid> {
         self.0.host_key(key).map_err(Invalid)
     }
 
-    /// Accepts the key of a host that is not known yet, and writes it to the file of known hosts.
+    /// Accepts the key of a host that is not known yet, and writes it to the file of known hosts. [`Client::connect`] fails
+    /// unless the operator allows that, and for a component from a file unless [`Client::known_hosts`] names the file.
     pub fn accept_new(&self) {
         self.0.accept_new();
     }
@@ -69,7 +70,7 @@ impl Client {
         self.0.agent().map_err(Invalid)
     }
 
-    /// Adds a password to log in with.
+    /// Adds a password to log in with. There can be 10 credentials: keys, passwords and agents together.
     ///
     /// # Errors
     /// Returns [`Invalid`] if there is no such setting, or if it is no text.
