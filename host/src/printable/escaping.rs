@@ -89,7 +89,8 @@ fn escaped_length(c: char) -> usize {
 
 /// Returns the text with `write` called for each character that is not printable.
 fn escape_with(text: &str, write: impl Fn(char, &mut String)) -> Cow<'_, str> {
-    if text.chars().all(is_printable) {
+    // Nearly all texts are ASCII, which needs no decoding.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) || text.chars().all(is_printable) {
         return Cow::Borrowed(text);
     }
     let mut escaped = String::with_capacity(text.len());
