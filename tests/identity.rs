@@ -1,4 +1,4 @@
-//! Hostile components that claim what is the host's or another probe's: names of tags and attributes, reasons, titles and
+//! Hostile components that use names of the host, of Sentry or of other probes: tags, attributes, reasons, titles and
 //! monitors.
 
 use std::collections::BTreeSet;

@@ -19,8 +19,9 @@ mod hostile_guest;
 
 use hostile_guest::{Ending, FAILS, wat_text};
 
-/// A text of each kind that a terminal or a log could take for something else. Its first word is short enough for every
-/// bound. An escape sequence of a style is in it, which only the program itself may print.
+/// A text with everything that controls a terminal, is invisible, or forges a line of a log. It begins with a letter and
+/// the escape sequence of a style, so that these are left wherever the text is truncated. Only the program may print
+/// styles.
 const HOSTILE: &str = "E\x1b[31m\nFORGED 2026-11-29 ERROR forged\r\x1b[2J\x1b]0;t\x07\x08\x7f\u{85}\u{9b}31m\u{202e}\u{2066}\
                        \u{2069}\u{200e}\u{200f}\u{61c}\u{2028}\u{2029}\u{200b}\u{feff}\u{ad}\u{e0041}\u{180e}\u{3164}x\u{200d}é";
 
@@ -37,7 +38,7 @@ fn assert_printable(output: &str, is_coloured: bool) {
     let found: Vec<_> = plain.lines().filter(|line| line.contains(hostile)).collect();
     assert!(found.is_empty(), "{found:#?}");
     assert!(!plain.lines().any(|line| line.starts_with("FORGED")), "{plain}");
-    // A text that is coloured as a whole would be so by the text's own sequence.
+    // The styles that were removed above may have been those of the hostile text.
     assert!(!output.contains("E\x1b[31m"), "{output:?}");
 }
 

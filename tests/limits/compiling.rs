@@ -70,7 +70,7 @@ fn write_config(name: &str, probe: &Path) -> PathBuf {
 /// Asserts that `check` and `inspect` refuse a component, and take hardly more memory than for a good one.
 #[track_caller]
 fn assert_refused(name: &str, bytes: &[u8], expected: &str) {
-    /// The memory beyond that of a good component. What the compiler would take is gigabytes.
+    /// The memory beyond that of a good component. Compiling the component would take gigabytes.
     const MAX_MORE_KIB: u64 = 64 << 10;
     let good = PASSES.write(&format!("beside-{name}"));
     let (ended, usual) = run_and_measure(sentrynet().arg("check").arg(write_config(&format!("good-{name}"), &good)));

@@ -63,7 +63,7 @@ fn third_party_probe(path: &Path, keys: &str) -> String {
     format!("      - {{probe: '{}', {keys}}}\n", path.display())
 }
 
-/// Has the built-in probes compiled, so that a later start does not compile them.
+/// Compiles the built-in probes, so that a later start does not compile them.
 fn compile_built_in() {
     let checked =
         run_command(sentrynet().args(["check", "-"]), "groups: [{probes: [{probe: http, url: 'http://x/'}]}]");
@@ -110,7 +110,7 @@ fn components_that_cannot_be_loaded_are_broken_beside_others() {
     }
     assert_eq!(log.matches("error: ").count(), bad.clone().count(), "{log}");
 
-    // Each is told as every broken run is. A monitor has a slug only if the operator has given a title.
+    // Each is reported once, as an error of a broken run. Without a title from the operator there is no check-in.
     let events = receiver.wait_for_payloads(bad.clone().count(), "event");
     for (title, _) in bad.clone() {
         let is_of_probe = |event: &&Value| event["fingerprint"][2] == title;
@@ -151,7 +151,7 @@ fn a_built_in_probe_runs_before_slow_components_are_loaded() {
     started.wait_for("modest", "passed", 1);
     started.wait_for("Good", "passed", 1);
     let runs = started.runs();
-    // The components that spin make room for others long before they are given up.
+    // A component that spins does not keep others from loading until it reaches its limit.
     assert!(!runs.iter().any(|run| run["outcome"] == "broken"), "{runs:#?}");
     for number in 0..8 {
         let runs = started.wait_for(&format!("spins-{number}"), "broken", 1);
@@ -215,7 +215,7 @@ fn a_later_component_takes_neither_a_title_nor_a_monitor() {
     let configuration = format!("sentry: {{dsn: '{}'}}\ngroups:\n  - probes:\n{probes}", receiver.dsn());
     let started = Started::new("titles", &configuration);
     started.wait_for("Redis", "passed", 1);
-    // Before it is loaded, it has the operator's name for it.
+    // Until the component is loaded, its probe has the name of the component in the configuration as its title.
     started.wait_for("second", "broken", 1);
     std::fs::copy(&second, &path).expect("the folder is writable");
     // The host cannot know which of the two components took the title of the other, so it changes both.

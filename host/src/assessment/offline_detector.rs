@@ -4,10 +4,10 @@
 //! answered since, the error is held, for at most 30 s. If most hosts stop answering together, the network of this host
 //! is down. When in doubt, the target counts as down: an error too many is better than an outage that is not reported.
 //!
-//! Only [`Identity::voting_hosts`] are evidence: hosts that the settings of a built-in probe name. Each such probe has one
-//! vote, and probes of the same host have one vote together. All other contacts (of third-party components, and with hosts
-//! that a target or a template leads to) neither begin a silence, nor end one, nor count in one. They only explain the
-//! failure of their own run: it is held or suppressed if the votes of other probes say so.
+//! The evidence is limited to [`Identity::voting_hosts`]: hosts that the settings of a built-in probe name. Each such
+//! probe has one vote, and probes of the same host have one vote together. Other contacts are those of third-party
+//! components, and those with hosts that a target or a template leads to. They do not begin, prolong or end a silence,
+//! and explain only the failure of their own run: it is held or suppressed if the votes of other probes say so.
 //!
 //! [`Identity::voting_hosts`]: crate::run::Identity::voting_hosts
 

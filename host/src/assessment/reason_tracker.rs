@@ -13,9 +13,9 @@ pub struct ReasonTracker(HashMap<ProbeKey, HashSet<String>>);
 const MAX_REASONS: usize = 20;
 
 impl ReasonTracker {
-    /// Takes in the error of a run. Returns true if its reason groups it with no others than those of the same reason:
-    /// the reason is a word, and one of the first [`MAX_REASONS`] of the probe. The reason of a broken run is the host's,
-    /// and always does.
+    /// Records the error of a run. Returns true if errors with its reason form a group of their own: the reason is a
+    /// word, and one of the first [`MAX_REASONS`] of the probe. Returns false if the error belongs to the group of all
+    /// other reasons. The reason of a broken run comes from the host, and always forms a group.
     pub fn record(&mut self, run: &Run) -> bool {
         let Outcome::Failed(failure) = &run.outcome else { return true };
         if !is_word(&failure.reason) {

@@ -28,8 +28,9 @@ pub struct Assessment {
     pub error: Option<ErrorAction>,
     /// True if the run failed because this host has no network. The failure then says nothing about the target.
     pub is_offline: bool,
-    /// False if the run's error belongs with all errors of the probe whose reasons are too many, or are no words. A
-    /// component chooses the reasons, and an alarm for each would be an alarm for each run.
+    /// True if the run's error is grouped with errors of the same reason. False if it is grouped with all errors of the
+    /// probe whose reasons are not words, or came after the first 20: a component chooses its reasons, and could raise a
+    /// new alarm with each run.
     pub is_grouped_by_reason: bool,
 }
 

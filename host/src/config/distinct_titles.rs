@@ -82,7 +82,7 @@ pub fn distinct_titles(config: &Config, titles: &[&str]) -> Vec<Renamed> {
     let mut renamed = Vec::new();
     for (index, derived) in all.iter().enumerate().filter(|(_, derived)| !derived.is_trusted) {
         let is_contested = |claims: &Claims| claims.is_trusted || claims.modules.len() > 1;
-        // The component's name is the operator's word, which several probes may have for their title.
+        // The operator chose the component's name, and several probes may have it as their title.
         let has_title_of_another = derived.title != derived.probe.name && is_contested(&keys[&derived.key]);
         let has_slug_of_another = match &derived.slug {
             None => derived.has_monitor,

@@ -1,8 +1,9 @@
-//! The names of the tags and data that the host sets on runs. The sinks write these only, and a guest can set none of them.
+//! The names of the tags and data that the host sets on runs. Sinks set no other names, and a guest can
+//! set none of them.
 
 use crate::trace::SPANS_LEFT_OUT;
 
-/// Declares an enum of names, in which none can be left out.
+/// Declares an enum of names, with a list of all of them that cannot lack one.
 macro_rules! names {
     ($(#[$about:meta])* $type:ident { $($(#[$about_name:meta])* $name:ident = $text:literal,)* }) => {
         $(#[$about])*

@@ -22,7 +22,7 @@ fn names(count: usize, answered: bool) -> Vec<(String, bool)> {
 /// The run of a third-party probe in each second.
 type Behaviour = fn(second: usize) -> Vec<(String, bool)>;
 
-/// Third-party probes that try to turn the verdict.
+/// Third-party probes that try to change whether this host counts as offline.
 const BEHAVIOURS: [(&str, Behaviour); 6] = [
     ("nothing", |_| Vec::new()),
     ("fifty names that do not resolve", |_| names(50, false)),
@@ -32,8 +32,9 @@ const BEHAVIOURS: [(&str, Behaviour); 6] = [
     ("the host of another probe, which answers it", |_| vec![("host-0".to_owned(), true), ("host-1".to_owned(), true)]),
 ];
 
-/// Lets a third-party component with three probes behave so, once a second, beside built-in probes of `host-0` to `host-4`,
-/// of which those in `down` are silent from second 10 on. Each runs every 5 s. Returns the simulation after a minute.
+/// Runs three probes of a third-party component with this behaviour, once a second, beside built-in probes of `host-0` to
+/// `host-4`, each of which runs every 5 s. The hosts in `down` are silent from second 10 on. Returns the simulation after
+/// a minute.
 fn beside(behaviour: Behaviour, down: &[usize]) -> Simulation {
     let mut simulation = Simulation::with_probes(5);
     for second in 0..60 {
