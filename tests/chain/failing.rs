@@ -105,7 +105,10 @@ fn a_response_value_that_cannot_be_sent_is_a_failure_of_the_target() {
     let message = expect_failure(&run("url: '{next}'"), "key");
     assert!(message.starts_with("step 2 (Go): url: the URL "), "{message}");
     let message = expect_failure(&run("url: URL/, headers: {x-line: '{line}'}"), "key");
-    assert_eq!(message, "step 2 (Go): headers.x-line: the value of `x-line` holds characters that a header cannot");
+    assert_eq!(
+        message,
+        "step 2 (Go): headers.x-line: the value of `x-line` holds characters that a header cannot contain"
+    );
     // A request that cannot be built is not sent.
     assert_eq!(target.request_lines(), ["GET /", "GET /"]);
 }

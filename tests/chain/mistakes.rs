@@ -63,7 +63,7 @@ fn a_chain_has_steps_and_steps_are_maps() {
     assert_eq!(one("steps: [{url: ftp://h/}]"), "5:23 the URL's scheme is `ftp`: expected http or https");
     assert_eq!(
         one("steps: [{url: http://h/, headers: {x-a: \"a\\nb\"}}]"),
-        "5:49 the value of `x-a` holds characters that a header cannot"
+        "5:49 the value of `x-a` holds characters that a header cannot contain"
     );
     assert!(one("steps: {url: http://h/}").ends_with("expected a list, got a map"));
     assert!(one("steps: [text]").ends_with("expected a map of keys such as `name`, `always` and `url`, got text"));

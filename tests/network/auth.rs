@@ -328,7 +328,8 @@ fn mistakes_in_credentials_are_found_and_not_quoted() {
     }
     check_at("auth.digest", "{digest: hunter2}", "unknown key `digest`, expected one of `basic`, `bearer`, `oauth2`");
     check_at("auth.bearer", "{bearer: 471147114711}", "expected text, got a number: put it in quotes");
-    check("{bearer: \"hunter2\\nx\"}", "`bearer`: the token is empty or holds characters that a header cannot");
+    let invalid_token = "`bearer`: the token is empty or holds characters that a header cannot contain";
+    check("{bearer: \"hunter2\\nx\"}", invalid_token);
     check_at("auth.basic", "{basic: {username: hunter2}}", "missing key `password`");
     check_at("auth.basic.password", "{basic: {username: u, password: 471147114711}}", "expected text, got a number");
     let realm = "{basic: {username: u, password: hunter2, realm: r}}";

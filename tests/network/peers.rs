@@ -135,7 +135,7 @@ fn source_address_is_the_address_of_the_connection() {
     let from: Vec<_> = target.requests().iter().map(|request| request.from.ip().to_string()).collect();
     assert_eq!(from, ["127.0.0.2", "127.0.0.2"]);
     // This address is reserved for documentation: no machine has it.
-    let not_ours = "192.0.2.1 cannot be connected from";
+    let not_ours = "cannot connect from 192.0.2.1 (";
     assert_refused("url: http://h/\nsource_address: 192.0.2.1", "source_address", not_ours);
     assert_refused("url: http://h/\nsource_address: eth0", "source_address", "`eth0` is no IP address");
 }

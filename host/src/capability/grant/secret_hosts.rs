@@ -59,12 +59,13 @@ impl Grants {
         Err(refuse(secret, target, declared_by))
     }
 
-    /// Checks that a component has chosen no part of the way to a server that its settings do not have. A secret is
-    /// about to be sent there. `chosen` has the names of the options that the component has chosen.
+    /// Checks that a component has chosen no option of a connection that a secret is about to be sent over, such as the
+    /// proxy: otherwise it could lead the connection to a server of its own. `chosen` has the names of the options
+    /// whose values are not among the probe's settings.
     ///
     /// # Errors
     /// A [`Refusal`] that names the setting to add.
-    pub fn check_way_of_secret(chosen: &[&str]) -> Result<(), Refusal> {
+    pub fn check_chosen_options(chosen: &[&str]) -> Result<(), Refusal> {
         match chosen.first() {
             None => Ok(()),
             Some(&"verify_tls") => Err(Refusal::new(
@@ -251,10 +252,10 @@ mod tests {
     }
 
     #[test]
-    fn the_way_of_a_secret_is_that_of_the_settings() {
-        assert!(Grants::check_way_of_secret(&[]).is_ok());
+    fn secrets_are_not_sent_with_options_that_the_component_chooses() {
+        assert!(Grants::check_chosen_options(&[]).is_ok());
         for option in ["proxy", "connect_to", "dns_server", "host_key", "verify_tls"] {
-            let refusal = Grants::check_way_of_secret(&[option]).unwrap_err().to_string();
+            let refusal = Grants::check_chosen_options(&[option]).unwrap_err().to_string();
             assert!(refusal.contains(option) && refusal.ends_with("settings of this probe"), "{refusal}");
         }
         assert!(allow_unverified_tls(&json!({ "steps": [{ "verify_tls": false }] })));

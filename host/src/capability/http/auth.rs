@@ -25,8 +25,8 @@ impl Authorization {
     /// Parses `{basic: {username, password}}`, `{bearer: TOKEN}` or `{oauth2: {…}}`.
     ///
     /// # Errors
-    /// A message for a person if the setting is none of these. It repeats no value of the setting, which may be a
-    /// secret.
+    /// A message for a person if the setting is none of these. The message repeats no value of the setting, which may
+    /// be a secret.
     pub fn parse(setting: &Value) -> Result<Self, String> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
@@ -35,7 +35,7 @@ impl Authorization {
             password: SecretString,
         }
         const SHAPE: &str = "expected one of `basic`, `bearer` or `oauth2`";
-        const INVALID_TOKEN: &str = "`bearer`: the token is empty or holds characters that a header cannot";
+        const INVALID_TOKEN: &str = "`bearer`: the token is empty or holds characters that a header cannot contain";
         let Some(map) = setting.as_object() else { return Err(SHAPE.to_owned()) };
         let mut entries = map.iter();
         let (Some((kind, value)), None) = (entries.next(), entries.next()) else { return Err(SHAPE.to_owned()) };
@@ -144,7 +144,8 @@ mod tests {
             Err("`basic`: a username cannot hold a colon"),
         );
         check(json!({ "bearer": 5 }), Err("`bearer`: expected a token, which is text"));
-        check(json!({ "bearer": "" }), Err("`bearer`: the token is empty or holds characters that a header cannot"));
+        let invalid_token = "`bearer`: the token is empty or holds characters that a header cannot contain";
+        check(json!({ "bearer": "" }), Err(invalid_token));
         let client = json!({ "token_url": "ftp://a/", "client_id": "", "client_secret": "" });
         check(json!({ "oauth2": client }), Err("`oauth2`: a `token_url` of the scheme `ftp`: expected http or https"));
     }

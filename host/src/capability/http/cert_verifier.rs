@@ -26,7 +26,7 @@ pub struct RecordingVerifier {
 /// A rule for servers' certificates.
 #[derive(Debug)]
 pub enum Verification {
-    /// A certificate must be issued by one of the authorities, or be one of them.
+    /// A certificate must be issued by one of the authorities, or be an authority's own certificate.
     Authorities {
         verifier: Arc<WebPkiServerVerifier>,
         /// The certificates of the authorities, to recognise a server that uses one of them as its own.
@@ -102,7 +102,10 @@ impl ServerCertVerifier for RecordingVerifier {
     }
 }
 
-/// Verifies the name and the validity period of a server's certificate that is itself a trusted authority's.
+/// Verifies the name and the validity period of a server's certificate that is the certificate of a trusted authority.
+///
+/// # Errors
+/// [`CertificateError`] if the certificate cannot be parsed, is not valid at `now`, or is not for `name`.
 fn verify_trusted_leaf(
     leaf: &CertificateDer<'_>,
     name: &ServerName<'_>,

@@ -37,7 +37,7 @@ pub fn to_evidence(der: &CertificateDer<'_>, now: SystemTime) -> Option<evidence
 
 /// Returns the DNS names and IP addresses that a certificate is for, at most 20.
 fn names(der: &CertificateDer<'_>) -> Vec<String> {
-    /// Some certificates have a thousand names.
+    /// The maximum number of names in evidence, since some certificates have a thousand.
     const MAX_NAMES: usize = 20;
     let Ok((_, certificate)) = X509Certificate::from_der(der) else { return Vec::new() };
     let Ok(Some(names)) = certificate.subject_alternative_name() else { return Vec::new() };
@@ -52,8 +52,8 @@ fn names(der: &CertificateDer<'_>) -> Vec<String> {
     names.value.general_names.iter().filter_map(name).take(MAX_NAMES).collect()
 }
 
-/// Returns the number of days from `now` to `not_after`, rounded down: -1 within the first day after `not_after`, which
-/// is in seconds since the Unix epoch.
+/// Returns the number of days from `now` to `not_after`, which is in seconds since the Unix epoch. The number is
+/// rounded down: it is -1 on the first day after `not_after`.
 pub fn days_left(not_after: i64, now: SystemTime) -> i64 {
     let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     (not_after - i64::try_from(now).unwrap_or(i64::MAX)).div_euclid(86_400)

@@ -1,4 +1,5 @@
-//! Credentials that a response repeats. A component that is not built in does not get them.
+//! Removal of credentials from responses that repeat them, so that a component that is not built in does not learn the
+//! credentials that the host has added to its request.
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use base64::Engine;
@@ -7,10 +8,10 @@ use reqwest::header::HeaderValue;
 
 use crate::capability::http::response::Response;
 
-/// Shorter credentials are not searched for: they occur in other text.
+/// The minimum length of a credential that is searched for, in bytes. Shorter ones also occur in other text.
 const MIN_BYTES: usize = 4;
 
-/// The credentials of a request, as a response can repeat them.
+/// The credentials of a request, in the forms in which a response can repeat them, with their replacements.
 pub struct Echoes {
     credentials: Vec<Vec<u8>>,
     /// The text that replaces each credential, in the order of `credentials`.
@@ -19,8 +20,8 @@ pub struct Echoes {
 }
 
 impl Echoes {
-    /// Returns the credentials in a header `authorization`: those after the scheme, and the password that they encode.
-    /// `None` if they are too short.
+    /// Returns the credentials in an `authorization` header: the text after the scheme, and for the scheme `Basic` the
+    /// password that the text encodes. Returns `None` if all of them are shorter than [`MIN_BYTES`].
     pub fn of_header(header: &HeaderValue) -> Option<Self> {
         let value = header.as_bytes();
         let credential = value.iter().position(|byte| *byte == b' ').map_or(value, |space| &value[space + 1..]);
@@ -39,7 +40,8 @@ impl Echoes {
         (!credentials.is_empty()).then_some(Self { credentials, replacements, matcher })
     }
 
-    /// Replaces the credentials in a response where it repeats them byte by byte.
+    /// Replaces the credentials in a response's headers, URL, location and body, where the response repeats the same
+    /// bytes. If the body is cut off, the beginning of a credential at its end is removed too.
     pub fn remove_from(&self, response: &mut Response) {
         let texts = response.headers.iter_mut().map(|(_, value)| value).chain([&mut response.url]);
         for text in texts.chain(&mut response.location) {
@@ -48,7 +50,7 @@ impl Echoes {
             }
         }
         if response.body_size > response.body.len() as u64 {
-            let end = response.body.len() - self.beginning_at_end(&response.body);
+            let end = response.body.len() - self.partial_credential_length(&response.body);
             response.body.truncate(end);
         }
         if self.matcher.is_match(&response.body) {
@@ -56,8 +58,10 @@ impl Echoes {
         }
     }
 
-    /// Returns the length of the longest beginning of a credential that is the end of a body. The body may be cut there.
-    fn beginning_at_end(&self, body: &[u8]) -> usize {
+    /// Returns the length in bytes of the longest beginning of a credential with which a body ends, because the body
+    /// was cut off within the credential. Beginnings shorter than [`MIN_BYTES`] do not count. Returns 0 if there is
+    /// none.
+    fn partial_credential_length(&self, body: &[u8]) -> usize {
         let longest = |credential: &Vec<u8>| {
             (MIN_BYTES..credential.len()).rev().find(|length| body.ends_with(&credential[..*length])).unwrap_or(0)
         };
@@ -65,8 +69,9 @@ impl Echoes {
     }
 }
 
-/// Returns what stands for a credential of `bytes`, as for secrets in reports. It is no longer than the credential, so that
-/// a response does not take more memory than was counted for it.
+/// Returns the text that replaces a credential of `bytes` bytes, the same as for secrets in reports. The text is no
+/// longer than a credential of [`MIN_BYTES`] or more, so that a response does not take more memory than was counted for
+/// it.
 pub fn replacement(bytes: usize) -> &'static str {
     const REPLACEMENT: &str = "[Filtered]";
     if bytes < REPLACEMENT.len() { "***" } else { REPLACEMENT }
@@ -107,7 +112,7 @@ mod tests {
         );
         check("Bearer open-sesame-1", "a open-sesame-1 b open-sesame-1", 31, "a [Filtered] b [Filtered]");
         check("Bearer open-sesame-1", "a open-sesame-2", 15, "a open-sesame-2");
-        // The password of `ada:open sesame`, and its encoding.
+        // The body repeats the password of `ada:open sesame`, and the base64 of the pair.
         check("Basic YWRhOm9wZW4gc2VzYW1l", "open sesame YWRhOm9wZW4gc2VzYW1l", 32, "[Filtered] [Filtered]");
         // A body that is cut off in the middle of a credential.
         check("Bearer open-sesame-1", "a open-se", 100, "a ");

@@ -39,7 +39,7 @@ pub fn from_reqwest(error: &reqwest::Error, timestamps: &Timestamps, peer: &Peer
 }
 
 /// Returns the resource of this host that is used up, if the hop failed for that reason. `source` is the local address
-/// that the request requires.
+/// that the request has to connect from, if any.
 pub fn shortage(
     error: &reqwest::Error,
     timestamps: &Timestamps,
@@ -106,7 +106,9 @@ fn socks_io_kind(cause: &(dyn StdError + 'static)) -> Option<ErrorKind> {
 fn closed_by_server<'a>(mut causes: impl Iterator<Item = &'a (dyn StdError + 'static)>) -> Option<String> {
     match causes.find_map(io_kind)? {
         ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => Some("the server reset the connection".to_owned()),
-        ErrorKind::UnexpectedEof => Some("the server closed the connection in the middle".to_owned()),
+        ErrorKind::UnexpectedEof => {
+            Some("the server closed the connection before the exchange was complete".to_owned())
+        }
         _ => None,
     }
 }
@@ -120,7 +122,7 @@ fn protocol_message(root_cause: &str) -> String {
         "channel closed" | "connection closed" => "the server closed the connection",
         // This error arises when an HTTP/1.1 response is parsed as an HTTP/2 frame: its bytes give an impossible size.
         "connection error detected: frame with invalid size" => "the answer is in another version of HTTP",
-        other => return format!("the answer is not HTTP as it should be: {other}"),
+        other => return format!("the answer is not valid HTTP: {other}"),
     }
     .to_owned()
 }
@@ -133,7 +135,7 @@ fn rustls_error<'a>(cause: &'a (dyn StdError + 'static)) -> Option<&'a rustls::E
     }
 }
 
-/// Returns the name of an error's kind, for the `error.type` of spans and for evidence.
+/// Returns the name of an error's kind, for the attribute `error.type` of spans and for evidence.
 pub fn error_type(error: &Error) -> &'static str {
     match error {
         Error::Denied(_) => "denied",

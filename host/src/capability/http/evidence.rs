@@ -46,7 +46,7 @@ pub struct HttpEvidence {
     pub received_bytes: u64,
     /// The first bytes of the response's body, at most [`Excerpt::MAX_BYTES`].
     pub body_excerpt: Vec<u8>,
-    /// The memory that counts for all this, once the hop has ended.
+    /// The memory that is counted for the evidence. `None` until the hop has ended, and if the limit was exceeded.
     held: Option<HeldBytes>,
 }
 
@@ -111,8 +111,8 @@ impl HttpEvidence {
         }
     }
 
-    /// Counts the evidence as memory that the host holds for the run. If that is too much, the run ends; its evidence stays,
-    /// since no exchange follows.
+    /// Counts the evidence as memory that the host holds for the run. If that exceeds a limit, the attempt ends. The
+    /// evidence then stays in memory without being counted, since no exchange follows.
     pub fn hold(&mut self, quota: &Quota) {
         let response_headers = self.response_head.as_ref().map_or(0, |head| header_memory(&head.headers));
         let certificates: usize = self.timestamps.cert_chain.iter().map(|certificate| certificate.len()).sum();

@@ -71,7 +71,7 @@ pub struct Exchange {
     pub limits: ExchangeLimits,
     /// The hosts that get trace headers.
     pub trace_hosts: Arc<[TraceHost]>,
-    /// The last of the redirects that were followed, oldest first.
+    /// The last ten redirects that were followed, oldest first.
     pub followed_redirects: Vec<Redirect>,
     /// The settings that the request sends as credentials.
     pub secrets: SecretSettings,
@@ -123,11 +123,11 @@ impl Exchange {
         headers
     }
 
-    /// Returns the credentials that the response is searched for: those that the host adds to the request of a component
-    /// that is not built in.
+    /// Returns the credentials that have to be removed from the response: those that the host has added to the request,
+    /// unless the component is built in. Returns `None` if there are none.
     pub fn echoes(&self) -> Option<Echoes> {
-        let is_kept = self.secrets.authorization.is_some() && !self.context.probe.built_in;
-        self.request.headers.get(AUTHORIZATION).filter(|_| is_kept).and_then(Echoes::of_header)
+        let is_hidden = self.secrets.authorization.is_some() && !self.context.probe.built_in;
+        self.request.headers.get(AUTHORIZATION).filter(|_| is_hidden).and_then(Echoes::of_header)
     }
 
     /// Checks that the probe may connect to all hosts that the next hop names: the URL's, that of `connect_to` or the
@@ -168,8 +168,8 @@ impl Exchange {
         }
     }
 
-    /// Checks that the probe may connect to the host that a `host` header names, unless it is the URL's. The header
-    /// decides which site of a server answers.
+    /// Checks that the probe may connect to the host that a `host` header names, unless that is the URL's host. The
+    /// header decides which site of a server answers.
     fn check_host_headers(&self, url: &Url, port: u16) -> Result<(), Refusal> {
         let grants = &self.context.probe.policy.grants;
         for value in self.request.headers.get_all(HOST) {

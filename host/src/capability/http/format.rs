@@ -4,7 +4,7 @@ use reqwest::Version;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
 use url::Url;
 
-/// Returns the `location` header of a response, if its status is a redirect's.
+/// Returns the `location` header of a response, if its status is that of a redirect (301, 302, 303, 307 or 308).
 pub fn redirect_location(status: u16, headers: &[(String, String)]) -> Option<&str> {
     let location = headers.iter().find(|(name, _)| name == LOCATION.as_str());
     location.filter(|_| [301, 302, 303, 307, 308].contains(&status)).map(|(_, location)| location.as_str())
@@ -36,8 +36,9 @@ pub fn header_bytes(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum()
 }
 
-/// Returns the bytes that headers take in memory, with what holds each line.
+/// Returns the approximate number of bytes that headers take in memory: names, values, and the entry of each header.
 pub fn header_memory(headers: &HeaderMap) -> usize {
+    /// The bytes that are counted for the entry of one header, beside its name and value.
     const LINE_BYTES: usize = 128;
     headers.iter().map(|(name, value)| LINE_BYTES + name.as_str().len() + value.len()).sum()
 }

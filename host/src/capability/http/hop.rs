@@ -196,7 +196,7 @@ impl Hop {
         timeout
     }
 
-    /// Receives the body, and returns as much of it as the exchange keeps. What is kept is added to `held`.
+    /// Receives the body, and returns at most `max_body_bytes` of it. The bytes that are returned are added to `held`.
     async fn receive_body(
         &mut self,
         response: &mut reqwest::Response,
@@ -270,13 +270,16 @@ impl Hop {
         match error::from_reqwest(error, &timestamps, peer) {
             // Servers that do not speak HTTP/2 often close the connection without sending anything.
             Error::Protocol(why) if exchange.transport.http_version == Some(HttpVersion::Http2) => {
-                Error::Protocol(format!("{why} (the request insists on HTTP/2)"))
+                Error::Protocol(format!("{why} (the request requires HTTP/2)"))
             }
             error => error,
         }
     }
 
     /// Ends the attempt if an error means that a resource of this host is used up.
+    ///
+    /// # Errors
+    /// [`Exceeded`] in that case, or if the attempt has reached any limit before.
     fn check_host(&self, error: &reqwest::Error, exchange: &Exchange) -> Result<(), Exceeded> {
         let (quota, source) = (&exchange.context.session.quota, exchange.transport.source_address);
         match error::shortage(error, &self.timings.timestamps(), &self.evidence.peer, source) {
@@ -314,7 +317,7 @@ impl Hop {
         hop_span::add_phases(recorder, self.span, &phases, &self.evidence, &timestamps, failure);
         hop_span::set_timeline(recorder, self.span, &timeline);
         let contact = hop_span::contact(&self.evidence, &timeline, self.response_received, self.is_refused);
-        // Once a limit has ended the attempt, the silence of a host proves nothing.
+        // Once a limit has ended the attempt, a missing answer does not mean that the host is down.
         let is_ended = exchange.context.session.quota.check().is_err();
         if let Some(contact) = contact.filter(|contact| contact.answered || !is_ended) {
             recorder.record_contact(contact);

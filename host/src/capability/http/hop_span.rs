@@ -118,9 +118,9 @@ pub fn set_timeline(recorder: &Recorder, span: Handle, timeline: &HopTimeline<'_
     }
 }
 
-/// Returns whether the host answered and when. A refusal to connect counts as an answer. Returns `None` if the host did
-/// not answer and no connection to it was attempted: its silence proves nothing if a connection was reused, or if the
-/// request was never sent.
+/// Returns the record of whether and when the host answered. A refusal to connect counts as an answer. Returns `None`
+/// if the host did not answer and no connection to it was attempted, because a connection was reused or the request was
+/// never sent. A missing answer then does not mean that the host is down.
 pub fn contact(
     evidence: &HttpEvidence,
     timeline: &HopTimeline<'_>,

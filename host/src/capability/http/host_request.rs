@@ -35,7 +35,11 @@ impl Context {
         ExchangeContext { session: self.http.clone(), run: self.run.clone(), probe: Arc::clone(&self.probe) }
     }
 
-    /// Ends the attempt if files could not be read because too many are open on this host.
+    /// Ends the attempt if `result` is an error and too many files are open on this host, so that a file could not be
+    /// read for that reason.
+    ///
+    /// # Errors
+    /// [`Exceeded`] in that case, or if `result` is an error and any limit was reached before.
     fn check_files<T>(&self, result: &Result<T, String>) -> Result<(), Exceeded> {
         if result.is_err() { self.accounting.quota.check_host() } else { Ok(()) }
     }
@@ -240,12 +244,12 @@ impl HostRequest for Context {
         }
         let Ok(address) = address.parse() else {
             let shown = quotable(&address);
-            return Ok(Err(format!("`{shown}` is no IP address: expected one of this machine's")));
+            return Ok(Err(format!("`{shown}` is no IP address: expected an address of this machine")));
         };
         // Binding a socket fails if this machine does not have the address.
         if let Err(error) = std::net::UdpSocket::bind(SocketAddr::new(address, 0)) {
             self.accounting.quota.check_error(&error)?;
-            return Ok(Err(format!("{address} cannot be connected from ({error}): is it one of this machine's?")));
+            return Ok(Err(format!("cannot connect from {address} ({error}): expected an address of this machine")));
         }
         let request = self.table.get_mut(&request)?;
         request.transport.source_address = Some(address);

@@ -27,7 +27,8 @@ const MAX_TOKEN_RESPONSE_BYTES: u64 = 1 << 20;
 const DEFAULT_TOKEN_LIFETIME: Duration = Duration::from_secs(300);
 /// The longest time for which a token is cached.
 const MAX_TOKEN_LIFETIME: Duration = Duration::from_secs(86_400);
-/// A token is no longer used from this time before its expiry on, so that it does not expire on the way to the server.
+/// The time before its expiry from which on a token is no longer used, so that it does not expire on the way to the
+/// server.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(30);
 
 /// Runs an exchange with a token of the client. The token comes from the cache, or is fetched over `token_transport`.
@@ -81,7 +82,11 @@ fn token_key(client: &Arc<OAuth2Client>, exchange: &Exchange, transport: &Transp
     TokenKey { client: Arc::clone(client), transport: transport.clone(), sharing }
 }
 
-/// Returns a token that can be used, and true if it comes from the cache.
+/// Returns a token that has not expired, and true if the token comes from the cache. Waits while another run fetches
+/// the same token.
+///
+/// # Errors
+/// [`Error::Timeout`] if the wait takes longer than the exchange may, and the errors of [`fetch_token`].
 async fn cached_or_new_token(
     slot: &TokenSlot,
     client: &OAuth2Client,
@@ -121,7 +126,8 @@ async fn fetch_token(client: &OAuth2Client, exchange: &Exchange, transport: &Tra
     token
 }
 
-/// Returns the error for a message of a token server, which may repeat the client's secret.
+/// Returns [`Error::Auth`] with a message of a token server. If the message repeats the client's secret, the secret is
+/// replaced.
 fn without_secret(why: &str, client: &OAuth2Client) -> Error {
     let secret = client.secret.expose_secret();
     let shown = if secret.is_empty() { why.to_owned() } else { why.replace(secret, replacement(secret.len())) };

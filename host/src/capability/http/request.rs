@@ -145,8 +145,8 @@ pub fn parse_target(method: &str, url: &str) -> Result<(Method, Url), String> {
 /// Parses a header that a guest sets.
 ///
 /// # Errors
-/// A message for a person if a header cannot have this name or value, or if the host sets the header itself. It does
-/// not repeat the value.
+/// A message for a person if a header cannot have this name or value, or if the host sets the header itself. The
+/// message does not repeat the value.
 pub fn parse_header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> {
     let parsed =
         HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{}` is not a header's name", quotable(name)))?;
@@ -158,6 +158,6 @@ pub fn parse_header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue)
     // The message does not show the value, which may be a secret.
     let value = HeaderValue::from_str(value)
         .or_else(|_| HeaderValue::from_bytes(value.as_bytes()))
-        .map_err(|_| format!("the value of `{parsed}` holds characters that a header cannot"))?;
+        .map_err(|_| format!("the value of `{parsed}` holds characters that a header cannot contain"))?;
     Ok((parsed, value))
 }

@@ -190,16 +190,16 @@ impl Resolve for Resolver {
     }
 }
 
-/// Records in the current hop that a lookup failed because a resource of this host is used up, if it did.
+/// Records in the current hop which resource of this host is used up, if a lookup failed for that reason.
 fn record_shortage<E: Error + 'static>(error: &E) {
-    // The C library's resolver reports a failure to open a socket in other words.
+    // The error of the C library's resolver does not tell that a socket could not be opened.
     if let Some(resource) = shortage(error).or_else(current_shortage) {
         HopTimings::record(|timestamps| timestamps.shortage = Some(resource));
     }
 }
 
-/// Returns a resolver that queries one server. Its cache is dropped with it at the end of the attempt, so that no entry
-/// becomes outdated.
+/// Returns a resolver that queries one server. The resolver's cache lasts until the end of the attempt, so that no
+/// entry becomes outdated.
 fn dns_resolver(server: SocketAddr, ip_version: Option<IpVersion>) -> Result<TokioResolver, String> {
     let ports = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
         connection.port = server.port();

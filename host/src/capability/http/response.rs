@@ -25,7 +25,7 @@ pub struct Response {
     pub timing: Timing,
     /// The connection of the last hop.
     pub connection: Connection,
-    /// The memory that counts for body and headers. `None` in a replay.
+    /// The memory that is counted for body and headers. `None` in a replay.
     #[serde(skip)]
     pub held: Option<HeldBytes>,
 }

@@ -9,7 +9,7 @@ use crate::capability::grant::{Grants, Refusal, SecretTarget};
 use crate::capability::probe_context::ProbeContext;
 use crate::config::Protocol;
 
-/// The settings that a request sends as credentials, and the way that the component has chosen for it.
+/// The settings that a request sends as credentials, and the options of its connection that the component has chosen.
 #[derive(Debug, Clone, Default)]
 pub struct SecretSettings {
     /// The JSON pointer of the setting for the `authorization` header.
@@ -21,7 +21,7 @@ pub struct SecretSettings {
 }
 
 impl SecretSettings {
-    /// Records whether the component has chosen an option itself, instead of taking it from the settings.
+    /// Records whether the component has chosen the value of an option itself, instead of taking it from the settings.
     pub fn set_chosen(&mut self, option: &'static str, is_chosen: bool) {
         if is_chosen {
             self.chosen_options.insert(option);
@@ -30,23 +30,24 @@ impl SecretSettings {
         }
     }
 
-    /// Checks that the first request may send the secrets to the URL's host, by the way that was chosen.
+    /// Checks that the first request may send the `authorization` header to the URL's host, and that the component has
+    /// chosen no option of a connection that credentials are sent over.
     ///
     /// # Errors
-    /// A [`Refusal`] that names what to add.
+    /// A [`Refusal`] that names the setting or the entry of `allow` to add.
     pub fn check(&self, probe: &ProbeContext, url: &Url) -> Result<(), Refusal> {
         if self.authorization.is_some() || self.client_key.is_some() {
             let chosen: Vec<_> = self.chosen_options.iter().copied().collect();
-            Grants::check_way_of_secret(&chosen)?;
+            Grants::check_chosen_options(&chosen)?;
         }
         self.authorization.as_deref().map_or(Ok(()), |pointer| check_url(probe, pointer, url))
     }
 
-    /// Checks that a request may show the client certificate to the URL's host. To be called for each redirect too, since
-    /// every server can ask for the certificate.
+    /// Checks that a request may show the client certificate to the URL's host. This is checked for each redirect too,
+    /// since every server can ask for the certificate.
     ///
     /// # Errors
-    /// A [`Refusal`] that names what to add.
+    /// A [`Refusal`] that names the entry of `allow` to add.
     pub fn check_client_key(&self, probe: &ProbeContext, url: &Url) -> Result<(), Refusal> {
         // Without TLS no certificate is shown.
         let pointer = self.client_key.as_deref().filter(|_| url.scheme() == "https");

@@ -39,7 +39,8 @@ impl Session {
     /// # Errors
     /// A message for a person if no client can be built, e.g. because a file with certificates cannot be read.
     pub fn client(&self, transport: &Transport) -> Result<Client, String> {
-        /// More clients than a well-behaved probe needs. When there are as many, all of them are dropped.
+        /// The maximum number of clients, more than a well-behaved probe needs. Before another is added, all are
+        /// dropped.
         const MAX_CLIENTS: usize = 100;
         self.close_idle_if_full();
         let mut clients = self.clients.lock();

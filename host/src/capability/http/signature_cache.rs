@@ -37,7 +37,7 @@ struct CachedAlgorithm {
 type Digest = [u8; 32];
 
 /// The maximum number of signatures for each algorithm, each a digest of 32 bytes: enough for the chains of some
-/// thousand servers. When there are as many, all of them are dropped.
+/// thousand servers. Before another signature is added, all are dropped.
 const MAX_SIGNATURES: usize = 10_000;
 
 impl SignatureVerificationAlgorithm for CachedAlgorithm {

@@ -64,8 +64,8 @@ pub struct Timestamps {
     pub tls_version: Option<&'static str>,
 }
 
-/// The error that a client resolves a name or connects in a task that belongs to no hop, so that the addresses that are
-/// allowed are not known.
+/// The error of a client that resolves a name or connects in a task that belongs to no hop. It is not known which
+/// addresses are allowed there.
 #[derive(Debug, thiserror::Error)]
 #[error("the host cannot tell for which request it is to connect; this is a bug, please report it")]
 pub struct OutsideOfHop;

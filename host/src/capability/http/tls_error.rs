@@ -81,7 +81,7 @@ fn unknown_issuer(timestamps: &Timestamps) -> String {
             format!("certificate is self-signed ({}) and not itself trusted", leaf.subject)
         }
         (_, Some(last)) => format!("certificate is issued by `{}`, which is not trusted", last.issuer),
-        _ => "certificate is issued by nobody who is trusted".to_owned(),
+        _ => "certificate is issued by an authority that is not trusted".to_owned(),
     }
 }
 
@@ -91,8 +91,8 @@ fn plain_name(name: &str) -> String {
     format!("`{}`", inner.trim_matches('"'))
 }
 
-/// Returns the time between two points, rounded down to whole days, hours, minutes or seconds: the largest of these
-/// units that is not longer.
+/// Returns the time from `from` to `to` as a number of days, hours, minutes or seconds, such as `3 days`. The unit is
+/// the largest that is not longer than the time, and the number is rounded down.
 fn duration(from: UnixTime, to: UnixTime) -> String {
     let seconds = to.as_secs().saturating_sub(from.as_secs());
     let (count, unit) = match seconds {
@@ -140,6 +140,6 @@ mod tests {
             "certificate is not for `shop.example`, but for `a.example`, `127.0.0.1`",
         );
         check(&wrong_name(&[]), "certificate is not for `shop.example`: it names no host at all");
-        check(&CertificateError::UnknownIssuer, "certificate is issued by nobody who is trusted");
+        check(&CertificateError::UnknownIssuer, "certificate is issued by an authority that is not trusted");
     }
 }

@@ -1,4 +1,5 @@
-//! A cache of OAuth2 tokens, which runs share that would fetch the same token from the same server in the same way.
+//! A cache of OAuth2 tokens. Runs share a token if they would fetch it with the same credentials, from the same server
+//! and over the same kind of connection.
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
@@ -68,18 +69,20 @@ impl Hash for OAuth2Client {
 #[derive(Default)]
 pub struct TokenCache(Mutex<HashMap<TokenKey, TokenSlot>>);
 
-/// All that decides which token is fetched, from whom, and who relies on it.
+/// The key of a token in the cache: all that determines which token is fetched, over which connection, and which runs
+/// use it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TokenKey {
     /// The credentials, and the server that they are sent to.
     pub client: Arc<OAuth2Client>,
-    /// The way to the server: a guest chooses the proxy, the DNS server, and whose certificates are trusted.
+    /// The connection to the token server: a guest chooses the proxy, the DNS server, and the certificates to trust.
     pub transport: Transport,
     /// The runs that share the token.
     pub sharing: TokenSharing,
 }
 
-/// The runs that share a token. A third-party probe could have the token fetched from a server of its own, or delay it.
+/// The runs that share a token. A third-party probe shares its tokens with no other probe, since it can have a token
+/// fetched from a server of its own, or delay the fetch.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum TokenSharing {
     /// The runs of all built-in probes.
@@ -103,8 +106,8 @@ pub struct Token {
 impl TokenCache {
     /// Returns the slot for a token, which is empty at first.
     pub fn slot(&self, key: TokenKey) -> TokenSlot {
-        /// More tokens than a well-behaved probe needs. When there are as many of a third-party probe, all of them are
-        /// dropped: a guest can choose any number of transports.
+        /// The maximum number of tokens of one third-party probe, more than a well-behaved probe needs. A guest can
+        /// choose any number of transports. Before another token of the probe is added, all of them are dropped.
         const MAX_TOKENS_OF_PROBE: usize = 32;
         let mut slots = self.0.lock();
         if let Some(slot) = slots.get(&key) {

@@ -14,7 +14,7 @@ use crate::capability::http::tls::{ClientCertFiles, Trust};
 /// The `user-agent` header of requests that do not set their own.
 pub const USER_AGENT: &str = concat!("sentrynet/", env!("CARGO_PKG_VERSION"));
 
-/// Transport options. Two requests share connections only if these are equal.
+/// The transport options of a request. Two requests share connections only if their options are equal.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Transport {
     pub trust: Trust,
@@ -62,7 +62,7 @@ impl ProxyUrl {
         self.0.port_or_known_default().unwrap_or(1080)
     }
 
-    /// Returns true if the proxy resolves the names of targets. With `socks5`, the program does.
+    /// Returns true if the proxy resolves the names of targets. With `socks5`, this host resolves them.
     pub fn resolves_names(&self) -> bool {
         self.0.scheme() != "socks5"
     }

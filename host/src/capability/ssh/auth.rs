@@ -118,7 +118,7 @@ impl LoginAttempt<'_> {
         passphrase: Option<SecretString>,
     ) -> Result<Option<Accepted>, russh::Error> {
         let file = path.to_owned();
-        // A blocking thread, since the key derivation of an encrypted key is slow by design.
+        // The key is loaded on a blocking thread, since the key derivation of an encrypted key is slow by design.
         let loaded = tokio::task::spawn_blocking(move || credential::load_key(&file, passphrase.as_ref())).await;
         let key = match loaded.map_err(std::io::Error::from)? {
             Ok(key) => key,
@@ -211,7 +211,7 @@ impl LoginAttempt<'_> {
     /// # Errors
     /// The errors of russh, and [`russh::Error::Inconsistent`] after ten requests for answers.
     async fn answer_prompts(&mut self, password: &SecretString) -> Result<AuthResult, russh::Error> {
-        /// The maximal number of requests for answers, which a server could otherwise send endlessly.
+        /// The maximum number of requests for answers, which a server could otherwise send endlessly.
         const MAX_REQUESTS: usize = 10;
         let mut reply = self.client.authenticate_keyboard_interactive_start(self.user, None).await?;
         let mut unsent = Some(password);
@@ -244,7 +244,7 @@ impl LoginAttempt<'_> {
         announced.ok().and_then(Result::ok).flatten().unwrap_or(Some(HashAlg::Sha256))
     }
 
-    /// Returns true if the server offers one of the methods. If not, adds the credential to `refused`.
+    /// Returns true if the server offers one of the methods. If not, adds `credential`, a description, to `refused`.
     fn is_offered(&mut self, methods: &[&str], credential: &str) -> bool {
         let is_offered = self.offered.iter().any(|offered| methods.contains(&offered.as_str()));
         if !is_offered {
@@ -258,7 +258,7 @@ impl LoginAttempt<'_> {
         None
     }
 
-    /// Returns the credential if the server accepted it. If not, adds it to `refused`.
+    /// Returns the credential if the server accepted it. If not, adds its description to `refused`.
     fn accepted(
         &mut self,
         answer: &AuthResult,

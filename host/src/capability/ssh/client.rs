@@ -35,9 +35,9 @@ pub struct Client {
     known_hosts: Option<PathBuf>,
     pinned_keys: Vec<PinnedKey>,
     accept_new: bool,
-    /// The JSON pointers of the settings that are credentials, or name the files of such.
+    /// The JSON pointers of the settings that are credentials, or that name files with credentials.
     secrets: Vec<String>,
-    /// True if a pinned key is not among the probe's settings.
+    /// True if the component has chosen a pinned key that is not among the probe's settings.
     has_chosen_key: bool,
     timeout: Duration,
 }
@@ -177,8 +177,8 @@ impl HostClient for Context {
         let (permit, started) = (self.acquire_connection()?, Instant::now());
         let (filter, lookup) = (self.address_filter(List::Ssh), self.lookup.clone());
         let (run, parent) = (self.run.clone(), self.run.recorder.current());
-        // In a task of its own, since here the future would be polled on the guest's small stack, and delayed by other
-        // guests that compute.
+        // The connection is opened in a task of its own, since here the future would be polled on the guest's small
+        // stack, and delayed by other guests that compute.
         let connecting =
             self.exchanges.spawn(async move { connect(target, permit, &filter, &lookup, run, parent).await });
         let connected = AbortOnDropHandle::new(connecting).await?;
@@ -209,7 +209,7 @@ impl Client {
         if self.secrets.is_empty() || probe.built_in {
             return Ok(());
         }
-        Grants::check_way_of_secret(if self.has_chosen_key { &["host_key"] } else { &[] })?;
+        Grants::check_chosen_options(if self.has_chosen_key { &["host_key"] } else { &[] })?;
         let bracketed = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
         let host = Host::parse(&bracketed).unwrap_or_else(|_| Host::Domain(self.host.clone()));
         let target = SecretTarget { protocol: Protocol::Ssh, host, port: self.port };
@@ -218,8 +218,9 @@ impl Client {
 }
 
 impl Context {
-    /// Adds a credential to a client, and the JSON pointer of the setting that it comes from. While settings are checked,
-    /// also returns what is wrong with the credential. During a run, the session's `authenticate` reports that.
+    /// Adds a credential to a client, and the JSON pointer of the setting that it comes from. While settings are
+    /// checked, also returns what is wrong with the credential. During a run, the session's `authenticate` reports
+    /// that.
     fn add_credential(
         &mut self,
         client: &Resource<Client>,

@@ -50,7 +50,8 @@ impl Handler for ClientHandler {
             });
         });
         let (trust, known_host) = (Arc::clone(&self.trust), Arc::clone(&self.known_host));
-        // A blocking thread, since this may write a file, and wait for other programs that have locked it.
+        // The key is verified on a blocking thread, since this may write a file, and wait for other programs that have
+        // locked the file.
         match tokio::task::spawn_blocking(move || trust.verify(&known_host, &key)).await {
             Ok(verified) => verified.map(|()| true).map_err(HandlerError::HostKey),
             Err(error) => Err(HandlerError::Protocol(std::io::Error::from(error).into())),

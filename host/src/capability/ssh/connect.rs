@@ -66,7 +66,7 @@ async fn establish(
     let started = Instant::now();
     let resolved = resolve(&host, port, budget, lookup, permit.quota(), span).await;
     let resolved = resolved.inspect_err(|_| {
-        // Once a limit has ended the attempt, the silence of a host proves nothing.
+        // Once a limit has ended the attempt, a missing answer does not mean that the host is down.
         if permit.quota().check().is_ok() {
             span.record_contact(&host, &[], false, started);
         }
@@ -133,7 +133,7 @@ async fn resolve(
             if addresses.is_empty() { Err(Error::Dns(format!("`{host}` has no address"))) } else { Ok(addresses) }
         }
         Err(error) => {
-            // The C library's resolver reports a failure to open a socket in other words.
+            // The error of the C library's resolver does not tell that a socket could not be opened.
             _ = quota.check_error(&error).and_then(|()| quota.check_host());
             Err(Error::Dns(lookup_error(host, &error)))
         }

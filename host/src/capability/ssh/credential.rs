@@ -60,7 +60,7 @@ pub fn agent_socket(socket: Option<&Path>) -> Result<PathBuf, String> {
 /// # Errors
 /// A sentence that says what is wrong with the file or its passphrase.
 pub fn load_key(path: &Path, passphrase: Option<&SecretString>) -> Result<PrivateKey, String> {
-    /// The maximal size of the file, larger than that of any key.
+    /// The maximum size of the file, larger than that of any key.
     const MAX_FILE_BYTES: u64 = 64 << 10;
     let shown = path.display();
     let mut text = String::new();

@@ -15,7 +15,7 @@ use crate::trace::Handle;
 
 impl Connection {
     /// Runs a command in the user's shell until it ends. Returns at most `max_output` bytes of its standard output, and
-    /// as many of its standard error; and `held`, to which their bytes were added.
+    /// at most as many of its standard error. Also returns `held`, to which these bytes were added.
     ///
     /// # Errors
     /// - [`Error::Auth`] when the user is not logged in.
@@ -132,8 +132,8 @@ enum ChannelEnd {
     ConnectionLost,
 }
 
-/// Reads the command's output and exit status into `output` until the channel ends, or until the output takes more memory
-/// than the run may hold, which ends the run.
+/// Reads the command's output and exit status into `output` until the channel ends, or until the output takes more
+/// memory than the run may hold, which ends the run.
 async fn read_output(
     channel: &mut ChannelReadHalf,
     max_output: usize,

@@ -75,7 +75,7 @@ struct BannerScanner {
 }
 
 impl BannerScanner {
-    /// Longer lines are cut. RFC 4253, section 4.2, limits a banner to 255 bytes.
+    /// The number of bytes to which a line is cut. RFC 4253, section 4.2, limits a banner to 255 bytes.
     const MAX_LINE_BYTES: usize = 256;
     const MAX_PREFACE_BYTES: usize = 1024;
 

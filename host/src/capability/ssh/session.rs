@@ -16,7 +16,7 @@ use crate::capability::ssh::connection::{Connection, Server};
 use crate::capability::ssh::error::Error;
 use crate::capability::ssh::output::Output;
 
-/// The maximal number of bytes of a command's standard output that the guest gets, and of its standard error.
+/// The maximum number of bytes of a command's standard output that the guest gets, and of its standard error.
 const MAX_OUTPUT_BYTES: u64 = 16 << 20;
 
 /// An open connection, with copies of its properties that never change.
@@ -26,7 +26,7 @@ pub struct Session {
     methods: Vec<String>,
     /// The time that opening the connection and all later calls have taken together.
     elapsed: Duration,
-    /// The memory that counts for the output of the last command.
+    /// The memory that is counted for the output of the last command.
     held_output: Option<HeldBytes>,
 }
 
@@ -60,7 +60,7 @@ impl HostSession for Context {
         let authenticated = AbortOnDropHandle::new(authenticating).await?;
         self.accounting.quota.check()?;
         if authenticated.is_err() {
-            // The key file or the agent's socket may not have been opened for lack of files.
+            // The reason may be that too many files are open on this host to open the key file or the agent's socket.
             self.accounting.quota.check_host()?;
         }
         self.table.get_mut(&session)?.elapsed += started.elapsed();

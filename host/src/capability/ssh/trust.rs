@@ -47,7 +47,8 @@ impl Trust {
         user.into_iter().chain([PathBuf::from("/etc/ssh/ssh_known_hosts")]).collect()
     }
 
-    /// Returns the entries for a host in the files, and those that could not be written to a file. Reads the files.
+    /// Reads the files, and returns their entries for a host, with the accepted keys that could not be written to the
+    /// first file.
     pub fn known_host(&self, host: &str, port: u16) -> KnownHost {
         let mut known_host = KnownHost::empty(host, port);
         if let Self::KnownHosts { files, accept_new } = self {
@@ -61,8 +62,8 @@ impl Trust {
         known_host
     }
 
-    /// Sorts `algorithms` of host keys: those of trusted keys first. A host has a key of each type and shows only one of
-    /// them. Without this order it might show a key that is not in the files, although another of its keys is.
+    /// Sorts `algorithms` of host keys: those of trusted keys first. A host has a key of each type and shows only one
+    /// of them. Without this order it might show a key that is not in the files, although another of its keys is.
     pub fn preferred_algorithms(&self, known_host: &KnownHost, algorithms: &[Algorithm]) -> Vec<Algorithm> {
         let trusted: Vec<_> = match self {
             Self::KnownHosts { .. } => known_host.key_algorithms(),

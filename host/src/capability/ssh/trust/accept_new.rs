@@ -67,8 +67,8 @@ fn keys_of<'a>(accepted: &'a KeysByHost, file: &Path, known_host: &KnownHost) ->
     accepted.get(&(file.to_owned(), known_host.name())).into_iter().flatten()
 }
 
-/// Locks a file, passes its text to `line`, and appends the line that `line` returns, if any: the whole line or nothing.
-/// Creates the file with mode 0600, and its directories with mode 0700.
+/// Locks a file, passes its text to `line`, and appends the line that `line` returns, if any: the whole line or
+/// nothing. Creates the file with mode 0600, and its directories with mode 0700.
 ///
 /// # Errors
 /// Returns the errors of [`open_to_append`], and of the system when the file is locked, read or written.
@@ -94,14 +94,13 @@ fn append_line(file: &Path, line: impl FnOnce(&str) -> Option<String>) -> io::Re
 
 /// Opens a file to append to it, and creates it if it does not exist.
 ///
-/// # Errors
-/// Returns [`io::ErrorKind::PermissionDenied`] if the path contains a symbolic link that another user has created, and the
-/// errors of the system.
+/// # Errors Returns [`io::ErrorKind::PermissionDenied`] if the path contains a symbolic link that another user has
+/// created, and the errors of the system.
 fn open_to_append(path: &Path) -> io::Result<File> {
     let own_user = geteuid().as_raw();
     check_links(path, own_user)?;
     let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
-    // Checked again, since a link could have been set before the file was opened, and removed since.
+    // The links are checked again: one could have been added before the file was opened, and removed since.
     check_links(path, own_user)?;
     let (opened, found) = (file.metadata()?, std::fs::metadata(path)?);
     if (opened.dev(), opened.ino()) == (found.dev(), found.ino()) {
@@ -117,7 +116,7 @@ fn open_to_append(path: &Path) -> io::Result<File> {
 /// # Errors
 /// [`io::ErrorKind::PermissionDenied`] if a link belongs to another user, and the errors of the system.
 fn check_links(path: &Path, own_user: u32) -> io::Result<()> {
-    /// The maximal number of symbolic links on the way, as in Linux.
+    /// The maximum number of symbolic links that are followed, as in Linux.
     const MAX_LINKS: usize = 40;
     let mut unchecked = vec![std::path::absolute(path)?];
     let mut links = 0;
@@ -160,10 +159,11 @@ mod tests {
         for path in ["real/known_hosts", "directory/known_hosts", "file"] {
             assert!(check_links(&root.join(path), own_user).is_ok(), "{path}");
         }
-        // Only the superuser can give a link away; for everybody else, another user finds the links of a stranger.
+        // Only the superuser can change the owner of a link. Without being the superuser, the test leaves the owner,
+        // and checks the links on behalf of another user.
         let (own, stranger) = if own_user == 0 { (0, 1) } else { (own_user + 1, own_user) };
         for link in ["directory", "file"] {
-            lchown(root.join(link), Some(stranger), None).expect("the link can be given away");
+            lchown(root.join(link), Some(stranger), None).expect("the owner can be set");
         }
         assert!(check_links(&root.join("real/known_hosts"), own).is_ok());
         for path in ["directory/known_hosts", "file"] {
