@@ -96,7 +96,7 @@ fn a_name_that_resolves_to_loopback_is_refused() {
     assert_eq!(dns.queries().len(), 0);
     // The component does not get to know the address.
     let run = run_component("http", &hosts(&format!("shop.test, '127.0.0.1:{server}'")));
-    let masked = "`shop.test` leads to a loopback address, which is not allowed: the log of the run says which";
+    let masked = "`shop.test` leads to a loopback address, which is not allowed: the run's log has the address";
     assert_eq!(run["failure"]["message"], masked, "{run:#}");
     let logged = format!(
         "`shop.test` leads to `127.0.0.1:{port}`, a loopback address, which is not allowed: add `127.0.0.1:{port}` to"
@@ -184,7 +184,7 @@ fn the_host_of_a_host_header_must_be_allowed_too() {
         let refused = "is not allowed: add `";
         assert_refused("http", &request(loopback, "'*'"), refused);
     }
-    assert_refused("http", &request("a@b", "'*'"), "is no host that this probe could allow");
+    assert_refused("http", &request("a@b", "'*'"), "is not a host: `allow` of this probe cannot list it");
     assert_eq!(target.requests().len(), 0);
     assert_passes("http", &request("shop.test", "shop.test"));
     assert_passes("http", &request(&format!("127.0.0.1:{port}"), "shop.test"));

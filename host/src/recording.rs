@@ -264,7 +264,7 @@ fn deserialize_some<'d, D: serde::Deserializer<'d>>(deserializer: D) -> Result<O
     Value::deserialize(deserializer).map(Some)
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 fn is_zero(number: &usize) -> bool {
     *number == 0
 }

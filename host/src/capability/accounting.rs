@@ -26,7 +26,7 @@ pub struct Accounting {
 pub struct Growth {
     /// The current total.
     pub total: usize,
-    /// The part of the total that was added last. It is subtracted again if wasmtime fails to allocate it.
+    /// The part of the total that was added last. This part is subtracted again if wasmtime fails to allocate it.
     pub last: usize,
 }
 

@@ -1,18 +1,19 @@
 //! The connections that the runs of all probes may have open together: each takes an open file, of which the kernel
 //! allows a limited number.
 //!
-//! Each run is guaranteed one connection, whatever the others use. Further connections come from those that are left.
-//! Third-party probes together get at most half of these, so that the rest is left for built-in probes.
+//! Each run is guaranteed one connection, whatever the other runs use. Further connections come from a budget that all
+//! runs share. Third-party probes together get at most half of the budget, so that the rest is left for built-in
+//! probes.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
-/// The connections beyond the first of each run.
+/// The number of connections that all runs together may have open beyond the first connection of each run.
 pub struct ConnectionBudget {
-    /// Connections that no run has.
+    /// The number of connections that runs may still open.
     left: AtomicUsize,
-    /// Connections that no third-party probe has, of those that these may have together.
+    /// The number of connections that third-party probes may still open, unless `left` is smaller.
     left_for_third_party: AtomicUsize,
 }
 
@@ -24,7 +25,7 @@ pub struct RunConnections {
     has_guaranteed: AtomicBool,
 }
 
-/// A permit for the open files of one connection, which counts until it is dropped.
+/// A permit for the open file of one connection. The connection counts against the budget until the permit is dropped.
 pub struct FilePermit {
     connections: Arc<RunConnections>,
     is_guaranteed: bool,
@@ -36,7 +37,7 @@ impl ConnectionBudget {
         Self { left: AtomicUsize::new(connections), left_for_third_party: AtomicUsize::new(connections / 2) }
     }
 
-    /// Returns the connections of an attempt that has none yet.
+    /// Returns the connections of an attempt, of which none is open yet.
     pub fn for_run(self: &Arc<Self>, is_built_in: bool) -> Arc<RunConnections> {
         Arc::new(RunConnections { budget: Arc::clone(self), is_built_in, has_guaranteed: AtomicBool::new(false) })
     }
@@ -57,7 +58,7 @@ impl RunConnections {
         is_left || !self.has_guaranteed.load(Relaxed)
     }
 
-    /// Returns a permit for another connection, or `None` if none is left.
+    /// Returns a permit for another connection, or `None` if no connection is left for the run.
     pub fn acquire(self: &Arc<Self>) -> Option<FilePermit> {
         let permit = |is_guaranteed| FilePermit { connections: Arc::clone(self), is_guaranteed };
         if !self.has_guaranteed.swap(true, Relaxed) {

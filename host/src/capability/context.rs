@@ -48,7 +48,7 @@ pub struct Context {
     pub(in crate::capability) lookup: HostLookup,
     /// The connections and cookies of `http`.
     pub(in crate::capability) http: http::Session,
-    /// The memory that counts for the arguments of the guest's calls.
+    /// The memory that is counted for the arguments of the guest's calls.
     pub(in crate::capability) held_arguments: HeldArguments,
     /// The state of WASI, made at the first call that needs it.
     pub(in crate::capability) wasi: Option<Wasi>,
@@ -114,7 +114,7 @@ impl Context {
         Ok(file)
     }
 
-    /// While settings are checked, warns if a run will be refused a connection to this host.
+    /// Warns, while settings are checked, if a run will be refused a connection to this host.
     pub(in crate::capability) fn warn_if_refused(&mut self, list: List, host: &str, port: Option<u16>) {
         if !self.probe.may_send
             && let Err(refusal) = self.probe.policy.grants.check_host_text(list, host, port)

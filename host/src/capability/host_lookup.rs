@@ -1,8 +1,8 @@
 //! Resolution of host names by the system's resolver.
 //!
-//! A lookup occupies a thread until the resolver ends it, also after the caller has given up, so that the number of
-//! lookups at once is bounded: for each third-party probe, for all third-party probes together, and for all built-in
-//! probes together. Lookups of built-in probes never wait for those of third-party probes.
+//! A lookup occupies a thread until the resolver returns, even if the caller has given up before. So the number of
+//! lookups in progress is bounded: for each third-party probe, for all third-party probes together, and for all
+//! built-in probes together. Lookups of built-in probes never wait for those of third-party probes.
 
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The maximum number of lookups at once of all built-in probes. Together with [`MAX_THIRD_PARTY`] it is less than
-/// tokio's 512 blocking threads of each runtime, so that threads are left for files.
+/// The maximum number of lookups at once of all built-in probes. The sum of this number and [`MAX_THIRD_PARTY`] is less
+/// than the 512 blocking threads of each tokio runtime, so that threads are left for reading files.
 const MAX_BUILT_IN: usize = 320;
 /// The maximum number of lookups at once of all third-party probes.
 const MAX_THIRD_PARTY: usize = 128;
@@ -24,7 +24,7 @@ pub struct LookupPool {
     third_party: Arc<Semaphore>,
 }
 
-/// The lookups that one third-party probe may have in progress at once. All runs of the probe share it.
+/// The lookups that one third-party probe may have in progress at once. All runs of the probe share the bound.
 #[derive(Clone)]
 pub struct ProbeLookups(Arc<Semaphore>);
 
@@ -86,7 +86,7 @@ impl HostLookup {
         }
         let lookup = tokio::task::spawn_blocking(move || {
             let result = lookup();
-            // Not before: if the caller has given up, the thread is occupied until here.
+            // The permits are held until here, since the thread is occupied even if the caller has given up.
             drop(permits);
             result
         });

@@ -74,8 +74,8 @@ impl LogBuffer {
         }
     }
 
-    /// Returns the last warnings and errors as one text of at most 4 lines and 500 bytes, if there are any. They
-    /// usually give the cause of a trap. They stay in the log.
+    /// Returns the last warnings and errors, which usually give the cause of a trap, as one text of at most 4 lines and
+    /// 500 bytes. Returns `None` if there are none. The lines stay in the log.
     pub fn last_warnings(&self) -> Option<String> {
         const MAX_LINES: usize = 4;
         const MAX_BYTES: usize = 500;

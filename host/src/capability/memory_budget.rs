@@ -31,7 +31,7 @@ pub struct PoolExhausted;
 impl MemoryPool {
     /// Returns a pool of `total` bytes for at most `runs` runs at once.
     pub fn new(total: usize, runs: usize) -> Self {
-        /// Enough for a compiled probe, though not for a language's interpreter.
+        /// The maximum share: enough for a compiled probe, though not for a language's interpreter.
         const MAX_SHARE_BYTES: usize = 4 << 20;
         let share = (total / 2 / runs.max(1)).min(MAX_SHARE_BYTES);
         Self { share, unreserved: AtomicUsize::new(total - share * runs) }

@@ -37,7 +37,7 @@ pub struct ProbeContext {
     pub trace_hosts: Arc<[TraceHost]>,
     /// The settings of `sentry` for the headers of a run's trace.
     pub event_defaults: Arc<EventDefaults>,
-    /// The bound of the probe's lookups at once. `None` for a built-in probe, which has none of its own.
+    /// The bound of the probe's lookups at once. `None` for a built-in probe, which has no bound of its own.
     pub lookups: Option<ProbeLookups>,
     /// True if the component is built into the host.
     pub built_in: bool,
@@ -110,7 +110,7 @@ impl ProbeContext {
         }
         let number = 1 + self.refusals.of_component.fetch_add(1, Ordering::Relaxed);
         if number > MAX_OF_COMPONENT {
-            // The counter must not overflow.
+            // The refusal is not counted, so that the counter cannot overflow.
             self.refusals.of_component.fetch_sub(1, Ordering::Relaxed);
             return;
         }
@@ -123,7 +123,8 @@ impl ProbeContext {
         tracing::warn!(probe = %self.identity.title, "{refusal}{rest}");
     }
 
-    /// Returns true if a value that the component gives is one of the probe's settings, or if the component is built in.
+    /// Returns true if a value that the component gives is one of the probe's settings, or if the component is built
+    /// in.
     pub fn is_own_setting(&self, text: &str) -> bool {
         self.built_in || self.file_pointer(text).is_some()
     }

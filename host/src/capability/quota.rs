@@ -1,5 +1,5 @@
-//! Counters of an attempt's requests, connections, traffic and memory of the host, compared with its limits. The tasks in
-//! which exchanges run share them. Independent of protocols.
+//! Counters of an attempt's requests, connections, traffic and memory of the host, which are compared with its limits.
+//! The tasks in which exchanges run share the counters. This module is independent of protocols.
 //!
 //! Once a limit is reached, the attempt ends, whichever task reached it, so that a guest cannot mistake the limit for a
 //! failure of the target. The same holds for resources of this host that are used up, such as open files.
@@ -34,7 +34,7 @@ struct Usage {
     exceeded: SetOnce<Exceeded>,
 }
 
-/// Memory that an attempt uses, of its own limit and of the pool of all runs.
+/// The memory that an attempt uses, which counts against its own limit and against the pool of all runs.
 struct Memory {
     /// Bytes that the host holds on the guest's behalf.
     held: usize,
@@ -42,8 +42,8 @@ struct Memory {
     reservation: Reservation,
 }
 
-/// Bytes that the host holds on a guest's behalf. They count against the guest's `memory` limit and against the memory of
-/// all runs until this is dropped.
+/// A number of bytes that the host holds on a guest's behalf. Until this value is dropped, the bytes count against the
+/// guest's `memory` limit and against the memory of all runs.
 #[must_use]
 pub struct HeldBytes {
     quota: Quota,
@@ -61,15 +61,15 @@ impl From<PoolExhausted> for Exceeded {
     }
 }
 
-/// A permit for one open connection, which counts against the limit until the permit is dropped, as do its open file and
-/// the bytes of its buffers.
+/// A permit for one open connection. Until the permit is dropped, the connection, its open file and the bytes of its
+/// buffers count against the limits.
 pub struct ConnectionPermit {
     quota: Quota,
     _buffers: HeldBytes,
     _file: FilePermit,
 }
 
-/// Bytes that one connection is counted to take: the buffers of TLS and HTTP, or of SSH.
+/// The number of bytes that are counted for the buffers of one connection: of TLS and HTTP, or of SSH.
 const CONNECTION_BYTES: usize = 32 << 10;
 
 impl Quota {
@@ -114,9 +114,8 @@ impl Quota {
 
     /// Counts a connection that is about to be made, and 32 KiB for its buffers.
     ///
-    /// # Errors
-    /// [`Exceeded`] when too many connections of the attempt or of all runs would be open at once, when the buffers would
-    /// be too much memory, or when any limit was reached before.
+    /// # Errors [`Exceeded`] when too many connections of the attempt or of all runs would be open at once, when the
+    /// buffers would be too much memory, or when any limit was reached before.
     pub fn acquire_connection(&self) -> Result<ConnectionPermit, Exceeded> {
         let buffers = self.hold(CONNECTION_BYTES)?;
         self.add(&self.0.connections, 1, self.0.limits.connections, LimitKind::Connections)?;
@@ -128,9 +127,8 @@ impl Quota {
 
     /// Counts bytes that the host is about to hold on the guest's behalf, until the result is dropped.
     ///
-    /// # Errors
-    /// [`Exceeded`] when the host would hold more than the guest's own `memory` limit, when the runs of all probes together
-    /// leave too little, or when any limit has been reached before.
+    /// # Errors [`Exceeded`] when the host would hold more than the guest's own `memory` limit, when the runs of all
+    /// probes together leave too little, or when any limit has been reached before.
     pub fn hold(&self, bytes: usize) -> Result<HeldBytes, Exceeded> {
         self.check()?;
         let mut memory = self.0.memory.lock();
@@ -148,7 +146,7 @@ impl Quota {
         Ok(HeldBytes { quota: self.clone(), bytes })
     }
 
-    /// Counts received or buffered data, until the last clone of the returned bytes, and of parts of them, is dropped.
+    /// Counts received or buffered data until all clones of the returned bytes, and of parts of them, are dropped.
     ///
     /// # Errors
     /// Returns the errors of [`Quota::hold`].
@@ -193,7 +191,7 @@ impl Quota {
     /// Ends the attempt if an error says that a resource of this host is used up, which is no failure of the target.
     ///
     /// # Errors
-    /// [`Exceeded`] then, or when any limit was reached before.
+    /// [`Exceeded`] in that case, or when any limit was reached before.
     pub fn check_error(&self, error: &(dyn Error + 'static)) -> Result<(), Exceeded> {
         match shortage(error) {
             Some(resource) => Err(self.set_exceeded(resource)),
@@ -201,11 +199,11 @@ impl Quota {
         }
     }
 
-    /// Ends the attempt if the kernel refuses another socket now. To be called after a failure whose error does not say
-    /// whether this host is its cause.
+    /// Ends the attempt if the kernel refuses another socket now. This is called after a failure whose error does not
+    /// say whether this host is its cause.
     ///
     /// # Errors
-    /// [`Exceeded`] then, or when any limit was reached before.
+    /// [`Exceeded`] in that case, or when any limit was reached before.
     pub fn check_host(&self) -> Result<(), Exceeded> {
         match current_shortage() {
             Some(resource) => Err(self.set_exceeded(resource)),
@@ -252,7 +250,8 @@ impl HeldBytes {
         Ok(())
     }
 
-    /// Returns data, which counts until the last clone of it, and of parts of it, is dropped. `self` must count its bytes.
+    /// Returns the data together with its count: the bytes that `self` counts, which must be those of the data, count
+    /// until all clones of the returned bytes, and of parts of them, are dropped.
     pub fn with_data(self, data: Bytes) -> Bytes {
         struct HeldData {
             data: Bytes,
@@ -266,7 +265,7 @@ impl HeldBytes {
         if data.is_empty() { data } else { Bytes::from_owner(HeldData { data, _held: self }) }
     }
 
-    /// Adds the bytes of another value, of the same attempt.
+    /// Adds the bytes that another value of the same attempt counts.
     pub fn merge(&mut self, mut other: Self) {
         self.bytes += std::mem::take(&mut other.bytes);
     }

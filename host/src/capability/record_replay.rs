@@ -3,8 +3,8 @@
 //! While a run is recorded, each call is added to the recording. While it is replayed, results are taken from the
 //! recording, and nothing outside of the sandbox is used. There are two kinds of calls:
 //!
-//! - The result of a *local* call depends only on the calls before it: spans, lines of the log, reading a response. It
-//!   is made again while a run is replayed.
+//! - The result of a *local* call depends only on the calls before it: spans, lines of the log, reading a response. The
+//!   call is made again while a run is replayed.
 //! - The result of an *external* call depends on something outside of the sandbox: the network, clocks, random numbers.
 //!   While a run is replayed, the call is not made, and its result is taken from the recording.
 //!
@@ -100,8 +100,8 @@ impl RecordReplay {
         }
     }
 
-    /// Ends a local call, or the beginning of an attempt. If it has opened a span, the recording gets the span's id,
-    /// and a replay sets the recorded id.
+    /// Ends a local call, or the beginning of an attempt. If a span was opened since [`RecordReplay::local`] or
+    /// [`RecordReplay::begin_attempt`], the recording gets the span's id, and a replay sets the recorded id.
     pub fn end_local(&self) {
         match self.mode().as_deref_mut() {
             Some(Mode::Record(recording)) => recording.end_local(),
@@ -154,8 +154,8 @@ impl RecordReplay {
     /// Checks, while the guest computes, whether it may continue.
     ///
     /// # Errors
-    /// [`Halt::Stopped`] when a limit stopped the recorded run, its replay has no external calls left, and has computed
-    /// for as long; or when the recording has become too large.
+    /// [`Halt::Stopped`] when a limit stopped the recorded run, and its replay has no external calls left and has
+    /// computed for as long as the recorded run; or when the recording has become too large.
     pub fn check(&self) -> Result<(), Halt> {
         match self.mode().as_deref_mut() {
             Some(Mode::Record(recording)) => recording.check(),

@@ -10,7 +10,7 @@ use crate::run::LimitKind;
 
 /// Returns the resource of this host that is used up, if an error or one of its causes says so.
 ///
-/// The error that no local address is available ([`Errno::EADDRNOTAVAIL`]) is not among these: see
+/// The error that no local address is available ([`Errno::EADDRNOTAVAIL`]) is not recognised here, but by
 /// [`local_port_shortage`].
 pub fn shortage(error: &(dyn Error + 'static)) -> Option<LimitKind> {
     match os_error(error)? {
@@ -21,8 +21,8 @@ pub fn shortage(error: &(dyn Error + 'static)) -> Option<LimitKind> {
 }
 
 /// Returns [`LimitKind::LocalPorts`] if a connection to one of `peers` from `source` failed because no local port is
-/// free. The same error means that this host has no address of the peer's family, so that is checked. Returns `None`
-/// then, and for all other errors.
+/// free. The system reports the same error if this host does not have the address `source`, or has no address of the
+/// family of a peer. Returns `None` in these cases, and for all other errors.
 pub fn local_port_shortage(
     error: &(dyn Error + 'static),
     peers: &[IpAddr],
@@ -38,8 +38,8 @@ pub fn local_port_shortage(
     (is_unavailable && !peers.is_empty() && peers.iter().all(has_local_address)).then_some(LimitKind::LocalPorts)
 }
 
-/// Returns the resource that is used up if the kernel refuses another socket now. For errors without the system's code:
-/// those of the C library's resolver, and messages.
+/// Returns the resource that is used up if the kernel refuses another socket now. This tells the cause of an error that
+/// does not contain the system's code, such as an error of the C library's resolver.
 pub fn current_shortage() -> Option<LimitKind> {
     UdpSocket::bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))).err().and_then(|error| shortage(&error))
 }

@@ -19,8 +19,9 @@ const MAX_TAG_BYTES: usize = 200;
 /// The maximum number of tags that a guest may set on a run, besides those of the configuration. Further ones are
 /// ignored.
 const MAX_TAGS: usize = 50;
-/// Bytes that a span, and an entry of a span's data, are counted to take beside their text.
+/// The number of bytes that are counted for a span in addition to its texts.
 const SPAN_BYTES: usize = 256;
+/// The number of bytes that are counted for an entry of a span's data in addition to its texts.
 const DATA_BYTES: usize = 64;
 /// The maximum bytes of a span's description, and of a value of its data.
 const MAX_VALUE_BYTES: usize = 4096;
@@ -99,7 +100,8 @@ impl Context {
         Ok(())
     }
 
-    /// Writes to the run's log that the guest has set a name that is not its own. Of several, the first is named.
+    /// Warns in the run's log that the guest has set a tag or an attribute whose name belongs to the host or to Sentry.
+    /// Only the first such name of an attempt is reported.
     fn report_reserved(&mut self, kind: &str, key: &str) {
         const MAX_SHOWN_CHARS: usize = 50;
         if std::mem::replace(&mut self.has_set_reserved, true) {

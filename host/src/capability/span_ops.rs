@@ -1,4 +1,4 @@
-//! The ops of the spans of a third-party component. Sentry keeps figures for each op.
+//! The ops of the spans of a third-party component. Their number is bounded, since Sentry stores metrics for each op.
 
 use std::collections::HashSet;
 

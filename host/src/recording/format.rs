@@ -20,7 +20,7 @@ struct FirstLine<H> {
     header: H,
 }
 
-/// A file cannot be replayed.
+/// The reason why a file cannot be replayed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The file cannot be opened or read.
@@ -84,8 +84,8 @@ impl Recording {
     /// # Errors
     /// [`ReadError::Io`] if the file cannot be read; otherwise the errors of [`Recording::parse`].
     pub fn read(path: &Path) -> Result<Self, ReadError> {
-        /// Larger files are read up to this size, and reported as cut off. A run records at most about 256 MiB of
-        /// values.
+        /// The maximum number of bytes that are read. A larger file is reported as cut off. A run records at most about
+        /// 256 MiB of values.
         const MAX_FILE_BYTES: u64 = 1 << 30;
         let name = path.display().to_string();
         let io_error = |error| ReadError::Io { name: name.clone(), error };

@@ -17,7 +17,7 @@ mod value;
 
 /// Returns true if the value of a header, a key or a query parameter with this name is probably a credential.
 pub fn is_name(name: &str) -> bool {
-    /// Found anywhere in a name, without regard to case and separators.
+    /// The texts that are found anywhere in a name, without regard to case and separators.
     const SUBSTRINGS: [&str; 21] = [
         "password",
         "passwd",
@@ -41,7 +41,7 @@ pub fn is_name(name: &str) -> bool {
         "jwt",
         "mysqlpwd",
     ];
-    /// Found as whole words: in `x-auth` and `connect.sid`, but not in `author` or `keyboard`.
+    /// The texts that are found as whole words: in `x-auth` and `connect.sid`, but not in `author` or `keyboard`.
     const WORDS: [&str; 16] = [
         "auth",
         "authentication",
@@ -140,7 +140,7 @@ fn replace(text: &str, mut matches: Vec<Match>) -> Cow<'_, str> {
     let mut replaced = String::with_capacity(text.len());
     let mut copied_to = 0;
     for Match { range, quote } in matches {
-        // A match that begins within the previous one is redacted together with that.
+        // A match that begins within the previous match is redacted together with it.
         if range.start >= copied_to {
             replaced.push_str(&text[copied_to..range.start]);
             replaced.extend([&quote, REDACTED, &quote]);
@@ -181,7 +181,8 @@ fn find_by_name(text: &str, is_sentence: bool, matches: &mut Vec<Match>) {
             // After an unquoted name and a colon, as in headers and files of settings, the value is the rest of the
             // line.
             let is_line = is_direct && quote.is_empty() && has_colon;
-            // Before the end of the value is searched for: it may be that of the text, for each of many names.
+            // This is checked before the end of the value is searched for: that search may read the whole rest of the
+            // text for each of many names.
             if is_sentence && has_colon && (is_line || !is_quoted(text, at)) {
                 continue;
             }

@@ -1,5 +1,5 @@
-//! A decoded text that knows, for each byte, the part of the source from which it was decoded. Also decodes the escapes
-//! of URLs, JSON, source code and HTML.
+//! A decoded text that stores, for each byte, the part of the source from which the byte was decoded. This module also
+//! decodes the escapes of URLs, JSON, source code and HTML.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ pub struct DecodedView {
     sources: Vec<(u32, u32)>,
 }
 
-/// Separates parts of a view that do not belong together. It is not a byte of UTF-8.
+/// The byte that separates parts of a view that do not belong together. It never occurs in UTF-8.
 pub const SEPARATOR: u8 = 0xff;
 
 impl DecodedView {

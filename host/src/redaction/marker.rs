@@ -13,7 +13,8 @@ pub const REDACTED: &str = "[Filtered]";
 /// Returns [`REDACTED`] for a `length` below four bytes, since so short a placeholder could be mistaken for other text.
 /// The result has at most 1 MiB.
 pub fn placeholder(length: usize) -> String {
-    /// The maximal length, greater than that of any secret. Lengths are read from recordings, which may have been edited.
+    /// The maximum length, greater than that of any secret. Lengths are read from recordings, which may have been
+    /// edited.
     const MAX_PLACEHOLDER_BYTES: usize = 1 << 20;
     match length {
         ..MIN_SUBSTRING_CHARS => REDACTED.to_owned(),

@@ -12,8 +12,9 @@ use super::variants::{MIN_SUBSTRING_CHARS, is_short, variants};
 /// cut off.
 const HEAD_BYTES: usize = 4;
 
-/// The number of bytes that may be compared with patterns for each byte of a text. Two patterns are compared where a head
-/// is found, and texts have few heads that overlap, unless they repeat a few characters as the pattern does.
+/// The number of bytes that may be compared with patterns for each byte of a text. Each head that is found costs the
+/// comparison with two patterns. Ordinary texts have few heads, and few that overlap: only texts that repeat a few
+/// characters as a pattern does need more comparisons.
 const COMPARED_BYTES_PER_BYTE: usize = 8;
 /// The number of bytes that may be compared in every text, in addition.
 const BASE_COMPARED_BYTES: usize = 16 << 10;
@@ -62,7 +63,7 @@ impl Matcher {
             sorted.push(Pattern { bytes, whole_word_only, longest_prefix });
         }
         let heads: BTreeSet<&[u8]> = sorted.iter().map(|pattern| head(&pattern.bytes)).collect();
-        // The limit is about 2³¹ states. The automaton has at most one for each byte of each head.
+        // An automaton may have about 2³¹ states. This one has at most one state for each byte of each head.
         let heads = AhoCorasick::new(&heads).expect("heads of four bytes stay below the automaton's limit");
         let substrings = sorted.iter().filter(|pattern| !pattern.whole_word_only);
         let min_substring_bytes = substrings.map(|pattern| pattern.bytes.len()).min();
@@ -80,7 +81,8 @@ impl Matcher {
         self.numbers.iter().any(|known| known.to_bits() == number.to_bits())
     }
 
-    /// Returns the length of the shortest text in which a value can be found, whole or cut off. Encoded values are longer.
+    /// Returns the length of the shortest text in which a value can be found, whole or cut off. Encoded values are
+    /// longer.
     pub fn min_text_bytes(&self) -> usize {
         self.min_text_bytes
     }
@@ -118,8 +120,8 @@ impl Matcher {
         }
     }
 
-    /// Returns the end of the longest match that starts at `start`, and the number of bytes that patterns have in common
-    /// with the text there.
+    /// Returns the end of the longest match that starts at `start`, and the number of bytes that patterns have in
+    /// common with the text there.
     fn longest_match_end(
         &self,
         text: &[u8],

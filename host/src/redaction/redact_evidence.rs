@@ -15,8 +15,9 @@ use crate::run::{Failure, Run};
 ///
 /// The body that was sent is removed from the exchange: it serves this purpose only.
 pub fn take_credentials(exchange: &mut Exchange) -> Vec<String> {
-    /// Shorter values are not redacted elsewhere, since they may be ordinary words: a cookie may have the value `dark`.
+    /// The minimum length of a credential that is returned. Shorter values may be ordinary words.
     const MIN_SECRET_CHARS: usize = 6;
+    /// The minimum length of a cookie's value that is returned. Many cookies are no credentials, such as `theme=dark`.
     const MIN_COOKIE_CHARS: usize = 8;
     let Exchange::Http(http) = exchange else { return Vec::new() };
     let body = std::mem::take(&mut http.body);

@@ -83,7 +83,7 @@ impl Secrets {
         }
         self.redact_in_place(&mut identity.probe);
         self.redact_in_place(&mut identity.title);
-        // Contacts are redacted in the same way, so that they are still found among these.
+        // The hosts of contacts are redacted in the same way, so that they still equal these hosts.
         identity.voting_hosts.iter_mut().for_each(|host| self.redact_in_place(host));
         self.redact_tags(Arc::make_mut(&mut identity.tags));
     }

@@ -56,7 +56,8 @@ impl RunSize {
 
     /// Returns true if the redaction takes so long that it would delay other runs on the same thread.
     pub fn is_large(self) -> bool {
-        /// Measured: the worst texts of this size take about 8 ms. A failed run of a built-in probe rarely has more.
+        /// The maximum size of texts that are redacted at once: the worst texts of this size took about 8 ms when they
+        /// were measured. A failed run of a built-in probe rarely has more.
         const MAX_SMALL_BYTES: usize = 16 << 10;
         self.bytes > MAX_SMALL_BYTES
     }

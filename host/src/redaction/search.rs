@@ -11,13 +11,13 @@ use super::variants::MIN_SUBSTRING_CHARS;
 /// The maximum number of nested encodings that are decoded. JSON with a URL with base64 has three.
 const MAX_NESTED_ENCODINGS: usize = 3;
 
-/// The decoded bytes that are searched at most. The budget keeps a guest from blocking the host with texts of many
-/// encodings. It need not suffice to find a secret that a guest hides on purpose.
+/// The maximum number of decoded bytes that are searched. The budget keeps a guest from blocking the host with texts of
+/// many encodings. It need not suffice to find a secret that a guest hides on purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SearchBudget {
-    /// For every text, however short.
+    /// The number of decoded bytes for every text, however short.
     base_bytes: usize,
-    /// For each byte of a text, in addition.
+    /// The number of decoded bytes for each byte of a text, in addition.
     per_text_byte: usize,
 }
 
@@ -29,12 +29,13 @@ impl Default for SearchBudget {
 }
 
 impl SearchBudget {
-    /// Returns the budget for texts that are searched together, of this number and this many bytes in all. It is the
-    /// default for texts as an ordinary run has them. For more it is less, but always enough for one level of encodings.
+    /// Returns the budget of each of `count` texts that are searched together and have `bytes` bytes in all. For the
+    /// texts of an ordinary run this is the default budget. For more texts it is smaller, but always enough for one
+    /// level of encodings.
     pub fn for_texts(count: usize, bytes: usize) -> Self {
-        /// Decoded bytes beyond one level of encodings.
+        /// The maximum number of decoded bytes of all texts beyond one level of encodings.
         const MAX_BYTES: usize = 8 << 20;
-        /// One level of encodings has at most eight bytes for each byte of a text, and some separators.
+        /// The decoded bytes of one level of encodings for each byte of a text: at most eight, and some separators.
         const ONE_LEVEL: usize = 9;
         let default = Self::default();
         Self {
@@ -43,7 +44,7 @@ impl SearchBudget {
         }
     }
 
-    /// Returns the decoded bytes that are searched at most in texts of this number and this many bytes in all.
+    /// Returns the maximum number of decoded bytes that are searched in `count` texts of `bytes` bytes in all.
     #[cfg(test)]
     pub fn max_bytes(self, count: usize, bytes: usize) -> usize {
         self.base_bytes * count + self.per_text_byte * bytes
@@ -157,7 +158,8 @@ enum Truncation {
 /// Returns how many bytes of a value of `length` bytes must stand before `end` for a match, if the text may be cut off
 /// there. Returns `None` if the text continues after `end`.
 fn min_prefix_bytes(text: &str, end: usize, length: usize) -> Option<usize> {
-    /// The shortest limit at which the host cuts off text is 64 bytes; a character at the limit may be left out.
+    /// The minimum length of a text that the host may have cut off. The shortest limit at which it cuts off text is 64
+    /// bytes, and a character at the limit may be left out.
     const MIN_TRUNCATED_TEXT_BYTES: usize = 60;
     match truncation_at(text, end)? {
         Truncation::Ellipsis => Some(MIN_SUBSTRING_CHARS),

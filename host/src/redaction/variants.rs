@@ -36,7 +36,8 @@ pub fn variants(value: &str) -> BTreeSet<Vec<u8>> {
 
 /// Returns the forms into which libraries change a value: without line breaks, on one line, in another case.
 fn normalized(value: &str) -> Vec<String> {
-    /// Libraries change the case of host names, which are shorter than this.
+    /// The maximum length of a value that is also redacted in other cases. Libraries change the case of host names,
+    /// which are shorter.
     const MAX_CASE_CHANGE_BYTES: usize = 256;
     let trimmed = value.trim().to_owned();
     // URL parsers remove tabs and line breaks.

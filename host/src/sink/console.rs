@@ -62,7 +62,7 @@ impl Console {
         let not_shown = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&not_shown);
         let writer = std::thread::Builder::new().name("console".to_owned());
-        // A separate thread, since writing to a stopped terminal blocks.
+        // Runs are written on a separate thread, since writing to a stopped terminal blocks.
         if let Err(error) = writer.spawn(move || write_messages(&inbox, out, has_color, options, &counter)) {
             tracing::warn!(%error, "runs are not shown: cannot start a thread; raise the limit on processes");
         }

@@ -77,8 +77,9 @@ mod tests {
         Arc::new(Identity { title: title.to_owned(), ..Identity::default() })
     }
 
-    /// Reports the runs of three probes in the order `ended`. Returns the titles that were passed on by then, after each.
-    fn passed_on(ended: [usize; 3]) -> [String; 3] {
+    /// Reports the runs of three probes in the order `ended`. Returns the titles that had been forwarded after each
+    /// report.
+    fn forwarded(ended: [usize; 3]) -> [String; 3] {
         // Two probes may have the same title.
         let probes = ["a", "b", "b"].map(identity);
         let ordered = InOrder::new(probes.to_vec(), Titles::default());
@@ -90,15 +91,15 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_passed_on_after_those_of_all_probes_before_its_own() {
-        assert_eq!(passed_on([0, 1, 2]), ["a", "ab", "abb"]);
-        assert_eq!(passed_on([2, 1, 0]), ["", "", "abb"]);
-        assert_eq!(passed_on([1, 0, 2]), ["", "ab", "abb"]);
-        assert_eq!(passed_on([2, 0, 1]), ["", "a", "abb"]);
+    fn a_run_is_forwarded_after_those_of_all_probes_before_its_own() {
+        assert_eq!(forwarded([0, 1, 2]), ["a", "ab", "abb"]);
+        assert_eq!(forwarded([2, 1, 0]), ["", "", "abb"]);
+        assert_eq!(forwarded([1, 0, 2]), ["", "ab", "abb"]);
+        assert_eq!(forwarded([2, 0, 1]), ["", "a", "abb"]);
     }
 
     #[test]
-    fn a_run_of_an_unknown_probe_is_not_passed_on() {
+    fn a_run_of_an_unknown_probe_is_not_forwarded() {
         let ordered = InOrder::new(vec![identity("a")], Titles::default());
         ordered.report(&Arc::new(fixtures::assessed(fixtures::passed())));
         assert!(ordered.sink.0.lock().is_empty());

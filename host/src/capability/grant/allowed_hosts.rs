@@ -38,15 +38,15 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// Returns a refusal with a message that a component may see. A message of more than 1000 bytes, which a guest's own
-    /// text can make, is cut.
+    /// Returns a refusal with a message that a component may see. A message of more than 1000 bytes, which a guest's
+    /// own text can make, is cut.
     pub(super) fn new(message: &str) -> Self {
         const MAX_BYTES: usize = 1000;
         Self { message: excerpt(message, MAX_BYTES), masked: None }
     }
 
-    /// Returns the message for a component. Without being built in, it does not learn a private address that a name of
-    /// the operator's network leads to.
+    /// Returns the message for a component. A component that is not built in does not learn the private address that a
+    /// name of the operator's network leads to.
     pub fn message_for(&self, is_built_in: bool) -> String {
         let masked = self.masked.as_ref().filter(|_| !is_built_in);
         masked.unwrap_or(&self.message).clone()
@@ -96,9 +96,9 @@ impl Grants {
         Ok(())
     }
 
-    /// Checks whether the probe may name a host that the program does not resolve itself: a host that a proxy connects
-    /// to, or that a `host` header has. Since its addresses cannot be checked, a name has to be listed itself, or a
-    /// domain above it: `*` does not list names.
+    /// Checks whether the probe may name a host that this program does not resolve itself: a host that a proxy connects
+    /// to, or the host in a `host` header. Since the host's addresses cannot be checked, an entry has to list its name,
+    /// or a domain above it: `*` does not list names.
     ///
     /// # Errors
     /// A [`Refusal`] that names the entry to add.
@@ -116,7 +116,8 @@ impl Grants {
         Ok(())
     }
 
-    /// Checks a `host` header, as [`Grants::check_unresolved_host`] does. Without a port it has `default_port`.
+    /// Checks a `host` header, as [`Grants::check_unresolved_host`] does. The port is `default_port` if the header has
+    /// none.
     ///
     /// # Errors
     /// A [`Refusal`] that names the entry to add, or says that the text is not a host.
@@ -175,7 +176,7 @@ impl Grants {
             };
             let refusal = refuse(&refused, &entry, list, block);
             let masked = name.zip(kind).map(|(name, kind)| {
-                Refusal::new(&format!("`{name}` leads to {kind}, which is not allowed: the log of the run says which"))
+                Refusal::new(&format!("`{name}` leads to {kind}, which is not allowed: the run's log has the address"))
                     .message
             });
             return Err(Refusal { masked, ..refusal });
@@ -285,7 +286,7 @@ impl Grants {
 }
 
 fn not_a_host(text: &str, block: &Allow) -> Refusal {
-    Refusal::new(&format!("`{}` is no host that {} could allow", quotable(text), block.declared_by))
+    Refusal::new(&format!("`{}` is not a host: `allow` of {} cannot list it", quotable(text), block.declared_by))
 }
 
 fn refuse(refused: &str, entry: &str, list: List, block: &Allow) -> Refusal {
@@ -296,7 +297,7 @@ fn refuse(refused: &str, entry: &str, list: List, block: &Allow) -> Refusal {
     Refusal::new(&format!("{refused} is not allowed: add `{entry}` to `{key}` of {}", block.declared_by))
 }
 
-/// Stands for every port that no entry lists. No server can listen on it.
+/// The port that stands for every port that no entry lists, since no server can listen on port 0.
 const ANY_OTHER_PORT: u16 = 0;
 
 /// Returns the entry of a list that allows a host and port.

@@ -9,7 +9,7 @@ use url::Url;
 use crate::config::{TraceHeaders, TraceHost};
 
 /// Returns the JSON pointer of the setting that is exactly this path, if there is one. The host reads a file for a
-/// probe only if there is.
+/// probe only if a setting names the file.
 pub fn file_pointer<'a>(settings: impl IntoIterator<Item = (&'a String, &'a Value)>, path: &str) -> Option<String> {
     settings
         .into_iter()
@@ -33,8 +33,8 @@ pub fn gets_trace_headers(hosts: &[TraceHost], url: &Url) -> bool {
     hosts.iter().any(|host| host.matches(url))
 }
 
-/// Returns the names and addresses of the hosts that a probe's settings name, each once, without brackets. A host that is
-/// filled into a template is not named.
+/// Returns the names and addresses of the hosts that a probe's settings name, each once, without brackets. Leaves out
+/// hosts that are filled into a template at run time.
 pub fn named_hosts(settings: &Map<String, Value>) -> Box<[String]> {
     let mut hosts = HashSet::new();
     settings.values().for_each(|value| add_hosts_in(value, &mut hosts));

@@ -12,7 +12,7 @@ use crate::config::{Destination, Protocol};
 /// A setting that is sent as a credential, or that names the file of one.
 #[derive(Debug, Clone, Copy)]
 pub struct Secret<'a> {
-    /// The settings as the component has them: kept values are replaced by their JSON pointers.
+    /// The settings as the component has them: values that it does not get are replaced by their JSON pointers.
     pub settings: &'a Value,
     /// The JSON pointer of the setting.
     pub pointer: &'a str,
@@ -33,8 +33,8 @@ impl Grants {
     /// Checks whether a secret may be sent to a server: one that `allow.secret_hosts` lists for it, or if there is no
     /// such list, one that the settings name for it.
     ///
-    /// These are the hosts under the nearest of the keys in `HOST_KEYS`: beside the secret, or in a map around it. If
-    /// there is no such key, they are all hosts in the settings.
+    /// The settings name the hosts under the nearest keys of `HOST_KEYS`: those beside the secret, or else in the
+    /// innermost map around it that has such keys. If there are none, the settings name all hosts that occur in them.
     ///
     /// # Errors
     /// A [`Refusal`] that names the entry to add.
@@ -43,7 +43,8 @@ impl Grants {
         let mut is_listed = false;
         for block in &self.0 {
             for (listed, hosts) in &block.secret_hosts {
-                // An entry for a map is one for each value in it, and the other way around.
+                // An entry for a map applies to each secret in the map, and an entry for a value in a map applies to a
+                // secret that is the whole map.
                 if path.starts_with(listed) || listed.starts_with(&path) {
                     is_listed = true;
                     if !target.is_one_of(hosts) {

@@ -1,7 +1,7 @@
 //! Addresses that are not public. Pure functions of the address.
 //!
-//! They are those of IANA's registries of special-purpose addresses, and the addresses of the metadata services of
-//! clouds.
+//! These are the addresses in IANA's registries of special-purpose addresses, and the addresses of the metadata
+//! services of clouds.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -46,7 +46,7 @@ const LINK_LOCAL: &str = "a link-local address";
 const METADATA: &str = "the address of a cloud's metadata";
 const MULTICAST: &str = "a multicast address";
 const RESERVED: &str = "a reserved address";
-/// Many kernels connect to this machine if the target is such an address.
+/// The kind of addresses such as `0.0.0.0`. Many kernels connect to this machine if the target is such an address.
 const UNSPECIFIED: &str = "an unspecified address";
 
 fn special_v4(address: Ipv4Addr) -> Option<&'static str> {

@@ -1,9 +1,12 @@
 //! Counts the arguments of a guest's calls as memory that the host holds for the guest.
 //!
-//! The arguments of every call count while the call is made, and after it until the resource is dropped that they were
-//! passed to or that the call has returned. Resources count too. So a function that is added counts without further code.
-//! Only a function that keeps nothing of its arguments, or copies a part of bounded size, is marked as `transient` in the
-//! tables of [`record_replay`](crate::capability::record_replay).
+//! The arguments of a call count while the call is made. Afterwards they count until a resource is dropped: the
+//! resource that the call has returned or, if it has returned none, the resource that it was made on. Without either,
+//! they count to the end of the attempt. Each resource that a call returns counts as well.
+//!
+//! This holds for every function in the tables of [`record_replay`](crate::capability::record_replay), so that a
+//! function that is added there is counted without further code. A function that keeps nothing of its arguments, or
+//! copies a part of bounded size, is marked as `transient` there: its arguments count during the call alone.
 
 use std::collections::BTreeMap;
 
@@ -19,29 +22,30 @@ use wasmtime_wasi_http::p2::{HeaderError, HttpError};
 use crate::capability::bindings::sentrynet::probe::{http, log, span, ssh, types};
 use crate::capability::quota::{Exceeded, HeldBytes, Quota};
 
-/// Bytes that a text, a list, and each element of a list is counted to take beside its own: what holds it, such as an entry
-/// of a map of headers, and the allocator's part.
+/// The number of bytes that are counted for a text, a list, and each element of a list in addition to their contents:
+/// for the structure that holds them, such as the entry of a header, and for the allocator.
 const ARGUMENT_BYTES: usize = 128;
-/// Bytes that a resource is counted to take.
+/// The number of bytes that are counted for a resource.
 const RESOURCE_BYTES: usize = 1 << 10;
 
-/// The memory that counts for the arguments of calls that were made.
+/// The memory that is counted for the arguments of calls that were made.
 #[derive(Default)]
 pub struct HeldArguments {
-    /// By the handle of the resource whose drop releases it.
+    /// The memory that is released when a resource is dropped, by the resource's handle.
     by_resource: BTreeMap<u32, HeldBytes>,
-    /// Memory that no resource holds, and that counts to the end of the attempt.
+    /// The memory that belongs to no resource, and that counts to the end of the attempt.
     to_the_end: Option<HeldBytes>,
 }
 
 /// An argument of a call.
 pub trait HeldArgument {
-    /// Returns the bytes that the argument takes, what holds it included.
+    /// Returns the number of bytes that are counted for the argument, with [`ARGUMENT_BYTES`] for each text and list.
     fn held_bytes(&self) -> usize {
         0
     }
 
-    /// Calls `visit` for each resource of the argument: with its handle, and with true if the guest gives it away.
+    /// Calls `visit` for each resource in the argument: with the resource's handle, and with true if the call takes
+    /// ownership of the resource.
     fn visit_handles(&self, _visit: &mut dyn FnMut(u32, bool)) {}
 }
 
@@ -66,14 +70,14 @@ pub trait FunctionResult: CallResult {
 pub struct CallArguments {
     arguments: Option<HeldBytes>,
     resource: Option<HeldBytes>,
-    /// The resource to which the arguments are passed.
+    /// The resource that the call is made on: the first that the guest still owns after the call.
     target: Option<u32>,
-    /// Resources that the guest gives away.
+    /// The resources that the call takes ownership of.
     given: Vec<u32>,
 }
 
-/// Counts the arguments of a call that is about to be made, the resource that it is to return if `R` has one, and
-/// `copied_bytes` that the resource is made of.
+/// Counts a call that is about to be made: its arguments, the resource that it returns if `R` has one, and
+/// `copied_bytes`, the size of the resource that it copies.
 ///
 /// # Errors
 /// [`Exceeded`] when the host would hold too much for the guest: the call must not be made.
@@ -99,15 +103,15 @@ pub fn hold_arguments<R: CallResult>(
 }
 
 impl HeldArguments {
-    /// Counts the arguments of a call that was made for as long as the host may hold them: no longer if `keeps_arguments`
-    /// is false.
+    /// Counts the arguments of a call that was made for as long as the host may keep them. If `keeps_arguments` is
+    /// false, they are no longer counted.
     pub fn settle<R: CallResult>(&mut self, call: CallArguments, result: &R, keeps_arguments: bool) {
         let CallArguments { arguments, resource, target, given } = call;
         let returned = result.resource();
         let of_given: Vec<_> = given.iter().filter_map(|handle| self.by_resource.remove(handle)).collect();
         if let Some(returned) = returned {
-            // The bytes of a resource that is given away count for the resource that is returned from now on: those of
-            // headers for their request.
+            // The returned resource may contain those that the call took, as a request contains its headers. So their
+            // bytes count until the returned resource is dropped.
             resource.into_iter().chain(of_given).for_each(|bytes| self.add(Some(returned), bytes));
         }
         if let (true, Some(bytes)) = (keeps_arguments, arguments) {

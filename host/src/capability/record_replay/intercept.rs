@@ -11,14 +11,18 @@
 //! - `passthrough`: is neither recorded nor replayed, since its result depends on its arguments alone, and it changes
 //!   neither the trace nor the log.
 //! - `own_handle`: returns a handle to one of the guest's own standard streams, whose output goes only to the run's
-//!   log. Neither it nor calls about such handles alone are recorded.
+//!   log. Neither this call nor a call whose handles are all of this kind is recorded.
 //! - `child_handle`: returns a handle to the pollable of a stream. It is like `own_handle` for the guest's own standard
 //!   streams, and like `external` for all other streams.
 //!
-//! To record a new function, add its line here. Its arguments count as memory that the host holds for the guest, as
-//! [`held_arguments`](crate::capability::record_replay::held_arguments) says. `[transient]` before a function's name says that the function
-//! keeps nothing of its arguments, or copies a part of bounded size: they count during the call alone. `[copy]` says that the
-//! function returns a copy of the resource that it is called on.
+//! To record a new function, add its line here. Its arguments count as memory that the host holds for the guest, as the
+//! module [`held_arguments`](crate::capability::record_replay::held_arguments) explains. A note before a function's
+//! name changes how the call is counted:
+//!
+//! - `[transient]`: the function keeps nothing of its arguments, or copies a part of bounded size, so that the
+//!   arguments
+//!   count during the call alone.
+//! - `[copy]`: the function returns a copy of the resource that it is called on, whose size counts as well.
 
 use wasmtime::component::Resource;
 

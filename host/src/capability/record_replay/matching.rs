@@ -22,7 +22,8 @@ fn matches(recorded: &Value, current: &Value) -> bool {
             recorded.len() == current.len()
                 && recorded.iter().zip(current).all(|(recorded, current)| matches(recorded, current))
         }
-        // Bytes are recorded as text if they are UTF-8. Redaction can change whether they are.
+        // Bytes are recorded as text if they are UTF-8, and in base64 otherwise. Redaction can change which of the two
+        // applies.
         (Value::Object(one), Value::Object(other)) => match (bytes_from_json(recorded), bytes_from_json(current)) {
             (Some(recorded), Some(current)) => text_matches(&recorded, &current),
             _ => all_match(one, other),

@@ -42,8 +42,8 @@ pub struct CallRecorder {
     is_guest_running: bool,
 }
 
-/// The approximate maximal size of a recording in memory. It is much more than an ordinary run needs, and bounds what
-/// one run can take from the host.
+/// The approximate maximum size of a recording in memory. This is much more than an ordinary run needs, and bounds the
+/// memory that one run can take from the host.
 const MAX_RECORDING_BYTES: usize = 256 << 20;
 /// The approximate number of bytes that an entry takes in addition to its values.
 const ENTRY_BYTES: usize = 256;
@@ -120,7 +120,7 @@ impl CallRecorder {
     /// Checks whether more may be recorded.
     ///
     /// # Errors
-    /// [`Halt::Stopped`] when the recording has reached its maximal size.
+    /// [`Halt::Stopped`] when the recording has reached its maximum size.
     pub fn check(&self) -> Result<(), Halt> {
         if self.bytes_left > 0 {
             return Ok(());

@@ -15,7 +15,7 @@ use wasmtime_wasi::p2::StreamError;
 use crate::capability::quota::Exceeded;
 use crate::capability::wasi::span::TcpSpan;
 
-/// The maximal number of bytes that one call reads or writes.
+/// The maximum number of bytes that one call reads or writes.
 const MAX_CHUNK_BYTES: usize = 64 << 10;
 
 /// An established TCP connection. It is closed when all that share it have dropped it.
@@ -37,7 +37,7 @@ struct WriteState {
     is_busy: bool,
     /// True once the guest may write nothing more.
     is_closed: bool,
-    /// The error of that task, until a call of the guest returns it.
+    /// The error of the task that writes the rest, until a call of the guest returns the error.
     error: Option<StreamError>,
 }
 
@@ -205,8 +205,8 @@ impl WriteState {
     }
 }
 
-/// Converts an error of the system to that of a stream. For all but a broken pipe, the guest can get the error's code
-/// by `network-error-code`.
+/// Converts an error of the system to an error of a stream. For all errors but a broken pipe, the guest can get the
+/// code by `network-error-code`.
 fn stream_error(error: io::Error) -> StreamError {
     match error.kind() {
         ErrorKind::BrokenPipe => StreamError::Closed,

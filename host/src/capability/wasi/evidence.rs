@@ -1,4 +1,5 @@
-//! Evidence of TCP connections and lookups: facts that are recorded while they last, and become a report if the run fails.
+//! Evidence of TCP connections and lookups: facts that are recorded while they last, and become a report if the run
+//! fails.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,7 +9,7 @@ use crate::capability::evidence::ExchangeEvidence;
 use crate::capability::wasi::resolved_names::ResolvedName;
 use crate::run::evidence::{Connection, Excerpt, Exchange, Tcp};
 
-/// The maximal number of addresses of one name in evidence and on spans.
+/// The maximum number of addresses of one name in evidence and on spans.
 pub const MAX_ADDRESSES: usize = 20;
 
 /// The evidence of one TCP connection.

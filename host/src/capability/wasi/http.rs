@@ -20,7 +20,7 @@ use crate::capability::http::{
 };
 use crate::capability::quota::{Exceeded, Quota};
 
-/// The maximal size of a request's body that is buffered, to be sent with its length.
+/// The maximum size of a request's body that is buffered, to be sent with its length.
 const MAX_BUFFERED_BYTES: usize = 64 << 10;
 
 /// Sends the requests of one attempt.
@@ -100,7 +100,7 @@ impl WasiHttpHooks for OutgoingHandler {
 /// writes it.
 ///
 /// # Errors
-/// When the guest drops the body before its end, or when its bytes are more memory than the run may hold.
+/// When the guest drops the body before its end, or when the host would hold too much memory for the run.
 async fn read_body(mut body: WasiBody, length: Option<u64>, quota: Quota) -> Result<RequestBody, FailedExchange> {
     if length.is_some_and(|length| length > 0) {
         return Ok(stream_body(body, Bytes::new(), length));

@@ -137,7 +137,7 @@ impl LookupTask {
         let Self { name, filter, resolved_names, timeout, span, lookup, quota } = self;
         let addresses = match tokio::time::timeout(timeout, lookup.resolve(&name)).await {
             Ok(Ok(addresses)) => addresses.iter().map(IpAddr::to_canonical).collect::<Vec<_>>(),
-            // The C library's resolver reports a failure to open a socket in other words.
+            // The error of the C library's resolver does not tell that a socket could not be opened.
             Ok(Err(error)) if quota.check_error(&error).and_then(|()| quota.check_host()).is_err() => {
                 span.end_by_shortage();
                 return Err(ErrorCode::TemporaryResolverFailure);

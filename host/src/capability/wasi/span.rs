@@ -87,7 +87,7 @@ impl TcpSpan {
         }
         let (from, to) = (self.started, Instant::now());
         self.recorder.close_at(self.connect, to);
-        // Once a limit has ended the attempt, the silence of a host proves nothing.
+        // Once a limit has ended the attempt, a missing answer does not mean that the host is down.
         if !answered && self.permit.quota().check().is_err() {
             return;
         }
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_counts_as_an_answer_and_silence_does_not() {
+    fn a_refusal_counts_as_an_answer() {
         let failed = |kind: ErrorKind| move |span: TcpSpan| span.end_connect(Some(&kind.into()));
         check(|span| span.end_connect(None), (Status::Ok, Status::Ok, true));
         check(failed(ErrorKind::ConnectionRefused), (Status::Unavailable, Status::Unavailable, true));
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_of_this_host_is_no_silence_of_the_target() {
+    fn a_failure_of_this_host_does_not_count_as_a_missing_answer() {
         let trace = trace_of(Some("shop.example"), |span| {
             span.end_connect(Some(&too_many_open_files()));
             assert_eq!(span.permit.quota().check(), Err(Exceeded(LimitKind::OpenFiles)));

@@ -12,7 +12,7 @@ use crate::capability::record_replay::{CallRecord, Halt};
 use crate::capability::{ProbeContext, RunHandles};
 use crate::run::Level;
 
-/// The maximal number of bytes that one call writes to a standard stream.
+/// The maximum number of bytes that one call writes to a standard stream.
 const MAX_WRITE_BYTES: usize = 64 << 10;
 
 /// A guest's standard output or error: its lines go to the run's log.

@@ -104,7 +104,7 @@ impl HostTcpSocket for Context {
         let permit = self.acquire_connection().map_err(SocketError::trap)?;
         let span = Arc::new(TcpSpan::open(self.run.clone(), permit, resolved.into_iter().next(), peer));
         let timeout = Timeout::new(Duration::MAX, self.deadline).duration();
-        // In a task of its own, so that guests that compute do not delay the connection.
+        // The socket connects in a task of its own, so that guests that compute do not delay the connection.
         let connecting = self.exchanges.spawn(connect(options, peer, timeout, Arc::clone(&span)));
         self.table.get_mut(&socket)?.state = State::Connecting(AbortOnDropHandle::new(connecting), span);
         Ok(())

@@ -1,6 +1,5 @@
 //! Rolls up runs into check-ins: at most one a minute for each monitor, with the status `error` if one run of that
-//! minute did not pass. Does no I/O, and gets the time from its caller. Knows monitors and runs, and nothing about
-//! payloads or sending.
+//! minute did not pass. This module does no I/O, gets the time from its caller, and builds no payloads.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! The timer of check-ins: sends those of runs at the end of their minute, and that of the host itself every minute.
-//! Knows the time, and nothing about how a check-in is sent.
+//! The timer of check-ins: sends the check-ins of runs at the end of their minute, and the check-in of the host itself
+//! every minute. The caller provides the function that sends a check-in.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! The HTTP client for Sentry. The only module that uses the DSN's key.
+//! The HTTP client for Sentry. This is the only module that uses the DSN's key.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use reqwest::Client;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use sentry::types::Dsn;
 
-/// The sink for Sentry cannot be started.
+/// The reason why the sink for Sentry cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The DSN's key has a character that no header may have.

@@ -1,4 +1,4 @@
-//! The compression of request bodies. Knows bytes and URLs, and nothing about envelopes.
+//! The compression of request bodies, independent of their content.
 
 use flate2::{Compress, FlushCompress, Status};
 use parking_lot::Mutex;

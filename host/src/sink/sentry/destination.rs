@@ -1,4 +1,4 @@
-//! A server that envelopes are sent to. Knows HTTP and Sentry's responses.
+//! A server that envelopes are sent to. This module sends the HTTP requests, and interprets Sentry's responses.
 
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
@@ -18,7 +18,7 @@ pub struct Destination {
     pub client: Client,
     pub url: Url,
     pub compression: Compression,
-    /// True if client reports are sent to it.
+    /// True if client reports are sent to the server.
     pub accepts_client_reports: bool,
     /// The number of failures in a row after which a flush no longer waits.
     pub max_failures_in_flush: u32,

@@ -1,5 +1,4 @@
-//! The envelope, in which everything is sent to Sentry, and its kinds. Knows Sentry's format, and nothing about
-//! payloads.
+//! The envelope, in which everything is sent to Sentry, and its kinds. Payloads are bytes without a meaning here.
 
 use std::time::SystemTime;
 

@@ -1,5 +1,5 @@
 //! The destinations of envelopes: Sentry, with a spool on disk, and a Spotlight, a developer's viewer on this machine
-//! that may be closed at any time. Knows where spools are, and nothing about the content of envelopes.
+//! that may be closed at any time. This module chooses the directory of a spool, and does not read envelopes.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! The payloads of envelope items, in Sentry's protocol. Own structs, because those of the `sentry` crate lack
-//! `transaction_info` and a span's `origin`. Does no I/O.
+//! The payloads of envelope items, in Sentry's protocol. They do not use the structs of the `sentry` crate, which lack
+//! `transaction_info` and a span's `origin`. This module does no I/O.
 
 pub use self::check_in::CheckInPayload;
 pub use self::event::write_event;

@@ -68,12 +68,12 @@ impl outgoing_handler::Host for Intercepted<'_> {
 }
 
 impl Context {
-    /// Returns the bytes that fields take.
+    /// Returns the number of bytes that are counted for fields.
     fn resource_bytes(&self, fields: &Resource<FieldMap>) -> usize {
         self.table.get(fields).map_or(0, |fields| header_memory(fields))
     }
 
-    /// Sends a request. What counts for the request counts for the returned response from then on.
+    /// Sends a request. From then on, the bytes of the request count until the returned response is dropped.
     fn send_counted(
         &mut self,
         request: Resource<HostOutgoingRequest>,
@@ -136,8 +136,8 @@ fn fields_from_json(recorded: &Value) -> Option<FieldMap> {
     Some(fields)
 }
 
-/// The state of something that a guest waits for: `None` if it has not arrived, else the value or the error, or an error if
-/// the guest has taken it before.
+/// The result of a call that polls for a value: `None` if the value has not arrived. Otherwise `Some` with the value or
+/// the error code of its failure, or with `Err(())` if the guest has taken the value before.
 type Polled<T> = wasmtime::Result<Option<Result<Result<T, ErrorCode>, ()>>>;
 
 intercept! { types::HostFutureIncomingResponse as "wasi:http/types.future-incoming-response" of http {

@@ -27,7 +27,8 @@ pub fn write_event(
     event_defaults: &EventDefaults,
     detail: DetailLevel,
 ) {
-    /// Stands for all reasons of a probe by which its errors are not grouped. The tag `reason` has the reason itself.
+    /// The text that replaces the reason in the fingerprint and in the exception's type, if the error is not grouped by
+    /// its reason. The tag `reason` has the reason itself.
     const OTHER: &str = "other";
     let (reason, message) = run.outcome.why().unwrap_or_default();
     let reason = if assessment.is_grouped_by_reason { reason } else { OTHER };
@@ -108,7 +109,7 @@ fn outage(assessment: &Assessment) -> Option<Outage> {
 /// Returns the value of the exception, which is the subtitle of the issue: the message and, if there are several
 /// mismatches, the first five of these. A single mismatch is not added, since the message already contains it.
 fn exception_value<'a>(outcome: &'a Outcome, message: &'a str) -> Cow<'a, str> {
-    /// Further mismatches are in the context `check`.
+    /// The maximum number of mismatches in the value. Further mismatches are in the context `check`.
     const MAX_LISTED: usize = 5;
     const MAX_PART_CHARS: usize = 100;
     let mismatches = match outcome {

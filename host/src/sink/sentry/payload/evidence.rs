@@ -151,7 +151,7 @@ fn log(run: &Run) -> Option<Value> {
 
 /// Returns the headers except those of cookies, which have a field of their own, and except excluded ones.
 fn headers(lines: &Lines, cookie_header: &str, is_excluded: impl Fn(&str) -> bool) -> Lines {
-    /// Leaves space for a body in the same context.
+    /// The maximum size of the headers as JSON, which leaves space for a body in the same context.
     const MAX_BYTES: usize = 3000;
     const MAX_VALUE_CHARS: usize = 1000;
     let included = lines.iter().filter(|(name, _)| name != cookie_header && !is_excluded(name));

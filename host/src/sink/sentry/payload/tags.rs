@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn a_guest_overrides_no_tag_of_the_configuration_or_the_host() {
         let mut run = fixtures::passed_after_retry();
-        // Sentry allows no `/` and no `!` in a key: these keys become those of others.
+        // Sentry allows no `/` and no `!` in a key: the keys `te/am` and `te!am` become `te-am`.
         let keys = ["team", "te/am", "te!am", "te-am", "probe", "outcome", "reason", "attempts", "release"];
         run.tags = keys.map(|key| (key.to_owned(), "guest".to_owned())).into();
         let mut identity = (*run.probe).clone();
