@@ -1,5 +1,5 @@
-//! Formats that must not change from release to release: of data on the wire and in files, whatever the names in the
-//! code are.
+//! The formats of data on the wire and in files, which must not change from release to release, even if names in the
+//! code change.
 //!
 //! `tests/compatibility/expected` has texts that this version must still write, byte for byte. After an intended
 //! change, such as that of a message, `UPDATE=1 tests/run compatibility::` rewrites them. `tests/compatibility/written`

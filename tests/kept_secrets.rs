@@ -1,4 +1,4 @@
-//! Secrets that the host keeps from a component: the hosts that it sends them to.
+//! The hosts to which the host sends secrets that a component does not get.
 
 use std::path::{Path, PathBuf};
 
@@ -27,7 +27,7 @@ fn assert_warned(run: &Value, expected: &str) {
     assert!(lines.iter().any(is_warning), "expected {expected}: {run:#}");
 }
 
-/// A built-in component, which stands for a third-party one if it is loaded from its file.
+/// Returns the file of a built-in component. A component that is loaded from a file counts as a third-party one.
 fn component(name: &str) -> PathBuf {
     format!("{}/../probes-wasm/built/{name}.wasm", env!("CARGO_MANIFEST_DIR")).into()
 }
@@ -86,8 +86,8 @@ fn a_secret_does_not_go_to_a_host_that_a_target_names() {
     assert_eq!(credentials(&thief).len(), 2);
 }
 
-/// Returns a guest that sends a request to a URL of its own choice, with the setting `/token` as its credentials. Before,
-/// it calls these functions of the request, each with a text.
+/// Returns a guest that sends a request to this URL, with the setting `/token` as its credentials. Before it sends the
+/// request, the guest calls these functions of the request, each with a text.
 fn guest_with_options(name: &str, url: &str, options: &[(&str, &str)]) -> PathBuf {
     const IMPORTS: &str = r#"
       (import "sentrynet:probe/http@0.1.0" "[static]request.new" (func $request (param i32 i32 i32 i32 i32)))
@@ -133,7 +133,7 @@ fn guest_with_options(name: &str, url: &str, options: &[(&str, &str)]) -> PathBu
 }
 
 #[test]
-fn a_component_cannot_choose_the_way_of_a_secret() {
+fn a_secret_is_not_sent_with_options_that_a_component_chooses() {
     let (target, proxy) = (Target::new(), Proxy::start_http(None));
     let (port, through) = (target.port, format!("http://127.0.0.1:{}", proxy.port));
     let url = format!("http://localhost:{port}/");
@@ -192,7 +192,7 @@ fn a_component_cannot_choose_the_host_of_a_secret() {
         format!("token: {{bearer: sesame}}, url: '{own}', {allow}")
     };
     assert_warned(&run(&guest, &keys("")), "sending the secret setting `/token` to `http://127.0.0.1:");
-    // A client of OAuth2 gets no token for it either.
+    // Nor does the host fetch an OAuth2 token for such a request.
     let oauth2 =
         format!("{{oauth2: {{token_url: 'http://127.0.0.1:{}/', client_id: me, client_secret: s}}}}", target.port);
     assert_warned(&run(&guest, &keys("").replace("{bearer: sesame}", &oauth2)), "sending the secret setting `/token`");

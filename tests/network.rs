@@ -1,5 +1,5 @@
-//! The settings that determine how a request reaches its target: names, addresses, proxies, versions of HTTP, client certificates
-//! and credentials.
+//! The settings that determine how a request reaches its target: names, addresses, proxies, versions of HTTP, client
+//! certificates and credentials.
 
 mod auth;
 mod client_certificate;

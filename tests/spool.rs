@@ -1,6 +1,5 @@
 //! The spool: no envelope is lost with slow, unreachable, rate-limiting and failing receivers, after kills, and on full
-//! disks. Long tests are shortened, unless variables of the environment set their length. The full
-//! tests are:
+//! disks. Long tests are shortened, unless variables of the environment set their length. The full tests are:
 //!
 //!     BURST=20000 DOWN=60 KILLS=50 tests/run spool
 

@@ -17,7 +17,7 @@ fn ssh_config(keys: &str) -> String {
     format!("groups:\n  - probes:\n      - probe: ssh\n        host: 127.0.0.1\n{keys}")
 }
 
-/// Runs one ssh probe with these keys once. Returns its run.
+/// Runs one ssh probe with these keys of its configuration once. Returns its run.
 #[track_caller]
 fn run_ssh_probe(keys: &str) -> Value {
     let (_, mut runs) = run_once(&ssh_config(keys));
@@ -54,7 +54,7 @@ fn ops(run: &Value) -> Vec<&str> {
     spans.iter().filter_map(|span| span["op"].as_str()).filter(|op| op.starts_with("ssh")).collect()
 }
 
-/// Returns the keys that log in to a server whose host key is known.
+/// Returns the keys of the configuration of a probe that logs in to a server whose host key is known.
 fn login_keys(sshd: &Sshd) -> String {
     let known_hosts = sshd.known_hosts(&[&sshd.host_key("ed25519")]);
     let Sshd { port, user, .. } = sshd;

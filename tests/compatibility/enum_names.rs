@@ -17,8 +17,8 @@ fn assert_serialized_as<T: Serialize + DeserializeOwned + PartialEq + Debug>(wor
     }
 }
 
-/// Each limit with its name in a recording, and its key below `limits`, if it has one, which is also the reason of a run
-/// that reached it.
+/// Each limit, with its name in a recording, and with the reason of a run that reached the limit. If the limit has a
+/// key below `limits`, this key is the same text as the reason.
 const LIMITS: [(LimitKind, &str, &str); 13] = [
     (LimitKind::Deadline, "deadline", "deadline"),
     (LimitKind::Cpu, "cpu", "cpu"),

@@ -95,7 +95,7 @@ fn an_incomplete_or_invalid_recording_is_reported() {
     assert!(nothing.stderr.contains("cannot read the recording /dev/null/run.jsonl"), "{}", nothing.stderr);
 }
 
-/// Replaces the numbers of a text that are at least as great as those of one digit, one after the other.
+/// Returns copies of a JSON text, in each of which `by` replaces another of its numbers.
 fn with_each_number_replaced<'a>(text: &'a str, by: &'a str) -> impl Iterator<Item = String> + 'a {
     let number = Regex::new(r"([:\[,])(\d+)([,}\]])").expect("the pattern is valid");
     let places: Vec<_> =

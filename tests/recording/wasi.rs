@@ -210,7 +210,8 @@ fn a_replay_does_not_wait_for_recorded_delays() {
     assert!(lasted > 1700.0, "the duration is not that of the recorded run: {lasted} ms");
 }
 
-/// Sends its settings in pieces of seven bytes, receives them in pieces of five, and logs the number of bytes received.
+/// The code of a guest that sends its settings in pieces of seven bytes, receives them in pieces of five, and logs the
+/// number of bytes received.
 const ECHO_SETTINGS: &str = "
     (loop $write
       (call $write (global.get $output) (i32.add (local.get 0) (local.get $at))

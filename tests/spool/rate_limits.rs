@@ -13,7 +13,7 @@ fn a_rate_limit_delays_only_its_categories() {
     let rate_limit_response =
         |header: &str| format!("HTTP/1.1 429 Too Many Requests\r\n{header}content-length: 0\r\n\r\n");
     let date = || httpdate::fmt_http_date(std::time::SystemTime::now() + Duration::from_secs(4));
-    // These are the headers of the first response, and whether errors may still be sent after it.
+    // Each case has the headers of the first response, and true if errors may still be sent after it.
     for (index, (header, errors)) in [
         ("x-sentry-rate-limits: 3:transaction:organization:quota\r\n".to_owned(), true),
         ("x-sentry-rate-limits: 2.5:transaction;span:key, 99999:replay:key\r\nretry-after: 99999\r\n".to_owned(), true),

@@ -59,7 +59,7 @@ fn check_endless(sshd: &Sshd) {
     let process = format!("/proc/{}", pid.trim());
     let ended =
         || !Path::new(&process).exists() || sshd.log().contains("session signalling requires privilege separation");
-    // OpenSSH does not end commands of root.
+    // OpenSSH does not end commands of root, and logs that it does not.
     eventually("the end of the command", || ended().then_some(()));
 
     let message = expect_failure_in(

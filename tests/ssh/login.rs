@@ -122,8 +122,8 @@ fn authentication_that_the_server_does_not_accept_is_reported() {
     let message = expect_failure_in(&keys, "auth", "ssh.auth");
     let user = &sshd.user;
     let expected = format!(
-        "the server refused a password (not tried, since it does not offer this method) for `{user}`; it offers \
-         publickey"
+        "the server refused a password (not tried, since the server does not offer this method) for `{user}`; it \
+         offers publickey"
     );
     assert_eq!(message, expected);
 

@@ -62,8 +62,8 @@ pub const IMPORTS: &str = r#"
   (import "wasi:http/outgoing-handler@0.2.0" "handle" (func $handle (param i32 i32 i32 i32)))
 "#;
 
-/// Functions of the guests. Results of WASI's functions are stored at 1200, `teapot` is at 512, and a test's text is at
-/// 1600.
+/// Functions of the guests. In the guest's memory, results of WASI's functions are stored at 1200, `teapot` is at 512,
+/// and a test's text is at 1600.
 pub const DEFINE: &str = r#"
   (global $socket (mut i32) (i32.const 0))
   (global $input (mut i32) (i32.const 0))
@@ -80,14 +80,14 @@ pub const DEFINE: &str = r#"
     (i32.store8 (i32.const 1301) (i32.add (i32.const 48) (i32.rem_u (local.get $number) (i32.const 10))))
     (call $log-text (i32.const 1300) (i32.const 2)))
 
-  ;; logs a result whose error is an enum, as `ok` or the error's number; returns 1 if it is ok
+  ;; logs a result whose error, an enum, is at offset 4, as `ok` or the error's number; returns 1 if the result is ok
   (func $log-result (result i32)
     (if (i32.load8_u (i32.const 1200))
       (then (call $log-number (i32.load8_u offset=4 (i32.const 1200))))
       (else (call $log-text (i32.const 1310) (i32.const 2))))
     (i32.eqz (i32.load8_u (i32.const 1200))))
 
-  ;; logs a result of single bytes, an error or nothing
+  ;; logs a result whose error, an enum, is at offset 1, as `ok` or the error's number
   (func $log-byte-result
     (i32.store8 (i32.const 1204) (i32.load8_u offset=1 (i32.const 1200)))
     (drop (call $log-result)))
@@ -198,7 +198,7 @@ pub const DEFINE: &str = r#"
   (func $receive (param $future i32)
     (drop (call $receive-body (local.get $future))))
 
-  ;; logs the trailer `done` after these
+  ;; logs the same as $receive, and then the trailer `done`, or `ok` if there are no trailers
   (func $receive-all (param $future i32)
     (local.set $future (call $receive-body (local.get $future)))
     (call $drop-input (global.get $input))

@@ -123,7 +123,7 @@ fn the_local_address_of_a_connection_is_masked() {
     let port = start_echo_server();
     let script = format!("(call $local-address (global.get $socket) (i32.const 1200)) {bytes}");
     let run = run_script("local-address", &connect_script(port, &script), &allow_hosts("127.0.0.1"));
-    // The first byte says that it is no error, the others are the address.
+    // The first byte says that the result is no error, the other four are the address.
     assert_eq!(guest_log(&run), ["00"; 5]);
 }
 

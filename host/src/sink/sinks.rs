@@ -88,17 +88,17 @@ impl Sinks {
         Self::new(probes, console(options).into_iter().collect())
     }
 
-    /// Combines sinks. Each run is reported to them in this order. `built_in_probes` is the number of built-in probes whose runs
-    /// will be reported: until all of them have run, errors wait for a comparison with other hosts, half a minute at most.
-    /// Must be called within a tokio runtime.
+    /// Combines sinks. Each run is reported to them in this order. `built_in_probes` is the number of built-in probes
+    /// whose runs will be reported: until all of them have run, errors wait for a comparison with other hosts, half a
+    /// minute at most. Must be called within a tokio runtime.
     pub fn new(built_in_probes: usize, sinks: Vec<Arc<dyn Sink>>) -> Self {
         let shared = Arc::new(Shared { assessor: Mutex::new(Assessor::new(built_in_probes)), sinks });
         let ticker = tokio::spawn(tick(Arc::clone(&shared)));
         Self { shared, sentry: None, _ticker: AbortOnDropHandle::new(ticker) }
     }
 
-    /// Replaces the monitors that runs check in to. Those of places that had one before go on with it; the monitor of the
-    /// host stays as it is.
+    /// Replaces the monitors that runs check in to. A place in the configuration that had a monitor before keeps its
+    /// runs since the last check-in. The monitor of the host stays as it is.
     pub fn set_monitors(&self, monitors: &[Monitor]) {
         if let Some(sentry) = &self.sentry {
             sentry.set_monitors(monitors);

@@ -241,7 +241,7 @@ impl Recorder {
         }
     }
 
-    /// Sets the status of a span. It may have ended.
+    /// Sets the status of a span, which may have ended.
     pub fn set_status(&self, span: Handle, status: Status) {
         let mut state = self.lock();
         if let (Some(index), false) = (span.0, state.finished) {

@@ -248,7 +248,7 @@ impl LoginAttempt<'_> {
     fn is_offered(&mut self, methods: &[&str], credential: &str) -> bool {
         let is_offered = self.offered.iter().any(|offered| methods.contains(&offered.as_str()));
         if !is_offered {
-            self.refused.push(format!("{credential} (not tried, since it does not offer this method)"));
+            self.refused.push(format!("{credential} (not tried, since the server does not offer this method)"));
         }
         is_offered
     }

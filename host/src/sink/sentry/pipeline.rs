@@ -13,7 +13,7 @@ use crate::assessment::{AssessedRun, Decision, ErrorAction, HeldErrors};
 use crate::config::{self, Sample};
 use crate::propagation::EventDefaults;
 
-/// Everything that is sent to Sentry passes through here.
+/// The path of all that is sent to Sentry: it samples runs, builds envelopes, and pushes or holds them.
 pub struct Pipeline {
     pub fanout: Arc<Fanout>,
     event_defaults: Arc<EventDefaults>,

@@ -1,5 +1,6 @@
 //! The queue of a transport: the order in which envelopes are sent, the time from which each may be sent, and which are
-//! dropped when there are too many. Owns the spool, and does no other I/O. Knows kinds and results, not the network.
+//! dropped when there are too many. The queue owns the spool, and does no other I/O: a transport sends the envelopes,
+//! and reports the results.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant, SystemTime};
@@ -33,7 +34,7 @@ pub struct Queue {
     is_unreachable: bool,
 }
 
-/// The next thing for a worker to do.
+/// The next action of a worker.
 #[derive(Debug)]
 pub enum Next {
     Send {

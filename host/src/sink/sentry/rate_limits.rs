@@ -1,4 +1,4 @@
-//! Sentry's rate limits, one for each category of data. Knows the grammar of the headers; does no I/O.
+//! Sentry's rate limits, one for each category of data. This module parses their headers, and does no I/O.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -74,8 +74,8 @@ impl RateLimits {
 }
 
 /// Parses one limit, `retry_after:categories:scope:reason:namespaces`, of which all parts but the first may be missing.
-/// Without categories, it holds for all. Skips categories that are not sent from here. Returns `None` if it does not
-/// begin with a number of seconds.
+/// A limit without categories holds for all. Skips categories of which this program sends nothing. Returns `None` if
+/// the limit does not begin with a number of seconds.
 fn parse_limit(limit: &str) -> Option<(Duration, Vec<Category>)> {
     let mut parts = limit.trim().split(':');
     let wait = parse_seconds(parts.next()?)?;

@@ -1,6 +1,5 @@
 //! The spool: stores envelopes until Sentry has answered. They are on disk, so that neither a crash of this process nor
-//! an outage of Sentry loses one, or in memory if no disk can be used. Knows files and sizes, and nothing about
-//! sending.
+//! an outage of Sentry loses one, or in memory if no disk can be used. The spool does not send them.
 //!
 //! An envelope that [`Spool::add`] has put on disk is in the kernel's page cache, and survives the end of this process.
 //! To survive a crash of the machine, the owner of the spool has to sync the [`Spool::unsynced_segments`] from time to

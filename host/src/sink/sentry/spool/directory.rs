@@ -1,5 +1,5 @@
 //! The directories of spools: one for each DSN, and in it one for each of the processes that use the spool at the same
-//! time. Knows names and locks.
+//! time. This module names and locks them.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
@@ -82,7 +82,8 @@ impl SpoolDirectory {
         Ok(segment)
     }
 
-    /// Loads the segments of a process directory, and deletes those without live records. Files of an unknown format stay.
+    /// Loads the segments of a process directory, and deletes those without live records. Files of an unknown format
+    /// stay.
     fn load(directory: &Path) -> io::Result<Vec<LoadedSegment>> {
         let mut segments = Vec::new();
         for path in segment_paths(directory)? {
@@ -90,7 +91,7 @@ impl SpoolDirectory {
             match Segment::load(path.clone()) {
                 Ok(LoadedFile::Segment(loaded)) if loaded.records.is_empty() => loaded.segment.delete(),
                 Ok(LoadedFile::Segment(loaded)) => segments.push(loaded),
-                // Nothing is lost. If this fails, the next start deletes the file.
+                // Such a file has no records. If it cannot be deleted, the next start tries again.
                 Ok(LoadedFile::Incomplete) => _ = std::fs::remove_file(&path),
                 Ok(LoadedFile::UnknownFormat) => {
                     tracing::warn!(%file, "a file of the spool has an unknown format: not used and not deleted");
@@ -104,8 +105,8 @@ impl SpoolDirectory {
     }
 }
 
-/// Locks a process directory, and creates it if it does not exist. Returns `None` if another process has locked it, or if
-/// another user could have put envelopes into it.
+/// Locks a process directory, and creates it if it does not exist. Returns `None` if another process has locked it, or
+/// if another user could have put envelopes into it.
 fn lock(directory: &Path) -> io::Result<Option<(PathBuf, File)>> {
     // Only the owner may read it: runs may contain data that other users of the machine should not see.
     DirBuilder::new().recursive(true).mode(0o700).create(directory)?;

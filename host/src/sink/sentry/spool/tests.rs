@@ -109,7 +109,7 @@ fn a_truncated_file_loses_only_the_truncated_record() {
         let (spool, leftovers) = Spool::open(intact.path(), MAX_BYTES).unwrap();
         let whole_records = usize::from(length >= 8 + 24 + 5);
         assert_eq!(texts(&leftovers), &["first"][..whole_records], "{length} of {} bytes", bytes.len());
-        // Leaves the files in the state in which a process leaves them that is killed now.
+        // Leaves the files as a process would leave them that is killed now.
         std::mem::forget(leftovers);
         drop(spool);
     }
@@ -120,7 +120,8 @@ fn a_truncated_file_loses_only_the_truncated_record() {
     }
 }
 
-/// Returns whether the spool keeps a file with this content when it is opened. It may replace the file by a new segment.
+/// Returns true if the spool keeps a file with this content when the spool is opened, also if it replaces the file by a
+/// new segment.
 fn is_kept(content: &[u8]) -> bool {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("1/0000000001.spool");
