@@ -17,6 +17,7 @@ pub use crate::capability::text::truncate;
 mod accounting;
 mod address_filter;
 pub mod bindings;
+pub mod blocking_pool;
 pub mod connection_budget;
 mod context;
 pub mod evidence;

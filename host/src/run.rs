@@ -192,6 +192,8 @@ pub enum LimitKind {
     LocalPorts,
     /// The kernel's memory for connections. Not set by a key.
     KernelMemory,
+    /// The threads of this host for lookups of names. Not set by a key.
+    Threads,
 }
 
 /// A line of a run's log.
@@ -304,7 +306,7 @@ impl FaultKind {
 impl LimitKind {
     /// Returns true if a key below `limits` in the configuration sets the limit. The others are those of this host.
     pub fn is_configured(self) -> bool {
-        !matches!(self, Self::OpenFiles | Self::LocalPorts | Self::KernelMemory)
+        !matches!(self, Self::OpenFiles | Self::LocalPorts | Self::KernelMemory | Self::Threads)
     }
 
     /// Returns the key below `limits` in the configuration, or the limit's name if no key sets it.
@@ -323,6 +325,7 @@ impl LimitKind {
             Self::OpenFiles => "open_files",
             Self::LocalPorts => "local_ports",
             Self::KernelMemory => "kernel_memory",
+            Self::Threads => "threads",
         }
     }
 }

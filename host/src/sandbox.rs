@@ -9,9 +9,8 @@ use tokio::task::JoinError;
 use wasmtime::component::Linker;
 
 use crate::capability::connection_budget::ConnectionBudget;
-use crate::capability::host_lookup::LookupPool;
 use crate::capability::memory_budget::MemoryPool;
-use crate::capability::{self, SharedState, http};
+use crate::capability::{self, SharedState, host_lookup, http};
 use crate::config::{self, Module};
 use crate::propagation::EventDefaults;
 use crate::recording::Recording;
@@ -104,7 +103,7 @@ impl Sandbox {
             ssh: Arc::default(),
             memory: Arc::new(memory),
             connections: Arc::new(ConnectionBudget::new(system_limits::connections_beyond_first(in_flight))),
-            lookups: LookupPool::default(),
+            lookups: host_lookup::pool(),
         };
         let compiler = ComponentCompiler::new(engine, compiler);
         Ok(Self {

@@ -68,7 +68,7 @@ impl Context {
         table.set_max_capacity(limits.handles);
         let connections = shared.connections.for_run(probe.built_in);
         let accounting = Accounting::new(limits, shared.memory.reservation(probe.built_in), connections);
-        let lookup = shared.lookups.of_probe(probe.lookups.as_ref());
+        let lookup = HostLookup(shared.lookups.for_run(probe.lookups.as_ref(), accounting.quota.clone()));
         let http = http::Session::new(Arc::clone(&shared.http), accounting.quota.clone(), lookup.clone());
         Self {
             run,

@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
+use crate::capability::blocking_pool::ProbeCalls;
 use crate::capability::grant::{self, Grants, Refusal, Secret, SecretTarget};
-use crate::capability::host_lookup::ProbeLookups;
 use crate::capability::log_buffer::LogBuffer;
 use crate::capability::span_ops::SpanOps;
 use crate::config::{TraceHeaders, TraceHost};
@@ -38,7 +38,7 @@ pub struct ProbeContext {
     /// The settings of `sentry` for the headers of a run's trace.
     pub event_defaults: Arc<EventDefaults>,
     /// The bound of the probe's lookups at once. `None` for a built-in probe, which has no bound of its own.
-    pub lookups: Option<ProbeLookups>,
+    pub lookups: Option<ProbeCalls>,
     /// True if the component is built into the host.
     pub built_in: bool,
     /// False while settings are checked, when no traffic may leave the host.

@@ -31,6 +31,8 @@ struct Usage {
     run_connections: Arc<RunConnections>,
     received: AtomicU64,
     sent: AtomicU64,
+    /// The calls of the system that wait for a thread that other probes have.
+    waiting_calls: AtomicU64,
     exceeded: SetOnce<Exceeded>,
 }
 
@@ -83,6 +85,7 @@ impl Quota {
             run_connections,
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
+            waiting_calls: AtomicU64::new(0),
             exceeded: SetOnce::new(),
         }))
     }
@@ -209,6 +212,25 @@ impl Quota {
             Some(resource) => Err(self.set_exceeded(resource)),
             None => self.check(),
         }
+    }
+
+    /// Counts a call of the system that begins to wait for a thread that other probes have.
+    pub fn begin_wait_for_thread(&self) {
+        self.0.waiting_calls.fetch_add(1, Relaxed);
+    }
+
+    /// Ends the wait of a call for a thread.
+    pub fn end_wait_for_thread(&self) {
+        self.0.waiting_calls.fetch_sub(1, Relaxed);
+    }
+
+    /// Ends the attempt if a call waits for a thread that other probes have. To be called when the guest reports a
+    /// failure, which may be the missing result of that call.
+    ///
+    /// # Errors
+    /// [`Exceeded`] then, or when any limit was reached before.
+    pub fn check_waiting_calls(&self) -> Result<(), Exceeded> {
+        if self.0.waiting_calls.load(Relaxed) > 0 { Err(self.set_exceeded(LimitKind::Threads)) } else { self.check() }
     }
 
     /// Waits until a limit is reached.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::capability::blocking_pool::BlockingPool;
 use crate::capability::connection_budget::ConnectionBudget;
-use crate::capability::host_lookup::LookupPool;
 use crate::capability::memory_budget::MemoryPool;
 use crate::capability::{http, ssh};
 
@@ -17,6 +17,6 @@ pub struct SharedState {
     pub memory: Arc<MemoryPool>,
     /// The connections that all runs may have open together.
     pub connections: Arc<ConnectionBudget>,
-    /// The lookups of names that all runs may have in progress at once.
-    pub lookups: LookupPool,
+    /// The threads for the lookups of all runs.
+    pub lookups: BlockingPool,
 }

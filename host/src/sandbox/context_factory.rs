@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
+use crate::capability::blocking_pool::ProbeCalls;
 use crate::capability::grant::{self, Grants};
-use crate::capability::host_lookup::ProbeLookups;
 use crate::capability::{Policy, ProbeContext, Refusals};
 use crate::config::{Allow, AllowSsh, Limits, Module, Probe, TraceHeaders, TraceHost};
 use crate::propagation::EventDefaults;
@@ -76,7 +76,7 @@ impl ContextFactory {
             trace_hosts: reuse_if_equal(trace_hosts, &mut self.trace_hosts),
             built_in,
             refusals: Arc::new(Refusals::new(of_component)),
-            lookups: (!built_in).then(ProbeLookups::default),
+            lookups: (!built_in).then(ProbeCalls::default),
             ..self.empty()
         }
     }
@@ -92,7 +92,7 @@ impl ContextFactory {
             span_ops: Arc::default(),
             trace_hosts: Arc::default(),
             event_defaults: Arc::clone(&self.event_defaults),
-            lookups: Some(ProbeLookups::default()),
+            lookups: Some(ProbeCalls::default()),
             built_in: false,
             may_send: false,
         }

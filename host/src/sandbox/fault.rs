@@ -154,6 +154,12 @@ fn limit_message(limit: LimitKind, limits: &Limits) -> String {
                                   `sysctl net.ipv4.ip_local_port_range`"
             .to_owned(),
         LimitKind::KernelMemory => "this host's kernel has no memory for another connection".to_owned(),
+        LimitKind::Threads => {
+            "this host had no free thread on which to resolve the probe's name: lookups of other probes \
+                               take all of them, so see whether this host's DNS servers answer; nothing is known about \
+                               the target"
+                .to_owned()
+        }
     }
 }
 

@@ -90,6 +90,14 @@ impl DeadlineGuard {
             Err(_) => Err(fault::deadline_fault(&self.limits)),
         }
     }
+
+    /// Checks that a failure that the guest reports may be one of the target.
+    ///
+    /// # Errors
+    /// Returns the fault that the host lacks a resource, such as a thread for a lookup.
+    pub fn check_failure(&self) -> Result<(), Fault> {
+        self.quota.check_waiting_calls().map_err(|exceeded| fault::from_error(&exceeded.into(), &self.limits))
+    }
 }
 
 /// A call into a component outside of a run.

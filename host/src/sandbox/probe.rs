@@ -233,6 +233,10 @@ impl ProbeShared {
             guest.sentrynet_probe_prober().call_run(&mut store, &self.settings).await
         };
         let returned = guard.await_call(call).await;
+        let returned = match returned {
+            Ok(Err(failure)) => guard.check_failure().map(|()| Err(failure)),
+            returned => returned,
+        };
         let returned = record_replay.limit_fault().map_or(returned, Err);
         self.cpu_estimate.record(cpu_timer.used());
         let fault = returned.as_ref().err().cloned();

@@ -143,6 +143,11 @@ impl LookupTask {
                 return Err(ErrorCode::TemporaryResolverFailure);
             }
             Ok(Err(_)) => Vec::new(),
+            // The name was not looked up.
+            Err(_) if quota.check().is_err() => {
+                span.end_by_shortage();
+                return Err(ErrorCode::TemporaryResolverFailure);
+            }
             Err(_) => {
                 span.end_unanswered(&name, Status::DeadlineExceeded, "timeout");
                 return Err(ErrorCode::Timeout);
