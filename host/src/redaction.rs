@@ -8,6 +8,7 @@
 //!   (`token=…`) or by their format (a JSON Web Token). The module `credential` finds them. They are redacted in the
 //!   reports of runs that did not pass, in SSH commands, and in recordings.
 
+mod allowance;
 mod credential;
 mod decoded_view;
 mod encoded;
@@ -22,6 +23,7 @@ mod search;
 mod secrets;
 mod variants;
 
+pub use allowance::{Allowance, AllowanceUsedUp};
 pub use late_redactor::{LateRedactor, MakeLogWriter, RedactingWriter};
 pub use marker::REDACTED;
 pub use run_size::RunSize;

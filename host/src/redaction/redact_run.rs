@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::allowance::{Allowance, AllowanceUsedUp};
 use super::marker::REDACTED;
 use super::redact_evidence;
 use super::run_size::RunSize;
@@ -32,9 +33,28 @@ impl Secrets {
         // The run reports all attempts, and each may have received other credentials.
         let exchanges = earlier.iter_mut().chain(&mut run.evidence);
         let credentials: Vec<_> = exchanges.flat_map(redact_evidence::take_credentials).collect();
-        Secrets::new(credentials).with_budget(budget).redact_texts(run);
+        Secrets::new(credentials).with_budget(budget).with_allowance(self.allowance().cloned()).redact_texts(run);
+        if self.allowance().is_some_and(Allowance::is_used_up) {
+            return;
+        }
         // This comes after whole values have been redacted, since a search by names may find only a part of a value.
         redact_evidence::redact_credentials(run);
+    }
+
+    /// Redacts a run as [`Secrets::redact_run`] does, within an allowance of CPU time. Its unit is a text: the search in one
+    /// text is not interrupted.
+    ///
+    /// # Errors
+    /// Returns [`AllowanceUsedUp`] if the time does not suffice. Texts that were not searched for the configured values are
+    /// then replaced as a whole. Credentials of targets may be left in the evidence and the log, which must be dropped.
+    pub fn redact_run_within(
+        &self,
+        run: &mut Run,
+        earlier: Vec<Exchange>,
+        allowance: &Allowance,
+    ) -> Result<(), AllowanceUsedUp> {
+        self.with_allowance(Some(allowance.clone())).redact_run(run, earlier);
+        if allowance.is_used_up() { Err(AllowanceUsedUp) } else { Ok(()) }
     }
 
     /// Redacts the values in all texts of a run. A number in the data of a span is redacted if it equals a value.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::allowance::Allowance;
 use super::marker::{REDACTED, replace_ranges};
 use super::matcher::Matcher;
 use super::search::{self, SearchBudget};
@@ -14,12 +15,14 @@ use super::search::{self, SearchBudget};
 pub struct Secrets {
     matcher: Option<Arc<Matcher>>,
     budget: SearchBudget,
+    /// The CPU time of the search in all texts together, if it is bounded.
+    allowance: Option<Allowance>,
 }
 
 impl Secrets {
     /// Returns secrets with the given values. Blank values are ignored.
     pub fn new<V: AsRef<str>>(values: impl IntoIterator<Item = V>) -> Self {
-        Self { matcher: Matcher::new(values).map(Arc::new), budget: SearchBudget::default() }
+        Self { matcher: Matcher::new(values).map(Arc::new), budget: SearchBudget::default(), allowance: None }
     }
 
     /// Returns true if there is no value to redact.
@@ -61,8 +64,13 @@ impl Secrets {
         replace_ranges(text, &self.find(text), |_| Cow::Borrowed(REDACTED))
     }
 
-    /// Redacts a text in place, as [`Secrets::redact`] does.
+    /// Redacts a text in place, as [`Secrets::redact`] does. Once the allowance is used up, [`REDACTED`] replaces the whole
+    /// text.
     pub fn redact_in_place(&self, text: &mut String) {
+        if self.allowance.as_ref().is_some_and(Allowance::is_used_up) {
+            REDACTED.clone_into(text);
+            return;
+        }
         if let Cow::Owned(redacted) = self.redact(text) {
             *text = redacted;
         }
@@ -70,7 +78,17 @@ impl Secrets {
 
     /// Returns the same secrets with this budget for each text that is searched.
     pub(super) fn with_budget(&self, budget: SearchBudget) -> Self {
-        Self { matcher: self.matcher.clone(), budget }
+        Self { budget, ..self.clone() }
+    }
+
+    /// Returns the same secrets with this allowance for all texts that are searched from now on.
+    pub(super) fn with_allowance(&self, allowance: Option<Allowance>) -> Self {
+        Self { allowance, ..self.clone() }
+    }
+
+    /// Returns the allowance, if there is one.
+    pub(super) fn allowance(&self) -> Option<&Allowance> {
+        self.allowance.as_ref()
     }
 
     /// Returns the ranges of a text to redact, in order and without overlap.

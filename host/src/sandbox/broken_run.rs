@@ -29,3 +29,46 @@ pub fn broken_run(identity: &Arc<Identity>, fault: Fault, due: Instant, secrets:
     secrets.redact_run(&mut run, Vec::new());
     run
 }
+
+/// Ends a run as broken for a fault that prevented its report: removes all that the component or a target may have
+/// written. What is left are the times of the run and the probe's identity.
+pub fn discard_report(run: &mut Run, fault: Fault) {
+    run.outcome = Outcome::Broken(fault);
+    run.earlier.clear();
+    run.evidence = None;
+    run.tags.clear();
+    run.log.clear();
+    run.trace.contacts.clear();
+    run.trace.dropped += run.trace.spans.len() - 1;
+    run.trace.spans.truncate(1);
+    let root = &mut run.trace.spans[0];
+    root.description.clone_from(&run.probe.title);
+    root.status = span_status(&run.outcome);
+    root.data.clear();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::{FaultKind, Level, LimitKind, LogLine};
+
+    #[test]
+    fn a_discarded_report_has_nothing_but_the_fault_and_the_identity() {
+        let identity = Identity { title: "Shop".to_owned(), ..Identity::default() };
+        let fault = Fault { kind: FaultKind::Host, message: "s3same".to_owned(), backtrace: Vec::new() };
+        let mut run = broken_run(&Arc::new(identity), fault, Instant::now(), &Secrets::default());
+        let root = run.trace.spans[0].clone();
+        run.trace.spans[0].data.push(("key".into(), "s3same".into()));
+        run.trace.spans[0].description = "s3same".to_owned();
+        run.trace.spans.push(crate::trace::Span { parent: Some(0), description: "s3same".to_owned(), ..root });
+        run.tags.insert("s3same".to_owned(), "s3same".to_owned());
+        let at = run.lateness;
+        run.log.push(LogLine { at, level: Level::Info, message: "s3same".to_owned() });
+        let kind = FaultKind::Limit(LimitKind::Cpu);
+        discard_report(&mut run, Fault { kind, message: "too long".to_owned(), backtrace: Vec::new() });
+        assert!(!format!("{run:?}").contains("s3same"), "{run:?}");
+        assert_eq!((run.trace.spans.len(), run.trace.dropped), (1, 1));
+        assert_eq!(run.trace.spans[0].description, "Shop");
+        assert_eq!(run.outcome.why(), Some(("cpu", "too long")));
+    }
+}

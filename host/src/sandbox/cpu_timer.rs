@@ -123,7 +123,7 @@ impl State {
 }
 
 /// Returns the CPU time of the current thread.
-fn thread_cpu_time() -> Duration {
+pub fn thread_cpu_time() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from).unwrap_or_default()
 }
 

@@ -86,6 +86,13 @@ pub fn deadline_fault(limits: &Limits) -> Fault {
     Fault { kind, message: limit_message(LimitKind::Deadline, limits), backtrace: Vec::new() }
 }
 
+/// Returns the fault of a run whose report takes too long to redact.
+pub fn redaction_fault(limits: &Limits) -> Fault {
+    let message =
+        format!("the report of the run took more CPU time to redact than the probe's {} s", limits.cpu.as_secs_f64());
+    with_advice(Fault { kind: FaultKind::Limit(LimitKind::Cpu), message, backtrace: Vec::new() }, limits)
+}
+
 /// Checks the deadline and the CPU time of a guest that computes.
 ///
 /// # Errors

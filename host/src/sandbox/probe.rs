@@ -12,16 +12,16 @@ use crate::capability::record_replay::RecordReplay;
 use crate::capability::{ProbeContext, RunHandles};
 use crate::config::{Limits, Retries};
 use crate::recording::{Component, Header, Recording};
-use crate::redaction::RunSize;
+use crate::redaction::{Allowance, RunSize};
 use crate::run::evidence::Exchange;
 use crate::run::{Fault, FaultKind, Identity, Outcome, Run};
 use crate::sandbox::backtrace::with_last_log_lines;
-use crate::sandbox::broken_run::broken_run;
+use crate::sandbox::broken_run::{broken_run, discard_report};
 use crate::sandbox::contract::CONTRACT_VERSION;
 use crate::sandbox::cpu_estimate::CpuEstimate;
-use crate::sandbox::cpu_timer::CpuTimer;
+use crate::sandbox::cpu_timer::{CpuTimer, thread_cpu_time};
 use crate::sandbox::executor::HomeRuntime;
-use crate::sandbox::fault::with_advice;
+use crate::sandbox::fault::{redaction_fault, with_advice};
 use crate::sandbox::instance::store;
 use crate::sandbox::loaded_component::LoadedComponent;
 use crate::sandbox::outcome::{self, span_status};
@@ -136,17 +136,25 @@ impl ProbeShared {
         let log = LogBuffer::new(recorder.clone(), *self.limits);
         let handles = RunHandles::new(recorder, log, RecordReplay::default());
         let (mut run, exchanges) = self.run_attempts(home, lateness, &handles).await;
-        // On the guest threads, a long redaction delays no other runs: it waits for a permit like a long computation.
-        let permit = if RunSize::of(&run).is_large() {
-            home.request_migration();
-            tokio::task::yield_now().await;
-            Some(self.component.executor.cpu_permits().acquire(REDACTION_PRIORITY).await)
+        if RunSize::of(&run).is_large() {
+            self.redact_large(&mut run, exchanges, home).await;
         } else {
-            None
-        };
-        self.component.secrets.redact_run(&mut run, exchanges);
-        drop(permit);
+            self.component.secrets.redact_run(&mut run, exchanges);
+        }
         run
+    }
+
+    /// Redacts a run whose texts are large. This may take as much CPU time as an attempt. If it takes longer, the run is
+    /// broken, and its report is discarded.
+    async fn redact_large(&self, run: &mut Run, exchanges: Vec<Exchange>, home: &HomeRuntime) {
+        // On the guest threads, a long redaction delays no other runs: it waits for a permit like a long computation.
+        home.request_migration();
+        tokio::task::yield_now().await;
+        let _permit = self.component.executor.cpu_permits().acquire(REDACTION_PRIORITY).await;
+        let allowance = Allowance::start(thread_cpu_time, self.limits.cpu);
+        if self.component.secrets.redact_run_within(run, exchanges, &allowance).is_err() {
+            discard_report(run, redaction_fault(&self.limits));
+        }
     }
 
     async fn record(&self, due: Instant, home: &HomeRuntime) -> (Run, Recording) {

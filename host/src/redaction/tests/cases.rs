@@ -1,12 +1,13 @@
 //! Tests of single cases: the forms of a value, and the texts in which values are redacted.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use crate::printable::Form;
-use crate::redaction::{LateRedactor, REDACTED, Secrets};
+use crate::redaction::{Allowance, AllowanceUsedUp, LateRedactor, REDACTED, Secrets};
 use crate::run::evidence::{Certificate, Command, Connection, Excerpt, Exchange, Http, Redirect, Response, Ssh, Tls};
 use crate::run::{Failure, Fault, FaultKind, Frame, Identity, Level, LogLine, Mismatch, Outcome, Run};
 use crate::trace::{HostContact, Recorder, Status};
@@ -183,4 +184,43 @@ fn values_before_an_ellipsis_are_redacted() {
     ] {
         assert_eq!(secrets.redact(text), expected);
     }
+}
+
+thread_local! {
+    /// The time that the clock of a test shows, which goes on by a millisecond whenever it is read.
+    static NOW: Cell<u64> = const { Cell::new(0) };
+}
+
+fn ticking_clock() -> Duration {
+    NOW.set(NOW.get() + 1);
+    Duration::from_millis(NOW.get())
+}
+
+#[test]
+fn texts_beyond_the_allowance_are_replaced_as_a_whole() {
+    let secrets = Secrets::new(["a secret value"]);
+    let redact = |milliseconds| {
+        let line = LogLine { at: Duration::ZERO, level: Level::Info, message: "a secret value and more".to_owned() };
+        let mut run = Run {
+            probe: Arc::default(),
+            outcome: Outcome::Passed,
+            trace: Recorder::start("probes.http".into(), String::new()).finish(Status::Ok, Status::Ok),
+            lateness: Duration::ZERO,
+            skipped: 0,
+            attempts: 1,
+            earlier: Vec::new(),
+            evidence: None,
+            tags: BTreeMap::new(),
+            log: vec![line; 10],
+        };
+        let allowance = Allowance::start(ticking_clock, Duration::from_millis(milliseconds));
+        let result = secrets.redact_run_within(&mut run, Vec::new(), &allowance);
+        (result, run.log.into_iter().map(|line| line.message).collect::<Vec<_>>())
+    };
+    let searched = "[Filtered] and more".to_owned();
+    assert_eq!(redact(1_000_000), (Ok(()), vec![searched.clone(); 10]));
+    let (result, log) = redact(5);
+    assert_eq!(result, Err(AllowanceUsedUp));
+    assert_eq!(log[9], "[Filtered]");
+    assert!(log.iter().all(|text| *text == searched || text == "[Filtered]"), "{log:?}");
 }
