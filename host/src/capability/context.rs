@@ -124,7 +124,7 @@ impl Context {
     }
 
     /// Adds a warning for the operator, unless there are as many as are shown: a guest can cause any number.
-    fn push_warning(&mut self, pointer: String, message: String) {
+    pub(in crate::capability) fn push_warning(&mut self, pointer: String, message: String) {
         const MAX_WARNINGS: usize = 20;
         let warning = (pointer, message);
         if self.warnings.len() < MAX_WARNINGS && !self.warnings.contains(&warning) {

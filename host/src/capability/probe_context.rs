@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::capability::blocking_pool::ProbeCalls;
 use crate::capability::grant::{self, Grants, Refusal, Secret, SecretTarget};
 use crate::capability::log_buffer::LogBuffer;
+use crate::capability::operator_warnings::OperatorWarnings;
 use crate::capability::span_ops::SpanOps;
 use crate::config::{TraceHeaders, TraceHost};
 use crate::propagation::EventDefaults;
@@ -31,6 +32,8 @@ pub struct ProbeContext {
     pub policy: Arc<Policy>,
     /// The refusals that the host's log already has.
     pub refusals: Arc<Refusals>,
+    /// The warnings that the probe's runs write to the host's log.
+    pub warnings: Arc<OperatorWarnings>,
     /// The ops of the component's spans so far, if it is a third party's.
     pub span_ops: Arc<SpanOps>,
     /// Hosts that get the headers of a run's trace.

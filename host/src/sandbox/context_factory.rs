@@ -89,6 +89,7 @@ impl ContextFactory {
             visible_settings: Arc::default(),
             policy: Arc::new(deny_all()),
             refusals: Arc::default(),
+            warnings: Arc::default(),
             span_ops: Arc::default(),
             trace_hosts: Arc::default(),
             event_defaults: Arc::clone(&self.event_defaults),

@@ -17,6 +17,7 @@ use rustls::{CipherSuite, ClientConfig, NamedGroup, RootCertStore};
 
 use crate::capability::http::cert_verifier::{RecordingVerifier, Verification};
 use crate::capability::http::timing_hooks::HopTimings;
+use crate::capability::regular_file;
 
 /// The servers' certificates that a request trusts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -124,10 +125,10 @@ fn provider() -> CryptoProvider {
 fn read_client_cert(provider: &CryptoProvider, files: &ClientCertFiles) -> Result<SingleCertAndKey, String> {
     let ClientCertFiles { certificate, key } = files;
     let chain = read_certificates(certificate)?;
-    let private_key = PrivateKeyDer::from_pem_file(key).map_err(|error| match error {
-        pem::Error::Io(error) => format!("cannot read {}: {error}", key.display()),
+    let text = read_file(key)?;
+    let private_key = PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
         pem::Error::NoItemsFound => {
-            let encrypted = std::fs::read_to_string(key).is_ok_and(|text| text.contains("ENCRYPTED PRIVATE KEY"));
+            let encrypted = String::from_utf8_lossy(&text).contains("ENCRYPTED PRIVATE KEY");
             let advice = if encrypted { "it is encrypted: decrypt it" } else { "expected PEM" };
             format!("{} holds no private key: {advice}", key.display())
         }
@@ -153,16 +154,20 @@ fn read_authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, String>
 
 fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let shown = path.display();
-    let explain = |error: pem::Error| match error {
-        pem::Error::Io(error) => format!("cannot read {shown}: {error}"),
-        _ => format!("{shown} is not a PEM file of certificates"),
-    };
-    let certificates = CertificateDer::pem_file_iter(path).map_err(explain)?;
-    let certificates: Vec<_> = certificates.collect::<Result<_, _>>().map_err(explain)?;
+    let text = read_file(path)?;
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&text)
+        .collect::<Result<_, _>>()
+        .map_err(|_| format!("{shown} is not a PEM file of certificates"))?;
     if certificates.is_empty() {
         return Err(format!("{shown} holds no certificate: expected PEM, `-----BEGIN CERTIFICATE-----`"));
     }
     Ok(certificates)
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, String> {
+    /// Larger than any list of authorities.
+    const MAX_FILE_BYTES: u64 = 8 << 20;
+    regular_file::read(path, MAX_FILE_BYTES).map_err(|error| format!("cannot read {}: {error}", path.display()))
 }
 
 fn config(provider: &Arc<CryptoProvider>, verification: Verification) -> ClientConfig {

@@ -13,11 +13,12 @@ use crate::capability::Context;
 use crate::capability::bindings::sentrynet::probe::ssh::{Error as GuestError, HostClient};
 use crate::capability::grant::{Grants, List, Refusal, SecretTarget};
 use crate::capability::probe_context::ProbeContext;
+use crate::capability::regular_file;
 use crate::capability::ssh::connect::connect;
 use crate::capability::ssh::credential::Credential;
 use crate::capability::ssh::session::Session;
 use crate::capability::ssh::target::Target;
-use crate::capability::ssh::trust::{PinnedKey, Trust};
+use crate::capability::ssh::trust::{AcceptNew, PinnedKey, Trust};
 use crate::capability::text::quotable;
 use crate::capability::timeout::Timeout;
 use crate::config::Protocol;
@@ -89,7 +90,7 @@ impl HostClient for Context {
             Err(message) => return Ok(Err(message)),
         };
         self.table.get_mut(&client)?.known_hosts = Some(path.clone());
-        Ok(match std::fs::File::open(&path) {
+        Ok(match regular_file::open(&path) {
             // The file is created when the first host key is accepted.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
             Err(error) => {
@@ -113,7 +114,7 @@ impl HostClient for Context {
 
     fn accept_new(&mut self, client: Resource<Client>) -> wasmtime::Result<()> {
         if let (false, Err(refusal)) = (self.probe.may_send, self.probe.policy.grants.check_accept_new()) {
-            self.warnings.push(("/probe".to_owned(), refusal.to_string()));
+            self.push_warning("/probe".to_owned(), refusal.to_string());
         }
         self.table.get_mut(&client)?.accept_new = true;
         Ok(())
@@ -160,7 +161,11 @@ impl HostClient for Context {
         let trust = if client.pinned_keys.is_empty() {
             Trust::KnownHosts {
                 files: client.known_hosts.map_or_else(Trust::default_files, |file| vec![file]),
-                accept_new: client.accept_new.then(|| Arc::clone(&self.shared.ssh)),
+                accept_new: client.accept_new.then(|| AcceptNew {
+                    hosts: Arc::clone(&self.shared.ssh),
+                    probe: self.probe.identity.title.clone(),
+                    warnings: Arc::clone(&self.probe.warnings),
+                }),
             }
         } else {
             Trust::Pinned(client.pinned_keys)

@@ -2,7 +2,6 @@
 //!
 //! No message and no `Debug` output contains a passphrase, a password or a private key.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +9,7 @@ use russh::keys::{HashAlg, PrivateKey, PublicKey, decode_secret_key};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::capability::net_errors::lower_first;
+use crate::capability::regular_file;
 use crate::capability::ssh::text::io_message;
 
 /// One way to log in.
@@ -64,7 +64,7 @@ pub fn load_key(path: &Path, passphrase: Option<&SecretString>) -> Result<Privat
     const MAX_FILE_BYTES: u64 = 64 << 10;
     let shown = path.display();
     let mut text = String::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text));
+    let read = regular_file::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text));
     match read {
         Ok(_) if text.len() as u64 > MAX_FILE_BYTES => Err(format!("{shown} is too large for a key")),
         Ok(_) => decode_key(&text, passphrase).map_err(|error| error.message(path)),

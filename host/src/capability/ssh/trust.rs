@@ -1,7 +1,6 @@
 //! Trust in host keys: files of known hosts, pinned keys, and new hosts that are accepted.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use russh::keys::ssh_key::Fingerprint;
 use russh::keys::{Algorithm, PublicKey};
@@ -10,7 +9,7 @@ use crate::capability::ssh::known_hosts::describe_key;
 use crate::capability::ssh::text::join_list;
 use crate::capability::ssh::trust::lookup::KeyMatch;
 
-pub use crate::capability::ssh::trust::accept_new::AcceptedHosts;
+pub use crate::capability::ssh::trust::accept_new::{AcceptNew, AcceptedHosts};
 pub use crate::capability::ssh::trust::lookup::KnownHost;
 
 mod accept_new;
@@ -25,7 +24,7 @@ pub enum Trust {
         files: Vec<PathBuf>,
         /// If set, the key of an unknown host is accepted and written to the first file, as by OpenSSH's
         /// `StrictHostKeyChecking=accept-new`.
-        accept_new: Option<Arc<AcceptedHosts>>,
+        accept_new: Option<AcceptNew>,
     },
     /// Only these keys, regardless of files.
     Pinned(Vec<PinnedKey>),
@@ -55,8 +54,8 @@ impl Trust {
             for file in files {
                 known_host.read_file(file);
             }
-            if let (Some(accepted_hosts), Some(file)) = (accept_new, files.first()) {
-                accepted_hosts.merge_into(&mut known_host, file);
+            if let (Some(accept_new), Some(file)) = (accept_new, files.first()) {
+                accept_new.hosts.merge_into(&mut known_host, file);
             }
         }
         known_host
@@ -87,7 +86,7 @@ impl Trust {
                 KeyMatch::Known => Ok(()),
                 KeyMatch::Rejected(message) => Err(message),
                 KeyMatch::Unknown => match (accept_new, files.first()) {
-                    (Some(accepted_hosts), Some(file)) => accepted_hosts.accept(known_host, key, file),
+                    (Some(accept_new), Some(file)) => accept_new.accept(known_host, key, file),
                     (_, file) => Err(known_host.unknown_key_message(key, file.map(PathBuf::as_path))),
                 },
             },

@@ -5,11 +5,14 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nix::unistd::geteuid;
 use parking_lot::Mutex;
 use russh::keys::PublicKey;
 
+use crate::capability::operator_warnings::{OperatorWarnings, Warning};
+use crate::capability::regular_file;
 use crate::capability::ssh::text::io_message;
 use crate::capability::ssh::trust::lookup::{KeyMatch, KnownHost, read_lossy};
 
@@ -22,15 +25,30 @@ pub struct AcceptedHosts(Mutex<KeysByHost>);
 /// Host keys by the file that they could not be written to, and by the host's name in that file.
 type KeysByHost = HashMap<(PathBuf, String), Vec<PublicKey>>;
 
-impl AcceptedHosts {
+/// The acceptance of new host keys by the runs of one probe.
+#[derive(Debug, Clone, Default)]
+pub struct AcceptNew {
+    /// The keys that could not be written to a file, of all probes.
+    pub hosts: Arc<AcceptedHosts>,
+    /// The title of the probe.
+    pub probe: String,
+    /// The warnings of the probe.
+    pub warnings: Arc<OperatorWarnings>,
+}
+
+/// The maximum number of keys that are stored in memory for all probes.
+const MAX_STORED_KEYS: usize = 1000;
+
+impl AcceptNew {
     /// Accepts a key of a host that was unknown when `known_host` was read, and writes it to `file`. If another run or
     /// program has added the host meanwhile, its entry decides. If the file cannot be written, the key is stored in
     /// memory until the process ends, and a warning is logged.
     ///
     /// # Errors
-    /// A sentence, when the host has been added with another key meanwhile.
+    /// A sentence, when the host has been added with another key meanwhile, or when the file cannot be written and 1000
+    /// keys are stored in memory.
     pub fn accept(&self, known_host: &KnownHost, key: &PublicKey, file: &Path) -> Result<(), String> {
-        let mut accepted = self.0.lock();
+        let mut accepted = self.hosts.0.lock();
         let mut current = known_host.empty_for_same_host();
         current.add_accepted_keys(file, keys_of(&accepted, file, known_host));
         let written = append_line(file, |text| {
@@ -41,21 +59,30 @@ impl AcceptedHosts {
             KeyMatch::Known => Ok(()),
             KeyMatch::Rejected(message) => Err(message),
             KeyMatch::Unknown => {
-                if let Err(error) = written {
-                    tracing::warn!(
-                        host = %current.name(),
-                        file = %file.display(),
-                        error = %io_message(&error),
-                        "cannot write the new host key to the file of known hosts: it is stored in memory until the \
-                         process ends"
-                    );
-                    accepted.entry((file.to_owned(), current.name())).or_default().push(key.clone());
+                let Err(error) = written else { return Ok(()) };
+                let (name, error) = (current.name(), io_message(&error));
+                if accepted.values().map(Vec::len).sum::<usize>() >= MAX_STORED_KEYS {
+                    return Err(format!(
+                        "the host key of `{name}` is new and cannot be written to {}: {error}; {MAX_STORED_KEYS} new \
+                         keys are in memory already",
+                        file.display()
+                    ));
                 }
+                self.warn(&name, file, &error);
+                accepted.entry((file.to_owned(), name)).or_default().push(key.clone());
                 Ok(())
             }
         }
     }
 
+    fn warn(&self, host: &str, file: &Path, error: &str) {
+        let message = "cannot write the new host key to the file of known hosts: it is stored in memory until the process \
+                       ends";
+        self.warnings.write(&Warning { probe: &self.probe, host, file, error, message });
+    }
+}
+
+impl AcceptedHosts {
     /// Adds to `known_host` the accepted keys that could not be written to `file`.
     pub fn merge_into(&self, known_host: &mut KnownHost, file: &Path) {
         let accepted = self.0.lock();
@@ -100,6 +127,7 @@ fn open_to_append(path: &Path) -> io::Result<File> {
     let own_user = geteuid().as_raw();
     check_links(path, own_user)?;
     let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+    regular_file::check(&file, path)?;
     // The links are checked again: one could have been added before the file was opened, and removed since.
     check_links(path, own_user)?;
     let (opened, found) = (file.metadata()?, std::fs::metadata(path)?);

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use russh::keys::{Algorithm, PublicKey};
 
+use crate::capability::regular_file;
 use crate::capability::ssh::known_hosts::{self, Line, Marker, describe_key};
 use crate::capability::ssh::text::io_message;
 
@@ -51,7 +52,7 @@ impl KnownHost {
     /// Adds the entries of a file. A file that does not exist counts as empty; other errors are added to the
     /// message about an unknown key.
     pub fn read_file(&mut self, file: &Path) {
-        match File::open(file).and_then(|mut open| read_lossy(&mut open)) {
+        match regular_file::open(file).and_then(|mut open| read_lossy(&mut open)) {
             Ok(text) => self.add_text(file, &text),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => self.read_errors.push(format!("{} cannot be read: {}", file.display(), io_message(&error))),

@@ -63,7 +63,7 @@ fn mentions_files_that_cannot_be_read() {
     let absent = folder.path().join("absent");
     let trust = Trust::KnownHosts { files: vec![absent, folder.path().to_owned()], accept_new: None };
     let message = trust.verify(&trust.known_host("h", 22), &key(ED)).expect_err("an unknown key is not trusted");
-    assert!(message.contains("cannot be read: is a directory)"), "{message}");
+    assert!(message.contains("cannot be read: it is not a regular file)"), "{message}");
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn explains_invalid_pinned_keys() {
 }
 
 fn accept_new_trust(file: &Path) -> Trust {
-    Trust::KnownHosts { files: vec![file.to_owned()], accept_new: Some(Arc::default()) }
+    Trust::KnownHosts { files: vec![file.to_owned()], accept_new: Some(AcceptNew::default()) }
 }
 
 #[test]
