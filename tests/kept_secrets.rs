@@ -155,7 +155,11 @@ fn a_secret_is_not_sent_with_options_that_a_component_chooses() {
     run(&guest, &format!("{settings}, via: '{through}'"));
     assert_eq!(credentials(&target), ["Bearer sesame"]);
     let guest = guest_with_options("chooses-no-tls", &url, &[("verify-tls", "")]);
-    assert_warned(&run(&guest, &settings), "add `verify_tls: false` to the settings of this probe");
+    // A setting of another request does not count.
+    for elsewhere in ["", ", other: {verify_tls: false}", ", list: [{verify_tls: false}]"] {
+        assert_warned(&run(&guest, &format!("{settings}{elsewhere}")), "add `verify_tls: false` beside the secret");
+    }
+    assert_eq!(credentials(&target).len(), 1);
     run(&guest, &format!("{settings}, verify_tls: false"));
     assert_eq!(credentials(&target).len(), 2);
 }
@@ -263,4 +267,31 @@ fn check_warns_of_a_secret_that_a_run_will_be_refused() {
     assert_eq!(ended.code, 0, "{}", ended.stderr);
     let expected = "warning: sending the secret setting `/auth` to `https://shop.example` is not allowed";
     assert!(ended.stderr.contains(expected), "{}", ended.stderr);
+}
+
+#[test]
+fn an_entry_that_names_no_setting_is_an_error() {
+    let component = component("http").display().to_string();
+    let check = |configuration: &str| run_command(sentrynet().args(["check", "-"]), configuration);
+    let own = check(&format!(
+        "groups:\n  - probes:\n      - probe: '{component}'\n        url: https://shop.example/\n        \
+         auth: {{bearer: \"${{env:USER:-sesame}}\"}}\n        allow:\n          hosts: [shop.example]\n          \
+         secret_hosts: {{aut: [https://shop.example]}}\n"
+    ));
+    assert_eq!(own.code, 2, "{}", own.stderr);
+    let expected =
+        "`allow.secret_hosts` of this probe names `/aut`, but there is no setting `aut`, did you mean `auth`?";
+    assert!(own.stderr.contains(expected) && own.stderr.contains(":8:"), "{}", own.stderr);
+    let module = |entry: &str| {
+        check(&format!(
+            "modules: {{shop: {{component: '{component}', allow: {{hosts: [shop.example], secret_hosts: {{{entry}: \
+             [https://shop.example]}}}}}}}}\ngroups: [{{probes: [{{probe: shop, url: https://shop.example/}}]}}]\n"
+        ))
+    };
+    let wrong = module("/outh/bearer");
+    assert_eq!(wrong.code, 2, "{}", wrong.stderr);
+    let expected = "`allow.secret_hosts` of the module `shop` names `/outh/bearer`, but there is no setting `outh`";
+    assert!(wrong.stderr.contains(expected), "{}", wrong.stderr);
+    // Another probe of the module may have the setting.
+    assert_eq!(module("/auth/bearer").code, 0);
 }

@@ -42,7 +42,7 @@ use table::DecodeContext;
 
 pub use allowed_host::AllowedHost;
 pub use check_in::{CheckIn, Monitor, MonitorSubject};
-pub use decode::built_in;
+pub use decode::{THIS_PROBE, built_in};
 pub use destination::{Destination, Protocol};
 pub use diagnostic::{Diagnostic, Location, MissingFile, TextRange};
 pub use diagnostic_render::{Level, render};

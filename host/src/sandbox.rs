@@ -41,6 +41,7 @@ mod outcome;
 mod probe;
 mod problem;
 mod replay;
+mod secret_hosts;
 mod settings;
 mod system_limits;
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use secrecy::ExposeSecret;
 use serde_json::Value;
 
-use self::component::{Component, Modules, THIS_PROBE};
+use self::component::{Component, Modules};
 use self::decoder::Decoder;
 use super::check_in::decode_check_in;
 use super::diagnostic::{Diagnostic, below, quote};
@@ -28,6 +28,7 @@ mod decoder;
 mod module;
 mod tracing;
 
+pub use component::THIS_PROBE;
 pub use module::{BUILT_IN, built_in};
 
 /// The values that a probe inherits from its group, from `sentry` or from the limits at the top of the file.

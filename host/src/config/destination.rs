@@ -28,6 +28,8 @@ pub struct Destination {
     /// `None` stands for every protocol that is encrypted, and on loopback for HTTP too.
     protocol: Option<Protocol>,
     host: AllowedHost,
+    /// True if without a port only the default port of the protocol is meant.
+    only_default_ports: bool,
 }
 
 impl Destination {
@@ -48,11 +50,15 @@ impl Destination {
         };
         let host = AllowedHost::read(rest)?;
         let default_port = protocol.and_then(Protocol::default_port);
-        Ok(Self { protocol, host: if host.port().is_none() { host.with_port(default_port) } else { host } })
+        Ok(Self {
+            protocol,
+            host: if host.port().is_none() { host.with_port(default_port) } else { host },
+            only_default_ports: false,
+        })
     }
 
     /// Returns the destination that a setting names: the host of a URL, `host:port`, or a host alone, which then has the
-    /// port `port_beside`, if any. Returns `None` for any other text.
+    /// port `port_beside`, or else the default port of the protocol. Returns `None` for any other text.
     pub fn named_by(text: &str, port_beside: Option<u16>) -> Option<Self> {
         let text = text.trim();
         let Some((scheme, rest)) = text.split_once("://") else {
@@ -63,7 +69,7 @@ impl Destination {
             if matches!(host, Host::Ipv4(_)) && !is_address(text) && !is_address(bare) {
                 return None;
             }
-            return Self::exact(None, host, port.or(port_beside));
+            return Self::exact(None, host, port.or(port_beside)).map(|it| Self { only_default_ports: true, ..it });
         };
         let protocol = protocol(&scheme.to_ascii_lowercase());
         if let Some(Protocol::Http | Protocol::Https) = protocol
@@ -83,7 +89,7 @@ impl Destination {
     fn exact(protocol: Option<Protocol>, host: Host, port: Option<u16>) -> Option<Self> {
         // The placeholder of a template names no host.
         let is_template = matches!(&host, Host::Domain(name) if name.contains('{'));
-        (!is_template).then(|| Self { protocol, host: AllowedHost::exact(host, port) })
+        (!is_template).then(|| Self { protocol, host: AllowedHost::exact(host, port), only_default_ports: false })
     }
 
     /// Returns true if a secret for this destination may be sent to a host and port by a protocol.
@@ -99,7 +105,8 @@ impl Destination {
                 self.host.matches_addr(IpAddr::from(*address).to_canonical(), port) || self.host.is_wildcard(port)
             }
         };
-        is_protocol && is_host
+        let is_port = !self.only_default_ports || self.host.port().is_some() || port == protocol.well_known_port();
+        is_protocol && is_host && is_port
     }
 }
 
@@ -119,6 +126,15 @@ impl Protocol {
             Self::Http => Some(80),
             Self::Https => Some(443),
             Self::Ssh => None,
+        }
+    }
+
+    /// Returns the port on which servers of this protocol listen unless configured otherwise.
+    fn well_known_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+            Self::Ssh => 22,
         }
     }
 }
@@ -174,8 +190,13 @@ mod tests {
 
     #[test]
     fn a_host_without_a_scheme_names_encrypted_protocols() {
-        check_named("shop.example", None, "https://shop.example:8443/", true);
-        check_named("shop.example", None, "ssh://shop.example:2222", true);
+        check_named("shop.example", None, "https://shop.example/", true);
+        check_named("shop.example", None, "https://shop.example:8443/", false);
+        check_named("shop.example", None, "ssh://shop.example:22", true);
+        check_named("shop.example", None, "ssh://shop.example:2222", false);
+        check_named("shop.example:2222", None, "ssh://shop.example:2222", true);
+        check_named("127.0.0.1", None, "http://127.0.0.1/", true);
+        check_named("127.0.0.1", None, "http://127.0.0.1:81/", false);
         check_named("shop.example", None, "http://shop.example/", false);
         check_named("shop.example:8443", None, "https://shop.example/", false);
         check_named("shop.example", Some(2222), "ssh://shop.example:2222", true);

@@ -22,7 +22,7 @@ use crate::sandbox::loaded_component::LoadedComponent;
 use crate::sandbox::merge_problems::merge;
 use crate::sandbox::probe::{Probe, ProbeShared};
 use crate::sandbox::problem::Problem;
-use crate::sandbox::settings;
+use crate::sandbox::{secret_hosts, settings};
 use crate::schema::{Schema, Violation};
 
 /// The greatest length of the message of a problem, and of its pointer.
@@ -55,6 +55,7 @@ pub async fn load(
     let report = check_by_probe(&component, &checks, &settings, !violations.is_empty()).await?;
     let missing_title = probe.title.is_none() && settings::requires_title(&description.schema);
     let problems = missing_title.then(title_problem).into_iter().chain(merge(violations, report.problems));
+    let problems = problems.chain(secret_hosts::problems(&probe.allow, &probe.settings, &description.schema));
     let problems: Vec<_> = problems.collect();
     if !problems.is_empty() {
         return Err(problems);

@@ -70,8 +70,8 @@ impl Grants {
         match chosen.first() {
             None => Ok(()),
             Some(&"verify_tls") => Err(Refusal::new(
-                "a secret is not sent to a server whose certificate is not verified: add `verify_tls: false` to the \
-                 settings of this probe",
+                "a secret is not sent to a server whose certificate is not verified: add `verify_tls: false` \
+                 beside the secret, or in a map around it, to the settings of this probe",
             )),
             Some(option) => Err(Refusal::new(&format!(
                 "a secret is not sent with a `{option}` that the component chooses: add its value to the settings of \
@@ -93,15 +93,12 @@ impl SecretTarget {
     }
 }
 
-/// Returns true if the settings have `verify_tls: false`, in a map at any depth.
-pub fn allow_unverified_tls(settings: &Value) -> bool {
-    match settings {
-        Value::Object(map) => {
-            map.get("verify_tls") == Some(&Value::Bool(false)) || map.values().any(allow_unverified_tls)
-        }
-        Value::Array(list) => list.iter().any(allow_unverified_tls),
-        _ => false,
-    }
+/// Returns true if the settings have `verify_tls: false` for the secret at a JSON pointer: the nearest `verify_tls` beside
+/// the secret, or in a map around it, is false.
+pub fn allow_unverified_tls(settings: &Value, pointer: &str) -> bool {
+    let path: Vec<_> = pointer.split('/').skip(1).map(unescape).collect();
+    let maps = maps_around(settings, &path);
+    maps.into_iter().rev().find_map(|map| map.get("verify_tls")) == Some(&Value::Bool(false))
 }
 
 /// The keys whose values name the host that a secret beside them is for.
@@ -109,16 +106,7 @@ const HOST_KEYS: [&str; 8] = ["url", "base_url", "uri", "endpoint", "host", "hos
 
 /// Returns the hosts that settings name for the secret at a path.
 fn named_hosts(settings: &Value, path: &[String]) -> Vec<Destination> {
-    let mut maps = Vec::new();
-    let mut value = Some(settings);
-    for key in path {
-        maps.extend(value.and_then(Value::as_object));
-        value = value.and_then(|value| match value {
-            Value::Array(list) => list.get(key.parse::<usize>().ok()?),
-            value => value.get(key),
-        });
-    }
-    for map in maps.into_iter().rev() {
+    for map in maps_around(settings, path).into_iter().rev() {
         let mut hosts = Vec::new();
         let values = HOST_KEYS.iter().filter_map(|key| map.get(*key));
         values.for_each(|value| add_hosts_in(value, port_in(map), &mut hosts));
@@ -129,6 +117,25 @@ fn named_hosts(settings: &Value, path: &[String]) -> Vec<Destination> {
     let mut hosts = Vec::new();
     add_hosts_in(settings, None, &mut hosts);
     hosts
+}
+
+/// Returns the maps on the way to the value at a path, outermost first.
+fn maps_around<'a>(settings: &'a Value, path: &[String]) -> Vec<&'a Map<String, Value>> {
+    let mut maps = Vec::new();
+    let mut value = Some(settings);
+    for key in path {
+        maps.extend(value.and_then(Value::as_object));
+        value = value.and_then(|value| child(value, key));
+    }
+    maps
+}
+
+/// Returns the value under a key of a map, or at an index of a list.
+fn child<'a>(value: &'a Value, key: &str) -> Option<&'a Value> {
+    match value {
+        Value::Array(list) => list.get(key.parse::<usize>().ok()?),
+        value => value.get(key),
+    }
 }
 
 /// Adds the hosts that the texts in a value name. `port` is the port beside the value, if any.
@@ -259,7 +266,24 @@ mod tests {
             let refusal = Grants::check_chosen_options(&[option]).unwrap_err().to_string();
             assert!(refusal.contains(option) && refusal.ends_with("settings of this probe"), "{refusal}");
         }
-        assert!(allow_unverified_tls(&json!({ "steps": [{ "verify_tls": false }] })));
-        assert!(!allow_unverified_tls(&json!({ "verify_tls": true, "other": false, "text": "verify_tls: false" })));
+    }
+
+    #[test]
+    fn unverified_tls_counts_for_the_secrets_below_it() {
+        let steps = json!({ "steps": [
+            { "verify_tls": false, "auth": "/steps/0/auth" },
+            { "auth": "/steps/1/auth", "text": "verify_tls: false" },
+        ], "token": "/token" });
+        let check = |settings: &Value, pointer: &str, expected: bool| {
+            assert_eq!(allow_unverified_tls(settings, pointer), expected, "{pointer}");
+        };
+        check(&steps, "/steps/0/auth", true);
+        check(&steps, "/steps/0/auth/bearer", true);
+        check(&steps, "/steps/1/auth", false);
+        check(&steps, "/token", false);
+        let outer =
+            json!({ "verify_tls": false, "login": { "auth": "/login/auth", "verify_tls": true }, "token": "/token" });
+        check(&outer, "/login/auth", false);
+        check(&outer, "/token", true);
     }
 }

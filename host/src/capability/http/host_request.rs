@@ -11,7 +11,7 @@ use wasmtime::component::Resource;
 
 use crate::capability::Context;
 use crate::capability::bindings::sentrynet::probe::http::{Error, HostRequest};
-use crate::capability::grant::{List, allow_unverified_tls};
+use crate::capability::grant::List;
 use crate::capability::http::auth::Authorization;
 use crate::capability::http::exchange::{Exchange, ExchangeContext, ExchangeLimits};
 use crate::capability::http::oauth2::run_with_token;
@@ -86,7 +86,7 @@ impl HostRequest for Context {
     }
 
     fn verify_tls(&mut self, request: Resource<Request>, verify: bool) -> wasmtime::Result<()> {
-        let is_chosen = !verify && !self.probe.built_in && !allow_unverified_tls(&self.probe.visible_settings);
+        let is_chosen = !verify && !self.probe.built_in;
         let request = self.table.get_mut(&request)?;
         request.transport.trust = if verify { Trust::System } else { Trust::Unverified };
         request.secrets.set_chosen("verify_tls", is_chosen);

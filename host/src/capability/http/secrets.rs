@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use url::Url;
 
-use crate::capability::grant::{Grants, Refusal, SecretTarget};
+use crate::capability::grant::{Grants, Refusal, SecretTarget, allow_unverified_tls};
 use crate::capability::probe_context::ProbeContext;
 use crate::config::Protocol;
 
@@ -16,7 +16,8 @@ pub struct SecretSettings {
     pub authorization: Option<Arc<str>>,
     /// The JSON pointer of the setting that names the client certificate's key.
     pub client_key: Option<Arc<str>>,
-    /// The options whose values are not among the probe's settings, by their names in the contract.
+    /// The options whose values are not among the probe's settings, by their names in the contract. `verify_tls` is one of
+    /// them whenever certificates are not verified: whether the settings say so depends on the secret.
     pub chosen_options: BTreeSet<&'static str>,
 }
 
@@ -36,8 +37,10 @@ impl SecretSettings {
     /// # Errors
     /// A [`Refusal`] that names the setting or the entry of `allow` to add.
     pub fn check(&self, probe: &ProbeContext, url: &Url) -> Result<(), Refusal> {
-        if self.authorization.is_some() || self.client_key.is_some() {
-            let chosen: Vec<_> = self.chosen_options.iter().copied().collect();
+        for pointer in [&self.authorization, &self.client_key].into_iter().flatten() {
+            let is_allowed =
+                |option: &str| option == "verify_tls" && allow_unverified_tls(&probe.visible_settings, pointer);
+            let chosen: Vec<_> = self.chosen_options.iter().copied().filter(|option| !is_allowed(option)).collect();
             Grants::check_chosen_options(&chosen)?;
         }
         self.authorization.as_deref().map_or(Ok(()), |pointer| check_url(probe, pointer, url))
