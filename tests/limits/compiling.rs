@@ -167,6 +167,9 @@ fn a_process_that_compiles_limits_itself_and_ends_with_the_host() {
         let text = fs::read_to_string(&limits).expect("it is running");
         text.lines().any(|line| line.starts_with("Max core file size        0 ")).then_some(text)
     });
+    // If memory runs out, the kernel ends this process before the host.
+    let oom_score = fs::read_to_string(format!("/proc/{}/oom_score_adj", child.0.id())).expect("it is running");
+    assert_eq!(oom_score.trim(), "1000");
     for (name, limit) in
         [("Max cpu time", "100"), ("Max file size", "0"), ("Max open files", "16"), ("Max data size", MEMORY_BYTES)]
     {
