@@ -115,6 +115,11 @@ impl Quota {
         self.add(&self.0.received, bytes as u64, self.0.limits.received, LimitKind::Received)
     }
 
+    /// Returns true if any bytes were received.
+    pub fn has_received(&self) -> bool {
+        self.0.received.load(Relaxed) > 0
+    }
+
     /// Counts a connection that is about to be made, and 32 KiB for its buffers.
     ///
     /// # Errors [`Exceeded`] when too many connections of the attempt or of all runs would be open at once, when the

@@ -10,7 +10,7 @@ use crate::capability::record_replay::Halt;
 use crate::capability::wasi::exit_status;
 use crate::capability::{Accounting, Growth, truncate};
 use crate::config::{Limits, MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS};
-use crate::run::{Fault, FaultKind, LimitKind};
+use crate::run::{Failure, Fault, FaultKind, LimitKind};
 use crate::sandbox::backtrace::backtrace;
 
 impl ResourceLimiter for Accounting {
@@ -121,6 +121,26 @@ pub fn with_advice(mut fault: Fault, limits: &Limits) -> Fault {
         fault.message.push_str(&format!("; raise `limits.{}` if {subject} may have more", limit.key()));
     }
     fault
+}
+
+/// Returns the failure of a target that sent a built-in probe more than its run may receive or look into. Returns `None`
+/// for other faults: built-in probes ask for no more than they can use, so that these limits are reached by the target's
+/// doing alone.
+pub fn flood_failure(fault: &Fault, limits: &Limits) -> Option<Failure> {
+    let message = match fault.kind {
+        FaultKind::Limit(LimitKind::Received) => {
+            let most = format_bytes(limits.received);
+            format!("the target sent more than {most}; raise `limits.received` if a run may receive more")
+        }
+        FaultKind::Limit(LimitKind::Memory) => {
+            let most = format_bytes(limits.memory as u64);
+            let advice =
+                if limits.memory == MAX_MEMORY_BYTES { "" } else { "; raise `limits.memory` if it may take more" };
+            format!("what the target sent takes more than {most} of memory to look into{advice}")
+        }
+        _ => return None,
+    };
+    Some(Failure { reason: "too-large".to_owned(), message, mismatches: Vec::new() })
 }
 
 /// Returns the limit whose excess an error reports, if it reports one.

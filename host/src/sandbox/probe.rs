@@ -21,7 +21,7 @@ use crate::sandbox::contract::CONTRACT_VERSION;
 use crate::sandbox::cpu_estimate::CpuEstimate;
 use crate::sandbox::cpu_timer::{CpuTimer, thread_cpu_time};
 use crate::sandbox::executor::HomeRuntime;
-use crate::sandbox::fault::{redaction_fault, with_advice};
+use crate::sandbox::fault::{flood_failure, redaction_fault, with_advice};
 use crate::sandbox::instance::store;
 use crate::sandbox::loaded_component::LoadedComponent;
 use crate::sandbox::outcome::{self, span_status};
@@ -250,7 +250,15 @@ impl ProbeShared {
         let fault = returned.as_ref().err().cloned();
         let outcome = match returned {
             Ok(returned) => outcome::from_guest(returned),
-            Err(fault) => Outcome::Broken(with_last_log_lines(with_advice(fault, &self.limits), log)),
+            Err(fault) => {
+                // In a replay nothing is received: the recording has the fault.
+                let has_received = record_replay.is_replay() || store.data().accounting.quota.has_received();
+                let flood = flood_failure(&fault, &self.limits).filter(|_| self.context.built_in && has_received);
+                match flood {
+                    Some(failure) => Outcome::Failed(failure),
+                    None => Outcome::Broken(with_last_log_lines(with_advice(fault, &self.limits), log)),
+                }
+            }
         };
         record_replay.end_attempt(outcome.as_str(), fault.as_ref(), evidence);
         let evidence =
