@@ -28,6 +28,7 @@ mod log;
 pub mod log_buffer;
 pub mod memory_budget;
 mod net_errors;
+pub mod opening_limit;
 pub mod operator_warnings;
 mod probe_context;
 pub mod quota;

@@ -48,7 +48,7 @@ pub use diagnostic::{Diagnostic, Location, MissingFile, TextRange};
 pub use diagnostic_render::{Level, render};
 pub use distinct_titles::{Renamed, distinct_titles};
 pub use interpolation::{Interpolations, world_readable_warning};
-pub use limits::{Limits, MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS};
+pub use limits::{Limits, MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS, default_per_host};
 pub use model::{
     Allow, AllowSsh, Config, Module, ModuleSettings, ParsedConfig, Probe, Retries, Sample, Sentry, TraceHeaders,
     TraceMode,

@@ -105,7 +105,8 @@ pub async fn start_loading(parsed: ParsedConfig, compiler: Compiler) -> Result<L
 fn new_sandbox(config: &Config, compiler: Compiler) -> Result<Sandbox, NotEnoughResources> {
     let in_flight = config.in_flight.min(config.probes.len().max(1));
     let event_defaults = EventDefaults::new(&config.sentry);
-    Sandbox::new(in_flight, config.total_memory, event_defaults, config.secrets.clone(), compiler)
+    let sandbox = Sandbox::new(in_flight, config.total_memory, event_defaults, config.secrets.clone(), compiler)?;
+    Ok(sandbox.with_per_host(config.per_host))
 }
 
 /// The probes of a configuration that have been loaded.

@@ -10,6 +10,7 @@ use wasmtime::component::Linker;
 
 use crate::capability::connection_budget::ConnectionBudget;
 use crate::capability::memory_budget::MemoryPool;
+use crate::capability::opening_limit::OpeningLimit;
 use crate::capability::{self, SharedState, host_lookup, http};
 use crate::config::{self, Module};
 use crate::propagation::EventDefaults;
@@ -63,6 +64,8 @@ pub struct Sandbox {
     contexts: Mutex<ContextFactory>,
     secrets: Secrets,
     in_flight: usize,
+    /// The connections that all runs open to one host at once.
+    openings: Arc<OpeningLimit>,
 }
 
 /// The kernel refused the resources for this number of runs at once.
@@ -99,10 +102,12 @@ impl Sandbox {
         let executor = GuestExecutor::start().map_err(|error| refused(error.into()))?;
         let mut linker = Linker::new(&engine);
         capability::link(&mut linker).map_err(refused)?;
+        let openings = Arc::new(OpeningLimit::new(config::default_per_host()));
         let shared = SharedState {
             http: Arc::new(http::SharedState::load()),
             ssh: Arc::default(),
             memory: Arc::new(memory),
+            openings: Arc::clone(&openings),
             connections: Arc::new(ConnectionBudget::new(system_limits::connections_beyond_first(in_flight))),
             lookups: host_lookup::pool(),
         };
@@ -112,7 +117,16 @@ impl Sandbox {
             contexts: Mutex::new(ContextFactory::new(event_defaults, secrets.clone())),
             secrets,
             in_flight,
+            openings,
         })
+    }
+
+    /// Sets the number of connections that all runs together open to one host at once, instead of the default of
+    /// `limits.per_host`.
+    #[must_use]
+    pub fn with_per_host(self, connections: usize) -> Self {
+        self.openings.set(connections);
+        self
     }
 
     /// Returns the number of runs that can be in progress at once.

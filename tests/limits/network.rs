@@ -1,6 +1,6 @@
 //! Limits on requests, bytes and connections.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
@@ -174,4 +174,26 @@ fn idle_connections_are_closed_when_the_limit_is_reached() {
 fn waiting_does_not_count_as_cpu_time() {
     let port = tcp_server::respond_slowly(Duration::from_millis(600), Duration::ZERO);
     assert_passed(&run_http_probe(&format!("url: http://127.0.0.1:{port}/\nlimits: {{cpu: 0.3}}")));
+}
+
+#[test]
+fn connections_to_a_host_are_opened_a_few_at_once() {
+    let peak_of = |per_host: usize| {
+        let (open, most) = <(Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
+        let peak = Arc::clone(&most);
+        // Takes its time, and then closes the connection instead of answering the TLS handshake.
+        let port = tcp_server::listen(move |mut connection| {
+            peak.fetch_max(open.fetch_add(1, SeqCst) + 1, SeqCst);
+            let _ = connection.read(&mut [0; 100]);
+            std::thread::sleep(Duration::from_millis(200));
+            open.fetch_sub(1, SeqCst);
+        });
+        let probe = |n| format!("      - {{probe: http, title: 'Number {n}', url: 'https://127.0.0.1:{port}/'}}\n");
+        let probes: String = (0..8).map(probe).collect();
+        let (_, runs) = run_once(&format!("limits: {{per_host: {per_host}}}\ngroups:\n  - probes:\n{probes}"));
+        assert!(runs.iter().all(|run| run["failure"]["reason"] == "tls"), "{runs:#?}");
+        most.load(SeqCst)
+    };
+    assert_eq!(peak_of(1), 1);
+    assert!(peak_of(3) <= 3);
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::capability::blocking_pool::BlockingPool;
 use crate::capability::connection_budget::ConnectionBudget;
 use crate::capability::memory_budget::MemoryPool;
+use crate::capability::opening_limit::OpeningLimit;
 use crate::capability::{http, ssh};
 
 /// State that outlives a run, and that the runs of all probes share.
@@ -17,6 +18,8 @@ pub struct SharedState {
     pub memory: Arc<MemoryPool>,
     /// The connections that all runs may have open together.
     pub connections: Arc<ConnectionBudget>,
+    /// The connections that all runs may open to one host at once.
+    pub openings: Arc<OpeningLimit>,
     /// The threads for the lookups of all runs.
     pub lookups: BlockingPool,
 }

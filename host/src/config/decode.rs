@@ -12,7 +12,7 @@ use self::component::{Component, Modules};
 use self::decoder::Decoder;
 use super::check_in::decode_check_in;
 use super::diagnostic::{Diagnostic, below, quote};
-use super::limits::decode_limits;
+use super::limits::{HostLimits, decode_limits};
 use super::section::Section;
 use super::spool::decode_spool;
 use super::spotlight::decode_spotlight;
@@ -65,7 +65,7 @@ impl Decoder<'_> {
         let mut root = root.unwrap_or(Table::empty(Section::ROOT));
         let (mut sentry, tags, trace_headers) = self.sentry(root.take("sentry"));
         let limits = root.take_table("limits", Section::HOST_LIMITS, &mut self.context);
-        let (limits, in_flight, total_memory) = self.host_limits(limits);
+        let HostLimits { of_run: limits, in_flight, per_host, total_memory } = self.host_limits(limits);
         self.modules = self.modules(root.take("modules"), limits);
         let inherited = Inherited { tags: tags.into(), limits, trace_headers };
 
@@ -87,7 +87,7 @@ impl Decoder<'_> {
             check_in.redact(&secrets);
         }
         let directory = self.directory.to_path_buf();
-        Config { sentry, in_flight, total_memory, probes, check_ins, directory, secrets }
+        Config { sentry, in_flight, per_host, total_memory, probes, check_ins, directory, secrets }
     }
 
     fn warn(&mut self, pointer: String, message: &str) {
@@ -159,15 +159,17 @@ impl Decoder<'_> {
         self.context.errors.push(Diagnostic::outside_file(message));
     }
 
-    /// Returns the limits at the top of the file: those of each run, the maximal number of runs at once, and the
-    /// maximal bytes of memory of all runs together.
-    fn host_limits(&mut self, table: Option<Table>) -> (Limits, usize, Option<usize>) {
+    /// Returns the limits at the top of the file.
+    fn host_limits(&mut self, table: Option<Table>) -> HostLimits {
         let mut table = table.unwrap_or(Table::empty(Section::HOST_LIMITS));
         let total_memory = table.take_bytes("total_memory", &mut self.context).map(|bytes| bytes as usize);
-        let in_flight = table.take_integer("in_flight", &mut self.context);
-        let in_flight = in_flight.map_or_else(|| Section::HOST_LIMITS.default_integer("in_flight"), u64::from);
-        let limits = decode_limits(table, Limits::default(), &mut self.context);
-        (limits, in_flight as usize, total_memory)
+        let mut integer = |key| {
+            let given = table.take_integer(key, &mut self.context).map(u64::from);
+            given.unwrap_or_else(|| Section::HOST_LIMITS.default_integer(key)) as usize
+        };
+        let (in_flight, per_host) = (integer("in_flight"), integer("per_host"));
+        let of_run = decode_limits(table, Limits::default(), &mut self.context);
+        HostLimits { of_run, in_flight, per_host, total_memory }
     }
 
     fn group(&mut self, field: Field, inherited: &Inherited) -> Vec<Probe> {

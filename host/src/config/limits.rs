@@ -45,6 +45,23 @@ pub struct Limits {
     pub log_size: usize,
 }
 
+/// The limits at the top of a file.
+pub struct HostLimits {
+    /// The limits of each run.
+    pub of_run: Limits,
+    /// The maximal number of runs at once.
+    pub in_flight: usize,
+    /// The connections that all runs open to one host at once.
+    pub per_host: usize,
+    /// Bytes of memory of all runs together, if the file has the key.
+    pub total_memory: Option<usize>,
+}
+
+/// Returns the connections that all runs open to one host at once, unless a file says otherwise.
+pub fn default_per_host() -> usize {
+    Section::HOST_LIMITS.default_integer("per_host") as usize
+}
+
 impl Default for Limits {
     /// Returns the defaults of `host.json`.
     fn default() -> Self {

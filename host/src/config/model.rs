@@ -30,6 +30,8 @@ pub struct Config {
     pub sentry: Sentry,
     /// The maximal number of runs at once.
     pub in_flight: usize,
+    /// The connections that all runs open to one host at once.
+    pub per_host: usize,
     /// Bytes of memory of all runs together; `None` if the file has no `total_memory`.
     pub total_memory: Option<usize>,
     /// The probes of all groups, in the order of the file.

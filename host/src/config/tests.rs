@@ -119,7 +119,7 @@ fn examples_of_the_readme_are_valid() {
 #[test]
 fn a_file_with_every_key_is_decoded() {
     let config = ok("everything");
-    assert_eq!((config.in_flight, config.total_memory), (50, Some(2 << 30)));
+    assert_eq!((config.in_flight, config.per_host, config.total_memory), (50, 3, Some(2 << 30)));
     assert_eq!(config.sentry.dsn.as_ref().unwrap().path(), "/prefix/");
     assert_eq!((&*config.sentry.environment, &*config.sentry.release), ("staging", "probes@1.2.3"));
     let sample = Sample { rate: SampleRate::from_share(0.1).unwrap(), slower_than: Some(Duration::from_millis(1500)) };

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue};
 use url::Url;
@@ -18,6 +19,7 @@ use crate::capability::http::response_stream::ResponseSender;
 use crate::capability::http::secrets::SecretSettings;
 use crate::capability::http::session::Session;
 use crate::capability::http::transport::Transport;
+use crate::capability::opening_limit::OpeningPermit;
 use crate::capability::probe_context::ProbeContext;
 use crate::capability::run_handles::RunHandles;
 use crate::capability::timeout::Timeout;
@@ -75,6 +77,8 @@ pub struct Exchange {
     pub followed_redirects: Vec<Redirect>,
     /// The settings that the request sends as credentials.
     pub secrets: SecretSettings,
+    /// The permit to open a connection, until there is one.
+    pub opening: Arc<Mutex<Option<OpeningPermit>>>,
     /// Receives the response while it arrives. If it is `None`, the response's body is collected.
     pub response_sender: Option<Arc<ResponseSender>>,
 }
@@ -97,6 +101,7 @@ impl Exchange {
             trace_hosts: Arc::clone(&context.probe.trace_hosts),
             followed_redirects: Vec::new(),
             secrets: SecretSettings::default(),
+            opening: Arc::default(),
             response_sender: None,
             context,
         }

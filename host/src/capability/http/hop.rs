@@ -62,7 +62,7 @@ impl Hop {
         Self {
             span,
             started,
-            timings: HopTimings::new(exchange.peer_filter()),
+            timings: HopTimings::new(exchange.peer_filter(), Arc::clone(&exchange.opening)),
             head_received: None,
             response_received: None,
             evidence: Box::new(HttpEvidence::new(exchange)),

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use reqwest::header::AUTHORIZATION;
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
@@ -25,6 +26,7 @@ use crate::capability::http::transport::{HttpVersion, ProxyUrl};
 use crate::capability::quota::Exceeded;
 use crate::capability::text::quotable;
 use crate::capability::timeout::Timeout;
+use crate::run::LimitKind;
 
 /// The largest `max-body` of a request, in bytes. Larger values are reduced to it.
 const MAX_BODY_BYTES: u64 = 16 << 20;
@@ -266,7 +268,6 @@ impl HostRequest for Context {
         if !self.probe.may_send {
             return Ok(Err(Error::Denied("nothing is sent while settings are checked".to_owned())));
         }
-        let timeout = Timeout::new(request.timeout, self.deadline);
         let transport = match request.resolve_transport() {
             Ok(transport) => transport,
             Err(why) => return Ok(Err(Error::Other(why))),
@@ -279,7 +280,7 @@ impl HostRequest for Context {
         if let Err(refusal) = request.secrets.check(&self.probe, &request.parts.url) {
             return Ok(Err(Error::Denied(self.refuse(&refusal))));
         }
-        let Request { mut parts, authorization, secrets, max_redirects, max_body_bytes, .. } = request;
+        let Request { mut parts, authorization, secrets, timeout, max_redirects, max_body_bytes, .. } = request;
         let token_client = match authorization {
             None => None,
             Some(Authorization::Header(header)) => {
@@ -291,11 +292,17 @@ impl HostRequest for Context {
                 Some((client, token_transport))
             }
         };
+        // Before any time of the target is measured.
+        let peer = transport.peer(&parts.url);
+        let opening = self.wait_to_open_first(&peer.connect_host, peer.connect_port).await;
+        let timeout = Timeout::new(timeout, self.deadline);
+        let is_shortened = opening.as_ref().is_some_and(|opening| opening.has_shortened(timeout));
         let phase_timeouts = PhaseTimeouts::default();
         let limits = ExchangeLimits { timeout, phase_timeouts, max_redirects, max_body_bytes };
         let parent_span = self.run.recorder.current();
         let mut exchange = Exchange::new(self.exchange_context(), parent_span, parts, transport, limits);
         exchange.secrets = secrets;
+        exchange.opening = Arc::new(Mutex::new(opening));
         // The exchange runs in a task of its own, because this function is polled on the guest's small stack, on a
         // thread where other guests compute. It is boxed, because a task moves its future more than once.
         let exchange = AbortOnDropHandle::new(self.exchanges.spawn(Box::pin(async move {
@@ -308,6 +315,9 @@ impl HostRequest for Context {
         self.accounting.quota.check()?;
         let response = match response {
             Ok(response) => response,
+            Err(Error::Timeout(_)) if is_shortened => {
+                return Err(self.accounting.quota.set_exceeded(LimitKind::Deadline).into());
+            }
             Err(error) => return Ok(Err(error)),
         };
         Ok(Ok(self.table.push(response)?))

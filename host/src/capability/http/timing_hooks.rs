@@ -21,6 +21,7 @@ use tower_service::Service;
 
 use crate::capability::grant::Refusal;
 use crate::capability::http::peer_filter::PeerFilter;
+use crate::capability::opening_limit::OpeningPermit;
 use crate::capability::quota::{ConnectionPermit, Quota};
 use crate::run::LimitKind;
 
@@ -34,6 +35,8 @@ pub struct HopTimings {
     timestamps: Arc<Mutex<Timestamps>>,
     /// `None` if the hop may connect to any address.
     peer_filter: Option<Arc<PeerFilter>>,
+    /// The permit to open a connection, until there is one.
+    opening: Arc<Mutex<Option<OpeningPermit>>>,
 }
 
 /// The times that the hooks have recorded of one hop. A time is `None` if the hop has not reached that point. If there
@@ -79,13 +82,13 @@ impl Timestamps {
 
 impl HopTimings {
     /// Returns the timings of a hop that begins. Without a filter, the hop may connect to any address.
-    pub fn new(peer_filter: Option<Arc<PeerFilter>>) -> Self {
-        Self { timestamps: Arc::default(), peer_filter }
+    pub fn new(peer_filter: Option<Arc<PeerFilter>>, opening: Arc<Mutex<Option<OpeningPermit>>>) -> Self {
+        Self { timestamps: Arc::default(), peer_filter, opening }
     }
 
     /// Returns empty timings for the second attempt of the same hop.
     pub fn for_retry(&self) -> Self {
-        Self::new(self.peer_filter.clone())
+        Self::new(self.peer_filter.clone(), Arc::clone(&self.opening))
     }
 
     /// Returns the filter of the current task's hop, or `None` if the hop may connect to any address.
@@ -99,6 +102,11 @@ impl HopTimings {
     /// Changes the timestamps of the current task's hop. Does nothing outside of [`HopTimings::scope`].
     pub fn record(change: impl FnOnce(&mut Timestamps)) {
         let _ = CURRENT_HOP.try_with(|timings| timings.update(change));
+    }
+
+    /// Lets another connection be opened, since that of the current task's hop is established.
+    fn release_opening() {
+        let _ = CURRENT_HOP.try_with(|timings| timings.opening.lock().take());
     }
 
     /// Runs `work` with this hop as the current task's hop.
@@ -182,6 +190,7 @@ where
             let permit = connections.quota.acquire_connection()?;
             let connection = connecting.await?;
             connections.permits.lock().push(permit);
+            HopTimings::release_opening();
             HopTimings::record(|timestamps| timestamps.connected = Some(Instant::now()));
             Ok(connection)
         }))
