@@ -1,13 +1,17 @@
 //! The ssh probe against OpenSSH, dropbear, and servers that do not speak SSH.
 
+mod algorithms;
 mod commands;
 mod host_keys;
 mod login;
 
 use std::io::{Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::sshd::{Sshd, generate_key};
 use crate::support::{assert_delay_in_phase, find_problems, free_port, run_once, span_duration_ms, spans, tcp_server};
@@ -46,6 +50,14 @@ fn expect_failure_in(keys: &str, reason: &str, phase: &str) -> String {
         .map(|span| span["op"].as_str().expect("an op is text"))
         .collect();
     assert_eq!(at_fault, ["ssh", phase], "{run:#}");
+    run["failure"]["message"].as_str().expect("a failure has a message").to_owned()
+}
+
+/// Asserts that a run fails for this reason. Returns its message.
+#[track_caller]
+fn expect_failure(keys: &str, reason: &str) -> String {
+    let run = run_ssh_probe(keys);
+    assert_eq!((&run["outcome"], &run["failure"]["reason"]), (&json!("failed"), &json!(reason)), "{run:#}");
     run["failure"]["message"].as_str().expect("a failure has a message").to_owned()
 }
 
@@ -190,6 +202,40 @@ fn a_delay_shows_in_its_phase() {
     assert_delay_in_phase(&run, "ssh", &["connect", "banner", "kex", "auth", "exec"], "exec", delay);
 }
 
+/// Returns a configuration with this many ssh probes of one server.
+fn many_ssh_probes(count: usize, limits: &str, keys: &str) -> String {
+    let probe = |n| format!("      - {{probe: ssh, title: 'Number {n}', host: 127.0.0.1, {keys}}}\n");
+    format!("limits: {{{limits}}}\ngroups:\n  - probes:\n{}", (0..count).map(probe).collect::<String>())
+}
+
+#[test]
+fn many_probes_of_a_server_are_not_too_many_for_it() {
+    let sshd = Sshd::openssh("startups", "MaxStartups 10");
+    let keys = format!("port: {}, host_key: '{}'", sshd.port, sshd.fingerprint("ed25519"));
+    let (_, runs) = run_once(&many_ssh_probes(24, "deadline: 300", &keys));
+    assert_eq!(runs.len(), 24);
+    assert!(runs.iter().all(|run| run["outcome"] == "passed"), "{runs:#?}");
+}
+
+#[test]
+fn connections_to_a_host_are_opened_a_few_at_once() {
+    let peak_of = |per_host: usize| {
+        let (open, peak) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let most = Arc::clone(&peak);
+        let port = tcp_server::listen(move |mut connection| {
+            most.fetch_max(open.fetch_add(1, SeqCst) + 1, SeqCst);
+            let _ = connection.read(&mut [0; 100]);
+            std::thread::sleep(Duration::from_millis(200));
+            open.fetch_sub(1, SeqCst);
+        });
+        let (_, runs) = run_once(&many_ssh_probes(8, &format!("per_host: {per_host}"), &format!("port: {port}")));
+        assert!(runs.iter().all(|run| run["failure"]["reason"] == "protocol"), "{runs:#?}");
+        peak.load(SeqCst)
+    };
+    assert_eq!(peak_of(1), 1);
+    assert!(peak_of(3) <= 3);
+}
+
 #[test]
 fn mistakes_in_settings_of_ssh_are_found() {
     let found = find_problems(
@@ -206,6 +252,13 @@ fn mistakes_in_settings_of_ssh_are_found() {
       - {probe: ssh, host: h, title: g, host_key: 5, timeout: 0}
       - {probe: ssh, host: h, title: h, port: 0, timeout: 0}
       - {probe: ssh, host: a b, title: i, timeout: 0}
+      - {probe: ssh, host: 127.0.0.1:12222, title: m}
+      - {probe: ssh, host: '[::1]:22', title: n}
+      - {probe: ssh, host: 'fe80::1%eth0', title: o}
+      - {probe: ssh, host: h, title: p, algorithms: {kex: [+a, b], cipher: +arcfour, key: x}}
+      - {probe: ssh, host: h, title: j, max_output: 1 MiB}
+      - {probe: ssh, host: h, title: k, auth: none, command: uptime, max_output: 17 MiB}
+      - {probe: ssh, host: h, title: l, auth: none, command: uptime, max_output: 2 miles}
 ",
     );
     let expected = [
@@ -228,6 +281,13 @@ fn mistakes_in_settings_of_ssh_are_found() {
         "12:59 expected a number from 0.001 to 3600, got 0",
         "13:28 `a b` is not a host: expected a name or an IP address",
         "13:52 expected a number from 0.001 to 3600, got 0",
+        "14:28 `127.0.0.1:12222` is a host with a port: write `host: 127.0.0.1` and `port: 12222`",
+        "15:28 `[::1]:22` is a host with a port: write `host: ::1` and `port: 22`",
+        "17:54 expected the same prefix before each name: `+` adds it to the default ones",
+        "17:86 unknown key `key`, did you mean `kex`?",
+        "18:53 without `command` there is no output to check",
+        "19:82 expected a size from 1 byte to 16 MiB",
+        "20:82 expected a size: bytes, or text such as `2 MiB`",
     ];
     assert_eq!(found, expected, "{found:#?}");
 }

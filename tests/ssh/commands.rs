@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::{expect_failure_in, expect_passed, login_keys, run_ssh_probe};
+use super::{expect_failure, expect_failure_in, expect_passed, login_keys, run_ssh_probe};
+use crate::support::ssh_server::{self, RequiredAuth};
 use crate::support::sshd::Sshd;
 use crate::support::{eventually, spans};
 
@@ -81,4 +82,68 @@ fn a_connection_that_closes_during_a_command_is_reported() {
     let keys = format!("{}command: echo begun; sleep 0.3; kill -KILL $PPID; sleep 1", login_keys(&sshd));
     let message = expect_failure_in(&keys, "protocol", "ssh.exec");
     assert_eq!(message, "the server closed the connection while the command ran, 6 bytes of output so far");
+}
+
+#[test]
+fn output_that_is_only_known_in_part_is_not_checked() {
+    let sshd = Sshd::openssh("large", "");
+    let login = login_keys(&sshd);
+    let large = "command: head -c 2000000 /dev/zero; echo ERROR\n";
+    let no_error = "checks: {stdout: {not: {contains: ERROR}}}\n";
+    let message = expect_failure(&format!("{login}{large}{no_error}"), "too-large");
+    assert_eq!(
+        message,
+        "the command wrote 2000006 bytes to stdout, more than the 1 MiB that are checked; raise `max_output`, or check \
+         only `stdout size`"
+    );
+    expect_failure(&format!("{login}{large}{no_error}max_output: 2 MiB"), "assertion");
+    expect_failure(&format!("{login}{large}checks: {{$.a: {{exists: false}}}}"), "too-large");
+    expect_passed(&format!("{login}{large}checks: {{stdout size: 2000006, stderr: {{not: {{contains: ERROR}}}}}}"));
+    expect_passed(&format!("{login}command: printf 12345\nmax_output: 5\nchecks: {{stdout: '12345'}}"));
+    let on_stderr = "command: printf 123456 >&2\nmax_output: 5\nchecks: {stderr: {not: {contains: '6'}}}";
+    let message = expect_failure(&format!("{login}{on_stderr}"), "too-large");
+    assert!(message.starts_with("the command wrote 6 bytes to stderr, more than the 5 bytes that "), "{message}");
+}
+
+#[test]
+fn endless_output_is_a_failure_of_the_target() {
+    let sshd = Sshd::openssh("flood", "");
+    let keys = format!("{}command: yes\nlimits: {{received: 4 MiB}}", login_keys(&sshd));
+    let message = expect_failure(&keys, "too-large");
+    assert_eq!(message, "the target sent more than 4 MiB; raise `limits.received` if a run may receive more");
+}
+
+#[test]
+fn the_standard_input_of_a_command_is_empty() {
+    let sshd = Sshd::openssh("stdin", "");
+    expect_passed(&format!(
+        "{}command: cat; echo done\nchecks: {{stdout: {{equals: \"done\\n\"}}}}",
+        login_keys(&sshd)
+    ));
+    if let Some(dropbear) = Sshd::dropbear("stdin", &[]) {
+        expect_passed(&format!("{}command: cat", login_keys(&dropbear)));
+    }
+}
+
+#[test]
+fn a_check_of_the_exit_status_decides_however_the_command_ended() {
+    let sshd = Sshd::openssh("ends", "");
+    let killed = format!("{}command: kill -TERM $$\n", login_keys(&sshd));
+    expect_passed(&format!("{killed}checks: {{exit status: {{exists: false}}}}"));
+    for check in ["exit status: 0", "exit status: {less: 3}", "exit status: {exists: true}"] {
+        let message = expect_failure(&format!("{killed}checks: {{{check}}}"), "signal");
+        assert_eq!(message, "the command was ended by the signal TERM");
+    }
+    expect_failure(&format!("{killed}checks: {{exit status: {{exists: false}}, stdout: x}}"), "assertion");
+
+    let (port, fingerprint) = ssh_server::start(RequiredAuth::Nothing);
+    let keys = format!("port: {port}\nusername: me\nauth: none\nhost_key: {fingerprint}\n");
+    let silent = format!("{keys}command: no-status\n");
+    expect_passed(&format!("{silent}checks: {{exit status: {{exists: false}}, stdout: no-status}}"));
+    for check in ["", "checks: {exit status: 0}"] {
+        let message = expect_failure(&format!("{silent}{check}"), "exit-status");
+        assert_eq!(message, "the server did not say how the command ended");
+    }
+    // A server that disconnects instead of closing the channel has said how the command ended.
+    expect_passed(&format!("{keys}command: disconnect\nchecks: {{exit status: 3}}"));
 }

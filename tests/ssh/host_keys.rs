@@ -1,7 +1,7 @@
 //! Verification of host keys by `known_hosts` and `host_key`.
 
 use super::{expect_failure_in, expect_passed};
-use crate::support::sshd::{Sshd, hash_known_hosts};
+use crate::support::sshd::{Sshd, generate_key, hash_known_hosts, sign_key};
 use crate::support::{empty_folder, spans};
 
 #[test]
@@ -80,4 +80,46 @@ fn hashed_host_names_are_found() {
     hash_known_hosts(&file);
     assert!(std::fs::read_to_string(&file).expect("the file can be read").starts_with("|1|"));
     expect_passed(&format!("port: {}\nknown_hosts: {file}", sshd.port));
+}
+
+#[test]
+fn certificates_of_hosts_are_checked() {
+    let folder = empty_folder("ssh-host-certificate");
+    let authority = generate_key(&folder, "authority", &["-t", "ed25519"], "");
+    let authority_key = std::fs::read_to_string(format!("{authority}.pub")).expect("the public key exists");
+    for kind in ["ed25519", "ecdsa", "rsa"] {
+        // The server reads its certificate when it starts.
+        let start = |name: &str, arguments: &[&str]| {
+            let key = generate_key(&folder, &format!("host-{kind}"), &["-t", kind], "");
+            let certificate = sign_key(&authority, &format!("{key}.pub"), &[&["-h"], arguments].concat());
+            let more = format!("HostKey {key}\nHostCertificate {certificate}");
+            Sshd::openssh(&format!("certificate-{kind}-{name}"), &more)
+        };
+        let probe = |sshd: &Sshd, lines: &str| {
+            let file = sshd.file("known_hosts");
+            std::fs::write(&file, lines).expect("the folder is writable");
+            format!("port: {}\nknown_hosts: {file}", sshd.port)
+        };
+        let trusted = format!("@cert-authority * {authority_key}");
+
+        let sshd = start("valid", &["-n", "127.0.0.1,other"]);
+        let run = expect_passed(&probe(&sshd, &trusted));
+        let shown = spans(&run, "ssh")[0]["data"]["ssh.host_key.type"].as_str().expect("the type is text");
+        assert!(shown.ends_with("-cert-v01@openssh.com"), "{shown}");
+        let message = expect_failure_in(&probe(&sshd, &trusted.replace('*', "other")), "host-key", "ssh.kex");
+        assert!(message.contains(" is not known: "), "{message}");
+        let revoked = format!("{trusted}@revoked * {authority_key}");
+        let message = expect_failure_in(&probe(&sshd, &revoked), "host-key", "ssh.kex");
+        assert!(message.contains("is revoked"), "{message}");
+
+        let sshd = start("other", &["-n", "other"]);
+        let message = expect_failure_in(&probe(&sshd, &trusted), "host-key", "ssh.kex");
+        assert!(message.contains("is not for this host, but for other, and the host key of "), "{message}");
+        let sshd = start("expired", &["-n", "127.0.0.1", "-V", "20200101:20200102"]);
+        let message = expect_failure_in(&probe(&sshd, &trusted), "host-key", "ssh.kex");
+        assert!(message.contains(" has expired on 2020-01-"), "{message}");
+        // As in OpenSSH, the key of a certificate that proves nothing may be known by itself.
+        let key = std::fs::read_to_string(folder.join(format!("host-{kind}.pub"))).expect("the public key exists");
+        expect_passed(&probe(&sshd, &format!("{trusted}[127.0.0.1]:{} {key}", sshd.port)));
+    }
 }

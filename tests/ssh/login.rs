@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::{expect_failure_in, expect_passed, login_keys, ops, ssh_config};
+use super::{expect_failure, expect_failure_in, expect_passed, login_keys, ops, ssh_config};
 use crate::support::ssh_server::{self, RequiredAuth};
-use crate::support::sshd::{Agent, PASSWORD, Sshd, generate_key};
-use crate::support::{run_command, run_once_with, sentrynet, spans};
+use crate::support::sshd::{Agent, PASSWORD, Sshd, generate_key, sign_key};
+use crate::support::{empty_folder, run_command, run_once_with, sentrynet, spans};
 
 #[test]
 fn keys_of_all_types_log_in() {
@@ -87,6 +87,65 @@ fn an_agent_logs_in() {
     assert_eq!(failed["failure"]["reason"], "auth", "{failed:#}");
     let message = message(&failed);
     assert!(message.contains("Too many authentication failures"), "{message}");
+    assert!(
+        message.ends_with("; if it allows too few attempts, name the agent's key: `identity: KEY.pub`"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_public_key_selects_a_key_of_the_agent() {
+    let sshd = Sshd::openssh("agent-key", "");
+    let keys: Vec<_> = (0..8).map(|n| generate_key(&sshd.home, &format!("key{n}"), &["-t", "ed25519"], "")).collect();
+    std::fs::copy(format!("{}.pub", keys[7]), sshd.home.join(".ssh/authorized_keys")).expect("the folder is writable");
+    let agent = Agent::start("select", &keys.iter().map(String::as_str).collect::<Vec<_>>());
+    let login = login_keys(&sshd) + "auth: agent\n";
+    let run = |identity: &str| {
+        let keys = login.replace(&sshd.file("id_ed25519"), identity);
+        let (_, mut runs) = run_once_with(sentrynet().env("SSH_AUTH_SOCK", &agent.socket), &ssh_config(&keys));
+        runs.remove(0)
+    };
+    let passed = run(&format!("{}.pub", keys[7]));
+    assert_eq!(passed["outcome"], "passed", "{passed:#}");
+    let refused = run(&format!("{}.pub", keys[0]));
+    assert_eq!(refused["failure"]["reason"], "auth", "{refused:#}");
+    let absent = run(&sshd.file("id_ed25519.pub"));
+    let message = absent["failure"]["message"].as_str().expect("a failure has a message");
+    assert!(message.contains(" does not have the key of `identity` (ssh-ed25519, SHA256:"), "{message}");
+    let check = |identity: &str, more: &str, expected: &str| {
+        let keys = login.replace(&sshd.file("id_ed25519"), identity) + more;
+        let mut checking = sentrynet();
+        let ended = run_command(checking.args(["check", "-"]).env("SSH_AUTH_SOCK", &agent.socket), &ssh_config(&keys));
+        assert!(ended.code == 2 && ended.stderr.contains(expected), "{}", ended.stderr);
+    };
+    let private = &keys[7];
+    check(private, "", &format!("{private} is a private key: name the public one, {private}.pub, since the agent has"));
+    check(&format!("{private}.pub"), "password: x", "leave out the password, or `auth`");
+    check(&format!("{private}.pub"), "passphrase: x", "`auth: agent` needs no passphrase");
+}
+
+#[test]
+fn the_certificate_beside_a_key_logs_in() {
+    for kind in ["ed25519", "ecdsa", "rsa"] {
+        let name = format!("user-certificate-{kind}");
+        let folder = empty_folder(&format!("ssh-{name}"));
+        let authority = generate_key(&folder, "authority", &["-t", "ed25519"], "");
+        let sshd = Sshd::openssh(&name, &format!("TrustedUserCAKeys {authority}.pub"));
+        let key = generate_key(&sshd.home, "certified", &["-t", kind], "");
+        let login = login_keys(&sshd).replace("id_ed25519", "certified");
+        expect_failure(&login, "auth");
+        sign_key(&authority, &format!("{key}.pub"), &["-n", &sshd.user]);
+        expect_passed(&login);
+        sign_key(&authority, &format!("{key}.pub"), &["-n", &sshd.user, "-V", "20200101:20200102"]);
+        let message = expect_failure(&login, "auth");
+        assert!(
+            message.contains("certified-cert.pub (") && message.contains("which has expired on 2020-01-"),
+            "{message}"
+        );
+        sign_key(&authority, &format!("{key}.pub"), &["-n", "another"]);
+        let message = expect_failure(&login, "auth");
+        assert!(message.contains("the certificate ") && message.contains(" and the key "), "{message}");
+    }
 }
 
 /// Asserts that [`PASSWORD`] logs in to this server by this method, and that a wrong password does not.
@@ -107,7 +166,7 @@ fn passwords_log_in() {
     check_password(port, "me", &fingerprint, "password");
     let (port, fingerprint) = ssh_server::start(RequiredAuth::KeyboardInteractive);
     check_password(port, "me", &fingerprint, "keyboard-interactive");
-    if let Some(sshd) = Sshd::openssh_with_password("password") {
+    if let Some(sshd) = Sshd::openssh_with_password("password", "") {
         check_password(sshd.port, &sshd.user, &sshd.fingerprint("ed25519"), "password");
     }
     if let Some(dropbear) = Sshd::dropbear("password", &[]) {
@@ -130,7 +189,7 @@ fn authentication_that_the_server_does_not_accept_is_reported() {
     let (port, fingerprint) = ssh_server::start(RequiredAuth::PasswordAndKey);
     let keys = format!("port: {port}\nusername: me\nhost_key: {fingerprint}\nauth: password\npassword: {PASSWORD}");
     let message = expect_failure_in(&keys, "auth", "ssh.auth");
-    let expected = "the server refused the password (accepted, but not sufficient) for `me`; it offers publickey";
+    let expected = "the server accepted the password for `me`, but asks for a second factor: publickey";
     assert_eq!(message, expected);
 }
 
@@ -147,4 +206,33 @@ fn servers_without_authentication_or_without_a_method_are_supported() {
     let (port, fingerprint) = ssh_server::start(RequiredAuth::Unsatisfiable);
     let message = expect_failure_in(&format!("port: {port}\nhost_key: {fingerprint}"), "protocol", "ssh.auth");
     assert_eq!(message, "the server offers no way to log in");
+}
+
+#[test]
+fn a_refused_password_is_tried_as_the_answer_to_a_prompt() {
+    let (port, fingerprint) = ssh_server::start(RequiredAuth::PasswordByPromptAlone);
+    check_password(port, "me", &fingerprint, "keyboard-interactive");
+}
+
+#[test]
+fn a_second_factor_is_reported_or_given() {
+    let (port, fingerprint) = ssh_server::start(RequiredAuth::PasswordAndCode);
+    let keys =
+        |port, fingerprint| format!("port: {port}\nusername: me\nhost_key: {fingerprint}\npassword: {PASSWORD}\n");
+    let message = expect_failure_in(&keys(port, fingerprint), "auth", "ssh.auth");
+    assert_eq!(message, "the server asks `me` for a second factor beside the password: `Verification code:`");
+
+    // The key is only asked for after the password, although it is the first credential.
+    let (port, fingerprint) = ssh_server::start(RequiredAuth::PasswordAndKey);
+    let key = generate_key(&empty_folder("ssh-second-factor"), "key", &["-t", "ed25519"], "");
+    expect_passed(&format!("{}identity: {key}", keys(port, fingerprint)));
+    for methods in ["password,publickey", "publickey,password"] {
+        let name = format!("both-{}", methods.split(',').next().unwrap_or_default());
+        let Some(sshd) = Sshd::openssh_with_password(&name, &format!("AuthenticationMethods {methods}")) else {
+            return;
+        };
+        expect_passed(&format!("{}password: {PASSWORD}", login_keys(&sshd)));
+        let message = expect_failure(&login_keys(&sshd), "auth");
+        assert!(message.contains("second factor") || methods.starts_with("password"), "{message}");
+    }
 }

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use russh::keys::{Algorithm, HashAlg, PrivateKey};
-use russh::server::{Auth, ChannelOpenHandle, Config, Handler, Msg, Response, Session, run_stream};
-use russh::{Channel, ChannelId, MethodKind, MethodSet};
+use russh::server::{Auth, ChannelOpenHandle, Config, Handler, Msg, Response, Session, VerifiedPublicKey, run_stream};
+use russh::{Channel, ChannelId, Disconnect, MethodKind, MethodSet};
 
 use crate::support::sshd::PASSWORD;
 
@@ -19,6 +19,10 @@ pub enum RequiredAuth {
     KeyboardInteractive,
     /// The password, and then a public key.
     PasswordAndKey,
+    /// The password by keyboard-interactive authentication alone, although the server also offers the method `password`.
+    PasswordByPromptAlone,
+    /// The password by keyboard-interactive authentication, and then a code.
+    PasswordAndCode,
     /// Nothing that a client can fulfil: the server offers no method.
     Unsatisfiable,
 }
@@ -30,8 +34,9 @@ pub fn start(required: RequiredAuth) -> (u16, String) {
     let methods: &[MethodKind] = match required {
         RequiredAuth::Nothing => &[MethodKind::None],
         RequiredAuth::Password | RequiredAuth::PasswordAndKey => &[MethodKind::Password],
+        RequiredAuth::PasswordByPromptAlone => &[MethodKind::Password, MethodKind::KeyboardInteractive],
         RequiredAuth::Unsatisfiable => &[],
-        RequiredAuth::KeyboardInteractive => &[MethodKind::KeyboardInteractive],
+        RequiredAuth::KeyboardInteractive | RequiredAuth::PasswordAndCode => &[MethodKind::KeyboardInteractive],
     };
     let config = Config {
         methods: MethodSet::from(methods),
@@ -49,7 +54,8 @@ pub fn start(required: RequiredAuth) -> (u16, String) {
             while let Ok((stream, _)) = listener.accept().await {
                 let config = Arc::clone(&config);
                 tokio::spawn(async move {
-                    if let Ok(session) = run_stream(config, stream, SshHandler { required, has_prompted: false }).await
+                    if let Ok(session) =
+                        run_stream(config, stream, SshHandler { required, prompts: 0, has_password: false }).await
                     {
                         let _ = session.await;
                     }
@@ -62,12 +68,15 @@ pub fn start(required: RequiredAuth) -> (u16, String) {
 
 struct SshHandler {
     required: RequiredAuth,
-    has_prompted: bool,
+    /// The number of prompts that were sent.
+    prompts: usize,
+    has_password: bool,
 }
 
 impl SshHandler {
-    fn check_password(&self, shown: &str) -> Auth {
-        match (shown == PASSWORD, self.required) {
+    fn check_password(&mut self, shown: &str) -> Auth {
+        self.has_password = shown == PASSWORD;
+        match (self.has_password, self.required) {
             (true, RequiredAuth::PasswordAndKey) => Auth::Reject {
                 proceed_with_methods: Some(MethodSet::from(&[MethodKind::PublicKey][..])),
                 partial_success: true,
@@ -75,6 +84,13 @@ impl SshHandler {
             (true, _) => Auth::Accept,
             (false, _) => Auth::reject(),
         }
+    }
+
+    /// Returns a request for answers to prompts, each with its echo.
+    fn prompt(&mut self, prompts: &[(&'static str, bool)]) -> Auth {
+        self.prompts += 1;
+        let prompts: Vec<_> = prompts.iter().map(|(prompt, echo)| (Cow::from(*prompt), *echo)).collect();
+        Auth::Partial { name: "".into(), instructions: "".into(), prompts: prompts.into() }
     }
 }
 
@@ -85,8 +101,16 @@ impl Handler for SshHandler {
         Ok(if self.required == RequiredAuth::Nothing { Auth::Accept } else { Auth::reject() })
     }
 
+    async fn auth_publickey(&mut self, _: &str, _: VerifiedPublicKey<'_>) -> Result<Auth, Self::Error> {
+        let is_second_factor = self.required == RequiredAuth::PasswordAndKey && self.has_password;
+        Ok(if is_second_factor { Auth::Accept } else { Auth::reject() })
+    }
+
     async fn auth_password(&mut self, _: &str, password: &str) -> Result<Auth, Self::Error> {
-        Ok(self.check_password(password))
+        Ok(match self.required {
+            RequiredAuth::PasswordByPromptAlone => Auth::reject(),
+            _ => self.check_password(password),
+        })
     }
 
     async fn auth_keyboard_interactive<'a>(
@@ -95,14 +119,17 @@ impl Handler for SshHandler {
         _: &str,
         response: Option<Response<'a>>,
     ) -> Result<Auth, Self::Error> {
-        let Some(response) = response.filter(|_| std::mem::replace(&mut self.has_prompted, true)) else {
-            self.has_prompted = true;
-            let prompts = [(Cow::from("Name: "), true), (Cow::from("Password: "), false)];
-            return Ok(Auth::Partial { name: "".into(), instructions: "".into(), prompts: prompts.to_vec().into() });
-        };
-        let answers: Vec<_> = response.collect();
+        let answers: Vec<_> = response.into_iter().flatten().collect();
+        if self.prompts == 0 {
+            return Ok(self.prompt(&[("Name: ", true), ("Password: ", false)]));
+        }
         let password = answers.get(1).map(|answer| String::from_utf8_lossy(answer).into_owned());
-        Ok(self.check_password(&password.unwrap_or_default()))
+        match self.check_password(&password.unwrap_or_default()) {
+            Auth::Accept if self.required == RequiredAuth::PasswordAndCode => {
+                Ok(self.prompt(&[("Verification code: ", false)]))
+            }
+            checked => Ok(checked),
+        }
     }
 
     async fn channel_open_session(
@@ -115,7 +142,8 @@ impl Handler for SshHandler {
         Ok(())
     }
 
-    /// Runs no command, but writes the command line to standard output. The command `refuse` is rejected.
+    /// Runs no command, but writes the command line to standard output. The command `refuse` is rejected; `no-status` ends
+    /// without an exit status; `disconnect` ends with the status 3, and with the connection.
     async fn exec_request(
         &mut self,
         channel: ChannelId,
@@ -127,7 +155,14 @@ impl Handler for SshHandler {
         }
         session.channel_success(channel)?;
         session.data(channel, command.to_vec())?;
-        session.exit_status_request(channel, 0)?;
+        match command {
+            b"no-status" => {}
+            b"disconnect" => {
+                session.exit_status_request(channel, 3)?;
+                return session.disconnect(Disconnect::ByApplication, "", "");
+            }
+            _ => session.exit_status_request(channel, 0)?,
+        }
         session.eof(channel)?;
         session.close(channel)
     }

@@ -47,10 +47,11 @@ impl Sshd {
         Self::openssh_with(name, more, if private { Users::Private } else { Users::Machine })
     }
 
-    /// Starts OpenSSH with password authentication by [`PASSWORD`]. Returns `None` without mount namespaces.
+    /// Starts OpenSSH with password authentication by [`PASSWORD`], and `more` lines as in [`Sshd::openssh`]. Returns `None` without mount namespaces.
     #[track_caller]
-    pub fn openssh_with_password(name: &str) -> Option<Self> {
-        has_mount_namespaces().then(|| Self::openssh_with(name, "PasswordAuthentication yes", Users::Private))
+    pub fn openssh_with_password(name: &str, more: &str) -> Option<Self> {
+        let more = format!("PasswordAuthentication yes\n{more}");
+        has_mount_namespaces().then(|| Self::openssh_with(name, &more, Users::Private))
     }
 
     #[track_caller]
@@ -213,6 +214,15 @@ pub fn generate_key(folder: &Path, name: &str, arguments: &[&str], passphrase: &
     let mut keygen = command_with_libraries(&program_path("usr/bin/ssh-keygen"));
     run_successfully(keygen.args(["-q", "-N", passphrase, "-C", name, "-f"]).arg(&file).args(arguments));
     file.display().to_string()
+}
+
+/// Signs the public key in a file with another key, as `ssh-keygen -s` does with these arguments. Returns the path of the
+/// certificate, which is beside the key.
+#[track_caller]
+pub fn sign_key(authority: &str, public_key: &str, arguments: &[&str]) -> String {
+    let mut keygen = command_with_libraries(&program_path("usr/bin/ssh-keygen"));
+    run_successfully(keygen.args(["-q", "-s", authority, "-I", "test"]).args(arguments).arg(public_key));
+    format!("{}-cert.pub", public_key.trim_end_matches(".pub"))
 }
 
 /// Hashes the host names in a `known_hosts` file.

@@ -5,6 +5,7 @@
 use crate::capability::Context;
 use crate::capability::bindings::sentrynet::probe::ssh::Host;
 
+mod algorithms;
 mod auth;
 mod client;
 mod client_handler;

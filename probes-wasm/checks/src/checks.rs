@@ -54,6 +54,11 @@ impl Checks {
         self.0.iter().any(|check| check.subject == *subject)
     }
 
+    /// Returns true if there is a check of a JSONPath.
+    pub fn need_json(&self) -> bool {
+        self.0.iter().any(|check| matches!(check.subject, Subject::Json(_)))
+    }
+
     /// Returns true if there are no checks.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -67,8 +72,7 @@ impl Checks {
     /// # Errors
     /// Returns the sentence of [`Observation::json`] if no other check fails.
     pub fn evaluate(&self, observation: &dyn Observation) -> Result<Vec<Mismatch>, String> {
-        let needs_json = self.0.iter().any(|check| matches!(check.subject, Subject::Json(_)));
-        let json = needs_json.then(|| observation.json());
+        let json = self.need_json().then(|| observation.json());
         let mut not_json = None;
         let mut mismatches = Vec::new();
         for Check { name, subject, predicate } in &self.0 {

@@ -63,6 +63,11 @@ impl Failure {
         Err(Self::new("assertion", message).with_mismatches(mismatches))
     }
 
+    /// Returns the checks that did not hold.
+    pub fn mismatches(&self) -> &[Mismatch] {
+        &self.mismatches
+    }
+
     /// Adds checks that did not hold.
     #[must_use]
     pub fn with_mismatches(mut self, mismatches: Vec<Mismatch>) -> Self {

@@ -55,11 +55,13 @@ mod error;
 pub mod http;
 pub mod log;
 mod settings;
+mod size;
 pub mod span;
 pub mod ssh;
 
 pub use error::{Failure, Mismatch, Trouble};
 pub use settings::{Problems, SecretSetting, escape_pointer};
+pub use size::{Size, format_bytes};
 
 /// A probe. See the [crate's example](crate).
 pub trait Probe {

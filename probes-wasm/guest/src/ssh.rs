@@ -54,6 +54,15 @@ impl Client {
         self.0.accept_new();
     }
 
+    /// Sets the algorithms of one kind (`kex`, `host-key`, `cipher` or `mac`) that the connection may use. `names` is a
+    /// list as in OpenSSH's `ssh_config`: names with commas between them, after `+` to add them to the default ones.
+    ///
+    /// # Errors
+    /// Returns [`Invalid`] if the kind or a name is unknown, or if no algorithm is left.
+    pub fn algorithms(&self, kind: &str, names: &str) -> Result<(), Invalid> {
+        self.0.algorithms(kind, names).map_err(Invalid)
+    }
+
     /// Adds a private key to log in with, from a file.
     ///
     /// # Errors
@@ -68,6 +77,15 @@ impl Client {
     /// Returns [`Invalid`] if there is no agent, or if the operator does not allow it.
     pub fn agent(&self) -> Result<(), Invalid> {
         self.0.agent().map_err(Invalid)
+    }
+
+    /// Adds one of the keys that the SSH agent holds to log in with, by the file of its public key.
+    ///
+    /// # Errors
+    /// Returns [`Invalid`] if there is no agent, if the operator does not allow it, if the file is no public key, or if the
+    /// probe's settings do not contain its path.
+    pub fn agent_key(&self, path: &str) -> Result<(), Invalid> {
+        self.0.agent_key(path).map_err(Invalid)
     }
 
     /// Adds a password to log in with. There can be 10 credentials: keys, passwords and agents together.

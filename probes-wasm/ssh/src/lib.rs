@@ -1,5 +1,6 @@
 //! The built-in probe `ssh`: connects to an SSH server, and optionally logs in and runs a command.
 
+mod algorithms;
 mod observation;
 mod settings;
 
@@ -7,7 +8,7 @@ use sentrynet_checks::{Checks, Protocol, Subject};
 use sentrynet_guest::ssh::{Output, Session};
 use sentrynet_guest::{Failure, Mismatch, Probe, Problems, Trouble, span};
 
-use crate::observation::{MAX_OUTPUT_BYTES, SshObservation};
+use crate::observation::SshObservation;
 use crate::settings::Settings;
 
 struct Ssh;
@@ -34,21 +35,25 @@ impl Probe for Ssh {
         if settings.logs_in() {
             session.authenticate()?;
         }
-        let output = settings.command().map(|command| session.exec(command, MAX_OUTPUT_BYTES)).transpose()?;
-        if let Some(output) = &output {
-            check_exit(output, checks.mentions(&Subject::ExitStatus))?;
+        let max_output = settings.max_output_bytes();
+        let output = settings.command().map(|command| session.exec(command, max_output)).transpose()?;
+        let end = output.as_ref().map_or(Ok(()), check_exit);
+        if !checks.mentions(&Subject::ExitStatus) {
+            end?;
+            return evaluate(&checks, session, output);
         }
-        evaluate(&checks, session, output)
+        // A check decides on the exit status, so that the command may end in any way.
+        let has_status = output.as_ref().is_some_and(|output| output.exit_status.is_some());
+        let evaluated = evaluate(&checks, session, output);
+        if has_status { evaluated } else { evaluated.map_err(|trouble| explain_missing_status(trouble, end)) }
     }
 }
 
-/// Fails if the command was ended by a signal, if its exit status is not known, or if that is not 0. With
-/// `is_status_checked`, any exit status is accepted here, since a check decides on it.
-fn check_exit(output: &Output, is_status_checked: bool) -> Result<(), Failure> {
+/// Fails if the command was ended by a signal, if its exit status is not known, or if that is not 0.
+fn check_exit(output: &Output) -> Result<(), Failure> {
     let detail = last_line(&output.stderr).map(|line| format!(": {line}")).unwrap_or_default();
     match (output.exit_status, &output.signal) {
         (Some(0), _) => Ok(()),
-        (Some(_), _) if is_status_checked => Ok(()),
         (Some(status), _) => {
             let mismatch = Mismatch::new("exit status", 0, status);
             let message = format!("the command ended with status {status}{detail}");
@@ -63,6 +68,19 @@ fn check_exit(output: &Output, is_status_checked: bool) -> Result<(), Failure> {
     }
 }
 
+/// Returns the failure of the command's end instead of that of the checks, with the mismatches of these, if a check
+/// requires the exit status that is missing: a signal explains more than a missing value does.
+fn explain_missing_status(trouble: Trouble, end: Result<(), Failure>) -> Trouble {
+    match (trouble, end) {
+        (Trouble::Failed(failure), Err(end))
+            if failure.mismatches().iter().any(|mismatch| mismatch.subject == "exit status") =>
+        {
+            end.with_mismatches(failure.mismatches().to_vec()).into()
+        }
+        (trouble, _) => trouble,
+    }
+}
+
 /// Evaluates the checks in a span of their own.
 fn evaluate(checks: &Checks, session: Session, output: Option<Output>) -> Result<(), Trouble> {
     if checks.is_empty() {
@@ -70,6 +88,7 @@ fn evaluate(checks: &Checks, session: Session, output: Option<Output>) -> Result
     }
     let observation = SshObservation::new(session, output);
     span::scope("ssh.assert", "Checking assertions", |_| {
+        observation.check_completeness(checks)?;
         let mismatches = checks.evaluate(&observation).map_err(|why| Failure::new("json", why))?;
         Ok(Failure::if_any(mismatches)?)
     })

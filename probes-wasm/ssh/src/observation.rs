@@ -2,12 +2,10 @@
 
 use std::cell::OnceCell;
 
-use sentrynet_checks::{Observation, Subject};
+use sentrynet_checks::{Checks, Observation, Subject};
 use sentrynet_guest::ssh::{Output, Session};
+use sentrynet_guest::{Failure, format_bytes};
 use serde_json::Value;
-
-/// The bytes of standard output, and of standard error, that are checked at most.
-pub const MAX_OUTPUT_BYTES: u64 = 1 << 20;
 
 /// A session, and the output of its command if there was one, which is parsed as JSON at most once.
 pub struct SshObservation {
@@ -21,13 +19,31 @@ impl SshObservation {
         Self { session, output, json: OnceCell::new() }
     }
 
+    /// Fails if the checks look into standard output or standard error, and only its beginning is known: a check of a part
+    /// could pass where the whole does not.
+    pub fn check_completeness(&self, checks: &Checks) -> Result<(), Failure> {
+        let Some(output) = &self.output else { return Ok(()) };
+        let cut = |name: &str, stored: &[u8], size: u64| {
+            let message = format!(
+                "the command wrote {size} bytes to {name}, more than the {} that are checked; raise `max_output`, or check \
+                 only `{name} size`",
+                format_bytes(stored.len() as u64)
+            );
+            Err(Failure::new("too-large", message))
+        };
+        let looks_into_stdout = checks.mentions(&Subject::Stdout) || checks.need_json();
+        if looks_into_stdout && output.stdout_size > output.stdout.len() as u64 {
+            return cut("stdout", &output.stdout, output.stdout_size);
+        }
+        if checks.mentions(&Subject::Stderr) && output.stderr_size > output.stderr.len() as u64 {
+            return cut("stderr", &output.stderr, output.stderr_size);
+        }
+        Ok(())
+    }
+
     /// Parses the standard output as JSON.
     fn parse(&self) -> Result<Value, String> {
         let output = self.output.as_ref().ok_or("no command was run, so that there is no output to read as JSON")?;
-        if output.stdout_size > MAX_OUTPUT_BYTES {
-            let size = output.stdout_size;
-            return Err(format!("the output has {size} bytes, more than the {MAX_OUTPUT_BYTES} that are checked"));
-        }
         serde_json::from_slice(&output.stdout).map_err(|error| format!("the output is not JSON: {error}"))
     }
 }

@@ -4,15 +4,21 @@ use std::time::Duration;
 
 use sentrynet_checks::{Checks, Problem, Protocol, Subject};
 use sentrynet_guest::ssh::Client;
-use sentrynet_guest::{Problems, SecretSetting};
+use sentrynet_guest::{Problems, SecretSetting, Size, format_bytes};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+
+use crate::algorithms::Algorithms;
 
 const DEFAULT_PORT: u32 = 22;
 
 /// The bounds of the setting `timeout`, in seconds.
 const MIN_TIMEOUT_SECONDS: f64 = 0.001;
 const MAX_TIMEOUT_SECONDS: u32 = 3600;
+
+/// The setting `max_output`: its default and its greatest value, in bytes.
+const DEFAULT_MAX_OUTPUT_BYTES: u64 = 1 << 20;
+const MAX_MAX_OUTPUT_BYTES: u64 = 16 << 20;
 
 /// An SSH server, how to log in, and a command to run there.
 #[derive(Deserialize, schemars::JsonSchema)]
@@ -25,18 +31,26 @@ pub struct Settings {
     port: Option<u32>,
     /// The user to log in as; needed with any credentials.
     username: Option<String>,
-    /// The file of a private key to log in with, in OpenSSH's format or PEM.
+    /// The file of a private key to log in with, in OpenSSH's format or PEM. If there is a certificate of the key beside it
+    /// (`id_ed25519-cert.pub`), that is tried first. With `auth: agent`, the file of a public key: the only one of the
+    /// agent's keys to use.
     identity: Option<String>,
     /// The passphrase of an encrypted `identity`.
     passphrase: Option<SecretSetting>,
-    /// A password to log in with.
+    /// A password to log in with. If the server refuses it, it is also the answer to the first hidden prompt of
+    /// `keyboard-interactive`.
     password: Option<SecretSetting>,
-    /// The way to log in: `key` (the file of `identity`), `password`, `agent` (the keys that the SSH agent holds), or
-    /// `none` (no login). Unless given, with `identity` and `password`, whichever are given; without these, the probe
+    /// The way to log in: `key` (the file of `identity`), `password`, `agent` (the keys that the SSH agent holds, or the
+    /// one of `identity`), or `none` (no login). Unless given, with `identity` and `password`, whichever are given; without these, the probe
     /// connects and does not log in.
     auth: Option<Auth>,
-    /// The command to run after login. Its exit status must be 0, unless there is a check of `exit status`.
+    /// The command to run after login. Its standard input is empty. Its exit status must be 0, unless there is a check
+    /// of `exit status`.
     command: Option<String>,
+    /// The bytes of standard output, and of standard error, that can be checked, such as `4 MiB`. A check that looks into
+    /// more fails with the reason `too-large`; `stdout size` and `stderr size` count all bytes. 16 MiB at most; 1 MiB
+    /// unless given.
+    max_output: Option<Size>,
     /// Conditions on the server and the command: `stdout: {contains: OK}`, `exit status: {less: 3}`.
     #[serde(default)]
     #[schemars(schema_with = "sentrynet_checks::schema::ssh")]
@@ -49,6 +63,9 @@ pub struct Settings {
     /// The host's key, or a list of keys of which one must match: a fingerprint (`SHA256:…`) or the public key itself
     /// (`ssh-ed25519 AAAA…`). `accept-new` accepts the key of a host that is not known yet, and remembers it.
     host_key: Option<HostKey>,
+    /// Algorithms other than those that OpenSSH 9.2 uses unless told otherwise, in lists with the prefixes of
+    /// `ssh_config`: `{kex: [+diffie-hellman-group14-sha1], host_key: [+ssh-rsa], cipher: [+aes128-cbc]}`, and `mac`.
+    algorithms: Option<Algorithms>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize, schemars::JsonSchema)]
@@ -81,6 +98,11 @@ impl Settings {
     /// Returns the command to run.
     pub fn command(&self) -> Option<&str> {
         self.command.as_deref()
+    }
+
+    /// Returns the bytes of standard output, and of standard error, that can be checked.
+    pub fn max_output_bytes(&self) -> u64 {
+        self.max_output.map_or(DEFAULT_MAX_OUTPUT_BYTES, Size::bytes)
     }
 
     /// Builds the client, and adds all mistakes in its settings, those that the host finds included. Returns `None`
@@ -116,6 +138,9 @@ impl Settings {
                 key => drop(problems.ok_or_add("/host_key", client.host_key(key))),
             }
         }
+        if let Some(algorithms) = &self.algorithms {
+            algorithms.apply(&client, problems);
+        }
         if self.logs_in() {
             self.add_credentials(&client, problems);
         }
@@ -129,7 +154,10 @@ impl Settings {
             problems.ok_or_add("/identity", client.identity(file, self.passphrase.as_ref()));
         }
         if self.auth == Some(Auth::Agent) {
-            problems.ok_or_add("/auth", client.agent());
+            match &self.identity {
+                Some(file) => problems.ok_or_add("/identity", client.agent_key(file)),
+                None => problems.ok_or_add("/auth", client.agent()),
+            };
         }
         if let (Some(password), true) = (&self.password, is_selected(Auth::Password)) {
             problems.ok_or_add("/password", client.password(password));
@@ -148,6 +176,13 @@ impl Settings {
             Some(Auth::Password) if self.password.is_none() => {
                 problems.add("/auth", "`auth: password` needs a password: `password: ${env:NAME}`");
             }
+            Some(Auth::Agent) if self.password.is_some() => {
+                problems
+                    .add("/password", "`auth: agent` logs in with the agent's keys: leave out the password, or `auth`");
+            }
+            Some(Auth::Agent) if self.passphrase.is_some() => {
+                problems.add("/passphrase", "`auth: agent` needs no passphrase: the agent has the key without one");
+            }
             Some(Auth::None) if self.identity.is_some() || self.password.is_some() => {
                 problems.add("/auth", "`auth: none` does not log in, and credentials are given: leave out one of them");
             }
@@ -158,6 +193,13 @@ impl Settings {
         }
         if self.command.as_ref().is_some_and(|command| command.trim().is_empty()) {
             problems.add("/command", "the command is empty: leave it out to log in only");
+        }
+        if !(1..=MAX_MAX_OUTPUT_BYTES).contains(&self.max_output_bytes()) {
+            let greatest = format_bytes(MAX_MAX_OUTPUT_BYTES);
+            problems.add("/max_output", format!("expected a size from 1 byte to {greatest}"));
+        }
+        if self.command.is_none() && self.max_output.is_some() {
+            problems.add("/max_output", "without `command` there is no output to check");
         }
         if self.command.is_some() && self.auth != Some(Auth::None) && !self.logs_in() {
             let advice = "give `identity` or `password`, or say `auth: agent`, or `auth: none` where anyone is let in";

@@ -251,8 +251,10 @@ intercept! { ssh::HostClient as "ssh.client" {
     external known_hosts(client: Resource<Client>, path: String) -> Result<(), String>;
     external host_key(client: Resource<Client>, key: String) -> Result<(), String>;
     external accept_new(client: Resource<Client>) -> ();
+    external algorithms(client: Resource<Client>, kind: String, names: String) -> Result<(), String>;
     external identity(client: Resource<Client>, path: String, passphrase: Option<String>) -> Result<(), String>;
     external agent(client: Resource<Client>) -> Result<(), String>;
+    external agent_key(client: Resource<Client>, path: String) -> Result<(), String>;
     external password(client: Resource<Client>, setting: String) -> Result<(), String>;
     external_async connect(client: Resource<Client>) -> Result<Resource<Session>, ssh::Error>;
     forget drop(client: Resource<Client>) -> ();

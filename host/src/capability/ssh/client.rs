@@ -1,5 +1,6 @@
 //! The resource `client`: the description of a connection.
 
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,8 +15,9 @@ use crate::capability::bindings::sentrynet::probe::ssh::{Error as GuestError, Ho
 use crate::capability::grant::{Grants, List, Refusal, SecretTarget};
 use crate::capability::probe_context::ProbeContext;
 use crate::capability::regular_file;
+use crate::capability::ssh::algorithms::{AllowedAlgorithms, Kind};
 use crate::capability::ssh::connect::connect;
-use crate::capability::ssh::credential::Credential;
+use crate::capability::ssh::credential::{Credential, load_public_key};
 use crate::capability::ssh::session::Session;
 use crate::capability::ssh::target::Target;
 use crate::capability::ssh::trust::{AcceptNew, PinnedKey, Trust};
@@ -32,6 +34,7 @@ pub struct Client {
     host: String,
     port: u16,
     username: Option<String>,
+    algorithms: AllowedAlgorithms,
     credentials: Vec<Credential>,
     known_hosts: Option<PathBuf>,
     pinned_keys: Vec<PinnedKey>,
@@ -46,10 +49,18 @@ pub struct Client {
 impl HostClient for Context {
     fn new(&mut self, host: String, port: u16) -> wasmtime::Result<Result<Resource<Client>, String>> {
         const MAX_HOST_BYTES: usize = 253;
+        if let Some((name, port)) = split_port(&host) {
+            let (host, name) = (quotable(&host), quotable(name));
+            return Ok(Err(format!("`{host}` is a host with a port: write `host: {name}` and `port: {port}`")));
+        }
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let may_contain = |char: char| char.is_ascii_alphanumeric() || "-._:%".contains(char);
         if host.is_empty() || host.len() > MAX_HOST_BYTES || !host.chars().all(may_contain) {
             return Ok(Err(format!("`{}` is not a host: expected a name or an IP address", quotable(&host))));
+        }
+        let address = host.split('%').next().unwrap_or_default();
+        if host.contains(':') && address.parse::<Ipv6Addr>().is_err() {
+            return Ok(Err(format!("`{host}` is not a host: expected a name or an IP address")));
         }
         if port == 0 {
             return Ok(Err("nothing can listen on port 0".to_owned()));
@@ -58,6 +69,7 @@ impl HostClient for Context {
             host,
             port,
             username: None,
+            algorithms: AllowedAlgorithms::default(),
             credentials: Vec::new(),
             known_hosts: None,
             pinned_keys: Vec::new(),
@@ -120,6 +132,19 @@ impl HostClient for Context {
         Ok(())
     }
 
+    fn algorithms(
+        &mut self,
+        client: Resource<Client>,
+        kind: String,
+        names: String,
+    ) -> wasmtime::Result<Result<(), String>> {
+        let client = self.table.get_mut(&client)?;
+        Ok(match Kind::parse(&kind) {
+            Some(kind) => client.algorithms.set(kind, &names),
+            None => Err(format!("`{}` is no kind of algorithms", quotable(&kind))),
+        })
+    }
+
     fn identity(
         &mut self,
         client: Resource<Client>,
@@ -140,7 +165,20 @@ impl HostClient for Context {
         if let Err(refusal) = self.probe.policy.grants.check_agent() {
             return Ok(Err(self.refuse(&refusal)));
         }
-        self.add_credential(&client, Credential::Agent { socket: None }, None)
+        self.add_credential(&client, Credential::Agent { socket: None, key: None }, None)
+    }
+
+    fn agent_key(&mut self, client: Resource<Client>, path: String) -> wasmtime::Result<Result<(), String>> {
+        if let Err(refusal) = self.probe.policy.grants.check_agent() {
+            return Ok(Err(self.refuse(&refusal)));
+        }
+        match self.file(&path).and_then(|path| load_public_key(&path)) {
+            Ok(key) => self.add_credential(&client, Credential::Agent { socket: None, key: Some(Box::new(key)) }, None),
+            Err(message) => {
+                self.accounting.quota.check_host()?;
+                Ok(Err(message))
+            }
+        }
     }
 
     fn password(&mut self, client: Resource<Client>, setting: String) -> wasmtime::Result<Result<(), String>> {
@@ -170,13 +208,18 @@ impl HostClient for Context {
         } else {
             Trust::Pinned(client.pinned_keys)
         };
+        // Before any time of the target is measured.
+        let opening = self.wait_to_open(&client.host, client.port).await;
+        let timeout = Timeout::new(client.timeout, self.deadline);
+        let is_shortened = opening.has_shortened(timeout);
         let target = Target {
             host: client.host,
             port: client.port,
             username: client.username,
+            algorithms: client.algorithms,
             credentials: client.credentials,
             trust,
-            timeout: Timeout::new(client.timeout, self.deadline),
+            timeout,
         };
         self.accounting.quota.count_request()?;
         let (permit, started) = (self.acquire_connection()?, Instant::now());
@@ -185,12 +228,15 @@ impl HostClient for Context {
         // The connection is opened in a task of its own, since here the future would be polled on the guest's small
         // stack, and delayed by other guests that compute.
         let connecting =
-            self.exchanges.spawn(async move { connect(target, permit, &filter, &lookup, run, parent).await });
+            self.exchanges.spawn(async move { connect(target, permit, opening, &filter, &lookup, run, parent).await });
         let connected = AbortOnDropHandle::new(connecting).await?;
         self.accounting.quota.check()?;
         match connected {
-            Ok(connection) => Ok(Ok(self.table.push(Session::new(connection, started.elapsed()))?)),
-            Err(error) => Ok(Err(error.into())),
+            Ok(connection) => Ok(Ok(self.table.push(Session::new(connection, started.elapsed(), is_shortened))?)),
+            Err(error) => {
+                error.check_shortened(is_shortened, &self.accounting.quota)?;
+                Ok(Err(error.into()))
+            }
         }
     }
 
@@ -248,4 +294,13 @@ impl Context {
         let text = self.setting(pointer)?.as_str();
         text.map(SecretString::from).ok_or_else(|| "expected text".to_owned())
     }
+}
+
+/// Returns the host and the port of a text such as `shop.example:2222` or `[2001:db8::7]:22`. Returns `None` for a host
+/// alone, such as `2001:db8::22`.
+fn split_port(text: &str) -> Option<(&str, u16)> {
+    let (host, port) = text.rsplit_once(':')?;
+    let port = port.parse().ok()?;
+    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    address.or_else(|| (!host.contains(':')).then_some(host)).map(|host| (host, port))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use russh::client::{ChannelOpenHandle, DisconnectReason, Handler, Msg, Session};
 use russh::keys::{HashAlg, PublicKeyOrCertificate};
-use russh::{Channel, Names};
+use russh::{Channel, Disconnect, Names};
 
 use crate::capability::ssh::error;
 use crate::capability::ssh::handshake::{Algorithms, Handshake, HostKey};
@@ -40,22 +40,30 @@ impl Handler for ClientHandler {
     type Error = HandlerError;
 
     async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, HandlerError> {
-        // The client offers no algorithms of certificates, so that no server shows a certificate.
-        let PublicKeyOrCertificate::PublicKey { key, .. } = shown else { return Ok(false) };
-        let key = key.clone();
-        self.handshake.record(|facts| {
-            facts.host_key = Some(HostKey {
-                kind: key.algorithm().as_str().to_owned(),
-                fingerprint: key.fingerprint(HashAlg::Sha256).to_string(),
-            });
-        });
+        let (key, certificate) = (shown.public_key(), shown.certificate().cloned());
+        let algorithm = key.algorithm();
+        let kind = match &certificate {
+            Some(_) => algorithm.to_certificate_type(),
+            None => algorithm.as_str().to_owned(),
+        };
+        let fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
+        self.handshake.record(|facts| facts.host_key = Some(HostKey { kind, fingerprint }));
         let (trust, known_host) = (Arc::clone(&self.trust), Arc::clone(&self.known_host));
+        let verify = move || match certificate {
+            Some(certificate) => trust.verify_certificate(&known_host, &certificate),
+            None => trust.verify(&known_host, &key),
+        };
         // The key is verified on a blocking thread, since this may write a file, and wait for other programs that have
         // locked the file.
-        match tokio::task::spawn_blocking(move || trust.verify(&known_host, &key)).await {
+        match tokio::task::spawn_blocking(verify).await {
             Ok(verified) => verified.map(|()| true).map_err(HandlerError::HostKey),
             Err(error) => Err(HandlerError::Protocol(std::io::Error::from(error).into())),
         }
+    }
+
+    async fn auth_banner(&mut self, _: &str, _: &mut Session) -> Result<(), HandlerError> {
+        self.handshake.record(|facts| facts.has_auth_banner = true);
+        Ok(())
     }
 
     async fn kex_done(&mut self, _: Option<&[u8]>, names: &Names, _: &mut Session) -> Result<(), HandlerError> {
@@ -73,7 +81,7 @@ impl Handler for ClientHandler {
         match reason {
             DisconnectReason::ReceivedDisconnect(info) => {
                 let message = printable_line(info.message.as_bytes());
-                let message = if message.is_empty() { format!("{:?}", info.reason_code) } else { message };
+                let message = if message.is_empty() { disconnect_reason(&info.reason_code) } else { message };
                 self.handshake.record(|facts| facts.disconnect_message = Some(message));
                 Ok(())
             }
@@ -164,4 +172,26 @@ impl Handler for ClientHandler {
     ) -> Result<(), HandlerError> {
         Ok(())
     }
+}
+
+/// Returns the words of RFC 4253, section 11.1, for the reason with which a server disconnected without a message.
+fn disconnect_reason(reason: &Disconnect) -> String {
+    let words = match reason {
+        Disconnect::HostNotAllowedToConnect => "host not allowed to connect",
+        Disconnect::ProtocolError => "protocol error",
+        Disconnect::KeyExchangeFailed => "key exchange failed",
+        Disconnect::MACError => "MAC error",
+        Disconnect::CompressionError => "compression error",
+        Disconnect::ServiceNotAvailable => "service not available",
+        Disconnect::ProtocolVersionNotSupported => "protocol version not supported",
+        Disconnect::HostKeyNotVerifiable => "host key not verifiable",
+        Disconnect::ConnectionLost => "connection lost",
+        Disconnect::ByApplication => "by application",
+        Disconnect::TooManyConnections => "too many connections",
+        Disconnect::AuthCancelledByUser => "auth cancelled by user",
+        Disconnect::NoMoreAuthMethodsAvailable => "no more auth methods available",
+        Disconnect::IllegalUserName => "illegal user name",
+        _ => "unknown reason",
+    };
+    words.to_owned()
 }

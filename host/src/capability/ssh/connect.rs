@@ -5,16 +5,18 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use russh::client::{Config, connect_stream};
-use russh::{Preferred, SshId};
+use russh::SshId;
+use russh::client::{Config, GexParams, connect_stream};
 use tokio::net::TcpStream;
 
 use crate::capability::address_filter::AddressFilter;
 use crate::capability::host_lookup::HostLookup;
 use crate::capability::net_errors::{is_refusal, lookup_error};
+use crate::capability::opening_limit::OpeningPermit;
 use crate::capability::quota::{ConnectionPermit, Quota};
 use crate::capability::run_handles::RunHandles;
 use crate::capability::shortage::{local_port_shortage, shortage};
+use crate::capability::ssh::algorithms::AllowedAlgorithms;
 use crate::capability::ssh::client_handler::{ClientHandler, HandlerError};
 use crate::capability::ssh::connection::{Connection, RusshClient, Server};
 use crate::capability::ssh::error::{self, Error};
@@ -27,8 +29,8 @@ use crate::capability::ssh::time_budget::TimeBudget;
 use crate::capability::ssh::trust::{KnownHost, Trust};
 use crate::trace::Handle;
 
-/// Opens a connection and requests the methods of authentication. The connection holds `permit` until it ends, and its
-/// span is a child of `parent`.
+/// Opens a connection and requests the methods of authentication. The connection holds `permit` until it ends, and
+/// `opening` until the user is logged in. Its span is a child of `parent`.
 ///
 /// Dropping the returned future closes the connection.
 ///
@@ -37,6 +39,7 @@ use crate::trace::Handle;
 pub async fn connect(
     target: Target,
     permit: ConnectionPermit,
+    opening: OpeningPermit,
     filter: &AddressFilter,
     lookup: &HostLookup,
     run: RunHandles,
@@ -46,7 +49,7 @@ pub async fn connect(
     let budget = TimeBudget::start(target.timeout);
     let established = establish(&target, budget, permit, filter, lookup, &span).await;
     let (client, server) = established.inspect_err(|error| span.record_error(span.handle, error))?;
-    let mut connection = Connection::new(target, budget, span.handshake(), span, client, server);
+    let mut connection = Connection::new(target, budget, opening, span, client, server);
     connection.request_auth_methods().await?;
     Ok(connection)
 }
@@ -92,7 +95,7 @@ async fn establish(
     let (stream, stream_guard) = InstrumentedStream::new(stream, permit, handshake.clone());
     let handler = ClientHandler { handshake: handshake.clone(), trust, known_host: Arc::new(known_host) };
     let started = Instant::now();
-    let (handle, facts) = exchange_keys(stream, handler, budget, &handshake, remote).await;
+    let (handle, facts) = exchange_keys(stream, handler, &target.algorithms, budget, &handshake, remote).await;
     span.record_handshake(started, &facts, handle.as_ref().err());
     Ok((RusshClient { handle: handle?, stream_guard }, server_identity(&facts, remote)))
 }
@@ -188,14 +191,17 @@ async fn connect_tcp(
 async fn exchange_keys(
     stream: InstrumentedStream,
     handler: ClientHandler,
+    algorithms: &AllowedAlgorithms,
     budget: TimeBudget,
     handshake: &Handshake,
     remote: SocketAddr,
 ) -> (Result<russh::client::Handle<ClientHandler>, Error>, HandshakeFacts) {
-    let key_algorithms = handler.trust.preferred_algorithms(&handler.known_host, &Preferred::DEFAULT.key);
+    let host_keys = handler.trust.preferred_algorithms(&handler.known_host, &algorithms.host_keys());
+    let certificates = handler.trust.certificate_algorithms(&handler.known_host, &host_keys);
     let config = Config {
         client_id: SshId::Standard(concat!("SSH-2.0-sentrynet_", env!("CARGO_PKG_VERSION")).into()),
-        preferred: Preferred { key: key_algorithms.into(), ..Preferred::DEFAULT },
+        preferred: algorithms.preferred(host_keys, certificates),
+        gex: group_sizes(),
         // The next two fields, in bytes and in messages, bound the output that one connection buffers.
         window_size: 256 << 10,
         channel_buffer_size: 8,
@@ -212,6 +218,15 @@ async fn exchange_keys(
         Err(_) => Err(budget.timed_out("exchanging keys")),
     };
     (handle, facts)
+}
+
+/// Returns the sizes of groups for Diffie-Hellman, in bits: those that OpenSSH accepts. It prefers the largest, which takes
+/// seconds of CPU time here; 3072 bits are as strong as a cipher with 128 bits.
+fn group_sizes() -> GexParams {
+    const MIN_BITS: usize = 2048;
+    const PREFERRED_BITS: usize = 3072;
+    const MAX_BITS: usize = 8192;
+    GexParams::new(MIN_BITS, PREFERRED_BITS, MAX_BITS).unwrap_or_default()
 }
 
 /// Returns a list of addresses for a message: the first three, and the number of the others.

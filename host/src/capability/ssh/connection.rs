@@ -8,6 +8,7 @@ use russh::{Disconnect, MethodSet};
 use tokio::runtime;
 use tokio_util::sync::DropGuard;
 
+use crate::capability::opening_limit::OpeningPermit;
 use crate::capability::ssh::client_handler::ClientHandler;
 use crate::capability::ssh::error::{self, Error};
 use crate::capability::ssh::handshake::Handshake;
@@ -39,6 +40,8 @@ pub struct Connection {
     pub(super) span: SshSpan,
     /// `None` after an error that ended the connection.
     pub(super) client: Option<RusshClient>,
+    /// The permit to open the connection. Servers bound the connections whose users are not logged in yet.
+    opening: Option<OpeningPermit>,
     pub(super) is_authenticated: bool,
     pub(super) methods: Vec<String>,
     /// The open span of authentication, and the time at which it ends if the guest does not log in: that of the
@@ -62,7 +65,7 @@ impl Connection {
     pub fn new(
         target: Target,
         budget: TimeBudget,
-        handshake: Handshake,
+        opening: OpeningPermit,
         span: SshSpan,
         client: RusshClient,
         server: Server,
@@ -70,9 +73,10 @@ impl Connection {
         Self {
             target,
             budget,
-            handshake,
+            handshake: span.handshake(),
             span,
             client: Some(client),
+            opening: Some(opening),
             is_authenticated: false,
             methods: Vec::new(),
             auth_span: None,
@@ -142,6 +146,7 @@ impl Connection {
     /// Records that the user is logged in.
     pub(super) fn set_authenticated(&mut self) {
         self.is_authenticated = true;
+        self.opening = None;
         self.handshake.record(|facts| facts.is_authenticated = true);
     }
 
@@ -168,7 +173,11 @@ impl Drop for Connection {
     fn drop(&mut self) {
         self.end_auth_span();
         if let Some(client) = self.client.take() {
-            self.runtime.spawn(client.disconnect());
+            let opening = self.opening.take();
+            self.runtime.spawn(async move {
+                client.disconnect().await;
+                drop(opening);
+            });
         }
     }
 }

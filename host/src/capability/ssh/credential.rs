@@ -5,12 +5,14 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use russh::keys::{HashAlg, PrivateKey, PublicKey, decode_secret_key};
+use russh::keys::ssh_key::certificate::CertType;
+use russh::keys::{Certificate, HashAlg, PrivateKey, PublicKey, decode_secret_key};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::capability::net_errors::lower_first;
 use crate::capability::regular_file;
 use crate::capability::ssh::text::io_message;
+use crate::capability::ssh::trust::key_of;
 
 /// One way to log in.
 #[derive(Debug, Clone)]
@@ -22,10 +24,12 @@ pub enum Credential {
         /// The passphrase, if the key is encrypted.
         passphrase: Option<SecretString>,
     },
-    /// All keys of an SSH agent.
+    /// The keys of an SSH agent.
     Agent {
         /// The agent's socket; `None` for the one that `SSH_AUTH_SOCK` names.
         socket: Option<PathBuf>,
+        /// The only key to use; `None` for all.
+        key: Option<Box<PublicKey>>,
     },
     /// A password.
     Password(SecretString),
@@ -39,7 +43,7 @@ impl Credential {
     pub fn check(&self) -> Result<(), String> {
         match self {
             Self::Key { path, passphrase } => load_key(path, passphrase.as_ref()).map(drop),
-            Self::Agent { socket } => agent_socket(socket.as_deref()).map(drop),
+            Self::Agent { socket, .. } => agent_socket(socket.as_deref()).map(drop),
             Self::Password(_) => Ok(()),
         }
     }
@@ -60,6 +64,51 @@ pub fn agent_socket(socket: Option<&Path>) -> Result<PathBuf, String> {
 /// # Errors
 /// A sentence that says what is wrong with the file or its passphrase.
 pub fn load_key(path: &Path, passphrase: Option<&SecretString>) -> Result<PrivateKey, String> {
+    decode_key(&read_key_file(path)?, passphrase).map_err(|error| error.message(path))
+}
+
+/// Reads a public key, or the key of a certificate, from a file of at most 64 KiB, in OpenSSH's format.
+///
+/// # Errors
+/// A sentence that says what is wrong with the file.
+pub fn load_public_key(path: &Path) -> Result<PublicKey, String> {
+    let text = read_key_file(path)?;
+    let certified = || Certificate::from_openssh(text.trim()).map(|certificate| key_of(&certificate));
+    PublicKey::from_openssh(text.trim()).or_else(|_| certified()).map_err(|_| {
+        let path = path.display();
+        if text.contains("PRIVATE KEY-----") || text.starts_with("PuTTY-User-Key-File-") {
+            format!("{path} is a private key: name the public one, {path}.pub, since the agent has the private one")
+        } else {
+            format!("{path} holds no public key")
+        }
+    })
+}
+
+/// Reads the certificate of a private key, which is in a file beside it with the same name and `-cert.pub`. Returns
+/// `None` if there is no such file.
+///
+/// # Errors
+/// A sentence that says what is wrong with the file.
+pub fn load_certificate(key_path: &Path, key: &PrivateKey) -> Result<Option<(PathBuf, Certificate)>, String> {
+    let mut name = key_path.as_os_str().to_owned();
+    name.push("-cert.pub");
+    let path = PathBuf::from(name);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let shown = path.display();
+    let certificate = Certificate::from_openssh(read_key_file(&path)?.trim())
+        .map_err(|_| format!("{shown} holds no certificate of OpenSSH's format"))?;
+    if certificate.public_key() != key.public_key().key_data() {
+        return Err(format!("{shown} is the certificate of another key than {}", key_path.display()));
+    }
+    if certificate.cert_type() != CertType::User {
+        return Err(format!("{shown} is the certificate of a host, not of a user"));
+    }
+    Ok(Some((path, certificate)))
+}
+
+fn read_key_file(path: &Path) -> Result<String, String> {
     /// The maximum size of the file, larger than that of any key.
     const MAX_FILE_BYTES: u64 = 64 << 10;
     let shown = path.display();
@@ -67,7 +116,7 @@ pub fn load_key(path: &Path, passphrase: Option<&SecretString>) -> Result<Privat
     let read = regular_file::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text));
     match read {
         Ok(_) if text.len() as u64 > MAX_FILE_BYTES => Err(format!("{shown} is too large for a key")),
-        Ok(_) => decode_key(&text, passphrase).map_err(|error| error.message(path)),
+        Ok(_) => Ok(text),
         Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Err(KeyFileError::NoKey.message(path)),
         Err(error) => Err(format!("{shown}: {}", io_message(&error))),
     }

@@ -6,8 +6,11 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 
 use crate::capability::net_errors::{connect_error, lower_first};
+use crate::capability::quota::{Exceeded, Quota};
+use crate::capability::ssh::algorithms::Kind;
 use crate::capability::ssh::handshake::HandshakeFacts;
 use crate::capability::ssh::text::{io_message, printable_line};
+use crate::run::LimitKind;
 use crate::trace::Status;
 
 /// The reason why a connection cannot be opened or used, with a sentence for the operator.
@@ -54,6 +57,17 @@ impl Error {
         }
     }
 
+    /// Ends the attempt if the time is used up because the run has waited for other runs before.
+    ///
+    /// # Errors
+    /// [`Exceeded`] with the limit `deadline`, for a timeout of a connection that `is_shortened`.
+    pub fn check_shortened(&self, is_shortened: bool, quota: &Quota) -> Result<(), Exceeded> {
+        match self {
+            Self::Timeout(_) if is_shortened => Err(quota.set_exceeded(LimitKind::Deadline)),
+            _ => Ok(()),
+        }
+    }
+
     /// Returns the status of a span that ended with this error.
     pub fn status(&self) -> Status {
         match self {
@@ -85,10 +99,16 @@ pub fn from_russh(error: &russh::Error, facts: &HandshakeFacts, peer: &SocketAdd
 pub fn protocol_message(error: &russh::Error, facts: &HandshakeFacts) -> String {
     use russh::Error as E;
     match error {
-        E::NoCommonAlgo { kind, ours, theirs } => no_common_algorithm(kind, ours, theirs),
-        E::WrongServerSig | E::Signature(_) => {
+        E::NoCommonAlgo { kind, theirs, .. } => no_common_algorithm(kind, theirs),
+        E::WrongServerSig => {
             "the server's signature with its host key is invalid: it may not have the private key".to_owned()
         }
+        E::UnknownAlgo | E::SshKey(_) | E::SshEncoding(_) | E::Signature(_) if facts.algorithms.is_none() => {
+            "the server sent a key or signature of an unknown type or form".to_owned()
+        }
+        E::KexInit | E::Kex => "the server broke off the key exchange, or sent what does not belong to it".to_owned(),
+        E::PacketAuth | E::DecryptionError => "a packet of the server was damaged on the way".to_owned(),
+        E::Inconsistent => "the server sent a message that does not belong there".to_owned(),
         E::NoAuthMethod => "the server offers no way to log in".to_owned(),
         E::RequestDenied => "the server denied the request".to_owned(),
         E::IO(error) => broken_connection(error, facts),
@@ -137,20 +157,33 @@ fn missing_banner(error: &russh::Error, facts: &HandshakeFacts, peer: &SocketAdd
     }
 }
 
-fn no_common_algorithm(kind: &russh::AlgorithmKind, ours: &[String], theirs: &[String]) -> String {
-    let kind = match kind {
+/// Returns the message for a server with which no algorithm of a kind is in common: those that it offers, and what to
+/// write to allow one of them, if there is one.
+fn no_common_algorithm(kind: &russh::AlgorithmKind, theirs: &[String]) -> String {
+    let name = match kind {
         russh::AlgorithmKind::Kex => "key exchange",
         russh::AlgorithmKind::Key => "host key",
         russh::AlgorithmKind::Cipher => "cipher",
         russh::AlgorithmKind::Compression => "compression",
         russh::AlgorithmKind::Mac => "MAC",
     };
-    // The lists also contain names that announce extensions of the protocol and are no algorithms.
-    let algorithms = |names: &[String]| {
-        let names = names.iter().filter(|name| !name.starts_with("ext-info-") && !name.starts_with("kex-strict-"));
-        printable_line(names.cloned().collect::<Vec<_>>().join(", ").as_bytes())
-    };
-    format!("no {kind} in common: the server offers {}; this client offers {}", algorithms(theirs), algorithms(ours))
+    // The list also contains names that announce extensions of the protocol and are no algorithms.
+    let theirs: Vec<_> =
+        theirs.iter().filter(|name| !name.starts_with("ext-info-") && !name.starts_with("kex-strict-")).collect();
+    let offered = theirs.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
+    let offered = printable_line(offered.as_bytes());
+    let advice = Kind::from_russh(kind).map_or_else(String::new, |kind| {
+        match kind.supported().find(|supported| theirs.iter().any(|offered| offered == supported)) {
+            Some(algorithm) => {
+                format!(
+                    "; if it cannot be updated, allow one of them: `algorithms: {{{}: [+{algorithm}]}}`",
+                    kind.key()
+                )
+            }
+            None => "; none of them is supported".to_owned(),
+        }
+    });
+    format!("no {name} in common: the server offers {offered}{advice}")
 }
 
 #[cfg(test)]
@@ -198,7 +231,18 @@ mod tests {
         check(&E::Disconnect, "", true, "the server closed the connection");
         check(&E::IO(ErrorKind::UnexpectedEof.into()), "", true, "the server closed the connection");
         check(&E::IO(ErrorKind::BrokenPipe.into()), "", true, "the server reset the connection");
-        check(&E::KexInit, "", true, "the server violated the SSH protocol: key exchange init failed");
+        check(&E::PacketSize(9), "", true, "the server violated the SSH protocol: bad packet size: 9");
+        let strange = E::NoCommonAlgo {
+            kind: russh::AlgorithmKind::Cipher,
+            ours: vec!["aes256-ctr".into()],
+            theirs: vec!["arcfour".into(), "blowfish-cbc".into()],
+        };
+        check(
+            &strange,
+            "",
+            true,
+            "no cipher in common: the server offers arcfour, blowfish-cbc; none of them is supported",
+        );
         let no_common = E::NoCommonAlgo {
             kind: russh::AlgorithmKind::Kex,
             ours: vec!["curve25519-sha256".into(), "ext-info-c".into()],
@@ -208,8 +252,8 @@ mod tests {
             &no_common,
             "",
             true,
-            "no key exchange in common: the server offers diffie-hellman-group1-sha1; this client offers \
-             curve25519-sha256",
+            "no key exchange in common: the server offers diffie-hellman-group1-sha1; if it cannot be updated, allow one of \
+             them: `algorithms: {kex: [+diffie-hellman-group1-sha1]}`",
         );
     }
 }

@@ -14,8 +14,9 @@ use crate::capability::ssh::text::printable_line;
 use crate::trace::Handle;
 
 impl Connection {
-    /// Runs a command in the user's shell until it ends. Returns at most `max_output` bytes of its standard output, and
-    /// at most as many of its standard error. Also returns `held`, to which these bytes were added.
+    /// Runs a command in the user's shell until it ends. Its standard input is empty, as with `ssh -n`. Returns at most
+    /// `max_output` bytes of its standard output, and at most as many of its standard error. Also returns `held`, to which
+    /// these bytes were added.
     ///
     /// # Errors
     /// - [`Error::Auth`] when the user is not logged in.
@@ -58,6 +59,8 @@ impl Connection {
             let channel = client.handle.channel_open_session().await?;
             let (read, write) = channel.split();
             write.exec(true, command).await?;
+            // Without this, a command that reads its standard input would wait for it.
+            write.eof().await?;
             Ok((read, write))
         };
         let opened = budget.wait_for(opening, || "opening a channel".to_owned()).await;
@@ -85,6 +88,11 @@ impl Connection {
         match end {
             ChannelEnd::Closed => Ok(()),
             ChannelEnd::Refused => Err(Error::Protocol("the server refused to run the command".to_owned())),
+            // Some servers disconnect without closing the channel first.
+            ChannelEnd::ConnectionLost if output.has_ended() => {
+                self.client = None;
+                Ok(())
+            }
             ChannelEnd::ConnectionLost => {
                 self.client = None;
                 let cause = error::closed_connection(&handshake.read());

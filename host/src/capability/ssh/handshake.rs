@@ -4,10 +4,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 /// The facts about one server. Clones share them: the stream and russh's handler record them, the connection reads them.
 #[derive(Clone, Default)]
-pub struct Handshake(Arc<Mutex<HandshakeFacts>>);
+pub struct Handshake {
+    facts: Arc<Mutex<HandshakeFacts>>,
+    /// Counts how often russh has read all that the server sent, and waits for more.
+    idle: Arc<watch::Sender<u64>>,
+}
 
 /// The facts about one server that are known so far.
 #[derive(Clone, Default)]
@@ -20,6 +25,9 @@ pub struct HandshakeFacts {
     pub host_key: Option<HostKey>,
     /// The algorithms that were negotiated.
     pub algorithms: Option<Algorithms>,
+    /// True if the server has sent a text to show before a login, which is not shown here, since
+    /// [`Handshake::record_idle`] was called last.
+    pub has_auth_banner: bool,
     /// True once the user has logged in.
     pub is_authenticated: bool,
     /// The message with which the server disconnected.
@@ -51,11 +59,24 @@ pub struct Algorithms {
 impl Handshake {
     /// Returns a copy of the facts that are known so far.
     pub fn read(&self) -> HandshakeFacts {
-        self.0.lock().clone()
+        self.facts.lock().clone()
     }
 
     /// Changes the facts.
     pub fn record(&self, change: impl FnOnce(&mut HandshakeFacts)) {
-        change(&mut self.0.lock());
+        change(&mut self.facts.lock());
+    }
+
+    /// Records that russh has read all that the server sent, and waits for more.
+    pub fn record_idle(&self) {
+        if !std::mem::take(&mut self.facts.lock().has_auth_banner) {
+            self.idle.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Returns a receiver that learns of each call of [`Handshake::record_idle`] from now on, unless a text to show was
+    /// what the server sent.
+    pub fn watch_idle(&self) -> watch::Receiver<u64> {
+        self.idle.subscribe()
     }
 }

@@ -20,6 +20,8 @@ pub struct InstrumentedStream {
     permit: ConnectionPermit,
     handshake: Handshake,
     banner: BannerScanner,
+    /// True if bytes were received since russh last waited for more.
+    has_new_bytes: bool,
     /// Bytes that were received before the user logged in.
     received: usize,
     /// True once it is known that the user has logged in, which is checked when `received` reaches its bound. From then
@@ -34,7 +36,16 @@ impl InstrumentedStream {
         let token = CancellationToken::new();
         let cancelled = Box::pin(token.clone().cancelled_owned());
         let banner = BannerScanner::default();
-        let stream = Self { stream, permit, handshake, banner, received: 0, is_authenticated: false, cancelled };
+        let stream = Self {
+            stream,
+            permit,
+            handshake,
+            banner,
+            has_new_bytes: false,
+            received: 0,
+            is_authenticated: false,
+            cancelled,
+        };
         (stream, token.drop_guard())
     }
 
@@ -120,6 +131,10 @@ impl AsyncRead for InstrumentedStream {
         let more = buffer.filled().len() - before;
         this.permit.quota().count_received(more).map_err(Error::other)?;
         this.check_received(more)?;
+        this.has_new_bytes |= more > 0;
+        if read.is_pending() && std::mem::take(&mut this.has_new_bytes) {
+            this.handshake.record_idle();
+        }
         read
     }
 }

@@ -64,6 +64,11 @@ pub fn describe_key(key: &PublicKey) -> String {
     format!("{} {}", key.algorithm().as_str(), key.fingerprint(HashAlg::Sha256))
 }
 
+/// Returns true if a pattern of a certificate's principal matches a host's name: `*` stands for any text, `?` for one byte.
+pub fn matches_pattern(pattern: &str, host: &str) -> bool {
+    matches_glob(pattern.as_bytes(), host.to_lowercase().as_bytes())
+}
+
 /// Splits a line into the marker, the patterns and the key. Returns `None` for comments, unknown markers, and lines
 /// with too few fields.
 fn parse_fields(line: &str) -> Option<(Marker, &str, String)> {

@@ -28,6 +28,11 @@ impl Output {
         append(&mut self.stderr, &mut self.stderr_size, data, max_bytes);
     }
 
+    /// Returns true if the server has said how the command ended.
+    pub fn has_ended(&self) -> bool {
+        self.exit_status.is_some() || self.signal.is_some()
+    }
+
     /// Returns the bytes of standard output and standard error that are kept.
     pub fn bytes_in_memory(&self) -> usize {
         self.stdout.len() + self.stderr.len()

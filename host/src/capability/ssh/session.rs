@@ -26,18 +26,21 @@ pub struct Session {
     methods: Vec<String>,
     /// The time that opening the connection and all later calls have taken together.
     elapsed: Duration,
+    /// True if the connection has less time than the guest has asked for, since the run has waited for other runs.
+    is_shortened: bool,
     /// The memory that is counted for the output of the last command.
     held_output: Option<HeldBytes>,
 }
 
 impl Session {
-    /// Returns the session of a connection that took `elapsed` to open.
-    pub fn new(connection: Connection, elapsed: Duration) -> Self {
+    /// Returns the session of a connection that took `elapsed` to open. `is_shortened` is true if it has less time than the
+    /// guest has asked for, since the run has waited for other runs.
+    pub fn new(connection: Connection, elapsed: Duration, is_shortened: bool) -> Self {
         let Server { version, host_key_type, host_key_fingerprint, remote_address } = connection.server().clone();
         let remote_address = remote_address.to_string();
         let server = GuestServer { version, host_key_type, host_key_fingerprint, remote_address };
         let methods = connection.methods().to_vec();
-        Self { connection: Arc::new(Mutex::new(connection)), server, methods, elapsed, held_output: None }
+        Self { connection: Arc::new(Mutex::new(connection)), server, methods, elapsed, is_shortened, held_output: None }
     }
 }
 
@@ -59,7 +62,8 @@ impl HostSession for Context {
         let authenticating = self.exchanges.spawn(async move { connection.lock().await.authenticate().await });
         let authenticated = AbortOnDropHandle::new(authenticating).await?;
         self.accounting.quota.check()?;
-        if authenticated.is_err() {
+        if let Err(error) = &authenticated {
+            error.check_shortened(self.table.get(&session)?.is_shortened, &self.accounting.quota)?;
             // The reason may be that too many files are open on this host to open the key file or the agent's socket.
             self.accounting.quota.check_host()?;
         }
@@ -85,6 +89,9 @@ impl HostSession for Context {
         let (result, held) = AbortOnDropHandle::new(running).await?;
         self.accounting.quota.check()?;
         let session = self.table.get_mut(&session)?;
+        if let Err(error) = &result {
+            error.check_shortened(session.is_shortened, &self.accounting.quota)?;
+        }
         session.elapsed += started.elapsed();
         session.held_output = Some(held);
         Ok(result.map(GuestOutput::from).map_err(GuestError::from))

@@ -1,5 +1,6 @@
 //! The parameters of a connection.
 
+use crate::capability::ssh::algorithms::AllowedAlgorithms;
 use crate::capability::ssh::credential::Credential;
 use crate::capability::ssh::trust::Trust;
 use crate::capability::timeout::Timeout;
@@ -15,6 +16,8 @@ pub struct Target {
     pub username: Option<String>,
     /// The credentials, in the order in which they are tried.
     pub credentials: Vec<Credential>,
+    /// The algorithms that the connection may use.
+    pub algorithms: AllowedAlgorithms,
     /// The host keys to trust.
     pub trust: Trust,
     /// The time for all that happens on the connection.

@@ -3,16 +3,19 @@
 use std::path::PathBuf;
 
 use russh::keys::ssh_key::Fingerprint;
-use russh::keys::{Algorithm, PublicKey};
+use russh::keys::{Algorithm, Certificate, PublicKey};
 
 use crate::capability::ssh::known_hosts::describe_key;
 use crate::capability::ssh::text::join_list;
+use crate::capability::ssh::trust::certificate::CertificateError;
 use crate::capability::ssh::trust::lookup::KeyMatch;
 
 pub use crate::capability::ssh::trust::accept_new::{AcceptNew, AcceptedHosts};
+pub use crate::capability::ssh::trust::certificate::{key_of, validity_problem};
 pub use crate::capability::ssh::trust::lookup::KnownHost;
 
 mod accept_new;
+mod certificate;
 mod lookup;
 
 /// The host keys that a connection trusts.
@@ -72,6 +75,30 @@ impl Trust {
         let (mut sorted, others): (Vec<_>, Vec<_>) = algorithms.iter().cloned().partition(is_trusted);
         sorted.extend(others);
         sorted
+    }
+
+    /// Returns those of `algorithms` of which a certificate is requested: all of them if an authority is known for the
+    /// host, or else none, since nobody could say what a certificate proves.
+    pub fn certificate_algorithms(&self, known_host: &KnownHost, algorithms: &[Algorithm]) -> Vec<Algorithm> {
+        match self {
+            Self::KnownHosts { .. } if known_host.has_authorities() => algorithms.to_vec(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Verifies the certificate that a host has shown. As in OpenSSH, one that proves nothing is taken for its key alone.
+    ///
+    /// # Errors
+    /// A sentence that says why neither the certificate nor its key is trusted, and what to do about it.
+    pub fn verify_certificate(&self, known_host: &KnownHost, certificate: &Certificate) -> Result<(), String> {
+        match certificate::check(certificate, known_host) {
+            Ok(()) => Ok(()),
+            Err(CertificateError::Revoked(message)) => Err(message),
+            Err(CertificateError::Unusable(message)) => {
+                let verified = self.verify(known_host, &key_of(certificate));
+                verified.map_err(|of_key| format!("{message}, and {of_key}"))
+            }
+        }
     }
 
     /// Verifies the key that a host has shown. If new hosts are accepted, this may write a file.

@@ -88,20 +88,34 @@ impl KnownHost {
         self.own_entries().map(|entry| entry.line.key.algorithm()).collect()
     }
 
+    /// Returns the host's name or address, without a port.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Returns true if an entry names an authority for the host's certificates.
+    pub fn has_authorities(&self) -> bool {
+        self.entries.iter().any(|entry| entry.line.marker == Marker::Authority)
+    }
+
+    /// Returns true if a key is that of an authority for the host's certificates.
+    pub fn has_authority(&self, key: &PublicKey) -> bool {
+        self.find(Marker::Authority, key).is_some()
+    }
+
+    /// Returns the message about a key that is revoked.
+    pub fn revoked_message(&self, key: &PublicKey) -> Option<String> {
+        let Entry { location, .. } = self.find(Marker::Revoked, key)?;
+        Some(format!("the host key of `{}`, {}, is revoked ({location})", self.name(), describe_key(key)))
+    }
+
     /// Matches a key that the host has shown.
     pub fn match_key(&self, key: &PublicKey) -> KeyMatch {
-        let has_key = |entry: &&Entry| entry.line.key.key_data() == key.key_data();
-        let mut with_key = self.entries.iter().filter(has_key);
-        if let Some(revoked) = with_key.clone().find(|entry| entry.line.marker == Marker::Revoked) {
-            return KeyMatch::Rejected(format!(
-                "the host key of `{}`, {}, is revoked ({})",
-                self.name(),
-                describe_key(key),
-                revoked.location
-            ));
+        if let Some(message) = self.revoked_message(key) {
+            return KeyMatch::Rejected(message);
         }
         // As in OpenSSH, an entry without a port makes its key known on any port, but does not forbid another key there.
-        if with_key.any(|entry| entry.line.marker == Marker::None) {
+        if self.find(Marker::None, key).is_some() {
             return KeyMatch::Known;
         }
         if let Some(known) = self.own_entries().find(|entry| entry.line.key.algorithm() == key.algorithm()) {
@@ -125,10 +139,7 @@ impl KnownHost {
     pub fn unknown_key_message(&self, key: &PublicKey, file: Option<&Path>) -> String {
         let line = self.line(key);
         let destination = file.map(|file| format!(" to {}", file.display())).unwrap_or_default();
-        let authority = self.entries.iter().find(|entry| entry.line.marker == Marker::Authority).map(|entry| {
-            format!("the certificate authority at {} was ignored, since certificates are not supported", entry.location)
-        });
-        let remarks: String = self.read_errors.iter().chain(&authority).map(|remark| format!(" ({remark})")).collect();
+        let remarks: String = self.read_errors.iter().map(|remark| format!(" ({remark})")).collect();
         format!(
             "the host key of `{}` is not known: the server showed {}{remarks}; if this is its key, add this \
              line{destination}: {line}",
@@ -147,6 +158,11 @@ impl KnownHost {
             self.line(key),
             name = self.name(),
         )
+    }
+
+    fn find(&self, marker: Marker, key: &PublicKey) -> Option<&Entry> {
+        let has_key = |entry: &&Entry| entry.line.marker == marker && entry.line.key.key_data() == key.key_data();
+        self.entries.iter().find(has_key)
     }
 
     /// Returns the entries with keys of the host on its port, without those of authorities and revoked keys.
