@@ -2,7 +2,11 @@
 
 use crate::capability::Context;
 use crate::capability::bindings::sentrynet::probe::log::{Host, Level as GuestLevel};
+use crate::capability::text::truncate;
 use crate::run::Level;
+
+/// The maximum length of a warning about settings.
+const MAX_WARNING_BYTES: usize = 1024;
 
 impl Host for Context {
     fn write(&mut self, level: GuestLevel, message: String) -> wasmtime::Result<()> {
@@ -12,6 +16,11 @@ impl Host for Context {
             GuestLevel::Warn => Level::Warn,
             GuestLevel::Error => Level::Error,
         };
+        // While settings are checked, there is no run whose log could have the line.
+        if !self.probe.may_send && level == Level::Warn && self.probe.policy.grants.check_log().is_ok() {
+            self.push_warning("/probe".to_owned(), truncate(message, MAX_WARNING_BYTES));
+            return Ok(());
+        }
         self.probe.write_log(&self.run.log, level, message);
         Ok(())
     }

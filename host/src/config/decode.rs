@@ -207,10 +207,10 @@ impl Decoder<'_> {
         self.check_in(&mut table, true);
         let mut component = component?;
         component.narrow(allow);
+        let mut interpolations = self.context.interpolations_below(&table.pointer, &table.rest);
         let module_settings = component.add_settings(&mut table.rest);
-        let mut interpolations = self.context.interpolations_below(&table.pointer);
         if !module_settings.keys.is_empty() {
-            let of_module = self.context.interpolations_below(&module_settings.pointer);
+            let of_module = self.context.interpolations_below(&module_settings.pointer, &table.rest);
             interpolations.extend(of_module, &module_settings.keys);
         }
         Some(Probe {

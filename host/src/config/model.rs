@@ -130,6 +130,8 @@ impl Interpolations {
         self.whole_values.extend(other.whole_values.into_iter().filter(|pointer| is_below_key(pointer)));
         let escaped = other.template_escaped.into_iter().filter(|(pointer, _)| is_below_key(pointer));
         self.template_escaped.extend(escaped);
+        let written = other.source_texts.into_iter().filter(|(pointer, _)| is_below_key(pointer));
+        self.source_texts.extend(written);
     }
 }
 

@@ -2,6 +2,7 @@
 //! message if they are wrong. Independent of the meaning of keys.
 
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -46,8 +47,9 @@ impl<'a> DecodeContext<'a> {
         Self { errors, warnings, missing_files: Vec::new(), resolved, document, source_map: OnceCell::new() }
     }
 
-    /// Returns the references that were replaced below `pointer`, with pointers relative to it.
-    pub fn interpolations_below(&self, pointer: &str) -> Interpolations {
+    /// Returns the references that were replaced below `pointer`, and the source of the numbers, booleans and nulls in the
+    /// `settings` there. Pointers are relative to it.
+    pub fn interpolations_below(&self, pointer: &str, settings: &Map<String, Value>) -> Interpolations {
         let start = format!("{pointer}/");
         let relative = |found: &str| found[pointer.len()..].to_owned();
         let whole = self.resolved.whole_values.range(start.clone()..).take_while(|found| found.starts_with(&start));
@@ -56,7 +58,30 @@ impl<'a> DecodeContext<'a> {
         Interpolations {
             whole_values: whole.map(|found| relative(found)).collect(),
             template_escaped: escaped.map(|(found, text)| (relative(found), text.clone())).collect(),
+            source_texts: self.source_texts_below(pointer, settings),
         }
+    }
+
+    /// Returns the source of the numbers, booleans and nulls in `settings`, by pointers relative to that of the settings.
+    fn source_texts_below(&self, pointer: &str, settings: &Map<String, Value>) -> BTreeMap<String, String> {
+        let mut texts = BTreeMap::new();
+        let mut waiting: Vec<_> = settings.iter().map(|(key, value)| (below("", key), value)).collect();
+        while let Some((at, value)) = waiting.pop() {
+            match value {
+                Value::Object(map) => waiting.extend(map.iter().map(|(key, value)| (below(&at, key), value))),
+                Value::Array(items) => {
+                    waiting.extend(items.iter().enumerate().map(|(index, item)| (format!("{at}/{index}"), item)));
+                }
+                Value::String(_) => {}
+                scalar => {
+                    let written = self.source_text(&format!("{pointer}{at}")).filter(|text| !text.is_empty());
+                    if let Some(text) = written.filter(|text| scalar.is_null() || *text != scalar.to_string()) {
+                        texts.insert(at, text);
+                    }
+                }
+            }
+        }
+        texts
     }
 
     /// Returns the value, or adds the error to those of the file.

@@ -61,10 +61,11 @@ pub async fn load(
         return Err(problems);
     }
 
+    let doubled = settings::template_warnings(&schema, &probe.settings).map_err(component_problem)?;
     let title = choose_title(probe, report.title);
     let imports = component::imports(component.pre.instance_pre().component());
     let unusable = unusable_imports(&imports, &probe.allow).into_iter().map(|message| problem("/probe", message));
-    let warnings = report.warnings.into_iter().chain(unusable).collect();
+    let warnings = report.warnings.into_iter().chain(doubled).chain(unusable).collect();
     let (context, limits) = {
         let mut contexts = contexts.lock();
         (contexts.for_runs(probe, &title, directory), contexts.limits(probe))

@@ -31,8 +31,8 @@ impl Annotations<'_> {
 pub type Visit<'a> = dyn FnMut(&Annotations, &mut Value, &str) -> bool + 'a;
 
 impl Schema {
-    /// Visits a value and the values within it, from the outside inwards. Skips nulls, and values that no subschema
-    /// applies to.
+    /// Visits a value and the values within it, from the outside inwards. Skips values that no
+    /// subschema applies to.
     ///
     /// Branches of `anyOf` and `oneOf` count as applying, whether or not the value is valid for them. Conditions
     /// (`not`, `if`, `then`, `else`, `dependentSchemas`) do not.
@@ -54,7 +54,7 @@ struct Walker<'w, 'v> {
 impl<'w> Walker<'w, '_> {
     fn walk(&mut self, ids: BTreeSet<NodeId>, value: &mut Value, pointer: &str) -> Result<(), BudgetExceeded> {
         let ids = self.with_referenced(ids)?;
-        if value.is_null() || ids.is_empty() {
+        if ids.is_empty() {
             return Ok(());
         }
         let annotations = self.collect(&ids)?;

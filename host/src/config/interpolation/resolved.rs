@@ -19,9 +19,13 @@ pub struct Resolved {
     pub unresolved: HashSet<String>,
 }
 
-/// References that were replaced in a probe's settings. All keys are JSON pointers into the settings.
+/// References that were replaced in a probe's settings, and the source of its other scalars. All keys are JSON pointers
+/// into the settings.
 #[derive(Clone, Default)]
 pub struct Interpolations {
+    /// Numbers, booleans and nulls as they are written in the file: `1.10`. Has only those whose JSON is another text,
+    /// and nulls that are written.
+    pub source_texts: BTreeMap<String, String>,
     /// Settings that were one reference and nothing else. Their text may stand for a number.
     pub whole_values: HashSet<String>,
     /// Settings whose replacement has braces, as they must be written in a template: with these braces doubled.
