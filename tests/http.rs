@@ -1,5 +1,7 @@
 //! The http probe against nginx, and against targets that are slow or do not speak HTTP.
 
+mod answers;
+mod bodies;
 mod redirects;
 
 use std::io::Write;
@@ -269,7 +271,7 @@ fn large_bodies_are_counted_and_discarded() {
     assert_passed(&run);
     assert_eq!(spans(&run, "http.client")[0]["data"]["http.response.body.size"], 20 << 20);
     let message =
-        expect_failure(&run_http_probe(&format!("url: http://127.0.0.1:{large}/\nset_keys: {{a: $.a}}")), "json");
+        expect_failure(&run_http_probe(&format!("url: http://127.0.0.1:{large}/\nset_keys: {{a: $.a}}")), "too-large");
     assert!(message.contains("20971520 bytes"), "{message}");
 }
 

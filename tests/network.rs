@@ -1,6 +1,7 @@
 //! The settings that determine how a request reaches its target: names, addresses, proxies, versions of HTTP, client
 //! certificates and credentials.
 
+mod addresses;
 mod auth;
 mod client_certificate;
 mod names;

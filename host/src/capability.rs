@@ -22,6 +22,7 @@ pub mod connection_budget;
 mod context;
 pub mod evidence;
 pub mod grant;
+mod happy_eyeballs;
 pub mod host_lookup;
 pub mod http;
 mod log;

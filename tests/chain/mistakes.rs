@@ -1,7 +1,7 @@
 //! Errors that `check` finds in a chain.
 
 use crate::chain::chain_config;
-use crate::support::find_problems;
+use crate::support::{find_problems, run_command, sentrynet};
 
 #[test]
 fn mistakes_are_reported_with_line_and_column() {
@@ -84,4 +84,33 @@ fn a_mistake_in_one_step_causes_no_error_in_the_next() {
         assert_eq!(found.len(), 1, "{first}: {found:#?}");
         assert!(found[0].starts_with("6:"), "{first}: {found:#?}");
     }
+}
+
+/// Returns the warnings of `check` about a chain.
+fn warnings(keys: &str) -> String {
+    let ended = run_command(sentrynet().args(["check", "-"]), &chain_config(keys));
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    ended.stderr
+}
+
+#[test]
+fn templates_of_other_programs_are_warned_of() {
+    let steps = |body: &str| format!("init_keys: {{csrf: a, user: ada}}\nsteps: [{{url: http://h/, body: {body}}}]");
+    let found = warnings(&steps("{token: '{{csrf}}'}"));
+    assert!(found.contains("`{{csrf}}` is the text `{csrf}` here: write `{csrf}` if the value of the key"), "{found}");
+    let found = warnings(&steps("{role: user}"));
+    assert!(found.contains("step 1: body.role sends the value of the key `user`"), "{found}");
+    for meant in ["{user: user}", "{role: '{user}'}", "'{user}'", "{a: '{{}}'}"] {
+        let found = warnings(&steps(meant));
+        assert!(!found.contains("warning"), "{meant}: {found}");
+    }
+}
+
+#[test]
+fn a_json_text_as_a_body_is_refused_without_its_values() {
+    let text = r#"'{"user": "{user}", "password": "hunter2"}'"#;
+    let found =
+        find_problems(&chain_config(&format!("init_keys: {{user: ada}}\nsteps: [{{url: http://h/, body: {text}}}]")));
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].contains("write a JSON body as a map of YAML") && !found[0].contains("hunter2"), "{found:#?}");
 }

@@ -12,7 +12,7 @@ use crate::guests::{Guest, HTTP, PASSES, SSH};
 use crate::support::ssh_server::{self, RequiredAuth};
 use crate::support::target::Target;
 use crate::support::tcp_server::{self, read_head};
-use crate::support::{assert_passed, eventually, run_http_probe, run_once, spans};
+use crate::support::{assert_passed, eventually, expect_failure, run_http_probe, run_once, spans};
 
 /// Returns a guest that sends `times` requests to `port`, and reports a failure of the target whatever the results are.
 fn sending_guest(port: u16, times: usize) -> Guest {
@@ -48,7 +48,9 @@ fn redirects_and_tokens_are_requests() {
         "302 Found\r\nlocation: /again\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_owned()
     });
     let run = run_http_probe(&format!("url: http://127.0.0.1:{}/\nlimits: {{requests: 4}}", looping.port));
-    assert_broken(&run, "requests", "the probe made more than its 4 requests");
+    let message =
+        "redirected 4 times, to http://127.0.0.1:PORT/again, which is more requests than `limits.requests` allows";
+    assert_eq!(expect_failure(&run, "redirect"), message.replace("PORT", &looping.port.to_string()));
     assert_eq!(looping.requests().len(), 4);
 
     let target = Target::new();

@@ -17,6 +17,8 @@ pub enum DnsAnswer {
     NoResponse,
     /// Responds over UDP with the TC bit set, and over TCP with the addresses.
     Truncated(Vec<IpAddr>),
+    /// Responds with the name that this one is an alias of, and not with its addresses.
+    Alias(&'static str),
 }
 
 /// A query that the server received.
@@ -147,17 +149,27 @@ fn build_response(query: &[u8], end: usize, question: &DnsQuery, answer: &DnsAns
         DnsAnswer::NoSuchName => (FLAGS | 3, &[][..]),
         DnsAnswer::Failure => (FLAGS | 2, &[][..]),
         DnsAnswer::NoResponse => return None,
+        DnsAnswer::Alias(_) => (FLAGS, &[][..]),
         DnsAnswer::Truncated(_) if question.transport == "udp" => (FLAGS | TRUNCATED, &[][..]),
         DnsAnswer::Addresses(addresses) | DnsAnswer::Truncated(addresses) => (FLAGS, addresses.as_slice()),
     };
     let records: Vec<_> =
         addresses.iter().filter(|ip| question.record_type == if ip.is_ipv4() { "A" } else { "AAAA" }).collect();
-    let count = u16::try_from(records.len()).expect("a response has few records");
+    let alias = if let DnsAnswer::Alias(name) = answer { Some(*name) } else { None };
+    let count = u16::try_from(records.len() + alias.iter().len()).expect("a response has few records");
     let mut message = query[..2].to_vec();
     for number in [flags, 1, count, 0, 0] {
         message.extend(number.to_be_bytes());
     }
     message.extend(&query[HEADER_BYTES..end]);
+    if let Some(name) = alias {
+        // The type CNAME, the class IN, a TTL of 60 s, and the name in labels.
+        message.extend([0xc0, HEADER_BYTES as u8, 0, 5, 0, 1, 0, 0, 0, 60]);
+        let labels = name.split('.').flat_map(|label| [&[label.len() as u8], label.as_bytes()].concat());
+        let data: Vec<u8> = labels.chain([0]).collect();
+        message.extend(u16::try_from(data.len()).expect("a name is short").to_be_bytes());
+        message.extend(data);
+    }
     for ip in records {
         // A record has a compressed pointer to the question's name, the question's type and class, and a TTL of 60 s.
         message.extend([0xc0, HEADER_BYTES as u8]);

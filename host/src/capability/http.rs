@@ -7,9 +7,12 @@ use crate::capability::bindings::sentrynet::probe::http::{Connection, Error, Hos
 use crate::capability::http::certificate::days_left;
 use crate::capability::quota::Exceeded;
 
+mod attempts;
 mod auth;
 mod cert_verifier;
 mod certificate;
+mod charset;
+mod content_coding;
 mod cookies;
 mod echoes;
 mod error;
@@ -29,6 +32,7 @@ mod request;
 mod request_body;
 mod resolve;
 mod response;
+mod response_body;
 mod response_stream;
 mod secrets;
 mod session;
@@ -73,6 +77,10 @@ impl HostResponse for Context {
 
     fn body_size(&mut self, response: Resource<Response>) -> wasmtime::Result<u64> {
         Ok(self.table.get(&response)?.body_size)
+    }
+
+    fn text(&mut self, response: Resource<Response>) -> wasmtime::Result<Result<String, String>> {
+        Ok(self.table.get(&response)?.text())
     }
 
     fn timing(&mut self, response: Resource<Response>) -> wasmtime::Result<Timing> {

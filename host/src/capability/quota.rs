@@ -99,6 +99,11 @@ impl Quota {
         self.add(&self.0.requests, 1, self.0.limits.requests, LimitKind::Requests)
     }
 
+    /// Returns true if another request may be made.
+    pub fn may_request(&self) -> bool {
+        self.0.requests.load(Relaxed) < self.0.limits.requests
+    }
+
     /// Counts bytes that are about to be sent.
     ///
     /// # Errors
@@ -266,6 +271,11 @@ impl Drop for ConnectionPermit {
 }
 
 impl HeldBytes {
+    /// Returns the number of bytes that are counted.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Counts more bytes.
     ///
     /// # Errors

@@ -138,6 +138,12 @@ pub fn flood_failure(fault: &Fault, limits: &Limits) -> Option<Failure> {
                 if limits.memory == MAX_MEMORY_BYTES { "" } else { "; raise `limits.memory` if it may take more" };
             format!("what the target sent takes more than {most} of memory to look into{advice}")
         }
+        FaultKind::Limit(LimitKind::Cpu) => {
+            let most = limits.cpu.as_secs_f64();
+            format!(
+                "what the target sent takes more than {most} s of CPU time to look into; raise `limits.cpu` if it may"
+            )
+        }
         _ => return None,
     };
     Some(Failure { reason: "too-large".to_owned(), message, mismatches: Vec::new() })

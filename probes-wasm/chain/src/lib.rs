@@ -94,7 +94,7 @@ fn steps_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
             properties[templated]["format"] = "str.format_map".into();
         }
         let about = "A name for the step, which its span and messages show.";
-        let name = serde_json::json!({ "type": ["string", "null"], "description": about });
+        let name = serde_json::json!({ "type": ["string", "null"], "format": "text", "description": about });
         let about = "Runs the step even after another has failed, for example to clean up; false unless given.";
         let always = serde_json::json!({ "type": ["boolean", "null"], "default": false, "description": about });
         properties.shift_insert(0, "name".to_owned(), name);

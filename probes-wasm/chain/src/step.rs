@@ -1,6 +1,6 @@
 //! One step of a chain: a request whose texts are templates.
 
-use sentrynet_guest::{Failure, Problems, Trouble};
+use sentrynet_guest::{Failure, Problems, Trouble, log};
 use sentrynet_step::{Body, Step};
 use serde_json::{Map, Value};
 
@@ -85,6 +85,7 @@ impl ChainStep {
                 );
             }
         }
+        self.warn_of_replaced_texts(&is_known);
         // A text without fields is checked as it is. A text that is filled in during the run is replaced by a valid
         // one.
         let constant = |templated: &TemplatedValue| templated.constant(&is_known);
@@ -100,6 +101,21 @@ impl ChainStep {
         }
         self.step.build_request(&at, problems);
         self.step.check_expectations(&at, &is_known, problems);
+    }
+
+    /// Warns of each text that is replaced by the value of a key whose name it happens to be.
+    fn warn_of_replaced_texts(&self, is_known: &dyn Fn(&str) -> bool) {
+        let parts = [("query", &self.query), ("headers", &self.headers)];
+        for (part, templated) in parts.into_iter().chain(self.body.iter().map(|body| ("body", body))) {
+            for (pointer, key) in templated.replaced_texts(is_known) {
+                let place = format!("{part}{}", pointer.replace('/', "."));
+                log::warn(&format!(
+                    "{}: {place} sends the value of the key `{key}`, since it is exactly its name: write `{{{key}}}` to say \
+                     so, or give the key another name if the text is meant",
+                    self.label()
+                ));
+            }
+        }
     }
 
     /// Fills in the templates, and runs the step. Returns all keys that are set after it.

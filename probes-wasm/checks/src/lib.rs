@@ -88,6 +88,7 @@
 //! ```
 
 mod checks;
+mod json;
 mod messages;
 mod number;
 mod path;
@@ -98,6 +99,7 @@ mod subject;
 mod unit;
 
 pub use checks::{Checks, Observation};
+pub use json::parse_json;
 pub use path::JsonPath;
 pub use predicate::Predicate;
 pub use sentrynet_guest::Mismatch;

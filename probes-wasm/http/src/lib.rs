@@ -19,7 +19,7 @@ impl Probe for Http {
     }
 
     fn run(step: Step) -> Result<(), Trouble> {
-        step.run(&Map::new(), false).map(drop)
+        step.run(&Map::new(), true).map(drop)
     }
 }
 

@@ -5,7 +5,7 @@ use sentrynet_guest::{Failure, Mismatch, Problems, Trouble, escape_pointer, span
 use serde_json::{Map, Value};
 
 use crate::Step;
-use crate::response::{HttpObservation, MAX_BODY_BYTES};
+use crate::response::HttpObservation;
 
 impl Step {
     /// Adds all mistakes in the settings about the response: `set_keys`, `assertions` and `checks`.
@@ -31,7 +31,8 @@ impl Step {
 
     /// Sends the request, and evaluates the response. Returns all keys that are set after it.
     ///
-    /// `keys` are those that are set before. With `cookies`, cookies are kept from step to step.
+    /// `keys` are those that are set before. With `cookies`, cookies are kept from step to step, unless the step has a
+    /// setting of its own.
     ///
     /// # Errors
     /// Returns [`Trouble::Failed`] if there is no response, if the response is not as expected, or if a value that was
@@ -41,35 +42,36 @@ impl Step {
         let mut problems = Problems::default();
         let request = self.build_request("", &mut problems);
         // The settings themselves have been checked before the run: a mistake here comes from a value that was filled
-        // in.
-        if let Some((pointer, message)) = problems.first().filter(|(pointer, _)| can_be_filled_in(pointer)) {
+        // in, unless a file or an address of this machine has changed since.
+        if let Some((pointer, message)) = problems.first().filter(|(pointer, _)| !is_about_this_machine(pointer)) {
             let place = pointer.trim_start_matches('/').replace('/', ".");
             return Err(Failure::new("key", format!("{place}: {message}")).into());
         }
         problems.into_result()?;
         let request = request.ok_or_else(|| Trouble::Broken("the settings do not describe a request".to_owned()))?;
-        request.max_body(MAX_BODY_BYTES);
-        if cookies {
+        request.max_body(self.max_body_bytes());
+        request.decoding(true);
+        if self.cookies.unwrap_or(cookies) {
             request.cookies(true);
         }
-        let observation = HttpObservation::new(request.send()?);
+        let observation = HttpObservation::new(request.send()?, self.max_body_bytes());
         let checks = Checks::parse(&self.checks, Protocol::Http, "", &mut Vec::new());
         if self.expected.is_some() || !checks.mentions(&Subject::Status) {
             self.check_status(observation.status())?;
         }
         if checks.mentions(&Subject::Body) {
-            observation.body().map_err(|why| Failure::new("body", why))?;
+            observation.text().map_err(|why| observation.failure("body", why))?;
         }
         let extracted = self.extract_keys(&observation);
         if self.checks.is_empty() && self.assertions.is_empty() {
             return Ok(keys.clone().into_iter().chain(extracted?).collect());
         }
         // Parsed here, so that the span of parsing is not inside the span of the checks.
-        if self.checks.keys().any(|subject| subject.trim_start().starts_with('$')) {
+        if checks.need_json() {
             let _ = observation.json();
         }
         span::scope("json.assert", "Checking assertions", |_| {
-            let mut mismatches = checks.evaluate(&observation).map_err(|why| Failure::new("json", why))?;
+            let mut mismatches = checks.evaluate(&observation).map_err(|why| observation.failure("json", why))?;
             // A failed check, such as a status of 502, explains why the body is not JSON. It is reported first.
             let Ok(extracted) = &extracted else { return Ok(Failure::if_any(mismatches)?) };
             for (key, predicate) in self.parse_assertions("", &mut Vec::new()) {
@@ -111,7 +113,7 @@ impl Step {
         if self.set_keys.is_empty() {
             return Ok(extracted);
         }
-        let json = observation.json().map_err(|why| Failure::new("json", why))?;
+        let json = observation.json().map_err(|why| observation.failure("json", why))?;
         for (key, path) in &self.set_keys {
             let path = parse_path(path).map_err(|error| Trouble::Broken(format!("{key}: {error}")))?;
             extracted.extend(path.find(json).map(|value| (key.clone(), value)));
@@ -120,9 +122,10 @@ impl Step {
     }
 }
 
-/// Returns true if the setting at a JSON pointer may have values that were filled in before the request was built.
-fn can_be_filled_in(pointer: &str) -> bool {
-    ["/url", "/query", "/headers"].iter().any(|part| pointer.starts_with(part))
+/// Returns true if the setting at a JSON pointer is about files or addresses of this machine, which no value that was
+/// filled in can have made wrong.
+fn is_about_this_machine(pointer: &str) -> bool {
+    ["/ca", "/client_certificate", "/source_address"].contains(&pointer)
 }
 
 fn parse_path(path: &Value) -> Result<JsonPath, String> {

@@ -5,7 +5,7 @@ mod request;
 mod response;
 
 use sentrynet_checks::Statuses;
-use sentrynet_guest::SecretSetting;
+use sentrynet_guest::{SecretSetting, Size};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -14,6 +14,10 @@ pub use request::{Body, origin};
 /// The bounds of the setting `timeout`, in seconds.
 const MIN_TIMEOUT_SECONDS: f64 = 0.001;
 const MAX_TIMEOUT_SECONDS: u32 = 3600;
+
+/// The setting `max_body`: its default and its greatest value, in bytes.
+const DEFAULT_MAX_BODY_BYTES: u64 = 4 << 20;
+const MAX_MAX_BODY_BYTES: u64 = 16 << 20;
 
 /// The largest value of the setting `redirects`.
 const MAX_REDIRECTS: u32 = 100;
@@ -26,11 +30,12 @@ pub struct Step {
     pub url: String,
     /// The HTTP method; GET unless there is a body, in which case POST.
     method: Option<String>,
-    /// Parameters to append to the URL's query; a list sends its key once for each item.
+    /// Parameters to append to the URL's query; a list sends its key once for each item. A number is sent as it is
+    /// written: `1.10`.
     #[serde(default)]
     #[schemars(schema_with = "query_schema")]
     pub query: Map<String, Value>,
-    /// Headers to send.
+    /// Headers to send. A number is sent as it is written: `1.10`.
     #[serde(default)]
     #[schemars(schema_with = "headers_schema")]
     pub headers: Map<String, Value>,
@@ -42,10 +47,14 @@ pub struct Step {
     #[schemars(schema_with = "auth_schema")]
     auth: Option<SecretSetting>,
     /// The header `user-agent`; `sentrynet` and its version unless given.
+    #[schemars(extend("format" = "text"))]
     user_agent: Option<String>,
     /// Asks for a compressed body (gzip, br, zstd, deflate), which is then decompressed; false unless given.
     #[serde(default)]
     compression: bool,
+    /// Keeps the cookies that responses set, those of redirects included, and sends them with the later requests of the
+    /// same run, as a browser does; true unless given.
+    cookies: Option<bool>,
 
     /// The expected status: a number, a class such as `2xx`, or a list of them; 201 for POST and 200 otherwise, unless
     /// given here or under `checks`.
@@ -64,6 +73,9 @@ pub struct Step {
     #[schemars(schema_with = "sentrynet_checks::schema::assertions")]
     assertions: Map<String, Value>,
 
+    /// The bytes of the body that can be checked, such as `8 MiB`. A check that looks into a larger body fails with the
+    /// reason `too-large`; `size` counts all bytes. 16 MiB at most; 4 MiB unless given.
+    max_body: Option<Size>,
     /// Seconds for the whole exchange, redirects and body included. From 0.001 to 3,600; 30 unless given.
     #[schemars(extend("minimum" = MIN_TIMEOUT_SECONDS, "maximum" = MAX_TIMEOUT_SECONDS))]
     timeout: Option<f64>,
@@ -104,6 +116,11 @@ impl Step {
         }
     }
 
+    /// Returns the bytes of the body that can be checked.
+    fn max_body_bytes(&self) -> u64 {
+        self.max_body.map_or(DEFAULT_MAX_BODY_BYTES, Size::bytes)
+    }
+
     /// Returns the statuses that are expected: by default 200, and 201 for POST.
     fn expected_statuses(&self) -> Statuses {
         let by_method = || Statuses::from(if self.method() == "POST" { 201 } else { 200 });
@@ -112,22 +129,24 @@ impl Step {
 }
 
 fn query_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    let several = serde_json::json!({ "type": "array", "items": { "type": SCALAR_TYPES } });
-    let value = serde_json::json!({ "anyOf": [{ "type": SCALAR_TYPES }, several] });
+    let several = serde_json::json!({ "type": "array", "items": sent_text_schema() });
+    let value = serde_json::json!({ "anyOf": [sent_text_schema(), several] });
     schemars::json_schema!({ "type": "object", "additionalProperties": value })
 }
 
 fn headers_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({ "type": "object", "additionalProperties": { "type": SCALAR_TYPES } })
+    schemars::json_schema!({ "type": "object", "additionalProperties": sent_text_schema() })
+}
+
+/// Returns the schema of a value that is sent as text. The host passes a number as it is written: `1.10`.
+fn sent_text_schema() -> Value {
+    serde_json::json!({ "type": ["string", "number", "boolean"], "format": "text" })
 }
 
 fn set_keys_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     let path = serde_json::json!({ "type": "string", "pattern": "^\\s*\\$" });
     schemars::json_schema!({ "type": "object", "additionalProperties": path })
 }
-
-/// The types of values that are sent as text.
-const SCALAR_TYPES: [&str; 3] = ["string", "number", "boolean"];
 
 fn auth_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     let text = || serde_json::json!({ "type": "string" });

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use sentrynet_guest::http::Request;
-use sentrynet_guest::{Problems, escape_pointer};
+use sentrynet_guest::{Problems, escape_pointer, format_bytes};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::{MAX_REDIRECTS, MAX_TIMEOUT_SECONDS, MIN_TIMEOUT_SECONDS, Step};
+use crate::{MAX_MAX_BODY_BYTES, MAX_REDIRECTS, MAX_TIMEOUT_SECONDS, MIN_TIMEOUT_SECONDS, Step};
 
 /// The body of a request.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -103,6 +103,10 @@ impl Step {
                 }
             }
         }
+        if !(1..=MAX_MAX_BODY_BYTES).contains(&self.max_body_bytes()) {
+            let greatest = format_bytes(MAX_MAX_BODY_BYTES);
+            problems.add(format!("{at}/max_body"), format!("expected a size from 1 byte to {greatest}"));
+        }
         match self.redirects {
             Some(limit @ 0..=MAX_REDIRECTS) => request.redirects(limit),
             Some(limit) => {
@@ -185,7 +189,8 @@ fn append_query(url: &str, query: &Map<String, Value>, at: &str, problems: &mut 
     format!("{address}{separator}{pairs}{fragment}")
 }
 
-/// Returns text as it is, and numbers and booleans as YAML writes them.
+/// Returns text as it is, and numbers and booleans as JSON writes them. The host has made texts of those in the
+/// configuration.
 ///
 /// # Errors
 /// Returns a sentence if the value is null, a list or a map.

@@ -2,49 +2,55 @@
 
 use std::cell::OnceCell;
 
-use sentrynet_checks::{Observation, Phase, Subject};
+use sentrynet_checks::{Observation, Phase, Subject, parse_json};
 use sentrynet_guest::http::{Response, Timing};
-use sentrynet_guest::{Failure, Trouble, span};
+use sentrynet_guest::{Failure, Trouble, format_bytes, span};
 use serde_json::{Value, json};
-
-/// The largest body that is checked, in bytes.
-pub const MAX_BODY_BYTES: u64 = 4 << 20;
 
 /// A response whose body is fetched and parsed at most once, when it is first needed.
 pub struct HttpObservation {
     response: Response,
-    body: OnceCell<Vec<u8>>,
+    /// The bytes of the body that can be checked.
+    max_body: u64,
+    text: OnceCell<Result<String, String>>,
     json: OnceCell<Result<Value, String>>,
 }
 
 impl HttpObservation {
-    pub fn new(response: Response) -> Self {
-        Self { response, body: OnceCell::new(), json: OnceCell::new() }
+    /// Returns the observation of a response of which `max_body` bytes of the body were kept.
+    pub fn new(response: Response, max_body: u64) -> Self {
+        Self { response, max_body, text: OnceCell::new(), json: OnceCell::new() }
     }
 
     pub fn status(&self) -> u16 {
         self.response.status()
     }
 
-    /// Returns the whole body.
+    /// Returns the whole body as text. A check of a part of it could pass where the whole does not.
     ///
     /// # Errors
-    /// Returns a sentence that says that the body is larger than [`MAX_BODY_BYTES`].
-    pub fn body(&self) -> Result<&[u8], String> {
-        match self.response.body_size() {
-            size if size > MAX_BODY_BYTES => {
-                Err(format!("the body has {size} bytes, more than the {MAX_BODY_BYTES} that are checked"))
-            }
-            _ => Ok(self.body.get_or_init(|| self.response.body())),
+    /// Returns a sentence that says that the body is larger than `max_body`, or why it cannot be read as text.
+    pub fn text(&self) -> Result<&str, String> {
+        let (size, most) = (self.response.body_size(), self.max_body);
+        if size > most {
+            return Err(format!(
+                "the body has {size} bytes, more than the {} that are checked; raise `max_body`, or check only `size`",
+                format_bytes(most)
+            ));
         }
+        self.text.get_or_init(|| self.response.text()).as_deref().map_err(Clone::clone)
+    }
+
+    /// Returns the failure of a check that could not look into the body. Its reason is `too-large` if the body is larger
+    /// than `max_body`, and otherwise `reason`.
+    pub fn failure(&self, reason: &'static str, why: String) -> Failure {
+        Failure::new(if self.response.body_size() > self.max_body { "too-large" } else { reason }, why)
     }
 
     /// Parses the body as JSON, in a span of its own.
     fn parse(&self) -> Result<Value, String> {
         let parsed = span::scope("json.parse", "Parse body", |_| {
-            let parsed = self.body().and_then(|body| {
-                serde_json::from_slice(body).map_err(|error| format!("the body is not JSON: {error}"))
-            });
+            let parsed = self.text().and_then(|text| parse_json("the body", text));
             parsed.map_err(|why| Failure::new("json", why).into())
         });
         parsed.map_err(|trouble: Trouble| trouble.message().to_owned())
@@ -63,7 +69,7 @@ impl Observation for HttpObservation {
                     headers.iter().filter(|(known, _)| known == name).map(|(_, line)| &**line).collect();
                 (!lines.is_empty()).then(|| lines.join(", ").into())
             }
-            Subject::Body => self.body().ok().map(|body| String::from_utf8_lossy(body).into()),
+            Subject::Body => self.text().ok().map(Value::from),
             Subject::Size => Some(response.body_size().into()),
             Subject::Time => Some(json!(response.timing().total / 1000.0)),
             Subject::TimeOf(phase) => Some(json!(duration(response.timing(), *phase) / 1000.0)),

@@ -20,7 +20,7 @@ use crate::capability::http::phase::Phase;
 use crate::capability::http::request_body::{MAX_EVIDENCE_BYTES, RequestBody};
 use crate::capability::http::timing_hooks::Timestamps;
 use crate::capability::http::transport;
-use crate::capability::quota::{HeldBytes, Quota};
+use crate::capability::quota::{Exceeded, HeldBytes, Quota};
 use crate::run::evidence::{self, Certificate, Connection, Excerpt, Http, Lines, Redirect, Response, Tls};
 
 /// The maximum number of entries of each list in a report.
@@ -124,6 +124,18 @@ impl HttpEvidence {
             + self.body_excerpt.len()
             + certificates;
         self.held = quota.hold(bytes).ok();
+    }
+
+    /// Adds bytes of the response's body, and counts them against the quota.
+    ///
+    /// # Errors
+    /// [`Exceeded`] when more bytes than allowed were received, or any limit was reached before.
+    pub fn add_body(&mut self, bytes: &[u8], quota: &Quota) -> Result<(), Exceeded> {
+        self.received_bytes += bytes.len() as u64;
+        quota.count_received(bytes.len())?;
+        let bytes_left = Excerpt::MAX_BYTES - self.body_excerpt.len();
+        self.body_excerpt.extend_from_slice(&bytes[..bytes.len().min(bytes_left)]);
+        Ok(())
     }
 
     fn report(&self) -> Http {

@@ -62,8 +62,25 @@ pub fn without_credentials(url: &Url) -> Url {
     url
 }
 
-/// Returns the origin and the path of a URL. Leaves out the credentials and the query, which can contain secrets.
+/// Returns a URL without credentials, query and fragment, which can contain secrets.
 pub fn without_secrets(url: &Url) -> String {
-    let origin = url.origin().ascii_serialization();
-    format!("{origin}{}", url.path())
+    let mut url = without_credentials(url);
+    url.set_query(None);
+    url.set_fragment(None);
+    url.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_of_any_scheme_are_shown_without_secrets() {
+        let shown = |url: &str| without_secrets(&url.parse().expect("the test's URL is valid"));
+        assert_eq!(shown("https://ada:pw@shop.example:8443/a?token=1#f"), "https://shop.example:8443/a");
+        assert_eq!(shown("https://shop.example:443"), "https://shop.example/");
+        assert_eq!(shown("file:///etc/passwd?x"), "file:///etc/passwd");
+        assert_eq!(shown("ftp://ada:pw@ftp.example/a"), "ftp://ftp.example/a");
+        assert_eq!(shown("mailto:ada@shop.example?subject=x"), "mailto:ada@shop.example");
+    }
 }

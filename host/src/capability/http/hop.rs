@@ -7,10 +7,13 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Body as _, Frame};
-use reqwest::Body;
-use reqwest::header::{HOST, HeaderValue};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HOST, HeaderValue, RANGE};
+use reqwest::{Body, Client, Method};
 
 use crate::capability::bindings::sentrynet::probe::http::{Connection, Error, Tls};
+use crate::capability::happy_eyeballs::Attempting;
+use crate::capability::http::attempts::Attempts;
+use crate::capability::http::content_coding::ACCEPTED;
 use crate::capability::http::evidence::{HttpEvidence, ResponseHead, bounded_headers};
 use crate::capability::http::exchange::Exchange;
 use crate::capability::http::format::{
@@ -19,20 +22,20 @@ use crate::capability::http::format::{
 use crate::capability::http::phase::{HopTimeline, Phase, PhaseTimeouts};
 use crate::capability::http::request_body::RequestBody;
 use crate::capability::http::response::Response;
+use crate::capability::http::response_body::{BodyDecoding, BodyError, receive};
 use crate::capability::http::response_stream::ResponseSender;
 use crate::capability::http::timing_hooks::{HopTimings, TimedBody};
 use crate::capability::http::transport::HttpVersion;
 use crate::capability::http::{certificate, error, hop_span};
-use crate::capability::quota::{Exceeded, HeldBytes};
+use crate::capability::quota::Exceeded;
 use crate::capability::timeout::Timeout;
-use crate::run::evidence::Excerpt;
 use crate::trace::{Handle, Recorder};
 
 /// One request of an exchange: the first, or one that follows a redirect.
 pub struct Hop {
     span: Handle,
     started: Instant,
-    timings: HopTimings,
+    attempts: Attempts,
     /// The time at which the head of the response had arrived.
     head_received: Option<Instant>,
     /// The time at which the whole response had arrived.
@@ -62,7 +65,7 @@ impl Hop {
         Self {
             span,
             started,
-            timings: HopTimings::new(exchange.peer_filter(), Arc::clone(&exchange.opening)),
+            attempts: Attempts::new(&exchange.transport, exchange.peer_filter(), Arc::clone(&exchange.opening)),
             head_received: None,
             response_received: None,
             evidence: Box::new(HttpEvidence::new(exchange)),
@@ -83,22 +86,23 @@ impl Hop {
         let session = &exchange.context.session;
         let mut result = self.send(exchange).await?;
         // A server may close an idle connection at the moment of its reuse, which does not mean that the server fails.
-        let is_reused = self.timings.timestamps().is_connection_reused();
+        let is_reused = self.attempts.timestamps().is_connection_reused();
         let is_repeatable =
             matches!(exchange.request.body, RequestBody::Whole(_)) && exchange.request.method.is_idempotent();
         if is_reused && is_repeatable && result.as_ref().is_err_and(|error| !error.is_timeout()) {
-            self.timings = self.timings.for_retry();
+            self.attempts = self.attempts.for_retry();
             session.quota.count_request()?;
             result = self.send(exchange).await?;
         }
         let head_received = Instant::now();
-        let timestamps = self.timings.timestamps();
+        let timestamps = self.attempts.timestamps();
         let mut response = result.map_err(|error| self.send_error(&error, exchange))?;
         self.head_received = Some(head_received);
 
         let (status, version) = (response.status(), version_name(response.version()));
         let remote_address = response.remote_addr();
         let recorder = &exchange.context.run.recorder;
+        let decoding = BodyDecoding::of_response(&mut response, &exchange.transport);
         let headers = header_lines(response.headers());
         if exchange.transport.cookies {
             session.cookies.store_from_response(&exchange.request.url, response.headers());
@@ -108,13 +112,18 @@ impl Hop {
         self.evidence.response_head = Some(head);
         session.quota.count_received(header_bytes(response.headers()))?;
         let mut held_bytes = session.quota.hold(header_memory(response.headers()))?;
-        let body = match &exchange.response_sender {
+        let (body, undecoded) = match &exchange.response_sender {
             Some(sender) => {
                 sender.send_head(status, response.headers().clone());
                 self.forward_body(response, sender, exchange).await?;
-                Vec::new()
+                (Vec::new(), None)
             }
-            None => self.receive_body(&mut response, exchange, &mut held_bytes).await?,
+            None => receive(&mut response, decoding, exchange, &mut self.evidence, &mut held_bytes).await.map_err(
+                |error| match error {
+                    BodyError::Network(error) => self.network_error(&error, exchange),
+                    BodyError::Other(error) => error,
+                },
+            )?,
         };
         let ended = Instant::now();
         self.response_received = Some(ended);
@@ -129,6 +138,7 @@ impl Hop {
             headers,
             body,
             body_size,
+            undecoded,
             timing: timeline.timing(),
             connection: Connection {
                 reused: timestamps.is_connection_reused(),
@@ -155,10 +165,6 @@ impl Hop {
             session.quota.check_host()?;
         }
         let client = client.map_err(Error::Other)?;
-        let body = match &parts.body {
-            RequestBody::Whole(bytes) => Body::wrap(TimedBody::new(bytes.clone(), self.timings.clone())),
-            RequestBody::Streamed(stream) => Body::wrap(stream.send(self.timings.clone(), session.quota.clone())),
-        };
         let mut headers = exchange.headers_with_trace(self.span);
         let mut url = parts.url.clone();
         if exchange.transport.changes_port(&url) {
@@ -171,16 +177,33 @@ impl Hop {
         if exchange.transport.cookies {
             session.cookies.add_to_request(&parts.url, &mut headers);
         }
+        if exchange.transport.compression && !headers.contains_key(RANGE) {
+            headers.entry(ACCEPT_ENCODING).or_insert(HeaderValue::from_static(ACCEPTED));
+        }
+        // Servers may wait for the body of these methods, or answer with 411, unless they are told that there is none.
+        let has_body_by_definition = [Method::POST, Method::PUT, Method::PATCH].contains(&parts.method);
+        if has_body_by_definition && matches!(&parts.body, RequestBody::Whole(bytes) if bytes.is_empty()) {
+            headers.entry(CONTENT_LENGTH).or_insert(HeaderValue::from_static("0"));
+        }
         self.evidence.request_headers = bounded_headers(&headers);
         session.quota.count_sent(url.as_str().len() + header_bytes(&headers) + parts.body.bytes_in_memory())?;
+        let (method, quota) = (&parts.method, &session.quota);
         // `Client::request` sets an `authorization` header from the URL's credentials. `RequestBuilder::headers`
         // replaces it if the request's own headers have one.
-        let request = client.request(parts.method.clone(), url).headers(headers).body(body);
+        let send = |client: Client, timings: HopTimings| -> Attempting<'_, _, _> {
+            let body = match &parts.body {
+                RequestBody::Whole(bytes) => Body::wrap(TimedBody::new(bytes.clone(), timings.clone())),
+                RequestBody::Streamed(stream) => Body::wrap(stream.send(timings.clone(), quota.clone())),
+            };
+            let request = client.request(method.clone(), url.clone()).headers(headers.clone()).body(body);
+            Box::pin(async move { timings.scope(request.send()).await })
+        };
+        let sending = self.attempts.send(session, &exchange.transport, client, send);
         let PhaseTimeouts { connect, first_byte, .. } = exchange.limits.phase_timeouts;
         let head_timeout = first_byte.map(|first_byte| first_byte.saturating_add(connect.unwrap_or_default()));
         tokio::select! {
             biased;
-            result = self.timings.scope(request.send()) => Ok(result),
+            result = sending => result.ok_or_else(|| Error::Other("no connection can be attempted".to_owned())),
             timeout = self.connect_timeout(connect) => Err(self.timed_out(timeout)),
             timeout = sleep(head_timeout) => Err(self.timed_out(timeout)),
         }
@@ -189,29 +212,11 @@ impl Hop {
     /// Returns after `timeout` if there is no connection by then; otherwise never returns.
     async fn connect_timeout(&self, timeout: Option<Duration>) -> Timeout {
         let timeout = sleep(timeout).await;
-        let timestamps = self.timings.timestamps();
-        if timestamps.is_connection_reused() || timestamps.connected.is_some() {
+        let timestamps = self.attempts.timestamps();
+        if timestamps.is_connection_reused() || timestamps.connected.is_some() || self.attempts.is_connected() {
             std::future::pending::<()>().await;
         }
         timeout
-    }
-
-    /// Receives the body, and returns at most `max_body_bytes` of it. The bytes that are returned are added to `held`.
-    async fn receive_body(
-        &mut self,
-        response: &mut reqwest::Response,
-        exchange: &Exchange,
-        held: &mut HeldBytes,
-    ) -> Result<Vec<u8>, Error> {
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.network_error(&error, exchange))? {
-            self.count_chunk(&chunk, exchange)?;
-            let left = usize::try_from(exchange.limits.max_body_bytes).unwrap_or(usize::MAX) - body.len();
-            let chunk = &chunk[..chunk.len().min(left)];
-            held.grow(chunk.len())?;
-            body.extend_from_slice(chunk);
-        }
-        Ok(body)
     }
 
     /// Forwards the body and its trailers as they arrive, until their end, or until the reader is dropped.
@@ -232,7 +237,7 @@ impl Hop {
             let Some(frame) = frame else { return Ok(()) };
             match frame.map_err(|error| self.network_error(&error, exchange))?.into_data() {
                 Ok(chunk) => {
-                    self.count_chunk(&chunk, exchange)?;
+                    self.evidence.add_body(&chunk, &exchange.context.session.quota)?;
                     sender.send_data(exchange.context.session.quota.hold_data(chunk)?).await;
                 }
                 Err(frame) => {
@@ -245,22 +250,12 @@ impl Hop {
         }
     }
 
-    /// Counts bytes of the body against the quota, and adds them to the evidence.
-    fn count_chunk(&mut self, chunk: &[u8], exchange: &Exchange) -> Result<(), Error> {
-        self.evidence.received_bytes += chunk.len() as u64;
-        exchange.context.session.quota.count_received(chunk.len())?;
-        let excerpt = &mut self.evidence.body_excerpt;
-        let bytes_left = Excerpt::MAX_BYTES - excerpt.len();
-        excerpt.extend_from_slice(&chunk[..chunk.len().min(bytes_left)]);
-        Ok(())
-    }
-
     /// Returns the error for a request that got no response, and sets `is_refused` and `is_cert_error`.
     fn send_error(&mut self, error: &reqwest::Error, exchange: &Exchange) -> Error {
         if let Err(exceeded) = self.check_host(error, exchange) {
             return exceeded.into();
         }
-        let timestamps = self.timings.timestamps();
+        let timestamps = self.attempts.timestamps();
         let peer = &self.evidence.peer;
         self.is_refused = error::is_refusal(error, &timestamps, peer);
         self.is_cert_error = error::is_cert_error(error);
@@ -282,7 +277,7 @@ impl Hop {
     /// [`Exceeded`] in that case, or if the attempt has reached any limit before.
     fn check_host(&self, error: &reqwest::Error, exchange: &Exchange) -> Result<(), Exceeded> {
         let (quota, source) = (&exchange.context.session.quota, exchange.transport.source_address);
-        match error::shortage(error, &self.timings.timestamps(), &self.evidence.peer, source) {
+        match error::shortage(error, &self.attempts.timestamps(), &self.evidence.peer, source) {
             Some(resource) => Err(quota.set_exceeded(resource)),
             None => quota.check(),
         }
@@ -292,12 +287,12 @@ impl Hop {
         if let Err(exceeded) = self.check_host(error, exchange) {
             return exceeded.into();
         }
-        error::from_reqwest(error, &self.timings.timestamps(), &self.evidence.peer)
+        error::from_reqwest(error, &self.attempts.timestamps(), &self.evidence.peer)
     }
 
     /// Returns the error for a hop that ends now because of `timeout`. It names the current phase.
     pub fn timed_out(&self, timeout: Timeout) -> Error {
-        let timestamps = self.timings.timestamps();
+        let timestamps = self.attempts.timestamps();
         let phase = if self.head_received.is_some() { Phase::Receive } else { Phase::without_response(&timestamps) };
         error::timed_out(timeout, phase, &timestamps, &self.evidence.peer, self.evidence.received_bytes)
     }
@@ -306,7 +301,7 @@ impl Hop {
     /// evidence, and returns the last phase.
     pub fn close(mut self, exchange: &Exchange, error: Option<&Error>) -> Phase {
         let recorder = &exchange.context.run.recorder;
-        let timestamps = self.timings.timestamps();
+        let timestamps = self.attempts.timestamps();
         let ended = self.response_received.unwrap_or_else(Instant::now);
         let timeline =
             HopTimeline { started: self.started, timestamps: &timestamps, head_received: self.head_received, ended };

@@ -3,6 +3,7 @@
 use std::time::{Instant, SystemTime};
 
 use crate::capability::bindings::sentrynet::probe::http::Error;
+use crate::capability::happy_eyeballs::add_spans;
 use crate::capability::http::evidence::{HttpEvidence, ResponseHead};
 use crate::capability::http::exchange::Exchange;
 use crate::capability::http::format::without_secrets;
@@ -62,6 +63,10 @@ pub fn add_phases(
         let span = recorder.open_at(hop, phase.op(), description, *start);
         if let Some((_, error)) = failure.filter(|(failed, _)| failed == phase) {
             set_error(recorder, span, error);
+        }
+        if *phase == Phase::Connect {
+            let port = evidence.peer.connect_port;
+            add_spans(recorder, span, "http.client.connect.attempt", &timestamps.attempts, port, *end);
         }
         recorder.close_at(span, *end);
     }

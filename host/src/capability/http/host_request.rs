@@ -159,6 +159,11 @@ impl HostRequest for Context {
         Ok(())
     }
 
+    fn decoding(&mut self, request: Resource<Request>, decode: bool) -> wasmtime::Result<()> {
+        self.table.get_mut(&request)?.transport.decoding = decode;
+        Ok(())
+    }
+
     fn http_version(&mut self, request: Resource<Request>, version: String) -> wasmtime::Result<Result<(), String>> {
         let version = match version.as_str() {
             "1.1" => HttpVersion::Http1,

@@ -126,6 +126,23 @@ impl HopTimeline<'_> {
     }
 }
 
+/// Returns the durations of the phases of two hops together. `total` is that of the second.
+pub fn sum_timings(one: Timing, other: Timing) -> Timing {
+    let sum = |one: Option<f64>, other: Option<f64>| match (one, other) {
+        (Some(one), Some(other)) => Some(one + other),
+        (one, other) => one.or(other),
+    };
+    Timing {
+        dns: sum(one.dns, other.dns),
+        connect: sum(one.connect, other.connect),
+        tls: sum(one.tls, other.tls),
+        send: one.send + other.send,
+        wait: one.wait + other.wait,
+        receive: one.receive + other.receive,
+        total: other.total,
+    }
+}
+
 /// Returns the milliseconds from `start` to `end`.
 pub fn milliseconds(start: Instant, end: Instant) -> f64 {
     (end - start).as_secs_f64() * 1000.0

@@ -8,13 +8,13 @@ use reqwest::header::{
 };
 use url::Url;
 
-use crate::capability::bindings::sentrynet::probe::http::Error;
+use crate::capability::bindings::sentrynet::probe::http::{Error, Timing};
 use crate::capability::grant;
 use crate::capability::http::exchange::Exchange;
 use crate::capability::http::failed_exchange::FailedExchange;
 use crate::capability::http::format::{redact_location, redirect_location, without_secrets};
 use crate::capability::http::hop::Hop;
-use crate::capability::http::phase::milliseconds;
+use crate::capability::http::phase::{milliseconds, sum_timings};
 use crate::capability::http::request_body::RequestBody;
 use crate::capability::http::response::Response;
 use crate::run::evidence::Redirect;
@@ -41,28 +41,29 @@ impl Exchange {
         let started = Instant::now();
         let echoes = self.echoes();
         let mut redirects = 0;
+        let mut earlier: Option<Timing> = None;
         loop {
-            // A request that the grants refuse counts against the limit too.
-            self.context
-                .session
-                .quota
-                .count_request()
-                .map_err(|exceeded| FailedExchange::before_sending(exceeded.into()))?;
-            self.check_grants()?;
+            self.count_hop(redirects)?;
+            self.check_grants().map_err(|failed| self.blame_redirect(failed, redirects))?;
             let mut hop = Hop::open(&self, redirects);
             let time_left = self.limits.timeout.duration().saturating_sub(started.elapsed());
             let result = tokio::time::timeout(time_left, hop.send_and_receive(&self)).await;
             let result = result.unwrap_or_else(|_| Err(hop.timed_out(self.limits.timeout)));
             let result = result.and_then(|mut response| match self.redirect_target(&response, redirects)? {
-                Some(target) => Ok(HopOutcome::Redirect(target, response.status)),
+                Some(target) => {
+                    earlier = Some(earlier.map_or(response.timing, |earlier| sum_timings(earlier, response.timing)));
+                    Ok(HopOutcome::Redirect(target, response.status))
+                }
                 None => {
+                    response.timing = earlier.map_or(response.timing, |earlier| sum_timings(earlier, response.timing));
                     response.timing.total = milliseconds(started, Instant::now());
                     Ok(HopOutcome::Response(Box::new(response)))
                 }
             });
             let (is_refused, is_cert_error) = (hop.is_refused, hop.is_cert_error);
             let phase = hop.close(&self, result.as_ref().err());
-            match result.map_err(|error| FailedExchange { error, phase, is_refused, is_cert_error })? {
+            let result = result.map_err(|error| FailedExchange { error, phase, is_refused, is_cert_error });
+            match result.map_err(|failed| self.blame_redirect(failed, redirects))? {
                 HopOutcome::Response(mut response) => {
                     if let Some(echoes) = echoes {
                         echoes.remove_from(&mut response);
@@ -75,6 +76,32 @@ impl Exchange {
             // Lets the connection's own task return the connection to the pool, so that the next request can reuse it.
             tokio::task::yield_now().await;
         }
+    }
+
+    /// Counts the request of a hop. A request that the grants refuse counts against the limit too.
+    ///
+    /// # Errors
+    /// [`FailedExchange`] if the limit is reached. For a built-in probe that a server has redirected, it is an error of
+    /// the server.
+    fn count_hop(&self, redirects: u32) -> Result<(), FailedExchange> {
+        let quota = &self.context.session.quota;
+        if redirects > 0 && self.context.probe.built_in && !quota.may_request() {
+            let message = format!(
+                "redirected {redirects} times, to {}, which is more requests than `limits.requests` allows",
+                without_secrets(&self.request.url)
+            );
+            return Err(FailedExchange::before_sending(Error::Redirect(message)));
+        }
+        quota.count_request().map_err(|exceeded| FailedExchange::before_sending(exceeded.into()))
+    }
+
+    /// Turns a refusal into an error of the server, if a server has redirected a built-in probe to what is refused.
+    fn blame_redirect(&self, mut failed: FailedExchange, redirects: u32) -> FailedExchange {
+        if let (Error::Denied(refusal), true) = (&failed.error, redirects > 0 && self.context.probe.built_in) {
+            let target = without_secrets(&self.request.url);
+            failed.error = Error::Redirect(format!("redirected to {target}: {refusal}"));
+        }
+        failed
     }
 
     /// Returns the URL that a response redirects to, or `None` if the response is not a redirect or redirects are not

@@ -66,11 +66,11 @@ impl StreamedBody {
         self.beginning.lock().clone().freeze()
     }
 
-    /// Returns the body for the client to send. Its bytes are counted on `quota`. Polling it fails if it was sent
-    /// before.
+    /// Returns the body for the client to send. Its bytes are counted on `quota`. The one that is polled first sends the
+    /// body; polling another fails.
     pub fn send(self: &Arc<Self>, timings: HopTimings, quota: Quota) -> SendingBody {
-        let body = self.body.lock().take();
-        SendingBody { stream: Arc::clone(self), body: Mutex::new(body), remaining: self.length, timings, quota }
+        let stream = Arc::clone(self);
+        SendingBody { stream, body: Mutex::default(), is_begun: false, remaining: self.length, timings, quota }
     }
 
     fn extend_beginning(&self, bytes: &[u8]) {
@@ -83,8 +83,10 @@ impl StreamedBody {
 /// A streamed body that is being sent. It records when the connection takes its last piece for writing.
 pub struct SendingBody {
     stream: Arc<StreamedBody>,
-    /// The body, or `None` if it was sent before. It is in a mutex, because reqwest requires a body that is `Sync`.
+    /// The body, or `None` if it is not begun, or was sent before. It is in a mutex, because reqwest requires a body that is `Sync`.
     body: Mutex<Option<BoxBody>>,
+    /// True once the body was taken from the stream.
+    is_begun: bool,
     /// The number of bytes that are not sent yet, if the length is known.
     remaining: Option<u64>,
     timings: HopTimings,
@@ -96,6 +98,10 @@ impl Body for SendingBody {
     type Error = BoxError;
 
     fn poll_frame(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if !std::mem::replace(&mut self.is_begun, true) {
+            let body = self.stream.body.lock().take();
+            *self.body.get_mut() = body;
+        }
         let Some(body) = self.body.get_mut() else { return Poll::Ready(Some(Err("the body was sent before".into()))) };
         let Some(frame) = ready!(body.as_mut().poll_frame(task)).transpose()? else {
             self.timings.record_sent();

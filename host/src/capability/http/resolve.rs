@@ -8,7 +8,8 @@ use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolveHosts, ResolverConfig};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use hickory_resolver::proto::rr::Name;
+use reqwest::dns::{Addrs, Resolve, Resolving};
 
 use crate::capability::host_lookup::HostLookup;
 use crate::capability::http::timing_hooks::HopTimings;
@@ -16,10 +17,11 @@ use crate::capability::net_errors::{lookup_error, lower_first};
 use crate::capability::shortage::{current_shortage, shortage};
 use crate::capability::text::quotable;
 
-/// The timeout of one query to a DNS server. It is shorter than the default timeout of a request, 30 s, so that a lost
-/// datagram is sent again.
-const DNS_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
-const DNS_ATTEMPTS: usize = 3;
+/// The time for the answer to a query, as long as glibc waits with both of its attempts. Within it the query is sent
+/// again over UDP, and an answer to any of these datagrams is taken.
+const DNS_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a query is repeated after that. Together that is less than the default timeout of a request, 30 s.
+const DNS_REPETITIONS: usize = 1;
 
 /// A version of IP that a request requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -136,7 +138,7 @@ impl Resolver {
         let addresses = match (&self.dns_server, literal_address(name)) {
             (_, Some(address)) => vec![address],
             (Some((server, resolver)), None) => {
-                let result = resolver.lookup_ip(name).await.inspect_err(record_shortage);
+                let result = resolver.lookup_ip(dns_name(name)?).await.inspect_err(record_shortage);
                 result.map_err(|error| dns_server_error(name, *server, self.ip_version, &error))?.iter().collect()
             }
             (None, None) => {
@@ -156,13 +158,16 @@ impl Resolver {
 }
 
 impl Resolve for Resolver {
-    fn resolve(&self, host: Name) -> Resolving {
+    fn resolve(&self, host: reqwest::dns::Name) -> Resolving {
         let resolver = self.clone();
         let (name, _) = self.lookup_target(host.as_str());
         // The name may be an address: that of `connect_to` or of a SOCKS proxy. Nothing is resolved then, and the
         // grants for the address were checked before.
         if literal_address(name).is_some() {
             return Box::pin(async move { Ok(Box::new(resolver.lookup(host.as_str()).await?.into_iter()) as Addrs) });
+        }
+        if let Some(address) = HopTimings::current_address() {
+            return Box::pin(async move { Ok(Box::new(std::iter::once(address)) as Addrs) });
         }
         HopTimings::record(|timestamps| {
             timestamps.dns_started.get_or_insert_with(Instant::now);
@@ -185,7 +190,7 @@ impl Resolve for Resolver {
                 }
                 Err(refusal) => timestamps.refusal = Some(refusal.clone()),
             });
-            Ok(Box::new(allowed?.into_iter()) as Addrs)
+            Ok(Box::new(HopTimings::take_address(allowed?).into_iter()) as Addrs)
         })
     }
 }
@@ -209,8 +214,8 @@ fn dns_resolver(server: SocketAddr, ip_version: Option<IpVersion>) -> Result<Tok
     let config = ResolverConfig::from_parts(None, Vec::new(), servers);
     let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
     let options = builder.options_mut();
-    options.timeout = DNS_ATTEMPT_TIMEOUT;
-    options.attempts = DNS_ATTEMPTS;
+    options.timeout = DNS_TIMEOUT;
+    options.attempts = DNS_REPETITIONS;
     options.use_hosts_file = ResolveHosts::Never;
     options.ip_strategy = match ip_version {
         None => LookupIpStrategy::Ipv6AndIpv4,
@@ -233,6 +238,15 @@ fn dns_server_error(name: &str, server: SocketAddr, ip_version: Option<IpVersion
         NetError::Io(error) => format!("`{name}` does not resolve: cannot ask the DNS server {server}: {error}"),
         error => format!("`{name}` does not resolve: asking the DNS server {server} failed: {error}"),
     })
+}
+
+/// Returns the absolute name of a URL's host, which has ASCII characters alone. Labels may have any of these: names such
+/// as `_service.shop.example` are in use.
+fn dns_name(host: &str) -> Result<Name, ResolveError> {
+    let name = Name::from_ascii(host);
+    let mut name = name.map_err(|error| ResolveError(format!("`{}` is no name: {error}", quotable(host))))?;
+    name.set_fqdn(true);
+    Ok(name)
 }
 
 /// Parses an IP address, in brackets or not.

@@ -1,8 +1,11 @@
 //! A whole response, as the guest reads it.
 
+use reqwest::header::CONTENT_TYPE;
 use serde::{Deserialize, Serialize};
 
 use crate::capability::bindings::sentrynet::probe::http::{Connection, Timing};
+use crate::capability::http::charset;
+use crate::capability::net_errors::bytes;
 use crate::capability::quota::HeldBytes;
 
 /// A whole response, with the first bytes of its body. Recordings contain it in its serialized form.
@@ -21,13 +24,34 @@ pub struct Response {
     pub body: Vec<u8>,
     /// The number of bytes of the whole body, after decompression.
     pub body_size: u64,
-    /// The durations of the last hop's phases and of the whole exchange, in milliseconds.
+    /// The reason why the body still has its content coding, as a sentence for a person; `None` if it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undecoded: Option<String>,
+    /// The durations of the phases of all hops together and of the whole exchange, in milliseconds.
     pub timing: Timing,
     /// The connection of the last hop.
     pub connection: Connection,
     /// The memory that is counted for body and headers. `None` in a replay.
     #[serde(skip)]
     pub held: Option<HeldBytes>,
+}
+
+impl Response {
+    /// Returns the whole body as text, decoded by its charset.
+    ///
+    /// # Errors
+    /// A sentence for a person if the body still has its content coding, or if it is not here as a whole.
+    pub fn text(&self) -> Result<String, String> {
+        if let Some(reason) = &self.undecoded {
+            return Err(reason.clone());
+        }
+        if self.body_size > self.body.len() as u64 {
+            let (size, kept) = (bytes(self.body_size), self.body.len());
+            return Err(format!("the body has {size}, of which {kept} were kept"));
+        }
+        let content_type = self.headers.iter().find(|(name, _)| name == CONTENT_TYPE.as_str());
+        Ok(charset::decode(&self.body, content_type.map(|(_, value)| value.as_str())))
+    }
 }
 
 /// Serializes bodies for a recording, as text or in base64.

@@ -14,6 +14,11 @@ use crate::capability::http::timing_hooks::TimedConnect;
 use crate::capability::http::transport::{HttpVersion, Transport, USER_AGENT};
 use crate::capability::quota::Quota;
 
+/// The maximum number of header lines of a response. curl has the same.
+const MAX_HEADERS: usize = 5000;
+/// The maximum bytes of a response's headers over HTTP/2. Over HTTP/1.1 hyper has a bound of its own, 408 KiB.
+const MAX_HEADER_BYTES: u32 = 300 << 10;
+
 /// State that the requests of one attempt share: connections and cookies. Clones share it.
 #[derive(Clone)]
 pub struct Session {
@@ -63,8 +68,19 @@ impl Session {
         }
     }
 
-    fn build(&self, transport: &Transport) -> Result<Client, String> {
-        let Transport { trust, client_cert, http_version, compression, .. } = transport;
+    /// Replaces the client for a transport.
+    pub fn set_client(&self, transport: &Transport, client: Client) {
+        if let Some((_, known)) = self.clients.lock().iter_mut().find(|(known, _)| known == transport) {
+            *known = client;
+        }
+    }
+
+    /// Builds a client for a transport.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Session::client`].
+    pub fn build(&self, transport: &Transport) -> Result<Client, String> {
+        let Transport { trust, client_cert, http_version, .. } = transport;
         let mut tls = ClientConfig::clone(&*self.shared.tls_configs.get(trust, client_cert.as_ref())?);
         match http_version {
             None => {}
@@ -88,10 +104,13 @@ impl Session {
             .tcp_keepalive_retries(None)
             .tcp_user_timeout(None)
             .pool_idle_timeout(None)
-            .gzip(*compression)
-            .brotli(*compression)
-            .zstd(*compression)
-            .deflate(*compression);
+            // Responses are taken as clients take them: with folded header lines, spaces before a colon, and lines that
+            // are no header among the others.
+            .http1_allow_obsolete_multiline_headers_in_responses(true)
+            .http1_allow_spaces_after_header_name_in_responses(true)
+            .http1_ignore_invalid_headers_in_responses(true)
+            .http1_max_headers(MAX_HEADERS)
+            .http2_max_header_list_size(MAX_HEADER_BYTES);
         builder = match http_version {
             None => builder,
             Some(HttpVersion::Http1) => builder.http1_only(),

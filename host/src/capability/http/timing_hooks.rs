@@ -6,7 +6,7 @@
 
 use std::error::Error;
 use std::future::Future;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -20,6 +20,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::capability::grant::Refusal;
+use crate::capability::happy_eyeballs::{Attempt, Race};
 use crate::capability::http::peer_filter::PeerFilter;
 use crate::capability::opening_limit::OpeningPermit;
 use crate::capability::quota::{ConnectionPermit, Quota};
@@ -37,6 +38,9 @@ pub struct HopTimings {
     peer_filter: Option<Arc<PeerFilter>>,
     /// The permit to open a connection, until there is one.
     opening: Arc<Mutex<Option<OpeningPermit>>>,
+    /// The attempts of the hop, and which of them these are the timings of; `None` if all addresses are left to the
+    /// client, as with a proxy.
+    race: Option<(Race, usize)>,
 }
 
 /// The times that the hooks have recorded of one hop. A time is `None` if the hop has not reached that point. If there
@@ -65,6 +69,8 @@ pub struct Timestamps {
     pub cert_chain: Vec<CertificateDer<'static>>,
     /// `1.2` or `1.3`.
     pub tls_version: Option<&'static str>,
+    /// The attempts to connect to each address.
+    pub attempts: Vec<Attempt>,
 }
 
 /// The error of a client that resolves a name or connects in a task that belongs to no hop. It is not known which
@@ -81,14 +87,46 @@ impl Timestamps {
 }
 
 impl HopTimings {
-    /// Returns the timings of a hop that begins. Without a filter, the hop may connect to any address.
-    pub fn new(peer_filter: Option<Arc<PeerFilter>>, opening: Arc<Mutex<Option<OpeningPermit>>>) -> Self {
-        Self { timestamps: Arc::default(), peer_filter, opening }
+    /// Returns the timings of an attempt of a hop that begins. Without a filter, the hop may connect to any address.
+    pub fn new(
+        peer_filter: Option<Arc<PeerFilter>>,
+        opening: Arc<Mutex<Option<OpeningPermit>>>,
+        race: Option<(Race, usize)>,
+    ) -> Self {
+        Self { timestamps: Arc::default(), peer_filter, opening, race }
     }
 
-    /// Returns empty timings for the second attempt of the same hop.
-    pub fn for_retry(&self) -> Self {
-        Self::new(self.peer_filter.clone(), Arc::clone(&self.opening))
+    /// Returns the filter of the hop's addresses.
+    pub fn peer_filter(&self) -> Option<Arc<PeerFilter>> {
+        self.peer_filter.clone()
+    }
+
+    /// Returns the address that the current task's attempt is to connect to, if it is not the hop's first attempt.
+    pub fn current_address() -> Option<SocketAddr> {
+        let race = CURRENT_HOP.try_with(|timings| timings.race.clone()).ok().flatten();
+        race.filter(|(_, index)| *index > 0).and_then(|(race, index)| race.address(index))
+    }
+
+    /// Returns those of a name's addresses that the current task's attempt is to connect to. The others are left to
+    /// further attempts.
+    pub fn take_address(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+        match CURRENT_HOP.try_with(|timings| timings.race.clone()).ok().flatten() {
+            Some((race, _)) => race.set_addresses(addresses).into_iter().collect(),
+            None => addresses,
+        }
+    }
+
+    /// Records that TCP is connected, and TLS begins.
+    pub fn record_tls_start() {
+        let _ = CURRENT_HOP.try_with(|timings| {
+            timings.claim();
+            timings.update(|timestamps| timestamps.tls_started = Some(Instant::now()));
+        });
+    }
+
+    /// Claims the connection of the hop. Returns false if another attempt was faster.
+    fn claim(&self) -> bool {
+        self.race.as_ref().is_none_or(|(race, index)| race.claim(*index))
     }
 
     /// Returns the filter of the current task's hop, or `None` if the hop may connect to any address.
@@ -184,11 +222,16 @@ where
             *timestamps = Timestamps { connect_started: Some(Instant::now()), ..Timestamps::default() };
         });
         let (connecting, connections) = (self.connector.call(target), self.connections.clone());
+        let claimant = timings.clone();
         // Another task than the one that requested the connection may finish it, so this future sets the task-local
         // value itself.
         Box::pin(CURRENT_HOP.scope(timings, async move {
             let permit = connections.quota.acquire_connection()?;
             let connection = connecting.await?;
+            if !claimant.claim() {
+                // The attempt is about to be dropped.
+                std::future::pending::<()>().await;
+            }
             connections.permits.lock().push(permit);
             HopTimings::release_opening();
             HopTimings::record(|timestamps| timestamps.connected = Some(Instant::now()));

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use rustls::client::{
@@ -190,7 +190,7 @@ impl ClientSessionStore for NoResumption {
     fn set_kx_hint(&self, _: ServerName<'static>, _: NamedGroup) {}
 
     fn kx_hint(&self, _: &ServerName<'_>) -> Option<NamedGroup> {
-        HopTimings::record(|timestamps| timestamps.tls_started = Some(Instant::now()));
+        HopTimings::record_tls_start();
         None
     }
 

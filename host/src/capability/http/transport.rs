@@ -31,6 +31,8 @@ pub struct Transport {
     pub source_address: Option<IpAddr>,
     /// True if requests accept compressed responses, which are then decompressed.
     pub compression: bool,
+    /// True if bodies are decoded that have a content coding, whether or not requests accept it.
+    pub decoding: bool,
     /// True if requests send and store the attempt's cookies.
     pub cookies: bool,
 }

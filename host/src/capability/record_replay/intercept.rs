@@ -220,6 +220,7 @@ intercept! { http::HostRequest as "http.request" {
     external authenticate(request: Resource<Request>, setting: String) -> Result<(), String>;
     external cookies(request: Resource<Request>, keep: bool) -> ();
     external compression(request: Resource<Request>, ask: bool) -> ();
+    external decoding(request: Resource<Request>, decode: bool) -> ();
     external http_version(request: Resource<Request>, version: String) -> Result<(), String>;
     external ip_version(request: Resource<Request>, version: u8) -> Result<(), String>;
     external connect_to(request: Resource<Request>, address: String) -> Result<(), String>;
@@ -237,6 +238,7 @@ intercept! { http::HostResponse as "http.response" {
     local headers(response: Resource<Response>) -> Vec<(String, String)>;
     local body(response: Resource<Response>) -> Vec<u8>;
     local body_size(response: Resource<Response>) -> u64;
+    local text(response: Resource<Response>) -> Result<String, String>;
     local timing(response: Resource<Response>) -> http::Timing;
     local connection(response: Resource<Response>) -> http::Connection;
     local location(response: Resource<Response>) -> Option<String>;

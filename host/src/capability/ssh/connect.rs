@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
 
 use russh::SshId;
@@ -10,6 +11,7 @@ use russh::client::{Config, GexParams, connect_stream};
 use tokio::net::TcpStream;
 
 use crate::capability::address_filter::AddressFilter;
+use crate::capability::happy_eyeballs::{Race, add_spans};
 use crate::capability::host_lookup::HostLookup;
 use crate::capability::net_errors::{is_refusal, lookup_error};
 use crate::capability::opening_limit::OpeningPermit;
@@ -145,8 +147,8 @@ async fn resolve(
     resolved
 }
 
-/// Connects to the first address that accepts a connection. The second value is true if any address has answered, even
-/// if only with a refusal.
+/// Connects to the address that accepts a connection first, by RFC 8305. The second value is true if any address has
+/// answered, even if only with a refusal.
 ///
 /// Ends the attempt if a resource of this host is used up.
 async fn connect_tcp(
@@ -157,32 +159,50 @@ async fn connect_tcp(
 ) -> (Result<TcpStream, Error>, bool) {
     let listed = list_addresses(addresses);
     let phase = span.begin_phase("ssh.connect", format!("Connect to {listed}"));
-    let mut connected = Err(Error::Connect(format!("cannot connect to {listed}")));
-    let mut has_answered = false;
-    for (index, address) in addresses.iter().enumerate() {
-        // Each address gets an equal share of the time that remains, so that time is left for those after an address
-        // that does not answer.
-        let share = budget.remaining() / u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
-        connected = match tokio::time::timeout(share, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => Ok(stream),
-            Ok(Err(error)) => {
-                has_answered |= is_refusal(error.kind());
-                if let Some(resource) = shortage(&error).or_else(|| local_port_shortage(&error, &[address.ip()], None))
-                {
+    let race = Race::default();
+    race.set_addresses(addresses.to_vec());
+    let has_answered = AtomicBool::new(false);
+    // `permit` of the connection counts for one attempt at a time.
+    let attempts = Arc::new(());
+    let connecting = race.run(|index| {
+        let (race, address, has_answered) = (race.clone(), race.address(index)?, &has_answered);
+        let permit = match Arc::strong_count(&attempts) {
+            1 => None,
+            _ if !quota.may_connect() => return None,
+            _ => Some(quota.acquire_connection().ok()?),
+        };
+        let counted = (Arc::clone(&attempts), permit);
+        Some(Box::pin(async move {
+            let _counted = counted;
+            let connected = TcpStream::connect(address).await;
+            if let Err(error) = &connected {
+                has_answered.fetch_or(is_refusal(error.kind()), Relaxed);
+                if let Some(resource) = shortage(error).or_else(|| local_port_shortage(error, &[address.ip()], None)) {
                     quota.set_exceeded(resource);
                 }
-                Err(error::from_connect(&error, &listed))
+            } else {
+                race.claim(index);
             }
-            Err(_) => Err(budget.timed_out(&format!("connecting to {listed}"))),
-        };
-        if connected.is_ok() {
-            break;
-        }
-    }
+            connected
+        }))
+    });
+    let connected = match tokio::time::timeout(budget.remaining(), connecting).await {
+        Ok(Some(connected)) => connected.map_err(|error| error::from_connect(&error, &listed)),
+        Ok(None) => Err(Error::Connect(format!("cannot connect to {listed}"))),
+        Err(_) => Err(budget.timed_out(&format!("connecting to {listed}"))),
+    };
+    add_spans(
+        &span.recorder,
+        phase,
+        "ssh.connect.attempt",
+        &race.attempts(),
+        addresses.first().map_or(0, SocketAddr::port),
+        Instant::now(),
+    );
     // russh writes whole packets, which Nagle's algorithm would only delay.
     let connected = connected.inspect(|stream| drop(stream.set_nodelay(true)));
     span.end_phase(phase, connected.as_ref().err());
-    has_answered |= connected.is_ok();
+    let has_answered = has_answered.into_inner() || connected.is_ok();
     (connected, has_answered)
 }
 

@@ -105,6 +105,14 @@ fn parse_field(source: &FieldSource, nesting: bool) -> Result<Field, String> {
     let name = source.name;
     let at_name = |error: String| format!("`{name}`: {error}");
     let key = &name[..name.find(['[', '.']).unwrap_or(name.len())];
+    // The message does not contain the text, which may be JSON with a password.
+    if key.contains(['"', '\'', '\n']) {
+        return Err(
+            "a `{` before a quote or a new line: write a JSON body as a map of YAML, without quotes around the \
+                    whole, or `{{` and `}}` for each brace"
+                .to_owned(),
+        );
+    }
     if key.is_empty() {
         return Err(format!("`{{{name}}}` names no key: expected a field such as `{{token}}`"));
     }

@@ -35,6 +35,14 @@ impl TemplatedValue {
         keys
     }
 
+    /// Returns the texts of maps that are replaced as a whole by the value of a key, each with its JSON pointer. Those
+    /// whose own key has the same name, as in `token: token`, are left out: they say that they mean the key.
+    pub fn replaced_texts(&self, is_known: &dyn Fn(&str) -> bool) -> Vec<(String, &str)> {
+        let mut texts = Vec::new();
+        self.collect_replaced(is_known, "", &mut texts);
+        texts
+    }
+
     /// Returns the value of a text that does not depend on keys; `None` if it has fields or is the name of a key.
     pub fn constant(&self, is_known: &dyn Fn(&str) -> bool) -> Option<Value> {
         match self {
@@ -111,6 +119,32 @@ impl TemplatedValue {
             Self::Map(entries) => {
                 for (key, templated) in entries {
                     templated.collect_keys(&child_pointer(pointer, key), keys);
+                }
+            }
+        }
+    }
+
+    fn collect_replaced<'a>(
+        &'a self,
+        is_known: &dyn Fn(&str) -> bool,
+        pointer: &str,
+        texts: &mut Vec<(String, &'a str)>,
+    ) {
+        match self {
+            Self::Fixed(_) | Self::Text { .. } => {}
+            Self::List(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    item.collect_replaced(is_known, &child_pointer(pointer, &index.to_string()), texts);
+                }
+            }
+            Self::Map(entries) => {
+                for (key, templated) in entries {
+                    match templated {
+                        Self::Text { text, .. } if is_known(text) && text != key => {
+                            texts.push((child_pointer(pointer, key), text));
+                        }
+                        other => other.collect_replaced(is_known, &child_pointer(pointer, key), texts),
+                    }
                 }
             }
         }
@@ -206,6 +240,14 @@ mod tests {
         assert_eq!(templated.render(&keys()), Err(("/a/1".to_owned(), "key `nope` is not set".to_owned())));
         let templated = parse(&json!("b{"), &|_| true);
         assert_eq!(templated.render(&keys()), Err((String::new(), "key `b{` is not set".to_owned())));
+    }
+
+    #[test]
+    fn texts_that_are_replaced_are_collected() {
+        let value = json!({ "role": "name", "name": "name", "list": ["name", { "a/b": "name" }], "x": "{name}" });
+        let templated = parse(&value, &|_| false);
+        let expected = [("/role".to_owned(), "name"), ("/list/1/a~1b".to_owned(), "name")];
+        assert_eq!(templated.replaced_texts(&|text| text == "name"), expected);
     }
 
     #[test]
