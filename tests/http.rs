@@ -12,11 +12,26 @@ use serde_json::{Value, json};
 
 use crate::support::nginx::Nginx;
 use crate::support::{
-    assert_delay_in_phase, assert_passed, expect_failure, free_port, http_config, run_http_probe, run_once,
-    span_duration_ms, spans, tcp_server,
+    assert_delay_in_phase, assert_passed, expect_failure, free_port, http_config, run_command, run_http_probe,
+    run_once, sentrynet, span_duration_ms, spans, tcp_server,
 };
 
 const DELAY: Duration = Duration::from_millis(250);
+
+#[test]
+fn probes_of_one_host_are_named_for_their_paths() {
+    let probe = |path: &str| format!("      - {{probe: http, url: 'http://127.0.0.1:1{path}', check_in: true}}\n");
+    let paths = ["", "/orders?page=1", "/orders/1#a", "/health", "/api/ready/"];
+    let probes: String = paths.iter().map(|path| probe(path)).collect();
+    let configuration = format!("groups:\n  - probes:\n{probes}");
+    let (_, runs) = run_once(&configuration);
+    let titles: Vec<_> = runs.iter().map(|run| run["title"].as_str().expect("a title is text")).collect();
+    let expected = ["", "/orders", "/orders/1", " (/health)", " (/api/ready/)"];
+    assert_eq!(titles, expected.map(|path| format!("GET http://127.0.0.1:1{path}")));
+    // Each has a monitor of its own, and Sentry's filter for health checks takes out none.
+    let checked = run_command(sentrynet().args(["check", "-"]), &configuration);
+    assert_eq!((checked.code, checked.stderr.as_str()), (0, ""));
+}
 
 #[test]
 fn a_passing_run_has_all_its_phases() {

@@ -58,7 +58,7 @@ pub use sample_rate::SampleRate;
 pub use schema::{ComponentSchema, aliases, built_ins, schema, source_texts};
 pub use source::{Source, SourceError};
 pub use spool::{Spool, SpoolLocation};
-pub use title_lint::check_titles;
+pub use title_lint::{check_titles, unfiltered_title};
 pub use trace_host::{TraceHost, parse_host_and_port};
 
 /// Parses a configuration.

@@ -157,10 +157,14 @@ async fn check_by_probe(
 }
 
 /// Returns a probe's title: the configuration's, else the one that the component derives from the settings, else the
-/// component's name.
+/// component's name. If the component is built in, the derived title passes Sentry's filter for health checks.
 fn choose_title(probe: &config::Probe, derived: Option<String>) -> String {
     const MAX_TITLE_BYTES: usize = 200;
     let derived = derived.map(|title| one_line(&truncate(title, MAX_TITLE_BYTES))).filter(|title| !title.is_empty());
+    let derived = match probe.module {
+        config::Module::BuiltIn(_) => derived.map(config::unfiltered_title),
+        config::Module::File { .. } => derived,
+    };
     probe.title.clone().or(derived).unwrap_or_else(|| probe.name.clone())
 }
 

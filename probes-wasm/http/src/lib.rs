@@ -1,7 +1,7 @@
 //! The built-in probe `http`: sends one HTTP request, and checks the response.
 
 use sentrynet_guest::{Probe, Problems, Trouble};
-use sentrynet_step::{Step, origin};
+use sentrynet_step::{Step, origin_and_path};
 use serde_json::Map;
 
 struct Http;
@@ -15,7 +15,7 @@ impl Probe for Http {
     fn check(step: &Step, problems: &mut Problems) -> Option<String> {
         step.build_request("", problems);
         step.check_expectations("", &|_| false, problems);
-        Some(format!("{} {}", step.method(), origin(&step.url)))
+        Some(format!("{} {}", step.method(), origin_and_path(&step.url)))
     }
 
     fn run(step: Step) -> Result<(), Trouble> {

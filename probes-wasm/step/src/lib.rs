@@ -9,7 +9,7 @@ use sentrynet_guest::{SecretSetting, Size};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-pub use request::{Body, origin};
+pub use request::{Body, origin_and_path};
 
 /// The bounds of the setting `timeout`, in seconds.
 const MIN_TIMEOUT_SECONDS: f64 = 0.001;

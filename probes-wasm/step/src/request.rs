@@ -154,11 +154,20 @@ impl Step {
 }
 
 /// Returns `scheme://host:port` of a URL. Credentials, path and query are left out: they may be secret, or vary.
-pub fn origin(url: &str) -> String {
+fn origin(url: &str) -> String {
     let (scheme, rest) = url.trim().split_once("://").unwrap_or(("", url.trim()));
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let host = authority.rsplit('@').next().unwrap_or_default();
     format!("{scheme}://{host}")
+}
+
+/// Returns `scheme://host:port/path` of a URL: its origin, and a path other than `/`. Credentials and query are left out:
+/// they may be secret, or vary.
+pub fn origin_and_path(url: &str) -> String {
+    let (_, rest) = url.trim().split_once("://").unwrap_or(("", url.trim()));
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    let path = rest.find('/').map_or("", |start| &rest[start..]);
+    format!("{}{}", origin(url), if path == "/" { "" } else { path })
 }
 
 /// Returns the URL with `query` appended to its own query, and before the fragment.
@@ -324,6 +333,17 @@ mod tests {
         assert_eq!(origin("https://example.org/a?b=c#d"), "https://example.org");
         assert_eq!(origin(" http://u:p@host:8080?x"), "http://host:8080");
         assert_eq!(origin("http://[::1]:80/"), "http://[::1]:80");
+    }
+
+    #[test]
+    fn paths_follow_their_origins_without_the_query() {
+        let check = |url: &str, expected: &str| assert_eq!(origin_and_path(url), expected, "{url}");
+        check("https://example.org", "https://example.org");
+        check("https://example.org/", "https://example.org");
+        check("https://example.org/a/b/?c=/d#/e", "https://example.org/a/b/");
+        check("https://example.org?c=/d", "https://example.org");
+        check(" http://u:p@host:8080/a@b ", "http://host:8080/a@b");
+        check("http://[::1]:80/a", "http://[::1]:80/a");
     }
 
     #[test]
