@@ -77,11 +77,11 @@ pub fn decode_check_in(
     }
     let check_in = CheckIn {
         owner_pointer: owner_pointer.to_owned(),
-        slug: table.take_text("slug", check_slug, context),
+        slug: table.take_identifier("slug", check_slug, context),
         margin: table.take_integer("margin", context),
         failure_issue_threshold: table.take_integer("failure_issue_threshold", context),
         recovery_threshold: table.take_integer("recovery_threshold", context),
-        owner: table.take_text("owner", check_owner, context),
+        owner: table.take_identifier("owner", check_owner, context),
     };
     table.finish(context);
     Some(check_in)

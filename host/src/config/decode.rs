@@ -77,6 +77,7 @@ impl Decoder<'_> {
         self.warn_of_unused_modules();
         root.finish(&mut self.context);
         let secrets = Secrets::new(self.context.resolved.secrets.iter().map(ExposeSecret::expose_secret));
+        self.context.identifiers.warn_of_secrets(&secrets, &mut self.context.warnings);
         // These texts are sent with every run. The value of a reference in them is a secret only if another key uses
         // the same value as a secret.
         for text in [&mut sentry.environment, &mut sentry.release, &mut sentry.server_name] {
@@ -100,9 +101,9 @@ impl Decoder<'_> {
         let dsn = table.take("dsn").filter(|field| field.value != "");
         let dsn = self.dsn(dsn);
         let environment = self.sentry_environment(&mut table);
-        let release = table.take_text("release", check_release, &mut self.context);
+        let release = table.take_identifier("release", check_release, &mut self.context);
         let check = |text: &str, max_length| check_line("`server_name`", text, max_length);
-        let server_name = table.take_text("server_name", check, &mut self.context);
+        let server_name = table.take_identifier("server_name", check, &mut self.context);
         let tags = table.take("tags").map(|field| decode_tags(field, &mut self.context)).unwrap_or_default();
         let sample = self.sample(table.take("sample"));
         let trace_headers = self.trace_headers(table.take("trace_headers"), &TraceHeaders::default());
@@ -148,7 +149,9 @@ impl Decoder<'_> {
         if let Some(field) = table.take("environment") {
             let text = field.text(&self.context);
             let text = text.and_then(|text| check_environment("`environment`", &text, max_length).map(|()| text));
-            return self.context.accept(&field, text);
+            let text = self.context.accept(&field, text)?;
+            self.context.identifiers.push(field.pointer, field.label, &text);
+            return Some(text);
         }
         let text = (self.environment)("SENTRY_ENVIRONMENT").filter(|text| !text.is_empty())?;
         let checked = check_environment("the environment's `SENTRY_ENVIRONMENT`", &text, max_length);
@@ -190,7 +193,7 @@ impl Decoder<'_> {
         let mut table = Table::new(field, Section::PROBE, &mut self.context)?;
         let component = self.component(&mut table);
         let check = |text: &str, max_length| check_line("`title`", text.trim(), max_length);
-        let title = table.take_text("title", check, &mut self.context);
+        let title = table.take_identifier("title", check, &mut self.context);
         let every = table.take_seconds_or_default("every", &mut self.context);
         let burst = table.take_integer_or_default("burst", &mut self.context);
         let retries = Retries {

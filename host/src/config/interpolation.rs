@@ -215,7 +215,9 @@ impl Resolver<'_> {
     /// Adds the value of a reference to the secrets, once. Returns true if it is so short that it is redacted only as a
     /// whole word.
     fn collect_secret(&mut self, reference: &Reference, text: &str) -> bool {
-        if plaintext_secrets::is_public(&self.pointer) {
+        let is_variable = reference.kind == Kind::Environment;
+        if plaintext_secrets::is_public(&self.pointer) || is_variable && plaintext_secrets::is_identifier(&self.pointer)
+        {
             return false;
         }
         let found = self.looked_up.get_mut(&(reference.kind, reference.name.to_owned()));

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::diagnostic::{Diagnostic, Diagnostics, MissingFile, below, quote, quote_key};
+use super::identifiers::Identifiers;
 use super::interpolation::{Interpolations, Resolved};
 use super::section::{Section, place_of};
 use super::size::parse_size;
@@ -23,6 +24,7 @@ pub struct DecodeContext<'a> {
     pub warnings: Diagnostics,
     pub missing_files: Vec<MissingFile>,
     pub resolved: Resolved,
+    pub identifiers: Identifiers,
     document: Option<&'a Document>,
     source_map: OnceCell<Option<SourceMap<'a>>>,
 }
@@ -44,7 +46,8 @@ pub struct Field {
 
 impl<'a> DecodeContext<'a> {
     pub fn new(document: Option<&'a Document>, errors: Diagnostics, warnings: Diagnostics, resolved: Resolved) -> Self {
-        Self { errors, warnings, missing_files: Vec::new(), resolved, document, source_map: OnceCell::new() }
+        let (missing_files, identifiers) = (Vec::new(), Identifiers::default());
+        Self { errors, warnings, missing_files, resolved, identifiers, document, source_map: OnceCell::new() }
     }
 
     /// Returns the references that were replaced below `pointer`, and the source of the numbers, booleans and nulls in the
@@ -189,6 +192,18 @@ impl Table {
         let max_length = self.section.max_length(key);
         let text = field.text(context).and_then(|text| check(&text, max_length).map(|()| text));
         context.accept(&field, text)
+    }
+
+    /// Takes text as [`Table::take_text`] does, and adds it to the identifiers of the file.
+    pub fn take_identifier(
+        &mut self,
+        key: &str,
+        check: impl Fn(&str, usize) -> Result<(), String>,
+        context: &mut DecodeContext,
+    ) -> Option<String> {
+        let text = self.take_text(key, check, context)?;
+        context.identifiers.push(below(&self.pointer, key), format!("`{key}`"), &text);
+        Some(text)
     }
 
     /// Takes the items of a list.

@@ -41,6 +41,7 @@ pub fn decode_tags(field: Field, context: &mut DecodeContext) -> BTreeMap<String
         let field = Field { pointer: tag_pointer, label, value };
         let text = field.text(context).and_then(|text| check_line(&field.label, &text, MAX_LENGTH).map(|()| text));
         if let Some(text) = context.accept(&field, text) {
+            context.identifiers.push(field.pointer, field.label, &text);
             tags.insert(key, text);
         }
     }

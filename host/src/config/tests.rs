@@ -333,15 +333,63 @@ fn unreadable_files_are_refused() {
 
 #[test]
 fn secrets_are_redacted_from_the_server_name() {
-    let about = |title: &str| {
-        let probe = format!("{{probe: http, url: 'http://h/', title: '{title}'}}");
+    let about = |body: &str| {
+        let probe = format!("{{probe: http, url: 'http://h/', title: 'Of ${{env:WHO}}', body: '{body}'}}");
         let text = format!("sentry: {{server_name: 'at ${{env:WHO}}'}}\ngroups: [{{probes: [{probe}]}}]");
         let parsed = parse(&source(&text), &|name| (name == "WHO").then(|| "somebody".to_owned()));
         assert_eq!(parsed.errors, []);
         parsed.config.sentry.server_name
     };
-    assert_eq!(about("A title"), "at somebody");
-    assert_eq!(about("A title of ${env:WHO}"), "at [Filtered]");
+    assert_eq!(about("A body"), "at somebody");
+    assert_eq!(about("A body of ${env:WHO}"), "at [Filtered]");
+}
+
+#[test]
+fn variables_in_identifiers_are_no_secrets_unless_another_key_uses_them_as_such() {
+    let parse = |body: &str| {
+        let text = format!(
+            "sentry:
+  environment: at-${{env:PLACE}}
+  release: web@${{env:PLACE}}
+  tags: {{location: '${{env:PLACE}}', every: '${{env:NUMBER}}'}}
+  check_in: {{slug: 'host-${{env:PLACE}}'}}
+groups:
+  - tags: {{rack: '${{env:PLACE}}'}}
+    probes: [{{probe: http, url: 'http://h/', title: 'In ${{env:PLACE}}', tags: {{a: '${{env:PLACE}}'}}, body: '{body}'}}]
+"
+        );
+        let variable = |name: &str| match name {
+            "PLACE" => Some("eu-west-7".to_owned()),
+            "NUMBER" => Some("1.10".to_owned()),
+            _ => None,
+        };
+        let parsed = super::parse(&source(&text), &variable);
+        assert_eq!(parsed.errors, []);
+        parsed
+    };
+    let plain = parse("A body");
+    assert_eq!((plain.warnings, plain.config.secrets.is_empty()), (vec![], true));
+    assert_eq!(plain.config.sentry.environment, "at-eu-west-7");
+    let probe = &plain.config.probes[0];
+    assert_eq!((probe.tags["rack"].as_str(), probe.tags["every"].as_str()), ("eu-west-7", "1.10"));
+
+    let secret = parse("${env:PLACE}");
+    assert_eq!(secret.config.sentry.environment, "at-[Filtered]");
+    let redacted = |(pointer, label): (&str, &str)| {
+        let why = "another key or `allow.env` uses a value in it as a secret";
+        Diagnostic::at_value(pointer, format!("{label} is redacted: {why}"))
+    };
+    let expected = [
+        ("/sentry/environment", "`environment`"),
+        ("/sentry/release", "`release`"),
+        ("/sentry/tags/location", "the tag `location`"),
+        ("/sentry/check_in/slug", "`slug`"),
+        ("/groups/0/tags/rack", "the tag `rack`"),
+        ("/groups/0/probes/0/title", "`title`"),
+        ("/groups/0/probes/0/tags/a", "the tag `a`"),
+    ]
+    .map(redacted);
+    assert_eq!(secret.warnings, expected);
 }
 
 #[test]

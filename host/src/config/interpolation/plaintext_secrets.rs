@@ -89,6 +89,19 @@ pub fn is_public(pointer: &str) -> bool {
     }
 }
 
+/// Returns true if a pointer leads to a tag or a title. A variable in it is no secret: it names the place where the host
+/// runs, for example.
+pub fn is_identifier(pointer: &str) -> bool {
+    let path: Vec<&str> = pointer.split('/').skip(1).collect();
+    matches!(
+        *path.as_slice(),
+        ["sentry", "tags", _]
+            | ["groups", _, "tags", _]
+            | ["groups", _, "probes", _, "tags", _]
+            | ["groups", _, "probes", _, "title"]
+    )
+}
+
 /// Returns true if a pointer leads to one of the host's own keys that takes a number.
 pub fn is_number(pointer: &str) -> bool {
     is_public(pointer) && pointer.rsplit('/').next().is_some_and(section::is_number)

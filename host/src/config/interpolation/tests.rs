@@ -129,7 +129,10 @@ fn empty_values_are_warned_of() {
 
 #[test]
 fn public_values_are_no_secrets() {
-    let probe = json!({ "every": "${env:PIN}", "limits": { "memory": "${env:PIN}" }, "title": "${env:TOKEN}" });
+    let probe = json!({
+        "every": "${env:PIN}", "limits": { "memory": "${env:PIN}" }, "title": "${env:PIN}", "tags": { "every": "${env:PIN}" },
+        "url": "${env:TOKEN}",
+    });
     let outcome = resolve_value(json!({
         "sentry": { "environment": "${env:TOKEN}", "dsn": "https://${env:NOT:-a}:b@c/1" },
         "groups": [{ "probes": [probe] }],
@@ -137,6 +140,7 @@ fn public_values_are_no_secrets() {
     assert_eq!(outcome.secrets(), ["s3cret-token"]);
     assert!(outcome.warnings.is_empty(), "{:?}", outcome.warnings);
     assert!(outcome.resolved.whole_values.contains("/groups/0/probes/0/every"));
+    assert_eq!(outcome.value["groups"][0]["probes"][0]["tags"]["every"], "12", "a tag stays text");
 }
 
 #[test]
