@@ -180,7 +180,7 @@ impl Resolver<'_> {
         if let [Piece::Reference(_)] = &pieces[..] {
             self.resolved.whole_values.insert(self.pointer.clone());
         } else if has_short_secret {
-            // A short secret is redacted only as a whole word. Within this text, it is redacted together with the rest
+            // A short secret is redacted only as a whole value. Within this text, it is redacted together with the rest
             // of it.
             self.collect(&replaced);
         }
@@ -213,7 +213,7 @@ impl Resolver<'_> {
     }
 
     /// Adds the value of a reference to the secrets, once. Returns true if it is so short that it is redacted only as a
-    /// whole word.
+    /// whole value.
     fn collect_secret(&mut self, reference: &Reference, text: &str) -> bool {
         let is_variable = reference.kind == Kind::Environment;
         if plaintext_secrets::is_public(&self.pointer) || is_variable && plaintext_secrets::is_identifier(&self.pointer)
@@ -231,7 +231,7 @@ impl Resolver<'_> {
             if is_short(text) {
                 let message = format!(
                     "{reference} stands for less than 4 characters: a secret as short as that is redacted only where \
-                     it is a whole word"
+                     it is a whole value, as in `key=value`"
                 );
                 self.warnings.push(Diagnostic::at_value(self.pointer.clone(), message));
             }

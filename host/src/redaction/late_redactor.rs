@@ -4,8 +4,7 @@ use std::borrow::Cow;
 use std::io::{self, Stderr, Write};
 use std::sync::{Arc, OnceLock};
 
-use tracing_subscriber::fmt::MakeWriter;
-
+use super::matcher::ShortValues;
 use super::secrets::Secrets;
 use crate::printable::Form;
 
@@ -27,12 +26,7 @@ impl LateRedactor {
     /// Returns a writer that redacts what is written to `out`, and escapes what is not printable. Each write is redacted
     /// separately, so a secret must not be spread over two writes.
     pub fn writer<W: Write>(&self, out: W, form: Form) -> RedactingWriter<'_, W> {
-        RedactingWriter { redactor: self, out, form }
-    }
-
-    /// Returns a maker of writers to standard error, for a log in this form.
-    pub fn make_writer(&self, form: Form) -> MakeLogWriter {
-        MakeLogWriter { redactor: self.clone(), form }
+        RedactingWriter { redactor: self, short_values: ShortValues::Found, out, form }
     }
 }
 
@@ -46,14 +40,17 @@ pub struct MakeLogWriter {
 impl<'a> MakeWriter<'a> for MakeLogWriter {
     type Writer = RedactingWriter<'a, Stderr>;
 
-    fn make_writer(&'a self) -> Self::Writer {
-        self.redactor.writer(io::stderr(), self.form)
+    /// Returns a writer as [`LateRedactor::writer`] does, for text whose values were redacted one by one. It leaves short
+    /// secrets alone, which may be numbers of the log: in `probes=1`, 1 is none.
+    pub fn second_writer<W: Write>(&self, out: W, form: Form) -> RedactingWriter<'_, W> {
+        RedactingWriter { redactor: self, short_values: ShortValues::NotFound, out, form }
     }
 }
 
 /// A writer that redacts and escapes each write. Bytes that are not UTF-8 become U+FFFD.
 pub struct RedactingWriter<'a, W> {
     redactor: &'a LateRedactor,
+    short_values: ShortValues,
     out: W,
     form: Form,
 }
@@ -61,7 +58,9 @@ pub struct RedactingWriter<'a, W> {
 impl<W: Write> Write for RedactingWriter<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(bytes);
-        self.out.write_all(self.form.finish(&self.redactor.redact(&text)).as_bytes())?;
+        let secrets = self.redactor.0.get().map(|secrets| secrets.with_short_values(self.short_values));
+        let redacted = secrets.as_ref().map_or(Cow::Borrowed(&*text), |secrets| secrets.redact(&text));
+        self.out.write_all(self.form.finish(&redacted).as_bytes())?;
         Ok(bytes.len())
     }
 

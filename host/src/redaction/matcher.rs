@@ -28,14 +28,26 @@ pub struct Matcher {
     min_substring_bytes: Option<usize>,
     /// The length of the shortest text in which a value can be found, whole or cut off.
     min_text_bytes: usize,
-    /// The values that are finite numbers.
+    /// The values that are finite numbers, without short ones.
     numbers: Vec<f64>,
+}
+
+/// The places in which short values are found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ShortValues {
+    /// Wherever they are a whole value.
+    #[default]
+    Found,
+    /// Not where they are the whole text: in a text of the host, which may be a word or a number of its own.
+    FoundWithin,
+    /// Nowhere: in bytes that were decoded by guessing, and in text that was searched before.
+    NotFound,
 }
 
 struct Pattern {
     bytes: Vec<u8>,
-    /// True if the pattern matches only where no letter or digit is directly before or after it.
-    whole_word_only: bool,
+    /// True if the pattern matches only where it is a whole value, because it is short.
+    whole_value_only: bool,
     /// The index of the longest other pattern that this pattern begins with.
     longest_prefix: Option<usize>,
 }
@@ -43,29 +55,29 @@ struct Pattern {
 impl Matcher {
     /// Returns a matcher for all variants of the values, or `None` if no value has any text.
     pub fn new<V: AsRef<str>>(values: impl IntoIterator<Item = V>) -> Option<Self> {
-        let mut whole_word_only_by_pattern: BTreeMap<Vec<u8>, bool> = BTreeMap::new();
+        let mut whole_value_only_by_pattern: BTreeMap<Vec<u8>, bool> = BTreeMap::new();
         let mut numbers = Vec::new();
         for value in values {
             let value = value.as_ref();
             if is_short(value) {
-                whole_word_only_by_pattern.entry(value.trim().into()).or_insert(true);
-            } else {
-                whole_word_only_by_pattern.extend(variants(value).into_iter().map(|variant| (variant, false)));
+                whole_value_only_by_pattern.entry(value.trim().into()).or_insert(true);
+                continue;
             }
+            whole_value_only_by_pattern.extend(variants(value).into_iter().map(|variant| (variant, false)));
             numbers.extend(value.trim().parse().ok().filter(|number: &f64| number.is_finite()));
         }
-        let mut sorted: Vec<Pattern> = Vec::with_capacity(whole_word_only_by_pattern.len());
-        for (bytes, whole_word_only) in whole_word_only_by_pattern {
+        let mut sorted: Vec<Pattern> = Vec::with_capacity(whole_value_only_by_pattern.len());
+        for (bytes, whole_value_only) in whole_value_only_by_pattern {
             let mut longest_prefix = sorted.len().checked_sub(1);
             while let Some(index) = longest_prefix.filter(|index| !bytes.starts_with(&sorted[*index].bytes)) {
                 longest_prefix = sorted[index].longest_prefix;
             }
-            sorted.push(Pattern { bytes, whole_word_only, longest_prefix });
+            sorted.push(Pattern { bytes, whole_value_only, longest_prefix });
         }
         let heads: BTreeSet<&[u8]> = sorted.iter().map(|pattern| head(&pattern.bytes)).collect();
         // An automaton may have about 2³¹ states. This one has at most one state for each byte of each head.
         let heads = AhoCorasick::new(&heads).expect("heads of four bytes stay below the automaton's limit");
-        let substrings = sorted.iter().filter(|pattern| !pattern.whole_word_only);
+        let substrings = sorted.iter().filter(|pattern| !pattern.whole_value_only);
         let min_substring_bytes = substrings.map(|pattern| pattern.bytes.len()).min();
         let min_text_bytes = sorted.iter().map(|pattern| pattern.bytes.len().min(MIN_SUBSTRING_CHARS)).min()?;
         Some(Self { heads, sorted, min_substring_bytes, min_text_bytes, numbers })
@@ -76,7 +88,7 @@ impl Matcher {
         self.sorted.len()
     }
 
-    /// Returns true if one of the values is this number.
+    /// Returns true if one of the values that are not short is this number.
     pub fn has_number(&self, number: f64) -> bool {
         self.numbers.iter().any(|known| known.to_bits() == number.to_bits())
     }
@@ -87,7 +99,7 @@ impl Matcher {
         self.min_text_bytes
     }
 
-    /// Returns the length of the shortest pattern that is not only matched as a whole word.
+    /// Returns the length of the shortest pattern that is not only matched as a whole value.
     pub fn min_substring_bytes(&self) -> Option<usize> {
         self.min_substring_bytes
     }
@@ -103,12 +115,13 @@ impl Matcher {
     pub fn find(
         &self,
         text: &[u8],
+        short_values: ShortValues,
         min_prefix: impl Fn(usize, usize) -> Option<usize>,
         mut on_match: impl FnMut(Range<usize>),
     ) {
         let mut comparisons_left = BASE_COMPARED_BYTES + text.len() * COMPARED_BYTES_PER_BYTE;
         for head in self.heads.find_overlapping_iter(text) {
-            let (end, compared) = self.longest_match_end(text, head.start(), &min_prefix);
+            let (end, compared) = self.longest_match_end(text, head.start(), short_values, &min_prefix);
             if let Some(end) = end {
                 on_match(head.start()..end);
             }
@@ -126,6 +139,7 @@ impl Matcher {
         &self,
         text: &[u8],
         start: usize,
+        short_values: ShortValues,
         min_prefix: &impl Fn(usize, usize) -> Option<usize>,
     ) -> (Option<usize>, usize) {
         let rest = &text[start..];
@@ -136,7 +150,8 @@ impl Matcher {
         let mut longest = before.map(|index| &self.sorted[index]);
         while let Some(pattern) = longest {
             let end = start + pattern.bytes.len();
-            if rest.starts_with(&pattern.bytes) && (!pattern.whole_word_only || is_whole_word(text, start..end)) {
+            let matches_here = || !pattern.whole_value_only || is_whole_value(text, start..end, short_values);
+            if rest.starts_with(&pattern.bytes) && matches_here() {
                 break;
             }
             longest = pattern.longest_prefix.map(|index| &self.sorted[index]);
@@ -145,7 +160,7 @@ impl Matcher {
         // The pattern with which `rest` has the most bytes in common is one of its neighbours.
         let neighbours = before.into_iter().chain([after]).filter_map(|index| self.sorted.get(index));
         let mut compared = 0;
-        let prefix_ends = neighbours.filter(|pattern| !pattern.whole_word_only).filter_map(|pattern| {
+        let prefix_ends = neighbours.filter(|pattern| !pattern.whole_value_only).filter_map(|pattern| {
             let common = pattern.bytes.iter().zip(rest).take_while(|(one, other)| one == other).count();
             compared += common;
             let length = pattern.bytes.len();
@@ -161,9 +176,19 @@ fn head(bytes: &[u8]) -> &[u8] {
     &bytes[..bytes.len().min(HEAD_BYTES)]
 }
 
-/// Returns true if no letter or digit is directly before or after a range.
-fn is_whole_word(text: &[u8], range: Range<usize>) -> bool {
-    // Bytes of characters beyond ASCII count as letters, which most of them are.
-    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte >= 0x80;
-    !text[..range.start].last().is_some_and(is_word) && !text[range.end..].first().is_some_and(is_word)
+/// Returns true if a range of a text is a whole value: the whole text, or between what separates values from names and
+/// from each other in JSON, HTML, headers, queries and settings. A word in a sentence is none.
+fn is_whole_value(text: &[u8], range: Range<usize>, short_values: ShortValues) -> bool {
+    let (before, rest) = (text[..range.start].trim_ascii_end(), &text[range.end..]);
+    let after = rest.trim_ascii_start();
+    let begins = match before {
+        [] => short_values == ShortValues::Found || !after.is_empty(),
+        // `12:30` is a time, and `host:22` has a port.
+        [.., b'"' | b'\'', b':'] => true,
+        [.., b':'] => before.len() < range.start,
+        [.., last] => matches!(last, b'=' | b'"' | b'\'' | b'>'),
+    };
+    let is_separator = |byte: &u8| b"\"'\\,;&#<}]".contains(byte);
+    let ends = rest[..rest.len() - after.len()].contains(&b'\n') || after.first().is_none_or(is_separator);
+    short_values != ShortValues::NotFound && begins && ends
 }

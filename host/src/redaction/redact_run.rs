@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::allowance::{Allowance, AllowanceUsedUp};
 use super::marker::REDACTED;
+use super::matcher::ShortValues;
 use super::redact_evidence;
 use super::run_size::RunSize;
 use super::search::SearchBudget;
@@ -87,12 +88,14 @@ impl Secrets {
     }
 
     fn redact_failure(&self, failure: &mut Failure) {
-        self.redact_in_place(&mut failure.reason);
         self.redact_in_place(&mut failure.message);
+        // The numbers of an expectation, such as a status, are no secrets, nor are the names of reasons.
+        let within = self.with_short_values(ShortValues::FoundWithin);
+        within.redact_in_place(&mut failure.reason);
         for mismatch in &mut failure.mismatches {
-            self.redact_in_place(&mut mismatch.subject);
-            self.redact_in_place(&mut mismatch.expected);
-            self.redact_in_place(&mut mismatch.actual);
+            within.redact_in_place(&mut mismatch.subject);
+            within.redact_in_place(&mut mismatch.expected);
+            within.redact_in_place(&mut mismatch.actual);
         }
     }
 
@@ -109,12 +112,15 @@ impl Secrets {
     }
 
     fn redact_span(&self, span: &mut Span) {
-        self.redact_cow(&mut span.op);
-        self.redact_in_place(&mut span.description);
+        let within = self.with_short_values(ShortValues::FoundWithin);
+        within.redact_cow(&mut span.op);
+        within.redact_in_place(&mut span.description);
         for (key, value) in &mut span.data {
-            self.redact_cow(key);
+            within.redact_cow(key);
+            // A constant key is the host's, as is its value.
+            let secrets = if matches!(key, Cow::Borrowed(_)) { &within } else { self };
             match value {
-                Value::Text(text) => self.redact_in_place(text),
+                Value::Text(text) => secrets.redact_in_place(text),
                 Value::Integer(number) if self.has_number(*number as f64) => *value = REDACTED.into(),
                 Value::Number(number) if self.has_number(*number) => *value = REDACTED.into(),
                 Value::Integer(_) | Value::Number(_) | Value::Boolean(_) => {}

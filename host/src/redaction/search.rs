@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::decoded_view::{self, DecodedView};
 use super::encoded;
 use super::marker::REDACTED;
-use super::matcher::Matcher;
+use super::matcher::{Matcher, ShortValues};
 use super::variants::MIN_SUBSTRING_CHARS;
 
 /// The maximum number of nested encodings that are decoded. JSON with a URL with base64 has three.
@@ -52,13 +52,13 @@ impl SearchBudget {
 }
 
 /// Returns the ranges of a text in which values are found, in order, without overlap, and at character boundaries.
-pub fn find(matcher: &Matcher, text: &str, budget: SearchBudget) -> Vec<Range<usize>> {
+pub fn find(matcher: &Matcher, text: &str, short_values: ShortValues, budget: SearchBudget) -> Vec<Range<usize>> {
     if text.len() < matcher.min_text_bytes() {
         return Vec::new();
     }
     let markers = text.match_indices(REDACTED).map(|(start, marker)| start..start + marker.len()).collect();
     let budget = budget.base_bytes + text.len() * budget.per_text_byte;
-    let mut search = Search { matcher, text, matches: Matches { markers, ranges: Vec::new() }, budget };
+    let mut search = Search { matcher, text, short_values, matches: Matches { markers, ranges: Vec::new() }, budget };
     search.search_all_levels();
     search.into_ranges()
 }
@@ -66,6 +66,7 @@ pub fn find(matcher: &Matcher, text: &str, budget: SearchBudget) -> Vec<Range<us
 struct Search<'a> {
     matcher: &'a Matcher,
     text: &'a str,
+    short_values: ShortValues,
     matches: Matches,
     /// The decoded bytes that may still be searched.
     budget: usize,
@@ -96,8 +97,8 @@ impl Search<'_> {
     fn search_all_levels(&mut self) {
         let text = self.text;
         let min_prefix = |end: usize, length: usize| min_prefix_bytes(text, end, length);
-        self.matcher.find(text.as_bytes(), min_prefix, |range| self.matches.push(range));
-        let mut views: Vec<DecodedView> = DecodedView::new(text).into_iter().collect();
+        self.matcher.find(text.as_bytes(), self.short_values, min_prefix, |range| self.matches.push(range));
+        let mut views: Vec<_> = DecodedView::new(text).into_iter().map(|view| (view, self.short_values)).collect();
         // Searches level by level, so that the budget is spent on less nested encodings, the likelier ones, first.
         for _ in 0..MAX_NESTED_ENCODINGS {
             let Some(decoded) = self.search_decodings(&views) else { return };
@@ -106,29 +107,31 @@ impl Search<'_> {
     }
 
     /// Decodes views in all ways, searches the results and returns them. Returns `None` if the budget is exhausted.
-    fn search_decodings(&mut self, views: &[DecodedView]) -> Option<Vec<DecodedView>> {
+    ///
+    /// Any word is base64: short values are not searched for in what it would stand for.
+    fn search_decodings(&mut self, views: &[(DecodedView, ShortValues)]) -> Option<Vec<(DecodedView, ShortValues)>> {
         let text = self.text;
         let mut decoded = Vec::new();
-        for view in views {
+        for (view, short_values) in views {
             for unescaped in decoded_view::unescaped_views(view) {
-                self.search_view(&unescaped)?;
-                decoded.push(unescaped);
+                self.search_view(&unescaped, *short_values)?;
+                decoded.push((unescaped, *short_values));
             }
             let Some(min_bytes) = self.matcher.min_substring_bytes() else { continue };
             for bytes in encoded::views(view, min_bytes, |end| truncation_at(text, end).is_some()) {
-                self.search_view(&bytes)?;
-                decoded.extend(bytes.readable_parts());
+                self.search_view(&bytes, ShortValues::NotFound)?;
+                decoded.extend(bytes.readable_parts().map(|parts| (parts, ShortValues::NotFound)));
             }
         }
         Some(decoded)
     }
 
     /// Searches a view. Returns `None` if the budget is exhausted.
-    fn search_view(&mut self, view: &DecodedView) -> Option<()> {
+    fn search_view(&mut self, view: &DecodedView, short_values: ShortValues) -> Option<()> {
         self.budget = self.budget.checked_sub(view.bytes().len())?;
         let text = self.text;
         let min_prefix = |end: usize, length: usize| min_prefix_bytes(text, view.source(end - 1..end).end, length);
-        self.matcher.find(view.bytes(), min_prefix, |range| self.matches.push(view.source(range)));
+        self.matcher.find(view.bytes(), short_values, min_prefix, |range| self.matches.push(view.source(range)));
         Some(())
     }
 

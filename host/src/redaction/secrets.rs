@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::allowance::Allowance;
 use super::marker::{REDACTED, replace_ranges};
-use super::matcher::Matcher;
+use super::matcher::{Matcher, ShortValues};
 use super::search::{self, SearchBudget};
 
 /// Values to redact in texts. Clones are cheap and share the values. Without any value, texts are not searched.
@@ -17,12 +17,14 @@ pub struct Secrets {
     budget: SearchBudget,
     /// The CPU time of the search in all texts together, if it is bounded.
     allowance: Option<Allowance>,
+    short_values: ShortValues,
 }
 
 impl Secrets {
     /// Returns secrets with the given values. Blank values are ignored.
     pub fn new<V: AsRef<str>>(values: impl IntoIterator<Item = V>) -> Self {
-        Self { matcher: Matcher::new(values).map(Arc::new), budget: SearchBudget::default(), allowance: None }
+        let matcher = Matcher::new(values).map(Arc::new);
+        Self { matcher, budget: SearchBudget::default(), allowance: None, short_values: ShortValues::default() }
     }
 
     /// Returns true if there is no value to redact.
@@ -32,8 +34,11 @@ impl Secrets {
 
     /// Returns the text with [`REDACTED`] in the place of each value, or the text itself if it has none.
     ///
-    /// A value of fewer than four characters is found only where it is a whole word, with no letter or digit directly
-    /// before or after it. It is not found where base64 or hexadecimal digits encode nothing but the value.
+    /// A value of fewer than four characters is found only where it is a whole value: where it is the whole text, and
+    /// after `=`, a quote, `>` or a colon and before a quote, `,`, `;`, `&`, `<`, a closing bracket or the end of the line,
+    /// as in `pin=12` and `{"pin": 12}`. It is not found in base64 and hexadecimal digits, nor as a number in the data of a
+    /// span. Otherwise it would be found in ordinary words and in the numbers of the host's own messages. As few values
+    /// can be guessed, redaction does not keep them.
     ///
     /// A longer value is found anywhere, in these forms:
     ///
@@ -91,9 +96,17 @@ impl Secrets {
         self.allowance.as_ref()
     }
 
+    /// Returns the same secrets, of which short ones are searched for in these places.
+    pub(super) fn with_short_values(&self, short_values: ShortValues) -> Self {
+        Self { short_values, ..self.clone() }
+    }
+
     /// Returns the ranges of a text to redact, in order and without overlap.
     pub(super) fn find(&self, text: &str) -> Vec<Range<usize>> {
-        self.matcher.as_ref().map(|matcher| search::find(matcher, text, self.budget)).unwrap_or_default()
+        self.matcher
+            .as_ref()
+            .map(|matcher| search::find(matcher, text, self.short_values, self.budget))
+            .unwrap_or_default()
     }
 
     /// Returns true if one of the values is this number.

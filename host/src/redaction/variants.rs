@@ -12,7 +12,7 @@ use super::encoded;
 /// words, texts would become unreadable.
 pub const MIN_SUBSTRING_CHARS: usize = 4;
 
-/// Returns true if a value is so short that it is redacted only as a whole word: it has one to three characters,
+/// Returns true if a value is so short that it is redacted only as a whole value: it has one to three characters,
 /// white space around them not counted.
 pub fn is_short(value: &str) -> bool {
     let value = value.trim();

@@ -32,10 +32,77 @@ fn overlapping_matches_are_redacted_together() {
 }
 
 #[test]
-fn short_values_match_whole_words_only() {
-    check(&["7", "eu"], "7 of 17 in eu, neutral=7;eu7", "[Filtered] of 17 in [Filtered], neutral=[Filtered];eu7");
-    check(&["é"], "né é", "né [Filtered]");
-    check(&["  ab\n"], "ab cab", "[Filtered] cab");
+fn short_values_match_whole_values_only() {
+    check(&["7", "eu"], "7 of 17 in eu, neutral=7;eu7", "7 of 17 in eu, neutral=[Filtered];eu7");
+    check(&["é"], "é", "[Filtered]");
+    check(&["  ab\n"], "ab cab", "ab cab");
+    for found in [
+        "pin=12",
+        "?pin=12&x=1",
+        r#"{"pin": 12}"#,
+        r#"{"pin":12,"x":1}"#,
+        r#"{"pin":"12"}"#,
+        "x-pin: 12\na: b",
+        "<b>12</b>",
+    ] {
+        check(&["12"], found, &found.replace("12", REDACTED));
+    }
+    check(&["12"], r#"{\"pin\":\"12\"}"#, r#"{\"pin\":\"[Filtered]\"}"#);
+    check(&["12"], "x-pin: 12 \r\na: b", "x-pin: [Filtered] \r\na: b");
+}
+
+#[test]
+fn short_values_are_not_found_in_words_and_numbers_of_the_host() {
+    let secrets = ["1", "22", "404", "1.3", "TE", "a secret of more characters"];
+    for text in [
+        "expected status 404, got 500",
+        "$.n: expected one of 1, 22, got 404",
+        "EXPECTED",
+        "Connect to 127.0.0.1:22",
+        "HTTP/1.1 404 Not Found",
+        "TLS 1.3 handshake",
+        "groups[1].probes[22]",
+        "run 1 of 22 (404)",
+    ] {
+        check(&secrets, text, text);
+    }
+    // Base64 of any word stands for some bytes.
+    check(&["1", "a secret of more characters"], "CTED MQ== PTE9", "CTED MQ== PTE9");
+}
+
+#[test]
+fn short_values_are_found_in_a_run_but_not_in_what_the_host_reports() {
+    let secrets = Secrets::new(["404", "GET"]);
+    let recorder = Recorder::start("probes.http".into(), String::new());
+    let span = recorder.push("http.client".to_owned(), "GET http://h/?pin=404".to_owned());
+    recorder.set(span, "http.request.method", "GET");
+    recorder.set(span, "http.response.status_code", 404);
+    recorder.set(span, "of the guest".to_owned(), "404");
+    let mismatch = Mismatch { subject: "status".into(), expected: "404".into(), actual: "pin=404".into() };
+    let failure = Failure { reason: "GET".into(), message: "404".into(), mismatches: vec![mismatch] };
+    let mut run = Run {
+        probe: Arc::new(Identity::default()),
+        outcome: Outcome::Failed(failure),
+        trace: recorder.finish(Status::Ok, Status::Ok),
+        lateness: Duration::ZERO,
+        skipped: 0,
+        attempts: 1,
+        earlier: Vec::new(),
+        evidence: None,
+        tags: BTreeMap::from([("a".to_owned(), "404".to_owned())]),
+        log: vec![LogLine { at: Duration::ZERO, level: Level::Info, message: "got 404".into() }],
+    };
+    secrets.redact_run(&mut run, Vec::new());
+    let span = &run.trace.spans[1];
+    assert_eq!(span.description, "GET http://h/?pin=[Filtered]");
+    let data = |key: &str| format!("{:?}", span.data.iter().find(|(other, _)| other == key).expect("the key is set").1);
+    assert!(data("http.request.method").contains("GET") && data("http.response.status_code").contains("404"));
+    assert!(data("of the guest").contains(REDACTED));
+    let Outcome::Failed(failure) = &run.outcome else { panic!("{:?}", run.outcome) };
+    let Mismatch { expected, actual, .. } = &failure.mismatches[0];
+    assert_eq!((expected.as_str(), actual.as_str()), ("404", "pin=[Filtered]"));
+    assert_eq!((failure.reason.as_str(), failure.message.as_str()), ("GET", REDACTED));
+    assert_eq!((run.tags["a"].as_str(), run.log[0].message.as_str()), (REDACTED, "got 404"));
 }
 
 #[test]
