@@ -13,6 +13,7 @@ mod destination;
 mod diagnostic;
 mod diagnostic_render;
 mod distinct_titles;
+mod duration;
 mod identifiers;
 mod interpolation;
 mod limits;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::diagnostic::{Diagnostic, Diagnostics, MissingFile, below, quote, quote_key};
+use super::duration::parse_duration;
 use super::identifiers::Identifiers;
 use super::interpolation::{Interpolations, Resolved};
 use super::section::{Section, place_of};
@@ -143,7 +144,7 @@ impl Table {
         self.take(key).and_then(|field| Self::new(field, section, context))
     }
 
-    /// Takes a number of seconds within the bounds of the key.
+    /// Takes a number of seconds, or text such as `5m`, within the bounds of the key.
     pub fn take_seconds(&mut self, key: &str, context: &mut DecodeContext) -> Option<Duration> {
         let field = self.take(key)?;
         let seconds = field.seconds(self.section.bounds(key));
@@ -293,7 +294,12 @@ impl Field {
             Some((_, name)) => format!("from {least} seconds to {name} ({most})"),
             None => format!("from {least} to {most} seconds"),
         };
-        let seconds = self.number(&range, "a number of seconds", &bounds)?;
+        let duration = self.value.as_str().and_then(|text| parse_duration(text.trim()));
+        let seconds = match duration {
+            Some(seconds) if range.contains(&seconds) => seconds,
+            Some(_) => return Err(self.mismatch(&format!("must be {bounds}"))),
+            None => self.number(&range, "a number of seconds, or a duration such as `30s`", &bounds)?,
+        };
         Duration::try_from_secs_f64(seconds).map_err(|_| self.mismatch(&format!("must be {bounds}")))
     }
 

@@ -115,8 +115,9 @@ fn every_declared_key_is_decoded() {
 /// Returns values to try for a key: words, and numbers and texts at the limits that the schema has for it.
 fn candidates(section: Section, key: &str) -> Vec<String> {
     let words = ["soon", "~", "true", "[]", "{}", "2 MiB", "1 of 10", "linked", "off", "[1]", "'5'", "''"];
+    let durations = ["1m", "60 s", "5x", "1.s"];
     let numbers = [-1.0, 0.0, 0.009, 0.5, 1.0, 1.5, 10.0, 1e15].map(|number| number.to_string());
-    let mut all: Vec<_> = words.map(str::to_owned).into_iter().chain(numbers).collect();
+    let mut all: Vec<_> = words.into_iter().chain(durations).map(str::to_owned).chain(numbers).collect();
     if section.is_number(key) {
         let (least, most) = section.bounds(key).into_inner();
         let bounds = [least - 1.0, least - 0.001, least, least + 1.0, most - 1.0, most, most + 0.5, most + 1.0];
@@ -157,10 +158,10 @@ fn the_schema_accepts_what_the_decoder_does() {
 fn any_scalar_may_be_a_reference() {
     let schema = Schema::read(&whole()).unwrap();
     let text = "sentry: {dsn: '${file:dsn}', environment: 'a-${env:B}', sample: '${env:S}', server_name: '${env:N}'}
-limits: {deadline: '${env:D:-5}', in_flight: '${env:F}', memory: '${env:M}'}
+limits: {deadline: '${env:D:-5}', cpu: '${env:C}s', in_flight: '${env:F}', memory: '${env:M}'}
 groups: [{probes: [{probe: '${env:P}/a.wasm', title: '${env:T}', every: '${env:E}', check_in: {slug: 'a-${env:S}'}}]}]";
     assert_eq!(schema.check(&values(text).unwrap()), Ok(Vec::new()));
-    let found = schema.check(&json!({ "limits": { "deadline": "5 ${env:A}", "in_flight": "${A}" } })).unwrap();
+    let found = schema.check(&json!({ "limits": { "handles": "5 ${env:A}", "in_flight": "${A}" } })).unwrap();
     assert_eq!(found.len(), 2, "{found:#?}");
 }
 
