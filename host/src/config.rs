@@ -19,6 +19,7 @@ mod interpolation;
 mod limits;
 mod model;
 mod monitor;
+mod probe_key;
 mod sample_rate;
 mod schema;
 mod section;
@@ -56,6 +57,7 @@ pub use model::{
     TraceMode,
 };
 pub use monitor::{monitors, pointer_ancestors};
+pub use probe_key::unknown_probe_key;
 pub use sample_rate::SampleRate;
 pub use schema::{ComponentSchema, aliases, built_ins, schema, source_texts};
 pub use source::{Source, SourceError};

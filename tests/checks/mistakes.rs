@@ -3,6 +3,20 @@
 use crate::support::find_problems;
 
 #[test]
+fn keys_of_every_probe_are_suggested() {
+    let found = find_problems("groups: [{probes: [{probe: http, url: 'http://h/', interval: 30, colour: red}]}]");
+    assert_eq!(found.len(), 2, "{found:#?}");
+    let unknown = |key: &str| found.iter().find(|message| message.contains(&format!("unknown key `{key}`")));
+    let interval = unknown("interval").expect("the key is an error");
+    assert!(interval.ends_with("unknown key `interval`, did you mean `every`?"), "{interval}");
+    let colour = unknown("colour").expect("the key is an error");
+    assert!(
+        colour.contains("`url`") && colour.contains("; every probe also has `probe`, `title`, `every`"),
+        "{colour}"
+    );
+}
+
+#[test]
 fn mistakes_are_found_before_any_run() {
     let found = find_problems(
         "groups:

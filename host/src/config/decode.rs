@@ -287,10 +287,15 @@ fn is_empty_list(table: &Table, key: &str, section: Section) -> bool {
 /// Checks that Sentry accepts a text as the name of an environment.
 fn check_environment(label: &str, text: &str, max_length: usize) -> Result<(), String> {
     check_line(label, text, max_length)?;
+    check_bytes(label, text, max_length)?;
     match text {
-        "None" => Err(format!("{label} cannot be `None`, which Sentry reserves")),
+        "." | ".." => Err(format!("{label} cannot be {}, which Sentry reserves", quote(text))),
+        _ if text.eq_ignore_ascii_case("none") => {
+            Err(format!("{label} cannot be {}, which Sentry reserves", quote(text)))
+        }
         _ if text.contains(char::is_whitespace) => Err(format!("{label} holds a space: write `-` instead")),
         _ if text.contains('/') => Err(format!("{label} holds a `/`, which Sentry does not take: write `-` instead")),
+        _ if text.contains('\\') => Err(format!("{label} holds a `\\`, which Sentry does not take: write `-` instead")),
         _ => Ok(()),
     }
 }
@@ -298,10 +303,20 @@ fn check_environment(label: &str, text: &str, max_length: usize) -> Result<(), S
 /// Checks that Sentry accepts a text as a release.
 fn check_release(text: &str, max_length: usize) -> Result<(), String> {
     check_line("`release`", text, max_length)?;
-    if text.contains(['/', '\\']) || matches!(text, "." | ".." | "latest") || text.trim() != text {
+    check_bytes("`release`", text, max_length)?;
+    let is_reserved = matches!(text, "." | "..") || text.eq_ignore_ascii_case("latest");
+    if text.contains(['/', '\\']) || is_reserved || text.trim() != text {
         return Err("`release` has a form that Sentry does not take: write `name@1.2.3`, without slashes".into());
     }
     Ok(())
+}
+
+/// Checks the length of a text for which Sentry counts bytes.
+fn check_bytes(label: &str, text: &str, max_bytes: usize) -> Result<(), String> {
+    match text.len() {
+        length if length > max_bytes => Err(format!("{label} is {length} bytes long: {max_bytes} at most")),
+        _ => Ok(()),
+    }
 }
 
 /// Returns the name of this machine, or `unknown`.

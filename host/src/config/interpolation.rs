@@ -127,6 +127,7 @@ impl Resolver<'_> {
             // The secret of `Bearer {token}` is filled in during the run.
             if key.is_secret() && !plaintext_secrets::is_template(text) && !plaintext_secrets::is_secret_name(text) {
                 self.collect_literal(text);
+                self.warn_of_shell_variable(text);
             }
             return;
         }
@@ -248,6 +249,14 @@ impl Resolver<'_> {
         if !value.trim().is_empty() {
             self.collect(value);
             self.literals.push(self.pointer.clone());
+        }
+    }
+
+    /// Adds a warning for a secret that looks like a variable of a shell. It may be the secret itself, and is not shown.
+    fn warn_of_shell_variable(&mut self, text: &str) {
+        if plaintext_secrets::is_shell_variable(text) {
+            let message = "a `$` and a name are taken as they are written: `${env:NAME}` stands for a variable";
+            self.warnings.push(Diagnostic::at_value(self.pointer.clone(), message));
         }
     }
 

@@ -176,6 +176,23 @@ fn check_ins_become_monitors() {
 }
 
 #[test]
+fn environments_and_releases_that_sentry_refuses_are_errors() {
+    let errors = |environment: &str, release: &str| {
+        let text = format!("sentry: {{environment: '{environment}', release: '{release}'}}\ngroups: []");
+        parse(&source(&text), &|_| None).errors.len()
+    };
+    let long = "é".repeat(64);
+    assert_eq!(errors("a b", "x"), 1);
+    assert_eq!(errors("eu-1", "web@1.2.3"), 0);
+    for environment in ["none", "NONE", "None", ".", "..", "a/b", r"a\b", &long, &"x".repeat(65)] {
+        assert_eq!(errors(environment, "web@1"), 1, "{environment}");
+    }
+    for release in ["latest", "Latest", ".", "..", "a/b", r"a\b", &"é".repeat(101), &"x".repeat(201)] {
+        assert_eq!(errors("eu-1", release), 1, "{release}");
+    }
+}
+
+#[test]
 fn numbers_in_tags_keep_their_text() {
     let parsed = parse(
         &source("sentry: {tags: &t {a: 1.10, b: 1e3, c: 0x1F}}\ngroups: [{tags: *t, probes: [{probe: http}]}]"),

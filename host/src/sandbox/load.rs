@@ -93,8 +93,17 @@ fn check_schema(schema: &Schema, probe: &config::Probe) -> Result<(Value, Vec<Vi
     let mut violations = schema.check(&converted).map_err(component_problem)?;
     // `title` is the host's key: the settings never contain it, and the host checks it.
     violations.retain(|violation| !violation.pointer.is_empty() || violation.missing_key.as_deref() != Some("title"));
+    violations.iter_mut().for_each(suggest_host_key);
     let for_guest = settings::for_guest(schema, converted, &probe.interpolations).map_err(component_problem)?;
     Ok((for_guest, violations))
+}
+
+/// Adds the host's own keys to the message about an unknown key, which the schema of the component does not have.
+fn suggest_host_key(violation: &mut Violation) {
+    let key = violation.pointer.strip_prefix('/').filter(|key| !key.contains('/'));
+    if let Some(key) = key.filter(|_| violation.message.starts_with("unknown key ")) {
+        violation.message = config::unknown_probe_key(key, &violation.message);
+    }
 }
 
 /// The result of a probe's own check of its settings.

@@ -21,6 +21,9 @@ pub const BUILT_IN: &[(&[&str], &str, &str)] = &[
     (&["ssh", "probes.ssh"], "probes.ssh", "ssh"),
 ];
 
+/// The components that come with the program as examples, for messages.
+const EXAMPLES: &str = "`examples/probes` of SentryNet has components for `dns`, `postgres` and `redis`";
+
 /// Returns the name that the runs of a built-in probe are reported with, and the name of its component.
 pub fn built_in(name: &str) -> Option<(&'static str, &'static str)> {
     BUILT_IN.iter().find(|(names, ..)| names.contains(&name)).map(|(_, full, component)| (*full, *component))
@@ -115,7 +118,7 @@ impl Decoder<'_> {
         let known: Vec<_> = known.chain(self.modules.keys().map(String::as_str)).collect();
         Err(match closest(name, &known) {
             Some(meant) => format!("unknown probe {}, did you mean `{meant}`?", quote(name)),
-            None => format!("unknown probe {}; available: {}", quote(name), self.available()),
+            None => format!("unknown probe {}; available: {}; {EXAMPLES}", quote(name), self.available()),
         })
     }
 

@@ -59,7 +59,7 @@ fn reference(inside: &str, is_secret: bool) -> Result<Reference<'_>, String> {
         Some(("env", rest)) => (Kind::Environment, rest),
         Some(("file", rest)) => (Kind::File, rest),
         // A text that is no name may be a password.
-        _ if is_secret || !is_name(inside) || inside.len() > 40 => {
+        _ if is_secret || !is_variable_name(inside) || inside.len() > 40 => {
             return Err(format!("`${{…}}` is no reference: {ADVICE}"));
         }
         _ => return Err(format!("`${{{inside}}}` is no reference: {ADVICE}")),
@@ -69,7 +69,7 @@ fn reference(inside: &str, is_secret: bool) -> Result<Reference<'_>, String> {
         None => (rest, None),
     };
     match kind {
-        Kind::Environment if !is_name(name) => {
+        Kind::Environment if !is_variable_name(name) => {
             Err("`${env:…}` needs the name of a variable, of letters, digits and `_`; a default comes after `:-`"
                 .into())
         }
@@ -80,7 +80,8 @@ fn reference(inside: &str, is_secret: bool) -> Result<Reference<'_>, String> {
     }
 }
 
-fn is_name(text: &str) -> bool {
+/// Returns true if a text can be the name of an environment variable: letters, digits and `_`, no digit first.
+pub fn is_variable_name(text: &str) -> bool {
     let letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
     text.bytes().next().is_some_and(letter) && text.bytes().all(|byte| letter(byte) || byte.is_ascii_digit())
 }

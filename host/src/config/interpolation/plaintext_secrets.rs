@@ -2,6 +2,7 @@
 //! the host's own keys whose values are no secrets.
 
 use super::super::section::{self, Section};
+use super::grammar::is_variable_name;
 
 /// Names that people give to secrets, in lower case and without `-` and `_`: `api_key`, `X-Api-Key` and `apiKey` are
 /// all `apikey` or `xapikey`.
@@ -70,6 +71,12 @@ pub fn password(text: &str) -> Option<&str> {
     let (user, _) = authority.rsplit_once('@')?;
     let (_, password) = user.split_once(':')?;
     (!password.is_empty() && !user.contains("${")).then_some(password)
+}
+
+/// Returns true if a text is written as a shell names a variable, `$NAME`, alone or after a scheme such as `Bearer`.
+pub fn is_shell_variable(text: &str) -> bool {
+    let word = text.trim().rsplit(' ').next().unwrap_or_default();
+    word.strip_prefix('$').is_some_and(is_variable_name)
 }
 
 /// Returns true if a text has a placeholder such as `{token}`, as the texts of a chain can.

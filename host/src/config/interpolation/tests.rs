@@ -128,6 +128,17 @@ fn empty_values_are_warned_of() {
 }
 
 #[test]
+fn variables_of_a_shell_are_warned_of_where_secrets_belong() {
+    let outcome = resolve_value(json!({
+        "password": "$OPS_PASSWORD", "bearer": "$$x", "token": "$1", "secret": "a$B", "url": "$URL",
+        "headers": { "authorization": "Bearer $TOKEN" },
+    }));
+    let warned: Vec<_> = Outcome::messages(&outcome.warnings).into_iter().map(|(pointer, _)| pointer).collect();
+    assert_eq!(warned, ["/password", "/headers/authorization"]);
+    assert!(outcome.warnings.iter().all(|warning| !warning.message.contains("OPS_PASSWORD")));
+}
+
+#[test]
 fn public_values_are_no_secrets() {
     let probe = json!({
         "every": "${env:PIN}", "limits": { "memory": "${env:PIN}" }, "title": "${env:PIN}", "tags": { "every": "${env:PIN}" },
