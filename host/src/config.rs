@@ -33,6 +33,7 @@ mod tags;
 mod title_lint;
 mod trace_host;
 mod yaml_errors;
+mod yaml_size;
 mod yaml_to_json;
 mod yaml_tree;
 
@@ -71,7 +72,7 @@ pub use trace_host::{TraceHost, parse_host_and_port};
 /// `SENTRY_ENVIRONMENT` and `SENTRY_SPOTLIGHT` for keys that the file does not have.
 pub fn parse(source: &Source, environment: &dyn Fn(&str) -> Option<String>) -> ParsedConfig {
     let (mut errors, mut warnings) = (Diagnostics::default(), Diagnostics::default());
-    let document = yaml_tree::Document::parse(source).map_err(|error| errors.push(error)).ok();
+    let document = parse_document(source).map_err(|error| errors.push(error)).ok();
     let mut value = document.as_ref().map(|document| yaml_to_json::value(document, &mut errors));
     let env = InterpolationEnv { directory: &source.directory, environment, file: source.path.as_deref() };
     let resolve = |value| interpolation::resolve(value, &env, &mut errors, &mut warnings);
@@ -80,10 +81,16 @@ pub fn parse(source: &Source, environment: &dyn Fn(&str) -> Option<String>) -> P
     decode::decode(value, context, &source.directory, environment)
 }
 
+/// Parses the YAML, and checks what it comes to with its aliases followed.
+fn parse_document(source: &Source) -> Result<yaml_tree::Document, Diagnostic> {
+    let document = yaml_tree::Document::parse(source)?;
+    yaml_size::check_size(&document).map(|()| document)
+}
+
 /// Returns one probe for each module that a configuration declares, without settings of its own. Modules with errors
 /// get no probe.
 pub fn module_probes(source: &Source, environment: &dyn Fn(&str) -> Option<String>) -> Vec<Probe> {
-    let mut value = yaml_tree::Document::parse(source)
+    let mut value = parse_document(source)
         .ok()
         .map(|document| yaml_to_json::value(&document, &mut Diagnostics::default()))
         .unwrap_or_default();

@@ -5,10 +5,9 @@ use serde_json::{Map, Value};
 
 use super::diagnostic::{Diagnostic, Diagnostics, Location, below, escape, quote, quote_key};
 use super::yaml_errors::MAX_DEPTH;
+use super::yaml_size::MAX_TEXT_BYTES;
 use super::yaml_tree::{Document, Kind, MAX_VALUES, Node, NodeId, Tag, too_large};
 
-/// The maximal bytes of text in a whole file, with aliases followed.
-const MAX_TEXT_BYTES: usize = 64 << 20;
 /// The maximal length of a key. YAML has the same maximum for keys without `?`.
 const MAX_KEY_BYTES: usize = 1024;
 
@@ -208,7 +207,7 @@ impl Converter<'_> {
         }
         if self.values_left == 1 || self.text_left < text {
             self.values_left = 0;
-            self.errors.push(too_large(node.range));
+            self.errors.push(too_large(node.range, MAX_VALUES));
             return false;
         }
         self.values_left -= 1;

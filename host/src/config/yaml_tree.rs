@@ -17,6 +17,7 @@ pub const MAX_VALUES: usize = 1_000_000;
 pub struct Document {
     nodes: Vec<Node>,
     root: NodeId,
+    alias_count: usize,
 }
 
 /// The index of a node in its document.
@@ -80,6 +81,7 @@ impl Document {
         let mut anchors = HashMap::new();
         let mut open: Vec<Open> = Vec::new();
         let mut root = None;
+        let mut alias_count = 0;
         while let Some(event) = parser.next_event() {
             let (event, span) = event.map_err(|error| {
                 let bracket =
@@ -124,12 +126,13 @@ impl Document {
                         ));
                     };
                     attach(*node, &mut open, &mut root);
+                    alias_count += 1;
                     continue;
                 }
                 _ => continue,
             };
             if nodes.len() >= MAX_VALUES {
-                return Err(too_large(range));
+                return Err(too_large(range, MAX_VALUES));
             }
             let id = NodeId(nodes.len());
             nodes.push(Node { kind, tag, range });
@@ -139,7 +142,7 @@ impl Document {
             attach(id, &mut open, &mut root);
         }
         match root {
-            Some(root) => Ok(Self { nodes, root }),
+            Some(root) => Ok(Self { nodes, root, alias_count }),
             None => Err(diagnostic(
                 TextRange { line: 1, column: 1, length: 0 },
                 "the file is empty: it needs at least `groups`",
@@ -179,8 +182,30 @@ impl Document {
         self.root
     }
 
+    /// Returns the number of nodes that are written in the file.
+    pub fn node_count(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Returns the number of aliases in the file.
+    pub fn alias_count(&self) -> usize {
+        self.alias_count
+    }
+
+    /// Returns the nodes in the order of their ends, so that a node comes after all that it has in it.
+    pub fn ids(&self) -> impl Iterator<Item = NodeId> + use<> {
+        (0..self.nodes.len()).map(NodeId)
+    }
+
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.0]
+    }
+}
+
+impl NodeId {
+    /// Returns the position of the node in [`Document::ids`].
+    pub fn index(self) -> usize {
+        self.0
     }
 }
 
@@ -199,9 +224,12 @@ impl Node {
     }
 }
 
-/// Returns the error for a file with too many values, aliases followed.
-pub fn too_large(range: TextRange) -> Diagnostic {
-    diagnostic(range, format!("too large: with its aliases followed, the file comes to more than {MAX_VALUES} values"))
+/// Returns the error for a file with too many values or too much text, aliases followed.
+pub fn too_large(range: TextRange, max_values: usize) -> Diagnostic {
+    let message = format!(
+        "too large: with its aliases followed, the file comes to more than {max_values} values, or 64 MiB of text"
+    );
+    diagnostic(range, message)
 }
 
 fn attach(id: NodeId, open: &mut [Open], root: &mut Option<NodeId>) {

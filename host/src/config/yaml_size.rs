@@ -1,0 +1,153 @@
+//! Counts the values and the text of a document with its aliases followed, before any of it is copied.
+
+use super::diagnostic::Diagnostic;
+use super::yaml_tree::{Document, Kind, MAX_VALUES, NodeId, too_large};
+
+/// The maximal bytes of text in a whole file, with aliases followed.
+pub const MAX_TEXT_BYTES: usize = 64 << 20;
+/// The values that a file may have however few of them are written.
+const BASE_VALUES: usize = 100_000;
+/// The values that a file may have for each value that is written: probes can be listed in several groups.
+const VALUES_PER_WRITTEN: usize = 4;
+/// The values that a file may have for each alias: settings that many probes share.
+const VALUES_PER_ALIAS: usize = 100;
+
+/// What a node comes to, with everything in it. Saturates.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Size {
+    values: usize,
+    text_bytes: usize,
+}
+
+impl Size {
+    fn add(self, other: Self) -> Self {
+        Self {
+            values: self.values.saturating_add(other.values),
+            text_bytes: self.text_bytes.saturating_add(other.text_bytes),
+        }
+    }
+
+    fn exceeds(self, limit: Self) -> bool {
+        self.values > limit.values || self.text_bytes > limit.text_bytes
+    }
+}
+
+/// Checks what a document comes to with its aliases followed. Takes time in proportion to what is written.
+///
+/// # Errors
+/// Returns an error at the innermost value that is too large.
+pub fn check_size(document: &Document) -> Result<(), Diagnostic> {
+    let limit = limit(document);
+    let mut sizes: Vec<Size> = Vec::with_capacity(document.node_count());
+    for id in document.ids() {
+        let size = size(document, id, &sizes);
+        sizes.push(size);
+    }
+    // The root has its own rule: what a key `x-…` holds counts only where it is used.
+    let used = used_children(document);
+    let total = used.iter().fold(Size { values: 1, text_bytes: 0 }, |total, id| total.add(sizes[id.index()]));
+    if !total.exceeds(limit) {
+        return Ok(());
+    }
+    let innermost = innermost_excess(document, used, &sizes, limit).unwrap_or(document.root());
+    Err(too_large(document.node(innermost).range, limit.values))
+}
+
+fn limit(document: &Document) -> Size {
+    let values = document.node_count() * VALUES_PER_WRITTEN + document.alias_count() * VALUES_PER_ALIAS;
+    Size { values: values.clamp(BASE_VALUES, MAX_VALUES), text_bytes: MAX_TEXT_BYTES }
+}
+
+/// Returns the size of a node, given those of the nodes that were parsed before it. The nodes in a node are among these,
+/// except for the few that the parser does not make.
+fn size(document: &Document, id: NodeId, sizes: &[Size]) -> Size {
+    let own = Size { values: 1, text_bytes: document.node(id).text().map_or(0, str::len) };
+    let inner = children(document, id).into_iter().map(|child| sizes.get(child.index()).copied().unwrap_or_default());
+    inner.fold(own, Size::add)
+}
+
+fn children(document: &Document, id: NodeId) -> Vec<NodeId> {
+    match &document.node(id).kind {
+        Kind::Scalar { .. } => Vec::new(),
+        Kind::List(items) => items.clone(),
+        Kind::Map(entries) => entries.iter().flat_map(|(key, value)| [*key, *value]).collect(),
+    }
+}
+
+/// Returns the nodes in the root, without the keys `x-…` and their values.
+fn used_children(document: &Document) -> Vec<NodeId> {
+    let Kind::Map(entries) = &document.node(document.root()).kind else { return children(document, document.root()) };
+    let is_used = |key: NodeId| !document.node(key).text().is_some_and(|text| text.starts_with("x-"));
+    entries.iter().filter(|(key, _)| is_used(*key)).flat_map(|(key, value)| [*key, *value]).collect()
+}
+
+/// Returns the innermost node, among these and in these, that exceeds the limit alone.
+fn innermost_excess(document: &Document, nodes: Vec<NodeId>, sizes: &[Size], limit: Size) -> Option<NodeId> {
+    let (mut innermost, mut nodes) = (None, nodes);
+    while let Some(id) = nodes.into_iter().find(|id| sizes[id.index()].exceeds(limit)) {
+        innermost = Some(id);
+        nodes = children(document, id);
+    }
+    innermost
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Source;
+    use crate::config::diagnostic::{Location, TextRange};
+
+    fn document(text: &str) -> Result<Document, Diagnostic> {
+        let source = Source { name: "test".into(), text: text.into(), path: None, directory: ".".into(), probe: None };
+        let document = Document::parse(&source)?;
+        check_size(&document).map(|()| document)
+    }
+
+    /// Returns lists that each repeat the one before ten times, the last one below this key.
+    fn bomb(levels: usize, key: &str) -> String {
+        let list = |level: usize| {
+            let item = if level == 0 { "a".to_owned() } else { format!("*l{}", level - 1) };
+            format!("x-{level}: &l{level} [{}]\n", vec![item; 10].join(", "))
+        };
+        format!("{}{key}: *l{}\n", (0..levels).map(list).collect::<String>(), levels - 1)
+    }
+
+    #[test]
+    fn values_are_counted_with_aliases_followed() {
+        let total = |text: &str| {
+            let document = document(text).expect("the test's YAML is small");
+            let mut sizes: Vec<Size> = Vec::new();
+            document.ids().for_each(|id| sizes.push(size(&document, id, &sizes)));
+            sizes[document.root().index()]
+        };
+        assert_eq!(total("abc"), Size { values: 1, text_bytes: 3 });
+        assert_eq!(total("{a: [bc, bc]}"), Size { values: 5, text_bytes: 5 });
+        assert_eq!(total("{a: &l [bc, bc], d: *l}"), Size { values: 9, text_bytes: 10 });
+        assert_eq!(total(&bomb(3, "y")).values, 1 + 4 + (1 + 10) + (1 + 110) + 2 * (1 + 1110));
+    }
+
+    #[test]
+    fn a_bomb_is_refused_before_it_is_copied() {
+        document(&bomb(4, "groups")).expect("11,111 values are few enough");
+        document(&bomb(9, "x-unused")).expect("nothing uses the lists");
+        for levels in [5, 9, 60] {
+            let error = document(&bomb(levels, "groups")).expect_err("the lists have 111,111 values and more");
+            assert!(error.message.contains("more than 100000 values"), "{}", error.message);
+            // The first list that is too large, not one of those that repeat it.
+            assert!(matches!(error.location, Location::Text(TextRange { line: 5, .. })), "{:?}", error.location);
+        }
+        let text = format!("x-a: &a {}\ngroups: [{}]", "a".repeat(1 << 20), vec!["*a"; 65].join(", "));
+        document(&text).expect_err("the text comes to 65 MiB");
+    }
+
+    #[test]
+    fn settings_that_ten_thousand_probes_share_are_no_bomb() {
+        let settings = (0..20).map(|key| format!("k{key}: 1")).collect::<Vec<_>>().join(", ");
+        let probes = "  - {probe: http, headers: *h}\n".repeat(10_000);
+        document(&format!("x-h: &h {{{settings}}}\ngroups:\n- probes:\n{probes}")).expect("each probe uses one alias");
+        // All probes stand in three groups.
+        let probes = "  - {probe: http, url: u, title: t}\n".repeat(10_000);
+        let text = format!("groups:\n- probes: &p\n{probes}- probes: *p\n- probes: *p\n");
+        document(&text).expect("three times as many values as are written");
+    }
+}
