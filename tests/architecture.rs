@@ -81,8 +81,7 @@ fn modules_name_only_allowed_dependencies() {
 
 /// The modules that may write to standard output or standard error. What they write is escaped. The streams of the process
 /// that compiles components lead to the host.
-const WRITERS: &[&str] =
-    &["logging", "output", "sink/console", "redaction/late_redactor", "sandbox/component/compiler_main"];
+const WRITERS: &[&str] = &["logging", "logging/stderr", "output", "sink/console", "sandbox/component/compiler_main"];
 
 #[test]
 fn only_writers_that_escape_name_the_standard_streams() {

@@ -1,10 +1,14 @@
 //! The log and other messages on standard error: their format, and that they have no secrets.
 
+use std::io::{ErrorKind, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 
 use serde_json::Value;
 
 use crate::support::running::RunningProgram;
+use crate::support::target::Target;
 use crate::support::{empty_folder, eventually, http_config, run_command, sentrynet};
 
 /// Parses a text with one JSON object on each line.
@@ -52,6 +56,30 @@ fn lines_of_the_json_log_have_fields() {
     };
     assert_eq!(line("on schedule")["probes"], 1);
     assert_eq!(line("stopping")["grace_seconds"], 5);
+}
+
+#[test]
+fn a_log_that_is_not_read_stops_neither_probes_nor_signals() {
+    let target = Target::new();
+    let keys = format!("url: 'http://127.0.0.1:{}/', every: 0.05", target.port);
+    let file = empty_folder("logging-unread").join("probes.yaml");
+    std::fs::write(&file, http_config(&keys)).expect("the folder is writable");
+    // Nobody reads, and nothing more fits in: every write would wait.
+    let (mut stderr, _unread) = UnixStream::pair().expect("a pair of sockets can be made");
+    stderr.set_nonblocking(true).expect("a socket can be written to without waiting");
+    let full = loop {
+        if let Err(error) = stderr.write(&[b'x'; 1 << 16]) {
+            break error;
+        }
+    };
+    assert_eq!(full.kind(), ErrorKind::WouldBlock);
+    stderr.set_nonblocking(false).expect("a socket can be written to with waiting");
+    let mut program = sentrynet();
+    program.arg("run").arg(&file).env("SENTRYNET_LOG", "debug").stdout(Stdio::null()).stderr(OwnedFd::from(stderr));
+    let running = RunningProgram::spawn(&mut program);
+    eventually("three runs", || (target.requests().len() >= 3).then_some(()));
+    running.send_signal("TERM");
+    assert_eq!(running.wait_for_exit_code(), Some(0));
 }
 
 #[test]

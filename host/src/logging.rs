@@ -2,10 +2,12 @@
 //! that is not printable. Nothing else in the program writes to standard error.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::panic::PanicHookInfo;
 use std::sync::{LazyLock, OnceLock};
+use std::time::Duration;
 
+use anstream::{AutoStream, ColorChoice};
 use anstyle::AnsiColor;
 use clap::ValueEnum;
 use sentrynet::config::{self, Diagnostic, Source};
@@ -15,8 +17,10 @@ use tracing::Level;
 use tracing_subscriber::EnvFilter;
 
 mod event_format;
+mod stderr;
 
-use self::event_format::{EventFormat, FieldValue, MAX_TEXT_BYTES, json_line};
+use self::event_format::{EventFormat, FieldValue, MAX_TEXT_BYTES, json_line, text_line};
+use self::stderr::Stderr;
 
 /// Removes secrets from everything on standard error, once the configuration has been read.
 pub static REDACTOR: LazyLock<LateRedactor> = LazyLock::new(LateRedactor::default);
@@ -61,16 +65,40 @@ pub fn start(format: Option<LogFormat>) -> Result<(), InvalidVariable> {
     let filter = variable("SENTRYNET_LOG").unwrap_or_else(|| "sentrynet=info".to_owned());
     let filter = EnvFilter::try_new(filter).map_err(InvalidVariable::Filter)?;
     let form = if format == LogFormat::Json { Form::Json } else { Form::Text };
-    let is_colored = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let is_colored = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(is_colored && form == Form::Text)
         .log_internal_errors(false)
         .event_format(EventFormat { form, redactor: REDACTOR.clone() })
-        .with_writer(REDACTOR.make_writer(form))
+        .with_writer(move || REDACTOR.second_writer(Stderr, form))
         .init();
     std::panic::set_hook(Box::new(write_panic));
     Ok(())
+}
+
+/// From now on, a reader of standard error that is slow or stopped does not delay the program: messages wait in a queue
+/// for it, some megabytes of them, and further ones are dropped and counted.
+pub fn never_wait_for_reader() {
+    if let Err(error) = stderr::start_queue(count_line) {
+        tracing::warn!(%error, "a slow reader of the log delays the probes: cannot start a thread");
+    }
+}
+
+/// Waits until the messages in the queue are written, or until the reader has had half a second. To be called before
+/// the program ends.
+pub fn flush() {
+    stderr::flush(Duration::from_millis(500));
+}
+
+/// Returns the line about messages that were dropped.
+fn count_line(dropped: u64) -> String {
+    let message = "messages were dropped: the reader of standard error is too slow";
+    if format() == LogFormat::Json {
+        let fields = vec![("dropped", FieldValue::Other(dropped.into()))];
+        return format!("{}\n", json_line(Level::WARN, message, fields));
+    }
+    text_line(Level::WARN, &format!("{dropped} {message}")).to_plain()
 }
 
 /// Writes an error because of which the command ends.
@@ -139,13 +167,15 @@ fn format() -> LogFormat {
 
 /// Writes text to standard error, in colour on a terminal. A failure cannot be reported anywhere.
 fn print(text: &StyledText) {
-    _ = REDACTOR.writer(anstream::stderr(), Form::Text).write_all(text.as_ansi().as_bytes());
+    let has_color = AutoStream::choice(&io::stderr()) != ColorChoice::Never;
+    let text = if has_color { text.as_ansi().to_owned() } else { text.to_plain() };
+    _ = REDACTOR.writer(Stderr, Form::Text).write_all(text.as_bytes());
 }
 
 /// Writes one line as the log does in JSON. The fields come after the message.
 fn print_json(level: Level, message: &str, fields: Vec<(&'static str, FieldValue)>) {
     let line = json_line(level, &REDACTOR.redact(message), fields);
-    _ = REDACTOR.writer(std::io::stderr(), Form::Json).write_all(format!("{line}\n").as_bytes());
+    _ = REDACTOR.second_writer(Stderr, Form::Json).write_all(format!("{line}\n").as_bytes());
 }
 
 /// Writes a panic. Its message can have text from elsewhere, so that only the backtrace has lines of its own.
@@ -160,7 +190,8 @@ fn write_panic(panic: &PanicHookInfo<'_>) {
         let mut fields = vec![("thread", thread.to_owned()), ("location", location)];
         fields.extend(backtrace.map(|backtrace| ("backtrace", backtrace)));
         let fields = fields.into_iter().map(|(name, value)| (name, FieldValue::Text(value))).collect();
-        return print_json(Level::ERROR, &format!("panicked: {payload}"), fields);
+        print_json(Level::ERROR, &format!("panicked: {payload}"), fields);
+        return flush();
     }
     let mut text = StyledText::new();
     text.end_line();
@@ -171,6 +202,7 @@ fn write_panic(panic: &PanicHookInfo<'_>) {
         backtrace.lines().for_each(|line| text.push_line(line));
     }
     print(&text);
+    flush();
 }
 
 #[cfg(test)]

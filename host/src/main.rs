@@ -89,13 +89,12 @@ fn main() -> ExitCode {
         print_error(&error.to_string());
         return ExitCode::from(INVALID_INPUT);
     }
-    match execute(arguments.command) {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            print_error(&format!("{error:#}"));
-            ExitCode::from(BROKEN)
-        }
-    }
+    let code = execute(arguments.command).unwrap_or_else(|error| {
+        print_error(&format!("{error:#}"));
+        BROKEN
+    });
+    logging::flush();
+    ExitCode::from(code)
 }
 
 /// Parses the arguments. An error shows them escaped.

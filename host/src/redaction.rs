@@ -24,7 +24,7 @@ mod secrets;
 mod variants;
 
 pub use allowance::{Allowance, AllowanceUsedUp};
-pub use late_redactor::{LateRedactor, MakeLogWriter, RedactingWriter};
+pub use late_redactor::{LateRedactor, RedactingWriter};
 pub use marker::REDACTED;
 pub use run_size::RunSize;
 pub use secrets::Secrets;

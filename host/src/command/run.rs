@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Format, INVALID_INPUT, log_missing_dsn, read, start_loading};
-use crate::logging::print_diagnostics;
+use crate::logging::{never_wait_for_reader, print_diagnostics};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -38,6 +38,7 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub async fn run(arguments: &Arguments) -> Result<u8> {
     let Arguments { config, format, trace } = arguments;
+    never_wait_for_reader();
     // The handlers are installed before anything that takes time, so that an early signal does not kill the process.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -55,6 +56,7 @@ pub async fn run(arguments: &Arguments) -> Result<u8> {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
+            crate::logging::flush();
             std::process::exit(130);
         });
     };

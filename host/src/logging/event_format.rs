@@ -34,10 +34,7 @@ where
         if self.form == Form::Json {
             return writeln!(out, "{}", json_line(*level, &fields.message, fields.others));
         }
-        let mut line = StyledText::new();
-        line.push_styled(DIM, &timestamp());
-        line.push(" ");
-        line.push_styled(level_style(*level), &format!("{level:>5}"));
+        let mut line = start_of_line(*level);
         // Only libraries open spans; their events are logged if SENTRYNET_LOG asks for them.
         for span in context.event_scope().into_iter().flat_map(tracing_subscriber::registry::Scope::from_root) {
             let extensions = span.extensions();
@@ -56,6 +53,22 @@ where
         line.end_line();
         if out.has_ansi_escapes() { out.write_str(line.as_ansi()) } else { out.write_str(&line.to_plain()) }
     }
+}
+
+/// Returns a line of the log as text, with a message and nothing else.
+pub fn text_line(level: Level, message: &str) -> StyledText {
+    let mut line = start_of_line(level);
+    line.push_line(&format!(" {message}"));
+    line
+}
+
+/// Returns the time and the level.
+fn start_of_line(level: Level) -> StyledText {
+    let mut line = StyledText::new();
+    line.push_styled(DIM, &timestamp());
+    line.push(" ");
+    line.push_styled(level_style(level), &format!("{level:>5}"));
+    line
 }
 
 const DIM: Style = Style::new().dimmed();

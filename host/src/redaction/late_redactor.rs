@@ -1,7 +1,7 @@
 //! Redaction of standard error, whose log starts before the configuration is read.
 
 use std::borrow::Cow;
-use std::io::{self, Stderr, Write};
+use std::io::{self, Write};
 use std::sync::{Arc, OnceLock};
 
 use super::matcher::ShortValues;
@@ -28,17 +28,6 @@ impl LateRedactor {
     pub fn writer<W: Write>(&self, out: W, form: Form) -> RedactingWriter<'_, W> {
         RedactingWriter { redactor: self, short_values: ShortValues::Found, out, form }
     }
-}
-
-/// Makes writers to standard error for a subscriber, which writes each event at once.
-#[derive(Debug, Clone)]
-pub struct MakeLogWriter {
-    redactor: LateRedactor,
-    form: Form,
-}
-
-impl<'a> MakeWriter<'a> for MakeLogWriter {
-    type Writer = RedactingWriter<'a, Stderr>;
 
     /// Returns a writer as [`LateRedactor::writer`] does, for text whose values were redacted one by one. It leaves short
     /// secrets alone, which may be numbers of the log: in `probes=1`, 1 is none.
