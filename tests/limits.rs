@@ -5,6 +5,7 @@ mod host_memory;
 mod hostile;
 mod neighbours;
 mod network;
+mod turns;
 
 use serde_json::{Value, json};
 

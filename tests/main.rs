@@ -6,6 +6,7 @@ mod check_ins;
 mod checks;
 mod command_line;
 mod compatibility;
+mod compiled;
 mod documents;
 mod evidence;
 mod examples;

@@ -1,7 +1,7 @@
 //! The commands, each in a module of its own, and the functions that several of them use.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use sentrynet::assessment::AssessedRun;
 use sentrynet::config::{self, Config, Level, ParsedConfig, Source};
 use sentrynet::run::Outcome;
-use sentrynet::sandbox::Compiler;
+use sentrynet::sandbox::{CodeSource, CompiledDirectory, Compiler};
 use sentrynet::sink::json::run_to_json;
 use sentrynet::{LoadError, Loaded, Loading};
 
@@ -23,6 +23,7 @@ pub mod check;
 pub mod inspect;
 pub mod schema;
 pub mod new;
+pub mod compile;
 
 /// The exit code for invalid arguments, configurations and components.
 pub const INVALID_INPUT: u8 = 2;
@@ -55,7 +56,7 @@ fn read(path: &Path) -> Option<Source> {
 
 /// Loads a configuration, and prints its warnings. Returns `None` if it is invalid, and prints the errors.
 async fn load(source: &Source, environment: &dyn Fn(&str) -> Option<String>) -> Result<Option<Loaded>> {
-    let loaded = print_errors(source, sentrynet::load(parse(source, environment), compiler()?).await)?;
+    let loaded = print_errors(source, sentrynet::load(parse(source, environment), code_source()?).await)?;
     Ok(loaded.inspect(|loaded| print_diagnostics(source, Level::Warning, &loaded.warnings)))
 }
 
@@ -63,7 +64,7 @@ async fn load(source: &Source, environment: &dyn Fn(&str) -> Option<String>) -> 
 /// configuration or a built-in probe is invalid, and prints the errors.
 async fn start_loading(source: &Source) -> Result<Option<Loading>> {
     let parsed = parse(source, &|name| std::env::var(name).ok());
-    let loading = print_errors(source, sentrynet::start_loading(parsed, compiler()?).await)?;
+    let loading = print_errors(source, sentrynet::start_loading(parsed, code_source()?).await)?;
     Ok(loading.inspect(|loading| print_diagnostics(source, Level::Warning, &loading.warnings)))
 }
 
@@ -86,6 +87,29 @@ fn print_errors<T>(source: &Source, loaded: Result<T, LoadError>) -> Result<Opti
         }
         Err(error @ LoadError::Resources(_)) => Err(error.into()),
     }
+}
+
+/// The directory of compiled code that the command line or the environment names.
+static COMPILED: OnceLock<Arc<CompiledDirectory>> = OnceLock::new();
+
+/// Opens the directory of compiled code, from which all commands load components: `path`, or that of `SENTRYNET_COMPILED`.
+///
+/// # Errors
+/// Returns an error, with the path and what to do, if the directory cannot be used.
+pub fn open_compiled(path: Option<&Path>) -> Result<()> {
+    const VARIABLE: &str = "SENTRYNET_COMPILED";
+    let of_environment = std::env::var_os(VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let Some(path) = path.map(Path::to_owned).or(of_environment) else { return Ok(()) };
+    let opened = CompiledDirectory::open(&path);
+    let opened = opened.with_context(|| format!("cannot use the compiled code in {}", path.display()))?;
+    COMPILED.get_or_init(|| Arc::new(opened));
+    Ok(())
+}
+
+/// Returns where the native code of components comes from: the directory of compiled code, if one is named, and then the
+/// compiler.
+fn code_source() -> Result<CodeSource> {
+    Ok(CodeSource { compiler: compiler()?, directory: COMPILED.get().cloned() })
 }
 
 /// Returns the compiler of components: this program, in a process with limits.

@@ -8,7 +8,10 @@
 //! reports their runs. Everything runs in a tokio runtime.
 //!
 //! A program that loads components of strangers should have them compiled in processes with limits, by itself or by the
-//! program `sentrynet`: see [`Compiler`](sandbox::Compiler).
+//! program `sentrynet`: see [`Compiler`](sandbox::Compiler). In its own process, as in the example, their structure is
+//! bounded, but neither the CPU time nor the memory that compiling them takes. Without the feature `compiler`, the library
+//! has no compiler, and loads only code that `sentrynet compile` has written elsewhere
+//! ([`CompiledDirectory`](sandbox::CompiledDirectory)).
 //!
 //! ```
 //! use std::time::Instant;
@@ -81,6 +84,7 @@ pub mod printable;
 // Times as text.
 mod time_format;
 // Files that no other user can have written.
+#[cfg_attr(not(feature = "compiler"), expect(dead_code, reason = "only the store of compiled code uses all of it"))]
 mod private_directory;
 
 pub use loading::{FailedLoad, LoadError, Loaded, Loading, PendingProbes, Progress, ReadyProbes, load, start_loading};

@@ -1,14 +1,18 @@
 //! Loads the probes of a parsed configuration: all of them before anything runs, or third-party ones in the background.
 
+use std::sync::Arc;
+
 use crate::config::{self, Config, Diagnostic, Module, ParsedConfig, push_within};
 use crate::propagation::EventDefaults;
-use crate::sandbox::{Compiler, NotEnoughResources, Probe, Sandbox};
+use crate::sandbox::{CodeSource, NotEnoughResources, Probe, Sandbox};
 
 use self::diagnostics::diagnostics;
+use self::load_probe::load_probes;
 use self::naming::Naming;
 
 mod background;
 mod diagnostics;
+mod load_probe;
 mod naming;
 mod retry_delay;
 
@@ -66,7 +70,10 @@ pub enum LoadError {
 
 /// Loads the component of each probe, has each component check its settings, and completes the configuration.
 ///
-/// `compiler` compiles the components of strangers: a program that loads any should compile them in another process.
+/// `code` says where the native code of components comes from: a [`Compiler`](crate::sandbox::Compiler), a directory of
+/// code that was compiled before, or both. A program that loads components of strangers should not compile them in its own
+/// process, which [`Compiler::ThisProcess`](crate::sandbox::Compiler) does without limits on CPU time and memory.
+///
 /// Nothing is sent over the network. A program that logs should redact [`Config::secrets`] in its log from before this
 /// call.
 ///
@@ -74,8 +81,8 @@ pub enum LoadError {
 ///
 /// Returns [`LoadError::Invalid`] with every error of the configuration and of the probes' settings, and
 /// [`LoadError::Resources`] if the machine has not enough memory or threads for `limits.in_flight` runs at once.
-pub async fn load(mut parsed: ParsedConfig, compiler: Compiler) -> Result<Loaded, LoadError> {
-    let sandbox = new_sandbox(&parsed.config, compiler)?;
+pub async fn load(mut parsed: ParsedConfig, code: impl Into<CodeSource>) -> Result<Loaded, LoadError> {
+    let sandbox = new_sandbox(&parsed.config, code.into())?;
     let missing = parsed.require_files();
     let has_file = |probe: &config::Probe| probe.module.path().is_none_or(|path| !missing.contains(path));
     let NamedProbes { config, naming, warnings } = load_and_name(parsed, &sandbox, has_file).await?;
@@ -92,21 +99,21 @@ pub async fn load(mut parsed: ParsedConfig, compiler: Compiler) -> Result<Loaded
 ///
 /// Returns [`LoadError::Invalid`] with every error of the configuration and of the settings of built-in probes, and
 /// [`LoadError::Resources`] as [`load`] does.
-pub async fn start_loading(parsed: ParsedConfig, compiler: Compiler) -> Result<Loading, LoadError> {
-    let sandbox = new_sandbox(&parsed.config, compiler)?;
+pub async fn start_loading(parsed: ParsedConfig, code: impl Into<CodeSource>) -> Result<Loading, LoadError> {
+    let sandbox = new_sandbox(&parsed.config, code.into())?;
     let is_built_in = |probe: &config::Probe| matches!(probe.module, Module::BuiltIn(_));
     let NamedProbes { config, naming, warnings } = load_and_name(parsed, &sandbox, is_built_in).await?;
     let probes = naming.probes().collect();
     let in_flight = sandbox.in_flight();
-    let pending = PendingProbes::start(sandbox, naming, &warnings);
+    let pending = PendingProbes::start(&sandbox, naming, &warnings);
     Ok(Loading { config, probes, in_flight, warnings, pending })
 }
 
-fn new_sandbox(config: &Config, compiler: Compiler) -> Result<Sandbox, NotEnoughResources> {
+fn new_sandbox(config: &Config, code: CodeSource) -> Result<Arc<Sandbox>, NotEnoughResources> {
     let in_flight = config.in_flight.min(config.probes.len().max(1));
     let event_defaults = EventDefaults::new(&config.sentry);
-    let sandbox = Sandbox::new(in_flight, config.total_memory, event_defaults, config.secrets.clone(), compiler)?;
-    Ok(sandbox.with_per_host(config.per_host))
+    let sandbox = Sandbox::new(in_flight, config.total_memory, event_defaults, config.secrets.clone(), code)?;
+    Ok(Arc::new(sandbox.with_per_host(config.per_host)))
 }
 
 /// The probes of a configuration that have been loaded.
@@ -117,21 +124,22 @@ struct NamedProbes {
     warnings: Vec<Diagnostic>,
 }
 
-/// Loads those probes for which `is_loaded` returns true, one after the other, and completes the configuration.
+/// Loads those probes for which `is_loaded` returns true, and completes the configuration.
 ///
 /// # Errors
 /// Returns [`LoadError::Invalid`] with every error.
 async fn load_and_name(
     mut parsed: ParsedConfig,
-    sandbox: &Sandbox,
+    sandbox: &Arc<Sandbox>,
     is_loaded: impl Fn(&config::Probe) -> bool,
 ) -> Result<NamedProbes, LoadError> {
     let config = &parsed.config;
     let mut naming = Naming::new(config, |probe| sandbox.identity(probe).title.clone());
     let (mut probe_errors, mut probe_warnings) = (Vec::new(), Vec::new());
     sandbox.start_compiling(config.probes.iter().filter(|probe| is_loaded(probe)).map(|probe| &probe.module));
-    for (index, probe) in config.probes.iter().enumerate().filter(|(_, probe)| is_loaded(probe)) {
-        match sandbox.load(probe, &config.directory).await {
+    for (index, loaded) in load_probes(sandbox, config, is_loaded).await {
+        let probe = &config.probes[index];
+        match loaded {
             Ok((loaded, warnings)) => {
                 naming.add(index, loaded);
                 diagnostics(probe, &warnings).for_each(|warning| push_within(&mut probe_warnings, warning));

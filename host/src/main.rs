@@ -5,6 +5,7 @@ mod logging;
 mod output;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -13,6 +14,7 @@ use clap::{Parser, Subcommand};
 use command::{BROKEN, INVALID_INPUT};
 use logging::{LogFormat, print_error, print_usage};
 use sentrynet::printable::excerpt;
+#[cfg(feature = "compiler")]
 use sentrynet::sandbox::{COMPILE_COMMAND, compile_main};
 
 /// Runs synthetic-monitoring probes, each in a WebAssembly sandbox, and reports every run to Sentry.
@@ -23,6 +25,10 @@ struct CommandLine {
     /// value of `SENTRYNET_LOG_FORMAT`, or `text`]
     #[arg(long, value_enum, global = true, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
+    /// A directory that `sentrynet compile` has written: components are loaded from it instead of being compiled
+    /// [default: the value of `SENTRYNET_COMPILED`]
+    #[arg(long, global = true, value_name = "DIR")]
+    compiled: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -40,6 +46,7 @@ Environment:
   SENTRY_DSN            the DSN that runs are sent to, unless the configuration has `sentry.dsn`
   SENTRY_ENVIRONMENT    the environment in Sentry, unless the configuration has `sentry.environment`
   SENTRY_SPOTLIGHT      `1`, or the URL of a Spotlight server to which all runs are sent too
+  SENTRYNET_COMPILED    the directory of compiled components, unless `--compiled` is given
   SENTRYNET_LOG         the level or the filter of the log, such as `debug` [default: sentrynet=info]
   SENTRYNET_LOG_FORMAT  the format of the log, `text` or `json`, unless `--log-format` is given
   NO_COLOR              turns colours off, if it is set";
@@ -60,11 +67,14 @@ enum Command {
     Schema(command::schema::Arguments),
     /// Create a project for a new probe: a folder with everything that is needed to build it
     New(command::new::Arguments),
+    /// Compile the built-in probes and components into a directory, for hosts that load them with `--compiled`
+    Compile(command::compile::Arguments),
     /// Compile the component on standard input within limits; the program starts itself with this command
+    #[cfg(feature = "compiler")]
     #[command(name = COMPILE_COMMAND, hide = true)]
     CompileComponent {
-        /// The CPU time in seconds and the memory in bytes that it may take
-        limits: Vec<u64>,
+        /// The CPU time in milliseconds and the memory in bytes that it may take, and the kind of processors
+        arguments: Vec<String>,
     },
 }
 
@@ -82,11 +92,16 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(INVALID_INPUT));
         }
     };
-    if let Command::CompileComponent { limits } = &arguments.command {
-        return compile_main(limits);
+    #[cfg(feature = "compiler")]
+    if let Command::CompileComponent { arguments } = &arguments.command {
+        return compile_main(arguments);
     }
     if let Err(error) = logging::start(arguments.log_format) {
         print_error(&error.to_string());
+        return ExitCode::from(INVALID_INPUT);
+    }
+    if let Err(error) = command::open_compiled(arguments.compiled.as_deref()) {
+        print_error(&format!("{error:#}"));
         return ExitCode::from(INVALID_INPUT);
     }
     let code = execute(arguments.command).unwrap_or_else(|error| {
@@ -120,6 +135,8 @@ fn execute(command: Command) -> Result<u8> {
             Command::Inspect(arguments) => command::inspect::inspect(&arguments).await,
             Command::Schema(arguments) => command::schema::schema(&arguments).await,
             Command::New(arguments) => Ok(command::new::new(&arguments)),
+            Command::Compile(arguments) => command::compile::compile(&arguments).await,
+            #[cfg(feature = "compiler")]
             Command::CompileComponent { .. } => unreachable!("`main` has handled it"),
         }
     })

@@ -47,10 +47,14 @@ mod settings;
 mod system_limits;
 
 use component::ComponentCompiler;
-pub use component::{COMPILE_COMMAND, Compiler, LoadError, compile_main};
+#[cfg(feature = "compiler")]
+pub use component::{COMPILE_COMMAND, CodeExporter, ExportedCode, compile_main};
+pub use component::{CodeSource, CompiledDirectory, Compiler, LoadError};
 use component_cache::ComponentCache;
 use context_factory::ContextFactory;
 pub use description::Description;
+#[cfg(feature = "compiler")]
+pub use engine::{Cpu, UnknownCpu};
 use executor::{GuestExecutor, load_calls_at_once};
 pub use imports::{Grant, ImportInfo};
 pub use inspect::{Import, Inspection};
@@ -80,7 +84,7 @@ impl Sandbox {
     /// Creates a sandbox for `in_flight` runs at once, or for fewer if the kernel's limits allow fewer:
     /// [`Sandbox::in_flight`] returns their number. All runs together use at most `total_memory` bytes for their guests;
     /// the default is half of the machine's memory. `secrets` are redacted from everything that comes out of a probe.
-    /// `compiler` compiles the components of strangers.
+    /// `code` says where the native code of components comes from, such as a [`Compiler`].
     ///
     /// # Errors
     /// Returns [`NotEnoughResources`] if the kernel refuses the address space or the threads that so many runs need.
@@ -89,7 +93,7 @@ impl Sandbox {
         total_memory: Option<usize>,
         event_defaults: EventDefaults,
         secrets: Secrets,
-        compiler: Compiler,
+        code: impl Into<CodeSource>,
     ) -> Result<Self, NotEnoughResources> {
         let in_flight = system_limits::max_in_flight(in_flight);
         let refused = |error: wasmtime::Error| NotEnoughResources { in_flight, reason: format!("{error:#}") };
@@ -111,7 +115,7 @@ impl Sandbox {
             connections: Arc::new(ConnectionBudget::new(system_limits::connections_beyond_first(in_flight))),
             lookups: host_lookup::pool(),
         };
-        let compiler = ComponentCompiler::new(engine, compiler);
+        let compiler = ComponentCompiler::new(engine, code.into());
         Ok(Self {
             components: ComponentCache::new(compiler, linker, executor, secrets.clone(), Arc::new(shared)),
             contexts: Mutex::new(ContextFactory::new(event_defaults, secrets.clone())),

@@ -9,7 +9,7 @@ use sentrynet::propagation::EventDefaults;
 use sentrynet::redaction::Secrets;
 use sentrynet::sandbox::{LoadError, Sandbox};
 
-use super::{Format, INVALID_INPUT, compiler};
+use super::{Format, INVALID_INPUT, code_source};
 use crate::logging::print_error;
 use crate::output::{print, print_json};
 
@@ -37,7 +37,7 @@ pub async fn inspect(Arguments { component, format }: &Arguments) -> Result<u8> 
         // The path stays as it was given, because the error message below shows it.
         None => Module::File { path: Path::new(component).to_owned(), sha256: None },
     };
-    let sandbox = Sandbox::new(1, None, EventDefaults::default(), Secrets::default(), compiler()?)?;
+    let sandbox = Sandbox::new(1, None, EventDefaults::default(), Secrets::default(), code_source()?)?;
     let inspection = match sandbox.inspect(&module).await {
         Ok(inspection) => inspection,
         Err(error) => {

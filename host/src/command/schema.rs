@@ -8,7 +8,7 @@ use sentrynet::config::{self, ComponentSchema, Level, Module, Probe, Source};
 use sentrynet::propagation::EventDefaults;
 use sentrynet::sandbox::{Description, Sandbox};
 
-use super::{INVALID_INPUT, compiler, read};
+use super::{INVALID_INPUT, code_source, read};
 use crate::logging::{REDACTOR, print_diagnostics, print_warning};
 use crate::output::print_json;
 
@@ -47,7 +47,7 @@ async fn built_in_components() -> Result<Vec<ComponentSchema>> {
     let text = format!("groups: [{{probes: [{}]}}]", probes.join(", "));
     let source = Source { name: "built in".to_owned(), text, path: None, directory: ".".into(), probe: None };
     let config = config::parse(&source, &|_| None).config;
-    let sandbox = Sandbox::new(1, None, EventDefaults::new(&config.sentry), config.secrets.clone(), compiler()?)?;
+    let sandbox = Sandbox::new(1, None, EventDefaults::new(&config.sentry), config.secrets.clone(), code_source()?)?;
     let mut components = Vec::new();
     for ((module, names), probe) in built_in.into_iter().zip(&config.probes) {
         let description = sandbox.describe(probe).await?;
@@ -65,7 +65,7 @@ async fn configured_components(source: &Source) -> Result<Vec<ComponentSchema>> 
     let has_file = |probe: &Probe| probe.module.path().is_none_or(|path| !missing.contains(path));
     let config = parsed.config;
     REDACTOR.install(config.secrets.clone());
-    let sandbox = Sandbox::new(1, None, EventDefaults::new(&config.sentry), config.secrets.clone(), compiler()?)?;
+    let sandbox = Sandbox::new(1, None, EventDefaults::new(&config.sentry), config.secrets.clone(), code_source()?)?;
     let (mut components, mut warnings) = (Vec::new(), Vec::new());
     for probe in config::module_probes(source, &environment).into_iter().filter(has_file) {
         let name = probe.module_settings.pointer.split('/').nth(2).unwrap_or_default();

@@ -15,7 +15,7 @@ use sentrynet::sandbox::{Probe, Sandbox};
 use sentrynet::sink::console::ConsoleOptions;
 use sentrynet::sink::{SinkOptions, Sinks};
 
-use super::{FLUSH_TIMEOUT, Format, INVALID_INPUT, compiler, exit_code, load, print_runs, read};
+use super::{FLUSH_TIMEOUT, Format, INVALID_INPUT, code_source, exit_code, load, print_runs, read};
 use crate::logging::{print_diagnostics, print_error};
 
 #[derive(clap::Args)]
@@ -135,7 +135,7 @@ async fn replay_recording(probe: &str, settings: Option<&Path>, path: &Path) -> 
     if with_settings.is_none() && settings.is_some() {
         return Ok(None);
     }
-    let sandbox = Sandbox::new(1, None, EventDefaults::new(&config.sentry), config.secrets.clone(), compiler()?)?;
+    let sandbox = Sandbox::new(1, None, EventDefaults::new(&config.sentry), config.secrets.clone(), code_source()?)?;
     let probe = match sandbox.load_recorded(&configured.module, &recording, with_settings).await {
         Ok(probe) => probe,
         Err(error) => {

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::diagnostics::diagnostics;
+use super::load_probe::load_probe;
 use super::naming::Naming;
 use super::retry_delay::RetryDelay;
 use crate::config::{self, Diagnostic, Module, Monitor};
@@ -62,7 +63,7 @@ enum Attempt {
 impl PendingProbes {
     /// Starts to load all probes of a configuration that are not loaded yet. `warnings` are those that are known already.
     /// Must be called within a tokio runtime.
-    pub(super) fn start(sandbox: Sandbox, naming: Naming, warnings: &[Diagnostic]) -> Self {
+    pub(super) fn start(sandbox: &Arc<Sandbox>, naming: Naming, warnings: &[Diagnostic]) -> Self {
         let config = naming.config();
         let (sender, attempts) = mpsc::unbounded_channel();
         let mut groups: HashMap<&Module, BTreeMap<usize, PendingProbe>> = HashMap::new();
@@ -73,10 +74,10 @@ impl PendingProbes {
                 PendingProbe { configured: Arc::new(configured.clone()), identity, failures: 0, last: Vec::new() };
             groups.entry(&configured.module).or_default().insert(index, probe);
         }
-        let (sandbox, directory) = (Arc::new(sandbox), Arc::from(config.directory.as_path()));
+        let directory = Arc::from(config.directory.as_path());
         let mut tasks = JoinSet::new();
         for (module, pending) in groups {
-            let (sandbox, directory, sender) = (Arc::clone(&sandbox), Arc::clone(&directory), sender.clone());
+            let (sandbox, directory, sender) = (Arc::clone(sandbox), Arc::clone(&directory), sender.clone());
             tasks.spawn(ModuleLoader { sandbox, directory, module: module.clone(), pending, sender }.run());
         }
         let known_warnings = warnings.iter().map(|warning| format!("{warning:?}")).collect();
@@ -155,7 +156,8 @@ impl ModuleLoader {
         loop {
             let mut loading = JoinSet::new();
             for (index, probe) in &self.pending {
-                let load = load(Arc::clone(&self.sandbox), Arc::clone(&self.directory), Arc::clone(&probe.configured));
+                let load =
+                    load_probe(Arc::clone(&self.sandbox), Arc::clone(&self.directory), Arc::clone(&probe.configured));
                 let index = *index;
                 loading.spawn(async move { (index, load.await) });
             }
@@ -204,19 +206,4 @@ impl ModuleLoader {
         let run = self.sandbox.run_of_unloaded(&pending.identity, problems);
         _ = self.sender.send(Attempt::Failed(Box::new(FailedLoad { run, problems: changed })));
     }
-}
-
-/// Loads a probe on the threads for guests with long computations. A panic is a problem too.
-async fn load(
-    sandbox: Arc<Sandbox>,
-    directory: Arc<Path>,
-    configured: Arc<config::Probe>,
-) -> Result<(Probe, Vec<Problem>), Vec<Problem>> {
-    let on_threads = Arc::clone(&sandbox);
-    let loaded = sandbox.run_on_guest_threads(async move { on_threads.load(&configured, &directory).await }).await;
-    loaded.unwrap_or_else(|_| {
-        // The panic itself is in the log.
-        let message = "the host panicked while it loaded the probe; this is a bug, please report it".to_owned();
-        Err(vec![Problem { pointer: "/probe".to_owned(), message }])
-    })
 }

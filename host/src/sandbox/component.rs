@@ -1,24 +1,57 @@
-//! Components: opens them, compiles them in a process with limits or loads their code from the store of compiled code, and
-//! links them with their imports.
+//! Components: opens them, loads their code, and links them with their imports. The code comes from a directory that
+//! `sentrynet compile` has written, from the store of what this host has compiled, or from the compiler, which runs in a
+//! process with limits.
 
-mod bounds;
-mod code_store;
+mod blocking;
+mod code_source;
 mod compile;
-mod compiler_main;
-mod compiler_process;
-mod componentize;
-mod dwarf;
+mod compiled_directory;
+mod compiled_file;
 mod error;
-mod limits;
 mod link;
-mod output;
-mod precompile;
+mod native;
 mod precompiled;
 mod read;
 
-pub use compile::{Compiled, Compiler, ComponentCompiler};
+// The compiler.
+#[cfg(feature = "compiler")]
+mod bounds;
+#[cfg(feature = "compiler")]
+mod code_store;
+#[cfg(feature = "compiler")]
+mod compiler_main;
+#[cfg(feature = "compiler")]
+mod compiler_process;
+#[cfg(feature = "compiler")]
+mod compiler_processes;
+#[cfg(feature = "compiler")]
+mod componentize;
+#[cfg(feature = "compiler")]
+mod dwarf;
+#[cfg(feature = "compiler")]
+mod export;
+#[cfg(feature = "compiler")]
+mod known_failure;
+#[cfg(feature = "compiler")]
+mod limits;
+#[cfg(feature = "compiler")]
+mod local_compiler;
+#[cfg(feature = "compiler")]
+mod output;
+#[cfg(feature = "compiler")]
+mod precompile;
+#[cfg(feature = "compiler")]
+mod turns;
+
+pub use code_source::{CodeSource, Compiler};
+pub use compile::{Compiled, ComponentCompiler};
+pub use compiled_directory::CompiledDirectory;
+#[cfg(feature = "compiler")]
 pub use compiler_main::compile_main;
+#[cfg(feature = "compiler")]
 pub use compiler_process::COMPILE_COMMAND;
 pub use error::LoadError;
+#[cfg(feature = "compiler")]
+pub use export::{CodeExporter, ExportedCode};
 pub use link::{contract, imports, link};
 pub use precompiled::Facts;

@@ -25,12 +25,57 @@ pub fn new(in_flight: usize, share: usize) -> wasmtime::Result<Engine> {
     Ok(engine)
 }
 
+/// The processors that can execute compiled code.
+#[cfg(feature = "compiler")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cpu {
+    /// Processors that have all features of this machine's.
+    Native,
+    /// All processors of this machine's architecture.
+    Baseline,
+}
+
+#[cfg(feature = "compiler")]
+impl std::fmt::Display for Cpu {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Native => "native",
+            Self::Baseline => "baseline",
+        })
+    }
+}
+
+#[cfg(feature = "compiler")]
+impl std::str::FromStr for Cpu {
+    type Err = UnknownCpu;
+
+    fn from_str(text: &str) -> Result<Self, UnknownCpu> {
+        match text {
+            "native" => Ok(Self::Native),
+            "baseline" => Ok(Self::Baseline),
+            _ => Err(UnknownCpu),
+        }
+    }
+}
+
+/// A text does not name a [`Cpu`].
+#[cfg(feature = "compiler")]
+#[derive(Debug, thiserror::Error)]
+#[error("expected `native` or `baseline`")]
+pub struct UnknownCpu;
+
 /// Creates an engine that only compiles. Its code is for the engines of [`new`]: the pool does not change it.
 ///
 /// # Errors
 /// Returns wasmtime's error if the processor is not supported.
-pub fn for_compiling() -> wasmtime::Result<Engine> {
-    Engine::new(&config())
+#[cfg(feature = "compiler")]
+pub fn for_compiling(cpu: Cpu) -> wasmtime::Result<Engine> {
+    let mut config = config();
+    if cpu == Cpu::Baseline {
+        // With a target, wasmtime does not use the features of this processor.
+        config.target(&format!("{}-unknown-linux-gnu", std::env::consts::ARCH))?;
+    }
+    Engine::new(&config)
 }
 
 /// Returns the settings that decide what code is compiled to.
@@ -43,6 +88,7 @@ fn config() -> Config {
     // The next two make guests deterministic on every machine, so that a run recorded on one can be replayed on
     // another.
     config.relaxed_simd_deterministic(true);
+    #[cfg(feature = "compiler")]
     config.cranelift_nan_canonicalization(true);
     config.wasm_backtrace_details(WasmBacktraceDetails::Enable);
     config

@@ -1,5 +1,5 @@
-//! Compiled code on disk, so that a component is compiled once and not at each start. An entry is used only if it carries
-//! a MAC by a key of this user: whoever can write the directory cannot make the host execute code.
+//! Compiled code on disk, so that a component is compiled once and not at each start, and failures to compile. An entry is
+//! used only if it carries a MAC by a key of this user: whoever can write the directory cannot make the host execute code.
 
 use std::hash::{Hash, Hasher};
 use std::io;
@@ -11,6 +11,7 @@ use ring::hmac::{self, HMAC_SHA256};
 use ring::rand::{SecureRandom, SystemRandom};
 use wasmtime::Engine;
 
+use super::known_failure::KnownFailure;
 use super::output;
 use super::precompiled::Precompiled;
 use super::read::hexadecimal;
@@ -18,11 +19,15 @@ use crate::private_directory::PrivateDirectory;
 
 /// The maximal size of all entries. The built-in probes take 20 MiB, and a language interpreter up to 100 MiB.
 const MAX_TOTAL_BYTES: u64 = 1 << 30;
+/// The maximal number of entries: those of failures are small.
+const MAX_ENTRIES: usize = 10_000;
 /// The maximal size of one entry.
 const MAX_ENTRY_BYTES: u64 = 512 << 20;
 /// The format of entries, which is also the beginning of what their MACs cover. Changes whenever code that an earlier
 /// version has compiled must not be used any more.
 const FORMAT: &[u8] = concat!("sentrynet code 1 ", env!("CARGO_PKG_VERSION"), "\n").as_bytes();
+/// The format of entries that have a failure.
+const FAILURE_FORMAT: &[u8] = concat!("sentrynet failure 1 ", env!("CARGO_PKG_VERSION"), "\n").as_bytes();
 const MAC_BYTES: usize = SHA256_OUTPUT_LEN;
 const KEY_BYTES: usize = 32;
 const KEY_FILE: &str = "compiled-code";
@@ -72,22 +77,36 @@ impl CodeStore {
     /// Returns the code of a component by the digest of its file, or `None` if the store does not have it. An entry that is
     /// damaged, or that this user has not written, is removed.
     pub fn load(&self, source: &[u8; SHA256_OUTPUT_LEN]) -> Option<Precompiled> {
-        let name = self.entry_name(source);
-        let entry = match self.directory.read(&name, MAX_ENTRY_BYTES) {
+        let (facts, code) = output::decode(self.read(FORMAT, source, &self.entry_name(source))?)?.ok()?;
+        Some(Precompiled::trust(facts, code))
+    }
+
+    /// Returns the last failure to compile a component, by the digest of its file.
+    pub fn load_failure(&self, source: &[u8; SHA256_OUTPUT_LEN]) -> Option<KnownFailure> {
+        serde_json::from_slice(&self.read(FAILURE_FORMAT, source, &self.failure_name(source))?).ok()
+    }
+
+    /// Returns the path of the entry with the last failure to compile a component.
+    pub fn failure_file(&self, source: &[u8; SHA256_OUTPUT_LEN]) -> PathBuf {
+        self.directory.path().join(self.failure_name(source))
+    }
+
+    /// Returns the contents of an entry, if there is one.
+    fn read(&self, format: &[u8], source: &[u8; SHA256_OUTPUT_LEN], name: &str) -> Option<Vec<u8>> {
+        let entry = match self.directory.read(name, MAX_ENTRY_BYTES) {
             Ok(entry) => entry,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
-                self.refuse(&name, &error.to_string());
+                self.refuse(name, &error.to_string());
                 return None;
             }
         };
-        let Some(payload) = self.authenticate(source, entry) else {
-            self.refuse(&name, "it is damaged, or another user has written it");
+        let Some(payload) = self.authenticate(format, source, entry) else {
+            self.refuse(name, "it is damaged, or another user has written it");
             return None;
         };
-        self.directory.touch(&name);
-        let (facts, code) = output::decode(payload)?.ok()?;
-        Some(Precompiled::trust(facts, code))
+        self.directory.touch(name);
+        Some(payload)
     }
 
     /// Keeps the code of a component, and removes what was not used for longest if all code is too large.
@@ -96,23 +115,40 @@ impl CodeStore {
     /// Returns an error if the code cannot be written.
     pub fn save(&self, source: &[u8; SHA256_OUTPUT_LEN], compiled: &Precompiled) -> io::Result<()> {
         let header = output::encode_header(Ok(compiled));
-        let parts = [FORMAT, source, &self.target, &header, compiled.code()];
+        self.directory.remove(&self.failure_name(source));
+        self.write(FORMAT, source, &self.entry_name(source), [&header, compiled.code()])
+    }
+
+    /// Keeps a failure to compile a component in place of the one before.
+    ///
+    /// # Errors
+    /// Returns an error if the failure cannot be written.
+    pub fn save_failure(&self, source: &[u8; SHA256_OUTPUT_LEN], failure: &KnownFailure) -> io::Result<()> {
+        let failure = serde_json::to_vec(failure)?;
+        self.write(FAILURE_FORMAT, source, &self.failure_name(source), [&failure, &[]])
+    }
+
+    /// Writes an entry, and removes what was not used for longest if there is too much.
+    fn write(
+        &self,
+        format: &[u8],
+        source: &[u8; SHA256_OUTPUT_LEN],
+        name: &str,
+        [first, second]: [&[u8]; 2],
+    ) -> io::Result<()> {
         let mut mac = hmac::Context::with_key(&self.key);
-        for part in parts {
+        for part in [format, source, &self.target, first, second] {
             mac.update(part);
         }
-        let mac = mac.sign();
-        let [format, source_part, target, header, code] = parts;
-        let name = self.entry_name(source);
-        self.directory.replace(&name, &[mac.as_ref(), format, source_part, target, header, code])?;
+        self.directory.replace(name, &[mac.sign().as_ref(), format, source, &self.target, first, second])?;
         self.remove_oldest(MAX_TOTAL_BYTES)
     }
 
-    /// Returns the part of an entry that has the result, if the MAC is right and the entry is that of `source`.
-    fn authenticate(&self, source: &[u8; SHA256_OUTPUT_LEN], mut entry: Vec<u8>) -> Option<Vec<u8>> {
+    /// Returns the contents of an entry, if the MAC is right and the entry is that of `source`.
+    fn authenticate(&self, format: &[u8], source: &[u8; SHA256_OUTPUT_LEN], mut entry: Vec<u8>) -> Option<Vec<u8>> {
         let (mac, data) = entry.split_at_checked(MAC_BYTES)?;
         hmac::verify(&self.key, data, mac).ok()?;
-        let prefix = [FORMAT, source, &self.target].concat();
+        let prefix = [format, source, &self.target].concat();
         data.starts_with(&prefix).then_some(())?;
         entry.drain(..MAC_BYTES + prefix.len());
         Some(entry)
@@ -128,9 +164,9 @@ impl CodeStore {
         let mut files = self.directory.files()?;
         files.sort_by_key(|file| std::cmp::Reverse(file.modified));
         let mut total = 0_u64;
-        for file in files {
+        for (index, file) in files.into_iter().enumerate() {
             total = total.saturating_add(file.size);
-            if total > max_bytes {
+            if total > max_bytes || index >= MAX_ENTRIES {
                 self.directory.remove(&file.name);
             }
         }
@@ -142,6 +178,10 @@ impl CodeStore {
         const OWNER_BYTES: usize = 8;
         let owner = hmac::sign(&self.key, &self.target);
         hexadecimal(source) + "-" + &hexadecimal(&owner.as_ref()[..OWNER_BYTES])
+    }
+
+    fn failure_name(&self, source: &[u8; SHA256_OUTPUT_LEN]) -> String {
+        self.entry_name(source) + "-failed"
     }
 }
 
@@ -190,13 +230,14 @@ mod tests {
 
     use super::super::precompiled::Facts;
     use super::*;
-    use crate::sandbox::engine;
+    use crate::sandbox::component::compiler_process::Failure;
+    use crate::sandbox::engine::{self, Cpu};
 
     const KEY: [u8; KEY_BYTES] = [1; KEY_BYTES];
     const SOURCE: [u8; SHA256_OUTPUT_LEN] = [2; SHA256_OUTPUT_LEN];
 
     fn open(folder: &TempDir, key: &[u8]) -> CodeStore {
-        CodeStore::open(&folder.path().join("code"), key, &engine::for_compiling().unwrap()).unwrap()
+        CodeStore::open(&folder.path().join("code"), key, &engine::for_compiling(Cpu::Native).unwrap()).unwrap()
     }
 
     /// Creates a store with one entry, whose path it returns.
@@ -281,6 +322,24 @@ mod tests {
         if chown(&entry, Some(65_534), None).is_ok() {
             assert_removed(&store, &entry);
         }
+    }
+
+    #[test]
+    fn a_failure_is_kept_until_there_is_code() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&folder, &KEY);
+        assert!(store.load_failure(&SOURCE).is_none());
+        let failure = KnownFailure::new(&Failure::CpuTime, 1).unwrap();
+        store.save_failure(&SOURCE, &failure).unwrap();
+        assert_eq!(store.load_failure(&SOURCE), Some(failure.clone()));
+        assert!(store.load(&SOURCE).is_none() && store.load_failure(&[3; SHA256_OUTPUT_LEN]).is_none());
+        // The entry of one kind under the name of the other.
+        let file = store.failure_file(&SOURCE);
+        fs::rename(&file, folder.path().join("code").join(store.entry_name(&SOURCE))).unwrap();
+        assert!(store.load(&SOURCE).is_none());
+        store.save_failure(&SOURCE, &failure).unwrap();
+        store.save(&SOURCE, &compiled()).unwrap();
+        assert!(store.load(&SOURCE).is_some() && !file.exists());
     }
 
     #[test]

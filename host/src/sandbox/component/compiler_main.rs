@@ -3,36 +3,40 @@
 
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
+use nix::sys::signal::{SigEvent, SigevNotify, Signal};
+use nix::sys::timer::{Expiration, Timer, TimerSetTimeFlags};
+use nix::time::ClockId;
 use rustix::process::{Resource, Rlimit, getrlimit, setpriority_process, setrlimit};
 
-use super::limits::{
-    MAX_ADDRESS_SPACE_BYTES, MAX_CPU_SECONDS, MAX_MEMORY_BYTES, MAX_OPEN_FILES, NICENESS, STACK_BYTES,
-};
+use super::limits::{MAX_ADDRESS_SPACE_BYTES, MAX_CPU_TIME, MAX_MEMORY_BYTES, MAX_OPEN_FILES, NICENESS, STACK_BYTES};
 use super::output::encode_header;
 use super::precompile::{CompileError, precompile};
 use super::precompiled::Precompiled;
-use crate::sandbox::engine;
+use crate::sandbox::engine::{self, Cpu};
 
 /// The body of the process that compiles components: a program that loads components with
 /// [`Compiler::Program`](crate::sandbox::Compiler::Program) calls this function if its first argument is
-/// [`COMPILE_COMMAND`](crate::sandbox::COMPILE_COMMAND), and passes on the others: the CPU time in seconds, and the memory
-/// in bytes. It must not have started any thread before.
+/// [`COMPILE_COMMAND`](crate::sandbox::COMPILE_COMMAND), and passes on the others: the CPU time in milliseconds, the memory
+/// in bytes, and the processors to compile for. It must not have started any thread before.
 ///
 /// The process takes no more than these, and few files. It ends when its standard input is closed, which
 /// the host's end does.
-pub fn compile_main(limits: &[u64]) -> ExitCode {
-    let &[cpu_seconds, memory_bytes] = limits else {
-        return fail("cannot limit itself", &io::Error::other("it needs two limits"));
+pub fn compile_main(arguments: &[String]) -> ExitCode {
+    let Some((cpu_time, memory_bytes, cpu)) = parse(arguments) else {
+        return fail("cannot limit itself", &io::Error::other("it needs two limits and the processors"));
     };
-    if let Err(error) = limit_this_process(cpu_seconds, memory_bytes) {
-        return fail("cannot limit itself", &error);
-    }
+    // The timer ends when it is dropped.
+    let _timer = match limit_this_process(cpu_time, memory_bytes) {
+        Ok(timer) => timer,
+        Err(error) => return fail("cannot limit itself", &error),
+    };
     let file = match read_file() {
         Ok(file) => file,
         Err(error) => return fail("cannot read the component", &error),
     };
-    let compiling = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(move || compile(&file));
+    let compiling = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(move || compile(&file, cpu));
     let result = match compiling.map(std::thread::JoinHandle::join) {
         Ok(Ok(result)) => result,
         // The panic has written its message.
@@ -45,8 +49,13 @@ pub fn compile_main(limits: &[u64]) -> ExitCode {
     }
 }
 
-fn compile(file: &[u8]) -> Result<Precompiled, CompileError> {
-    let engine = engine::for_compiling().map_err(|error| CompileError::Invalid(format!("{error:#}")))?;
+fn parse(arguments: &[String]) -> Option<(Duration, u64, Cpu)> {
+    let [cpu_millis, memory_bytes, cpu] = arguments else { return None };
+    Some((Duration::from_millis(cpu_millis.parse().ok()?), memory_bytes.parse().ok()?, cpu.parse().ok()?))
+}
+
+fn compile(file: &[u8], cpu: Cpu) -> Result<Precompiled, CompileError> {
+    let engine = engine::for_compiling(cpu).map_err(|error| CompileError::Invalid(format!("{error:#}")))?;
     precompile(&engine, file)
 }
 
@@ -55,14 +64,16 @@ fn fail(what: &str, error: &io::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn limit_this_process(cpu_seconds: u64, memory_bytes: u64) -> io::Result<()> {
+/// Limits what this process may take. Returns a timer that ends it at the limit on CPU time.
+fn limit_this_process(cpu_time: Duration, memory_bytes: u64) -> io::Result<Option<Timer>> {
     // If memory runs out, the kernel ends this process, and not the host. A kernel without the file has no such choice.
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     close_other_files();
-    let cpu_seconds = cpu_seconds.clamp(1, MAX_CPU_SECONDS);
+    let cpu_time = cpu_time.min(MAX_CPU_TIME);
+    let cpu_seconds = cpu_time.as_secs() + 1;
     let memory_bytes = memory_bytes.min(MAX_MEMORY_BYTES);
     for (resource, soft, hard) in [
-        // The first limit ends the process with SIGXCPU, which tells the host why.
+        // The first limit ends the process with SIGXCPU, which tells the host why, if the timer has not done that.
         (Resource::Cpu, cpu_seconds, cpu_seconds + 1),
         (Resource::Data, memory_bytes, memory_bytes),
         (Resource::As, MAX_ADDRESS_SPACE_BYTES, MAX_ADDRESS_SPACE_BYTES),
@@ -76,7 +87,16 @@ fn limit_this_process(cpu_seconds: u64, memory_bytes: u64) -> io::Result<()> {
     }
     // A sandbox around the host may forbid this: the process then has the host's priority.
     let _ = setpriority_process(None, NICENESS);
-    Ok(())
+    // The limit above counts whole seconds, and suffices where a sandbox forbids timers.
+    Ok(start_timer(cpu_time).ok())
+}
+
+/// Starts a timer that ends this process with SIGXCPU after this CPU time, on all threads.
+fn start_timer(cpu_time: Duration) -> nix::Result<Timer> {
+    let signal = SigEvent::new(SigevNotify::SigevSignal { signal: Signal::SIGXCPU, si_value: 0 });
+    let mut timer = Timer::new(ClockId::CLOCK_PROCESS_CPUTIME_ID, signal)?;
+    timer.set(Expiration::OneShot(cpu_time.into()), TimerSetTimeFlags::empty())?;
+    Ok(timer)
 }
 
 /// Closes files that the host has inherited without the flag that closes them.

@@ -5,6 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use rustix::process::Signal;
@@ -15,6 +16,7 @@ use super::output;
 use super::precompile::CompileError;
 use super::precompiled::Precompiled;
 use super::read::Source;
+use crate::sandbox::engine::Cpu;
 
 /// The hidden command of the program that compiles one component.
 pub const COMPILE_COMMAND: &str = "compile-component";
@@ -40,23 +42,28 @@ pub enum Failure {
     NotStarted(io::Error),
 }
 
-/// Compiles a component in a process of its own, which runs `program` and may use this CPU time and memory. If the future
-/// is dropped,
-/// the process is killed.
+/// Limits on a process, and what it compiles for.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The CPU time on all threads.
+    pub cpu_time: Duration,
+    /// The memory in bytes.
+    pub memory_bytes: u64,
+    /// The processors that can execute the code.
+    pub cpu: Cpu,
+}
+
+/// Compiles a component in a process of its own, which runs `program` within limits. If the future is dropped, the process
+/// is killed.
 ///
 /// # Errors
 /// Each variant of [`Failure`].
-pub async fn compile(
-    program: &Path,
-    source: &Arc<Mutex<Source>>,
-    cpu_seconds: u64,
-    memory_bytes: u64,
-) -> Result<Precompiled, Failure> {
-    let child = spawn(program, cpu_seconds, memory_bytes).map_err(Failure::NotStarted)?;
+pub async fn compile(program: &Path, source: &Arc<Mutex<Source>>, limits: Limits) -> Result<Precompiled, Failure> {
+    let child = spawn(program, limits).map_err(Failure::NotStarted)?;
     let child = KillOnDrop(Arc::new(Mutex::new(child)));
     let (process, source) = (Arc::clone(&child.0), Arc::clone(source));
     let compiling = tokio::task::spawn_blocking(move || exchange(&process, &mut source.lock()));
-    match tokio::time::timeout(real_time(cpu_seconds), compiling).await {
+    match tokio::time::timeout(real_time(limits.cpu_time), compiling).await {
         Ok(Ok(result)) => result,
         Ok(Err(error)) => Err(Failure::Crashed(error.to_string())),
         Err(_) => Err(Failure::RealTime),
@@ -73,10 +80,11 @@ impl Drop for KillOnDrop {
     }
 }
 
-fn spawn(program: &Path, cpu_seconds: u64, memory_bytes: u64) -> io::Result<Child> {
+fn spawn(program: &Path, limits: Limits) -> io::Result<Child> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
     let mut command = Command::new(program);
-    command.arg(COMPILE_COMMAND).args([cpu_seconds, memory_bytes].map(|limit| limit.to_string()));
+    let Limits { cpu_time, memory_bytes, cpu } = limits;
+    command.arg(COMPILE_COMMAND).args([cpu_time.as_millis().to_string(), memory_bytes.to_string(), cpu.to_string()]);
     command.env_clear().env("RAYON_NUM_THREADS", threads.to_string()).current_dir("/");
     // mimalloc would map 1 GiB at the start, which counts against the limit on memory although it is not used.
     command.env("MIMALLOC_DISALLOW_ARENA_ALLOC", "1");

@@ -73,6 +73,32 @@ pub enum LoadError {
         /// The limit.
         limit: String,
     },
+    /// The code of a component cannot be written.
+    #[error("cannot write {}: {why}", path.display())]
+    NotWritten {
+        /// The file.
+        path: PathBuf,
+        /// The reason: lower case, no full stop.
+        why: String,
+    },
+    /// The component is not compiled, and this host has no compiler.
+    #[error("{name} is not compiled, and this host has no compiler: {advice}")]
+    NotCompiled {
+        /// The module.
+        name: String,
+        /// What to do: lower case, no full stop.
+        advice: String,
+    },
+    /// The code that was compiled before cannot be used, and this host has no compiler.
+    #[error("{name} cannot be loaded from {}: {why}; run `sentrynet compile` of this host's version again", file.display())]
+    UnusableCode {
+        /// The module.
+        name: String,
+        /// The file of the code.
+        file: PathBuf,
+        /// The reason: lower case, no full stop.
+        why: String,
+    },
     /// The process that compiles cannot be started.
     #[error("cannot compile {name}: the host cannot start its own program again as compiler: {why}")]
     Compiler {

@@ -7,10 +7,16 @@ use std::time::Duration;
 /// A debug build of the compiler takes four times the CPU time of a release build.
 const SLOWNESS: u64 = if cfg!(debug_assertions) { 4 } else { 1 };
 
-/// The CPU time in seconds after which a component has to wait until others have had their turn.
-pub const FIRST_CPU_SECONDS: u64 = 5 * SLOWNESS;
-/// The CPU time in seconds, on all threads, that compiling one component may take.
-pub const MAX_CPU_SECONDS: u64 = 60 * SLOWNESS;
+/// The CPU time on all threads that compiling one component may take.
+pub const MAX_CPU_TIME: Duration = Duration::from_secs(60 * SLOWNESS);
+/// The CPU time of the second attempt.
+const LONGER_CPU_TIME: Duration = Duration::from_secs(5 * SLOWNESS);
+/// The CPU time of the first attempt, for a file without contents and for each MiB of a file: about twice of what usual
+/// components take.
+const FIRST_CPU_TIME: Duration = Duration::from_millis(100 * SLOWNESS);
+const FIRST_CPU_TIME_PER_MIB: Duration = Duration::from_secs(2 * SLOWNESS);
+/// The number of attempts to compile a component.
+pub const ATTEMPTS: usize = 3;
 /// The real time per CPU time that a process may take: the machine may be busy, and the process has a low priority.
 pub const REAL_TIME_PER_CPU_TIME: u32 = 20;
 /// The memory of a process in bytes, if the machine has as much for it, and the least with which real components can be
@@ -52,13 +58,32 @@ pub fn max_output_bytes(file_bytes: u64) -> u64 {
 }
 
 /// Returns the real time that a process with this limit on its CPU time may take.
-pub fn real_time(cpu_seconds: u64) -> Duration {
-    Duration::from_secs(cpu_seconds) * REAL_TIME_PER_CPU_TIME
+pub fn real_time(cpu_time: Duration) -> Duration {
+    /// Enough for the start of a process on a busy machine.
+    const MIN_REAL_TIME: Duration = Duration::from_secs(20);
+    (cpu_time * REAL_TIME_PER_CPU_TIME).max(MIN_REAL_TIME)
+}
+
+/// Returns the CPU time of each attempt to compile a file of this size. A component that runs out of it waits until the
+/// earlier attempts of all others have been made, and starts again. So one that takes its time delays others little.
+pub fn cpu_times(file_bytes: u64) -> [Duration; ATTEMPTS] {
+    const MIB: f64 = (1 << 20) as f64;
+    let first = FIRST_CPU_TIME + FIRST_CPU_TIME_PER_MIB.mul_f64(file_bytes as f64 / MIB);
+    [first.min(LONGER_CPU_TIME), LONGER_CPU_TIME, MAX_CPU_TIME]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_attempt_is_short_for_a_small_file() {
+        let first = |bytes| cpu_times(bytes)[0] / SLOWNESS as u32;
+        assert_eq!(first(0), Duration::from_millis(100));
+        assert_eq!(first(1 << 20), Duration::from_millis(2100));
+        assert_eq!(first(256 << 20), Duration::from_secs(5));
+        assert!(cpu_times(256 << 20).is_sorted());
+    }
 
     #[test]
     fn memory_is_shared_between_processes() {

@@ -36,6 +36,7 @@ impl Precompiled {
     }
 
     /// Returns the native code.
+    #[cfg(feature = "compiler")]
     pub fn code(&self) -> &[u8] {
         &self.code
     }
@@ -48,9 +49,10 @@ impl Precompiled {
     #[expect(unsafe_code, reason = "wasmtime cannot check native code; this is the only place where the host loads it")]
     pub fn load(&self, engine: &Engine) -> wasmtime::Result<Component> {
         // SAFETY: the code was made by `Engine::precompile_component` and not changed since. A `Precompiled` is only made
-        // by `Precompiled::trust`, which has three callers: `precompile` has just called the compiler, `compiler_process`
-        // reads what a process of this program wrote into a pipe that nobody else has, and `code_store` has verified the
-        // code's MAC with a key that only this user can read.
+        // by `Precompiled::trust`, which has four callers: `precompile` has just called the compiler, `compiler_process`
+        // reads what a process of this program wrote into a pipe that nobody else has, `code_store` has verified the
+        // code's MAC with a key that only this user can read, and `compiled_directory` has read the file from a directory
+        // that the operator has named, both of which only this user and root can have written.
         unsafe { Component::deserialize(engine, &self.code) }
     }
 }

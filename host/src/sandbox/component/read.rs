@@ -1,7 +1,9 @@
 //! Opens the files of components: built-in ones, and others.
 
 use std::fs::{File, Metadata};
-use std::io::{self, Read, Seek};
+#[cfg(feature = "compiler")]
+use std::io::Seek;
+use std::io::{self, Read};
 use std::path::Path;
 
 use ring::digest::{self, Digest, SHA256, SHA256_OUTPUT_LEN};
@@ -19,11 +21,13 @@ const MAX_FILE_BYTES: u64 = 256 << 20;
 
 /// The file of a component. Nothing of it is kept in memory, and only its digest is known.
 pub struct Source {
+    #[cfg_attr(not(feature = "compiler"), allow(dead_code, reason = "only the compiler reads it"))]
     contents: Contents,
     size: u64,
     sha256: [u8; SHA256_OUTPUT_LEN],
 }
 
+#[cfg_attr(not(feature = "compiler"), allow(dead_code, reason = "only the compiler reads it"))]
 enum Contents {
     BuiltIn(Vec<u8>),
     File(File),
@@ -85,6 +89,7 @@ impl Source {
     ///
     /// # Errors
     /// Returns an error if the file cannot be read, or has changed since it was opened; `take` then had other bytes.
+    #[cfg(feature = "compiler")]
     pub fn read_chunks(&mut self, mut take: impl FnMut(&[u8]) -> bool) -> io::Result<()> {
         let file = match &mut self.contents {
             Contents::BuiltIn(bytes) => {
@@ -113,6 +118,7 @@ impl Source {
     ///
     /// # Errors
     /// Returns the errors of [`Source::read_chunks`].
+    #[cfg(feature = "compiler")]
     pub fn read(&mut self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.read_chunks(|chunk| {
@@ -183,7 +189,7 @@ fn unpack(index: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "compiler"))]
 mod tests {
     use super::*;
 

@@ -1,0 +1,41 @@
+//! Loads probes beside each other, on the threads for guests with long computations.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use crate::config::{self, Config};
+use crate::sandbox::{Probe, Problem, Sandbox};
+
+/// A loaded probe with warnings about it, or all problems with it.
+pub type LoadedProbe = Result<(Probe, Vec<Problem>), Vec<Problem>>;
+
+/// Loads a probe. A panic is a problem too.
+pub async fn load_probe(sandbox: Arc<Sandbox>, directory: Arc<Path>, configured: Arc<config::Probe>) -> LoadedProbe {
+    let on_threads = Arc::clone(&sandbox);
+    let loaded = sandbox.run_on_guest_threads(async move { on_threads.load(&configured, &directory).await }).await;
+    loaded.unwrap_or_else(|_| {
+        // The panic itself is in the log.
+        let message = "the host panicked while it loaded the probe; this is a bug, please report it".to_owned();
+        Err(vec![Problem { pointer: "/probe".to_owned(), message }])
+    })
+}
+
+/// Loads those probes of a configuration for which `is_loaded` returns true. Returns them with their indices, in the order
+/// of the configuration.
+pub async fn load_probes(
+    sandbox: &Arc<Sandbox>,
+    config: &Config,
+    is_loaded: impl Fn(&config::Probe) -> bool,
+) -> Vec<(usize, LoadedProbe)> {
+    let directory: Arc<Path> = Arc::from(config.directory.as_path());
+    let mut loading = JoinSet::new();
+    for (index, probe) in config.probes.iter().enumerate().filter(|(_, probe)| is_loaded(probe)) {
+        let load = load_probe(Arc::clone(sandbox), Arc::clone(&directory), Arc::new(probe.clone()));
+        loading.spawn(async move { (index, load.await) });
+    }
+    let mut loaded = loading.join_all().await;
+    loaded.sort_by_key(|(index, _)| *index);
+    loaded
+}

@@ -1,0 +1,15 @@
+//! Work that blocks a thread, in asynchronous functions.
+
+use tokio::task::spawn_blocking;
+
+use super::error::LoadError;
+
+/// Runs a function on a thread for blocking work.
+///
+/// # Errors
+/// Returns the function's error, or [`LoadError::Panicked`].
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LoadError> + Send + 'static,
+) -> Result<T, LoadError> {
+    spawn_blocking(work).await.unwrap_or_else(|error| Err(LoadError::Panicked(error.to_string())))
+}
