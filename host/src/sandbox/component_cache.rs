@@ -22,8 +22,9 @@ use crate::sandbox::instance::{LoadCall, call_once};
 use crate::sandbox::loaded_component::LoadedComponent;
 use crate::schema::Schema;
 
-/// The greatest lengths of a component's name or version, and of its summary.
+/// The greatest length of a component's name or version, in bytes.
 const MAX_NAME_BYTES: usize = 100;
+/// The greatest length of a component's summary, in bytes.
 const MAX_SUMMARY_BYTES: usize = 1000;
 
 /// The components that have been loaded, and the errors of those that could not be loaded.
@@ -33,6 +34,7 @@ pub struct ComponentCache {
     executor: Arc<GuestExecutor>,
     secrets: Secrets,
     shared: Arc<SharedState>,
+    /// The components that were started to compile, and that no probe waits for yet.
     compiling: Mutex<HashMap<Module, Compiling>>,
     entries: Mutex<HashMap<Module, Arc<Entry>>>,
 }
@@ -100,7 +102,8 @@ impl ComponentCache {
         &self.executor
     }
 
-    /// Starts to compile the components of modules, so that those that are loaded later do not wait for those before.
+    /// Starts to compile the components of modules at the same time, so that loading one does not wait for those before
+    /// to be compiled.
     pub fn start_compiling<'a>(&self, modules: impl Iterator<Item = &'a Module>) {
         let mut compiling = self.compiling.lock();
         for module in modules {
@@ -109,7 +112,7 @@ impl ComponentCache {
     }
 
     /// Returns the component of a module. The first call for a module compiles and links the component, and calls its
-    /// `describe` with `context`; calls meanwhile wait for it.
+    /// `describe` with `context`. Other calls for the module wait until the first one is done.
     ///
     /// # Errors
     /// Returns a [`LoadError`] if the component cannot be used as a probe. Later calls for the module return the same
@@ -143,7 +146,7 @@ impl ComponentCache {
             secrets: self.secrets.clone(),
             shared: Arc::clone(&self.shared),
         });
-        // A component whose `describe` fails would fail in each run too.
+        // A failure of `describe` is an error, since such a component would fail in each run too.
         let described =
             call_once(&component, context, Describe).await.map_err(|fault| LoadError::Describe(format_fault(fault)))?;
         let (value, schema) = parse_schema(&described.settings_schema)?;

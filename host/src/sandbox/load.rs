@@ -25,10 +25,11 @@ use crate::sandbox::problem::Problem;
 use crate::sandbox::{secret_hosts, settings};
 use crate::schema::{Schema, Violation};
 
-/// The greatest length of the message of a problem, and of its pointer.
+/// The greatest length of a problem's message, and of its pointer, in bytes.
 const MAX_MESSAGE_BYTES: usize = 1024;
 
-/// Loads a configured probe. Returns it with warnings about it.
+/// Loads a configured probe. Returns the probe, and warnings about it. Relative paths of the settings are resolved
+/// against `directory`.
 ///
 /// # Errors
 /// Returns all problems with the component or the settings.
@@ -86,7 +87,7 @@ pub async fn load(
 /// schema.
 ///
 /// # Errors
-/// Returns a problem with the component if its schema takes too many steps.
+/// Returns a problem with the component if checking against its schema takes too many steps.
 fn check_schema(schema: &Schema, probe: &config::Probe) -> Result<(Value, Vec<Violation>), Vec<Problem>> {
     let converted =
         settings::convert_references(schema, &probe.settings, &probe.interpolations).map_err(component_problem)?;
@@ -114,7 +115,8 @@ struct Report {
     warnings: Vec<Problem>,
 }
 
-/// Calls a component's `check`. Returns its result, and the warnings that it reports meanwhile: pointers and messages.
+/// A call of a component's `check`. Its output is the result of `check`, and the warnings that the component reports
+/// during the call, each with a pointer and a message.
 struct Check<'a> {
     /// The settings for the guest, as JSON.
     settings: &'a str,
@@ -177,7 +179,7 @@ fn choose_title(probe: &config::Probe, derived: Option<String>) -> String {
     probe.title.clone().or(derived).unwrap_or_else(|| probe.name.clone())
 }
 
-/// Returns a component's text without control characters, and without spaces at its ends.
+/// Returns a component's text with its control characters replaced by spaces, and without spaces at its ends.
 fn one_line(text: &str) -> String {
     text.replace(char::is_control, " ").trim().to_owned()
 }

@@ -8,7 +8,7 @@ use crate::redaction::Secrets;
 use crate::sandbox::executor::GuestExecutor;
 
 /// A compiled and linked component, and the parts of the host that calls into it need. All probes of a component share
-/// it.
+/// this value.
 pub struct LoadedComponent {
     /// The component, linked with its imports.
     pub pre: ProbePre<Context>,

@@ -69,7 +69,8 @@ fn files_needed(runs: usize) -> usize {
 }
 
 /// Returns the number of connections that all of `runs` runs may have together beyond the first of each run: one for
-/// each open file that the limit leaves, but at least some, since few runs connect all at once.
+/// each open file that the limit leaves. It is at least a sixteenth of the limit, since it is rare that all runs
+/// connect at once.
 pub fn connections_beyond_first(runs: usize) -> usize {
     let limit =
         getrlimit(Resource::RLIMIT_NOFILE).map_or(usize::MAX, |(soft, _)| usize::try_from(soft).unwrap_or(usize::MAX));
@@ -80,10 +81,10 @@ fn connections_by_files(limit: usize, runs: usize) -> usize {
     (limit.saturating_sub(PROCESS_FILES).saturating_sub(runs)).max(limit / 16)
 }
 
-/// Raises the soft limit on open files to what `runs` runs need, and at least to 4096, as far as the hard limit allows,
-/// and returns it. Returns `None` if the kernel does not report the limit.
+/// Raises the soft limit on open files to what `runs` runs need, and at least to 4096, as far as the hard limit allows.
+/// Returns the soft limit that is then in force, or `None` if the kernel does not report it.
 fn raise_open_files(runs: usize) -> Option<usize> {
-    /// Enough for some runs that have many connections.
+    /// The number of open files that is enough for some runs with many connections.
     const MIN_OPEN_FILES: u64 = 4096;
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
     let raised = (files_needed(runs) as u64).max(MIN_OPEN_FILES).min(hard);
@@ -91,8 +92,8 @@ fn raise_open_files(runs: usize) -> Option<usize> {
     Some(usize::try_from(current).unwrap_or(usize::MAX))
 }
 
-/// Returns the bytes of memory that the host may use: the machine's, or the least limit of the control groups that the
-/// host runs in. Returns 4 GiB if the kernel reports neither.
+/// Returns the bytes of memory that the host may use: the least of the machine's memory and of the limits of the
+/// control groups that the host runs in. Returns 4 GiB if the kernel reports none of them.
 pub fn usable_memory() -> u64 {
     const UNKNOWN_MEMORY_BYTES: u64 = 4 << 30;
     let machine = read_to_string("/proc/meminfo").ok().and_then(|text| parse_mem_total(&text));
@@ -102,11 +103,12 @@ pub fn usable_memory() -> u64 {
     limits.filter_map(|text| text.trim().parse().ok()).chain(machine).min().unwrap_or(UNKNOWN_MEMORY_BYTES)
 }
 
-/// Returns the bytes of memory that all runs together may use by default: half of what the host may use.
+/// Returns the bytes of memory that all runs together may use by default: half of what the host may use, but at least
+/// twice the greatest memory limit of a run.
 pub fn default_total_memory() -> usize {
     let half = usable_memory() / 2;
-    // At most half of the total is guaranteed to the runs in equal shares. The rest must suffice for one run with the
-    // greatest memory limit.
+    // The reason for the minimum: at most half of the total is guaranteed to the runs in equal shares, and the rest
+    // must suffice for one run with the greatest memory limit.
     usize::try_from(half).unwrap_or(usize::MAX).max(2 * MAX_MEMORY_BYTES)
 }
 

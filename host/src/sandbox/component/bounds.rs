@@ -1,14 +1,15 @@
-//! Bounds on the structure of a component, which are checked before it is compiled: the compiler's time and memory grow
-//! faster than the file. They are far above what compilers of real languages write; the values of `CPython`, the largest
-//! component that was measured, are given.
+//! Bounds on the structure of a component, which are checked before it is compiled. Without them, a small file could
+//! cost the compiler much time and memory, since both grow faster than the file. The bounds are far above the values of
+//! components that compilers of real languages write; some of them give the value of `CPython`, the largest component
+//! that was measured.
 
 use wasmparser::{FunctionBody, Operator, Parser, Payload, Result};
 
 /// The deepest nesting of components: compositions nest one level for each step. `CPython`: 1.
 const MAX_COMPONENT_DEPTH: usize = 32;
-/// The number of components in a file, itself included.
+/// The number of components in a file, the outermost included.
 const MAX_COMPONENTS: usize = 256;
-/// The number of core modules. `CPython`: 38.
+/// The number of core modules in a file. `CPython`: 38.
 const MAX_CORE_MODULES: usize = 128;
 /// The number of functions of all core modules together.
 const MAX_FUNCTIONS: usize = 300_000;
@@ -23,28 +24,33 @@ const MAX_LOOP_DEPTH: usize = 100;
 /// The number of locals times the number of loops, blocks and conditions of one function: the compiler may keep a value
 /// for each local at each place where branches meet.
 const MAX_LOCALS_AT_JOINS: u64 = 20_000_000;
-/// The number of locals of one function times the depth to which its loops are nested: the compiler keeps each local that
-/// changes for each loop around the change, and searches the list for each. Measured: 100,000 take 0.5 s of CPU time.
+/// The number of locals of one function times the depth to which its loops are nested. For each change of a local, the
+/// compiler adds an entry for each loop around the change to a list, and searches that list each time. Measured: a
+/// product of 100,000 takes 0.5 s of CPU time.
 const MAX_LOCALS_IN_LOOPS: u64 = 100_000;
-/// The number of imports and exports of all components together; the host keeps their names. A probe has 50.
+/// The number of imports and exports of all components together, whose names the host keeps. A usual probe has 50.
 const MAX_INTERFACES: u64 = 10_000;
-/// The number of imports, exports, instances, aliases and canonical functions together.
+/// The number of entries in further sections of the file: imports, exports, tables, memories, tags, globals and data
+/// segments of core modules, and instances, aliases and canonical functions of components.
 const MAX_ITEMS: u64 = 200_000;
-/// The size in bytes of all descriptions of types. Measured: 7 MiB of small types take more than 4 GiB of memory.
+/// The size in bytes of all type sections together. Measured: 7 MiB of small types take more than 4 GiB of memory.
 const MAX_TYPE_BYTES: usize = 1 << 20;
-/// The size in bytes of all tables' contents. Measured: 8 MiB take more than 4 GiB of memory.
+/// The size in bytes of all element sections together, which fill tables. Measured: 8 MiB take more than 4 GiB of
+/// memory.
 const MAX_ELEMENT_BYTES: usize = 2 << 20;
 
 /// A bound that a file exceeds.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} {found}, and the bound is {max}")]
 pub struct Exceeded {
+    /// The beginning of the message, such as `the number of its functions is`.
     what: &'static str,
     found: u64,
     max: u64,
 }
 
-/// Checks the structure of a component or core module. What cannot be parsed is left to the compiler, which reports it.
+/// Checks the structure of a component or core module, up to the first part that cannot be parsed: the compiler reports
+/// such a part.
 ///
 /// # Errors
 /// Returns the first bound that is exceeded.
@@ -95,7 +101,7 @@ impl Counts {
             Payload::ComponentTypeSection(section) => return self.add_types(section.range().len()),
             Payload::ElementSection(section) => {
                 self.element_bytes = self.element_bytes.saturating_add(section.range().len());
-                return bound("the size in bytes of its tables is", self.element_bytes, MAX_ELEMENT_BYTES);
+                return bound("the size in bytes of its element sections is", self.element_bytes, MAX_ELEMENT_BYTES);
             }
             Payload::ImportSection(section) => section.count(),
             Payload::TableSection(section) => section.count(),
@@ -132,7 +138,7 @@ fn check_function(body: &FunctionBody) -> std::result::Result<(), Exceeded> {
     let locals = count_locals(body).unwrap_or_default();
     bound("the number of locals of a function is", locals, MAX_LOCALS)?;
     let Ok(operators) = body.get_operators_reader() else { return Ok(()) };
-    // For each open block, whether it is a loop.
+    // The open blocks, the innermost last: true for a loop.
     let mut open = Vec::new();
     let (mut loops, mut loop_depth, mut joins) = (0_usize, 0_u64, 0_u64);
     for operator in operators.into_iter().map_while(Result::ok) {

@@ -17,19 +17,21 @@ use super::precompiled::Precompiled;
 use super::read::hexadecimal;
 use crate::private_directory::PrivateDirectory;
 
-/// The maximal size of all entries. The built-in probes take 20 MiB, and a language interpreter up to 100 MiB.
+/// The maximal size of all entries together, in bytes. The built-in probes take 20 MiB, and a language interpreter up
+/// to 100 MiB.
 const MAX_TOTAL_BYTES: u64 = 1 << 30;
-/// The maximal number of entries: those of failures are small.
+/// The maximal number of entries. Entries of failures are small, so that the bound on bytes does not suffice.
 const MAX_ENTRIES: usize = 10_000;
-/// The maximal size of one entry.
+/// The maximal size of one entry, in bytes.
 const MAX_ENTRY_BYTES: u64 = 512 << 20;
-/// The format of entries, which is also the beginning of what their MACs cover. Changes whenever code that an earlier
-/// version has compiled must not be used any more.
+/// The version of the format and of the host, which each entry has after its MAC. The MAC covers it, and entries of
+/// another version are not used. It must change whenever code that was compiled earlier must not be used any more.
 const FORMAT: &[u8] = concat!("sentrynet code 1 ", env!("CARGO_PKG_VERSION"), "\n").as_bytes();
 /// The format of entries that have a failure.
 const FAILURE_FORMAT: &[u8] = concat!("sentrynet failure 1 ", env!("CARGO_PKG_VERSION"), "\n").as_bytes();
 const MAC_BYTES: usize = SHA256_OUTPUT_LEN;
 const KEY_BYTES: usize = 32;
+/// The name of the file with the key of the MACs.
 const KEY_FILE: &str = "compiled-code";
 
 /// A directory with compiled code.
@@ -42,9 +44,11 @@ pub struct CodeStore {
 }
 
 impl CodeStore {
-    /// Opens the store of this user, or of the systemd unit. Logs why if it cannot be used: each start then compiles.
+    /// Opens the store in the directories of the systemd unit (`CACHE_DIRECTORY` and `STATE_DIRECTORY`), or else in
+    /// those of this user. If the store cannot be used, logs the reason and returns `None`: each start then compiles
+    /// all components.
     pub fn open_default(engine: &Engine) -> Option<Self> {
-        // A unit can have several directories, all of which are its own.
+        // A systemd unit can have several directories, which are separated by colons. The first one is used.
         let of_unit = |name| {
             let list = std::env::var(name).ok()?;
             list.split(':').next().map(PathBuf::from).filter(|path| path.is_absolute())
@@ -74,8 +78,8 @@ impl CodeStore {
         Ok(Self { directory, key: hmac::Key::new(HMAC_SHA256, key), target: target(engine) })
     }
 
-    /// Returns the code of a component by the digest of its file, or `None` if the store does not have it. An entry that is
-    /// damaged, or that this user has not written, is removed.
+    /// Returns the code of a component by the SHA-256 of its file, or `None` if the store does not have it. Removes an
+    /// entry that is damaged, or that was written by another user or another version of the host.
     pub fn load(&self, source: &[u8; SHA256_OUTPUT_LEN]) -> Option<Precompiled> {
         let (facts, code) = output::decode(self.read(FORMAT, source, &self.entry_name(source))?)?.ok()?;
         Some(Precompiled::trust(facts, code))
@@ -102,17 +106,18 @@ impl CodeStore {
             }
         };
         let Some(payload) = self.authenticate(format, source, entry) else {
-            self.refuse(name, "it is damaged, or another user has written it");
+            self.refuse(name, "it is damaged, or another version of the host or another user has written it");
             return None;
         };
         self.directory.touch(name);
         Some(payload)
     }
 
-    /// Keeps the code of a component, and removes what was not used for longest if all code is too large.
+    /// Saves the code of a component by the SHA-256 of its file. If all entries together are then too large, removes
+    /// those that were not used for longest.
     ///
     /// # Errors
-    /// Returns an error if the code cannot be written.
+    /// Returns an error if the code cannot be written, or the directory cannot be read.
     pub fn save(&self, source: &[u8; SHA256_OUTPUT_LEN], compiled: &Precompiled) -> io::Result<()> {
         let header = output::encode_header(Ok(compiled));
         self.directory.remove(&self.failure_name(source));
@@ -154,12 +159,14 @@ impl CodeStore {
         Some(entry)
     }
 
+    /// Removes an entry that must not be used, and logs the reason.
     fn refuse(&self, name: &str, why: &str) {
         let file = self.directory.path().join(name);
-        tracing::warn!(file = %file.display(), "removed a file of compiled code, which is not used: {why}");
+        tracing::warn!(file = %file.display(), "removed a file of compiled code instead of using it: {why}");
         self.directory.remove(name);
     }
 
+    /// Removes all entries except those that were used last and together have at most `max_bytes`.
     fn remove_oldest(&self, max_bytes: u64) -> io::Result<()> {
         let mut files = self.directory.files()?;
         files.sort_by_key(|file| std::cmp::Reverse(file.modified));
@@ -173,7 +180,8 @@ impl CodeStore {
         Ok(())
     }
 
-    /// Returns the name of an entry. Engines with other settings, and hosts with other keys, have entries of their own.
+    /// Returns the name of an entry, made from the digest of the component's file, the key and the engine. Engines with
+    /// other settings, and hosts with other keys, have entries of their own, even in the same directory.
     fn entry_name(&self, source: &[u8; SHA256_OUTPUT_LEN]) -> String {
         const OWNER_BYTES: usize = 8;
         let owner = hmac::sign(&self.key, &self.target);
@@ -186,6 +194,10 @@ impl CodeStore {
 }
 
 /// Reads the key in a directory, and creates it if there is none.
+///
+/// # Errors
+/// Returns an error if the directory or the key is accessible to other users, cannot be read or created, or has another
+/// length than a key.
 fn read_key(directory: &Path) -> io::Result<Vec<u8>> {
     let directory = PrivateDirectory::open(directory)?;
     let read = || directory.read(KEY_FILE, KEY_BYTES as u64);
@@ -204,13 +216,14 @@ fn read_key(directory: &Path) -> io::Result<Vec<u8>> {
 /// Returns a digest of everything that decides which engine can execute the code of `engine`: wasmtime's version, the
 /// processor's features and the engine's settings.
 fn target(engine: &Engine) -> [u8; SHA256_OUTPUT_LEN] {
-    /// Digests what is hashed, because the values of other hashers are too short.
+    /// A hasher that computes a SHA-256, since the 64 bits that a [`Hasher`] returns are too few.
     struct Digest(digest::Context);
     impl Hasher for Digest {
         fn write(&mut self, bytes: &[u8]) {
             self.0.update(bytes);
         }
 
+        /// Is never called: [`target`] takes the SHA-256 from the field.
         fn finish(&self) -> u64 {
             0
         }

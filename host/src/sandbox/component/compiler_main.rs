@@ -39,7 +39,7 @@ pub fn compile_main(arguments: &[String]) -> ExitCode {
     let compiling = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(move || compile(&file, cpu));
     let result = match compiling.map(std::thread::JoinHandle::join) {
         Ok(Ok(result)) => result,
-        // The panic has written its message.
+        // The panic hook has written the message of the panic to standard error.
         Ok(Err(_)) => return ExitCode::FAILURE,
         Err(error) => return fail("cannot start a thread", &error),
     };
@@ -81,7 +81,7 @@ fn limit_this_process(cpu_time: Duration, memory_bytes: u64) -> io::Result<Optio
         (Resource::Fsize, 0, 0),
         (Resource::Core, 0, 0),
     ] {
-        // A limit of the host's that is lower stays.
+        // A lower hard limit, which this process has inherited from the host, stays in force.
         let max = getrlimit(resource).maximum.unwrap_or(u64::MAX);
         setrlimit(resource, Rlimit { current: Some(soft.min(max)), maximum: Some(hard.min(max)) })?;
     }
@@ -99,18 +99,23 @@ fn start_timer(cpu_time: Duration) -> nix::Result<Timer> {
     Ok(timer)
 }
 
-/// Closes files that the host has inherited without the flag that closes them.
+/// Closes all files except the standard streams: the host may itself have inherited files that are not closed when a
+/// program is executed. Without `/proc`, closes nothing.
 fn close_other_files() {
     const STANDARD_STREAMS: i32 = 3;
     let Ok(open) = std::fs::read_dir("/proc/self/fd") else { return };
     let open: Vec<i32> = open.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
     for file in open.into_iter().filter(|file| *file >= STANDARD_STREAMS) {
-        // The file that the directory itself was read with is closed already.
+        // The list has the file by which the directory was read, which is closed already.
         let _ = nix::unistd::close(file);
     }
 }
 
-/// Reads the file, after its length (eight bytes, little-endian). From then on, the process ends with its standard input.
+/// Reads the component's file from standard input, after its length (eight bytes, little-endian). Starts a thread that
+/// then ends the process as soon as standard input is closed.
+///
+/// # Errors
+/// Returns an error if standard input cannot be read or ends too early, or if the thread cannot be started.
 fn read_file() -> io::Result<Vec<u8>> {
     let mut stdin = io::stdin().lock();
     let mut length = [0; size_of::<u64>()];

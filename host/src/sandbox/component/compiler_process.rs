@@ -1,4 +1,4 @@
-//! Runs the process that compiles one component, within limits on what it may take and answer.
+//! Runs the process that compiles one component, with limits on its time, its memory and the size of its result.
 
 use std::io::{self, Read, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -18,23 +18,24 @@ use super::precompiled::Precompiled;
 use super::read::Source;
 use crate::sandbox::engine::Cpu;
 
-/// The hidden command of the program that compiles one component.
+/// The name of the hidden command of the program, which compiles one component.
 pub const COMPILE_COMMAND: &str = "compile-component";
 
-/// A reason why a process has no result.
+/// A reason why a process did not compile a component.
 #[derive(Debug)]
 pub enum Failure {
     /// The compiler refused the component.
     Refused(CompileError),
-    /// The process used up its CPU time.
+    /// The process reached its limit on CPU time.
     CpuTime,
-    /// The process used up its memory, or the machine has none left.
+    /// The process reached its limit on memory, or the machine has no memory left.
     Memory,
-    /// The process did not end in time.
+    /// The process did not end within the real time of [`real_time`].
     RealTime,
-    /// The code is larger than this number of bytes.
+    /// The result is larger than this number of bytes.
     Output(u64),
-    /// The process crashed; with the last it wrote to standard error.
+    /// The process ended without a result, or its result could not be read. The message has the exit status and the
+    /// beginning of what the process wrote to standard error, if they are known.
     Crashed(String),
     /// The file cannot be read.
     Unreadable(io::Error),
@@ -70,12 +71,12 @@ pub async fn compile(program: &Path, source: &Arc<Mutex<Source>>, limits: Limits
     }
 }
 
-/// A process that does not outlive its host's interest in it.
+/// A process that is killed when this value is dropped.
 struct KillOnDrop(Arc<Mutex<Child>>);
 
 impl Drop for KillOnDrop {
     fn drop(&mut self) {
-        // It may have ended. The thread that talks with it waits for it.
+        // An error means that the process has ended. The thread that runs `exchange` waits for its end.
         let _ = self.0.lock().kill();
     }
 }
@@ -91,21 +92,24 @@ fn spawn(program: &Path, limits: Limits) -> io::Result<Child> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
 }
 
-/// Gives the file to the process, and waits for its result.
+/// Writes the component's file to the process, reads its result, and waits for its end.
+///
+/// # Errors
+/// Each variant of [`Failure`] except `RealTime` and `NotStarted`.
 fn exchange(child: &Mutex<Child>, source: &mut Source) -> Result<Precompiled, Failure> {
     let (stdin, stdout, stderr) = {
         let mut child = child.lock();
         (child.stdin.take(), child.stdout.take(), child.stderr.take())
     };
     let (Some(mut stdin), Some(stdout), Some(stderr)) = (stdin, stdout, stderr) else {
-        return Err(Failure::Crashed("it has no pipes".to_owned()));
+        return Err(Failure::Crashed("the process has no pipes".to_owned()));
     };
     let max_output = max_output_bytes(source.size());
     let (sent, output, message) = std::thread::scope(|threads| {
         let message = threads.spawn(|| read_beginning(stderr, MAX_ERROR_BYTES));
         let sent = send(source, &mut stdin);
         let mut output = Vec::new();
-        // The process ends when standard input is closed, which is therefore kept until it has answered.
+        // The process ends as soon as its standard input is closed, so the host keeps it open until the result is read.
         let read = match sent {
             Ok(()) => stdout.take(max_output + 1).read_to_end(&mut output),
             Err(_) => Ok(0),
@@ -117,7 +121,7 @@ fn exchange(child: &Mutex<Child>, source: &mut Source) -> Result<Precompiled, Fa
     let status = child.lock().wait();
     sent.map_err(Failure::Unreadable)?;
     let (Ok(output), Ok(status)) = (output, status) else {
-        return Err(Failure::Crashed("its result cannot be read".to_owned()));
+        return Err(Failure::Crashed("the result of the process cannot be read".to_owned()));
     };
     if output.len() as u64 > max_output {
         return Err(Failure::Output(max_output));
@@ -130,22 +134,23 @@ fn exchange(child: &Mutex<Child>, source: &mut Source) -> Result<Precompiled, Fa
     }
 }
 
-/// Writes the file into the process's standard input. If the process does not read it, its end tells why.
+/// Writes the length of the component's file, and then the file, to the process's standard input. If the process does
+/// not read all of it, this is no error here: the exit status of the process has the reason.
 ///
 /// # Errors
 /// Returns an error if the file cannot be read.
 fn send(source: &mut Source, stdin: &mut impl Write) -> io::Result<()> {
-    let mut is_read = stdin.write_all(&source.size().to_le_bytes()).is_ok();
-    if !is_read {
+    let mut is_written = stdin.write_all(&source.size().to_le_bytes()).is_ok();
+    if !is_written {
         return Ok(());
     }
     source.read_chunks(|chunk| {
-        is_read = stdin.write_all(chunk).is_ok();
-        is_read
+        is_written = stdin.write_all(chunk).is_ok();
+        is_written
     })
 }
 
-/// Reads a stream to its end, and returns its beginning.
+/// Reads a stream to its end, so that its writer never waits. Returns at most the first `max_bytes` bytes.
 fn read_beginning(mut stream: impl Read, max_bytes: usize) -> String {
     let mut kept = Vec::new();
     let mut chunk = [0; 4096];
@@ -156,10 +161,10 @@ fn read_beginning(mut stream: impl Read, max_bytes: usize) -> String {
     String::from_utf8_lossy(&kept).into_owned()
 }
 
-/// Returns why a process ended without a result.
+/// Returns the reason why a process ended without a result, from its exit status and what it wrote to standard error.
 fn failure(status: ExitStatus, message: &str) -> Failure {
     let signal = status.signal();
-    // The standard library's messages when memory cannot be allocated.
+    // The messages of the standard library, and of the system error `ENOMEM`.
     let is_out_of_memory = message.contains("memory allocation of") || message.contains("Cannot allocate memory");
     if signal == Some(Signal::XCPU.as_raw()) {
         Failure::CpuTime

@@ -17,7 +17,7 @@ pub enum Error {
     Invalid(String),
 }
 
-/// Returns true if the bytes begin with the header of a core module.
+/// Returns true if a WebAssembly file is a core module, by the version in its header.
 pub fn is_core_module(bytes: &[u8]) -> bool {
     bytes.get(4..8) == Some(&[1, 0, 0, 0])
 }
@@ -46,7 +46,7 @@ pub fn to_component(module: &[u8]) -> Result<Vec<u8>, Error> {
 /// The properties of a core module that decide how it is converted.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Properties {
-    /// True if the module has the types of its imports and exports.
+    /// True if a custom section has the types of the module's imports and exports.
     has_types: bool,
     /// True if the module imports WASI preview 1, as modules with a C library do.
     imports_preview_1: bool,

@@ -10,16 +10,17 @@ use addr2line::Context;
 use addr2line::gimli::{self, Dwarf, EndianSlice, LittleEndian, Reader, ReaderOffsetId, SectionId};
 use wasmparser::{Parser, Payload};
 
-/// The maximal number of reads for one core module, and for all of a component. Measured: all debug information of a Rust
+/// The maximal number of reads of debug information for one core module. Measured: all debug information of a Rust
 /// probe, 3 MB, takes 1.6 million reads.
 const MAX_READS: usize = 5_000_000;
+/// The maximal number of reads for all core modules of a component together.
 const MAX_TOTAL_READS: usize = 20_000_000;
 /// The maximal nesting of entries. Each level takes a frame of the host's stack.
 const MAX_DEPTH: isize = 128;
 /// The maximal length of a name or path.
 const MAX_TEXT_BYTES: usize = 4096;
 
-/// Returns the component without the debug information that is unsafe to read, and whether there was any.
+/// Returns the component without the debug information that is unsafe to read, and true if any was removed.
 pub fn without_unsafe_dwarf(bytes: Cow<'_, [u8]>) -> (Cow<'_, [u8]>, bool) {
     let mut total_left = MAX_TOTAL_READS;
     let unsafe_modules = modules(&bytes).into_iter().filter(|module| !module.is_safe(&mut total_left));
@@ -29,7 +30,7 @@ pub fn without_unsafe_dwarf(bytes: Cow<'_, [u8]>) -> (Cow<'_, [u8]>, bool) {
     }
     let mut bytes = bytes.into_owned();
     for offset in offsets {
-        // Renames the section, keeping its length: custom sections of unknown names are ignored.
+        // A section with an unknown name is ignored. Renaming keeps the lengths of the section and of the component.
         bytes[offset] = b'-';
     }
     (Cow::Owned(bytes), true)
@@ -123,14 +124,14 @@ struct BoundedReader<'a> {
 }
 
 impl BoundedReader<'_> {
-    /// Counts a number of reads. Fails if no reads are left.
+    /// Subtracts a number of reads from those that are left. Fails if none are left.
     fn count_reads(&self, reads: usize) -> gimli::Result<()> {
         self.reads_left.set(self.reads_left.get().saturating_sub(reads));
         if self.reads_left.get() == 0 { Err(gimli::Error::UnexpectedEof(self.bytes.offset_id())) } else { Ok(()) }
     }
 
-    /// Counts reading or copying a text as one read for each 8 bytes, and one more. Fails if the text is longer than
-    /// [`MAX_TEXT_BYTES`].
+    /// Counts a text that is read or copied as one read, and one more for each 8 bytes. Fails if the text is longer
+    /// than [`MAX_TEXT_BYTES`].
     fn count_text(&self, length: usize) -> gimli::Result<()> {
         const BYTES_PER_READ: usize = 8;
         let reads = if length > MAX_TEXT_BYTES { usize::MAX } else { 1 + length / BYTES_PER_READ };

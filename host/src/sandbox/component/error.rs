@@ -70,7 +70,7 @@ pub enum LoadError {
     CompileLimit {
         /// The module.
         name: String,
-        /// The limit.
+        /// The limit, such as `60 s of CPU time`.
         limit: String,
     },
     /// The code of a component cannot be written.
@@ -158,7 +158,7 @@ pub enum LoadError {
         /// wasmtime's message.
         why: String,
     },
-    /// `describe` failed, or returned something unusable.
+    /// `describe` failed, or returned something unusable. The text is the reason.
     #[error("the probe's `describe` failed: {0}")]
     Describe(String),
     /// The settings schema that `describe` returned is invalid or uses unsupported keywords.

@@ -4,44 +4,49 @@
 
 use std::time::Duration;
 
-/// A debug build of the compiler takes four times the CPU time of a release build.
+/// The factor by which limits on CPU time are greater in a debug build, whose compiler takes four times the CPU time of
+/// a release build's.
 const SLOWNESS: u64 = if cfg!(debug_assertions) { 4 } else { 1 };
 
-/// The CPU time on all threads that compiling one component may take.
+/// The CPU time, on all threads, that compiling one component may take.
 pub const MAX_CPU_TIME: Duration = Duration::from_secs(60 * SLOWNESS);
 /// The CPU time of the second attempt.
 const LONGER_CPU_TIME: Duration = Duration::from_secs(5 * SLOWNESS);
-/// The CPU time of the first attempt, for a file without contents and for each MiB of a file: about twice of what usual
-/// components take.
+/// The CPU time of the first attempt for an empty file, to which [`FIRST_CPU_TIME_PER_MIB`] is added. Together they are
+/// about twice of what usual components take.
 const FIRST_CPU_TIME: Duration = Duration::from_millis(100 * SLOWNESS);
+/// The CPU time that the first attempt has for each MiB of a file.
 const FIRST_CPU_TIME_PER_MIB: Duration = Duration::from_secs(2 * SLOWNESS);
 /// The number of attempts to compile a component.
 pub const ATTEMPTS: usize = 3;
-/// The real time per CPU time that a process may take: the machine may be busy, and the process has a low priority.
+/// The real time that a process may take, as a multiple of its limit on CPU time: the machine may be busy, and the
+/// process has a low priority.
 pub const REAL_TIME_PER_CPU_TIME: u32 = 20;
-/// The memory of a process in bytes, if the machine has as much for it, and the least with which real components can be
-/// compiled: a probe in Python takes 0.4 GiB.
+/// The greatest limit on the memory of a process, in bytes. It applies if the machine has that much memory.
 pub const MAX_MEMORY_BYTES: u64 = 2 << 30;
+/// The least limit on the memory of a process, in bytes. A probe in Python takes 0.4 GiB.
 const MIN_MEMORY_BYTES: u64 = 1 << 30;
-/// The address space of a process in bytes, which includes its program and what is reserved but not used.
+/// The limit on the address space of a process, in bytes. It includes the program, and memory that is reserved but not
+/// used.
 pub const MAX_ADDRESS_SPACE_BYTES: u64 = 4 << 30;
-/// The files that a process can have open. It has three; the standard library reads the number of processors from others.
+/// The number of files that a process can have open: its three standard streams, and files from which the standard
+/// library reads the number of processors.
 pub const MAX_OPEN_FILES: u64 = 16;
-/// The stack of the thread that parses, in bytes.
+/// The size of the stack of the thread that parses and compiles the component, in bytes.
 pub const STACK_BYTES: usize = 16 << 20;
 /// The priority of a process: the lowest is 19, and that of the host 0 as a rule.
 pub const NICENESS: i32 = 5;
-/// The threads of one process.
+/// The number of threads of one process that compile.
 pub const MAX_THREADS: usize = 4;
-/// The most processes at once, on machines with many processors.
+/// The number of processes at once, on machines with many processors.
 const MAX_PROCESSES: usize = 8;
-/// The size of the result in bytes.
+/// The maximal size of a result in bytes, for a file of any size.
 const MAX_OUTPUT_BYTES: u64 = 256 << 20;
-/// The bytes that are kept of what a process writes to standard error.
+/// The number of bytes that the host keeps of what a process writes to standard error.
 pub const MAX_ERROR_BYTES: usize = 4096;
 
-/// Returns how many processes may compile at once, and the memory of each in bytes. All together take half of the memory
-/// that the host may use, unless that is less than one needs.
+/// Returns the number of processes that may compile at once, and the limit on the memory of each in bytes. All together
+/// may take half of `usable_memory` at most, unless half is less than the 1 GiB that one process may need.
 pub fn share(processors: usize, usable_memory: u64) -> (usize, u64) {
     let half = usable_memory / 2;
     let memory = half.clamp(MIN_MEMORY_BYTES, MAX_MEMORY_BYTES);
@@ -49,8 +54,9 @@ pub fn share(processors: usize, usable_memory: u64) -> (usize, u64) {
     (processors.min(MAX_PROCESSES).min(by_memory).max(1), memory)
 }
 
-/// Returns the maximal size of the result for a file of this size. The host holds the result in memory, which a small file
-/// must not fill: native code has two to four times the size of a file, and 50 times that of a file of empty functions.
+/// Returns the maximal size in bytes of the result for a file of this size. The host holds the result in memory, and a
+/// small file must not fill that: native code is usually two to four times as large as the file, but 50 times as large
+/// as a file of empty functions.
 pub fn max_output_bytes(file_bytes: u64) -> u64 {
     const BASE_BYTES: u64 = 4 << 20;
     const PER_FILE_BYTE: u64 = 16;

@@ -39,8 +39,8 @@ pub fn link(linker: &Linker<Context>, compiled: &Compiled) -> Result<ProbePre<Co
     })
 }
 
-/// Returns the version of the contract that a component is built for, from its export: `none` if the export has no version.
-/// Returns `None` if the component does not export the interface of a probe.
+/// Returns the version of the contract that a component is built for, from its export, or the text `none` if the export
+/// has no version. Returns `None` if the component does not export the interface of a probe.
 pub fn contract(component: &Component) -> Option<String> {
     let ty = component.component_type();
     let mut versions = ty.exports(component.engine()).filter_map(|(export, _)| {
@@ -71,8 +71,8 @@ fn exports(component: &Component) -> String {
     if names.is_empty() { "nothing".to_owned() } else { list(&names) }
 }
 
-/// Returns the imports that the host does not have: all such interfaces, or else the first function that is missing from
-/// an interface that the host has.
+/// Returns the imports that the host does not have: all such interfaces, or else the first function that is missing
+/// from an interface that the host has. Returns no imports if linking failed for another reason.
 fn missing(component: &Component, error: &wasmtime::Error) -> Vec<String> {
     let unknown = imports(component).into_iter().filter(|(name, functions)| import_info(name, functions).is_none());
     let interfaces: Vec<_> = unknown.map(|(name, _)| format!("`{name}`")).collect();
@@ -88,7 +88,7 @@ fn missing(component: &Component, error: &wasmtime::Error) -> Vec<String> {
     }
 }
 
-/// Joins names with commas, up to ten of them.
+/// Joins names with commas: up to ten of them, each cut to 100 bytes.
 fn list(names: &[String]) -> String {
     const MAX_NAMES: usize = 10;
     const MAX_NAME_BYTES: usize = 100;

@@ -1,17 +1,17 @@
-//! The format of the compiler process's result, in which the store of compiled code keeps it too: the length of a header
-//! (four bytes, little-endian), the header as JSON, and the code.
+//! The format of a compiler's result, which the compiler process writes and the store of compiled code keeps: the
+//! length of a header (four bytes, little-endian), the header as JSON, and the code.
 
 use serde::{Deserialize, Serialize};
 
 use super::precompile::CompileError;
 use super::precompiled::{Facts, Precompiled};
 
-/// The maximal size of the header: the facts, or an error, have bounds far below.
+/// The maximal size of the header in bytes. The bounds on facts and errors are far below this.
 const MAX_HEADER_BYTES: usize = 64 << 10;
-/// The bytes of the header's length.
+/// The number of bytes that the length of the header takes.
 const LENGTH_BYTES: usize = size_of::<u32>();
 
-/// The part before the code.
+/// The header, which precedes the code.
 #[derive(Serialize, Deserialize)]
 struct Header {
     result: Result<Facts, CompileError>,
@@ -19,7 +19,7 @@ struct Header {
     code_bytes: usize,
 }
 
-/// Returns the part of a result before its code.
+/// Returns the part of a result that precedes its code: the length of the header, and the header.
 pub fn encode_header(result: Result<&Precompiled, &CompileError>) -> Vec<u8> {
     let code_bytes = result.map_or(0, |compiled| compiled.code().len());
     let result = result.map(|compiled| compiled.facts().clone()).map_err(CompileError::clone);
@@ -28,7 +28,8 @@ pub fn encode_header(result: Result<&Precompiled, &CompileError>) -> Vec<u8> {
     [&length.to_le_bytes()[..], &header].concat()
 }
 
-/// Reads a result: the facts with the code, or the compiler's error. Returns `None` if it is incomplete.
+/// Reads a result: the facts with the code, or the compiler's error. Returns `None` if it is incomplete, or is not in
+/// this format.
 pub fn decode(mut bytes: Vec<u8>) -> Option<Result<(Facts, Vec<u8>), CompileError>> {
     let (length, rest) = bytes.split_first_chunk::<LENGTH_BYTES>()?;
     let length = usize::try_from(u32::from_le_bytes(*length)).ok().filter(|length| *length <= MAX_HEADER_BYTES)?;

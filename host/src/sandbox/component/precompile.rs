@@ -1,6 +1,6 @@
-//! Makes native code of a component's file: checks its structure, converts it if it is a core module, removes debug
-//! information that is unsafe to read, and compiles it. All parsing of components is done here, which is in a process of
-//! its own for the components of strangers.
+//! Compiles a component's file to native code: checks its structure, converts it if it is a core module, removes debug
+//! information that is unsafe to read, and compiles it. Components are parsed only here; third-party ones in a process
+//! of their own.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -61,8 +61,8 @@ fn convert(module: &[u8]) -> Result<Vec<u8>, CompileError> {
     })
 }
 
-/// Returns the `producers` fields of a component and its core modules. Fields that cannot be read are skipped, since
-/// they are only informative.
+/// Returns the `producers` fields of a component and its core modules: at most 20, with texts of at most 100 bytes.
+/// Skips fields that cannot be read, since they are only informative.
 fn producers(bytes: &[u8]) -> Vec<[String; 3]> {
     const MAX_PRODUCERS: usize = 20;
     const MAX_TEXT_BYTES: usize = 100;

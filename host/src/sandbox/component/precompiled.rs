@@ -1,4 +1,4 @@
-//! Native code of components, and the facts about their files that the code does not have.
+//! Native code of components, and facts about their files that the code does not contain.
 
 use serde::{Deserialize, Serialize};
 use wasmtime::Engine;
@@ -7,11 +7,11 @@ use wasmtime::component::Component;
 /// Facts about a component's file that its compiled code does not contain.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
-    /// The tools that it was made with: a field, a name and a version each.
+    /// The tools with which the component was made. Each has a field, such as `language`, a name and a version.
     pub producers: Vec<[String; 3]>,
     /// True for a core module, which was converted to a component.
     pub is_core_module: bool,
-    /// True if debug information was left out because it is unsafe to read.
+    /// True if debug information was removed because it is unsafe to read.
     pub has_unsafe_dwarf: bool,
 }
 
@@ -24,8 +24,8 @@ pub struct Precompiled {
 }
 
 impl Precompiled {
-    /// Takes native code into trust: it is executed without any further check. The caller must know that this program's
-    /// compiler has made it.
+    /// Creates a component from native code, which is executed without any further check. The caller must know that
+    /// this program's compiler has made the code.
     pub fn trust(facts: Facts, code: Vec<u8>) -> Self {
         Self { facts, code }
     }

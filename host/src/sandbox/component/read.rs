@@ -1,4 +1,4 @@
-//! Opens the files of components: built-in ones, and others.
+//! Opens and reads the files of components, built-in ones included, and computes their digests.
 
 use std::fs::{File, Metadata};
 #[cfg(feature = "compiler")]
@@ -16,10 +16,12 @@ const BUILT_IN: [&str; 3] = ["http", "chain", "ssh"];
 /// The components of the built-in probes, each after its length (four bytes, little-endian), compressed with zstd.
 const BUILT_IN_ARCHIVE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/built-in.zst"));
 
-/// The maximal size of a component. Measured components are smaller, even those with the interpreter of a language.
+/// The maximal size of a component in bytes. All components that were measured are smaller, even those with the
+/// interpreter of a language.
 const MAX_FILE_BYTES: u64 = 256 << 20;
 
-/// The file of a component. Nothing of it is kept in memory, and only its digest is known.
+/// The file of a component, or a built-in component, with its size and digest. The bytes of a file are not kept in
+/// memory.
 pub struct Source {
     #[cfg_attr(not(feature = "compiler"), allow(dead_code, reason = "only the compiler reads it"))]
     contents: Contents,
@@ -85,10 +87,11 @@ impl Source {
         hexadecimal(&self.sha256)
     }
 
-    /// Gives the file's bytes to `take`, in parts, until it returns false.
+    /// Passes the file's bytes to `take` in parts, until `take` returns false.
     ///
     /// # Errors
-    /// Returns an error if the file cannot be read, or has changed since it was opened; `take` then had other bytes.
+    /// Returns an error if the file cannot be read, or has changed since it was opened. In the second case, `take` may
+    /// already have got changed bytes.
     #[cfg(feature = "compiler")]
     pub fn read_chunks(&mut self, mut take: impl FnMut(&[u8]) -> bool) -> io::Result<()> {
         let file = match &mut self.contents {
@@ -135,7 +138,7 @@ fn open_file(path: &Path) -> io::Result<File> {
         metadata if metadata.len() > MAX_FILE_BYTES => Err(too_large()),
         _ => Ok(()),
     };
-    // Opening a named pipe would wait for its other end.
+    // The type is checked before the file is opened, since opening a named pipe would wait for its other end.
     check(std::fs::metadata(path)?)?;
     let file = File::open(path)?;
     check(file.metadata()?)?;
@@ -202,6 +205,7 @@ mod tests {
         }
         assert!(matches!(built_in("smtp"), Err(LoadError::Unknown(_))));
     }
+
     #[test]
     fn a_file_is_read_as_it_was_opened() {
         let folder = tempfile::tempdir().unwrap();
@@ -211,13 +215,12 @@ mod tests {
         let mut source = Source::open(&Module::File { path: path.clone(), sha256: None }).unwrap();
         assert_eq!((source.size(), source.digest()), (200_000, sha256(&contents)));
         assert!(source.read().unwrap() == contents);
-        let changed = |contents: &[u8]| {
+        let mut error_after_change = |contents: &[u8]| {
             std::fs::write(&path, contents).unwrap();
-            Source::read(&mut source).unwrap_err().to_string()
+            source.read().unwrap_err().to_string()
         };
-        let mut changed = changed;
         for other in [&vec![8; 200_000][..], &contents[1..], &[contents.clone(), vec![7]].concat()] {
-            assert_eq!(changed(other), "it has changed while it was read");
+            assert_eq!(error_after_change(other), "it has changed while it was read");
         }
     }
 }
