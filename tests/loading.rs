@@ -156,7 +156,7 @@ fn imports_of_a_newer_contract_are_named() {
     };
     assert_refused(
         &Guest { imports: interface, ..PASSES }.write_for_edited_contract("asks", &with_interface),
-        "it imports `sentrynet:probe/dns@0.1.3`, which is not in version 0.1.0 of this host",
+        "it imports `sentrynet:probe/dns@0.1.3`, which is not in version 0.1.0 of the contract",
     );
 }
 

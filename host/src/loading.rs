@@ -24,8 +24,8 @@ pub struct Loaded {
     pub config: Config,
     /// The probes that are ready to run, in the order of [`Config::probes`].
     pub probes: Vec<Probe>,
-    /// The number of runs that may be in flight at once: the number in the configuration, or fewer if the machine has
-    /// not enough memory or threads for that.
+    /// The number of runs that may be in progress at once: the number in the configuration, or fewer if there are fewer
+    /// probes, or if the kernel's limits on memory mappings and open files allow fewer.
     pub in_flight: usize,
     /// Possible mistakes, which do not prevent any probe from running. [`config::render`] shows them in the text of the
     /// configuration.
@@ -39,7 +39,7 @@ pub struct Loading {
     pub config: Config,
     /// The built-in probes, each with its index in [`Config::probes`].
     pub probes: Vec<(usize, Probe)>,
-    /// The maximum number of runs in flight, as in [`Loaded::in_flight`].
+    /// The number of runs that may be in progress at once, as in [`Loaded::in_flight`].
     pub in_flight: usize,
     /// Warnings about the configuration and the built-in probes, as in [`Loaded::warnings`].
     pub warnings: Vec<Diagnostic>,
@@ -47,7 +47,7 @@ pub struct Loading {
     pub pending: PendingProbes,
 }
 
-/// A configuration could not be loaded.
+/// A reason why a configuration could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The configuration or the settings of its probes are invalid. [`config::render`] shows the errors in the text of
@@ -63,7 +63,7 @@ pub enum LoadError {
         /// The warnings, of which there may be none.
         warnings: Vec<Diagnostic>,
     },
-    /// The machine cannot give the memory or threads that the configured number of runs at once takes.
+    /// The machine does not have the memory or threads that the configured number of runs at once takes.
     #[error(transparent)]
     Resources(#[from] NotEnoughResources),
 }

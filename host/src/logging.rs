@@ -101,7 +101,7 @@ fn count_line(dropped: u64) -> String {
     text_line(Level::WARN, &format!("{dropped} {message}")).to_plain()
 }
 
-/// Writes an error because of which the command ends.
+/// Writes the error that ends the command.
 pub fn print_error(message: &str) {
     print_message(Level::ERROR, "error", AnsiColor::Red, message);
 }
@@ -126,16 +126,16 @@ pub fn print_diagnostics(source: &Source, level: config::Level, diagnostics: &[D
     match format() {
         LogFormat::Text => print(&config::render(source, level, diagnostics)),
         LogFormat::Json => {
-            let level_of_log = if level == config::Level::Error { Level::ERROR } else { Level::WARN };
+            let log_level = if level == config::Level::Error { Level::ERROR } else { Level::WARN };
             for diagnostic in diagnostics {
                 let text = config::render(source, level, std::slice::from_ref(diagnostic)).to_plain();
-                print_json(level_of_log, text.trim_end(), Vec::new());
+                print_json(log_level, text.trim_end(), Vec::new());
             }
         }
     }
 }
 
-/// Writes how many errors a configuration has.
+/// Writes the number of errors in a configuration.
 pub fn print_error_count(source: &Source, errors: usize) {
     let noun = if errors == 1 { "error" } else { "errors" };
     let message = format!("{}: {errors} {noun}", source.name);
@@ -178,7 +178,8 @@ fn print_json(level: Level, message: &str, fields: Vec<(&'static str, FieldValue
     _ = REDACTOR.second_writer(Stderr, Form::Json).write_all(format!("{line}\n").as_bytes());
 }
 
-/// Writes a panic. Its message can have text from elsewhere, so that only the backtrace has lines of its own.
+/// Writes a panic. Its message may contain text from outside of the program, so line breaks in it are escaped. Only the
+/// backtrace takes several lines.
 fn write_panic(panic: &PanicHookInfo<'_>) {
     let thread = std::thread::current();
     let thread = thread.name().unwrap_or("<unnamed>");

@@ -1,4 +1,5 @@
-//! Standard output of the commands. Only the console, which shows runs, writes there too.
+//! Writes the standard output of the commands. Besides this module, only the console, which shows runs, writes to
+//! standard output.
 
 use std::io::Write;
 
@@ -19,7 +20,7 @@ pub fn print_json(value: &impl serde::Serialize) {
     }
 }
 
-/// Writes all of an output. If the reader has closed the pipe, it needs no more: this is not an error.
+/// Writes an output. An error is ignored: as a rule, the reader has closed the pipe and needs no more.
 fn write(mut out: impl Write, output: &str) {
     _ = out.write_all(output.as_bytes()).and_then(|()| out.flush());
 }

@@ -1,7 +1,7 @@
 //! Text that is safe to print on a terminal or in a log.
 //!
-//! Most text that the program prints is not its own: titles and settings of an operator, texts of components, answers of
-//! targets. Such text must not move the cursor, change colours, begin a line, or appear as something else than it is.
+//! Most text that the program prints is not its own: titles and settings of an operator, texts of components, answers
+//! of targets. Such text must not move the cursor, change colours, begin a line, or look like other text than it is.
 //!
 //! - [`StyledText`] is the text of an output. It escapes all text that is added to it.
 //! - [`escape`] and [`excerpt`] escape text for other uses, and [`escape_json`] JSON. [`cut`] bounds a text by its length

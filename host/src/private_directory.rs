@@ -1,5 +1,5 @@
-//! Directories and files that no other user of the machine can have written or can read. Files are named relative to the
-//! open directory, so that replacing a directory on the way to it changes nothing.
+//! Directories and files that no other user of the machine can read or write, and that no other user has written. Files
+//! are named relative to the open directory, so that replacing a directory of its path changes nothing.
 
 use std::fs::{DirBuilder, File};
 use std::io::{self, Read, Write};
@@ -34,8 +34,9 @@ pub struct PrivateFile {
     pub modified: SystemTime,
 }
 
-/// The mode of the directory, and of files in it.
+/// The mode of the directory.
 const DIRECTORY_MODE: u32 = 0o700;
+/// The mode of the files in the directory.
 const FILE_MODE: u32 = 0o600;
 /// The beginning of the names of files that are being written.
 const TEMPORARY: &str = ".new-";
@@ -44,8 +45,8 @@ impl PrivateDirectory {
     /// Opens a directory, and creates it and the directories above it if they do not exist.
     ///
     /// # Errors
-    /// Returns an error if that is impossible, or if the directory is a symbolic link, belongs to another user, or is
-    /// accessible to others. The message says what to do.
+    /// Returns an error if the directory cannot be created or opened, is a symbolic link, belongs to another user, or
+    /// is accessible to others. In the last three cases, the message says what to do.
     pub fn open(path: &Path) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -72,8 +73,9 @@ impl PrivateDirectory {
     /// Returns the contents of a file.
     ///
     /// # Errors
-    /// Returns an error of the kind [`io::ErrorKind::NotFound`] if there is no such file; another if it cannot be read, is
-    /// larger than `max_bytes`, is no regular file, belongs to another user, or is accessible to others.
+    /// Returns an error of the kind [`io::ErrorKind::NotFound`] if there is no such file. Returns another error if the
+    /// file cannot be read, is larger than `max_bytes`, is no regular file, belongs to another user, or has another
+    /// mode than 0600.
     pub fn read(&self, name: &str, max_bytes: u64) -> io::Result<Vec<u8>> {
         // NONBLOCK: opening a named pipe must not wait for its other end.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -99,7 +101,8 @@ impl PrivateDirectory {
         Ok(bytes)
     }
 
-    /// Writes a file that replaces any of the same name. Readers see the old file or the whole new one.
+    /// Writes a file of these `parts`, which replaces a file of the same name. Readers see the old file or the whole
+    /// new one.
     ///
     /// # Errors
     /// Returns an error if the file cannot be written; the old one stays.
@@ -135,7 +138,8 @@ impl PrivateDirectory {
         let _ = utimensat(&self.handle, name, &times, AtFlags::SYMLINK_NOFOLLOW);
     }
 
-    /// Returns the regular files of the directory. Removes files that a process did not finish writing an hour ago.
+    /// Returns the regular files of the directory. Removes temporary files that were last written more than an hour
+    /// ago: the processes that wrote them did not finish.
     ///
     /// # Errors
     /// Returns an error if the directory cannot be read.
@@ -163,7 +167,7 @@ impl PrivateDirectory {
         Ok(files)
     }
 
-    /// Writes a file with a name of its own, and returns the name.
+    /// Writes a temporary file, and returns its name.
     fn write_temporary(&self, parts: &[&[u8]]) -> io::Result<String> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -178,10 +182,11 @@ impl PrivateDirectory {
     }
 }
 
-/// Checks that a directory is this user's own: no symbolic link, and nobody else can put files into it.
+/// Checks that a directory is this user's own: it is no symbolic link, and no other user can put files into it.
 ///
 /// # Errors
-/// Returns an error if it is not, with what to do; or the system's, if its properties cannot be read.
+/// Returns an error that says what to do if the directory is not this user's own. Returns the system's error if the
+/// properties of the directory cannot be read.
 pub fn check_own_directory(path: &Path) -> io::Result<()> {
     const WRITABLE_BY_OTHERS: u32 = 0o022;
     let stat = rustix::fs::lstat(path)?;

@@ -72,7 +72,7 @@ pub struct Sandbox {
     openings: Arc<OpeningLimit>,
 }
 
-/// The kernel refused the resources for this number of runs at once.
+/// The error that the kernel refused the resources for `in_flight` runs at once.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot reserve the resources for {in_flight} runs at once: {reason}; lower `limits.in_flight`")]
 pub struct NotEnoughResources {
@@ -99,8 +99,7 @@ impl Sandbox {
         let refused = |error: wasmtime::Error| NotEnoughResources { in_flight, reason: format!("{error:#}") };
         let total_memory = total_memory.unwrap_or_else(system_limits::default_total_memory);
         tracing::debug!(in_flight, total_memory_mib = total_memory >> 20, "memory for all runs together");
-        // More shares than there are runs, for components that are being loaded: they describe themselves and check
-        // settings.
+        // Components that are being loaded need shares too: they describe themselves and check settings.
         let memory = MemoryPool::new(total_memory, in_flight + load_calls_at_once());
         let engine = engine::new(in_flight, memory.share()).map_err(refused)?;
         let executor = GuestExecutor::start().map_err(|error| refused(error.into()))?;
@@ -138,7 +137,8 @@ impl Sandbox {
         self.in_flight
     }
 
-    /// Starts to compile the components of modules, several at once, so that loading one does not wait for those before.
+    /// Starts to compile the components of modules, several at once, so that loading one does not wait for those before
+    /// to be compiled.
     pub fn start_compiling<'a>(&self, modules: impl IntoIterator<Item = &'a Module>) {
         self.components.start_compiling(modules.into_iter());
     }
@@ -161,8 +161,8 @@ impl Sandbox {
         self.components.forget_error(module);
     }
 
-    /// Runs work, such as the loading of a probe, on the threads for guests with long computations, beside everything
-    /// else. Dropping the returned future aborts the work.
+    /// Runs work, such as the loading of a probe, on the threads for guests with long computations, so that it delays
+    /// no runs. Dropping the returned future aborts the work.
     ///
     /// # Errors
     /// Returns an error if the work panics.
@@ -180,7 +180,7 @@ impl Sandbox {
         self.contexts.lock().for_checks(probe, title, Path::new("")).identity
     }
 
-    /// Returns the broken run of a probe that could not be loaded, because of at least one problem.
+    /// Returns the broken run of a probe that could not be loaded. `problems` has at least one problem.
     pub fn run_of_unloaded(&self, identity: &Arc<Identity>, problems: &[Problem]) -> Run {
         let mut message = format!("the probe could not be loaded: {}", problem::summarize(problems));
         self.secrets.redact_in_place(&mut message);
@@ -188,8 +188,8 @@ impl Sandbox {
         broken_run::broken_run(identity, fault, Instant::now(), &self.secrets)
     }
 
-    /// Creates a probe that replays a recording with the component of `module`. Its settings and environment are those of
-    /// `configured`, if given: in the recording, secrets are redacted.
+    /// Creates a probe that replays a recording with the component of `module`. Its settings and environment are those
+    /// of `configured`, if given, or else those of the recording, in which secrets are redacted.
     ///
     /// # Errors
     /// - [`ReplayError::OtherContract`] if the recording was made for another version of the contract.

@@ -1,5 +1,5 @@
-//! Schedules runs: each probe starts at its period `every`, without drift, with `burst` runs in a row. First runs are
-//! spread over time, and at most `limits.in_flight` runs are in progress.
+//! Schedules runs: each probe starts once in each period `every`, without drift, with `burst` runs in a row. First runs
+//! are spread over time, and at most `limits.in_flight` runs are in progress at once.
 
 use std::fmt;
 use std::future::Future;
@@ -84,7 +84,7 @@ pub async fn run(
     let mut schedule = |Job { index, probe, every, burst }: Job| {
         let first_due = first_starts.take(Instant::now(), every);
         let job = NewJob { key: index, job: ScheduledProbe { probe, burst, index }, first_due, every };
-        // A worker whose schedule panicked takes no jobs: its panic was logged.
+        // Sending fails only if the schedule of the worker has panicked, which was logged.
         _ = queues[index % queues.len()].send(job);
     };
     tokio::pin!(stop);
@@ -167,7 +167,7 @@ fn log_skipped(skipped: &SkippedRuns) {
     }
 }
 
-/// Logs the end of a worker's schedule if it panicked, which is the only reason for which one ends before the stop.
+/// Logs the end of a worker's schedule if the schedule panicked, the only reason why it ends before the stop.
 fn log_worker_end(ended: Result<(), JoinError>) {
     if let Err(error) = ended {
         tracing::error!(
@@ -185,7 +185,7 @@ struct FirstStarts {
 }
 
 impl FirstStarts {
-    /// Returns the first due time of a probe that is added at `now`: at most a period later.
+    /// Returns the first due time of a probe that is added at `now`: less than one period later.
     fn take(&mut self, now: Instant, every: Duration) -> Instant {
         let interval = Duration::from_secs_f64(FIRST_STARTS_PER_SECOND.recip());
         let earliest = self.next.max(now);

@@ -1,4 +1,4 @@
-//! Loads third-party probes while others run: several at once, and again until they can be loaded.
+//! Loads third-party probes while others run: several at once, and each again until it can be loaded.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::path::Path;
@@ -16,11 +16,11 @@ use crate::config::{self, Diagnostic, Module, Monitor};
 use crate::run::{Identity, Run};
 use crate::sandbox::{Probe, Problem, Sandbox};
 
-/// Probes that are being loaded. Dropping this value ends that.
+/// Probes that are being loaded. Dropping this value ends their loading.
 pub struct PendingProbes {
     naming: Naming,
     attempts: mpsc::UnboundedReceiver<Attempt>,
-    /// Failed attempts that were received with others.
+    /// Failed attempts that were received together with others. The next calls of `next` return them.
     failed: VecDeque<Box<FailedLoad>>,
     /// Warnings that were returned before, in the format of `Debug`.
     known_warnings: HashSet<String>,
@@ -45,10 +45,11 @@ pub struct FailedLoad {
 
 /// Probes that have been loaded.
 pub struct ReadyProbes {
-    /// The probes, each with its index in [`Config::probes`](config::Config::probes). A probe that was ready before has
-    /// another title now, since two components want the same.
+    /// The probes, each with its index in [`Config::probes`](config::Config::probes). A probe that was returned before
+    /// is among them if its title has changed, because another component has derived the same title.
     pub probes: Vec<(usize, Probe)>,
-    /// All monitors that are known by now, in place of those that were known before. `None` if they stay as they were.
+    /// All monitors that are known by now, which replace those that were known before. `None` if they have errors,
+    /// which are then among `warnings`: the monitors that were known before stay.
     pub monitors: Option<Vec<Monitor>>,
     /// Warnings about probes and titles.
     pub warnings: Vec<Diagnostic>,
@@ -89,10 +90,11 @@ impl PendingProbes {
         self.naming.config().probes.len() - self.naming.probes().count()
     }
 
-    /// Waits until a probe is loaded, or an attempt to load one fails. Returns `None` when all are loaded. Nothing is lost
-    /// if the returned future is dropped.
+    /// Waits until a probe is loaded, or an attempt to load one fails. Returns `None` when all are loaded. Dropping the
+    /// returned future loses no progress.
     pub async fn next(&mut self) -> Option<Progress> {
-        /// Probes that are ready at the same time are named together, since each time all titles are compared.
+        /// The maximal number of attempts that are handled together. Probes that are ready at the same time are named
+        /// together, because naming compares all titles.
         const MAX_TOGETHER: usize = 1000;
         if let Some(failed) = self.failed.pop_front() {
             return Some(Progress::Failed(failed));
@@ -148,8 +150,8 @@ struct PendingProbe {
 }
 
 impl ModuleLoader {
-    /// Loads the probes until none is left. After an attempt in which some failed, waits before the next one: the shortest
-    /// `every` of these probes at first, and then longer each time.
+    /// Loads the probes until none is left. After an attempt in which some failed, waits before the next attempt: at
+    /// first for the shortest `every` of the probes, and then longer each time.
     async fn run(mut self) {
         let every = self.pending.values().map(|probe| probe.configured.every).min().unwrap_or_default();
         let mut delay = RetryDelay::new(every);
@@ -184,7 +186,7 @@ impl ModuleLoader {
             tracing::info!(probe = title, failures, "`{title}` is loaded, after {failures} failed attempts");
         }
         let warnings = diagnostics(&configured, warnings).collect();
-        // The receiver is dropped only together with this task.
+        // Sending fails only if the receiver is dropped, which also ends this task.
         _ = self.sender.send(Attempt::Ready { index, probe, warnings });
     }
 
@@ -200,7 +202,7 @@ impl ModuleLoader {
             tracing::warn!(
                 probe = title,
                 retry_seconds = seconds,
-                "`{title}` could not be loaded: its runs are broken until it is; trying again in {seconds} s"
+                "`{title}` could not be loaded: its runs are broken until it is loaded; trying again in {seconds} s"
             );
         }
         let run = self.sandbox.run_of_unloaded(&pending.identity, problems);

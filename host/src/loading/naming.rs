@@ -1,5 +1,5 @@
-//! The titles and the monitors of probes, as far as they are known: a component may give its probes titles, and is loaded
-//! later than others.
+//! The titles and monitors of probes, as far as they are known: a component may derive the titles of its probes, and is
+//! loaded later than others.
 
 use std::collections::HashSet;
 
@@ -32,7 +32,7 @@ pub struct Named {
 }
 
 impl Naming {
-    /// Starts without any loaded probe. `placeholder` returns a probe's title until it is loaded.
+    /// Creates a value without loaded probes. `placeholder` returns a probe's title until the probe is loaded.
     pub fn new(config: &Config, placeholder: impl Fn(&config::Probe) -> String) -> Self {
         let entry = |probe| Entry { proposed_title: placeholder(probe), probe: None };
         let entries = config.probes.iter().map(entry).collect();
@@ -60,7 +60,8 @@ impl Naming {
         self.entries.iter().enumerate().filter_map(|(index, entry)| Some((index, entry.probe.clone()?)))
     }
 
-    /// Gives each loaded probe a title that leads to no other probe's, and makes the monitors.
+    /// Gives each loaded probe a title that cannot be confused with that of a probe with another component, and makes
+    /// the monitors.
     pub fn name(&mut self) -> Named {
         self.config.check_ins = self.known_check_ins();
         let mut titles: Vec<_> = self.entries.iter().map(|entry| entry.proposed_title.clone()).collect();
@@ -87,7 +88,7 @@ impl Naming {
         Named { renamed, monitors, warnings }
     }
 
-    /// Returns the keys `check_in` without those whose monitors are named for a title that is not known yet.
+    /// Returns the keys `check_in`, except those whose monitor is named after a probe whose title is not known yet.
     fn known_check_ins(&self) -> Vec<CheckIn> {
         let probes = self.config.probes.iter().zip(&self.entries);
         let unknown = probes.filter(|(probe, entry)| probe.title.is_none() && entry.probe.is_none());

@@ -5,8 +5,9 @@ use std::time::Duration;
 /// A delay that doubles with each attempt, from the period of the probe to an hour.
 pub struct RetryDelay(Duration);
 
-/// The shortest and the longest delay, before its random part.
+/// The shortest delay, before it is randomised.
 const MIN_DELAY: Duration = Duration::from_secs(1);
+/// The longest delay, before it is randomised.
 const MAX_DELAY: Duration = Duration::from_secs(3600);
 
 impl RetryDelay {
@@ -15,8 +16,8 @@ impl RetryDelay {
         Self(every.clamp(MIN_DELAY, MAX_DELAY))
     }
 
-    /// Returns the delay before the next attempt, between 3/4 and 5/4 of the nominal one, so that components which could
-    /// not be loaded at the same time are not all loaded again at the same time.
+    /// Returns the delay before the next attempt: between 3/4 and 5/4 of the nominal delay, at random, so that
+    /// components that failed at the same time are not all loaded again at the same time.
     pub fn take(&mut self) -> Duration {
         let delay = self.0;
         self.0 = (delay * 2).min(MAX_DELAY);

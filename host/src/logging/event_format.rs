@@ -73,7 +73,7 @@ fn start_of_line(level: Level) -> StyledText {
 
 const DIM: Style = Style::new().dimmed();
 
-/// Returns the current time, as in every line of the log.
+/// Returns the current time in UTC, in the format of all lines of the log (RFC 3339).
 fn timestamp() -> String {
     let mut timestamp = String::new();
     // Writing to a String cannot fail.
@@ -97,8 +97,8 @@ pub fn json_line(level: Level, message: &str, fields: Vec<(&'static str, FieldVa
     Value::Object(line).to_string()
 }
 
-/// Returns the beginning of a text that has at most [`MAX_TEXT_BYTES`] when it is escaped. The text itself is not
-/// escaped, which JSON does.
+/// Returns the beginning of a text, so long that it has at most [`MAX_TEXT_BYTES`] after escaping, and an ellipsis if
+/// there is more. The text is not escaped here, but by JSON.
 fn cut_for_json(text: &str) -> String {
     let mut short = cut(text.to_owned(), MAX_TEXT_BYTES);
     if short.len() < text.len() {
@@ -127,15 +127,15 @@ struct Fields<'r> {
 
 /// The value of a field.
 pub enum FieldValue {
-    /// A text, which has quotes in the log as text.
+    /// A text, which is quoted in the text format of the log.
     Text(String),
-    /// A value that was formatted as text.
+    /// A value that was formatted as text, which is not quoted.
     Formatted(String),
     /// A number or a truth value.
     Other(Value),
 }
 
-/// Formats the value for the log as text.
+/// Formats the value for the text format of the log.
 impl fmt::Display for FieldValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -147,11 +147,11 @@ impl fmt::Display for FieldValue {
 }
 
 impl Fields<'_> {
-    /// Returns a formatted value without secrets. Of a long one no more is formatted than the log shows.
+    /// Returns a formatted value without secrets. Formatting a long value stops at [`MAX_TEXT_BYTES`].
     fn format(&self, value: &fmt::Arguments<'_>) -> String {
         let mut text = BoundedText(String::new());
         if text.write_fmt(*value).is_err() {
-            // A secret that is cut is recognised by the ellipsis.
+            // By the ellipsis, the redactor recognises a secret that is cut at the end of the text.
             text.0.push('…');
         }
         self.redactor.redact(&text.0).into_owned()
@@ -191,7 +191,7 @@ impl Visit for Fields<'_> {
     }
 }
 
-/// A text that takes no more once it is longer than what the log shows.
+/// A writer that fails once it has [`MAX_TEXT_BYTES`].
 struct BoundedText(String);
 
 impl Write for BoundedText {

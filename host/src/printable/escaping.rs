@@ -38,7 +38,8 @@ pub fn escape(text: &str) -> Cow<'_, str> {
 /// Returns a JSON document with each character that is not printable as `\uXXXX`, except for line breaks. Its value
 /// stays the same.
 ///
-/// `serde_json` escapes the first 32 characters alone. All others occur only within strings.
+/// `serde_json` itself escapes only the first 32 characters. All others that are not printable occur only within
+/// strings, where an escape means the same character.
 pub fn escape_json(json: &str) -> Cow<'_, str> {
     escape_with(json, |c, escaped| match c {
         '\n' => escaped.push('\n'),
@@ -46,8 +47,8 @@ pub fn escape_json(json: &str) -> Cow<'_, str> {
     })
 }
 
-/// Returns the beginning of a text, escaped. It has at most `max_bytes`; if it is cut, its last character is an
-/// ellipsis.
+/// Returns the beginning of a text, escaped, of at most `max_bytes`. If the text is cut, the last character is an
+/// ellipsis, which is returned even if it is longer than `max_bytes`.
 pub fn excerpt(text: &str, max_bytes: usize) -> String {
     if end_within(text, max_bytes).is_none() {
         return escape(text).into_owned();
@@ -56,7 +57,8 @@ pub fn excerpt(text: &str, max_bytes: usize) -> String {
     format!("{}…", escape(&text[..end]))
 }
 
-/// Cuts a text to at most `max_bytes`, counted as [`escape`] shows it. The text keeps no more memory than it needs.
+/// Cuts a text to at most `max_bytes`, counted as [`escape`] shows the text, which is not escaped here. The returned
+/// text keeps no more memory than it needs.
 pub fn cut(text: String, max_bytes: usize) -> String {
     let end = end_within(&text, max_bytes).unwrap_or(text.len());
     // Shrinking in place could keep the allocation.
@@ -66,7 +68,7 @@ pub fn cut(text: String, max_bytes: usize) -> String {
 /// Returns the number of bytes at the beginning of a text that take at most `max_bytes` when they are escaped. `None` if
 /// the whole text takes no more.
 fn end_within(text: &str, max_bytes: usize) -> Option<usize> {
-    /// No character takes more bytes for each of its own: `\u{1b}`.
+    /// The maximal number of bytes of an escape for each byte of its character: `\u{1b}` has six bytes for one.
     const MAX_GROWTH: usize = 6;
     if text.len() <= max_bytes / MAX_GROWTH {
         return None;
@@ -108,7 +110,7 @@ fn escape_with(text: &str, write: impl Fn(char, &mut String)) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// Returns true if emoji and scripts have joiners beside this character.
+/// Returns true if a joiner may stay beside this character. Emoji, and the scripts that need joiners, are beyond ASCII.
 fn may_join(c: char) -> bool {
     !c.is_ascii() && is_printable(c)
 }

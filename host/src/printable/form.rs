@@ -15,7 +15,8 @@ pub enum Form {
 }
 
 impl Form {
-    /// Returns a whole output, fit to be written. Text keeps its line breaks and styles.
+    /// Returns a whole output with all characters escaped that are not printable. Text keeps its line breaks and
+    /// styles, and JSON its line breaks.
     pub fn finish(self, output: &str) -> Cow<'_, str> {
         match self {
             Self::Text => filter(output),

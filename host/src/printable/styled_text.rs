@@ -6,8 +6,8 @@ use anstyle::Style;
 
 use super::escaping::{escape, is_printable};
 
-/// Text for a terminal. It has lines and styles, and whatever is added to it is escaped: text from elsewhere can add
-/// neither.
+/// Text for a terminal, with lines and styles. All text that is added to it is escaped, so text from elsewhere can add
+/// neither lines nor styles.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StyledText {
     /// The text with the escape sequences of its styles.
@@ -66,8 +66,8 @@ impl StyledText {
 
 /// Returns a whole output with its line breaks and styles, and everything else escaped that is not printable.
 ///
-/// It is the last step before an output is written, for what a [`StyledText`] has not escaped. Of the escape sequences
-/// only those of the styles that the program uses pass: bold, dim, italic, underlined, and the 16 colours.
+/// This is the last step before an output is written. It covers text that no [`StyledText`] has escaped. Of the escape
+/// sequences, only those of the styles that the program uses pass: bold, dim, italic, underlined, and the 16 colours.
 pub fn filter(output: &str) -> Cow<'_, str> {
     if output.chars().all(is_printable) {
         return Cow::Borrowed(output);

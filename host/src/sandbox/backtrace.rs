@@ -12,7 +12,7 @@ use crate::run::{Fault, FaultKind, Frame};
 /// Returns at most 30 frames of an error, innermost first. Returns no frames if the error does not come from within a
 /// guest.
 pub fn backtrace(error: &wasmtime::Error) -> Vec<Frame> {
-    /// Endless recursion has many more frames.
+    /// The maximal number of frames of a backtrace. Endless recursion has many more.
     const MAX_FRAMES: usize = 30;
     let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
     let mut frames = Vec::new();
@@ -71,8 +71,8 @@ fn demangle(name: &str) -> String {
     }
 }
 
-/// Returns at most 300 bytes of the text that `write` produces, and stops `write` there: the demangled form of a short
-/// name can be gigabytes long.
+/// Returns at most 300 bytes of the text that `write` produces, and an ellipsis if there is more. Stops `write` at that
+/// length: the demangled form of a short name can be gigabytes long.
 fn bounded(write: impl FnOnce(&mut BoundedText) -> fmt::Result) -> String {
     let mut text = BoundedText(String::new());
     if write(&mut text).is_err() {

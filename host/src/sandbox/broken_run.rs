@@ -9,7 +9,8 @@ use crate::run::{Fault, Identity, Outcome, Run};
 use crate::sandbox::outcome::span_status;
 use crate::trace::{Recorder, Status};
 
-/// Returns a broken run without spans of its own, for a fault that prevented the run that was due at `due`.
+/// Returns a broken run for a fault that prevented the run that was due at `due`. Its trace has only the span of the
+/// run.
 pub fn broken_run(identity: &Arc<Identity>, fault: Fault, due: Instant, secrets: &Secrets) -> Run {
     let recorder = Recorder::start(identity.probe.clone(), identity.title.clone());
     let outcome = Outcome::Broken(fault);

@@ -16,8 +16,8 @@ use crate::sandbox::executor::HomeRuntime;
 /// The CPU time after which a guest needs a permit to compute. Nearly all honest guests take less.
 pub const PERMIT_AFTER: Duration = Duration::from_millis(10);
 
-/// The CPU time after which a guest moves to the guest threads. It is checked at epoch ticks: at one that comes
-/// earlier, the guest stays.
+/// The CPU time after which a guest moves to the guest threads. It is checked only at epoch ticks, so a guest may use
+/// more before it moves.
 pub const MIGRATE_AFTER: Duration = Duration::from_millis(1);
 
 /// The CPU time of one call into a guest. Shared by the future that polls the guest and the epoch callback that runs in
@@ -76,7 +76,8 @@ impl CpuTimer {
         self.state.lock().used()
     }
 
-    /// The epoch callback: decides whether the guest continues, yields, or waits for a CPU permit.
+    /// Decides at an epoch tick whether the guest continues, yields, or waits for a CPU permit. The epoch callback of
+    /// the store calls this method.
     pub fn on_epoch(self: &Arc<Self>, deadline: Instant) -> UpdateDeadline {
         let used = self.used();
         if !self.starts_with_permit && used < MIGRATE_AFTER {

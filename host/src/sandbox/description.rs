@@ -19,7 +19,7 @@ pub struct Description {
 /// Parses and compiles the schema of a component's settings, as the component returned it.
 ///
 /// # Errors
-/// - [`LoadError::Describe`] if it is larger than 1 MiB, or is not a JSON object.
+/// - [`LoadError::Describe`] if the text is larger than 1 MiB, or is not a JSON object.
 /// - [`LoadError::Schema`] if the schema is invalid or uses unsupported keywords.
 pub fn parse_schema(text: &str) -> Result<(serde_json::Value, Schema), LoadError> {
     /// The maximal size of a schema, larger than that of any schema written by hand.

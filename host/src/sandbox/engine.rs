@@ -78,15 +78,15 @@ pub fn for_compiling(cpu: Cpu) -> wasmtime::Result<Engine> {
     Engine::new(&config)
 }
 
-/// Returns the settings that decide what code is compiled to.
+/// Returns the settings that have an influence on compiled code.
 fn config() -> Config {
     let mut config = Config::new();
     config.epoch_interruption(true);
     // Guests are synchronous: component-model async is not yet reliable.
     config.concurrency_support(false);
     config.memory_reservation(MAX_MEMORY_BYTES as u64);
-    // The next two make guests deterministic on every machine, so that a run recorded on one can be replayed on
-    // another.
+    // The next two settings make guests deterministic on every machine, so that a run recorded on one can be replayed
+    // on another.
     config.relaxed_simd_deterministic(true);
     #[cfg(feature = "compiler")]
     config.cranelift_nan_canonicalization(true);
@@ -101,12 +101,11 @@ fn pool(in_flight: usize, share: usize) -> PoolingAllocationConfig {
     const TABLES_PER_COMPONENT: u32 = 4;
     const MEMORIES_PER_COMPONENT: u32 = 2;
     const MAX_INSTANCE_BYTES: usize = 4 << 20;
-    /// The bytes of each memory and table that stay resident between runs. This makes the start of a run five times
-    /// cheaper, but after a peak it stays resident for all slots of the pool.
+    /// The bytes of each memory and table that stay resident between runs. They make the start of a run five times
+    /// cheaper, but after a peak they stay resident in all slots of the pool.
     const RESIDENT_BYTES: usize = 128 << 10;
 
-    // More instances than there are runs, for components that are being loaded: they describe themselves and check
-    // settings.
+    // Components that are being loaded need instances too: they describe themselves and check settings.
     let count = u32::try_from(in_flight.saturating_add(load_calls_at_once())).unwrap_or(u32::MAX);
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(count)
@@ -125,7 +124,8 @@ fn pool(in_flight: usize, share: usize) -> PoolingAllocationConfig {
         .max_memories_per_component(MEMORIES_PER_COMPONENT)
         .table_elements(MAX_TABLE_ELEMENTS)
         .pagemap_scan(Enabled::Auto);
-    // Resident memory of a slot that no run uses counts against that run's guaranteed share.
+    // The memory that stays resident in the unused slot of a run must not exceed the share that is guaranteed to the
+    // run.
     let resident_per_run = RESIDENT_BYTES * (MEMORIES_PER_COMPONENT + TABLES_PER_COMPONENT) as usize;
     if in_flight <= LARGE_POOL_RUNS && share >= resident_per_run {
         pool.linear_memory_keep_resident(RESIDENT_BYTES).table_keep_resident(RESIDENT_BYTES);

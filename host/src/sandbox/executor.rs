@@ -1,6 +1,6 @@
 //! Decides on which thread a guest computes. A short computation stays on the worker on which the run started; a long
-//! one moves to the guest threads. So a guest that computes endlessly delays only other such guests, and no
-//! measurements.
+//! one moves to the guest threads. So a guest that computes endlessly delays only other guests with long computations,
+//! and no measurements.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -18,7 +18,7 @@ use crate::sandbox::cpu_permits::CpuPermits;
 /// The guest threads, for guests with long computations: as many as there are processors, and at least two. Dropping
 /// this value ends them.
 pub struct GuestExecutor {
-    /// `None` only while it is dropped.
+    /// `None` only while the executor is being dropped.
     runtime: Option<Runtime>,
     /// One permit fewer than there are threads.
     permits: Arc<CpuPermits>,
@@ -98,7 +98,8 @@ impl GuestExecutor {
     }
 }
 
-/// Returns the number of calls outside of runs that may be in progress at once: about as many as can compute.
+/// Returns the number of calls outside of runs that may be in progress at once: one for each processor, but at least 3
+/// and at most 16.
 pub fn load_calls_at_once() -> usize {
     std::thread::available_parallelism().map_or(3, usize::from).clamp(3, 16)
 }

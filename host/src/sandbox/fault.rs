@@ -41,6 +41,10 @@ impl ResourceLimiter for Accounting {
     }
 }
 
+/// Adds a growth from `current` to `desired`, in bytes or in elements.
+///
+/// # Errors
+/// Returns [`Exceeded`] with `limit` if the total is then greater than `max`.
 fn grow(growth: &mut Growth, current: usize, desired: usize, max: usize, limit: LimitKind) -> Result<(), Exceeded> {
     growth.last = desired.saturating_sub(current);
     growth.total = growth.total.saturating_add(growth.last);
@@ -54,7 +58,7 @@ fn undo_last_growth(growth: &mut Growth) -> usize {
     last
 }
 
-/// The greatest length of a message that a library words.
+/// The greatest length of a fault's message in bytes. Parts of it are worded by libraries or by the guest.
 const MAX_MESSAGE_BYTES: usize = 2048;
 
 /// Converts the error of a call into a guest to a fault.
@@ -149,7 +153,7 @@ pub fn flood_failure(fault: &Fault, limits: &Limits) -> Option<Failure> {
     Some(Failure { reason: "too-large".to_owned(), message, mismatches: Vec::new() })
 }
 
-/// Returns the limit whose excess an error reports, if it reports one.
+/// Returns the limit that the guest has exceeded, if the error reports one.
 fn limit_reached(error: &wasmtime::Error) -> Option<LimitKind> {
     if let Some(Exceeded(limit)) = error.downcast_ref() {
         return Some(*limit);
@@ -157,7 +161,7 @@ fn limit_reached(error: &wasmtime::Error) -> Option<LimitKind> {
     if let Some(ResourceTableError::Full) = error.downcast_ref() {
         return Some(LimitKind::Handles);
     }
-    // wasmtime has no types for these errors.
+    // wasmtime has no types for these errors, which are recognised by their messages.
     match error.root_cause().to_string() {
         text if text.contains("store handle limit exceeded") => Some(LimitKind::Handles),
         text if text.contains("fuel allocated for hostcalls has been exhausted") => Some(LimitKind::Memory),

@@ -1,4 +1,4 @@
-//! Inspects a component without running it, except for its `describe`.
+//! Inspects a component. Of its code, only `describe` runs.
 
 use std::sync::Arc;
 
@@ -13,11 +13,11 @@ use crate::sandbox::imports::{ImportInfo, import_info};
 pub struct Inspection {
     /// The metadata that the component returns from `describe`.
     pub description: Arc<Description>,
-    /// The version of the contract that it is built for.
+    /// The version of the contract that the component is built for.
     pub contract: String,
-    /// The interfaces that it imports. It has no other way to act outside of the sandbox.
+    /// The interfaces that the component imports. It has no other way to act outside of the sandbox.
     pub imports: Vec<Import>,
-    /// The tools that it was made with, at most 20, from its `producers` sections: the field (`language`,
+    /// The tools with which the component was made, at most 20, from its `producers` sections: the field (`language`,
     /// `processed-by` or `sdk`), a name, and a version, which may be empty.
     pub producers: Vec<[String; 3]>,
     /// True for a core module, which the host converts to a component.
@@ -60,5 +60,5 @@ impl Inspection {
     }
 }
 
-/// The greatest length of the version of the contract.
+/// The greatest length of the version of the contract, in bytes.
 const MAX_TEXT_BYTES: usize = 100;

@@ -1,4 +1,4 @@
-//! Makes one call into a guest: a fresh store, and the limits that end the call.
+//! Makes one call into a guest, in a fresh store, and enforces the limits that end the call.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -32,8 +32,9 @@ pub struct DeadlineGuard {
     cpu_timer: Arc<CpuTimer>,
 }
 
-/// Creates a store for one call into a component. The guest is stopped when it reaches one of `limits`: while it computes,
-/// by the store; while it waits, by the [`DeadlineGuard`], which the call must be awaited with.
+/// Creates a store for one call into a component. The guest is stopped when it reaches one of `limits`: by the store
+/// while it computes, and by the [`DeadlineGuard`] while it waits. The call must be awaited with
+/// [`DeadlineGuard::await_call`].
 pub fn store(
     component: &LoadedComponent,
     context: &Arc<ProbeContext>,
@@ -69,7 +70,7 @@ impl DeadlineGuard {
     pub async fn await_call<T>(&self, call: impl Future<Output = wasmtime::Result<T>>) -> Result<T, Fault> {
         let exceeded = async {
             let exceeded = self.quota.wait_exceeded().await;
-            // As a rule, the host call in which the guest waits ends within this time, and its error has a backtrace.
+            // Most host calls end by themselves within this time, with an error that has a backtrace.
             tokio::time::sleep(DEADLINE_GRACE).await;
             exceeded
         };
@@ -114,8 +115,11 @@ pub trait LoadCall: Sync {
 }
 
 /// Makes one call into a component outside of a run, with the default limits and a deadline of 5 s. Its trace is
-/// discarded. A call that is not done within a quarter of a second, and then within a second, is ended, and started again
-/// after the calls that wait. So a component that computes endlessly does not keep others from being loaded.
+/// discarded.
+///
+/// The call first has a deadline of 250 ms, and then one of 1 s. If it reaches one of these, it is made again after the
+/// calls that wait, with the next deadline. So a component that computes endlessly does not keep others from being
+/// loaded.
 ///
 /// # Errors
 /// Returns the fault that ended the call: a limit, a trap, or an error of the host.

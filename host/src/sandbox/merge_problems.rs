@@ -5,8 +5,9 @@ use crate::schema::Violation;
 
 /// Returns the schema's violations followed by the problems that the probe reports about other settings.
 ///
-/// If both report the same setting, the result has only the schema's violation, unless its message is vague: one that
-/// can only cite the schema, such as a regular expression. Then the result has the probe's problem.
+/// If both report the same setting, the result has only the schema's violation, unless its message is vague, which
+/// means that it can only cite the schema, for example a regular expression. Then the result has only the probe's
+/// problem.
 pub fn merge(mut violations: Vec<Violation>, reported: Vec<Problem>) -> Vec<Problem> {
     violations
         .retain(|violation| !violation.is_vague || !reported.iter().any(|report| report.pointer == violation.pointer));

@@ -6,7 +6,7 @@ use crate::capability::truncate;
 use crate::run::{Failure, Fault, FaultKind, LimitKind, Mismatch, Outcome};
 use crate::trace::Status;
 
-/// The maximal length of one text of a guest.
+/// The maximal length of one text of a guest, in bytes.
 const MAX_TEXT_BYTES: usize = 4096;
 
 /// Converts the value that a guest's `run` returned to an outcome.

@@ -47,8 +47,8 @@ pub struct ProbeShared {
     pub cpu_estimate: CpuEstimate,
 }
 
-/// The CPU time that a guest would have used that waits for a permit like a run to be redacted: long computations of
-/// guests, which may be endless, come after it.
+/// The priority with which redacting a large run waits for a CPU permit: that of a guest that has used this much CPU
+/// time. Guests that have used more, and may compute endlessly, get permits later.
 const REDACTION_PRIORITY: Duration = Duration::from_millis(20);
 
 /// The result of one attempt.
@@ -69,8 +69,8 @@ impl Probe {
         &self.0.context.identity
     }
 
-    /// Returns this probe with another title, which must have no secrets. It has another [`Identity`], so that its runs
-    /// are assessed anew.
+    /// Returns this probe with another title, which must not contain secrets. It has another [`Identity`], so that its
+    /// runs are assessed anew.
     #[must_use]
     pub fn with_title(&self, title: String) -> Self {
         let ProbeShared { component, context, settings, limits, retries, .. } = &*self.0;

@@ -5,7 +5,7 @@ use crate::capability::truncate;
 /// A problem with a probe, or a warning about one.
 #[derive(Debug)]
 pub struct Problem {
-    /// JSON pointer from the probe's position in the configuration: `/url`, or empty for the probe as a whole.
+    /// The JSON pointer from the probe's position in the configuration, such as `/url`. Empty for the probe as a whole.
     pub pointer: String,
     /// One sentence: lower case, no full stop.
     pub message: String,
@@ -20,7 +20,7 @@ pub fn summarize(problems: &[Problem]) -> String {
     let first = truncate(first, MAX_BYTES).replace(char::is_control, " ");
     match problems.len() - 1 {
         0 => first,
-        1 => format!("{first}, and 1 problem more"),
-        more => format!("{first}, and {more} problems more"),
+        1 => format!("{first}, and 1 more problem"),
+        more => format!("{first}, and {more} more problems"),
     }
 }

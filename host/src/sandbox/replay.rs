@@ -40,7 +40,7 @@ pub enum ReplayError {
 }
 
 /// Creates a probe that replays a recording with the component of `module`. Its settings and environment are those of
-/// `configured`, if given, else those in the recording, in which secrets are redacted.
+/// `configured`, if given, or else those of the recording, in which secrets are redacted.
 ///
 /// # Errors
 /// Each variant of [`ReplayError`].
@@ -92,7 +92,7 @@ pub async fn load(
 /// # Errors
 /// Returns what is wrong with the header.
 fn check_header(header: &Header) -> Result<Limits, String> {
-    /// Within this range, times can be added to the start without overflow.
+    /// The greatest start of a run, as time since 1970. A greater one could overflow when times are added to it.
     const MAX_SINCE_1970: Duration = Duration::from_secs(1 << 40);
     let limits: Limits =
         serde_json::from_value(header.limits.clone()).map_err(|error| format!("its limits: {error}"))?;
@@ -114,7 +114,7 @@ fn identity(header: &Header) -> Identity {
         tags: Arc::new(header.tags.clone()),
         failures_before_error: header.failures_before_error,
         pointer: header.pointer.clone(),
-        // A replay has no network.
+        // A replay has no network, and thus no hosts whose answers count.
         ..Identity::default()
     }
 }

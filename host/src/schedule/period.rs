@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Returns the first of the times `first_due + k * every` after `due` that is not before `now`, and the number of such
-/// times before `now`. These are skipped, since runs of one probe never overlap, and are not caught up on.
+/// Returns the first of the times `first_due + k * every` after `due` that is not before `now`, and the number of those
+/// times after `due` that are before `now`. These are skipped and not made up for, since runs of one probe never
+/// overlap.
 pub fn next_due(first_due: Instant, every: Duration, due: Instant, now: Instant) -> (Instant, u32) {
     let following = due + every;
     if following >= now {

@@ -1,4 +1,4 @@
-//! Counts skipped runs by their causes, for a log line from time to time.
+//! Counts skipped runs by their causes, for one log line about all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,9 +13,9 @@ pub struct SkippedRuns(Mutex<Unreported>);
 #[derive(Default)]
 struct Unreported {
     runs: BTreeMap<SkipCause, u64>,
-    /// Indices of the probes concerned, so that each counts once.
+    /// The indices of the probes whose runs were skipped, so that each probe counts once.
     probes: BTreeSet<usize>,
-    /// The title of the first of them, as an example.
+    /// The title of the first of these probes, as an example.
     title: String,
 }
 
@@ -35,14 +35,15 @@ pub enum SkipCause {
 pub struct SkippedSummary {
     /// The number of different probes whose runs were skipped.
     pub probes: usize,
-    /// The title of one of them.
+    /// The title of one of these probes.
     pub title: String,
     runs: BTreeMap<SkipCause, u64>,
 }
 
 impl SkipCause {
-    /// Returns the cause of skipped runs from the times of the runs before them. `elapsed` is their time from the due
-    /// time to the end, of which they `ran` and `waited` for permits. For the rest of it, the machine delayed them.
+    /// Returns the cause of skipped runs from three durations of the runs before them: `elapsed` is the time from when
+    /// they were due to their end, `ran` the part of it in which they ran, and `waited` the part in which they waited
+    /// for permits. In the rest, the machine delayed them.
     pub fn new(elapsed: Duration, ran: Duration, waited: Duration) -> Self {
         let delayed = elapsed.saturating_sub(ran + waited);
         // An overloaded machine also delays the steps of a run, and that time is part of `ran`. So a tenth of the time

@@ -1,5 +1,5 @@
 //! The queue of one worker's jobs. Waiting jobs are entries in a heap with one timer for all of them; a job that is due
-//! runs in a task until it ends. Knows due times, and not what a job does.
+//! runs in a task until it ends. The queue knows when a job is due, and not what the job does.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 use super::period::next_due;
 use super::skipped::SkipCause;
 
-/// Jobs that are run repeatedly, each at its own period. The log names a job by what it displays.
+/// Jobs that are run repeatedly, each at its own period. The log names a job by its [`Display`](fmt::Display).
 pub struct TimerQueue<J> {
     added: mpsc::UnboundedReceiver<NewJob<J>>,
     jobs: Vec<QueuedJob<J>>,
@@ -26,7 +26,8 @@ pub struct TimerQueue<J> {
 
 /// A job for a [`TimerQueue`].
 pub struct NewJob<J> {
-    /// If the queue has a job with this key, `job` takes its place from its next start on. The due times stay.
+    /// The key of the job. If the queue has a job with this key, `job` replaces it from its next start on, and its due
+    /// times stay.
     pub key: usize,
     pub job: J,
     pub first_due: Instant,
@@ -57,9 +58,9 @@ pub struct Start {
 pub struct Finished {
     /// The time at which the job ended.
     pub at: Instant,
-    /// The time that its runs took.
+    /// The time that the runs of the job took.
     pub ran: Duration,
-    /// The time that it waited for permits to run.
+    /// The time that the job waited for permits to run.
     pub waited: Duration,
 }
 
@@ -73,8 +74,8 @@ impl<J: fmt::Display> TimerQueue<J> {
         Self { added, jobs: Vec::new(), indices: HashMap::new(), waiting: BinaryHeap::new() }
     }
 
-    /// Starts each job whenever it is due, in the order of due times, until `stopped` is true. Then no job starts, and
-    /// the function returns when all running jobs have ended.
+    /// Starts each job whenever it is due, in the order of due times, until `stopped` is true. Then no more jobs start,
+    /// and the function returns when all running jobs have ended.
     ///
     /// A job never overlaps itself: due times that pass while it runs are skipped, and `on_skipped` is called with their
     /// number and cause.
@@ -140,8 +141,8 @@ impl<J: fmt::Display> TimerQueue<J> {
         })
     }
 
-    /// Returns the index of the job whose task ended, and the times of its end. Logs a panic; the job is started again
-    /// at its next due time.
+    /// Returns the index of the job whose task ended, and the end of the job. Logs a panic; the job is started again at
+    /// its next due time.
     fn finished_job(&self, ended: Result<(usize, Finished), JoinError>) -> Option<(usize, Finished)> {
         let error = match ended {
             Ok(finished) => return Some(finished),

@@ -132,7 +132,7 @@ pub enum LoadError {
     /// The component imports interfaces of the contract that this version does not have.
     #[error(
         "{name} is built for another version of the contract: it imports {imports}, which is not in version \
-         {CONTRACT_VERSION} of this host; build the probe with this version's `wit`, or use a newer host"
+         {CONTRACT_VERSION} of the contract; build the probe with this version's `wit`, or use a newer host"
     )]
     OtherImports {
         /// The module.
