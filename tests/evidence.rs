@@ -271,14 +271,14 @@ fn a_failed_chain_has_its_failed_step_and_all_attempts() {
 }
 
 #[test]
-fn a_broken_run_has_evidence_too() {
+fn a_run_that_ends_at_a_limit_has_evidence_too() {
     let body = "x".repeat(3 << 20);
     let target = Target::responding(move |_| {
         format!("200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
     });
     let event =
-        http_error_event("broken", &format!("url: http://127.0.0.1:{}/\nlimits: {{memory: 2 MiB}}", target.port));
-    assert_eq!(event["fingerprint"][0], "probe-broken");
+        http_error_event("limit", &format!("url: http://127.0.0.1:{}/\nlimits: {{memory: 2 MiB}}", target.port));
+    assert_eq!(event["tags"]["reason"], "too-large");
     // The run ended when the host had received as much of the body as it may hold.
     let received = event["contexts"]["response"]["body_size"].as_u64().expect("the received bytes are known");
     assert!((2 << 20..3 << 20).contains(&received), "{received}");

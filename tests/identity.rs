@@ -158,7 +158,7 @@ fn a_guest_takes_neither_the_title_nor_the_monitor_of_another_probe() {
     for (name, title, expected) in [
         ("same", "Shop", "same (groups/0/probes/0)"),
         ("alike", "SHOP!", "alike (groups/0/probes/0)"),
-        ("built-in", "GET http://127.0.0.1:1", "built-in (groups/0/probes/0)"),
+        ("built-in", "GET http://127.0.0.1:1/a", "built-in (groups/0/probes/0)"),
         ("monitor", "Basket", "monitor (groups/0/probes/0)"),
         ("no-slug", "404", "no-slug (groups/0/probes/0)"),
         ("own", "Redis", "Redis"),

@@ -61,14 +61,14 @@ fn lines_of_the_json_log_have_fields() {
 #[test]
 fn a_log_that_is_not_read_stops_neither_probes_nor_signals() {
     let target = Target::new();
-    let keys = format!("url: 'http://127.0.0.1:{}/', every: 0.05", target.port);
+    let keys = format!("url: http://127.0.0.1:{}/\nevery: 0.05", target.port);
     let file = empty_folder("logging-unread").join("probes.yaml");
     std::fs::write(&file, http_config(&keys)).expect("the folder is writable");
     // Nobody reads, and nothing more fits in: every write would wait.
     let (mut stderr, _unread) = UnixStream::pair().expect("a pair of sockets can be made");
     stderr.set_nonblocking(true).expect("a socket can be written to without waiting");
     let full = loop {
-        if let Err(error) = stderr.write(&[b'x'; 1 << 16]) {
+        if let Err(error) = stderr.write(&vec![b'x'; 1 << 16]) {
             break error;
         }
     };

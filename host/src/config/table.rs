@@ -79,7 +79,8 @@ impl<'a> DecodeContext<'a> {
                 Value::String(_) => {}
                 scalar => {
                     let written = self.source_text(&format!("{pointer}{at}")).filter(|text| !text.is_empty());
-                    if let Some(text) = written.filter(|text| scalar.is_null() || *text != scalar.to_string()) {
+                    let decoded = scalar.to_string();
+                    if let Some(text) = written.filter(|text| scalar.is_null() || *text != decoded) {
                         texts.insert(at, text);
                     }
                 }

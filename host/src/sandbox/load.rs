@@ -57,7 +57,7 @@ pub async fn load(
     let missing_title = probe.title.is_none() && settings::requires_title(&description.schema);
     let problems = missing_title.then(title_problem).into_iter().chain(merge(violations, report.problems));
     let problems = problems.chain(secret_hosts::problems(&probe.allow, &probe.settings, &description.schema));
-    let problems: Vec<_> = problems.collect();
+    let problems: Vec<_> = problems.map(suggest_host_key).collect();
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -94,17 +94,18 @@ fn check_schema(schema: &Schema, probe: &config::Probe) -> Result<(Value, Vec<Vi
     let mut violations = schema.check(&converted).map_err(component_problem)?;
     // `title` is the host's key: the settings never contain it, and the host checks it.
     violations.retain(|violation| !violation.pointer.is_empty() || violation.missing_key.as_deref() != Some("title"));
-    violations.iter_mut().for_each(suggest_host_key);
     let for_guest = settings::for_guest(schema, converted, &probe.interpolations).map_err(component_problem)?;
     Ok((for_guest, violations))
 }
 
-/// Adds the host's own keys to the message about an unknown key, which the schema of the component does not have.
-fn suggest_host_key(violation: &mut Violation) {
-    let key = violation.pointer.strip_prefix('/').filter(|key| !key.contains('/'));
-    if let Some(key) = key.filter(|_| violation.message.starts_with("unknown key ")) {
-        violation.message = config::unknown_probe_key(key, &violation.message);
+/// Adds the host's own keys to the message about an unknown key, which neither the schema of the component nor its own
+/// check has.
+fn suggest_host_key(mut problem: Problem) -> Problem {
+    let key = problem.pointer.strip_prefix('/').filter(|key| !key.contains('/'));
+    if let Some(key) = key.filter(|_| problem.message.starts_with("unknown key ")) {
+        problem.message = config::unknown_probe_key(key, &problem.message);
     }
+    problem
 }
 
 /// The result of a probe's own check of its settings.

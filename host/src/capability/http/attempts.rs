@@ -35,11 +35,7 @@ impl Attempts {
         Self::start(transport.proxy.is_none(), peer_filter, opening)
     }
 
-    fn start(
-        is_race: bool,
-        peer_filter: Option<Arc<PeerFilter>>,
-        opening: Arc<Mutex<Option<OpeningPermit>>>,
-    ) -> Self {
+    fn start(is_race: bool, peer_filter: Option<Arc<PeerFilter>>, opening: Arc<Mutex<Option<OpeningPermit>>>) -> Self {
         let race = Race::default();
         let first = HopTimings::new(peer_filter.clone(), Arc::clone(&opening), is_race.then(|| (race.clone(), 0)));
         Self { race, is_race, timings: Arc::new(Mutex::new(vec![first])), peer_filter, opening }

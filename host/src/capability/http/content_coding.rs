@@ -69,18 +69,18 @@ impl BodyDecoder {
         let codings = codings.ok_or_else(|| {
             format!("the body is encoded with `{shown}`: only gzip, br, zstd and deflate can be decoded")
         })?;
-        Self::new(shown, &codings).map(Some).map_err(|error| format!("the body cannot be decoded: {error}"))
+        Ok(Some(Self::new(shown, &codings)))
     }
 
-    fn new(names: String, codings: &[Coding]) -> io::Result<Self> {
+    fn new(names: String, codings: &[Coding]) -> Self {
         let input = Input::default();
         let mut reader: Box<dyn BufRead + Send> = Box::new(input.clone());
         // The last coding was applied last, and is removed first.
         for coding in codings.iter().rev() {
-            reader = Box::new(BufReader::new(coding.decode(reader)?));
+            reader = Box::new(BufReader::new(coding.decode(reader)));
         }
         let window_bytes = codings.iter().map(|coding| coding.window_bytes()).sum();
-        Ok(Self { names, input, reader, window_bytes })
+        Self { names, input, reader, window_bytes }
     }
 
     /// Gives the decoder the next bytes of the encoded body.
@@ -119,9 +119,9 @@ impl Coding {
         }
     }
 
-    fn decode(self, from: Box<dyn BufRead + Send>) -> io::Result<Box<dyn Read + Send>> {
+    fn decode(self, from: Box<dyn BufRead + Send>) -> Box<dyn Read + Send> {
         const BROTLI_BUFFER_BYTES: usize = 4 << 10;
-        Ok(match self {
+        match self {
             Self::Gzip => Box::new(GzipReader::new(from)),
             Self::Deflate => Box::new(DeflateReader::new(from)),
             Self::Brotli => Box::new(EmptyOr::new(from, |from| {
@@ -132,7 +132,7 @@ impl Coding {
                 decoder.window_log_max(ZSTD_WINDOW_LOG)?;
                 Ok(Box::new(decoder))
             })),
-        })
+        }
     }
 
     /// Returns the bytes that the window of the coding may take.
@@ -213,13 +213,13 @@ mod tests {
     fn decode_in_pieces(coding: &'static str, encoded: &[u8], size: usize) -> Result<Vec<u8>, String> {
         let decoder = BodyDecoder::of_response(StatusCode::OK, &headers(coding))?;
         let mut decoder = decoder.expect("the headers declare a coding");
-        let mut decoded = Vec::new();
+        let mut body = Vec::new();
         let mut buffer = [0; 64];
         let mut read_all = |decoder: &mut BodyDecoder| {
             loop {
                 match decoder.read(&mut buffer)? {
                     0 => return Ok::<_, String>(()),
-                    length => decoded.extend_from_slice(&buffer[..length]),
+                    length => body.extend_from_slice(&buffer[..length]),
                 }
             }
         };
@@ -229,7 +229,7 @@ mod tests {
         }
         decoder.end();
         read_all(&mut decoder)?;
-        Ok(decoded)
+        Ok(body)
     }
 
     #[track_caller]
@@ -330,7 +330,7 @@ mod tests {
 
     #[test]
     fn a_bomb_is_decoded_in_small_pieces() {
-        let bomb = zstd::encode_all([0_u8; 32 << 20].as_slice(), 1).expect("memory can be written");
+        let bomb = zstd::encode_all(vec![0; 32 << 20].as_slice(), 1).expect("memory can be written");
         let decoder = BodyDecoder::of_response(StatusCode::OK, &headers("zstd")).expect("zstd is known");
         let mut decoder = decoder.expect("the headers declare a coding");
         decoder.push(bomb.into());

@@ -54,7 +54,12 @@ impl Echoes {
             response.body.truncate(end);
         }
         if self.matcher.is_match(&response.body) {
+            let is_whole = response.body_size == response.body.len() as u64;
             response.body = self.matcher.replace_all_bytes(&response.body, &self.replacements);
+            if is_whole {
+                // A body that is shorter than its size would count as cut off.
+                response.body_size = response.body.len() as u64;
+            }
         }
     }
 
