@@ -39,7 +39,7 @@ pub struct HeldArguments {
 
 /// An argument of a call.
 pub trait HeldArgument {
-    /// Returns the number of bytes that are counted for the argument, with [`ARGUMENT_BYTES`] for each text and list.
+    /// Returns the number of bytes that are counted for the argument, with 128 for each text and list.
     fn held_bytes(&self) -> usize {
         0
     }
