@@ -47,6 +47,8 @@ mod settings;
 mod system_limits;
 
 use component::ComponentCompiler;
+#[cfg(all(fuzzing, feature = "compiler"))]
+pub use component::fuzzing;
 #[cfg(feature = "compiler")]
 pub use component::{COMPILE_COMMAND, CodeExporter, ExportedCode, compile_main};
 pub use component::{CodeSource, CompiledDirectory, Compiler, LoadError};

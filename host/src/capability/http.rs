@@ -20,6 +20,8 @@ mod evidence;
 mod exchange;
 mod failed_exchange;
 mod format;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod hop;
 mod hop_span;
 mod host_request;

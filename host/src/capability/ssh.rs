@@ -15,6 +15,8 @@ mod credential;
 mod error;
 mod evidence;
 mod exec;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod handshake;
 mod instrumented_stream;
 mod known_hosts;

@@ -32,6 +32,8 @@ mod dwarf;
 mod export;
 #[cfg(feature = "compiler")]
 mod known_failure;
+#[cfg(all(fuzzing, feature = "compiler"))]
+pub mod fuzzing;
 #[cfg(feature = "compiler")]
 mod limits;
 #[cfg(feature = "compiler")]

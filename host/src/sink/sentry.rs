@@ -25,6 +25,8 @@ mod panic_hook;
 mod check_in_timer;
 mod check_in;
 mod envelope;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod envelope_builder;
 mod client_report;
 mod payload;

@@ -9,6 +9,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::step::ChainStep;
+#[cfg(fuzzing)]
+pub use crate::template::Template;
 
 struct Chain;
 

@@ -16,6 +16,8 @@ use self::directory::SpoolDirectory;
 pub use self::directory::default_directory;
 use self::disk::Disk;
 use self::record_header::RecordHeader;
+#[cfg(fuzzing)]
+pub use self::segment::LoadedFile;
 pub use self::segment::Segment;
 use self::segment::{LoadedSegment, Record};
 use super::envelope::{Envelope, Kind};

@@ -1,0 +1,35 @@
+//! Entry points for fuzzers.
+
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use url::Url;
+
+use crate::capability::http::cookies::Cookies;
+use crate::capability::http::evidence::bounded_headers;
+use crate::capability::http::format::{absolute_location, header_lines, redact_location};
+use crate::printable;
+
+/// Processes the headers of a target's response, given as lines of a name, a colon and a value: follows a redirect,
+/// stores cookies and sends them again, and keeps the headers as evidence.
+pub fn response_headers(text: &[u8]) {
+    let line = |line: &[u8]| {
+        let colon = line.iter().position(|byte| *byte == b':')?;
+        let name = HeaderName::from_bytes(&line[..colon]).ok()?;
+        Some((name, HeaderValue::from_bytes(line[colon + 1..].trim_ascii()).ok()?))
+    };
+    let mut headers = HeaderMap::new();
+    for (name, value) in text.split(|byte| *byte == b'\n').filter_map(line) {
+        headers.append(name, value);
+    }
+    let url: Url = "https://shop.example/basket?item=1".parse().expect("the URL is valid");
+    let lines = header_lines(&headers);
+    if let Some(location) = absolute_location(&url, 302, &lines) {
+        _ = redact_location(&url, &location);
+    }
+    let cookies = Cookies::default();
+    cookies.store_from_response(&url, &headers);
+    cookies.add_to_request(&url, &mut HeaderMap::new());
+    for (name, value) in header_lines(&bounded_headers(&headers)) {
+        let (name, value) = (printable::escape(&name), printable::escape(&value));
+        assert!(name.chars().chain(value.chars()).all(|c| !c.is_control()), "{name}: {value}");
+    }
+}

@@ -1,0 +1,16 @@
+//! A configuration.
+
+#![no_main]
+
+use sentrynet::config::{self, Source};
+
+libfuzzer_sys::fuzz_target!(|text: &str| {
+    let source = Source {
+        name: "fuzz.yaml".to_owned(),
+        text: text.to_owned(),
+        path: None,
+        directory: "/nonexistent".into(),
+        probe: None,
+    };
+    _ = config::parse(&source, &|name| name.starts_with('A').then(|| "value".to_owned()));
+});

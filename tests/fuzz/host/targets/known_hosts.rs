@@ -1,0 +1,5 @@
+//! A file of known hosts.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|text: &str| sentrynet::capability::ssh::fuzzing::known_hosts(text));
