@@ -77,28 +77,14 @@ impl PrivateDirectory {
     /// file cannot be read, is larger than `max_bytes`, is no regular file, belongs to another user, or has another
     /// mode than 0600.
     pub fn read(&self, name: &str, max_bytes: u64) -> io::Result<Vec<u8>> {
-        // NONBLOCK: opening a named pipe must not wait for its other end.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = match openat(&self.handle, name, flags, Mode::empty()) {
-            Err(Errno::LOOP) => return Err(io::Error::other("it is a symbolic link")),
-            opened => opened?,
-        };
-        let stat = fstat(&file)?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(io::Error::other("it is no regular file"));
-        }
-        check_owner(&stat)?;
-        let mode = stat.st_mode & 0o777;
-        if mode != FILE_MODE {
-            return Err(io::Error::other(format!("its mode is {mode:04o} instead of 0600")));
-        }
-        let size = u64::try_from(stat.st_size).unwrap_or_default();
-        if size > max_bytes {
-            return Err(io::Error::other(format!("it is larger than {max_bytes} bytes")));
-        }
-        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
-        File::from(file).take(max_bytes).read_to_end(&mut bytes)?;
-        Ok(bytes)
+        read_regular_file(&self.handle, name, max_bytes, |stat| {
+            check_owner(stat)?;
+            let mode = stat.st_mode & 0o777;
+            if mode != FILE_MODE {
+                return Err(io::Error::other(format!("its mode is {mode:04o} instead of 0600")));
+            }
+            Ok(())
+        })
     }
 
     /// Writes a file of these `parts`, which replaces a file of the same name. Readers see the old file or the whole
@@ -180,6 +166,37 @@ impl PrivateDirectory {
         written.inspect_err(|_| self.remove(&name))?;
         Ok(name)
     }
+}
+
+/// Returns the contents of a file in an open directory, after `check` has accepted the file's properties.
+///
+/// # Errors
+/// Returns an error of the kind [`io::ErrorKind::NotFound`] if there is no such file. Returns another error if the file
+/// cannot be read, is a symbolic link, is no regular file, or is larger than `max_bytes`; and the error of `check`.
+pub fn read_regular_file(
+    directory: &OwnedFd,
+    name: &str,
+    max_bytes: u64,
+    check: impl FnOnce(&Stat) -> io::Result<()>,
+) -> io::Result<Vec<u8>> {
+    // NONBLOCK: opening a named pipe must not wait for its other end.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match openat(directory, name, flags, Mode::empty()) {
+        Err(Errno::LOOP) => return Err(io::Error::other("it is a symbolic link")),
+        opened => opened?,
+    };
+    let stat = fstat(&file)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    check(&stat)?;
+    let size = u64::try_from(stat.st_size).unwrap_or_default();
+    if size > max_bytes {
+        return Err(io::Error::other(format!("it is larger than {max_bytes} bytes")));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
+    File::from(file).take(max_bytes).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Checks that a directory is this user's own: it is no symbolic link, and no other user can put files into it.

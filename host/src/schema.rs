@@ -30,6 +30,7 @@ use serde_json::Value;
 
 pub use annotations::{Annotations, Visit};
 pub use node::Type;
+pub use pointer::child as child_pointer;
 pub use subschemas::{Subschemas, subschemas_in};
 pub use suggest::closest;
 pub use types::{BudgetExceeded, InvalidSchema, Reference, Schema, Violation};

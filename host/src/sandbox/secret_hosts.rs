@@ -5,12 +5,13 @@ use serde_json::{Map, Value};
 
 use crate::config::{Allow, THIS_PROBE};
 use crate::sandbox::problem::Problem;
-use crate::schema::closest;
+use crate::schema::{child_pointer, closest};
 
 /// Returns a problem for each entry that names no setting of the probe, neither one that it has nor one that the
 /// component's schema has at the top.
 ///
-/// In the block of a module, an entry within a setting is not checked: another probe of the module may have it.
+/// Of an entry in the block of a module, only the first key is checked, since another probe of the module may have the
+/// rest.
 pub fn problems(allow: &[Allow], settings: &Map<String, Value>, schema: &Value) -> Vec<Problem> {
     let entries = allow.iter().flat_map(|block| block.secret_hosts.iter().map(move |(path, _)| (block, path)));
     let missing = entries.filter_map(|(block, path)| Some((block, path, missing_key(block, path, settings, schema)?)));
@@ -36,7 +37,7 @@ fn missing_key<'a>(
         return if is_own { missing_below(value, rest) } else { None };
     }
     let in_schema = schema["properties"].as_object();
-    // Without properties at its top, the schema says nothing about the settings of other probes.
+    // A schema without properties at its top does not say which settings other probes may have.
     let is_known = in_schema.map_or(!is_own, |properties| properties.contains_key(first));
     let known = settings.keys().chain(in_schema.into_iter().flat_map(Map::keys));
     (!is_known).then(|| MissingKey { key: first, known: known.map(String::as_str).collect() })
@@ -59,7 +60,7 @@ fn missing_below<'a>(mut value: &'a Value, path: &'a [String]) -> Option<Missing
 
 fn problem(block: &Allow, path: &[String], MissingKey { key, known }: &MissingKey) -> Problem {
     let is_own = block.declared_by == THIS_PROBE;
-    let entry: String = path.iter().map(|key| format!("/{}", key.replace('~', "~0").replace('/', "~1"))).collect();
+    let entry: String = path.iter().fold(String::new(), |pointer, key| child_pointer(&pointer, key));
     let meant = closest(key, known).map(|meant| format!(", did you mean `{meant}`?")).unwrap_or_default();
     Problem {
         pointer: if is_own { "/allow/secret_hosts" } else { "/probe" }.to_owned(),

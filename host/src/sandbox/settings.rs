@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::config::Interpolations;
 use crate::sandbox::problem::Problem;
-use crate::schema::{Annotations, BudgetExceeded, Schema, Type};
+use crate::schema::{Annotations, BudgetExceeded, Schema, Type, child_pointer};
 
 /// Returns the settings with the text of references converted to the type that the schema requires, and with scalars
 /// that are sent as text converted to the text that the file has.
@@ -58,7 +58,12 @@ pub fn for_guest(
         }
         let is_template = annotations.formats.contains(TEMPLATE_FORMAT);
         if is_template {
-            escape_references(value, pointer, interpolations);
+            // Replaces each text that contained references by its variant in which their braces are doubled.
+            for_each_text(value, pointer, &mut |text, pointer| {
+                if let Some(escaped) = interpolations.template_escaped.get(pointer) {
+                    text.clone_from(escaped);
+                }
+            });
         }
         is_template
     })?;
@@ -75,37 +80,20 @@ pub fn template_warnings(schema: &Schema, settings: &Map<String, Value>) -> Resu
     schema.walk(&mut Value::Object(settings.clone()), &mut |annotations, value, pointer| {
         let is_template = annotations.formats.contains(TEMPLATE_FORMAT);
         if is_template {
-            warn_of_doubled_braces(value, pointer, &mut warnings);
+            for_each_text(value, pointer, &mut |text, pointer| warnings.extend(doubled_braces(text, pointer)));
         }
         is_template
     })?;
     Ok(warnings)
 }
 
-fn warn_of_doubled_braces(value: &Value, pointer: &str, warnings: &mut Vec<Problem>) {
-    match value {
-        Value::String(text) => {
-            if let Some(name) = doubly_braced_name(text) {
-                let message = format!(
-                    "`{{{{{name}}}}}` is the text `{{{name}}}` here: write `{{{name}}}` if the value of the key `{name}` is \
-                     meant"
-                );
-                warnings.push(Problem { pointer: pointer.to_owned(), message });
-            }
-        }
-        Value::Object(map) => {
-            for (key, value) in map {
-                let key = key.replace('~', "~0").replace('/', "~1");
-                warn_of_doubled_braces(value, &format!("{pointer}/{key}"), warnings);
-            }
-        }
-        Value::Array(list) => {
-            for (index, value) in list.iter().enumerate() {
-                warn_of_doubled_braces(value, &format!("{pointer}/{index}"), warnings);
-            }
-        }
-        _ => {}
-    }
+/// Returns the warning about a template in which the braces around a name are doubled, if they are.
+fn doubled_braces(text: &str, pointer: &str) -> Option<Problem> {
+    let name = doubly_braced_name(text)?;
+    let message = format!(
+        "`{{{{{name}}}}}` is the text `{{{name}}}` here: write `{{{name}}}` if the value of the key `{name}` is meant"
+    );
+    Some(Problem { pointer: pointer.to_owned(), message })
 }
 
 /// Returns the first name in doubled braces, `{{token}}` or `{{ token }}`.
@@ -131,23 +119,18 @@ const TEMPLATE_FORMAT: &str = "str.format_map";
 /// The `format` of settings in which a number, a boolean or null is text.
 const TEXT_FORMAT: &str = "text";
 
-/// Replaces each text that contained references by its variant in which the braces of replaced references are doubled.
-fn escape_references(value: &mut Value, pointer: &str, interpolations: &Interpolations) {
+/// Calls `visit` for each text in a value, at any depth, with the JSON pointer to the text.
+fn for_each_text(value: &mut Value, pointer: &str, visit: &mut dyn FnMut(&mut String, &str)) {
     match value {
-        Value::String(text) => {
-            if let Some(escaped) = interpolations.template_escaped.get(pointer) {
-                text.clone_from(escaped);
-            }
-        }
+        Value::String(text) => visit(text, pointer),
         Value::Object(map) => {
             for (key, value) in map {
-                let key = key.replace('~', "~0").replace('/', "~1");
-                escape_references(value, &format!("{pointer}/{key}"), interpolations);
+                for_each_text(value, &child_pointer(pointer, key), visit);
             }
         }
         Value::Array(list) => {
             for (index, value) in list.iter_mut().enumerate() {
-                escape_references(value, &format!("{pointer}/{index}"), interpolations);
+                for_each_text(value, &format!("{pointer}/{index}"), visit);
             }
         }
         _ => {}

@@ -1,21 +1,21 @@
 //! A directory of code that `sentrynet compile` has written, perhaps on another machine. Its code is trusted as the
 //! program itself is: by the owner and the mode of the directory and its files.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use ring::digest::SHA256_OUTPUT_LEN;
-use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, openat};
+use rustix::fs::{Mode, OFlags, Stat, fstat};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use super::compiled_file;
 use super::precompiled::Precompiled;
 use super::read::hexadecimal;
+use crate::private_directory::read_regular_file;
 
-/// The maximal size of a file.
+/// The maximal size of a file, in bytes.
 const MAX_FILE_BYTES: u64 = 512 << 20;
 
 /// A directory of compiled components, which only this process's user or root can have written. Each file is named for
@@ -53,10 +53,10 @@ impl CompiledDirectory {
     /// Returns the code of a component, by the digest of its file, or `None` if the directory does not have it.
     ///
     /// # Errors
-    /// Returns why the file of the code cannot be used: it cannot be read, somebody else can have written it, or it is not
-    /// for this component and this program.
+    /// Returns a sentence if the file cannot be used: it cannot be read, another user can have written it, or it is not for
+    /// this component and this program.
     pub(super) fn load(&self, component: &[u8; SHA256_OUTPUT_LEN]) -> Result<Option<Precompiled>, String> {
-        match self.read(&file_name(component)) {
+        match read_regular_file(&self.handle, &file_name(component), MAX_FILE_BYTES, check_trusted) {
             Ok(file) => {
                 let (facts, code) = compiled_file::decode(component, file).map_err(|mismatch| mismatch.to_string())?;
                 Ok(Some(Precompiled::trust(facts, code)))
@@ -64,27 +64,6 @@ impl CompiledDirectory {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.to_string()),
         }
-    }
-
-    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
-        // NONBLOCK: opening a named pipe must not wait for its other end.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = match openat(&self.handle, name, flags, Mode::empty()) {
-            Err(Errno::LOOP) => return Err(io::Error::other("it is a symbolic link")),
-            opened => opened?,
-        };
-        let stat = fstat(&file)?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(io::Error::other("it is no regular file"));
-        }
-        check_trusted(&stat)?;
-        let size = u64::try_from(stat.st_size).unwrap_or_default();
-        if size > MAX_FILE_BYTES {
-            return Err(io::Error::other(format!("it is larger than {} MiB", MAX_FILE_BYTES >> 20)));
-        }
-        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
-        File::from(file).take(MAX_FILE_BYTES).read_to_end(&mut bytes)?;
-        Ok(bytes)
     }
 }
 
