@@ -28,7 +28,8 @@ fn probes_of_one_host_are_named_for_their_paths() {
     let titles: Vec<_> = runs.iter().map(|run| run["title"].as_str().expect("a title is text")).collect();
     let expected = ["", "/orders", "/orders/1", " (/health)", " (/api/ready/)"];
     assert_eq!(titles, expected.map(|path| format!("GET http://127.0.0.1:1{path}")));
-    // Each has a monitor of its own, and Sentry's filter for health checks takes out none.
+    // There are no warnings: each probe has a monitor of its own, and no title is dropped by Sentry's filter for health
+    // checks.
     let checked = run_command(sentrynet().args(["check", "-"]), &configuration);
     assert_eq!((checked.code, checked.stderr.as_str()), (0, ""));
 }

@@ -64,7 +64,7 @@ fn a_log_that_is_not_read_stops_neither_probes_nor_signals() {
     let keys = format!("url: http://127.0.0.1:{}/\nevery: 0.05", target.port);
     let file = empty_folder("logging-unread").join("probes.yaml");
     std::fs::write(&file, http_config(&keys)).expect("the folder is writable");
-    // Nobody reads, and nothing more fits in: every write would wait.
+    // The socket is filled and never read, so that every write to it blocks.
     let (mut stderr, _unread) = UnixStream::pair().expect("a pair of sockets can be made");
     stderr.set_nonblocking(true).expect("a socket can be written to without waiting");
     let full = loop {

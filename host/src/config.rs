@@ -81,7 +81,7 @@ pub fn parse(source: &Source, environment: &dyn Fn(&str) -> Option<String>) -> P
     decode::decode(value, context, &source.directory, environment)
 }
 
-/// Parses the YAML, and checks what it comes to with its aliases followed.
+/// Parses the YAML, and checks that it is not too large with its aliases replaced.
 fn parse_document(source: &Source) -> Result<yaml_tree::Document, Diagnostic> {
     let document = yaml_tree::Document::parse(source)?;
     yaml_size::check_size(&document).map(|()| document)

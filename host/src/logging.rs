@@ -77,8 +77,8 @@ pub fn start(format: Option<LogFormat>) -> Result<(), InvalidVariable> {
     Ok(())
 }
 
-/// From now on, a reader of standard error that is slow or stopped does not delay the program: messages wait in a queue
-/// for it, some megabytes of them, and further ones are dropped and counted.
+/// Puts a queue before standard error, so that a reader that is slow or stopped does not delay the program. The queue
+/// holds at most 4 MiB of messages; further messages are dropped and counted.
 pub fn never_wait_for_reader() {
     if let Err(error) = stderr::start_queue(count_line) {
         tracing::warn!(%error, "a slow reader of the log delays the probes: cannot start a thread");

@@ -71,7 +71,7 @@ fn a_body_that_cannot_be_decoded_fails_checks_of_its_text() {
     assert_eq!(early, "the body ends before its `gzip` encoding does");
     let json = expect_failure(&run("content-encoding: gzip\r\n", cut, "checks: {$.a: 1}"), "json");
     assert_eq!(json, "the body ends before its `gzip` encoding does");
-    // Whoever does not look into the body is not concerned.
+    // A run whose checks do not use the body passes.
     assert_passed(&run("content-encoding: sdch\r\n", b"FATAL", "checks: {size: 5}"));
     assert_passed(&run("content-encoding: gzip\r\n", cut, ""));
     expect_failure(&run("content-encoding: gzip\r\n", cut, "compression: true"), "protocol");
@@ -127,7 +127,7 @@ fn the_bound_of_checked_bodies_is_a_setting() {
 
 #[test]
 fn what_a_target_sends_does_not_make_a_probe_broken() {
-    // Each zero takes many times its two bytes once it is parsed.
+    // A zero and its comma are two bytes, and take many times as much memory when they are parsed.
     let many = format!("[{}0]", "0,".repeat(3 << 19));
     let run = run("", many.as_bytes(), "checks: {'$[0]': 0}\nlimits: {memory: 16 MiB}");
     expect_failure(&run, "too-large");

@@ -71,7 +71,7 @@ fn components_that_take_long_to_compile_delay_no_others() {
         let runs = host.runs(1);
         runs.iter().any(|run| run["title"] == "good").then_some(runs)
     });
-    // What is compiled is no probe, so that its first run would be broken.
+    // A broken run would mean that compiling a bomb has ended with an error.
     assert_eq!(runs.len(), 1, "no bomb is done: {runs:#?}");
     assert_eq!(runs[0]["outcome"], "passed", "{runs:#?}");
     eventually("the first attempt for each bomb", || {

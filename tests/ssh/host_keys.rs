@@ -118,7 +118,7 @@ fn certificates_of_hosts_are_checked() {
         let sshd = start("expired", &["-n", "127.0.0.1", "-V", "20200101:20200102"]);
         let message = expect_failure_in(&probe(&sshd, &trusted), "host-key", "ssh.kex");
         assert!(message.contains(" has expired on 2020-01-"), "{message}");
-        // As in OpenSSH, the key of a certificate that proves nothing may be known by itself.
+        // The host is trusted if its key is known, even if its certificate is not valid. OpenSSH does the same.
         let key = std::fs::read_to_string(folder.join(format!("host-{kind}.pub"))).expect("the public key exists");
         expect_passed(&probe(&sshd, &format!("{trusted}[127.0.0.1]:{} {key}", sshd.port)));
     }

@@ -1,11 +1,15 @@
 //! Threads for calls of the system that block, such as the resolution of a name.
 //!
-//! A call occupies a thread until the system ends it, also after the caller has given up, so that the number of calls at
-//! once is bounded. Built-in probes have a bound for all of them together. Each third-party probe has a bound of its own,
-//! of which the first call at once comes from threads that are kept for first calls, and further ones from those that all
-//! third-party probes share. So a probe whose calls never end takes no thread from a probe that makes one call at a time,
-//! unless more probes than there are threads for first calls do so at once. In either queue a probe has at most one call
-//! for each of its own, so that waiting probes take turns.
+//! A call occupies a thread until the system ends the call, even after the caller has given up. The number of calls in
+//! progress is therefore bounded:
+//!
+//! - Built-in probes have one bound for all of them together.
+//! - Each third-party probe has a bound of its own. Its first call takes one of the threads that are kept for first calls.
+//!   While that is in progress, its further calls take threads that all third-party probes share.
+//!
+//! So a probe whose calls never end takes no thread from a probe that makes one call at a time, unless there are more such
+//! probes than threads for first calls. No more calls of a probe wait for shared threads than its own bound allows, so
+//! that probes take turns.
 
 use std::io;
 use std::sync::Arc;
@@ -109,7 +113,7 @@ impl BlockingCalls {
         let (sender, receiver) = oneshot::channel();
         let thread = std::thread::Builder::new().name(self.thread_name.to_owned()).spawn(move || {
             let result = call();
-            // Not before: if the caller has given up, the thread is occupied until here.
+            // The permits are kept until here, since the thread is occupied even after the caller has given up.
             drop(permits);
             // An error means that the caller has given up.
             let _ = sender.send(result);

@@ -57,7 +57,7 @@ impl OpeningLimit {
         let started = Instant::now();
         let new = || Arc::new(Semaphore::new(self.per_host.load(Relaxed)));
         let semaphore = Arc::clone(self.hosts.lock().entry(destination.clone()).or_insert_with(new));
-        // If this future is dropped, the destination is removed like that of a permit.
+        // This value exists while the future waits, so that dropping the future removes the destination too.
         let mut permit =
             OpeningPermit { limit: Arc::clone(self), destination, semaphore, permit: None, waited: Duration::ZERO };
         let acquiring = Arc::clone(&permit.semaphore).acquire_owned();

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// The warnings that one probe may write at once.
+/// The number of warnings that one probe may write at once.
 const MAX_AT_ONCE: u64 = 10;
-/// The time after which it may write another one.
+/// The time after which the probe may write another warning.
 const TIME_OF_WARNING: Duration = Duration::from_secs(60);
 
 /// The warnings of one probe. All its runs share it. Refusals of permissions have a bound of their own.
@@ -36,7 +36,7 @@ pub struct Warning<'a> {
     pub file: &'a Path,
     /// The error of the system.
     pub error: &'a str,
-    /// What is wrong, and what follows from it.
+    /// A sentence that says what is wrong, and what follows from it: lower case, no full stop.
     pub message: &'static str,
 }
 
@@ -94,7 +94,7 @@ mod tests {
         }
         assert_eq!(state.admit(start + TIME_OF_WARNING), Some(1000));
         assert_eq!(state.admit(start + TIME_OF_WARNING), None);
-        // A long silence earns no more than the warnings at once.
+        // However long a probe writes no warnings, it may then write no more than the number at once.
         let later = start + TIME_OF_WARNING * 10_000;
         let written = (0..1000).filter(|_| state.admit(later).is_some()).count() as u64;
         assert_eq!(written, MAX_AT_ONCE);

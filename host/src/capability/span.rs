@@ -101,7 +101,7 @@ impl Context {
     }
 
     /// Warns in the run's log that the guest has set a tag or an attribute whose name belongs to the host or to Sentry.
-    /// Only the first such name of an attempt is reported.
+    /// After the first such name, further ones of the same attempt are not reported.
     fn report_reserved(&mut self, kind: &str, key: &str) {
         const MAX_SHOWN_CHARS: usize = 50;
         if std::mem::replace(&mut self.has_set_reserved, true) {

@@ -1,18 +1,19 @@
-//! Counts the values and the text of a document with its aliases followed, before any of it is copied.
+//! The size of a YAML document in which each alias is replaced by a copy of its anchor. It is computed before anything
+//! is copied, so that a small file cannot take much time and memory.
 
 use super::diagnostic::Diagnostic;
 use super::yaml_tree::{Document, Kind, MAX_VALUES, NodeId, too_large};
 
-/// The maximal bytes of text in a whole file, with aliases followed.
+/// The maximal number of bytes of text in a file, with aliases replaced.
 pub const MAX_TEXT_BYTES: usize = 64 << 20;
-/// The values that a file may have however few of them are written.
+/// The number of values that every file may have, however few of them are written.
 const BASE_VALUES: usize = 100_000;
-/// The values that a file may have for each value that is written: probes can be listed in several groups.
+/// The number of values that a file may have for each value that is written. Probes can be listed in several groups.
 const VALUES_PER_WRITTEN: usize = 4;
-/// The values that a file may have for each alias: settings that many probes share.
+/// The number of values that a file may have for each alias. An alias can stand for settings that many probes share.
 const VALUES_PER_ALIAS: usize = 100;
 
-/// What a node comes to, with everything in it. Saturates.
+/// The size of a node, including the nodes within it, with aliases replaced. Sums stop at the greatest number.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Size {
     values: usize,
@@ -32,7 +33,8 @@ impl Size {
     }
 }
 
-/// Checks what a document comes to with its aliases followed. Takes time in proportion to what is written.
+/// Checks that a document is not too large with its aliases replaced. Takes time in proportion to the length of the
+/// file.
 ///
 /// # Errors
 /// Returns an error at the innermost value that is too large.
@@ -43,7 +45,7 @@ pub fn check_size(document: &Document) -> Result<(), Diagnostic> {
         let size = size(document, id, &sizes);
         sizes.push(size);
     }
-    // The root has its own rule: what a key `x-…` holds counts only where it is used.
+    // The value of a key `x-…` at the root counts only where an alias stands for it.
     let used = used_children(document);
     let total = used.iter().fold(Size { values: 1, text_bytes: 0 }, |total, id| total.add(sizes[id.index()]));
     if !total.exceeds(limit) {
@@ -58,8 +60,8 @@ fn limit(document: &Document) -> Size {
     Size { values: values.clamp(BASE_VALUES, MAX_VALUES), text_bytes: MAX_TEXT_BYTES }
 }
 
-/// Returns the size of a node, given those of the nodes that were parsed before it. The nodes in a node are among these,
-/// except for the few that the parser does not make.
+/// Returns the size of a node, given the sizes of the nodes that were parsed before it. These include the nodes within
+/// it; a node that is missing counts as empty.
 fn size(document: &Document, id: NodeId, sizes: &[Size]) -> Size {
     let own = Size { values: 1, text_bytes: document.node(id).text().map_or(0, str::len) };
     let inner = children(document, id).into_iter().map(|child| sizes.get(child.index()).copied().unwrap_or_default());
@@ -74,14 +76,14 @@ fn children(document: &Document, id: NodeId) -> Vec<NodeId> {
     }
 }
 
-/// Returns the nodes in the root, without the keys `x-…` and their values.
+/// Returns the nodes in the root, except the keys `x-…` and their values.
 fn used_children(document: &Document) -> Vec<NodeId> {
     let Kind::Map(entries) = &document.node(document.root()).kind else { return children(document, document.root()) };
     let is_used = |key: NodeId| !document.node(key).text().is_some_and(|text| text.starts_with("x-"));
     entries.iter().filter(|(key, _)| is_used(*key)).flat_map(|(key, value)| [*key, *value]).collect()
 }
 
-/// Returns the innermost node, among these and in these, that exceeds the limit alone.
+/// Returns the innermost node that alone exceeds the limit, among `nodes` and the nodes within them.
 fn innermost_excess(document: &Document, nodes: Vec<NodeId>, sizes: &[Size], limit: Size) -> Option<NodeId> {
     let (mut innermost, mut nodes) = (None, nodes);
     while let Some(id) = nodes.into_iter().find(|id| sizes[id.index()].exceeds(limit)) {

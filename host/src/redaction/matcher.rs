@@ -35,12 +35,13 @@ pub struct Matcher {
 /// The places in which short values are found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ShortValues {
-    /// Wherever they are a whole value.
+    /// They are found wherever they are a whole value.
     #[default]
     Found,
-    /// Not where they are the whole text: in a text of the host, which may be a word or a number of its own.
+    /// They are found where they are a whole value within a text, but not where they are the whole text. This is for texts
+    /// of the host, which may consist of a word or a number that is no secret.
     FoundWithin,
-    /// Nowhere: in bytes that were decoded by guessing, and in text that was searched before.
+    /// They are not found. This is for bytes that were decoded by guessing, and for text that was searched before.
     NotFound,
 }
 

@@ -117,7 +117,7 @@ impl Secrets {
         within.redact_in_place(&mut span.description);
         for (key, value) in &mut span.data {
             within.redact_cow(key);
-            // A constant key is the host's, as is its value.
+            // A key that is a constant belongs to the host, and so does its value.
             let secrets = if matches!(key, Cow::Borrowed(_)) { &within } else { self };
             match value {
                 Value::Text(text) => secrets.redact_in_place(text),

@@ -108,7 +108,7 @@ impl Search<'_> {
 
     /// Decodes views in all ways, searches the results and returns them. Returns `None` if the budget is exhausted.
     ///
-    /// Any word is base64: short values are not searched for in what it would stand for.
+    /// Any word is valid base64, so short values are not searched for in decoded base64.
     fn search_decodings(&mut self, views: &[(DecodedView, ShortValues)]) -> Option<Vec<(DecodedView, ShortValues)>> {
         let text = self.text;
         let mut decoded = Vec::new();

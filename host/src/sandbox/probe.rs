@@ -251,7 +251,7 @@ impl ProbeShared {
         let outcome = match returned {
             Ok(returned) => outcome::from_guest(returned),
             Err(fault) => {
-                // In a replay nothing is received: the recording has the fault.
+                // A replay receives nothing from a target, and takes the fault from the recording.
                 let has_received = record_replay.is_replay() || store.data().accounting.quota.has_received();
                 let flood = flood_failure(&fault, &self.limits).filter(|_| self.context.built_in && has_received);
                 match flood {

@@ -33,7 +33,7 @@ enum Coding {
     Zstd,
 }
 
-/// Decodes one body. Its memory is bounded: it holds one chunk of the body and the windows of its codings.
+/// Decodes one body. It holds at most one chunk of the body, and the windows of its codings.
 pub struct BodyDecoder {
     names: String,
     input: Input,

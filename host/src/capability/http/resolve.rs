@@ -17,10 +17,11 @@ use crate::capability::net_errors::{lookup_error, lower_first};
 use crate::capability::shortage::{current_shortage, shortage};
 use crate::capability::text::quotable;
 
-/// The time for the answer to a query, as long as glibc waits with both of its attempts. Within it the query is sent
-/// again over UDP, and an answer to any of these datagrams is taken.
+/// The time limit for the answer to a query: the time that glibc waits in both of its attempts together. During this
+/// time the query is sent again over UDP, and an answer to any of these datagrams is accepted.
 const DNS_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often a query is repeated after that. Together that is less than the default timeout of a request, 30 s.
+/// The number of times that a query without an answer is repeated, for [`DNS_TIMEOUT`] each. The query and its
+/// repetition take 20 s at most, less than the default timeout of a request, 30 s.
 const DNS_REPETITIONS: usize = 1;
 
 /// A version of IP that a request requires.

@@ -41,8 +41,8 @@ impl From<Exceeded> for BodyError {
 impl BodyDecoding {
     /// Returns how the body of a response is to be decoded.
     ///
-    /// If only the decompression of what was asked for is wanted, the headers that describe the compressed body are
-    /// removed from the response.
+    /// If the body is decoded because the request asked for compression, the headers that describe the compressed body
+    /// are removed from the response.
     pub fn of_response(response: &mut reqwest::Response, transport: &Transport) -> Self {
         let (decoder, undecoded) = match BodyDecoder::of_response(response.status(), response.headers()) {
             Ok(Some(_)) if !transport.compression && !transport.decoding => {

@@ -100,7 +100,7 @@ impl WasiHttpHooks for OutgoingHandler {
 /// writes it.
 ///
 /// # Errors
-/// When the guest drops the body before its end, or when the host would hold too much memory for the run.
+/// Returns an error if the guest drops the body before its end, or if the host would hold too much memory for the run.
 async fn read_body(mut body: WasiBody, length: Option<u64>, quota: Quota) -> Result<RequestBody, FailedExchange> {
     if length.is_some_and(|length| length > 0) {
         return Ok(stream_body(body, Bytes::new(), length));

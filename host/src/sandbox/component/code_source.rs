@@ -9,19 +9,19 @@ use super::compiled_directory::CompiledDirectory;
 /// The compiler of third-party components. With the feature `compiler`, built-in probes are compiled in this process.
 #[derive(Debug, Clone, Default)]
 pub enum Compiler {
-    /// In this process. Only the structure of a component is bounded, and the result: no limit on CPU time and memory ends
-    /// the compiler. A hostile component can take minutes of CPU time on all processors, and gigabytes of memory, and if
+    /// Components are compiled in this process. The structure of a component and the size of the result are bounded, but
+    /// not the CPU time and memory of the compiler. A hostile component can take minutes of CPU time on all processors, and gigabytes of memory, and if
     /// the system kills the process for it, all probes end. This is only for programs that load components which they
     /// trust; all others use [`Compiler::Program`].
     #[cfg(feature = "compiler")]
     #[default]
     ThisProcess,
-    /// In a process of this program, with limits on its CPU time and memory. The program must call
+    /// Components are compiled in processes of this program, with limits on CPU time and memory. The program must call
     /// [`compile_main`](crate::sandbox::compile_main) if its first argument is
     /// [`COMPILE_COMMAND`](crate::sandbox::COMPILE_COMMAND).
     #[cfg(feature = "compiler")]
     Program(PathBuf),
-    /// No compiler: a component is loaded only if the directory of [`CodeSource::with_directory`] has its code.
+    /// There is no compiler: a component is loaded only if the directory of [`CodeSource::with_directory`] has its code.
     #[cfg_attr(not(feature = "compiler"), default)]
     Unavailable,
 }

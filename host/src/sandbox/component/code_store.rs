@@ -223,7 +223,7 @@ fn target(engine: &Engine) -> [u8; SHA256_OUTPUT_LEN] {
             self.0.update(bytes);
         }
 
-        /// Is never called: [`target`] takes the SHA-256 from the field.
+        /// Returns 0. It is never called, since [`target`] takes the SHA-256 from the field.
         fn finish(&self) -> u64 {
             0
         }

@@ -86,7 +86,7 @@ pub enum LoadError {
     NotCompiled {
         /// The module.
         name: String,
-        /// What to do: lower case, no full stop.
+        /// Advice to the operator: lower case, no full stop.
         advice: String,
     },
     /// The code that was compiled before cannot be used, and this host has no compiler.

@@ -1,4 +1,4 @@
-//! Compiles components on this machine: those of strangers in processes of their own, and each only once as long as its
+//! Compiles components on this machine: third-party ones in processes of their own, and each only once as long as its
 //! code is kept. What cannot be compiled is remembered too.
 
 use std::collections::HashMap;
@@ -24,7 +24,7 @@ use super::read::Source;
 use crate::config::Module;
 use crate::sandbox::engine::Cpu;
 
-/// The failures that are remembered in memory, at most: more are only in the store.
+/// The maximal number of failures that are kept in memory. Further ones are kept in the store alone.
 const MAX_FAILURES_IN_MEMORY: usize = 10_000;
 
 /// Compiles components for one engine, and keeps the results.

@@ -15,9 +15,9 @@ pub struct Turns(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
-    /// The turns that nobody has.
+    /// The number of free turns.
     free: usize,
-    /// The turns for last attempts that nobody has. One turn is for earlier attempts only, if there are several.
+    /// The number of free turns that last attempts may take. If there are several turns, one is kept for earlier attempts.
     free_for_last_attempts: usize,
     waiting: BTreeMap<Rank, oneshot::Sender<Turn>>,
     /// The number of those that have waited.
@@ -185,7 +185,7 @@ mod tests {
         drop(given_up);
         drop(turn);
         assert!(get(&mut waiting).is_none(), "another one has it");
-        // It was given a turn, and gives up before it learns that.
+        // A caller that was given a turn is dropped before it has received the turn.
         drop(received);
         assert!(get(&mut waiting).is_some());
     }
