@@ -29,11 +29,10 @@ pub const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
         "nix",
         &[
             "capability/shortage",
+            "capability/cpu_clock",
             "sandbox/epoch",
-            "sandbox/cpu_timer",
             "sandbox/system_limits",
             "sandbox/component/compiler_main",
-            "capability/ssh/trust/accept_new",
         ],
     ),
     ("rustix", &["private_directory", "sandbox/component", "capability/regular_file"]),
@@ -115,6 +114,47 @@ fn only_modules_with_a_bound_write_what_guests_cause_to_the_log() {
     let inside = source.iter().filter(|(module, _)| is_inside(module, "capability"));
     let found: Vec<_> = inside.filter(|(_, text)| writes(text)).map(|(module, _)| module.as_str()).collect();
     assert_eq!(found, LOG_WRITERS);
+}
+
+/// What blocks the thread that calls it, with the modules of capabilities that may use it. All of them need a `MayBlock`,
+/// or give one to what they call.
+const BLOCKING: &[(&str, &[&str])] = &[
+    ("std::fs", &["capability/regular_file", "capability/regular_file/append"]),
+    ("tokio::fs", &[]),
+    (".exists()", &["capability/regular_file"]),
+    (".metadata()", &["capability/regular_file", "capability/regular_file/append"]),
+    ("canonicalize(", &[]),
+    (".read_dir()", &[]),
+    ("home_dir()", &["capability/regular_file"]),
+    ("config::world_readable_warning", &["capability/regular_file"]),
+    ("to_socket_addrs()", &["capability/host_lookup"]),
+    ("std::process", &[]),
+    ("std::thread", &["capability/blocking_pool", "capability/regular_file/append"]),
+    ("spawn_blocking", &[]),
+    ("block_in_place", &[]),
+    ("block_on", &[]),
+    ("blocking_lock", &[]),
+    ("MayBlock(())", &["capability/blocking_pool"]),
+];
+
+#[test]
+fn capabilities_block_no_thread_on_which_probes_run() {
+    let source = source_files();
+    for (what, allowed) in BLOCKING {
+        let inside = source.iter().filter(|(module, _)| is_inside(module, "capability") && !module.ends_with("/tests"));
+        let found: Vec<_> = inside
+            .filter(|(_, text)| code_of(text).any(|line| line.contains(what)))
+            .map(|(module, _)| module)
+            .collect();
+        let allowed: Vec<_> = allowed.iter().map(|module| (*module).to_owned()).collect();
+        assert_eq!(found, allowed.iter().collect::<Vec<_>>(), "modules with `{what}`");
+    }
+}
+
+/// Returns the lines of code before the unit tests of a file.
+fn code_of(text: &str) -> impl Iterator<Item = &str> {
+    let tests = text.find("#[cfg(test)]\nmod tests").unwrap_or(text.len());
+    text[..tests].lines().filter(|line| !line.trim_start().starts_with("//"))
 }
 
 #[test]

@@ -192,8 +192,10 @@ pub enum LimitKind {
     LocalPorts,
     /// The kernel's memory for connections. Not set by a key.
     KernelMemory,
-    /// The threads of this host for lookups of names. Not set by a key.
+    /// The threads of this host for lookups of names and for files. Not set by a key.
     Threads,
+    /// The files of this host that settings name: one could not be read or written in time. Not set by a key.
+    Files,
 }
 
 /// A line of a run's log.
@@ -306,7 +308,7 @@ impl FaultKind {
 impl LimitKind {
     /// Returns true if a key below `limits` in the configuration sets the limit. The others are those of this host.
     pub fn is_configured(self) -> bool {
-        !matches!(self, Self::OpenFiles | Self::LocalPorts | Self::KernelMemory | Self::Threads)
+        !matches!(self, Self::OpenFiles | Self::LocalPorts | Self::KernelMemory | Self::Threads | Self::Files)
     }
 
     /// Returns the key below `limits` in the configuration, or the limit's name if no key sets it.
@@ -326,6 +328,7 @@ impl LimitKind {
             Self::LocalPorts => "local_ports",
             Self::KernelMemory => "kernel_memory",
             Self::Threads => "threads",
+            Self::Files => "files",
         }
     }
 }

@@ -11,7 +11,7 @@ use wasmtime::component::Linker;
 use crate::capability::connection_budget::ConnectionBudget;
 use crate::capability::memory_budget::MemoryPool;
 use crate::capability::opening_limit::OpeningLimit;
-use crate::capability::{self, SharedState, host_lookup, http};
+use crate::capability::{self, SharedState, file_calls, host_lookup, http, regular_file};
 use crate::config::{self, Module};
 use crate::propagation::EventDefaults;
 use crate::recording::Recording;
@@ -115,6 +115,8 @@ impl Sandbox {
             openings: Arc::clone(&openings),
             connections: Arc::new(ConnectionBudget::new(system_limits::connections_beyond_first(in_flight))),
             lookups: host_lookup::pool(),
+            files: file_calls::pool(),
+            known_hosts: regular_file::default_known_hosts(),
         };
         let compiler = ComponentCompiler::new(engine, code.into());
         Ok(Self {

@@ -19,7 +19,7 @@ fn assert_serialized_as<T: Serialize + DeserializeOwned + PartialEq + Debug>(wor
 
 /// Each limit, with its name in a recording, and with the reason of a run that reached the limit. If the limit has a
 /// key below `limits`, this key is the same text as the reason.
-const LIMITS: [(LimitKind, &str, &str); 14] = [
+const LIMITS: [(LimitKind, &str, &str); 15] = [
     (LimitKind::Deadline, "deadline", "deadline"),
     (LimitKind::Cpu, "cpu", "cpu"),
     (LimitKind::Memory, "memory", "memory"),
@@ -34,6 +34,7 @@ const LIMITS: [(LimitKind, &str, &str); 14] = [
     (LimitKind::LocalPorts, "local-ports", "local_ports"),
     (LimitKind::KernelMemory, "kernel-memory", "kernel_memory"),
     (LimitKind::Threads, "threads", "threads"),
+    (LimitKind::Files, "files", "files"),
 ];
 
 /// Each other kind of fault, with its name in a recording, and its reason.

@@ -9,7 +9,12 @@ wasmtime::component::bindgen!({
     world: "probe",
     imports: {
         default: trappable,
+        "sentrynet:probe/http.[method]request.ca": async | trappable,
+        "sentrynet:probe/http.[method]request.client-certificate": async | trappable,
         "sentrynet:probe/http.[method]request.send": async | trappable,
+        "sentrynet:probe/ssh.[method]client.known-hosts": async | trappable,
+        "sentrynet:probe/ssh.[method]client.identity": async | trappable,
+        "sentrynet:probe/ssh.[method]client.agent-key": async | trappable,
         "sentrynet:probe/ssh.[method]client.connect": async | trappable,
         "sentrynet:probe/ssh.[method]session.authenticate": async | trappable,
         "sentrynet:probe/ssh.[method]session.exec": async | trappable,

@@ -1,4 +1,4 @@
-//! Threads for calls of the system that block, such as the resolution of a name.
+//! Threads for calls of the system that block: the resolution of names, and reading and writing files.
 //!
 //! A call occupies a thread until the system ends the call, even after the caller has given up. The number of calls in
 //! progress is therefore bounded:
@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use crate::capability::cpu_clock::thread_cpu_time;
 use crate::capability::quota::Quota;
 use crate::run::LimitKind;
 
@@ -52,6 +53,10 @@ struct Slots {
     first: Arc<Semaphore>,
     further: Arc<Semaphore>,
 }
+
+/// Proof that the current thread may block: only the threads of a [`BlockingPool`] have it. Functions that read or write
+/// files take it, so that none of them can be called on a thread on which probes run.
+pub struct MayBlock(());
 
 /// The threads of a pool as one attempt of a probe may use them. Clones share the bounds.
 #[derive(Clone)]
@@ -101,18 +106,23 @@ impl BlockingPool {
 }
 
 impl BlockingCalls {
-    /// Makes a call on a thread of the pool. Waits while as many calls as allowed are in progress.
+    /// Makes a call on a thread of the pool. Waits while as many calls as allowed are in progress. The CPU time of a call of
+    /// a third-party probe counts as that of the attempt.
     ///
     /// If the future is dropped while it waits for a thread that another probe has, as at a timeout, the attempt ends with
     /// [`LimitKind::Threads`]: the target was not asked.
     ///
     /// # Errors
     /// Returns an error if the system refuses a thread, which ends the attempt too, or if the call panics.
-    pub async fn run<T: Send + 'static>(&self, call: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    pub async fn run<T: Send + 'static>(&self, call: impl FnOnce(&MayBlock) -> T + Send + 'static) -> io::Result<T> {
         let permits = self.acquire().await.map_err(io::Error::other)?;
         let (sender, receiver) = oneshot::channel();
+        let charged = matches!(self.bounds, Bounds::ThirdParty { .. }).then(|| self.quota.clone());
         let thread = std::thread::Builder::new().name(self.thread_name.to_owned()).spawn(move || {
-            let result = call();
+            let result = call(&MayBlock(()));
+            if let Some(quota) = charged {
+                quota.count_cpu(thread_cpu_time());
+            }
             // The permits are kept until here, since the thread is occupied even after the caller has given up.
             drop(permits);
             // An error means that the caller has given up.
@@ -123,6 +133,11 @@ impl BlockingCalls {
             return Err(error);
         }
         receiver.await.map_err(|_| io::Error::other("the host failed; this is a bug, please report it"))
+    }
+
+    /// Returns the counters of the attempt that makes the calls.
+    pub fn quota(&self) -> &Quota {
+        &self.quota
     }
 
     async fn acquire(&self) -> Result<Permits, tokio::sync::AcquireError> {
@@ -185,6 +200,14 @@ impl Wait<'_> {
     }
 }
 
+#[cfg(test)]
+impl MayBlock {
+    /// Returns the proof for a test, whose thread may block.
+    pub fn in_test() -> Self {
+        Self(())
+    }
+}
+
 impl Drop for Wait<'_> {
     fn drop(&mut self) {
         if self.end() {
@@ -223,7 +246,7 @@ mod tests {
             let (started, has_started) = oneshot::channel();
             let blocked = calls.clone();
             let task = tokio::spawn(async move {
-                let call = move || {
+                let call = move |_: &MayBlock| {
                     _ = started.send(());
                     _ = receiver.recv();
                 };
@@ -237,7 +260,7 @@ mod tests {
     }
 
     async fn is_blocked(calls: &BlockingCalls) -> bool {
-        tokio::time::timeout(Duration::from_millis(50), calls.run(|| ())).await.is_err()
+        tokio::time::timeout(Duration::from_millis(50), calls.run(|_| ())).await.is_err()
     }
 
     #[tokio::test]
@@ -249,9 +272,9 @@ mod tests {
         assert!(is_blocked(&calls).await);
         assert_eq!(calls.quota.check(), Ok(()), "the probe waits for itself");
         assert!(is_blocked(&third_party(&pool, &bounds)).await, "another run of the probe shares its bound");
-        third_party(&pool, &other).run(|| ()).await.expect("other probes are not blocked");
+        third_party(&pool, &other).run(|_| ()).await.expect("other probes are not blocked");
         drop(senders);
-        calls.run(|| ()).await.expect("the threads are free");
+        calls.run(|_| ()).await.expect("the threads are free");
     }
 
     #[tokio::test]
@@ -261,7 +284,7 @@ mod tests {
         let _senders = begin_and_give_up(&third_party(&pool, &greedy), 1 + SIZE.further_calls).await;
         let honest = third_party(&pool, &ProbeCalls::default());
         for _ in 0..3 {
-            honest.run(|| ()).await.expect("one call at a time is not blocked");
+            honest.run(|_| ()).await.expect("one call at a time is not blocked");
         }
         let _senders = begin_and_give_up(&honest, 1).await;
         assert!(is_blocked(&honest).await);
@@ -283,7 +306,7 @@ mod tests {
         let patient = third_party(&pool, &ProbeCalls::default());
         let waiting = tokio::spawn({
             let patient = patient.clone();
-            async move { patient.run(|| ()).await }
+            async move { patient.run(|_| ()).await }
         });
         tokio::task::yield_now().await;
         drop(senders);
@@ -298,7 +321,7 @@ mod tests {
         for _ in 0..SIZE.first_calls {
             senders.push(begin_and_give_up(&third_party(&pool, &ProbeCalls::default()), 1).await);
         }
-        assert_eq!(pool.for_run(None, quota()).run(|| 7).await.expect("built-in probes are not blocked"), 7);
+        assert_eq!(pool.for_run(None, quota()).run(|_| 7).await.expect("built-in probes are not blocked"), 7);
         let built_in = pool.for_run(None, quota());
         senders.push(begin_and_give_up(&built_in, SIZE.built_in).await);
         assert!(is_blocked(&built_in).await);
@@ -314,11 +337,11 @@ mod tests {
         let waiting: Vec<_> = (0..900)
             .map(|_| {
                 let calls = calls.clone();
-                tokio::spawn(async move { calls.run(|| ()).await })
+                tokio::spawn(async move { calls.run(|_| ()).await })
             })
             .collect();
         tokio::task::yield_now().await;
-        third_party(&pool, &other).run(|| ()).await.expect("other probes are not blocked");
+        third_party(&pool, &other).run(|_| ()).await.expect("other probes are not blocked");
         assert!(waiting.iter().all(|task| !task.is_finished()));
         drop(senders);
         for task in waiting {
@@ -331,9 +354,9 @@ mod tests {
         let pool = BlockingPool::new("test", PoolSize { built_in: 1, ..SIZE });
         let calls = pool.for_run(None, quota());
         for _ in 0..2 {
-            let ended = calls.run(|| panic!("this is a test")).await;
+            let ended = calls.run(|_| panic!("this is a test")).await;
             assert!(ended.is_err());
         }
-        calls.run(|| ()).await.expect("the thread is free");
+        calls.run(|_| ()).await.expect("the thread is free");
     }
 }

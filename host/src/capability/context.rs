@@ -12,6 +12,7 @@ use wasmtime::component::ResourceTable;
 use crate::capability::accounting::Accounting;
 use crate::capability::address_filter::AddressFilter;
 use crate::capability::bindings;
+use crate::capability::file_calls::FileCalls;
 use crate::capability::grant::{List, Refusal};
 use crate::capability::host_lookup::HostLookup;
 use crate::capability::http;
@@ -19,11 +20,12 @@ use crate::capability::opening_limit::{Destination, OpeningPermit};
 use crate::capability::probe_context::ProbeContext;
 use crate::capability::quota::{ConnectionPermit, Exceeded};
 use crate::capability::record_replay::held_arguments::HeldArguments;
+use crate::capability::regular_file;
 use crate::capability::run_handles::RunHandles;
 use crate::capability::shared_state::SharedState;
 use crate::capability::text::quotable;
 use crate::capability::wasi::Wasi;
-use crate::config::{Limits, world_readable_warning};
+use crate::config::Limits;
 
 /// The state that a guest's calls share during one attempt of a run. It is made for the attempt and dropped with it.
 pub struct Context {
@@ -47,6 +49,8 @@ pub struct Context {
     pub(in crate::capability) table: ResourceTable,
     /// Resolves names.
     pub(in crate::capability) lookup: HostLookup,
+    /// Reads and writes the files that settings name.
+    pub(in crate::capability) files: FileCalls,
     /// The connections and cookies of `http`.
     pub(in crate::capability) http: http::Session,
     /// The memory that is counted for the arguments of the guest's calls.
@@ -72,7 +76,9 @@ impl Context {
         let connections = shared.connections.for_run(probe.built_in);
         let accounting = Accounting::new(limits, shared.memory.reservation(probe.built_in), connections);
         let lookup = HostLookup(shared.lookups.for_run(probe.lookups.as_ref(), accounting.quota.clone()));
-        let http = http::Session::new(Arc::clone(&shared.http), accounting.quota.clone(), lookup.clone());
+        let files = FileCalls(shared.files.for_run(probe.files.as_ref(), accounting.quota.clone()));
+        let http =
+            http::Session::new(Arc::clone(&shared.http), accounting.quota.clone(), lookup.clone(), files.clone());
         Self {
             run,
             accounting,
@@ -87,6 +93,7 @@ impl Context {
             http,
             held_arguments: HeldArguments::default(),
             lookup,
+            files,
             opened: Vec::new(),
             wasi: None,
         }
@@ -107,13 +114,16 @@ impl Context {
     ///
     /// # Errors
     /// When the settings name no such file; a sentence for the guest.
-    pub(in crate::capability) fn key_file(&mut self, path: &str) -> Result<PathBuf, String> {
+    pub(in crate::capability) async fn key_file(&mut self, path: &str) -> Result<PathBuf, String> {
         let file = self.file(path)?;
         if !self.probe.may_send
             && let Some(pointer) = self.probe.file_pointer(path)
-            && let Some(warning) = world_readable_warning(&file)
         {
-            self.push_warning(pointer, warning);
+            let key = file.clone();
+            let warning = self.files.run(move |may_block| regular_file::world_readable_warning(&key, may_block)).await;
+            if let Some(warning) = warning.ok().flatten() {
+                self.push_warning(pointer, warning);
+            }
         }
         Ok(file)
     }

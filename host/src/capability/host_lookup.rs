@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
 
-use crate::capability::blocking_pool::{BlockingCalls, BlockingPool, PoolSize};
+use crate::capability::blocking_pool::{BlockingCalls, BlockingPool, MayBlock, PoolSize};
 
 /// The numbers of lookups at once, all of which can be without an answer. Each has an open file, for which the host keeps
 /// some free.
@@ -27,7 +27,8 @@ impl HostLookup {
     /// [`BlockingCalls::run`].
     pub async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
         let name = name.to_owned();
-        let lookup = move || Ok((name.as_str(), 0).to_socket_addrs()?.map(|address| address.ip()).collect());
+        let lookup =
+            move |_: &MayBlock| Ok((name.as_str(), 0).to_socket_addrs()?.map(|address| address.ip()).collect());
         self.0.run(lookup).await?
     }
 }

@@ -42,6 +42,8 @@ pub struct ProbeContext {
     pub event_defaults: Arc<EventDefaults>,
     /// The bound of the probe's lookups at once. `None` for a built-in probe, which has no bound of its own.
     pub lookups: Option<ProbeCalls>,
+    /// The same for the reads and writes of files.
+    pub files: Option<ProbeCalls>,
     /// True if the component is built into the host.
     pub built_in: bool,
     /// False while settings are checked, when no traffic may leave the host.

@@ -7,6 +7,7 @@
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -33,6 +34,10 @@ struct Usage {
     sent: AtomicU64,
     /// The calls of the system that wait for a thread that other probes have.
     waiting_calls: AtomicU64,
+    /// The reads and writes of files that are in progress.
+    file_calls: AtomicU64,
+    /// The CPU time of calls that threads of the host make for the guest, in nanoseconds.
+    cpu_of_calls: AtomicU64,
     exceeded: SetOnce<Exceeded>,
 }
 
@@ -86,6 +91,8 @@ impl Quota {
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             waiting_calls: AtomicU64::new(0),
+            file_calls: AtomicU64::new(0),
+            cpu_of_calls: AtomicU64::new(0),
             exceeded: SetOnce::new(),
         }))
     }
@@ -241,6 +248,37 @@ impl Quota {
     /// [`Exceeded`] then, or when any limit was reached before.
     pub fn check_waiting_calls(&self) -> Result<(), Exceeded> {
         if self.0.waiting_calls.load(Relaxed) > 0 { Err(self.set_exceeded(LimitKind::Threads)) } else { self.check() }
+    }
+
+    /// Counts a read or a write of a file that begins.
+    pub fn begin_file_call(&self) {
+        self.0.file_calls.fetch_add(1, Relaxed);
+    }
+
+    /// Ends a read or a write of a file.
+    pub fn end_file_call(&self) {
+        self.0.file_calls.fetch_sub(1, Relaxed);
+    }
+
+    /// Ends the attempt if a file is being read or written. To be called when a time is used up that includes the time for
+    /// the file: it is not the target that took long.
+    ///
+    /// # Errors
+    /// [`Exceeded`] then, or when any limit was reached before.
+    pub fn check_file_calls(&self) -> Result<(), Exceeded> {
+        if self.0.file_calls.load(Relaxed) > 0 { Err(self.set_exceeded(LimitKind::Files)) } else { self.check() }
+    }
+
+    /// Counts CPU time that a thread of the host has used for the guest. Ends the attempt if it is more than `limits.cpu`.
+    pub fn count_cpu(&self, used: Duration) {
+        let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        // The limit ends the attempt.
+        let _ = self.add(&self.0.cpu_of_calls, nanoseconds(used), nanoseconds(self.0.limits.cpu), LimitKind::Cpu);
+    }
+
+    /// Returns the CPU time that threads of the host have used for the guest.
+    pub fn cpu_of_calls(&self) -> Duration {
+        Duration::from_nanos(self.0.cpu_of_calls.load(Relaxed))
     }
 
     /// Waits until a limit is reached.

@@ -1,5 +1,6 @@
 //! State that the runs of all probes share.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::capability::blocking_pool::BlockingPool;
@@ -22,4 +23,8 @@ pub struct SharedState {
     pub openings: Arc<OpeningLimit>,
     /// The threads for the lookups of all runs.
     pub lookups: BlockingPool,
+    /// The threads for the files of all runs.
+    pub files: BlockingPool,
+    /// The files of known hosts of runs whose settings name none.
+    pub known_hosts: Vec<PathBuf>,
 }

@@ -77,6 +77,7 @@ impl ContextFactory {
             built_in,
             refusals: Arc::new(Refusals::new(of_component)),
             lookups: (!built_in).then(ProbeCalls::default),
+            files: (!built_in).then(ProbeCalls::default),
             ..self.empty()
         }
     }
@@ -94,6 +95,7 @@ impl ContextFactory {
             trace_hosts: Arc::default(),
             event_defaults: Arc::clone(&self.event_defaults),
             lookups: Some(ProbeCalls::default()),
+            files: Some(ProbeCalls::default()),
             built_in: false,
             may_send: false,
         }

@@ -5,11 +5,11 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nix::time::{ClockId, clock_gettime};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use wasmtime::UpdateDeadline;
 
+use crate::capability::cpu_clock::thread_cpu_time;
 use crate::sandbox::cpu_permits::{CpuPermit, CpuPermits};
 use crate::sandbox::executor::HomeRuntime;
 
@@ -121,11 +121,6 @@ impl State {
         let current = self.resumed_at.map_or(Duration::ZERO, |resumed| thread_cpu_time().saturating_sub(resumed));
         self.used_before + current
     }
-}
-
-/// Returns the CPU time of the current thread.
-pub fn thread_cpu_time() -> Duration {
-    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -191,10 +191,14 @@ fn limit_message(limit: LimitKind, limits: &Limits) -> String {
                                   `sysctl net.ipv4.ip_local_port_range`"
             .to_owned(),
         LimitKind::KernelMemory => "this host's kernel has no memory for another connection".to_owned(),
+        LimitKind::Files => "a file that the probe's settings name was not read or written in time: see whether its \
+                             file system answers, and whether another program keeps the file locked; nothing is known \
+                             about the target"
+            .to_owned(),
         LimitKind::Threads => {
-            "this host had no free thread on which to resolve the probe's name: lookups of other probes \
-                               take all of them, so see whether this host's DNS servers answer; nothing is known about \
-                               the target"
+            "this host had no free thread on which to resolve the probe's name or to read its files: other probes take \
+             all of them, so see whether this host's DNS servers and file systems answer; nothing is known about the \
+             target"
                 .to_owned()
         }
     }

@@ -55,7 +55,8 @@ pub fn store(
     store.epoch_deadline_callback(move |store| {
         record_replay.check()?;
         store.data().accounting.quota.check()?;
-        fault::check_limits(deadline, timer.used(), limits)?;
+        let used = timer.used() + store.data().accounting.quota.cpu_of_calls();
+        fault::check_limits(deadline, used, limits)?;
         Ok(timer.on_epoch(deadline))
     });
     (store, DeadlineGuard { deadline, limits, quota, cpu_timer })

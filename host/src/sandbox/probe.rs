@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use serde_json::json;
 use tokio::task::JoinError;
 
+use crate::capability::cpu_clock::thread_cpu_time;
 use crate::capability::log_buffer::LogBuffer;
 use crate::capability::record_replay::RecordReplay;
 use crate::capability::{ProbeContext, RunHandles};
@@ -19,7 +20,7 @@ use crate::sandbox::backtrace::with_last_log_lines;
 use crate::sandbox::broken_run::{broken_run, discard_report};
 use crate::sandbox::contract::CONTRACT_VERSION;
 use crate::sandbox::cpu_estimate::CpuEstimate;
-use crate::sandbox::cpu_timer::{CpuTimer, thread_cpu_time};
+use crate::sandbox::cpu_timer::CpuTimer;
 use crate::sandbox::executor::HomeRuntime;
 use crate::sandbox::fault::{flood_failure, redaction_fault, with_advice};
 use crate::sandbox::instance::store;

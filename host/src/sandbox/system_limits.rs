@@ -54,7 +54,8 @@ fn runs_by_mappings(limit: usize) -> usize {
     (limit.saturating_sub(PROCESS_MAPPINGS) / MAPPINGS_PER_RUN).max(1)
 }
 
-/// The number of files that the process itself opens: those of the spool, connections to Sentry, and name lookups.
+/// The number of files that the process itself opens: those of the spool, connections to Sentry, name lookups, and the
+/// files that settings name.
 const PROCESS_FILES: usize = 600;
 
 /// Returns the number of runs that a limit on open files allows, and at least one. Counts three connections for two

@@ -7,7 +7,7 @@ use reqwest::Client;
 
 use crate::capability::happy_eyeballs::{Attempting, Race};
 use crate::capability::http::peer_filter::PeerFilter;
-use crate::capability::http::session::Session;
+use crate::capability::http::session::{Session, SessionClient};
 use crate::capability::http::timing_hooks::{HopTimings, Timestamps};
 use crate::capability::http::transport::Transport;
 use crate::capability::opening_limit::OpeningPermit;
@@ -74,10 +74,10 @@ impl Attempts {
         &self,
         session: &Session,
         transport: &Transport,
-        first_client: Client,
+        first: SessionClient,
         send: impl Fn(Client, HopTimings) -> Attempting<'a, T, E>,
     ) -> Option<Result<T, E>> {
-        let mut clients = vec![(0, first_client)];
+        let mut clients = vec![(0, first.client.clone())];
         let result = self.race.run(|index| {
             if index == 0 {
                 let timings = self.timings.lock()[0].clone();
@@ -86,7 +86,7 @@ impl Attempts {
             if !session.quota.may_connect() {
                 return None;
             }
-            let client = session.build(transport).ok()?;
+            let client = session.build(transport, &first.tls).ok()?;
             clients.push((index, client.clone()));
             let race = Some((self.race.clone(), index));
             let timings = HopTimings::new(self.peer_filter.clone(), Arc::clone(&self.opening), race);

@@ -160,7 +160,7 @@ impl Hop {
     /// error comes from the network or the server.
     async fn send(&mut self, exchange: &Exchange) -> Result<reqwest::Result<reqwest::Response>, Error> {
         let (session, parts) = (&exchange.context.session, &exchange.request);
-        let client = session.client(&exchange.transport);
+        let client = session.client(&exchange.transport).await;
         if client.is_err() {
             session.quota.check_host()?;
         }

@@ -95,34 +95,31 @@ impl HostRequest for Context {
         Ok(())
     }
 
-    fn ca(&mut self, request: Resource<Request>, path: String) -> wasmtime::Result<Result<(), String>> {
+    async fn ca(&mut self, request: Resource<Request>, path: String) -> wasmtime::Result<Result<(), String>> {
         let path = match self.file(&path) {
             Ok(path) => path,
             Err(why) => return Ok(Err(why)),
         };
         // The file is read here, so that `check` reports what is wrong with it.
-        let tls_config = self.shared.http.tls_configs.get(&Trust::CaFile(path.clone()), None);
+        let tls_config = self.shared.http.tls_config(&Trust::CaFile(path.clone()), None, &self.files).await;
         self.check_files(&tls_config)?;
         self.table.get_mut(&request)?.ca_file = Some(path);
         Ok(tls_config.map(drop))
     }
 
-    fn client_certificate(
+    async fn client_certificate(
         &mut self,
         request: Resource<Request>,
         certificate: String,
         key: String,
     ) -> wasmtime::Result<Result<(), String>> {
         let key_setting = self.probe.file_pointer(&key).map(Arc::from);
-        let files = self
-            .file(&certificate)
-            .and_then(|certificate| Ok(ClientCertFiles { certificate, key: self.key_file(&key)? }));
-        let files = match files {
-            Ok(files) => files,
-            Err(why) => return Ok(Err(why)),
+        let files = match (self.file(&certificate), self.key_file(&key).await) {
+            (Ok(certificate), Ok(key)) => ClientCertFiles { certificate, key },
+            (Err(why), _) | (_, Err(why)) => return Ok(Err(why)),
         };
         // The files are read here, so that `check` reports what is wrong with them.
-        let tls_config = self.shared.http.tls_configs.get(&Trust::System, Some(&files));
+        let tls_config = self.shared.http.tls_config(&Trust::System, Some(&files), &self.files).await;
         self.check_files(&tls_config)?;
         let request = self.table.get_mut(&request)?;
         request.transport.client_cert = Some(files);
@@ -277,7 +274,7 @@ impl HostRequest for Context {
             Ok(transport) => transport,
             Err(why) => return Ok(Err(Error::Other(why))),
         };
-        let client = self.http.client(&transport);
+        let client = self.http.client(&transport).await;
         self.check_files(&client)?;
         if let Err(why) = client {
             return Ok(Err(Error::Other(why)));

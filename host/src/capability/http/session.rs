@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 use reqwest::Client;
 use rustls::ClientConfig;
 
+use crate::capability::file_calls::FileCalls;
 use crate::capability::host_lookup::HostLookup;
 use crate::capability::http::cookies::Cookies;
 use crate::capability::http::resolve::Resolver;
@@ -29,30 +30,48 @@ pub struct Session {
     /// The cookies of requests that send and store them.
     pub cookies: Arc<Cookies>,
     lookup: HostLookup,
-    /// A client, which is a pool of connections, for each transport.
-    clients: Arc<Mutex<Vec<(Transport, Client)>>>,
+    files: FileCalls,
+    /// A client for each transport.
+    clients: Arc<Mutex<Vec<(Transport, SessionClient)>>>,
+}
+
+/// A client, which is a pool of connections.
+#[derive(Clone)]
+pub struct SessionClient {
+    /// The client itself.
+    pub client: Client,
+    /// The TLS configuration that the client is built with.
+    pub tls: Arc<ClientConfig>,
 }
 
 impl Session {
-    /// Returns a session without connections and cookies. It resolves names by `lookup`.
-    pub fn new(shared: Arc<SharedState>, quota: Quota, lookup: HostLookup) -> Self {
-        Self { quota, shared, cookies: Arc::default(), lookup, clients: Arc::default() }
+    /// Returns a session without connections and cookies. It resolves names by `lookup`, and reads certificates by `files`.
+    pub fn new(shared: Arc<SharedState>, quota: Quota, lookup: HostLookup, files: FileCalls) -> Self {
+        Self { quota, shared, cookies: Arc::default(), lookup, files, clients: Arc::default() }
     }
 
     /// Returns the client for a transport, and builds it if there is none yet.
     ///
     /// # Errors
     /// A message for a person if no client can be built, e.g. because a file with certificates cannot be read.
-    pub fn client(&self, transport: &Transport) -> Result<Client, String> {
+    pub async fn client(&self, transport: &Transport) -> Result<SessionClient, String> {
         /// The maximum number of clients, more than a well-behaved probe needs. Before another is added, all are
         /// dropped.
         const MAX_CLIENTS: usize = 100;
+        let find = |clients: &[(Transport, SessionClient)]| {
+            clients.iter().find(|(known, _)| known == transport).map(|(_, client)| client.clone())
+        };
         self.close_idle_if_full();
-        let mut clients = self.clients.lock();
-        if let Some((_, client)) = clients.iter().find(|(client_transport, _)| client_transport == transport) {
-            return Ok(client.clone());
+        if let Some(client) = find(&self.clients.lock()) {
+            return Ok(client);
         }
-        let client = self.build(transport)?;
+        let tls = self.shared.tls_config(&transport.trust, transport.client_cert.as_ref(), &self.files).await?;
+        let client = SessionClient { client: self.build(transport, &tls)?, tls };
+        let mut clients = self.clients.lock();
+        // Another exchange may have built one meanwhile.
+        if let Some(client) = find(&clients) {
+            return Ok(client);
+        }
         if clients.len() == MAX_CLIENTS {
             clients.clear();
         }
@@ -71,17 +90,17 @@ impl Session {
     /// Replaces the client for a transport.
     pub fn set_client(&self, transport: &Transport, client: Client) {
         if let Some((_, known)) = self.clients.lock().iter_mut().find(|(known, _)| known == transport) {
-            *known = client;
+            known.client = client;
         }
     }
 
-    /// Builds a client for a transport.
+    /// Builds a client for a transport, whose TLS configuration is `tls`.
     ///
     /// # Errors
-    /// Returns the errors of [`Session::client`].
-    pub fn build(&self, transport: &Transport) -> Result<Client, String> {
-        let Transport { trust, client_cert, http_version, .. } = transport;
-        let mut tls = ClientConfig::clone(&*self.shared.tls_configs.get(trust, client_cert.as_ref())?);
+    /// A message for a person.
+    pub fn build(&self, transport: &Transport, tls: &ClientConfig) -> Result<Client, String> {
+        let http_version = &transport.http_version;
+        let mut tls = tls.clone();
         match http_version {
             None => {}
             Some(HttpVersion::Http1) => tls.alpn_protocols.retain(|protocol| protocol != b"h2"),

@@ -15,6 +15,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{CipherSuite, ClientConfig, NamedGroup, RootCertStore};
 
+use crate::capability::blocking_pool::MayBlock;
 use crate::capability::http::cert_verifier::{RecordingVerifier, Verification};
 use crate::capability::http::timing_hooks::HopTimings;
 use crate::capability::regular_file;
@@ -71,39 +72,48 @@ impl TlsConfigs {
         Self { provider, system, unverified, with_files: Mutex::default() }
     }
 
-    /// Returns the configuration for a kind of trust and a client certificate.
+    /// Returns the configuration for a kind of trust and a client certificate, or `None` if it needs files.
+    pub fn without_files(&self, trust: &Trust, client_cert: Option<&ClientCertFiles>) -> Option<Arc<ClientConfig>> {
+        match (trust, client_cert) {
+            (Trust::System, None) => Some(Arc::clone(&self.system)),
+            (Trust::Unverified, None) => Some(Arc::clone(&self.unverified)),
+            _ => None,
+        }
+    }
+
+    /// Returns the configuration for a kind of trust and a client certificate. Reads their files, unless they have been
+    /// read and have not changed since.
     ///
     /// # Errors
     /// A message for a person if a file cannot be read, is no PEM file, or has no usable certificate or key.
-    pub fn get(&self, trust: &Trust, client_cert: Option<&ClientCertFiles>) -> Result<Arc<ClientConfig>, String> {
-        match (trust, client_cert) {
-            (Trust::System, None) => return Ok(Arc::clone(&self.system)),
-            (Trust::Unverified, None) => return Ok(Arc::clone(&self.unverified)),
-            _ => {}
-        }
+    pub fn read(
+        &self,
+        trust: &Trust,
+        client_cert: Option<&ClientCertFiles>,
+        may_block: &MayBlock,
+    ) -> Result<Arc<ClientConfig>, String> {
         let ca_file = if let Trust::CaFile(path) = trust { Some(path) } else { None };
         let files = ca_file.into_iter().chain(client_cert.iter().flat_map(|files| [&files.certificate, &files.key]));
-        let modified: ModifiedTimes =
-            files.map(|path| std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()).collect();
+        let modified: ModifiedTimes = files.map(|path| regular_file::modified(path, may_block)).collect();
         let key = (trust.clone(), client_cert.cloned());
-        let mut with_files = self.with_files.lock();
-        if let Some((modified_then, cached)) = with_files.get(&key)
+        if let Some((modified_then, cached)) = self.with_files.lock().get(&key)
             && *modified_then == modified
         {
             return Ok(Arc::clone(cached));
         }
+        // The lock is released while files are read: other probes have files of their own.
         let mut built = match trust {
             Trust::System => ClientConfig::clone(&self.system),
             Trust::Unverified => ClientConfig::clone(&self.unverified),
             Trust::CaFile(path) => {
-                config(&self.provider, Verification::by_authorities(read_authorities(path)?, &self.provider))
+                config(&self.provider, Verification::by_authorities(read_authorities(path, may_block)?, &self.provider))
             }
         };
         if let Some(files) = client_cert {
-            built.client_auth_cert_resolver = Arc::new(read_client_cert(&self.provider, files)?);
+            built.client_auth_cert_resolver = Arc::new(read_client_cert(&self.provider, files, may_block)?);
         }
         let built = Arc::new(built);
-        with_files.insert(key, (modified, Arc::clone(&built)));
+        self.with_files.lock().insert(key, (modified, Arc::clone(&built)));
         Ok(built)
     }
 }
@@ -122,10 +132,14 @@ fn provider() -> CryptoProvider {
     provider
 }
 
-fn read_client_cert(provider: &CryptoProvider, files: &ClientCertFiles) -> Result<SingleCertAndKey, String> {
+fn read_client_cert(
+    provider: &CryptoProvider,
+    files: &ClientCertFiles,
+    may_block: &MayBlock,
+) -> Result<SingleCertAndKey, String> {
     let ClientCertFiles { certificate, key } = files;
-    let chain = read_certificates(certificate)?;
-    let text = read_file(key)?;
+    let chain = read_certificates(certificate, may_block)?;
+    let text = read_file(key, may_block)?;
     let private_key = PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
         pem::Error::NoItemsFound => {
             let encrypted = String::from_utf8_lossy(&text).contains("ENCRYPTED PRIVATE KEY");
@@ -143,8 +157,8 @@ fn read_client_cert(provider: &CryptoProvider, files: &ClientCertFiles) -> Resul
     Ok(SingleCertAndKey::from(certified))
 }
 
-fn read_authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let authorities = read_certificates(path)?;
+fn read_authorities(path: &Path, may_block: &MayBlock) -> Result<Vec<CertificateDer<'static>>, String> {
+    let authorities = read_certificates(path, may_block)?;
     if authorities.iter().all(|authority| RootCertStore::empty().add(authority.clone()).is_ok()) {
         Ok(authorities)
     } else {
@@ -152,9 +166,9 @@ fn read_authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, String>
     }
 }
 
-fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+fn read_certificates(path: &Path, may_block: &MayBlock) -> Result<Vec<CertificateDer<'static>>, String> {
     let shown = path.display();
-    let text = read_file(path)?;
+    let text = read_file(path, may_block)?;
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(&text)
         .collect::<Result<_, _>>()
         .map_err(|_| format!("{shown} is not a PEM file of certificates"))?;
@@ -164,10 +178,11 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String
     Ok(certificates)
 }
 
-fn read_file(path: &Path) -> Result<Vec<u8>, String> {
+fn read_file(path: &Path, may_block: &MayBlock) -> Result<Vec<u8>, String> {
     /// Larger than any list of authorities.
     const MAX_FILE_BYTES: u64 = 8 << 20;
-    regular_file::read(path, MAX_FILE_BYTES).map_err(|error| format!("cannot read {}: {error}", path.display()))
+    regular_file::read(path, MAX_FILE_BYTES, may_block)
+        .map_err(|error| format!("cannot read {}: {error}", path.display()))
 }
 
 fn config(provider: &Arc<CryptoProvider>, verification: Verification) -> ClientConfig {

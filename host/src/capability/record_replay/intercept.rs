@@ -215,8 +215,8 @@ intercept! { http::HostRequest as "http.request" {
     external timeout(request: Resource<Request>, milliseconds: u32) -> ();
     external redirects(request: Resource<Request>, limit: u32) -> ();
     external verify_tls(request: Resource<Request>, verify: bool) -> ();
-    external ca(request: Resource<Request>, path: String) -> Result<(), String>;
-    external client_certificate(request: Resource<Request>, certificate: String, key: String) -> Result<(), String>;
+    external_async ca(request: Resource<Request>, path: String) -> Result<(), String>;
+    external_async client_certificate(request: Resource<Request>, certificate: String, key: String) -> Result<(), String>;
     external authenticate(request: Resource<Request>, setting: String) -> Result<(), String>;
     external cookies(request: Resource<Request>, keep: bool) -> ();
     external compression(request: Resource<Request>, ask: bool) -> ();
@@ -250,13 +250,13 @@ intercept! { ssh::HostClient as "ssh.client" {
     external new(host: String, port: u16) -> Result<Resource<Client>, String>;
     external username(client: Resource<Client>, name: String) -> Result<(), String>;
     external timeout(client: Resource<Client>, milliseconds: u32) -> ();
-    external known_hosts(client: Resource<Client>, path: String) -> Result<(), String>;
+    external_async known_hosts(client: Resource<Client>, path: String) -> Result<(), String>;
     external host_key(client: Resource<Client>, key: String) -> Result<(), String>;
     external accept_new(client: Resource<Client>) -> ();
     external algorithms(client: Resource<Client>, kind: String, names: String) -> Result<(), String>;
-    external identity(client: Resource<Client>, path: String, passphrase: Option<String>) -> Result<(), String>;
+    external_async identity(client: Resource<Client>, path: String, passphrase: Option<String>) -> Result<(), String>;
     external agent(client: Resource<Client>) -> Result<(), String>;
-    external agent_key(client: Resource<Client>, path: String) -> Result<(), String>;
+    external_async agent_key(client: Resource<Client>, path: String) -> Result<(), String>;
     external password(client: Resource<Client>, setting: String) -> Result<(), String>;
     external_async connect(client: Resource<Client>) -> Result<Resource<Session>, ssh::Error>;
     forget drop(client: Resource<Client>) -> ();

@@ -3,6 +3,7 @@
 use russh::client::{AuthResult, Handle};
 use russh::keys::{HashAlg, PublicKey};
 
+use crate::capability::file_calls::FileCalls;
 use crate::capability::ssh::client_handler::ClientHandler;
 use crate::capability::ssh::connection::{Connection, method_names};
 use crate::capability::ssh::credential::Credential;
@@ -39,6 +40,7 @@ impl Connection {
         let Some(client) = &mut self.client else { return Err(Self::closed_error()) };
         let mut attempt = LoginAttempt {
             client: &mut client.handle,
+            files: &self.target.files,
             handshake: &handshake,
             user: &user,
             may_use_sha1: self.target.algorithms.allow_rsa_with_sha1(),
@@ -102,6 +104,7 @@ enum Demand {
 /// One attempt to log in.
 struct LoginAttempt<'a> {
     client: &'a mut Handle<ClientHandler>,
+    files: &'a FileCalls,
     handshake: &'a Handshake,
     user: &'a str,
     /// True if an RSA key may sign with SHA-1.

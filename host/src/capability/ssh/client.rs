@@ -17,7 +17,7 @@ use crate::capability::probe_context::ProbeContext;
 use crate::capability::regular_file;
 use crate::capability::ssh::algorithms::{AllowedAlgorithms, Kind};
 use crate::capability::ssh::connect::connect;
-use crate::capability::ssh::credential::{Credential, load_public_key};
+use crate::capability::ssh::credential::{Credential, agent_socket, load_key, load_public_key};
 use crate::capability::ssh::session::Session;
 use crate::capability::ssh::target::Target;
 use crate::capability::ssh::trust::{AcceptNew, PinnedKey, Trust};
@@ -96,20 +96,22 @@ impl HostClient for Context {
         Ok(())
     }
 
-    fn known_hosts(&mut self, client: Resource<Client>, path: String) -> wasmtime::Result<Result<(), String>> {
+    async fn known_hosts(&mut self, client: Resource<Client>, path: String) -> wasmtime::Result<Result<(), String>> {
         let path = match self.file(&path) {
             Ok(path) => path,
             Err(message) => return Ok(Err(message)),
         };
         self.table.get_mut(&client)?.known_hosts = Some(path.clone());
-        Ok(match regular_file::open(&path) {
+        let shown = path.display().to_string();
+        let opened = self.files.run(move |may_block| regular_file::check_readable(&path, may_block)).await;
+        Ok(match opened.flatten() {
             // The file is created when the first host key is accepted.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
             Err(error) => {
                 self.accounting.quota.check_error(&error)?;
-                Err(format!("cannot read {}: {error}", path.display()))
+                Err(format!("cannot read {shown}: {error}"))
             }
-            Ok(_) => Ok(()),
+            Ok(()) => Ok(()),
         })
     }
 
@@ -145,34 +147,55 @@ impl HostClient for Context {
         })
     }
 
-    fn identity(
+    async fn identity(
         &mut self,
         client: Resource<Client>,
         path: String,
         passphrase: Option<String>,
     ) -> wasmtime::Result<Result<(), String>> {
         let pointer = self.probe.file_pointer(&path);
-        let path = self.key_file(&path);
+        let path = self.key_file(&path).await;
         let passphrase = passphrase.map(|pointer| self.secret_setting(&pointer)).transpose();
         let credential = match (path, passphrase) {
             (Ok(path), Ok(passphrase)) => Credential::Key { path, passphrase },
             (Err(message), _) | (_, Err(message)) => return Ok(Err(message)),
         };
-        self.add_credential(&client, credential, pointer)
+        let added = self.add_credential(&client, credential.clone(), pointer)?;
+        if self.probe.may_send || added.is_err() {
+            return Ok(added);
+        }
+        // While settings are checked, a key that cannot be used is an error. During a run, the session's `authenticate`
+        // reports it.
+        let checked = self.files.run(move |may_block| match credential {
+            Credential::Key { path, passphrase } => load_key(&path, passphrase.as_ref(), may_block).map(drop),
+            Credential::Agent { .. } | Credential::Password(_) => Ok(()),
+        });
+        let checked = checked.await.unwrap_or_else(|error| Err(error.to_string()));
+        if checked.is_err() {
+            self.accounting.quota.check_host()?;
+        }
+        Ok(checked)
     }
 
     fn agent(&mut self, client: Resource<Client>) -> wasmtime::Result<Result<(), String>> {
         if let Err(refusal) = self.probe.policy.grants.check_agent() {
             return Ok(Err(self.refuse(&refusal)));
         }
-        self.add_credential(&client, Credential::Agent { socket: None, key: None }, None)
+        let added = self.add_credential(&client, Credential::Agent { socket: None, key: None }, None)?;
+        let is_checked = !self.probe.may_send;
+        Ok(added.and_then(|()| if is_checked { agent_socket(None).map(drop) } else { Ok(()) }))
     }
 
-    fn agent_key(&mut self, client: Resource<Client>, path: String) -> wasmtime::Result<Result<(), String>> {
+    async fn agent_key(&mut self, client: Resource<Client>, path: String) -> wasmtime::Result<Result<(), String>> {
         if let Err(refusal) = self.probe.policy.grants.check_agent() {
             return Ok(Err(self.refuse(&refusal)));
         }
-        match self.file(&path).and_then(|path| load_public_key(&path)) {
+        let path = match self.file(&path) {
+            Ok(path) => path,
+            Err(message) => return Ok(Err(message)),
+        };
+        let loaded = self.files.run(move |may_block| load_public_key(&path, may_block)).await;
+        match loaded.unwrap_or_else(|error| Err(error.to_string())) {
             Ok(key) => self.add_credential(&client, Credential::Agent { socket: None, key: Some(Box::new(key)) }, None),
             Err(message) => {
                 self.accounting.quota.check_host()?;
@@ -198,7 +221,7 @@ impl HostClient for Context {
         }
         let trust = if client.pinned_keys.is_empty() {
             Trust::KnownHosts {
-                files: client.known_hosts.map_or_else(Trust::default_files, |file| vec![file]),
+                files: client.known_hosts.map_or_else(|| self.shared.known_hosts.clone(), |file| vec![file]),
                 accept_new: client.accept_new.then(|| AcceptNew {
                     hosts: Arc::clone(&self.shared.ssh),
                     probe: self.probe.identity.title.clone(),
@@ -220,6 +243,7 @@ impl HostClient for Context {
             credentials: client.credentials,
             trust,
             timeout,
+            files: self.files.clone(),
         };
         self.accounting.quota.count_request()?;
         let (permit, started) = (self.acquire_connection()?, Instant::now());
@@ -269,9 +293,7 @@ impl Client {
 }
 
 impl Context {
-    /// Adds a credential to a client, and the JSON pointer of the setting that it comes from. While settings are
-    /// checked, also returns what is wrong with the credential. During a run, the session's `authenticate` reports
-    /// that.
+    /// Adds a credential to a client, and the JSON pointer of the setting that it comes from.
     fn add_credential(
         &mut self,
         client: &Resource<Client>,
@@ -283,10 +305,9 @@ impl Context {
         if client.credentials.len() == MAX_CREDENTIALS {
             return Ok(Err(format!("more than {MAX_CREDENTIALS} credentials: servers allow fewer attempts")));
         }
-        let checked = if self.probe.may_send { Ok(()) } else { credential.check() };
         client.credentials.push(credential);
         client.secrets.extend(secret);
-        Ok(checked)
+        Ok(Ok(()))
     }
 
     /// Returns the text of a setting that the guest does not get to see.

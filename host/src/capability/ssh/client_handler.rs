@@ -6,6 +6,8 @@ use russh::client::{ChannelOpenHandle, DisconnectReason, Handler, Msg, Session};
 use russh::keys::{HashAlg, PublicKeyOrCertificate};
 use russh::{Channel, Disconnect, Names};
 
+use crate::capability::blocking_pool::MayBlock;
+use crate::capability::file_calls::FileCalls;
 use crate::capability::ssh::error;
 use crate::capability::ssh::handshake::{Algorithms, Handshake, HostKey};
 use crate::capability::ssh::text::printable_line;
@@ -19,6 +21,8 @@ pub struct ClientHandler {
     pub trust: Arc<Trust>,
     /// The entries of the files of known hosts for this host.
     pub known_host: Arc<KnownHost>,
+    /// Writes the files of known hosts.
+    pub files: FileCalls,
 }
 
 /// The reason why the handler ends a connection.
@@ -49,15 +53,14 @@ impl Handler for ClientHandler {
         let fingerprint = key.fingerprint(HashAlg::Sha256).to_string();
         self.handshake.record(|facts| facts.host_key = Some(HostKey { kind, fingerprint }));
         let (trust, known_host) = (Arc::clone(&self.trust), Arc::clone(&self.known_host));
-        let verify = move || match certificate {
-            Some(certificate) => trust.verify_certificate(&known_host, &certificate),
-            None => trust.verify(&known_host, &key),
+        // This may write a file, and wait for other programs that have locked the file.
+        let verify = move |may_block: &MayBlock| match certificate {
+            Some(certificate) => trust.verify_certificate(&known_host, &certificate, may_block),
+            None => trust.verify(&known_host, &key, may_block),
         };
-        // The key is verified on a blocking thread, since this may write a file, and wait for other programs that have
-        // locked the file.
-        match tokio::task::spawn_blocking(verify).await {
+        match self.files.run(verify).await {
             Ok(verified) => verified.map(|()| true).map_err(HandlerError::HostKey),
-            Err(error) => Err(HandlerError::Protocol(std::io::Error::from(error).into())),
+            Err(error) => Err(HandlerError::Protocol(error.into())),
         }
     }
 

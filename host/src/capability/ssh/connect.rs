@@ -11,6 +11,7 @@ use russh::client::{Config, GexParams, connect_stream};
 use tokio::net::TcpStream;
 
 use crate::capability::address_filter::AddressFilter;
+use crate::capability::file_calls::FileCalls;
 use crate::capability::happy_eyeballs::{Race, add_spans};
 use crate::capability::host_lookup::HostLookup;
 use crate::capability::net_errors::{is_refusal, lookup_error};
@@ -66,7 +67,7 @@ async fn establish(
 ) -> Result<(RusshClient, Server), Error> {
     let host = target.host.trim_matches(['[', ']']).to_owned();
     let (trust, port) = (Arc::new(target.trust.clone()), target.port);
-    let known_host = read_known_host(&trust, &host, port, budget, permit.quota()).await?;
+    let known_host = read_known_host(&trust, &host, port, budget, &target.files, permit.quota()).await?;
 
     let started = Instant::now();
     let resolved = resolve(&host, port, budget, lookup, permit.quota(), span).await;
@@ -95,7 +96,8 @@ async fn establish(
 
     let handshake = span.handshake();
     let (stream, stream_guard) = InstrumentedStream::new(stream, permit, handshake.clone());
-    let handler = ClientHandler { handshake: handshake.clone(), trust, known_host: Arc::new(known_host) };
+    let files = target.files.clone();
+    let handler = ClientHandler { handshake: handshake.clone(), trust, known_host: Arc::new(known_host), files };
     let started = Instant::now();
     let (handle, facts) = exchange_keys(stream, handler, &target.algorithms, budget, &handshake, remote).await;
     span.record_handshake(started, &facts, handle.as_ref().err());
@@ -107,10 +109,11 @@ async fn read_known_host(
     host: &str,
     port: u16,
     budget: TimeBudget,
+    files: &FileCalls,
     quota: &Quota,
 ) -> Result<KnownHost, Error> {
     let (trust, host) = (Arc::clone(trust), host.to_owned());
-    let reading = tokio::task::spawn_blocking(move || trust.known_host(&host, port));
+    let reading = files.run(move |may_block| trust.known_host(&host, port, may_block));
     let known_host = budget.wait_for(reading, || "reading the known hosts".to_owned()).await?;
     known_host.map_err(|error| {
         _ = quota.check_host();
@@ -227,8 +230,13 @@ async fn exchange_keys(
         channel_buffer_size: 8,
         ..Config::default()
     };
+    let quota = handler.files.0.quota().clone();
     let connecting = connect_stream(Arc::new(config), stream, handler);
     let connected = tokio::time::timeout(budget.remaining(), connecting).await;
+    if connected.is_err() {
+        // A file of known hosts may be locked.
+        _ = quota.check_file_calls();
+    }
     let facts = handshake.read();
     let handle = match connected {
         Ok(Ok(handle)) => Ok(handle),

@@ -2,13 +2,14 @@
 //!
 //! No message and no `Debug` output contains a passphrase, a password or a private key.
 
-use std::io::Read;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use russh::keys::ssh_key::certificate::CertType;
 use russh::keys::{Certificate, HashAlg, PrivateKey, PublicKey, decode_secret_key};
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::capability::blocking_pool::MayBlock;
 use crate::capability::net_errors::lower_first;
 use crate::capability::regular_file;
 use crate::capability::ssh::text::io_message;
@@ -35,20 +36,6 @@ pub enum Credential {
     Password(SecretString),
 }
 
-impl Credential {
-    /// Checks the credential without a connection. Reads and decrypts a private key, which is slow by design.
-    ///
-    /// # Errors
-    /// A sentence that says why the credential cannot be used.
-    pub fn check(&self) -> Result<(), String> {
-        match self {
-            Self::Key { path, passphrase } => load_key(path, passphrase.as_ref()).map(drop),
-            Self::Agent { socket, .. } => agent_socket(socket.as_deref()).map(drop),
-            Self::Password(_) => Ok(()),
-        }
-    }
-}
-
 /// Returns the path of the agent's socket: `socket`, or else the value of `SSH_AUTH_SOCK`.
 ///
 /// # Errors
@@ -59,20 +46,21 @@ pub fn agent_socket(socket: Option<&Path>) -> Result<PathBuf, String> {
     socket.ok_or_else(|| "there is no agent: SSH_AUTH_SOCK is not set".to_owned())
 }
 
-/// Reads a private key from a file of at most 64 KiB, in the format of OpenSSH, PEM, PKCS#8 or `PuTTY`.
+/// Reads a private key from a file of at most 64 KiB, in the format of OpenSSH, PEM, PKCS#8 or `PuTTY`. Decrypts the key,
+/// which is slow by design.
 ///
 /// # Errors
 /// A sentence that says what is wrong with the file or its passphrase.
-pub fn load_key(path: &Path, passphrase: Option<&SecretString>) -> Result<PrivateKey, String> {
-    decode_key(&read_key_file(path)?, passphrase).map_err(|error| error.message(path))
+pub fn load_key(path: &Path, passphrase: Option<&SecretString>, may_block: &MayBlock) -> Result<PrivateKey, String> {
+    decode_key(&read_key_file(path, may_block)?, passphrase).map_err(|error| error.message(path))
 }
 
 /// Reads a public key, or the key of a certificate, from a file of at most 64 KiB, in OpenSSH's format.
 ///
 /// # Errors
 /// A sentence that says what is wrong with the file.
-pub fn load_public_key(path: &Path) -> Result<PublicKey, String> {
-    let text = read_key_file(path)?;
+pub fn load_public_key(path: &Path, may_block: &MayBlock) -> Result<PublicKey, String> {
+    let text = read_key_file(path, may_block)?;
     let certified = || Certificate::from_openssh(text.trim()).map(|certificate| key_of(&certificate));
     PublicKey::from_openssh(text.trim()).or_else(|_| certified()).map_err(|_| {
         let path = path.display();
@@ -89,15 +77,19 @@ pub fn load_public_key(path: &Path) -> Result<PublicKey, String> {
 ///
 /// # Errors
 /// A sentence that says what is wrong with the file.
-pub fn load_certificate(key_path: &Path, key: &PrivateKey) -> Result<Option<(PathBuf, Certificate)>, String> {
+pub fn load_certificate(
+    key_path: &Path,
+    key: &PrivateKey,
+    may_block: &MayBlock,
+) -> Result<Option<(PathBuf, Certificate)>, String> {
     let mut name = key_path.as_os_str().to_owned();
     name.push("-cert.pub");
     let path = PathBuf::from(name);
-    if !path.exists() {
+    if !regular_file::exists(&path, may_block) {
         return Ok(None);
     }
     let shown = path.display();
-    let certificate = Certificate::from_openssh(read_key_file(&path)?.trim())
+    let certificate = Certificate::from_openssh(read_key_file(&path, may_block)?.trim())
         .map_err(|_| format!("{shown} holds no certificate of OpenSSH's format"))?;
     if certificate.public_key() != key.public_key().key_data() {
         return Err(format!("{shown} is the certificate of another key than {}", key_path.display()));
@@ -108,16 +100,13 @@ pub fn load_certificate(key_path: &Path, key: &PrivateKey) -> Result<Option<(Pat
     Ok(Some((path, certificate)))
 }
 
-fn read_key_file(path: &Path) -> Result<String, String> {
+fn read_key_file(path: &Path, may_block: &MayBlock) -> Result<String, String> {
     /// The maximum size of the file, larger than that of any key.
     const MAX_FILE_BYTES: u64 = 64 << 10;
     let shown = path.display();
-    let mut text = String::new();
-    let read = regular_file::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text));
-    match read {
-        Ok(_) if text.len() as u64 > MAX_FILE_BYTES => Err(format!("{shown} is too large for a key")),
-        Ok(_) => Ok(text),
-        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Err(KeyFileError::NoKey.message(path)),
+    match regular_file::read(path, MAX_FILE_BYTES, may_block) {
+        Ok(bytes) => String::from_utf8(bytes).map_err(|_| KeyFileError::NoKey.message(path)),
+        Err(error) if error.kind() == ErrorKind::FileTooLarge => Err(format!("{shown} is too large for a key")),
         Err(error) => Err(format!("{shown}: {}", io_message(&error))),
     }
 }
@@ -199,6 +188,10 @@ mod tests {
     use std::process::Command;
 
     use super::*;
+
+    fn load_key(path: &Path, passphrase: Option<&SecretString>) -> Result<PrivateKey, String> {
+        super::load_key(path, passphrase, &MayBlock::in_test())
+    }
 
     /// Generates a key with `ssh-keygen`, and loads it.
     #[track_caller]

@@ -1,12 +1,13 @@
 //! The parameters of a connection.
 
+use crate::capability::file_calls::FileCalls;
 use crate::capability::ssh::algorithms::AllowedAlgorithms;
 use crate::capability::ssh::credential::Credential;
 use crate::capability::ssh::trust::Trust;
 use crate::capability::timeout::Timeout;
 
 /// The server to connect to, the user to log in as, and the host keys to trust.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Target {
     /// A name or an IP address; an IPv6 address may be in brackets.
     pub host: String,
@@ -22,4 +23,6 @@ pub struct Target {
     pub trust: Trust,
     /// The time for all that happens on the connection.
     pub timeout: Timeout,
+    /// Reads the files of keys and known hosts, and writes the latter.
+    pub files: FileCalls,
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use russh::keys::ssh_key::Fingerprint;
 use russh::keys::{Algorithm, Certificate, PublicKey};
 
+use crate::capability::blocking_pool::MayBlock;
 use crate::capability::ssh::known_hosts::describe_key;
 use crate::capability::ssh::text::join_list;
 use crate::capability::ssh::trust::certificate::CertificateError;
@@ -43,19 +44,13 @@ pub enum PinnedKey {
 }
 
 impl Trust {
-    /// Returns the files that OpenSSH reads by default: the user's and the system's.
-    pub fn default_files() -> Vec<PathBuf> {
-        let user = std::env::home_dir().map(|home| home.join(".ssh/known_hosts"));
-        user.into_iter().chain([PathBuf::from("/etc/ssh/ssh_known_hosts")]).collect()
-    }
-
     /// Reads the files, and returns their entries for a host, with the accepted keys that could not be written to the
     /// first file.
-    pub fn known_host(&self, host: &str, port: u16) -> KnownHost {
+    pub fn known_host(&self, host: &str, port: u16, may_block: &MayBlock) -> KnownHost {
         let mut known_host = KnownHost::empty(host, port);
         if let Self::KnownHosts { files, accept_new } = self {
             for file in files {
-                known_host.read_file(file);
+                known_host.read_file(file, may_block);
             }
             if let (Some(accept_new), Some(file)) = (accept_new, files.first()) {
                 accept_new.hosts.merge_into(&mut known_host, file);
@@ -90,12 +85,17 @@ impl Trust {
     ///
     /// # Errors
     /// A sentence that says why neither the certificate nor its key is trusted, and what to do about it.
-    pub fn verify_certificate(&self, known_host: &KnownHost, certificate: &Certificate) -> Result<(), String> {
+    pub fn verify_certificate(
+        &self,
+        known_host: &KnownHost,
+        certificate: &Certificate,
+        may_block: &MayBlock,
+    ) -> Result<(), String> {
         match certificate::check(certificate, known_host) {
             Ok(()) => Ok(()),
             Err(CertificateError::Revoked(message)) => Err(message),
             Err(CertificateError::Unusable(message)) => {
-                let verified = self.verify(known_host, &key_of(certificate));
+                let verified = self.verify(known_host, &key_of(certificate), may_block);
                 verified.map_err(|of_key| format!("{message}, and {of_key}"))
             }
         }
@@ -105,7 +105,7 @@ impl Trust {
     ///
     /// # Errors
     /// A sentence that says why the key is not trusted, and what to do about it.
-    pub fn verify(&self, known_host: &KnownHost, key: &PublicKey) -> Result<(), String> {
+    pub fn verify(&self, known_host: &KnownHost, key: &PublicKey, may_block: &MayBlock) -> Result<(), String> {
         match self {
             Self::Pinned(pinned_keys) if pinned_keys.iter().any(|pinned| pinned.matches(key)) => Ok(()),
             Self::Pinned(pinned_keys) => Err(not_pinned_message(pinned_keys, known_host, key)),
@@ -113,7 +113,7 @@ impl Trust {
                 KeyMatch::Known => Ok(()),
                 KeyMatch::Rejected(message) => Err(message),
                 KeyMatch::Unknown => match (accept_new, files.first()) {
-                    (Some(accept_new), Some(file)) => accept_new.accept(known_host, key, file),
+                    (Some(accept_new), Some(file)) => accept_new.accept(known_host, key, file, may_block),
                     (_, file) => Err(known_host.unknown_key_message(key, file.map(PathBuf::as_path))),
                 },
             },

@@ -26,13 +26,12 @@ impl LoginAttempt<'_> {
         passphrase: Option<SecretString>,
     ) -> Result<Answer, russh::Error> {
         let file = path.to_owned();
-        // The key is loaded on a blocking thread, since the key derivation of an encrypted key is slow by design.
-        let loaded = tokio::task::spawn_blocking(move || {
-            let key = credential::load_key(&file, passphrase.as_ref())?;
-            let certificate = credential::load_certificate(&file, &key);
+        let loaded = self.files.run(move |may_block| {
+            let key = credential::load_key(&file, passphrase.as_ref(), may_block)?;
+            let certificate = credential::load_certificate(&file, &key, may_block);
             Ok::<_, String>((key, certificate))
         });
-        let (key, certificate) = match loaded.await.map_err(std::io::Error::from)? {
+        let (key, certificate) = match loaded.await? {
             Ok((key, certificate)) => (Arc::new(key), certificate),
             Err(message) => return Ok(self.skip_unusable(message)),
         };

@@ -1,11 +1,11 @@
 //! Looking up one host in files of known hosts, and matching the key that it has shown.
 
-use std::fs::File;
-use std::io::{self, ErrorKind, Read};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use russh::keys::{Algorithm, PublicKey};
 
+use crate::capability::blocking_pool::MayBlock;
 use crate::capability::regular_file;
 use crate::capability::ssh::known_hosts::{self, Line, Marker, describe_key};
 use crate::capability::ssh::text::io_message;
@@ -51,8 +51,8 @@ impl KnownHost {
 
     /// Adds the entries of a file. A file that does not exist counts as empty; other errors are added to the
     /// message about an unknown key.
-    pub fn read_file(&mut self, file: &Path) {
-        match regular_file::open(file).and_then(|mut open| read_lossy(&mut open)) {
+    pub fn read_file(&mut self, file: &Path, may_block: &MayBlock) {
+        match regular_file::read_known_hosts(file, may_block) {
             Ok(text) => self.add_text(file, &text),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => self.read_errors.push(format!("{} cannot be read: {}", file.display(), io_message(&error))),
@@ -169,12 +169,4 @@ impl KnownHost {
     fn own_entries(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(|entry| entry.line.marker == Marker::None && !entry.line.is_portless)
     }
-}
-
-/// Reads a file as UTF-8 with replacement characters, since a comment may be in another encoding. Reads 64 MiB at most.
-pub fn read_lossy(file: &mut File) -> io::Result<String> {
-    const MAX_FILE_BYTES: u64 = 64 << 20;
-    let mut bytes = Vec::new();
-    file.take(MAX_FILE_BYTES).read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

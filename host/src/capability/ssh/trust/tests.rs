@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::sync::Arc;
 
 use russh::keys::HashAlg;
 
@@ -13,6 +14,14 @@ fn key(text: &str) -> PublicKey {
     PublicKey::from_openssh(text).expect("the test key is valid")
 }
 
+fn known_host(trust: &Trust, host: &str, port: u16) -> KnownHost {
+    trust.known_host(host, port, &MayBlock::in_test())
+}
+
+fn verify_key(trust: &Trust, known_host: &KnownHost, shown: &str) -> Result<(), String> {
+    trust.verify(known_host, &key(shown), &MayBlock::in_test())
+}
+
 fn write_known_hosts(text: &str) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a temporary directory can be created");
     let file = folder.path().join("known_hosts");
@@ -24,7 +33,7 @@ fn write_known_hosts(text: &str) -> (tempfile::TempDir, PathBuf) {
 fn verify(text: &str, host: &str, port: u16, shown: &str) -> Result<(), String> {
     let (_folder, file) = write_known_hosts(text);
     let trust = Trust::KnownHosts { files: vec![file.clone()], accept_new: None };
-    let verified = trust.verify(&trust.known_host(host, port), &key(shown));
+    let verified = verify_key(&trust, &known_host(&trust, host, port), shown);
     verified.map_err(|message| message.replace(&file.display().to_string(), "FILE"))
 }
 
@@ -62,7 +71,7 @@ fn mentions_files_that_cannot_be_read() {
     let folder = tempfile::tempdir().expect("a temporary directory can be created");
     let absent = folder.path().join("absent");
     let trust = Trust::KnownHosts { files: vec![absent, folder.path().to_owned()], accept_new: None };
-    let message = trust.verify(&trust.known_host("h", 22), &key(ED)).expect_err("an unknown key is not trusted");
+    let message = verify_key(&trust, &known_host(&trust, "h", 22), ED).expect_err("an unknown key is not trusted");
     assert!(message.contains("cannot be read: it is not a regular file)"), "{message}");
 }
 
@@ -95,7 +104,7 @@ fn prefers_the_types_of_known_keys() {
     let (_folder, file) = write_known_hosts(&format!("h {EC}\n"));
     let all = russh::Preferred::DEFAULT.key;
     let names = |trust: &Trust, host: &str| -> Vec<String> {
-        let preferred = trust.preferred_algorithms(&trust.known_host(host, 22), &all);
+        let preferred = trust.preferred_algorithms(&known_host(&trust, host, 22), &all);
         assert_eq!(preferred.len(), all.len());
         preferred.iter().take(2).map(|algorithm| algorithm.as_str().to_owned()).collect()
     };
@@ -112,7 +121,7 @@ fn accepts_pinned_keys_only() {
     let verify = |pinned: &[&str], shown: &str| {
         let keys = pinned.iter().map(|text| PinnedKey::parse(text).expect("the pinned key is valid"));
         let trust = Trust::Pinned(keys.collect());
-        trust.verify(&trust.known_host("h", 22), &key(shown))
+        verify_key(&trust, &known_host(&trust, "h", 22), shown)
     };
     for pinned in [ED, ED_FINGERPRINT, &format!("{ED_FINGERPRINT}="), &format!("{ED} me@home"), &format!("h {ED}")] {
         assert_eq!(verify(&[pinned], ED), Ok(()));
@@ -151,27 +160,27 @@ fn a_new_host_is_written_to_the_file_once() {
     let trust = accept_new_trust(&file);
     std::thread::scope(|scope| {
         for _ in 0..8 {
-            scope.spawn(|| assert_eq!(trust.verify(&trust.known_host("h", 2222), &key(ED)), Ok(())));
+            scope.spawn(|| assert_eq!(verify_key(&trust, &known_host(&trust, "h", 2222), ED), Ok(())));
         }
     });
     assert_eq!(std::fs::read_to_string(&file).expect("the file was written"), format!("[h]:2222 {ED}\n"));
     let mode = std::os::unix::fs::MetadataExt::mode(&file.metadata().expect("the file was created"));
     assert_eq!(mode & 0o777, 0o600);
     // Once a host is known, another key is not trusted.
-    let message = trust.verify(&trust.known_host("h", 2222), &key(OTHER)).expect_err("a changed key is not trusted");
+    let message = verify_key(&trust, &known_host(&trust, "h", 2222), OTHER).expect_err("a changed key is not trusted");
     assert!(message.contains("has changed"), "{message}");
-    assert!(trust.verify(&trust.known_host("h", 2222), &key(EC)).is_err());
+    assert!(verify_key(&trust, &known_host(&trust, "h", 2222), EC).is_err());
 }
 
 #[test]
 fn a_host_that_another_program_has_added_is_known() {
     let (_folder, file) = write_known_hosts("# no newline");
     let trust = accept_new_trust(&file);
-    let before = trust.known_host("h", 22);
-    assert_eq!(trust.verify(&before, &key(ED)), Ok(()));
+    let before = known_host(&trust, "h", 22);
+    assert_eq!(verify_key(&trust, &before, ED), Ok(()));
     assert_eq!(std::fs::read_to_string(&file).expect("the file can be read"), format!("# no newline\nh {ED}\n"));
-    assert_eq!(trust.verify(&before, &key(ED)), Ok(()));
-    let message = trust.verify(&before, &key(OTHER)).expect_err("the first accepted key is the host's");
+    assert_eq!(verify_key(&trust, &before, ED), Ok(()));
+    let message = verify_key(&trust, &before, OTHER).expect_err("the first accepted key is the host's");
     assert!(message.contains("has changed"), "{message}");
     assert_eq!(std::fs::read_to_string(&file).expect("the file can be read").lines().count(), 2);
 }
@@ -181,8 +190,40 @@ fn a_new_host_that_cannot_be_written_is_stored_in_memory() {
     // A directory has the path of the file.
     let folder = tempfile::tempdir().expect("a temporary directory can be created");
     let trust = accept_new_trust(folder.path());
-    assert_eq!(trust.verify(&trust.known_host("h", 22), &key(ED)), Ok(()));
-    assert_eq!(trust.verify(&trust.known_host("h", 22), &key(ED)), Ok(()));
-    let message = trust.verify(&trust.known_host("h", 22), &key(OTHER)).expect_err("a changed key is not trusted");
+    assert_eq!(verify_key(&trust, &known_host(&trust, "h", 22), ED), Ok(()));
+    assert_eq!(verify_key(&trust, &known_host(&trust, "h", 22), ED), Ok(()));
+    let message = verify_key(&trust, &known_host(&trust, "h", 22), OTHER).expect_err("a changed key is not trusted");
     assert!(message.contains("has changed: memory (not written to "), "{message}");
+}
+
+#[test]
+fn a_file_that_another_program_keeps_locked_blocks_no_other_run() {
+    let (_folder, file) = write_known_hosts("");
+    let (_other_folder, other_file) = write_known_hosts("");
+    let lock = std::fs::File::open(&file).expect("the file can be opened");
+    lock.lock().expect("the file can be locked");
+    let hosts = |max_lock_wait| Arc::new(AcceptedHosts { max_lock_wait, ..AcceptedHosts::default() });
+    let patient = hosts(std::time::Duration::MAX);
+    let trust_in = |hosts: &Arc<AcceptedHosts>, file: &Path| Trust::KnownHosts {
+        files: vec![file.to_owned()],
+        accept_new: Some(AcceptNew { hosts: Arc::clone(hosts), ..AcceptNew::default() }),
+    };
+    std::thread::scope(|scope| {
+        let trust = trust_in(&patient, &file);
+        let waiting = scope.spawn(move || verify_key(&trust, &known_host(&trust, "h", 22), ED));
+        // Runs of other probes read the same file, and write to another one.
+        let other = trust_in(&patient, &other_file);
+        assert_eq!(verify_key(&other, &known_host(&other, "h", 22), ED), Ok(()));
+        known_host(&trust_in(&patient, &file), "h", 22);
+        assert!(!waiting.is_finished());
+        // A run that waits no longer stores the key in memory.
+        let impatient = trust_in(&hosts(std::time::Duration::ZERO), &file);
+        assert_eq!(verify_key(&impatient, &known_host(&impatient, "h", 22), ED), Ok(()));
+        let message =
+            verify_key(&impatient, &known_host(&impatient, "h", 22), OTHER).expect_err("another key is stored");
+        assert!(message.contains("has changed: memory (not written to "), "{message}");
+        lock.unlock().expect("the file can be unlocked");
+        assert_eq!(waiting.join().expect("the thread does not panic"), Ok(()));
+    });
+    assert_eq!(std::fs::read_to_string(&file).expect("the file can be read"), format!("h {ED}\n"));
 }
