@@ -69,26 +69,36 @@ impl RecordReplay {
         matches!(self.mode().as_deref(), Some(Mode::Replay(_)))
     }
 
-    /// Begins an attempt.
-    pub fn begin_attempt(&self) {
+    /// Begins an attempt. `make` opens its span, if it has one of its own, as a local call does.
+    pub fn begin_attempt<T>(&self, recorder: &Recorder, make: impl FnOnce() -> T) -> T {
+        let _exclusive = recorder.exclusive();
         match self.mode().as_deref_mut() {
             Some(Mode::Record(recording)) => recording.begin_attempt(),
             Some(Mode::Replay(replay)) => replay.begin_attempt(),
             None => {}
         }
+        let made = make();
+        self.end_local();
+        made
     }
 
-    /// Begins a local call.
+    /// Makes a local call by `make`. Records what the host has added to the trace and to the log before, and not what the
+    /// call adds, which a replay adds by itself. To tell them apart, exchanges that are in progress add nothing to
+    /// the trace, of `recorder`, or to the log during the call. If the call opens a span, the recording gets the span's id,
+    /// and a replay sets the recorded id.
     ///
     /// # Errors
-    /// [`Halt::Stopped`] when the run that is replayed was stopped by a limit before this call.
-    pub fn local(&self, call: CallRecord) -> Result<(), Halt> {
+    /// [`Halt::Stopped`] when the run that is replayed was stopped by a limit before this call, which is not made then.
+    pub fn local<T>(&self, recorder: &Recorder, call: CallRecord, make: impl FnOnce() -> T) -> Result<T, Halt> {
+        let _exclusive = recorder.exclusive();
         match self.mode().as_deref_mut() {
             Some(Mode::Record(recording)) => recording.local(call),
-            Some(Mode::Replay(replay)) => return replay.local(&call),
+            Some(Mode::Replay(replay)) => replay.local(&call)?,
             None => {}
         }
-        Ok(())
+        let made = make();
+        self.end_local();
+        Ok(made)
     }
 
     /// Returns the limit that ended the recorded attempt, if the replay has made all recorded calls without reaching
@@ -100,9 +110,7 @@ impl RecordReplay {
         }
     }
 
-    /// Ends a local call, or the beginning of an attempt. If a span was opened since [`RecordReplay::local`] or
-    /// [`RecordReplay::begin_attempt`], the recording gets the span's id, and a replay sets the recorded id.
-    pub fn end_local(&self) {
+    fn end_local(&self) {
         match self.mode().as_deref_mut() {
             Some(Mode::Record(recording)) => recording.end_local(),
             Some(Mode::Replay(replay)) => replay.end_local(),
@@ -176,3 +184,6 @@ impl RecordReplay {
         Some(self.0.as_ref()?.lock())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use wasmtime::component::{Linker, ResourceTable};
+use wasmtime_wasi::cli::{WasiCli, WasiCliView};
+use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
+use wasmtime_wasi::p2::bindings::cli::{
+    environment, exit, terminal_input, terminal_output, terminal_stderr, terminal_stdin, terminal_stdout,
+};
+use wasmtime_wasi::p2::bindings::filesystem::{preopens, types};
+use wasmtime_wasi::p2::bindings::sockets::udp;
+use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView};
 use wasmtime_wasi::{I32Exit, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
@@ -34,14 +42,26 @@ mod tcp_streams;
 
 pub use state::Wasi;
 
-/// Adds WASI to `linker`. The interfaces that are recorded, those of sockets among them, are replaced afterwards by
-/// `record_replay::link`.
+/// Adds to `linker` the interfaces of WASI in which the host holds nothing for a guest: their functions return copies of
+/// what the operator has set, or need a handle that no function returns. Their calls are neither counted nor recorded.
+/// `record_replay::link` adds all other interfaces.
 ///
 /// # Errors
 /// When the linker has an item of WASI already, which is a bug.
 pub fn link(linker: &mut Linker<Context>) -> wasmtime::Result<()> {
-    wasmtime_wasi::p2::add_to_linker_async(linker)?;
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
+    environment::add_to_linker::<_, WasiCli>(linker, Context::cli)?;
+    exit::add_to_linker::<_, WasiCli>(linker, Context::cli)?;
+    // There is no terminal.
+    terminal_input::add_to_linker::<_, WasiCli>(linker, Context::cli)?;
+    terminal_output::add_to_linker::<_, WasiCli>(linker, Context::cli)?;
+    terminal_stdin::add_to_linker::<_, WasiCli>(linker, Context::cli)?;
+    terminal_stdout::add_to_linker::<_, WasiCli>(linker, Context::cli)?;
+    terminal_stderr::add_to_linker::<_, WasiCli>(linker, Context::cli)?;
+    // There are no directories.
+    preopens::add_to_linker::<_, WasiFilesystem>(linker, Context::filesystem)?;
+    types::add_to_linker::<_, WasiFilesystem>(linker, Context::filesystem)?;
+    // No UDP socket is created.
+    udp::add_to_linker::<_, WasiSockets>(linker, Context::sockets)
 }
 
 /// Returns the status with which a guest has exited, if the error is an exit.

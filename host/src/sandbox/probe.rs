@@ -227,12 +227,11 @@ impl ProbeShared {
     /// Makes one attempt: one call of the guest's `run`, in a store of its own.
     async fn run_attempt(&self, home: &HomeRuntime, number: u32, handles: RunHandles) -> Attempt {
         let RunHandles { recorder, log, record_replay, evidence } = &handles;
-        record_replay.begin_attempt();
         // Without retries, the attempt has no span of its own: the run's span is enough.
         let max_attempts = self.retries.times + 1;
         let name = || format!("Attempt {number} of {max_attempts}");
-        let span = (max_attempts > 1).then(|| recorder.push("probe.attempt".into(), name()));
-        record_replay.end_local();
+        let span = record_replay
+            .begin_attempt(recorder, || (max_attempts > 1).then(|| recorder.push("probe.attempt".into(), name())));
         let permits = Arc::clone(self.component.executor.cpu_permits());
         let cpu_timer = CpuTimer::new(permits, home.clone(), self.cpu_estimate.starts_with_permit());
         let (mut store, guard) =

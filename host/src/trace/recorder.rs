@@ -1,10 +1,11 @@
 //! The recorder, which builds the trace of a run.
 
 use std::borrow::Cow;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Mutex, MutexGuard, ReentrantMutex, ReentrantMutexGuard};
 
 use super::id::{SpanId, TraceId};
 use super::reachability::HostContact;
@@ -31,12 +32,50 @@ fn bounded_text(mut text: String) -> String {
     text
 }
 
+impl Trace {
+    /// Adds the number of spans that were dropped to the data of the root.
+    pub(super) fn show_dropped(&mut self) {
+        if self.dropped > 0 {
+            let left_out = i64::try_from(self.dropped).unwrap_or(i64::MAX);
+            let data = &mut self.spans[0].data;
+            data.retain(|(key, _)| key != SPANS_LEFT_OUT);
+            data.push((SPANS_LEFT_OUT.into(), Value::Integer(left_out)));
+        }
+    }
+}
+
 /// Builds a trace. All clones write to the same trace.
 ///
 /// The recorder has a stack of the guest's open spans. Spans of the host become children of the innermost of them.
 /// [`Recorder::finish`] ends the spans that are still open.
 #[derive(Clone)]
-pub struct Recorder(Arc<Mutex<OpenTrace>>);
+pub struct Recorder(Arc<SharedTrace>);
+
+struct SharedTrace {
+    /// Locked by each access. A thread that has locked it keeps others from the trace for several accesses.
+    exclusive: ReentrantMutex<()>,
+    state: Mutex<OpenTrace>,
+}
+
+/// The locked trace. The fields are dropped in this order.
+pub(super) struct LockedTrace<'a> {
+    state: MutexGuard<'a, OpenTrace>,
+    _exclusive: ReentrantMutexGuard<'a, ()>,
+}
+
+impl Deref for LockedTrace<'_> {
+    type Target = OpenTrace;
+
+    fn deref(&self) -> &OpenTrace {
+        &self.state
+    }
+}
+
+impl DerefMut for LockedTrace<'_> {
+    fn deref_mut(&mut self) -> &mut OpenTrace {
+        &mut self.state
+    }
+}
 
 /// A trace that is not finished.
 pub(super) struct OpenTrace {
@@ -97,7 +136,7 @@ impl Recorder {
             is_of_component: false,
         };
         let trace = Trace { id, started, spans: vec![root], dropped: 0, contacts: Vec::new() };
-        Self(Arc::new(Mutex::new(OpenTrace {
+        let state = Mutex::new(OpenTrace {
             trace,
             max_spans: max_spans.min(MAX_SPANS),
             epoch: Instant::now(),
@@ -105,7 +144,8 @@ impl Recorder {
             open: vec![true],
             stack: vec![0],
             finished: false,
-        })))
+        });
+        Self(Arc::new(SharedTrace { exclusive: ReentrantMutex::new(()), state }))
     }
 
     /// Returns the id of the trace.
@@ -314,17 +354,19 @@ impl Recorder {
                 span.status = if index == 0 { status } else { unfinished };
             }
         }
-        if trace.dropped > 0 {
-            let left_out = i64::try_from(trace.dropped).unwrap_or(i64::MAX);
-            let data = &mut trace.spans[0].data;
-            data.retain(|(key, _)| key != SPANS_LEFT_OUT);
-            data.push((SPANS_LEFT_OUT.into(), Value::Integer(left_out)));
-        }
+        trace.show_dropped();
         Trace { spans: std::mem::take(&mut trace.spans), contacts: std::mem::take(&mut trace.contacts), ..*trace }
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, OpenTrace> {
-        // The lock is not poisoned by a panic. The spans stay valid, since each write sets one field.
-        self.0.lock()
+    /// Keeps other threads from the trace until the result is dropped: they wait when they access it. The current thread
+    /// accesses it as before.
+    pub fn exclusive(&self) -> ReentrantMutexGuard<'_, ()> {
+        self.0.exclusive.lock()
+    }
+
+    pub(super) fn lock(&self) -> LockedTrace<'_> {
+        // The locks are not poisoned by a panic. The spans stay valid, since each write sets one field.
+        let exclusive = self.exclusive();
+        LockedTrace { state: self.0.state.lock(), _exclusive: exclusive }
     }
 }

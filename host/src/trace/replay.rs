@@ -97,6 +97,12 @@ impl Trace {
         })
     }
 
+    /// Adds to the number of spans that were dropped from a finished trace because it was full.
+    pub fn add_dropped(&mut self, spans: usize) {
+        self.dropped += spans;
+        self.show_dropped();
+    }
+
     /// Adds or replaces a span of a finished trace, as [`Recorder::restore_span`] does.
     pub fn restore_span(&mut self, mut span: Span, parent: Option<SpanId>) {
         let index = self.insert_index(&mut span, parent);

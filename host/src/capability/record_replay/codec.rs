@@ -104,6 +104,27 @@ pub fn forget<T: 'static>(handle: &Resource<T>, table: &mut ResourceTable) -> wa
     Ok(())
 }
 
+/// An argument of a call that takes ownership of a resource.
+pub trait GivenResource {
+    /// Drops the resource in a replay, where the call is not made.
+    fn forget(&self, table: &mut ResourceTable);
+}
+
+impl<T: 'static> GivenResource for Resource<T> {
+    fn forget(&self, table: &mut ResourceTable) {
+        // An error means that the guest has used a handle twice, at which the recorded run has stopped.
+        let _ = forget(self, table);
+    }
+}
+
+impl<T: 'static> GivenResource for Option<Resource<T>> {
+    fn forget(&self, table: &mut ResourceTable) {
+        if let Some(resource) = self {
+            resource.forget(table);
+        }
+    }
+}
+
 /// Returns the handle that a placeholder's resource had in the recorded run. Returns `None` if `handle` is not a
 /// placeholder's.
 pub fn recorded_handle(handle: u32, table: &ResourceTable) -> Option<u32> {

@@ -66,6 +66,17 @@ pub trait FunctionResult: CallResult {
     fn exceeded(exceeded: Exceeded) -> Self;
 }
 
+/// What the host keeps of a call that was made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// Nothing of the arguments, or a part of bounded size.
+    Nothing,
+    /// The arguments.
+    Arguments,
+    /// The arguments, and what the resources contain that the call took ownership of.
+    ArgumentsAndGiven,
+}
+
 /// The arguments of one call that is being made.
 pub struct CallArguments {
     arguments: Option<HeldBytes>,
@@ -103,9 +114,8 @@ pub fn hold_arguments<R: CallResult>(
 }
 
 impl HeldArguments {
-    /// Counts the arguments of a call that was made for as long as the host may keep them. If `keeps_arguments` is
-    /// false, they are no longer counted.
-    pub fn settle<R: CallResult>(&mut self, call: CallArguments, result: &R, keeps_arguments: bool) {
+    /// Counts the arguments of a call that was made for as long as the host may keep them, which `kept` says.
+    pub fn settle<R: CallResult>(&mut self, call: CallArguments, result: &R, kept: Kept) {
         let CallArguments { arguments, resource, target, given } = call;
         let returned = result.resource();
         let of_given: Vec<_> = given.iter().filter_map(|handle| self.by_resource.remove(handle)).collect();
@@ -113,8 +123,10 @@ impl HeldArguments {
             // The returned resource may contain those that the call took, as a request contains its headers. So their
             // bytes count until the returned resource is dropped.
             resource.into_iter().chain(of_given).for_each(|bytes| self.add(Some(returned), bytes));
+        } else if kept == Kept::ArgumentsAndGiven {
+            of_given.into_iter().for_each(|bytes| self.add(None, bytes));
         }
-        if let (true, Some(bytes)) = (keeps_arguments, arguments) {
+        if let (true, Some(bytes)) = (kept != Kept::Nothing, arguments) {
             self.add(returned.or(target), bytes);
         }
     }

@@ -23,6 +23,9 @@
 //!   arguments
 //!   count during the call alone.
 //! - `[copy]`: the function returns a copy of the resource that it is called on, whose size counts as well.
+//! - `[contents]`: the function takes resources, and the call is recorded with what they contain: by a function with the
+//!   same name in a module `contents`. In a replay, the resources are dropped. What they contain counts until the returned
+//!   resource is dropped, or to the end of the attempt if none is returned.
 
 use wasmtime::component::Resource;
 
@@ -32,7 +35,7 @@ use crate::capability::http::{Request, Response};
 use crate::capability::record_replay::call::CallRecord;
 use crate::capability::record_replay::codec::{ReplayResult, forget, recorded_handle};
 use crate::capability::record_replay::halt::Halt;
-use crate::capability::record_replay::held_arguments::{FunctionResult, HeldArgument, hold_arguments};
+use crate::capability::record_replay::held_arguments::{FunctionResult, HeldArgument, Kept, hold_arguments};
 use crate::capability::span::Span;
 use crate::capability::ssh::{Client, Session};
 
@@ -64,25 +67,24 @@ macro_rules! intercept {
     (@local $host:path as $name:literal of $view:ident, [$($note:ident)?] $function:ident($($arg:ident: $type:ty),*) -> $result:ty) => {
         fn $function(&mut self, $($arg: $type),*) -> $result {
             let Self(context) = self;
-            let call = context.call_record(|| intercept!(@call $name, $function, $($arg),*));
-            let is_recorded = call.is_some();
-            if let Some(Err(halt)) = call.map(|call| context.run.record_replay.local(call)) {
-                return Err(halt.into());
-            }
-            let result = intercept!(@make $result, [$($note)?] $host, $view, context, $function, $($arg),*);
-            if is_recorded {
-                context.run.record_replay.end_local();
-            }
-            result
+            let Some(call) = context.call_record(|| intercept!(@call $name, $function, $($arg),*)) else {
+                return intercept!(@make $result, [$($note)?] $host, $view, context, $function, $($arg),*);
+            };
+            let run = context.run.clone();
+            let made = run.record_replay.local(&run.recorder, call, || {
+                intercept!(@make $result, [$($note)?] $host, $view, context, $function, $($arg),*)
+            });
+            made.unwrap_or_else(|halt| Err(halt.into()))
         }
     };
     (@external $host:path as $name:literal of $view:ident, [$($note:ident)?] $function:ident($($arg:ident: $type:ty),*) -> $result:ty) => {
         fn $function(&mut self, $($arg: $type),*) -> $result {
             let Self(context) = self;
-            let Some(call) = context.call_record(|| intercept!(@call $name, $function, $($arg),*)) else {
+            let Some(call) = context.call_record(|| intercept!(@call [$($note)?] context, $name, $function, $($arg),*)) else {
                 return intercept!(@make $result, [$($note)?] $host, $view, context, $function, $($arg),*);
             };
             if let Some(recorded) = context.recorded_result(call) {
+                intercept!(@forget_given [$($note)?] context, $($arg),*);
                 return recorded;
             }
             let result = intercept!(@make $result, [$($note)?] $host, $view, context, $function, $($arg),*);
@@ -107,15 +109,19 @@ macro_rules! intercept {
     (@forget $host:path as $name:literal of $view:ident, [$($note:ident)?] $function:ident($arg:ident: $type:ty) -> $result:ty) => {
         fn $function(&mut self, $arg: $type) -> $result {
             let Self(context) = self;
-            let call = context.call_record(|| intercept!(@call $name, $function, $arg));
-            if let Some(Err(halt)) = call.map(|call| context.run.record_replay.local(call)) {
-                return Err(halt.into());
-            }
-            if context.run.record_replay.is_replay() {
-                forget(&$arg, &mut context.table)
-            } else {
-                intercept!(@make $result, [$($note)?] $host, $view, context, $function, $arg)
-            }
+            let Some(call) = context.call_record(|| intercept!(@call $name, $function, $arg)) else {
+                return intercept!(@make $result, [$($note)?] $host, $view, context, $function, $arg);
+            };
+            let run = context.run.clone();
+            let is_replay = run.record_replay.is_replay();
+            let made = run.record_replay.local(&run.recorder, call, || {
+                if is_replay {
+                    forget(&$arg, &mut context.table)
+                } else {
+                    intercept!(@make $result, [$($note)?] $host, $view, context, $function, $arg)
+                }
+            });
+            made.unwrap_or_else(|halt| Err(halt.into()))
         }
     };
     (@external_drop $host:path as $name:literal of $view:ident, [$($note:ident)?] $function:ident($arg:ident: $type:ty) -> $result:ty) => {
@@ -172,6 +178,16 @@ macro_rules! intercept {
             result
         }
     };
+    (@call [contents] $context:ident, $name:literal, $function:ident, $($arg:ident),*) => {
+        contents::$function(CallRecord::new($name, stringify!($function)), &$context.table, $(&$arg),*)
+    };
+    (@call [$($note:ident)?] $context:ident, $name:literal, $function:ident, $($arg:ident),*) => {
+        intercept!(@call $name, $function, $($arg),*)
+    };
+    (@forget_given [contents] $context:ident, $($arg:ident),*) => {
+        $(GivenResource::forget(&$arg, &mut $context.table);)*
+    };
+    (@forget_given [$($note:ident)?] $context:ident, $($arg:ident),*) => {};
     (@call $name:literal, $function:ident, $($arg:ident),*) => {
         CallRecord::new($name, stringify!($function))$(.with(stringify!($arg), &$arg))*
     };
@@ -200,9 +216,10 @@ macro_rules! intercept {
             }
         }
     }};
-    (@keeps) => { true };
-    (@keeps transient) => { false };
-    (@keeps copy) => { true };
+    (@keeps) => { Kept::Arguments };
+    (@keeps transient) => { Kept::Nothing };
+    (@keeps copy) => { Kept::Arguments };
+    (@keeps contents) => { Kept::ArgumentsAndGiven };
     (@copied [copy] $context:ident, $arg:ident) => { $context.resource_bytes(&$arg) };
     (@copied [$($note:ident)?] $context:ident, $($arg:ident),*) => { 0 };
 }

@@ -164,7 +164,8 @@ impl CallRecorder {
         let spans = spans.map(|span| Span::from_trace(span, &trace.spans, false));
         let spans = spans.filter(|span| self.recorded_spans.get(&span.id) != Some(span)).collect();
         let log = self.log.since(self.lines_seen);
-        self.entries.push(Entry::Finish(Effects { spans, log, ..Effects::default() }));
+        let dropped = trace.dropped - self.dropped_seen;
+        self.entries.push(Entry::Finish(Effects { spans, dropped, evidence: Vec::new(), log }));
     }
 
     pub fn take_entries(&mut self) -> Vec<Entry> {
@@ -189,6 +190,9 @@ impl CallRecorder {
     /// Returns what the host has added to the trace, to the log and to `evidence`, if given, since the last call of
     /// this function.
     fn take_changes(&mut self, evidence: Option<&Evidence>) -> Effects {
+        // No line is written between reading the lines and counting them.
+        let recorder = self.recorder.clone();
+        let _exclusive = recorder.exclusive();
         let (own, recorded) = (&self.own_spans, &self.recorded_spans);
         let (spans, spans_seen, dropped) = self.recorder.read(|trace, open| {
             let may_have_changed = trace.spans.len() > self.spans_seen || recorded.values().any(|span| span.open);

@@ -189,6 +189,7 @@ impl Replayer {
     pub fn finish(&self, trace: &mut Trace) {
         if let (Some(Entry::Finish(effects)), false) = (self.entries.last(), self.state == State::Diverged) {
             effects.log.iter().for_each(|line| self.log.insert(line.clone()));
+            trace.add_dropped(effects.dropped);
             for span in &effects.spans {
                 if self.same_component || trace.spans.iter().any(|known| known.id == span.id) {
                     trace.restore_span(span.to_trace(), span.parent);

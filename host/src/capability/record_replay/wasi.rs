@@ -16,22 +16,21 @@ use wasmtime_wasi::random::WasiRandomCtx;
 
 use crate::capability::Context;
 use crate::capability::record_replay::CallRecord;
-use crate::capability::record_replay::held_arguments::{FunctionResult, HeldArgument, hold_arguments};
+use crate::capability::record_replay::held_arguments::{FunctionResult, HeldArgument, Kept, hold_arguments};
 use crate::capability::record_replay::intercept::{Intercepted, intercept};
 
 mod http;
 mod io;
 mod sockets;
 
-/// Adds these functions to `linker`, and replaces wasmtime's implementations of them.
+/// Adds these functions to `linker`.
 ///
 /// # Errors
-/// When the linker refuses one of them, which is a bug.
+/// When the linker has one of them already, which is a bug.
 pub fn link<D>(linker: &mut Linker<Context>) -> wasmtime::Result<()>
 where
     D: for<'a> HasData<Data<'a> = Intercepted<'a>> + Send,
 {
-    linker.allow_shadowing(true);
     stdin::add_to_linker::<_, D>(linker, |context| Intercepted(context))?;
     stdout::add_to_linker::<_, D>(linker, |context| Intercepted(context))?;
     stderr::add_to_linker::<_, D>(linker, |context| Intercepted(context))?;
@@ -42,9 +41,7 @@ where
     insecure_seed::add_to_linker::<_, D>(linker, |context| Intercepted(context))?;
     io::link::<D>(linker)?;
     sockets::link::<D>(linker)?;
-    http::link::<D>(linker)?;
-    linker.allow_shadowing(false);
-    Ok(())
+    http::link::<D>(linker)
 }
 
 fn cli(context: &mut Context) -> WasiCliCtxView<'_> {

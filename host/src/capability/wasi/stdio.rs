@@ -60,12 +60,13 @@ impl LineWriter {
             let LogStream { run, level, probe } = &self.stream;
             let line = std::mem::take(&mut self.unfinished);
             let line = String::from_utf8_lossy(&line).into_owned();
-            if !run.record_replay.is_off() {
-                let stream = if *level == Level::Info { "stdout" } else { "stderr" };
-                run.record_replay.local(CallRecord::new("wasi:cli", stream).with("line", &line))?;
+            if run.record_replay.is_off() {
+                probe.write_log(&run.log, *level, line);
+                return Ok(());
             }
-            probe.write_log(&run.log, *level, line);
-            run.record_replay.end_local();
+            let stream = if *level == Level::Info { "stdout" } else { "stderr" };
+            let call = CallRecord::new("wasi:cli", stream).with("line", &line);
+            run.record_replay.local(&run.recorder, call, || probe.write_log(&run.log, *level, line))?;
         }
         Ok(())
     }

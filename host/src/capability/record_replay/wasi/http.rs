@@ -1,8 +1,8 @@
 //! The tables of `wasi:http`. A request is recorded when it is sent. Of a response, status and headers are recorded.
 //! Bodies are recorded as streams of `wasi:io`.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use serde_json::{Map, Value, json};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::{Value, json};
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable};
 use wasmtime_wasi_http::p2::bindings::http::outgoing_handler;
@@ -18,13 +18,14 @@ use wasmtime_wasi_http::{FieldMap, RequestOptions, WasiBody, WasiHttpCtxView, Wa
 use crate::capability::Context;
 use crate::capability::http::header_memory;
 use crate::capability::record_replay::CallRecord;
-use crate::capability::record_replay::codec::{OpaqueHandle, ReplayValue, forget};
-use crate::capability::record_replay::held_arguments::{FunctionResult, HeldArgument, hold_arguments};
+use crate::capability::record_replay::codec::{GivenResource, OpaqueHandle, ReplayValue, forget};
+use crate::capability::record_replay::held_arguments::{FunctionResult, HeldArgument, Kept, hold_arguments};
 use crate::capability::record_replay::intercept::{Intercepted, intercept};
 use crate::recording::{bytes_from_json, bytes_to_json};
 
-mod error_code;
+mod contents;
 mod empty_body;
+mod error_code;
 
 use empty_body::EmptyBody;
 
@@ -42,81 +43,17 @@ fn http(context: &mut Context) -> WasiHttpCtxView<'_> {
 
 impl OpaqueHandle for HostFutureIncomingResponse {}
 
-impl outgoing_handler::Host for Intercepted<'_> {
-    fn handle(
-        &mut self,
-        request: Resource<HostOutgoingRequest>,
-        options: Option<Resource<RequestOptions>>,
-    ) -> HttpResult<Resource<HostFutureIncomingResponse>> {
-        let Self(context) = self;
-        if context.run.record_replay.is_off() {
-            return context.send_counted(request, options);
-        }
-        let mut call = CallRecord::new("wasi:http/outgoing-handler", "handle");
-        add_request(context.table.get(&request)?, &mut call);
-        if let Some(options) = &options {
-            add_timeouts(*context.table.get(options)?, &mut call);
-        }
-        if let Some(recorded) = context.recorded_result(call) {
-            context.table.delete(request)?;
-            return recorded;
-        }
-        let result = context.send_counted(request, options);
-        context.record_result(&result);
-        result
-    }
-}
+intercept! { outgoing_handler::Host as "wasi:http/outgoing-handler" of http {
+    external [contents] handle(
+        request: Resource<HostOutgoingRequest>, options: Option<Resource<RequestOptions>>
+    ) -> HttpResult<Resource<HostFutureIncomingResponse>>;
+} }
 
 impl Context {
     /// Returns the number of bytes that are counted for fields.
     fn resource_bytes(&self, fields: &Resource<FieldMap>) -> usize {
         self.table.get(fields).map_or(0, |fields| header_memory(fields))
     }
-
-    /// Sends a request. From then on, the bytes of the request count until the returned response is dropped.
-    fn send_counted(
-        &mut self,
-        request: Resource<HostOutgoingRequest>,
-        options: Option<Resource<RequestOptions>>,
-    ) -> HttpResult<Resource<HostFutureIncomingResponse>> {
-        type Sent = HttpResult<Resource<HostFutureIncomingResponse>>;
-        let held = match hold_arguments::<Sent>(&self.accounting.quota, &[&request, &options], 0) {
-            Ok(held) => held,
-            Err(exceeded) => return Sent::exceeded(exceeded),
-        };
-        let result = outgoing_handler::Host::handle(&mut self.http(), request, options);
-        self.held_arguments.settle(held, &result, true);
-        result
-    }
-}
-
-/// Adds a request to the arguments of a call.
-fn add_request(request: &HostOutgoingRequest, call: &mut CallRecord) {
-    let HostOutgoingRequest { method, scheme, authority, path_with_query, headers, body } = request;
-    let method = match method {
-        types::Method::Other(method) => method.clone(),
-        named => Method::to_string(&named.clone().try_into().unwrap_or_default()),
-    };
-    let scheme = scheme.as_ref().map(|scheme| match scheme {
-        types::Scheme::Http => "http",
-        types::Scheme::Https => "https",
-        types::Scheme::Other(scheme) => scheme,
-    });
-    call.set_argument("method", json!(method));
-    call.set_argument("scheme", json!(scheme));
-    call.set_argument("authority", json!(authority));
-    call.set_argument("path", json!(path_with_query));
-    call.set_argument("headers", fields_to_json(headers));
-    call.set_argument("body", json!(body.is_some()));
-}
-
-/// Adds a request's timeouts, in seconds, to the arguments of a call.
-fn add_timeouts(options: RequestOptions, call: &mut CallRecord) {
-    let RequestOptions { connect_timeout, first_byte_timeout, between_bytes_timeout } = options;
-    let all =
-        [("connect", connect_timeout), ("first-byte", first_byte_timeout), ("between-bytes", between_bytes_timeout)];
-    let set = all.into_iter().filter_map(|(name, time)| Some((name.to_owned(), json!(time?.as_secs_f64()))));
-    call.set_argument("timeouts", Value::Object(set.collect::<Map<_, _>>()));
 }
 
 /// Converts headers to the form that recordings have: pairs of a name and a value.
@@ -181,34 +118,13 @@ impl ReplayValue for Resource<FieldMap> {
     }
 }
 
-impl types::HostOutgoingBody for Intercepted<'_> {
-    fn write(&mut self, body: Resource<HostOutgoingBody>) -> wasmtime::Result<Result<Resource<DynOutputStream>, ()>> {
-        self.0.http().write(body)
-    }
-
-    fn finish(&mut self, body: Resource<HostOutgoingBody>, trailers: Option<Resource<FieldMap>>) -> HttpResult<()> {
-        let Self(context) = self;
-        if context.run.record_replay.is_off() {
-            return context.http().finish(body, trailers);
-        }
-        let mut call = CallRecord::new("wasi:http/types.outgoing-body", "finish");
-        if let Some(trailers) = &trailers {
-            call.set_argument("trailers", fields_to_json(context.table.get(trailers)?));
-        }
-        if let Some(recorded) = context.recorded_result(call) {
-            context.table.delete(body)?;
-            trailers.map(|trailers| context.table.delete(trailers)).transpose()?;
-            return recorded;
-        }
-        let result = types::HostOutgoingBody::finish(&mut context.http(), body, trailers);
-        context.record_result(&result);
-        result
-    }
-
-    fn drop(&mut self, body: Resource<HostOutgoingBody>) -> wasmtime::Result<()> {
-        types::HostOutgoingBody::drop(&mut self.0.http(), body)
-    }
-}
+intercept! { types::HostOutgoingBody as "wasi:http/types.outgoing-body" of http {
+    passthrough write(body: Resource<HostOutgoingBody>) -> wasmtime::Result<Result<Resource<DynOutputStream>, ()>>;
+    external [contents] finish(
+        body: Resource<HostOutgoingBody>, trailers: Option<Resource<FieldMap>>
+    ) -> HttpResult<()>;
+    passthrough drop(body: Resource<HostOutgoingBody>) -> wasmtime::Result<()>;
+} }
 
 intercept! { types::Host as "wasi:http/types" of http {
     passthrough convert_error_code(error: HttpError) -> wasmtime::Result<ErrorCode>;

@@ -9,7 +9,7 @@ use crate::capability::Context;
 use crate::capability::record_replay::call::CallRecord;
 use crate::capability::record_replay::codec::{OpaqueHandle, ReplayError, forget};
 use crate::capability::record_replay::halt::Halt;
-use crate::capability::record_replay::held_arguments::{FunctionResult, HeldArgument, hold_arguments};
+use crate::capability::record_replay::held_arguments::{FunctionResult, HeldArgument, Kept, hold_arguments};
 use crate::capability::record_replay::intercept::{Intercepted, intercept};
 
 pub fn link<D>(linker: &mut Linker<Context>) -> wasmtime::Result<()>

@@ -8,17 +8,20 @@ use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup::ResolveAddressStream;
 use wasmtime_wasi::p2::bindings::sockets::network::{ErrorCode, IpAddress, IpAddressFamily, IpSocketAddress};
 use wasmtime_wasi::p2::bindings::sockets::tcp::ShutdownType;
-use wasmtime_wasi::p2::bindings::sockets::{ip_name_lookup, network, tcp, tcp_create_socket, udp_create_socket};
+use wasmtime_wasi::p2::bindings::sockets::{
+    instance_network, ip_name_lookup, network, tcp, tcp_create_socket, udp_create_socket,
+};
 use wasmtime_wasi::p2::{
     DynInputStream, DynOutputStream, DynPollable, IoError, Network, SocketError, SocketResult, TcpSocket, UdpSocket,
 };
+use wasmtime_wasi::sockets::{WasiSocketsCtxView, WasiSocketsView};
 
 use crate::capability::Context;
 use crate::capability::record_replay::call::Argument;
 use crate::capability::record_replay::call::CallRecord;
 use crate::capability::record_replay::codec::{OpaqueHandle, ReplayError, ReplayValue, forget};
 use crate::capability::record_replay::halt::Halt;
-use crate::capability::record_replay::held_arguments::{FunctionResult, HeldArgument, hold_arguments};
+use crate::capability::record_replay::held_arguments::{FunctionResult, HeldArgument, Kept, hold_arguments};
 use crate::capability::record_replay::intercept::{Intercepted, context, intercept};
 
 pub fn link<D>(linker: &mut Linker<Context>) -> wasmtime::Result<()>
@@ -26,6 +29,8 @@ where
     D: for<'a> HasData<Data<'a> = Intercepted<'a>> + Send,
 {
     ip_name_lookup::add_to_linker::<_, D>(linker, |context| Intercepted(context))?;
+    instance_network::add_to_linker::<_, D>(linker, |context| Intercepted(context))?;
+    network::add_to_linker::<_, D>(linker, &network::LinkOptions::default(), |context| Intercepted(context))?;
     tcp_create_socket::add_to_linker::<_, D>(linker, |context| Intercepted(context))?;
     tcp::add_to_linker::<_, D>(linker, |context| Intercepted(context))?;
     udp_create_socket::add_to_linker::<_, D>(linker, |context| Intercepted(context))
@@ -34,6 +39,14 @@ where
 impl OpaqueHandle for ResolveAddressStream {}
 impl OpaqueHandle for TcpSocket {}
 impl OpaqueHandle for UdpSocket {}
+
+fn sockets(context: &mut Context) -> WasiSocketsCtxView<'_> {
+    context.sockets()
+}
+
+intercept! { instance_network::Host as "wasi:sockets/instance-network" of sockets {
+    passthrough instance_network() -> wasmtime::Result<Resource<Network>>;
+} }
 
 intercept! { network::Host as "wasi:sockets/network" of context {
     passthrough convert_error_code(error: SocketError) -> wasmtime::Result<ErrorCode>;
