@@ -16,7 +16,7 @@ use crate::capability::file_calls::FileCalls;
 use crate::capability::grant::{List, Refusal};
 use crate::capability::host_lookup::HostLookup;
 use crate::capability::http;
-use crate::capability::opening_limit::{Destination, OpeningPermit};
+use crate::capability::opening_limit::AttemptOpenings;
 use crate::capability::probe_context::ProbeContext;
 use crate::capability::quota::{ConnectionPermit, Exceeded};
 use crate::capability::record_replay::held_arguments::HeldArguments;
@@ -55,8 +55,8 @@ pub struct Context {
     pub(in crate::capability) http: http::Session,
     /// The memory that is counted for the arguments of the guest's calls.
     pub(in crate::capability) held_arguments: HeldArguments,
-    /// The hosts and ports that requests of `http` were made to, at most 100.
-    opened: Vec<(String, u16)>,
+    /// The connections that are opened beside those of other runs.
+    pub(in crate::capability) openings: AttemptOpenings,
     /// The state of WASI, made at the first call that needs it.
     pub(in crate::capability) wasi: Option<Wasi>,
 }
@@ -76,6 +76,7 @@ impl Context {
         let connections = shared.connections.for_run(probe.built_in);
         let accounting = Accounting::new(limits, shared.memory.reservation(probe.built_in), connections);
         let lookup = HostLookup(shared.lookups.for_run(probe.lookups.as_ref(), accounting.quota.clone()));
+        let openings = AttemptOpenings::new(Arc::clone(&shared.openings), probe.built_in, deadline);
         let files = FileCalls(shared.files.for_run(probe.files.as_ref(), accounting.quota.clone()));
         let http =
             http::Session::new(Arc::clone(&shared.http), accounting.quota.clone(), lookup.clone(), files.clone());
@@ -94,7 +95,7 @@ impl Context {
             held_arguments: HeldArguments::default(),
             lookup,
             files,
-            opened: Vec::new(),
+            openings,
             wasi: None,
         }
     }
@@ -165,33 +166,6 @@ impl Context {
     /// Returns the filter for the addresses of hosts on a list.
     pub(in crate::capability) fn address_filter(&self, list: List) -> AddressFilter {
         AddressFilter { list, probe: Arc::clone(&self.probe), log: self.run.log.clone() }
-    }
-
-    /// Waits until a connection to a host may be opened beside those of other runs: for at most a quarter of the time that
-    /// the attempt has left.
-    pub(in crate::capability) fn wait_to_open(
-        &self,
-        host: &str,
-        port: u16,
-    ) -> impl Future<Output = OpeningPermit> + Send + use<> {
-        let destination = Destination { built_in: self.probe.built_in, host: host.to_lowercase(), port };
-        let time_left = self.deadline.saturating_duration_since(Instant::now());
-        let openings = Arc::clone(&self.shared.openings);
-        async move { openings.acquire(destination, time_left / 4).await }
-    }
-
-    /// Waits like [`Context::wait_to_open`], unless the attempt has opened a connection to the host before, which it can
-    /// reuse. Returns `None` then.
-    pub(in crate::capability) async fn wait_to_open_first(&mut self, host: &str, port: u16) -> Option<OpeningPermit> {
-        /// The hosts that are remembered, which bounds the memory.
-        const MAX_REMEMBERED: usize = 100;
-        if self.opened.iter().any(|(opened_host, opened_port)| opened_host == host && *opened_port == port) {
-            return None;
-        }
-        if self.opened.len() < MAX_REMEMBERED {
-            self.opened.push((host.to_owned(), port));
-        }
-        Some(self.wait_to_open(host, port).await)
     }
 
     /// Counts a connection that is about to be made. If the limit is reached, closes the idle connections of HTTP

@@ -30,6 +30,17 @@ pub struct Destination {
     pub port: u16,
 }
 
+/// The connections that one attempt opens. Clones share what they remember.
+#[derive(Clone)]
+pub struct AttemptOpenings {
+    limit: Arc<OpeningLimit>,
+    built_in: bool,
+    /// The time at which the attempt is stopped.
+    deadline: Instant,
+    /// The hosts and ports that were waited for, at most 100.
+    opened: Arc<Mutex<Vec<Destination>>>,
+}
+
 /// A permit to open a connection, until this is dropped.
 pub struct OpeningPermit {
     limit: Arc<OpeningLimit>,
@@ -64,6 +75,42 @@ impl OpeningLimit {
         permit.permit = tokio::time::timeout(max_wait, acquiring).await.ok().and_then(Result::ok);
         permit.waited = started.elapsed();
         permit
+    }
+}
+
+impl AttemptOpenings {
+    /// Returns the connections of an attempt that has opened none, and that ends at `deadline`.
+    pub fn new(limit: Arc<OpeningLimit>, built_in: bool, deadline: Instant) -> Self {
+        Self { limit, built_in, deadline, opened: Arc::default() }
+    }
+
+    /// Waits until a connection to a host may be opened beside those of other runs: for at most a quarter of the time that
+    /// the attempt has left.
+    pub fn wait(&self, host: &str, port: u16) -> impl Future<Output = OpeningPermit> + Send + use<> {
+        let time_left = self.deadline.saturating_duration_since(Instant::now());
+        let (limit, destination) = (Arc::clone(&self.limit), self.destination(host, port));
+        async move { limit.acquire(destination, time_left / 4).await }
+    }
+
+    /// Waits like [`AttemptOpenings::wait`], unless the attempt has waited for the host before, so that it may reuse its
+    /// connection. Returns `None` then.
+    pub async fn wait_first(&self, host: &str, port: u16) -> Option<OpeningPermit> {
+        /// The hosts that are remembered, which bounds the memory.
+        const MAX_REMEMBERED: usize = 100;
+        let destination = self.destination(host, port);
+        let is_first = {
+            let mut opened = self.opened.lock();
+            let is_first = !opened.contains(&destination);
+            if is_first && opened.len() < MAX_REMEMBERED {
+                opened.push(destination);
+            }
+            is_first
+        };
+        if is_first { Some(self.wait(host, port).await) } else { None }
+    }
+
+    fn destination(&self, host: &str, port: u16) -> Destination {
+        Destination { built_in: self.built_in, host: host.to_lowercase(), port }
     }
 }
 

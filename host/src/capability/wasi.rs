@@ -92,7 +92,12 @@ impl Context {
     }
 
     fn streaming_client(&self) -> StreamingClient {
-        StreamingClient { context: self.exchange_context(), deadline: self.deadline, exchanges: self.exchanges.clone() }
+        StreamingClient {
+            context: self.exchange_context(),
+            deadline: self.deadline,
+            exchanges: self.exchanges.clone(),
+            openings: self.openings.clone(),
+        }
     }
 }
 

@@ -296,7 +296,7 @@ impl HostRequest for Context {
         };
         // Before any time of the target is measured.
         let peer = transport.peer(&parts.url);
-        let opening = self.wait_to_open_first(&peer.connect_host, peer.connect_port).await;
+        let opening = self.openings.wait_first(&peer.connect_host, peer.connect_port).await;
         let timeout = Timeout::new(timeout, self.deadline);
         let is_shortened = opening.as_ref().is_some_and(|opening| opening.has_shortened(timeout));
         let phase_timeouts = PhaseTimeouts::default();

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use reqwest::Method;
 use reqwest::header::{CONTENT_LENGTH, HeaderMap};
 use tokio::runtime::Handle;
@@ -17,6 +18,7 @@ use crate::capability::http::phase::PhaseTimeouts;
 use crate::capability::http::request_body::RequestBody;
 use crate::capability::http::response_stream::{ResponseSender, StreamedResponse};
 use crate::capability::http::transport::Transport;
+use crate::capability::opening_limit::AttemptOpenings;
 use crate::capability::timeout::Timeout;
 
 /// Makes exchanges on behalf of one attempt, several at once. Clones share the attempt's connections.
@@ -28,6 +30,8 @@ pub struct StreamingClient {
     pub deadline: Instant,
     /// The runtime on which exchanges run.
     pub exchanges: Handle,
+    /// The connections that are opened beside those of other runs.
+    pub openings: AttemptOpenings,
 }
 
 /// A request without its body.
@@ -70,14 +74,19 @@ impl StreamingClient {
         headers.remove(CONTENT_LENGTH);
         let (sender, response) = ResponseSender::new();
         let sender = Arc::new(sender);
-        let (context, deadline) = (self.context.clone(), self.deadline);
+        let (context, deadline, openings) = (self.context.clone(), self.deadline, self.openings.clone());
         let parent_span = context.run.recorder.current();
         let exchange = AbortOnDropHandle::new(self.exchanges.spawn(async move {
-            let request = RequestParts { method, url, headers, body: body.await? };
+            let body = body.await?;
+            // Before any time of the target is measured.
+            let peer = Transport::default().peer(&url);
+            let opening = openings.wait_first(&peer.connect_host, peer.connect_port).await;
+            let request = RequestParts { method, url, headers, body };
             let timeout = Timeout::new(Duration::MAX, deadline);
             let limits = ExchangeLimits { timeout, phase_timeouts, max_redirects: 0, max_body_bytes: 0 };
             let mut exchange = Exchange::new(context, parent_span, request, Transport::default(), limits);
             exchange.response_sender = Some(Arc::clone(&sender));
+            exchange.opening = Arc::new(Mutex::new(opening));
             match exchange.run().await {
                 Ok(_) => Ok(()),
                 Err(failed) if sender.is_head_sent() => {

@@ -232,7 +232,7 @@ impl HostClient for Context {
             Trust::Pinned(client.pinned_keys)
         };
         // Before any time of the target is measured.
-        let opening = self.wait_to_open(&client.host, client.port).await;
+        let opening = self.openings.wait(&client.host, client.port).await;
         let timeout = Timeout::new(client.timeout, self.deadline);
         let is_shortened = opening.has_shortened(timeout);
         let target = Target {

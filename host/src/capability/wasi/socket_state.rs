@@ -13,6 +13,7 @@ use wasmtime::component::Resource;
 use wasmtime_wasi::p2::bindings::sockets::network::IpAddressFamily;
 use wasmtime_wasi::p2::{Pollable, TcpSocket};
 
+use crate::capability::opening_limit::OpeningPermit;
 use crate::capability::wasi::connection::Connection;
 use crate::capability::wasi::socket_options::SocketOptions;
 use crate::capability::wasi::span::TcpSpan;
@@ -76,7 +77,7 @@ impl Pollable for Socket {
     }
 }
 
-/// Connects to a peer. Records the end of the attempt in the span at once, since the guest may call `finish-connect`
+/// Waits for `opening`, and connects to a peer. Records the end of the attempt in the span at once, since the guest may call `finish-connect`
 /// much later.
 ///
 /// # Errors
@@ -85,9 +86,15 @@ pub async fn connect(
     options: SocketOptions,
     peer: SocketAddr,
     timeout: Duration,
+    opening: impl Future<Output = OpeningPermit>,
     span: Arc<TcpSpan>,
 ) -> io::Result<TcpStream> {
-    let connected = tokio::time::timeout(timeout, options.connect(peer)).await;
+    let connecting = async {
+        let _opening = opening.await;
+        span.begin_connect();
+        options.connect(peer).await
+    };
+    let connected = tokio::time::timeout(timeout, connecting).await;
     let connected = connected.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()));
     span.end_connect(connected.as_ref().err());
     connected

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
 
+use parking_lot::Mutex;
+
 use crate::capability::net_errors::is_refusal;
 use crate::capability::quota::{ConnectionPermit, Exceeded};
 use crate::capability::run_handles::RunHandles;
@@ -19,11 +21,11 @@ use crate::trace::{Handle, HostContact, Recorder, Status};
 pub struct TcpSpan {
     recorder: Recorder,
     handle: Handle,
-    connect: Handle,
+    /// The span `tcp.connect` and its beginning, once the socket begins to connect.
+    connect: Mutex<Option<(Handle, Instant)>>,
     /// The name through which the guest connected, or the address if there is none.
     host: String,
     peer: SocketAddr,
-    started: Instant,
     is_connect_ended: AtomicBool,
     permit: ConnectionPermit,
     evidence: Arc<TcpEvidence>,
@@ -36,18 +38,29 @@ impl TcpSpan {
         let RunHandles { recorder, evidence: all_evidence, .. } = run;
         let host = name.as_ref().map_or_else(|| peer.ip().to_string(), |name| name.name.clone());
         let description = if host.contains(':') { peer.to_string() } else { format!("{host}:{}", peer.port()) };
-        let started = Instant::now();
-        let handle = recorder.open_at(recorder.current(), "tcp", description, started);
+        let handle = recorder.open(recorder.current(), "tcp", description);
         recorder.set(handle, "network.transport", "tcp");
         recorder.set(handle, "server.address", host.as_str());
         recorder.set(handle, "server.port", i64::from(peer.port()));
         recorder.set(handle, "network.peer.address", peer.ip().to_string());
         recorder.set(handle, "network.peer.port", i64::from(peer.port()));
-        let connect = recorder.open_at(handle, "tcp.connect", format!("Connect to {peer}"), started);
         let is_connect_ended = AtomicBool::new(false);
         let evidence = Arc::new(TcpEvidence::new(name, peer));
         all_evidence.add(handle, evidence.clone());
-        Self { recorder, handle, connect, host, peer, started, is_connect_ended, permit, evidence }
+        let connect = Mutex::default();
+        Self { recorder, handle, connect, host, peer, is_connect_ended, permit, evidence }
+    }
+
+    /// Returns the name through which the guest connects, or the address if there is none.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Begins the span `tcp.connect`.
+    pub fn begin_connect(&self) {
+        let now = Instant::now();
+        let span = self.recorder.open_at(self.handle, "tcp.connect", format!("Connect to {}", self.peer), now);
+        *self.connect.lock() = Some((span, now));
     }
 
     /// Records the end of the attempt to connect, with its error if it failed. If a resource of this host is used up,
@@ -79,14 +92,17 @@ impl TcpSpan {
         if status != Status::Ok {
             self.evidence.record_error(kind.unwrap_or("cancelled"));
         }
-        for span in [self.connect, self.handle] {
+        let connect = *self.connect.lock();
+        for span in connect.iter().map(|(span, _)| *span).chain([self.handle]) {
             self.recorder.set_status(span, status);
             if let Some(kind) = kind {
                 self.recorder.set(span, "error.type", kind);
             }
         }
-        let (from, to) = (self.started, Instant::now());
-        self.recorder.close_at(self.connect, to);
+        // Without a beginning, the run has ended while it waited for the connections of others.
+        let Some((span, from)) = connect else { return };
+        let to = Instant::now();
+        self.recorder.close_at(span, to);
         // Once a limit has ended the attempt, a missing answer does not mean that the host is down.
         if !answered && self.permit.quota().check().is_err() {
             return;
@@ -226,7 +242,9 @@ mod tests {
         let permit = quota.acquire_connection().expect("the default limits allow connections");
         let peer = "192.0.2.1:80".parse().expect("an address and a port");
         let name = host.map(|host| ResolvedName { name: host.to_owned(), addresses: Vec::new() });
-        use_span(TcpSpan::open(run, permit, name, peer));
+        let span = TcpSpan::open(run, permit, name, peer);
+        span.begin_connect();
+        use_span(span);
         recorder.finish(Status::Ok, Status::Unknown)
     }
 

@@ -105,7 +105,8 @@ impl HostTcpSocket for Context {
         let span = Arc::new(TcpSpan::open(self.run.clone(), permit, resolved.into_iter().next(), peer));
         let timeout = Timeout::new(Duration::MAX, self.deadline).duration();
         // The socket connects in a task of its own, so that guests that compute do not delay the connection.
-        let connecting = self.exchanges.spawn(connect(options, peer, timeout, Arc::clone(&span)));
+        let opening = self.openings.wait(span.host(), peer.port());
+        let connecting = self.exchanges.spawn(connect(options, peer, timeout, opening, Arc::clone(&span)));
         self.table.get_mut(&socket)?.state = State::Connecting(AbortOnDropHandle::new(connecting), span);
         Ok(())
     }
