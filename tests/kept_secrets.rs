@@ -1,5 +1,7 @@
 //! The hosts to which the host sends secrets that a component does not get.
 
+mod client_certificate;
+
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;

@@ -3,9 +3,12 @@
 mod compiling;
 mod host_memory;
 mod hostile;
+mod lookups;
 mod neighbours;
 mod network;
+mod redaction;
 mod turns;
+mod unusual;
 
 use serde_json::{Value, json};
 

@@ -8,6 +8,7 @@ pub mod proxy;
 pub mod receiver;
 pub mod relay;
 pub mod running;
+pub mod silent_names;
 pub mod spotlight;
 pub mod ssh_server;
 pub mod sshd;

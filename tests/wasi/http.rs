@@ -42,6 +42,25 @@ fn a_request_has_the_spans_of_the_hosts_own_requests() {
 }
 
 #[test]
+fn another_site_of_a_server_is_not_requested_by_a_host_header() {
+    let target = Target::new();
+    // The fields refuse `host` as forbidden, which is error 1. The host sets it from the URL.
+    let requested = "(local $fields i32)
+        (local.set $fields (call $fields))
+        (i32.store (i32.const 1340) (i32.const 0x74736f68))
+        (call $add-field (local.get $fields) (i32.const 1340) (i32.const 4) (i32.const 512) (i32.const 6) (i32.const 1200))
+        (call $log-byte-result)
+        (i32.store (i32.const 1340) (i32.const 0x54534f48))
+        (call $add-field (local.get $fields) (i32.const 1340) (i32.const 4) (i32.const 512) (i32.const 6) (i32.const 1200))
+        (call $log-byte-result)
+        (call $receive (call $send (call $request-with (local.get $fields) LENGTH)))";
+    let run = run_script("host-header", &script_with_locals(target.port, requested), ALLOW);
+    assert_eq!(guest_log(&run)[..3], ["01", "01", "00"]);
+    let hosts: Vec<_> = target.requests().iter().map(|request| request.header("host").map(str::to_owned)).collect();
+    assert_eq!(hosts, [Some(format!("127.0.0.1:{}", target.port))]);
+}
+
+#[test]
 fn the_body_of_a_request_is_sent() {
     let target = Target::new();
     let post = "(local $response i32)

@@ -77,9 +77,9 @@ impl RecordReplay {
             Some(Mode::Replay(replay)) => replay.begin_attempt(),
             None => {}
         }
-        let made = make();
+        let result = make();
         self.end_local();
-        made
+        result
     }
 
     /// Makes a local call by `make`. Records what the host has added to the trace and to the log before, and not what the
@@ -96,9 +96,9 @@ impl RecordReplay {
             Some(Mode::Replay(replay)) => replay.local(&call)?,
             None => {}
         }
-        let made = make();
+        let result = make();
         self.end_local();
-        Ok(made)
+        Ok(result)
     }
 
     /// Returns the limit that ended the recorded attempt, if the replay has made all recorded calls without reaching

@@ -124,7 +124,9 @@ impl HeldArguments {
             // bytes count until the returned resource is dropped.
             resource.into_iter().chain(of_given).for_each(|bytes| self.add(Some(returned), bytes));
         } else if kept == Kept::ArgumentsAndGiven {
-            of_given.into_iter().for_each(|bytes| self.add(None, bytes));
+            for bytes in of_given {
+                self.add(None, bytes);
+            }
         }
         if let (true, Some(bytes)) = (kept != Kept::Nothing, arguments) {
             self.add(returned.or(target), bytes);

@@ -191,8 +191,8 @@ impl CallRecorder {
     /// this function.
     fn take_changes(&mut self, evidence: Option<&Evidence>) -> Effects {
         // No line is written between reading the lines and counting them.
-        let recorder = self.recorder.clone();
-        let _exclusive = recorder.exclusive();
+        let trace = self.recorder.clone();
+        let _exclusive = trace.exclusive();
         let (own, recorded) = (&self.own_spans, &self.recorded_spans);
         let (spans, spans_seen, dropped) = self.recorder.read(|trace, open| {
             let may_have_changed = trace.spans.len() > self.spans_seen || recorded.values().any(|span| span.open);

@@ -56,7 +56,7 @@ fn check_beside_exchanges(max_spans: usize) {
         }
         running.fetch_sub(1, SeqCst);
     };
-    let recorded = std::thread::scope(|scope| {
+    let first = std::thread::scope(|scope| {
         scope.spawn(exchange);
         scope.spawn(exchange);
         run_guest(&recorder, &log, &record, |number| {
@@ -72,12 +72,12 @@ fn check_beside_exchanges(max_spans: usize) {
     let recorder = Recorder::start_as(max_spans, id, root, started, String::new(), String::new());
     let log = log_of(&recorder);
     let replay = RecordReplay::replay(&recorder, &log, record.take_entries(), true);
-    let replayed = run_guest(&recorder, &log, &replay, |_| ());
+    let second = run_guest(&recorder, &log, &replay, |_| ());
     let ids = |spans: &[Span]| spans.iter().map(|span| (span.id, span.op.to_string())).collect::<Vec<_>>();
-    assert_eq!(ids(&replayed.0), ids(&recorded.0));
-    assert_eq!(replayed.0[0].data, recorded.0[0].data, "as many spans are left out");
+    assert_eq!(ids(&second.0), ids(&first.0));
+    assert_eq!(second.0[0].data, first.0[0].data, "as many spans are left out");
     let messages = |lines: &[LogLine]| lines.iter().map(|line| line.message.clone()).collect::<Vec<_>>();
-    assert_eq!(messages(&replayed.1), messages(&recorded.1));
+    assert_eq!(messages(&second.1), messages(&first.1));
 }
 
 #[test]

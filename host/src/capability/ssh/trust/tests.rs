@@ -104,7 +104,7 @@ fn prefers_the_types_of_known_keys() {
     let (_folder, file) = write_known_hosts(&format!("h {EC}\n"));
     let all = russh::Preferred::DEFAULT.key;
     let names = |trust: &Trust, host: &str| -> Vec<String> {
-        let preferred = trust.preferred_algorithms(&known_host(&trust, host, 22), &all);
+        let preferred = trust.preferred_algorithms(&known_host(trust, host, 22), &all);
         assert_eq!(preferred.len(), all.len());
         preferred.iter().take(2).map(|algorithm| algorithm.as_str().to_owned()).collect()
     };

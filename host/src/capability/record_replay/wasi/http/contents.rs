@@ -1,6 +1,8 @@
 //! How calls are recorded that take resources: with what the resources contain. A resource that the guest does not have is
 //! left out; the call then stops the guest.
 
+#![allow(clippy::ref_option, reason = "the table of calls passes a reference to each argument")]
+
 use http::Method;
 use serde_json::{Map, Value, json};
 use wasmtime::component::{Resource, ResourceTable};
