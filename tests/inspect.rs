@@ -81,6 +81,10 @@ fn built_in_probes_are_described_too() {
         assert!(text.starts_with(&format!("{name} ")) && text.contains(&format!("\n  {key} ")), "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         assert!(!text.contains("modules:"), "{text}");
+        assert!(text.contains("\n  language   Rust\n"), "{text}");
+        let in_one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        // The table wraps the description; `auth` and `password` are credentials.
+        assert!(in_one_line.contains("Kept by"), "{text}");
     }
 }
 

@@ -43,6 +43,8 @@ mod output;
 #[cfg(feature = "compiler")]
 mod precompile;
 #[cfg(feature = "compiler")]
+mod producers;
+#[cfg(feature = "compiler")]
 mod turns;
 
 pub use code_source::{CodeSource, Compiler};

@@ -14,7 +14,7 @@ use wasmtime::Engine;
 
 use super::known_failure::KnownFailure;
 use super::output;
-use super::precompiled::Precompiled;
+use super::precompiled::{FACTS_VERSION, Precompiled};
 use super::read::hexadecimal;
 use crate::private_directory::PrivateDirectory;
 
@@ -228,7 +228,7 @@ fn read_key(directory: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Returns a digest of everything that decides which engine can execute the code of `engine`: wasmtime's version, the
-/// processor's features and the engine's settings.
+/// processor's features and the engine's settings; and of the version of the facts that are stored with the code.
 fn target(engine: &Engine) -> [u8; SHA256_OUTPUT_LEN] {
     /// A hasher that computes a SHA-256, since the 64 bits that a [`Hasher`] returns are too few.
     struct Digest(digest::Context);
@@ -244,6 +244,7 @@ fn target(engine: &Engine) -> [u8; SHA256_OUTPUT_LEN] {
     }
     let mut hasher = Digest(digest::Context::new(&SHA256));
     engine.precompile_compatibility_hash().hash(&mut hasher);
+    FACTS_VERSION.hash(&mut hasher);
     hasher.0.finish().as_ref().try_into().expect("it is a SHA-256")
 }
 

@@ -3,10 +3,8 @@
 //! of their own.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use wasmparser::{KnownCustom, Parser, Payload};
 use wasmtime::Engine;
 
 use super::bounds;
@@ -14,7 +12,7 @@ use super::componentize::{self, is_core_module};
 use super::dwarf;
 use super::error::{one_line, shorten};
 use super::precompiled::{Facts, Precompiled};
-use crate::capability::truncate;
+use super::producers::producers;
 
 /// A reason why a file cannot be compiled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,29 +57,4 @@ fn convert(module: &[u8]) -> Result<Vec<u8>, CompileError> {
         componentize::Error::Untyped => CompileError::Untyped,
         componentize::Error::Invalid(why) => CompileError::Unfit(shorten(&why)),
     })
-}
-
-/// Returns the `producers` fields of a component and its core modules: at most 20, with texts of at most 100 bytes.
-/// Skips fields that cannot be read, since they are only informative.
-fn producers(bytes: &[u8]) -> Vec<[String; 3]> {
-    const MAX_PRODUCERS: usize = 20;
-    const MAX_TEXT_BYTES: usize = 100;
-    let sections = Parser::new(0).parse_all(bytes).map_while(Result::ok).filter_map(|payload| match payload {
-        Payload::CustomSection(section) => match section.as_known() {
-            KnownCustom::Producers(fields) => Some(fields),
-            _ => None,
-        },
-        _ => None,
-    });
-    let mut producers = BTreeSet::new();
-    for field in sections.flatten().flatten() {
-        for value in field.values.into_iter().flatten() {
-            let producer = [field.name, value.name, value.version];
-            producers.insert(producer.map(|text| truncate(text.to_owned(), MAX_TEXT_BYTES)));
-            if producers.len() == MAX_PRODUCERS {
-                return producers.into_iter().collect();
-            }
-        }
-    }
-    producers.into_iter().collect()
 }

@@ -4,6 +4,10 @@ use serde::{Deserialize, Serialize};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+/// The version of [`Facts`]. It changes whenever the same file has other facts, so that stored ones are not used any more.
+#[cfg(feature = "compiler")]
+pub const FACTS_VERSION: u32 = 2;
+
 /// Facts about a component's file that its compiled code does not contain.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {

@@ -17,6 +17,7 @@ pub fn push_table(text: &mut StyledText, schema: &Value) {
     let common = required.iter().filter(|key| !properties.contains_key(**key));
     let common =
         common.map(|key| [single_line(key), String::new(), NEEDED.to_owned(), "Every probe has this key.".to_owned()]);
+    let mut steps_left = MAX_STEPS;
     let rows: Vec<[String; 4]> = common
         .chain(properties.iter().map(|(key, property)| {
             let default = match (required.contains(&key.as_str()), &property["default"]) {
@@ -24,7 +25,9 @@ pub fn push_table(text: &mut StyledText, schema: &Value) {
                 (false, Value::Null) => String::new(),
                 (false, default) => single_line(&default.to_string()),
             };
-            let description = single_line(property["description"].as_str().unwrap_or_default());
+            let kept = KeptByHost::of(schema, property, &mut steps_left).sentence();
+            let description = property["description"].as_str().unwrap_or_default();
+            let description = single_line(&format!("{kept} {description}"));
             [single_line(key), single_line(&type_in_words(schema, property, 0)), default, description]
         }))
         .collect();
@@ -50,6 +53,58 @@ pub fn push_table(text: &mut StyledText, schema: &Value) {
 
 /// The text in the column of defaults for a required key.
 const NEEDED: &str = "needed";
+
+/// How much of a setting the host keeps from the component, which gets a JSON pointer instead.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum KeptByHost {
+    Nothing,
+    Parts,
+    Whole,
+}
+
+impl KeptByHost {
+    /// Finds the keyword `writeOnly` in the schema of a setting. `steps_left` is the number of schemas that may still be
+    /// read, for all settings together.
+    fn of(root: &Value, setting: &Value, steps_left: &mut usize) -> Self {
+        let mut found = Self::Nothing;
+        // Schemas of the setting itself, and of values within it, with the number of references and levels before them.
+        let mut unread = vec![(setting, Self::Whole, 0)];
+        while let Some((schema, part, depth)) = unread.pop() {
+            if *steps_left == 0 {
+                break;
+            }
+            *steps_left -= 1;
+            if schema["writeOnly"] == true {
+                found = found.max(part);
+            }
+            if depth == MAX_KEPT_DEPTH {
+                continue;
+            }
+            let referred = schema["$ref"].as_str().and_then(|pointer| root.pointer(pointer.strip_prefix('#')?));
+            let alternatives = ["allOf", "anyOf", "oneOf"].iter().filter_map(|key| schema[key].as_array()).flatten();
+            unread.extend(referred.into_iter().chain(alternatives).map(|schema| (schema, part, depth + 1)));
+            let maps = ["properties", "patternProperties"].iter().filter_map(|key| schema[key].as_object());
+            let items = ["items", "additionalProperties"].iter().map(|key| &schema[key]);
+            let below = maps.flat_map(Map::values).chain(items).filter(|schema| schema.is_object());
+            unread.extend(below.map(|schema| (schema, Self::Parts, depth + 1)));
+        }
+        found
+    }
+
+    /// Returns the sentence that precedes the description of the setting.
+    fn sentence(self) -> &'static str {
+        match self {
+            Self::Nothing => "",
+            Self::Parts => "Kept by the host in part.",
+            Self::Whole => "Kept by the host.",
+        }
+    }
+}
+
+/// The depth at which schemas are not searched further for `writeOnly`, since a schema can refer to itself.
+const MAX_KEPT_DEPTH: usize = 10;
+/// The number of schemas that are searched for `writeOnly`.
+const MAX_STEPS: usize = 20_000;
 
 /// Returns the type or the values that a schema accepts, in words: `list of text`, `get or post`. Returns an empty text
 /// if the schema states no type. `depth` is the number of schemas and references that led to this schema.
@@ -143,6 +198,34 @@ mod tests {
         check(&json!({ "$ref": "#/$defs/loop" }), "");
         check(&json!(true), "");
         check(&json!({ "type": 5, "enum": "x", "anyOf": {}, "$ref": "x" }), "");
+    }
+
+    #[test]
+    fn settings_that_the_host_keeps_are_marked() {
+        let check = |schema: Value, expected: &str| {
+            let root = json!({ "$defs": {
+                "secret": { "type": "string", "writeOnly": true },
+                "loop": { "anyOf": [{ "$ref": "#/$defs/loop" }, { "items": { "$ref": "#/$defs/loop" } }] },
+            } });
+            assert_eq!(KeptByHost::of(&root, &schema, &mut 1000).sentence(), expected, "{schema}");
+        };
+        check(json!({ "type": "string" }), "");
+        check(json!({ "writeOnly": false }), "");
+        check(json!({ "type": "string", "writeOnly": true }), "Kept by the host.");
+        check(json!({ "$ref": "#/$defs/secret" }), "Kept by the host.");
+        check(json!({ "anyOf": [{ "$ref": "#/$defs/secret" }, { "type": "null" }] }), "Kept by the host.");
+        check(json!({ "properties": { "password": { "$ref": "#/$defs/secret" } } }), "Kept by the host in part.");
+        check(json!({ "items": { "writeOnly": true } }), "Kept by the host in part.");
+        check(json!({ "$ref": "#/$defs/loop" }), "");
+        check(json!(true), "");
+
+        let mut text = StyledText::new();
+        push_table(
+            &mut text,
+            &json!({ "properties": { "token": { "type": "string", "writeOnly": true,
+            "description": "A bearer token." } } }),
+        );
+        assert!(text.to_plain().contains("Kept by the host. A bearer token."), "{}", text.to_plain());
     }
 
     #[test]
