@@ -3,6 +3,7 @@
 mod damaged;
 mod secrets;
 mod settings;
+mod several;
 mod wasi;
 
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! `sentrynet test`: runs one component once, against its target or against a recording. Nothing is sent to Sentry.
+//! `sentrynet test`: runs one component once, against its target or against recordings. Nothing is sent to Sentry.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use sentrynet::config::{self, Level, ParsedConfig, Source};
+use sentrynet::config::{self, Level, Module, ParsedConfig, Source};
 use sentrynet::propagation::EventDefaults;
 use sentrynet::recording::Recording;
 use sentrynet::run::Run;
@@ -17,6 +17,8 @@ use sentrynet::sink::{SinkOptions, Sinks};
 
 use super::{FLUSH_TIMEOUT, Format, INVALID_INPUT, code_source, exit_code, load, print_runs, read};
 use crate::logging::{print_diagnostics, print_error};
+
+mod recordings;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -34,17 +36,36 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
     /// Run against the recording in this file instead of the target; secrets, which a recording does not contain, are
-    /// taken from `--settings`
+    /// taken from `--settings`. May be given more than once, and may be a folder, of which all `*.jsonl` are replayed:
+    /// each has a line, and the exit code is 0 if all end as recorded
     #[arg(long, value_name = "FILE", conflicts_with = "record")]
-    replay: Option<PathBuf>,
+    replay: Vec<PathBuf>,
 }
 
 /// Runs a component once and shows the result. Returns the exit code.
 pub async fn test(arguments: &Arguments) -> Result<u8> {
     let Arguments { probe, settings, format, record, replay } = arguments;
-    let run = match replay {
-        Some(recording) => replay_recording(probe, settings.as_deref(), recording).await?,
-        None => run_component(probe, settings.as_deref(), record.as_deref()).await?,
+    let run = if replay.is_empty() {
+        run_component(probe, settings.as_deref(), record.as_deref()).await?
+    } else {
+        let files = match recordings::find(replay) {
+            Ok(files) => files,
+            Err(problem) => {
+                print_error(&problem);
+                return Ok(INVALID_INPUT);
+            }
+        };
+        let Some(replayer) = Replayer::new(probe, settings.as_deref()).await? else { return Ok(INVALID_INPUT) };
+        match &replay[..] {
+            [file] if !file.is_dir() => match replayer.replay(file).await? {
+                Ok((_, run)) => Some(run),
+                Err(problem) => {
+                    print_error(&problem);
+                    None
+                }
+            },
+            _ => return recordings::replay_all(&replayer, &files, *format).await,
+        }
     };
     let Some(run) = run else { return Ok(INVALID_INPUT) };
     let console = (*format == Format::Text).then(|| ConsoleOptions::text(true, false));
@@ -111,39 +132,54 @@ async fn run_component(probe: &str, settings: Option<&Path>, record: Option<&Pat
     }
 }
 
-/// Runs a component against a recording. Returns `None` if the component, the settings or the recording are invalid,
-/// and prints the errors.
-async fn replay_recording(probe: &str, settings: Option<&Path>, path: &Path) -> Result<Option<Run>> {
-    let Some(source) = source(probe, settings) else { return Ok(None) };
-    let recording = match Recording::read(path) {
-        Ok(recording) => recording,
-        Err(error) => {
-            print_error(&error.to_string());
+/// A component that recordings are replayed with.
+struct Replayer {
+    sandbox: Sandbox,
+    module: Module,
+    /// The probe with its settings, if they are given, since recordings have no secrets.
+    configured: Option<Probe>,
+}
+
+impl Replayer {
+    /// Returns `None` if the component or the settings are invalid, and prints the errors.
+    async fn new(probe: &str, settings: Option<&Path>) -> Result<Option<Self>> {
+        let Some(source) = source(probe, settings) else { return Ok(None) };
+        let ParsedConfig { mut config, errors, .. } = config::parse(&source, &environment);
+        if config.probes.is_empty() {
+            print_diagnostics(&source, Level::Error, &errors);
             return Ok(None);
         }
-    };
-    let ParsedConfig { config, errors, .. } = config::parse(&source, &environment);
-    let Some(configured) = config.probes.first() else {
-        print_diagnostics(&source, Level::Error, &errors);
-        return Ok(None);
-    };
-    let loaded = match settings {
-        Some(_) => load(&source, &environment).await?,
-        None => None,
-    };
-    let with_settings = loaded.as_ref().and_then(|loaded| loaded.probes.first());
-    if with_settings.is_none() && settings.is_some() {
-        return Ok(None);
+        let module = config.probes.swap_remove(0).module;
+        let configured = match settings {
+            Some(_) => match load(&source, &environment).await?.and_then(|loaded| loaded.probes.into_iter().next()) {
+                Some(probe) => Some(probe),
+                None => return Ok(None),
+            },
+            None => None,
+        };
+        let sandbox =
+            Sandbox::new(1, None, EventDefaults::new(&config.sentry), config.secrets.clone(), code_source()?)?;
+        Ok(Some(Self { sandbox, module, configured }))
     }
-    let sandbox = Sandbox::new(1, None, EventDefaults::new(&config.sentry), config.secrets.clone(), code_source()?)?;
-    let probe = match sandbox.load_recorded(&configured.module, &recording, with_settings).await {
-        Ok(probe) => probe,
-        Err(error) => {
-            print_error(&error.to_string());
-            return Ok(None);
-        }
-    };
-    probe.replay(recording).await.map(Some).context("the host failed: this is a bug, please report it")
+
+    /// Replays a recording. Returns the recorded outcome with the run, or a message if the recording or the component is
+    /// invalid.
+    ///
+    /// # Errors
+    /// Returns an error if the host fails.
+    async fn replay(&self, file: &Path) -> Result<Result<(String, Run), String>> {
+        let recording = match Recording::read(file) {
+            Ok(recording) => recording,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        let probe = match self.sandbox.load_recorded(&self.module, &recording, self.configured.as_ref()).await {
+            Ok(probe) => probe,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        let recorded = recordings::recorded_outcome(&recording);
+        let run = probe.replay(recording).await.context("the host failed: this is a bug, please report it")?;
+        Ok(Ok((recorded, run)))
+    }
 }
 
 /// Returns the settings of a component, which are empty if no file of settings is given. Returns `None` if the
