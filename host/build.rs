@@ -10,6 +10,9 @@ use wit_bindgen_core::Files;
 use wit_bindgen_core::wit_parser::Resolve;
 use zstd::zstd_safe::CParameter;
 
+#[path = "build/zig_bindings.rs"]
+mod zig_bindings;
+
 /// The folder of the contract, below that of the package.
 const WIT_FOLDER: &str = "embedded/wit";
 /// The folder of the built-in probes, below that of the package.
@@ -21,9 +24,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     write_built_in_probes(&output)
 }
 
-/// Writes `probe.c`, `probe.h` and `probe_component_type.o`.
+/// Writes `probe.c`, `probe.h` and `probe_component_type.o`, and the header in Zig, `probe.zig`.
 fn write_bindings(output: &Path) -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={WIT_FOLDER}");
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=build/zig_bindings.rs");
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_dir(WIT_FOLDER)?;
     let world = resolve.select_world(&[package], Some("probe"))?;
@@ -31,6 +36,9 @@ fn write_bindings(output: &Path) -> Result<(), Box<dyn Error>> {
     wit_bindgen_c::Opts::default().build().generate(&mut resolve, world, &mut files)?;
     for (name, bytes) in files.iter() {
         fs::write(output.join(name), bytes)?;
+        if name == "probe.h" {
+            fs::write(output.join("probe.zig"), zig_bindings::translate(str::from_utf8(bytes)?)?)?;
+        }
     }
     Ok(())
 }

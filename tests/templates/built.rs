@@ -64,6 +64,54 @@ fn python_template_works() {
 
 #[test]
 #[ignore = "tests/build-probes runs it"]
+fn python_sockets_codecs_and_times_work() {
+    let (_nginx, port) = Nginx::start_plain("template-python-library", SERVICE);
+    let project = create_project("library", "python");
+    let source = fs::read_to_string(project.join("app.py")).expect("a project has its source");
+    let (from, to) = ("import json\n", "import datetime\nimport json\nimport socket\nimport urllib.request\n");
+    let body = "        settings = json.loads(settings)\n        response = get(";
+    assert!(source.contains(from) && source.contains(body), "{source}");
+    let calls = "        socket.create_connection((\"localhost\", PORT), 2)
+        urllib.request.urlopen(json.loads(settings)[\"url\"]).read()
+        datetime.datetime.strptime(\"2026-11-30\", \"%Y-%m-%d\")
+        b\"\\x80\".decode(\"cp1252\") + \"b\\u00fccher.example\".encode(\"idna\").decode()
+";
+    let calls = calls.replace("PORT", &port.to_string());
+    let source = source.replacen(from, to, 1).replacen(body, &format!("{calls}{body}"), 1);
+    fs::write(project.join("app.py"), source).expect("the project is writable");
+    let readme = fs::read_to_string(project.join("README.md")).expect("a project has a README");
+    let mut commands: Vec<_> = shell_commands(&readme).collect();
+    let test = commands.pop().expect("the last command tests the project");
+    for command in commands {
+        let ended = run_shell(&project, &command.replace(" --stub-wasi", ""));
+        assert_eq!(ended.code, 0, "`{command}`:\n{}{}", ended.stdout, ended.stderr);
+    }
+    let hosts = format!("[\"localhost:{port}\", \"127.0.0.1:{port}\"]");
+    let settings = format!("url: http://127.0.0.1:{port}/health.json\nallow: {{hosts: {hosts}, log: true}}\n");
+    let ended = test_with_settings(&project, test, &settings);
+    let runs: Vec<Value> =
+        serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("{error}: {}", ended.stderr));
+    assert_passed(&runs[0]);
+}
+
+/// Asserts what `sentrynet inspect` says about the language of each project's component.
+#[test]
+#[ignore = "tests/build-probes runs it"]
+fn js_and_python_are_inspected_by_their_language() {
+    for (language, build, name) in [
+        ("js", "npm install --silent && npm run --silent build", "JavaScript"),
+        ("python", "componentize-py -d wit -w probe componentize --stub-wasi app -o shop-queue.wasm", "Python"),
+    ] {
+        let project = create_project("inspected", language);
+        let built = run_shell(&project, build);
+        assert_eq!(built.code, 0, "{}{}", built.stdout, built.stderr);
+        let inspected = run_shell(&project, "sentrynet inspect shop-queue.wasm");
+        assert!(inspected.stdout.contains(&format!("\n  language   {name}")), "{}", inspected.stdout);
+    }
+}
+
+#[test]
+#[ignore = "tests/build-probes runs it"]
 fn zig_template_works() {
     assert_template_works("zig");
 }

@@ -32,6 +32,9 @@ pub fn new(arguments: &Arguments) -> u8 {
         Ok(folder) => {
             let mut text = StyledText::new();
             text.push_line(&format!("{0}: see {0}/README.md for how to build and run it", folder.display()));
+            if let Some(advice) = arguments.language.first_build() {
+                text.push_line(advice);
+            }
             print(&text);
             0
         }
@@ -88,12 +91,15 @@ const WIT: Files = files!("wit": "http.wit", "log.wit", "span.wit", "ssh.wit", "
 /// The crate that probes in Rust are written with.
 const SDK: Files = files!("guest":
     "manifest.toml" as "Cargo.toml", "src/adapter.rs", "src/error.rs", "src/http.rs", "src/lib.rs", "src/log.rs",
-    "src/settings.rs", "src/size.rs", "src/span.rs", "src/ssh.rs",
+    "src/mock.rs", "src/mock/host.rs", "src/mock/secrets.rs", "src/mock/tests.rs", "src/settings.rs", "src/size.rs", "src/span.rs", "src/ssh.rs",
 );
 
 /// The bindings of the contract for C. The build script of this crate generates them with wit-bindgen, so that nothing
 /// but a compiler is needed to build a probe in C or Zig.
 const BINDINGS: Files = files!(prefix concat!(env!("OUT_DIR"), "/") => "probe.c", "probe.h", "probe_component_type.o");
+
+/// The header of the bindings in Zig, from the same build script.
+const ZIG_BINDINGS: Files = files!(prefix concat!(env!("OUT_DIR"), "/") => "probe.zig");
 
 /// The files that are in the projects of all languages.
 const SHARED: Files = files!("templates/shared": "health.json", "settings.yaml");
@@ -103,7 +109,7 @@ impl Language {
     fn template(self) -> Files {
         match self {
             Self::Rust => files!("templates/rust":
-                ".cargo/config.toml", "manifest.toml" as "Cargo.toml", "README.md", "gitignore" as ".gitignore",
+                "manifest.toml" as "Cargo.toml", "README.md", "gitignore" as ".gitignore",
                 "src/lib.rs",
             ),
             Self::C => files!("templates/c":
@@ -113,10 +119,26 @@ impl Language {
                 "README.md", "gitignore" as ".gitignore", "package.json", "probe.js",
             ),
             Self::Python => files!("templates/python":
-                "README.md", "app.py", "gitignore" as ".gitignore", "requirements.txt",
+                "README.md", "app.py", "gitignore" as ".gitignore", "preload.py", "requirements.txt",
             ),
             Self::Zig => files!("templates/zig":
-                "README.md", "build.zig", "gitignore" as ".gitignore", "probe.zig",
+                "Makefile", "README.md", "gitignore" as ".gitignore", "probe.zig",
+            ),
+        }
+    }
+
+    /// Returns a sentence about the first build, or the first run, if it takes much longer than later ones.
+    fn first_build(self) -> Option<&'static str> {
+        match self {
+            Self::Rust => None,
+            Self::C => {
+                Some("the first build compiles Zig's C library, which takes about a minute; later ones take a second")
+            }
+            Self::Zig => Some(
+                "the first build compiles Zig's libraries, which takes one to two minutes; later ones take seconds",
+            ),
+            Self::Js | Self::Python => Some(
+                "the host compiles the interpreter in a component when it first loads it, which takes up to a minute",
             ),
         }
     }
@@ -125,7 +147,8 @@ impl Language {
     fn copied_folders(self) -> &'static [(&'static str, Files)] {
         match self {
             Self::Rust => &[("wit", WIT), ("vendor/sentrynet-guest", SDK)],
-            Self::C | Self::Zig => &[("wit", WIT), ("bindings", BINDINGS)],
+            Self::C => &[("wit", WIT), ("bindings", BINDINGS)],
+            Self::Zig => &[("wit", WIT), ("bindings", BINDINGS), ("bindings", ZIG_BINDINGS)],
             Self::Js | Self::Python => &[("wit", WIT)],
         }
     }

@@ -1,10 +1,8 @@
 //! The component's exports. They convert between the JSON of the contract and the types of a [`Probe`].
 
-use std::sync::Once;
-
+use crate::Probe;
 use crate::bindings::exports::sentrynet::probe::prober::{Description, Problem, Trouble};
 use crate::settings::{self, Problems};
-use crate::{Probe, log};
 
 /// Returns the probe's metadata, with the JSON Schema of its settings.
 pub fn describe<P: Probe>() -> Description {
@@ -43,9 +41,38 @@ pub fn run<P: Probe>(settings: &str) -> Result<(), Trouble> {
     }
 }
 
-/// Installs a hook that writes the message of a panic to the run's log. This target has no standard error: without the
-/// hook, a panic would be a trap without a message.
+/// Installs a hook that writes the message of a panic to the run's log. `wasm32-unknown-unknown` has no standard error:
+/// without the hook, a panic would be a trap without a message.
+#[cfg(target_family = "wasm")]
 fn log_panics() {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| std::panic::set_hook(Box::new(|panic| log::error(&panic.to_string()))));
+    static HOOK: std::sync::Once = std::sync::Once::new();
+    HOOK.call_once(|| {
+        std::panic::set_hook(Box::new(|panic| crate::log::error(&with_advice(panic.to_string()))));
+    });
+}
+
+/// On other targets, tests have the hook of the standard library.
+#[cfg(not(target_family = "wasm"))]
+fn log_panics() {}
+
+/// Adds what to do to the message of a panic by the standard library, if the target lacks a clock.
+#[cfg_attr(not(target_family = "wasm"), cfg_attr(not(test), expect(dead_code, reason = "tests have their own hook")))]
+fn with_advice(message: String) -> String {
+    if message.contains("time not implemented on this platform") {
+        return message
+            + ": build the probe for wasm32-wasip2, which has a clock, or use the times that the host measures";
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_advice;
+
+    #[test]
+    fn a_missing_clock_has_advice() {
+        let message = "panicked at time.rs:1:1:\ntime not implemented on this platform".to_owned();
+        assert!(with_advice(message).contains("wasm32-wasip2"));
+        assert_eq!(with_advice("other".to_owned()), "other");
+    }
 }

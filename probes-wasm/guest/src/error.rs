@@ -2,6 +2,7 @@
 
 use crate::bindings::exports::sentrynet::probe::prober::Trouble as Exported;
 use crate::bindings::sentrynet::probe::types;
+use crate::settings::setting_name;
 use crate::{http, ssh};
 
 /// The outcome of a run that did not pass.
@@ -63,6 +64,11 @@ impl Failure {
         Err(Self::new("assertion", message).with_mismatches(mismatches))
     }
 
+    /// Returns the reason.
+    pub fn reason(&self) -> &str {
+        self.reason
+    }
+
     /// Returns the checks that did not hold.
     pub fn mismatches(&self) -> &[Mismatch] {
         &self.mismatches
@@ -93,6 +99,14 @@ impl Trouble {
         }
     }
 
+    /// Returns the reason of a failure; `None` if the probe could not do its work.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Broken(_) => None,
+            Self::Failed(failure) => Some(failure.reason()),
+        }
+    }
+
     /// Returns the message: the sentence for a person.
     pub fn message(&self) -> &str {
         match self {
@@ -109,7 +123,10 @@ impl From<Failure> for Trouble {
 
 impl From<http::Invalid> for Trouble {
     fn from(invalid: http::Invalid) -> Self {
-        Self::Broken(invalid.0)
+        Self::Broken(match invalid.pointer() {
+            Some(pointer) => format!("{}: {invalid}", setting_name(pointer)),
+            None => invalid.to_string(),
+        })
     }
 }
 

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::bindings::sentrynet::probe::http;
-use crate::settings::SecretSetting;
+use crate::host::http;
+use crate::settings::Credentials;
 pub use http::{Certificate, Connection, Error, Response, Timing, Tls};
 
 /// A request being built. The host checks each part when it is set.
@@ -12,7 +12,23 @@ pub struct Request(http::Request);
 
 /// A part of a request that the host does not accept: a sentence that says what is wrong, and what would be right.
 #[derive(Debug, Clone)]
-pub struct Invalid(pub(crate) String);
+pub struct Invalid {
+    message: String,
+    /// The JSON pointer to the setting that the part was taken from, if that is known.
+    pointer: Option<String>,
+}
+
+impl Invalid {
+    pub(crate) fn new(message: String) -> Self {
+        Self { message, pointer: None }
+    }
+
+    /// Returns the JSON pointer to the setting with the credentials, if they are not accepted, for
+    /// [`Problems::add`](crate::Problems::add).
+    pub fn pointer(&self) -> Option<&str> {
+        self.pointer.as_deref()
+    }
+}
 
 impl Request {
     /// Creates a request. `method` is any HTTP token but `CONNECT`, `url` an absolute `http` or `https` URL.
@@ -20,7 +36,7 @@ impl Request {
     /// # Errors
     /// Returns [`Invalid`] if the method or the URL has another form.
     pub fn new(method: &str, url: &str) -> Result<Self, Invalid> {
-        http::Request::new(method, url).map(Self).map_err(Invalid)
+        http::Request::new(method, url).map(Self).map_err(Invalid::new)
     }
 
     /// Adds a header line. A name may be added more than once, which sends several lines.
@@ -28,7 +44,7 @@ impl Request {
     /// # Errors
     /// Returns [`Invalid`] if the name or the value is not allowed in HTTP, or if the host sets this header itself.
     pub fn header(&self, name: &str, value: &str) -> Result<(), Invalid> {
-        self.0.header(name, value).map_err(Invalid)
+        self.0.header(name, value).map_err(Invalid::new)
     }
 
     /// Sets the body. By default there is none.
@@ -58,7 +74,7 @@ impl Request {
     /// Returns [`Invalid`] if no certificate can be read from the file, or if the probe's settings do not contain its
     /// path.
     pub fn ca(&self, path: &str) -> Result<(), Invalid> {
-        self.0.ca(path).map_err(Invalid)
+        self.0.ca(path).map_err(Invalid::new)
     }
 
     /// Sets the client certificate: the paths of two PEM files, which may be the same.
@@ -66,16 +82,17 @@ impl Request {
     /// # Errors
     /// Returns [`Invalid`] if either cannot be used, or if the probe's settings do not contain its path.
     pub fn client_certificate(&self, certificate: &str, key: &str) -> Result<(), Invalid> {
-        self.0.client_certificate(certificate, key).map_err(Invalid)
+        self.0.client_certificate(certificate, key).map_err(Invalid::new)
     }
 
-    /// Sets the credentials, whose value the host keeps: `{basic: …}`, `{bearer: …}` or `{oauth2: …}`.
+    /// Sets the credentials, whose value the host keeps. An error has the JSON pointer of the setting.
     ///
     /// # Errors
     /// Returns [`Invalid`] if there is no such setting, if its value has another form, or if the URL has credentials
     /// too.
-    pub fn authenticate(&self, setting: &SecretSetting) -> Result<(), Invalid> {
-        self.0.authenticate(setting.pointer()).map_err(Invalid)
+    pub fn authenticate(&self, credentials: &Credentials) -> Result<(), Invalid> {
+        let pointer = credentials.pointer();
+        self.0.authenticate(pointer).map_err(|message| Invalid { message, pointer: Some(pointer.to_owned()) })
     }
 
     /// Sets whether cookies are kept from request to request of the run. The default is false.
@@ -100,7 +117,7 @@ impl Request {
     /// Returns [`Invalid`] if it is neither `1.1` nor `2`, and for `2` if the request goes to another host or port than
     /// the URL's.
     pub fn http_version(&self, version: &str) -> Result<(), Invalid> {
-        self.0.http_version(version).map_err(Invalid)
+        self.0.http_version(version).map_err(Invalid::new)
     }
 
     /// Allows only one version of IP. By default both are tried.
@@ -108,7 +125,7 @@ impl Request {
     /// # Errors
     /// Returns [`Invalid`] if it is neither 4 nor 6, or if the URL has an address of the other version.
     pub fn ip_version(&self, version: u8) -> Result<(), Invalid> {
-        self.0.ip_version(version).map_err(Invalid)
+        self.0.ip_version(version).map_err(Invalid::new)
     }
 
     /// Connects to this `host`, `host:port` or `:port` instead of the URL's, while the request stays the same.
@@ -116,7 +133,7 @@ impl Request {
     /// # Errors
     /// Returns [`Invalid`] if it has another form, if the request has a proxy, or if the URL's host is an address.
     pub fn connect_to(&self, address: &str) -> Result<(), Invalid> {
-        self.0.connect_to(address).map_err(Invalid)
+        self.0.connect_to(address).map_err(Invalid::new)
     }
 
     /// Resolves names by this DNS server, an IP address with or without a port, instead of the system's resolver.
@@ -124,7 +141,7 @@ impl Request {
     /// # Errors
     /// Returns [`Invalid`] if it is no address.
     pub fn dns_server(&self, address: &str) -> Result<(), Invalid> {
-        self.0.dns_server(address).map_err(Invalid)
+        self.0.dns_server(address).map_err(Invalid::new)
     }
 
     /// Connects through a proxy: a URL of the scheme `http`, `https`, `socks5` or `socks5h`.
@@ -132,7 +149,7 @@ impl Request {
     /// # Errors
     /// Returns [`Invalid`] if it is no such URL.
     pub fn proxy(&self, url: &str) -> Result<(), Invalid> {
-        self.0.proxy(url).map_err(Invalid)
+        self.0.proxy(url).map_err(Invalid::new)
     }
 
     /// Connects from this IP address of the host's machine.
@@ -140,7 +157,7 @@ impl Request {
     /// # Errors
     /// Returns [`Invalid`] if it is no address of that machine, or if the probe's settings do not contain it.
     pub fn source_address(&self, address: &str) -> Result<(), Invalid> {
-        self.0.source_address(address).map_err(Invalid)
+        self.0.source_address(address).map_err(Invalid::new)
     }
 
     /// Sets how many bytes of the body are kept. The default is 1 MiB; a number above 16 MiB counts as 16 MiB.
@@ -160,6 +177,6 @@ impl Request {
 
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.message)
     }
 }

@@ -37,6 +37,8 @@
 //!
 //! sentrynet_guest::export!(Up);
 //! ```
+//!
+//! `cargo test` runs tests of a probe on this machine, against a host that the tests set up: see `mock`.
 
 #[doc(hidden)]
 pub mod adapter;
@@ -54,13 +56,21 @@ pub mod bindings {
 mod error;
 pub mod http;
 pub mod log;
+#[cfg(not(target_family = "wasm"))]
+pub mod mock;
 mod settings;
 mod size;
 pub mod span;
 pub mod ssh;
 
+/// The functions of the host.
+#[cfg(target_family = "wasm")]
+use bindings::sentrynet::probe as host;
+#[cfg(not(target_family = "wasm"))]
+use mock::host;
+
 pub use error::{Failure, Mismatch, Trouble};
-pub use settings::{Problems, SecretSetting, escape_pointer};
+pub use settings::{Credentials, Problems, SecretSetting, escape_pointer};
 pub use size::{Size, format_bytes};
 
 /// A probe. See the [crate's example](crate).

@@ -3,7 +3,8 @@
 //! A line is cut after 4096 bytes, and a run keeps its last 100 lines, unless its limits say otherwise. A component
 //! from a file may write only where its operator allows it.
 
-use crate::bindings::sentrynet::probe::log::{Level, write};
+pub use crate::host::log::Level;
+use crate::host::log::write;
 
 /// Writes a line of the level `debug`.
 pub fn debug(message: &str) {

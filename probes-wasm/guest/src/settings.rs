@@ -19,6 +19,13 @@ pub struct Problems(Vec<Problem>);
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct SecretSetting(String);
 
+/// A setting with the credentials of HTTP requests: `{basic: {username: …, password: …}}`, `{bearer: TOKEN}` or
+/// `{oauth2: {token_url: …, client_id: …, client_secret: …}}`. The host keeps them, and sends them for
+/// [`Request::authenticate`](crate::http::Request::authenticate). The host checks their form by the schema.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Credentials(SecretSetting);
+
 impl Problems {
     /// Adds a mistake.
     ///
@@ -49,7 +56,7 @@ impl Problems {
         match self.0.into_iter().next() {
             None => Ok(()),
             Some(Problem { pointer, message }) => {
-                Err(Trouble::Broken(format!("{}: {message}", pointer.trim_start_matches('/').replace('/', "."))))
+                Err(Trouble::Broken(format!("{}: {message}", setting_name(&pointer))))
             }
         }
     }
@@ -123,6 +130,57 @@ impl SecretSetting {
     }
 }
 
+impl Credentials {
+    /// Returns the JSON pointer to the setting, for [`Problems::add`].
+    pub fn pointer(&self) -> &str {
+        self.0.pointer()
+    }
+}
+
+/// The schema of the forms of credentials that the host knows.
+impl schemars::JsonSchema for Credentials {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Credentials".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let text = || serde_json::json!({ "type": "string" });
+        schemars::json_schema!({
+            "type": ["object", "null"],
+            "writeOnly": true,
+            "minProperties": 1,
+            "maxProperties": 1,
+            "additionalProperties": false,
+            "properties": {
+                "basic": {
+                    "type": "object",
+                    "properties": { "username": text(), "password": text() },
+                    "required": ["username", "password"],
+                    "additionalProperties": false,
+                },
+                "bearer": text(),
+                "oauth2": {
+                    "type": "object",
+                    "properties": {
+                        "token_url": text(),
+                        "client_id": text(),
+                        "client_secret": text(),
+                        "scope": text(),
+                        "audience": text(),
+                        "send_in": { "enum": ["header", "body"], "default": "header" },
+                    },
+                    "required": ["token_url", "client_id", "client_secret"],
+                    "additionalProperties": false,
+                },
+            },
+        })
+    }
+}
+
 /// The schema of a text, unless a field's `schemars(schema_with = …)` says something else.
 impl schemars::JsonSchema for SecretSetting {
     fn inline_schema() -> bool {
@@ -148,6 +206,11 @@ pub(crate) fn parse<T: DeserializeOwned>(json: &str, problems: &mut Problems) ->
 fn names_first_key(message: &str, pointer: &str) -> bool {
     let key = pointer.trim_start_matches('/').split('/').next().unwrap_or_default();
     message.contains(&format!("`{key}`"))
+}
+
+/// Returns the name of a setting as operators know it: `auth`, `steps.0.auth`.
+pub(crate) fn setting_name(pointer: &str) -> String {
+    pointer.trim_start_matches('/').replace('/', ".")
 }
 
 /// Escapes a key for a JSON pointer (RFC 6901): `~` as `~0`, and `/` as `~1`.

@@ -1,10 +1,10 @@
 //! Spans of the run's trace, which the host times and shows as a waterfall.
 
-pub use crate::bindings::sentrynet::probe::span::{Status, set_data, set_tag};
 pub use crate::bindings::sentrynet::probe::types::Value;
+pub use crate::host::span::{Status, set_data, set_tag};
 
 use crate::Trouble;
-use crate::bindings::sentrynet::probe::span::Span;
+use crate::host::span::Span;
 
 /// Runs `work` in a span of its own, and passes the open span to it.
 ///

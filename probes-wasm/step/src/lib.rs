@@ -5,7 +5,7 @@ mod request;
 mod response;
 
 use sentrynet_checks::Statuses;
-use sentrynet_guest::{SecretSetting, Size};
+use sentrynet_guest::{Credentials, Size};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -44,8 +44,8 @@ pub struct Step {
     /// Credentials: `basic` (`username`, `password`), `bearer` (a token) or `oauth2` (client credentials: `token_url`,
     /// `client_id`, `client_secret`, and optionally `scope`, `audience`, `send_in: body`).
     #[serde(default)]
-    #[schemars(schema_with = "auth_schema")]
-    auth: Option<SecretSetting>,
+    #[schemars(with = "Credentials")]
+    auth: Option<Credentials>,
     /// The header `user-agent`; `sentrynet` and its version unless given.
     #[schemars(extend("format" = "text"))]
     user_agent: Option<String>,
@@ -146,37 +146,4 @@ fn sent_text_schema() -> Value {
 fn set_keys_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     let path = serde_json::json!({ "type": "string", "pattern": "^\\s*\\$" });
     schemars::json_schema!({ "type": "object", "additionalProperties": path })
-}
-
-fn auth_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    let text = || serde_json::json!({ "type": "string" });
-    schemars::json_schema!({
-        "type": ["object", "null"],
-        "writeOnly": true,
-        "minProperties": 1,
-        "maxProperties": 1,
-        "additionalProperties": false,
-        "properties": {
-            "basic": {
-                "type": "object",
-                "properties": { "username": text(), "password": text() },
-                "required": ["username", "password"],
-                "additionalProperties": false,
-            },
-            "bearer": text(),
-            "oauth2": {
-                "type": "object",
-                "properties": {
-                    "token_url": text(),
-                    "client_id": text(),
-                    "client_secret": text(),
-                    "scope": text(),
-                    "audience": text(),
-                    "send_in": { "enum": ["header", "body"], "default": "header" },
-                },
-                "required": ["token_url", "client_id", "client_secret"],
-                "additionalProperties": false,
-            },
-        },
-    })
 }

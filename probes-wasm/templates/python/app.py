@@ -1,11 +1,13 @@
 """Checks the health of a service: expects JSON in which `status` is `ok` and `queue` is at most `max_queue`.
 
 The WIT files in wit/ define what a probe exports, and what the host does for it. There are no files during a run: all
-modules must be imported here, at the top, where the build finds them.
+modules must be imported here, at the top, where the build finds them. `preload` has those that Python's library imports
+by itself.
 """
 
 import json
 
+import preload  # noqa: F401
 from componentize_py_types import Err
 from wit_world import exports
 from wit_world.imports import http, log, span

@@ -78,3 +78,28 @@ fn check_health(health: &Value, max_queue: u32) -> Result<(), Trouble> {
 }
 
 sentrynet_guest::export!(Health);
+
+#[cfg(test)]
+mod tests {
+    use sentrynet_guest::mock::{MockHost, MockResponse};
+    use serde_json::json;
+
+    use super::*;
+
+    const URL: &str = "http://shop.example/health.json";
+
+    /// Runs the probe against a service that reports this health.
+    fn run(health: &str) -> Result<(), Trouble> {
+        let host = MockHost::new();
+        host.respond("GET", URL, MockResponse::new(200).body(health));
+        host.run::<Health>(&json!({"url": URL, "max_queue": 20}))
+    }
+
+    #[test]
+    fn a_healthy_service_passes_and_another_fails() {
+        run(r#"{"status": "ok", "queue": 20}"#).unwrap();
+        let unhealthy = run(r#"{"status": "ok", "queue": 21}"#).unwrap_err();
+        assert_eq!((unhealthy.reason(), unhealthy.message()), (Some("health"), "the service is not well"));
+        assert_eq!(run("ok").unwrap_err().reason(), Some("json"));
+    }
+}
