@@ -1,6 +1,10 @@
 //! TLS: nginx with valid and with invalid certificates.
 
-use std::path::PathBuf;
+mod days;
+mod handshakes;
+mod unusual;
+
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -11,6 +15,15 @@ use crate::support::{
     assert_delay_in_phase, empty_folder, free_port, http_config, run_command, run_http_probe, run_once_with, sentrynet,
     span_duration_ms, spans, tcp_server,
 };
+
+/// Returns an nginx server on a port with the certificate `name` in a folder, and with more lines.
+fn server_block(port: u16, home: &Path, name: &str, more: &str) -> String {
+    let home = home.display();
+    format!(
+        "server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {home}/{name}.pem; ssl_certificate_key {home}/{name}.key;
+         {more} location / {{ return 200 ok; }} }}"
+    )
+}
 
 struct Targets {
     nginx: Nginx,
@@ -74,7 +87,8 @@ fn certificates_are_verified_and_described() {
     assert_eq!(spans(&run, "http.client")[0]["data"]["tls.protocol.version"], "1.2");
 
     let message = expect_tls_failure(&run_at(expired, &trusting));
-    assert!(message.starts_with("certificate expired ") && message.ends_with(" days ago"), "{message}");
+    let is_dated = message.starts_with("certificate expired ") && message.contains(" days ago: ");
+    assert!(is_dated && message.ends_with("`CN=expired`, the server's own"), "{message}");
     let message = expect_tls_failure(&run_at(wrong_name, &trusting));
     assert_eq!(message, "certificate is not for `localhost`, but for `www.example.org`, `example.org`");
     let message = expect_tls_failure(&run_at(good, ""));

@@ -3,6 +3,7 @@
 pub mod certificates;
 pub mod dns;
 pub mod nginx;
+pub mod openssl;
 pub mod project;
 pub mod proxy;
 pub mod receiver;

@@ -11,6 +11,8 @@ mod attempts;
 mod auth;
 mod cert_verifier;
 mod certificate;
+mod certificate_error;
+mod certificate_weakness;
 mod charset;
 mod content_coding;
 mod cookies;
@@ -45,7 +47,9 @@ mod timing_hooks;
 mod tls;
 mod tls_error;
 mod token_cache;
+mod tls_session;
 mod transport;
+mod unverified;
 
 pub use failed_exchange::FailedExchange;
 pub use format::header_memory;
@@ -99,8 +103,8 @@ impl HostResponse for Context {
 
     fn days_left(&mut self, response: Resource<Response>) -> wasmtime::Result<Vec<i64>> {
         let now = self.run.recorder.wall_clock();
-        let chain = self.table.get(&response)?.connection.tls.iter().flat_map(|tls| &tls.chain);
-        Ok(chain.map(|certificate| days_left(certificate.not_after, now)).collect())
+        let ends = self.table.get(&response)?.validity_ends();
+        Ok(ends.into_iter().map(|end| days_left(end, now)).collect())
     }
 
     fn drop(&mut self, response: Resource<Response>) -> wasmtime::Result<()> {

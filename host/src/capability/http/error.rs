@@ -9,7 +9,7 @@ use crate::capability::http::peer::Peer;
 use crate::capability::http::phase::Phase;
 use crate::capability::http::timing_hooks::Timestamps;
 use crate::capability::http::tls_error;
-use crate::capability::net_errors::{self, bytes, connect_error};
+use crate::capability::net_errors::{self, bytes, connect_error, plain_text};
 use crate::capability::shortage::{self, local_port_shortage};
 use crate::capability::timeout::Timeout;
 use crate::run::LimitKind;
@@ -28,7 +28,7 @@ pub fn from_reqwest(error: &reqwest::Error, timestamps: &Timestamps, peer: &Peer
         }
         Phase::Tls => Error::Tls(match causes().find_map(rustls_error) {
             Some(error) => tls_error::message(error, timestamps, peer),
-            None => closed_by_server(causes()).unwrap_or(root_cause),
+            None => closed_by_server(causes()).unwrap_or_else(|| plain_text(&root_cause)),
         }),
         // In TLS 1.3, the refusal of a client certificate arrives only after the handshake.
         Phase::Send | Phase::Wait | Phase::Receive => match causes().find_map(rustls_error) {
@@ -122,7 +122,7 @@ fn protocol_message(root_cause: &str) -> String {
         "channel closed" | "connection closed" => "the server closed the connection",
         // This error arises when an HTTP/1.1 response is parsed as an HTTP/2 frame: its bytes give an impossible size.
         "connection error detected: frame with invalid size" => "the answer is in another version of HTTP",
-        other => return format!("the answer is not valid HTTP: {other}"),
+        other => return format!("the answer is not valid HTTP: {}", plain_text(other)),
     }
     .to_owned()
 }

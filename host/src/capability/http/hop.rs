@@ -10,7 +10,7 @@ use http_body::{Body as _, Frame};
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HOST, HeaderValue, RANGE};
 use reqwest::{Body, Client, Method};
 
-use crate::capability::bindings::sentrynet::probe::http::{Connection, Error, Tls};
+use crate::capability::bindings::sentrynet::probe::http::{Connection, Error};
 use crate::capability::happy_eyeballs::Attempting;
 use crate::capability::http::attempts::Attempts;
 use crate::capability::http::content_coding::ACCEPTED;
@@ -26,7 +26,7 @@ use crate::capability::http::response_body::{BodyDecoding, BodyError, receive};
 use crate::capability::http::response_stream::ResponseSender;
 use crate::capability::http::timing_hooks::{HopTimings, TimedBody};
 use crate::capability::http::transport::HttpVersion;
-use crate::capability::http::{certificate, error, hop_span};
+use crate::capability::http::{error, hop_span};
 use crate::capability::quota::Exceeded;
 use crate::capability::timeout::Timeout;
 use crate::trace::{Handle, Recorder};
@@ -111,6 +111,8 @@ impl Hop {
         hop_span::set_response(recorder, self.span, &head);
         self.evidence.response_head = Some(head);
         session.quota.count_received(header_bytes(response.headers()))?;
+        let tls_session =
+            session.tls_session(&exchange.transport, &exchange.request.url, remote_address, &timestamps)?;
         let mut held_bytes = session.quota.hold(header_memory(response.headers()))?;
         let (body, undecoded) = match &exchange.response_sender {
             Some(sender) => {
@@ -144,11 +146,9 @@ impl Hop {
                 reused: timestamps.is_connection_reused(),
                 remote_address: remote_address.map(|address| address.to_string()),
                 http_version: version.to_owned(),
-                tls: timestamps.tls_version.map(|version| Tls {
-                    version: version.to_owned(),
-                    chain: timestamps.cert_chain.iter().filter_map(certificate::parse).collect(),
-                }),
+                tls: tls_session.tls.clone(),
             },
+            validity_ends: tls_session.validity_ends.clone(),
             held: Some(held_bytes),
         })
     }

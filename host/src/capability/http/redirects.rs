@@ -10,6 +10,7 @@ use url::Url;
 
 use crate::capability::bindings::sentrynet::probe::http::{Error, Timing};
 use crate::capability::grant;
+use crate::capability::http::certificate::merge_validity_ends;
 use crate::capability::http::exchange::Exchange;
 use crate::capability::http::failed_exchange::FailedExchange;
 use crate::capability::http::format::{redact_location, redirect_location, without_secrets};
@@ -41,7 +42,7 @@ impl Exchange {
         let started = Instant::now();
         let echoes = self.echoes();
         let mut redirects = 0;
-        let mut earlier: Option<Timing> = None;
+        let mut earlier: Option<(Timing, Vec<i64>)> = None;
         loop {
             self.count_hop(redirects)?;
             self.check_grants().map_err(|failed| self.blame_redirect(failed, redirects))?;
@@ -49,16 +50,19 @@ impl Exchange {
             let time_left = self.limits.timeout.duration().saturating_sub(started.elapsed());
             let result = tokio::time::timeout(time_left, hop.send_and_receive(&self)).await;
             let result = result.unwrap_or_else(|_| Err(hop.timed_out(self.limits.timeout)));
-            let result = result.and_then(|mut response| match self.redirect_target(&response, redirects)? {
-                Some(target) => {
-                    earlier = Some(earlier.map_or(response.timing, |earlier| sum_timings(earlier, response.timing)));
-                    Ok(HopOutcome::Redirect(target, response.status))
+            let result = result.and_then(|mut response| {
+                let target = self.redirect_target(&response, redirects)?;
+                if let Some((timing, ends)) = earlier.take() {
+                    response.timing = sum_timings(timing, response.timing);
+                    response.validity_ends = merge_validity_ends(&ends, &response.validity_ends);
                 }
-                None => {
-                    response.timing = earlier.map_or(response.timing, |earlier| sum_timings(earlier, response.timing));
-                    response.timing.total = milliseconds(started, Instant::now());
-                    Ok(HopOutcome::Response(Box::new(response)))
+                if let Some(target) = target {
+                    let status = response.status;
+                    earlier = Some((response.timing, response.validity_ends));
+                    return Ok(HopOutcome::Redirect(target, status));
                 }
+                response.timing.total = milliseconds(started, Instant::now());
+                Ok(HopOutcome::Response(Box::new(response)))
             });
             let (is_refused, is_cert_error) = (hop.is_refused, hop.is_cert_error);
             let phase = hop.close(&self, result.as_ref().err());

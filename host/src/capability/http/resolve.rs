@@ -13,7 +13,7 @@ use reqwest::dns::{Addrs, Resolve, Resolving};
 
 use crate::capability::host_lookup::HostLookup;
 use crate::capability::http::timing_hooks::HopTimings;
-use crate::capability::net_errors::{lookup_error, lower_first};
+use crate::capability::net_errors::{lookup_error, lower_first, plain_text};
 use crate::capability::shortage::{current_shortage, shortage};
 use crate::capability::text::quotable;
 
@@ -237,7 +237,10 @@ fn dns_server_error(name: &str, server: SocketAddr, ip_version: Option<IpVersion
         NetError::Dns(DnsError::ResponseCode(code)) => server_error(&lower_first(code.to_str())),
         NetError::Timeout => format!("`{name}` does not resolve: no answer from the DNS server {server}"),
         NetError::Io(error) => format!("`{name}` does not resolve: cannot ask the DNS server {server}: {error}"),
-        error => format!("`{name}` does not resolve: asking the DNS server {server} failed: {error}"),
+        error => format!(
+            "`{name}` does not resolve: asking the DNS server {server} failed: {}",
+            plain_text(&error.to_string())
+        ),
     })
 }
 
@@ -245,7 +248,9 @@ fn dns_server_error(name: &str, server: SocketAddr, ip_version: Option<IpVersion
 /// as `_service.shop.example` are in use.
 fn dns_name(host: &str) -> Result<Name, ResolveError> {
     let name = Name::from_ascii(host);
-    let mut name = name.map_err(|error| ResolveError(format!("`{}` is no name: {error}", quotable(host))))?;
+    let mut name = name.map_err(|error| {
+        ResolveError(format!("`{}` is no name: {}", quotable(host), plain_text(&error.to_string())))
+    })?;
     name.set_fqdn(true);
     Ok(name)
 }

@@ -1,19 +1,22 @@
 //! The HTTP clients and cookies of one attempt.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use reqwest::Client;
 use rustls::ClientConfig;
+use url::Url;
 
 use crate::capability::file_calls::FileCalls;
 use crate::capability::host_lookup::HostLookup;
 use crate::capability::http::cookies::Cookies;
 use crate::capability::http::resolve::Resolver;
 use crate::capability::http::shared_state::SharedState;
-use crate::capability::http::timing_hooks::TimedConnect;
+use crate::capability::http::timing_hooks::{TimedConnect, Timestamps};
+use crate::capability::http::tls_session::{TlsSession, TlsSessions};
 use crate::capability::http::transport::{HttpVersion, Transport, USER_AGENT};
-use crate::capability::quota::Quota;
+use crate::capability::quota::{Exceeded, Quota};
 
 /// The maximum number of header lines of a response. curl has the same.
 const MAX_HEADERS: usize = 5000;
@@ -33,6 +36,8 @@ pub struct Session {
     files: FileCalls,
     /// A client for each transport.
     clients: Arc<Mutex<Vec<(Transport, SessionClient)>>>,
+    /// The TLS sessions of the connections.
+    tls_sessions: Arc<TlsSessions>,
 }
 
 /// A client, which is a pool of connections.
@@ -47,7 +52,8 @@ pub struct SessionClient {
 impl Session {
     /// Returns a session without connections and cookies. It resolves names by `lookup`, and reads certificates by `files`.
     pub fn new(shared: Arc<SharedState>, quota: Quota, lookup: HostLookup, files: FileCalls) -> Self {
-        Self { quota, shared, cookies: Arc::default(), lookup, files, clients: Arc::default() }
+        let (cookies, clients, tls_sessions) = (Arc::default(), Arc::default(), Arc::default());
+        Self { quota, shared, cookies, lookup, files, clients, tls_sessions }
     }
 
     /// Returns the client for a transport, and builds it if there is none yet.
@@ -77,6 +83,20 @@ impl Session {
         }
         clients.push((transport.clone(), client.clone()));
         Ok(client)
+    }
+
+    /// Returns the TLS session of the connection that a response for a URL came over, from the address `peer`.
+    ///
+    /// # Errors
+    /// The errors of [`TlsSessions::session`].
+    pub fn tls_session(
+        &self,
+        transport: &Transport,
+        url: &Url,
+        peer: Option<SocketAddr>,
+        timestamps: &Timestamps,
+    ) -> Result<Arc<TlsSession>, Exceeded> {
+        self.tls_sessions.session(transport, url, peer, timestamps, &self.quota)
     }
 
     /// Closes all idle connections if the attempt has as many open connections as its limit allows. Connections that a

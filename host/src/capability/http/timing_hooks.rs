@@ -67,10 +67,30 @@ pub struct Timestamps {
     pub sent: Option<Instant>,
     /// The server's certificates in the order in which it sent them, leaf first.
     pub cert_chain: Vec<CertificateDer<'static>>,
+    /// The chain by which the leaf was verified, as indices into `cert_chain`, leaf first. Without verification, the chain
+    /// that the names of the certificates describe. Empty if the verification failed.
+    pub cert_path: Vec<usize>,
+    /// The trusted certificate of the authority that issued the last certificate of the chain, going by its name. It is
+    /// known only if the verification failed.
+    pub issuing_authority: Option<CertificateDer<'static>>,
+    /// Whether the server asked for a client certificate, and got one.
+    pub client_auth: ClientAuth,
     /// `1.2` or `1.3`.
     pub tls_version: Option<&'static str>,
     /// The attempts to connect to each address.
     pub attempts: Vec<Attempt>,
+}
+
+/// A server's request for a client certificate, and the answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// The server has not asked for a certificate.
+    #[default]
+    NotRequested,
+    /// The server has asked for a certificate, and there is none to show.
+    NoneSent,
+    /// The server has asked for a certificate, and got one.
+    Sent,
 }
 
 /// The error of a client that resolves a name or connects in a task that belongs to no hop. It is not known which

@@ -7,17 +7,18 @@ use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use rustls::client::{
-    ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls12Resumption, Tls13ClientSessionValue,
+    ClientSessionStore, ResolvesClientCert, Resumption, Tls12ClientSessionValue, Tls12Resumption,
+    Tls13ClientSessionValue,
 };
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{CipherSuite, ClientConfig, NamedGroup, RootCertStore};
+use rustls::{CipherSuite, ClientConfig, NamedGroup, RootCertStore, SignatureScheme};
 
 use crate::capability::blocking_pool::MayBlock;
 use crate::capability::http::cert_verifier::{RecordingVerifier, Verification};
-use crate::capability::http::timing_hooks::HopTimings;
+use crate::capability::http::timing_hooks::{ClientAuth, HopTimings};
 use crate::capability::regular_file;
 
 /// The servers' certificates that a request trusts.
@@ -110,7 +111,8 @@ impl TlsConfigs {
             }
         };
         if let Some(files) = client_cert {
-            built.client_auth_cert_resolver = Arc::new(read_client_cert(&self.provider, files, may_block)?);
+            let inner = Some(read_client_cert(&self.provider, files, may_block)?);
+            built.client_auth_cert_resolver = Arc::new(RecordingResolver { inner });
         }
         let built = Arc::new(built);
         self.with_files.lock().insert(key, (modified, Arc::clone(&built)));
@@ -191,9 +193,29 @@ fn config(provider: &Arc<CryptoProvider>, verification: Verification) -> ClientC
     let versions =
         builder.with_safe_default_protocol_versions().expect("ring has cipher suites for the default versions");
     let mut config = versions.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth();
+    config.client_auth_cert_resolver = Arc::new(RecordingResolver { inner: None });
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.resumption = Resumption::store(Arc::new(NoResumption)).tls12_resumption(Tls12Resumption::Disabled);
     config
+}
+
+/// The client certificate, if any, for servers that ask for one. Records that a server has asked.
+#[derive(Debug)]
+struct RecordingResolver {
+    inner: Option<SingleCertAndKey>,
+}
+
+impl ResolvesClientCert for RecordingResolver {
+    fn resolve(&self, issuers: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        let resolved = self.inner.as_ref().and_then(|inner| inner.resolve(issuers, schemes));
+        let client_auth = if resolved.is_some() { ClientAuth::Sent } else { ClientAuth::NoneSent };
+        HopTimings::record(|timestamps| timestamps.client_auth = client_auth);
+        resolved
+    }
+
+    fn has_certs(&self) -> bool {
+        self.inner.is_some()
+    }
 }
 
 /// A store of TLS sessions that stores none, so that every connection of a probe makes a full handshake. rustls calls

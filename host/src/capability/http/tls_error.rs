@@ -1,145 +1,121 @@
-//! Messages for failures of TLS handshakes and certificates.
+//! Messages for failures of TLS handshakes.
 
-use rustls::pki_types::UnixTime;
-use rustls::{AlertDescription, CertificateError};
+use rustls::{AlertDescription, InvalidMessage, PeerIncompatible};
 
-use crate::capability::http::certificate;
+use crate::capability::http::certificate_error;
 use crate::capability::http::peer::Peer;
-use crate::capability::http::timing_hooks::Timestamps;
+use crate::capability::http::timing_hooks::{ClientAuth, Timestamps};
+use crate::capability::net_errors::variant_words;
+
+const NO_VERSION: &str = "the server offers no TLS version that we accept (1.2 and 1.3)";
+const NO_CIPHER: &str = "the server accepts none of the cipher suites, curves and signature algorithms that we offer";
+const NEEDS_CLIENT_CERT: &str = "the server requires a client certificate";
 
 /// Returns a message for a person about an error of rustls.
 pub fn message(error: &rustls::Error, timestamps: &Timestamps, peer: &Peer) -> String {
     use rustls::Error as E;
     match error {
-        E::InvalidCertificate(error) => certificate_message(error, timestamps, peer),
-        E::InvalidMessage(_) | E::InappropriateMessage { .. } | E::PeerMisbehaved(_) => {
+        E::InvalidCertificate(error) => certificate_error::message(error, timestamps, peer),
+        E::InvalidMessage(invalid) if is_other_protocol(invalid) && timestamps.cert_chain.is_empty() => {
             let port = peer.port_behind_proxy.unwrap_or(peer.connect_port);
-            format!("what listens on port {port} does not speak TLS ({error})")
+            format!("what listens on port {port} does not speak TLS")
         }
-        E::PeerIncompatible(_) => "the server offers no TLS version or cipher that we accept".to_owned(),
-        E::AlertReceived(AlertDescription::UnrecognisedName) => {
-            format!("the server knows no site named `{}`", peer.host)
-        }
-        E::AlertReceived(AlertDescription::CertificateRequired) => {
-            "the server requires a client certificate".to_owned()
-        }
-        E::AlertReceived(AlertDescription::NoApplicationProtocol) => {
-            "the server does not speak the version of HTTP that is asked for".to_owned()
-        }
-        E::AlertReceived(AlertDescription::ProtocolVersion) => {
-            "the server offers no TLS version that we accept".to_owned()
-        }
-        // A server sends these alerts only if it has requested a client certificate.
-        E::AlertReceived(
-            alert @ (AlertDescription::BadCertificate
-            | AlertDescription::UnsupportedCertificate
-            | AlertDescription::CertificateRevoked
-            | AlertDescription::CertificateExpired
-            | AlertDescription::CertificateUnknown
-            | AlertDescription::UnknownCA),
-        ) => format!("the server does not accept our certificate ({alert:?})"),
-        E::AlertReceived(alert) => format!("the server refused the TLS handshake ({alert:?})"),
-        other => format!("the TLS handshake failed: {other}"),
+        E::InvalidMessage(invalid) => violation(&variant_words(invalid)),
+        E::InappropriateMessage { .. } | E::InappropriateHandshakeMessage { .. } => violation("unexpected message"),
+        E::PeerMisbehaved(how) => violation(&variant_words(how)),
+        E::PeerSentOversizedRecord => violation("oversized record"),
+        E::DecryptError => violation("a message cannot be decrypted"),
+        E::NoCertificatesPresented => "the server shows no certificate".to_owned(),
+        E::NoApplicationProtocol => WRONG_HTTP.to_owned(),
+        E::PeerIncompatible(why) => incompatibility(why),
+        E::AlertReceived(alert) => alert_message(*alert, timestamps, peer),
+        E::UnsupportedNameType => format!("`{}` is no name that a certificate can have", peer.host),
+        E::FailedToGetCurrentTime => "this machine does not know the time".to_owned(),
+        E::FailedToGetRandomBytes => "this machine has no random numbers".to_owned(),
+        other => format!("the TLS handshake failed: {}", variant_words(other)),
     }
 }
 
-fn certificate_message(error: &CertificateError, timestamps: &Timestamps, peer: &Peer) -> String {
-    use CertificateError as C;
-    match error {
-        C::ExpiredContext { time, not_after } => format!("certificate expired {} ago", duration(*not_after, *time)),
-        C::Expired => "certificate expired".to_owned(),
-        C::NotValidYetContext { time, not_before } => {
-            format!("certificate becomes valid only in {}", duration(*time, *not_before))
+const WRONG_HTTP: &str = "the server does not speak the version of HTTP that is asked for";
+
+/// Returns true if bytes that are no message of TLS are probably another protocol.
+fn is_other_protocol(invalid: &InvalidMessage) -> bool {
+    use InvalidMessage as I;
+    matches!(
+        invalid,
+        I::InvalidContentType
+            | I::UnknownProtocolVersion
+            | I::MessageTooLarge
+            | I::MessageTooShort
+            | I::InvalidEmptyPayload
+            | I::MissingData(_)
+    )
+}
+
+fn violation(how: &str) -> String {
+    format!("the server violates the TLS protocol: {how}")
+}
+
+fn incompatibility(why: &PeerIncompatible) -> String {
+    use PeerIncompatible as P;
+    match why {
+        P::ServerDoesNotSupportTls12Or13
+        | P::ServerTlsVersionIsDisabledByOurConfig
+        | P::SupportedVersionsExtensionRequired
+        | P::Tls12NotOffered
+        | P::Tls12NotOfferedOrEnabled => NO_VERSION.to_owned(),
+        P::NoCipherSuitesInCommon
+        | P::NoKxGroupsInCommon
+        | P::NoSignatureSchemesInCommon
+        | P::NoEcPointFormatsInCommon
+        | P::NamedGroupsExtensionRequired => NO_CIPHER.to_owned(),
+        P::NoCertificateRequestSignatureSchemesInCommon => {
+            format!("{NEEDS_CLIENT_CERT} with a signature of a kind that is not supported")
         }
-        C::NotValidYet => "certificate is not valid yet".to_owned(),
-        C::Revoked => "certificate was revoked by its issuer".to_owned(),
-        C::UnknownIssuer => unknown_issuer(timestamps),
-        C::NotValidForName => format!("certificate is not for `{}`", peer.host),
-        // The expected name may be that of an https proxy, which has a certificate too.
-        C::NotValidForNameContext { expected, presented } if presented.is_empty() => {
-            format!("certificate is not for `{}`: it names no host at all", expected.to_str())
-        }
-        C::NotValidForNameContext { expected, presented } => {
-            let names: Vec<_> = presented.iter().map(|name| plain_name(name)).collect();
-            format!("certificate is not for `{}`, but for {}", expected.to_str(), names.join(", "))
-        }
-        C::BadSignature => "certificate is forged or damaged: its signature is not valid".to_owned(),
-        C::InvalidPurpose | C::InvalidPurposeContext { .. } => {
-            "certificate is not one for servers (extended key usage)".to_owned()
-        }
-        C::BadEncoding => "certificate cannot be read".to_owned(),
-        C::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => unknown_issuer(timestamps),
-        other => format!("certificate is not valid: {other}"),
+        other => format!("the server speaks TLS in a way that is not supported: {}", variant_words(other)),
     }
 }
 
-fn unknown_issuer(timestamps: &Timestamps) -> String {
-    let leaf = timestamps.cert_chain.first().and_then(certificate::parse);
-    let last = timestamps.cert_chain.last().and_then(certificate::parse);
-    match (leaf, last) {
-        (Some(leaf), _) if leaf.subject == leaf.issuer => {
-            format!("certificate is self-signed ({}) and not itself trusted", leaf.subject)
+/// Returns the message about an alert that the server sent. The same alert means something else before the server has
+/// shown its certificate than after it has asked for ours.
+fn alert_message(alert: AlertDescription, timestamps: &Timestamps, peer: &Peer) -> String {
+    use AlertDescription as A;
+    let shown = describe_alert(alert);
+    match (alert, timestamps.client_auth) {
+        (A::UnrecognisedName, _) => format!("the server knows no site named `{}`", peer.host),
+        (A::CertificateRequired, _) => NEEDS_CLIENT_CERT.to_owned(),
+        (A::NoApplicationProtocol, _) => WRONG_HTTP.to_owned(),
+        (A::ProtocolVersion | A::InappropriateFallback, _) => NO_VERSION.to_owned(),
+        (A::HandshakeFailure | A::InsufficientSecurity, _) if timestamps.cert_chain.is_empty() => {
+            format!("{NO_CIPHER} ({shown})")
         }
-        (_, Some(last)) => format!("certificate is issued by `{}`, which is not trusted", last.issuer),
-        _ => "certificate is issued by an authority that is not trusted".to_owned(),
+        (
+            A::HandshakeFailure
+            | A::NoCertificate
+            | A::BadCertificate
+            | A::UnsupportedCertificate
+            | A::CertificateRevoked
+            | A::CertificateExpired
+            | A::CertificateUnknown
+            | A::UnknownCA
+            | A::AccessDenied,
+            auth @ (ClientAuth::NoneSent | ClientAuth::Sent),
+        ) => match auth {
+            ClientAuth::Sent => format!("the server does not accept our certificate ({shown})"),
+            _ => format!("{NEEDS_CLIENT_CERT} ({shown})"),
+        },
+        _ => format!("the server refused the TLS handshake ({shown})"),
     }
 }
 
-/// Returns the host in rustls' `Debug` output of a name, such as `DnsName("example.org")`, in backticks.
-fn plain_name(name: &str) -> String {
-    let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(name);
-    format!("`{}`", inner.trim_matches('"'))
-}
-
-/// Returns the time from `from` to `to` as a number of days, hours, minutes or seconds, such as `3 days`. The unit is
-/// the largest that is not longer than the time, and the number is rounded down.
-fn duration(from: UnixTime, to: UnixTime) -> String {
-    let seconds = to.as_secs().saturating_sub(from.as_secs());
-    let (count, unit) = match seconds {
-        0..60 => (seconds, "second"),
-        60..3600 => (seconds / 60, "minute"),
-        3600..86_400 => (seconds / 3600, "hour"),
-        _ => (seconds / 86_400, "day"),
-    };
-    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+/// Returns the number and the name of an alert: `alert 40, handshake failure`.
+fn describe_alert(alert: AlertDescription) -> String {
+    let number = u8::from(alert);
+    match alert {
+        AlertDescription::Unknown(_) => format!("alert {number}"),
+        known => format!("alert {number}, {}", variant_words(&known)),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    fn at(seconds: u64) -> UnixTime {
-        UnixTime::since_unix_epoch(Duration::from_secs(seconds))
-    }
-
-    #[track_caller]
-    fn check(error: &CertificateError, expected: &str) {
-        let host = "shop.example".to_owned();
-        let peer = Peer { connect_host: host.clone(), host, connect_port: 443, port_behind_proxy: None };
-        assert_eq!(certificate_message(error, &Timestamps::default(), &peer), expected);
-    }
-
-    #[test]
-    fn a_message_says_what_is_wrong_with_a_certificate() {
-        let expired =
-            |ago: u64| CertificateError::ExpiredContext { time: at(1_000_000), not_after: at(1_000_000 - ago) };
-        check(&expired(3 * 86_400 + 7), "certificate expired 3 days ago");
-        check(&expired(86_400), "certificate expired 1 day ago");
-        check(&expired(7200), "certificate expired 2 hours ago");
-        check(&expired(1), "certificate expired 1 second ago");
-        let early = CertificateError::NotValidYetContext { time: at(0), not_before: at(600) };
-        check(&early, "certificate becomes valid only in 10 minutes");
-        let wrong_name = |presented: &[&str]| CertificateError::NotValidForNameContext {
-            expected: "shop.example".try_into().expect("the test's host name is valid"),
-            presented: presented.iter().map(|name| (*name).to_owned()).collect(),
-        };
-        check(
-            &wrong_name(&["DnsName(\"a.example\")", "IpAddress(127.0.0.1)"]),
-            "certificate is not for `shop.example`, but for `a.example`, `127.0.0.1`",
-        );
-        check(&wrong_name(&[]), "certificate is not for `shop.example`: it names no host at all");
-        check(&CertificateError::UnknownIssuer, "certificate is issued by an authority that is not trusted");
-    }
-}
+mod tests;
