@@ -17,6 +17,95 @@ fn keys_of_every_probe_are_suggested() {
 }
 
 #[test]
+fn names_that_other_programs_have_for_settings_are_suggested() {
+    let names = [
+        ("insecure: true", "verify_tls: false"),
+        ("follow_redirects: false", "redirects"),
+        ("expected_status: 200", "expected"),
+        ("json: {}", "body"),
+        ("frequency: 30", "every"),
+        ("verify_ssl: false", "verify_tls"),
+        ("auth: {username: u, password: p}", "auth: {basic: {username: …, password: …}}"),
+        ("auth: {user: u}", "auth: {basic: {username: …, password: …}}"),
+        ("auth: {token: t}", "auth: {bearer: …}"),
+        ("auth: {basic: {user: u, password: p}}", "username"),
+    ];
+    let probes: String =
+        names.iter().map(|(key, _)| format!("  - {{probe: http, url: 'http://h/', {key}}}\n")).collect();
+    let found = find_problems(&format!("groups:\n- probes:\n{probes}  - {{probe: ssh, host: h, user: u}}\n"));
+    for (index, meant) in names.iter().map(|(_, meant)| *meant).chain(["username"]).enumerate() {
+        let line = format!("{}:", index + 3);
+        let of_line: Vec<_> = found.iter().filter(|message| message.starts_with(&line)).collect();
+        assert!(of_line.iter().any(|message| message.ends_with(&format!(", did you mean `{meant}`?"))), "{of_line:#?}");
+    }
+}
+
+#[test]
+fn requests_and_values_that_cannot_be_meant_are_found() {
+    let found = find_problems(
+        "groups:
+  - probes:
+      - probe: http
+        url: http://h/
+        method: get
+        headers: {Content-Type: application/x-www-form-urlencoded}
+        body: {a: 1}
+        checks:
+          http version: HTTP/2
+          tls version: {in: [1.2, TLSv1.3]}
+          remote address: 127.0.0.1
+          redirect: /login
+          url: {not_equal: h}
+      - probe: chain
+        title: t
+        steps:
+          - {url: 'http://h/', method: Put, checks: {http version: 3}}
+      - {probe: ssh, host: h, checks: {server version: OpenSSH_9.2}}
+",
+    );
+    let expected = [
+        "5:17 methods are case-sensitive, did you mean `GET`?",
+        "6:33 a map or a list is sent as JSON, which is no form: write the body as text, such as `a=1&b=2`, or leave out \
+         this header",
+        "9:25 never the version of HTTP: that is 1.0, 1.1 or 2",
+        "10:25 never the version of TLS: that is 1.2 or 1.3",
+        "11:27 never an address with its port, such as `192.0.2.7:443`: for any port write `{starts_with: \
+         \"192.0.2.7:\"}`",
+        "12:21 never an absolute URL, such as `https://shop.example/login`: for a part of it write \
+         `{ends_with: /login}`",
+        "13:28 never an absolute URL, such as `https://shop.example/login`: for a part of it write \
+         `{ends_with: /login}`",
+        "17:40 methods are case-sensitive, did you mean `PUT`?",
+        "17:68 never the version of HTTP: that is 1.0, 1.1 or 2",
+        "18:56 never a whole identification, such as `SSH-2.0-OpenSSH_9.2p1`: for a part of it write \
+         `{contains: OpenSSH_9}`",
+    ];
+    assert_eq!(found, expected, "{found:#?}");
+}
+
+#[test]
+fn times_can_have_units_wherever_they_are_seconds() {
+    let probes = "groups:
+  - probes:
+      - {probe: http, url: 'http://h/', timeout: TIME, checks: {time: {less: TIME}, time wait: {not: {at_most: TIME}}}}
+      - {probe: chain, title: t, steps: [{url: 'http://h/', timeout: TIME, checks: {time tls: {any: [{less: TIME}]}}}]}
+      - {probe: ssh, host: h, timeout: TIME, checks: {time: {less: TIME}}}
+";
+    for time in ["5", "0.5", "500ms", "1s", "1.5 m", "1h", "'5'"] {
+        assert_eq!(find_problems(&probes.replace("TIME", time)), [""; 0], "{time}");
+    }
+    let found = find_problems(&probes.replace("TIME", "5x"));
+    let count = |message: &str| found.iter().filter(|found| found.ends_with(message)).count();
+    assert_eq!(count("expected a number of seconds, or text such as `30s`"), 3, "{found:#?}");
+    assert_eq!(count("expected a number, or text with a unit such as `500ms`"), 4, "{found:#?}");
+    let found = find_problems(&probes.replace("timeout: TIME", "timeout: 2h").replace("TIME", "1s"));
+    assert!(found.iter().all(|found| found.ends_with("expected seconds from 0.001 to 3600, got 7200")), "{found:#?}");
+    assert_eq!(found.len(), 3);
+    let days = "groups: [{probes: [{probe: http, url: 'https://h/', checks: {certificate days: {greater: 14d}}}]}]";
+    assert_eq!(find_problems(days), [""; 0]);
+}
+
+#[test]
 fn mistakes_are_found_before_any_run() {
     let found = find_problems(
         "groups:

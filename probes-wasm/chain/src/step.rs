@@ -100,6 +100,7 @@ impl ChainStep {
             }
         }
         self.step.build_request(&at, problems);
+        self.step.check_request(&at, problems);
         self.step.check_expectations(&at, &is_known, problems);
     }
 

@@ -166,7 +166,7 @@ mod tests {
         check("{n!\0:>4}", "  42");
         check_parse(
             "{n:{{}}}",
-            "`n`: the format spec `{{}}` is not valid: expected a spec such as `>10`, `05d` or `.2f`",
+            "`n`: the format spec after its `:` is not valid: expected a spec such as `>10`, `05d` or `.2f`",
         );
         check_parse(
             "{n:{w:{p}}}",
@@ -196,6 +196,9 @@ mod tests {
         check_parse("{n!}", "`n`: unknown conversion `!}`: expected `!r`, `!s` or `!a`");
         check_parse("{n!x}", "`n`: unknown conversion `!x`: expected `!r`, `!s` or `!a`");
         check_parse("{n!r>5}", "`n`: expected `:` or `}` after `!r`");
+        let spec =
+            "`password`: the format spec after its `:` is not valid: expected a spec such as `>10`, `05d` or `.2f`";
+        check_parse("{password: hunter2}", spec);
     }
 
     #[test]

@@ -37,7 +37,7 @@ impl Checks {
             let pointer = child_pointer(pointer, name);
             match Subject::parse(name, protocol) {
                 Ok(subject) => {
-                    let predicate = Predicate::parse_for(subject.kind(), form, &pointer, problems)?;
+                    let predicate = Predicate::parse_of(&subject, form, &pointer, problems)?;
                     Some(Check { name: name.trim().to_owned(), subject, predicate })
                 }
                 Err(message) => {

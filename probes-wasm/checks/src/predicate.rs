@@ -12,7 +12,7 @@ use serde_json::Value;
 use self::operator::Operator;
 use self::parse::Parser;
 use self::wire_value::WireValue;
-use crate::subject::SubjectKind;
+use crate::subject::{Subject, SubjectKind};
 use crate::unit::Unit;
 use crate::{Mismatch, Problem};
 
@@ -50,18 +50,28 @@ impl Predicate {
     /// Parses a predicate of `assertions`. In addition to [`parse`](Self::parse), `value` is another name for `equals`,
     /// and a map without operators requires that there is a value.
     pub fn parse_assertion(form: &Value, pointer: &str, problems: &mut Vec<Problem>) -> Option<Self> {
-        let mut parser = Parser { kind: SubjectKind::Json, in_assertions: true, problems };
+        let mut parser = Parser { kind: SubjectKind::Json, subject: None, in_assertions: true, problems };
         parser.parse(form, pointer)
     }
 
-    /// Parses a predicate for a subject of this kind.
+    /// Parses a predicate for a subject.
+    pub(crate) fn parse_of(
+        subject: &Subject,
+        form: &Value,
+        pointer: &str,
+        problems: &mut Vec<Problem>,
+    ) -> Option<Self> {
+        Parser { kind: subject.kind(), subject: Some(subject), in_assertions: false, problems }.parse(form, pointer)
+    }
+
+    /// Parses a predicate for any subject of this kind.
     pub(crate) fn parse_for(
         kind: SubjectKind,
         form: &Value,
         pointer: &str,
         problems: &mut Vec<Problem>,
     ) -> Option<Self> {
-        Parser { kind, in_assertions: false, problems }.parse(form, pointer)
+        Parser { kind, subject: None, in_assertions: false, problems }.parse(form, pointer)
     }
 
     /// Returns the operators that do not hold. `absent_text` stands for the actual value if there is none.

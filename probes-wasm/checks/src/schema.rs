@@ -5,10 +5,12 @@
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use sentrynet_guest::SECONDS_PATTERN;
 use serde_json::{Map, Value, json};
 
 use crate::predicate::{OPERATORS, TYPES};
 use crate::subject::SubjectKind;
+use crate::unit::Unit;
 use crate::{Protocol, Statuses};
 
 /// Returns the schema of `checks` for an HTTP response.
@@ -23,7 +25,8 @@ pub fn ssh(generator: &mut SchemaGenerator) -> Schema {
 
 /// Returns the schema of `assertions`.
 pub fn assertions(generator: &mut SchemaGenerator) -> Schema {
-    let mut operators = operator_schemas(generator);
+    let predicate = generator.subschema_for::<PredicateSchema>();
+    let mut operators = operator_schemas(&predicate, &json!({ "type": "number" }));
     operators.insert("value".to_owned(), json!({ "description": "The same as `equals`" }));
     let map = json!({ "type": "object", "properties": operators, "additionalProperties": false });
     json_schema!({ "type": "object", "additionalProperties": { "anyOf": [bare_value(), map] } })
@@ -31,10 +34,12 @@ pub fn assertions(generator: &mut SchemaGenerator) -> Schema {
 
 fn checks(protocol: Protocol, generator: &mut SchemaGenerator) -> Schema {
     let predicate = generator.subschema_for::<PredicateSchema>();
+    let of_time = generator.subschema_for::<TimePredicateSchema>();
     let mut properties = Map::new();
     for (name, subject, about) in protocol.names() {
         let schema = match subject.kind() {
             SubjectKind::Status => json!({ "anyOf": [generator.subschema_for::<Statuses>(), predicate] }),
+            SubjectKind::Number(Unit::Seconds | Unit::Days) => json!(of_time),
             _ => json!(predicate),
         };
         properties.insert((*name).to_owned(), with_description(schema, about));
@@ -61,14 +66,34 @@ impl JsonSchema for PredicateSchema {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let map = json!({
-            "type": "object",
-            "minProperties": 1,
-            "properties": operator_schemas(generator),
-            "additionalProperties": false,
-        });
-        json_schema!({ "description": "A value, or operators that must all hold", "anyOf": [bare_value(), map] })
+        let predicate = generator.subschema_for::<Self>();
+        predicate_schema(&predicate, &json!({ "type": "number" }))
     }
+}
+
+/// The schema of a predicate for a time, whose bounds can have a unit.
+struct TimePredicateSchema;
+
+impl JsonSchema for TimePredicateSchema {
+    fn schema_name() -> Cow<'static, str> {
+        "TimePredicate".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let predicate = generator.subschema_for::<Self>();
+        predicate_schema(&predicate, &json!({ "type": ["number", "string"], "pattern": SECONDS_PATTERN }))
+    }
+}
+
+/// Returns the schema of a predicate, given the reference to itself and the schema of a bound.
+fn predicate_schema(predicate: &Schema, bound: &Value) -> Schema {
+    let map = json!({
+        "type": "object",
+        "minProperties": 1,
+        "properties": operator_schemas(predicate, bound),
+        "additionalProperties": false,
+    });
+    json_schema!({ "description": "A value, or operators that must all hold", "anyOf": [bare_value(), map] })
 }
 
 /// Returns the schema of a plain value, which must be equal. It excludes maps, since a map is a predicate.
@@ -76,12 +101,11 @@ fn bare_value() -> Value {
     json!({ "type": ["string", "number", "boolean", "null", "array"] })
 }
 
-/// Returns the schema of each operator's operand.
-fn operator_schemas(generator: &mut SchemaGenerator) -> Map<String, Value> {
-    let predicate = generator.subschema_for::<PredicateSchema>();
+/// Returns the schema of each operator's operand, given those of a predicate and of a bound.
+fn operator_schemas(predicate: &Schema, bound: &Value) -> Map<String, Value> {
     let types: Vec<&str> = TYPES.iter().map(|(name, _)| *name).collect();
     let operand = |name: &str| match name {
-        "less" | "greater" | "at_most" | "at_least" => json!({ "type": "number" }),
+        "less" | "greater" | "at_most" | "at_least" => bound.clone(),
         "starts_with" | "ends_with" => json!({ "type": "string" }),
         "matches" => json!({ "type": "string", "format": "regex" }),
         "in" => json!({ "type": "array", "minItems": 1 }),
@@ -115,6 +139,11 @@ mod tests {
         assert_eq!(operators.len(), OPERATORS.len());
         assert!(operators.values().all(|operator| operator["description"].is_string()));
         assert_eq!(operators["not"]["$ref"], "#/$defs/Predicate");
+        assert_eq!(operators["less"]["type"], "number");
+        assert_eq!(checks["properties"]["time wait"]["$ref"], "#/$defs/TimePredicate");
+        let of_time = &generator.definitions()["TimePredicate"]["anyOf"][1]["properties"];
+        assert_eq!(of_time["not"]["$ref"], "#/$defs/TimePredicate");
+        assert_eq!(of_time["less"]["pattern"], SECONDS_PATTERN);
     }
 
     #[test]

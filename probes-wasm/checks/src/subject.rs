@@ -1,5 +1,9 @@
 //! The subjects of checks: the parts of a response that can be checked.
 
+use std::net::SocketAddr;
+
+use serde_json::Value;
+
 use crate::JsonPath;
 use crate::messages::{closest_name, truncate};
 use crate::unit::Unit;
@@ -86,7 +90,7 @@ const HTTP: &[Name] = &[
     ("status", Subject::Status, "The status of the response"),
     ("body", Subject::Body, "The body of the response as text"),
     ("size", Subject::Size, "The size of the body in bytes"),
-    ("time", Subject::Time, "Seconds for the whole exchange"),
+    ("time", Subject::Time, "Seconds for the whole exchange; a bound can be text such as `500ms`"),
     ("time dns", Subject::TimeOf(Phase::Dns), "Seconds to resolve the name"),
     ("time connect", Subject::TimeOf(Phase::Connect), "Seconds to connect"),
     ("time tls", Subject::TimeOf(Phase::Tls), "Seconds for the TLS handshake"),
@@ -108,7 +112,11 @@ const SSH: &[Name] = &[
     ("stdout size", Subject::StdoutSize, "The size of the standard output in bytes"),
     ("stderr", Subject::Stderr, "The standard error of the command as text"),
     ("stderr size", Subject::StderrSize, "The size of the standard error in bytes"),
-    ("time", Subject::Time, "Seconds to connect, to log in and to run the command"),
+    (
+        "time",
+        Subject::Time,
+        "Seconds to connect, to log in and to run the command; a bound can be text such as `500ms`",
+    ),
     ("server version", Subject::ServerVersion, "The identification of the server: `SSH-2.0-OpenSSH_9.2p1`"),
     ("remote address", Subject::RemoteAddress, "The address and port of the server"),
 ];
@@ -184,6 +192,34 @@ impl Subject {
         }
     }
 
+    /// Returns why the subject never has a value, if it cannot have it, and what to write instead.
+    pub(crate) fn why_never(&self, value: &Value) -> Option<&'static str> {
+        let text = value.as_str();
+        let is_one_of = |names: &[&str]| match value.as_f64() {
+            Some(number) => names.iter().any(|name| name.parse() == Ok(number)),
+            None => text.is_some_and(|text| names.contains(&text)),
+        };
+        let (is_possible, why) = match self {
+            Self::HttpVersion => (is_one_of(&["1.0", "1.1", "2"]), "never the version of HTTP: that is 1.0, 1.1 or 2"),
+            Self::TlsVersion => (is_one_of(&["1.2", "1.3"]), "never the version of TLS: that is 1.2 or 1.3"),
+            Self::RemoteAddress => (
+                text.is_some_and(|text| text.parse::<SocketAddr>().is_ok()),
+                "never an address with its port, such as `192.0.2.7:443`: for any port write `{starts_with: \"192.0.2.7:\"}`",
+            ),
+            Self::Redirect | Self::Url => (
+                text.is_some_and(|text| text.contains("://")),
+                "never an absolute URL, such as `https://shop.example/login`: for a part of it write `{ends_with: /login}`",
+            ),
+            Self::ServerVersion => (
+                text.is_some_and(|text| text.starts_with("SSH-")),
+                "never a whole identification, such as `SSH-2.0-OpenSSH_9.2p1`: for a part of it write \
+                 `{contains: OpenSSH_9}`",
+            ),
+            _ => return None,
+        };
+        (!is_possible).then_some(why)
+    }
+
     /// Returns the text that stands for a missing value in a mismatch.
     pub(crate) fn absent_text(&self) -> &'static str {
         match self {
@@ -210,6 +246,8 @@ fn header(name: &str) -> Result<Subject, String> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -221,6 +259,29 @@ mod tests {
         check("header   x", Protocol::Http, Subject::Header("x".to_owned()));
         check("stdout size", Protocol::Ssh, Subject::StdoutSize);
         check("$.a", Protocol::Ssh, Subject::Json(JsonPath::parse("$.a").expect("a path")));
+    }
+
+    #[test]
+    fn values_that_never_occur_are_found() {
+        let check = |subject: Subject, possible: &[Value], never: &[Value]| {
+            for (values, expected) in [(possible, false), (never, true)] {
+                for value in values {
+                    assert_eq!(subject.why_never(value).is_some(), expected, "{subject:?} {value}");
+                }
+            }
+        };
+        let (no, yes) = (json!(["HTTP/2", "2.0", 3, true, "http/1.1"]), json!([2, 2.0, "2", 1.1, "1.1", 1, "1.0"]));
+        check(Subject::HttpVersion, yes.as_array().expect("a list"), no.as_array().expect("a list"));
+        check(Subject::TlsVersion, &[json!(1.3), json!("1.2")], &[json!("TLSv1.3"), json!(1.1), json!("1.30")]);
+        check(
+            Subject::RemoteAddress,
+            &[json!("127.0.0.1:80"), json!("[::1]:80")],
+            &[json!("127.0.0.1"), json!("h:80")],
+        );
+        check(Subject::Redirect, &[json!("http://h/login")], &[json!("/login"), json!("")]);
+        check(Subject::Url, &[json!("http://h/")], &[json!("h")]);
+        check(Subject::ServerVersion, &[json!("SSH-2.0-x")], &[json!("OpenSSH_9.2"), json!(9.2)]);
+        check(Subject::Body, &[json!("x")], &[]);
     }
 
     #[test]

@@ -58,6 +58,7 @@ pub mod http;
 pub mod log;
 #[cfg(not(target_family = "wasm"))]
 pub mod mock;
+mod seconds;
 mod settings;
 mod size;
 pub mod span;
@@ -70,6 +71,7 @@ use bindings::sentrynet::probe as host;
 use mock::host;
 
 pub use error::{Failure, Mismatch, Trouble};
+pub use seconds::{SECONDS_PATTERN, Seconds};
 pub use settings::{Credentials, Problems, SecretSetting, escape_pointer};
 pub use size::{Size, format_bytes};
 

@@ -14,6 +14,7 @@ impl Probe for Http {
 
     fn check(step: &Step, problems: &mut Problems) -> Option<String> {
         step.build_request("", problems);
+        step.check_request("", problems);
         step.check_expectations("", &|_| false, problems);
         Some(format!("{} {}", step.method(), origin_and_path(&step.url)))
     }

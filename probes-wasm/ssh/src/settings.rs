@@ -1,10 +1,8 @@
 //! The settings of the probe `ssh`, and the client that they describe.
 
-use std::time::Duration;
-
 use sentrynet_checks::{Checks, Problem, Protocol, Subject};
 use sentrynet_guest::ssh::Client;
-use sentrynet_guest::{Problems, SecretSetting, Size, format_bytes};
+use sentrynet_guest::{Problems, Seconds, SecretSetting, Size, format_bytes};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -55,9 +53,10 @@ pub struct Settings {
     #[serde(default)]
     #[schemars(schema_with = "sentrynet_checks::schema::ssh")]
     pub checks: Map<String, Value>,
-    /// Seconds for the whole connection, the command included. From 0.001 to 3,600; 30 unless given.
+    /// Seconds for the whole connection, the command included, or text such as `500ms`. From 0.001 to 3,600; 30 unless
+    /// given.
     #[schemars(extend("minimum" = MIN_TIMEOUT_SECONDS, "maximum" = MAX_TIMEOUT_SECONDS))]
-    timeout: Option<f64>,
+    timeout: Option<Seconds>,
     /// A file of host keys to trust, in OpenSSH's format; the user's and the system's unless given.
     known_hosts: Option<String>,
     /// The host's key, or a list of keys of which one must match: a fingerprint (`SHA256:…`) or the public key itself
@@ -118,15 +117,9 @@ impl Settings {
             problems.ok_or_add("/username", client.username(username));
         }
         if let Some(seconds) = self.timeout {
-            match Duration::try_from_secs_f64(seconds) {
-                Ok(timeout) if (MIN_TIMEOUT_SECONDS..=f64::from(MAX_TIMEOUT_SECONDS)).contains(&seconds) => {
-                    client.timeout(timeout);
-                }
-                _ => {
-                    let message =
-                        format!("expected seconds from {MIN_TIMEOUT_SECONDS} to {MAX_TIMEOUT_SECONDS}, got {seconds}");
-                    problems.add("/timeout", message);
-                }
+            let timeout = seconds.within(MIN_TIMEOUT_SECONDS..=f64::from(MAX_TIMEOUT_SECONDS));
+            if let Some(timeout) = problems.ok_or_add("/timeout", timeout) {
+                client.timeout(timeout);
             }
         }
         if let Some(file) = &self.known_hosts {

@@ -5,7 +5,7 @@ mod request;
 mod response;
 
 use sentrynet_checks::Statuses;
-use sentrynet_guest::{Credentials, Size};
+use sentrynet_guest::{Credentials, Seconds, Size};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -76,9 +76,10 @@ pub struct Step {
     /// The bytes of the body that can be checked, such as `8 MiB`. A check that looks into a larger body fails with the
     /// reason `too-large`; `size` counts all bytes. 16 MiB at most; 4 MiB unless given.
     max_body: Option<Size>,
-    /// Seconds for the whole exchange, redirects and body included. From 0.001 to 3,600; 30 unless given.
+    /// Seconds for the whole exchange, redirects and body included, or text such as `500ms`. From 0.001 to 3,600; 30
+    /// unless given.
     #[schemars(extend("minimum" = MIN_TIMEOUT_SECONDS, "maximum" = MAX_TIMEOUT_SECONDS))]
-    timeout: Option<f64>,
+    timeout: Option<Seconds>,
     /// The number of redirects to follow, 100 at most; 10 unless given. With 0, a redirect is the response that is
     /// checked.
     #[schemars(range(max = MAX_REDIRECTS))]

@@ -1,7 +1,5 @@
 //! Building the request of a step.
 
-use std::time::Duration;
-
 use sentrynet_guest::http::Request;
 use sentrynet_guest::{Problems, escape_pointer, format_bytes};
 use serde::Deserialize;
@@ -61,6 +59,30 @@ impl Step {
         Some(request)
     }
 
+    /// Adds mistakes that the host accepts, since such a request can be sent: a method in lower case, and JSON that is
+    /// declared to be a form.
+    pub fn check_request(&self, at: &str, problems: &mut Problems) {
+        const METHODS: &[&str] = &["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
+        let is_meant = |meant: &&&str| meant.eq_ignore_ascii_case(self.method()) && **meant != self.method();
+        if let Some(meant) = METHODS.iter().find(is_meant) {
+            let message = format!("methods are case-sensitive, did you mean `{meant}`?");
+            problems.add(format!("{at}/method"), message);
+        }
+        let is_form = |value: &Value| {
+            let media_type = value.as_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+            ["application/x-www-form-urlencoded", "multipart/form-data"]
+                .iter()
+                .any(|form| form.eq_ignore_ascii_case(media_type))
+        };
+        let is_content_type = |name: &str| name.eq_ignore_ascii_case("content-type");
+        let declared = self.headers.iter().find(|(name, value)| is_content_type(name) && is_form(value));
+        if let (Some((name, _)), Some(Body::Json(_))) = (declared, &self.body) {
+            let message = "a map or a list is sent as JSON, which is no form: write the body as text, such as `a=1&b=2`, \
+                           or leave out this header";
+            problems.add(format!("{at}/headers/{}", escape_pointer(name)), message);
+        }
+    }
+
     fn set_headers(&self, request: &Request, at: &str, problems: &mut Problems) {
         for (name, value) in &self.headers {
             let pointer = format!("{at}/headers/{}", escape_pointer(name));
@@ -92,15 +114,9 @@ impl Step {
 
     fn set_limits(&self, request: &Request, at: &str, problems: &mut Problems) {
         if let Some(seconds) = self.timeout {
-            match Duration::try_from_secs_f64(seconds) {
-                Ok(timeout) if (MIN_TIMEOUT_SECONDS..=f64::from(MAX_TIMEOUT_SECONDS)).contains(&seconds) => {
-                    request.timeout(timeout);
-                }
-                _ => {
-                    let message =
-                        format!("expected seconds from {MIN_TIMEOUT_SECONDS} to {MAX_TIMEOUT_SECONDS}, got {seconds}");
-                    problems.add(format!("{at}/timeout"), message);
-                }
+            let timeout = seconds.within(MIN_TIMEOUT_SECONDS..=f64::from(MAX_TIMEOUT_SECONDS));
+            if let Some(timeout) = problems.ok_or_add(format_args!("{at}/timeout"), timeout) {
+                request.timeout(timeout);
             }
         }
         if !(1..=MAX_MAX_BODY_BYTES).contains(&self.max_body_bytes()) {
@@ -364,6 +380,40 @@ mod tests {
         assert_eq!(step(json!({ "url": "x" })).method(), "GET");
         assert_eq!(step(json!({ "url": "x", "body": {} })).method(), "POST");
         assert_eq!(step(json!({ "url": "x", "body": {}, "method": "PUT" })).method(), "PUT");
+    }
+
+    #[track_caller]
+    fn check_mistakes(value: Value, expected: &[(&str, &str)]) {
+        let mut problems = Problems::default();
+        step(value).check_request("", &mut problems);
+        assert_eq!(problems.first().as_slice(), expected);
+    }
+
+    #[test]
+    fn a_method_in_lower_case_is_a_mistake() {
+        let check =
+            |method: &str, expected: &[(&str, &str)]| check_mistakes(json!({ "url": "x", "method": method }), expected);
+        check("GET", &[]);
+        check("REPORT", &[]);
+        check("report", &[]);
+        check("get", &[("/method", "methods are case-sensitive, did you mean `GET`?")]);
+        check("Post", &[("/method", "methods are case-sensitive, did you mean `POST`?")]);
+    }
+
+    #[test]
+    fn json_under_the_content_type_of_a_form_is_a_mistake() {
+        let check = |content_type: &str, body: Value, is_mistake: bool| {
+            let message = "a map or a list is sent as JSON, which is no form: write the body as text, such as \
+                           `a=1&b=2`, or leave out this header";
+            let expected = [("/headers/Content-Type", message)];
+            let expected = if is_mistake { &expected[..] } else { &[] };
+            check_mistakes(json!({ "url": "x", "headers": { "Content-Type": content_type }, "body": body }), expected);
+        };
+        check("application/x-www-form-urlencoded", json!({ "a": 1 }), true);
+        check("Multipart/Form-Data; boundary=x", json!([1]), true);
+        check("application/x-www-form-urlencoded", json!("a=1"), false);
+        check("application/vnd.api+json", json!({ "a": 1 }), false);
+        check("text/plain", json!({ "a": 1 }), false);
     }
 
     #[test]

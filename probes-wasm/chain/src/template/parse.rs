@@ -213,5 +213,6 @@ fn parse_format(source: &str, kinds: &[ValueKind], nesting: bool) -> Result<Fiel
         return Ok(FieldFormat::Plain);
     }
     let spec = Spec::parse(&text).and_then(|spec| spec.check_any_kind(kinds).map(|()| spec));
-    spec.map(FieldFormat::Fixed).map_err(|error| format!("the format spec `{source}` is not valid: {error}"))
+    // The spec is not shown: it may be a secret in a body that looks like JSON, `{password: …}`.
+    spec.map(FieldFormat::Fixed).map_err(|error| format!("the format spec after its `:` is not valid: {error}"))
 }

@@ -1,7 +1,8 @@
 //! Parsing the operands of operators.
 
 use regex::RegexBuilder;
-use serde_json::Value;
+use sentrynet_guest::Seconds;
+use serde_json::{Number, Value};
 
 use super::operator::{Bound, Operator};
 use super::parse::{Parser, Position};
@@ -38,6 +39,14 @@ impl Parser<'_> {
 
     /// Parses a value that the subject can be equal to.
     fn parse_value(&mut self, value: &Value, at: Position) -> Option<Value> {
+        let value = self.parse_value_of_kind(value, at)?;
+        match self.subject.and_then(|subject| subject.why_never(&value)) {
+            Some(why) => self.reject(at, why),
+            None => Some(value),
+        }
+    }
+
+    fn parse_value_of_kind(&mut self, value: &Value, at: Position) -> Option<Value> {
         let expected = match self.kind {
             SubjectKind::Number(Unit::Seconds) => {
                 return self.reject(at, "a time never equals a number exactly: expected a bound, such as {less: 1}");
@@ -65,8 +74,17 @@ impl Parser<'_> {
                 self.reject(at, "text cannot be compared with a number")
             }
             Value::Number(limit) => Some(Operator::Bound(bound, limit.clone())),
+            Value::String(text) if self.takes_time() => match time_bound(text, self.kind) {
+                Some(limit) => Some(Operator::Bound(bound, limit)),
+                None => self.reject(at, "expected a number, or text with a unit such as `500ms`"),
+            },
             other => self.reject(at, format!("expected a number, got {}", describe_found(other))),
         }
+    }
+
+    /// Returns true if the values of the subject are times.
+    fn takes_time(&self) -> bool {
+        matches!(self.kind, SubjectKind::Number(Unit::Seconds | Unit::Days))
     }
 
     pub fn parse_regex(&mut self, operand: &Value, at: Position) -> Option<Operator> {
@@ -99,6 +117,17 @@ impl Parser<'_> {
             .as_bool()
             .or_else(|| self.reject(at, format!("expected true or false, got {}", describe_found(operand))))
     }
+}
+
+/// Parses a bound of a time, such as `500ms`, and returns it in the unit of the subject.
+fn time_bound(text: &str, kind: SubjectKind) -> Option<Number> {
+    const SECONDS_PER_DAY: f64 = 86_400.0;
+    let seconds = Seconds::parse(text)?.as_f64();
+    // A number alone has the unit of the subject.
+    let has_unit = text.contains(|c: char| c.is_ascii_alphabetic());
+    let number = if kind == SubjectKind::Number(Unit::Days) && has_unit { seconds / SECONDS_PER_DAY } else { seconds };
+    // `1` is displayed as `1 s`, and `1.0` as `1.0 s`.
+    serde_json::from_str(&number.to_string()).ok()
 }
 
 /// Returns advice for a value that is given where text is expected.
@@ -197,6 +226,26 @@ mod tests {
         check(json!({ "less": 0.8, "not": { "less": 0.1 } }), None);
         check(json!(0.8), Some(bound));
         check(json!({ "in": [1] }), Some(bound));
+        check(json!("1s"), Some(bound));
+    }
+
+    #[test]
+    fn bounds_of_times_can_have_a_unit() {
+        let check_bound = |unit, text: &str, expected: Option<&str>| {
+            let limit = time_bound(text, SubjectKind::Number(unit));
+            assert_eq!(limit.map(|limit| limit.to_string()).as_deref(), expected, "{text}");
+        };
+        check_bound(Unit::Seconds, "500ms", Some("0.5"));
+        check_bound(Unit::Seconds, "1m", Some("60"));
+        check_bound(Unit::Seconds, "2", Some("2"));
+        check_bound(Unit::Seconds, "soon", None);
+        check_bound(Unit::Days, "14d", Some("14"));
+        check_bound(Unit::Days, "12h", Some("0.5"));
+        check_bound(Unit::Days, "14", Some("14"));
+        let wrong = "expected a number, or text with a unit such as `500ms`";
+        check(SubjectKind::Number(Unit::Seconds), json!({ "less": "soon" }), Some(wrong));
+        check(SubjectKind::Number(Unit::Bytes), json!({ "less": "1s" }), Some("expected a number, got text"));
+        check(SubjectKind::Json, json!({ "less": "1s" }), Some("expected a number, got text"));
     }
 
     #[test]

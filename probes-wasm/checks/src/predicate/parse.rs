@@ -7,7 +7,7 @@ use super::operator_names::unknown_operator;
 use super::{Combinator, Node, Predicate};
 use crate::Problem;
 use crate::messages::{add_problem, child_pointer};
-use crate::subject::SubjectKind;
+use crate::subject::{Subject, SubjectKind};
 
 /// The deepest nesting of `not`, `all` and `any`.
 const MAX_DEPTH: usize = 32;
@@ -15,6 +15,8 @@ const MAX_DEPTH: usize = 32;
 /// A parser of predicates for subjects of one kind.
 pub struct Parser<'p> {
     pub kind: SubjectKind,
+    /// The subject, if it is known.
+    pub subject: Option<&'p Subject>,
     /// True in `assertions`, where `value` is another name for `equals`, and a map may be empty.
     pub in_assertions: bool,
     pub problems: &'p mut Vec<Problem>,

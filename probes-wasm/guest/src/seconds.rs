@@ -1,0 +1,113 @@
+//! Times in settings.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// A setting that is a time: a number of seconds, or text with a unit such as `500ms`, `30s` or `5m`.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(try_from = "Value")]
+pub struct Seconds(f64);
+
+/// The texts that [`Seconds::parse`] takes, as a regular expression for schemas.
+pub const SECONDS_PATTERN: &str = r"^\s*[0-9]+(\.[0-9]+)?\s*(ms|s|m|h|d)?\s*$";
+
+impl Seconds {
+    /// Returns the number of seconds.
+    pub fn as_f64(self) -> f64 {
+        self.0
+    }
+
+    /// Returns the time, which must be within these bounds.
+    ///
+    /// # Errors
+    /// Returns a sentence with the bounds if the time is not within them.
+    pub fn within(self, bounds: RangeInclusive<f64>) -> Result<Duration, String> {
+        let time = Duration::try_from_secs_f64(self.0).ok().filter(|_| bounds.contains(&self.0));
+        time.ok_or_else(|| format!("expected seconds from {} to {}, got {}", bounds.start(), bounds.end(), self.0))
+    }
+
+    /// Parses `500ms`, `30s`, `1.5 m`, `1h`, `7d`, or a number alone, which is seconds. Returns `None` for any other text.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
+        let (number, unit) = text.split_at(digits);
+        let seconds = match unit.trim_start() {
+            "ms" => 0.001,
+            "" | "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3600.0,
+            "d" => 86_400.0,
+            _ => return None,
+        };
+        let is_decimal = !number.starts_with('.') && !number.ends_with('.');
+        number.parse::<f64>().ok().filter(|_| is_decimal).map(|number| Self(number * seconds))
+    }
+}
+
+impl TryFrom<Value> for Seconds {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        const SHAPE: &str = "expected a number of seconds, or text such as `30s`";
+        let seconds = match &value {
+            Value::Number(number) => number.as_f64().map(Self),
+            Value::String(text) => Self::parse(text),
+            _ => None,
+        };
+        seconds.ok_or_else(|| SHAPE.to_owned())
+    }
+}
+
+/// The schema of a number or a text. A field can add `minimum` and `maximum`, which hold for numbers alone: the probe has
+/// to check the bounds with [`Seconds::within`].
+impl schemars::JsonSchema for Seconds {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Seconds".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let schema = json!({ "type": ["number", "string"], "pattern": SECONDS_PATTERN });
+        schemars::Schema::try_from(schema).expect("a map is a schema")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_numbers_or_have_a_unit() {
+        let seconds = |value: Value| Seconds::try_from(value).map(Seconds::as_f64);
+        for (value, expected) in [
+            (json!(5), 5.0),
+            (json!(0.25), 0.25),
+            (json!("500ms"), 0.5),
+            (json!(" 30s "), 30.0),
+            (json!("1.5 m"), 90.0),
+            (json!("1h"), 3600.0),
+            (json!("2d"), 172_800.0),
+            (json!("5"), 5.0),
+        ] {
+            assert_eq!(seconds(value.clone()), Ok(expected), "{value}");
+        }
+        let wrong = ["", "s", "5x", "-5s", "1.s", ".5s", "1.2.3s", "5S", "1h30m", "1e3s"];
+        for wrong in wrong.map(Value::from).into_iter().chain([json!(true), json!(null), json!([5])]) {
+            assert!(seconds(wrong.clone()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn times_have_bounds() {
+        let within = |text| Seconds::parse(text).expect("the test's time is valid").within(0.001..=3600.0);
+        assert_eq!(within("1h"), Ok(Duration::from_secs(3600)));
+        assert_eq!(within("2h"), Err("expected seconds from 0.001 to 3600, got 7200".to_owned()));
+        assert_eq!(within("0s"), Err("expected seconds from 0.001 to 3600, got 0".to_owned()));
+    }
+}
