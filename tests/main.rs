@@ -11,6 +11,7 @@ mod documents;
 mod evidence;
 mod examples;
 mod grants;
+mod group_defaults;
 mod guests;
 mod http;
 mod identity;

@@ -54,11 +54,11 @@ pub use distinct_titles::{Renamed, distinct_titles};
 pub use interpolation::{Interpolations, world_readable_warning};
 pub use limits::{Limits, MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS, default_per_host};
 pub use model::{
-    Allow, AllowSsh, Config, Module, ModuleSettings, ParsedConfig, Probe, Retries, Sample, Sentry, TraceHeaders,
+    Allow, AllowSsh, Config, Module, ParsedConfig, Probe, Retries, Sample, Sentry, SharedSettings, TraceHeaders,
     TraceMode,
 };
 pub use monitor::{monitors, pointer_ancestors};
-pub use probe_key::unknown_probe_key;
+pub use probe_key::{unknown_group_key, unknown_setting};
 pub use sample_rate::SampleRate;
 pub use schema::{ComponentSchema, aliases, built_ins, schema, source_texts};
 pub use source::{Source, SourceError};

@@ -12,6 +12,7 @@ use self::naming::Naming;
 
 mod background;
 mod diagnostics;
+mod group_settings;
 mod load_probe;
 mod naming;
 mod retry_delay;
@@ -137,7 +138,7 @@ async fn load_and_name(
     let mut naming = Naming::new(config, |probe| sandbox.identity(probe).title.clone());
     let (mut probe_errors, mut probe_warnings) = (Vec::new(), Vec::new());
     sandbox.start_compiling(config.probes.iter().filter(|probe| is_loaded(probe)).map(|probe| &probe.module));
-    for (index, loaded) in load_probes(sandbox, config, is_loaded).await {
+    for (index, loaded) in load_probes(sandbox, config, &is_loaded).await {
         let probe = &config.probes[index];
         match loaded {
             Ok((loaded, warnings)) => {
@@ -149,6 +150,7 @@ async fn load_and_name(
             }
         }
     }
+    probe_errors.extend(group_settings::unknown_keys(sandbox, config, &is_loaded).await);
     for error in probe_errors {
         parsed.push_error(error);
     }

@@ -32,6 +32,7 @@ mod engine;
 mod epoch;
 mod executor;
 mod fault;
+mod group_settings;
 mod imports;
 mod inspect;
 mod instance;
@@ -58,6 +59,7 @@ pub use description::Description;
 #[cfg(feature = "compiler")]
 pub use engine::{Cpu, UnknownCpu};
 use executor::{GuestExecutor, load_calls_at_once};
+pub(crate) use group_settings::named_keys;
 pub use imports::{Grant, ImportInfo};
 pub use inspect::{Import, Inspection};
 pub use probe::Probe;

@@ -144,6 +144,8 @@ fn keys_are_unchanged_and_the_configuration_uses_all() {
 fn is_use_of(used: &str, path: &str) -> bool {
     // A step of a chain has the keys of an http probe.
     let (used, path) = (used.replace(".steps[]", ""), path.replace(".steps[]", ""));
+    // `defaults` of a group has the keys of its probes.
+    let (used, path) = (used.replace("[].defaults.", "[].probes[]."), path.replace("[].defaults.", "[].probes[]."));
     // A pattern stands for keys such as `header x` and JSONPaths. It counts as used if any key of its map is used.
     if let Some((map, _)) = path.split_once(".^") {
         return used.starts_with(map);

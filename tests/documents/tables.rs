@@ -49,6 +49,7 @@ const ANCHORS: &[(&str, &str)] = &[
     ("module", "modules"),
     ("allow", "allow"),
     ("group", "keys-of-a-group"),
+    ("defaults", "defaults"),
     ("probe", "keys-of-every-probe"),
     ("trace_headers", "trace_headers"),
     ("check_in", "check_in"),

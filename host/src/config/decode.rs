@@ -10,6 +10,8 @@ use serde_json::Value;
 
 use self::component::{Component, Modules};
 use self::decoder::Decoder;
+use self::defaults::Defaults;
+use self::inherited::Inherited;
 use super::check_in::decode_check_in;
 use super::diagnostic::{Diagnostic, below, quote};
 use super::limits::{HostLimits, decode_limits};
@@ -25,19 +27,13 @@ use crate::schema::closest;
 mod allow;
 mod component;
 mod decoder;
+mod defaults;
+mod inherited;
 mod module;
 mod tracing;
 
 pub use component::THIS_PROBE;
 pub use module::{BUILT_IN, built_in};
-
-/// The values that a probe inherits from its group, from `sentry` or from the limits at the top of the file.
-#[derive(Clone)]
-struct Inherited {
-    tags: Arc<BTreeMap<String, String>>,
-    limits: Limits,
-    trace_headers: TraceHeaders,
-}
 
 /// Decodes a configuration. Sections and keys that are missing or wrong get their defaults; errors and warnings are in
 /// the result.
@@ -171,7 +167,7 @@ impl Decoder<'_> {
             given.unwrap_or_else(|| Section::HOST_LIMITS.default_integer(key)) as usize
         };
         let (in_flight, per_host) = (integer("in_flight"), integer("per_host"));
-        let of_run = decode_limits(table, Limits::default(), &mut self.context);
+        let of_run = decode_limits(table, &mut self.context).over(Limits::default());
         HostLimits { of_run, in_flight, per_host, total_memory }
     }
 
@@ -180,41 +176,48 @@ impl Decoder<'_> {
         let mut inherited = inherited.clone();
         inherited.tags = self.tags(&mut table, &inherited.tags);
         inherited.trace_headers = self.trace_headers(table.take("trace_headers"), &inherited.trace_headers);
+        let defaults = self.defaults(table.take("defaults"), &mut inherited);
         if is_empty_list(&table, "probes", Section::GROUP) {
             self.warn(below(&table.pointer, "probes"), "no probes in this group");
         }
         let probes = table.take_list("probes", &mut self.context).unwrap_or_default();
         self.check_in(&mut table, false);
         table.finish(&mut self.context);
-        probes.into_iter().filter_map(|probe| self.probe(probe, &inherited)).collect()
+        probes.into_iter().filter_map(|probe| self.probe(probe, &inherited, &defaults)).collect()
     }
 
-    fn probe(&mut self, field: Field, inherited: &Inherited) -> Option<Probe> {
+    fn probe(&mut self, field: Field, inherited: &Inherited, defaults: &Defaults) -> Option<Probe> {
         let mut table = Table::new(field, Section::PROBE, &mut self.context)?;
         let component = self.component(&mut table);
         let check = |text: &str, max_length| check_line("`title`", text.trim(), max_length);
         let title = table.take_identifier("title", check, &mut self.context);
-        let every = table.take_seconds_or_default("every", &mut self.context);
-        let burst = table.take_integer_or_default("burst", &mut self.context);
+        let every = table.take_seconds_or("every", defaults.every, &mut self.context);
+        let burst = table.take_integer_or("burst", defaults.burst, &mut self.context);
         let retries = Retries {
-            times: table.take_integer_or_default("retries", &mut self.context),
-            delay: table.take_seconds_or_default("retry_delay", &mut self.context),
+            times: table.take_integer_or("retries", defaults.retries, &mut self.context),
+            delay: table.take_seconds_or("retry_delay", defaults.retry_delay, &mut self.context),
         };
-        let failures_before_error = table.take_integer_or_default("failures_before_error", &mut self.context);
+        let shared = defaults.failures_before_error;
+        let failures_before_error = table.take_integer_or("failures_before_error", shared, &mut self.context);
         let tags = self.tags(&mut table, &inherited.tags);
         let outer_limits = component.as_ref().and_then(|component| component.limits).unwrap_or(inherited.limits);
         let limits = table.take_table("limits", Section::RUN_LIMITS, &mut self.context);
-        let limits = limits.map_or(outer_limits, |table| decode_limits(table, outer_limits, &mut self.context));
+        let limits = limits.map(|table| decode_limits(table, &mut self.context)).unwrap_or_default();
+        let limits = limits.over(defaults.limits.over(outer_limits));
         let trace_headers = self.trace_headers(table.take("trace_headers"), &inherited.trace_headers);
-        let allow = table.take("allow").and_then(|field| self.allow(field, THIS_PROBE.to_owned()));
+        let shared_allow = defaults.allow.as_ref().filter(|_| !table.rest.contains_key("allow")).cloned();
+        let allow = table.take("allow").and_then(|field| self.allow(field, THIS_PROBE.to_owned())).or(shared_allow);
+        if !table.rest.contains_key("check_in") {
+            self.check_ins.extend(defaults.check_in_of(&table.pointer));
+        }
         self.check_in(&mut table, true);
         let mut component = component?;
         component.narrow(allow);
         let mut interpolations = self.context.interpolations_below(&table.pointer, &table.rest);
+        let group_settings = defaults.add_settings(&mut table.rest);
         let module_settings = component.add_settings(&mut table.rest);
-        if !module_settings.keys.is_empty() {
-            let of_module = self.context.interpolations_below(&module_settings.pointer, &table.rest);
-            interpolations.extend(of_module, &module_settings.keys);
+        for shared in [&group_settings, &module_settings].into_iter().filter(|shared| !shared.keys.is_empty()) {
+            interpolations.extend(self.context.interpolations_below(&shared.pointer, &table.rest), &shared.keys);
         }
         Some(Probe {
             name: component.name,
@@ -232,6 +235,7 @@ impl Decoder<'_> {
             interpolations,
             settings: table.rest,
             pointer: table.pointer,
+            group_settings,
             module_settings,
         })
     }

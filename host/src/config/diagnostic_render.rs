@@ -6,7 +6,7 @@
 use anstyle::{AnsiColor, Style};
 
 use super::diagnostic::{Diagnostic, Location, TextRange, first_word, shorten, unescape};
-use super::section::{Section, is_shared};
+use super::section::{Section, is_shared, path_in_probe};
 use super::source::{Source, lines};
 use super::source_map::{Member, SourceMap};
 use super::yaml_tree::{Document, Kind, Node};
@@ -85,7 +85,9 @@ fn mark(member: &Member, on_key: bool, pointer: &str) -> (Option<TextRange>, Vis
             (member.first_key.map(|key| key.range), Visible::Key)
         }
         (Kind::List(_) | Kind::Map(_), None) => (Some(TextRange { length: 1, ..*range }), Visible::Masked(None)),
-        (Kind::Scalar { .. }, key) if is_visible(pointer) => (Some(*range), Visible::Value(key)),
+        (Kind::Scalar { text, .. }, key) if is_visible(pointer) || is_harmless(pointer, text) => {
+            (Some(*range), Visible::Value(key))
+        }
         (Kind::Scalar { .. }, key) => (Some(*range), Visible::Masked(key)),
     }
 }
@@ -94,18 +96,43 @@ fn mark(member: &Member, on_key: bool, pointer: &str) -> (Option<TextRange>, Vis
 /// component's settings and may be a secret.
 fn is_visible(pointer: &str) -> bool {
     let path: Vec<&str> = pointer.split('/').skip(1).collect();
-    match path.as_slice() {
-        ["sentry", key] => !matches!(*key, "dsn" | "spotlight") && Section::SENTRY.has(key),
-        ["sentry", "sample", key] => Section::SAMPLE.has(key),
-        ["limits", key] | ["groups", _, "probes", _, "limits", key] => Section::HOST_LIMITS.has(key),
-        ["groups", _, "probes", _, key] => Section::PROBE.has(key),
+    match (path.as_slice(), path_in_probe(&path)) {
+        (["sentry", key], _) => !matches!(*key, "dsn" | "spotlight") && Section::SENTRY.has(key),
+        (["sentry", "sample", key], _) => Section::SAMPLE.has(key),
+        (["limits", key], _) | (_, Some(["limits", key])) => Section::HOST_LIMITS.has(key),
+        (_, Some([key])) if Section::PROBE.has(key) => true,
         _ => is_shared(pointer) || is_tag(pointer),
     }
 }
 
+/// Returns true if a setting has a value of a form that no secret has: a boolean, or a number of few digits, with a unit or
+/// without. Settings whose names or whose parents' names sound like secrets, and those that are sent, are none of these.
+fn is_harmless(pointer: &str, text: &str) -> bool {
+    const MAX_DIGITS: usize = 5;
+    const MAX_UNIT_LETTERS: usize = 3;
+    let path: Vec<&str> = pointer.split('/').skip(1).collect();
+    let settings = match (path.as_slice(), path_in_probe(&path)) {
+        (_, Some(settings)) | (["modules", _, "settings", settings @ ..], None) => settings,
+        _ => return false,
+    };
+    let sounds_secret = |name: &&str| {
+        let name = name.to_lowercase();
+        let parts = ["auth", "code", "cred", "key", "otp", "pass", "pin", "pwd", "secret", "sign", "token"];
+        let is_sent = matches!(name.as_str(), "body" | "headers" | "query" | "init_keys" | "cookies" | "assertions");
+        is_sent || parts.iter().any(|part| name.contains(part))
+    };
+    let (digits, unit) =
+        text.split_at(text.len() - text.trim_start_matches(|c| matches!(c, '0'..='9' | '.' | '-')).len());
+    let is_number = (1..=MAX_DIGITS).contains(&digits.len())
+        && unit.trim_start().len() <= MAX_UNIT_LETTERS
+        && unit.trim_start().bytes().all(|byte| byte.is_ascii_alphabetic());
+    (is_number || matches!(text, "true" | "false" | "null")) && !settings.iter().any(sounds_secret)
+}
+
 fn is_tag(pointer: &str) -> bool {
     let path: Vec<&str> = pointer.split('/').skip(1).collect();
-    matches!(*path, ["sentry", "tags", _] | ["groups", _, "tags", _] | ["groups", _, "probes", _, "tags", _])
+    matches!(path_in_probe(&path), Some(["tags", _]))
+        || matches!(*path, ["sentry", "tags", _] | ["groups", _, "tags", _])
 }
 
 impl<'a> Snippet<'a> {

@@ -128,6 +128,8 @@ impl Resolver<'_> {
             if key.is_secret() && !plaintext_secrets::is_template(text) && !plaintext_secrets::is_secret_name(text) {
                 self.collect_literal(text);
                 self.warn_of_shell_variable(text);
+            } else if text.strip_prefix('$').is_some_and(grammar::is_only_a_variable) {
+                self.warn_of_shell_variable(text);
             }
             return;
         }
@@ -252,12 +254,15 @@ impl Resolver<'_> {
         }
     }
 
-    /// Adds a warning for a secret that looks like a variable of a shell. It may be the secret itself, and is not shown.
+    /// Adds a warning for a text that looks like a variable of a shell. The name is shown if it is surely one, since the text
+    /// may be a secret that begins with `$`.
     fn warn_of_shell_variable(&mut self, text: &str) {
-        if plaintext_secrets::is_shell_variable(text) {
-            let message = "a `$` and a name are taken as they are written: `${env:NAME}` stands for a variable";
-            self.warnings.push(Diagnostic::at_value(self.pointer.clone(), message));
-        }
+        let Some(name) = plaintext_secrets::shell_variable(text) else { return };
+        let is_variable = grammar::is_only_a_variable(name) || (self.env.environment)(name).is_some();
+        let shown = if is_variable { name } else { "NAME" };
+        let message =
+            format!("a `$` and a name are taken as they are written: `${{env:{shown}}}` stands for a variable");
+        self.warnings.push(Diagnostic::at_value(self.pointer.clone(), message));
     }
 
     /// Adds one warning for all secrets that are written in a file that everyone can read.

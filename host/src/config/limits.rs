@@ -118,26 +118,68 @@ impl Limits {
     }
 }
 
-/// Decodes the limits of a run. Keys that are missing are inherited.
-pub fn decode_limits(mut table: Table, inherited: Limits, context: &mut DecodeContext) -> Limits {
-    let mut limits = inherited;
-    let mut seconds = |key, limit: &mut Duration| *limit = table.take_seconds(key, context).unwrap_or(*limit);
-    seconds("deadline", &mut limits.deadline);
-    seconds("cpu", &mut limits.cpu);
-    let mut integer = |key, limit: u64| table.take_integer(key, context).map_or(limit, u64::from);
-    limits.table = integer("table", limits.table as u64) as usize;
-    limits.handles = integer("handles", limits.handles as u64) as usize;
-    limits.requests = integer("requests", limits.requests);
-    limits.connections = integer("connections", limits.connections);
-    limits.spans = integer("spans", limits.spans as u64) as usize;
-    limits.log_lines = integer("log_lines", limits.log_lines as u64) as usize;
-    let mut bytes = |key, limit: u64| table.take_bytes(key, context).unwrap_or(limit);
-    limits.memory = bytes("memory", limits.memory as u64) as usize;
-    limits.received = bytes("received", limits.received);
-    limits.sent = bytes("sent", limits.sent);
-    limits.log_size = bytes("log_size", limits.log_size as u64) as usize;
+/// The limits of a run that one section of a file has; `None` for keys that it does not have.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PartialLimits {
+    deadline: Option<Duration>,
+    cpu: Option<Duration>,
+    memory: Option<u64>,
+    table: Option<u64>,
+    handles: Option<u64>,
+    requests: Option<u64>,
+    connections: Option<u64>,
+    received: Option<u64>,
+    sent: Option<u64>,
+    spans: Option<u64>,
+    log_lines: Option<u64>,
+    log_size: Option<u64>,
+}
+
+impl PartialLimits {
+    /// Returns the limits of a run. Keys that are missing are inherited.
+    pub fn over(self, inherited: Limits) -> Limits {
+        let size = |own: Option<u64>, inherited| own.map_or(inherited, |own| own as usize);
+        Limits {
+            deadline: self.deadline.unwrap_or(inherited.deadline),
+            cpu: self.cpu.unwrap_or(inherited.cpu),
+            memory: size(self.memory, inherited.memory),
+            table: size(self.table, inherited.table),
+            handles: size(self.handles, inherited.handles),
+            requests: self.requests.unwrap_or(inherited.requests),
+            connections: self.connections.unwrap_or(inherited.connections),
+            received: self.received.unwrap_or(inherited.received),
+            sent: self.sent.unwrap_or(inherited.sent),
+            spans: size(self.spans, inherited.spans),
+            log_lines: size(self.log_lines, inherited.log_lines),
+            log_size: size(self.log_size, inherited.log_size),
+        }
+    }
+}
+
+/// Decodes the limits of a run.
+pub fn decode_limits(mut table: Table, context: &mut DecodeContext) -> PartialLimits {
+    let mut seconds = |key| table.take_seconds(key, context);
+    let (deadline, cpu) = (seconds("deadline"), seconds("cpu"));
+    let mut integer = |key| table.take_integer(key, context).map(u64::from);
+    let (elements, handles, requests) = (integer("table"), integer("handles"), integer("requests"));
+    let (connections, spans, log_lines) = (integer("connections"), integer("spans"), integer("log_lines"));
+    let mut bytes = |key| table.take_bytes(key, context);
+    let (memory, received, sent, log_size) = (bytes("memory"), bytes("received"), bytes("sent"), bytes("log_size"));
     table.finish(context);
-    limits
+    PartialLimits {
+        deadline,
+        cpu,
+        memory,
+        table: elements,
+        handles,
+        requests,
+        connections,
+        received,
+        sent,
+        spans,
+        log_lines,
+        log_size,
+    }
 }
 
 #[cfg(test)]

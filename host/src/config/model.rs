@@ -104,23 +104,38 @@ pub struct Probe {
     pub environment: BTreeMap<String, SecretString>,
     /// The trace headers for targets.
     pub trace_headers: TraceHeaders,
-    /// The settings for the component: the probe's own, and those of its module. The host's own keys are not in it.
+    /// The settings for the component: the probe's own, and those of its group and its module. The host's own keys are not
+    /// in it.
     pub settings: Map<String, Value>,
     /// The references that were replaced in `settings`.
     pub interpolations: Interpolations,
     /// The JSON pointer to the probe in the file (`/groups/0/probes/1`), for the locations of diagnostics.
     pub pointer: String,
+    /// The settings that come from `defaults` of the group.
+    pub group_settings: SharedSettings,
     /// The settings that come from the module.
-    pub module_settings: ModuleSettings,
+    pub module_settings: SharedSettings,
 }
 
-/// The settings of a probe that come from its module.
+/// The settings of a probe that are written in another place, where several probes share them.
 #[derive(Debug, Clone, Default)]
-pub struct ModuleSettings {
-    /// The JSON pointer to the module's `settings` in the file.
+pub struct SharedSettings {
+    /// The JSON pointer to that place: `settings` of the module, or `defaults` of the group.
     pub pointer: String,
-    /// The keys that the probe itself does not have.
+    /// The keys that the probe has from there.
     pub keys: HashSet<String>,
+}
+
+impl SharedSettings {
+    /// Adds `shared`, which are at this JSON pointer, to the settings of a probe, except for keys that these have already.
+    /// Returns those that were added.
+    pub(super) fn add(shared: &Map<String, Value>, pointer: &str, settings: &mut Map<String, Value>) -> Self {
+        let added = shared.iter().filter(|(key, _)| !settings.contains_key(*key));
+        let added: Vec<_> = added.map(|(key, value)| (key.clone(), value.clone())).collect();
+        let keys = added.iter().map(|(key, _)| key.clone()).collect();
+        settings.extend(added);
+        Self { pointer: pointer.to_owned(), keys }
+    }
 }
 
 impl Interpolations {
@@ -244,8 +259,9 @@ impl Probe {
     /// host's; the message then suggests that key.
     pub fn diagnostic(&self, pointer: &str, message: &str) -> Diagnostic {
         let first = pointer.split('/').nth(1).map(unescape);
-        let is_of_module = first.is_some_and(|key| self.module_settings.keys.contains(&key));
-        let settings = if is_of_module { &self.module_settings.pointer } else { &self.pointer };
+        let shared = [&self.group_settings, &self.module_settings];
+        let shared = first.and_then(|key| shared.into_iter().find(|shared| shared.keys.contains(&key)));
+        let settings = shared.map_or(&self.pointer, |shared| &shared.pointer);
         let file_pointer = format!("{settings}{pointer}");
         if !message.starts_with("unknown key") {
             return Diagnostic::at_value(file_pointer, message);

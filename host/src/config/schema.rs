@@ -5,9 +5,12 @@ mod component;
 mod embed;
 mod relax;
 
-use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
-use super::section::HOST_SCHEMA;
+use serde_json::{Map, Value, json};
+
+use super::diagnostic::escape;
+use super::section::{HOST_SCHEMA, Section};
 use super::source_map::SourceMap;
 use super::yaml_tree::Document;
 use super::{BUILT_IN, Source};
@@ -24,6 +27,7 @@ pub fn schema(components: &[ComponentSchema]) -> Result<Value, InvalidSchema> {
     let mut whole = host_schema();
     let mut choices = Vec::new();
     let mut taken: Vec<String> = Vec::new();
+    let mut keys = Vec::new();
     for component in components {
         let key = unused_key("probe", &component.key, &taken);
         let names = &component.names;
@@ -37,6 +41,7 @@ pub fn schema(components: &[ComponentSchema]) -> Result<Value, InvalidSchema> {
             settings["description"] = component.summary.as_str().into();
         }
         whole["$defs"][key.as_str()] = settings;
+        keys.push(key.clone());
         taken.push(key);
         if let Some(module) = &component.module {
             let key = unused_key("module", module, &taken);
@@ -47,12 +52,38 @@ pub fn schema(components: &[ComponentSchema]) -> Result<Value, InvalidSchema> {
             taken.push(key);
         }
     }
+    add_shared_settings(&mut whole, components, &keys);
     let names = components.iter().flat_map(|component| &component.names);
     whole["$defs"]["probe"]["properties"]["probe"]["anyOf"][0]["enum"] = names.cloned().collect();
     if !choices.is_empty() {
         whole["$defs"]["probe"]["allOf"] = choices.into();
     }
     Ok(whole)
+}
+
+/// Adds the settings of components to the schema of a group's `defaults`. `keys` are the names of the components' schemas
+/// under `$defs`. Unless all components name the keys that they take, any key is allowed.
+fn add_shared_settings(whole: &mut Value, components: &[ComponentSchema], keys: &[String]) {
+    let mut settings: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
+    for (component, key) in components.iter().zip(keys) {
+        let names = component.schema["properties"].as_object().into_iter().flat_map(Map::keys);
+        for name in names.filter(|name| !Section::PROBE.has(name)) {
+            let pointer = format!("/$defs/{key}/properties/{}", escape(name));
+            if whole.pointer(&pointer).is_some() {
+                let fragment = embed::fragment(&pointer);
+                settings.entry(name).or_default().push(json!({ "$ref": format!("#{fragment}") }));
+            }
+        }
+    }
+    let defaults = &mut whole["$defs"]["defaults"];
+    for (name, mut schemas) in settings {
+        let only = if schemas.len() == 1 { schemas.pop() } else { None };
+        defaults["properties"][name] = only.unwrap_or_else(|| json!({ "anyOf": schemas }));
+    }
+    let is_closed = |component: &ComponentSchema| component.schema["additionalProperties"] == false;
+    if !components.is_empty() && components.iter().all(is_closed) {
+        defaults["additionalProperties"] = false.into();
+    }
 }
 
 /// Returns the schema of the host's own keys, in which every scalar may also be a reference, and every optional key may

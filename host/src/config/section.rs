@@ -47,6 +47,7 @@ impl Section {
     pub const CHECK_IN: Self = Self::new("check_in_map", "under `check_in`");
     pub const GROUP: Self = Self::new("group", "in a group, an item of `groups`");
     pub const PROBE: Self = Self::new("probe", "in a probe, an item of a group's `probes`");
+    pub const DEFAULTS: Self = Self::new("defaults", "under `defaults` of a group");
     pub const ALLOW: Self = Self::new("allow", "under `allow`");
     pub const MODULE: Self = Self::new("module", "in a module, under a name in `modules`");
     pub const RUN_LIMITS: Self = Self::new("limits", "under `limits`");
@@ -63,6 +64,7 @@ impl Section {
         Self::CHECK_IN,
         Self::GROUP,
         Self::PROBE,
+        Self::DEFAULTS,
         Self::ALLOW,
         Self::MODULE,
         Self::RUN_LIMITS,
@@ -212,6 +214,7 @@ pub fn is_shared(pointer: &str) -> bool {
         ["modules", _, "component" | "sha256", ..] => return true,
         ["modules", _, "settings", ..] => return false,
         ["groups", _, "probes", _, name, below @ ..]
+        | ["groups", _, "defaults", name, below @ ..]
         | ["groups" | "modules", _, name, below @ ..]
         | ["sentry", name, below @ ..] => (*name, below),
         _ => return false,
@@ -224,6 +227,14 @@ pub fn is_shared(pointer: &str) -> bool {
         _ => return false,
     };
     below.first().is_none_or(|key| section.has(key))
+}
+
+/// Returns the path within a probe, or within the `defaults` of a group, of a path from the top of the file.
+pub fn path_in_probe<'a, 'p>(path: &'a [&'p str]) -> Option<&'a [&'p str]> {
+    match path {
+        ["groups", _, "probes", _, inside @ ..] | ["groups", _, "defaults", inside @ ..] => Some(inside),
+        _ => None,
+    }
 }
 
 /// Returns the place in the file where a key would have a meaning, as a message names it.

@@ -159,14 +159,18 @@ impl Table {
         context.accept(&field, number)
     }
 
-    /// Takes a number of seconds, or returns the default that `host.json` declares.
-    pub fn take_seconds_or_default(&mut self, key: &str, context: &mut DecodeContext) -> Duration {
-        self.take_seconds(key, context).unwrap_or_else(|| self.section.default_seconds(key))
+    /// Takes a number of seconds. Without the key, returns `shared`, or else the default that `host.json` declares. A null
+    /// stands for the latter.
+    pub fn take_seconds_or(&mut self, key: &str, shared: Option<Duration>, context: &mut DecodeContext) -> Duration {
+        let shared = shared.filter(|_| !self.rest.contains_key(key));
+        self.take_seconds(key, context).or(shared).unwrap_or_else(|| self.section.default_seconds(key))
     }
 
-    /// Takes a whole number, or returns the default that `host.json` declares.
-    pub fn take_integer_or_default(&mut self, key: &str, context: &mut DecodeContext) -> u32 {
-        self.take_integer(key, context).unwrap_or_else(|| self.section.default_integer(key) as u32)
+    /// Takes a whole number. Without the key, returns `shared`, or else the default that `host.json` declares. A null
+    /// stands for the latter.
+    pub fn take_integer_or(&mut self, key: &str, shared: Option<u32>, context: &mut DecodeContext) -> u32 {
+        let shared = shared.filter(|_| !self.rest.contains_key(key));
+        self.take_integer(key, context).or(shared).unwrap_or_else(|| self.section.default_integer(key) as u32)
     }
 
     /// Takes a number of bytes within the bounds of the key.
@@ -223,6 +227,14 @@ impl Table {
                     format!("no key and value: write `{word}: …`, with a colon and a space")
                 }
                 (Some(meant), _) => format!("unknown key {}, did you mean `{meant}`?", quote_key(key)),
+                _ if self.section == Section::GROUP && Section::DEFAULTS.has(key) => {
+                    format!("`{key}` has no meaning here: write it under `defaults` for all probes of the group")
+                }
+                (None, None) if self.section == Section::GROUP => format!(
+                    "unknown key {}, expected one of `{}`; settings of all probes of the group belong under `defaults`",
+                    quote_key(key),
+                    known.join("`, `")
+                ),
                 (None, Some(place)) => format!("`{key}` has no meaning here: it belongs {place}"),
                 (None, None) => format!("unknown key {}, expected one of `{}`", quote_key(key), known.join("`, `")),
             };

@@ -22,7 +22,7 @@ use crate::sandbox::loaded_component::LoadedComponent;
 use crate::sandbox::merge_problems::merge;
 use crate::sandbox::probe::{Probe, ProbeShared};
 use crate::sandbox::problem::Problem;
-use crate::sandbox::{secret_hosts, settings};
+use crate::sandbox::{group_settings, secret_hosts, settings};
 use crate::schema::{Schema, Violation};
 
 /// The greatest length of a problem's message, and of its pointer, in bytes.
@@ -42,6 +42,8 @@ pub async fn load(
     let checks = Arc::new(contexts.lock().for_checks(probe, &probe.name, directory));
     let loaded = components.load(&probe.module, &checks).await.map_err(component_problem)?;
     let DescribedComponent { component, description, schema, .. } = loaded;
+    let probe = &*group_settings::for_component(probe, &description.schema);
+    let checks = Arc::new(contexts.lock().for_checks(probe, &probe.name, directory));
 
     let (visible_settings, violations) = check_schema(&schema, probe)?;
     let settings = visible_settings.to_string();
@@ -98,12 +100,11 @@ fn check_schema(schema: &Schema, probe: &config::Probe) -> Result<(Value, Vec<Vi
     Ok((for_guest, violations))
 }
 
-/// Adds the host's own keys to the message about an unknown key, which neither the schema of the component nor its own
-/// check has.
+/// Adds to the message about an unknown key what neither the schema of the component nor its own check has: the host's own
+/// keys, and the names that other programs have for settings.
 fn suggest_host_key(mut problem: Problem) -> Problem {
-    let key = problem.pointer.strip_prefix('/').filter(|key| !key.contains('/'));
-    if let Some(key) = key.filter(|_| problem.message.starts_with("unknown key ")) {
-        problem.message = config::unknown_probe_key(key, &problem.message);
+    if problem.message.starts_with("unknown key ") {
+        problem.message = config::unknown_setting(&problem.pointer, &problem.message);
     }
     problem
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
-use crate::config::{Allow, Limits, Module, ModuleSettings};
+use crate::config::{Allow, Limits, Module, SharedSettings};
 
 /// Values of environment variables, by name.
 pub type Environment = BTreeMap<String, SecretString>;
@@ -67,13 +67,9 @@ impl Component {
         }
     }
 
-    /// Adds the module's settings to those of a probe, except where the probe has its own. Returns the keys that were
-    /// added.
-    pub fn add_settings(&self, settings: &mut Map<String, Value>) -> ModuleSettings {
-        let added = self.settings.iter().filter(|(key, _)| !settings.contains_key(*key));
-        let added: Vec<_> = added.map(|(key, value)| (key.clone(), value.clone())).collect();
-        let keys = added.iter().map(|(key, _)| key.clone()).collect();
-        settings.extend(added);
-        ModuleSettings { pointer: self.settings_pointer.clone(), keys }
+    /// Adds the module's settings to those of a probe, except where the probe or its group has its own. Returns those that
+    /// were added.
+    pub fn add_settings(&self, settings: &mut Map<String, Value>) -> SharedSettings {
+        SharedSettings::add(&self.settings, &self.settings_pointer, settings)
     }
 }

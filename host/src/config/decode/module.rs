@@ -52,7 +52,7 @@ impl Decoder<'_> {
         let allow = table.take("allow").and_then(|field| self.allow(field, declared_by.clone()));
         let (allow, environment) = allow.unwrap_or((Allow { declared_by, ..Allow::default() }, None));
         let own_limits = table.take_table("limits", Section::RUN_LIMITS, &mut self.context);
-        let limits = own_limits.map(|table| decode_limits(table, limits, &mut self.context));
+        let limits = own_limits.map(|table| decode_limits(table, &mut self.context).over(limits));
         let settings_pointer = below(&table.pointer, "settings");
         let settings = table.take("settings").and_then(|field| field.into_map(&mut self.context));
         let settings = settings.map(|(_, settings)| settings).unwrap_or_default();

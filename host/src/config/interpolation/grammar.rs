@@ -59,10 +59,10 @@ fn reference(inside: &str, is_secret: bool) -> Result<Reference<'_>, String> {
         Some(("env", rest)) => (Kind::Environment, rest),
         Some(("file", rest)) => (Kind::File, rest),
         // A text that is no name may be a password.
-        _ if is_secret || !is_variable_name(inside) || inside.len() > 40 => {
+        _ if is_secret && !is_only_a_variable(inside) || !is_variable_name(inside) || inside.len() > 40 => {
             return Err(format!("`${{…}}` is no reference: {ADVICE}"));
         }
-        _ => return Err(format!("`${{{inside}}}` is no reference: {ADVICE}")),
+        _ => return Err(format!("`${{{inside}}}` is no reference, did you mean `${{env:{inside}}}`? {ADVICE}")),
     };
     let (name, default) = match rest.split_once(":-") {
         Some((name, default)) => (name, Some(default)),
@@ -84,6 +84,11 @@ fn reference(inside: &str, is_secret: bool) -> Result<Reference<'_>, String> {
 pub fn is_variable_name(text: &str) -> bool {
     let letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
     text.bytes().next().is_some_and(letter) && text.bytes().all(|byte| letter(byte) || byte.is_ascii_digit())
+}
+
+/// Returns true if a name is one that only a variable has, and no password: of several capital letters and `_`.
+pub fn is_only_a_variable(name: &str) -> bool {
+    name.len() > 2 && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
 }
 
 impl Reference<'_> {

@@ -1,7 +1,7 @@
 //! Finds secrets that are written in a configuration without a reference, by the names of their keys. Also lists
 //! the host's own keys whose values are no secrets.
 
-use super::super::section::{self, Section};
+use super::super::section::{self, Section, path_in_probe};
 use super::grammar::is_variable_name;
 
 /// Names that people give to secrets, in lower case and without `-` and `_`: `api_key`, `X-Api-Key` and `apiKey` are
@@ -73,10 +73,11 @@ pub fn password(text: &str) -> Option<&str> {
     (!password.is_empty() && !user.contains("${")).then_some(password)
 }
 
-/// Returns true if a text is written as a shell names a variable, `$NAME`, alone or after a scheme such as `Bearer`.
-pub fn is_shell_variable(text: &str) -> bool {
+/// Returns the name in a text that is written as a shell names a variable: `$NAME`, alone or after a scheme such as
+/// `Bearer`.
+pub fn shell_variable(text: &str) -> Option<&str> {
     let word = text.trim().rsplit(' ').next().unwrap_or_default();
-    word.strip_prefix('$').is_some_and(is_variable_name)
+    word.strip_prefix('$').filter(|name| is_variable_name(name))
 }
 
 /// Returns true if a text has a placeholder such as `{token}`, as the texts of a chain can.
@@ -88,10 +89,10 @@ pub fn is_template(text: &str) -> bool {
 /// a number, one of a few words, or a name that is sent to Sentry on purpose.
 pub fn is_public(pointer: &str) -> bool {
     let path: Vec<&str> = pointer.split('/').skip(1).collect();
-    match *path.as_slice() {
-        ["sentry", key] => Section::SENTRY.has(key) && !matches!(key, "dsn" | "tags"),
-        ["groups", _, "probes", _, key] => Section::PROBE.has(key) && !matches!(key, "probe" | "title" | "tags"),
-        ["sentry", "sample", _] | ["limits", _] | ["groups", _, "probes", _, "limits", _] => true,
+    match (path.as_slice(), path_in_probe(&path)) {
+        (["sentry", key], _) => Section::SENTRY.has(key) && !matches!(*key, "dsn" | "tags"),
+        (_, Some([key])) => Section::PROBE.has(key) && !matches!(*key, "probe" | "title" | "tags"),
+        (["sentry", "sample", _] | ["limits", _], _) | (_, Some(["limits", _])) => true,
         _ => section::is_shared(pointer),
     }
 }
@@ -100,13 +101,8 @@ pub fn is_public(pointer: &str) -> bool {
 /// runs, for example.
 pub fn is_identifier(pointer: &str) -> bool {
     let path: Vec<&str> = pointer.split('/').skip(1).collect();
-    matches!(
-        *path.as_slice(),
-        ["sentry", "tags", _]
-            | ["groups", _, "tags", _]
-            | ["groups", _, "probes", _, "tags", _]
-            | ["groups", _, "probes", _, "title"]
-    )
+    let is_of_probe = matches!(path_in_probe(&path), Some(["tags", _] | ["title"]));
+    is_of_probe || matches!(*path.as_slice(), ["sentry", "tags", _] | ["groups", _, "tags", _])
 }
 
 /// Returns true if a pointer leads to one of the host's own keys that takes a number.

@@ -83,7 +83,8 @@ fn references_are_replaced() {
 fn references_with_mistakes_are_errors() {
     const ADVICE: &str = "`${env:NAME}` or `${file:PATH}`, or `$${` for a literal `${`";
     let none = |shown: &str| format!("`{shown}` is no reference: {ADVICE}");
-    check("${foo}", Err(&none("${foo}")));
+    let meant = |name: &str| format!("`${{{name}}}` is no reference, did you mean `${{env:{name}}}`? {ADVICE}");
+    check("${foo}", Err(&meant("foo")));
     check("pass${word more}", Err(&none("${…}")));
     check("${}", Err(&none("${…}")));
     check("${ENV:TOKEN}", Err(&none("${…}")));
@@ -103,6 +104,8 @@ fn references_with_mistakes_are_errors() {
     check("${file:.:-x}", Err("`.` is not a file: name one that holds a text"));
     let outcome = resolve_value(json!({ "password": "pa${ss}word" }));
     assert_eq!(outcome.errors[0].message, none("${…}"));
+    let outcome = resolve_value(json!({ "password": "${OPS_PASSWORD}" }));
+    assert_eq!(outcome.errors[0].message, meant("OPS_PASSWORD"));
 }
 
 #[test]
@@ -130,12 +133,22 @@ fn empty_values_are_warned_of() {
 #[test]
 fn variables_of_a_shell_are_warned_of_where_secrets_belong() {
     let outcome = resolve_value(json!({
-        "password": "$OPS_PASSWORD", "bearer": "$$x", "token": "$1", "secret": "a$B", "url": "$URL",
+        "password": "$OPS_PASSWORD", "bearer": "$$x", "token": "$1", "secret": "a$B", "url": "$SHOP_URL",
+        "pin": "$hunter2", "apikey": "$TOKEN", "command": "$HOME/bin/x", "body": "$x",
         "headers": { "authorization": "Bearer $TOKEN" },
     }));
-    let warned: Vec<_> = Outcome::messages(&outcome.warnings).into_iter().map(|(pointer, _)| pointer).collect();
-    assert_eq!(warned, ["/password", "/headers/authorization"]);
-    assert!(outcome.warnings.iter().all(|warning| !warning.message.contains("OPS_PASSWORD")));
+    let message =
+        |name: &str| format!("a `$` and a name are taken as they are written: `${{env:{name}}}` stands for a variable");
+    let expected = [
+        ("/password", message("OPS_PASSWORD")),
+        ("/url", message("SHOP_URL")),
+        // A secret may begin with `$`: it is not shown unless it looks like the name of a variable and nothing else.
+        ("/pin", message("NAME")),
+        ("/apikey", message("TOKEN")),
+        ("/headers/authorization", message("TOKEN")),
+    ];
+    let expected: Vec<_> = expected.iter().map(|(pointer, message)| (*pointer, message.as_str())).collect();
+    assert_eq!(Outcome::messages(&outcome.warnings), expected);
 }
 
 #[test]

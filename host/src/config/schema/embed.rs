@@ -37,7 +37,7 @@ fn embedded(component: &ComponentSchema, key: &str, change: &dyn Fn(&mut Value))
     let targets: BTreeSet<&str> = read.references().iter().map(|reference| reference.to.as_str()).collect();
     for reference in read.references() {
         if let Some(part) = schema.pointer_mut(&reference.from).and_then(keywords) {
-            let to = utf8_percent_encode(&reference.to, FRAGMENT);
+            let to = fragment(&reference.to);
             part.shift_remove("$dynamicRef");
             part.insert("$ref".to_owned(), format!("#/$defs/{key}{to}").into());
         }
@@ -57,6 +57,11 @@ fn embedded(component: &ComponentSchema, key: &str, change: &dyn Fn(&mut Value))
         schema = json!({});
     }
     Ok(schema)
+}
+
+/// Returns a JSON pointer as it is written in the fragment of a URL.
+pub fn fragment(pointer: &str) -> String {
+    utf8_percent_encode(pointer, FRAGMENT).to_string()
 }
 
 /// Removes the names of the parts. They are of no use any more: all references are JSON pointers by now.

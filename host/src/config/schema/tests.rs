@@ -81,6 +81,7 @@ fn with_key(section: Section, key: &str, value: &str) -> String {
         Section::PROBE if key == "probe" => format!("groups: [{{probes: [{{title: t, {entry}}}]}}]"),
         Section::PROBE if key == "title" => format!("groups: [{{probes: [{{probe: http, {entry}}}]}}]"),
         Section::PROBE => probe(&entry),
+        Section::DEFAULTS => format!("groups: [{{defaults: {{{entry}}}, probes: [{{probe: http, title: t}}]}}]"),
         Section::ALLOW => probe(&format!("allow: {{{entry}}}")),
         // The decoder checks only that the file exists.
         Section::MODULE => format!("modules: {{m: {{{}}}}}", with("component: Cargo.toml")),
