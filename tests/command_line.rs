@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::guests::{Guest, PASSES};
 use crate::support::nginx::Nginx;
-use crate::support::{http_config, run_command, run_once, sentrynet};
+use crate::support::{absent_path, http_config, run_command, run_once, sentrynet};
 
 #[test]
 fn exit_codes_distinguish_failed_runs_bad_configurations_and_broken_probes() {
@@ -36,9 +36,41 @@ fn wrong_usage_and_missing_files_exit_with_2() {
     for arguments in [&["once"][..], &["wrong"], &["once", "-", "--format", "xml"], &[]] {
         assert_eq!(run_command(sentrynet().args(arguments), "").code, 2, "{arguments:?}");
     }
-    let absent = run_command(sentrynet().args(["check", "/nonexistent/probes.yaml"]), "");
+    let path = absent_path("probes.yaml");
+    let absent = run_command(sentrynet().arg("check").arg(&path), "");
     assert_eq!(absent.code, 2);
-    assert!(absent.stderr.contains("/nonexistent/probes.yaml"), "{}", absent.stderr);
+    assert!(absent.stderr.contains(path.to_str().expect("the path is text")), "{}", absent.stderr);
+}
+
+/// The limit is on CPU time, which other programs on the machine do not use up. Following the aliases would take minutes.
+#[test]
+fn a_file_whose_aliases_multiply_costs_no_more_than_another() {
+    const CHECK: &str = "ulimit -t 10; exec \"$0\" check -";
+    let check = |text: &str| {
+        let program = sentrynet();
+        let mut limited = std::process::Command::new("sh");
+        let variables = program.get_envs().filter_map(|(name, value)| Some((name, value?)));
+        limited.env_clear().envs(variables).args(["-c", CHECK]).arg(program.get_program());
+        run_command(&mut limited, text)
+    };
+    let list = |level: usize| {
+        let item = if level == 0 { "a".to_owned() } else { format!("*l{}", level - 1) };
+        format!("    t{level}: &l{level} [{}]\n", vec![item; 10].join(", "))
+    };
+    let tags: String = (0..20).map(list).collect();
+    let nested = format!("groups:\n- tags:\n{tags}  probes: []\n");
+    let many = |name: &str, count: usize| vec![format!("*{name}"); count].join(", ");
+    let probes = format!(
+        "x-p: &p {{probe: http, url: 'http://h/'}}\nx-g: &g {{probes: [{}]}}\ngroups: [{}]\n",
+        many("p", 30_000),
+        many("g", 30_000)
+    );
+    for text in [nested, probes] {
+        let ended = check(&text);
+        assert_eq!(ended.code, 2, "{}", ended.stderr);
+        assert!(ended.stderr.contains("too large: with its aliases followed"), "{}", ended.stderr);
+    }
+    assert_eq!(check("groups: [{probes: [{probe: http, url: 'http://h/'}]}]").code, 0);
 }
 
 #[test]

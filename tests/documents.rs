@@ -286,7 +286,8 @@ fn configurations_have_no_errors() {
             // `PROJECT` is a placeholder for the number of a project.
             let text = block.replace("/PROJECT", "/1");
             let name = (*document).to_owned();
-            let source = Source { name, text, path: None, directory: directory.clone(), probe: None };
+            let source =
+                Source { name, text, path: None, directory: directory.clone(), probe: None, files: Vec::new() };
             let draft = config::parse(&source, &|name| (!name.starts_with("SENTRY_")).then(|| "a value".to_owned()));
             let problems: Vec<_> = draft.errors.iter().map(|problem| problem.message.as_str()).collect();
             assert!(problems.is_empty(), "{document}: {problems:#?}\n{block}");

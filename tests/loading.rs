@@ -104,6 +104,12 @@ fn check_warns_of_a_component_that_is_allowed_no_host() {
     let expected = "warning: this component is built to make HTTP requests, but this probe allows it no host: \
                     add `allow: {hosts: [host.example]}` there";
     assert!(warned.code == 0 && warned.stderr.contains(expected), "{}", warned.stderr);
+    let other = probe_config(&file).replace("log: true", "hosts: [shop.example]");
+    let other = other.replace("allow:", "url: 'https://basket.example/', allow:");
+    let warned = run_command(sentrynet().args(["check", "-"]), &other);
+    let expected = "warning: the component may not connect to this host: `basket.example:443` is not allowed: add \
+                    `basket.example:443` to `allow.hosts` of this probe";
+    assert!(warned.code == 0 && warned.stderr.contains(expected), "{}", warned.stderr);
     let allowed = probe_config(&file).replace("log: true", "hosts: [shop.example]");
     assert_eq!(run_command(sentrynet().env("SENTRYNET_LOG", "warn").args(["check", "-"]), &allowed).stderr, "");
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::support::running::RunningProgram;
 use crate::support::target::Target;
-use crate::support::{empty_folder, eventually, http_config, run_command, sentrynet};
+use crate::support::{absent_path, empty_folder, eventually, http_config, run_command, sentrynet};
 
 /// Parses a text with one JSON object on each line.
 #[track_caller]
@@ -89,9 +89,10 @@ fn errors_in_the_json_log_are_objects() {
         assert_eq!(ended.code, 2, "{}", ended.stderr);
         parse_objects(&ended.stderr)
     };
-    let lines = json(&["check", "/nonexistent/probes.yaml"], "");
+    let absent = absent_path("probes.yaml").display().to_string();
+    let lines = json(&["check", &absent], "");
     assert_eq!((lines.len(), &lines[0]["level"]), (1, &"ERROR".into()));
-    assert!(lines[0]["message"].as_str().is_some_and(|message| message.contains("/nonexistent/probes.yaml")));
+    assert!(lines[0]["message"].as_str().is_some_and(|message| message.contains(&absent)));
     let lines = json(&["check", "-"], &http_config("url: ftp://x/\nevry: 60"));
     let messages: Vec<_> = lines.iter().filter_map(|line| line["message"].as_str()).collect();
     assert_eq!(messages.len(), 3, "there are two errors, and a line with their number: {messages:#?}");

@@ -10,6 +10,7 @@ mod compiled;
 mod documents;
 mod evidence;
 mod examples;
+mod folder;
 mod grants;
 mod group_defaults;
 mod guests;

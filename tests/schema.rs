@@ -6,7 +6,7 @@ use sentrynet::schema::Schema;
 use serde_json::{Value, json};
 
 use crate::guests::{Guest, PASSES};
-use crate::support::{empty_folder, find_problems, run_command, sentrynet};
+use crate::support::{absent_path, empty_folder, find_problems, run_command, sentrynet};
 
 /// Returns a guest with this schema of its settings, whose `check` has this body.
 fn guest_with_schema(schema: &Value, define: &str, check: &'static str) -> Guest {
@@ -221,7 +221,8 @@ fn a_schema_is_printed_for_a_configuration_with_errors() {
         ended.stderr
     );
     assert!(serde_json::from_str::<Value>(&ended.stdout).is_ok_and(|schema| schema["$defs"]["probe:http"].is_object()));
-    let ended = run_command(sentrynet().args(["schema", "/nonexistent.yaml"]), "");
+    let absent = absent_path("probes.yaml").display().to_string();
+    let ended = run_command(sentrynet().args(["schema", &absent]), "");
     assert_eq!((ended.code, ended.stdout.as_str()), (2, ""));
-    assert!(ended.stderr.contains("no file `/nonexistent.yaml`"), "{}", ended.stderr);
+    assert!(ended.stderr.contains(&format!("no file `{absent}`")), "{}", ended.stderr);
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::support::project::shell_commands;
-use crate::support::{CommandOutput, empty_folder, run_command, sentrynet};
+use crate::support::{CommandOutput, absent_path, empty_folder, run_command, sentrynet};
 
 mod built;
 
@@ -57,7 +57,7 @@ fn existing_files_are_not_overwritten() {
         match taken {
             "file" => fs::write(parent.join(taken), "mine").expect("the folder is writable"),
             "nowhere" => {
-                std::os::unix::fs::symlink("/nonexistent", parent.join(taken)).expect("the folder is writable");
+                std::os::unix::fs::symlink(absent_path("target"), parent.join(taken)).expect("the folder is writable");
             }
             _ => {}
         }

@@ -12,8 +12,8 @@ use serde_json::Value;
 use crate::support::certificates::Certificates;
 use crate::support::nginx::Nginx;
 use crate::support::{
-    assert_delay_in_phase, empty_folder, free_port, http_config, run_command, run_http_probe, run_once_with, sentrynet,
-    span_duration_ms, spans, tcp_server,
+    absent_path, assert_delay_in_phase, empty_folder, free_port, http_config, run_command, run_http_probe,
+    run_once_with, sentrynet, span_duration_ms, spans, tcp_server,
 };
 
 /// Returns an nginx server on a port with the certificate `name` in a folder, and with more lines.
@@ -106,7 +106,7 @@ fn the_system_roots_come_from_ssl_cert_file() {
     let keys = http_config(&format!("url: https://localhost:{good}/"));
     let (code, _) = run_once_with(sentrynet().env("SSL_CERT_FILE", &ca), &keys);
     assert_eq!(code, 0);
-    let (code, runs) = run_once_with(sentrynet().env("SSL_CERT_FILE", "/nonexistent.pem"), &keys);
+    let (code, runs) = run_once_with(sentrynet().env("SSL_CERT_FILE", absent_path("roots.pem")), &keys);
     assert_eq!(code, 1);
     expect_tls_failure(&runs[0]);
 }

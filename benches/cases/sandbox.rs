@@ -64,6 +64,7 @@ pub fn measure_in_this_process() -> Result<()> {
             path: None,
             directory: ".".into(),
             probe: None,
+            files: Vec::new(),
         };
         let draft = config::parse(&source, &|_| None);
         ensure!(draft.errors.is_empty(), "{:?}", draft.errors);

@@ -47,7 +47,14 @@ of this in Sentry, or without an account in its viewer for development.";
 
 /// Loads a configuration, runs each of its probes once, and reports the runs.
 async fn run_probes(text: String, folder: &Path) -> Result<(), Box<dyn Error>> {
-    let source = Source { name: "probes.yaml".to_owned(), text, path: None, directory: folder.to_owned(), probe: None };
+    let source = Source {
+        name: "probes.yaml".to_owned(),
+        text,
+        path: None,
+        directory: folder.to_owned(),
+        probe: None,
+        files: Vec::new(),
+    };
     // Only `SENTRY_SPOTLIGHT` is read from the environment: runs of a demonstration do not belong in the user's Sentry.
     let environment = |name: &str| std::env::var(name).ok().filter(|_| name == "SENTRY_SPOTLIGHT");
     let loaded = match sentrynet::load(config::parse(&source, &environment), Compiler::ThisProcess).await {

@@ -14,6 +14,7 @@ mod diagnostic;
 mod diagnostic_render;
 mod distinct_titles;
 mod duration;
+mod folder;
 mod identifiers;
 mod interpolation;
 mod limits;
@@ -37,11 +38,14 @@ mod yaml_size;
 mod yaml_to_json;
 mod yaml_tree;
 
+use std::path::PathBuf;
+
 use decode::BUILT_IN;
 use diagnostic::Diagnostics;
 pub(crate) use diagnostic::push_within;
 use interpolation::InterpolationEnv;
 use serde_json::Map;
+use source_map::SourceMap;
 use table::DecodeContext;
 
 pub use allowed_host::AllowedHost;
@@ -61,7 +65,7 @@ pub use monitor::{monitors, pointer_ancestors};
 pub use probe_key::{unknown_group_key, unknown_setting};
 pub use sample_rate::SampleRate;
 pub use schema::{ComponentSchema, aliases, built_ins, schema, source_texts};
-pub use source::{Source, SourceError};
+pub use source::{Source, SourceError, SourceFile};
 pub use spool::{Spool, SpoolLocation};
 pub use title_lint::{check_titles, unfiltered_title};
 pub use trace_host::{TraceHost, parse_host_and_port};
@@ -74,16 +78,27 @@ pub fn parse(source: &Source, environment: &dyn Fn(&str) -> Option<String>) -> P
     let (mut errors, mut warnings) = (Diagnostics::default(), Diagnostics::default());
     let document = parse_document(source).map_err(|error| errors.push(error)).ok();
     let mut value = document.as_ref().map(|document| yaml_to_json::value(document, &mut errors));
-    let env = InterpolationEnv { directory: &source.directory, environment, file: source.path.as_deref() };
+    let source_map = document.as_ref().map(SourceMap::new);
+    let file = |pointer: &str| file_of(source, source_map.as_ref(), pointer);
+    let env = InterpolationEnv { directory: &source.directory, environment, file: &file };
     let resolve = |value| interpolation::resolve(value, &env, &mut errors, &mut warnings);
     let resolved = value.as_mut().map(resolve).unwrap_or_default();
     let context = DecodeContext::new(document.as_ref(), errors, warnings, resolved);
     decode::decode(value, context, &source.directory, environment)
 }
 
+/// Returns the path of the file that has the value at a JSON pointer; `None` for standard input.
+fn file_of(source: &Source, source_map: Option<&SourceMap>, pointer: &str) -> Option<PathBuf> {
+    if source.files.is_empty() {
+        return source.path.clone();
+    }
+    let line = source_map?.find(pointer).value.range.line;
+    source.file_of(line).map(|file| file.path.clone())
+}
+
 /// Parses the YAML, and checks that it is not too large with its aliases replaced.
 fn parse_document(source: &Source) -> Result<yaml_tree::Document, Diagnostic> {
-    let document = yaml_tree::Document::parse(source)?;
+    let document = folder::parse(source)?;
     yaml_size::check_size(&document).map(|()| document)
 }
 
@@ -100,7 +115,7 @@ pub fn module_probes(source: &Source, environment: &dyn Fn(&str) -> Option<Strin
         return Vec::new();
     }
     value["groups"] = serde_json::json!([{ "probes": probes }]);
-    let source = Source { text: value.to_string(), ..source.clone() };
+    let source = Source { text: value.to_string(), files: Vec::new(), ..source.clone() };
     parse(&source, environment).config.probes
 }
 

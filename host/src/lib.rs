@@ -35,6 +35,7 @@
 //!     path: None,
 //!     directory: ".".into(),
 //!     probe: None,
+//!     files: Vec::new(),
 //! };
 //! let parsed = config::parse(&source, &|variable| std::env::var(variable).ok());
 //! let loaded = sentrynet::load(parsed, Compiler::ThisProcess).await?;

@@ -46,6 +46,7 @@ mod replay;
 mod secret_hosts;
 mod settings;
 mod system_limits;
+mod ungranted_hosts;
 
 use component::ComponentCompiler;
 #[cfg(all(fuzzing, feature = "compiler"))]

@@ -34,7 +34,8 @@ groups:
 ",
         receiver.dsn(),
     );
-    let source = Source { name: "test".to_owned(), text, path: None, directory: ".".into(), probe: None };
+    let source =
+        Source { name: "test".to_owned(), text, path: None, directory: ".".into(), probe: None, files: Vec::new() };
     let parsed = config::parse(&source, &|_| None);
     assert!(parsed.errors.is_empty(), "{:?}", parsed.errors);
     let mut config = parsed.config;

@@ -12,7 +12,7 @@ use crate::guests::{Guest, PASSES};
 use crate::support::receiver::Receiver;
 use crate::support::running::RunningProgram;
 use crate::support::target::Target;
-use crate::support::{empty_folder, eventually, run_command, sentrynet};
+use crate::support::{absent_path, empty_folder, eventually, run_command, sentrynet};
 
 #[test]
 fn commands_and_their_options() {
@@ -52,7 +52,7 @@ fn exit_codes_are_unchanged() {
     assert_eq!(exit_code_with("trapped", "unreachable"), 3);
     assert_eq!(exit_code_with("gave-up", "i32.const 192"), 3);
     assert_eq!(run_command(sentrynet().args(["once", "-"]), "groups: 5").code, 2);
-    assert_eq!(run_command(sentrynet().args(["check", "/nonexistent"]), "").code, 2);
+    assert_eq!(run_command(sentrynet().arg("check").arg(absent_path("file")), "").code, 2);
     assert_eq!(run_command(sentrynet().args(["once"]), "").code, 2);
     assert_eq!(run_command(sentrynet().env("SENTRYNET_LOG", "a=b=c").args(["check", "-"]), "groups: []").code, 2);
 }

@@ -10,7 +10,7 @@ use crate::guests::{Guest, PASSES, titled_guest, write_wasm};
 use crate::support::receiver::Receiver;
 use crate::support::running::RunningProgram;
 use crate::support::target::Target;
-use crate::support::{empty_folder, eventually, run_command, sentrynet};
+use crate::support::{absent_path, empty_folder, eventually, run_command, sentrynet};
 
 /// The program on its schedule, with its runs and its log in files.
 struct Started {
@@ -237,7 +237,7 @@ fn a_later_component_takes_neither_a_title_nor_a_monitor() {
 #[test]
 fn mistakes_of_the_operator_end_the_start() {
     let target = Target::new();
-    let missing = third_party_probe(Path::new("/nonexistent/none.wasm"), "title: missing");
+    let missing = third_party_probe(&absent_path("none.wasm"), "title: missing");
     let good = good_probe(&target);
     for (mistake, expected) in [
         ("      - {probe: http, urk: 'http://127.0.0.1/'}\n", "urk"),

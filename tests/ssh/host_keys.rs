@@ -2,7 +2,7 @@
 
 use super::{expect_failure_in, expect_passed};
 use crate::support::sshd::{Sshd, generate_key, hash_known_hosts, sign_key};
-use crate::support::{empty_folder, spans};
+use crate::support::{absent_path, empty_folder, spans};
 
 #[test]
 fn host_keys_are_checked() {
@@ -21,8 +21,9 @@ fn host_keys_are_checked() {
          line to {file}: {name} {ed25519}"
     );
     assert_eq!(message, expected);
-    let message = expect_failure_in(&probe("known_hosts: /nonexistent/known_hosts"), "host-key", "ssh.kex");
-    assert!(message.contains("add this line to /nonexistent/known_hosts: "), "{message}");
+    let absent = absent_path("known_hosts").display().to_string();
+    let message = expect_failure_in(&probe(&format!("known_hosts: {absent}")), "host-key", "ssh.kex");
+    assert!(message.contains(&format!("add this line to {absent}: ")), "{message}");
 
     let changed = sshd.known_hosts(&[&another.host_key("ed25519")]);
     let message = expect_failure_in(&probe(&format!("known_hosts: {changed}")), "host-key", "ssh.kex");

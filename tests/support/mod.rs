@@ -34,7 +34,7 @@ pub fn sentrynet() -> Command {
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
     command
         .env_clear()
-        .env("HOME", "/nonexistent")
+        .env("HOME", absent_path("home"))
         .env("XDG_CACHE_HOME", cache)
         .env("XDG_STATE_HOME", create_state_folder());
     command
@@ -218,6 +218,12 @@ pub fn empty_folder(name: &str) -> PathBuf {
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).expect("the target folder is writable");
     folder
+}
+
+/// Returns a path at which there is nothing.
+pub fn absent_path(name: &str) -> PathBuf {
+    static ABSENT: LazyLock<PathBuf> = LazyLock::new(|| empty_folder("absent"));
+    ABSENT.join(name)
 }
 
 /// Makes a file readable by its owner alone, as the program requires of files with secrets.

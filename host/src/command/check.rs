@@ -10,7 +10,7 @@ use crate::output::print;
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The configuration, a YAML file; `-` reads it from standard input
+    /// The configuration: a YAML file, a folder of them, or `-` for standard input
     config: PathBuf,
 }
 

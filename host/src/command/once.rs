@@ -19,7 +19,7 @@ use crate::logging::{REDACTOR, print_error};
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The configuration, a YAML file; `-` reads it from standard input
+    /// The configuration: a YAML file, a folder of them, or `-` for standard input
     config: PathBuf,
     /// The format of the results on standard output: `text` has a line for each run, and the waterfall of a run that did
     /// not pass; `json` has one array with all runs

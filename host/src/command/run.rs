@@ -21,7 +21,7 @@ use crate::logging::{never_wait_for_reader, print_diagnostics};
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The configuration, a YAML file; `-` reads it from standard input
+    /// The configuration: a YAML file, a folder of them, or `-` for standard input
     config: PathBuf,
     /// The format of the results on standard output: `text` has a line for each run, and the waterfall of a run that did
     /// not pass; `json` has one JSON object a line for each run

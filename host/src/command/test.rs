@@ -196,7 +196,17 @@ fn source(probe: &str, settings: Option<&Path>) -> Option<Source> {
         None => probe.to_owned(),
     };
     match settings {
-        Some(settings) => Some(Source { probe: Some(probe), ..read(settings)? }),
+        Some(settings) => {
+            let source = read(settings)?;
+            if !source.files.is_empty() {
+                print_error(&format!(
+                    "`{}` is a directory: the settings of a component are one YAML file",
+                    source.name
+                ));
+                return None;
+            }
+            Some(Source { probe: Some(probe), ..source })
+        }
         None => Some(Source::without_settings(probe)),
     }
 }

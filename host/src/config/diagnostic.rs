@@ -43,6 +43,11 @@ pub struct TextRange {
 impl TextRange {
     /// The range of a node that is not in the file.
     pub const NONE: Self = Self { line: 0, column: 0, length: 0 };
+
+    /// Returns the range in a text that has these many lines before the text of this range.
+    pub(super) fn after(self, lines: usize) -> Self {
+        Self { line: self.line + lines, ..self }
+    }
 }
 
 impl Diagnostic {

@@ -6,10 +6,11 @@
 use anstyle::{AnsiColor, Style};
 
 use super::diagnostic::{Diagnostic, Location, TextRange, first_word, shorten, unescape};
+use super::folder;
 use super::section::{Section, is_shared, path_in_probe};
 use super::source::{Source, lines};
 use super::source_map::{Member, SourceMap};
-use super::yaml_tree::{Document, Kind, Node};
+use super::yaml_tree::{Kind, Node};
 use crate::printable::{StyledText, excerpt};
 
 /// The maximal number of characters of a key, a value or a path that are shown.
@@ -34,7 +35,7 @@ pub fn render(source: &Source, level: Level, diagnostics: &[Diagnostic]) -> Styl
     if diagnostics.is_empty() {
         return text;
     }
-    let document = Document::parse(source).ok();
+    let document = folder::parse(source).ok();
     let source_map = document.as_ref().map(SourceMap::new);
     let locate = |diagnostic| Snippet::new(diagnostic, source_map.as_ref());
     let mut snippets: Vec<Snippet> = diagnostics.iter().map(locate).collect();
@@ -111,10 +112,11 @@ fn is_harmless(pointer: &str, text: &str) -> bool {
     const MAX_DIGITS: usize = 5;
     const MAX_UNIT_LETTERS: usize = 3;
     let path: Vec<&str> = pointer.split('/').skip(1).collect();
-    let settings = match (path.as_slice(), path_in_probe(&path)) {
-        (_, Some(settings)) | (["modules", _, "settings", settings @ ..], None) => settings,
-        _ => return false,
+    let of_module = || match path.as_slice() {
+        ["modules", _, "settings", settings @ ..] => Some(settings),
+        _ => None,
     };
+    let Some(settings) = path_in_probe(&path).or_else(of_module) else { return false };
     let sounds_secret = |name: &&str| {
         let name = name.to_lowercase();
         let parts = ["auth", "code", "cred", "key", "otp", "pass", "pin", "pwd", "secret", "sign", "token"];
@@ -159,18 +161,19 @@ impl<'a> Snippet<'a> {
         text.push_styled(Style::new().bold(), &format!(": {}", excerpt(self.message, MAX_MESSAGE_BYTES)));
         text.end_line();
         let Some(range) = self.range else { return };
-        let gutter = range.line.to_string().len() + 1;
+        let (name, line_number) = source.locate(range.line);
+        let gutter = line_number.to_string().len() + 1;
         text.push(&" ".repeat(gutter));
         text.push_styled(FRAME, "-->");
-        let name = excerpt(&source.name, MAX_MESSAGE_BYTES);
-        text.push_line(&format!(" {name}:{}:{}", range.line, range.column));
+        let name = excerpt(name, MAX_MESSAGE_BYTES);
+        text.push_line(&format!(" {name}:{line_number}:{}", range.column));
         let line = lines.get(range.line - 1).copied().unwrap_or_default();
         let (shown, before, length) = show_line(line, range, &self.visible, is_tag(self.pointer));
         text.push(&" ".repeat(gutter + 1));
         text.push_styled(FRAME, "|");
         text.end_line();
         text.push(" ");
-        text.push_styled(FRAME, &range.line.to_string());
+        text.push_styled(FRAME, &line_number.to_string());
         text.push(" ");
         text.push_styled(FRAME, "|");
         text.push_line(&format!(" {shown}"));

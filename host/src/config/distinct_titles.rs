@@ -154,7 +154,7 @@ mod tests {
             })
             .collect();
         let text = format!("sentry: {{server_name: here, {sentry}}}\ngroups:\n  - probes:\n{lines}");
-        let source = Source { name: "test".into(), text, path: None, directory, probe: None };
+        let source = Source { name: "test".into(), text, path: None, directory, probe: None, files: Vec::new() };
         let parsed = parse(&source, &|_| None);
         assert_eq!(parsed.errors, []);
         let config = parsed.config;

@@ -7,8 +7,8 @@ mod plaintext_secrets;
 mod resolved;
 mod secret_file;
 
-use std::collections::HashMap;
-use std::path::Path;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use serde_json::Value;
@@ -30,8 +30,8 @@ pub struct InterpolationEnv<'a> {
     pub directory: &'a Path,
     /// Looks up environment variables.
     pub environment: &'a dyn Fn(&str) -> Option<String>,
-    /// The configuration's own file; `None` for standard input.
-    pub file: Option<&'a Path>,
+    /// Returns the configuration's file that has the value at a JSON pointer; `None` for standard input.
+    pub file: &'a dyn Fn(&str) -> Option<PathBuf>,
 }
 
 /// Replaces the references in all texts of a value. Replacements are not searched for references again.
@@ -267,18 +267,25 @@ impl Resolver<'_> {
 
     /// Adds one warning for all secrets that are written in a file that everyone can read.
     fn warn_of_literals(&mut self) {
-        let Some(first) = self.literals.first() else { return };
-        let Some(mode) = self.env.file.and_then(secret_file::mode_for_everyone) else { return };
-        let others = match self.literals.len() - 1 {
-            0 => String::new(),
-            1 => ", and one more below".to_owned(),
-            others => format!(", and {others} more below"),
-        };
-        let message = format!(
-            "a secret in a file that is readable by everyone (mode {mode:o}){others}: `chmod o-r` it, or write \
-             `${{env:NAME}}` or `${{file:PATH}}`"
-        );
-        self.warnings.push(Diagnostic::at_value(first.clone(), message));
+        // For each file, the first secret and the number of others.
+        let mut files: BTreeMap<PathBuf, (&String, usize)> = BTreeMap::new();
+        for pointer in &self.literals {
+            let Some(file) = (self.env.file)(pointer) else { continue };
+            files.entry(file).and_modify(|(_, others)| *others += 1).or_insert((pointer, 0));
+        }
+        for (file, (first, others)) in files {
+            let Some(mode) = secret_file::mode_for_everyone(&file) else { continue };
+            let others = match others {
+                0 => String::new(),
+                1 => ", and one more below".to_owned(),
+                others => format!(", and {others} more below"),
+            };
+            let message = format!(
+                "a secret in a file that is readable by everyone (mode {mode:o}){others}: `chmod o-r` it, or write \
+                 `${{env:NAME}}` or `${{file:PATH}}`"
+            );
+            self.warnings.push(Diagnostic::at_value(first.clone(), message));
+        }
     }
 }
 

@@ -100,7 +100,14 @@ mod tests {
     use crate::config::diagnostic::{Location, TextRange};
 
     fn document(text: &str) -> Result<Document, Diagnostic> {
-        let source = Source { name: "test".into(), text: text.into(), path: None, directory: ".".into(), probe: None };
+        let source = Source {
+            name: "test".into(),
+            text: text.into(),
+            path: None,
+            directory: ".".into(),
+            probe: None,
+            files: Vec::new(),
+        };
         let document = Document::parse(&source)?;
         check_size(&document).map(|()| document)
     }

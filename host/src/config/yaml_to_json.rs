@@ -77,9 +77,9 @@ impl Converter<'_> {
                     map.insert(text.to_string(), value);
                 } else if !self.errors.is_full() {
                     let first = entries.iter().map(|(key, _)| document.node(*key)).find(|key| key.text() == Some(text));
-                    let first = first.map_or(0, |key| key.range.line);
+                    let first = first.map(|key| document.place(key)).unwrap_or_default();
                     let message =
-                        format!("the key {} is given twice, first on line {first}: leave one out", quote_key(text));
+                        format!("the key {} is given twice, first on {first}: leave one out", quote_key(text));
                     let pointer = below(&self.pointer, text);
                     self.key_error(node, pointer, message);
                 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span};
 
-use super::diagnostic::{Diagnostic, Location, TextRange};
+use super::diagnostic::{Diagnostic, Location, TextRange, quote_title};
 use super::source::{Source, lines};
 use super::yaml_errors::{self, MAX_DEPTH};
 
@@ -18,6 +18,8 @@ pub struct Document {
     nodes: Vec<Node>,
     root: NodeId,
     alias_count: usize,
+    /// The names of the files that the document was joined from, and the number of lines before each.
+    files: Vec<(String, usize)>,
 }
 
 /// The index of a node in its document.
@@ -64,15 +66,20 @@ struct Open {
 }
 
 impl Document {
-    /// Parses a file. If it has only the settings of a probe, the document is a configuration with this one probe.
+    /// Parses a single file; `folder` parses several. If it has only the settings of a probe, the document is a configuration with this one probe.
     pub fn parse(source: &Source) -> Result<Self, Diagnostic> {
         let Some(probe) = &source.probe else { return Self::parse_text(&source.text) };
-        let blank = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
-        let text = if lines(&source.text).into_iter().all(blank) { "{}" } else { &source.text };
+        let text = if Self::is_blank(&source.text) { "{}" } else { &source.text };
         Self::parse_text(text)?.into_configuration(probe)
     }
 
-    fn parse_text(text: &str) -> Result<Self, Diagnostic> {
+    /// Returns true if a text has only comments.
+    pub fn is_blank(text: &str) -> bool {
+        let is_blank = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
+        lines(text).into_iter().all(is_blank)
+    }
+
+    pub fn parse_text(text: &str) -> Result<Self, Diagnostic> {
         yaml_errors::check_characters(text)?;
         // These limits also bound how far the parser reads ahead.
         let limits = granit_parser::options! { flow_nesting_limit: MAX_DEPTH, block_nesting_limit: MAX_DEPTH, emit_comments: false };
@@ -142,7 +149,7 @@ impl Document {
             attach(id, &mut open, &mut root);
         }
         match root {
-            Some(root) => Ok(Self { nodes, root, alias_count }),
+            Some(root) => Ok(Self { nodes, root, alias_count, files: Vec::new() }),
             None => Err(diagnostic(
                 TextRange { line: 1, column: 1, length: 0 },
                 "the file is empty: it needs at least `groups`",
@@ -173,7 +180,53 @@ impl Document {
         Ok(self)
     }
 
-    fn add(&mut self, kind: Kind) -> NodeId {
+    /// Returns a document without nodes. `files` are the names of the files that it is joined from, and the number of lines
+    /// before each.
+    pub fn empty(files: Vec<(String, usize)>) -> Self {
+        Self { nodes: Vec::new(), root: NodeId(0), alias_count: 0, files }
+    }
+
+    /// Adds the nodes of another document, whose text has these many lines before it. Returns its root.
+    ///
+    /// # Errors
+    /// Returns an error if the document then has too many nodes.
+    pub fn absorb(&mut self, other: Self, lines_before: usize) -> Result<NodeId, Diagnostic> {
+        let offset = self.nodes.len();
+        let moved = |id: NodeId| NodeId(id.0 + offset);
+        for node in other.nodes {
+            let range = node.range.after(lines_before);
+            if self.nodes.len() >= MAX_VALUES {
+                return Err(too_large(range, MAX_VALUES));
+            }
+            let kind = match node.kind {
+                Kind::List(items) => Kind::List(items.into_iter().map(moved).collect()),
+                Kind::Map(entries) => {
+                    Kind::Map(entries.into_iter().map(|(key, value)| (moved(key), moved(value))).collect())
+                }
+                scalar @ Kind::Scalar { .. } => scalar,
+            };
+            self.nodes.push(Node { kind, range, ..node });
+        }
+        self.alias_count += other.alias_count;
+        Ok(moved(other.root))
+    }
+
+    pub fn set_root(&mut self, root: NodeId) {
+        self.root = root;
+    }
+
+    /// Returns the place of a node for a message: `line 3`, in a folder with the name of the file.
+    pub fn place(&self, node: &Node) -> String {
+        let line = node.range.line;
+        let after = self.files.partition_point(|(_, lines_before)| *lines_before < line);
+        match after.checked_sub(1).and_then(|index| self.files.get(index)) {
+            Some((name, lines_before)) => format!("line {} of {}", line - lines_before, quote_title(name)),
+            None => format!("line {line}"),
+        }
+    }
+
+    /// Adds a node that is not in the file.
+    pub fn add(&mut self, kind: Kind) -> NodeId {
         self.nodes.push(Node { kind, tag: None, range: TextRange::NONE });
         NodeId(self.nodes.len() - 1)
     }

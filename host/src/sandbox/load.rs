@@ -22,7 +22,7 @@ use crate::sandbox::loaded_component::LoadedComponent;
 use crate::sandbox::merge_problems::merge;
 use crate::sandbox::probe::{Probe, ProbeShared};
 use crate::sandbox::problem::Problem;
-use crate::sandbox::{group_settings, secret_hosts, settings};
+use crate::sandbox::{group_settings, secret_hosts, settings, ungranted_hosts};
 use crate::schema::{Schema, Violation};
 
 /// The greatest length of a problem's message, and of its pointer, in bytes.
@@ -68,7 +68,11 @@ pub async fn load(
     let title = choose_title(probe, report.title);
     let imports = component::imports(component.pre.instance_pre().component());
     let unusable = unusable_imports(&imports, &probe.allow).into_iter().map(|message| problem("/probe", message));
-    let warnings = report.warnings.into_iter().chain(doubled).chain(unusable).collect();
+    let mut not_allowed: Vec<_> = unusable.collect();
+    if not_allowed.is_empty() {
+        not_allowed = ungranted_hosts::warnings(&imports, &probe.allow, &probe.settings);
+    }
+    let warnings = report.warnings.into_iter().chain(doubled).chain(not_allowed).collect();
     let (context, limits) = {
         let mut contexts = contexts.lock();
         (contexts.for_runs(probe, &title, directory), contexts.limits(probe))

@@ -189,7 +189,14 @@ mod tests {
         let name = |file: &str| {
             std::fs::write(directory.join(file), "").unwrap();
             let text = format!("groups: [{{probes: [{{probe: {file}}}]}}]");
-            let source = Source { name: "test".into(), text, path: None, directory: directory.clone(), probe: None };
+            let source = Source {
+                name: "test".into(),
+                text,
+                path: None,
+                directory: directory.clone(),
+                probe: None,
+                files: Vec::new(),
+            };
             let parsed = parse(&source, &|_| None);
             assert_eq!(parsed.errors, []);
             parsed.config.probes[0].name.clone()

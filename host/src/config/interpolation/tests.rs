@@ -31,7 +31,8 @@ fn environment(name: &str) -> Option<String> {
 
 fn resolve_in(directory: &Path, file: Option<&Path>, mut value: Value) -> Outcome {
     let (mut errors, mut warnings) = (Diagnostics::default(), Diagnostics::default());
-    let env = InterpolationEnv { directory, environment: &environment, file };
+    let file = |_: &str| file.map(Path::to_owned);
+    let env = InterpolationEnv { directory, environment: &environment, file: &file };
     let resolved = resolve(&mut value, &env, &mut errors, &mut warnings);
     Outcome { value, resolved, errors: errors.into_vec(), warnings: warnings.into_vec() }
 }

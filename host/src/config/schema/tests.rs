@@ -22,13 +22,13 @@ fn whole() -> Value {
 }
 
 fn source(text: &str) -> Source {
-    Source { name: "test".into(), text: text.into(), path: None, directory: ".".into(), probe: None }
+    Source { name: "test".into(), text: text.into(), path: None, directory: ".".into(), probe: None, files: Vec::new() }
 }
 
 /// Returns the values of a file, with references not replaced; `None` if it is no YAML.
 fn values(text: &str) -> Option<Value> {
     let mut errors = Diagnostics::default();
-    let value = yaml_to_json::value(&Document::parse(&source(text)).ok()?, &mut errors);
+    let value = yaml_to_json::value(&folder::parse(&source(text)).ok()?, &mut errors);
     errors.into_vec().is_empty().then_some(value)
 }
 

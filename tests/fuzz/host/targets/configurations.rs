@@ -11,6 +11,7 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
         path: None,
         directory: "/nonexistent".into(),
         probe: None,
+        files: Vec::new(),
     };
     _ = config::parse(&source, &|name| name.starts_with('A').then(|| "value".to_owned()));
 });

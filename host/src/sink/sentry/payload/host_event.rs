@@ -95,8 +95,14 @@ mod tests {
             fingerprint: vec!["sentrynet-host".to_owned(), "panic".to_owned()],
             contexts: BTreeMap::from([("network", json!({ "silent": 3 }))]),
         };
-        let source =
-            Source { name: "test".to_owned(), text: String::new(), path: None, directory: ".".into(), probe: None };
+        let source = Source {
+            name: "test".to_owned(),
+            text: String::new(),
+            path: None,
+            directory: ".".into(),
+            probe: None,
+            files: Vec::new(),
+        };
         let event_defaults = EventDefaults::new(&config::parse(&source, &|_| None).config.sentry);
         let write = |detail| -> Value {
             let payload = json_writer::object(10_000, |payload| {
