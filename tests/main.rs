@@ -7,6 +7,7 @@ mod checks;
 mod command_line;
 mod compatibility;
 mod compiled;
+mod delivery;
 mod documents;
 mod evidence;
 mod examples;

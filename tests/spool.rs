@@ -147,7 +147,7 @@ fn envelopes_left_in_the_spool_are_sent_at_the_next_start() {
     let (target, port) = (Target::new(), free_port());
     let configuration = probes_config(&format!("http://key@127.0.0.1:{port}/1"), target.port, 3, "every: 300");
     let ended = run_once_with_spool(&home, &configuration);
-    assert_eq!(ended.code, 0);
+    assert_eq!(ended.code, 3, "the results are not in Sentry");
     assert!(ended.stderr.contains("3 waiting") && ended.stderr.contains("in the spool"), "{}", ended.stderr);
     let receiver = Receiver::responding_at(port, |_, _| ACCEPTED_RESPONSE.to_owned());
     let ended = run_once_with_spool(&home, &configuration);

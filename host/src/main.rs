@@ -39,7 +39,7 @@ Exit codes:
   0    every probe passed, or the command succeeded
   1    a target failed (`once`, `test`)
   2    the arguments, the configuration or a component are invalid
-  3    a probe or this host broke: nothing is known about the target
+  3    a probe or this host broke: nothing is known about the target; or Sentry did not accept the results (`once`)
   130  a second signal ended `run` at once
 
 Environment:
@@ -59,7 +59,7 @@ enum Command {
     Once(command::once::Arguments),
     /// Run one component once and show where its time went; send nothing to Sentry; exit as `once` does
     Test(command::test::Arguments),
-    /// Check the configuration and the settings of its probes without using the network; exit with 0 or 2
+    /// Check the configuration and the settings of its probes, without using the network unless `--online` is given
     Check(command::check::Arguments),
     /// Show what a component is, what it can do and which permissions it needs; of its code only `describe` runs
     Inspect(command::inspect::Arguments),

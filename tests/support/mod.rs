@@ -2,6 +2,7 @@
 
 pub mod certificates;
 pub mod dns;
+pub mod kent;
 pub mod nginx;
 pub mod openssl;
 pub mod project;

@@ -14,7 +14,7 @@ use sentrynet::workers::Workers;
 use tokio::task::JoinSet;
 
 use super::test::RecordingFile;
-use super::{FLUSH_TIMEOUT, Format, INVALID_INPUT, exit_code, log_missing_dsn, print_runs, read_and_load};
+use super::{BROKEN, FLUSH_TIMEOUT, Format, INVALID_INPUT, exit_code, log_missing_dsn, print_runs, read_and_load};
 use crate::logging::{REDACTOR, print_error};
 
 #[derive(clap::Args)]
@@ -69,7 +69,10 @@ pub async fn once(arguments: &Arguments) -> Result<u8> {
         print_runs(&runs);
     }
     sinks.flush(FLUSH_TIMEOUT).await;
-    Ok(runs.iter().map(|assessed| exit_code(&assessed.run.outcome)).max().unwrap_or(0))
+    let of_runs = runs.iter().map(|assessed| exit_code(&assessed.run.outcome)).max().unwrap_or(0);
+    let Some(undelivered) = sinks.undelivered() else { return Ok(of_runs) };
+    print_error(&format!("Sentry has not accepted everything: {undelivered}"));
+    Ok(of_runs.max(BROKEN))
 }
 
 /// Removes all probes but those whose titles are in `only`; keeps all if `only` is empty. Returns a message if a title

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 
 pub use self::client::StartError;
 use self::fanout::Fanout;
+pub use self::online_check::{OnlineCheck, OnlineResult, check_online};
 pub use self::outcomes::{Counts, DropReason};
 use self::pipeline::Pipeline;
 use super::Sink;
@@ -28,12 +29,14 @@ mod envelope;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod envelope_builder;
+mod online_check;
 mod client_report;
 mod payload;
 mod json_writer;
 mod fanout;
 mod compression;
 mod transport;
+mod delivery;
 mod destination;
 mod client;
 mod backoff;
@@ -78,6 +81,11 @@ impl Sentry {
     /// error and one for each check-in. Envelopes for a Spotlight are not counted.
     pub fn counts(&self) -> Counts {
         self.pipeline.fanout.counts()
+    }
+
+    /// Returns what Sentry has not accepted so far, in one line with the cause. `None` if it has accepted everything.
+    pub fn undelivered(&self) -> Option<String> {
+        self.pipeline.fanout.undelivered()
     }
 }
 

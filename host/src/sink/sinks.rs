@@ -105,6 +105,12 @@ impl Sinks {
         }
     }
 
+    /// Returns what Sentry has not accepted so far, in one line with the cause. `None` if it has accepted everything, or if
+    /// nothing is sent to it.
+    pub fn undelivered(&self) -> Option<String> {
+        self.sentry.as_ref()?.undelivered()
+    }
+
     /// Assesses a run that has just ended, and reports it to every sink.
     pub fn report(&self, run: Run) -> Arc<AssessedRun> {
         let mut assessor = self.shared.assessor.lock();

@@ -35,49 +35,60 @@ pub const BODY_TIMEOUT: Duration = Duration::from_secs(2);
 /// The maximum number of characters of a response's status and explanation in the log.
 const MAX_DETAIL_CHARS: usize = 300;
 
+/// A server's answer to an envelope.
+pub struct Answer {
+    pub status: StatusCode,
+    pub rate_limits: RateLimitHeaders,
+    /// The status, and what the server says about it, for the log.
+    pub explanation: String,
+}
+
 impl Destination {
     /// Sends one envelope. Returns the result, and an explanation for the log unless the envelope was accepted.
     pub async fn send(&self, envelope: &[u8]) -> (SendResult, String) {
+        let Answer { status, rate_limits, explanation } = match self.post(envelope).await {
+            Ok(answer) => answer,
+            Err(error) => return (SendResult::Failed(RateLimitHeaders::default()), source_chain(&error)),
+        };
+        let result = match status {
+            StatusCode::TOO_MANY_REQUESTS => SendResult::RateLimited(rate_limits),
+            // A proxy sends these statuses if its upstream is slow, or if the proxy itself is misconfigured.
+            StatusCode::REQUEST_TIMEOUT | StatusCode::PROXY_AUTHENTICATION_REQUIRED | StatusCode::TOO_EARLY => {
+                SendResult::Failed(rate_limits)
+            }
+            _ if status.is_success() => return (SendResult::Accepted(rate_limits), String::new()),
+            _ if status.is_client_error() => SendResult::Rejected(rate_limits),
+            // Sentry never redirects. A proxy that does may stop doing so.
+            _ => SendResult::Failed(rate_limits),
+        };
+        (result, explanation)
+    }
+
+    /// Sends one envelope, and waits for the answer.
+    ///
+    /// # Errors
+    /// Returns an error, which does not contain the URL, if there is no answer.
+    pub async fn post(&self, envelope: &[u8]) -> reqwest::Result<Answer> {
         let Self { client, url, compression, .. } = self;
         let mut request =
             client.post(url.clone()).body(compression.compress(with_sent_at(envelope, SystemTime::now())));
         if let Some(encoding) = compression.encoding() {
             request = request.header(CONTENT_ENCODING, encoding);
         }
-        let response = match request.send().await {
-            Ok(response) => response,
-            Err(error) => {
-                return (SendResult::Failed(RateLimitHeaders::default()), source_chain(&error.without_url()));
-            }
-        };
+        let response = request.send().await.map_err(reqwest::Error::without_url)?;
         let status = response.status();
         let header = |name: HeaderName| {
             // A proxy may have split a list into several headers.
             let values = response.headers().get_all(name).iter().filter_map(|value| value.to_str().ok());
             values.map(str::to_owned).reduce(|all, more| format!("{all},{more}"))
         };
-        let headers = RateLimitHeaders { rate_limits: header(RATE_LIMITS_HEADER), retry_after: header(RETRY_AFTER) };
+        let rate_limits =
+            RateLimitHeaders { rate_limits: header(RATE_LIMITS_HEADER), retry_after: header(RETRY_AFTER) };
         let error_header = header(ERROR_HEADER);
         // The status alone decides, even if the connection ends before the whole body has arrived.
         let body = read_body(response).await;
-        let result = match status {
-            StatusCode::TOO_MANY_REQUESTS => SendResult::RateLimited(headers),
-            // A proxy sends these statuses if its upstream is slow, or if the proxy itself is misconfigured.
-            StatusCode::REQUEST_TIMEOUT | StatusCode::PROXY_AUTHENTICATION_REQUIRED | StatusCode::TOO_EARLY => {
-                SendResult::Failed(headers)
-            }
-            _ if status.is_success() => SendResult::Accepted(headers),
-            _ if status.is_client_error() => SendResult::Rejected(headers),
-            // Sentry never redirects. A proxy that does may stop doing so.
-            _ => SendResult::Failed(headers),
-        };
-        let detail = if let SendResult::Accepted(_) = result {
-            String::new()
-        } else {
-            let explanation = error_header.map_or_else(|| String::from_utf8_lossy(&body), Cow::from);
-            log_excerpt(&format!("{status} {explanation}"))
-        };
-        (result, detail)
+        let explanation = error_header.map_or_else(|| String::from_utf8_lossy(&body), Cow::from);
+        Ok(Answer { status, rate_limits, explanation: log_excerpt(&format!("{status} {explanation}")) })
     }
 }
 
@@ -103,7 +114,7 @@ fn log_excerpt(text: &str) -> String {
 
 /// Returns the sources of an error as text. The message of the error itself, which is only that a request failed, is
 /// left out unless the error has no sources.
-fn source_chain(error: &dyn std::error::Error) -> String {
+pub fn source_chain(error: &dyn std::error::Error) -> String {
     let sources: Vec<_> =
         std::iter::successors(error.source(), |error| error.source()).map(ToString::to_string).collect();
     if sources.is_empty() { error.to_string() } else { sources.join(": ") }

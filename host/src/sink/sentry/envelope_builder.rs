@@ -52,6 +52,11 @@ pub fn host_event(event: &HostEvent, event_defaults: &EventDefaults) -> Envelope
     )
 }
 
+/// Returns the event id of an event about the host itself.
+pub fn host_event_id(event: &HostEvent) -> String {
+    hex(event_number(event.trace_id)).to_string()
+}
+
 /// Returns the envelope of a check-in. `id` must be different for each.
 pub fn check_in(check_in: CheckIn, id: u128, event_defaults: &EventDefaults) -> Envelope {
     // Never fails: the payload has strings and numbers only.

@@ -82,6 +82,19 @@ impl Fanout {
         self.sentry.as_ref().map(Transport::counts).unwrap_or_default()
     }
 
+    /// Returns what Sentry has not accepted, in one line with the latest cause. `None` if it has accepted everything, or if no
+    /// DSN is configured.
+    pub fn undelivered(&self) -> Option<String> {
+        let sentry = self.sentry.as_ref()?;
+        let counts = sentry.counts();
+        let dropped: u64 = counts.dropped.iter().filter(|(reason, _)| reason.is_loss()).map(|(_, count)| count).sum();
+        if counts.waiting == 0 && dropped == 0 {
+            return None;
+        }
+        let cause = sentry.last_cause().unwrap_or_else(|| "there is no answer yet".to_owned());
+        Some(format!("{} envelopes waiting, {dropped} dropped; the latest cause: {cause}", counts.waiting))
+    }
+
     /// Waits until everything is sent, but not longer than `timeout`, and not for envelopes that cannot be sent by
     /// then. Returns [`Fanout::counts`], or `None` if no DSN is configured.
     pub async fn flush(&self, timeout: Duration) -> Option<Counts> {
@@ -109,31 +122,50 @@ impl Fanout {
 }
 
 fn sentry_transport(dsn: &Dsn, settings: &config::Spool) -> Result<Transport, StartError> {
-    let client = http_client(Some(dsn))?;
+    let mut destination = sentry_destination(dsn)?;
     let (spool, leftovers) = open_spool(settings, dsn);
-    let url = dsn.envelope_api_url();
-    let destination = Destination {
-        name: format!("Sentry at {}", dsn.host()),
-        client,
-        compression: Compression::for_url(&url),
-        url,
-        accepts_client_reports: true,
+    if spool.directory().is_none() {
         // Envelopes in memory are lost when the process ends, so a flush tries to send them until its timeout.
-        max_failures_in_flush: if spool.directory().is_some() { MAX_FAILURES_IN_FLUSH } else { u32::MAX },
-    };
+        destination.max_failures_in_flush = u32::MAX;
+    }
     Ok(Transport::start(destination, spool, leftovers))
 }
 
 fn spotlight_transport(url: &Url) -> Result<Transport, StartError> {
-    let destination = Destination {
+    Ok(Transport::start(spotlight_destination(url)?, Spool::in_memory_of(MAX_SPOTLIGHT_BYTES), Vec::new()))
+}
+
+/// Returns Sentry as a destination.
+///
+/// # Errors
+///
+/// Returns a [`StartError`] if no HTTP client can be created.
+pub fn sentry_destination(dsn: &Dsn) -> Result<Destination, StartError> {
+    let url = dsn.envelope_api_url();
+    Ok(Destination {
+        name: format!("Sentry at {}", dsn.host()),
+        client: http_client(Some(dsn))?,
+        compression: Compression::for_url(&url),
+        url,
+        accepts_client_reports: true,
+        max_failures_in_flush: MAX_FAILURES_IN_FLUSH,
+    })
+}
+
+/// Returns a Spotlight as a destination.
+///
+/// # Errors
+///
+/// Returns a [`StartError`] if no HTTP client can be created.
+pub fn spotlight_destination(url: &Url) -> Result<Destination, StartError> {
+    Ok(Destination {
         name: format!("Spotlight at {}", url.host_str().unwrap_or_default()),
         client: http_client(None)?,
         compression: Compression::for_url(url),
         url: url.clone(),
         accepts_client_reports: false,
         max_failures_in_flush: 1,
-    };
-    Ok(Transport::start(destination, Spool::in_memory_of(MAX_SPOTLIGHT_BYTES), Vec::new()))
+    })
 }
 
 /// Opens the spool for a DSN. Returns it with the envelopes that an earlier process left there.

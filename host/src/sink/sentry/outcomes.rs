@@ -110,6 +110,12 @@ impl DropReason {
         }
     }
 
+    /// Returns true if data was lost that Sentry should have got. The errors of targets are no loss while this host has no
+    /// network, nor is what Sentry would no longer take.
+    pub fn is_loss(self) -> bool {
+        !matches!(self, Self::TooOld | Self::Suppressed)
+    }
+
     /// Returns Sentry's word for the reason.
     fn as_sentry_reason(self) -> &'static str {
         match self {

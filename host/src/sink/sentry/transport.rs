@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::client_report::client_report;
+use super::delivery::{Blocked, Delivery};
 use super::destination::Destination;
 use super::envelope::{Category, Envelope, Kind};
 use super::outcomes::{Counts, DropReason};
@@ -37,6 +38,8 @@ struct Shared {
     response_handled: Notify,
     /// The explanations of rejections that have been logged.
     logged_rejections: Mutex<HashSet<String>>,
+    /// Whether anything gets through.
+    delivery: Mutex<Delivery>,
 }
 
 /// The interval of sending transactions of passed runs. Sending them in batches saves waking the workers for each.
@@ -65,6 +68,7 @@ impl Transport {
             is_batch_started: AtomicBool::new(false),
             response_handled: Notify::new(),
             logged_rejections: Mutex::default(),
+            delivery: Mutex::default(),
         });
         let mut tasks = JoinSet::new();
         for _ in 0..MAX_IN_FLIGHT {
@@ -134,6 +138,11 @@ impl Transport {
         self.shared.lock().counts()
     }
 
+    /// Returns the latest explanation of an envelope that did not get through, if there was one.
+    pub fn last_cause(&self) -> Option<String> {
+        self.shared.delivery.lock().last_cause().map(str::to_owned)
+    }
+
     /// Waits until everything is sent, but not longer than `timeout`, and not for envelopes that cannot be sent by
     /// then. Returns the counts after that.
     pub async fn flush(&self, timeout: Duration) -> Counts {
@@ -174,7 +183,13 @@ impl Shared {
                         Ok(bytes) => self.destination.send(&bytes).await,
                         Err(error) => (SendResult::Unreadable, error.to_string()),
                     };
-                    let event = self.lock().on_result(envelope, result, Instant::now());
+                    let now = Instant::now();
+                    let ended = self.delivery.lock().record(&result, &detail, now);
+                    let event = self.lock().on_result(envelope, result, now);
+                    if let Some(after) = ended.filter(|_| event != Some(QueueEvent::Reachable)) {
+                        let (destination, seconds) = (&self.destination.name, after.as_secs());
+                        tracing::info!(%destination, seconds, "envelopes are accepted again, after {seconds} s");
+                    }
                     if let Some(event) = event {
                         self.log_event(event, &detail);
                     }
@@ -210,6 +225,10 @@ impl Shared {
             syncs = syncs.wrapping_add(1);
             self.lock().move_to_disk();
             self.sync_spool().await;
+            let blocked = self.delivery.lock().take_warning(Instant::now());
+            if let Some(blocked) = blocked {
+                self.log_blocked(&blocked);
+            }
             if syncs.is_multiple_of(SYNCS_PER_REPORT) {
                 self.lock().drop_expired(SystemTime::now());
                 self.push_client_report(false);
@@ -257,6 +276,16 @@ impl Shared {
             drop(queue);
             self.ready.notify_one();
         }
+    }
+
+    /// Logs that nothing gets through.
+    fn log_blocked(&self, Blocked { since, cause, rejected }: &Blocked) {
+        let (destination, waiting) = (&self.destination.name, self.lock().counts().waiting);
+        tracing::warn!(
+            %destination, cause = %cause, waiting, rejected, %since,
+            "nothing gets through since {since}: {waiting} envelopes waiting, {rejected} rejected and dropped; \
+             `sentrynet check --online` tries the DSN"
+        );
     }
 
     /// Logs an event. `detail` is the error, or the status and the explanation of the response, that led to it.

@@ -20,7 +20,7 @@ pub struct HostEvent {
     pub timestamp: SystemTime,
     /// The id of a trace that consists of this event alone.
     pub trace_id: TraceId,
-    /// `fatal`, `error` or `warning`.
+    /// `fatal`, `error`, `warning` or `info`.
     pub level: &'static str,
     /// The type of the exception, such as `Offline`.
     pub r#type: String,
