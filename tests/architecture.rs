@@ -31,6 +31,7 @@ pub const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
             "capability/shortage",
             "capability/cpu_clock",
             "sandbox/epoch",
+            "sandbox/suspension",
             "sandbox/system_limits",
             "sandbox/component/compiler_main",
         ],

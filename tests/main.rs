@@ -37,6 +37,7 @@ mod spool;
 mod spotlight;
 mod ssh;
 mod support;
+mod suspension;
 mod templates;
 mod terminal;
 mod tls;

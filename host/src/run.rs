@@ -157,6 +157,8 @@ pub enum FaultKind {
     Host,
     /// The component could not be loaded, or refuses its settings.
     Load,
+    /// This host was suspended during the run, or its process was stopped.
+    Suspended,
     /// The guest behaved differently from the recording that it was to replay, or the recording is damaged.
     #[serde(rename = "departed")]
     ReplayDiverged,
@@ -271,6 +273,11 @@ impl Outcome {
         matches!(self, Self::Passed | Self::PassedAfterRetry(_))
     }
 
+    /// Returns true if this host was suspended during the run, so that its duration and its result mean nothing.
+    pub fn is_suspended(&self) -> bool {
+        matches!(self, Self::Broken(Fault { kind: FaultKind::Suspended, .. }))
+    }
+
     /// Returns the failure of the target: that of the last attempt, or that of the first attempt if a later one passed.
     /// `None` if the first attempt passed, or if the run is broken.
     pub fn failure_mut(&mut self) -> Option<&mut Failure> {
@@ -300,6 +307,7 @@ impl FaultKind {
             Self::ReportedByProbe => "gave-up",
             Self::Host => "host",
             Self::Load => "load",
+            Self::Suspended => "suspended",
             Self::ReplayDiverged => "departed",
         }
     }

@@ -45,6 +45,7 @@ mod problem;
 mod replay;
 mod secret_hosts;
 mod settings;
+mod suspension;
 mod system_limits;
 mod ungranted_hosts;
 
@@ -63,9 +64,11 @@ use executor::{GuestExecutor, load_calls_at_once};
 pub(crate) use group_settings::named_keys;
 pub use imports::{Grant, ImportInfo};
 pub use inspect::{Import, Inspection};
+use loaded_component::ComponentHost;
 pub use probe::Probe;
 pub use problem::Problem;
 pub use replay::ReplayError;
+use suspension::SuspensionMonitor;
 
 /// Loads components, and creates probes from them.
 pub struct Sandbox {
@@ -108,6 +111,7 @@ impl Sandbox {
         let memory = MemoryPool::new(total_memory, in_flight + load_calls_at_once());
         let engine = engine::new(in_flight, memory.share()).map_err(refused)?;
         let executor = GuestExecutor::start().map_err(|error| refused(error.into()))?;
+        let suspensions = SuspensionMonitor::start().map_err(|error| refused(error.into()))?;
         let mut linker = Linker::new(&engine);
         capability::link(&mut linker).map_err(refused)?;
         let openings = Arc::new(OpeningLimit::new(config::default_per_host()));
@@ -122,8 +126,14 @@ impl Sandbox {
             known_hosts: regular_file::default_known_hosts(),
         };
         let compiler = ComponentCompiler::new(engine, code.into());
+        let host = ComponentHost {
+            executor: Arc::new(executor),
+            suspensions,
+            secrets: secrets.clone(),
+            shared: Arc::new(shared),
+        };
         Ok(Self {
-            components: ComponentCache::new(compiler, linker, executor, secrets.clone(), Arc::new(shared)),
+            components: ComponentCache::new(compiler, linker, host),
             contexts: Mutex::new(ContextFactory::new(event_defaults, secrets.clone())),
             secrets,
             in_flight,

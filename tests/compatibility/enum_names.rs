@@ -38,11 +38,12 @@ const LIMITS: [(LimitKind, &str, &str); 15] = [
 ];
 
 /// Each other kind of fault, with its name in a recording, and its reason.
-const FAULTS: [(FaultKind, &str, &str); 5] = [
+const FAULTS: [(FaultKind, &str, &str); 6] = [
     (FaultKind::Trap, "trap", "trap"),
     (FaultKind::ReportedByProbe, "gave", "gave-up"),
     (FaultKind::Host, "host", "host"),
     (FaultKind::Load, "load", "load"),
+    (FaultKind::Suspended, "suspended", "suspended"),
     (FaultKind::ReplayDiverged, "departed", "departed"),
 ];
 

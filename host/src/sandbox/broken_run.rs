@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::redaction::Secrets;
-use crate::run::{Fault, Identity, Outcome, Run};
+use crate::run::{Fault, FaultKind, Identity, Outcome, Run};
 use crate::sandbox::outcome::span_status;
 use crate::trace::{Recorder, Status};
 
@@ -48,10 +48,23 @@ pub fn discard_report(run: &mut Run, fault: Fault) {
     root.data.clear();
 }
 
+/// Ends a run as broken because this host was suspended for a time during it. Removes the failures and the exchange that
+/// would blame the target, and the contacts by which the network of this host is judged.
+pub fn end_as_suspended(run: &mut Run, suspended: Duration) {
+    let seconds = suspended.as_secs_f64();
+    let message =
+        format!("this host was suspended for {seconds:.1} s during this run: nothing is known about the target");
+    run.outcome = Outcome::Broken(Fault { kind: FaultKind::Suspended, message, backtrace: Vec::new() });
+    run.earlier.clear();
+    run.evidence = None;
+    run.trace.contacts.clear();
+    run.trace.spans[0].status = span_status(&run.outcome);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::{FaultKind, Level, LimitKind, LogLine};
+    use crate::run::{Level, LimitKind, LogLine};
 
     #[test]
     fn a_discarded_report_has_nothing_but_the_fault_and_the_identity() {

@@ -11,15 +11,14 @@ use wasmtime::component::Linker;
 
 use crate::capability::bindings::Probe as Bindings;
 use crate::capability::bindings::exports::sentrynet::probe::prober;
-use crate::capability::{Context, ProbeContext, SharedState, truncate};
+use crate::capability::{Context, ProbeContext, truncate};
 use crate::config::Module;
-use crate::redaction::Secrets;
 use crate::sandbox::backtrace::format_fault;
 use crate::sandbox::component::{self, Compiled, ComponentCompiler, Facts, LoadError};
 use crate::sandbox::description::{Description, parse_schema};
 use crate::sandbox::executor::GuestExecutor;
 use crate::sandbox::instance::{LoadCall, call_once};
-use crate::sandbox::loaded_component::LoadedComponent;
+use crate::sandbox::loaded_component::{ComponentHost, LoadedComponent};
 use crate::schema::Schema;
 
 /// The greatest length of a component's name or version, in bytes.
@@ -31,9 +30,7 @@ const MAX_SUMMARY_BYTES: usize = 1000;
 pub struct ComponentCache {
     compiler: Arc<ComponentCompiler>,
     linker: Linker<Context>,
-    executor: Arc<GuestExecutor>,
-    secrets: Secrets,
-    shared: Arc<SharedState>,
+    host: ComponentHost,
     /// The components that were started to compile, and that no probe waits for yet.
     compiling: Mutex<HashMap<Module, Compiling>>,
     entries: Mutex<HashMap<Module, Arc<Entry>>>,
@@ -79,27 +76,13 @@ impl LoadCall for Describe {
 
 impl ComponentCache {
     /// Creates an empty cache. Components are compiled by `compiler` and linked by `linker`, for the same engine.
-    pub fn new(
-        compiler: ComponentCompiler,
-        linker: Linker<Context>,
-        executor: GuestExecutor,
-        secrets: Secrets,
-        shared: Arc<SharedState>,
-    ) -> Self {
-        Self {
-            compiler: Arc::new(compiler),
-            linker,
-            executor: Arc::new(executor),
-            secrets,
-            shared,
-            compiling: Mutex::default(),
-            entries: Mutex::default(),
-        }
+    pub fn new(compiler: ComponentCompiler, linker: Linker<Context>, host: ComponentHost) -> Self {
+        Self { compiler: Arc::new(compiler), linker, host, compiling: Mutex::default(), entries: Mutex::default() }
     }
 
     /// Returns the threads for guests with long computations.
     pub fn executor(&self) -> &Arc<GuestExecutor> {
-        &self.executor
+        &self.host.executor
     }
 
     /// Starts to compile the components of modules at the same time, so that loading one does not wait for those before
@@ -142,9 +125,7 @@ impl ComponentCache {
         let component = Arc::new(LoadedComponent {
             pre: component::link(&self.linker, &compiled)?,
             sha256: compiled.sha256.as_str().into(),
-            executor: Arc::clone(&self.executor),
-            secrets: self.secrets.clone(),
-            shared: Arc::clone(&self.shared),
+            host: self.host.clone(),
         });
         // A failure of `describe` is an error, since such a component would fail in each run too.
         let described =

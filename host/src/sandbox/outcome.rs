@@ -39,6 +39,7 @@ pub fn span_status(outcome: &Outcome) -> Status {
             | FaultKind::ReportedByProbe
             | FaultKind::Host
             | FaultKind::Load
+            | FaultKind::Suspended
             | FaultKind::ReplayDiverged => Status::Aborted,
         },
     }

@@ -17,7 +17,7 @@ use crate::redaction::{Allowance, RunSize};
 use crate::run::evidence::Exchange;
 use crate::run::{Fault, FaultKind, Identity, Outcome, Run};
 use crate::sandbox::backtrace::with_last_log_lines;
-use crate::sandbox::broken_run::{broken_run, discard_report};
+use crate::sandbox::broken_run::{broken_run, discard_report, end_as_suspended};
 use crate::sandbox::contract::CONTRACT_VERSION;
 use crate::sandbox::cpu_estimate::CpuEstimate;
 use crate::sandbox::cpu_timer::CpuTimer;
@@ -132,11 +132,13 @@ impl Probe {
 
 impl ProbeShared {
     async fn run(&self, due: Instant, home: &HomeRuntime) -> Run {
+        let started = self.wait_to_start().await;
         let lateness = due.elapsed();
         let recorder = self.recorder();
         let log = LogBuffer::new(recorder.clone(), *self.limits);
         let handles = RunHandles::new(recorder, log, RecordReplay::default());
-        let (mut run, exchanges) = self.run_attempts(home, lateness, &handles).await;
+        let (mut run, mut exchanges) = self.run_attempts(home, lateness, &handles).await;
+        self.check_suspension(&mut run, &mut exchanges, started).await;
         if RunSize::of(&run).is_large() {
             self.redact_large(&mut run, exchanges, home).await;
         } else {
@@ -159,12 +161,14 @@ impl ProbeShared {
     }
 
     async fn record(&self, due: Instant, home: &HomeRuntime) -> (Run, Recording) {
+        let started = self.wait_to_start().await;
         let lateness = due.elapsed();
         let recorder = self.recorder();
         let log = LogBuffer::new(recorder.clone(), *self.limits);
         let record = RecordReplay::record(&recorder, &log);
         let handles = RunHandles::new(recorder, log, record.clone());
-        let (mut run, exchanges) = self.run_attempts(home, lateness, &handles).await;
+        let (mut run, mut exchanges) = self.run_attempts(home, lateness, &handles).await;
+        self.check_suspension(&mut run, &mut exchanges, started).await;
         let mut recording = Recording { header: self.header(&run), entries: record.take_entries() };
         self.component.secrets.redact_recording(&mut recording, &mut run, exchanges);
         (run, recording)
@@ -194,6 +198,21 @@ impl ProbeShared {
     fn recorder(&self) -> Recorder {
         let Identity { probe, title, .. } = &*self.context.identity;
         Recorder::start_bounded(self.limits.spans, probe.clone(), title.clone())
+    }
+
+    /// Waits until it is known whether this host was suspended before the run. Returns the time at which the run starts.
+    async fn wait_to_start(&self) -> Instant {
+        self.component.suspensions.settle().await;
+        Instant::now()
+    }
+
+    /// Ends a run that started at `started` as broken if this host was suspended during it, whatever its outcome: times that
+    /// passed meanwhile say nothing about the target. What the target did is discarded, except for the spans.
+    async fn check_suspension(&self, run: &mut Run, exchanges: &mut Vec<Exchange>, started: Instant) {
+        self.component.suspensions.settle().await;
+        let Some(suspended) = self.component.suspensions.suspended_since(started) else { return };
+        end_as_suspended(run, suspended);
+        exchanges.clear();
     }
 
     /// Makes attempts until one does not fail, or no retries are left. Returns the run, and the failed exchanges of all

@@ -33,7 +33,9 @@ impl Pipeline {
         Self { fanout, event_defaults, sample: settings.sample, check_ins }
     }
 
-    /// Sends a run: its transaction unless it is sampled out, its error as [`ErrorAction`] says, and its check-in.
+    /// Sends a run: its transaction unless it is sampled out, its error as [`ErrorAction`] says, and its check-in. A run
+    /// during which this host was suspended has only its error: its duration would distort the statistics of its target,
+    /// and its check-in would begin an outage.
     pub fn report(&self, assessed: &AssessedRun) {
         let AssessedRun { run, assessment } = assessed;
         let error = || envelope_builder::error(run, assessment, &self.event_defaults);
@@ -46,16 +48,19 @@ impl Pipeline {
         }
         // While an error is held, its check-in is held too. If this host has no network, the run says nothing about the
         // target.
-        if assessment.error != Some(ErrorAction::Hold) && !assessment.is_offline {
+        let is_suspended = run.outcome.is_suspended();
+        if assessment.error != Some(ErrorAction::Hold) && !assessment.is_offline && !is_suspended {
             self.check_ins.record(run);
         }
-        match sampling::sample_rate(run, assessment, &self.sample) {
+        match sampling::sample_rate(run, assessment, &self.sample).filter(|_| !is_suspended) {
             Some(rate) => {
                 envelopes.insert(0, envelope_builder::transaction(run, assessment, rate, &self.event_defaults));
-                self.fanout.push(envelopes);
             }
             // A transaction that is sampled out is not built.
             None => self.fanout.count_sampled_out(u32::try_from(run.trace.spans.len()).unwrap_or(u32::MAX)),
+        }
+        if !envelopes.is_empty() {
+            self.fanout.push(envelopes);
         }
     }
 
