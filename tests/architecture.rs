@@ -43,6 +43,7 @@ pub const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("crate::capability", &["sandbox", "capability"]),
     ("crate::command", &[]),
     ("crate::config", &["loading", "sandbox", "capability", "sink/sentry", "sink/sinks", "propagation", "config"]),
+    ("crate::file_version", &["config", "capability"]),
     ("crate::loading", &[]),
     ("crate::logging", &["command", "output"]),
     ("crate::output", &["command"]),
@@ -51,7 +52,7 @@ pub const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("crate::propagation", &["loading", "sandbox", "capability", "sink/sentry"]),
     ("crate::recording", &["sandbox", "capability/record_replay", "capability/http/response", "redaction"]),
     // A replay compares calls with the placeholders of redacted secrets.
-    ("crate::redaction", &["sandbox", "config", "redaction", "capability/record_replay"]),
+    ("crate::redaction", &["loading", "sandbox", "config", "redaction", "capability/record_replay"]),
     ("crate::run", &["loading", "sandbox", "capability", "sink", "assessment", "redaction", "recording"]),
     ("crate::sandbox", &["schedule", "loading", "sandbox"]),
     ("crate::schedule", &[]),

@@ -27,6 +27,7 @@ mod network;
 mod outages;
 mod recording;
 mod retries;
+mod rotated_files;
 mod sampling;
 mod sandbox;
 mod schedule;

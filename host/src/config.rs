@@ -14,6 +14,7 @@ mod diagnostic;
 mod diagnostic_render;
 mod distinct_titles;
 mod duration;
+mod file_references;
 mod folder;
 mod identifiers;
 mod interpolation;
@@ -38,11 +39,13 @@ mod yaml_size;
 mod yaml_to_json;
 mod yaml_tree;
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 
 use decode::BUILT_IN;
 use diagnostic::Diagnostics;
 pub(crate) use diagnostic::push_within;
+pub(crate) use file_references::FileReferences;
 use interpolation::InterpolationEnv;
 use serde_json::Map;
 use source_map::SourceMap;
@@ -75,16 +78,20 @@ pub use trace_host::{TraceHost, parse_host_and_port};
 /// `environment` looks up environment variables: those of `${env:NAME}` references and of `allow.env`, and `SENTRY_DSN`,
 /// `SENTRY_ENVIRONMENT` and `SENTRY_SPOTLIGHT` for keys that the file does not have.
 pub fn parse(source: &Source, environment: &dyn Fn(&str) -> Option<String>) -> ParsedConfig {
+    let looked_up = RefCell::default();
+    let environment = file_references::remember(environment, &looked_up);
     let (mut errors, mut warnings) = (Diagnostics::default(), Diagnostics::default());
     let document = parse_document(source).map_err(|error| errors.push(error)).ok();
     let mut value = document.as_ref().map(|document| yaml_to_json::value(document, &mut errors));
     let source_map = document.as_ref().map(SourceMap::new);
     let file = |pointer: &str| file_of(source, source_map.as_ref(), pointer);
-    let env = InterpolationEnv { directory: &source.directory, environment, file: &file };
+    let env = InterpolationEnv { directory: &source.directory, environment: &environment, file: &file };
     let resolve = |value| interpolation::resolve(value, &env, &mut errors, &mut warnings);
-    let resolved = value.as_mut().map(resolve).unwrap_or_default();
+    let mut resolved = value.as_mut().map(resolve).unwrap_or_default();
+    let files = std::mem::take(&mut resolved.files);
     let context = DecodeContext::new(document.as_ref(), errors, warnings, resolved);
-    decode::decode(value, context, &source.directory, environment)
+    let parsed = decode::decode(value, context, &source.directory, &environment);
+    ParsedConfig { references: FileReferences::new(source, looked_up.take(), files), ..parsed }
 }
 
 /// Returns the path of the file that has the value at a JSON pointer; `None` for standard input.

@@ -84,6 +84,8 @@ pub mod trace;
 pub mod printable;
 // Times as text.
 mod time_format;
+// Whether a file has changed.
+mod file_version;
 // Files that no other user can have written.
 #[cfg_attr(not(feature = "compiler"), expect(dead_code, reason = "only the store of compiled code uses all of it"))]
 mod private_directory;

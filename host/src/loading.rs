@@ -10,14 +10,18 @@ use self::diagnostics::diagnostics;
 use self::load_probe::load_probes;
 use self::naming::Naming;
 
+mod attempt;
 mod background;
+mod configured_probes;
 mod diagnostics;
 mod group_settings;
 mod load_probe;
 mod naming;
+mod reloading;
 mod retry_delay;
 
-pub use self::background::{FailedLoad, PendingProbes, Progress, ReadyProbes};
+pub use self::attempt::FailedLoad;
+pub use self::background::{PendingProbes, Progress, ReadyProbes};
 
 /// A configuration without errors, and its probes.
 pub struct Loaded {
@@ -94,19 +98,23 @@ pub async fn load(mut parsed: ParsedConfig, code: impl Into<CodeSource>) -> Resu
 /// Loads the built-in probes as [`load`] does, and starts to load the others, several at once. A third-party component
 /// that cannot be loaded is no error: each attempt to load it is a broken run, and the next attempt follows later.
 ///
+/// While [`Loading::pending`] exists, files that `${file:PATH}` names in settings are looked at every few seconds. If one
+/// has changed, the probes that use it are loaded again, and [`PendingProbes::next`] returns them.
+///
 /// Must be called within a tokio runtime, in which the components are loaded until [`Loading::pending`] is dropped.
 ///
 /// # Errors
 ///
 /// Returns [`LoadError::Invalid`] with every error of the configuration and of the settings of built-in probes, and
 /// [`LoadError::Resources`] as [`load`] does.
-pub async fn start_loading(parsed: ParsedConfig, code: impl Into<CodeSource>) -> Result<Loading, LoadError> {
+pub async fn start_loading(mut parsed: ParsedConfig, code: impl Into<CodeSource>) -> Result<Loading, LoadError> {
+    let references = parsed.references.take();
     let sandbox = new_sandbox(&parsed.config, code.into())?;
     let is_built_in = |probe: &config::Probe| matches!(probe.module, Module::BuiltIn(_));
     let NamedProbes { config, naming, warnings } = load_and_name(parsed, &sandbox, is_built_in).await?;
     let probes = naming.probes().collect();
     let in_flight = sandbox.in_flight();
-    let pending = PendingProbes::start(&sandbox, naming, &warnings);
+    let pending = PendingProbes::start(&sandbox, naming, references, &warnings);
     Ok(Loading { config, probes, in_flight, warnings, pending })
 }
 

@@ -136,6 +136,11 @@ fn a_renewed_certificate_is_used_without_a_restart() {
     eventually("a run with the first certificate", || read("log").contains("passed").then_some(()));
     install("them");
     eventually("a run with the second certificate", || read("log").contains("CN=them").then_some(()));
+    // The last certificate stays in use instead of a file that has none.
+    fs::write(format!("{home}/current.pem"), "no certificate").expect("the folder is writable");
+    let lines = read("log").lines().count();
+    eventually("further runs", || (read("log").lines().count() > lines + 100).then_some(()));
+    assert!(!read("log").contains("holds no certificate"), "{}", read("log"));
 }
 
 #[test]

@@ -8,12 +8,12 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use rustix::fs::OFlags;
 
 use crate::capability::blocking_pool::MayBlock;
 use crate::config;
+use crate::file_version::FileVersion;
 
 pub use append::append_line;
 
@@ -55,9 +55,9 @@ pub fn exists(path: &Path, _: &MayBlock) -> bool {
     path.exists()
 }
 
-/// Returns the time at which a file was modified last, or `None` if the system does not say.
-pub fn modified(path: &Path, _: &MayBlock) -> Option<SystemTime> {
-    path.metadata().and_then(|metadata| metadata.modified()).ok()
+/// Returns the version of a file, which is another one once the file has changed.
+pub fn version(path: &Path, _: &MayBlock) -> FileVersion {
+    FileVersion::of(path)
 }
 
 /// Returns a warning about a file with a secret if everyone can read it.

@@ -49,7 +49,7 @@ pub fn decode<'a>(
     let config = decoder.config(value);
     let DecodeContext { errors, warnings, missing_files, resolved, .. } = decoder.context;
     let (errors, warnings) = (errors.into_vec(), warnings.into_vec());
-    ParsedConfig { config, errors, warnings, missing_files, unresolved: resolved.unresolved }
+    ParsedConfig { config, errors, warnings, missing_files, unresolved: resolved.unresolved, references: None }
 }
 
 impl Decoder<'_> {

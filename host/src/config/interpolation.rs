@@ -14,6 +14,7 @@ use std::rc::Rc;
 use serde_json::Value;
 
 use super::diagnostic::{Diagnostic, Diagnostics, escape};
+use crate::file_version::FileVersion;
 use crate::redaction::is_short;
 use grammar::{Kind, Piece, Reference};
 use plaintext_secrets::KeyPath;
@@ -197,7 +198,12 @@ impl Resolver<'_> {
         let found = self.looked_up.entry((kind, name.to_owned())).or_insert_with(|| {
             let text = match kind {
                 Kind::Environment => Ok((self.env.environment)(name).map(Rc::from)),
-                Kind::File => secret_file::read(self.env.directory, name).map(|text| text.map(Rc::from)),
+                Kind::File => {
+                    let path = self.env.directory.join(name);
+                    let version = FileVersion::of(&path);
+                    self.resolved.files.insert(path, version);
+                    secret_file::read(self.env.directory, name).map(|text| text.map(Rc::from))
+                }
             };
             if let (None, Ok(Some(""))) = (default, text.as_ref().map(Option::as_deref)) {
                 let message = format!("{reference} is replaced with nothing: the variable or file is empty");

@@ -14,6 +14,7 @@ use super::allowed_host::AllowedHost;
 use super::check_in::{CheckIn, Monitor};
 use super::destination::Destination;
 use super::diagnostic::{Diagnostic, MissingFile, push_within, quote_key, unescape};
+use super::file_references::FileReferences;
 use super::interpolation::Interpolations;
 use super::limits::Limits;
 use super::sample_rate::SampleRate;
@@ -292,6 +293,8 @@ pub struct ParsedConfig {
     pub missing_files: Vec<MissingFile>,
     /// JSON pointers to values with a reference that could not be resolved. `errors` has an error for each.
     pub(super) unresolved: HashSet<String>,
+    /// The files that references name, from which the configuration can be parsed again. `None` if there are none.
+    pub(crate) references: Option<FileReferences>,
 }
 
 impl ParsedConfig {

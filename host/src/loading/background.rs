@@ -8,12 +8,15 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::attempt::{Attempt, FailedLoad};
+use super::configured_probes::ConfiguredProbes;
 use super::diagnostics::diagnostics;
 use super::load_probe::load_probe;
 use super::naming::Naming;
+use super::reloading::Reloader;
 use super::retry_delay::RetryDelay;
-use crate::config::{self, Diagnostic, Module, Monitor};
-use crate::run::{Identity, Run};
+use crate::config::{self, Diagnostic, FileReferences, Module, Monitor};
+use crate::run::Identity;
 use crate::sandbox::{Probe, Problem, Sandbox};
 
 /// Probes that are being loaded. Dropping this value ends their loading.
@@ -35,14 +38,6 @@ pub enum Progress {
     Ready(ReadyProbes),
 }
 
-/// A failed attempt to load a probe.
-pub struct FailedLoad {
-    /// The broken run to report.
-    pub run: Run,
-    /// The problems with the probe. Empty if they are those of the attempt before.
-    pub problems: Vec<Diagnostic>,
-}
-
 /// Probes that have been loaded.
 pub struct ReadyProbes {
     /// The probes, each with its index in [`Config::probes`](config::Config::probes). A probe that was returned before
@@ -55,31 +50,36 @@ pub struct ReadyProbes {
     pub warnings: Vec<Diagnostic>,
 }
 
-/// The result of one attempt to load a probe.
-enum Attempt {
-    Ready { index: usize, probe: Probe, warnings: Vec<Diagnostic> },
-    Failed(Box<FailedLoad>),
-}
-
 impl PendingProbes {
     /// Starts to load all probes of a configuration that are not loaded yet. `warnings` are those that are known already.
     /// Must be called within a tokio runtime.
-    pub(super) fn start(sandbox: &Arc<Sandbox>, naming: Naming, warnings: &[Diagnostic]) -> Self {
+    pub(super) fn start(
+        sandbox: &Arc<Sandbox>,
+        naming: Naming,
+        references: Option<FileReferences>,
+        warnings: &[Diagnostic],
+    ) -> Self {
         let config = naming.config();
         let (sender, attempts) = mpsc::unbounded_channel();
+        let configured_probes = ConfiguredProbes::new(&config.probes, |index| naming.probe(index).is_some());
         let mut groups: HashMap<&Module, BTreeMap<usize, PendingProbe>> = HashMap::new();
         for (index, configured) in config.probes.iter().enumerate().filter(|(index, _)| naming.probe(*index).is_none())
         {
             let identity = sandbox.identity(configured);
-            let probe =
-                PendingProbe { configured: Arc::new(configured.clone()), identity, failures: 0, last: Vec::new() };
+            let probe = PendingProbe { identity, failures: 0, last: Vec::new() };
             groups.entry(&configured.module).or_default().insert(index, probe);
         }
-        let directory = Arc::from(config.directory.as_path());
+        let directory: Arc<Path> = Arc::from(config.directory.as_path());
         let mut tasks = JoinSet::new();
         for (module, pending) in groups {
             let (sandbox, directory, sender) = (Arc::clone(sandbox), Arc::clone(&directory), sender.clone());
-            tasks.spawn(ModuleLoader { sandbox, directory, module: module.clone(), pending, sender }.run());
+            let (module, configured) = (module.clone(), configured_probes.clone());
+            tasks.spawn(ModuleLoader { sandbox, directory, module, configured, pending, sender }.run());
+        }
+        if let Some(references) = references {
+            let (sandbox, directory) = (Arc::clone(sandbox), Arc::clone(&directory));
+            let reloader = Reloader::new(sandbox, directory, config, references, configured_probes, sender);
+            tasks.spawn(reloader.run());
         }
         let known_warnings = warnings.iter().map(|warning| format!("{warning:?}")).collect();
         Self { naming, attempts, failed: VecDeque::new(), known_warnings, _tasks: tasks }
@@ -90,8 +90,9 @@ impl PendingProbes {
         self.naming.config().probes.len() - self.naming.probes().count()
     }
 
-    /// Waits until a probe is loaded, or an attempt to load one fails. Returns `None` when all are loaded. Dropping the
-    /// returned future loses no progress.
+    /// Waits until a probe is loaded, or an attempt to load one fails. Returns `None` when all are loaded, unless settings
+    /// name files with `${file:PATH}`: these probes are loaded again when a file has changed. Dropping the returned future
+    /// loses no progress.
     pub async fn next(&mut self) -> Option<Progress> {
         /// The maximal number of attempts that are handled together. Probes that are ready at the same time are named
         /// together, because naming compares all titles.
@@ -108,6 +109,7 @@ impl PendingProbes {
             match attempt {
                 Attempt::Failed(failed) => self.failed.push_back(failed),
                 Attempt::Ready { index, probe, warnings: of_probe } => {
+                    let probe = self.naming.probe(index).map_or(probe.clone(), |earlier| probe.replacing(earlier));
                     self.naming.add(index, probe);
                     ready.push(index);
                     warnings.extend(of_probe);
@@ -134,13 +136,13 @@ struct ModuleLoader {
     sandbox: Arc<Sandbox>,
     directory: Arc<Path>,
     module: Module,
+    configured: ConfiguredProbes,
     /// The probes that are not loaded yet, by their indices in the configuration.
     pending: BTreeMap<usize, PendingProbe>,
     sender: mpsc::UnboundedSender<Attempt>,
 }
 
 struct PendingProbe {
-    configured: Arc<config::Probe>,
     /// The identity of the broken runs.
     identity: Arc<Identity>,
     /// The number of failed attempts.
@@ -153,47 +155,53 @@ impl ModuleLoader {
     /// Loads the probes until none is left. After an attempt in which some failed, waits before the next attempt: at
     /// first for the shortest `every` of the probes, and then longer each time.
     async fn run(mut self) {
-        let every = self.pending.values().map(|probe| probe.configured.every).min().unwrap_or_default();
+        let every = self.pending.keys().map(|index| self.configured.get(*index).every).min().unwrap_or_default();
         let mut delay = RetryDelay::new(every);
         loop {
             let mut loading = JoinSet::new();
-            for (index, probe) in &self.pending {
-                let load =
-                    load_probe(Arc::clone(&self.sandbox), Arc::clone(&self.directory), Arc::clone(&probe.configured));
-                let index = *index;
-                loading.spawn(async move { (index, load.await) });
+            for index in self.pending.keys() {
+                let (index, configured) = (*index, self.configured.get(*index));
+                let (sandbox, directory) = (Arc::clone(&self.sandbox), Arc::clone(&self.directory));
+                let load = load_probe(sandbox, directory, Arc::clone(&configured));
+                loading.spawn(async move { (index, configured, load.await) });
             }
             let retry_delay = delay.take();
+            let mut is_outdated = false;
             while let Some(ended) = loading.join_next().await {
-                let Ok((index, loaded)) = ended else { continue };
+                let Ok((index, configured, loaded)) = ended else { continue };
                 match loaded {
-                    Ok((probe, warnings)) => self.finish(index, probe, &warnings),
-                    Err(problems) => self.fail(index, &problems, retry_delay),
+                    // A file that the settings use has changed meanwhile.
+                    Ok(_) if !self.configured.mark_loaded(index, &configured) => is_outdated = true,
+                    Ok((probe, warnings)) => self.finish(index, &configured, probe, &warnings),
+                    Err(problems) => self.fail(index, &configured, &problems, retry_delay),
                 }
             }
             if self.pending.is_empty() {
                 return;
+            }
+            if is_outdated {
+                continue;
             }
             tokio::time::sleep(retry_delay).await;
             self.sandbox.forget_error(&self.module);
         }
     }
 
-    fn finish(&mut self, index: usize, probe: Probe, warnings: &[Problem]) {
-        let Some(PendingProbe { configured, failures, .. }) = self.pending.remove(&index) else { return };
+    fn finish(&mut self, index: usize, configured: &config::Probe, probe: Probe, warnings: &[Problem]) {
+        let Some(PendingProbe { failures, .. }) = self.pending.remove(&index) else { return };
         if failures > 0 {
             let title = &probe.identity().title;
             tracing::info!(probe = title, failures, "`{title}` is loaded, after {failures} failed attempts");
         }
-        let warnings = diagnostics(&configured, warnings).collect();
+        let warnings = diagnostics(configured, warnings).collect();
         // Sending fails only if the receiver is dropped, which also ends this task.
         _ = self.sender.send(Attempt::Ready { index, probe, warnings });
     }
 
-    fn fail(&mut self, index: usize, problems: &[Problem], retry_delay: Duration) {
+    fn fail(&mut self, index: usize, configured: &config::Probe, problems: &[Problem], retry_delay: Duration) {
         let Some(pending) = self.pending.get_mut(&index) else { return };
         pending.failures += 1;
-        let mut changed: Vec<_> = diagnostics(&pending.configured, problems).collect();
+        let mut changed: Vec<_> = diagnostics(configured, problems).collect();
         if changed == pending.last {
             changed.clear();
         } else {

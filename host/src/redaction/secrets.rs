@@ -5,31 +5,54 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use parking_lot::RwLock;
+use secrecy::{ExposeSecret, SecretString};
+
 use super::allowance::Allowance;
 use super::marker::{REDACTED, replace_ranges};
 use super::matcher::{Matcher, ShortValues};
 use super::search::{self, SearchBudget};
 
-/// Values to redact in texts. Clones are cheap and share the values. Without any value, texts are not searched.
+/// Values to redact in texts. Clones are cheap and share the values, which may be replaced at any time. Without any value,
+/// texts are not searched.
 #[derive(Clone, Default)]
 pub struct Secrets {
-    matcher: Option<Arc<Matcher>>,
+    values: Arc<RwLock<Values>>,
     budget: SearchBudget,
     /// The CPU time of the search in all texts together, if it is bounded.
     allowance: Option<Allowance>,
     short_values: ShortValues,
 }
 
+/// The values that all clones of [`Secrets`] share.
+#[derive(Default)]
+struct Values {
+    matcher: Option<Arc<Matcher>>,
+    texts: Vec<SecretString>,
+}
+
 impl Secrets {
     /// Returns secrets with the given values. Blank values are ignored.
     pub fn new<V: AsRef<str>>(values: impl IntoIterator<Item = V>) -> Self {
-        let matcher = Matcher::new(values).map(Arc::new);
-        Self { matcher, budget: SearchBudget::default(), allowance: None, short_values: ShortValues::default() }
+        let secrets = Self::default();
+        secrets.replace(values.into_iter().map(|value| SecretString::from(value.as_ref())).collect());
+        secrets
+    }
+
+    /// Replaces the values, for all clones.
+    pub(crate) fn replace(&self, texts: Vec<SecretString>) {
+        let matcher = Matcher::new(texts.iter().map(ExposeSecret::expose_secret)).map(Arc::new);
+        *self.values.write() = Values { matcher, texts };
+    }
+
+    /// Returns the values.
+    pub(crate) fn values(&self) -> Vec<SecretString> {
+        self.values.read().texts.clone()
     }
 
     /// Returns true if there is no value to redact.
     pub fn is_empty(&self) -> bool {
-        self.matcher.is_none()
+        self.matcher().is_none()
     }
 
     /// Returns the text with [`REDACTED`] in the place of each value, or the text itself if it has none.
@@ -103,21 +126,22 @@ impl Secrets {
 
     /// Returns the ranges of a text to redact, in order and without overlap.
     pub(super) fn find(&self, text: &str) -> Vec<Range<usize>> {
-        self.matcher
-            .as_ref()
-            .map(|matcher| search::find(matcher, text, self.short_values, self.budget))
-            .unwrap_or_default()
+        self.matcher().map(|matcher| search::find(&matcher, text, self.short_values, self.budget)).unwrap_or_default()
     }
 
     /// Returns true if one of the values is this number.
     pub(super) fn has_number(&self, number: f64) -> bool {
-        self.matcher.as_ref().is_some_and(|matcher| matcher.has_number(number))
+        self.matcher().is_some_and(|matcher| matcher.has_number(number))
+    }
+
+    fn matcher(&self) -> Option<Arc<Matcher>> {
+        self.values.read().matcher.clone()
     }
 }
 
 /// Shows the number of patterns only.
 impl fmt::Debug for Secrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Secrets({})", self.matcher.as_ref().map_or(0, |matcher| matcher.len()))
+        write!(f, "Secrets({})", self.matcher().map_or(0, |matcher| matcher.len()))
     }
 }

@@ -86,6 +86,33 @@ impl Probe {
         })
     }
 
+    /// Returns this probe, which was loaded with other settings, in the place of an earlier one: it keeps the title, and what
+    /// is counted for the probe. It also keeps the [`Identity`], unless the settings name other hosts, so that its outages
+    /// continue.
+    #[must_use]
+    pub(crate) fn replacing(&self, earlier: &Self) -> Self {
+        let (new, old) = (&*self.0, &*earlier.0);
+        let identity = Identity { title: old.context.identity.title.clone(), ..Identity::clone(&new.context.identity) };
+        let identity =
+            if identity == *old.context.identity { Arc::clone(&old.context.identity) } else { Arc::new(identity) };
+        let context = ProbeContext {
+            identity,
+            refusals: Arc::clone(&old.context.refusals),
+            warnings: Arc::clone(&old.context.warnings),
+            span_ops: Arc::clone(&old.context.span_ops),
+            lookups: old.context.lookups.clone(),
+            ..ProbeContext::clone(&new.context)
+        };
+        Self::new(ProbeShared {
+            component: Arc::clone(&new.component),
+            settings: new.settings.clone(),
+            limits: Arc::clone(&new.limits),
+            retries: new.retries,
+            cpu_estimate: CpuEstimate::new(context.built_in),
+            context: Arc::new(context),
+        })
+    }
+
     /// Returns the context of the guest's calls, and the settings for the guest.
     pub(super) fn context_and_settings(&self) -> (&ProbeContext, &str) {
         (&self.0.context, &self.0.settings)

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use rustls::client::{
@@ -20,6 +19,7 @@ use crate::capability::blocking_pool::MayBlock;
 use crate::capability::http::cert_verifier::{RecordingVerifier, Verification};
 use crate::capability::http::timing_hooks::{ClientAuth, HopTimings};
 use crate::capability::regular_file;
+use crate::file_version::FileVersion;
 
 /// The servers' certificates that a request trusts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -48,13 +48,13 @@ pub struct TlsConfigs {
     provider: Arc<CryptoProvider>,
     system: Arc<ClientConfig>,
     unverified: Arc<ClientConfig>,
-    /// Configurations that need files. Each has the times at which its files were modified, since certificates are
-    /// renewed while the host runs.
-    with_files: Mutex<HashMap<ConfigKey, (ModifiedTimes, Arc<ClientConfig>)>>,
+    /// Configurations that need files. Each has the versions of its files, since certificates are renewed while the host
+    /// runs.
+    with_files: Mutex<HashMap<ConfigKey, FromFiles>>,
 }
 
 type ConfigKey = (Trust, Option<ClientCertFiles>);
-type ModifiedTimes = Vec<Option<SystemTime>>;
+type FromFiles = (Vec<FileVersion>, Arc<ClientConfig>);
 
 impl TlsConfigs {
     /// Reads the system's certificate authorities. If there are none, a warning is logged, and requests over TLS fail.
@@ -83,10 +83,12 @@ impl TlsConfigs {
     }
 
     /// Returns the configuration for a kind of trust and a client certificate. Reads their files, unless they have been
-    /// read and have not changed since.
+    /// read and have not changed since. If a file has changed and cannot be used, the configuration with its last content
+    /// stays in use, and a warning is logged.
     ///
     /// # Errors
-    /// A message for a person if a file cannot be read, is no PEM file, or has no usable certificate or key.
+    /// A message for a person if a file cannot be read, is no PEM file, or has no usable certificate or key, at its first
+    /// use.
     pub fn read(
         &self,
         trust: &Trust,
@@ -95,14 +97,33 @@ impl TlsConfigs {
     ) -> Result<Arc<ClientConfig>, String> {
         let ca_file = if let Trust::CaFile(path) = trust { Some(path) } else { None };
         let files = ca_file.into_iter().chain(client_cert.iter().flat_map(|files| [&files.certificate, &files.key]));
-        let modified: ModifiedTimes = files.map(|path| regular_file::modified(path, may_block)).collect();
+        let versions: Vec<_> = files.map(|path| regular_file::version(path, may_block)).collect();
         let key = (trust.clone(), client_cert.cloned());
-        if let Some((modified_then, cached)) = self.with_files.lock().get(&key)
-            && *modified_then == modified
+        let cached = self.with_files.lock().get(&key).cloned();
+        if let Some((known, cached)) = &cached
+            && *known == versions
         {
             return Ok(Arc::clone(cached));
         }
         // The lock is released while files are read: other probes have files of their own.
+        let built = match (self.build(trust, client_cert, may_block), cached) {
+            (Ok(built), _) => Arc::new(built),
+            (Err(message), None) => return Err(message),
+            (Err(cause), Some((_, cached))) => {
+                tracing::warn!(%cause, "a changed file cannot be used, and its last content stays in use: {cause}");
+                cached
+            }
+        };
+        self.with_files.lock().insert(key, (versions, Arc::clone(&built)));
+        Ok(built)
+    }
+
+    fn build(
+        &self,
+        trust: &Trust,
+        client_cert: Option<&ClientCertFiles>,
+        may_block: &MayBlock,
+    ) -> Result<ClientConfig, String> {
         let mut built = match trust {
             Trust::System => ClientConfig::clone(&self.system),
             Trust::Unverified => ClientConfig::clone(&self.unverified),
@@ -114,8 +135,6 @@ impl TlsConfigs {
             let inner = Some(read_client_cert(&self.provider, files, may_block)?);
             built.client_auth_cert_resolver = Arc::new(RecordingResolver { inner });
         }
-        let built = Arc::new(built);
-        self.with_files.lock().insert(key, (modified, Arc::clone(&built)));
         Ok(built)
     }
 }

@@ -1,8 +1,11 @@
 //! The results of replacing references.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::PathBuf;
 
 use secrecy::SecretString;
+
+use crate::file_version::FileVersion;
 
 /// The secrets of a configuration, and the values with references. All pointers are JSON pointers into the file.
 #[derive(Default)]
@@ -17,11 +20,13 @@ pub struct Resolved {
     /// Pointers to values with a reference that could not be resolved. Each has an error; further errors about the
     /// value would be misleading.
     pub unresolved: HashSet<String>,
+    /// The files that references name, each with its version before it was read.
+    pub files: BTreeMap<PathBuf, FileVersion>,
 }
 
 /// References that were replaced in a probe's settings, and the source of its other scalars. All keys are JSON pointers
 /// into the settings.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Interpolations {
     /// Numbers, booleans and nulls as they are written in the file: `1.10`. Has only those whose JSON is another text,
     /// and nulls that are written.
