@@ -1,5 +1,6 @@
 //! The ssh probe against OpenSSH, dropbear, and servers that do not speak SSH.
 
+mod addresses;
 mod algorithms;
 mod commands;
 mod host_keys;

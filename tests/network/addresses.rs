@@ -1,43 +1,19 @@
 //! Names with several addresses, of which some do not answer.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-
-use socket2::{Domain, Socket, Type};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 
 use crate::support::dns::{DnsAnswer, DnsServer, parse_ips};
+use crate::support::silent_address::SilentAddress;
 use crate::support::target::Target;
 use crate::support::{assert_passed, expect_failure, run_http_probe, spans};
 
 /// A name that only the test's DNS server resolves.
 const NAME: &str = "shop.test";
 
-/// An address that does not answer: the queue of its listener is full.
-struct SilentAddress {
-    _listener: Socket,
-    _waiting: Vec<Socket>,
-}
-
-impl SilentAddress {
-    /// Makes 127.0.0.2 silent on a port.
-    fn start(port: u16) -> Self {
-        let address = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), port));
-        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket can be opened");
-        listener.bind(&address.into()).expect("the port is free on this address");
-        listener.listen(0).expect("the socket can listen");
-        let waiting = (0..8).map(|_| {
-            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket can be opened");
-            socket.set_nonblocking(true).expect("a socket can be made non-blocking");
-            let _ = socket.connect(&address.into());
-            socket
-        });
-        Self { _waiting: waiting.collect(), _listener: listener }
-    }
-}
-
 #[test]
 fn an_address_that_does_not_answer_delays_the_next_only_briefly() {
     let target = Target::new();
-    let _silent = SilentAddress::start(target.port);
+    let _silent = SilentAddress::start((Ipv4Addr::new(127, 0, 0, 2), target.port).into());
     let dns = DnsServer::with_name(NAME, &["127.0.0.2", "127.0.0.1"]);
     // The kernel would try the first address for two minutes.
     let run = run_http_probe(&format!(

@@ -1,11 +1,14 @@
 //! Logins by keys, agents and passwords.
 
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
 use serde_json::Value;
 
 use super::{expect_failure, expect_failure_in, expect_passed, login_keys, ops, ssh_config};
 use crate::support::ssh_server::{self, RequiredAuth};
 use crate::support::sshd::{Agent, PASSWORD, Sshd, generate_key, sign_key};
-use crate::support::{empty_folder, run_command, run_once_with, sentrynet, spans};
+use crate::support::{KilledOnDrop, empty_folder, find_tool, run_command, run_once_with, sentrynet, spans};
 
 #[test]
 fn keys_of_all_types_log_in() {
@@ -235,4 +238,21 @@ fn a_second_factor_is_reported_or_given() {
         let message = expect_failure(&login_keys(&sshd), "auth");
         assert!(message.contains("second factor") || methods.starts_with("password"), "{message}");
     }
+}
+
+#[test]
+fn an_expired_password_is_reported() {
+    let python = find_tool("python/bin/python").expect("Python is missing: run the tests with tests/run");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/ssh/expired_password.py");
+    let mut command = Command::new(python);
+    command.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut server = KilledOnDrop(command.spawn().expect("Python starts"));
+    let mut line = String::new();
+    let stdout = server.0.stdout.take().expect("stdout is piped");
+    BufReader::new(stdout).read_line(&mut line).expect("the server can be read");
+    let (port, fingerprint) = line.trim().split_once(' ').expect("asyncssh is missing: run the tests with tests/run");
+    // Long enough that the server's silence is not what ends the run.
+    let keys = format!("port: {port}\nusername: me\nhost_key: {fingerprint}\npassword: {PASSWORD}\ntimeout: 55");
+    let message = expect_failure_in(&keys, "auth", "ssh.auth");
+    assert_eq!(message, "the password of `me` has expired: the server asks for a new one");
 }

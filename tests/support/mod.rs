@@ -10,6 +10,7 @@ pub mod proxy;
 pub mod receiver;
 pub mod relay;
 pub mod running;
+pub mod silent_address;
 pub mod silent_names;
 pub mod spotlight;
 pub mod ssh_server;

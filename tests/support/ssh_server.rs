@@ -2,6 +2,7 @@
 //! only with user accounts on the machine.
 
 use std::borrow::Cow;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use russh::keys::{Algorithm, HashAlg, PrivateKey};
@@ -27,8 +28,13 @@ pub enum RequiredAuth {
     Unsatisfiable,
 }
 
-/// Starts a server that stops with the process. Returns its port and the fingerprint of its host key.
+/// Starts a server on 127.0.0.1 that stops with the process. Returns its port and the fingerprint of its host key.
 pub fn start(required: RequiredAuth) -> (u16, String) {
+    start_at(Ipv4Addr::LOCALHOST.into(), required)
+}
+
+/// Starts a server on this address that stops with the process. Returns its port and the fingerprint of its host key.
+pub fn start_at(address: IpAddr, required: RequiredAuth) -> (u16, String) {
     let key = PrivateKey::random(&mut russh::keys::key::safe_rng(), Algorithm::Ed25519).expect("there is randomness");
     let fingerprint = key.public_key().fingerprint(HashAlg::Sha256).to_string();
     let methods: &[MethodKind] = match required {
@@ -48,7 +54,7 @@ pub fn start(required: RequiredAuth) -> (u16, String) {
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
         runtime.block_on(async {
-            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+            let listener = tokio::net::TcpListener::bind((address, 0)).await.expect("loopback has a free port");
             let _ = send.send(listener.local_addr().expect("a listener has an address").port());
             let config = Arc::new(config);
             while let Ok((stream, _)) = listener.accept().await {

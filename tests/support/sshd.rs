@@ -232,7 +232,7 @@ pub fn hash_known_hosts(known_hosts: &str) {
 }
 
 /// Returns true if this machine allows mount namespaces, so that a server can have users of its own.
-fn has_mount_namespaces() -> bool {
+pub fn has_mount_namespaces() -> bool {
     static HAS: OnceLock<bool> = OnceLock::new();
     *HAS.get_or_init(|| {
         let home = empty_folder("sshd-namespaces");
@@ -281,7 +281,7 @@ fn command_in_namespace(home: &Path, user: &str, program: &str) -> Command {
     unshare
 }
 
-fn is_root() -> bool {
+pub fn is_root() -> bool {
     run_id("-u") == "0"
 }
 
