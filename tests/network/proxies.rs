@@ -105,7 +105,8 @@ fn a_proxy_gets_its_credentials() {
         let run = run_http_probe(&format!("{https}\nproxy: http://{credentials}127.0.0.1:{}", proxy.port));
         let message = expect_failure(&run, "connect");
         assert!(message.contains(&format!("the proxy 127.0.0.1:{}", proxy.port)), "{message}");
-        assert!(message.contains("authorization required"), "{message}");
+        assert!(message.contains("authorization required: it answers `407 Who Are You`"), "{message}");
+        assert_eq!(run["failure"]["evidence"]["http"]["connection"]["proxy_answer"], "407 Who Are You", "{run:#}");
         assert!(!run.to_string().contains("wrongpass"), "{run:#}");
     }
 }
@@ -134,7 +135,12 @@ fn a_target_that_the_proxy_cannot_reach_is_no_failure_of_the_proxy() {
     let run = run_http_probe(&format!("url: https://shop.test:{closed_port}/\nproxy: http://127.0.0.1:{}", proxy.port));
     let message = expect_failure(&run, "connect");
     assert!(message.contains(&format!("the proxy 127.0.0.1:{}", proxy.port)), "{message}");
-    assert!(!message.starts_with("cannot connect to the proxy"), "the proxy itself is reachable: {message}");
+    assert!(
+        message.ends_with(&format!("did not connect to shop.test:{closed_port}: it answers `502 Nobody There`")),
+        "{message}"
+    );
+    assert_eq!(run["failure"]["evidence"]["http"]["connection"]["proxy_answer"], "502 Nobody There", "{run:#}");
+    assert_eq!(proxy.requests().len(), 2, "the proxy is asked once more");
     let proxy = Proxy::start_socks(None);
     let run =
         run_http_probe(&format!("url: http://shop.test:{closed_port}/\nproxy: socks5h://127.0.0.1:{}", proxy.port));

@@ -31,6 +31,7 @@ mod oauth2;
 mod peer;
 mod peer_filter;
 mod phase;
+mod proxy_answer;
 mod redirects;
 mod request;
 mod request_body;

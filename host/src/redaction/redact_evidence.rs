@@ -91,8 +91,8 @@ pub fn for_each_text(exchange: &mut Exchange, redact: impl Fn(&mut String)) {
 }
 
 fn for_each_text_of_connection(connection: &mut Connection, redact: impl Fn(&mut String)) {
-    let Connection { names, resolved, peer, .. } = connection;
-    names.iter_mut().chain(resolved).chain([peer]).for_each(redact);
+    let Connection { names, resolved, peer, proxy_answer, .. } = connection;
+    names.iter_mut().chain(resolved).chain([peer]).chain(proxy_answer).for_each(redact);
 }
 
 const SET_COOKIE: &str = "set-cookie";

@@ -15,15 +15,16 @@ use crate::capability::timeout::Timeout;
 use crate::run::LimitKind;
 use crate::trace::Status;
 
-/// Converts an error of reqwest to the guest's error. Its kind depends on the phase in which the hop failed.
-pub fn from_reqwest(error: &reqwest::Error, timestamps: &Timestamps, peer: &Peer) -> Error {
+/// Converts an error of reqwest to the guest's error. Its kind depends on the phase in which the hop failed. `proxy_answer`
+/// is the answer of a proxy that has refused a tunnel, if it is known.
+pub fn from_reqwest(error: &reqwest::Error, timestamps: &Timestamps, peer: &Peer, proxy_answer: Option<&str>) -> Error {
     let causes = || causes(error);
-    let root_cause = causes().last().map_or_else(|| error.to_string(), ToString::to_string);
+    let root_cause = root_cause(error);
     match Phase::without_response(timestamps) {
         Phase::Dns => Error::Dns(root_cause),
         Phase::Connect => {
             let kind = io_error_kind(error);
-            let refusal = peer.proxy_refusal(&root_cause, timestamps).filter(|_| kind.is_none());
+            let refusal = peer.proxy_refusal(&root_cause, proxy_answer, timestamps).filter(|_| kind.is_none());
             Error::Connect(refusal.unwrap_or_else(|| connect_error(kind, &peer.addresses(timestamps), &root_cause)))
         }
         Phase::Tls => Error::Tls(match causes().find_map(rustls_error) {
@@ -36,6 +37,16 @@ pub fn from_reqwest(error: &reqwest::Error, timestamps: &Timestamps, peer: &Peer
             None => Error::Protocol(closed_by_server(causes()).unwrap_or_else(|| protocol_message(&root_cause))),
         },
     }
+}
+
+/// Returns true if an HTTP proxy has refused to open a tunnel.
+pub fn is_refused_tunnel(error: &reqwest::Error) -> bool {
+    Peer::is_refused_tunnel(&root_cause(error))
+}
+
+/// Returns the message of the innermost cause of an error.
+fn root_cause(error: &reqwest::Error) -> String {
+    causes(error).last().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 /// Returns the resource of this host that is used up, if the hop failed for that reason. `source` is the local address
@@ -54,7 +65,9 @@ pub fn shortage(
 pub fn is_refusal(error: &reqwest::Error, timestamps: &Timestamps, peer: &Peer) -> bool {
     match io_error_kind(error) {
         Some(kind) => net_errors::is_refusal(kind),
-        None => causes(error).last().is_some_and(|root| peer.proxy_refusal(&root.to_string(), timestamps).is_some()),
+        None => {
+            causes(error).last().is_some_and(|root| peer.proxy_refusal(&root.to_string(), None, timestamps).is_some())
+        }
     }
 }
 

@@ -41,6 +41,8 @@ pub struct HttpEvidence {
     /// The kind of the hop's error, or `None` if the hop has not failed.
     pub error: Option<&'static str>,
     pub timestamps: Timestamps,
+    /// The answer of a proxy that has refused a tunnel, escaped, in at most 200 bytes.
+    pub proxy_answer: Option<String>,
     pub response_head: Option<ResponseHead>,
     /// The number of bytes of the response's body that have arrived, after decompression.
     pub received_bytes: u64,
@@ -104,6 +106,7 @@ impl HttpEvidence {
             phase: Phase::Send,
             error: None,
             timestamps: Timestamps::default(),
+            proxy_answer: None,
             response_head: None,
             received_bytes: 0,
             body_excerpt: Vec::new(),
@@ -186,6 +189,7 @@ impl HttpEvidence {
             peer: remote_address
                 .map_or_else(|| format!("{}:{}", peer.connect_host, peer.connect_port), |address| address.to_string()),
             proxy: peer.port_behind_proxy.is_some(),
+            proxy_answer: self.proxy_answer.clone(),
             reused: response_head.is_some() && timestamps.is_connection_reused(),
             protocol: response_head.as_ref().map(|head| format!("HTTP/{}", head.version)),
         }
@@ -225,6 +229,7 @@ mod tests {
             phase: Phase::Dns,
             error: Some("dns"),
             timestamps: Timestamps::default(),
+            proxy_answer: None,
             response_head: None,
             received_bytes: 0,
             body_excerpt: Vec::new(),

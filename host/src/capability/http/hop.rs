@@ -1,6 +1,7 @@
 //! One hop of an exchange: a request, its response, and their span and evidence.
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,7 +20,9 @@ use crate::capability::http::exchange::Exchange;
 use crate::capability::http::format::{
     absolute_location, header_bytes, header_lines, header_memory, version_name, without_credentials,
 };
+use crate::capability::http::peer::Peer;
 use crate::capability::http::phase::{HopTimeline, Phase, PhaseTimeouts};
+use crate::capability::http::proxy_answer::RefusedTunnel;
 use crate::capability::http::request_body::RequestBody;
 use crate::capability::http::response::Response;
 use crate::capability::http::response_body::{BodyDecoding, BodyError, receive};
@@ -40,6 +43,8 @@ pub struct Hop {
     head_received: Option<Instant>,
     /// The time at which the whole response had arrived.
     response_received: Option<Instant>,
+    /// The time at which the hop had failed, if something was found out about the failure after it.
+    failed: Option<Instant>,
     evidence: Box<HttpEvidence>,
     /// True if there is no connection because the server or a proxy refused it.
     pub is_refused: bool,
@@ -68,6 +73,7 @@ impl Hop {
             attempts: Attempts::new(&exchange.transport, exchange.peer_filter(), Arc::clone(&exchange.opening)),
             head_received: None,
             response_received: None,
+            failed: None,
             evidence: Box::new(HttpEvidence::new(exchange)),
             is_refused: false,
             is_cert_error: false,
@@ -95,6 +101,12 @@ impl Hop {
             result = self.send(exchange).await?;
         }
         let head_received = Instant::now();
+        if let Err(error) = &result
+            && error::is_refused_tunnel(error)
+        {
+            self.failed = Some(head_received);
+            self.evidence.proxy_answer = self.ask_proxy(exchange).await;
+        }
         let timestamps = self.attempts.timestamps();
         let mut response = result.map_err(|error| self.send_error(&error, exchange))?;
         self.head_received = Some(head_received);
@@ -262,13 +274,27 @@ impl Hop {
         if let Some(refusal) = &timestamps.refusal {
             return Error::Denied(refusal.message_for(exchange.context.probe.built_in));
         }
-        match error::from_reqwest(error, &timestamps, peer) {
+        match error::from_reqwest(error, &timestamps, peer, self.evidence.proxy_answer.as_deref()) {
             // Servers that do not speak HTTP/2 often close the connection without sending anything.
             Error::Protocol(why) if exchange.transport.http_version == Some(HttpVersion::Http2) => {
                 Error::Protocol(format!("{why} (the request requires HTTP/2)"))
             }
             error => error,
         }
+    }
+
+    /// Asks a proxy without TLS why it has refused a tunnel. Returns `None` if it does not say so.
+    async fn ask_proxy(&self, exchange: &Exchange) -> Option<String> {
+        let Peer { host, connect_port, port_behind_proxy, .. } = &self.evidence.peer;
+        let proxy = exchange.transport.proxy.as_ref()?.url();
+        let ip = *self.evidence.peer.ip_addresses(&self.attempts.timestamps()).first()?;
+        let tunnel = RefusedTunnel {
+            proxy,
+            address: SocketAddr::new(ip, *connect_port),
+            source: exchange.transport.source_address,
+            target: format!("{host}:{}", (*port_behind_proxy)?),
+        };
+        if proxy.scheme() == "http" { tunnel.ask_again(&exchange.context.session.quota).await } else { None }
     }
 
     /// Ends the attempt if an error means that a resource of this host is used up.
@@ -287,7 +313,7 @@ impl Hop {
         if let Err(exceeded) = self.check_host(error, exchange) {
             return exceeded.into();
         }
-        error::from_reqwest(error, &self.attempts.timestamps(), &self.evidence.peer)
+        error::from_reqwest(error, &self.attempts.timestamps(), &self.evidence.peer, None)
     }
 
     /// Returns the error for a hop that ends now because of `timeout`. It names the current phase.
@@ -302,7 +328,7 @@ impl Hop {
     pub fn close(mut self, exchange: &Exchange, error: Option<&Error>) -> Phase {
         let recorder = &exchange.context.run.recorder;
         let timestamps = self.attempts.timestamps();
-        let ended = self.response_received.unwrap_or_else(Instant::now);
+        let ended = self.response_received.or(self.failed).unwrap_or_else(Instant::now);
         let timeline =
             HopTimeline { started: self.started, timestamps: &timestamps, head_received: self.head_received, ended };
         let phases = timeline.phases();

@@ -24,19 +24,27 @@ impl Peer {
         if timestamps.names.is_empty() { self.connect_host.clone() } else { timestamps.names.join(" and ") }
     }
 
+    /// Returns true if `cause`, the innermost error of an attempt to connect, is the refusal of an HTTP proxy to open a tunnel.
+    pub fn is_refused_tunnel(cause: &str) -> bool {
+        matches!(cause, "tunnel error: unsuccessful" | "tunnel error: proxy authorization required")
+    }
+
     /// Returns a message for a person if `cause`, the innermost error of an attempt to connect, is a refusal by a
-    /// proxy.
-    pub fn proxy_refusal(&self, cause: &str, timestamps: &Timestamps) -> Option<String> {
+    /// proxy. `answer` is what it answers when it is asked again, if that is known.
+    pub fn proxy_refusal(&self, cause: &str, answer: Option<&str>, timestamps: &Timestamps) -> Option<String> {
+        let answer = answer.map(|answer| format!(": it answers `{answer}`")).unwrap_or_default();
         let (proxy, port) = (self.addresses(timestamps), self.port_behind_proxy?);
         let reason = cause.strip_prefix("tunnel error: ").or_else(|| cause.strip_prefix("SOCKS error: "))?;
         Some(match reason {
-            "proxy authorization required" => format!("{proxy} requires valid credentials: authorization required"),
+            "proxy authorization required" => {
+                format!("{proxy} requires valid credentials: authorization required{answer}")
+            }
             "credentials not accepted" => format!("{proxy} requires valid credentials: authorization failed"),
             // hyper-util reports this if the proxy accepts none of the offered methods of authentication.
             "server does not support user/pass authentication" => {
                 format!("{proxy} does not support a user name and password")
             }
-            "unsuccessful" => format!("{proxy} did not connect to {}:{port}", self.host),
+            "unsuccessful" => format!("{proxy} did not connect to {}:{port}{answer}", self.host),
             reason => format!("{proxy} did not connect to {}:{port}: {reason}", self.host),
         })
     }

@@ -69,6 +69,11 @@ impl ProxyUrl {
         self.0.scheme() != "socks5"
     }
 
+    /// Returns the URL, which may contain credentials.
+    pub fn url(&self) -> &Url {
+        &self.0
+    }
+
     /// Returns the proxy for all requests of a client, with its credentials.
     ///
     /// # Errors
