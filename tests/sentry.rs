@@ -75,9 +75,9 @@ fn a_real_receiver_gets_every_run() {
         errors.iter().find(same).expect("the error is on the run's trace")
     };
     let (down, broken) = (of(&runs[1]), of(&runs[2]));
-    assert_eq!(down["fingerprint"], json!(["probe-failed", "probes.http", "Down", "status"]));
+    assert_eq!(down["fingerprint"], json!(["probe-failed", "probes.http", "Down", "status", "status"]));
     assert_eq!(broken["fingerprint"], json!(["probe-broken", "sentry-broken", "Broken", "trap"]));
-    assert_eq!(down["exception"]["values"][0]["value"], "expected status 200, got 500");
+    assert_eq!(down["exception"]["values"][0]["value"], "Down: expected status 200, got 500");
     assert_eq!(down["tags"]["c"], "p");
     assert!(
         down.to_string().contains("\"200\"") && down.to_string().contains("\"500\""),

@@ -7,25 +7,25 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use self::group_tracker::GroupTracker;
 use self::offline_detector::{Cause, OfflineDetector};
 use self::outage_tracker::OutageTracker;
-use self::reason_tracker::ReasonTracker;
 use crate::run::{Outcome, Run};
 
+mod group_tracker;
 mod offline_detector;
 mod outage_tracker;
-mod reason_tracker;
 mod types;
 
 pub use types::{
-    AssessedRun, Assessment, ConnectivityChange, Decision, ErrorAction, HeldErrors, OfflineFinding, Recovery,
+    AssessedRun, Assessment, ConnectivityChange, Decision, ErrorAction, Grouping, HeldErrors, OfflineFinding, Recovery,
     SilentHost,
 };
 
 /// Assesses the runs of all probes, in the order in which they end.
 pub struct Assessor {
     outages: OutageTracker,
-    reasons: ReasonTracker,
+    groups: GroupTracker,
     detector: OfflineDetector,
 }
 
@@ -35,7 +35,7 @@ impl Assessor {
     pub fn new(built_in_probes: usize) -> Self {
         Self {
             outages: OutageTracker::default(),
-            reasons: ReasonTracker::default(),
+            groups: GroupTracker::default(),
             detector: OfflineDetector::new(built_in_probes),
         }
     }
@@ -63,7 +63,10 @@ impl Assessor {
             recovery,
             error,
             is_offline: cause == Cause::OwnNetwork,
-            is_grouped_by_reason: !is_error || self.reasons.record(&run),
+            grouping: match &run.outcome {
+                Outcome::Failed(failure) if is_error => self.groups.record(&run.probe, failure),
+                _ => Grouping::Reason,
+            },
         };
         let assessed = Arc::new(AssessedRun { run, assessment });
         match error {

@@ -297,6 +297,22 @@ impl Outcome {
     }
 }
 
+impl Failure {
+    /// Returns the subjects of the failed checks by which the failure is grouped with others: each once, in alphabetical
+    /// order, at most ten, and of each at most 200 bytes. Empty if the failure is not about checks.
+    pub fn subjects(&self) -> Vec<&str> {
+        const MAX_SUBJECTS: usize = 10;
+        const MAX_SUBJECT_BYTES: usize = 200;
+        let subjects = self.mismatches.iter().map(|mismatch| mismatch.subject.as_str());
+        let mut subjects: Vec<_> =
+            subjects.map(|subject| &subject[..subject.floor_char_boundary(MAX_SUBJECT_BYTES)]).collect();
+        subjects.sort_unstable();
+        subjects.dedup();
+        subjects.truncate(MAX_SUBJECTS);
+        subjects
+    }
+}
+
 impl FaultKind {
     /// Returns the name of the kind, which is used where a failure has its [`reason`](Failure::reason). For a limit, it
     /// is the limit's key. These names differ from the serialised ones.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use sentrynet::assessment::{AssessedRun, Assessment, ErrorAction, Recovery};
+use sentrynet::assessment::{AssessedRun, Assessment, ErrorAction, Grouping, Recovery};
 use sentrynet::run::evidence::Exchange;
 use sentrynet::run::{Failure, Fault, FaultKind, Frame, Identity, Level, LogLine, Mismatch, Outage, Outcome, Run};
 use sentrynet::trace::{HostContact, Span, SpanId, Status, Trace, TraceId, Value};
@@ -188,7 +188,7 @@ fn assessed(run: Run, runs: Option<u32>) -> AssessedRun {
     let error = (!run.outcome.passed()).then_some(ErrorAction::Report);
     AssessedRun {
         run,
-        assessment: Assessment { outage, recovery, error, is_offline: false, is_grouped_by_reason: true },
+        assessment: Assessment { outage, recovery, error, is_offline: false, grouping: Grouping::Checks },
     }
 }
 

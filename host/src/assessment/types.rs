@@ -28,10 +28,8 @@ pub struct Assessment {
     pub error: Option<ErrorAction>,
     /// True if the run failed because this host has no network. The failure then says nothing about the target.
     pub is_offline: bool,
-    /// True if the run's error is grouped with errors of the same reason. False if it is grouped with all errors of the
-    /// probe whose reasons are not words, or came after the first 20: a component chooses its reasons, and could raise a
-    /// new alarm with each run.
-    pub is_grouped_by_reason: bool,
+    /// The errors that the run's error is grouped with. [`Grouping::Reason`] if it is no error, or broken.
+    pub grouping: Grouping,
 }
 
 /// The action for the error of a run.
@@ -43,6 +41,19 @@ pub enum ErrorAction {
     Hold,
     /// Do not report the error: this host has no network, and nothing is known about the target.
     Suppress,
+}
+
+/// The errors of a probe that an error is grouped with, into one Issue. A component chooses its reasons and subjects, and
+/// could raise a new alarm with each run: the number of groups is bounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grouping {
+    /// Errors with the same reason and the same [subjects](crate::run::Failure::subjects) of failed checks.
+    Checks,
+    /// Errors with the same reason: those that are not about checks, and those whose subjects came after the first 20
+    /// different ones of a third-party probe, or the first 200 of a built-in one.
+    Reason,
+    /// All errors of the probe whose reasons are not words, or came after the first 20.
+    Other,
 }
 
 /// The end of an outage.

@@ -116,7 +116,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::assessment::Recovery;
+    use crate::assessment::{Grouping, Recovery};
     use crate::config::{Monitor, MonitorSubject, Sample, Sentry};
     use crate::sink::fixtures;
     use crate::trace::{SpanId, Status, TraceId};
@@ -206,10 +206,10 @@ mod tests {
         assert_ne!(event["event_id"], transaction["event_id"]);
         assert_eq!(event["contexts"]["trace"]["trace_id"], transaction["contexts"]["trace"]["trace_id"]);
         assert_eq!(event["contexts"]["trace"]["span_id"], transaction["spans"][0]["span_id"]);
-        assert_eq!(event["fingerprint"], serde_json::json!(["probe-failed", "probes.http", "api health", "status"]));
+        assert_eq!(event["fingerprint"], json!(["probe-failed", "probes.http", "api health", "status", "$.version", "status"]));
         assert_eq!(event["exception"]["values"][0]["type"], "status");
-        let value =
-            r#"answered 503 instead of 2xx: status: expected 2xx, got 503; $.version: expected "1.2", got nothing"#;
+        let value = "api health: answered 503 instead of 2xx: status: expected 2xx, got 503; \
+                     $.version: expected \"1.2\", got nothing";
         assert_eq!(event["exception"]["values"][0]["value"], value);
         assert_eq!(event["contexts"]["check"]["mismatches"][1]["actual"], "nothing");
         assert_eq!(event["tags"], transaction["tags"]);
@@ -220,13 +220,15 @@ mod tests {
     }
 
     #[test]
-    fn an_error_that_its_reason_does_not_group_is_one_of_others() {
+    fn an_error_beyond_the_bounds_of_groups_is_grouped_by_its_reason_or_one_of_others() {
         let run = fixtures::failed();
-        let assessment = Assessment { is_grouped_by_reason: false, ..fixtures::assessment(&run) };
-        let [_, _, event] = parse_envelope(&assessed(&run, &assessment)[1]);
-        assert_eq!(event["fingerprint"], json!(["probe-failed", "probes.http", "api health", "other"]));
-        assert_eq!(event["exception"]["values"][0]["type"], "other");
-        assert_eq!(event["tags"]["reason"], "status");
+        for (grouping, expected) in [(Grouping::Reason, "status"), (Grouping::Other, "other")] {
+            let assessment = Assessment { grouping, ..fixtures::assessment(&run) };
+            let [_, _, event] = parse_envelope(&assessed(&run, &assessment)[1]);
+            assert_eq!(event["fingerprint"], json!(["probe-failed", "probes.http", "api health", expected]));
+            assert_eq!(event["exception"]["values"][0]["type"], expected);
+            assert_eq!(event["tags"]["reason"], "status");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::exception::{Values, exception};
 use super::limits::{DetailLevel, MAX_CONTEXT_BYTES, MAX_TAG_CHARS, truncate};
 use super::span::{SpanData, SpanFields};
 use super::tags::Tags;
-use crate::assessment::Assessment;
+use crate::assessment::{Assessment, Grouping};
 use crate::propagation::EventDefaults;
 use crate::run::{self, Outcome, Run};
 use crate::sink::sentry::json_writer::ObjectWriter;
@@ -31,7 +31,7 @@ pub fn write_event(
     /// its reason. The tag `reason` has the reason itself.
     const OTHER: &str = "other";
     let (reason, message) = run.outcome.why().unwrap_or_default();
-    let reason = if assessment.is_grouped_by_reason { reason } else { OTHER };
+    let reason = if assessment.grouping == Grouping::Other { OTHER } else { reason };
     let (class, r#type) = match &run.outcome {
         Outcome::Broken(_) => ("probe-broken", format!("Broken: {reason}").into()),
         // The type of an exception must not be empty.
@@ -45,9 +45,15 @@ pub fn write_event(
     write_common_of_run(payload, event_id, run, &Tags::new(run), event_defaults);
     payload.text("level", "error");
     // Contains nothing that differs from run to run, so that Sentry groups all errors of an outage into one issue.
-    let fingerprint = [class, &run.probe.probe, &run.probe.title, reason];
-    payload.value("fingerprint", &fingerprint.map(|part| truncate(part, MAX_TAG_CHARS)));
-    let value = exception_value(&run.outcome, message);
+    let subjects = match &run.outcome {
+        Outcome::Failed(failure) if assessment.grouping == Grouping::Checks => failure.subjects(),
+        _ => Vec::new(),
+    };
+    let fingerprint = [class, &run.probe.probe, &run.probe.title, reason].into_iter().chain(subjects);
+    let fingerprint: Vec<_> = fingerprint.map(|part| truncate(part, MAX_TAG_CHARS)).collect();
+    payload.value("fingerprint", &fingerprint);
+    let title = truncate(&run.probe.title, MAX_TAG_CHARS);
+    let value = format!("{title}: {}", exception_value(&run.outcome, message));
     payload.value("exception", &exception(r#type, &value, true, backtrace, detail));
     payload.option("request", Request::new(run).as_ref());
     payload.object("contexts", |contexts| {
@@ -106,8 +112,8 @@ fn outage(assessment: &Assessment) -> Option<Outage> {
     Some(Outage { began: rfc3339(began), runs, lasted: rounded_seconds(lasted) })
 }
 
-/// Returns the value of the exception, which is the subtitle of the issue: the message and, if there are several
-/// mismatches, the first five of these. A single mismatch is not added, since the message already contains it.
+/// Returns the value of the exception without the probe's title. Sentry titles the issue with the type and the value. It
+/// is the message and, if there are several mismatches, the first five of these. A single mismatch is not added, since the message already contains it.
 fn exception_value<'a>(outcome: &'a Outcome, message: &'a str) -> Cow<'a, str> {
     /// The maximum number of mismatches in the value. Further mismatches are in the context `check`.
     const MAX_LISTED: usize = 5;
