@@ -83,7 +83,7 @@ pub mod trace;
 // Text that is safe to print.
 pub mod printable;
 // Times as text.
-mod time_format;
+pub mod time_format;
 // Whether a file has changed.
 mod file_version;
 // Files that no other user can have written.

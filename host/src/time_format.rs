@@ -1,33 +1,79 @@
-//! Formats times as text, always in UTC, since the host and its targets may be in different time zones.
+//! Formats times as text: in UTC for programs, since the host and its targets may be in different time zones, and in the
+//! zone of this host for a person.
 
+use std::sync::LazyLock;
 use std::time::SystemTime;
 
-use time::OffsetDateTime;
-use time::format_description::StaticFormatDescription;
-use time::macros::format_description;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ZonedDateTime};
+
+/// The time zone of this host: that of the environment variable `TZ`, else of `/etc/localtime`, else UTC. It is read
+/// once.
+static LOCAL: LazyLock<Zone> = LazyLock::new(|| Zone(TimeZone::try_system().unwrap_or(TimeZone::UTC)));
+
+/// A time zone.
+#[derive(Debug, Clone)]
+pub struct Zone(TimeZone);
+
+impl Zone {
+    /// Returns the time zone of this host.
+    pub fn local() -> &'static Self {
+        &LOCAL
+    }
+
+    /// Returns UTC.
+    pub fn utc() -> Self {
+        Self(TimeZone::UTC)
+    }
+
+    /// Formats the time of day with its offset from UTC: `23:45:01+01:00`, or `22:45:01Z` in UTC.
+    pub fn time_of_day(&self, time: SystemTime) -> String {
+        let time = self.at(time);
+        format!("{}{}", time.strftime("%H:%M:%S"), offset(&time))
+    }
+
+    /// Formats the date with the day of the week: `2026-11-23 Monday`.
+    pub fn date(&self, time: SystemTime) -> String {
+        self.at(time).strftime("%Y-%m-%d %A").to_string()
+    }
+
+    /// Returns the name of the zone: `Europe/Berlin`, or the abbreviation that it has at this time if it has no name.
+    pub fn name(&self, time: SystemTime) -> String {
+        let name = self.0.iana_name().map(str::to_owned);
+        name.unwrap_or_else(|| self.at(time).strftime("%Z").to_string())
+    }
+
+    /// Formats a time per RFC 3339 with microseconds: `2026-11-23T23:45:01.000250+01:00`.
+    pub fn rfc3339(&self, time: SystemTime) -> String {
+        let time = self.at(time);
+        format!("{}{}", time.strftime("%Y-%m-%dT%H:%M:%S%.6f"), offset(&time))
+    }
+
+    fn at(&self, time: SystemTime) -> ZonedDateTime {
+        timestamp(time).to_zoned_datetime(self.0.clone())
+    }
+}
 
 /// Formats a time per RFC 3339 in UTC, with microseconds: `2026-11-23T22:45:01.000250Z`.
 pub fn rfc3339(time: SystemTime) -> String {
-    const FORMAT: StaticFormatDescription =
-        format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
-    format_utc(time.into(), FORMAT)
+    timestamp(time).strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
 }
 
 /// Formats UNIX seconds per RFC 3339 in UTC: `2026-11-23T22:45:01Z`. Returns the plain number of seconds if the year
-/// is beyond the range of the `time` crate (±9999).
+/// is beyond the range of `jiff` (±9999).
 pub fn rfc3339_seconds(seconds: i64) -> String {
-    const FORMAT: StaticFormatDescription = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
-    OffsetDateTime::from_unix_timestamp(seconds).map_or_else(|_| seconds.to_string(), |time| format_utc(time, FORMAT))
+    let time = Timestamp::from_second(seconds);
+    time.map_or_else(|_| seconds.to_string(), |time| time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
-/// Formats the time of day in UTC: `22:45:01`.
-pub fn time_of_day(time: SystemTime) -> String {
-    const FORMAT: StaticFormatDescription = format_description!("[hour]:[minute]:[second]");
-    format_utc(time.into(), FORMAT)
+/// Returns a time of the clock. A clock that is set beyond the year 9999 counts as 1970.
+fn timestamp(time: SystemTime) -> Timestamp {
+    Timestamp::try_from(time).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-fn format_utc(time: OffsetDateTime, format: StaticFormatDescription) -> String {
-    time.format(format).expect("a UTC date and time has every component that the formats name")
+/// Returns the offset from UTC: `+01:00`, or `Z` for UTC.
+fn offset(time: &ZonedDateTime) -> String {
+    if time.offset().is_zero() { "Z".to_owned() } else { time.strftime("%:z").to_string() }
 }
 
 #[cfg(test)]
@@ -40,8 +86,27 @@ mod tests {
     fn times_are_formatted() {
         let at = SystemTime::UNIX_EPOCH + Duration::new(1_795_473_901, 250_999);
         assert_eq!(rfc3339(at), "2026-11-23T22:45:01.000250Z");
-        assert_eq!(time_of_day(at), "22:45:01");
         assert_eq!(rfc3339_seconds(1_795_473_901), "2026-11-23T22:45:01Z");
         assert_eq!(rfc3339_seconds(i64::MAX), i64::MAX.to_string());
+    }
+
+    #[test]
+    fn local_times_have_the_offset_of_their_zone() {
+        #[track_caller]
+        fn check(zone: &str, seconds: u64, expected: &[&str; 4]) {
+            let zone = Zone(TimeZone::posix(zone).unwrap());
+            let at = SystemTime::UNIX_EPOCH + Duration::new(seconds, 250_999);
+            let formatted = [zone.date(at), zone.time_of_day(at), zone.name(at), zone.rfc3339(at)];
+            assert_eq!(formatted, expected.map(str::to_owned));
+        }
+        const BERLIN: &str = "CET-1CEST,M3.5.0,M10.5.0/3";
+        let summer = ["2026-07-15 Wednesday", "00:30:00+02:00", "CEST", "2026-07-15T00:30:00.000250+02:00"];
+        check(BERLIN, 1_784_068_200, &summer);
+        let winter = ["2026-11-23 Monday", "23:45:01+01:00", "CET", "2026-11-23T23:45:01.000250+01:00"];
+        check(BERLIN, 1_795_473_901, &winter);
+        let india = ["2026-11-24 Tuesday", "04:15:01+05:30", "IST", "2026-11-24T04:15:01.000250+05:30"];
+        check("IST-5:30", 1_795_473_901, &india);
+        let utc = ["2026-11-23 Monday", "22:45:01Z", "UTC", "2026-11-23T22:45:01.000250Z"];
+        check("UTC0", 1_795_473_901, &utc);
     }
 }

@@ -1,15 +1,16 @@
 //! The format of an event of the log: one line, as text or as JSON.
 
 use std::fmt::{self, Debug, Write};
+use std::time::SystemTime;
 
 use anstyle::{AnsiColor, Style};
 use sentrynet::printable::{Form, StyledText, cut, excerpt};
 use sentrynet::redaction::LateRedactor;
+use sentrynet::time_format::{Zone, rfc3339};
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
@@ -62,10 +63,10 @@ pub fn text_line(level: Level, message: &str) -> StyledText {
     line
 }
 
-/// Returns the time and the level.
+/// Returns the local time with its offset from UTC, and the level.
 fn start_of_line(level: Level) -> StyledText {
     let mut line = StyledText::new();
-    line.push_styled(DIM, &timestamp());
+    line.push_styled(DIM, &Zone::local().rfc3339(SystemTime::now()));
     line.push(" ");
     line.push_styled(level_style(level), &format!("{level:>5}"));
     line
@@ -73,18 +74,10 @@ fn start_of_line(level: Level) -> StyledText {
 
 const DIM: Style = Style::new().dimmed();
 
-/// Returns the current time in UTC, in the format of all lines of the log (RFC 3339).
-fn timestamp() -> String {
-    let mut timestamp = String::new();
-    // Writing to a String cannot fail.
-    _ = SystemTime.format_time(&mut Writer::new(&mut timestamp));
-    timestamp
-}
-
-/// Returns a line of the JSON log, without the line break. The fields come after the message.
+/// Returns a line of the JSON log, without the line break. Its time is in UTC. The fields come after the message.
 pub fn json_line(level: Level, message: &str, fields: Vec<(&'static str, FieldValue)>) -> String {
     let mut line = Map::new();
-    line.insert("timestamp".to_owned(), timestamp().into());
+    line.insert("timestamp".to_owned(), rfc3339(SystemTime::now()).into());
     line.insert("level".to_owned(), level.as_str().into());
     line.insert("message".to_owned(), cut_for_json(message).into());
     for (name, value) in fields {

@@ -12,11 +12,15 @@ use anstream::{AutoStream, ColorChoice};
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
+use self::date_line::DateLine;
 use super::Sink;
 use super::json::run_to_json;
 use crate::assessment::AssessedRun;
 use crate::printable::{Form, StyledText};
+use crate::time_format::Zone;
 
+mod answer;
+mod date_line;
 mod format;
 mod options;
 mod text;
@@ -94,12 +98,19 @@ fn write_messages(
     options: ConsoleOptions,
     not_shown: &AtomicU64,
 ) {
+    let zone = Zone::local();
+    let mut date = DateLine::default();
     while let Ok(first) = inbox.recv() {
         let (mut json, mut text, mut flushes) = (String::new(), StyledText::new(), Vec::new());
         for message in iter::once(first).chain(inbox.try_iter().take(MAX_RUNS_PER_WRITE)) {
             match message {
                 Message::Show(run) if options.json => json.push_str(&format!("{}\n", run_to_json(&run))),
-                Message::Show(run) => text.append(&format::format_run(&run, &options)),
+                Message::Show(run) => {
+                    if options.is_continuous {
+                        date.write_if_changed(run.run.trace.started, zone, &mut text);
+                    }
+                    text.append(&format::format_run(&run, &options, zone));
+                }
                 Message::Flush(done) => flushes.push(done),
             }
         }

@@ -15,6 +15,20 @@ pub fn decode(body: &[u8], content_type: Option<&str>) -> String {
     charset(body, content_type).decode(body).0.into_owned()
 }
 
+/// Decodes the beginning of a body, of which `body` may be a part, as [`decode`] does. A character that is cut off at the
+/// end is left out. Returns `None` for UTF-8.
+pub fn decode_beginning(body: &[u8], content_type: Option<&str>, is_cut: bool) -> Option<String> {
+    let charset = Encoding::for_bom(body).map_or_else(|| charset(body, content_type), |(charset, _)| charset);
+    if charset == UTF_8 {
+        return None;
+    }
+    let mut text = charset.decode(body).0.into_owned();
+    if is_cut && text.ends_with(char::REPLACEMENT_CHARACTER) {
+        text.pop();
+    }
+    Some(text)
+}
+
 /// Returns the charset of a body. A byte order mark, which has precedence, is left to the decoder.
 fn charset(body: &[u8], content_type: Option<&str>) -> &'static Encoding {
     let content_type = content_type.unwrap_or_default();
@@ -77,6 +91,19 @@ mod tests {
     #[track_caller]
     fn check(content_type: &str, body: &[u8], expected: &str) {
         assert_eq!(decode(body, Some(content_type).filter(|text| !text.is_empty())), expected, "{content_type}");
+    }
+
+    #[test]
+    fn the_beginning_of_a_body_has_whole_characters() {
+        let check = |content_type, body: &[u8], is_cut, expected: Option<&str>| {
+            assert_eq!(decode_beginning(body, Some(content_type), is_cut).as_deref(), expected, "{content_type}");
+        };
+        check("text/plain; charset=iso-8859-1", b"21 \xb0C", false, Some("21 °C"));
+        check("text/plain; charset=shift_jis", b"\x93\xfa\x93", true, Some("日"));
+        check("text/plain; charset=shift_jis", b"\x93\xfa\x93", false, Some("日\u{fffd}"));
+        check("text/plain", b"\xff\xfea\0", false, Some("a"));
+        check("text/plain", "21 °C".as_bytes(), false, None);
+        check("text/plain; charset=iso-8859-1", "\u{feff}°".as_bytes(), false, None);
     }
 
     #[test]

@@ -7,12 +7,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, USER_AGENT};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
 use reqwest::{Method, StatusCode};
 use url::Url;
 
 use crate::capability::evidence::ExchangeEvidence;
 use crate::capability::http::certificate;
+use crate::capability::http::charset;
 use crate::capability::http::exchange::Exchange;
 use crate::capability::http::format::{header_lines, header_memory, without_secrets};
 use crate::capability::http::peer::Peer;
@@ -158,8 +159,21 @@ impl HttpEvidence {
             response: self.response_head.as_ref().map(|ResponseHead { status, headers, .. }| Response {
                 status: status.as_u16(),
                 headers: header_lines(headers).into_iter().take(MAX_ENTRIES).collect(),
-                body: Excerpt::new(&self.body_excerpt, self.received_bytes),
+                body: self.body(headers),
             }),
+        }
+    }
+
+    /// Returns the beginning of the response's body, as text where it is text in the charset of the response.
+    fn body(&self, headers: &HeaderMap) -> Excerpt {
+        let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let is_cut = self.received_bytes > self.body_excerpt.len() as u64;
+        match charset::decode_beginning(&self.body_excerpt, content_type, is_cut) {
+            Some(text) => {
+                let end = text.floor_char_boundary(Excerpt::MAX_BYTES);
+                Excerpt::new(&text.as_bytes()[..end], self.received_bytes)
+            }
+            None => Excerpt::new(&self.body_excerpt, self.received_bytes),
         }
     }
 

@@ -4,24 +4,31 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 
+use super::answer::write_answer;
 use super::options::ConsoleOptions;
 use super::text::{format_duration, truncate, wrap};
 use super::waterfall::waterfall;
 use crate::assessment::{AssessedRun, Assessment};
 use crate::printable::{StyledText, escape};
 use crate::run::{Level, Mismatch, Outcome, Run};
-use crate::time_format::time_of_day;
+use crate::time_format::Zone;
 
-/// Returns the lines of a run.
-pub fn format_run(AssessedRun { run, assessment }: &AssessedRun, options: &ConsoleOptions) -> StyledText {
+/// Returns the lines of a run. `zone` is the time zone of its time of day.
+pub fn format_run(
+    AssessedRun { run, assessment }: &AssessedRun,
+    options: &ConsoleOptions,
+    zone: &Zone,
+) -> StyledText {
     // With fewer columns, nothing can be aligned.
     let width = options.width.max(40);
     let mut text = StyledText::new();
-    write_heading(run, assessment, options.is_continuous, width, &mut text);
+    let time = options.is_continuous.then(|| zone.time_of_day(run.trace.started));
+    write_heading(run, assessment, time.as_deref(), width, &mut text);
     match &run.outcome {
         Outcome::Passed => {}
         Outcome::PassedAfterRetry(failure) | Outcome::Failed(failure) => {
-            for Mismatch { subject, expected, actual } in failure.mismatches.iter().take(MAX_ITEMS) {
+            let mismatches = failure.mismatches.iter().filter(|mismatch| !says(&failure.message, mismatch));
+            for Mismatch { subject, expected, actual } in mismatches.take(MAX_ITEMS) {
                 write_indented(
                     &format!("{subject}: expected {expected}, got {actual}"),
                     Style::new(),
@@ -38,6 +45,7 @@ pub fn format_run(AssessedRun { run, assessment }: &AssessedRun, options: &Conso
             }
         }
     }
+    write_answer(run.evidence.as_ref(), width, &mut text);
     if options.all_waterfalls || !run.outcome.passed() {
         text.append(&waterfall(&run.trace, width));
         for line in &run.log {
@@ -56,9 +64,25 @@ const MAX_LINES_PER_ITEM: usize = 8;
 /// The lateness above which it is shown.
 const LATE_AFTER: Duration = Duration::from_millis(100);
 
+/// Returns true if a message has the expected and the actual value of a mismatch, so that the mismatch would repeat it.
+fn says(message: &str, Mismatch { expected, actual, .. }: &Mismatch) -> bool {
+    [expected, actual].into_iter().all(|value| has_words(message, value))
+}
+
+/// Returns true if a text has these words, and not as parts of longer words.
+fn has_words(text: &str, words: &str) -> bool {
+    let is_word = |c: char| c.is_alphanumeric();
+    !words.is_empty()
+        && text.match_indices(words).any(|(start, _)| {
+            let (before, after) = (&text[..start], &text[start + words.len()..]);
+            !(before.ends_with(is_word) && words.starts_with(is_word))
+                && !(after.starts_with(is_word) && words.ends_with(is_word))
+        })
+}
+
 /// Writes the first line, such as `✗ failed     482 ms  api health  status: answered 503 instead of 2xx`. If the reason
 /// and the message do not fit into it, they follow on lines of their own.
-fn write_heading(run: &Run, assessment: &Assessment, has_time: bool, width: usize, into: &mut StyledText) {
+fn write_heading(run: &Run, assessment: &Assessment, time: Option<&str>, width: usize, into: &mut StyledText) {
     let (mark, color) = match run.outcome {
         Outcome::Passed => ('✓', AnsiColor::Green),
         Outcome::PassedAfterRetry(_) => ('✓', AnsiColor::Yellow),
@@ -66,8 +90,8 @@ fn write_heading(run: &Run, assessment: &Assessment, has_time: bool, width: usiz
         Outcome::Broken(_) => ('!', AnsiColor::Yellow),
     };
     let (color, bold) = (color.on_default(), Style::new().bold());
-    if has_time {
-        into.push_styled(DIM, &time_of_day(run.trace.started));
+    if let Some(time) = time {
+        into.push_styled(DIM, time);
         into.push(" ");
     }
     let outcome = run.outcome.as_str();
@@ -79,7 +103,7 @@ fn write_heading(run: &Run, assessment: &Assessment, has_time: bool, width: usiz
     let recovery = ended.map(|outage| format!("  (down for {})", format_duration(outage.lasted))).unwrap_or_default();
     let duration = format_duration(run.trace.duration());
     let other_chars =
-        if has_time { 9 } else { 0 } + 2 + outcome.len() + 2 + 9 + 2 + char_count(&delays) + char_count(&recovery);
+        time.map_or(0, |time| char_count(time) + 1) + 2 + outcome.len() + 2 + 9 + 2 + char_count(&delays) + char_count(&recovery);
     let title = truncate(&escape(&run.probe.title), width.saturating_sub(other_chars));
     into.push_styled(color, &format!("{mark} {outcome}"));
     into.push(&format!("  {duration:>9}  "));
@@ -138,7 +162,7 @@ mod tests {
     }
 
     fn plain_assessed(run: &AssessedRun, options: ConsoleOptions) -> String {
-        format_run(run, &options).to_plain()
+        format_run(run, &options, &Zone::utc()).to_plain()
     }
 
     const OPTIONS: ConsoleOptions =
@@ -150,7 +174,7 @@ mod tests {
         let mut late = fixtures::passed();
         late.lateness = Duration::from_millis(340);
         let with_time = plain(&late, ConsoleOptions { is_continuous: true, ..OPTIONS });
-        assert_eq!(with_time, "22:45:01 ✓ passed     482 ms  example.org  (340 ms late)\n");
+        assert_eq!(with_time, "22:45:01Z ✓ passed     482 ms  example.org  (340 ms late)\n");
         late.skipped = 3;
         assert_eq!(plain(&late, OPTIONS), "✓ passed     482 ms  example.org  (340 ms late, 3 skipped)\n");
         late.lateness = LATE_AFTER;
@@ -175,8 +199,9 @@ mod tests {
         let failed = plain(&fixtures::failed(), OPTIONS);
         let lines: Vec<_> = failed.lines().collect();
         assert_eq!(lines[0], "✗ failed     482 ms  api health  (340 ms late)  status: answered 503 instead of 2xx");
-        assert_eq!(lines[1], "    status: expected 2xx, got 503");
-        assert_eq!(lines[2], "    $.version: expected \"1.2\", got nothing");
+        // The message has the other mismatch already.
+        assert_eq!(lines[1], "    $.version: expected \"1.2\", got nothing");
+        assert!(lines[2].starts_with("    probes.http "), "{failed}");
         assert_eq!(lines.last(), Some(&"    480 ms warn: answer was short"));
         let broken = plain(&fixtures::broken(), OPTIONS);
         assert!(broken.starts_with("! broken     482 ms  checkout  trap: the probe trapped: integer divide by zero\n"));
@@ -185,6 +210,39 @@ mod tests {
         let expected = "✓ passed-after-retry     482 ms  api health  (340 ms late)  \
                         attempt 2 passed, the first failed, status: answered 503 instead of 2xx\n";
         assert!(retried.starts_with(expected), "{retried}");
+    }
+
+    #[test]
+    fn a_mismatch_that_the_message_has_is_not_repeated() {
+        let check = |message: &str, expected: &str, actual: &str, is_said: bool| {
+            let [subject, expected, actual] = ["x", expected, actual].map(str::to_owned);
+            assert_eq!(says(message, &Mismatch { subject, expected, actual }), is_said, "{message}");
+        };
+        check("expected status 200, got 503", "200", "503", true);
+        check("$.a: expected \"up\", got \"down\"", "\"up\"", "\"down\"", true);
+        check("the command ended with status 10", "0", "10", false);
+        check("the command ended with status 3", "0", "3", false);
+        check("got 5030, expected 200", "200", "503", false);
+        check("it is down", "", "down", false);
+    }
+
+    #[test]
+    fn the_answer_is_shown_between_the_mismatches_and_the_waterfall() {
+        let mut run = fixtures::failed();
+        run.evidence = serde_json::from_value(serde_json::json!({ "http": {
+            "method": "GET", "url": "https://example.org/health", "query": [], "headers": [], "redirects": [],
+            "connection": { "phase": "receive", "peer": "93.184.216.34:443" },
+            "response": {
+                "status": 503, "headers": [["content-type", "text/plain"]], "body": { "size": 9, "text": "try later" },
+            },
+        }}))
+        .unwrap();
+        let text = plain(&run, ConsoleOptions { width: 80, ..OPTIONS });
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[2], "    $.version: expected \"1.2\", got nothing");
+        assert_eq!(lines[3], "    GET https://example.org/health answered 503 with text/plain, 9 bytes:");
+        assert_eq!(lines[4], "      try later");
+        assert!(lines[5].starts_with("    probes.http "), "{text}");
     }
 
     #[test]
@@ -210,10 +268,10 @@ mod tests {
         if let Outcome::Failed(failure) = &mut run.outcome {
             failure.reason = hostile_text.to_owned();
             failure.message = hostile_text.to_owned();
-            failure.mismatches[0].actual = hostile_text.to_owned();
+            failure.mismatches[0].actual = format!("{hostile_text}!");
         }
         let text = plain(&run, OPTIONS);
         assert!(!text.chars().any(|char| char.is_control() && char != '\n' || char == '\u{202e}'), "{text:?}");
-        assert!(text.contains("got \\u{1b}[2Jx\\r\\n\\u{202e}\n"), "{text}");
+        assert!(text.contains("got \\u{1b}[2Jx\\r\\n\\u{202e}!\n"), "{text}");
     }
 }

@@ -7,8 +7,8 @@ pub struct ConsoleOptions {
     pub json: bool,
     /// True for the waterfall of every run, false for those of runs that did not pass.
     pub all_waterfalls: bool,
-    /// True if the host runs until it is stopped. Each run then begins with the time of day, and runs that end at about
-    /// the same time are written together.
+    /// True if the host runs until it is stopped. Each run then begins with the local time of day, a line with the date
+    /// comes before the first run of each day, and runs that end at about the same time are written together.
     pub is_continuous: bool,
     /// The maximum number of characters of a line.
     pub width: usize,
