@@ -124,7 +124,7 @@ fn the_chain_example_passes() {
 fn the_checks_example_passes() {
     let certificates = create_certificates("checks", &["localhost"]);
     let (tls, plain) = (free_port(), free_port());
-    let catalogue = r#"{"state": "up", "items": [{"sku": "teapot", "price": 12.5}, {"sku": "cup", "price": 3.5}],
+    let catalogue = r#"{"state": "up", "items": [{"sku": "teapot", "price": 12.5}, {"sku": "cup", "price": 3.5, "stock": 7}],
         "currency": "EUR", "owner": {"id": 7, "name": "Ada"}, "updated": "2026-01-02", "version": 3}"#;
     let shop = format!("https://localhost:{tls}");
     let servers = server_block(tls, Some(&certificates), &{

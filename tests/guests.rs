@@ -30,6 +30,9 @@ pub struct Guest {
 pub const PASSES: Guest =
     Guest { imports: "", define: "", describe: "i32.const 64", check: "i32.const 0", run: "i32.const 0" };
 
+/// The version of the contract, as its files have it.
+pub const CURRENT: &str = "@0.1.1;";
+
 /// Imports of functions of the contract, by interface.
 pub const LOG: &str = r#"(import "sentrynet:probe/log@0.1.0" "write" (func $write (param i32 i32 i32)))"#;
 pub const SPAN: &str = r#"(import "sentrynet:probe/span@0.1.0" "[constructor]span" (func $span (param i32 i32 i32 i32) (result i32)))
@@ -94,7 +97,9 @@ impl Guest {
               (func $check (export "sentrynet:probe/prober@VERSION#check") (param i32 i32) (result i32) {check})
               (func $run (export "sentrynet:probe/prober@VERSION#run") (param i32 i32) (result i32) {run}))"#
         );
-        let mut module = wat::parse_str(text.replace("VERSION", &version.to_string())).expect("the guest is WAT");
+        // Imports are written with the first version, and become those of the contract that the guest is built for.
+        let text = text.replace("VERSION", &version.to_string()).replace("@0.1.0\"", &format!("@{version}\""));
+        let mut module = wat::parse_str(text).expect("the guest is WAT");
         embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
             .expect("the world can be embedded");
         module
@@ -132,7 +137,7 @@ impl Guest {
 
     /// Writes the guest for another version of the contract.
     pub fn write_for_version(&self, name: &str, version: &str) -> PathBuf {
-        self.write_for_edited_contract(name, &|text| text.replace("@0.1.0", &format!("@{version}")))
+        self.write_for_edited_contract(name, &|text| text.replace(CURRENT, &format!("@{version};")))
     }
 
     /// Writes the guest for a contract that `edit` derives from the current one.

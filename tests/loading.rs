@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::guests::{Guest, HTTP, LOG, PASSES, write_wasm};
+use crate::guests::{CURRENT, Guest, HTTP, LOG, PASSES, write_wasm};
 use crate::support::{run_command, run_once, sentrynet};
 
 mod background;
@@ -136,11 +136,14 @@ fn a_core_module_may_call_a_c_library() {
 
 #[test]
 fn only_compatible_versions_of_the_contract_are_accepted() {
-    assert_accepted(&PASSES.write_for_version("next", "0.1.1"));
+    let log = r#"(import "sentrynet:probe/log@0.1.0" "write" (func $write (param i32 i32 i32)))"#;
+    assert_accepted(&PASSES.write_for_version("older", "0.1.0"));
+    assert_accepted(&Guest { imports: log, ..PASSES }.write_for_version("older-log", "0.1.0"));
+    assert_accepted(&PASSES.write_for_version("next", "0.1.2"));
     assert_accepted(&PASSES.write_for_version("newer", "0.1.3"));
     let log = r#"(import "sentrynet:probe/log@0.1.3" "write" (func $write (param i32 i32 i32)))"#;
     assert_accepted(&Guest { imports: log, ..PASSES }.write_for_version("newer-log", "0.1.3"));
-    let other = "is built for version 0.2.0 of the contract, this host implements 0.1.0: build the probe with";
+    let other = "is built for version 0.2.0 of the contract, this host implements 0.1.1: build the probe with";
     assert_refused(&PASSES.write_for_version("later", "0.2.0"), other);
     let candidate = "is built for version 0.1.0-rc.1 of the contract";
     assert_refused(&PASSES.write_for_version("candidate", "0.1.0-rc.1"), candidate);
@@ -148,7 +151,7 @@ fn only_compatible_versions_of_the_contract_are_accepted() {
 
 #[test]
 fn imports_of_a_newer_contract_are_named() {
-    let newer = |text: String| text.replace("@0.1.0", "@0.1.3");
+    let newer = |text: String| text.replace(CURRENT, "@0.1.3;");
     let function = r#"(import "sentrynet:probe/log@0.1.3" "flush" (func $flush))"#;
     let with_function = |text: String| newer(text).replace("interface log {", "interface log {\n  flush: func();");
     assert_refused(
@@ -162,7 +165,7 @@ fn imports_of_a_newer_contract_are_named() {
     };
     assert_refused(
         &Guest { imports: interface, ..PASSES }.write_for_edited_contract("asks", &with_interface),
-        "it imports `sentrynet:probe/dns@0.1.3`, which is not in version 0.1.0 of the contract",
+        "it imports `sentrynet:probe/dns@0.1.3`, which is not in version 0.1.1 of the contract",
     );
 }
 

@@ -43,4 +43,5 @@ mod templates;
 mod terminal;
 mod tls;
 mod tracing;
+mod warnings;
 mod wasi;

@@ -16,6 +16,7 @@ use crate::support::{CommandOutput, empty_folder, eventually, run_command, sentr
 
 mod bounds;
 mod hostile_guest;
+mod output;
 
 use hostile_guest::{Ending, FAILS, wat_text};
 

@@ -10,22 +10,25 @@ use std::time::Instant;
 use self::group_tracker::GroupTracker;
 use self::offline_detector::{Cause, OfflineDetector};
 use self::outage_tracker::OutageTracker;
+use self::warning_tracker::WarningTracker;
 use crate::run::{Outcome, Run};
 
 mod group_tracker;
 mod offline_detector;
 mod outage_tracker;
 mod types;
+mod warning_tracker;
 
 pub use types::{
     AssessedRun, Assessment, ConnectivityChange, Decision, ErrorAction, Grouping, HeldErrors, OfflineFinding, Recovery,
-    SilentHost,
+    SilentHost, WarningAssessment,
 };
 
 /// Assesses the runs of all probes, in the order in which they end.
 pub struct Assessor {
     outages: OutageTracker,
     groups: GroupTracker,
+    warnings: WarningTracker,
     detector: OfflineDetector,
 }
 
@@ -36,6 +39,7 @@ impl Assessor {
         Self {
             outages: OutageTracker::default(),
             groups: GroupTracker::default(),
+            warnings: WarningTracker::default(),
             detector: OfflineDetector::new(built_in_probes),
         }
     }
@@ -58,15 +62,17 @@ impl Assessor {
             .filter(|_| is_long && run.outcome.passed())
             .map(|ended| if ended.is_reported { Recovery::Reported } else { Recovery::Unreported });
         let error = is_error.then(|| self.detector.action(cause));
+        let is_offline = cause == Cause::OwnNetwork;
         let assessment = Assessment {
             outage: recorded.map(|recorded| recorded.outage),
             recovery,
             error,
-            is_offline: cause == Cause::OwnNetwork,
+            is_offline,
             grouping: match &run.outcome {
                 Outcome::Failed(failure) if is_error => self.groups.record(&run.probe, failure),
                 _ => Grouping::Reason,
             },
+            warnings: if is_offline { WarningTracker::ignore(&run) } else { self.warnings.record(&run, now) },
         };
         let assessed = Arc::new(AssessedRun { run, assessment });
         match error {

@@ -24,6 +24,7 @@ pub mod cpu_clock;
 pub mod evidence;
 pub mod file_calls;
 pub mod grant;
+pub mod guest_failure;
 mod happy_eyeballs;
 pub mod host_lookup;
 pub mod http;
@@ -45,6 +46,7 @@ mod span_ops;
 pub mod ssh;
 mod text;
 mod timeout;
+mod warning;
 pub mod wasi;
 
 /// Adds all capabilities to `linker`. A component gets those that it imports.

@@ -19,6 +19,9 @@ pub struct Run {
     pub probe: Arc<Identity>,
     /// The outcome of the last attempt.
     pub outcome: Outcome,
+    /// The warnings of the last attempt: what is wrong with the target, and does not make the run fail. At most 20,
+    /// with 256 KiB of text together.
+    pub warnings: Vec<Failure>,
     /// The spans of all attempts, and the hosts that the run tried to reach.
     pub trace: Trace,
     /// The time from the run's due time to its start.
@@ -30,8 +33,8 @@ pub struct Run {
     pub attempts: u32,
     /// The failures of the attempts before the last one, oldest first; empty if there was one attempt.
     pub earlier: Vec<Failure>,
-    /// The exchange that the failure or fault of the last attempt is most likely about. `None` if that attempt passed
-    /// or made no exchange.
+    /// The exchange that the failure, the fault or the warnings of the last attempt are most likely about. `None` if
+    /// that attempt passed without warnings or made no exchange.
     pub evidence: Option<evidence::Exchange>,
     /// The tags that the guest set during the last attempt, in addition to those of the configuration. At most 50, with
     /// names and values of at most 200 bytes.
@@ -92,7 +95,7 @@ pub enum Outcome {
     Broken(Fault),
 }
 
-/// The reason why the target counts as down.
+/// The reason why the target counts as down; or, among the warnings of a run, what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// The kind of failure, by which outages are grouped: a short, stable word of low cardinality (`dns`, `status`,
@@ -298,8 +301,8 @@ impl Outcome {
 }
 
 impl Failure {
-    /// Returns the subjects of the failed checks by which the failure is grouped with others: each once, in alphabetical
-    /// order, at most ten, and of each at most 200 bytes. Empty if the failure is not about checks.
+    /// Returns the subjects of the failed checks by which the failure is grouped with others: each once, in
+    /// alphabetical order, at most ten, and of each at most 200 bytes. Empty if the failure is not about checks.
     pub fn subjects(&self) -> Vec<&str> {
         const MAX_SUBJECTS: usize = 10;
         const MAX_SUBJECT_BYTES: usize = 200;

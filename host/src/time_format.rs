@@ -1,5 +1,5 @@
-//! Formats times as text: in UTC for programs, since the host and its targets may be in different time zones, and in the
-//! zone of this host for a person.
+//! Formats times as text: in UTC for programs, since the host and its targets may be in different time zones, and in
+//! the zone of this host for a person.
 
 use std::sync::LazyLock;
 use std::time::SystemTime;

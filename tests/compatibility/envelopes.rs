@@ -88,12 +88,12 @@ fn contents_of(received: &ReceivedEnvelope) -> Value {
     json!({ "header": header, "item": item_header, "payload": payload })
 }
 
-/// Compares all output about a run: the transaction, the error event if the run is an error, the check-in, and the
-/// JSON.
+/// Compares all output about a run: the transaction, the event if the run is an error or has a warning, the check-in,
+/// and the JSON.
 #[track_caller]
 fn compare_output(name: &str, run: AssessedRun) {
     compare_json(&format!("json-{name}.json"), &run_to_json(&run));
-    let is_error = run.assessment.is_error();
+    let is_error = run.assessment.is_error() || run.assessment.has_due_warning();
     let received = envelopes_of(run, "");
     let kinds: Vec<_> = received.iter().map(ReceivedEnvelope::item_type).collect();
     let expected: &[&str] = if is_error { &["check_in", "event", "transaction"] } else { &["check_in", "transaction"] };
@@ -112,6 +112,11 @@ fn compare_output(name: &str, run: AssessedRun) {
 #[test]
 fn a_run_that_passed() {
     compare_output("passed", runs::passed());
+}
+
+#[test]
+fn a_run_that_passed_with_a_warning() {
+    compare_output("passed-with-warning", runs::passed_with_warning());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use sentrynet::assessment::{AssessedRun, Assessment, ErrorAction, Grouping, Recovery};
+use sentrynet::assessment::{AssessedRun, Assessment, ErrorAction, Grouping, Recovery, WarningAssessment};
 use sentrynet::run::evidence::Exchange;
 use sentrynet::run::{Failure, Fault, FaultKind, Frame, Identity, Level, LogLine, Mismatch, Outage, Outcome, Run};
 use sentrynet::trace::{HostContact, Span, SpanId, Status, Trace, TraceId, Value};
@@ -30,6 +30,15 @@ pub fn passed() -> AssessedRun {
         .map(|(at, level)| LogLine { at: Duration::from_millis(at), level, message: level.as_str().to_owned() })
         .collect();
     assessed(run, None)
+}
+
+/// A run that passed with a warning, which is due.
+pub fn passed_with_warning() -> AssessedRun {
+    let mut run = run(8, "Certificate", Outcome::Passed, Status::Ok);
+    run.warnings = vec![failure()];
+    let mut assessed = assessed(run, None);
+    assessed.assessment.warnings = vec![WarningAssessment { grouping: Grouping::Checks, is_due: true }];
+    assessed
 }
 
 /// A run that passed at the second attempt, after an outage of three runs.
@@ -186,10 +195,8 @@ fn assessed(run: Run, runs: Option<u32>) -> AssessedRun {
     let outage = runs.map(|runs| Outage { began, runs, lasted });
     let recovery = outage.filter(|_| run.outcome.passed()).map(|_| Recovery::Reported);
     let error = (!run.outcome.passed()).then_some(ErrorAction::Report);
-    AssessedRun {
-        run,
-        assessment: Assessment { outage, recovery, error, is_offline: false, grouping: Grouping::Checks },
-    }
+    let (is_offline, grouping) = (false, Grouping::Checks);
+    AssessedRun { run, assessment: Assessment { outage, recovery, error, is_offline, grouping, warnings: Vec::new() } }
 }
 
 /// Turns the second span into the span of an attempt.
@@ -232,6 +239,7 @@ fn run(id: u8, title: &str, outcome: Outcome, status: Status) -> Run {
             voting_hosts: [format!("shop-{id}.example")].into(),
         }),
         outcome,
+        warnings: Vec::new(),
         trace: Trace {
             id: TraceId([id; 16]),
             started: SystemTime::UNIX_EPOCH + Duration::from_micros(1_795_473_901_250_000),

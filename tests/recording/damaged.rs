@@ -82,7 +82,7 @@ fn an_incomplete_or_invalid_recording_is_reported() {
         "is of version 2 of its format",
     );
     run.assert_replay_ends(
-        &run.text.replace(r#""contract":"0.1.0""#, r#""contract":"0.9.0""#),
+        &run.text.replace(r#""contract":"0.1.1""#, r#""contract":"0.9.0""#),
         2,
         "for version 0.9.0 of the contract",
     );

@@ -1,7 +1,7 @@
 // A probe of DNS records: checks the records of a name at one DNS server. The contract in ../wit has the exports of a
 // probe, and all interfaces that it can import.
 
-import { Span, setData } from 'sentrynet:probe/span@0.1.0';
+import { Span, setData } from 'sentrynet:probe/span@0.1.1';
 import { Connection, ConnectionError } from './connection.js';
 import { Malformed, RCODES, TYPES, canonicalValue, decodeResponse, encodeQuery, labels } from './message.js';
 

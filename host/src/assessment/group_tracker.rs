@@ -24,13 +24,13 @@ struct Groups {
 const MAX_REASONS: usize = 20;
 /// The number of different groups of failed checks of a third-party probe.
 const MAX_CHECK_GROUPS: usize = 20;
-/// The number of different groups of failed checks of a built-in probe. The subjects are those of its configuration, but
-/// any of them can fail together.
+/// The number of different groups of failed checks of a built-in probe. The subjects are those of its configuration,
+/// but any of them can fail together.
 const MAX_CHECK_GROUPS_OF_BUILT_IN: usize = 200;
 
 impl GroupTracker {
-    /// Records a failure of a probe, or a warning, and returns what groups it. A reason has to be a word, and one of the
-    /// first [`MAX_REASONS`] of the probe.
+    /// Records a failure of a probe, or a warning, and returns what groups it. A reason has to be a word, and one of
+    /// the first [`MAX_REASONS`] of the probe.
     pub fn record(&mut self, probe: &Arc<Identity>, failure: &Failure) -> Grouping {
         if !is_word(&failure.reason) {
             return Grouping::Other;

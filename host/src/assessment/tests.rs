@@ -25,7 +25,7 @@ fn assess(failures_before_error: u32, outcomes: &[Outcome]) -> (SystemTime, Vec<
         run.trace.started = started + minutes;
         let (assessed, decision) = assessor.assess(run, now + minutes);
         assert!(decision.is_none(), "{decision:?}");
-        assessed.assessment
+        assessed.assessment.clone()
     });
     (started, assessments.collect())
 }

@@ -16,7 +16,7 @@ pub struct AssessedRun {
 }
 
 /// The meaning of a run in the context of earlier runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assessment {
     /// The outage that the run is part of or has ended, however short. `None` for a broken run, which says nothing
     /// about the target.
@@ -30,6 +30,18 @@ pub struct Assessment {
     pub is_offline: bool,
     /// The errors that the run's error is grouped with. [`Grouping::Reason`] if it is no error, or broken.
     pub grouping: Grouping,
+    /// The assessment of each of the run's warnings, in their order.
+    pub warnings: Vec<WarningAssessment>,
+}
+
+/// The meaning of a warning in the context of earlier runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WarningAssessment {
+    /// The warnings that the warning is grouped with.
+    pub grouping: Grouping,
+    /// True if the warning is to be reported: it has lasted for `failures_before_error` runs, and was not reported
+    /// since it began, or a day ago.
+    pub is_due: bool,
 }
 
 /// The action for the error of a run.
@@ -43,8 +55,8 @@ pub enum ErrorAction {
     Suppress,
 }
 
-/// The errors of a probe that an error is grouped with, into one Issue. A component chooses its reasons and subjects, and
-/// could raise a new alarm with each run: the number of groups is bounded.
+/// The errors of a probe that an error is grouped with, into one Issue. A component chooses its reasons and subjects,
+/// and could raise a new alarm with each run: the number of groups is bounded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grouping {
     /// Errors with the same reason and the same [subjects](crate::run::Failure::subjects) of failed checks.
@@ -125,6 +137,11 @@ pub struct SilentHost {
 }
 
 impl Assessment {
+    /// Returns true if a warning of the run is to be reported.
+    pub fn has_due_warning(&self) -> bool {
+        self.warnings.iter().any(|warning| warning.is_due)
+    }
+
     /// Returns true if the run is an error, whichever action its error has.
     pub fn is_error(&self) -> bool {
         self.error.is_some()

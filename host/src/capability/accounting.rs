@@ -19,6 +19,8 @@ pub struct Accounting {
     pub table_elements: Growth,
     /// Bytes of text that the guest may still put on spans.
     span_text_left: usize,
+    /// Bytes of text that the guest's warnings may still have.
+    warning_text_left: usize,
 }
 
 /// The size and the last growth of all memories of a guest together, in bytes, or of all its tables, in elements.
@@ -35,6 +37,9 @@ impl Accounting {
     /// transactions.
     const MAX_SPAN_TEXT_BYTES: usize = 1 << 20;
 
+    /// The maximum bytes of text of all warnings of one attempt. They are kept until the run is reported.
+    const MAX_WARNING_TEXT_BYTES: usize = 256 << 10;
+
     /// Returns the accounting of an attempt that has used nothing yet.
     pub fn new(limits: Limits, reservation: Reservation, connections: Arc<RunConnections>) -> Self {
         Self {
@@ -43,13 +48,24 @@ impl Accounting {
             memory: Growth::default(),
             table_elements: Growth::default(),
             span_text_left: Self::MAX_SPAN_TEXT_BYTES,
+            warning_text_left: Self::MAX_WARNING_TEXT_BYTES,
         }
     }
 
     /// Counts bytes of text for a span. Returns false, and counts none, if fewer bytes are left for the attempt.
     pub fn take_span_text(&mut self, bytes: usize) -> bool {
-        let bytes_left = self.span_text_left.checked_sub(bytes);
-        self.span_text_left = bytes_left.unwrap_or(self.span_text_left);
-        bytes_left.is_some()
+        take(&mut self.span_text_left, bytes)
     }
+
+    /// Counts bytes of text for a warning. Returns false, and counts none, if fewer bytes are left for the attempt.
+    pub fn take_warning_text(&mut self, bytes: usize) -> bool {
+        take(&mut self.warning_text_left, bytes)
+    }
+}
+
+/// Takes bytes of those that are left. Returns false, and takes none, if there are fewer.
+fn take(left: &mut usize, bytes: usize) -> bool {
+    let rest = left.checked_sub(bytes);
+    *left = rest.unwrap_or(*left);
+    rest.is_some()
 }

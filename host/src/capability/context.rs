@@ -26,6 +26,7 @@ use crate::capability::shared_state::SharedState;
 use crate::capability::text::quotable;
 use crate::capability::wasi::Wasi;
 use crate::config::Limits;
+use crate::run::Failure;
 
 /// The state that a guest's calls share during one attempt of a run. It is made for the attempt and dropped with it.
 pub struct Context {
@@ -35,6 +36,10 @@ pub struct Context {
     pub accounting: Accounting,
     /// Tags that the guest has set on the run.
     pub tags: BTreeMap<String, String>,
+    /// Warnings that the guest has reported about the target. At most 20.
+    pub run_warnings: Vec<Failure>,
+    /// True once a warning was left out.
+    pub(in crate::capability) has_dropped_warning: bool,
     /// True once the guest has set a tag or an attribute whose name is the host's.
     pub(in crate::capability) has_set_reserved: bool,
     /// Warnings about the settings, for the operator, each with a JSON pointer to the setting. At most 20.
@@ -84,6 +89,8 @@ impl Context {
             run,
             accounting,
             tags: BTreeMap::new(),
+            run_warnings: Vec::new(),
+            has_dropped_warning: false,
             has_set_reserved: false,
             warnings: Vec::new(),
             deadline,
@@ -98,6 +105,11 @@ impl Context {
             openings,
             wasi: None,
         }
+    }
+
+    /// Returns true while the component checks settings or describes itself. A replay is a run, although nothing is sent.
+    pub(in crate::capability) fn is_outside_of_runs(&self) -> bool {
+        !self.probe.may_send && !self.run.record_replay.is_replay()
     }
 
     /// Returns the path of a file that the probe's settings name, relative to the configuration's folder.

@@ -17,7 +17,7 @@ impl Host for Context {
             GuestLevel::Error => Level::Error,
         };
         // While settings are checked, there is no run whose log could have the line.
-        if !self.probe.may_send && level == Level::Warn && self.probe.policy.grants.check_log().is_ok() {
+        if self.is_outside_of_runs() && level == Level::Warn && self.probe.policy.grants.check_log().is_ok() {
             self.push_warning("/probe".to_owned(), truncate(message, MAX_WARNING_BYTES));
             return Ok(());
         }

@@ -86,12 +86,15 @@ macro_rules! files {
 const NAME: &str = "json-health";
 
 /// The contract between probes and the host.
-const WIT: Files = files!("wit": "http.wit", "log.wit", "span.wit", "ssh.wit", "types.wit", "world.wit");
+const WIT: Files = files!("wit":
+    "http.wit", "log.wit", "span.wit", "ssh.wit", "types.wit", "warning.wit", "world.wit",
+);
 
 /// The crate that probes in Rust are written with.
 const SDK: Files = files!("guest":
     "manifest.toml" as "Cargo.toml", "src/adapter.rs", "src/error.rs", "src/http.rs", "src/lib.rs", "src/log.rs",
-    "src/mock.rs", "src/mock/host.rs", "src/mock/secrets.rs", "src/mock/tests.rs", "src/seconds.rs", "src/settings.rs", "src/size.rs", "src/span.rs", "src/ssh.rs",
+    "src/mock.rs", "src/mock/host.rs", "src/mock/secrets.rs", "src/mock/tests.rs", "src/seconds.rs",
+    "src/settings.rs", "src/size.rs", "src/span.rs", "src/ssh.rs", "src/warning.rs",
 );
 
 /// The bindings of the contract for C. The build script of this crate generates them with wit-bindgen, so that nothing

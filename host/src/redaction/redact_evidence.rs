@@ -51,7 +51,8 @@ pub fn redact_credentials(run: &mut Run) {
         Some(Exchange::Tcp(tcp)) => redact_excerpt(&mut tcp.received),
         Some(Exchange::Dns(_)) | None => {}
     }
-    run.outcome.failure_mut().into_iter().chain(&mut run.earlier).for_each(redact_failure_credentials);
+    let failures = run.outcome.failure_mut().into_iter().chain(&mut run.earlier).chain(&mut run.warnings);
+    failures.for_each(redact_failure_credentials);
     run.log.iter_mut().for_each(|line| redact_sentence(&mut line.message));
 }
 

@@ -16,7 +16,8 @@ use crate::run::{Failure, Frame, Identity, Outcome, Run};
 use crate::trace::{Span, Value};
 
 impl Secrets {
-    /// Redacts all texts of a run. If the run did not pass, redacts the credentials of its targets too.
+    /// Redacts all texts of a run. If the run did not pass, or has warnings, redacts the credentials of its targets
+    /// too.
     ///
     /// `earlier` are the exchanges over which the attempts before the last one failed. The identity of the probe,
     /// which all its runs share, is not changed: [`Secrets::redact_identity`] redacts it.
@@ -28,7 +29,7 @@ impl Secrets {
         for command in run.trace.spans.iter_mut().filter(|span| span.op == "ssh.exec") {
             redact_evidence::redact_sentence(&mut command.description);
         }
-        if run.outcome == Outcome::Passed {
+        if run.outcome == Outcome::Passed && run.warnings.is_empty() {
             return;
         }
         // The run reports all attempts, and each may have received other credentials.
@@ -71,7 +72,7 @@ impl Secrets {
                 fault.backtrace.iter_mut().for_each(|frame| self.redact_frame(frame));
             }
         }
-        run.earlier.iter_mut().for_each(|failure| self.redact_failure(failure));
+        run.earlier.iter_mut().chain(&mut run.warnings).for_each(|failure| self.redact_failure(failure));
         if let Some(exchange) = &mut run.evidence {
             redact_evidence::for_each_text(exchange, |text| self.redact_in_place(text));
         }

@@ -40,7 +40,7 @@ impl RunSize {
                 }
             }
         }
-        run.earlier.iter().for_each(|failure| size.add_failure(failure));
+        run.earlier.iter().chain(&run.warnings).for_each(|failure| size.add_failure(failure));
         run.log.iter().for_each(|line| size.add(&line.message));
         run.tags.iter().for_each(|(key, value)| [key, value].into_iter().for_each(|text| size.add(text)));
         let total = Cell::new(size);

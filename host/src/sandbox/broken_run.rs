@@ -23,6 +23,7 @@ pub fn broken_run(identity: &Arc<Identity>, fault: Fault, due: Instant, secrets:
         skipped: 0,
         attempts: 1,
         earlier: Vec::new(),
+        warnings: Vec::new(),
         evidence: None,
         tags: BTreeMap::new(),
         log: Vec::new(),
@@ -36,6 +37,7 @@ pub fn broken_run(identity: &Arc<Identity>, fault: Fault, due: Instant, secrets:
 pub fn discard_report(run: &mut Run, fault: Fault) {
     run.outcome = Outcome::Broken(fault);
     run.earlier.clear();
+    run.warnings.clear();
     run.evidence = None;
     run.tags.clear();
     run.log.clear();
@@ -76,6 +78,8 @@ mod tests {
         run.trace.spans[0].description = "s3same".to_owned();
         run.trace.spans.push(crate::trace::Span { parent: Some(0), description: "s3same".to_owned(), ..root });
         run.tags.insert("s3same".to_owned(), "s3same".to_owned());
+        let message = "s3same".to_owned();
+        run.warnings.push(crate::run::Failure { reason: String::new(), message, mismatches: Vec::new() });
         let at = run.lateness;
         run.log.push(LogLine { at, level: Level::Info, message: "s3same".to_owned() });
         let kind = FaultKind::Limit(LimitKind::Cpu);

@@ -5,4 +5,4 @@ pub const PACKAGE: &str = "sentrynet:probe/";
 /// The interface that a probe exports, without its version.
 pub const PROBER: &str = "sentrynet:probe/prober";
 /// The version of the contract that this host implements.
-pub const CONTRACT_VERSION: &str = "0.1.0";
+pub const CONTRACT_VERSION: &str = "0.1.1";

@@ -98,6 +98,7 @@ fn contract_ability(name: &str, functions: &[String]) -> Option<Ability> {
         }
         "span" => ("add spans, data and tags to its runs", None),
         "log" => LOG_ABILITY,
+        "warning" => ("report warnings with its runs", None),
         "types" => NO_ABILITY,
         _ => return None,
     })
@@ -132,7 +133,7 @@ const NO_ABILITY: Ability = ("", None);
 
 /// Returns the part of a version that all compatible versions share: the major version, or `0.MINOR`, or `0.0.PATCH`. A
 /// pre-release is compatible only with itself.
-fn compat_version(version: &str) -> &str {
+pub fn compat_version(version: &str) -> &str {
     if version.contains('-') {
         return version;
     }
@@ -216,7 +217,7 @@ mod tests {
         let mut linker = wasmtime::component::Linker::<crate::capability::Context>::new(&wasmtime::Engine::default());
         crate::capability::link(&mut linker).unwrap();
         let listed = [
-            ("sentrynet:probe", CONTRACT_VERSION, "http ssh span log types"),
+            ("sentrynet:probe", CONTRACT_VERSION, "http ssh span log warning types"),
             ("wasi:sockets", "0.2.12", "tcp udp ip-name-lookup tcp-create-socket udp-create-socket network"),
             ("wasi:sockets", "0.2.12", "instance-network"),
             ("wasi:cli", "0.2.12", "stdout stderr environment exit stdin terminal-input terminal-output"),

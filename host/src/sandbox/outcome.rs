@@ -1,13 +1,10 @@
 //! Converts the results of attempts to outcomes, with bounds on the guest's text.
 
 use crate::capability::bindings::exports::sentrynet::probe::prober::Trouble;
-use crate::capability::bindings::sentrynet::probe::types::Failure as GuestFailure;
+use crate::capability::guest_failure::{MAX_TEXT_BYTES, bounded_failure};
 use crate::capability::truncate;
-use crate::run::{Failure, Fault, FaultKind, LimitKind, Mismatch, Outcome};
+use crate::run::{Fault, FaultKind, LimitKind, Outcome};
 use crate::trace::Status;
-
-/// The maximal length of one text of a guest, in bytes.
-const MAX_TEXT_BYTES: usize = 4096;
 
 /// Converts the value that a guest's `run` returned to an outcome.
 pub fn from_guest(returned: Result<(), Trouble>) -> Outcome {
@@ -42,20 +39,5 @@ pub fn span_status(outcome: &Outcome) -> Status {
             | FaultKind::Suspended
             | FaultKind::ReplayDiverged => Status::Aborted,
         },
-    }
-}
-
-fn bounded_failure(failure: GuestFailure) -> Failure {
-    const MAX_MISMATCHES: usize = 100;
-    const MAX_REASON_BYTES: usize = 64;
-    let mismatches = failure.mismatches.into_iter().take(MAX_MISMATCHES).map(|mismatch| Mismatch {
-        subject: truncate(mismatch.subject, MAX_TEXT_BYTES),
-        expected: truncate(mismatch.expected, MAX_TEXT_BYTES),
-        actual: truncate(mismatch.actual, MAX_TEXT_BYTES),
-    });
-    Failure {
-        reason: truncate(failure.reason, MAX_REASON_BYTES),
-        message: truncate(failure.message, MAX_TEXT_BYTES),
-        mismatches: mismatches.collect(),
     }
 }

@@ -15,7 +15,7 @@ use crate::config::{Limits, Retries};
 use crate::recording::{Component, Header, Recording};
 use crate::redaction::{Allowance, RunSize};
 use crate::run::evidence::Exchange;
-use crate::run::{Fault, FaultKind, Identity, Outcome, Run};
+use crate::run::{Failure, Fault, FaultKind, Identity, Outcome, Run};
 use crate::sandbox::backtrace::with_last_log_lines;
 use crate::sandbox::broken_run::{broken_run, discard_report, end_as_suspended};
 use crate::sandbox::contract::CONTRACT_VERSION;
@@ -55,6 +55,7 @@ const REDACTION_PRIORITY: Duration = Duration::from_millis(20);
 /// The result of one attempt.
 struct Attempt {
     outcome: Outcome,
+    warnings: Vec<Failure>,
     tags: BTreeMap<String, String>,
     evidence: Option<Exchange>,
 }
@@ -259,7 +260,7 @@ impl ProbeShared {
             attempts += 1;
             last = self.run_attempt(home, attempts, handles.without_evidence()).await;
         }
-        let Attempt { mut outcome, tags, evidence } = last;
+        let Attempt { mut outcome, warnings, tags, evidence } = last;
         if let (Outcome::Passed, Some(first)) = (&outcome, earlier.first()) {
             outcome = Outcome::PassedAfterRetry(first.clone());
         }
@@ -267,7 +268,8 @@ impl ProbeShared {
         record_replay.finish(&mut trace);
         let probe = Arc::clone(&self.context.identity);
         let log = log.take();
-        (Run { probe, outcome, trace, lateness, skipped: 0, attempts, earlier, evidence, tags, log }, exchanges)
+        let run = Run { probe, outcome, warnings, trace, lateness, skipped: 0, attempts, earlier, evidence, tags, log };
+        (run, exchanges)
     }
 
     /// Makes one attempt: one call of the guest's `run`, in a store of its own.
@@ -307,13 +309,15 @@ impl ProbeShared {
             }
         };
         record_replay.end_attempt(outcome.as_str(), fault.as_ref(), evidence);
+        let warnings = std::mem::take(&mut store.data_mut().run_warnings);
+        let has_passed = outcome.passed() && warnings.is_empty();
         let evidence =
-            if outcome.passed() { None } else { evidence.failed_exchange(recorder, span.unwrap_or(recorder.root())) };
+            if has_passed { None } else { evidence.failed_exchange(recorder, span.unwrap_or(recorder.root())) };
         if let Some(span) = span {
             recorder.set_status(span, span_status(&outcome));
             recorder.pop_through(span, Status::Cancelled);
         }
-        Attempt { outcome, tags: std::mem::take(&mut store.data_mut().tags), evidence }
+        Attempt { outcome, warnings, tags: std::mem::take(&mut store.data_mut().tags), evidence }
     }
 
     /// Returns the header of a run's recording.

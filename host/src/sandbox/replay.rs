@@ -17,12 +17,13 @@ use crate::sandbox::component_cache::{ComponentCache, DescribedComponent};
 use crate::sandbox::context_factory::{ContextFactory, deny_all};
 use crate::sandbox::contract::CONTRACT_VERSION;
 use crate::sandbox::cpu_estimate::CpuEstimate;
+use crate::sandbox::imports::compat_version;
 use crate::sandbox::probe::{Probe, ProbeShared};
 
 /// A reason why a recording cannot be replayed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    /// The recording was made for another version of the contract.
+    /// The recording was made for an incompatible version of the contract.
     #[error(
         "the recording was made for version {recorded} of the contract, this host implements {CONTRACT_VERSION}: \
          replay it with the host that wrote it, or record it anew"
@@ -52,7 +53,8 @@ pub async fn load(
     configured: Option<&Probe>,
 ) -> Result<Probe, ReplayError> {
     let header = &recording.header;
-    if header.contract != CONTRACT_VERSION {
+    // A compatible version has the same functions, or more or fewer of them: a replay reports calls that differ.
+    if compat_version(&header.contract) != compat_version(CONTRACT_VERSION) {
         return Err(ReplayError::OtherContract { recorded: header.contract.clone() });
     }
     let limits = check_header(header).map_err(ReplayError::Header)?;

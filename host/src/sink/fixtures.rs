@@ -28,6 +28,28 @@ pub fn failed() -> Run {
     run
 }
 
+/// Returns a run that passed with two warnings.
+pub fn warned() -> Run {
+    let warning = |subject: &str, values: &[(&str, &str)]| Failure {
+        reason: "assertion".to_owned(),
+        message: match values {
+            [(expected, actual)] => format!("{subject}: expected {expected}, got {actual}"),
+            several => format!("{} assertions do not hold", several.len()),
+        },
+        mismatches: values
+            .iter()
+            .map(|(expected, actual)| Mismatch {
+                subject: subject.to_owned(),
+                expected: (*expected).to_owned(),
+                actual: (*actual).to_owned(),
+            })
+            .collect(),
+    };
+    let days = warning("certificate days", &[("at least 14 days", "13 days")]);
+    let version = warning("$.version", &[("\"1.2\"", "3"), ("text", "3")]);
+    Run { warnings: vec![days, version], ..passed() }
+}
+
 /// Returns a run that passed after three runs that had failed, with its assessment.
 pub fn recovered() -> AssessedRun {
     let mut recovered = assessed(passed());
@@ -117,6 +139,7 @@ fn run(title: &str, outcome: Outcome, status: Status) -> Run {
             voting_hosts: ["example.org".to_owned()].into(),
         }),
         outcome,
+        warnings: Vec::new(),
         trace: Trace {
             id: TraceId([0xab; 16]),
             started: SystemTime::UNIX_EPOCH + Duration::from_micros(1_795_473_901_250_000),

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::milliseconds;
 use crate::assessment::AssessedRun;
-use crate::run::{Outcome, Run};
+use crate::run::{Failure, Mismatch, Outcome, Run};
 use crate::time_format::rfc3339;
 use crate::trace::{Span, Trace};
 
@@ -24,6 +24,7 @@ pub fn run_to_json(AssessedRun { run, assessment }: &AssessedRun) -> Value {
             "duration_ms": milliseconds(outage.lasted),
         })),
         "failure": failure_to_json(run),
+        "warnings": run.warnings.iter().map(warning_to_json).collect::<Vec<_>>(),
         "lateness_ms": milliseconds(run.lateness),
         "skipped": run.skipped,
         "trace_id": run.trace.id.to_string(),
@@ -49,14 +50,21 @@ fn failure_to_json(run: &Run) -> Value {
         "message": message,
         "expected": first.map(|mismatch| &mismatch.expected),
         "actual": first.map(|mismatch| &mismatch.actual),
-        "mismatches": mismatches.iter().map(|mismatch| json!({
-            "subject": mismatch.subject,
-            "expected": mismatch.expected,
-            "actual": mismatch.actual,
-        })).collect::<Vec<_>>(),
+        "mismatches": mismatches_to_json(mismatches),
         "backtrace": backtrace.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "evidence": run.evidence,
     })
+}
+
+fn warning_to_json(Failure { reason, message, mismatches }: &Failure) -> Value {
+    json!({ "reason": reason, "message": message, "mismatches": mismatches_to_json(mismatches) })
+}
+
+fn mismatches_to_json(mismatches: &[Mismatch]) -> Value {
+    let mismatches = mismatches.iter().map(
+        |Mismatch { subject, expected, actual }| json!({ "subject": subject, "expected": expected, "actual": actual }),
+    );
+    mismatches.collect()
 }
 
 fn span(trace: &Trace, span: &Span) -> Value {
@@ -83,7 +91,8 @@ mod tests {
         let keys: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(
             keys.join(" "),
-            "probe title tags started duration_ms outcome attempts outage failure lateness_ms skipped trace_id spans log"
+            "probe title tags started duration_ms outcome attempts outage failure warnings lateness_ms skipped \
+             trace_id spans log"
         );
         let keys: Vec<_> = json["spans"][1].as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(keys.join(" "), "span_id parent_span_id op description start_ms duration_ms status data");
@@ -110,9 +119,23 @@ mod tests {
     }
 
     #[test]
+    fn a_run_with_warnings_has_them_and_no_failure() {
+        let json = run_to_json(&fixtures::assessed(fixtures::warned()));
+        assert_eq!((&json["outcome"], &json["failure"]), (&json!("passed"), &Value::Null));
+        let expected = json!({
+            "reason": "assertion",
+            "message": "certificate days: expected at least 14 days, got 13 days",
+            "mismatches": [{ "subject": "certificate days", "expected": "at least 14 days", "actual": "13 days" }],
+        });
+        assert_eq!(json["warnings"][0], expected);
+        assert_eq!(json["warnings"].as_array().unwrap().len(), 2);
+    }
+
+    #[test]
     fn a_passed_run_has_no_failure_and_a_broken_one_has_its_fault() {
         let json = run_to_json(&fixtures::assessed(fixtures::passed()));
         assert_eq!((&json["failure"], &json["outage"]), (&Value::Null, &Value::Null));
+        assert_eq!(json["warnings"], json!([]));
         assert_eq!(run_to_json(&fixtures::recovered())["outage"]["duration_ms"], 125_400.0);
         let json = run_to_json(&fixtures::assessed(fixtures::broken()));
         assert_eq!(json["outcome"], "broken");

@@ -126,7 +126,7 @@ impl ChainStep {
     /// [`Step::run`].
     pub fn run(&mut self, keys: &Map<String, Value>, cookies: bool) -> Result<Map<String, Value>, Trouble> {
         self.fill_in(keys)?;
-        self.step.run(keys, cookies)
+        self.step.run(keys, cookies, &self.label())
     }
 
     /// Replaces the templates of the step by their values.

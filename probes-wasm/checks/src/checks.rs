@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::messages::{add_problem, child_pointer};
-use crate::{Mismatch, Predicate, Problem, Protocol, Subject};
+use crate::{Level, Mismatch, Predicate, Problem, Protocol, Subject};
 
 /// The values of one response that can be checked: of an HTTP response, or of an SSH server and a command.
 pub trait Observation {
@@ -15,6 +15,28 @@ pub trait Observation {
     /// # Errors
     /// Returns a sentence that says why it is not JSON.
     fn json(&self) -> Result<&Value, String>;
+}
+
+/// The checks that do not hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Evaluation {
+    /// Those of the level [`Level::Error`], in the order of the configuration.
+    pub errors: Vec<Mismatch>,
+    /// Those of the level [`Level::Warning`], in the order of the configuration.
+    pub warnings: Vec<Mismatch>,
+    /// The sentence of [`Observation::json`], if a JSONPath is checked with the level [`Level::Error`], the response is
+    /// not JSON, and no other check is an error.
+    pub not_json: Option<String>,
+}
+
+impl Evaluation {
+    /// Adds the mismatches of a check of this level.
+    pub fn extend(&mut self, level: Level, mismatches: impl IntoIterator<Item = Mismatch>) {
+        match level {
+            Level::Error => self.errors.extend(mismatches),
+            Level::Warning => self.warnings.extend(mismatches),
+        }
+    }
 }
 
 /// The parsed setting `checks`: subjects, and a predicate for each.
@@ -54,9 +76,23 @@ impl Checks {
         self.0.iter().any(|check| check.subject == *subject)
     }
 
+    /// Returns the level of the checks of this subject, the greatest of several, or `None` if there is none.
+    pub fn level_of(&self, subject: &Subject) -> Option<Level> {
+        self.greatest_level(|checked| checked == subject)
+    }
+
+    /// Returns the level of the checks of JSONPaths, the greatest of several, or `None` if there is none.
+    pub fn level_of_json(&self) -> Option<Level> {
+        self.greatest_level(|subject| matches!(subject, Subject::Json(_)))
+    }
+
+    fn greatest_level(&self, is_meant: impl Fn(&Subject) -> bool) -> Option<Level> {
+        self.0.iter().filter(|check| is_meant(&check.subject)).map(|check| check.predicate.level()).max()
+    }
+
     /// Returns true if there is a check of a JSONPath.
     pub fn need_json(&self) -> bool {
-        self.0.iter().any(|check| matches!(check.subject, Subject::Json(_)))
+        self.level_of_json().is_some()
     }
 
     /// Returns true if there are no checks.
@@ -64,37 +100,40 @@ impl Checks {
         self.0.is_empty()
     }
 
-    /// Evaluates the checks, and returns those that do not hold, in the order of the configuration.
+    /// Evaluates the checks, and returns those that do not hold.
     ///
     /// If a JSONPath is checked and the response is not JSON, that is one mismatch beside the others, which may explain
     /// it: a response with the status 502 is often not JSON.
-    ///
-    /// # Errors
-    /// Returns the sentence of [`Observation::json`] if no other check fails.
-    pub fn evaluate(&self, observation: &dyn Observation) -> Result<Vec<Mismatch>, String> {
+    pub fn evaluate(&self, observation: &dyn Observation) -> Evaluation {
         let json = self.need_json().then(|| observation.json());
+        let level_of_json = self.level_of_json().unwrap_or_default();
         let mut not_json = None;
-        let mut mismatches = Vec::new();
+        let mut found = Evaluation::default();
         for Check { name, subject, predicate } in &self.0 {
             let actual = match (subject, &json) {
                 (Subject::Json(path), Some(Ok(json))) => path.find(json),
                 (Subject::Json(_), Some(Err(why))) => {
                     // Reported once, at the position of the first check of a JSONPath.
-                    not_json.get_or_insert((mismatches.len(), name, why));
+                    let level = predicate.level();
+                    if level == level_of_json {
+                        let others = if level == Level::Error { &found.errors } else { &found.warnings };
+                        not_json.get_or_insert((others.len(), name, why));
+                    }
                     continue;
                 }
                 (subject, _) => observation.value(subject),
             };
-            mismatches.extend(predicate.mismatches(name, actual.as_ref(), subject.absent_text()));
+            found.extend(predicate.level(), predicate.mismatches(name, actual.as_ref(), subject.absent_text()));
         }
-        if let Some((index, name, why)) = not_json {
-            if mismatches.is_empty() {
-                return Err(why.clone());
+        match (not_json, level_of_json) {
+            (None, _) => {}
+            (Some((_, _, why)), Level::Error) if found.errors.is_empty() => found.not_json = Some(why.clone()),
+            (Some((index, name, why)), Level::Error) => found.errors.insert(index, Mismatch::new(name, "JSON", why)),
+            (Some((index, name, why)), Level::Warning) => {
+                found.warnings.insert(index, Mismatch::new(name, "JSON", why));
             }
-            let mismatch = Mismatch::new(name, "JSON", why);
-            mismatches.insert(index, mismatch);
         }
-        Ok(mismatches)
+        found
     }
 }
 
@@ -144,8 +183,9 @@ mod tests {
     #[allow(clippy::needless_pass_by_value, reason = "one-line cases")]
     fn check(form: Value, expected: &[&str]) {
         let page = Page(Ok(json!({ "state": "up", "items": [{ "price": 13 }, { "price": 9.5 }] })));
-        let mismatches = parse(&form).evaluate(&page).expect("JSON");
-        assert_eq!(sentences(&mismatches), expected, "{form}");
+        let found = parse(&form).evaluate(&page);
+        assert_eq!(sentences(&found.errors), expected, "{form}");
+        assert_eq!((found.warnings, found.not_json), (Vec::new(), None), "{form}");
     }
 
     #[test]
@@ -195,7 +235,7 @@ mod tests {
     #[test]
     fn a_long_body_is_cut() {
         let page = Page(Ok(json!(null)));
-        let mismatches = parse(&json!({ "body": { "contains": "Welcome" } })).evaluate(&page).expect("JSON");
+        let mismatches = parse(&json!({ "body": { "contains": "Welcome" } })).evaluate(&page).errors;
         assert_eq!(mismatches[0].expected, "to contain \"Welcome\"");
         assert_eq!(mismatches[0].actual, format!("\"{}Bad Gate…\" (1200 bytes)", "Bad Gateway ".repeat(16)));
     }
@@ -204,14 +244,57 @@ mod tests {
     fn a_body_that_is_not_json_is_reported_once() {
         let page = Page(Err("the body is not JSON".to_owned()));
         let form = json!({ "$.a": 1, "status": 200, "$.b": { "exists": false } });
-        let mismatches = parse(&form).evaluate(&page).expect("another mismatch");
+        let found = parse(&form).evaluate(&page);
         assert_eq!(
-            sentences(&mismatches),
+            sentences(&found.errors),
             ["$.a: expected JSON, got the body is not JSON", "status: expected 200, got 502",]
         );
+        assert_eq!(found.not_json, None);
         let alone = parse(&json!({ "$.a": 1, "status": "5xx" })).evaluate(&page);
-        assert_eq!(alone, Err("the body is not JSON".to_owned()));
-        assert_eq!(parse(&json!({ "status": 502 })).evaluate(&page), Ok(vec![]));
+        assert_eq!(alone, Evaluation { not_json: Some("the body is not JSON".to_owned()), ..Evaluation::default() });
+        assert_eq!(parse(&json!({ "status": 502 })).evaluate(&page), Evaluation::default());
+    }
+
+    #[test]
+    fn checks_of_the_level_warning_are_separate() {
+        let page = Page(Ok(json!({ "state": "up" })));
+        let form = json!({
+            "status": 502,
+            "certificate days": { "at_least": 14, "level": "warning" },
+            "$.state": { "equals": "down", "type": "number", "level": "warning" },
+            "body": { "contains": "Welcome", "level": "error" },
+        });
+        let checks = parse(&form);
+        let found = checks.evaluate(&page);
+        assert_eq!(found.errors.len(), 1);
+        assert_eq!(
+            sentences(&found.warnings),
+            [
+                "certificate days: expected at least 14 days, got 13 days",
+                "$.state: expected \"down\", got \"up\"",
+                "$.state: expected a number, got \"up\"",
+            ]
+        );
+        let levels = [Subject::CertificateDays, Subject::Body, Subject::Size].map(|subject| checks.level_of(&subject));
+        assert_eq!(levels, [Some(Level::Warning), Some(Level::Error), None]);
+        assert_eq!(checks.level_of_json(), Some(Level::Warning));
+    }
+
+    #[test]
+    fn a_body_that_is_not_json_is_as_severe_as_the_checks_of_json() {
+        let page = Page(Err("the body is not JSON".to_owned()));
+        let warning = json!({ "equals": 1, "level": "warning" });
+        let found = parse(&json!({ "status": 200, "$.a": warning, "$.b": warning })).evaluate(&page);
+        assert_eq!(sentences(&found.errors), ["status: expected 200, got 502"]);
+        assert_eq!(sentences(&found.warnings), ["$.a: expected JSON, got the body is not JSON"]);
+        let found = parse(&json!({ "status": 200, "$.a": warning, "$.b": 1 })).evaluate(&page);
+        assert_eq!(
+            sentences(&found.errors),
+            ["status: expected 200, got 502", "$.b: expected JSON, got the body is not JSON"]
+        );
+        assert_eq!(found.warnings, []);
+        let found = parse(&json!({ "$.a": warning, "$.b": 1 })).evaluate(&page);
+        assert_eq!(found, Evaluation { not_json: Some("the body is not JSON".to_owned()), ..Evaluation::default() });
     }
 
     #[test]

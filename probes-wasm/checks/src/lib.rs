@@ -55,6 +55,9 @@
 //! For a missing value every operator fails, except `exists: false`; so `not_equal: x` and `is_empty: false` require a
 //! value. `not` negates the predicate in it, and therefore holds for a missing value: `not: {equals: x}`.
 //!
+//! **Levels**: beside its operators, a check may have a `level`. With `level: warning`, a check that does not hold is a
+//! warning, and the run passes: `certificate days: {at_least: 14, level: warning}`. Otherwise the run fails.
+//!
 //! The setting `assertions` uses a [`Predicate`] for each key: `assertions: {total: {at_least: 1}}`. There, `value` is
 //! another name for `equals`, and `{}` requires that the key exists.
 //!
@@ -79,8 +82,8 @@
 //! let checks = Checks::parse(form.as_object().unwrap(), Protocol::Http, "/checks", &mut problems);
 //! assert!(problems.is_empty());
 //!
-//! let mismatches = checks.evaluate(&Page(json!({ "state": "down", "lag": 3 }))).unwrap();
-//! let sentences = mismatches.iter().map(|m| format!("{}: expected {}, got {}", m.subject, m.expected, m.actual));
+//! let found = checks.evaluate(&Page(json!({ "state": "down", "lag": 3 })));
+//! let sentences = found.errors.iter().map(|m| format!("{}: expected {}, got {}", m.subject, m.expected, m.actual));
 //! assert_eq!(
 //!     sentences.collect::<Vec<_>>(),
 //!     [r#"status: expected 2xx, got 503"#, r#"$.state: expected one of "up", "starting", got "down""#],
@@ -89,6 +92,7 @@
 
 mod checks;
 mod json;
+mod level;
 mod messages;
 mod number;
 mod path;
@@ -98,8 +102,9 @@ mod statuses;
 mod subject;
 mod unit;
 
-pub use checks::{Checks, Observation};
+pub use checks::{Checks, Evaluation, Observation};
 pub use json::parse_json;
+pub use level::Level;
 pub use path::JsonPath;
 pub use predicate::Predicate;
 pub use sentrynet_guest::Mismatch;

@@ -14,7 +14,7 @@ use self::parse::Parser;
 use self::wire_value::WireValue;
 use crate::subject::{Subject, SubjectKind};
 use crate::unit::Unit;
-use crate::{Mismatch, Problem};
+use crate::{Level, Mismatch, Problem};
 
 pub(crate) use self::operator_names::OPERATORS;
 pub(crate) use self::types::TYPES;
@@ -23,6 +23,7 @@ pub(crate) use self::types::TYPES;
 #[derive(Debug, Clone)]
 pub struct Predicate {
     kind: SubjectKind,
+    level: Level,
     node: Node,
 }
 
@@ -72,6 +73,11 @@ impl Predicate {
         problems: &mut Vec<Problem>,
     ) -> Option<Self> {
         Parser { kind, subject: None, in_assertions: false, problems }.parse(form, pointer)
+    }
+
+    /// Returns what it means for the run if the predicate does not hold.
+    pub fn level(&self) -> Level {
+        self.level
     }
 
     /// Returns the operators that do not hold. `absent_text` stands for the actual value if there is none.

@@ -8,6 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use sentrynet_guest::SECONDS_PATTERN;
 use serde_json::{Map, Value, json};
 
+use crate::level::LEVELS;
 use crate::predicate::{OPERATORS, TYPES};
 use crate::subject::SubjectKind;
 use crate::unit::Unit;
@@ -26,28 +27,29 @@ pub fn ssh(generator: &mut SchemaGenerator) -> Schema {
 /// Returns the schema of `assertions`.
 pub fn assertions(generator: &mut SchemaGenerator) -> Schema {
     let predicate = generator.subschema_for::<PredicateSchema>();
-    let mut operators = operator_schemas(&predicate, &json!({ "type": "number" }));
+    let mut operators = operator_schemas(&predicate, &number_schema());
     operators.insert("value".to_owned(), json!({ "description": "The same as `equals`" }));
+    operators.insert("level".to_owned(), level_schema());
     let map = json!({ "type": "object", "properties": operators, "additionalProperties": false });
     json_schema!({ "type": "object", "additionalProperties": { "anyOf": [bare_value(), map] } })
 }
 
 fn checks(protocol: Protocol, generator: &mut SchemaGenerator) -> Schema {
-    let predicate = generator.subschema_for::<PredicateSchema>();
-    let of_time = generator.subschema_for::<TimePredicateSchema>();
+    let check = generator.subschema_for::<CheckSchema>();
+    let of_time = generator.subschema_for::<TimeCheckSchema>();
     let mut properties = Map::new();
     for (name, subject, about) in protocol.names() {
         let schema = match subject.kind() {
-            SubjectKind::Status => json!({ "anyOf": [generator.subschema_for::<Statuses>(), predicate] }),
+            SubjectKind::Status => json!({ "anyOf": [generator.subschema_for::<Statuses>(), check] }),
             SubjectKind::Number(Unit::Seconds | Unit::Days) => json!(of_time),
-            _ => json!(predicate),
+            _ => json!(check),
         };
         properties.insert((*name).to_owned(), with_description(schema, about));
     }
     let mut patterns = Map::new();
-    patterns.insert("^\\s*\\$".to_owned(), with_description(json!(predicate), "The value at a JSONPath"));
+    patterns.insert("^\\s*\\$".to_owned(), with_description(json!(check), "The value at a JSONPath"));
     if protocol == Protocol::Http {
-        patterns.insert("^\\s*header\\s".to_owned(), with_description(json!(predicate), "The value of a header"));
+        patterns.insert("^\\s*header\\s".to_owned(), with_description(json!(check), "The value of a header"));
     }
     json_schema!({
         "type": "object",
@@ -55,6 +57,34 @@ fn checks(protocol: Protocol, generator: &mut SchemaGenerator) -> Schema {
         "patternProperties": patterns,
         "additionalProperties": false,
     })
+}
+
+/// The schema of a plain value, or a predicate with its level.
+struct CheckSchema;
+
+impl JsonSchema for CheckSchema {
+    fn schema_name() -> Cow<'static, str> {
+        "Check".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let predicate = generator.subschema_for::<PredicateSchema>();
+        check_schema(&predicate, &number_schema())
+    }
+}
+
+/// The schema of a check of a time, whose bounds can have a unit.
+struct TimeCheckSchema;
+
+impl JsonSchema for TimeCheckSchema {
+    fn schema_name() -> Cow<'static, str> {
+        "TimeCheck".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let predicate = generator.subschema_for::<TimePredicateSchema>();
+        check_schema(&predicate, &time_schema())
+    }
 }
 
 /// The schema of a plain value or a predicate.
@@ -67,7 +97,7 @@ impl JsonSchema for PredicateSchema {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let predicate = generator.subschema_for::<Self>();
-        predicate_schema(&predicate, &json!({ "type": "number" }))
+        predicate_schema(&predicate, &number_schema())
     }
 }
 
@@ -81,8 +111,34 @@ impl JsonSchema for TimePredicateSchema {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let predicate = generator.subschema_for::<Self>();
-        predicate_schema(&predicate, &json!({ "type": ["number", "string"], "pattern": SECONDS_PATTERN }))
+        predicate_schema(&predicate, &time_schema())
     }
+}
+
+/// Returns the schema of a predicate with its level, given the reference to a predicate and the schema of a bound.
+fn check_schema(predicate: &Schema, bound: &Value) -> Schema {
+    let mut properties = operator_schemas(predicate, bound);
+    properties.insert("level".to_owned(), level_schema());
+    let map = json!({
+        "type": "object",
+        "minProperties": 1,
+        "properties": properties,
+        "additionalProperties": false,
+    });
+    let about = "A value, or operators that must all hold, and a level";
+    json_schema!({ "description": about, "anyOf": [bare_value(), map] })
+}
+
+fn level_schema() -> Value {
+    with_description(json!({ "enum": LEVELS }), "`warning`: the run passes with a warning; `error` unless given")
+}
+
+fn number_schema() -> Value {
+    json!({ "type": "number" })
+}
+
+fn time_schema() -> Value {
+    json!({ "type": ["number", "string"], "pattern": SECONDS_PATTERN })
 }
 
 /// Returns the schema of a predicate, given the reference to itself and the schema of a bound.
@@ -131,16 +187,19 @@ mod tests {
     fn the_schema_has_subjects_and_operators() {
         let mut generator = SchemaGenerator::default();
         let checks = http(&mut generator).to_value();
-        assert_eq!(checks["properties"]["body"]["$ref"], "#/$defs/Predicate");
+        assert_eq!(checks["properties"]["body"]["$ref"], "#/$defs/Check");
         assert_eq!(checks["properties"]["status"]["anyOf"][0]["$ref"], "#/$defs/Statuses");
-        assert_eq!(checks["patternProperties"]["^\\s*\\$"]["$ref"], "#/$defs/Predicate");
+        assert_eq!(checks["patternProperties"]["^\\s*\\$"]["$ref"], "#/$defs/Check");
+        let check = &generator.definitions()["Check"]["anyOf"][1]["properties"];
+        assert_eq!(check["level"]["enum"], json!(["error", "warning"]));
+        assert_eq!(check["not"]["$ref"], "#/$defs/Predicate");
         let predicate = &generator.definitions()["Predicate"];
         let operators = predicate["anyOf"][1]["properties"].as_object().expect("a map");
         assert_eq!(operators.len(), OPERATORS.len());
         assert!(operators.values().all(|operator| operator["description"].is_string()));
         assert_eq!(operators["not"]["$ref"], "#/$defs/Predicate");
         assert_eq!(operators["less"]["type"], "number");
-        assert_eq!(checks["properties"]["time wait"]["$ref"], "#/$defs/TimePredicate");
+        assert_eq!(checks["properties"]["time wait"]["$ref"], "#/$defs/TimeCheck");
         let of_time = &generator.definitions()["TimePredicate"]["anyOf"][1]["properties"];
         assert_eq!(of_time["not"]["$ref"], "#/$defs/TimePredicate");
         assert_eq!(of_time["less"]["pattern"], SECONDS_PATTERN);

@@ -44,9 +44,10 @@ impl Mismatch {
 impl Failure {
     /// Creates a failure.
     ///
-    /// `reason` is a short word, one of few, that never varies: failures with the same reason belong to the same Issue. It
-    /// consists of `a` to `z`, digits, `-`, `_` and `.`. The first 20 reasons of a probe make an Issue each, all others
-    /// one together. `message` is one sentence for a person: lower case, no full stop.
+    /// `reason` is a short word, one of few, that never varies: failures with the same reason belong to the same Issue.
+    /// It consists of `a` to `z`, digits, `-`, `_` and `.`. The first 20 reasons of a probe make an Issue each, all
+    /// others one together; the first 20 different sets of failed checks make one each too. `message` is one sentence
+    /// for a person: lower case, no full stop.
     pub fn new(reason: &'static str, message: impl Into<String>) -> Self {
         Self { reason, message: message.into(), mismatches: Vec::new() }
     }
@@ -74,6 +75,20 @@ impl Failure {
         &self.mismatches
     }
 
+    /// Puts the place where the failure occurred, such as `step 2 (Log in)`, in front of its message and of the subject
+    /// of each mismatch. An empty place changes nothing.
+    #[must_use]
+    pub fn at(mut self, place: &str) -> Self {
+        if place.is_empty() {
+            return self;
+        }
+        self.message = format!("{place}: {}", self.message);
+        for mismatch in &mut self.mismatches {
+            mismatch.subject = format!("{place}: {}", mismatch.subject);
+        }
+        self
+    }
+
     /// Adds checks that did not hold.
     #[must_use]
     pub fn with_mismatches(mut self, mismatches: Vec<Mismatch>) -> Self {
@@ -89,13 +104,7 @@ impl Trouble {
     pub fn at(self, place: &str) -> Self {
         match self {
             Self::Broken(why) => Self::Broken(format!("{place}: {why}")),
-            Self::Failed(mut failure) => {
-                failure.message = format!("{place}: {}", failure.message);
-                for mismatch in &mut failure.mismatches {
-                    mismatch.subject = format!("{place}: {}", mismatch.subject);
-                }
-                Self::Failed(failure)
-            }
+            Self::Failed(failure) => Self::Failed(failure.at(place)),
         }
     }
 
@@ -169,14 +178,17 @@ impl From<Trouble> for Exported {
     fn from(trouble: Trouble) -> Self {
         match trouble {
             Trouble::Broken(why) => Self::Broken(why),
-            Trouble::Failed(Failure { reason, message, mismatches }) => Self::Failed(types::Failure {
-                reason: reason.to_owned(),
-                message,
-                mismatches: mismatches
-                    .into_iter()
-                    .map(|Mismatch { subject, expected, actual }| types::Mismatch { subject, expected, actual })
-                    .collect(),
-            }),
+            Trouble::Failed(failure) => Self::Failed(failure.into()),
         }
+    }
+}
+
+impl From<Failure> for types::Failure {
+    fn from(Failure { reason, message, mismatches }: Failure) -> Self {
+        let mismatches = mismatches
+            .into_iter()
+            .map(|Mismatch { subject, expected, actual }| types::Mismatch { subject, expected, actual })
+            .collect();
+        Self { reason: reason.to_owned(), message, mismatches }
     }
 }

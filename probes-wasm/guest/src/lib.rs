@@ -63,6 +63,7 @@ mod settings;
 mod size;
 pub mod span;
 pub mod ssh;
+pub mod warning;
 
 /// The functions of the host.
 #[cfg(target_family = "wasm")]

@@ -108,6 +108,7 @@ struct State {
     commands: Vec<String>,
     spans: Vec<MockSpan>,
     log: Vec<(Level, String)>,
+    warnings: Vec<types::Failure>,
     data: Vec<(String, types::Value)>,
     tags: Vec<(String, String)>,
 }
@@ -212,6 +213,11 @@ impl MockHost {
     /// Returns the lines of the log.
     pub fn log(&self) -> Vec<(Level, String)> {
         self.0.borrow().log.clone()
+    }
+
+    /// Returns the warnings that the probe has reported.
+    pub fn warnings(&self) -> Vec<types::Failure> {
+        self.0.borrow().warnings.clone()
     }
 
     /// Returns the data of the whole run, in the order in which they were set.

@@ -20,7 +20,7 @@ impl Probe for Http {
     }
 
     fn run(step: Step) -> Result<(), Trouble> {
-        step.run(&Map::new(), true).map(drop)
+        step.run(&Map::new(), true, "").map(drop)
     }
 }
 

@@ -6,7 +6,7 @@ mod settings;
 
 use sentrynet_checks::{Checks, Protocol, Subject};
 use sentrynet_guest::ssh::{Output, Session};
-use sentrynet_guest::{Failure, Mismatch, Probe, Problems, Trouble, span};
+use sentrynet_guest::{Failure, Mismatch, Probe, Problems, Trouble, span, warning};
 
 use crate::observation::SshObservation;
 use crate::settings::Settings;
@@ -89,8 +89,12 @@ fn evaluate(checks: &Checks, session: Session, output: Option<Output>) -> Result
     let observation = SshObservation::new(session, output);
     span::scope("ssh.assert", "Checking assertions", |_| {
         observation.check_completeness(checks)?;
-        let mismatches = checks.evaluate(&observation).map_err(|why| Failure::new("json", why))?;
-        Ok(Failure::if_any(mismatches)?)
+        let found = checks.evaluate(&observation);
+        warning::report_mismatches(&found.warnings, "");
+        match found.not_json {
+            Some(why) => Err(Failure::new("json", why).into()),
+            None => Ok(Failure::if_any(found.errors)?),
+        }
     })
 }
 

@@ -2,9 +2,9 @@
 
 use std::cell::OnceCell;
 
-use sentrynet_checks::{Checks, Observation, Subject};
+use sentrynet_checks::{Checks, Level, Observation, Subject};
 use sentrynet_guest::ssh::{Output, Session};
-use sentrynet_guest::{Failure, format_bytes};
+use sentrynet_guest::{Failure, format_bytes, warning};
 use serde_json::Value;
 
 /// A session, and the output of its command if there was one, which is parsed as JSON at most once.
@@ -20,25 +20,29 @@ impl SshObservation {
     }
 
     /// Fails if the checks look into standard output or standard error, and only its beginning is known: a check of a part
-    /// could pass where the whole does not.
+    /// could pass where the whole does not. Reports a warning instead if all of these checks have the level
+    /// [`Level::Warning`].
     pub fn check_completeness(&self, checks: &Checks) -> Result<(), Failure> {
         let Some(output) = &self.output else { return Ok(()) };
-        let cut = |name: &str, stored: &[u8], size: u64| {
+        let cut = |name: &str, level: Option<Level>, stored: &[u8], size: u64| {
+            let Some(level) = level.filter(|_| size > stored.len() as u64) else { return Ok(()) };
             let message = format!(
                 "the command wrote {size} bytes to {name}, more than the {} that are checked; raise `max_output`, or check \
                  only `{name} size`",
                 format_bytes(stored.len() as u64)
             );
-            Err(Failure::new("too-large", message))
+            let failure = Failure::new("too-large", message);
+            match level {
+                Level::Error => Err(failure),
+                Level::Warning => {
+                    warning::report(failure);
+                    Ok(())
+                }
+            }
         };
-        let looks_into_stdout = checks.mentions(&Subject::Stdout) || checks.need_json();
-        if looks_into_stdout && output.stdout_size > output.stdout.len() as u64 {
-            return cut("stdout", &output.stdout, output.stdout_size);
-        }
-        if checks.mentions(&Subject::Stderr) && output.stderr_size > output.stderr.len() as u64 {
-            return cut("stderr", &output.stderr, output.stderr_size);
-        }
-        Ok(())
+        let level_of_stdout = checks.level_of(&Subject::Stdout).max(checks.level_of_json());
+        cut("stdout", level_of_stdout, &output.stdout, output.stdout_size)?;
+        cut("stderr", checks.level_of(&Subject::Stderr), &output.stderr, output.stderr_size)
     }
 
     /// Parses the standard output as JSON.

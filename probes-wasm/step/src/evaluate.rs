@@ -1,7 +1,7 @@
 //! Running a step: sending its request, and evaluating the response.
 
-use sentrynet_checks::{Checks, JsonPath, Observation, Predicate, Problem, Protocol, Subject};
-use sentrynet_guest::{Failure, Mismatch, Problems, Trouble, escape_pointer, span};
+use sentrynet_checks::{Checks, Evaluation, JsonPath, Level, Observation, Predicate, Problem, Protocol, Subject};
+use sentrynet_guest::{Failure, Mismatch, Problems, Trouble, escape_pointer, span, warning};
 use serde_json::{Map, Value};
 
 use crate::Step;
@@ -32,13 +32,14 @@ impl Step {
     /// Sends the request, and evaluates the response. Returns all keys that are set after it.
     ///
     /// `keys` are those that are set before. With `cookies`, cookies are kept from step to step, unless the step has a
-    /// setting of its own.
+    /// setting of its own. Reports a warning for each check that does not hold and has the level [`Level::Warning`],
+    /// with `place` in front unless it is empty.
     ///
     /// # Errors
     /// Returns [`Trouble::Failed`] if there is no response, if the response is not as expected, or if a value that was
     /// filled in makes the request invalid. Returns [`Trouble::Broken`] if the host refuses the request, or if the
     /// settings are invalid.
-    pub fn run(&self, keys: &Map<String, Value>, cookies: bool) -> Result<Map<String, Value>, Trouble> {
+    pub fn run(&self, keys: &Map<String, Value>, cookies: bool, place: &str) -> Result<Map<String, Value>, Trouble> {
         let mut problems = Problems::default();
         let request = self.build_request("", &mut problems);
         // The settings themselves have been checked before the run: a mistake here comes from a value that was filled
@@ -59,8 +60,14 @@ impl Step {
         if self.expected.is_some() || !checks.mentions(&Subject::Status) {
             self.check_status(observation.status())?;
         }
-        if checks.mentions(&Subject::Body) {
-            observation.text().map_err(|why| observation.failure("body", why))?;
+        let level_of_body = checks.level_of(&Subject::Body);
+        let unreadable = level_of_body.and_then(|_| observation.text().err());
+        if let Some(why) = &unreadable {
+            let failure = observation.failure("body", why.clone());
+            if level_of_body == Some(Level::Error) {
+                return Err(failure.into());
+            }
+            warning::report(failure.at(place));
         }
         let extracted = self.extract_keys(&observation);
         if self.checks.is_empty() && self.assertions.is_empty() {
@@ -71,20 +78,34 @@ impl Step {
             let _ = observation.json();
         }
         span::scope("json.assert", "Checking assertions", |_| {
-            let mut mismatches = checks.evaluate(&observation).map_err(|why| observation.failure("json", why))?;
-            // A failed check, such as a status of 502, explains why the body is not JSON. It is reported first.
-            let Ok(extracted) = &extracted else { return Ok(Failure::if_any(mismatches)?) };
-            for (key, predicate) in self.parse_assertions("", &mut Vec::new()) {
-                // If this step sets the key, a value from an earlier step must not be taken for one of this response.
-                let (subject, value) = match self.set_keys.get(key).and_then(Value::as_str) {
-                    Some(path) => (format!("{key} ({path})"), extracted.get(key)),
-                    None => (key.clone(), keys.get(key)),
-                };
-                mismatches.extend(predicate.mismatches(&subject, value, "no match"));
+            let mut found = checks.evaluate(&observation);
+            if unreadable.is_some() {
+                // That the body cannot be read is reported already.
+                found.warnings.retain(|mismatch| mismatch.subject != "body");
             }
-            Ok(Failure::if_any(mismatches)?)
+            if let (Ok(extracted), None) = (&extracted, &found.not_json) {
+                self.evaluate_assertions(keys, extracted, &mut found);
+            }
+            warning::report_mismatches(&found.warnings, place);
+            match found.not_json {
+                Some(why) => Err(observation.failure("json", why).into()),
+                // A failed check, such as a status of 502, explains why the body is not JSON. It is reported first.
+                None => Ok(Failure::if_any(found.errors)?),
+            }
         })?;
         Ok(keys.clone().into_iter().chain(extracted?).collect())
+    }
+
+    /// Evaluates the assertions, with the keys that were set before and those of this step's response.
+    fn evaluate_assertions(&self, keys: &Map<String, Value>, extracted: &Map<String, Value>, found: &mut Evaluation) {
+        for (key, predicate) in self.parse_assertions("", &mut Vec::new()) {
+            // If this step sets the key, a value from an earlier step must not be taken for one of this response.
+            let (subject, value) = match self.set_keys.get(key).and_then(Value::as_str) {
+                Some(path) => (format!("{key} ({path})"), extracted.get(key)),
+                None => (key.clone(), keys.get(key)),
+            };
+            found.extend(predicate.level(), predicate.mismatches(&subject, value, "no match"));
+        }
     }
 
     /// Parses the assertions that have no mistakes, and adds the mistakes of the others.

@@ -1,9 +1,9 @@
 // Checks the health of a service: expects JSON in which `status` is `ok` and `queue` is at most `max_queue`.
 // The WIT files in wit/ define what a probe exports, and what the host does for it.
 
-import { Request } from 'sentrynet:probe/http@0.1.0';
-import { write as log } from 'sentrynet:probe/log@0.1.0';
-import { Span, setData } from 'sentrynet:probe/span@0.1.0';
+import { Request } from 'sentrynet:probe/http@0.1.1';
+import { write as log } from 'sentrynet:probe/log@0.1.1';
+import { Span, setData } from 'sentrynet:probe/span@0.1.1';
 
 // The JSON Schema of the settings. The host validates them with it, and shows its descriptions to operators.
 const SETTINGS = {

@@ -100,7 +100,7 @@ impl Simulation {
             Some(ErrorAction::Suppress) => self.suppressed.push(title.to_owned()),
             None => {}
         }
-        assessed.assessment
+        assessed.assessment.clone()
     }
 
     fn carry_out(&mut self, decision: Option<Decision>) {
@@ -180,6 +180,7 @@ pub fn run(identity: &Arc<Identity>, outcome: Outcome, contacts: Vec<HostContact
     Run {
         probe: Arc::clone(identity),
         outcome,
+        warnings: Vec::new(),
         trace: Trace { id: TraceId([1; 16]), started: SystemTime::now(), spans: vec![root], dropped: 0, contacts },
         lateness: Duration::ZERO,
         skipped: 0,

@@ -199,7 +199,7 @@ fn a_passing_probe_ends_no_outage_of_another() {
     let now = Instant::now();
     let mut assess = |identity: &Arc<Identity>, outcome, second: u64| {
         let run = simulation::run(identity, outcome, Vec::new());
-        assessor.assess(run, now + Duration::from_secs(second)).0.assessment
+        assessor.assess(run, now + Duration::from_secs(second)).0.assessment.clone()
     };
     for second in 0..10 {
         let assessment = assess(&down, failed(), 2 * second);

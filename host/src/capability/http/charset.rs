@@ -15,8 +15,8 @@ pub fn decode(body: &[u8], content_type: Option<&str>) -> String {
     charset(body, content_type).decode(body).0.into_owned()
 }
 
-/// Decodes the beginning of a body, of which `body` may be a part, as [`decode`] does. A character that is cut off at the
-/// end is left out. Returns `None` for UTF-8.
+/// Decodes the beginning of a body, of which `body` may be a part, as [`decode`] does. A character that is cut off at
+/// the end is left out. Returns `None` for UTF-8.
 pub fn decode_beginning(body: &[u8], content_type: Option<&str>, is_cut: bool) -> Option<String> {
     let charset = Encoding::for_bom(body).map_or_else(|| charset(body, content_type), |(charset, _)| charset);
     if charset == UTF_8 {

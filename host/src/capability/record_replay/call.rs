@@ -149,5 +149,6 @@ mod by_serde {
     use super::{Argument, CallRecord, json};
     use crate::capability::bindings::sentrynet::probe::{log, span, types};
 
-    impl_argument_by_serde!(String, Option<String>, bool, u8, u16, u32, u64, types::Value, span::Status, log::Level);
+    impl_argument_by_serde!(String, Option<String>, bool, u8, u16, u32, u64);
+    impl_argument_by_serde!(types::Value, types::Failure, span::Status, log::Level);
 }

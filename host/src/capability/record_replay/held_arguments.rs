@@ -197,6 +197,7 @@ list! {
     Resource<T>, T: 'static;
     Vec<u8>;
     (String, Vec<u8>);
+    types::Mismatch;
 }
 
 impl<A: HeldArgument, B: HeldArgument> HeldArgument for (A, B) {
@@ -231,6 +232,20 @@ impl HeldArgument for types::Value {
             Self::Text(text) => text.held_bytes(),
             Self::Integer(_) | Self::Number(_) | Self::Boolean(_) => 0,
         }
+    }
+}
+
+impl HeldArgument for types::Failure {
+    fn held_bytes(&self) -> usize {
+        let Self { reason, message, mismatches } = self;
+        reason.held_bytes().saturating_add(message.held_bytes()).saturating_add(mismatches.held_bytes())
+    }
+}
+
+impl HeldArgument for types::Mismatch {
+    fn held_bytes(&self) -> usize {
+        let Self { subject, expected, actual } = self;
+        [subject, expected, actual].map(HeldArgument::held_bytes).into_iter().fold(0, usize::saturating_add)
     }
 }
 

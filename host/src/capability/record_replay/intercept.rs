@@ -30,7 +30,7 @@
 use wasmtime::component::Resource;
 
 use crate::capability::Context;
-use crate::capability::bindings::sentrynet::probe::{http, log, span, ssh, types};
+use crate::capability::bindings::sentrynet::probe::{http, log, span, ssh, types, warning};
 use crate::capability::http::{Request, Response};
 use crate::capability::record_replay::call::CallRecord;
 use crate::capability::record_replay::codec::{ReplayResult, forget, recorded_handle};
@@ -302,6 +302,10 @@ intercept! { span::Host as "span" {
 
 intercept! { log::Host as "log" {
     local [transient] write(level: log::Level, message: String) -> ();
+} }
+
+intercept! { warning::Host as "warning" {
+    local [transient] report(warning: types::Failure) -> ();
 } }
 
 impl http::Host for Intercepted<'_> {}

@@ -83,6 +83,7 @@ fn short_values_are_found_in_a_run_but_not_in_what_the_host_reports() {
     let mut run = Run {
         probe: Arc::new(Identity::default()),
         outcome: Outcome::Failed(failure),
+        warnings: Vec::new(),
         trace: recorder.finish(Status::Ok, Status::Ok),
         lateness: Duration::ZERO,
         skipped: 0,
@@ -157,8 +158,9 @@ fn all_texts_of_a_run_are_redacted() {
         let log = vec![LogLine { at: Duration::ZERO, level: Level::Info, message: text() }];
         let (probe, trace) = (Arc::new(identity.clone()), trace.clone());
         let (lateness, earlier) = (Duration::ZERO, vec![failure.clone()]);
+        let (warnings, tags) = (earlier.clone(), tags());
         let mut run =
-            Run { probe, outcome, trace, lateness, skipped: 0, attempts: 1, earlier, evidence, tags: tags(), log };
+            Run { probe, outcome, warnings, trace, lateness, skipped: 0, attempts: 1, earlier, evidence, tags, log };
         secrets.redact_run(&mut run, Vec::new());
         let debug_output = format!("{run:?}");
         assert!(!debug_output.contains("hunter2") && !debug_output.contains("86400"), "{debug_output}");
@@ -271,6 +273,7 @@ fn texts_beyond_the_allowance_are_replaced_as_a_whole() {
         let mut run = Run {
             probe: Arc::default(),
             outcome: Outcome::Passed,
+            warnings: Vec::new(),
             trace: Recorder::start("probes.http".into(), String::new()).finish(Status::Ok, Status::Ok),
             lateness: Duration::ZERO,
             skipped: 0,

@@ -12,8 +12,8 @@ const MAX_LINES: usize = 8;
 const MAX_INDENT: usize = 16;
 const DIM: Style = Style::new().dimmed();
 
-/// Writes what a target has answered, in lines of at most `width` characters. Writes nothing if the evidence has no HTTP
-/// response.
+/// Writes what a target has answered, in lines of at most `width` characters. Writes nothing if the evidence has no
+/// HTTP response.
 pub fn write_answer(evidence: Option<&Exchange>, width: usize, into: &mut StyledText) {
     let Some(Exchange::Http(http)) = evidence else { return };
     let Some(response) = &http.response else { return };
@@ -37,16 +37,19 @@ pub fn write_answer(evidence: Option<&Exchange>, width: usize, into: &mut Styled
 /// Returns a sentence about the response, such as `GET https://example.org/ answered 503 with text/html, 197 bytes`.
 fn heading(http: &Http, response: &Response) -> String {
     let Http { method, url, redirects, .. } = http;
-    let media_type = response.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    let header = |wanted: &str| response.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+    let media_type = header("content-type");
     let media_type = media_type.map(|(_, value)| value.split(';').next().unwrap_or_default().trim());
+    let has_coding = header("content-encoding").is_some();
     let size = response.body.size;
     let bytes = if size == 1 { "1 byte".to_owned() } else { format!("{size} bytes") };
     let body = match (media_type.filter(|media_type| !media_type.is_empty()), &response.body.text) {
+        _ if size == 0 && has_coding => " with no body that could be decoded".to_owned(),
         _ if size == 0 => " without a body".to_owned(),
         (Some(media_type), Some(_)) => format!(" with {media_type}, {bytes}"),
         (None, Some(_)) => format!(" with {bytes}"),
-        (Some(media_type), None) => format!(" with {media_type}, {bytes} that are no text"),
-        (None, None) => format!(" with {bytes} that are no text"),
+        (Some(media_type), None) => format!(" with {media_type}, {bytes}, no text"),
+        (None, None) => format!(" with {bytes}, no text"),
     };
     let after = match redirects.len() {
         0 => String::new(),
@@ -62,7 +65,8 @@ fn first_lines(text: &str, is_cut: bool, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut rest = text.lines().filter(|line| !line.trim().is_empty());
     for line in rest.by_ref() {
-        let indent = line.chars().take_while(|c| c.is_whitespace()).map(|c| if c == '\t' { 2 } else { 1 }).sum::<usize>();
+        let indent =
+            line.chars().take_while(|c| c.is_whitespace()).map(|c| if c == '\t' { 2 } else { 1 }).sum::<usize>();
         let indent = indent.min(MAX_INDENT).min(width / 2);
         // One line more than there is space for shows that there is more.
         let max_lines = MAX_LINES + 1 - lines.len();
@@ -116,7 +120,7 @@ mod tests {
             Some("text/html; charset=utf-8"),
             b"<html>\r\n\r\n<head>\r\n\t<title>503</title>\r\n</head>\r\n</html>\r\n",
             "
-    GET https://example.org/health answered 503 with text/html, 55 bytes:
+    GET https://example.org/health answered 503 with text/html, 57 bytes:
       <html>
       <head>
         <title>503</title>
@@ -128,9 +132,9 @@ mod tests {
         check(None, b"down", &format!("{heading} with 4 bytes:\n      down\n"));
         check(Some("text/plain"), b"", &format!("{heading} without a body\n"));
         check(Some("text/plain"), b"\n", &format!("{heading} with text/plain, 1 byte\n"));
-        check(None, b"\0\x01", &format!("{heading} with 2 bytes that are no text\n"));
+        check(None, b"\0\x01", &format!("{heading} with 2 bytes, no text\n"));
         let image = plain(Some("image/png"), b"\x89PNG\r\n\x1a\n\0", 2000, 80);
-        assert_eq!(image, format!("{heading} with image/png, 2000 bytes that are no\n      text\n"));
+        assert_eq!(image, format!("{heading} with image/png, 2000 bytes, no\n      text\n"));
     }
 
     #[test]
@@ -153,8 +157,8 @@ mod tests {
 
     #[test]
     fn what_a_target_sends_is_escaped() {
-        let text = plain(Some("\u{1b}[2Jx"), "a\u{1b}[2J\u{202e}b\rc".as_bytes(), 12, 80);
-        assert!(text.contains("with \\u{1b}[2Jx, 12 bytes:\n      a\\u{1b}[2J\\u{202e}b\\rc\n"), "{text:?}");
+        let text = plain(Some("\u{1b}[2Jx"), "a\u{1b}[2J\u{202e}b\rc".as_bytes(), 11, 80);
+        assert!(text.contains("with \\u{1b}[2Jx, 11 bytes:\n      a\\u{1b}[2J\\u{202e}b\\rc\n"), "{text:?}");
     }
 
     #[test]
@@ -163,6 +167,9 @@ mod tests {
         let mut http = Http { redirects: vec![redirect], ..Http::default() };
         let response = Response { status: 200, ..Response::default() };
         assert!(heading(&http, &response).ends_with("answered 200 without a body after a redirect"));
+        let headers = vec![("content-encoding".to_owned(), "gzip".to_owned())];
+        let damaged = Response { headers, ..response.clone() };
+        assert!(heading(&http, &damaged).ends_with("answered 200 with no body that could be decoded after a redirect"));
         http.redirects.push(http.redirects[0].clone());
         assert!(heading(&http, &response).ends_with(" after 2 redirects"));
         let mut text = StyledText::new();

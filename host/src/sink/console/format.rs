@@ -10,15 +10,11 @@ use super::text::{format_duration, truncate, wrap};
 use super::waterfall::waterfall;
 use crate::assessment::{AssessedRun, Assessment};
 use crate::printable::{StyledText, escape};
-use crate::run::{Level, Mismatch, Outcome, Run};
+use crate::run::{Failure, Level, Mismatch, Outcome, Run};
 use crate::time_format::Zone;
 
 /// Returns the lines of a run. `zone` is the time zone of its time of day.
-pub fn format_run(
-    AssessedRun { run, assessment }: &AssessedRun,
-    options: &ConsoleOptions,
-    zone: &Zone,
-) -> StyledText {
+pub fn format_run(AssessedRun { run, assessment }: &AssessedRun, options: &ConsoleOptions, zone: &Zone) -> StyledText {
     // With fewer columns, nothing can be aligned.
     let width = options.width.max(40);
     let mut text = StyledText::new();
@@ -26,17 +22,7 @@ pub fn format_run(
     write_heading(run, assessment, time.as_deref(), width, &mut text);
     match &run.outcome {
         Outcome::Passed => {}
-        Outcome::PassedAfterRetry(failure) | Outcome::Failed(failure) => {
-            let mismatches = failure.mismatches.iter().filter(|mismatch| !says(&failure.message, mismatch));
-            for Mismatch { subject, expected, actual } in mismatches.take(MAX_ITEMS) {
-                write_indented(
-                    &format!("{subject}: expected {expected}, got {actual}"),
-                    Style::new(),
-                    width,
-                    &mut text,
-                );
-            }
-        }
+        Outcome::PassedAfterRetry(failure) | Outcome::Failed(failure) => write_mismatches(failure, width, &mut text),
         Outcome::Broken(fault) => {
             // Consecutive equal frames, such as those of a recursion, are shown as one line.
             for frames in fault.backtrace.chunk_by(|one, next| one == next).take(MAX_ITEMS) {
@@ -45,7 +31,14 @@ pub fn format_run(
             }
         }
     }
-    write_answer(run.evidence.as_ref(), width, &mut text);
+    for warning in &run.warnings {
+        let Failure { reason, message, .. } = warning;
+        write_indented(&format!("warning, {reason}: {message}"), AnsiColor::Yellow.on_default(), width, &mut text);
+        write_mismatches(warning, width, &mut text);
+    }
+    if !run.outcome.passed() {
+        write_answer(run.evidence.as_ref(), width, &mut text);
+    }
     if options.all_waterfalls || !run.outcome.passed() {
         text.append(&waterfall(&run.trace, width));
         for line in &run.log {
@@ -63,6 +56,14 @@ const MAX_ITEMS: usize = 30;
 const MAX_LINES_PER_ITEM: usize = 8;
 /// The lateness above which it is shown.
 const LATE_AFTER: Duration = Duration::from_millis(100);
+
+/// Writes the failed checks that the message of a failure does not have already.
+fn write_mismatches(Failure { message, mismatches, .. }: &Failure, width: usize, into: &mut StyledText) {
+    let mismatches = mismatches.iter().filter(|mismatch| !says(message, mismatch));
+    for Mismatch { subject, expected, actual } in mismatches.take(MAX_ITEMS) {
+        write_indented(&format!("{subject}: expected {expected}, got {actual}"), Style::new(), width, into);
+    }
+}
 
 /// Returns true if a message has the expected and the actual value of a mismatch, so that the mismatch would repeat it.
 fn says(message: &str, Mismatch { expected, actual, .. }: &Mismatch) -> bool {
@@ -84,7 +85,8 @@ fn has_words(text: &str, words: &str) -> bool {
 /// and the message do not fit into it, they follow on lines of their own.
 fn write_heading(run: &Run, assessment: &Assessment, time: Option<&str>, width: usize, into: &mut StyledText) {
     let (mark, color) = match run.outcome {
-        Outcome::Passed => ('✓', AnsiColor::Green),
+        Outcome::Passed if run.warnings.is_empty() => ('✓', AnsiColor::Green),
+        Outcome::Passed => ('✓', AnsiColor::Yellow),
         Outcome::PassedAfterRetry(_) => ('✓', AnsiColor::Yellow),
         Outcome::Failed(_) => ('✗', AnsiColor::Red),
         Outcome::Broken(_) => ('!', AnsiColor::Yellow),
@@ -102,8 +104,14 @@ fn write_heading(run: &Run, assessment: &Assessment, time: Option<&str>, width: 
     let ended = assessment.outage.filter(|_| assessment.recovery.is_some());
     let recovery = ended.map(|outage| format!("  (down for {})", format_duration(outage.lasted))).unwrap_or_default();
     let duration = format_duration(run.trace.duration());
-    let other_chars =
-        time.map_or(0, |time| char_count(time) + 1) + 2 + outcome.len() + 2 + 9 + 2 + char_count(&delays) + char_count(&recovery);
+    let other_chars = time.map_or(0, |time| char_count(time) + 1)
+        + 2
+        + outcome.len()
+        + 2
+        + 9
+        + 2
+        + char_count(&delays)
+        + char_count(&recovery);
     let title = truncate(&escape(&run.probe.title), width.saturating_sub(other_chars));
     into.push_styled(color, &format!("{mark} {outcome}"));
     into.push(&format!("  {duration:>9}  "));
@@ -210,6 +218,17 @@ mod tests {
         let expected = "✓ passed-after-retry     482 ms  api health  (340 ms late)  \
                         attempt 2 passed, the first failed, status: answered 503 instead of 2xx\n";
         assert!(retried.starts_with(expected), "{retried}");
+    }
+
+    #[test]
+    fn warnings_are_shown_below_a_run_that_passed() {
+        let expected = "✓ passed     482 ms  example.org
+    warning, assertion: certificate days: expected at least 14 days, got 13 days
+    warning, assertion: 2 assertions do not hold
+    $.version: expected \"1.2\", got 3
+    $.version: expected text, got 3
+";
+        assert_eq!(plain(&fixtures::warned(), OPTIONS), expected);
     }
 
     #[test]

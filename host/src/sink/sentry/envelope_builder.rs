@@ -38,6 +38,20 @@ pub fn error(run: &Run, assessment: &Assessment, event_defaults: &EventDefaults)
     event_envelope(Kind::Error, "event", &event_id, &sampling_context(run, SampleRate::ALL, event_defaults), &payload)
 }
 
+/// Returns the event of a run's warning with this index, on the trace of the run's transaction. Runs with a warning
+/// that is reported are sent at every sample rate.
+///
+/// # Panics
+/// Panics if the run has no such warning.
+pub fn warning(run: &Run, assessment: &Assessment, index: usize, event_defaults: &EventDefaults) -> Envelope {
+    let event_id = hex(event_number(run.trace.id) ^ (index as u128 + 1));
+    let warning = (&run.warnings[index], assessment.warnings[index].grouping);
+    let payload = write_payload(|payload, detail| {
+        payload::write_warning_event(payload, &event_id, run, warning, event_defaults, detail);
+    });
+    event_envelope(Kind::Error, "event", &event_id, &sampling_context(run, SampleRate::ALL, event_defaults), &payload)
+}
+
 /// Returns an event about the host itself.
 pub fn host_event(event: &HostEvent, event_defaults: &EventDefaults) -> Envelope {
     let event_id = hex(event_number(event.trace_id));
@@ -111,6 +125,7 @@ fn event_envelope(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
     use std::time::Duration;
 
     use serde_json::{Value, json};
@@ -206,7 +221,10 @@ mod tests {
         assert_ne!(event["event_id"], transaction["event_id"]);
         assert_eq!(event["contexts"]["trace"]["trace_id"], transaction["contexts"]["trace"]["trace_id"]);
         assert_eq!(event["contexts"]["trace"]["span_id"], transaction["spans"][0]["span_id"]);
-        assert_eq!(event["fingerprint"], json!(["probe-failed", "probes.http", "api health", "status", "$.version", "status"]));
+        assert_eq!(
+            event["fingerprint"],
+            json!(["probe-failed", "probes.http", "api health", "status", "$.version", "status"])
+        );
         assert_eq!(event["exception"]["values"][0]["type"], "status");
         let value = "api health: answered 503 instead of 2xx: status: expected 2xx, got 503; \
                      $.version: expected \"1.2\", got nothing";
@@ -229,6 +247,30 @@ mod tests {
             assert_eq!(event["exception"]["values"][0]["type"], expected);
             assert_eq!(event["tags"]["reason"], "status");
         }
+    }
+
+    #[test]
+    fn a_warning_is_an_event_of_its_own_on_the_same_trace() {
+        let run = fixtures::warned();
+        let assessment = fixtures::assessment(&run);
+        let [[_, _, transaction]] = parse_envelopes(&run).try_into().unwrap();
+        let events = [0, 1].map(|index| parse_envelope(&warning(&run, &assessment, index, &event_defaults())));
+        let ids: HashSet<_> = events.iter().map(|[_, _, event]| event["event_id"].to_string()).collect();
+        assert_eq!(ids.len(), 2);
+        assert!(!ids.contains(&transaction["event_id"].to_string()));
+        let [[header, item, days], [_, _, json]] = events;
+        assert_eq!((&item["type"], &header["event_id"]), (&json!("event"), &days["event_id"]));
+        assert_eq!(days["contexts"]["trace"]["trace_id"], transaction["contexts"]["trace"]["trace_id"]);
+        assert_eq!(days["level"], "warning");
+        let fingerprint = |subject: &str| json!(["probe-warning", "probes.http", "example.org", "assertion", subject]);
+        assert_eq!(days["fingerprint"], fingerprint("certificate days"));
+        assert_eq!(json["fingerprint"], fingerprint("$.version"));
+        assert_eq!(days["exception"]["values"][0]["type"], "assertion");
+        let value = "example.org: certificate days: expected at least 14 days, got 13 days";
+        assert_eq!(days["exception"]["values"][0]["value"], value);
+        assert_eq!((&days["tags"]["outcome"], &days["tags"]["reason"]), (&json!("passed"), &json!("assertion")));
+        assert_eq!(transaction["tags"].get("reason"), None);
+        assert_eq!(json["contexts"]["check"]["mismatches"].as_array().unwrap().len(), 2);
     }
 
     #[test]
@@ -277,7 +319,7 @@ mod tests {
     fn the_run_that_ends_an_outage_has_its_length() {
         let recovered = fixtures::recovered();
         let tag_and_data = |recovery: Option<Recovery>| {
-            let assessment = Assessment { recovery, ..recovered.assessment };
+            let assessment = Assessment { recovery, ..recovered.assessment.clone() };
             let [_, _, payload] = parse_envelope(&assessed(&recovered.run, &assessment)[0]);
             let data = payload["contexts"]["trace"]["data"]["sentrynet.outage.seconds"].clone();
             (payload["tags"]["recovered_after"].clone(), data)

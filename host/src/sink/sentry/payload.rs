@@ -2,7 +2,7 @@
 //! `transaction_info` and a span's `origin`. This module does no I/O.
 
 pub use self::check_in::CheckInPayload;
-pub use self::event::write_event;
+pub use self::event::{write_event, write_warning_event};
 pub use self::host_event::{HostEvent, write_host_event};
 pub use self::limits::{DETAIL_LEVELS, DetailLevel};
 pub use self::transaction::write_transaction;

@@ -33,9 +33,9 @@ impl Pipeline {
         Self { fanout, event_defaults, sample: settings.sample, check_ins }
     }
 
-    /// Sends a run: its transaction unless it is sampled out, its error as [`ErrorAction`] says, and its check-in. A run
-    /// during which this host was suspended has only its error: its duration would distort the statistics of its target,
-    /// and its check-in would begin an outage.
+    /// Sends a run: its transaction unless it is sampled out, its error as [`ErrorAction`] says, its warnings that are
+    /// due, and its check-in. A run during which this host was suspended has only its error: its duration would distort
+    /// the statistics of its target, and its check-in would begin an outage.
     pub fn report(&self, assessed: &AssessedRun) {
         let AssessedRun { run, assessment } = assessed;
         let error = || envelope_builder::error(run, assessment, &self.event_defaults);
@@ -46,6 +46,9 @@ impl Pipeline {
             Some(ErrorAction::Suppress) => self.fanout.count_suppressed(),
             None => {}
         }
+        let due = assessment.warnings.iter().enumerate().filter(|(_, warning)| warning.is_due);
+        let warning = |index| envelope_builder::warning(run, assessment, index, &self.event_defaults);
+        envelopes.extend(due.map(|(index, _)| warning(index)));
         // While an error is held, its check-in is held too. If this host has no network, the run says nothing about the
         // target.
         let is_suspended = run.outcome.is_suspended();

@@ -12,10 +12,11 @@ pub fn sample_rate(run: &Run, assessment: &Assessment, sample: &Sample) -> Optio
 }
 
 /// Returns true for runs that are sent at every sample rate: all but those that passed at the first attempt, were not
-/// too slow, and ended no outage.
+/// too slow, ended no outage, and have no warning that is reported.
 fn is_always_sent(run: &Run, assessment: &Assessment, sample: &Sample) -> bool {
     run.outcome != Outcome::Passed
         || assessment.recovery.is_some()
+        || assessment.has_due_warning()
         || sample.slower_than.is_some_and(|limit| run.trace.duration() > limit)
 }
 
@@ -57,7 +58,7 @@ mod tests {
 
     #[test]
     fn runs_that_did_not_simply_pass_are_always_sent() {
-        for run in [fixtures::failed(), fixtures::broken(), fixtures::passed_after_retry()] {
+        for run in [fixtures::failed(), fixtures::broken(), fixtures::passed_after_retry(), fixtures::warned()] {
             assert_eq!(sample_rate(&with_trace(run, 999_999), &sample_of(0.0)), Some(SampleRate::ALL));
         }
         let AssessedRun { run, assessment } = fixtures::recovered();

@@ -1,13 +1,15 @@
 //! Parsing predicates.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::operator::{Bound, Operator};
 use super::operator_names::unknown_operator;
 use super::{Combinator, Node, Predicate};
-use crate::Problem;
 use crate::messages::{add_problem, child_pointer};
 use crate::subject::{Subject, SubjectKind};
+use crate::{Level, Problem};
 
 /// The deepest nesting of `not`, `all` and `any`.
 const MAX_DEPTH: usize = 32;
@@ -37,8 +39,21 @@ impl Parser<'_> {
     /// Parses a predicate. Returns `None` if there are mistakes, which are added to `problems`.
     pub fn parse(&mut self, form: &Value, pointer: &str) -> Option<Predicate> {
         let before = self.problems.len();
-        let node = self.parse_node(form, Position { pointer, negated: false, depth: 0 })?;
-        (self.problems.len() == before).then_some(Predicate { kind: self.kind, node })
+        let (level, form) = self.take_level(form, pointer);
+        let node = self.parse_node(&form, Position { pointer, negated: false, depth: 0 })?;
+        (self.problems.len() == before).then_some(Predicate { kind: self.kind, level, node })
+    }
+
+    /// Parses the key `level`, which stands beside the operators. Returns it, and the form without it.
+    fn take_level<'f>(&mut self, form: &'f Value, pointer: &str) -> (Level, Cow<'f, Value>) {
+        let Some(level) = form.get("level") else { return (Level::default(), Cow::Borrowed(form)) };
+        let level = Level::parse(level).unwrap_or_else(|message| {
+            add_problem(self.problems, &child_pointer(pointer, "level"), message);
+            Level::default()
+        });
+        let mut form = form.clone();
+        form.as_object_mut().and_then(|form| form.shift_remove("level"));
+        (level, Cow::Owned(form))
     }
 
     fn parse_node(&mut self, form: &Value, at: Position) -> Option<Node> {
@@ -202,6 +217,26 @@ mod tests {
             json!({ "value": 1 }),
             &[("/value", "unknown operator `value`, did you mean `equals`?")],
         );
+    }
+
+    #[test]
+    fn a_level_stands_beside_the_operators() {
+        let level = |form: Value| {
+            let predicate = Predicate::parse_for(SubjectKind::Json, &form, "", &mut Vec::new());
+            predicate.expect("the predicate is valid").level()
+        };
+        assert_eq!(level(json!({ "less": 5, "level": "warning" })), Level::Warning);
+        for form in [json!({ "less": 5, "level": "error" }), json!({ "less": 5 }), json!("level"), json!(["level"])] {
+            assert_eq!(level(form), Level::Error);
+        }
+        assert_eq!(level(json!({ "equals": { "level": "warning" } })), Level::Error);
+        let check = |form: Value, expected: &[(&str, &str)]| check(SubjectKind::Json, form, expected);
+        check(json!({ "level": "warning" }), &[("", "expected at least one operator, such as `equals`")]);
+        check(json!({ "less": 5, "level": "warn" }), &[("/level", "unknown level `warn`, did you mean `warning`?")]);
+        let levels = "unknown level `info`, expected one of `error`, `warning`";
+        check(json!({ "less": "x", "level": "info" }), &[("/level", levels), ("/less", "expected a number, got text")]);
+        check(json!({ "less": 5, "level": 3 }), &[("/level", "expected `error` or `warning`, got 3")]);
+        check_assertion(json!({ "level": "warning" }), &[]);
     }
 
     #[test]

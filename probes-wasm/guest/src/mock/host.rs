@@ -312,6 +312,14 @@ pub mod span {
     }
 }
 
+pub mod warning {
+    use crate::bindings::sentrynet::probe::types::Failure;
+
+    pub fn report(warning: &Failure) {
+        super::current().borrow_mut().warnings.push(warning.clone());
+    }
+}
+
 pub mod log {
     pub use crate::bindings::sentrynet::probe::log::Level;
 

@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::http::Request;
-use crate::{Credentials, Failure, Problems, SecretSetting, log, span};
+use crate::{Credentials, Failure, Problems, SecretSetting, log, span, warning};
 
 #[derive(serde::Deserialize, schemars::JsonSchema)]
 struct Settings {
@@ -35,6 +35,7 @@ impl Probe for Shop {
         let response = request.send()?;
         log::info(&format!("status {}, {} tokens", response.status(), settings.tokens.len()));
         span::set_tag("shop", "vienna");
+        warning::report(Failure::new("stock-low", "one teapot is left"));
         span::scope("shop.check", "Check the answer", |opened| {
             opened.set_data("size", &span::Value::Integer(2));
             if response.body() == b"ok" { Ok(()) } else { Err(Failure::new("closed", "the shop is closed").into()) }
@@ -60,6 +61,7 @@ fn what_a_probe_does_is_recorded() {
     assert_eq!(host.requests(), [expected]);
     assert_eq!(host.tags(), [("shop".to_owned(), "vienna".to_owned())]);
     assert_eq!(host.log()[0].1, "status 200, 2 tokens");
+    assert_eq!(host.warnings()[0].reason, "stock-low");
     let spans = host.spans();
     assert!(spans.len() == 1 && spans[0].op == "shop.check" && spans[0].ended && spans[0].status.is_none());
 }

@@ -1,4 +1,4 @@
-//! The payload of an error event: why a run did not pass, and what happened before.
+//! The payload of an event about a run: why the run did not pass or has a warning, and what happened before.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,8 @@ use super::span::{SpanData, SpanFields};
 use super::tags::Tags;
 use crate::assessment::{Assessment, Grouping};
 use crate::propagation::EventDefaults;
-use crate::run::{self, Outcome, Run};
+use crate::run::reserved::HostTag;
+use crate::run::{self, Failure, Outcome, Run};
 use crate::sink::sentry::json_writer::ObjectWriter;
 use crate::time_format::rfc3339;
 use crate::trace::{Status, Trace};
@@ -27,39 +28,124 @@ pub fn write_event(
     event_defaults: &EventDefaults,
     detail: DetailLevel,
 ) {
-    /// The text that replaces the reason in the fingerprint and in the exception's type, if the error is not grouped by
-    /// its reason. The tag `reason` has the reason itself.
-    const OTHER: &str = "other";
     let (reason, message) = run.outcome.why().unwrap_or_default();
-    let reason = if assessment.grouping == Grouping::Other { OTHER } else { reason };
-    let (class, r#type) = match &run.outcome {
-        Outcome::Broken(_) => ("probe-broken", format!("Broken: {reason}").into()),
-        // The type of an exception must not be empty.
-        _ if reason.is_empty() => ("probe-failed", "failed".into()),
-        _ => ("probe-failed", truncate(reason, MAX_TAG_CHARS).into()),
+    let failure = if let Outcome::Failed(failure) = &run.outcome { Some(failure) } else { None };
+    let problem = match &run.outcome {
+        Outcome::Broken(fault) => {
+            let r#type = format!("Broken: {reason}").into();
+            Problem {
+                class: "probe-broken",
+                r#type,
+                backtrace: &fault.backtrace,
+                ..Problem::new(reason, message, None)
+            }
+        }
+        _ => Problem::new(reason, message, failure).grouped_by(assessment.grouping),
     };
-    let backtrace = match &run.outcome {
-        Outcome::Broken(fault) => &fault.backtrace[..],
-        _ => &[],
-    };
-    write_common_of_run(payload, event_id, run, &Tags::new(run), event_defaults);
-    payload.text("level", "error");
+    write_problem(payload, event_id, run, &Tags::new(run), &problem, event_defaults, detail, |contexts| {
+        contexts.option("outage", outage(assessment).as_ref());
+    });
+}
+
+/// Writes the event of one of a run's warnings.
+pub fn write_warning_event(
+    payload: &mut ObjectWriter,
+    event_id: &str,
+    run: &Run,
+    (warning, grouping): (&Failure, Grouping),
+    event_defaults: &EventDefaults,
+    detail: DetailLevel,
+) {
+    let mut tags = Tags::new(run);
+    tags.add(HostTag::Reason, &*warning.reason);
+    let problem = Problem { class: "probe-warning", level: "warning", ..Problem::of_failure(warning) };
+    let problem = problem.grouped_by(grouping);
+    write_problem(payload, event_id, run, &tags, &problem, event_defaults, detail, |_| {});
+}
+
+/// What an event is about: a failure, a fault or a warning.
+struct Problem<'a> {
+    /// The first part of the fingerprint.
+    class: &'static str,
+    /// Sentry's level of the event.
+    level: &'static str,
+    /// The reason by which the event is grouped.
+    reason: &'a str,
+    /// The type of the exception.
+    r#type: Cow<'a, str>,
+    message: &'a str,
+    /// The failed checks.
+    mismatches: &'a [run::Mismatch],
+    /// The subjects by which the event is grouped.
+    subjects: Vec<&'a str>,
+    backtrace: &'a [run::Frame],
+}
+
+impl<'a> Problem<'a> {
+    fn new(reason: &'a str, message: &'a str, failure: Option<&'a Failure>) -> Self {
+        Self {
+            class: "probe-failed",
+            level: "error",
+            reason,
+            r#type: exception_type(reason),
+            message,
+            mismatches: failure.map_or(&[], |failure| &failure.mismatches),
+            subjects: failure.map(Failure::subjects).unwrap_or_default(),
+            backtrace: &[],
+        }
+    }
+
+    fn of_failure(failure: &'a Failure) -> Self {
+        Self::new(&failure.reason, &failure.message, Some(failure))
+    }
+
+    /// Leaves out of the fingerprint what does not group the event.
+    fn grouped_by(mut self, grouping: Grouping) -> Self {
+        /// The text that replaces the reason in the fingerprint and in the exception's type. The tag `reason` has the
+        /// reason itself.
+        const OTHER: &str = "other";
+        if grouping != Grouping::Checks {
+            self.subjects.clear();
+        }
+        if grouping == Grouping::Other {
+            (self.reason, self.r#type) = (OTHER, OTHER.into());
+        }
+        self
+    }
+}
+
+/// Returns the type of the exception for a reason. It must not be empty.
+fn exception_type(reason: &str) -> Cow<'_, str> {
+    if reason.is_empty() { "failed".into() } else { truncate(reason, MAX_TAG_CHARS).into() }
+}
+
+/// Writes the event of a problem. `write_contexts` adds contexts.
+#[expect(clippy::too_many_arguments, reason = "all of them differ from event to event")]
+fn write_problem(
+    payload: &mut ObjectWriter,
+    event_id: &str,
+    run: &Run,
+    tags: &Tags,
+    problem: &Problem,
+    event_defaults: &EventDefaults,
+    detail: DetailLevel,
+    write_contexts: impl FnOnce(&mut ObjectWriter),
+) {
+    write_common_of_run(payload, event_id, run, tags, event_defaults);
+    payload.text("level", problem.level);
     // Contains nothing that differs from run to run, so that Sentry groups all errors of an outage into one issue.
-    let subjects = match &run.outcome {
-        Outcome::Failed(failure) if assessment.grouping == Grouping::Checks => failure.subjects(),
-        _ => Vec::new(),
-    };
-    let fingerprint = [class, &run.probe.probe, &run.probe.title, reason].into_iter().chain(subjects);
+    let fingerprint = [problem.class, &run.probe.probe, &run.probe.title, problem.reason];
+    let fingerprint = fingerprint.into_iter().chain(problem.subjects.iter().copied());
     let fingerprint: Vec<_> = fingerprint.map(|part| truncate(part, MAX_TAG_CHARS)).collect();
     payload.value("fingerprint", &fingerprint);
     let title = truncate(&run.probe.title, MAX_TAG_CHARS);
-    let value = format!("{title}: {}", exception_value(&run.outcome, message));
-    payload.value("exception", &exception(r#type, &value, true, backtrace, detail));
+    let value = format!("{title}: {}", exception_value(problem));
+    payload.value("exception", &exception(problem.r#type.clone(), &value, true, problem.backtrace, detail));
     payload.option("request", Request::new(run).as_ref());
     payload.object("contexts", |contexts| {
         contexts.object("trace", |trace| failing_span(&run.trace).write(trace));
-        contexts.option("check", check(&run.outcome, detail).as_ref());
-        contexts.option("outage", outage(assessment).as_ref());
+        contexts.option("check", check(problem.mismatches, detail).as_ref());
+        write_contexts(contexts);
         for (name, context) in evidence::contexts(run, detail) {
             contexts.value(name, &context);
         }
@@ -112,16 +198,16 @@ fn outage(assessment: &Assessment) -> Option<Outage> {
     Some(Outage { began: rfc3339(began), runs, lasted: rounded_seconds(lasted) })
 }
 
-/// Returns the value of the exception without the probe's title. Sentry titles the issue with the type and the value. It
-/// is the message and, if there are several mismatches, the first five of these. A single mismatch is not added, since the message already contains it.
-fn exception_value<'a>(outcome: &'a Outcome, message: &'a str) -> Cow<'a, str> {
+/// Returns the value of the exception without the probe's title. Sentry titles the issue with the type and the value.
+/// It is the message and, if there are several mismatches, the first five of these. A single mismatch is not added,
+/// since the message already contains it.
+fn exception_value<'a>(Problem { message, mismatches, .. }: &Problem<'a>) -> Cow<'a, str> {
     /// The maximum number of mismatches in the value. Further mismatches are in the context `check`.
     const MAX_LISTED: usize = 5;
     const MAX_PART_CHARS: usize = 100;
-    let mismatches = match outcome {
-        Outcome::Failed(failure) if failure.mismatches.len() > 1 => &failure.mismatches,
-        _ => return message.into(),
-    };
+    if mismatches.len() < 2 {
+        return (*message).into();
+    }
     let listed: Vec<_> = mismatches
         .iter()
         .take(MAX_LISTED)
@@ -136,10 +222,9 @@ fn exception_value<'a>(outcome: &'a Outcome, message: &'a str) -> Cow<'a, str> {
 }
 
 /// Returns as many of the mismatches as fit into a context, or `None` if there are none.
-fn check(outcome: &Outcome, detail: DetailLevel) -> Option<Check<'_>> {
-    let Outcome::Failed(failure) = outcome else { return None };
+fn check(mismatches: &[run::Mismatch], detail: DetailLevel) -> Option<Check<'_>> {
     let max_chars = detail.text_chars.min(MAX_COMPARED_CHARS);
-    let all = failure.mismatches.iter().map(|mismatch| Mismatch {
+    let all = mismatches.iter().map(|mismatch| Mismatch {
         subject: truncate(&mismatch.subject, MAX_TAG_CHARS),
         expected: truncate(&mismatch.expected, max_chars),
         actual: truncate(&mismatch.actual, max_chars),
