@@ -47,6 +47,7 @@ pub const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("crate::loading", &[]),
     ("crate::logging", &["command", "output"]),
     ("crate::output", &["command"]),
+    ("crate::plain_error", &["capability", "sink/sentry"]),
     ("crate::printable", &["sink/console", "redaction", "config", "capability"]),
     ("crate::private_directory", &["sandbox/component", "sink/sentry/spool"]),
     ("crate::propagation", &["loading", "sandbox", "capability", "sink/sentry"]),
@@ -58,8 +59,10 @@ pub const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("crate::schedule", &[]),
     ("crate::schema", &["sandbox", "config"]),
     ("crate::sink", &["schedule", "sink"]),
+    ("crate::threads", &["sandbox", "sink/sentry"]),
     ("crate::time_format", &["capability", "sink"]),
     ("crate::trace", &["sandbox", "capability", "sink", "assessment", "propagation", "redaction", "run", "recording"]),
+    ("crate::trust_store", &["capability/http", "sink/sentry"]),
     ("crate::workers", &["schedule"]),
 ];
 

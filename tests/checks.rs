@@ -1,5 +1,6 @@
 //! `checks` and `assertions`: conditions on a response, and the messages when they do not hold.
 
+mod ineffective;
 mod mistakes;
 
 use serde_json::{Value, json};

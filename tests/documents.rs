@@ -33,6 +33,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/recordings.md",
     "docs/sentry.md",
     "docs/third-party-probes.md",
+    "docs/tls.md",
     "examples/probes/README.md",
     "examples/probes/dns/README.md",
     "examples/probes/postgres/README.md",

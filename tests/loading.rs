@@ -179,6 +179,14 @@ fn write_importing(name: &str, imports: &[&str]) -> std::path::PathBuf {
 }
 
 #[test]
+fn a_component_with_asynchronous_functions_is_told_what_to_build_for() {
+    let text =
+        r#"(component (import "wasi:clocks/monotonic-clock@0.3.0" (instance (export "wait-for" (func async)))))"#;
+    let file = write_wasm("asynchronous", &wat::parse_str(text).expect("the component is WAT"));
+    assert_refused(&file, "build it for WASI 0.2 (Rust: ");
+}
+
+#[test]
 fn every_unknown_import_is_named() {
     assert_refused(
         &write_importing("doors", &["acme:door/open@1.0.0", "wasi:cli/environment@0.2.0", "acme:door/shut"]),
@@ -187,7 +195,11 @@ fn every_unknown_import_is_named() {
     assert_refused(
         &write_importing("wasi", &["wasi:http/handler@0.3.0", "wasi:keyvalue/store@0.2.0"]),
         "imports `wasi:http/handler@0.3.0`, `wasi:keyvalue/store@0.2.0`, which this host does not have: \
-         build it for WASI 0.2",
+         build it for WASI 0.2 (Rust: the target `wasm32-wasip2`), not for 0.3",
+    );
+    assert_refused(
+        &write_importing("older-wasi", &["wasi:keyvalue/store@0.2.0"]),
+        "imports `wasi:keyvalue/store@0.2.0`, which this host does not have: build it for WASI 0.2, without these imports",
     );
     let many: Vec<_> = (0..500).map(|number| format!("acme:a{number}/open")).collect();
     let many: Vec<_> = many.iter().map(String::as_str).collect();

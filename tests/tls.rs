@@ -1,5 +1,6 @@
 //! TLS: nginx with valid and with invalid certificates.
 
+mod authorities;
 mod days;
 mod handshakes;
 mod unusual;

@@ -7,10 +7,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 use sentrynet::assessment::AssessedRun;
-use sentrynet::config::{self, Config, Level, ParsedConfig, Source};
+use sentrynet::config::{self, Config, Diagnostic, Level, ParsedConfig, Source};
 use sentrynet::run::Outcome;
 use sentrynet::sandbox::{CodeSource, CompiledDirectory, Compiler};
 use sentrynet::sink::json::run_to_json;
+use sentrynet::trust_store::read_authorities;
 use sentrynet::{LoadError, Loaded, Loading};
 
 use crate::logging::{REDACTOR, print_diagnostics, print_error, print_error_count};
@@ -70,8 +71,11 @@ async fn start_loading(source: &Source) -> Result<Option<Loading>> {
 
 /// Parses a configuration, and redacts its secrets in the log from now on.
 fn parse(source: &Source, environment: &dyn Fn(&str) -> Option<String>) -> ParsedConfig {
-    let parsed = config::parse(source, environment);
+    let mut parsed = config::parse(source, environment);
     REDACTOR.install(parsed.config.secrets.clone());
+    if let Some(Err(why)) = parsed.config.sentry.ca.as_deref().map(read_authorities) {
+        parsed.errors.push(Diagnostic::at_value("/sentry/ca", why));
+    }
     parsed
 }
 

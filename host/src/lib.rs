@@ -86,6 +86,12 @@ pub mod printable;
 pub mod time_format;
 // Whether a file has changed.
 mod file_version;
+// Errors of libraries in plain words.
+mod plain_error;
+// The certificates of authorities.
+pub mod trust_store;
+// Threads for work that blocks.
+mod threads;
 // Files that no other user can have written.
 #[cfg_attr(not(feature = "compiler"), expect(dead_code, reason = "only the store of compiled code uses all of it"))]
 mod private_directory;

@@ -169,6 +169,7 @@ mod tests {
     fn event_defaults(dsn: Option<&str>, rate: SampleRate) -> EventDefaults {
         EventDefaults::new(&Sentry {
             dsn: dsn.map(|dsn| dsn.parse().unwrap()),
+            ca: None,
             environment: "pröd, eu".to_owned(),
             release: "sentrynet@0.1.0".to_owned(),
             server_name: "here".to_owned(),

@@ -34,6 +34,7 @@ mod executor;
 mod fault;
 mod group_settings;
 mod imports;
+mod ineffective;
 mod inspect;
 mod instance;
 mod load;

@@ -14,7 +14,10 @@ use crate::network::assert_refused;
 use crate::support::certificates::Certificates;
 use crate::support::nginx::Nginx;
 use crate::support::running::RunningProgram;
-use crate::support::{assert_passed, empty_folder, eventually, expect_failure, free_port, http_config, run_http_probe};
+use crate::support::{
+    assert_passed, empty_folder, eventually, expect_failure, free_port, http_config, openssl, run_http_probe,
+    run_once_with, sentrynet,
+};
 
 /// nginx that requires a client certificate of its own authority, and responds with its subject.
 struct Server {
@@ -115,6 +118,37 @@ fn start_strict_server(home: &str, versions: &[&'static rustls::SupportedProtoco
 }
 
 #[test]
+fn an_encrypted_key_is_read_with_its_passphrase() {
+    let Server { _nginx, port, home } = start_server("sealed");
+    let folder = Path::new(&home);
+    let seal = "pkcs8 -topk8 -in us.key -passout pass:open~sesame -out";
+    openssl::run(folder, &format!("{seal} aes.key"));
+    openssl::run(folder, &format!("{seal} des.key -v2 des3 -v2prf hmacWithSHA1"));
+    openssl::run(folder, &format!("{seal} scrypt.key -scrypt"));
+    // The format of PKCS#12 is converted as the message says.
+    openssl::run(folder, "pkcs12 -export -in us.pem -inkey us.key -out us.p12 -passout pass:open~sesame");
+    openssl::run(folder, "pkcs12 -in us.p12 -out us-both.pem -passin pass:open~sesame -passout pass:open~sesame");
+    let both = ("us-both.pem", "us-both.pem");
+    for (certificate, key) in [("us.pem", "aes.key"), ("us.pem", "des.key"), ("us.pem", "scrypt.key"), both] {
+        let files =
+            format!("{{certificate: {home}/{certificate}, key: {home}/{key}, passphrase: '${{env:PASSPHRASE}}'}}");
+        let keys = format!(
+            "url: https://localhost:{port}/\nca: {home}/ca.pem\nset_keys: {{who: $.who}}\nassertions: {{who: CN=us}}\n\
+             client_certificate: {files}"
+        );
+        let (_, runs) = run_once_with(sentrynet().env("PASSPHRASE", "open sesame"), &http_config(&keys));
+        assert_passed(&runs[0]);
+        assert!(!runs[0].to_string().contains("open sesame"), "{:#}", runs[0]);
+        let step = keys.replace('\n', ", ").replace("url: ", "url: '").replace("/, ca", "/', ca");
+        let chain = format!(
+            "groups:\n  - probes:\n      - probe: chain\n        title: x\n        steps:\n          - {{{step}}}\n"
+        );
+        let (_, runs) = run_once_with(sentrynet().env("PASSPHRASE", "open sesame"), &chain);
+        assert_passed(&runs[0]);
+    }
+}
+
+#[test]
 fn a_renewed_certificate_is_used_without_a_restart() {
     let Server { _nginx, port, home } = start_server("renewed");
     let read = |name: &str| fs::read_to_string(format!("{home}/{name}")).expect("the file exists");
@@ -159,13 +193,26 @@ fn invalid_certificate_and_key_files_are_refused() {
     check("HOME/us.pem", "us.pem holds no private key: expected PEM");
     check("HOME/us.key", "us.key holds no certificate");
     check("{certificate: HOME/us.pem, key: HOME/them.key}", "them.key is not that of the certificate in");
-    check("{certificate: HOME/us.pem, key: HOME/locked.key}", "locked.key holds no private key: it is encrypted");
+    check("{certificate: HOME/us.pem, key: HOME/locked.key}", "locked.key is encrypted: give its `passphrase`");
+    check(
+        "{certificate: HOME/us.pem, key: HOME/locked.key, passphrase: x}",
+        "openssl pkcs8 -topk8 -v2 aes-256-cbc -in ",
+    );
+    openssl::run(&certificates.folder, "pkcs8 -topk8 -in us.key -out sealed.key -passout pass:sesame");
+    let wrong = "{certificate: HOME/us.pem, key: HOME/sealed.key, passphrase: open}";
+    check(wrong, "the passphrase is not that of the private key in ");
+    openssl::run(&certificates.folder, "ec -aes256 -in us.key -out old.key -passout pass:sesame");
+    check("{certificate: HOME/us.pem, key: HOME/old.key}", "convert it by `openssl pkcs8 -topk8 -in ");
+    openssl::run(&certificates.folder, "pkcs12 -export -in us.pem -inkey us.key -out us.p12 -passout pass:sesame");
+    check("HOME/us.p12", "us.p12 is a PKCS#12 file: convert it by `openssl pkcs12 -in ");
+    openssl::run(&certificates.folder, "ecparam -name secp521r1 -genkey -noout -out large.key");
+    check("{certificate: HOME/us.pem, key: HOME/large.key}", "is of a kind that is not supported");
     check("{certificate: HOME/us.pem}", "missing key `key`");
     for shape in ["[HOME/us.pem]", "7"] {
-        check(shape, "expected text or a map of keys such as `certificate` and `key`, got ");
+        check(shape, "expected text or a map of keys such as `certificate`, `key` and `passphrase`, got ");
     }
     let more = "url: https://h/\nclient_certificate: {certificate: a, key: b, password: c}";
-    assert_refused(more, "client_certificate.password", "unknown key `password`, expected one of `certificate`, `key`");
+    assert_refused(more, "client_certificate.password", "unknown key `password`");
 }
 
 /// Returns a PEM file that looks like an encrypted key by its first line. The label is in parts, so that secret

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::{event_counts, printed_traces, probes_config, run_once_with_spool, start_program, write_config};
 use crate::support::receiver::{ACCEPTED_RESPONSE, Receiver};
 use crate::support::target::Target;
-use crate::support::{empty_folder, eventually};
+use crate::support::{empty_folder, eventually, run_command, sentrynet};
 
 #[test]
 fn a_rate_limit_delays_only_its_categories() {
@@ -90,6 +90,17 @@ fn server_errors_for_one_category_do_not_delay_the_others() {
     let (errors, transactions): (Vec<_>, Vec<_>) = came.iter().partition(|received| received.item_type() == "event");
     assert!(transactions.len() + 20 > runs, "{} of {runs} transactions arrived", transactions.len());
     assert!(errors.len() < 10, "{} attempts to send errors", errors.len());
+}
+
+#[test]
+fn an_envelope_that_is_too_large_is_reported_with_the_advice_to_raise_the_proxys_limit() {
+    let target = Target::new();
+    let receiver =
+        Receiver::responding(|_, _| "HTTP/1.1 413 Content Too Large\r\ncontent-length: 0\r\n\r\n".to_owned());
+    let configuration = probes_config(&receiver.dsn(), target.port, 1, "every: 60");
+    let ended = run_command(sentrynet().args(["once", "-"]), &configuration);
+    assert!(ended.stderr.contains("client_max_body_size"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("check the DSN"), "{}", ended.stderr);
 }
 
 #[test]

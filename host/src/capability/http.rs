@@ -14,6 +14,7 @@ mod certificate;
 mod certificate_error;
 mod certificate_weakness;
 mod charset;
+mod client_cert;
 mod content_coding;
 mod cookies;
 mod echoes;

@@ -96,6 +96,8 @@ impl Decoder<'_> {
         let mut table = table.unwrap_or(Table::empty(Section::SENTRY));
         let dsn = table.take("dsn").filter(|field| field.value != "");
         let dsn = self.dsn(dsn);
+        let check_ca = |text: &str, max_length| check_line("`ca`", text, max_length);
+        let ca = table.take_text("ca", check_ca, &mut self.context).map(|file| self.directory.join(file));
         let environment = self.sentry_environment(&mut table);
         let release = table.take_identifier("release", check_release, &mut self.context);
         let check = |text: &str, max_length| check_line("`server_name`", text, max_length);
@@ -110,6 +112,7 @@ impl Decoder<'_> {
         table.finish(&mut self.context);
         let sentry = Sentry {
             dsn,
+            ca,
             environment: environment.unwrap_or_else(|| "production".into()),
             release: release.unwrap_or_else(|| concat!("sentrynet@", env!("CARGO_PKG_VERSION")).into()),
             server_name: server_name.unwrap_or_else(|| host_name(self.environment)),

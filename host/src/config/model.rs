@@ -51,6 +51,8 @@ pub struct Config {
 pub struct Sentry {
     /// `None` if neither the file nor `SENTRY_DSN` has one: runs are only shown.
     pub dsn: Option<sentry::types::Dsn>,
+    /// A PEM file of authorities that are trusted for Sentry, beside the system's.
+    pub ca: Option<PathBuf>,
     /// Sentry's environment: `production` by default.
     pub environment: String,
     /// Sentry's release: `sentrynet@` and the version of this program by default.

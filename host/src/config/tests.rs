@@ -129,6 +129,7 @@ fn a_file_with_every_key_is_decoded() {
     assert_eq!((config.in_flight, config.per_host, config.total_memory), (50, 3, Some(2 << 30)));
     assert_eq!(config.sentry.dsn.as_ref().unwrap().path(), "/prefix/");
     assert_eq!((&*config.sentry.environment, &*config.sentry.release), ("staging", "probes@1.2.3"));
+    assert!(config.sentry.ca.as_ref().is_some_and(|file| file.ends_with("tests/config/ok/sentry-ca.pem")));
     let sample = Sample { rate: SampleRate::from_share(0.1).unwrap(), slower_than: Some(Duration::from_millis(1500)) };
     assert_eq!(config.sentry.sample, sample);
     let [http, custom] = &config.probes[..] else { panic!("the file has two probes") };

@@ -17,6 +17,7 @@ use crate::sandbox::component_cache::{ComponentCache, DescribedComponent};
 use crate::sandbox::context_factory::ContextFactory;
 use crate::sandbox::cpu_estimate::CpuEstimate;
 use crate::sandbox::imports::unusable_imports;
+use crate::sandbox::ineffective::ineffective_settings;
 use crate::sandbox::instance::{LoadCall, call_once};
 use crate::sandbox::loaded_component::LoadedComponent;
 use crate::sandbox::merge_problems::merge;
@@ -72,7 +73,8 @@ pub async fn load(
     if not_allowed.is_empty() {
         not_allowed = ungranted_hosts::warnings(&imports, &probe.allow, &probe.settings);
     }
-    let warnings = report.warnings.into_iter().chain(doubled).chain(not_allowed).collect();
+    let ineffective = ineffective_settings(probe);
+    let warnings = report.warnings.into_iter().chain(doubled).chain(not_allowed).chain(ineffective).collect();
     let (context, limits) = {
         let mut contexts = contexts.lock();
         (contexts.for_runs(probe, &title, directory), contexts.limits(probe))

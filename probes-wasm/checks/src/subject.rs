@@ -26,9 +26,9 @@ pub enum Subject {
     Time,
     /// The time of one phase, in seconds; 0 if the phase did not take place, so that a bound holds.
     TimeOf(Phase),
-    /// The whole days until the server's own certificate expires.
+    /// The whole days until the server's own certificate expires; after redirects, the smallest number of all servers.
     CertificateDays,
-    /// The whole days until the first of the certificates that the server showed expires.
+    /// The whole days until the first certificate expires of those by which the servers were verified.
     ChainDays,
     /// The absolute URL that the response redirects to.
     Redirect,
@@ -97,8 +97,16 @@ const HTTP: &[Name] = &[
     ("time send", Subject::TimeOf(Phase::Send), "Seconds to send the request"),
     ("time wait", Subject::TimeOf(Phase::Wait), "Seconds from the sent request to the head of the response"),
     ("time receive", Subject::TimeOf(Phase::Receive), "Seconds to receive the body"),
-    ("certificate days", Subject::CertificateDays, "Whole days until the server's own certificate expires"),
-    ("certificate chain days", Subject::ChainDays, "Whole days until the first certificate of the chain expires"),
+    (
+        "certificate days",
+        Subject::CertificateDays,
+        "Whole days until the server's own certificate expires; after redirects, the smallest number of all servers",
+    ),
+    (
+        "certificate chain days",
+        Subject::ChainDays,
+        "Whole days until the first certificate expires of the chain by which the server's was verified; after redirects, of all servers",
+    ),
     ("redirect", Subject::Redirect, "The absolute URL that the response redirects to"),
     ("url", Subject::Url, "The URL that the response came from, after redirects"),
     ("http version", Subject::HttpVersion, "The version of HTTP: 1.0, 1.1 or 2"),

@@ -85,6 +85,15 @@ impl Request {
         self.0.client_certificate(certificate, key).map_err(Invalid::new)
     }
 
+    /// Sets the passphrase of the client certificate's key, whose value the host keeps. It has to be called before
+    /// [`client_certificate`](Self::client_certificate).
+    ///
+    /// # Errors
+    /// Returns [`Invalid`] if there is no such setting, or if it is no text.
+    pub fn client_key_passphrase(&self, setting: &SecretSetting) -> Result<(), Invalid> {
+        self.0.client_key_passphrase(setting.pointer()).map_err(Invalid::new)
+    }
+
     /// Sets the credentials, whose value the host keeps. An error has the JSON pointer of the setting.
     ///
     /// # Errors

@@ -84,11 +84,13 @@ pub struct Step {
     /// checked.
     #[schemars(range(max = MAX_REDIRECTS))]
     redirects: Option<u32>,
-    /// Verifies the server's certificate; true unless given.
+    /// Verifies the server's certificate; true unless given. With false, every certificate is accepted, which protects from
+    /// nothing.
     verify_tls: Option<bool>,
     /// A PEM file of certificate authorities to trust, instead of the system's.
     ca: Option<String>,
-    /// A client certificate: a PEM file of certificate and key, or `{certificate: FILE, key: FILE}`.
+    /// A client certificate: a PEM file of certificate and key, or `{certificate: FILE, key: FILE}`, with the key's
+    /// `passphrase` if it is encrypted (PKCS#8).
     client_certificate: Option<request::ClientCertificate>,
     /// The only version of HTTP to use, 1.1 or 2; what the server prefers unless given.
     http_version: Option<request::HttpVersion>,

@@ -1,7 +1,7 @@
 //! Building the request of a step.
 
 use sentrynet_guest::http::Request;
-use sentrynet_guest::{Problems, escape_pointer, format_bytes};
+use sentrynet_guest::{Problems, SecretSetting, escape_pointer, format_bytes};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -23,6 +23,7 @@ pub enum Body {
 pub struct ClientCertificate {
     certificate: String,
     key: String,
+    passphrase: Option<SecretSetting>,
 }
 
 /// A version of HTTP as text. In YAML it may be a number too: `1.1`, `2`.
@@ -141,6 +142,8 @@ impl Step {
             request.compression(true);
         }
         if let Some(files) = &self.client_certificate {
+            let passphrase = files.passphrase.as_ref().map(|setting| request.client_key_passphrase(setting));
+            problems.ok_or_add(format_args!("{at}/client_certificate/passphrase"), passphrase.unwrap_or(Ok(())));
             let set = request.client_certificate(&files.certificate, &files.key);
             problems.ok_or_add(format_args!("{at}/client_certificate"), set);
         }
@@ -264,18 +267,16 @@ impl TryFrom<Value> for ClientCertificate {
     fn try_from(value: Value) -> Result<Self, String> {
         const SHAPE: &str = "expected a PEM file of certificate and key, or `{certificate: FILE, key: FILE}`";
         match value {
-            Value::String(file) => Ok(Self { certificate: file.clone(), key: file }),
+            Value::String(file) => Ok(Self { certificate: file.clone(), key: file, passphrase: None }),
             Value::Object(mut files) => {
                 let file = |key: &str, files: &mut Map<String, Value>| match files.remove(key) {
                     Some(Value::String(file)) => Ok(file),
                     _ => Err(SHAPE.to_owned()),
                 };
-                let files_named = (file("certificate", &mut files)?, file("key", &mut files)?);
-                if files.is_empty() {
-                    Ok(Self { certificate: files_named.0, key: files_named.1 })
-                } else {
-                    Err(SHAPE.to_owned())
-                }
+                let (certificate, key) = (file("certificate", &mut files)?, file("key", &mut files)?);
+                let passphrase = files.remove("passphrase").filter(|passphrase| !passphrase.is_null());
+                let passphrase = passphrase.map(serde_json::from_value).transpose().map_err(|_| SHAPE.to_owned())?;
+                if files.is_empty() { Ok(Self { certificate, key, passphrase }) } else { Err(SHAPE.to_owned()) }
             }
             _ => Err(SHAPE.to_owned()),
         }
@@ -297,7 +298,11 @@ impl schemars::JsonSchema for ClientCertificate {
                 { "type": "string" },
                 {
                     "type": "object",
-                    "properties": { "certificate": { "type": "string" }, "key": { "type": "string" } },
+                    "properties": {
+                        "certificate": { "type": "string" },
+                        "key": { "type": "string" },
+                        "passphrase": { "type": ["string", "null"], "writeOnly": true },
+                    },
                     "required": ["certificate", "key"],
                     "additionalProperties": false,
                 },

@@ -7,7 +7,7 @@ use crate::capability::bindings::sentrynet::probe::http::Certificate;
 use crate::capability::http::peer::Peer;
 use crate::capability::http::timing_hooks::Timestamps;
 use crate::capability::http::{certificate, certificate_weakness};
-use crate::capability::net_errors::variant_words;
+use crate::plain_error::variant_words;
 
 /// Returns a message for a person about a server's certificate that is not valid.
 pub fn message(error: &CertificateError, timestamps: &Timestamps, peer: &Peer) -> String {

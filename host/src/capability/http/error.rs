@@ -9,9 +9,10 @@ use crate::capability::http::peer::Peer;
 use crate::capability::http::phase::Phase;
 use crate::capability::http::timing_hooks::Timestamps;
 use crate::capability::http::tls_error;
-use crate::capability::net_errors::{self, bytes, connect_error, plain_text};
+use crate::capability::net_errors::{self, bytes, connect_error};
 use crate::capability::shortage::{self, local_port_shortage};
 use crate::capability::timeout::Timeout;
+use crate::plain_error::plain_text;
 use crate::run::LimitKind;
 use crate::trace::Status;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use reqwest::header::AUTHORIZATION;
+use secrecy::SecretString;
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 use wasmtime::component::Resource;
@@ -14,6 +15,7 @@ use crate::capability::Context;
 use crate::capability::bindings::sentrynet::probe::http::{Error, HostRequest};
 use crate::capability::grant::List;
 use crate::capability::http::auth::Authorization;
+use crate::capability::http::client_cert::ClientCertFiles;
 use crate::capability::http::exchange::{Exchange, ExchangeContext, ExchangeLimits};
 use crate::capability::http::oauth2::run_with_token;
 use crate::capability::http::phase::PhaseTimeouts;
@@ -21,7 +23,7 @@ use crate::capability::http::request::{Request, literal_address, parse_header, p
 use crate::capability::http::request_body::RequestBody;
 use crate::capability::http::resolve::{ConnectTo, IpVersion};
 use crate::capability::http::response::Response;
-use crate::capability::http::tls::{ClientCertFiles, Trust};
+use crate::capability::http::tls::Trust;
 use crate::capability::http::transport::{HttpVersion, ProxyUrl};
 use crate::capability::quota::Exceeded;
 use crate::capability::text::quotable;
@@ -114,8 +116,9 @@ impl HostRequest for Context {
         key: String,
     ) -> wasmtime::Result<Result<(), String>> {
         let key_setting = self.probe.file_pointer(&key).map(Arc::from);
+        let passphrase = self.table.get(&request)?.client_key_passphrase.clone();
         let files = match (self.file(&certificate), self.key_file(&key).await) {
-            (Ok(certificate), Ok(key)) => ClientCertFiles { certificate, key },
+            (Ok(certificate), Ok(key)) => ClientCertFiles { certificate, key, passphrase },
             (Err(why), _) | (_, Err(why)) => return Ok(Err(why)),
         };
         // The files are read here, so that `check` reports what is wrong with them.
@@ -125,6 +128,20 @@ impl HostRequest for Context {
         request.transport.client_cert = Some(files);
         request.secrets.client_key = key_setting;
         Ok(tls_config.map(drop))
+    }
+
+    fn client_key_passphrase(
+        &mut self,
+        request: Resource<Request>,
+        setting: String,
+    ) -> wasmtime::Result<Result<(), String>> {
+        let passphrase = match self.setting(&setting).map(serde_json::Value::as_str) {
+            Ok(Some(passphrase)) => SecretString::from(passphrase),
+            Ok(None) => return Ok(Err("a passphrase is text: write it in quotes".to_owned())),
+            Err(why) => return Ok(Err(why)),
+        };
+        self.table.get_mut(&request)?.client_key_passphrase = Some(passphrase);
+        Ok(Ok(()))
     }
 
     fn authenticate(&mut self, request: Resource<Request>, setting: String) -> wasmtime::Result<Result<(), String>> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use reqwest::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE};
+use secrecy::SecretString;
 use url::Url;
 
 use crate::capability::http::auth::Authorization;
@@ -38,6 +39,8 @@ pub struct Request {
     pub transport: Transport,
     /// The PEM file of the authorities to trust instead of the system's, unless certificates are not verified.
     pub ca_file: Option<PathBuf>,
+    /// The passphrase of the client certificate's key.
+    pub client_key_passphrase: Option<SecretString>,
     /// The maximum bytes of the response's body to return.
     pub max_body_bytes: u64,
 }
@@ -53,6 +56,7 @@ impl Request {
             max_redirects: DEFAULT_MAX_REDIRECTS,
             transport: Transport::default(),
             ca_file: None,
+            client_key_passphrase: None,
             max_body_bytes: DEFAULT_MAX_BODY_BYTES,
         }
     }

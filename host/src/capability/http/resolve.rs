@@ -13,9 +13,10 @@ use reqwest::dns::{Addrs, Resolve, Resolving};
 
 use crate::capability::host_lookup::HostLookup;
 use crate::capability::http::timing_hooks::HopTimings;
-use crate::capability::net_errors::{lookup_error, lower_first, plain_text};
+use crate::capability::net_errors::{lookup_error, lower_first};
 use crate::capability::shortage::{current_shortage, shortage};
 use crate::capability::text::quotable;
+use crate::plain_error::plain_text;
 
 /// The time limit for the answer to a query: the time that glibc waits in both of its attempts together. During this
 /// time the query is sent again over UDP, and an answer to any of these datagrams is accepted.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 
 use crate::capability::file_calls::FileCalls;
-use crate::capability::http::tls::{ClientCertFiles, TlsConfigs, Trust};
+use crate::capability::http::client_cert::ClientCertFiles;
+use crate::capability::http::tls::{TlsConfigs, Trust};
 use crate::capability::http::token_cache::TokenCache;
 
 /// State that outlives a run, and that the requests of all runs share.

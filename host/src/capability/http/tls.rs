@@ -10,16 +10,17 @@ use rustls::client::{
     Tls13ClientSessionValue,
 };
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{CipherSuite, ClientConfig, NamedGroup, RootCertStore, SignatureScheme};
+use rustls::{CipherSuite, ClientConfig, NamedGroup, SignatureScheme};
 
 use crate::capability::blocking_pool::MayBlock;
 use crate::capability::http::cert_verifier::{RecordingVerifier, Verification};
+use crate::capability::http::client_cert::{ClientCertFiles, read_file};
 use crate::capability::http::timing_hooks::{ClientAuth, HopTimings};
 use crate::capability::regular_file;
 use crate::file_version::FileVersion;
+use crate::trust_store::{self, SystemAuthorities};
 
 /// The servers' certificates that a request trusts.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -31,15 +32,6 @@ pub enum Trust {
     CaFile(PathBuf),
     /// All certificates, without verification.
     Unverified,
-}
-
-/// The PEM files of a client certificate, with its chain, and of its private key.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct ClientCertFiles {
-    /// The certificate, followed by those of its issuers.
-    pub certificate: PathBuf,
-    /// The private key, not encrypted.
-    pub key: PathBuf,
 }
 
 /// TLS configurations for each kind of trust and each client certificate. Those that need files are built at their
@@ -60,15 +52,11 @@ impl TlsConfigs {
     /// Reads the system's certificate authorities. If there are none, a warning is logged, and requests over TLS fail.
     pub fn new() -> Self {
         let provider = Arc::new(provider());
-        let loaded = rustls_native_certs::load_native_certs();
-        if loaded.certs.is_empty() {
-            let error = loaded.errors.first().map(ToString::to_string);
-            tracing::warn!(
-                error,
-                "no trusted certificate authorities found: https will fail; install ca-certificates, or set SSL_CERT_FILE"
-            );
+        let loaded = SystemAuthorities::load();
+        for problem in &loaded.problems {
+            tracing::warn!("{problem}");
         }
-        let system = Arc::new(config(&provider, Verification::by_authorities(loaded.certs, &provider)));
+        let system = Arc::new(config(&provider, Verification::by_authorities(loaded.certificates, &provider)));
         let unverified = Arc::new(config(&provider, Verification::AcceptAll));
         Self { provider, system, unverified, with_files: Mutex::default() }
     }
@@ -132,7 +120,7 @@ impl TlsConfigs {
             }
         };
         if let Some(files) = client_cert {
-            let inner = Some(read_client_cert(&self.provider, files, may_block)?);
+            let inner = Some(files.read(&self.provider, may_block)?);
             built.client_auth_cert_resolver = Arc::new(RecordingResolver { inner });
         }
         Ok(built)
@@ -153,57 +141,8 @@ fn provider() -> CryptoProvider {
     provider
 }
 
-fn read_client_cert(
-    provider: &CryptoProvider,
-    files: &ClientCertFiles,
-    may_block: &MayBlock,
-) -> Result<SingleCertAndKey, String> {
-    let ClientCertFiles { certificate, key } = files;
-    let chain = read_certificates(certificate, may_block)?;
-    let text = read_file(key, may_block)?;
-    let private_key = PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
-        pem::Error::NoItemsFound => {
-            let encrypted = String::from_utf8_lossy(&text).contains("ENCRYPTED PRIVATE KEY");
-            let advice = if encrypted { "it is encrypted: decrypt it" } else { "expected PEM" };
-            format!("{} holds no private key: {advice}", key.display())
-        }
-        _ => format!("{} is not a PEM file with a private key", key.display()),
-    })?;
-    let certified = CertifiedKey::from_der(chain, private_key, provider).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => {
-            format!("the key in {} is not that of the certificate in {}", key.display(), certificate.display())
-        }
-        error => format!("the key in {} cannot be used: {error}", key.display()),
-    })?;
-    Ok(SingleCertAndKey::from(certified))
-}
-
 fn read_authorities(path: &Path, may_block: &MayBlock) -> Result<Vec<CertificateDer<'static>>, String> {
-    let authorities = read_certificates(path, may_block)?;
-    if authorities.iter().all(|authority| RootCertStore::empty().add(authority.clone()).is_ok()) {
-        Ok(authorities)
-    } else {
-        Err(format!("{} holds a certificate that cannot be parsed", path.display()))
-    }
-}
-
-fn read_certificates(path: &Path, may_block: &MayBlock) -> Result<Vec<CertificateDer<'static>>, String> {
-    let shown = path.display();
-    let text = read_file(path, may_block)?;
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&text)
-        .collect::<Result<_, _>>()
-        .map_err(|_| format!("{shown} is not a PEM file of certificates"))?;
-    if certificates.is_empty() {
-        return Err(format!("{shown} holds no certificate: expected PEM, `-----BEGIN CERTIFICATE-----`"));
-    }
-    Ok(certificates)
-}
-
-fn read_file(path: &Path, may_block: &MayBlock) -> Result<Vec<u8>, String> {
-    /// Larger than any list of authorities.
-    const MAX_FILE_BYTES: u64 = 8 << 20;
-    regular_file::read(path, MAX_FILE_BYTES, may_block)
-        .map_err(|error| format!("cannot read {}: {error}", path.display()))
+    trust_store::parse_authorities(&read_file(path, may_block)?, path)
 }
 
 fn config(provider: &Arc<CryptoProvider>, verification: Verification) -> ClientConfig {

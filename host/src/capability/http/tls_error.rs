@@ -5,7 +5,7 @@ use rustls::{AlertDescription, InvalidMessage, PeerIncompatible};
 use crate::capability::http::certificate_error;
 use crate::capability::http::peer::Peer;
 use crate::capability::http::timing_hooks::{ClientAuth, Timestamps};
-use crate::capability::net_errors::variant_words;
+use crate::plain_error::variant_words;
 
 const NO_VERSION: &str = "the server offers no TLS version that we accept (1.2 and 1.3)";
 const NO_CIPHER: &str = "the server accepts none of the cipher suites, curves and signature algorithms that we offer";

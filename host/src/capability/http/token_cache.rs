@@ -135,8 +135,9 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::capability::http::client_cert::ClientCertFiles;
     use crate::capability::http::resolve::{ConnectTo, IpVersion};
-    use crate::capability::http::tls::{ClientCertFiles, Trust};
+    use crate::capability::http::tls::Trust;
     use crate::capability::http::transport::ProxyUrl;
 
     fn client(scope: &str) -> Arc<OAuth2Client> {
@@ -158,7 +159,10 @@ mod tests {
         assert!(Arc::ptr_eq(&shared, &cache.slot(key(|_| {}))));
         let url = "http://proxy.example:3128/".parse().expect("the URL is valid");
         let address: IpAddr = "192.0.2.7".parse().expect("the address is valid");
-        let files = ClientCertFiles { certificate: "a.pem".into(), key: "a.key".into() };
+        let passphrase = |text: &str| Some(secrecy::SecretString::from(text));
+        let files = ClientCertFiles { certificate: "a.pem".into(), key: "a.key".into(), passphrase: None };
+        let sealed = ClientCertFiles { passphrase: passphrase("sesame"), ..files.clone() };
+        let otherwise_sealed = ClientCertFiles { passphrase: passphrase("open"), ..files.clone() };
         let connect_to = ConnectTo::parse("a", "192.0.2.7").expect("the address is valid");
         let others = [
             key(|key| key.client = client("write")),
@@ -166,6 +170,8 @@ mod tests {
             key(|key| key.transport.trust = Trust::Unverified),
             key(|key| key.transport.trust = Trust::CaFile("ca.pem".into())),
             key(|key| key.transport.client_cert = Some(files)),
+            key(|key| key.transport.client_cert = Some(sealed)),
+            key(|key| key.transport.client_cert = Some(otherwise_sealed)),
             key(|key| key.transport.connect_to = Some(connect_to)),
             key(|key| key.transport.dns_server = Some((address, 53).into())),
             key(|key| key.transport.ip_version = Some(IpVersion::V6)),

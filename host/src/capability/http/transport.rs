@@ -6,10 +6,11 @@ use std::net::{IpAddr, SocketAddr};
 use reqwest::Proxy;
 use url::Url;
 
+use crate::capability::http::client_cert::ClientCertFiles;
 use crate::capability::http::format::without_credentials;
 use crate::capability::http::peer::Peer;
 use crate::capability::http::resolve::{ConnectTo, IpVersion};
-use crate::capability::http::tls::{ClientCertFiles, Trust};
+use crate::capability::http::tls::Trust;
 
 /// The `user-agent` header of requests that do not set their own.
 pub const USER_AGENT: &str = concat!("sentrynet/", env!("CARGO_PKG_VERSION"));

@@ -233,6 +233,7 @@ intercept! { http::HostRequest as "http.request" {
     external redirects(request: Resource<Request>, limit: u32) -> ();
     external verify_tls(request: Resource<Request>, verify: bool) -> ();
     external_async ca(request: Resource<Request>, path: String) -> Result<(), String>;
+    external client_key_passphrase(request: Resource<Request>, setting: String) -> Result<(), String>;
     external_async client_certificate(request: Resource<Request>, certificate: String, key: String) -> Result<(), String>;
     external authenticate(request: Resource<Request>, setting: String) -> Result<(), String>;
     external cookies(request: Resource<Request>, keep: bool) -> ();

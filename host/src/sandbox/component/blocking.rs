@@ -1,8 +1,7 @@
 //! Work that blocks a thread, in asynchronous functions.
 
-use tokio::task::spawn_blocking;
-
 use super::error::LoadError;
+use crate::threads::run_blocking;
 
 /// Runs a function on a thread for blocking work.
 ///
@@ -11,5 +10,5 @@ use super::error::LoadError;
 pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, LoadError> + Send + 'static,
 ) -> Result<T, LoadError> {
-    spawn_blocking(work).await.unwrap_or_else(|error| Err(LoadError::Panicked(error.to_string())))
+    run_blocking("loading", work).await.unwrap_or_else(|error| Err(LoadError::Panicked(error.to_string())))
 }

@@ -17,6 +17,7 @@ use super::precompile::CompileError;
 use super::precompiled::Precompiled;
 use super::read::Source;
 use crate::sandbox::engine::Cpu;
+use crate::threads::{refused, run_blocking};
 
 /// The name of the hidden command of the program, which compiles one component.
 pub const COMPILE_COMMAND: &str = "compile-component";
@@ -63,10 +64,10 @@ pub async fn compile(program: &Path, source: &Arc<Mutex<Source>>, limits: Limits
     let child = spawn(program, limits).map_err(Failure::NotStarted)?;
     let child = KillOnDrop(Arc::new(Mutex::new(child)));
     let (process, source) = (Arc::clone(&child.0), Arc::clone(source));
-    let compiling = tokio::task::spawn_blocking(move || exchange(&process, &mut source.lock()));
+    let compiling = run_blocking("compiling", move || exchange(&process, &mut source.lock()));
     match tokio::time::timeout(real_time(limits.cpu_time), compiling).await {
         Ok(Ok(result)) => result,
-        Ok(Err(error)) => Err(Failure::Crashed(error.to_string())),
+        Ok(Err(error)) => Err(Failure::NotStarted(error)),
         Err(_) => Err(Failure::RealTime),
     }
 }
@@ -95,7 +96,7 @@ fn spawn(program: &Path, limits: Limits) -> io::Result<Child> {
 /// Writes the component's file to the process, reads its result, and waits for its end.
 ///
 /// # Errors
-/// Each variant of [`Failure`] except `RealTime` and `NotStarted`.
+/// Each variant of [`Failure`] except `RealTime`.
 fn exchange(child: &Mutex<Child>, source: &mut Source) -> Result<Precompiled, Failure> {
     let (stdin, stdout, stderr) = {
         let mut child = child.lock();
@@ -105,8 +106,15 @@ fn exchange(child: &Mutex<Child>, source: &mut Source) -> Result<Precompiled, Fa
         return Err(Failure::Crashed("the process has no pipes".to_owned()));
     };
     let max_output = max_output_bytes(source.size());
-    let (sent, output, message) = std::thread::scope(|threads| {
-        let message = threads.spawn(|| read_beginning(stderr, MAX_ERROR_BYTES));
+    let exchanged = std::thread::scope(|threads| {
+        let reading = move || read_beginning(stderr, MAX_ERROR_BYTES);
+        let message = match std::thread::Builder::new().spawn_scoped(threads, reading) {
+            Ok(message) => message,
+            Err(error) => {
+                let _ = child.lock().kill();
+                return Err(Failure::NotStarted(refused(&error)));
+            }
+        };
         let sent = send(source, &mut stdin);
         let mut output = Vec::new();
         // The process ends as soon as its standard input is closed, so the host keeps it open until the result is read.
@@ -116,9 +124,10 @@ fn exchange(child: &Mutex<Child>, source: &mut Source) -> Result<Precompiled, Fa
         };
         drop(stdin);
         let _ = child.lock().kill();
-        (sent, read.map(|_| output), message.join().unwrap_or_default())
+        Ok((sent, read.map(|_| output), message.join().unwrap_or_default()))
     });
     let status = child.lock().wait();
+    let (sent, output, message) = exchanged?;
     sent.map_err(Failure::Unreadable)?;
     let (Ok(output), Ok(status)) = (output, status) else {
         return Err(Failure::Crashed("the result of the process cannot be read".to_owned()));

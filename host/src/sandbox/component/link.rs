@@ -100,7 +100,10 @@ fn list(names: &[String]) -> String {
 
 /// Returns what to do about imports from outside of the contract.
 fn advice(foreign: &[String]) -> &'static str {
-    if foreign.iter().any(|name| name.contains("`wasi:")) {
+    let is_wasi = |name: &String| name.contains("`wasi:");
+    if foreign.iter().any(|name| is_wasi(name) && name.contains("@0.3")) {
+        "build it for WASI 0.2 (Rust: the target `wasm32-wasip2`), not for 0.3"
+    } else if foreign.iter().any(is_wasi) {
         "build it for WASI 0.2, without these imports"
     } else {
         "build it without these imports, for the world `probe` in the folder `wit`"

@@ -169,6 +169,11 @@ pub fn load_error(module: &Module, failure: Failure, memory_bytes: u64) -> LoadE
             CompileError::TooComplex(why) => return LoadError::TooComplex { name, why },
             CompileError::Untyped => return LoadError::Untyped(name),
             CompileError::Unfit(why) => return LoadError::Unfit { name, why },
+            CompileError::Invalid(why) if why.contains("component model async") => {
+                let advice = "it uses asynchronous functions, as components for WASI 0.3 do: build it for WASI 0.2 \
+                              (Rust: `wasm32-wasip2`)";
+                return LoadError::Invalid { name, why: format!("{advice}; {why}") };
+            }
             CompileError::Invalid(why) => return LoadError::Invalid { name, why },
             CompileError::OutOfMemory => "the memory that is left".to_owned(),
         },

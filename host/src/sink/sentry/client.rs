@@ -1,11 +1,14 @@
 //! The HTTP client for Sentry. This is the only module that uses the DSN's key.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Client;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use sentry::types::Dsn;
+
+use crate::trust_store::{SystemAuthorities, read_authorities};
 
 /// The reason why the sink for Sentry cannot be started.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +21,9 @@ pub enum StartError {
     /// TLS could not be configured.
     #[error("cannot set up TLS: {0}")]
     Tls(#[from] rustls::Error),
+    /// The file of `sentry.ca` could not be used.
+    #[error("`sentry.ca`: {0}")]
+    Authorities(String),
     /// The HTTP client could not be created.
     #[error("cannot set up an HTTP client: {0}")]
     Client(#[from] reqwest::Error),
@@ -27,13 +33,15 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The timeout of a whole request. Long enough for a server that handles all parallel requests one after the other.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Creates a client for sending envelopes, with the key of `dsn`, if there is one, in the header `X-Sentry-Auth`.
+/// Creates a client for sending envelopes, with the key of `dsn`, if there is one, in the header `X-Sentry-Auth`. It trusts
+/// the authorities in the PEM file `ca`, beside the system's.
 ///
 /// # Errors
 ///
-/// Returns [`StartError::Key`] if the key cannot be sent in a header, [`StartError::Tls`] if TLS cannot be configured,
+/// Returns [`StartError::Key`] if the key cannot be sent in a header, [`StartError::Authorities`] if the file `ca` cannot be used,
+/// [`StartError::Tls`] if TLS cannot be configured,
 /// and [`StartError::Client`] if the client cannot be created.
-pub fn http_client(dsn: Option<&Dsn>) -> Result<Client, StartError> {
+pub fn http_client(dsn: Option<&Dsn>, ca: Option<&Path>) -> Result<Client, StartError> {
     let agent = concat!("sentrynet/", env!("CARGO_PKG_VERSION"));
     let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/x-sentry-envelope"))]);
     if let Some(dsn) = dsn {
@@ -44,7 +52,7 @@ pub fn http_client(dsn: Option<&Dsn>) -> Result<Client, StartError> {
         headers.insert(HeaderName::from_static("x-sentry-auth"), auth);
     }
     let client = Client::builder()
-        .tls_backend_preconfigured(tls_config()?)
+        .tls_backend_preconfigured(tls_config(ca)?)
         .user_agent(agent)
         .default_headers(headers)
         .connect_timeout(CONNECT_TIMEOUT)
@@ -60,11 +68,19 @@ pub fn http_client(dsn: Option<&Dsn>) -> Result<Client, StartError> {
     Ok(client)
 }
 
-/// Returns a TLS configuration that trusts the system's root certificates, or those in `SSL_CERT_FILE`. If there are
-/// none, every handshake fails.
-fn tls_config() -> Result<rustls::ClientConfig, rustls::Error> {
+/// Returns a TLS configuration that trusts the system's authorities, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name
+/// instead, and those in the file `ca`. If there are none, every handshake fails.
+///
+/// # Errors
+///
+/// Returns [`StartError::Authorities`] if the file cannot be used, and [`StartError::Tls`] if TLS cannot be configured.
+fn tls_config(ca: Option<&Path>) -> Result<rustls::ClientConfig, StartError> {
     let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    // The problems are in the log already, because the probes trust the same authorities.
+    roots.add_parsable_certificates(SystemAuthorities::load().certificates);
+    if let Some(ca) = ca {
+        roots.add_parsable_certificates(read_authorities(ca).map_err(StartError::Authorities)?);
+    }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

@@ -10,6 +10,7 @@ use super::compression::Compression;
 use super::envelope::with_sent_at;
 use super::queue::SendResult;
 use super::rate_limits::RateLimitHeaders;
+use crate::plain_error::plain_text;
 
 /// A server that envelopes are sent to.
 pub struct Destination {
@@ -117,5 +118,8 @@ fn log_excerpt(text: &str) -> String {
 pub fn source_chain(error: &dyn std::error::Error) -> String {
     let sources: Vec<_> =
         std::iter::successors(error.source(), |error| error.source()).map(ToString::to_string).collect();
-    if sources.is_empty() { error.to_string() } else { sources.join(": ") }
+    let text = if sources.is_empty() { error.to_string() } else { sources.join(": ") };
+    let advice =
+        if text.contains("UnknownIssuer") { "; if it is of your own authority, name that in `sentry.ca`" } else { "" };
+    plain_text(&text) + advice
 }

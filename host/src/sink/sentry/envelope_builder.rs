@@ -139,6 +139,7 @@ mod tests {
     fn event_defaults() -> EventDefaults {
         EventDefaults::new(&Sentry {
             dsn: Some("https://key@sentry.example/7".parse().unwrap()),
+            ca: None,
             environment: "test".to_owned(),
             release: "sentrynet@0.1.0".to_owned(),
             server_name: "here".to_owned(),

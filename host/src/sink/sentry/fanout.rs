@@ -1,7 +1,7 @@
 //! The destinations of envelopes: Sentry, with a spool on disk, and a Spotlight, a developer's viewer on this machine
 //! that may be closed at any time. This module chooses the directory of a spool, and does not read envelopes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sentry::types::Dsn;
@@ -35,7 +35,7 @@ impl Fanout {
     ///
     /// Returns a [`StartError`] if an HTTP client cannot be created.
     pub fn start(settings: &config::Sentry) -> Result<Option<Self>, StartError> {
-        let sentry = settings.dsn.as_ref().map(|dsn| sentry_transport(dsn, &settings.spool)).transpose()?;
+        let sentry = settings.dsn.as_ref().map(|dsn| sentry_transport(dsn, settings)).transpose()?;
         let spotlight = settings.spotlight.as_ref().map(spotlight_transport).transpose()?;
         Ok((sentry.is_some() || spotlight.is_some()).then_some(Self { sentry, spotlight }))
     }
@@ -121,9 +121,9 @@ impl Fanout {
     }
 }
 
-fn sentry_transport(dsn: &Dsn, settings: &config::Spool) -> Result<Transport, StartError> {
-    let mut destination = sentry_destination(dsn)?;
-    let (spool, leftovers) = open_spool(settings, dsn);
+fn sentry_transport(dsn: &Dsn, settings: &config::Sentry) -> Result<Transport, StartError> {
+    let mut destination = sentry_destination(dsn, settings.ca.as_deref())?;
+    let (spool, leftovers) = open_spool(&settings.spool, dsn);
     if spool.directory().is_none() {
         // Envelopes in memory are lost when the process ends, so a flush tries to send them until its timeout.
         destination.max_failures_in_flush = u32::MAX;
@@ -135,16 +135,16 @@ fn spotlight_transport(url: &Url) -> Result<Transport, StartError> {
     Ok(Transport::start(spotlight_destination(url)?, Spool::in_memory_of(MAX_SPOTLIGHT_BYTES), Vec::new()))
 }
 
-/// Returns Sentry as a destination.
+/// Returns Sentry as a destination. It trusts the authorities in the PEM file `ca`, beside the system's.
 ///
 /// # Errors
 ///
 /// Returns a [`StartError`] if no HTTP client can be created.
-pub fn sentry_destination(dsn: &Dsn) -> Result<Destination, StartError> {
+pub fn sentry_destination(dsn: &Dsn, ca: Option<&Path>) -> Result<Destination, StartError> {
     let url = dsn.envelope_api_url();
     Ok(Destination {
         name: format!("Sentry at {}", dsn.host()),
-        client: http_client(Some(dsn))?,
+        client: http_client(Some(dsn), ca)?,
         compression: Compression::for_url(&url),
         url,
         accepts_client_reports: true,
@@ -160,7 +160,7 @@ pub fn sentry_destination(dsn: &Dsn) -> Result<Destination, StartError> {
 pub fn spotlight_destination(url: &Url) -> Result<Destination, StartError> {
     Ok(Destination {
         name: format!("Spotlight at {}", url.host_str().unwrap_or_default()),
-        client: http_client(None)?,
+        client: http_client(None, None)?,
         compression: Compression::for_url(url),
         url: url.clone(),
         accepts_client_reports: false,

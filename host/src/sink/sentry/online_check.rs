@@ -58,7 +58,7 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 ///
 /// Returns a [`StartError`] if no HTTP client can be created.
 pub async fn check_online(settings: &config::Sentry) -> Result<Vec<OnlineCheck>, StartError> {
-    let sentry = settings.dsn.as_ref().map(sentry_destination).transpose()?;
+    let sentry = settings.dsn.as_ref().map(|dsn| sentry_destination(dsn, settings.ca.as_deref())).transpose()?;
     let spotlight = settings.spotlight.as_ref().map(spotlight_destination).transpose()?;
     let (event, defaults) = (test_event(&settings.server_name), EventDefaults::new(settings));
     let envelope = host_event(&event, &defaults);

@@ -16,6 +16,7 @@ use super::envelope::{Category, Envelope, Kind};
 use super::outcomes::{Counts, DropReason};
 use super::queue::{MAX_IN_FLIGHT, Next, Queue, QueueEvent, SendResult};
 use super::spool::{Spool, SpooledEnvelope};
+use crate::threads::run_blocking;
 
 /// Sends the envelopes that are pushed to it, until it is dropped. Envelopes that are not sent by then stay in the
 /// spool.
@@ -251,7 +252,7 @@ impl Shared {
     async fn sync_spool(&self) {
         let segments = self.lock().spool.unsynced_segments();
         for segment in segments {
-            let result = tokio::task::spawn_blocking(move || segment.sync()).await;
+            let result = run_blocking("sync", move || segment.sync()).await;
             if let Ok(Err(error)) = result {
                 tracing::debug!(%error, "cannot sync the spool to the disk");
             }
@@ -313,6 +314,14 @@ impl Shared {
             QueueEvent::Rejected => {
                 let mut logged = self.logged_rejections.lock();
                 if logged.len() >= MAX_LOGGED_REJECTIONS || !logged.insert(detail.to_owned()) {
+                    return;
+                }
+                if detail.starts_with("413") {
+                    tracing::warn!(
+                        %destination, response = %detail,
+                        "envelope rejected as too large: dropped; if a proxy is in front of Sentry, raise its limit on \
+                         bodies to 20 MiB or more (nginx: `client_max_body_size`)"
+                    );
                     return;
                 }
                 tracing::warn!(

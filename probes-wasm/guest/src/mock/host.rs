@@ -99,6 +99,9 @@ pub mod http {
         pub fn client_certificate(&self, _: &str, _: &str) -> Result<(), String> {
             Ok(())
         }
+        pub fn client_key_passphrase(&self, _: &str) -> Result<(), String> {
+            Ok(())
+        }
         pub fn http_version(&self, _: &str) -> Result<(), String> {
             Ok(())
         }

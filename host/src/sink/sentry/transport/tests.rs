@@ -73,7 +73,7 @@ fn envelope(kind: Kind, id: &str) -> Envelope {
 fn start(dsn: &Dsn) -> Transport {
     // Compresses as for a server on another machine.
     let compression = Compression::for_url(&"https://sentry.example/".parse().unwrap());
-    let (client, url) = (http_client(Some(dsn)).unwrap(), dsn.envelope_api_url());
+    let (client, url) = (http_client(Some(dsn), None).unwrap(), dsn.envelope_api_url());
     let destination = Destination {
         name: "Sentry".to_owned(),
         client,
