@@ -37,10 +37,11 @@ pub fn translate(header: &str) -> Result<String, String> {
             let (name, declared) = declaration(alias.trim_end_matches(';')).ok_or_else(unknown)?;
             format!("pub const {name} = {declared};")
         } else if let Some(function) = content.strip_suffix(");") {
-            match translate_function(function).ok_or_else(unknown)? {
-                Some(function) => function,
-                None => continue,
+            let (name, function) = translate_function(function).ok_or_else(unknown)?;
+            if name.starts_with("exports_") && !name.ends_with("_free") {
+                continue;
             }
+            function
         } else {
             let (name, declared) = declaration(content.strip_suffix(';').ok_or_else(unknown)?).ok_or_else(unknown)?;
             format!("    {}: {declared},", escape(&name))
@@ -51,18 +52,16 @@ pub fn translate(header: &str) -> Result<String, String> {
     Ok(zig)
 }
 
-/// Translates a function without the end of its declaration. Returns `Some(None)` for one that a probe exports.
-fn translate_function(function: &str) -> Option<Option<String>> {
+/// Translates a function without the end of its declaration. Returns its name, and its declaration in Zig.
+fn translate_function(function: &str) -> Option<(String, String)> {
     let (head, parameters) = function.strip_prefix("extern ").unwrap_or(function).split_once('(')?;
     let (name, returned) = declaration(head)?;
-    if name.starts_with("exports_") && !name.ends_with("_free") {
-        return Some(None);
-    }
     let parameters = parameters.split(", ").filter(|parameter| !["", "void"].contains(parameter));
     let parameters: Option<Vec<_>> = parameters
         .map(|parameter| declaration(parameter).map(|(name, declared)| format!("{}: {declared}", escape(&name))))
         .collect();
-    Some(Some(format!("pub extern fn {name}({}) {returned};", parameters?.join(", "))))
+    let function = format!("pub extern fn {name}({}) {returned};", parameters?.join(", "));
+    Some((name, function))
 }
 
 /// Translates a declaration such as `uint8_t *ptr`. Returns its name and its type.

@@ -151,11 +151,34 @@ fn rust_panics_have_message_and_line() {
     assert!(frames.iter().any(|frame| frame.as_str().is_some_and(|frame| frame.contains("panic"))), "{failure:#}");
 }
 
+#[test]
+#[ignore = "tests/build-probes runs it"]
+fn rust_panics_for_lack_of_a_clock_name_a_target_with_one() {
+    let below = "fn run(settings: Settings) -> Result<(), Trouble> {";
+    let (panics, _) =
+        create_trapping_project_in("clock", "rust", "src/lib.rs", below, "let _ = std::time::Instant::now();");
+    let failure = run_until_trap(&panics);
+    let message = failure["message"].as_str().expect("a fault has a message");
+    assert!(message.contains("time not implemented") && message.contains("wasm32-wasip2"), "{message}");
+}
+
 /// Creates a project with a mistake inserted below a line of its source. Returns it with the number of the inserted
 /// line.
 #[track_caller]
 fn create_trapping_project(language: &str, source: &str, below: &str, mistake: &str) -> (PathBuf, usize) {
-    let project = create_project("traps", language);
+    create_trapping_project_in("traps", language, source, below, mistake)
+}
+
+/// Does the same for a test of this name.
+#[track_caller]
+fn create_trapping_project_in(
+    test: &str,
+    language: &str,
+    source: &str,
+    below: &str,
+    mistake: &str,
+) -> (PathBuf, usize) {
+    let project = create_project(test, language);
     let text = fs::read_to_string(project.join(source)).expect("a project has its source");
     let line = text.lines().position(|line| line.contains(below)).expect("the source has this line") + 2;
     let mistaken = text.replacen(below, &format!("{below}\n{mistake}"), 1);

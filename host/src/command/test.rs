@@ -7,18 +7,20 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use sentrynet::config::{self, Level, Module, ParsedConfig, Source};
-use sentrynet::propagation::EventDefaults;
-use sentrynet::recording::Recording;
 use sentrynet::run::Run;
-use sentrynet::sandbox::{Probe, Sandbox};
+use sentrynet::sandbox::Probe;
 use sentrynet::sink::console::ConsoleOptions;
 use sentrynet::sink::{SinkOptions, Sinks};
 
-use super::{FLUSH_TIMEOUT, Format, INVALID_INPUT, code_source, exit_code, load, print_runs, read};
-use crate::logging::{print_diagnostics, print_error};
+use super::{FLUSH_TIMEOUT, Format, INVALID_INPUT, exit_code, load, print_runs};
+use crate::logging::print_error;
 
 mod recordings;
+mod replayer;
+mod settings;
+
+use replayer::Replayer;
+use settings::{environment, source};
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -130,88 +132,4 @@ async fn run_component(probe: &str, settings: Option<&Path>, record: Option<&Pat
         Some(file) => file.run(probe).await.map(Some),
         None => Ok(None),
     }
-}
-
-/// A component that recordings are replayed with.
-struct Replayer {
-    sandbox: Sandbox,
-    module: Module,
-    /// The probe with its settings, if they are given, since recordings have no secrets.
-    configured: Option<Probe>,
-}
-
-impl Replayer {
-    /// Returns `None` if the component or the settings are invalid, and prints the errors.
-    async fn new(probe: &str, settings: Option<&Path>) -> Result<Option<Self>> {
-        let Some(source) = source(probe, settings) else { return Ok(None) };
-        let ParsedConfig { mut config, errors, .. } = config::parse(&source, &environment);
-        if config.probes.is_empty() {
-            print_diagnostics(&source, Level::Error, &errors);
-            return Ok(None);
-        }
-        let module = config.probes.swap_remove(0).module;
-        let configured = match settings {
-            Some(_) => match load(&source, &environment).await?.and_then(|loaded| loaded.probes.into_iter().next()) {
-                Some(probe) => Some(probe),
-                None => return Ok(None),
-            },
-            None => None,
-        };
-        let sandbox =
-            Sandbox::new(1, None, EventDefaults::new(&config.sentry), config.secrets.clone(), code_source()?)?;
-        Ok(Some(Self { sandbox, module, configured }))
-    }
-
-    /// Replays a recording. Returns the recorded outcome with the run, or a message if the recording or the component is
-    /// invalid.
-    ///
-    /// # Errors
-    /// Returns an error if the host fails.
-    async fn replay(&self, file: &Path) -> Result<Result<(String, Run), String>> {
-        let recording = match Recording::read(file) {
-            Ok(recording) => recording,
-            Err(error) => return Ok(Err(error.to_string())),
-        };
-        let probe = match self.sandbox.load_recorded(&self.module, &recording, self.configured.as_ref()).await {
-            Ok(probe) => probe,
-            Err(error) => return Ok(Err(error.to_string())),
-        };
-        let recorded = recordings::recorded_outcome(&recording);
-        let run = probe.replay(recording).await.context("the host failed: this is a bug, please report it")?;
-        Ok(Ok((recorded, run)))
-    }
-}
-
-/// Returns the settings of a component, which are empty if no file of settings is given. Returns `None` if the
-/// component does not exist or the settings cannot be read, and prints the error.
-fn source(probe: &str, settings: Option<&Path>) -> Option<Source> {
-    // The path of the component is relative to the working directory, not to the file of the settings.
-    let existing_path = std::path::absolute(probe).ok().filter(|path| path.exists());
-    let probe = match existing_path {
-        Some(path) => path.display().to_string(),
-        None if probe.contains(['/', '.']) => {
-            print_error(&format!("no file `{probe}`: name a component, or a built-in probe"));
-            return None;
-        }
-        None => probe.to_owned(),
-    };
-    match settings {
-        Some(settings) => {
-            let source = read(settings)?;
-            if !source.files.is_empty() {
-                print_error(&format!(
-                    "`{}` is a directory: the settings of a component are one YAML file",
-                    source.name
-                ));
-                return None;
-            }
-            Some(Source { probe: Some(probe), ..source })
-        }
-        None => Some(Source::without_settings(probe)),
-    }
-}
-
-/// Returns the value of an environment variable. The variables of Sentry are left out, so that nothing is sent.
-fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|_| !["SENTRY_DSN", "SENTRY_ENVIRONMENT", "SENTRY_SPOTLIGHT"].contains(&name))
 }

@@ -40,6 +40,13 @@ use crate::bindings::sentrynet::probe::span::Status;
 use crate::bindings::sentrynet::probe::types;
 use crate::{Probe, Trouble, adapter, http, ssh};
 
+#[allow(
+    clippy::missing_errors_doc,
+    clippy::missing_panics_doc,
+    clippy::unnecessary_wraps,
+    clippy::unused_self,
+    reason = "the signatures are those of the generated bindings, and the functions are called by this crate alone"
+)]
 pub(crate) mod host;
 mod secrets;
 

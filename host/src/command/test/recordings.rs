@@ -5,14 +5,13 @@ use std::path::{Path, PathBuf};
 use anstyle::AnsiColor;
 use anyhow::Result;
 use sentrynet::printable::StyledText;
-use sentrynet::recording::{Entry, Recording};
 use sentrynet::run::{FaultKind, Outcome, Run};
 use sentrynet::sink::json::run_to_json;
 use sentrynet::sink::{SinkOptions, Sinks};
 use serde_json::{Value, json};
 
-use super::Replayer;
-use crate::command::{FAILED, FLUSH_TIMEOUT, Format, INVALID_INPUT};
+use super::super::{FAILED, FLUSH_TIMEOUT, Format, INVALID_INPUT};
+use super::replayer::Replayer;
 use crate::logging::print_error;
 use crate::output::{print, print_json};
 
@@ -123,16 +122,6 @@ pub async fn replay_all(replayer: &Replayer, files: &[PathBuf], format: Format) 
         (0, _) => FAILED,
         _ => INVALID_INPUT,
     })
-}
-
-/// Returns the outcome of the last attempt of a recording: `passed`, `failed` or `broken`. Returns an empty text if the
-/// recording has no attempt that ended.
-pub fn recorded_outcome(recording: &Recording) -> String {
-    let outcome = recording.entries.iter().rev().find_map(|entry| match entry {
-        Entry::End(end) => Some(end.outcome.clone()),
-        _ => None,
-    });
-    outcome.unwrap_or_default()
 }
 
 /// Returns true if a run ends as recorded. A run that departs from its recording does not.

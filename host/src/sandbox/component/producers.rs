@@ -104,7 +104,9 @@ impl Found {
             }
         }
         // What follows an error is not read.
-        open.into_iter().for_each(|part| self.add(Some(part)));
+        for part in open {
+            self.add(Some(part));
+        }
     }
 
     /// Adds the producers of a part that has been read, unless it is an adapter.

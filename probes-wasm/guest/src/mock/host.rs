@@ -84,7 +84,6 @@ pub mod http {
     }
 
     /// Options that change nothing about what a mock answers.
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "the signatures are those of the bindings")]
     impl Request {
         pub fn timeout(&self, _: u32) {}
         pub fn redirects(&self, _: u32) {}
@@ -196,7 +195,6 @@ pub mod ssh {
     }
 
     /// Options that change nothing about what a mock answers.
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "the signatures are those of the bindings")]
     impl Client {
         pub fn timeout(&self, _: u32) {}
         pub fn accept_new(&self) {}
@@ -227,7 +225,6 @@ pub mod ssh {
     }
 
     impl Session {
-        #[expect(clippy::unused_self, reason = "the signature is that of the bindings")]
         pub fn server(&self) -> Server {
             Server {
                 version: "SSH-2.0-Mock".to_owned(),
@@ -237,12 +234,10 @@ pub mod ssh {
             }
         }
 
-        #[expect(clippy::unused_self, reason = "the signature is that of the bindings")]
         pub fn methods(&self) -> Vec<String> {
             vec!["publickey".to_owned(), "password".to_owned()]
         }
 
-        #[expect(clippy::unused_self, reason = "the signature is that of the bindings")]
         pub fn time(&self) -> f64 {
             0.0
         }
