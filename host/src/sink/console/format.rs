@@ -76,8 +76,9 @@ fn has_words(text: &str, words: &str) -> bool {
     !words.is_empty()
         && text.match_indices(words).any(|(start, _)| {
             let (before, after) = (&text[..start], &text[start + words.len()..]);
-            !(before.ends_with(is_word) && words.starts_with(is_word))
-                && !(after.starts_with(is_word) && words.ends_with(is_word))
+            let goes_on_before = before.ends_with(is_word) && words.starts_with(is_word);
+            let goes_on_after = after.starts_with(is_word) && words.ends_with(is_word);
+            !goes_on_before && !goes_on_after
         })
 }
 
@@ -86,8 +87,7 @@ fn has_words(text: &str, words: &str) -> bool {
 fn write_heading(run: &Run, assessment: &Assessment, time: Option<&str>, width: usize, into: &mut StyledText) {
     let (mark, color) = match run.outcome {
         Outcome::Passed if run.warnings.is_empty() => ('✓', AnsiColor::Green),
-        Outcome::Passed => ('✓', AnsiColor::Yellow),
-        Outcome::PassedAfterRetry(_) => ('✓', AnsiColor::Yellow),
+        Outcome::Passed | Outcome::PassedAfterRetry(_) => ('✓', AnsiColor::Yellow),
         Outcome::Failed(_) => ('✗', AnsiColor::Red),
         Outcome::Broken(_) => ('!', AnsiColor::Yellow),
     };
