@@ -172,13 +172,13 @@ fn create_trapping_project(language: &str, source: &str, below: &str, mistake: &
 /// Does the same for a test of this name.
 #[track_caller]
 fn create_trapping_project_in(
-    test: &str,
+    name: &str,
     language: &str,
     source: &str,
     below: &str,
     mistake: &str,
 ) -> (PathBuf, usize) {
-    let project = create_project(test, language);
+    let project = create_project(name, language);
     let text = fs::read_to_string(project.join(source)).expect("a project has its source");
     let line = text.lines().position(|line| line.contains(below)).expect("the source has this line") + 2;
     let mistaken = text.replacen(below, &format!("{below}\n{mistake}"), 1);

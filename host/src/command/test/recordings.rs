@@ -75,7 +75,7 @@ pub async fn replay_all(replayer: &Replayer, files: &[PathBuf], format: Format) 
     for file in files {
         let name = file.display().to_string();
         let (recorded, run) = match replayer.replay(file).await? {
-            Ok(replayed) => replayed,
+            Ok(ended) => ended,
             Err(problem) => {
                 invalid += 1;
                 // Problems of the component do not name the recording.
