@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::host::http;
-use crate::settings::Credentials;
+use crate::settings::{Credentials, SecretSetting};
 pub use http::{Certificate, Connection, Error, Response, Timing, Tls};
 
 /// A request being built. The host checks each part when it is set.
