@@ -81,7 +81,7 @@ impl Checks {
         self.greatest_level(|checked| checked == subject)
     }
 
-    /// Returns the level of the checks of JSONPaths, the greatest of several, or `None` if there is none.
+    /// Returns the level of the checks of JSON paths, the greatest of several, or `None` if there is none.
     pub fn level_of_json(&self) -> Option<Level> {
         self.greatest_level(|subject| matches!(subject, Subject::Json(_)))
     }
