@@ -32,7 +32,7 @@ fn a_component_is_described_with_what_it_can_do() {
     let description = inspect_as_json(&file);
     assert_eq!(
         (&description["name"], &description["version"], &description["contract"]),
-        (&json!("third"), &json!("1.0.0"), &json!("0.1.0"))
+        (&json!("third"), &json!("1.0.0"), &json!("0.1.1"))
     );
     assert_eq!((&description["schema"], &description["core_module"]), (&json!({}), &json!(false)));
     assert_eq!(description["size"], std::fs::metadata(&file).unwrap().len());

@@ -241,7 +241,7 @@ fn code_is_kept_and_authenticated() {
     assert!(!host.check().0);
     fs::write(host.entry(), by_other).expect("the test owns it");
     let (is_kept, log) = host.check();
-    assert!(!is_kept && log.contains("another version of the host or another user has written it"), "{log}");
+    assert!(!is_kept && log.contains("it is damaged, or another user has written it"), "{log}");
     assert!(host.check().0, "it is compiled again, and kept");
 }
 

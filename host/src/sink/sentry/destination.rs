@@ -116,8 +116,9 @@ fn log_excerpt(text: &str) -> String {
 /// Returns the sources of an error as text. The message of the error itself, which is only that a request failed, is
 /// left out unless the error has no sources.
 pub fn source_chain(error: &dyn std::error::Error) -> String {
-    let sources: Vec<_> =
-        std::iter::successors(error.source(), |error| error.source()).map(ToString::to_string).collect();
+    let sources = std::iter::successors(error.source(), |error| error.source()).map(ToString::to_string);
+    // The error of the client, such as `client error (Connect)`, says less than its sources.
+    let sources: Vec<_> = sources.filter(|text| !text.starts_with("client error (")).collect();
     let text = if sources.is_empty() { error.to_string() } else { sources.join(": ") };
     let advice =
         if text.contains("UnknownIssuer") { "; if it is of your own authority, name that in `sentry.ca`" } else { "" };
