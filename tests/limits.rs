@@ -4,6 +4,7 @@ mod compiling;
 mod host_memory;
 mod hostile;
 mod lookups;
+mod memory_cgroup;
 mod neighbours;
 mod network;
 mod redaction;

@@ -1,7 +1,7 @@
 //! Memory, limits and outcomes with a hundred hostile guests beside a well-behaved one.
 
 use std::fmt::Write as _;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -34,11 +34,15 @@ fn is_hostile(run: &Value) -> bool {
 
 /// Runs the configuration until `count` hostile runs have ended. Returns all runs, and the peak resident memory in KiB.
 pub fn run_until_hostile_end(name: &str, text: &str, count: usize) -> (Vec<Value>, u64) {
+    run_program_until_hostile_end(sentrynet(), name, text, count)
+}
+
+/// Like [`run_until_hostile_end`], with a command that starts the program.
+pub fn run_program_until_hostile_end(mut program: Command, name: &str, text: &str, count: usize) -> (Vec<Value>, u64) {
     let folder = empty_folder(name);
     let (file, out) = (folder.join("probes.yaml"), folder.join("runs"));
     std::fs::write(&file, text).expect("the folder is writable");
     let stdout = std::fs::File::create(&out).expect("the folder is writable");
-    let mut program = sentrynet();
     program.arg("run").arg(&file).args(["--format", "json"]).stdout(stdout).stderr(Stdio::null());
     let running = RunningProgram::spawn(&mut program);
     let runs = || -> Vec<Value> {
