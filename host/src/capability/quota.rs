@@ -134,7 +134,8 @@ impl Quota {
 
     /// Counts a connection that is about to be made, and 32 KiB for its buffers.
     ///
-    /// # Errors [`Exceeded`] when too many connections of the attempt or of all runs would be open at once, when the
+    /// # Errors
+    /// [`Exceeded`] when too many connections of the attempt or of all runs would be open at once, when the
     /// buffers would be too much memory, or when any limit was reached before.
     pub fn acquire_connection(&self) -> Result<ConnectionPermit, Exceeded> {
         let buffers = self.hold(CONNECTION_BYTES)?;
@@ -147,7 +148,8 @@ impl Quota {
 
     /// Counts bytes that the host is about to hold on the guest's behalf, until the result is dropped.
     ///
-    /// # Errors [`Exceeded`] when the host would hold more than the guest's own `memory` limit, when the runs of all
+    /// # Errors
+    /// [`Exceeded`] when the host would hold more than the guest's own `memory` limit, when the runs of all
     /// probes together leave too little, or when any limit has been reached before.
     pub fn hold(&self, bytes: usize) -> Result<HeldBytes, Exceeded> {
         self.check()?;
