@@ -88,7 +88,7 @@ impl Session {
     /// Returns the TLS session of the connection that a response for a URL came over, from the address `peer`.
     ///
     /// # Errors
-    /// The errors of [`TlsSessions::session`].
+    /// The errors of `TlsSessions::session`.
     pub fn tls_session(
         &self,
         transport: &Transport,
