@@ -1,8 +1,8 @@
 //! The baselines: what a check costs in a bare client, in a process of its own that is measured as the host is. A check
 //! is a GET over a new connection, with a name lookup and a read of the body. If a receiver is given, each check also
-//! posts an envelope with a transaction of five spans, which is built for each check, over a kept-alive connection, and awaits
-//! the response. Checks run one after the other on one thread. There is no sandbox, no span recording, no limit and no
-//! spool.
+//! posts an envelope with a transaction of five spans, which is built for each check, over a kept-alive connection, and
+//! awaits the response. Checks run one after the other on one thread. There is no sandbox, no span recording, no limit
+//! and no spool.
 
 use std::path::PathBuf;
 use std::sync::Arc;

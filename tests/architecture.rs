@@ -83,8 +83,8 @@ fn modules_name_only_allowed_dependencies() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// The modules that may write to standard output or standard error. What they write is escaped. The streams of the process
-/// that compiles components lead to the host.
+/// The modules that may write to standard output or standard error. What they write is escaped. The streams of the
+/// process that compiles components lead to the host.
 const WRITERS: &[&str] = &["logging", "logging/stderr", "output", "sink/console", "sandbox/component/compiler_main"];
 
 #[test]
@@ -104,7 +104,8 @@ fn only_writers_that_escape_name_the_standard_streams() {
     assert!(found.is_empty(), "{found:#?}");
 }
 
-/// The modules of capabilities that write to the host's log. Each bounds how much a guest or a target can make it write.
+/// The modules of capabilities that write to the host's log. Each bounds how much a guest or a target can make it
+/// write.
 const LOG_WRITERS: &[&str] = &[
     "capability/http/tls",
     "capability/operator_warnings",
@@ -165,8 +166,8 @@ fn every_call_of_a_guest_is_counted_and_recorded() {
     assert_eq!((uncounted, counted), (2, 3), "the table makes calls that are not counted");
 }
 
-/// What blocks the thread that calls it, with the modules of capabilities that may use it. All of them need a `MayBlock`,
-/// or give one to what they call.
+/// What blocks the thread that calls it, with the modules of capabilities that may use it. All of them need a
+/// `MayBlock`, or give one to what they call.
 const BLOCKING: &[(&str, &[&str])] = &[
     ("std::fs", &["capability/regular_file", "capability/regular_file/append"]),
     ("tokio::fs", &[]),

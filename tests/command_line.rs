@@ -42,7 +42,8 @@ fn wrong_usage_and_missing_files_exit_with_2() {
     assert!(absent.stderr.contains(path.to_str().expect("the path is text")), "{}", absent.stderr);
 }
 
-/// The limit is on CPU time, which other programs on the machine do not use up. Following the aliases would take minutes.
+/// The limit is on CPU time, which other programs on the machine do not use up. Following the aliases would take
+/// minutes.
 #[test]
 fn a_file_whose_aliases_multiply_costs_no_more_than_another() {
     const CHECK: &str = "ulimit -t 10; exec \"$0\" check -";

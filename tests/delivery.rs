@@ -1,4 +1,4 @@
-//! Whether results get through to Sentry: the log of a host, the exit code of `once`, and `check --online`.
+//! Delivery to Sentry: the log of a host, the exit code of `once`, and `check --online`.
 
 use std::fs::{File, read_to_string};
 use std::sync::Arc;

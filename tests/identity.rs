@@ -52,8 +52,8 @@ const RESERVED_DATA: &[&str] = &[
     "sentry.op",
 ];
 
-/// Returns a guest that sets all these names to [`FORGED`], on the run and on a span of its own that looks like the host's,
-/// and passes.
+/// Returns a guest that sets all these names to [`FORGED`], on the run and on a span of its own that looks like the
+/// host's, and passes.
 fn forging_guest() -> Guest {
     let (mut texts, mut calls, mut at) = (String::new(), String::new(), 100_000);
     let mut place = |text: &str| {

@@ -58,8 +58,8 @@ fn a_probe_runs_on_schedule_until_a_signal() {
     }
 }
 
-/// A container gets SIGKILL ten seconds after SIGTERM. The program takes at most 5 s for runs that have begun and 3.25 s
-/// for its sinks; this test allows more, for a machine that is loaded.
+/// A container gets SIGKILL ten seconds after SIGTERM. The program takes at most 5 s for runs that have begun and 3.25
+/// s for its sinks; this test allows more, for a machine that is loaded.
 #[test]
 fn neither_a_target_nor_sentry_that_hangs_delays_the_end() {
     let (target, sentry) = (start_hanging_server(), start_hanging_server());

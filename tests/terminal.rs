@@ -20,17 +20,17 @@ mod output;
 
 use hostile_guest::{Ending, FAILS, wat_text};
 
-/// A text with everything that controls a terminal, is invisible, or forges a line of a log. It begins with a letter and
-/// the escape sequence of a style, so that these are left wherever the text is truncated. Only the program may print
-/// styles.
+/// A text with everything that controls a terminal, is invisible, or forges a line of a log. It begins with a letter
+/// and the escape sequence of a style, so that these are left wherever the text is truncated. Only the program may
+/// print styles.
 const HOSTILE: &str = "E\x1b[31m\nFORGED 2026-11-29 ERROR forged\r\x1b[2J\x1b]0;t\x07\x08\x7f\u{85}\u{9b}31m\u{202e}\u{2066}\
                        \u{2069}\u{200e}\u{200f}\u{61c}\u{2028}\u{2029}\u{200b}\u{feff}\u{ad}\u{e0041}\u{180e}\u{3164}x\u{200d}é";
 
 /// A name that files and URLs can have.
 const HOSTILE_NAME: &str = "E\x1b[31m\nFORGED\r\u{9b}31m\u{202e}\u{2028}\u{200b}\u{e0041}";
 
-/// Asserts that an output has no character that is not printable but line breaks and, if it is coloured, styles; and that
-/// no line begins with text from elsewhere.
+/// Asserts that an output has no character that is not printable but line breaks and, if it is coloured, styles; and
+/// that no line begins with text from elsewhere.
 #[track_caller]
 fn assert_printable(output: &str, is_coloured: bool) {
     let styles = Regex::new(r"\x1b\[[0-9;]*m").expect("it is a pattern");

@@ -1,6 +1,6 @@
-//! Ten well-behaved probes beside a hundred hostile ones of all kinds, for `--soak` minutes: lateness and outcomes of the
-//! former, and the memory of the host. The limits are those of an operator who trusts nobody: each run has 4 MiB and
-//! 50 ms of CPU time, and all runs together have 64 MiB.
+//! Ten well-behaved probes beside a hundred hostile ones of all kinds, for `--soak` minutes: lateness and outcomes of
+//! the former, and the memory of the host. The limits are those of an operator who trusts nobody: each run has 4 MiB
+//! and 50 ms of CPU time, and all runs together have 64 MiB.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};

@@ -33,8 +33,8 @@ pub struct Assessor {
 }
 
 impl Assessor {
-    /// Creates an assessor for this number of built-in probes, which say whether this host has a network, and any number
-    /// of others.
+    /// Creates an assessor for this number of built-in probes, which say whether this host has a network, and any
+    /// number of others.
     pub fn new(built_in_probes: usize) -> Self {
         Self {
             outages: OutageTracker::default(),

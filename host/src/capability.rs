@@ -1,8 +1,9 @@
-//! The functions that a guest can call: one module for each WIT interface, under the interface's name, and what they share.
+//! The functions that a guest can call: one module for each WIT interface, under the interface's name, and what they
+//! share.
 //!
 //! A call runs on a [`Context`], which is made for each attempt of a run. Calls pass through [`record_replay`] on their
-//! way, which records them or replays them. [`grant`] decides what a probe may do; [`quota`],
-//! [`memory_budget`] and [`connection_budget`] how much. This module depends neither on schedules or sinks, nor on the origin of a component.
+//! way, which records them or replays them. [`grant`] decides what a probe may do; [`quota`], [`memory_budget`] and
+//! [`connection_budget`] how much. This module depends neither on schedules or sinks, nor on the origin of a component.
 
 use wasmtime::component::{HasData, Linker};
 

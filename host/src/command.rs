@@ -61,8 +61,8 @@ async fn load(source: &Source, environment: &dyn Fn(&str) -> Option<String>) -> 
     Ok(loaded.inspect(|loaded| print_diagnostics(source, Level::Warning, &loaded.warnings)))
 }
 
-/// Loads the built-in probes of a configuration, starts to load the others, and prints the warnings. Returns `None` if the
-/// configuration or a built-in probe is invalid, and prints the errors.
+/// Loads the built-in probes of a configuration, starts to load the others, and prints the warnings. Returns `None` if
+/// the configuration or a built-in probe is invalid, and prints the errors.
 async fn start_loading(source: &Source) -> Result<Option<Loading>> {
     let parsed = parse(source, &|name| std::env::var(name).ok());
     let loading = print_errors(source, sentrynet::start_loading(parsed, code_source()?).await)?;
@@ -96,7 +96,8 @@ fn print_errors<T>(source: &Source, loaded: Result<T, LoadError>) -> Result<Opti
 /// The directory of compiled code that the command line or the environment names.
 static COMPILED: OnceLock<Arc<CompiledDirectory>> = OnceLock::new();
 
-/// Opens the directory of compiled code, from which all commands load components: `path`, or that of `SENTRYNET_COMPILED`.
+/// Opens the directory of compiled code, from which all commands load components: `path`, or that of
+/// `SENTRYNET_COMPILED`.
 ///
 /// # Errors
 /// Returns an error, with the path and what to do, if the directory cannot be used.
@@ -110,8 +111,8 @@ pub fn open_compiled(path: Option<&Path>) -> Result<()> {
     Ok(())
 }
 
-/// Returns where the native code of components comes from: the directory of compiled code, if one is named, and then the
-/// compiler.
+/// Returns where the native code of components comes from: the directory of compiled code, if one is named, and then
+/// the compiler.
 fn code_source() -> Result<CodeSource> {
     Ok(CodeSource { compiler: compiler()?, directory: COMPILED.get().cloned() })
 }

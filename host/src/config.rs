@@ -75,8 +75,8 @@ pub use trace_host::{TraceHost, parse_host_and_port};
 
 /// Parses a configuration.
 ///
-/// `environment` looks up environment variables: those of `${env:NAME}` references and of `allow.env`, and `SENTRY_DSN`,
-/// `SENTRY_ENVIRONMENT` and `SENTRY_SPOTLIGHT` for keys that the file does not have.
+/// `environment` looks up environment variables: those of `${env:NAME}` references and of `allow.env`, and
+/// `SENTRY_DSN`, `SENTRY_ENVIRONMENT` and `SENTRY_SPOTLIGHT` for keys that the file does not have.
 pub fn parse(source: &Source, environment: &dyn Fn(&str) -> Option<String>) -> ParsedConfig {
     let looked_up = RefCell::default();
     let environment = file_references::remember(environment, &looked_up);

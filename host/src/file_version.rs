@@ -1,10 +1,10 @@
-//! Whether a file has changed since it was read.
+//! Versions of files, by which a change since a file was read is noticed.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// A version of a file: its identity, its size, and the times of its last changes. Symbolic links are followed, so that a
-/// link that points to another file, as Kubernetes replaces secrets, is another version.
+/// A version of a file: its identity, its size, and the times of its last changes. Symbolic links are followed, so that
+/// a link that points to another file, as Kubernetes replaces secrets, is another version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileVersion(Option<[i128; 5]>);
 

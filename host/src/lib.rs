@@ -1,16 +1,16 @@
-//! SentryNet runs synthetic-monitoring probes. A probe is a WebAssembly component in a sandbox of its own, and each run of
-//! it is a trace. The program `sentrynet` runs the probes of a configuration on their schedules and reports each run to
-//! Sentry; this library does the same within another program.
+//! SentryNet runs synthetic-monitoring probes. A probe is a WebAssembly component in a sandbox of its own, and each run
+//! of it is a trace. The program `sentrynet` runs the probes of a configuration on their schedules and reports each run
+//! to Sentry; this library does the same within another program.
 //!
-//! The steps are those of the example: [`config::parse`] reads a configuration, [`load`] loads the component of each probe
-//! and has it check its settings, and [`Probe::run`](sandbox::Probe::run) runs a probe once. [`schedule::run`] runs probes
-//! again and again instead, [`start_loading`] lets some run while others are loaded, and [`sink::Sinks`] assesses and
-//! reports their runs. Everything runs in a tokio runtime.
+//! The steps are those of the example: [`config::parse`] reads a configuration, [`load`] loads the component of each
+//! probe and has it check its settings, and [`Probe::run`](sandbox::Probe::run) runs a probe once. [`schedule::run`]
+//! runs probes again and again instead, [`start_loading`] lets some run while others are loaded, and [`sink::Sinks`]
+//! assesses and reports their runs. Everything runs in a tokio runtime.
 //!
 //! A program that loads components of strangers should have them compiled in processes with limits, by itself or by the
 //! program `sentrynet`: see [`Compiler`](sandbox::Compiler). In its own process, as in the example, their structure is
-//! bounded, but neither the CPU time nor the memory that compiling them takes. Without the feature `compiler`, the library
-//! has no compiler, and loads only code that `sentrynet compile` has written elsewhere
+//! bounded, but neither the CPU time nor the memory that compiling them takes. Without the feature `compiler`, the
+//! library has no compiler, and loads only code that `sentrynet compile` has written elsewhere
 //! ([`CompiledDirectory`](sandbox::CompiledDirectory)).
 //!
 //! ```
@@ -84,7 +84,7 @@ pub mod trace;
 pub mod printable;
 // Times as text.
 pub mod time_format;
-// Whether a file has changed.
+// Versions of files, by which changes are noticed.
 mod file_version;
 // Errors of libraries in plain words.
 mod plain_error;

@@ -76,8 +76,8 @@ pub enum LoadError {
 /// Loads the component of each probe, has each component check its settings, and completes the configuration.
 ///
 /// `code` says where the native code of components comes from: a [`Compiler`](crate::sandbox::Compiler), a directory of
-/// code that was compiled before, or both. A program that loads components of strangers should not compile them in its own
-/// process, which [`Compiler::ThisProcess`](crate::sandbox::Compiler) does without limits on CPU time and memory.
+/// code that was compiled before, or both. A program that loads components of strangers should not compile them in its
+/// own process, which [`Compiler::ThisProcess`](crate::sandbox::Compiler) does without limits on CPU time and memory.
 ///
 /// Nothing is sent over the network. A program that logs should redact [`Config::secrets`] in its log from before this
 /// call.
@@ -98,8 +98,8 @@ pub async fn load(mut parsed: ParsedConfig, code: impl Into<CodeSource>) -> Resu
 /// Loads the built-in probes as [`load`] does, and starts to load the others, several at once. A third-party component
 /// that cannot be loaded is no error: each attempt to load it is a broken run, and the next attempt follows later.
 ///
-/// While [`Loading::pending`] exists, files that `${file:PATH}` names in settings are looked at every few seconds. If one
-/// has changed, the probes that use it are loaded again, and [`PendingProbes::next`] returns them.
+/// While [`Loading::pending`] exists, files that `${file:PATH}` names in settings are looked at every few seconds. If
+/// one has changed, the probes that use it are loaded again, and [`PendingProbes::next`] returns them.
 ///
 /// Must be called within a tokio runtime, in which the components are loaded until [`Loading::pending`] is dropped.
 ///

@@ -28,8 +28,8 @@ pub static REDACTOR: LazyLock<LateRedactor> = LazyLock::new(LateRedactor::defaul
 /// The format of all messages. It is set by [`start`].
 static FORMAT: OnceLock<LogFormat> = OnceLock::new();
 
-/// The format of the log and of all other messages on standard error: lines for a person, in colour on a terminal, or one
-/// JSON object a line, with `timestamp`, `level`, `message` and further fields.
+/// The format of the log and of all other messages on standard error: lines for a person, in colour on a terminal, or
+/// one JSON object a line, with `timestamp`, `level`, `message` and further fields.
 #[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     #[default]

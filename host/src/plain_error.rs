@@ -2,8 +2,8 @@
 
 use std::fmt::Debug;
 
-/// Returns the name of a variant of an enumeration in words: `handshake failure` for `HandshakeFailure`. What the variant
-/// contains is left out. It serves errors of libraries that have no text of their own.
+/// Returns the name of a variant of an enumeration in words: `handshake failure` for `HandshakeFailure`. What the
+/// variant contains is left out. It serves errors of libraries that have no text of their own.
 pub fn variant_words(variant: &impl Debug) -> String {
     let debug = format!("{variant:?}");
     let end = debug.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(debug.len());

@@ -62,9 +62,9 @@ pub struct Identity {
     pub pointer: String,
     /// True if the component comes with the host. Third-party components may be written by an attacker.
     pub built_in: bool,
-    /// The hosts whose answers and whose silence tell whether the network of this host is up, without a final dot: those
-    /// that the settings of a built-in probe name. Empty for a third-party component, which chooses by itself what it
-    /// connects to, and how.
+    /// The hosts whose answers and whose silence tell whether the network of this host is up, without a final dot:
+    /// those that the settings of a built-in probe name. Empty for a third-party component, which chooses by itself
+    /// what it connects to, and how.
     pub voting_hosts: Box<[String]>,
 }
 

@@ -191,8 +191,8 @@ impl Sandbox {
         self.components.executor().run(true, |_| work).await
     }
 
-    /// Returns the identity of a configured probe that has not been loaded. Without a configured title, its title is the
-    /// component's name.
+    /// Returns the identity of a configured probe that has not been loaded. Without a configured title, its title is
+    /// the component's name.
     pub fn identity(&self, probe: &config::Probe) -> Arc<Identity> {
         let title = probe.title.as_deref().unwrap_or(&probe.name);
         self.contexts.lock().for_checks(probe, title, Path::new("")).identity

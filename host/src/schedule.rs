@@ -55,10 +55,11 @@ struct Shared {
 }
 
 /// Runs every job on its schedule, each on one of the `workers`, and reports each run to `sinks`, until `stop`
-/// completes. Jobs may be sent at any time, and are due for the first time as soon as possible. At most `in_flight` runs
-/// are in progress at once.
+/// completes. Jobs may be sent at any time, and are due for the first time as soon as possible. At most `in_flight`
+/// runs are in progress at once.
 ///
-/// After the stop no run starts. Runs in progress have 5 s to end, and are reported too; those that take longer are lost.
+/// After the stop no run starts. Runs in progress have 5 s to end, and are reported too; those that take longer are
+/// lost.
 pub async fn run(
     mut jobs: mpsc::UnboundedReceiver<Job>,
     workers: &Workers,

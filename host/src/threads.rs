@@ -4,8 +4,8 @@ use std::io;
 
 use tokio::sync::oneshot;
 
-/// Runs a function on a thread of its own. tokio's pool of threads for blocking work would panic if the system refused its
-/// first thread, as it does beyond a limit on processes.
+/// Runs a function on a thread of its own. tokio's pool of threads for blocking work would panic if the system refused
+/// its first thread, as it does beyond a limit on processes.
 ///
 /// If the future is dropped, the function runs to its end all the same.
 ///

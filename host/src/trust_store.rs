@@ -23,8 +23,8 @@ pub struct SystemAuthorities {
 }
 
 impl SystemAuthorities {
-    /// Loads the authorities. If one of the variables `SSL_CERT_FILE` and `SSL_CERT_DIR` is set, only what the variables
-    /// name is trusted.
+    /// Loads the authorities. If one of the variables `SSL_CERT_FILE` and `SSL_CERT_DIR` is set, only what the
+    /// variables name is trusted.
     pub fn load() -> Self {
         Self::from_environment(&|name| std::env::var_os(name))
     }

@@ -90,8 +90,8 @@ fn setting_rows(schema: &Value) -> String {
     rows
 }
 
-/// Returns a row for each key of a section, and for each key of a map that a key takes, unless this map has a table of its
-/// own.
+/// Returns a row for each key of a section, and for each key of a map that a key takes, unless this map has a table of
+/// its own.
 fn section_rows(whole: &Value, section: &Value, prefix: &str) -> String {
     let required = required(section);
     let mut rows = String::new();

@@ -77,8 +77,8 @@ const TEXT: &str = "(i32.const 65536) (i32.const 3000000)";
 /// A URL of 60,000 bytes.
 const URL: &str = "(i32.const 65536) (i32.const 60000)";
 
-/// The definitions of the guests of [`holding_memory`]: `$fill`, which writes `http://h/aaa…` to the address of [`TEXT`],
-/// and `$forever`, which never returns, so that everything stays held until the run is stopped.
+/// The definitions of the guests of [`holding_memory`]: `$fill`, which writes `http://h/aaa…` to the address of
+/// [`TEXT`], and `$forever`, which never returns, so that everything stays held until the run is stopped.
 pub const FILL: &str = r#"
     (data $url "http://h/")
     (func $fill
@@ -87,7 +87,8 @@ pub const FILL: &str = r#"
       (memory.init $url (i32.const 65536) (i32.const 0) (i32.const 9)))
     (func $forever (loop br 0))"#;
 
-/// Returns the body of `run` that makes a call again and again, `times` times, with a counter in `$n`, and never returns.
+/// Returns the body of `run` that makes a call again and again, `times` times, with a counter in `$n`, and never
+/// returns.
 fn repeat(times: u32, call: &str) -> String {
     format!(
         "(local $n i32) call $fill

@@ -1,5 +1,5 @@
-//! Memory that a guest makes the host hold: texts, headers, requests, fields of WASI. All of it counts against the guest's
-//! `memory` limit and against `total_memory`.
+//! Memory that a guest makes the host hold: texts, headers, requests, fields of WASI. All of it counts against the
+//! guest's `memory` limit and against `total_memory`.
 
 use std::fmt::Write as _;
 
@@ -7,8 +7,8 @@ use super::hostile::run_until_hostile_end;
 use crate::guests::hostile::{self, FILL, holding_memory};
 use crate::guests::{Guest, PASSES};
 
-/// Writes the configuration of `copies` of each guest, and of one that passes again and again. Returns it with the number
-/// of guests.
+/// Writes the configuration of `copies` of each guest, and of one that passes again and again. Returns it with the
+/// number of guests.
 fn config(name: &str, copies: usize, guests: &[Guest]) -> (String, usize) {
     let mut text = "limits: {memory: 4 MiB, total_memory: 64 MiB, cpu: 1.5, deadline: 300, handles: 2000}\n\
                     groups:\n  - probes:\n"

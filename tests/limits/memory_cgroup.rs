@@ -17,8 +17,8 @@ const TOTAL_MEMORY_MIB: u64 = 64;
 /// The memory that `docs/operating.md` states for the host itself, with the 101 probes of this test.
 const HOST_MEMORY_MIB: u64 = 64;
 
-/// A control group that bounds the memory of its processes. It is removed when the value is dropped, after its processes
-/// have ended.
+/// A control group that bounds the memory of its processes. It is removed when the value is dropped, after its
+/// processes have ended.
 struct MemoryCgroup {
     folder: PathBuf,
     /// The file with the greatest memory that the group had, and the file that counts kills for lack of memory.

@@ -22,8 +22,8 @@ fn write_guest(name: &str, run: &str) -> String {
     guest.write_with_wasi(name, "0.2.3").display().to_string()
 }
 
-/// Starts the program with the probes on a schedule, and at most `open_files` open files if given. It writes its runs to
-/// the file `runs` in a folder of this name.
+/// Starts the program with the probes on a schedule, and at most `open_files` open files if given. It writes its runs
+/// to the file `runs` in a folder of this name.
 fn start(name: &str, probes: &str, open_files: Option<u32>) -> (RunningProgram, std::path::PathBuf) {
     let folder = empty_folder(name);
     let (file, out) = (folder.join("probes.yaml"), folder.join("runs"));

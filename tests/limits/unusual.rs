@@ -1,5 +1,5 @@
-//! Guests that do what no toolchain's code does: with the greatest numbers, the same handle very often, other spellings of
-//! addresses, requests that they give up, and texts in recordings.
+//! Guests that do what no toolchain's code does: with the greatest numbers, the same handle very often, other spellings
+//! of addresses, requests that they give up, and texts in recordings.
 
 use std::fmt::Write as _;
 use std::io::Write as _;

@@ -50,8 +50,8 @@ impl Certificates {
         self.write(name, &(certificate.pem() + &self.authority.pem()), &key);
     }
 
-    /// Creates a certificate with a subject of this name, which need not fit the name of a file. Returns the chain and the
-    /// key, and writes no files.
+    /// Creates a certificate with a subject of this name, which need not fit the name of a file. Returns the chain and
+    /// the key, and writes no files.
     pub fn certify_with_name(
         &self,
         name: &str,

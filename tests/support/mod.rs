@@ -51,8 +51,8 @@ fn create_state_folder() -> PathBuf {
     state
 }
 
-/// Writes the key of compiled code to a state folder, unless it is there. All tests have the same, so that a component is
-/// compiled once for all of them.
+/// Writes the key of compiled code to a state folder, unless it is there. All tests have the same, so that a component
+/// is compiled once for all of them.
 pub fn write_code_key(state: &Path) {
     let keys = state.join("sentrynet/keys");
     DirBuilder::new().recursive(true).mode(0o700).create(&keys).expect("the folder is writable");

@@ -12,16 +12,16 @@ pub fn run(folder: &Path, arguments: &str) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Creates a self-signed certificate for `localhost`, which is also that of an authority: `NAME.pem` and `NAME.key`. `key`
-/// are the options for its key.
+/// Creates a self-signed certificate for `localhost`, which is also that of an authority: `NAME.pem` and `NAME.key`.
+/// `key` are the options for its key.
 #[track_caller]
 pub fn self_sign(folder: &Path, name: &str, key: &str) {
     let subject = format!("-subj /CN={name} -addext subjectAltName=DNS:localhost");
     run(folder, &format!("req -x509 -nodes -days 3650 -newkey {key} -keyout {name}.key -out {name}.pem {subject}"));
 }
 
-/// Creates a certificate for `localhost`, signed by another one: `NAME.pem` and `NAME.key`. `how` are more options for the
-/// signature.
+/// Creates a certificate for `localhost`, signed by another one: `NAME.pem` and `NAME.key`. `how` are more options for
+/// the signature.
 #[track_caller]
 pub fn sign(folder: &Path, name: &str, key: &str, issuer: &str, how: &str) {
     std::fs::write(folder.join("names.ext"), "subjectAltName=DNS:localhost\n").expect("the folder is writable");

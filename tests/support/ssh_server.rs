@@ -20,7 +20,8 @@ pub enum RequiredAuth {
     KeyboardInteractive,
     /// The password, and then a public key.
     PasswordAndKey,
-    /// The password by keyboard-interactive authentication alone, although the server also offers the method `password`.
+    /// The password by keyboard-interactive authentication alone, although the server also offers the method
+    /// `password`.
     PasswordByPromptAlone,
     /// The password by keyboard-interactive authentication, and then a code.
     PasswordAndCode,
@@ -148,8 +149,8 @@ impl Handler for SshHandler {
         Ok(())
     }
 
-    /// Runs no command, but writes the command line to standard output. The command `refuse` is rejected; `no-status` ends
-    /// without an exit status; `disconnect` ends with the status 3, and with the connection.
+    /// Runs no command, but writes the command line to standard output. The command `refuse` is rejected; `no-status`
+    /// ends without an exit status; `disconnect` ends with the status 3, and with the connection.
     async fn exec_request(
         &mut self,
         channel: ChannelId,

@@ -47,7 +47,8 @@ impl Sshd {
         Self::openssh_with(name, more, if private { Users::Private } else { Users::Machine })
     }
 
-    /// Starts OpenSSH with password authentication by [`PASSWORD`], and `more` lines as in [`Sshd::openssh`]. Returns `None` without mount namespaces.
+    /// Starts OpenSSH with password authentication by [`PASSWORD`], and `more` lines as in [`Sshd::openssh`]. Returns
+    /// `None` without mount namespaces.
     #[track_caller]
     pub fn openssh_with_password(name: &str, more: &str) -> Option<Self> {
         let more = format!("PasswordAuthentication yes\n{more}");
@@ -216,8 +217,8 @@ pub fn generate_key(folder: &Path, name: &str, arguments: &[&str], passphrase: &
     file.display().to_string()
 }
 
-/// Signs the public key in a file with another key, as `ssh-keygen -s` does with these arguments. Returns the path of the
-/// certificate, which is beside the key.
+/// Signs the public key in a file with another key, as `ssh-keygen -s` does with these arguments. Returns the path of
+/// the certificate, which is beside the key.
 #[track_caller]
 pub fn sign_key(authority: &str, public_key: &str, arguments: &[&str]) -> String {
     let mut keygen = command_with_libraries(&program_path("usr/bin/ssh-keygen"));

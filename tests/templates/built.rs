@@ -192,7 +192,8 @@ fn run_until_trap(project: &Path) -> Value {
     let readme = fs::read_to_string(project.join("README.md")).expect("a project has a README");
     let mut all: Vec<_> = shell_commands(&readme).collect();
     let test = all.pop().expect("the last command tests the project");
-    for command in all {
+    // The project's own tests fail because of the mistake.
+    for command in all.into_iter().filter(|command| *command != "cargo test") {
         let ended = run_shell(project, command);
         assert_eq!(ended.code, 0, "`{command}`:\n{}{}", ended.stdout, ended.stderr);
     }

@@ -1,5 +1,5 @@
-//! Certificates of unusual kinds, which OpenSSL makes: the true reason why they are not valid, and that `verify_tls: false`
-//! accepts them all, apart from unsupported curves in TLS 1.2.
+//! Certificates of unusual kinds, which OpenSSL makes: the true reason why they are not valid, and that `verify_tls:
+//! false` accepts them all, apart from unsupported curves in TLS 1.2.
 
 use crate::support::nginx::Nginx;
 use crate::support::{assert_passed, empty_folder, expect_failure, free_port, openssl, run_http_probe};

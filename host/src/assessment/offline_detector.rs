@@ -210,8 +210,8 @@ impl OfflineDetector {
         }
     }
 
-    /// Returns true if an attempt took place while this host had no network. However late it ends, it may have failed for
-    /// that reason.
+    /// Returns true if an attempt took place while this host had no network. However late it ends, it may have failed
+    /// for that reason.
     fn was_offline_during(&self, contact: &HostContact) -> bool {
         self.last_offline.is_some_and(|(began, ended)| contact.from < ended && began < contact.to)
     }

@@ -7,9 +7,9 @@
 //! - Each third-party probe has a bound of its own. Its first call takes one of the threads that are kept for first calls.
 //!   While that is in progress, its further calls take threads that all third-party probes share.
 //!
-//! So a probe whose calls never end takes no thread from a probe that makes one call at a time, unless there are more such
-//! probes than threads for first calls. No more calls of a probe wait for shared threads than its own bound allows, so
-//! that probes take turns.
+//! So a probe whose calls never end takes no thread from a probe that makes one call at a time, unless there are more
+//! such probes than threads for first calls. No more calls of a probe wait for shared threads than its own bound
+//! allows, so that probes take turns.
 
 use std::io;
 use std::sync::Arc;
@@ -54,8 +54,8 @@ struct Slots {
     further: Arc<Semaphore>,
 }
 
-/// Proof that the current thread may block: only the threads of a [`BlockingPool`] have it. Functions that read or write
-/// files take it, so that none of them can be called on a thread on which probes run.
+/// Proof that the current thread may block: only the threads of a [`BlockingPool`] have it. Functions that read or
+/// write files take it, so that none of them can be called on a thread on which probes run.
 pub struct MayBlock(());
 
 /// The threads of a pool as one attempt of a probe may use them. Clones share the bounds.
@@ -94,8 +94,8 @@ impl BlockingPool {
         }
     }
 
-    /// Returns the calls of one attempt of a probe. A third-party probe has a bound of its own, a built-in one has none.
-    /// The attempt ends at `quota` if one of its calls gets no thread.
+    /// Returns the calls of one attempt of a probe. A third-party probe has a bound of its own, a built-in one has
+    /// none. The attempt ends at `quota` if one of its calls gets no thread.
     pub fn for_run(&self, third_party: Option<&ProbeCalls>, quota: Quota) -> BlockingCalls {
         let bounds = match third_party {
             Some(ProbeCalls(own)) => Bounds::ThirdParty { own: own.clone(), shared: self.third_party.clone() },
@@ -106,11 +106,11 @@ impl BlockingPool {
 }
 
 impl BlockingCalls {
-    /// Makes a call on a thread of the pool. Waits while as many calls as allowed are in progress. The CPU time of a call of
-    /// a third-party probe counts as that of the attempt.
+    /// Makes a call on a thread of the pool. Waits while as many calls as allowed are in progress. The CPU time of a
+    /// call of a third-party probe counts as that of the attempt.
     ///
-    /// If the future is dropped while it waits for a thread that another probe has, as at a timeout, the attempt ends with
-    /// [`LimitKind::Threads`]: the target was not asked.
+    /// If the future is dropped while it waits for a thread that another probe has, as at a timeout, the attempt ends
+    /// with [`LimitKind::Threads`]: the target was not asked.
     ///
     /// # Errors
     /// Returns an error if the system refuses a thread, which ends the attempt too, or if the call panics.

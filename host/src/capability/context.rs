@@ -107,7 +107,8 @@ impl Context {
         }
     }
 
-    /// Returns true while the component checks settings or describes itself. A replay is a run, although nothing is sent.
+    /// Returns true while the component checks settings or describes itself. A replay is a run, although nothing is
+    /// sent.
     pub(in crate::capability) fn is_outside_of_runs(&self) -> bool {
         !self.probe.may_send && !self.run.record_replay.is_replay()
     }

@@ -1,5 +1,5 @@
-//! Reading and writing the files that settings name, on threads of their own: a disk or a network file system that does not
-//! answer delays no other probe.
+//! Reading and writing the files that settings name, on threads of their own: a disk or a network file system that does
+//! not answer delays no other probe.
 
 use std::io;
 

@@ -86,8 +86,8 @@ impl Race {
         winner == index
     }
 
-    /// Returns the attempt that decides about the connection: the one that has it, else the last one that has failed, else
-    /// the first.
+    /// Returns the attempt that decides about the connection: the one that has it, else the last one that has failed,
+    /// else the first.
     pub fn decisive(&self) -> usize {
         let state = self.0.state.lock();
         state.winner.or(state.last_failed).unwrap_or_default()
@@ -104,8 +104,8 @@ impl Race {
     }
 
     /// Makes attempts until one has a connection, or all have failed, and returns the result of that attempt, or of the
-    /// last. `start` begins the attempt with an index; it returns `None` if no further attempt can be made now, and is called
-    /// again later. Returns `None` if no attempt can be made at all. Dropping the future gives up all attempts.
+    /// last. `start` begins the attempt with an index; it returns `None` if no further attempt can be made now, and is
+    /// called again later. Returns `None` if no attempt can be made at all. Dropping the future gives up all attempts.
     pub async fn run<'a, T, E>(
         &self,
         mut start: impl FnMut(usize) -> Option<Attempting<'a, T, E>>,

@@ -5,8 +5,8 @@ use std::net::{IpAddr, ToSocketAddrs};
 
 use crate::capability::blocking_pool::{BlockingCalls, BlockingPool, MayBlock, PoolSize};
 
-/// The numbers of lookups at once, all of which can be without an answer. Each has an open file, for which the host keeps
-/// some free.
+/// The numbers of lookups at once, all of which can be without an answer. Each has an open file, for which the host
+/// keeps some free.
 const SIZE: PoolSize = PoolSize { built_in: 256, first_calls: 160, further_calls: 32 };
 
 /// Returns the threads for the lookups of all probes.

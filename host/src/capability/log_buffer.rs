@@ -42,8 +42,8 @@ impl LogBuffer {
         self.insert(LogLine { at: self.recorder.elapsed(), level, message });
     }
 
-    /// Adds a line unchanged, and drops the oldest lines until the limits are met. Waits while another thread has the run's
-    /// trace for itself ([`Recorder::exclusive`]).
+    /// Adds a line unchanged, and drops the oldest lines until the limits are met. Waits while another thread has the
+    /// run's trace for itself ([`Recorder::exclusive`]).
     pub fn insert(&self, line: LogLine) {
         let _exclusive = self.recorder.exclusive();
         let Limits { log_lines, log_size, .. } = self.limits;

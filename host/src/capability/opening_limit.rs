@@ -12,8 +12,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::capability::timeout::Timeout;
 
-/// Bounds the connections that are opened to one host and port at once. Built-in and third-party probes have a share each,
-/// so that a component cannot delay the others.
+/// Bounds the connections that are opened to one host and port at once. Built-in and third-party probes have a share
+/// each, so that a component cannot delay the others.
 pub struct OpeningLimit {
     per_host: AtomicUsize,
     hosts: Mutex<HashMap<Destination, Arc<Semaphore>>>,
@@ -84,16 +84,16 @@ impl AttemptOpenings {
         Self { limit, built_in, deadline, opened: Arc::default() }
     }
 
-    /// Waits until a connection to a host may be opened beside those of other runs: for at most a quarter of the time that
-    /// the attempt has left.
+    /// Waits until a connection to a host may be opened beside those of other runs: for at most a quarter of the time
+    /// that the attempt has left.
     pub fn wait(&self, host: &str, port: u16) -> impl Future<Output = OpeningPermit> + Send + use<> {
         let time_left = self.deadline.saturating_duration_since(Instant::now());
         let (limit, destination) = (Arc::clone(&self.limit), self.destination(host, port));
         async move { limit.acquire(destination, time_left / 4).await }
     }
 
-    /// Waits like [`AttemptOpenings::wait`], unless the attempt has waited for the host before, so that it may reuse its
-    /// connection. Returns `None` then.
+    /// Waits like [`AttemptOpenings::wait`], unless the attempt has waited for the host before, so that it may reuse
+    /// its connection. Returns `None` then.
     pub async fn wait_first(&self, host: &str, port: u16) -> Option<OpeningPermit> {
         /// The hosts that are remembered, which bounds the memory.
         const MAX_REMEMBERED: usize = 100;
@@ -125,7 +125,8 @@ impl OpeningPermit {
 }
 
 impl Drop for OpeningPermit {
-    /// Removes the destination if nobody else opens a connection to it, so that the number of destinations stays bounded.
+    /// Removes the destination if nobody else opens a connection to it, so that the number of destinations stays
+    /// bounded.
     fn drop(&mut self) {
         let mut hosts = self.limit.hosts.lock();
         drop(self.permit.take());

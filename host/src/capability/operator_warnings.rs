@@ -47,8 +47,8 @@ impl Default for OperatorWarnings {
 }
 
 impl OperatorWarnings {
-    /// Writes a warning to the host's log. The probe may write ten at once, and then one a minute; others are counted, and
-    /// the next warning that is written has their number.
+    /// Writes a warning to the host's log. The probe may write ten at once, and then one a minute; others are counted,
+    /// and the next warning that is written has their number.
     pub fn write(&self, warning: &Warning<'_>) {
         let Some(dropped) = self.0.lock().admit(Instant::now()) else { return };
         let Warning { probe, host, file, error, message } = *warning;

@@ -262,8 +262,8 @@ impl Quota {
         self.0.file_calls.fetch_sub(1, Relaxed);
     }
 
-    /// Ends the attempt if a file is being read or written. To be called when a time is used up that includes the time for
-    /// the file: it is not the target that took long.
+    /// Ends the attempt if a file is being read or written. To be called when a time is used up that includes the time
+    /// for the file: it is not the target that took long.
     ///
     /// # Errors
     /// [`Exceeded`] then, or when any limit was reached before.
@@ -271,7 +271,8 @@ impl Quota {
         if self.0.file_calls.load(Relaxed) > 0 { Err(self.set_exceeded(LimitKind::Files)) } else { self.check() }
     }
 
-    /// Counts CPU time that a thread of the host has used for the guest. Ends the attempt if it is more than `limits.cpu`.
+    /// Counts CPU time that a thread of the host has used for the guest. Ends the attempt if it is more than
+    /// `limits.cpu`.
     pub fn count_cpu(&self, used: Duration) {
         let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         // The limit ends the attempt.

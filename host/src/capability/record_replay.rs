@@ -82,10 +82,10 @@ impl RecordReplay {
         result
     }
 
-    /// Makes a local call by `make`. Records what the host has added to the trace and to the log before, and not what the
-    /// call adds, which a replay adds by itself. To tell them apart, exchanges that are in progress add nothing to
-    /// the trace, of `recorder`, or to the log during the call. If the call opens a span, the recording gets the span's id,
-    /// and a replay sets the recorded id.
+    /// Makes a local call by `make`. Records what the host has added to the trace and to the log before, and not what
+    /// the call adds, which a replay adds by itself. To tell them apart, exchanges that are in progress add nothing to
+    /// the trace, of `recorder`, or to the log during the call. If the call opens a span, the recording gets the span's
+    /// id, and a replay sets the recorded id.
     ///
     /// # Errors
     /// [`Halt::Stopped`] when the run that is replayed was stopped by a limit before this call, which is not made then.

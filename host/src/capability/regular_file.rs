@@ -1,5 +1,5 @@
-//! Files that settings name, such as certificates and known hosts. A pipe, a device or a directory in place of a file does
-//! not keep the host waiting.
+//! Files that settings name, such as certificates and known hosts. A pipe, a device or a directory in place of a file
+//! does not keep the host waiting.
 //!
 //! Files are read and written in this module alone, which a test of the architecture checks. Each function takes a
 //! [`MayBlock`]: it can be called only on threads that may wait for a disk or a network file system.
@@ -22,8 +22,8 @@ mod append;
 /// Opens a file and closes it again, to find out whether it can be read.
 ///
 /// # Errors
-/// The errors of the system, and [`io::ErrorKind::InvalidInput`] if the path leads to a directory, a pipe or a device other
-/// than `/dev/null`.
+/// The errors of the system, and [`io::ErrorKind::InvalidInput`] if the path leads to a directory, a pipe or a device
+/// other than `/dev/null`.
 pub fn check_readable(path: &Path, _: &MayBlock) -> io::Result<()> {
     open(path).map(drop)
 }
@@ -65,8 +65,8 @@ pub fn world_readable_warning(path: &Path, _: &MayBlock) -> Option<String> {
     config::world_readable_warning(path)
 }
 
-/// Returns the files of known hosts that OpenSSH reads by default: the user's and the system's. Without `HOME`, the system
-/// looks up the user, and may ask a server. Called once, at the start.
+/// Returns the files of known hosts that OpenSSH reads by default: the user's and the system's. Without `HOME`, the
+/// system looks up the user, and may ask a server. Called once, at the start.
 pub fn default_known_hosts() -> Vec<PathBuf> {
     let user = std::env::home_dir().map(|home| home.join(".ssh/known_hosts"));
     user.into_iter().chain([PathBuf::from("/etc/ssh/ssh_known_hosts")]).collect()

@@ -42,9 +42,9 @@ mod tcp_streams;
 
 pub use state::Wasi;
 
-/// Adds to `linker` the interfaces of WASI in which the host holds nothing for a guest: their functions return copies of
-/// what the operator has set, or need a handle that no function returns. Their calls are neither counted nor recorded.
-/// `record_replay::link` adds all other interfaces.
+/// Adds to `linker` the interfaces of WASI in which the host holds nothing for a guest: their functions return copies
+/// of what the operator has set, or need a handle that no function returns. Their calls are neither counted nor
+/// recorded. `record_replay::link` adds all other interfaces.
 ///
 /// # Errors
 /// When the linker has an item of WASI already, which is a bug.

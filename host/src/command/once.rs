@@ -21,8 +21,8 @@ use crate::logging::{REDACTOR, print_error};
 pub struct Arguments {
     /// The configuration: a YAML file, a folder of them, or `-` for standard input
     config: PathBuf,
-    /// The format of the results on standard output: `text` has a line for each run, and the waterfall of a run that did
-    /// not pass; `json` has one array with all runs
+    /// The format of the results on standard output: `text` has a line for each run, and the waterfall of a run that
+    /// did not pass; `json` has one array with all runs
     #[arg(long, value_enum, default_value_t)]
     format: Format,
     /// Run only the probe with this title; may be given more than once
@@ -31,8 +31,8 @@ pub struct Arguments {
     /// Show the waterfall of every run, not only of runs that did not pass
     #[arg(long)]
     trace: bool,
-    /// Record every call of the run in this file, without secrets, to replay it with `test --replay`; only one probe may
-    /// run
+    /// Record every call of the run in this file, without secrets, to replay it with `test --replay`; only one probe
+    /// may run
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
 }

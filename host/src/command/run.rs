@@ -23,8 +23,8 @@ use crate::logging::{never_wait_for_reader, print_diagnostics};
 pub struct Arguments {
     /// The configuration: a YAML file, a folder of them, or `-` for standard input
     config: PathBuf,
-    /// The format of the results on standard output: `text` has a line for each run, and the waterfall of a run that did
-    /// not pass; `json` has one JSON object a line for each run
+    /// The format of the results on standard output: `text` has a line for each run, and the waterfall of a run that
+    /// did not pass; `json` has one JSON object a line for each run
     #[arg(long, value_enum, default_value_t)]
     format: Format,
     /// Show the waterfall of every run, not only of runs that did not pass

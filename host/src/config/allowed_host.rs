@@ -31,12 +31,12 @@ enum HostPattern {
 }
 
 impl AllowedHost {
-    /// Parses `shop.example`, `*.shop.example` for all names below it, `192.0.2.7`, `10.0.0.0/8`, `2001:db8::/32`, or `*` for
-    /// every public host. Each may have `:PORT` for that port alone; IPv6 then needs brackets.
+    /// Parses `shop.example`, `*.shop.example` for all names below it, `192.0.2.7`, `10.0.0.0/8`, `2001:db8::/32`, or
+    /// `*` for every public host. Each may have `:PORT` for that port alone; IPv6 then needs brackets.
     ///
     /// # Errors
-    /// Returns a message without a subject, such as `is no host: …`, if the text is none of these, has the port 0, or has
-    /// address bits beyond the prefix of a network.
+    /// Returns a message without a subject, such as `is no host: …`, if the text is none of these, has the port 0, or
+    /// has address bits beyond the prefix of a network.
     pub fn read(text: &str) -> Result<Self, String> {
         let (pattern, port) = match text.strip_prefix('*') {
             Some("") => (HostPattern::Any, None),

@@ -54,7 +54,8 @@ pub enum MonitorSubject {
     },
 }
 
-/// Decodes `check_in`: `true`, `false`, or a map. `has_name` is true if a slug can be made from a title or a server name.
+/// Decodes `check_in`: `true`, `false`, or a map. `has_name` is true if a slug can be made from a title or a server
+/// name.
 pub fn decode_check_in(
     owner_pointer: &str,
     has_name: bool,
@@ -98,8 +99,8 @@ impl CheckIn {
         self.owner.iter_mut().for_each(|owner| secrets.redact_in_place(owner));
     }
 
-    /// Returns the JSON pointer to the probe or the section whose title or name the slug is made from. `None` if the slug is
-    /// configured.
+    /// Returns the JSON pointer to the probe or the section whose title or name the slug is made from. `None` if the
+    /// slug is configured.
     pub fn named_by(&self) -> Option<&str> {
         self.slug.is_none().then_some(self.owner_pointer.as_str())
     }

@@ -124,8 +124,8 @@ impl Decoder<'_> {
         (sentry, tags, trace_headers)
     }
 
-    /// Returns the DSN of the file, or else that of the environment. A DSN is a secret: messages repeat neither the text
-    /// nor the parser's own message.
+    /// Returns the DSN of the file, or else that of the environment. A DSN is a secret: messages repeat neither the
+    /// text nor the parser's own message.
     fn dsn(&mut self, field: Option<Field>) -> Option<sentry::types::Dsn> {
         const SHAPE: &str = "is no DSN: it looks like `https://KEY@HOST/PROJECT`, where PROJECT is a number";
         match field {

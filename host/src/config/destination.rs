@@ -1,8 +1,8 @@
-//! The hosts that a kept secret may be sent to: the entries of `allow.secrets`, and the hosts that settings name. Does no
-//! I/O.
+//! The hosts that a kept secret may be sent to: the entries of `allow.secrets`, and the hosts that settings name. Does
+//! no I/O.
 //!
-//! A destination differs from [`AllowedHost`] by its scheme: a secret for `https://shop.example` is not sent to the same
-//! host without TLS.
+//! A destination differs from [`AllowedHost`] by its scheme: a secret for `https://shop.example` is not sent to the
+//! same host without TLS.
 
 use std::net::IpAddr;
 
@@ -57,8 +57,8 @@ impl Destination {
         })
     }
 
-    /// Returns the destination that a setting names: the host of a URL, `host:port`, or a host alone, which then has the
-    /// port `port_beside`, or else the default port of the protocol. Returns `None` for any other text.
+    /// Returns the destination that a setting names: the host of a URL, `host:port`, or a host alone, which then has
+    /// the port `port_beside`, or else the default port of the protocol. Returns `None` for any other text.
     pub fn named_by(text: &str, port_beside: Option<u16>) -> Option<Self> {
         let text = text.trim();
         let Some((scheme, rest)) = text.split_once("://") else {

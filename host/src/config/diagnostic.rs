@@ -20,8 +20,8 @@ pub enum Location {
     Key(String),
     /// The value that a JSON pointer leads to. If the value is missing, the map that would have it.
     Value(String),
-    /// A key that no pointer leads to, because it is the second of its name or because it is no text. The pointer is the
-    /// nearest one.
+    /// A key that no pointer leads to, because it is the second of its name or because it is no text. The pointer is
+    /// the nearest one.
     UnaddressableKey(String, TextRange),
     /// A range of a text that is no YAML, or that could not be read as YAML.
     Text(TextRange),

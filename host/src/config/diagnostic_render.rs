@@ -106,8 +106,9 @@ fn is_visible(pointer: &str) -> bool {
     }
 }
 
-/// Returns true if a setting has a value of a form that no secret has: a boolean, or a number of few digits, with a unit or
-/// without. Settings whose names or whose parents' names sound like secrets, and those that are sent, are none of these.
+/// Returns true if a setting has a value of a form that no secret has: a boolean, or a number of few digits, with a
+/// unit or without. Settings whose names or whose parents' names sound like secrets, and those that are sent, are none
+/// of these.
 fn is_harmless(pointer: &str, text: &str) -> bool {
     const MAX_DIGITS: usize = 5;
     const MAX_UNIT_LETTERS: usize = 3;
@@ -196,8 +197,8 @@ impl<'a> Snippet<'a> {
 /// The style of what is around the lines of the file.
 const FRAME: Style = AnsiColor::Blue.on_default().bold();
 
-/// Returns the visible part of a line, the number of columns before the carets, and the number of carets. `whole_key` is
-/// true if a key may be shown with all its words.
+/// Returns the visible part of a line, the number of columns before the carets, and the number of carets. `whole_key`
+/// is true if a key may be shown with all its words.
 fn show_line(line: &str, range: TextRange, visible: &Visible, whole_key: bool) -> (String, usize, usize) {
     let line: Vec<char> = line.chars().collect();
     let start = (range.column - 1).min(line.len());

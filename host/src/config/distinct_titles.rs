@@ -45,10 +45,10 @@ struct Derived<'a> {
 /// Returns the third-party probes that get another title than their component has derived. `titles` are the titles of
 /// `config.probes`.
 ///
-/// A derived title is not taken if it looks like that of a probe with another component, or if the slug that is made from
-/// it is that of another monitor. In both cases the title or the monitor stays with the other probe; of two third-party
-/// components that want the same, neither gets it. Then the title is made from the component's name in the configuration,
-/// and from the place of the probe. A title that the operator has given is never changed.
+/// A derived title is not taken if it looks like that of a probe with another component, or if the slug that is made
+/// from it is that of another monitor. In both cases the title or the monitor stays with the other probe; of two
+/// third-party components that want the same, neither gets it. Then the title is made from the component's name in the
+/// configuration, and from the place of the probe. A title that the operator has given is never changed.
 pub fn distinct_titles(config: &Config, titles: &[&str]) -> Vec<Renamed> {
     let slugless: HashSet<_> =
         config.check_ins.iter().filter(|it| it.slug.is_none()).map(|it| it.owner_pointer.as_str()).collect();
@@ -140,8 +140,8 @@ mod tests {
     use super::super::{Source, monitors, parse};
     use super::*;
 
-    /// Returns the titles of probes, each of which is built in (`b`), or of the file `x.wasm` or `y.wasm`. Each has further
-    /// keys, and a title that its component derives.
+    /// Returns the titles of probes, each of which is built in (`b`), or of the file `x.wasm` or `y.wasm`. Each has
+    /// further keys, and a title that its component derives.
     fn resolve(sentry: &str, probes: &[(&str, &str, &str)]) -> (Vec<String>, usize) {
         let directory = std::env::temp_dir().join(format!("sentrynet-titles-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();

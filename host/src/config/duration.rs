@@ -1,7 +1,7 @@
 //! Durations with units.
 
-/// Parses `30s`, `1.5 h` or `500ms`, and returns the seconds. The units are `ms`, `s`, `m`, `h` and `d`. Returns `None` for
-/// any other text, and for a number without a unit.
+/// Parses `30s`, `1.5 h` or `500ms`, and returns the seconds. The units are `ms`, `s`, `m`, `h` and `d`. Returns `None`
+/// for any other text, and for a number without a unit.
 pub fn parse_duration(text: &str) -> Option<f64> {
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
     let (number, unit) = text.split_at(digits);

@@ -1,5 +1,5 @@
-//! Parses a configuration, and joins the files of a folder to one document: their `groups` and their `modules` become one list and one map. Any other
-//! key can stand in one file.
+//! Parses a configuration, and joins the files of a folder to one document: their `groups` and their `modules` become
+//! one list and one map. Any other key can stand in one file.
 
 use super::diagnostic::{Diagnostic, Location};
 use super::source::{Source, SourceFile};

@@ -1,5 +1,5 @@
-//! Texts that name things in Sentry: tags, titles, slugs, the environment, the release and the name of the host. Warns of
-//! those that have the value of a secret, because they are redacted too.
+//! Texts that name things in Sentry: tags, titles, slugs, the environment, the release and the name of the host. Warns
+//! of those that have the value of a secret, because they are redacted too.
 
 use super::diagnostic::{Diagnostic, Diagnostics};
 use crate::redaction::Secrets;

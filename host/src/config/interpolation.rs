@@ -1,6 +1,6 @@
-//! Replaces references, `${env:NAME}` and `${file:PATH}`, in the texts of a configuration, and collects the secrets: the
-//! replacements of references, and texts whose key has the name of a secret. Of the host's own
-//! keys it knows only those whose values are no secrets.
+//! Replaces references, `${env:NAME}` and `${file:PATH}`, in the texts of a configuration, and collects the secrets:
+//! the replacements of references, and texts whose key has the name of a secret. Of the host's own keys it knows only
+//! those whose values are no secrets.
 
 mod grammar;
 mod plaintext_secrets;
@@ -260,8 +260,8 @@ impl Resolver<'_> {
         }
     }
 
-    /// Adds a warning for a text that looks like a variable of a shell. The name is shown if it is surely one, since the text
-    /// may be a secret that begins with `$`.
+    /// Adds a warning for a text that looks like a variable of a shell. The name is shown if it is surely one, since
+    /// the text may be a secret that begins with `$`.
     fn warn_of_shell_variable(&mut self, text: &str) {
         let Some(name) = plaintext_secrets::shell_variable(text) else { return };
         let is_variable = grammar::is_only_a_variable(name) || (self.env.environment)(name).is_some();

@@ -28,8 +28,8 @@ pub struct Limits {
     pub table: usize,
     /// Resources that the component holds at once: requests, responses, spans, sessions, streams.
     pub handles: usize,
-    /// HTTP requests (redirects and requests for tokens included), lookups and connections of sockets, SSH connections and
-    /// SSH commands.
+    /// HTTP requests (redirects and requests for tokens included), lookups and connections of sockets, SSH connections
+    /// and SSH commands.
     pub requests: u64,
     /// Connections at once.
     pub connections: u64,

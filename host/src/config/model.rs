@@ -107,8 +107,8 @@ pub struct Probe {
     pub environment: BTreeMap<String, SecretString>,
     /// The trace headers for targets.
     pub trace_headers: TraceHeaders,
-    /// The settings for the component: the probe's own, and those of its group and its module. The host's own keys are not
-    /// in it.
+    /// The settings for the component: the probe's own, and those of its group and its module. The host's own keys are
+    /// not in it.
     pub settings: Map<String, Value>,
     /// The references that were replaced in `settings`.
     pub interpolations: Interpolations,
@@ -130,8 +130,8 @@ pub struct SharedSettings {
 }
 
 impl SharedSettings {
-    /// Adds `shared`, which are at this JSON pointer, to the settings of a probe, except for keys that these have already.
-    /// Returns those that were added.
+    /// Adds `shared`, which are at this JSON pointer, to the settings of a probe, except for keys that these have
+    /// already. Returns those that were added.
     pub(super) fn add(shared: &Map<String, Value>, pointer: &str, settings: &mut Map<String, Value>) -> Self {
         let added = shared.iter().filter(|(key, _)| !settings.contains_key(*key));
         let added: Vec<_> = added.map(|(key, value)| (key.clone(), value.clone())).collect();
@@ -255,8 +255,8 @@ pub enum TraceMode {
 }
 
 impl Probe {
-    /// Returns a diagnostic for a problem that the component reported about its settings. `pointer` is a JSON pointer into
-    /// the settings.
+    /// Returns a diagnostic for a problem that the component reported about its settings. `pointer` is a JSON pointer
+    /// into the settings.
     ///
     /// A component checks only its own keys. A key that is unknown to the component may be a misspelt key of the
     /// host's; the message then suggests that key.
@@ -282,8 +282,8 @@ impl Probe {
 
 /// A configuration with its errors and warnings.
 ///
-/// If there are errors, `config` has defaults in the place of wrong values, and lacks wrong probes. The rest can still be
-/// checked, so that all errors are reported at once.
+/// If there are errors, `config` has defaults in the place of wrong values, and lacks wrong probes. The rest can still
+/// be checked, so that all errors are reported at once.
 pub struct ParsedConfig {
     /// The configuration. Not to be used while there are errors, except for further checks.
     pub config: Config,

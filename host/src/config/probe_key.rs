@@ -1,5 +1,5 @@
-//! Suggestions for keys of a probe that no component knows: the operator may have meant one of the host's own keys, or may
-//! know a setting by the name that it has in another program.
+//! Suggestions for keys of a probe that no component knows: the operator may have meant one of the host's own keys, or
+//! may know a setting by the name that it has in another program.
 
 use super::diagnostic::{Diagnostic, below, quote_key, unescape};
 use super::section::Section;
@@ -106,8 +106,8 @@ const KEYS_OF_AUTH: &[(&[&str], &str)] = &[
 const KEYS_OF_BASIC: &[(&[&str], &str)] =
     &[(&["user", "login", "name"], "username"), (&["pass", "passwd"], "password")];
 
-/// Returns the message about a key that the schema of a component does not know, given its JSON pointer in the settings and
-/// the schema's own message: names what was probably meant, or else lists the keys of every probe too.
+/// Returns the message about a key that the schema of a component does not know, given its JSON pointer in the settings
+/// and the schema's own message: names what was probably meant, or else lists the keys of every probe too.
 pub fn unknown_setting(pointer: &str, message: &str) -> String {
     if message.contains("did you mean") {
         return message.to_owned();
@@ -154,8 +154,8 @@ fn name_of(setting: &str) -> &str {
     setting.split(':').next().unwrap_or_default()
 }
 
-/// Returns the error for a key under `defaults` of a group, at this JSON pointer, that none of the group's components has.
-/// `known` are the keys of their settings.
+/// Returns the error for a key under `defaults` of a group, at this JSON pointer, that none of the group's components
+/// has. `known` are the keys of their settings.
 pub fn unknown_group_key<'a>(pointer: &str, key: &str, known: impl Iterator<Item = &'a str>) -> Diagnostic {
     let known: Vec<_> = known.chain(Section::DEFAULTS.keys()).collect();
     let meant = find(OTHER_SETTINGS, key, |setting| known.contains(&name_of(setting)));

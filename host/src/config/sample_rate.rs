@@ -24,8 +24,8 @@ impl SampleRate {
         self.0
     }
 
-    /// Returns the rate nearest to a share. Returns `None` if the share is not from 0 to 1, or if it is not 0 but rounds to
-    /// 0.
+    /// Returns the rate nearest to a share. Returns `None` if the share is not from 0 to 1, or if it is not 0 but
+    /// rounds to 0.
     pub fn from_share(share: f64) -> Option<Self> {
         let millionths = (share * f64::from(MILLION)).round();
         let is_valid = share == 0.0 || ((0.0..=1.0).contains(&share) && millionths >= 1.0);

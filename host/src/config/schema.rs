@@ -1,5 +1,5 @@
-//! Makes one JSON Schema for a whole configuration, for editors: the host's own keys from `host.json`, and the settings of
-//! each component from the component's own schema.
+//! Makes one JSON Schema for a whole configuration, for editors: the host's own keys from `host.json`, and the settings
+//! of each component from the component's own schema.
 
 mod component;
 mod embed;
@@ -18,8 +18,8 @@ use crate::schema::InvalidSchema;
 
 pub use component::ComponentSchema;
 
-/// Returns the schema of configurations that use these components. It has only keywords that editors know: those of draft
-/// 7, and some later ones.
+/// Returns the schema of configurations that use these components. It has only keywords that editors know: those of
+/// draft 7, and some later ones.
 ///
 /// # Errors
 /// Returns [`InvalidSchema`] if the schema of a component is no JSON Schema.
@@ -61,8 +61,8 @@ pub fn schema(components: &[ComponentSchema]) -> Result<Value, InvalidSchema> {
     Ok(whole)
 }
 
-/// Adds the settings of components to the schema of a group's `defaults`. `keys` are the names of the components' schemas
-/// under `$defs`. Unless all components name the keys that they take, any key is allowed.
+/// Adds the settings of components to the schema of a group's `defaults`. `keys` are the names of the components'
+/// schemas under `$defs`. Unless all components name the keys that they take, any key is allowed.
 fn add_shared_settings(whole: &mut Value, components: &[ComponentSchema], keys: &[String]) {
     let mut settings: BTreeMap<&str, Vec<Value>> = BTreeMap::new();
     for (component, key) in components.iter().zip(keys) {

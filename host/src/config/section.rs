@@ -206,8 +206,8 @@ pub fn is_number(key: &str) -> bool {
     Section::ALL.iter().any(|section| section.is_number(key))
 }
 
-/// Returns true if a pointer leads to `trace_headers`, `check_in`, `allow`, `limits`, `component` or `sha256` of the host,
-/// a module, a group or a probe, or to a key of one of these. The values of these keys are the host's.
+/// Returns true if a pointer leads to `trace_headers`, `check_in`, `allow`, `limits`, `component` or `sha256` of the
+/// host, a module, a group or a probe, or to a key of one of these. The values of these keys are the host's.
 pub fn is_shared(pointer: &str) -> bool {
     let path: Vec<&str> = pointer.split('/').skip(1).collect();
     let (name, below) = match path.as_slice() {

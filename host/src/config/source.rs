@@ -70,12 +70,12 @@ pub enum SourceError {
 }
 
 impl Source {
-    /// Reads a file, the files `*.yaml` and `*.yml` of a folder, or standard input for `-`. Files whose names begin with a
-    /// dot are left out.
+    /// Reads a file, the files `*.yaml` and `*.yml` of a folder, or standard input for `-`. Files whose names begin
+    /// with a dot are left out.
     ///
     /// # Errors
-    /// Returns an error if a file cannot be read, is larger than 16 MiB, alone or with the others, or is not UTF-8. In a
-    /// folder, each must be a regular file.
+    /// Returns an error if a file cannot be read, is larger than 16 MiB, alone or with the others, or is not UTF-8. In
+    /// a folder, each must be a regular file.
     pub fn read(path: &Path) -> Result<Self, SourceError> {
         if path.as_os_str() == "-" {
             let name = "<stdin>".to_string();
@@ -153,8 +153,8 @@ impl Source {
     }
 }
 
-/// Returns the names of the configuration files in a folder, sorted. Hidden files, such as those that editors write, are
-/// left out.
+/// Returns the names of the configuration files in a folder, sorted. Hidden files, such as those that editors write,
+/// are left out.
 fn configuration_files(folder: &Path, name: &str) -> Result<Vec<OsString>, SourceError> {
     let failed = |error| SourceError::Failed { name: name.to_owned(), error };
     let mut names = Vec::new();
@@ -205,7 +205,8 @@ fn decode(name: &str, bytes: Vec<u8>) -> Result<String, SourceError> {
 
 fn read(from: impl Read, name: &str) -> Result<Vec<u8>, SourceError> {
     let mut bytes = Vec::new();
-    // One byte more than allowed distinguishes a file that is too large from one that just fits; `/dev/zero` is endless.
+    // One byte more than allowed distinguishes a file that is too large from one that just fits; `/dev/zero` is
+    // endless.
     match from.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes) {
         Ok(_) if bytes.len() as u64 > MAX_FILE_BYTES => Err(SourceError::TooLarge { name: name.to_string() }),
         Ok(_) => Ok(bytes),

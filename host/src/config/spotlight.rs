@@ -18,8 +18,8 @@ enum Setting {
     Url(Url),
 }
 
-/// Returns the URL of Spotlight, or `None` if it is off. The key overrides the variable, except that the key `true` takes
-/// the URL of the variable: `spotlight run` sets the variable for the program that it starts.
+/// Returns the URL of Spotlight, or `None` if it is off. The key overrides the variable, except that the key `true`
+/// takes the URL of the variable: `spotlight run` sets the variable for the program that it starts.
 pub fn decode_spotlight(field: Option<Field>, variable: Option<String>, context: &mut DecodeContext) -> Option<Url> {
     let key = field.and_then(|field| {
         let setting = match &field.value {

@@ -51,8 +51,8 @@ impl<'a> DecodeContext<'a> {
         Self { errors, warnings, missing_files, resolved, identifiers, document, source_map: OnceCell::new() }
     }
 
-    /// Returns the references that were replaced below `pointer`, and the source of the numbers, booleans and nulls in the
-    /// `settings` there. Pointers are relative to it.
+    /// Returns the references that were replaced below `pointer`, and the source of the numbers, booleans and nulls in
+    /// the `settings` there. Pointers are relative to it.
     pub fn interpolations_below(&self, pointer: &str, settings: &Map<String, Value>) -> Interpolations {
         let start = format!("{pointer}/");
         let relative = |found: &str| found[pointer.len()..].to_owned();
@@ -66,7 +66,8 @@ impl<'a> DecodeContext<'a> {
         }
     }
 
-    /// Returns the source of the numbers, booleans and nulls in `settings`, by pointers relative to that of the settings.
+    /// Returns the source of the numbers, booleans and nulls in `settings`, by pointers relative to that of the
+    /// settings.
     fn source_texts_below(&self, pointer: &str, settings: &Map<String, Value>) -> BTreeMap<String, String> {
         let mut texts = BTreeMap::new();
         let mut waiting: Vec<_> = settings.iter().map(|(key, value)| (below("", key), value)).collect();
@@ -159,8 +160,8 @@ impl Table {
         context.accept(&field, number)
     }
 
-    /// Takes a number of seconds. Without the key, returns `shared`, or else the default that `host.json` declares. A null
-    /// stands for the latter.
+    /// Takes a number of seconds. Without the key, returns `shared`, or else the default that `host.json` declares. A
+    /// null stands for the latter.
     pub fn take_seconds_or(&mut self, key: &str, shared: Option<Duration>, context: &mut DecodeContext) -> Duration {
         let shared = shared.filter(|_| !self.rest.contains_key(key));
         self.take_seconds(key, context).or(shared).unwrap_or_else(|| self.section.default_seconds(key))

@@ -1,5 +1,5 @@
-//! Tests of whole configurations. `tests/config` has invalid ones, named by their error, with the expected output beside
-//! them, which `UPDATE=1` rewrites; and valid ones, whose values are checked here.
+//! Tests of whole configurations. `tests/config` has invalid ones, named by their error, with the expected output
+//! beside them, which `UPDATE=1` rewrites; and valid ones, whose values are checked here.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

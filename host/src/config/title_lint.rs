@@ -26,8 +26,8 @@ const FILTERED_ENDS: &[&str] = &[
     "/up",
 ];
 
-/// Returns warnings about the titles of probes, configured ones and defaults of components: titles that Sentry's filter for
-/// health checks drops, derived titles with secrets, and titles that several probes have.
+/// Returns warnings about the titles of probes, configured ones and defaults of components: titles that Sentry's filter
+/// for health checks drops, derived titles with secrets, and titles that several probes have.
 pub fn check_titles<'a>(titles: impl IntoIterator<Item = (&'a Probe, &'a str)>) -> Vec<Diagnostic> {
     let mut counts: HashMap<_, usize> = HashMap::new();
     let mut warnings = Vec::new();
@@ -60,8 +60,8 @@ pub fn check_titles<'a>(titles: impl IntoIterator<Item = (&'a Probe, &'a str)>) 
     warnings
 }
 
-/// Returns a title that ends with a URL, changed so that Sentry's filter for health checks lets it pass: with the path in
-/// parentheses, or without it. Any other title stays as it is.
+/// Returns a title that ends with a URL, changed so that Sentry's filter for health checks lets it pass: with the path
+/// in parentheses, or without it. Any other title stays as it is.
 pub fn unfiltered_title(title: String) -> String {
     let Some(origin_bytes) = path_start(&title).filter(|_| is_filtered(&title)) else { return title };
     let (origin, path) = title.split_at(origin_bytes);

@@ -43,8 +43,8 @@ pub fn explain(text: &str, error: &ScanError, bracket: Option<(bool, usize)>) ->
         kind,
         Kind::TabNotAllowed | Kind::TabInBlockIndentation | Kind::TabInIndentation | Kind::TabInPlainScalar
     );
-    // The parser reports a tab at the end of the text before it. The tab to remove is in the indentation of that line or
-    // of a later one.
+    // The parser reports a tab at the end of the text before it. The tab to remove is in the indentation of that line
+    // or of a later one.
     let tab = (line.max(1)..=lines.len().min(line + 100)).find(|line| indent(*line).contains('\t'));
     if let Some(tab) = tab.filter(|tab| is_tab_error || *tab == line) {
         let column = 1 + indent(tab).chars().take_while(|c| *c != '\t').count();

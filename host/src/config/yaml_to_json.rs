@@ -1,5 +1,5 @@
-//! Converts a YAML tree to JSON: follows aliases, applies merge keys, and reports whatever JSON cannot express. Independent
-//! of the meaning of keys.
+//! Converts a YAML tree to JSON: follows aliases, applies merge keys, and reports whatever JSON cannot express.
+//! Independent of the meaning of keys.
 
 use serde_json::{Map, Value};
 

@@ -11,8 +11,8 @@ use super::yaml_errors::{self, MAX_DEPTH};
 /// The maximal number of values in a file: more than 10,000 probes need.
 pub const MAX_VALUES: usize = 1_000_000;
 
-/// A parsed file. An alias is an edge to the node of its anchor, so that a file of aliases takes no more memory than its
-/// text.
+/// A parsed file. An alias is an edge to the node of its anchor, so that a file of aliases takes no more memory than
+/// its text.
 #[derive(Debug)]
 pub struct Document {
     nodes: Vec<Node>,
@@ -66,7 +66,8 @@ struct Open {
 }
 
 impl Document {
-    /// Parses a single file; `folder` parses several. If it has only the settings of a probe, the document is a configuration with this one probe.
+    /// Parses a single file; `folder` parses several. If it has only the settings of a probe, the document is a
+    /// configuration with this one probe.
     pub fn parse(source: &Source) -> Result<Self, Diagnostic> {
         let Some(probe) = &source.probe else { return Self::parse_text(&source.text) };
         let text = if Self::is_blank(&source.text) { "{}" } else { &source.text };
@@ -180,8 +181,8 @@ impl Document {
         Ok(self)
     }
 
-    /// Returns a document without nodes. `files` are the names of the files that it is joined from, and the number of lines
-    /// before each.
+    /// Returns a document without nodes. `files` are the names of the files that it is joined from, and the number of
+    /// lines before each.
     pub fn empty(files: Vec<(String, usize)>) -> Self {
         Self { nodes: Vec::new(), root: NodeId(0), alias_count: 0, files }
     }

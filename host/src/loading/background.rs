@@ -51,8 +51,8 @@ pub struct ReadyProbes {
 }
 
 impl PendingProbes {
-    /// Starts to load all probes of a configuration that are not loaded yet. `warnings` are those that are known already.
-    /// Must be called within a tokio runtime.
+    /// Starts to load all probes of a configuration that are not loaded yet. `warnings` are those that are known
+    /// already. Must be called within a tokio runtime.
     pub(super) fn start(
         sandbox: &Arc<Sandbox>,
         naming: Naming,
@@ -90,9 +90,9 @@ impl PendingProbes {
         self.naming.config().probes.len() - self.naming.probes().count()
     }
 
-    /// Waits until a probe is loaded, or an attempt to load one fails. Returns `None` when all are loaded, unless settings
-    /// name files with `${file:PATH}`: these probes are loaded again when a file has changed. Dropping the returned future
-    /// loses no progress.
+    /// Waits until a probe is loaded, or an attempt to load one fails. Returns `None` when all are loaded, unless
+    /// settings name files with `${file:PATH}`: these probes are loaded again when a file has changed. Dropping the
+    /// returned future loses no progress.
     pub async fn next(&mut self) -> Option<Progress> {
         /// The maximal number of attempts that are handled together. Probes that are ready at the same time are named
         /// together, because naming compares all titles.

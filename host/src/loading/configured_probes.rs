@@ -31,8 +31,8 @@ impl ConfiguredProbes {
         Arc::clone(&self.0.lock()[index].configured)
     }
 
-    /// Marks a probe as loaded with the settings of `configured`. Returns false if it has other settings by now, and does
-    /// nothing then.
+    /// Marks a probe as loaded with the settings of `configured`. Returns false if it has other settings by now, and
+    /// does nothing then.
     pub fn mark_loaded(&self, index: usize, configured: &Arc<config::Probe>) -> bool {
         let entry = &mut self.0.lock()[index];
         let is_latest = Arc::ptr_eq(&entry.configured, configured);

@@ -26,8 +26,8 @@ async fn catch_panic(sandbox: &Sandbox, loading: impl Future<Output = LoadedProb
     })
 }
 
-/// Loads those probes of a configuration for which `is_loaded` returns true. Returns them with their indices, in the order
-/// of the configuration.
+/// Loads those probes of a configuration for which `is_loaded` returns true. Returns them with their indices, in the
+/// order of the configuration.
 pub async fn load_probes(
     sandbox: &Arc<Sandbox>,
     config: &Config,

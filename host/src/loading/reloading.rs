@@ -173,7 +173,8 @@ impl RetainedSecrets {
         Self { latest: secrets.values(), secrets, earlier: Vec::new() }
     }
 
-    /// Adds the latest values to those that are redacted. Of more than a thousand earlier ones, the oldest are forgotten.
+    /// Adds the latest values to those that are redacted. Of more than a thousand earlier ones, the oldest are
+    /// forgotten.
     fn set_latest(&mut self, latest: Vec<SecretString>, now: Instant) {
         const MAX_EARLIER: usize = 1000;
         let known: HashSet<_> = latest.iter().map(|value| value.expose_secret().to_owned()).collect();

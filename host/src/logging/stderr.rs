@@ -1,5 +1,5 @@
-//! Standard error. A host that runs until it is stopped must not wait for a reader: its messages go through a queue and a
-//! thread, and those for which the queue has no room are dropped and counted.
+//! Standard error. A host that runs until it is stopped must not wait for a reader: its messages go through a queue and
+//! a thread, and those for which the queue has no room are dropped and counted.
 
 use std::io::{self, Write};
 use std::sync::OnceLock;

@@ -65,8 +65,8 @@ pub fn cut(text: String, max_bytes: usize) -> String {
     if end < text.capacity() { text[..end].to_owned() } else { text }
 }
 
-/// Returns the number of bytes at the beginning of a text that take at most `max_bytes` when they are escaped. `None` if
-/// the whole text takes no more.
+/// Returns the number of bytes at the beginning of a text that take at most `max_bytes` when they are escaped. `None`
+/// if the whole text takes no more.
 fn end_within(text: &str, max_bytes: usize) -> Option<usize> {
     /// The maximal number of bytes of an escape for each byte of its character: `\u{1b}` has six bytes for one.
     const MAX_GROWTH: usize = 6;

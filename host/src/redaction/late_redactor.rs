@@ -23,14 +23,14 @@ impl LateRedactor {
         self.0.get().map_or(Cow::Borrowed(text), |secrets| secrets.redact(text))
     }
 
-    /// Returns a writer that redacts what is written to `out`, and escapes what is not printable. Each write is redacted
-    /// separately, so a secret must not be spread over two writes.
+    /// Returns a writer that redacts what is written to `out`, and escapes what is not printable. Each write is
+    /// redacted separately, so a secret must not be spread over two writes.
     pub fn writer<W: Write>(&self, out: W, form: Form) -> RedactingWriter<'_, W> {
         RedactingWriter { redactor: self, short_values: ShortValues::Found, out, form }
     }
 
-    /// Returns a writer as [`LateRedactor::writer`] does, for text whose values were redacted one by one. It leaves short
-    /// secrets alone, which may be numbers of the log: in `probes=1`, 1 is none.
+    /// Returns a writer as [`LateRedactor::writer`] does, for text whose values were redacted one by one. It leaves
+    /// short secrets alone, which may be numbers of the log: in `probes=1`, 1 is none.
     pub fn second_writer<W: Write>(&self, out: W, form: Form) -> RedactingWriter<'_, W> {
         RedactingWriter { redactor: self, short_values: ShortValues::NotFound, out, form }
     }

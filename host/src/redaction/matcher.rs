@@ -38,8 +38,8 @@ pub enum ShortValues {
     /// They are found wherever they are a whole value.
     #[default]
     Found,
-    /// They are found where they are a whole value within a text, but not where they are the whole text. This is for texts
-    /// of the host, which may consist of a word or a number that is no secret.
+    /// They are found where they are a whole value within a text, but not where they are the whole text. This is for
+    /// texts of the host, which may consist of a word or a number that is no secret.
     FoundWithin,
     /// They are not found. This is for bytes that were decoded by guessing, and for text that was searched before.
     NotFound,

@@ -43,12 +43,13 @@ impl Secrets {
         redact_evidence::redact_credentials(run);
     }
 
-    /// Redacts a run as [`Secrets::redact_run`] does, within an allowance of CPU time. Its unit is a text: the search in one
-    /// text is not interrupted.
+    /// Redacts a run as [`Secrets::redact_run`] does, within an allowance of CPU time. Its unit is a text: the search
+    /// in one text is not interrupted.
     ///
     /// # Errors
-    /// Returns [`AllowanceUsedUp`] if the time does not suffice. Texts that were not searched for the configured values are
-    /// then replaced as a whole. Credentials of targets may be left in the evidence and the log, which must be dropped.
+    /// Returns [`AllowanceUsedUp`] if the time does not suffice. Texts that were not searched for the configured values
+    /// are then replaced as a whole. Credentials of targets may be left in the evidence and the log, which must be
+    /// dropped.
     pub fn redact_run_within(
         &self,
         run: &mut Run,

@@ -13,8 +13,8 @@ use super::marker::{REDACTED, replace_ranges};
 use super::matcher::{Matcher, ShortValues};
 use super::search::{self, SearchBudget};
 
-/// Values to redact in texts. Clones are cheap and share the values, which may be replaced at any time. Without any value,
-/// texts are not searched.
+/// Values to redact in texts. Clones are cheap and share the values, which may be replaced at any time. Without any
+/// value, texts are not searched.
 #[derive(Clone, Default)]
 pub struct Secrets {
     values: Arc<RwLock<Values>>,
@@ -58,10 +58,10 @@ impl Secrets {
     /// Returns the text with [`REDACTED`] in the place of each value, or the text itself if it has none.
     ///
     /// A value of fewer than four characters is found only where it is a whole value: where it is the whole text, and
-    /// after `=`, a quote, `>` or a colon and before a quote, `,`, `;`, `&`, `<`, a closing bracket or the end of the line,
-    /// as in `pin=12` and `{"pin": 12}`. It is not found in base64 and hexadecimal digits, nor as a number in the data of a
-    /// span. Otherwise it would be found in ordinary words and in the numbers of the host's own messages. As few values
-    /// can be guessed, redaction does not keep them.
+    /// after `=`, a quote, `>` or a colon and before a quote, `,`, `;`, `&`, `<`, a closing bracket or the end of the
+    /// line, as in `pin=12` and `{"pin": 12}`. It is not found in base64 and hexadecimal digits, nor as a number in the
+    /// data of a span. Otherwise it would be found in ordinary words and in the numbers of the host's own messages. As
+    /// few values can be guessed, redaction does not keep them.
     ///
     /// A longer value is found anywhere, in these forms:
     ///
@@ -82,18 +82,19 @@ impl Secrets {
     ///   least eight bytes are required.
     ///
     /// Other forms are *not* found: compressed or encrypted values, other encodings (base32, for example), values in
-    /// pieces, the end of a value without its beginning, and more than three nested encodings. For one text, at most
-    /// 64 KiB plus 64 times its length of decoded bytes are searched, outer encodings first; for the texts of one run
-    /// together, at most 8 MiB beyond the outermost encoding. So a guest can disclose a secret on purpose, but it cannot
-    /// keep the host busy with a search. A text that repeats a few characters as a value does may be redacted to its end.
+    /// pieces, the end of a value without its beginning, and more than three nested encodings. For one text, at most 64
+    /// KiB plus 64 times its length of decoded bytes are searched, outer encodings first; for the texts of one run
+    /// together, at most 8 MiB beyond the outermost encoding. So a guest can disclose a secret on purpose, but it
+    /// cannot keep the host busy with a search. A text that repeats a few characters as a value does may be redacted to
+    /// its end.
     ///
     /// A [`REDACTED`] that is already in the text stays as it is.
     pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
         replace_ranges(text, &self.find(text), |_| Cow::Borrowed(REDACTED))
     }
 
-    /// Redacts a text in place, as [`Secrets::redact`] does. Once the allowance is used up, [`REDACTED`] replaces the whole
-    /// text.
+    /// Redacts a text in place, as [`Secrets::redact`] does. Once the allowance is used up, [`REDACTED`] replaces the
+    /// whole text.
     pub fn redact_in_place(&self, text: &mut String) {
         if self.allowance.as_ref().is_some_and(Allowance::is_used_up) {
             REDACTED.clone_into(text);

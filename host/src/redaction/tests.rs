@@ -197,8 +197,8 @@ fn texts_without_secrets_are_unchanged() {
     assert_eq!(Secrets::default().redact("anything"), "anything");
 }
 
-/// A target or a guest may send such texts: a search that compared each position with the whole value would take as many
-/// steps as both lengths multiplied.
+/// A target or a guest may send such texts: a search that compared each position with the whole value would take as
+/// many steps as both lengths multiplied.
 #[test]
 fn texts_that_resemble_a_value_everywhere_are_redacted_to_their_end() {
     let secret = format!("{}b", "a".repeat(8000));

@@ -87,8 +87,8 @@ pub struct Connection {
     /// True if an HTTP request went through a proxy. The proxy is then the peer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub proxy: bool,
-    /// The status and the reason with which an HTTP proxy has refused to open a tunnel, such as `403 Forbidden`. At most 200
-    /// bytes.
+    /// The status and the reason with which an HTTP proxy has refused to open a tunnel, such as `403 Forbidden`. At
+    /// most 200 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_answer: Option<String>,
     /// True if an HTTP response arrived over a connection that was used before.

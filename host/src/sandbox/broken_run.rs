@@ -50,8 +50,8 @@ pub fn discard_report(run: &mut Run, fault: Fault) {
     root.data.clear();
 }
 
-/// Ends a run as broken because this host was suspended for a time during it. Removes the failures and the exchange that
-/// would blame the target, and the contacts by which the network of this host is judged.
+/// Ends a run as broken because this host was suspended for a time during it. Removes the failures and the exchange
+/// that would blame the target, and the contacts by which the network of this host is judged.
 pub fn end_as_suspended(run: &mut Run, suspended: Duration) {
     let seconds = suspended.as_secs_f64();
     let message =

@@ -1,6 +1,6 @@
 //! Components: opens them, loads their code, and links them with their imports. The code comes from a directory that
-//! `sentrynet compile` has written, from the store of what this host has compiled, or from the compiler, which runs in a
-//! process with limits.
+//! `sentrynet compile` has written, from the store of what this host has compiled, or from the compiler, which runs in
+//! a process with limits.
 
 mod blocking;
 mod code_source;

@@ -41,13 +41,14 @@ impl ContextFactory {
         }
     }
 
-    /// Creates the context of a configured probe's runs. Relative paths of the settings are resolved against `directory`.
+    /// Creates the context of a configured probe's runs. Relative paths of the settings are resolved against
+    /// `directory`.
     pub fn for_runs(&mut self, probe: &Probe, title: &str, directory: &Path) -> ProbeContext {
         ProbeContext { may_send: true, ..self.for_checks(probe, title, directory) }
     }
 
-    /// Creates the context in which a configured probe describes itself and checks its settings: as for runs, but nothing
-    /// can be sent.
+    /// Creates the context in which a configured probe describes itself and checks its settings: as for runs, but
+    /// nothing can be sent.
     pub fn for_checks(&mut self, probe: &Probe, title: &str, directory: &Path) -> ProbeContext {
         let built_in = matches!(probe.module, Module::BuiltIn(_));
         let mut identity = Identity {

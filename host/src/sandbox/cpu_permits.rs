@@ -31,8 +31,8 @@ impl CpuPermits {
         Arc::new(Self(Mutex::new(State { free: count, waiters: BTreeMap::new(), arrivals: 0 })))
     }
 
-    /// Waits for a permit for a guest that has used this much CPU time. If the future is dropped, its permit goes to the
-    /// next waiter.
+    /// Waits for a permit for a guest that has used this much CPU time. If the future is dropped, its permit goes to
+    /// the next waiter.
     pub async fn acquire(self: &Arc<Self>, used: Duration) -> CpuPermit {
         loop {
             let receiver = {

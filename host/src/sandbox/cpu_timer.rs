@@ -47,7 +47,8 @@ impl CpuTimer {
         Arc::new(Self { permits, home, starts_with_permit, state: Mutex::default() })
     }
 
-    /// Runs `work` and measures its CPU time. Time between polls does not count, nor does other work on the same thread.
+    /// Runs `work` and measures its CPU time. Time between polls does not count, nor does other work on the same
+    /// thread.
     pub async fn measure<F: Future>(&self, work: F) -> F::Output {
         let mut work = pin!(work);
         poll_fn(|task| {

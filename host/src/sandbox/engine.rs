@@ -1,4 +1,5 @@
-//! Configures the wasmtime engine that all components share: compilation, and the pool that instances are allocated from.
+//! Configures the wasmtime engine that all components share: compilation, and the pool that instances are allocated
+//! from.
 
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 

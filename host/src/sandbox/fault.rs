@@ -127,9 +127,9 @@ pub fn with_advice(mut fault: Fault, limits: &Limits) -> Fault {
     fault
 }
 
-/// Returns the failure of a target that sent a built-in probe more than its run may receive or look into. Returns `None`
-/// for other faults: built-in probes ask for no more than they can use, so that these limits are reached by the target's
-/// doing alone.
+/// Returns the failure of a target that sent a built-in probe more than its run may receive or look into. Returns
+/// `None` for other faults: built-in probes ask for no more than they can use, so that these limits are reached by the
+/// target's doing alone.
 pub fn flood_failure(fault: &Fault, limits: &Limits) -> Option<Failure> {
     let message = match fault.kind {
         FaultKind::Limit(LimitKind::Received) => {

@@ -1,5 +1,5 @@
-//! Describes each interface that the host has: what its import lets a component do, and what the operator must allow for
-//! it to work.
+//! Describes each interface that the host has: what its import lets a component do, and what the operator must allow
+//! for it to work.
 
 use crate::config::{Allow, AllowedHost};
 use crate::sandbox::contract::{CONTRACT_VERSION, PACKAGE};

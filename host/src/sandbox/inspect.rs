@@ -17,9 +17,9 @@ pub struct Inspection {
     pub contract: String,
     /// The interfaces that the component imports. It has no other way to act outside of the sandbox.
     pub imports: Vec<Import>,
-    /// The language and the tools with which the component was made, at most 20, from its `producers` sections: the field
-    /// (`language`, `processed-by` or `sdk`), a name, and a version, which may be empty. A component that contains a known
-    /// interpreter has the interpreter's language.
+    /// The language and the tools with which the component was made, at most 20, from its `producers` sections: the
+    /// field (`language`, `processed-by` or `sdk`), a name, and a version, which may be empty. A component that
+    /// contains a known interpreter has the interpreter's language.
     pub producers: Vec<[String; 3]>,
     /// True for a core module, which the host converts to a component.
     pub is_core_module: bool,

@@ -63,8 +63,8 @@ pub fn store(
 }
 
 impl DeadlineGuard {
-    /// Awaits a call into a guest, and measures its CPU time. A guest that waits for the host is dropped 50 ms after its
-    /// deadline, or 50 ms after a task that works for the guest has reached a limit.
+    /// Awaits a call into a guest, and measures its CPU time. A guest that waits for the host is dropped 50 ms after
+    /// its deadline, or 50 ms after a task that works for the guest has reached a limit.
     ///
     /// # Errors
     /// Returns the fault that ended the call: a limit, a trap, or an error of the host.

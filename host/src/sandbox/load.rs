@@ -106,8 +106,8 @@ fn check_schema(schema: &Schema, probe: &config::Probe) -> Result<(Value, Vec<Vi
     Ok((for_guest, violations))
 }
 
-/// Adds to the message about an unknown key what neither the schema of the component nor its own check has: the host's own
-/// keys, and the names that other programs have for settings.
+/// Adds to the message about an unknown key what neither the schema of the component nor its own check has: the host's
+/// own keys, and the names that other programs have for settings.
 fn suggest_host_key(mut problem: Problem) -> Problem {
     if problem.message.starts_with("unknown key ") {
         problem.message = config::unknown_setting(&problem.pointer, &problem.message);
@@ -139,8 +139,8 @@ impl LoadCall for Check<'_> {
     }
 }
 
-/// Has a component check its settings. If the settings violate the schema, faults of the call are ignored, since a component
-/// need not handle settings that its schema forbids.
+/// Has a component check its settings. If the settings violate the schema, faults of the call are ignored, since a
+/// component need not handle settings that its schema forbids.
 async fn check_by_probe(
     component: &LoadedComponent,
     context: &Arc<ProbeContext>,

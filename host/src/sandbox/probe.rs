@@ -87,9 +87,9 @@ impl Probe {
         })
     }
 
-    /// Returns this probe, which was loaded with other settings, in the place of an earlier one: it keeps the title, and what
-    /// is counted for the probe. It also keeps the [`Identity`], unless the settings name other hosts, so that its outages
-    /// continue.
+    /// Returns this probe, which was loaded with other settings, in the place of an earlier one: it keeps the title,
+    /// and what is counted for the probe. It also keeps the [`Identity`], unless the settings name other hosts, so that
+    /// its outages continue.
     #[must_use]
     pub(crate) fn replacing(&self, earlier: &Self) -> Self {
         let (new, old) = (&*self.0, &*earlier.0);
@@ -175,8 +175,8 @@ impl ProbeShared {
         run
     }
 
-    /// Redacts a run whose texts are large. This may take as much CPU time as an attempt. If it takes longer, the run is
-    /// broken, and its report is discarded.
+    /// Redacts a run whose texts are large. This may take as much CPU time as an attempt. If it takes longer, the run
+    /// is broken, and its report is discarded.
     async fn redact_large(&self, run: &mut Run, exchanges: Vec<Exchange>, home: &HomeRuntime) {
         // On the guest threads, a long redaction delays no other runs: it waits for a permit like a long computation.
         home.request_migration();
@@ -228,14 +228,15 @@ impl ProbeShared {
         Recorder::start_bounded(self.limits.spans, probe.clone(), title.clone())
     }
 
-    /// Waits until it is known whether this host was suspended before the run. Returns the time at which the run starts.
+    /// Waits until it is known whether this host was suspended before the run. Returns the time at which the run
+    /// starts.
     async fn wait_to_start(&self) -> Instant {
         self.component.suspensions.settle().await;
         Instant::now()
     }
 
-    /// Ends a run that started at `started` as broken if this host was suspended during it, whatever its outcome: times that
-    /// passed meanwhile say nothing about the target. What the target did is discarded, except for the spans.
+    /// Ends a run that started at `started` as broken if this host was suspended during it, whatever its outcome: times
+    /// that passed meanwhile say nothing about the target. What the target did is discarded, except for the spans.
     async fn check_suspension(&self, run: &mut Run, exchanges: &mut Vec<Exchange>, started: Instant) {
         self.component.suspensions.settle().await;
         let Some(suspended) = self.component.suspensions.suspended_since(started) else { return };

@@ -1,5 +1,5 @@
-//! Checks that the entries of `allow.secret_hosts` name settings. A misspelt entry would be without effect, and the secret
-//! could be sent to the hosts that the settings name.
+//! Checks that the entries of `allow.secret_hosts` name settings. A misspelt entry would be without effect, and the
+//! secret could be sent to the hosts that the settings name.
 
 use serde_json::{Map, Value};
 

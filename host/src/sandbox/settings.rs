@@ -70,8 +70,8 @@ pub fn for_guest(
     Ok(settings)
 }
 
-/// Returns a warning for each template in which the braces around a name are doubled, as the templates of other programs
-/// have them: `{{token}}` is the text `{token}` here.
+/// Returns a warning for each template in which the braces around a name are doubled, as the templates of other
+/// programs have them: `{{token}}` is the text `{token}` here.
 ///
 /// # Errors
 /// Returns [`BudgetExceeded`] if the schema takes too many steps, or refers to itself endlessly.

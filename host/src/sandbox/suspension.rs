@@ -1,9 +1,9 @@
 //! Notices periods in which this process did not run: it was stopped by a signal, its control group was frozen, or the
 //! machine was suspended. What a run sees meanwhile is no fault of its target.
 //!
-//! A thread wakes four times a second and compares clocks. A machine with too little CPU time wakes it late too, but then
-//! the kernel counts how long the thread was ready to run (`schedstat`). A thread that is stopped is not ready to run. While
-//! the machine sleeps, `CLOCK_MONOTONIC` stands still, and `CLOCK_BOOTTIME` does not.
+//! A thread wakes four times a second and compares clocks. A machine with too little CPU time wakes it late too, but
+//! then the kernel counts how long the thread was ready to run (`schedstat`). A thread that is stopped is not ready to
+//! run. While the machine sleeps, `CLOCK_MONOTONIC` stands still, and `CLOCK_BOOTTIME` does not.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -48,7 +48,8 @@ const INTERVAL: Duration = Duration::from_millis(250);
 /// The shortest time without running that counts. A thread that waits for its memory to be read from a slow disk stands
 /// still too, but hardly for so long.
 const MIN_STOPPED: Duration = Duration::from_secs(2);
-/// The same for a kernel that does not count how long a thread was ready to run: longer than a loaded machine delays one.
+/// The same for a kernel that does not count how long a thread was ready to run: longer than a loaded machine delays
+/// one.
 const MIN_STOPPED_UNCOUNTED: Duration = Duration::from_secs(10);
 /// The shortest sleep of the machine that counts.
 const MIN_SLEPT: Duration = Duration::from_secs(1);
@@ -70,8 +71,8 @@ impl SuspensionMonitor {
         Ok(monitor)
     }
 
-    /// Waits until the thread has looked at the clocks, if it is overdue. So a suspension is known right after it has ended,
-    /// before any run starts or ends. Waits for a few seconds at most.
+    /// Waits until the thread has looked at the clocks, if it is overdue. So a suspension is known right after it has
+    /// ended, before any run starts or ends. Waits for a few seconds at most.
     pub async fn settle(&self) {
         const PAUSE: Duration = Duration::from_millis(10);
         const MAX_PAUSES: u32 = 500;
@@ -149,8 +150,8 @@ fn ready_time(statistics: &File) -> Option<Duration> {
     text.split_whitespace().nth(1)?.parse().ok().map(Duration::from_nanos)
 }
 
-/// Returns the time for which the machine has slept since it was started. `None` if the clocks cannot be read, or not at
-/// the same time because this thread was interrupted.
+/// Returns the time for which the machine has slept since it was started. `None` if the clocks cannot be read, or not
+/// at the same time because this thread was interrupted.
 fn slept() -> Option<Duration> {
     const MAX_INTERRUPTION: Duration = Duration::from_millis(100);
     const ATTEMPTS: u32 = 3;

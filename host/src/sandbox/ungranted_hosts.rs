@@ -1,4 +1,5 @@
-//! Warns of hosts that the settings of a probe name, and that no `allow` lets it connect to: its runs would break there.
+//! Warns of hosts that the settings of a probe name, and that no `allow` lets it connect to: its runs would break
+//! there.
 
 use serde_json::{Map, Value};
 use url::{Host, Url};

@@ -77,8 +77,8 @@ impl<J: fmt::Display> TimerQueue<J> {
     /// Starts each job whenever it is due, in the order of due times, until `stopped` is true. Then no more jobs start,
     /// and the function returns when all running jobs have ended.
     ///
-    /// A job never overlaps itself: due times that pass while it runs are skipped, and `on_skipped` is called with their
-    /// number and cause.
+    /// A job never overlaps itself: due times that pass while it runs are skipped, and `on_skipped` is called with
+    /// their number and cause.
     pub async fn run<F>(
         mut self,
         start: impl Fn(&J, Start) -> F,
@@ -185,8 +185,8 @@ mod tests {
     /// The jobs that a queue has started, in order.
     type Started = Arc<Mutex<Vec<(u32, Start)>>>;
 
-    /// Runs a queue for `duration`, and returns the jobs that were started. Each job is a number; `work` is done after its
-    /// start is recorded.
+    /// Runs a queue for `duration`, and returns the jobs that were started. Each job is a number; `work` is done after
+    /// its start is recorded.
     async fn run_for<F>(
         queue: TimerQueue<u32>,
         duration: Duration,

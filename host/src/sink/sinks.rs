@@ -105,8 +105,8 @@ impl Sinks {
         }
     }
 
-    /// Returns what Sentry has not accepted so far, in one line with the cause. `None` if it has accepted everything, or if
-    /// nothing is sent to it.
+    /// Returns what Sentry has not accepted so far, in one line with the cause. `None` if it has accepted everything,
+    /// or if nothing is sent to it.
     pub fn undelivered(&self) -> Option<String> {
         self.sentry.as_ref()?.undelivered()
     }

@@ -358,8 +358,8 @@ impl Recorder {
         Trace { spans: std::mem::take(&mut trace.spans), contacts: std::mem::take(&mut trace.contacts), ..*trace }
     }
 
-    /// Keeps other threads from the trace until the result is dropped: they wait when they access it. The current thread
-    /// accesses it as before.
+    /// Keeps other threads from the trace until the result is dropped: they wait when they access it. The current
+    /// thread accesses it as before.
     pub fn exclusive(&self) -> ReentrantMutexGuard<'_, ()> {
         self.0.exclusive.lock()
     }

@@ -8,8 +8,8 @@ use crate::assessment::{Assessment, Assessor, ConnectivityChange, Decision, Erro
 use crate::run::{Failure, Fault, FaultKind, Identity, Outcome, Run};
 use crate::trace::{HostContact, Span, SpanId, Status, Trace, TraceId};
 
-/// An assessor, and the titles of the probes whose errors were reported, held and suppressed. Times are in seconds since
-/// the beginning.
+/// An assessor, and the titles of the probes whose errors were reported, held and suppressed. Times are in seconds
+/// since the beginning.
 pub struct Simulation {
     pub assessor: Assessor,
     pub began: Instant,

@@ -32,9 +32,9 @@ const BEHAVIOURS: [(&str, Behaviour); 6] = [
     ("the host of another probe, which answers it", |_| vec![("host-0".to_owned(), true), ("host-1".to_owned(), true)]),
 ];
 
-/// Runs three probes of a third-party component with this behaviour, once a second, beside built-in probes of `host-0` to
-/// `host-4`, each of which runs every 5 s. The hosts in `down` are silent from second 10 on. Returns the simulation after
-/// a minute.
+/// Runs three probes of a third-party component with this behaviour, once a second, beside built-in probes of `host-0`
+/// to `host-4`, each of which runs every 5 s. The hosts in `down` are silent from second 10 on. Returns the simulation
+/// after a minute.
 fn beside(behaviour: Behaviour, down: &[usize]) -> Simulation {
     let mut simulation = Simulation::with_probes(5);
     for second in 0..60 {

@@ -93,8 +93,8 @@ impl SecretTarget {
     }
 }
 
-/// Returns true if the settings have `verify_tls: false` for the secret at a JSON pointer: the nearest `verify_tls` beside
-/// the secret, or in a map around it, is false.
+/// Returns true if the settings have `verify_tls: false` for the secret at a JSON pointer: the nearest `verify_tls`
+/// beside the secret, or in a map around it, is false.
 pub fn allow_unverified_tls(settings: &Value, pointer: &str) -> bool {
     let path: Vec<_> = pointer.split('/').skip(1).map(unescape).collect();
     let maps = maps_around(settings, &path);

@@ -51,8 +51,8 @@ impl Attempts {
         self.race.is_won()
     }
 
-    /// Returns the times that have been recorded so far: those of the resolution of the name, which the first attempt has
-    /// made, and those of the attempt that has the connection, or has failed last.
+    /// Returns the times that have been recorded so far: those of the resolution of the name, which the first attempt
+    /// has made, and those of the attempt that has the connection, or has failed last.
     pub fn timestamps(&self) -> Timestamps {
         let timings = self.timings.lock();
         let first = timings[0].timestamps();

@@ -15,8 +15,8 @@ use crate::capability::http::signature_cache::with_signature_cache;
 use crate::capability::http::timing_hooks::HopTimings;
 use crate::capability::http::unverified;
 
-/// A verifier that records the server's certificates, the chain by which its own was verified and the TLS version of the
-/// current hop, so that the trace and checks have them and a failed handshake can be explained.
+/// A verifier that records the server's certificates, the chain by which its own was verified and the TLS version of
+/// the current hop, so that the trace and checks have them and a failed handshake can be explained.
 #[derive(Debug)]
 pub struct RecordingVerifier {
     pub provider: Arc<CryptoProvider>,

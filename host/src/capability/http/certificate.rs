@@ -28,9 +28,9 @@ pub fn is_issuer(authority: &CertificateDer<'_>, leaf: &CertificateDer<'_>) -> b
     parsed.is_some_and(|((_, authority), (_, leaf))| authority.subject().as_raw() == leaf.issuer().as_raw())
 }
 
-/// Returns the chain that leads from a server's own certificate, the first of those that it sent, to an issuer that it did
-/// not send or that issued itself, going by names alone. Of several certificates with the name of an issuer, it has the
-/// one that is valid longest. The chain consists of indices, and has at most ten.
+/// Returns the chain that leads from a server's own certificate, the first of those that it sent, to an issuer that it
+/// did not send or that issued itself, going by names alone. Of several certificates with the name of an issuer, it has
+/// the one that is valid longest. The chain consists of indices, and has at most ten.
 pub fn chain_by_names(sent: &[CertificateDer<'_>]) -> Vec<usize> {
     /// Longer chains are rejected wherever certificates are verified.
     const MAX_CHAIN: usize = 10;
@@ -50,8 +50,9 @@ pub fn chain_by_names(sent: &[CertificateDer<'_>]) -> Vec<usize> {
     chain
 }
 
-/// Returns the ends of the validity of a chain's certificates, in seconds since the Unix epoch: first that of the server's
-/// own certificate. A certificate that cannot be parsed counts as ended in 1970, so that no check passes because of it.
+/// Returns the ends of the validity of a chain's certificates, in seconds since the Unix epoch: first that of the
+/// server's own certificate. A certificate that cannot be parsed counts as ended in 1970, so that no check passes
+/// because of it.
 pub fn validity_ends(sent: &[CertificateDer<'_>], chain: &[usize]) -> Vec<i64> {
     let ends = chain.iter().filter_map(|index| sent.get(*index));
     ends.map(|der| parse(der).map_or(0, |parsed| parsed.not_after)).collect()

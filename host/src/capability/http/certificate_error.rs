@@ -99,8 +99,8 @@ fn weakness(timestamps: &Timestamps) -> Option<String> {
     certificate_weakness::find(&timestamps.cert_chain, timestamps.issuing_authority.as_ref())
 }
 
-/// Returns, as the end of a sentence, which of the server's certificates it is about: the one of whose validity one end,
-/// by `end`, is at `time`.
+/// Returns, as the end of a sentence, which of the server's certificates it is about: the one of whose validity one
+/// end, by `end`, is at `time`.
 fn whose(timestamps: &Timestamps, end: impl Fn(&Certificate) -> i64, time: UnixTime) -> String {
     let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
     let parsed = timestamps.cert_chain.iter().map(certificate::parse).enumerate();

@@ -54,9 +54,9 @@ const VERIFIED_SIGNATURES: [&str; 7] = [
     "Ed25519",
 ];
 
-/// Returns the reason why the chain from a server's own certificate to an authority cannot be verified, if its versions,
-/// keys or algorithms are one. `authority` is the trusted certificate of the authority, if it is known: its version and
-/// its own signature do not matter.
+/// Returns the reason why the chain from a server's own certificate to an authority cannot be verified, if its
+/// versions, keys or algorithms are one. `authority` is the trusted certificate of the authority, if it is known: its
+/// version and its own signature do not matter.
 pub fn find(sent: &[CertificateDer<'_>], authority: Option<&CertificateDer<'_>>) -> Option<String> {
     let chain: Vec<_> = chain_by_names(sent).into_iter().filter_map(|index| parse(&sent[index])).collect();
     let in_chain = chain.iter().find_map(|certificate| {
@@ -65,7 +65,8 @@ pub fn find(sent: &[CertificateDer<'_>], authority: Option<&CertificateDer<'_>>)
     in_chain.or_else(|| key_problem(&parse(authority?)?))
 }
 
-/// Returns the public key of a certificate as DER, if it can be parsed and is of a kind whose signatures can be verified.
+/// Returns the public key of a certificate as DER, if it can be parsed and is of a kind whose signatures can be
+/// verified.
 pub fn supported_public_key<'a>(der: &'a CertificateDer<'_>) -> Option<&'a [u8]> {
     let certificate = parse(der)?;
     key_problem(&certificate).is_none().then_some(certificate.tbs_certificate.subject_pki.raw)

@@ -64,7 +64,8 @@ fn pattern(text: &str) -> Regex {
     Regex::new(text).expect("the pattern is constant, and a test uses it")
 }
 
-/// Returns the charset that a document itself declares. It cannot be UTF-16, in which the declaration could not be read.
+/// Returns the charset that a document itself declares. It cannot be UTF-16, in which the declaration could not be
+/// read.
 fn declared(beginning: &[u8], pattern: &Regex) -> Option<&'static Encoding> {
     let found = pattern.captures(beginning)?;
     match Encoding::for_label(&found[1])? {
@@ -74,7 +75,8 @@ fn declared(beginning: &[u8], pattern: &Regex) -> Option<&'static Encoding> {
     }
 }
 
-/// Returns the variant of UTF-16 in which JSON is written without a byte order mark: JSON begins with an ASCII character.
+/// Returns the variant of UTF-16 in which JSON is written without a byte order mark: JSON begins with an ASCII
+/// character.
 fn utf16_of_json(body: &[u8]) -> Option<&'static Encoding> {
     let is_nul = |at: usize| body.get(at).is_none_or(|byte| *byte == 0);
     match body {

@@ -46,8 +46,8 @@ impl BodyDecoder {
     /// Returns the decoder of a response's body; `None` if the body has no content coding.
     ///
     /// # Errors
-    /// A sentence for a person if the body cannot be decoded: it has an unknown coding or too many, or is a range of the
-    /// encoded bytes.
+    /// A sentence for a person if the body cannot be decoded: it has an unknown coding or too many, or is a range of
+    /// the encoded bytes.
     pub fn of_response(status: StatusCode, headers: &HeaderMap) -> Result<Option<Self>, String> {
         let names = declared_codings(headers);
         if names.is_empty() {

@@ -16,8 +16,8 @@ use crate::plain_error::plain_text;
 use crate::run::LimitKind;
 use crate::trace::Status;
 
-/// Converts an error of reqwest to the guest's error. Its kind depends on the phase in which the hop failed. `proxy_answer`
-/// is the answer of a proxy that has refused a tunnel, if it is known.
+/// Converts an error of reqwest to the guest's error. Its kind depends on the phase in which the hop failed.
+/// `proxy_answer` is the answer of a proxy that has refused a tunnel, if it is known.
 pub fn from_reqwest(error: &reqwest::Error, timestamps: &Timestamps, peer: &Peer, proxy_answer: Option<&str>) -> Error {
     let causes = || causes(error);
     let root_cause = root_cause(error);

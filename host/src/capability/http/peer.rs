@@ -24,7 +24,8 @@ impl Peer {
         if timestamps.names.is_empty() { self.connect_host.clone() } else { timestamps.names.join(" and ") }
     }
 
-    /// Returns true if `cause`, the innermost error of an attempt to connect, is the refusal of an HTTP proxy to open a tunnel.
+    /// Returns true if `cause`, the innermost error of an attempt to connect, is the refusal of an HTTP proxy to open a
+    /// tunnel.
     pub fn is_refused_tunnel(cause: &str) -> bool {
         matches!(cause, "tunnel error: unsuccessful" | "tunnel error: proxy authorization required")
     }

@@ -1,5 +1,5 @@
-//! The answer of an HTTP proxy that opens no tunnel. The HTTP client tells only that it does not, so that the proxy is asked
-//! once more, by a request of its own.
+//! The answer of an HTTP proxy that opens no tunnel. The HTTP client tells only that it does not, so that the proxy is
+//! asked once more, by a request of its own.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -38,8 +38,9 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 const MAX_HEAD_BYTES: usize = 16 << 10;
 
 impl RefusedTunnel<'_> {
-    /// Asks the proxy again. Returns its status and what it says about it, such as `403 Forbidden`, escaped. Returns `None` if
-    /// it does not answer soon, or opens the tunnel now, which is then closed. Does not ask if `quota` allows no connection.
+    /// Asks the proxy again. Returns its status and what it says about it, such as `403 Forbidden`, escaped. Returns
+    /// `None` if it does not answer soon, or opens the tunnel now, which is then closed. Does not ask if `quota` allows
+    /// no connection.
     pub async fn ask_again(&self, quota: &Quota) -> Option<String> {
         if !quota.may_connect() {
             return None;

@@ -66,8 +66,8 @@ impl StreamedBody {
         self.beginning.lock().clone().freeze()
     }
 
-    /// Returns the body for the client to send. Its bytes are counted on `quota`. The one that is polled first sends the
-    /// body; polling another fails.
+    /// Returns the body for the client to send. Its bytes are counted on `quota`. The one that is polled first sends
+    /// the body; polling another fails.
     pub fn send(self: &Arc<Self>, timings: HopTimings, quota: Quota) -> SendingBody {
         let stream = Arc::clone(self);
         SendingBody { stream, body: Mutex::default(), is_begun: false, remaining: self.length, timings, quota }
@@ -83,7 +83,8 @@ impl StreamedBody {
 /// A streamed body that is being sent. It records when the connection takes its last piece for writing.
 pub struct SendingBody {
     stream: Arc<StreamedBody>,
-    /// The body, or `None` if it is not begun, or was sent before. It is in a mutex, because reqwest requires a body that is `Sync`.
+    /// The body, or `None` if it is not begun, or was sent before. It is in a mutex, because reqwest requires a body
+    /// that is `Sync`.
     body: Mutex<Option<BoxBody>>,
     /// True once the body was taken from the stream.
     is_begun: bool,

@@ -245,8 +245,8 @@ fn dns_server_error(name: &str, server: SocketAddr, ip_version: Option<IpVersion
     })
 }
 
-/// Returns the absolute name of a URL's host, which has ASCII characters alone. Labels may have any of these: names such
-/// as `_service.shop.example` are in use.
+/// Returns the absolute name of a URL's host, which has ASCII characters alone. Labels may have any of these: names
+/// such as `_service.shop.example` are in use.
 fn dns_name(host: &str) -> Result<Name, ResolveError> {
     let name = Name::from_ascii(host);
     let mut name = name.map_err(|error| {

@@ -31,8 +31,8 @@ pub struct Response {
     pub timing: Timing,
     /// The connection of the last hop.
     pub connection: Connection,
-    /// The ends of the validity of the certificates by which the servers of all hops were verified, in seconds since the
-    /// Unix epoch: first the earliest of the servers' own certificates. Recordings of earlier versions lack it.
+    /// The ends of the validity of the certificates by which the servers of all hops were verified, in seconds since
+    /// the Unix epoch: first the earliest of the servers' own certificates. Recordings of earlier versions lack it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub validity_ends: Vec<i64>,
     /// The memory that is counted for body and headers. `None` in a replay.
@@ -41,8 +41,8 @@ pub struct Response {
 }
 
 impl Response {
-    /// Returns the ends of the validity of certificates, of which the first is that of a server's own. In the replay of a
-    /// recording of an earlier version, they are those of all certificates that the last server sent.
+    /// Returns the ends of the validity of certificates, of which the first is that of a server's own. In the replay of
+    /// a recording of an earlier version, they are those of all certificates that the last server sent.
     pub fn validity_ends(&self) -> Vec<i64> {
         if !self.validity_ends.is_empty() {
             return self.validity_ends.clone();

@@ -16,8 +16,8 @@ pub struct SecretSettings {
     pub authorization: Option<Arc<str>>,
     /// The JSON pointer of the setting that names the client certificate's key.
     pub client_key: Option<Arc<str>>,
-    /// The options whose values are not among the probe's settings, by their names in the contract. `verify_tls` is one of
-    /// them whenever certificates are not verified: whether the settings say so depends on the secret.
+    /// The options whose values are not among the probe's settings, by their names in the contract. `verify_tls` is one
+    /// of them whenever certificates are not verified: whether the settings say so depends on the secret.
     pub chosen_options: BTreeSet<&'static str>,
 }
 

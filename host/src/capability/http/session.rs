@@ -50,7 +50,8 @@ pub struct SessionClient {
 }
 
 impl Session {
-    /// Returns a session without connections and cookies. It resolves names by `lookup`, and reads certificates by `files`.
+    /// Returns a session without connections and cookies. It resolves names by `lookup`, and reads certificates by
+    /// `files`.
     pub fn new(shared: Arc<SharedState>, quota: Quota, lookup: HostLookup, files: FileCalls) -> Self {
         let (cookies, clients, tls_sessions) = (Arc::default(), Arc::default(), Arc::default());
         Self { quota, shared, cookies, lookup, files, clients, tls_sessions }

@@ -67,13 +67,13 @@ pub struct Timestamps {
     pub sent: Option<Instant>,
     /// The server's certificates in the order in which it sent them, leaf first.
     pub cert_chain: Vec<CertificateDer<'static>>,
-    /// The chain by which the leaf was verified, as indices into `cert_chain`, leaf first. Without verification, the chain
-    /// that the names of the certificates describe. Empty if the verification failed.
+    /// The chain by which the leaf was verified, as indices into `cert_chain`, leaf first. Without verification, the
+    /// chain that the names of the certificates describe. Empty if the verification failed.
     pub cert_path: Vec<usize>,
     /// The trusted certificate of the authority that issued the last certificate of the chain, going by its name. It is
     /// known only if the verification failed.
     pub issuing_authority: Option<CertificateDer<'static>>,
-    /// Whether the server asked for a client certificate, and got one.
+    /// The request of the server for a client certificate, and the answer to it.
     pub client_auth: ClientAuth,
     /// `1.2` or `1.3`.
     pub tls_version: Option<&'static str>,

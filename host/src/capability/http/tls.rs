@@ -40,8 +40,8 @@ pub struct TlsConfigs {
     provider: Arc<CryptoProvider>,
     system: Arc<ClientConfig>,
     unverified: Arc<ClientConfig>,
-    /// Configurations that need files. Each has the versions of its files, since certificates are renewed while the host
-    /// runs.
+    /// Configurations that need files. Each has the versions of its files, since certificates are renewed while the
+    /// host runs.
     with_files: Mutex<HashMap<ConfigKey, FromFiles>>,
 }
 
@@ -71,12 +71,12 @@ impl TlsConfigs {
     }
 
     /// Returns the configuration for a kind of trust and a client certificate. Reads their files, unless they have been
-    /// read and have not changed since. If a file has changed and cannot be used, the configuration with its last content
-    /// stays in use, and a warning is logged.
+    /// read and have not changed since. If a file has changed and cannot be used, the configuration with its last
+    /// content stays in use, and a warning is logged.
     ///
     /// # Errors
-    /// A message for a person if a file cannot be read, is no PEM file, or has no usable certificate or key, at its first
-    /// use.
+    /// A message for a person if a file cannot be read, is no PEM file, or has no usable certificate or key, at its
+    /// first use.
     pub fn read(
         &self,
         trust: &Trust,

@@ -53,7 +53,8 @@ impl TlsSessions {
         timestamps: &Timestamps,
         quota: &Quota,
     ) -> Result<Arc<TlsSession>, Exceeded> {
-        /// The maximum number of sessions, more than a well-behaved probe needs. Before another is added, all are dropped.
+        /// The maximum number of sessions, more than a well-behaved probe needs. Before another is added, all are
+        /// dropped.
         const MAX_SESSIONS: usize = 100;
         // With an https proxy, a connection for http has the proxy's certificate.
         if url.scheme() != "https" {

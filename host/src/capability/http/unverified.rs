@@ -9,8 +9,8 @@ use webpki::RawPublicKeyEntity;
 
 use crate::capability::http::certificate_weakness::supported_public_key;
 
-/// Signature schemes that are offered without verification, in addition to those that can be checked. A server with such
-/// a key would otherwise refuse the handshake.
+/// Signature schemes that are offered without verification, in addition to those that can be checked. A server with
+/// such a key would otherwise refuse the handshake.
 pub const MORE_SCHEMES: [SignatureScheme; 4] = [
     SignatureScheme::ECDSA_NISTP521_SHA512,
     SignatureScheme::ED448,

@@ -13,8 +13,8 @@ use crate::recording::{Call, Effects, End, Entry};
 use crate::run::{Fault, FaultKind};
 use crate::trace::{Recorder, SpanId, Trace};
 
-/// Follows the entries of a recording while a guest runs: checks each call against the recorded one, and restores what the
-/// host had added to the trace, to the log and to the evidence.
+/// Follows the entries of a recording while a guest runs: checks each call against the recorded one, and restores what
+/// the host had added to the trace, to the log and to the evidence.
 pub struct Replayer {
     recorder: Recorder,
     log: LogBuffer,
@@ -34,8 +34,8 @@ pub struct Replayer {
     difference_reported: bool,
 }
 
-/// Calls that earlier versions of the built-in probes did not make. They return nothing, and say how a response is taken.
-/// In a recording of such a version they are missing, and are not made.
+/// Calls that earlier versions of the built-in probes did not make. They return nothing, and say how a response is
+/// taken. In a recording of such a version they are missing, and are not made.
 const ADDED_CALLS: [&str; 2] = ["http.request.cookies", "http.request.decoding"];
 
 #[derive(PartialEq)]

@@ -13,7 +13,8 @@ fn log_of(recorder: &Recorder) -> LogBuffer {
     LogBuffer::new(recorder.clone(), limits)
 }
 
-/// Opens spans and writes lines as a guest does, and calls `between` with the number of each. Returns all spans and lines.
+/// Opens spans and writes lines as a guest does, and calls `between` with the number of each. Returns all spans and
+/// lines.
 fn run_guest(
     recorder: &Recorder,
     log: &LogBuffer,

@@ -42,8 +42,8 @@ pub fn append_line(
 
 /// Locks a file, and waits for other programs that have locked it. Closing the file releases the lock.
 ///
-/// On a file system without locks, the file is not locked. There too a line is written whole: it is short enough for one
-/// system call.
+/// On a file system without locks, the file is not locked. There too a line is written whole: it is short enough for
+/// one system call.
 ///
 /// # Errors
 /// [`io::ErrorKind::WouldBlock`] after `max_wait`.

@@ -139,8 +139,8 @@ impl Default for AllowedAlgorithms {
 }
 
 impl AllowedAlgorithms {
-    /// Sets the algorithms of a kind by a list as in `ssh_config`: names with commas between them, after `+` to add them
-    /// to the default ones, `^` to put them first, or `-` to leave them out.
+    /// Sets the algorithms of a kind by a list as in `ssh_config`: names with commas between them, after `+` to add
+    /// them to the default ones, `^` to put them first, or `-` to leave them out.
     ///
     /// # Errors
     /// A sentence, when a name is unknown, or when no algorithm is left.

@@ -128,8 +128,8 @@ const PASSWORD: &str = "password";
 const KEYBOARD_INTERACTIVE: &str = "keyboard-interactive";
 
 impl LoginAttempt<'_> {
-    /// Tries the credentials in turn. After each one that the server accepts in part, the others are tried again, since it
-    /// may offer other methods then.
+    /// Tries the credentials in turn. After each one that the server accepts in part, the others are tried again, since
+    /// it may offer other methods then.
     async fn try_all(&mut self, credentials: &[Credential]) -> Result<Option<Accepted>, russh::Error> {
         let mut left: Vec<_> = credentials.iter().collect();
         loop {

@@ -248,8 +248,8 @@ async fn exchange_keys(
     (handle, facts)
 }
 
-/// Returns the sizes of groups for Diffie-Hellman, in bits: those that OpenSSH accepts. It prefers the largest, which takes
-/// seconds of CPU time here; 3072 bits are as strong as a cipher with 128 bits.
+/// Returns the sizes of groups for Diffie-Hellman, in bits: those that OpenSSH accepts. It prefers the largest, which
+/// takes seconds of CPU time here; 3072 bits are as strong as a cipher with 128 bits.
 fn group_sizes() -> GexParams {
     const MIN_BITS: usize = 2048;
     const PREFERRED_BITS: usize = 3072;

@@ -46,8 +46,8 @@ pub fn agent_socket(socket: Option<&Path>) -> Result<PathBuf, String> {
     socket.ok_or_else(|| "there is no agent: SSH_AUTH_SOCK is not set".to_owned())
 }
 
-/// Reads a private key from a file of at most 64 KiB, in the format of OpenSSH, PEM, PKCS#8 or `PuTTY`. Decrypts the key,
-/// which is slow by design.
+/// Reads a private key from a file of at most 64 KiB, in the format of OpenSSH, PEM, PKCS#8 or `PuTTY`. Decrypts the
+/// key, which is slow by design.
 ///
 /// # Errors
 /// A sentence that says what is wrong with the file or its passphrase.

@@ -15,8 +15,8 @@ use crate::trace::Handle;
 
 impl Connection {
     /// Runs a command in the user's shell until it ends. Its standard input is empty, as with `ssh -n`. Returns at most
-    /// `max_output` bytes of its standard output, and at most as many of its standard error. Also returns `held`, to which
-    /// these bytes were added.
+    /// `max_output` bytes of its standard output, and at most as many of its standard error. Also returns `held`, to
+    /// which these bytes were added.
     ///
     /// # Errors
     /// - [`Error::Auth`] when the user is not logged in.

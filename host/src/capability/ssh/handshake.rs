@@ -6,7 +6,8 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-/// The facts about one server. Clones share them: the stream and russh's handler record them, the connection reads them.
+/// The facts about one server. Clones share them: the stream and russh's handler record them, the connection reads
+/// them.
 #[derive(Clone, Default)]
 pub struct Handshake {
     facts: Arc<Mutex<HandshakeFacts>>,

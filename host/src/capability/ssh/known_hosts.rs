@@ -64,7 +64,8 @@ pub fn describe_key(key: &PublicKey) -> String {
     format!("{} {}", key.algorithm().as_str(), key.fingerprint(HashAlg::Sha256))
 }
 
-/// Returns true if a pattern of a certificate's principal matches a host's name: `*` stands for any text, `?` for one byte.
+/// Returns true if a pattern of a certificate's principal matches a host's name: `*` stands for any text, `?` for one
+/// byte.
 pub fn matches_pattern(pattern: &str, host: &str) -> bool {
     matches_glob(pattern.as_bytes(), host.to_lowercase().as_bytes())
 }
@@ -87,8 +88,8 @@ fn parse_fields(line: &str) -> Option<(Marker, &str, String)> {
     Some((marker, patterns, format!("{} {}", fields.next()?, fields.next()?)))
 }
 
-/// Returns true if a list of patterns, or a hashed name, matches a host's name: at least one pattern must match, and none
-/// that begins with `!`.
+/// Returns true if a list of patterns, or a hashed name, matches a host's name: at least one pattern must match, and
+/// none that begins with `!`.
 fn matches_host(patterns: &str, name: &str) -> bool {
     if patterns.starts_with("|1|") {
         let Ok(HostPatterns::HashedName { salt, hash }) = patterns.parse() else { return false };

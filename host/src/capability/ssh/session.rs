@@ -33,8 +33,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// Returns the session of a connection that took `elapsed` to open. `is_shortened` is true if it has less time than the
-    /// guest has asked for, since the run has waited for other runs.
+    /// Returns the session of a connection that took `elapsed` to open. `is_shortened` is true if it has less time than
+    /// the guest has asked for, since the run has waited for other runs.
     pub fn new(connection: Connection, elapsed: Duration, is_shortened: bool) -> Self {
         let Server { version, host_key_type, host_key_fingerprint, remote_address } = connection.server().clone();
         let remote_address = remote_address.to_string();

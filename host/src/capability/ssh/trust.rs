@@ -81,7 +81,8 @@ impl Trust {
         }
     }
 
-    /// Verifies the certificate that a host has shown. As in OpenSSH, one that proves nothing is taken for its key alone.
+    /// Verifies the certificate that a host has shown. As in OpenSSH, one that proves nothing is taken for its key
+    /// alone.
     ///
     /// # Errors
     /// A sentence that says why neither the certificate nor its key is trusted, and what to do about it.

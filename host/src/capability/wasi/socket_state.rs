@@ -77,8 +77,8 @@ impl Pollable for Socket {
     }
 }
 
-/// Waits for `opening`, and connects to a peer. Records the end of the attempt in the span at once, since the guest may call `finish-connect`
-/// much later.
+/// Waits for `opening`, and connects to a peer. Records the end of the attempt in the span at once, since the guest may
+/// call `finish-connect` much later.
 ///
 /// # Errors
 /// The errors of the system, and [`ErrorKind::TimedOut`] after `timeout`.

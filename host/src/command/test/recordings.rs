@@ -133,7 +133,8 @@ fn ends_as(run: &Run, recorded: &str) -> bool {
     }
 }
 
-/// Returns the line of a run: `✓ failed  runs/full.jsonl  Shop`, or `✗ passed, recorded: failed  runs/full.jsonl  Shop`.
+/// Returns the line of a run: `✓ failed  runs/full.jsonl  Shop`, or `✗ passed, recorded: failed  runs/full.jsonl
+/// Shop`.
 fn line(name: &str, run: &Run, recorded: &str, is_as_recorded: bool) -> StyledText {
     let (mark, color) = if is_as_recorded { ('✓', AnsiColor::Green) } else { ('✗', AnsiColor::Red) };
     let mut text = StyledText::new();

@@ -43,8 +43,8 @@ impl Replayer {
         Ok(Some(Self { sandbox, module, configured }))
     }
 
-    /// Replays a recording. Returns the recorded outcome with the run, or a message if the recording or the component is
-    /// invalid.
+    /// Replays a recording. Returns the recorded outcome with the run, or a message if the recording or the component
+    /// is invalid.
     ///
     /// # Errors
     /// Returns an error if the host fails.

@@ -48,8 +48,8 @@ impl Component {
         Self { name, module, allow, environment: Environment::new(), limits: None, settings, settings_pointer }
     }
 
-    /// Applies a probe's own `allow` block. For a component from a file it is the only block; for a module or a built-in
-    /// probe it narrows the blocks before it.
+    /// Applies a probe's own `allow` block. For a component from a file it is the only block; for a module or a
+    /// built-in probe it narrows the blocks before it.
     pub fn narrow(&mut self, own: Option<(Allow, Option<Environment>)>) {
         let Some((allow, environment)) = own else { return };
         let is_file = self.allow.first().is_some_and(|first| first.declared_by == THIS_PROBE);
@@ -67,8 +67,8 @@ impl Component {
         }
     }
 
-    /// Adds the module's settings to those of a probe, except where the probe or its group has its own. Returns those that
-    /// were added.
+    /// Adds the module's settings to those of a probe, except where the probe or its group has its own. Returns those
+    /// that were added.
     pub fn add_settings(&self, settings: &mut Map<String, Value>) -> SharedSettings {
         SharedSettings::add(&self.settings, &self.settings_pointer, settings)
     }

@@ -122,8 +122,8 @@ impl Decoder<'_> {
         })
     }
 
-    /// Returns the absolute path of a component's file, so that the same file is one component however it is named. Adds a
-    /// missing file to those of the configuration.
+    /// Returns the absolute path of a component's file, so that the same file is one component however it is named.
+    /// Adds a missing file to those of the configuration.
     fn find_file(&mut self, name: &str, pointer: &str) -> Result<PathBuf, String> {
         let path = self.directory.join(name);
         let path = std::path::absolute(&path).unwrap_or(path);

@@ -34,7 +34,8 @@ const SECRET_NAMES: &[&str] = &[
 /// Keys below which the user chooses the names: in `set_keys`, the value of `token` is a path into the response.
 const KEYS_WITH_FREE_NAMES: &[&str] = &["assertions", "secret_hosts", "set_keys", "tags"];
 
-/// The facts about a value that follow from the keys on its path: if it is a secret, and who chose the names of its keys.
+/// The facts about a value that follow from the keys on its path: if it is a secret, and who chose the names of its
+/// keys.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct KeyPath {
     is_secret: bool,
@@ -97,8 +98,8 @@ pub fn is_public(pointer: &str) -> bool {
     }
 }
 
-/// Returns true if a pointer leads to a tag or a title. A variable in it is no secret: it names the place where the host
-/// runs, for example.
+/// Returns true if a pointer leads to a tag or a title. A variable in it is no secret: it names the place where the
+/// host runs, for example.
 pub fn is_identifier(pointer: &str) -> bool {
     let path: Vec<&str> = pointer.split('/').skip(1).collect();
     let is_of_probe = matches!(path_in_probe(&path), Some(["tags", _] | ["title"]));

@@ -1,5 +1,5 @@
-//! Embeds the schema of a component's settings in the schema of a configuration: rewrites its references, and allows the
-//! host's own keys beside its own.
+//! Embeds the schema of a component's settings in the schema of a configuration: rewrites its references, and allows
+//! the host's own keys beside its own.
 
 use std::collections::BTreeSet;
 

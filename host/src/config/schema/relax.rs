@@ -58,8 +58,8 @@ fn allow_references_below(schema: &mut Value, is_fixed: &dyn Fn(&str) -> bool, p
     }
 }
 
-/// Returns the definition of the references that can stand for a value of this schema. Returns `None` if none can, or if
-/// the schema accepts them anyway.
+/// Returns the definition of the references that can stand for a value of this schema. Returns `None` if none can, or
+/// if the schema accepts them anyway.
 fn kind_of_reference(part: &Map<String, Value>) -> Option<&'static str> {
     const WHOLE: &str = "reference";
     const WITHIN: &str = "text_with_reference";

@@ -1,4 +1,5 @@
-//! The places that the native code of components comes from: a directory of code that was compiled before, and a compiler.
+//! The places that the native code of components comes from: a directory of code that was compiled before, and a
+//! compiler.
 
 #[cfg(feature = "compiler")]
 use std::path::{Path, PathBuf};
@@ -9,10 +10,10 @@ use super::compiled_directory::CompiledDirectory;
 /// The compiler of third-party components. With the feature `compiler`, built-in probes are compiled in this process.
 #[derive(Debug, Clone, Default)]
 pub enum Compiler {
-    /// Components are compiled in this process. The structure of a component and the size of the result are bounded, but
-    /// not the CPU time and memory of the compiler. A hostile component can take minutes of CPU time on all processors, and gigabytes of memory, and if
-    /// the system kills the process for it, all probes end. This is only for programs that load components which they
-    /// trust; all others use [`Compiler::Program`].
+    /// Components are compiled in this process. The structure of a component and the size of the result are bounded,
+    /// but not the CPU time and memory of the compiler. A hostile component can take minutes of CPU time on all
+    /// processors, and gigabytes of memory, and if the system kills the process for it, all probes end. This is only
+    /// for programs that load components which they trust; all others use [`Compiler::Program`].
     #[cfg(feature = "compiler")]
     #[default]
     ThisProcess,
@@ -21,7 +22,8 @@ pub enum Compiler {
     /// [`COMPILE_COMMAND`](crate::sandbox::COMPILE_COMMAND).
     #[cfg(feature = "compiler")]
     Program(PathBuf),
-    /// There is no compiler: a component is loaded only if the directory of [`CodeSource::with_directory`] has its code.
+    /// There is no compiler: a component is loaded only if the directory of [`CodeSource::with_directory`] has its
+    /// code.
     #[cfg_attr(not(feature = "compiler"), default)]
     Unavailable,
 }

@@ -1,5 +1,6 @@
-//! Compiled code on disk, so that a component is compiled once and not at each start, and failures to compile. An entry is
-//! used only if it carries a MAC by a key of this user: whoever can write the directory cannot make the host execute code.
+//! Compiled code on disk, so that a component is compiled once and not at each start, and failures to compile. An entry
+//! is used only if it carries a MAC by a key of this user: whoever can write the directory cannot make the host execute
+//! code.
 
 use std::hash::{Hash, Hasher};
 use std::io;
@@ -27,8 +28,8 @@ const MAX_ENTRIES: usize = 10_000;
 const MAX_ENTRY_BYTES: u64 = 512 << 20;
 /// The time after which an entry that was not used is removed. Entries of other versions of the host are not used.
 const MAX_AGE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
-/// The version of the format and of the host. It must change whenever code that was compiled earlier must not be used any
-/// more.
+/// The version of the format and of the host. It must change whenever code that was compiled earlier must not be used
+/// any more.
 const VERSION: &str = concat!("1 ", env!("CARGO_PKG_VERSION"));
 const MAC_BYTES: usize = SHA256_OUTPUT_LEN;
 const KEY_BYTES: usize = 32;
@@ -42,8 +43,8 @@ pub struct CodeStore {
     key: hmac::Key,
     /// A digest of the wasmtime version, the processor features and the settings that code is compiled for.
     target: [u8; SHA256_OUTPUT_LEN],
-    /// The formats of entries with code, and of those with a failure. An entry has its format after its MAC, which covers
-    /// it. Entries of another format have other names too, so that they are not looked at.
+    /// The formats of entries with code, and of those with a failure. An entry has its format after its MAC, which
+    /// covers it. Entries of another format have other names too, so that they are not looked at.
     code_format: String,
     failure_format: String,
 }
@@ -177,8 +178,8 @@ impl CodeStore {
         self.directory.remove(name);
     }
 
-    /// Removes all entries except those that were used last and together have at most `max_bytes`, and those that were not
-    /// used for 90 days.
+    /// Removes all entries except those that were used last and together have at most `max_bytes`, and those that were
+    /// not used for 90 days.
     fn remove_oldest(&self, max_bytes: u64) -> io::Result<()> {
         let mut files = self.directory.files()?;
         files.sort_by_key(|file| std::cmp::Reverse(file.modified));
@@ -194,8 +195,8 @@ impl CodeStore {
     }
 
     /// Returns the name of an entry, made from the digest of the component's file, the key, the version and the engine.
-    /// Engines with other settings, other versions of the host, and hosts with other keys, have entries of their own, even
-    /// in the same directory.
+    /// Engines with other settings, other versions of the host, and hosts with other keys, have entries of their own,
+    /// even in the same directory.
     fn entry_name(&self, source: &[u8; SHA256_OUTPUT_LEN]) -> String {
         const OWNER_BYTES: usize = 8;
         let owner = hmac::sign(&self.key, &[self.code_format.as_bytes(), &self.target].concat());

@@ -55,8 +55,8 @@ impl ComponentCompiler {
         }
     }
 
-    /// Makes a component: takes its code from the directory of compiled code or the store, or compiles it. A core module is
-    /// converted to a component first.
+    /// Makes a component: takes its code from the directory of compiled code or the store, or compiles it. A core
+    /// module is converted to a component first.
     ///
     /// # Errors
     /// - Returns the errors of [`Source::open`].
@@ -91,8 +91,8 @@ impl ComponentCompiler {
         Ok(Compiled { component, name, sha256, size_bytes, facts })
     }
 
-    /// Loads a component's code from the directory, if there is a directory and it has the code. Logs why if code cannot be
-    /// used and there is a compiler.
+    /// Loads a component's code from the directory, if there is a directory and it has the code. Logs why if code
+    /// cannot be used and there is a compiler.
     fn load_from_directory(&self, module: &Module, source: &Source) -> Result<Option<Native>, LoadError> {
         let Some(directory) = &self.directory else { return Ok(None) };
         let loaded = match directory.load(&source.digest()) {

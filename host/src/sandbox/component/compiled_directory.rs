@@ -53,8 +53,8 @@ impl CompiledDirectory {
     /// Returns the code of a component, by the digest of its file, or `None` if the directory does not have it.
     ///
     /// # Errors
-    /// Returns a sentence if the file cannot be used: it cannot be read, another user can have written it, or it is not for
-    /// this component and this program.
+    /// Returns a sentence if the file cannot be used: it cannot be read, another user can have written it, or it is not
+    /// for this component and this program.
     pub(super) fn load(&self, component: &[u8; SHA256_OUTPUT_LEN]) -> Result<Option<Precompiled>, String> {
         match read_regular_file(&self.handle, &file_name(component), MAX_FILE_BYTES, check_trusted) {
             Ok(file) => {

@@ -1,5 +1,5 @@
-//! The process that compiles one component: it limits itself, reads the file from standard input, and writes the result to
-//! standard output.
+//! The process that compiles one component: it limits itself, reads the file from standard input, and writes the result
+//! to standard output.
 
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
@@ -18,8 +18,8 @@ use crate::sandbox::engine::{self, Cpu};
 
 /// The body of the process that compiles components: a program that loads components with
 /// [`Compiler::Program`](crate::sandbox::Compiler::Program) calls this function if its first argument is
-/// [`COMPILE_COMMAND`](crate::sandbox::COMPILE_COMMAND), and passes on the others: the CPU time in milliseconds, the memory
-/// in bytes, and the processors to compile for. It must not have started any thread before.
+/// [`COMPILE_COMMAND`](crate::sandbox::COMPILE_COMMAND), and passes on the others: the CPU time in milliseconds, the
+/// memory in bytes, and the processors to compile for. It must not have started any thread before.
 ///
 /// The process takes no more than these, and few files. It ends when its standard input is closed, which
 /// the host's end does.

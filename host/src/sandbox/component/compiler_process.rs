@@ -55,8 +55,8 @@ pub struct Limits {
     pub cpu: Cpu,
 }
 
-/// Compiles a component in a process of its own, which runs `program` within limits. If the future is dropped, the process
-/// is killed.
+/// Compiles a component in a process of its own, which runs `program` within limits. If the future is dropped, the
+/// process is killed.
 ///
 /// # Errors
 /// Each variant of [`Failure`].

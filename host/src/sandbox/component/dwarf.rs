@@ -45,8 +45,8 @@ struct Module<'a> {
     name_offsets: Vec<usize>,
 }
 
-/// Returns the core modules of a component that have debug information. Stops at the first parse error, which the compiler
-/// then reports.
+/// Returns the core modules of a component that have debug information. Stops at the first parse error, which the
+/// compiler then reports.
 fn modules(bytes: &[u8]) -> Vec<Module<'_>> {
     let (mut open, mut closed) = (Vec::new(), Vec::new());
     for payload in Parser::new(0).parse_all(bytes).map_while(Result::ok) {
@@ -69,8 +69,8 @@ fn modules(bytes: &[u8]) -> Vec<Module<'_>> {
 }
 
 impl Module<'_> {
-    /// Returns true if all debug information that a backtrace may need can be read within the bounds. Subtracts the reads from
-    /// `total_left`.
+    /// Returns true if all debug information that a backtrace may need can be read within the bounds. Subtracts the
+    /// reads from `total_left`.
     fn is_safe(&self, total_left: &mut usize) -> bool {
         let max_reads = MAX_READS.min(*total_left);
         let reads_left = Cell::new(max_reads);
@@ -216,7 +216,8 @@ mod tests {
 
     use super::*;
 
-    /// Abbreviations of a unit, a function and an inlined function: each with children, a start address and a code length.
+    /// Abbreviations of a unit, a function and an inlined function: each with children, a start address and a code
+    /// length.
     const ABBREVIATIONS: &[u8] =
         b"\x01\x11\x01\x11\x01\x12\x06\0\0\x02\x2e\x01\x11\x01\x12\x06\0\0\x03\x1d\x01\x11\x01\x12\x06\0\0\0";
 

@@ -1,5 +1,5 @@
-//! Failures to compile that are remembered by the contents of the file, so that a later start, or a later attempt to load
-//! the component, does not spend the same time again.
+//! Failures to compile that are remembered by the contents of the file, so that a later start, or a later attempt to
+//! load the component, does not spend the same time again.
 
 use std::time::{Duration, SystemTime};
 
@@ -58,8 +58,8 @@ impl KnownFailure {
         }
     }
 
-    /// Returns the attempt to make next (0 is the first): those whose time has not sufficed are left out, and what has failed
-    /// in another way is compiled after all others.
+    /// Returns the attempt to make next (0 is the first): those whose time has not sufficed are left out, and what has
+    /// failed in another way is compiled after all others.
     pub fn next_attempt(&self) -> usize {
         let last = ATTEMPTS - 1;
         match self.kind {

@@ -97,8 +97,9 @@ impl LocalCompiler {
         }
     }
 
-    /// Compiles a component in processes: in one with little CPU time, and if that does not suffice, in others with more,
-    /// after the first attempts for all others. Returns the known failure instead if another attempt would end with it.
+    /// Compiles a component in processes: in one with little CPU time, and if that does not suffice, in others with
+    /// more, after the first attempts for all others. Returns the known failure instead if another attempt would end
+    /// with it.
     async fn compile_by(
         self: &Arc<Self>,
         processes: &CompilerProcesses,

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-/// The version of [`Facts`]. It changes whenever the same file has other facts, so that stored ones are not used any more.
+/// The version of [`Facts`]. It changes whenever the same file has other facts, so that stored ones are not used any
+/// more.
 #[cfg(feature = "compiler")]
 pub const FACTS_VERSION: u32 = 2;
 
@@ -48,15 +49,15 @@ impl Precompiled {
     /// Loads the component into an engine.
     ///
     /// # Errors
-    /// Returns wasmtime's error if the code is for an engine with other settings, or if the component needs more than the
-    /// engine's pool has for one component.
+    /// Returns wasmtime's error if the code is for an engine with other settings, or if the component needs more than
+    /// the engine's pool has for one component.
     #[expect(unsafe_code, reason = "wasmtime cannot check native code; this is the only place where the host loads it")]
     pub fn load(&self, engine: &Engine) -> wasmtime::Result<Component> {
-        // SAFETY: the code was made by `Engine::precompile_component` and not changed since. A `Precompiled` is only made
-        // by `Precompiled::trust`, which has four callers: `precompile` has just called the compiler, `compiler_process`
-        // reads what a process of this program wrote into a pipe that nobody else has, `code_store` has verified the
-        // code's MAC with a key that only this user can read, and `compiled_directory` has read the file from a directory
-        // that the operator has named, both of which only this user and root can have written.
+        // SAFETY: the code was made by `Engine::precompile_component` and not changed since. A `Precompiled` is only
+        // made by `Precompiled::trust`, which has four callers: `precompile` has just called the compiler,
+        // `compiler_process` reads what a process of this program wrote into a pipe that nobody else has, `code_store`
+        // has verified the code's MAC with a key that only this user can read, and `compiled_directory` has read the
+        // file from a directory that the operator has named, both of which only this user and root can have written.
         unsafe { Component::deserialize(engine, &self.code) }
     }
 }

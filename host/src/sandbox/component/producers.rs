@@ -14,8 +14,8 @@ const MAX_TEXT_BYTES: usize = 100;
 /// The field of a producer that names a language.
 const LANGUAGE: &str = "language";
 
-/// Returns the producers of a component and its core modules: at most 20, each with a field, a name and a version, texts
-/// of at most 100 bytes. Skips what cannot be read.
+/// Returns the producers of a component and its core modules: at most 20, each with a field, a name and a version,
+/// texts of at most 100 bytes. Skips what cannot be read.
 ///
 /// - The languages come first. If the component contains a known interpreter, its language is the only one, because the
 ///   interpreter itself is written in another.
@@ -116,8 +116,8 @@ impl Found {
         self.producers.extend(part.producers.into_iter().take(room));
     }
 
-    /// Recognises an interpreter by the name of a core module, by that of an export, which begins with the name of a module
-    /// if several were linked, or by a producer.
+    /// Recognises an interpreter by the name of a core module, by that of an export, which begins with the name of a
+    /// module if several were linked, or by a producer.
     fn find_interpreter(&mut self, name: &str) {
         if let Some(version) = name.strip_prefix("libpython") {
             let version: String = version.chars().take_while(|c| c.is_ascii_digit() || *c == '.').take(10).collect();

@@ -1,5 +1,5 @@
-//! The order in which components are compiled: a few at once, earlier attempts before later ones, and small files before
-//! large ones.
+//! The order in which components are compiled: a few at once, earlier attempts before later ones, and small files
+//! before large ones.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,8 @@ pub struct Turns(Mutex<State>);
 struct State {
     /// The number of free turns.
     free: usize,
-    /// The number of free turns that last attempts may take. If there are several turns, one is kept for earlier attempts.
+    /// The number of free turns that last attempts may take. If there are several turns, one is kept for earlier
+    /// attempts.
     free_for_last_attempts: usize,
     waiting: BTreeMap<Rank, oneshot::Sender<Turn>>,
     /// The number of those that have waited.

@@ -33,14 +33,14 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The timeout of a whole request. Long enough for a server that handles all parallel requests one after the other.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Creates a client for sending envelopes, with the key of `dsn`, if there is one, in the header `X-Sentry-Auth`. It trusts
-/// the authorities in the PEM file `ca`, beside the system's.
+/// Creates a client for sending envelopes, with the key of `dsn`, if there is one, in the header `X-Sentry-Auth`. It
+/// trusts the authorities in the PEM file `ca`, beside the system's.
 ///
 /// # Errors
 ///
-/// Returns [`StartError::Key`] if the key cannot be sent in a header, [`StartError::Authorities`] if the file `ca` cannot be used,
-/// [`StartError::Tls`] if TLS cannot be configured,
-/// and [`StartError::Client`] if the client cannot be created.
+/// Returns [`StartError::Key`] if the key cannot be sent in a header, [`StartError::Authorities`] if the file `ca`
+/// cannot be used, [`StartError::Tls`] if TLS cannot be configured, and [`StartError::Client`] if the client cannot be
+/// created.
 pub fn http_client(dsn: Option<&Dsn>, ca: Option<&Path>) -> Result<Client, StartError> {
     let agent = concat!("sentrynet/", env!("CARGO_PKG_VERSION"));
     let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/x-sentry-envelope"))]);
@@ -68,8 +68,8 @@ pub fn http_client(dsn: Option<&Dsn>, ca: Option<&Path>) -> Result<Client, Start
     Ok(client)
 }
 
-/// Returns a TLS configuration that trusts the system's authorities, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name
-/// instead, and those in the file `ca`. If there are none, every handshake fails.
+/// Returns a TLS configuration that trusts the system's authorities, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR`
+/// name instead, and those in the file `ca`. If there are none, every handshake fails.
 ///
 /// # Errors
 ///

@@ -82,8 +82,8 @@ impl Fanout {
         self.sentry.as_ref().map(Transport::counts).unwrap_or_default()
     }
 
-    /// Returns what Sentry has not accepted, in one line with the latest cause. `None` if it has accepted everything, or if no
-    /// DSN is configured.
+    /// Returns what Sentry has not accepted, in one line with the latest cause. `None` if it has accepted everything,
+    /// or if no DSN is configured.
     pub fn undelivered(&self) -> Option<String> {
         let sentry = self.sentry.as_ref()?;
         let counts = sentry.counts();

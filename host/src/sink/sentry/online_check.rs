@@ -117,8 +117,8 @@ fn is_tls_error(error: &reqwest::Error) -> bool {
     successors(error.source(), |cause| (*cause).source()).any(is_from_rustls)
 }
 
-/// Returns true for an error of rustls, and for an I/O error that wraps one, however deep: `source` of an I/O error skips the
-/// error that it wraps.
+/// Returns true for an error of rustls, and for an I/O error that wraps one, however deep: `source` of an I/O error
+/// skips the error that it wraps.
 fn is_from_rustls(cause: &(dyn Error + 'static)) -> bool {
     match cause.downcast_ref::<std::io::Error>() {
         Some(error) => error.get_ref().is_some_and(|wrapped| is_from_rustls(wrapped)),

@@ -110,8 +110,8 @@ impl DropReason {
         }
     }
 
-    /// Returns true if data was lost that Sentry should have got. The errors of targets are no loss while this host has no
-    /// network, nor is what Sentry would no longer take.
+    /// Returns true if data was lost that Sentry should have got. The errors of targets are no loss while this host has
+    /// no network, nor is what Sentry would no longer take.
     pub fn is_loss(self) -> bool {
         !matches!(self, Self::TooOld | Self::Suppressed)
     }

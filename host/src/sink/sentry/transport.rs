@@ -39,7 +39,7 @@ struct Shared {
     response_handled: Notify,
     /// The explanations of rejections that have been logged.
     logged_rejections: Mutex<HashSet<String>>,
-    /// Whether anything gets through.
+    /// The state of the delivery, about which the log tells the operator.
     delivery: Mutex<Delivery>,
 }
 

@@ -18,8 +18,8 @@ impl<R: BufRead> DeflateReader<R> {
     }
 }
 
-/// Returns true if zlib's format begins with this byte: its lower half is 8, the upper half at most 7. In the raw format
-/// this is a stored block with bits set that every encoder leaves at 0.
+/// Returns true if zlib's format begins with this byte: its lower half is 8, the upper half at most 7. In the raw
+/// format this is a stored block with bits set that every encoder leaves at 0.
 fn is_zlib(first: u8) -> bool {
     first & 0x0f == 8 && first >> 4 <= 7
 }

@@ -86,8 +86,9 @@ impl LoginAttempt<'_> {
         }
     }
 
-    /// Returns the hashes for signatures by an RSA key, in the order to try them: the best that the server announces. If it
-    /// announces none, SHA-256, and then SHA-1 (`None`) if the settings allow it. For keys of other types, one `None`.
+    /// Returns the hashes for signatures by an RSA key, in the order to try them: the best that the server announces.
+    /// If it announces none, SHA-256, and then SHA-1 (`None`) if the settings allow it. For keys of other types, one
+    /// `None`.
     ///
     /// Waits at most 50 ms for the announcement, since a server sends it with its first answer or never.
     pub(super) async fn rsa_hashes(&mut self, key: &PublicKey) -> Vec<Option<HashAlg>> {

@@ -9,8 +9,8 @@ use crate::capability::ssh::auth::{Answer, Demand, KEYBOARD_INTERACTIVE, LoginAt
 use crate::capability::ssh::text::printable_line;
 
 impl LoginAttempt<'_> {
-    /// Tries a password. If the server refuses it, and also offers `keyboard-interactive`, it is tried that way too: there
-    /// are servers that accept passwords in one of the two ways alone, and offer both.
+    /// Tries a password. If the server refuses it, and also offers `keyboard-interactive`, it is tried that way too:
+    /// there are servers that accept passwords in one of the two ways alone, and offer both.
     pub(super) async fn try_password(&mut self, password: &SecretString) -> Result<Answer, russh::Error> {
         if !self.is_offered(&[PASSWORD, KEYBOARD_INTERACTIVE], "a password") {
             return Ok(Answer::Refused);
@@ -32,13 +32,14 @@ impl LoginAttempt<'_> {
         Ok(self.answer(&answer, description(), KEYBOARD_INTERACTIVE, None))
     }
 
-    /// Sends a password by the method `password`. Returns `None` if the server asks for a new one, since this has expired.
+    /// Sends a password by the method `password`. Returns `None` if the server asks for a new one, since this has
+    /// expired.
     ///
     /// russh ignores that request (`SSH_MSG_USERAUTH_PASSWD_CHANGEREQ` in RFC 4252, section 8), so that its own answer
     /// would never come. It shows in a message after which russh waits for another one.
     async fn send_password(&mut self, password: &SecretString) -> Result<Option<AuthResult>, russh::Error> {
-        /// The time to wait for the rest of a message, if it came in two pieces, or for the answer itself, if a message to
-        /// ignore came before it.
+        /// The time to wait for the rest of a message, if it came in two pieces, or for the answer itself, if a message
+        /// to ignore came before it.
         const REST_TIMEOUT: Duration = Duration::from_millis(200);
         let mut idle = self.handshake.watch_idle();
         {
@@ -56,12 +57,12 @@ impl LoginAttempt<'_> {
         self.request_again().await
     }
 
-    /// Finds out, after an ignored message, whether the server waits for a new password. Returns the answer to the password
-    /// if it does not.
+    /// Finds out, after an ignored message, whether the server waits for a new password. Returns the answer to the
+    /// password if it does not.
     ///
-    /// Makes another request: it aborts an exchange that waits for the client, to which there is no answer then (RFC 4252,
-    /// section 5.1), so that there is one refusal. Otherwise there are two: that of the password, which is still to come,
-    /// and that of this request. A login that succeeds is recognised in any case.
+    /// Makes another request: it aborts an exchange that waits for the client, to which there is no answer then (RFC
+    /// 4252, section 5.1), so that there is one refusal. Otherwise there are two: that of the password, which is still
+    /// to come, and that of this request. A login that succeeds is recognised in any case.
     async fn request_again(&mut self) -> Result<Option<AuthResult>, russh::Error> {
         /// The time to wait for a second refusal.
         const SECOND_ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
@@ -78,8 +79,8 @@ impl LoginAttempt<'_> {
         }
     }
 
-    /// Logs in with a password by the method `keyboard-interactive`. The password is the answer to the first prompt that is
-    /// not echoed; all other answers are empty.
+    /// Logs in with a password by the method `keyboard-interactive`. The password is the answer to the first prompt
+    /// that is not echoed; all other answers are empty.
     ///
     /// # Errors
     /// The errors of russh, and [`russh::Error::Inconsistent`] after ten requests for answers.
@@ -103,8 +104,8 @@ impl LoginAttempt<'_> {
         Err(russh::Error::Inconsistent)
     }
 
-    /// Returns the answer to a prompt. `password_prompt` is the prompt that was answered with the password. Any other one
-    /// after it is a demand; the same one again is a refusal.
+    /// Returns the answer to a prompt. `password_prompt` is the prompt that was answered with the password. Any other
+    /// one after it is a demand; the same one again is a refusal.
     fn answer_prompt(
         &mut self,
         prompt: Prompt,

@@ -17,7 +17,8 @@ use crate::capability::ssh::trust::lookup::{KeyMatch, KnownHost};
 /// The accepted host keys that could not be written to a file. They are lost when the process ends.
 #[derive(Debug)]
 pub struct AcceptedHosts {
-    /// Locked for moments only, and never while a file is locked, read or written: the runs of all probes take this lock.
+    /// Locked for moments only, and never while a file is locked, read or written: the runs of all probes take this
+    /// lock.
     pub(super) keys: Mutex<KeysByHost>,
     /// The time to wait for other programs that have locked a file of known hosts.
     pub(super) max_lock_wait: Duration,
@@ -42,8 +43,8 @@ const MAX_STORED_KEYS: usize = 1000;
 
 impl AcceptNew {
     /// Accepts a key of a host that was unknown when `known_host` was read, and writes it to `file`. If another run or
-    /// program has added the host meanwhile, its entry decides. If the file cannot be written, or another program keeps it
-    /// locked for 5 s, the key is stored in memory until the process ends, and a warning is logged.
+    /// program has added the host meanwhile, its entry decides. If the file cannot be written, or another program keeps
+    /// it locked for 5 s, the key is stored in memory until the process ends, and a warning is logged.
     ///
     /// # Errors
     /// A sentence, when the host has been added with another key meanwhile, or when the file cannot be written and 1000

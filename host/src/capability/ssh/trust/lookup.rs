@@ -114,7 +114,8 @@ impl KnownHost {
         if let Some(message) = self.revoked_message(key) {
             return KeyMatch::Rejected(message);
         }
-        // As in OpenSSH, an entry without a port makes its key known on any port, but does not forbid another key there.
+        // As in OpenSSH, an entry without a port makes its key known on any port, but does not forbid another key
+        // there.
         if self.find(Marker::None, key).is_some() {
             return KeyMatch::Known;
         }

@@ -63,8 +63,8 @@ enum KeptByHost {
 }
 
 impl KeptByHost {
-    /// Finds the keyword `writeOnly` in the schema of a setting. `steps_left` is the number of schemas that may still be
-    /// read, for all settings together.
+    /// Finds the keyword `writeOnly` in the schema of a setting. `steps_left` is the number of schemas that may still
+    /// be read, for all settings together.
     fn of(root: &Value, setting: &Value, steps_left: &mut usize) -> Self {
         let mut found = Self::Nothing;
         // Schemas of the setting itself, and of values within it, with the number of references and levels before them.

@@ -37,8 +37,8 @@ pub fn write_transaction(
     payload.objects("spans", children, |object, span| write_child_span(object, trace, span, detail));
 }
 
-/// Adds the tags that depend on other runs: `vantage` if this host had no network, `recovered_after` if the run ended an
-/// outage, and `skipped` if runs were skipped before it.
+/// Adds the tags that depend on other runs: `vantage` if this host had no network, `recovered_after` if the run ended
+/// an outage, and `skipped` if runs were skipped before it.
 fn add_assessment_tags(tags: &mut Tags, run: &Run, assessment: &Assessment) {
     if assessment.is_offline {
         tags.add(HostTag::Vantage, "offline");
