@@ -59,7 +59,7 @@ pub const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("crate::schedule", &[]),
     ("crate::schema", &["sandbox", "config"]),
     ("crate::sink", &["schedule", "sink"]),
-    ("crate::threads", &["sandbox", "sink/sentry"]),
+    ("crate::threads", &["sandbox", "sink/sentry", "workers"]),
     ("crate::time_format", &["capability", "sink"]),
     ("crate::trace", &["sandbox", "capability", "sink", "assessment", "propagation", "redaction", "run", "recording"]),
     ("crate::trust_store", &["capability/http", "sink/sentry"]),

@@ -8,6 +8,7 @@ mod memory_cgroup;
 mod neighbours;
 mod network;
 mod redaction;
+mod threads;
 mod turns;
 mod unusual;
 

@@ -17,6 +17,7 @@ use crate::propagation::EventDefaults;
 use crate::recording::Recording;
 use crate::redaction::Secrets;
 use crate::run::{Fault, FaultKind, Identity, Run};
+use crate::threads::REFUSED;
 
 mod backtrace;
 mod broken_run;
@@ -83,7 +84,7 @@ pub struct Sandbox {
 
 /// The error that the kernel refused the resources for `in_flight` runs at once.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot reserve the resources for {in_flight} runs at once: {reason}; lower `limits.in_flight`")]
+#[error("cannot reserve the resources for {in_flight} runs at once: {reason}")]
 pub struct NotEnoughResources {
     in_flight: usize,
     reason: String,
@@ -105,7 +106,11 @@ impl Sandbox {
         code: impl Into<CodeSource>,
     ) -> Result<Self, NotEnoughResources> {
         let in_flight = system_limits::max_in_flight(in_flight);
-        let refused = |error: wasmtime::Error| NotEnoughResources { in_flight, reason: format!("{error:#}") };
+        let refused = |error: wasmtime::Error| {
+            let is_thread = error.to_string().starts_with(REFUSED);
+            let advice = if is_thread { "" } else { "; lower `limits.in_flight`" };
+            NotEnoughResources { in_flight, reason: format!("{error:#}{advice}") }
+        };
         let total_memory = total_memory.unwrap_or_else(system_limits::default_total_memory);
         tracing::debug!(in_flight, total_memory_mib = total_memory >> 20, "memory for all runs together");
         // Components that are being loaded need shares too: they describe themselves and check settings.

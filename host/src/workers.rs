@@ -4,10 +4,13 @@
 //! so long that it is moved to a guest thread.
 
 use std::io;
+use std::sync::mpsc;
 use std::thread;
 
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
+
+use crate::threads::refused;
 
 /// The worker threads. Dropping this value ends them.
 pub struct Workers(Vec<Worker>);
@@ -52,11 +55,21 @@ impl Worker {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (shutdown_sender, shutdown) = oneshot::channel::<()>();
-        thread::Builder::new().name("probes".to_owned()).spawn(move || {
+        // The thread gets the runtime once it has started. A runtime must not be dropped on a thread of another one.
+        let (runtime_sender, runtime_receiver) = mpsc::channel::<Runtime>();
+        let started = thread::Builder::new().name("probes".to_owned()).spawn(move || {
+            let Ok(runtime) = runtime_receiver.recv() else { return };
             _ = runtime.block_on(shutdown);
             // Name lookups that are still in progress on blocking threads are not waited for.
             runtime.shutdown_background();
-        })?;
+        });
+        match started {
+            Ok(_) => _ = runtime_sender.send(runtime),
+            Err(error) => {
+                runtime.shutdown_background();
+                return Err(refused(&error));
+            }
+        }
         Ok(Self { handle, _shutdown: shutdown_sender })
     }
 }

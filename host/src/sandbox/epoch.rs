@@ -15,6 +15,8 @@ use nix::time::ClockId;
 use nix::unistd::gettid;
 use wasmtime::Engine;
 
+use crate::threads::refused;
+
 /// The CPU time of all threads together from one tick to the next. The kernel rounds it up to its own ticks of some
 /// milliseconds.
 const TICK_CPU_TIME: Duration = Duration::from_millis(5);
@@ -32,20 +34,23 @@ const MAX_TICK_WALL_MS: u16 = 100;
 /// Returns an error if the operating system refuses the thread.
 pub fn spawn_epoch_ticker(engine: &Engine) -> io::Result<()> {
     let engine = engine.weak();
-    thread::Builder::new().name("clock".to_owned()).spawn(move || {
-        let timer = CpuClockTimer::start();
-        if let Err(error) = &timer {
-            tracing::debug!("there is no timer on the process's CPU time, so the epoch follows wall time: {error}");
-        }
-        while let Some(engine) = engine.upgrade() {
-            engine.increment_epoch();
-            drop(engine);
-            match &timer {
-                Ok(timer) => timer.wait(),
-                Err(_) => thread::sleep(TICK_CPU_TIME),
+    thread::Builder::new()
+        .name("clock".to_owned())
+        .spawn(move || {
+            let timer = CpuClockTimer::start();
+            if let Err(error) = &timer {
+                tracing::debug!("there is no timer on the process's CPU time, so the epoch follows wall time: {error}");
             }
-        }
-    })?;
+            while let Some(engine) = engine.upgrade() {
+                engine.increment_epoch();
+                drop(engine);
+                match &timer {
+                    Ok(timer) => timer.wait(),
+                    Err(_) => thread::sleep(TICK_CPU_TIME),
+                }
+            }
+        })
+        .map_err(|error| refused(&error))?;
     Ok(())
 }
 

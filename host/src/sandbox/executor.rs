@@ -14,6 +14,7 @@ use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::sandbox::cpu_permits::CpuPermits;
+use crate::threads::ensure_available;
 
 /// The guest threads, for guests with long computations: as many as there are processors, and at least two. Dropping
 /// this value ends them.
@@ -42,6 +43,7 @@ impl GuestExecutor {
     /// Returns an error if the operating system refuses the threads or the runtime's event queue.
     pub fn start() -> io::Result<Self> {
         let threads = std::thread::available_parallelism().map_or(2, usize::from).max(2);
+        ensure_available(threads)?;
         let mut builder = Builder::new_multi_thread();
         let runtime = builder.worker_threads(threads).thread_name("guest").enable_time().enable_io().build()?;
         let load_permits = Semaphore::new(load_calls_at_once());

@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 use nix::time::{ClockId, clock_gettime};
 use parking_lot::Mutex;
 
+use crate::threads::refused;
+
 /// Knows the last periods in which this process did not run.
 pub struct SuspensionMonitor(Mutex<State>);
 
@@ -67,7 +69,10 @@ impl SuspensionMonitor {
         let last = Sample { at: Instant::now(), slept: slept().unwrap_or_default(), ready: None };
         let monitor = Arc::new(Self(Mutex::new(State { last, known: VecDeque::new() })));
         let weak = Arc::downgrade(&monitor);
-        thread::Builder::new().name("suspensions".to_owned()).spawn(move || run_thread(&weak))?;
+        thread::Builder::new()
+            .name("suspensions".to_owned())
+            .spawn(move || run_thread(&weak))
+            .map_err(|error| refused(&error))?;
         Ok(monitor)
     }
 

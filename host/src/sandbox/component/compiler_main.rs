@@ -10,11 +10,14 @@ use nix::sys::timer::{Expiration, Timer, TimerSetTimeFlags};
 use nix::time::ClockId;
 use rustix::process::{Resource, Rlimit, getrlimit, setpriority_process, setrlimit};
 
-use super::limits::{MAX_ADDRESS_SPACE_BYTES, MAX_CPU_TIME, MAX_MEMORY_BYTES, MAX_OPEN_FILES, NICENESS, STACK_BYTES};
+use super::limits::{
+    MAX_ADDRESS_SPACE_BYTES, MAX_CPU_TIME, MAX_MEMORY_BYTES, MAX_OPEN_FILES, MAX_THREADS, NICENESS, STACK_BYTES,
+};
 use super::output::encode_header;
 use super::precompile::{CompileError, precompile};
 use super::precompiled::Precompiled;
 use crate::sandbox::engine::{self, Cpu};
+use crate::threads::ensure_available;
 
 /// The body of the process that compiles components: a program that loads components with
 /// [`Compiler::Program`](crate::sandbox::Compiler::Program) calls this function if its first argument is
@@ -36,6 +39,11 @@ pub fn compile_main(arguments: &[String]) -> ExitCode {
         Ok(file) => file,
         Err(error) => return fail("cannot read the component", &error),
     };
+    // The threads of rayon, and the one below.
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS) + 1;
+    if let Err(error) = ensure_available(threads) {
+        return fail("cannot start its threads", &error);
+    }
     let compiling = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(move || compile(&file, cpu));
     let result = match compiling.map(std::thread::JoinHandle::join) {
         Ok(Ok(result)) => result,

@@ -17,7 +17,7 @@ use super::precompile::CompileError;
 use super::precompiled::Precompiled;
 use super::read::Source;
 use crate::sandbox::engine::Cpu;
-use crate::threads::{refused, run_blocking};
+use crate::threads::{REFUSED, refused, run_blocking};
 
 /// The name of the hidden command of the program, which compiles one component.
 pub const COMPILE_COMMAND: &str = "compile-component";
@@ -180,6 +180,8 @@ fn failure(status: ExitStatus, message: &str) -> Failure {
     } else if is_out_of_memory || signal == Some(Signal::KILL.as_raw()) {
         // The kernel kills this process first if the machine has no memory left.
         Failure::Memory
+    } else if let Some(at) = message.find(REFUSED) {
+        Failure::NotStarted(io::Error::other(shorten(&message[at..])))
     } else {
         let printable = message.replace(|char: char| char.is_control(), " ");
         Failure::Crashed(shorten(&format!("{status}: {printable}")))
@@ -195,6 +197,8 @@ mod tests {
         let of_signal = |signal: Signal, message| failure(ExitStatus::from_raw(signal.as_raw()), message);
         assert!(matches!(of_signal(Signal::XCPU, ""), Failure::CpuTime));
         assert!(matches!(of_signal(Signal::KILL, ""), Failure::Memory));
+        let refused = refused(&io::Error::from_raw_os_error(11)).to_string();
+        assert!(matches!(failure(ExitStatus::from_raw(256), &refused), Failure::NotStarted(_)));
         assert!(matches!(of_signal(Signal::ABORT, "memory allocation of 9 bytes failed"), Failure::Memory));
         let Failure::Crashed(message) = of_signal(Signal::ABORT, "thread \u{1b}[2J\npanicked") else {
             panic!("it crashed")

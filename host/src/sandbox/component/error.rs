@@ -164,6 +164,9 @@ pub enum LoadError {
     /// The settings schema that `describe` returned is invalid or uses unsupported keywords.
     #[error("the schema of its settings is invalid or not supported, {0}; the author of the probe must change it")]
     Schema(#[from] InvalidSchema),
+    /// The operating system refused a thread. The text says what to do.
+    #[error("cannot load it: {0}")]
+    Thread(String),
     /// The compiler panicked.
     #[error("the compiler panicked: {0}; this is a bug, please report it")]
     Panicked(String),

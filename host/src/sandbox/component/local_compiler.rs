@@ -23,6 +23,7 @@ use super::precompiled::Precompiled;
 use super::read::Source;
 use crate::config::Module;
 use crate::sandbox::engine::Cpu;
+use crate::threads::ensure_available;
 
 /// The maximal number of failures that are kept in memory. Further ones are kept in the store alone.
 const MAX_FAILURES_IN_MEMORY: usize = 10_000;
@@ -90,6 +91,9 @@ impl LocalCompiler {
                 let (engine, module) = (self.engine.clone(), module.clone());
                 blocking(move || {
                     let file = source.read().map_err(|error| load_error(&module, Failure::Unreadable(error), 0))?;
+                    // Those of rayon, which would panic.
+                    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+                    ensure_available(threads).map_err(|error| LoadError::Thread(error.to_string()))?;
                     precompile(&engine, &file).map_err(|error| load_error(&module, Failure::Refused(error), 0))
                 })
                 .await
