@@ -1,5 +1,5 @@
-//! A limit on processes and threads, as `ulimit -u` sets it. It does not apply to root, so that root runs the program as
-//! another user.
+//! A limit on processes and threads, as `ulimit -u` sets it. It does not apply to root, so that root runs the program
+//! as another user.
 
 use std::fs;
 use std::io::Write as _;

@@ -15,7 +15,8 @@ pub struct WarningTracker {
     lasting: HashMap<ProbeKey, HashMap<Group, LastingWarning>>,
 }
 
-/// What a group of warnings has in common: the reason and the subjects, or less if there are too many groups.
+/// The key of a group of warnings: their reason and the subjects of their checks. The subjects, and then the reason
+/// too, are left out once a probe has too many groups.
 type Group = Vec<String>;
 
 #[derive(Default)]

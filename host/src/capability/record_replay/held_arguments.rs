@@ -66,7 +66,7 @@ pub trait FunctionResult: CallResult {
     fn exceeded(exceeded: Exceeded) -> Self;
 }
 
-/// What the host keeps of a call that was made.
+/// The values that the host still holds after a call, which go on counting against the memory limit.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kept {
     /// Nothing of the arguments, or a part of bounded size.

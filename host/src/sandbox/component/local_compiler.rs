@@ -91,7 +91,7 @@ impl LocalCompiler {
                 let (engine, module) = (self.engine.clone(), module.clone());
                 blocking(move || {
                     let file = source.read().map_err(|error| load_error(&module, Failure::Unreadable(error), 0))?;
-                    // Those of rayon, which would panic.
+                    // rayon panics if one of its threads is refused.
                     let threads = std::thread::available_parallelism().map_or(1, usize::from);
                     ensure_available(threads).map_err(|error| LoadError::Thread(error.to_string()))?;
                     precompile(&engine, &file).map_err(|error| load_error(&module, Failure::Refused(error), 0))

@@ -103,7 +103,7 @@ impl Found {
                 _ => {}
             }
         }
-        // What follows an error is not read.
+        // The parser cannot go on after an error.
         for part in open {
             self.add(Some(part));
         }

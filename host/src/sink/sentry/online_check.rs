@@ -25,11 +25,11 @@ pub struct OnlineCheck {
     pub destination: String,
     /// The id of the event that was sent: 32 hexadecimal digits.
     pub event_id: String,
-    /// What the destination answered.
+    /// The answer of the destination.
     pub result: OnlineResult,
 }
 
-/// What a destination answered to the event.
+/// The answer of a destination to the event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OnlineResult {
     /// The event was accepted.

@@ -54,7 +54,8 @@ pub fn push_table(text: &mut StyledText, schema: &Value) {
 /// The text in the column of defaults for a required key.
 const NEEDED: &str = "needed";
 
-/// How much of a setting the host keeps from the component, which gets a JSON pointer instead.
+/// The extent to which the value of a setting stays with the host. The component gets a JSON pointer instead of such a
+/// value.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum KeptByHost {
     Nothing,

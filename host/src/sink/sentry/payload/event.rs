@@ -63,7 +63,7 @@ pub fn write_warning_event(
     write_problem(payload, event_id, run, &tags, &problem, event_defaults, detail, |_| {});
 }
 
-/// What an event is about: a failure, a fault or a warning.
+/// The subject of an event: a failure, a fault or a warning.
 struct Problem<'a> {
     /// The first part of the fingerprint.
     class: &'static str,
