@@ -34,8 +34,7 @@ groups:
 ",
         receiver.dsn(),
     );
-    let source =
-        Source { name: "test".to_owned(), text, path: None, directory: ".".into(), probe: None, files: Vec::new() };
+    let source = Source::from_text("test", text);
     let parsed = config::parse(&source, &|_| None);
     assert!(parsed.errors.is_empty(), "{:?}", parsed.errors);
     let mut config = parsed.config;

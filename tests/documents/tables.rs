@@ -67,8 +67,7 @@ fn replace(page: &mut String, name: &str, rows: &str) {
 /// Returns the JSON Schema of a built-in probe's settings.
 async fn schema(name: &str) -> Value {
     let text = format!("groups: [{{probes: [{{probe: {name}, title: t}}]}}]");
-    let source =
-        Source { name: "test".to_owned(), text, path: None, directory: ".".into(), probe: None, files: Vec::new() };
+    let source = Source::from_text("test", text);
     let config = config::parse(&source, &|_| None).config;
     let sandbox =
         Sandbox::new(1, None, EventDefaults::new(&config.sentry), config.secrets.clone(), Compiler::ThisProcess)

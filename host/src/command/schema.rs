@@ -45,8 +45,7 @@ async fn built_in_components() -> Result<Vec<ComponentSchema>> {
     let built_in: Vec<_> = config::built_ins().collect();
     let probes: Vec<_> = built_in.iter().map(|(module, _)| format!("{{probe: {module}}}")).collect();
     let text = format!("groups: [{{probes: [{}]}}]", probes.join(", "));
-    let source =
-        Source { name: "built in".to_owned(), text, path: None, directory: ".".into(), probe: None, files: Vec::new() };
+    let source = Source::from_text("built in", text);
     let config = config::parse(&source, &|_| None).config;
     let sandbox = Sandbox::new(1, None, EventDefaults::new(&config.sentry), config.secrets.clone(), code_source()?)?;
     let mut components = Vec::new();

@@ -108,14 +108,7 @@ mod tests {
     use super::*;
 
     fn config(text: &str) -> Config {
-        let source = Source {
-            name: "test".into(),
-            text: text.into(),
-            path: None,
-            directory: ".".into(),
-            probe: None,
-            files: Vec::new(),
-        };
+        let source = Source::from_text("test", text);
         let parsed = parse(&source, &|name| (name == "PLANET").then(|| "mars".to_owned()));
         assert_eq!(parsed.errors, []);
         parsed.config

@@ -100,6 +100,13 @@ impl Source {
         Self::decode(name, bytes, Some(path.to_path_buf()), directory)
     }
 
+    /// Returns a source with this text that is no file. Relative paths in it are relative to the current directory.
+    /// `name` is for messages.
+    pub fn from_text(name: &str, text: impl Into<String>) -> Self {
+        let (name, text, directory) = (name.to_owned(), text.into(), PathBuf::from("."));
+        Self { name, text, path: None, directory, probe: None, files: Vec::new() }
+    }
+
     /// Returns the source of a probe without any settings.
     pub fn without_settings(probe: String) -> Self {
         let (name, text, directory) = ("the settings".to_owned(), "{}".to_owned(), PathBuf::from("."));

@@ -83,14 +83,7 @@ mod tests {
     /// Returns the URL for a key and a variable, and the rendered errors and warnings about them.
     fn check(key: &str, variable: Option<&str>) -> (Option<String>, String) {
         let text = format!("sentry:\n  {key}\n");
-        let source = Source {
-            name: "test.yaml".into(),
-            text,
-            path: None,
-            directory: ".".into(),
-            probe: None,
-            files: Vec::new(),
-        };
+        let source = Source::from_text("test.yaml", text);
         let parsed = parse(&source, &|name| variable.filter(|_| name == "SENTRY_SPOTLIGHT").map(ToOwned::to_owned));
         let warnings: Vec<_> =
             parsed.warnings.iter().filter(|warning| warning.message.contains("spotlight")).cloned().collect();

@@ -100,14 +100,7 @@ mod tests {
     use crate::config::diagnostic::{Location, TextRange};
 
     fn document(text: &str) -> Result<Document, Diagnostic> {
-        let source = Source {
-            name: "test".into(),
-            text: text.into(),
-            path: None,
-            directory: ".".into(),
-            probe: None,
-            files: Vec::new(),
-        };
+        let source = Source::from_text("test", text);
         let document = Document::parse(&source)?;
         check_size(&document).map(|()| document)
     }

@@ -22,7 +22,7 @@ fn whole() -> Value {
 }
 
 fn source(text: &str) -> Source {
-    Source { name: "test".into(), text: text.into(), path: None, directory: ".".into(), probe: None, files: Vec::new() }
+    Source::from_text("test", text)
 }
 
 /// Returns the values of a file, with references not replaced; `None` if it is no YAML.

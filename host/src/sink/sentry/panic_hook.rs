@@ -123,8 +123,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let text = format!("sentry: {{dsn: 'http://key@127.0.0.1:{port}/1', spool: '{}'}}", directory.path().display());
-        let source =
-            Source { name: "test".to_owned(), text, path: None, directory: ".".into(), probe: None, files: Vec::new() };
+        let source = Source::from_text("test", text);
         let settings = config::parse(&source, &|_| None).config.sentry;
         let sentry = Sentry::start(&settings).unwrap().unwrap();
         sentry.report_panics(|text| text.replace("hunter2", "[Filtered]"));
