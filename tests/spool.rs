@@ -5,6 +5,7 @@
 
 mod disk;
 mod rate_limits;
+mod third_party;
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::Read;

@@ -1,17 +1,30 @@
 //! The envelope, in which everything is sent to Sentry, and its kinds. Payloads are bytes without a meaning here.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::SystemTime;
 
 use serde::Serialize;
+
+use crate::run::Identity;
 
 /// A serialised envelope with one item. Its header lacks `sent_at`, which is added when it is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {
     pub kind: Kind,
+    pub origin: Origin,
     /// The number of spans of a transaction, including its root; 0 for all other kinds.
     pub spans: u32,
     /// The envelope, which begins with its header: a JSON object on a line of its own.
     pub bytes: Vec<u8>,
+}
+
+/// Who caused an envelope. Third-party probes may be hostile, so that they share what the spool can keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The host itself, or a built-in probe.
+    BuiltIn,
+    /// A third-party probe, by a number that is the same for all its runs in this process.
+    ThirdParty(u64),
 }
 
 /// The content of an envelope. The kinds are in the order of their importance, in which they are sent. Their numbers
@@ -39,7 +52,8 @@ pub enum Category {
 }
 
 impl Envelope {
-    /// Creates an envelope. `header` is a JSON object; `item_type` and `payload` are those of its item.
+    /// Creates an envelope of the host itself. `header` is a JSON object; `item_type` and `payload` are those of its
+    /// item.
     pub fn new(kind: Kind, header: &[u8], item_type: &'static str, payload: &[u8]) -> Self {
         #[derive(Serialize)]
         struct ItemHeader {
@@ -50,7 +64,26 @@ impl Envelope {
         // Never fails: the header has strings and numbers only.
         let item_header = serde_json::to_vec(&item_header).unwrap_or_default();
         let bytes = [header, b"\n", &item_header, b"\n", payload, b"\n"].concat();
-        Self { kind, spans: 0, bytes }
+        Self { kind, origin: Origin::BuiltIn, spans: 0, bytes }
+    }
+}
+
+impl Origin {
+    /// The origin of envelopes that third-party probes left in the spool when an earlier process ended.
+    pub const EARLIER_THIRD_PARTY: Self = Self::ThirdParty(0);
+
+    /// Returns the origin of a probe's envelopes.
+    pub fn of_probe(probe: &Identity) -> Self {
+        if probe.built_in {
+            return Self::BuiltIn;
+        }
+        let mut hasher = DefaultHasher::new();
+        probe.pointer.hash(&mut hasher);
+        Self::ThirdParty(hasher.finish())
+    }
+
+    pub fn is_third_party(self) -> bool {
+        matches!(self, Self::ThirdParty(_))
     }
 }
 

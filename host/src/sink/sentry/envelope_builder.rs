@@ -2,7 +2,7 @@
 //! Does no I/O.
 
 use super::check_in::CheckIn;
-use super::envelope::{Envelope, Kind};
+use super::envelope::{Envelope, Kind, Origin};
 use super::json_writer::{self, ObjectWriter};
 use super::payload::{self, CheckInPayload, DETAIL_LEVELS, DetailLevel, HostEvent};
 use crate::assessment::Assessment;
@@ -24,6 +24,7 @@ pub fn transaction(run: &Run, assessment: &Assessment, rate: SampleRate, event_d
     let kind = if run.outcome == Outcome::Passed { Kind::PassedTransaction } else { Kind::FailedTransaction };
     let spans = u32::try_from(run.trace.spans.len()).unwrap_or(u32::MAX);
     Envelope {
+        origin: Origin::of_probe(&run.probe),
         spans,
         ..event_envelope(kind, "transaction", &event_id, &sampling_context(run, rate, event_defaults), &payload)
     }
@@ -35,7 +36,9 @@ pub fn error(run: &Run, assessment: &Assessment, event_defaults: &EventDefaults)
     let payload = write_payload(|payload, detail| {
         payload::write_event(payload, &event_id, run, assessment, event_defaults, detail);
     });
-    event_envelope(Kind::Error, "event", &event_id, &sampling_context(run, SampleRate::ALL, event_defaults), &payload)
+    let context = sampling_context(run, SampleRate::ALL, event_defaults);
+    let envelope = event_envelope(Kind::Error, "event", &event_id, &context, &payload);
+    Envelope { origin: Origin::of_probe(&run.probe), ..envelope }
 }
 
 /// Returns the event of a run's warning with this index, on the trace of the run's transaction. Runs with a warning
@@ -49,7 +52,9 @@ pub fn warning(run: &Run, assessment: &Assessment, index: usize, event_defaults:
     let payload = write_payload(|payload, detail| {
         payload::write_warning_event(payload, &event_id, run, warning, event_defaults, detail);
     });
-    event_envelope(Kind::Error, "event", &event_id, &sampling_context(run, SampleRate::ALL, event_defaults), &payload)
+    let context = sampling_context(run, SampleRate::ALL, event_defaults);
+    let envelope = event_envelope(Kind::Error, "event", &event_id, &context, &payload);
+    Envelope { origin: Origin::of_probe(&run.probe), ..envelope }
 }
 
 /// Returns an event about the host itself.
@@ -104,7 +109,7 @@ fn write_payload(write: impl Fn(&mut ObjectWriter, DetailLevel)) -> Vec<u8> {
     payload.unwrap_or_default()
 }
 
-/// Returns an envelope whose header has an event id and a dynamic sampling context.
+/// Returns an envelope of the host whose header has an event id and a dynamic sampling context.
 fn event_envelope(
     kind: Kind,
     item_type: &'static str,

@@ -2,25 +2,26 @@
 //! dropped when there are too many. The queue owns the spool, and does no other I/O: a transport sends the envelopes,
 //! and reports the results.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant, SystemTime};
 
 use self::queued_envelope::QueuedEnvelope;
+use self::waiting::Waiting;
 use super::backoff::Backoff;
-use super::envelope::{Category, Envelope, Kind};
+use super::envelope::{Category, Envelope, Kind, Origin};
 use super::outcomes::{Counts, DropReason, Outcomes};
 use super::rate_limits::{RateLimitHeaders, RateLimits};
 use super::spool::{Spool, SpooledEnvelope, Storage};
 
 mod queued_envelope;
+mod waiting;
 
 /// The envelopes in a spool, in the order in which they are sent.
 #[derive(Debug)]
 pub struct Queue {
     pub spool: Spool,
     pub outcomes: Outcomes,
-    /// A FIFO for each storage and kind.
-    waiting: [[VecDeque<QueuedEnvelope>; Kind::ALL.len()]; 2],
+    /// The waiting envelopes of each storage.
+    waiting: [Waiting; 2],
     /// Envelopes that are not sent until they are released.
     held: Vec<QueuedEnvelope>,
     /// The number of envelopes in flight from each storage.
@@ -80,11 +81,6 @@ pub enum QueueEvent {
 const INITIAL_IN_FLIGHT: usize = 4;
 /// The maximum number of requests at the same time.
 pub const MAX_IN_FLIGHT: usize = 32;
-/// The order in which kinds are dropped if the spool is full. Client reports are last: they are small, and without them
-/// the drops would remain unknown to Sentry.
-const DROP_ORDER: [Kind; Kind::ALL.len()] =
-    [Kind::PassedTransaction, Kind::FailedTransaction, Kind::CheckIn, Kind::Error, Kind::ClientReport];
-
 impl Queue {
     /// Creates a queue with the envelopes that an earlier process left in the spool.
     pub fn new(spool: Spool, leftovers: Vec<SpooledEnvelope>) -> Self {
@@ -107,7 +103,8 @@ impl Queue {
         queue
     }
 
-    /// Adds envelopes that are sent as soon as possible. If the spool is full, drops the oldest ones in [`DROP_ORDER`].
+    /// Adds envelopes that are sent as soon as possible. If the spool is full, drops the least important ones, those of a
+    /// third-party probe if these probes use at least half of the spool.
     pub fn push(&mut self, envelopes: Vec<Envelope>, now: SystemTime) {
         for spooled in self.add_to_spool(envelopes, now) {
             self.enqueue(QueuedEnvelope::new(spooled));
@@ -139,7 +136,7 @@ impl Queue {
     /// Takes the most important envelope that may be sent now. The caller must pass it to [`Queue::on_result`].
     pub fn next(&mut self, now: Instant) -> Next {
         loop {
-            let Some(Due { not_before, fifo: (storage, kind) }) = self.next_due(now) else { return Next::Wait(None) };
+            let Some(Due { not_before, queue: (storage, kind) }) = self.next_due(now) else { return Next::Wait(None) };
             if not_before.is_some() {
                 return Next::Wait(not_before);
             }
@@ -147,7 +144,7 @@ impl Queue {
             if self.in_flight() >= self.max_in_flight {
                 return Next::Wait(None);
             }
-            let Some(mut envelope) = self.waiting[storage][kind].pop_front() else { return Next::Wait(None) };
+            let Some(mut envelope) = self.waiting[storage].pop(kind) else { return Next::Wait(None) };
             if envelope.is_expired(SystemTime::now()) {
                 self.discard(envelope, DropReason::TooOld);
                 continue;
@@ -199,8 +196,8 @@ impl Queue {
 
     /// Drops envelopes that have become too old while nothing could be sent.
     pub fn drop_expired(&mut self, now: SystemTime) {
-        for (storage, kind) in fifos() {
-            while let Some(envelope) = self.waiting[storage][kind].pop_front_if(|envelope| envelope.is_expired(now)) {
+        for (storage, kind) in queues() {
+            while let Some(envelope) = self.waiting[storage].pop_expired(kind, now) {
                 self.discard(envelope, DropReason::TooOld);
             }
         }
@@ -209,11 +206,11 @@ impl Queue {
     /// Moves envelopes that are in memory only to the disk, until one cannot be written.
     pub fn move_to_disk(&mut self) {
         let memory = Storage::Memory as usize;
-        for kind in 0..Kind::ALL.len() {
-            while let Some(mut envelope) = self.waiting[memory][kind].pop_front() {
+        for kind in Kind::ALL {
+            while let Some(mut envelope) = self.waiting[memory].pop(kind) {
                 envelope.spooled = self.spool.move_to_disk(envelope.spooled);
                 if envelope.spooled.storage() == Storage::Memory {
-                    self.waiting[memory][kind].push_front(envelope);
+                    self.waiting[memory].push_front(envelope);
                     return;
                 }
                 self.enqueue(envelope);
@@ -224,15 +221,15 @@ impl Queue {
 
     /// Returns true if a client report waits to be sent.
     pub fn has_client_report(&self) -> bool {
-        self.waiting.iter().any(|kinds| !kinds[Kind::ClientReport as usize].is_empty())
+        self.waiting.iter().any(|waiting| !waiting.is_empty(Kind::ClientReport))
     }
 
     pub fn counts(&self) -> Counts {
-        let fifos = fifos().filter(|(_, kind)| *kind != Kind::ClientReport as usize);
+        let queues = queues().filter(|(_, kind)| *kind != Kind::ClientReport);
         let waiting = |storage: usize| -> u64 {
             let held = self.held.iter().filter(|envelope| envelope.spooled.storage() as usize == storage).count();
-            let fifos = fifos.clone().filter(|fifo| fifo.0 == storage);
-            (held + fifos.map(|(storage, kind)| self.waiting[storage][kind].len()).sum::<usize>()) as u64
+            let queues = queues.clone().filter(|queue| queue.0 == storage);
+            (held + queues.map(|(storage, kind)| self.waiting[storage].len(kind)).sum::<usize>()) as u64
         };
         let [on_disk, in_memory] = [Storage::Disk, Storage::Memory]
             .map(|storage| waiting(storage as usize) + self.in_flight[storage as usize] as u64);
@@ -244,7 +241,7 @@ impl Queue {
     /// `max_failures` failures in a row since [`Queue::retry_now`] counts as one that cannot be sent.
     pub fn is_stuck(&self, now: Instant, deadline: Instant, max_failures: u32) -> bool {
         let cannot_be_sent_in_time = |due: Due| {
-            let category = Kind::ALL[due.fifo.1].category();
+            let category = due.queue.1.category();
             let is_failing = || self.backoff.failures_since_retry_now(category) >= max_failures;
             due.not_before.is_some_and(|not_before| not_before > deadline || is_failing())
         };
@@ -256,19 +253,19 @@ impl Queue {
         self.backoff.retry_now();
     }
 
-    /// Returns the FIFO to send from next, or `None` if nothing waits.
+    /// Returns the queue to send from next, or `None` if nothing waits.
     fn next_due(&self, now: Instant) -> Option<Due> {
-        self.all_due(now).min_by_key(|due| (due.not_before, due.fifo.1, due.fifo.0))
+        self.all_due(now).min_by_key(|due| (due.not_before, due.queue.1, due.queue.0))
     }
 
-    /// Returns the FIFOs that are not empty, except those of a failing category of which an attempt is in flight.
+    /// Returns the queues that are not empty, except those of a failing category of which an attempt is in flight.
     fn all_due(&self, now: Instant) -> impl Iterator<Item = Due> {
-        let waiting = fifos().filter(|(storage, kind)| !self.waiting[*storage][*kind].is_empty());
-        let waiting = waiting.map(|fifo| (Kind::ALL[fifo.1].category(), fifo));
+        let waiting = queues().filter(|(storage, kind)| !self.waiting[*storage].is_empty(*kind));
+        let waiting = waiting.map(|queue| (queue.1.category(), queue));
         let not_retrying = waiting.filter(|(category, _)| !self.backoff.is_retrying(*category));
-        not_retrying.map(move |(category, fifo)| {
+        not_retrying.map(move |(category, queue)| {
             let limited_until = self.limits.limited_until(category, now);
-            Due { not_before: limited_until.max(self.backoff.paused_until(category, now)), fifo }
+            Due { not_before: limited_until.max(self.backoff.paused_until(category, now)), queue }
         })
     }
 
@@ -276,34 +273,55 @@ impl Queue {
         self.in_flight.iter().sum()
     }
 
-    fn add_to_spool(&mut self, envelopes: Vec<Envelope>, now: SystemTime) -> Vec<SpooledEnvelope> {
-        for envelope in &envelopes {
+    /// Adds envelopes to the spool, except those of a third-party probe that exceeds its share of a full spool.
+    fn add_to_spool(&mut self, mut envelopes: Vec<Envelope>, now: SystemTime) -> Vec<SpooledEnvelope> {
+        envelopes.retain(|envelope| {
             self.outcomes.count_spooled(envelope.kind);
-        }
+            let full = self.spool.exceeds_share(envelope);
+            if let Some(storage) = full {
+                self.outcomes.count_dropped(envelope.kind, envelope.spans, self.full(storage));
+            }
+            full.is_none()
+        });
         self.spool.add(envelopes, now)
     }
 
     fn drop_excess(&mut self) {
-        while let Some(storage) = self.spool.overfull() {
-            let fifos = &mut self.waiting[storage as usize];
-            let Some(envelope) = DROP_ORDER.into_iter().find_map(|kind| fifos[kind as usize].pop_front()) else {
-                return;
-            };
-            let (reason, message) = match storage {
-                Storage::Disk => (
-                    DropReason::SpoolFull,
-                    "spool full: dropping the oldest envelopes, those of passed runs first; raise `sentry.spool.size`",
-                ),
-                Storage::Memory => (
-                    DropReason::MemoryFull,
-                    "memory for waiting envelopes full: dropping the oldest ones, those of passed runs first",
-                ),
-            };
-            if !self.outcomes.counts.dropped.contains_key(&reason) {
-                tracing::warn!(reason = reason.as_str(), "{message}");
-            }
+        while let Some((storage, origin)) = self.spool.overfull() {
+            let reason = self.full(storage);
+            let Some(envelope) = self.pop_to_drop(storage, origin) else { return };
             self.discard(envelope, reason);
         }
+    }
+
+    /// Takes the envelope that is dropped from a full storage: one of this origin, or else of built-in probes.
+    fn pop_to_drop(&mut self, storage: Storage, origin: Origin) -> Option<QueuedEnvelope> {
+        [origin, Origin::BuiltIn].into_iter().find_map(|origin| {
+            let waiting = self.waiting[storage as usize].pop_least_important(origin);
+            waiting.or_else(|| {
+                let is_excess =
+                    |held: &QueuedEnvelope| held.spooled.storage() == storage && held.spooled.origin == origin;
+                Some(self.held.remove(self.held.iter().position(is_excess)?))
+            })
+        })
+    }
+
+    /// Returns the reason for drops from a full storage. Logs it at the first drop.
+    fn full(&self, storage: Storage) -> DropReason {
+        let (reason, message) = match storage {
+            Storage::Disk => (
+                DropReason::SpoolFull,
+                "spool full: dropping the oldest envelopes, those of passed runs first; raise `sentry.spool.size`",
+            ),
+            Storage::Memory => (
+                DropReason::MemoryFull,
+                "memory for waiting envelopes full: dropping the oldest ones, those of passed runs first",
+            ),
+        };
+        if !self.outcomes.counts.dropped.contains_key(&reason) {
+            tracing::warn!(reason = reason.as_str(), "{message}");
+        }
+        reason
     }
 
     fn discard(&mut self, envelope: QueuedEnvelope, reason: DropReason) {
@@ -315,8 +333,7 @@ impl Queue {
     /// Adds an envelope behind all others of its kind, even if it was tried before: the order within a kind does not
     /// matter, and an envelope that cannot be sent must not block the others.
     fn enqueue(&mut self, envelope: QueuedEnvelope) {
-        let SpooledEnvelope { kind, .. } = envelope.spooled;
-        self.waiting[envelope.spooled.storage() as usize][kind as usize].push_back(envelope);
+        self.waiting[envelope.spooled.storage() as usize].push_back(envelope);
     }
 
     fn on_failure(&mut self, mut envelope: QueuedEnvelope, now: Instant) -> Option<QueueEvent> {
@@ -352,17 +369,17 @@ impl Queue {
     }
 }
 
-/// A FIFO in which envelopes wait.
+/// Envelopes of one kind that wait in one storage.
 struct Due {
     /// The time from which they may be sent, or `None` if they may be sent now.
     not_before: Option<Instant>,
-    /// The indexes of the storage and of the kind.
-    fifo: (usize, usize),
+    /// The index of the storage, and the kind.
+    queue: (usize, Kind),
 }
 
-/// Returns the indexes of all FIFOs: storage and kind.
-fn fifos() -> impl Iterator<Item = (usize, usize)> + Clone {
-    (0..2).flat_map(|storage| (0..Kind::ALL.len()).map(move |kind| (storage, kind)))
+/// Returns the index of each storage with each kind.
+fn queues() -> impl Iterator<Item = (usize, Kind)> + Clone {
+    (0..2).flat_map(|storage| Kind::ALL.into_iter().map(move |kind| (storage, kind)))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::*;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn envelope(kind: Kind, name: &str) -> Envelope {
-    Envelope { kind, spans: 0, bytes: format!("{name:10}").into_bytes() }
+    Envelope { kind, origin: Origin::BuiltIn, spans: 0, bytes: format!("{name:10}").into_bytes() }
 }
 
 /// Returns a queue in memory of at most this many bytes.
@@ -64,6 +64,81 @@ fn errors_are_sent_first_and_the_oldest_passed_runs_are_dropped_first() {
     assert_eq!(order, ["error 1", "error 2", "error 3", "failed"]);
     let counts = queue.counts();
     assert_eq!((counts.spooled, counts.waiting, counts.all_dropped()), (6, 4, 2));
+}
+
+fn push_third_party(queue: &mut Queue, probe: u64, name: &str) {
+    let envelope = Envelope { origin: Origin::ThirdParty(probe), ..envelope(Kind::Error, name) };
+    queue.push(vec![envelope], SystemTime::now());
+}
+
+fn take_names(queue: &mut Queue, count: usize) -> Vec<String> {
+    (0..count).map(|_| name(&take_next(queue, Instant::now()))).collect()
+}
+
+#[test]
+fn a_flood_of_a_third_party_probe_drops_no_envelope_of_another_probe() {
+    let mut queue = queue(100);
+    push(&mut queue, Kind::PassedTransaction, "passed");
+    push(&mut queue, Kind::Error, "error");
+    push_third_party(&mut queue, 2, "calm");
+    for number in 0..50 {
+        push_third_party(&mut queue, 1, &format!("flood {number}"));
+    }
+    assert_eq!((queue.counts().waiting, dropped(&queue, DropReason::MemoryFull)), (10, 43));
+    push_third_party(&mut queue, 2, "calm 2");
+    push(&mut queue, Kind::PassedTransaction, "passed 2");
+    assert_eq!(queue.counts().waiting, 10);
+    // What is in flight is limited to four.
+    assert_eq!(take_names(&mut queue, 4), ["error", "calm", "flood 2", "calm 2"]);
+}
+
+#[test]
+fn third_party_probes_alone_may_use_the_whole_spool_and_leave_half_of_it_to_others() {
+    let mut queue = queue(100);
+    for number in 0..10 {
+        push_third_party(&mut queue, 1, &format!("flood {number}"));
+    }
+    assert_eq!(dropped(&queue, DropReason::MemoryFull), 0);
+    for number in 0..10 {
+        push(&mut queue, Kind::PassedTransaction, &format!("passed {number}"));
+    }
+    assert_eq!(dropped(&queue, DropReason::MemoryFull), 10);
+    let third_party = queue.waiting[Storage::Memory as usize].len(Kind::Error);
+    assert_eq!((third_party, queue.counts().waiting), (5, 10));
+}
+
+#[test]
+fn held_envelopes_of_a_third_party_probe_are_dropped_if_the_spool_is_full() {
+    let mut queue = queue(20);
+    for _ in 0..5 {
+        let held = Envelope { origin: Origin::ThirdParty(1), ..envelope(Kind::Error, "held") };
+        queue.hold(vec![held], SystemTime::now());
+    }
+    assert_eq!(queue.held.len(), 2);
+    for name in ["error 1", "error 2"] {
+        push(&mut queue, Kind::Error, name);
+    }
+    assert_eq!((queue.held.len(), queue.counts().waiting), (1, 2), "half of the spool is for built-in probes");
+}
+
+#[test]
+fn third_party_probes_take_turns_with_each_other_and_with_built_in_probes() {
+    let now = Instant::now();
+    let mut queue = queue(1000);
+    for _ in 0..30 {
+        push_third_party(&mut queue, 1, "flood");
+    }
+    push_third_party(&mut queue, 2, "calm");
+    for _ in 0..2 {
+        push(&mut queue, Kind::Error, "error");
+    }
+    let mut sent = Vec::new();
+    for _ in 0..6 {
+        let envelope = take_next(&mut queue, now);
+        sent.push(name(&envelope));
+        queue.on_result(envelope, accepted(), now);
+    }
+    assert_eq!(sent, ["error", "flood", "error", "calm", "flood", "flood"]);
 }
 
 #[test]

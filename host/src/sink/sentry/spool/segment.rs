@@ -7,12 +7,10 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::SystemTime;
 
 use parking_lot::Mutex;
 
 use super::record_header::{DISCARDED, HEADER_BYTES, RecordHeader};
-use crate::sink::sentry::envelope::Kind;
 
 /// A file with envelopes. Only the thread that holds the spool's lock writes to it.
 #[derive(Debug)]
@@ -139,16 +137,8 @@ impl Segment {
     /// # Errors
     ///
     /// Returns an error if the envelope has 4 GiB or more, or the file cannot be opened or written to.
-    pub fn append(
-        self: &Arc<Self>,
-        kind: Kind,
-        spans: u32,
-        envelope: &[u8],
-        added_at: SystemTime,
-    ) -> io::Result<Record> {
+    pub fn append(self: &Arc<Self>, header: &RecordHeader, envelope: &[u8]) -> io::Result<Record> {
         let offset = self.size();
-        let length = u32::try_from(envelope.len()).map_err(io::Error::other)?;
-        let header = RecordHeader { kind, spans, length, added_at, checksum: crc32fast::hash(envelope) };
         let bytes = [&header.encode(), envelope].concat();
         let file = self.file()?;
         if let Err(error) = file.write_all_at(&bytes, offset) {
@@ -158,7 +148,7 @@ impl Segment {
         }
         self.size.store(offset + bytes.len() as u64, Ordering::Relaxed);
         self.live_records.fetch_add(1, Ordering::Relaxed);
-        Ok(self.record(offset, &header))
+        Ok(self.record(offset, header))
     }
 
     fn record(self: &Arc<Self>, offset: u64, header: &RecordHeader) -> Record {
@@ -227,6 +217,11 @@ impl Segment {
 impl Record {
     pub fn segment(&self) -> &Arc<Segment> {
         &self.segment
+    }
+
+    /// Returns the length of the envelope in bytes.
+    pub fn length(&self) -> u64 {
+        self.length.into()
     }
 
     /// Reads the envelope's bytes.

@@ -10,7 +10,7 @@ use super::*;
 const MAX_BYTES: u64 = 64 << 20;
 
 fn envelope(kind: Kind, text: &str) -> Envelope {
-    Envelope { kind, spans: 7, bytes: text.as_bytes().to_vec() }
+    Envelope { kind, origin: Origin::BuiltIn, spans: 7, bytes: text.as_bytes().to_vec() }
 }
 
 fn add(spool: &mut Spool, kind: Kind, text: &str) -> SpooledEnvelope {
@@ -204,8 +204,8 @@ fn removing_the_oldest_envelopes_frees_space() {
     let mut spooled = std::collections::VecDeque::new();
     for number in 0..2000 {
         spooled.push_back(add(&mut spool, Kind::PassedTransaction, &format!("{number:0>4000}")));
-        while let Some(storage) = spool.overfull() {
-            assert_eq!(storage, Storage::Disk);
+        while let Some(overfull) = spool.overfull() {
+            assert_eq!(overfull, (Storage::Disk, Origin::BuiltIn));
             spool.remove(spooled.pop_front().unwrap());
         }
     }
@@ -292,6 +292,42 @@ fn removing_transactions_frees_space_although_errors_stay() {
         }
     }
     assert!(runs.len() > 70, "{} of 80 that fit beside the errors", runs.len());
+}
+
+#[test]
+fn the_origin_of_an_envelope_survives_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut spool, _) = Spool::open(directory.path(), MAX_BYTES).unwrap();
+    let third_party = Envelope { origin: Origin::ThirdParty(7), ..envelope(Kind::Error, "third-party") };
+    let _spooled = spool.add(vec![third_party, envelope(Kind::Error, "built-in")], SystemTime::now());
+    let directory = copy_as_killed(&directory);
+    let (spool, leftovers) = Spool::open(directory.path(), MAX_BYTES).unwrap();
+    for envelope in &leftovers {
+        let is_third_party = envelope.read().unwrap() == "third-party";
+        let expected = if is_third_party { Origin::EARLIER_THIRD_PARTY } else { Origin::BuiltIn };
+        assert_eq!((envelope.origin, envelope.spans), (expected, 7));
+    }
+    let of_third_party = spool.disk.as_ref().map(Disk::third_party_size);
+    assert_eq!(of_third_party, Some((8 + 24 + "third-party".len()) as u64));
+}
+
+#[test]
+fn removing_envelopes_of_third_party_probes_frees_space_although_others_stay() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut spool, _) = Spool::open(directory.path(), 1 << 20).unwrap();
+    let mut of_third_party = std::collections::VecDeque::new();
+    let mut of_built_in = Vec::new();
+    for _ in 0..200 {
+        let third_party = Envelope { origin: Origin::ThirdParty(1), ..envelope(Kind::Error, &"x".repeat(8000)) };
+        of_third_party.extend(spool.add(vec![third_party], SystemTime::now()));
+        of_built_in.push(add(&mut spool, Kind::Error, &"x".repeat(2000)));
+        while let Some(overfull) = spool.overfull() {
+            assert_eq!(overfull, (Storage::Disk, Origin::ThirdParty(1)));
+            spool.remove(of_third_party.pop_front().unwrap());
+        }
+    }
+    assert!(of_third_party.len() > 70, "{} of 80 that fit beside the others", of_third_party.len());
+    assert_eq!(texts(&of_built_in).len(), 200);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, channel};
 use super::super::client::http_client;
 use super::super::compression::Compression;
 use super::super::destination::BODY_TIMEOUT;
-use super::super::envelope::Kind;
+use super::super::envelope::{Kind, Origin};
 use super::*;
 use sentry::types::Dsn;
 
@@ -67,7 +67,12 @@ fn read_request(stream: &mut BufReader<TcpStream>) -> Option<(String, String)> {
 }
 
 fn envelope(kind: Kind, id: &str) -> Envelope {
-    Envelope { kind, spans: 0, bytes: format!("{{\"event_id\":\"{id}\"}}\n{{}}\n").into_bytes() }
+    Envelope {
+        kind,
+        origin: Origin::BuiltIn,
+        spans: 0,
+        bytes: format!("{{\"event_id\":\"{id}\"}}\n{{}}\n").into_bytes(),
+    }
 }
 
 fn start(dsn: &Dsn) -> Transport {
