@@ -1,5 +1,6 @@
-//! Generates the files that the program embeds: the contract's bindings for C and Zig, which `sentrynet new` writes
-//! into projects, and the built-in probes as one compressed stream, since they have most of their code in common.
+//! Finds out the commit, and generates the files that the program embeds: the contract's bindings for C and Zig, which
+//! `sentrynet new` writes into projects, and the built-in probes as one compressed stream, since they have most of their
+//! code in common.
 
 use std::error::Error;
 use std::io::Write;
@@ -13,6 +14,9 @@ use zstd::zstd_safe::CParameter;
 #[path = "build/zig_bindings.rs"]
 mod zig_bindings;
 
+#[path = "build/version.rs"]
+mod version;
+
 /// The folder of the contract, below that of the package.
 const WIT_FOLDER: &str = "embedded/wit";
 /// The folder of the built-in probes, below that of the package.
@@ -20,6 +24,7 @@ const PROBES_FOLDER: &str = "embedded/built";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let output = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set: let cargo run build.rs")?);
+    version::set_variables();
     write_bindings(&output)?;
     write_built_in_probes(&output)
 }
@@ -28,7 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn write_bindings(output: &Path) -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed={WIT_FOLDER}");
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed=build/zig_bindings.rs");
+    println!("cargo::rerun-if-changed=build");
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_dir(WIT_FOLDER)?;
     let world = resolve.select_world(&[package], Some("probe"))?;

@@ -15,6 +15,7 @@ mod folder;
 mod grants;
 mod group_defaults;
 mod guests;
+mod healthcheck;
 mod http;
 mod identity;
 mod inspect;

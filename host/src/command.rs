@@ -13,6 +13,7 @@ use sentrynet::sandbox::{CodeSource, CompiledDirectory, Compiler};
 use sentrynet::sink::json::run_to_json;
 use sentrynet::trust_store::read_authorities;
 use sentrynet::{LoadError, Loaded, Loading};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::logging::{REDACTOR, print_diagnostics, print_error, print_error_count};
 use crate::output::print_json;
@@ -25,6 +26,11 @@ pub mod inspect;
 pub mod schema;
 pub mod new;
 pub mod compile;
+pub mod healthcheck;
+pub mod completions;
+pub mod man;
+pub mod version;
+mod health_socket;
 
 /// The exit code for invalid arguments, configurations and components.
 pub const INVALID_INPUT: u8 = 2;
@@ -132,6 +138,22 @@ fn log_missing_dsn(config: &Config) {
 /// Writes runs to standard output, as one JSON array.
 fn print_runs(runs: &[Arc<AssessedRun>]) {
     print_json(&runs.iter().map(|run| run_to_json(run)).collect::<Vec<_>>());
+}
+
+/// Has SIGINT and SIGTERM end this process if it is the first one of its container. The kernel does not deliver signals
+/// to such a process unless it handles them. `run` handles them itself.
+pub fn end_at_signal() {
+    const FIRST_PROCESS: u32 = 1;
+    if std::process::id() != FIRST_PROCESS {
+        return;
+    }
+    for (kind, code) in [(SignalKind::interrupt(), 130), (SignalKind::terminate(), 143)] {
+        let Ok(mut signal) = signal(kind) else { continue };
+        tokio::spawn(async move {
+            signal.recv().await;
+            std::process::exit(code);
+        });
+    }
 }
 
 fn exit_code(outcome: &Outcome) -> u8 {

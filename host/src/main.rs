@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
 
 use command::{BROKEN, INVALID_INPUT};
 use logging::{LogFormat, print_error, print_usage};
@@ -29,6 +30,9 @@ struct CommandLine {
     /// [default: the value of `SENTRYNET_COMPILED`]
     #[arg(long, global = true, value_name = "DIR")]
     compiled: Option<PathBuf>,
+    /// With `--version`: show the commit and the versions of the contract and of wasmtime too
+    #[arg(long, requires = "version")]
+    verbose: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -47,6 +51,8 @@ Environment:
   SENTRY_ENVIRONMENT    the environment in Sentry, unless the configuration has `sentry.environment`
   SENTRY_SPOTLIGHT      `1`, or the URL of a Spotlight server to which all runs are sent too
   SENTRYNET_COMPILED    the directory of compiled components, unless `--compiled` is given
+  SENTRYNET_HEALTH_SOCKET
+                        the socket at which `run` answers `healthcheck`; an empty value turns it off
   SENTRYNET_LOG         the level or the filter of the log, such as `debug` [default: sentrynet=info]
   SENTRYNET_LOG_FORMAT  the format of the log, `text` or `json`, unless `--log-format` is given
   NO_COLOR              turns colours off, if it is set";
@@ -69,6 +75,13 @@ enum Command {
     New(command::new::Arguments),
     /// Compile the built-in probes and components into a directory, for hosts that load them with `--compiled`
     Compile(command::compile::Arguments),
+    /// Ask the `run` of this user whether its probes go on; exit with 0 if they do, and with 1 if not
+    Healthcheck(command::healthcheck::Arguments),
+    /// Print a script with which a shell completes the arguments of this program
+    Completions(command::completions::Arguments),
+    /// Write the manual pages to a directory
+    #[command(hide = true)]
+    Man(command::man::Arguments),
     /// Compile the component on standard input within limits; the program starts itself with this command
     #[cfg(feature = "compiler")]
     #[command(name = COMPILE_COMMAND, hide = true)]
@@ -87,6 +100,10 @@ fn main() -> ExitCode {
     _ = nix::sys::prctl::set_thp_disable(true);
     let arguments = match parse_arguments(&std::env::args_os().collect::<Vec<_>>()) {
         Ok(arguments) => arguments,
+        Err(error) if wants_details(&error) => {
+            command::version::print_details();
+            return ExitCode::SUCCESS;
+        }
         Err(error) => {
             print_usage(&error);
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(INVALID_INPUT));
@@ -123,10 +140,18 @@ fn parse_arguments(arguments: &[OsString]) -> Result<CommandLine, clap::Error> {
     })
 }
 
+/// Returns true if the arguments ask for the version with its details.
+fn wants_details(error: &clap::Error) -> bool {
+    error.kind() == ErrorKind::DisplayVersion && std::env::args_os().any(|argument| argument == "--verbose")
+}
+
 /// Runs one command on a runtime of one thread. Returns its exit code.
 fn execute(command: Command) -> Result<u8> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.context("cannot start the asynchronous runtime")?.block_on(async {
+        if !matches!(command, Command::Run(_)) {
+            command::end_at_signal();
+        }
         match command {
             Command::Run(arguments) => command::run::run(&arguments).await,
             Command::Once(arguments) => command::once::once(&arguments).await,
@@ -136,6 +161,11 @@ fn execute(command: Command) -> Result<u8> {
             Command::Schema(arguments) => command::schema::schema(&arguments).await,
             Command::New(arguments) => Ok(command::new::new(&arguments)),
             Command::Compile(arguments) => command::compile::compile(&arguments).await,
+            Command::Healthcheck(arguments) => Ok(command::healthcheck::healthcheck(&arguments).await),
+            Command::Completions(arguments) => {
+                Ok(command::completions::completions(&arguments, &CommandLine::command()))
+            }
+            Command::Man(arguments) => Ok(command::man::man(&arguments, CommandLine::command())),
             #[cfg(feature = "compiler")]
             Command::CompileComponent { .. } => unreachable!("`main` has handled it"),
         }

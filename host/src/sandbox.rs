@@ -59,6 +59,7 @@ pub use component::{COMPILE_COMMAND, CodeExporter, ExportedCode, compile_main};
 pub use component::{CodeSource, CompiledDirectory, Compiler, LoadError};
 use component_cache::ComponentCache;
 use context_factory::ContextFactory;
+pub use contract::CONTRACT_VERSION;
 pub use description::Description;
 #[cfg(feature = "compiler")]
 pub use engine::{Cpu, UnknownCpu};

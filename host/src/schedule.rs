@@ -92,7 +92,10 @@ pub async fn run(
     loop {
         tokio::select! {
             () = &mut stop => break,
-            Some(ended) = schedules.join_next() => log_worker_end(ended),
+            Some(ended) = schedules.join_next() => {
+                workers.record_end();
+                log_worker_end(ended);
+            }
             Some(job) = jobs.recv() => schedule(job),
             _ = log_timer.tick() => log_skipped(&shared.skipped),
         }

@@ -4,7 +4,8 @@
 //! so long that it is moved to a guest thread.
 
 use std::io;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -12,8 +13,16 @@ use tokio::sync::oneshot;
 
 use crate::threads::refused;
 
+mod liveness;
+
+pub use liveness::{Liveness, Stalled};
+
 /// The worker threads. Dropping this value ends them.
-pub struct Workers(Vec<Worker>);
+pub struct Workers {
+    workers: Vec<Worker>,
+    /// True if the schedule of a worker has ended before the stop.
+    has_ended: Arc<AtomicBool>,
+}
 
 struct Worker {
     handle: Handle,
@@ -32,17 +41,28 @@ impl Workers {
     /// Returns an error if the operating system refuses a thread or a runtime's event queue.
     pub fn start(runs_per_second: f64) -> io::Result<Self> {
         let processors = thread::available_parallelism().map_or(1, usize::from);
-        (0..workers_needed(runs_per_second, processors)).map(|_| Worker::start()).collect::<io::Result<_>>().map(Self)
+        let workers = (0..workers_needed(runs_per_second, processors)).map(|_| Worker::start());
+        Ok(Self { workers: workers.collect::<io::Result<_>>()?, has_ended: Arc::default() })
     }
 
     /// Returns the runtime of the worker for the probe with this index: probes are assigned to the workers round-robin.
     pub fn handle(&self, index: usize) -> &Handle {
-        &self.0[index % self.0.len()].handle
+        &self.workers[index % self.workers.len()].handle
     }
 
     /// Returns the runtimes of all workers, in the order in which [`Workers::handle`] assigns probes to them.
     pub fn handles(&self) -> impl Iterator<Item = &Handle> {
-        self.0.iter().map(|worker| &worker.handle)
+        self.workers.iter().map(|worker| &worker.handle)
+    }
+
+    /// Returns what finds out whether the workers still run probes.
+    pub fn liveness(&self) -> Liveness {
+        Liveness::new(self.handles().cloned().collect(), Arc::clone(&self.has_ended))
+    }
+
+    /// Records that the schedule of a worker has ended before the stop.
+    pub(crate) fn record_end(&self) {
+        self.has_ended.store(true, Ordering::Relaxed);
     }
 }
 
@@ -84,5 +104,20 @@ mod tests {
         {
             assert_eq!(workers_needed(runs, 4), workers, "{runs}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_schedule_that_ended_and_a_worker_that_blocks_are_found() {
+        let workers = Workers::start(0.0).unwrap();
+        let liveness = workers.liveness();
+        assert_eq!(liveness.check().await, Ok(()));
+        let (release, released) = mpsc::channel::<()>();
+        workers.handle(0).spawn(async move { _ = released.recv() });
+        assert_eq!(liveness.check().await, Err(Stalled::Busy));
+        drop(release);
+        // A machine under load gets more time.
+        while liveness.check().await.is_err() {}
+        workers.record_end();
+        assert_eq!(liveness.check().await, Err(Stalled::Ended));
     }
 }

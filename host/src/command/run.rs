@@ -16,6 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::health_socket::HealthSocket;
 use super::{Format, INVALID_INPUT, log_missing_dsn, read, start_loading};
 use crate::logging::{never_wait_for_reader, print_diagnostics};
 
@@ -76,6 +77,7 @@ pub async fn run(arguments: &Arguments) -> Result<u8> {
     let periods: Vec<_> = config.probes.iter().map(|probe| (probe.every, probe.burst)).collect();
     let runs_per_second = periods.iter().map(|(every, burst)| f64::from(*burst) / every.as_secs_f64()).sum();
     let workers = Workers::start(runs_per_second).context("cannot start the threads of probes")?;
+    let _health = HealthSocket::open(workers.liveness());
     let (ready, pending_count) = (probes.len(), pending.count());
     let noun = if ready == 1 { "probe" } else { "probes" };
     let rest =
