@@ -27,6 +27,7 @@ const DOCUMENTS: &[&str] = &[
     "SECURITY.md",
     ARCHITECTURE,
     CONFIGURATION,
+    "docs/install.md",
     "docs/json-schema.md",
     "docs/operating.md",
     "docs/performance.md",
@@ -38,6 +39,7 @@ const DOCUMENTS: &[&str] = &[
     "examples/probes/dns/README.md",
     "examples/probes/postgres/README.md",
     "examples/probes/redis/README.md",
+    "packaging/README.md",
     "probes-wasm/README.md",
 ];
 
@@ -117,7 +119,9 @@ fn anchors(document: &str) -> BTreeSet<String> {
 
 #[test]
 fn files_that_are_named_exist() {
-    let path = pattern(r"`((?:\.ci|benches|docs|examples|host|probes-wasm|tests|wit)/[\w./-]*)(?: [^`]*)?`");
+    let path = pattern(
+        r"`((?:\.ci|\.github|benches|docs|examples|host|packaging|probes-wasm|tests|wit)/[\w./-]*)(?: [^`]*)?`",
+    );
     let mut missing = Vec::new();
     for document in DOCUMENTS {
         let text = read(document);

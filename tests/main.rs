@@ -26,6 +26,7 @@ mod loading;
 mod logging;
 mod network;
 mod outages;
+mod packaging;
 mod recording;
 mod retries;
 mod rotated_files;
