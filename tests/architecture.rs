@@ -20,9 +20,18 @@ pub const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("addr2line", &["sandbox/component"]),
     ("wasmtime_wasi", &["capability/wasi", "capability/record_replay"]),
     ("wasmtime_wasi_http", &["capability/wasi", "capability/record_replay"]),
-    ("reqwest", &["capability/http", "sink/sentry"]),
+    ("reqwest", &["sink/sentry"]),
+    ("hyper", &["capability/http"]),
+    ("hyper_util", &["capability/http"]),
     ("russh", &["capability/ssh"]),
-    ("ring", &["capability/ssh", "capability/http/signature_cache", "sandbox/component"]),
+    (
+        "ring",
+        &[
+            "capability/ssh",
+            "capability/http/signature_cache",
+            "sandbox/component",
+        ],
+    ),
     // The clocks of threads, the limit on open files and the names of error codes, which the standard library does not
     // provide.
     (

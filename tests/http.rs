@@ -151,7 +151,7 @@ fn a_response_that_is_not_http_fails_as_protocol() {
     let port = start_sending(b"220 mail.example ESMTP\r\n");
     assert_eq!(
         expect_failure(&run_http_probe(&format!("url: http://127.0.0.1:{port}/")), "protocol"),
-        "the answer is not HTTP"
+        "the answer is not HTTP: it begins with `220 mail.example ESMTP`"
     );
     let port = start_sending(b"");
     let message = expect_failure(&run_http_probe(&format!("url: http://127.0.0.1:{port}/")), "protocol");

@@ -5,7 +5,9 @@ use std::io::Write;
 use crate::support::certificates::Certificates;
 use crate::support::nginx::Nginx;
 use crate::support::target::Target;
-use crate::support::{assert_passed, empty_folder, expect_failure, free_port, run_http_probe, tcp_server};
+use crate::support::{
+    assert_passed, empty_folder, expect_failure, free_port, run_http_probe, run_once_with, sentrynet, tcp_server,
+};
 
 /// Starts a server that responds to everything with this head. Returns its port.
 fn serve(head: String) -> u16 {
@@ -28,6 +30,106 @@ fn unusual_headers_are_taken_as_clients_take_them() {
     check(format!("{ok}{many}"), "checks: {header x-999: 999}");
     let large: String = (0..20).map(|number| format!("x-{number}: {}\r\n", "v".repeat(10_000))).collect();
     check(format!("{ok}{large}"), "checks: {header x-19: {starts_with: vvv}}");
+}
+
+/// Starts a server that responds to everything with these bytes, and closes the connection. Returns its port.
+fn serve_bytes(bytes: Vec<u8>) -> u16 {
+    tcp_server::listen(move |mut connection| {
+        tcp_server::read_head(&connection);
+        let _ = connection.write_all(&bytes);
+        let _ = connection.shutdown(std::net::Shutdown::Write);
+        let _ = std::io::copy(&mut connection, &mut std::io::sink());
+    })
+}
+
+#[test]
+fn what_is_refused_of_a_response_is_quoted() {
+    let check = |response: &[u8], message: &str, quote: Option<&str>| {
+        let run = run_http_probe(&format!("url: http://127.0.0.1:{}/", serve_bytes(response.to_vec())));
+        assert_eq!(expect_failure(&run, "protocol"), message);
+        assert_eq!(run["failure"]["evidence"]["http"]["connection"]["malformed"].as_str(), quote, "{run:#}");
+    };
+    check(
+        b"HTTP/1.1 200 OK\r\nx-one: 1\r\nx-null: a\0b\r\n\r\n",
+        "the response's header line 2 is malformed: `x-null: a\\x00b` (a null byte in the value)",
+        Some("x-null: a\\x00b"),
+    );
+    check(
+        b"HTTP/1.1 200 OK\r\nset-cookie: sid=opensesame\0\r\n\r\n",
+        "the response's header line 1 is malformed: `set-cookie: \u{2026}` (a null byte in the value)",
+        Some("set-cookie: [Filtered]"),
+    );
+    check(
+        b"HTTP/1.1 2x0 OK\r\n\r\n",
+        "the response's status line is malformed: `HTTP/1.1 2x0 OK`",
+        Some("HTTP/1.1 2x0 OK"),
+    );
+    check(
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        "the answer is not HTTP: it begins with `SSH-2.0-OpenSSH_9.2`",
+        Some("SSH-2.0-OpenSSH_9.2"),
+    );
+    check(
+        b"HTTP/1.1 200 OK\r\ncontent-length: 3, 4\r\n\r\nabc",
+        "the response's `content-length` is malformed: `content-length: 3, 4`",
+        Some("`content-length: 3, 4`"),
+    );
+    check(
+        b"HTTP/1.1 200 OK\r\nx-a: 1\r\nx-cut",
+        "the server closed the connection in the middle of the headers, after 30 bytes: `x-cut`",
+        Some("x-cut"),
+    );
+    check(
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\nxyz\r\n",
+        "a chunk of the body is malformed: `xyz` is no size",
+        Some("xyz"),
+    );
+    let many: String = (0..5001).map(|number| format!("x-{number}: {number}\r\n")).collect();
+    let many = format!("HTTP/1.1 200 OK\r\n{many}\r\n");
+    let message = format!("the response has too many header lines: more than 5000, in {} bytes", many.len());
+    check(many.as_bytes(), &message, None);
+    let large = format!("HTTP/1.1 200 OK\r\nx-large: {}\r\n\r\n", "v".repeat(500_000));
+    check(large.as_bytes(), "the response's headers are too large: more than 417792 bytes", None);
+}
+
+#[test]
+fn header_lines_that_are_left_out_are_in_the_evidence() {
+    let head = "HTTP/1.1 200 OK\r\nx-one: 1\r\nno header at all\r\nx two: 2\r\n".to_owned();
+    let run = run_http_probe(&format!("url: http://127.0.0.1:{}/\nchecks: {{header x-two: 2}}", serve(head)));
+    expect_failure(&run, "assertion");
+    let malformed = &run["failure"]["evidence"]["http"]["connection"]["malformed"];
+    assert_eq!(malformed, "no header at all; x two: 2", "{run:#}");
+}
+
+#[test]
+fn what_is_refused_of_a_later_response_on_a_connection_is_quoted() {
+    let port = tcp_server::listen(|mut connection| {
+        tcp_server::read_head(&connection);
+        let _ = connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+        tcp_server::read_head(&connection);
+        let _ = connection.write_all(b"HTTP/1.1 200 OK\r\nx\0: 1\r\n\r\n");
+    });
+    let (_, runs) = run_once_with(
+        &mut sentrynet(),
+        &format!(
+            "groups:\n  - probes:\n      - probe: chain\n        title: x\n        steps:\n          \
+             - {{url: 'http://127.0.0.1:{port}/'}}\n          - {{url: 'http://127.0.0.1:{port}/', method: POST}}\n"
+        ),
+    );
+    let message = expect_failure(&runs[0], "protocol");
+    assert!(
+        message.ends_with("the response's header line 1 is malformed: `x\\x00: 1` (a null byte in the name)"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_server_of_http_1_is_quoted_where_http_2_is_required() {
+    let port = serve_bytes(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n".to_vec());
+    let message =
+        expect_failure(&run_http_probe(&format!("url: http://127.0.0.1:{port}/\nhttp_version: 2")), "protocol");
+    let expected = "the answer is in another version of HTTP: it begins with `HTTP/1.1 400 Bad Request`";
+    assert!(message.starts_with(expected), "{message}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `proxy`: HTTP and SOCKS proxies, the requests that they get, and failures on either side of them.
 
+use std::io::Write;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -10,7 +11,9 @@ use crate::support::dns::DnsServer;
 use crate::support::nginx::Nginx;
 use crate::support::proxy::Proxy;
 use crate::support::target::{Target, ok_response};
-use crate::support::{assert_passed, empty_folder, expect_failure, free_port, run_http_probe, spans, tcp_server};
+use crate::support::{
+    assert_passed, empty_folder, expect_failure, free_port, run_http_probe, spans, tcp_server, tls_terminator,
+};
 
 /// `user:open sesame` in a URL.
 const LOGIN: &str = "user:open%20sesame";
@@ -140,7 +143,7 @@ fn a_target_that_the_proxy_cannot_reach_is_no_failure_of_the_proxy() {
         "{message}"
     );
     assert_eq!(run["failure"]["evidence"]["http"]["connection"]["proxy_answer"], "502 Nobody There", "{run:#}");
-    assert_eq!(proxy.requests().len(), 2, "the proxy is asked once more");
+    assert_eq!(proxy.requests().len(), 1, "the proxy is asked once");
     let proxy = Proxy::start_socks(None);
     let run =
         run_http_probe(&format!("url: http://shop.test:{closed_port}/\nproxy: socks5h://127.0.0.1:{}", proxy.port));
@@ -212,9 +215,66 @@ fn ipv6_addresses_are_reached_through_a_proxy() {
     }
     let address = format!("address [::1]:{}", target.port);
     assert_eq!(socks.requests(), [address.clone(), address]);
-    // The HTTP client does not support TLS to an IPv6 address through a proxy.
-    let keys = "url: https://[::1]/\nproxy: http://127.0.0.1:3128";
-    assert_refused(keys, "proxy", "an https URL with an IPv6 address cannot be requested through a proxy");
+    let certificates = Certificates::new(&empty_folder("network-ipv6-proxy"));
+    certificates.certify("six", &["::1"], 2100);
+    let port = tls_terminator::start("[::1]:0", &certificates, "six", Target::new().port);
+    for (kind, proxy) in [("http", &http), ("socks5h", &socks)] {
+        let keys = format!("url: https://[::1]:{port}/\nproxy: {kind}://127.0.0.1:{}", proxy.port);
+        assert_went_through(&run_http_probe(&format!("{keys}\nca: {}", certificates.ca())), proxy.port);
+    }
+}
+
+#[test]
+fn what_a_proxy_answers_is_told_over_tls_too() {
+    let (_nginx, target, ca) = start_https("tls-proxy-answers");
+    let certificates = Certificates::new(&empty_folder("network-tls-proxy-answers-proxy"));
+    certificates.certify("proxy", &["localhost"], 2100);
+    let with_target = format!("{}/both.pem", certificates.folder.display());
+    let authorities = [certificates.ca(), ca.replace("ca: ", "")];
+    let texts = authorities.map(|file| std::fs::read_to_string(file).expect("the file exists"));
+    std::fs::write(&with_target, texts.concat()).expect("the folder is writable");
+    let proxy = Proxy::start_https(Some(BASIC), &certificates, "proxy");
+    let keys = |target: u16, login: &str| {
+        let proxy = format!("proxy: https://{login}localhost:{}\nip_version: 4", proxy.port);
+        format!("url: https://shop.test:{target}/\nca: {with_target}\n{proxy}")
+    };
+    assert_passed(&run_http_probe(&keys(target, &format!("{LOGIN}@"))));
+
+    let run = run_http_probe(&keys(target, "user:wrongpass@"));
+    let message = expect_failure(&run, "connect");
+    assert!(
+        message.ends_with("requires valid credentials: authorization required: it answers `407 Who Are You`"),
+        "{message}"
+    );
+    let evidence = &run["failure"]["evidence"]["http"];
+    assert_eq!(evidence["connection"]["proxy_answer"], "407 Who Are You", "{run:#}");
+    assert_eq!(evidence["connection"]["phase"], "connect", "{run:#}");
+    assert!(evidence["tls"].is_null(), "the certificate of the proxy is not that of the target: {run:#}");
+    assert!(!run.to_string().contains("wrongpass"), "{run:#}");
+
+    let closed = free_port();
+    let message = expect_failure(&run_http_probe(&keys(closed, &format!("{LOGIN}@"))), "connect");
+    let expected = format!("did not connect to shop.test:{closed}: it answers `502 Nobody There`");
+    assert!(message.ends_with(&expected), "{message}");
+}
+
+#[test]
+fn a_proxy_that_answers_something_else_is_quoted() {
+    let check = |answer: &'static [u8], expected: &str| {
+        let port = tcp_server::listen(move |mut client| {
+            tcp_server::read_head(&client);
+            let _ = client.write_all(answer);
+        });
+        let run = run_http_probe(&format!("url: https://shop.test/\nproxy: http://127.0.0.1:{port}"));
+        let message = expect_failure(&run, "connect");
+        assert_eq!(message, format!("the proxy 127.0.0.1:{port} did not connect to shop.test:443: {expected}"));
+    };
+    check(b"SSH-2.0-OpenSSH_9.2\r\n", "its answer is not HTTP: it begins with `SSH-2.0-OpenSSH_9.2`");
+    check(b"HTTP/1.1 403\r\n\r\n", "it answers `403 Forbidden`");
+    check(b"HTTP/1.1 403 \x1b[31mNo\r\n\r\n", "its answer is malformed: `HTTP/1.1 403 \\x1b[31mNo`");
+    check(b"HTTP/1.1 2", "it closes the connection without an answer");
+    let many: &'static [u8] = [&b"HTTP/1.1 200 OK\r\n"[..], &b"a: b\r\n".repeat(200)].concat().leak();
+    check(many, "its answer has more than 16 KiB or 100 lines of headers");
 }
 
 #[test]

@@ -17,6 +17,7 @@ pub mod ssh_server;
 pub mod sshd;
 pub mod target;
 pub mod tcp_server;
+pub mod tls_terminator;
 
 use std::fs::{DirBuilder, OpenOptions, Permissions};
 use std::io::Write;

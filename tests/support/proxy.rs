@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use crate::support::tcp_server;
+use crate::support::certificates::Certificates;
+use crate::support::{tcp_server, tls_terminator};
 
 /// A running proxy, which stops with the process.
 pub struct Proxy {
@@ -33,6 +34,12 @@ impl Proxy {
             serve(client, &|request| log.lock().expect("no test panics here").push(request));
         });
         Self { port, requests }
+    }
+
+    /// Starts a proxy as [`start_http`](Self::start_http) does, which is reached over TLS with the certificate `name`.
+    pub fn start_https(authorization: Option<&'static str>, certificates: &Certificates, name: &str) -> Self {
+        let inner = Self::start_http(authorization);
+        Self { port: tls_terminator::start("127.0.0.1:0", certificates, name, inner.port), requests: inner.requests }
     }
 
     /// Returns the requests so far.

@@ -1,4 +1,4 @@
-//! The interface `http`: requests over reqwest, with a span for each hop and each of its phases in the run's trace.
+//! The interface `http`: requests over hyper, with a span for each hop and each of its phases in the run's trace.
 
 use wasmtime::component::Resource;
 
@@ -14,7 +14,10 @@ mod certificate;
 mod certificate_error;
 mod certificate_weakness;
 mod charset;
+mod client;
 mod client_cert;
+mod connection;
+mod connector;
 mod content_coding;
 mod cookies;
 mod echoes;
@@ -28,11 +31,11 @@ pub mod fuzzing;
 mod hop;
 mod hop_span;
 mod host_request;
+mod malformed;
 mod oauth2;
 mod peer;
 mod peer_filter;
 mod phase;
-mod proxy_answer;
 mod redirects;
 mod request;
 mod request_body;
@@ -51,6 +54,7 @@ mod tls_error;
 mod token_cache;
 mod tls_session;
 mod transport;
+mod tunnel;
 mod unverified;
 
 pub use failed_exchange::FailedExchange;

@@ -92,8 +92,8 @@ pub fn for_each_text(exchange: &mut Exchange, redact: impl Fn(&mut String)) {
 }
 
 fn for_each_text_of_connection(connection: &mut Connection, redact: impl Fn(&mut String)) {
-    let Connection { names, resolved, peer, proxy_answer, .. } = connection;
-    names.iter_mut().chain(resolved).chain([peer]).chain(proxy_answer).for_each(redact);
+    let Connection { names, resolved, peer, proxy_answer, malformed, .. } = connection;
+    names.iter_mut().chain(resolved).chain([peer]).chain(proxy_answer).chain(malformed).for_each(redact);
 }
 
 const SET_COOKIE: &str = "set-cookie";
@@ -110,6 +110,7 @@ fn is_credential_parameter(name: &str) -> bool {
 
 fn redact_http(http: &mut Http) {
     redact_sentence(&mut http.url);
+    http.connection.malformed.iter_mut().for_each(redact_text);
     http.redirects.iter_mut().for_each(|redirect| redact_sentence(&mut redirect.from));
     for (name, value) in &mut http.query {
         if is_credential_parameter(name) { REDACTED.clone_into(value) } else { redact_text(value) }

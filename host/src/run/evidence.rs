@@ -91,6 +91,10 @@ pub struct Connection {
     /// most 200 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_answer: Option<String>,
+    /// The part of an HTTP response that cannot be read: the line for which the response was refused, or header lines
+    /// that were left out because they are no headers. Bytes that are no text are written as `\x00`. At most 200 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub malformed: Option<String>,
     /// True if an HTTP response arrived over a connection that was used before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reused: bool,

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use reqwest::Client;
 
 use crate::capability::happy_eyeballs::{Attempting, Race};
+use crate::capability::http::client::Client;
 use crate::capability::http::peer_filter::PeerFilter;
 use crate::capability::http::session::{Session, SessionClient};
 use crate::capability::http::timing_hooks::{HopTimings, Timestamps};

@@ -1,8 +1,8 @@
 //! The cookies of one attempt.
 
 use cookie_store::CookieStore;
+use http::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
 use parking_lot::Mutex;
-use reqwest::header::{COOKIE, HeaderMap, HeaderValue, SET_COOKIE};
 use url::Url;
 
 /// The cookies that servers have set in one attempt of a run.

@@ -1,14 +1,17 @@
-//! Conversion of reqwest's errors to the guest's errors, with messages for a person.
+//! Conversion of the HTTP client's errors to the guest's errors, with messages for a person.
 
 use std::error::Error as StdError;
 use std::io::ErrorKind;
 use std::net::IpAddr;
 
 use crate::capability::bindings::sentrynet::probe::http::Error;
+use crate::capability::http::connection::{ConnectionInfo, Protocol};
+use crate::capability::http::malformed::{self, Malformed};
 use crate::capability::http::peer::Peer;
 use crate::capability::http::phase::Phase;
 use crate::capability::http::timing_hooks::Timestamps;
 use crate::capability::http::tls_error;
+use crate::capability::http::tunnel::TunnelError;
 use crate::capability::net_errors::{self, bytes, connect_error};
 use crate::capability::shortage::{self, local_port_shortage};
 use crate::capability::timeout::Timeout;
@@ -16,44 +19,76 @@ use crate::plain_error::plain_text;
 use crate::run::LimitKind;
 use crate::trace::Status;
 
-/// Converts an error of reqwest to the guest's error. Its kind depends on the phase in which the hop failed.
-/// `proxy_answer` is the answer of a proxy that has refused a tunnel, if it is known.
-pub fn from_reqwest(error: &reqwest::Error, timestamps: &Timestamps, peer: &Peer, proxy_answer: Option<&str>) -> Error {
-    let causes = || causes(error);
+/// The error of a client, or of a response's body.
+pub type SourceError = dyn StdError + 'static;
+
+/// Converts an error of the client to the guest's error. Its kind depends on the phase in which the hop failed.
+/// `malformed` is what is known about a response that cannot be read.
+pub fn from_client(error: &SourceError, timestamps: &Timestamps, peer: &Peer, malformed: Option<&Malformed>) -> Error {
+    if let Some(refusal) = proxy_refusal(error, peer, timestamps) {
+        return Error::Connect(refusal);
+    }
     let root_cause = root_cause(error);
     match Phase::without_response(timestamps) {
         Phase::Dns => Error::Dns(root_cause),
-        Phase::Connect => {
-            let kind = io_error_kind(error);
-            let refusal = peer.proxy_refusal(&root_cause, proxy_answer, timestamps).filter(|_| kind.is_none());
-            Error::Connect(refusal.unwrap_or_else(|| connect_error(kind, &peer.addresses(timestamps), &root_cause)))
-        }
-        Phase::Tls => Error::Tls(match causes().find_map(rustls_error) {
+        Phase::Connect => Error::Connect(connect_error(io_error_kind(error), &peer.addresses(timestamps), &root_cause)),
+        Phase::Tls => Error::Tls(match causes(error).find_map(rustls_error) {
             Some(error) => tls_error::message(error, timestamps, peer),
-            None => closed_by_server(causes()).unwrap_or_else(|| plain_text(&root_cause)),
+            None => closed_by_server(error).unwrap_or_else(|| plain_text(&root_cause)),
         }),
         // In TLS 1.3, the refusal of a client certificate arrives only after the handshake.
-        Phase::Send | Phase::Wait | Phase::Receive => match causes().find_map(rustls_error) {
+        Phase::Send | Phase::Wait | Phase::Receive => match causes(error).find_map(rustls_error) {
             Some(error) => Error::Tls(tls_error::message(error, timestamps, peer)),
-            None => Error::Protocol(closed_by_server(causes()).unwrap_or_else(|| protocol_message(&root_cause))),
+            None => Error::Protocol(match (closed_by_server(error), malformed) {
+                (Some(closed), _) => closed,
+                (None, Some(malformed)) => malformed.message.clone(),
+                (None, None) => protocol_message(&root_cause),
+            }),
         },
     }
 }
 
-/// Returns true if an HTTP proxy has refused to open a tunnel.
-pub fn is_refused_tunnel(error: &reqwest::Error) -> bool {
-    Peer::is_refused_tunnel(&root_cause(error))
+/// Returns what is known about a response that cannot be read, or `None` if the error has another reason.
+pub fn malformed(error: &SourceError, connection: &ConnectionInfo) -> Option<Malformed> {
+    if closed_by_server(error).is_some() || causes(error).find_map(rustls_error).is_some() {
+        return None;
+    }
+    let (received, total) = connection.received.get();
+    match connection.protocol {
+        Protocol::Http2 => malformed::of_http2(&received),
+        Protocol::Http1 | Protocol::Proxied => malformed::of_http1(&received, total, &root_cause(error)),
+    }
+}
+
+/// Returns a message for a person if a proxy has refused to connect to the target.
+fn proxy_refusal(error: &SourceError, peer: &Peer, timestamps: &Timestamps) -> Option<String> {
+    match tunnel_error(error) {
+        Some(error) => peer.tunnel_refusal(error, timestamps),
+        None => peer.socks_refusal(&root_cause(error), timestamps),
+    }
+}
+
+/// Returns the answer of an HTTP proxy that has refused to open a tunnel: its status and its reason.
+pub fn proxy_answer(error: &SourceError) -> Option<String> {
+    match tunnel_error(error)? {
+        TunnelError::Refused { answer, .. } => Some(answer.clone()),
+        _ => None,
+    }
+}
+
+fn tunnel_error(error: &SourceError) -> Option<&TunnelError> {
+    causes(error).find_map(|cause| cause.downcast_ref())
 }
 
 /// Returns the message of the innermost cause of an error.
-fn root_cause(error: &reqwest::Error) -> String {
-    causes(error).last().map_or_else(|| error.to_string(), ToString::to_string)
+fn root_cause(error: &SourceError) -> String {
+    causes(error).last().unwrap_or(error).to_string()
 }
 
 /// Returns the resource of this host that is used up, if the hop failed for that reason. `source` is the local address
 /// that the request has to connect from, if any.
 pub fn shortage(
-    error: &reqwest::Error,
+    error: &SourceError,
     timestamps: &Timestamps,
     peer: &Peer,
     source: Option<IpAddr>,
@@ -63,18 +98,21 @@ pub fn shortage(
 }
 
 /// Returns true if the server, or a proxy on its behalf, refused or reset the connection, which counts as an answer.
-pub fn is_refusal(error: &reqwest::Error, timestamps: &Timestamps, peer: &Peer) -> bool {
+pub fn is_refusal(error: &SourceError, timestamps: &Timestamps, peer: &Peer) -> bool {
     match io_error_kind(error) {
         Some(kind) => net_errors::is_refusal(kind),
-        None => {
-            causes(error).last().is_some_and(|root| peer.proxy_refusal(&root.to_string(), None, timestamps).is_some())
-        }
+        None => proxy_refusal(error, peer, timestamps).is_some(),
     }
 }
 
 /// Returns true if the server's certificate is not valid.
-pub fn is_cert_error(error: &reqwest::Error) -> bool {
+pub fn is_cert_error(error: &SourceError) -> bool {
     matches!(causes(error).find_map(rustls_error), Some(rustls::Error::InvalidCertificate(_)))
+}
+
+/// Returns true if the system has given up waiting for the other end.
+pub fn is_timeout(error: &SourceError) -> bool {
+    io_error_kind(error) == Some(ErrorKind::TimedOut)
 }
 
 /// Returns the error of a timeout in a phase, when `received_bytes` bytes of the response's body have arrived.
@@ -91,34 +129,25 @@ pub fn timed_out(timeout: Timeout, phase: Phase, timestamps: &Timestamps, peer: 
 }
 
 /// Returns the kind of the I/O error that caused an error, if any.
-fn io_error_kind(error: &reqwest::Error) -> Option<ErrorKind> {
-    causes(error).find_map(io_kind).or_else(|| causes(error).last().and_then(socks_io_kind))
+fn io_error_kind(error: &SourceError) -> Option<ErrorKind> {
+    causes(error).find_map(io_kind)
 }
 
-/// Returns the sources of an error, outermost first.
-fn causes(error: &dyn StdError) -> impl Iterator<Item = &(dyn StdError + 'static)> {
-    std::iter::successors(error.source(), |cause: &&(dyn StdError + 'static)| (*cause).source())
+/// Returns an error and its sources, outermost first.
+fn causes(error: &SourceError) -> impl Iterator<Item = &SourceError> {
+    std::iter::successors(Some(error), |cause: &&SourceError| (*cause).source())
 }
 
 /// Returns the kind of an I/O error, or of the I/O error that it wraps.
-fn io_kind(cause: &(dyn StdError + 'static)) -> Option<ErrorKind> {
+fn io_kind(cause: &SourceError) -> Option<ErrorKind> {
     let error = cause.downcast_ref::<std::io::Error>()?;
     let wrapped = error.get_ref().and_then(|wrapped| io_kind(wrapped));
     Some(wrapped.unwrap_or_else(|| error.kind()))
 }
 
-/// Returns the kind of the I/O error in an error of the SOCKS connector, which has no source and shows it only in its
-/// `Debug` output.
-fn socks_io_kind(cause: &(dyn StdError + 'static)) -> Option<ErrorKind> {
-    use ErrorKind as K;
-    let debug = format!("{cause:?}");
-    let kinds = [K::ConnectionRefused, K::TimedOut, K::HostUnreachable, K::NetworkUnreachable, K::PermissionDenied];
-    kinds.into_iter().find(|kind| debug.contains(&format!("kind: {kind:?}")))
-}
-
 /// Returns a message if the server closed or reset the connection in the middle of an exchange.
-fn closed_by_server<'a>(mut causes: impl Iterator<Item = &'a (dyn StdError + 'static)>) -> Option<String> {
-    match causes.find_map(io_kind)? {
+fn closed_by_server(error: &SourceError) -> Option<String> {
+    match io_error_kind(error)? {
         ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => Some("the server reset the connection".to_owned()),
         ErrorKind::UnexpectedEof => {
             Some("the server closed the connection before the exchange was complete".to_owned())
@@ -141,7 +170,7 @@ fn protocol_message(root_cause: &str) -> String {
     .to_owned()
 }
 
-fn rustls_error<'a>(cause: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
+fn rustls_error(cause: &SourceError) -> Option<&rustls::Error> {
     match cause.downcast_ref::<std::io::Error>() {
         // `source` of an I/O error skips the error that it wraps, which may be an I/O error again.
         Some(error) => rustls_error(error.get_ref()?),

@@ -3,24 +3,21 @@
 use std::net::SocketAddr;
 use std::time::SystemTime;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use percent_encoding::percent_decode_str;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
-use reqwest::{Method, StatusCode};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
+use http::{Method, StatusCode};
 use url::Url;
 
 use crate::capability::evidence::ExchangeEvidence;
 use crate::capability::http::certificate;
 use crate::capability::http::charset;
 use crate::capability::http::exchange::Exchange;
-use crate::capability::http::format::{header_lines, header_memory, without_secrets};
+use crate::capability::http::format::{self, header_lines, header_memory, without_secrets};
 use crate::capability::http::peer::Peer;
 use crate::capability::http::phase::Phase;
 use crate::capability::http::request_body::{MAX_EVIDENCE_BYTES, RequestBody};
 use crate::capability::http::timing_hooks::Timestamps;
-use crate::capability::http::transport;
+use crate::capability::http::tunnel::basic_credentials;
 use crate::capability::quota::{Exceeded, HeldBytes, Quota};
 use crate::run::evidence::{self, Certificate, Connection, Excerpt, Http, Lines, Redirect, Response, Tls};
 
@@ -44,6 +41,8 @@ pub struct HttpEvidence {
     pub timestamps: Timestamps,
     /// The answer of a proxy that has refused a tunnel, escaped, in at most 200 bytes.
     pub proxy_answer: Option<String>,
+    /// The part of the response that cannot be read or was left out, escaped, in at most 200 bytes.
+    pub malformed: Option<String>,
     pub response_head: Option<ResponseHead>,
     /// The number of bytes of the response's body that have arrived, after decompression.
     pub received_bytes: u64,
@@ -108,6 +107,7 @@ impl HttpEvidence {
             error: None,
             timestamps: Timestamps::default(),
             proxy_answer: None,
+            malformed: None,
             response_head: None,
             received_bytes: 0,
             body_excerpt: Vec::new(),
@@ -181,13 +181,11 @@ impl HttpEvidence {
     fn all_request_headers(&self) -> Lines {
         let mut headers: Lines = header_lines(&self.request_headers).into_iter().take(MAX_ENTRIES).collect();
         if !self.request_headers.contains_key(USER_AGENT) {
-            headers.push((USER_AGENT.to_string(), transport::USER_AGENT.to_owned()));
+            headers.push((USER_AGENT.to_string(), format::USER_AGENT.to_owned()));
         }
-        let (user, password) = (self.url.username(), self.url.password());
-        if !self.request_headers.contains_key(AUTHORIZATION) && (!user.is_empty() || password.is_some()) {
-            let decoded = |text| percent_decode_str(text).collect::<Vec<u8>>();
-            let pair = [decoded(user), decoded(password.unwrap_or_default())].join(&b':');
-            headers.push((AUTHORIZATION.to_string(), format!("Basic {}", STANDARD.encode(pair))));
+        let credentials = basic_credentials(&self.url).filter(|_| !self.request_headers.contains_key(AUTHORIZATION));
+        if let Some(credentials) = credentials.as_ref().and_then(|credentials| credentials.to_str().ok()) {
+            headers.push((AUTHORIZATION.to_string(), credentials.to_owned()));
         }
         headers
     }
@@ -204,6 +202,7 @@ impl HttpEvidence {
                 .map_or_else(|| format!("{}:{}", peer.connect_host, peer.connect_port), |address| address.to_string()),
             proxy: peer.port_behind_proxy.is_some(),
             proxy_answer: self.proxy_answer.clone(),
+            malformed: self.malformed.clone(),
             reused: response_head.is_some() && timestamps.is_connection_reused(),
             protocol: response_head.as_ref().map(|head| format!("HTTP/{}", head.version)),
         }
@@ -244,6 +243,7 @@ mod tests {
             error: Some("dns"),
             timestamps: Timestamps::default(),
             proxy_answer: None,
+            malformed: None,
             response_head: None,
             received_bytes: 0,
             body_excerpt: Vec::new(),
@@ -271,7 +271,7 @@ mod tests {
         for index in 0..1000 {
             let value = HeaderValue::try_from("v".repeat(6000)).expect("letters are a valid header value");
             headers.append(
-                reqwest::header::HeaderName::try_from(format!("x-{index}"))
+                http::header::HeaderName::try_from(format!("x-{index}"))
                     .expect("letters and digits are a valid header name"),
                 value,
             );

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use http::Method;
+use http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue};
 use parking_lot::Mutex;
-use reqwest::Method;
-use reqwest::header::{AUTHORIZATION, HOST, HeaderMap, HeaderValue};
 use url::Url;
 
 use crate::capability::address_filter::AddressFilter;

@@ -1,8 +1,11 @@
 //! Formats parts of requests and responses as text: headers, versions, locations, and URLs without secrets.
 
-use reqwest::Version;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
+use http::Version;
+use http::header::{HeaderMap, HeaderName, HeaderValue, LOCATION};
 use url::Url;
+
+/// The `user-agent` header of requests that do not set their own.
+pub const USER_AGENT: &str = concat!("sentrynet/", env!("CARGO_PKG_VERSION"));
 
 /// Returns the `location` header of a response, if its status is that of a redirect (301, 302, 303, 307 or 308).
 pub fn redirect_location(status: u16, headers: &[(String, String)]) -> Option<&str> {

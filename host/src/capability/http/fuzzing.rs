@@ -1,11 +1,12 @@
 //! Entry points for fuzzers.
 
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 use crate::capability::http::cookies::Cookies;
 use crate::capability::http::evidence::bounded_headers;
 use crate::capability::http::format::{absolute_location, header_lines, redact_location};
+use crate::capability::http::malformed;
 use crate::printable;
 
 /// Processes the headers of a target's response, given as lines of a name, a colon and a value: follows a redirect,
@@ -32,4 +33,17 @@ pub fn response_headers(text: &[u8]) {
         let (name, value) = (printable::escape(&name), printable::escape(&value));
         assert!(name.chars().chain(value.chars()).all(|c| !c.is_control()), "{name}: {value}");
     }
+}
+
+/// Explains why the first bytes of a response over HTTP/1.1 cannot be read.
+pub fn malformed_response(received: &[u8]) {
+    for cause in
+        ["invalid HTTP header parsed", "invalid content-length parsed", "Invalid chunk size line: Invalid Size"]
+    {
+        let malformed = malformed::of_http1(received, received.len() as u64, cause);
+        let quote = malformed.and_then(|malformed| malformed.quote).unwrap_or_default();
+        assert!(quote.len() <= 203 && !quote.chars().any(char::is_control), "{quote}");
+    }
+    malformed::of_proxy(received);
+    malformed::left_out(received, 0);
 }

@@ -1,28 +1,29 @@
 //! One hop of an exchange: a request, its response, and their span and evidence.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HOST, HeaderValue, RANGE};
+use http::{Method, Response as ResponseParts};
 use http_body::{Body as _, Frame};
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HOST, HeaderValue, RANGE};
-use reqwest::{Body, Client, Method};
+use hyper::body::Incoming;
 
 use crate::capability::bindings::sentrynet::probe::http::{Connection, Error};
 use crate::capability::happy_eyeballs::Attempting;
 use crate::capability::http::attempts::Attempts;
+use crate::capability::http::client::{BoxError, Client, SentBody, connection_info};
+use crate::capability::http::connection::{ConnectionInfo, Protocol};
 use crate::capability::http::content_coding::ACCEPTED;
+use crate::capability::http::error::SourceError;
 use crate::capability::http::evidence::{HttpEvidence, ResponseHead, bounded_headers};
 use crate::capability::http::exchange::Exchange;
 use crate::capability::http::format::{
     absolute_location, header_bytes, header_lines, header_memory, version_name, without_credentials,
 };
-use crate::capability::http::peer::Peer;
 use crate::capability::http::phase::{HopTimeline, Phase, PhaseTimeouts};
-use crate::capability::http::proxy_answer::RefusedTunnel;
 use crate::capability::http::request_body::RequestBody;
 use crate::capability::http::response::Response;
 use crate::capability::http::response_body::{BodyDecoding, BodyError, receive};
@@ -43,8 +44,8 @@ pub struct Hop {
     head_received: Option<Instant>,
     /// The time at which the whole response had arrived.
     response_received: Option<Instant>,
-    /// The time at which the hop had failed, if something was found out about the failure after it.
-    failed: Option<Instant>,
+    /// The connection that the response came over.
+    connection: Option<ConnectionInfo>,
     evidence: Box<HttpEvidence>,
     /// True if there is no connection because the server or a proxy refused it.
     pub is_refused: bool,
@@ -73,7 +74,7 @@ impl Hop {
             attempts: Attempts::new(&exchange.transport, exchange.peer_filter(), Arc::clone(&exchange.opening)),
             head_received: None,
             response_received: None,
-            failed: None,
+            connection: None,
             evidence: Box::new(HttpEvidence::new(exchange)),
             is_refused: false,
             is_cert_error: false,
@@ -95,24 +96,22 @@ impl Hop {
         let is_reused = self.attempts.timestamps().is_connection_reused();
         let is_repeatable =
             matches!(exchange.request.body, RequestBody::Whole(_)) && exchange.request.method.is_idempotent();
-        if is_reused && is_repeatable && result.as_ref().is_err_and(|error| !error.is_timeout()) {
+        if is_reused && is_repeatable && result.as_ref().is_err_and(|error| !error::is_timeout(&**error)) {
             self.attempts = self.attempts.for_retry();
             session.quota.count_request()?;
             result = self.send(exchange).await?;
         }
         let head_received = Instant::now();
-        if let Err(error) = &result
-            && error::is_refused_tunnel(error)
-        {
-            self.failed = Some(head_received);
-            self.evidence.proxy_answer = self.ask_proxy(exchange).await;
-        }
         let timestamps = self.attempts.timestamps();
         let mut response = result.map_err(|error| self.send_error(&error, exchange))?;
         self.head_received = Some(head_received);
 
         let (status, version) = (response.status(), version_name(response.version()));
-        let remote_address = response.remote_addr();
+        self.connection = response.extensions_mut().remove();
+        let remote_address = self.connection.as_ref().map(|connection| connection.peer);
+        let http1 = self.connection.as_ref().filter(|connection| connection.protocol != Protocol::Http2);
+        let headers = response.headers().len();
+        self.evidence.malformed = http1.and_then(|connection| connection.received.left_out_headers(headers));
         let recorder = &exchange.context.run.recorder;
         let decoding = BodyDecoding::of_response(&mut response, &exchange.transport);
         let headers = header_lines(response.headers());
@@ -134,7 +133,7 @@ impl Hop {
             }
             None => receive(&mut response, decoding, exchange, &mut self.evidence, &mut held_bytes).await.map_err(
                 |error| match error {
-                    BodyError::Network(error) => self.network_error(&error, exchange),
+                    BodyError::Network(error) => self.body_error(&error, exchange),
                     BodyError::Other(error) => error,
                 },
             )?,
@@ -170,7 +169,7 @@ impl Hop {
     /// # Errors
     /// The outer error comes from the host: a limit, a timeout of a phase, or a client that cannot be built. The inner
     /// error comes from the network or the server.
-    async fn send(&mut self, exchange: &Exchange) -> Result<reqwest::Result<reqwest::Response>, Error> {
+    async fn send(&mut self, exchange: &Exchange) -> Result<Result<ResponseParts<Incoming>, BoxError>, Error> {
         let (session, parts) = (&exchange.context.session, &exchange.request);
         let client = session.client(&exchange.transport).await;
         if client.is_err() {
@@ -180,7 +179,7 @@ impl Hop {
         let mut headers = exchange.headers_with_trace(self.span);
         let mut url = parts.url.clone();
         if exchange.transport.changes_port(&url) {
-            // reqwest connects to the resolver's port only if the URL has no port.
+            // The client connects to the resolver's port only if the URL has no port.
             let authority = format!("{}:{}", url.host_str().unwrap_or_default(), url.port().unwrap_or_default());
             if let (Ok(authority), Ok(())) = (HeaderValue::try_from(authority), url.set_port(None)) {
                 headers.entry(HOST).or_insert(authority);
@@ -200,15 +199,13 @@ impl Hop {
         self.evidence.request_headers = bounded_headers(&headers);
         session.quota.count_sent(url.as_str().len() + header_bytes(&headers) + parts.body.bytes_in_memory())?;
         let (method, quota) = (&parts.method, &session.quota);
-        // `Client::request` sets an `authorization` header from the URL's credentials. `RequestBuilder::headers`
-        // replaces it if the request's own headers have one.
         let send = |client: Client, timings: HopTimings| -> Attempting<'_, _, _> {
             let body = match &parts.body {
-                RequestBody::Whole(bytes) => Body::wrap(TimedBody::new(bytes.clone(), timings.clone())),
-                RequestBody::Streamed(stream) => Body::wrap(stream.send(timings.clone(), quota.clone())),
+                RequestBody::Whole(bytes) => SentBody::Whole(TimedBody::new(bytes.clone(), timings.clone())),
+                RequestBody::Streamed(stream) => SentBody::Streamed(stream.send(timings.clone(), quota.clone())),
             };
-            let request = client.request(method.clone(), url.clone()).headers(headers.clone()).body(body);
-            Box::pin(async move { timings.scope(request.send()).await })
+            let (method, url, headers) = (method.clone(), &url, headers.clone());
+            Box::pin(async move { timings.scope(client.send(method, url, headers, body)).await })
         };
         let sending = self.attempts.send(session, &exchange.transport, client, send);
         let PhaseTimeouts { connect, first_byte, .. } = exchange.limits.phase_timeouts;
@@ -234,11 +231,11 @@ impl Hop {
     /// Forwards the body and its trailers as they arrive, until their end, or until the reader is dropped.
     async fn forward_body(
         &mut self,
-        response: reqwest::Response,
+        response: ResponseParts<Incoming>,
         sender: &ResponseSender,
         exchange: &Exchange,
     ) -> Result<(), Error> {
-        let mut body = http::Response::<Body>::from(response).into_body();
+        let mut body = response.into_body();
         loop {
             let frame = tokio::select! {
                 biased;
@@ -247,7 +244,7 @@ impl Hop {
                 timeout = sleep(exchange.limits.phase_timeouts.between_bytes) => return Err(self.timed_out(timeout)),
             };
             let Some(frame) = frame else { return Ok(()) };
-            match frame.map_err(|error| self.network_error(&error, exchange))?.into_data() {
+            match frame.map_err(|error| self.body_error(&error, exchange))?.into_data() {
                 Ok(chunk) => {
                     self.evidence.add_body(&chunk, &exchange.context.session.quota)?;
                     sender.send_data(exchange.context.session.quota.hold_data(chunk)?).await;
@@ -263,7 +260,9 @@ impl Hop {
     }
 
     /// Returns the error for a request that got no response, and sets `is_refused` and `is_cert_error`.
-    fn send_error(&mut self, error: &reqwest::Error, exchange: &Exchange) -> Error {
+    fn send_error(&mut self, error: &BoxError, exchange: &Exchange) -> Error {
+        let connection = connection_info(error);
+        let error = &**error;
         if let Err(exceeded) = self.check_host(error, exchange) {
             return exceeded.into();
         }
@@ -274,7 +273,11 @@ impl Hop {
         if let Some(refusal) = &timestamps.refusal {
             return Error::Denied(refusal.message_for(exchange.context.probe.built_in));
         }
-        match error::from_reqwest(error, &timestamps, peer, self.evidence.proxy_answer.as_deref()) {
+        let malformed = connection.and_then(|connection| error::malformed(error, &connection));
+        let guest_error = error::from_client(error, &timestamps, peer, malformed.as_ref());
+        self.evidence.proxy_answer = error::proxy_answer(error);
+        self.evidence.malformed = malformed.and_then(|malformed| malformed.quote);
+        match guest_error {
             // Servers that do not speak HTTP/2 often close the connection without sending anything.
             Error::Protocol(why) if exchange.transport.http_version == Some(HttpVersion::Http2) => {
                 Error::Protocol(format!("{why} (the request requires HTTP/2)"))
@@ -283,25 +286,11 @@ impl Hop {
         }
     }
 
-    /// Asks a proxy without TLS why it has refused a tunnel. Returns `None` if it does not say so.
-    async fn ask_proxy(&self, exchange: &Exchange) -> Option<String> {
-        let Peer { host, connect_port, port_behind_proxy, .. } = &self.evidence.peer;
-        let proxy = exchange.transport.proxy.as_ref()?.url();
-        let ip = *self.evidence.peer.ip_addresses(&self.attempts.timestamps()).first()?;
-        let tunnel = RefusedTunnel {
-            proxy,
-            address: SocketAddr::new(ip, *connect_port),
-            source: exchange.transport.source_address,
-            target: format!("{host}:{}", (*port_behind_proxy)?),
-        };
-        if proxy.scheme() == "http" { tunnel.ask_again(&exchange.context.session.quota).await } else { None }
-    }
-
     /// Ends the attempt if an error means that a resource of this host is used up.
     ///
     /// # Errors
     /// [`Exceeded`] in that case, or if the attempt has reached any limit before.
-    fn check_host(&self, error: &reqwest::Error, exchange: &Exchange) -> Result<(), Exceeded> {
+    fn check_host(&self, error: &SourceError, exchange: &Exchange) -> Result<(), Exceeded> {
         let (quota, source) = (&exchange.context.session.quota, exchange.transport.source_address);
         match error::shortage(error, &self.attempts.timestamps(), &self.evidence.peer, source) {
             Some(resource) => Err(quota.set_exceeded(resource)),
@@ -309,11 +298,18 @@ impl Hop {
         }
     }
 
-    fn network_error(&self, error: &reqwest::Error, exchange: &Exchange) -> Error {
+    /// Returns the error for a response whose body did not arrive as a whole.
+    fn body_error(&mut self, error: &SourceError, exchange: &Exchange) -> Error {
         if let Err(exceeded) = self.check_host(error, exchange) {
             return exceeded.into();
         }
-        error::from_reqwest(error, &self.attempts.timestamps(), &self.evidence.peer, None)
+        let malformed = self.connection.as_ref().and_then(|connection| error::malformed(error, connection));
+        let guest_error =
+            error::from_client(error, &self.attempts.timestamps(), &self.evidence.peer, malformed.as_ref());
+        if let Some(quote) = malformed.and_then(|malformed| malformed.quote) {
+            self.evidence.malformed = Some(quote);
+        }
+        guest_error
     }
 
     /// Returns the error for a hop that ends now because of `timeout`. It names the current phase.
@@ -328,7 +324,7 @@ impl Hop {
     pub fn close(mut self, exchange: &Exchange, error: Option<&Error>) -> Phase {
         let recorder = &exchange.context.run.recorder;
         let timestamps = self.attempts.timestamps();
-        let ended = self.response_received.or(self.failed).unwrap_or_else(Instant::now);
+        let ended = self.response_received.unwrap_or_else(Instant::now);
         let timeline =
             HopTimeline { started: self.started, timestamps: &timestamps, head_received: self.head_received, ended };
         let phases = timeline.phases();
@@ -360,7 +356,7 @@ impl Hop {
     }
 }
 
-async fn next_frame(body: &mut Body) -> Option<reqwest::Result<Frame<Bytes>>> {
+async fn next_frame(body: &mut Incoming) -> Option<hyper::Result<Frame<Bytes>>> {
     poll_fn(|task| Pin::new(&mut *body).poll_frame(task)).await
 }
 

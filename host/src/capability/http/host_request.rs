@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::AUTHORIZATION;
 use parking_lot::Mutex;
-use reqwest::header::AUTHORIZATION;
 use secrecy::SecretString;
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
@@ -243,15 +243,6 @@ impl HostRequest for Context {
             Err(error) => return Ok(Err(format!("the proxy's URL is not valid ({error}): {SHAPE}"))),
         };
         let request = self.table.get_mut(&request)?;
-        // reqwest would pass the address to TLS in its brackets, which is not a valid server name.
-        if request.parts.url.scheme() == "https"
-            && literal_address(&request.parts.url).is_some_and(|address| address.is_ipv6())
-        {
-            return Ok(Err(
-                "an https URL with an IPv6 address cannot be requested through a proxy: give a name in the URL"
-                    .to_owned(),
-            ));
-        }
         request.transport.proxy = Some(ProxyUrl::new(url));
         request.secrets.set_chosen("proxy", is_chosen);
         Ok(Ok(()))

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::capability::http::timing_hooks::Timestamps;
+use crate::capability::http::tunnel::TunnelError;
 use crate::trace::HostContact;
 
 /// The host that a request is for, and the host that it connects to.
@@ -24,28 +25,35 @@ impl Peer {
         if timestamps.names.is_empty() { self.connect_host.clone() } else { timestamps.names.join(" and ") }
     }
 
-    /// Returns true if `cause`, the innermost error of an attempt to connect, is the refusal of an HTTP proxy to open a
-    /// tunnel.
-    pub fn is_refused_tunnel(cause: &str) -> bool {
-        matches!(cause, "tunnel error: unsuccessful" | "tunnel error: proxy authorization required")
+    /// Returns a message for a person about an HTTP proxy that opens no tunnel, or `None` if the connection to it has
+    /// failed.
+    pub fn tunnel_refusal(&self, error: &TunnelError, timestamps: &Timestamps) -> Option<String> {
+        let (proxy, port) = (self.addresses(timestamps), self.port_behind_proxy?);
+        let reason = match error {
+            TunnelError::Refused { status: 407, answer } => {
+                return Some(format!(
+                    "{proxy} requires valid credentials: authorization required: it answers `{answer}`"
+                ));
+            }
+            TunnelError::Refused { answer, .. } => format!("it answers `{answer}`"),
+            TunnelError::Closed => "it closes the connection without an answer".to_owned(),
+            TunnelError::TooLarge => "its answer has more than 16 KiB or 100 lines of headers".to_owned(),
+            TunnelError::Malformed(malformed) => malformed.message.clone(),
+            TunnelError::Io(_) => return None,
+        };
+        Some(format!("{proxy} did not connect to {}:{port}: {reason}", self.host))
     }
 
-    /// Returns a message for a person if `cause`, the innermost error of an attempt to connect, is a refusal by a
-    /// proxy. `answer` is what it answers when it is asked again, if that is known.
-    pub fn proxy_refusal(&self, cause: &str, answer: Option<&str>, timestamps: &Timestamps) -> Option<String> {
-        let answer = answer.map(|answer| format!(": it answers `{answer}`")).unwrap_or_default();
+    /// Returns a message for a person if `cause`, the innermost error of an attempt to connect, is a refusal by a SOCKS
+    /// proxy.
+    pub fn socks_refusal(&self, cause: &str, timestamps: &Timestamps) -> Option<String> {
         let (proxy, port) = (self.addresses(timestamps), self.port_behind_proxy?);
-        let reason = cause.strip_prefix("tunnel error: ").or_else(|| cause.strip_prefix("SOCKS error: "))?;
-        Some(match reason {
-            "proxy authorization required" => {
-                format!("{proxy} requires valid credentials: authorization required{answer}")
-            }
+        Some(match cause.strip_prefix("SOCKS error: ")? {
             "credentials not accepted" => format!("{proxy} requires valid credentials: authorization failed"),
             // hyper-util reports this if the proxy accepts none of the offered methods of authentication.
             "server does not support user/pass authentication" => {
                 format!("{proxy} does not support a user name and password")
             }
-            "unsuccessful" => format!("{proxy} did not connect to {}:{port}{answer}", self.host),
             reason => format!("{proxy} did not connect to {}:{port}: {reason}", self.host),
         })
     }

@@ -2,10 +2,8 @@
 
 use std::time::Instant;
 
-use reqwest::Method;
-use reqwest::header::{
-    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, PROXY_AUTHORIZATION,
-};
+use http::Method;
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, PROXY_AUTHORIZATION};
 use url::Url;
 
 use crate::capability::bindings::sentrynet::probe::http::{Error, Timing};

@@ -70,7 +70,7 @@ impl StreamedBody {
     /// the body; polling another fails.
     pub fn send(self: &Arc<Self>, timings: HopTimings, quota: Quota) -> SendingBody {
         let stream = Arc::clone(self);
-        SendingBody { stream, body: Mutex::default(), is_begun: false, remaining: self.length, timings, quota }
+        SendingBody { stream, body: None, is_begun: false, remaining: self.length, timings, quota }
     }
 
     fn extend_beginning(&self, bytes: &[u8]) {
@@ -83,9 +83,8 @@ impl StreamedBody {
 /// A streamed body that is being sent. It records when the connection takes its last piece for writing.
 pub struct SendingBody {
     stream: Arc<StreamedBody>,
-    /// The body, or `None` if it is not begun, or was sent before. It is in a mutex, because reqwest requires a body
-    /// that is `Sync`.
-    body: Mutex<Option<BoxBody>>,
+    /// The body, or `None` if it is not begun, or was sent before.
+    body: Option<BoxBody>,
     /// True once the body was taken from the stream.
     is_begun: bool,
     /// The number of bytes that are not sent yet, if the length is known.
@@ -101,9 +100,9 @@ impl Body for SendingBody {
     fn poll_frame(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if !std::mem::replace(&mut self.is_begun, true) {
             let body = self.stream.body.lock().take();
-            *self.body.get_mut() = body;
+            self.body = body;
         }
-        let Some(body) = self.body.get_mut() else { return Poll::Ready(Some(Err("the body was sent before".into()))) };
+        let Some(body) = &mut self.body else { return Poll::Ready(Some(Err("the body was sent before".into()))) };
         let Some(frame) = ready!(body.as_mut().poll_frame(task)).transpose()? else {
             self.timings.record_sent();
             return Poll::Ready(None);

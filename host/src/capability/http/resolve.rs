@@ -2,6 +2,8 @@
 
 use std::error::Error;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use hickory_resolver::TokioResolver;
@@ -9,7 +11,8 @@ use hickory_resolver::config::{ConnectionConfig, LookupIpStrategy, NameServerCon
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::rr::Name;
-use reqwest::dns::{Addrs, Resolve, Resolving};
+use hyper_util::client::legacy::connect::dns::Name as HostName;
+use tower_service::Service;
 
 use crate::capability::host_lookup::HostLookup;
 use crate::capability::http::timing_hooks::HopTimings;
@@ -159,17 +162,28 @@ impl Resolver {
     }
 }
 
-impl Resolve for Resolver {
-    fn resolve(&self, host: reqwest::dns::Name) -> Resolving {
+type BoxError = Box<dyn Error + Send + Sync>;
+type Resolving = Pin<Box<dyn Future<Output = Result<std::vec::IntoIter<SocketAddr>, BoxError>> + Send>>;
+
+impl Service<HostName> for Resolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = BoxError;
+    type Future = Resolving;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, host: HostName) -> Resolving {
         let resolver = self.clone();
         let (name, _) = self.lookup_target(host.as_str());
         // The name may be an address: that of `connect_to` or of a SOCKS proxy. Nothing is resolved then, and the
         // grants for the address were checked before.
         if literal_address(name).is_some() {
-            return Box::pin(async move { Ok(Box::new(resolver.lookup(host.as_str()).await?.into_iter()) as Addrs) });
+            return Box::pin(async move { Ok(resolver.lookup(host.as_str()).await?.into_iter()) });
         }
         if let Some(address) = HopTimings::current_address() {
-            return Box::pin(async move { Ok(Box::new(std::iter::once(address)) as Addrs) });
+            return Box::pin(async move { Ok(vec![address].into_iter()) });
         }
         HopTimings::record(|timestamps| {
             timestamps.dns_started.get_or_insert_with(Instant::now);
@@ -192,7 +206,7 @@ impl Resolve for Resolver {
                 }
                 Err(refusal) => timestamps.refusal = Some(refusal.clone()),
             });
-            Ok(Box::new(HopTimings::take_address(allowed?).into_iter()) as Addrs)
+            Ok(HopTimings::take_address(allowed?).into_iter())
         })
     }
 }

@@ -1,6 +1,6 @@
 //! A whole response, as the guest reads it.
 
-use reqwest::header::CONTENT_TYPE;
+use http::header::CONTENT_TYPE;
 use serde::{Deserialize, Serialize};
 
 use crate::capability::bindings::sentrynet::probe::http::{Connection, Timing};

@@ -1,6 +1,13 @@
 //! Receiving the body of a response as a whole, and removing its content codings.
 
-use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use std::future::poll_fn;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use http::Response as ResponseParts;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use http_body::Body as _;
+use hyper::body::Incoming;
 
 use crate::capability::bindings::sentrynet::probe::http::Error;
 use crate::capability::http::content_coding::BodyDecoder;
@@ -27,7 +34,7 @@ pub struct BodyDecoding {
 /// The reason why a body was not received.
 pub enum BodyError {
     /// The network or the server failed.
-    Network(reqwest::Error),
+    Network(hyper::Error),
     /// A limit is reached, or the body is damaged.
     Other(Error),
 }
@@ -43,7 +50,7 @@ impl BodyDecoding {
     ///
     /// If the body is decoded because the request asked for compression, the headers that describe the compressed body
     /// are removed from the response.
-    pub fn of_response(response: &mut reqwest::Response, transport: &Transport) -> Self {
+    pub fn of_response(response: &mut ResponseParts<Incoming>, transport: &Transport) -> Self {
         let (decoder, undecoded) = match BodyDecoder::of_response(response.status(), response.headers()) {
             Ok(Some(_)) if !transport.compression && !transport.decoding => {
                 (None, Some("the body has a content coding, and the request did not ask to decode it".to_owned()))
@@ -76,7 +83,7 @@ struct Received<'a> {
 /// # Errors
 /// Each variant of [`BodyError`].
 pub async fn receive(
-    response: &mut reqwest::Response,
+    response: &mut ResponseParts<Incoming>,
     mut decoding: BodyDecoding,
     exchange: &Exchange,
     evidence: &mut HttpEvidence,
@@ -85,7 +92,7 @@ pub async fn receive(
     let window = exchange.context.session.quota.hold(0)?;
     let mut received = Received { exchange, evidence, held, window, body: Vec::new() };
     loop {
-        let chunk = response.chunk().await.map_err(BodyError::Network)?;
+        let chunk = next_data(response.body_mut()).await.map_err(BodyError::Network)?;
         let has_ended = chunk.is_none();
         match (&mut decoding.decoder, chunk) {
             (Some(decoder), chunk) => {
@@ -103,6 +110,16 @@ pub async fn receive(
             return Ok((received.body, decoding.undecoded));
         }
     }
+}
+
+/// Returns the next bytes of a body, or `None` at its end. Trailers are left out.
+async fn next_data(body: &mut Incoming) -> hyper::Result<Option<Bytes>> {
+    while let Some(frame) = poll_fn(|task| Pin::new(&mut *body).poll_frame(task)).await {
+        if let Ok(data) = frame?.into_data() {
+            return Ok(Some(data));
+        }
+    }
+    Ok(None)
 }
 
 impl Received<'_> {

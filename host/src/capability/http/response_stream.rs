@@ -4,10 +4,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::StatusCode;
+use http::header::HeaderMap;
 use http_body::Frame;
 use parking_lot::Mutex;
-use reqwest::StatusCode;
-use reqwest::header::HeaderMap;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::capability::http::failed_exchange::FailedExchange;

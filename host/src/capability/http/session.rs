@@ -4,24 +4,19 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use reqwest::Client;
 use rustls::ClientConfig;
 use url::Url;
 
 use crate::capability::file_calls::FileCalls;
 use crate::capability::host_lookup::HostLookup;
+use crate::capability::http::client::Client;
 use crate::capability::http::cookies::Cookies;
 use crate::capability::http::resolve::Resolver;
 use crate::capability::http::shared_state::SharedState;
-use crate::capability::http::timing_hooks::{TimedConnect, Timestamps};
+use crate::capability::http::timing_hooks::Timestamps;
 use crate::capability::http::tls_session::{TlsSession, TlsSessions};
-use crate::capability::http::transport::{HttpVersion, Transport, USER_AGENT};
+use crate::capability::http::transport::{HttpVersion, Transport};
 use crate::capability::quota::{Exceeded, Quota};
-
-/// The maximum number of header lines of a response. curl has the same.
-const MAX_HEADERS: usize = 5000;
-/// The maximum bytes of a response's headers over HTTP/2. Over HTTP/1.1 hyper has a bound of its own, 408 KiB.
-const MAX_HEADER_BYTES: u32 = 300 << 10;
 
 /// State that the requests of one attempt share: connections and cookies. Clones share it.
 #[derive(Clone)]
@@ -119,47 +114,15 @@ impl Session {
     ///
     /// # Errors
     /// A message for a person.
-    pub fn build(&self, transport: &Transport, tls: &ClientConfig) -> Result<Client, String> {
-        let http_version = &transport.http_version;
-        let mut tls = tls.clone();
-        match http_version {
+    pub fn build(&self, transport: &Transport, tls: &Arc<ClientConfig>) -> Result<Client, String> {
+        let mut tls = Arc::clone(tls);
+        match transport.http_version {
             None => {}
-            Some(HttpVersion::Http1) => tls.alpn_protocols.retain(|protocol| protocol != b"h2"),
-            Some(HttpVersion::Http2) => tls.alpn_protocols.retain(|protocol| protocol == b"h2"),
+            Some(HttpVersion::Http1) => Arc::make_mut(&mut tls).alpn_protocols.retain(|protocol| protocol != b"h2"),
+            Some(HttpVersion::Http2) => Arc::make_mut(&mut tls).alpn_protocols.retain(|protocol| protocol == b"h2"),
         }
         let lookup = self.lookup.clone();
         let resolver = Resolver::new(lookup, transport.ip_version, transport.connect_to.clone(), transport.dns_server)?;
-        let mut builder = Client::builder()
-            .tls_backend_preconfigured(tls)
-            .dns_resolver(Arc::new(resolver))
-            .connector_layer(TimedConnect::new(self.quota.clone()))
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .no_proxy()
-            .user_agent(USER_AGENT)
-            // No attempt lasts long enough for these options to be useful, and they cost system calls and a timer per
-            // connection.
-            .tcp_keepalive(None)
-            .tcp_keepalive_interval(None)
-            .tcp_keepalive_retries(None)
-            .tcp_user_timeout(None)
-            .pool_idle_timeout(None)
-            // Responses are taken as clients take them: with folded header lines, spaces before a colon, and lines that
-            // are no header among the others.
-            .http1_allow_obsolete_multiline_headers_in_responses(true)
-            .http1_allow_spaces_after_header_name_in_responses(true)
-            .http1_ignore_invalid_headers_in_responses(true)
-            .http1_max_headers(MAX_HEADERS)
-            .http2_max_header_list_size(MAX_HEADER_BYTES);
-        builder = match http_version {
-            None => builder,
-            Some(HttpVersion::Http1) => builder.http1_only(),
-            Some(HttpVersion::Http2) => builder.http2_prior_knowledge(),
-        };
-        if let Some(proxy) = &transport.proxy {
-            builder = builder.proxy(proxy.to_reqwest().map_err(|error| format!("cannot use the proxy: {error}"))?);
-        }
-        let builder = builder.local_address(transport.source_address);
-        builder.build().map_err(|error| format!("cannot build an HTTP client: {error}"))
+        Client::new(transport, resolver, tls, &self.quota)
     }
 }

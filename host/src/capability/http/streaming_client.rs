@@ -4,9 +4,9 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::Method;
+use http::header::{CONTENT_LENGTH, HeaderMap};
 use parking_lot::Mutex;
-use reqwest::Method;
-use reqwest::header::{CONTENT_LENGTH, HeaderMap};
 use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;

@@ -1,4 +1,4 @@
-//! Hooks in reqwest's client that record when a request's connection is made, when TLS is negotiated, and when the
+//! Hooks in the HTTP client that record when a request's connection is made, when TLS is negotiated, and when the
 //! request is written.
 //!
 //! A client and its hooks serve several requests at once. A hook finds the hop that it is called for in a task-local
@@ -16,7 +16,6 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use parking_lot::Mutex;
 use rustls::pki_types::CertificateDer;
-use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::capability::grant::Refusal;
@@ -144,6 +143,18 @@ impl HopTimings {
         });
     }
 
+    /// Records that TLS with a proxy is established, within which the proxy is asked for a tunnel. What follows belongs
+    /// to the phase in which the client connects, until TLS with the target begins.
+    pub fn record_proxy_tls() {
+        Self::record(|timestamps| {
+            let Timestamps { connect_started, dns_started, dns_ended, .. } = *timestamps;
+            let (names, addresses) = (std::mem::take(&mut timestamps.names), std::mem::take(&mut timestamps.addresses));
+            let kept =
+                Timestamps { connect_started, dns_started, dns_ended, names, addresses, ..Timestamps::default() };
+            *timestamps = kept;
+        });
+    }
+
     /// Claims the connection of the hop. Returns false if another attempt was faster.
     fn claim(&self) -> bool {
         self.race.as_ref().is_none_or(|(race, index)| race.claim(*index))
@@ -187,8 +198,7 @@ impl HopTimings {
     }
 }
 
-/// A layer around a client's connector. It records when connections are made, and counts them as open for as long as
-/// the client exists.
+/// Records when a client's connections are made, and counts them as open for as long as the client exists.
 #[derive(Clone)]
 pub struct TimedConnect {
     quota: Quota,
@@ -196,17 +206,14 @@ pub struct TimedConnect {
 }
 
 impl TimedConnect {
-    /// Returns a layer that counts connections against the limit of `quota`.
+    /// Counts connections against the limit of `quota`.
     pub fn new(quota: Quota) -> Self {
         Self { quota, permits: Arc::default() }
     }
-}
 
-impl<S> Layer<S> for TimedConnect {
-    type Service = TimedConnector<S>;
-
-    fn layer(&self, connector: S) -> Self::Service {
-        TimedConnector { connector, connections: self.clone() }
+    /// Returns a connector whose connections are recorded and counted.
+    pub fn wrap<S>(self, connector: S) -> TimedConnector<S> {
+        TimedConnector { connector, connections: self }
     }
 }
 

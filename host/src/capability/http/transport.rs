@@ -3,7 +3,6 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-use reqwest::Proxy;
 use url::Url;
 
 use crate::capability::http::client_cert::ClientCertFiles;
@@ -11,9 +10,6 @@ use crate::capability::http::format::without_credentials;
 use crate::capability::http::peer::Peer;
 use crate::capability::http::resolve::{ConnectTo, IpVersion};
 use crate::capability::http::tls::Trust;
-
-/// The `user-agent` header of requests that do not set their own.
-pub const USER_AGENT: &str = concat!("sentrynet/", env!("CARGO_PKG_VERSION"));
 
 /// The transport options of a request. Two requests share connections only if their options are equal.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -73,14 +69,6 @@ impl ProxyUrl {
     /// Returns the URL, which may contain credentials.
     pub fn url(&self) -> &Url {
         &self.0
-    }
-
-    /// Returns the proxy for all requests of a client, with its credentials.
-    ///
-    /// # Errors
-    /// The errors of [`Proxy::all`].
-    pub fn to_reqwest(&self) -> reqwest::Result<Proxy> {
-        Proxy::all(self.0.clone())
     }
 }
 
