@@ -29,6 +29,8 @@ pub const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
         &[
             "capability/ssh",
             "capability/http/signature_cache",
+            "capability/http/pkcs12",
+            "capability/http/password_encryption",
             "sandbox/component",
         ],
     ),

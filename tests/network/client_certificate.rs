@@ -124,12 +124,14 @@ fn an_encrypted_key_is_read_with_its_passphrase() {
     let seal = "pkcs8 -topk8 -in us.key -passout pass:open~sesame -out";
     openssl::run(folder, &format!("{seal} aes.key"));
     openssl::run(folder, &format!("{seal} des.key -v2 des3 -v2prf hmacWithSHA1"));
-    openssl::run(folder, &format!("{seal} scrypt.key -scrypt"));
-    // The format of PKCS#12 is converted as the message says.
+    openssl::run(folder, &format!("{seal} scrypt.key -scrypt -scrypt_N 1024"));
+    openssl::run(folder, &format!("{seal} old.key -v1 PBE-SHA1-3DES"));
+    // A file in PKCS#12 is converted to PEM.
     openssl::run(folder, "pkcs12 -export -in us.pem -inkey us.key -out us.p12 -passout pass:open~sesame");
     openssl::run(folder, "pkcs12 -in us.p12 -out us-both.pem -passin pass:open~sesame -passout pass:open~sesame");
     let both = ("us-both.pem", "us-both.pem");
-    for (certificate, key) in [("us.pem", "aes.key"), ("us.pem", "des.key"), ("us.pem", "scrypt.key"), both] {
+    let keys = ["aes.key", "des.key", "scrypt.key", "old.key"].map(|key| ("us.pem", key));
+    for (certificate, key) in keys.into_iter().chain([both, ("us.p12", "us.p12")]) {
         let files =
             format!("{{certificate: {home}/{certificate}, key: {home}/{key}, passphrase: '${{env:PASSPHRASE}}'}}");
         let keys = format!(
@@ -146,6 +148,40 @@ fn an_encrypted_key_is_read_with_its_passphrase() {
         let (_, runs) = run_once_with(sentrynet().env("PASSPHRASE", "open sesame"), &chain);
         assert_passed(&runs[0]);
     }
+}
+
+#[test]
+fn files_in_pkcs12_are_read_as_programs_write_them() {
+    let Server { _nginx, port, home } = start_server("pkcs12");
+    let folder = Path::new(&home);
+    let check = |name: &str, options: &str, passphrase: &str| {
+        let sealed = format!("-passout pass:{}", passphrase.replace(' ', "~"));
+        openssl::run(folder, &format!("pkcs12 -export -inkey us.key -out {name}.p12 {sealed} {options}"));
+        let passphrase = if passphrase.is_empty() { String::new() } else { format!(", passphrase: '{passphrase}'") };
+        let files = format!("{{certificate: {home}/{name}.p12, key: {home}/{name}.p12{passphrase}}}");
+        let keys = format!("url: https://localhost:{port}/\nca: {home}/ca.pem\nclient_certificate: {files}");
+        assert_passed(&run_http_probe(&format!("{keys}\nset_keys: {{who: $.who}}\nassertions: {{who: CN=us}}")));
+    };
+    // With the authority's certificate before the own one, and another's.
+    fs::write(
+        folder.join("all.pem"),
+        ["ca.pem", "them.pem", "us.pem"]
+            .map(|file| fs::read_to_string(folder.join(file)).expect("the file exists"))
+            .concat(),
+    )
+    .expect("the folder is writable");
+    check("plain", "-in us.pem", "open sesame");
+    check("all", "-in us.pem -certfile all.pem", "open sesame");
+    check("utf8", "-in us.pem -macalg sha512", "Öffne dich");
+    check("empty", "-in us.pem", "");
+    check("bare", "-in us.pem -keypbe NONE -certpbe NONE -nomac", "");
+    check("aes128", "-in us.pem -keypbe AES-128-CBC -certpbe AES-256-CBC -nomac", "open sesame");
+    check("des", "-in us.pem -keypbe PBE-SHA1-3DES -certpbe PBE-SHA1-2DES -macalg sha1", "open sesame");
+    check("legacy", "-in us.pem -legacy", "open sesame");
+    check("rc2", "-in us.pem -legacy -keypbe PBE-SHA1-RC2-128 -certpbe PBE-SHA1-RC2-40", "open sesame");
+    // One file is enough.
+    let keys = format!("url: https://localhost:{port}/\nca: {home}/ca.pem\nclient_certificate: {home}/empty.p12");
+    assert_passed(&run_http_probe(&keys));
 }
 
 #[test]
@@ -194,9 +230,13 @@ fn invalid_certificate_and_key_files_are_refused() {
     check("HOME/us.key", "us.key holds no certificate");
     check("{certificate: HOME/us.pem, key: HOME/them.key}", "them.key is not that of the certificate in");
     check("{certificate: HOME/us.pem, key: HOME/locked.key}", "locked.key is encrypted: give its `passphrase`");
+    let damaged = "{certificate: HOME/us.pem, key: HOME/locked.key, passphrase: x}";
+    check(damaged, "locked.key is not a PEM file with a private key: it is damaged");
+    let old = "pkcs8 -topk8 -in us.key -v1 PBE-MD5-DES -provider legacy -provider default -out md5.key -passout pass:x";
+    openssl::run(&certificates.folder, old);
     check(
-        "{certificate: HOME/us.pem, key: HOME/locked.key, passphrase: x}",
-        "openssl pkcs8 -topk8 -v2 aes-256-cbc -in ",
+        "{certificate: HOME/us.pem, key: HOME/md5.key, passphrase: x}",
+        "md5.key is encrypted in a way that is not supported, PBE-MD5-DES: convert it by `openssl pkcs8 -topk8 -v2 ",
     );
     openssl::run(&certificates.folder, "pkcs8 -topk8 -in us.key -out sealed.key -passout pass:sesame");
     let wrong = "{certificate: HOME/us.pem, key: HOME/sealed.key, passphrase: open}";
@@ -204,10 +244,31 @@ fn invalid_certificate_and_key_files_are_refused() {
     openssl::run(&certificates.folder, "ec -aes256 -in us.key -out old.key -passout pass:sesame");
     check("{certificate: HOME/us.pem, key: HOME/old.key}", "convert it by `openssl pkcs8 -topk8 -in ");
     openssl::run(&certificates.folder, "pkcs12 -export -in us.pem -inkey us.key -out us.p12 -passout pass:sesame");
-    check("HOME/us.p12", "us.p12 is a PKCS#12 file: convert it by `openssl pkcs12 -in ");
+    check("HOME/us.p12", "us.p12 is a PKCS#12 file with a passphrase: give its `passphrase`");
+    let pkcs12 = |name: &str, passphrase: &str| {
+        format!("{{certificate: HOME/{name}, key: HOME/{name}, passphrase: {passphrase}}}")
+    };
+    check(&pkcs12("us.p12", "open"), "the passphrase is not that of the PKCS#12 file ");
+    let with_key = "{certificate: HOME/us.p12, key: HOME/us.key, passphrase: sesame}";
+    check(with_key, "us.p12 is a PKCS#12 file, which has the private key too: leave out `key`");
+    let as_key = "{certificate: HOME/us.pem, key: HOME/us.p12, passphrase: sesame}";
+    check(as_key, "us.p12 is a PKCS#12 file: give it as `certificate`, and leave out `key`");
+    let export =
+        |options: &str| openssl::run(&certificates.folder, &format!("pkcs12 -export {options} -passout pass:sesame"));
+    export("-in us.pem -nokeys -out keyless.p12");
+    check(&pkcs12("keyless.p12", "sesame"), "keyless.p12 is a PKCS#12 file without a private key");
+    export("-inkey us.key -nocerts -out certless.p12");
+    check(&pkcs12("certless.p12", "sesame"), "certless.p12 is a PKCS#12 file without a certificate");
+    export("-in us.pem -inkey us.key -legacy -keypbe PBE-SHA1-RC4-128 -out rc4.p12");
+    check(
+        &pkcs12("rc4.p12", "sesame"),
+        "rc4.p12 uses PBE-SHA1-RC4-128, which is not supported: convert it by `openssl",
+    );
+    let whole = fs::read(certificates.folder.join("us.p12")).expect("the file exists");
+    fs::write(certificates.folder.join("cut.p12"), &whole[..whole.len() - 40]).expect("the folder is writable");
+    check(&pkcs12("cut.p12", "sesame"), "cut.p12 is damaged, or not in DER");
     openssl::run(&certificates.folder, "ecparam -name secp521r1 -genkey -noout -out large.key");
     check("{certificate: HOME/us.pem, key: HOME/large.key}", "is of a kind that is not supported");
-    check("{certificate: HOME/us.pem}", "missing key `key`");
     for shape in ["[HOME/us.pem]", "7"] {
         check(shape, "expected text or a map of keys such as `certificate`, `key` and `passphrase`, got ");
     }

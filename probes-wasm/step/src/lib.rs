@@ -89,8 +89,8 @@ pub struct Step {
     verify_tls: Option<bool>,
     /// A PEM file of certificate authorities to trust, instead of the system's.
     ca: Option<String>,
-    /// A client certificate: a PEM file of certificate and key, or `{certificate: FILE, key: FILE}`, with the key's
-    /// `passphrase` if it is encrypted (PKCS#8).
+    /// A client certificate: a file of certificate and key (PEM, or PKCS#12), or `{certificate: FILE, key: FILE}`, with
+    /// the `passphrase` of the key or of the file if it is encrypted.
     client_certificate: Option<request::ClientCertificate>,
     /// The only version of HTTP to use, 1.1 or 2; what the server prefers unless given.
     http_version: Option<request::HttpVersion>,

@@ -17,7 +17,7 @@ pub enum Body {
     Json(Value),
 }
 
-/// The paths of a client certificate and of its key, which may be the same.
+/// The paths of a client certificate and of its key, which are the same unless the settings have both.
 #[derive(Deserialize)]
 #[serde(try_from = "Value")]
 pub struct ClientCertificate {
@@ -265,7 +265,8 @@ impl TryFrom<Value> for ClientCertificate {
     type Error = String;
 
     fn try_from(value: Value) -> Result<Self, String> {
-        const SHAPE: &str = "expected a PEM file of certificate and key, or `{certificate: FILE, key: FILE}`";
+        const SHAPE: &str =
+            "expected a file of certificate and key, or `{certificate: FILE, key: FILE, passphrase: TEXT}`";
         match value {
             Value::String(file) => Ok(Self { certificate: file.clone(), key: file, passphrase: None }),
             Value::Object(mut files) => {
@@ -273,7 +274,8 @@ impl TryFrom<Value> for ClientCertificate {
                     Some(Value::String(file)) => Ok(file),
                     _ => Err(SHAPE.to_owned()),
                 };
-                let (certificate, key) = (file("certificate", &mut files)?, file("key", &mut files)?);
+                let certificate = file("certificate", &mut files)?;
+                let key = if files.contains_key("key") { file("key", &mut files)? } else { certificate.clone() };
                 let passphrase = files.remove("passphrase").filter(|passphrase| !passphrase.is_null());
                 let passphrase = passphrase.map(serde_json::from_value).transpose().map_err(|_| SHAPE.to_owned())?;
                 if files.is_empty() { Ok(Self { certificate, key, passphrase }) } else { Err(SHAPE.to_owned()) }
@@ -303,7 +305,7 @@ impl schemars::JsonSchema for ClientCertificate {
                         "key": { "type": "string" },
                         "passphrase": { "type": ["string", "null"], "writeOnly": true },
                     },
-                    "required": ["certificate", "key"],
+                    "required": ["certificate"],
                     "additionalProperties": false,
                 },
             ]
@@ -365,6 +367,20 @@ mod tests {
         check("https://example.org?c=/d", "https://example.org");
         check(" http://u:p@host:8080/a@b ", "http://host:8080/a@b");
         check("http://[::1]:80/a", "http://[::1]:80/a");
+    }
+
+    #[test]
+    fn the_key_of_a_certificate_is_in_its_file_unless_another_is_given() {
+        let check = |value: Value, expected: Option<(&str, &str)>| {
+            let files = ClientCertificate::try_from(value).ok();
+            let files = files.as_ref().map(|files| (files.certificate.as_str(), files.key.as_str()));
+            assert_eq!(files, expected);
+        };
+        check(json!("a.p12"), Some(("a.p12", "a.p12")));
+        check(json!({ "certificate": "a.p12" }), Some(("a.p12", "a.p12")));
+        check(json!({ "certificate": "a.pem", "key": "a.key" }), Some(("a.pem", "a.key")));
+        check(json!({ "key": "a.key" }), None);
+        check(json!({ "certificate": "a.pem", "key": 1 }), None);
     }
 
     #[test]

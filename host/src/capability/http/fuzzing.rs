@@ -6,7 +6,7 @@ use url::Url;
 use crate::capability::http::cookies::Cookies;
 use crate::capability::http::evidence::bounded_headers;
 use crate::capability::http::format::{absolute_location, header_lines, redact_location};
-use crate::capability::http::malformed;
+use crate::capability::http::{malformed, pkcs12};
 use crate::printable;
 
 /// Processes the headers of a target's response, given as lines of a name, a colon and a value: follows a redirect,
@@ -46,4 +46,9 @@ pub fn malformed_response(received: &[u8]) {
     }
     malformed::of_proxy(received);
     malformed::left_out(received, 0);
+}
+
+/// Reads a file in PKCS#12 without a passphrase.
+pub fn pkcs12_file(file: &[u8]) {
+    _ = pkcs12::read(file, "");
 }
