@@ -10,6 +10,7 @@ mod hostile;
 mod instructions;
 mod load;
 mod memory;
+mod reload;
 pub mod sandbox;
 mod soak;
 mod start;
@@ -33,6 +34,7 @@ pub const CASES: &[Case] = &[
     case("memory", "memory of configured probes", memory::measure_configured),
     case("in-flight", "memory of 10,000 runs at once", memory::measure_in_flight),
     case("start", "time to the first connection, and to check 10,000 probes", start::measure_start),
+    case("reload", "reloads each second of 10,000 probes, 1000 starts a second", reload::measure_reload),
     case("size", "size of the program", start::measure_size),
     case("soak", "stability over a long time, with faults of target and receiver", soak::measure_soak),
     case("hostile", "ten good probes beside a hundred hostile ones", hostile::measure_hostile),

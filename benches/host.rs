@@ -60,7 +60,13 @@ impl Setup {
 
     /// Starts the program on its schedule. It is killed when the returned value is dropped.
     pub fn start(&self) -> Result<Child> {
-        let command = self.add_arguments(command_with_death_signal(Path::new(PROGRAM)), &["run"]);
+        self.start_with(&["run"])
+    }
+
+    /// Starts the program with these arguments before the configuration. It is killed when the returned value is
+    /// dropped.
+    pub fn start_with(&self, arguments: &[&str]) -> Result<Child> {
+        let command = self.add_arguments(command_with_death_signal(Path::new(PROGRAM)), arguments);
         Child::start(command, self.folder.path().join("host.log"))
     }
 
@@ -79,11 +85,12 @@ impl Setup {
         command
     }
 
-    fn config_file(&self) -> PathBuf {
+    pub fn config_file(&self) -> PathBuf {
         self.folder.path().join("probes.yaml")
     }
 
-    fn yaml(&self, config: &Config) -> String {
+    /// Returns the text of a configuration file.
+    pub fn yaml(&self, config: &Config) -> String {
         let mut text = "sentry:\n  tags: {location: bench}\n".to_owned();
         if let Some(dsn) = &config.dsn {
             let spool = self.folder.path().join("spool");

@@ -49,6 +49,11 @@ impl Child {
         }
     }
 
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        Ok(kill(self.pid(), signal)?)
+    }
+
     /// Sends SIGTERM and waits for the end of the process. Returns an error if the process has ended before, or runs on
     /// for longer than `timeout`.
     pub fn stop(&mut self, timeout: Duration) -> Result<()> {

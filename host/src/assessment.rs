@@ -44,6 +44,15 @@ impl Assessor {
         }
     }
 
+    /// Goes on after the probes have changed, with this number of built-in ones. The state of a probe is kept for as long
+    /// as its [`Identity`](crate::run::Identity) exists.
+    pub fn set_built_in_probes(&mut self, built_in_probes: usize) {
+        self.outages.forget_ended();
+        self.groups.forget_ended();
+        self.warnings.forget_ended();
+        self.detector.set_built_in_probes(built_in_probes);
+    }
+
     /// Assesses a run that ended at `now`. The caller must carry out the decision, if there is one, before it reports
     /// this run, since the decision concerns earlier runs.
     pub fn assess(&mut self, run: Run, now: Instant) -> (Arc<AssessedRun>, Option<Decision>) {

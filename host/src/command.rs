@@ -22,6 +22,7 @@ pub mod run;
 pub mod once;
 pub mod test;
 pub mod check;
+pub mod diff;
 pub mod inspect;
 pub mod schema;
 pub mod new;
@@ -77,8 +78,14 @@ async fn start_loading(source: &Source) -> Result<Option<Loading>> {
 
 /// Parses a configuration, and redacts its secrets in the log from now on.
 fn parse(source: &Source, environment: &dyn Fn(&str) -> Option<String>) -> ParsedConfig {
-    let mut parsed = config::parse(source, environment);
+    let parsed = parse_quietly(source, environment);
     REDACTOR.install(parsed.config.secrets.clone());
+    parsed
+}
+
+/// Parses a configuration, and checks the files that the sinks need.
+fn parse_quietly(source: &Source, environment: &dyn Fn(&str) -> Option<String>) -> ParsedConfig {
+    let mut parsed = config::parse(source, environment);
     if let Some(Err(why)) = parsed.config.sentry.ca.as_deref().map(read_authorities) {
         parsed.errors.push(Diagnostic::at_value("/sentry/ca", why));
     }

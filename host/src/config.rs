@@ -7,6 +7,7 @@
 //! `schema/host.json` declares the names, bounds, defaults and descriptions of the host's own keys; see `section`.
 
 mod allowed_host;
+mod changes;
 mod check_in;
 mod decode;
 mod destination;
@@ -52,6 +53,7 @@ use source_map::SourceMap;
 use table::DecodeContext;
 
 pub use allowed_host::AllowedHost;
+pub use changes::{ChangedHostKey, ProbeChanges, changed_host_keys, changed_keys, same_probes};
 pub use check_in::{CheckIn, Monitor, MonitorSubject};
 pub use decode::{THIS_PROBE, built_in};
 pub use destination::{Destination, Protocol};
@@ -64,11 +66,11 @@ pub use model::{
     Allow, AllowSsh, Config, Module, ParsedConfig, Probe, Retries, Sample, Sentry, SharedSettings, TraceHeaders,
     TraceMode,
 };
-pub use monitor::{monitors, pointer_ancestors};
+pub use monitor::monitors;
 pub use probe_key::{unknown_group_key, unknown_setting};
 pub use sample_rate::SampleRate;
 pub use schema::{ComponentSchema, aliases, built_ins, schema, source_texts};
-pub use source::{Source, SourceError, SourceFile};
+pub use source::{Source, SourceError, SourceFile, SourceVersion};
 pub use spool::{Spool, SpoolLocation};
 pub use title_lint::{check_titles, unfiltered_title};
 pub use trace_host::{TraceHost, parse_host_and_port};

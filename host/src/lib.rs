@@ -96,4 +96,7 @@ mod threads;
 #[cfg_attr(not(feature = "compiler"), expect(dead_code, reason = "only the store of compiled code uses all of it"))]
 mod private_directory;
 
-pub use loading::{FailedLoad, LoadError, Loaded, Loading, PendingProbes, Progress, ReadyProbes, load, start_loading};
+pub use loading::{
+    FailedLoad, LoadError, Loaded, Loading, PendingProbes, Progress, ReadyProbe, ReadyProbes, Replaced, Replacement,
+    Replacer, load, start_loading,
+};

@@ -3,6 +3,7 @@
 mod command;
 mod logging;
 mod output;
+mod service;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -41,7 +42,7 @@ struct CommandLine {
 const AFTER_HELP: &str = "\
 Exit codes:
   0    every probe passed, or the command succeeded
-  1    a target failed (`once`, `test`)
+  1    a target failed (`once`, `test`); something changes (`diff`)
   2    the arguments, the configuration or a component are invalid
   3    a probe or this host broke: nothing is known about the target; or Sentry did not accept the results (`once`)
   130  a second signal ended `run` at once
@@ -67,6 +68,9 @@ enum Command {
     Test(command::test::Arguments),
     /// Check the configuration and the settings of its probes, without using the network unless `--online` is given
     Check(command::check::Arguments),
+    /// Show what a running program would do if one configuration replaced another; exit with 0 if nothing changes, 1 if
+    /// something does
+    Diff(command::diff::Arguments),
     /// Show what a component is, what it can do and which permissions it needs; of its code only `describe` runs
     Inspect(command::inspect::Arguments),
     /// Print a JSON Schema of the configuration, with which an editor completes and checks it
@@ -157,6 +161,7 @@ fn execute(command: Command) -> Result<u8> {
             Command::Once(arguments) => command::once::once(&arguments).await,
             Command::Test(arguments) => command::test::test(&arguments).await,
             Command::Check(arguments) => command::check::check(&arguments).await,
+            Command::Diff(arguments) => command::diff::diff(&arguments).await,
             Command::Inspect(arguments) => command::inspect::inspect(&arguments).await,
             Command::Schema(arguments) => command::schema::schema(&arguments).await,
             Command::New(arguments) => Ok(command::new::new(&arguments)),

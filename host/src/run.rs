@@ -47,6 +47,8 @@ pub struct Run {
 /// The identity of a probe, from the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Identity {
+    /// The number by which the process knows the probe. No other probe of the process has had it.
+    pub number: usize,
     /// The name of the component in the configuration. The name of a built-in component is written in full:
     /// `probes.http`.
     pub probe: String,
@@ -57,8 +59,8 @@ pub struct Identity {
     pub tags: Arc<BTreeMap<String, String>>,
     /// The number of consecutive runs that must fail before an error is reported.
     pub failures_before_error: u32,
-    /// The JSON pointer to the probe in the configuration, such as `/groups/0/probes/1`. It is unique, unlike the
-    /// title.
+    /// The JSON pointer to the probe in the configuration, such as `/groups/0/probes/1`, when it was loaded. It is
+    /// unique in that configuration, unlike the title.
     pub pointer: String,
     /// True if the component comes with the host. Third-party components may be written by an attacker.
     pub built_in: bool,

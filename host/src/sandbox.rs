@@ -1,5 +1,6 @@
 //! The sandbox: loads components, and runs probes in fresh stores with limits of their own.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -150,10 +151,8 @@ impl Sandbox {
 
     /// Sets the number of connections that all runs together open to one host at once, instead of the default of
     /// `limits.per_host`.
-    #[must_use]
-    pub fn with_per_host(self, connections: usize) -> Self {
+    pub fn set_per_host(&self, connections: usize) {
         self.openings.set(connections);
-        self
     }
 
     /// Returns the number of runs that can be in progress at once.
@@ -183,6 +182,17 @@ impl Sandbox {
     /// Forgets that a component could not be loaded, so that it is loaded again for the next probe.
     pub fn forget_error(&self, module: &Module) {
         self.components.forget_error(module);
+    }
+
+    /// Forgets the component of a module if its file has changed since it was read, so that it is loaded again for the
+    /// next probe. Returns true if this probe has another version of the component than the file has now.
+    pub(crate) fn forget_if_changed(&self, module: &Module, probe: &Probe) -> bool {
+        self.components.forget_if_changed(module) != probe.component_version()
+    }
+
+    /// Forgets all components but those of these modules. Probes that use them keep them.
+    pub(crate) fn retain_components(&self, modules: &HashSet<Module>) {
+        self.components.retain(modules);
     }
 
     /// Runs work, such as the loading of a probe, on the threads for guests with long computations, so that it delays

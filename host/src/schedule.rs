@@ -6,12 +6,12 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use self::skipped::{SkipCause, SkippedRuns};
-use self::timer_queue::{Finished, NewJob, Start, TimerQueue};
+use self::timer_queue::{Change as QueueChange, Finished, NewJob, Start, TimerQueue};
 use crate::sandbox::Probe;
 use crate::sink::Sinks;
 use crate::workers::Workers;
@@ -22,15 +22,63 @@ mod timer_queue;
 
 /// A probe with its schedule.
 pub struct Job {
-    /// The probe's position in the configuration. A job with the index of an earlier one replaces that probe, and keeps
-    /// its due times.
-    pub index: usize,
-    /// The probe to run.
+    /// The probe to run. A job with the number of an earlier probe replaces that probe, and keeps its due times.
     pub probe: Probe,
     /// The time from one due time to the next.
     pub every: Duration,
     /// The number of consecutive runs at each due time.
     pub burst: u32,
+}
+
+/// A change of the probes that are on schedule.
+pub enum Change {
+    /// Adds a probe, which is due for the first time as soon as possible.
+    Set(Job),
+    /// Ends the probe with this number. Runs in progress end as they began, and no other starts.
+    Remove(usize),
+}
+
+/// Changes the probes of a schedule while it runs. Clones change the same schedule.
+#[derive(Clone)]
+pub struct ScheduleHandle(mpsc::UnboundedSender<Message>);
+
+/// The changes that [`ScheduleHandle`]s ask for.
+pub struct Changes(mpsc::UnboundedReceiver<Message>);
+
+enum Message {
+    Change(Vec<Change>),
+    /// Asks for an answer from each worker.
+    Ping(oneshot::Sender<Vec<oneshot::Receiver<()>>>),
+}
+
+/// Returns a handle for a schedule, and what [`run`] takes from it.
+pub fn handle() -> (ScheduleHandle, Changes) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    (ScheduleHandle(sender), Changes(receiver))
+}
+
+impl ScheduleHandle {
+    /// Changes probes. All changes of one worker's probes take effect together, between two starts.
+    pub fn change(&self, changes: Vec<Change>) {
+        // The schedule has ended if it takes no changes.
+        _ = self.0.send(Message::Change(changes));
+    }
+
+    /// Returns true once every worker has come to look at its probes again. Returns false if the schedule has ended, or
+    /// that of a worker has panicked. Waits for as long as a worker does not go on.
+    pub async fn responds(&self) -> bool {
+        let (sender, answers) = oneshot::channel();
+        if self.0.send(Message::Ping(sender)).is_err() {
+            return false;
+        }
+        let Ok(answers) = answers.await else { return false };
+        for answer in answers {
+            if answer.await.is_err() {
+                return false;
+            }
+        }
+        true
+    }
 }
 
 /// The time for which runs in progress may continue after the stop. With the time that sinks then take to flush, it is
@@ -54,14 +102,13 @@ struct Shared {
     skipped: SkippedRuns,
 }
 
-/// Runs every job on its schedule, each on one of the `workers`, and reports each run to `sinks`, until `stop`
-/// completes. Jobs may be sent at any time, and are due for the first time as soon as possible. At most `in_flight`
-/// runs are in progress at once.
+/// Runs probes on their schedules, each on one of the `workers`, and reports each run to `sinks`, until `stop`
+/// completes. At most `in_flight` runs are in progress at once.
 ///
 /// After the stop no run starts. Runs in progress have 5 s to end, and are reported too; those that take longer are
 /// lost.
 pub async fn run(
-    mut jobs: mpsc::UnboundedReceiver<Job>,
+    mut changes: Changes,
     workers: &Workers,
     in_flight: usize,
     sinks: Arc<Sinks>,
@@ -72,22 +119,16 @@ pub async fn run(
     let started = Instant::now();
     let mut log_timer = interval_at(started + SKIPPED_LOG_INTERVAL, SKIPPED_LOG_INTERVAL);
     log_timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut first_starts = FirstStarts { next: started };
     let mut schedules = JoinSet::new();
     let queues: Vec<_> = workers
         .handles()
         .map(|runtime| {
-            let (sender, added) = mpsc::unbounded_channel();
-            schedules.spawn_on(run_worker(TimerQueue::new(added), Arc::clone(&shared), stopped.clone()), runtime);
+            let (sender, changes) = mpsc::unbounded_channel();
+            schedules.spawn_on(run_worker(TimerQueue::new(changes), Arc::clone(&shared), stopped.clone()), runtime);
             sender
         })
         .collect();
-    let mut schedule = |Job { index, probe, every, burst }: Job| {
-        let first_due = first_starts.take(Instant::now(), every);
-        let job = NewJob { key: index, job: ScheduledProbe { probe, burst, index }, first_due, every };
-        // Sending fails only if the schedule of the worker has panicked, which was logged.
-        _ = queues[index % queues.len()].send(job);
-    };
+    let mut queues = WorkerQueues { queues, first_starts: FirstStarts { next: started } };
     tokio::pin!(stop);
     loop {
         tokio::select! {
@@ -96,7 +137,7 @@ pub async fn run(
                 workers.record_end();
                 log_worker_end(ended);
             }
-            Some(job) = jobs.recv() => schedule(job),
+            Some(message) = changes.0.recv() => queues.pass_on(message),
             _ = log_timer.tick() => log_skipped(&shared.skipped),
         }
     }
@@ -115,12 +156,53 @@ pub async fn run(
     log_skipped(&shared.skipped);
 }
 
+/// The queues of all workers. A probe belongs to the same worker for as long as it is on schedule.
+struct WorkerQueues {
+    queues: Vec<mpsc::UnboundedSender<Vec<QueueChange<ScheduledProbe>>>>,
+    first_starts: FirstStarts,
+}
+
+impl WorkerQueues {
+    /// Passes a message on to the workers. Sending fails only if the schedule of a worker has panicked, which was
+    /// logged.
+    fn pass_on(&mut self, message: Message) {
+        match message {
+            Message::Change(changes) => self.change(changes),
+            Message::Ping(sender) => {
+                let ping = |queue: &mpsc::UnboundedSender<Vec<QueueChange<_>>>| {
+                    let (answer, answered) = oneshot::channel();
+                    _ = queue.send(vec![QueueChange::Ping(answer)]);
+                    answered
+                };
+                // An error means that nobody waits for the answers any more.
+                _ = sender.send(self.queues.iter().map(ping).collect());
+            }
+        }
+    }
+
+    fn change(&mut self, changes: Vec<Change>) {
+        let mut of_workers: Vec<Vec<_>> = self.queues.iter().map(|_| Vec::new()).collect();
+        let now = Instant::now();
+        for change in changes {
+            let (number, change) = match change {
+                Change::Remove(number) => (number, QueueChange::Remove(number)),
+                Change::Set(Job { probe, every, burst }) => {
+                    let (key, first_due) = (probe.identity().number, self.first_starts.take(now, every));
+                    (key, QueueChange::Set(NewJob { key, job: ScheduledProbe { probe, burst }, first_due, every }))
+                }
+            };
+            of_workers[number % self.queues.len()].push(change);
+        }
+        for (queue, changes) in self.queues.iter().zip(of_workers).filter(|(_, changes)| !changes.is_empty()) {
+            _ = queue.send(changes);
+        }
+    }
+}
+
 /// A probe in a worker's queue.
 struct ScheduledProbe {
     probe: Probe,
     burst: u32,
-    /// The probe's position in the configuration.
-    index: usize,
 }
 
 impl fmt::Display for ScheduledProbe {
@@ -135,8 +217,8 @@ async fn run_worker(queue: TimerQueue<ScheduledProbe>, shared: Arc<Shared>, stop
         run_burst(scheduled.probe.clone(), scheduled.burst, start, Arc::clone(&shared))
     };
     let record_skipped = |scheduled: &ScheduledProbe, missed: u32, cause: SkipCause| {
-        let ScheduledProbe { probe, burst, index } = scheduled;
-        shared.skipped.record(*index, &probe.identity().title, missed.saturating_mul(*burst), cause);
+        let (probe, missed) = (scheduled.probe.identity(), missed.saturating_mul(scheduled.burst));
+        shared.skipped.record(probe.number, &probe.title, missed, cause);
     };
     queue.run(start, record_skipped, stopped).await;
 }
@@ -212,6 +294,26 @@ mod tests {
         let now = Instant::now();
         let mut first_starts = FirstStarts { next: now };
         (0..count).map(|_| first_starts.take(now, every) - now).collect()
+    }
+
+    #[tokio::test]
+    async fn a_schedule_responds_unless_the_thread_of_a_worker_is_blocked() {
+        let workers = Workers::start(0.0).unwrap();
+        let (handle, changes) = handle();
+        let stop = tokio::sync::Notify::new();
+        let check = async {
+            assert!(handle.responds().await);
+            let (release, blocked) = std::sync::mpsc::channel::<()>();
+            workers.handle(0).spawn(async move { blocked.recv() });
+            let responds = tokio::time::timeout(Duration::from_millis(50), handle.responds()).await;
+            assert!(responds.is_err(), "the schedule responds although the thread of its worker is blocked");
+            drop(release);
+            assert!(handle.responds().await);
+            stop.notify_one();
+        };
+        let sinks = Arc::new(Sinks::new(0, Vec::new()));
+        tokio::join!(run(changes, &workers, 1, sinks, stop.notified()), check);
+        assert!(!handle.responds().await, "the schedule has ended");
     }
 
     #[test]

@@ -38,7 +38,7 @@ groups:
     let parsed = config::parse(&source, &|_| None);
     assert!(parsed.errors.is_empty(), "{:?}", parsed.errors);
     let mut config = parsed.config;
-    config.sentry.monitors = config::monitors(&config, &["Shop"]).expect("each slug is used once");
+    config.sentry.monitors = config::monitors(&config, &config.check_ins, &["Shop"]).expect("each slug is used once");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime starts");
     runtime.block_on(async {
         let sentry = Sentry::start(&config.sentry).expect("the client starts").expect("the configuration has a DSN");

@@ -230,6 +230,7 @@ fn run(id: u8, title: &str, outcome: Outcome, status: Status) -> Run {
     spans[0].status = status;
     Run {
         probe: Arc::new(Identity {
+            number: 0,
             probe: "probes.http".to_owned(),
             title: title.to_owned(),
             tags: Arc::new(tags(&[("team", "web"), ("region", "eu")])),

@@ -47,6 +47,11 @@ impl GroupTracker {
         let max = if probe.built_in { MAX_CHECK_GROUPS_OF_BUILT_IN } else { MAX_CHECK_GROUPS };
         if insert_within(checks, &group, max, Vec::clone) { Grouping::Checks } else { Grouping::Reason }
     }
+
+    /// Forgets probes that no longer exist.
+    pub fn forget_ended(&mut self) {
+        self.0.retain(|probe, _| probe.exists());
+    }
 }
 
 /// Inserts a value unless the set has it already, or has `max` values. Returns true if the set has it now.

@@ -115,6 +115,18 @@ impl OfflineDetector {
         }
     }
 
+    /// Goes on with this number of built-in probes. Forgets probes that no longer exist, and hosts that no other probe
+    /// names.
+    pub fn set_built_in_probes(&mut self, built_in_probes: usize) {
+        self.built_in_probes = built_in_probes;
+        self.ran.retain(ProbeKey::exists);
+        self.votes.retain(|probe, _| probe.exists());
+        let existing: Vec<_> = self.ran.iter().chain(self.votes.keys()).filter_map(ProbeKey::identity).collect();
+        let named = existing.iter().flat_map(|probe| probe.voting_hosts.iter()).map(|host| host.to_ascii_lowercase());
+        let named: HashSet<_> = named.collect();
+        self.hosts.retain(|host, _| named.contains(&host.trim_end_matches('.').to_ascii_lowercase()));
+    }
+
     /// Records a run that ended at `now`. Returns the cause of its failure, and adds to `decision` what follows for
     /// earlier runs.
     pub fn attribute(&mut self, run: &Run, now: Instant, decision: &mut Decision) -> Cause {

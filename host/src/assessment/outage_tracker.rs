@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Instant, SystemTime};
 
 use super::{AssessedRun, Decision, HeldErrors};
@@ -21,9 +21,9 @@ pub struct RecordedOutage {
     pub is_reported: bool,
 }
 
-/// A probe as a key: the address of its identity, which the key keeps alive.
+/// A probe as a key: the address of its identity. No other identity gets this address while the key exists.
 #[derive(Clone)]
-pub struct ProbeKey(Arc<Identity>);
+pub struct ProbeKey(Weak<Identity>);
 
 struct OngoingOutage {
     began: SystemTime,
@@ -64,6 +64,11 @@ impl OutageTracker {
         }
     }
 
+    /// Forgets probes that no longer exist.
+    pub fn forget_ended(&mut self) {
+        self.0.retain(|probe, _| probe.exists());
+    }
+
     /// Marks the outages of all held errors that a decision reports.
     pub fn mark_reported_by(&mut self, decision: &Decision) {
         if let Some(HeldErrors::Report(runs)) = &decision.held_errors {
@@ -85,13 +90,23 @@ impl OngoingOutage {
 impl ProbeKey {
     /// Returns the key of the probe with this identity.
     pub fn of(identity: &Arc<Identity>) -> Self {
-        Self(Arc::clone(identity))
+        Self(Arc::downgrade(identity))
+    }
+
+    /// Returns true if the probe or a run of it still exists.
+    pub fn exists(&self) -> bool {
+        self.0.strong_count() > 0
+    }
+
+    /// Returns the identity, if the probe or a run of it still exists.
+    pub fn identity(&self) -> Option<Arc<Identity>> {
+        self.0.upgrade()
     }
 }
 
 impl PartialEq for ProbeKey {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        Weak::ptr_eq(&self.0, &other.0)
     }
 }
 
@@ -99,6 +114,6 @@ impl Eq for ProbeKey {}
 
 impl Hash for ProbeKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        Arc::as_ptr(&self.0).hash(state);
+        Weak::as_ptr(&self.0).hash(state);
     }
 }

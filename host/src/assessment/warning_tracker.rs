@@ -69,6 +69,12 @@ impl WarningTracker {
         assessments
     }
 
+    /// Forgets probes that no longer exist.
+    pub fn forget_ended(&mut self) {
+        self.groups.forget_ended();
+        self.lasting.retain(|probe, _| probe.exists());
+    }
+
     /// Returns the assessment of the warnings of a run that says nothing about its target: none is reported.
     pub fn ignore(run: &Run) -> Vec<WarningAssessment> {
         vec![WarningAssessment { grouping: Grouping::Other, is_due: false }; run.warnings.len()]

@@ -5,20 +5,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use sentrynet::config::{Level, Source};
-use sentrynet::sandbox::Probe;
-use sentrynet::schedule::{self, Job};
+use sentrynet::Loading;
+use sentrynet::config::SourceVersion;
+use sentrynet::schedule::{self, ScheduleHandle};
 use sentrynet::sink::console::ConsoleOptions;
 use sentrynet::sink::{SinkOptions, Sinks};
 use sentrynet::workers::Workers;
-use sentrynet::{Loading, PendingProbes, Progress, ReadyProbes};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
+use self::running::{Running, jobs};
 use super::health_socket::HealthSocket;
 use super::{Format, INVALID_INPUT, log_missing_dsn, read, start_loading};
-use crate::logging::{never_wait_for_reader, print_diagnostics};
+use crate::logging::never_wait_for_reader;
+use crate::service::ServiceManager;
+
+mod reload;
+mod running;
+mod watch;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -31,6 +36,9 @@ pub struct Arguments {
     /// Show the waterfall of every run, not only of runs that did not pass
     #[arg(long)]
     trace: bool,
+    /// Do not reload the configuration when it changes on disk, only at SIGHUP
+    #[arg(long)]
+    no_watch: bool,
 }
 
 /// The time limit for all sinks together to deliver the last runs after a signal. Together with
@@ -38,16 +46,24 @@ pub struct Arguments {
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub async fn run(arguments: &Arguments) -> Result<u8> {
-    let Arguments { config, format, trace } = arguments;
+    let Arguments { config: path, format, trace, no_watch } = arguments;
     never_wait_for_reader();
+    let service = Arc::new(ServiceManager::from_environment());
     // The handlers are installed before anything that takes time, so that an early signal does not kill the process.
+    let (reload_sender, reload_requests) = mpsc::channel(1);
+    let _reloading = AbortOnDropHandle::new(tokio::spawn(request_at_hangup(signal(SignalKind::hangup())?, {
+        let reload_sender = reload_sender.clone();
+        move || request(&reload_sender)
+    })));
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let stopping = Arc::clone(&service);
     let stop = async move {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
+        stopping.stopping();
         tracing::info!(
             grace_seconds = schedule::STOP_GRACE.as_secs(),
             "stopping: waiting for runs in progress to end; a second signal ends the process at once"
@@ -63,7 +79,13 @@ pub async fn run(arguments: &Arguments) -> Result<u8> {
     };
 
     tokio::pin!(stop);
-    let Some(source) = read(config) else { return Ok(INVALID_INPUT) };
+    let is_watched = !no_watch && path.as_os_str() != "-";
+    // The version is that before the configuration is read, so that no change is missed.
+    let version = SourceVersion::of(path);
+    if is_watched && let Err(error) = watch::start(path.clone(), version, move || request(&reload_sender)) {
+        tracing::warn!(%error, "the configuration is not watched: the system refuses a thread");
+    }
+    let Some(source) = read(path) else { return Ok(INVALID_INPUT) };
     let loading = tokio::select! {
         loading = start_loading(&source) => loading?,
         () = &mut stop => return Ok(0),
@@ -74,57 +96,47 @@ pub async fn run(arguments: &Arguments) -> Result<u8> {
     let sinks = Arc::new(Sinks::start(&config, config.probes.len(), options)?);
     log_missing_dsn(&config);
 
-    let periods: Vec<_> = config.probes.iter().map(|probe| (probe.every, probe.burst)).collect();
-    let runs_per_second = periods.iter().map(|(every, burst)| f64::from(*burst) / every.as_secs_f64()).sum();
+    let periods = config.probes.iter().map(|probe| (probe.every, probe.burst));
+    let runs_per_second = periods.map(|(every, burst)| f64::from(burst) / every.as_secs_f64()).sum();
+    // `pending` has the configuration of the probes that run.
+    drop(config);
     let workers = Workers::start(runs_per_second).context("cannot start the threads of probes")?;
     let _health = HealthSocket::open(workers.liveness());
     let (ready, pending_count) = (probes.len(), pending.count());
     let noun = if ready == 1 { "probe" } else { "probes" };
     let rest =
         if pending_count > 0 { format!(", {pending_count} of third parties are being loaded") } else { String::new() };
-    tracing::info!(probes = ready, pending = pending_count, in_flight, "{ready} {noun} on schedule{rest}");
-    let (job_sender, jobs) = mpsc::unbounded_channel();
-    let schedule = Schedule { jobs: job_sender, periods };
-    schedule.add(probes);
-    let adding = AbortOnDropHandle::new(tokio::spawn(add_pending(pending, source, Arc::clone(&sinks), schedule)));
-    schedule::run(jobs, &workers, in_flight, Arc::clone(&sinks), stop).await;
-    drop(adding);
+    let status = format!("{ready} {noun} on schedule{rest}");
+    tracing::info!(probes = ready, pending = pending_count, in_flight, "{status}");
+    let (schedule, changes) = schedule::handle();
+    schedule.change(jobs(probes));
+    let _watchdog = AbortOnDropHandle::new(tokio::spawn(show_progress(Arc::clone(&service), schedule.clone())));
+    service.ready(&status);
+    let running = Running::new(pending, source, in_flight, Arc::clone(&sinks), schedule, service);
+    let running = AbortOnDropHandle::new(tokio::spawn(running.run(reload_requests)));
+    schedule::run(changes, &workers, in_flight, Arc::clone(&sinks), stop).await;
+    drop(running);
     sinks.flush(FLUSH_TIMEOUT).await;
     Ok(0)
 }
 
-/// Adds probes to the schedule.
-struct Schedule {
-    jobs: mpsc::UnboundedSender<Job>,
-    /// The keys `every` and `burst` of each configured probe.
-    periods: Vec<(Duration, u32)>,
+/// Requests a reload, unless one is requested already and has not begun.
+fn request(sender: &mpsc::Sender<()>) {
+    _ = sender.try_send(());
 }
 
-impl Schedule {
-    fn add(&self, probes: Vec<(usize, Probe)>) {
-        for (index, probe) in probes {
-            let (every, burst) = self.periods[index];
-            // The schedule has ended if it takes no jobs.
-            _ = self.jobs.send(Job { index, probe, every, burst });
-        }
+/// Requests a reload at each SIGHUP.
+async fn request_at_hangup(mut hangup: tokio::signal::unix::Signal, request: impl Fn()) {
+    while hangup.recv().await.is_some() {
+        request();
     }
 }
 
-/// Adds the probes of third parties to the schedule as they are loaded, and reports those that cannot be loaded.
-async fn add_pending(mut pending: PendingProbes, source: Source, sinks: Arc<Sinks>, schedule: Schedule) {
-    while let Some(progress) = pending.next().await {
-        match progress {
-            Progress::Failed(failed) => {
-                print_diagnostics(&source, Level::Error, &failed.problems);
-                sinks.report(failed.run);
-            }
-            Progress::Ready(ReadyProbes { probes, monitors, warnings }) => {
-                print_diagnostics(&source, Level::Warning, &warnings);
-                if let Some(monitors) = monitors {
-                    sinks.set_monitors(&monitors);
-                }
-                schedule.add(probes);
-            }
-        }
+/// Tells the service manager that the program makes progress, for as long as the schedule of every worker does.
+async fn show_progress(service: Arc<ServiceManager>, schedule: ScheduleHandle) {
+    let Some(interval) = service.watchdog_interval() else { return };
+    while schedule.responds().await {
+        service.progress();
+        tokio::time::sleep(interval).await;
     }
 }

@@ -8,7 +8,7 @@ use super::table::{DecodeContext, Field, Table, check_line};
 use crate::redaction::Secrets;
 
 /// A key `check_in`, decoded.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckIn {
     /// The JSON pointer to the probe, the group or `sentry` that has the key.
     pub(super) owner_pointer: String,
@@ -28,6 +28,8 @@ pub struct Monitor {
     pub slug: String,
     /// The host or the probes that check in.
     pub subject: MonitorSubject,
+    /// The [numbers](super::Probe::number) of the probes that check in; empty for the host.
+    pub probes: Vec<usize>,
     /// Minutes from one check-in to the next.
     pub every: u32,
     /// Minutes that a check-in may be late before Sentry counts it as missed.

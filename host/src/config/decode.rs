@@ -69,7 +69,10 @@ impl Decoder<'_> {
             self.warn("/groups".into(), "no probes: `groups` is empty, so that nothing would run");
         }
         let groups = root.take_list("groups", &mut self.context).unwrap_or_default();
-        let probes = groups.into_iter().flat_map(|group| self.group(group, &inherited)).collect();
+        let mut probes: Vec<_> = groups.into_iter().flat_map(|group| self.group(group, &inherited)).collect();
+        for (number, probe) in probes.iter_mut().enumerate() {
+            probe.number = number;
+        }
         self.warn_of_unused_modules();
         root.finish(&mut self.context);
         let secrets = Secrets::new(self.context.resolved.secrets.iter().map(ExposeSecret::expose_secret));
@@ -223,6 +226,7 @@ impl Decoder<'_> {
             interpolations.extend(self.context.interpolations_below(&shared.pointer, &table.rest), &shared.keys);
         }
         Some(Probe {
+            number: 0,
             name: component.name,
             module: component.module,
             title: title.map(|title| title.trim().to_string()),

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::check_in::slugify;
+use super::check_in::{CheckIn, slugify};
 use super::diagnostic::{Diagnostic, below, quote_title};
 use super::model::{Config, Module, Probe};
 
@@ -42,16 +42,16 @@ struct Derived<'a> {
     is_trusted: bool,
 }
 
-/// Returns the third-party probes that get another title than their component has derived. `titles` are the titles of
-/// `config.probes`.
+/// Returns the third-party probes that get another title than their component has derived. `check_ins` are the keys
+/// `check_in` that count, and `titles` the titles of `config.probes`.
 ///
 /// A derived title is not taken if it looks like that of a probe with another component, or if the slug that is made
 /// from it is that of another monitor. In both cases the title or the monitor stays with the other probe; of two
 /// third-party components that want the same, neither gets it. Then the title is made from the component's name in the
 /// configuration, and from the place of the probe. A title that the operator has given is never changed.
-pub fn distinct_titles(config: &Config, titles: &[&str]) -> Vec<Renamed> {
+pub fn distinct_titles(config: &Config, check_ins: &[CheckIn], titles: &[&str]) -> Vec<Renamed> {
     let slugless: HashSet<_> =
-        config.check_ins.iter().filter(|it| it.slug.is_none()).map(|it| it.owner_pointer.as_str()).collect();
+        check_ins.iter().filter(|it| it.slug.is_none()).map(|it| it.owner_pointer.as_str()).collect();
     let all: Vec<_> = config
         .probes
         .iter()
@@ -75,7 +75,7 @@ pub fn distinct_titles(config: &Config, titles: &[&str]) -> Vec<Renamed> {
         }
     }
     let host = slugless.contains("/sentry").then(|| slugify(&config.sentry.server_name)).flatten();
-    for slug in config.check_ins.iter().filter_map(|check_in| check_in.slug.clone()).chain(host) {
+    for slug in check_ins.iter().filter_map(|check_in| check_in.slug.clone()).chain(host) {
         slugs.entry(slug).or_default().is_trusted = true;
     }
 
@@ -164,12 +164,14 @@ mod tests {
             .zip(probes)
             .map(|(probe, (_, _, derived))| probe.title.clone().unwrap_or_else(|| (*derived).to_owned()))
             .collect();
-        let renamed = distinct_titles(&config, &titles.iter().map(String::as_str).collect::<Vec<_>>());
+        let renamed =
+            distinct_titles(&config, &config.check_ins, &titles.iter().map(String::as_str).collect::<Vec<_>>());
         let warnings = renamed.len();
         for Renamed { index, title, .. } in renamed {
             titles[index] = title;
         }
-        monitors(&config, &titles.iter().map(String::as_str).collect::<Vec<_>>()).expect("the slugs are distinct");
+        monitors(&config, &config.check_ins, &titles.iter().map(String::as_str).collect::<Vec<_>>())
+            .expect("the slugs are distinct");
         (titles, warnings)
     }
 

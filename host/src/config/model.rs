@@ -82,6 +82,9 @@ pub struct Sample {
 /// One item of `probes`. It has no `Debug`, because settings may be secrets.
 #[derive(Clone)]
 pub struct Probe {
+    /// The number by which the process knows the probe while it runs. After [`parse`](super::parse) it is the index in
+    /// [`Config::probes`]; a configuration that takes over from another keeps the numbers of probes that are the same.
+    pub number: usize,
     /// The name that its runs are reported with: the full name of a built-in probe (`probes.http`), the name of a
     /// module, or the stem of a component's file.
     pub name: String,
@@ -308,12 +311,14 @@ impl ParsedConfig {
         }
     }
 
-    /// Adds an error for each missing file. Returns their paths.
-    pub fn require_files(&mut self) -> HashSet<PathBuf> {
+    /// Adds an error for each missing file whose path is needed. Returns their paths.
+    pub fn require_files(&mut self, is_needed: impl Fn(&Path) -> bool) -> HashSet<PathBuf> {
         let mut paths = HashSet::new();
         for MissingFile { path, error } in std::mem::take(&mut self.missing_files) {
-            paths.insert(path);
-            self.push_error(error);
+            if is_needed(&path) {
+                paths.insert(path);
+                self.push_error(error);
+            }
         }
         paths
     }

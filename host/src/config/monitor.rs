@@ -16,11 +16,12 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// network.
 const MIN_MARGIN_MINUTES: u32 = 2;
 
-/// Returns the monitors that a configuration asks for, in its order. `titles` are the titles of `config.probes`.
+/// Returns the monitors that these keys `check_in` of a configuration ask for, in its order. `titles` are the titles of
+/// `config.probes`.
 ///
 /// # Errors
 /// Returns a diagnostic for each slug that cannot be made, and for each monitor whose slug another monitor has too.
-pub fn monitors(config: &Config, titles: &[&str]) -> Result<Vec<Monitor>, Vec<Diagnostic>> {
+pub fn monitors(config: &Config, check_ins: &[CheckIn], titles: &[&str]) -> Result<Vec<Monitor>, Vec<Diagnostic>> {
     let mut errors = Vec::new();
     let mut monitors = Vec::new();
     let mut by_slug: BTreeMap<String, Vec<&CheckIn>> = BTreeMap::new();
@@ -30,7 +31,7 @@ pub fn monitors(config: &Config, titles: &[&str]) -> Result<Vec<Monitor>, Vec<Di
             members.entry(pointer).or_default().push((probe, title));
         }
     }
-    for check_in in &config.check_ins {
+    for check_in in check_ins {
         let members = members.get(check_in.owner_pointer.as_str()).map_or(&[][..], Vec::as_slice);
         let name = match members {
             [] if check_in.owner_pointer != HOST => continue,
@@ -75,6 +76,7 @@ impl CheckIn {
         Monitor {
             slug,
             subject,
+            probes: members.iter().map(|(probe, _)| probe.number).collect(),
             every: minutes(every).max(1),
             margin: self.margin.unwrap_or((run_minutes + MIN_MARGIN_MINUTES).min(bound("margin"))),
             failure_issue_threshold: self.failure_issue_threshold.or(threshold),
@@ -93,7 +95,7 @@ impl Probe {
 
 /// Returns a JSON pointer, and the pointers to all that it lies in: `/groups/0/probes/1`, `/groups/0/probes`, and so on
 /// to the empty pointer. A run of a probe checks in to the monitors of all of these.
-pub fn pointer_ancestors(pointer: &str) -> impl Iterator<Item = &str> {
+fn pointer_ancestors(pointer: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(pointer), |pointer| Some(pointer.rsplit_once('/')?.0))
 }
 
@@ -118,7 +120,7 @@ mod tests {
     fn monitors_of(text: &str) -> Result<Vec<Monitor>, Vec<Diagnostic>> {
         let config = config(text);
         let titles: Vec<_> = config.probes.iter().map(|probe| probe.title.as_deref().unwrap_or_default()).collect();
-        monitors(&config, &titles)
+        monitors(&config, &config.check_ins, &titles)
     }
 
     /// Returns the monitor of a probe with these keys.

@@ -5,6 +5,8 @@ use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use crate::file_version::FileVersion;
+
 /// The maximal size of a configuration file, and of all files of a folder together. 10,000 probes take about 2 MiB.
 const MAX_FILE_BYTES: u64 = 16 << 20;
 /// The maximal number of configuration files in a folder.
@@ -40,6 +42,26 @@ pub struct SourceFile {
     pub range: Range<usize>,
     /// The lines of the files before it.
     pub lines_before: usize,
+}
+
+/// A version of a configuration on disk, by which a change is noticed: that of the file, or of each file of a folder.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SourceVersion(Vec<(OsString, FileVersion)>);
+
+impl SourceVersion {
+    /// Returns the version of the file or the folder at a path. All that cannot be read have the same.
+    pub fn of(path: &Path) -> Self {
+        let names = match std::fs::metadata(path) {
+            Ok(file) if file.is_dir() => configuration_files(path, "").unwrap_or_default(),
+            _ => Vec::new(),
+        };
+        let own = if names.is_empty() { vec![(OsString::new(), FileVersion::of(path))] } else { Vec::new() };
+        let files = names.into_iter().map(|name| {
+            let version = FileVersion::of(&path.join(&name));
+            (name, version)
+        });
+        Self(own.into_iter().chain(files).collect())
+    }
 }
 
 /// The reason why a configuration file could not be read.

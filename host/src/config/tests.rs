@@ -37,7 +37,7 @@ fn ok(name: &str) -> Config {
 /// Returns the monitors of a configuration; a probe without a title has its name.
 fn monitors_of(config: &Config) -> Result<Vec<Monitor>, Vec<Diagnostic>> {
     let titles: Vec<_> = config.probes.iter().map(|probe| probe.title.as_deref().unwrap_or(&probe.name)).collect();
-    monitors(config, &titles)
+    monitors(config, &config.check_ins, &titles)
 }
 
 fn source(text: &str) -> Source {
@@ -58,7 +58,7 @@ fn check_output(path: &Path, actual: &str) {
 fn invalid_files_have_the_expected_errors() {
     for path in files("bad") {
         let (source, mut parsed) = parse_file(&path);
-        parsed.require_files();
+        parsed.require_files(|_| true);
         let errors = if parsed.errors.is_empty() { monitors_of(&parsed.config).unwrap_err() } else { parsed.errors };
         let actual = render(&source, Level::Error, &errors).to_plain();
         assert!(!actual.contains("hunter2"), "{}: {actual}", path.display());

@@ -7,7 +7,7 @@ use crate::sandbox::Probe;
 /// The result of one attempt to load a probe.
 pub enum Attempt {
     /// The probe has been loaded, for the first time or again.
-    Ready { index: usize, probe: Probe, warnings: Vec<Diagnostic> },
+    Ready { probe: Probe, warnings: Vec<Diagnostic> },
     /// The probe could not be loaded.
     Failed(Box<FailedLoad>),
 }

@@ -50,6 +50,14 @@ impl Secrets {
         self.values.read().texts.clone()
     }
 
+    /// Returns secrets with these values and those of `other`.
+    #[must_use]
+    pub fn joined(&self, other: &Self) -> Self {
+        let joined = Self::default();
+        joined.replace(self.values().into_iter().chain(other.values()).collect());
+        joined
+    }
+
     /// Returns true if there is no value to redact.
     pub fn is_empty(&self) -> bool {
         self.matcher().is_none()

@@ -1,6 +1,7 @@
 //! Compiles, links and describes each component once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use crate::capability::bindings::Probe as Bindings;
 use crate::capability::bindings::exports::sentrynet::probe::prober;
 use crate::capability::{Context, ProbeContext, truncate};
 use crate::config::Module;
+use crate::file_version::FileVersion;
 use crate::sandbox::backtrace::format_fault;
 use crate::sandbox::component::{self, Compiled, ComponentCompiler, Facts, LoadError};
 use crate::sandbox::description::{Description, parse_schema};
@@ -32,7 +34,7 @@ pub struct ComponentCache {
     linker: Linker<Context>,
     host: ComponentHost,
     /// The components that were started to compile, and that no probe waits for yet.
-    compiling: Mutex<HashMap<Module, Compiling>>,
+    compiling: Mutex<HashMap<Module, (FileVersion, Compiling)>>,
     entries: Mutex<HashMap<Module, Arc<Entry>>>,
 }
 
@@ -89,7 +91,9 @@ impl ComponentCache {
     /// to be compiled.
     pub fn start_compiling<'a>(&self, modules: impl Iterator<Item = &'a Module>) {
         let mut compiling = self.compiling.lock();
-        for module in modules {
+        // A component that is loaded is not compiled again, and nobody would wait for it.
+        let new = modules.filter(|module| !self.entries.lock().contains_key(*module));
+        for module in new {
             compiling.entry(module.clone()).or_insert_with(|| compile(&self.compiler, module));
         }
     }
@@ -109,6 +113,27 @@ impl ComponentCache {
         }
     }
 
+    /// Forgets the component of a module if its file has changed since it was read, so that the next call loads it
+    /// again. Returns the version of the file now. Probes that use the component keep it.
+    pub fn forget_if_changed(&self, module: &Module) -> FileVersion {
+        let version = version_of(module);
+        let is_changed = |entry: &Entry| match entry.try_lock().as_deref() {
+            Ok(Some(Ok(loaded))) => loaded.component.version != version,
+            Ok(Some(Err(_))) => true,
+            Ok(None) | Err(_) => false,
+        };
+        let mut entries = self.entries.lock();
+        if entries.get(module).is_some_and(|entry| is_changed(entry)) {
+            entries.remove(module);
+        }
+        version
+    }
+
+    /// Forgets all components but those of these modules. Probes that use them keep them.
+    pub fn retain(&self, modules: &HashSet<Module>) {
+        self.entries.lock().retain(|module, _| modules.contains(module));
+    }
+
     /// Forgets that a component could not be loaded, so that the next call loads it again.
     pub fn forget_error(&self, module: &Module) {
         let is_error = |entry: &Entry| entry.try_lock().is_ok_and(|loaded| matches!(&*loaded, Some(Err(_))));
@@ -120,11 +145,12 @@ impl ComponentCache {
 
     async fn load_new(&self, module: &Module, context: &Arc<ProbeContext>) -> Result<DescribedComponent, LoadError> {
         let started = self.compiling.lock().remove(module);
-        let compiling = started.unwrap_or_else(|| compile(&self.compiler, module));
+        let (version, compiling) = started.unwrap_or_else(|| compile(&self.compiler, module));
         let compiled = finish_compiling(module, compiling).await?;
         let component = Arc::new(LoadedComponent {
             pre: component::link(&self.linker, &compiled)?,
             sha256: compiled.sha256.as_str().into(),
+            version,
             host: self.host.clone(),
         });
         // A failure of `describe` is an error, since such a component would fail in each run too.
@@ -140,8 +166,15 @@ impl ComponentCache {
     }
 }
 
-fn compile(compiler: &Arc<ComponentCompiler>, module: &Module) -> Compiling {
-    AbortOnDropHandle::new(tokio::spawn(Arc::clone(compiler).compile(module.clone())))
+/// Starts to compile a component. Returns the version that its file had before.
+fn compile(compiler: &Arc<ComponentCompiler>, module: &Module) -> (FileVersion, Compiling) {
+    let version = version_of(module);
+    (version, AbortOnDropHandle::new(tokio::spawn(Arc::clone(compiler).compile(module.clone()))))
+}
+
+/// Returns the version of a component's file. All built-in components have the same.
+fn version_of(module: &Module) -> FileVersion {
+    FileVersion::of(module.path().unwrap_or(Path::new("")))
 }
 
 /// Waits for a compiler, and logs if it takes long.

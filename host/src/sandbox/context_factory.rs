@@ -52,6 +52,7 @@ impl ContextFactory {
     pub fn for_checks(&mut self, probe: &Probe, title: &str, directory: &Path) -> ProbeContext {
         let built_in = matches!(probe.module, Module::BuiltIn(_));
         let mut identity = Identity {
+            number: probe.number,
             probe: probe.name.clone(),
             title: title.to_owned(),
             tags: Arc::clone(&probe.tags),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::capability::bindings::ProbePre;
 use crate::capability::{Context, SharedState};
+use crate::file_version::FileVersion;
 use crate::redaction::Secrets;
 use crate::sandbox::executor::GuestExecutor;
 use crate::sandbox::suspension::SuspensionMonitor;
@@ -16,6 +17,8 @@ pub struct LoadedComponent {
     pub pre: ProbePre<Context>,
     /// The SHA-256 of the component's file, in hexadecimal digits.
     pub sha256: Box<str>,
+    /// The version of the component's file that was read.
+    pub version: FileVersion,
     /// The parts of the host that all components share.
     pub host: ComponentHost,
 }

@@ -12,6 +12,7 @@ use crate::capability::log_buffer::LogBuffer;
 use crate::capability::record_replay::RecordReplay;
 use crate::capability::{ProbeContext, RunHandles};
 use crate::config::{Limits, Retries};
+use crate::file_version::FileVersion;
 use crate::recording::{Component, Header, Recording};
 use crate::redaction::{Allowance, RunSize};
 use crate::run::evidence::Exchange;
@@ -87,13 +88,14 @@ impl Probe {
         })
     }
 
-    /// Returns this probe, which was loaded with other settings, in the place of an earlier one: it keeps the title,
-    /// and what is counted for the probe. It also keeps the [`Identity`], unless the settings name other hosts, so that
+    /// Returns this probe, which was loaded with other settings, in place of an earlier one: it keeps the title, the
+    /// pointer, and what is counted for the probe. It also keeps the [`Identity`], unless the settings name other hosts, so that
     /// its outages continue.
     #[must_use]
     pub(crate) fn replacing(&self, earlier: &Self) -> Self {
         let (new, old) = (&*self.0, &*earlier.0);
-        let identity = Identity { title: old.context.identity.title.clone(), ..Identity::clone(&new.context.identity) };
+        let Identity { title, pointer, .. } = Identity::clone(&old.context.identity);
+        let identity = Identity { title, pointer, ..Identity::clone(&new.context.identity) };
         let identity =
             if identity == *old.context.identity { Arc::clone(&old.context.identity) } else { Arc::new(identity) };
         let context = ProbeContext {
@@ -112,6 +114,11 @@ impl Probe {
             cpu_estimate: CpuEstimate::new(context.built_in),
             context: Arc::new(context),
         })
+    }
+
+    /// Returns the version of the component's file that was read.
+    pub(super) fn component_version(&self) -> FileVersion {
+        self.0.component.version
     }
 
     /// Returns the context of the guest's calls, and the settings for the guest.

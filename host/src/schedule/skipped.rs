@@ -13,7 +13,7 @@ pub struct SkippedRuns(Mutex<Unreported>);
 #[derive(Default)]
 struct Unreported {
     runs: BTreeMap<SkipCause, u64>,
-    /// The indices of the probes whose runs were skipped, so that each probe counts once.
+    /// The numbers of the probes whose runs were skipped, so that each probe counts once.
     probes: BTreeSet<usize>,
     /// The title of the first of these probes, as an example.
     title: String,

@@ -7,7 +7,7 @@ use std::fmt;
 use std::pin::pin;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
@@ -16,18 +16,27 @@ use super::skipped::SkipCause;
 
 /// Jobs that are run repeatedly, each at its own period. The log names a job by its [`Display`](fmt::Display).
 pub struct TimerQueue<J> {
-    added: mpsc::UnboundedReceiver<NewJob<J>>,
-    jobs: Vec<QueuedJob<J>>,
-    /// The indices of the jobs by their keys.
-    indices: HashMap<usize, usize>,
-    /// Indices of the waiting jobs, earliest due time first, and lowest index first among equal due times.
+    changes: mpsc::UnboundedReceiver<Vec<Change<J>>>,
+    /// The jobs by their keys.
+    jobs: HashMap<usize, QueuedJob<J>>,
+    /// The keys of the waiting jobs, earliest due time first, and lowest key first among equal due times.
     waiting: BinaryHeap<Reverse<(Instant, usize)>>,
+}
+
+/// A change of the jobs of a [`TimerQueue`]. Those that are sent together take effect together, between two starts.
+pub enum Change<J> {
+    /// Adds a job.
+    Set(NewJob<J>),
+    /// Removes the job with this key. If it is running, it runs to its end, and is not started again.
+    Remove(usize),
+    /// Changes nothing, and answers when the queue has come to it.
+    Ping(oneshot::Sender<()>),
 }
 
 /// A job for a [`TimerQueue`].
 pub struct NewJob<J> {
     /// The key of the job. If the queue has a job with this key, `job` replaces it from its next start on, and its due
-    /// times stay.
+    /// times stay. The key of a job that was removed must not be used again.
     pub key: usize,
     pub job: J,
     pub first_due: Instant,
@@ -69,9 +78,9 @@ pub struct Finished {
 const TIMER_LEAD: Duration = Duration::from_micros(750);
 
 impl<J: fmt::Display> TimerQueue<J> {
-    /// Creates an empty queue that takes jobs from a channel while it runs.
-    pub fn new(added: mpsc::UnboundedReceiver<NewJob<J>>) -> Self {
-        Self { added, jobs: Vec::new(), indices: HashMap::new(), waiting: BinaryHeap::new() }
+    /// Creates an empty queue that takes changes from a channel while it runs.
+    pub fn new(changes: mpsc::UnboundedReceiver<Vec<Change<J>>>) -> Self {
+        Self { changes, jobs: HashMap::new(), waiting: BinaryHeap::new() }
     }
 
     /// Starts each job whenever it is due, in the order of due times, until `stopped` is true. Then no more jobs start,
@@ -91,14 +100,13 @@ impl<J: fmt::Display> TimerQueue<J> {
         let mut stop = pin!(stopped.wait_for(|stopped| *stopped));
         let mut timer = pin!(sleep_until(Instant::now()));
         loop {
-            while let Ok(new) = self.added.try_recv() {
-                self.add(new);
+            while let Ok(changes) = self.changes.try_recv() {
+                self.apply(changes);
             }
             let now = Instant::now();
-            while let Some(index) = self.pop_due(now) {
-                let queued = &mut self.jobs[index];
+            while let Some((key, queued)) = self.pop_due(now) {
                 let work = start(&queued.job, Start { due: queued.due, missed: std::mem::take(&mut queued.missed) });
-                queued.task = Some(running.spawn(async move { (index, work.await) }).id());
+                queued.task = Some(running.spawn(async move { (key, work.await) }).id());
             }
             let next = self.waiting.peek().map(|Reverse((due, _))| timer_for(*due));
             if let Some(next) = next.filter(|next| *next != timer.deadline()) {
@@ -108,11 +116,11 @@ impl<J: fmt::Display> TimerQueue<J> {
                 biased;
                 _ = &mut stop => break,
                 Some(ended) = running.join_next() => {
-                    if let Some((index, finished)) = self.finished_job(ended) {
-                        self.reschedule(index, &finished, &on_skipped);
+                    if let Some((key, finished)) = self.finished_job(ended) {
+                        self.reschedule(key, &finished, &on_skipped);
                     }
                 }
-                Some(new) = self.added.recv() => self.add(new),
+                Some(changes) = self.changes.recv() => self.apply(changes),
                 () = &mut timer, if next.is_some() => {}
             }
         }
@@ -121,50 +129,64 @@ impl<J: fmt::Display> TimerQueue<J> {
         }
     }
 
-    fn add(&mut self, NewJob { key, job, first_due, every }: NewJob<J>) {
-        if let Some(index) = self.indices.get(&key) {
-            self.jobs[*index].job = job;
+    fn apply(&mut self, changes: Vec<Change<J>>) {
+        let mut has_removed = false;
+        for change in changes {
+            match change {
+                Change::Set(job) => self.set(job),
+                Change::Remove(key) => has_removed |= self.jobs.remove(&key).is_some(),
+                // An error means that nobody waits for the answer any more.
+                Change::Ping(answer) => _ = answer.send(()),
+            }
+        }
+        if has_removed {
+            self.waiting.retain(|Reverse((_, key))| self.jobs.contains_key(key));
+        }
+    }
+
+    fn set(&mut self, NewJob { key, job, first_due, every }: NewJob<J>) {
+        if let Some(queued) = self.jobs.get_mut(&key) {
+            queued.job = job;
             return;
         }
-        let index = self.jobs.len();
-        self.indices.insert(key, index);
-        self.jobs.push(QueuedJob { job, first_due, every, due: first_due, missed: 0, task: None });
-        self.waiting.push(Reverse((first_due, index)));
+        self.jobs.insert(key, QueuedJob { job, first_due, every, due: first_due, missed: 0, task: None });
+        self.waiting.push(Reverse((first_due, key)));
     }
 
-    /// Removes the earliest job from the heap and returns its index, if it is due.
-    fn pop_due(&mut self, now: Instant) -> Option<usize> {
-        let Reverse((due, index)) = *self.waiting.peek()?;
-        (timer_for(due) <= now).then(|| {
-            self.waiting.pop();
-            index
-        })
+    /// Removes the earliest job from the heap and returns it with its key, if it is due.
+    fn pop_due(&mut self, now: Instant) -> Option<(usize, &mut QueuedJob<J>)> {
+        let Reverse((due, key)) = *self.waiting.peek()?;
+        if timer_for(due) > now {
+            return None;
+        }
+        self.waiting.pop();
+        self.jobs.get_mut(&key).map(|queued| (key, queued))
     }
 
-    /// Returns the index of the job whose task ended, and the end of the job. Logs a panic; the job is started again at
+    /// Returns the key of the job whose task ended, and the end of the job. Logs a panic; the job is started again at
     /// its next due time.
     fn finished_job(&self, ended: Result<(usize, Finished), JoinError>) -> Option<(usize, Finished)> {
         let error = match ended {
             Ok(finished) => return Some(finished),
             Err(error) => error,
         };
-        let index = self.jobs.iter().position(|queued| queued.task == Some(error.id()))?;
-        let probe = &self.jobs[index].job;
+        let (key, queued) = self.jobs.iter().find(|(_, queued)| queued.task == Some(error.id()))?;
+        let probe = &queued.job;
         tracing::error!(%probe, %error, "a run panicked and is not reported; this is a bug, please report it");
         let at = Instant::now();
-        Some((index, Finished { at, ran: at - self.jobs[index].due, waited: Duration::ZERO }))
+        Some((*key, Finished { at, ran: at - queued.due, waited: Duration::ZERO }))
     }
 
-    /// Puts a job that has ended back into the heap, with its next due time.
-    fn reschedule(&mut self, index: usize, finished: &Finished, on_skipped: impl Fn(&J, u32, SkipCause)) {
-        let queued = &mut self.jobs[index];
+    /// Puts a job that has ended back into the heap, with its next due time, unless it was removed meanwhile.
+    fn reschedule(&mut self, key: usize, finished: &Finished, on_skipped: impl Fn(&J, u32, SkipCause)) {
+        let Some(queued) = self.jobs.get_mut(&key) else { return };
         queued.task = None;
         let (next, missed) = next_due(queued.first_due, queued.every, queued.due, finished.at);
         if missed > 0 {
             on_skipped(&queued.job, missed, SkipCause::new(finished.at - queued.due, finished.ran, finished.waited));
         }
         (queued.due, queued.missed) = (next, missed);
-        self.waiting.push(Reverse((next, index)));
+        self.waiting.push(Reverse((next, key)));
     }
 }
 
@@ -217,13 +239,17 @@ mod tests {
 
     /// Returns a queue with these jobs, each a key, a first due time and a period. It takes no others.
     fn queue(jobs: impl IntoIterator<Item = (u32, Instant, Duration)>) -> TimerQueue<u32> {
-        let (sender, added) = mpsc::unbounded_channel();
-        jobs.into_iter().for_each(|job| assert!(sender.send(new(job)).is_ok()));
-        TimerQueue::new(added)
+        let (sender, changes) = mpsc::unbounded_channel();
+        assert!(sender.send(jobs.into_iter().map(|job| Change::Set(new(job))).collect()).is_ok());
+        TimerQueue::new(changes)
     }
 
     fn new((job, first_due, every): (u32, Instant, Duration)) -> NewJob<u32> {
         NewJob { key: job as usize, job, first_due, every }
+    }
+
+    fn set(job: (u32, Instant, Duration)) -> Vec<Change<u32>> {
+        vec![Change::Set(new(job))]
     }
 
     fn jobs(started: &[(u32, Start)]) -> Vec<u32> {
@@ -310,19 +336,19 @@ mod tests {
     async fn jobs_are_added_and_replaced_while_the_queue_runs() {
         // A machine under load gets more time.
         for time in [200 * MS, 2000 * MS, 20_000 * MS] {
-            let (sender, added) = mpsc::unbounded_channel();
-            assert!(sender.send(new((1, Instant::now(), 20 * MS))).is_ok());
+            let (sender, changes) = mpsc::unbounded_channel();
+            assert!(sender.send(set((1, Instant::now(), 20 * MS))).is_ok());
             let add_others = move |job| {
                 let sender = sender.clone();
                 async move {
                     if job == 1 {
-                        assert!(sender.send(new((2, Instant::now(), 3600 * SECOND))).is_ok());
+                        assert!(sender.send(set((2, Instant::now(), 3600 * SECOND))).is_ok());
                         let replacement = new((3, Instant::now() + 3600 * SECOND, 3600 * SECOND));
-                        assert!(sender.send(NewJob { key: 1, ..replacement }).is_ok());
+                        assert!(sender.send(vec![Change::Set(NewJob { key: 1, ..replacement })]).is_ok());
                     }
                 }
             };
-            let started = jobs(&run_for(TimerQueue::new(added), time, add_others).await);
+            let started = jobs(&run_for(TimerQueue::new(changes), time, add_others).await);
             let starts_of = |job| started.iter().filter(|other| **other == job).count();
             assert_eq!(starts_of(1), 1, "job 3 has replaced job 1: {started:?}");
             // Job 3 has the due times of job 1.
@@ -331,5 +357,38 @@ mod tests {
             }
         }
         panic!("the jobs that were added are not started");
+    }
+
+    #[tokio::test]
+    async fn a_job_that_is_removed_while_it_waits_or_runs_is_not_started_again() {
+        // A machine under load gets more time.
+        for time in [200 * MS, 2000 * MS, 20_000 * MS] {
+            let (sender, changes) = mpsc::unbounded_channel();
+            let now = Instant::now();
+            let first = [(1, now, MS), (2, now + 3600 * SECOND, 3600 * SECOND), (3, now, 10 * MS)];
+            assert!(sender.send(first.into_iter().flat_map(set).collect()).is_ok());
+            let ended = Arc::new(Mutex::new(Vec::new()));
+            let all_ended = Arc::clone(&ended);
+            let remove_others = move |job| {
+                let (sender, ended) = (sender.clone(), Arc::clone(&ended));
+                async move {
+                    if job == 1 {
+                        let (answer, answered) = oneshot::channel();
+                        let changes = [Change::Remove(1), Change::Remove(2), Change::Remove(9), Change::Ping(answer)];
+                        assert!(sender.send(changes.into()).is_ok());
+                        assert!(answered.await.is_ok());
+                    }
+                    ended.lock().unwrap().push(job);
+                }
+            };
+            let started = jobs(&run_for(TimerQueue::new(changes), time, remove_others).await);
+            let starts_of = |job| started.iter().filter(|other| **other == job).count();
+            assert_eq!((starts_of(1), starts_of(2)), (1, 0), "{started:?}");
+            assert_eq!(all_ended.lock().unwrap().len(), started.len(), "a removed job runs to its end");
+            if starts_of(3) >= 3 {
+                return;
+            }
+        }
+        panic!("a job does not go on after others were removed");
     }
 }

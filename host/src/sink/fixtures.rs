@@ -130,6 +130,7 @@ fn run(title: &str, outcome: Outcome, status: Status) -> Run {
     let tags = |tags: &[(&str, &str)]| tags.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
     Run {
         probe: Arc::new(Identity {
+            number: 0,
             probe: "probes.http".to_owned(),
             title: title.to_owned(),
             tags: Arc::new(tags(&[("team", "web"), ("region", "eu")])),

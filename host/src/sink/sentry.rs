@@ -22,6 +22,7 @@ use crate::config;
 mod pipeline;
 mod sampling;
 mod offline_event;
+mod configuration_event;
 mod panic_hook;
 mod check_in_timer;
 mod check_in;
@@ -75,6 +76,11 @@ impl Sentry {
     /// Replaces the monitors that runs check in to. The monitor of the host stays as it is.
     pub fn set_monitors(&self, monitors: &[config::Monitor]) {
         self.pipeline.set_monitors(monitors);
+    }
+
+    /// Reports that a new configuration was refused. `text` has the errors in the configuration of this name.
+    pub fn report_refused_configuration(&self, name: &str, text: &str) {
+        self.pipeline.report_refused_configuration(name, text);
     }
 
     /// Counts the envelopes for Sentry so far by their outcome. There is one for each run that is sent, one for each

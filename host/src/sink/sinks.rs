@@ -105,6 +105,20 @@ impl Sinks {
         }
     }
 
+    /// Goes on after the probes have changed, with this number of built-in ones, as [`Sinks::new`] says. What is known
+    /// about a probe is kept for as long as it is loaded.
+    pub fn set_built_in_probes(&self, built_in_probes: usize) {
+        self.shared.assessor.lock().set_built_in_probes(built_in_probes);
+    }
+
+    /// Reports to Sentry that a new configuration was refused, and that the old one goes on. `text` has the errors in
+    /// the configuration of this name, and no secrets.
+    pub fn report_refused_configuration(&self, name: &str, text: &str) {
+        if let Some(sentry) = &self.sentry {
+            sentry.report_refused_configuration(name, text);
+        }
+    }
+
     /// Returns what Sentry has not accepted so far, in one line with the cause. `None` if it has accepted everything,
     /// or if nothing is sent to it.
     pub fn undelivered(&self) -> Option<String> {

@@ -1,16 +1,21 @@
 //! Rolls up runs into check-ins: at most one a minute for each monitor, with the status `error` if one run of that
 //! minute did not pass. This module does no I/O, gets the time from its caller, and builds no payloads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-use crate::config::{Monitor, MonitorSubject, pointer_ancestors};
+use crate::config::{Monitor, MonitorSubject};
 use crate::run::Run;
 use crate::trace::TraceId;
 
-/// The rollups of all monitors that runs check in to, by the JSON pointer of their place in the configuration.
+/// The rollups of all monitors that runs check in to.
 #[derive(Debug)]
-pub struct Rollups(BTreeMap<String, Rollup>);
+pub struct Rollups {
+    /// By the slugs of the monitors.
+    rollups: BTreeMap<String, Rollup>,
+    /// The slugs of the monitors that each probe checks in to, by the probe's number.
+    slugs: HashMap<usize, Vec<String>>,
+}
 
 /// A check-in to a monitor.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -34,8 +39,8 @@ struct Rollup {
     /// The time at which the last check-in was due.
     last_due: Option<Instant>,
     pending: Option<Pending>,
-    /// The probes whose latest run did not pass, by their pointers, and the trace of that run.
-    failing: BTreeMap<String, TraceId>,
+    /// The probes whose latest run did not pass, by their numbers, and the trace of that run.
+    failing: BTreeMap<usize, TraceId>,
 }
 
 /// The runs since the last check-in.
@@ -56,65 +61,80 @@ pub const MINUTE: Duration = Duration::from_secs(60);
 impl Rollups {
     /// Creates rollups for those monitors that runs check in to.
     pub fn new(monitors: &[Monitor]) -> Self {
-        let rollup = |monitor: &Monitor| {
-            let MonitorSubject::Probes { pointer, several_per_minute } = &monitor.subject else { return None };
+        let (mut rollups, mut slugs) = (BTreeMap::new(), HashMap::<_, Vec<_>>::new());
+        for monitor in monitors {
+            let MonitorSubject::Probes { several_per_minute, .. } = monitor.subject else { continue };
+            for probe in &monitor.probes {
+                slugs.entry(*probe).or_default().push(monitor.slug.clone());
+            }
             let rollup = Rollup {
                 monitor: monitor.clone(),
-                is_batched: *several_per_minute,
+                is_batched: several_per_minute,
                 last_due: None,
                 pending: None,
                 failing: BTreeMap::new(),
             };
-            Some((pointer.clone(), rollup))
-        };
-        Self(monitors.iter().filter_map(rollup).collect())
+            rollups.insert(monitor.slug.clone(), rollup);
+        }
+        Self { rollups, slugs }
     }
 
-    /// Replaces the monitors. A place in the configuration that had a monitor before keeps its runs.
-    pub fn set_monitors(&mut self, monitors: &[Monitor]) {
-        let mut rollups = Self::new(monitors);
-        for (pointer, earlier) in std::mem::take(&mut self.0) {
-            if let Some(rollup) = rollups.0.get_mut(&pointer) {
-                let (monitor, is_batched) = (rollup.monitor.clone(), rollup.is_batched);
-                *rollup = Rollup { monitor, is_batched, ..earlier };
+    /// Continues the rollups of earlier monitors. A monitor with the slug of an earlier one, or with its place and its
+    /// probes, keeps the runs since the last check-in.
+    pub fn continue_from(&mut self, earlier: Self) {
+        for (slug, earlier) in earlier.rollups {
+            let is_renamed = |rollup: &Rollup| {
+                rollup.monitor.subject == earlier.monitor.subject && rollup.monitor.probes == earlier.monitor.probes
+            };
+            let same = if self.rollups.contains_key(&slug) {
+                self.rollups.get_mut(&slug)
+            } else {
+                self.rollups.values_mut().find(|rollup| is_renamed(rollup))
+            };
+            if let Some(rollup) = same {
+                rollup.continue_from(earlier);
             }
         }
-        *self = rollups;
     }
 
     /// Adds a run that ended at `now`. Returns true if at least one monitor covers its probe.
     pub fn record(&mut self, run: &Run, now: Instant) -> bool {
-        let mut is_monitored = false;
-        for pointer in pointer_ancestors(&run.probe.pointer) {
-            if let Some(rollup) = self.0.get_mut(pointer) {
+        let slugs = self.slugs.get(&run.probe.number);
+        for slug in slugs.into_iter().flatten() {
+            if let Some(rollup) = self.rollups.get_mut(slug) {
                 rollup.record(run, now);
-                is_monitored = true;
             }
         }
-        is_monitored
+        slugs.is_some()
     }
 
     /// Returns the time at which the next check-in is due, or `None` if no run waits for one.
     pub fn next_due(&self) -> Option<Instant> {
-        self.0.values().filter_map(|rollup| rollup.pending.as_ref()).map(|pending| pending.due).min()
+        self.rollups.values().filter_map(|rollup| rollup.pending.as_ref()).map(|pending| pending.due).min()
     }
 
     /// Takes the check-ins that are due at or before `by`, or all that are pending if it is `None`.
     pub fn take(&mut self, by: Option<Instant>) -> impl Iterator<Item = CheckIn<'_>> {
-        self.0.values_mut().filter_map(move |rollup| rollup.take(by))
+        self.rollups.values_mut().filter_map(move |rollup| rollup.take(by))
     }
 }
 
 impl Rollup {
+    /// Takes the runs since the last check-in from an earlier rollup.
+    fn continue_from(&mut self, earlier: Self) {
+        (self.last_due, self.pending, self.failing) = (earlier.last_due, earlier.pending, earlier.failing);
+        self.failing.retain(|probe, _| self.monitor.probes.contains(probe));
+    }
+
     fn record(&mut self, run: &Run, now: Instant) {
         let trace = run.trace.id;
         // The first failure counts already, whatever `failures_before_error` says: Sentry counts failures in a row
         // itself.
         let passed = run.outcome.passed();
         if passed {
-            self.failing.remove(&run.probe.pointer);
+            self.failing.remove(&run.probe.number);
         } else {
-            self.failing.insert(run.probe.pointer.clone(), trace);
+            self.failing.insert(run.probe.number, trace);
         }
         let due = match self.last_due.map(|last| last + MINUTE) {
             _ if !self.is_batched => now,
@@ -165,6 +185,7 @@ mod tests {
         Monitor {
             slug: "shop".into(),
             subject: MonitorSubject::Probes { pointer: "/groups/0".into(), several_per_minute },
+            probes: vec![0, 1],
             every,
             margin: 2,
             failure_issue_threshold: None,
@@ -177,7 +198,7 @@ mod tests {
         let Ended(_, probe, is_passed, millis, trace) = ended;
         let mut run = if is_passed { fixtures::passed() } else { fixtures::failed() };
         let mut identity = (*run.probe).clone();
-        identity.pointer = format!("/groups/0/probes/{probe}");
+        identity.number = probe;
         run.probe = identity.into();
         run.trace.id = TraceId([trace; 16]);
         run.trace.spans[0].duration = Duration::from_millis(millis);
@@ -258,6 +279,7 @@ mod tests {
         let of_probe = |slug: &str| Monitor {
             slug: slug.to_owned(),
             subject: MonitorSubject::Probes { pointer: "/groups/0/probes/0".into(), several_per_minute: false },
+            probes: vec![0],
             ..monitor(1, false)
         };
         let slugs = |rollups: &mut Rollups| -> Vec<_> {
@@ -266,12 +288,23 @@ mod tests {
         let now = Instant::now();
         let mut rollups = Rollups::new(&[monitor(1, false)]);
         assert!(rollups.record(&run(Ended(0, 0, false, 10, 1)), now));
-        rollups.set_monitors(&[monitor(1, false), of_probe("redis")]);
+        let replace = |rollups: &mut Rollups, monitors: &[Monitor]| {
+            let earlier = std::mem::replace(rollups, Rollups::new(monitors));
+            rollups.continue_from(earlier);
+        };
+        replace(&mut rollups, &[monitor(1, false), of_probe("redis")]);
         assert_eq!(slugs(&mut rollups), [("shop".to_owned(), false)], "the check-in that was pending is kept");
         rollups.record(&run(Ended(0, 0, false, 10, 2)), now);
-        rollups.set_monitors(&[monitor(1, false), of_probe("cache")]);
+        replace(&mut rollups, &[monitor(1, false), of_probe("cache")]);
         rollups.record(&run(Ended(0, 1, true, 10, 3)), now);
-        assert_eq!(slugs(&mut rollups), [("shop".to_owned(), false), ("cache".to_owned(), false)]);
+        assert_eq!(slugs(&mut rollups), [("cache".to_owned(), false), ("shop".to_owned(), false)]);
+        rollups.record(&run(Ended(0, 0, false, 10, 4)), now);
+        let of_another = Monitor { probes: vec![7], ..of_probe("other") };
+        replace(&mut rollups, &[Monitor { probes: vec![1, 7], ..monitor(1, false) }, of_another]);
+        let rest = slugs(&mut rollups);
+        assert_eq!(rest, [("shop".to_owned(), false)], "another probe at the place of a monitor is not checked in");
+        rollups.record(&run(Ended(0, 1, true, 10, 5)), now);
+        assert_eq!(slugs(&mut rollups), [("shop".to_owned(), true)], "a probe that has ended fails no longer");
     }
 
     #[test]
@@ -279,7 +312,7 @@ mod tests {
         let mut rollups = Rollups::new(&[monitor(1, false)]);
         let mut run = fixtures::passed();
         let mut identity = (*run.probe).clone();
-        identity.pointer = "/groups/01/probes/0".into();
+        identity.number = 2;
         run.probe = identity.into();
         assert!(!rollups.record(&run, Instant::now()));
         assert_eq!(rollups.next_due(), None);

@@ -43,7 +43,12 @@ impl CheckInTimer {
 
     /// Replaces the monitors that runs check in to.
     pub fn set_monitors(&self, monitors: &[Monitor]) {
-        self.shared.rollups.lock().set_monitors(monitors);
+        let mut rollups = Rollups::new(monitors);
+        {
+            let mut current = self.shared.rollups.lock();
+            std::mem::swap(&mut *current, &mut rollups);
+            current.continue_from(rollups);
+        }
         self.shared.recorded.notify_one();
     }
 

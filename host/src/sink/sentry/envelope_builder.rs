@@ -363,6 +363,7 @@ mod tests {
         let monitor = Monitor {
             slug: "shop".to_owned(),
             subject: MonitorSubject::Host,
+            probes: Vec::new(),
             every: 5,
             margin: 3,
             failure_issue_threshold: Some(2),

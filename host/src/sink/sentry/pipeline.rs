@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::check_in::CheckIn;
 use super::check_in_timer::CheckInTimer;
+use super::configuration_event::configuration_event;
 use super::envelope_builder;
 use super::fanout::Fanout;
 use super::offline_event::offline_event;
@@ -83,6 +84,12 @@ impl Pipeline {
             let event = offline_event(finding, self.event_defaults.server_name());
             self.fanout.push(vec![envelope_builder::host_event(&event, &self.event_defaults)]);
         }
+    }
+
+    /// Sends an event about a configuration that was refused.
+    pub fn report_refused_configuration(&self, name: &str, text: &str) {
+        let event = configuration_event(name, text, self.event_defaults.server_name());
+        self.fanout.push(vec![envelope_builder::host_event(&event, &self.event_defaults)]);
     }
 
     /// Sends a panic of this process, before its thread unwinds.
