@@ -84,12 +84,17 @@ fn what_is_refused_of_a_response_is_quoted() {
         "a chunk of the body is malformed: `xyz` is no size",
         Some("xyz"),
     );
-    let many: String = (0..5001).map(|number| format!("x-{number}: {number}\r\n")).collect();
-    let many = format!("HTTP/1.1 200 OK\r\n{many}\r\n");
-    let message = format!("the response has too many header lines: more than 5000, in {} bytes", many.len());
-    check(many.as_bytes(), &message, None);
-    let large = format!("HTTP/1.1 200 OK\r\nx-large: {}\r\n\r\n", "v".repeat(500_000));
-    check(large.as_bytes(), "the response's headers are too large: more than 417792 bytes", None);
+    // How many bytes arrive before the client refuses the response depends on how the system divides them.
+    let check_bound = |headers: String, message: &str| {
+        let response = format!("HTTP/1.1 200 OK\r\n{headers}\r\n");
+        let run = run_http_probe(&format!("url: http://127.0.0.1:{}/", serve_bytes(response.into_bytes())));
+        let found = expect_failure(&run, "protocol");
+        assert!(found.starts_with(message), "{found}");
+    };
+    let many = (0..6000).map(|number| format!("x-{number}: {number}\r\n")).collect();
+    check_bound(many, "the response has too many header lines: more than 5000, in ");
+    let large = format!("x-large: {}\r\n", "v".repeat(2_000_000));
+    check_bound(large, "the response's headers are too large: more than 417792 bytes");
 }
 
 #[test]
