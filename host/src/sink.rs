@@ -15,6 +15,7 @@ mod in_order;
 pub mod console;
 pub mod json;
 pub mod sentry;
+pub mod text;
 
 #[cfg(test)]
 mod fixtures;

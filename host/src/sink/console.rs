@@ -15,19 +15,15 @@ use tokio::sync::oneshot;
 use self::date_line::DateLine;
 use super::Sink;
 use super::json::run_to_json;
+use super::text::format_run;
 use crate::assessment::AssessedRun;
 use crate::printable::{Form, StyledText};
 use crate::time_format::Zone;
 
-mod answer;
 mod date_line;
-mod format;
 mod options;
-mod text;
-mod waterfall;
 
 pub use self::options::ConsoleOptions;
-pub use self::text::wrap;
 
 /// Prints a line for each run, and the waterfall of a run that did not pass.
 pub struct Console {
@@ -99,6 +95,7 @@ fn write_messages(
     not_shown: &AtomicU64,
 ) {
     let zone = Zone::local();
+    let text_options = options.lines();
     let mut date = DateLine::default();
     while let Ok(first) = inbox.recv() {
         let (mut json, mut text, mut flushes) = (String::new(), StyledText::new(), Vec::new());
@@ -109,7 +106,7 @@ fn write_messages(
                     if options.is_continuous {
                         date.write_if_changed(run.run.trace.started, zone, &mut text);
                     }
-                    text.append(&format::format_run(&run, &options, zone));
+                    text.append(&format_run(&run, &text_options, zone));
                 }
                 Message::Flush(done) => flushes.push(done),
             }

@@ -1,7 +1,7 @@
 //! The layout of text in columns and paragraphs.
 
 use sentrynet::printable::{StyledText, escape};
-use sentrynet::sink::console::wrap;
+use sentrynet::sink::text::wrap;
 
 /// The width of the output, in characters.
 pub const WIDTH: usize = 80;

@@ -1,5 +1,7 @@
 //! The options of the console.
 
+use crate::sink::text::TextOptions;
+
 /// The form in which the console shows runs.
 #[derive(Debug, Clone, Copy)]
 pub struct ConsoleOptions {
@@ -21,6 +23,11 @@ impl ConsoleOptions {
         let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
         let terminal = || terminal_size::terminal_size().map(|(terminal_size::Width(width), _)| width.into());
         Self { json: false, all_waterfalls, is_continuous, width: columns.or_else(terminal).unwrap_or(100) }
+    }
+
+    /// Returns the form of the lines of a run.
+    pub(super) fn lines(&self) -> TextOptions {
+        TextOptions { all_waterfalls: self.all_waterfalls, has_time: self.is_continuous, width: self.width }
     }
 
     /// Returns options for JSON of a host that runs until it is stopped.

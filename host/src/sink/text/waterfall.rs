@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 
-use super::text::{format_duration, truncate};
+use super::wrapping::{format_duration, truncate};
 use crate::printable::{StyledText, escape};
 use crate::trace::{Span, Status, Trace};
 

@@ -2,7 +2,7 @@
 
 use anstyle::Style;
 
-use super::text::wrap;
+use super::wrapping::wrap;
 use crate::printable::{StyledText, escape};
 use crate::run::evidence::{Exchange, Http, Response};
 

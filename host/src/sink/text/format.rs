@@ -5,31 +5,46 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 
 use super::answer::write_answer;
-use super::options::ConsoleOptions;
-use super::text::{format_duration, truncate, wrap};
 use super::waterfall::waterfall;
+use super::wrapping::{format_duration, truncate, wrap};
 use crate::assessment::{AssessedRun, Assessment};
 use crate::printable::{StyledText, escape};
-use crate::run::{Failure, Level, Mismatch, Outcome, Run};
+use crate::run::{Failure, Frame, Level, Mismatch, Outcome, Run};
 use crate::time_format::Zone;
 
+/// The form of the lines of a run.
+#[derive(Debug, Clone, Copy)]
+pub struct TextOptions {
+    /// True for the waterfall of every run, false for those of runs that did not pass.
+    pub all_waterfalls: bool,
+    /// True if each run begins with the time of day.
+    pub has_time: bool,
+    /// The maximum number of characters of a line. Fewer than 40 count as 40.
+    pub width: usize,
+}
+
 /// Returns the lines of a run. `zone` is the time zone of its time of day.
-pub fn format_run(AssessedRun { run, assessment }: &AssessedRun, options: &ConsoleOptions, zone: &Zone) -> StyledText {
-    // With fewer columns, nothing can be aligned.
-    let width = options.width.max(40);
+pub fn format_run(AssessedRun { run, assessment }: &AssessedRun, options: &TextOptions, zone: &Zone) -> StyledText {
+    let width = usable_width(options.width);
     let mut text = StyledText::new();
-    let time = options.is_continuous.then(|| zone.time_of_day(run.trace.started));
+    let time = options.has_time.then(|| zone.time_of_day(run.trace.started));
     write_heading(run, assessment, time.as_deref(), width, &mut text);
+    text.append(&format_findings(run, width));
+    if options.all_waterfalls || !run.outcome.passed() {
+        text.append(&format_trace(run, width));
+    }
+    text
+}
+
+/// Returns what was found about the target: the checks that did not hold, or the stack of a component that broke; the
+/// warnings; and the answer of an HTTP target, unless the run passed. The lines are indented.
+pub fn format_findings(run: &Run, width: usize) -> StyledText {
+    let width = usable_width(width);
+    let mut text = StyledText::new();
     match &run.outcome {
         Outcome::Passed => {}
         Outcome::PassedAfterRetry(failure) | Outcome::Failed(failure) => write_mismatches(failure, width, &mut text),
-        Outcome::Broken(fault) => {
-            // Consecutive equal frames, such as those of a recursion, are shown as one line.
-            for frames in fault.backtrace.chunk_by(|one, next| one == next).take(MAX_ITEMS) {
-                let times = if frames.len() > 1 { format!(", {} times", frames.len()) } else { String::new() };
-                write_indented(&format!("at {}{times}", frames[0]), DIM, width, &mut text);
-            }
-        }
+        Outcome::Broken(fault) => write_backtrace(&fault.backtrace, width, &mut text),
     }
     for warning in &run.warnings {
         let Failure { reason, message, .. } = warning;
@@ -39,14 +54,23 @@ pub fn format_run(AssessedRun { run, assessment }: &AssessedRun, options: &Conso
     if !run.outcome.passed() {
         write_answer(run.evidence.as_ref(), width, &mut text);
     }
-    if options.all_waterfalls || !run.outcome.passed() {
-        text.append(&waterfall(&run.trace, width));
-        for line in &run.log {
-            let line_text = format!("{} {}: {}", format_duration(line.at), line.level.as_str(), line.message);
-            write_indented(&line_text, level_style(line.level), width, &mut text);
-        }
+    text
+}
+
+/// Returns the waterfall of a run, and its log. The lines are indented.
+pub fn format_trace(run: &Run, width: usize) -> StyledText {
+    let width = usable_width(width);
+    let mut text = waterfall(&run.trace, width);
+    for line in &run.log {
+        let line_text = format!("{} {}: {}", format_duration(line.at), line.level.as_str(), line.message);
+        write_indented(&line_text, level_style(line.level), width, &mut text);
     }
     text
+}
+
+/// With fewer columns, nothing can be aligned.
+fn usable_width(width: usize) -> usize {
+    width.max(40)
 }
 
 const DIM: Style = Style::new().dimmed();
@@ -56,6 +80,14 @@ const MAX_ITEMS: usize = 30;
 const MAX_LINES_PER_ITEM: usize = 8;
 /// The lateness above which it is shown.
 const LATE_AFTER: Duration = Duration::from_millis(100);
+
+/// Writes the stack of a component. Consecutive equal frames, such as those of a recursion, are one line.
+fn write_backtrace(backtrace: &[Frame], width: usize, into: &mut StyledText) {
+    for frames in backtrace.chunk_by(|one, next| one == next).take(MAX_ITEMS) {
+        let times = if frames.len() > 1 { format!(", {} times", frames.len()) } else { String::new() };
+        write_indented(&format!("at {}{times}", frames[0]), DIM, width, into);
+    }
+}
 
 /// Writes the failed checks that the message of a failure does not have already.
 fn write_mismatches(Failure { message, mismatches, .. }: &Failure, width: usize, into: &mut StyledText) {
@@ -165,32 +197,28 @@ mod tests {
     use super::*;
     use crate::sink::fixtures;
 
-    fn plain(run: &Run, options: ConsoleOptions) -> String {
+    fn plain(run: &Run, options: TextOptions) -> String {
         plain_assessed(&fixtures::assessed(run.clone()), options)
     }
 
-    fn plain_assessed(run: &AssessedRun, options: ConsoleOptions) -> String {
+    fn plain_assessed(run: &AssessedRun, options: TextOptions) -> String {
         format_run(run, &options, &Zone::utc()).to_plain()
     }
 
-    const OPTIONS: ConsoleOptions =
-        ConsoleOptions { json: false, all_waterfalls: false, is_continuous: false, width: 100 };
+    const OPTIONS: TextOptions = TextOptions { all_waterfalls: false, has_time: false, width: 100 };
 
     #[test]
     fn a_passed_run_is_one_line() {
         assert_eq!(plain(&fixtures::passed(), OPTIONS), "✓ passed     482 ms  example.org\n");
         let mut late = fixtures::passed();
         late.lateness = Duration::from_millis(340);
-        let with_time = plain(&late, ConsoleOptions { is_continuous: true, ..OPTIONS });
+        let with_time = plain(&late, TextOptions { has_time: true, ..OPTIONS });
         assert_eq!(with_time, "22:45:01Z ✓ passed     482 ms  example.org  (340 ms late)\n");
         late.skipped = 3;
         assert_eq!(plain(&late, OPTIONS), "✓ passed     482 ms  example.org  (340 ms late, 3 skipped)\n");
         late.lateness = LATE_AFTER;
         assert_eq!(plain(&late, OPTIONS), "✓ passed     482 ms  example.org  (3 skipped)\n");
-        assert_eq!(
-            plain(&late, ConsoleOptions { json: false, all_waterfalls: true, ..OPTIONS }).lines().count(),
-            1 + 8 + 1
-        );
+        assert_eq!(plain(&late, TextOptions { all_waterfalls: true, ..OPTIONS }).lines().count(), 1 + 8 + 1);
     }
 
     #[test]
@@ -214,7 +242,7 @@ mod tests {
         let broken = plain(&fixtures::broken(), OPTIONS);
         assert!(broken.starts_with("! broken     482 ms  checkout  trap: the probe trapped: integer divide by zero\n"));
         assert!(broken.contains("\n    at probe::run::divide (src/lib.rs:12)\n    at probe::run\n"), "{broken}");
-        let retried = plain(&fixtures::passed_after_retry(), ConsoleOptions { width: 160, ..OPTIONS });
+        let retried = plain(&fixtures::passed_after_retry(), TextOptions { width: 160, ..OPTIONS });
         let expected = "✓ passed-after-retry     482 ms  api health  (340 ms late)  \
                         attempt 2 passed, the first failed, status: answered 503 instead of 2xx\n";
         assert!(retried.starts_with(expected), "{retried}");
@@ -256,7 +284,7 @@ mod tests {
             },
         }}))
         .unwrap();
-        let text = plain(&run, ConsoleOptions { width: 80, ..OPTIONS });
+        let text = plain(&run, TextOptions { width: 80, ..OPTIONS });
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines[2], "    $.version: expected \"1.2\", got nothing");
         assert_eq!(lines[3], "    GET https://example.org/health answered 503 with text/plain, 9 bytes:");
@@ -270,7 +298,7 @@ mod tests {
         if let Outcome::Failed(failure) = &mut run.outcome {
             failure.message = "word ".repeat(60);
         }
-        let text = plain(&run, ConsoleOptions { width: 60, ..OPTIONS });
+        let text = plain(&run, TextOptions { width: 60, ..OPTIONS });
         assert!(text.lines().all(|line| line.chars().count() <= 60), "{text}");
         assert!(text.starts_with("✗ failed     482 ms  api health  (340 ms late)\n    status: word word"), "{text}");
     }

@@ -1,4 +1,4 @@
-//! Text for a terminal: truncating and wrapping, and durations.
+//! Truncating and wrapping of text, and durations.
 
 use std::time::Duration;
 
