@@ -1,10 +1,15 @@
 //! Arguments, exit codes and output.
 
+use std::process::Stdio;
+
 use serde_json::{Value, json};
 
 use crate::guests::{Guest, PASSES};
 use crate::support::nginx::Nginx;
-use crate::support::{absent_path, http_config, run_command, run_once, sentrynet};
+use crate::support::receiver::Receiver;
+use crate::support::running::RunningProgram;
+use crate::support::target::Target;
+use crate::support::{absent_path, empty_folder, eventually, http_config, run_command, run_once, sentrynet};
 
 #[test]
 fn exit_codes_distinguish_failed_runs_bad_configurations_and_broken_probes() {
@@ -24,11 +29,7 @@ fn exit_codes_distinguish_failed_runs_bad_configurations_and_broken_probes() {
     assert_eq!(only("/down").code, 1);
     let unknown = only("/ups");
     assert_eq!(unknown.code, 2);
-    assert!(
-        unknown.stderr.contains("no probe is titled `/ups`") && unknown.stderr.contains("`/up`"),
-        "{}",
-        unknown.stderr
-    );
+    assert!(unknown.stderr.contains("no probe is titled `/ups`") && unknown.stderr.contains("`/up`"), "{}", unknown.stderr);
 }
 
 #[test]
@@ -211,4 +212,36 @@ fn a_missing_dsn_is_reported_once() {
     let (_nginx, port) = Nginx::start_plain("no-dsn", "location / { return 200; }");
     let ended = run_command(sentrynet().args(["once", "-"]), &http_config(&format!("url: http://127.0.0.1:{port}/")));
     assert_eq!(ended.stderr.matches("SENTRY_DSN").count(), 1, "{}", ended.stderr);
+}
+
+#[test]
+fn a_host_that_sends_nothing_says_where_the_results_go() {
+    let target = Target::new();
+    let folder = empty_folder("no-destination");
+    let file = folder.join("probes.yaml");
+    let config = http_config(&format!("url: http://127.0.0.1:{}/", target.port));
+    std::fs::write(&file, config).expect("the folder is writable");
+    let log_with = |variable: Option<(&str, &str)>| {
+        let log = folder.join("log");
+        let mut program = sentrynet();
+        program.arg("run").arg(&file).envs(variable).stdout(Stdio::null());
+        program.stderr(std::fs::File::create(&log).expect("the folder is writable"));
+        let running = RunningProgram::spawn(&mut program);
+        let read = || std::fs::read_to_string(&log).expect("it is UTF-8");
+        eventually("the start", || read().contains("on schedule").then_some(()));
+        running.send_signal("TERM");
+        assert_eq!(running.wait_for_exit_code(), Some(0));
+        read()
+    };
+    let hint = "results go to standard output only, and nobody is alerted: set `sentry.dsn` or SENTRY_DSN";
+    let nowhere = log_with(None);
+    assert_eq!(nowhere.matches(hint).count(), 1, "{nowhere}");
+    assert_eq!(nowhere.matches("SENTRY_DSN").count(), 1, "{nowhere}");
+    let receiver = Receiver::start();
+    let spotlight = format!("http://127.0.0.1:{}/stream", receiver.port);
+    let (dsn, spotlight) = (receiver.dsn(), spotlight);
+    for variable in [("SENTRY_DSN", dsn.as_str()), ("SENTRY_SPOTLIGHT", &spotlight)] {
+        let log = log_with(Some(variable));
+        assert!(!log.contains(hint), "{log}");
+    }
 }

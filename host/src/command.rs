@@ -142,6 +142,18 @@ fn log_missing_dsn(config: &Config) {
     }
 }
 
+/// Logs where the results of a host go that runs until it is stopped, if they are not sent to Sentry.
+fn log_missing_destination(config: &Config) {
+    if config.sentry.dsn.is_some() || config.sentry.spotlight.is_some() {
+        return log_missing_dsn(config);
+    }
+    tracing::info!(
+        setting = "sentry.dsn",
+        "results go to standard output only, and nobody is alerted: set `sentry.dsn` or SENTRY_DSN to send them to \
+         Sentry, or SENTRY_SPOTLIGHT=1 to see them in a local Spotlight"
+    );
+}
+
 /// Writes runs to standard output, as one JSON array.
 fn print_runs(runs: &[Arc<AssessedRun>]) {
     print_json(&runs.iter().map(|run| run_to_json(run)).collect::<Vec<_>>());

@@ -17,7 +17,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use self::running::{Running, jobs};
 use super::health_socket::HealthSocket;
-use super::{Format, INVALID_INPUT, log_missing_dsn, read, start_loading};
+use super::{Format, INVALID_INPUT, log_missing_destination, read, start_loading};
 use crate::logging::never_wait_for_reader;
 use crate::service::ServiceManager;
 
@@ -94,7 +94,7 @@ pub async fn run(arguments: &Arguments) -> Result<u8> {
     let console = if *format == Format::Json { ConsoleOptions::json() } else { ConsoleOptions::text(*trace, true) };
     let options = SinkOptions { console: Some(console), order: None, report_panics: true };
     let sinks = Arc::new(Sinks::start(&config, config.probes.len(), options)?);
-    log_missing_dsn(&config);
+    log_missing_destination(&config);
 
     let periods = config.probes.iter().map(|probe| (probe.every, probe.burst));
     let runs_per_second = periods.map(|(every, burst)| f64::from(burst) / every.as_secs_f64()).sum();
